@@ -1,0 +1,161 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"unicode/utf8"
+
+	"golang.org/x/net/html/charset"
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
+)
+
+const (
+	// maxTextBytes is how much of a text document is read: enough for
+	// DefaultMaxRunes of any encoding, and for pages that are mostly markup.
+	maxTextBytes = 8 << 20
+	// maxJunk is the share, in percent, of unprintable characters from which on
+	// what began as text is taken for something else.
+	maxJunk = 10
+)
+
+// readText reads a document of one of the text formats into text.
+func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentType string, text *text) error {
+	raw, err := io.ReadAll(io.LimitReader(r, maxTextBytes+1))
+	if err != nil {
+		return fmt.Errorf("read document: %w", err)
+	}
+	cut := len(raw) > maxTextBytes
+	if cut {
+		raw = raw[:maxTextBytes]
+	}
+	decoded := decode(raw, contentType, k.format != formatText)
+
+	ctx, cancel := context.WithTimeoutCause(ctx, e.config.Timeout,
+		fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout))
+	defer cancel()
+	switch k.format {
+	case formatHTML, formatXML:
+		err = readMarkup(ctx, decoded, k.format == formatXML, text)
+	default:
+		text.write(decoded)
+	}
+	if err != nil {
+		return err
+	}
+	if text.junk*100 > maxJunk*(text.runes+text.junk) {
+		return fmt.Errorf("%w: began as %s, holds binary data", ErrUnsupported, k.name)
+	}
+	text.truncated = text.truncated || cut
+	return nil
+}
+
+// reader stops reading when its context ends. (The context is the call's own;
+// the value lives no longer than the call.)
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return r.r.Read(p)
+}
+
+// decode turns raw into a string, from the encoding that it shows by itself,
+// else the declared one, else Windows-1252, as browsers do. What cannot be
+// decoded stays invalid or becomes U+FFFD.
+//
+// Valid UTF-8 goes before a declaration: text in another encoding is hardly
+// ever valid UTF-8 by chance, and declarations are often wrong.
+func decode(raw []byte, contentType string, markup bool) string {
+	e := byBOM(raw)
+	if e == nil {
+		e = byContent(raw, contentType, markup)
+	}
+	if e == encoding.Nop {
+		return string(raw)
+	}
+	decoded, err := e.NewDecoder().Bytes(raw)
+	if err != nil {
+		return string(raw)
+	}
+	return string(decoded)
+}
+
+// byBOM returns the encoding that a byte order mark names, or nil.
+func byBOM(raw []byte) encoding.Encoding {
+	switch {
+	case bytes.HasPrefix(raw, []byte{0xef, 0xbb, 0xbf}):
+		return encoding.Nop // the mark itself is dropped as invisible
+	case bytes.HasPrefix(raw, []byte{0xff, 0xfe}):
+		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
+	case bytes.HasPrefix(raw, []byte{0xfe, 0xff}):
+		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
+	}
+	return nil
+}
+
+func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
+	declared := declaredEncoding(raw, contentType, markup)
+	invalid, multibyte := utf8Shape(raw)
+	if invalid == 0 && multibyte == 0 {
+		// ASCII, unless it is one of the encodings that live within ASCII.
+		if declared != nil && bytes.IndexByte(raw, 0x1b) >= 0 {
+			return declared
+		}
+		return encoding.Nop
+	}
+	// A few bad bytes among many good sequences are damage, not an encoding.
+	if invalid*50 < multibyte {
+		return encoding.Nop
+	}
+	if declared != nil {
+		return declared
+	}
+	return charmap.Windows1252
+}
+
+// declaredEncoding returns what the content type or, in markup, the document
+// itself declares; nil for nothing, and for UTF-8 and UTF-16, which the
+// content has already ruled out when this matters.
+func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Encoding {
+	var prefix []byte
+	if markup {
+		prefix = raw[:min(len(raw), 1024)]
+	}
+	e, name, _ := charset.DetermineEncoding(prefix, contentType)
+	switch name {
+	case "utf-8", "utf-16le", "utf-16be", "replacement", "x-user-defined":
+		return nil
+	}
+	return e
+}
+
+// utf8Shape counts the bytes of raw that are not valid UTF-8, and the
+// sequences of two and more bytes that are. A sequence that the end cuts off
+// counts as neither.
+func utf8Shape(raw []byte) (invalid, multibyte int) {
+	for i := 0; i < len(raw); {
+		if raw[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		r, n := utf8.DecodeRune(raw[i:])
+		switch {
+		case r != utf8.RuneError || n > 1:
+			multibyte++
+		case len(raw)-i < utf8.UTFMax && !utf8.FullRune(raw[i:]):
+			return invalid, multibyte
+		default:
+			invalid++
+		}
+		i += n
+	}
+	return invalid, multibyte
+}

@@ -1,0 +1,125 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/text/encoding/charmap"
+	uni "golang.org/x/text/encoding/unicode"
+)
+
+func TestHTML(t *testing.T) {
+	e := setup(t, Config{})
+	for name, c := range map[string]struct{ page, want string }{
+		"a page": {`<!DOCTYPE html><html><head><title>Invoice &amp; more</title>
+			<meta name=x content=y><style>p{color:red}</style><script>var a = "<p>no</p>";</script></head>
+			<body><h1>Dear   Ann</h1><p>Please pay <b>5&nbsp;€</b>
+			today.<p>Thank<br>you<!-- secret --></body></html>`,
+			"Invoice & more\nDear Ann\nPlease pay 5 € today.\nThank\nyou"},
+		"unseen elements": {`<html><body>a<template>no</template><noscript>no</noscript><iframe>no</iframe>
+			<object>no<p>no</object><script>no</script>b</body></html>`, "a b"},
+		"hidden":          {`<html><p hidden>no</p><div hidden="until-found">no<p>no</p></div><p>yes</p>`, "yes"},
+		"hidden by style": {`<html><p style="color:red; DISPLAY : none !important">no</p><span style="visibility:hidden">no</span><i style="font-size:0px">no</i><p style="display:block">yes`, "yes"},
+		"hidden, not ended": {`<html><p hidden>no<p>yes</p><ul><li hidden>no<li>one</ul><div hidden>no <b>no`,
+			"yes\none"},
+		"hidden, nested":           {`<html><div hidden>no<div>no</div>no</div>yes`, "yes"},
+		"ended by its parent":      {`<html><div><span hidden>no</div>yes`, "yes"},
+		"stray end tags":           {`<html></p></div></script>yes</b></html>also`, "yesalso"},
+		"stray end tag, hidden":    {`<html><div hidden>no</section>no</div>yes`, "yes"},
+		"void elements":            {`<html><p>a<img hidden>b<br hidden>c<input hidden>d`, "ab\ncd"},
+		"table":                    {`<html><table><tr><td>1<td>2<tr><th>3</th><th>4</th></table>`, "1 2\n3 4"},
+		"pre":                      {"<html><pre>a\n  b\n\nc</pre>d\ne", "a\nb\n\nc\nd e"},
+		"title of a drawing":       {`<html><title>Page</title><svg><title>no</title><text>yes</text></svg>`, "Page\nyes"},
+		"unclosed script":          {`<html>yes<script>no`, "yes"},
+		"tags in words":            {`<html><p>in<b>vo</b>ice</p>`, "invoice"},
+		"unknown element, hidden":  {`<html><my-box hidden>no<my-box>no</my-box></my-box>yes`, "yes"},
+		"escaped markup stays":     {`<html><p>&lt;script&gt; &#x202e;x`, "<script> x"},
+		"body that begins no head": {`<html><p>1</p>2<div>3</div>4`, "1\n2\n3\n4"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := extractBytes(e, []byte(c.page))
+			if err != nil || got.Text != c.want || got.Kind != "text/html" {
+				t.Errorf("got %+v, %v\nwant %q", got, err, c.want)
+			}
+		})
+	}
+}
+
+func TestHTMLEncodings(t *testing.T) {
+	e := setup(t, Config{})
+	const page = `<html><head><meta charset="CHARSET"><title>Żółw größer</title>`
+	for name, c := range map[string]struct {
+		content     []byte
+		contentType string
+		want        string
+	}{
+		"meta":          {encoded(t, charmap.Windows1250.NewEncoder(), strings.Replace(page, "CHARSET", "windows-1250", 1)), "", "Żółw größer"},
+		"meta, lying":   {[]byte(strings.Replace(page, "CHARSET", "koi8-r", 1)), "", "Żółw größer"},
+		"content type":  {encoded(t, charmap.Windows1250.NewEncoder(), page), "text/html; charset=windows-1250", "Żółw größer"},
+		"UTF-16 by BOM": {encoded(t, uni.UTF16(uni.LittleEndian, uni.UseBOM).NewEncoder(), page), "", "Żółw größer"},
+	} {
+		got, err := e.Text(t.Context(), strings.NewReader(string(c.content)), int64(len(c.content)), c.contentType, "")
+		if err != nil || got.Text != c.want || got.Kind != "text/html" {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestHostileHTMLTakesLinearTime(t *testing.T) {
+	e := setup(t, Config{})
+	var formatting strings.Builder
+	for range 500 {
+		formatting.WriteString("<b a=" + strings.Repeat("x", formatting.Len()%97) + ">")
+	}
+	for name, page := range map[string]string{
+		"deep":               strings.Repeat("<div>", 1<<20),
+		"formatting bomb":    formatting.String() + strings.Repeat("<p>x</p>", 1<<19),
+		"crossed tags":       strings.Repeat("<a><b></a></b>", 1<<18),
+		"end tags":           strings.Repeat("<x>", 600) + strings.Repeat("</y></x><x>", 1<<18),
+		"attributes":         "<div " + strings.Repeat("a=1 ", 1<<20) + ">",
+		"one comment":        "<!--" + strings.Repeat("-", 7<<20),
+		"entities":           strings.Repeat("&nbsp", 1<<20),
+		"hidden for ever":    "<div hidden>" + strings.Repeat("<p>x", 1<<20),
+		"options in options": strings.Repeat("<option><td><li>", 1<<18),
+	} {
+		began := time.Now()
+		got, err := extractBytes(e, []byte("<html><body>word "+page))
+		took := time.Since(began)
+		t.Logf("%s: %d bytes, %s, truncated %v, %v", name, len(page), took.Round(time.Millisecond), got.Truncated, err)
+		if took > 5*time.Second || err != nil || !strings.HasPrefix(got.Text, "word") {
+			t.Errorf("%s: %s, %.20q, %v", name, took, got.Text, err)
+		}
+	}
+}
+
+func TestHTMLStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := readMarkup(ctx, strings.Repeat("<p>x", 5000), false, newText(100_000))
+	if !errors.Is(err, context.Canceled) || isReason(err) {
+		t.Errorf("canceled: %v", err)
+	}
+	e := setup(t, Config{Timeout: time.Nanosecond})
+	_, err = extractBytes(e, []byte("<html>"+strings.Repeat("<p>x", 5000)))
+	if !errors.Is(err, ErrBroken) {
+		t.Errorf("too late: %v", err)
+	}
+}
+
+func FuzzHTML(f *testing.F) {
+	for _, s := range []string{"<title>x</title><p hidden>a<p>b", "<div style='display:none'>x</div>y", "<pre>a\r\nb", "<script/>x",
+		"<![CDATA[x]]>", "<svg><title>x", "<a <b></a></b>", "&#x202e;&lt;", "<li hidden><li>a", "<textarea><p>"} {
+		f.Add(s, false)
+		f.Add(s, true)
+	}
+	f.Fuzz(func(t *testing.T, page string, xml bool) {
+		text := newText(50)
+		if err := readMarkup(t.Context(), page, xml, text); err != nil {
+			t.Fatal(err)
+		}
+		checkClean(t, text.String(), 50)
+	})
+}

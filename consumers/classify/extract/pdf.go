@@ -1,0 +1,134 @@
+package extract
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klippa-app/go-pdfium"
+	pdfiumerrors "github.com/klippa-app/go-pdfium/errors"
+	"github.com/klippa-app/go-pdfium/references"
+	"github.com/klippa-app/go-pdfium/requests"
+)
+
+// read reads the PDF in src into text, in a fresh instance of PDFium. sound is
+// false when the sandbox must not be used again. Errors that PDFium gives wrap
+// one of the reasons, whatever the cause; the caller knows whether it was the
+// clock, the reader or the context.
+func (b *sandbox) read(src *source, maxPages int, text *text) (pages int, sound bool, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			// Its value is left out: it may quote the document.
+			sound, err = false, fmt.Errorf("%w: the PDF reader panicked", ErrBroken)
+		}
+	}()
+	instance, err := b.pool.GetInstanceWithContext(context.Background())
+	if err != nil {
+		return 0, false, fmt.Errorf("make PDF instance: %w", err)
+	}
+	file := &detachable{ReadSeeker: src}
+	finished := false
+	defer func() {
+		end := instance.Close
+		if !finished {
+			end = instance.Kill // the code in it may be in any state: do not call it again
+		}
+		sound = end() == nil
+		// go-pdfium keeps the readers of killed instances in a global table.
+		file.ReadSeeker = nil
+		b.memory.release()
+	}()
+	pages, err = readPages(instance, file, src.size, maxPages, text)
+	finished = err == nil
+	return pages, true, err
+}
+
+// detachable is a file that can be taken away from who still points at it.
+type detachable struct{ io.ReadSeeker }
+
+func readPages(instance pdfium.Pdfium, file *detachable, size int64, maxPages int, text *text) (int, error) {
+	opened, err := instance.OpenDocument(&requests.OpenDocument{FileReader: file, FileReaderSize: size})
+	if err != nil {
+		return 0, reason(err)
+	}
+	count, err := instance.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: opened.Document})
+	if err != nil {
+		return 0, reason(err)
+	}
+	pages := int(int32(count.PageCount)) // go-pdfium does not extend the sign
+	if pages <= 0 {
+		return 0, fmt.Errorf("%w: it has no pages", ErrBroken)
+	}
+	damaged := 0
+	for i := range min(pages, maxPages) {
+		if text.full() {
+			text.truncated = true
+			return pages, nil
+		}
+		switch err := readPage(instance, opened.Document, i, text); {
+		case errors.Is(err, pdfiumerrors.ErrPage):
+			damaged++
+		case err != nil:
+			return pages, reason(err)
+		}
+		text.breakLine()
+		text.breakLine()
+	}
+	if damaged == min(pages, maxPages) {
+		return pages, fmt.Errorf("%w: none of its %d pages can be loaded", ErrBroken, pages)
+	}
+	text.truncated = text.truncated || damaged > 0 || pages > maxPages
+	return pages, nil
+}
+
+// readPage adds the text of one page, counted from 0. Pages are closed at once:
+// an open one holds its pictures.
+func readPage(instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index int, text *text) error {
+	page, err := instance.FPDF_LoadPage(&requests.FPDF_LoadPage{Document: document, Index: index})
+	if err != nil {
+		return err
+	}
+	words, err := instance.FPDFText_LoadPage(&requests.FPDFText_LoadPage{
+		Page: requests.Page{ByReference: &page.Page},
+	})
+	if err != nil {
+		return err
+	}
+	count, err := instance.FPDFText_CountChars(&requests.FPDFText_CountChars{TextPage: words.TextPage})
+	if err != nil {
+		return err
+	}
+	// In pieces, so that a page of millions of blanks costs no more than its text.
+	const piece = 1 << 16
+	for from := 0; from < count.Count && !text.full(); from += piece {
+		got, err := instance.FPDFText_GetText(&requests.FPDFText_GetText{
+			TextPage: words.TextPage, StartIndex: from, Count: min(piece, count.Count-from),
+		})
+		if err != nil {
+			return err
+		}
+		text.write(got.Text)
+	}
+	if _, err := instance.FPDFText_ClosePage(&requests.FPDFText_ClosePage{TextPage: words.TextPage}); err != nil {
+		return err
+	}
+	_, err = instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: page.Page})
+	return err
+}
+
+// reason puts one of our reasons to an error of PDFium.
+func reason(err error) error {
+	switch {
+	case errors.Is(err, pdfiumerrors.ErrPassword):
+		return fmt.Errorf("%w: it needs a password", ErrEncrypted)
+	case errors.Is(err, pdfiumerrors.ErrSecurity):
+		return fmt.Errorf("%w: in a way that is not known", ErrEncrypted)
+	case errors.Is(err, pdfiumerrors.ErrFile), errors.Is(err, pdfiumerrors.ErrFormat),
+		errors.Is(err, pdfiumerrors.ErrPage), errors.Is(err, pdfiumerrors.ErrUnknown),
+		errors.Is(err, pdfiumerrors.ErrUnexpected), errors.Is(err, pdfiumerrors.ErrSuccess):
+		return fmt.Errorf("%w: damaged PDF", ErrBroken)
+	}
+	// Out of memory, a trap, a stop: whatever it was, the instance is lost.
+	return fmt.Errorf("%w: the PDF reader failed", ErrBroken)
+}

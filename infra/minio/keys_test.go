@@ -1,0 +1,176 @@
+package minio_test
+
+import (
+	"net/http"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	miniogo "github.com/minio/minio-go/v7"
+
+	"intray/infra/minio"
+)
+
+// TestWhatEachKeyMayDo tries every key on every thing that matters, with the Authorization header, and checks the whole
+// table: what is not listed as allowed must be a 403.
+func TestWhatEachKeyMayDo(t *testing.T) {
+	s := setup(t)
+	other := setup(t) // somebody else's bucket
+	mine, foreign := newKey(t), newKey(t)
+	const old, elsewhere = "null-user/old.pdf", "elsewhere/x"
+	for _, key := range []string{mine, foreign, old, elsewhere} {
+		s.put(t, key, "x")
+	}
+	other.put(t, mine, "x")
+
+	type action struct {
+		name string
+		run  func(c *miniogo.Client) error
+	}
+	list := func(bucket, prefix string) func(c *miniogo.Client) error {
+		return func(c *miniogo.Client) error {
+			for info := range c.ListObjectsIter(t.Context(), bucket, miniogo.ListObjectsOptions{Prefix: prefix, Recursive: true}) {
+				return info.Err
+			}
+			return nil
+		}
+	}
+	get := func(bucket, key string) func(c *miniogo.Client) error {
+		return func(c *miniogo.Client) error {
+			body, _, _, err := (&miniogo.Core{Client: c}).GetObject(t.Context(), bucket, key, miniogo.GetObjectOptions{})
+			if err == nil {
+				body.Close()
+			}
+			return err
+		}
+	}
+	put := func(key string) func(c *miniogo.Client) error {
+		return func(c *miniogo.Client) error {
+			_, err := c.PutObject(t.Context(), s.Bucket, key, strings.NewReader("x"), 1, miniogo.PutObjectOptions{})
+			return err
+		}
+	}
+	forceDelete := func(key string) func(c *miniogo.Client) error {
+		return func(c *miniogo.Client) error {
+			return c.RemoveObject(t.Context(), s.Bucket, key, miniogo.RemoveObjectOptions{ForceDelete: true})
+		}
+	}
+	actions := []action{
+		{"get documents", get(s.Bucket, mine)},
+		{"get null-user", get(s.Bucket, old)},
+		{"get elsewhere", get(s.Bucket, elsewhere)},
+		{"get other bucket", get(other.Bucket, mine)},
+		{"head missing", func(c *miniogo.Client) error {
+			_, err := c.StatObject(t.Context(), s.Bucket, newKey(t), miniogo.StatObjectOptions{})
+			if miniogo.ToErrorResponse(err).Code == miniogo.NoSuchKey {
+				return nil
+			}
+			return err
+		}},
+		{"list documents", list(s.Bucket, "documents/")},
+		{"list null-user", list(s.Bucket, "null-user/")},
+		{"list elsewhere", list(s.Bucket, "elsewhere/")},
+		{"list bucket", list(s.Bucket, "")},
+		{"list other bucket", list(other.Bucket, "documents/")},
+		{"put documents", put(newKey(t))},
+		{"put elsewhere", put("elsewhere/y")},
+		{"copy", func(c *miniogo.Client) error {
+			_, err := c.CopyObject(t.Context(), miniogo.CopyDestOptions{Bucket: s.Bucket, Object: newKey(t)}, miniogo.CopySrcOptions{Bucket: s.Bucket, Object: foreign})
+			return err
+		}},
+		{"multipart", func(c *miniogo.Client) error {
+			_, err := (&miniogo.Core{Client: c}).NewMultipartUpload(t.Context(), s.Bucket, newKey(t), miniogo.PutObjectOptions{})
+			return err
+		}},
+		{"tag", func(c *miniogo.Client) error {
+			return c.RemoveObjectTagging(t.Context(), s.Bucket, mine, miniogo.RemoveObjectTaggingOptions{})
+		}},
+		{"read policy", func(c *miniogo.Client) error { _, err := c.GetBucketPolicy(t.Context(), s.Bucket); return err }},
+		{"read notifications", func(c *miniogo.Client) error { _, err := c.GetBucketNotification(t.Context(), s.Bucket); return err }},
+		{"make bucket", func(c *miniogo.Client) error {
+			return c.MakeBucket(t.Context(), s.Bucket+"-new", miniogo.MakeBucketOptions{})
+		}},
+		{"force delete documents", forceDelete("documents/")},
+		{"force delete a folder", forceDelete(path.Dir(mine) + "/")},
+		{"force delete null-user", forceDelete("null-user/")},
+		{"delete elsewhere", func(c *miniogo.Client) error {
+			return c.RemoveObject(t.Context(), s.Bucket, elsewhere, miniogo.RemoveObjectOptions{})
+		}},
+		{"delete null-user", func(c *miniogo.Client) error {
+			return c.RemoveObject(t.Context(), s.Bucket, old, miniogo.RemoveObjectOptions{})
+		}},
+		{"delete documents", func(c *miniogo.Client) error {
+			return c.RemoveObject(t.Context(), s.Bucket, mine, miniogo.RemoveObjectOptions{})
+		}},
+	}
+	for _, role := range []struct {
+		name    string
+		key     minio.Key
+		allowed []string
+	}{
+		{"upload", s.Keys.Upload, nil},
+		{"download", s.Keys.Download, []string{"get documents", "head missing"}},
+		{"confirm", s.Keys.Confirm, []string{"get documents", "head missing", "list documents"}},
+		{"worker", s.Keys.Worker, []string{
+			"get documents", "get null-user", "head missing", "list documents", "list null-user", "list elsewhere", "list bucket",
+			"delete documents", "delete null-user",
+		}},
+	} {
+		client := s.client(t, role.key)
+		for _, action := range actions {
+			err := action.run(client)
+			switch resp := miniogo.ToErrorResponse(err); {
+			case slices.Contains(role.allowed, action.name):
+				if err != nil {
+					t.Errorf("%s must be able to %s: %v", role.name, action.name, err)
+				}
+			case err == nil:
+				t.Errorf("%s could %s", role.name, action.name)
+			case resp.StatusCode != http.StatusForbidden:
+				t.Errorf("%s, %s: %d %v, want a 403", role.name, action.name, resp.StatusCode, err)
+			}
+		}
+	}
+}
+
+// TestUploadKeyThroughPresignedURLs tries what only a URL can: the upload key may put below documents/ and do nothing
+// else, not even with headers that the URL did not sign.
+func TestUploadKeyThroughPresignedURLs(t *testing.T) {
+	s := setup(t)
+	victim := newKey(t)
+	s.put(t, victim, "secret")
+	upload, download := s.client(t, s.Keys.Upload), s.client(t, s.Keys.Download)
+	presign := func(c *miniogo.Client, method, key string, query url.Values) string {
+		u, err := c.Presign(t.Context(), method, s.Bucket, key, time.Minute, query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u.String()
+	}
+	for name, test := range map[string]struct {
+		method, address string
+		headers         map[string]string
+		status          int
+	}{
+		"put":                      {http.MethodPut, presign(upload, http.MethodPut, newKey(t), nil), nil, 200},
+		"put elsewhere":            {http.MethodPut, presign(upload, http.MethodPut, "elsewhere/x", nil), nil, 403},
+		"put into the old prefix":  {http.MethodPut, presign(upload, http.MethodPut, "null-user/x", nil), nil, 403},
+		"get":                      {http.MethodGet, presign(upload, http.MethodGet, victim, nil), nil, 403},
+		"head":                     {http.MethodHead, presign(upload, http.MethodHead, victim, nil), nil, 403},
+		"delete":                   {http.MethodDelete, presign(upload, http.MethodDelete, victim, nil), nil, 403},
+		"list":                     {http.MethodGet, presign(upload, http.MethodGet, "", url.Values{"list-type": {"2"}, "prefix": {"documents/"}}), nil, 403},
+		"copy":                     {http.MethodPut, presign(upload, http.MethodPut, newKey(t), nil), map[string]string{"X-Amz-Copy-Source": "/" + s.Bucket + "/" + victim}, 403},
+		"download key puts":        {http.MethodPut, presign(download, http.MethodPut, newKey(t), nil), nil, 403},
+		"download key copies":      {http.MethodPut, presign(download, http.MethodPut, newKey(t), nil), map[string]string{"X-Amz-Copy-Source": "/" + s.Bucket + "/" + victim}, 403},
+		"download key lists":       {http.MethodGet, presign(download, http.MethodGet, "", url.Values{"list-type": {"2"}}), nil, 403},
+		"download key gets old":    {http.MethodGet, presign(download, http.MethodGet, "null-user/x", nil), nil, 403},
+		"download key gets a file": {http.MethodGet, presign(download, http.MethodGet, victim, nil), nil, 200},
+	} {
+		if status, _, body := do(t, test.method, test.address, test.headers, nil); status != test.status {
+			t.Errorf("%s: got %d %s, want %d", name, status, body, test.status)
+		}
+	}
+}

@@ -1,0 +1,18 @@
+# The image of every part of Intray but PostgreSQL, NATS and MinIO: one static binary and the certificate authorities.
+FROM golang:1.26-trixie AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN --mount=type=cache,target=/go/pkg/mod go mod download
+COPY . .
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/root/usr/local/bin/intray ./cmd/intray
+# A volume takes the owner of the folder it is first mounted on: these are the consumers' cache and MinIO's data.
+RUN mkdir -p /out/root/etc/ssl/certs /out/owned/var/cache/intray /out/owned/data && \
+    cp /etc/ssl/certs/ca-certificates.crt /out/root/etc/ssl/certs/ && \
+    printf 'intray:x:10001:10001::/nonexistent:/sbin/nologin\n' >/out/root/etc/passwd
+
+FROM scratch
+COPY --from=build /out/root/ /
+COPY --from=build --chown=10001:10001 /out/owned/ /
+USER 10001:10001
+ENTRYPOINT ["/usr/local/bin/intray"]

@@ -1,0 +1,86 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+)
+
+// A Deletion is an object that was given up and is to be removed from the bucket.
+type Deletion struct {
+	ObjectKey string `db:"object_key"`
+	// DocumentID is the document that gave it up; its row may be gone, as those without an owner are.
+	DocumentID uuid.NullUUID `db:"document_id"`
+	UserID     uuid.NullUUID `db:"user_id"`
+	// RequestedAt is when it was given up, the last time.
+	RequestedAt time.Time `db:"requested_at"`
+	// Attempts is how often it failed since then, LastError why the last time.
+	Attempts      int       `db:"attempts"`
+	NextAttemptAt time.Time `db:"next_attempt_at"`
+	LastError     string    `db:"last_error"`
+}
+
+// DueDeletions returns object deletions whose next attempt is due, the longest due first.
+func (db *DB) DueDeletions(ctx context.Context, now time.Time, limit int) ([]Deletion, error) {
+	var due []Deletion
+	err := db.pool.SelectContext(ctx, &due, `
+		SELECT object_key, document_id, user_id, requested_at, attempts, next_attempt_at, last_error
+		FROM object_deletions WHERE deleted_at IS NULL AND next_attempt_at <= $1
+		ORDER BY next_attempt_at, object_key LIMIT $2`, now, limit)
+	return due, wrap(ctx, err, "find due object deletions")
+}
+
+// PendingDeletions counts the object deletions that are not carried out, due or not.
+func (db *DB) PendingDeletions(ctx context.Context) (int, error) {
+	var n int
+	err := db.pool.GetContext(ctx, &n, `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`)
+	return n, wrap(ctx, err, "count object deletions")
+}
+
+// DeletionDone notes that the objects at the keys are gone. The rows stay as tombstones.
+func (db *DB) DeletionDone(ctx context.Context, keys []string) error {
+	_, err := db.pool.ExecContext(ctx, `
+		WITH done AS MATERIALIZED (
+			SELECT object_key FROM object_deletions WHERE object_key = ANY($1::text[]) AND deleted_at IS NULL
+			ORDER BY object_key FOR NO KEY UPDATE)
+		UPDATE object_deletions AS d SET deleted_at = now(), last_error = '' FROM done WHERE d.object_key = done.object_key`,
+		pq.Array(keys))
+	return wrap(ctx, err, "note %d object deletions as done", len(keys))
+}
+
+// DeletionFailed notes a failed attempt and when the next one is due.
+func (db *DB) DeletionFailed(ctx context.Context, key, cause string, next time.Time) error {
+	_, err := db.pool.ExecContext(ctx, `UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
+		WHERE object_key = $1 AND deleted_at IS NULL`, key, cause, next)
+	return wrap(ctx, err, "note a failed deletion of object %s", key)
+}
+
+// RearmDeletions makes the tombstones of the keys, at which an object was seen again, due at once, and returns how many
+// there were. Keys without a tombstone are left alone.
+func (db *DB) RearmDeletions(ctx context.Context, keys []string) (n int, err error) {
+	err = db.within(ctx, func(tx *tx) error {
+		result, err := tx.ExecContext(ctx, `
+			WITH again AS MATERIALIZED (
+				SELECT object_key FROM object_deletions WHERE object_key = ANY($1::text[]) AND deleted_at IS NOT NULL
+				ORDER BY object_key FOR NO KEY UPDATE)
+			UPDATE object_deletions AS d SET deleted_at = NULL, attempts = 0, next_attempt_at = now(), last_error = ''
+			FROM again WHERE d.object_key = again.object_key`, pq.Array(keys))
+		if err != nil {
+			return err
+		}
+		rows, err := result.RowsAffected()
+		if err != nil || rows == 0 {
+			return err
+		}
+		n = int(rows)
+		// The trigger tells of inserts only, for whoever drains updates rows itself.
+		_, err = tx.ExecContext(ctx, `SELECT pg_notify($1, '')`, deletionsChannel)
+		return err
+	})
+	if err != nil {
+		return 0, wrap(ctx, err, "rearm deletions of %d objects", len(keys))
+	}
+	return n, nil
+}

@@ -1,0 +1,175 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"intray/schema"
+)
+
+// DocumentsByKey returns the documents whose objects lie at the keys, by id. A key that the database does not know has no
+// document.
+func (db *DB) DocumentsByKey(ctx context.Context, keys []string) ([]schema.Document, error) {
+	return db.selectDocuments(ctx, "find documents by object key",
+		`WHERE object_key = ANY($1::text[]) ORDER BY id`, pq.Array(keys))
+}
+
+// selectDocuments returns the documents that the clauses after FROM give, in a transaction bound to the DB's user.
+func (db *DB) selectDocuments(ctx context.Context, operation, clauses string, args ...any) ([]schema.Document, error) {
+	docs, err := func() ([]schema.Document, error) {
+		var docs []schema.Document
+		query := `SELECT ` + documentColumns + ` FROM documents ` + clauses
+		if db.user == uuid.Nil { // one statement is its own transaction
+			return docs, db.pool.SelectContext(ctx, &docs, query, args...)
+		}
+		tx, err := db.begin(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = tx.Rollback() }()
+		if err := tx.SelectContext(ctx, &docs, query, args...); err != nil {
+			return nil, err
+		}
+		return docs, tx.Commit()
+	}()
+	return docs, wrap(ctx, err, "%s", operation)
+}
+
+// Announced clears the mark of documents that an event now tells, where version and announcement are still those that were
+// published, and ends the rows of those whose object is gone. A DB that is bound to a user, whose role may delete no
+// document, leaves the latter to sweep, mark and all.
+func (db *DB) Announced(ctx context.Context, docs []schema.Document) error {
+	if len(docs) == 0 {
+		return nil
+	}
+	ids, versions, announcements := make([]uuid.UUID, len(docs)), make([]int64, len(docs)), make([]int64, len(docs))
+	for i, d := range docs {
+		ids[i], versions[i], announcements[i] = d.ID, d.Version, d.Announcement
+	}
+	// Locked in the order of the ids, as every other writer does.
+	const told = `WITH told AS MATERIALIZED (
+		SELECT d.id, d.gone_at FROM documents AS d
+		JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, version, announcement)
+			ON d.id = n.id AND d.version = n.version AND d.announcement = n.announcement
+		WHERE d.unannounced_at IS NOT NULL ORDER BY d.id FOR NO KEY UPDATE OF d)`
+	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM told WHERE d.id = told.id AND told.gone_at IS NULL`
+	const end = `, ended AS (DELETE FROM documents AS d USING told WHERE d.id = told.id AND told.gone_at IS NOT NULL)`
+
+	args := []any{pq.Array(ids), pq.Array(versions), pq.Array(announcements)}
+	err := func() error {
+		if db.user == uuid.Nil {
+			_, err := db.pool.ExecContext(ctx, told+end+clear, args...)
+			return err
+		}
+		tx, err := db.begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback() }()
+		if _, err := tx.ExecContext(ctx, told+clear, args...); err != nil {
+			return err
+		}
+		return tx.Commit()
+	}()
+	return wrap(ctx, err, "mark %d documents as announced", len(docs))
+}
+
+// CreateDocument stores a new pending document of the user that the DB is bound to.
+//
+// It fails with schema.CodeQuotaExceeded if the declared size does not fit in what is left of the quota (nothing is
+// reserved: confirming decides), and with schema.CodeTooManyPending if the user has maxPending pending documents.
+//
+// An idempotency key that the user sent before gives the document of that time, its URL counted as issued now, and
+// created false; with another filename, content type or size it is schema.CodeInvalid. "" is no key.
+func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotencyKey string, maxPending int) (doc schema.Document, created bool, err error) {
+	if err := db.bound(); err != nil {
+		return schema.Document{}, false, err
+	}
+	d.UserID = db.user
+	for try := 1; ; try++ {
+		doc, created, err = db.createDocument(ctx, d, idempotencyKey, maxPending)
+		// Another request with the same key won: find what it made.
+		if try < transitionTries && (violates(err, "documents_idempotency") || hasCode(err, deadlockDetected)) {
+			continue
+		}
+		return doc, created, wrap(ctx, err, "create document %s", d.ID)
+	}
+}
+
+func (db *DB) createDocument(ctx context.Context, d schema.Document, key string, maxPending int) (doc schema.Document, created bool, err error) {
+	tx, err := db.begin(ctx)
+	if err != nil {
+		return schema.Document{}, false, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if key != "" {
+		found, err := tx.issuedBefore(ctx, d, key)
+		if err == nil {
+			return found, false, tx.Commit()
+		}
+		if !errors.Is(err, sql.ErrNoRows) {
+			return schema.Document{}, false, err
+		}
+	}
+	if err := tx.refuseEarly(ctx, d, maxPending); err != nil {
+		return schema.Document{}, false, err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version, created_at, url_issued_at, changed_at, idempotency_key)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, ''))`,
+		d.ID, d.UserID, d.ObjectKey, d.Filename, d.ContentType, d.Size, string(d.Status), d.Version,
+		d.CreatedAt, d.URLIssuedAt, d.ChangedAt, key)
+	if err != nil {
+		return schema.Document{}, false, err
+	}
+	for _, t := range []*time.Time{&d.CreatedAt, &d.URLIssuedAt, &d.ChangedAt} {
+		*t = t.Round(time.Microsecond)
+	}
+	return d, true, tx.Commit()
+}
+
+// issuedBefore renews the URL's time of the document that the key made. It fails with sql.ErrNoRows if there is none.
+func (tx *tx) issuedBefore(ctx context.Context, d schema.Document, key string) (schema.Document, error) {
+	var found schema.Document
+	err := tx.GetContext(ctx, &found, `UPDATE documents SET url_issued_at = greatest(url_issued_at, $3)
+		WHERE user_id = $1 AND idempotency_key = $2 RETURNING `+documentColumns, tx.user, key, d.URLIssuedAt)
+	if err != nil {
+		return schema.Document{}, err
+	}
+	if found.Filename != d.Filename || found.ContentType != d.ContentType || found.Size != d.Size {
+		return schema.Document{}, schema.Errorf(schema.CodeInvalid,
+			"This Idempotency-Key was used for another file. Use a new key for each file.")
+	}
+	return found, nil
+}
+
+// refuseEarly holds the quota's lock until the commit, so that requests side by side do not pass the limit of pending
+// documents together.
+func (tx *tx) refuseEarly(ctx context.Context, d schema.Document, maxPending int) error {
+	var q schema.Quota
+	err := tx.GetContext(ctx, &q, `SELECT user_id, limit_bytes, used_bytes FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, tx.user)
+	if err != nil {
+		return err
+	}
+	if !q.Fits(d.Size) {
+		return schema.Errorf(schema.CodeQuotaExceeded,
+			"The file has %d bytes and %d are left. Delete documents or ask for more space.", d.Size, q.Left())
+	}
+	var pending int
+	// A statement of its own: it must see what was committed while the lock was awaited.
+	err = tx.GetContext(ctx, &pending, `SELECT count(*) FROM
+		(SELECT FROM documents WHERE user_id = $1 AND status = 'pending' LIMIT $2) AS p`, tx.user, maxPending)
+	if err != nil {
+		return err
+	}
+	if pending >= maxPending {
+		return schema.Errorf(schema.CodeTooManyPending,
+			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending)
+	}
+	return nil
+}

@@ -1,0 +1,87 @@
+package postgres
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/lib/pq"
+
+	"intray/schema"
+)
+
+// ErrUnavailable says that PostgreSQL did not answer, or cannot serve now: the connection is refused or cut, the server is
+// starting or stopping, it has no connection, disk or memory left, or a lock or a statement took longer than allowed. The
+// same call may succeed later. After a commit it may also have been done: the outcome of a cut connection is unknown.
+var ErrUnavailable = errors.New("postgres is unavailable")
+
+// SQLSTATE codes, https://www.postgresql.org/docs/current/errcodes-appendix.html
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+	foreignKeyViolation  = "23503"
+	uniqueViolation      = "23505"
+	insufficientRight    = "42501"
+	undefinedTable       = "42P01"
+)
+
+var unavailableCodes = []pq.ErrorCode{
+	"25P03", // idle_in_transaction_session_timeout
+	"55P03", // lock_not_available: lock_timeout
+	"57014", // query_canceled: statement_timeout
+	"57P01", // admin_shutdown
+	"57P02", // crash_shutdown
+	"57P03", // cannot_connect_now
+	"57P05", // idle_session_timeout
+	"3D000", // invalid_catalog_name: not made yet, or being restored
+	deadlockDetected, serializationFailure,
+}
+
+// wrap gives an error its operation, and ErrUnavailable where it is one. A caller's own cancellation stays
+// context.Canceled and is no outage; a deadline that passed before the server answered is one. An error for the
+// caller's caller (*schema.Error) stays what it is.
+func wrap(ctx context.Context, err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	operation := fmt.Sprintf(format, args...)
+	switch {
+	case errors.As(err, new(*schema.Error)):
+		return err
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("%s: %w", operation, context.Canceled)
+	case unavailable(err):
+		return fmt.Errorf("%s: %w: %w", operation, ErrUnavailable, err)
+	default:
+		return fmt.Errorf("%s: %w", operation, err)
+	}
+}
+
+func unavailable(err error) bool {
+	var e *pq.Error
+	if errors.As(err, &e) {
+		switch e.Code.Class() {
+		case "08", "53", "58": // connection exceptions, resources, I/O errors
+			return true
+		}
+		return slices.Contains(unavailableCodes, e.Code)
+	}
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(net.Error))
+}
+
+// hasCode says whether err is one of these SQLSTATEs.
+func hasCode(err error, codes ...pq.ErrorCode) bool {
+	var e *pq.Error
+	return errors.As(err, &e) && slices.Contains(codes, e.Code)
+}
+
+// violates says whether err is a violation of the unique index or constraint of that name.
+func violates(err error, constraint string) bool {
+	var e *pq.Error
+	return errors.As(err, &e) && e.Code == uniqueViolation && e.Constraint == constraint
+}

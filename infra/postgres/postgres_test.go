@@ -1,0 +1,181 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"go.uber.org/goleak"
+
+	"intray/infra/local/localtest"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+func TestMain(m *testing.M) {
+	localtest.Role()
+	goleak.VerifyTestMain(m)
+}
+
+// The passwords that every test of the run gives the roles, which belong to the whole server.
+const rolePassword = "for-tests-only"
+
+func migrated(ctx context.Context, url string) error {
+	if err := postgres.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
+}
+
+// bundle is one fresh database and its three roles.
+type bundle struct {
+	url           string
+	owner         *postgres.DB
+	api           *postgres.DB
+	worker        *postgres.DB
+	raw           *sqlx.DB // as the owner
+	rawAPI        *sqlx.DB
+	rawWorker     *sqlx.DB
+	alice, bob    uuid.UUID
+	administrator uuid.UUID
+}
+
+func setup(t testing.TB) *bundle {
+	t.Helper()
+	b := &bundle{url: localtest.PostgresMigrated(t, migrated)}
+	b.owner, b.api, b.worker = open(t, b.url), open(t, as(t, b.url, "api")), open(t, as(t, b.url, "worker"))
+	b.raw, b.rawAPI, b.rawWorker = openRaw(t, b.url), openRaw(t, as(t, b.url, "api")), openRaw(t, as(t, b.url, "worker"))
+	b.alice = b.user(t, "alice@example.org", schema.RoleUser)
+	b.bob = b.user(t, "bob@example.org", schema.RoleUser)
+	b.administrator = b.user(t, "admin@example.org", schema.RoleAdmin)
+	return b
+}
+
+func as(t testing.TB, address, role string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, rolePassword)
+	return u.String()
+}
+
+func open(t testing.TB, url string) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), url, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := db.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}
+
+func openRaw(t testing.TB, url string) *sqlx.DB {
+	t.Helper()
+	db, err := sqlx.Open("postgres", url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func newID(t testing.TB) uuid.UUID {
+	t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (b *bundle) user(t testing.TB, email string, role schema.Role) uuid.UUID {
+	t.Helper()
+	id := newID(t)
+	if err := b.owner.AddUser(t.Context(), postgres.NewUser{ID: id, Email: email, PasswordHash: "hash of " + email, Role: role}); err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+// create stores a pending document through the API's role.
+func (b *bundle) create(t testing.TB, user uuid.UUID, name string, size int64) schema.Document {
+	t.Helper()
+	d := schema.NewDocument(newID(t), user, name, "text/plain", size, time.Now())
+	d, created, err := b.api.ForUser(user).CreateDocument(t.Context(), d, "", 1000)
+	if err != nil || !created {
+		t.Fatalf("create %s: created %v, %v", name, created, err)
+	}
+	return d
+}
+
+func confirm(d *schema.Document, q *schema.Quota) schema.Decision {
+	return d.Confirm(schema.Object{Key: d.ObjectKey, Size: d.Size, ETag: "etag"}, q, time.Now())
+}
+
+func gone(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) }
+
+func remove(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+
+// uploaded stores a document and confirms it.
+func (b *bundle) uploaded(t testing.TB, user uuid.UUID, name string, size int64) schema.Document {
+	t.Helper()
+	d := b.create(t, user, name, size)
+	return b.transition(t, d.ID, confirm)
+}
+
+func (b *bundle) transition(t testing.TB, id uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) schema.Document {
+	t.Helper()
+	docs, err := b.worker.Transition(t.Context(), []uuid.UUID{id}, decide)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(docs) != 1 {
+		t.Fatalf("transition returned %d documents", len(docs))
+	}
+	return docs[0]
+}
+
+// checkQuotas holds used_bytes against the sum of what is charged.
+func (b *bundle) checkQuotas(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}) {
+	t.Helper()
+	var wrong []string
+	err := b.raw.Select(&wrong, `SELECT q.user_id || ': used ' || q.used_bytes || ', charged ' || coalesce(sum(d.charged_bytes), 0)
+		FROM quotas q LEFT JOIN documents d ON d.user_id = q.user_id GROUP BY q.user_id, q.used_bytes
+		HAVING q.used_bytes <> coalesce(sum(d.charged_bytes), 0)`)
+	if err != nil {
+		t.Fatalf("read quotas: %v", err)
+	}
+	if len(wrong) > 0 {
+		t.Fatalf("quota drift: %s", fmt.Sprint(wrong))
+	}
+}
+
+func wantCode(t testing.TB, err error, code schema.Code) {
+	t.Helper()
+	if err == nil || schema.CodeOf(err) != code {
+		t.Fatalf("error %v, want code %s", err, code)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func logger() *slog.Logger { return slog.New(slog.NewTextHandler(os.Stderr, nil)) }

@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"intray/schema"
+)
+
+const (
+	// endedFor is how long rejected and expired documents stay readable.
+	endedFor = 24 * time.Hour
+	// tombstonesFor is how long a carried out object deletion is remembered: an object put again at its key is deleted again.
+	tombstonesFor = 30 * 24 * time.Hour
+	// purgeBatch bounds how many rows one statement of PurgeEnded deletes, and so how long it holds their locks.
+	purgeBatch = 1000
+)
+
+// PendingSince returns pending documents whose last URL was issued before the time, by id, those after the given one.
+func (db *DB) PendingSince(ctx context.Context, before time.Time, after uuid.UUID, limit int) ([]schema.Document, error) {
+	return db.selectDocuments(ctx, "find pending documents",
+		`WHERE status = 'pending' AND url_issued_at < $1 AND id > $2 ORDER BY id LIMIT $3`, before, after, limit)
+}
+
+// Unannounced returns documents whose last transition was made before the time and which no event tells yet, the
+// longest waiting first.
+func (db *DB) Unannounced(ctx context.Context, before time.Time, limit int) ([]schema.Document, error) {
+	return db.selectDocuments(ctx, "find unannounced documents",
+		`WHERE unannounced_at < $1 ORDER BY unannounced_at, id LIMIT $2`, before, limit)
+}
+
+// Reannounce marks documents to be told once more, each under a message id that the stream has not seen, and returns those that
+// exist, by id.
+func (db *DB) Reannounce(ctx context.Context, ids []uuid.UUID) (docs []schema.Document, err error) {
+	err = db.within(ctx, func(tx *tx) error {
+		err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
+			WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, pq.Array(ids))
+		if err != nil {
+			return err
+		}
+		now := time.Now().Round(time.Microsecond)
+		found := make([]uuid.UUID, len(docs))
+		for i := range docs {
+			docs[i].Reannounce(now)
+			found[i] = docs[i].ID
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE documents SET announcement = announcement + 1, unannounced_at = $2
+			WHERE id = ANY($1::uuid[])`, pq.Array(found), now)
+		return err
+	})
+	if err != nil {
+		return nil, wrap(ctx, err, "announce %d documents again", len(ids))
+	}
+	return docs, nil
+}
+
+// PurgeEnded deletes the rows of documents that were rejected or have expired 24 h ago, if that was announced and no object
+// deletion is owed for them, and tombstones of objects deleted 30 days ago. It returns how many rows went.
+func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
+	ended, err := db.purge(ctx, `
+		DELETE FROM documents WHERE id IN (
+			SELECT d.id FROM documents AS d
+			WHERE d.status IN ('rejected', 'expired') AND d.changed_at < $1 AND d.unannounced_at IS NULL
+				-- An upload that was begun anew (the same Idempotency-Key) may still arrive.
+				AND d.url_issued_at < $1
+				AND NOT EXISTS (SELECT FROM object_deletions AS o WHERE o.object_key = d.object_key AND o.deleted_at IS NULL)
+			ORDER BY d.id LIMIT $2 FOR UPDATE OF d SKIP LOCKED)`, now.Add(-endedFor))
+	if err != nil {
+		return ended, wrap(ctx, err, "purge ended documents")
+	}
+	tombstones, err := db.purge(ctx, `
+		DELETE FROM object_deletions WHERE object_key IN (
+			SELECT object_key FROM object_deletions WHERE deleted_at < $1 ORDER BY object_key LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+		now.Add(-tombstonesFor))
+	return ended + tombstones, wrap(ctx, err, "purge tombstones")
+}
+
+func (db *DB) purge(ctx context.Context, statement string, before time.Time) (total int64, err error) {
+	for {
+		result, err := db.pool.ExecContext(ctx, statement, before, purgeBatch)
+		if err != nil {
+			return total, err
+		}
+		n, err := result.RowsAffected()
+		total += n
+		if err != nil || n < purgeBatch {
+			return total, err
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"intray/schema"
+)
+
+const topicColumns = `id, user_id, name, description, keywords, suggested`
+
+// A TopicPatch changes what is not nil.
+type TopicPatch struct {
+	Name        *string
+	Description *string
+	Keywords    *[]string
+	// Suggested: false turns a suggestion into a topic that a person keeps.
+	Suggested *bool
+}
+
+// topicRow scans a schema.Topic, whose keywords are an array.
+type topicRow struct {
+	schema.Topic
+	Keywords pq.StringArray `db:"keywords"`
+}
+
+func (tx *tx) selectTopics(ctx context.Context, clauses string, args ...any) ([]schema.Topic, error) {
+	var rows []topicRow
+	if err := tx.SelectContext(ctx, &rows, `SELECT `+topicColumns+` FROM topics `+clauses, args...); err != nil {
+		return nil, err
+	}
+	topics := make([]schema.Topic, len(rows))
+	for i, r := range rows {
+		topics[i] = r.topic()
+	}
+	return topics, nil
+}
+
+func (r topicRow) topic() schema.Topic {
+	t := r.Topic
+	t.Keywords = r.Keywords
+	return t
+}
+
+// Topics returns what the user that the DB is bound to can choose from: the system topics, then the user's own, each by name.
+func (db *DB) Topics(ctx context.Context) (topics []schema.Topic, err error) {
+	if err := db.bound(); err != nil {
+		return nil, err
+	}
+	err = db.within(ctx, func(tx *tx) error {
+		topics, err = tx.unionOfTopics(ctx, tx.user)
+		return err
+	})
+	return topics, wrap(ctx, err, "list topics of user %s", db.user)
+}
+
+func (tx *tx) unionOfTopics(ctx context.Context, user uuid.UUID) ([]schema.Topic, error) {
+	return tx.selectTopics(ctx, `WHERE user_id IS NULL OR user_id = $1 ORDER BY user_id IS NOT NULL, lower(name), id`, user)
+}
+
+// SystemTopics returns the system topics, by name.
+func (db *DB) SystemTopics(ctx context.Context) (topics []schema.Topic, err error) {
+	err = db.within(ctx, func(tx *tx) error {
+		topics, err = tx.selectTopics(ctx, `WHERE user_id IS NULL ORDER BY lower(name), id`)
+		return err
+	})
+	return topics, wrap(ctx, err, "list system topics")
+}
+
+// CreateTopic stores a topic: a system topic if t.UserID is nil, else one of the user that the DB is bound to. It fails with
+// schema.CodeNameTaken, and with schema.CodeForbidden for a system topic if the user is no administrator.
+func (db *DB) CreateTopic(ctx context.Context, t schema.Topic) error {
+	if err := db.bound(); err != nil {
+		return err
+	}
+	tx, err := db.begin(ctx)
+	if err != nil {
+		return wrap(ctx, err, "create topic %s", t.ID)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := tx.mayWrite(t.Scope()); err != nil {
+		return err
+	}
+	if t.UserID != nil {
+		t.UserID = &tx.user
+	}
+	if err := tx.insertTopic(ctx, t); err != nil {
+		return wrap(ctx, nameTaken(err, t.Name), "create topic %s", t.ID)
+	}
+	return wrap(ctx, tx.Commit(), "create topic %s", t.ID)
+}
+
+func (tx *tx) insertTopic(ctx context.Context, t schema.Topic) error {
+	keywords := t.Keywords
+	if keywords == nil {
+		keywords = []string{}
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
+		t.ID, t.UserID, t.Name, t.Description, pq.Array(keywords), t.Suggested)
+	return err
+}
+
+// UpdateTopic changes a topic of the scope and returns it as it is then. It fails with schema.CodeNotFound, also for another
+// user's, with schema.CodeNameTaken, and with schema.CodeForbidden for a system topic if the user is no administrator.
+func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID, p TopicPatch) (schema.Topic, error) {
+	if err := db.bound(); err != nil {
+		return schema.Topic{}, err
+	}
+	tx, err := db.begin(ctx)
+	if err != nil {
+		return schema.Topic{}, wrap(ctx, err, "change topic %s", id)
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := tx.mayWrite(scope); err != nil {
+		return schema.Topic{}, err
+	}
+	var keywords any
+	if p.Keywords != nil {
+		keywords = pq.Array(append([]string{}, *p.Keywords...))
+	}
+	var row topicRow
+	err = tx.GetContext(ctx, &row, `
+		UPDATE topics SET name = coalesce($3, name), description = coalesce($4, description),
+			keywords = coalesce($5::text[], keywords), suggested = coalesce($6, suggested)
+		WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid RETURNING `+topicColumns,
+		id, tx.namespace(scope), p.Name, p.Description, keywords, p.Suggested)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return schema.Topic{}, noSuchTopic()
+	case err != nil && p.Name != nil:
+		return schema.Topic{}, wrap(ctx, nameTaken(err, *p.Name), "change topic %s", id)
+	case err != nil:
+		return schema.Topic{}, wrap(ctx, err, "change topic %s", id)
+	}
+	return row.topic(), wrap(ctx, tx.Commit(), "change topic %s", id)
+}
+
+// DeleteTopic deletes a topic of the scope, and takes it from all documents. It fails as UpdateTopic does.
+func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
+	if err := db.bound(); err != nil {
+		return err
+	}
+	for try := 1; ; try++ {
+		err := db.deleteTopic(ctx, scope, id)
+		// A classification that assigns this very topic waits for it and holds what the deletion needs.
+		if try < transitionTries && ctx.Err() == nil && hasCode(err, deadlockDetected) {
+			continue
+		}
+		return wrap(ctx, err, "delete topic %s", id)
+	}
+}
+
+func (db *DB) deleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
+	tx, err := db.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if err := tx.mayWrite(scope); err != nil {
+		return err
+	}
+	result, err := tx.ExecContext(ctx, `DELETE FROM topics WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid`, id, tx.namespace(scope))
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		return errors.Join(noSuchTopic(), err)
+	}
+	return tx.Commit()
+}
+
+// mayWrite refuses what row-level security would refuse too, with a sentence.
+func (tx *tx) mayWrite(scope schema.Scope) error {
+	if scope == schema.ScopeSystem && tx.role != schema.RoleAdmin {
+		return schema.Errorf(schema.CodeForbidden, "Only an administrator changes system topics.")
+	}
+	return nil
+}
+
+// namespace returns what user_id is in the topics of the scope.
+func (tx *tx) namespace(scope schema.Scope) *uuid.UUID {
+	if scope == schema.ScopeSystem {
+		return nil
+	}
+	return &tx.user
+}
+
+func noSuchTopic() error { return schema.Errorf(schema.CodeNotFound, "There is no such topic.") }
+
+func nameTaken(err error, name string) error {
+	if violates(err, "topics_name_in_namespace") {
+		return schema.Errorf(schema.CodeNameTaken, "There is already a topic named %q. Choose another name.", name)
+	}
+	return err
+}
+
+// SuggestTopics stores topics that a classifier proposes for a user, in the user's own namespace and marked as suggested, save
+// those whose name (ignoring case) a system topic or one of the user's own has already. It returns the topic that now
+// bears each name, in the order given; a name given twice is one topic.
+func (db *DB) SuggestTopics(ctx context.Context, user uuid.UUID, topics []schema.Topic) ([]schema.Topic, error) {
+	named := make([]schema.Topic, 0, len(topics))
+	err := db.within(ctx, func(tx *tx) error {
+		for _, t := range topics {
+			_, err := tx.ExecContext(ctx, `
+				INSERT INTO topics (id, user_id, name, description, keywords, suggested)
+				SELECT $1, $2, $3, $4, $5, true
+				WHERE NOT EXISTS (SELECT FROM topics WHERE user_id IS NULL AND lower(name) = lower($3))
+				ON CONFLICT (user_id, lower(name)) DO NOTHING`,
+				t.ID, user, t.Name, t.Description, pq.Array(append([]string{}, t.Keywords...)))
+			if err != nil {
+				return err
+			}
+			found, err := tx.selectTopics(ctx, `WHERE (user_id IS NULL OR user_id = $1) AND lower(name) = lower($2)
+				ORDER BY user_id IS NOT NULL LIMIT 1`, user, t.Name)
+			if err != nil {
+				return err
+			}
+			named = append(named, found...)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, wrap(ctx, err, "suggest topics to user %s", user)
+	}
+	return named, nil
+}
+
+// SeedTopics stores system topics, but only into an empty table, and returns how many it stored. The role is the owner.
+func (db *DB) SeedTopics(ctx context.Context, topics []schema.Topic) (n int, err error) {
+	err = db.within(ctx, func(tx *tx) error {
+		if _, err := tx.ExecContext(ctx, `LOCK TABLE topics IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return err
+		}
+		var empty bool
+		if err := tx.GetContext(ctx, &empty, `SELECT NOT EXISTS (SELECT FROM topics)`); err != nil || !empty {
+			return err
+		}
+		for _, t := range topics {
+			t.UserID = nil
+			if t.ID == uuid.Nil {
+				if t.ID, err = uuid.NewV7(); err != nil {
+					return fmt.Errorf("make an id: %w", err)
+				}
+			}
+			if err := tx.insertTopic(ctx, t); err != nil {
+				return err
+			}
+			n++
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, wrap(ctx, err, "seed system topics")
+	}
+	return n, nil
+}

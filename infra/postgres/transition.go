@@ -1,0 +1,264 @@
+package postgres
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"intray/schema"
+)
+
+// documentColumns are the columns that scan into a schema.Document.
+const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason, etag, charged_bytes, version,
+	announcement, unannounced_at, topics_locked, provider, model, created_at, url_issued_at, changed_at, uploaded_at,
+	classified_at, gone_at`
+
+// transitionTries is how often a transition runs that the server broke off to end a deadlock.
+const transitionTries = 3
+
+// Transition changes documents: it locks those of the ids that exist, in the order of their ids, then their owners' quotas, in
+// the order of the users, calls decide once for each document in that order, and writes changed documents, quotas, topics
+// and object deletions in the same transaction. It returns all documents found, as they are afterwards, by id. An id
+// that is there twice is decided once; documents of one user share one Quota.
+//
+// decide must be a pure function of its arguments: it runs inside the transaction, and again from the start if the
+// server breaks the transaction off. If Transition fails, nothing was changed, save that after ErrUnavailable the commit
+// may have happened unseen; deciding again finds it done.
+func (db *DB) Transition(ctx context.Context, ids []uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) ([]schema.Document, error) {
+	ids = slices.Clone(ids)
+	slices.SortFunc(ids, compareIDs)
+	ids = slices.Compact(ids)
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	for try := 1; ; try++ {
+		docs, err := db.transition(ctx, ids, decide)
+		// A topic that was deleted since it was chosen breaks its foreign key once: the next try leaves it out.
+		if try < transitionTries && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
+			continue
+		}
+		return docs, wrap(ctx, err, "change %d documents from %s on", len(ids), ids[0])
+	}
+}
+
+func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
+
+func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) ([]schema.Document, error) {
+	tx, err := db.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }()
+
+	var docs []schema.Document
+	if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
+		WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, pq.Array(ids)); err != nil {
+		return nil, fmt.Errorf("lock documents: %w", err)
+	}
+	if len(docs) == 0 {
+		return nil, tx.Commit()
+	}
+	quotas, err := tx.lockQuotas(ctx, docs)
+	if err != nil {
+		return nil, err
+	}
+	w := &writes{was: make([]int64, 0, len(docs))}
+	for i := range docs {
+		d := &docs[i]
+		q := quotas[d.UserID]
+		if q == nil {
+			return nil, fmt.Errorf("user %s has no quota", d.UserID)
+		}
+		was := d.Version
+		w.add(d, was, decide(d, q))
+	}
+	if err := tx.write(ctx, w, quotas); err != nil {
+		return nil, err
+	}
+	return docs, tx.Commit()
+}
+
+// lockQuotas returns the quotas of the documents' owners by user, locked in the order of the users.
+func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.UUID]*schema.Quota, error) {
+	users := make([]uuid.UUID, 0, len(docs))
+	for _, d := range docs {
+		users = append(users, d.UserID)
+	}
+	slices.SortFunc(users, compareIDs)
+	users = slices.Compact(users)
+	var rows []schema.Quota
+	if err := tx.SelectContext(ctx, &rows, `SELECT user_id, limit_bytes, used_bytes FROM quotas
+		WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE`, pq.Array(users)); err != nil {
+		return nil, fmt.Errorf("lock quotas: %w", err)
+	}
+	quotas := make(map[uuid.UUID]*schema.Quota, len(rows))
+	for i := range rows {
+		quotas[rows[i].UserID] = &rows[i]
+	}
+	return quotas, nil
+}
+
+// writes are what the decisions of one transition ask for.
+type writes struct {
+	changed []*schema.Document
+	was     []int64 // the version that each changed document was found at
+	deleted []*schema.Document
+	topics  []topicSet
+}
+
+type topicSet struct {
+	document uuid.UUID
+	topics   []schema.DocumentTopic
+}
+
+func (w *writes) add(d *schema.Document, was int64, decision schema.Decision) {
+	if decision.Changed {
+		// The database keeps microseconds; what is returned is what will be read.
+		for _, t := range []*time.Time{&d.URLIssuedAt, &d.ChangedAt, d.UnannouncedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt} {
+			if t != nil {
+				*t = t.Round(time.Microsecond)
+			}
+		}
+		w.changed, w.was = append(w.changed, d), append(w.was, was)
+	}
+	if decision.DeleteObject {
+		w.deleted = append(w.deleted, d)
+	}
+	if decision.Topics != nil {
+		w.topics = append(w.topics, topicSet{d.ID, decision.Topics})
+	}
+}
+
+func (tx *tx) write(ctx context.Context, w *writes, quotas map[uuid.UUID]*schema.Quota) error {
+	if len(w.changed) > 0 {
+		if err := tx.updateDocuments(ctx, w); err != nil {
+			return fmt.Errorf("write documents: %w", err)
+		}
+		if err := tx.updateQuotas(ctx, quotas); err != nil {
+			return fmt.Errorf("write quotas: %w", err)
+		}
+	}
+	if len(w.topics) > 0 {
+		if err := tx.replaceTopics(ctx, w.topics); err != nil {
+			return fmt.Errorf("write topics: %w", err)
+		}
+	}
+	if len(w.deleted) > 0 {
+		if err := tx.requestDeletions(ctx, w.deleted); err != nil {
+			return fmt.Errorf("write object deletions: %w", err)
+		}
+	}
+	return nil
+}
+
+// column returns one field of each document as an array parameter.
+func column[T any](docs []*schema.Document, field func(*schema.Document) T) any {
+	values := make([]T, len(docs))
+	for i, d := range docs {
+		values[i] = field(d)
+	}
+	return pq.Array(values)
+}
+
+// updateDocuments writes the changed documents, each only if its version is still the one it was found at.
+func (tx *tx) updateDocuments(ctx context.Context, w *writes) error {
+	docs := w.changed
+	result, err := tx.ExecContext(ctx, `
+		UPDATE documents AS d SET
+			size = n.size, status = n.status, reason = n.reason, etag = n.etag, charged_bytes = n.charged_bytes, version = n.version,
+			announcement = n.announcement, unannounced_at = n.unannounced_at, topics_locked = n.topics_locked,
+			provider = n.provider, model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
+			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at
+		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
+			$9::bigint[], $10::timestamptz[], $11::boolean[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
+			$16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
+			AS n (id, was, size, status, reason, etag, charged_bytes, version, announcement, unannounced_at, topics_locked,
+				provider, model, url_issued_at, changed_at, uploaded_at, classified_at, gone_at)
+		WHERE d.id = n.id AND d.version = n.was`,
+		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
+		pq.Array(w.was),
+		column(docs, func(d *schema.Document) int64 { return d.Size }),
+		column(docs, func(d *schema.Document) string { return string(d.Status) }),
+		column(docs, func(d *schema.Document) string { return string(d.Reason) }),
+		column(docs, func(d *schema.Document) string { return d.ETag }),
+		column(docs, func(d *schema.Document) int64 { return d.ChargedBytes }),
+		column(docs, func(d *schema.Document) int64 { return d.Version }),
+		column(docs, func(d *schema.Document) int64 { return d.Announcement }),
+		column(docs, func(d *schema.Document) *time.Time { return d.UnannouncedAt }),
+		column(docs, func(d *schema.Document) bool { return d.TopicsLocked }),
+		column(docs, func(d *schema.Document) string { return d.Provider }),
+		column(docs, func(d *schema.Document) string { return d.Model }),
+		column(docs, func(d *schema.Document) time.Time { return d.URLIssuedAt }),
+		column(docs, func(d *schema.Document) time.Time { return d.ChangedAt }),
+		column(docs, func(d *schema.Document) *time.Time { return d.UploadedAt }),
+		column(docs, func(d *schema.Document) *time.Time { return d.ClassifiedAt }),
+		column(docs, func(d *schema.Document) *time.Time { return d.GoneAt }))
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n != int64(len(docs)) {
+		return fmt.Errorf("%d of %d were changed by somebody else while locked: %w", int64(len(docs))-n, len(docs), err)
+	}
+	return nil
+}
+
+func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quota) error {
+	var users []uuid.UUID
+	var used []int64
+	for _, q := range quotas {
+		users, used = append(users, q.UserID), append(used, q.UsedBytes)
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE quotas AS q SET used_bytes = n.used_bytes
+		FROM unnest($1::uuid[], $2::bigint[]) AS n (user_id, used_bytes)
+		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes`, pq.Array(users), pq.Array(used))
+	return err
+}
+
+// replaceTopics gives documents their new topics. A topic that is gone, or is another user's, is left out: a document has
+// system topics and its owner's, whatever was asked.
+func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
+	var cleared, documents, topics []uuid.UUID
+	var confidences []int64
+	for _, s := range sets {
+		cleared = append(cleared, s.document)
+		for _, t := range s.topics {
+			documents, topics, confidences = append(documents, s.document), append(topics, t.TopicID), append(confidences, int64(t.Confidence))
+		}
+	}
+	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE document_id = ANY($1::uuid[])`, pq.Array(cleared)); err != nil {
+		return err
+	}
+	if len(topics) == 0 {
+		return nil
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+		SELECT DISTINCT ON (n.document_id, n.topic_id) n.document_id, d.user_id, n.topic_id, n.confidence
+		FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n (document_id, topic_id, confidence)
+		JOIN documents AS d ON d.id = n.document_id
+		JOIN topics AS t ON t.id = n.topic_id AND (t.user_id IS NULL OR t.user_id = d.user_id)
+		ORDER BY n.document_id, n.topic_id, n.confidence DESC`,
+		pq.Array(documents), pq.Array(topics), pq.Array(confidences))
+	return err
+}
+
+// requestDeletions records that the documents' objects were given up, in the order of their keys. A key that was given up
+// before is due again at once.
+func (tx *tx) requestDeletions(ctx context.Context, docs []*schema.Document) error {
+	docs = slices.Clone(docs)
+	slices.SortFunc(docs, func(a, b *schema.Document) int { return bytes.Compare([]byte(a.ObjectKey), []byte(b.ObjectKey)) })
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO object_deletions (object_key, document_id, user_id)
+		SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[])
+		ON CONFLICT (object_key) DO UPDATE SET
+			requested_at = now(), attempts = 0, next_attempt_at = now(), last_error = '', deleted_at = NULL`,
+		column(docs, func(d *schema.Document) string { return d.ObjectKey }),
+		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
+		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }))
+	return err
+}

@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"intray/schema"
+)
+
+// ErrUnknownUser is what Login and the operator's calls give for a user that does not exist. Its code is
+// schema.CodeNotFound.
+var ErrUnknownUser = &schema.Error{Code: schema.CodeNotFound, Detail: "There is no such user."}
+
+// An Account is what a login is checked against.
+type Account struct {
+	ID uuid.UUID `db:"id"`
+	// PasswordHash is empty for a user who cannot sign in with a password.
+	PasswordHash string      `db:"password_hash"`
+	Role         schema.Role `db:"role"`
+}
+
+// Login returns the account with the email address, ignoring case. It fails with ErrUnknownUser. It needs no ForUser.
+func (db *DB) Login(ctx context.Context, email string) (Account, error) {
+	var a Account
+	err := db.pool.GetContext(ctx, &a, `SELECT id, password_hash, role FROM login_account($1)`, email)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Account{}, ErrUnknownUser
+	}
+	return a, wrap(ctx, err, "find an account")
+}
+
+// userColumns scan into a schema.User, its quota included.
+const userColumns = `u.id, u.email, u.role, u.ai_provider, u.ai_model,
+	q.user_id AS "quota.user_id", q.limit_bytes AS "quota.limit_bytes", q.used_bytes AS "quota.used_bytes"`
+
+// Me returns the user that the DB is bound to.
+func (db *DB) Me(ctx context.Context) (u schema.User, err error) {
+	if err := db.bound(); err != nil {
+		return schema.User{}, err
+	}
+	err = db.within(ctx, func(tx *tx) error {
+		return tx.GetContext(ctx, &u, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = $1`, tx.user)
+	})
+	return u, wrap(ctx, err, "read user %s", db.user)
+}
+
+// A UserPatch changes what is not nil.
+type UserPatch struct {
+	// LimitBytes may be below what is used; then nothing more fits.
+	LimitBytes *int64
+	AIProvider *string
+	AIModel    *string
+}
+
+// AdminUsers lists all users in the order of their ids, those after the given one (uuid.Nil: from the first). The DB is bound
+// to an administrator; otherwise it fails with schema.CodeForbidden. A full page may have another behind it.
+func (db *DB) AdminUsers(ctx context.Context, after uuid.UUID, limit int) (users []schema.User, err error) {
+	if err := db.bound(); err != nil {
+		return nil, err
+	}
+	err = db.within(ctx, func(tx *tx) error {
+		return tx.SelectContext(ctx, &users, adminColumns+`FROM admin_users($1, $2) ORDER BY id`,
+			uuid.NullUUID{UUID: after, Valid: after != uuid.Nil}, limit)
+	})
+	return users, wrap(ctx, adminOnly(err), "list users")
+}
+
+// ChangeUser changes any user's quota and settings and returns the user. The DB is bound to an administrator; otherwise it
+// fails with schema.CodeForbidden. It fails with ErrUnknownUser.
+func (db *DB) ChangeUser(ctx context.Context, id uuid.UUID, p UserPatch) (user schema.User, err error) {
+	if err := db.bound(); err != nil {
+		return schema.User{}, err
+	}
+	err = db.within(ctx, func(tx *tx) error {
+		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_change_user($1, $2, $3, $4)`, id, p.LimitBytes, p.AIProvider, p.AIModel)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrUnknownUser
+		}
+		return err
+	})
+	return user, wrap(ctx, adminOnly(err), "change user %s", id)
+}
+
+// adminColumns scan what the functions for administrators return into a schema.User.
+const adminColumns = `SELECT id, email, role, ai_provider, ai_model,
+	id AS "quota.user_id", limit_bytes AS "quota.limit_bytes", used_bytes AS "quota.used_bytes" `
+
+func adminOnly(err error) error {
+	if hasCode(err, insufficientRight) {
+		return schema.Errorf(schema.CodeForbidden, "This needs an administrator.")
+	}
+	return err
+}
+
+// A NewUser is an account to make.
+type NewUser struct {
+	ID           uuid.UUID
+	Email        string
+	PasswordHash string // "": no sign-in with a password
+	Role         schema.Role
+	LimitBytes   int64 // 0: schema.DefaultQuota
+}
+
+// AddUser stores an account with its quota. It fails with schema.CodeNameTaken if the email address, ignoring case, has one. The
+// role is the owner.
+func (db *DB) AddUser(ctx context.Context, u NewUser) error {
+	if u.Role == "" {
+		u.Role = schema.RoleUser
+	}
+	if u.LimitBytes == 0 {
+		u.LimitBytes = schema.DefaultQuota
+	}
+	err := db.within(ctx, func(tx *tx) error {
+		_, err := tx.ExecContext(ctx, `INSERT INTO users (id, email, password_hash, role) VALUES ($1, $2, nullif($3, ''), $4)`,
+			u.ID, u.Email, u.PasswordHash, string(u.Role))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `INSERT INTO quotas (user_id, limit_bytes) VALUES ($1, $2)`, u.ID, u.LimitBytes)
+		return err
+	})
+	if violates(err, "users_email_ignoring_case") || violates(err, "users_email_key") {
+		return schema.Errorf(schema.CodeNameTaken, "There is already a user with the address %s.", u.Email)
+	}
+	return wrap(ctx, err, "add user %s", u.ID)
+}
+
+// Users returns all users by email address. The role is the owner.
+func (db *DB) Users(ctx context.Context) ([]schema.User, error) {
+	var users []schema.User
+	err := db.pool.SelectContext(ctx, &users, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id ORDER BY lower(u.email)`)
+	return users, wrap(ctx, err, "list users")
+}
+
+// AISettings are a user's choice of AI; empty where the system's defaults apply.
+type AISettings struct {
+	Provider string `db:"ai_provider"`
+	Model    string `db:"ai_model"`
+}
+
+// ClassifyInput returns what classifying a document needs, as of one moment: the document, its owner's AI settings, and the
+// topics to choose from, which are the system's and its owner's, never another user's. It fails with schema.CodeNotFound.
+func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (d schema.Document, ai AISettings, topics []schema.Topic, err error) {
+	err = db.within(ctx, func(tx *tx) error {
+		err := tx.GetContext(ctx, &d, `SELECT `+documentColumns+` FROM documents WHERE id = $1 AND gone_at IS NULL`, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return schema.Errorf(schema.CodeNotFound, "There is no such document.")
+		}
+		if err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &ai, `SELECT ai_provider, ai_model FROM users WHERE id = $1`, d.UserID); err != nil {
+			return err
+		}
+		topics, err = tx.unionOfTopics(ctx, d.UserID)
+		return err
+	})
+	return d, ai, topics, wrap(ctx, err, "read what classifying %s needs", id)
+}

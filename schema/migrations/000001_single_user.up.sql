@@ -1,0 +1,48 @@
+-- The database of the single-user days. IF NOT EXISTS adopts one that was made
+-- before there were migrations.
+BEGIN;
+
+CREATE TABLE IF NOT EXISTS applied_migrations (
+    version    bigint PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS users (
+    id            uuid PRIMARY KEY,
+    email         text NOT NULL UNIQUE,
+    password_hash text,
+    created_at    timestamptz DEFAULT now()
+);
+
+CREATE TABLE IF NOT EXISTS quotas (
+    user_id     uuid PRIMARY KEY REFERENCES users (id),
+    limit_bytes bigint,
+    used_bytes  bigint
+);
+
+-- The objects of documents without an owner lie under null-user/.
+CREATE TABLE IF NOT EXISTS documents (
+    id           uuid PRIMARY KEY,
+    user_id      uuid REFERENCES users (id),
+    object_key   text,
+    filename     text,
+    content_type text,
+    size         bigint,
+    status       text,
+    created_at   timestamptz
+);
+
+CREATE TABLE IF NOT EXISTS topics (
+    id   uuid PRIMARY KEY,
+    name text
+);
+
+CREATE TABLE IF NOT EXISTS document_topics (
+    document_id uuid REFERENCES documents (id) ON DELETE CASCADE,
+    topic_id    uuid REFERENCES topics (id) ON DELETE CASCADE,
+    PRIMARY KEY (document_id, topic_id)
+);
+
+INSERT INTO applied_migrations (version) VALUES (1) ON CONFLICT DO NOTHING;
+
+COMMIT;

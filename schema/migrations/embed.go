@@ -1,0 +1,16 @@
+// Package migrations holds the database's migrations in the file layout of
+// golang-migrate (https://github.com/golang-migrate/migrate), embedded, so that
+// the binary alone can make or change a database.
+//
+// Each file is one transaction, which also writes (or, on the way down, removes)
+// the file's version in the table applied_migrations. golang-migrate keeps its own
+// note of the version outside of that transaction; after a crash the table
+// tells which of the two is true.
+package migrations
+
+import "embed"
+
+// FS holds <version>_<name>.up.sql and .down.sql for every version.
+//
+//go:embed *.sql
+var FS embed.FS

@@ -1,0 +1,66 @@
+// Package bench measures a classifier on labeled documents.
+package bench
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+
+	"intray/infra/ai"
+)
+
+// Document is one labeled document.
+type Document struct {
+	// Topic is the ID of the topic that is right.
+	Topic string
+	// Filename and Text are as in [ai.Request].
+	Filename, Text string
+}
+
+// Set is a collection of documents, each of one topic.
+type Set struct {
+	Name      string
+	Topics    []ai.Topic
+	Documents []Document
+}
+
+// Split deals the documents of each topic into a half to tune on and a half that
+// is held out. The same seed gives the same halves.
+func (s Set) Split(seed uint64) (tuning, heldOut Set) {
+	tuning = Set{Name: s.Name + "/tuning", Topics: s.Topics}
+	heldOut = Set{Name: s.Name + "/held-out", Topics: s.Topics}
+	documents := s.sample(len(s.Documents), seed)
+	slices.SortStableFunc(documents, func(a, b Document) int { return cmp.Compare(a.Topic, b.Topic) })
+	for i, d := range documents {
+		half := &tuning
+		if i%2 == 1 {
+			half = &heldOut
+		}
+		half.Documents = append(half.Documents, d)
+	}
+	return tuning, heldOut
+}
+
+// NamesOnly is the set with topics that have neither description nor keywords.
+func (s Set) NamesOnly() Set {
+	s.Name += "/names"
+	topics := make([]ai.Topic, len(s.Topics))
+	for i, t := range s.Topics {
+		topics[i] = ai.Topic{ID: t.ID, Name: t.Name}
+	}
+	s.Topics = topics
+	return s
+}
+
+// sample takes up to n documents of each topic, in an order that the seed alone
+// decides.
+func (s Set) sample(n int, seed uint64) []Document {
+	documents := slices.Clone(s.Documents)
+	random := rand.New(rand.NewPCG(seed, seed))
+	random.Shuffle(len(documents), func(i, j int) { documents[i], documents[j] = documents[j], documents[i] })
+	taken := map[string]int{}
+	return slices.DeleteFunc(documents, func(d Document) bool {
+		taken[d.Topic]++
+		return taken[d.Topic] > n
+	})
+}

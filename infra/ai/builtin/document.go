@@ -1,0 +1,103 @@
+package builtin
+
+import "unicode/utf8"
+
+const (
+	// maxText is how many bytes of a text are read, maxWords how many words of them
+	// other than stop words. What a document is about shows in its first pages.
+	maxText  = 64 << 10
+	maxWords = 4000
+	// maxFilename is how many bytes of a file name are read.
+	maxFilename = 1 << 10
+	// headWords is how many words at the top count headWeight times, and those of
+	// the file name nameWeight times: titles say what a document is.
+	headWords  = 30
+	headWeight = 2
+	nameWeight = 2
+	// saturation bounds what a word's repetition adds to the document's vector.
+	saturation = 1
+)
+
+// document is a text as the scores look at it.
+type document struct {
+	// length is the number of words that are neither stop words nor numbers.
+	length float64
+	stems  map[string]*occurrences
+	// sequence has the stems of the text and, after a nil, those of the file name.
+	sequence []*occurrences
+	// vector is the document's direction, of length 1, or zero if no word has one.
+	vector []float32
+}
+
+// occurrences are the places of one stem.
+type occurrences struct {
+	count float64
+	// at are the places in the sequence, ascending.
+	at []int
+}
+
+// form is one spelling of a stem.
+type form struct {
+	word
+	*occurrences
+	count float64
+}
+
+func (l *lexicon) read(filename, text string) *document {
+	d := &document{stems: make(map[string]*occurrences), vector: make([]float32, l.table.Dims())}
+	forms := make(map[string]*form)
+	var order []*form // sums of floats must not depend on a map's order
+	add := func(token []byte, weight float64) {
+		f, ok := forms[string(token)]
+		if !ok {
+			text := string(token)
+			f = &form{word: l.word(text)}
+			if f.occurrences = d.stems[f.stem]; f.occurrences == nil {
+				f.occurrences = new(occurrences)
+				d.stems[f.stem] = f.occurrences
+			}
+			forms[text] = f
+			order = append(order, f)
+		}
+		f.count += weight
+		f.occurrences.count += weight
+		f.at = append(f.at, len(d.sequence))
+		d.sequence = append(d.sequence, f.occurrences)
+		if !isNumber(token) {
+			d.length++
+		}
+	}
+	words(cut(text, maxText), false, func(token []byte) bool {
+		weight := 1.0
+		if len(d.sequence) < headWords {
+			weight = headWeight
+		}
+		if !stopWords[string(token)] {
+			add(token, weight)
+		}
+		return len(d.sequence) < maxWords
+	})
+	d.sequence = append(d.sequence, nil) // no phrase spans text and file name
+	words(cut(filename, maxFilename), true, func(token []byte) bool {
+		if !stopWords[string(token)] {
+			add(token, nameWeight)
+		}
+		return true
+	})
+	for _, f := range order {
+		l.addTo(d.vector, f.word, f.count/(f.count+saturation))
+	}
+	normalize(d.vector)
+	return d
+}
+
+// cut gives at most n bytes of the text, and no part of a character.
+func cut(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	for n > 0 && !utf8.RuneStart(text[n]) {
+		n--
+	}
+	return text[:n]
+}

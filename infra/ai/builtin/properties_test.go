@@ -1,0 +1,77 @@
+package builtin_test
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"intray/infra/ai"
+)
+
+// vocabulary is what generated texts and topics have in common, and what may upset
+// a tokenizer.
+var vocabulary = []string{
+	"invoice", "invoices", "contract", "total", "the", "meeting", "agenda", "swallow", "TAX", "résumé", "契約", "2024",
+	"\x00", "\xff", "\u0301", "\ufb03", "-", "\n", "bank statement", "", "qqqqq",
+}
+
+func drawText(t *rapid.T, label string, words int) string {
+	var text string
+	for _, word := range rapid.SliceOfN(rapid.SampledFrom(vocabulary), 0, words).Draw(t, label) {
+		text += word + " "
+	}
+	return text + rapid.StringN(0, 20, -1).Draw(t, label+" tail")
+}
+
+func drawTopics(t *rapid.T) []ai.Topic {
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) ai.Topic {
+		return ai.Topic{
+			ID:          rapid.SampledFrom([]string{"", "a", "b", "c", "d", "e", "f"}).Draw(t, "id"),
+			Name:        drawText(t, "name", 3),
+			Description: drawText(t, "description", 6),
+			Keywords:    rapid.SliceOfN(rapid.SampledFrom(vocabulary), 0, 8).Draw(t, "keywords"),
+		}
+	}), 0, 8).Draw(t, "topics")
+}
+
+func TestAnswersKeepTheContractWhateverIsAsked(t *testing.T) {
+	c := classifier(t)
+	rapid.Check(t, func(t *rapid.T) {
+		req := ai.Request{
+			Filename: drawText(t, "filename", 3),
+			Text:     drawText(t, "text", 60),
+			Topics:   drawTopics(t),
+		}
+		answer, err := c.Classify(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(answer.Choices) > 3 {
+			t.Errorf("%d choices", len(answer.Choices))
+		}
+		seen := map[string]bool{}
+		last := 100
+		for _, choice := range answer.Choices {
+			known := slices.ContainsFunc(req.Topics, func(t ai.Topic) bool { return t.ID == choice.TopicID })
+			if !known || seen[choice.TopicID] {
+				t.Errorf("%q is unknown or there twice: %v", choice.TopicID, answer.Choices)
+			}
+			if choice.Confidence < 50 || choice.Confidence > last {
+				t.Errorf("confidences are not from 50 to 100, best first: %v", answer.Choices)
+			}
+			seen[choice.TopicID], last = true, choice.Confidence
+		}
+		for _, choice := range c.Rank(req) {
+			if choice.Confidence < 0 || choice.Confidence > 100 {
+				t.Errorf("rank gives %v", choice)
+			}
+		}
+
+		req.Topics = rapid.Permutation(req.Topics).Draw(t, "order")
+		again, err := c.Classify(t.Context(), req)
+		if err != nil || !slices.Equal(again.Choices, answer.Choices) {
+			t.Errorf("in another order %v, %v; was %v", again.Choices, err, answer.Choices)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package builtin
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+func collect(text string, joined bool) []string {
+	var out []string
+	words(text, joined, func(word []byte) bool {
+		out = append(out, string(word))
+		return true
+	})
+	return out
+}
+
+func TestWords(t *testing.T) {
+	long := strings.Repeat("a", maxTokenRunes)
+	for _, c := range []struct {
+		text   string
+		joined bool
+		want   []string
+	}{
+		{text: "", want: nil},
+		{text: " \t\n.,;", want: nil},
+		{text: "Net amount: EUR 1,200.50", want: []string{"net", "amount", "eur", "1", "200", "50"}},
+		{text: "the company's", want: []string{"the", "company", "s"}},
+		{text: "Größe ÄRGER Éclair", want: []string{"größe", "ärger", "éclair"}},
+		{text: "a\ufb03davit e\u0301te\u0301 ＡＢＣ", want: []string{"affidavit", "été", "abc"}},
+		{text: "契約book", want: []string{"契", "約", "book"}},
+		{text: "abc\xffdef\x00ghi", want: []string{"abc", "def", "ghi"}},
+		{text: long + " " + long + "a b", want: []string{long, "b"}},
+		{text: "bankStatement2024.pdf", want: []string{"bankstatement2024", "pdf"}},
+		{text: "bankStatement2024.pdf", joined: true, want: []string{"bank", "statement", "2024", "pdf"}},
+		{text: "W2_p60-FORM", joined: true, want: []string{"w2", "p60", "form"}},
+	} {
+		if got := collect(c.text, c.joined); !slices.Equal(got, c.want) {
+			t.Errorf("words(%q, %v) = %q, want %q", c.text, c.joined, got, c.want)
+		}
+	}
+}
+
+func TestWordsStopsWhenTold(t *testing.T) {
+	for _, text := range []string{"one two three", "契約書", "oneTwoThree", "one"} {
+		calls := 0
+		words(text, true, func([]byte) bool { calls++; return false })
+		if calls != 1 {
+			t.Errorf("words(%q) yielded %d times after being told to stop", text, calls)
+		}
+	}
+}
+
+func TestCutKeepsCharactersWhole(t *testing.T) {
+	for n, want := range map[int]string{0: "", 1: "a", 2: "a", 3: "aé", 4: "aé", 6: "aé書", 99: "aé書"} {
+		if got := cut("aé書", n); got != want {
+			t.Errorf("cut to %d = %q, want %q", n, got, want)
+		}
+	}
+}
+
+func FuzzWords(f *testing.F) {
+	for _, seed := range []string{
+		"", "Invoice No. 17", "HaldenInvoice2024.pdf", "a\ufb03davit", "契約 書", "\xff\xfe\x00", "\u0301\u0301", "ﷺ", "ΣΑΣ İ ǅ",
+	} {
+		f.Add(seed, true)
+		f.Add(seed, false)
+	}
+	f.Fuzz(func(t *testing.T, text string, joined bool) {
+		for _, word := range collect(text, joined) {
+			if word == "" || !utf8.ValidString(word) || utf8.RuneCountInString(word) > maxTokenRunes {
+				t.Errorf("%q gives the word %q", text, word)
+			}
+			for _, r := range word {
+				if !isWordRune(r) || unicode.ToLower(r) != r {
+					t.Errorf("%q gives the word %q with %q", text, word, r)
+				}
+			}
+			stem(word)
+		}
+	})
+}

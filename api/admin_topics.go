@@ -1,0 +1,44 @@
+package api
+
+import (
+	"context"
+
+	"intray/schema"
+)
+
+// ListSystemTopics lists the topics that everybody sees.
+func (s *server) ListSystemTopics(ctx context.Context, _ ListSystemTopicsRequestObject) (ListSystemTopicsResponseObject, error) {
+	topics, err := s.mine(ctx).SystemTopics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return ListSystemTopics200JSONResponse(topicPage(topics)), nil
+}
+
+// CreateSystemTopic makes a topic that everybody sees.
+func (s *server) CreateSystemTopic(ctx context.Context, r CreateSystemTopicRequestObject) (CreateSystemTopicResponseObject, error) {
+	topic, err := s.createTopic(ctx, schema.ScopeSystem, *r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return CreateSystemTopic201JSONResponse{TopicCreatedJSONResponse{
+		Body: topic, Headers: TopicCreatedResponseHeaders{Location: "/api/admin/topics/" + topic.ID.String()},
+	}}, nil
+}
+
+// UpdateSystemTopic changes a topic that everybody sees.
+func (s *server) UpdateSystemTopic(ctx context.Context, r UpdateSystemTopicRequestObject) (UpdateSystemTopicResponseObject, error) {
+	topic, err := s.updateTopic(ctx, schema.ScopeSystem, r.ID, *r.Body)
+	if err != nil {
+		return nil, err
+	}
+	return UpdateSystemTopic200JSONResponse{TopicJSONResponse(topic)}, nil
+}
+
+// DeleteSystemTopic deletes a topic that everybody sees.
+func (s *server) DeleteSystemTopic(ctx context.Context, r DeleteSystemTopicRequestObject) (DeleteSystemTopicResponseObject, error) {
+	if err := s.mine(ctx).DeleteTopic(ctx, schema.ScopeSystem, r.ID); err != nil {
+		return nil, err
+	}
+	return DeleteSystemTopic204Response{}, nil
+}

@@ -1,0 +1,119 @@
+// Package api is the HTTP API. It issues URLs and answers queries; no handler
+// reads or writes an object's bytes, and none calls an AI.
+//
+// openapi.yaml is the contract. api.gen.go is generated from it; contract.go
+// checks every request against it, its security included, before a handler
+// runs. Handlers are methods of server, one file a resource, and return either
+// an answer of the contract or an error, which problem.go turns into a problem
+// (RFC 9457).
+//
+//	observe → security headers → CORS → bounds → contract → handler
+//	(log,                        (body,   (401, 403,
+//	 problems)                    time)    404, 422)
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"intray/infra/minio"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// Config is what the API is made of and what it allows.
+type Config struct {
+	// DB is connected as the role api, whose every query row-level security
+	// binds to one user.
+	DB *postgres.DB
+	// Presigner issues the URLs for the address that browsers use.
+	Presigner *minio.Presigner
+	// Objects looks at the bucket for POST …/confirm.
+	Objects Objects
+	// Announcer tells documents' events. It is called in the background: a NATS
+	// that hangs or is away delays no answer.
+	Announcer Announcer
+	// TokenKey signs the access tokens: at least 32 secret random bytes. With
+	// another key every token ends.
+	TokenKey []byte
+	Limits   Limits
+	// AllowedOrigins are the origins (scheme://host[:port]) of pages on other
+	// hosts that may call the API. Empty: only pages of the API's own origin.
+	AllowedOrigins []string
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For says
+	// where a request comes from. Empty: the connection says it.
+	TrustedProxies []netip.Prefix
+	// Parts are shown by /readyz beside PostgreSQL, for information.
+	Parts []Part
+	// Log gets a line for each request. Nil: nothing is logged.
+	Log *slog.Logger
+}
+
+// Objects looks at the bucket; *minio.Objects does.
+type Objects interface {
+	// Stat fails with minio.ErrNotExist where no object is.
+	Stat(ctx context.Context, key string) (schema.Object, error)
+}
+
+// Announcer tells documents' events; *nats.Conn does.
+type Announcer interface {
+	// Announce returns the documents whose events are stored, whatever its error.
+	Announce(ctx context.Context, docs []schema.Document) ([]schema.Document, error)
+}
+
+// Part is something that the system depends on, but not the API itself.
+type Part struct {
+	Name string // as /readyz shows it, such as "nats"
+	// Check returns nil if the part answers; it must end with ctx.
+	Check func(ctx context.Context) error
+}
+
+// Limits are what a request may ask for. A zero field has its default.
+type Limits struct {
+	// MaxSize is the largest file in bytes. Default: 5 GiB, S3's limit for one PUT.
+	MaxSize int64
+	// AllowedTypes are the media types that are taken, such as application/pdf;
+	// text/* stands for all of one kind. Default: DefaultTypes.
+	AllowedTypes []string
+	// MaxPending is how many documents of one user may wait for their file.
+	// Default: 1000.
+	MaxPending int
+	// FailedLogins bounds failed attempts to sign in, for each account.
+	// Default: 10, and one more every 30 s.
+	FailedLogins Rate
+	// FailedLoginsFrom does so for each address (an IPv6 /64 counts as one).
+	// Default: 100, and one more every 3 s.
+	FailedLoginsFrom Rate
+	// Hashes is how many passwords are hashed at once, 64 MiB each. Default: 4.
+	Hashes int
+}
+
+// Rate allows Burst at once and one more after each Every.
+type Rate struct {
+	Burst int
+	Every time.Duration
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxSize == 0 {
+		l.MaxSize = 5 << 30
+	}
+	if l.AllowedTypes == nil {
+		l.AllowedTypes = DefaultTypes
+	}
+	if l.MaxPending == 0 {
+		l.MaxPending = 1000
+	}
+	if l.FailedLogins == (Rate{}) {
+		l.FailedLogins = Rate{Burst: 10, Every: 30 * time.Second}
+	}
+	if l.FailedLoginsFrom == (Rate{}) {
+		l.FailedLoginsFrom = Rate{Burst: 100, Every: 3 * time.Second}
+	}
+	if l.Hashes == 0 {
+		l.Hashes = 4
+	}
+	return l
+}

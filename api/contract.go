@@ -1,0 +1,178 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	_ "embed" // for openapi.yaml
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/routers"
+	"github.com/labstack/echo/v4"
+
+	"intray/schema"
+)
+
+//go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 --config=oapi-codegen.yaml openapi.yaml
+
+// Contract is openapi.yaml.
+//
+//go:embed openapi.yaml
+var Contract []byte
+
+// operation is one operation of the contract, ready to check requests against.
+type operation struct {
+	public bool // needs no token
+	admin  bool // needs an administrator's
+	path   string
+	route  *routers.Route
+}
+
+// operations reads the contract and returns its operations by method and
+// pattern, such as "GET /api/topics/:id".
+//
+// kin-openapi compiles a 3.1 schema anew for each value that it checks, which
+// costs more than all the rest of a request. What the contract says of requests
+// means the same in 3.0, whose schemas are checked as they are, so each
+// operation carries a copy of the contract that calls itself 3.0.
+// TestRequestSchemas holds the contract to that.
+func operations() (map[string]*operation, error) {
+	contract, err := openapi3.NewLoader().LoadFromData(Contract)
+	if err != nil {
+		return nil, fmt.Errorf("read the contract: %w", err)
+	}
+	fast := *contract
+	fast.OpenAPI = "3.0.3"
+	all := make(map[string]*operation)
+	for path, item := range contract.Paths.Map() {
+		for method, op := range item.Operations() {
+			security := contract.Security
+			if op.Security != nil {
+				security = *op.Security
+			}
+			public := len(security) == 0
+			// The security is carried out here, before the body is read.
+			plain := *op
+			plain.Security = openapi3.NewSecurityRequirements()
+			all[key(method, path)] = &operation{
+				public: public,
+				admin:  !public && slices.Contains(security[0]["bearer"], string(schema.RoleAdmin)),
+				path:   path,
+				route:  &routers.Route{Spec: &fast, Path: path, PathItem: item, Method: method, Operation: &plain},
+			}
+		}
+	}
+	return all, nil
+}
+
+// key is a method and a path of the contract, written as echo's pattern.
+func key(method, path string) string {
+	segments := strings.Split(path, "/")
+	for i, s := range segments {
+		if name, ok := strings.CutPrefix(s, "{"); ok {
+			segments[i] = ":" + strings.TrimSuffix(name, "}")
+		}
+	}
+	return method + " " + strings.Join(segments, "/")
+}
+
+// contract lets only those requests through that the contract permits, and
+// refuses the others in the order 401, 403, 404, everything else.
+//
+// A 401 for a token is cheap to find; whether the user and the resource still
+// exist only the database knows. A good request learns that from its own query.
+// A bad one never gets there, so it is looked up once it is known to be bad.
+func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			op := operations[c.Request().Method+" "+c.Path()]
+			if op == nil {
+				return next(c) // echo's 404 or 405
+			}
+			ctx := c.Request().Context()
+			if !op.public {
+				who, err := s.tokens.authenticate(c.Request().Header)
+				if err != nil {
+					return err
+				}
+				*callerOf(ctx) = who
+			}
+			if op.admin {
+				if err := s.mustBeAdmin(ctx); err != nil {
+					return err
+				}
+			}
+			callerOf(ctx).address = c.RealIP()
+
+			err := op.validate(c)
+			if err == nil {
+				if err = next(c); err == nil || !saysInvalid(err) {
+					return err
+				}
+			}
+			if op.public {
+				return err
+			}
+			if first := s.exists(ctx, op, c.Param("id")); first != nil {
+				return first
+			}
+			return err
+		}
+	}
+}
+
+// saysInvalid says whether err is of the kind that only those may see who would
+// get past 401, 403 and 404.
+func saysInvalid(err error) bool {
+	switch told(err).Code {
+	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic:
+		return true
+	default:
+		return false
+	}
+}
+
+// mustBeAdmin fails unless both the token and the database say that the caller
+// is an administrator: the token may be older than the database's word.
+func (s *server) mustBeAdmin(ctx context.Context) error {
+	me, err := s.mine(ctx).Me(ctx)
+	if err != nil {
+		return err
+	}
+	if callerOf(ctx).role != schema.RoleAdmin || me.Role != schema.RoleAdmin {
+		return schema.Errorf(schema.CodeForbidden, "Only administrators may do this. Sign in as one.")
+	}
+	return nil
+}
+
+// exists fails with 401 if the caller's account is gone, and with 404 if what
+// the path names is not there for it.
+func (s *server) exists(ctx context.Context, op *operation, id string) error {
+	db := s.mine(ctx)
+	if _, err := db.Me(ctx); err != nil {
+		return err
+	}
+	if !strings.Contains(op.path, "{id}") {
+		return nil
+	}
+	parsed, err := parseID(id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case strings.HasPrefix(op.path, "/api/documents/"):
+		_, err := db.Document(ctx, parsed)
+		return err
+	case strings.HasPrefix(op.path, "/api/admin/topics/"):
+		return s.topicExists(ctx, schema.ScopeSystem, parsed)
+	default:
+		return s.topicExists(ctx, schema.ScopeUser, parsed)
+	}
+}
+
+// GetContract gives the contract itself.
+func (s *server) GetContract(context.Context, GetContractRequestObject) (GetContractResponseObject, error) {
+	return GetContract200ApplicationYamlResponse{Body: bytes.NewReader(Contract), ContentLength: int64(len(Contract))}, nil
+}

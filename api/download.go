@@ -1,0 +1,27 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"intray/infra/minio"
+	"intray/schema"
+)
+
+// GetDownloadURL gives a URL for a document's file, as an attachment with the
+// confirmed content type.
+func (s *server) GetDownloadURL(ctx context.Context, r GetDownloadURLRequestObject) (GetDownloadURLResponseObject, error) {
+	view, err := s.mine(ctx).Document(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if !view.Status.Counted() {
+		return nil, schema.Errorf(schema.CodeNotDownloadable,
+			"The document is %s. Only uploaded, classified and failed documents can be downloaded.", view.Status)
+	}
+	url, expiresAt, err := s.config.Presigner.DownloadURL(ctx, view.ObjectKey, view.Filename, view.ContentType, minio.MaxDownloadExpiry)
+	if err != nil {
+		return nil, fmt.Errorf("download URL of document %s: %w", r.ID, err)
+	}
+	return GetDownloadURL200JSONResponse{URL: url, ExpiresAt: expiresAt.UTC()}, nil
+}

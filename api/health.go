@@ -1,0 +1,40 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// readyTimeout bounds what /readyz waits for each part.
+const readyTimeout = 2 * time.Second
+
+// GetHealth says that the process lives.
+func (s *server) GetHealth(context.Context, GetHealthRequestObject) (GetHealthResponseObject, error) {
+	return GetHealth200JSONResponse{Status: HealthStatusOk}, nil
+}
+
+// GetReadiness says whether the API can serve, which takes PostgreSQL alone.
+func (s *server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	parts := append([]Part{{Name: "postgres", Check: s.db.Ping}}, s.config.Parts...)
+	failures := make([]error, len(parts))
+	var checks sync.WaitGroup
+	for i, p := range parts {
+		checks.Go(func() { failures[i] = p.Check(ctx) })
+	}
+	checks.Wait()
+	if failures[0] != nil {
+		return nil, fmt.Errorf("not ready: %w", failures[0])
+	}
+	states := make(map[string]ReadinessParts, len(parts))
+	for i, p := range parts {
+		states[p.Name] = ReadinessPartsUp
+		if failures[i] != nil {
+			states[p.Name] = ReadinessPartsDown
+		}
+	}
+	return GetReadiness200JSONResponse{Status: ReadinessStatusReady, Parts: states}, nil
+}

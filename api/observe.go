@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+)
+
+const requestIDHeader = "X-Request-Id"
+
+var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
+
+// statusClientGone is logged where nobody was left to answer; nginx's number.
+const statusClientGone = 499
+
+// observe gives each request an id, answers its error with a problem, and logs
+// one line for it: the route's pattern, never the query string or a header. What
+// a problem must not say, such as the cause of a 500, is in that line.
+func observe(log *slog.Logger) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			began := time.Now()
+			id := c.Request().Header.Get(requestIDHeader)
+			if !requestIDForm.MatchString(id) {
+				id = uuid.NewString()
+			}
+			c.Response().Header().Set(requestIDHeader, id)
+
+			who := &caller{}
+			r := c.Request()
+			c.SetRequest(r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
+			err := recovered(next, c)
+			if err != nil {
+				c.Error(err)
+			}
+
+			status, level := c.Response().Status, slog.LevelInfo
+			attrs := []slog.Attr{
+				slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", c.Path()),
+				slog.Duration("duration", time.Since(began)),
+			}
+			if who.id != uuid.Nil {
+				attrs = append(attrs, slog.String("user_id", who.id.String()))
+			}
+			switch {
+			case r.Context().Err() != nil:
+				status = statusClientGone
+			case status >= http.StatusInternalServerError:
+				level = slog.LevelError
+				attrs = append(attrs, slog.Any("error", err))
+			}
+			log.LogAttrs(r.Context(), level, "request", append(attrs, slog.Int("status", status))...)
+			return nil
+		}
+	}
+}
+
+// recovered turns a panic into an error. http.ErrAbortHandler goes on: it is how
+// a handler cuts the connection.
+func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
+	defer func() {
+		switch v := recover(); v {
+		case nil:
+		case http.ErrAbortHandler:
+			panic(v)
+		default:
+			err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	return next(c)
+}
+
+// bounds limits a request's body and the time that it may take.
+func bounds(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
+		defer cancel()
+		r := c.Request().WithContext(ctx)
+		if r.Body != nil {
+			r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
+		}
+		c.SetRequest(r)
+		return next(c)
+	}
+}

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"intray/consumers/confirm"
+	"intray/infra/postgres"
+)
+
+// API is the handler of all requests.
+type API struct {
+	echo      *echo.Echo
+	announcer *announcer
+}
+
+// server holds what the handlers share. It implements StrictServerInterface.
+type server struct {
+	db        *postgres.DB
+	confirmer *confirm.Confirmer
+	announcer *announcer
+	tokens    *tokens
+	passwords *passwords
+	accounts  *limiter // failed logins by account
+	addresses *limiter // failed logins by address
+	config    Config
+}
+
+var _ StrictServerInterface = (*server)(nil)
+
+// New returns the API, or an error that says what is wrong with c. It makes no
+// network call. Close it when the HTTP server that it is given to has shut down.
+func New(c Config) (*API, error) {
+	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Announcer == nil {
+		return nil, errors.New("api: DB, Presigner, Objects and Announcer are needed")
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Limits = c.Limits.withDefaults()
+	tokens, err := newTokens(c.TokenKey)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	operations, err := operations()
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	announcer := newAnnouncer(c.DB, c.Announcer, c.Log)
+	s := &server{
+		db: c.DB, confirmer: confirm.New(c.DB, c.Objects, announcer, c.Log), announcer: announcer,
+		tokens: tokens, passwords: newPasswords(c.Limits.Hashes),
+		accounts: newLimiter(c.Limits.FailedLogins), addresses: newLimiter(c.Limits.FailedLoginsFrom),
+		config: c,
+	}
+
+	e := echo.New()
+	e.HTTPErrorHandler = writeProblem
+	e.IPExtractor = clientAddress(c.TrustedProxies)
+	e.Use(observe(c.Log), securityHeaders)
+	if len(c.AllowedOrigins) > 0 {
+		e.Use(crossOrigin(c.AllowedOrigins))
+	}
+	e.Use(bounds, s.contract(operations))
+	RegisterHandlers(e, NewStrictHandler(s, nil))
+	return &API{echo: e, announcer: announcer}, nil
+}
+
+// ServeHTTP answers one request.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
+
+// Close waits until what was to be told is told, a few seconds at most. No
+// request may be running or come any more.
+func (a *API) Close() { a.announcer.running.Wait() }
+
+const (
+	// requestTimeout bounds the work for one request. The database's own
+	// timeouts lie under it.
+	requestTimeout = 20 * time.Second
+	// maxBody is the largest request body in bytes. The largest that makes sense
+	// is a topic with 50 keywords.
+	maxBody = 64 << 10
+	// maxHeaders is the most that a request's headers may have, in bytes.
+	maxHeaders = 16 << 10
+)
+
+// Server returns an HTTP server for h, with bounds on what a slow or greedy
+// client can hold. The caller sets nothing more than where it listens.
+func Server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       15 * time.Second, // of 64 KiB
+		WriteTimeout:      requestTimeout + 10*time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    maxHeaders,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+}
+
+// clientAddress finds where a request comes from. A header that anybody can send
+// is only believed from a trusted proxy.
+func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
+	if len(trusted) == 0 {
+		return echo.ExtractIPDirect()
+	}
+	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	for _, p := range trusted {
+		p = p.Masked()
+		options = append(options, echo.TrustIPRange(&net.IPNet{
+			IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen()),
+		}))
+	}
+	return echo.ExtractIPFromXFFHeader(options...)
+}
+
+// securityHeaders make browsers take the answers for nothing but data, and keep
+// no copy of them: they are somebody's own.
+func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Response().Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Referrer-Policy", "no-referrer")
+		return next(c)
+	}
+}
+
+func crossOrigin(origins []string) echo.MiddlewareFunc {
+	return middleware.CORSWithConfig(middleware.CORSConfig{
+		AllowOrigins:  origins,
+		AllowMethods:  []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
+		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", requestIDHeader},
+		ExposeHeaders: []string{"ETag", "Location", "Retry-After", requestIDHeader},
+		MaxAge:        3600,
+	})
+}

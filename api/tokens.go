@@ -1,0 +1,103 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+const (
+	tokenIssuer   = "intray"
+	tokenAudience = "intray-api"
+	// tokenLife is how long an access token is good. It cannot be taken back
+	// before, except by deleting the user.
+	tokenLife = time.Hour
+	// tokenLeeway forgives clocks of several servers that differ.
+	tokenLeeway = 5 * time.Second
+	// minTokenKey is the shortest key for HS256 in bytes: the hash's own length
+	// (RFC 7518, section 3.2).
+	minTokenKey = 32
+)
+
+// tokens issues and checks access tokens: JWTs, signed with HMAC-SHA256.
+type tokens struct {
+	key    []byte
+	parser *jwt.Parser
+}
+
+type claims struct {
+	jwt.RegisteredClaims
+	Role schema.Role `json:"role"`
+}
+
+func newTokens(key []byte) (*tokens, error) {
+	if len(key) < minTokenKey {
+		return nil, fmt.Errorf("the token key has %d bytes; at least %d are needed", len(key), minTokenKey)
+	}
+	return &tokens{key: key, parser: jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), // never what the token itself asks for
+		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(tokenLeeway),
+	)}, nil
+}
+
+// issue returns a token for the user, good from now for tokenLife.
+func (t *tokens) issue(user uuid.UUID, role schema.Role, now time.Time) (string, error) {
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: tokenIssuer, Audience: jwt.ClaimStrings{tokenAudience}, Subject: user.String(), ID: uuid.NewString(),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
+		},
+		Role: role,
+	}).SignedString(t.key)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return token, nil
+}
+
+// authenticate returns whom the request's token speaks for. Whether that user
+// still exists is for the database to say. It fails with CodeUnauthenticated.
+func (t *tokens) authenticate(h http.Header) (caller, error) {
+	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(h.Values("Authorization")) > 1 {
+		return caller{}, schema.Errorf(schema.CodeUnauthenticated,
+			"An access token is needed. Sign in and send it in the header Authorization: Bearer …")
+	}
+	var c claims
+	_, err := t.parser.ParseWithClaims(strings.TrimSpace(token), &c, func(*jwt.Token) (any, error) { return t.key, nil })
+	if errors.Is(err, jwt.ErrTokenExpired) {
+		return caller{}, schema.Errorf(schema.CodeUnauthenticated, "The access token has expired. Sign in again.")
+	}
+	id, idErr := uuid.Parse(c.Subject)
+	if err != nil || idErr != nil || (c.Role != schema.RoleUser && c.Role != schema.RoleAdmin) {
+		return caller{}, schema.Errorf(schema.CodeUnauthenticated, "The access token is not valid. Sign in again.")
+	}
+	return caller{id: id, role: c.Role}, nil
+}
+
+// caller is who makes a request. Its id is uuid.Nil where no token is needed.
+type caller struct {
+	id      uuid.UUID
+	role    schema.Role // as the token says; the database has the last word
+	address string
+}
+
+type callerKey struct{}
+
+// callerOf returns the caller that observe put into the request's context.
+func callerOf(ctx context.Context) *caller {
+	return ctx.Value(callerKey{}).(*caller)
+}
+
+// mine is the database as far as the caller may see it.
+func (s *server) mine(ctx context.Context) *postgres.DB { return s.db.ForUser(callerOf(ctx).id) }

@@ -84,6 +84,10 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to nats at %s: %w", o.URL, err)
 	}
+	if err := core.LastError(); errors.Is(err, natsgo.ErrAuthorization) {
+		core.Close()
+		return nil, fmt.Errorf("connect to nats at %s as %s: %w", o.URL, o.User, err)
+	}
 	js, err := jetstream.New(core, jetstream.WithPublishAsyncTimeout(publishTimeout))
 	if err != nil {
 		core.Close()

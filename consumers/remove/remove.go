@@ -1,0 +1,91 @@
+// Package remove ends documents whose objects are gone. It proves the absence of
+// the object by looking, gives the document's charge back
+// (schema.Document.Gone), and tells documents.deleted, with which the row ends.
+//
+// An object that is there after all changes nothing: it was put again, which
+// its own event tells, or the deletion is still to be carried out.
+package remove
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// Remover ends documents. It is safe for concurrent use.
+type Remover struct {
+	db        *postgres.DB
+	objects   consumers.Objects
+	announcer consumers.Announcer
+	log       *slog.Logger
+}
+
+// New returns a Remover.
+func New(db *postgres.DB, objects consumers.Objects, announcer consumers.Announcer, log *slog.Logger) *Remover {
+	return &Remover{db: db, objects: objects, announcer: announcer, log: log}
+}
+
+// Remove looks at the objects at keys side by side, ends in one transaction the
+// deleting and counted documents whose objects are proved to be gone, and tells
+// what is unannounced. It returns the keys whose objects could not be looked at,
+// with the cause; its error is that of the database, and then nothing was
+// changed.
+func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]error, err error) {
+	documents, err := r.db.DocumentsByKey(ctx, keys)
+	if err != nil {
+		return nil, fmt.Errorf("remove %d keys: %w", len(keys), err)
+	}
+	// The others stay as they are whatever a look would find.
+	var concerned []string
+	byKey := make(map[string]int, len(documents))
+	for i, d := range documents {
+		byKey[d.ObjectKey] = i
+		if d.GoneAt == nil && (d.Status == schema.StatusDeleting || d.Status.Counted()) {
+			concerned = append(concerned, d.ObjectKey)
+		}
+	}
+	failed = make(map[string]error)
+	var gone []uuid.UUID
+	for key, l := range consumers.Look(ctx, r.objects, concerned) {
+		switch {
+		case l.Absent():
+			gone = append(gone, documents[byKey[key]].ID)
+		case l.Err != nil:
+			failed[key] = l.Err
+		}
+	}
+	if len(gone) > 0 {
+		now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
+		changed, err := r.db.Transition(ctx, gone, func(d *schema.Document, q *schema.Quota) schema.Decision {
+			return d.Gone(q, now)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("remove %d documents: %w", len(gone), err)
+		}
+		for _, d := range changed {
+			documents[byKey[d.ObjectKey]] = d
+		}
+	}
+	consumers.Tell(ctx, r.db, r.announcer, r.log, documents)
+	return failed, nil
+}
+
+// Handler returns the handler of the consumer remove, which hears what was
+// removed from the bucket.
+func (r *Remover) Handler(bucket string) consumers.Handler[[]schema.BucketRecord] {
+	return func(ctx context.Context, batch []consumers.Message[[]schema.BucketRecord]) []error {
+		return consumers.BucketBatch(ctx, bucket, batch, removed, r.Remove)
+	}
+}
+
+func removed(r schema.BucketRecord) bool {
+	_, removed := r.About()
+	return removed
+}

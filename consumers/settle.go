@@ -1,0 +1,96 @@
+package consumers
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"intray/infra/postgres"
+)
+
+// outageDelay is when a message comes back that an outage kept from being
+// decided. Nobody pulls before the outage ends, so it may be short.
+const outageDelay = time.Second
+
+// settle acknowledges the message, gives it back or buries it, and returns the
+// outage that was in the way, if there was one.
+//
+// An acknowledgment that does not reach the server is no matter: the message is
+// delivered again, and its handler finds its work done.
+func (r *Runner[T]) settle(ctx context.Context, h *inHand[T]) error {
+	sequence := h.message.Sequence
+	if h.err == nil {
+		r.tries.forget(sequence)
+		r.told(h, h.raw.Ack())
+		return nil
+	}
+	if Outage(h.err) {
+		r.told(h, h.raw.NakWithDelay(outageDelay))
+		return h.err
+	}
+
+	count := r.tries.add(sequence)
+	if errors.Is(h.err, ErrPermanent) || count >= r.config.MaxTries {
+		return r.bury(ctx, h, count)
+	}
+	wait := Delay(count, r.config.MinDelay, r.config.MaxDelay)
+	var retry *retryError
+	if errors.As(h.err, &retry) {
+		wait = retry.wait
+	}
+	r.log.Warn("message failed and is tried again",
+		"sequence", sequence, "try", count, "delay", wait, "error", h.err)
+	r.told(h, h.raw.NakWithDelay(wait))
+	return nil
+}
+
+// bury keeps the message as a dead letter, then ends its delivery: in this order,
+// so that a crash between the two buries it twice, which the table takes for
+// once, rather than loses it.
+func (r *Runner[T]) bury(ctx context.Context, h *inHand[T], count int) error {
+	now := time.Now().UTC()
+	err := r.db.PutDeadLetter(ctx, postgres.DeadLetter{
+		Stream: h.meta.Stream, Sequence: h.meta.Sequence.Stream, Consumer: h.meta.Consumer,
+		Subject: h.raw.Subject(), Headers: h.raw.Headers(), Data: h.raw.Data(),
+		Reason: h.err.Error(), Tries: count, FirstAt: h.meta.Timestamp.UTC(), DeadAt: now,
+	})
+	if err != nil {
+		r.log.Error("dead letter cannot be kept; its message is tried again",
+			"sequence", h.message.Sequence, "error", err, "reason", h.err)
+		r.told(h, h.raw.NakWithDelay(Delay(count, r.config.MinDelay, r.config.MaxDelay)))
+		if Outage(err) {
+			return err
+		}
+		return nil
+	}
+	r.tries.forget(h.message.Sequence)
+	r.log.Error("message became a dead letter",
+		"stream", h.meta.Stream, "sequence", h.message.Sequence, "tries", count, "error", h.err)
+	r.told(h, h.raw.TermWithReason(protocolText(h.err.Error())))
+	return nil
+}
+
+func (r *Runner[T]) told(h *inHand[T], err error) {
+	if err != nil {
+		r.log.Debug("acknowledgment failed; the message will come again",
+			"sequence", h.message.Sequence, "error", err)
+	}
+}
+
+// protocolText makes s fit for a line of the NATS protocol. The dead letter has
+// the whole of it.
+func protocolText(s string) string {
+	s = strings.ToValidUTF8(s, "?")
+	s = strings.Map(func(c rune) rune {
+		if c < ' ' {
+			return ' '
+		}
+		return c
+	}, s)
+	const most = 200
+	if len(s) > most {
+		s = strings.ToValidUTF8(s[:most], "")
+	}
+	return s
+}

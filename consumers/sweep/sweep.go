@@ -1,0 +1,256 @@
+// Package sweep does what no event leads to. By the clock it
+//
+//   - confirms pending documents whose object is there: their event was lost;
+//   - expires those whose last URL was issued schema.ExpireAfter ago, after a
+//     look proved that nothing came;
+//   - tells again what has been unannounced for a while;
+//   - carries out the object deletions, which a commit also wakes it for;
+//   - ends the rows that were kept for reading only.
+//
+// One replica sweeps at a time; another takes over when it ends. Two at once
+// would do no harm, for every step can be done twice.
+package sweep
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers"
+	"intray/consumers/confirm"
+	"intray/consumers/remove"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// Config says how often sweep does what. Zero fields stand for the defaults.
+type Config struct {
+	// Interval is the time between two rounds, and between two tries to become
+	// the one that sweeps; default 10 s.
+	Interval time.Duration
+	// Grace is how old a URL must be before its document is looked at first;
+	// default 10 s. Events come within 3 s.
+	Grace time.Duration
+	// ScanInterval is the time between two readings of all pending documents;
+	// default 1 minute. Rounds between them read only the newest.
+	ScanInterval time.Duration
+	// AnnounceAfter is how long a transition may be unannounced before it is told
+	// again; default 30 s.
+	AnnounceAfter time.Duration
+	// PurgeInterval is the time between two purges of ended rows; default 10
+	// minutes.
+	PurgeInterval time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	c.Interval = cmp.Or(c.Interval, 10*time.Second)
+	c.Grace = cmp.Or(c.Grace, 10*time.Second)
+	c.ScanInterval = cmp.Or(c.ScanInterval, time.Minute)
+	c.AnnounceAfter = cmp.Or(c.AnnounceAfter, 30*time.Second)
+	c.PurgeInterval = cmp.Or(c.PurgeInterval, 10*time.Minute)
+	return c
+}
+
+func (c Config) validate() error {
+	if c.Interval < 0 || c.Grace < 0 || c.ScanInterval < 0 || c.AnnounceAfter < 0 || c.PurgeInterval < 0 {
+		return fmt.Errorf("a duration is negative: %+v", c)
+	}
+	if c.Grace >= schema.ExpireAfter {
+		return fmt.Errorf("grace %s is not below %s, when documents expire", c.Grace, schema.ExpireAfter)
+	}
+	return nil
+}
+
+// Announcer tells documents' events, and whether it can; *nats.Conn does.
+type Announcer interface {
+	consumers.Announcer
+	Ping(ctx context.Context) error
+}
+
+// Sweeper sweeps.
+type Sweeper struct {
+	config    Config
+	db        *postgres.DB
+	confirmer *confirm.Confirmer
+	deletions *Deletions
+	announcer Announcer
+	log       *slog.Logger
+
+	// Of the replica that sweeps; one goroutine's.
+	lookedNew, lookedAll, purged time.Time
+	failing                      map[string]bool
+}
+
+// New returns a Sweeper.
+func New(db *postgres.DB, objects Objects, announcer Announcer, config Config, log *slog.Logger) (*Sweeper, error) {
+	config = config.withDefaults()
+	if err := config.validate(); err != nil {
+		return nil, fmt.Errorf("sweep: %w", err)
+	}
+	log = log.With("consumer", "sweep")
+	return &Sweeper{
+		config: config, db: db, announcer: announcer, log: log,
+		confirmer: confirm.New(db, objects, announcer, log),
+		deletions: NewDeletions(db, objects, remove.New(db, objects, announcer, log), log),
+		failing:   make(map[string]bool),
+	}, nil
+}
+
+// lockName names the advisory lock of the one that sweeps.
+const lockName = "sweep"
+
+// Run sweeps whenever no other replica does, until ctx ends; then it finishes
+// the step in hand. No failure ends it earlier.
+func (s *Sweeper) Run(ctx context.Context) {
+	woken, err := s.db.ListenDeletions(ctx)
+	if err != nil {
+		s.log.Error("object deletions are carried out by the clock only", "error", err)
+	} else {
+		defer func() {
+			for range woken { // until the listening has ended
+			}
+		}()
+	}
+	for ctx.Err() == nil {
+		if !s.term(ctx, woken) {
+			// What another replica looks at meanwhile is not known here.
+			s.lookedNew, s.lookedAll = time.Time{}, time.Time{}
+			wait(ctx, s.config.Interval)
+		}
+	}
+}
+
+// term sweeps for a ScanInterval if no other replica does, and says whether it
+// did and may go on. The lock is taken anew for each term: it is lost with its
+// connection, and then it may be another's without this replica noticing.
+func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
+	release, ok, err := s.db.TryLock(ctx, lockName)
+	s.report("lock", err)
+	if err != nil || !ok {
+		return false
+	}
+	defer release()
+	end := time.NewTimer(s.config.ScanInterval)
+	defer end.Stop()
+	next := time.NewTicker(s.config.Interval)
+	defer next.Stop()
+	for {
+		if err := s.round(ctx, time.Now()); errors.Is(err, postgres.ErrUnavailable) {
+			return false
+		}
+		for due := false; !due; {
+			select {
+			case <-ctx.Done():
+				return true
+			case <-end.C:
+				return true
+			case <-next.C:
+				due = true
+			case _, open := <-woken:
+				if open {
+					_ = s.step(ctx, "deletions", s.drain) // which logs its error
+				}
+			}
+		}
+	}
+}
+
+// round does everything that is due once, and returns the first error. A step
+// that fails keeps no other from its turn, and all are logged.
+func (s *Sweeper) round(ctx context.Context, now time.Time) error {
+	return errors.Join(
+		s.step(ctx, "deletions", s.drain),
+		s.step(ctx, "pending", func(ctx context.Context) error { return s.pending(ctx, now) }),
+		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.unannounced(ctx, now) }),
+		s.step(ctx, "purge", func(ctx context.Context) error { return s.purge(ctx, now) }),
+	)
+}
+
+func (s *Sweeper) step(ctx context.Context, name string, do func(context.Context) error) error {
+	if ctx.Err() != nil {
+		return nil
+	}
+	err := do(ctx)
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	s.report(name, err)
+	return err
+}
+
+// report logs a failing step when it begins and when it ends.
+func (s *Sweeper) report(step string, err error) {
+	switch {
+	case err != nil && !s.failing[step]:
+		s.log.Warn("sweeping fails", "step", step, "error", err)
+	case err == nil && s.failing[step]:
+		s.log.Info("sweeping goes on", "step", step)
+	}
+	s.failing[step] = err != nil
+}
+
+func (s *Sweeper) drain(ctx context.Context) error {
+	_, err := s.deletions.Drain(ctx)
+	return err
+}
+
+// announceBatch is how many documents are told again at once.
+const announceBatch = 256
+
+// unannounced tells what has been unannounced since before AnnounceAfter, under
+// a new message id: whether the old one was stored is not known.
+func (s *Sweeper) unannounced(ctx context.Context, now time.Time) error {
+	for ctx.Err() == nil {
+		documents, err := s.db.Unannounced(ctx, now.Add(-s.config.AnnounceAfter), announceBatch)
+		if err != nil || len(documents) == 0 {
+			return err
+		}
+		// Not to raise the announcements of all of them in every round of an
+		// outage.
+		if err := s.announcer.Ping(ctx); err != nil {
+			return err
+		}
+		ids := make([]uuid.UUID, len(documents))
+		for i, d := range documents {
+			ids[i] = d.ID
+		}
+		if documents, err = s.db.Reannounce(ctx, ids); err != nil {
+			return err
+		}
+		told, err := s.announcer.Announce(ctx, documents)
+		if err := errors.Join(err, s.db.Announced(ctx, told)); err != nil {
+			return err
+		}
+		s.log.Info("documents announced again", "documents", len(told))
+	}
+	return nil
+}
+
+func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
+	if now.Sub(s.purged) < s.config.PurgeInterval {
+		return nil
+	}
+	n, err := s.db.PurgeEnded(ctx, now)
+	if err != nil {
+		return err
+	}
+	s.purged = now
+	if n > 0 {
+		s.log.Info("ended rows purged", "rows", n)
+	}
+	return nil
+}
+
+func wait(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,213 @@
+package nats_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.uber.org/goleak"
+
+	"intray/infra/local/localtest"
+	"intray/infra/nats"
+	"intray/schema"
+)
+
+func TestMain(m *testing.M) {
+	localtest.Role()
+	goleak.VerifyTestMain(m)
+}
+
+const patience = 20 * time.Second
+
+func connect(t *testing.T, server *localtest.NATSServer, user string) *nats.Conn {
+	t.Helper()
+	conn, err := nats.Connect(t.Context(), nats.Options{
+		URL: server.URL, User: user, Password: server.Passwords[user], Name: "test", Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(conn.Close)
+	return conn
+}
+
+func provision(t *testing.T, server *localtest.NATSServer) *nats.Conn {
+	t.Helper()
+	operator := connect(t, server, nats.UserOperator)
+	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{}); err != nil {
+		t.Fatal(err)
+	}
+	return operator
+}
+
+func uploaded() schema.Document {
+	d := schema.NewDocument(uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), "a.txt", "text/plain", 3, time.Now())
+	d.Confirm(schema.Object{Size: 3, ETag: "e"}, &schema.Quota{LimitBytes: 10}, time.Now())
+	return d
+}
+
+// eventually waits until ok is true.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("%s: not within %s", what, patience)
+		case <-tick.C:
+		}
+	}
+}
+
+func TestProvisionTwiceKeepsWhatTheStreamsHold(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := provision(t, server)
+	if _, err := operator.Announce(t.Context(), []schema.Document{uploaded()}); err != nil {
+		t.Fatal(err)
+	}
+	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{MaxAge: time.Hour, DocumentsBytes: 1 << 20}); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := stream.CachedInfo()
+	if info.State.Msgs != 1 || info.Config.MaxAge != time.Hour || info.Config.MaxBytes != 1<<20 {
+		t.Errorf("after a second Provision: %d messages, age %s, %d bytes", info.State.Msgs, info.Config.MaxAge, info.Config.MaxBytes)
+	}
+	if info.Config.Retention != jetstream.LimitsPolicy || info.Config.Discard != jetstream.DiscardNew || info.Config.Storage != jetstream.FileStorage {
+		t.Errorf("stream is %+v", info.Config)
+	}
+}
+
+func TestAnnounceStoresEachVersionOnce(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := provision(t, server)
+	api := connect(t, server, nats.UserAPI)
+	a, b := uploaded(), uploaded()
+	docs := []schema.Document{a, b}
+	for range 3 {
+		told, err := api.Announce(t.Context(), docs)
+		if err != nil || len(told) != 2 || told[0].ID != a.ID || told[1].ID != b.ID {
+			t.Fatalf("Announce = %v, %v", told, err)
+		}
+	}
+	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n != 2 {
+		t.Errorf("the stream holds %d messages, want 2", n)
+	}
+	msg, err := stream.GetMsg(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	event, err := schema.DecodeDocumentEvent(msg.Data)
+	if err != nil || event.DocumentID != a.ID || msg.Subject != schema.SubjectDocumentUpload || msg.Header.Get("Nats-Msg-Id") != a.MessageID() {
+		t.Errorf("stored %s %v %+v, %v", msg.Subject, msg.Header, event, err)
+	}
+
+	a.Reannounce(time.Now())
+	if _, err := api.Announce(t.Context(), []schema.Document{a}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 3 {
+		t.Errorf("a deliberate announcement was swallowed: %+v, %v", info, err)
+	}
+}
+
+func TestAnnounceWithoutServerFailsAtOnce(t *testing.T) {
+	server := localtest.NATS(t)
+	provision(t, server)
+	api := connect(t, server, nats.UserAPI)
+	server.Stop()
+	eventually(t, "the loss is noticed", func() bool { return !api.Connected() })
+
+	began := time.Now()
+	told, err := api.Announce(t.Context(), []schema.Document{uploaded()})
+	if !errors.Is(err, nats.ErrUnavailable) || len(told) != 0 {
+		t.Errorf("Announce = %v, %v; want ErrUnavailable", told, err)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if err := api.Ping(t.Context()); !errors.Is(err, nats.ErrUnavailable) {
+		t.Errorf("Ping = %v; want ErrUnavailable", err)
+	}
+
+	server.Start()
+	eventually(t, "it connects again", api.Connected)
+	if told, err := api.Announce(t.Context(), []schema.Document{uploaded()}); err != nil || len(told) != 1 {
+		t.Errorf("after the outage: %v, %v", told, err)
+	}
+}
+
+func TestAnnounceWithoutStream(t *testing.T) {
+	server := localtest.NATS(t)
+	api := connect(t, server, nats.UserAPI)
+	if told, err := api.Announce(t.Context(), []schema.Document{uploaded()}); !errors.Is(err, nats.ErrUnavailable) || len(told) != 0 {
+		t.Errorf("Announce = %v, %v; want ErrUnavailable", told, err)
+	}
+}
+
+func TestFullStreamRefusesAndSaysWhatWasStored(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := connect(t, server, nats.UserOperator)
+	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{DocumentsBytes: 4 << 10}); err != nil {
+		t.Fatal(err)
+	}
+	docs := make([]schema.Document, 50)
+	for i := range docs {
+		docs[i] = uploaded()
+	}
+	told, err := operator.Announce(t.Context(), docs)
+	if err == nil || len(told) == 0 || len(told) == len(docs) {
+		t.Fatalf("Announce = %d told, %v", len(told), err)
+	}
+	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := stream.CachedInfo().State.Msgs; n != uint64(len(told)) {
+		t.Errorf("%d are said to be stored, %d are", len(told), n)
+	}
+}
+
+func TestConnectToAnAbsentServer(t *testing.T) {
+	server := localtest.NATS(t)
+	server.Stop()
+	conn := connect(t, server, nats.UserWorker)
+	if conn.Connected() {
+		t.Fatal("connected to nothing")
+	}
+	server.Start()
+	eventually(t, "it connects", conn.Connected)
+}
+
+func TestConnectSaysThatThePasswordIsWrong(t *testing.T) {
+	server := localtest.NATS(t)
+	conn, err := nats.Connect(t.Context(), nats.Options{
+		URL: server.URL, User: nats.UserAPI, Password: "wrong", Log: slog.New(slog.DiscardHandler),
+	})
+	if !errors.Is(err, natsgo.ErrAuthorization) {
+		t.Errorf("Connect = %v; want ErrAuthorization", err)
+	}
+	if conn != nil {
+		conn.Close()
+	}
+}
+
+func TestConnectRefusesEmptyOptions(t *testing.T) {
+	if _, err := nats.Connect(context.Background(), nats.Options{URL: "nats://127.0.0.1:1"}); err == nil {
+		t.Error("a connection as nobody was made")
+	}
+}

@@ -1,0 +1,127 @@
+package nats_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	natsgo "github.com/nats-io/nats.go"
+
+	"intray/infra/local/localtest"
+	"intray/infra/nats"
+	"intray/schema"
+)
+
+var users = []string{nats.UserMinIO, nats.UserAPI, nats.UserWorker, nats.UserOperator}
+
+// subjects says who may publish to and hear what; the operator may all.
+var subjects = []struct {
+	subject            string
+	publish, subscribe []string
+}{
+	{"bucket.created.direct", []string{nats.UserMinIO}, nil},
+	{"bucket.created.durable", []string{nats.UserMinIO}, nil},
+	{"bucket.removed.durable", []string{nats.UserMinIO}, nil},
+	{"bucket.other", nil, nil},
+	{"documents.uploaded", []string{nats.UserAPI, nats.UserWorker}, []string{nats.UserAPI}},
+	{"documents.deleted", []string{nats.UserAPI, nats.UserWorker}, []string{nats.UserAPI}},
+	{"documents.a.b", nil, nil},
+	{"replay.confirm", nil, nil},
+	{"$JS.API.INFO", nil, nil},
+	{"$JS.API.STREAM.CREATE.X", nil, nil},
+	{"$JS.API.STREAM.DELETE.BUCKET", nil, nil},
+	{"$JS.API.STREAM.PURGE.BUCKET", nil, nil},
+	{"$JS.API.STREAM.MSG.GET.BUCKET", nil, nil},
+	{"$JS.API.CONSUMER.CREATE.BUCKET.x", nil, nil},
+	{"$JS.API.CONSUMER.DELETE.BUCKET.confirm", nil, nil},
+	{"$JS.API.CONSUMER.INFO.BUCKET.confirm", []string{nats.UserWorker}, nil},
+	{"$JS.API.CONSUMER.MSG.NEXT.BUCKET.confirm", []string{nats.UserWorker}, nil},
+	{"$JS.API.CONSUMER.MSG.NEXT.BUCKET.remove", []string{nats.UserWorker}, nil},
+	{"$JS.API.CONSUMER.MSG.NEXT.DOCUMENTS.classify", []string{nats.UserWorker}, nil},
+	{"$JS.API.CONSUMER.MSG.NEXT.BUCKET.other", nil, nil},
+	{"$JS.ACK.BUCKET.confirm.1.1.1.1.0", []string{nats.UserWorker}, nil},
+	{"$JS.ACK._.hash.BUCKET.confirm.1.1.1.1.0", []string{nats.UserWorker}, nil},
+	{"$JS.ACK.BUCKET.other.1.1.1.1.0", nil, nil},
+	{"$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.BUCKET.confirm", nil, nil},
+	{"_INBOX.x", nil, []string{nats.UserMinIO}},
+	{"_INBOX_api.x", nil, []string{nats.UserAPI}},
+	{"_INBOX_worker.x", nil, []string{nats.UserWorker}},
+	{"_INBOX_operator.x", nil, nil},
+	{"anything", nil, nil},
+	{">", nil, nil},
+	{"bucket.>", nil, nil},
+	{"_INBOX_*.>", nil, nil},
+}
+
+func TestEachUserMayOnlyWhatItsRoleNeeds(t *testing.T) {
+	server := localtest.NATS(t)
+	provision(t, server)
+	for _, user := range users {
+		t.Run(user, func(t *testing.T) {
+			for _, s := range subjects {
+				want := user == nats.UserOperator || slices.Contains(s.publish, user)
+				got := allowed(t, server, user, func(conn *natsgo.Conn) error { return conn.Publish(s.subject, nil) })
+				if got != want && !strings.ContainsAny(s.subject, "*>") {
+					t.Errorf("publish %s: allowed %v, want %v", s.subject, got, want)
+				}
+				want = user == nats.UserOperator || slices.Contains(s.subscribe, user)
+				got = allowed(t, server, user, func(conn *natsgo.Conn) error {
+					_, err := conn.SubscribeSync(s.subject)
+					return err
+				})
+				if got != want {
+					t.Errorf("subscribe %s: allowed %v, want %v", s.subject, got, want)
+				}
+			}
+		})
+	}
+}
+
+// allowed says whether the server lets the user do it. Its refusal comes before
+// its answer to the flush.
+func allowed(t *testing.T, server *localtest.NATSServer, user string, do func(*natsgo.Conn) error) bool {
+	t.Helper()
+	conn, err := natsgo.Connect(server.URL, natsgo.UserInfo(user, server.Passwords[user]),
+		natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := do(conn); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return !errors.Is(conn.LastError(), natsgo.ErrPermissionViolation)
+}
+
+func TestNobodyConnectsWithoutAPassword(t *testing.T) {
+	server := localtest.NATS(t)
+	for _, option := range []natsgo.Option{natsgo.UserInfo("", ""), natsgo.UserInfo(nats.UserOperator, ""), natsgo.UserInfo("admin", "admin")} {
+		if conn, err := natsgo.Connect(server.URL, option); err == nil {
+			conn.Close()
+			t.Error("connected without a password")
+		}
+	}
+}
+
+// MinIO's target publishes to JetStream with the old client and waits for the
+// stream's acknowledgment on an inbox without a prefix of its own.
+func TestMinIOPublishesAsItsTargetDoes(t *testing.T) {
+	server := localtest.NATS(t)
+	provision(t, server)
+	conn, err := natsgo.Connect(server.URL, natsgo.UserInfo(nats.UserMinIO, server.Passwords[nats.UserMinIO]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := conn.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ack, err := js.Publish(schema.SubjectCreatedDirect, []byte("{}"), natsgo.AckWait(patience)); err != nil || ack.Stream != schema.StreamBucket {
+		t.Errorf("publish = %+v, %v", ack, err)
+	}
+}

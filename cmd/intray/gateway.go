@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+
+	"intray/infra/gateway"
+)
+
+type gatewayCommand struct{}
+
+type gatewaySettings struct {
+	Log    logSettings
+	MinIO  minioSettings
+	Listen string `env:"LISTEN" envDefault:"127.0.0.1:9000"`
+}
+
+// Help lists what the command reads from the environment.
+func (gatewayCommand) Help() string {
+	return `Browsers upload to and download from the gateway; nothing else reaches MinIO.
+
+Environment: MINIO_ENDPOINT (required), MINIO_BUCKET, LISTEN, LOG_LEVEL.`
+}
+
+// Run serves until ctx ends.
+func (gatewayCommand) Run(ctx context.Context) error {
+	s, err := readSettings[gatewaySettings]()
+	if err != nil {
+		return err
+	}
+	log := s.Log.logger("gateway")
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	log.Info("gateway listens", "address", listener.Addr().String())
+	return gateway.Serve(ctx, listener, gateway.Config{Upstream: &s.MinIO.Endpoint.URL, Bucket: s.MinIO.Bucket, Log: log})
+}

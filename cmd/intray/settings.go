@@ -1,0 +1,96 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/caarlos0/env/v11"
+
+	"intray/infra/minio"
+)
+
+// readSettings fills a struct of settings from the environment. What is wrong
+// with them is a usage error that names the variable and never its value.
+func readSettings[T any]() (T, error) {
+	s, err := env.ParseAs[T]()
+	if err != nil {
+		return s, usageError{fmt.Errorf("%w (see docs/configuration.md)", err)}
+	}
+	return s, nil
+}
+
+// logSettings are every server's.
+type logSettings struct {
+	Level slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+}
+
+// logger writes JSON lines to standard error.
+func (s logSettings) logger(part string) *slog.Logger {
+	h := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})
+	return slog.New(h).With("part", part)
+}
+
+// databaseSettings say where PostgreSQL is; each part has a role of its own.
+type databaseSettings struct {
+	URL string `env:"DATABASE_URL,notEmpty"`
+}
+
+// natsSettings say where NATS is; each part has a user of its own.
+type natsSettings struct {
+	URL      string `env:"NATS_URL,notEmpty"`
+	Password string `env:"NATS_PASSWORD,notEmpty"`
+}
+
+// minioSettings say where MinIO itself is, past the gateway.
+type minioSettings struct {
+	Endpoint httpURL `env:"MINIO_ENDPOINT,notEmpty"`
+	Bucket   string  `env:"MINIO_BUCKET" envDefault:"documents"`
+}
+
+func (s minioSettings) config(access, secret string) minio.Config {
+	return minio.Config{
+		Endpoint: s.Endpoint.Host, Secure: s.Endpoint.Scheme == "https",
+		Bucket: s.Bucket, Key: minio.Key{Access: access, Secret: secret},
+	}
+}
+
+// workerKeySettings are the consumers' key.
+type workerKeySettings struct {
+	WorkerKey    string `env:"MINIO_WORKER_KEY,notEmpty"`
+	WorkerSecret string `env:"MINIO_WORKER_SECRET,notEmpty"`
+}
+
+// apiKeySettings are the API's keys.
+type apiKeySettings struct {
+	UploadKey      string `env:"MINIO_UPLOAD_KEY,notEmpty"`
+	UploadSecret   string `env:"MINIO_UPLOAD_SECRET,notEmpty"`
+	DownloadKey    string `env:"MINIO_DOWNLOAD_KEY,notEmpty"`
+	DownloadSecret string `env:"MINIO_DOWNLOAD_SECRET,notEmpty"`
+	ConfirmKey     string `env:"MINIO_CONFIRM_KEY,notEmpty"`
+	ConfirmSecret  string `env:"MINIO_CONFIRM_SECRET,notEmpty"`
+}
+
+// httpURL is an address such as http://minio:9000: a scheme, a host, no path.
+type httpURL struct{ url.URL }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *httpURL) UnmarshalText(text []byte) error {
+	parsed, err := url.Parse(string(text))
+	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" || (parsed.Path != "" && parsed.Path != "/") {
+		return fmt.Errorf("want http(s)://host[:port] without a path")
+	}
+	u.URL = *parsed
+	return nil
+}
+
+// cacheDir is where this user's programs keep what can be made again.
+func cacheDir() (string, error) {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return "", usageError{fmt.Errorf("no folder for cached files (%w): set XDG_CACHE_HOME", err)}
+	}
+	return filepath.Join(dir, "intray"), nil
+}

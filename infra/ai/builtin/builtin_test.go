@@ -166,13 +166,32 @@ func TestSpellingOfTheSameLettersDoesNotMatter(t *testing.T) {
 }
 
 func TestOnlyTheBeginningOfALongTextIsRead(t *testing.T) {
-	invoice := samples(t, "fits")["invoices-1"]
-	noise := strings.Repeat("the moon hangs low above a silent sea ", 200_000)
-	if got := classify(t, ai.Request{Text: invoice + noise, Topics: starter[:3]}); slices.Contains(ids(got), "contracts") {
-		t.Errorf("got %v", got)
+	invoices := strings.Repeat(samples(t, "fits")["invoices-1"], 100)
+	for name, c := range map[string]struct {
+		before string
+		read   bool
+	}{
+		"few words":         {strings.Repeat("moon ", 10), true},
+		"4,000 words":       {strings.Repeat("moon ", 4000), false},
+		"60 kB of no words": {strings.Repeat("- ", 30<<10), true},
+		"64 kB of no words": {strings.Repeat("- ", 32<<10), false},
+	} {
+		got := classify(t, ai.Request{Text: c.before + invoices, Topics: starter})
+		if slices.Contains(ids(got), "invoices") != c.read {
+			t.Errorf("after %s: got %v", name, got)
+		}
 	}
-	if got := classify(t, ai.Request{Text: noise + invoice, Topics: starter}); len(got) > 0 {
-		t.Errorf("got %v from beyond the cut", got)
+}
+
+func TestTopicsThatFitEquallyComeByTheirID(t *testing.T) {
+	topics := []ai.Topic{starter[0], starter[0]}
+	topics[0].ID, topics[1].ID = "b", "a"
+	for range 2 {
+		slices.Reverse(topics)
+		got := classifier(t).Rank(ai.Request{Text: samples(t, "fits")["invoices-1"], Topics: topics})
+		if !slices.Equal(ids(got), []string{"a", "b"}) || got[0].Confidence != got[1].Confidence {
+			t.Errorf("got %v", got)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ func TestCacheMakesAProfileOncePerContent(t *testing.T) {
 	}
 	for _, other := range []ai.Topic{
 		{Name: "Tax", Keywords: []string{"ab"}},
+		{Name: "Tax", Description: "a", Keywords: []string{"a", "b"}},
 		{Name: "Tax", Keywords: []string{"b", "a"}},
 		{Name: "Tax", Description: "a", Keywords: []string{"b"}},
 		{Name: "Taxa", Keywords: []string{"b"}},

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -15,10 +16,10 @@ import (
 func write(t *testing.T, folder, name, content string) {
 	t.Helper()
 	path := filepath.Join(folder, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -124,9 +125,11 @@ func TestSplitDealsEachTopicInHalves(t *testing.T) {
 type firstWord struct{}
 
 func (firstWord) Rank(req ai.Request) []ai.Choice {
-	var name string
-	var confidence int
-	fmt.Sscan(req.Text, &name, &confidence)
+	name, number, _ := strings.Cut(req.Text, " ")
+	confidence, err := strconv.Atoi(number)
+	if err != nil {
+		panic(err)
+	}
 	if slices.ContainsFunc(req.Topics, func(t ai.Topic) bool { return t.ID == name }) {
 		return []ai.Choice{{TopicID: name, Confidence: confidence}}
 	}

@@ -52,7 +52,7 @@ func run(folder, out string, count int) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // only read
 	words, err := read(f, count)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
@@ -62,7 +62,7 @@ func run(folder, out string, count int) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(out, file, 0o644)
+	return os.WriteFile(out, file, 0o600)
 }
 
 // read takes the first count words that a tokenizer can yield, in the order of

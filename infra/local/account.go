@@ -46,20 +46,20 @@ func unprivileged() (*account, error) {
 		strings.Join(serverAccounts, ", "))
 }
 
-// reach makes sure that the account can pass to the folders, which the starter made for it or found.
+// reach makes sure that the account can pass to the folder, which the starter made for it.
 //
-// They may lie below a folder that only root may pass: /root is 0700, and so is what mktemp -d makes. Then
+// It may lie below a folder that only root may pass: /root is 0700, and so is what mktemp -d makes. Then
 // the account's processes keep one capability over the change of user (an ambient one, for it must survive
 // execve): CAP_DAC_READ_SEARCH lets them pass and read any folder, CAP_DAC_OVERRIDE also write, and is tried
 // where only that is held. Neither is kept when it is not needed.
-func (a *account) reach(folders ...string) error {
+func (a *account) reach(folder string) error {
 	if a == nil {
 		return nil
 	}
 	var refused error
 	for _, caps := range [][]uintptr{nil, {unix.CAP_DAC_READ_SEARCH}, {unix.CAP_DAC_OVERRIDE}} {
 		with := &account{name: a.name, uid: a.uid, gid: a.gid, capabilities: caps}
-		err := with.enter(folders)
+		err := with.enter(folder)
 		if err == nil {
 			a.capabilities = caps
 			return nil
@@ -73,8 +73,22 @@ func (a *account) reach(folders ...string) error {
 		a.name, refused)
 }
 
+// reachPrograms makes sure that the account can run the programs. No capability helps here: initdb asks access(2), which leaves them
+// out of account.
+func (a *account) reachPrograms(p programs) error {
+	if a == nil {
+		return nil
+	}
+	without := &account{name: a.name, uid: a.uid, gid: a.gid}
+	if err := without.enter(append([]string{p.bin}, p.libraries...)...); err != nil {
+		return fmt.Errorf("user %s, whom PostgreSQL must run as since you are root, cannot reach its programs (%w): "+
+			"keep them where everybody may pass, or start as another user", a.name, err)
+	}
+	return nil
+}
+
 // enter tries to change into each of the folders as the account.
-func (a *account) enter(folders []string) error {
+func (a *account) enter(folders ...string) error {
 	cmd := exec.Command("/bin/sh", append([]string{"-c", `for d; do cd "$d" || exit 1; done`, "sh"}, folders...)...)
 	cmd.Env, cmd.Dir = []string{}, "/"
 	a.apply(cmd)

@@ -98,6 +98,12 @@ func (c *Child) WaitReady(ctx context.Context, not int) error {
 func (c *Child) start(ctx context.Context) error {
 	first := make(chan error, 1)
 	c.mu.Lock()
+	select {
+	case <-c.quit: // stop found nothing to wait for
+		c.mu.Unlock()
+		return fmt.Errorf("start %s: %w", c.process.Name, errStopping)
+	default:
+	}
 	c.kept = true
 	go c.keep(first)
 	c.mu.Unlock()

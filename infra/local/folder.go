@@ -25,6 +25,20 @@ func DefaultDir(uid int, xdgDataHome, home string) string {
 	}
 }
 
+// DefaultCacheDir returns the folder for fetched and built programs that is used unless another is given:
+// $XDG_CACHE_HOME/intray, else ~/.cache/intray, and for root /var/cache/intray, for PostgreSQL's user must get there and /root
+// is closed to it.
+func DefaultCacheDir(uid int, xdgCacheHome, home string) string {
+	switch {
+	case filepath.IsAbs(xdgCacheHome):
+		return filepath.Join(xdgCacheHome, "intray")
+	case uid == 0:
+		return "/var/cache/intray"
+	default:
+		return filepath.Join(home, ".cache", "intray")
+	}
+}
+
 // minFree is how many bytes must be free in the data folder at start: PostgreSQL's own files and write-ahead
 // log (about 60 MB, up to 1 GB under load) and some uploads.
 const minFree = 512 << 20

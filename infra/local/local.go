@@ -5,6 +5,8 @@
 // them are ready. From then on a process that dies is started again. [Servers.Close] ends them in the reverse of the order in
 // which they were added. When the starter itself is killed, the kernel ends them (see spawner).
 //
+// It is for Linux: parent death signals, ambient capabilities and Debian's packages have no like elsewhere.
+//
 // The package reads no environment variables: what it needs of them is in [Config].
 package local
 
@@ -25,7 +27,7 @@ type Config struct {
 	// Dir is the data folder; it is made if it is not there. Required; see [DefaultDir].
 	Dir string
 	// CacheDir is where fetched and built programs are kept for all data folders of the user.
-	// Required; usually $XDG_CACHE_HOME/intray or ~/.cache/intray.
+	// Required; see [DefaultCacheDir].
 	CacheDir string
 	// PGBin is the folder of PostgreSQL's programs ($PG_BIN). Default: Debian's, then PATH, then fetched.
 	PGBin string

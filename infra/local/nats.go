@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	natsconf "intray/infra/nats"
 )
 
 // RunNATS is a NATS server that runs until ctx ends: the hidden command `intray nats-server`, which [Start]
@@ -40,12 +42,15 @@ func RunNATS(ctx context.Context, configFile string) error {
 	return nil
 }
 
+// NATSConfig returns the server's configuration, infra/nats/nats.conf. What it calls by $NAME is [NATSVariables].
+func NATSConfig() []byte { return natsconf.ServerConfig }
+
 // The users of the NATS account; see infra/nats.
 const (
-	NATSMinIO    = "minio"
-	NATSAPI      = "api"
-	NATSWorker   = "worker"
-	NATSOperator = "operator"
+	NATSMinIO    = natsconf.UserMinIO
+	NATSAPI      = natsconf.UserAPI
+	NATSWorker   = natsconf.UserWorker
+	NATSOperator = natsconf.UserOperator
 )
 
 // natsUsers are the users with the variable that gives the configuration each one's password.
@@ -53,9 +58,6 @@ var natsUsers = map[string]string{
 	NATSMinIO: "NATS_MINIO_PASSWORD", NATSAPI: "NATS_API_PASSWORD",
 	NATSWorker: "NATS_WORKER_PASSWORD", NATSOperator: "NATS_OPERATOR_PASSWORD",
 }
-
-// NATSConfig returns the server's configuration, infra/nats/nats.conf.
-func NATSConfig() []byte { return natsConfig }
 
 // NATSVariables returns what the configuration calls by $NAME, as NAME, separator and value: with "=" for the environment of
 // the server, with ": " as lines to stand above the configuration itself. Strings are quoted, for the server parses values of variables
@@ -89,7 +91,7 @@ func (n *natsServer) prepare() error {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return fmt.Errorf("make the folder of NATS: %w", err)
 	}
-	return writeFile(n.config(), natsConfig)
+	return writeFile(n.config(), NATSConfig())
 }
 
 func (n *natsServer) config() string { return filepath.Join(n.dir, "nats.conf") }

@@ -53,8 +53,10 @@ func (p *postgres) prepare(ctx context.Context, f *fetcher) error {
 	if err := p.user.own(p.dir); err != nil {
 		return fmt.Errorf("give PostgreSQL's folder to %s: %w", p.user.name, err)
 	}
-	folders := append([]string{p.dir, p.programs.bin}, p.programs.libraries...)
-	if err := p.user.reach(folders...); err != nil {
+	if err := p.user.reach(p.dir); err != nil {
+		return err
+	}
+	if err := p.user.reachPrograms(p.programs); err != nil {
 		return err
 	}
 	if _, err := os.Stat(p.data()); err == nil {

@@ -48,15 +48,15 @@ func loadState(dir string) (*state, error) {
 	return s, nil
 }
 
-// secret returns the kept secret of that name, made on first use: 52 characters of base 32, no less than
-// 256 random bits, and nothing that a URL or an environment variable would need escaped.
+// secret returns the kept secret of that name, made on first use: 256 random bits and more, as letters and digits,
+// the first a letter, for NATS reads one that begins with a digit as a number.
 func (s *state) secret(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if v, ok := s.Secrets[name]; ok {
 		return v, nil
 	}
-	v := rand.Text() + rand.Text()
+	v := "k" + rand.Text() + rand.Text()
 	s.Secrets[name] = v
 	return v, s.save()
 }
@@ -108,9 +108,9 @@ func (s *state) freePort() (int, error) {
 	return 0, fmt.Errorf("no free port between 20000 and 32000: %w", err)
 }
 
-// lingering is how long a port may stay taken at start: after a crash of the last starter its PostgreSQL
-// needs a moment to end.
-const lingering = 3 * time.Second
+// lingering is how long a port may stay taken at start: after a crash of the last starter its children need a
+// moment to end.
+const lingering = time.Second
 
 func portFree(ctx context.Context, port int) error {
 	return poll(ctx, lingering, func(context.Context) error { return tryPort(port) })
@@ -144,9 +144,21 @@ func writeFile(path string, content []byte) error {
 	if err == nil {
 		err = os.Rename(f.Name(), path)
 	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(path))
+	}
 	if err != nil {
 		_ = os.Remove(f.Name())
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
+}
+
+// syncFolder makes a renaming in the folder survive a crash of the machine.
+func syncFolder(folder string) error {
+	d, err := os.Open(folder)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -86,13 +85,4 @@ func (s *supervisor) stop() {
 		c.stop()
 	}
 	s.spawn.close()
-}
-
-// start adds the process, starts it and waits until it is ready for the first time.
-func (s *supervisor) start(ctx context.Context, p Process) (*Child, error) {
-	c, err := s.add(p)
-	if err != nil {
-		return nil, err
-	}
-	return c, c.start(ctx)
 }

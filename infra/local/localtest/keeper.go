@@ -63,13 +63,9 @@ func keep(ctx context.Context, folder string) error {
 }
 
 func start(ctx context.Context, data string) (*local.Servers, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return nil, err
-	}
 	return local.Start(ctx, local.Config{
 		Dir:      data,
-		CacheDir: filepath.Join(cache, "intray"),
+		CacheDir: local.DefaultCacheDir(os.Geteuid(), os.Getenv("XDG_CACHE_HOME"), os.Getenv("HOME")),
 		PGBin:    os.Getenv("PG_BIN"),
 		MinIOBin: os.Getenv("MINIO_BIN"),
 		// The test binary's file may be gone when NATS must be started again; this name stays.
@@ -96,7 +92,7 @@ func announce(folder string, s *local.Servers) error {
 		return err
 	}
 	unfinished := filepath.Join(folder, serversFile+".new")
-	if err := os.WriteFile(unfinished, text, 0o600); err != nil {
+	if err := os.WriteFile(unfinished, append(text, '\n'), 0o600); err != nil {
 		return err
 	}
 	return os.Rename(unfinished, filepath.Join(folder, serversFile))

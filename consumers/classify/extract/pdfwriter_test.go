@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"compress/flate"
 	"compress/zlib"
 	"crypto/md5"
 	"crypto/rc4"
@@ -112,15 +113,16 @@ func deflate(content []byte) []byte {
 	return b.Bytes()
 }
 
-// deflateRepeated compresses n copies of chunk.
+// deflateRepeated is what inflates to n copies of chunk, made without
+// compressing them all: a flushed block is repeated. The checksum at the end
+// is wrong; readers look at it only after all the rest.
 func deflateRepeated(chunk []byte, n int) []byte {
-	var b bytes.Buffer
-	z, _ := zlib.NewWriterLevel(&b, zlib.BestCompression)
-	for range n {
-		_, _ = z.Write(chunk)
-	}
-	_ = z.Close()
-	return b.Bytes()
+	var block bytes.Buffer
+	f, _ := flate.NewWriter(&block, flate.BestCompression) // the level is a valid one
+	_, _ = f.Write(chunk)
+	_ = f.Flush()
+	out := append([]byte{0x78, 0xda}, bytes.Repeat(block.Bytes(), n)...)
+	return append(out, 0x03, 0x00, 0, 0, 0, 0) // an empty last block
 }
 
 // encryptedPDF has one page, encrypted by the standard security handler,

@@ -1,7 +1,7 @@
 // Package ai holds what every classification provider is asked and answers:
 // a document's text and the topics it may be sorted into, and the choice that
 // was made among them. The providers are the packages beside it (builtin); the
-// interface they fulfil is declared by the code that calls them.
+// interface they fulfill is declared by the code that calls them.
 package ai
 
 // Topic is one label a document may get.

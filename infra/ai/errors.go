@@ -17,7 +17,7 @@ var (
 	// again without changing something is of no use.
 	ErrRefused = errors.New("ai provider refused")
 	// ErrInvalidAnswer says that the provider answered with something that does
-	// not fulfil the contract. Language models vary, so one more try is worth it.
+	// not fulfill the contract. Language models vary, so one more try is worth it.
 	ErrInvalidAnswer = errors.New("ai provider gave an invalid answer")
 )
 

@@ -11,12 +11,12 @@ import (
 
 // maxProfiles is how many topics' profiles one generation of the cache holds. A
 // topic of 15 keywords takes about 3 kB and one of maxTerms up to 30 kB, so two
-// generations stay below 40 MB even then. Making a profile anew takes some 50 µs.
+// generations stay below 40 MB even then. Making a profile anew takes about 0.1 ms.
 const maxProfiles = 512
 
-// cache keeps topics' profiles by the topics' content, so that renaming a topic
-// needs no word to the classifier. It has two generations: when the young one is
-// full it becomes the old one, and what is not used meanwhile goes with the next.
+// cache keeps topics' profiles by the topics' content: a topic that was changed is
+// simply another one. It has two generations: when the young one is full it becomes
+// the old one, and what is not used meanwhile goes with the next.
 type cache struct {
 	build func(ai.Topic) *profile
 

@@ -1,0 +1,228 @@
+// Package gateway is what stands before MinIO: browsers reach it, and it reaches MinIO. It lets through what the
+// presigned URLs that Intray issues need, and nothing else, because knowing an access key (every presigned URL shows
+// one) is enough to write to MinIO directly (CVE-2026-40344, CVE-2026-41145, CVE-2026-34204), and because MinIO accepts
+// headers that a URL did not sign.
+//
+// A request passes through three steps: check (filter.go) refuses or lets through, rewrite (this file) sends on only
+// the headers that are known to be needed, and net/http/httputil's ReverseProxy streams. Nothing is buffered and no
+// query string is ever logged: it is a credential until it expires.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// DefaultTransferTimeout is how long a transfer may take. The sweeper relies on it: a row expires an hour after its last
+// URL was issued, which is more than the URL's 15 minutes plus this.
+const DefaultTransferTimeout = 30 * time.Minute
+
+// Config is what a gateway needs to know.
+type Config struct {
+	// Upstream is MinIO's address, scheme and host[:port].
+	Upstream *url.URL
+	// Bucket is the documents' bucket, the only one that can be reached.
+	Bucket string
+	// Log receives refusals (at Info) and failures of MinIO (at Error). nil: nothing is logged.
+	Log *slog.Logger
+	// TransferTimeout bounds one request from its headers to its last byte, either way. Default DefaultTransferTimeout.
+	TransferTimeout time.Duration
+	// ShutdownTimeout is how long Serve waits for transfers in flight before it cuts them. Default 20 s.
+	ShutdownTimeout time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.TransferTimeout == 0 {
+		c.TransferTimeout = DefaultTransferTimeout
+	}
+	if c.ShutdownTimeout == 0 {
+		c.ShutdownTimeout = 20 * time.Second
+	}
+	return c
+}
+
+// handler is the gateway. See New.
+type handler struct {
+	config Config
+	proxy  *httputil.ReverseProxy
+}
+
+// New returns the gateway as a handler. GET /healthz answers 200 as long as the process serves; everything else is
+// checked and passed to MinIO, or refused with an XML error of S3's shape that a page of any origin may read.
+//
+// A server of one's own around it must set ReadHeaderTimeout and MaxHeaderBytes, as Server does.
+func New(config Config) http.Handler {
+	config = config.withDefaults()
+	h := &handler{config: config}
+	h.proxy = &httputil.ReverseProxy{
+		Rewrite:       h.rewrite,
+		Transport:     newTransport(),
+		FlushInterval: -1,
+		BufferPool:    &buffers{},
+		ErrorHandler:  h.failed,
+		ErrorLog:      slog.NewLogLogger(config.Log.Handler(), slog.LevelError),
+	}
+	return h
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.RequestURI == "/healthz" && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "ok\n")
+		return
+	}
+	if refused := check(r, h.config.Bucket); refused != nil {
+		h.config.Log.Info("request refused", "method", r.Method, "path", logged(r.URL.Path), "remote", r.RemoteAddr,
+			"status", refused.status, "reason", refused.message)
+		if refused.status == http.StatusMethodNotAllowed {
+			w.Header().Set("Allow", "GET, HEAD, PUT, OPTIONS")
+		}
+		writeError(w, r, refused.status, refused.code, refused.message)
+		return
+	}
+	// The deadlines cut the connection, so they hold even while a read of the body blocks, which a context would not
+	// interrupt. The answer gets a little longer, so that a client who was too slow can be told.
+	control := http.NewResponseController(w)
+	deadline := time.Now().Add(h.config.TransferTimeout)
+	if err := errors.Join(control.SetReadDeadline(deadline), control.SetWriteDeadline(deadline.Add(10*time.Second))); err != nil {
+		h.config.Log.Error("set deadlines", "error", err)
+		writeError(w, r, http.StatusInternalServerError, "InternalError", "The gateway cannot bound this transfer.")
+		return
+	}
+	h.proxy.ServeHTTP(writer{w}, r)
+}
+
+// writer leaves "100 Continue" to net/http, which sends it as soon as the body is read, that is once MinIO has asked for
+// it. The proxy would pass on MinIO's too, and now and then the client would get two.
+type writer struct{ http.ResponseWriter }
+
+func (w writer) WriteHeader(status int) {
+	if status != http.StatusContinue {
+		w.ResponseWriter.WriteHeader(status)
+	}
+}
+
+// Unwrap lets http.ResponseController find Flush and the deadlines.
+func (w writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// passed are the request headers that go to MinIO. What is not here is dropped: what a signature does not need can only
+// do harm (Content-Encoding would be stored, X-Real-Ip believed).
+var passed = []string{
+	"Accept", "Access-Control-Request-Headers", "Access-Control-Request-Method", "Content-Length", "Content-Type", "Expect",
+	"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Origin", "Range", "User-Agent",
+	"X-Amz-Checksum-Sha256",
+}
+
+// rewrite makes the request to MinIO. Host stays as the browser sent it, and path and query byte for byte, since the
+// signature covers them. No X-Forwarded-* is added.
+func (h *handler) rewrite(r *httputil.ProxyRequest) {
+	header := make(http.Header, len(passed))
+	for _, name := range passed {
+		if values, ok := r.Out.Header[name]; ok {
+			header[name] = values
+		}
+	}
+	r.Out.Header = header
+	r.Out.Trailer = nil
+	if r.Out.Body != nil {
+		r.Out.Body = &upload{ReadCloser: r.Out.Body}
+	}
+	r.Out.URL.Scheme = h.config.Upstream.Scheme
+	r.Out.URL.Host = h.config.Upstream.Host
+	r.Out.URL.Path, r.Out.URL.RawPath = r.In.URL.Path, r.In.URL.RawPath
+	r.Out.URL.RawQuery = r.In.URL.RawQuery
+	r.Out.Host = r.In.Host
+}
+
+// upload is a PUT's body. It remembers why the client's side of it ended, so that a client who went away is not taken
+// for a failure of MinIO.
+type upload struct {
+	io.ReadCloser
+	err atomic.Pointer[error]
+}
+
+func (u *upload) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	if err != nil && err != io.EOF {
+		u.err.Store(&err)
+	}
+	return n, err
+}
+
+// failed answers for a request that MinIO did not answer.
+func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
+	var clientErr error
+	if body, ok := r.Body.(*upload); ok {
+		if stored := body.err.Load(); stored != nil {
+			clientErr = *stored
+		}
+	}
+	path := logged(r.URL.Path)
+	switch timeout := net.Error(nil); {
+	case errors.Is(clientErr, os.ErrDeadlineExceeded):
+		h.config.Log.Info("upload took too long", "path", path)
+		w.Header().Set("Connection", "close")
+		writeError(w, r, http.StatusRequestTimeout, "RequestTimeout", "The upload took too long. Ask for a new URL and try again.")
+	case clientErr != nil, errors.Is(err, context.Canceled):
+		h.config.Log.Info("client went away", "method", r.Method, "path", path)
+		panic(http.ErrAbortHandler) // closes the connection; there is nobody to tell
+	case errors.As(err, &timeout) && timeout.Timeout():
+		h.config.Log.Error("minio does not answer", "method", r.Method, "path", path, "error", err)
+		writeError(w, r, http.StatusGatewayTimeout, "GatewayTimeout", "The object store does not answer. Try again.")
+	default:
+		h.config.Log.Error("minio cannot be reached", "method", r.Method, "path", path, "error", err)
+		writeError(w, r, http.StatusBadGateway, "BadGateway", "The object store cannot be reached. Try again.")
+	}
+}
+
+// newTransport returns the transport to MinIO, with idle connections kept for many browsers at once. MinIO answers a
+// PUT within milliseconds after its last byte, but within 5 s while NATS hangs (synchronous events), hence a minute.
+func newTransport() *http.Transport {
+	return &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   5 * time.Second,
+		ResponseHeaderTimeout: time.Minute,
+		// A client that sent Expect: 100-continue is asked for its body only once MinIO has accepted the headers.
+		ExpectContinueTimeout: 5 * time.Second,
+		IdleConnTimeout:       90 * time.Second,
+		MaxIdleConns:          1024,
+		MaxIdleConnsPerHost:   1024,
+		WriteBufferSize:       64 << 10,
+		ReadBufferSize:        64 << 10,
+		DisableCompression:    true,
+	}
+}
+
+// buffers are reused for the answers' bodies.
+type buffers struct{ pool sync.Pool }
+
+func (b *buffers) Get() []byte {
+	if buffer, ok := b.pool.Get().(*[]byte); ok {
+		return *buffer
+	}
+	return make([]byte, 64<<10)
+}
+
+func (b *buffers) Put(buffer []byte) { b.pool.Put(&buffer) }
+
+// logged shortens a path that anybody may have sent.
+func logged(path string) string {
+	if len(path) > 200 {
+		return path[:200]
+	}
+	return path
+}

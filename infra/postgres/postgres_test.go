@@ -20,7 +20,8 @@ import (
 
 func TestMain(m *testing.M) {
 	localtest.Role()
-	goleak.VerifyTestMain(m)
+	// Waiting for the servers that the tests share; this package starts no process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"))
 }
 
 // The passwords that every test of the run gives the roles, which belong to the whole server.

@@ -192,7 +192,10 @@ func TestPDFOutputIsBounded(t *testing.T) {
 }
 
 func TestPDFBombs(t *testing.T) {
-	e := setup(t, Config{Timeout: 10 * time.Second})
+	e := setup(t, Config{})
+	if err := e.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	zeros := deflateRepeated(make([]byte, 1<<20), 1024)
 	operators := deflateRepeated(bytes.Repeat([]byte("q Q "), 1<<18), 300)
 	once := "/Filter /FlateDecode"

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"intray/infra/nats"
 )
 
 // inHand is one message from its delivery to its acknowledgment.
@@ -23,8 +21,9 @@ type inHand[T any] struct {
 // process decodes, handles and settles what was pulled. It returns the outage
 // that kept some of it from being decided, if there was one.
 //
-// It goes on when ctx ends, for Config.DrainTimeout at most.
-func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg) error {
+// It goes on when ctx ends, for Config.DrainTimeout at most. Three times in each
+// ackWait, which is when the server would deliver again, it says that it does.
+func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg, ackWait time.Duration) error {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -32,7 +31,7 @@ func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg) error {
 		context.AfterFunc(work, func() { timer.Stop() })
 	})
 	defer stop()
-	defer r.keepInHand(raw)()
+	defer keepInHand(raw, ackWait/3)()
 
 	batch := make([]*inHand[T], 0, len(raw))
 	decoded := make([]*inHand[T], 0, len(raw))
@@ -63,10 +62,10 @@ func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg) error {
 	return outage
 }
 
-// keepInHand tells the server that work on the messages goes on, three times in
-// each AckWait, until the returned function is called.
-func (r *Runner[T]) keepInHand(raw []jetstream.Msg) (done func()) {
-	ticker := time.NewTicker(nats.AckWait / 3)
+// keepInHand tells the server at each interval that work on the messages goes on,
+// until the returned function is called.
+func keepInHand(raw []jetstream.Msg, interval time.Duration) (done func()) {
+	ticker := time.NewTicker(interval)
 	ended := make(chan struct{})
 	stopped := make(chan struct{})
 	go func() {

@@ -139,7 +139,7 @@ func (r *Runner[T]) work(ctx context.Context) {
 			continue
 		}
 		if len(messages) > 0 {
-			if err := r.process(ctx, messages); err != nil {
+			if err := r.process(ctx, messages, consumer.CachedInfo().Config.AckWait); err != nil {
 				r.waitOut(ctx, err)
 				continue
 			}

@@ -1,0 +1,309 @@
+package confirm_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers"
+	"intray/consumers/confirm"
+	"intray/consumers/internal/consumertest"
+	"intray/infra/nats"
+	"intray/schema"
+)
+
+func TestMain(m *testing.M) { consumertest.Main(m) }
+
+type bundle struct {
+	*consumertest.Bundle
+	confirmer *confirm.Confirmer
+}
+
+func setup(t *testing.T) bundle {
+	b := consumertest.New(t)
+	return bundle{b, confirm.New(b.DB, b.Objects, b.Conn, b.Log)}
+}
+
+func (b bundle) confirm(t *testing.T, keys ...string) []confirm.Result {
+	t.Helper()
+	results, err := b.confirmer.Confirm(t.Context(), keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(results) != len(keys) {
+		t.Fatalf("%d results for %d keys", len(results), len(keys))
+	}
+	for i, r := range results {
+		if r.Key != keys[i] || r.Err != nil {
+			t.Fatalf("result %d of key %s: %+v", i, keys[i], r)
+		}
+	}
+	return results
+}
+
+func expectTold(t *testing.T, b bundle, id uuid.UUID, want ...string) {
+	t.Helper()
+	if told := b.Told(id); !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}
+
+func TestConfirmTenTimesCountsOnceAndTellsOnce(t *testing.T) {
+	b := setup(t)
+	d := b.Document(b.Alice, 5)
+	b.Put(d.ObjectKey, "hello")
+	for range 5 {
+		results := b.confirm(t, d.ObjectKey, d.ObjectKey)
+		for _, r := range results {
+			if !r.Found || r.Document == nil || r.Document.Status != schema.StatusUploaded || r.Document.ETag == "" {
+				t.Fatalf("result %+v", r)
+			}
+		}
+	}
+	b.Expect(d.ID, "uploaded")
+	b.ExpectUsed(b.Alice, 5)
+	expectTold(t, b, d.ID, "uploaded")
+	if n := b.Count(`SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`); n != 0 {
+		t.Errorf("%d documents are still marked as unannounced", n)
+	}
+	if v := b.Count(`SELECT version FROM documents WHERE id = $1`, d.ID); v != int(d.Version)+1 {
+		t.Errorf("version is %d, want %d", v, d.Version+1)
+	}
+}
+
+func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
+	b := setup(t)
+	now := time.Now
+	remove := func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(now()) }
+	for _, test := range []struct {
+		name    string
+		arrange func() schema.Document
+		want    string
+		told    []string
+		deletes bool
+	}{
+		{"no object", func() schema.Document { return b.Document(b.Alice, 3) }, "pending", nil, false},
+		{"an empty file", func() schema.Document {
+			d := b.Document(b.Alice, 0)
+			b.Put(d.ObjectKey, "")
+			return d
+		}, "uploaded", []string{"uploaded"}, false},
+		{"another size than declared", func() schema.Document {
+			d := b.Document(b.Alice, 3)
+			b.Put(d.ObjectKey, "four")
+			return d
+		}, "rejected size_mismatch", []string{"rejected"}, true},
+		{"more than is left", func() schema.Document {
+			d := b.Document(b.Bob, 3)
+			b.Put(d.ObjectKey, "abc")
+			b.Exec(`UPDATE quotas SET limit_bytes = 2 WHERE user_id = $1`, b.Bob)
+			return d
+		}, "rejected quota_exceeded", []string{"rejected"}, true},
+		{"an upload that ended after its row expired", func() schema.Document {
+			d := b.Document(b.Alice, 3)
+			d = b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+				return d.Expire(now().Add(2 * schema.ExpireAfter))
+			})
+			b.Put(d.ObjectKey, "abc")
+			return d
+		}, "uploaded", []string{"uploaded"}, false},
+		{"overwritten by somebody with the keys", func() schema.Document {
+			d := b.Uploaded(b.Alice, "abc")
+			b.Put(d.ObjectKey, "xyz")
+			return d
+		}, "quarantined content_changed", []string{"quarantined"}, false},
+		{"deleted before it was confirmed", func() schema.Document {
+			d := b.Document(b.Alice, 3)
+			d = b.Change(d.ID, remove)
+			b.Put(d.ObjectKey, "abc")
+			return d
+		}, "deleting", nil, true},
+		{"removed before the event of its creation came", func() schema.Document {
+			d := b.Document(b.Alice, 3)
+			b.Put(d.ObjectKey, "abc")
+			b.Delete(d.ObjectKey)
+			return d
+		}, "pending", nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := test.arrange()
+			b.confirm(t, d.ObjectKey)
+			b.Expect(d.ID, test.want)
+			expectTold(t, b, d.ID, test.told...)
+			due := b.Count(`SELECT count(*) FROM object_deletions WHERE object_key = $1 AND deleted_at IS NULL`, d.ObjectKey)
+			if (due == 1) != test.deletes {
+				t.Errorf("%d object deletions are due", due)
+			}
+		})
+	}
+	b.ExpectUsed(b.Alice, 3)
+	b.ExpectUsed(b.Bob, 0)
+}
+
+func TestObjectPutAgainAfterItsDeletionIsDeletedAgain(t *testing.T) {
+	b := setup(t)
+	d := b.Uploaded(b.Alice, "abc")
+	b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
+	b.Delete(d.ObjectKey)
+	if err := b.DB.DeletionDone(t.Context(), []string{d.ObjectKey}); err != nil {
+		t.Fatal(err)
+	}
+	b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) })
+	b.Expect(d.ID, "gone")
+
+	b.Put(d.ObjectKey, "abc")
+	if r := b.confirm(t, d.ObjectKey)[0]; r.Document != nil || !r.Found {
+		t.Errorf("result %+v", r)
+	}
+	if n := b.Count(`SELECT count(*) FROM object_deletions WHERE object_key = $1 AND deleted_at IS NULL`, d.ObjectKey); n != 1 {
+		t.Errorf("%d object deletions are due, want 1", n)
+	}
+}
+
+func TestObjectNobodyKnowsIsLeftAlone(t *testing.T) {
+	b := setup(t)
+	key := schema.ObjectKey(uuid.Must(uuid.NewV7()))
+	b.Put(key, "abc")
+	if r := b.confirm(t, key)[0]; r.Document != nil || !r.Found {
+		t.Errorf("result %+v", r)
+	}
+	if n := b.Count(`SELECT count(*) FROM object_deletions`); n != 0 || !b.Exists(key) {
+		t.Errorf("an object that the database never knew is given up")
+	}
+}
+
+// The limit leaves room for some of the uploads; whoever confirms them, as many
+// are accepted as fit, and never one more.
+func TestUploadsRacingForTheLastByte(t *testing.T) {
+	b := setup(t)
+	const uploads, fit = 50, 7
+	var keys []string
+	for range uploads {
+		d := b.Document(b.Alice, 10)
+		b.Put(d.ObjectKey, "0123456789")
+		keys = append(keys, d.ObjectKey)
+	}
+	b.Exec(`UPDATE quotas SET limit_bytes = $1 WHERE user_id = $2`, fit*10+9, b.Alice)
+	var racers sync.WaitGroup
+	for i := range 10 {
+		racers.Go(func() {
+			mine := slices.Concat(keys[i*5:], keys[:i*5]) // everybody, beginning elsewhere
+			for batch := range slices.Chunk(mine, 10) {
+				if _, err := b.confirmer.Confirm(t.Context(), batch); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	racers.Wait()
+	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded'`); n != fit {
+		t.Errorf("%d accepted, want %d", n, fit)
+	}
+	if n := b.Count(`SELECT count(*) FROM documents WHERE reason = 'quota_exceeded'`); n != uploads-fit {
+		t.Errorf("%d rejected, want %d", n, uploads-fit)
+	}
+	b.ExpectUsed(b.Alice, fit*10)
+}
+
+// unannouncing is an announcer that is cut off before it publishes.
+type unannouncing struct{}
+
+func (unannouncing) Announce(context.Context, []schema.Document) ([]schema.Document, error) {
+	return nil, nats.ErrUnavailable
+}
+
+func TestCrashBeforeThePublishIsMadeUpByTheRedelivery(t *testing.T) {
+	b := setup(t)
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	crashing := confirm.New(b.DB, b.Objects, unannouncing{}, b.Log)
+	if _, err := crashing.Confirm(t.Context(), []string{d.ObjectKey}); err != nil {
+		t.Fatalf("an announcement that fails must not fail the confirm: %v", err)
+	}
+	b.Expect(d.ID, "uploaded")
+	expectTold(t, b, d.ID)
+
+	b.confirm(t, d.ObjectKey)
+	expectTold(t, b, d.ID, "uploaded")
+	b.ExpectUsed(b.Alice, 3)
+}
+
+func TestConfirmForUserSeesNoOtherUsersDocuments(t *testing.T) {
+	b := setup(t)
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	api := confirm.New(b.API, b.Objects, b.Connect(nats.UserAPI), b.Log)
+
+	results, err := api.ForUser(b.Bob).Confirm(t.Context(), []string{d.ObjectKey})
+	if err != nil || results[0].Document != nil {
+		t.Errorf("Bob gets %+v, %v", results, err)
+	}
+	b.Expect(d.ID, "pending")
+
+	results, err = api.ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
+	if err != nil || results[0].Document == nil || results[0].Document.Status != schema.StatusUploaded {
+		t.Errorf("Alice gets %+v, %v", results, err)
+	}
+	expectTold(t, b, d.ID, "uploaded")
+}
+
+func TestConfirmWhileNATSIsDown(t *testing.T) {
+	b := setup(t)
+	conn := b.Connect(nats.UserAPI)
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	b.NATS.Stop()
+	b.Eventually("the loss is noticed", func() bool { return !conn.Connected() })
+	results, err := confirm.New(b.API, b.Objects, conn, b.Log).ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
+	if err != nil || results[0].Document.Status != schema.StatusUploaded {
+		t.Fatalf("Confirm = %+v, %v", results, err)
+	}
+	if n := b.Count(`SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`); n != 1 {
+		t.Errorf("%d documents wait for being told, want 1", n)
+	}
+}
+
+func TestEventsThatMeanNothing(t *testing.T) {
+	b := setup(t)
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	handle := b.confirmer.Handler(b.MinIO.Bucket)
+	for _, r := range []schema.BucketRecord{
+		{EventName: consumertest.Created, Bucket: "another", Key: d.ObjectKey},
+		{EventName: "s3:ObjectCreated:PutTagging", Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
+		{EventName: "s3:ObjectCreated:DeleteTagging", Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
+		{EventName: consumertest.Removed, Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
+		{EventName: consumertest.Created, Bucket: b.MinIO.Bucket, Key: "documents/nobody"},
+	} {
+		errs := handle(t.Context(), []consumers.Message[[]schema.BucketRecord]{{Event: []schema.BucketRecord{r}}})
+		if errs[0] != nil {
+			t.Errorf("%+v: %v", r, errs[0])
+		}
+		b.Expect(d.ID, "pending")
+	}
+}
+
+func TestEveryRecordCountsAndAnImpossibleKeyIsPermanent(t *testing.T) {
+	b := setup(t)
+	one, two := b.Document(b.Alice, 3), b.Document(b.Alice, 3)
+	b.Put(one.ObjectKey, "abc")
+	b.Put(two.ObjectKey, "abc")
+	record := func(key string) schema.BucketRecord {
+		return schema.BucketRecord{EventName: consumertest.Created, Bucket: b.MinIO.Bucket, Key: key}
+	}
+	errs := b.confirmer.Handler(b.MinIO.Bucket)(t.Context(), []consumers.Message[[]schema.BucketRecord]{
+		{Event: []schema.BucketRecord{record(one.ObjectKey), record(two.ObjectKey)}},
+		{Event: []schema.BucketRecord{record("documents/\x00")}},
+		{Event: []schema.BucketRecord{record("documents/\xff")}},
+	})
+	if errs[0] != nil || !errors.Is(errs[1], consumers.ErrPermanent) || !errors.Is(errs[2], consumers.ErrPermanent) {
+		t.Errorf("outcomes %v", errs)
+	}
+	b.Expect(one.ID, "uploaded")
+	b.Expect(two.ID, "uploaded")
+}

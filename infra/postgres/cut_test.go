@@ -1,0 +1,115 @@
+package postgres_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/url"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+const (
+	cutNever int32 = iota
+	cutBeforeCommit
+	cutAfterCommit
+)
+
+// cutter stands between a client and PostgreSQL and cuts the connection around the next COMMIT.
+type cutter struct {
+	mode atomic.Int32
+	cuts atomic.Int32
+}
+
+// listen returns the URL of the database through the cutter.
+func (c *cutter) listen(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	must(t, err)
+	server := u.Host
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	done := make(chan struct{})
+	t.Cleanup(func() { _ = listener.Close(); <-done })
+	go func() {
+		defer close(done)
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", server)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			go c.forward(client, upstream)
+			go func() {
+				_, _ = io.Copy(client, upstream)
+				_ = client.Close()
+			}()
+		}
+	}()
+	u.Host = listener.Addr().String()
+	return u.String()
+}
+
+func (c *cutter) forward(client, upstream net.Conn) {
+	defer func() { _ = client.Close() }()
+	defer func() { _ = upstream.Close() }()
+	buffer := make([]byte, 1<<20)
+	for {
+		n, err := client.Read(buffer)
+		if err != nil {
+			return
+		}
+		commit := bytes.Contains(buffer[:n], []byte("COMMIT"))
+		if commit && c.mode.CompareAndSwap(cutBeforeCommit, cutNever) {
+			c.cuts.Add(1)
+			return
+		}
+		if commit && c.mode.CompareAndSwap(cutAfterCommit, cutNever) {
+			c.cuts.Add(1)
+			_ = client.Close() // the answer will not arrive
+			_, _ = upstream.Write(buffer[:n])
+			_, _ = upstream.Read(buffer) // committed
+			return
+		}
+		if _, err := upstream.Write(buffer[:n]); err != nil {
+			return
+		}
+	}
+}
+
+func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
+	b := setup(t)
+	var c cutter
+	db := open(t, c.listen(t, as(t, b.url, "worker")))
+	for mode, name := range map[int32]string{cutBeforeCommit: "before", cutAfterCommit: "after"} {
+		d := b.create(t, b.alice, "f", 10)
+		c.mode.Store(mode)
+		_, err := db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
+		if !errors.Is(err, postgres.ErrUnavailable) {
+			t.Fatalf("cut %s the commit: %v", name, err)
+		}
+		b.checkQuotas(t)
+		docs, err := db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
+		must(t, err)
+		if docs[0].Status != schema.StatusUploaded || docs[0].Version != 2 || docs[0].UnannouncedAt == nil {
+			t.Errorf("cut %s the commit, then again: %+v", name, docs[0])
+		}
+		b.checkQuotas(t)
+	}
+	if n := c.cuts.Load(); n != 2 {
+		t.Errorf("%d cuts, want 2", n)
+	}
+	if used := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice); used != 20 {
+		t.Errorf("%d bytes used, want 20", used)
+	}
+}

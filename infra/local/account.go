@@ -21,11 +21,12 @@ type account struct {
 	capabilities []uintptr
 }
 
-// serverAccounts are the users that PostgreSQL may run as when the starter is root, best first. It refuses
-// to run as root, and needs a user with a passwd entry.
+// serverAccounts are the users that PostgreSQL may run as when the starter is root, best
+// first. It refuses to run as root, and needs a user with a passwd entry.
 var serverAccounts = []string{"postgres", "nobody", "daemon", "www-data"}
 
-// unprivileged returns nil unless the starter is root, and else the first of serverAccounts that exists.
+// unprivileged returns nil unless the starter is root, and else the first of serverAccounts
+// that exists.
 func unprivileged() (*account, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil
@@ -48,10 +49,11 @@ func unprivileged() (*account, error) {
 
 // reach makes sure that the account can pass to the folder, which the starter made for it.
 //
-// It may lie below a folder that only root may pass: /root is 0700, and so is what mktemp -d makes. Then
-// the account's processes keep one capability over the change of user (an ambient one, for it must survive
-// execve): CAP_DAC_READ_SEARCH lets them pass and read any folder, CAP_DAC_OVERRIDE also write, and is tried
-// where only that is held. Neither is kept when it is not needed.
+// It may lie below a folder that only root may pass: /root is 0700, and so is what mktemp
+// -d makes. Then the account's processes keep one capability over the change of user (an
+// ambient one, for it must survive execve): CAP_DAC_READ_SEARCH lets them pass and read any
+// folder, CAP_DAC_OVERRIDE also write, and is tried where only that is held. Neither is
+// kept when it is not needed.
 func (a *account) reach(folder string) error {
 	if a == nil {
 		return nil
@@ -73,8 +75,8 @@ func (a *account) reach(folder string) error {
 		a.name, refused)
 }
 
-// reachPrograms makes sure that the account can run the programs. No capability helps here: initdb asks access(2), which leaves them
-// out of account.
+// reachPrograms makes sure that the account can run the programs. No capability helps here:
+// initdb asks access(2), which leaves them out of account.
 func (a *account) reachPrograms(p programs) error {
 	if a == nil {
 		return nil

@@ -11,15 +11,17 @@ import (
 	"time"
 )
 
-// MinIOVersion is the version of github.com/minio/minio that is built: the last one. Upstream publishes no programs,
-// `go install` is its documented way.
+// MinIOVersion is the version of github.com/minio/minio that is built: the last one.
+// Upstream publishes no programs, `go install` is its documented way.
 const MinIOVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
-// buildSpace is what building MinIO takes at most, in bytes: modules, Go's build cache and the program.
+// buildSpace is what building MinIO takes at most, in bytes: modules, Go's build cache and
+// the program.
 const buildSpace = 3 << 30
 
-// findMinIO returns MinIO's program: the one that was given, else the one in the cache, built if it is not there. MinIO
-// is under the AGPL: it runs as a process of its own and is never linked.
+// findMinIO returns MinIO's program: the one that was given, else the one in the cache,
+// built if it is not there. MinIO is under the AGPL: it runs as a process of its own and is
+// never linked.
 func (f *fetcher) findMinIO(ctx context.Context) (string, error) {
 	if given := f.config.MinIOBin; given != "" {
 		path, err := filepath.Abs(given)
@@ -44,7 +46,8 @@ func (f *fetcher) buildMinIO(ctx context.Context, folder string) error {
 	f.out.say("MinIO: building %s once, which takes some minutes", MinIOVersion)
 	cmd := exec.Command(golang, "install", "-v", "-trimpath", "-ldflags=-s -w", "github.com/minio/minio@"+MinIOVersion)
 	cmd.Dir = folder
-	// Without cgo, as upstream's own releases, and so without a C compiler. The user's flags are for the user's modules.
+	// Without cgo, as upstream's own releases, and so without a C compiler. The user's
+	// flags are for the user's modules.
 	cmd.Env = append(f.config.Environ[:len(f.config.Environ):len(f.config.Environ)],
 		"GOBIN="+folder, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	read, write := io.Pipe()
@@ -61,8 +64,8 @@ func (f *fetcher) buildMinIO(ctx context.Context, folder string) error {
 	return nil
 }
 
-// followBuild shows how far the build is, until its output ends, and returns the last lines that are neither
-// progress of downloads nor names of packages.
+// followBuild shows how far the build is, until its output ends, and returns the last lines
+// that are neither progress of downloads nor names of packages.
 func (f *fetcher) followBuild(r io.Reader, began time.Time) []string {
 	lines := make(chan string)
 	go func() {

@@ -19,7 +19,8 @@ const (
 	steady       = 10 * time.Second      // a process that lived so long begins anew with the first delay
 )
 
-// A Child is a process that is kept running: started again, after a delay that grows, whenever it dies.
+// A Child is a process that is kept running: started again, after a delay that grows,
+// whenever it dies.
 type Child struct {
 	supervisor *supervisor
 	process    Process
@@ -64,8 +65,8 @@ func (c *Child) Signal(sig syscall.Signal) (pid int, err error) {
 	return c.cmd.Process.Pid, c.cmd.Process.Signal(sig)
 }
 
-// WaitReady waits until a process with another id than not is ready (0: any). After a [Child.Signal] with
-// SIGKILL, give the id that it returned to wait for the successor.
+// WaitReady waits until a process with another id than not is ready (0: any). After a
+// [Child.Signal] with SIGKILL, give the id that it returned to wait for the successor.
 func (c *Child) WaitReady(ctx context.Context, not int) error {
 	for {
 		c.mu.Lock()
@@ -93,8 +94,8 @@ func (c *Child) WaitReady(ctx context.Context, not int) error {
 	}
 }
 
-// start begins to keep the process and waits until it is ready. If it dies at once again and again, or is
-// not ready in time, it is given up and the error holds its last lines.
+// start begins to keep the process and waits until it is ready. If it dies at once again
+// and again, or is not ready in time, it is given up and the error holds its last lines.
 func (c *Child) start(ctx context.Context) error {
 	first := make(chan error, 1)
 	c.mu.Lock()
@@ -116,8 +117,8 @@ func (c *Child) start(ctx context.Context) error {
 	}
 }
 
-// keep runs the process until stop. It sends one value to first: nil when the process was ready for the
-// first time, or why it was given up.
+// keep runs the process until stop. It sends one value to first: nil when the process was
+// ready for the first time, or why it was given up.
 func (c *Child) keep(first chan<- error) {
 	defer close(c.gone)
 	name, wasReady, delay := c.process.Name, false, firstDelay
@@ -271,8 +272,8 @@ func (c *Child) setDead() {
 	}
 }
 
-// stop ends the process and waits until it is gone. It may be called more than once, and for a child that
-// was never started.
+// stop ends the process and waits until it is gone. It may be called more than once, and
+// for a child that was never started.
 func (c *Child) stop() {
 	c.stopOnce.Do(func() { close(c.quit) })
 	c.mu.Lock()
@@ -284,7 +285,8 @@ func (c *Child) stop() {
 	c.log.close()
 }
 
-// poll asks until the answer is nil, the time is up or the context ends; it returns the last answer.
+// poll asks until the answer is nil, the time is up or the context ends; it returns the
+// last answer.
 func poll(ctx context.Context, timeout time.Duration, ask func(context.Context) error) error {
 	deadline := time.Now().Add(timeout)
 	for {

@@ -12,13 +12,16 @@ import (
 	"strings"
 )
 
-// packageSpace is what PostgreSQL's packages, apt's lists of packages and the unpacked programs take, in bytes.
+// packageSpace is what PostgreSQL's packages, apt's lists of packages and the unpacked
+// programs take, in bytes.
 const packageSpace = 400 << 20
 
-// fetchPostgres gets PostgreSQL from Debian's packages without installing them, which needs no rights: apt-get works on
-// state and cache folders of its own but knows from the system what is installed, so it finds exactly the libraries that are missing.
+// fetchPostgres gets PostgreSQL from Debian's packages without installing them, which needs
+// no rights: apt-get works on state and cache folders of its own but knows from the system
+// what is installed, so it finds exactly the libraries that are missing.
 //
-// Debian builds PostgreSQL such that its programs find their other files relative to themselves, wherever they lie.
+// Debian builds PostgreSQL such that its programs find their other files relative to
+// themselves, wherever they lie.
 func (f *fetcher) fetchPostgres(ctx context.Context, wanted string) (programs, error) {
 	name, request := "postgresql", "postgresql"
 	if wanted != "" {
@@ -108,15 +111,18 @@ func (f *fetcher) packaging(ctx context.Context, what, dir, path string, args ..
 	return out.String(), nil
 }
 
-// plannedPackage matches a line of apt-get --print-uris: 'URI' NAME_VERSION_ARCHITECTURE.deb SIZE HASH.
+// plannedPackage matches a line of apt-get --print-uris: 'URI'
+// NAME_VERSION_ARCHITECTURE.deb SIZE HASH.
 var plannedPackage = regexp.MustCompile(`(?m)^'[^']*' ([a-z0-9][a-z0-9.+-]*)_\S+\.deb `)
 
-// serverPackage matches the server itself and shared libraries. The rest of what apt plans is for a system service (postgresql-common,
-// perl, ssl-cert), for clients and for development.
+// serverPackage matches the server itself and shared libraries. The rest of what apt plans
+// is for a system service (postgresql-common, perl, ssl-cert), for clients and for
+// development.
 var serverPackage = regexp.MustCompile(`^(postgresql-[0-9]+|lib.+)$`)
 
-// unneededLibrary matches libraries that the server loads only for what is not used here: compiling queries (jit is off)
-// and functions in Perl; and libc, which must stay the system's with its loader.
+// unneededLibrary matches libraries that the server loads only for what is not used here:
+// compiling queries (jit is off) and functions in Perl; and libc, which must stay the
+// system's with its loader.
 var unneededLibrary = regexp.MustCompile(`^(libllvm.*|libz3.*|libperl.*|.*-perl|.*-dev|libc6|libc-bin)$`)
 
 // neededPackages picks the packages that the server needs from what apt-get plans to install.

@@ -12,15 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fetcher finds the servers' programs, and gets those into the user's cache that are nowhere on the machine.
+// A fetcher finds the servers' programs, and gets those into the user's cache that are
+// nowhere on the machine.
 type fetcher struct {
 	config Config
 	out    *output
 	spawn  *spawner
 }
 
-// run runs a program to its end, as a child that does not outlive the starter. When ctx ends, it and its own children
-// are killed.
+// run runs a program to its end, as a child that does not outlive the starter. When ctx
+// ends, it and its own children are killed.
 func (f *fetcher) run(ctx context.Context, cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -35,8 +36,9 @@ func (f *fetcher) run(ctx context.Context, cmd *exec.Cmd) error {
 	return errors.Join(ctx.Err(), err)
 }
 
-// once calls get with a new folder in the cache, and keeps that folder under the name if get succeeds. Two starters
-// get it once: the second waits for the first. It returns the kept folder's path.
+// once calls get with a new folder in the cache, and keeps that folder under the name if
+// get succeeds. Two starters get it once: the second waits for the first. It returns the
+// kept folder's path.
 func (f *fetcher) once(name string, get func(folder string) error) (string, error) {
 	kept := filepath.Join(f.config.CacheDir, name)
 	if _, err := os.Stat(kept); err == nil {

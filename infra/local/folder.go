@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultDir returns the data folder that is used unless another is given: $XDG_DATA_HOME/intray, else
-// ~/.local/share/intray, and for root /var/lib/intray.
+// DefaultDir returns the data folder that is used unless another is given:
+// $XDG_DATA_HOME/intray, else ~/.local/share/intray, and for root /var/lib/intray.
 func DefaultDir(uid int, xdgDataHome, home string) string {
 	switch {
 	case uid == 0:
@@ -25,9 +25,9 @@ func DefaultDir(uid int, xdgDataHome, home string) string {
 	}
 }
 
-// DefaultCacheDir returns the folder for fetched and built programs that is used unless another is given:
-// $XDG_CACHE_HOME/intray, else ~/.cache/intray, and for root /var/cache/intray, for PostgreSQL's user must get there and /root
-// is closed to it.
+// DefaultCacheDir returns the folder for fetched and built programs that is used unless
+// another is given: $XDG_CACHE_HOME/intray, else ~/.cache/intray, and for root
+// /var/cache/intray, for PostgreSQL's user must get there and /root is closed to it.
 func DefaultCacheDir(uid int, xdgCacheHome, home string) string {
 	switch {
 	case filepath.IsAbs(xdgCacheHome):
@@ -39,8 +39,8 @@ func DefaultCacheDir(uid int, xdgCacheHome, home string) string {
 	}
 }
 
-// minFree is how many bytes must be free in the data folder at start: PostgreSQL's own files and write-ahead
-// log (about 60 MB, up to 1 GB under load) and some uploads.
+// minFree is how many bytes must be free in the data folder at start: PostgreSQL's own
+// files and write-ahead log (about 60 MB, up to 1 GB under load) and some uploads.
 const minFree = 512 << 20
 
 // checkSpace returns an error unless that many bytes are free where the folder lies.

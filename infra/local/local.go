@@ -1,11 +1,14 @@
-// Package local runs Intray's servers on one machine, each as a process of its own: PostgreSQL, NATS and MinIO, and
-// with [Servers.Run] whatever else belongs to the system. The command `intray up` and the tests use it.
+// Package local runs Intray's servers on one machine, each as a process of its own:
+// PostgreSQL, NATS and MinIO, and with [Servers.Run] whatever else belongs to the system.
+// The command `intray up` and the tests use it.
 //
-// [Start] finds or fetches the programs, makes their data folders, starts them side by side and returns when all of
-// them are ready. From then on a process that dies is started again. [Servers.Close] ends them in the reverse of the order in
-// which they were added. When the starter itself is killed, the kernel ends them (see spawner).
+// [Start] finds or fetches the programs, makes their data folders, starts them side by side
+// and returns when all of them are ready. From then on a process that dies is started
+// again. [Servers.Close] ends them in the reverse of the order in which they were added.
+// When the starter itself is killed, the kernel ends them (see spawner).
 //
-// It is for Linux: parent death signals, ambient capabilities and Debian's packages have no like elsewhere.
+// It is for Linux: parent death signals, ambient capabilities and Debian's packages have no
+// like elsewhere.
 //
 // The package reads no environment variables: what it needs of them is in [Config].
 package local
@@ -29,7 +32,8 @@ type Config struct {
 	// CacheDir is where fetched and built programs are kept for all data folders of the user.
 	// Required; see [DefaultCacheDir].
 	CacheDir string
-	// PGBin is the folder of PostgreSQL's programs ($PG_BIN). Default: Debian's, then PATH, then fetched.
+	// PGBin is the folder of PostgreSQL's programs ($PG_BIN). Default: Debian's, then PATH,
+	// then fetched.
 	PGBin string
 	// MinIOBin is MinIO's program ($MINIO_BIN). Default: built from source once into CacheDir.
 	MinIOBin string
@@ -40,10 +44,14 @@ type Config struct {
 	NATSEnv []string
 	// Executable is the path of the running program. Required.
 	Executable string
-	// Ports are the ports to listen on, by name: postgres, nats, minio, and those that the caller asks
-	// [Servers.Port] for. One that is 0 or missing is a free one, kept in Dir.
+	// Ports are the ports to listen on, by name: postgres, nats, minio, and those that the
+	// caller asks [Servers.Port] for. One that is 0 or missing is a free one, kept in Dir.
 	Ports map[string]int
-	// Environ is the environment (os.Environ()) in which programs are looked up and go and apt-get run.
+	// Volatile gives up the data in a crash of the machine, not in one of a process: PostgreSQL
+	// leaves out fsync. For tests, which make databases by the dozen.
+	Volatile bool
+	// Environ is the environment (os.Environ()) in which programs are looked up and go and
+	// apt-get run.
 	Environ []string
 	// Out is told, one line at a time, what is being done. Default: nobody.
 	Out io.Writer
@@ -68,8 +76,9 @@ type Servers struct {
 	stack   *Stack // what stack.json says, or nil while there is none
 }
 
-// Start brings up PostgreSQL, NATS and MinIO, and returns when all of them are ready: the database and its owner are
-// there, JetStream answers, MinIO serves. It provisions nothing beyond that. The caller must Close what it returns.
+// Start brings up PostgreSQL, NATS and MinIO, and returns when all of them are ready: the
+// database and its owner are there, JetStream answers, MinIO serves. It provisions nothing
+// beyond that. The caller must Close what it returns.
 //
 // ctx bounds the start only. Errors are meant to be shown to the person who typed the command.
 func Start(ctx context.Context, config Config) (_ *Servers, err error) {
@@ -107,8 +116,8 @@ func Start(ctx context.Context, config Config) (_ *Servers, err error) {
 	return s, s.startAll(ctx)
 }
 
-// makeFolder makes the data folder. Root's may be passed by everybody, for PostgreSQL's user must get to its own; what is
-// in it is for its owner only.
+// makeFolder makes the data folder. Root's may be passed by everybody, for PostgreSQL's
+// user must get to its own; what is in it is for its owner only.
 func makeFolder(dir string) error {
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {
@@ -146,7 +155,7 @@ func (s *Servers) describe(ctx context.Context) error {
 		return err
 	}
 	s.postgres = &postgres{
-		dir: filepath.Join(s.config.Dir, "postgres"), port: ports["postgres"], user: user,
+		dir: filepath.Join(s.config.Dir, "postgres"), port: ports["postgres"], user: user, volatile: s.config.Volatile,
 		superPassword: secrets["postgres_superuser"], ownerPassword: secrets["postgres_owner"],
 	}
 	s.nats = &natsServer{dir: filepath.Join(s.config.Dir, "nats"), port: ports["nats"], passwords: map[string]string{}}
@@ -162,8 +171,9 @@ func (s *Servers) describe(ctx context.Context) error {
 	return nil
 }
 
-// startAll finds the programs and starts the three side by side. They are added one after the other, which settles
-// the order of stopping: MinIO first, so that what it still has to say reaches NATS.
+// startAll finds the programs and starts the three side by side. They are added one after
+// the other, which settles the order of stopping: MinIO first, so that what it still has to
+// say reaches NATS.
 func (s *Servers) startAll(ctx context.Context) (err error) {
 	fetch := &fetcher{config: s.config, out: s.out, spawn: s.supervisor.spawn}
 	if s.postgres.programs, err = fetch.findPostgres(ctx, clusterVersion(s.postgres.data())); err != nil {

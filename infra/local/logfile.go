@@ -12,7 +12,8 @@ const (
 	// maxLog is the size in bytes at which a child's log is set aside as NAME.log.1; a child thus
 	// keeps at most twice this much.
 	maxLog = 8 << 20
-	// maxTail is how many bytes of a child's last output are kept in memory to be shown when it dies.
+	// maxTail is how many bytes of a child's last output are kept in memory to be shown
+	// when it dies.
 	maxTail = 4 << 10
 )
 
@@ -48,8 +49,8 @@ func (l *logFile) open() error {
 	return nil
 }
 
-// Write never fails: an error here would close the child's output and so end the child. When the disk is
-// full the lines are lost and the tail in memory remains.
+// Write never fails: an error here would close the child's output and so end the child.
+// When the disk is full the lines are lost and the tail in memory remains.
 func (l *logFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -67,7 +68,8 @@ func (l *logFile) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// rotate goes on with the old file if it cannot be set aside, and with none if no new one can be made.
+// rotate goes on with the old file if it cannot be set aside, and with none if no new one
+// can be made.
 func (l *logFile) rotate() {
 	if l.file != nil {
 		_ = l.file.Close()

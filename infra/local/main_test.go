@@ -61,7 +61,8 @@ func config(dir string) local.Config {
 	}
 }
 
-// start runs the servers in dir until the test ends; the lines they say go to the returned function.
+// start runs the servers in dir until the test ends; the lines they say go to the returned
+// function.
 func start(t *testing.T, c local.Config) (*local.Servers, *lines) {
 	t.Helper()
 	said := &lines{}
@@ -74,8 +75,9 @@ func start(t *testing.T, c local.Config) (*local.Servers, *lines) {
 	return s, said
 }
 
-// kept is the folder of all tests' data folder: making a database cluster for each would take a second each time. Its
-// mode is 0700, so PostgreSQL's user cannot pass it when root runs the tests.
+// kept is the folder of all tests' data folder: making a database cluster for each would
+// take a second each time. Its mode is 0700, so PostgreSQL's user cannot pass it when root
+// runs the tests.
 var kept string
 
 // folder returns the data folder that the tests use one after the other.

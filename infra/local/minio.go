@@ -15,8 +15,8 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// MinIOSettings are the settings of MinIO's process that depend on the machine; everything else of its
-// environment is fixed by [MinIOEnv].
+// MinIOSettings are the settings of MinIO's process that depend on the machine; everything
+// else of its environment is fixed by [MinIOEnv].
 type MinIOSettings struct {
 	RootUser, RootPassword string
 	NATSAddress            string // host:port
@@ -24,23 +24,25 @@ type MinIOSettings struct {
 	QueueDir               string // absolute; on the same file system as its parent folder
 }
 
-// MinIOEnv returns MinIO's environment: what makes it tell NATS of every change, and lose none of it.
-// The names are those of github.com/minio/minio (internal/config/constants.go, internal/event/target/nats.go).
+// MinIOEnv returns MinIO's environment: what makes it tell NATS of every change, and lose
+// none of it. The names are those of github.com/minio/minio (internal/config/constants.go,
+// internal/event/target/nats.go).
 func MinIOEnv(s MinIOSettings) []string {
 	env := []string{
 		"MINIO_ROOT_USER=" + s.RootUser,
 		"MINIO_ROOT_PASSWORD=" + s.RootPassword,
-		// Serve S3 only after the buckets' notification rules are loaded: without this a restart under load loses
-		// the events of the PUTs it answers in between.
+		// Serve S3 only after the buckets' notification rules are loaded: without this a
+		// restart under load loses the events of the PUTs it answers in between.
 		"MINIO_SYNC_BOOT=on",
-		// Answer a PUT only after its event was handed over (to JetStream, or to the queue folder): without
-		// this a crash loses the events of PUTs that were answered.
+		// Answer a PUT only after its event was handed over (to JetStream, or to the queue
+		// folder): without this a crash loses the events of PUTs that were answered.
 		"MINIO_API_SYNC_EVENTS=on",
 		"MINIO_BROWSER=off", // no console: nobody may reach more than the gateway lets through
 		"MINIO_UPDATE=off",  // look for no updates, there are none any more
 	}
-	// DIRECT delivers within a millisecond but loses events while NATS is away; DURABLE keeps them in its queue
-	// folder and sends them with its next poll, up to 3 s later. The bucket notifies both.
+	// DIRECT delivers within a millisecond but loses events while NATS is away; DURABLE
+	// keeps them in its queue folder and sends them with its next poll, up to 3 s later.
+	// The bucket notifies both.
 	for _, target := range []struct {
 		id, subject string
 		durable     bool
@@ -60,8 +62,8 @@ func MinIOEnv(s MinIOSettings) []string {
 		set("JETSTREAM", "on") // wait for the stream's acknowledgment
 		if target.durable {
 			set("QUEUE_DIR", s.QueueDir)
-			// Events; those beyond it are lost, until the sweeper finds their objects. MinIO sets aside
-			// memory for as many at start.
+			// Events; those beyond it are lost, until the sweeper finds their objects.
+			// MinIO sets aside memory for as many at start.
 			set("QUEUE_LIMIT", "100000")
 		}
 	}
@@ -111,8 +113,9 @@ func (m *minioServer) checkQueue(say func(string, ...any)) error {
 	return err
 }
 
-// ping succeeds once MinIO takes and answers requests: the health check says that the storage is there, the
-// listing waits until the bucket rules are loaded (MINIO_SYNC_BOOT) and needs the keys.
+// ping succeeds once MinIO takes and answers requests: the health check says that the
+// storage is there, the listing waits until the bucket rules are loaded (MINIO_SYNC_BOOT)
+// and needs the keys.
 func (m *minioServer) ping(ctx context.Context) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.address()+"/minio/health/cluster", nil)
 	if err != nil {

@@ -17,10 +17,12 @@ import (
 	natsconf "intray/infra/nats"
 )
 
-// RunNATS is a NATS server that runs until ctx ends: the hidden command `intray nats-server`, which [Start]
-// runs as a process of its own. The configuration's $VARIABLES come from the process's environment.
+// RunNATS is a NATS server that runs until ctx ends: the hidden command `intray
+// nats-server`, which [Start] runs as a process of its own. The configuration's $VARIABLES
+// come from the process's environment.
 //
-// It logs to standard error. When ctx ends, JetStream writes what is still in memory before RunNATS returns nil.
+// It logs to standard error. When ctx ends, JetStream writes what is still in memory before
+// RunNATS returns nil.
 func RunNATS(ctx context.Context, configFile string) error {
 	opts, err := server.ProcessConfigFile(configFile)
 	if err != nil {
@@ -42,7 +44,8 @@ func RunNATS(ctx context.Context, configFile string) error {
 	return nil
 }
 
-// NATSConfig returns the server's configuration, infra/nats/nats.conf. What it calls by $NAME is [NATSVariables].
+// NATSConfig returns the server's configuration, infra/nats/nats.conf. What it calls by
+// $NAME is [NATSVariables].
 func NATSConfig() []byte { return natsconf.ServerConfig }
 
 // The users of the NATS account; see infra/nats.
@@ -59,9 +62,10 @@ var natsUsers = map[string]string{
 	NATSWorker: "NATS_WORKER_PASSWORD", NATSOperator: "NATS_OPERATOR_PASSWORD",
 }
 
-// NATSVariables returns what the configuration calls by $NAME, as NAME, separator and value: with "=" for the environment of
-// the server, with ": " as lines to stand above the configuration itself. Strings are quoted, for the server parses values of variables
-// as it does its file: a password that begins with a digit would be a number.
+// NATSVariables returns what the configuration calls by $NAME, as NAME, separator and
+// value: with "=" for the environment of the server, with ": " as lines to stand above the
+// configuration itself. Strings are quoted, for the server parses values of variables as it
+// does its file: a password that begins with a digit would be a number.
 func NATSVariables(port int, storeDir string, passwords map[string]string, separator string) []string {
 	quote := func(s string) string {
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`

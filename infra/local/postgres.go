@@ -31,6 +31,7 @@ type postgres struct {
 	dir      string // DIR/postgres
 	port     int
 	user     *account
+	volatile bool // see Config
 
 	superPassword, ownerPassword string
 }
@@ -80,9 +81,12 @@ func (p *postgres) initialize(ctx context.Context, f *fetcher) error {
 		return fmt.Errorf("make a database cluster: %w", err)
 	}
 	// C.UTF-8 is there on every Debian, sorts by code point, and knows upper and lower case.
-	cmd := exec.Command(filepath.Join(p.programs.bin, "initdb"),
-		"--pgdata="+unfinished, "--username="+superuser, "--pwfile="+passwordFile,
-		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions")
+	args := []string{"--pgdata=" + unfinished, "--username=" + superuser, "--pwfile=" + passwordFile,
+		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"}
+	if p.volatile {
+		args = append(args, "--no-sync")
+	}
+	cmd := exec.Command(filepath.Join(p.programs.bin, "initdb"), args...)
 	cmd.Env, cmd.Dir = p.env(), p.dir
 	p.user.apply(cmd)
 	var out bytes.Buffer
@@ -105,6 +109,10 @@ func (p *postgres) env() []string {
 }
 
 func (p *postgres) process() Process {
+	fsync := "fsync=on"
+	if p.volatile {
+		fsync = "fsync=off"
+	}
 	return Process{
 		Name: "postgres",
 		Path: filepath.Join(p.programs.bin, "postgres"),
@@ -116,6 +124,7 @@ func (p *postgres) process() Process {
 			"-c", "unix_socket_directories=",
 			"-c", "password_encryption=scram-sha-256",
 			"-c", "max_connections=200",
+			"-c", fsync,
 			// The only time zone that needs no file of tzdata.
 			"-c", "timezone=GMT", "-c", "log_timezone=GMT",
 			// Statements are short here; and the compiler is left out of what is fetched.
@@ -133,15 +142,16 @@ func (p *postgres) process() Process {
 		// Fast shutdown: ends the sessions, then writes a checkpoint.
 		StopSignal:  syscall.SIGINT,
 		StopTimeout: 30 * time.Second,
-		// Immediate shutdown: the postmaster ends its own children before itself. SIGKILL would leave
-		// them to notice by themselves.
+		// Immediate shutdown: the postmaster ends its own children before itself. SIGKILL
+		// would leave them to notice by themselves.
 		deathSignal: syscall.SIGQUIT,
 	}
 }
 
-// clearStalePID removes a postmaster.pid whose process is not a postgres: process ids begin anew with each boot of a
-// machine or container, and PostgreSQL would take any living process of its user for another postmaster. If
-// it is a postgres, it is the last one, which got its death signal a moment ago: wait for it.
+// clearStalePID removes a postmaster.pid whose process is not a postgres: process ids begin
+// anew with each boot of a machine or container, and PostgreSQL would take any living
+// process of its user for another postmaster. If it is a postgres, it is the last one,
+// which got its death signal a moment ago: wait for it.
 func (p *postgres) clearStalePID(ctx context.Context) error {
 	path := filepath.Join(p.data(), "postmaster.pid")
 	return poll(ctx, 10*time.Second, func(context.Context) error {
@@ -171,7 +181,8 @@ func (p *postgres) ping(ctx context.Context) error {
 
 // provision makes the owner and the database unless they are there.
 //
-// The owner may create roles (the migrations make those of the API and the consumers), but is no superuser.
+// The owner may create roles (the migrations make those of the API and the consumers), but
+// is no superuser.
 func (p *postgres) provision(ctx context.Context) error {
 	return p.as(superuser, p.superPassword, superuser, func(db *sql.DB) error {
 		var hasRole, hasDatabase bool

@@ -18,8 +18,9 @@ type Process struct {
 	Env []string
 	// Dir is its working directory. Default: the data folder.
 	Dir string
-	// Ready reports nil once the process does its work. It is asked every few milliseconds until then,
-	// each time with a deadline of its own. Default: ready as soon as it is started.
+	// Ready reports nil once the process does its work. It is asked every few milliseconds
+	// until then, each time with a deadline of its own. Default: ready as soon as it is
+	// started.
 	Ready func(context.Context) error
 	// ReadyTimeout bounds the wait for Ready. Default: 60 s.
 	ReadyTimeout time.Duration

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// programs are where PostgreSQL's programs lie, and the folders of shared libraries they need beside the
-// system's.
+// programs are where PostgreSQL's programs lie, and the folders of shared libraries they
+// need beside the system's.
 type programs struct {
 	bin       string
 	libraries []string
@@ -21,8 +21,8 @@ type programs struct {
 // debianPrograms is where Debian's packages keep the programs of each major version.
 const debianPrograms = "/usr/lib/postgresql"
 
-// findPostgres looks for PostgreSQL's programs: the folder that was given, else the newest version of
-// Debian's packages, else PATH, else packages fetched into the cache.
+// findPostgres looks for PostgreSQL's programs: the folder that was given, else the newest
+// version of Debian's packages, else PATH, else packages fetched into the cache.
 //
 // A data folder can be used by the major version that made it only (wanted, or "" for a new one).
 func (f *fetcher) findPostgres(ctx context.Context, wanted string) (programs, error) {
@@ -47,7 +47,8 @@ func (f *fetcher) findPostgres(ctx context.Context, wanted string) (programs, er
 	return f.fetchPostgres(ctx, wanted)
 }
 
-// newestVersion returns the bin folder of the highest major version below root, or of the wanted one.
+// newestVersion returns the bin folder of the highest major version below root, or of the
+// wanted one.
 func newestVersion(root, wanted string) string {
 	bins, _ := filepath.Glob(filepath.Join(root, "*", "bin")) // the only error is a bad pattern
 	version := func(bin string) int {

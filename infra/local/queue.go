@@ -19,14 +19,16 @@ type BadEvent struct {
 	Reason error  // why MinIO could not have sent it
 }
 
-// CheckQueue looks at the folder in which MinIO queues events for NATS (MINIO_NOTIFY_NATS_QUEUE_DIR) and moves
-// every file that MinIO could not send to the folder of the same name with -bad appended, beside it. Nothing
-// is deleted, and what is set aside is only a hint lost: reconciliation finds the objects. A folder that is not there is
-// an empty one.
+// CheckQueue looks at the folder in which MinIO queues events for NATS
+// (MINIO_NOTIFY_NATS_QUEUE_DIR) and moves every file that MinIO could not send to the
+// folder of the same name with -bad appended, beside it. Nothing is deleted, and what is
+// set aside is only a hint lost: reconciliation finds the objects. A folder that is not
+// there is an empty one.
 //
-// It must run while MinIO does not. MinIO writes these files without fsync, so a crash of the machine leaves torn, empty
-// or NUL-filled ones; a torn one makes MinIO's target retry it for ever and send nothing else, a NUL-filled one ends
-// MinIO at every start (a panic in internal/store: Get takes items[0] of none), an empty one stays for ever.
+// It must run while MinIO does not. MinIO writes these files without fsync, so a crash of
+// the machine leaves torn, empty or NUL-filled ones; a torn one makes MinIO's target retry
+// it for ever and send nothing else, a NUL-filled one ends MinIO at every start (a panic in
+// internal/store: Get takes items[0] of none), an empty one stays for ever.
 func CheckQueue(dir string) ([]BadEvent, error) {
 	var bad []BadEvent
 	aside := filepath.Clean(dir) + "-bad"
@@ -74,10 +76,12 @@ func setAside(dir, path, aside string) (string, error) {
 	}
 }
 
-// maxEvent bounds what is read of one event file, in bytes. Keys have at most 1,024 and user metadata at most 2 KiB.
+// maxEvent bounds what is read of one event file, in bytes. Keys have at most 1,024 and
+// user metadata at most 2 KiB.
 const maxEvent = 1 << 20
 
-// checkEventFile returns why MinIO could not send the file; err is set if it could not be looked at.
+// checkEventFile returns why MinIO could not send the file; err is set if it could not be
+// looked at.
 func checkEventFile(path string) (reason, err error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -99,7 +103,8 @@ func checkEventFile(path string) (reason, err error) {
 	return checkEvent(text), nil
 }
 
-// queuedEvent has the fields of MinIO's internal/event.Event with their types, for one of another type fails there.
+// queuedEvent has the fields of MinIO's internal/event.Event with their types, for one of
+// another type fails there.
 type queuedEvent struct {
 	EventVersion      string            `json:"eventVersion"`
 	EventSource       string            `json:"eventSource"`

@@ -5,12 +5,13 @@ import (
 	"runtime"
 )
 
-// A spawner starts every child from one goroutine that is locked to one operating system thread for as
-// long as the spawner lives.
+// A spawner starts every child from one goroutine that is locked to one operating system
+// thread for as long as the spawner lives.
 //
-// Linux delivers a child's parent death signal (PR_SET_PDEATHSIG) when the thread that forked it ends,
-// not when the process does, and Go ends threads whenever it likes. A thread that nothing else uses and
-// that lives until every child is gone makes the two the same.
+// Linux delivers a child's parent death signal (PR_SET_PDEATHSIG) when the thread that
+// forked it ends, not when the process does, and Go ends threads whenever it likes. A
+// thread that nothing else uses and that lives until every child is gone makes the two the
+// same.
 type spawner struct {
 	starts chan spawnRequest
 	done   chan struct{}

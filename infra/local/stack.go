@@ -13,8 +13,8 @@ import (
 // StackFile is the name of the file in the data folder that says how to reach the running servers.
 const StackFile = "stack.json"
 
-// Stack is what stack.json holds: where everything is and how to get in. Its shape is a contract with whoever drives the
-// servers from outside.
+// Stack is what stack.json holds: where everything is and how to get in. Its shape is a
+// contract with whoever drives the servers from outside.
 type Stack struct {
 	API      string     `json:"api"`      // URL
 	Gateway  string     `json:"gateway"`  // URL
@@ -23,7 +23,8 @@ type Stack struct {
 	Postgres string     `json:"postgres"` // URL, of the owner's role
 	MinIO    StackMinIO `json:"minio"`
 	Accounts []Account  `json:"accounts"`
-	// PIDs are the process ids of postgres, nats, minio, api, consume and gateway. [Servers.WriteStack] sets them.
+	// PIDs are the process ids of postgres, nats, minio, api, consume and gateway.
+	// [Servers.WriteStack] sets them.
 	PIDs map[string]int `json:"pids"`
 }
 
@@ -42,7 +43,8 @@ type Account struct {
 	Role     string `json:"role"` // "user" or "admin"
 }
 
-// ReadStack reads the stack.json of a data folder. The error is fs.ErrNotExist if nothing runs there.
+// ReadStack reads the stack.json of a data folder. The error is fs.ErrNotExist if nothing
+// runs there.
 func ReadStack(dir string) (Stack, error) {
 	var stack Stack
 	text, err := os.ReadFile(filepath.Join(dir, StackFile))
@@ -55,9 +57,10 @@ func ReadStack(dir string) (Stack, error) {
 	return stack, nil
 }
 
-// WriteStack writes stack.json, mode 0600, and keeps it current from then on: it is written anew whenever a process gets
-// another id, and removed by [Servers.Close]. Fields that are empty and known here (nats, postgres, minio's but the bucket) are
-// filled in. Call it once all is ready.
+// WriteStack writes stack.json, mode 0600, and keeps it current from then on: it is written
+// anew whenever a process gets another id, and removed by [Servers.Close]. Fields that are
+// empty and known here (nats, postgres, minio's but the bucket) are filled in. Call it once
+// all is ready.
 func (s *Servers) WriteStack(stack Stack) error {
 	s.stackMu.Lock()
 	defer s.stackMu.Unlock()

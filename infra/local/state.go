@@ -19,8 +19,9 @@ import (
 // secretsFile holds, below the data folder, what must stay over a restart.
 const secretsFile = "secrets.json"
 
-// A state is what a data folder keeps for its servers: generated passwords and keys, and the ports they
-// listen on. URLs that were issued before a restart thus stay valid after it.
+// A state is what a data folder keeps for its servers: generated passwords and keys, and
+// the ports they listen on. URLs that were issued before a restart thus stay valid after
+// it.
 type state struct {
 	path string
 
@@ -48,8 +49,9 @@ func loadState(dir string) (*state, error) {
 	return s, nil
 }
 
-// secret returns the kept secret of that name, made on first use: 256 random bits and more, as letters and digits,
-// the first a letter, for NATS reads one that begins with a digit as a number.
+// secret returns the kept secret of that name, made on first use: 256 random bits and more,
+// as letters and digits, the first a letter, for NATS reads one that begins with a digit as
+// a number.
 func (s *state) secret(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +63,8 @@ func (s *state) secret(name string) (string, error) {
 	return v, s.save()
 }
 
-// port returns the port to listen on: given if it is not 0, else the kept one, else a free one, which is
-// kept from then on. A port that another program holds is an error.
+// port returns the port to listen on: given if it is not 0, else the kept one, else a free
+// one, which is kept from then on. A port that another program holds is an error.
 func (s *state) port(ctx context.Context, name string, given int) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,8 +90,9 @@ func (s *state) port(ctx context.Context, name string, given int) (int, error) {
 	return port, s.save()
 }
 
-// freePort looks below the range from which Linux takes ports for outgoing connections (32768 and up, see
-// net.ipv4.ip_local_port_range): one of those could be in use by chance at the next start.
+// freePort looks below the range from which Linux takes ports for outgoing connections
+// (32768 and up, see net.ipv4.ip_local_port_range): one of those could be in use by chance
+// at the next start.
 func (s *state) freePort() (int, error) {
 	taken := map[int]bool{}
 	for _, p := range s.Ports {
@@ -108,8 +111,8 @@ func (s *state) freePort() (int, error) {
 	return 0, fmt.Errorf("no free port between 20000 and 32000: %w", err)
 }
 
-// lingering is how long a port may stay taken at start: after a crash of the last starter its children need a
-// moment to end.
+// lingering is how long a port may stay taken at start: after a crash of the last starter
+// its children need a moment to end.
 const lingering = time.Second
 
 func portFree(ctx context.Context, port int) error {
@@ -132,8 +135,8 @@ func (s *state) save() error {
 	return writeFile(s.path, append(text, '\n'))
 }
 
-// writeFile replaces the file's content as a whole, so that no reader sees a part of it and a crash leaves
-// either the old or the new one. Its mode is 0600.
+// writeFile replaces the file's content as a whole, so that no reader sees a part of it and
+// a crash leaves either the old or the new one. Its mode is 0600.
 func writeFile(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// A supervisor starts processes, starts those again that die, and ends all of them in the reverse of the
-// order in which they were added.
+// A supervisor starts processes, starts those again that die, and ends all of them in the
+// reverse of the order in which they were added.
 type supervisor struct {
 	logDir  string
 	say     func(format string, args ...any)
@@ -71,7 +71,8 @@ func (s *supervisor) pids() map[string]int {
 	return pids
 }
 
-// stop ends every child, the last added first, each with its own deadline, and returns when all are gone.
+// stop ends every child, the last added first, each with its own deadline, and returns when
+// all are gone.
 func (s *supervisor) stop() {
 	s.mu.Lock()
 	if s.stopping {

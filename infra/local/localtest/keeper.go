@@ -20,8 +20,8 @@ const (
 	unused        = 15 * time.Second // after which the servers are ended though the run goes on
 )
 
-// keep runs the servers in the folder of a run until the process that began the run is gone or nobody has used
-// them for a while.
+// keep runs the servers in the folder of a run until the process that began the run is gone
+// or nobody has used them for a while.
 func keep(ctx context.Context, folder string) error {
 	sweepOld()
 	data, err := os.MkdirTemp(folder, "data-")
@@ -73,6 +73,7 @@ func start(ctx context.Context, data string) (*local.Servers, error) {
 		NATSCommand: []string{"/proc/self/exe"},
 		NATSEnv:     []string{roleVariable + "=nats"},
 		Environ:     os.Environ(),
+		Volatile:    true,
 		Out:         os.Stderr,
 	})
 }
@@ -98,8 +99,9 @@ func announce(folder string, s *local.Servers) error {
 	return os.Rename(unfinished, filepath.Join(folder, serversFile))
 }
 
-// inUseNow reports whether a test process uses the servers or is about to. If none does and last is set, it also takes
-// servers.json away, so that whoever comes now starts servers of its own.
+// inUseNow reports whether a test process uses the servers or is about to. If none does and
+// last is set, it also takes servers.json away, so that whoever comes now starts servers of
+// its own.
 func inUseNow(folder string, last bool) (bool, error) {
 	starting, free, err := tryLock(filepath.Join(folder, "starting"))
 	if err != nil || !free {

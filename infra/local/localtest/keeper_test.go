@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Two test processes under one parent share the servers, which end, data and all, when the parent is gone.
+// Two test processes under one parent share the servers, which end, data and all, when the
+// parent is gone.
 func TestServersEndWithTheRun(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {

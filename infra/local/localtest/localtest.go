@@ -1,15 +1,17 @@
-// Package localtest gives tests real servers: a database, a NATS server and a bucket of their own each, on servers that
-// are set up by the same code as those of `intray up`.
+// Package localtest gives tests real servers: a database, a NATS server and a bucket of
+// their own each, on servers that are set up by the same code as those of `intray up`.
 //
-// PostgreSQL, MinIO and the NATS that MinIO talks to are shared by all test processes of one `go test` run. The first process
-// that needs them starts a keeper: its own binary again, detached, in another role. The keeper ends the servers as
-// soon as the `go test` that began it is gone, or when nobody has used them for a while.
+// PostgreSQL, MinIO and the NATS that MinIO talks to are shared by all test processes of
+// one `go test` run. The first process that needs them starts a keeper: its own binary
+// again, detached, in another role. The keeper ends the servers as soon as the `go test`
+// that began it is gone, or when nobody has used them for a while.
 //
 // Every package that uses it must let it look at its role first:
 //
 //	func TestMain(m *testing.M) { localtest.Main(m) }
 //
-// or, where TestMain does something else too, such as goleak.VerifyTestMain, call [Role] before that.
+// or, where TestMain does something else too, such as goleak.VerifyTestMain, call [Role]
+// before that.
 package localtest
 
 import (
@@ -30,13 +32,15 @@ const (
 
 var roleSeen bool
 
-// Main runs the package's tests, or the keeper or NATS if this process is to be one. It does not return.
+// Main runs the package's tests, or the keeper or NATS if this process is to be one. It
+// does not return.
 func Main(m *testing.M) {
 	Role()
 	os.Exit(m.Run())
 }
 
-// Role returns if this process is to run tests; in a process that is to be the keeper or NATS it does not return.
+// Role returns if this process is to run tests; in a process that is to be the keeper or
+// NATS it does not return.
 func Role() {
 	roleSeen = true
 	role := os.Getenv(roleVariable)

@@ -13,14 +13,15 @@ type MinIOServer struct {
 	RootUser, RootPassword string
 	Bucket                 string // fresh, empty, without notification rules
 
-	// NATSURL is where the shared MinIO sends the events of buckets that have such rules, on the subjects bucket.>. There is no
-	// stream unless a test makes one.
+	// NATSURL is where the shared MinIO sends the events of buckets that have such rules,
+	// on the subjects bucket.>. There is no stream unless a test makes one.
 	NATSURL string
 	// NATSPasswords are the passwords there by user: [local.NATSOperator] and the others.
 	NATSPasswords map[string]string
 }
 
-// MinIO returns the shared MinIO with a fresh bucket, which goes with everything in it when the test ends.
+// MinIO returns the shared MinIO with a fresh bucket, which goes with everything in it when
+// the test ends.
 func MinIO(t testing.TB) MinIOServer {
 	t.Helper()
 	s := sharedServers(t)

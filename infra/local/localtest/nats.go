@@ -13,12 +13,13 @@ import (
 	"intray/infra/local"
 )
 
-// A NATSServer is a NATS server of one test, in its process, with the configuration of the real one.
+// A NATSServer is a NATS server of one test, in its process, with the configuration of the
+// real one.
 type NATSServer struct {
 	// URL is its address, without a user; it stays the same over Stop and Start.
 	URL string
-	// Passwords are the users' passwords: those of [local.NATSMinIO], [local.NATSAPI], [local.NATSWorker] and
-	// [local.NATSOperator].
+	// Passwords are the users' passwords: those of [local.NATSMinIO], [local.NATSAPI],
+	// [local.NATSWorker] and [local.NATSOperator].
 	Passwords map[string]string
 
 	t      testing.TB
@@ -27,7 +28,8 @@ type NATSServer struct {
 	server *server.Server
 }
 
-// NATS starts a server for the test, with its store in the test's temporary folder. It ends with the test.
+// NATS starts a server for the test, with its store in the test's temporary folder. It ends
+// with the test.
 func NATS(t testing.TB) *NATSServer {
 	t.Helper()
 	s := &NATSServer{t: t, folder: t.TempDir(), port: server.RANDOM_PORT, Passwords: map[string]string{

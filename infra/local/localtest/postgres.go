@@ -14,15 +14,17 @@ import (
 	"github.com/lib/pq"
 )
 
-// PostgresEmpty returns the URL of a fresh database of the owner's role, which may create roles but is no superuser. It is
-// dropped when the test ends, whoever is still connected. Roles belong to the whole server: other tests see them.
+// PostgresEmpty returns the URL of a fresh database of the owner's role, which may create
+// roles but is no superuser. It is dropped when the test ends, whoever is still connected.
+// Roles belong to the whole server: other tests see them.
 func PostgresEmpty(t testing.TB) string {
 	t.Helper()
 	return createDatabase(t, "template1")
 }
 
-// PostgresMigrated is [PostgresEmpty] with a database that migrate has run on. It runs once in a test process; each
-// database is a copy of what it left. It must close its connections. Of a closure, all instances count as one.
+// PostgresMigrated is [PostgresEmpty] with a database that migrate has run on. It runs once
+// in a test process; each database is a copy of what it left. It must close its
+// connections. Of a closure, all instances count as one.
 func PostgresMigrated(t testing.TB, migrate func(ctx context.Context, url string) error) string {
 	t.Helper()
 	made, _ := templates.LoadOrStore(reflect.ValueOf(migrate).Pointer(), &template{})

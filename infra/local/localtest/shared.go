@@ -74,8 +74,8 @@ func join() (servers, error) {
 	return startKeeper(folder)
 }
 
-// runFolder returns the folder of this run, named after the process that started the tests and when it began, so
-// that no later process of the same id is taken for it.
+// runFolder returns the folder of this run, named after the process that started the tests
+// and when it began, so that no later process of the same id is taken for it.
 func runFolder(parent int) (string, error) {
 	folder := filepath.Join(os.TempDir(), fmt.Sprintf("intray-test-%d-%d-%s", os.Geteuid(), parent, processStart(parent)))
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
@@ -155,8 +155,8 @@ func lock(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// processStart returns when the process began, in clock ticks since boot (field 22 of /proc/PID/stat), or "" if
-// there is none.
+// processStart returns when the process began, in clock ticks since boot (field 22 of
+// /proc/PID/stat), or "" if there is none.
 func processStart(pid int) string {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {

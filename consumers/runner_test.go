@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -349,8 +348,8 @@ func TestRunnerOutlivesNATSItsStreamAndItsConsumer(t *testing.T) {
 
 func TestMessageBehindADeadLetterThatCannotBeKeptIsNotLost(t *testing.T) {
 	b := consumertest.New(t)
-	proxy := consumertest.NewProxy(t, hostOf(t, b.DatabaseURL))
-	db := b.Open(withHost(t, b.DatabaseURL, proxy.Address))
+	proxy := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
+	db := b.Open(consumertest.WithHost(t, b.DatabaseURL, proxy.Address))
 	proxy.Cut()
 	publish(b, "undecodable")
 	runner, err := consumers.NewRunner(b.Conn, db, db.Ping, text, each(func(consumers.Message[string]) error { return nil }), quick, b.Log)
@@ -392,23 +391,4 @@ func TestDelayGrowsToItsBound(t *testing.T) {
 			t.Fatalf("Delay(%d, %s, %s) = %s, not in the upper half of %s", n, least, most, d, full)
 		}
 	})
-}
-
-func hostOf(t *testing.T, address string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.Host
-}
-
-func withHost(t *testing.T, address, host string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.Host = host
-	return u.String()
 }

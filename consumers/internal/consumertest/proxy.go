@@ -3,6 +3,7 @@ package consumertest
 import (
 	"io"
 	"net"
+	"net/url"
 	"sync"
 	"testing"
 )
@@ -87,4 +88,25 @@ func (p *Proxy) serve(listener net.Listener, c net.Conn) {
 	both.Go(func() { _, _ = io.Copy(server, c); _ = server.Close() })
 	both.Go(func() { _, _ = io.Copy(c, server); _ = c.Close() })
 	both.Wait()
+}
+
+// Host is the host:port of a URL.
+func Host(t testing.TB, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Host
+}
+
+// WithHost is the URL with another host:port.
+func WithHost(t testing.TB, address, host string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Host = host
+	return u.String()
 }

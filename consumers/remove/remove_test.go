@@ -1,0 +1,166 @@
+package remove_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers"
+	"intray/consumers/confirm"
+	"intray/consumers/internal/consumertest"
+	"intray/consumers/remove"
+	"intray/schema"
+)
+
+func TestMain(m *testing.M) { consumertest.Main(m) }
+
+func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+
+func TestWhatARemovalMakesOfADocument(t *testing.T) {
+	b := consumertest.New(t)
+	remover := remove.New(b.DB, b.Objects, b.Conn, b.Log)
+	for _, test := range []struct {
+		name    string
+		arrange func() schema.Document
+		want    string
+		told    []string
+	}{
+		{"a deleted document's object is gone", func() schema.Document {
+			d := b.Change(b.Uploaded(b.Alice, "abc").ID, deleted)
+			b.Delete(d.ObjectKey)
+			return d
+		}, "gone", []string{"deleted"}},
+		{"a counted document's object is gone", func() schema.Document {
+			d := b.Uploaded(b.Alice, "abc")
+			b.Delete(d.ObjectKey)
+			return d
+		}, "gone", []string{"deleted"}},
+		{"the deletion is still to come", func() schema.Document {
+			return b.Change(b.Uploaded(b.Bob, "abc").ID, deleted)
+		}, "deleting", nil},
+		{"the object was put again", func() schema.Document {
+			d := b.Uploaded(b.Bob, "abc")
+			b.Delete(d.ObjectKey)
+			b.Put(d.ObjectKey, "abc")
+			return d
+		}, "uploaded", nil},
+		{"a deleted document that never had one", func() schema.Document {
+			return b.Change(b.Document(b.Alice, 3).ID, deleted)
+		}, "gone", []string{"deleted"}},
+		{"a pending document", func() schema.Document { return b.Document(b.Alice, 3) }, "pending", nil},
+		{"a rejected document whose object was deleted", func() schema.Document {
+			d := b.Document(b.Alice, 3)
+			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+				return d.Confirm(schema.Object{Size: 4}, q, time.Now())
+			})
+		}, "rejected size_mismatch", nil},
+		{"a quarantined document", func() schema.Document {
+			d := b.Uploaded(b.Alice, "abc")
+			b.Delete(d.ObjectKey)
+			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Quarantine(q, time.Now()) })
+		}, "quarantined content_changed", nil},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := test.arrange()
+			for range 10 {
+				failed, err := remover.Remove(t.Context(), []string{d.ObjectKey, "documents/nobody"})
+				if err != nil || len(failed) != 0 {
+					t.Fatalf("Remove = %v, %v", failed, err)
+				}
+			}
+			b.Expect(d.ID, test.want)
+			if told := b.Told(d.ID); !slices.Equal(told, test.told) {
+				t.Errorf("told %v, want %v", told, test.told)
+			}
+			if n := b.Count(`SELECT count(*) FROM documents WHERE gone_at IS NOT NULL`); n != 0 {
+				t.Errorf("%d rows have not ended", n)
+			}
+		})
+	}
+	b.ExpectUsed(b.Alice, 0)
+	b.ExpectUsed(b.Bob, 6)
+}
+
+func TestNothingEndsWhileMinIOIsAway(t *testing.T) {
+	b := consumertest.New(t)
+	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
+	objects := b.ObjectsAt(proxy.Address)
+	d := b.Uploaded(b.Alice, "abc")
+	b.Delete(d.ObjectKey)
+	proxy.Cut()
+	failed, err := remove.New(b.DB, objects, b.Conn, b.Log).Remove(t.Context(), []string{d.ObjectKey})
+	if err != nil || !consumers.Outage(failed[d.ObjectKey]) {
+		t.Errorf("Remove = %v, %v; want an outage", failed, err)
+	}
+	b.Expect(d.ID, "uploaded")
+}
+
+// The events of one object in every order, each several times, through the two
+// consumers: what the bucket holds decides.
+func TestEventsSwappedAndRepeated(t *testing.T) {
+	b := consumertest.New(t)
+	confirmer := confirm.New(b.DB, b.Objects, b.Conn, b.Log)
+	remover := remove.New(b.DB, b.Objects, b.Conn, b.Log)
+	b.Go(runner(t, b, schema.ConsumerConfirm, confirmer.Handler(b.MinIO.Bucket)).Run)
+	b.Go(runner(t, b, schema.ConsumerRemove, remover.Handler(b.MinIO.Bucket)).Run)
+
+	there, gone := b.Document(b.Alice, 3), b.Uploaded(b.Alice, "abc")
+	b.Put(there.ObjectKey, "abc")
+	b.Delete(gone.ObjectKey)
+	for range 10 {
+		for _, d := range []schema.Document{there, gone} {
+			b.Publish(schema.SubjectRemovedDurable, consumertest.BucketEvent(consumertest.Removed, b.MinIO.Bucket, d.ObjectKey))
+			b.Publish(schema.SubjectCreatedDirect, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey))
+		}
+	}
+	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	b.Settled(schema.StreamBucket, schema.ConsumerRemove)
+	b.Expect(there.ID, "uploaded")
+	b.Expect(gone.ID, "gone")
+	b.ExpectUsed(b.Alice, 3)
+	if told := b.Told(there.ID); !slices.Equal(told, []string{"uploaded"}) {
+		t.Errorf("told %v", told)
+	}
+	if told := b.Told(gone.ID); !slices.Equal(told, []string{"deleted"}) {
+		t.Errorf("told %v", told)
+	}
+	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+func runner(t *testing.T, b *consumertest.Bundle, consumer string, handle consumers.Handler[[]schema.BucketRecord]) *consumers.Runner[[]schema.BucketRecord] {
+	t.Helper()
+	r, err := consumers.NewRunner(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, handle,
+		consumers.Config{Stream: schema.StreamBucket, Consumer: consumer}, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A removal whose consumer died after the commit and before the publish is told
+// by its redelivery, which is what ends the row.
+func TestCrashBeforeThePublish(t *testing.T) {
+	b := consumertest.New(t)
+	d := b.Uploaded(b.Alice, "abc")
+	b.Delete(d.ObjectKey)
+	if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		return d.Gone(q, time.Now())
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.ExpectUsed(b.Alice, 0)
+	if _, err := remove.New(b.DB, b.Objects, b.Conn, b.Log).Remove(t.Context(), []string{d.ObjectKey}); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.Count(`SELECT count(*) FROM documents`); n != 0 {
+		t.Errorf("%d rows are left", n)
+	}
+	if told := b.Told(d.ID); !slices.Equal(told, []string{"deleted"}) {
+		t.Errorf("told %v", told)
+	}
+	b.ExpectUsed(b.Alice, 0)
+}

@@ -90,7 +90,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable), errors.Is(err, nats.ErrUnavailable):
+	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable), errors.Is(err, nats.ErrUnavailable),
+		errors.Is(err, errNotRunning):
 		return exitNoAnswer
 	default:
 		return exitFailed

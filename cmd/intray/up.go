@@ -90,9 +90,9 @@ func (c upCommand) config() (local.Config, error) {
 	if err != nil {
 		return local.Config{}, err
 	}
-	dir := c.Data
-	if dir == "" {
-		dir = local.DefaultDir(os.Getuid(), s.DataHome, s.Home)
+	dir, err := dataDir(c.Data)
+	if err != nil {
+		return local.Config{}, err
 	}
 	info, err := os.Stdout.Stat()
 	return local.Config{

@@ -25,11 +25,20 @@ type usersCommand struct {
 }
 
 type usersSettings struct {
-	Database     databaseSettings
 	DefaultQuota int64 `env:"DEFAULT_QUOTA_BYTES" envDefault:"104857600"`
 }
 
+// openOwner connects to the database as its owner.
+func (f operatorFlags) openOwner(ctx context.Context) (*postgres.DB, error) {
+	s, err := f.find()
+	if err != nil {
+		return nil, err
+	}
+	return postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2})
+}
+
 type usersAddCommand struct {
+	operatorFlags
 	Email    string `arg:"" help:"The address to log in with."`
 	Role     string `enum:"user,admin" default:"user" help:"user or admin."`
 	Quota    int64  `help:"Bytes the user may store; default: DEFAULT_QUOTA_BYTES, or 100 MiB."`
@@ -38,7 +47,7 @@ type usersAddCommand struct {
 
 // Help lists what the command reads from the environment.
 func (usersAddCommand) Help() string {
-	return "Environment: DATABASE_URL (the owner's; required), DEFAULT_QUOTA_BYTES."
+	return "Environment: DATABASE_URL (the owner's) unless a stack of \"intray up\" is meant, DEFAULT_QUOTA_BYTES."
 }
 
 // minPassword is NIST SP 800-63B's bound for passwords without a second
@@ -65,7 +74,7 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	if limit < 0 {
 		return usageError{errors.New("a quota is not negative")}
 	}
-	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{MaxConns: 1})
+	db, err := c.openOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,16 +114,13 @@ func addUser(ctx context.Context, db *postgres.DB, email, password string, role 
 }
 
 type usersListCommand struct {
+	operatorFlags
 	JSON bool `help:"One JSON object a line."`
 }
 
 // Run lists them by address.
 func (c usersListCommand) Run(ctx context.Context) error {
-	s, err := readSettings[usersSettings]()
-	if err != nil {
-		return err
-	}
-	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{MaxConns: 1})
+	db, err := c.openOwner(ctx)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,9 @@ const (
 
 // cutter stands between a client and PostgreSQL and cuts the connection around the next COMMIT.
 type cutter struct {
-	mode atomic.Int32
-	cuts atomic.Int32
+	mode  atomic.Int32
+	cuts  atomic.Int32
+	reads atomic.Int32 // what came from the client: a small request each
 }
 
 // listen returns the URL of the database through the cutter.
@@ -69,6 +70,7 @@ func (c *cutter) forward(client, upstream net.Conn) {
 		if err != nil {
 			return
 		}
+		c.reads.Add(1)
 		commit := bytes.Contains(buffer[:n], []byte("COMMIT"))
 		if commit && c.mode.CompareAndSwap(cutBeforeCommit, cutNever) {
 			c.cuts.Add(1)
@@ -111,5 +113,30 @@ func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
 	}
 	if used := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice); used != 20 {
 		t.Errorf("%d bytes used, want 20", used)
+	}
+}
+
+// The time from a PUT to uploaded is made of round trips.
+func TestRoundTripsOfATransition(t *testing.T) {
+	b := setup(t)
+	var c cutter
+	worker, api := open(t, c.listen(t, as(t, b.url, "worker"))), open(t, c.listen(t, as(t, b.url, "api")))
+	for name, test := range map[string]struct {
+		db   *postgres.DB
+		want int32
+	}{
+		// begin, lock documents, lock quotas, write documents, write quotas, commit
+		"worker": {worker, 6},
+		// and begin_user
+		"api": {api.ForUser(b.alice), 7},
+	} {
+		d := b.create(t, b.alice, "f", 1)
+		before := c.reads.Load()
+		if _, err := test.db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.reads.Load() - before; n != test.want {
+			t.Errorf("%s: %d round trips, want %d", name, n, test.want)
+		}
 	}
 }

@@ -346,7 +346,7 @@ func TestTransitionsSideBySide(t *testing.T) {
 
 func BenchmarkTransition(bench *testing.B) {
 	b := setup(bench)
-	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 1 << 40`)
+	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 1099511627776`)
 	for _, size := range []int{1, 256} {
 		for name, db := range map[string]*postgres.DB{"worker": b.worker, "api": b.api.ForUser(b.alice)} {
 			bench.Run(fmt.Sprintf("%s/%d", name, size), func(bench *testing.B) {

@@ -194,7 +194,8 @@ ALTER TABLE documents
     ALTER COLUMN created_at SET NOT NULL,
     ALTER COLUMN url_issued_at SET NOT NULL,
     ALTER COLUMN changed_at SET NOT NULL,
-    ADD CONSTRAINT documents_id_user UNIQUE (id, user_id),
+    -- The order of the listings, read backwards, and what document_topics refers to.
+    ADD CONSTRAINT documents_listing UNIQUE (user_id, id),
     ADD CONSTRAINT documents_object_key CHECK (object_key <> ''),
     ADD CONSTRAINT documents_size CHECK (size >= 0),
     ADD CONSTRAINT documents_version CHECK (version >= 1 AND announcement >= 0),
@@ -215,7 +216,6 @@ ALTER TABLE documents
     ADD CONSTRAINT documents_gone CHECK (gone_at IS NULL OR status = 'deleting');
 
 CREATE UNIQUE INDEX documents_object ON documents (object_key);
-CREATE INDEX documents_listing ON documents (user_id, id DESC);
 CREATE INDEX documents_pending_of_user ON documents (user_id) WHERE status = 'pending';
 CREATE INDEX documents_pending ON documents (id) INCLUDE (url_issued_at) WHERE status = 'pending';
 CREATE INDEX documents_unannounced ON documents (unannounced_at) WHERE unannounced_at IS NOT NULL;
@@ -255,7 +255,7 @@ ALTER TABLE document_topics
     DROP CONSTRAINT document_topics_topic_id_fkey,
     ADD COLUMN user_id    uuid NOT NULL,
     ADD COLUMN confidence smallint NOT NULL CONSTRAINT document_topics_confidence CHECK (confidence BETWEEN 0 AND 100),
-    ADD CONSTRAINT document_topics_document FOREIGN KEY (document_id, user_id) REFERENCES documents (id, user_id) ON DELETE CASCADE,
+    ADD CONSTRAINT document_topics_document FOREIGN KEY (user_id, document_id) REFERENCES documents (user_id, id) ON DELETE CASCADE,
     ADD CONSTRAINT document_topics_topic FOREIGN KEY (topic_id) REFERENCES topics (id) ON DELETE CASCADE;
 CREATE INDEX document_topics_by_topic ON document_topics (topic_id, document_id DESC);
 

@@ -87,6 +87,10 @@ func key(method, path string) string {
 func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
+			// To echo a pattern's last parameter is all the rest of the path.
+			if strings.Count(c.Request().URL.Path, "/") != strings.Count(c.Path(), "/") {
+				return echo.ErrNotFound
+			}
 			op := operations[c.Request().Method+" "+c.Path()]
 			if op == nil {
 				return next(c) // echo's 404 or 405

@@ -1,11 +1,14 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
@@ -21,6 +24,8 @@ var validation = &openapi3filter.Options{KeepValidatedValue: true, SkipSettingDe
 
 var notJSON = schema.Errorf(schema.CodeTypeNotAllowed,
 	"The request body must be JSON. Send it with Content-Type: application/json.")
+
+var badJSON = schema.Errorf(schema.CodeInvalid, "The request body is not valid JSON. Send one JSON value in UTF-8.")
 
 // validate holds a request's parameters and body against the contract. Its
 // error says which of them is wrong and what it must be like, in words of the
@@ -40,7 +45,7 @@ func (o *operation) validate(c echo.Context) error {
 	var invalid *openapi3filter.RequestError
 	switch {
 	case err == nil:
-		return nil
+		return oneValue(r)
 	case !errors.As(err, &invalid):
 		return fmt.Errorf("validate request: %w", err)
 	case invalid.Parameter != nil:
@@ -82,8 +87,29 @@ func invalidBody(err *openapi3filter.RequestError) error {
 	case err.Err == nil: // only the Content-Type
 		return notJSON
 	default:
-		return schema.Errorf(schema.CodeInvalid, "The request body is not valid JSON. Send one JSON value in UTF-8.")
+		return badJSON
 	}
+}
+
+// oneValue refuses what a decoder overlooks: text behind the JSON value, and
+// bytes that are not UTF-8, which it would replace. kin-openapi has read the body
+// and left GetBody to read it again.
+func oneValue(r *http.Request) error {
+	if r.GetBody == nil {
+		return nil
+	}
+	body, err := r.GetBody()
+	if err != nil {
+		return fmt.Errorf("read the request body again: %w", err)
+	}
+	data, err := io.ReadAll(body)
+	if err != nil {
+		return fmt.Errorf("read the request body again: %w", err)
+	}
+	if !json.Valid(data) || !utf8.Valid(data) {
+		return badJSON
+	}
+	return nil
 }
 
 // member names the part of the body that err is about.

@@ -1,0 +1,155 @@
+package api_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"intray/api"
+	"intray/schema"
+)
+
+func TestUnknownRoutes(t *testing.T) {
+	b := setup(t)
+	for _, c := range []*client{b.nobody, b.alice, b.admin} {
+		for _, path := range []string{"/", "/api", "/api/settings", "/api/nothing", "/api/me/", "/api/documents/", "/api/topics/a/b", "/api/documents/a/b", "/api/documents/a/confirm/b", "//api/me", "/metrics/x", "/api/admin/users/x/y"} {
+			c.get(path).fails(schema.CodeNotFound)
+		}
+		for path, allow := range map[string]string{"/api/me": "GET", "/api/topics": "GET, POST", "/healthz": "GET"} {
+			a := c.do(http.MethodPut, path, nil).fails("method_not_allowed")
+			for method := range strings.SplitSeq(allow, ", ") {
+				if !strings.Contains(a.header.Get("Allow"), method) {
+					t.Errorf("%s allows %q", path, a.header.Get("Allow"))
+				}
+			}
+		}
+	}
+}
+
+func TestOperation(t *testing.T) {
+	down := errors.New("secret of the outage")
+	b := setup(t, func(c *api.Config) {
+		c.Parts = []api.Part{
+			{Name: "minio", Check: func(context.Context) error { return nil }},
+			{Name: "nats", Check: func(context.Context) error { return down }},
+		}
+	})
+	if h := as[api.Health](b.nobody.get("/healthz").is(200)); h.Status != "ok" {
+		t.Errorf("health: %+v", h)
+	}
+	ready := as[api.Readiness](b.nobody.get("/readyz").is(200))
+	if len(ready.Parts) != 3 || ready.Parts["postgres"] != "up" || ready.Parts["minio"] != "up" || ready.Parts["nats"] != "down" {
+		t.Errorf("readiness: %+v", ready)
+	}
+	contract := b.nobody.get("/api/openapi.yaml").is(200)
+	if string(contract.body) != string(api.Contract) || contract.header.Get("Content-Type") != "application/yaml" {
+		t.Errorf("contract: %v", contract.header)
+	}
+
+	// Without the database nothing works but the sign of life.
+	if err := b.config.DB.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.nobody.get("/healthz").is(200)
+	a := b.alice.get("/api/me")
+	if a.status < 500 {
+		t.Errorf("without a database: %d", a.status)
+	}
+	if !strings.Contains(b.log.String(), `"level":"ERROR"`) {
+		t.Error("the log does not tell of it")
+	}
+}
+
+// TestDatabaseAway: a server that refuses connections is an outage, not our fault.
+func TestDatabaseAway(t *testing.T) {
+	b := setup(t)
+	config := b.config
+	config.DB = open(t, "postgres://api:secret-of-the-url@127.0.0.1:1/intray?sslmode=disable")
+	b.alice.base = b.serve(config)
+	for _, a := range []*answer{b.alice.get("/api/me"), b.alice.get("/readyz"), b.alice.post("/api/documents/upload-url", "{"),
+		b.alice.post("/api/auth/login", api.Credentials{Email: "a", Password: "b"})} {
+		if a.fails(schema.CodeUnavailable).header.Get("Retry-After") == "" {
+			t.Errorf("%s: no Retry-After", a.what)
+		}
+	}
+	b.alice.get("/healthz").is(200)
+	if strings.Contains(b.log.String(), "secret-of-the-url") {
+		t.Error("the log has the password")
+	}
+}
+
+// broken stands for MinIO with a fault that nobody foresaw.
+type broken struct{}
+
+func (broken) Stat(context.Context, string) (schema.Object, error) {
+	return schema.Object{}, errors.New("the secret cause")
+}
+
+// TestInternal: what nobody foresaw is a 500 that gives nothing away, and is in
+// the log under the request's id.
+func TestInternal(t *testing.T) {
+	b := setup(t, func(c *api.Config) {
+		c.Objects = broken{}
+		c.Parts = []api.Part{{Name: "x", Check: func(context.Context) error { return nil }}}
+	})
+	d := b.alice.upload("a", []byte("x"))
+	a := b.alice.post(path(d)+"/confirm", nil).fails(schema.CodeInternal)
+	if strings.Contains(string(a.body), "secret") {
+		t.Errorf("the answer tells the cause: %s", a.body)
+	}
+	if log := b.log.String(); !strings.Contains(log, "the secret cause") || !strings.Contains(log, a.header.Get("X-Request-Id")) {
+		t.Errorf("the log does not tell the cause: %s", log)
+	}
+}
+
+func TestRequestLog(t *testing.T) {
+	b := setup(t)
+	id := "request-0123456789"
+	a := b.alice.get("/api/documents?q=secret-query", with{"X-Request-Id": id, "User-Agent": "secret-agent"}).is(200)
+	if a.header.Get("X-Request-Id") != id {
+		t.Errorf("the request's own id became %s", a.header.Get("X-Request-Id"))
+	}
+	if a := b.alice.get("/api/me", with{"X-Request-Id": "a\tb"}).is(200); a.header.Get("X-Request-Id") == "a\tb" {
+		t.Error("any request id is taken")
+	}
+	d := b.alice.confirmed("a", []byte("x"))
+	b.alice.get(path(d) + "/download-url").is(200)
+	log := b.log.String()
+	for _, want := range []string{`"request_id":"` + id + `"`, `"route":"/api/documents/:id/download-url"`, `"method":"GET"`, `"status":200`, `"duration":`, b.alice.id.String()} {
+		if !strings.Contains(log, want) {
+			t.Errorf("the log has no %s", want)
+		}
+	}
+	for _, secret := range []string{"secret", "X-Amz", b.alice.token, userPassword} {
+		if strings.Contains(log, secret) {
+			t.Errorf("the log has %q", secret)
+		}
+	}
+}
+
+func TestCrossOrigin(t *testing.T) {
+	const page = "http://localhost:5173"
+	preflight := with{"Origin": page, "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization,content-type,idempotency-key"}
+	closed := setup(t)
+	if a := closed.alice.get("/api/me", with{"Origin": page}).is(200); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("open to other origins by default")
+	}
+	if a := closed.nobody.do(http.MethodOptions, "/api/topics/x", nil, preflight); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("open to other origins' preflights by default")
+	}
+	b := setup(t, func(c *api.Config) { c.AllowedOrigins = []string{page} })
+	if a := b.nobody.do(http.MethodOptions, "/api/topics/x", nil, preflight).is(204); a.header.Get("Access-Control-Allow-Origin") != page ||
+		!strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "Idempotency-Key") || !strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PATCH") {
+		t.Errorf("preflight: %v", a.header)
+	}
+	for _, a := range []*answer{b.alice.get("/api/me", with{"Origin": page}).is(200), b.nobody.get("/api/me", with{"Origin": page}).is(401)} {
+		if a.header.Get("Access-Control-Allow-Origin") != page || !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Retry-After") {
+			t.Errorf("%s: %v", a.what, a.header)
+		}
+	}
+	if a := b.alice.get("/api/me", with{"Origin": "http://evil.example"}); a.header.Get("Access-Control-Allow-Origin") != "" {
+		t.Error("open to any origin")
+	}
+}

@@ -1,0 +1,217 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/alexedwards/argon2id"
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	_ "github.com/lib/pq" // the owner's own look at the database
+	miniogo "github.com/minio/minio-go/v7"
+
+	"intray/api"
+	"intray/infra/local/localtest"
+	"intray/infra/minio"
+	"intray/infra/nats"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+const (
+	// rolePassword is the one that every test of the run gives the roles, which
+	// belong to the whole server.
+	rolePassword = "for-tests-only"
+	userPassword = "correct horse battery staple"
+)
+
+var tokenKey = []byte("0123456789abcdef0123456789abcdef")
+
+// bundle is an API on fresh servers, with three users.
+type bundle struct {
+	t      testing.TB
+	base   string
+	owner  *postgres.DB
+	sql    *sqlx.DB // as the owner
+	config api.Config
+	bucket string
+	minio  *miniogo.Client
+	log    *lines
+	// nobody sends no token.
+	nobody, alice, bob, admin *client
+}
+
+func migrated(ctx context.Context, url string) error {
+	if err := postgres.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
+		return err
+	}
+	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
+}
+
+// setup starts an API. NATS is away unless change gives another Announcer: no
+// answer depends on it.
+func setup(t testing.TB, change ...func(*api.Config)) *bundle {
+	t.Helper()
+	address := localtest.PostgresMigrated(t, migrated)
+	store := localtest.MinIO(t)
+	b := &bundle{t: t, owner: open(t, address), bucket: store.Bucket, minio: store.Client(t), log: &lines{}}
+	var err error
+	if b.sql, err = sqlx.Open("postgres", address); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.sql.Close() })
+
+	key := minio.Key{Access: store.RootUser, Secret: store.RootPassword}
+	objects, err := minio.NewObjects(minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(objects.Close)
+	presigner, err := minio.NewPresigner(minio.PresignerConfig{
+		Public: &url.URL{Scheme: "http", Host: store.Endpoint}, Bucket: store.Bucket, Upload: key, Download: key,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.config = api.Config{
+		DB: open(t, asRole(t, address, "api")), Presigner: presigner, Objects: objects, TokenKey: tokenKey,
+		Log: slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(&b.config)
+	}
+	if b.config.Announcer == nil {
+		b.config.Announcer = connect(t, "nats://127.0.0.1:1", "password")
+	}
+	b.base = b.serve(b.config)
+	b.nobody = b.client()
+	b.alice, b.bob, b.admin = b.user("alice", schema.RoleUser), b.user("bob", schema.RoleUser), b.user("admin", schema.RoleAdmin)
+	return b
+}
+
+func (b *bundle) serve(config api.Config) string {
+	b.t.Helper()
+	handler, err := api.New(config)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(handler)
+	server.Config = api.Server(handler, config.Log)
+	server.Start()
+	b.t.Cleanup(func() {
+		server.Close()
+		handler.Close()
+	})
+	return server.URL
+}
+
+func (b *bundle) client() *client {
+	transport := &http.Transport{}
+	b.t.Cleanup(transport.CloseIdleConnections)
+	return &client{t: b.t, base: b.base, http: &http.Client{
+		Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// cheap keeps the tests quick; a hash carries its own parameters.
+var cheap = sync.OnceValue(func() string {
+	hash, err := argon2id.CreateHash(userPassword, &argon2id.Params{Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+	if err != nil {
+		panic(err)
+	}
+	return hash
+})
+
+// user makes a user and signs in.
+func (b *bundle) user(name string, role schema.Role) *client {
+	b.t.Helper()
+	id, err := uuid.NewV7()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	c := b.client()
+	c.id, c.email = id, name+"@example.com"
+	if err := b.owner.AddUser(b.t.Context(), postgres.NewUser{ID: id, Email: c.email, PasswordHash: cheap(), Role: role}); err != nil {
+		b.t.Fatal(err)
+	}
+	c.token = as[api.Token](c.post("/api/auth/login", api.Credentials{Email: c.email, Password: userPassword}).is(http.StatusOK)).AccessToken
+	return c
+}
+
+// exec runs a statement as the owner.
+func (b *bundle) exec(statement string, args ...any) {
+	b.t.Helper()
+	if _, err := b.sql.ExecContext(b.t.Context(), statement, args...); err != nil {
+		b.t.Fatal(err)
+	}
+}
+
+// classify ends a document's classification as the worker would.
+func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
+	b.t.Helper()
+	docs, err := b.owner.Transition(b.t.Context(), []uuid.UUID{id}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.Classified(topics, "builtin", "bm25", d.ChangedAt)
+	})
+	if err != nil || len(docs) != 1 || docs[0].Status != schema.StatusClassified {
+		b.t.Fatalf("classify %s: %v %v", id, docs, err)
+	}
+}
+
+func open(t testing.TB, address string) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), address, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+func asRole(t testing.TB, address, role string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, rolePassword)
+	return u.String()
+}
+
+func connect(t testing.TB, address, password string) *nats.Conn {
+	t.Helper()
+	conn, err := nats.Connect(t.Context(), nats.Options{
+		URL: address, User: nats.UserAPI, Password: password, Name: "test", Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn
+}
+
+// lines collects a log.
+type lines struct {
+	sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.Lock()
+	defer l.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.Lock()
+	defer l.Unlock()
+	return l.text.String()
+}
+
+func itoa(n int) string { return strconv.Itoa(n) }

@@ -1,0 +1,341 @@
+package classify_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers"
+	"intray/consumers/classify"
+	"intray/consumers/classify/extract"
+	"intray/consumers/internal/consumertest"
+	"intray/infra/ai"
+	"intray/schema"
+)
+
+func TestMain(m *testing.M) { consumertest.Main(m) }
+
+// scripted is an AI whose answers the test gives.
+type scripted struct {
+	mu     sync.Mutex
+	asked  []ai.Request
+	answer func(ai.Request) (ai.Answer, error)
+}
+
+func (s *scripted) Classify(_ context.Context, r ai.Request) (ai.Answer, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, r)
+	return s.answer(r)
+}
+
+// first chooses the first topic.
+func first(r ai.Request) (ai.Answer, error) {
+	a := ai.Answer{Provider: "scripted", Model: "m1"}
+	if len(r.Topics) > 0 {
+		a.Choices = []ai.Choice{{TopicID: r.Topics[0].ID, Confidence: 80}}
+	}
+	return a, nil
+}
+
+type bundle struct {
+	*consumertest.Bundle
+	ai         *scripted
+	config     classify.Config
+	extractor  *extract.Extractor
+	logged     *bytes.Buffer
+	classifier *classify.Classifier
+}
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	b := &bundle{Bundle: consumertest.New(t), ai: &scripted{answer: first}, logged: new(bytes.Buffer)}
+	var err error
+	if b.extractor, err = extract.New(extract.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.extractor.Close() })
+	b.config = classify.Config{
+		Providers: map[string]classify.Provider{"scripted": b.ai}, DefaultProvider: "scripted", DefaultModel: "m1",
+		AITries: 3, MinDelay: time.Millisecond, MaxDelay: time.Second,
+	}
+	b.build(t)
+	return b
+}
+
+func (b *bundle) build(t *testing.T) {
+	t.Helper()
+	var err error
+	b.classifier, err = classify.New(b.DB, b.Objects, b.extractor, b.Conn, b.config, slog.New(slog.NewTextHandler(b.logged, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	b.Exec(`INSERT INTO topics (id, user_id, name, description, keywords, suggested) VALUES ($1, $2, $3, '', '{}', false)`, id, owner, name)
+	return id
+}
+
+// classify handles a message that tells of the document, after some failed tries.
+func (b *bundle) classify(t *testing.T, d schema.Document, tries int) error {
+	t.Helper()
+	return b.classifier.Handle(t.Context(), []consumers.Message[schema.DocumentEvent]{{Event: d.Event(), Tries: tries}})[0]
+}
+
+func expectTold(t *testing.T, b *bundle, id uuid.UUID, want ...string) {
+	t.Helper()
+	if told := b.Told(id); !slices.Equal(told, want) {
+		t.Errorf("told %v, want %v", told, want)
+	}
+}
+
+func TestUploadedBecomesClassifiedOnce(t *testing.T) {
+	b := setup(t)
+	mine := b.topic(t, &b.Alice, "Letters")
+	b.topic(t, &b.Bob, "Secrets")
+	system := b.topic(t, nil, "Invoices")
+	b.Exec(`UPDATE users SET ai_model = 'm2' WHERE id = $1`, b.Alice)
+	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
+	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
+		return ai.Answer{Provider: "scripted", Model: r.Model, Choices: []ai.Choice{
+			{TopicID: mine.String(), Confidence: 150}, {TopicID: mine.String(), Confidence: 10},
+			{TopicID: uuid.NewString(), Confidence: 99}, {TopicID: "nonsense"}, {TopicID: system.String(), Confidence: 20},
+		}}, nil
+	}
+	for range 10 {
+		if err := b.classify(t, d, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Expect(d.ID, "classified")
+	expectTold(t, b, d.ID, "classified")
+	b.ExpectUsed(b.Alice, len("Dear Sir or Madam"))
+	if len(b.ai.asked) != 1 {
+		t.Fatalf("asked %d times", len(b.ai.asked))
+	}
+	asked := b.ai.asked[0]
+	var names []string
+	for _, topic := range asked.Topics {
+		names = append(names, topic.Name)
+	}
+	slices.Sort(names)
+	if asked.Text != "Dear Sir or Madam" || asked.Model != "m2" || asked.SystemPrompt == "" || !slices.Equal(names, []string{"Invoices", "Letters"}) {
+		t.Errorf("asked %+v", asked)
+	}
+	view, err := b.API.ForUser(b.Alice).Document(t.Context(), d.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[uuid.UUID]int{}
+	for _, topic := range view.Topics {
+		got[topic.ID] = topic.Confidence
+	}
+	if len(got) != 2 || got[mine] != 100 || got[system] != 20 || view.Model != "m2" || view.Provider != "scripted" {
+		t.Errorf("document %+v with topics %v", view.Document, got)
+	}
+	if strings.Contains(b.logged.String(), "Madam") {
+		t.Error("the document's text is in the log")
+	}
+}
+
+func TestWhatADocumentComesTo(t *testing.T) {
+	b := setup(t)
+	for _, test := range []struct {
+		name, content, want string
+	}{
+		{"text", "some words", "classified"},
+		{"an empty file", "", "failed no_text"},
+		{"only blanks", " \n \n", "failed no_text"},
+		{"a truncated PDF", "%PDF-1.7\n1 0 obj\n<<", "failed broken"},
+		{"a program", "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00", "failed unsupported"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := b.Uploaded(b.Alice, test.content)
+			if err := b.classify(t, d, 0); err != nil {
+				t.Fatal(err)
+			}
+			b.Expect(d.ID, test.want)
+			expectTold(t, b, d.ID, strings.Fields(test.want)[0])
+		})
+	}
+}
+
+func TestOverwrittenObjectIsQuarantinedUnread(t *testing.T) {
+	b := setup(t)
+	d := b.Uploaded(b.Alice, "abc")
+	b.Put(d.ObjectKey, "xyz")
+	if err := b.classify(t, d, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "quarantined content_changed")
+	b.ExpectUsed(b.Alice, 0)
+	if len(b.ai.asked) != 0 {
+		t.Error("the AI was asked about it")
+	}
+}
+
+func TestWhatIsNotUploadedIsLeftAlone(t *testing.T) {
+	b := setup(t)
+	pending := b.Document(b.Alice, 3)
+	deleted := b.Uploaded(b.Alice, "abc")
+	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
+	removed := b.Uploaded(b.Alice, "abc")
+	b.Delete(removed.ObjectKey)
+	unknown := schema.NewDocument(uuid.Must(uuid.NewV7()), b.Alice, "", "", 0, time.Now())
+	for _, d := range []schema.Document{pending, deleted, removed, unknown} {
+		if err := b.classify(t, d, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	b.Expect(pending.ID, "pending")
+	b.Expect(deleted.ID, "deleting")
+	b.Expect(removed.ID, "uploaded")
+	if len(b.ai.asked) != 0 {
+		t.Error("the AI was asked")
+	}
+}
+
+func TestAIThatIsAway(t *testing.T) {
+	b := setup(t)
+	away := fmt.Errorf("dial: %w", ai.ErrUnavailable)
+	for _, test := range []struct {
+		name  string
+		err   error
+		tries int
+		want  string
+	}{
+		{"away", away, 0, "uploaded"},
+		{"away in the last try", away, 2, "failed ai_unavailable"},
+		{"talks nonsense", ai.ErrInvalidAnswer, 1, "uploaded"},
+		{"refuses", ai.ErrRefused, 0, "failed ai_unavailable"},
+		{"fails otherwise", errors.New("bug"), 2, "uploaded"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, test.err }
+			d := b.Uploaded(b.Alice, "abc")
+			err := b.classify(t, d, test.tries)
+			b.Expect(d.ID, test.want)
+			if (err == nil) != strings.HasPrefix(test.want, "failed") {
+				t.Errorf("outcome %v", err)
+			}
+			if consumers.Outage(err) || errors.Is(err, consumers.ErrPermanent) {
+				t.Errorf("outcome %v is not a try", err)
+			}
+		})
+	}
+}
+
+func TestProviderThatThisProgramDoesNotHave(t *testing.T) {
+	b := setup(t)
+	b.Exec(`UPDATE users SET ai_provider = 'unheard-of' WHERE id = $1`, b.Alice)
+	d := b.Uploaded(b.Alice, "abc")
+	if err := b.classify(t, d, 0); !errors.Is(err, ai.ErrUnavailable) {
+		t.Errorf("outcome %v, want ErrUnavailable", err)
+	}
+	b.Expect(d.ID, "uploaded")
+	if err := b.classify(t, d, 2); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "failed ai_unavailable")
+}
+
+func TestSettingsFallBackOneByOne(t *testing.T) {
+	b := setup(t)
+	ollama := &scripted{answer: first}
+	b.config = classify.Config{Providers: map[string]classify.Provider{"ollama": ollama}}
+	b.build(t)
+	if err := b.classify(t, b.Uploaded(b.Alice, "abc"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if len(ollama.asked) != 1 || ollama.asked[0].Model != "llama3.2" {
+		t.Errorf("asked %+v", ollama.asked)
+	}
+}
+
+func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
+	b := setup(t)
+	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
+	objects := b.ObjectsAt(proxy.Address)
+	var err error
+	b.classifier, err = classify.New(b.DB, objects, b.extractor, b.Conn, b.config, consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.Uploaded(b.Alice, "abc")
+	proxy.Cut()
+	if err := b.classify(t, d, 100); !consumers.Outage(err) {
+		t.Errorf("outcome %v, want an outage", err)
+	}
+	b.Expect(d.ID, "uploaded")
+	proxy.Restore()
+	if err := b.classify(t, d, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "classified")
+}
+
+// Through the runner, from the event on: an AI that comes back in time loses
+// nothing, whatever else it holds up.
+func TestClassifyThroughTheRunner(t *testing.T) {
+	b := setup(t)
+	failures := 2
+	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
+		if strings.HasPrefix(r.Text, "slow") && failures > 0 {
+			failures--
+			return ai.Answer{}, &ai.UnavailableError{After: time.Millisecond, Cause: errors.New("busy")}
+		}
+		return first(r)
+	}
+	runner, err := consumers.NewRunner(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Go(runner.Run)
+	slow, other := b.Uploaded(b.Alice, "slow words"), b.Uploaded(b.Bob, "other words")
+	if _, err := b.Conn.Announce(t.Context(), []schema.Document{slow, other}); err != nil {
+		t.Fatal(err)
+	}
+	b.Eventually("both are classified", func() bool {
+		return b.Status(slow.ID) == "classified" && b.Status(other.ID) == "classified"
+	})
+	b.Settled(schema.StreamDocuments, schema.ConsumerClassify)
+	expectTold(t, b, slow.ID, "uploaded", "classified")
+}
+
+func (b *bundle) probe(ctx context.Context) error { return consumers.Probe(ctx, b.DB, b.Objects) }
+
+func TestProbe(t *testing.T) {
+	b := setup(t)
+	if err := b.probe(t.Context()); err != nil {
+		t.Errorf("with both there: %v", err)
+	}
+	for _, target := range []string{"postgres", "minio"} {
+		t.Run(target, func(t *testing.T) {
+			db, objects := b.DB, b.Objects
+			if target == "postgres" {
+				proxy := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
+				db = b.Open(consumertest.WithHost(t, b.DatabaseURL, proxy.Address))
+				proxy.Cut()
+			} else {
+				proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
+				objects = b.ObjectsAt(proxy.Address)
+				proxy.Cut()
+			}
+			if err := consumers.Probe(t.Context(), db, objects); !consumers.Outage(err) {
+				t.Errorf("Probe = %v, want an outage", err)
+			}
+		})
+	}
+}

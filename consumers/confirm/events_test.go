@@ -1,0 +1,166 @@
+package confirm_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"intray/consumers"
+	"intray/consumers/confirm"
+	"intray/consumers/internal/consumertest"
+	"intray/infra/minio"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+type runner = consumers.Runner[[]schema.BucketRecord]
+
+func (b bundle) runner(t *testing.T, db *postgres.DB, objects *minio.Objects, probe func(context.Context) error, config consumers.Config) *runner {
+	t.Helper()
+	config.Stream, config.Consumer = schema.StreamBucket, schema.ConsumerConfirm
+	handle := confirm.New(db, objects, b.Conn, b.Log).Handler(b.MinIO.Bucket)
+	r, err := consumers.NewRunner(b.Conn, db, probe, schema.DecodeBucketEvent, handle, config, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (b bundle) created(subject string, keys ...string) {
+	b.Publish(subject, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, keys...))
+}
+
+// Every upload is told twice and some of them more often, to two replicas, which
+// meet the same documents in the same and in other batches.
+func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
+	b := setup(t)
+	const documents = 60
+	var keys []string
+	for i := range documents {
+		user := b.Alice
+		if i%2 == 1 {
+			user = b.Bob
+		}
+		d := b.Document(user, 3)
+		b.Put(d.ObjectKey, "abc")
+		keys = append(keys, d.ObjectKey)
+	}
+	for range 10 {
+		for _, key := range keys {
+			b.created(schema.SubjectCreatedDirect, key)
+		}
+		slices.Reverse(keys)
+	}
+	b.created(schema.SubjectCreatedDurable, keys...)
+	for range 2 {
+		r := b.runner(t, b.DB, b.Objects, b.DB.Ping, consumers.Config{Batch: 16, Workers: 2})
+		b.Go(r.Run)
+	}
+	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded' AND version = 2 AND unannounced_at IS NULL`); n != documents {
+		t.Errorf("%d documents are uploaded once, want %d", n, documents)
+	}
+	b.ExpectUsed(b.Alice, documents/2*3)
+	b.ExpectUsed(b.Bob, documents/2*3)
+	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+	if info, err := b.stream(t).Info(t.Context()); err != nil || info.State.Msgs != documents {
+		t.Errorf("%+v told, %v; want %d", info.State, err, documents)
+	}
+}
+
+func (b bundle) stream(t *testing.T) jetstream.Stream {
+	t.Helper()
+	stream, err := b.Operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+func TestCrashBeforeTheAck(t *testing.T) {
+	b := setup(t)
+	config := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Config
+	config.AckWait = time.Second
+	consumer, err := b.Operator.JetStream().UpdateConsumer(t.Context(), schema.StreamBucket, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	b.created(schema.SubjectCreatedDirect, d.ObjectKey)
+
+	// A consumer that takes the message, does the work, and dies.
+	m, err := consumer.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	records, err := schema.DecodeBucketEvent(m.Data())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.confirm(t, records[0].Key)
+	b.ExpectUsed(b.Alice, 3)
+
+	b.Go(b.runner(t, b.DB, b.Objects, b.DB.Ping, consumers.Config{}).Run)
+	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	if n := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Delivered.Consumer; n != 2 {
+		t.Errorf("%d deliveries, want 2", n)
+	}
+	b.Expect(d.ID, "uploaded")
+	b.ExpectUsed(b.Alice, 3)
+	expectTold(t, b, d.ID, "uploaded")
+}
+
+// With one try only, any try that an outage counted for would end the message.
+func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
+	b := setup(t)
+	database := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
+	bucket := consumertest.NewProxy(t, b.MinIO.Endpoint)
+	db := b.Open(consumertest.WithHost(t, b.DatabaseURL, database.Address))
+	objects := b.ObjectsAt(bucket.Address)
+	var probes atomic.Int32
+	probe := func(ctx context.Context) error {
+		probes.Add(1)
+		return consumers.Probe(ctx, db, objects)
+	}
+	b.Go(b.runner(t, db, objects, probe, consumers.Config{MaxTries: 1}).Run)
+	for name, proxy := range map[string]*consumertest.Proxy{"postgres": database, "minio": bucket} {
+		t.Run(name, func(t *testing.T) {
+			d := b.Document(b.Alice, 3)
+			b.Put(d.ObjectKey, "abc")
+			proxy.Cut()
+			before := probes.Load()
+			b.created(schema.SubjectCreatedDirect, d.ObjectKey)
+			b.Eventually("it is probed", func() bool { return probes.Load() >= before+3 })
+			b.Expect(d.ID, "pending")
+			proxy.Restore()
+			b.Eventually("it is uploaded", func() bool { return b.Status(d.ID) == "uploaded" })
+		})
+	}
+	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
+	b := setup(t)
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	for _, bad := range []string{"", "{}", "\x00\x00\x00", `{"Records":[]}`, `{"Records":[{"s3":{"object":{"key":"%zz"}}}]}`} {
+		b.Publish(schema.SubjectCreatedDurable, []byte(bad))
+	}
+	b.created(schema.SubjectCreatedDurable, d.ObjectKey)
+	b.Go(b.runner(t, b.DB, b.Objects, b.DB.Ping, consumers.Config{}).Run)
+	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	b.Expect(d.ID, "uploaded")
+	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE tries = 1`); n != 5 {
+		t.Errorf("%d dead letters, want 5", n)
+	}
+}

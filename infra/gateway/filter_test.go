@@ -72,3 +72,83 @@ func FuzzCheck(f *testing.F) {
 		}
 	})
 }
+
+// TestCheck changes one thing at a time in a request that passes.
+func TestCheck(t *testing.T) {
+	const path = "/docs/documents/0123456789/01234567-89ab-7def-8123-456789abcdef"
+	header := func(name string, values ...string) func(r *http.Request) {
+		return func(r *http.Request) { r.Header[name] = values }
+	}
+	query := func(old, replacement string) func(r *http.Request) {
+		return func(r *http.Request) { r.RequestURI = path + "?" + strings.Replace(goodQuery, old, replacement, 1) }
+	}
+	signedChecksum := func(values ...string) func(r *http.Request) {
+		return func(r *http.Request) {
+			query("=host", "=host%3Bx-amz-checksum-sha256")(r)
+			r.Header["X-Amz-Checksum-Sha256"] = values
+		}
+	}
+	preflight := func(method, origin string) func(r *http.Request) {
+		return func(r *http.Request) {
+			r.Method, r.ContentLength = http.MethodOptions, 0
+			r.Header = http.Header{"Access-Control-Request-Method": {method}}
+			if origin != "" {
+				r.Header.Set("Origin", origin)
+			}
+		}
+	}
+	for name, test := range map[string]struct {
+		change func(r *http.Request)
+		status int // 0: passes
+	}{
+		"as it is":                  {func(*http.Request) {}, 0},
+		"download":                  {func(r *http.Request) { r.Method, r.ContentLength, r.Header = "GET", 0, http.Header{} }, 0},
+		"download of a name":        {query("X-Amz-Date=", "response-content-disposition=a%3B%20b&response-content-type=c%2Fd&X-Amz-Date="), 0},
+		"signed checksum":           {signedChecksum("abc="), 0},
+		"signed checksum twice":     {signedChecksum("abc=", "def="), 403},
+		"unsigned checksum":         {header("X-Amz-Checksum-Sha256", "abc="), 403},
+		"bearer token":              {header("Authorization", "Bearer x"), 403},
+		"proxy authorization":       {header("Proxy-Authorization", "Basic x"), 403},
+		"an X-Amz header":           {header("X-Amz-Acl", "public-read"), 403},
+		"an X-Amz header in lower":  {header("x-amz-acl", "public-read"), 403},
+		"an X-Minio header":         {header("X-Minio-Force-Delete", "true"), 403},
+		"no query":                  {func(r *http.Request) { r.RequestURI = path }, 403},
+		"no signature":              {query("X-Amz-Signature=s", "X-Amz-Signature="), 403},
+		"no credential":             {query("X-Amz-Credential=a%2Fb&", ""), 403},
+		"other algorithm":           {query("HMAC-SHA256", "ECDSA-P256-SHA256"), 403},
+		"unknown parameter":         {query("X-Amz-Date=d", "X-Amz-Date=d&acl"), 403},
+		"security token":            {query("X-Amz-Date=d", "X-Amz-Date=d&X-Amz-Security-Token=x"), 403},
+		"signed header as a query":  {query("X-Amz-Date=d", "X-Amz-Date=d&if-none-match=*"), 403},
+		"parameter in another case": {query("X-Amz-Date=d", "x-amz-date=d"), 403},
+		"parameter twice":           {query("X-Amz-Date=d", "X-Amz-Date=d&X-Amz-Date=d"), 403},
+		"empty pair":                {query("X-Amz-Date=d", "X-Amz-Date=d&"), 403},
+		"semicolon":                 {query("X-Amz-Date=d", "X-Amz-Date=d;acl=1"), 403},
+		"bad escape":                {query("X-Amz-Date=d", "X-Amz-Date=%zz"), 403},
+		"other path":                {func(r *http.Request) { r.RequestURI = "/docs/?" + goodQuery }, 403},
+		"post":                      {func(r *http.Request) { r.Method = "POST" }, 405},
+		"delete":                    {func(r *http.Request) { r.Method = "DELETE" }, 405},
+		"connect":                   {func(r *http.Request) { r.Method = "CONNECT" }, 405},
+		"download with a body":      {func(r *http.Request) { r.Method = "GET" }, 403},
+		"chunks":                    {func(r *http.Request) { r.TransferEncoding = []string{"chunked"} }, 411},
+		"unknown length":            {func(r *http.Request) { r.ContentLength = -1 }, 411},
+		"trailers":                  {func(r *http.Request) { r.Trailer = http.Header{"X-Amz-Checksum-Crc32": nil} }, 411},
+		"no length":                 {func(r *http.Request) { r.ContentLength, r.Header = 0, http.Header{} }, 411},
+		"preflight":                 {preflight("PUT", "https://app.test"), 0},
+		"preflight without origin":  {preflight("PUT", ""), 403},
+		"preflight for delete":      {preflight("DELETE", "https://app.test"), 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := &http.Request{
+				Method: http.MethodPut, RequestURI: path + "?" + goodQuery, ContentLength: 5, Header: http.Header{"Content-Length": {"5"}},
+			}
+			test.change(r)
+			status := 0
+			if refused := check(r, "docs"); refused != nil {
+				status = refused.status
+			}
+			if status != test.status {
+				t.Errorf("got %d, want %d", status, test.status)
+			}
+		})
+	}
+}

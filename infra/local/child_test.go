@@ -3,6 +3,7 @@ package local
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -50,7 +51,18 @@ func TestStopEndsAStoppedProcess(t *testing.T) {
 	if err := c.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Signal(syscall.SIGSTOP); err != nil {
+	pid, err := c.Signal(syscall.SIGSTOP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = poll(t.Context(), 10*time.Second, func(context.Context) error {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err == nil && !strings.Contains(string(stat), ") T ") {
+			err = fmt.Errorf("not stopped: %s", stat)
+		}
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()

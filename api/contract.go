@@ -34,7 +34,7 @@ type operation struct {
 // pattern, such as "GET /api/topics/:id".
 //
 // kin-openapi compiles a 3.1 schema anew for each value that it checks, which
-// costs more than all the rest of a request. What the contract says of requests
+// takes ten to thirty times as long (BenchmarkValidate). What the contract says of requests
 // means the same in 3.0, whose schemas are checked as they are, so each
 // operation carries a copy of the contract that calls itself 3.0.
 // TestRequestSchemas holds the contract to that.

@@ -117,7 +117,9 @@ func FuzzFilename(f *testing.F) {
 			}
 			return
 		}
-		bad := func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '/' || r == '\\' }
+		bad := func(r rune) bool {
+			return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '/' || r == '\\'
+		}
 		if !utf8.ValidString(clean) || !norm.NFC.IsNormalString(clean) || strings.ContainsFunc(clean, bad) ||
 			clean == "" || clean == "." || clean == ".." || utf8.RuneCountInString(clean) > maxFilename {
 			t.Errorf("%q became %q", name, clean)

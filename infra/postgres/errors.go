@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"github.com/lib/pq"
+	"github.com/lib/pq/pqerror"
 
 	"intray/schema"
 )
@@ -26,10 +27,9 @@ const (
 	foreignKeyViolation  = "23503"
 	uniqueViolation      = "23505"
 	insufficientRight    = "42501"
-	undefinedTable       = "42P01"
 )
 
-var unavailableCodes = []pq.ErrorCode{
+var unavailableCodes = []pqerror.Code{
 	"25P03", // idle_in_transaction_session_timeout
 	"55P03", // lock_not_available: lock_timeout
 	"57014", // query_canceled: statement_timeout
@@ -75,7 +75,7 @@ func unavailable(err error) bool {
 }
 
 // hasCode says whether err is one of these SQLSTATEs.
-func hasCode(err error, codes ...pq.ErrorCode) bool {
+func hasCode(err error, codes ...pqerror.Code) bool {
 	var e *pq.Error
 	return errors.As(err, &e) && slices.Contains(codes, e.Code)
 }

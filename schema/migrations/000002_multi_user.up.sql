@@ -251,8 +251,8 @@ COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, which every user sees
 CREATE UNIQUE INDEX topics_name_in_namespace ON topics (user_id, lower(name)) NULLS NOT DISTINCT;
 
 ALTER TABLE document_topics
-    DROP CONSTRAINT document_topics_document_id_fkey,
-    DROP CONSTRAINT document_topics_topic_id_fkey,
+    DROP CONSTRAINT IF EXISTS document_topics_document_id_fkey,
+    DROP CONSTRAINT IF EXISTS document_topics_topic_id_fkey,
     ADD COLUMN user_id    uuid NOT NULL,
     ADD COLUMN confidence smallint NOT NULL CONSTRAINT document_topics_confidence CHECK (confidence BETWEEN 0 AND 100),
     ADD CONSTRAINT document_topics_document FOREIGN KEY (user_id, document_id) REFERENCES documents (user_id, id) ON DELETE CASCADE,

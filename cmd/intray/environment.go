@@ -67,7 +67,8 @@ func newEnvironment(ctx context.Context, servers *local.Servers, listen string) 
 		ai.Provider = "builtin"
 	}
 	e.ai = map[string]string{"DEFAULT_AI_PROVIDER": ai.Provider, "DEFAULT_AI_MODEL": ai.Model, "SYSTEM_PROMPT": ai.SystemPrompt}
-	e.cache, err = cacheDir()
+	s, err := readSettings[upSettings]()
+	e.cache = s.cacheDir()
 	return e, err
 }
 

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
-	"path/filepath"
 
 	"github.com/caarlos0/env/v11"
 
@@ -84,13 +83,4 @@ func (u *httpURL) UnmarshalText(text []byte) error {
 	}
 	u.URL = *parsed
 	return nil
-}
-
-// cacheDir is where this user's programs keep what can be made again.
-func cacheDir() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", usageError{fmt.Errorf("no folder for cached files (%w): set XDG_CACHE_HOME", err)}
-	}
-	return filepath.Join(dir, "intray"), nil
 }

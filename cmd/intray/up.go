@@ -40,8 +40,13 @@ type upSettings struct {
 	PGBin    string `env:"PG_BIN"`
 	MinIOBin string `env:"MINIO_BIN"`
 	DataHome string `env:"XDG_DATA_HOME"`
+	Cache    string `env:"XDG_CACHE_HOME"`
 	Home     string `env:"HOME"`
 }
+
+// cacheDir is where programs are kept that were fetched or built, for all data
+// folders.
+func (s upSettings) cacheDir() string { return local.DefaultCacheDir(os.Getuid(), s.Cache, s.Home) }
 
 // Run brings everything up and waits until ctx ends.
 func (c upCommand) Run(ctx context.Context) error {
@@ -86,17 +91,13 @@ func (c upCommand) config() (local.Config, error) {
 	if err != nil {
 		return local.Config{}, fmt.Errorf("find this program's file: %w", err)
 	}
-	cache, err := cacheDir()
-	if err != nil {
-		return local.Config{}, err
-	}
 	dir, err := dataDir(c.Data)
 	if err != nil {
 		return local.Config{}, err
 	}
 	info, err := os.Stdout.Stat()
 	return local.Config{
-		Dir: dir, CacheDir: cache, PGBin: s.PGBin, MinIOBin: s.MinIOBin,
+		Dir: dir, CacheDir: s.cacheDir(), PGBin: s.PGBin, MinIOBin: s.MinIOBin,
 		Executable: executable, Environ: os.Environ(),
 		Ports: map[string]int{"gateway": c.GatewayPort, "postgres": c.PostgresPort, "nats": c.NATSPort, "minio": c.MinIOPort},
 		Out:   os.Stdout, Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,

@@ -247,39 +247,34 @@ func TestTheMarkOfAKilledMigrationNeedsNobody(t *testing.T) {
 	})
 }
 
-// blocked holds a table that the migration must lock, and returns once the migration waits for it.
-func blocked(t *testing.T, url string, raw *sqlx.DB, f func(pid int)) {
+// blocked holds a table that the migration must lock, starts the migration, and calls f once it waits for the table.
+func blocked(ctx context.Context, t *testing.T, url string, raw *sqlx.DB, f func(pid int, result <-chan error)) {
 	t.Helper()
 	holder := openRaw(t, url)
 	tx := holder.MustBegin()
 	defer func() { _ = tx.Rollback() }()
 	tx.MustExec(`LOCK TABLE documents IN ACCESS SHARE MODE`)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		deadline := time.Now().Add(20 * time.Second)
-		for time.Now().Before(deadline) {
-			var pid int
-			if raw.Get(&pid, `SELECT pid FROM pg_locks WHERE relation = 'documents'::regclass AND NOT granted
-				AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1`) == nil {
-				f(pid)
-				return
-			}
+	result := make(chan error, 1)
+	go func() { result <- postgres.Migrate(ctx, url, logger()) }()
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); {
+		var pid int
+		if raw.Get(&pid, `SELECT pid FROM pg_locks WHERE relation = 'documents'::regclass AND NOT granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1`) == nil {
+			f(pid, result)
+			return
 		}
-		t.Error("the migration never waited for the lock")
-	}()
-	<-done
+	}
+	t.Fatal("the migration never waited for the lock")
 }
 
 func TestAMigrationWhoseConnectionIsCut(t *testing.T) {
 	url, raw, _, _ := oldDays(t)
-	result := make(chan error, 1)
-	go func() { result <- postgres.Migrate(context.Background(), url, logger()) }()
-	blocked(t, url, raw, func(pid int) { raw.MustExec(`SELECT pg_terminate_backend($1)`, pid) })
-	err := <-result
-	if !errors.Is(err, postgres.ErrUnavailable) || !strings.Contains(err.Error(), "intact at version 1") {
-		t.Fatalf("error %v", err)
-	}
+	blocked(context.Background(), t, url, raw, func(pid int, result <-chan error) {
+		raw.MustExec(`SELECT pg_terminate_backend($1)`, pid)
+		if err := <-result; !errors.Is(err, postgres.ErrUnavailable) || !strings.Contains(err.Error(), "intact at version 1") {
+			t.Errorf("error %v", err)
+		}
+	})
 	checkVersion(t, url, raw, 1)
 	must(t, postgres.Migrate(t.Context(), url, logger()))
 	checkVersion(t, url, raw, 2)
@@ -289,9 +284,7 @@ func TestAMigrationThatIsCanceled(t *testing.T) {
 	url, raw, _, _ := oldDays(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	result := make(chan error, 1)
-	go func() { result <- postgres.Migrate(ctx, url, logger()) }()
-	blocked(t, url, raw, func(int) {
+	blocked(ctx, t, url, raw, func(_ int, result <-chan error) {
 		cancel()
 		if err := <-result; !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)

@@ -123,6 +123,17 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 			b.Put(d.ObjectKey, "abc")
 			return d
 		}, "deleting", nil, true},
+		{"put again after it was rejected and deleted", func() schema.Document {
+			d := b.Document(b.Alice, 3)
+			d = b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+				return d.Confirm(schema.Object{Size: 4}, q, now())
+			})
+			if err := b.DB.DeletionDone(t.Context(), []string{d.ObjectKey}); err != nil {
+				t.Fatal(err)
+			}
+			b.Put(d.ObjectKey, "abc")
+			return d
+		}, "rejected size_mismatch", nil, true},
 		{"removed before the event of its creation came", func() schema.Document {
 			d := b.Document(b.Alice, 3)
 			b.Put(d.ObjectKey, "abc")

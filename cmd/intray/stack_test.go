@@ -175,7 +175,7 @@ func await(t testing.TB, limit time.Duration, what string, condition func() erro
 // client is a front end that has logged in.
 type client struct {
 	t     testing.TB
-	s     *stack
+	api   string // its URL
 	http  *http.Client
 	token string
 }
@@ -183,7 +183,7 @@ type client struct {
 // login logs an account in, by the first part of its address.
 func (s *stack) login(t testing.TB, name string) *client {
 	t.Helper()
-	c := &client{t: t, s: s, http: &http.Client{Timeout: 30 * time.Second}}
+	c := &client{t: t, api: s.API, http: &http.Client{Timeout: 30 * time.Second}}
 	for _, a := range s.Accounts {
 		if strings.HasPrefix(a.Email, name+"@") {
 			var answer struct {
@@ -204,7 +204,7 @@ func (c *client) call(method, path string, in, out any) (status int, problem str
 	if err != nil {
 		return 0, "", err
 	}
-	req, err := http.NewRequestWithContext(c.t.Context(), method, c.s.API+path, bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(c.t.Context(), method, c.api+path, bytes.NewReader(body))
 	if err != nil {
 		return 0, "", err
 	}

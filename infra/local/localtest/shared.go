@@ -117,7 +117,7 @@ func startKeeper(folder string) (servers, error) {
 		select {
 		case err := <-ended:
 			text, _ := os.ReadFile(logPath)
-			return servers{}, fmt.Errorf("the servers did not start (%v):\n%s", err, text)
+			return servers{}, fmt.Errorf("the servers did not start (%w):\n%s", err, text)
 		case <-timeout:
 			_ = cmd.Process.Signal(syscall.SIGTERM)
 			return servers{}, fmt.Errorf("the servers did not start within %v, see %s", startTimeout, logPath)

@@ -82,7 +82,7 @@ func (s *state) port(ctx context.Context, name string, given int) (int, error) {
 		}
 		return kept, nil
 	}
-	port, err := s.freePort()
+	port, err := s.freePort(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("find a port for %s: %w", name, err)
 	}
@@ -93,7 +93,7 @@ func (s *state) port(ctx context.Context, name string, given int) (int, error) {
 // freePort looks below the range from which Linux takes ports for outgoing connections
 // (32768 and up, see net.ipv4.ip_local_port_range): one of those could be in use by chance
 // at the next start.
-func (s *state) freePort() (int, error) {
+func (s *state) freePort(ctx context.Context) (int, error) {
 	taken := map[int]bool{}
 	for _, p := range s.Ports {
 		taken[p] = true
@@ -104,7 +104,7 @@ func (s *state) freePort() (int, error) {
 		if taken[port] {
 			continue
 		}
-		if err = tryPort(port); err == nil {
+		if err = tryPort(ctx, port); err == nil {
 			return port, nil
 		}
 	}
@@ -116,11 +116,11 @@ func (s *state) freePort() (int, error) {
 const lingering = time.Second
 
 func portFree(ctx context.Context, port int) error {
-	return poll(ctx, lingering, func(context.Context) error { return tryPort(port) })
+	return poll(ctx, lingering, func(ctx context.Context) error { return tryPort(ctx, port) })
 }
 
-func tryPort(port int) error {
-	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+func tryPort(ctx context.Context, port int) error {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
 		return err
 	}

@@ -198,7 +198,7 @@ func (s *sandboxes) read(ctx context.Context, d document, text *text) (pages int
 	timer := time.AfterFunc(s.config.Timeout, func() { late.Store(true); box.cancel() })
 	unhook := context.AfterFunc(ctx, box.cancel)
 	pages, sound, err := box.read(src, s.config.MaxPages, text)
-	// Both answers count: a false one has cancelled the sandbox or is about to.
+	// Both answers count: a false one has canceled the sandbox or is about to.
 	inTime, kept := timer.Stop(), unhook()
 	alive = inTime && kept && sound && s.root.Err() == nil
 

@@ -52,7 +52,7 @@ func sharedServers(t testing.TB) servers {
 }
 
 // inUse is locked, shared, by every process that uses the servers, for as long as it lives.
-var inUse *os.File
+var inUse *os.File //nolint:unused // it is what holds the lock
 
 // join registers this process as a user of the servers and finds or starts the keeper.
 func join() (servers, error) {

@@ -30,9 +30,18 @@ type consumeSettings struct {
 	MinIO    minioSettings
 	Key      workerKeySettings
 	AI       aiSettings
+	Sweep    sweepSettings
 
 	Listen   string `env:"LISTEN" envDefault:"127.0.0.1:8081"`
 	CacheDir string `env:"CACHE_DIR"`
+}
+
+// sweepSettings say when the sweeper's turn comes; 0 stands for its defaults.
+type sweepSettings struct {
+	Interval      time.Duration `env:"SWEEP_INTERVAL"`
+	Grace         time.Duration `env:"SWEEP_GRACE"`
+	ScanInterval  time.Duration `env:"SWEEP_SCAN_INTERVAL"`
+	AnnounceAfter time.Duration `env:"SWEEP_ANNOUNCE_AFTER"`
 }
 
 // aiSettings are the AI settings of users who have none of their own.
@@ -50,7 +59,8 @@ event leads to. Any number may run side by side.
 Environment, required: DATABASE_URL (role worker), NATS_URL, NATS_PASSWORD (user worker),
 MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET. Optional: LISTEN (for /healthz),
 MINIO_BUCKET, DEFAULT_AI_PROVIDER, DEFAULT_AI_MODEL, SYSTEM_PROMPT, CACHE_DIR (a private
-folder for compiled code, which shortens the start), LOG_LEVEL.`
+folder for compiled code, which shortens the start), SWEEP_INTERVAL, SWEEP_GRACE,
+SWEEP_SCAN_INTERVAL, SWEEP_ANNOUNCE_AFTER, LOG_LEVEL.`
 }
 
 // Run consumes until ctx ends, then finishes what is in hand.
@@ -130,7 +140,10 @@ func (s consumeSettings) runs(db *postgres.DB, conn *nats.Conn, objects *minio.O
 	if err != nil {
 		return nil, err
 	}
-	sweeper, err := sweep.New(db, objects, conn, sweep.Config{}, log)
+	sweeper, err := sweep.New(db, objects, conn, sweep.Config{
+		Interval: s.Sweep.Interval, Grace: s.Sweep.Grace,
+		ScanInterval: s.Sweep.ScanInterval, AnnounceAfter: s.Sweep.AnnounceAfter,
+	}, log)
 	if err != nil {
 		return nil, err
 	}

@@ -109,7 +109,9 @@ func (e environment) processes() []local.Process {
 			"NATS_URL":         s.NATS.URL,
 			"NATS_PASSWORD":    e.servers.NATSPassword(nats.UserWorker),
 			"MINIO_WORKER_KEY": s.Worker.WorkerKey, "MINIO_WORKER_SECRET": s.Worker.WorkerSecret,
-			"CACHE_DIR": filepath.Join(e.cache, "wasm"),
+			"CACHE_DIR":      filepath.Join(e.cache, "wasm"),
+			"SWEEP_INTERVAL": os.Getenv("SWEEP_INTERVAL"), "SWEEP_GRACE": os.Getenv("SWEEP_GRACE"),
+			"SWEEP_SCAN_INTERVAL": os.Getenv("SWEEP_SCAN_INTERVAL"), "SWEEP_ANNOUNCE_AFTER": os.Getenv("SWEEP_ANNOUNCE_AFTER"),
 		}),
 		e.process("api", e.listen, minio, map[string]string{
 			"DATABASE_URL":     e.servers.PostgresAs("api", e.secrets[secretAPI]),

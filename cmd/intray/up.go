@@ -33,7 +33,8 @@ it, and the development accounts are printed. Ctrl-C ends all of it; what was st
 there at the next start.
 
 Environment: PG_BIN (the folder of PostgreSQL's programs), MINIO_BIN (MinIO's program),
-DEFAULT_AI_PROVIDER (builtin), DEFAULT_AI_MODEL, SYSTEM_PROMPT, LOG_LEVEL.`
+DEFAULT_AI_PROVIDER (builtin), DEFAULT_AI_MODEL, SYSTEM_PROMPT, SWEEP_INTERVAL and the
+sweeper's other settings, LOG_LEVEL.`
 }
 
 type upSettings struct {

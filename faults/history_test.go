@@ -1,0 +1,136 @@
+package faults
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// outcome is what a client knows of something it asked for.
+type outcome int
+
+const (
+	never   outcome = iota // it did not ask, or was refused
+	perhaps                // no answer came
+	surely                 // it was acknowledged
+)
+
+// moment is one line of a client's history.
+type moment struct {
+	at   time.Time
+	what string
+}
+
+// document is one document's history as its client saw it. One worker writes it.
+type document struct {
+	id   uuid.UUID
+	key  string
+	user *user
+	size int
+	etag string // of what its owner put
+	url  string
+	head map[string]string // the headers of the PUT
+	body []byte
+
+	mu          sync.Mutex
+	history     []moment
+	put         outcome
+	deleted     outcome
+	overwritten outcome
+	stray       outcome // put once more after its deletion
+}
+
+func etagOf(body []byte) string {
+	sum := md5.Sum(body) // what MinIO makes ETags of
+	return hex.EncodeToString(sum[:])
+}
+
+// note writes down what happened, and in field what is known after it.
+func (d *document) note(field *outcome, o outcome, format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if field != nil {
+		*field = max(*field, o)
+	}
+	d.history = append(d.history, moment{time.Now(), fmt.Sprintf(format, args...)})
+}
+
+// facts are the outcomes of a document.
+type facts struct{ put, deleted, overwritten, stray outcome }
+
+func (d *document) facts() facts {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return facts{d.put, d.deleted, d.overwritten, d.stray}
+}
+
+// record holds every client's documents, and what faults destroyed.
+type record struct {
+	mu        sync.Mutex
+	documents map[uuid.UUID]*document
+	// destroyed are the keys whose bucket events were in a stream when it was
+	// deleted, not yet acknowledged by every consumer; untold the documents whose
+	// own events were. Nobody will hear of them any more.
+	destroyed map[string]bool
+	untold    map[uuid.UUID]bool
+	poison    map[string]poisoned
+	counts    map[string]int // of what clients did
+	wrong     []violation    // seen by clients on the way
+}
+
+// poisoned is a message that no consumer can bear.
+type poisoned struct {
+	consumer  string
+	what      string
+	stored    outcome
+	destroyed bool
+}
+
+func newRecord() *record {
+	return &record{
+		documents: map[uuid.UUID]*document{}, destroyed: map[string]bool{}, untold: map[uuid.UUID]bool{},
+		poison: map[string]poisoned{}, counts: map[string]int{},
+	}
+}
+
+func (r *record) add(d *document) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.documents[d.id] = d
+}
+
+func (r *record) count(what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[what]++
+}
+
+func (r *record) counted(what string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts[what]
+}
+
+func (r *record) violated(id uuid.UUID, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wrong = append(r.wrong, violation{id, fmt.Sprintf(format, args...)})
+}
+
+func (r *record) poisons(mark string, change func(*poisoned)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.poison[mark]
+	change(&p)
+	r.poison[mark] = p
+}
+
+// violation is a sentence that does not hold, and the document that shows it.
+type violation struct {
+	document uuid.UUID
+	sentence string
+}

@@ -1,0 +1,183 @@
+package faults
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// process is a program that the suite itself runs. It dies with the suite,
+// however that ends.
+type process struct {
+	t      *testing.T
+	path   string // of the program
+	log    string
+	listen string
+	quit   chan struct{}
+	gone   chan struct{}
+
+	mu  sync.Mutex
+	cmd *exec.Cmd
+}
+
+// run starts a program, and starts it again when it dies if again is true.
+func run(t *testing.T, again bool, env []string, log string, path string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, path: path, log: log, quit: make(chan struct{}), gone: make(chan struct{})}
+	out, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan error, 1)
+	go func() {
+		defer close(p.gone)
+		defer out.Close()
+		// The kernel sends the death signal when the starting thread ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		for first := true; ; first = false {
+			cmd := exec.Command(path, args...)
+			cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
+			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
+			err := cmd.Start()
+			if first {
+				started <- err
+			}
+			if err != nil {
+				return
+			}
+			p.set(cmd)
+			_ = cmd.Wait()
+			p.set(nil)
+			select {
+			case <-p.quit:
+				return
+			default:
+			}
+			if !again {
+				return
+			}
+		}
+	}()
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *process) set(cmd *exec.Cmd) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cmd = cmd
+}
+
+// pid is the process's id, or 0.
+func (p *process) pid() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return 0
+	}
+	return p.cmd.Process.Pid
+}
+
+// stop sends the signal and waits for the end.
+func (p *process) stop(signal syscall.Signal) {
+	close(p.quit)
+	pid := p.pid()
+	if pid == 0 {
+		<-p.gone
+		return
+	}
+	_ = syscall.Kill(pid, signal)
+	_ = syscall.Kill(pid, syscall.SIGCONT)
+	select {
+	case <-p.gone:
+	case <-time.After(time.Minute):
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		<-p.gone
+		p.t.Errorf("%s does not end within a minute after %v; its last lines:\n%s", filepath.Base(p.log), signal, p.tail())
+	}
+}
+
+// tail returns the last lines that it wrote.
+func (p *process) tail() string {
+	text, _ := os.ReadFile(p.log)
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-15):], "\n")
+}
+
+// family returns the process and those below it, parents first. PostgreSQL's
+// backends are in sessions of their own, out of reach of a signal to its group.
+func family(pid int) []int {
+	below := map[int][]int{}
+	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, entry := range entries {
+		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(entry)))
+		if _, parent := stat(child); parent != 0 {
+			below[parent] = append(below[parent], child)
+		}
+	}
+	all := []int{pid}
+	for i := 0; i < len(all); i++ {
+		all = append(all, below[all[i]]...)
+	}
+	return all
+}
+
+// stat returns a process's state, such as T for stopped, and its parent.
+func stat(pid int) (state byte, parent int) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0
+	}
+	_, rest, _ := bytes.Cut(text[bytes.LastIndexByte(text, ')'):], []byte(" "))
+	fields := bytes.Fields(rest)
+	if len(fields) < 2 {
+		return 0, 0
+	}
+	parent, _ = strconv.Atoi(string(fields[1]))
+	return fields[0][0], parent
+}
+
+// freeze stops a process and all below it and returns what lets them go on. It
+// fails if the process is not stopped.
+func freeze(pid int) (thaw func(), err error) {
+	var stopped []int
+	// The parent first: it starts no more children then.
+	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
+		return nil, err
+	}
+	for _, p := range family(pid) {
+		if syscall.Kill(p, syscall.SIGSTOP) == nil {
+			stopped = append(stopped, p)
+		}
+	}
+	thaw = func() {
+		for _, p := range slices.Backward(stopped) {
+			_ = syscall.Kill(p, syscall.SIGCONT)
+		}
+	}
+	deadline := time.Now().Add(time.Second)
+	for {
+		state, _ := stat(pid)
+		if state == 'T' {
+			return thaw, nil
+		}
+		if time.Now().After(deadline) {
+			thaw()
+			return nil, fmt.Errorf("process %d is %q after SIGSTOP", pid, state)
+		}
+		runtime.Gosched()
+	}
+}

@@ -107,6 +107,9 @@ func (c upCommand) config() (local.Config, error) {
 
 // addressFree fails, before anything is started, if the API could not listen.
 func addressFree(ctx context.Context, address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return usageError{fmt.Errorf("--listen: %w; give host:port, such as 127.0.0.1:8080", err)}
+	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("the API cannot listen on %s (%w): end the program that does, or choose another address with --listen", address, err)

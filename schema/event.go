@@ -100,6 +100,9 @@ type BucketRecord struct {
 	Key string
 	// Time is when MinIO says it happened; zero if it does not say.
 	Time time.Time
+	// Request is MinIO's name for the request that did it; empty if it does not
+	// say. Two records that agree in everything tell of one and the same change.
+	Request string
 }
 
 // About says whether the record tells of a whole object that came (created
@@ -125,7 +128,10 @@ func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 		Records []struct {
 			EventName string `json:"eventName"`
 			EventTime string `json:"eventTime"`
-			S3        struct {
+			Response  struct {
+				RequestID string `json:"x-amz-request-id"`
+			} `json:"responseElements"`
+			S3 struct {
 				Bucket struct {
 					Name string `json:"name"`
 				} `json:"bucket"`
@@ -151,7 +157,7 @@ func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 		if err != nil {
 			at = time.Time{}
 		}
-		records = append(records, BucketRecord{EventName: r.EventName, Bucket: r.S3.Bucket.Name, Key: key, Time: at})
+		records = append(records, BucketRecord{EventName: r.EventName, Bucket: r.S3.Bucket.Name, Key: key, Time: at, Request: r.Response.RequestID})
 	}
 	return records, nil
 }

@@ -64,19 +64,31 @@ type Result struct {
 // Its error is that of the transaction, and then nothing was changed. That
 // something could not be told is no error: the sweeper tells it later.
 func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error) {
+	return c.confirm(ctx, keys, nil)
+}
+
+// confirm is Confirm, where the keys in heard come from events that led to a look
+// before: as long as the database says that this look made the document count,
+// another one would find the same.
+func (c *Confirmer) confirm(ctx context.Context, keys []string, heard map[string]bool) ([]Result, error) {
 	found, err := c.db.DocumentsByKey(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("confirm %d keys: %w", len(keys), err)
 	}
-	looks := consumers.Look(ctx, c.objects, keys)
-
 	documents := make(map[string]schema.Document, len(found))
-	objects := make(map[uuid.UUID]schema.Object, len(found))
-	now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
-	var ids []uuid.UUID
 	for _, d := range found {
 		documents[d.ObjectKey] = d
-		l := looks[d.ObjectKey]
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
+	looks := c.look(ctx, keys, documents, heard, now)
+
+	objects := make(map[uuid.UUID]schema.Object, len(found))
+	var ids []uuid.UUID
+	for _, d := range found {
+		l, looked := looks[d.ObjectKey]
+		if !looked {
+			continue
+		}
 		if l.Err == nil && !settled(d, l.Object, now) {
 			objects[d.ID] = l.Object
 			ids = append(ids, d.ID)
@@ -98,6 +110,28 @@ func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error
 	}
 	consumers.Tell(ctx, c.db, c.announcer, c.log, slices.Collect(maps.Values(documents)))
 	return results(keys, documents, looks), nil
+}
+
+// look finds the objects at keys, save where one look is known to have made the
+// document what it is. What a listing showed is enough to accept an object; what
+// would give a document or an object up is looked at once more, by a HEAD.
+func (c *Confirmer) look(ctx context.Context, keys []string, documents map[string]schema.Document, heard map[string]bool, now time.Time) map[string]consumers.Seen {
+	var open []string
+	for _, key := range keys {
+		if !heard[key] || !documents[key].Status.Counted() {
+			open = append(open, key)
+		}
+	}
+	looks := consumers.Find(ctx, c.objects, open)
+	var doubted []string
+	for key, l := range looks {
+		d, known := documents[key]
+		if l.Listed && !(known && (d.Status == schema.StatusPending && d.Size == l.Object.Size || settled(d, l.Object, now))) {
+			doubted = append(doubted, key)
+		}
+	}
+	maps.Copy(looks, consumers.Look(ctx, c.objects, doubted))
+	return looks
 }
 
 // settled says whether the object changes nothing about the document as it was
@@ -134,7 +168,7 @@ func results(keys []string, documents map[string]schema.Document, looks map[stri
 		if d, known := documents[key]; known {
 			all[i].Document = &d
 		}
-		switch l := looks[key]; {
+		switch l := looks[key]; { // its zero value: an earlier look found the object
 		case l.Err == nil:
 			all[i].Found = true
 		case !l.Absent():

@@ -2,6 +2,7 @@ package minio
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -92,6 +93,30 @@ func (o *Objects) List(ctx context.Context, prefix, startAfter string) iter.Seq2
 	}
 }
 
+// Page is what one listing answers: at most limit (1 to 1000) objects whose key begins with prefix and sorts after
+// startAfter, in the order of their keys. MinIO reads no more objects for it than it answers with. As with List, what it
+// does not hold may be there all the same.
+func (o *Objects) Page(ctx context.Context, prefix, startAfter string, limit int) ([]schema.Object, error) {
+	fetchOwner := false
+	opts := miniogo.ListObjectsOptions{
+		Prefix: prefix, StartAfter: startAfter, Recursive: true, FetchOwner: &fetchOwner, MaxKeys: limit,
+	}
+	page := make([]schema.Object, 0, limit)
+	for info := range o.core.ListObjectsIter(ctx, o.bucket, opts) {
+		if info.Err != nil {
+			return nil, classify("list objects", prefix, info.Err)
+		}
+		page = append(page, object(info, info.Key))
+		if len(page) == limit { // the next round would ask for the next page
+			return page, nil
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, classify("list objects", prefix, err)
+	}
+	return page, nil
+}
+
 func object(info miniogo.ObjectInfo, key string) schema.Object {
 	return schema.Object{Key: key, Size: info.Size, ETag: info.ETag, LastModified: info.LastModified}
 }
@@ -104,7 +129,7 @@ type body struct {
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = classify("read object", b.key, err)
 	}
 	return n, err

@@ -5,18 +5,24 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
 
 	"intray/schema"
 )
 
 // Announce publishes each document's present event (documents.<status>, under
-// Document.MessageID) side by side, waits until the stream has stored them, and
-// returns the documents whose events are stored, in the order of docs: those
-// are announced, whatever the error. The error tells the first that failed; it
-// is ErrUnavailable, at once, when NATS is not connected.
+// Document.MessageID), waits until the stream has stored them, and returns the
+// documents whose events are stored, in the order of docs: those are announced,
+// whatever the error. The error tells the first that failed; it is
+// ErrUnavailable, at once, when NATS is not connected.
+//
+// Many documents go in atomic batches, which the server writes to the disk once
+// for all of a batch; few, and those of a batch that the server refuses, go side
+// by side.
 func (c *Conn) Announce(ctx context.Context, docs []schema.Document) (announced []schema.Document, err error) {
 	if len(docs) == 0 {
 		return nil, nil
@@ -24,11 +30,111 @@ func (c *Conn) Announce(ctx context.Context, docs []schema.Document) (announced 
 	if !c.Connected() {
 		return nil, fmt.Errorf("announce %d documents: %w", len(docs), ErrUnavailable)
 	}
-	futures := make([]jetstream.PubAckFuture, len(docs))
+	messages := make([]*natsgo.Msg, len(docs))
 	for i, d := range docs {
-		futures[i], err = c.publish(d)
+		if messages[i], err = message(d); err != nil {
+			return nil, fmt.Errorf("announce document %s: %w", d.ID, err)
+		}
+	}
+	for len(docs) > 0 {
+		n := min(maxBatch, len(docs))
+		stored, failed := c.store(ctx, docs[:n], messages[:n])
+		announced = append(announced, stored...)
+		if err == nil {
+			err = failed
+		}
+		docs, messages = docs[n:], messages[n:]
+	}
+	return announced, err
+}
+
+const (
+	// minBatch is how many messages an atomic batch pays for: the server makes a
+	// folder for each.
+	minBatch = 16
+	// maxBatch is half of the most that the server takes in one.
+	maxBatch = 500
+)
+
+// store publishes messages, one for each of docs, and returns the documents whose
+// messages are stored.
+func (c *Conn) store(ctx context.Context, docs []schema.Document, messages []*natsgo.Msg) ([]schema.Document, error) {
+	if len(docs) >= minBatch {
+		err := c.publishBatch(ctx, messages)
+		if err == nil {
+			return docs, nil
+		}
+		// A refusal stores nothing: one message that the stream has seen already is
+		// enough for it, or a stream that is nearly full. No answer is an outage.
+		if !errors.Is(err, errRefused) {
+			return nil, fmt.Errorf("announce %d documents from %s on: %w", len(docs), docs[0].ID, unavailable(err))
+		}
+	}
+	return c.publishEach(ctx, docs, messages)
+}
+
+// errRefused says that the server answered and stored nothing of a batch.
+var errRefused = errors.New("batch refused")
+
+// publishBatch stores all messages or none
+// (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md).
+// With sync_interval "always" the server writes the whole batch to the disk
+// before it answers (nats-server, processJetStreamAtomicBatchMsg).
+func (c *Conn) publishBatch(ctx context.Context, messages []*natsgo.Msg) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	id := nuid.Next()
+	last := len(messages) - 1
+	for i, plain := range messages {
+		m := natsgo.NewMsg(plain.Subject)
+		m.Data = plain.Data
+		m.Header.Set(natsgo.MsgIdHdr, plain.Header.Get(natsgo.MsgIdHdr))
+		m.Header.Set("Nats-Batch-Id", id)
+		m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
+		if i < last {
+			if err := c.core.PublishMsg(m); err != nil {
+				return err
+			}
+			continue
+		}
+		m.Header.Set("Nats-Batch-Commit", "1")
+		answer, err := c.core.RequestMsgWithContext(ctx, m)
 		if err != nil {
-			err = fmt.Errorf("announce document %s: %w", d.ID, unavailable(err))
+			return err
+		}
+		return batchAnswer(answer.Data, id, len(messages))
+	}
+	return nil
+}
+
+// batchAnswer reads the stream's answer to a batch's last message.
+func batchAnswer(data []byte, id string, n int) error {
+	var ack struct {
+		Batch string              `json:"batch"`
+		Count int                 `json:"count"`
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(data, &ack); err != nil {
+		return fmt.Errorf("answer to a batch: %w", err)
+	}
+	switch {
+	case ack.Error != nil:
+		return fmt.Errorf("%w: %w", errRefused, ack.Error)
+	case ack.Batch != id || ack.Count != n:
+		// A server that knows no batches stores each message as any other, and
+		// recognizes it when it comes again.
+		return fmt.Errorf("%w: %d of %d messages were acknowledged", errRefused, ack.Count, n)
+	}
+	return nil
+}
+
+// publishEach publishes side by side.
+func (c *Conn) publishEach(ctx context.Context, docs []schema.Document, messages []*natsgo.Msg) (stored []schema.Document, err error) {
+	futures := make([]jetstream.PubAckFuture, len(docs))
+	for i, m := range messages {
+		futures[i], err = c.js.PublishMsgAsync(m)
+		if err != nil {
+			err = fmt.Errorf("announce document %s: %w", docs[i].ID, unavailable(err))
 			break
 		}
 	}
@@ -42,12 +148,12 @@ func (c *Conn) Announce(ctx context.Context, docs []schema.Document) (announced 
 			}
 			continue
 		}
-		announced = append(announced, docs[i])
+		stored = append(stored, docs[i])
 	}
-	return announced, err
+	return stored, err
 }
 
-func (c *Conn) publish(d schema.Document) (jetstream.PubAckFuture, error) {
+func message(d schema.Document) (*natsgo.Msg, error) {
 	event := d.Event()
 	data, err := json.Marshal(event)
 	if err != nil {
@@ -56,7 +162,7 @@ func (c *Conn) publish(d schema.Document) (jetstream.PubAckFuture, error) {
 	msg := natsgo.NewMsg(event.Subject())
 	msg.Header.Set(natsgo.MsgIdHdr, d.MessageID())
 	msg.Data = data
-	return c.js.PublishMsgAsync(msg)
+	return msg, nil
 }
 
 // wait ends with the stream's answer. A duplicate is stored already.

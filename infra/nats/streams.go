@@ -66,8 +66,8 @@ var consumersOf = []struct {
 	stream, name, filter string
 	maxAckPending        int
 }{
-	// Eight batches of 256: enough that no replica waits for another's acks.
-	{schema.StreamBucket, schema.ConsumerConfirm, schema.SubjectsBucketCreated, 2048},
+	// Eight batches of 1024 and of 256: enough that no replica waits for another's acks.
+	{schema.StreamBucket, schema.ConsumerConfirm, schema.SubjectsBucketCreated, 8192},
 	{schema.StreamBucket, schema.ConsumerRemove, schema.SubjectsBucketRemoved, 2048},
 	// A message that waits for an AI that is away counts as in hand too: the
 	// bound must not let a few hundred of those hold up the others.
@@ -95,7 +95,9 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 			Discard:   jetstream.DiscardNew,   // rather refuse than drop what nobody has read
 			MaxBytes:  s.bytes, MaxAge: limits.MaxAge,
 			Duplicates: min(DuplicateWindow, limits.MaxAge),
-			Replicas:   limits.Replicas,
+			// Announce writes many events to the disk at once.
+			AllowAtomicPublish: s.name == schema.StreamDocuments,
+			Replicas:           limits.Replicas,
 		})
 		if err != nil {
 			return fmt.Errorf("provision stream %s: %w", s.name, unavailable(err))

@@ -1,7 +1,7 @@
 // Command intray is the whole of Intray in one binary: the stack for one
 // machine (up), each of its parts as a process of its own (api, consume,
 // gateway), what prepares them (migrate, provision) and what operators use
-// (users). It only wires: it is the one place that reads the environment.
+// (users, bench). It only wires: it is the one place that reads the environment.
 package main
 
 import (
@@ -43,6 +43,9 @@ type commands struct {
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema up, down, or tell its version."`
 	Provision  provisionCommand  `cmd:"" help:"Make or update roles, streams, consumers, bucket, notifications and access keys."`
 	Users      usersCommand      `cmd:"" help:"Add and list the accounts."`
+	Reconcile  reconcileCommand  `cmd:"" help:"Compare bucket and database, and repair what differs."`
+	Letters    deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, retry or drop the messages that consumers gave up."`
+	Bench      benchCommand      `cmd:"" help:"Measure a running stack."`
 	NATSServer natsServerCommand `cmd:"" name:"nats-server" hidden:"" help:"Run the NATS server that \"up\" starts."`
 	CheckQueue checkQueueCommand `cmd:"" hidden:"" help:"Move damaged files of MinIO's event queue aside; run it before MinIO starts."`
 	Health     healthCommand     `cmd:"" name:"healthcheck" hidden:"" help:"Exit 0 if a URL answers 200: for containers without curl."`

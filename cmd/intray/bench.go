@@ -1,0 +1,187 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"sync"
+	"text/tabwriter"
+	"time"
+
+	"intray/api"
+	"intray/cmd/intray/internal/bench"
+	"intray/infra/local"
+)
+
+type benchCommand struct {
+	Confirm benchConfirmCommand `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
+}
+
+type benchConfirmCommand struct {
+	operatorFlags
+	JSON      bool `help:"One JSON object instead of the table."`
+	Documents int  `default:"20000" help:"Documents that wait in each of the two backlogs; 0: no backlogs."`
+	Users     int  `default:"50" help:"Users who own them."`
+	Folder    int  `default:"256" help:"Documents in each folder of the dense backlog: what uploads bring in 256 ms."`
+	Single    int  `default:"2000" help:"Documents for the one-by-one handler; 0: leave it out."`
+	Uploads   int  `default:"1000" help:"Uploads in the burst, and a fifth of them one at a time before; 0: none."`
+	Rows      int  `default:"0" help:"Settled documents to lie in the table beside, to see whether their number matters."`
+}
+
+// Help says what is measured.
+func (benchConfirmCommand) Help() string {
+	return `Measures, on the stack that "intray up" runs, all in one run:
+
+HEAD: how many HEADs a second MinIO answers, 16 in flight, on the backlog's objects, before and
+after the backlog is drained.
+
+confirm: how many documents a second the running consumers confirm. The server is told to deliver
+nothing to confirm and classify while rows are inserted and objects of 1 KiB are PUT straight to
+MinIO; both events of each wait in the stream. Then confirm is let go, and the time counts until every
+document is uploaded and its event announced. Classify waits until the backlog is removed. Once with a dense
+backlog (--folder documents in each folder), once with one whose keys lie scattered (each in a folder of its own).
+
+one by one: the same for a handler in the benchmark that takes one message at a time: a HEAD, a transaction,
+the announcement, the acknowledgment.
+
+uploads: through the API and the gateway, with everything running: how long after the answer to its PUT
+a client that polls sees its document uploaded; one at a time, then 16 at a time.
+
+What it makes belongs to users whose addresses end in ` + bench.Domain + ` and is removed afterwards, also after
+Ctrl-C; what a killed run left is removed by the next. MinIO's events of it stay in the stream BUCKET.
+A killed run leaves confirm and classify paused for up to 15 minutes, or until the next run.
+
+Figures depend on the machine and its load: compare those of one run.`
+}
+
+// Run measures and reports.
+func (c benchConfirmCommand) Run(ctx context.Context) error {
+	if min(c.Documents, c.Single, c.Uploads, c.Rows) < 0 || min(c.Users, c.Folder) < 1 {
+		return usageError{errors.New("numbers are not negative, and there is at least one user and one document a folder")}
+	}
+	dir, err := dataDir(c.Data)
+	if err != nil {
+		return err
+	}
+	s, err := running(dir)
+	if err != nil {
+		return err
+	}
+	stack, err := local.ReadStack(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: it has just ended", errNotRunning)
+	}
+	if err != nil {
+		return err
+	}
+	progress := newProgress(os.Stderr)
+	s.NATS.Name, s.NATS.Log = "bench", slog.New(slog.DiscardHandler)
+	report, err := bench.Run(ctx, bench.Config{
+		Database: s.Database, NATS: s.NATS, MinIO: s.MinIO, API: stack.API, ConsumePID: stack.PIDs["consume"],
+		HashPassword: api.HashPassword,
+		Documents:    c.Documents, Users: c.Users, Folder: c.Folder, Single: c.Single, Uploads: c.Uploads, Rows: c.Rows,
+		Progress: progress.show,
+	})
+	progress.clear()
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(os.Stdout).Encode(report)
+	}
+	return writeBench(os.Stdout, report)
+}
+
+// writeBench prints the report as tables.
+func writeBench(w io.Writer, r bench.Report) error {
+	fmt.Fprintf(w, "%d documents of %d users in each backlog, %d settled ones beside; load average %.1f at the start\n\n",
+		r.Documents, r.Users, r.Rows, r.Load)
+	rates := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(rates, "\tHEAD /s\tconfirm /s\tconfirm / HEAD\tconfirm / one by one\tmemory\t")
+	for _, d := range []struct {
+		name string
+		bench.Drain
+	}{{fmt.Sprintf("dense, %d a folder", r.Folder), r.Dense}, {"scattered", r.Scattered}} {
+		fmt.Fprintf(rates, "%s\t%.0f\t%.0f\t%.2f\t%.1f\t%.0f MiB\t\n",
+			d.name, d.Head, d.Rate, ratio(d.Rate, d.Head), ratio(d.Rate, r.OneByOne), d.Memory)
+	}
+	fmt.Fprintf(rates, "one by one\t%.0f\t%.0f\t%.2f\t%.1f\t\t\n",
+		r.Dense.Head, r.OneByOne, ratio(r.OneByOne, r.Dense.Head), ratio(r.OneByOne, r.OneByOne))
+	if err := rates.Flush(); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nPUT, 16 in flight: %.0f /s\n\n", r.PutRate)
+
+	times := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(times, "ms\tp50\tp90\tp99\tn\t")
+	for _, t := range []struct {
+		name string
+		bench.Times
+	}{
+		{"PUT answered to uploaded, 1 at a time", r.OneAtATime},
+		{"the same, 16 at a time", r.Burst},
+		{"HEAD + commit + publish", r.Floor},
+	} {
+		fmt.Fprintf(times, "%s\t%.1f\t%.1f\t%.1f\t%d\t\n", t.name, t.P50, t.P90, t.P99, t.N)
+	}
+	fmt.Fprintf(times, "the burst's last upload\t%.1f\t\t\t1\t\n", r.Last)
+	return times.Flush()
+}
+
+// ratio is a / b, or 0 where b was not measured.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// progress tells a person how far something is: in place on a terminal, else a
+// line every few seconds.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	mu       sync.Mutex
+	shown    time.Time
+}
+
+func newProgress(f *os.File) *progress {
+	info, err := f.Stat()
+	return &progress{w: f, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
+}
+
+func (p *progress) show(what string, done, total int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	interval := 5 * time.Second
+	if p.terminal {
+		interval = 100 * time.Millisecond
+	}
+	if time.Since(p.shown) < interval && (!p.terminal || done != cmp.Or(total, -1)) {
+		return
+	}
+	p.shown = time.Now()
+	line := fmt.Sprintf("%s: %d", what, done)
+	if total > 0 {
+		line = fmt.Sprintf("%s: %d of %d", what, done, total)
+	}
+	if p.terminal {
+		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
+		return
+	}
+	fmt.Fprintln(p.w, line)
+}
+
+func (p *progress) clear() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.terminal {
+		fmt.Fprint(p.w, "\r\x1b[K")
+	}
+}

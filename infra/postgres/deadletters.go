@@ -23,8 +23,9 @@ type DeadLetter struct {
 	DeadAt  time.Time
 }
 
-// PutDeadLetter keeps a message that a consumer gives up. One that is there already, by stream, sequence and consumer, stays as
-// it is: it was kept, and then its acknowledgement was lost.
+// PutDeadLetter keeps a message that a consumer gives up. One that is there already, by stream, sequence, consumer and
+// FirstAt, stays as it is: it was kept, and then its acknowledgement was lost. A sequence alone would not do: a stream
+// that was deleted and made anew counts from 1 again.
 func (db *DB) PutDeadLetter(ctx context.Context, l DeadLetter) error {
 	headers := l.Headers
 	if headers == nil {
@@ -43,7 +44,7 @@ func (db *DB) PutDeadLetter(ctx context.Context, l DeadLetter) error {
 	}
 	_, err = db.pool.ExecContext(ctx, `
 		INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, tries, first_at, dead_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (stream, sequence, consumer) DO NOTHING`,
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
 		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Tries, l.FirstAt, l.DeadAt)
 	return wrap(ctx, err, "keep message %d of %s as a dead letter", l.Sequence, l.Stream)
 }

@@ -57,6 +57,20 @@ func TestUnannouncedAreThoseThatWait(t *testing.T) {
 	}
 }
 
+func TestDeadLettersAreKeptOnceAlsoFromAStreamThatWasMadeAnew(t *testing.T) {
+	b := setup(t)
+	letter := postgres.DeadLetter{Stream: "BUCKET", Sequence: 1, Consumer: "confirm", Reason: "first", FirstAt: time.Now()}
+	must(t, b.worker.PutDeadLetter(t.Context(), letter))
+	must(t, b.worker.PutDeadLetter(t.Context(), letter)) // its Term was lost
+	letter.FirstAt, letter.Reason = letter.FirstAt.Add(time.Hour), "second"
+	must(t, b.worker.PutDeadLetter(t.Context(), letter))
+	var reasons []string
+	must(t, b.raw.Select(&reasons, `SELECT reason FROM dead_letters ORDER BY first_at`))
+	if !slices.Equal(reasons, []string{"first", "second"}) {
+		t.Errorf("kept %v, want the first and the second", reasons)
+	}
+}
+
 func TestObjectDeletions(t *testing.T) {
 	b := setup(t)
 	ctx := t.Context()

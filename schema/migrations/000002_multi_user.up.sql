@@ -273,7 +273,8 @@ CREATE TABLE dead_letters (
     tries    integer NOT NULL,
     first_at timestamptz NOT NULL,
     dead_at  timestamptz NOT NULL DEFAULT now(),
-    UNIQUE (stream, sequence, consumer)
+    -- A stream that was deleted and made anew counts its messages from 1 again.
+    UNIQUE (stream, sequence, consumer, first_at)
 );
 
 CREATE TABLE replays (

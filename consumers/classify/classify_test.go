@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -59,8 +61,12 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	b := &bundle{Bundle: consumertest.New(t), ai: &scripted{answer: first}, logged: new(bytes.Buffer)}
-	var err error
-	if b.extractor, err = extract.New(extract.Config{}); err != nil {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Kept for the next run, and shared with package extract's tests: compiling takes long under the race detector.
+	if b.extractor, err = extract.New(extract.Config{CacheDir: filepath.Join(cache, "intray", "test-wasm")}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.extractor.Close() })

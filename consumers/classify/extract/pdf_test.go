@@ -17,24 +17,22 @@ import (
 	"go.uber.org/goleak"
 )
 
-// cacheDir is filled by the first test that reads a PDF.
+// cacheDir is filled by the first test that reads a PDF. It is kept for the next
+// run, as MinIO's program is: compiling PDFium takes most of a minute under the
+// race detector.
 var cacheDir string
 
 func TestMain(m *testing.M) {
-	flag.StringVar(&cacheDir, "cachedir", "", "keep PDFium's compiled code in this folder, not in a temporary one")
+	flag.StringVar(&cacheDir, "cachedir", "", "keep PDFium's compiled code in this folder, not in the user's cache")
 	flag.Parse()
-	temporary := ""
 	if cacheDir == "" {
-		dir, err := os.MkdirTemp("", "extract")
+		dir, err := os.UserCacheDir()
 		if err != nil {
 			panic(err)
 		}
-		cacheDir, temporary = dir, dir
+		cacheDir = filepath.Join(dir, "intray", "test-wasm")
 	}
 	code := m.Run()
-	if err := os.RemoveAll(temporary); err != nil {
-		panic(err)
-	}
 	if code == 0 {
 		if err := goleak.Find(); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -44,7 +44,7 @@ type commands struct {
 	Provision  provisionCommand  `cmd:"" help:"Make or update roles, streams, consumers, bucket, notifications and access keys."`
 	Users      usersCommand      `cmd:"" help:"Add and list the accounts."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare bucket and database, and repair what differs."`
-	Letters    deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, retry or drop the messages that consumers gave up."`
+	Letters    lettersCommand    `cmd:"" name:"deadletters" help:"List, show, retry or drop the messages that consumers gave up."`
 	Bench      benchCommand      `cmd:"" help:"Measure a running stack."`
 	NATSServer natsServerCommand `cmd:"" name:"nats-server" hidden:"" help:"Run the NATS server that \"up\" starts."`
 	CheckQueue checkQueueCommand `cmd:"" hidden:"" help:"Move damaged files of MinIO's event queue aside; run it before MinIO starts."`

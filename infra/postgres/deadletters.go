@@ -1,14 +1,25 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
+	"strings"
 	"time"
+
+	"github.com/lib/pq"
+
+	"intray/schema"
 )
 
 // A DeadLetter is a message that a consumer gave up, as it came.
 type DeadLetter struct {
+	// ID is given by the database, in the order in which messages were given up.
+	ID       int64
 	Stream   string
 	Sequence uint64 // in the stream
 	Consumer string
@@ -47,4 +58,90 @@ func (db *DB) PutDeadLetter(ctx context.Context, l DeadLetter) error {
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
 		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Tries, l.FirstAt, l.DeadAt)
 	return wrap(ctx, err, "keep message %d of %s as a dead letter", l.Sequence, l.Stream)
+}
+
+// A DeadLetterFilter chooses dead letters; zero fields choose all.
+type DeadLetterFilter struct {
+	IDs      []int64
+	Consumer string
+	Since    time.Time // when they were given up, at the earliest
+	Reason   string    // a part of it, ignoring case
+	// After and Through bound the ids: above the one, up to the other.
+	After, Through int64
+	// Newest gives the newest first instead of the oldest.
+	Newest bool
+	Limit  int
+}
+
+const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, data, reason, tries, first_at, dead_at`
+
+// where are the clauses that choose the filter's rows, with their parameters.
+func (f DeadLetterFilter) where() (clauses string, args []any) {
+	return `WHERE ($1::bigint[] IS NULL OR id = ANY($1)) AND ($2 = '' OR consumer = $2) AND dead_at >= $3
+		AND ($4 = '' OR position(lower($4) in lower(reason)) > 0) AND id > $5 AND id <= $6`,
+		[]any{pq.Array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After, cmp.Or(f.Through, math.MaxInt64)}
+}
+
+// DeadLetters returns the dead letters that the filter chooses, whole.
+func (db *DB) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
+	clauses, args := f.where()
+	order := "id"
+	if f.Newest {
+		order = "id DESC"
+	}
+	rows, err := db.pool.QueryxContext(ctx, `SELECT `+deadLetterColumns+` FROM dead_letters `+clauses+`
+		ORDER BY `+order+` LIMIT $7`, append(args, cmp.Or(f.Limit, math.MaxInt32))...)
+	if err != nil {
+		return nil, wrap(ctx, err, "find dead letters")
+	}
+	defer func() { _ = rows.Close() }()
+	var letters []DeadLetter
+	for rows.Next() {
+		l, err := scanDeadLetter(rows)
+		if err != nil {
+			return nil, wrap(ctx, err, "read a dead letter")
+		}
+		letters = append(letters, l)
+	}
+	return letters, wrap(ctx, rows.Err(), "find dead letters")
+}
+
+// DeadLetter returns one. It fails with schema.CodeNotFound.
+func (db *DB) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
+	l, err := scanDeadLetter(db.pool.QueryRowxContext(ctx, `SELECT `+deadLetterColumns+` FROM dead_letters WHERE id = $1`, id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return DeadLetter{}, schema.Errorf(schema.CodeNotFound, "There is no dead letter %d.", id)
+	}
+	return l, wrap(ctx, err, "read dead letter %d", id)
+}
+
+func scanDeadLetter(row interface{ Scan(...any) error }) (l DeadLetter, err error) {
+	var headers []byte
+	var sequence int64
+	err = row.Scan(&l.ID, &l.Stream, &sequence, &l.Consumer, &l.Subject, &headers, &l.Data, &l.Reason, &l.Tries, &l.FirstAt, &l.DeadAt)
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	l.Sequence = uint64(sequence)
+	return l, json.Unmarshal(headers, &l.Headers)
+}
+
+// CountDeadLetters counts those that the filter chooses, its Limit aside, and returns the highest id among them, 0 if
+// there is none.
+func (db *DB) CountDeadLetters(ctx context.Context, f DeadLetterFilter) (n, last int64, err error) {
+	clauses, args := f.where()
+	err = db.pool.QueryRowxContext(ctx, `SELECT count(*), coalesce(max(id), 0) FROM dead_letters `+clauses, args...).Scan(&n, &last)
+	return n, last, wrap(ctx, err, "count dead letters")
+}
+
+// DropDeadLetters deletes those that the filter chooses, its Limit aside, and returns how many there were. A filter that
+// chooses all is as good as any other.
+func (db *DB) DropDeadLetters(ctx context.Context, f DeadLetterFilter) (int64, error) {
+	clauses, args := f.where()
+	result, err := db.pool.ExecContext(ctx, `DELETE FROM dead_letters `+clauses, args...)
+	if err != nil {
+		return 0, wrap(ctx, err, "drop dead letters")
+	}
+	n, err := result.RowsAffected()
+	return n, wrap(ctx, err, "drop dead letters")
 }

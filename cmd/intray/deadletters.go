@@ -1,0 +1,441 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"intray/consumers"
+	"intray/consumers/deadletters"
+	"intray/infra/nats"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+type lettersCommand struct {
+	List  deadLettersListCommand  `cmd:"" help:"List them, the newest first."`
+	Show  deadLettersShowCommand  `cmd:"" help:"Show one with its headers and data."`
+	Retry deadLettersRetryCommand `cmd:"" help:"Give them another try: publish their messages again."`
+	Drop  deadLettersDropCommand  `cmd:"" help:"Forget them."`
+}
+
+const deadLettersHelp = `A dead letter is a message that a consumer gave up: it can never be handled, or it failed in
+every try. docs/deadletters.md says more.
+
+Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.
+
+Environment: DATABASE_URL (the owner's) and, for retry, NATS_URL and NATS_PASSWORD (the
+operator's), unless a stack of "intray up" is meant.`
+
+// letterFilter chooses dead letters by what they are.
+type letterFilter struct {
+	Consumer string `help:"Only those of this consumer: confirm, remove or classify."`
+	Since    since  `placeholder:"WHEN" help:"Only those given up since then: how long ago (24h), a date, or a time (RFC 3339)."`
+	Reason   string `placeholder:"TEXT" help:"Only those whose reason has this text in it, ignoring case."`
+}
+
+func (f letterFilter) filter() postgres.DeadLetterFilter {
+	return postgres.DeadLetterFilter{Consumer: f.Consumer, Since: f.Since.Time, Reason: f.Reason}
+}
+
+// since is a time, given as such or as how long ago.
+type since struct{ time.Time }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *since) UnmarshalText(text []byte) error {
+	if ago, err := time.ParseDuration(string(text)); err == nil && ago >= 0 {
+		s.Time = time.Now().Add(-ago)
+		return nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, string(text)); err == nil {
+			s.Time = t
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is neither a duration (24h), nor a date, nor a time (2006-01-02T15:04:05Z)", text)
+}
+
+// letterChoice is which dead letters a command changes: by id, by what they are,
+// or all.
+type letterChoice struct {
+	letterFilter
+	IDs []int64 `arg:"" optional:"" name:"id" help:"The ids that list shows."`
+	All bool    `help:"All of them."`
+}
+
+// choose returns the filter, and how many it chooses now. What is given up later
+// is not among them.
+func (c letterChoice) choose(ctx context.Context, db *postgres.DB) (f postgres.DeadLetterFilter, n int64, err error) {
+	f = c.filter()
+	filtered := f.Consumer != "" || f.Reason != "" || !f.Since.IsZero()
+	switch {
+	case len(c.IDs) > 0 && (filtered || c.All):
+		return f, 0, usageError{errors.New("give ids, or say which by filters or --all, not both")}
+	case len(c.IDs) == 0 && !filtered && !c.All:
+		return f, 0, usageError{errors.New("say which: ids, --consumer, --since, --reason or --all")}
+	}
+	f.IDs = c.ids()
+	n, f.Through, err = db.CountDeadLetters(ctx, f)
+	return f, n, err
+}
+
+// ids are the ids that were given, each once.
+func (c letterChoice) ids() []int64 {
+	ids := slices.Clone(c.IDs)
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// missing is the error of ids that are not there, of which n are.
+func (c letterChoice) missing(n int64) error {
+	if lacking := int64(len(c.ids())) - n; lacking > 0 {
+		return fmt.Errorf("%d of the ids are no dead letters (any more)", lacking)
+	}
+	return nil
+}
+
+// letterPage is how many are read at once.
+const letterPage = 100
+
+// eachLetter calls do with each that the filter chooses, in its order.
+func eachLetter(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter, do func(postgres.DeadLetter) error) error {
+	left := f.Limit
+	for {
+		f.Limit = letterPage
+		if left > 0 {
+			f.Limit = min(left, letterPage)
+		}
+		letters, err := db.DeadLetters(ctx, f)
+		if err != nil {
+			return err
+		}
+		for _, l := range letters {
+			if err := do(l); err != nil {
+				return err
+			}
+		}
+		if left > 0 {
+			if left -= len(letters); left == 0 {
+				return nil
+			}
+		}
+		if len(letters) < f.Limit {
+			return nil
+		}
+		last := letters[len(letters)-1].ID
+		if !f.Newest {
+			f.After = last
+		} else if f.Through = last - 1; f.Through == 0 {
+			return nil
+		}
+	}
+}
+
+type deadLettersListCommand struct {
+	operatorFlags
+	letterFilter
+	Limit int  `help:"At most so many; default: 50 in the table, all of them with --json."`
+	JSON  bool `help:"One JSON object a line."`
+}
+
+// Help says what a dead letter is and what is read from the environment.
+func (deadLettersListCommand) Help() string { return deadLettersHelp }
+
+// letterJSON is a dead letter as --json tells it.
+type letterJSON struct {
+	ID       int64               `json:"id"`
+	Stream   string              `json:"stream"`
+	Sequence uint64              `json:"sequence"`
+	Consumer string              `json:"consumer"`
+	Subject  string              `json:"subject"`
+	Reason   string              `json:"reason"`
+	Tries    int                 `json:"tries"`
+	FirstAt  time.Time           `json:"first_at"`
+	DeadAt   time.Time           `json:"dead_at"`
+	Headers  map[string][]string `json:"headers,omitempty"`
+	// Data is the message if it is JSON, Base64 whatever it is.
+	Data   json.RawMessage `json:"data,omitempty"`
+	Base64 []byte          `json:"data_base64,omitempty"`
+}
+
+func toJSON(l postgres.DeadLetter) letterJSON {
+	return letterJSON{
+		ID: l.ID, Stream: l.Stream, Sequence: l.Sequence, Consumer: l.Consumer, Subject: l.Subject,
+		Reason: l.Reason, Tries: l.Tries, FirstAt: l.FirstAt.UTC(), DeadAt: l.DeadAt.UTC(),
+	}
+}
+
+// Run lists them.
+func (c deadLettersListCommand) Run(ctx context.Context) error {
+	if c.Limit < 0 {
+		return usageError{errors.New("--limit is not negative")}
+	}
+	db, err := c.openOwner(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	f := c.filter()
+	f.Newest, f.Limit = true, c.Limit
+	if c.JSON {
+		out := json.NewEncoder(os.Stdout)
+		return eachLetter(ctx, db, f, func(l postgres.DeadLetter) error { return out.Encode(toJSON(l)) })
+	}
+	if f.Limit == 0 {
+		f.Limit = 50
+	}
+	n, _, err := db.CountDeadLetters(ctx, f)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		fmt.Println("No dead letters.")
+		return nil
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tCONSUMER\tSUBJECT\tTRIES\tGIVEN UP\tREASON")
+	err = eachLetter(ctx, db, f, func(l postgres.DeadLetter) error {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, printable(l.Subject), l.Tries,
+			l.DeadAt.UTC().Format(time.RFC3339), shortened(l.Reason, 80))
+		return nil
+	})
+	if err == nil {
+		err = table.Flush()
+	}
+	if more := n - int64(f.Limit); err == nil && more > 0 {
+		fmt.Printf("and %d more; --limit shows them\n", more)
+	}
+	return err
+}
+
+type deadLettersShowCommand struct {
+	operatorFlags
+	ID   int64 `arg:"" help:"The id that list shows."`
+	JSON bool  `help:"One JSON object."`
+}
+
+// Help says what a dead letter is and what is read from the environment.
+func (deadLettersShowCommand) Help() string { return deadLettersHelp }
+
+// Run shows one.
+func (c deadLettersShowCommand) Run(ctx context.Context) error {
+	db, err := c.openOwner(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	l, err := db.DeadLetter(ctx, c.ID)
+	if errors.Is(err, &schema.Error{Code: schema.CodeNotFound}) {
+		return fmt.Errorf("there is no dead letter %d", c.ID)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		out := toJSON(l)
+		out.Headers, out.Base64 = l.Headers, l.Data
+		if json.Valid(l.Data) {
+			out.Data = l.Data
+		}
+		return json.NewEncoder(os.Stdout).Encode(out)
+	}
+	return showLetter(os.Stdout, l)
+}
+
+func showLetter(w io.Writer, l postgres.DeadLetter) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\ntries\t%d\nsent\t%s\ngiven up\t%s\nreason\t%s\n",
+		l.ID, l.Consumer, l.Sequence, l.Stream, printable(l.Subject), l.Tries,
+		l.FirstAt.UTC().Format(time.RFC3339), l.DeadAt.UTC().Format(time.RFC3339), printable(l.Reason))
+	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
+		for _, value := range l.Headers[name] {
+			fmt.Fprintf(table, "header\t%s: %s\n", printable(name), printable(value))
+		}
+	}
+	fmt.Fprintf(table, "data\t%d bytes\n", len(l.Data))
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	var indented bytes.Buffer
+	text := string(l.Data)
+	switch {
+	case json.Indent(&indented, l.Data, "", "  ") == nil:
+		var safe []string
+		for line := range strings.Lines(indented.String()) {
+			safe = append(safe, printable(strings.TrimSuffix(line, "\n")))
+		}
+		text = strings.Join(safe, "\n") + "\n"
+	case !utf8.ValidString(text) || printable(text) != text:
+		text = hex.Dump(l.Data)
+	default:
+		text += "\n"
+	}
+	_, err := fmt.Fprint(w, "\n", text)
+	return err
+}
+
+type deadLettersRetryCommand struct {
+	operatorFlags
+	letterChoice
+	Rate   float64 `default:"100" help:"At most so many a second; 0: as fast as it goes."`
+	DryRun bool    `help:"Say which, and change nothing."`
+}
+
+// Help says what retrying means and what is read from the environment.
+func (deadLettersRetryCommand) Help() string {
+	return "The message is published again to its subject; what fails again becomes a new dead letter.\n\n" + deadLettersHelp
+}
+
+// Run retries those that are there now, the oldest first.
+func (c deadLettersRetryCommand) Run(ctx context.Context) error {
+	if c.Rate < 0 {
+		return usageError{errors.New("--rate is not negative")}
+	}
+	s, err := c.find()
+	if err != nil {
+		return err
+	}
+	db, err := postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	f, n, err := c.choose(ctx, db)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		fmt.Println("No dead letters to retry.")
+		return c.missing(n)
+	}
+	if c.DryRun {
+		err := eachLetter(ctx, db, f, func(l postgres.DeadLetter) error {
+			fmt.Printf("would retry %d: %s, %s\n", l.ID, l.Consumer, printable(l.Subject))
+			return nil
+		})
+		return errors.Join(err, c.missing(n))
+	}
+	if s.NATS.URL == "" {
+		return usageError{errors.New("NATS_URL is not set (see docs/configuration.md)")}
+	}
+	s.NATS.Name, s.NATS.Log = "deadletters", slog.New(slog.DiscardHandler)
+	conn, err := nats.Connect(ctx, s.NATS)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.Ping(ctx); err != nil {
+		return err
+	}
+	return errors.Join(c.retry(ctx, db, deadletters.New(db, conn), f, n), c.missing(n))
+}
+
+// retry goes on past what the stream refuses, and stops where nobody answers.
+func (c deadLettersRetryCommand) retry(ctx context.Context, db *postgres.DB, retrier *deadletters.Retrier, f postgres.DeadLetterFilter, n int64) error {
+	bar := newMeter("dead letters retried", n)
+	defer bar.end()
+	began := time.Now()
+	var done, failed int64
+	err := eachLetter(ctx, db, f, func(l postgres.DeadLetter) error {
+		if c.Rate > 0 {
+			due := began.Add(time.Duration(float64(done+failed) / c.Rate * float64(time.Second)))
+			if err := until(ctx, due); err != nil {
+				return err
+			}
+		}
+		err := retrier.Retry(ctx, l)
+		switch {
+		case err == nil:
+			done++
+		case consumers.Outage(err):
+			return err
+		default:
+			failed++
+			fmt.Fprintln(os.Stderr, printable(err.Error()))
+		}
+		bar.set(done, "")
+		return nil
+	})
+	bar.end()
+	fmt.Printf("%d dead letters retried\n", done)
+	if err == nil && failed > 0 {
+		err = fmt.Errorf("%d dead letters could not be retried", failed)
+	}
+	return err
+}
+
+func until(ctx context.Context, t time.Time) error {
+	timer := time.NewTimer(time.Until(t))
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+type deadLettersDropCommand struct {
+	operatorFlags
+	letterChoice
+	Yes bool `help:"Drop more than one."`
+}
+
+// Help says what a dead letter is and what is read from the environment.
+func (deadLettersDropCommand) Help() string { return deadLettersHelp }
+
+// Run drops those that are there now.
+func (c deadLettersDropCommand) Run(ctx context.Context) error {
+	db, err := c.openOwner(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	f, n, err := c.choose(ctx, db)
+	if err != nil {
+		return err
+	}
+	if n > 1 && !c.Yes {
+		return usageError{fmt.Errorf("this would drop %d dead letters, which nothing brings back; say --yes if that is meant", n)}
+	}
+	if n > 0 {
+		if n, err = db.DropDeadLetters(ctx, f); err != nil {
+			return err
+		}
+	}
+	fmt.Printf("%d dead letters dropped\n", n)
+	return c.missing(n)
+}
+
+// printable replaces what a terminal would take for more than text.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && !unicode.IsPrint(r) {
+			return '\uFFFD'
+		}
+		return r
+	}, s)
+}
+
+// shortened is the first of s, in a line of at most n characters.
+func shortened(s string, n int) string {
+	runes := []rune(printable(strings.Join(strings.Fields(s), " ")))
+	if len(runes) > n {
+		return string(runes[:n-1]) + "…"
+	}
+	return string(runes)
+}

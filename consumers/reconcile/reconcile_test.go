@@ -1,4 +1,4 @@
-package reconcile
+package reconcile_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"intray/consumers"
 	"intray/consumers/confirm"
 	"intray/consumers/internal/consumertest"
+	"intray/consumers/reconcile"
 	"intray/consumers/remove"
 	"intray/consumers/sweep"
 	"intray/infra/minio"
@@ -29,10 +30,10 @@ func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Del
 const atOnce = time.Nanosecond
 
 // runOnce runs once and returns the findings by key, or by user where there is none.
-func runOnce(t *testing.T, b *consumertest.Bundle, objects Objects, o Options) (map[string]Finding, Summary) {
+func runOnce(t *testing.T, b *consumertest.Bundle, objects reconcile.Objects, o reconcile.Options) (map[string]reconcile.Finding, reconcile.Summary) {
 	t.Helper()
-	findings := make(map[string]Finding)
-	o.Found = func(f Finding) {
+	findings := make(map[string]reconcile.Finding)
+	o.Found = func(f reconcile.Finding) {
 		name := f.Key
 		if name == "" {
 			name = f.UserID.String()
@@ -42,7 +43,7 @@ func runOnce(t *testing.T, b *consumertest.Bundle, objects Objects, o Options) (
 		}
 		findings[name] = f
 	}
-	summary, err := New(b.DB, objects, b.Conn, b.Log).Run(t.Context(), o)
+	summary, err := reconcile.New(b.DB, objects, b.Conn, b.Log).Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,8 +53,8 @@ func runOnce(t *testing.T, b *consumertest.Bundle, objects Objects, o Options) (
 	return findings, summary
 }
 
-func kinds(findings map[string]Finding) map[string]Kind {
-	all := make(map[string]Kind)
+func kinds(findings map[string]reconcile.Finding) map[string]reconcile.Kind {
+	all := make(map[string]reconcile.Kind)
 	for key, f := range findings {
 		all[key] = f.Kind
 	}
@@ -71,7 +72,7 @@ func drain(t *testing.T, b *consumertest.Bundle) {
 // quarrel makes one of every kind, and documents in order beside them. It returns
 // what is to be found.
 type quarrel struct {
-	want                                      map[string]Kind
+	want                                      map[string]reconcile.Kind
 	late, big, changed, missing, stuck, stray schema.Document
 	rejected, old, kept                       schema.Document
 	unknown, foreign, tombstone, slashy       string
@@ -125,12 +126,12 @@ func setUp(t *testing.T, b *consumertest.Bundle) quarrel {
 	q.slashy = "documents/folder"
 	b.Put(q.slashy, "")
 	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + 7 WHERE user_id = $1`, b.Bob)
-	q.want = map[string]Kind{
-		q.late.ObjectKey: Unconfirmed, q.big.ObjectKey: Unconfirmed, q.changed.ObjectKey: ChangedObject,
-		q.missing.ObjectKey: MissingObject, q.stuck.ObjectKey: MissingObject, q.stray.ObjectKey: StrayObject,
-		q.rejected.ObjectKey: StrayObject, q.tombstone: StrayObject,
-		q.unknown: UnknownObject, q.foreign: UnknownObject, q.slashy: UnknownObject,
-		b.Bob.String(): QuotaDrift,
+	q.want = map[string]reconcile.Kind{
+		q.late.ObjectKey: reconcile.Unconfirmed, q.big.ObjectKey: reconcile.Unconfirmed, q.changed.ObjectKey: reconcile.ChangedObject,
+		q.missing.ObjectKey: reconcile.MissingObject, q.stuck.ObjectKey: reconcile.MissingObject, q.stray.ObjectKey: reconcile.StrayObject,
+		q.rejected.ObjectKey: reconcile.StrayObject, q.tombstone: reconcile.StrayObject,
+		q.unknown: reconcile.UnknownObject, q.foreign: reconcile.UnknownObject, q.slashy: reconcile.UnknownObject,
+		b.Bob.String(): reconcile.QuotaDrift,
 	}
 	return q
 }
@@ -146,11 +147,11 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	b := consumertest.New(t)
 	q := setUp(t, b)
 	rows := b.Count(`SELECT count(*) FROM documents`)
-	found, summary := runOnce(t, b, b.Objects, Options{Settle: atOnce})
+	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce})
 	if got := kinds(found); !maps.Equal(got, q.want) {
 		t.Fatalf("found %v\nwant %v", got, q.want)
 	}
-	if summary.Left != summary.Found || summary.Documents != int64(rows) || summary.Users != 2 || summary.Kinds[MissingObject].Bytes != 9 {
+	if summary.Left != summary.Found || summary.Documents != int64(rows) || summary.Users != 2 || summary.Kinds[reconcile.MissingObject].Bytes != 9 {
 		t.Errorf("summary %+v", summary)
 	}
 	if f := found[b.Bob.String()]; *f.UsedBytes-*f.ChargedBytes != 7 || f.Bytes != 7 {
@@ -162,16 +163,16 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	// It only reported.
 	b.Expect(q.late.ID, "pending")
 	b.Expect(q.missing.ID, "uploaded")
-	if again, _ := runOnce(t, b, b.Objects, Options{Settle: atOnce}); !maps.Equal(kinds(again), q.want) {
+	if again, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce}); !maps.Equal(kinds(again), q.want) {
 		t.Errorf("the second time found %v", kinds(again))
 	}
 
-	fixed, summary := runOnce(t, b, b.Objects, Options{Settle: atOnce, Fix: true})
+	fixed, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true})
 	if got := kinds(fixed); !maps.Equal(got, q.want) {
 		t.Fatalf("found %v\nwant %v", got, q.want)
 	}
 	for key, f := range fixed {
-		if f.Fixed != (f.Kind != UnknownObject) {
+		if f.Fixed != (f.Kind != reconcile.UnknownObject) {
 			t.Errorf("%s: %+v", key, f)
 		}
 	}
@@ -204,8 +205,8 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	if told := b.Told(q.missing.ID); !slices.Contains(told, "deleted") {
 		t.Errorf("told %v", told)
 	}
-	left, _ := runOnce(t, b, b.Objects, Options{Settle: atOnce})
-	if got := kinds(left); !maps.Equal(got, map[string]Kind{q.unknown: UnknownObject, q.foreign: UnknownObject, q.slashy: UnknownObject}) {
+	left, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce})
+	if got := kinds(left); !maps.Equal(got, map[string]reconcile.Kind{q.unknown: reconcile.UnknownObject, q.foreign: reconcile.UnknownObject, q.slashy: reconcile.UnknownObject}) {
 		t.Errorf("left %v", got)
 	}
 }
@@ -216,7 +217,7 @@ func TestUnknownObjectsGoOnlyWhenToldSo(t *testing.T) {
 	for _, key := range []string{ours, young, foreign} {
 		b.Put(key, "abc")
 	}
-	for name, o := range map[string]Options{
+	for name, o := range map[string]reconcile.Options{
 		"delete without fix": {DeleteUnknown: true, MinAge: atOnce},
 		"fix":                {Fix: true, MinAge: atOnce},
 		"too young":          {Fix: true, DeleteUnknown: true},
@@ -229,7 +230,7 @@ func TestUnknownObjectsGoOnlyWhenToldSo(t *testing.T) {
 	if n := b.Count(`SELECT count(*) FROM object_deletions`); n != 0 {
 		t.Fatalf("%d deletions were recorded", n)
 	}
-	found, summary := runOnce(t, b, b.Objects, Options{Settle: atOnce, Fix: true, DeleteUnknown: true, MinAge: atOnce})
+	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true, DeleteUnknown: true, MinAge: atOnce})
 	if !found[ours].Fixed || !found[young].Fixed || found[foreign].Fixed || found[foreign].Note == "" || summary.Left != 1 {
 		t.Errorf("%+v", found)
 	}
@@ -250,9 +251,9 @@ func TestARestoredDatabaseCostsNoFile(t *testing.T) {
 	}
 	b.Exec(`DELETE FROM documents WHERE user_id = $1`, b.Bob)
 	b.Delete(missing.ObjectKey)
-	found, summary := runOnce(t, b, b.Objects, Options{Settle: atOnce, Fix: true, MinAge: atOnce})
+	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true, MinAge: atOnce})
 	drain(t, b)
-	if summary.Kinds[UnknownObject].Found != 20 || summary.Kinds[MissingObject].Found != 1 || summary.Kinds[QuotaDrift].Fixed != 1 || summary.Left != 20 {
+	if summary.Kinds[reconcile.UnknownObject].Found != 20 || summary.Kinds[reconcile.MissingObject].Found != 1 || summary.Kinds[reconcile.QuotaDrift].Fixed != 1 || summary.Left != 20 {
 		t.Errorf("found %+v", kinds(found))
 	}
 	for _, d := range append(since, kept) {
@@ -310,9 +311,9 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 			last = true // one run more, after everything
 		default:
 		}
-		found, summary := runOnce(t, b, b.Objects, Options{
+		found, summary := runOnce(t, b, b.Objects, reconcile.Options{
 			Settle:   consumertest.Patience,
-			Progress: func(p Progress) { waited = max(waited, p.Waiting) },
+			Progress: func(p reconcile.Progress) { waited = max(waited, p.Waiting) },
 		})
 		if summary.Found != 0 {
 			t.Fatalf("run %d found %+v", runs, found)
@@ -331,8 +332,8 @@ func TestAFreshDifferenceCountsOnceItSettles(t *testing.T) {
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
 	began := time.Now()
-	found, _ := runOnce(t, b, b.Objects, Options{Settle: 2 * time.Second})
-	if kinds(found)[d.ObjectKey] != Unconfirmed {
+	found, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: 2 * time.Second})
+	if kinds(found)[d.ObjectKey] != reconcile.Unconfirmed {
 		t.Errorf("found %v", found)
 	}
 	if took := time.Since(began); took < 500*time.Millisecond {
@@ -357,15 +358,15 @@ func TestWhatIsRefusedIsNotTakenForAbsent(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
-	found, _ := runOnce(t, b, refusing{b.Objects, d.ObjectKey}, Options{Settle: atOnce, Fix: true})
-	if f := found[d.ObjectKey]; f.Kind != Unchecked || f.Fixed || f.Note == "" {
+	found, _ := runOnce(t, b, refusing{b.Objects, d.ObjectKey}, reconcile.Options{Settle: atOnce, Fix: true})
+	if f := found[d.ObjectKey]; f.Kind != reconcile.Unchecked || f.Fixed || f.Note == "" {
 		t.Errorf("found %+v", found)
 	}
 	b.Expect(d.ID, "uploaded")
 
 	b.Put("elsewhere/file", "abc")
-	found, _ = runOnce(t, b, refusing{b.Objects, "elsewhere/file"}, Options{Settle: atOnce})
-	if f := found["elsewhere/file"]; f.Kind != UnknownObject || f.Object.Size != 3 {
+	found, _ = runOnce(t, b, refusing{b.Objects, "elsewhere/file"}, reconcile.Options{Settle: atOnce})
+	if f := found["elsewhere/file"]; f.Kind != reconcile.UnknownObject || f.Object.Size != 3 {
 		t.Errorf("found %+v", found)
 	}
 }
@@ -382,7 +383,7 @@ func TestOneFailureFailsNoOther(t *testing.T) {
 	broken := b.Document(b.Bob, 3)
 	b.Put(broken.ObjectKey, "abc")
 	b.Exec(`DELETE FROM quotas WHERE user_id = $1`, b.Bob)
-	found, summary := runOnce(t, b, b.Objects, Options{Settle: atOnce, Fix: true})
+	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true})
 	if summary.Left != 1 || found[broken.ObjectKey].Note == "" {
 		t.Errorf("found %+v", found)
 	}
@@ -397,13 +398,13 @@ func TestAnOutageChangesNothing(t *testing.T) {
 	d := b.Uploaded(b.Alice, "abc")
 	objects := b.ObjectsAt(proxy.Address)
 	proxy.Cut()
-	if _, err := New(b.DB, objects, b.Conn, b.Log).Run(t.Context(), Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
+	if _, err := reconcile.New(b.DB, objects, b.Conn, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
 		t.Errorf("Run = %v", err)
 	}
 	// Between the listing and the look.
 	b.Delete(d.ObjectKey)
 	cut := listOnly{b.Objects, objects}
-	if _, err := New(b.DB, cut, b.Conn, b.Log).Run(t.Context(), Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
+	if _, err := reconcile.New(b.DB, cut, b.Conn, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
 		t.Errorf("Run = %v", err)
 	}
 	b.Expect(d.ID, "uploaded")
@@ -435,7 +436,7 @@ func TestListingAndDatabaseAreInTheSameOrder(t *testing.T) {
 		b.Uploaded(b.Alice, "abc")
 	}
 	objects := &counting{Objects: b.Objects}
-	if found, summary := runOnce(t, b, objects, Options{Settle: atOnce}); len(found) != 0 || summary.Objects != int64(2*len(keys)) || summary.Documents != summary.Objects {
+	if found, summary := runOnce(t, b, objects, reconcile.Options{Settle: atOnce}); len(found) != 0 || summary.Objects != int64(2*len(keys)) || summary.Documents != summary.Objects {
 		t.Errorf("found %v, summary %+v", found, summary)
 	}
 	if objects.looks != 0 {
@@ -443,7 +444,7 @@ func TestListingAndDatabaseAreInTheSameOrder(t *testing.T) {
 	}
 	// MinIO's listing leaves out what lies beneath another object. A HEAD does not.
 	at("a/beneath")
-	if found, _ := runOnce(t, b, objects, Options{Settle: atOnce}); len(found) != 0 {
+	if found, _ := runOnce(t, b, objects, reconcile.Options{Settle: atOnce}); len(found) != 0 {
 		t.Errorf("found %v", found)
 	}
 }
@@ -474,7 +475,7 @@ func TestMemoryIsConstant(t *testing.T) {
 		return m.HeapAlloc
 	}
 	before, most := live(), uint64(0)
-	_, summary := runOnce(t, b, b.Objects, Options{Progress: func(p Progress) {
+	_, summary := runOnce(t, b, b.Objects, reconcile.Options{Progress: func(p reconcile.Progress) {
 		if p.Documents%10_000 == 0 {
 			most = max(most, live())
 		}
@@ -492,22 +493,11 @@ func TestACanceledRunSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	_, err := New(b.DB, b.Objects, b.Conn, b.Log).Run(ctx, Options{
+	_, err := reconcile.New(b.DB, b.Objects, b.Conn, b.Log).Run(ctx, reconcile.Options{
 		Settle:   time.Hour,
-		Progress: func(p Progress) { cancel() },
+		Progress: func(p reconcile.Progress) { cancel() },
 	})
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("Run = %v", err)
-	}
-}
-
-func TestOursAreTheFoldersThatTheWorkersKeyMayDeleteIn(t *testing.T) {
-	for key, want := range map[string]bool{
-		"documents/0123456789/x": true, "null-user/x": true, "null-user/a/b": true, "documents/a/b\nc": true,
-		"documents/x": false, "documents//x": false, "documents/x/": false, "null-user/": false, "Documents/a/b": false, "x/documents/a/b": false,
-	} {
-		if ours.MatchString(key) != want {
-			t.Errorf("%q is ours: %v", key, !want)
-		}
 	}
 }

@@ -101,3 +101,14 @@ func TestADocumentWithoutAnETagAdopts(t *testing.T) {
 		}
 	}
 }
+
+func TestOursAreTheFoldersThatTheWorkersKeyMayDeleteIn(t *testing.T) {
+	for key, want := range map[string]bool{
+		"documents/0123456789/x": true, "null-user/x": true, "null-user/a/b": true, "documents/a/b\nc": true,
+		"documents/x": false, "documents//x": false, "documents/x/": false, "null-user/": false, "Documents/a/b": false, "x/documents/a/b": false,
+	} {
+		if ours.MatchString(key) != want {
+			t.Errorf("%q is ours: %v", key, !want)
+		}
+	}
+}

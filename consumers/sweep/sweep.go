@@ -5,7 +5,8 @@
 //     look proved that nothing came;
 //   - tells again what has been unannounced for a while;
 //   - carries out the object deletions, which a commit also wakes it for;
-//   - ends the rows that were kept for reading only.
+//   - ends the rows that were kept for reading only;
+//   - reconciles bucket and database, once a day (package reconcile).
 //
 // One replica sweeps at a time; another takes over when it ends. Two at once
 // would do no harm, for every step can be done twice.
@@ -17,12 +18,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 
 	"intray/consumers"
 	"intray/consumers/confirm"
+	"intray/consumers/reconcile"
 	"intray/consumers/remove"
 	"intray/infra/postgres"
 	"intray/schema"
@@ -45,6 +48,10 @@ type Config struct {
 	// PurgeInterval is the time between two purges of ended rows; default 10
 	// minutes.
 	PurgeInterval time.Duration
+	// ReconcileInterval is the time between two reconciliations, and ReconcileDelay
+	// that before the first; defaults 24 hours and 1 hour. Replicas count for
+	// themselves, but only one reconciles at a time.
+	ReconcileInterval, ReconcileDelay time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -53,11 +60,14 @@ func (c Config) withDefaults() Config {
 	c.ScanInterval = cmp.Or(c.ScanInterval, time.Minute)
 	c.AnnounceAfter = cmp.Or(c.AnnounceAfter, 30*time.Second)
 	c.PurgeInterval = cmp.Or(c.PurgeInterval, 10*time.Minute)
+	c.ReconcileInterval = cmp.Or(c.ReconcileInterval, 24*time.Hour)
+	c.ReconcileDelay = cmp.Or(c.ReconcileDelay, time.Hour)
 	return c
 }
 
 func (c Config) validate() error {
-	if c.Interval < 0 || c.Grace < 0 || c.ScanInterval < 0 || c.AnnounceAfter < 0 || c.PurgeInterval < 0 {
+	if c.Interval < 0 || c.Grace < 0 || c.ScanInterval < 0 || c.AnnounceAfter < 0 || c.PurgeInterval < 0 ||
+		c.ReconcileInterval < 0 || c.ReconcileDelay < 0 {
 		return fmt.Errorf("a duration is negative: %+v", c)
 	}
 	if c.Grace >= schema.ExpireAfter {
@@ -74,12 +84,13 @@ type Announcer interface {
 
 // Sweeper sweeps.
 type Sweeper struct {
-	config    Config
-	db        *postgres.DB
-	confirmer *confirm.Confirmer
-	deletions *Deletions
-	announcer Announcer
-	log       *slog.Logger
+	config     Config
+	db         *postgres.DB
+	confirmer  *confirm.Confirmer
+	deletions  *Deletions
+	reconciler *reconcile.Reconciler
+	announcer  Announcer
+	log        *slog.Logger
 
 	// Of the replica that sweeps; one goroutine's.
 	lookedNew, lookedAll, purged time.Time
@@ -87,7 +98,7 @@ type Sweeper struct {
 }
 
 // New returns a Sweeper.
-func New(db *postgres.DB, objects Objects, announcer Announcer, config Config, log *slog.Logger) (*Sweeper, error) {
+func New(db *postgres.DB, objects Bucket, announcer Announcer, config Config, log *slog.Logger) (*Sweeper, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
@@ -95,9 +106,10 @@ func New(db *postgres.DB, objects Objects, announcer Announcer, config Config, l
 	log = log.With("consumer", "sweep")
 	return &Sweeper{
 		config: config, db: db, announcer: announcer, log: log,
-		confirmer: confirm.New(db, objects, announcer, log),
-		deletions: NewDeletions(db, objects, remove.New(db, objects, announcer, log), log),
-		failing:   make(map[string]bool),
+		confirmer:  confirm.New(db, objects, announcer, log),
+		deletions:  NewDeletions(db, objects, remove.New(db, objects, announcer, log), log),
+		reconciler: reconcile.New(db, objects, announcer, log),
+		failing:    make(map[string]bool),
 	}, nil
 }
 
@@ -116,6 +128,9 @@ func (s *Sweeper) Run(ctx context.Context) {
 			}
 		}()
 	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	beside.Go(func() { s.daily(ctx) })
 	for ctx.Err() == nil {
 		if !s.term(ctx, woken) {
 			// What another replica looks at meanwhile is not known here.

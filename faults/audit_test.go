@@ -107,7 +107,7 @@ func (s *system) auditViolations() (found []violation, err error) {
 			found = append(found, violation{x.DocumentID, fmt.Sprintf(format, args...)})
 		}
 		if !slices.Contains(next[x.Was], x.Status) {
-			add("a document went from %q to %q: a deleted document never comes back, and each status follows from the one before", x.Was, x.Status)
+			add("a status followed that may not follow, a deleted document came back: %q to %q", x.Was, x.Status)
 		}
 		if x.Status != "" && x.Version != x.WasVersion+1 {
 			add("its version went from %d to %d", x.WasVersion, x.Version)
@@ -117,7 +117,7 @@ func (s *system) auditViolations() (found []violation, err error) {
 		}
 		// Others of the same transaction may have given something back after it.
 		if x.Status == "rejected" && x.Was != "rejected" && x.Reason == "quota_exceeded" && x.Used+x.Size <= x.Limit && !releasing[x.Tx] {
-			add("it was rejected though its %d bytes fit: %d of %d were used", x.Size, x.Used, x.Limit)
+			add("it was rejected though it fits: %d bytes, %d of %d were used", x.Size, x.Used, x.Limit)
 		}
 	}
 	var over []string

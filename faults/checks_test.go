@@ -266,8 +266,8 @@ func (s *system) deadLetters(ctx context.Context, r *record) (found []violation,
 			kept[l.Consumer+" "+mark[0]] = true
 			continue
 		}
-		found = append(found, violation{uuid.Nil, fmt.Sprintf("message %d of %s is a dead letter of %s though nobody poisoned it: %s",
-			l.Sequence, l.Stream, l.Consumer, l.Reason)})
+		found = append(found, violation{uuid.Nil, fmt.Sprintf("a message is a dead letter of %s though nobody poisoned it: %d of %s, %s",
+			l.Consumer, l.Sequence, l.Stream, l.Reason)})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -20,6 +20,7 @@ import (
 	"log/slog"
 	"maps"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -177,22 +178,46 @@ func heal(t *testing.T, s *system, r *record, c *clients) {
 	})
 }
 
-// verify waits until all is quiet and then for every sentence to hold.
+// verify waits until all is quiet and then for every sentence to hold: first
+// with what the deletion of a stream excuses, then, once reconciliation has found
+// what those events would have told, without any excuse.
 func verify(t *testing.T, s *system, r *record, seed uint64) {
 	t.Helper()
-	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), healing)
-	defer cancel()
-	if err := until(ctx, func() error { return s.quietOnce(ctx) }); err != nil {
-		t.Errorf("seed %d: not quiet %v after the last fault: %v", seed, healing, err)
+	s.settle(seed)
+	if !s.check(r, seed, "after the faults") {
+		return
 	}
-	t.Logf("quiet %v after the last request", time.Since(began).Round(time.Millisecond))
-	began = time.Now()
-	soon, cancelSoon := context.WithTimeout(t.Context(), settling)
-	defer cancelSoon()
+	t.Logf("reconcile --fix: %s", s.reconcile(0, "--fix"))
+	s.settle(seed)
+	r.mu.Lock()
+	clear(r.destroyed)
+	r.mu.Unlock()
+	if s.check(r, seed, "after the reconciliation") {
+		t.Logf("reconcile: %s", s.reconcile(0))
+	}
+}
+
+// settle waits until all is quiet.
+func (s *system) settle(seed uint64) {
+	s.t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(s.t.Context(), healing)
+	defer cancel()
+	if err := until(ctx, func() error { return s.quietOnce(s.t.Context()) }); err != nil {
+		s.t.Errorf("seed %d: not quiet %v after the last request: %v", seed, healing, err)
+	}
+	s.t.Logf("quiet after %v", time.Since(began).Round(time.Millisecond))
+}
+
+// check gives the sentences a little time to hold and says whether they do.
+func (s *system) check(r *record, seed uint64, when string) bool {
+	s.t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(s.t.Context(), settling)
+	defer cancel()
 	var found []violation
-	err := until(soon, func() (err error) {
-		if found, err = s.violations(t.Context(), r); err != nil {
+	err := until(ctx, func() (err error) {
+		if found, err = s.violations(s.t.Context(), r); err != nil {
 			return err
 		}
 		if len(found) > 0 {
@@ -200,21 +225,35 @@ func verify(t *testing.T, s *system, r *record, seed uint64) {
 		}
 		return nil
 	})
+	s.t.Logf("checked %s in %v", when, time.Since(began).Round(time.Millisecond))
 	if err != nil {
-		t.Errorf("seed %d: %v", seed, err)
+		s.t.Errorf("seed %d: %s: %v", seed, when, err)
 	}
-	t.Logf("checked in %v", time.Since(began).Round(time.Millisecond))
-	const told = 10
-	for i, v := range found {
-		if i == told {
-			t.Errorf("and %d more", len(found)-told)
-			break
+	tell(s.t, s, r, seed, found)
+	return err == nil
+}
+
+// tell gives each sentence that does not hold, with how often, and the stories
+// of the first documents that show it.
+func tell(t *testing.T, s *system, r *record, seed uint64, found []violation) {
+	t.Helper()
+	const stories = 2
+	digits := regexp.MustCompile(`[0-9a-f-]*[0-9][0-9a-f-]*`)
+	alike := map[string][]violation{}
+	for _, v := range found {
+		sentence, _, _ := strings.Cut(v.sentence, ":") // details follow
+		sentence = digits.ReplaceAllString(sentence, "…")
+		alike[sentence] = append(alike[sentence], v)
+	}
+	for _, sentence := range slices.Sorted(maps.Keys(alike)) {
+		t.Errorf("seed %d: %d × %s", seed, len(alike[sentence]), sentence)
+		for _, v := range alike[sentence][:min(stories, len(alike[sentence]))] {
+			if v.document == uuid.Nil {
+				t.Logf("  %s", v.sentence)
+			} else {
+				t.Logf("  document %s: %s\n%s", v.document, v.sentence, s.story(t.Context(), v.document, r))
+			}
 		}
-		if v.document == uuid.Nil {
-			t.Errorf("seed %d: %s", seed, v.sentence)
-			continue
-		}
-		t.Errorf("seed %d: document %s: %s\n%s", seed, v.document, v.sentence, s.story(t.Context(), v.document, r))
 	}
 }
 

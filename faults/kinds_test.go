@@ -47,7 +47,7 @@ func kinds() []kind {
 		{"graceful restart of consume", []string{partFirst}, restart(partFirst)},
 		{"connection to postgres cut at commit", []string{partPostgres, partSecond}, (*fault).cutCommits},
 		{"streams full", []string{partNATS}, (*fault).fill},
-		{"streams missing", []string{partNATS}, (*fault).deleteStreams},
+		{"streams missing", []string{partNATS, partFirst, partSecond}, (*fault).deleteStreams},
 		{"damaged queue files", []string{partMinIO}, (*fault).damageQueue},
 		{"everything delivered again", []string{partNATS}, (*fault).deliverAgain},
 		{"poisoned messages", []string{partNATS}, (*fault).poison},
@@ -223,11 +223,32 @@ func (f *fault) mend() {
 	}
 }
 
-// deleteStreams deletes one stream or both. What they hold that nobody has
-// acknowledged yet is written down first, while they take nothing more.
+// deleteStreams deletes both streams of events. Both replicas stand still meanwhile,
+// so that events are lost. What a stream holds that nobody has acknowledged is
+// written down first, while it takes nothing more.
 func (f *fault) deleteStreams(ctx context.Context) error {
 	defer f.mend()
-	names := [][]string{{schema.StreamBucket}, {schema.StreamDocuments}, {schema.StreamBucket, schema.StreamDocuments}}[f.choose.IntN(3)]
+	names := []string{schema.StreamBucket, schema.StreamDocuments}
+	for _, name := range []string{partFirst, partSecond} {
+		pid, err := f.running(ctx, name)
+		if err != nil {
+			return err
+		}
+		thaw, err := freeze(pid)
+		if err != nil {
+			return fmt.Errorf("stop %s: %w", name, err)
+		}
+		defer thaw()
+	}
+	lost := f.r.counted("PUTs acknowledged") + 5
+	if err := until(ctx, func() error {
+		if n := f.r.counted("PUTs acknowledged"); n < lost {
+			return fmt.Errorf("%d of %d PUTs whose events are to be lost", n, lost)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
 	for _, name := range names {
 		if err := f.bound(ctx, name, 1); err != nil {
 			return fmt.Errorf("close %s: %w", name, err)

@@ -220,6 +220,21 @@ func (s *system) publish(ctx context.Context, subject string, data []byte, heade
 	return s.operator.JetStream().PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data, Header: header})
 }
 
+// reconcile runs the operator's command, wants the exit status, and returns its
+// summary.
+func (s *system) reconcile(want int, flags ...string) string {
+	s.t.Helper()
+	command := exec.CommandContext(s.t.Context(), s.up.path, append([]string{"reconcile", "--data", s.dir, "--settle=1s", "--json"}, flags...)...)
+	var problems bytes.Buffer
+	command.Stderr = &problems
+	out, err := command.Output()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if status := command.ProcessState.ExitCode(); status != want {
+		s.t.Errorf("%v: exit status %d, want %d (%v)\n%s%s", command.Args, status, want, err, problems.String(), strings.Join(lines[max(0, len(lines)-10):], "\n"))
+	}
+	return lines[len(lines)-1]
+}
+
 // close ends everything and fails if a process is left.
 func (s *system) close() {
 	if s.second != nil {

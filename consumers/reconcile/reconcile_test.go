@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"iter"
 	"maps"
 	"runtime"
 	"slices"
@@ -325,6 +326,39 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 	}
 	b.ExpectUsed(b.Bob, 3*100)
 	t.Logf("%d runs, at most %d fresh differences", runs, waited)
+}
+
+// blind is a bucket whose listing shows nothing, and in which something happens
+// right after each look.
+type blind struct {
+	*minio.Objects
+	after func()
+}
+
+func (blind) List(context.Context, string, string) iter.Seq2[schema.Object, error] {
+	return func(func(schema.Object, error) bool) {}
+}
+
+func (b blind) Stat(ctx context.Context, key string) (schema.Object, error) {
+	o, err := b.Objects.Stat(ctx, key)
+	b.after()
+	return o, err
+}
+
+// What the look saw and what the rows say then are of two moments, and make no
+// finding: an object that was seen and then deleted is no stray.
+func TestAVerdictIsOfOneMoment(t *testing.T) {
+	b := consumertest.New(t)
+	d := b.Uploaded(b.Alice, "abc")
+	end := sync.OnceFunc(func() {
+		b.Change(d.ID, deleted)
+		drain(t, b)
+	})
+	found, _ := runOnce(t, b, blind{b.Objects, end}, reconcile.Options{Settle: atOnce})
+	b.Expect(d.ID, "gone")
+	if len(found) != 0 {
+		t.Errorf("found %+v", found)
+	}
 }
 
 func TestAFreshDifferenceCountsOnceItSettles(t *testing.T) {

@@ -3,6 +3,8 @@ package sweep
 import (
 	"testing"
 	"time"
+
+	"intray/schema"
 )
 
 func TestBucketAndDatabaseAreReconciledByTheClock(t *testing.T) {
@@ -36,5 +38,29 @@ func TestOnlyOneReconcilesAtATime(t *testing.T) {
 	if err := b.sweeper.reconcile(t.Context()); err != nil {
 		t.Error(err)
 	}
+	b.ExpectUsed(b.Alice, 0)
+}
+
+func TestNothingIsEndedWhereTooManyObjectsAreMissing(t *testing.T) {
+	b := setup(t)
+	b.sweeper.settle = time.Millisecond
+	for range missingAllowed + 1 {
+		d := b.Document(b.Alice, 3)
+		b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+			return d.Confirm(schema.Object{Key: d.ObjectKey, Size: 3, ETag: "gone"}, q, time.Now().Add(-time.Hour))
+		})
+	}
+	reconcileOnce := func() {
+		t.Helper()
+		if err := b.sweeper.reconcile(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reconcileOnce()
+	b.ExpectUsed(b.Alice, 3*(missingAllowed+1))
+
+	b.Exec(`UPDATE quotas SET used_bytes = used_bytes - 3 WHERE user_id = $1`, b.Alice)
+	b.Exec(`DELETE FROM documents WHERE id = (SELECT min(id::text)::uuid FROM documents)`)
+	reconcileOnce()
 	b.ExpectUsed(b.Alice, 0)
 }

@@ -89,6 +89,7 @@ type Sweeper struct {
 	confirmer  *confirm.Confirmer
 	deletions  *Deletions
 	reconciler *reconcile.Reconciler
+	settle     time.Duration // of the reconciler; 0 is its default
 	announcer  Announcer
 	log        *slog.Logger
 

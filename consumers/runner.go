@@ -191,6 +191,9 @@ func (r *Runner[T]) pull(ctx context.Context, consumer *jetstream.Consumer) ([]j
 	if err != nil || len(messages) == 0 || r.config.Batch == 1 {
 		return messages, err
 	}
+	if meta, err := messages[0].Metadata(); err == nil && meta.NumPending == 0 {
+		return messages, nil
+	}
 	// A failure now is met again by the next pull; what is there is handled first.
 	more, _ := collect((*consumer).FetchNoWait(r.config.Batch - 1))
 	return append(messages, more...), nil

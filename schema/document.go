@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/hex"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -132,4 +133,11 @@ const ObjectPrefix = "documents/"
 // in a small folder, which one listing answers for.
 func ObjectKey(id uuid.UUID) string {
 	return ObjectPrefix + hex.EncodeToString(id[:5]) + "/" + id.String()
+}
+
+// DocumentID returns the id of the document whose ObjectKey is key; false if no
+// id has that key.
+func DocumentID(key string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(key[strings.LastIndexByte(key, '/')+1:])
+	return id, err == nil && ObjectKey(id) == key
 }

@@ -110,6 +110,13 @@ func (consumeCommand) Run(ctx context.Context) error {
 	return serve(ctx, healthServer(), s.Listen, log)
 }
 
+// While one worker's batch is committed and announced, the next is looked at
+// (docs/performance.md).
+const (
+	confirmBatch   = 1024
+	confirmWorkers = 2
+)
+
 // runs wires each consumer and the sweeper to what they talk to.
 func (s consumeSettings) runs(db *postgres.DB, conn *nats.Conn, objects *minio.Objects, extractor *extract.Extractor, log *slog.Logger) ([]func(context.Context), error) {
 	offline, err := builtin.New()
@@ -124,15 +131,16 @@ func (s consumeSettings) runs(db *postgres.DB, conn *nats.Conn, objects *minio.O
 		return nil, err
 	}
 	probe := func(ctx context.Context) error { return consumers.Probe(ctx, db, objects) }
-	bucketConsumer := func(name string, h consumers.Handler[[]schema.BucketRecord]) (*consumers.Runner[[]schema.BucketRecord], error) {
-		return consumers.NewRunner(conn, db, probe, schema.DecodeBucketEvent, h,
-			consumers.Config{Stream: schema.StreamBucket, Consumer: name}, log)
+	bucketConsumer := func(c consumers.Config, h consumers.Handler[[]schema.BucketRecord]) (*consumers.Runner[[]schema.BucketRecord], error) {
+		c.Stream = schema.StreamBucket
+		return consumers.NewRunner(conn, db, probe, schema.DecodeBucketEvent, h, c, log)
 	}
-	confirming, err := bucketConsumer(schema.ConsumerConfirm, confirm.New(db, objects, conn, log).Handler(s.MinIO.Bucket))
+	confirming, err := bucketConsumer(consumers.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
+		confirm.New(db, objects, conn, log).Handler(s.MinIO.Bucket))
 	if err != nil {
 		return nil, err
 	}
-	removing, err := bucketConsumer(schema.ConsumerRemove, remove.New(db, objects, conn, log).Handler(s.MinIO.Bucket))
+	removing, err := bucketConsumer(consumers.Config{Consumer: schema.ConsumerRemove}, remove.New(db, objects, conn, log).Handler(s.MinIO.Bucket))
 	if err != nil {
 		return nil, err
 	}

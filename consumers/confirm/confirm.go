@@ -125,13 +125,23 @@ func (c *Confirmer) look(ctx context.Context, keys []string, documents map[strin
 	looks := consumers.Find(ctx, c.objects, open)
 	var doubted []string
 	for key, l := range looks {
-		d, known := documents[key]
-		if l.Listed && !(known && (d.Status == schema.StatusPending && d.Size == l.Object.Size || settled(d, l.Object, now))) {
+		if d, known := documents[key]; l.Listed && !(known && certain(d, l, now)) {
 			doubted = append(doubted, key)
 		}
 	}
 	maps.Copy(looks, consumers.Look(ctx, c.objects, doubted))
 	return looks
+}
+
+// certain says whether what the look showed is enough to decide the document whose
+// key was looked at. A HEAD always is; a listing is unless the object would cost
+// the document its place.
+func certain(d schema.Document, l consumers.Seen, now time.Time) bool {
+	if d.ObjectKey != l.Object.Key {
+		return false
+	}
+	waits := d.Status == schema.StatusPending || d.Status == schema.StatusExpired
+	return !l.Listed || (waits && d.Size == l.Object.Size) || settled(d, l.Object, now)
 }
 
 // settled says whether the object changes nothing about the document as it was

@@ -2,8 +2,11 @@ package confirm
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 
 	"intray/consumers"
 	"intray/schema"
@@ -32,18 +35,79 @@ func created(r schema.BucketRecord) bool {
 	return created
 }
 
+// decide confirms the keys, and returns the failure of each that could not be.
+//
+// Where a key names its document, the look comes first and the transaction reads
+// the document, for most events tell of what nobody has looked at. The others are
+// read before they are looked at.
 func (c *Confirmer) decide(ctx context.Context, keys []string, heard map[string]bool) (map[string]error, error) {
-	results, err := c.confirm(ctx, keys, heard)
+	var named, others []string
+	for _, key := range keys {
+		if _, ok := schema.DocumentID(key); ok && !heard[key] {
+			named = append(named, key)
+		} else {
+			others = append(others, key)
+		}
+	}
+	failed, unclear, err := c.accept(ctx, named)
 	if err != nil {
 		return nil, err
 	}
-	failed := make(map[string]error)
+	others = append(others, unclear...)
+	if len(others) == 0 {
+		return failed, nil
+	}
+	results, err := c.confirm(ctx, others, heard)
+	if err != nil {
+		return nil, err
+	}
 	for _, r := range results {
 		if r.Err != nil {
 			failed[r.Key] = r.Err
 		}
 	}
 	return failed, nil
+}
+
+// accept confirms documents by the keys that name them. It returns the failed
+// keys, and the unclear ones: an object without such a document, or one that only
+// a listing showed and that would cost a document its object.
+func (c *Confirmer) accept(ctx context.Context, keys []string) (failed map[string]error, unclear []string, err error) {
+	failed = make(map[string]error)
+	looks := make(map[uuid.UUID]consumers.Seen, len(keys))
+	ids := make([]uuid.UUID, 0, len(keys))
+	for key, l := range consumers.Find(ctx, c.objects, keys) {
+		id, _ := schema.DocumentID(key)
+		switch {
+		case l.Err == nil:
+			looks[id] = l
+			ids = append(ids, id)
+		case !l.Absent():
+			failed[key] = l.Err
+		}
+	}
+	now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
+	sure := make(map[uuid.UUID]bool, len(ids))
+	found, err := c.db.Transition(ctx, ids, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		l := looks[d.ID]
+		if sure[d.ID] = certain(*d, l, now); !sure[d.ID] {
+			return schema.Decision{}
+		}
+		return d.Confirm(l.Object, q, now)
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("confirm %d documents: %w", len(ids), err)
+	}
+	for _, d := range found {
+		if sure[d.ID] {
+			delete(looks, d.ID)
+		}
+	}
+	for _, l := range looks {
+		unclear = append(unclear, l.Object.Key)
+	}
+	consumers.Tell(ctx, c.db, c.announcer, c.log, found)
+	return failed, unclear, nil
 }
 
 const (

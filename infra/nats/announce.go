@@ -52,8 +52,8 @@ const (
 	// minBatch is how many messages an atomic batch pays for: the server makes a
 	// folder for each.
 	minBatch = 16
-	// maxBatch is half of the most that the server takes in one.
-	maxBatch = 500
+	// maxBatch is the most that the server takes in one.
+	maxBatch = 1000
 )
 
 // store publishes messages, one for each of docs, and returns the documents whose

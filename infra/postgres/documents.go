@@ -52,15 +52,16 @@ func (db *DB) Announced(ctx context.Context, docs []schema.Document) error {
 		ids[i], versions[i], announcements[i] = d.ID, d.Version, d.Announcement
 	}
 	// Locked in the order of the ids, as every other writer does. The mark is looked at last: as a condition of the join it
-	// would invite a walk through all unannounced documents, of which a backlog has many.
-	const told = `WITH told AS MATERIALIZED (
+	// would invite a walk through all unannounced documents, of which a backlog has many. The commit does not wait for the
+	// disk: a mark that a crash brings back is cleared by announcing once more.
+	const told = `WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), told AS MATERIALIZED (
 		SELECT d.id, d.gone_at, d.unannounced_at FROM documents AS d
 		JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, version, announcement)
 			ON d.id = n.id AND d.version = n.version AND d.announcement = n.announcement
 		ORDER BY d.id FOR NO KEY UPDATE OF d)`
-	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM told
+	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM lazily, told
 		WHERE d.id = told.id AND told.gone_at IS NULL AND told.unannounced_at IS NOT NULL`
-	const end = `, ended AS (DELETE FROM documents AS d USING told WHERE d.id = told.id AND told.gone_at IS NOT NULL)`
+	const end = `, ended AS (DELETE FROM documents AS d USING lazily, told WHERE d.id = told.id AND told.gone_at IS NOT NULL)`
 
 	args := []any{pq.Array(ids), pq.Array(versions), pq.Array(announcements)}
 	err := func() error {

@@ -57,7 +57,7 @@ func (b *bench) drainRate(ctx context.Context, what string, n int) (float64, err
 	if err := b.resumeOne(ctx, schema.StreamBucket, schema.ConsumerConfirm); err != nil {
 		return 0, err
 	}
-	err = poll(ctx, 10*time.Millisecond, func() (bool, error) {
+	err = poll(ctx, 20*time.Millisecond, func() (bool, error) {
 		info, err := stream.Info(ctx)
 		if err != nil {
 			return false, fmt.Errorf("stream %s: %w", schema.StreamDocuments, err)

@@ -3,7 +3,8 @@
 //   - confirms pending documents whose object is there: their event was lost;
 //   - expires those whose last URL was issued schema.ExpireAfter ago, after a
 //     look proved that nothing came;
-//   - tells again what has been unannounced for a while;
+//   - tells again what has been unannounced for a while, and what waits for a
+//     classification that no event will bring;
 //   - carries out the object deletions, which a commit also wakes it for;
 //   - ends the rows that were kept for reading only;
 //   - reconciles bucket and database, once a day (package reconcile).
@@ -42,8 +43,9 @@ type Config struct {
 	// ScanInterval is the time between two readings of all pending documents;
 	// default 1 minute. Rounds between them read only the newest.
 	ScanInterval time.Duration
-	// AnnounceAfter is how long a transition may be unannounced before it is told
-	// again; default 30 s.
+	// AnnounceAfter is how long a transition may be unannounced, or an uploaded
+	// document wait while classify has nothing to do, before it is told again;
+	// default 30 s.
 	AnnounceAfter time.Duration
 	// PurgeInterval is the time between two purges of ended rows; default 10
 	// minutes.
@@ -80,6 +82,8 @@ func (c Config) validate() error {
 type Announcer interface {
 	consumers.Announcer
 	Ping(ctx context.Context) error
+	// Idle says whether a consumer has nothing to deliver and nothing in hand.
+	Idle(ctx context.Context, stream, consumer string) (bool, error)
 }
 
 // Sweeper sweeps.
@@ -183,6 +187,7 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 		s.step(ctx, "deletions", s.drain),
 		s.step(ctx, "pending", func(ctx context.Context) error { return s.pending(ctx, now) }),
 		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.unannounced(ctx, now) }),
+		s.step(ctx, "unclassified", func(ctx context.Context) error { return s.unclassified(ctx, now) }),
 		s.step(ctx, "purge", func(ctx context.Context) error { return s.purge(ctx, now) }),
 	)
 }
@@ -231,19 +236,47 @@ func (s *Sweeper) unannounced(ctx context.Context, now time.Time) error {
 		if err := s.announcer.Ping(ctx); err != nil {
 			return err
 		}
-		ids := make([]uuid.UUID, len(documents))
-		for i, d := range documents {
-			ids[i] = d.ID
-		}
-		if documents, err = s.db.Reannounce(ctx, ids); err != nil {
+		if err := s.announce(ctx, documents); err != nil {
 			return err
 		}
-		told, err := s.announcer.Announce(ctx, documents)
-		if err := errors.Join(err, s.db.Announced(ctx, told)); err != nil {
-			return err
-		}
-		s.log.Info("documents announced again", "documents", len(told))
 	}
+	return nil
+}
+
+// unclassified tells the uploaded documents again that nobody has to classify:
+// their events went with a stream that was lost or deleted. As long as classify
+// has anything to do, what waits is its turn's matter.
+func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
+	documents, err := s.db.Unclassified(ctx, now.Add(-s.config.AnnounceAfter), announceBatch)
+	if err != nil || len(documents) == 0 {
+		return err
+	}
+	idle, err := s.announcer.Idle(ctx, schema.StreamDocuments, schema.ConsumerClassify)
+	if err != nil || !idle {
+		return err
+	}
+	// What was classified between the two looks is no matter of ours any more.
+	if documents, err = s.db.Unclassified(ctx, now.Add(-s.config.AnnounceAfter), announceBatch); err != nil || len(documents) == 0 {
+		return err
+	}
+	return s.announce(ctx, documents)
+}
+
+// announce tells documents under new message ids.
+func (s *Sweeper) announce(ctx context.Context, documents []schema.Document) error {
+	ids := make([]uuid.UUID, len(documents))
+	for i, d := range documents {
+		ids[i] = d.ID
+	}
+	documents, err := s.db.Reannounce(ctx, ids)
+	if err != nil {
+		return err
+	}
+	told, err := s.announcer.Announce(ctx, documents)
+	if err := errors.Join(err, s.db.Announced(ctx, told)); err != nil {
+		return err
+	}
+	s.log.Info("documents announced again", "documents", len(told))
 	return nil
 }
 

@@ -175,6 +175,49 @@ func TestUnannouncedIsToldOnceMore(t *testing.T) {
 	expectTold(t, b, d.ID, "uploaded")
 }
 
+func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
+	b := setup(t)
+	d := b.Uploaded(b.Alice, "abc")
+	docs, err := b.DB.Reannounce(t.Context(), []uuid.UUID{d.ID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tell := func() {
+		t.Helper()
+		if told, err := b.Conn.Announce(t.Context(), docs); err != nil || len(told) != 1 {
+			t.Fatalf("told %v, %v", told, err)
+		}
+		if err := b.DB.Announced(t.Context(), docs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tell()
+	later := time.Now().Add(time.Hour)
+	b.round(t, later)
+	expectTold(t, b, d.ID, "uploaded") // classify has it to hear still
+
+	stream, err := b.Operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lose := func() {
+		t.Helper()
+		if err := stream.Purge(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		b.Settled(schema.StreamDocuments, schema.ConsumerClassify)
+	}
+	lose()
+	b.round(t, later)
+	expectTold(t, b, d.ID, "uploaded")
+
+	for range 10 {
+		lose()
+		b.round(t, later)
+	}
+	expectTold(t, b, d.ID) // not for ever
+}
+
 func TestDeletionsAreCarriedOutAndEndTheirDocuments(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")

@@ -32,6 +32,18 @@ func (db *DB) Unannounced(ctx context.Context, before time.Time, limit int) ([]s
 		`WHERE unannounced_at < $1 ORDER BY unannounced_at, id LIMIT $2`, before, limit)
 }
 
+// Unclassified returns documents that became uploaded before the time, were announced, and wait for classification
+// still, by id. One that was announced anew maxAnnouncements times is left to an operator.
+func (db *DB) Unclassified(ctx context.Context, before time.Time, limit int) ([]schema.Document, error) {
+	return db.selectDocuments(ctx, "find documents that wait for classification",
+		`WHERE status = 'uploaded' AND changed_at < $1 AND unannounced_at IS NULL AND announcement < $2 ORDER BY id LIMIT $3`,
+		before, maxAnnouncements, limit)
+}
+
+// maxAnnouncements bounds how often one version is told anew because nobody acted on it: what fails each time is in the
+// dead letters as often already.
+const maxAnnouncements = 5
+
 // Reannounce marks documents to be told once more, each under a message id that the stream has not seen, and returns those that
 // exist, by id.
 func (db *DB) Reannounce(ctx context.Context, ids []uuid.UUID) (docs []schema.Document, err error) {

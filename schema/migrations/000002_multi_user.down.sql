@@ -71,7 +71,7 @@ ALTER TABLE quotas
     ALTER COLUMN used_bytes DROP NOT NULL,
     ALTER COLUMN used_bytes DROP DEFAULT;
 
-DROP INDEX documents_object, documents_pending_of_user, documents_pending, documents_unannounced, documents_ended, documents_idempotency;
+DROP INDEX documents_object, documents_pending_of_user, documents_pending, documents_unannounced, documents_uploaded, documents_ended, documents_idempotency;
 ALTER TABLE documents
     DROP CONSTRAINT documents_listing,
     DROP CONSTRAINT documents_object_key,

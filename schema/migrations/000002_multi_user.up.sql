@@ -219,6 +219,7 @@ CREATE UNIQUE INDEX documents_object ON documents (object_key);
 CREATE INDEX documents_pending_of_user ON documents (user_id) WHERE status = 'pending';
 CREATE INDEX documents_pending ON documents (id) INCLUDE (url_issued_at) WHERE status = 'pending';
 CREATE INDEX documents_unannounced ON documents (unannounced_at) WHERE unannounced_at IS NOT NULL;
+CREATE INDEX documents_uploaded ON documents (id) WHERE status = 'uploaded';
 CREATE INDEX documents_ended ON documents (changed_at) WHERE status IN ('rejected', 'expired');
 CREATE UNIQUE INDEX documents_idempotency ON documents (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 

@@ -77,6 +77,7 @@ type record struct {
 	// own events were. Nobody will hear of them any more.
 	destroyed map[string]bool
 	untold    map[uuid.UUID]bool
+	floors    map[string]uint64 // what each consumer has acknowledged, up to which sequence
 	poison    map[string]poisoned
 	counts    map[string]int // of what clients did
 	wrong     []violation    // seen by clients on the way
@@ -92,9 +93,25 @@ type poisoned struct {
 
 func newRecord() *record {
 	return &record{
-		documents: map[uuid.UUID]*document{}, destroyed: map[string]bool{}, untold: map[uuid.UUID]bool{},
+		documents: map[uuid.UUID]*document{}, destroyed: map[string]bool{}, untold: map[uuid.UUID]bool{}, floors: map[string]uint64{},
 		poison: map[string]poisoned{}, counts: map[string]int{},
 	}
+}
+
+// raise notes up to where a consumer has acknowledged, and returns the furthest
+// it ever did in its present stream.
+func (r *record) raise(consumer string, sequence uint64) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.floors[consumer] = max(r.floors[consumer], sequence)
+	return r.floors[consumer]
+}
+
+// lower forgets it: the streams begin anew.
+func (r *record) lower() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.floors)
 }
 
 func (r *record) add(d *document) {

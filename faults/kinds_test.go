@@ -266,6 +266,7 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 			return fmt.Errorf("delete %s: %w", name, err)
 		}
 	}
+	f.r.lower()
 	pause(ctx, f.hold)
 	for _, name := range names {
 		if err := until(ctx, func() error {
@@ -281,7 +282,7 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 }
 
 // writeDown notes what is in a stream beyond what all its consumers have
-// acknowledged.
+// acknowledged, be it before they were made anew.
 func (f *fault) writeDown(ctx context.Context, name string) error {
 	stream, err := f.stream(ctx, name)
 	if err != nil {
@@ -290,7 +291,7 @@ func (f *fault) writeDown(ctx context.Context, name string) error {
 	last := stream.CachedInfo().State.LastSeq
 	floor := last
 	for info := range stream.ListConsumers(ctx).Info() {
-		floor = min(floor, info.AckFloor.Stream)
+		floor = min(floor, f.r.raise(info.Name, info.AckFloor.Stream))
 	}
 	for sequence := floor + 1; sequence <= last; sequence++ {
 		m, err := stream.GetMsg(ctx, sequence)
@@ -377,6 +378,9 @@ func (f *fault) deliverAgain(ctx context.Context) error {
 			stream, err := f.stream(ctx, c.stream)
 			if err != nil {
 				return err
+			}
+			if consumer, err := stream.Consumer(ctx, c.name); err == nil {
+				f.r.raise(c.name, consumer.CachedInfo().AckFloor.Stream)
 			}
 			if err := stream.DeleteConsumer(ctx, c.name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
 				return err

@@ -50,13 +50,15 @@ func run(t *testing.T, again bool, env []string, log string, path string, args .
 			cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
 			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 			err := cmd.Start()
+			if err == nil {
+				p.set(cmd)
+			}
 			if first {
 				started <- err
 			}
 			if err != nil {
 				return
 			}
-			p.set(cmd)
 			_ = cmd.Wait()
 			p.set(nil)
 			select {
@@ -94,19 +96,25 @@ func (p *process) pid() int {
 // stop sends the signal and waits for the end.
 func (p *process) stop(signal syscall.Signal) {
 	close(p.quit)
-	pid := p.pid()
-	if pid == 0 {
-		<-p.gone
-		return
-	}
-	_ = syscall.Kill(pid, signal)
-	_ = syscall.Kill(pid, syscall.SIGCONT)
-	select {
-	case <-p.gone:
-	case <-time.After(time.Minute):
-		_ = syscall.Kill(pid, syscall.SIGKILL)
-		<-p.gone
-		p.t.Errorf("%s does not end within a minute after %v; its last lines:\n%s", filepath.Base(p.log), signal, p.tail())
+	limit := time.NewTimer(time.Minute)
+	defer limit.Stop()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for told := 0; ; {
+		// It may be starting again at this moment, as another process.
+		if pid := p.pid(); pid != 0 && pid != told {
+			_ = syscall.Kill(pid, signal)
+			_ = syscall.Kill(pid, syscall.SIGCONT)
+			told = pid
+		}
+		select {
+		case <-p.gone:
+			return
+		case <-again.C:
+		case <-limit.C:
+			_ = syscall.Kill(told, syscall.SIGKILL)
+			p.t.Errorf("%s does not end within a minute after %v; its last lines:\n%s", filepath.Base(p.log), signal, p.tail())
+		}
 	}
 }
 

@@ -42,8 +42,11 @@ func (s *system) quietOnce(ctx context.Context) error {
 		}
 		return err
 	})
-	if err != nil || queued > 0 {
-		return fmt.Errorf("MinIO has %d events in its queue: %v", queued, err)
+	if err != nil {
+		return fmt.Errorf("count the events in MinIO's queue: %w", err)
+	}
+	if queued > 0 {
+		return fmt.Errorf("MinIO has %d events in its queue", queued)
 	}
 	for what, query := range map[string]string{
 		"object deletions":       `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`,

@@ -65,23 +65,23 @@ func (b *bench) resumeOne(ctx context.Context, stream, consumer string) error {
 // addUsers makes the users, who cannot sign in.
 func (b *bench) addUsers(ctx context.Context) error {
 	for i := range b.Users {
-		if _, err := b.addUser(ctx, fmt.Sprintf("drain%d", i), ""); err != nil {
+		if err := b.addUser(ctx, fmt.Sprintf("drain%d", i), ""); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *bench) addUser(ctx context.Context, name, hash string) (uuid.UUID, error) {
+func (b *bench) addUser(ctx context.Context, name, hash string) error {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return id, err
+		return fmt.Errorf("make an id: %w", err)
 	}
-	err = b.db.AddUser(ctx, postgres.NewUser{ID: id, Email: name + Domain, PasswordHash: hash, LimitBytes: quota})
-	if err == nil {
-		b.users = append(b.users, id)
+	if err := b.db.AddUser(ctx, postgres.NewUser{ID: id, Email: name + Domain, PasswordHash: hash, LimitBytes: quota}); err != nil {
+		return err
 	}
-	return id, err
+	b.users = append(b.users, id)
+	return nil
 }
 
 // fill adds settled documents, without objects, that lie in the table beside.

@@ -28,7 +28,7 @@ func (b *bench) uploads(ctx context.Context, report *Report) error {
 	clients := make([]*client, inFlight)
 	for i := range clients {
 		name := "upload" + strconv.Itoa(i)
-		if _, err := b.addUser(ctx, name, hash); err != nil {
+		if err := b.addUser(ctx, name, hash); err != nil {
 			return err
 		}
 		clients[i] = &client{transport: transport, api: b.API}

@@ -115,3 +115,17 @@ func TestEventOfAGoneDocument(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestDocumentIDReadsObjectKeys(t *testing.T) {
+	id := uuid.Must(uuid.NewV7())
+	if got, ok := schema.DocumentID(schema.ObjectKey(id)); !ok || got != id {
+		t.Errorf("got %s, %v; want %s", got, ok, id)
+	}
+	key := schema.ObjectKey(id)
+	for _, foreign := range []string{"", "/", id.String(), "documents/" + id.String(), "documents/0000000000/" + id.String(), key + "x",
+		key[:len(key)-1], "null-user/" + id.String(), strings.ToUpper(key), key[:21] + "{" + id.String() + "}", key[:21] + "urn:uuid:" + id.String()} {
+		if got, ok := schema.DocumentID(foreign); ok {
+			t.Errorf("%q is taken for the object of %s", foreign, got)
+		}
+	}
+}

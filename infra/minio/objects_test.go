@@ -280,3 +280,43 @@ func TestAPartialListingIsAnError(t *testing.T) {
 		t.Errorf("%d objects, then %v; want 1000, then context.Canceled", n, last)
 	}
 }
+
+func TestPage(t *testing.T) {
+	s := setup(t)
+	objects := s.objects(t, s.Keys.Worker)
+	var want []string
+	for _, name := range []string{"a/1", "a/2", "a/3", "b/1"} {
+		want = append(want, "documents/"+name)
+		s.put(t, "documents/"+name, name)
+	}
+	for _, test := range []struct {
+		prefix, after string
+		limit         int
+		want          []string
+	}{
+		{"documents/", "", 10, want},
+		{"documents/a/", "", 10, want[:3]},
+		{"documents/a/", "", 2, want[:2]},
+		{"documents/a/", "documents/a/1", 1, want[1:2]},
+		{"documents/a/", "documents/a/", 3, want[:3]},
+		{"documents/a/", "documents/a/3", 3, nil},
+		{"documents/c/", "", 3, nil},
+	} {
+		page, err := objects.Page(t.Context(), test.prefix, test.after, test.limit)
+		var keys []string
+		for _, o := range page {
+			keys = append(keys, o.Key)
+			if head, err := objects.Stat(t.Context(), o.Key); err != nil || head.Size != o.Size || head.ETag != o.ETag {
+				t.Errorf("listed %+v, a HEAD says %+v, %v", o, head, err)
+			}
+		}
+		if err != nil || !slices.Equal(keys, test.want) {
+			t.Errorf("page of %s after %q, %d long: %v, %v; want %v", test.prefix, test.after, test.limit, keys, err, test.want)
+		}
+	}
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	if page, err := objects.Page(canceled, "documents/", "", 10); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v, %v", page, err)
+	}
+}

@@ -211,3 +211,86 @@ func TestConnectRefusesEmptyOptions(t *testing.T) {
 		t.Error("a connection as nobody was made")
 	}
 }
+
+// ids returns how often the stream holds each message id.
+func ids(t *testing.T, operator *nats.Conn) map[string]int {
+	t.Helper()
+	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for seq := uint64(1); seq <= stream.CachedInfo().State.LastSeq; seq++ {
+		m, err := stream.GetMsg(t.Context(), seq)
+		if err != nil {
+			t.Fatal(err)
+		}
+		count[m.Header.Get("Nats-Msg-Id")]++
+	}
+	return count
+}
+
+func TestManyAreAnnouncedOnceThoughSomeWereBefore(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := provision(t, server)
+	worker := connect(t, server, nats.UserWorker)
+	docs := make([]schema.Document, 1300) // more than a batch
+	for i := range docs {
+		docs[i] = uploaded()
+	}
+	for i, of := range [][]schema.Document{docs[7:8], docs, docs} {
+		told, err := worker.Announce(t.Context(), of)
+		if err != nil || len(told) != len(of) || told[0].ID != of[0].ID || told[len(told)-1].ID != of[len(of)-1].ID {
+			t.Fatalf("call %d: %d of %d told, %v", i, len(told), len(of), err)
+		}
+	}
+	count := ids(t, operator)
+	for _, d := range docs {
+		if count[d.MessageID()] != 1 {
+			t.Errorf("%s is stored %d times", d.MessageID(), count[d.MessageID()])
+		}
+	}
+	if len(count) != len(docs) {
+		t.Errorf("%d ids are stored, want %d", len(count), len(docs))
+	}
+}
+
+func TestManyWhereTheStreamTakesNoBatches(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := provision(t, server)
+	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.AllowAtomicPublish = false
+	if _, err := operator.JetStream().UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	docs := make([]schema.Document, 40)
+	for i := range docs {
+		docs[i] = uploaded()
+	}
+	told, err := operator.Announce(t.Context(), docs)
+	if err != nil || len(told) != len(docs) || len(ids(t, operator)) != len(docs) {
+		t.Errorf("%d of %d told, %d stored, %v", len(told), len(docs), len(ids(t, operator)), err)
+	}
+}
+
+func TestABatchOutlivesTheServer(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := provision(t, server)
+	docs := make([]schema.Document, 100)
+	for i := range docs {
+		docs[i] = uploaded()
+	}
+	if told, err := operator.Announce(t.Context(), docs); err != nil || len(told) != len(docs) {
+		t.Fatalf("%d told, %v", len(told), err)
+	}
+	server.Stop()
+	server.Start()
+	eventually(t, "it connects again", operator.Connected)
+	if n := len(ids(t, operator)); n != len(docs) {
+		t.Errorf("%d are stored, want %d", n, len(docs))
+	}
+}

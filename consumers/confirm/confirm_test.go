@@ -14,6 +14,7 @@ import (
 	"intray/consumers/confirm"
 	"intray/consumers/internal/consumertest"
 	"intray/infra/nats"
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -128,7 +129,7 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 			d = b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
 				return d.Confirm(schema.Object{Size: 4}, q, now())
 			})
-			if err := b.DB.DeletionDone(t.Context(), []string{d.ObjectKey}); err != nil {
+			if err := deletionsDone(t.Context(), b.DB); err != nil {
 				t.Fatal(err)
 			}
 			b.Put(d.ObjectKey, "abc")
@@ -161,7 +162,7 @@ func TestObjectPutAgainAfterItsDeletionIsDeletedAgain(t *testing.T) {
 	d := b.Uploaded(b.Alice, "abc")
 	b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
 	b.Delete(d.ObjectKey)
-	if err := b.DB.DeletionDone(t.Context(), []string{d.ObjectKey}); err != nil {
+	if err := deletionsDone(t.Context(), b.DB); err != nil {
 		t.Fatal(err)
 	}
 	b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) })
@@ -317,4 +318,13 @@ func TestEveryRecordCountsAndAnImpossibleKeyIsPermanent(t *testing.T) {
 	}
 	b.Expect(one.ID, "uploaded")
 	b.Expect(two.ID, "uploaded")
+}
+
+// deletionsDone notes all deletions that are owed as carried out.
+func deletionsDone(ctx context.Context, db *postgres.DB) error {
+	due, err := db.DueDeletions(ctx, time.Now().Add(time.Hour), 100)
+	if err != nil {
+		return err
+	}
+	return db.DeletionDone(ctx, due)
 }

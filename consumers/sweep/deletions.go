@@ -75,12 +75,13 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 		return 0, err
 	}
 	var finished []string
+	var carried []postgres.Deletion
 	var outage error
 	for i, x := range due {
 		cause := errors.Join(errs[i], failed[x.ObjectKey])
 		switch {
 		case cause == nil:
-			finished = append(finished, x.ObjectKey)
+			finished, carried = append(finished, x.ObjectKey), append(carried, x)
 		case consumers.Outage(cause):
 			outage = cause
 		default:
@@ -93,7 +94,7 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 		}
 	}
 	if len(finished) > 0 {
-		if err := d.db.DeletionDone(ctx, finished); err != nil {
+		if err := d.db.DeletionDone(ctx, carried); err != nil {
 			return 0, err
 		}
 	}

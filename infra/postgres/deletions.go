@@ -39,14 +39,20 @@ func (db *DB) PendingDeletions(ctx context.Context) (int, error) {
 	return n, wrap(ctx, err, "count object deletions")
 }
 
-// DeletionDone notes that the objects at the keys are gone. The rows stay as tombstones.
-func (db *DB) DeletionDone(ctx context.Context, keys []string) error {
+// DeletionDone notes that deletions, as DueDeletions returned them, are carried out. The rows stay as tombstones. One that
+// was requested again meanwhile stays due: its document may have been given up after it was looked at.
+func (db *DB) DeletionDone(ctx context.Context, done []Deletion) error {
+	keys, requested := make([]string, len(done)), make([]time.Time, len(done))
+	for i, d := range done {
+		keys[i], requested[i] = d.ObjectKey, d.RequestedAt
+	}
 	_, err := db.pool.ExecContext(ctx, `
 		WITH done AS MATERIALIZED (
-			SELECT object_key FROM object_deletions WHERE object_key = ANY($1::text[]) AND deleted_at IS NULL
-			ORDER BY object_key FOR NO KEY UPDATE)
+			SELECT o.object_key FROM object_deletions AS o
+			JOIN unnest($1::text[], $2::timestamptz[]) AS n (object_key, requested_at) USING (object_key, requested_at)
+			WHERE o.deleted_at IS NULL ORDER BY o.object_key FOR NO KEY UPDATE OF o)
 		UPDATE object_deletions AS d SET deleted_at = now(), last_error = '' FROM done WHERE d.object_key = done.object_key`,
-		pq.Array(keys))
+		pq.Array(keys), pq.Array(requested))
 	return wrap(ctx, err, "note %d object deletions as done", len(keys))
 }
 

@@ -72,7 +72,7 @@ func TestKeyStates(t *testing.T) {
 	fine := b.uploaded(t, b.alice, "fine", 1)
 	owed := b.transition(t, b.uploaded(t, b.alice, "owed", 1).ID, remove)
 	done := b.transition(t, b.uploaded(t, b.alice, "done", 1).ID, remove)
-	must(t, b.worker.DeletionDone(t.Context(), []string{done.ObjectKey}))
+	b.deletionDone(t, done.ObjectKey)
 	b.raw.MustExec(`DELETE FROM documents WHERE id = $1`, done.ID)
 	states, err := b.worker.KeyStates(t.Context(), []string{fine.ObjectKey, owed.ObjectKey, done.ObjectKey, "nobody's"})
 	must(t, err)
@@ -94,7 +94,7 @@ func TestRequestDeletionsTakesUnknownKeysOnly(t *testing.T) {
 	b := setup(t)
 	known := b.uploaded(t, b.alice, "known", 1)
 	tombstone := b.transition(t, b.uploaded(t, b.alice, "done", 1).ID, remove)
-	must(t, b.worker.DeletionDone(t.Context(), []string{tombstone.ObjectKey}))
+	b.deletionDone(t, tombstone.ObjectKey)
 	keys := []string{known.ObjectKey, tombstone.ObjectKey, "documents/x/unknown", "documents/x/unknown"}
 	for _, want := range []int{1, 0} {
 		if n, err := b.worker.RequestDeletions(t.Context(), keys); err != nil || n != want {

@@ -49,9 +49,10 @@ func (s *system) quietOnce(ctx context.Context) error {
 		return fmt.Errorf("MinIO has %d events in its queue", queued)
 	}
 	for what, query := range map[string]string{
-		"object deletions":       `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`,
-		"untold transitions":     `SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`,
-		"deletions of documents": `SELECT count(*) FROM documents WHERE status = 'deleting'`,
+		"object deletions":           `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`,
+		"documents to be classified": `SELECT count(*) FROM documents WHERE status = 'uploaded'`,
+		"untold transitions":         `SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`,
+		"deletions of documents":     `SELECT count(*) FROM documents WHERE status = 'deleting'`,
 	} {
 		var n int
 		if err := s.db.GetContext(ctx, &n, query); err != nil {
@@ -191,9 +192,7 @@ func (now state) reflected(d *document, r *record) (wrong []string) {
 			add("an acknowledged PUT is not reflected: its document is still pending")
 		}
 	case "uploaded":
-		if !r.untold[d.id] {
-			add("it was never classified, though everybody is done")
-		}
+		add("it was never classified, though everybody is done")
 		fallthrough
 	case "classified":
 		if f.put == never {

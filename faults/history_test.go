@@ -73,10 +73,9 @@ type record struct {
 	mu        sync.Mutex
 	documents map[uuid.UUID]*document
 	// destroyed are the keys whose bucket events were in a stream when it was
-	// deleted, not yet acknowledged by every consumer; untold the documents whose
-	// own events were. Nobody will hear of them any more.
+	// deleted, not yet acknowledged by every consumer. Nobody will hear of them any
+	// more. Documents' own events may be destroyed too: the sweeper tells them again.
 	destroyed map[string]bool
-	untold    map[uuid.UUID]bool
 	floors    map[string]uint64 // what each consumer has acknowledged, up to which sequence
 	poison    map[string]poisoned
 	counts    map[string]int // of what clients did
@@ -93,7 +92,7 @@ type poisoned struct {
 
 func newRecord() *record {
 	return &record{
-		documents: map[uuid.UUID]*document{}, destroyed: map[string]bool{}, untold: map[uuid.UUID]bool{}, floors: map[string]uint64{},
+		documents: map[uuid.UUID]*document{}, destroyed: map[string]bool{}, floors: map[string]uint64{},
 		poison: map[string]poisoned{}, counts: map[string]int{},
 	}
 }

@@ -318,9 +318,6 @@ func (f *fault) destroy(m *jetstream.RawStreamMsg) {
 			f.r.destroyed[record.Key] = true
 		}
 	}
-	if event, err := schema.DecodeDocumentEvent(m.Data); err == nil {
-		f.r.untold[event.DocumentID] = true
-	}
 }
 
 // damageQueue leaves files in MinIO's queue such as a crash of the machine does.

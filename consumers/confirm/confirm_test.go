@@ -193,7 +193,7 @@ func TestObjectNobodyKnowsIsLeftAlone(t *testing.T) {
 // are accepted as fit, and never one more.
 func TestUploadsRacingForTheLastByte(t *testing.T) {
 	b := setup(t)
-	const uploads, fit = 50, 7
+	const uploads, fit = 200, 31
 	var keys []string
 	for range uploads {
 		d := b.Document(b.Alice, 10)
@@ -204,8 +204,8 @@ func TestUploadsRacingForTheLastByte(t *testing.T) {
 	var racers sync.WaitGroup
 	for i := range 10 {
 		racers.Go(func() {
-			mine := slices.Concat(keys[i*5:], keys[:i*5]) // everybody, beginning elsewhere
-			for batch := range slices.Chunk(mine, 10) {
+			mine := slices.Concat(keys[i*20:], keys[:i*20]) // everybody, beginning elsewhere
+			for batch := range slices.Chunk(mine, 32) {
 				if _, err := b.confirmer.Confirm(t.Context(), batch); err != nil {
 					t.Error(err)
 				}

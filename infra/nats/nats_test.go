@@ -83,7 +83,7 @@ func TestProvisionTwiceKeepsWhatTheStreamsHold(t *testing.T) {
 	if info.State.Msgs != 1 || info.Config.MaxAge != time.Hour || info.Config.MaxBytes != 1<<20 {
 		t.Errorf("after a second Provision: %d messages, age %s, %d bytes", info.State.Msgs, info.Config.MaxAge, info.Config.MaxBytes)
 	}
-	if info.Config.Retention != jetstream.LimitsPolicy || info.Config.Discard != jetstream.DiscardNew || info.Config.Storage != jetstream.FileStorage {
+	if info.Config.Retention != jetstream.LimitsPolicy || info.Config.Discard != jetstream.DiscardNew || info.Config.Storage != jetstream.FileStorage || !info.Config.AllowAtomicPublish {
 		t.Errorf("stream is %+v", info.Config)
 	}
 }

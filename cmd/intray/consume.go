@@ -113,8 +113,8 @@ func (consumeCommand) Run(ctx context.Context) error {
 // While one worker's batch is committed and announced, the next is looked at
 // (docs/performance.md).
 const (
-	confirmBatch   = 1024
-	confirmWorkers = 2
+	confirmBatch   = 1000
+	confirmWorkers = 3
 )
 
 // runs wires each consumer and the sweeper to what they talk to.

@@ -64,13 +64,6 @@ type Result struct {
 // Its error is that of the transaction, and then nothing was changed. That
 // something could not be told is no error: the sweeper tells it later.
 func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error) {
-	return c.confirm(ctx, keys, nil)
-}
-
-// confirm is Confirm, where the keys in heard come from events that led to a look
-// before: as long as the database says that this look made the document count,
-// another one would find the same.
-func (c *Confirmer) confirm(ctx context.Context, keys []string, heard map[string]bool) ([]Result, error) {
 	found, err := c.db.DocumentsByKey(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("confirm %d keys: %w", len(keys), err)
@@ -80,16 +73,12 @@ func (c *Confirmer) confirm(ctx context.Context, keys []string, heard map[string
 		documents[d.ObjectKey] = d
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
-	looks := c.look(ctx, keys, documents, heard, now)
+	looks := c.look(ctx, keys, documents, now)
 
 	objects := make(map[uuid.UUID]schema.Object, len(found))
 	var ids []uuid.UUID
 	for _, d := range found {
-		l, looked := looks[d.ObjectKey]
-		if !looked {
-			continue
-		}
-		if l.Err == nil && !settled(d, l.Object, now) {
+		if l := looks[d.ObjectKey]; l.Err == nil && !settled(d, l.Object, now) {
 			objects[d.ID] = l.Object
 			ids = append(ids, d.ID)
 		}
@@ -112,17 +101,11 @@ func (c *Confirmer) confirm(ctx context.Context, keys []string, heard map[string
 	return results(keys, documents, looks), nil
 }
 
-// look finds the objects at keys, save where one look is known to have made the
-// document what it is. What a listing showed is enough to accept an object; what
-// would give a document or an object up is looked at once more, by a HEAD.
-func (c *Confirmer) look(ctx context.Context, keys []string, documents map[string]schema.Document, heard map[string]bool, now time.Time) map[string]consumers.Seen {
-	var open []string
-	for _, key := range keys {
-		if !heard[key] || !documents[key].Status.Counted() {
-			open = append(open, key)
-		}
-	}
-	looks := consumers.Find(ctx, c.objects, open)
+// look finds the objects at keys. What a listing showed is enough to accept an
+// object; what would give a document or an object up is looked at once more, by a
+// HEAD.
+func (c *Confirmer) look(ctx context.Context, keys []string, documents map[string]schema.Document, now time.Time) map[string]consumers.Seen {
+	looks := consumers.Find(ctx, c.objects, keys)
 	var doubted []string
 	for key, l := range looks {
 		if d, known := documents[key]; l.Listed && !(known && certain(d, l, now)) {
@@ -178,7 +161,7 @@ func results(keys []string, documents map[string]schema.Document, looks map[stri
 		if d, known := documents[key]; known {
 			all[i].Document = &d
 		}
-		switch l := looks[key]; { // its zero value: an earlier look found the object
+		switch l := looks[key]; {
 		case l.Err == nil:
 			all[i].Found = true
 		case !l.Absent():

@@ -3,6 +3,7 @@ package confirm
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,17 +16,17 @@ import (
 // Handler returns the handler of the consumer confirm, which hears what was
 // created in the bucket.
 //
-// MinIO tells each creation twice, seconds apart. The second time adds nothing to
-// what was looked at because of the first, so it costs a look at the database
-// only.
+// MinIO tells each creation twice. The second time adds nothing where the first
+// made the document count, so the handler remembers those and lets them pass.
 func (c *Confirmer) Handler(bucket string) consumers.Handler[[]schema.BucketRecord] {
 	var heard memory
 	return func(ctx context.Context, batch []consumers.Message[[]schema.BucketRecord]) []error {
-		before := heard.keys(batch, time.Now())
+		known := heard.keys(batch, time.Now())
+		done := make(map[string]bool)
 		errs := consumers.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
-			return c.decide(ctx, keys, before)
+			return c.decide(ctx, slices.DeleteFunc(keys, func(key string) bool { return known[key] }), done)
 		})
-		heard.add(batch, errs)
+		heard.add(batch, done)
 		return errs
 	}
 }
@@ -35,21 +36,23 @@ func created(r schema.BucketRecord) bool {
 	return created
 }
 
-// decide confirms the keys, and returns the failure of each that could not be.
+// decide confirms the keys, returns the failure of each that could not be, and
+// adds to done those whose documents count with the object that was found, and are
+// told.
 //
 // Where a key names its document, the look comes first and the transaction reads
 // the document, for most events tell of what nobody has looked at. The others are
 // read before they are looked at.
-func (c *Confirmer) decide(ctx context.Context, keys []string, heard map[string]bool) (map[string]error, error) {
+func (c *Confirmer) decide(ctx context.Context, keys []string, done map[string]bool) (map[string]error, error) {
 	var named, others []string
 	for _, key := range keys {
-		if _, ok := schema.DocumentID(key); ok && !heard[key] {
+		if _, ok := schema.DocumentID(key); ok {
 			named = append(named, key)
 		} else {
 			others = append(others, key)
 		}
 	}
-	failed, unclear, err := c.accept(ctx, named)
+	failed, unclear, err := c.accept(ctx, named, done)
 	if err != nil {
 		return nil, err
 	}
@@ -57,7 +60,7 @@ func (c *Confirmer) decide(ctx context.Context, keys []string, heard map[string]
 	if len(others) == 0 {
 		return failed, nil
 	}
-	results, err := c.confirm(ctx, others, heard)
+	results, err := c.Confirm(ctx, others)
 	if err != nil {
 		return nil, err
 	}
@@ -69,10 +72,14 @@ func (c *Confirmer) decide(ctx context.Context, keys []string, heard map[string]
 	return failed, nil
 }
 
-// accept confirms documents by the keys that name them. It returns the failed
-// keys, and the unclear ones: an object without such a document, or one that only
-// a listing showed and that would cost a document its object.
-func (c *Confirmer) accept(ctx context.Context, keys []string) (failed map[string]error, unclear []string, err error) {
+// accept confirms documents by the keys that name them, as decide does. It returns
+// the failed keys, and the unclear ones: an object without such a document, or one
+// that only a listing showed and that would cost a document its object.
+//
+// What another worker has just changed, because it met the other telling of the
+// same upload, is that worker's to announce: one event too many would have the
+// stream refuse a batch of a thousand.
+func (c *Confirmer) accept(ctx context.Context, keys []string, done map[string]bool) (failed map[string]error, unclear []string, err error) {
 	failed = make(map[string]error)
 	looks := make(map[uuid.UUID]consumers.Seen, len(keys))
 	ids := make([]uuid.UUID, 0, len(keys))
@@ -87,26 +94,41 @@ func (c *Confirmer) accept(ctx context.Context, keys []string) (failed map[strin
 		}
 	}
 	now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
-	sure := make(map[uuid.UUID]bool, len(ids))
+	sure, mine := make(map[uuid.UUID]bool, len(ids)), make(map[uuid.UUID]bool, len(ids))
 	found, err := c.db.Transition(ctx, ids, func(d *schema.Document, q *schema.Quota) schema.Decision {
 		l := looks[d.ID]
 		if sure[d.ID] = certain(*d, l, now); !sure[d.ID] {
 			return schema.Decision{}
 		}
-		return d.Confirm(l.Object, q, now)
+		decision := d.Confirm(l.Object, q, now)
+		mine[d.ID] = decision.Changed
+		return decision
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("confirm %d documents: %w", len(ids), err)
 	}
+	untold := make([]schema.Document, 0, len(found))
+	counted := make([]string, 0, len(found))
 	for _, d := range found {
+		another := d.UnannouncedAt != nil && !mine[d.ID] && now.Sub(*d.UnannouncedAt) <= consumers.TellTimeout
+		if !another {
+			untold = append(untold, d)
+		}
 		if sure[d.ID] {
 			delete(looks, d.ID)
+			if d.Status.Counted() && !another {
+				counted = append(counted, d.ObjectKey)
+			}
 		}
 	}
 	for _, l := range looks {
 		unclear = append(unclear, l.Object.Key)
 	}
-	consumers.Tell(ctx, c.db, c.announcer, c.log, found)
+	if consumers.Tell(ctx, c.db, c.announcer, c.log, untold) {
+		for _, key := range counted {
+			done[key] = true
+		}
+	}
 	return failed, unclear, nil
 }
 
@@ -118,16 +140,16 @@ const (
 	memorySize = 32 << 10
 )
 
-// memory remembers the records that were decided lately. Its zero value is empty.
-// It is in two halves: when the younger is full or old, it becomes the elder and
-// the elder is forgotten.
+// memory remembers the records that made documents count lately. Its zero value is
+// empty. It is in two halves: when the younger is full or old, it becomes the elder
+// and the elder is forgotten.
 type memory struct {
 	mu             sync.Mutex
 	younger, elder map[schema.BucketRecord]struct{}
 	began          time.Time // the younger
 }
 
-// keys returns the keys of batch of which every record was decided before.
+// keys returns the keys of batch of which it remembers every record.
 func (m *memory) keys(batch []consumers.Message[[]schema.BucketRecord], now time.Time) map[string]bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -153,14 +175,14 @@ func (m *memory) has(r schema.BucketRecord) bool {
 	return younger || elder
 }
 
-// add remembers the records of the messages that were decided. One without its
-// request's name could be another of the same millisecond.
-func (m *memory) add(batch []consumers.Message[[]schema.BucketRecord], errs []error) {
+// add remembers the records of the keys. One without its request's name could be
+// another of the same millisecond.
+func (m *memory) add(batch []consumers.Message[[]schema.BucketRecord], keys map[string]bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for i, message := range batch {
+	for _, message := range batch {
 		for _, r := range message.Event {
-			if errs[i] == nil && r.Request != "" && created(r) {
+			if keys[r.Key] && r.Request != "" && created(r) {
 				m.younger[r] = struct{}{}
 			}
 		}

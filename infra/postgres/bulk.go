@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -46,24 +45,24 @@ func (db *DB) Analyze(ctx context.Context) error {
 func (db *DB) Waiting(ctx context.Context, users []uuid.UUID) (n int, err error) {
 	err = db.pool.GetContext(ctx, &n, `
 		SELECT (SELECT count(*) FROM documents WHERE status = 'pending' AND user_id = ANY($1::uuid[]))
-			+ (SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL AND user_id = ANY($1::uuid[]))`, pq.Array(users))
+			+ (SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL AND user_id = ANY($1::uuid[]))`, array(users))
 	return n, wrap(ctx, err, "count waiting documents")
 }
 
 // DocumentsOf returns the users' documents, in every status, by id, those after the given one.
 func (db *DB) DocumentsOf(ctx context.Context, users []uuid.UUID, after uuid.UUID, limit int) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "list documents of users",
-		`WHERE user_id = ANY($1::uuid[]) AND id > $2 ORDER BY id LIMIT $3`, pq.Array(users), after, limit)
+		`WHERE user_id = ANY($1::uuid[]) AND id > $2 ORDER BY id LIMIT $3`, array(users), after, limit)
 }
 
 // ForgetDocuments deletes documents' rows, and what is recorded about deleting their objects. The objects must be gone
 // already. It is for benchmarks; the role is the owner.
 func (db *DB) ForgetDocuments(ctx context.Context, ids []uuid.UUID) error {
 	err := db.within(ctx, func(tx *tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM documents WHERE id = ANY($1::uuid[])`, pq.Array(ids)); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM documents WHERE id = ANY($1::uuid[])`, array(ids)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM object_deletions WHERE document_id = ANY($1::uuid[])`, pq.Array(ids))
+		_, err := tx.ExecContext(ctx, `DELETE FROM object_deletions WHERE document_id = ANY($1::uuid[])`, array(ids))
 		return err
 	})
 	return wrap(ctx, err, "forget %d documents", len(ids))
@@ -72,10 +71,10 @@ func (db *DB) ForgetDocuments(ctx context.Context, ids []uuid.UUID) error {
 // ForgetUsers deletes accounts that have no documents. It is for benchmarks; the role is the owner.
 func (db *DB) ForgetUsers(ctx context.Context, ids []uuid.UUID) error {
 	err := db.within(ctx, func(tx *tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM quotas WHERE user_id = ANY($1::uuid[])`, pq.Array(ids)); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM quotas WHERE user_id = ANY($1::uuid[])`, array(ids)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM users WHERE id = ANY($1::uuid[])`, pq.Array(ids))
+		_, err := tx.ExecContext(ctx, `DELETE FROM users WHERE id = ANY($1::uuid[])`, array(ids))
 		return err
 	})
 	return wrap(ctx, err, "forget %d users", len(ids))

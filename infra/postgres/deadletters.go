@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lib/pq"
-
 	"intray/schema"
 )
 
@@ -79,7 +77,7 @@ const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, dat
 func (f DeadLetterFilter) where() (clauses string, args []any) {
 	return `WHERE ($1::bigint[] IS NULL OR id = ANY($1)) AND ($2 = '' OR consumer = $2) AND dead_at >= $3
 		AND ($4 = '' OR position(lower($4) in lower(reason)) > 0) AND id > $5 AND id <= $6`,
-		[]any{pq.Array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After, cmp.Or(f.Through, math.MaxInt64)}
+		[]any{array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After, cmp.Or(f.Through, math.MaxInt64)}
 }
 
 // DeadLetters returns the dead letters that the filter chooses, whole.

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 )
 
 // A Deletion is an object that was given up and is to be removed from the bucket.
@@ -52,7 +51,7 @@ func (db *DB) DeletionDone(ctx context.Context, done []Deletion) error {
 			JOIN unnest($1::text[], $2::timestamptz[]) AS n (object_key, requested_at) USING (object_key, requested_at)
 			WHERE o.deleted_at IS NULL ORDER BY o.object_key FOR NO KEY UPDATE OF o)
 		UPDATE object_deletions AS d SET deleted_at = now(), last_error = '' FROM done WHERE d.object_key = done.object_key`,
-		pq.Array(keys), pq.Array(requested))
+		array(keys), array(requested))
 	return wrap(ctx, err, "note %d object deletions as done", len(keys))
 }
 
@@ -72,7 +71,7 @@ func (db *DB) RearmDeletions(ctx context.Context, keys []string) (n int, err err
 				SELECT object_key FROM object_deletions WHERE object_key = ANY($1::text[]) AND deleted_at IS NOT NULL
 				ORDER BY object_key FOR NO KEY UPDATE)
 			UPDATE object_deletions AS d SET deleted_at = NULL, attempts = 0, next_attempt_at = now(), last_error = ''
-			FROM again WHERE d.object_key = again.object_key`, pq.Array(keys))
+			FROM again WHERE d.object_key = again.object_key`, array(keys))
 		if err != nil {
 			return err
 		}

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -16,7 +15,7 @@ import (
 // document.
 func (db *DB) DocumentsByKey(ctx context.Context, keys []string) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find documents by object key",
-		`WHERE object_key = ANY($1::text[]) ORDER BY id`, pq.Array(keys))
+		`WHERE object_key = ANY($1::text[]) ORDER BY id`, array(keys))
 }
 
 // selectDocuments returns the documents that the clauses after FROM give, in a transaction bound to the DB's user.
@@ -63,7 +62,7 @@ func (db *DB) Announced(ctx context.Context, docs []schema.Document) error {
 		WHERE d.id = told.id AND told.gone_at IS NULL AND told.unannounced_at IS NOT NULL`
 	const end = `, ended AS (DELETE FROM documents AS d USING lazily, told WHERE d.id = told.id AND told.gone_at IS NOT NULL)`
 
-	args := []any{pq.Array(ids), pq.Array(versions), pq.Array(announcements)}
+	args := []any{array(ids), array(versions), array(announcements)}
 	err := func() error {
 		if db.user == uuid.Nil {
 			_, err := db.pool.ExecContext(ctx, told+end+clear, args...)

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -148,7 +147,7 @@ func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 		SELECT dt.document_id, t.id, t.name, CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END AS scope,
 			dt.confidence, t.suggested
 		FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-		WHERE dt.document_id = ANY($1::uuid[]) ORDER BY lower(t.name), t.id`, pq.Array(ids))
+		WHERE dt.document_id = ANY($1::uuid[]) ORDER BY lower(t.name), t.id`, array(ids))
 	if err != nil {
 		return nil, err
 	}

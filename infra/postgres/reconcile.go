@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -125,7 +124,7 @@ func (db *DB) KeyStates(ctx context.Context, keys []string) (map[string]KeyState
 		DeletedAt   *time.Time `db:"deleted_at"`
 	}
 	err = db.pool.SelectContext(ctx, &given, `SELECT object_key, requested_at, deleted_at FROM object_deletions
-		WHERE object_key = ANY($1::text[])`, pq.Array(keys))
+		WHERE object_key = ANY($1::text[])`, array(keys))
 	if err != nil {
 		return nil, wrap(ctx, err, "find object deletions by key")
 	}
@@ -144,7 +143,7 @@ func (db *DB) RequestDeletions(ctx context.Context, keys []string) (int, error) 
 		INSERT INTO object_deletions (object_key)
 		SELECT key FROM unnest($1::text[]) AS unknown (key)
 		WHERE NOT EXISTS (SELECT FROM documents WHERE object_key = key) ORDER BY key
-		ON CONFLICT (object_key) DO NOTHING`, pq.Array(keys))
+		ON CONFLICT (object_key) DO NOTHING`, array(keys))
 	if err != nil {
 		return 0, wrap(ctx, err, "record deletions of %d unknown objects", len(keys))
 	}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -49,7 +48,7 @@ const maxAnnouncements = 5
 func (db *DB) Reannounce(ctx context.Context, ids []uuid.UUID) (docs []schema.Document, err error) {
 	err = db.within(ctx, func(tx *tx) error {
 		err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-			WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, pq.Array(ids))
+			WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, array(ids))
 		if err != nil {
 			return err
 		}
@@ -60,7 +59,7 @@ func (db *DB) Reannounce(ctx context.Context, ids []uuid.UUID) (docs []schema.Do
 			found[i] = docs[i].ID
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE documents SET announcement = announcement + 1, unannounced_at = $2
-			WHERE id = ANY($1::uuid[])`, pq.Array(found), now)
+			WHERE id = ANY($1::uuid[])`, array(found), now)
 		return err
 	})
 	if err != nil {

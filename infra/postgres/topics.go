@@ -101,7 +101,7 @@ func (tx *tx) insertTopic(ctx context.Context, t schema.Topic) error {
 		keywords = []string{}
 	}
 	_, err := tx.ExecContext(ctx, `INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
-		t.ID, t.UserID, t.Name, t.Description, pq.Array(keywords), t.Suggested)
+		t.ID, t.UserID, t.Name, t.Description, array(keywords), t.Suggested)
 	return err
 }
 
@@ -121,7 +121,7 @@ func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID,
 	}
 	var keywords any
 	if p.Keywords != nil {
-		keywords = pq.Array(append([]string{}, *p.Keywords...))
+		keywords = array(append([]string{}, *p.Keywords...))
 	}
 	var row topicRow
 	err = tx.GetContext(ctx, &row, `
@@ -211,7 +211,7 @@ func (db *DB) SuggestTopics(ctx context.Context, user uuid.UUID, topics []schema
 				SELECT $1, $2, $3, $4, $5, true
 				WHERE NOT EXISTS (SELECT FROM topics WHERE user_id IS NULL AND lower(name) = lower($3))
 				ON CONFLICT (user_id, lower(name)) DO NOTHING`,
-				t.ID, user, t.Name, t.Description, pq.Array(append([]string{}, t.Keywords...)))
+				t.ID, user, t.Name, t.Description, array(append([]string{}, t.Keywords...)))
 			if err != nil {
 				return err
 			}

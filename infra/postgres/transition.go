@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -57,7 +56,7 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 
 	var docs []schema.Document
 	if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-		WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, pq.Array(ids)); err != nil {
+		WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
 		return nil, fmt.Errorf("lock documents: %w", err)
 	}
 	if len(docs) == 0 {
@@ -93,7 +92,7 @@ func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.
 	users = slices.Compact(users)
 	var rows []schema.Quota
 	if err := tx.SelectContext(ctx, &rows, `SELECT user_id, limit_bytes, used_bytes FROM quotas
-		WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE`, pq.Array(users)); err != nil {
+		WHERE user_id = ANY($1::uuid[]) ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
 	quotas := make(map[uuid.UUID]*schema.Quota, len(rows))
@@ -162,7 +161,7 @@ func column[T any](docs []*schema.Document, field func(*schema.Document) T) any 
 	for i, d := range docs {
 		values[i] = field(d)
 	}
-	return pq.Array(values)
+	return array(values)
 }
 
 // updateDocuments writes the changed documents, each only if its version is still the one it was found at.
@@ -181,7 +180,7 @@ func (tx *tx) updateDocuments(ctx context.Context, w *writes) error {
 				provider, model, url_issued_at, changed_at, uploaded_at, classified_at, gone_at)
 		WHERE d.id = n.id AND d.version = n.was`,
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
-		pq.Array(w.was),
+		array(w.was),
 		column(docs, func(d *schema.Document) int64 { return d.Size }),
 		column(docs, func(d *schema.Document) string { return string(d.Status) }),
 		column(docs, func(d *schema.Document) string { return string(d.Reason) }),
@@ -215,7 +214,7 @@ func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quo
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE quotas AS q SET used_bytes = n.used_bytes
 		FROM unnest($1::uuid[], $2::bigint[]) AS n (user_id, used_bytes)
-		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes`, pq.Array(users), pq.Array(used))
+		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes`, array(users), array(used))
 	return err
 }
 
@@ -230,7 +229,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 			documents, topics, confidences = append(documents, s.document), append(topics, t.TopicID), append(confidences, int64(t.Confidence))
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE document_id = ANY($1::uuid[])`, pq.Array(cleared)); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE document_id = ANY($1::uuid[])`, array(cleared)); err != nil {
 		return err
 	}
 	if len(topics) == 0 {
@@ -243,7 +242,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 		JOIN documents AS d ON d.id = n.document_id
 		JOIN topics AS t ON t.id = n.topic_id AND (t.user_id IS NULL OR t.user_id = d.user_id)
 		ORDER BY n.document_id, n.topic_id, n.confidence DESC`,
-		pq.Array(documents), pq.Array(topics), pq.Array(confidences))
+		array(documents), array(topics), array(confidences))
 	return err
 }
 

@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,7 +25,15 @@ import (
 	"intray/schema"
 )
 
-type consumeCommand struct{}
+type consumeCommand struct {
+	Names []string `arg:"" optional:"" name:"consumer" help:"Which to run: confirm, remove, classify, sweep. Default: all of them."`
+}
+
+// Sweep has no durable consumer, but is run like one.
+const consumerSweep = "sweep"
+
+// consumerNames are what can be named, in the order in which it is wired.
+var consumerNames = []string{schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify, consumerSweep}
 
 type consumeSettings struct {
 	Log      logSettings
@@ -54,7 +66,8 @@ type aiSettings struct {
 // Help lists what the command reads from the environment.
 func (consumeCommand) Help() string {
 	return `Confirms uploads, sorts them into topics, ends deleted documents, and sweeps up what no
-event leads to. Any number may run side by side.
+event leads to. Any number may run side by side, and each may run some of the consumers
+only: where documents are not classified, the PDF reader and the classifier take no memory.
 
 Environment, required: DATABASE_URL (role worker), NATS_URL, NATS_PASSWORD (user worker),
 MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET. Optional: LISTEN (for /healthz),
@@ -63,8 +76,18 @@ folder for compiled code, which shortens the start), SWEEP_INTERVAL, SWEEP_GRACE
 SWEEP_SCAN_INTERVAL, SWEEP_ANNOUNCE_AFTER, LOG_LEVEL.`
 }
 
+// Validate says which name is no consumer's.
+func (c consumeCommand) Validate() error {
+	for _, name := range c.Names {
+		if !slices.Contains(consumerNames, name) {
+			return fmt.Errorf("there is no consumer %q; give some of %s", name, strings.Join(consumerNames, ", "))
+		}
+	}
+	return nil
+}
+
 // Run consumes until ctx ends, then finishes what is in hand.
-func (consumeCommand) Run(ctx context.Context) error {
+func (c consumeCommand) Run(ctx context.Context) error {
 	s, err := readSettings[consumeSettings]()
 	if err != nil {
 		return err
@@ -85,13 +108,8 @@ func (consumeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer objects.Close()
-	extractor, err := extract.New(extract.Config{CacheDir: s.CacheDir, Workers: 2})
-	if err != nil {
-		return err
-	}
-	defer extractor.Close()
 
-	runs, err := s.runs(db, conn, objects, extractor, log)
+	runs, err := wiring{s, db, conn, objects, log}.runs(c.Names)
 	if err != nil {
 		return err
 	}
@@ -102,11 +120,6 @@ func (consumeCommand) Run(ctx context.Context) error {
 	for _, run := range runs {
 		all.Go(func() { run(ctx) })
 	}
-	all.Go(func() {
-		if err := extractor.Warm(ctx); err != nil && ctx.Err() == nil {
-			log.Warn("the PDF reader does not start; it is tried again with the first PDF", "error", err)
-		}
-	})
 	return serve(ctx, healthServer(), s.Listen, log)
 }
 
@@ -117,45 +130,100 @@ const (
 	confirmWorkers = 3
 )
 
-// runs wires each consumer and the sweeper to what they talk to.
-func (s consumeSettings) runs(db *postgres.DB, conn *nats.Conn, objects *minio.Objects, extractor *extract.Extractor, log *slog.Logger) ([]func(context.Context), error) {
+// wiring is what the consumers talk to.
+type wiring struct {
+	settings consumeSettings
+	db       *postgres.DB
+	conn     *nats.Conn
+	objects  *minio.Objects
+	log      *slog.Logger
+}
+
+// runs wires the named consumers, all if none is named, and nothing that only
+// others need.
+func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
+	if len(names) == 0 {
+		names = consumerNames
+	}
+	for _, name := range consumerNames {
+		if !slices.Contains(names, name) {
+			continue
+		}
+		var run func(context.Context)
+		switch name {
+		case schema.ConsumerConfirm:
+			run, err = w.bucket(consumers.Config{Consumer: name, Batch: confirmBatch, Workers: confirmWorkers},
+				confirm.New(w.db, w.objects, w.conn, w.log).Handler(w.settings.MinIO.Bucket))
+		case schema.ConsumerRemove:
+			run, err = w.bucket(consumers.Config{Consumer: name}, remove.New(w.db, w.objects, w.conn, w.log).Handler(w.settings.MinIO.Bucket))
+		case schema.ConsumerClassify:
+			run, err = w.classify()
+		case consumerSweep:
+			run, err = w.sweep()
+		}
+		if err != nil {
+			return nil, err
+		}
+		runs = append(runs, run)
+	}
+	w.log.Info("consuming", "consumers", names)
+	return runs, nil
+}
+
+func (w wiring) probe(ctx context.Context) error { return consumers.Probe(ctx, w.db, w.objects) }
+
+// bucket wires a consumer of MinIO's events.
+func (w wiring) bucket(c consumers.Config, h consumers.Handler[[]schema.BucketRecord]) (func(context.Context), error) {
+	c.Stream = schema.StreamBucket
+	runner, err := consumers.NewRunner(w.conn, w.db, w.probe, schema.DecodeBucketEvent, h, c, w.log)
+	if err != nil {
+		return nil, err
+	}
+	return runner.Run, nil
+}
+
+func (w wiring) classify() (func(context.Context), error) {
 	offline, err := builtin.New()
 	if err != nil {
 		return nil, err
 	}
-	classifier, err := classify.New(db, objects, extractor, conn, classify.Config{
+	extractor, err := extract.New(extract.Config{CacheDir: w.settings.CacheDir, Workers: 2})
+	if err != nil {
+		return nil, err
+	}
+	classifier, err := classify.New(w.db, w.objects, extractor, w.conn, classify.Config{
 		Providers:       map[string]classify.Provider{"builtin": offline},
-		DefaultProvider: s.AI.Provider, DefaultModel: s.AI.Model, SystemPrompt: s.AI.SystemPrompt,
-	}, log)
+		DefaultProvider: w.settings.AI.Provider, DefaultModel: w.settings.AI.Model, SystemPrompt: w.settings.AI.SystemPrompt,
+	}, w.log)
+	if err != nil {
+		return nil, errors.Join(err, extractor.Close())
+	}
+	runner, err := consumers.NewRunner(w.conn, w.db, w.probe, schema.DecodeDocumentEvent, classifier.Handle, classifier.RunnerConfig(), w.log)
+	if err != nil {
+		return nil, errors.Join(err, extractor.Close())
+	}
+	return func(ctx context.Context) {
+		defer extractor.Close()
+		var warming sync.WaitGroup
+		defer warming.Wait()
+		warming.Go(func() {
+			if err := extractor.Warm(ctx); err != nil && ctx.Err() == nil {
+				w.log.Warn("the PDF reader does not start; it is tried again with the first PDF", "error", err)
+			}
+		})
+		runner.Run(ctx)
+	}, nil
+}
+
+func (w wiring) sweep() (func(context.Context), error) {
+	s := w.settings.Sweep
+	sweeper, err := sweep.New(w.db, w.objects, w.conn, sweep.Config{
+		Interval: s.Interval, Grace: s.Grace, ScanInterval: s.ScanInterval, AnnounceAfter: s.AnnounceAfter,
+	}, w.log)
 	if err != nil {
 		return nil, err
 	}
-	probe := func(ctx context.Context) error { return consumers.Probe(ctx, db, objects) }
-	bucketConsumer := func(c consumers.Config, h consumers.Handler[[]schema.BucketRecord]) (*consumers.Runner[[]schema.BucketRecord], error) {
-		c.Stream = schema.StreamBucket
-		return consumers.NewRunner(conn, db, probe, schema.DecodeBucketEvent, h, c, log)
-	}
-	confirming, err := bucketConsumer(consumers.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
-		confirm.New(db, objects, conn, log).Handler(s.MinIO.Bucket))
-	if err != nil {
-		return nil, err
-	}
-	removing, err := bucketConsumer(consumers.Config{Consumer: schema.ConsumerRemove}, remove.New(db, objects, conn, log).Handler(s.MinIO.Bucket))
-	if err != nil {
-		return nil, err
-	}
-	classifying, err := consumers.NewRunner(conn, db, probe, schema.DecodeDocumentEvent, classifier.Handle, classifier.RunnerConfig(), log)
-	if err != nil {
-		return nil, err
-	}
-	sweeper, err := sweep.New(db, objects, conn, sweep.Config{
-		Interval: s.Sweep.Interval, Grace: s.Sweep.Grace,
-		ScanInterval: s.Sweep.ScanInterval, AnnounceAfter: s.Sweep.AnnounceAfter,
-	}, log)
-	if err != nil {
-		return nil, err
-	}
-	return []func(context.Context){confirming.Run, removing.Run, classifying.Run, sweeper.Run}, nil
+	return sweeper.Run, nil
 }
 
 // healthServer answers /healthz as long as the process runs.

@@ -38,7 +38,7 @@ process of its own, configured through the environment (docs/configuration.md).`
 type commands struct {
 	Up         upCommand         `cmd:"" help:"Run everything on this machine: PostgreSQL, NATS, MinIO, the gateway, the API and the consumers."`
 	API        apiCommand        `cmd:"" name:"api" help:"Serve the HTTP API."`
-	Consume    consumeCommand    `cmd:"" help:"Run the consumers: confirm, classify, remove and sweep."`
+	Consume    consumeCommand    `cmd:"" help:"Run the consumers: confirm, remove, classify and sweep, or some of them."`
 	Gateway    gatewayCommand    `cmd:"" help:"Serve the gateway that stands before MinIO."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema up, down, or tell its version."`
 	Provision  provisionCommand  `cmd:"" help:"Make or update roles, streams, consumers, bucket, notifications and access keys."`

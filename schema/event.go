@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"time"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/uuid"
 )
 
@@ -119,6 +121,9 @@ func (r BucketRecord) About() (created, removed bool) {
 	}
 }
 
+// tolerant takes what encoding/json would take.
+var tolerant = jsonv2.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true), jsonv2.MatchCaseInsensitiveNames(true))
+
 // DecodeBucketEvent reads a message of the BUCKET stream: an S3 notification
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html)
 // whose keys are query-escaped. It fails with ErrUndecodable; a notification
@@ -141,7 +146,7 @@ func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 			} `json:"s3"`
 		} `json:"Records"`
 	}
-	if err := json.Unmarshal(data, &n); err != nil {
+	if err := jsonv2.Unmarshal(data, &n, tolerant); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUndecodable, err)
 	}
 	if len(n.Records) == 0 {

@@ -129,3 +129,14 @@ func TestDocumentIDReadsObjectKeys(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkDecodeBucketEvent reads a notification of MinIO's with all that is in it: two come for each upload.
+func BenchmarkDecodeBucketEvent(b *testing.B) {
+	whole := []byte(`{"EventName":"s3:ObjectCreated:Put","Key":"documents/documents/019c2f3a11/019c2f3a-1111-7000-8000-000000000000","Records":[{"eventVersion":"2.0","eventSource":"minio:s3","awsRegion":"","eventTime":"2026-11-23T18:28:00.123Z","eventName":"s3:ObjectCreated:Put","userIdentity":{"principalId":"upload"},"requestParameters":{"principalId":"upload","region":"","sourceIPAddress":"127.0.0.1"},"responseElements":{"x-amz-id-2":"dd9025bab4ad464b049177c95eb6ebf374d3b3fd1af9251148b658df7ac2e3e8","x-amz-request-id":"187A8B7C5D6E7F80","x-minio-deployment-id":"7c1a9a0e-1111-2222-3333-444455556666","x-minio-origin-endpoint":"http://127.0.0.1:9000"},"s3":{"s3SchemaVersion":"1.0","configurationId":"Config","bucket":{"name":"documents","ownerIdentity":{"principalId":"upload"},"arn":"arn:aws:s3:::documents"},"object":{"key":"documents%2F019c2f3a11%2F019c2f3a-1111-7000-8000-000000000000","size":1024,"eTag":"5d41402abc4b2a76b9719d911017c592","contentType":"text/plain","userMetadata":{"content-type":"text/plain"},"sequencer":"187A8B7C5D6E7F81"}},"source":{"host":"127.0.0.1","port":"","userAgent":"MinIO (linux; amd64) minio-go/v7.0.97"}}]}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := schema.DecodeBucketEvent(whole); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -29,7 +29,9 @@ const migrationLock = "intray migrations"
 // whose connection was cut, needs nobody either: the next call finds out whether it was committed. A database newer
 // than the binary is an error. If ctx ends, the running version is broken off.
 func Migrate(ctx context.Context, ownerURL string, log *slog.Logger) error {
-	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error { return m.Up() })
+	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error {
+		return stepwise(ctx, func() error { return m.Steps(1) }, -1)
+	})
 }
 
 // MigrateDown goes back by that many versions, at most to an empty database. What a version deleted on its way up does not come
@@ -39,12 +41,26 @@ func MigrateDown(ctx context.Context, ownerURL string, steps int, log *slog.Logg
 		return fmt.Errorf("migrate down by %d versions: at least one is needed", steps)
 	}
 	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error {
-		err := m.Steps(-steps)
-		if short := (migrate.ErrShortLimit{}); errors.As(err, &short) || errors.Is(err, fs.ErrNotExist) {
-			return nil // it is empty now
-		}
-		return err
+		return stepwise(ctx, func() error { return m.Steps(-1) }, steps)
 	})
+}
+
+// stepwise takes so many steps (-1: all there are), one at a time: golang-migrate reads ahead and, where a version fails, leaves
+// the reader of the next one waiting for ever.
+func stepwise(ctx context.Context, step func() error, most int) error {
+	for i := 0; i != most; i++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := step()
+		if short := (migrate.ErrShortLimit{}); errors.As(err, &short) || errors.Is(err, fs.ErrNotExist) {
+			return nil // there are no more
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // MigrationVersion returns the version that the database is at; 0 is before the first.

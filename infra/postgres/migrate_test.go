@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -128,7 +131,7 @@ func TestTheMoveFromTheSingleUserDays(t *testing.T) {
 				t.Errorf("object deletions %q lack %q", keys, k)
 			}
 		}
-		checkVersion(t, url, raw, 2)
+		checkVersion(t, url, raw, latest(t))
 	}
 
 	must(t, postgres.Migrate(t.Context(), url, logger()))
@@ -137,7 +140,7 @@ func TestTheMoveFromTheSingleUserDays(t *testing.T) {
 	check()
 
 	var log bytes.Buffer
-	must(t, postgres.MigrateDown(t.Context(), url, 1, slog.New(slog.NewTextHandler(&log, nil))))
+	must(t, postgres.MigrateDown(t.Context(), url, above(t, 1), slog.New(slog.NewTextHandler(&log, nil))))
 	checkVersion(t, url, raw, 1)
 	if !strings.Contains(log.String(), "do not come back") || !strings.Contains(log.String(), "3 object deletions are not carried out") {
 		t.Errorf("what a migration down loses is not said: %s", log.String())
@@ -165,7 +168,7 @@ func TestUpDownUpOnAnEmptyDatabaseLeavesTheOldShape(t *testing.T) {
 		return strings.Join(lines, "\n")
 	}
 	must(t, postgres.Migrate(t.Context(), url, logger()))
-	must(t, postgres.MigrateDown(t.Context(), url, 1, logger()))
+	must(t, postgres.MigrateDown(t.Context(), url, above(t, 1), logger()))
 	back := shape()
 
 	other := localtest.PostgresEmpty(t)
@@ -179,13 +182,13 @@ func TestUpDownUpOnAnEmptyDatabaseLeavesTheOldShape(t *testing.T) {
 		t.Errorf("after the migration down:\n%s\nwant:\n%s", back, want)
 	}
 	must(t, postgres.Migrate(t.Context(), url, logger()))
-	must(t, postgres.MigrateDown(t.Context(), url, 5, logger()))
+	must(t, postgres.MigrateDown(t.Context(), url, above(t, 0), logger()))
 	checkVersion(t, url, raw, 0)
 	if n := count(t, raw, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'`); n != 0 {
 		t.Errorf("%d tables left after going down to nothing", n)
 	}
 	must(t, postgres.Migrate(t.Context(), url, logger()))
-	checkVersion(t, url, raw, 2)
+	checkVersion(t, url, raw, latest(t))
 }
 
 func TestAFailedMigrationLeavesTheOldStateAndNoMark(t *testing.T) {
@@ -203,7 +206,7 @@ func TestAFailedMigrationLeavesTheOldStateAndNoMark(t *testing.T) {
 	}
 	raw.MustExec(`DELETE FROM users WHERE email = 'ALICE@example.org'`)
 	must(t, postgres.Migrate(t.Context(), url, logger()))
-	checkVersion(t, url, raw, 2)
+	checkVersion(t, url, raw, latest(t))
 }
 
 func TestDocumentsThatShareAnObjectStopTheMigration(t *testing.T) {
@@ -227,11 +230,11 @@ func TestTheMarkOfAKilledMigrationNeedsNobody(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url, raw, alice, _ := oldDays(t)
 			must(t, postgres.Migrate(t.Context(), url, logger()))
-			must(t, postgres.MigrateDown(t.Context(), url, 1, logger()))
+			must(t, postgres.MigrateDown(t.Context(), url, above(t, 1), logger()))
 			raw.MustExec(`INSERT INTO documents (id, user_id, size, status) VALUES ($1, $2, 7, 'uploaded')`, uuid.New(), alice)
 			raw.MustExec(test.left)
 			must(t, postgres.Migrate(t.Context(), url, logger()))
-			checkVersion(t, url, raw, 2)
+			checkVersion(t, url, raw, latest(t))
 			if n := count(t, raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, alice); n != 7 {
 				t.Errorf("%d bytes used, want 7", n)
 			}
@@ -242,7 +245,7 @@ func TestTheMarkOfAKilledMigrationNeedsNobody(t *testing.T) {
 		b.uploaded(t, b.alice, "a", 7)
 		b.raw.MustExec(`UPDATE schema_migrations SET dirty = true`)
 		must(t, postgres.Migrate(t.Context(), b.url, logger()))
-		checkVersion(t, b.url, b.raw, 2)
+		checkVersion(t, b.url, b.raw, latest(t))
 		b.checkQuotas(t)
 	})
 }
@@ -277,7 +280,7 @@ func TestAMigrationWhoseConnectionIsCut(t *testing.T) {
 	})
 	checkVersion(t, url, raw, 1)
 	must(t, postgres.Migrate(t.Context(), url, logger()))
-	checkVersion(t, url, raw, 2)
+	checkVersion(t, url, raw, latest(t))
 }
 
 func TestAMigrationThatIsCanceled(t *testing.T) {
@@ -292,7 +295,7 @@ func TestAMigrationThatIsCanceled(t *testing.T) {
 	})
 	checkVersion(t, url, raw, 1)
 	must(t, postgres.Migrate(t.Context(), url, logger()))
-	checkVersion(t, url, raw, 2)
+	checkVersion(t, url, raw, latest(t))
 }
 
 func TestMigrationsSideBySideWaitForEachOther(t *testing.T) {
@@ -304,7 +307,7 @@ func TestMigrationsSideBySideWaitForEachOther(t *testing.T) {
 	}
 	group.Wait()
 	must(t, errors.Join(errs...))
-	checkVersion(t, url, openRaw(t, url), 2)
+	checkVersion(t, url, openRaw(t, url), latest(t))
 }
 
 func TestADatabaseNewerThanTheBinary(t *testing.T) {
@@ -314,6 +317,37 @@ func TestADatabaseNewerThanTheBinary(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "use a newer program") {
 		t.Fatalf("error %v", err)
 	}
+}
+
+// versions are those that the binary knows, in order.
+func versions(t *testing.T) (all []uint) {
+	t.Helper()
+	names, err := fs.Glob(migrations.FS, "*.up.sql")
+	must(t, err)
+	for _, name := range names {
+		number, _, _ := strings.Cut(name, "_")
+		version, err := strconv.ParseUint(number, 10, 32)
+		must(t, err)
+		all = append(all, uint(version))
+	}
+	return all
+}
+
+func latest(t *testing.T) uint {
+	t.Helper()
+	return slices.Max(versions(t))
+}
+
+// above returns how many steps down it takes to come to that version.
+func above(t *testing.T, version uint) int {
+	t.Helper()
+	steps := 0
+	for _, v := range versions(t) {
+		if v > version {
+			steps++
+		}
+	}
+	return steps
 }
 
 // checkVersion holds our own note and golang-migrate's against each other.

@@ -68,6 +68,22 @@ func (db *DB) AdminUsers(ctx context.Context, after uuid.UUID, limit int) (users
 	return users, wrap(ctx, adminOnly(err), "list users")
 }
 
+// AdminUser returns any user. The DB is bound to an administrator; otherwise it fails with schema.CodeForbidden. It fails with
+// ErrUnknownUser.
+func (db *DB) AdminUser(ctx context.Context, id uuid.UUID) (user schema.User, err error) {
+	if err := db.bound(); err != nil {
+		return schema.User{}, err
+	}
+	err = db.within(ctx, func(tx *tx) error {
+		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_user($1)`, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return ErrUnknownUser
+		}
+		return err
+	})
+	return user, wrap(ctx, adminOnly(err), "read user %s", id)
+}
+
 // ChangeUser changes any user's quota and settings and returns the user. The DB is bound to an administrator; otherwise it
 // fails with schema.CodeForbidden. It fails with ErrUnknownUser.
 func (db *DB) ChangeUser(ctx context.Context, id uuid.UUID, p UserPatch) (user schema.User, err error) {

@@ -1,0 +1,113 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/schema"
+)
+
+// A NewSession is a session to start. Its refresh token has two halves, of which the SHA-256 are kept: one that names the
+// session in all its tokens, and one that changes at each use.
+type NewSession struct {
+	ID     uuid.UUID
+	UserID uuid.UUID
+	// CheckedHash is the password hash that the sign-in was checked against.
+	CheckedHash   string
+	Family, Token [32]byte
+	// Life is after how long the session ends however much it is used.
+	Life time.Duration
+}
+
+// StartSession stores a session. It fails with schema.CodeUnauthenticated if the user's password is not any more the one that
+// was checked. It needs no ForUser.
+func (db *DB) StartSession(ctx context.Context, s NewSession) error {
+	var started bool
+	err := db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6)`,
+		s.ID, s.UserID, s.CheckedHash, s.Family[:], s.Token[:], s.Life.Seconds())
+	if err == nil && !started {
+		return schema.Errorf(schema.CodeUnauthenticated, "The password was changed just now. Sign in with the new one.")
+	}
+	return wrap(ctx, err, "start a session of user %s", s.UserID)
+}
+
+// A Rotation is one use of a refresh token.
+type Rotation struct {
+	// Family and Shown are the SHA-256 of the token's halves.
+	Family, Shown [32]byte
+	// Next is the SHA-256 of the half that replaces the one shown, and Nonce what it was made with.
+	Next  [32]byte
+	Nonce []byte
+	// Idle is after how long without a use a session ends; Grace how long the token before the current one may be shown again.
+	Idle, Grace time.Duration
+}
+
+// A Refreshed is what became of a session whose token was used.
+type Refreshed struct {
+	// Outcome says which of the other fields mean something.
+	Outcome   RefreshOutcome `db:"outcome"`
+	SessionID uuid.UUID      `db:"session"`
+	UserID    uuid.UUID      `db:"user_id"`
+	Role      schema.Role    `db:"role"`
+	// Nonce is what the session's current token was made with.
+	Nonce []byte `db:"nonce"`
+}
+
+// RefreshOutcome is one of the constants below.
+type RefreshOutcome string
+
+const (
+	// RefreshRotated: the token was the current one; Rotation.Next is now.
+	RefreshRotated RefreshOutcome = "rotated"
+	// RefreshRepeated: the token was the one before, within the grace; nothing was changed.
+	RefreshRepeated RefreshOutcome = "repeated"
+	// RefreshReused: the token was an older one, so two hold the session's tokens; the session is ended.
+	RefreshReused RefreshOutcome = "reused"
+	// RefreshOver: the session had ended by itself.
+	RefreshOver RefreshOutcome = "over"
+	// RefreshUnknown: there is no such session.
+	RefreshUnknown RefreshOutcome = ""
+)
+
+// RefreshSession replaces a session's token. It needs no ForUser.
+func (db *DB) RefreshSession(ctx context.Context, r Rotation) (Refreshed, error) {
+	var got Refreshed
+	err := db.pool.GetContext(ctx, &got, `SELECT outcome, session, user_id, role, nonce FROM refresh_session($1, $2, $3, $4, $5, $6)`,
+		r.Family[:], r.Shown[:], r.Next[:], r.Nonce, r.Idle.Seconds(), r.Grace.Seconds())
+	if errors.Is(err, sql.ErrNoRows) {
+		return Refreshed{}, nil
+	}
+	return got, wrap(ctx, err, "refresh a session")
+}
+
+// EndSession ends the session with this family, if there is one. It needs no ForUser.
+func (db *DB) EndSession(ctx context.Context, family [32]byte) error {
+	_, err := db.pool.ExecContext(ctx, `SELECT end_session($1)`, family[:])
+	return wrap(ctx, err, "end a session")
+}
+
+// OwnPasswordHash returns the password hash of the user that the DB is bound to, "" for one without a password.
+func (db *DB) OwnPasswordHash(ctx context.Context) (hash string, err error) {
+	if err := db.bound(); err != nil {
+		return "", err
+	}
+	err = db.within(ctx, func(tx *tx) error { return tx.GetContext(ctx, &hash, `SELECT own_password_hash()`) })
+	return hash, wrap(ctx, err, "read the password of user %s", db.user)
+}
+
+// ChangeOwnPassword changes the password of the user that the DB is bound to, and ends all of the user's sessions but the one to
+// keep (uuid.Nil: all). It returns false, and does nothing, if the password is not any more the one that was checked.
+func (db *DB) ChangeOwnPassword(ctx context.Context, checkedHash, newHash string, keep uuid.UUID) (changed bool, err error) {
+	if err := db.bound(); err != nil {
+		return false, err
+	}
+	err = db.within(ctx, func(tx *tx) error {
+		return tx.GetContext(ctx, &changed, `SELECT change_own_password($1, $2, $3)`,
+			checkedHash, newHash, uuid.NullUUID{UUID: keep, Valid: keep != uuid.Nil})
+	})
+	return changed, wrap(ctx, err, "change the password of user %s", db.user)
+}

@@ -1,6 +1,10 @@
 package schema
 
-import "time"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // ExpireAfter is how long after its last upload URL was issued a pending
 // document without an object expires. URLs live for 15 minutes and a PUT for
@@ -95,6 +99,34 @@ func (d *Document) Fail(r Reason, now time.Time) Decision {
 		return Decision{}
 	}
 	return d.change(StatusFailed, r, now)
+}
+
+// SetTopics gives a counted document the topics that its owner chose, each with
+// full confidence, and locks them: no classification takes them away. In any
+// other status nothing changes.
+func (d *Document) SetTopics(ids []uuid.UUID, now time.Time) Decision {
+	if !d.Status.Counted() {
+		return Decision{}
+	}
+	d.TopicsLocked = true
+	dec := d.change(d.Status, d.Reason, now)
+	dec.Topics = make([]DocumentTopic, len(ids))
+	for i, id := range ids {
+		dec.Topics[i] = DocumentTopic{TopicID: id, Confidence: 100}
+	}
+	return dec
+}
+
+// Reclassify sends a counted document back to be classified once more. Until
+// that has ended it keeps the topics it has. In any other status nothing
+// changes.
+func (d *Document) Reclassify(now time.Time) Decision {
+	if !d.Status.Counted() {
+		return Decision{}
+	}
+	d.Provider, d.Model = "", ""
+	d.ClassifiedAt = nil
+	return d.change(StatusUploaded, ReasonNone, now)
 }
 
 // Quarantine takes a counted document, whose object is not what was confirmed,

@@ -101,9 +101,37 @@ func TestExpireWaitsForTheLastURL(t *testing.T) {
 func TestTopicsSetByHandStay(t *testing.T) {
 	d, q := pending(1), schema.Quota{LimitBytes: 1}
 	upload(&d, &q)
-	d.TopicsLocked = true
-	if dec := d.Classified([]schema.DocumentTopic{{TopicID: uuid.New()}}, "builtin", "", start); dec.Topics != nil {
-		t.Error("a classification replaced topics that a person set")
+	chosen := uuid.New()
+	dec := d.SetTopics([]uuid.UUID{chosen}, start)
+	if !dec.Changed || len(dec.Topics) != 1 || dec.Topics[0] != (schema.DocumentTopic{TopicID: chosen, Confidence: 100}) || d.Status != schema.StatusUploaded {
+		t.Errorf("set by hand: %+v, document %s", dec, d.Status)
+	}
+	for range 2 {
+		if dec := d.Classified([]schema.DocumentTopic{{TopicID: uuid.New()}}, "builtin", "", start); !dec.Changed || dec.Topics != nil {
+			t.Errorf("a classification replaced topics that a person set: %+v", dec)
+		}
+		if dec := d.Reclassify(start); !dec.Changed || dec.Topics != nil {
+			t.Errorf("classifying again replaced topics that a person set: %+v", dec)
+		}
+	}
+	if dec := d.SetTopics(nil, start); dec.Topics == nil || len(dec.Topics) != 0 {
+		t.Errorf("setting none gave %v, want an empty set", dec.Topics)
+	}
+}
+
+func TestReclassify(t *testing.T) {
+	d, q := pending(1), schema.Quota{LimitBytes: 1}
+	if dec := d.Reclassify(start); dec.Changed {
+		t.Error("a pending document was classified again")
+	}
+	fail(&d, &q)
+	version := d.Version
+	if dec := d.Reclassify(start); !dec.Changed || d.Status != schema.StatusUploaded || d.Reason != "" || d.Version != version+1 || d.UnannouncedAt == nil {
+		t.Errorf("a failed document became %+v", d)
+	}
+	d.Classified(nil, "builtin", "m", start)
+	if d.Reclassify(start); d.ClassifiedAt != nil || d.Provider != "" || d.Model != "" || d.ChargedBytes != 1 {
+		t.Errorf("a classified document became %+v", d)
 	}
 }
 
@@ -170,7 +198,7 @@ func TestStateMachine(t *testing.T) {
 }
 
 func step(t *rapid.T, d *schema.Document, q *schema.Quota, now time.Time) {
-	switch rapid.SampledFrom([]string{"confirm", "classified", "fail", "quarantine", "expire", "delete", "gone"}).Draw(t, "transition") {
+	switch rapid.SampledFrom([]string{"confirm", "classified", "fail", "quarantine", "expire", "delete", "gone", "set topics", "reclassify"}).Draw(t, "transition") {
 	case "confirm":
 		size := d.Size + rapid.Int64Range(0, 1).Draw(t, "too long")
 		d.Confirm(found(*d, size, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "etag")), q, now)
@@ -186,5 +214,9 @@ func step(t *rapid.T, d *schema.Document, q *schema.Quota, now time.Time) {
 		d.Delete(now)
 	case "gone":
 		d.Gone(q, now)
+	case "set topics":
+		d.SetTopics(nil, now)
+	case "reclassify":
+		d.Reclassify(now)
 	}
 }

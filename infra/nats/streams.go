@@ -88,18 +88,21 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 		{schema.StreamDocuments, schema.SubjectsDocuments, "What happened to documents", limits.DocumentsBytes},
 		{schema.StreamReplay, schema.SubjectsReplay, "Events that an operator asked for again", limits.ReplayBytes},
 	} {
-		_, err := c.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		config := jetstream.StreamConfig{
 			Name: s.name, Subjects: []string{s.subjects}, Description: s.description,
 			Storage:   jetstream.FileStorage,
 			Retention: jetstream.LimitsPolicy, // what was read can be replayed
 			Discard:   jetstream.DiscardNew,   // rather refuse than drop what nobody has read
 			MaxBytes:  s.bytes, MaxAge: limits.MaxAge,
 			Duplicates: min(DuplicateWindow, limits.MaxAge),
-			// Announce writes many events to the disk at once.
-			AllowAtomicPublish: s.name == schema.StreamDocuments,
-			Replicas:           limits.Replicas,
-		})
-		if err != nil {
+			Replicas:   limits.Replicas,
+		}
+		if s.name == schema.StreamDocuments {
+			config.AllowAtomicPublish = true // Announce writes many events to the disk at once
+			config.AllowDirect = true        // Follow reads what it missed
+			config.RePublish = &jetstream.RePublish{Source: storedSource, Destination: storedDestination}
+		}
+		if _, err := c.js.CreateOrUpdateStream(ctx, config); err != nil {
 			return fmt.Errorf("provision stream %s: %w", s.name, unavailable(err))
 		}
 	}

@@ -3,8 +3,7 @@ package confirm
 import (
 	"context"
 	"fmt"
-	"slices"
-	"sync"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,17 +16,25 @@ import (
 // created in the bucket.
 //
 // MinIO tells each creation twice. The second time adds nothing where the first
-// made the document count, so the handler remembers those and lets them pass.
+// made the document count, so the handler remembers those and lets them pass; and
+// where another batch has the first in hand, it waits for what that comes to.
 func (c *Confirmer) Handler(bucket string) consumers.Handler[[]schema.BucketRecord] {
 	var heard memory
 	return func(ctx context.Context, batch []consumers.Message[[]schema.BucketRecord]) []error {
-		known := heard.keys(batch, time.Now())
-		done := make(map[string]bool)
-		errs := consumers.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
-			return c.decide(ctx, slices.DeleteFunc(keys, func(key string) bool { return known[key] }), done)
+		return consumers.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
+			t := heard.take(batch, keys, time.Now())
+			done := make(map[string]bool, len(t.own))
+			failed, err := func() (map[string]error, error) {
+				defer t.end(done) // after a panic too: others wait for it
+				return c.decide(ctx, t.own, done)
+			}()
+			if err != nil || len(t.elsewhere) == 0 {
+				return failed, err
+			}
+			again, err := c.decide(ctx, t.unsettled(ctx), done)
+			maps.Copy(failed, again)
+			return failed, err
 		})
-		heard.add(batch, done)
-		return errs
 	}
 }
 
@@ -130,61 +137,4 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done map[string]b
 		}
 	}
 	return failed, unclear, nil
-}
-
-const (
-	// A record is remembered for memoryTime at least, and for twice that at most,
-	// unless more than memorySize come in between. MinIO's second telling comes up
-	// to 3 s later, or more when it has many to tell.
-	memoryTime = 30 * time.Second
-	memorySize = 32 << 10
-)
-
-// memory remembers the records that made documents count lately. Its zero value is
-// empty. It is in two halves: when the younger is full or old, it becomes the elder
-// and the elder is forgotten.
-type memory struct {
-	mu             sync.Mutex
-	younger, elder map[schema.BucketRecord]struct{}
-	began          time.Time // the younger
-}
-
-// keys returns the keys of batch of which it remembers every record.
-func (m *memory) keys(batch []consumers.Message[[]schema.BucketRecord], now time.Time) map[string]bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if now.Sub(m.began) > memoryTime || len(m.younger) >= memorySize {
-		m.elder, m.younger, m.began = m.younger, make(map[schema.BucketRecord]struct{}), now
-	}
-	known := make(map[string]bool)
-	for _, message := range batch {
-		for _, r := range message.Event {
-			if !created(r) {
-				continue
-			}
-			before, seen := known[r.Key]
-			known[r.Key] = m.has(r) && (before || !seen)
-		}
-	}
-	return known
-}
-
-func (m *memory) has(r schema.BucketRecord) bool {
-	_, younger := m.younger[r]
-	_, elder := m.elder[r]
-	return younger || elder
-}
-
-// add remembers the records of the keys. One without its request's name could be
-// another of the same millisecond.
-func (m *memory) add(batch []consumers.Message[[]schema.BucketRecord], keys map[string]bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, message := range batch {
-		for _, r := range message.Event {
-			if keys[r.Key] && r.Request != "" && created(r) {
-				m.younger[r] = struct{}{}
-			}
-		}
-	}
 }

@@ -199,28 +199,52 @@ func nameTaken(err error, name string) error {
 	return err
 }
 
+// MaxSuggestedTopics is how many topics of one user may be marked as suggested: who accepts none of them needs no more.
+const MaxSuggestedTopics = 100
+
 // SuggestTopics stores topics that a classifier proposes for a user, in the user's own namespace and marked as suggested, save
-// those whose name (ignoring case) a system topic or one of the user's own has already. It returns the topic that now
-// bears each name, in the order given; a name given twice is one topic.
+// those that a system topic or one of the user's own has the name of, in whatever spelling (topicKey). It returns the topic
+// that now bears each name, in the order given; a name given twice is one topic. Names beyond MaxSuggestedTopics, and
+// those of a user who is gone, are left out.
 func (db *DB) SuggestTopics(ctx context.Context, user uuid.UUID, topics []schema.Topic) ([]schema.Topic, error) {
 	named := make([]schema.Topic, 0, len(topics))
 	err := db.within(ctx, func(tx *tx) error {
+		// The user's lock: two documents that suggest the same name at once must not both make it.
+		var quotas []schema.Quota
+		err := tx.SelectContext(ctx, &quotas, `SELECT user_id, limit_bytes, used_bytes FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, user)
+		if err != nil || len(quotas) == 0 {
+			return err
+		}
+		known, err := tx.unionOfTopics(ctx, user)
+		if err != nil {
+			return err
+		}
+		bearer := make(map[string]schema.Topic, len(known))
+		suggested := 0
+		for _, t := range known {
+			if key := topicKey(t.Name); bearer[key].ID == uuid.Nil {
+				bearer[key] = t
+			}
+			if t.Suggested {
+				suggested++
+			}
+		}
 		for _, t := range topics {
-			_, err := tx.ExecContext(ctx, `
-				INSERT INTO topics (id, user_id, name, description, keywords, suggested)
-				SELECT $1, $2, $3, $4, $5, true
-				WHERE NOT EXISTS (SELECT FROM topics WHERE user_id IS NULL AND lower(name) = lower($3))
-				ON CONFLICT (user_id, lower(name)) DO NOTHING`,
-				t.ID, user, t.Name, t.Description, array(append([]string{}, t.Keywords...)))
+			key := topicKey(t.Name)
+			if found, ok := bearer[key]; ok {
+				named = append(named, found)
+				continue
+			}
+			if suggested >= MaxSuggestedTopics {
+				continue
+			}
+			made, err := tx.suggestTopic(ctx, user, t)
 			if err != nil {
 				return err
 			}
-			found, err := tx.selectTopics(ctx, `WHERE (user_id IS NULL OR user_id = $1) AND lower(name) = lower($2)
-				ORDER BY user_id IS NOT NULL LIMIT 1`, user, t.Name)
-			if err != nil {
-				return err
-			}
-			named = append(named, found...)
+			suggested++
+			bearer[key] = made
+			named = append(named, made)
 		}
 		return nil
 	})
@@ -228,6 +252,24 @@ func (db *DB) SuggestTopics(ctx context.Context, user uuid.UUID, topics []schema
 		return nil, wrap(ctx, err, "suggest topics to user %s", user)
 	}
 	return named, nil
+}
+
+// suggestTopic makes the topic, unless the user made it at this moment, and returns it.
+func (tx *tx) suggestTopic(ctx context.Context, user uuid.UUID, t schema.Topic) (schema.Topic, error) {
+	t.UserID, t.Suggested = &user, true
+	result, err := tx.ExecContext(ctx, `INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, true)
+		ON CONFLICT (user_id, lower(name)) DO NOTHING`, t.ID, user, t.Name, t.Description, array(append([]string{}, t.Keywords...)))
+	if err != nil {
+		return schema.Topic{}, err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 1 {
+		return t, err
+	}
+	found, err := tx.selectTopics(ctx, `WHERE user_id = $1 AND lower(name) = lower($2)`, user, t.Name)
+	if err != nil || len(found) == 0 {
+		return schema.Topic{}, errors.Join(err, noSuchTopic())
+	}
+	return found[0], nil
 }
 
 // SeedTopics stores system topics, but only into an empty table, and returns how many it stored. The role is the owner.

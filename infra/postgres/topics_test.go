@@ -1,8 +1,11 @@
 package postgres_test
 
 import (
+	"fmt"
 	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -90,8 +93,67 @@ func TestSuggestedTopicsNeverSpellOneTwice(t *testing.T) {
 	if len(got) != 3 || got[0].ID != system.ID || got[0].Suggested || got[1].ID != got[2].ID || !got[1].Suggested || *got[1].UserID != b.alice {
 		t.Errorf("suggested %+v", got)
 	}
-	if again := propose("BOATS"); len(again) != 1 || again[0].ID != got[1].ID {
-		t.Errorf("suggested again %+v", again)
+	for _, spelling := range []string{"BOATS", "boat", "Ｂｏａｔｓ", " boats-"} {
+		if again := propose(spelling); len(again) != 1 || again[0].ID != got[1].ID {
+			t.Errorf("%q suggested again %+v", spelling, again)
+		}
+	}
+}
+
+func TestSuggestionsSideBySideMakeOneTopic(t *testing.T) {
+	b := setup(t)
+	var all sync.WaitGroup
+	for _, name := range []string{"Boat", "Boats", "boats", "BOAT", "boat"} {
+		id := newID(t)
+		all.Go(func() {
+			if _, err := b.worker.SuggestTopics(t.Context(), b.alice, []schema.Topic{{ID: id, Name: name}}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n := count(t, b.raw, `SELECT count(*) FROM topics`); n != 1 {
+		t.Errorf("%d topics, want 1", n)
+	}
+}
+
+func TestSuggestionsAreBounded(t *testing.T) {
+	b := setup(t)
+	var many []schema.Topic
+	for i := range postgres.MaxSuggestedTopics + 10 {
+		many = append(many, schema.Topic{ID: newID(t), Name: fmt.Sprintf("Topic %d", i)})
+	}
+	got, err := b.worker.SuggestTopics(t.Context(), b.alice, many)
+	must(t, err)
+	if n := count(t, b.raw, `SELECT count(*) FROM topics WHERE suggested`); n != postgres.MaxSuggestedTopics || len(got) != n {
+		t.Errorf("%d topics and %d returned, want %d", n, len(got), postgres.MaxSuggestedTopics)
+	}
+	if got, err := b.worker.SuggestTopics(t.Context(), newID(t), many[:1]); err != nil || len(got) != 0 {
+		t.Errorf("to nobody: %v, %v", got, err)
+	}
+}
+
+func TestAICallsAreCountedByDay(t *testing.T) {
+	b := setup(t)
+	today := time.Date(2026, 11, 23, 23, 59, 0, 0, time.UTC)
+	call := func(user uuid.UUID, at time.Time, want bool) {
+		t.Helper()
+		if ok, err := b.worker.CountAICall(t.Context(), user, 2, at); err != nil || ok != want {
+			t.Errorf("CountAICall = %v, %v; want %v", ok, err, want)
+		}
+	}
+	call(b.alice, today, true)
+	call(b.alice, today, true)
+	call(b.alice, today, false)
+	call(b.alice, today, false)
+	call(b.bob, today, true)
+	call(b.alice, today.Add(time.Hour), true)
+	call(newID(t), today, false)
+	if ok, err := b.worker.CountAICall(t.Context(), b.bob, 0, today); err != nil || ok {
+		t.Errorf("with a limit of 0: %v, %v", ok, err)
+	}
+	if s, err := b.worker.AISettingsOf(t.Context(), newID(t)); err != nil || s != (postgres.AISettings{}) {
+		t.Errorf("settings of nobody: %+v, %v", s, err)
 	}
 }
 

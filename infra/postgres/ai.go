@@ -1,0 +1,38 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// AISettingsOf returns a user's AI settings; those of a user who is not there are empty.
+func (db *DB) AISettingsOf(ctx context.Context, user uuid.UUID) (AISettings, error) {
+	var s AISettings
+	err := db.pool.GetContext(ctx, &s, `SELECT ai_provider, ai_model FROM users WHERE id = $1`, user)
+	if errors.Is(err, sql.ErrNoRows) {
+		return AISettings{}, nil
+	}
+	return s, wrap(ctx, err, "read the AI settings of user %s", user)
+}
+
+// CountAICall counts one more call for the user on the UTC day of now, and says whether it is among the first limit of that
+// day; one over the limit is not counted. The role is worker.
+func (db *DB) CountAICall(ctx context.Context, user uuid.UUID, limit int, now time.Time) (bool, error) {
+	if limit <= 0 {
+		return false, nil
+	}
+	result, err := db.pool.ExecContext(ctx, `
+		INSERT INTO ai_calls AS c (user_id, day, calls) SELECT id, $2::date, 1 FROM users WHERE id = $1
+		ON CONFLICT (user_id) DO UPDATE SET
+			day = EXCLUDED.day, calls = CASE WHEN c.day = EXCLUDED.day THEN c.calls + 1 ELSE 1 END
+		WHERE c.day <> EXCLUDED.day OR c.calls < $3`, user, now.UTC().Format(time.DateOnly), limit)
+	if err != nil {
+		return false, wrap(ctx, err, "count an AI call of user %s", user)
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}

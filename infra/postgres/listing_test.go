@@ -95,3 +95,61 @@ func TestListingIsCompleteAndInOrder(t *testing.T) {
 		}
 	})
 }
+
+// Where a filter chooses few of many documents, the pages look at a bounded number each and still find all of them.
+func TestListingOfManyDocuments(t *testing.T) {
+	b := setup(t)
+	topic := newID(t)
+	must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(), schema.Topic{ID: topic, UserID: &b.alice, Name: "All"}))
+	docs := make([]schema.Document, 45_000)
+	var want []uuid.UUID
+	for i := range docs {
+		docs[i] = schema.NewDocument(newID(t), b.alice, "a.txt", "t", 1, time.Now())
+		if i == 0 || i == 22_000 || i == len(docs)-1 {
+			docs[i].Filename = "needle.txt"
+			want = append([]uuid.UUID{docs[i].ID}, want...)
+		}
+	}
+	must(t, b.owner.AddDocuments(t.Context(), docs))
+	b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) SELECT id, user_id, $1, 50 FROM documents`, topic)
+	for name, f := range map[string]postgres.Filter{
+		"query":            {Query: "NEEDLE"},
+		"query and status": {Query: "NEEDLE", Status: schema.StatusPending},
+		"query and topic":  {Query: "NEEDLE", Topic: topic},
+		"all three":        {Query: "NEEDLE", Topic: topic, Status: schema.StatusPending},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var got []uuid.UUID
+			pages := 0
+			for next := (*postgres.Cursor)(nil); pages == 0 || next != nil; pages++ {
+				f.After = next
+				items, after, err := b.api.ForUser(b.alice).Documents(t.Context(), f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, item := range items {
+					got = append(got, item.ID)
+				}
+				next = after
+			}
+			if !slices.Equal(got, want) || pages != 3 {
+				t.Errorf("%v on %d pages, want %v on 3", got, pages, want)
+			}
+		})
+	}
+}
+
+// The views of several documents are those that the user has of each.
+func TestDocumentsByID(t *testing.T) {
+	b := setup(t)
+	mine, gone, bobs := newID(t), newID(t), newID(t)
+	must(t, b.owner.AddDocuments(t.Context(), []schema.Document{
+		schema.NewDocument(mine, b.alice, "a", "t", 1, time.Now()), schema.NewDocument(gone, b.alice, "a", "t", 1, time.Now()),
+		schema.NewDocument(bobs, b.bob, "a", "t", 1, time.Now()),
+	}))
+	b.raw.MustExec(`UPDATE documents SET status = 'deleting', gone_at = now() WHERE id = $1`, gone)
+	views, err := b.api.ForUser(b.alice).DocumentsByID(t.Context(), []uuid.UUID{bobs, gone, mine, newID(t)})
+	if err != nil || len(views) != 1 || views[0].ID != mine {
+		t.Errorf("%+v, %v", views, err)
+	}
+}

@@ -32,18 +32,19 @@ type environment struct {
 
 // The secrets that the data folder keeps for us.
 const (
-	secretToken    = "token_key"
-	secretAPI      = "postgres_api"
-	secretWorker   = "postgres_worker"
-	secretUpload   = "minio_upload"
-	secretDownload = "minio_download"
-	secretConfirm  = "minio_confirm"
-	secretConsume  = "minio_worker"
+	secretToken     = "token_key"
+	secretAPI       = "postgres_api"
+	secretWorker    = "postgres_worker"
+	secretUpload    = "minio_upload"
+	secretMultipart = "minio_multipart"
+	secretDownload  = "minio_download"
+	secretConfirm   = "minio_confirm"
+	secretConsume   = "minio_worker"
 )
 
 func newEnvironment(ctx context.Context, servers *local.Servers, listen string) (environment, error) {
 	e := environment{servers: servers, listen: listen, ports: map[string]int{}, secrets: map[string]string{}}
-	for _, name := range []string{secretToken, secretAPI, secretWorker, secretUpload, secretDownload, secretConfirm, secretConsume} {
+	for _, name := range []string{secretToken, secretAPI, secretWorker, secretUpload, secretMultipart, secretDownload, secretConfirm, secretConsume} {
 		for _, n := range []string{name, name + "_name"} {
 			secret, err := servers.Secret(n)
 			if err != nil {
@@ -90,6 +91,7 @@ func (e environment) provision() provisionSettings {
 	s.NATS = natsSettings{URL: e.servers.NATSURL(), Password: e.servers.NATSPassword(nats.UserOperator)}
 	s.MinIO = minioSettings{Endpoint: httpURL{url.URL{Scheme: "http", Host: e.servers.MinIOEndpoint()}}, Bucket: bucket}
 	s.API.UploadKey, s.API.UploadSecret = e.key(secretUpload)
+	s.API.MultipartKey, s.API.MultipartSecret = e.key(secretMultipart)
 	s.API.DownloadKey, s.API.DownloadSecret = e.key(secretDownload)
 	s.API.ConfirmKey, s.API.ConfirmSecret = e.key(secretConfirm)
 	s.Worker.WorkerKey, s.Worker.WorkerSecret = e.key(secretConsume)
@@ -119,6 +121,7 @@ func (e environment) processes() []local.Process {
 			"NATS_PASSWORD":    e.servers.NATSPassword(nats.UserAPI),
 			"GATEWAY_URL":      e.gatewayURL(),
 			"MINIO_UPLOAD_KEY": s.API.UploadKey, "MINIO_UPLOAD_SECRET": s.API.UploadSecret,
+			"MINIO_MULTIPART_KEY": s.API.MultipartKey, "MINIO_MULTIPART_SECRET": s.API.MultipartSecret,
 			"MINIO_DOWNLOAD_KEY": s.API.DownloadKey, "MINIO_DOWNLOAD_SECRET": s.API.DownloadSecret,
 			"MINIO_CONFIRM_KEY": s.API.ConfirmKey, "MINIO_CONFIRM_SECRET": s.API.ConfirmSecret,
 			"TOKEN_KEY":    e.secrets[secretToken],

@@ -38,7 +38,8 @@ makes what is missing, updates what differs, and leaves the rest alone.
 Environment (all required but MINIO_BUCKET and LOG_LEVEL): DATABASE_URL (the owner's),
 API_DATABASE_PASSWORD, WORKER_DATABASE_PASSWORD, NATS_URL, NATS_PASSWORD (the operator's),
 MINIO_ENDPOINT, MINIO_ROOT_USER, MINIO_ROOT_PASSWORD, MINIO_UPLOAD_KEY and _SECRET,
-MINIO_DOWNLOAD_KEY and _SECRET, MINIO_CONFIRM_KEY and _SECRET, MINIO_WORKER_KEY and _SECRET.`
+MINIO_MULTIPART_KEY and _SECRET, MINIO_DOWNLOAD_KEY and _SECRET, MINIO_CONFIRM_KEY and
+_SECRET, MINIO_WORKER_KEY and _SECRET.`
 }
 
 // Run provisions once.
@@ -72,10 +73,11 @@ func provision(ctx context.Context, s provisionSettings, log *slog.Logger) error
 		Endpoint: s.MinIO.Endpoint.Host, Secure: s.MinIO.Endpoint.Scheme == "https",
 		RootUser: s.RootUser, RootPassword: s.RootPassword, Bucket: s.MinIO.Bucket,
 		Keys: minio.Keys{
-			Upload:   minio.Key{Access: s.API.UploadKey, Secret: s.API.UploadSecret},
-			Download: minio.Key{Access: s.API.DownloadKey, Secret: s.API.DownloadSecret},
-			Confirm:  minio.Key{Access: s.API.ConfirmKey, Secret: s.API.ConfirmSecret},
-			Worker:   minio.Key{Access: s.Worker.WorkerKey, Secret: s.Worker.WorkerSecret},
+			Upload:    minio.Key{Access: s.API.UploadKey, Secret: s.API.UploadSecret},
+			Multipart: minio.Key{Access: s.API.MultipartKey, Secret: s.API.MultipartSecret},
+			Download:  minio.Key{Access: s.API.DownloadKey, Secret: s.API.DownloadSecret},
+			Confirm:   minio.Key{Access: s.API.ConfirmKey, Secret: s.API.ConfirmSecret},
+			Worker:    minio.Key{Access: s.Worker.WorkerKey, Secret: s.Worker.WorkerSecret},
 		},
 	})
 }

@@ -64,12 +64,14 @@ type workerKeySettings struct {
 
 // apiKeySettings are the API's keys.
 type apiKeySettings struct {
-	UploadKey      string `env:"MINIO_UPLOAD_KEY,notEmpty"`
-	UploadSecret   string `env:"MINIO_UPLOAD_SECRET,notEmpty"`
-	DownloadKey    string `env:"MINIO_DOWNLOAD_KEY,notEmpty"`
-	DownloadSecret string `env:"MINIO_DOWNLOAD_SECRET,notEmpty"`
-	ConfirmKey     string `env:"MINIO_CONFIRM_KEY,notEmpty"`
-	ConfirmSecret  string `env:"MINIO_CONFIRM_SECRET,notEmpty"`
+	UploadKey       string `env:"MINIO_UPLOAD_KEY,notEmpty"`
+	UploadSecret    string `env:"MINIO_UPLOAD_SECRET,notEmpty"`
+	MultipartKey    string `env:"MINIO_MULTIPART_KEY,notEmpty"`
+	MultipartSecret string `env:"MINIO_MULTIPART_SECRET,notEmpty"`
+	DownloadKey     string `env:"MINIO_DOWNLOAD_KEY,notEmpty"`
+	DownloadSecret  string `env:"MINIO_DOWNLOAD_SECRET,notEmpty"`
+	ConfirmKey      string `env:"MINIO_CONFIRM_KEY,notEmpty"`
+	ConfirmSecret   string `env:"MINIO_CONFIRM_SECRET,notEmpty"`
 }
 
 // httpURL is an address such as http://minio:9000: a scheme, a host, no path.

@@ -315,7 +315,7 @@ func TestPasswordsAgree(t *testing.T) {
 			t.Errorf("%q is set and %q is given", pair[0], pair[1])
 		}
 	}
-	for _, key := range []string{"MINIO_UPLOAD", "MINIO_DOWNLOAD", "MINIO_CONFIRM", "MINIO_WORKER"} {
+	for _, key := range []string{"MINIO_UPLOAD", "MINIO_MULTIPART", "MINIO_DOWNLOAD", "MINIO_CONFIRM", "MINIO_WORKER"} {
 		for _, half := range []string{key + "_KEY", key + "_SECRET"} {
 			for name, s := range p.Services {
 				if got, ok := environment(s)[half]; ok && got != of("provision", half) {

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"intray/schema"
@@ -20,7 +21,7 @@ func denied(message string) *refusal {
 }
 
 // check returns nil if r may go to MinIO: a presigned GET, HEAD or PUT, or a browser's preflight for one, of one
-// document's object. It trusts nothing that the sender can make up; in particular a header that the URL claims to have
+// document's object, or the presigned PUT of one part of it. It trusts nothing that the sender can make up; in particular a header that the URL claims to have
 // signed is still refused when no URL of Intray's signs it, because the open CVEs get around the signature check.
 func check(r *http.Request, bucket string) *refusal {
 	switch r.Method {
@@ -35,6 +36,9 @@ func check(r *http.Request, bucket string) *refusal {
 	}
 	query, refused := parseQuery(rawQuery)
 	if refused != nil {
+		return refused
+	}
+	if refused := query.checkPart(r); refused != nil {
 		return refused
 	}
 	if refused := checkHeaders(r.Header, query); refused != nil {
@@ -84,6 +88,44 @@ var signing = []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-A
 // overrides are the parameters that a presigned download has besides.
 var overrides = []string{"response-content-disposition", "response-content-type"}
 
+// part are the parameters that the presigned upload of one part has besides.
+var part = []string{"partNumber", "uploadId"}
+
+// maxPart is the highest number of a part in S3.
+const maxPart = 10_000
+
+// checkPart wants the parameters of a part together, in a PUT or its preflight, in the one form that Intray's URLs have, and
+// with nothing but the signature beside them. Everything else that an upload in parts needs is not a browser's matter.
+func (q query) checkPart(r *http.Request) *refusal {
+	number, numbered := q[part[0]]
+	upload, named := q[part[1]]
+	if !numbered && !named {
+		return nil
+	}
+	method := r.Method
+	if method == http.MethodOptions {
+		method = r.Header.Get("Access-Control-Request-Method")
+	}
+	n, err := strconv.ParseUint(number, 10, 32)
+	switch {
+	case method != http.MethodPut || !numbered || !named:
+		return denied("Only a PUT with partNumber and uploadId is allowed.")
+	case err != nil || n < 1 || n > maxPart || strconv.FormatUint(n, 10) != number:
+		return denied("partNumber is from 1 to 10000.")
+	case upload == "" || len(upload) > 256 || strings.Trim(upload, base64URL) != "":
+		return denied("uploadId is not one of this storage's.")
+	}
+	for _, name := range overrides {
+		if _, there := q[name]; there {
+			return denied("A part has no answer to name.")
+		}
+	}
+	return nil
+}
+
+// base64URL are the characters of MinIO's upload ids (RFC 4648, section 5).
+const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
+
 // parseQuery reads the parameters. Their names must be of the list, written as they are there, and none twice: two
 // readers might take different ones, or see a name that the other does not.
 func parseQuery(raw string) (query, *refusal) {
@@ -93,7 +135,7 @@ func parseQuery(raw string) (query, *refusal) {
 	}
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, encoded, _ := strings.Cut(pair, "=")
-		if !slices.Contains(signing, name) && !slices.Contains(overrides, name) {
+		if !slices.Contains(signing, name) && !slices.Contains(overrides, name) && !slices.Contains(part, name) {
 			return nil, denied("The URL has a query parameter that presigned URLs do not have.")
 		}
 		if _, twice := q[name]; twice {

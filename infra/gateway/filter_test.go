@@ -41,6 +41,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add("HEAD", path+"?"+goodQuery+"&response-content-type=a%2fb", "x-amz-checksum-sha256", "a")
 	f.Add("GET", path+"?"+goodQuery+"&list-type=2", "x-minio-force-delete", "true")
 	f.Add("OPTIONS", path, "Access-Control-Request-Method", "PUT")
+	f.Add("PUT", path+"?"+goodQuery+"&partNumber=1&uploadId=YWJj", "Content-Length", "5")
 	allowed := regexp.MustCompile(`^/docs/documents/[0-9a-f]{10}/[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 	f.Fuzz(func(t *testing.T, method, uri, name, value string) {
 		r := &http.Request{Method: method, RequestURI: uri, Header: http.Header{http.CanonicalHeaderKey(name): {value}}}
@@ -59,8 +60,12 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("query %q passed: %v", parsed.RawQuery, err)
 		}
 		for key, values := range query {
-			if len(values) != 1 || (!strings.HasPrefix(key, "X-Amz-") && !strings.HasPrefix(key, "response-content-")) {
+			ofPart := key == "partNumber" || key == "uploadId"
+			if len(values) != 1 || (!strings.HasPrefix(key, "X-Amz-") && !strings.HasPrefix(key, "response-content-") && !ofPart) {
 				t.Errorf("parameter %q: %q passed", key, values)
+			}
+			if ofPart && (method == http.MethodGet || method == http.MethodHead || !query.Has("partNumber") || !query.Has("uploadId")) {
+				t.Errorf("%s with parameter %q: %q passed", method, key, values)
 			}
 		}
 		if method != http.MethodOptions && (query.Get("X-Amz-Signature") == "" || query.Get("X-Amz-Credential") == "") {
@@ -88,6 +93,8 @@ func TestCheck(t *testing.T) {
 			r.Header["X-Amz-Checksum-Sha256"] = values
 		}
 	}
+	const partQuery = "partNumber=1&uploadId=YWJj-_"
+	parted := func(r *http.Request) { r.RequestURI = path + "?" + goodQuery + "&" + partQuery }
 	preflight := func(method, origin string) func(r *http.Request) {
 		return func(r *http.Request) {
 			r.Method, r.ContentLength = http.MethodOptions, 0
@@ -136,6 +143,30 @@ func TestCheck(t *testing.T) {
 		"preflight":                 {preflight("PUT", "https://app.test"), 0},
 		"preflight without origin":  {preflight("PUT", ""), 403},
 		"preflight for delete":      {preflight("DELETE", "https://app.test"), 403},
+		"part":                      {query("X-Amz-Date=d", partQuery+"&X-Amz-Date=d"), 0},
+		"the last part":             {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=10000&uploadId=YWJj"), 0},
+		"part beyond the last":      {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=10001&uploadId=YWJj"), 403},
+		"part 0":                    {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=0&uploadId=YWJj"), 403},
+		"part -1":                   {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=-1&uploadId=YWJj"), 403},
+		"part +1":                   {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=%2B1&uploadId=YWJj"), 403},
+		"part 01":                   {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=01&uploadId=YWJj"), 403},
+		"part without a number":     {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=&uploadId=YWJj"), 403},
+		"part of no upload":         {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=1"), 403},
+		"part of an empty upload":   {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=1&uploadId="), 403},
+		"part of a path":            {query("X-Amz-Date=d", "X-Amz-Date=d&partNumber=1&uploadId=..%2Fx"), 403},
+		"part number twice":         {query("X-Amz-Date=d", partQuery+"&X-Amz-Date=d&partNumber=2"), 403},
+		"upload twice":              {query("X-Amz-Date=d", partQuery+"&X-Amz-Date=d&uploadId=ZZZZ"), 403},
+		"upload without a part":     {query("X-Amz-Date=d", "X-Amz-Date=d&uploadId=YWJj"), 403},
+		"a new upload":              {query("X-Amz-Date=d", "X-Amz-Date=d&uploads="), 403},
+		"part with a name":          {query("X-Amz-Date=d", partQuery+"&X-Amz-Date=d&response-content-type=a"), 403},
+		"part copied":               {func(r *http.Request) { parted(r); r.Header.Set("X-Amz-Copy-Source", "/docs/x") }, 403},
+		"part copied in a range":    {func(r *http.Request) { parted(r); r.Header.Set("X-Amz-Copy-Source-Range", "bytes=0-1") }, 403},
+		"part read":                 {func(r *http.Request) { parted(r); r.Method, r.ContentLength, r.Header = "GET", 0, http.Header{} }, 403},
+		"part looked at":            {func(r *http.Request) { parted(r); r.Method, r.ContentLength, r.Header = "HEAD", 0, http.Header{} }, 403},
+		"upload completed":          {func(r *http.Request) { parted(r); r.Method = "POST" }, 405},
+		"upload dropped":            {func(r *http.Request) { parted(r); r.Method = "DELETE" }, 405},
+		"preflight of a part":       {func(r *http.Request) { preflight("PUT", "https://app.test")(r); parted(r) }, 0},
+		"preflight of its reading":  {func(r *http.Request) { preflight("GET", "https://app.test")(r); parted(r) }, 403},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := &http.Request{

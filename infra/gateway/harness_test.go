@@ -65,7 +65,7 @@ func setup(t testing.TB, change ...func(c *gateway.Config)) *stack {
 	s := &stack{
 		Admin: minio.Admin{
 			Endpoint: server.Endpoint, RootUser: server.RootUser, RootPassword: server.RootPassword, Bucket: server.Bucket,
-			Keys: minio.Keys{Upload: key(), Download: key(), Confirm: key(), Worker: key()},
+			Keys: minio.Keys{Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key()},
 		},
 		bare: &url.URL{Scheme: "http", Host: server.Endpoint},
 		log:  &lines{},

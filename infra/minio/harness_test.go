@@ -40,7 +40,7 @@ func unprovisioned(t *testing.T) *stack {
 	key := func() minio.Key { return minio.Key{Access: random(8), Secret: random(16)} }
 	s := &stack{Admin: minio.Admin{
 		Endpoint: server.Endpoint, RootUser: server.RootUser, RootPassword: server.RootPassword, Bucket: server.Bucket,
-		Keys: minio.Keys{Upload: key(), Download: key(), Confirm: key(), Worker: key()},
+		Keys: minio.Keys{Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key()},
 	}, server: server}
 	s.root = s.client(t, minio.Key{Access: server.RootUser, Secret: server.RootPassword})
 	return s

@@ -26,6 +26,11 @@ func TestWhatEachKeyMayDo(t *testing.T) {
 	}
 	other.put(t, mine, "x")
 
+	incomplete, err := (&miniogo.Core{Client: s.root}).NewMultipartUpload(t.Context(), s.Bucket, mine, miniogo.PutObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
 	type action struct {
 		name string
 		run  func(c *miniogo.Client) error
@@ -85,6 +90,17 @@ func TestWhatEachKeyMayDo(t *testing.T) {
 			_, err := (&miniogo.Core{Client: c}).NewMultipartUpload(t.Context(), s.Bucket, newKey(t), miniogo.PutObjectOptions{})
 			return err
 		}},
+		{"list parts", func(c *miniogo.Client) error {
+			_, err := (&miniogo.Core{Client: c}).ListObjectParts(t.Context(), s.Bucket, mine, incomplete, 0, 10)
+			return err
+		}},
+		{"list uploads", func(c *miniogo.Client) error {
+			_, err := (&miniogo.Core{Client: c}).ListMultipartUploads(t.Context(), s.Bucket, mine, "", "", "", 10)
+			return err
+		}},
+		{"abort", func(c *miniogo.Client) error {
+			return (&miniogo.Core{Client: c}).AbortMultipartUpload(t.Context(), s.Bucket, mine, incomplete)
+		}},
 		{"tag", func(c *miniogo.Client) error {
 			return c.RemoveObjectTagging(t.Context(), s.Bucket, mine, miniogo.RemoveObjectTaggingOptions{})
 		}},
@@ -112,11 +128,12 @@ func TestWhatEachKeyMayDo(t *testing.T) {
 		allowed []string
 	}{
 		{"upload", s.Keys.Upload, nil},
+		{"multipart", s.Keys.Multipart, []string{"put documents", "multipart", "list parts"}},
 		{"download", s.Keys.Download, []string{"get documents", "head missing"}},
 		{"confirm", s.Keys.Confirm, []string{"get documents", "head missing", "list documents"}},
 		{"worker", s.Keys.Worker, []string{
 			"get documents", "get null-user", "head missing", "list documents", "list null-user", "list elsewhere", "list bucket",
-			"delete documents", "delete null-user",
+			"delete documents", "delete null-user", "abort",
 		}},
 	} {
 		client := s.client(t, role.key)

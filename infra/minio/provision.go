@@ -10,14 +10,17 @@ import (
 
 // Keys are the access keys that Intray's parts use instead of the root's; policies/ says what each may do.
 type Keys struct {
-	Upload   Key // signs the browsers' PUTs; in the API
-	Download Key // signs the browsers' GETs; in the API
-	Confirm  Key // the API's own look at an object
-	Worker   Key // the consumers
+	Upload    Key // signs the browsers' PUTs; in the API
+	Multipart Key // begins and completes uploads in parts; in the API
+	Download  Key // signs the browsers' GETs; in the API
+	Confirm   Key // the API's own look at an object
+	Worker    Key // the consumers
 }
 
 func (k Keys) byRole() map[string]Key {
-	return map[string]Key{"upload": k.Upload, "download": k.Download, "confirm": k.Confirm, "worker": k.Worker}
+	return map[string]Key{
+		"upload": k.Upload, "multipart": k.Multipart, "download": k.Download, "confirm": k.Confirm, "worker": k.Worker,
+	}
 }
 
 // Admin is what Provision needs: MinIO's root credentials, which no other part gets, and what to make.

@@ -33,6 +33,8 @@ const (
 	SubjectDocumentUpload  = "documents.uploaded"
 	SubjectDocumentDeleted = "documents.deleted"
 	SubjectsReplay         = "replay.>"
+	SubjectsReplayConfirm  = "replay.confirm.>"
+	SubjectsReplayClassify = "replay.classify.>"
 )
 
 // The durable consumers.

@@ -72,6 +72,10 @@ var consumersOf = []struct {
 	// A message that waits for an AI that is away counts as in hand too: the
 	// bound must not let a few hundred of those hold up the others.
 	{schema.StreamDocuments, schema.ConsumerClassify, schema.SubjectDocumentUpload, 100_000},
+	// What is replayed has few in hand, so that it never keeps a worker from what
+	// just happened for long.
+	{schema.StreamReplay, schema.ConsumerConfirm, schema.SubjectsReplayConfirm, 1024},
+	{schema.StreamReplay, schema.ConsumerClassify, schema.SubjectsReplayClassify, 64},
 }
 
 // Provision makes the streams and their durable consumers, or brings them to
@@ -97,9 +101,9 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 			Duplicates: min(DuplicateWindow, limits.MaxAge),
 			Replicas:   limits.Replicas,
 		}
+		config.AllowAtomicPublish = s.name != schema.StreamBucket // Announce and Replay write many events to the disk at once
 		if s.name == schema.StreamDocuments {
-			config.AllowAtomicPublish = true // Announce writes many events to the disk at once
-			config.AllowDirect = true        // Follow reads what it missed
+			config.AllowDirect = true // Follow reads what it missed
 			config.RePublish = &jetstream.RePublish{Source: storedSource, Destination: storedDestination}
 		}
 		if _, err := c.js.CreateOrUpdateStream(ctx, config); err != nil {

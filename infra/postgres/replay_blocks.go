@@ -1,0 +1,186 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math/bits"
+)
+
+// BlockSize is how many positions of a replay's source lie in one block.
+const BlockSize = 1024
+
+// Bits are the positions of one block.
+type Bits [BlockSize / 64]uint64
+
+// Set adds the position, of which only its place in its block counts.
+func (b *Bits) Set(position uint64) { b[position%BlockSize/64] |= 1 << (position % 64) }
+
+// Count is how many positions there are.
+func (b Bits) Count() (n int) {
+	for _, word := range b {
+		n += bits.OnesCount64(word)
+	}
+	return n
+}
+
+// text is how PostgreSQL writes bit(1024): the position 0 comes first.
+func (b Bits) text() string {
+	text := make([]byte, BlockSize)
+	for i := range text {
+		text[i] = '0' + byte(b[i/64]>>(i%64)&1)
+	}
+	return string(text)
+}
+
+// Scan implements sql.Scanner.
+func (b *Bits) Scan(value any) error {
+	var text string
+	switch v := value.(type) {
+	case string:
+		text = v
+	case []byte:
+		text = string(v)
+	}
+	if len(text) != BlockSize {
+		return fmt.Errorf("a block of %d bits", len(text))
+	}
+	*b = Bits{}
+	for i := range len(text) {
+		if text[i] == '1' {
+			b.Set(uint64(i))
+		}
+	}
+	return nil
+}
+
+// A Block is positions block×1024 to block×1024+1023 of a replay's source.
+type Block struct {
+	Number int64 `db:"block"`
+	Bits   Bits  `db:"bits"`
+}
+
+// All yields the positions in order.
+func (b Block) All() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for i := range uint64(BlockSize) {
+			if b.Bits[i/64]>>(i%64)&1 == 1 && !yield(uint64(b.Number)*BlockSize+i) {
+				return
+			}
+		}
+	}
+}
+
+// ChooseEvents adds positions to those that a replay has chosen.
+func (db *DB) ChooseEvents(ctx context.Context, replay string, blocks []Block) error {
+	numbers, chosen := make([]int64, len(blocks)), make([]string, len(blocks))
+	for i, b := range blocks {
+		numbers[i], chosen[i] = b.Number, b.Bits.text()
+	}
+	_, err := db.pool.ExecContext(ctx, `
+		INSERT INTO replay_blocks (replay, block, selected)
+		SELECT $1, n.block, n.selected::bit(1024) FROM unnest($2::bigint[], $3::text[]) AS n (block, selected)
+		ON CONFLICT (replay, block) DO UPDATE SET selected = replay_blocks.selected | EXCLUDED.selected`,
+		replay, array(numbers), array(chosen))
+	return wrap(ctx, err, "choose events of replay %s", replay)
+}
+
+// UndecidedEvents returns chosen events that have not come to an end, at the position or after it, in at most limit blocks.
+func (db *DB) UndecidedEvents(ctx context.Context, replay string, position uint64, limit int) ([]Block, error) {
+	var blocks []Block
+	err := db.pool.SelectContext(ctx, &blocks, `
+		SELECT block, (selected & ~(applied | unchanged | failed))::text AS bits FROM replay_blocks
+		WHERE replay = $1 AND block >= $2 AND bit_count(selected & ~(applied | unchanged | failed)) > 0
+		ORDER BY block LIMIT $3`, replay, int64(position/BlockSize), limit)
+	if len(blocks) > 0 && uint64(blocks[0].Number) == position/BlockSize {
+		for i := range position % BlockSize {
+			blocks[0].Bits[i/64] &^= 1 << (i % 64)
+		}
+		if blocks[0].Bits == (Bits{}) {
+			blocks = blocks[1:]
+		}
+	}
+	return blocks, wrap(ctx, err, "read the events of replay %s", replay)
+}
+
+// An Outcome is what a replayed event came to.
+type Outcome int
+
+// The outcomes, the weakest first: a later one replaces a weaker one only. An event that is delivered twice was applied if
+// it once was.
+const (
+	Failed    Outcome = iota + 1 // given up; it is a dead letter, or not in its stream any more
+	Unchanged                    // there was nothing to do
+	Applied                      // a document changed
+)
+
+// A Decided event came to an outcome.
+type Decided struct {
+	Replay   string
+	Position uint64
+	Outcome  Outcome
+}
+
+// DecideEvents notes outcomes. To note one twice changes nothing, and neither does one of a replay that has ended.
+func (db *DB) DecideEvents(ctx context.Context, decided []Decided) error {
+	type place struct {
+		replay string
+		block  int64
+	}
+	sets := make(map[place]*[4]Bits)
+	for _, d := range decided {
+		p := place{d.Replay, int64(d.Position / BlockSize)}
+		if sets[p] == nil {
+			sets[p] = new([4]Bits)
+		}
+		sets[p][d.Outcome].Set(d.Position)
+	}
+	var replays []string
+	var blocks []int64
+	columns := make([][]string, 4)
+	for p, set := range sets {
+		replays, blocks = append(replays, p.replay), append(blocks, p.block)
+		for o := Failed; o <= Applied; o++ {
+			columns[o] = append(columns[o], set[o].text())
+		}
+	}
+	// The commit does not wait for the disk: an outcome that a crash takes back is found out again, for an event without one
+	// is published once more.
+	_, err := db.pool.ExecContext(ctx, `
+		WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
+		locked AS MATERIALIZED (
+			SELECT b.replay, b.block, n.failed, n.unchanged, n.applied
+			FROM unnest($1::text[], $2::bigint[], $3::text[], $4::text[], $5::text[]) AS n (replay, block, failed, unchanged, applied)
+			JOIN replay_blocks AS b ON b.replay = n.replay AND b.block = n.block
+			ORDER BY b.replay, b.block FOR NO KEY UPDATE OF b)
+		UPDATE replay_blocks AS b SET
+			applied   = (b.applied | n.applied::bit(1024)) & b.selected,
+			unchanged = (b.unchanged | n.unchanged::bit(1024)) & ~(b.applied | n.applied::bit(1024)) & b.selected,
+			failed    = (b.failed | n.failed::bit(1024)) & ~(b.unchanged | n.unchanged::bit(1024) | b.applied | n.applied::bit(1024)) & b.selected,
+			decided_at = now()
+		FROM lazily, locked AS n WHERE b.replay = n.replay AND b.block = n.block`,
+		array(replays), array(blocks), array(columns[Failed]), array(columns[Unchanged]), array(columns[Applied]))
+	return wrap(ctx, err, "note the outcomes of %d replayed events", len(decided))
+}
+
+// MakeEvents keeps object keys as the events of a replay, the first at the position.
+func (db *DB) MakeEvents(ctx context.Context, replay string, position uint64, keys []string) error {
+	_, err := db.pool.ExecContext(ctx, `INSERT INTO replay_made (replay, position, object_key)
+		SELECT $1, $2 + n - 1, key FROM unnest($3::text[]) WITH ORDINALITY AS k (key, n)`, replay, int64(position), array(keys))
+	return wrap(ctx, err, "make events of replay %s", replay)
+}
+
+// MadeEvents returns the keys of the made events at positions first to last, by position.
+func (db *DB) MadeEvents(ctx context.Context, replay string, first, last uint64) (map[uint64]string, error) {
+	var rows []struct {
+		Position int64  `db:"position"`
+		Key      string `db:"object_key"`
+	}
+	err := db.pool.SelectContext(ctx, &rows, `SELECT position, object_key FROM replay_made
+		WHERE replay = $1 AND position BETWEEN $2 AND $3`, replay, int64(first), int64(last))
+	made := make(map[uint64]string, len(rows))
+	for _, r := range rows {
+		made[uint64(r.Position)] = r.Key
+	}
+	return made, wrap(ctx, err, "read the events of replay %s", replay)
+}

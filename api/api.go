@@ -8,7 +8,7 @@
 // (RFC 9457).
 //
 //	observe → security headers → CORS → bounds → contract → handler
-//	(log,                        (body,   (401, 403,
+//	(log,                        (sizes,  (401, 429, 403,
 //	 problems)                    time)    404, 422)
 package api
 
@@ -38,7 +38,13 @@ type Config struct {
 	// TokenKey signs the access tokens: at least 32 secret random bytes. With
 	// another key every token ends.
 	TokenKey []byte
-	Limits   Limits
+	Sessions Sessions
+	// OIDC is an identity provider whose users may call the API too.
+	OIDC OIDC
+	// DefaultQuota is the limit in bytes of users whom OIDC brings. Default:
+	// schema.DefaultQuota.
+	DefaultQuota int64
+	Limits       Limits
 	// AllowedOrigins are the origins (scheme://host[:port]) of pages on other
 	// hosts that may call the API. Empty: only pages of the API's own origin.
 	AllowedOrigins []string
@@ -70,6 +76,31 @@ type Part struct {
 	Check func(ctx context.Context) error
 }
 
+// Sessions are how long what a sign-in gives is good. A zero field has its default.
+type Sessions struct {
+	// AccessToken is the life of an access token, which cannot be taken back.
+	// Default: 15 minutes.
+	AccessToken time.Duration
+	// Idle is after how long without a refresh a session ends. Default: 30 days.
+	Idle time.Duration
+	// Life is after how long it ends in any case. Default: 90 days.
+	Life time.Duration
+}
+
+func (s Sessions) withDefaults() Sessions {
+	const day = 24 * time.Hour
+	if s.AccessToken == 0 {
+		s.AccessToken = 15 * time.Minute
+	}
+	if s.Idle == 0 {
+		s.Idle = 30 * day
+	}
+	if s.Life == 0 {
+		s.Life = 90 * day
+	}
+	return s
+}
+
 // Limits are what a request may ask for. A zero field has its default.
 type Limits struct {
 	// MaxSize is the largest file in bytes. Default: 5 GiB, S3's limit for one PUT.
@@ -86,6 +117,11 @@ type Limits struct {
 	// FailedLoginsFrom does so for each address (an IPv6 /64 counts as one).
 	// Default: 100, and one more every 3 s.
 	FailedLoginsFrom Rate
+	// Reads bounds the requests that only read, for each user; those without a
+	// token, for each address. Default: 2,000, and 1,000 more a second.
+	Reads Rate
+	// Writes does so for all others. Default: 2,000, and 100 more a second.
+	Writes Rate
 	// Hashes is how many passwords are hashed at once, 64 MiB each. Default: 4.
 	Hashes int
 }
@@ -111,6 +147,12 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.FailedLoginsFrom == (Rate{}) {
 		l.FailedLoginsFrom = Rate{Burst: 100, Every: 3 * time.Second}
+	}
+	if l.Reads == (Rate{}) {
+		l.Reads = Rate{Burst: 2000, Every: time.Second / 1000}
+	}
+	if l.Writes == (Rate{}) {
+		l.Writes = Rate{Burst: 2000, Every: time.Second / 100}
 	}
 	if l.Hashes == 0 {
 		l.Hashes = 4

@@ -12,21 +12,40 @@ import (
 	"intray/schema"
 )
 
-// hashWait bounds how long a login waits for others' passwords to be checked.
-const hashWait = 5 * time.Second
-
-// Login gives an access token for an email address and a password. An unknown
+// Login starts a session for an email address and a password. An unknown
 // account, a wrong password and a user without one get the same answer after
-// the same work. Only failed attempts count against the limits.
+// the same work.
 func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponseObject, error) {
+	var account postgres.Account
+	right, err := s.attempt(ctx, r.Body.Email, r.Body.Password, func() (hash string, err error) {
+		account, err = s.account(ctx, r.Body.Email)
+		return account.PasswordHash, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if !right {
+		return nil, schema.Errorf(schema.CodeUnauthenticated, "The email address or the password is wrong.")
+	}
+	token, err := s.startSession(ctx, account)
+	if err != nil {
+		return nil, err
+	}
+	return Login200JSONResponse(token), nil
+}
+
+// attempt says whether the password is the account's, unless too many that were
+// not have been tried, for this account or from the caller's address. Only wrong
+// ones count.
+func (s *server) attempt(ctx context.Context, email, password string, hashOf func() (string, error)) (right bool, err error) {
 	now := time.Now()
-	address := network(callerOf(ctx).address)
-	name := strings.ToLower(r.Body.Email)
+	address, name := network(callerOf(ctx).address), strings.ToLower(email)
 	if wait := s.addresses.take(address, now); wait > 0 {
-		return nil, tooManyLogins(wait)
+		return false, tooManyLogins(wait)
 	}
 	if wait := s.accounts.take(name, now); wait > 0 {
-		return nil, tooManyLogins(wait)
+		s.addresses.giveBack(address)
+		return false, tooManyLogins(wait)
 	}
 	failed := false
 	defer func() {
@@ -35,26 +54,54 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 			s.accounts.giveBack(name)
 		}
 	}()
-	account, err := s.account(ctx, r.Body.Email)
+	hash, err := hashOf()
+	if err != nil {
+		return false, err
+	}
+	if right, err = s.passwords.check(ctx, password, hash); err != nil {
+		return false, fmt.Errorf("check a password: %w", err)
+	}
+	failed = !right
+	return right, nil
+}
+
+// ChangePassword changes the caller's own password and ends the caller's other
+// sessions. Access tokens of those live on until they expire.
+func (s *server) ChangePassword(ctx context.Context, r ChangePasswordRequestObject) (ChangePasswordResponseObject, error) {
+	mine := s.mine(ctx)
+	me, err := mine.Me(ctx)
 	if err != nil {
 		return nil, err
 	}
-	waiting, cancel := context.WithTimeout(ctx, hashWait)
-	defer cancel()
-	right, err := s.passwords.check(waiting, r.Body.Password, account.PasswordHash)
+	checked, err := mine.OwnPasswordHash(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("login: %w", err)
+		return nil, err
 	}
-	if failed = !right; failed {
-		return nil, schema.Errorf(schema.CodeUnauthenticated, "The email address or the password is wrong.")
+	if checked == "" {
+		return nil, schema.Errorf(schema.CodeForbidden, "This account has no password. It is signed in to with its identity provider.")
 	}
-	token, err := s.tokens.issue(account.ID, account.Role, now)
+	right, err := s.attempt(ctx, me.Email, r.Body.CurrentPassword, func() (string, error) { return checked, nil })
 	if err != nil {
-		return nil, fmt.Errorf("login of user %s: %w", account.ID, err)
+		return nil, err
 	}
-	return Login200JSONResponse{
-		AccessToken: token, TokenType: TokenTokenTypeBearer, ExpiresIn: int(tokenLife.Seconds()),
-	}, nil
+	if !right {
+		return nil, schema.Errorf(schema.CodeInvalid, `The member "current_password" is not the account's password.`)
+	}
+	if r.Body.NewPassword == r.Body.CurrentPassword {
+		return nil, schema.Errorf(schema.CodeInvalid, `The member "new_password" is the password that the account has. Choose another.`)
+	}
+	hash, err := s.passwords.hash(ctx, r.Body.NewPassword)
+	if err != nil {
+		return nil, fmt.Errorf("change the password of user %s: %w", me.ID, err)
+	}
+	changed, err := mine.ChangeOwnPassword(ctx, checked, hash, callerOf(ctx).session)
+	if err != nil {
+		return nil, err
+	}
+	if !changed {
+		return nil, schema.Errorf(schema.CodeInvalid, "The password was changed by another request just now. Try again with the new one.")
+	}
+	return ChangePassword204Response{}, nil
 }
 
 // account returns the account with this email address, or the zero Account.
@@ -74,7 +121,7 @@ func (s *server) account(ctx context.Context, email string) (postgres.Account, e
 
 func tooManyLogins(wait time.Duration) error {
 	return &retryError{after: wait, cause: schema.Errorf(schema.CodeRateLimited,
-		"Too many failed attempts to sign in. Wait %s seconds and try again.", seconds(wait))}
+		"Too many failed attempts. Wait %s seconds and try again.", seconds(wait))}
 }
 
 // network is what counts as one address: an IPv4 address, or an IPv6 /64, which

@@ -20,7 +20,7 @@ import (
 func TestLogin(t *testing.T) {
 	b := setup(t)
 	token := as[api.Token](b.nobody.post("/api/auth/login", api.Credentials{Email: "ALICE@example.com", Password: userPassword}).is(200))
-	if token.TokenType != "Bearer" || token.ExpiresIn != 3600 {
+	if token.TokenType != "Bearer" || token.ExpiresIn != 900 || len(token.RefreshToken) != 64 {
 		t.Errorf("token: %+v", token)
 	}
 	me := as[api.User](b.alice.get("/api/me").is(200))
@@ -52,7 +52,7 @@ func TestLogin(t *testing.T) {
 	}
 	b.nobody.post("/api/auth/login", map[string]string{"email": "alice@example.com"}).fails(schema.CodeInvalid).says(`"password"`)
 	b.nobody.post("/api/auth/login", api.Credentials{Email: "", Password: "x"}).fails(schema.CodeInvalid).says(`"email"`)
-	if strings.Contains(b.log.String(), userPassword) || strings.Contains(b.log.String(), b.alice.token) {
+	if strings.Contains(b.log.String(), userPassword) || strings.Contains(b.log.String(), b.alice.token) || strings.Contains(b.log.String(), token.RefreshToken) {
 		t.Error("the log has a password or a token")
 	}
 }
@@ -208,4 +208,17 @@ func TestUntamperedToken(t *testing.T) {
 	if resp.StatusCode != http.StatusUnauthorized {
 		t.Errorf("two Authorization headers: %d", resp.StatusCode)
 	}
+}
+
+// sign makes an access token as the API itself does, of no session.
+func (b *bundle) sign(user uuid.UUID) string {
+	b.t.Helper()
+	now := time.Now()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"iss": "intray", "aud": "intray-api", "sub": user.String(), "role": "user", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	}).SignedString(tokenKey)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return token
 }

@@ -5,11 +5,14 @@ import (
 	"context"
 	_ "embed" // for openapi.yaml
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/routers"
+	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 
 	"intray/schema"
@@ -93,22 +96,29 @@ func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc 
 			}
 			op := operations[c.Request().Method+" "+c.Path()]
 			if op == nil {
-				return next(c) // echo's 404 or 405
+				err := next(c) // echo's 404 or 405
+				if allow := c.Response().Header().Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) {
+					c.Response().Header().Set(echo.HeaderAllow, allow+", "+http.MethodHead)
+				}
+				return err
 			}
 			ctx := c.Request().Context()
 			if !op.public {
-				who, err := s.tokens.authenticate(c.Request().Header)
+				who, err := s.authenticate(ctx, c.Request().Header)
 				if err != nil {
 					return err
 				}
 				*callerOf(ctx) = who
+			}
+			callerOf(ctx).address = c.RealIP()
+			if err := s.throttle(ctx, op); err != nil {
+				return err
 			}
 			if op.admin {
 				if err := s.mustBeAdmin(ctx); err != nil {
 					return err
 				}
 			}
-			callerOf(ctx).address = c.RealIP()
 
 			err := op.validate(c)
 			if err == nil {
@@ -125,6 +135,29 @@ func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc 
 			return err
 		}
 	}
+}
+
+// throttle fails with CodeRateLimited if the caller asks too much at once: each
+// user for themselves, and each address where there is no user. What machines ask
+// of the process itself is not counted.
+func (s *server) throttle(ctx context.Context, op *operation) error {
+	if !strings.HasPrefix(op.path, "/api/") {
+		return nil
+	}
+	requests := s.writes
+	if op.route.Method == http.MethodGet {
+		requests = s.reads
+	}
+	who := callerOf(ctx)
+	key := string(who.id[:])
+	if who.id == uuid.Nil {
+		key = network(who.address)
+	}
+	if wait := requests.take(key, time.Now()); wait > 0 {
+		return &retryError{after: wait, cause: schema.Errorf(schema.CodeRateLimited,
+			"Too many requests at once. Wait %s seconds and go on more slowly.", seconds(wait))}
+	}
+	return nil
 }
 
 // saysInvalid says whether err is of the kind that only those may see who would
@@ -168,6 +201,9 @@ func (s *server) exists(ctx context.Context, op *operation, id string) error {
 	switch {
 	case strings.HasPrefix(op.path, "/api/documents/"):
 		_, err := db.Document(ctx, parsed)
+		return err
+	case strings.HasPrefix(op.path, "/api/admin/users/"):
+		_, err := db.AdminUser(ctx, parsed)
 		return err
 	case strings.HasPrefix(op.path, "/api/admin/topics/"):
 		return s.topicExists(ctx, schema.ScopeSystem, parsed)

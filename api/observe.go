@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
+
+	"intray/schema"
 )
 
 const requestIDHeader = "X-Request-Id"
@@ -77,9 +79,21 @@ func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// bounds limits a request's body and the time that it may take.
+// errHeadersTooLarge is answered 431.
+var errHeadersTooLarge = schema.Errorf(schema.CodeTooLarge, "The request's address and headers are over %d bytes. Send less.", maxHeaders)
+
+// bounds limits a request's headers, its body and the time that it may take.
 func bounds(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
+		size := len(c.Request().RequestURI)
+		for name, values := range c.Request().Header {
+			for _, value := range values {
+				size += len(name) + len(value) + len(": \r\n")
+			}
+		}
+		if size > maxHeaders {
+			return errHeadersTooLarge
+		}
 		ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
 		defer cancel()
 		r := c.Request().WithContext(ctx)

@@ -3,9 +3,10 @@ package api
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"errors"
 	"fmt"
-	"sync"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 )
@@ -27,30 +28,59 @@ func HashPassword(password string) (string, error) {
 	return hash, nil
 }
 
-// nobody is a hash that no password has. It is checked where there is no
-// account, so that an answer's time does not tell which accounts there are.
-var nobody = sync.OnceValues(func() (string, error) { return HashPassword(rand.Text()) })
+// hashWait bounds how long a request waits for others' passwords to be hashed.
+const hashWait = 5 * time.Second
 
-// passwords checks passwords, so many at once: each takes 64 MiB.
-type passwords struct{ slots chan struct{} }
+// passwords hashes passwords, so many at once: each takes 64 MiB.
+type passwords struct {
+	slots chan struct{}
+	// nobody is a hash that no password has. It is checked where there is no
+	// account, so that an answer's time does not tell which accounts there are.
+	nobody string
+}
 
-func newPasswords(atOnce int) *passwords { return &passwords{slots: make(chan struct{}, atOnce)} }
+func newPasswords(atOnce int) *passwords {
+	random := make([]byte, hashing.SaltLength+hashing.KeyLength)
+	_, _ = rand.Read(random) // never fails
+	encode := base64.RawStdEncoding.EncodeToString
+	return &passwords{slots: make(chan struct{}, atOnce), nobody: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
+		hashing.Memory, hashing.Iterations, hashing.Parallelism, encode(random[:hashing.SaltLength]), encode(random[hashing.SaltLength:]))}
+}
 
-// check says whether password belongs to hash; an empty hash takes as long and
-// is never right. It fails with ctx's error if no slot comes free before ctx ends.
-func (p *passwords) check(ctx context.Context, password, hash string) (bool, error) {
+// slot waits for its turn and returns what ends it. It fails with
+// context.DeadlineExceeded after hashWait.
+func (p *passwords) slot(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, hashWait)
+	defer cancel()
 	select {
 	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
+		return func() { <-p.slots }, nil
 	case <-ctx.Done():
-		return false, fmt.Errorf("wait to check a password: %w", ctx.Err())
+		return nil, fmt.Errorf("wait to hash a password: %w", ctx.Err())
 	}
+}
+
+// hash is HashPassword in its turn.
+func (p *passwords) hash(ctx context.Context, password string) (string, error) {
+	release, err := p.slot(ctx)
+	if err != nil {
+		return "", err
+	}
+	defer release()
+	return HashPassword(password)
+}
+
+// check says whether password belongs to hash; an empty hash takes as long and
+// is never right.
+func (p *passwords) check(ctx context.Context, password, hash string) (bool, error) {
+	release, err := p.slot(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer release()
 	known := hash != ""
 	if !known {
-		var err error
-		if hash, err = nobody(); err != nil {
-			return false, err
-		}
+		hash = p.nobody
 	}
 	right, err := argon2id.ComparePasswordAndHash(password, hash)
 	if err != nil {

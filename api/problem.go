@@ -132,6 +132,9 @@ func writeProblem(err error, c echo.Context) {
 	case e.Code == schema.CodeUnauthenticated:
 		h.Set("WWW-Authenticate", "Bearer")
 	}
+	if e == errHeadersTooLarge {
+		kind.status = http.StatusRequestHeaderFieldsTooLarge
+	}
 	h.Set("Content-Type", "application/problem+json")
 	c.Response().WriteHeader(kind.status)
 	// The client may be gone, which the request's log line tells.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 
 	"intray/consumers/confirm"
 	"intray/infra/postgres"
+	"intray/schema"
 )
 
 // API is the handler of all requests.
@@ -31,7 +33,12 @@ type server struct {
 	passwords *passwords
 	accounts  *limiter // failed logins by account
 	addresses *limiter // failed logins by address
-	config    Config
+	reads     *limiter // requests by user, or by address without one
+	writes    *limiter
+	issuer    *issuer // nil: local accounts only
+	// refreshKey makes refresh tokens of refresh tokens.
+	refreshKey []byte
+	config     Config
 }
 
 var _ StrictServerInterface = (*server)(nil)
@@ -46,9 +53,23 @@ func New(c Config) (*API, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.withDefaults()
-	tokens, err := newTokens(c.TokenKey)
+	c.Sessions = c.Sessions.withDefaults()
+	if c.DefaultQuota == 0 {
+		c.DefaultQuota = schema.DefaultQuota
+	}
+	tokens, err := newTokens(c.TokenKey, c.Sessions.AccessToken)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
+	}
+	refreshKey, err := refreshKey(c.TokenKey)
+	if err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
+	var issuer *issuer
+	if c.OIDC.Issuer != "" {
+		if issuer, err = newIssuer(c.OIDC); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
 	}
 	operations, err := operations()
 	if err != nil {
@@ -59,6 +80,8 @@ func New(c Config) (*API, error) {
 		db: c.DB, confirmer: confirm.New(c.DB, c.Objects, announcer, c.Log), announcer: announcer,
 		tokens: tokens, passwords: newPasswords(c.Limits.Hashes),
 		accounts: newLimiter(c.Limits.FailedLogins), addresses: newLimiter(c.Limits.FailedLoginsFrom),
+		reads: newLimiter(c.Limits.Reads), writes: newLimiter(c.Limits.Writes),
+		issuer: issuer, refreshKey: refreshKey,
 		config: c,
 	}
 
@@ -74,8 +97,34 @@ func New(c Config) (*API, error) {
 	return &API{echo: e, announcer: announcer}, nil
 }
 
-// ServeHTTP answers one request.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.echo.ServeHTTP(w, r) }
+// ServeHTTP answers one request. HEAD is GET: net/http knows that the client wants
+// no body and sends none.
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodHead {
+		a.echo.ServeHTTP(w, r)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	get := r.WithContext(ctx)
+	get.Method = http.MethodGet
+	a.echo.ServeHTTP(headWriter{w, cancel}, get)
+}
+
+// headWriter ends a request whose answer is a stream once its head is sent.
+type headWriter struct {
+	http.ResponseWriter
+	end context.CancelFunc
+}
+
+// FlushError implements what http.ResponseController calls.
+func (w headWriter) FlushError() error {
+	defer w.end()
+	return http.NewResponseController(w.ResponseWriter).Flush()
+}
+
+// Flush implements http.Flusher.
+func (w headWriter) Flush() { _ = w.FlushError() }
 
 // Close waits until what was to be told is told, a few seconds at most. No
 // request may be running or come any more.
@@ -88,7 +137,9 @@ const (
 	// maxBody is the largest request body in bytes. The largest that makes sense
 	// is a topic with 50 keywords.
 	maxBody = 64 << 10
-	// maxHeaders is the most that a request's headers may have, in bytes.
+	// maxHeaders is the most that a request's first line and headers may have, in
+	// bytes. Up to four times as many are read, so that the refusal is a problem
+	// with a sentence; beyond that net/http answers 431 in a word and hangs up.
 	maxHeaders = 16 << 10
 )
 
@@ -101,7 +152,7 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 		ReadTimeout:       15 * time.Second, // of 64 KiB
 		WriteTimeout:      requestTimeout + 10*time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    maxHeaders,
+		MaxHeaderBytes:    4 * maxHeaders,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }

@@ -18,9 +18,6 @@ import (
 const (
 	tokenIssuer   = "intray"
 	tokenAudience = "intray-api"
-	// tokenLife is how long an access token is good. It cannot be taken back
-	// before, except by deleting the user.
-	tokenLife = time.Hour
 	// tokenLeeway forgives clocks of several servers that differ.
 	tokenLeeway = 5 * time.Second
 	// minTokenKey is the shortest key for HS256 in bytes: the hash's own length
@@ -28,36 +25,40 @@ const (
 	minTokenKey = 32
 )
 
-// tokens issues and checks access tokens: JWTs, signed with HMAC-SHA256.
+// tokens issues and checks access tokens: JWTs, signed with HMAC-SHA256. One
+// cannot be taken back before it expires, except by deleting the user.
 type tokens struct {
 	key    []byte
+	life   time.Duration
 	parser *jwt.Parser
 }
 
 type claims struct {
 	jwt.RegisteredClaims
 	Role schema.Role `json:"role"`
+	// Session is the id of the session that the token belongs to.
+	Session uuid.UUID `json:"sid,omitzero"`
 }
 
-func newTokens(key []byte) (*tokens, error) {
+func newTokens(key []byte, life time.Duration) (*tokens, error) {
 	if len(key) < minTokenKey {
 		return nil, fmt.Errorf("the token key has %d bytes; at least %d are needed", len(key), minTokenKey)
 	}
-	return &tokens{key: key, parser: jwt.NewParser(
+	return &tokens{key: key, life: life, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), // never what the token itself asks for
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(tokenLeeway),
 	)}, nil
 }
 
-// issue returns a token for the user, good from now for tokenLife.
-func (t *tokens) issue(user uuid.UUID, role schema.Role, now time.Time) (string, error) {
+// issue returns a token for the user, good from now for t.life.
+func (t *tokens) issue(user, session uuid.UUID, role schema.Role, now time.Time) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: tokenIssuer, Audience: jwt.ClaimStrings{tokenAudience}, Subject: user.String(), ID: uuid.NewString(),
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(tokenLife)),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(t.life)),
 		},
-		Role: role,
+		Role: role, Session: session,
 	}).SignedString(t.key)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
@@ -65,30 +66,49 @@ func (t *tokens) issue(user uuid.UUID, role schema.Role, now time.Time) (string,
 	return token, nil
 }
 
-// authenticate returns whom the request's token speaks for. Whether that user
-// still exists is for the database to say. It fails with CodeUnauthenticated.
-func (t *tokens) authenticate(h http.Header) (caller, error) {
+// authenticate returns whom the request's token speaks for: one of ours, or of
+// the issuer's if there is one. Whether the user still exists is for the database
+// to say. It fails with CodeUnauthenticated, or CodeUnavailable while the issuer
+// is away.
+func (s *server) authenticate(ctx context.Context, h http.Header) (caller, error) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(h.Values("Authorization")) > 1 {
 		return caller{}, schema.Errorf(schema.CodeUnauthenticated,
 			"An access token is needed. Sign in and send it in the header Authorization: Bearer …")
 	}
+	// Which of the two is asked is the token's word, but each takes only what it
+	// can check: HMAC with our key, or a signature with the issuer's public ones.
+	if s.issuer != nil && s.issuer.signs(token) {
+		return s.external(ctx, token)
+	}
+	return s.tokens.check(token)
+}
+
+var (
+	errExpired  = schema.Errorf(schema.CodeUnauthenticated, "The access token has expired. Refresh it, or sign in again.")
+	errNotValid = schema.Errorf(schema.CodeUnauthenticated, "The access token is not valid. Sign in again.")
+)
+
+// check returns whom one of our tokens speaks for.
+func (t *tokens) check(token string) (caller, error) {
 	var c claims
-	_, err := t.parser.ParseWithClaims(strings.TrimSpace(token), &c, func(*jwt.Token) (any, error) { return t.key, nil })
+	_, err := t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.key, nil })
 	if errors.Is(err, jwt.ErrTokenExpired) {
-		return caller{}, schema.Errorf(schema.CodeUnauthenticated, "The access token has expired. Sign in again.")
+		return caller{}, errExpired
 	}
 	id, idErr := uuid.Parse(c.Subject)
 	if err != nil || idErr != nil || (c.Role != schema.RoleUser && c.Role != schema.RoleAdmin) {
-		return caller{}, schema.Errorf(schema.CodeUnauthenticated, "The access token is not valid. Sign in again.")
+		return caller{}, errNotValid
 	}
-	return caller{id: id, role: c.Role}, nil
+	return caller{id: id, role: c.Role, session: c.Session}, nil
 }
 
 // caller is who makes a request. Its id is uuid.Nil where no token is needed.
 type caller struct {
 	id      uuid.UUID
 	role    schema.Role // as the token says; the database has the last word
+	session uuid.UUID   // uuid.Nil for a token that belongs to none
 	address string
 }
 

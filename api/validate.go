@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -80,6 +81,8 @@ func invalidBody(err *openapi3filter.RequestError) error {
 	switch {
 	case errors.As(err.Err, &tooLong):
 		return tooLong
+	case errors.Is(err.Err, os.ErrDeadlineExceeded):
+		return schema.Errorf(schema.CodeInvalid, "The request body took too long to arrive. Send it again, all at once.")
 	case errors.As(err.Err, &s):
 		return schema.Errorf(schema.CodeInvalid, "%s %s.", member(s), must(s))
 	case errors.Is(err.Err, openapi3filter.ErrInvalidRequired):

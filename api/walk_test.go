@@ -19,11 +19,14 @@ type walk struct {
 	body    any    // a good one
 	badBody any    // one that would be a 422
 	badPath string // a query that would be a 422
-	of      string // "document" or "topic" that {id} is one of, alice's own
+	of      string // what {id} is one of: "document" or "topic", alice's own, or "user"
 }
 
 var walks = map[string]walk{
 	"Login":             {public: true},
+	"Refresh":           {public: true},
+	"Logout":            {public: true},
+	"ChangePassword":    {body: api.PasswordChange{CurrentPassword: "wrong", NewPassword: newPassword}, badBody: api.PasswordChange{CurrentPassword: "x", NewPassword: "short"}},
 	"GetHealth":         {public: true},
 	"GetReadiness":      {public: true},
 	"GetContract":       {public: true},
@@ -42,6 +45,8 @@ var walks = map[string]walk{
 	"CreateSystemTopic": {admin: true, body: api.NewTopic{Name: "N"}, badBody: "{"},
 	"UpdateSystemTopic": {admin: true, of: "topic", body: api.TopicPatch{Name: ptr("N")}, badBody: map[string]any{"name": " "}},
 	"DeleteSystemTopic": {admin: true, of: "topic"},
+	"ListUsers":         {admin: true, badPath: "?limit=101"},
+	"ChangeUser":        {admin: true, of: "user", body: api.UserPatch{LimitBytes: ptr(int64(1))}, badBody: map[string]any{"limit_bytes": -1}},
 }
 
 func TestRouteWalk(t *testing.T) {
@@ -72,7 +77,8 @@ func TestRouteWalk(t *testing.T) {
 				if strings.Contains(path, "{id}") != (w.of != "") {
 					t.Fatal("walks says it wrong")
 				}
-				id := map[string]uuid.UUID{"document": document, "topic": topic}[w.of].String()
+				// To an administrator alice's own topic is nobody's, and so is the user who is gone.
+				id := map[string]uuid.UUID{"document": document, "topic": topic, "user": ended.id}[w.of].String()
 				call := func(c *client, id string, body any, query string) *answer {
 					t.Helper()
 					return c.in(t).do(method, strings.ReplaceAll(path, "{id}", id)+query, body)
@@ -112,7 +118,7 @@ func TestRouteWalk(t *testing.T) {
 				if w.of != "" {
 					stranger := b.bob
 					if w.admin {
-						stranger = b.admin // to whom alice's own topic is nobody's
+						stranger = b.admin
 					}
 					everyWay(stranger, schema.CodeNotFound)
 					for _, id := range []string{uuid.NewString(), "0", "%00", strings.ReplaceAll(id, "-", ""), "{" + id + "}", "urn:uuid:" + id, id + "%20", "..%2F" + id} {
@@ -122,6 +128,8 @@ func TestRouteWalk(t *testing.T) {
 				if w.badBody != nil || w.badPath != "" {
 					me := b.alice
 					switch {
+					case w.of == "user":
+						id, me = b.alice.id.String(), b.admin
 					case w.admin && w.of != "":
 						id = as[api.Topic](b.admin.in(t).post("/api/admin/topics", api.NewTopic{Name: "S"}).is(201)).ID.String()
 						me = b.admin
@@ -139,6 +147,9 @@ func TestRouteWalk(t *testing.T) {
 	// Nothing of this was carried out.
 	if d := as[api.Document](b.alice.get("/api/documents/" + document.String()).is(200)); d.Status != api.DocumentStatusUploaded {
 		t.Errorf("alice's document is %s", d.Status)
+	}
+	if me := as[api.User](b.alice.get("/api/me").is(200)); me.Quota.LimitBytes != schema.DefaultQuota {
+		t.Errorf("alice's quota is %d", me.Quota.LimitBytes)
 	}
 	found := false
 	for _, mine := range as[api.TopicPage](b.alice.get("/api/topics").is(200)).Items {

@@ -17,7 +17,7 @@ type Identity struct {
 
 // IdentityAccount returns the user with this identity, by issuer and subject alone. One who is not there yet is made, with the
 // quota limit in bytes, if the identity has an email address that no other user has; otherwise it fails with
-// schema.CodeForbidden. It fails with schema.CodeUnauthenticated if the user was deleted. It needs no ForUser.
+// schema.CodeUnauthenticated, as it does if the user was deleted. It needs no ForUser.
 func (db *DB) IdentityAccount(ctx context.Context, i Identity, limit int64) (Account, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -40,10 +40,10 @@ func (db *DB) IdentityAccount(ctx context.Context, i Identity, limit int64) (Acc
 	case got.Outcome == "deleted":
 		return Account{}, schema.Errorf(schema.CodeUnauthenticated, "This account does not exist any more. Ask an administrator.")
 	case got.Outcome == "taken":
-		return Account{}, schema.Errorf(schema.CodeForbidden,
+		return Account{}, schema.Errorf(schema.CodeUnauthenticated,
 			"Another account here has the email address of your identity provider's. Sign in to that one with its password, or ask an administrator.")
 	case got.Outcome == "unknown" || got.Role == nil:
-		return Account{}, schema.Errorf(schema.CodeForbidden,
+		return Account{}, schema.Errorf(schema.CodeUnauthenticated,
 			"Your identity provider does not say that it has verified your email address, which a new account needs. Verify it there.")
 	}
 	return Account{ID: got.ID.UUID, Role: *got.Role}, nil

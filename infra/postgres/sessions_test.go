@@ -174,7 +174,7 @@ func TestUsersOfAnIssuer(t *testing.T) {
 	b := setup(t)
 	carol := postgres.Identity{Issuer: "https://issuer.example", Subject: "1"}
 	_, err := b.api.IdentityAccount(t.Context(), carol, 7)
-	wantCode(t, err, schema.CodeForbidden) // no verified address
+	wantCode(t, err, schema.CodeUnauthenticated) // no verified address
 
 	carol.Email = "carol@example.org"
 	results := make([]postgres.Account, 8)
@@ -211,7 +211,7 @@ func TestUsersOfAnIssuer(t *testing.T) {
 		{Issuer: "https://other.example", Subject: "1", Email: "carol@example.org"},
 	} {
 		_, err := b.api.IdentityAccount(t.Context(), other, 7)
-		wantCode(t, err, schema.CodeForbidden)
+		wantCode(t, err, schema.CodeUnauthenticated)
 	}
 	if n := count(t, b.raw, `SELECT count(*) FROM users`); n != 4 {
 		t.Errorf("%d users, want 4", n)

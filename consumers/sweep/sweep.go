@@ -7,6 +7,7 @@
 //     classification that no event will bring;
 //   - carries out the object deletions, which a commit also wakes it for;
 //   - ends the rows that were kept for reading only;
+//   - makes room in streams that are nearly full;
 //   - reconciles bucket and database, once a day (package reconcile).
 //
 // One replica sweeps at a time; another takes over when it ends. Two at once
@@ -28,6 +29,7 @@ import (
 	"intray/consumers/confirm"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
+	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -78,12 +80,13 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Announcer tells documents' events, and whether it can; *nats.Conn does.
+// Announcer tells documents' events, and looks after the streams; *nats.Conn does.
 type Announcer interface {
 	consumers.Announcer
-	Ping(ctx context.Context) error
 	// Idle says whether a consumer has nothing to deliver and nothing in hand.
 	Idle(ctx context.Context, stream, consumer string) (bool, error)
+	// Purge makes room in a stream that is nearly full.
+	Purge(ctx context.Context, stream string) (nats.Purged, error)
 }
 
 // Sweeper sweeps.
@@ -99,7 +102,8 @@ type Sweeper struct {
 
 	// Of the replica that sweeps; one goroutine's.
 	lookedNew, lookedAll, purged time.Time
-	failing                      map[string]bool
+	failing                      map[string]bool // by step
+	held                         map[string]bool // the streams in which no room can be made
 }
 
 // New returns a Sweeper.
@@ -114,7 +118,7 @@ func New(db *postgres.DB, objects Bucket, announcer Announcer, config Config, lo
 		confirmer:  confirm.New(db, objects, announcer, log),
 		deletions:  NewDeletions(db, objects, remove.New(db, objects, announcer, log), log),
 		reconciler: reconcile.New(db, objects, announcer, log),
-		failing:    make(map[string]bool),
+		failing:    make(map[string]bool), held: make(map[string]bool),
 	}, nil
 }
 
@@ -189,6 +193,7 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.unannounced(ctx, now) }),
 		s.step(ctx, "unclassified", func(ctx context.Context) error { return s.unclassified(ctx, now) }),
 		s.step(ctx, "purge", func(ctx context.Context) error { return s.purge(ctx, now) }),
+		s.step(ctx, "streams", s.streams),
 	)
 }
 
@@ -223,17 +228,13 @@ func (s *Sweeper) drain(ctx context.Context) error {
 // announceBatch is how many documents are told again at once.
 const announceBatch = 256
 
-// unannounced tells what has been unannounced since before AnnounceAfter, under
-// a new message id: whether the old one was stored is not known.
+// unannounced tells what has been unannounced since before AnnounceAfter. The
+// message id stays as it was: if the message was stored after all, it was told, and
+// the stream swallows the second.
 func (s *Sweeper) unannounced(ctx context.Context, now time.Time) error {
 	for ctx.Err() == nil {
 		documents, err := s.db.Unannounced(ctx, now.Add(-s.config.AnnounceAfter), announceBatch)
 		if err != nil || len(documents) == 0 {
-			return err
-		}
-		// Not to raise the announcements of all of them in every round of an
-		// outage.
-		if err := s.announcer.Ping(ctx); err != nil {
 			return err
 		}
 		if err := s.announce(ctx, documents); err != nil {
@@ -247,7 +248,7 @@ func (s *Sweeper) unannounced(ctx context.Context, now time.Time) error {
 // their events went with a stream that was lost or deleted. As long as classify
 // has anything to do, what waits is its turn's matter.
 func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
-	documents, err := s.db.Unclassified(ctx, now.Add(-s.config.AnnounceAfter), announceBatch)
+	documents, err := s.db.Unclassified(ctx, now, s.config.AnnounceAfter, announceBatch)
 	if err != nil || len(documents) == 0 {
 		return err
 	}
@@ -256,22 +257,20 @@ func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
 		return err
 	}
 	// What was classified between the two looks is no matter of ours any more.
-	if documents, err = s.db.Unclassified(ctx, now.Add(-s.config.AnnounceAfter), announceBatch); err != nil || len(documents) == 0 {
+	if documents, err = s.db.Unclassified(ctx, now, s.config.AnnounceAfter, announceBatch); err != nil || len(documents) == 0 {
+		return err
+	}
+	ids := make([]uuid.UUID, len(documents))
+	for i, d := range documents {
+		ids[i] = d.ID
+	}
+	if documents, err = s.db.Reannounce(ctx, ids); err != nil {
 		return err
 	}
 	return s.announce(ctx, documents)
 }
 
-// announce tells documents under new message ids.
 func (s *Sweeper) announce(ctx context.Context, documents []schema.Document) error {
-	ids := make([]uuid.UUID, len(documents))
-	for i, d := range documents {
-		ids[i] = d.ID
-	}
-	documents, err := s.db.Reannounce(ctx, ids)
-	if err != nil {
-		return err
-	}
 	told, err := s.announcer.Announce(ctx, documents)
 	if err := errors.Join(err, s.db.Announced(ctx, told)); err != nil {
 		return err

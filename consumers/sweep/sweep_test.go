@@ -15,6 +15,7 @@ import (
 	"intray/consumers/remove"
 	"intray/infra/minio"
 	"intray/infra/nats"
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -215,7 +216,53 @@ func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
 		lose()
 		b.round(t, later)
 	}
-	expectTold(t, b, d.ID) // not for ever
+	expectTold(t, b, d.ID) // ever more rarely
+
+	b.round(t, later.Add(24*time.Hour))
+	expectTold(t, b, d.ID, "uploaded")
+	lose()
+	document, err := b.DB.Document(t.Context(), d.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.DB.PutDeadLetter(t.Context(), postgres.DeadLetter{
+		Stream: schema.StreamDocuments, Sequence: 7, Consumer: schema.ConsumerClassify, Subject: schema.SubjectDocumentUpload,
+		Headers: map[string][]string{"Nats-Msg-Id": {document.MessageID()}}, Reason: "test", Tries: 8, FirstAt: time.Now(),
+	}); err != nil {
+		t.Fatal(err)
+	}
+	b.round(t, later.Add(1000*time.Hour))
+	expectTold(t, b, d.ID) // an operator's matter
+}
+
+// Tries that a full stream refuses, be they many, count for nothing.
+func TestWhatAFullStreamRefusesIsToldWhenThereIsRoom(t *testing.T) {
+	b := setup(t)
+	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{DocumentsBytes: 1}); err != nil {
+		t.Fatal(err)
+	}
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	if _, err := b.sweeper.confirmer.Confirm(t.Context(), []string{d.ObjectKey}); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "uploaded")
+	later := time.Now().Add(time.Minute)
+	for range 5 {
+		if err := b.sweeper.round(t.Context(), later); err == nil {
+			t.Error("a full stream is no failure")
+		}
+	}
+	if n := b.Count(`SELECT announcement FROM documents WHERE id = $1`, d.ID); n != 0 {
+		t.Errorf("announced %d times to nobody", n)
+	}
+	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		b.round(t, later)
+	}
+	expectTold(t, b, d.ID, "uploaded")
 }
 
 func TestDeletionsAreCarriedOutAndEndTheirDocuments(t *testing.T) {

@@ -31,17 +31,20 @@ func (db *DB) Unannounced(ctx context.Context, before time.Time, limit int) ([]s
 		`WHERE unannounced_at < $1 ORDER BY unannounced_at, id LIMIT $2`, before, limit)
 }
 
-// Unclassified returns documents that became uploaded before the time, were announced, and wait for classification
-// still, by id. One that was announced anew maxAnnouncements times is left to an operator.
-func (db *DB) Unclassified(ctx context.Context, before time.Time, limit int) ([]schema.Document, error) {
+// Unclassified returns documents that became uploaded longer ago than the time given, were announced, and wait for
+// classification still, by id. One that was announced anew n times comes when (n+1)² times that time has passed: ever more
+// rarely, but never not at all, for a stream may be lost any number of times. One whose present event is a dead letter is
+// left to an operator.
+func (db *DB) Unclassified(ctx context.Context, now time.Time, after time.Duration, limit int) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find documents that wait for classification",
-		`WHERE status = 'uploaded' AND changed_at < $1 AND unannounced_at IS NULL AND announcement < $2 ORDER BY id LIMIT $3`,
-		before, maxAnnouncements, limit)
+		`WHERE status = 'uploaded' AND unannounced_at IS NULL
+			AND changed_at < $1::timestamptz - make_interval(secs => $2) * (announcement + 1) ^ 2
+			AND NOT EXISTS (
+				SELECT FROM dead_letters AS l WHERE l.stream = $3 AND l.consumer = $4
+					AND l.headers -> 'Nats-Msg-Id' ->> 0 = concat_ws(':', documents.id, documents.version, documents.announcement))
+			ORDER BY id LIMIT $5`,
+		now, after.Seconds(), schema.StreamDocuments, schema.ConsumerClassify, limit)
 }
-
-// maxAnnouncements bounds how often one version is told anew because nobody acted on it: what fails each time is in the
-// dead letters as often already.
-const maxAnnouncements = 5
 
 // Reannounce marks documents to be told once more, each under a message id that the stream has not seen, and returns those that
 // exist, by id.

@@ -14,13 +14,17 @@ type gatewaySettings struct {
 	Log    logSettings
 	MinIO  minioSettings
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:9000"`
+
+	MaxConns           int `env:"MAX_CONNECTIONS"`
+	MaxConnsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS"`
 }
 
 // Help lists what the command reads from the environment.
 func (gatewayCommand) Help() string {
 	return `Browsers upload to and download from the gateway; nothing else reaches MinIO.
 
-Environment: MINIO_ENDPOINT (required), MINIO_BUCKET, LISTEN, LOG_LEVEL.`
+Environment: MINIO_ENDPOINT (required), MINIO_BUCKET, LISTEN, MAX_CONNECTIONS,
+MAX_CONNECTIONS_PER_ADDRESS, LOG_LEVEL.`
 }
 
 // Run serves until ctx ends.
@@ -35,5 +39,8 @@ func (gatewayCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	log.Info("gateway listens", "address", listener.Addr().String())
-	return gateway.Serve(ctx, listener, gateway.Config{Upstream: &s.MinIO.Endpoint.URL, Bucket: s.MinIO.Bucket, Log: log})
+	return gateway.Serve(ctx, listener, gateway.Config{
+		Upstream: &s.MinIO.Endpoint.URL, Bucket: s.MinIO.Bucket, Log: log,
+		MaxConns: s.MaxConns, MaxConnsPerAddress: s.MaxConnsPerAddress,
+	})
 }

@@ -2,8 +2,12 @@ package gateway_test
 
 import (
 	"bytes"
+	"cmp"
 	"net/http"
+	"net/url"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -47,7 +51,43 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-func median(times []time.Duration) time.Duration {
-	slices.Sort(times)
-	return times[len(times)/2]
+func median[T cmp.Ordered](all []T) T {
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// BenchmarkThroughput keeps uploads of 10 MiB in flight, a round straight to MinIO and a round through the gateway in
+// turns, and reports the median of the rounds' rates. Both share the machine's cores with the client.
+func BenchmarkThroughput(b *testing.B) {
+	const inFlight, uploads, size = 4, 16, 10 << 20
+	s := setup(b)
+	content := bytes.Repeat([]byte("x"), size)
+	round := func(host *url.URL) float64 {
+		var next atomic.Int64
+		var clients sync.WaitGroup
+		begin := time.Now()
+		for range inFlight {
+			clients.Go(func() {
+				for next.Add(1) <= uploads {
+					_, address, headers := s.upload(b, content)
+					if status, _, body := send(b, host, http.MethodPut, address, headers, content); status != 200 {
+						b.Errorf("got %d %s", status, body)
+					}
+				}
+			})
+		}
+		clients.Wait()
+		return uploads * size / 1e6 / time.Since(begin).Seconds()
+	}
+	round(s.bare)
+	round(s.address)
+	var bare, through []float64
+	for b.Loop() {
+		bare = append(bare, round(s.bare))
+		through = append(through, round(s.address))
+	}
+	direct, gateway := median(bare), median(through)
+	b.ReportMetric(direct, "bare-MB/s")
+	b.ReportMetric(gateway, "gateway-MB/s")
+	b.ReportMetric(gateway/direct, "gateway/bare")
 }

@@ -9,6 +9,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -19,7 +20,6 @@ import (
 	"net/url"
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -35,8 +35,17 @@ type Config struct {
 	Bucket string
 	// Log receives refusals (at Info) and failures of MinIO (at Error). nil: nothing is logged.
 	Log *slog.Logger
+	// HeaderTimeout is how long a client may take for a request's headers. Default 10 s.
+	HeaderTimeout time.Duration
+	// StallTimeout is how long a client may send or take no byte of a transfer. Default 1 min.
+	StallTimeout time.Duration
 	// TransferTimeout bounds one request from its headers to its last byte, either way. Default DefaultTransferTimeout.
 	TransferTimeout time.Duration
+	// MaxConns is how many connections there may be at once; the next one is closed at once. Default 4096.
+	MaxConns int
+	// MaxConnsPerAddress is how many of them one address may have (an IPv6 /64 counts as one). A proxy before the gateway
+	// is one address for all of its clients. Default 1024.
+	MaxConnsPerAddress int
 	// ShutdownTimeout is how long Serve waits for transfers in flight before it cuts them. Default 20 s.
 	ShutdownTimeout time.Duration
 }
@@ -45,31 +54,32 @@ func (c Config) withDefaults() Config {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	if c.TransferTimeout == 0 {
-		c.TransferTimeout = DefaultTransferTimeout
-	}
-	if c.ShutdownTimeout == 0 {
-		c.ShutdownTimeout = 20 * time.Second
-	}
+	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 10*time.Second)
+	c.StallTimeout = cmp.Or(c.StallTimeout, time.Minute)
+	c.TransferTimeout = cmp.Or(c.TransferTimeout, DefaultTransferTimeout)
+	c.MaxConns = cmp.Or(c.MaxConns, 4096)
+	c.MaxConnsPerAddress = cmp.Or(c.MaxConnsPerAddress, 1024)
+	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 20*time.Second)
 	return c
 }
 
 // handler is the gateway. See New.
 type handler struct {
-	config Config
-	proxy  *httputil.ReverseProxy
+	config    Config
+	proxy     *httputil.ReverseProxy
+	transport *http.Transport
 }
 
 // New returns the gateway as a handler. GET /healthz answers 200 as long as the process serves; everything else is
 // checked and passed to MinIO, or refused with an XML error of S3's shape that a page of any origin may read.
 //
-// A server of one's own around it must set ReadHeaderTimeout and MaxHeaderBytes, as Server does.
+// A server of one's own around it must set ReadHeaderTimeout and MaxHeaderBytes, as Server does, and bound connections.
 func New(config Config) http.Handler {
 	config = config.withDefaults()
-	h := &handler{config: config}
+	h := &handler{config: config, transport: newTransport()}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:       h.rewrite,
-		Transport:     newTransport(),
+		Transport:     h.transport,
 		FlushInterval: -1,
 		BufferPool:    &buffers{},
 		ErrorHandler:  h.failed,
@@ -94,30 +104,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		writeError(w, r, refused.status, refused.code, refused.message)
 		return
 	}
-	// The deadlines cut the connection, so they hold even while a read of the body blocks, which a context would not
-	// interrupt. The answer gets a little longer, so that a client who was too slow can be told.
-	control := http.NewResponseController(w)
-	deadline := time.Now().Add(h.config.TransferTimeout)
-	if err := errors.Join(control.SetReadDeadline(deadline), control.SetWriteDeadline(deadline.Add(10*time.Second))); err != nil {
+	if err := h.transfer(w, r); err != nil {
 		h.config.Log.Error("set deadlines", "error", err)
 		writeError(w, r, http.StatusInternalServerError, "InternalError", "The gateway cannot bound this transfer.")
-		return
-	}
-	h.proxy.ServeHTTP(writer{w}, r)
-}
-
-// writer leaves "100 Continue" to net/http, which sends it as soon as the body is read, that is once MinIO has asked for
-// it. The proxy would pass on MinIO's too, and now and then the client would get two.
-type writer struct{ http.ResponseWriter }
-
-func (w writer) WriteHeader(status int) {
-	if status != http.StatusContinue {
-		w.ResponseWriter.WriteHeader(status)
 	}
 }
-
-// Unwrap lets http.ResponseController find Flush and the deadlines.
-func (w writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // passed are the request headers that go to MinIO. What is not here is dropped: what a signature does not need can only
 // do harm (Content-Encoding would be stored, X-Real-Ip believed).
@@ -138,9 +129,6 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	}
 	r.Out.Header = header
 	r.Out.Trailer = nil
-	if r.Out.Body != nil {
-		r.Out.Body = &upload{ReadCloser: r.Out.Body}
-	}
 	r.Out.URL.Scheme = h.config.Upstream.Scheme
 	r.Out.URL.Host = h.config.Upstream.Host
 	r.Out.URL.Path, r.Out.URL.RawPath = r.In.URL.Path, r.In.URL.RawPath
@@ -148,28 +136,11 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 }
 
-// upload is a PUT's body. It remembers why the client's side of it ended, so that a client who went away is not taken
-// for a failure of MinIO.
-type upload struct {
-	io.ReadCloser
-	err atomic.Pointer[error]
-}
-
-func (u *upload) Read(p []byte) (int, error) {
-	n, err := u.ReadCloser.Read(p)
-	if err != nil && err != io.EOF {
-		u.err.Store(&err)
-	}
-	return n, err
-}
-
 // failed answers for a request that MinIO did not answer.
 func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	var clientErr error
-	if body, ok := r.Body.(*upload); ok {
-		if stored := body.err.Load(); stored != nil {
-			clientErr = *stored
-		}
+	if stored := w.(*writer).upload.err.Load(); stored != nil {
+		clientErr = *stored
 	}
 	path := logged(r.URL.Path)
 	switch timeout := net.Error(nil); {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"intray/infra/gateway"
 	"intray/infra/minio"
 )
@@ -260,6 +262,47 @@ func TestShutdownLetsUploadsEnd(t *testing.T) {
 	if _, err := s.objects.Stat(t.Context(), key); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestNothingIsLeftRunning after a gateway that has served, refused, lost a client and cut another at its end.
+func TestNothingIsLeftRunning(t *testing.T) {
+	s := setup(t)
+	other := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	if err := healthy(dial(t, s.address)); err != nil { // setup's own gateway runs by now
+		t.Fatal(err)
+	}
+	ignore := goleak.IgnoreCurrent()
+	address, stop := serve(t, gateway.Config{Upstream: s.bare, Bucket: s.Bucket, ShutdownTimeout: 100 * time.Millisecond})
+	for _, change := range []string{"", "&list-type=2"} {
+		_, target, headers := s.upload(t, []byte("hello"))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, target+change, strings.NewReader("hello"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Host, req.URL.Host = req.URL.Host, address.Host
+		for name, value := range headers {
+			req.Header.Set(name, value)
+		}
+		resp, err := other.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+	}
+	for _, leave := range []bool{true, false} {
+		_, target, headers := s.upload(t, []byte("hello"))
+		conn, reader := put(t, address, target, headers, 5, "Expect: 100-continue\r\n")
+		if _, err := reader.ReadString('\n'); err != nil { // it has reached MinIO
+			t.Fatal(err)
+		}
+		if leave {
+			conn.Close()
+		}
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	goleak.VerifyNone(t, ignore)
 }
 
 func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {

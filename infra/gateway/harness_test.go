@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -32,6 +33,7 @@ func TestMain(m *testing.M) { localtest.Main(m) }
 // stack is a gateway before the real MinIO, with a provisioned bucket.
 type stack struct {
 	minio.Admin
+	server    localtest.MinIOServer
 	bare      *url.URL // MinIO's own address
 	address   *url.URL // the gateway's
 	log       *lines
@@ -67,8 +69,9 @@ func setup(t testing.TB, change ...func(c *gateway.Config)) *stack {
 			Endpoint: server.Endpoint, RootUser: server.RootUser, RootPassword: server.RootPassword, Bucket: server.Bucket,
 			Keys: minio.Keys{Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key()},
 		},
-		bare: &url.URL{Scheme: "http", Host: server.Endpoint},
-		log:  &lines{},
+		server: server,
+		bare:   &url.URL{Scheme: "http", Host: server.Endpoint},
+		log:    &lines{},
 	}
 	if err := minio.Provision(t.Context(), s.Admin); err != nil {
 		t.Fatal(err)
@@ -110,6 +113,35 @@ func stream(t testing.TB, server localtest.MinIOServer) {
 	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BUCKET", Subjects: []string{"bucket.>"}})
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		t.Fatal(err)
+	}
+}
+
+// events hears MinIO from now on; each call returns the key of the next event.
+func (s *stack) events(t testing.TB) func() string {
+	t.Helper()
+	nc, err := nats.Connect(s.server.NATSURL, nats.UserInfo(local.NATSOperator, s.server.NATSPasswords[local.NATSOperator]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	heard, err := nc.SubscribeSync("bucket.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return func() string {
+		t.Helper()
+		msg, err := heard.NextMsg(10 * time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var event struct{ Key string }
+		if err := json.Unmarshal(msg.Data, &event); err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(event.Key, s.Bucket+"/")
 	}
 }
 

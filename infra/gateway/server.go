@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// Server returns an HTTP server around the gateway with its limits set: headers within 10 s and 16 KiB (a presigned
-// download URL with a long name in another script has about 4), two idle minutes between requests. The transfer itself
-// is bounded by the handler.
+// Server returns an HTTP server around the gateway with its limits set: headers within HeaderTimeout and 16 KiB (a
+// presigned download URL with a long name in another script has about 4), two idle minutes between requests. The
+// transfer itself is bounded by the handler, the number of connections by the listener of Serve.
 func Server(config Config) *http.Server {
 	config = config.withDefaults()
 	return &http.Server{
 		Handler:           New(config),
-		ReadHeaderTimeout: 10 * time.Second,
+		ReadHeaderTimeout: config.HeaderTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelWarn),
@@ -30,6 +30,7 @@ func Server(config Config) *http.Server {
 // ShutdownTimeout to end before it cuts them. It returns nil after an orderly end, and closes listener in any case.
 func Serve(ctx context.Context, listener net.Listener, config Config) error {
 	config = config.withDefaults()
+	listener = bounded(listener, config)
 	server := Server(config)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
@@ -46,6 +47,7 @@ func Serve(ctx context.Context, listener net.Listener, config Config) error {
 		err = server.Close()
 	}
 	<-done
+	server.Handler.(*handler).transport.CloseIdleConnections()
 	if err != nil {
 		return fmt.Errorf("shut down gateway: %w", err)
 	}

@@ -17,6 +17,7 @@ import (
 	"intray/consumers/classify/extract"
 	"intray/consumers/confirm"
 	"intray/consumers/remove"
+	"intray/consumers/replay"
 	"intray/consumers/sweep"
 	"intray/infra/ai/builtin"
 	"intray/infra/minio"
@@ -128,6 +129,9 @@ func (c consumeCommand) Run(ctx context.Context) error {
 const (
 	confirmBatch   = 1000
 	confirmWorkers = 3
+
+	replayBatch = 256
+	replayTries = 8
 )
 
 // wiring is what the consumers talk to.
@@ -152,8 +156,7 @@ func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
 		var run func(context.Context)
 		switch name {
 		case schema.ConsumerConfirm:
-			run, err = w.bucket(consumers.Config{Consumer: name, Batch: confirmBatch, Workers: confirmWorkers},
-				confirm.New(w.db, w.objects, w.conn, w.log).Handler(w.settings.MinIO.Bucket))
+			run, err = w.confirm()
 		case schema.ConsumerRemove:
 			run, err = w.bucket(consumers.Config{Consumer: name}, remove.New(w.db, w.objects, w.conn, w.log).Handler(w.settings.MinIO.Bucket))
 		case schema.ConsumerClassify:
@@ -182,6 +185,41 @@ func (w wiring) bucket(c consumers.Config, h consumers.Handler[[]schema.BucketRe
 	return runner.Run, nil
 }
 
+// confirm wires the consumer confirm, for what happens and for what is replayed.
+func (w wiring) confirm() (func(context.Context), error) {
+	confirmer := confirm.New(w.db, w.objects, w.conn, w.log)
+	run, err := w.bucket(consumers.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
+		confirmer.Handler(w.settings.MinIO.Bucket))
+	if err != nil {
+		return nil, err
+	}
+	again, err := replayed(w, replay.Confirm, replay.BucketEvent, confirmer.Handler(w.settings.MinIO.Bucket),
+		consumers.Config{Batch: replayBatch, MaxTries: replayTries})
+	return together(run, again), err
+}
+
+// replayed wires a target of replays, with one worker: it shares the processor with
+// those of what just happened.
+func replayed[T any](w wiring, target string, event func(replay.Message) T, h consumers.Handler[T], c consumers.Config) (func(context.Context), error) {
+	c.Stream, c.Consumer, c.Workers = schema.StreamReplay, target, 1
+	runner, err := consumers.NewRunner(w.conn, w.db, w.probe, replay.Decode, replay.Handler(w.db, event, h, c.MaxTries), c,
+		w.log.With("stream", schema.StreamReplay))
+	if err != nil {
+		return nil, err
+	}
+	return runner.Run, nil
+}
+
+// together runs both.
+func together(a, b func(context.Context)) func(context.Context) {
+	return func(ctx context.Context) {
+		var both sync.WaitGroup
+		both.Go(func() { a(ctx) })
+		b(ctx)
+		both.Wait()
+	}
+}
+
 func (w wiring) classify() (func(context.Context), error) {
 	offline, err := builtin.New()
 	if err != nil {
@@ -202,6 +240,10 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
+	again, err := replayed(w, replay.Classify, replay.DocumentEvent, classifier.HandleAgain, classifier.RunnerConfig())
+	if err != nil {
+		return nil, errors.Join(err, extractor.Close())
+	}
 	return func(ctx context.Context) {
 		defer extractor.Close()
 		var warming sync.WaitGroup
@@ -211,7 +253,7 @@ func (w wiring) classify() (func(context.Context), error) {
 				w.log.Warn("the PDF reader does not start; it is tried again with the first PDF", "error", err)
 			}
 		})
-		runner.Run(ctx)
+		together(runner.Run, again)(ctx)
 	}, nil
 }
 

@@ -1,0 +1,219 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"intray/infra/nats"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// Plan is what a replay would do.
+type Plan struct {
+	Target    string `json:"target"`
+	Selection `json:"selection"`
+	Matched   int64 `json:"matched"`
+	// Kinds counts the events by kind, Statuses by their documents' status now.
+	Kinds    map[string]int64 `json:"kinds"`
+	Statuses map[string]int64 `json:"statuses"`
+	Oldest   *time.Time       `json:"oldest"`
+	Newest   *time.Time       `json:"newest"`
+	// Seconds is how long it would take, by the pace of former replays or a guess.
+	Seconds float64 `json:"estimated_seconds"`
+	// Kept is since when the stream holds events; nil if it is empty or not asked.
+	Kept *time.Time `json:"kept_since,omitempty"`
+	// Cut says that the window begins before what is kept.
+	Cut bool `json:"window_is_cut"`
+}
+
+// The pace of replays where none was done yet, in events a second. Classifying
+// depends on the provider; the builtin one is faster.
+var guessedPace = map[string]float64{Confirm: 2000, Classify: 10}
+
+// Prepare plans a replay. Where it is given one, which must be named, it stores it
+// with the events that it chooses, for the Runner to start. Progress is called now
+// and then with the number chosen so far.
+//
+// The window ends with what is there now.
+func (a Archive) Prepare(ctx context.Context, target string, s Selection, rate float64, r *postgres.Replay, progress func(int64)) (Plan, error) {
+	plan := Plan{Target: target, Selection: s, Kinds: map[string]int64{}, Statuses: map[string]int64{}}
+	stream, _ := Source(target)
+	var state nats.StreamState
+	if !s.FromBucket {
+		var err error
+		if state, err = a.Conn.State(ctx, stream); err != nil {
+			return plan, err
+		}
+		plan.retention(state)
+	}
+	var chosen *choice
+	if r != nil {
+		r.Target = target
+		if !s.FromBucket {
+			r.Stream, r.StreamCreated = stream, &state.Created
+		}
+		if err := a.DB.CreateReplay(ctx, *r); err != nil {
+			return plan, err
+		}
+		chosen = &choice{db: a.DB, replay: r.Name, made: s.FromBucket}
+	}
+	for e, err := range a.Choose(ctx, target, s) {
+		if err == nil {
+			plan.add(e)
+			if s.FromBucket {
+				e.Sequence = uint64(plan.Matched)
+			}
+			err = chosen.add(ctx, e)
+		}
+		if err != nil {
+			return plan, a.forget(ctx, r, err)
+		}
+		if progress != nil {
+			progress(plan.Matched)
+		}
+	}
+	if err := chosen.flush(ctx); err != nil {
+		return plan, a.forget(ctx, r, err)
+	}
+	pace, err := a.DB.ReplayPace(ctx, target)
+	if err != nil {
+		return plan, a.forget(ctx, r, err)
+	}
+	if pace == 0 {
+		pace = guessedPace[target]
+	}
+	if rate > 0 {
+		pace = min(pace, rate)
+	}
+	plan.Seconds = float64(plan.Matched) / pace
+	return plan, nil
+}
+
+// forget drops a replay whose planning failed.
+func (a Archive) forget(ctx context.Context, r *postgres.Replay, cause error) error {
+	if r == nil {
+		return cause
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if err := a.DB.ForgetReplay(ctx, r.Name); err != nil {
+		return errors.Join(cause, err)
+	}
+	return cause
+}
+
+func (p *Plan) retention(state nats.StreamState) {
+	if state.FirstTime.IsZero() {
+		p.Cut = state.LastSequence > 0
+		return
+	}
+	p.Kept = &state.FirstTime
+	lost := state.FirstSequence > 1 // something has been there before
+	p.Cut = lost && p.From.Before(state.FirstTime) && (p.FirstSequence == 0 || p.FirstSequence < state.FirstSequence)
+}
+
+func (p *Plan) add(e Event) {
+	p.Matched++
+	p.Kinds[e.Kind]++
+	p.Statuses[e.Status]++
+	t := e.Time
+	if p.Oldest == nil || t.Before(*p.Oldest) {
+		p.Oldest = &t
+	}
+	if p.Newest == nil || t.After(*p.Newest) {
+		p.Newest = &t
+	}
+}
+
+// choice stores the positions that are chosen, in ascending order. A nil choice
+// stores nothing.
+type choice struct {
+	db     *postgres.DB
+	replay string
+	made   bool
+	blocks []postgres.Block
+	first  uint64
+	keys   []string
+}
+
+// chosenBlocks and madeKeys are how many go to the database at once.
+const (
+	chosenBlocks = 64
+	madeKeys     = 1000
+)
+
+func (c *choice) add(ctx context.Context, e Event) error {
+	if c == nil {
+		return nil
+	}
+	number := int64(e.Sequence / postgres.BlockSize)
+	if n := len(c.blocks); n == 0 || c.blocks[n-1].Number != number {
+		if n == chosenBlocks {
+			if err := c.flush(ctx); err != nil {
+				return err
+			}
+		}
+		c.blocks = append(c.blocks, postgres.Block{Number: number})
+	}
+	c.blocks[len(c.blocks)-1].Bits.Set(e.Sequence)
+	if !c.made {
+		return nil
+	}
+	if len(c.keys) == 0 {
+		c.first = e.Sequence
+	}
+	if c.keys = append(c.keys, e.Keys[0]); len(c.keys) == madeKeys {
+		return c.flush(ctx)
+	}
+	return nil
+}
+
+func (c *choice) flush(ctx context.Context) error {
+	if c == nil || len(c.blocks) == 0 {
+		return nil
+	}
+	if len(c.keys) > 0 {
+		if err := c.db.MakeEvents(ctx, c.replay, c.first, c.keys); err != nil {
+			return err
+		}
+	}
+	if err := c.db.ChooseEvents(ctx, c.replay, c.blocks); err != nil {
+		return err
+	}
+	c.blocks, c.keys = c.blocks[:0], c.keys[:0]
+	return nil
+}
+
+// ErrOverlap says that another replay of the same target, which has not ended,
+// has chosen some of the same events.
+var ErrOverlap = errors.New("another replay has chosen some of these events")
+
+// Start makes a prepared replay run. It fails with ErrOverlap; the replay is then
+// forgotten.
+func (a Archive) Start(ctx context.Context, name string) error {
+	other, err := a.DB.StartReplay(ctx, name)
+	if err == nil && other != "" {
+		err = fmt.Errorf("%w: %q; let it end, or cancel it", ErrOverlap, other)
+	}
+	if err != nil {
+		return a.forget(ctx, &postgres.Replay{Name: name}, err)
+	}
+	return nil
+}
+
+// ValidName says whether a replay may be called so: its name is a part of a
+// subject.
+func ValidName(name string) error {
+	if name == "" || len(name) > 64 {
+		return errors.New("a replay's name has 1 to 64 characters")
+	}
+	for _, c := range name {
+		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return schema.Errorf(schema.CodeInvalid, "A replay's name holds letters, digits, - and _ only.")
+		}
+	}
+	return nil
+}

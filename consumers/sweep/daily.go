@@ -7,9 +7,11 @@ import (
 	"intray/consumers/reconcile"
 )
 
-// Bucket is Objects that can be listed too; *minio.Objects is one.
+// Bucket is Objects that can be listed too, and whose incomplete uploads can be
+// dropped; *minio.Objects is one.
 type Bucket interface {
 	Objects
+	Uploads
 	reconcile.Objects
 }
 

@@ -5,6 +5,7 @@
 //     look proved that nothing came;
 //   - tells again what has been unannounced for a while, and what waits for a
 //     classification that no event will bring;
+//   - drops what arrived of uploads in parts that were given up;
 //   - carries out the object deletions, which a commit also wakes it for;
 //   - ends the rows that were kept for reading only;
 //   - makes room in streams that are nearly full;
@@ -93,6 +94,7 @@ type Announcer interface {
 type Sweeper struct {
 	config     Config
 	db         *postgres.DB
+	objects    Uploads
 	confirmer  *confirm.Confirmer
 	deletions  *Deletions
 	reconciler *reconcile.Reconciler
@@ -114,7 +116,7 @@ func New(db *postgres.DB, objects Bucket, announcer Announcer, config Config, lo
 	}
 	log = log.With("consumer", "sweep")
 	return &Sweeper{
-		config: config, db: db, announcer: announcer, log: log,
+		config: config, db: db, objects: objects, announcer: announcer, log: log,
 		confirmer:  confirm.New(db, objects, announcer, log),
 		deletions:  NewDeletions(db, objects, remove.New(db, objects, announcer, log), log),
 		reconciler: reconcile.New(db, objects, announcer, log),
@@ -176,8 +178,9 @@ func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
 			case <-next.C:
 				due = true
 			case _, open := <-woken:
-				if open {
-					_ = s.step(ctx, "deletions", s.drain) // which logs its error
+				if open { // steps log their errors
+					_ = s.step(ctx, "uploads", s.uploads)
+					_ = s.step(ctx, "deletions", s.drain)
 				}
 			}
 		}
@@ -188,6 +191,7 @@ func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
 // that fails keeps no other from its turn, and all are logged.
 func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 	return errors.Join(
+		s.step(ctx, "uploads", s.uploads),
 		s.step(ctx, "deletions", s.drain),
 		s.step(ctx, "pending", func(ctx context.Context) error { return s.pending(ctx, now) }),
 		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.unannounced(ctx, now) }),

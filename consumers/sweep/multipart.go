@@ -1,0 +1,67 @@
+package sweep
+
+import (
+	"context"
+	"time"
+
+	"intray/consumers"
+	"intray/schema"
+)
+
+// Uploads drops incomplete uploads; *minio.Objects does.
+type Uploads interface {
+	// AbortUpload succeeds where no such upload is.
+	AbortUpload(ctx context.Context, key, uploadID string) error
+}
+
+const (
+	abortBatch = 256
+	// An upload that cannot be dropped is tried again after 5 s, doubling up to an
+	// hour, for as long as it takes.
+	minAbortDelay, maxAbortDelay = 5 * time.Second, time.Hour
+)
+
+// uploads gives up the uploads in parts whose documents wait for no object any
+// more, and drops what arrived of them, by the ids that were stored when they
+// began. One that MinIO refuses to drop is put off and holds up no other. It fails,
+// at once, when a dependency does not answer; the rest is then still due.
+//
+// It goes before the deletions: an upload that is completed after its document's
+// object was deleted makes another one.
+func (s *Sweeper) uploads(ctx context.Context) error {
+	now := time.Now() // what is put off meanwhile is not due by this
+	for ctx.Err() == nil {
+		due, err := s.db.AbortableMultiparts(ctx, now, abortBatch)
+		if err != nil || len(due) == 0 {
+			return err
+		}
+		if err := s.abort(ctx, due); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error {
+	errs := make([]error, len(due))
+	consumers.SideBySide(len(due), func(i int) { errs[i] = s.objects.AbortUpload(ctx, due[i].ObjectKey, due[i].UploadID) })
+	var outage error
+	for i, u := range due {
+		switch cause := errs[i]; {
+		case cause == nil:
+			if err := s.db.EndMultipart(ctx, u.UploadID); err != nil {
+				return err
+			}
+		case consumers.Outage(cause):
+			outage = cause
+		default:
+			next := time.Now().Add(consumers.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
+			s.log.Warn("incomplete upload cannot be dropped; it is tried again",
+				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next", next, "error", cause)
+			if err := s.db.AbortFailed(ctx, u.UploadID, cause.Error(), next); err != nil {
+				return err
+			}
+		}
+	}
+	return outage
+}

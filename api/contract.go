@@ -129,10 +129,10 @@ func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc 
 			if op.public {
 				return err
 			}
-			if first := s.exists(ctx, op, c.Param("id")); first != nil {
+			if first := s.exists(ctx, op, c.Param("id")); first != nil && ctx.Err() == nil {
 				return first
 			}
-			return err
+			return err // also where the client hung up or was too slow, for then nothing can be looked up
 		}
 	}
 }

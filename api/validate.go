@@ -148,7 +148,8 @@ func must(err *openapi3.SchemaError) string {
 	case "type":
 		return "must be of type " + strings.Join(s.Type.Slice(), " or ")
 	case "enum":
-		return fmt.Sprintf("must be one of %s", strings.Trim(strings.Join(strings.Fields(fmt.Sprint(s.Enum)), ", "), "[]"))
+		// An empty value, where it is one of them, is said in the description.
+		return "must be one of " + strings.Join(strings.Fields(strings.Trim(fmt.Sprint(s.Enum), "[]")), ", ")
 	case "minLength":
 		if s.MinLength == 1 {
 			return "must not be empty"

@@ -14,7 +14,7 @@ func TestNeededPackages(t *testing.T) {
 	}
 	plan.WriteString("Need to get 12 MB of archives.\n")
 	want := []string{"libpq5", "libxml2", "libldap-2.5-0", "libssl3t64", "postgresql-15"}
-	if got := neededPackages(plan.String()); !slices.Equal(got, want) {
+	if got := neededPackages(plan.String(), serverPackage); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -14,7 +14,7 @@ func setAPI(t *testing.T) {
 	for name, value := range map[string]string{
 		"DATABASE_URL": "postgres://api@127.0.0.1:1/intray", "NATS_URL": "nats://127.0.0.1:1", "NATS_PASSWORD": "p", "MINIO_ENDPOINT": "http://127.0.0.1:1",
 		"MINIO_UPLOAD_KEY": "k", "MINIO_UPLOAD_SECRET": "s", "MINIO_DOWNLOAD_KEY": "k", "MINIO_DOWNLOAD_SECRET": "s",
-		"MINIO_CONFIRM_KEY": "k", "MINIO_CONFIRM_SECRET": "s", "GATEWAY_URL": "http://127.0.0.1:1", "TOKEN_KEY": strings.Repeat("k", 32),
+		"MINIO_CONFIRM_KEY": "k", "MINIO_CONFIRM_SECRET": "s", "MINIO_MULTIPART_KEY": "k", "MINIO_MULTIPART_SECRET": "s", "GATEWAY_URL": "http://127.0.0.1:1", "TOKEN_KEY": strings.Repeat("k", 32),
 	} {
 		t.Setenv(name, value)
 	}

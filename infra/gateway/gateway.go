@@ -19,7 +19,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"sync"
 	"time"
 )
 
@@ -159,36 +158,6 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 		writeError(w, r, http.StatusBadGateway, "BadGateway", "The object store cannot be reached. Try again.")
 	}
 }
-
-// newTransport returns the transport to MinIO, with idle connections kept for many browsers at once. MinIO answers a
-// PUT within milliseconds after its last byte, but within 5 s while NATS hangs (synchronous events), hence a minute.
-func newTransport() *http.Transport {
-	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
-		TLSHandshakeTimeout:   5 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-		// A client that sent Expect: 100-continue is asked for its body only once MinIO has accepted the headers.
-		ExpectContinueTimeout: 5 * time.Second,
-		IdleConnTimeout:       90 * time.Second,
-		MaxIdleConns:          1024,
-		MaxIdleConnsPerHost:   1024,
-		WriteBufferSize:       64 << 10,
-		ReadBufferSize:        64 << 10,
-		DisableCompression:    true,
-	}
-}
-
-// buffers are reused for the answers' bodies.
-type buffers struct{ pool sync.Pool }
-
-func (b *buffers) Get() []byte {
-	if buffer, ok := b.pool.Get().(*[]byte); ok {
-		return *buffer
-	}
-	return make([]byte, 64<<10)
-}
-
-func (b *buffers) Put(buffer []byte) { b.pool.Put(&buffer) }
 
 // logged shortens a path that anybody may have sent.
 func logged(path string) string {

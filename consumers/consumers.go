@@ -34,9 +34,22 @@ func Permanent(err error) error { return fmt.Errorf("%w: %w", ErrPermanent, err)
 // than after the runner's own growing delay. The try counts.
 func RetryAfter(err error, wait time.Duration) error { return &retryError{cause: err, wait: wait} }
 
+// Postpone wraps err so that the message is delivered again after wait and the
+// try does not count: its turn has not come, and nothing was tried.
+func Postpone(err error, wait time.Duration) error {
+	return &retryError{cause: err, wait: wait, uncounted: true}
+}
+
+// Postponed says whether err is one of Postpone's.
+func Postponed(err error) bool {
+	var retry *retryError
+	return errors.As(err, &retry) && retry.uncounted
+}
+
 type retryError struct {
-	cause error
-	wait  time.Duration
+	cause     error
+	wait      time.Duration
+	uncounted bool
 }
 
 func (e *retryError) Error() string { return e.cause.Error() }

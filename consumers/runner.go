@@ -87,6 +87,7 @@ type Runner[T any] struct {
 	probe  func(context.Context) error
 	decode func([]byte) (T, error)
 	handle Handler[T]
+	laneOf func(context.Context, T) Lane // nil: in the stream's order
 	log    *slog.Logger
 	tries  tries
 	health health
@@ -112,11 +113,15 @@ func NewRunner[T any](conn *nats.Conn, db *postgres.DB, probe func(context.Conte
 // Run consumes until ctx ends; then it finishes what is in hand, acknowledges
 // it, and returns. No failure ends it earlier.
 func (r *Runner[T]) Run(ctx context.Context) {
-	var workers sync.WaitGroup
-	for range r.config.Workers {
-		workers.Go(func() { r.work(ctx) })
+	if r.laneOf != nil {
+		r.runInLanes(ctx)
+	} else {
+		var workers sync.WaitGroup
+		for range r.config.Workers {
+			workers.Go(func() { r.work(ctx) })
+		}
+		workers.Wait()
 	}
-	workers.Wait()
 	// The acks must have left before the caller closes the connection. Where they
 	// cannot, the messages are delivered again.
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
@@ -129,7 +134,7 @@ func (r *Runner[T]) work(ctx context.Context) {
 	var wait backoff
 	var consumer jetstream.Consumer
 	for ctx.Err() == nil {
-		messages, err := r.pull(ctx, &consumer)
+		messages, err := r.pull(ctx, &consumer, r.config.Batch)
 		if err != nil {
 			consumer = nil // it may have been deleted, with or without its stream
 			if ctx.Err() == nil {
@@ -172,9 +177,9 @@ const (
 )
 
 // pull takes one message, waiting for it a little, then those that are there
-// already: a batch that waits to fill would delay the first. It looks the
-// consumer up where it is nil.
-func (r *Runner[T]) pull(ctx context.Context, consumer *jetstream.Consumer) ([]jetstream.Msg, error) {
+// already, at most so many: a batch that waits to fill would delay the first. It
+// looks the consumer up where it is nil.
+func (r *Runner[T]) pull(ctx context.Context, consumer *jetstream.Consumer, most int) ([]jetstream.Msg, error) {
 	if !r.conn.Connected() {
 		return nil, nats.ErrUnavailable
 	}
@@ -188,14 +193,14 @@ func (r *Runner[T]) pull(ctx context.Context, consumer *jetstream.Consumer) ([]j
 		*consumer = found
 	}
 	messages, err := collect((*consumer).Fetch(1, jetstream.FetchMaxWait(pullWait)))
-	if err != nil || len(messages) == 0 || r.config.Batch == 1 {
+	if err != nil || len(messages) == 0 || most == 1 {
 		return messages, err
 	}
 	if meta, err := messages[0].Metadata(); err == nil && meta.NumPending == 0 {
 		return messages, nil
 	}
 	// A failure now is met again by the next pull; what is there is handled first.
-	more, _ := collect((*consumer).FetchNoWait(r.config.Batch - 1))
+	more, _ := collect((*consumer).FetchNoWait(most - 1))
 	return append(messages, more...), nil
 }
 

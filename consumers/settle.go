@@ -30,13 +30,20 @@ func (r *Runner[T]) settle(ctx context.Context, h *inHand[T]) error {
 		return h.err
 	}
 
+	var retry *retryError
+	errors.As(h.err, &retry)
+	if Postponed(h.err) {
+		r.log.Debug("message is postponed", "sequence", sequence, "delay", retry.wait, "cause", h.err)
+		r.told(h, h.raw.NakWithDelay(retry.wait))
+		return nil
+	}
+
 	count := r.tries.add(sequence)
 	if errors.Is(h.err, ErrPermanent) || count >= r.config.MaxTries {
 		return r.bury(ctx, h, count)
 	}
 	wait := Delay(count, r.config.MinDelay, r.config.MaxDelay)
-	var retry *retryError
-	if errors.As(h.err, &retry) {
+	if retry != nil {
 		wait = retry.wait
 	}
 	r.log.Warn("message failed and is tried again",

@@ -57,13 +57,6 @@ type sweepSettings struct {
 	AnnounceAfter time.Duration `env:"SWEEP_ANNOUNCE_AFTER"`
 }
 
-// aiSettings are the AI settings of users who have none of their own.
-type aiSettings struct {
-	Provider     string `env:"DEFAULT_AI_PROVIDER"`
-	Model        string `env:"DEFAULT_AI_MODEL"`
-	SystemPrompt string `env:"SYSTEM_PROMPT"`
-}
-
 // Help lists what the command reads from the environment.
 func (consumeCommand) Help() string {
 	return `Confirms uploads, sorts them into topics, ends deleted documents, and sweeps up what no
@@ -72,7 +65,9 @@ only: where documents are not classified, the PDF reader and the classifier take
 
 Environment, required: DATABASE_URL (role worker), NATS_URL, NATS_PASSWORD (user worker),
 MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET. Optional: LISTEN (for /healthz),
-MINIO_BUCKET, DEFAULT_AI_PROVIDER, DEFAULT_AI_MODEL, SYSTEM_PROMPT, CACHE_DIR (a private
+MINIO_BUCKET, DEFAULT_AI_PROVIDER, DEFAULT_AI_MODEL, SYSTEM_PROMPT, OLLAMA_URL, OLLAMA_API_KEY,
+OLLAMA_NUM_CTX, OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY,
+AI_TIMEOUT, AI_CONCURRENT_CALLS, AI_DAILY_CALLS, CACHE_DIR (a private
 folder for compiled code, which shortens the start), SWEEP_INTERVAL, SWEEP_GRACE,
 SWEEP_SCAN_INTERVAL, SWEEP_ANNOUNCE_AFTER, LOG_LEVEL.`
 }
@@ -225,14 +220,15 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
+	config, err := w.settings.AI.classification(offline)
+	if err != nil {
+		return nil, err
+	}
 	extractor, err := extract.New(extract.Config{CacheDir: w.settings.CacheDir, Workers: 2})
 	if err != nil {
 		return nil, err
 	}
-	classifier, err := classify.New(w.db, w.objects, extractor, w.conn, classify.Config{
-		Providers:       map[string]classify.Provider{"builtin": offline},
-		DefaultProvider: w.settings.AI.Provider, DefaultModel: w.settings.AI.Model, SystemPrompt: w.settings.AI.SystemPrompt,
-	}, w.log)
+	classifier, err := classify.New(w.db, w.objects, extractor, w.conn, config, w.log)
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
@@ -253,7 +249,7 @@ func (w wiring) classify() (func(context.Context), error) {
 				w.log.Warn("the PDF reader does not start; it is tried again with the first PDF", "error", err)
 			}
 		})
-		together(runner.Run, again)(ctx)
+		together(runner.InLanes(classifier.Lane).Run, again)(ctx)
 	}, nil
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"intray/infra/ai"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
@@ -44,7 +45,9 @@ type commands struct {
 	Provision  provisionCommand  `cmd:"" help:"Make or update roles, streams, consumers, bucket, notifications and access keys."`
 	Users      usersCommand      `cmd:"" help:"Add and list the accounts."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare bucket and database, and repair what differs."`
+	Events     eventsCommand     `cmd:"" help:"List events, tell a document's story, and have events handled again."`
 	Letters    lettersCommand    `cmd:"" name:"deadletters" help:"List, show, retry or drop the messages that consumers gave up."`
+	AI         aiCommand         `cmd:"" name:"ai" help:"Check the AI providers."`
 	Bench      benchCommand      `cmd:"" help:"Measure a running stack."`
 	NATSServer natsServerCommand `cmd:"" name:"nats-server" hidden:"" help:"Run the NATS server that \"up\" starts."`
 	CheckQueue checkQueueCommand `cmd:"" hidden:"" help:"Move damaged files of MinIO's event queue aside; run it before MinIO starts."`
@@ -94,7 +97,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &usage):
 		return exitUsage
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable), errors.Is(err, nats.ErrUnavailable),
-		errors.Is(err, errNotRunning):
+		errors.Is(err, errNotRunning), errors.Is(err, ai.ErrUnavailable):
 		return exitNoAnswer
 	default:
 		return exitFailed

@@ -57,12 +57,19 @@ type Config struct {
 	// DefaultProvider and DefaultModel are used for users who have chosen none;
 	// defaults FallbackProvider and FallbackModel. Each is found by itself.
 	DefaultProvider, DefaultModel string
+	// Bounds are the providers' bounds, by name; those that are not there have the
+	// defaults.
+	Bounds map[string]Bounds
 	// SystemPrompt is for language models; default DefaultSystemPrompt.
 	SystemPrompt string
-	// AITries is how often the AI is asked before the document is failed with
-	// ai_unavailable; default 10, which with the delays below takes about 40
+	// AITries is how often the AI is asked in vain before the document is failed
+	// with ai_unavailable; default 10, which with the delays below takes about 40
 	// minutes. It is counted by the runner, in memory.
 	AITries int
+	// Patience is how long a document waits for a provider that answers nobody
+	// before it is failed with ai_unavailable; default 40 minutes. Such a wait is
+	// none of its tries.
+	Patience time.Duration
 	// MinDelay and MaxDelay bound the wait before the AI is asked again, which
 	// doubles from one to the other; defaults 10 s and 10 minutes. A provider that
 	// names a wait is given it, up to MaxDelay.
@@ -74,6 +81,7 @@ func (c Config) withDefaults() Config {
 	c.DefaultModel = cmp.Or(c.DefaultModel, FallbackModel)
 	c.SystemPrompt = cmp.Or(c.SystemPrompt, DefaultSystemPrompt)
 	c.AITries = cmp.Or(c.AITries, 10)
+	c.Patience = cmp.Or(c.Patience, 40*time.Minute)
 	c.MinDelay = cmp.Or(c.MinDelay, 10*time.Second)
 	c.MaxDelay = cmp.Or(c.MaxDelay, 10*time.Minute)
 	return c
@@ -87,6 +95,9 @@ type Classifier struct {
 	extractor *extract.Extractor
 	announcer consumers.Announcer
 	log       *slog.Logger
+	gates     map[string]*gate // by provider
+	settings  recent
+	spent     spent
 }
 
 // New returns a Classifier. A provider that is not among Config.Providers is no
@@ -95,22 +106,27 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, announc
 	config Config, log *slog.Logger,
 ) (*Classifier, error) {
 	config = config.withDefaults()
-	if config.AITries < 0 || config.MinDelay < 0 || config.MaxDelay < config.MinDelay {
+	if config.AITries < 0 || config.Patience < 0 || config.MinDelay < 0 || config.MaxDelay < config.MinDelay {
 		return nil, errors.New("classify: a setting is negative, or MaxDelay below MinDelay")
+	}
+	gates := make(map[string]*gate, len(config.Providers))
+	for name := range config.Providers {
+		gates[name] = &gate{minDelay: config.MinDelay, maxDelay: max(config.MinDelay, min(config.MaxDelay, maxGateDelay)), maxAsked: config.MaxDelay}
 	}
 	return &Classifier{
 		config: config, db: db, objects: objects, extractor: extractor, announcer: announcer,
-		log: log.With("consumer", schema.ConsumerClassify),
+		log:   log.With("consumer", schema.ConsumerClassify),
+		gates: gates, settings: recent{read: db.AISettingsOf},
 	}, nil
 }
 
-// RunnerConfig is how a runner takes documents.uploaded to Handle. Each worker
-// takes one message at a time: a second one would wait in its hands while another
-// worker has nothing to do.
+// RunnerConfig is how a runner takes documents.uploaded to Handle, in the lanes
+// that Lane gives. Each worker takes one message at a time: a second one would
+// wait in its hands while another worker has nothing to do.
 func (c *Classifier) RunnerConfig() consumers.Config {
 	return consumers.Config{
 		Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
-		Batch: 1, Workers: 2,
+		Batch: 1, Workers: c.workers(),
 		Timeout: 10 * time.Minute,
 		// Tries of the AI count too, but never make a dead letter.
 		MaxTries: c.config.AITries + 8,
@@ -178,6 +194,10 @@ func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Set
 	if d.Size == 0 {
 		return fail(schema.ReasonNoText), nil
 	}
+	provider, _ := c.choose(settings)
+	if err := c.hold(d, provider, time.Now()); err != nil {
+		return c.outcome(d, tries, err)
+	}
 	text, err := c.read(ctx, d)
 	switch {
 	case errors.Is(err, minio.ErrChanged):
@@ -194,15 +214,31 @@ func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Set
 		return nil, err
 	}
 	answer, err := c.ask(ctx, d, text, settings, topics)
+	if err != nil {
+		return c.outcome(d, tries, err)
+	}
+	found, err := c.found(ctx, d, answer, topics)
+	if err != nil {
+		return nil, err
+	}
+	return func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Classified(found, answer.Provider, answer.Model, now)
+	}, nil
+}
+
+// errPatience says that a provider has answered nobody for as long as a document
+// waits.
+var errPatience = errors.New("the provider has answered nobody for too long")
+
+// outcome turns what kept the AI from answering into the document's end, or into
+// an error that says when to ask again.
+func (c *Classifier) outcome(d schema.Document, tries int, err error) (decision, error) {
 	switch {
-	case err == nil:
-		return func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
-			return d.Classified(chosen(answer, topics), answer.Provider, answer.Model, now)
-		}, nil
-	case errors.Is(err, ai.ErrRefused), tries+1 >= c.config.AITries && isAI(err):
+	case errors.Is(err, ai.ErrRefused), errors.Is(err, ai.ErrInvalidAnswer), errors.Is(err, errPatience),
+		errors.Is(err, ai.ErrUnavailable) && !consumers.Postponed(err) && tries+1 >= c.config.AITries:
 		c.log.Warn("classification given up", "document_id", d.ID, "tries", tries+1, "error", err)
 		return fail(schema.ReasonAIUnavailable), nil
-	case isAI(err):
+	case errors.Is(err, ai.ErrUnavailable) && !consumers.Postponed(err):
 		wait := consumers.Delay(tries+1, c.config.MinDelay, c.config.MaxDelay)
 		if asked, ok := ai.RetryAfter(err); ok {
 			wait = min(asked, c.config.MaxDelay)
@@ -210,10 +246,6 @@ func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Set
 		return nil, consumers.RetryAfter(err, wait)
 	}
 	return nil, err
-}
-
-func isAI(err error) bool {
-	return errors.Is(err, ai.ErrUnavailable) || errors.Is(err, ai.ErrInvalidAnswer) || errors.Is(err, ai.ErrRefused)
 }
 
 // read gets the text of the content that was confirmed.

@@ -224,7 +224,7 @@ func TestAIThatIsAway(t *testing.T) {
 	}{
 		{"away", away, 0, "uploaded"},
 		{"away in the last try", away, 2, "failed ai_unavailable"},
-		{"talks nonsense", ai.ErrInvalidAnswer, 1, "uploaded"},
+		{"talks nonsense", ai.ErrInvalidAnswer, 0, "failed ai_unavailable"},
 		{"refuses", ai.ErrRefused, 0, "failed ai_unavailable"},
 		{"fails otherwise", errors.New("bug"), 2, "uploaded"},
 	} {
@@ -308,7 +308,7 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Go(runner.Run)
+	b.Go(runner.InLanes(b.classifier.Lane).Run)
 	slow, other := b.Uploaded(b.Alice, "slow words"), b.Uploaded(b.Bob, "other words")
 	if _, err := b.Conn.Announce(t.Context(), []schema.Document{slow, other}); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,286 @@
+package classify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers"
+	"intray/consumers/classify"
+	"intray/consumers/internal/consumertest"
+	"intray/infra/ai"
+	"intray/schema"
+)
+
+// answering is an AI that a function stands for; calls may be side by side.
+type answering func(ctx context.Context, r ai.Request) (ai.Answer, error)
+
+func (f answering) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) { return f(ctx, r) }
+
+// take waits so long, or until ctx ends.
+func take(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// backlog makes n uploaded documents of the user at once, with their objects.
+func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []schema.Document {
+	t.Helper()
+	model := b.Uploaded(user, content)
+	docs := make([]schema.Document, n)
+	ids, keys := make([]string, n), make([]string, n)
+	for i := range docs {
+		d := schema.NewDocument(uuid.Must(uuid.NewV7()), user, "letter.txt", "text/plain", model.Size, time.Now())
+		ids[i], keys[i] = d.ID.String(), d.ObjectKey
+		d.Status, d.Version, d.ETag = schema.StatusUploaded, 2, model.ETag
+		now := time.Now()
+		d.UnannouncedAt = &now
+		docs[i] = d
+	}
+	consumers.SideBySide(n, func(i int) { b.Put(keys[i], content) })
+	b.Exec(fmt.Sprintf(`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag, charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
+		SELECT n.id, d.user_id, n.key, d.filename, d.content_type, d.size, d.status, d.etag, d.charged_bytes, d.version, d.created_at, d.url_issued_at, d.changed_at, d.uploaded_at
+		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key) WHERE d.id = $1`, join(ids), join(keys)), model.ID)
+	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + $2 WHERE user_id = $1`, user, int64(n)*model.Size)
+	b.Change(model.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Quarantine(q, time.Now()) })
+	return docs
+}
+
+func join(values []string) (s string) {
+	for i, v := range values {
+		if i > 0 {
+			s += ","
+		}
+		s += v
+	}
+	return s
+}
+
+func (b *bundle) announce(t *testing.T, docs ...schema.Document) {
+	t.Helper()
+	for len(docs) > 0 {
+		n := min(len(docs), 250)
+		if told, err := b.Conn.Announce(t.Context(), docs[:n]); err != nil || len(told) != n {
+			t.Fatalf("%d of %d announced: %v", len(told), n, err)
+		}
+		docs = docs[n:]
+	}
+}
+
+func (b *bundle) consume(t *testing.T) (stop func()) {
+	t.Helper()
+	runner, err := consumers.NewRunner(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Go(runner.InLanes(b.classifier.Lane).Run)
+}
+
+// One user's 2,000 documents wait for a slow AI; another's single one comes last
+// and waits for a few calls only.
+func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
+	b := setup(t)
+	const call = 50 * time.Millisecond
+	var calls atomic.Int64
+	slow := answering(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
+		calls.Add(1)
+		if err := take(ctx, call); err != nil {
+			return ai.Answer{}, err
+		}
+		return first(r)
+	})
+	b.config.Providers = map[string]classify.Provider{"scripted": slow}
+	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
+	b.build(t)
+	b.announce(t, b.backlog(t, b.Alice, 2000, "alice's words")...)
+	b.consume(t)
+	b.Eventually("the backlog is under way", func() bool { return calls.Load() > 4 })
+
+	single := b.Uploaded(b.Bob, "bob's words")
+	before, began := calls.Load(), time.Now()
+	b.announce(t, single)
+	b.Eventually("the single one is classified", func() bool { return b.Status(single.ID) == "classified" })
+	waited, between := time.Since(began), calls.Load()-before
+	t.Logf("classified after %s and %d calls", waited, between)
+	if between > 20 {
+		t.Errorf("the single one waited for %d calls", between)
+	}
+
+	// And the backlog goes on without a pause.
+	before, began = calls.Load(), time.Now()
+	b.Eventually("a hundred more", func() bool { return calls.Load() >= before+100 })
+	if took := time.Since(began); took > 100*call {
+		t.Errorf("100 calls of %s, two at a time, took %s", call, took)
+	}
+}
+
+// A provider that hangs holds up its users and nobody else's documents.
+func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
+	b := setup(t)
+	over := make(chan struct{})
+	hang := answering(func(ctx context.Context, _ ai.Request) (ai.Answer, error) {
+		select {
+		case <-over:
+			return ai.Answer{}, ai.ErrRefused
+		case <-ctx.Done():
+			return ai.Answer{}, ctx.Err()
+		}
+	})
+	b.config.Providers["hung"] = hang
+	b.config.Bounds = map[string]classify.Bounds{"hung": {Concurrent: 3}}
+	b.build(t)
+	b.Exec(`UPDATE users SET ai_provider = 'hung' WHERE id = $1`, b.Alice)
+	held := b.backlog(t, b.Alice, 30, "alice's words")
+	b.announce(t, held...)
+	stop := b.consume(t)
+	for range 3 {
+		d := b.Uploaded(b.Bob, "bob's words")
+		b.announce(t, d)
+		b.Eventually("bob's document is classified", func() bool { return b.Status(d.ID) == "classified" })
+	}
+	b.Expect(held[0].ID, "uploaded")
+	close(over)
+	stop()
+}
+
+// Where nothing answers, a backlog costs a call now and then, and none of its
+// documents a try; all are classified once the provider is back.
+func TestADeadProviderIsCalledSeldomAndComesBack(t *testing.T) {
+	b := setup(t)
+	var dead atomic.Bool
+	dead.Store(true)
+	var calls atomic.Int64
+	b.config.Providers = map[string]classify.Provider{"scripted": answering(func(_ context.Context, r ai.Request) (ai.Answer, error) {
+		calls.Add(1)
+		if dead.Load() {
+			return ai.Answer{}, &ai.UnavailableError{Cause: errors.New("status 529")}
+		}
+		return first(r)
+	})}
+	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
+	b.config.AITries, b.config.MinDelay, b.config.MaxDelay = 10, 200*time.Millisecond, 400*time.Millisecond
+	b.build(t)
+	docs := b.backlog(t, b.Alice, 100, "words")
+	b.announce(t, docs...)
+	b.consume(t)
+	b.Eventually("it was tried again", func() bool { return calls.Load() >= 5 })
+	if n := calls.Load(); n > 20 {
+		t.Errorf("a dead provider was called %d times for 100 documents", n)
+	}
+	dead.Store(false)
+	b.Eventually("all are classified", func() bool {
+		return b.Count(`SELECT count(*) FROM documents WHERE status = 'classified'`) == len(docs)
+	})
+	b.Settled(schema.StreamDocuments, schema.ConsumerClassify)
+}
+
+func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
+	b := setup(t)
+	b.config.MaxDelay = time.Hour
+	b.build(t)
+	b.ai.answer = func(ai.Request) (ai.Answer, error) {
+		return ai.Answer{}, &ai.UnavailableError{After: time.Minute, Cause: errors.New("status 429")}
+	}
+	if err := b.classify(t, b.Uploaded(b.Alice, "one"), 0); !errors.Is(err, ai.ErrUnavailable) || consumers.Postponed(err) {
+		t.Errorf("the first call: %v", err)
+	}
+	// Even in what would be its last try: nothing was tried.
+	other := b.Uploaded(b.Bob, "two")
+	if err := b.classify(t, other, 2); !consumers.Postponed(err) {
+		t.Errorf("while it asks for a pause: %v", err)
+	}
+	if len(b.ai.asked) != 1 {
+		t.Errorf("asked %d times", len(b.ai.asked))
+	}
+	b.Expect(other.ID, "uploaded")
+}
+
+func TestPatienceEnds(t *testing.T) {
+	b := setup(t)
+	b.config.AITries, b.config.MinDelay, b.config.MaxDelay, b.config.Patience = 100, time.Minute, time.Minute, 50*time.Millisecond
+	b.build(t)
+	b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, ai.ErrUnavailable }
+	d := b.Uploaded(b.Alice, "abc")
+	for range 3 {
+		if err := b.classify(t, d, 0); consumers.Postponed(err) || err == nil {
+			t.Fatalf("outcome %v", err)
+		}
+	}
+	b.Eventually("it is given up", func() bool { return b.classify(t, d, 0) == nil })
+	b.Expect(d.ID, "failed ai_unavailable")
+	if len(b.ai.asked) != 3 {
+		t.Errorf("asked %d times", len(b.ai.asked))
+	}
+	fresh := b.Uploaded(b.Alice, "abc")
+	b.config.Patience = time.Hour
+	if err := b.classify(t, fresh, 0); err != nil && !consumers.Postponed(err) {
+		t.Errorf("a fresh document: %v", err)
+	}
+}
+
+func TestDailyBound(t *testing.T) {
+	b := setup(t)
+	b.config.Bounds = map[string]classify.Bounds{"scripted": {Daily: 2}}
+	b.build(t)
+	for i, want := range []string{"classified", "classified", "uploaded", "uploaded"} {
+		d := b.Uploaded(b.Alice, "abc")
+		if err := b.classify(t, d, 2); consumers.Postponed(err) != (i >= 2) {
+			t.Errorf("document %d: %v", i, err)
+		}
+		b.Expect(d.ID, want)
+	}
+	bobs := b.Uploaded(b.Bob, "abc")
+	if err := b.classify(t, bobs, 0); err != nil {
+		t.Errorf("another user's: %v", err)
+	}
+	b.build(t) // a restart forgets nothing
+	if err := b.classify(t, b.Uploaded(b.Alice, "abc"), 0); !consumers.Postponed(err) {
+		t.Errorf("after a restart: %v", err)
+	}
+	if len(b.ai.asked) != 3 {
+		t.Errorf("asked %d times", len(b.ai.asked))
+	}
+	b.Exec(`UPDATE ai_calls SET day = day - 1`)
+	b.build(t)
+	next := b.Uploaded(b.Alice, "abc")
+	if err := b.classify(t, next, 0); err != nil {
+		t.Errorf("on the next day: %v", err)
+	}
+	b.Expect(next.ID, "classified")
+}
+
+func TestAnInvalidAnswerIsAskedForOnceMore(t *testing.T) {
+	b := setup(t)
+	var once sync.Once
+	b.ai.answer = func(r ai.Request) (a ai.Answer, err error) {
+		a, err = first(r)
+		once.Do(func() { err = ai.ErrInvalidAnswer })
+		return a, err
+	}
+	d := b.Uploaded(b.Alice, "abc")
+	if err := b.classify(t, d, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "classified")
+	b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, ai.ErrInvalidAnswer }
+	d = b.Uploaded(b.Alice, "abc")
+	if err := b.classify(t, d, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "failed ai_unavailable")
+	if len(b.ai.asked) != 4 {
+		t.Errorf("asked %d times, want twice for each", len(b.ai.asked))
+	}
+}

@@ -1,0 +1,86 @@
+package classify
+
+import (
+	"cmp"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers"
+	"intray/schema"
+)
+
+// Bounds say how much a provider is asked.
+type Bounds struct {
+	// Concurrent is how many documents this process has in hand for the provider
+	// at once, and so its calls; default 2.
+	Concurrent int
+	// Daily is how many calls the documents of one user may take in a day, by
+	// UTC; default no bound. Those beyond it stay uploaded until the next day.
+	Daily int
+}
+
+func (b Bounds) concurrent() int { return cmp.Or(b.Concurrent, 2) }
+
+// Lane says whose turn a document takes: its owner's, and the provider's that its
+// owner uses. It is for a runner's InLanes, and only a hint: the document decides.
+func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) consumers.Lane {
+	provider, _ := c.choose(c.settings.of(ctx, e.UserID))
+	limit := c.config.Bounds[provider].concurrent()
+	if _, ok := c.config.Providers[provider]; !ok {
+		provider, limit = "", 1
+	}
+	return consumers.Lane{Key: e.UserID.String(), Group: provider, Limit: limit}
+}
+
+// workers is as many as all providers together may use: one that hangs takes no
+// worker from the others.
+func (c *Classifier) workers() int {
+	n := 1 // for documents that name no provider of this program
+	for name := range c.config.Providers {
+		n += c.config.Bounds[name].concurrent()
+	}
+	return n
+}
+
+// recent remembers users' AI settings for a little, for a backlog asks for the
+// same ones again and again.
+type recent struct {
+	read  func(ctx context.Context, user uuid.UUID) (Settings, error)
+	mu    sync.Mutex
+	known map[uuid.UUID]remembered
+}
+
+type remembered struct {
+	settings Settings
+	until    time.Time
+}
+
+const (
+	rememberFor = 5 * time.Second
+	maxKnown    = 10_000
+)
+
+// of returns a user's settings; the system's defaults where they cannot be read.
+func (r *recent) of(ctx context.Context, user uuid.UUID) Settings {
+	now := time.Now()
+	r.mu.Lock()
+	found, ok := r.known[user]
+	r.mu.Unlock()
+	if ok && now.Before(found.until) {
+		return found.settings
+	}
+	settings, err := r.read(ctx, user)
+	if err != nil {
+		return Settings{} // who handles the document meets the failure again
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil || len(r.known) >= maxKnown {
+		r.known = make(map[uuid.UUID]remembered)
+	}
+	r.known[user] = remembered{settings, now.Add(rememberFor)}
+	return settings
+}

@@ -202,7 +202,7 @@ func (now state) reflected(d *document, r *record) (wrong []string) {
 			add("it was overwritten and is still %s", row.Status)
 		}
 	case "rejected":
-		if row.Reason != "quota_exceeded" || !d.user.tight {
+		if row.Reason != "quota_exceeded" || !d.user.tight && !d.user.lowered.Load() {
 			add("it was rejected for %s", row.Reason)
 		}
 	case "quarantined":

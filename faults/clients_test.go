@@ -35,6 +35,8 @@ const (
 type user struct {
 	email, password string
 	tight           bool
+	lowered         atomic.Bool  // its limit was lowered for a while
+	refused         atomic.Int32 // URLs, for the quota
 
 	mu    sync.Mutex
 	token string
@@ -45,6 +47,7 @@ type clients struct {
 	s        *system
 	r        *record
 	http     *http.Client
+	users    []*user
 	inFlight atomic.Int32 // PUTs whose answer has not come
 	running  sync.WaitGroup
 }
@@ -69,15 +72,15 @@ func users(t *testing.T, s *system, n int) []*user {
 	return all
 }
 
-func newClients(s *system, r *record) *clients {
-	return &clients{s: s, r: r, http: &http.Client{
+func newClients(s *system, r *record, all []*user) *clients {
+	return &clients{s: s, r: r, users: all, http: &http.Client{
 		Timeout: clientTimeout, Transport: &http.Transport{MaxIdleConnsPerHost: 64},
 	}}
 }
 
 // work starts the workers of the users; they end with ctx.
-func (c *clients) work(ctx context.Context, seed uint64, all []*user) {
-	for i, u := range all {
+func (c *clients) work(ctx context.Context, seed uint64) {
+	for i, u := range c.users {
 		for w := range workers {
 			choose := rand.New(rand.NewPCG(seed, uint64(i*workers+w)+1))
 			c.running.Go(func() { (&worker{c, u, choose, nil}).work(ctx) })
@@ -270,6 +273,7 @@ func (w *worker) ask() *document {
 	switch status {
 	case http.StatusCreated:
 	case http.StatusRequestEntityTooLarge:
+		w.user.refused.Add(1)
 		w.r.count("URLs refused for the quota")
 		return nil
 	default:

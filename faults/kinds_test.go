@@ -47,6 +47,10 @@ func kinds() []kind {
 		{"graceful restart of consume", []string{partFirst}, restart(partFirst)},
 		{"connection to postgres cut at commit", []string{partPostgres, partSecond}, (*fault).cutCommits},
 		{"streams full", []string{partNATS}, (*fault).fill},
+		{"disk of the streams full", []string{partNATS}, (*fault).fillDisk},
+		{"quota lowered below what is used", []string{"quota"}, (*fault).lowerQuota},
+		{"SIGKILL of " + partAPI, []string{partAPI}, kill(partAPI)},
+		{"SIGKILL of " + partGateway, []string{partGateway}, kill(partGateway)},
 		{"streams missing", []string{partNATS, partFirst, partSecond}, (*fault).deleteStreams},
 		{"damaged queue files", []string{partMinIO}, (*fault).damageQueue},
 		{"everything delivered again", []string{partNATS}, (*fault).deliverAgain},
@@ -281,19 +285,22 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 	return f.provision(ctx)
 }
 
-// writeDown notes what is in a stream beyond what all its consumers have
-// acknowledged, be it before they were made anew.
+// writeDown notes what is in a stream that one of the consumers it concerns has not
+// acknowledged, be it before that was made anew.
 func (f *fault) writeDown(ctx context.Context, name string) error {
 	stream, err := f.stream(ctx, name)
 	if err != nil {
 		return err
 	}
-	last := stream.CachedInfo().State.LastSeq
-	floor := last
+	state := stream.CachedInfo().State
+	first := state.LastSeq + 1
+	from := map[string]uint64{} // by the beginning of the subjects that a consumer hears
 	for info := range stream.ListConsumers(ctx).Info() {
-		floor = min(floor, f.r.raise(info.Name, info.AckFloor.Stream))
+		next := f.r.raise(info.Name, info.AckFloor.Stream) + 1
+		from[strings.TrimSuffix(info.Config.FilterSubject, "*")] = next
+		first = min(first, next)
 	}
-	for sequence := floor + 1; sequence <= last; sequence++ {
+	for sequence := max(first, state.FirstSeq); sequence <= state.LastSeq; sequence++ {
 		m, err := stream.GetMsg(ctx, sequence)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			continue
@@ -301,7 +308,11 @@ func (f *fault) writeDown(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		f.destroy(m)
+		for subjects, next := range from {
+			if strings.HasPrefix(m.Subject, subjects) && sequence >= next {
+				f.destroy(m)
+			}
+		}
 	}
 	return nil
 }

@@ -26,8 +26,9 @@ type process struct {
 	quit   chan struct{}
 	gone   chan struct{}
 
-	mu  sync.Mutex
-	cmd *exec.Cmd
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	ended error // how the last one did
 }
 
 // run starts a program, and starts it again when it dies if again is true.
@@ -59,7 +60,7 @@ func run(t *testing.T, again bool, env []string, log string, path string, args .
 			if err != nil {
 				return
 			}
-			_ = cmd.Wait()
+			p.ended = cmd.Wait()
 			p.set(nil)
 			select {
 			case <-p.quit:
@@ -93,7 +94,7 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// stop sends the signal and waits for the end.
+// stop sends the signal and waits for the end, which must be a clean one.
 func (p *process) stop(signal syscall.Signal) {
 	close(p.quit)
 	limit := time.NewTimer(time.Minute)
@@ -109,6 +110,9 @@ func (p *process) stop(signal syscall.Signal) {
 		}
 		select {
 		case <-p.gone:
+			if p.ended != nil {
+				p.t.Errorf("%s ended with %v after %v; its last lines:\n%s", filepath.Base(p.log), p.ended, signal, p.tail())
+			}
 			return
 		case <-again.C:
 		case <-limit.C:

@@ -55,6 +55,8 @@ const (
 	partNATS     = "nats"
 	partMinIO    = "minio"
 	partPostgres = "postgres"
+	partAPI      = "api"
+	partGateway  = "gateway"
 	partFirst    = "consume"   // the replica that up runs
 	partSecond   = "consume-2" // the one behind the cutter
 )
@@ -92,6 +94,8 @@ func start(t *testing.T) *system {
 		partNATS:     {s.pidOf(partNATS), s.answersNATS},
 		partMinIO:    {s.pidOf(partMinIO), answers("http://" + s.stack.MinIO.Endpoint + "/minio/health/cluster")},
 		partPostgres: {s.pidOf(partPostgres), s.answersPostgres},
+		partAPI:      {s.pidOf(partAPI), answers(s.stack.API + "/healthz")},
+		partGateway:  {s.pidOf(partGateway), answers(s.stack.Gateway + "/healthz")},
 		partFirst:    {s.pidOf(partFirst), answers("http://" + s.environ(partFirst)["LISTEN"] + "/healthz")},
 		partSecond:   {s.second.pid, answers("http://" + s.second.listen + "/healthz")},
 	}
@@ -250,10 +254,15 @@ func (s *system) close() {
 	}
 }
 
-// processes are those below the data folder, PostgreSQL's own included.
+// processes are those below the data folder, PostgreSQL's own included, and all
+// that the suite has started.
 func (s *system) processes() map[int]string {
 	found := map[int]string{}
 	folder := filepath.Dir(s.dir)
+	for _, pid := range family(os.Getpid())[1:] {
+		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		found[pid] = string(bytes.ReplaceAll(command, []byte{0}, []byte{' '}))
+	}
 	entries, _ := filepath.Glob("/proc/[0-9]*")
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(filepath.Base(entry))

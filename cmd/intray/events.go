@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers/replay"
+	"intray/infra/minio"
+	"intray/infra/nats"
+	"intray/infra/postgres"
+)
+
+type eventsCommand struct {
+	List   eventsListCommand `cmd:"" help:"List events, the oldest first; or follow them."`
+	Show   eventsShowCommand `cmd:"" help:"Tell the story of one document."`
+	Replay replayCommand     `cmd:"" help:"Have one consumer handle events again; see, pause, resume and cancel that."`
+}
+
+const eventsHelp = `There are two streams of events: BUCKET, what MinIO tells of objects (created, removed; each
+creation is told twice), and DOCUMENTS, what became of documents (uploaded, rejected, classified, …).
+
+Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.
+
+Environment: DATABASE_URL (the owner's), NATS_URL and NATS_PASSWORD (the operator's) and, for
+--from-bucket, MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET, unless a stack of "intray up" is meant.`
+
+// eventFlags choose events.
+type eventFlags struct {
+	Since    since    `aliases:"from" placeholder:"WHEN" help:"Only those stored since then: how long ago (2h), a date, or a time (RFC 3339). Also --from."`
+	User     string   `placeholder:"EMAIL" help:"Only those about this user's documents."`
+	Document string   `placeholder:"ID" help:"Only those about this document."`
+	Prefix   string   `placeholder:"KEY" help:"Only those about objects whose key begins so."`
+	Kind     []string `placeholder:"KIND" help:"Only these kinds: created, removed; uploaded, classified, failed, rejected, expired, quarantined, deleting, deleted."`
+	Seq      string   `placeholder:"N[-M]" help:"Only this sequence of the stream, or from N to M, or from N on (N-)."`
+}
+
+// selection reads the flags. The database says who the user is.
+func (f eventFlags) selection(ctx context.Context, db *postgres.DB) (s replay.Selection, err error) {
+	s = replay.Selection{From: f.Since.UTC(), KeyPrefix: f.Prefix, Kinds: f.Kind}
+	if f.Since.IsZero() {
+		s.From = time.Time{}
+	}
+	if f.Document != "" {
+		if s.Document, err = uuid.Parse(f.Document); err != nil {
+			return s, usageError{fmt.Errorf("%q is no document's id", f.Document)}
+		}
+	}
+	if f.Seq != "" {
+		if s.FirstSequence, s.LastSequence, err = sequences(f.Seq); err != nil {
+			return s, usageError{err}
+		}
+	}
+	if f.User != "" {
+		s.Email = f.User
+		if s.User, err = db.AccountID(ctx, f.User); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// sequences reads N, N-M and N-.
+func sequences(text string) (first, last uint64, err error) {
+	from, to, isRange := strings.Cut(text, "-")
+	first, err = strconv.ParseUint(from, 10, 63)
+	switch {
+	case err != nil || first == 0:
+	case !isRange:
+		return first, first, nil
+	case to == "":
+		return first, 0, nil
+	default:
+		if last, err = strconv.ParseUint(to, 10, 63); err == nil && last >= first {
+			return first, last, nil
+		}
+	}
+	return 0, 0, fmt.Errorf("%q is neither a sequence (17) nor a range of them (17-42, 17-)", text)
+}
+
+// archive connects to where events are. fromBucket asks for MinIO too.
+func (f operatorFlags) archive(ctx context.Context, fromBucket bool) (a replay.Archive, closeAll func(), err error) {
+	s, err := f.find()
+	if err != nil {
+		return a, nil, err
+	}
+	if s.NATS.URL == "" {
+		return a, nil, usageError{errors.New("NATS_URL is not set (see docs/configuration.md)")}
+	}
+	var closers []func()
+	closeAll = func() {
+		for _, c := range closers {
+			c()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	a.BucketName = s.MinIO.Bucket
+	if a.DB, err = postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 4, StatementTimeout: 2 * time.Minute}); err != nil {
+		return a, nil, err
+	}
+	closers = append(closers, func() { _ = a.DB.Close() })
+	if err := a.DB.Ping(ctx); err != nil {
+		return a, nil, err
+	}
+	s.NATS.Name, s.NATS.Log = "events", slog.New(slog.DiscardHandler)
+	if a.Conn, err = nats.Connect(ctx, s.NATS); err != nil {
+		return a, nil, err
+	}
+	closers = append(closers, a.Conn.Close)
+	if err := a.Conn.Ping(ctx); err != nil {
+		return a, nil, err
+	}
+	if fromBucket {
+		objects, err := minio.NewObjects(s.MinIO)
+		if err != nil {
+			return a, nil, err
+		}
+		closers = append(closers, objects.Close)
+		a.Objects = objects
+	}
+	return a, closeAll, nil
+}

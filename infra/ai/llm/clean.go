@@ -48,7 +48,7 @@ func Tokens(s string) int {
 	for _, r := range s {
 		half += halfTokens(r)
 	}
-	return half / 2
+	return (half + 1) / 2
 }
 
 func halfTokens(r rune) int { return max(1, 2*(utf8.RuneLen(r)-1)) }

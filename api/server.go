@@ -94,6 +94,9 @@ func New(c Config) (*API, error) {
 	}
 	e.Use(bounds, s.contract(operations))
 	RegisterHandlers(e, NewStrictHandler(s, nil))
+	if err := registerDocs(e); err != nil {
+		return nil, fmt.Errorf("api: %w", err)
+	}
 	return &API{echo: e, announcer: announcer}, nil
 }
 

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
+	"github.com/gogs/chardet"
 	"golang.org/x/net/html/charset"
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
@@ -34,12 +36,15 @@ func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentTy
 	}
 	decoded := decode(raw, contentType, k.format != formatText)
 
-	ctx, cancel := context.WithTimeoutCause(ctx, e.config.Timeout,
-		fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout))
+	ctx, cancel := e.timed(ctx)
 	defer cancel()
 	switch k.format {
-	case formatHTML, formatXML:
-		err = readMarkup(ctx, decoded, k.format == formatXML, text)
+	case formatHTML:
+		err = readMarkup(ctx, decoded, dialectHTML, text)
+	case formatXHTML:
+		err = readMarkup(ctx, decoded, dialectXHTML, text)
+	case formatXML:
+		err = readMarkup(ctx, decoded, dialectXML, text)
 	default:
 		text.write(decoded)
 	}
@@ -49,7 +54,7 @@ func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentTy
 	if text.junk*100 > maxJunk*(text.runes+text.junk) {
 		return fmt.Errorf("%w: began as %s, holds binary data", ErrUnsupported, k.name)
 	}
-	text.truncated = text.truncated || cut
+	text.incomplete = text.incomplete || cut
 	return nil
 }
 
@@ -61,15 +66,15 @@ type reader struct {
 }
 
 func (r reader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
 	}
 	return r.r.Read(p)
 }
 
 // decode turns raw into a string, from the encoding that it shows by itself,
-// else the declared one, else Windows-1252, as browsers do. What cannot be
-// decoded stays invalid or becomes U+FFFD.
+// else the declared one, else the one that it looks most like, else
+// Windows-1252, as browsers do. What cannot be decoded stays invalid or becomes U+FFFD.
 //
 // Valid UTF-8 goes before a declaration: text in another encoding is hardly
 // ever valid UTF-8 by chance, and declarations are often wrong.
@@ -98,6 +103,26 @@ func byBOM(raw []byte) encoding.Encoding {
 	case bytes.HasPrefix(raw, []byte{0xfe, 0xff}):
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
 	}
+	return byZeros(raw)
+}
+
+// byZeros recognizes UTF-16 without a mark by the zeros that are every other
+// byte where most letters are Latin; nil for anything else.
+func byZeros(raw []byte) encoding.Encoding {
+	raw = raw[:min(len(raw), headBytes)]
+	var zeros [2]int
+	for i, b := range raw {
+		if b == 0 {
+			zeros[i%2]++
+		}
+	}
+	switch half := len(raw) / 2; {
+	case half < 4:
+	case zeros[0] == 0 && zeros[1]*10 >= half*7:
+		return unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+	case zeros[1] == 0 && zeros[0]*10 >= half*7:
+		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	}
 	return nil
 }
 
@@ -118,6 +143,37 @@ func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
 	if declared != nil {
 		return declared
 	}
+	return byLikeness(raw, markup)
+}
+
+const (
+	// likenessBytes is how much of a text its encoding is guessed from.
+	likenessBytes = 64 << 10
+	// minLikeness, in percent, is chardet's confidence that is believed.
+	minLikeness = 15
+)
+
+// byLikeness guesses the encoding from the frequencies of letters, as ICU does.
+// It returns Windows-1252 where nothing fits better.
+func byLikeness(raw []byte, markup bool) encoding.Encoding {
+	sample := raw[:min(len(raw), likenessBytes)]
+	detector := chardet.NewTextDetector()
+	if markup {
+		detector = chardet.NewHtmlDetector()
+	}
+	guesses, err := detector.DetectAll(sample)
+	if err != nil {
+		return charmap.Windows1252 // it found none
+	}
+	for _, guess := range guesses {
+		e, name := charset.Lookup(guess.Charset)
+		if e == nil || guess.Confidence < minLikeness || name == "utf-8" || strings.HasPrefix(name, "utf-16") {
+			continue
+		}
+		if decoded, err := e.NewDecoder().Bytes(sample); err == nil && bytes.Count(decoded, []byte("\ufffd"))*50 <= len(decoded) {
+			return e
+		}
+	}
 	return charmap.Windows1252
 }
 
@@ -129,7 +185,10 @@ func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Enco
 	if markup {
 		prefix = raw[:min(len(raw), 1024)]
 	}
-	e, name, _ := charset.DetermineEncoding(prefix, contentType)
+	e, name, certain := charset.DetermineEncoding(prefix, contentType)
+	if !certain && name == "windows-1252" { // what it says of documents that declare nothing
+		return nil
+	}
 	switch name {
 	case "utf-8", "utf-16le", "utf-16be", "replacement", "x-user-defined":
 		return nil

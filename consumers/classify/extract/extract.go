@@ -2,28 +2,41 @@
 //
 // Extractor.Text finds a document's kind from its content, never from its
 // name or its declared type, and returns clean text that is bounded in length:
-// plain text in any common encoding, Markdown, CSV, JSON and other text kinds,
-// XML, HTML and PDF. Whatever else it recognizes is ErrUnsupported.
+//
+//   - plain text in any common encoding, Markdown, CSV, JSON and other text
+//     kinds, XML and HTML;
+//   - PDF, by its text or, if it has none, as pictures of its pages;
+//   - docx, xlsx, pptx and their templates, the Open Document Format, and EPUB;
+//   - mails, with the names of their attachments;
+//   - pictures (PNG, JPEG, GIF, BMP, TIFF, WebP), by character recognition.
+//
+// Whatever else it recognizes is ErrUnsupported.
 //
 // Documents are hostile until shown otherwise, so everything is bounded:
 //
 //   - Text kinds: at most 8 MiB of a document are read, and held once raw and
-//     once decoded; the HTML reader builds no tree.
+//     once decoded; the readers of HTML and XML build no tree.
 //   - PDF: PDFium runs as WebAssembly in a sandbox without file system,
-//     environment, arguments or network, with at most 256 MiB of memory. Each
-//     document gets a fresh sandbox, which a deadline ends. A PDF of up to
-//     Config.MaxBytes is held in memory, a larger one is read through a window
-//     of 8 MiB where the caller's reader allows it.
+//     environment, arguments or network, with at most 64 MiB of memory, or 192
+//     MiB for one sandbox at a time. Each document gets a fresh sandbox, which a
+//     deadline ends. A file of up to Config.MaxBytes is held in memory, a larger
+//     one is read through a window of 8 MiB where the caller's reader allows it.
+//   - Archives: 4 MiB of their list of contents, 64 MiB of what is unpacked,
+//     and no archives within archives. XML has no document types and no entities.
+//   - Mails: 64 MiB, 1,000 parts, ten levels.
+//   - Pictures: no more pixels than fit in 200 MiB, decoded here one at a time.
+//     tesseract, a program of its own, sees only the plain gray picture, and has a
+//     deadline, 768 MiB of addresses and no file to write to. Without it, pictures
+//     and scans are ErrNoText.
 //   - Output: at most Config.MaxRunes characters; reading stops once they are
 //     there.
 //
-// So an Extractor holds at most Workers × (MaxBytes + 256 MiB), about 80 MiB for
-// PDFium's code once it is started, and about 64 MiB, mostly much less, for each
-// text that is being read.
+// A panic of a reader is the document's end, ErrBroken, and nothing else's.
 package extract
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +52,7 @@ var (
 	// ErrEncrypted: the document needs a password, or a key we do not have.
 	ErrEncrypted = errors.New("document is encrypted")
 	// ErrNoText: the document is sound but holds no letter and no digit: an
-	// empty file, a scan.
+	// empty file, a picture without letters, a scan where tesseract is missing.
 	ErrNoText = errors.New("document holds no text")
 	// ErrBroken: the document is damaged, or takes more time or memory than
 	// any honest one does.
@@ -54,10 +67,14 @@ var ErrClosed = errors.New("extractor is closed")
 // Defaults of Config's fields.
 const (
 	DefaultWorkers  = 1
-	DefaultTimeout  = 30 * time.Second
+	DefaultTimeout  = 10 * time.Second
 	DefaultMaxBytes = 32 << 20
 	DefaultMaxRunes = 200_000
 	DefaultMaxPages = 1000
+
+	DefaultTesseract    = "tesseract"
+	DefaultOCRLanguages = "eng"
+	DefaultOCRTimeout   = 40 * time.Second
 )
 
 // Config says how much an Extractor may use. The zero value is ready for use.
@@ -68,20 +85,29 @@ type Config struct {
 	// executed: nobody else may write there. "" keeps the code in memory only.
 	CacheDir string
 	// Workers is how many PDFs are read at the same time. Default 1. Each may
-	// take 256 MiB and one core.
+	// take 64 MiB, one of them 192 MiB, and one core.
 	Workers int
-	// Timeout bounds the work on one document once its turn has come. A PDF
-	// that gave text before its time ran out keeps that text, Truncated.
-	// Default 30 s.
+	// Timeout bounds the work on one document once its turn has come, character
+	// recognition apart. One that gave text before its time ran out keeps that
+	// text, Truncated. Default 10 s.
 	Timeout time.Duration
-	// MaxBytes is the largest PDF, in bytes, that is held in memory. Default
-	// 32 MiB.
+	// MaxBytes is the largest PDF or archive, in bytes, that is held in memory,
+	// and the largest picture. Default 32 MiB.
 	MaxBytes int64
 	// MaxRunes is the largest number of characters in Result.Text. Default
 	// 200,000, more than classification looks at.
 	MaxRunes int
 	// MaxPages is how many pages of a PDF are looked at. Default 1000.
 	MaxPages int
+	// Tesseract is the program that recognizes characters in pictures: its path,
+	// or a name to look for in PATH, each time anew. Default "tesseract".
+	Tesseract string
+	// OCRLanguages are tesseract's names of the languages to expect, joined by
+	// plus signs. Their data has to be installed. Default "eng".
+	OCRLanguages string
+	// OCRTimeout bounds character recognition in one document, of which at most
+	// five pages are looked at. Default 40 s.
+	OCRTimeout time.Duration
 }
 
 // Result is what was found in a document.
@@ -92,6 +118,9 @@ type Result struct {
 	// Text is valid UTF-8 without control, bidi and invisible characters. Runs
 	// of blanks are one space, and there are at most two newlines in a row.
 	Text string
+	// Contradicted is true when the declared type says something else than Kind.
+	// It is set with most errors too.
+	Contradicted bool
 	// Pages is the number of pages the whole document says it has; 0 where the
 	// kind has no pages.
 	Pages int
@@ -103,6 +132,7 @@ type Result struct {
 type Extractor struct {
 	config Config
 	pdfs   *sandboxes
+	ocr    *recognizer
 }
 
 // New returns an Extractor. It starts nothing yet: PDFium is started by Warm or
@@ -123,11 +153,16 @@ func New(config Config) (*Extractor, error) {
 	if config.MaxPages <= 0 {
 		config.MaxPages = DefaultMaxPages
 	}
+	if config.OCRTimeout <= 0 {
+		config.OCRTimeout = DefaultOCRTimeout
+	}
+	config.Tesseract = cmp.Or(config.Tesseract, DefaultTesseract)
+	config.OCRLanguages = cmp.Or(config.OCRLanguages, DefaultOCRLanguages)
 	pdfs, err := newSandboxes(config)
 	if err != nil {
 		return nil, err
 	}
-	return &Extractor{config: config, pdfs: pdfs}, nil
+	return &Extractor{config: config, pdfs: pdfs, ocr: newRecognizer(config)}, nil
 }
 
 // Warm starts PDFium, so that the first PDF need not wait for it. It takes a
@@ -139,6 +174,7 @@ func (e *Extractor) Warm(ctx context.Context) error {
 // Close ends what is running, with ErrClosed, and releases PDFium's memory. It
 // returns once all of it is gone.
 func (e *Extractor) Close() error {
+	e.ocr.close()
 	return e.pdfs.close()
 }
 
@@ -166,25 +202,101 @@ func (e *Extractor) Text(ctx context.Context, r io.Reader, size int64, contentTy
 	}
 
 	kind := detect(head)
-	result := Result{Kind: kind.name}
 	text := newText(e.config.MaxRunes)
-	whole := reader{ctx, io.MultiReader(bytes.NewReader(head), r)}
-
-	switch kind.format {
-	case formatPDF:
-		at, _ := r.(io.ReaderAt)
-		result.Pages, err = e.pdfs.read(ctx, document{sequential: whole, at: at, size: size}, text)
-	case formatText, formatHTML, formatXML:
-		err = e.readText(ctx, whole, kind, contentType, text)
-	default:
-		return result, fmt.Errorf("%w: found %s", ErrUnsupported, kind.name)
-	}
+	at, _ := r.(io.ReaderAt)
+	d := document{sequential: reader{ctx, io.MultiReader(bytes.NewReader(head), r)}, at: at, size: size}
+	kind, pages, err := e.read(ctx, d, kind, contentType, text)
+	result := Result{Kind: kind.name, Pages: pages, Contradicted: contradicts(contentType, kind.name)}
 	if err != nil {
 		return result, err
 	}
 	if !text.readable {
 		return result, fmt.Errorf("%w: found %s", ErrNoText, kind.name)
 	}
-	result.Text, result.Truncated = text.String(), text.truncated
+	result.Text, result.Truncated = text.String(), text.truncated || text.incomplete
 	return result, nil
+}
+
+// read reads a document of the kind that its first bytes show into text, and
+// returns the kind that it really is.
+func (e *Extractor) read(ctx context.Context, d document, k kind, contentType string, text *text) (_ kind, pages int, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			// Its value is left out: it may quote the document.
+			err = fmt.Errorf("%w: the reader of %s panicked", ErrBroken, k.name)
+		}
+	}()
+	switch k.format {
+	case formatPDF:
+		pages, err = e.readPDF(ctx, d, text)
+	case formatZip:
+		return e.readArchive(ctx, d, k, text)
+	case formatText, formatHTML, formatXHTML, formatXML:
+		err = e.readText(ctx, d.sequential, k, contentType, text)
+	case formatMail:
+		ctx, cancel := e.timed(ctx)
+		defer cancel()
+		err = keep(readMail(ctx, reader{ctx, d.sequential}, text), text)
+	case formatPicture:
+		err = e.readPicture(ctx, d, text)
+	case formatOLE:
+		err = refuseOLE(d.sequential, k.name)
+	default:
+		err = fmt.Errorf("%w: found %s", ErrUnsupported, k.name)
+	}
+	return k, pages, err
+}
+
+// readPDF reads a PDF's text or, where it has none, the pictures of its pages.
+func (e *Extractor) readPDF(ctx context.Context, d document, text *text) (pages int, err error) {
+	found, err := e.pdfs.read(ctx, d, e.ocr.installed(), text)
+	if err != nil || text.readable {
+		return found.pages, err
+	}
+	if len(found.scans) == 0 {
+		_, err := e.ocr.find() // an error where they were not even drawn
+		return found.pages, err
+	}
+	release, err := e.ocr.acquire(ctx)
+	if err != nil {
+		return found.pages, err
+	}
+	defer release()
+	return found.pages, e.ocr.read(ctx, found.scans, text)
+}
+
+// readArchive reads the kinds of documents that are zip archives.
+func (e *Extractor) readArchive(ctx context.Context, d document, k kind, text *text) (_ kind, pages int, err error) {
+	src, err := d.open(e.config.MaxBytes)
+	if err != nil {
+		return k, 0, err
+	}
+	caller := ctx
+	ctx, cancel := e.timed(ctx)
+	defer cancel()
+	a, err := openArchive(ctx, src)
+	if err == nil {
+		k, pages, err = a.document(ctx, k, text)
+	}
+	switch {
+	case src.err != nil:
+		return k, pages, src.err
+	case ctx.Err() != nil && caller.Err() == nil && src.waited > e.config.Timeout/2:
+		return k, pages, fmt.Errorf("read document: storage took %s: %w", src.waited, context.DeadlineExceeded)
+	}
+	return k, pages, keep(err, text)
+}
+
+// timed bounds the work on one document.
+func (e *Extractor) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, e.config.Timeout, fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout))
+}
+
+// keep forgives what went wrong with the document after it gave text.
+func keep(err error, text *text) error {
+	if text.readable && (errors.Is(err, ErrBroken) || errors.Is(err, ErrEncrypted)) {
+		text.incomplete = true
+		return nil
+	}
+	return err
 }

@@ -50,6 +50,15 @@ func set(names ...string) map[string]bool {
 	return m
 }
 
+// dialect is how tags are understood.
+type dialect int
+
+const (
+	dialectHTML  dialect = iota
+	dialectXHTML         // HTML's elements by XML's rules: <p/> is empty
+	dialectXML           // elements of any name, each on lines of its own
+)
+
 // readMarkup writes to text what a reader of the HTML page (or of the XML
 // document) sees: first the title, then the body without scripts, styles,
 // templates and hidden elements.
@@ -61,11 +70,11 @@ func set(names ...string) map[string]bool {
 // only where the element itself says so.
 //
 // It fails only when ctx ends, with its cause.
-func readMarkup(ctx context.Context, page string, xml bool, text *text) error {
+func readMarkup(ctx context.Context, page string, dialect dialect, text *text) error {
 	tokens := html.NewTokenizer(strings.NewReader(page))
 	tokens.SetMaxBuf(maxToken)
-	tokens.AllowCDATA(xml)
-	m := markup{text: text, xml: xml, open: map[string]int{}, hidden: -1}
+	tokens.AllowCDATA(dialect != dialectHTML)
+	m := markup{text: text, dialect: dialect, open: map[string]int{}, hidden: -1}
 	for n := 1; !text.full(); n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return fmt.Errorf("read markup: %w", context.Cause(ctx))
@@ -73,7 +82,7 @@ func readMarkup(ctx context.Context, page string, xml bool, text *text) error {
 		switch tokens.Next() {
 		case html.ErrorToken:
 			// Tokens are cut only by maxToken: the source is a string.
-			text.truncated = text.truncated || !errors.Is(tokens.Err(), io.EOF)
+			text.incomplete = text.incomplete || !errors.Is(tokens.Err(), io.EOF)
 			return nil
 		case html.TextToken:
 			m.characters(tokens)
@@ -86,24 +95,24 @@ func readMarkup(ctx context.Context, page string, xml bool, text *text) error {
 			m.end(string(name))
 		}
 	}
-	text.truncated = true
+	text.incomplete = true
 	return nil
 }
 
 // markup is the state of readMarkup: the open elements.
 type markup struct {
-	text   *text
-	xml    bool
-	stack  []string
-	open   map[string]int // how often each name is on the stack
-	hidden int            // the depth at which what follows is not seen, or -1
-	titled bool           // the title was written
+	text    *text
+	dialect dialect
+	stack   []string
+	open    map[string]int // how often each name is on the stack
+	hidden  int            // the depth at which what follows is not seen, or -1
+	titled  bool           // the title was written
 }
 
 func (m *markup) characters(tokens *html.Tokenizer) {
 	switch {
 	case m.hidden >= 0:
-	case m.open["title"] > 0 && !m.xml && m.titled: // of a drawing within the page
+	case m.open["title"] > 0 && m.dialect != dialectXML && m.titled: // of a drawing within the page
 	case m.open["pre"] > 0, m.open["textarea"] > 0:
 		m.text.write(string(tokens.Text()))
 	default:
@@ -114,8 +123,9 @@ func (m *markup) characters(tokens *html.Tokenizer) {
 func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	raw, hasAttributes := tokens.TagName()
 	name := tagName(raw)
-	if m.xml && selfClosing {
-		tokens.NextIsNotRawText() // <script/> has no content in XML
+	selfClosing = selfClosing && m.dialect != dialectHTML // there the slash says nothing
+	if selfClosing {
+		tokens.NextIsNotRawText() // <script/> has no content
 	}
 	for len(m.stack) > 0 {
 		top := m.stack[len(m.stack)-1]
@@ -125,7 +135,7 @@ func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 		m.end(top)
 	}
 	m.gap(name)
-	if void[name] && !m.xml || m.xml && selfClosing || len(m.stack) >= maxDepth {
+	if void[name] && m.dialect != dialectXML || selfClosing || len(m.stack) >= maxDepth {
 		return
 	}
 	hide := unseen[name] || hasAttributes && hides(tokens)
@@ -165,7 +175,7 @@ func (m *markup) gap(name string) {
 	case m.hidden >= 0:
 	case name == "br":
 		m.text.breakLine()
-	case blocks[name], m.xml:
+	case blocks[name], m.dialect == dialectXML:
 		m.text.startLine()
 	case name == "td", name == "th":
 		m.text.flow(" ")

@@ -98,7 +98,7 @@ func TestHostileHTMLTakesLinearTime(t *testing.T) {
 func TestHTMLStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := readMarkup(ctx, strings.Repeat("<p>x", 5000), false, newText(100_000))
+	err := readMarkup(ctx, strings.Repeat("<p>x", 5000), dialectHTML, newText(100_000))
 	if !errors.Is(err, context.Canceled) || isReason(err) {
 		t.Errorf("canceled: %v", err)
 	}
@@ -112,12 +112,13 @@ func TestHTMLStopsWithItsContext(t *testing.T) {
 func FuzzHTML(f *testing.F) {
 	for _, s := range []string{"<title>x</title><p hidden>a<p>b", "<div style='display:none'>x</div>y", "<pre>a\r\nb", "<script/>x",
 		"<![CDATA[x]]>", "<svg><title>x", "<a <b></a></b>", "&#x202e;&lt;", "<li hidden><li>a", "<textarea><p>"} {
-		f.Add(s, false)
-		f.Add(s, true)
+		f.Add(s, uint8(dialectHTML))
+		f.Add(s, uint8(dialectXHTML))
+		f.Add(s, uint8(dialectXML))
 	}
-	f.Fuzz(func(t *testing.T, page string, xml bool) {
+	f.Fuzz(func(t *testing.T, page string, d uint8) {
 		text := newText(50)
-		if err := readMarkup(t.Context(), page, xml, text); err != nil {
+		if err := readMarkup(t.Context(), page, dialect(d%3), text); err != nil {
 			t.Fatal(err)
 		}
 		checkClean(t, text.String(), 50)

@@ -5,7 +5,7 @@ package extract
 import "github.com/tetratelabs/wazero/experimental"
 
 // memory gives a sandbox its linear memory from Go's heap, where there is no mmap.
-type memory struct{}
+type memory struct{ lease *lease }
 
 type heap struct{ b []byte }
 

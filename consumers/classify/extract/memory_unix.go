@@ -18,8 +18,9 @@ import (
 // its way out of a call and read from there, which would be a fault that ends
 // the process.
 type memory struct {
-	mu   sync.Mutex
-	maps []*mapping
+	lease *lease
+	mu    sync.Mutex
+	maps  []*mapping
 }
 
 // mapping is one linear memory: max bytes of reserved addresses, of which the
@@ -46,9 +47,9 @@ func (m *memory) Allocate(_, max uint64) experimental.LinearMemory {
 }
 
 // Reallocate makes the first size bytes usable; nil tells the module that
-// there is no more.
+// there is no more. For more than smallBytes it waits for the lease.
 func (m *mapping) Reallocate(size uint64) []byte {
-	if size > uint64(len(m.reserved)) {
+	if size > uint64(len(m.reserved)) || size > smallBytes && !m.of.lease.take() {
 		return nil
 	}
 	if size > m.used {
@@ -82,6 +83,9 @@ func (m *memory) release() {
 	}
 	clear(m.maps[len(kept):])
 	m.maps = kept
+	if len(kept) == 0 {
+		m.lease.giveBack()
+	}
 }
 
 // mapped counts the linear memories that are not released.

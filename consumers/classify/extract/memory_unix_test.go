@@ -15,7 +15,7 @@ func TestSandboxMemoryIsLimited(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(box.memory.maps) != 1 || len(box.memory.maps[0].reserved) != 256<<20 {
+	if len(box.memory.maps) != 1 || len(box.memory.maps[0].reserved) != 192<<20 {
 		t.Errorf("%d memories, the first of %d bytes", len(box.memory.maps), len(box.memory.maps[0].reserved))
 	}
 	if err := instance.Close(); err != nil {
@@ -25,7 +25,7 @@ func TestSandboxMemoryIsLimited(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	m := &memory{}
+	m := &memory{lease: &lease{turn: make(chan struct{}, 1)}}
 	linear := m.Allocate(0, 4<<20)
 	small := linear.Reallocate(1 << 20)
 	small[1<<20-1] = 7

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 
 	"github.com/klippa-app/go-pdfium"
@@ -16,7 +17,7 @@ import (
 // false when the sandbox must not be used again. Errors that PDFium gives wrap
 // one of the reasons, whatever the cause; the caller knows whether it was the
 // clock, the reader or the context.
-func (b *sandbox) read(src *source, maxPages int, text *text) (pages int, sound bool, err error) {
+func (b *sandbox) read(src *source, limits limits, text *text) (found pdf, sound bool, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			// Its value is left out: it may quote the document.
@@ -25,7 +26,7 @@ func (b *sandbox) read(src *source, maxPages int, text *text) (pages int, sound 
 	}()
 	instance, err := b.pool.GetInstanceWithContext(context.Background())
 	if err != nil {
-		return 0, false, fmt.Errorf("make PDF instance: %w", err)
+		return pdf{}, false, fmt.Errorf("make PDF instance: %w", err)
 	}
 	file := &detachable{ReadSeeker: src}
 	finished := false
@@ -39,47 +40,74 @@ func (b *sandbox) read(src *source, maxPages int, text *text) (pages int, sound 
 		file.ReadSeeker = nil
 		b.memory.release()
 	}()
-	pages, err = readPages(instance, file, src.size, maxPages, text)
+	err = readPages(instance, file, src.size, limits, text, &found)
 	finished = err == nil
-	return pages, true, err
+	return found, true, err
 }
 
 // detachable is a file that can be taken away from who still points at it.
 type detachable struct{ io.ReadSeeker }
 
-func readPages(instance pdfium.Pdfium, file *detachable, size int64, maxPages int, text *text) (int, error) {
+// pdf is what a PDF gave besides its text.
+type pdf struct {
+	pages int           // how many it says it has
+	scans []*image.Gray // drawings of the first ones
+}
+
+// limits says what of a PDF is looked at.
+type limits struct {
+	pages   int
+	scanned bool // where there is no text, pages are drawn
+}
+
+func readPages(instance pdfium.Pdfium, file *detachable, size int64, limits limits, text *text, found *pdf) error {
 	opened, err := instance.OpenDocument(&requests.OpenDocument{FileReader: file, FileReaderSize: size})
 	if err != nil {
-		return 0, reason(err)
+		return reason(err)
 	}
 	count, err := instance.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: opened.Document})
 	if err != nil {
-		return 0, reason(err)
+		return reason(err)
 	}
-	pages := int(int32(count.PageCount)) // go-pdfium does not extend the sign
-	if pages <= 0 {
-		return 0, fmt.Errorf("%w: it has no pages", ErrBroken)
+	found.pages = int(int32(count.PageCount)) // go-pdfium does not extend the sign
+	if found.pages <= 0 {
+		return fmt.Errorf("%w: it has no pages", ErrBroken)
 	}
-	damaged := 0
-	for i := range min(pages, maxPages) {
+	looked, damaged := min(found.pages, limits.pages), 0
+	for i := range looked {
 		if text.full() {
-			text.truncated = true
-			return pages, nil
+			text.incomplete = true
+			return nil
 		}
 		switch err := readPage(instance, opened.Document, i, text); {
 		case errors.Is(err, pdfiumerrors.ErrPage):
 			damaged++
 		case err != nil:
-			return pages, reason(err)
+			return reason(err)
 		}
 		text.breakLine()
 		text.breakLine()
 	}
-	if damaged == min(pages, maxPages) {
-		return pages, fmt.Errorf("%w: none of its %d pages can be loaded", ErrBroken, pages)
+	if damaged == looked {
+		return fmt.Errorf("%w: none of its %d pages can be loaded", ErrBroken, found.pages)
 	}
-	text.truncated = text.truncated || damaged > 0 || pages > maxPages
-	return pages, nil
+	text.incomplete = text.incomplete || damaged > 0 || found.pages > limits.pages
+	if text.readable || !limits.scanned {
+		return nil
+	}
+	for i := range min(looked, maxScans) {
+		scan, err := drawPage(instance, opened.Document, i)
+		switch {
+		case errors.Is(err, pdfiumerrors.ErrPage):
+			text.incomplete = true
+		case err != nil:
+			return reason(err)
+		case scan != nil:
+			found.scans = append(found.scans, scan)
+		}
+	}
+	text.incomplete = text.incomplete || looked > maxScans
+	return nil
 }
 
 // readPage adds the text of one page, counted from 0. Pages are closed at once:

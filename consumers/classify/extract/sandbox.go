@@ -7,10 +7,10 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/klippa-app/go-pdfium"
 	"github.com/klippa-app/go-pdfium/webassembly"
@@ -20,8 +20,9 @@ import (
 )
 
 // sandboxPages is the most memory a sandbox may have, in WebAssembly pages of
-// 64 KiB: 256 MiB. At the default limit, 4 GiB, a PDF of 3 kB took 10 GB.
-const sandboxPages = 4096
+// 64 KiB: 192 MiB, enough to draw a page scanned in color at 600 dpi. At the
+// default limit, 4 GiB, a PDF of 3 kB took 10 GB.
+const sandboxPages = 3072
 
 // sandboxes are the places where PDFs are read, Config.Workers of them. A place
 // starts its sandbox when it is first needed and again after a document that
@@ -30,6 +31,9 @@ type sandboxes struct {
 	config Config
 	// caches holds the one in use last. The others may still hold running code.
 	caches []wazero.CompilationCache
+	// spare makes the cache that replaces one whose folder is damaged.
+	spare func() wazero.CompilationCache
+	large chan struct{} // the turn of the sandboxes' leases
 
 	root context.Context // ends with close; sandboxes are its children, calls never see it
 	stop context.CancelFunc
@@ -45,6 +49,7 @@ type sandboxes struct {
 type sandbox struct {
 	pool   pdfium.Pool
 	memory *memory
+	lease  *lease
 	// cancel stops the running document and makes the sandbox useless. (Not
 	// pdfium.Pdfium.Kill: that frees the memory under the running code.)
 	cancel context.CancelFunc
@@ -55,7 +60,8 @@ func newSandboxes(config Config) (*sandboxes, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sandboxes{config: config, caches: []wazero.CompilationCache{cache}, places: make(chan *sandbox, config.Workers)}
+	s := &sandboxes{config: config, caches: []wazero.CompilationCache{cache}, spare: wazero.NewCompilationCache,
+		large: make(chan struct{}, 1), places: make(chan *sandbox, config.Workers)}
 	s.root, s.stop = context.WithCancel(context.Background())
 	for range config.Workers {
 		s.places <- nil
@@ -128,7 +134,7 @@ func (s *sandboxes) startOrRepair() (*sandbox, error) {
 			_ = os.Remove(file) // it may be a read-only folder, and need not work
 		}
 	}
-	s.caches = append(s.caches, wazero.NewCompilationCache())
+	s.caches = append(s.caches, s.spare())
 	return s.start()
 }
 
@@ -143,7 +149,9 @@ func (s *sandboxes) start() (_ *sandbox, err error) {
 			cancel()
 		}
 	}()
-	box := &sandbox{memory: &memory{}, cancel: cancel}
+	box := &sandbox{lease: &lease{turn: s.large, stopped: ctx.Done()}, cancel: cancel}
+	box.memory = &memory{lease: box.lease}
+	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	box.pool, err = webassembly.Init(webassembly.Config{
 		Context:  experimental.WithMemoryAllocator(ctx, box.memory),
 		MaxIdle:  1,
@@ -173,12 +181,13 @@ func (b *sandbox) close() error {
 	return err
 }
 
-// read reads one PDF into text and returns its number of pages.
-func (s *sandboxes) read(ctx context.Context, d document, text *text) (pages int, err error) {
+// read reads one PDF into text and returns its number of pages and, where it
+// has no text and scanned is true, the drawings of its first pages.
+func (s *sandboxes) read(ctx context.Context, d document, scanned bool, text *text) (found pdf, err error) {
 	// The place comes first, so that waiting documents hold no memory.
 	box, err := s.acquire(ctx)
 	if err != nil {
-		return 0, err
+		return pdf{}, err
 	}
 	alive := true
 	defer func() {
@@ -191,36 +200,37 @@ func (s *sandboxes) read(ctx context.Context, d document, text *text) (pages int
 	}()
 	src, err := d.open(s.config.MaxBytes)
 	if err != nil {
-		return 0, err
+		return pdf{}, err
 	}
 
 	var late atomic.Bool
-	timer := time.AfterFunc(s.config.Timeout, func() { late.Store(true); box.cancel() })
+	clock := startClock(s.config.Timeout, func() { late.Store(true); box.cancel() })
+	box.lease.measure(clock)
 	unhook := context.AfterFunc(ctx, box.cancel)
-	pages, sound, err := box.read(src, s.config.MaxPages, text)
+	found, sound, err := box.read(src, limits{pages: s.config.MaxPages, scanned: scanned}, text)
 	// Both answers count: a false one has canceled the sandbox or is about to.
-	inTime, kept := timer.Stop(), unhook()
+	inTime, kept := clock.stop(), unhook()
 	alive = inTime && kept && sound && s.root.Err() == nil
 
 	switch {
 	case src.err != nil: // even with text: PDFium goes on without what it cannot read
-		return pages, src.err
+		return found, src.err
 	case err == nil:
-		return pages, nil
+		return found, nil
 	case s.root.Err() != nil:
-		return pages, ErrClosed
+		return found, ErrClosed
 	case ctx.Err() != nil:
-		return pages, fmt.Errorf("read PDF: %w", context.Cause(ctx))
+		return found, fmt.Errorf("read PDF: %w", context.Cause(ctx))
 	case late.Load() && src.waited > s.config.Timeout/2:
-		return pages, fmt.Errorf("read document: storage took %s: %w", src.waited, context.DeadlineExceeded)
+		return found, fmt.Errorf("read document: storage took %s: %w", src.waited, context.DeadlineExceeded)
 	case late.Load():
 		err = fmt.Errorf("%w: took longer than %s", ErrBroken, s.config.Timeout)
 	}
-	if text.readable { // what came before the damage is worth having
-		text.truncated = true
-		return pages, nil
+	if text.readable || len(found.scans) > 0 { // what came before the damage is worth having
+		text.incomplete = true
+		return found, nil
 	}
-	return pages, err
+	return found, err
 }
 
 func (s *sandboxes) warm(ctx context.Context) error {

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	blockBytes  = 1 << 20
-	blockCount  = 8
-	maxPDFBytes = 1<<31 - 1 // PDFium's file access has signed 32-bit offsets here
+	blockBytes     = 1 << 20
+	blockCount     = 8
+	maxWindowBytes = 1<<31 - 1 // PDFium's file access has signed 32-bit offsets here
 )
 
 // document is an object as Text got it.
@@ -22,11 +22,17 @@ type document struct {
 	size       int64       // -1 if not known
 }
 
+// readSeekerAt is a file that is read.
+type readSeekerAt interface {
+	io.ReadSeeker
+	io.ReaderAt
+}
+
 // source is the file that PDFium sees. It remembers the first error of the
 // reader below it, which PDFium would report as damage of the document, and
 // how long reading took.
 type source struct {
-	io.ReadSeeker
+	readSeekerAt
 	size   int64
 	err    error
 	waited time.Duration
@@ -36,18 +42,18 @@ type source struct {
 // a window over its ReaderAt.
 func (d document) open(maxBytes int64) (*source, error) {
 	if d.size > maxBytes {
-		if d.at == nil || d.size > maxPDFBytes {
-			return nil, fmt.Errorf("%w: a PDF of %d bytes is over the limit", ErrUnsupported, d.size)
+		if d.at == nil || d.size > maxWindowBytes {
+			return nil, fmt.Errorf("%w: a file of %d bytes is over the limit", ErrUnsupported, d.size)
 		}
 		s := &source{size: d.size}
-		s.ReadSeeker = io.NewSectionReader(&window{r: d.at, size: d.size, source: s}, 0, d.size)
+		s.readSeekerAt = io.NewSectionReader(&window{r: d.at, size: d.size, source: s}, 0, d.size)
 		return s, nil
 	}
 	content, err := readUpTo(d.sequential, d.size, maxBytes)
 	if err != nil {
 		return nil, err
 	}
-	return &source{ReadSeeker: bytes.NewReader(content), size: int64(len(content))}, nil
+	return &source{readSeekerAt: bytes.NewReader(content), size: int64(len(content))}, nil
 }
 
 // readUpTo reads r whole. Its length is expected to be size, but may be
@@ -59,7 +65,7 @@ func readUpTo(r io.Reader, size, maxBytes int64) ([]byte, error) {
 		n, err := r.Read(content[len(content):cap(content)])
 		content = content[:len(content)+n]
 		if int64(len(content)) > maxBytes {
-			return nil, fmt.Errorf("%w: a PDF of more than %d bytes is over the limit", ErrUnsupported, maxBytes)
+			return nil, fmt.Errorf("%w: a file of more than %d bytes is over the limit", ErrUnsupported, maxBytes)
 		}
 		if errors.Is(err, io.EOF) {
 			return content, nil

@@ -19,7 +19,9 @@ type text struct {
 
 	junk      int  // control characters and U+FFFD that were met
 	readable  bool // at least one letter or digit was written
-	truncated bool // something visible did not fit any more
+	truncated bool // something visible did not fit any more; nothing more is written
+
+	incomplete bool // the reader left something out; more may be written
 }
 
 func newText(maxRunes int) *text {

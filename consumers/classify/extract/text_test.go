@@ -10,6 +10,9 @@ import (
 
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/japanese"
+	"golang.org/x/text/encoding/korean"
+	"golang.org/x/text/encoding/simplifiedchinese"
+	"golang.org/x/text/encoding/traditionalchinese"
 	uni "golang.org/x/text/encoding/unicode"
 	"pgregory.net/rapid"
 )
@@ -27,6 +30,18 @@ func encoded(t testing.TB, e interface {
 
 func TestTextEncodings(t *testing.T) {
 	e := setup(t, Config{})
+	const (
+		polish      = "Faktura za usługi: proszę zapłacić do końca miesiąca. Żółw, źródło, święto, ćma i łódź."
+		russian     = "Счёт на оплату услуг связи за май. Просим оплатить до конца месяца."
+		greek       = "Τιμολόγιο παροχής υπηρεσιών για τον μήνα Μάιο. Παρακαλούμε πληρώστε."
+		turkish     = "Mayıs ayı için hizmet faturası. Lütfen ay sonuna kadar ödeyiniz. Şişli, İstanbul, Iğdır."
+		hebrew      = "חשבונית עבור שירותים לחודש מאי. נא לשלם עד סוף החודש."
+		arabic      = "فاتورة الخدمات لشهر مايو. يرجى الدفع قبل نهاية الشهر."
+		japan       = "請求書 五月分のサービス料金です。月末までにお支払いください。"
+		simplified  = "五月份服务费用发票。请在月底之前付款。谢谢您的合作。"
+		traditional = "五月份服務費用發票。請在月底之前付款。謝謝您的合作。"
+		korea       = "오월 서비스 요금 청구서입니다. 월말까지 지불해 주십시오. 감사합니다."
+	)
 	const german = "Größe: 5 € – „schön“"
 	for name, c := range map[string]struct {
 		content     []byte
@@ -43,6 +58,19 @@ func TestTextEncodings(t *testing.T) {
 		"declared, Japanese":    {encoded(t, japanese.ISO2022JP.NewEncoder(), "請求書"), "text/plain; charset=iso-2022-jp", "請求書"},
 		"declared wrongly":      {[]byte(german), "text/plain; charset=iso-8859-1", german},
 		"declared UTF-8, lying": {encoded(t, charmap.Windows1252.NewEncoder(), german), "text/plain; charset=utf-8", german},
+		"UTF-16LE, no mark":     {utf16le("plain words"), "", "plain words"},
+		"Polish":                {encoded(t, charmap.Windows1250.NewEncoder(), polish), "", polish},
+		"Russian":               {encoded(t, charmap.Windows1251.NewEncoder(), russian), "", russian},
+		"Russian, KOI8-R":       {encoded(t, charmap.KOI8R.NewEncoder(), russian), "", russian},
+		"Greek":                 {encoded(t, charmap.Windows1253.NewEncoder(), greek), "", greek},
+		"Turkish":               {encoded(t, charmap.Windows1254.NewEncoder(), turkish), "", turkish},
+		"Hebrew":                {encoded(t, charmap.Windows1255.NewEncoder(), hebrew), "", hebrew},
+		"Arabic":                {encoded(t, charmap.Windows1256.NewEncoder(), arabic), "", arabic},
+		"Shift JIS":             {encoded(t, japanese.ShiftJIS.NewEncoder(), japan), "", japan},
+		"EUC-JP":                {encoded(t, japanese.EUCJP.NewEncoder(), japan), "", japan},
+		"GB18030":               {encoded(t, simplifiedchinese.GB18030.NewEncoder(), simplified), "", simplified},
+		"Big5":                  {encoded(t, traditionalchinese.Big5.NewEncoder(), traditional), "", traditional},
+		"EUC-KR":                {encoded(t, korean.EUCKR.NewEncoder(), korea), "", korea},
 		"declared nonsense":     {[]byte(german), `text/plain; charset="`, german},
 		"UTF-8 with one bad byte": {[]byte(strings.Repeat("äöü ", 20) + "\xff end"), "",
 			strings.Repeat("äöü ", 20) + "\ufffd end"},
@@ -73,8 +101,10 @@ func TestKinds(t *testing.T) {
 		"CSV":            {"a,b\n1,2\n3,4\n", "text/csv", "a,b\n1,2\n3,4", nil},
 		"XML":            {`<?xml version="1.0"?><note><to>Ann</to><body>Hello <b>you</b><script/></body><![CDATA[x < y]]></note>`, "text/xml", "Ann\nHello\nyou\nx < y", nil},
 		"text by name":   {"only text here", "text/plain", "only text here", nil},
-		"PNG":            {"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR", "image/png", "", ErrUnsupported},
-		"zip":            {"PK\x03\x04\x14\x00\x00\x00\x08\x00aaaaaaaaaaaaaaaaaaaaaaaaaaaa", "application/zip", "", ErrUnsupported},
+		"sound":          {"RIFF\x24\x00\x00\x00WAVEfmt ", "audio/wav", "", ErrUnsupported},
+		"zip":            {string(zipped(part{"a", "b"})), "application/zip", "", ErrUnsupported},
+		"mail":           {"Subject: hello\nTo: ann@example.org\n\nwords", "message/rfc822", "hello\nann@example.org\n\nwords", nil},
+		"nearly a mail":  {"Subject: hello\nNote to self, to: ann\n", "text/plain", "Subject: hello\nNote to self, to: ann", nil},
 		"RTF":            {`{\rtf1\ansi Hello}`, "text/rtf", "", ErrUnsupported},
 		"binary":         {"\x00\x01\x02\x03 words \x04\x05", "application/octet-stream", "", ErrUnsupported},
 		"text, then not": {strings.Repeat("words and words ", 400) + strings.Repeat("\x00\x01\x02", 5000), "text/plain", "", ErrUnsupported},
@@ -88,6 +118,38 @@ func TestKinds(t *testing.T) {
 				t.Errorf("%q does not name the kind %s", err, c.kind)
 			}
 		})
+	}
+}
+
+func TestContradictedTypesAreRecorded(t *testing.T) {
+	t.Parallel()
+	page, document := "<!DOCTYPE html><html><script>alert(1)</script>words", string(docx("<w:t>words</w:t>"))
+	e := setup(t, Config{})
+	for _, c := range []struct {
+		declared, content string
+		want              bool
+	}{
+		{"text/plain", page, true},
+		{"application/pdf", page, true},
+		{"text/html; charset=utf-8", page, false},
+		{"application/xhtml+xml", page, false},
+		{"application/octet-stream", page, false},
+		{"", page, false},
+		{"nonsense", page, false},
+		{"text/markdown", "# words", false},
+		{"application/x-yaml", "a: words", false},
+		{"image/svg+xml", "words", true},
+		{"application/pdf", "words", true},
+		{"application/vnd.openxmlformats-officedocument.wordprocessingml.document", document, false},
+		{"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", document, true},
+		{"text/plain", document, true},
+		{"image/png", "MZ\x90\x00\x03\x00\x00\x00", true},
+		{"text/rtf", "{\\rtf1 x}", false},
+	} {
+		got, err := e.Text(t.Context(), strings.NewReader(c.content), int64(len(c.content)), c.declared, "")
+		if got.Contradicted != c.want {
+			t.Errorf("%s, found %s: %v, %v", c.declared, got.Kind, got.Contradicted, err)
+		}
 	}
 }
 

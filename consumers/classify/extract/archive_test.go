@@ -1,0 +1,324 @@
+package extract
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// part is a file of an archive.
+type part struct{ name, content string }
+
+// zipped makes an archive; the first part is stored, as OpenDocument and EPUB want it.
+func zipped(parts ...part) []byte {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i, p := range parts {
+		header := &zip.FileHeader{Name: p.name, Method: zip.Deflate}
+		if i == 0 {
+			header.Method = zip.Store
+		}
+		f, err := w.CreateHeader(header)
+		if err == nil {
+			_, err = io.WriteString(f, p.content)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+const (
+	wordType   = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	sheetType  = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	slidesType = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+)
+
+// packaged makes an Office Open XML package of the given type, whose first part is the main one.
+func packaged(mediaType string, parts ...part) []byte {
+	return zipped(append([]part{
+		{"[Content_Types].xml", `<?xml version="1.0"?><Types><Default Extension="xml" ContentType="application/xml"/><Override PartName="/` +
+			parts[0].name + `" ContentType="` + mediaType + `.main+xml"/></Types>`},
+		{"_rels/.rels", `<Relationships><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="` +
+			parts[0].name + `"/></Relationships>`},
+	}, parts...)...)
+}
+
+// related is the part that names others: kind and target, by turns, with ids r0, r1 and so on.
+func related(name string, kindsAndTargets ...string) part {
+	var b strings.Builder
+	b.WriteString("<Relationships>")
+	for i := 0; i < len(kindsAndTargets); i += 2 {
+		fmt.Fprintf(&b, `<Relationship Id="r%d" Type="http://x/%s" Target="%s"/>`, i/2, kindsAndTargets[i], kindsAndTargets[i+1])
+	}
+	return part{name, b.String() + "</Relationships>"}
+}
+
+func docx(body string, more ...part) []byte {
+	return packaged(wordType, append([]part{{"word/document.xml", `<?xml version="1.0" encoding="UTF-8"?><w:document xmlns:w="x"><w:body>` + body + `</w:body></w:document>`}}, more...)...)
+}
+
+func xlsx(rows string, more ...part) []byte {
+	return packaged(sheetType, append([]part{
+		{"xl/workbook.xml", `<workbook><sheets><sheet name="Budget" sheetId="1" r:id="r0"/><sheet name="Secret" state="hidden" r:id="r1"/></sheets></workbook>`},
+		related("xl/_rels/workbook.xml.rels", "worksheet", "worksheets/sheet1.xml", "worksheet", "/xl/worksheets/sheet2.xml", "sharedStrings", "sharedStrings.xml"),
+		{"xl/worksheets/sheet2.xml", `<worksheet><c><v>77</v></c></worksheet>`},
+		{"xl/worksheets/sheet1.xml", `<worksheet><sheetData>` + rows + `</sheetData></worksheet>`},
+	}, more...)...)
+}
+
+func pptx(slides ...string) []byte {
+	parts := []part{{"ppt/presentation.xml", "<p:presentation/>"}}
+	for i, s := range slides {
+		parts = append(parts, part{fmt.Sprintf("ppt/slides/slide%d.xml", i+1), s})
+	}
+	return packaged(slidesType, parts...)
+}
+
+func odt(content string, more ...part) []byte {
+	return zipped(append([]part{{"mimetype", "application/vnd.oasis.opendocument.text"},
+		{"content.xml", `<office:document-content><office:body>` + content + `</office:body></office:document-content>`}}, more...)...)
+}
+
+func epub(chapter string, more ...part) []byte {
+	return zipped(append([]part{{"mimetype", "application/epub+zip"},
+		{"META-INF/container.xml", `<container><rootfiles><rootfile full-path="OPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>`},
+		{"OPS/book.opf", `<package><metadata><dc:title>The Book</dc:title><dc:creator>Ann Author</dc:creator></metadata><manifest>` +
+			`<item id="c2" href="two.xhtml" media-type="application/xhtml+xml"/><item id="c1" href="text/one%20and.xhtml" media-type="application/xhtml+xml"/>` +
+			`</manifest><spine><itemref idref="c1"/><itemref idref="c2"/><itemref idref="gone"/></spine></package>`},
+		{"OPS/two.xhtml", `<html><head><title/></head><body><p>second chapter</p></body></html>`},
+		{"OPS/text/one and.xhtml", chapter}}, more...)...)
+}
+
+func TestArchives(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{})
+	for name, c := range map[string]struct {
+		content []byte
+		kind    string
+		pages   int
+		want    string
+	}{
+		"docx": {docx(`<w:p><w:r><w:t>Dear Ann,</w:t></w:r></w:p><w:p><w:r><w:t xml:space="preserve">please </w:t></w:r><w:r><w:t>pay &#x20ac; 5 &amp; tip.</w:t><w:tab/><w:t>soon</w:t><w:br/><w:t>bye</w:t></w:r></w:p>`+
+			`<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>unseen</w:t></w:r><w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>seen</w:t></w:r><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del><w:instrText>PAGE</w:instrText></w:p>`+
+			`<mc:AlternateContent><mc:Choice><w:t>box</w:t></mc:Choice><mc:Fallback><w:t>box</w:t></mc:Fallback></mc:AlternateContent>`,
+			related("word/_rels/document.xml.rels", "header", "header1.xml", "image", "media/image1.png"), part{"word/header1.xml", `<w:hdr><w:p><w:r><w:t>Header Inc.</w:t></w:r></w:p></w:hdr>`}),
+			wordType, 0, "Dear Ann,\nplease pay € 5 & tip. soon\nbye\nseen\nbox\n\nHeader Inc."},
+		"docx, other names": {packaged("application/vnd.ms-word.document.macroEnabled", part{"word/document2.xml", `<ns0:document><ns0:p><ns0:t><![CDATA[elsewhere]]></ns0:t></ns0:p></ns0:document>`}),
+			"application/vnd.ms-word.document.macroenabled.12", 0, "elsewhere"},
+		"docx in UTF-16": {packaged(wordType, part{"word/document.xml", "\xff\xfe" + string(utf16le("<w:t>größer</w:t>"))}), wordType, 0, "größer"},
+		"xlsx": {xlsx(`<row><c r="A1" t="s"><v>1</v></c><c r="B1"><v>12.5</v></c><c/><c t="b"><v>1</v></c></row><row><c t="inlineStr"><is><t>in line</t></is></c><c t="s"><v>9</v></c><c t="s"><v>0</v></c></row>`,
+			part{"xl/sharedStrings.xml", `<sst><si><t>to</t><r><t>gether</t></r><rPh><t>phonetic</t></rPh></si><si><t>Rent</t></si></sst>`}),
+			sheetType, 0, "Budget\nRent 12.5\nin line together"},
+		"pptx": {pptx(`<p:sld><a:p><a:r><a:t>First</a:t></a:r><a:br/><a:r><a:t>slide</a:t></a:r></a:p></p:sld>`, `<p:sld show="0"><a:t>unseen</a:t></p:sld>`, `<p:sld><a:t>Last</a:t></p:sld>`),
+			slidesType, 3, "First\nslide\n\nLast"},
+		"odt": {odt(`<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes><text:h>Title</text:h><text:p>a<text:s/>b<text:span>c</text:span><text:line-break/>d</text:p>outside`),
+			"application/vnd.oasis.opendocument.text", 0, "Title\na bc\nd"},
+		"ods": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table-row table:number-rows-repeated="1000000000"><table:table-cell table:number-columns-repeated="1000000000"><text:p>cell</text:p></table:table-cell></table:table-row>`}),
+			"application/vnd.oasis.opendocument.spreadsheet", 0, "cell"},
+		"epub": {epub(`<html><head><title>One</title><script/></head><body><p>first <b>chap</b>ter<p/>x</p></body></html>`,
+			part{"META-INF/encryption.xml", `<encryption><EncryptionMethod Algorithm="http://www.idpf.org/2008/embedding"/></encryption>`}),
+			"application/epub+zip", 0, "The Book\nAnn Author\n\nOne\nfirst chapter\nx\n\nsecond chapter"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.kind, "")
+			if err != nil || got.Text != c.want || got.Kind != c.kind || got.Pages != c.pages || got.Contradicted {
+				t.Errorf("got %+v, %v\nwant %+v", got, err, c)
+			}
+		})
+	}
+}
+
+func utf16le(s string) []byte {
+	var b []byte
+	for _, r := range s {
+		b = append(b, byte(r), byte(r>>8))
+	}
+	return b
+}
+
+// entityBomb is a document type whose entity would be a billion characters.
+func entityBomb() string {
+	b := `<!DOCTYPE x [<!ENTITY a0 "lollollol">`
+	for i := range 9 {
+		b += fmt.Sprintf(`<!ENTITY a%d "%s">`, i+1, strings.Repeat(fmt.Sprintf("&a%d;", i), 10))
+	}
+	return b + `]><w:document><w:t>&a9;</w:t>`
+}
+
+// encryptedEntries sets the flag of encryption on each entry.
+func encryptedEntries(content []byte) []byte {
+	for _, signature := range []struct {
+		bytes string
+		flags int
+	}{{"PK\x03\x04", 6}, {"PK\x01\x02", 8}} {
+		for at := 0; ; {
+			i := bytes.Index(content[at:], []byte(signature.bytes))
+			if i < 0 {
+				break
+			}
+			content[at+i+signature.flags] |= 1
+			at += i + 4
+		}
+	}
+	return content
+}
+
+// manyEntries is an archive whose list of contents is over the limit.
+func manyEntries() []byte {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for i := range 60_000 {
+		if _, err := w.CreateHeader(&zip.FileHeader{Name: fmt.Sprintf("%050d", i)}); err != nil {
+			panic(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// oleEncrypted begins and looks as an encrypted docx does.
+func oleEncrypted() []byte {
+	content := append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 100<<10)...)
+	copy(content[64<<10-9:], utf16le("EncryptedPackage")) // across two reads
+	return content
+}
+
+func TestHostileArchives(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{})
+	spaces := strings.Repeat(" ", 80<<20)
+	sound := map[string][]byte{"docx": docx("<w:t>words</w:t>"), "xlsx": xlsx("<c><v>5</v></c>"), "pptx": pptx("<a:t>words</a:t>"), "odt": odt("<text:p>words</text:p>"), "epub": epub("<html>words</html>")}
+	cases := map[string]struct {
+		content []byte
+		want    error
+	}{
+		"zip bomb in docx":          {docx(spaces), ErrBroken},
+		"nested zip bomb":           {zipped(part{"a.zip", string(zipped(part{"b.zip", spaces[:20<<20]}))}), ErrUnsupported},
+		"docx within a zip":         {zipped(part{"a.docx", string(sound["docx"])}), ErrUnsupported},
+		"entity bomb":               {docx("", part{"x", ""}), ErrNoText},
+		"one attribute of 8 MiB":    {docx(`<w:p a="` + spaces[:8<<20] + `">`), ErrBroken},
+		"nested 1,000,000 deep":     {docx(strings.Repeat("<w:p>", 1_000_000)), ErrNoText},
+		"odt nested 500,000 deep":   {odt(strings.Repeat("<text:p>", 500_000)), ErrNoText},
+		"billion empty cells":       {xlsx(strings.Repeat("<c/>", 17<<20)), ErrBroken},
+		"shared strings bomb":       {xlsx(`<c t="s"><v>999999999</v></c>`, part{"xl/sharedStrings.xml", "<sst>" + strings.Repeat("<si><t/></si>", 1<<20)}), ErrNoText},
+		"60,000 entries":            {manyEntries(), ErrBroken},
+		"encrypted zip":             {encryptedEntries(slices.Clone(sound["docx"])), ErrEncrypted},
+		"encrypted docx":            {oleEncrypted(), ErrEncrypted},
+		"old doc":                   {append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 9000)...), ErrUnsupported},
+		"encrypted odt":             {odt("<text:p>x</text:p>", part{"META-INF/manifest.xml", `<manifest:file-entry><manifest:encryption-data manifest:checksum="x"/></manifest:file-entry>`}), ErrEncrypted},
+		"protected epub":            {epub("<html>x</html>", part{"META-INF/encryption.xml", `<enc:EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc"/>`}), ErrEncrypted},
+		"docx without its main":     {packaged(wordType, part{"word/other.xml", ""}, related("word/_rels/other.xml.rels", "header", "../../../../etc/passwd")), ErrNoText},
+		"epub that names no book":   {zipped(part{"mimetype", "application/epub+zip"}), ErrBroken},
+		"epub that is its own book": {epub("", part{"OPS/x", ""}), nil},
+		"an empty spreadsheet":      {xlsx("<row/>"), ErrNoText},
+	}
+	bomb := cases["entity bomb"]
+	bomb.content = packaged(wordType, part{"word/document.xml", entityBomb()})
+	bomb.want = nil // the reference itself is text, as it stands
+	cases["entity bomb"] = bomb
+	for name, content := range sound {
+		c := cases["truncated "+name]
+		c.content, c.want = content[:len(content)-30], ErrBroken
+		cases["truncated "+name] = c
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			began := time.Now()
+			got, err := extractBytes(e, c.content)
+			took := time.Since(began)
+			if !errors.Is(err, c.want) || took > 20*time.Second || len(got.Text) > 10_000 {
+				t.Errorf("%d bytes: after %s: %+v, %v; want %v", len(c.content), took, got, err, c.want)
+			}
+			t.Logf("%d bytes, %s, %v", len(c.content), took.Round(time.Millisecond), err)
+		})
+	}
+}
+
+func TestTextBeforeDamageIsKept(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{})
+	got, err := extractBytes(e, docx("<w:p><w:t>first words</w:t></w:p>"+strings.Repeat(" ", 70<<20)))
+	if err != nil || got.Text != "first words" || !got.Truncated {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestArchiveTakesItsTimeAndTheReadersErrors(t *testing.T) {
+	t.Parallel()
+	late := setup(t, Config{Timeout: time.Nanosecond})
+	if _, err := extractBytes(late, docx("<w:t>x</w:t>")); !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), "took longer") {
+		t.Errorf("too late: %v", err)
+	}
+	e := setup(t, Config{MaxBytes: 1 << 20})
+	content := docx("<w:t>in a window</w:t>", part{"word/media/image.bin", string(deflateRepeated([]byte("x"), 2<<20))})
+	if len(content) < 1<<10 {
+		t.Fatal("too small")
+	}
+	small := setup(t, Config{MaxBytes: 100})
+	if got, err := extractBytes(small, content); err != nil || got.Text != "in a window" {
+		t.Errorf("through a window: %+v, %v", got, err)
+	}
+	if _, err := small.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, "", ""); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("without ReadAt: %v", err)
+	}
+	down := errors.New("storage is down")
+	_, err := small.Text(t.Context(), &countingReaderAt{Reader: bytes.NewReader(content), failBefore: int64(len(content)), fail: down}, int64(len(content)), "", "")
+	if !errors.Is(err, down) || isReason(err) {
+		t.Errorf("storage fails: %v", err)
+	}
+	_, err = e.Text(t.Context(), io.MultiReader(bytes.NewReader(content[:len(content)-100]), errReader{down}), -1, "", "")
+	if !errors.Is(err, down) || isReason(err) {
+		t.Errorf("storage fails, in memory: %v", err)
+	}
+}
+
+func FuzzArchive(f *testing.F) {
+	for _, content := range [][]byte{docx("<w:p><w:t>words</w:t>"), xlsx(`<row><c t="s"><v>0</v></c></row>`, part{"xl/sharedStrings.xml", "<si><t>x</t></si>"}),
+		pptx("<a:t>x</a:t>"), odt("<text:p>x"), epub("<html>x"), encryptedEntries(docx("x")), zipped(part{"x", "y"})} {
+		f.Add(content)
+		f.Add(content[:len(content)/2])
+		f.Add(append(slices.Clone(content[:100]), content...))
+	}
+	e := setup(f, Config{MaxRunes: 100})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		text := newText(100)
+		_, _, err := e.readArchive(t.Context(), document{sequential: bytes.NewReader(content), size: int64(len(content))}, kindZip, text)
+		if err != nil && !isReason(err) {
+			t.Errorf("%v", err)
+		}
+		checkClean(t, text.String(), 100)
+	})
+}
+
+// FuzzParts gives each reader of a part whatever bytes.
+func FuzzParts(f *testing.F) {
+	for _, s := range []string{"<w:p><w:t>x</w:t><w:vanish/>", "<c t='s'><v>1</v>", "<si><rPh><t>", "<text:p><text:s/>", "<a:sld show=0>", "<![CDATA[", "<a", "&#x0;", "\xff\xfe<\x00"} {
+		f.Add(s)
+	}
+	e := setup(f, Config{MaxRunes: 100})
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, content := range [][]byte{docx(s), xlsx(s, part{"xl/sharedStrings.xml", s}), pptx(s), odt(s, part{"META-INF/manifest.xml", s}), epub(s, part{"META-INF/encryption.xml", s}),
+			zipped(part{"mimetype", "application/epub+zip"}, part{"META-INF/container.xml", s}), packaged(wordType, part{"word/d.xml", s}, part{"word/_rels/d.xml.rels", s})} {
+			got, err := extractBytes(e, content)
+			if err != nil && !isReason(err) {
+				t.Errorf("%v", err)
+			}
+			checkClean(t, got.Text, 100)
+		}
+	})
+}

@@ -1,0 +1,188 @@
+package extract
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// openXML are the main parts' content types of Office Open XML documents, and
+// the media type of the file. (ECMA-376-1 and [MS-OFFMACRO2]; "main+xml" is cut off.)
+var openXML = map[string]kind{
+	"application/vnd.openxmlformats-officedocument.wordprocessingml.document.": {"application/vnd.openxmlformats-officedocument.wordprocessingml.document", formatWord},
+	"application/vnd.openxmlformats-officedocument.wordprocessingml.template.": {"application/vnd.openxmlformats-officedocument.wordprocessingml.template", formatWord},
+	"application/vnd.ms-word.document.macroenabled.":                           {"application/vnd.ms-word.document.macroenabled.12", formatWord},
+	"application/vnd.ms-word.template.macroenabledtemplate.":                   {"application/vnd.ms-word.template.macroenabled.12", formatWord},
+
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.":    {"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", formatSheet},
+	"application/vnd.openxmlformats-officedocument.spreadsheetml.template.": {"application/vnd.openxmlformats-officedocument.spreadsheetml.template", formatSheet},
+	"application/vnd.ms-excel.sheet.macroenabled.":                          {"application/vnd.ms-excel.sheet.macroenabled.12", formatSheet},
+	"application/vnd.ms-excel.template.macroenabled.":                       {"application/vnd.ms-excel.template.macroenabled.12", formatSheet},
+
+	"application/vnd.openxmlformats-officedocument.presentationml.presentation.": {"application/vnd.openxmlformats-officedocument.presentationml.presentation", formatSlides},
+	"application/vnd.openxmlformats-officedocument.presentationml.slideshow.":    {"application/vnd.openxmlformats-officedocument.presentationml.slideshow", formatSlides},
+	"application/vnd.openxmlformats-officedocument.presentationml.template.":     {"application/vnd.openxmlformats-officedocument.presentationml.template", formatSlides},
+	"application/vnd.ms-powerpoint.presentation.macroenabled.":                   {"application/vnd.ms-powerpoint.presentation.macroenabled.12", formatSlides},
+	"application/vnd.ms-powerpoint.slideshow.macroenabled.":                      {"application/vnd.ms-powerpoint.slideshow.macroenabled.12", formatSlides},
+}
+
+// office finds the main part of an Office Open XML package and what kind of
+// document that makes it. The kind is kindZip where it is no such package.
+func (a *archive) office() (kind, string, error) {
+	const contentTypes = "[Content_Types].xml"
+	if !a.has(contentTypes) {
+		return kindZip, "", nil
+	}
+	all, err := a.relationships("")
+	if err != nil {
+		return kindZip, "", err
+	}
+	main := ""
+	for _, r := range all {
+		if r.kind == "officeDocument" {
+			main = r.target
+		}
+	}
+	found := kindZip
+	err = a.elements(contentTypes, elements{
+		open: func(name string, attributes func() map[string]string) {
+			if name != "override" {
+				return
+			}
+			if of := attributes(); resolve("", of["partname"]) == main {
+				if k, ok := openXML[strings.TrimSuffix(strings.ToLower(of["contenttype"]), "main+xml")]; ok {
+					found = k
+				}
+			}
+		},
+		close: func(string) {}, text: func(string) {},
+	})
+	return found, main, err
+}
+
+// readWord reads a word processor's document: its body, then headers, footers
+// and notes.
+func (a *archive) readWord(main string, text *text) error {
+	if err := a.readParagraphs(main, text); err != nil {
+		return err
+	}
+	related, err := a.relationships(main)
+	if err != nil {
+		return err
+	}
+	var parts []string
+	for _, r := range related {
+		switch r.kind {
+		case "header", "footer", "footnotes", "endnotes", "comments":
+			if a.has(r.target) {
+				parts = append(parts, r.target)
+			}
+		}
+	}
+	slices.Sort(parts)
+	for _, part := range slices.Compact(parts) {
+		if err := a.readParagraphs(part, text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// numbered matches the parts of a presentation that are slides and speaker's notes.
+var numbered = regexp.MustCompile(`^ppt/(slides/slide|notesSlides/notesSlide)([0-9]{1,9})\.xml$`)
+
+// readSlides reads a presentation: all slides, then all notes, in the order of
+// their numbers. It returns how many slides there are.
+func (a *archive) readSlides(text *text) (int, error) {
+	type slide struct {
+		name, folder string
+		number       int
+	}
+	var all []slide
+	pages := 0
+	for name := range a.files {
+		if m := numbered.FindStringSubmatch(name); m != nil {
+			number, _ := strconv.Atoi(m[2]) // at most nine digits
+			all = append(all, slide{name, m[1], number})
+			if m[1] == "slides/slide" {
+				pages++
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y slide) int {
+		return cmp.Or(strings.Compare(y.folder, x.folder), x.number-y.number)
+	})
+	for _, s := range all {
+		if err := a.readParagraphs(s.name, text); err != nil {
+			return pages, err
+		}
+	}
+	return pages, nil
+}
+
+// readParagraphs reads a part of WordprocessingML, or of a slide's DrawingML: in
+// both, "t" holds characters, "r" is a run and "p" a paragraph.
+func (a *archive) readParagraphs(part string, text *text) error {
+	// fallback counts the open elements that repeat, for old programs, what
+	// stands before them.
+	characters, fallback, runHidden, slideHidden := false, 0, false, false
+	text.breakLine()
+	text.breakLine()
+	return a.elements(part, elements{
+		open: func(name string, attributes func() map[string]string) {
+			switch name {
+			case "t":
+				characters = true
+			case "tab":
+				text.flow(" ")
+			case "br", "cr":
+				text.breakLine()
+			case "p":
+				text.startLine()
+			case "fallback":
+				fallback++
+			case "vanish":
+				value := attributes()["val"]
+				runHidden = value != "0" && value != "false"
+			case "sld":
+				slideHidden = attributes()["show"] == "0"
+			}
+		},
+		close: func(name string) {
+			switch name {
+			case "t":
+				characters = false
+			case "r":
+				runHidden = false
+			case "p":
+				runHidden = false
+				text.startLine()
+			case "fallback":
+				fallback = max(0, fallback-1)
+			}
+		},
+		text: func(s string) {
+			if characters && fallback == 0 && !runHidden && !slideHidden {
+				text.flow(s)
+			}
+		},
+		done: text.full,
+	})
+}
+
+// readAll reads a part whole, up to maxTextBytes.
+func (a *archive) readAll(name string) ([]byte, error) {
+	var content []byte
+	err := a.read(name, func(r io.Reader) (err error) {
+		content, err = io.ReadAll(io.LimitReader(r, maxTextBytes))
+		if err != nil {
+			return fmt.Errorf("read a part: %w", err)
+		}
+		return nil
+	})
+	return content, err
+}

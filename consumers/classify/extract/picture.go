@@ -1,0 +1,179 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/gif"  // a decoder for image.Decode
+	_ "image/jpeg" // a decoder for image.Decode
+	_ "image/png"  // a decoder for image.Decode
+	"runtime/debug"
+
+	_ "golang.org/x/image/bmp" // a decoder for image.Decode
+	"golang.org/x/image/draw"
+	_ "golang.org/x/image/tiff" // a decoder for image.Decode
+	_ "golang.org/x/image/webp" // a decoder for image.Decode
+)
+
+const (
+	// maxPictureBytes bounds what a decoded picture takes: 66 million pixels of
+	// a usual JPEG, 50 of a PNG with colors.
+	maxPictureBytes = 200 << 20
+	// largePicture, in bytes of the file and pixels, is the size from which on the
+	// memory of a picture is given back at once.
+	largePicture = 16 << 20
+	// smallPicture, in pixels, is the size up to which a picture is taken for a
+	// screenshot, whose letters are too small to be recognized as they are.
+	smallPicture = 1_500_000
+)
+
+// readPicture recognizes the letters in a picture: the first one of a file that
+// has several.
+func (e *Extractor) readPicture(ctx context.Context, d document, text *text) error {
+	if !e.ocr.installed() { // before the work
+		_, err := e.ocr.find()
+		return err
+	}
+	release, err := e.ocr.acquire(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	picture, err := e.decodePicture(ctx, d)
+	if err != nil {
+		return err
+	}
+	return e.ocr.read(ctx, []*image.Gray{picture}, text)
+}
+
+func (e *Extractor) decodePicture(ctx context.Context, d document) (*image.Gray, error) {
+	if d.size > e.config.MaxBytes {
+		return nil, fmt.Errorf("%w: a picture of %d bytes is over the limit", ErrUnsupported, d.size)
+	}
+	content, err := readUpTo(d.sequential, d.size, e.config.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	config, format, err := image.DecodeConfig(bytes.NewReader(content))
+	if err != nil {
+		return nil, fmt.Errorf("%w: damaged picture", ErrBroken)
+	}
+	if format == "webp" {
+		// A WebP file has a canvas and a frame, and the decoder believes the frame.
+		frame, _, err := image.DecodeConfig(bytes.NewReader(webpFrame(content)))
+		if err != nil || frame.Width != config.Width || frame.Height != config.Height {
+			return nil, fmt.Errorf("%w: damaged picture", ErrBroken)
+		}
+	}
+	if config.Width < minScanSide || config.Height < minScanSide {
+		return nil, fmt.Errorf("%w: a picture of %d×%d pixels", ErrNoText, config.Width, config.Height)
+	}
+	if int64(config.Width)*int64(config.Height)*pixelBytes(config.ColorModel, format, content) > maxPictureBytes {
+		return nil, fmt.Errorf("%w: a picture of %d×%d pixels is over the limit", ErrUnsupported, config.Width, config.Height)
+	}
+	ctx, cancel := e.timed(ctx)
+	defer cancel()
+	// Decoders cannot be stopped, but what they read can end: a JPEG can ask for
+	// hours of work on few pixels.
+	decoded, _, err := image.Decode(reader{ctx, bytes.NewReader(content)})
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("decode picture: %w", context.Cause(ctx))
+	case err != nil:
+		return nil, fmt.Errorf("%w: damaged picture", ErrBroken)
+	}
+	gray := toGray(decoded)
+	if len(content)+config.Width*config.Height > largePicture {
+		debug.FreeOSMemory() // before tesseract takes as much
+	}
+	return gray, nil
+}
+
+// webpFrame is the file with nothing but its first frame, as a simple WebP file
+// (RFC 9649, sections 2.5 and 2.6), or nothing where there is none.
+func webpFrame(content []byte) []byte {
+	for at := 12; at+8 <= len(content); {
+		size := int(binary.LittleEndian.Uint32(content[at+4:]))
+		switch name := string(content[at : at+4]); name {
+		case "VP8 ", "VP8L":
+			chunk := content[at:min(at+8+size, len(content))]
+			file := binary.LittleEndian.AppendUint32([]byte("RIFF"), uint32(4+len(chunk)+len(chunk)%2))
+			file = append(append(file, "WEBP"...), chunk...)
+			return append(file, make([]byte, len(chunk)%2)...)
+		}
+		at += 8 + size + size%2
+	}
+	return nil
+}
+
+// pixelBytes is how much a decoder holds for a pixel.
+func pixelBytes(model color.Model, format string, content []byte) int64 {
+	var n int64 = 4
+	switch model {
+	case color.GrayModel:
+		n = 1
+	case color.Gray16Model:
+		n = 2
+	case color.YCbCrModel:
+		n = 3
+	case color.RGBA64Model, color.NRGBA64Model:
+		n = 8
+	default:
+		if _, ok := model.(color.Palette); ok {
+			n = 1
+		}
+	}
+	// A progressive JPEG is collected as coefficients of four bytes for each color.
+	if format == "jpeg" && progressive(content) {
+		n += 4 * n
+	}
+	// A TIFF's compressed block may be of eight bytes a pixel, whatever is made of it.
+	if format == "tiff" {
+		n += 8
+	}
+	return n
+}
+
+// progressive tells whether a JPEG's first frame header is of the progressive
+// kind (ITU-T T.81, B.1.1.3 and B.2.2). What it cannot follow counts as one.
+func progressive(content []byte) bool {
+	for at := 2; at+4 <= len(content); {
+		switch marker := content[at+1]; {
+		case content[at] != 0xff:
+			return true
+		case marker == 0xff: // a fill byte
+			at++
+		case marker == 0xc2:
+			return true
+		case marker == 0xc0, marker == 0xc1:
+			return false
+		default:
+			at += 2 + int(content[at+2])<<8 + int(content[at+3])
+		}
+	}
+	return true
+}
+
+// toGray draws the picture in gray on white, enlarged where it is small, and
+// reduced to maxScanSide where it is large.
+func toGray(picture image.Image) *image.Gray {
+	bounds := picture.Bounds()
+	width, height := bounds.Dx(), bounds.Dy()
+	scale := min(1, maxScanSide/float64(max(width, height)))
+	if width*height <= smallPicture && 2*max(width, height) <= maxScanSide {
+		scale = 2
+	}
+	gray := image.NewGray(image.Rect(0, 0, max(1, int(float64(width)*scale)), max(1, int(float64(height)*scale))))
+	for i := range gray.Pix {
+		gray.Pix[i] = 0xff
+	}
+	if scale == 1 {
+		draw.Draw(gray, gray.Rect, picture, bounds.Min, draw.Over)
+	} else {
+		draw.ApproxBiLinear.Scale(gray, gray.Rect, picture, bounds, draw.Over, nil)
+	}
+	return gray
+}

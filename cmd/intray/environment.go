@@ -65,9 +65,15 @@ func newEnvironment(ctx context.Context, servers *local.Servers, listen string) 
 		return e, err
 	}
 	if ai.Provider == "" {
-		ai.Provider = "builtin"
+		ai.Provider = providerBuiltin
 	}
-	e.ai = map[string]string{"DEFAULT_AI_PROVIDER": ai.Provider, "DEFAULT_AI_MODEL": ai.Model, "SYSTEM_PROMPT": ai.SystemPrompt}
+	if _, err := ai.remote(); err != nil {
+		return e, err
+	}
+	e.ai = map[string]string{"DEFAULT_AI_PROVIDER": ai.Provider}
+	for _, name := range aiVariables {
+		e.ai[name] = os.Getenv(name)
+	}
 	s, err := readSettings[upSettings]()
 	e.cache = s.cacheDir()
 	return e, err

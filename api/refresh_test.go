@@ -179,38 +179,6 @@ func TestChangePassword(t *testing.T) {
 		with{"Authorization": "Bearer " + b.sign(id)}).fails(schema.CodeForbidden)
 }
 
-// TestPasswordUnderWay: a sign-in whose password is changed while it is checked
-// starts no session; see TestAChangedPasswordEndsTheOtherSessions for the
-// database's part. Here many of both run at once, and in the end no session is
-// left that began with the old password.
-func TestPasswordUnderWay(t *testing.T) {
-	b := setup(t)
-	mine := b.alice.session()
-	tokens := make([]string, 20)
-	var running sync.WaitGroup
-	for i := range tokens {
-		running.Go(func() {
-			a := b.nobody.post("/api/auth/login", api.Credentials{Email: b.alice.email, Password: userPassword})
-			if a.status == http.StatusOK {
-				tokens[i] = as[api.Token](a).RefreshToken
-			}
-		})
-		if i == len(tokens)/2 {
-			running.Go(func() {
-				b.nobody.post("/api/auth/password", api.PasswordChange{CurrentPassword: userPassword, NewPassword: newPassword},
-					with{"Authorization": "Bearer " + mine.AccessToken}).is(204)
-			})
-		}
-	}
-	running.Wait()
-	for _, token := range tokens {
-		if token != "" {
-			b.nobody.refresh(token).fails(schema.CodeUnauthenticated)
-		}
-	}
-	b.nobody.refresh(mine.RefreshToken).is(200)
-}
-
 // TestFamilies: whatever is done with the tokens of a session in whatever order,
 // the newest one works as long as no old one was shown, and none after.
 func TestFamilies(t *testing.T) {

@@ -215,7 +215,14 @@ func (f *fault) fill(ctx context.Context) error {
 		return fmt.Errorf("a full stream was to refuse, got: %w", err)
 	}
 	pause(ctx, f.hold)
-	return f.provision(ctx)
+	key, after, err := f.refusedEvent(ctx)
+	if err != nil {
+		return err
+	}
+	if err := f.provision(ctx); err != nil {
+		return err
+	}
+	return f.toldAgain(ctx, key, after)
 }
 
 // mend provisions whatever happened before.

@@ -3,14 +3,18 @@ package faults
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"intray/schema"
 )
 
 const codeInsufficient = 10023 // nats-server's JSInsufficientResourcesErr: "insufficient resources"
@@ -28,6 +32,8 @@ func (f *fault) fillDisk(ctx context.Context) (err error) {
 	if bytes.Equal(tight, roomy) {
 		return errors.New("nats.conf has no place for max_file_store")
 	}
+	var key string
+	var after uint64
 	defer func() {
 		mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing)
 		defer cancel()
@@ -35,6 +41,9 @@ func (f *fault) fillDisk(ctx context.Context) (err error) {
 			_, err := f.publish(mend, "bucket.created.faults", []byte(harmless), nil)
 			return err
 		}))
+		if err == nil {
+			err = f.toldAgain(mend, key, after)
+		}
 	}()
 	if err := f.reconfigure(ctx, path, tight); err != nil {
 		return err
@@ -50,7 +59,8 @@ func (f *fault) fillDisk(ctx context.Context) (err error) {
 		return err
 	}
 	pause(ctx, f.hold)
-	return nil
+	key, after, err = f.refusedEvent(ctx)
+	return err
 }
 
 // reconfigure kills NATS, which comes back with another configuration.
@@ -110,4 +120,68 @@ func (f *fault) lowerQuota(ctx context.Context) (err error) {
 		}
 		return err
 	})
+}
+
+// refusedEvent returns the key of an event that MinIO keeps because NATS refused
+// it, and the sequence that it must come after.
+func (f *fault) refusedEvent(ctx context.Context) (key string, after uint64, err error) {
+	err = until(ctx, func() error {
+		files, err := filepath.Glob(filepath.Join(f.dir, "minio", "queue", "*CREATED_DURABLE*", "*.event"))
+		if err != nil {
+			return err
+		}
+		for _, path := range files {
+			text, err := os.ReadFile(path)
+			var event struct {
+				S3 struct{ Object struct{ Key string } }
+			}
+			// A damaged one is of another fault.
+			if err == nil && json.Unmarshal(text, &event) == nil && event.S3.Object.Key != "" {
+				key = event.S3.Object.Key
+				return nil
+			}
+		}
+		return errors.New("MinIO keeps no event")
+	})
+	if err != nil {
+		return "", 0, err
+	}
+	err = until(ctx, func() error {
+		stream, err := f.stream(ctx, schema.StreamBucket)
+		if err == nil {
+			after = stream.CachedInfo().State.LastSeq
+		}
+		return err
+	})
+	return key, after, err
+}
+
+// toldAgain waits until MinIO has told what was refused.
+func (f *fault) toldAgain(ctx context.Context, key string, after uint64) error {
+	err := until(ctx, func() error {
+		stream, err := f.stream(ctx, schema.StreamBucket)
+		if err != nil {
+			return err
+		}
+		consumer, err := stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
+			FilterSubjects: []string{schema.SubjectCreatedDurable},
+			DeliverPolicy:  jetstream.DeliverByStartSequencePolicy, OptStartSeq: after + 1,
+		})
+		if err != nil {
+			return err
+		}
+		for {
+			m, err := consumer.Next(jetstream.FetchMaxWait(time.Second))
+			if err != nil {
+				return err
+			}
+			if bytes.Contains(m.Data(), []byte(key)) {
+				return nil
+			}
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("what was refused was to be told again: %w", err)
+	}
+	return nil
 }

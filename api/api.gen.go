@@ -104,6 +104,21 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for PartUploadMethod.
+const (
+	PartUploadMethodPUT PartUploadMethod = "PUT"
+)
+
+// Valid indicates whether the value is a known member of the PartUploadMethod enum.
+func (e PartUploadMethod) Valid() bool {
+	switch e {
+	case PartUploadMethodPUT:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProblemCode.
 const (
 	ProblemCodeForbidden        ProblemCode = "forbidden"
@@ -303,6 +318,27 @@ type Classifier struct {
 	Provider string `json:"provider"`
 }
 
+// CompleteRequest What the file is made of.
+type CompleteRequest struct {
+	// Parts Every part once.
+	//
+	// Examples: [{"etag":"9e107d9d372bb6826bd81d3542a419d6","number":1}]
+	Parts []CompletedPart `json:"parts"`
+}
+
+// CompletedPart A part and the content that it is meant to have.
+type CompletedPart struct {
+	// Etag The `ETag` of storage's answer to its PUT, with or without the quotes.
+	//
+	// Examples: 9e107d9d372bb6826bd81d3542a419d6
+	Etag string `json:"etag"`
+
+	// Number Its number, from 1.
+	//
+	// Examples: 1
+	Number int `json:"number"`
+}
+
 // Credentials What one signs in with.
 type Credentials struct {
 	// Email The account's email address; case does not matter.
@@ -466,6 +502,72 @@ type HealthStatus string
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type ID = openapi_types.UUID
 
+// MultipartCreated A document and its upload in parts.
+type MultipartCreated struct {
+	// Document A document and what became of it.
+	Document Document `json:"document"`
+
+	// Upload An upload in parts.
+	Upload MultipartUpload `json:"upload"`
+}
+
+// MultipartProgress An upload in parts and what arrived of it.
+type MultipartProgress struct {
+	// Parts The parts that storage has, by number.
+	//
+	// Examples: []
+	Parts []UploadedPart `json:"parts"`
+
+	// Upload An upload in parts.
+	Upload MultipartUpload `json:"upload"`
+}
+
+// MultipartRequest The file that is to be uploaded in parts.
+type MultipartRequest struct {
+	// ContentType The file's media type. Send `application/octet-stream` if it is not known.
+	//
+	// Examples: application/pdf
+	ContentType string `json:"content_type"`
+
+	// Filename The file's name, as in `UploadRequest`.
+	//
+	// Examples: scans.pdf
+	Filename string `json:"filename"`
+
+	// Size The file's exact size in bytes. The sizes of the parts follow from it. An empty file has no parts; upload it by a single PUT.
+	//
+	// Examples: 20971520
+	Size int64 `json:"size"`
+}
+
+// MultipartUpload An upload in parts.
+type MultipartUpload struct {
+	// ExpiresAt When the upload ends unless a URL for one of its parts is asked for before.
+	//
+	// Examples: 2026-11-23T19:00:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Key Where storage will have the file.
+	//
+	// Examples: documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+	Key string `json:"key"`
+
+	// PartCount How many parts there are.
+	//
+	// Examples: 3
+	PartCount int `json:"part_count"`
+
+	// PartSize The exact size in bytes of every part but the last, which has what remains.
+	//
+	// Examples: 8388608
+	PartSize int64 `json:"part_size"`
+
+	// UploadID Storage's name for the upload. The calls here do not need it; a document has one upload at a time.
+	//
+	// Examples: ZGVwbG95bWVudC51cGxvYWQ
+	UploadID string `json:"upload_id"`
+}
+
 // NewTopic A topic to make.
 type NewTopic struct {
 	// Description What belongs to the topic, in at most 500 characters. The better it is said, the better the sorting.
@@ -483,6 +585,35 @@ type NewTopic struct {
 	// Examples: Garden
 	Name TopicName `json:"name"`
 }
+
+// PartUpload The one request that uploads a part: `method` to `url` with all of `headers` and the part's bytes as the body. Storage answers 200 with the part's `ETag`, 403
+// if the URL has ended or the size is another, and 404 if the upload has ended.
+type PartUpload struct {
+	// ExpiresAt When the URL ends. An upload that has begun may end later.
+	//
+	// Examples: 2026-11-23T18:15:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Headers The headers to send, as they are; none at present.
+	//
+	// Examples: {}
+	Headers map[string]string `json:"headers"`
+
+	// Method The method to use.
+	//
+	// Examples: PUT
+	Method PartUploadMethod `json:"method"`
+
+	// URL Where to send the part. Whoever has the URL can upload it.
+	//
+	// Examples: https://files.example.com/intray/documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b?partNumber=2&uploadId=…
+	URL string `json:"url"`
+}
+
+// PartUploadMethod The method to use.
+//
+// Examples: PUT
+type PartUploadMethod string
 
 // PasswordChange The password of now and the one to come.
 type PasswordChange struct {
@@ -787,6 +918,24 @@ type UploadURL struct {
 	Upload Upload `json:"upload"`
 }
 
+// UploadedPart A part that storage has.
+type UploadedPart struct {
+	// Etag Names its content; what completing asks for.
+	//
+	// Examples: 9e107d9d372bb6826bd81d3542a419d6
+	Etag string `json:"etag"`
+
+	// Number Its number, from 1.
+	//
+	// Examples: 1
+	Number int `json:"number"`
+
+	// Size Its size in bytes.
+	//
+	// Examples: 8388608
+	Size int64 `json:"size"`
+}
+
 // User An account.
 type User struct {
 	// AiModel The model that sorts its documents; null for the default.
@@ -880,6 +1029,9 @@ type BodyNotJSON = Problem
 // BodyTooLarge What went wrong, after RFC 9457.
 type BodyTooLarge = Problem
 
+// CompleteConflict What went wrong, after RFC 9457.
+type CompleteConflict = Problem
+
 // Forbidden What went wrong, after RFC 9457.
 type Forbidden = Problem
 
@@ -891,6 +1043,9 @@ type Invalid = Problem
 
 // LoginRefused What went wrong, after RFC 9457.
 type LoginRefused = Problem
+
+// MultipartEnded What went wrong, after RFC 9457.
+type MultipartEnded = Problem
 
 // NameTaken What went wrong, after RFC 9457.
 type NameTaken = Problem
@@ -958,6 +1113,13 @@ type ListDocumentsParams struct {
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
+// CreateMultipartUploadParams defines parameters for CreateMultipartUpload.
+type CreateMultipartUploadParams struct {
+	// IdempotencyKey A value of the client's own making, such as a UUID. The same request with the same key gives the same document and upload
+	// again, or a new upload if that one has ended; another request with the same key is refused as `invalid`.
+	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
+}
+
 // CreateUploadURLParams defines parameters for CreateUploadURL.
 type CreateUploadURLParams struct {
 	// IdempotencyKey A value of the client's own making, such as a UUID. The same request with the same key gives the same document again, with
@@ -992,8 +1154,14 @@ type ChangePasswordJSONRequestBody = PasswordChange
 // RefreshJSONRequestBody defines body for Refresh for application/json ContentType.
 type RefreshJSONRequestBody = RefreshRequest
 
+// CreateMultipartUploadJSONRequestBody defines body for CreateMultipartUpload for application/json ContentType.
+type CreateMultipartUploadJSONRequestBody = MultipartRequest
+
 // CreateUploadURLJSONRequestBody defines body for CreateUploadURL for application/json ContentType.
 type CreateUploadURLJSONRequestBody = UploadRequest
+
+// CompleteMultipartUploadJSONRequestBody defines body for CompleteMultipartUpload for application/json ContentType.
+type CompleteMultipartUploadJSONRequestBody = CompleteRequest
 
 // CreateTopicJSONRequestBody defines body for CreateTopic for application/json ContentType.
 type CreateTopicJSONRequestBody = NewTopic
@@ -1036,6 +1204,9 @@ type ServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx echo.Context, params ListDocumentsParams) error
+	// CreateMultipartUpload Begin an upload in parts
+	// (POST /api/documents/multipart-upload)
+	CreateMultipartUpload(ctx echo.Context, params CreateMultipartUploadParams) error
 	// CreateUploadURL Ask for an upload URL
 	// (POST /api/documents/upload-url)
 	CreateUploadURL(ctx echo.Context, params CreateUploadURLParams) error
@@ -1051,6 +1222,18 @@ type ServerInterface interface {
 	// GetDownloadURL Ask for a download URL
 	// (GET /api/documents/{id}/download-url)
 	GetDownloadURL(ctx echo.Context, id DocumentID) error
+	// AbortMultipartUpload Give an upload in parts up
+	// (DELETE /api/documents/{id}/multipart-upload)
+	AbortMultipartUpload(ctx echo.Context, id DocumentID) error
+	// GetMultipartUpload List the parts that arrived
+	// (GET /api/documents/{id}/multipart-upload)
+	GetMultipartUpload(ctx echo.Context, id DocumentID) error
+	// CompleteMultipartUpload Complete an upload in parts
+	// (POST /api/documents/{id}/multipart-upload/complete)
+	CompleteMultipartUpload(ctx echo.Context, id DocumentID) error
+	// SignPart Ask for the URL of a part
+	// (POST /api/documents/{id}/multipart-upload/parts/{number})
+	SignPart(ctx echo.Context, id DocumentID, number int) error
 	// GetMe Who am I
 	// (GET /api/me)
 	GetMe(ctx echo.Context) error
@@ -1255,6 +1438,35 @@ func (w *ServerInterfaceWrapper) ListDocuments(ctx echo.Context) error {
 	return err
 }
 
+// CreateMultipartUpload converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateMultipartUpload(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateMultipartUploadParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Idempotency-Key, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Idempotency-Key: %s", err))
+		}
+
+		params.IdempotencyKey = &IdempotencyKey
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateMultipartUpload(ctx, params)
+	return err
+}
+
 // CreateUploadURL converts echo context to params.
 func (w *ServerInterfaceWrapper) CreateUploadURL(ctx echo.Context) error {
 	var err error
@@ -1365,6 +1577,78 @@ func (w *ServerInterfaceWrapper) GetDownloadURL(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetDownloadURL(ctx, id)
+	return err
+}
+
+// AbortMultipartUpload converts echo context to params.
+func (w *ServerInterfaceWrapper) AbortMultipartUpload(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.AbortMultipartUpload(ctx, id)
+	return err
+}
+
+// GetMultipartUpload converts echo context to params.
+func (w *ServerInterfaceWrapper) GetMultipartUpload(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetMultipartUpload(ctx, id)
+	return err
+}
+
+// CompleteMultipartUpload converts echo context to params.
+func (w *ServerInterfaceWrapper) CompleteMultipartUpload(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CompleteMultipartUpload(ctx, id)
+	return err
+}
+
+// SignPart converts echo context to params.
+func (w *ServerInterfaceWrapper) SignPart(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// ------------- Path parameter "number" -------------
+	var number int
+
+	err = runtime.BindStyledParameterWithOptions("simple", "number", ctx.Param("number"), &number, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "integer", Format: "", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter number: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignPart(ctx, id, number)
 	return err
 }
 
@@ -1507,6 +1791,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/auth/password", wrapper.ChangePassword, options.OperationMiddlewares["ChangePassword"]...)
 	router.GET(options.BaseURL+"/api/me", wrapper.GetMe, options.OperationMiddlewares["GetMe"]...)
 	router.POST(options.BaseURL+"/api/documents/upload-url", wrapper.CreateUploadURL, options.OperationMiddlewares["CreateUploadURL"]...)
+	router.POST(options.BaseURL+"/api/documents/multipart-upload", wrapper.CreateMultipartUpload, options.OperationMiddlewares["CreateMultipartUpload"]...)
+	router.DELETE(options.BaseURL+"/api/documents/:id/multipart-upload", wrapper.AbortMultipartUpload, options.OperationMiddlewares["AbortMultipartUpload"]...)
+	router.GET(options.BaseURL+"/api/documents/:id/multipart-upload", wrapper.GetMultipartUpload, options.OperationMiddlewares["GetMultipartUpload"]...)
+	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/parts/:number", wrapper.SignPart, options.OperationMiddlewares["SignPart"]...)
+	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/complete", wrapper.CompleteMultipartUpload, options.OperationMiddlewares["CompleteMultipartUpload"]...)
 	router.GET(options.BaseURL+"/api/documents", wrapper.ListDocuments, options.OperationMiddlewares["ListDocuments"]...)
 	router.DELETE(options.BaseURL+"/api/documents/:id", wrapper.DeleteDocument, options.OperationMiddlewares["DeleteDocument"]...)
 	router.GET(options.BaseURL+"/api/documents/:id", wrapper.GetDocument, options.OperationMiddlewares["GetDocument"]...)
@@ -1532,6 +1821,8 @@ type BodyNotJSONApplicationProblemPlusJSONResponse Problem
 
 type BodyTooLargeApplicationProblemPlusJSONResponse Problem
 
+type CompleteConflictApplicationProblemPlusJSONResponse Problem
+
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
 type InternalApplicationProblemPlusJSONResponse Problem
@@ -1546,6 +1837,8 @@ type LoginRefusedApplicationProblemPlusJSONResponse struct {
 
 	Headers LoginRefusedResponseHeaders
 }
+
+type MultipartEndedApplicationProblemPlusJSONResponse Problem
 
 type NameTakenApplicationProblemPlusJSONResponse Problem
 
@@ -3178,6 +3471,166 @@ func (response ListDocuments503ApplicationProblemPlusJSONResponse) VisitListDocu
 	return err
 }
 
+type CreateMultipartUploadRequestObject struct {
+	Params CreateMultipartUploadParams
+	Body   *CreateMultipartUploadJSONRequestBody
+}
+
+type CreateMultipartUploadResponseObject interface {
+	VisitCreateMultipartUploadResponse(w http.ResponseWriter) error
+}
+
+type CreateMultipartUpload201JSONResponse MultipartCreated
+
+func (response CreateMultipartUpload201JSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload401ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload409ApplicationProblemPlusJSONResponse struct {
+	UploadConflictApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload409ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload413ApplicationProblemPlusJSONResponse struct {
+	UploadTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload413ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload415ApplicationProblemPlusJSONResponse struct {
+	TypeNotAllowedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload415ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload422ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload429ApplicationProblemPlusJSONResponse struct {
+	RateLimitedApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload429ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload500ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateMultipartUpload503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response CreateMultipartUpload503ApplicationProblemPlusJSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateUploadURLRequestObject struct {
 	Params CreateUploadURLParams
 	Body   *CreateUploadURLJSONRequestBody
@@ -3833,6 +4286,558 @@ type GetDownloadURL503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDownloadURL503ApplicationProblemPlusJSONResponse) VisitGetDownloadURLResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortMultipartUploadRequestObject struct {
+	ID DocumentID `json:"id"`
+}
+
+type AbortMultipartUploadResponseObject interface {
+	VisitAbortMultipartUploadResponse(w http.ResponseWriter) error
+}
+
+type AbortMultipartUpload202Response struct {
+}
+
+func (response AbortMultipartUpload202Response) VisitAbortMultipartUploadResponse(w http.ResponseWriter) error {
+	w.WriteHeader(202)
+	return nil
+}
+
+type AbortMultipartUpload401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response AbortMultipartUpload401ApplicationProblemPlusJSONResponse) VisitAbortMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortMultipartUpload404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response AbortMultipartUpload404ApplicationProblemPlusJSONResponse) VisitAbortMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortMultipartUpload409ApplicationProblemPlusJSONResponse struct {
+	MultipartEndedApplicationProblemPlusJSONResponse
+}
+
+func (response AbortMultipartUpload409ApplicationProblemPlusJSONResponse) VisitAbortMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortMultipartUpload429ApplicationProblemPlusJSONResponse struct {
+	RateLimitedApplicationProblemPlusJSONResponse
+}
+
+func (response AbortMultipartUpload429ApplicationProblemPlusJSONResponse) VisitAbortMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortMultipartUpload500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response AbortMultipartUpload500ApplicationProblemPlusJSONResponse) VisitAbortMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type AbortMultipartUpload503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response AbortMultipartUpload503ApplicationProblemPlusJSONResponse) VisitAbortMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMultipartUploadRequestObject struct {
+	ID DocumentID `json:"id"`
+}
+
+type GetMultipartUploadResponseObject interface {
+	VisitGetMultipartUploadResponse(w http.ResponseWriter) error
+}
+
+type GetMultipartUpload200JSONResponse MultipartProgress
+
+func (response GetMultipartUpload200JSONResponse) VisitGetMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMultipartUpload401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response GetMultipartUpload401ApplicationProblemPlusJSONResponse) VisitGetMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMultipartUpload404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response GetMultipartUpload404ApplicationProblemPlusJSONResponse) VisitGetMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMultipartUpload409ApplicationProblemPlusJSONResponse struct {
+	MultipartEndedApplicationProblemPlusJSONResponse
+}
+
+func (response GetMultipartUpload409ApplicationProblemPlusJSONResponse) VisitGetMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMultipartUpload429ApplicationProblemPlusJSONResponse struct {
+	RateLimitedApplicationProblemPlusJSONResponse
+}
+
+func (response GetMultipartUpload429ApplicationProblemPlusJSONResponse) VisitGetMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMultipartUpload500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response GetMultipartUpload500ApplicationProblemPlusJSONResponse) VisitGetMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMultipartUpload503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response GetMultipartUpload503ApplicationProblemPlusJSONResponse) VisitGetMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUploadRequestObject struct {
+	ID   DocumentID `json:"id"`
+	Body *CompleteMultipartUploadJSONRequestBody
+}
+
+type CompleteMultipartUploadResponseObject interface {
+	VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error
+}
+
+type CompleteMultipartUpload200JSONResponse Document
+
+func (response CompleteMultipartUpload200JSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload401ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload404ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload409ApplicationProblemPlusJSONResponse struct {
+	CompleteConflictApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload409ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload413ApplicationProblemPlusJSONResponse struct {
+	BodyTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload413ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload415ApplicationProblemPlusJSONResponse struct {
+	BodyNotJSONApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload415ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload422ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload429ApplicationProblemPlusJSONResponse struct {
+	RateLimitedApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload429ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload500ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CompleteMultipartUpload503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response CompleteMultipartUpload503ApplicationProblemPlusJSONResponse) VisitCompleteMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignPartRequestObject struct {
+	ID     DocumentID `json:"id"`
+	Number int        `json:"number"`
+}
+
+type SignPartResponseObject interface {
+	VisitSignPartResponse(w http.ResponseWriter) error
+}
+
+type SignPart200JSONResponse PartUpload
+
+func (response SignPart200JSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignPart401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response SignPart401ApplicationProblemPlusJSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignPart404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response SignPart404ApplicationProblemPlusJSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignPart409ApplicationProblemPlusJSONResponse struct {
+	MultipartEndedApplicationProblemPlusJSONResponse
+}
+
+func (response SignPart409ApplicationProblemPlusJSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignPart429ApplicationProblemPlusJSONResponse struct {
+	RateLimitedApplicationProblemPlusJSONResponse
+}
+
+func (response SignPart429ApplicationProblemPlusJSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignPart500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response SignPart500ApplicationProblemPlusJSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SignPart503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response SignPart503ApplicationProblemPlusJSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4666,6 +5671,9 @@ type StrictServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx context.Context, request ListDocumentsRequestObject) (ListDocumentsResponseObject, error)
+	// CreateMultipartUpload Begin an upload in parts
+	// (POST /api/documents/multipart-upload)
+	CreateMultipartUpload(ctx context.Context, request CreateMultipartUploadRequestObject) (CreateMultipartUploadResponseObject, error)
 	// CreateUploadURL Ask for an upload URL
 	// (POST /api/documents/upload-url)
 	CreateUploadURL(ctx context.Context, request CreateUploadURLRequestObject) (CreateUploadURLResponseObject, error)
@@ -4681,6 +5689,18 @@ type StrictServerInterface interface {
 	// GetDownloadURL Ask for a download URL
 	// (GET /api/documents/{id}/download-url)
 	GetDownloadURL(ctx context.Context, request GetDownloadURLRequestObject) (GetDownloadURLResponseObject, error)
+	// AbortMultipartUpload Give an upload in parts up
+	// (DELETE /api/documents/{id}/multipart-upload)
+	AbortMultipartUpload(ctx context.Context, request AbortMultipartUploadRequestObject) (AbortMultipartUploadResponseObject, error)
+	// GetMultipartUpload List the parts that arrived
+	// (GET /api/documents/{id}/multipart-upload)
+	GetMultipartUpload(ctx context.Context, request GetMultipartUploadRequestObject) (GetMultipartUploadResponseObject, error)
+	// CompleteMultipartUpload Complete an upload in parts
+	// (POST /api/documents/{id}/multipart-upload/complete)
+	CompleteMultipartUpload(ctx context.Context, request CompleteMultipartUploadRequestObject) (CompleteMultipartUploadResponseObject, error)
+	// SignPart Ask for the URL of a part
+	// (POST /api/documents/{id}/multipart-upload/parts/{number})
+	SignPart(ctx context.Context, request SignPartRequestObject) (SignPartResponseObject, error)
 	// GetMe Who am I
 	// (GET /api/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -5143,6 +6163,54 @@ func (sh *strictHandler) ListDocuments(ctx echo.Context, params ListDocumentsPar
 	return nil
 }
 
+// CreateMultipartUpload operation middleware
+func (sh *strictHandler) CreateMultipartUpload(ctx echo.Context, params CreateMultipartUploadParams) error {
+	var request CreateMultipartUploadRequestObject
+
+	request.Params = params
+
+	var body CreateMultipartUploadJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateMultipartUpload(ctx.Request().Context(), request.(CreateMultipartUploadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateMultipartUpload")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateMultipartUploadResponseObject); ok {
+		return validResponse.VisitCreateMultipartUploadResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CreateUploadURL operation middleware
 func (sh *strictHandler) CreateUploadURL(ctx echo.Context, params CreateUploadURLParams) error {
 	var request CreateUploadURLRequestObject
@@ -5286,6 +6354,130 @@ func (sh *strictHandler) GetDownloadURL(ctx echo.Context, id DocumentID) error {
 		return err
 	} else if validResponse, ok := response.(GetDownloadURLResponseObject); ok {
 		return validResponse.VisitGetDownloadURLResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// AbortMultipartUpload operation middleware
+func (sh *strictHandler) AbortMultipartUpload(ctx echo.Context, id DocumentID) error {
+	var request AbortMultipartUploadRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.AbortMultipartUpload(ctx.Request().Context(), request.(AbortMultipartUploadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "AbortMultipartUpload")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(AbortMultipartUploadResponseObject); ok {
+		return validResponse.VisitAbortMultipartUploadResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetMultipartUpload operation middleware
+func (sh *strictHandler) GetMultipartUpload(ctx echo.Context, id DocumentID) error {
+	var request GetMultipartUploadRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMultipartUpload(ctx.Request().Context(), request.(GetMultipartUploadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMultipartUpload")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetMultipartUploadResponseObject); ok {
+		return validResponse.VisitGetMultipartUploadResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CompleteMultipartUpload operation middleware
+func (sh *strictHandler) CompleteMultipartUpload(ctx echo.Context, id DocumentID) error {
+	var request CompleteMultipartUploadRequestObject
+
+	request.ID = id
+
+	var body CompleteMultipartUploadJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CompleteMultipartUpload(ctx.Request().Context(), request.(CompleteMultipartUploadRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CompleteMultipartUpload")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CompleteMultipartUploadResponseObject); ok {
+		return validResponse.VisitCompleteMultipartUploadResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// SignPart operation middleware
+func (sh *strictHandler) SignPart(ctx echo.Context, id DocumentID, number int) error {
+	var request SignPartRequestObject
+
+	request.ID = id
+	request.Number = number
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SignPart(ctx.Request().Context(), request.(SignPartRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SignPart")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SignPartResponseObject); ok {
+		return validResponse.VisitSignPartResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

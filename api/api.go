@@ -32,6 +32,8 @@ type Config struct {
 	Presigner *minio.Presigner
 	// Objects looks at the bucket for POST …/confirm.
 	Objects Objects
+	// Multipart begins and completes uploads in parts.
+	Multipart Multipart
 	// Announcer tells documents' events. It is called in the background: a NATS
 	// that hangs or is away delays no answer.
 	Announcer Announcer

@@ -46,8 +46,8 @@ var _ StrictServerInterface = (*server)(nil)
 // New returns the API, or an error that says what is wrong with c. It makes no
 // network call. Close it when the HTTP server that it is given to has shut down.
 func New(c Config) (*API, error) {
-	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Announcer == nil {
-		return nil, errors.New("api: DB, Presigner, Objects and Announcer are needed")
+	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Multipart == nil || c.Announcer == nil {
+		return nil, errors.New("api: DB, Presigner, Objects, Multipart and Announcer are needed")
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -74,6 +74,11 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 		t.Fatal(err)
 	}
 	t.Cleanup(objects.Close)
+	multipart, err := minio.NewMultipart(minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(multipart.Close)
 	presigner, err := minio.NewPresigner(minio.PresignerConfig{
 		Public: &url.URL{Scheme: "http", Host: store.Endpoint}, Bucket: store.Bucket, Upload: key, Download: key,
 	})
@@ -81,7 +86,7 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 		t.Fatal(err)
 	}
 	b.config = api.Config{
-		DB: open(t, asRole(t, address, "api")), Presigner: presigner, Objects: objects, TokenKey: tokenKey,
+		DB: open(t, asRole(t, address, "api")), Presigner: presigner, Objects: objects, Multipart: multipart, TokenKey: tokenKey,
 		Log: slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {

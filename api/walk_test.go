@@ -23,15 +23,24 @@ type walk struct {
 }
 
 var walks = map[string]walk{
-	"Login":             {public: true},
-	"Refresh":           {public: true},
-	"Logout":            {public: true},
-	"ChangePassword":    {body: api.PasswordChange{CurrentPassword: "wrong", NewPassword: newPassword}, badBody: api.PasswordChange{CurrentPassword: "x", NewPassword: "short"}},
-	"GetHealth":         {public: true},
-	"GetReadiness":      {public: true},
-	"GetContract":       {public: true},
-	"GetMe":             {},
-	"CreateUploadURL":   {body: api.UploadRequest{Filename: "a", ContentType: "text/plain", Size: 1}, badBody: "{"},
+	"Login":           {public: true},
+	"Refresh":         {public: true},
+	"Logout":          {public: true},
+	"ChangePassword":  {body: api.PasswordChange{CurrentPassword: "wrong", NewPassword: newPassword}, badBody: api.PasswordChange{CurrentPassword: "x", NewPassword: "short"}},
+	"GetHealth":       {public: true},
+	"GetReadiness":    {public: true},
+	"GetContract":     {public: true},
+	"GetMe":           {},
+	"CreateUploadURL": {body: api.UploadRequest{Filename: "a", ContentType: "text/plain", Size: 1}, badBody: "{"},
+	"CreateMultipartUpload": {
+		body: api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 1}, badBody: map[string]any{"filename": "a", "content_type": "text/plain", "size": 0},
+	},
+	"GetMultipartUpload":   {of: "document"},
+	"SignPart":             {of: "document"},
+	"AbortMultipartUpload": {of: "document"},
+	"CompleteMultipartUpload": {
+		of: "document", body: map[string]any{"parts": []any{map[string]any{"number": 1, "etag": strings.Repeat("0", 32)}}}, badBody: map[string]any{"parts": []any{}},
+	},
 	"ListDocuments":     {badPath: "?limit=0"},
 	"GetDocument":       {of: "document"},
 	"ConfirmDocument":   {of: "document"},
@@ -81,7 +90,7 @@ func TestRouteWalk(t *testing.T) {
 				id := map[string]uuid.UUID{"document": document, "topic": topic, "user": ended.id}[w.of].String()
 				call := func(c *client, id string, body any, query string) *answer {
 					t.Helper()
-					return c.in(t).do(method, strings.ReplaceAll(path, "{id}", id)+query, body)
+					return c.in(t).do(method, strings.NewReplacer("{id}", id, "{number}", "1").Replace(path)+query, body)
 				}
 				// everyWay calls it well and badly: what comes first must come first.
 				everyWay := func(c *client, code schema.Code) {

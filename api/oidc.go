@@ -58,7 +58,7 @@ var errIssuerAway = errors.New("the OIDC issuer does not answer")
 // before the first token comes, so the API starts without it.
 type issuer struct {
 	config OIDC
-	ctx    context.Context // holds the HTTP client, as go-oidc wants it; it never ends
+	client *http.Client
 
 	mu       sync.Mutex
 	verifier *oidc.IDTokenVerifier
@@ -79,7 +79,7 @@ func newIssuer(c OIDC) (*issuer, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true // it is asked every few minutes
 	client := &http.Client{Timeout: issuerTimeout, Transport: &seldom{next: transport, every: c.RefetchAfter, known: map[string]fetched{}}}
-	return &issuer{config: c, ctx: oidc.ClientContext(context.Background(), client)}, nil
+	return &issuer{config: c, client: client}, nil
 }
 
 // signs says whether the token is signed as the issuer signs. It is not believed
@@ -118,7 +118,9 @@ func (i *issuer) current() (*oidc.IDTokenVerifier, error) {
 	if i.verifier != nil && time.Since(i.readAt) < keysLife {
 		return i.verifier, nil
 	}
-	provider, err := oidc.NewProvider(i.ctx, i.config.Issuer)
+	// It outlives the request: go-oidc reads the keys with it later.
+	ctx := oidc.ClientContext(context.Background(), i.client)
+	provider, err := oidc.NewProvider(ctx, i.config.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("read the issuer's discovery document: %w: %w", errIssuerAway, err)
 	}
@@ -128,7 +130,7 @@ func (i *issuer) current() (*oidc.IDTokenVerifier, error) {
 	if err := provider.Claims(&found); err != nil {
 		return nil, fmt.Errorf("read the issuer's discovery document: %w: %w", errIssuerAway, err)
 	}
-	i.verifier = oidc.NewVerifier(i.config.Issuer, keySet{oidc.NewRemoteKeySet(i.ctx, found.Keys)},
+	i.verifier = oidc.NewVerifier(i.config.Issuer, keySet{oidc.NewRemoteKeySet(ctx, found.Keys)},
 		&oidc.Config{ClientID: i.config.Audience, SupportedSigningAlgs: issuerAlgorithms})
 	i.readAt = time.Now()
 	return i.verifier, nil

@@ -132,9 +132,18 @@ func (e environment) processes() []local.Process {
 			"MINIO_CONFIRM_KEY": s.API.ConfirmKey, "MINIO_CONFIRM_SECRET": s.API.ConfirmSecret,
 			"TOKEN_KEY":    e.secrets[secretToken],
 			"CORS_ORIGINS": os.Getenv("CORS_ORIGINS"),
-		}),
+		}, passedOn("TRUSTED_PROXIES", "READS_PER_SECOND", "WRITES_PER_SECOND", "REQUESTS_BURST", "ACCESS_TOKEN_LIFE", "OIDC_ISSUER", "OIDC_AUDIENCE")),
 		e.process("gateway", e.address("gateway"), minio),
 	}
+}
+
+// passedOn are variables that a part gets as up has them.
+func passedOn(names ...string) map[string]string {
+	set := make(map[string]string, len(names))
+	for _, name := range names {
+		set[name] = os.Getenv(name)
+	}
+	return set
 }
 
 // process runs one command of this program, ready when its /healthz answers.

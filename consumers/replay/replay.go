@@ -75,7 +75,8 @@ func DocumentEvent(m Message) schema.DocumentEvent {
 // notes what each came to. maxTries is the runner's: after so many failed tries a
 // message is given up.
 //
-// Applied means that the version of a document of the event rose meanwhile.
+// Applied means that the version of a document of the event rose meanwhile, for the
+// first of the batch's messages about it.
 // Outcomes are noted before the messages are acknowledged. After a crash in
 // between a message is handled once more, and what it had applied may count as
 // unchanged.
@@ -159,14 +160,16 @@ func about(batch []consumers.Message[Message]) (ids []uuid.UUID, keys []string) 
 	return ids, keys
 }
 
-func changed(m Message, before, after map[string]int64) bool {
+// changed says whether a document of the message changed, which counts for the first
+// message about it.
+func changed(m Message, before, after map[string]int64) (changed bool) {
+	refs := m.Keys
 	if m.Document != nil {
-		return before[m.Document.String()] != after[m.Document.String()]
+		refs = []string{m.Document.String()}
 	}
-	for _, key := range m.Keys {
-		if before[key] != after[key] {
-			return true
-		}
+	for _, ref := range refs {
+		changed = changed || before[ref] != after[ref]
+		before[ref] = after[ref]
 	}
-	return false
+	return changed
 }

@@ -84,7 +84,9 @@ func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 	if err := run.all(ctx); err != nil && !errors.Is(err, errStopped) {
 		return run.replay, err
 	}
-	return r.DB.Replay(context.WithoutCancel(ctx), name)
+	ended, err := r.DB.Replay(context.WithoutCancel(ctx), name)
+	ended.Attended = false // by this run, which is over
+	return ended, err
 }
 
 // Cancel ends a replay for good: what is not delivered yet never is.
@@ -117,7 +119,7 @@ func (r Runner) sameStream(ctx context.Context, replay postgres.Replay) error {
 	if err != nil {
 		return err
 	}
-	if replay.StreamCreated != nil && !replay.StreamCreated.Truncate(time.Microsecond).Equal(state.Created.Truncate(time.Microsecond)) {
+	if replay.StreamCreated != nil && !replay.StreamCreated.Equal(state.Created) {
 		return fmt.Errorf("the stream %s was made anew since replay %s was planned: its events are gone; cancel it", replay.Stream, replay.Name)
 	}
 	return nil

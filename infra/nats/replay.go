@@ -72,7 +72,10 @@ func (c *Conn) readRange(ctx context.Context, r *Range, yield func(Stored, error
 	if !r.Follow && r.After >= r.Through {
 		return false, nil
 	}
-	config := jetstream.OrderedConsumerConfig{FilterSubjects: r.Subjects, DeliverPolicy: jetstream.DeliverAllPolicy}
+	config := jetstream.OrderedConsumerConfig{
+		FilterSubjects: r.Subjects, DeliverPolicy: jetstream.DeliverAllPolicy,
+		InactiveThreshold: 30 * time.Second, // should this process die
+	}
 	switch {
 	case r.After > 0:
 		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, r.After+1
@@ -83,6 +86,11 @@ func (c *Conn) readRange(ctx context.Context, r *Range, yield func(Stored, error
 	if err != nil {
 		return false, err
 	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+		defer cancel()
+		_ = c.js.DeleteConsumer(ctx, r.Stream, consumer.CachedInfo().Name) // it ends by itself where this fails
+	}()
 	if !r.Follow && consumer.CachedInfo().NumPending == 0 {
 		return false, nil
 	}
@@ -134,7 +142,7 @@ type StreamState struct {
 	FirstSequence, LastSequence uint64
 	// FirstTime is when the oldest message was stored; zero if there is none.
 	FirstTime time.Time
-	Created   time.Time
+	Created   time.Time // in whole microseconds, as the database keeps it
 }
 
 // State returns what the stream holds at this moment. It fails with ErrUnavailable.
@@ -147,7 +155,7 @@ func (c *Conn) State(ctx context.Context, stream string) (StreamState, error) {
 		return StreamState{}, fmt.Errorf("look at stream %s: %w", stream, unavailable(err))
 	}
 	info := s.CachedInfo()
-	state := StreamState{FirstSequence: info.State.FirstSeq, LastSequence: info.State.LastSeq, Created: info.Created.UTC()}
+	state := StreamState{FirstSequence: info.State.FirstSeq, LastSequence: info.State.LastSeq, Created: info.Created.UTC().Truncate(time.Microsecond)}
 	if info.State.Msgs > 0 {
 		state.FirstTime = info.State.FirstTime.UTC()
 	}

@@ -50,6 +50,7 @@ type Bundle struct {
 
 	// Database and objects for tests that put something in between.
 	DatabaseURL string
+	OwnerURL    string
 	root        *miniogo.Client
 }
 
@@ -66,7 +67,7 @@ func New(t testing.TB) *Bundle {
 	owner := localtest.PostgresMigrated(t, migrated)
 	b := &Bundle{
 		t: t, NATS: localtest.NATS(t), MinIO: localtest.MinIO(t), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		DatabaseURL: as(t, owner, "worker"),
+		DatabaseURL: as(t, owner, "worker"), OwnerURL: owner,
 	}
 	b.root = b.MinIO.Client(t)
 	b.DB, b.API = b.Open(b.DatabaseURL), b.Open(as(t, owner, "api"))

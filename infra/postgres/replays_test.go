@@ -1,0 +1,163 @@
+package postgres_test
+
+import (
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// planned stores a replay that has chosen positions.
+func (b *bundle) planned(t *testing.T, name string, positions ...uint64) {
+	t.Helper()
+	must(t, b.owner.CreateReplay(t.Context(), postgres.Replay{Name: name, Target: "confirm", Selection: []byte(`{}`), Stream: "BUCKET"}))
+	for _, p := range positions {
+		block := postgres.Block{Number: int64(p / postgres.BlockSize)}
+		block.Bits.Set(p)
+		must(t, b.owner.ChooseEvents(t.Context(), name, []postgres.Block{block}))
+	}
+}
+
+func (b *bundle) undecided(t *testing.T, name string, from uint64) (left []uint64) {
+	t.Helper()
+	blocks, err := b.owner.UndecidedEvents(t.Context(), name, from, 100)
+	must(t, err)
+	for _, block := range blocks {
+		left = append(left, slices.Collect(block.All())...)
+	}
+	return left
+}
+
+func TestOutcomesAreNotedOnceAndTheStrongestStays(t *testing.T) {
+	b := setup(t)
+	chosen := []uint64{1, 5, 1023, 1024, 1025, 5000}
+	b.planned(t, "r", chosen...)
+	if other, err := b.owner.StartReplay(t.Context(), "r"); err != nil || other != "" {
+		t.Fatal(other, err)
+	}
+	if left := b.undecided(t, "r", 0); !slices.Equal(left, chosen) {
+		t.Fatalf("undecided %v", left)
+	}
+	if left := b.undecided(t, "r", 1024); !slices.Equal(left, chosen[3:]) {
+		t.Errorf("undecided from 1024 on %v", left)
+	}
+	note := func(position uint64, o postgres.Outcome) postgres.Decided {
+		return postgres.Decided{Replay: "r", Position: position, Outcome: o}
+	}
+	for _, batch := range [][]postgres.Decided{
+		{note(1, postgres.Failed), note(5, postgres.Applied), note(1024, postgres.Unchanged), note(7, postgres.Applied)}, // 7 was not chosen
+		{note(1, postgres.Unchanged), note(5, postgres.Unchanged), note(1024, postgres.Applied), {Replay: "other", Position: 1, Outcome: postgres.Applied}},
+		{note(5, postgres.Failed), note(1024, postgres.Failed), note(1023, postgres.Failed)},
+	} {
+		for range 2 {
+			must(t, b.worker.DecideEvents(t.Context(), batch)) // the worker's right is enough
+		}
+	}
+	r, err := b.owner.Replay(t.Context(), "r")
+	must(t, err)
+	if r.Matched != 6 || r.Applied != 2 || r.Unchanged != 1 || r.Failed != 1 || r.Left() != 2 || r.LastAt == nil || r.Attended {
+		t.Errorf("replay %+v", r)
+	}
+	if left := b.undecided(t, "r", 0); !slices.Equal(left, []uint64{1025, 5000}) {
+		t.Errorf("undecided %v", left)
+	}
+	must(t, b.owner.EndReplay(t.Context(), "r", postgres.ReplayCanceled))
+	must(t, b.worker.DecideEvents(t.Context(), []postgres.Decided{note(5000, postgres.Applied)}))
+	must(t, b.owner.EndReplay(t.Context(), "r", postgres.ReplayDone))
+	r, err = b.owner.Replay(t.Context(), "r")
+	must(t, err)
+	if r.Status != postgres.ReplayCanceled || r.Applied != 2 || r.Left() != 2 || r.EndedAt == nil {
+		t.Errorf("ended %+v", r)
+	}
+}
+
+func TestReplaysOfTheSameEventsAreFound(t *testing.T) {
+	b := setup(t)
+	start := func(name, want string) {
+		t.Helper()
+		if other, err := b.owner.StartReplay(t.Context(), name); err != nil || other != want {
+			t.Errorf("start %s: %q, %v, want %q", name, other, err, want)
+		}
+	}
+	b.planned(t, "a", 10, 2000)
+	b.planned(t, "b", 11, 2000)
+	b.planned(t, "c", 11, 2001)
+	start("a", "")
+	start("b", "a")
+	start("c", "")
+	start("b", "a") // nothing was changed
+	if ok, err := b.owner.TurnReplay(t.Context(), "a", postgres.ReplayPaused); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	start("b", "a")
+	must(t, b.owner.EndReplay(t.Context(), "a", postgres.ReplayDone))
+	start("b", "c")
+	must(t, b.owner.EndReplay(t.Context(), "c", postgres.ReplayDone))
+	start("b", "")
+	wantCode(t, b.owner.CreateReplay(t.Context(), postgres.Replay{Name: "b", Target: "confirm", Selection: []byte(`{}`)}), schema.CodeNameTaken)
+	_, err := b.owner.Replay(t.Context(), "nobody")
+	wantCode(t, err, schema.CodeNotFound)
+}
+
+func TestAReplayIsAttendedWhileItsLockIsHeld(t *testing.T) {
+	b := setup(t)
+	b.planned(t, "r", 1)
+	attended := func(want bool) {
+		t.Helper()
+		if all, err := b.owner.Replays(t.Context(), 10); err != nil || len(all) != 1 || all[0].Attended != want {
+			t.Errorf("replays %+v, %v, want attended %v", all, err, want)
+		}
+	}
+	attended(false)
+	release, ok, err := b.worker.TryLock(t.Context(), postgres.ReplayLock("r"))
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	attended(true)
+	release()
+	attended(false)
+}
+
+func TestTheWorkerOnlyNotesOutcomes(t *testing.T) {
+	b := setup(t)
+	b.planned(t, "r", 1)
+	for _, statement := range []string{
+		`SELECT * FROM replays`, `UPDATE replays SET status = 'done'`, `DELETE FROM replay_blocks`, `SELECT * FROM replay_made`,
+		`UPDATE replay_blocks SET selected = ~selected`,
+	} {
+		if _, err := b.rawWorker.Exec(statement); err == nil {
+			t.Errorf("the worker may %s", statement)
+		}
+		if _, err := b.rawAPI.Exec(statement); err == nil {
+			t.Errorf("the api may %s", statement)
+		}
+	}
+}
+
+func TestBitsAreReadAsTheyWereWritten(t *testing.T) {
+	b := setup(t)
+	b.planned(t, "r")
+	block := int64(0)
+	rapid.Check(t, func(rt *rapid.T) {
+		block++
+		var bits postgres.Bits
+		want := map[uint64]bool{}
+		for _, p := range rapid.SliceOfN(rapid.Uint64Range(0, postgres.BlockSize-1), 1, 50).Draw(rt, "positions") {
+			bits.Set(p)
+			want[uint64(block)*postgres.BlockSize+p] = true
+		}
+		must(t, b.owner.ChooseEvents(t.Context(), "r", []postgres.Block{{Number: block, Bits: bits}}))
+		got := b.undecided(t, "r", uint64(block)*postgres.BlockSize)
+		if len(got) != len(want) || bits.Count() != len(want) || !slices.IsSorted(got) {
+			rt.Fatalf("wrote %v, read %v", want, got)
+		}
+		for _, p := range got {
+			if !want[p] {
+				rt.Fatalf("wrote %v, read %v", want, got)
+			}
+		}
+	})
+}

@@ -143,7 +143,7 @@ func call[T any](ctx context.Context, handle consumers.Handler[T], batch []consu
 // final says whether the runner gives the message up after this failure: a failure
 // beside others is tried again alone.
 func final(err error, batch, tries, maxTries int) bool {
-	if consumers.Outage(err) {
+	if consumers.Outage(err) || consumers.Postponed(err) {
 		return false
 	}
 	return errors.Is(err, consumers.ErrPermanent) || (batch == 1 && tries+1 >= maxTries)

@@ -48,7 +48,7 @@ func (r *Runner[T]) workInLanes(ctx context.Context, l *lanes) {
 		if m == nil {
 			return
 		}
-		err := r.process(ctx, []jetstream.Msg{m.raw}, nats.AckWait)
+		err := r.process(ctx, []jetstream.Msg{m.raw}, l.ackWaitNow())
 		var resume func()
 		if err != nil {
 			resume = l.pause()
@@ -82,6 +82,7 @@ func (r *Runner[T]) fill(ctx context.Context, l *lanes) {
 			continue
 		}
 		wait.reset()
+		l.setAckWait(consumer.CachedInfo().Config.AckWait)
 		for _, m := range messages {
 			if back, delay := l.add(r.waiting(ctx, m), time.Now()); back != nil {
 				_ = back.raw.NakWithDelay(delay)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"intray/infra/nats"
 )
 
 // Lane says whose turn a message takes.
@@ -72,10 +74,14 @@ type lanes struct {
 	held    map[uint64]*waiting
 	waiting int
 	paused  int // workers that wait for a dependency
+	ackWait time.Duration
 }
 
 func newLanes() *lanes {
-	l := &lanes{queues: make(map[string]*queue), running: make(map[string]int), held: make(map[uint64]*waiting)}
+	l := &lanes{
+		queues: make(map[string]*queue), running: make(map[string]int), held: make(map[uint64]*waiting),
+		ackWait: nats.AckWait,
+	}
 	l.wake.L = &l.mu
 	return l
 }
@@ -235,6 +241,19 @@ func (l *lanes) isPaused() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.paused > 0
+}
+
+// setAckWait takes in the consumer's AckWait.
+func (l *lanes) setAckWait(wait time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ackWait = wait
+}
+
+func (l *lanes) ackWaitNow() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ackWait
 }
 
 // all returns the messages that wait, without their removal.

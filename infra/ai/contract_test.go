@@ -338,7 +338,7 @@ func TestResponsesThatAreNone(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, _ string, d dialect) {
 				timeout := time.Minute
-				if c.want == ai.ErrUnavailable {
+				if errors.Is(c.want, ai.ErrUnavailable) {
 					timeout = 200 * time.Millisecond
 				}
 				address := serve(t, func(w http.ResponseWriter, r *http.Request) { c.handle(w, r, d) })

@@ -136,6 +136,7 @@ const (
 	ProblemCodeTypeNotAllowed   ProblemCode = "type_not_allowed"
 	ProblemCodeUnauthenticated  ProblemCode = "unauthenticated"
 	ProblemCodeUnavailable      ProblemCode = "unavailable"
+	ProblemCodeUnknownTopic     ProblemCode = "unknown_topic"
 	ProblemCodeWrongStatus      ProblemCode = "wrong_status"
 )
 
@@ -171,6 +172,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeUnauthenticated:
 		return true
 	case ProblemCodeUnavailable:
+		return true
+	case ProblemCodeUnknownTopic:
 		return true
 	case ProblemCodeWrongStatus:
 		return true
@@ -427,6 +430,14 @@ type DocumentPage struct {
 	NextCursor *string `json:"next_cursor"`
 }
 
+// DocumentPatch What is to change of a document.
+type DocumentPatch struct {
+	// TopicIds The ids of all topics that it is to have, system topics or one's own, 100 at most. One that is there twice counts once.
+	//
+	// Examples: ["0193a5b0-6a10-7b1e-9c3d-5e6f7a8b9c0d"]
+	TopicIds []ID `json:"topic_ids"`
+}
+
 // DocumentReason Why a document is in its status. Rejected: `quota_exceeded`, the file does not fit in what is left; `size_mismatch`, it is not as large as
 // declared. Failed: `encrypted`, it needs a password; `no_text`, it holds no text or is empty; `broken`, it is damaged; `unsupported`, this kind of
 // file is not read; `ai_unavailable`, the AI gave no answer in every try. Quarantined: `content_changed`, the file is not what was
@@ -647,6 +658,7 @@ type Problem struct {
 	// | `too_large` | 413 (headers: 431) | The file or the request is over what is allowed at all. |
 	// | `type_not_allowed` | 415 | Files (or request bodies) of this type are not taken. |
 	// | `invalid` | 422 | Something in the request is not as it must be. `detail` names it. |
+	// | `unknown_topic` | 422 | A topic is not among those that the user has: ask for the list of topics. |
 	// | `rate_limited` | 429 | Too much at once. Wait as long as `Retry-After` says. |
 	// | `internal` | 500 | The server's fault. Report the `X-Request-Id`. |
 	// | `unavailable` | 503 | A part that the server depends on does not answer. Try again. |
@@ -693,6 +705,7 @@ type Problem struct {
 // | `too_large` | 413 (headers: 431) | The file or the request is over what is allowed at all. |
 // | `type_not_allowed` | 415 | Files (or request bodies) of this type are not taken. |
 // | `invalid` | 422 | Something in the request is not as it must be. `detail` names it. |
+// | `unknown_topic` | 422 | A topic is not among those that the user has: ask for the list of topics. |
 // | `rate_limited` | 429 | Too much at once. Wait as long as `Retry-After` says. |
 // | `internal` | 500 | The server's fault. Report the `X-Request-Id`. |
 // | `unavailable` | 503 | A part that the server depends on does not answer. Try again. |
@@ -1013,6 +1026,12 @@ type UserPatchAiProvider string
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type DocumentID = ID
 
+// IfNoneMatch defines model for IfNoneMatch.
+type IfNoneMatch = string
+
+// Prefer defines model for Prefer.
+type Prefer = string
+
 // TopicID A UUID in its usual form. Newer things have greater ids.
 //
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
@@ -1068,6 +1087,9 @@ type RefreshRefused = Problem
 // TopicCreated A label that documents can get.
 type TopicCreated = Topic
 
+// TopicsInvalid What went wrong, after RFC 9457.
+type TopicsInvalid = Problem
+
 // TypeNotAllowed What went wrong, after RFC 9457.
 type TypeNotAllowed = Problem
 
@@ -1082,6 +1104,9 @@ type UploadConflict = Problem
 
 // UploadTooLarge What went wrong, after RFC 9457.
 type UploadTooLarge = Problem
+
+// WrongStatus What went wrong, after RFC 9457.
+type WrongStatus = Problem
 
 // RefreshToken A session's refresh token.
 type RefreshToken = RefreshRequest
@@ -1111,6 +1136,19 @@ type ListDocumentsParams struct {
 
 	// Limit How many documents a page holds at most.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// IfNoneMatch The `ETag` of an earlier answer (or several, or `*`). If nothing has changed since, the answer is 304.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// Prefer `wait=N` holds an answer that would be 304 back for up to N seconds, 30 at most, and gives it as soon as there is something new
+	// (RFC 7240). Without `If-None-Match` it means nothing. Who has 2,000 requests waiting is answered at once.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// StreamDocumentEventsParams defines parameters for StreamDocumentEvents.
+type StreamDocumentEventsParams struct {
+	// LastEventID The `id` of the last event that the client has seen. The stream goes on after it.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
 // CreateMultipartUploadParams defines parameters for CreateMultipartUpload.
@@ -1129,8 +1167,12 @@ type CreateUploadURLParams struct {
 
 // GetDocumentParams defines parameters for GetDocument.
 type GetDocumentParams struct {
-	// IfNoneMatch The `ETag` of an earlier answer (or several, or `*`). If it is still the document's, the answer is 304.
-	IfNoneMatch *string `json:"If-None-Match,omitempty"`
+	// IfNoneMatch The `ETag` of an earlier answer (or several, or `*`). If nothing has changed since, the answer is 304.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+
+	// Prefer `wait=N` holds an answer that would be 304 back for up to N seconds, 30 at most, and gives it as soon as there is something new
+	// (RFC 7240). Without `If-None-Match` it means nothing. Who has 2,000 requests waiting is answered at once.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // CreateSystemTopicJSONRequestBody defines body for CreateSystemTopic for application/json ContentType.
@@ -1159,6 +1201,9 @@ type CreateMultipartUploadJSONRequestBody = MultipartRequest
 
 // CreateUploadURLJSONRequestBody defines body for CreateUploadURL for application/json ContentType.
 type CreateUploadURLJSONRequestBody = UploadRequest
+
+// UpdateDocumentJSONRequestBody defines body for UpdateDocument for application/json ContentType.
+type UpdateDocumentJSONRequestBody = DocumentPatch
 
 // CompleteMultipartUploadJSONRequestBody defines body for CompleteMultipartUpload for application/json ContentType.
 type CompleteMultipartUploadJSONRequestBody = CompleteRequest
@@ -1204,6 +1249,9 @@ type ServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx echo.Context, params ListDocumentsParams) error
+	// StreamDocumentEvents Follow all documents
+	// (GET /api/documents/events)
+	StreamDocumentEvents(ctx echo.Context, params StreamDocumentEventsParams) error
 	// CreateMultipartUpload Begin an upload in parts
 	// (POST /api/documents/multipart-upload)
 	CreateMultipartUpload(ctx echo.Context, params CreateMultipartUploadParams) error
@@ -1216,6 +1264,9 @@ type ServerInterface interface {
 	// GetDocument Look at a document
 	// (GET /api/documents/{id})
 	GetDocument(ctx echo.Context, id DocumentID, params GetDocumentParams) error
+	// UpdateDocument Set a document's topics by hand
+	// (PATCH /api/documents/{id})
+	UpdateDocument(ctx echo.Context, id DocumentID) error
 	// ConfirmDocument Confirm an upload by hand
 	// (POST /api/documents/{id}/confirm)
 	ConfirmDocument(ctx echo.Context, id DocumentID) error
@@ -1234,6 +1285,9 @@ type ServerInterface interface {
 	// SignPart Ask for the URL of a part
 	// (POST /api/documents/{id}/multipart-upload/parts/{number})
 	SignPart(ctx echo.Context, id DocumentID, number int) error
+	// ReclassifyDocument Sort a document again
+	// (POST /api/documents/{id}/reclassify)
+	ReclassifyDocument(ctx echo.Context, id DocumentID) error
 	// GetMe Who am I
 	// (GET /api/me)
 	GetMe(ctx echo.Context) error
@@ -1433,8 +1487,69 @@ func (w *ServerInterfaceWrapper) ListDocuments(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter limit: %s", err))
 	}
 
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Prefer, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Prefer: %s", err))
+		}
+
+		params.Prefer = &Prefer
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListDocuments(ctx, params)
+	return err
+}
+
+// StreamDocumentEvents converts echo context to params.
+func (w *ServerInterfaceWrapper) StreamDocumentEvents(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params StreamDocumentEventsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "Last-Event-ID" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Last-Event-ID")]; found {
+		var LastEventID string
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Last-Event-ID, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Last-Event-ID", valueList[0], &LastEventID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Last-Event-ID: %s", err))
+		}
+
+		params.LastEventID = &LastEventID
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.StreamDocumentEvents(ctx, params)
 	return err
 }
 
@@ -1529,7 +1644,7 @@ func (w *ServerInterfaceWrapper) GetDocument(ctx echo.Context) error {
 	headers := ctx.Request().Header
 	// ------------- Optional header parameter "If-None-Match" -------------
 	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
-		var IfNoneMatch string
+		var IfNoneMatch IfNoneMatch
 		n := len(valueList)
 		if n != 1 {
 			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
@@ -1542,9 +1657,40 @@ func (w *ServerInterfaceWrapper) GetDocument(ctx echo.Context) error {
 
 		params.IfNoneMatch = &IfNoneMatch
 	}
+	// ------------- Optional header parameter "Prefer" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Prefer")]; found {
+		var Prefer Prefer
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for Prefer, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Prefer", valueList[0], &Prefer, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter Prefer: %s", err))
+		}
+
+		params.Prefer = &Prefer
+	}
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.GetDocument(ctx, id, params)
+	return err
+}
+
+// UpdateDocument converts echo context to params.
+func (w *ServerInterfaceWrapper) UpdateDocument(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.UpdateDocument(ctx, id)
 	return err
 }
 
@@ -1649,6 +1795,22 @@ func (w *ServerInterfaceWrapper) SignPart(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.SignPart(ctx, id, number)
+	return err
+}
+
+// ReclassifyDocument converts echo context to params.
+func (w *ServerInterfaceWrapper) ReclassifyDocument(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ReclassifyDocument(ctx, id)
 	return err
 }
 
@@ -1797,8 +1959,11 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/parts/:number", wrapper.SignPart, options.OperationMiddlewares["SignPart"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/complete", wrapper.CompleteMultipartUpload, options.OperationMiddlewares["CompleteMultipartUpload"]...)
 	router.GET(options.BaseURL+"/api/documents", wrapper.ListDocuments, options.OperationMiddlewares["ListDocuments"]...)
+	router.GET(options.BaseURL+"/api/documents/events", wrapper.StreamDocumentEvents, options.OperationMiddlewares["StreamDocumentEvents"]...)
 	router.DELETE(options.BaseURL+"/api/documents/:id", wrapper.DeleteDocument, options.OperationMiddlewares["DeleteDocument"]...)
 	router.GET(options.BaseURL+"/api/documents/:id", wrapper.GetDocument, options.OperationMiddlewares["GetDocument"]...)
+	router.PATCH(options.BaseURL+"/api/documents/:id", wrapper.UpdateDocument, options.OperationMiddlewares["UpdateDocument"]...)
+	router.POST(options.BaseURL+"/api/documents/:id/reclassify", wrapper.ReclassifyDocument, options.OperationMiddlewares["ReclassifyDocument"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/confirm", wrapper.ConfirmDocument, options.OperationMiddlewares["ConfirmDocument"]...)
 	router.GET(options.BaseURL+"/api/documents/:id/download-url", wrapper.GetDownloadURL, options.OperationMiddlewares["GetDownloadURL"]...)
 	router.GET(options.BaseURL+"/api/topics", wrapper.ListTopics, options.OperationMiddlewares["ListTopics"]...)
@@ -1877,6 +2042,8 @@ type TopicCreatedJSONResponse struct {
 	Headers TopicCreatedResponseHeaders
 }
 
+type TopicsInvalidApplicationProblemPlusJSONResponse Problem
+
 type TypeNotAllowedApplicationProblemPlusJSONResponse Problem
 
 type UnauthenticatedResponseHeaders struct {
@@ -1900,6 +2067,8 @@ type UnavailableApplicationProblemPlusJSONResponse struct {
 type UploadConflictApplicationProblemPlusJSONResponse Problem
 
 type UploadTooLargeApplicationProblemPlusJSONResponse Problem
+
+type WrongStatusApplicationProblemPlusJSONResponse Problem
 
 type ListSystemTopicsRequestObject struct {
 }
@@ -3368,18 +3537,48 @@ type ListDocumentsResponseObject interface {
 	VisitListDocumentsResponse(w http.ResponseWriter) error
 }
 
-type ListDocuments200JSONResponse DocumentPage
+type ListDocuments200ResponseHeaders struct {
+	ETag       string
+	RetryAfter *int
+}
+
+type ListDocuments200JSONResponse struct {
+	Body    DocumentPage
+	Headers ListDocuments200ResponseHeaders
+}
 
 func (response ListDocuments200JSONResponse) VisitListDocumentsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type ListDocuments304ResponseHeaders struct {
+	ETag       string
+	RetryAfter *int
+}
+
+type ListDocuments304Response struct {
+	Headers ListDocuments304ResponseHeaders
+}
+
+func (response ListDocuments304Response) VisitListDocumentsResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(304)
+	return nil
 }
 
 type ListDocuments401ApplicationProblemPlusJSONResponse struct {
@@ -3457,6 +3656,154 @@ type ListDocuments503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDocuments503ApplicationProblemPlusJSONResponse) VisitListDocumentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamDocumentEventsRequestObject struct {
+	Params StreamDocumentEventsParams
+}
+
+type StreamDocumentEventsResponseObject interface {
+	VisitStreamDocumentEventsResponse(w http.ResponseWriter) error
+}
+
+type StreamDocumentEvents200ResponseHeaders struct {
+	XAccelBuffering *string
+}
+
+type StreamDocumentEvents200TextEventStreamResponse struct {
+	Body          io.Reader
+	Headers       StreamDocumentEvents200ResponseHeaders
+	ContentLength int64
+}
+
+func (response StreamDocumentEvents200TextEventStreamResponse) VisitStreamDocumentEventsResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/event-stream")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	if response.Headers.XAccelBuffering != nil {
+		w.Header().Set("X-Accel-Buffering", fmt.Sprint(*response.Headers.XAccelBuffering))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type StreamDocumentEvents401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response StreamDocumentEvents401ApplicationProblemPlusJSONResponse) VisitStreamDocumentEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamDocumentEvents422ApplicationProblemPlusJSONResponse struct {
+	InvalidApplicationProblemPlusJSONResponse
+}
+
+func (response StreamDocumentEvents422ApplicationProblemPlusJSONResponse) VisitStreamDocumentEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamDocumentEvents429ApplicationProblemPlusJSONResponse struct {
+	RateLimitedApplicationProblemPlusJSONResponse
+}
+
+func (response StreamDocumentEvents429ApplicationProblemPlusJSONResponse) VisitStreamDocumentEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(429)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamDocumentEvents500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response StreamDocumentEvents500ApplicationProblemPlusJSONResponse) VisitStreamDocumentEventsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type StreamDocumentEvents503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response StreamDocumentEvents503ApplicationProblemPlusJSONResponse) VisitStreamDocumentEventsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -3906,7 +4253,8 @@ type GetDocumentResponseObject interface {
 }
 
 type GetDocument200ResponseHeaders struct {
-	ETag string
+	ETag       string
+	RetryAfter *int
 }
 
 type GetDocument200JSONResponse struct {
@@ -3922,13 +4270,17 @@ func (response GetDocument200JSONResponse) VisitGetDocumentResponse(w http.Respo
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
 
 type GetDocument304ResponseHeaders struct {
-	ETag string
+	ETag       string
+	RetryAfter *int
 }
 
 type GetDocument304Response struct {
@@ -3937,6 +4289,9 @@ type GetDocument304Response struct {
 
 func (response GetDocument304Response) VisitGetDocumentResponse(w http.ResponseWriter) error {
 	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
 	w.WriteHeader(304)
 	return nil
 }
@@ -4032,6 +4387,171 @@ type GetDocument503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetDocument503ApplicationProblemPlusJSONResponse) VisitGetDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocumentRequestObject struct {
+	ID   DocumentID `json:"id"`
+	Body *UpdateDocumentJSONRequestBody
+}
+
+type UpdateDocumentResponseObject interface {
+	VisitUpdateDocumentResponse(w http.ResponseWriter) error
+}
+
+type UpdateDocument200ResponseHeaders struct {
+	ETag string
+}
+
+type UpdateDocument200JSONResponse struct {
+	Body    Document
+	Headers UpdateDocument200ResponseHeaders
+}
+
+func (response UpdateDocument200JSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument401ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument404ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument409ApplicationProblemPlusJSONResponse struct {
+	WrongStatusApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument409ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument413ApplicationProblemPlusJSONResponse struct {
+	BodyTooLargeApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument413ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(413)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument415ApplicationProblemPlusJSONResponse struct {
+	BodyNotJSONApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument415ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(415)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument422ApplicationProblemPlusJSONResponse struct {
+	TopicsInvalidApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument422ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(422)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument500ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type UpdateDocument503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument503ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -4838,6 +5358,108 @@ type SignPart503ApplicationProblemPlusJSONResponse struct {
 }
 
 func (response SignPart503ApplicationProblemPlusJSONResponse) VisitSignPartResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.RetryAfter != nil {
+		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
+	}
+	w.WriteHeader(503)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReclassifyDocumentRequestObject struct {
+	ID DocumentID `json:"id"`
+}
+
+type ReclassifyDocumentResponseObject interface {
+	VisitReclassifyDocumentResponse(w http.ResponseWriter) error
+}
+
+type ReclassifyDocument202Response struct {
+}
+
+func (response ReclassifyDocument202Response) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
+	w.WriteHeader(202)
+	return nil
+}
+
+type ReclassifyDocument401ApplicationProblemPlusJSONResponse struct {
+	UnauthenticatedApplicationProblemPlusJSONResponse
+}
+
+func (response ReclassifyDocument401ApplicationProblemPlusJSONResponse) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	if response.Headers.WWWAuthenticate != nil {
+		w.Header().Set("WWW-Authenticate", fmt.Sprint(*response.Headers.WWWAuthenticate))
+	}
+	w.WriteHeader(401)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReclassifyDocument404ApplicationProblemPlusJSONResponse struct {
+	NotFoundApplicationProblemPlusJSONResponse
+}
+
+func (response ReclassifyDocument404ApplicationProblemPlusJSONResponse) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(404)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReclassifyDocument409ApplicationProblemPlusJSONResponse struct {
+	WrongStatusApplicationProblemPlusJSONResponse
+}
+
+func (response ReclassifyDocument409ApplicationProblemPlusJSONResponse) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(409)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReclassifyDocument500ApplicationProblemPlusJSONResponse struct {
+	InternalApplicationProblemPlusJSONResponse
+}
+
+func (response ReclassifyDocument500ApplicationProblemPlusJSONResponse) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(500)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReclassifyDocument503ApplicationProblemPlusJSONResponse struct {
+	UnavailableApplicationProblemPlusJSONResponse
+}
+
+func (response ReclassifyDocument503ApplicationProblemPlusJSONResponse) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -5671,6 +6293,9 @@ type StrictServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx context.Context, request ListDocumentsRequestObject) (ListDocumentsResponseObject, error)
+	// StreamDocumentEvents Follow all documents
+	// (GET /api/documents/events)
+	StreamDocumentEvents(ctx context.Context, request StreamDocumentEventsRequestObject) (StreamDocumentEventsResponseObject, error)
 	// CreateMultipartUpload Begin an upload in parts
 	// (POST /api/documents/multipart-upload)
 	CreateMultipartUpload(ctx context.Context, request CreateMultipartUploadRequestObject) (CreateMultipartUploadResponseObject, error)
@@ -5683,6 +6308,9 @@ type StrictServerInterface interface {
 	// GetDocument Look at a document
 	// (GET /api/documents/{id})
 	GetDocument(ctx context.Context, request GetDocumentRequestObject) (GetDocumentResponseObject, error)
+	// UpdateDocument Set a document's topics by hand
+	// (PATCH /api/documents/{id})
+	UpdateDocument(ctx context.Context, request UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error)
 	// ConfirmDocument Confirm an upload by hand
 	// (POST /api/documents/{id}/confirm)
 	ConfirmDocument(ctx context.Context, request ConfirmDocumentRequestObject) (ConfirmDocumentResponseObject, error)
@@ -5701,6 +6329,9 @@ type StrictServerInterface interface {
 	// SignPart Ask for the URL of a part
 	// (POST /api/documents/{id}/multipart-upload/parts/{number})
 	SignPart(ctx context.Context, request SignPartRequestObject) (SignPartResponseObject, error)
+	// ReclassifyDocument Sort a document again
+	// (POST /api/documents/{id}/reclassify)
+	ReclassifyDocument(ctx context.Context, request ReclassifyDocumentRequestObject) (ReclassifyDocumentResponseObject, error)
 	// GetMe Who am I
 	// (GET /api/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
@@ -6163,6 +6794,31 @@ func (sh *strictHandler) ListDocuments(ctx echo.Context, params ListDocumentsPar
 	return nil
 }
 
+// StreamDocumentEvents operation middleware
+func (sh *strictHandler) StreamDocumentEvents(ctx echo.Context, params StreamDocumentEventsParams) error {
+	var request StreamDocumentEventsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.StreamDocumentEvents(ctx.Request().Context(), request.(StreamDocumentEventsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "StreamDocumentEvents")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(StreamDocumentEventsResponseObject); ok {
+		return validResponse.VisitStreamDocumentEventsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // CreateMultipartUpload operation middleware
 func (sh *strictHandler) CreateMultipartUpload(ctx echo.Context, params CreateMultipartUploadParams) error {
 	var request CreateMultipartUploadRequestObject
@@ -6304,6 +6960,54 @@ func (sh *strictHandler) GetDocument(ctx echo.Context, id DocumentID, params Get
 		return err
 	} else if validResponse, ok := response.(GetDocumentResponseObject); ok {
 		return validResponse.VisitGetDocumentResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// UpdateDocument operation middleware
+func (sh *strictHandler) UpdateDocument(ctx echo.Context, id DocumentID) error {
+	var request UpdateDocumentRequestObject
+
+	request.ID = id
+
+	var body UpdateDocumentJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.UpdateDocument(ctx.Request().Context(), request.(UpdateDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "UpdateDocument")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(UpdateDocumentResponseObject); ok {
+		return validResponse.VisitUpdateDocumentResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -6478,6 +7182,31 @@ func (sh *strictHandler) SignPart(ctx echo.Context, id DocumentID, number int) e
 		return err
 	} else if validResponse, ok := response.(SignPartResponseObject); ok {
 		return validResponse.VisitSignPartResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// ReclassifyDocument operation middleware
+func (sh *strictHandler) ReclassifyDocument(ctx echo.Context, id DocumentID) error {
+	var request ReclassifyDocumentRequestObject
+
+	request.ID = id
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ReclassifyDocument(ctx.Request().Context(), request.(ReclassifyDocumentRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReclassifyDocument")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ReclassifyDocumentResponseObject); ok {
+		return validResponse.VisitReclassifyDocumentResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

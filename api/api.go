@@ -37,6 +37,9 @@ type Config struct {
 	// Announcer tells documents' events. It is called in the background: a NATS
 	// that hangs or is away delays no answer.
 	Announcer Announcer
+	// Changes tells what happens to documents. Nil: nobody who waits is woken, and
+	// there is no stream of events.
+	Changes Changes
 	// TokenKey signs the access tokens: at least 32 secret random bytes. With
 	// another key every token ends.
 	TokenKey []byte
@@ -69,6 +72,14 @@ type Objects interface {
 type Announcer interface {
 	// Announce returns the documents whose events are stored, whatever its error.
 	Announce(ctx context.Context, docs []schema.Document) ([]schema.Document, error)
+}
+
+// Changes tells what happens to documents; *nats.Conn does.
+type Changes interface {
+	// Follow calls each with the newest history events that are stored, then with
+	// those that come, in their order, until ctx ends; before the first, and where
+	// some are left out, it calls reset with the sequence after which it goes on.
+	Follow(ctx context.Context, history uint64, each func(sequence uint64, e schema.DocumentEvent), reset func(after uint64)) error
 }
 
 // Part is something that the system depends on, but not the API itself.

@@ -94,7 +94,15 @@ func bounds(next echo.HandlerFunc) echo.HandlerFunc {
 		if size > maxHeaders {
 			return errHeadersTooLarge
 		}
-		ctx, cancel := context.WithTimeout(c.Request().Context(), requestTimeout)
+		timeout := timeoutOf(c)
+		if timeout > requestTimeout {
+			// net/http sets its own deadlines again for the next request.
+			controller := http.NewResponseController(c.Response())
+			at := time.Now().Add(timeout + answerTime)
+			// A writer without deadlines, as in some tests, waits all the same.
+			_, _ = controller.SetReadDeadline(at), controller.SetWriteDeadline(at)
+		}
+		ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
 		defer cancel()
 		r := c.Request().WithContext(ctx)
 		if r.Body != nil {
@@ -103,4 +111,23 @@ func bounds(next echo.HandlerFunc) echo.HandlerFunc {
 		c.SetRequest(r)
 		return next(c)
 	}
+}
+
+// answerTime is what an answer has beyond the work for it to reach the client.
+const answerTime = 10 * time.Second
+
+// timeoutOf bounds the work for a request. One that waits for a change has that
+// time more, and a stream goes on until its token ends. net/http takes a
+// connection whose read deadline passes meanwhile for one that the client closed.
+func timeoutOf(c echo.Context) time.Duration {
+	r := c.Request()
+	if r.Method != http.MethodGet {
+		return requestTimeout
+	}
+	if c.Path() == eventsPath {
+		if end, ok := tokenEnd(r.Header); ok {
+			return max(time.Until(end), time.Second) // enough to refuse one that has ended
+		}
+	}
+	return requestTimeout + waitOf(r.Header)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -22,6 +23,9 @@ import (
 type API struct {
 	echo      *echo.Echo
 	announcer *announcer
+	changes   *changes
+	unfollow  context.CancelFunc
+	following sync.WaitGroup
 }
 
 // server holds what the handlers share. It implements StrictServerInterface.
@@ -29,6 +33,7 @@ type server struct {
 	db        *postgres.DB
 	confirmer *confirm.Confirmer
 	announcer *announcer
+	changes   *changes
 	tokens    *tokens
 	passwords *passwords
 	accounts  *limiter // failed logins by account
@@ -78,7 +83,8 @@ func New(c Config) (*API, error) {
 	announcer := newAnnouncer(c.DB, c.Announcer, c.Log)
 	s := &server{
 		db: c.DB, confirmer: confirm.New(c.DB, c.Objects, announcer, c.Log), announcer: announcer,
-		tokens: tokens, passwords: newPasswords(c.Limits.Hashes),
+		changes: newChanges(),
+		tokens:  tokens, passwords: newPasswords(c.Limits.Hashes),
 		accounts: newLimiter(c.Limits.FailedLogins), addresses: newLimiter(c.Limits.FailedLoginsFrom),
 		reads: newLimiter(c.Limits.Reads), writes: newLimiter(c.Limits.Writes),
 		issuer: issuer, refreshKey: refreshKey,
@@ -97,7 +103,17 @@ func New(c Config) (*API, error) {
 	if err := registerDocs(e); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	return &API{echo: e, announcer: announcer}, nil
+	a := &API{echo: e, announcer: announcer, changes: s.changes}
+	ctx, cancel := context.WithCancel(context.Background())
+	a.unfollow = cancel
+	if c.Changes != nil {
+		a.following.Go(func() {
+			if err := s.changes.follow(ctx, c.Changes); err != nil {
+				c.Log.Warn("documents' changes are not heard any more", "error", err)
+			}
+		})
+	}
+	return a, nil
 }
 
 // ServeHTTP answers one request. HEAD is GET: net/http knows that the client wants
@@ -131,7 +147,16 @@ func (w headWriter) Flush() { _ = w.FlushError() }
 
 // Close waits until what was to be told is told, a few seconds at most. No
 // request may be running or come any more.
-func (a *API) Close() { a.announcer.running.Wait() }
+func (a *API) Close() {
+	a.Release()
+	a.unfollow()
+	a.following.Wait()
+	a.announcer.running.Wait()
+}
+
+// Release ends the requests that wait for a change, and the streams of events.
+// Those that come after it do not wait.
+func (a *API) Release() { a.changes.end() }
 
 const (
 	// requestTimeout bounds the work for one request. The database's own
@@ -147,17 +172,22 @@ const (
 )
 
 // Server returns an HTTP server for h, with bounds on what a slow or greedy
-// client can hold. The caller sets nothing more than where it listens.
+// client can hold. The caller sets nothing more than where it listens. Its shutdown
+// releases the requests of an *API that wait.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
+	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       15 * time.Second, // of 64 KiB
-		WriteTimeout:      requestTimeout + 10*time.Second,
+		WriteTimeout:      requestTimeout + answerTime,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    4 * maxHeaders,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	if a, ok := h.(*API); ok {
+		server.RegisterOnShutdown(a.Release)
+	}
+	return server
 }
 
 // clientAddress finds where a request comes from. A header that anybody can send
@@ -193,7 +223,7 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
 		AllowOrigins:  origins,
 		AllowMethods:  []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
-		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", requestIDHeader},
+		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "Last-Event-ID", requestIDHeader},
 		ExposeHeaders: []string{"ETag", "Location", "Retry-After", requestIDHeader},
 		MaxAge:        3600,
 	})

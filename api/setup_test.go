@@ -36,14 +36,16 @@ var tokenKey = []byte("0123456789abcdef0123456789abcdef")
 
 // bundle is an API on fresh servers, with three users.
 type bundle struct {
-	t      testing.TB
-	base   string
-	owner  *postgres.DB
-	sql    *sqlx.DB // as the owner
-	config api.Config
-	bucket string
-	minio  *miniogo.Client
-	log    *lines
+	t    testing.TB
+	base string
+	// address is the database's, as the role api.
+	address string
+	owner   *postgres.DB
+	sql     *sqlx.DB // as the owner
+	config  api.Config
+	bucket  string
+	minio   *miniogo.Client
+	log     *lines
 	// nobody sends no token.
 	nobody, alice, bob, admin *client
 }
@@ -85,8 +87,9 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
+	b.address = asRole(t, address, "api")
 	b.config = api.Config{
-		DB: open(t, asRole(t, address, "api")), Presigner: presigner, Objects: objects, Multipart: multipart, TokenKey: tokenKey,
+		DB: open(t, b.address), Presigner: presigner, Objects: objects, Multipart: multipart, TokenKey: tokenKey,
 		Log: slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {

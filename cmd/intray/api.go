@@ -89,7 +89,8 @@ func (apiCommand) Help() string {
 Environment, required: DATABASE_URL (role api), NATS_URL, NATS_PASSWORD (user api),
 MINIO_ENDPOINT, MINIO_UPLOAD_KEY and _SECRET, MINIO_DOWNLOAD_KEY and _SECRET,
 MINIO_MULTIPART_KEY and _SECRET, MINIO_CONFIRM_KEY and _SECRET, GATEWAY_URL (the gateway's
-public address, for which URLs are signed), TOKEN_KEY (32 bytes at least). Optional: LISTEN, MINIO_BUCKET, CORS_ORIGINS,
+public address, for which URLs are signed), TOKEN_KEY (32 bytes at least). Optional:
+LISTEN, MINIO_BUCKET, CORS_ORIGINS,
 MAX_DOCUMENT_BYTES, ALLOWED_TYPES, MAX_PENDING_DOCUMENTS, TRUSTED_PROXIES,
 READS_PER_SECOND, WRITES_PER_SECOND, REQUESTS_BURST, PASSWORD_HASHES, ACCESS_TOKEN_LIFE,
 SESSION_IDLE, SESSION_LIFE, OIDC_ISSUER, OIDC_AUDIENCE, DEFAULT_QUOTA_BYTES, LOG_LEVEL.`
@@ -139,7 +140,7 @@ func (apiCommand) Run(ctx context.Context) error {
 		proxies[i] = p.Prefix
 	}
 	handler, err := api.New(api.Config{
-		DB: db, Presigner: presigner, Objects: objects, Multipart: multipart, Announcer: conn,
+		DB: db, Presigner: presigner, Objects: objects, Multipart: multipart, Announcer: conn, Changes: conn,
 		TokenKey: []byte(s.TokenKey), AllowedOrigins: s.CORSOrigins, Log: log,
 		TrustedProxies: proxies, OIDC: api.OIDC{Issuer: s.OIDCIssuer, Audience: s.OIDCAudience}, DefaultQuota: s.DefaultQuota,
 		Sessions: api.Sessions{AccessToken: s.AccessTokenLife, Idle: s.SessionIdle, Life: s.SessionLife},

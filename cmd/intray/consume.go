@@ -125,7 +125,8 @@ const (
 	confirmBatch   = 1000
 	confirmWorkers = 3
 
-	replayBatch = 256
+	// Small: an upload waits for what MinIO answers to one batch of a replay.
+	replayBatch = 64
 	replayTries = 8
 )
 

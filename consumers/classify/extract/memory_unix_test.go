@@ -2,7 +2,10 @@
 
 package extract
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 func TestSandboxMemoryIsLimited(t *testing.T) {
 	e := setup(t, Config{})
@@ -43,5 +46,50 @@ func TestMemory(t *testing.T) {
 	m.release()
 	if m.mapped() != 0 {
 		t.Error("what is freed was not released")
+	}
+}
+
+// One sandbox at a time has more than smallBytes; the clock of who waits stands still.
+func TestLargeMemoryIsTakenInTurns(t *testing.T) {
+	t.Parallel()
+	turn, stopped := make(chan struct{}, 1), make(chan struct{})
+	lends := func() *memory { return &memory{lease: &lease{turn: turn, stopped: stopped}} }
+	first, second, third := lends(), lends(), lends()
+	one, two, three := first.Allocate(0, 2*smallBytes), second.Allocate(0, 2*smallBytes), third.Allocate(0, 2*smallBytes)
+	if one.Reallocate(smallBytes+1) == nil || one.Reallocate(2*smallBytes) == nil {
+		t.Fatal("the first got no large memory")
+	}
+	if two.Reallocate(smallBytes) == nil {
+		t.Fatal("the second got no small memory")
+	}
+	late := make(chan struct{})
+	clock := startClock(50*time.Millisecond, func() { close(late) })
+	second.lease.measure(clock)
+	got := make(chan bool)
+	go func() { got <- two.Reallocate(smallBytes+1) != nil }()
+	select {
+	case <-got:
+		t.Fatal("two have large memory")
+	case <-late:
+		t.Fatal("the clock of who waits runs")
+	case <-time.After(200 * time.Millisecond):
+	}
+	one.Free()
+	first.release()
+	if !<-got {
+		t.Error("the second got no large memory after the first")
+	}
+	<-late // it runs again
+	go func() { got <- three.Reallocate(smallBytes+1) != nil }()
+	close(stopped)
+	if <-got {
+		t.Error("the third got large memory while it was told to end")
+	}
+	for memory, linear := range map[*memory]interface{ Free() }{second: two, third: three} {
+		linear.Free()
+		memory.release()
+	}
+	if len(turn) != 0 || clock.stop() {
+		t.Error("the turn was not given back, or the clock did not end")
 	}
 }

@@ -44,7 +44,7 @@ Exit status: 0 all work, 1 one refuses, answers wrongly or is not set up, 2 wron
 
 Environment: DEFAULT_AI_PROVIDER, DEFAULT_AI_MODEL, SYSTEM_PROMPT, OLLAMA_URL, OLLAMA_API_KEY,
 OLLAMA_NUM_CTX, OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY,
-AI_TIMEOUT, and DATABASE_URL (the owner's), unless a stack of "intray up" is meant. Without a
+AI_TIMEOUT, and DATABASE_URL (the consumers' or the owner's), unless a stack of "intray up" is meant. Without a
 database users' choices are left out.`
 }
 
@@ -160,11 +160,7 @@ func (c aiCheckCommand) users(ctx context.Context) ([]classify.Settings, string,
 		return nil, "", err
 	}
 	defer db.Close()
-	users, err := db.Users(ctx)
-	settings := make([]classify.Settings, len(users))
-	for i, u := range users {
-		settings[i] = classify.Settings{Provider: u.AIProvider, Model: u.AIModel}
-	}
+	settings, err := db.AISettings(ctx)
 	return settings, fallback, err
 }
 

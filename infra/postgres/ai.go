@@ -36,3 +36,10 @@ func (db *DB) CountAICall(ctx context.Context, user uuid.UUID, limit int, now ti
 	n, err := result.RowsAffected()
 	return n > 0, err
 }
+
+// AISettings returns every user's AI settings. The role is worker or the owner.
+func (db *DB) AISettings(ctx context.Context) ([]AISettings, error) {
+	var all []AISettings
+	err := db.pool.SelectContext(ctx, &all, `SELECT ai_provider, ai_model FROM users`)
+	return all, wrap(ctx, err, "read the users' AI settings")
+}

@@ -232,7 +232,7 @@ func TestHostileArchives(t *testing.T) {
 		"docx within a zip":         {zipped(part{"a.docx", string(sound["docx"])}), ErrUnsupported},
 		"entity bomb":               {docx("", part{"x", ""}), ErrNoText},
 		"one attribute of 8 MiB":    {docx(`<w:p a="` + strings.Repeat(" ", 8<<20) + `">`), ErrBroken},
-		"nested 200,000 deep":     {docx(strings.Repeat("<w:p>", 200_000)), ErrNoText},
+		"nested 200,000 deep":       {docx(strings.Repeat("<w:p>", 200_000)), ErrNoText},
 		"odt nested 100,000 deep":   {odt(strings.Repeat("<text:p>", 100_000)), ErrNoText},
 		"billion empty cells":       {packaged(sheetType, part{"xl/workbook.xml", `<sheet name="x" r:id="r0"/>`}, related("xl/_rels/workbook.xml.rels", "worksheet", "s.xml"), part{"xl/s.xml", bomb(`<c r="A1" s="12345678901234567890"/>`)}), ErrBroken},
 		"shared strings bomb":       {xlsx(`<c t="s"><v>999999999</v></c>`, part{"xl/sharedStrings.xml", "<sst>" + strings.Repeat("<si><t/></si>", 1<<18)}), ErrNoText},

@@ -68,13 +68,13 @@ func TestHostileMail(t *testing.T) {
 		"10,000 deep":             {deepMail(10_000), nil, 0},
 		"mails 5,000 deep":        {strings.Repeat("From: x\nTo: y\nContent-Type: message/rfc822\n\n", 5000), nil, 0},
 		"a header of 8 MiB":       {"From: x\nTo: y\nX: " + strings.Repeat("x", 8<<20), ErrBroken, 0},
-		"400,000 header fields": {"From: x\nTo: y\n" + strings.Repeat("a:\n", 400_000), ErrBroken, 0},
+		"400,000 header fields":   {"From: x\nTo: y\n" + strings.Repeat("a:\n", 400_000), ErrBroken, 0},
 		"a boundary that repeats": {"From: x\nTo: y\nContent-Type: multipart/mixed; boundary=b\n\n" + strings.Repeat("\n--b-", 1<<20), nil, 0},
 		"truncated":               {"From: x\nTo: y\nContent-Type: multipart/mixed; boundary=b\n\n--b\n\nword\n--b\nContent-Type: im", nil, 1},
 		"header alone":            {"Subject: \nTo: \n\n", ErrNoText, 0},
 		"sealed":                  {"Subject: \nTo: \nContent-Type: application/pkcs7-mime\n\nMIAG", ErrEncrypted, 0},
 		"bad base64":              {"From: x\nTo: y\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n!!!", nil, 0},
-		"70 MiB of attachment":   {"From: x\nTo: y\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: image/png\n\n" + strings.Repeat("x", 70<<20), nil, 0},
+		"70 MiB of attachment":    {"From: x\nTo: y\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: image/png\n\n" + strings.Repeat("x", 70<<20), nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -149,7 +149,7 @@ func (s *system) violations(ctx context.Context, r *record) ([]violation, error)
 		}
 	}
 	for key := range now.objects {
-		if !keys[key] && !r.destroyed[key] {
+		if !keys[key] && !r.unheard[key] {
 			found = append(found, violation{idOf(key), "there is an object without a document"})
 		}
 	}
@@ -172,7 +172,7 @@ func (now state) reflected(d *document, r *record) (wrong []string) {
 			add("a deleted document is still there, as %q", row.Status)
 		}
 		// Whether a put after the deletion was heard of is another matter.
-		if object && !r.destroyed[d.key] {
+		if object && !r.unheard[d.key] {
 			add("a deleted document's object is still there")
 		}
 		return wrong
@@ -198,7 +198,7 @@ func (now state) reflected(d *document, r *record) (wrong []string) {
 		if f.put == never {
 			add("it is %s, though nobody put its file", row.Status)
 		}
-		if f.overwritten == surely && !r.destroyed[d.key] {
+		if f.overwritten == surely && !r.unheard[d.key] {
 			add("it was overwritten and is still %s", row.Status)
 		}
 	case "rejected":
@@ -221,9 +221,9 @@ func (now state) paired(row row, r *record) (wrong []string) {
 	switch {
 	case (row.counted() || row.Status == "quarantined") && !there:
 		wrong = append(wrong, "there is a document without an object: it is "+row.Status)
-	case !row.counted() && row.Status != "quarantined" && there && !r.destroyed[row.ObjectKey]:
+	case !row.counted() && row.Status != "quarantined" && there && !r.unheard[row.ObjectKey]:
 		wrong = append(wrong, "the object of a document that is "+row.Status+" is there")
-	case row.counted() && (object.Size != row.Size || strings.Trim(object.ETag, `"`) != row.ETag) && !r.destroyed[row.ObjectKey]:
+	case row.counted() && (object.Size != row.Size || strings.Trim(object.ETag, `"`) != row.ETag) && !r.unheard[row.ObjectKey]:
 		wrong = append(wrong, fmt.Sprintf("the object is not the one that was confirmed: %d bytes %s, not %d bytes %s", object.Size, object.ETag, row.Size, row.ETag))
 	}
 	return wrong

@@ -306,6 +306,7 @@ func (w *worker) put(d *document) bool {
 	default:
 		d.note(&d.put, perhaps, "PUT answered %d %s", status, problem)
 		w.r.count("PUTs not acknowledged")
+		w.r.unanswered(d.key)
 		return false
 	}
 }
@@ -388,6 +389,7 @@ func (w *worker) overwrite(d *document) {
 	_, err := w.s.root.PutObject(ctx, w.s.stack.MinIO.Bucket, d.key, bytes.NewReader(body), int64(size), miniogo.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
 		d.note(nil, never, "no acknowledgment of the overwriting: %v", err)
+		w.r.unanswered(d.key)
 		return
 	}
 	d.note(&d.overwritten, surely, "the overwriting is acknowledged")
@@ -407,4 +409,7 @@ func (w *worker) putAgain(d *document) {
 		return
 	}
 	d.note(nil, never, "which is answered %d %s", status, problem)
+	if status != http.StatusForbidden && status != http.StatusPreconditionFailed { // those stored nothing
+		w.r.unanswered(d.key)
+	}
 }

@@ -72,14 +72,15 @@ func (d *document) facts() facts {
 type record struct {
 	mu        sync.Mutex
 	documents map[uuid.UUID]*document
-	// destroyed are the keys whose bucket events were in a stream when it was
-	// deleted, not yet acknowledged by every consumer. Nobody will hear of them any
-	// more. Documents' own events may be destroyed too: the sweeper tells them again.
-	destroyed map[string]bool
-	floors    map[string]uint64 // what each consumer has acknowledged, up to which sequence
-	poison    map[string]poisoned
-	counts    map[string]int // of what clients did
-	wrong     []violation    // seen by clients on the way
+	// unheard are the keys of which nobody may hear any more: a bucket event was in
+	// a stream when that was deleted, not yet acknowledged by every consumer; or a PUT
+	// was not acknowledged, so that MinIO may have been killed between the object and
+	// its event. Documents' own events may be lost too: the sweeper tells them again.
+	unheard map[string]bool
+	floors  map[string]uint64 // what each consumer has acknowledged, up to which sequence
+	poison  map[string]poisoned
+	counts  map[string]int // of what clients did
+	wrong   []violation    // seen by clients on the way
 }
 
 // poisoned is a message that no consumer can bear.
@@ -92,7 +93,7 @@ type poisoned struct {
 
 func newRecord() *record {
 	return &record{
-		documents: map[uuid.UUID]*document{}, destroyed: map[string]bool{}, floors: map[string]uint64{},
+		documents: map[uuid.UUID]*document{}, unheard: map[string]bool{}, floors: map[string]uint64{},
 		poison: map[string]poisoned{}, counts: map[string]int{},
 	}
 }
@@ -111,6 +112,13 @@ func (r *record) lower() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.floors)
+}
+
+// unanswered notes that a PUT to the key was not acknowledged.
+func (r *record) unanswered(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unheard[key] = true
 }
 
 func (r *record) add(d *document) {

@@ -333,7 +333,7 @@ func (f *fault) destroy(m *jetstream.RawStreamMsg) {
 	defer f.r.mu.Unlock()
 	if records, err := schema.DecodeBucketEvent(m.Data); err == nil {
 		for _, record := range records {
-			f.r.destroyed[record.Key] = true
+			f.r.unheard[record.Key] = true
 		}
 	}
 }

@@ -38,6 +38,9 @@ type benchConfirmCommand struct {
 func (benchConfirmCommand) Help() string {
 	return `Measures, on the stack that "intray up" runs, all in one run:
 
+uploads: once the consumers have nothing to do, through the API and the gateway, with everything running: how long after the answer to its PUT
+a client that polls sees its document uploaded; one at a time, then 16 at a time.
+
 HEAD: how many HEADs a second MinIO answers, 16 in flight, on the backlog's objects, before and
 after the backlog is drained.
 
@@ -49,9 +52,6 @@ backlog (--folder documents in each folder), once with one whose keys lie scatte
 
 one by one: the same for a handler in the benchmark that takes one message at a time: a HEAD, a transaction,
 the announcement, the acknowledgment.
-
-uploads: through the API and the gateway, with everything running: how long after the answer to its PUT
-a client that polls sees its document uploaded; one at a time, then 16 at a time.
 
 What it makes belongs to users whose addresses end in ` + bench.Domain + ` and is removed afterwards, also after
 Ctrl-C; what a killed run left is removed by the next. MinIO's events of it stay in the stream BUCKET.

@@ -75,8 +75,8 @@ func DocumentEvent(m Message) schema.DocumentEvent {
 // notes what each came to. maxTries is the runner's: after so many failed tries a
 // message is given up.
 //
-// Applied means that the version of a document of the event rose meanwhile, for the
-// first of the batch's messages about it.
+// Applied means that a document of the event is not what it was before, in what the
+// consumer decides, for the first of the batch's messages about it.
 // Outcomes are noted before the messages are acknowledged. After a crash in
 // between a message is handled once more, and what it had applied may count as
 // unchanged.
@@ -90,7 +90,7 @@ func Handler[T any](db *postgres.DB, event func(Message) T, handle consumers.Han
 			return errs
 		}
 		ids, keys := about(batch)
-		before, err := db.DocumentVersions(ctx, ids, keys)
+		before, err := db.DocumentStates(ctx, ids, keys)
 		if err != nil {
 			return fail(err)
 		}
@@ -99,7 +99,7 @@ func Handler[T any](db *postgres.DB, event func(Message) T, handle consumers.Han
 			inner[i] = consumers.Message[T]{Event: event(m.Event), Sequence: m.Sequence, Tries: m.Tries}
 		}
 		errs = call(ctx, handle, inner)
-		after, err := db.DocumentVersions(ctx, ids, keys)
+		after, err := db.DocumentStates(ctx, ids, keys)
 		if err != nil {
 			return fail(err)
 		}
@@ -162,7 +162,7 @@ func about(batch []consumers.Message[Message]) (ids []uuid.UUID, keys []string) 
 
 // changed says whether a document of the message changed, which counts for the first
 // message about it.
-func changed(m Message, before, after map[string]int64) (changed bool) {
+func changed(m Message, before, after map[string]string) (changed bool) {
 	refs := m.Keys
 	if m.Document != nil {
 		refs = []string{m.Document.String()}

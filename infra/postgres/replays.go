@@ -210,23 +210,25 @@ func (db *DB) DocumentTopics(ctx context.Context, id uuid.UUID) ([]schema.Docume
 	return topics, wrap(ctx, err, "read the topics of document %s", id)
 }
 
-// DocumentVersions returns the versions of the documents with those ids or object keys, by id and by key as text.
-func (db *DB) DocumentVersions(ctx context.Context, ids []uuid.UUID, keys []string) (map[string]int64, error) {
+// DocumentStates returns what a consumer can change of documents, to be compared with what it is later. By id as
+// text it is the version, which classify raises; by object key what confirm decides, which classify leaves as it is.
+func (db *DB) DocumentStates(ctx context.Context, ids []uuid.UUID, keys []string) (map[string]string, error) {
 	var rows []struct {
-		Ref     string `db:"ref"`
-		Version int64  `db:"version"`
+		Ref   string `db:"ref"`
+		State string `db:"state"`
 	}
 	err := db.pool.SelectContext(ctx, &rows, `
-		SELECT id::text AS ref, version FROM documents WHERE id = ANY($1::uuid[])
-		UNION ALL SELECT object_key, version FROM documents WHERE object_key = ANY($2::text[])`, array(ids), array(keys))
+		SELECT id::text AS ref, version::text AS state FROM documents WHERE id = ANY($1::uuid[])
+		UNION ALL SELECT object_key, etag || ' ' || CASE WHEN status IN ('uploaded', 'classified', 'failed') THEN 'counted' ELSE status END
+		FROM documents WHERE object_key = ANY($2::text[])`, array(ids), array(keys))
 	if err != nil {
-		return nil, wrap(ctx, err, "read the versions of %d documents", len(ids)+len(keys))
+		return nil, wrap(ctx, err, "read the states of %d documents", len(ids)+len(keys))
 	}
-	versions := make(map[string]int64, len(rows))
+	states := make(map[string]string, len(rows))
 	for _, r := range rows {
-		versions[r.Ref] = r.Version
+		states[r.Ref] = r.State
 	}
-	return versions, nil
+	return states, nil
 }
 
 // A DocumentFact is what an operator is told about the document of an event.

@@ -186,6 +186,35 @@ func (b *bench) backlog(ctx context.Context, n int, id func(i int, epoch time.Ti
 	return docs, rate, err
 }
 
+// settle waits until the consumers have nothing to do, so that what was there
+// before is not measured too.
+func (b *bench) settle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pauseFor)
+	defer cancel()
+	for _, c := range []struct{ stream, consumer string }{
+		{schema.StreamBucket, schema.ConsumerConfirm},
+		{schema.StreamBucket, schema.ConsumerRemove},
+		{schema.StreamDocuments, schema.ConsumerClassify},
+	} {
+		consumer, err := b.conn.JetStream().Consumer(ctx, c.stream, c.consumer)
+		if err != nil {
+			return fmt.Errorf("consumer %s of stream %s: %w", c.consumer, c.stream, err)
+		}
+		err = poll(ctx, 100*time.Millisecond, func() (bool, error) {
+			info, err := consumer.Info(ctx)
+			if err != nil {
+				return false, err
+			}
+			b.Progress("events waiting for "+c.consumer, int(info.NumPending), 0)
+			return info.NumPending == 0 && info.NumAckPending == 0, nil
+		})
+		if err != nil {
+			return fmt.Errorf("wait until consumer %s of stream %s has nothing to do: %w", c.consumer, c.stream, err)
+		}
+	}
+	return nil
+}
+
 // created counts the events of creations in the stream.
 func created(ctx context.Context, stream jetstream.Stream) (n int, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(schema.SubjectsBucketCreated))

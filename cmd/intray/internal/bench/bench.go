@@ -162,6 +162,14 @@ func (b *bench) measure(ctx context.Context, report *Report) (err error) {
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
+	if b.Uploads > 0 {
+		if err := b.settle(ctx); err != nil {
+			return err
+		}
+		if err := b.uploads(ctx, report); err != nil {
+			return err
+		}
+	}
 	if b.Documents > 0 {
 		var docs []schema.Document
 		if docs, report.PutRate, err = b.backlog(ctx, b.Documents, b.dense); err != nil {
@@ -182,15 +190,5 @@ func (b *bench) measure(ctx context.Context, report *Report) (err error) {
 			return err
 		}
 	}
-	if b.Uploads == 0 {
-		return nil
-	}
-	// The uploads meet the system as it is, classification and all.
-	if err := b.cleanup(ctx); err != nil {
-		return err
-	}
-	if err := b.resume(ctx); err != nil {
-		return err
-	}
-	return b.uploads(ctx, report)
+	return nil
 }

@@ -218,23 +218,19 @@ func oleEncrypted() []byte {
 func TestHostileArchives(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Timeout: time.Minute})
-	long := `<a b="` + strings.Repeat("x", 1000) + `"/>`
 	sound := map[string][]byte{"docx": docx("<w:t>words</w:t>"), "xlsx": xlsx("<c><v>5</v></c>"), "pptx": pptx("<a:t>words</a:t>"), "odt": odt("<text:p>words</text:p>"), "epub": epub("<html>words</html>")}
 	cases := map[string]struct {
 		content []byte
 		want    error
 	}{
 		"80 MiB of one text":        {packaged(wordType, part{"word/document.xml", bomb(" ")}), ErrBroken},
-		"80 MiB of tags":            {packaged(wordType, part{"word/document.xml", bomb(long)}), ErrBroken},
-		"80 MiB of content types":   {zipped(part{"a", ""}, part{"[Content_Types].xml", bomb(long)}), ErrBroken},
-		"80 MiB of manifest":        {odt("", part{"META-INF/manifest.xml", bomb(long)}), ErrBroken},
 		"nested zip bomb":           {zipped(part{"a.zip", string(zipped(part{"b.zip", bomb("x")}))}), ErrUnsupported},
 		"docx within a zip":         {zipped(part{"a.docx", string(sound["docx"])}), ErrUnsupported},
 		"entity bomb":               {docx("", part{"x", ""}), ErrNoText},
 		"one attribute of 8 MiB":    {docx(`<w:p a="` + strings.Repeat(" ", 8<<20) + `">`), ErrBroken},
 		"nested 200,000 deep":       {docx(strings.Repeat("<w:p>", 200_000)), ErrNoText},
 		"odt nested 100,000 deep":   {odt(strings.Repeat("<text:p>", 100_000)), ErrNoText},
-		"billion empty cells":       {packaged(sheetType, part{"xl/workbook.xml", `<sheet name="x" r:id="r0"/>`}, related("xl/_rels/workbook.xml.rels", "worksheet", "s.xml"), part{"xl/s.xml", bomb(`<c r="A1" s="12345678901234567890"/>`)}), ErrBroken},
+		"billion empty cells":       {packaged(sheetType, part{"xl/workbook.xml", `<sheet name="x" r:id="r0"/>`}, related("xl/_rels/workbook.xml.rels", "worksheet", "s.xml"), part{"xl/s.xml", bomb(`<c r="A1" s="` + strings.Repeat("1", 300) + `"/>`)}), ErrBroken},
 		"shared strings bomb":       {xlsx(`<c t="s"><v>999999999</v></c>`, part{"xl/sharedStrings.xml", "<sst>" + strings.Repeat("<si><t/></si>", 1<<18)}), ErrNoText},
 		"20,000 entries":            {manyEntries(), ErrBroken},
 		"encrypted zip":             {encryptedEntries(slices.Clone(sound["docx"])), ErrEncrypted},

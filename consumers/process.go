@@ -16,6 +16,7 @@ type inHand[T any] struct {
 	meta    *jetstream.MsgMetadata
 	message Message[T]
 	err     error
+	outcome string // set by settle
 }
 
 // process decodes, handles and settles what was pulled. It returns the outage
@@ -33,6 +34,7 @@ func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg, ackWait ti
 	defer stop()
 	defer keepInHand(raw, ackWait/3)()
 
+	began := time.Now()
 	batch := make([]*inHand[T], 0, len(raw))
 	decoded := make([]*inHand[T], 0, len(raw))
 	for _, m := range raw {
@@ -59,6 +61,7 @@ func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg, ackWait ti
 			outage = err
 		}
 	}
+	r.count(batch, time.Since(began))
 	return outage
 }
 

@@ -21,11 +21,13 @@ const outageDelay = time.Second
 func (r *Runner[T]) settle(ctx context.Context, h *inHand[T]) error {
 	sequence := h.message.Sequence
 	if h.err == nil {
+		h.outcome = outcomeDone
 		r.tries.forget(sequence)
 		r.told(h, h.raw.Ack())
 		return nil
 	}
 	if Outage(h.err) {
+		h.outcome = outcomeOutage
 		r.told(h, h.raw.NakWithDelay(outageDelay))
 		return h.err
 	}
@@ -33,11 +35,13 @@ func (r *Runner[T]) settle(ctx context.Context, h *inHand[T]) error {
 	var retry *retryError
 	errors.As(h.err, &retry)
 	if Postponed(h.err) {
+		h.outcome = outcomePostponed
 		r.log.Debug("message is postponed", "sequence", sequence, "delay", retry.wait, "cause", h.err)
 		r.told(h, h.raw.NakWithDelay(retry.wait))
 		return nil
 	}
 
+	h.outcome = outcomeRetried
 	count := r.tries.add(sequence)
 	if errors.Is(h.err, ErrPermanent) || count >= r.config.MaxTries {
 		return r.bury(ctx, h, count)
@@ -71,6 +75,7 @@ func (r *Runner[T]) bury(ctx context.Context, h *inHand[T], count int) error {
 		}
 		return nil
 	}
+	h.outcome = outcomeDead
 	r.tries.forget(h.message.Sequence)
 	r.log.Error("message became a dead letter",
 		"stream", h.meta.Stream, "sequence", h.message.Sequence, "tries", count, "error", h.err)

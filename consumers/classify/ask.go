@@ -94,6 +94,7 @@ func (c *Classifier) call(ctx context.Context, owner uuid.UUID, name string, req
 	}
 	answer, err := c.config.Providers[name].Classify(ctx, request)
 	g.leave(began, time.Now(), err)
+	consumers.AICalled(name, time.Since(began), err)
 	return answer, err
 }
 

@@ -23,16 +23,20 @@ func (c *Confirmer) Handler(bucket string) consumers.Handler[[]schema.BucketReco
 	return func(ctx context.Context, batch []consumers.Message[[]schema.BucketRecord]) []error {
 		return consumers.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
 			t := heard.take(batch, keys, time.Now())
-			done := make(map[string]bool, len(t.own))
+			done := &progress{counted: make(map[string]bool, len(t.own))}
 			failed, err := func() (map[string]error, error) {
-				defer t.end(done) // after a panic too: others wait for it
+				defer t.end(done.counted) // after a panic too: others wait for it
 				return c.decide(ctx, t.own, done)
 			}()
-			if err != nil || len(t.elsewhere) == 0 {
-				return failed, err
+			if err == nil && len(t.elsewhere) > 0 {
+				var again map[string]error
+				again, err = c.decide(ctx, t.unsettled(ctx), done)
+				maps.Copy(failed, again)
 			}
-			again, err := c.decide(ctx, t.unsettled(ctx), done)
-			maps.Copy(failed, again)
+			now := time.Now()
+			for _, key := range done.confirmed {
+				consumers.Confirmed(t.records[key][0].Time, now)
+			}
 			return failed, err
 		})
 	}
@@ -43,14 +47,19 @@ func created(r schema.BucketRecord) bool {
 	return created
 }
 
+// progress is what became of keys.
+type progress struct {
+	counted   map[string]bool // the documents count with the object that was found, and are told
+	confirmed []string        // the documents were made uploaded
+}
+
 // decide confirms the keys, returns the failure of each that could not be, and
-// adds to done those whose documents count with the object that was found, and are
-// told.
+// adds to done what became of them.
 //
 // Where a key names its document, the look comes first and the transaction reads
 // the document, for most events tell of what nobody has looked at. The others are
 // read before they are looked at.
-func (c *Confirmer) decide(ctx context.Context, keys []string, done map[string]bool) (map[string]error, error) {
+func (c *Confirmer) decide(ctx context.Context, keys []string, done *progress) (map[string]error, error) {
 	var named, others []string
 	for _, key := range keys {
 		if _, ok := schema.DocumentID(key); ok {
@@ -86,7 +95,7 @@ func (c *Confirmer) decide(ctx context.Context, keys []string, done map[string]b
 // What another worker has just changed, because it met the other telling of the
 // same upload, is that worker's to announce: one event too many would have the
 // stream refuse a batch of a thousand.
-func (c *Confirmer) accept(ctx context.Context, keys []string, done map[string]bool) (failed map[string]error, unclear []string, err error) {
+func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (failed map[string]error, unclear []string, err error) {
 	failed = make(map[string]error)
 	looks := make(map[uuid.UUID]consumers.Seen, len(keys))
 	ids := make([]uuid.UUID, 0, len(keys))
@@ -117,6 +126,9 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done map[string]b
 	untold := make([]schema.Document, 0, len(found))
 	counted := make([]string, 0, len(found))
 	for _, d := range found {
+		if mine[d.ID] && d.Status == schema.StatusUploaded {
+			done.confirmed = append(done.confirmed, d.ObjectKey)
+		}
 		another := d.UnannouncedAt != nil && !mine[d.ID] && now.Sub(*d.UnannouncedAt) <= consumers.TellTimeout
 		if !another {
 			untold = append(untold, d)
@@ -133,7 +145,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done map[string]b
 	}
 	if consumers.Tell(ctx, c.db, c.announcer, c.log, untold) {
 		for _, key := range counted {
-			done[key] = true
+			done.counted[key] = true
 		}
 	}
 	return failed, unclear, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"intray/consumers"
 	"intray/consumers/reconcile"
 )
 
@@ -58,6 +59,7 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	measure(summary)
 	if summary.Found == 0 {
 		s.log.Info("bucket and database agree", counts(summary)...)
 		return nil
@@ -73,12 +75,22 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	measure(summary)
 	if summary.Left > 0 {
 		s.log.Warn("bucket and database are reconciled; something is left for an operator", counts(summary)...)
 	} else {
 		s.log.Info("bucket and database are reconciled", counts(summary)...)
 	}
 	return nil
+}
+
+// measure keeps what a run found for the metrics.
+func measure(s reconcile.Summary) {
+	found := make(map[string]int64, len(s.Kinds))
+	for kind, tally := range s.Kinds {
+		found[string(kind)] = tally.Found
+	}
+	consumers.Drifted(found, s.Left)
 }
 
 // counts are the summary's numbers, for the log.

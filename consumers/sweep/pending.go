@@ -111,6 +111,7 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 			over = append(over, documents[i].ID)
 		}
 	}
+	consumers.Swept("confirmed", confirmed)
 	if confirmed > 0 {
 		s.log.Info("uploads confirmed whose event did not come", "documents", confirmed)
 	}
@@ -121,6 +122,7 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 		if err != nil {
 			return err
 		}
+		consumers.Swept("expired", len(expired))
 		consumers.Tell(ctx, s.db, s.announcer, s.log, expired)
 	}
 	return outage

@@ -225,7 +225,8 @@ func (s *Sweeper) report(step string, err error) {
 }
 
 func (s *Sweeper) drain(ctx context.Context) error {
-	_, err := s.deletions.Drain(ctx)
+	n, err := s.deletions.Drain(ctx)
+	consumers.Swept("deleted", n)
 	return err
 }
 
@@ -241,7 +242,7 @@ func (s *Sweeper) unannounced(ctx context.Context, now time.Time) error {
 		if err != nil || len(documents) == 0 {
 			return err
 		}
-		if err := s.announce(ctx, documents); err != nil {
+		if err := s.announce(ctx, "announced", documents); err != nil {
 			return err
 		}
 	}
@@ -271,14 +272,15 @@ func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
 	if documents, err = s.db.Reannounce(ctx, ids); err != nil {
 		return err
 	}
-	return s.announce(ctx, documents)
+	return s.announce(ctx, "unclassified", documents)
 }
 
-func (s *Sweeper) announce(ctx context.Context, documents []schema.Document) error {
+func (s *Sweeper) announce(ctx context.Context, found string, documents []schema.Document) error {
 	told, err := s.announcer.Announce(ctx, documents)
 	if err := errors.Join(err, s.db.Announced(ctx, told)); err != nil {
 		return err
 	}
+	consumers.Swept(found, len(told))
 	s.log.Info("documents announced again", "documents", len(told))
 	return nil
 }
@@ -292,6 +294,7 @@ func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.purged = now
+	consumers.Swept("purged", int(n))
 	if n > 0 {
 		s.log.Info("ended rows purged", "rows", n)
 	}

@@ -101,6 +101,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Allow", "GET, HEAD, PUT, OPTIONS")
 		}
 		writeError(w, r, refused.status, refused.code, refused.message)
+		count(r.Method, refused.status)
 		return
 	}
 	if err := h.transfer(w, r); err != nil {

@@ -25,7 +25,9 @@ func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 		r = r.WithContext(r.Context()) // net/http knows the original's body by its type
 		r.Body = body
 	}
-	h.proxy.ServeHTTP(&writer{ResponseWriter: w, deadline: out, upload: body}, r)
+	answer := &writer{ResponseWriter: w, deadline: out, upload: body}
+	defer func() { count(r.Method, answer.status) }() // a handler that cuts the connection panics
+	h.proxy.ServeHTTP(answer, r)
 	return nil
 }
 
@@ -65,6 +67,7 @@ type upload struct {
 func (u *upload) Read(p []byte) (int, error) {
 	u.deadline.moving()
 	n, err := u.ReadCloser.Read(p)
+	bytesIn.Add(float64(n))
 	switch {
 	case err == io.EOF:
 		_ = u.deadline.off() // MinIO may take its time to answer
@@ -80,18 +83,22 @@ type writer struct {
 	http.ResponseWriter
 	deadline *deadline
 	upload   *upload // what it answers
+	status   int     // 0 until it is sent
 }
 
 func (w *writer) WriteHeader(status int) {
 	if status != http.StatusContinue {
 		w.deadline.moving()
+		w.status = status
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
 
 func (w *writer) Write(p []byte) (int, error) {
 	w.deadline.moving()
-	return w.ResponseWriter.Write(p)
+	n, err := w.ResponseWriter.Write(p)
+	bytesOut.Add(float64(n))
+	return n, err
 }
 
 // Unwrap lets http.ResponseController find Flush.

@@ -79,7 +79,11 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 	if err := tx.write(ctx, w, quotas); err != nil {
 		return nil, err
 	}
-	return docs, tx.Commit()
+	if err := tx.Commit(); err != nil {
+		return docs, err
+	}
+	countTransitions(w.changed)
+	return docs, nil
 }
 
 // lockQuotas returns the quotas of the documents' owners by user, locked in the order of the users.

@@ -24,8 +24,9 @@ const statusClientGone = 499
 
 // observe gives each request an id, answers its error with a problem, and logs
 // one line for it: the route's pattern, never the query string or a header. What
-// a problem must not say, such as the cause of a 500, is in that line.
-func observe(log *slog.Logger) echo.MiddlewareFunc {
+// a problem must not say, such as the cause of a 500, is in that line. routes are the
+// patterns that there are, by the time a request comes.
+func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			began := time.Now()
@@ -44,9 +45,13 @@ func observe(log *slog.Logger) echo.MiddlewareFunc {
 			}
 
 			status, level := c.Response().Status, slog.LevelInfo
+			route, took := c.Path(), time.Since(began)
+			if !routes[route] {
+				route = noRoute
+			}
 			attrs := []slog.Attr{
-				slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", c.Path()),
-				slog.Duration("duration", time.Since(began)),
+				slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", route),
+				slog.Duration("duration", took),
 			}
 			if who.id != uuid.Nil {
 				attrs = append(attrs, slog.String("user_id", who.id.String()))
@@ -58,6 +63,7 @@ func observe(log *slog.Logger) echo.MiddlewareFunc {
 				level = slog.LevelError
 				attrs = append(attrs, slog.Any("error", err))
 			}
+			measure(c, route, status, err, took)
 			log.LogAttrs(r.Context(), level, "request", append(attrs, slog.Int("status", status))...)
 			return nil
 		}

@@ -43,6 +43,7 @@ type server struct {
 	issuer    *issuer // nil: local accounts only
 	// refreshKey makes refresh tokens of refresh tokens.
 	refreshKey []byte
+	metrics    http.Handler
 	config     Config
 }
 
@@ -88,13 +89,14 @@ func New(c Config) (*API, error) {
 		accounts: newLimiter(c.Limits.FailedLogins), addresses: newLimiter(c.Limits.FailedLoginsFrom),
 		reads: newLimiter(c.Limits.Reads), writes: newLimiter(c.Limits.Writes),
 		issuer: issuer, refreshKey: refreshKey,
-		config: c,
+		metrics: newMetrics(), config: c,
 	}
 
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
 	e.IPExtractor = clientAddress(c.TrustedProxies)
-	e.Use(observe(c.Log), securityHeaders)
+	routes := make(map[string]bool)
+	e.Use(observe(c.Log, routes), securityHeaders)
 	if len(c.AllowedOrigins) > 0 {
 		e.Use(crossOrigin(c.AllowedOrigins))
 	}
@@ -102,6 +104,9 @@ func New(c Config) (*API, error) {
 	RegisterHandlers(e, NewStrictHandler(s, nil))
 	if err := registerDocs(e); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
+	}
+	for _, r := range e.Routes() {
+		routes[r.Path] = true
 	}
 	a := &API{echo: e, announcer: announcer, changes: s.changes}
 	ctx, cancel := context.WithCancel(context.Background())

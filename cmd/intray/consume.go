@@ -4,15 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"intray/consumers"
+	"intray/consumers/backlog"
 	"intray/consumers/classify"
 	"intray/consumers/classify/extract"
 	"intray/consumers/confirm"
@@ -64,7 +65,8 @@ event leads to. Any number may run side by side, and each may run some of the co
 only: where documents are not classified, the PDF reader and the classifier take no memory.
 
 Environment, required: DATABASE_URL (role worker), NATS_URL, NATS_PASSWORD (user worker),
-MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET. Optional: LISTEN (for /healthz),
+MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET. Optional: LISTEN (for
+/healthz and /metrics),
 MINIO_BUCKET, DEFAULT_AI_PROVIDER, DEFAULT_AI_MODEL, SYSTEM_PROMPT, OLLAMA_URL, OLLAMA_API_KEY,
 OLLAMA_NUM_CTX, OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY,
 AI_TIMEOUT, AI_CONCURRENT_CALLS, AI_DAILY_CALLS, CACHE_DIR (a private
@@ -116,7 +118,8 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	for _, run := range runs {
 		all.Go(func() { run(ctx) })
 	}
-	return serve(ctx, healthServer(), s.Listen, log)
+	measured := slices.Concat(consumers.Metrics(), postgres.Metrics(), []prometheus.Collector{backlog.NewMetrics(db, conn, log)})
+	return serve(ctx, watchServer(measured...), s.Listen, log)
 }
 
 // While one worker's batch is committed and announced, the next is looked at
@@ -265,12 +268,3 @@ func (w wiring) sweep() (func(context.Context), error) {
 	return sweeper.Run, nil
 }
 
-// healthServer answers /healthz as long as the process runs.
-func healthServer() *http.Server {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_, _ = io.WriteString(w, "ok\n")
-	})
-	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-}

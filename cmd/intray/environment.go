@@ -24,7 +24,7 @@ const bucket = "documents"
 type environment struct {
 	servers *local.Servers
 	listen  string            // the API's address
-	ports   map[string]int    // gateway, consume
+	ports   map[string]int    // gateway, consume, gateway_metrics
 	secrets map[string]string // by the names below
 	ai      map[string]string
 	cache   string
@@ -53,7 +53,7 @@ func newEnvironment(ctx context.Context, servers *local.Servers, listen string) 
 			e.secrets[n] = secret
 		}
 	}
-	for _, name := range []string{"gateway", "consume"} {
+	for _, name := range []string{"gateway", "consume", "gateway_metrics"} {
 		port, err := servers.Port(ctx, name)
 		if err != nil {
 			return e, err
@@ -133,7 +133,7 @@ func (e environment) processes() []local.Process {
 			"TOKEN_KEY":    e.secrets[secretToken],
 			"CORS_ORIGINS": os.Getenv("CORS_ORIGINS"),
 		}, passedOn("TRUSTED_PROXIES", "READS_PER_SECOND", "WRITES_PER_SECOND", "REQUESTS_BURST", "ACCESS_TOKEN_LIFE", "OIDC_ISSUER", "OIDC_AUDIENCE")),
-		e.process("gateway", e.address("gateway"), minio),
+		e.process("gateway", e.address("gateway"), minio, map[string]string{"METRICS_LISTEN": e.address("gateway_metrics")}),
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 
+	"golang.org/x/sync/errgroup"
+
 	"intray/infra/gateway"
 )
 
@@ -14,6 +16,7 @@ type gatewaySettings struct {
 	Log    logSettings
 	MinIO  minioSettings
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:9000"`
+	Watch  string `env:"METRICS_LISTEN" envDefault:"127.0.0.1:9002"`
 
 	MaxConns           int `env:"MAX_CONNECTIONS"`
 	MaxConnsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS"`
@@ -23,8 +26,9 @@ type gatewaySettings struct {
 func (gatewayCommand) Help() string {
 	return `Browsers upload to and download from the gateway; nothing else reaches MinIO.
 
-Environment: MINIO_ENDPOINT (required), MINIO_BUCKET, LISTEN, MAX_CONNECTIONS,
-MAX_CONNECTIONS_PER_ADDRESS, LOG_LEVEL.`
+Environment: MINIO_ENDPOINT (required), MINIO_BUCKET, LISTEN, METRICS_LISTEN (for
+/metrics, which browsers must not reach), MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
+LOG_LEVEL.`
 }
 
 // Run serves until ctx ends.
@@ -39,8 +43,13 @@ func (gatewayCommand) Run(ctx context.Context) error {
 		return fmt.Errorf("listen: %w", err)
 	}
 	log.Info("gateway listens", "address", listener.Addr().String())
-	return gateway.Serve(ctx, listener, gateway.Config{
-		Upstream: &s.MinIO.Endpoint.URL, Bucket: s.MinIO.Bucket, Log: log,
-		MaxConns: s.MaxConns, MaxConnsPerAddress: s.MaxConnsPerAddress,
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return serve(ctx, watchServer(gateway.Metrics()...), s.Watch, log) })
+	both.Go(func() error {
+		return gateway.Serve(ctx, listener, gateway.Config{
+			Upstream: &s.MinIO.Endpoint.URL, Bucket: s.MinIO.Bucket, Log: log,
+			MaxConns: s.MaxConns, MaxConnsPerAddress: s.MaxConnsPerAddress,
+		})
 	})
+	return both.Wait()
 }

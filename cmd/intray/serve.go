@@ -4,14 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"intray/infra/telemetry"
 )
 
 // shutdownTimeout is how long requests in flight may take to end.
 const shutdownTimeout = 10 * time.Second
+
+// watchServer answers those who watch a process: /healthz as long as it runs, and
+// /metrics. It is for a listener of its own, which clients do not reach.
+func watchServer(measured ...prometheus.Collector) *http.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_, _ = io.WriteString(w, "ok\n")
+	})
+	mux.Handle("GET /metrics", telemetry.Metrics(measured...))
+	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+}
 
 // serve runs an HTTP server on address until ctx ends, then lets the requests
 // in flight finish.

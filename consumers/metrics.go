@@ -56,8 +56,12 @@ var (
 	})
 )
 
-// Metrics are what this package and those below it measure.
+// Metrics are what this package and those below it measure. What can be counted is
+// there from the start, as 0: the first find is an increase.
 func Metrics() []prometheus.Collector {
+	for _, kind := range []string{"confirmed", "expired", "announced", "unclassified", "deleted", "purged"} {
+		findsTotal.WithLabelValues(kind)
+	}
 	return []prometheus.Collector{eventsTotal, redeliveriesTotal, batchMessages, batchSeconds, confirmSeconds,
 		classifySeconds, findsTotal, driftFindings, driftLeft}
 }

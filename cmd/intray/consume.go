@@ -267,4 +267,3 @@ func (w wiring) sweep() (func(context.Context), error) {
 	}
 	return sweeper.Run, nil
 }
-

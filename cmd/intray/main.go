@@ -1,7 +1,7 @@
 // Command intray is the whole of Intray in one binary: the stack for one
 // machine (up), each of its parts as a process of its own (api, consume,
 // gateway), what prepares them (migrate, provision) and what operators use
-// (users, bench). It only wires: it is the one place that reads the environment.
+// (users, status, bench). It only wires: it is the one place that reads the environment.
 package main
 
 import (
@@ -46,6 +46,7 @@ type commands struct {
 	Users      usersCommand      `cmd:"" help:"Add and list the accounts."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare bucket and database, and repair what differs."`
 	Events     eventsCommand     `cmd:"" help:"List events, tell a document's story, and have events handled again."`
+	Status     statusCommand     `cmd:"" help:"Show on one screen how the system is; exit status 1 if something is wrong."`
 	Letters    lettersCommand    `cmd:"" name:"deadletters" help:"List, show, retry or drop the messages that consumers gave up."`
 	AI         aiCommand         `cmd:"" name:"ai" help:"Check the AI providers."`
 	Bench      benchCommand      `cmd:"" help:"Measure a running stack."`

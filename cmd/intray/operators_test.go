@@ -58,6 +58,8 @@ func (s *stack) operator(t testing.TB, want int, args ...string) string {
 func TestOperatorsCommands(t *testing.T) {
 	s := up(t)
 	t.Run("reconcile", func(t *testing.T) { reconciles(t, s) })
+	t.Run("status", func(t *testing.T) { tellsStatus(t, s) })
+	t.Run("metrics", func(t *testing.T) { showsMetrics(t, s) })
 	t.Run("deadletters", func(t *testing.T) { deadLetters(t, s) })
 	t.Run("through the environment", func(t *testing.T) { throughTheEnvironment(t, s) })
 }

@@ -3,13 +3,16 @@ package postgres
 import (
 	"context"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // A Backlog is what waits in the database to be done. A time is nil where nothing waits.
 type Backlog struct {
 	// Pending documents wait for their file; the oldest was made at the time.
-	Pending       int64      `db:"pending"`
-	OldestPending *time.Time `db:"oldest_pending"`
+	Pending         int64         `db:"pending"`
+	OldestPending   *time.Time    `db:"oldest_pending"`
+	OldestPendingID uuid.NullUUID `db:"oldest_pending_id"`
 	// Unclassified documents are uploaded, the oldest by its id since the time.
 	Unclassified       int64      `db:"unclassified"`
 	OldestUnclassified *time.Time `db:"oldest_unclassified"`
@@ -29,6 +32,7 @@ type Backlog struct {
 func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 	err = db.pool.GetContext(ctx, &b, `
 		SELECT p.n AS pending, (SELECT created_at FROM documents WHERE status = 'pending' ORDER BY id LIMIT 1) AS oldest_pending,
+			(SELECT id FROM documents WHERE status = 'pending' ORDER BY id LIMIT 1) AS oldest_pending_id,
 			u.n AS unclassified, (SELECT changed_at FROM documents WHERE status = 'uploaded' ORDER BY id LIMIT 1) AS oldest_unclassified,
 			a.n AS unannounced, a.oldest AS oldest_unannounced,
 			d.n AS deletions, d.failing AS failing_deletions, d.oldest AS oldest_deletion, l.n AS dead_letters,

@@ -42,7 +42,7 @@ var subjects = []struct {
 	{"$JS.API.INFO", nil, nil},
 	{"$JS.API.STREAM.CREATE.X", nil, nil},
 	{"$JS.API.STREAM.DELETE.BUCKET", nil, nil},
-	{"$JS.API.STREAM.INFO.REPLAY", nil, nil},
+	{"$JS.API.STREAM.INFO.REPLAY", []string{nats.UserWorker}, nil},
 	{"$JS.API.STREAM.PURGE.BUCKET", []string{nats.UserWorker}, nil},
 	{"$JS.API.STREAM.PURGE.DOCUMENTS", []string{nats.UserWorker}, nil},
 	{"$JS.API.STREAM.PURGE.REPLAY", nil, nil},

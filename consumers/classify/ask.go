@@ -13,6 +13,7 @@ import (
 
 	"intray/consumers"
 	"intray/infra/ai"
+	"intray/infra/ai/builtin"
 	"intray/infra/ai/llm"
 	"intray/infra/postgres"
 	"intray/schema"
@@ -68,6 +69,11 @@ func (c *Classifier) ask(ctx context.Context, d schema.Document, text string, se
 	for i, t := range topics {
 		request.Topics[i] = ai.Topic{ID: t.ID.String(), Name: t.Name, Description: t.Description, Keywords: t.Keywords}
 	}
+	if name == builtin.Provider {
+		if err := c.teach(ctx, d.UserID, topics, request.Topics); err != nil {
+			return ai.Answer{}, err
+		}
+	}
 	const asks = 2
 	for range asks {
 		answer, err = c.call(ctx, d.UserID, name, request)
@@ -79,6 +85,26 @@ func (c *Classifier) ask(ctx context.Context, d schema.Document, text string, se
 		return ai.Answer{}, fmt.Errorf("ask provider %s: %w", name, err)
 	}
 	return answer, nil
+}
+
+// examplesPerTopic is how many of the newest documents that a user has sorted into a
+// topic by hand are shown to a provider that learns.
+const examplesPerTopic = 32
+
+// teach gives the topics of a request the examples that the user has set by hand.
+func (c *Classifier) teach(ctx context.Context, user uuid.UUID, topics []schema.Topic, asked []ai.Topic) error {
+	ids := make([]uuid.UUID, len(topics))
+	for i, t := range topics {
+		ids[i] = t.ID
+	}
+	examples, err := c.db.Examples(ctx, user, ids, examplesPerTopic)
+	if err != nil {
+		return err
+	}
+	for i, id := range ids {
+		asked[i].Examples = examples[id]
+	}
+	return nil
 }
 
 // call makes one call, if the provider's gate and the owner's bound let it.

@@ -221,6 +221,11 @@ func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Set
 	if err != nil {
 		return nil, err
 	}
+	if len(answer.Example) > 0 {
+		if err := c.db.KeepExample(ctx, d.ID, answer.Example); err != nil {
+			return nil, err
+		}
+	}
 	return func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
 		return d.Classified(found, answer.Provider, answer.Model, now)
 	}, nil

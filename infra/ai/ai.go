@@ -14,6 +14,9 @@ type Topic struct {
 	Description string
 	// Keywords are words or short phrases that such documents use; may be empty.
 	Keywords []string
+	// Examples are what the provider answered as [Answer.Example] for documents that
+	// the user has sorted into this topic by hand. Only providers that learn read them.
+	Examples [][]byte
 }
 
 // Request asks for the topics of one document.
@@ -49,6 +52,9 @@ type Answer struct {
 	Choices []Choice
 	// Suggested are names for topics that the user does not have yet; often empty.
 	Suggested []string
+	// Example is what a provider that learns needs to know of this document should a
+	// person sort it by hand: numbers, never its text. Other providers leave it empty.
+	Example []byte
 	// Provider and Model say who answered, for the record.
 	Provider, Model string
 }

@@ -8,7 +8,11 @@
 //   - as meaning, by the cosine between the mean direction of the topic's words and
 //     that of the text's, from a table of word vectors (package vectors).
 //
-// A logistic regression makes a confidence of both, which was fitted on labeled
+// What a user has sorted by hand is looked at too, in the same two ways: how near the
+// text's direction and its stems are to those of each topic's examples, compared with
+// the examples of the other topics.
+//
+// A logistic regression makes a confidence of all, which was fitted on labeled
 // documents. A topic is chosen only where it is more likely right than wrong; a
 // text that fits no topic gets none, and one that clearly fits several gets up to three.
 // Names alone work; keywords make it better.
@@ -23,6 +27,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 
 	"intray/infra/ai"
@@ -33,7 +38,7 @@ import (
 // document may get other topics than before.
 const (
 	Provider = "builtin"
-	Model    = "bm25-sg100d"
+	Model    = "bm25-sg100d-2"
 )
 
 // Classifier sorts documents into topics. Any number of goroutines may share one.
@@ -61,41 +66,45 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 	if err := ctx.Err(); err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
 	}
-	choices := c.Rank(req)
+	document := c.lexicon.read(req.Filename, req.Text)
+	choices := c.rank(document, req.Topics)
 	for i, choice := range choices {
 		if choice.Confidence < leastConfidence || i == maxChoices {
 			choices = choices[:i]
 			break
 		}
 	}
-	return ai.Answer{Choices: choices, Provider: Provider, Model: Model}, nil
+	return ai.Answer{Choices: choices, Example: document.example(), Provider: Provider, Model: Model}, nil
 }
 
 // Rank gives every topic of the request with its confidence, best first, however
 // little it fits: what Classify chooses from.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
-	document := c.lexicon.read(req.Filename, req.Text)
+	return c.rank(c.lexicon.read(req.Filename, req.Text), req.Topics)
+}
+
+func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 	type ranked struct {
 		ai.Choice
 		score
 	}
-	all := make([]ranked, 0, len(req.Topics))
-	var best, second float64 // lexical scores
-	for _, t := range req.Topics {
-		r := ranked{Choice: ai.Choice{TopicID: t.ID}, score: document.score(c.profiles.profile(t))}
-		if r.lexical > best {
-			best, second = r.lexical, best
+	all := make([]ranked, 0, len(topics))
+	best, second := math.Inf(-1), math.Inf(-1) // totals
+	for i, s := range c.scores(document, topics) {
+		r := ranked{Choice: ai.Choice{TopicID: topics[i].ID}, score: s}
+		if total := r.total(); total > best {
+			best, second = total, best
 		} else {
-			second = max(second, r.lexical)
+			second = max(second, total)
 		}
 		all = append(all, r)
 	}
 	for i := range all {
 		other := best
-		if all[i].lexical == best {
+		if all[i].total() == best {
 			other = second
 		}
-		all[i].Confidence = confidence(all[i].score, other)
+		all[i].Confidence = confidence(all[i].score, max(other, 0))
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(
@@ -113,4 +122,18 @@ func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 		}
 	}
 	return choices
+}
+
+// scores gives each topic's score.
+func (c *Classifier) scores(document *document, topics []ai.Topic) []score {
+	learned := learn(topics, c.lexicon.table.Dims())
+	spread := make([]float32, sketchBits)
+	document.sketch.spread(spread)
+	scores := make([]score, len(topics))
+	for i, t := range topics {
+		scores[i] = document.score(c.profiles.profile(t), learned.background)
+		scores[i].nearVector = learned.trust[i] * learned.vectors.score(i, document.vector)
+		scores[i].nearSketch = learned.trust[i] * learned.sketches.score(i, spread)
+	}
+	return scores
 }

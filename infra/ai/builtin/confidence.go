@@ -11,26 +11,39 @@ const (
 
 // The weights of a logistic regression that tells how likely a topic is right. They
 // were fitted on the tuning halves of package bench's sets (and half of the samples
-// in testdata), each with full topics and with names only, once as it is, once with
-// the right topic taken away, and once with two documents joined, which have two right
-// topics. On the held-out halves a confidence around 35 was right in 29 of 100 cases,
-// 55 in 53, 65 in 63, 75 in 67, 85 in 77 and 95 in 89.
+// in testdata): with full topics and with names only, with 0, 5 and 20 examples a topic,
+// each once as it is, once with the right topic taken away, and once with two documents
+// joined, which have two right topics. docs/classification.md has what this gives on
+// the held-out halves.
 const (
-	weightConstant = -6.013
-	weightLexical  = 3.572
-	weightSemantic = 4.029
+	weightConstant = -2.311
+	weightLexical  = 2.066
+	weightSemantic = 2.360
+	weightVector   = 4.733
+	weightSketch   = 19.287
 	// A topic that leads gains, one that lies behind another loses.
-	weightLead   = 1.451
-	weightBehind = 1.401
+	weightLead   = 1.265
+	weightBehind = 1.280
+)
+
+// The parts of a topic's total: the weights of a conditional logit on the same data,
+// relative to that of the lexical score.
+const (
+	totalLexical  = 1
+	totalSemantic = 1.823
+	totalVector   = 3.507
+	totalSketch   = 4.830
 )
 
 // confidence is how likely the topic with score s is right, in percent, where
-// other is the largest lexical score of the other topics.
+// other is the largest total of the other topics.
 func confidence(s score, other float64) int {
-	lead := math.Log1p(s.lexical) - math.Log1p(other)
+	lead := s.total() - other
 	logit := weightConstant +
 		weightLexical*math.Log1p(s.lexical) +
 		weightSemantic*s.semantic +
+		weightVector*s.nearVector +
+		weightSketch*s.nearSketch +
 		weightLead*max(lead, 0) +
 		weightBehind*min(lead, 0)
 	return int(math.Round(100 / (1 + math.Exp(-logit))))

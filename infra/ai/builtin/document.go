@@ -27,6 +27,8 @@ type document struct {
 	sequence []*occurrences
 	// vector is the document's direction, of length 1, or zero if no word has one.
 	vector []float32
+	// sketch has the bits of the document's most telling stems.
+	sketch sketch
 }
 
 // occurrences are the places of one stem.
@@ -34,6 +36,8 @@ type occurrences struct {
 	count float64
 	// at are the places in the sequence, ascending.
 	at []int
+	// idf is how telling the commonest form is.
+	idf float64
 }
 
 // form is one spelling of a stem.
@@ -53,9 +57,10 @@ func (l *lexicon) read(filename, text string) *document {
 			text := string(token)
 			f = &form{word: l.word(text)}
 			if f.occurrences = d.stems[f.stem]; f.occurrences == nil {
-				f.occurrences = new(occurrences)
+				f.occurrences = &occurrences{idf: f.word.idf}
 				d.stems[f.stem] = f.occurrences
 			}
+			f.occurrences.idf = min(f.occurrences.idf, f.word.idf)
 			forms[text] = f
 			order = append(order, f)
 		}
@@ -88,6 +93,7 @@ func (l *lexicon) read(filename, text string) *document {
 		l.addTo(d.vector, f.word, f.count/(f.count+saturation))
 	}
 	normalize(d.vector)
+	d.sketch = sketchOf(d.stems)
 	return d
 }
 

@@ -42,7 +42,8 @@ func TestALongPhraseCountsByItsWords(t *testing.T) {
 	l := testLexicon(t)
 	keyword := "insured vehicle comprehensive cover excess premium renewal claim policy driver"
 	p := l.profile(ai.Topic{Keywords: []string{keyword}})
-	if whole, some := l.read("", keyword).score(p), l.read("", "excess premium").score(p); whole.lexical <= some.lexical || some.lexical == 0 {
+	none := make([]float32, l.table.Dims())
+	if whole, some := l.read("", keyword).score(p, none), l.read("", "excess premium").score(p, none); whole.lexical <= some.lexical || some.lexical == 0 {
 		t.Errorf("all words score %v, two %v", whole.lexical, some.lexical)
 	}
 	for _, term := range p.terms {

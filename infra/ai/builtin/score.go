@@ -1,5 +1,7 @@
 package builtin
 
+import "math"
+
 import "slices"
 
 // BM25's constants (Robertson and Zaragoza, 2009): how soon repetition stops to
@@ -15,15 +17,20 @@ const (
 type score struct {
 	// lexical is BM25 with the topic as the query.
 	lexical float64
-	// semantic is the cosine of the directions, -1 to 1.
+	// semantic is the cosine of the directions, above that of the background.
 	semantic float64
+	// nearVector and nearSketch say how much the document lies on the side of the
+	// topic's examples, by direction and by stems; 0 where there are none.
+	nearVector, nearSketch float64
 }
 
-// total ranks topics.
-func (s score) total() float64 { return s.lexical + s.semantic }
+// total is what a topic is ahead of others by.
+func (s score) total() float64 {
+	return totalLexical*math.Log1p(s.lexical) + totalSemantic*s.semantic + totalVector*s.nearVector + totalSketch*s.nearSketch
+}
 
-func (d *document) score(p *profile) score {
-	s := score{semantic: dot(d.vector, p.vector)}
+func (d *document) score(p *profile, background []float32) score {
+	s := score{semantic: dot(d.vector, p.vector) - dot(background, p.vector)}
 	held := bm25K * (1 - bm25B + bm25B*d.length/bm25Length)
 	for _, t := range p.terms {
 		if count := d.count(t.stems); count > 0 {

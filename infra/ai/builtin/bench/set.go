@@ -3,6 +3,8 @@ package bench
 
 import (
 	"cmp"
+	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 
@@ -50,6 +52,31 @@ func (s Set) NamesOnly() Set {
 	}
 	s.Topics = topics
 	return s
+}
+
+// Learner is a classifier that answers with an example of the document.
+type Learner interface {
+	Classify(context.Context, ai.Request) (ai.Answer, error)
+}
+
+// Taught is the set with topics that a user has sorted up to n documents of another
+// set into by hand, the first of each topic.
+func (s Set) Taught(ctx context.Context, c Learner, from Set, n int) (Set, error) {
+	s.Name += fmt.Sprintf("/%d examples", n)
+	topics := slices.Clone(s.Topics)
+	for _, d := range from.Documents {
+		i := slices.IndexFunc(topics, func(t ai.Topic) bool { return t.ID == d.Topic })
+		if i < 0 || len(topics[i].Examples) >= n {
+			continue
+		}
+		answer, err := c.Classify(ctx, ai.Request{Filename: d.Filename, Text: d.Text})
+		if err != nil {
+			return Set{}, err
+		}
+		topics[i].Examples = append(slices.Clip(topics[i].Examples), answer.Example)
+	}
+	s.Topics = topics
+	return s, nil
 }
 
 // sample takes up to n documents of each topic, in an order that the seed alone

@@ -1,0 +1,75 @@
+package classify_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers/classify"
+	"intray/infra/ai/builtin"
+	"intray/schema"
+)
+
+var (
+	garden = []string{
+		"Prune the roses in March and water the young seedlings every evening.",
+		"Compost feeds the soil; dig it in before planting tomatoes.",
+		"The hedge needs trimming, and weeds grow between the carrots.",
+		"Sow lettuce seeds in rows and cover them with fine soil.",
+		"Slugs ate the lettuce; plant marigolds among the tomatoes.",
+	}
+	football = []string{
+		"The striker scored twice before the referee blew the whistle.",
+		"A late penalty decided the match, and the goalkeeper wept.",
+		"The league champions signed a midfielder from their rivals.",
+		"Fans cheered when the defender headed the corner into the net.",
+		"The coach changed the team at half time and won the cup match.",
+	}
+)
+
+func TestBuiltinLearnsFromWhatAUserSortsByHand(t *testing.T) {
+	b := setup(t)
+	provider, err := builtin.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.config.Providers[builtin.Provider], b.config.DefaultProvider = classify.Provider(provider), builtin.Provider
+	b.build(t)
+	// Their names say nothing.
+	first, second := b.topic(t, nil, "Folder Q"), b.topic(t, nil, "Folder Z")
+	classified := func(user uuid.UUID, text string) schema.Document {
+		t.Helper()
+		d := b.Uploaded(user, text)
+		if err := b.classify(t, d, 0); err != nil {
+			t.Fatal(err)
+		}
+		b.Expect(d.ID, "classified")
+		return d
+	}
+	topics := func(d schema.Document) []schema.DocumentTopic {
+		t.Helper()
+		found, err := b.DB.DocumentTopics(t.Context(), d.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	for i := range garden {
+		for topic, text := range map[uuid.UUID]string{first: garden[i], second: football[i]} {
+			d := classified(b.Alice, text)
+			if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+				return d.SetTopics([]uuid.UUID{topic}, time.Now())
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const news = "In the garden the tomatoes and the lettuce grow in good soil; water the seeds."
+	if got := topics(classified(b.Alice, news)); len(got) != 1 || got[0].TopicID != first {
+		t.Errorf("got %v, want %s alone", got, first)
+	}
+	if got := topics(classified(b.Bob, news)); len(got) != 0 {
+		t.Errorf("another user's document has %v", got)
+	}
+}

@@ -1,0 +1,46 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+// KeepExample keeps what a provider that learns needs to know of a document, in place of what was kept before; nothing where
+// the document is gone. The role is worker.
+func (db *DB) KeepExample(ctx context.Context, document uuid.UUID, example []byte) error {
+	_, err := db.pool.ExecContext(ctx, `
+		INSERT INTO document_examples (document_id, user_id, example) SELECT id, user_id, $2 FROM documents WHERE id = $1
+		ON CONFLICT (document_id) DO UPDATE SET example = EXCLUDED.example WHERE document_examples.example <> EXCLUDED.example`,
+		document, example)
+	if hasCode(err, foreignKeyViolation) {
+		return nil // it has just gone
+	}
+	return wrap(ctx, err, "keep the example of document %s", document)
+}
+
+// Examples returns, by topic, the examples of the newest documents that the user has sorted there by hand, at most limit a
+// topic. Its cost depends on the number of topics and on limit, never on the user's documents. The role is worker.
+func (db *DB) Examples(ctx context.Context, user uuid.UUID, topics []uuid.UUID, limit int) (map[uuid.UUID][][]byte, error) {
+	var rows []struct {
+		Topic   uuid.UUID `db:"topic"`
+		Example []byte    `db:"example"`
+	}
+	err := db.pool.SelectContext(ctx, &rows, `
+		SELECT t.topic, e.example
+		FROM unnest($2::uuid[]) AS t (topic)
+		CROSS JOIN LATERAL (
+			SELECT document_id FROM document_topics
+			WHERE user_id = $1 AND topic_id = t.topic AND by_hand
+			ORDER BY document_id DESC LIMIT $3) AS newest
+		JOIN document_examples AS e USING (document_id)
+		ORDER BY t.topic, newest.document_id DESC`, user, array(topics), limit)
+	if err != nil {
+		return nil, wrap(ctx, err, "read the examples of user %s", user)
+	}
+	examples := make(map[uuid.UUID][][]byte)
+	for _, r := range rows {
+		examples[r.Topic] = append(examples[r.Topic], r.Example)
+	}
+	return examples, nil
+}

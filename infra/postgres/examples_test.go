@@ -1,0 +1,101 @@
+package postgres_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"intray/schema"
+)
+
+func (b *bundle) topic(t *testing.T, user *uuid.UUID, name string) uuid.UUID {
+	t.Helper()
+	topic := schema.Topic{ID: newID(t), UserID: user, Name: name}
+	who := b.administrator
+	if user != nil {
+		who = *user
+	}
+	must(t, b.api.ForUser(who).CreateTopic(t.Context(), topic))
+	return topic.ID
+}
+
+// sorted stores a document with an example, and has its owner sort it by hand.
+func (b *bundle) sorted(t *testing.T, user uuid.UUID, example string, topics ...uuid.UUID) schema.Document {
+	t.Helper()
+	d := b.uploaded(t, user, "file", 1)
+	must(t, b.worker.KeepExample(t.Context(), d.ID, []byte(example)))
+	_, err := b.api.ForUser(user).Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.SetTopics(topics, time.Now())
+	})
+	must(t, err)
+	return d
+}
+
+func (b *bundle) examples(t *testing.T, user, topic uuid.UUID, limit int) []string {
+	t.Helper()
+	found, err := b.worker.Examples(t.Context(), user, []uuid.UUID{newID(t), topic}, limit)
+	must(t, err)
+	var texts []string
+	for _, e := range found[topic] {
+		texts = append(texts, string(e))
+	}
+	return texts
+}
+
+func TestExamplesAreTheNewestSortedByHand(t *testing.T) {
+	b := setup(t)
+	system, own := b.topic(t, nil, "System"), b.topic(t, &b.alice, "Own")
+	first := b.sorted(t, b.alice, "first", system)
+	both := b.sorted(t, b.alice, "both", system, own)
+	b.sorted(t, b.alice, "last", own)
+	b.sorted(t, b.bob, "of Bob", system)
+	byAI := b.uploaded(t, b.alice, "by AI", 1)
+	must(t, b.worker.KeepExample(t.Context(), byAI.ID, []byte("by AI")))
+	b.transition(t, byAI.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.Classified([]schema.DocumentTopic{{TopicID: system, Confidence: 100}}, "p", "m", time.Now())
+	})
+	expect := func(topic uuid.UUID, limit int, want ...string) {
+		t.Helper()
+		if got := b.examples(t, b.alice, topic, limit); !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	expect(system, 9, "both", "first")
+	expect(system, 1, "both")
+	expect(own, 9, "last", "both")
+
+	// What is kept anew takes the place of what was.
+	must(t, b.worker.KeepExample(t.Context(), first.ID, []byte("first, again")))
+	expect(system, 9, "both", "first, again")
+	// A person changes her mind.
+	_, err := b.api.ForUser(b.alice).Transition(t.Context(), []uuid.UUID{first.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.SetTopics([]uuid.UUID{own}, time.Now())
+	})
+	must(t, err)
+	expect(system, 9, "both")
+	expect(own, 9, "last", "both", "first, again")
+	// A document goes, a topic goes, and what is kept of a document that is gone is nothing.
+	if _, err := b.raw.Exec(`DELETE FROM documents WHERE id = $1`, both.ID); err != nil {
+		t.Fatal(err)
+	}
+	expect(system, 9)
+	must(t, b.worker.KeepExample(t.Context(), both.ID, []byte("late")))
+	if n := count(t, b.raw, `SELECT count(*) FROM document_examples WHERE document_id = $1`, both.ID); n != 0 {
+		t.Error("a document that is gone has an example")
+	}
+	must(t, b.api.ForUser(b.alice).DeleteTopic(t.Context(), schema.ScopeUser, own))
+	expect(own, 9)
+}
+
+func TestTheAPISeesNoExamples(t *testing.T) {
+	b := setup(t)
+	b.sorted(t, b.alice, "hers", b.topic(t, &b.alice, "Own"))
+	asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+		if _, err := tx.Exec(`SELECT * FROM document_examples`); err == nil {
+			t.Error("the role api reads examples")
+		}
+	})
+}

@@ -1,0 +1,67 @@
+package telemetry
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Logs returns a handler that adds trace_id to what h is given, where that names a
+// document: a line then leads to the document's trace, and the other way round.
+func Logs(h slog.Handler) slog.Handler { return logs{h} }
+
+type logs struct{ slog.Handler }
+
+// Handle implements slog.Handler.
+func (l logs) Handle(ctx context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		id, ok := documentOf(a)
+		if ok {
+			r = r.Clone()
+			r.AddAttrs(traceID(id))
+		}
+		return !ok
+	})
+	return l.Handler.Handle(ctx, r)
+}
+
+// WithAttrs implements slog.Handler.
+func (l logs) WithAttrs(attrs []slog.Attr) slog.Handler {
+	for _, a := range attrs {
+		if id, ok := documentOf(a); ok {
+			attrs = append(attrs[:len(attrs):len(attrs)], traceID(id))
+			break
+		}
+	}
+	return logs{l.Handler.WithAttrs(attrs)}
+}
+
+// WithGroup implements slog.Handler.
+func (l logs) WithGroup(name string) slog.Handler { return logs{l.Handler.WithGroup(name)} }
+
+func traceID(document uuid.UUID) slog.Attr {
+	return slog.String("trace_id", trace.TraceID(document).String())
+}
+
+// documentOf is the document that an attribute names.
+func documentOf(a slog.Attr) (uuid.UUID, bool) {
+	if a.Key != "document_id" {
+		return uuid.Nil, false
+	}
+	switch v := a.Value.Any().(type) {
+	case uuid.UUID:
+		return v, v != uuid.Nil
+	case uuid.NullUUID:
+		return v.UUID, v.Valid
+	case *uuid.UUID:
+		if v != nil {
+			return *v, *v != uuid.Nil
+		}
+	case string:
+		id, err := uuid.Parse(v)
+		return id, err == nil
+	}
+	return uuid.Nil, false
+}

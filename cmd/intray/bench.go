@@ -20,7 +20,8 @@ import (
 )
 
 type benchCommand struct {
-	Confirm benchConfirmCommand `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
+	Confirm  benchConfirmCommand  `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
+	Classify benchClassifyCommand `cmd:"" help:"Measure the provider builtin on public documents."`
 }
 
 type benchConfirmCommand struct {

@@ -69,7 +69,7 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 	document := c.lexicon.read(req.Filename, req.Text)
 	choices := c.rank(document, req.Topics)
 	for i, choice := range choices {
-		if choice.Confidence < leastConfidence || i == maxChoices {
+		if choice.Confidence < LeastConfidence || i == maxChoices {
 			choices = choices[:i]
 			break
 		}

@@ -2,9 +2,10 @@ package builtin
 
 import "math"
 
+// LeastConfidence is what a topic needs to be chosen, in percent.
+const LeastConfidence = 50
+
 const (
-	// leastConfidence is what a topic needs to be chosen, in percent.
-	leastConfidence = 50
 	// maxChoices is how many topics a document gets at most.
 	maxChoices = 3
 )
@@ -16,14 +17,14 @@ const (
 // joined, which have two right topics. docs/classification.md has what this gives on
 // the held-out halves.
 const (
-	weightConstant = -2.311
-	weightLexical  = 2.066
-	weightSemantic = 2.360
-	weightVector   = 4.733
-	weightSketch   = 19.287
+	weightConstant = -2.689
+	weightLexical  = 2.225
+	weightSemantic = 2.637
+	weightVector   = 4.766
+	weightSketch   = 19.754
 	// A topic that leads gains, one that lies behind another loses.
-	weightLead   = 1.265
-	weightBehind = 1.280
+	weightLead   = 1.041
+	weightBehind = 1.092
 )
 
 // The parts of a topic's total: the weights of a conditional logit on the same data,

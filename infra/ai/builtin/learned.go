@@ -30,7 +30,9 @@ type learned struct {
 // examples.
 type space struct {
 	mean       []float32
-	directions [][]float32
+	directions [][]float32 // sums, until discriminate
+	counts     []float32
+	squares    []float32 // the sum of all examples' squares
 }
 
 // learn reads the examples of the topics. Its cost is bounded by maxExamples.
@@ -40,81 +42,85 @@ func learn(topics []ai.Topic, dims int) *learned {
 	for i, x := range background[:min(dims, len(background))] {
 		l.background[i] = float32(x) / backgroundScale * backgroundExamples
 	}
-	vectors, sketches := make([][][]float32, len(topics)), make([][][]float32, len(topics))
+	vectors, sketches := newSpace(len(topics), dims), newSpace(len(topics), sketchBits)
+	vector, spread := make([]float32, dims), make([]float32, sketchBits)
 	taught := false
 	for i, t := range topics {
+		n := 0
 		for _, example := range t.Examples[:min(len(t.Examples), maxExamples)] {
-			vector := make([]float32, dims)
 			s, ok := remembered(example, vector)
 			if !ok {
 				continue
 			}
-			spread := make([]float32, sketchBits)
 			s.spread(spread)
-			vectors[i], sketches[i] = append(vectors[i], vector), append(sketches[i], spread)
+			vectors.add(i, vector)
+			sketches.add(i, spread)
 			add(l.background, vector, 1)
-			total++
-			taught = true
+			n++
 		}
-		n := float64(len(vectors[i]))
-		l.trust[i] = n / (n + halfTrust)
+		total += float32(n)
+		taught = taught || n > 0
+		l.trust[i] = float64(n) / float64(n+halfTrust)
 	}
 	scale(l.background, 1/total)
 	if taught {
-		l.vectors = discriminate(vectors, l.background)
-		l.sketches = discriminate(sketches, nil)
+		vectors.discriminate(l.background)
+		// The sketch of what belongs to none of the topics is taken as empty.
+		sketches.discriminate(make([]float32, sketchBits))
+		l.vectors, l.sketches = vectors, sketches
 	}
 	return l
 }
 
-// discriminate finds what tells the topics' examples apart. Where other is not nil,
-// it stands for everything that belongs to none of the topics.
-func discriminate(examples [][][]float32, other []float32) space {
-	var s space
-	var dims, centroids int
-	for _, of := range examples {
-		var centroid []float32
-		for _, x := range of {
-			if centroid == nil {
-				dims, centroid = len(x), make([]float32, len(x))
-				centroids++
-			}
-			add(centroid, x, 1/float32(len(of)))
+func newSpace(topics, dims int) space {
+	return space{
+		mean: make([]float32, dims), squares: make([]float32, dims),
+		directions: make([][]float32, topics), counts: make([]float32, topics),
+	}
+}
+
+// add takes an example of topic i.
+func (s space) add(i int, v []float32) {
+	if s.directions[i] == nil {
+		s.directions[i] = make([]float32, len(v))
+	}
+	s.counts[i]++
+	for j, x := range v {
+		s.directions[i][j] += x
+		s.squares[j] += x * x
+	}
+}
+
+// discriminate turns the sums of examples into what tells them apart. other stands
+// for everything that belongs to none of the topics.
+func (s space) discriminate(other []float32) {
+	copy(s.mean, other)
+	centroids := float32(1)
+	for i, centroid := range s.directions {
+		if centroid == nil {
+			continue
 		}
-		s.directions = append(s.directions, centroid)
-	}
-	s.mean = make([]float32, dims)
-	if other != nil {
-		add(s.mean, other, 1)
-	}
-	for _, centroid := range s.directions {
-		if centroid != nil {
-			add(s.mean, centroid, 1)
+		for j, sum := range centroid {
+			s.squares[j] -= sum * sum / s.counts[i] // leaves the variance within topics
 		}
+		scale(centroid, 1/s.counts[i])
+		add(s.mean, centroid, 1)
+		centroids++
 	}
-	// One more than the topics: what belongs to none. Its sketch is taken as empty.
-	scale(s.mean, 1/float32(centroids+1))
-	variance, mean := make([]float32, dims), float32(0)
-	for i, of := range examples {
-		for _, x := range of {
-			for j, c := range s.directions[i] {
-				variance[j] += (x[j] - c) * (x[j] - c)
-			}
-		}
-	}
-	for _, v := range variance {
-		mean += v / float32(dims)
+	scale(s.mean, 1/centroids)
+	var usual float32
+	for _, v := range s.squares {
+		usual += max(v, 0) / float32(len(s.squares))
 	}
 	for _, direction := range s.directions {
 		for j := range direction {
 			direction[j] -= s.mean[j]
-			if mean > 0 {
-				direction[j] /= variance[j]/mean + 1
+			if usual > 0 {
+				direction[j] /= max(s.squares[j], 0)/usual + 1
 			}
 		}
 		normalize(direction)
 	}
-	return s
 }
 
 // score says how much the vector lies on the side of topic i's examples.

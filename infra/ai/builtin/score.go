@@ -1,8 +1,9 @@
 package builtin
 
-import "math"
-
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // BM25's constants (Robertson and Zaragoza, 2009): how soon repetition stops to
 // count, how far long documents are held back, and the length that is neither

@@ -49,7 +49,8 @@ var pagesOf = map[string]string{
 }
 
 // Pages reads the folder test-pages of the Go module go-readability: web pages as
-// they were published, with everything that stands around their article.
+// they were published, with everything that stands around their article. Entities stay as
+// they are spelled.
 func Pages(folder string) (Set, error) {
 	set := Set{Name: "pages", Topics: pageTopics}
 	for _, t := range pageTopics {

@@ -146,3 +146,6 @@ func Encode(words []Word) ([]byte, error) {
 	}
 	return slices.Concat(file, offsets, ranks, text, vectors), nil
 }
+
+// Size is how many bytes the table inside the binary has.
+func Size() int { return len(embedded) }

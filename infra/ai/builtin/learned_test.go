@@ -1,0 +1,86 @@
+package builtin_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"intray/infra/ai"
+)
+
+func example(t *testing.T, text string) []byte {
+	t.Helper()
+	answer, err := classifier(t).Classify(t.Context(), ai.Request{Text: text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer.Example
+}
+
+var (
+	bread  = []string{"Knead the dough and let the yeast rise.", "Bake the loaf until its crust is brown.", "Flour, water, salt and sourdough make bread.", "The baker sells rye rolls at dawn."}
+	sailor = []string{"Hoist the mainsail and mind the boom.", "The yacht heeled over in the gale.", "Tie the mooring rope to the harbor wall.", "The skipper read the tide tables."}
+)
+
+const loaf = "A loaf of sourdough bread, its crust brown, from flour, yeast and water; knead and bake."
+
+// taught has two topics whose names say nothing, with n examples each.
+func taught(t *testing.T, n int) []ai.Topic {
+	topics := []ai.Topic{{ID: "q", Name: "Folder Q"}, {ID: "z", Name: "Folder Z"}}
+	for i := range n {
+		topics[0].Examples = append(topics[0].Examples, example(t, bread[i]))
+		topics[1].Examples = append(topics[1].Examples, example(t, sailor[i]))
+	}
+	return topics
+}
+
+func TestExamplesTeachWhatNamesDoNotSay(t *testing.T) {
+	req := ai.Request{Text: loaf, Topics: taught(t, 4)}
+	if got := classify(t, req); !slices.Equal(ids(got), []string{"q"}) {
+		t.Errorf("got %v, want q", got)
+	}
+	req.Topics = taught(t, 0)
+	if got := classify(t, req); len(got) > 0 {
+		t.Errorf("untaught: got %v", got)
+	}
+}
+
+func TestMoreExamplesMakeSurer(t *testing.T) {
+	confidence := func(n int) int {
+		return classifier(t).Rank(ai.Request{Text: loaf, Topics: taught(t, n)})[0].Confidence
+	}
+	if none, two, four := confidence(0), confidence(2), confidence(4); none >= two || two >= four {
+		t.Errorf("confidences %d, %d, %d with 0, 2 and 4 examples", none, two, four)
+	}
+}
+
+func TestWhatIsNoExampleTeachesNothing(t *testing.T) {
+	req := ai.Request{Text: loaf, Topics: taught(t, 4)}
+	want := classifier(t).Rank(req)
+	for i := range req.Topics {
+		req.Topics[i].Examples = append([][]byte{nil, []byte("an older version's"), bytes.Repeat([]byte{1}, 5000)}, req.Topics[i].Examples...)
+	}
+	if got := classifier(t).Rank(req); !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestAnExampleIsSmallAndHoldsNoText(t *testing.T) {
+	if e := example(t, " \n"); e != nil {
+		t.Errorf("a text without words has an example of %d bytes", len(e))
+	}
+	text := strings.Repeat("confidential salary of Ms. Zyxwvut ", 2000)
+	e := example(t, text)
+	if len(e) == 0 || len(e) > 256 {
+		t.Errorf("an example of %d bytes", len(e))
+	}
+	for word := range strings.FieldsSeq(text) {
+		if len(word) > 3 && bytes.Contains(e, []byte(word)) {
+			t.Fatalf("it holds %q", word)
+		}
+	}
+	if !bytes.Equal(e, example(t, text)) {
+		t.Error("the same text gives another example")
+	}
+}

@@ -111,12 +111,12 @@ func fetchDebian(ctx context.Context, folder string) (Set, error) {
 	if err != nil {
 		return Set{}, err
 	}
-	defer p.Close()
+	defer func() { _ = p.Close() }()
 	t, err := os.Open(translation)
 	if err != nil {
 		return Set{}, err
 	}
-	defer t.Close()
+	defer func() { _ = t.Close() }()
 	return Debian(p, t)
 }
 

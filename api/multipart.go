@@ -43,6 +43,7 @@ func (s *server) CreateMultipartUpload(ctx context.Context, r CreateMultipartUpl
 	if err != nil {
 		return nil, err
 	}
+	callerOf(ctx).document, callerOf(ctx).made = d.ID, created
 	if d.Status != schema.StatusPending && d.Status != schema.StatusExpired {
 		return nil, schema.Errorf(schema.CodeWrongStatus,
 			"The document of this Idempotency-Key is %s and takes no other file. Use a new key for a new document.", d.Status)

@@ -63,6 +63,12 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 				level = slog.LevelError
 				attrs = append(attrs, slog.Any("error", err))
 			}
+			if id, ok := aboutDocument(c, route, who); ok {
+				attrs = append(attrs, slog.String("document_id", id.String()))
+				if c.Response().Status < http.StatusBadRequest {
+					traceStep(c, route, id, who, began)
+				}
+			}
 			measure(c, route, status, err, took)
 			log.LogAttrs(r.Context(), level, "request", append(attrs, slog.Int("status", status))...)
 			return nil

@@ -110,6 +110,9 @@ type caller struct {
 	role    schema.Role // as the token says; the database has the last word
 	session uuid.UUID   // uuid.Nil for a token that belongs to none
 	address string
+	// document is the one that the request made; uuid.Nil where its path names one.
+	document uuid.UUID
+	made     bool // the document is new
 }
 
 type callerKey struct{}

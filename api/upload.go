@@ -33,10 +33,11 @@ func (s *server) CreateUploadURL(ctx context.Context, r CreateUploadURLRequestOb
 	if r.Params.IdempotencyKey != nil {
 		idempotencyKey = *r.Params.IdempotencyKey
 	}
-	d, _, err = s.mine(ctx).CreateDocument(ctx, d, idempotencyKey, s.config.Limits.MaxPending)
+	d, created, err := s.mine(ctx).CreateDocument(ctx, d, idempotencyKey, s.config.Limits.MaxPending)
 	if err != nil {
 		return nil, err
 	}
+	callerOf(ctx).document, callerOf(ctx).made = d.ID, created
 	if d.Status != schema.StatusPending && d.Status != schema.StatusExpired {
 		return nil, schema.Errorf(schema.CodeWrongStatus,
 			"The document of this Idempotency-Key is %s and takes no other file. Use a new key for a new document.", d.Status)

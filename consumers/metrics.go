@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"intray/infra/ai"
+	"intray/infra/telemetry"
 	"intray/schema"
 )
 
@@ -89,6 +90,16 @@ func AICalled(provider string, took time.Duration, err error) {
 		outcome = "error"
 	}
 	classifySeconds.WithLabelValues(provider, outcome).Observe(took.Seconds())
+}
+
+// Classified adds to a document's trace that its event waited, and what classifying
+// came to; a message whose turn has not come is no step.
+func Classified(e schema.DocumentEvent, began time.Time, err error) {
+	if !telemetry.Tracing() || Postponed(err) {
+		return
+	}
+	telemetry.Step(e.DocumentID, e.Subject(), e.At, began, nil)
+	telemetry.Step(e.DocumentID, schema.ConsumerClassify, began, time.Now(), err)
 }
 
 // Swept counts what the sweeper found to do.

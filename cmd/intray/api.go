@@ -17,6 +17,7 @@ type apiCommand struct{}
 
 type apiSettings struct {
 	Log      logSettings
+	Traces   traceSettings
 	Database databaseSettings
 	NATS     natsSettings
 	MinIO    minioSettings
@@ -106,6 +107,11 @@ func (apiCommand) Run(ctx context.Context) error {
 		return err
 	}
 	log := s.Log.logger("api")
+	untrace, err := s.Traces.trace("api", log)
+	if err != nil {
+		return err
+	}
+	defer untrace()
 	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{})
 	if err != nil {
 		return err

@@ -39,6 +39,7 @@ var consumerNames = []string{schema.ConsumerConfirm, schema.ConsumerRemove, sche
 
 type consumeSettings struct {
 	Log      logSettings
+	Traces   traceSettings
 	Database databaseSettings
 	NATS     natsSettings
 	MinIO    minioSettings
@@ -91,6 +92,11 @@ func (c consumeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	log := s.Log.logger("consume")
+	untrace, err := s.Traces.trace("consume", log)
+	if err != nil {
+		return err
+	}
+	defer untrace()
 	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{})
 	if err != nil {
 		return err

@@ -148,7 +148,8 @@ func passedOn(names ...string) map[string]string {
 
 // process runs one command of this program, ready when its /healthz answers.
 func (e environment) process(command, listen string, sets ...map[string]string) local.Process {
-	all := map[string]string{"LISTEN": listen, "LOG_LEVEL": os.Getenv("LOG_LEVEL"), "PATH": os.Getenv("PATH")}
+	all := passedOn(tracingVariables...)
+	maps.Copy(all, map[string]string{"LISTEN": listen, "LOG_LEVEL": os.Getenv("LOG_LEVEL"), "PATH": os.Getenv("PATH")})
 	for _, s := range sets {
 		maps.Copy(all, s)
 	}

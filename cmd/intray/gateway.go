@@ -14,6 +14,7 @@ type gatewayCommand struct{}
 
 type gatewaySettings struct {
 	Log    logSettings
+	Traces traceSettings
 	MinIO  minioSettings
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:9000"`
 	Watch  string `env:"METRICS_LISTEN" envDefault:"127.0.0.1:9002"`
@@ -38,6 +39,11 @@ func (gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	log := s.Log.logger("gateway")
+	untrace, err := s.Traces.trace("gateway", log)
+	if err != nil {
+		return err
+	}
+	defer untrace()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)

@@ -56,10 +56,13 @@ func (s *stack) operator(t testing.TB, want int, args ...string) string {
 }
 
 func TestOperatorsCommands(t *testing.T) {
+	collector, spansOf := spans(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector)
 	s := up(t)
 	t.Run("reconcile", func(t *testing.T) { reconciles(t, s) })
 	t.Run("status", func(t *testing.T) { tellsStatus(t, s) })
 	t.Run("metrics", func(t *testing.T) { showsMetrics(t, s) })
+	t.Run("traces", func(t *testing.T) { traces(t, s, spansOf) })
 	t.Run("deadletters", func(t *testing.T) { deadLetters(t, s) })
 	t.Run("through the environment", func(t *testing.T) { throughTheEnvironment(t, s) })
 }

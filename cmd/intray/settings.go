@@ -9,6 +9,7 @@ import (
 	"github.com/caarlos0/env/v11"
 
 	"intray/infra/minio"
+	"intray/infra/telemetry"
 )
 
 // readSettings fills a struct of settings from the environment. What is wrong
@@ -29,7 +30,7 @@ type logSettings struct {
 // logger writes JSON lines to standard error.
 func (s logSettings) logger(part string) *slog.Logger {
 	h := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})
-	return slog.New(h).With("part", part)
+	return slog.New(telemetry.Logs(h)).With("part", part)
 }
 
 // databaseSettings say where PostgreSQL is; each part has a role of its own.

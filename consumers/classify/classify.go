@@ -137,7 +137,9 @@ func (c *Classifier) RunnerConfig() consumers.Config {
 func (c *Classifier) Handle(ctx context.Context, batch []consumers.Message[schema.DocumentEvent]) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {
+		began := time.Now()
 		errs[i] = c.classify(ctx, m.Event.DocumentID, m.Tries)
+		consumers.Classified(m.Event, began, errs[i])
 	}
 	return errs
 }

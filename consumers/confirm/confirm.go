@@ -17,9 +17,11 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/attribute"
 
 	"intray/consumers"
 	"intray/infra/postgres"
+	"intray/infra/telemetry"
 	"intray/schema"
 )
 
@@ -90,9 +92,12 @@ func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error
 		if err != nil {
 			return nil, fmt.Errorf("confirm %d documents: %w", len(ids), err)
 		}
+		mine := make(map[uuid.UUID]bool)
 		for _, d := range changed {
 			documents[d.ObjectKey] = d
+			mine[d.ID] = d.ChangedAt.Equal(now)
 		}
+		trace(changed, mine, now)
 	}
 	if err := c.rearm(ctx, looks, documents); err != nil {
 		return nil, err
@@ -152,6 +157,19 @@ func (c *Confirmer) rearm(ctx context.Context, looks map[string]consumers.Seen, 
 	}
 	c.log.Debug("objects without a document", "objects", len(strays), "deleted_again", n)
 	return nil
+}
+
+// trace adds a step to the traces of the documents that were changed.
+func trace(documents []schema.Document, changed map[uuid.UUID]bool, began time.Time) {
+	if !telemetry.Tracing() {
+		return
+	}
+	now := time.Now()
+	for _, d := range documents {
+		if changed[d.ID] {
+			telemetry.Step(d.ID, "confirm", began, now, nil, attribute.String("status", string(d.Status)), attribute.String("reason", string(d.Reason)))
+		}
+	}
 }
 
 func results(keys []string, documents map[string]schema.Document, looks map[string]consumers.Seen) []Result {

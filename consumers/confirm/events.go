@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/consumers"
+	"intray/infra/telemetry"
 	"intray/schema"
 )
 
@@ -22,7 +23,8 @@ func (c *Confirmer) Handler(bucket string) consumers.Handler[[]schema.BucketReco
 	var heard memory
 	return func(ctx context.Context, batch []consumers.Message[[]schema.BucketRecord]) []error {
 		return consumers.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
-			t := heard.take(batch, keys, time.Now())
+			began := time.Now()
+			t := heard.take(batch, keys, began)
 			done := &progress{counted: make(map[string]bool, len(t.own))}
 			failed, err := func() (map[string]error, error) {
 				defer t.end(done.counted) // after a panic too: others wait for it
@@ -35,7 +37,11 @@ func (c *Confirmer) Handler(bucket string) consumers.Handler[[]schema.BucketReco
 			}
 			now := time.Now()
 			for _, key := range done.confirmed {
-				consumers.Confirmed(t.records[key][0].Time, now)
+				r := t.records[key][0]
+				consumers.Confirmed(r.Time, now)
+				if id, ok := schema.DocumentID(key); ok && telemetry.Tracing() && !r.Time.IsZero() {
+					telemetry.Step(id, r.EventName, r.Time, began, nil)
+				}
 			}
 			return failed, err
 		})
@@ -96,6 +102,7 @@ func (c *Confirmer) decide(ctx context.Context, keys []string, done *progress) (
 // same upload, is that worker's to announce: one event too many would have the
 // stream refuse a batch of a thousand.
 func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (failed map[string]error, unclear []string, err error) {
+	began := time.Now()
 	failed = make(map[string]error)
 	looks := make(map[uuid.UUID]consumers.Seen, len(keys))
 	ids := make([]uuid.UUID, 0, len(keys))
@@ -125,6 +132,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (
 	}
 	untold := make([]schema.Document, 0, len(found))
 	counted := make([]string, 0, len(found))
+	trace(found, mine, began)
 	for _, d := range found {
 		if mine[d.ID] && d.Status == schema.StatusUploaded {
 			done.confirmed = append(done.confirmed, d.ObjectKey)

@@ -16,6 +16,7 @@ import (
 
 	"intray/consumers"
 	"intray/infra/postgres"
+	"intray/infra/telemetry"
 	"intray/schema"
 )
 
@@ -71,6 +72,9 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 		}
 		for _, d := range changed {
 			documents[byKey[d.ObjectKey]] = d
+			if d.GoneAt != nil && d.GoneAt.Equal(now) {
+				telemetry.Step(d.ID, "remove", now, time.Now(), nil)
+			}
 		}
 	}
 	consumers.Tell(ctx, r.db, r.announcer, r.log, documents)

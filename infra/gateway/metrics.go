@@ -3,8 +3,14 @@ package gateway
 import (
 	"net/http"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+
+	"intray/infra/telemetry"
+	"intray/schema"
 )
 
 var (
@@ -32,4 +38,15 @@ func count(method string, status int) {
 		method = "other"
 	}
 	requestsTotal.WithLabelValues(method, strconv.Itoa(status)).Inc()
+}
+
+// trace adds a transfer to its document's trace. Only a status of MinIO's own shows
+// that the URL was good: the others are anybody's.
+func trace(r *http.Request, status int, began time.Time) {
+	if !telemetry.Tracing() || status/100 != 2 || r.Method == http.MethodOptions {
+		return
+	}
+	if id, ok := schema.DocumentID(r.URL.Path[strings.LastIndex(r.URL.Path, "/"+schema.ObjectPrefix)+1:]); ok {
+		telemetry.Step(id, r.Method+" object", began, time.Now(), nil, attribute.Int64("bytes", max(0, r.ContentLength)))
+	}
 }

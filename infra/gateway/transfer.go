@@ -26,7 +26,11 @@ func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 		r.Body = body
 	}
 	answer := &writer{ResponseWriter: w, deadline: out, upload: body}
-	defer func() { count(r.Method, answer.status) }() // a handler that cuts the connection panics
+	began := time.Now()
+	defer func() { // a handler that cuts the connection panics
+		count(r.Method, answer.status)
+		trace(r, answer.status, began)
+	}()
 	h.proxy.ServeHTTP(answer, r)
 	return nil
 }

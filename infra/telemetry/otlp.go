@@ -134,7 +134,7 @@ func nanos(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }
 func attributes(all []attribute.KeyValue) list {
 	values := make(list, len(all))
 	for i, a := range all {
-		value := object{"stringValue": a.Value.Emit()}
+		value := object{"stringValue": a.Value.String()}
 		if a.Value.Type() == attribute.INT64 {
 			value = object{"intValue": strconv.FormatInt(a.Value.AsInt64(), 10)}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -83,6 +84,7 @@ const (
 	lookTimeout   = 5 * time.Second
 	recentMinutes = 5
 	listedReplays = 20
+	secondLook    = 300 * time.Millisecond
 )
 
 // localHealth are the addresses of the parts that up runs.
@@ -179,6 +181,14 @@ func (l *looker) events(ctx context.Context, s *status) error {
 		return err
 	}
 	e, err := backlog.Look(ctx, l.conn)
+	if err == nil && slices.ContainsFunc(e.Consumers, left) {
+		// Between two pulls it looks so too.
+		select {
+		case <-ctx.Done():
+		case <-time.After(secondLook):
+		}
+		e, err = backlog.Look(ctx, l.conn)
+	}
 	for _, c := range e.Consumers {
 		s.Lag = append(s.Lag, consumerStatus{c.Stream, c.Name, c.Waiting, c.InHand, c.Redelivered, c.Pulls})
 	}
@@ -191,6 +201,9 @@ func (l *looker) events(ctx context.Context, s *status) error {
 	}
 	return errors.Join(err, countErr)
 }
+
+// left says that messages wait and nobody takes them.
+func left(c backlog.Consumer) bool { return c.Waiting > 0 && c.InHand == 0 && c.Pulls == 0 }
 
 func (s *status) wrong(format string, args ...any) {
 	s.Problems = append(s.Problems, fmt.Sprintf(format, args...))
@@ -224,7 +237,7 @@ func (s *status) judge() {
 		}
 	}
 	for _, c := range s.Lag {
-		if c.Waiting > 0 && c.InHand == 0 && c.Pulls == 0 {
+		if left(backlog.Consumer{Waiting: c.Waiting, InHand: c.InHand, Pulls: c.Pulls}) {
 			s.wrong("%d messages of %s wait, and nobody takes them for %s", c.Waiting, c.Stream, c.Consumer)
 		}
 	}

@@ -20,8 +20,9 @@ import (
 )
 
 type benchCommand struct {
-	Confirm  benchConfirmCommand  `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
-	Classify benchClassifyCommand `cmd:"" help:"Measure the provider builtin on public documents."`
+	Confirm   benchConfirmCommand   `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
+	Classify  benchClassifyCommand  `cmd:"" help:"Measure the provider builtin on public documents."`
+	Documents benchDocumentsCommand `cmd:"" help:"Measure how uploaded documents become classified on a running stack."`
 }
 
 type benchConfirmCommand struct {

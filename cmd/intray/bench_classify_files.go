@@ -1,0 +1,162 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"compress/flate"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"strings"
+)
+
+// benchFile is a document to upload.
+type benchFile struct {
+	name, contentType string
+	content           []byte
+}
+
+var benchSentences = []string{
+	"Invoice number 2024-%d: the amount due is 1,250.00 and payable within 30 days.",
+	"This agreement is made between the landlord and the tenant of flat %d.",
+	"The minutes of meeting %d were approved and the action items assigned.",
+	"Press the button on unit %d for five seconds to start the installation.",
+	"Your policy %d covers the vehicle named overleaf; the premium is due in May.",
+}
+
+// benchText is a page of text that no other document has.
+func benchText(n int) string {
+	var b strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&b, benchSentences[(n+i/8)%len(benchSentences)]+"\n", n*100+i)
+	}
+	return b.String()
+}
+
+// mixedFile is one of many kinds of sound documents.
+func mixedFile(n int) benchFile {
+	text := benchText(n)
+	switch n % 6 {
+	case 0:
+		return benchFile{fmt.Sprintf("page-%d.pdf", n), "application/pdf", onePagePDF(text)}
+	case 1:
+		return benchFile{fmt.Sprintf("note-%d.txt", n), "text/plain", []byte(text)}
+	case 2:
+		return benchFile{fmt.Sprintf("page-%d.html", n), "text/html", []byte("<!doctype html><title>Page</title><p>" + strings.ReplaceAll(text, "\n", "<p>"))}
+	case 3:
+		return benchFile{fmt.Sprintf("table-%d.csv", n), "text/csv", []byte("line,text\n1,\"" + strings.ReplaceAll(text, "\n", "\"\n1,\"") + "\"\n")}
+	case 4:
+		return benchFile{fmt.Sprintf("mail-%d.eml", n), "message/rfc822", []byte("From: a@example.org\r\nTo: b@example.org\r\nSubject: Mail\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + text)}
+	default:
+		return benchFile{fmt.Sprintf("letter-%d.docx", n), docxType, docxOf(strings.NewReader("<w:t>" + text + "</w:t>"))}
+	}
+}
+
+const docxType = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+// hostileFile is one of many kinds of files that are made to hurt, or damaged.
+func hostileFile(n int) benchFile {
+	random := rand.New(rand.NewPCG(1, uint64(n)))
+	noise := make([]byte, 4096)
+	for i := range noise {
+		noise[i] = byte(random.Uint32())
+	}
+	pdf := onePagePDF(benchText(n))
+	name := fmt.Sprintf("hostile-%d", n)
+	switch n % 10 {
+	case 0: // cut off anywhere
+		return benchFile{name + ".pdf", "application/pdf", pdf[:1+random.IntN(len(pdf)-1)]}
+	case 1: // bytes changed anywhere
+		for range 1 + random.IntN(200) {
+			pdf[random.IntN(len(pdf))] = byte(random.Uint32())
+		}
+		return benchFile{name + ".pdf", "application/pdf", pdf}
+	case 2: // a page tree that is its own child
+		return benchFile{name + ".pdf", "application/pdf", []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 99999999>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF")}
+	case 3: // a document that unpacks to 80 MiB
+		return benchFile{name + ".docx", docxType, docxOf(io.LimitReader(spaces{}, 80<<20))}
+	case 4: // elements within elements
+		return benchFile{name + ".html", "text/html", []byte(strings.Repeat("<div><table><a>", 60_000))}
+	case 5: // a picture that says it is huge
+		return benchFile{name + ".png", "image/png", hugePNG()}
+	case 6: // parts within parts
+		return benchFile{name + ".eml", "message/rfc822", []byte("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n" + strings.Repeat("--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n", 5_000))}
+	case 7: // noise that says it is a PDF
+		return benchFile{name + ".pdf", "application/pdf", append([]byte("%PDF-1.7\n"), noise...)}
+	case 8: // an archive cut off
+		docx := docxOf(strings.NewReader("<w:t>" + benchText(n) + "</w:t>"))
+		return benchFile{name + ".docx", docxType, docx[:1+random.IntN(len(docx)-1)]}
+	default: // noise that says it is text
+		return benchFile{name + ".txt", "text/plain", noise}
+	}
+}
+
+type spaces struct{}
+
+func (spaces) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	return len(p), nil
+}
+
+func docxOf(body io.Reader) []byte {
+	var b bytes.Buffer
+	archive := zip.NewWriter(&b)
+	archive.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
+	for _, part := range []struct {
+		name string
+		text io.Reader
+	}{
+		{"[Content_Types].xml", strings.NewReader(`<Types><Override PartName="/word/document.xml" ContentType="` + docxType + `.main+xml"/></Types>`)},
+		{"_rels/.rels", strings.NewReader(`<Relationships><Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/></Relationships>`)},
+		{"word/document.xml", io.MultiReader(strings.NewReader("<w:document><w:body><w:p><w:r>"), body, strings.NewReader("</w:r></w:p></w:body></w:document>"))},
+	} {
+		if w, err := archive.Create(part.name); err == nil {
+			_, _ = io.Copy(w, part.text) // a buffer takes everything
+		}
+	}
+	_ = archive.Close()
+	return b.Bytes()
+}
+
+// onePagePDF is a PDF with the lines on one page.
+func onePagePDF(text string) []byte {
+	var page strings.Builder
+	page.WriteString("BT /F1 9 Tf 40 800 Td 12 TL\n")
+	for line := range strings.Lines(text) {
+		line = strings.NewReplacer(`\`, `\\`, "(", `\(`, ")", `\)`).Replace(strings.TrimSpace(line))
+		fmt.Fprintf(&page, "(%s) Tj T*\n", line)
+	}
+	page.WriteString("ET")
+	var b bytes.Buffer
+	b.WriteString("%PDF-1.4\n")
+	var offsets []int
+	for i, object := range []string{
+		"<</Type/Catalog/Pages 2 0 R>>",
+		"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+		fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", page.Len(), page.String()),
+		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
+	} {
+		offsets = append(offsets, b.Len())
+		fmt.Fprintf(&b, "%d 0 obj%s endobj\n", i+1, object)
+	}
+	table := b.Len()
+	fmt.Fprintf(&b, "xref\n0 %d\n0000000000 65535 f \n", len(offsets)+1)
+	for _, offset := range offsets {
+		fmt.Fprintf(&b, "%010d 00000 n \n", offset)
+	}
+	fmt.Fprintf(&b, "trailer<</Size %d/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, table)
+	return b.Bytes()
+}
+
+// hugePNG is the header of a picture of 30,000 × 30,000 pixels.
+func hugePNG() []byte {
+	header := binary.BigEndian.AppendUint32([]byte("IHDR"), 30_000)
+	header = append(binary.BigEndian.AppendUint32(header, 30_000), 8, 2, 0, 0, 0)
+	b := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d"), header...)
+	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(header))
+}

@@ -3,10 +3,12 @@ package consumers
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"time"
 
 	"intray/infra/postgres"
+	"intray/schema"
 )
 
 // outageDelay is when a message comes back that an outage kept from being
@@ -50,7 +52,7 @@ func (r *Runner[T]) settle(ctx context.Context, h *inHand[T]) error {
 	if retry != nil {
 		wait = retry.wait
 	}
-	r.log.Warn("message failed and is tried again",
+	r.logOf(h).Warn("message failed and is tried again",
 		"sequence", sequence, "try", count, "delay", wait, "error", h.err)
 	r.told(h, h.raw.NakWithDelay(wait))
 	return nil
@@ -77,10 +79,25 @@ func (r *Runner[T]) bury(ctx context.Context, h *inHand[T], count int) error {
 	}
 	h.outcome = outcomeDead
 	r.tries.forget(h.message.Sequence)
-	r.log.Error("message became a dead letter",
+	r.logOf(h).Error("message became a dead letter",
 		"stream", h.meta.Stream, "sequence", h.message.Sequence, "tries", count, "error", h.err)
 	r.told(h, h.raw.TermWithReason(protocolText(h.err.Error())))
 	return nil
+}
+
+// logOf is the log of a message, with the document that it is about.
+func (r *Runner[T]) logOf(h *inHand[T]) *slog.Logger {
+	switch event := any(h.message.Event).(type) {
+	case schema.DocumentEvent:
+		return r.log.With("document_id", event.DocumentID)
+	case []schema.BucketRecord:
+		if len(event) > 0 {
+			if id, ok := schema.DocumentID(event[0].Key); ok {
+				return r.log.With("document_id", id)
+			}
+		}
+	}
+	return r.log
 }
 
 func (r *Runner[T]) told(h *inHand[T], err error) {

@@ -12,9 +12,9 @@ import (
 // doubles from least to most, and is drawn from its upper half, so that what
 // failed together does not come back together.
 func Delay(n int, least, most time.Duration) time.Duration {
-	d := most
-	if shift := max(n-1, 0); shift < 32 && least<<shift < most && least<<shift > 0 {
-		d = least << shift
+	d := min(least, most)
+	for i := 1; i < n && d < most; i++ {
+		d = min(2*d, most)
 	}
 	return d/2 + rand.N(d/2+1)
 }

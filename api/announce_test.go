@@ -99,6 +99,7 @@ func TestTelling(t *testing.T) {
 
 // TestHungNATS: a NATS that takes everything and answers nothing holds nobody up.
 func TestHungNATS(t *testing.T) {
+	t.Parallel()
 	server, operator := announced(t)
 	wire := startWire(t, strings.TrimPrefix(server.URL, "nats://"))
 	conn := connect(t, "nats://"+wire.address, server.Passwords[nats.UserAPI])

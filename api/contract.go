@@ -31,6 +31,7 @@ type operation struct {
 	admin  bool // needs an administrator's
 	path   string
 	route  *routers.Route
+	plain  []*openapi3.Parameter // see evidentlyValid
 }
 
 // operations reads the contract and returns its operations by method and
@@ -60,6 +61,7 @@ func operations() (map[string]*operation, error) {
 			plain := *op
 			plain.Security = openapi3.NewSecurityRequirements()
 			all[key(method, path)] = &operation{
+				plain:  plainParameters(item, op),
 				public: public,
 				admin:  !public && slices.Contains(security[0]["bearer"], string(schema.RoleAdmin)),
 				path:   path,

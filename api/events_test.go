@@ -183,6 +183,7 @@ func TestEventsAfterARestart(t *testing.T) {
 
 // A stream ends with the token, and with the server.
 func TestEventsEnd(t *testing.T) {
+	t.Parallel()
 	b, _, _ := listening(t)
 	short := *b.alice
 	short.token = signed(t, b.alice.id, time.Now().Add(2*time.Second))
@@ -230,6 +231,7 @@ func signed(t testing.TB, user uuid.UUID, end time.Time) string {
 
 // Without NATS there is nothing to be told, and the client is told that.
 func TestEventsWithoutNATS(t *testing.T) {
+	t.Parallel()
 	b := setup(t, func(c *api.Config) { c.Changes = connect(t, "nats://127.0.0.1:1", "password") })
 	b.alice.get("/api/documents/events").fails(schema.CodeUnavailable)
 }
@@ -237,7 +239,17 @@ func TestEventsWithoutNATS(t *testing.T) {
 // A client that does not read is cut off, and a bounded number of changes is kept
 // for it until then. Another one of the same user gets every document meanwhile.
 func TestEventsForASlowClient(t *testing.T) {
+	t.Parallel()
 	b, _, operator := listening(t)
+	b.alice.base = b.serve(b.config, func(s *http.Server) {
+		s.ConnState = func(conn net.Conn, state http.ConnState) {
+			if state == http.StateNew {
+				if err := conn.(*net.TCPConn).SetWriteBuffer(4 << 10); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, address)
 		if err == nil {
@@ -250,8 +262,8 @@ func TestEventsForASlowClient(t *testing.T) {
 	slow.http = &http.Client{Transport: transport}
 	stalled, quick := slow.stream(t.Context(), "0"), b.alice.stream(t.Context(), "0")
 
-	// Events of long filenames fill the connection's buffers.
-	docs := make([]schema.Document, 9000)
+	// More than is kept for a client, with filenames that fill the connection's small buffers soon.
+	docs := make([]schema.Document, 1500)
 	for i := range docs {
 		docs[i] = schema.NewDocument(uuid.Must(uuid.NewV7()), b.alice.id, strings.Repeat("ä", 250), "text/plain", 1, time.Now())
 	}

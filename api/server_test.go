@@ -48,6 +48,8 @@ func TestOperation(t *testing.T) {
 		t.Errorf("contract: %v", contract.header)
 	}
 
+	b.metrics(t)
+
 	// Without the database nothing works but the sign of life.
 	if err := b.config.DB.Close(); err != nil {
 		t.Fatal(err)
@@ -59,6 +61,33 @@ func TestOperation(t *testing.T) {
 	}
 	if !strings.Contains(b.log.String(), `"level":"ERROR"`) {
 		t.Error("the log does not tell of it")
+	}
+}
+
+// metrics checks that what is measured names routes and codes, and nobody's ids or
+// made-up paths.
+func (b *bundle) metrics(t *testing.T) {
+	t.Helper()
+	d := b.alice.confirmed("a", []byte("x"))
+	b.bob.get(path(d)).fails(schema.CodeNotFound)
+	const made = "/api/made-up-by-somebody"
+	b.nobody.get(made)
+	a := b.nobody.get("/metrics").is(200)
+	for _, line := range []string{
+		`intray_api_requests_total{method="GET",route="/api/documents/:id",status="404"}`,
+		`intray_api_requests_total{method="GET",route="none",status="404"}`,
+		`intray_api_request_seconds_count{method="GET",route="/api/documents/:id"}`,
+		`intray_api_refusals_total{code="not_found"}`,
+		"go_goroutines", "process_resident_memory_bytes",
+	} {
+		if !strings.Contains(string(a.body), line) {
+			t.Errorf("no %s in the metrics", line)
+		}
+	}
+	for _, secret := range []string{made, d.ID.String(), b.alice.id.String(), b.bob.id.String(), "@"} {
+		if strings.Contains(string(a.body), secret) {
+			t.Errorf("the metrics tell %q", secret)
+		}
 	}
 }
 

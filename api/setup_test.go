@@ -104,7 +104,7 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	return b
 }
 
-func (b *bundle) serve(config api.Config) string {
+func (b *bundle) serve(config api.Config, change ...func(*http.Server)) string {
 	b.t.Helper()
 	handler, err := api.New(config)
 	if err != nil {
@@ -112,6 +112,9 @@ func (b *bundle) serve(config api.Config) string {
 	}
 	server := httptest.NewUnstartedServer(handler)
 	server.Config = api.Server(handler, config.Log)
+	for _, c := range change {
+		c(server.Config)
+	}
 	server.Start()
 	b.t.Cleanup(func() {
 		server.Close()

@@ -35,6 +35,9 @@ func (o *operation) validate(c echo.Context) error {
 	if len(o.route.Operation.Parameters) == 0 && len(o.route.PathItem.Parameters) == 0 && o.route.Operation.RequestBody == nil {
 		return nil
 	}
+	if o.evidentlyValid(c) {
+		return nil
+	}
 	path := make(map[string]string, 1)
 	for i, name := range c.ParamNames() {
 		path[name] = c.ParamValues()[i]

@@ -159,6 +159,7 @@ func TestWaitForADocument(t *testing.T) {
 }
 
 func TestWaitForAListing(t *testing.T) {
+	t.Parallel()
 	b, _, _ := listening(t)
 	d := b.alice.confirmed("a", []byte("x"))
 	for _, query := range []string{"", "?status=uploaded", "?q=A"} {
@@ -195,6 +196,7 @@ func TestWaitForAListing(t *testing.T) {
 // A wait outlives the server's timeouts for requests that do not wait. NATS is
 // away, so nothing but the wait's end answers.
 func TestWaitOutlivesTheTimeouts(t *testing.T) {
+	t.Parallel()
 	b := setup(t)
 	d := b.alice.confirmed("a", []byte("x"))
 	etag := b.alice.get(path(d)).header.Get("ETag")

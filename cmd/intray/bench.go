@@ -21,6 +21,7 @@ import (
 
 type benchCommand struct {
 	Confirm   benchConfirmCommand   `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
+	API       benchAPICommand       `cmd:"" name:"api" help:"Measure the API against a handler with one SELECT."`
 	Classify  benchClassifyCommand  `cmd:"" help:"Measure the provider builtin on public documents."`
 	Documents benchDocumentsCommand `cmd:"" help:"Measure how uploaded documents become classified on a running stack."`
 }

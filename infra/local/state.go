@@ -49,6 +49,19 @@ func loadState(dir string) (*state, error) {
 	return s, nil
 }
 
+// ReadSecret returns a secret that the stack on a data folder keeps, such as
+// "postgres_api". It fails with fs.ErrNotExist if there is none of that name.
+func ReadSecret(dir, name string) (string, error) {
+	s, err := loadState(dir)
+	if err != nil {
+		return "", err
+	}
+	if v, ok := s.Secrets[name]; ok {
+		return v, nil
+	}
+	return "", fmt.Errorf("read the secret %s in %s: %w", name, s.path, fs.ErrNotExist)
+}
+
 // secret returns the kept secret of that name, made on first use: 256 random bits and more,
 // as letters and digits, the first a letter, for NATS reads one that begins with a digit as
 // a number.

@@ -79,3 +79,10 @@ func (db *DB) ForgetUsers(ctx context.Context, ids []uuid.UUID) error {
 	})
 	return wrap(ctx, err, "forget %d users", len(ids))
 }
+
+// Version returns a document's version by one SELECT by primary key and nothing else: the floor of a
+// benchmark. The role is the owner.
+func (db *DB) Version(ctx context.Context, id uuid.UUID) (version int64, err error) {
+	err = db.pool.GetContext(ctx, &version, `SELECT version FROM documents WHERE id = $1`, id)
+	return version, wrap(ctx, err, "read the version of document %s", id)
+}

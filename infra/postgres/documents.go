@@ -3,7 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -104,74 +104,47 @@ func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotency
 }
 
 func (db *DB) createDocument(ctx context.Context, d schema.Document, key string, maxPending int) (doc schema.Document, created bool, err error) {
-	tx, err := db.begin(ctx)
+	var answer struct {
+		Before  uuid.NullUUID `db:"before"`
+		Left    sql.NullInt64 `db:"left_bytes"`
+		Pending sql.NullInt64 `db:"pending"`
+	}
+	err = db.ask(ctx, &answer, `SELECT before, left_bytes, pending FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
+		db.user, d.ID, d.Filename, d.ContentType, d.Size, d.CreatedAt, key, maxPending)
 	if err != nil {
 		return schema.Document{}, false, err
 	}
-	defer func() { _ = tx.Rollback() }()
-	if key != "" {
-		found, err := tx.issuedBefore(ctx, d, key)
-		if err == nil {
-			return found, false, tx.Commit()
-		}
-		if !errors.Is(err, sql.ErrNoRows) {
-			return schema.Document{}, false, err
-		}
-	}
-	if err := tx.refuseEarly(ctx, d, maxPending); err != nil {
-		return schema.Document{}, false, err
-	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version, created_at, url_issued_at, changed_at, idempotency_key)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, ''))`,
-		d.ID, d.UserID, d.ObjectKey, d.Filename, d.ContentType, d.Size, string(d.Status), d.Version,
-		d.CreatedAt, d.URLIssuedAt, d.ChangedAt, key)
-	if err != nil {
-		return schema.Document{}, false, err
+	left, pending := answer.Left.Int64, answer.Pending.Int64
+	switch {
+	case answer.Before.Valid:
+		doc, err := db.issuedBefore(ctx, answer.Before.UUID, d)
+		return doc, false, err
+	case !answer.Left.Valid:
+		return schema.Document{}, false, fmt.Errorf("user %s has no quota", db.user)
+	case d.Size > left:
+		return schema.Document{}, false, schema.Errorf(schema.CodeQuotaExceeded,
+			"The file has %d bytes and %d are left. Delete documents or ask for more space.", d.Size, max(0, left))
+	case pending >= int64(maxPending):
+		return schema.Document{}, false, schema.Errorf(schema.CodeTooManyPending,
+			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending)
 	}
 	for _, t := range []*time.Time{&d.CreatedAt, &d.URLIssuedAt, &d.ChangedAt} {
 		*t = t.Round(time.Microsecond)
 	}
-	return d, true, tx.Commit()
+	return d, true, nil
 }
 
-// issuedBefore renews the URL's time of the document that the key made. It fails with sql.ErrNoRows if there is none.
-func (tx *tx) issuedBefore(ctx context.Context, d schema.Document, key string) (schema.Document, error) {
-	var found schema.Document
-	err := tx.GetContext(ctx, &found, `UPDATE documents SET url_issued_at = greatest(url_issued_at, $3)
-		WHERE user_id = $1 AND idempotency_key = $2 RETURNING `+documentColumns, tx.user, key, d.URLIssuedAt)
-	if err != nil {
+// issuedBefore returns the document that an idempotency key made before, if d is the same file again.
+func (db *DB) issuedBefore(ctx context.Context, id uuid.UUID, d schema.Document) (schema.Document, error) {
+	docs, err := db.selectDocuments(ctx, "find the document of an idempotency key", `WHERE id = $1 AND user_id = $2`, id, db.user)
+	switch {
+	case err != nil:
 		return schema.Document{}, err
-	}
-	if found.Filename != d.Filename || found.ContentType != d.ContentType || found.Size != d.Size {
+	case len(docs) == 0: // sweep has removed it since
+		return schema.Document{}, schema.Errorf(schema.CodeNotFound, "The document of this Idempotency-Key has just gone. Use a new key.")
+	case docs[0].Filename != d.Filename || docs[0].ContentType != d.ContentType || docs[0].Size != d.Size:
 		return schema.Document{}, schema.Errorf(schema.CodeInvalid,
 			"This Idempotency-Key was used for another file. Use a new key for each file.")
 	}
-	return found, nil
-}
-
-// refuseEarly holds the quota's lock until the commit, so that requests side by side do not pass the limit of pending
-// documents together.
-func (tx *tx) refuseEarly(ctx context.Context, d schema.Document, maxPending int) error {
-	var q schema.Quota
-	err := tx.GetContext(ctx, &q, `SELECT user_id, limit_bytes, used_bytes FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, tx.user)
-	if err != nil {
-		return err
-	}
-	if !q.Fits(d.Size) {
-		return schema.Errorf(schema.CodeQuotaExceeded,
-			"The file has %d bytes and %d are left. Delete documents or ask for more space.", d.Size, q.Left())
-	}
-	var pending int
-	// A statement of its own: it must see what was committed while the lock was awaited.
-	err = tx.GetContext(ctx, &pending, `SELECT count(*) FROM
-		(SELECT FROM documents WHERE user_id = $1 AND status = 'pending' LIMIT $2) AS p`, tx.user, maxPending)
-	if err != nil {
-		return err
-	}
-	if pending >= maxPending {
-		return schema.Errorf(schema.CodeTooManyPending,
-			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending)
-	}
-	return nil
+	return docs[0], nil
 }

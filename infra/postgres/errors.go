@@ -27,6 +27,7 @@ const (
 	foreignKeyViolation  = "23503"
 	uniqueViolation      = "23505"
 	insufficientRight    = "42501"
+	noSuchUser           = "IN401" // our own, from schema/migrations/000010
 )
 
 var unavailableCodes = []pqerror.Code{

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,25 +48,48 @@ type Cursor struct{ ID uuid.UUID }
 // Document returns one document of the user that the DB is bound to (or anybody's, if to none). It fails with
 // schema.CodeNotFound, also for another user's document and for one whose object is gone.
 func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) {
-	var view DocumentView
-	err := db.within(ctx, func(tx *tx) error {
-		err := tx.GetContext(ctx, &view.Document, `SELECT `+documentColumns+` FROM documents
-			WHERE id = $1 AND gone_at IS NULL AND ($2::uuid IS NULL OR user_id = $2)`,
-			id, uuid.NullUUID{UUID: tx.user, Valid: tx.user != uuid.Nil})
-		if errors.Is(err, sql.ErrNoRows) {
-			return schema.Errorf(schema.CodeNotFound, "There is no such document.")
-		}
-		if err != nil {
-			return err
-		}
-		topics, err := tx.viewTopics(ctx, []uuid.UUID{id})
-		view.Topics = topics[id]
-		return err
-	})
+	query, args := viewOfAny, []any{id}
+	if db.user != uuid.Nil {
+		query, args = viewOfUser, []any{db.user, id}
+	}
+	var row struct {
+		schema.Document
+		Topics []byte `db:"topics"`
+	}
+	err := db.ask(ctx, &row, query, args...)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = schema.Errorf(schema.CodeNotFound, "There is no such document.")
+	}
+	view := DocumentView{Document: row.Document}
+	if err == nil && row.Topics != nil {
+		err = json.Unmarshal(row.Topics, &view.Topics)
+	}
 	if err != nil {
 		return DocumentView{}, wrap(ctx, err, "read document %s", id)
 	}
 	return view, nil
+}
+
+// What reads one document, its topics as JSON or NULL: anybody's, and one user's.
+var (
+	viewOfAny = `SELECT ` + columnsOf("d") + `, (
+			SELECT jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name,
+				'scope', CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END,
+				'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
+			FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
+			WHERE dt.document_id = d.id) AS topics
+		FROM documents AS d WHERE d.id = $1 AND d.gone_at IS NULL`
+
+	viewOfUser = `SELECT ` + columnsOf("(v.document)") + `, v.topics FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
+)
+
+// columnsOf are documentColumns of a composite value.
+func columnsOf(value string) string {
+	names := strings.Split(documentColumns, ",")
+	for i, name := range names {
+		names[i] = value + "." + strings.TrimSpace(name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // Documents lists the documents of the user that the DB is bound to, newest first, which is by descending id: ids are UUIDv7.

@@ -14,6 +14,7 @@ import (
 	"database/sql"
 	"errors"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -41,6 +42,8 @@ type DB struct {
 	pool *sqlx.DB
 	url  string    // holds the password: never to be shown
 	user uuid.UUID // Nil: not bound
+	// statements are those that are prepared, *sqlx.Stmt by their text.
+	statements *sync.Map
 }
 
 // Open returns a DB for a connection string (a URL, or key=value pairs). It connects to nothing yet, so that a process can
@@ -75,7 +78,7 @@ func Open(_ context.Context, url string, o Options) (*DB, error) {
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{pool: pool, url: url}, nil
+	return &DB{pool: pool, url: url, statements: new(sync.Map)}, nil
 }
 
 // parse reads a connection string. lib/pq's own error repeats the string, password included.
@@ -115,7 +118,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // ForUser returns the same DB bound to one user: each of its transactions sees and changes what is that user's alone, and
 // fails with schema.CodeUnauthenticated if there is no such user. It costs nothing to make.
 func (db *DB) ForUser(id uuid.UUID) *DB {
-	return &DB{pool: db.pool, url: db.url, user: id}
+	return &DB{pool: db.pool, url: db.url, user: id, statements: db.statements}
 }
 
 // A tx is a transaction with what begin learned about the user it is bound to.
@@ -143,10 +146,33 @@ func (db *DB) begin(ctx context.Context) (*tx, error) {
 	}
 	if !role.Valid {
 		_ = t.Rollback()
-		return nil, schema.Errorf(schema.CodeUnauthenticated, "This account does not exist any more. Sign in again.")
+		return nil, errNoAccount
 	}
 	bound.role = schema.Role(role.String)
 	return bound, nil
+}
+
+var errNoAccount = schema.Errorf(schema.CodeUnauthenticated, "This account does not exist any more. Sign in again.")
+
+// ask runs a function of the database that binds itself to the DB's user, and scans its one row: all in one round trip, and
+// parsed and planned once a connection. It fails with sql.ErrNoRows, and with schema.CodeUnauthenticated if there is no
+// such user.
+func (db *DB) ask(ctx context.Context, row any, query string, args ...any) error {
+	stmt, ok := db.statements.Load(query)
+	if !ok {
+		fresh, err := db.pool.PreparexContext(ctx, query)
+		if err != nil {
+			return err
+		}
+		if stmt, ok = db.statements.LoadOrStore(query, fresh); ok { // another call was first
+			defer func() { _ = fresh.Close() }()
+		}
+	}
+	err := stmt.(*sqlx.Stmt).GetContext(ctx, row, args...)
+	if hasCode(err, noSuchUser) {
+		return errNoAccount
+	}
+	return err
 }
 
 // bound fails, naming the programming mistake, if the DB is bound to no user.

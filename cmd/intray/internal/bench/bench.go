@@ -1,5 +1,5 @@
-// Package bench measures the way of an upload through a running system, against
-// what the parts beneath it can do: it is `intray bench confirm`.
+// Package bench measures a running system against what the parts beneath it can
+// do: the way of an upload, `intray bench confirm`, and the API, `intray bench api`.
 //
 // Everything is made by users of its own, whose addresses end in [Domain], and is
 // removed at the end; what a killed run left behind is removed by the next.
@@ -109,42 +109,77 @@ type bench struct {
 // not stop.
 const cleanupTimeout = 10 * time.Minute
 
-// Run measures. What it returns beside an error is what was measured until then.
-func Run(ctx context.Context, config Config) (report Report, err error) {
-	b := &bench{Config: config}
+// open connects to the system; close ends that.
+func open(ctx context.Context, config Config) (b *bench, err error) {
+	b = &bench{Config: config}
+	defer func() {
+		if err != nil {
+			b.close()
+		}
+	}()
 	b.db, err = postgres.Open(ctx, config.Database, postgres.Options{MaxConns: inFlight, StatementTimeout: 5 * time.Minute})
 	if err != nil {
-		return report, err
+		return nil, err
 	}
-	defer b.db.Close()
 	if b.conn, err = nats.Connect(ctx, config.NATS); err != nil {
-		return report, err
+		return nil, err
 	}
-	defer b.conn.Close()
 	if b.objects, err = minio.NewObjects(config.MinIO); err != nil {
-		return report, err
+		return nil, err
 	}
-	defer b.objects.Close()
 	client, err := miniogo.New(config.MinIO.Endpoint, &miniogo.Options{
 		Creds:  credentials.NewStaticV4(config.MinIO.Key.Access, config.MinIO.Key.Secret, ""),
 		Secure: config.MinIO.Secure, Region: "us-east-1", BucketLookup: miniogo.BucketLookupPath, MaxRetries: 1,
 	})
 	if err != nil {
-		return report, fmt.Errorf("minio client for %s: %w", config.MinIO.Endpoint, err)
+		return nil, fmt.Errorf("minio client for %s: %w", config.MinIO.Endpoint, err)
 	}
 	b.core = miniogo.Core{Client: client}
+	return b, nil
+}
 
+func (b *bench) close() {
+	if b.objects != nil {
+		b.objects.Close()
+	}
+	if b.conn != nil {
+		b.conn.Close()
+	}
+	if b.db != nil {
+		_ = b.db.Close()
+	}
+}
+
+// begin keeps other benchmarks away until release is called, and removes what one
+// that was killed left.
+func (b *bench) begin(ctx context.Context) (release func(), err error) {
 	release, ok, err := b.db.TryLock(ctx, "bench")
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errors.New("another benchmark runs on this system")
+	}
+	if err := b.cleanup(ctx); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// Run measures the way of an upload. What it returns beside an error is what was
+// measured until then.
+func Run(ctx context.Context, config Config) (report Report, err error) {
+	b, err := open(ctx, config)
 	if err != nil {
 		return report, err
 	}
-	if !ok {
-		return report, errors.New("another benchmark runs on this system")
-	}
-	defer release()
-	if err := b.cleanup(ctx); err != nil { // of a run that was killed
+	defer b.close()
+	release, err := b.begin(ctx)
+	if err != nil {
 		return report, err
 	}
+	defer release()
 	defer func() {
 		// The consumers go on only when there is nothing left for them to find.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)

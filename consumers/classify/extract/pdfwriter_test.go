@@ -172,14 +172,15 @@ func cipher(key, content []byte) []byte {
 }
 
 // endlessPDF takes hours to read: form XObjects that each show the next one
-// many times, as the "billion laughs" of XML.
+// many times, as the "billion laughs" of XML. What it shows at the end is long
+// and leaves nothing behind, so that time runs out before memory does.
 func endlessPDF() []byte {
 	const depth, width = 9, 30
 	w := newPDF()
 	first := w.next()
 	for i := range depth {
 		resources := ""
-		content := lines("ha")
+		content := bytes.Repeat([]byte("q Q\n"), 1<<16)
 		if i < depth-1 {
 			resources = fmt.Sprintf("/Resources << /XObject << /X %d 0 R >> >>", first+i+1)
 			content = bytes.Repeat([]byte("/X Do\n"), width)

@@ -40,10 +40,13 @@ type Config struct {
 	// Changes tells what happens to documents. Nil: nobody who waits is woken, and
 	// there is no stream of events.
 	Changes Changes
-	// TokenKey signs the access tokens: at least 32 secret random bytes. With
-	// another key every token ends.
+	// TokenKey signs the access tokens: at least MinTokenKey secret random bytes.
 	TokenKey []byte
-	Sessions Sessions
+	// TokenKeyAlsoAccepted is a key whose tokens are taken too, and which makes
+	// none: with it TokenKey is changed while tokens of the old one are out, and
+	// while some replicas sign with the new one already. Empty: there is none.
+	TokenKeyAlsoAccepted []byte
+	Sessions             Sessions
 	// OIDC is an identity provider whose users may call the API too.
 	OIDC OIDC
 	// DefaultQuota is the limit in bytes of users whom OIDC brings. Default:

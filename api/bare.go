@@ -23,7 +23,7 @@ type Bare struct {
 // costs, and must never be reached by anybody else: without Authenticate it lets
 // everybody in as b.User. It needs no more of c than DB, TokenKey and Log.
 func NewBare(c Config, b Bare) (http.Handler, error) {
-	tokens, err := newTokens(c.TokenKey, c.Sessions.withDefaults().AccessToken)
+	keys, err := c.tokenKeys()
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
@@ -35,7 +35,7 @@ func NewBare(c Config, b Bare) (http.Handler, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	const path = "/api/documents/:id"
-	s := &server{db: c.DB, tokens: tokens, config: c}
+	s := &server{db: c.DB, tokens: newTokens(keys, c.Sessions.withDefaults().AccessToken), config: c}
 	steps := func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(ctx echo.Context) error {
 			who := caller{id: b.User}

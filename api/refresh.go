@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"crypto/hkdf"
 	"crypto/hmac"
@@ -9,6 +10,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,6 +26,8 @@ import (
 const (
 	familyBytes = 16
 	secretBytes = 32
+	// refreshKeyIDBytes tell a handful of keys from each other.
+	refreshKeyIDBytes = 8
 )
 
 // refreshGrace is how long the token before the current one gives the current
@@ -58,23 +62,52 @@ func parseRefreshToken(text string) (t refreshToken, err error) {
 	return t, nil
 }
 
-// refreshKey derives the key of successor, which must not be the one that signs.
-func refreshKey(tokenKey []byte) ([]byte, error) {
-	key, err := hkdf.Key(sha256.New, tokenKey, nil, "intray refresh tokens", sha256.Size)
-	if err != nil {
-		return nil, fmt.Errorf("derive the refresh key: %w", err)
+// A refreshKey makes refresh tokens of refresh tokens. It is derived from a token
+// key and must not be that one itself.
+type refreshKey struct {
+	key []byte
+	// id begins each nonce that the key is used with, so that a replica that
+	// makes tokens with another key finds this one again.
+	id []byte
+}
+
+func newRefreshKey(tokenKey []byte) (k refreshKey, err error) {
+	if k.key, err = hkdf.Key(sha256.New, tokenKey, nil, "intray refresh tokens", sha256.Size); err == nil {
+		k.id, err = hkdf.Key(sha256.New, tokenKey, nil, "intray refresh key id", refreshKeyIDBytes)
 	}
-	return key, nil
+	if err != nil {
+		return k, fmt.Errorf("derive the refresh key: %w", err)
+	}
+	return k, nil
+}
+
+func (k refreshKey) nonce() []byte {
+	random := make([]byte, secretBytes)
+	_, _ = rand.Read(random) // never fails
+	return append(slices.Clone(k.id), random...)
 }
 
 // successor is the token after t that was made with nonce. It takes the server's
 // key, the token itself and the nonce, which is in the database, to know it: so it
 // is as good as random, and can be given again without being kept.
-func (s *server) successor(t refreshToken, nonce []byte) refreshToken {
-	mac := hmac.New(sha256.New, s.refreshKey)
+func (k refreshKey) successor(t refreshToken, nonce []byte) refreshToken {
+	mac := hmac.New(sha256.New, k.key)
 	mac.Write(t.secret[:])
 	mac.Write(nonce)
 	return refreshToken{family: t.family, secret: [secretBytes]byte(mac.Sum(nil))}
+}
+
+// again gives the successor of t that was made with nonce once more, with
+// whichever key made it. It fails with CodeUnauthenticated where that key is not
+// accepted any more: a token made with another one would look like a thief's at
+// its next use.
+func (s *server) again(t refreshToken, nonce []byte) (refreshToken, error) {
+	for _, k := range s.refreshKeys {
+		if bytes.HasPrefix(nonce, k.id) {
+			return k.successor(t, nonce), nil
+		}
+	}
+	return refreshToken{}, errRefreshRefused
 }
 
 // startSession starts a session for an account whose password was checked.
@@ -112,9 +145,9 @@ func (s *server) Refresh(ctx context.Context, r RefreshRequestObject) (RefreshRe
 	if err != nil {
 		return nil, err
 	}
-	nonce := make([]byte, secretBytes)
-	_, _ = rand.Read(nonce) // never fails
-	next := s.successor(shown, nonce)
+	key := s.refreshKeys[0]
+	nonce := key.nonce()
+	next := key.successor(shown, nonce)
 	got, err := s.db.RefreshSession(ctx, postgres.Rotation{
 		Family: sha256.Sum256(shown.family[:]), Shown: sha256.Sum256(shown.secret[:]),
 		Next: sha256.Sum256(next.secret[:]), Nonce: nonce, Idle: s.config.Sessions.Idle, Grace: refreshGrace,
@@ -125,7 +158,9 @@ func (s *server) Refresh(ctx context.Context, r RefreshRequestObject) (RefreshRe
 	switch got.Outcome {
 	case postgres.RefreshRotated:
 	case postgres.RefreshRepeated:
-		next = s.successor(shown, got.Nonce)
+		if next, err = s.again(shown, got.Nonce); err != nil {
+			return nil, err
+		}
 	case postgres.RefreshReused:
 		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "a refresh token was used again: its session is ended",
 			slog.String("user_id", got.UserID.String()), slog.String("session_id", got.SessionID.String()))

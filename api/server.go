@@ -41,10 +41,10 @@ type server struct {
 	reads     *limiter // requests by user, or by address without one
 	writes    *limiter
 	issuer    *issuer // nil: local accounts only
-	// refreshKey makes refresh tokens of refresh tokens.
-	refreshKey []byte
-	metrics    http.Handler
-	config     Config
+	// refreshKeys are made of the token keys; the first makes new tokens.
+	refreshKeys []refreshKey
+	metrics     http.Handler
+	config      Config
 }
 
 var _ StrictServerInterface = (*server)(nil)
@@ -63,13 +63,15 @@ func New(c Config) (*API, error) {
 	if c.DefaultQuota == 0 {
 		c.DefaultQuota = schema.DefaultQuota
 	}
-	tokens, err := newTokens(c.TokenKey, c.Sessions.AccessToken)
+	keys, err := c.tokenKeys()
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	refreshKey, err := refreshKey(c.TokenKey)
-	if err != nil {
-		return nil, fmt.Errorf("api: %w", err)
+	refreshKeys := make([]refreshKey, len(keys))
+	for i, key := range keys {
+		if refreshKeys[i], err = newRefreshKey(key); err != nil {
+			return nil, fmt.Errorf("api: %w", err)
+		}
 	}
 	var issuer *issuer
 	if c.OIDC.Issuer != "" {
@@ -85,10 +87,10 @@ func New(c Config) (*API, error) {
 	s := &server{
 		db: c.DB, confirmer: confirm.New(c.DB, c.Objects, announcer, c.Log), announcer: announcer,
 		changes: newChanges(),
-		tokens:  tokens, passwords: newPasswords(c.Limits.Hashes),
+		tokens:  newTokens(keys, c.Sessions.AccessToken), passwords: newPasswords(c.Limits.Hashes),
 		accounts: newLimiter(c.Limits.FailedLogins), addresses: newLimiter(c.Limits.FailedLoginsFrom),
 		reads: newLimiter(c.Limits.Reads), writes: newLimiter(c.Limits.Writes),
-		issuer: issuer, refreshKey: refreshKey,
+		issuer: issuer, refreshKeys: refreshKeys,
 		metrics: newMetrics(), config: c,
 	}
 

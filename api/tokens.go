@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -20,18 +21,19 @@ const (
 	tokenAudience = "intray-api"
 	// tokenLeeway forgives clocks of several servers that differ.
 	tokenLeeway = 5 * time.Second
-	// minTokenKey is the shortest key for HS256 in bytes: the hash's own length
+	// MinTokenKey is the shortest key for HS256 in bytes: the hash's own length
 	// (RFC 7518, section 3.2).
-	minTokenKey = 32
+	MinTokenKey = 32
 )
 
 // tokens issues and checks access tokens: JWTs, signed with HMAC-SHA256. One
 // cannot be taken back before it expires, except by deleting the user.
 type tokens struct {
-	key    []byte
-	life   time.Duration
-	parser *jwt.Parser
-	known  known
+	key      []byte                 // signs
+	accepted jwt.VerificationKeySet // key, and the other one while keys are rotated
+	life     time.Duration
+	parser   *jwt.Parser
+	known    known
 }
 
 type claims struct {
@@ -41,15 +43,35 @@ type claims struct {
 	Session uuid.UUID `json:"sid,omitzero"`
 }
 
-func newTokens(key []byte, life time.Duration) (*tokens, error) {
-	if len(key) < minTokenKey {
-		return nil, fmt.Errorf("the token key has %d bytes; at least %d are needed", len(key), minTokenKey)
+// tokenKeys returns the keys whose tokens are taken, the one that signs first. It
+// fails if one is too short, or if they are the same.
+func (c Config) tokenKeys() ([][]byte, error) {
+	keys := [][]byte{c.TokenKey}
+	if len(c.TokenKeyAlsoAccepted) > 0 {
+		keys = append(keys, c.TokenKeyAlsoAccepted)
 	}
-	return &tokens{key: key, life: life, parser: jwt.NewParser(
+	for _, key := range keys {
+		if len(key) < MinTokenKey {
+			return nil, fmt.Errorf("a token key has %d bytes; at least %d are needed", len(key), MinTokenKey)
+		}
+	}
+	if bytes.Equal(c.TokenKey, c.TokenKeyAlsoAccepted) {
+		return nil, errors.New("the token key and the one also accepted are the same")
+	}
+	return keys, nil
+}
+
+// newTokens signs with the first of the keys and accepts all of them.
+func newTokens(keys [][]byte, life time.Duration) *tokens {
+	var accepted jwt.VerificationKeySet
+	for _, key := range keys {
+		accepted.Keys = append(accepted.Keys, key)
+	}
+	return &tokens{key: keys[0], accepted: accepted, life: life, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), // never what the token itself asks for
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(tokenLeeway),
-	)}, nil
+	)}
 }
 
 // issue returns a token for the user, good from now for t.life.
@@ -79,7 +101,7 @@ func (s *server) authenticate(ctx context.Context, h http.Header) (caller, error
 			"An access token is needed. Sign in and send it in the header Authorization: Bearer …")
 	}
 	// Which of the two is asked is the token's word, but each takes only what it
-	// can check: HMAC with our key, or a signature with the issuer's public ones.
+	// can check: HMAC with our keys, or a signature with the issuer's public ones.
 	if s.issuer != nil && s.issuer.signs(token) {
 		return s.external(ctx, token)
 	}
@@ -98,7 +120,7 @@ func (t *tokens) check(token string) (caller, error) {
 		return who, nil
 	}
 	var c claims
-	_, err := t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.key, nil })
+	_, err := t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.accepted, nil })
 	if errors.Is(err, jwt.ErrTokenExpired) {
 		return caller{}, errExpired
 	}

@@ -26,6 +26,7 @@ type apiSettings struct {
 	Listen      string   `env:"LISTEN" envDefault:"127.0.0.1:8080"`
 	Gateway     httpURL  `env:"GATEWAY_URL,notEmpty"`
 	TokenKey    string   `env:"TOKEN_KEY,notEmpty"`
+	TokenKeyToo string   `env:"TOKEN_KEY_ALSO_ACCEPTED"`
 	CORSOrigins []string `env:"CORS_ORIGINS"`
 	MaxBytes    int64    `env:"MAX_DOCUMENT_BYTES"`
 	Types       []string `env:"ALLOWED_TYPES"`
@@ -57,6 +58,20 @@ func (s apiSettings) check() error {
 		if value <= 0 {
 			return usageError{fmt.Errorf("%s must be more than 0 (see docs/configuration.md)", name)}
 		}
+	}
+	return s.checkTokenKeys()
+}
+
+func (s apiSettings) checkTokenKeys() error {
+	const short = "%s has %d bytes; at least %d are needed (see docs/configuration.md)"
+	if n := len(s.TokenKey); n < api.MinTokenKey {
+		return usageError{fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKey)}
+	}
+	if n := len(s.TokenKeyToo); n > 0 && n < api.MinTokenKey {
+		return usageError{fmt.Errorf(short, "TOKEN_KEY_ALSO_ACCEPTED", n, api.MinTokenKey)}
+	}
+	if s.TokenKey == s.TokenKeyToo {
+		return usageError{errors.New("TOKEN_KEY_ALSO_ACCEPTED is the same as TOKEN_KEY: give the key that is rotated from or to, or leave it out (see docs/configuration.md)")}
 	}
 	return nil
 }
@@ -91,7 +106,7 @@ Environment, required: DATABASE_URL (role api), NATS_URL, NATS_PASSWORD (user ap
 MINIO_ENDPOINT, MINIO_UPLOAD_KEY and _SECRET, MINIO_DOWNLOAD_KEY and _SECRET,
 MINIO_MULTIPART_KEY and _SECRET, MINIO_CONFIRM_KEY and _SECRET, GATEWAY_URL (the gateway's
 public address, for which URLs are signed), TOKEN_KEY (32 bytes at least). Optional:
-LISTEN, MINIO_BUCKET, CORS_ORIGINS,
+LISTEN, MINIO_BUCKET, TOKEN_KEY_ALSO_ACCEPTED (only while TOKEN_KEY is rotated), CORS_ORIGINS,
 MAX_DOCUMENT_BYTES, ALLOWED_TYPES, MAX_PENDING_DOCUMENTS, TRUSTED_PROXIES,
 READS_PER_SECOND, WRITES_PER_SECOND, REQUESTS_BURST, PASSWORD_HASHES, ACCESS_TOKEN_LIFE,
 SESSION_IDLE, SESSION_LIFE, OIDC_ISSUER, OIDC_AUDIENCE, DEFAULT_QUOTA_BYTES, LOG_LEVEL.`
@@ -147,7 +162,7 @@ func (apiCommand) Run(ctx context.Context) error {
 	}
 	handler, err := api.New(api.Config{
 		DB: db, Presigner: presigner, Objects: objects, Multipart: multipart, Announcer: conn, Changes: conn,
-		TokenKey: []byte(s.TokenKey), AllowedOrigins: s.CORSOrigins, Log: log,
+		TokenKey: []byte(s.TokenKey), TokenKeyAlsoAccepted: []byte(s.TokenKeyToo), AllowedOrigins: s.CORSOrigins, Log: log,
 		TrustedProxies: proxies, OIDC: api.OIDC{Issuer: s.OIDCIssuer, Audience: s.OIDCAudience}, DefaultQuota: s.DefaultQuota,
 		Sessions: api.Sessions{AccessToken: s.AccessTokenLife, Idle: s.SessionIdle, Life: s.SessionLife},
 		Limits: api.Limits{

@@ -46,6 +46,7 @@ func TestAPISettings(t *testing.T) {
 	for name, value := range map[string]string{
 		"TRUSTED_PROXIES": "10.0.0.0/33", "READS_PER_SECOND": "0", "WRITES_PER_SECOND": "-1", "REQUESTS_BURST": "0", "PASSWORD_HASHES": "0",
 		"ACCESS_TOKEN_LIFE": "10ms", "SESSION_IDLE": "0s", "SESSION_LIFE": "forever", "DEFAULT_QUOTA_BYTES": "0",
+		"TOKEN_KEY": strings.Repeat("k", 31), "TOKEN_KEY_ALSO_ACCEPTED": strings.Repeat("k", 32),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
@@ -57,5 +58,14 @@ func TestAPISettings(t *testing.T) {
 				t.Errorf("%s=%s: %v", name, value, err)
 			}
 		})
+	}
+
+	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 31))
+	if s, err = readSettings[apiSettings](); err != nil || s.check() == nil || !strings.Contains(s.check().Error(), "31 bytes") {
+		t.Errorf("31 bytes: %v, %v", err, s.check())
+	}
+	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 32))
+	if s, err = readSettings[apiSettings](); err != nil || s.check() != nil {
+		t.Errorf("another key: %v, %v", err, s.check())
 	}
 }

@@ -14,7 +14,9 @@ import (
 	"intray/schema"
 )
 
-type provisionCommand struct{}
+type provisionCommand struct {
+	RemoveKey []string `placeholder:"NAME" help:"Then remove this access key of MinIO, which another one has replaced; URLs signed with it end."`
+}
 
 type provisionSettings struct {
 	Log      logSettings
@@ -43,12 +45,20 @@ _SECRET, MINIO_WORKER_KEY and _SECRET.`
 }
 
 // Run provisions once.
-func (provisionCommand) Run(ctx context.Context) error {
+func (c provisionCommand) Run(ctx context.Context) error {
 	s, err := readSettings[provisionSettings]()
 	if err != nil {
 		return err
 	}
-	return provision(ctx, s, s.Log.logger("provision"))
+	if err := provision(ctx, s, s.Log.logger("provision")); err != nil {
+		return err
+	}
+	for _, name := range c.RemoveKey {
+		if err := minio.RemoveKey(ctx, s.admin(), name); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // provision readies NATS first, for MinIO's events are refused while their
@@ -69,7 +79,11 @@ func provision(ctx context.Context, s provisionSettings, log *slog.Logger) error
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return minio.Provision(ctx, minio.Admin{
+	return minio.Provision(ctx, s.admin())
+}
+
+func (s provisionSettings) admin() minio.Admin {
+	return minio.Admin{
 		Endpoint: s.MinIO.Endpoint.Host, Secure: s.MinIO.Endpoint.Scheme == "https",
 		RootUser: s.RootUser, RootPassword: s.RootPassword, Bucket: s.MinIO.Bucket,
 		Keys: minio.Keys{
@@ -79,7 +93,7 @@ func provision(ctx context.Context, s provisionSettings, log *slog.Logger) error
 			Confirm:   minio.Key{Access: s.API.ConfirmKey, Secret: s.API.ConfirmSecret},
 			Worker:    minio.Key{Access: s.Worker.WorkerKey, Secret: s.Worker.WorkerSecret},
 		},
-	})
+	}
 }
 
 // provisionDatabase gives the roles their passwords and an empty database its

@@ -29,11 +29,24 @@ func importIAM(ctx context.Context, admin Admin) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(bundle)
-	url := address(admin.Endpoint, admin.Secure) + "/minio/admin/v3/import-iam-v2"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, url, bytes.NewReader(bundle))
+	status, answer, err := callAdmin(ctx, admin, http.MethodPut, "import-iam-v2", bundle)
 	if err != nil {
 		return fmt.Errorf("import users and policies: %w", err)
+	}
+	if status != http.StatusOK {
+		return fmt.Errorf("import users and policies: status %d: %s", status, errorCode(answer))
+	}
+	return imported(answer, admin)
+}
+
+// callAdmin sends one request to MinIO's admin API, signed as root, and returns what it answered below 500. An outage
+// is an error that wraps ErrUnavailable.
+func callAdmin(ctx context.Context, admin Admin, method, path string, body []byte) (status int, answer []byte, err error) {
+	sum := sha256.Sum256(body)
+	url := address(admin.Endpoint, admin.Secure) + "/minio/admin/v3/" + path
+	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
 	}
 	req.Header.Set("X-Amz-Content-Sha256", hex.EncodeToString(sum[:]))
 	req = signer.SignV4(*req, admin.RootUser, admin.RootPassword, "", region)
@@ -42,20 +55,16 @@ func importIAM(ctx context.Context, admin Admin) error {
 	defer transport.CloseIdleConnections()
 	resp, err := transport.RoundTrip(req)
 	if err != nil {
-		return fmt.Errorf("import users and policies: %w: %w", ErrUnavailable, err)
+		return 0, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return fmt.Errorf("import users and policies: %w: %w", ErrUnavailable, err)
+	if answer, err = io.ReadAll(io.LimitReader(resp.Body, 1<<20)); err != nil {
+		return 0, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if resp.StatusCode >= http.StatusInternalServerError {
-		return fmt.Errorf("import users and policies: %w: status %d: %s", ErrUnavailable, resp.StatusCode, errorCode(answer))
+		return 0, nil, fmt.Errorf("%w: status %d: %s", ErrUnavailable, resp.StatusCode, errorCode(answer))
 	}
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("import users and policies: status %d: %s", resp.StatusCode, errorCode(answer))
-	}
-	return imported(answer, admin)
+	return resp.StatusCode, answer, nil
 }
 
 // iamBundle returns the zip: the policies, the users and which user has which policy.

@@ -2,11 +2,13 @@ package postgres_test
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/lib/pq"
 
 	"intray/infra/postgres"
 	"intray/schema"
@@ -171,5 +173,46 @@ func TestForeignDocumentsAreNotFound(t *testing.T) {
 	must(t, err)
 	if len(docs)+len(byKey)+len(list) != 0 || next != nil {
 		t.Errorf("bob sees %v %v %v", docs, byKey, list)
+	}
+}
+
+func TestInconsistentRowsAreRefused(t *testing.T) {
+	b := setup(t)
+	d := b.uploaded(t, b.alice, "file", 10)
+	for _, set := range []string{
+		`status = 'unknown'`,
+		`status = 'failed'`,
+		`status = 'failed', reason = 'quota_exceeded'`,
+		`status = 'rejected', charged_bytes = 0`,
+		`status = 'rejected', reason = 'quota_exceeded'`,
+		`status = 'quarantined', reason = 'broken', charged_bytes = 0`,
+		`status = 'expired', reason = 'broken', charged_bytes = 0`,
+		`status = 'pending'`,
+		`status = 'deleting', charged_bytes = 9`,
+		`status = 'deleting', gone_at = now()`,
+		`reason = 'broken'`,
+		`charged_bytes = 0`,
+		`gone_at = now()`,
+		`size = -1, charged_bytes = -1`,
+		`version = 0`,
+		`announcement = -1`,
+		`object_key = ''`,
+	} {
+		var refused *pq.Error
+		_, err := b.raw.Exec(`UPDATE documents SET `+set+` WHERE id = $1`, d.ID)
+		if !errors.As(err, &refused) || refused.Code != "23514" {
+			t.Errorf("%s: %v", set, err)
+		}
+	}
+	for _, set := range []string{
+		`status = 'failed', reason = 'broken'`,
+		`status = 'classified', reason = ''`,
+		`status = 'deleting'`,
+		`charged_bytes = 0`,
+		`gone_at = now()`,
+	} {
+		if _, err := b.raw.Exec(`UPDATE documents SET `+set+` WHERE id = $1`, d.ID); err != nil {
+			t.Errorf("%s: %v", set, err)
+		}
 	}
 }

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
@@ -105,14 +104,23 @@ func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotency
 
 func (db *DB) createDocument(ctx context.Context, d schema.Document, key string, maxPending int) (doc schema.Document, created bool, err error) {
 	var answer struct {
-		Before  uuid.NullUUID `db:"before"`
-		Left    sql.NullInt64 `db:"left_bytes"`
-		Pending sql.NullInt64 `db:"pending"`
+		Before uuid.NullUUID `db:"before"`
+		createAnswer
 	}
-	err = db.ask(ctx, &answer, `SELECT before, left_bytes, pending FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
-		db.user, d.ID, d.Filename, d.ContentType, d.Size, d.CreatedAt, key, maxPending)
-	if err != nil {
-		return schema.Document{}, false, err
+	if key == "" {
+		answer.createAnswer, err = db.creations.create(ctx, db, d, maxPending)
+		if err != nil && (ctx.Err() != nil || unavailable(err)) {
+			return schema.Document{}, false, err
+		}
+	}
+	// Alone: what has a key may be there already, what was not decided has to wait for its quota, and what failed may
+	// have failed because of another document.
+	if key != "" || err != nil || !answer.Left.Valid {
+		err = db.ask(ctx, &answer, `SELECT before, left_bytes, pending FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
+			db.user, d.ID, d.Filename, d.ContentType, d.Size, d.CreatedAt, key, maxPending)
+		if err != nil {
+			return schema.Document{}, false, err
+		}
 	}
 	left, pending := answer.Left.Int64, answer.Pending.Int64
 	switch {

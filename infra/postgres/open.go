@@ -44,6 +44,7 @@ type DB struct {
 	user uuid.UUID // Nil: not bound
 	// statements are those that are prepared, *sqlx.Stmt by their text.
 	statements *sync.Map
+	creations  *creations // of all users
 }
 
 // Open returns a DB for a connection string (a URL, or key=value pairs). It connects to nothing yet, so that a process can
@@ -78,7 +79,7 @@ func Open(_ context.Context, url string, o Options) (*DB, error) {
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{pool: pool, url: url, statements: new(sync.Map)}, nil
+	return &DB{pool: pool, url: url, statements: new(sync.Map), creations: new(creations)}, nil
 }
 
 // parse reads a connection string. lib/pq's own error repeats the string, password included.
@@ -118,7 +119,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // ForUser returns the same DB bound to one user: each of its transactions sees and changes what is that user's alone, and
 // fails with schema.CodeUnauthenticated if there is no such user. It costs nothing to make.
 func (db *DB) ForUser(id uuid.UUID) *DB {
-	return &DB{pool: db.pool, url: db.url, user: id, statements: db.statements}
+	return &DB{pool: db.pool, url: db.url, user: id, statements: db.statements, creations: db.creations}
 }
 
 // A tx is a transaction with what begin learned about the user it is bound to.
@@ -158,21 +159,31 @@ var errNoAccount = schema.Errorf(schema.CodeUnauthenticated, "This account does 
 // parsed and planned once a connection. It fails with sql.ErrNoRows, and with schema.CodeUnauthenticated if there is no
 // such user.
 func (db *DB) ask(ctx context.Context, row any, query string, args ...any) error {
-	stmt, ok := db.statements.Load(query)
-	if !ok {
-		fresh, err := db.pool.PreparexContext(ctx, query)
-		if err != nil {
-			return err
-		}
-		if stmt, ok = db.statements.LoadOrStore(query, fresh); ok { // another call was first
-			defer func() { _ = fresh.Close() }()
-		}
+	stmt, err := db.prepared(ctx, query)
+	if err != nil {
+		return err
 	}
-	err := stmt.(*sqlx.Stmt).GetContext(ctx, row, args...)
+	err = stmt.GetContext(ctx, row, args...)
 	if hasCode(err, noSuchUser) {
 		return errNoAccount
 	}
 	return err
+}
+
+// prepared returns the query as a statement that is parsed and planned once a connection.
+func (db *DB) prepared(ctx context.Context, query string) (*sqlx.Stmt, error) {
+	if stmt, ok := db.statements.Load(query); ok {
+		return stmt.(*sqlx.Stmt), nil
+	}
+	fresh, err := db.pool.PreparexContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	first, was := db.statements.LoadOrStore(query, fresh)
+	if was { // another call was first
+		_ = fresh.Close()
+	}
+	return first.(*sqlx.Stmt), nil
 }
 
 // bound fails, naming the programming mistake, if the DB is bound to no user.

@@ -1,0 +1,124 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/schema"
+)
+
+// Creations are new documents of requests side by side, which are stored by one statement and one commit. Nobody waits for
+// company: who comes while none is being stored is stored at once, and all who come meanwhile are stored together next.
+type creations struct {
+	mu      sync.Mutex
+	waiting []*creation
+	busy    bool // a statement is under way
+}
+
+const (
+	// maxTogether bounds what one statement stores, and so for how long it holds quotas.
+	maxTogether = 64
+	// creatingTimeout is longer than the server lets a statement run.
+	creatingTimeout = 20 * time.Second
+)
+
+// A creation is one new document.
+type creation struct {
+	ctx        context.Context
+	document   schema.Document
+	maxPending int64
+
+	done   chan struct{} // closed when the following are set
+	answer createAnswer
+	err    error
+}
+
+// A createAnswer is what the database says of a new document.
+type createAnswer struct {
+	// Left is what was left of the quota before, in bytes. Without it nothing was decided.
+	Left sql.NullInt64 `db:"left_bytes"`
+	// Pending is the limit on pending documents if it was reached, otherwise 0.
+	Pending sql.NullInt64 `db:"pending"`
+}
+
+// create stores a document, with others if there are, and returns when that is done.
+func (c *creations) create(ctx context.Context, db *DB, d schema.Document, maxPending int) (createAnswer, error) {
+	mine := &creation{ctx: ctx, document: d, maxPending: int64(maxPending), done: make(chan struct{})}
+	c.mu.Lock()
+	c.waiting = append(c.waiting, mine)
+	if !c.busy {
+		c.busy = true
+		go c.work(db)
+	}
+	c.mu.Unlock()
+	select {
+	case <-mine.done:
+		return mine.answer, mine.err
+	case <-ctx.Done():
+		return createAnswer{}, ctx.Err()
+	}
+}
+
+// work stores what waits, until nothing does.
+func (c *creations) work(db *DB) {
+	for {
+		together := c.next()
+		if len(together) == 0 {
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(together[0].ctx), creatingTimeout)
+		answers, err := db.createTogether(ctx, together)
+		cancel()
+		for i, one := range together {
+			if one.err = err; err == nil {
+				one.answer = answers[i]
+			}
+			close(one.done)
+		}
+	}
+}
+
+// next takes from what waits, without those whose callers have gone. When it returns none, nothing is busy any more.
+func (c *creations) next() (together []*creation) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(together) < maxTogether && len(c.waiting) > 0 {
+		if first := c.waiting[0]; first.ctx.Err() == nil {
+			together = append(together, first)
+		}
+		c.waiting = c.waiting[1:]
+	}
+	c.busy = len(together) > 0
+	return together
+}
+
+func (db *DB) createTogether(ctx context.Context, together []*creation) ([]createAnswer, error) {
+	stmt, err := db.prepared(ctx, `SELECT left_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
+	if err != nil {
+		return nil, err
+	}
+	documents, maxPending := make([]*schema.Document, len(together)), make([]int64, len(together))
+	for i, one := range together {
+		documents[i], maxPending[i] = &one.document, one.maxPending
+	}
+	var answers []createAnswer
+	if err := stmt.SelectContext(ctx, &answers,
+		column(documents, func(d *schema.Document) uuid.UUID { return d.UserID }),
+		column(documents, func(d *schema.Document) uuid.UUID { return d.ID }),
+		column(documents, func(d *schema.Document) string { return d.Filename }),
+		column(documents, func(d *schema.Document) string { return d.ContentType }),
+		column(documents, func(d *schema.Document) int64 { return d.Size }),
+		column(documents, func(d *schema.Document) time.Time { return d.CreatedAt }),
+		array(maxPending)); err != nil {
+		return nil, err
+	}
+	if len(answers) != len(together) {
+		return nil, fmt.Errorf("%d answers for %d documents", len(answers), len(together))
+	}
+	return answers, nil
+}

@@ -1,0 +1,125 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// sideBySide calls do n times at once and returns what each returned.
+func sideBySide(n int, do func(i int) error) []error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() { errs[i] = do(i) })
+	}
+	all.Wait()
+	return errs
+}
+
+func TestDocumentsCreatedTogetherAreEachTheirUsers(t *testing.T) {
+	b := setup(t)
+	users := []uuid.UUID{b.alice, b.bob, b.administrator}
+	for i := range 20 {
+		users = append(users, b.user(t, fmt.Sprintf("user%d@example.org", i), schema.RoleUser))
+	}
+	nobody := newID(t)
+	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 100 WHERE user_id = $1`, b.bob)
+	const each, maxPending = 12, 10
+	var mu sync.Mutex
+	made := map[uuid.UUID]map[uuid.UUID]string{}
+	sideBySide(each*(len(users)+1), func(i int) error {
+		user, name := nobody, fmt.Sprintf("file %d, \"{,}\" \\ NULL.txt", i)
+		if n := i / each; n < len(users) {
+			user = users[n]
+		}
+		size := int64(i % each)
+		if user == b.bob {
+			size = 101
+		}
+		d := schema.NewDocument(newID(t), user, name, "text/plain", size, time.Now())
+		got, created, err := b.api.ForUser(user).CreateDocument(t.Context(), d, "", maxPending)
+		switch code := schema.CodeOf(err); {
+		case user == nobody && code != schema.CodeUnauthenticated,
+			user == b.bob && code != schema.CodeQuotaExceeded,
+			user != nobody && user != b.bob && err != nil && code != schema.CodeTooManyPending:
+			t.Errorf("%s: %v", user, err)
+		case err == nil:
+			if !created || got.Filename != name || got.UserID != user || got.Size != size || got.Status != schema.StatusPending {
+				t.Errorf("created %v, %+v", created, got)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if made[user] == nil {
+				made[user] = map[uuid.UUID]string{}
+			}
+			made[user][d.ID] = name
+		}
+		return nil
+	})
+	for _, user := range users {
+		n := maxPending
+		if user == b.bob {
+			n = 0
+		}
+		if len(made[user]) != n {
+			t.Errorf("%d documents of %s, want %d", len(made[user]), user, n)
+		}
+		page, _, err := b.api.ForUser(user).Documents(t.Context(), postgres.Filter{Limit: 2 * each})
+		must(t, err)
+		for _, d := range page {
+			if made[user][d.ID] != d.Filename || d.UserID != user || d.ObjectKey != schema.ObjectKey(d.ID) {
+				t.Errorf("%s lists %+v", user, d)
+			}
+		}
+		if len(page) != n {
+			t.Errorf("%s lists %d, want %d", user, len(page), n)
+		}
+	}
+	b.checkQuotas(t)
+}
+
+func TestNobodyWaitsForAnothersQuota(t *testing.T) {
+	b := setup(t)
+	lock, err := b.raw.Beginx()
+	must(t, err)
+	defer func() { _ = lock.Rollback() }()
+	_, err = lock.Exec(`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`, b.alice)
+	must(t, err)
+	patient, err := postgres.Open(t.Context(), as(t, b.url, "api"), postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
+	must(t, err)
+	t.Cleanup(func() { _ = patient.Close() })
+	create := func(ctx context.Context, user uuid.UUID) error {
+		_, _, err := patient.ForUser(user).CreateDocument(ctx, schema.NewDocument(newID(t), user, "f", "t", 1, time.Now()), "", 1000)
+		return err
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	alices := make(chan error, 8)
+	for range cap(alices) {
+		go func() { alices <- create(ctx, b.alice) }()
+	}
+	for _, err := range sideBySide(200, func(int) error { return create(t.Context(), b.bob) }) {
+		must(t, err)
+	}
+	select {
+	case err := <-alices:
+		t.Fatalf("alice's is through: %v", err)
+	default:
+	}
+	must(t, lock.Rollback())
+	for range cap(alices) {
+		must(t, <-alices)
+	}
+	cancel()
+	if err := create(ctx, b.alice); !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled: %v", err)
+	}
+}

@@ -42,7 +42,7 @@ type DB struct {
 	pool *sqlx.DB
 	url  string    // holds the password: never to be shown
 	user uuid.UUID // Nil: not bound
-	// statements are those that are prepared, *sqlx.Stmt by their text.
+	// statements are those that are prepared, by their text.
 	statements *sync.Map
 	creations  *creations // of all users
 }
@@ -170,10 +170,16 @@ func (db *DB) ask(ctx context.Context, row any, query string, args ...any) error
 	return err
 }
 
-// prepared returns the query as a statement that is parsed and planned once a connection.
-func (db *DB) prepared(ctx context.Context, query string) (*sqlx.Stmt, error) {
+// A statement is a query that is parsed and planned once a connection, and lives as long as the pool.
+type statement interface {
+	GetContext(ctx context.Context, row any, args ...any) error
+	SelectContext(ctx context.Context, rows any, args ...any) error
+}
+
+// prepared returns the query as a statement.
+func (db *DB) prepared(ctx context.Context, query string) (statement, error) {
 	if stmt, ok := db.statements.Load(query); ok {
-		return stmt.(*sqlx.Stmt), nil
+		return stmt.(statement), nil
 	}
 	fresh, err := db.pool.PreparexContext(ctx, query)
 	if err != nil {
@@ -181,9 +187,9 @@ func (db *DB) prepared(ctx context.Context, query string) (*sqlx.Stmt, error) {
 	}
 	first, was := db.statements.LoadOrStore(query, fresh)
 	if was { // another call was first
-		_ = fresh.Close()
+		defer func() { _ = fresh.Close() }()
 	}
-	return first.(*sqlx.Stmt), nil
+	return first.(statement), nil
 }
 
 // bound fails, naming the programming mistake, if the DB is bound to no user.

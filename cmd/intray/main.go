@@ -43,7 +43,7 @@ type commands struct {
 	Gateway    gatewayCommand    `cmd:"" help:"Serve the gateway that stands before MinIO."`
 	Migrate    migrateCommand    `cmd:"" help:"Bring the database's schema up, down, or tell its version."`
 	Provision  provisionCommand  `cmd:"" help:"Make or update roles, streams, consumers, bucket, notifications and access keys."`
-	Users      usersCommand      `cmd:"" help:"Add and list the accounts."`
+	Users      usersCommand      `cmd:"" help:"Add, list, change and remove accounts."`
 	Reconcile  reconcileCommand  `cmd:"" help:"Compare bucket and database, and repair what differs."`
 	Events     eventsCommand     `cmd:"" help:"List events, tell a document's story, and have events handled again."`
 	Status     statusCommand     `cmd:"" help:"Show on one screen how the system is; exit status 1 if something is wrong."`

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/mail"
 	"os"
 	"strings"
@@ -20,8 +22,10 @@ import (
 )
 
 type usersCommand struct {
-	Add  usersAddCommand  `cmd:"" help:"Add an account."`
-	List usersListCommand `cmd:"" help:"List the accounts with their quotas."`
+	Add    usersAddCommand    `cmd:"" help:"Add an account."`
+	List   usersListCommand   `cmd:"" help:"List the accounts with their quotas."`
+	Set    usersSetCommand    `cmd:"" help:"Change an account's quota, role, password or AI settings."`
+	Remove usersRemoveCommand `cmd:"" help:"Remove an account with all its documents."`
 }
 
 type usersSettings struct {
@@ -63,7 +67,7 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
 		return usageError{fmt.Errorf("%q is not an e-mail address", c.Email)}
 	}
-	password, err := c.password()
+	password, err := newPassword(c.Generate)
 	if err != nil {
 		return err
 	}
@@ -88,8 +92,9 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c usersAddCommand) password() (string, error) {
-	if c.Generate {
+// newPassword makes a password, or reads one line from standard input.
+func newPassword(generate bool) (string, error) {
+	if generate {
 		return rand.Text(), nil
 	}
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
@@ -129,21 +134,58 @@ func (c usersListCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		out := json.NewEncoder(os.Stdout)
-		for _, u := range users {
-			if err := out.Encode(map[string]any{
-				"id": u.ID, "email": u.Email, "role": u.Role, "limit_bytes": u.Quota.LimitBytes, "used_bytes": u.Quota.UsedBytes,
-			}); err != nil {
+	accounts := make([]account, len(users))
+	for i, u := range users {
+		accounts[i] = accountOf(u)
+	}
+	return writeAccounts(os.Stdout, accounts, c.JSON)
+}
+
+// account is an account as --json tells it.
+type account struct {
+	ID         uuid.UUID   `json:"id"`
+	Email      string      `json:"email"`
+	Role       schema.Role `json:"role"`
+	LimitBytes int64       `json:"limit_bytes"`
+	UsedBytes  int64       `json:"used_bytes"`
+	// AIProvider and AIModel are empty where the defaults apply.
+	AIProvider string `json:"ai_provider"`
+	AIModel    string `json:"ai_model"`
+	// Password is one that was made just now.
+	Password string `json:"password,omitempty"`
+}
+
+func accountOf(u schema.User) account {
+	return account{
+		ID: u.ID, Email: u.Email, Role: u.Role, LimitBytes: u.Quota.LimitBytes, UsedBytes: u.Quota.UsedBytes,
+		AIProvider: u.AIProvider, AIModel: u.AIModel,
+	}
+}
+
+// writeAccounts writes a table, with a new password below it, or one JSON object a line.
+func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
+	if asJSON {
+		out := json.NewEncoder(w)
+		for _, a := range accounts {
+			if err := out.Encode(a); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
-	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "EMAIL\tROLE\tUSED BYTES\tLIMIT BYTES\tID")
-	for _, u := range users {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\n", u.Email, u.Role, u.Quota.UsedBytes, u.Quota.LimitBytes, u.ID)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "EMAIL\tROLE\tUSED BYTES\tLIMIT BYTES\tAI\tID")
+	for _, a := range accounts {
+		ai := strings.TrimSpace(a.AIProvider + " " + a.AIModel)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(a.Email), a.Role, a.UsedBytes, a.LimitBytes, cmp.Or(printable(ai), "default"), a.ID)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, a := range accounts {
+		if a.Password != "" {
+			fmt.Fprintln(w, a.Password)
+		}
+	}
+	return nil
 }

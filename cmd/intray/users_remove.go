@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+type usersRemoveCommand struct {
+	operatorFlags
+	User    string `arg:"" help:"An e-mail address or an id."`
+	Execute bool   `help:"Do it. Without it the command says what would go and changes nothing."`
+	JSON    bool   `help:"One JSON object instead of sentences."`
+}
+
+// Help says what goes, in which order, and what is read from the environment.
+func (usersRemoveCommand) Help() string {
+	return `Removes a user for good, with all documents, topics and sessions. First nobody can sign in as the user any more, then the
+documents go, then the account; its address is free afterwards. The files are deleted by the object deletions that the
+consumers carry out ("intray status" counts those that wait). Cut off, run it again: it goes on. The last administrator
+cannot be removed.
+
+` + whoHelp
+}
+
+// removeBatch is how many documents go in one transaction.
+const removeBatch = 1000
+
+// Run says what would go, or removes it.
+func (c usersRemoveCommand) Run(ctx context.Context) error {
+	db, err := c.openOwner(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	user, err := findUser(ctx, db, c.User)
+	if err != nil {
+		return err
+	}
+	had, err := db.BelongingsOf(ctx, user.ID)
+	if err != nil {
+		return err
+	}
+	if c.Execute {
+		if err := removeUser(ctx, db, user, had); err != nil {
+			return err
+		}
+	}
+	return c.tell(os.Stdout, user, had)
+}
+
+func removeUser(ctx context.Context, db *postgres.DB, user schema.User, had postgres.Belongings) error {
+	if err := db.CloseAccount(ctx, user.ID); err != nil {
+		return err
+	}
+	bar := newMeter("documents removed", total(had))
+	defer bar.end()
+	var done int64
+	for {
+		n, err := db.RemoveDocumentsOf(ctx, user.ID, removeBatch)
+		if err != nil {
+			return fmt.Errorf("%w (%d documents are removed; run the command again to go on)", err, done)
+		}
+		done += int64(n)
+		bar.set(done, "")
+		if n == removeBatch {
+			continue
+		}
+		// With a token that is out the user may store documents until this succeeds.
+		if removed, err := db.RemoveUser(ctx, user.ID); err != nil || removed {
+			return err
+		}
+	}
+}
+
+func total(b postgres.Belongings) (n int64) {
+	for _, of := range b.Documents {
+		n += of
+	}
+	return n
+}
+
+// tell says what went, or would go.
+func (c usersRemoveCommand) tell(w io.Writer, user schema.User, had postgres.Belongings) error {
+	if c.JSON {
+		return json.NewEncoder(w).Encode(map[string]any{
+			"id": user.ID, "email": user.Email, "removed": c.Execute,
+			"documents": had.Documents, "charged_bytes": had.ChargedBytes, "topics": had.Topics, "sessions": had.Sessions,
+		})
+	}
+	kinds := make([]string, 0, len(had.Documents))
+	for _, status := range slices.Sorted(maps.Keys(had.Documents)) {
+		kinds = append(kinds, fmt.Sprintf("%d %s", had.Documents[status], status))
+	}
+	documents := fmt.Sprintf("%d documents", total(had))
+	if len(kinds) > 0 {
+		documents += " (" + strings.Join(kinds, ", ") + ")"
+	}
+	what := fmt.Sprintf("%s, %s: %s, %d bytes, %d topics of their own, %d sessions",
+		printable(user.Email), user.ID, documents, had.ChargedBytes, had.Topics, had.Sessions)
+	if !c.Execute {
+		_, err := fmt.Fprintf(w, "would remove %s\nNothing was changed; --execute does it.\n", what)
+		return err
+	}
+	_, err := fmt.Fprintf(w, "removed %s\nThe files are deleted by the consumers; \"intray status\" shows how many wait.\n", what)
+	return err
+}

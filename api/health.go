@@ -15,11 +15,11 @@ func (s *server) GetHealth(context.Context, GetHealthRequestObject) (GetHealthRe
 	return GetHealth200JSONResponse{Status: HealthStatusOk}, nil
 }
 
-// GetReadiness says whether the API can serve, which takes PostgreSQL alone.
+// GetReadiness says whether the API can serve, which takes PostgreSQL alone, with the schema that this program needs.
 func (s *server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	parts := append([]Part{{Name: "postgres", Check: s.db.Ping}}, s.config.Parts...)
+	parts := append([]Part{{Name: "postgres", Check: s.db.CheckSchema}}, s.config.Parts...)
 	failures := make([]error, len(parts))
 	var checks sync.WaitGroup
 	for i, p := range parts {

@@ -63,6 +63,7 @@ func told(err error) *schema.Error {
 	var ours *schema.Error
 	var tooLong *http.MaxBytesError
 	var framework *echo.HTTPError
+	var old *postgres.OldSchemaError
 	switch {
 	case errors.As(err, &ours) && ours.Code != schema.CodeInternal && ours.Code != schema.CodeUnavailable:
 		return ours
@@ -70,6 +71,9 @@ func told(err error) *schema.Error {
 		return schema.Errorf(schema.CodeTooLarge, "The request body is over %d bytes. Send less.", tooLong.Limit)
 	case errors.As(err, &framework):
 		return toldByEcho(framework)
+	case errors.As(err, &old):
+		return schema.Errorf(schema.CodeUnavailable,
+			`The database is at version %d and this program needs version %d. Run "intray migrate up".`, old.Version, old.Needed)
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), schema.CodeOf(err) == schema.CodeUnavailable:
 		return schema.Errorf(schema.CodeUnavailable,

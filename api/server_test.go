@@ -50,6 +50,12 @@ func TestOperation(t *testing.T) {
 
 	b.metrics(t)
 
+	// Before the migrations it is not ready, and says what to do.
+	b.sql.MustExec(`DELETE FROM applied_migrations`)
+	if p := b.nobody.get("/readyz").fails(schema.CodeUnavailable); !strings.Contains(string(p.body), "migrate up") {
+		t.Errorf("without migrations: %s", p.body)
+	}
+
 	// Without the database nothing works but the sign of life.
 	if err := b.config.DB.Close(); err != nil {
 		t.Fatal(err)
@@ -91,11 +97,20 @@ func (b *bundle) metrics(t *testing.T) {
 	}
 }
 
-// TestDatabaseAway: a server that refuses connections is an outage, not our fault.
+// TestDatabaseAway: a server that refuses connections is an outage, not our fault, and so is one that refuses our password.
 func TestDatabaseAway(t *testing.T) {
 	b := setup(t)
+	for name, url := range map[string]string{
+		"nobody listens":           "postgres://api:secret-of-the-url@127.0.0.1:1/intray?sslmode=disable",
+		"the password was changed": strings.Replace(b.address, rolePassword, "secret-of-the-url", 1),
+	} {
+		t.Run(name, func(t *testing.T) { b.withoutDatabase(t, url) })
+	}
+}
+
+func (b *bundle) withoutDatabase(t *testing.T, url string) {
 	config := b.config
-	config.DB = open(t, "postgres://api:secret-of-the-url@127.0.0.1:1/intray?sslmode=disable")
+	config.DB = open(t, url)
 	b.alice.base = b.serve(config)
 	for _, a := range []*answer{b.alice.get("/api/me"), b.alice.get("/readyz"), b.alice.post("/api/documents/upload-url", "{"),
 		b.alice.post("/api/auth/login", api.Credentials{Email: "a", Password: "b"})} {

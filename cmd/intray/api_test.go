@@ -69,3 +69,23 @@ func TestAPISettings(t *testing.T) {
 		t.Errorf("another key: %v, %v", err, s.check())
 	}
 }
+
+func TestWrongSettingsAreNamed(t *testing.T) {
+	setAPI(t)
+	for name, c := range map[string]struct{ value, want string }{
+		"MAX_PENDING_DOCUMENTS": {"many", "MAX_PENDING_DOCUMENTS must be a whole number"},
+		"ACCESS_TOKEN_LIFE":     {"15", "ACCESS_TOKEN_LIFE must be a duration, such as"},
+		"LOG_LEVEL":             {"loud", "LOG_LEVEL must be debug, info, warn or error"},
+		"MINIO_ENDPOINT":        {"minio:9000", "MINIO_ENDPOINT cannot be read: want http(s)://"},
+		"TRUSTED_PROXIES":       {"10.0.0.0/8,proxy", "TRUSTED_PROXIES cannot be read: "},
+		"MINIO_UPLOAD_SECRET":   {"", "MINIO_UPLOAD_SECRET is not set"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv(name, c.value)
+			_, err := readSettings[apiSettings]()
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.HasSuffix(err.Error(), "(see docs/configuration.md)") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}

@@ -1,10 +1,15 @@
 package main
 
 import (
+	"encoding"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
+	"reflect"
+	"strings"
+	"time"
 
 	"github.com/caarlos0/env/v11"
 
@@ -17,9 +22,73 @@ import (
 func readSettings[T any]() (T, error) {
 	s, err := env.ParseAs[T]()
 	if err != nil {
-		return s, usageError{fmt.Errorf("%w (see docs/configuration.md)", err)}
+		return s, usageError{explained(err, reflect.TypeFor[T]())}
 	}
 	return s, nil
+}
+
+// explained says of each variable what is wrong. The library names Go's fields and types, and repeats values.
+func explained(err error, settings reflect.Type) error {
+	var all env.AggregateError
+	if !errors.As(err, &all) {
+		return err
+	}
+	var lines []string
+	for _, err := range all.Errors {
+		var missing env.VarIsNotSetError
+		var empty env.EmptyVarError
+		var unread env.ParseError
+		switch {
+		case errors.As(err, &missing):
+			lines = append(lines, missing.Key+" is not set")
+		case errors.As(err, &empty):
+			lines = append(lines, empty.Key+" is not set")
+		case errors.As(err, &unread):
+			lines = append(lines, strings.Join(variables(settings, unread.Name, unread.Type), " or ")+" "+wanted(unread))
+		default:
+			lines = append(lines, err.Error())
+		}
+	}
+	return errors.New(strings.Join(lines, "; ") + " (see docs/configuration.md)")
+}
+
+// variables are those among the environment's that fill fields of this name and type.
+func variables(settings reflect.Type, name string, of reflect.Type) (found []string) {
+	for _, f := range reflect.VisibleFields(settings) {
+		tag, tagged := f.Tag.Lookup("env")
+		variable, _, _ := strings.Cut(tag, ",")
+		switch {
+		case !tagged && f.Type.Kind() == reflect.Struct && !f.Anonymous:
+			found = append(found, variables(f.Type, name, of)...)
+		case tagged && f.Name == name && f.Type == of && os.Getenv(variable) != "":
+			found = append(found, variable)
+		}
+	}
+	return found
+}
+
+// wanted says what a variable should be.
+func wanted(unread env.ParseError) string {
+	of := unread.Type
+	if of.Kind() == reflect.Slice {
+		of = of.Elem()
+	}
+	switch {
+	case of == reflect.TypeFor[time.Duration]():
+		return "must be a duration, such as 90s, 15m or 24h"
+	case of == reflect.TypeFor[slog.Level]():
+		return "must be debug, info, warn or error"
+	case reflect.PointerTo(of).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
+		return "cannot be read: " + unread.Err.Error()
+	case of.Kind() == reflect.Bool:
+		return "must be true or false"
+	case of.Kind() == reflect.Float64:
+		return "must be a number, such as 0.5"
+	case of.Kind() == reflect.Int || of.Kind() == reflect.Int64:
+		return "must be a whole number, such as 100"
+	default:
+		return "cannot be read"
+	}
 }
 
 // logSettings are every server's.

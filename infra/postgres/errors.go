@@ -16,7 +16,7 @@ import (
 )
 
 // ErrUnavailable says that PostgreSQL did not answer, or cannot serve now: the connection is refused or cut, the server is
-// starting or stopping, it has no connection, disk or memory left, or a lock or a statement took longer than allowed. The
+// starting or stopping, it refuses our sign-in, it has no connection, disk or memory left, or a lock or a statement took longer than allowed. The
 // same call may succeed later. After a commit it may also have been done: the outcome of a cut connection is unknown.
 var ErrUnavailable = errors.New("postgres is unavailable")
 
@@ -27,6 +27,7 @@ const (
 	foreignKeyViolation  = "23503"
 	uniqueViolation      = "23505"
 	insufficientRight    = "42501"
+	undefinedTable       = "42P01"
 	noSuchUser           = "IN401" // our own, from schema/migrations/000010
 )
 
@@ -66,7 +67,7 @@ func unavailable(err error) bool {
 	var e *pq.Error
 	if errors.As(err, &e) {
 		switch e.Code.Class() {
-		case "08", "53", "58": // connection exceptions, resources, I/O errors
+		case "08", "28", "53", "58": // connection exceptions, sign-in refused, resources, I/O errors
 			return true
 		}
 		return slices.Contains(unavailableCodes, e.Code)

@@ -13,6 +13,7 @@ import (
 
 	"intray/infra/postgres"
 	"intray/schema"
+	"intray/schema/migrations"
 )
 
 func TestErrorsHoldNoPassword(t *testing.T) {
@@ -45,7 +46,8 @@ func TestRolesSignInWithTheirPassword(t *testing.T) {
 	db, err := postgres.Open(t.Context(), u.String(), postgres.Options{})
 	must(t, err)
 	defer func() { _ = db.Close() }()
-	if err := db.Ping(t.Context()); err == nil || errors.Is(err, postgres.ErrUnavailable) {
+	// Nothing that is in hand is at fault: it waits until the password is right again.
+	if err := db.Ping(t.Context()); !errors.Is(err, postgres.ErrUnavailable) || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("with a wrong password: %v", err)
 	}
 	if err := postgres.ProvisionRoles(t.Context(), b.url, "", "x"); err == nil {
@@ -99,5 +101,24 @@ func TestUnavailable(t *testing.T) {
 	cancel()
 	if _, err := b.worker.Transition(ctx, []uuid.UUID{d.ID}, confirm); !errors.Is(err, context.Canceled) || errors.Is(err, postgres.ErrUnavailable) {
 		t.Errorf("canceled: %v", err)
+	}
+}
+
+func TestCheckSchema(t *testing.T) {
+	b := setup(t)
+	for _, db := range []*postgres.DB{b.owner, b.api, b.worker} {
+		must(t, db.CheckSchema(t.Context()))
+	}
+	needed := migrations.Newest()
+	b.raw.MustExec(`INSERT INTO applied_migrations (version) VALUES ($1)`, needed+1)
+	must(t, b.api.CheckSchema(t.Context()))
+	b.raw.MustExec(`DELETE FROM applied_migrations WHERE version >= $1`, needed)
+	var old *postgres.OldSchemaError
+	if err := b.api.CheckSchema(t.Context()); !errors.As(err, &old) || old.Needed != needed || old.Version >= needed || old.Version == 0 {
+		t.Errorf("an older one: %v", err)
+	}
+	b.raw.MustExec(`DROP TABLE applied_migrations`)
+	if err := b.api.CheckSchema(t.Context()); !errors.As(err, &old) || old.Version != 0 {
+		t.Errorf("without migrations: %v", err)
 	}
 }

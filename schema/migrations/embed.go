@@ -8,9 +8,26 @@
 // tells which of the two is true.
 package migrations
 
-import "embed"
+import (
+	"embed"
+	"strconv"
+	"strings"
+)
 
 // FS holds <version>_<name>.up.sql and .down.sql for every version.
 //
 //go:embed *.sql
 var FS embed.FS
+
+// Newest returns the highest version that there is.
+func Newest() int64 {
+	files, _ := FS.ReadDir(".") // an embedded folder can always be read
+	var newest int64
+	for _, f := range files {
+		number, _, _ := strings.Cut(f.Name(), "_")
+		if version, err := strconv.ParseInt(number, 10, 64); err == nil {
+			newest = max(newest, version)
+		}
+	}
+	return newest
+}

@@ -246,12 +246,14 @@ func throughTheEnvironment(t *testing.T, s *stack) {
 		args        []string
 		want        int
 	}{
-		"without NATS":     {[]string{database, bucket, key, secret, "MINIO_ENDPOINT=http://" + s.MinIO.Endpoint}, []string{"reconcile"}, 0},
-		"MinIO is away":    {[]string{database, bucket, key, secret, "MINIO_ENDPOINT=http://" + nobody}, []string{"reconcile"}, 3},
-		"MinIO is unnamed": {[]string{database}, []string{"reconcile"}, 2},
-		"no database":      {[]string{"DATABASE_URL=postgres://intray@" + nobody + "/intray?sslmode=disable"}, []string{"deadletters", "list"}, 3},
-		"list":             {[]string{database}, []string{"deadletters", "list"}, 0},
-		"no stack":         {nil, []string{"reconcile", "--data", filepath.Join(t.TempDir(), "none")}, 3},
+		"without NATS":       {[]string{database, bucket, key, secret, "MINIO_ENDPOINT=http://" + s.MinIO.Endpoint}, []string{"reconcile"}, 0},
+		"MinIO is away":      {[]string{database, bucket, key, secret, "MINIO_ENDPOINT=http://" + nobody}, []string{"reconcile"}, 3},
+		"the bucket is gone": {[]string{database, "MINIO_BUCKET=gone", key, secret, "MINIO_ENDPOINT=http://" + s.MinIO.Endpoint}, []string{"status"}, 3},
+		"the key is refused": {[]string{database, bucket, key, "MINIO_WORKER_SECRET=another-one", "MINIO_ENDPOINT=http://" + s.MinIO.Endpoint}, []string{"status"}, 3},
+		"MinIO is unnamed":   {[]string{database}, []string{"reconcile"}, 2},
+		"no database":        {[]string{"DATABASE_URL=postgres://intray@" + nobody + "/intray?sslmode=disable"}, []string{"deadletters", "list"}, 3},
+		"list":               {[]string{database}, []string{"deadletters", "list"}, 0},
+		"no stack":           {nil, []string{"reconcile", "--data", filepath.Join(t.TempDir(), "none")}, 3},
 	} {
 		if out, errs, status := intray(t, c.environment, c.args...); status != c.want || (status > 1 && errs == "") {
 			t.Errorf("%s: status %d, want %d\n%s%s", name, status, c.want, out, errs)

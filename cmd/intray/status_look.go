@@ -101,6 +101,21 @@ func localHealth(dir string) ([]address, error) {
 	return []address{{"api", stack.API}, {"gateway", stack.Gateway}, {"consumers", consumers}}, nil
 }
 
+// storage asks MinIO whether it serves and, where a key is known, whether the bucket is there for it.
+func (l *looker) storage(ctx context.Context) error {
+	at := l.system.MinIO
+	if err := minio.Ready(ctx, at.Endpoint, at.Secure); err != nil || at.Key.Access == "" {
+		return err
+	}
+	objects, err := minio.NewObjects(at)
+	if err != nil {
+		return err
+	}
+	defer objects.Close()
+	_, err = objects.Page(ctx, "documents/", "", 1)
+	return err
+}
+
 // look asks every part, side by side.
 func (l *looker) look(ctx context.Context) status {
 	ctx, cancel := context.WithTimeout(ctx, lookTimeout)
@@ -116,7 +131,7 @@ func (l *looker) look(ctx context.Context) status {
 		ask("nats", func() error { return l.events(ctx, &s) })
 	}
 	if l.system.MinIO.Endpoint != "" {
-		ask("minio", func() error { return minio.Ready(ctx, l.system.MinIO.Endpoint, l.system.MinIO.Secure) })
+		ask("minio", func() error { return l.storage(ctx) })
 	}
 	for _, a := range l.health {
 		if a.url != "" {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"mime"
 	"strings"
 
@@ -56,6 +57,9 @@ var DefaultTypes = []string{
 	"application/octet-stream",
 }
 
+// namedTypes is how many of the types that are taken a refusal names.
+const namedTypes = 5
+
 // allowedType returns the media type in one form: in lower case, and of its
 // parameters only the charset. It fails with CodeInvalid if it is none, and with
 // CodeTypeNotAllowed if it is not in the list.
@@ -79,5 +83,9 @@ func allowedType(contentType string, allowed []string) (string, error) {
 			return normalized, nil
 		}
 	}
-	return "", schema.Errorf(schema.CodeTypeNotAllowed, "Files of type %s are not taken here.", media)
+	taken := strings.Join(allowed[:min(len(allowed), namedTypes)], ", ")
+	if more := len(allowed) - namedTypes; more > 0 {
+		taken += fmt.Sprintf(" or one of %d others", more)
+	}
+	return "", schema.Errorf(schema.CodeTypeNotAllowed, "Files of type %s are not taken here. Send one of type %s.", media, taken)
 }

@@ -19,7 +19,7 @@ import (
 type benchClassifyCommand struct {
 	JSON   bool   `help:"One JSON object instead of the table."`
 	Tuning bool   `help:"Measure the halves that the weights were fitted on, to compare."`
-	Seed   uint64 `default:"1" help:"What deals the documents into halves; the weights were fitted on those of 1."`
+	Seed   uint64 `default:"1" help:"What deals the documents into halves; the weights were fitted on those of 1 (package fit)."`
 	Cache  string `type:"path" placeholder:"DIR" help:"Where the sets are kept; by default in the user's cache folder."`
 }
 

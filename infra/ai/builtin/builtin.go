@@ -6,16 +6,17 @@
 //   - as words and phrases, by BM25 with the topic as the query. How telling a word
 //     is comes from a table of word frequencies, so no corpus is needed;
 //   - as meaning, by the cosine between the mean direction of the topic's words and
-//     that of the text's, from a table of word vectors (package vectors).
+//     those of the text's, of its opening's and of its most telling words each by itself,
+//     from a table of word vectors (package vectors).
 //
 // What a user has sorted by hand is looked at too, in the same two ways: how near the
 // text's direction and its stems are to those of each topic's examples, compared with
 // the examples of the other topics.
 //
-// A logistic regression makes a confidence of all, which was fitted on labeled
-// documents. A topic is chosen only where it is more likely right than wrong; a
-// text that fits no topic gets none, and one that clearly fits several gets up to three.
-// Names alone work; keywords make it better.
+// What each kind of evidence weighs was fitted on labeled documents (package fit): once to put the
+// topics in order, once to say how sure that is. A topic is chosen only where that is sure
+// enough; a text that fits no topic gets none, and one that clearly fits several gets up to
+// three. Names alone work; keywords make it better.
 //
 // Words are stemmed as English and vectors are of English words: topics in another
 // language are found where their own words stand in the text.
@@ -38,7 +39,7 @@ import (
 // document may get other topics than before.
 const (
 	Provider = "builtin"
-	Model    = "bm25-sg100d-2"
+	Model    = "bm25-sg100d-3"
 )
 
 // Classifier sorts documents into topics. Any number of goroutines may share one.
@@ -59,7 +60,7 @@ func New() (*Classifier, error) {
 }
 
 // Classify gives the topics that fit the document, most confident first: at most
-// three, each with a confidence of at least 50. It suggests no new topics.
+// three, each with a confidence of at least LeastConfidence. It suggests no new topics.
 // The same request, with topics in any order, gives the same answer. The only error is
 // the context's.
 func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, error) {
@@ -86,33 +87,37 @@ func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 	type ranked struct {
 		ai.Choice
-		score
+		total float64
 	}
-	all := make([]ranked, 0, len(topics))
+	evidence := c.evidence(document, topics)
+	all := make([]ranked, len(topics))
 	best, second := math.Inf(-1), math.Inf(-1) // totals
-	for i, s := range c.scores(document, topics) {
-		r := ranked{Choice: ai.Choice{TopicID: topics[i].ID}, score: s}
-		if total := r.total(); total > best {
+	for i := range evidence {
+		all[i] = ranked{Choice: ai.Choice{TopicID: topics[i].ID}, total: evidence[i].total()}
+		if total := all[i].total; total > best {
 			best, second = total, best
 		} else {
 			second = max(second, total)
 		}
-		all = append(all, r)
 	}
 	for i := range all {
 		other := best
-		if all[i].total() == best {
+		if all[i].total == best {
 			other = second
 		}
-		all[i].Confidence = confidence(all[i].score, max(other, 0))
+		all[i].Confidence = confidence(&evidence[i], all[i].total-max(other, 0))
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(
+			cmp.Compare(b.total, a.total),
 			cmp.Compare(b.Confidence, a.Confidence),
-			cmp.Compare(b.total(), a.total()),
 			cmp.Compare(a.TopicID, b.TopicID),
 		)
 	})
+	// The totals were fitted to tell topics apart, so they decide the order; nobody is to be surer of a later one.
+	for i := 1; i < len(all); i++ {
+		all[i].Confidence = min(all[i].Confidence, all[i-1].Confidence)
+	}
 	choices := make([]ai.Choice, 0, len(all))
 	taken := make(map[string]bool, len(all))
 	for _, r := range all {
@@ -124,16 +129,24 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 	return choices
 }
 
-// scores gives each topic's score.
-func (c *Classifier) scores(document *document, topics []ai.Topic) []score {
+// Evidence gives what speaks for each of the request's topics, in their order: what the weights
+// are fitted on (package fit).
+func (c *Classifier) Evidence(req ai.Request) []Evidence {
+	return c.evidence(c.lexicon.read(req.Filename, req.Text), req.Topics)
+}
+
+// Direction gives the direction of the request's text, a vector of length 1: what package fit takes the
+// background from.
+func (c *Classifier) Direction(req ai.Request) []float32 {
+	return c.lexicon.read(req.Filename, req.Text).vector
+}
+
+func (c *Classifier) evidence(document *document, topics []ai.Topic) []Evidence {
 	learned := learn(topics, c.lexicon.table.Dims())
-	spread := make([]float32, sketchBits)
-	document.sketch.spread(spread)
-	scores := make([]score, len(topics))
+	all := make([]Evidence, len(topics))
 	for i, t := range topics {
-		scores[i] = document.score(c.profiles.profile(t), learned.background)
-		scores[i].nearVector = learned.trust[i] * learned.vectors.score(i, document.vector)
-		scores[i].nearSketch = learned.trust[i] * learned.sketches.score(i, spread)
+		all[i] = document.evidence(c.profiles.profile(t), learned.background)
 	}
-	return scores
+	learned.compare(document, all)
+	return all
 }

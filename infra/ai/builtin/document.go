@@ -1,6 +1,10 @@
 package builtin
 
-import "unicode/utf8"
+import (
+	"cmp"
+	"slices"
+	"unicode/utf8"
+)
 
 const (
 	// maxText is how many bytes of a text are read, maxWords how many words of them
@@ -11,11 +15,13 @@ const (
 	maxFilename = 1 << 10
 	// headWords is how many words at the top count headWeight times, and those of
 	// the file name nameWeight times: titles say what a document is.
-	headWords  = 30
+	headWords  = 20
 	headWeight = 2
 	nameWeight = 2
 	// saturation bounds what a word's repetition adds to the document's vector.
 	saturation = 1
+	// tellingWords is how many words are held against the topics one by one.
+	tellingWords = 150
 )
 
 // document is a text as the scores look at it.
@@ -25,10 +31,19 @@ type document struct {
 	stems  map[string]*occurrences
 	// sequence has the stems of the text and, after a nil, those of the file name.
 	sequence []*occurrences
-	// vector is the document's direction, of length 1, or zero if no word has one.
-	vector []float32
-	// sketch has the bits of the document's most telling stems.
-	sketch sketch
+	// vector is the document's direction, of length 1, or zero if no word has one; opening is
+	// that of its first headWords words.
+	vector, opening []float32
+	// telling are the words that say most about the document; their weights are 1 together with those
+	// of words without a vector.
+	telling []tellingWord
+	bag     bag
+}
+
+// tellingWord is one word that says much about a document.
+type tellingWord struct {
+	weight float64
+	vector []float32 // of length 1
 }
 
 // occurrences are the places of one stem.
@@ -48,7 +63,10 @@ type form struct {
 }
 
 func (l *lexicon) read(filename, text string) *document {
-	d := &document{stems: make(map[string]*occurrences), vector: make([]float32, l.table.Dims())}
+	d := &document{
+		stems:  make(map[string]*occurrences),
+		vector: make([]float32, l.table.Dims()), opening: make([]float32, l.table.Dims()),
+	}
 	forms := make(map[string]*form)
 	var order []*form // sums of floats must not depend on a map's order
 	add := func(token []byte, weight float64) {
@@ -65,6 +83,9 @@ func (l *lexicon) read(filename, text string) *document {
 			order = append(order, f)
 		}
 		f.count += weight
+		if len(d.sequence) < headWords {
+			l.addTo(d.opening, f.word, 1)
+		}
 		f.occurrences.count += weight
 		f.at = append(f.at, len(d.sequence))
 		d.sequence = append(d.sequence, f.occurrences)
@@ -93,8 +114,31 @@ func (l *lexicon) read(filename, text string) *document {
 		l.addTo(d.vector, f.word, f.count/(f.count+saturation))
 	}
 	normalize(d.vector)
-	d.sketch = sketchOf(d.stems)
+	normalize(d.opening)
+	d.telling = l.telling(order)
+	d.bag = bagOf(d.stems)
 	return d
+}
+
+// telling gives those of the tellingWords most telling forms that have a vector.
+func (l *lexicon) telling(forms []*form) []tellingWord {
+	weight := func(f *form) float64 { return f.word.idf * f.count / (f.count + saturation) }
+	forms = slices.Clone(forms)
+	slices.SortStableFunc(forms, func(a, b *form) int { return cmp.Compare(weight(b), weight(a)) })
+	forms = forms[:min(len(forms), tellingWords)]
+	var all float64
+	for _, f := range forms {
+		all += weight(f)
+	}
+	var words []tellingWord
+	for _, f := range forms {
+		if f.word.vector >= 0 {
+			w := tellingWord{weight: weight(f) / all, vector: make([]float32, l.table.Dims())}
+			l.addTo(w.vector, word{idf: 1, vector: f.word.vector}, 1)
+			words = append(words, w)
+		}
+	}
+	return words
 }
 
 // cut gives at most n bytes of the text, and no part of a character.

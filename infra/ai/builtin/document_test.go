@@ -43,8 +43,8 @@ func TestALongPhraseCountsByItsWords(t *testing.T) {
 	keyword := "insured vehicle comprehensive cover excess premium renewal claim policy driver"
 	p := l.profile(ai.Topic{Keywords: []string{keyword}})
 	none := make([]float32, l.table.Dims())
-	if whole, some := l.read("", keyword).score(p, none), l.read("", "excess premium").score(p, none); whole.lexical <= some.lexical || some.lexical == 0 {
-		t.Errorf("all words score %v, two %v", whole.lexical, some.lexical)
+	if whole, some := l.read("", keyword).evidence(p, none)[Lexical], l.read("", "excess premium").evidence(p, none)[Lexical]; whole <= some || some == 0 {
+		t.Errorf("all words score %v, two %v", whole, some)
 	}
 	for _, term := range p.terms {
 		if len(term.stems) > maxPhrase {

@@ -4,26 +4,35 @@ import (
 	"cmp"
 	"hash/fnv"
 	"math"
-	"math/bits"
 	"slices"
 )
 
 const (
-	// sketchBits is how many bits a sketch has, sketchStems how many stems set one. The
-	// table alone has about a hundred words for each bit.
-	sketchBits  = 1024
-	sketchStems = 128
+	// buckets is how many different stems a bag can tell apart. The table of words alone has
+	// six for each, so that a bag says which documents share words, and not which words these are.
+	buckets = 1 << bucketBits
+	// bucketBits and two bits for the weight make a uint16.
+	bucketBits = 14
+	weights    = 4
+	// bagStems is how many stems a bag has at most.
+	bagStems = 128
+	// exampleVersion is the first byte of an example.
+	exampleVersion = 2
 )
 
-// sketch is a set of hashed stems. It says which documents share words, and not
-// which words these are.
-type sketch [sketchBits / 8]byte
+// bag is a document's most telling stems, the most telling first: for each its bucket
+// in the low bits, and above them how much it weighs, from 0 for 1/4 to 3 for 1. No
+// bucket is in it twice.
+type bag []uint16
 
-// sketchOf takes the stems that are the most telling and the most frequent.
-func sketchOf(stems map[string]*occurrences) (s sketch) {
+func bucketOf(entry uint16) int     { return int(entry % buckets) }
+func weightOf(entry uint16) float32 { return float32(entry/buckets+1) / weights }
+
+// bagOf takes the stems that are the most telling and the most frequent.
+func bagOf(stems map[string]*occurrences) bag {
 	type telling struct {
 		stem   string
-		weight float64
+		weight float64 // from 0 to 1
 	}
 	all := make([]telling, 0, len(stems))
 	for stem, o := range stems {
@@ -32,35 +41,25 @@ func sketchOf(stems map[string]*occurrences) (s sketch) {
 	slices.SortFunc(all, func(a, b telling) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.stem, b.stem))
 	})
-	for _, t := range all[:min(len(all), sketchStems)] {
+	b := make(bag, 0, min(len(all), bagStems))
+	var taken [buckets / 8]byte
+	for _, t := range all {
+		if len(b) == bagStems {
+			break
+		}
 		h := fnv.New32a()
 		_, _ = h.Write([]byte(t.stem))
-		bit := bits.RotateLeft32(h.Sum32()*0x9e3779b1, 10) % sketchBits
-		s[bit/8] |= 1 << (bit % 8)
-	}
-	return s
-}
-
-// each calls yield for each bit that is set.
-func (s *sketch) each(yield func(bit int)) {
-	for i, b := range s {
-		for ; b != 0; b &= b - 1 {
-			yield(8*i + bits.TrailingZeros8(b))
+		bucket := uint16(h.Sum32() * 0x9e3779b1 >> (32 - bucketBits)) // FNV's low bits are the worse ones
+		if bit := byte(1) << (bucket % 8); taken[bucket/8]&bit == 0 {
+			taken[bucket/8] |= bit
+			b = append(b, bucket|uint16(min(weights-1, t.weight*weights))<<bucketBits)
 		}
 	}
+	return b
 }
 
-// spread gives the sketch as a vector of length 1, into the given one.
-func (s *sketch) spread(v []float32) {
-	n := 0
-	s.each(func(int) { n++ })
-	clear(v)
-	value := float32(1 / math.Sqrt(float64(max(n, 1))))
-	s.each(func(bit int) { v[bit] = value })
-}
-
-// example is what is remembered of a document: its direction, one byte a dimension
-// to be read as int8, and its sketch. It is nil for a text without words.
+// example is what is remembered of a document: a version, its direction, one byte a dimension
+// to be read as int8, and its bag, two bytes an entry. It is nil for a text without words.
 func (d *document) example() []byte {
 	if len(d.stems) == 0 {
 		return nil
@@ -69,25 +68,35 @@ func (d *document) example() []byte {
 	for _, x := range d.vector {
 		largest = max(largest, x, -x)
 	}
-	e := make([]byte, len(d.vector), len(d.vector)+len(d.sketch))
-	for i, x := range d.vector {
+	e := make([]byte, 1, 1+len(d.vector)+2*len(d.bag))
+	e[0] = exampleVersion
+	for _, x := range d.vector {
+		var q int8
 		if largest > 0 {
-			e[i] = byte(int8(math.Round(float64(x / largest * 127))))
+			q = int8(math.Round(float64(x / largest * 127)))
 		}
+		e = append(e, byte(q))
 	}
-	return append(e, d.sketch[:]...)
+	for _, entry := range d.bag {
+		e = append(e, byte(entry), byte(entry>>8))
+	}
+	return e
 }
 
-// remembered reads an example into a vector of length 1 and a sketch. It returns
-// false for what is no example of this version.
-func remembered(example []byte, vector []float32) (s sketch, ok bool) {
-	if len(example) != len(vector)+len(s) {
-		return s, false
+// remembered reads an example into a vector of length 1 and a bag. It returns false
+// for what is no example of this version.
+func remembered(example []byte, vector []float32) (_ bag, ok bool) {
+	entries := len(example) - 1 - len(vector)
+	if entries < 0 || entries%2 != 0 || entries > 2*bagStems || example[0] != exampleVersion {
+		return nil, false
 	}
 	for i := range vector {
-		vector[i] = float32(int8(example[i]))
+		vector[i] = float32(int8(example[1+i]))
 	}
 	normalize(vector)
-	copy(s[:], example[len(vector):])
-	return s, true
+	b := make(bag, 0, entries/2)
+	for rest := example[1+len(vector):]; len(rest) > 0; rest = rest[2:] {
+		b = append(b, uint16(rest[0])|uint16(rest[1])<<8)
+	}
+	return b, true
 }

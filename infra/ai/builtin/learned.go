@@ -1,134 +1,228 @@
 package builtin
 
-import "intray/infra/ai"
+import (
+	"math"
+	"slices"
+
+	"intray/infra/ai"
+)
 
 const (
 	// backgroundExamples is how many examples the background weighs as.
 	backgroundExamples = 8
-	// halfTrust is the number of examples from which on a topic's centroid counts half.
-	halfTrust = 8
+	// halfTaught is the number of examples from which on what a topic has learned counts half.
+	halfTaught = 16
 	// maxExamples is how many of a topic's examples are read.
 	maxExamples = 64
+	// alike is how many of a topic's examples are held against a document one by one: the ones most
+	// alike, so that a topic may hold documents of several kinds.
+	alike = 3
 )
 
-// learned is what the examples of a request's topics teach.
-//
-// A topic's centroid is the mean of its examples. What tells it from the others is
-// the difference to the mean of all centroids, each of whose dimensions counts
-// less the more it varies within topics: a linear discriminant with a diagonal
-// covariance (Dudoit, Fridlyand and Speed, 2002).
-type learned struct {
+// lessons are what the examples of a request's topics teach.
+type lessons struct {
+	topics []lesson
 	// background is the mean direction of the documents, which says nothing
 	// about any of them. Without examples it is that of texts in general.
 	background []float32
-	vectors    space
-	sketches   space
-	trust      []float64
+	// middle is the mean of the topics' centroids and the background.
+	middle []float32
+	// examples is how many there are.
+	examples int
+	// telling is how much each bucket says: less the more examples have it, from 1 to nearly 0.
+	telling []float32
 }
 
-// space is one kind of vector: a discriminant for each topic, nil for one without
-// examples.
-type space struct {
-	mean       []float32
-	directions [][]float32 // sums, until discriminate
-	counts     []float32
-	squares    []float32 // the sum of all examples' squares
+// lesson is what the examples of one topic say.
+type lesson struct {
+	bags []bag
+	// direction is what tells the topic from others; nil without examples.
+	direction []float32
+	// taught is from 0 for no examples to nearly 1 for many.
+	taught float64
 }
 
 // learn reads the examples of the topics. Its cost is bounded by maxExamples.
-func learn(topics []ai.Topic, dims int) *learned {
-	l := &learned{background: make([]float32, dims), trust: make([]float64, len(topics))}
-	total := float32(backgroundExamples)
+func learn(topics []ai.Topic, dims int) *lessons {
+	l := &lessons{background: make([]float32, dims), topics: make([]lesson, len(topics))}
 	for i, x := range background[:min(dims, len(background))] {
 		l.background[i] = float32(x) / backgroundScale * backgroundExamples
 	}
-	vectors, sketches := newSpace(len(topics), dims), newSpace(len(topics), sketchBits)
-	vector, spread := make([]float32, dims), make([]float32, sketchBits)
-	taught := false
+	squares, vector := make([]float32, dims), make([]float32, dims)
 	for i, t := range topics {
-		n := 0
+		topic := &l.topics[i]
 		for _, example := range t.Examples[:min(len(t.Examples), maxExamples)] {
-			s, ok := remembered(example, vector)
+			b, ok := remembered(example, vector)
 			if !ok {
 				continue
 			}
-			s.spread(spread)
-			vectors.add(i, vector)
-			sketches.add(i, spread)
+			if topic.bags = append(topic.bags, b); topic.direction == nil {
+				topic.direction = make([]float32, dims)
+			}
+			add(topic.direction, vector, 1)
 			add(l.background, vector, 1)
-			n++
+			for j, x := range vector {
+				squares[j] += x * x
+			}
 		}
-		total += float32(n)
-		taught = taught || n > 0
-		l.trust[i] = float64(n) / float64(n+halfTrust)
+		n := len(topic.bags)
+		l.examples += n
+		topic.taught = float64(n) / float64(n+halfTaught)
 	}
-	scale(l.background, 1/total)
-	if taught {
-		vectors.discriminate(l.background)
-		// The sketch of what belongs to none of the topics is taken as empty.
-		sketches.discriminate(make([]float32, sketchBits))
-		l.vectors, l.sketches = vectors, sketches
+	scale(l.background, 1/float32(l.examples+backgroundExamples))
+	if l.examples > 0 {
+		l.discriminate(squares)
+		l.weigh()
 	}
 	return l
 }
 
-func newSpace(topics, dims int) space {
-	return space{
-		mean: make([]float32, dims), squares: make([]float32, dims),
-		directions: make([][]float32, topics), counts: make([]float32, topics),
-	}
-}
-
-// add takes an example of topic i.
-func (s space) add(i int, v []float32) {
-	if s.directions[i] == nil {
-		s.directions[i] = make([]float32, len(v))
-	}
-	s.counts[i]++
-	for j, x := range v {
-		s.directions[i][j] += x
-		s.squares[j] += x * x
-	}
-}
-
-// discriminate turns the sums of examples into what tells them apart. other stands
-// for everything that belongs to none of the topics.
-func (s space) discriminate(other []float32) {
-	copy(s.mean, other)
+// discriminate turns the sums of the examples' vectors into what tells their topics
+// apart: the difference to the mean of all topics' centroids, with the background as one of them, each
+// of whose dimensions counts less the more it varies within topics. It is a linear
+// discriminant with a diagonal covariance (Dudoit, Fridlyand and Speed, 2002). squares
+// is the sum of all examples' squares.
+func (l *lessons) discriminate(squares []float32) {
+	l.middle = slices.Clone(l.background)
 	centroids := float32(1)
-	for i, centroid := range s.directions {
-		if centroid == nil {
+	for _, t := range l.topics {
+		if t.direction == nil {
 			continue
 		}
-		for j, sum := range centroid {
-			s.squares[j] -= sum * sum / s.counts[i] // leaves the variance within topics
+		n := float32(len(t.bags))
+		for j, sum := range t.direction {
+			squares[j] -= sum * sum / n // leaves the variance within topics
 		}
-		scale(centroid, 1/s.counts[i])
-		add(s.mean, centroid, 1)
+		scale(t.direction, 1/n)
+		add(l.middle, t.direction, 1)
 		centroids++
 	}
-	scale(s.mean, 1/centroids)
+	scale(l.middle, 1/centroids)
 	var usual float32
-	for _, v := range s.squares {
-		usual += max(v, 0) / float32(len(s.squares))
+	for _, v := range squares {
+		usual += max(v, 0) / float32(len(squares))
 	}
-	for _, direction := range s.directions {
-		for j := range direction {
-			direction[j] -= s.mean[j]
+	for _, t := range l.topics {
+		for j := range t.direction {
+			t.direction[j] -= l.middle[j]
 			if usual > 0 {
-				direction[j] /= max(s.squares[j], 0)/usual + 1
+				t.direction[j] /= max(squares[j], 0)/usual + 1
 			}
 		}
-		normalize(direction)
+		normalize(t.direction)
 	}
 }
 
-// score says how much the vector lies on the side of topic i's examples.
-func (s space) score(i int, v []float32) float64 {
-	if s.directions == nil || s.directions[i] == nil {
+// weigh finds how much each bucket says, as the inverse document frequency among the examples does.
+func (l *lessons) weigh() {
+	having := make([]int, buckets)
+	for _, t := range l.topics {
+		for _, b := range t.bags {
+			for _, entry := range b {
+				having[bucketOf(entry)]++
+			}
+		}
+	}
+	most := math.Log(float64(l.examples + 2))
+	l.telling = make([]float32, buckets)
+	for i, n := range having {
+		l.telling[i] = float32(1 - math.Log(float64(n+1))/most)
+	}
+}
+
+// compare says of each topic how much the document is like its examples.
+func (l *lessons) compare(d *document, all []Evidence) {
+	if l.examples == 0 {
+		return
+	}
+	asked, sum := make([]float32, buckets), make([]float32, buckets)
+	length := l.spread(d.bag, asked)
+	var taught, stems, nearest float64
+	for i, t := range l.topics {
+		if len(t.bags) == 0 {
+			continue
+		}
+		e := &all[i]
+		e[Taught] = t.taught
+		e[SideVector] = t.taught * (dot(d.vector, t.direction) - dot(l.middle, t.direction))
+		var best [alike]float64
+		for _, b := range t.bags {
+			likeness := l.likeness(b, asked, length, sum)
+			for j, x := range best {
+				if likeness > x {
+					best[j], likeness = likeness, x
+				}
+			}
+		}
+		for _, x := range best {
+			e[SideNearest] += x / float64(min(alike, len(t.bags)))
+		}
+		e[Alike] = t.taught * best[0]
+		e[SideStems] = l.centroid(t.bags, asked, length, sum)
+		taught++
+		stems += e[SideStems]
+		nearest += e[SideNearest]
+	}
+	// What belongs to none of the topics counts as one more that is not alike at all.
+	var average float64
+	for _, t := range l.topics {
+		average += t.taught / float64(len(l.topics))
+	}
+	for i, t := range l.topics {
+		for kind := Lexical; kind <= Near; kind++ {
+			all[i][kind-Lexical+LexicalTaught] = average * all[i][kind]
+		}
+		if len(t.bags) > 0 {
+			all[i][SideStems] = t.taught * (all[i][SideStems] - stems/(taught+1))
+			all[i][SideNearest] = t.taught * (all[i][SideNearest] - nearest/(taught+1))
+		}
+	}
+}
+
+// spread writes the bag's weights, each times what its bucket says, and returns their length.
+func (l *lessons) spread(b bag, to []float32) (length float64) {
+	for _, entry := range b {
+		x := weightOf(entry) * l.telling[bucketOf(entry)]
+		to[bucketOf(entry)] = x
+		length += float64(x * x)
+	}
+	return math.Sqrt(length)
+}
+
+// likeness is the cosine between the bag and what was asked. It adds the bag's direction to sum.
+func (l *lessons) likeness(b bag, asked []float32, length float64, sum []float32) float64 {
+	var both, square float32
+	for _, entry := range b {
+		x := weightOf(entry) * l.telling[bucketOf(entry)]
+		both += x * asked[bucketOf(entry)]
+		square += x * x
+	}
+	own := math.Sqrt(float64(square))
+	for _, entry := range b {
+		sum[bucketOf(entry)] += weightOf(entry) * l.telling[bucketOf(entry)] / float32(own)
+	}
+	return quotient(float64(both), own*length)
+}
+
+// centroid is the cosine between the sum of the bags and what was asked. It clears the sum.
+func (l *lessons) centroid(bags []bag, asked []float32, length float64, sum []float32) float64 {
+	var both, square float32
+	for _, b := range bags {
+		for _, entry := range b {
+			bucket := bucketOf(entry)
+			both += sum[bucket] * asked[bucket]
+			square += sum[bucket] * sum[bucket]
+			sum[bucket] = 0
+		}
+	}
+	return quotient(float64(both), math.Sqrt(float64(square))*length)
+}
+
+func quotient(a, b float64) float64 {
+	if b == 0 {
 		return 0
 	}
-	return dot(v, s.directions[i]) - dot(s.mean, s.directions[i])
+	return a / b
 }
 
 func add(sum, v []float32, weight float32) {

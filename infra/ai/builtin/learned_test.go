@@ -55,11 +55,39 @@ func TestMoreExamplesMakeSurer(t *testing.T) {
 	}
 }
 
+func TestOneTaughtTopicAmongOthersIsEnough(t *testing.T) {
+	topics := append(taught(t, 4), ai.Topic{ID: "x", Name: "Folder X"}, ai.Topic{ID: "y", Name: "Folder Y"})
+	topics[1].Examples = nil
+	if got := classifier(t).Rank(ai.Request{Text: loaf, Topics: topics}); got[0].TopicID != "q" || got[0].Confidence <= 2*got[1].Confidence {
+		t.Errorf("a text like the examples: %v", got)
+	}
+	far := strings.Join(sailor, " ")
+	if got := classify(t, ai.Request{Text: far, Topics: topics}); len(got) > 0 {
+		t.Errorf("a text unlike all examples: %v", got)
+	}
+}
+
+// What is common to all examples tells no topic from another.
+func TestWordsOfEveryExampleTeachNothing(t *testing.T) {
+	const letterhead = "Example Trading Company, 12 Harbour Road, Halden. Telephone, bank details and registration overleaf. "
+	topics := []ai.Topic{{ID: "q", Name: "Folder Q"}, {ID: "z", Name: "Folder Z"}}
+	for i := range bread {
+		topics[0].Examples = append(topics[0].Examples, example(t, letterhead+bread[i]))
+		topics[1].Examples = append(topics[1].Examples, example(t, letterhead+sailor[i]))
+	}
+	if got := classify(t, ai.Request{Text: letterhead, Topics: topics}); len(got) > 0 {
+		t.Errorf("the letterhead alone: %v", got)
+	}
+	if got := classifier(t).Rank(ai.Request{Text: letterhead + loaf, Topics: topics}); got[0].TopicID != "q" {
+		t.Errorf("the letterhead and a text of the first kind: %v", got)
+	}
+}
+
 func TestWhatIsNoExampleTeachesNothing(t *testing.T) {
 	req := ai.Request{Text: loaf, Topics: taught(t, 4)}
 	want := classifier(t).Rank(req)
 	for i := range req.Topics {
-		req.Topics[i].Examples = append([][]byte{nil, []byte("an older version's"), bytes.Repeat([]byte{1}, 5000)}, req.Topics[i].Examples...)
+		req.Topics[i].Examples = append([][]byte{nil, {}, []byte("too short"), bytes.Repeat([]byte{2}, 228), bytes.Repeat([]byte{1}, 201), bytes.Repeat([]byte{2}, 5001)}, req.Topics[i].Examples...)
 	}
 	if got := classifier(t).Rank(req); !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
@@ -72,7 +100,7 @@ func TestAnExampleIsSmallAndHoldsNoText(t *testing.T) {
 	}
 	text := strings.Repeat("confidential salary of Ms. Zyxwvut ", 2000)
 	e := example(t, text)
-	if len(e) == 0 || len(e) > 256 {
+	if len(e) == 0 || len(e) > 357 {
 		t.Errorf("an example of %d bytes", len(e))
 	}
 	for word := range strings.FieldsSeq(text) {

@@ -46,8 +46,9 @@ func (l *lexicon) word(text string) word {
 	return w
 }
 
-// addTo adds the word's direction to the sum, weighted by the square of its idf:
-// a mean of all words' vectors says little, for the common ones drown the telling ones.
+// addTo adds the word's direction to the sum, weighted by the root of its idf: in a plain
+// mean of all words' vectors the common ones would drown the telling ones, and weighted by more the
+// rare ones would, whose vectors were learned from little.
 func (l *lexicon) addTo(sum []float32, w word, weight float64) {
 	if w.vector < 0 {
 		return
@@ -61,7 +62,7 @@ func (l *lexicon) addTo(sum []float32, w word, weight float64) {
 	if square == 0 {
 		return
 	}
-	scale := float32(weight * w.idf * w.idf / math.Sqrt(float64(square)))
+	scale := float32(weight * math.Sqrt(w.idf/float64(square)))
 	for i := range len(v) {
 		sum[i] += scale * float32(int8(v[i]))
 	}

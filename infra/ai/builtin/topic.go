@@ -13,7 +13,7 @@ const (
 	descriptionWeight = 0.4
 	// A phrase is worth more than its words, and one of its words alone little.
 	phraseWeight = 0.7
-	partWeight   = 0.3
+	partWeight   = 0.5
 	// maxTerms bounds the words and phrases of a topic, maxTopicText the bytes of each
 	// part that are read.
 	maxTerms = 256
@@ -138,7 +138,7 @@ func (b *profileBuilder) addWord(text string, w word, weight, direction float64)
 
 // lengthPower is how far the weight of all terms together lowers the score: 0 not
 // at all, 1 in proportion.
-const lengthPower = 0.3
+const lengthPower = 0.2
 
 func (b *profileBuilder) profile() *profile {
 	p := &profile{terms: slices.Clip(b.phrases), vector: make([]float32, b.lexicon.table.Dims())}

@@ -11,6 +11,10 @@ import (
 	"intray/infra/ai"
 )
 
+// Seed deals the documents into the halves that the weights of package builtin were fitted on, and
+// the others.
+const Seed = 1
+
 // Document is one labeled document.
 type Document struct {
 	// Topic is the ID of the topic that is right.

@@ -1,0 +1,126 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"intray/infra/ai"
+	"intray/infra/ai/builtin"
+	"intray/infra/ai/builtin/bench"
+	"intray/schema"
+)
+
+// ranking is what speaks for each topic of one document, and which topics are right: one, two for
+// two documents joined, none where the right one was taken away.
+type ranking struct {
+	evidence []builtin.Evidence
+	right    []bool
+	weight   float64
+}
+
+// mode is what the classifier is told of the topics.
+type mode struct {
+	namesOnly bool
+	// examples is how many documents a user has sorted into each topic by hand, or into every other
+	// topic where some is set.
+	examples int
+	some     bool
+}
+
+var modes = []mode{
+	{}, {namesOnly: true},
+	{examples: 5}, {examples: 20}, {examples: 5, some: true},
+	{examples: 20, namesOnly: true},
+}
+
+// ask asks for each document of the set, which is never one of the examples: once as it is, once with
+// its topic taken away, and once joined with a document of another topic. The documents
+// of a set weigh 1 together.
+func ask(ctx context.Context, c *builtin.Classifier, set bench.Set, m mode) ([]ranking, error) {
+	if m.namesOnly {
+		set = set.NamesOnly()
+	}
+	examples := make([][]byte, len(set.Documents))
+	for i, d := range set.Documents {
+		answer, err := c.Classify(ctx, ai.Request{Text: d.Text})
+		if err != nil {
+			return nil, err
+		}
+		examples[i] = answer.Example
+	}
+	random := rand.New(rand.NewPCG(bench.Seed, uint64(len(set.Documents))))
+	weight := 1 / float64(len(set.Documents))
+	var asked []ranking
+	for i, d := range set.Documents {
+		other := random.IntN(len(set.Documents))
+		topics := taught(set, examples, m, i, other)
+		put := func(text string, topics []ai.Topic, right ...string) {
+			r := ranking{evidence: c.Evidence(ai.Request{Text: text, Topics: topics}), weight: weight}
+			for _, t := range topics {
+				r.right = append(r.right, slices.Contains(right, t.ID))
+			}
+			asked = append(asked, r)
+		}
+		put(d.Text, topics, d.Topic)
+		if d.Topic != "" {
+			put(d.Text, slices.DeleteFunc(slices.Clone(topics), func(t ai.Topic) bool { return t.ID == d.Topic }))
+		}
+		if o := set.Documents[other]; o.Topic != d.Topic {
+			put(start(d.Text)+"\n"+start(o.Text), topics, d.Topic, o.Topic)
+		}
+	}
+	return asked, nil
+}
+
+// taught gives the set's topics the examples of the mode, other than the documents i and j.
+func taught(set bench.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
+	topics := slices.Clone(set.Topics)
+	for t := range topics {
+		if m.some && t%2 == 1 {
+			continue
+		}
+		for k, d := range set.Documents {
+			if d.Topic == topics[t].ID && k != i && k != j && len(topics[t].Examples) < m.examples {
+				topics[t].Examples = append(topics[t].Examples, examples[k])
+			}
+		}
+	}
+	return topics
+}
+
+// start cuts a text so that another one after it is read too.
+func start(text string) string { return strings.ToValidUTF8(text[:min(len(text), 8<<10)], "") }
+
+// readSamples reads the first sample of each starter topic, and every other one that fits none.
+func readSamples(folder string) (bench.Set, error) {
+	set := bench.Set{Name: "samples"}
+	for _, t := range schema.StarterTopics {
+		id := strings.ReplaceAll(strings.ToLower(t.Name), " ", "-")
+		set.Topics = append(set.Topics, ai.Topic{ID: id, Name: t.Name, Description: t.Description, Keywords: t.Keywords})
+		text, err := os.ReadFile(filepath.Join(folder, "fits", id+"-1.txt"))
+		if err != nil {
+			return set, fmt.Errorf("read the samples: %w", err)
+		}
+		set.Documents = append(set.Documents, bench.Document{Topic: id, Text: string(text)})
+	}
+	none, err := filepath.Glob(filepath.Join(folder, "none", "*.txt"))
+	if err != nil || len(none) == 0 {
+		return set, errors.New("read the samples: none that fit no topic")
+	}
+	for i, file := range none {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return set, fmt.Errorf("read the samples: %w", err)
+		}
+		if i%2 == 0 {
+			set.Documents = append(set.Documents, bench.Document{Text: string(text)})
+		}
+	}
+	return set, nil
+}

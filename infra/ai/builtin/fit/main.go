@@ -1,0 +1,96 @@
+// Command fit writes what the classifier in package builtin has learned from labeled documents: the weights
+// of the kinds of evidence, and the direction of documents in general.
+//
+// It asks the classifier what speaks for each topic of the documents in the tuning halves of package
+// bench's sets, and of half of the samples in testdata, and finds the weights under which the right topics
+// are the most likely. The other halves, which bench measures, it never looks at. To make both
+// anew, from the module's root, the background first, for the evidence depends on it:
+//
+//	go run ./infra/ai/builtin/fit background
+//	go run ./infra/ai/builtin/fit weights
+//
+// The sets are fetched once, into the user's cache folder, as `intray bench classify` does. The same sets give
+// the same weights; Debian's descriptions change with its release.
+package main
+
+import (
+	"context"
+	"fmt"
+	"go/format"
+	"os"
+	"path/filepath"
+
+	"intray/infra/ai/builtin"
+	"intray/infra/ai/builtin/bench"
+)
+
+// folder is that of package builtin.
+const folder = "infra/ai/builtin"
+
+func main() {
+	steps := map[string]func(context.Context, *builtin.Classifier) ([]byte, error){"background": background, "weights": weights}
+	if len(os.Args) != 2 || steps[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "usage: fit background|weights, in the module's root")
+		os.Exit(2)
+	}
+	if err := run(context.Background(), os.Args[1], steps[os.Args[1]]); err != nil {
+		fmt.Fprintln(os.Stderr, "fit:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, name string, step func(context.Context, *builtin.Classifier) ([]byte, error)) error {
+	classifier, err := builtin.New()
+	if err != nil {
+		return err
+	}
+	source, err := step(ctx, classifier)
+	if err != nil {
+		return err
+	}
+	if source, err = format.Source(source); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(folder, name+".go"), source, 0o600)
+}
+
+// tuningSets gives the halves to learn from.
+func tuningSets(ctx context.Context) (sets []bench.Set, err error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, err
+	}
+	for _, source := range bench.Sources {
+		set, err := source.Fetch(ctx, filepath.Join(cache, "intray", "bench"))
+		if err != nil {
+			return nil, fmt.Errorf("fetch the set %s, which takes %s: %w", source.Name, source.Needs, err)
+		}
+		tuning, _ := set.Split(bench.Seed)
+		sets = append(sets, tuning)
+	}
+	return sets, nil
+}
+
+func weights(ctx context.Context, classifier *builtin.Classifier) ([]byte, error) {
+	sets, err := tuningSets(ctx)
+	if err != nil {
+		return nil, err
+	}
+	samples, err := readSamples(filepath.Join(folder, "testdata"))
+	if err != nil {
+		return nil, err
+	}
+	var all []ranking
+	for _, set := range append(sets, samples) {
+		fmt.Fprintf(os.Stderr, "%s: %d documents\n", set.Name, len(set.Documents))
+		for _, m := range modes {
+			asked, err := ask(ctx, classifier, set, m)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, asked...)
+		}
+	}
+	f, err := weigh(all)
+	return f.source(), err
+}

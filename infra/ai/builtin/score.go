@@ -76,7 +76,7 @@ func (d *document) evidence(p *profile, background []float32) (e Evidence) {
 	usual := dot(background, p.vector)
 	e[Semantic] = dot(d.vector, p.vector) - usual
 	e[Opening] = dot(d.opening, p.vector) - usual
-	e[Long] = math.Log1p(d.length/bm25Length)
+	e[Long] = math.Log1p(d.length / bm25Length)
 	for _, w := range d.telling {
 		e[Near] += w.weight * max(0, dot(w.vector, p.vector)-nearby)
 	}

@@ -7,11 +7,11 @@ package builtin
 // before or behind the largest of the others.
 var (
 	totalWeights      = Evidence{3.657, 2.424, 8.02, 10.727, -4.55, -3.455, -3.011, -30.077, 12.646, 55.201, 20.14}
-	confidenceWeights = Evidence{2.354, 4.188, -0.766, -1.52, -1.702, 9.488, -3.442, -1.128, 0.303, 60.06, -39.561, -0.683, 16.395, 0.433}
+	confidenceWeights = Evidence{2.513, 4.756, -0.271, -2.998, -1.904, 9.445, -5.239, 1.454, 0.636, 58.876, -31.682, -0.02, 12.421, 0.401}
 )
 
 const (
-	weightConstant = -3.461
-	weightLead     = 0.432
-	weightBehind   = 0.240
+	weightConstant = -3.727
+	weightLead     = 0.406
+	weightBehind   = 0.212
 )

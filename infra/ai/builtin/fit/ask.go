@@ -78,6 +78,20 @@ func ask(ctx context.Context, c *builtin.Classifier, set bench.Set, m mode) ([]r
 	return asked, nil
 }
 
+// strangers asks for the documents of a set with topics that none of them belongs to, once with full
+// topics and once with names only. They weigh as a mode of ask does.
+func strangers(c *builtin.Classifier, set bench.Set, topics []ai.Topic) (asked []ranking) {
+	for _, topics := range [][]ai.Topic{topics, bench.Set{Topics: topics}.NamesOnly().Topics} {
+		for _, d := range set.Documents {
+			asked = append(asked, ranking{
+				evidence: c.Evidence(ai.Request{Text: d.Text, Topics: topics}),
+				right:    make([]bool, len(topics)), weight: 1 / float64(len(set.Documents)),
+			})
+		}
+	}
+	return asked
+}
+
 // taught gives the set's topics the examples of the mode, other than the documents i and j.
 func taught(set bench.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
 	topics := slices.Clone(set.Topics)

@@ -91,6 +91,9 @@ func weights(ctx context.Context, classifier *builtin.Classifier) ([]byte, error
 			all = append(all, asked...)
 		}
 	}
+	for _, set := range sets {
+		all = append(all, strangers(classifier, set, samples.Topics)...)
+	}
 	f, err := weigh(all)
 	return f.source(), err
 }

@@ -22,6 +22,9 @@ type Lane struct {
 	// as there are workers.
 	Group string
 	Limit int
+	// Own is how many of the key are in hand at once; 0 for no bound. Below Limit
+	// it leaves a place to others, however long those of the key take.
+	Own int
 }
 
 const (
@@ -186,7 +189,7 @@ func (l *lanes) ready() *waiting {
 	for n, key := range l.order {
 		q := l.queues[key]
 		lane := q.messages[0].lane
-		if lane.Limit > 0 && l.running[lane.Group] >= lane.Limit {
+		if lane.Limit > 0 && l.running[lane.Group] >= lane.Limit || lane.Own > 0 && q.running >= lane.Own {
 			continue
 		}
 		// To the end, so that the others come first.

@@ -69,6 +69,27 @@ func TestAFullGroupHoldsUpNoOther(t *testing.T) {
 	}
 }
 
+// Whoever has the most takes all but one place of a group.
+func TestAKeyLeavesAPlaceToOthers(t *testing.T) {
+	l, now := newLanes(), time.Now()
+	for i := range uint64(4) {
+		l.add(&waiting{sequence: 1 + i, lane: Lane{Key: "alice", Group: "g", Limit: 3, Own: 2}}, now)
+	}
+	first, held := took(l)
+	second, _ := took(l)
+	if third, _ := took(l); first != 1 || second != 2 || third != 0 {
+		t.Errorf("order %d %d, and %d beyond the bound of a key", first, second, third)
+	}
+	l.add(&waiting{sequence: 10, lane: Lane{Key: "bob", Group: "g", Limit: 3, Own: 2}}, now)
+	if s, _ := took(l); s != 10 {
+		t.Errorf("%d is handed out, and bob waits", s)
+	}
+	l.done(held, now)
+	if s, _ := took(l); s != 3 {
+		t.Errorf("after one has ended comes %d", s)
+	}
+}
+
 func TestAMessageThatComesTwiceIsHandedOutOnce(t *testing.T) {
 	l, now := newLanes(), time.Now()
 	for range 3 {

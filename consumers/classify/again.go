@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"intray/consumers"
+	"intray/consumers/classify/extract"
 	"intray/schema"
 )
 
@@ -48,7 +50,10 @@ func (c *Classifier) classifyAgain(ctx context.Context, id uuid.UUID, tries int)
 	if err != nil {
 		return fmt.Errorf("classify document %s again: %w", id, err)
 	}
-	decide, err := c.decide(ctx, document, settings, topics, tries)
+	whole := func(ctx context.Context, d schema.Document, content io.Reader, size int64) (extract.Result, error) {
+		return c.extractor.Text(ctx, content, size, d.ContentType, d.Filename)
+	}
+	decide, err := c.decide(ctx, document, settings, topics, tries, whole)
 	if err != nil {
 		return fmt.Errorf("classify document %s again: %w", id, err)
 	}

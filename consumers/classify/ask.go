@@ -110,6 +110,12 @@ func (c *Classifier) teach(ctx context.Context, user uuid.UUID, topics []schema.
 // call makes one call, if the provider's gate and the owner's bound let it.
 func (c *Classifier) call(ctx context.Context, owner uuid.UUID, name string, request ai.Request) (ai.Answer, error) {
 	g := c.gates[name]
+	select { // in the order in which they came
+	case g.calls <- struct{}{}:
+		defer func() { <-g.calls }()
+	case <-ctx.Done():
+		return ai.Answer{}, ctx.Err()
+	}
 	began := time.Now()
 	if wait := g.enter(began); wait > 0 {
 		return ai.Answer{}, c.heldBack(name, wait)

@@ -98,6 +98,7 @@ type Classifier struct {
 	gates     map[string]*gate // by provider
 	settings  recent
 	spent     spent
+	slow      slow
 }
 
 // New returns a Classifier. A provider that is not among Config.Providers is no
@@ -111,7 +112,7 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, announc
 	}
 	gates := make(map[string]*gate, len(config.Providers))
 	for name := range config.Providers {
-		gates[name] = &gate{minDelay: config.MinDelay, maxDelay: max(config.MinDelay, min(config.MaxDelay, maxGateDelay)), maxAsked: config.MaxDelay}
+		gates[name] = &gate{calls: make(chan struct{}, config.Bounds[name].concurrent()), minDelay: config.MinDelay, maxDelay: max(config.MinDelay, min(config.MaxDelay, maxGateDelay)), maxAsked: config.MaxDelay}
 	}
 	return &Classifier{
 		config: config, db: db, objects: objects, extractor: extractor, announcer: announcer,
@@ -158,7 +159,7 @@ func (c *Classifier) classify(ctx context.Context, id uuid.UUID, tries int) erro
 		consumers.Tell(ctx, c.db, c.announcer, c.log, []schema.Document{document})
 		return nil
 	}
-	decide, err := c.decide(ctx, document, settings, topics, tries)
+	decide, err := c.decide(ctx, document, settings, topics, tries, c.extractInTurn)
 	if err != nil {
 		return fmt.Errorf("classify document %s: %w", id, err)
 	}
@@ -174,6 +175,7 @@ func (c *Classifier) classify(ctx context.Context, id uuid.UUID, tries int) erro
 	if err != nil {
 		return fmt.Errorf("classify document %s: %w", id, err)
 	}
+	c.slow.forget(id)
 	consumers.Tell(ctx, c.db, c.announcer, c.log, changed)
 	return nil
 }
@@ -191,7 +193,7 @@ func quarantine(d *schema.Document, q *schema.Quota, now time.Time) schema.Decis
 
 // decide reads the document and asks the AI. It returns nil where the object is
 // gone, which ends the document by other means.
-func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Settings, topics []schema.Topic, tries int,
+func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Settings, topics []schema.Topic, tries int, extracted extraction,
 ) (decision, error) {
 	if d.Size == 0 {
 		return fail(schema.ReasonNoText), nil
@@ -200,7 +202,7 @@ func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Set
 	if err := c.hold(d, provider, time.Now()); err != nil {
 		return c.outcome(d, tries, err)
 	}
-	text, err := c.read(ctx, d)
+	text, err := c.read(ctx, d, extracted)
 	switch {
 	case errors.Is(err, minio.ErrChanged):
 		c.log.Warn("object is not what was confirmed", "document_id", d.ID)
@@ -255,14 +257,34 @@ func (c *Classifier) outcome(d schema.Document, tries int, err error) (decision,
 	return nil, err
 }
 
+// extraction gets the text out of the content of a document.
+type extraction func(ctx context.Context, d schema.Document, content io.Reader, size int64) (extract.Result, error)
+
+// slowDelay is when a document comes back that turned out to need character
+// recognition, to wait with those that do.
+const slowDelay = 10 * time.Millisecond
+
+// extractInTurn is the extraction of a runner in the lanes that Lane gives.
+func (c *Classifier) extractInTurn(ctx context.Context, d schema.Document, content io.Reader, size int64) (extract.Result, error) {
+	if c.slow.has(d.ID) {
+		return c.extractor.SlowText(ctx, content, size, d.ContentType, d.Filename)
+	}
+	result, err := c.extractor.QuickText(ctx, content, size, d.ContentType, d.Filename)
+	if errors.Is(err, extract.ErrSlow) {
+		c.slow.add(d.ID)
+		err = consumers.Postpone(err, slowDelay)
+	}
+	return result, err
+}
+
 // read gets the text of the content that was confirmed.
-func (c *Classifier) read(ctx context.Context, d schema.Document) (string, error) {
+func (c *Classifier) read(ctx context.Context, d schema.Document, extracted extraction) (string, error) {
 	body, object, err := c.objects.Get(ctx, d.ObjectKey, d.ETag)
 	if err != nil {
 		return "", err
 	}
 	defer body.Close()
-	result, err := c.extractor.Text(ctx, body, object.Size, d.ContentType, d.Filename)
+	result, err := extracted(ctx, d, body, object.Size)
 	if err != nil {
 		return "", err
 	}

@@ -1,9 +1,14 @@
 package classify_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +18,7 @@ import (
 
 	"intray/consumers"
 	"intray/consumers/classify"
+	"intray/consumers/classify/extract"
 	"intray/consumers/internal/consumertest"
 	"intray/infra/ai"
 	"intray/schema"
@@ -123,6 +129,82 @@ func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
 	b.Eventually("a hundred more", func() bool { return calls.Load() >= before+100 })
 	if took := time.Since(began); took > 100*call {
 		t.Errorf("100 calls of %s, two at a time, took %s", call, took)
+	}
+}
+
+// Calls are bounded, whoever's documents they are for.
+func TestCallsOfAProviderAreBounded(t *testing.T) {
+	b := setup(t)
+	var calls, most, done atomic.Int64
+	counting := answering(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
+		n := calls.Add(1)
+		defer calls.Add(-1)
+		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		}
+		if err := take(ctx, 5*time.Millisecond); err != nil {
+			return ai.Answer{}, err
+		}
+		done.Add(1)
+		return first(r)
+	})
+	b.config.Providers = map[string]classify.Provider{"scripted": counting}
+	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
+	b.build(t)
+	b.announce(t, b.backlog(t, b.Alice, 50, "alice's words")...)
+	b.announce(t, b.backlog(t, b.Bob, 50, "bob's words")...)
+	b.consume(t)
+	b.Eventually("all are classified", func() bool { return done.Load() >= 100 })
+	if most.Load() != 2 {
+		t.Errorf("%d calls at once, want 2", most.Load())
+	}
+}
+
+// Recognizing characters takes many seconds and has one turn: pictures wait for each
+// other, and nobody's other documents, their owner's neither, wait for them.
+func TestPicturesHoldUpNoOtherDocuments(t *testing.T) {
+	b := setup(t)
+	folder := t.TempDir()
+	program, over := filepath.Join(folder, "tesseract"), filepath.Join(folder, "over")
+	const script = `#!/bin/sh
+cat >/dev/null
+until [ -e %s ]; do sleep 0.02; done
+printf '5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t96\tRecognized\n'
+`
+	if err := os.WriteFile(program, fmt.Appendf(nil, script, over), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	extractor, err := extract.New(extract.Config{Tesseract: program})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = extractor.Close() })
+	b.extractor = extractor
+	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 1}}
+	b.build(t)
+
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 40, 40))); err != nil {
+		t.Fatal(err)
+	}
+	scans := []schema.Document{b.Uploaded(b.Alice, picture.String()), b.Uploaded(b.Alice, picture.String()), b.Uploaded(b.Bob, picture.String())}
+	b.announce(t, scans...)
+	b.consume(t)
+	for _, owner := range []uuid.UUID{b.Alice, b.Bob, b.Alice, b.Bob} {
+		d := b.Uploaded(owner, "words")
+		b.announce(t, d)
+		b.Eventually("a text is classified", func() bool { return b.Status(d.ID) == "classified" })
+	}
+	for _, d := range scans {
+		b.Expect(d.ID, "uploaded")
+	}
+	if err := os.WriteFile(over, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range scans {
+		b.Eventually("a picture is classified", func() bool { return b.Status(d.ID) == "classified" })
+	}
+	if asked := b.ai.asked[len(b.ai.asked)-1]; asked.Text != "Recognized" {
+		t.Errorf("text %q", asked.Text)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 // answered. So an outage costs a call now and then, whatever waits for it, and
 // holds up no worker.
 type gate struct {
+	calls                        chan struct{} // one for each that is under way
 	minDelay, maxDelay, maxAsked time.Duration
 
 	mu       sync.Mutex

@@ -14,8 +14,9 @@ import (
 
 // Bounds say how much a provider is asked.
 type Bounds struct {
-	// Concurrent is how many documents this process has in hand for the provider
-	// at once, and so its calls; default 2.
+	// Concurrent is how many calls of the provider this process makes at once;
+	// default 2. It has one document more in hand, so that there is always a place
+	// that the user with the most documents does not have.
 	Concurrent int
 	// Daily is how many calls the documents of one user may take in a day, by
 	// UTC; default no bound. Those beyond it stay uploaded until the next day.
@@ -26,23 +27,60 @@ func (b Bounds) concurrent() int { return cmp.Or(b.Concurrent, 2) }
 
 // Lane says whose turn a document takes: its owner's, and the provider's that its
 // owner uses. It is for a runner's InLanes, and only a hint: the document decides.
+//
+// Documents that need character recognition have lanes of their own: they take
+// their owner's turn from none of the others.
 func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) consumers.Lane {
 	provider, _ := c.choose(c.settings.of(ctx, e.UserID))
-	limit := c.config.Bounds[provider].concurrent()
 	if _, ok := c.config.Providers[provider]; !ok {
-		provider, limit = "", 1
+		return consumers.Lane{Key: e.UserID.String(), Limit: 1}
 	}
-	return consumers.Lane{Key: e.UserID.String(), Group: provider, Limit: limit}
+	if c.slow.has(e.DocumentID) {
+		return consumers.Lane{Key: "slow " + e.UserID.String(), Group: "slow " + provider, Limit: 1}
+	}
+	n := c.config.Bounds[provider].concurrent()
+	return consumers.Lane{Key: e.UserID.String(), Group: provider, Limit: n + 1, Own: n}
 }
 
-// workers is as many as all providers together may use: one that hangs takes no
-// worker from the others.
+// workers is as many as all lanes together may use: what hangs takes no worker from
+// the others.
 func (c *Classifier) workers() int {
 	n := 1 // for documents that name no provider of this program
 	for name := range c.config.Providers {
-		n += c.config.Bounds[name].concurrent()
+		n += c.config.Bounds[name].concurrent() + 2
 	}
 	return n
+}
+
+// slow are the documents that were found to need character recognition. Where
+// there are too many, they are found out anew.
+type slow struct {
+	mu    sync.Mutex
+	known map[uuid.UUID]bool
+}
+
+// maxSlow is as many as the consumer may see at once.
+const maxSlow = 100_000
+
+func (s *slow) has(id uuid.UUID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.known[id]
+}
+
+func (s *slow) add(id uuid.UUID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.known == nil || len(s.known) >= maxSlow {
+		s.known = make(map[uuid.UUID]bool)
+	}
+	s.known[id] = true
+}
+
+func (s *slow) forget(id uuid.UUID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.known, id)
 }
 
 // recent remembers users' AI settings for a little, for a backlog asks for the

@@ -61,6 +61,10 @@ var (
 	ErrUnsupported = errors.New("document kind is not supported")
 )
 
+// ErrSlow is what QuickText returns for a document that gives its text to
+// character recognition only. It says nothing bad about the document.
+var ErrSlow = errors.New("document needs character recognition")
+
 // ErrClosed is returned by Text and Warm after Close.
 var ErrClosed = errors.New("extractor is closed")
 
@@ -191,6 +195,37 @@ func (e *Extractor) Close() error {
 // The error wraps ErrEncrypted, ErrNoText, ErrBroken or ErrUnsupported where
 // the document is the reason. Errors never hold any of the document's text.
 func (e *Extractor) Text(ctx context.Context, r io.Reader, size int64, contentType, filename string) (Result, error) {
+	return e.text(ctx, document{sequential: r, size: size}, contentType, whenNeeded)
+}
+
+// QuickText is Text, except that it returns ErrSlow instead of recognizing
+// characters, which takes many seconds and has one turn for all.
+func (e *Extractor) QuickText(ctx context.Context, r io.Reader, size int64, contentType, filename string) (Result, error) {
+	return e.text(ctx, document{sequential: r, size: size}, contentType, never)
+}
+
+// SlowText is Text for a document that was ErrSlow before: it waits for the turn of
+// character recognition first, so that it holds nothing while it waits.
+func (e *Extractor) SlowText(ctx context.Context, r io.Reader, size int64, contentType, filename string) (Result, error) {
+	release, err := e.ocr.acquire(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	defer release()
+	return e.text(ctx, document{sequential: r, size: size}, contentType, atOnce)
+}
+
+// recognition is when characters are recognized.
+type recognition int
+
+const (
+	whenNeeded recognition = iota // after waiting for the turn
+	never                         // ErrSlow instead
+	atOnce                        // the caller has the turn
+)
+
+func (e *Extractor) text(ctx context.Context, d document, contentType string, ocr recognition) (Result, error) {
+	r := d.sequential
 	head := make([]byte, headBytes)
 	n, err := io.ReadFull(r, head)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -203,9 +238,9 @@ func (e *Extractor) Text(ctx context.Context, r io.Reader, size int64, contentTy
 
 	kind := detect(head)
 	text := newText(e.config.MaxRunes)
-	at, _ := r.(io.ReaderAt)
-	d := document{sequential: reader{ctx, io.MultiReader(bytes.NewReader(head), r)}, at: at, size: size}
-	kind, pages, err := e.read(ctx, d, kind, contentType, text)
+	d.at, _ = r.(io.ReaderAt)
+	d.sequential = reader{ctx, io.MultiReader(bytes.NewReader(head), r)}
+	kind, pages, err := e.read(ctx, d, kind, contentType, ocr, text)
 	result := Result{Kind: kind.name, Pages: pages, Contradicted: contradicts(contentType, kind.name)}
 	if err != nil {
 		return result, err
@@ -219,7 +254,7 @@ func (e *Extractor) Text(ctx context.Context, r io.Reader, size int64, contentTy
 
 // read reads a document of the kind that its first bytes show into text, and
 // returns the kind that it really is.
-func (e *Extractor) read(ctx context.Context, d document, k kind, contentType string, text *text) (_ kind, pages int, err error) {
+func (e *Extractor) read(ctx context.Context, d document, k kind, contentType string, ocr recognition, text *text) (_ kind, pages int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			// Its value is left out: it may quote the document.
@@ -228,7 +263,7 @@ func (e *Extractor) read(ctx context.Context, d document, k kind, contentType st
 	}()
 	switch k.format {
 	case formatPDF:
-		pages, err = e.readPDF(ctx, d, text)
+		pages, err = e.readPDF(ctx, d, ocr, text)
 	case formatZip:
 		return e.readArchive(ctx, d, k, text)
 	case formatText, formatHTML, formatXHTML, formatXML:
@@ -238,7 +273,7 @@ func (e *Extractor) read(ctx context.Context, d document, k kind, contentType st
 		defer cancel()
 		err = keep(readMail(ctx, reader{ctx, d.sequential}, text), text)
 	case formatPicture:
-		err = e.readPicture(ctx, d, text)
+		err = e.readPicture(ctx, d, ocr, text)
 	case formatOLE:
 		err = refuseOLE(d.sequential, k.name)
 	default:
@@ -248,21 +283,36 @@ func (e *Extractor) read(ctx context.Context, d document, k kind, contentType st
 }
 
 // readPDF reads a PDF's text or, where it has none, the pictures of its pages.
-func (e *Extractor) readPDF(ctx context.Context, d document, text *text) (pages int, err error) {
-	found, err := e.pdfs.read(ctx, d, e.ocr.installed(), text)
+func (e *Extractor) readPDF(ctx context.Context, d document, ocr recognition, text *text) (pages int, err error) {
+	found, err := e.pdfs.read(ctx, d, ocr != never && e.ocr.installed(), text)
 	if err != nil || text.readable {
 		return found.pages, err
 	}
-	if len(found.scans) == 0 {
+	if len(found.scans) == 0 && ocr != never {
 		_, err := e.ocr.find() // an error where they were not even drawn
 		return found.pages, err
 	}
+	return found.pages, e.recognize(ctx, ocr, func() error { return e.ocr.read(ctx, found.scans, text) })
+}
+
+// recognize calls work, which recognizes characters, when its turn has come. Where
+// tesseract is missing, it says so without any wait.
+func (e *Extractor) recognize(ctx context.Context, ocr recognition, work func() error) error {
+	if _, err := e.ocr.find(); err != nil {
+		return err
+	}
+	switch ocr {
+	case never:
+		return ErrSlow
+	case atOnce:
+		return work()
+	}
 	release, err := e.ocr.acquire(ctx)
 	if err != nil {
-		return found.pages, err
+		return err
 	}
 	defer release()
-	return found.pages, e.ocr.read(ctx, found.scans, text)
+	return work()
 }
 
 // readArchive reads the kinds of documents that are zip archives.

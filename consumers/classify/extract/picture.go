@@ -32,21 +32,14 @@ const (
 
 // readPicture recognizes the letters in a picture: the first one of a file that
 // has several.
-func (e *Extractor) readPicture(ctx context.Context, d document, text *text) error {
-	if !e.ocr.installed() { // before the work
-		_, err := e.ocr.find()
-		return err
-	}
-	release, err := e.ocr.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer release()
-	picture, err := e.decodePicture(ctx, d)
-	if err != nil {
-		return err
-	}
-	return e.ocr.read(ctx, []*image.Gray{picture}, text)
+func (e *Extractor) readPicture(ctx context.Context, d document, ocr recognition, text *text) error {
+	return e.recognize(ctx, ocr, func() error {
+		picture, err := e.decodePicture(ctx, d)
+		if err != nil {
+			return err
+		}
+		return e.ocr.read(ctx, []*image.Gray{picture}, text)
+	})
 }
 
 func (e *Extractor) decodePicture(ctx context.Context, d document) (*image.Gray, error) {

@@ -52,6 +52,7 @@ type story struct {
 	Reason    string      `json:"reason,omitempty"`
 	Email     string      `json:"user,omitempty"`
 	Filename  string      `json:"filename,omitempty"`
+	FoundType string      `json:"found_type,omitempty"` // where the declared one is wrong
 	Size      int64       `json:"size"`
 	ObjectKey string      `json:"object_key"`
 	Version   int64       `json:"version,omitempty"`
@@ -98,6 +99,9 @@ func tell(ctx context.Context, a replay.Archive, id uuid.UUID) (story, error) {
 		s.add(d.CreatedAt, "asked for", fmt.Sprintf("an upload URL for %q, %d bytes, %s", d.Filename, d.Size, d.ContentType))
 		if d.URLIssuedAt.After(d.CreatedAt) {
 			s.add(d.URLIssuedAt, "asked for again", "the same upload, another URL")
+		}
+		if s.FoundType, err = a.DB.FoundType(ctx, id); err != nil {
+			return s, err
 		}
 	case schema.CodeOf(err) != schema.CodeNotFound:
 		return s, err
@@ -199,6 +203,9 @@ func (s story) print() error {
 	}
 	if s.Filename != "" {
 		fmt.Fprintf(table, "file\t%s, %d bytes\n", printable(s.Filename), s.Size)
+	}
+	if s.FoundType != "" {
+		fmt.Fprintf(table, "content\tis %s, which is not what was declared\n", printable(s.FoundType))
 	}
 	fmt.Fprintf(table, "object\t%s\n", printable(s.ObjectKey))
 	if s.Waiting != nil {

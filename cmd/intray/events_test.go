@@ -48,7 +48,7 @@ func happened(t *testing.T) *eventful {
 	}
 	s.empty = s.alice.upload("empty.txt", "text/plain", nil)
 	for range 4 {
-		s.notes = append(s.notes, s.bob.upload("note.txt", "text/plain", []byte(invoice)))
+		s.notes = append(s.notes, s.bob.upload("note.txt", "application/pdf", []byte(invoice)))
 	}
 	s.deleted = s.bob.upload("gone.txt", "text/plain", []byte(invoice))
 	for _, id := range s.letters {
@@ -327,6 +327,7 @@ func showsDocuments(t *testing.T, s *eventful) {
 	}
 	inOrder(s.operator(t, 0, "events", "show", s.letters[0]), "alice@intray.local", "asked for", "the bucket tells: created", "became uploaded", "became classified")
 	inOrder(s.operator(t, 0, "events", "show", s.empty), "failed no_text", "became uploaded", "became failed (no_text)")
+	inOrder(s.operator(t, 0, "events", "show", s.notes[0]), "note.txt", "is text/plain, which is not what was declared", "application/pdf")
 	inOrder(s.operator(t, 0, "events", "show", s.deleted), "gone", "became classified", "object given up", "object deleted")
 	var told struct {
 		Status string

@@ -285,6 +285,12 @@ func (c *Classifier) read(ctx context.Context, d schema.Document, extracted extr
 	}
 	defer body.Close()
 	result, err := extracted(ctx, d, body, object.Size)
+	if result.Contradicted {
+		c.log.Info("content is not of the declared type", "document_id", d.ID, "declared", d.ContentType, "found", result.Kind)
+		if err := c.db.KeepFoundType(ctx, d.ID, result.Kind); err != nil {
+			return "", err
+		}
+	}
 	if err != nil {
 		return "", err
 	}

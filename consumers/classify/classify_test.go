@@ -178,6 +178,33 @@ func TestWhatADocumentComesTo(t *testing.T) {
 	}
 }
 
+// A declared type that the content contradicts is recorded, whether the content can
+// be read or not; one that it does not contradict is not.
+func TestALyingTypeIsRecorded(t *testing.T) {
+	b := setup(t)
+	for _, test := range []struct{ declared, content, want string }{
+		{"application/pdf", "<!DOCTYPE html><html><body><p>some words</p></body></html>", "text/html"},
+		{"text/plain", "%PDF-1.7\n1 0 obj\n<<", "application/pdf"},
+		{"text/markdown; charset=utf-8", "some words", ""},
+		{"application/octet-stream", "some words", ""},
+	} {
+		d := b.Uploaded(b.Alice, test.content)
+		b.Exec(`UPDATE documents SET content_type = $2 WHERE id = $1`, d.ID, test.declared)
+		if err := b.classify(t, d, 0); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := b.DB.FoundType(t.Context(), d.ID); err != nil || found != test.want {
+			t.Errorf("declared as %s: found %q, %v, want %q", test.declared, found, err, test.want)
+		}
+		if logged := strings.Contains(b.logged.String(), "declared="+test.declared+" found="); logged != (test.want != "") {
+			t.Errorf("declared as %s: logged %t", test.declared, logged)
+		}
+		if strings.Contains(b.logged.String(), "some words") {
+			t.Error("the document's text is logged")
+		}
+	}
+}
+
 func TestOverwrittenObjectIsQuarantinedUnread(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")

@@ -3,16 +3,21 @@ package extract
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"strings"
+	unicodes "unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/gogs/chardet"
 	"golang.org/x/net/html/charset"
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/japanese"
 	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/encoding/unicode/utf32"
 )
 
 const (
@@ -98,12 +103,19 @@ func byBOM(raw []byte) encoding.Encoding {
 	switch {
 	case bytes.HasPrefix(raw, []byte{0xef, 0xbb, 0xbf}):
 		return encoding.Nop // the mark itself is dropped as invisible
+	case bytes.HasPrefix(raw, []byte{0xff, 0xfe, 0, 0}):
+		return utf32.UTF32(utf32.LittleEndian, utf32.UseBOM)
+	case bytes.HasPrefix(raw, []byte{0, 0, 0xfe, 0xff}):
+		return utf32.UTF32(utf32.BigEndian, utf32.UseBOM)
 	case bytes.HasPrefix(raw, []byte{0xff, 0xfe}):
 		return unicode.UTF16(unicode.LittleEndian, unicode.UseBOM)
 	case bytes.HasPrefix(raw, []byte{0xfe, 0xff}):
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
 	}
-	return byZeros(raw)
+	if e := byZeros(raw); e != nil {
+		return e
+	}
+	return byUnits(raw)
 }
 
 // byZeros recognizes UTF-16 without a mark by the zeros that are every other
@@ -126,13 +138,81 @@ func byZeros(raw []byte) encoding.Encoding {
 	return nil
 }
 
+// maxUnits is how many units of two bytes are looked at.
+const maxUnits = headBytes / 2
+
+// byUnits recognizes UTF-16 without a mark in any script, and UTF-32; nil for
+// anything else. What has no control characters is taken for an encoding of bytes:
+// two ASCII letters together are a Chinese one. Else nearly all units have to be
+// characters that texts are made of, and some to be blanks and marks that every
+// text has, in one order of the bytes more than in the other.
+func byUnits(raw []byte) encoding.Encoding {
+	raw = raw[:min(len(raw), headBytes)]
+	if len(raw) < 16 || !bytes.ContainsFunc(raw, func(r rune) bool { return r < ' ' && class(r) == control && r != 0x1b }) {
+		return nil
+	}
+	for _, order := range []struct {
+		binary.ByteOrder
+		utf16 unicode.Endianness
+		utf32 utf32.Endianness
+	}{{binary.LittleEndian, unicode.LittleEndian, utf32.LittleEndian}, {binary.BigEndian, unicode.BigEndian, utf32.BigEndian}} {
+		if isUTF32(raw, order) {
+			return utf32.UTF32(order.utf32, utf32.IgnoreBOM)
+		}
+		other := binary.ByteOrder(binary.LittleEndian)
+		if order.utf16 == unicode.LittleEndian {
+			other = binary.BigEndian
+		}
+		common, ok := unitsOfText(raw, order)
+		if mistaken, _ := unitsOfText(raw, other); ok && common > mistaken {
+			return unicode.UTF16(order.utf16, unicode.IgnoreBOM)
+		}
+	}
+	return nil
+}
+
+func isUTF32(raw []byte, order binary.ByteOrder) bool {
+	for ; len(raw) >= 4; raw = raw[4:] {
+		if r := order.Uint32(raw); r == 0 || r > utf8.MaxRune || !utf8.ValidRune(rune(r)) {
+			return false
+		}
+	}
+	return true
+}
+
+// unitsOfText counts the units that are common in all texts. ok says whether the
+// others are such as a text in UTF-16 has.
+func unitsOfText(raw []byte, order binary.ByteOrder) (common int, ok bool) {
+	units := make([]uint16, 0, maxUnits)
+	for ; len(raw) >= 2; raw = raw[2:] {
+		units = append(units, order.Uint16(raw))
+	}
+	odd, all := 0, utf16.Decode(units)
+	for i, r := range all {
+		switch {
+		case r == ' ', r == '\n', r == '\r', r == '.', r == ',', r >= '0' && r <= '9',
+			r == '\u3000', r == '\u3001', r == '\u3002', r == '\uff0c':
+			common++
+		case r == utf8.RuneError && i == len(all)-1: // a pair that is cut off
+		case r == '\t', unicodes.IsGraphic(r) && r != utf8.RuneError, class(r) == invisible:
+		default:
+			odd++
+		}
+	}
+	return common, odd*50 <= len(all) && common*50 >= len(all)
+}
+
 func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
 	declared := declaredEncoding(raw, contentType, markup)
 	invalid, multibyte := utf8Shape(raw)
 	if invalid == 0 && multibyte == 0 {
 		// ASCII, unless it is one of the encodings that live within ASCII.
-		if declared != nil && bytes.IndexByte(raw, 0x1b) >= 0 {
+		switch {
+		case bytes.IndexByte(raw, 0x1b) < 0:
+		case declared != nil:
 			return declared
+		case bytes.Contains(raw, []byte("\x1b$B")), bytes.Contains(raw, []byte("\x1b$@")):
+			return japanese.ISO2022JP
 		}
 		return encoding.Nop
 	}

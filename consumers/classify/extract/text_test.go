@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
@@ -28,6 +29,18 @@ func encoded(t testing.TB, e interface {
 	return b
 }
 
+// wide is s in units of 2 or 4 bytes, without surrogates.
+func wide(order binary.AppendByteOrder, size int, s string) (raw []byte) {
+	for _, r := range s {
+		if size == 2 {
+			raw = order.AppendUint16(raw, uint16(r))
+		} else {
+			raw = order.AppendUint32(raw, uint32(r))
+		}
+	}
+	return raw
+}
+
 func TestTextEncodings(t *testing.T) {
 	e := setup(t, Config{})
 	const (
@@ -48,30 +61,42 @@ func TestTextEncodings(t *testing.T) {
 		contentType string
 		want        string
 	}{
-		"ASCII":                 {[]byte("plain words\n"), "", "plain words"},
-		"UTF-8":                 {[]byte(german), "", german},
-		"UTF-8 with BOM":        {[]byte("\xef\xbb\xbf" + german), "", german},
-		"UTF-16LE with BOM":     {encoded(t, uni.UTF16(uni.LittleEndian, uni.UseBOM).NewEncoder(), german), "", german},
-		"UTF-16BE with BOM":     {encoded(t, uni.UTF16(uni.BigEndian, uni.UseBOM).NewEncoder(), german), "", german},
-		"Windows-1252":          {encoded(t, charmap.Windows1252.NewEncoder(), german), "", german},
-		"declared, as it is":    {encoded(t, charmap.ISO8859_2.NewEncoder(), "żółw"), "text/plain; charset=iso-8859-2", "żółw"},
-		"declared, Japanese":    {encoded(t, japanese.ISO2022JP.NewEncoder(), "請求書"), "text/plain; charset=iso-2022-jp", "請求書"},
-		"declared wrongly":      {[]byte(german), "text/plain; charset=iso-8859-1", german},
-		"declared UTF-8, lying": {encoded(t, charmap.Windows1252.NewEncoder(), german), "text/plain; charset=utf-8", german},
-		"UTF-16LE, no mark":     {utf16le("plain words"), "", "plain words"},
-		"Polish":                {encoded(t, charmap.Windows1250.NewEncoder(), polish), "", polish},
-		"Russian":               {encoded(t, charmap.Windows1251.NewEncoder(), russian), "", russian},
-		"Russian, KOI8-R":       {encoded(t, charmap.KOI8R.NewEncoder(), russian), "", russian},
-		"Greek":                 {encoded(t, charmap.Windows1253.NewEncoder(), greek), "", greek},
-		"Turkish":               {encoded(t, charmap.Windows1254.NewEncoder(), turkish), "", turkish},
-		"Hebrew":                {encoded(t, charmap.Windows1255.NewEncoder(), hebrew), "", hebrew},
-		"Arabic":                {encoded(t, charmap.Windows1256.NewEncoder(), arabic), "", arabic},
-		"Shift JIS":             {encoded(t, japanese.ShiftJIS.NewEncoder(), japan), "", japan},
-		"EUC-JP":                {encoded(t, japanese.EUCJP.NewEncoder(), japan), "", japan},
-		"GB18030":               {encoded(t, simplifiedchinese.GB18030.NewEncoder(), simplified), "", simplified},
-		"Big5":                  {encoded(t, traditionalchinese.Big5.NewEncoder(), traditional), "", traditional},
-		"EUC-KR":                {encoded(t, korean.EUCKR.NewEncoder(), korea), "", korea},
-		"declared nonsense":     {[]byte(german), `text/plain; charset="`, german},
+		"ASCII":                       {[]byte("plain words\n"), "", "plain words"},
+		"UTF-8":                       {[]byte(german), "", german},
+		"UTF-8 with BOM":              {[]byte("\xef\xbb\xbf" + german), "", german},
+		"UTF-16LE with BOM":           {encoded(t, uni.UTF16(uni.LittleEndian, uni.UseBOM).NewEncoder(), german), "", german},
+		"UTF-16BE with BOM":           {encoded(t, uni.UTF16(uni.BigEndian, uni.UseBOM).NewEncoder(), german), "", german},
+		"Windows-1252":                {encoded(t, charmap.Windows1252.NewEncoder(), german), "", german},
+		"declared, as it is":          {encoded(t, charmap.ISO8859_2.NewEncoder(), "żółw"), "text/plain; charset=iso-8859-2", "żółw"},
+		"declared, Japanese":          {encoded(t, japanese.ISO2022JP.NewEncoder(), "請求書"), "text/plain; charset=iso-2022-jp", "請求書"},
+		"declared wrongly":            {[]byte(german), "text/plain; charset=iso-8859-1", german},
+		"declared UTF-8, lying":       {encoded(t, charmap.Windows1252.NewEncoder(), german), "text/plain; charset=utf-8", german},
+		"UTF-16LE, no mark":           {utf16le("plain words"), "", "plain words"},
+		"Polish":                      {encoded(t, charmap.Windows1250.NewEncoder(), polish), "", polish},
+		"Russian":                     {encoded(t, charmap.Windows1251.NewEncoder(), russian), "", russian},
+		"Russian, KOI8-R":             {encoded(t, charmap.KOI8R.NewEncoder(), russian), "", russian},
+		"Greek":                       {encoded(t, charmap.Windows1253.NewEncoder(), greek), "", greek},
+		"Turkish":                     {encoded(t, charmap.Windows1254.NewEncoder(), turkish), "", turkish},
+		"Hebrew":                      {encoded(t, charmap.Windows1255.NewEncoder(), hebrew), "", hebrew},
+		"Arabic":                      {encoded(t, charmap.Windows1256.NewEncoder(), arabic), "", arabic},
+		"Shift JIS":                   {encoded(t, japanese.ShiftJIS.NewEncoder(), japan), "", japan},
+		"EUC-JP":                      {encoded(t, japanese.EUCJP.NewEncoder(), japan), "", japan},
+		"GB18030":                     {encoded(t, simplifiedchinese.GB18030.NewEncoder(), simplified), "", simplified},
+		"Big5":                        {encoded(t, traditionalchinese.Big5.NewEncoder(), traditional), "", traditional},
+		"EUC-KR":                      {encoded(t, korean.EUCKR.NewEncoder(), korea), "", korea},
+		"UTF-16LE, no mark, Russian":  {wide(binary.LittleEndian, 2, russian), "", russian},
+		"UTF-16BE, no mark, Greek":    {wide(binary.BigEndian, 2, greek), "", greek},
+		"UTF-16LE, no mark, Hebrew":   {wide(binary.LittleEndian, 2, hebrew), "", hebrew},
+		"UTF-16BE, no mark, Arabic":   {wide(binary.BigEndian, 2, arabic), "", arabic},
+		"UTF-16LE, no mark, Japanese": {wide(binary.LittleEndian, 2, japan), "", japan},
+		"UTF-16BE, no mark, Chinese":  {wide(binary.BigEndian, 2, simplified), "", simplified},
+		"UTF-16LE, no mark, Korean":   {wide(binary.LittleEndian, 2, korea), "", korea},
+		"UTF-16BE, no mark, long":     {wide(binary.BigEndian, 2, strings.Repeat(russian+"\n", 200)), "", strings.TrimSpace(strings.Repeat(russian+"\n", 200))},
+		"UTF-32LE with BOM":           {wide(binary.LittleEndian, 4, "\ufeff"+german), "", german},
+		"UTF-32BE with BOM":           {wide(binary.BigEndian, 4, "\ufeff"+russian), "", russian},
+		"UTF-32LE, no mark":           {wide(binary.LittleEndian, 4, german), "", german},
+		"Japanese, undeclared":        {encoded(t, japanese.ISO2022JP.NewEncoder(), japan), "", japan},
+		"declared nonsense":           {[]byte(german), `text/plain; charset="`, german},
 		"UTF-8 with one bad byte": {[]byte(strings.Repeat("äöü ", 20) + "\xff end"), "",
 			strings.Repeat("äöü ", 20) + "\ufffd end"},
 		"UTF-8 after much ASCII": {[]byte(strings.Repeat("words ", 2000) + german), "", strings.Repeat("words ", 2000) + german},

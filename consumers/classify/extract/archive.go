@@ -60,7 +60,7 @@ func (a *archive) document(ctx context.Context, guessed kind, text *text) (found
 	switch {
 	case isODF && openDocuments[odf]:
 		found = kind{media, formatOpenDocument}
-		err = a.readOpenDocument(text)
+		err = a.readOpenDocument(odf, text)
 	case media == kindBook.name, media == "" && a.has("META-INF/container.xml") && !a.has("content.xml"):
 		found = kindBook
 		err = a.readBook(ctx, text)

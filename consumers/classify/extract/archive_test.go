@@ -128,10 +128,10 @@ func TestArchives(t *testing.T) {
 		want    string
 	}{
 		"docx": {docx(`<w:p><w:r><w:t>Dear Ann,</w:t></w:r></w:p><w:p><w:r><w:t xml:space="preserve">please </w:t></w:r><w:r><w:t>pay &#x20ac; 5 &amp; tip.</w:t><w:tab/><w:t>soon</w:t><w:br/><w:t>bye</w:t></w:r></w:p>`+
-			`<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>unseen</w:t></w:r><w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>seen</w:t></w:r><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del><w:instrText>PAGE</w:instrText></w:p>`+
+			`<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>unseen</w:t></w:r><w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>seen</w:t></w:r><w:r><w:t>long</w:t><w:noBreakHyphen/><w:t>term</w:t></w:r><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del><w:instrText>PAGE</w:instrText></w:p>`+
 			`<mc:AlternateContent><mc:Choice><w:t>box</w:t></mc:Choice><mc:Fallback><w:t>box</w:t></mc:Fallback></mc:AlternateContent>`,
 			related("word/_rels/document.xml.rels", "header", "header1.xml", "image", "media/image1.png"), part{"word/header1.xml", `<w:hdr><w:p><w:r><w:t>Header Inc.</w:t></w:r></w:p></w:hdr>`}),
-			wordType, 0, "Dear Ann,\nplease pay € 5 & tip. soon\nbye\nseen\nbox\n\nHeader Inc."},
+			wordType, 0, "Dear Ann,\nplease pay € 5 & tip. soon\nbye\nseenlong-term\nbox\n\nHeader Inc."},
 		"docx, other names": {packaged("application/vnd.ms-word.document.macroEnabled", part{"word/document2.xml", `<ns0:document><ns0:p><ns0:t><![CDATA[elsewhere]]></ns0:t></ns0:p></ns0:document>`}),
 			"application/vnd.ms-word.document.macroenabled.12", 0, "elsewhere"},
 		"docx in UTF-16": {packaged(wordType, part{"word/document.xml", "\xff\xfe" + string(utf16le("<w:t>größer</w:t>"))}), wordType, 0, "größer"},
@@ -142,6 +142,15 @@ func TestArchives(t *testing.T) {
 			slidesType, 3, "First\nslide\n\nLast"},
 		"odt": {odt(`<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes><text:h>Title</text:h><text:p>a<text:s/>b<text:span>c</text:span><text:line-break/>d</text:p>outside`),
 			"application/vnd.oasis.opendocument.text", 0, "Title\na bc\nd"},
+		"odt, notes, comments and page headers": {odt(`<text:p>a word<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>the note</text:p><text:p>goes <text:span>on</text:span></text:p></text:note-body></text:note> and`+
+			`<office:annotation><dc:creator>Rev</dc:creator><dc:date>2026-01-01</dc:date><text:p>a comment</text:p></office:annotation> more <text:date>today</text:date></text:p><text:p>next</text:p>`,
+			part{"styles.xml", `<style:header-style/><text:p>default</text:p><style:master-page><style:header><text:p>Header Inc.</text:p></style:header><text:p>no</text:p><style:footer><text:p>Footer</text:p></style:footer></style:master-page>`}),
+			"application/vnd.oasis.opendocument.text", 0, "a word and more today\nthe note\ngoes on\na comment\nnext\nHeader Inc.\nFooter"},
+		"odp": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.presentation"}, part{"content.xml", `<draw:page><text:p>one<presentation:header/></text:p><presentation:notes><text:p>note</text:p></presentation:notes></draw:page><draw:page><text:p>two</text:p></draw:page>`}),
+			"application/vnd.oasis.opendocument.presentation", 0, "one\nnote\n\ntwo"},
+		"ods, rows": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table table:name="Empty"/><table:table table:name="Budget"><table:table-row><table:table-cell/><table:table-cell><text:p>Item</text:p></table:table-cell>`+
+			`<table:table-cell><office:annotation><text:p>remark</text:p></office:annotation><text:p>Sum</text:p></table:table-cell></table:table-row><table:table-row><table:table-cell><text:p>Rent</text:p><text:p>May</text:p></table:table-cell><table:table-cell><text:p>5</text:p></table:table-cell></table:table-row></table:table>`}),
+			"application/vnd.oasis.opendocument.spreadsheet", 0, "Budget\nItem Sum\nremark\nRent May 5"},
 		"ods": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table-row table:number-rows-repeated="1000000000"><table:table-cell table:number-columns-repeated="1000000000"><text:p>cell</text:p></table:table-cell></table:table-row>`}),
 			"application/vnd.oasis.opendocument.spreadsheet", 0, "cell"},
 		"epub": {epub(`<html><head><title>One</title><script/></head><body><p>first <b>chap</b>ter<p/>x</p></body></html>`,

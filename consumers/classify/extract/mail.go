@@ -13,6 +13,8 @@ import (
 	"mime/quotedprintable"
 	"net/mail"
 	"net/textproto"
+	"net/url"
+	"regexp"
 	"strings"
 
 	"golang.org/x/net/html/charset"
@@ -28,6 +30,9 @@ const (
 	// deep they lie within each other.
 	maxMailParts = 1000
 	maxMailDepth = 10
+	// maxStub is the length in bytes below which a plain text that names HTML is
+	// taken for a remark about itself.
+	maxStub = 300
 )
 
 // mailFields are header fields of which a file that is a mail has two at least
@@ -63,6 +68,7 @@ type letter struct {
 	text      *text
 	parts     int
 	encrypted bool
+	stub      bool // the last text only says that the program has to show HTML
 }
 
 // readMail writes a mail's subject, addresses and text, and the names of its
@@ -131,12 +137,10 @@ func (l *letter) part(header textproto.MIMEHeader, body io.Reader, depth int) er
 	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || contentType == "" {
 		contentType = "text/plain" // RFC 2045, 5.2
 	}
-	disposition, names, _ := mime.ParseMediaType(header.Get("Content-Disposition"))
-	name := names["filename"]
-	if name == "" {
-		name = parameters["name"]
-	}
-	attached := disposition == "attachment" || name != ""
+	disposition, _, _ := mime.ParseMediaType(header.Get("Content-Disposition"))
+	name := fileName(header)
+	isText := strings.HasPrefix(contentType, "text/")
+	attached := disposition == "attachment" || name != "" && !isText
 	switch {
 	case contentType == "multipart/encrypted",
 		contentType == "application/pkcs7-mime" && parameters["smime-type"] != "signed-data":
@@ -148,18 +152,64 @@ func (l *letter) part(header textproto.MIMEHeader, body io.Reader, depth int) er
 		l.text.startLine()
 		return l.message(transferDecoded(header, body), depth+1)
 	case attached:
-		l.text.startLine()
-		l.text.flow(decodeWords(name))
-		l.text.startLine()
+		l.named(name)
 		return nil
-	case strings.HasPrefix(contentType, "text/"):
+	case isText: // shown with the mail, though it may have a name
+		l.named(name)
 		return l.body(header, transferDecoded(header, body), contentType)
 	}
 	return nil
 }
 
+// named writes the name of a part, if it has one.
+func (l *letter) named(name string) {
+	if name != "" {
+		l.text.startLine()
+		l.text.flow(name)
+		l.text.startLine()
+	}
+}
+
+// loose are the parameters of a header field that breaks the rules for them: a name
+// with blanks and no quotes, an encoding other than UTF-8.
+var loose = map[string]*regexp.Regexp{
+	"filename": regexp.MustCompile(`(?i)[;\s]filename(\*?)\s*=\s*([^;]*)`),
+	"name":     regexp.MustCompile(`(?i)[;\s]name(\*?)\s*=\s*([^;]*)`),
+}
+
+// fileName is the name that a part's header gives it (RFC 2183, 2.3, RFC 2231, 4,
+// and what senders make of them), or "".
+func fileName(header textproto.MIMEHeader) string {
+	for _, of := range []struct{ field, parameter string }{{"Content-Disposition", "filename"}, {"Content-Type", "name"}} {
+		value := header.Get(of.field)
+		_, parameters, _ := mime.ParseMediaType(value)
+		if name := parameters[of.parameter]; name != "" {
+			return decodeWords(name)
+		}
+		found := loose[of.parameter].FindStringSubmatch(value)
+		if found == nil {
+			continue
+		}
+		name := strings.Trim(strings.TrimSpace(found[2]), `"`)
+		if parts := strings.SplitN(name, "'", 3); found[1] == "*" && len(parts) == 3 {
+			plain, err := url.PathUnescape(parts[2])
+			if e, _ := charset.Lookup(parts[0]); e != nil && err == nil {
+				if decoded, err := e.NewDecoder().String(plain); err == nil {
+					return decoded
+				}
+			}
+			name = parts[2]
+		}
+		if name != "" {
+			return decodeWords(name)
+		}
+	}
+	return ""
+}
+
 // multipart reads the parts between the boundaries. Of alternatives it takes the
-// first that is a text: senders put the plain one first.
+// first that is a text: senders put the plain one first. Some put there only that
+// they have none: that one does not count.
 func (l *letter) multipart(body io.Reader, contentType, boundary string, depth int) error {
 	parts := multipart.NewReader(body, boundary)
 	for {
@@ -171,10 +221,11 @@ func (l *letter) multipart(body io.Reader, contentType, boundary string, depth i
 			return l.failed(err)
 		}
 		before := l.text.runes
+		l.stub = false
 		if err := l.part(part.Header, part, depth+1); err != nil {
 			return err
 		}
-		if l.parts > maxMailParts || l.text.full() || contentType == "multipart/alternative" && l.text.runes > before {
+		if l.parts > maxMailParts || l.text.full() || contentType == "multipart/alternative" && l.text.runes > before && !l.stub {
 			l.text.incomplete = l.text.incomplete || contentType != "multipart/alternative"
 			return nil
 		}
@@ -193,6 +244,7 @@ func (l *letter) body(header textproto.MIMEHeader, r io.Reader, contentType stri
 	if contentType == "text/html" {
 		return readMarkup(l.ctx, decode(raw, header.Get("Content-Type"), true), dialectHTML, l.text)
 	}
+	l.stub = len(raw) < maxStub && bytes.Contains(bytes.ToUpper(raw), []byte("HTML"))
 	l.text.write(decode(raw, header.Get("Content-Type"), false))
 	l.text.startLine()
 	return nil

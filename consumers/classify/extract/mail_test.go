@@ -29,6 +29,16 @@ func TestMail(t *testing.T) {
 			"--o\nContent-Disposition: attachment; filename*=utf-8''Rechnung%20M%C3%A4rz.pdf\nContent-Type: application/pdf\n\n%PDF-hidden\n" +
 			"--o\nContent-Type: application/zip; name=\"=?utf-8?q?=C3=BCber.zip?=\"\n\nPK\n--o\nContent-Type: text/plain\nContent-Disposition: attachment; filename=notes.txt\n\nnot shown\n--o--",
 			"x\ny\n\nbody\nlogo.png\nRechnung März.pdf\nüber.zip\nnotes.txt"},
+		"attachments' names against the rules": {"From: x\nTo: y\nContent-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain\n\nbody\n" +
+			"--o\nContent-Type: application/pdf; name=Lease of a flat.pdf\nContent-Disposition: attachment; filename=Lease of a flat.pdf; size=3\n\nx\n" +
+			"--o\nContent-Type: application/pdf\nContent-Disposition: attachment; filename*=iso-8859-1'fr'R%E9sum%E9%20Anna.pdf\n\nx\n" +
+			"--o\nContent-Type: application/pdf; name=\"Vertrag K\xf6ln.pdf\"\n\nx\n" +
+			"--o\nContent-Type: application/pdf\nContent-Disposition: attachment; filename*0*=UTF-8''f%C3%BCr; filename*1=\"_uns.pdf\"\n\nx\n--o--",
+			"x\ny\n\nbody\nLease of a flat.pdf\nRésumé Anna.pdf\nVertrag Köln.pdf\nfür_uns.pdf"},
+		"a body with a name": {"From: x\nTo: y\nContent-Type: multipart/mixed; boundary=o\n\n--o\nContent-Type: text/plain; name=body.txt\nContent-Disposition: inline\n\nshown\n--o--",
+			"x\ny\nbody.txt\n\nshown"},
+		"a plain text that says it is none": {"From: x\nTo: y\nContent-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/plain\n\nYour program cannot show HTML.\n--b\nContent-Type: text/html\n\n<p>Your bill is due.\n--b--",
+			"x\ny\n\nYour program cannot show HTML.\n\nYour bill is due."},
 		"a mail within": {"From: x\nTo: y\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: message/rfc822\n\nSubject: inner\nFrom: z\n\ninner words\n--b--", "x\ny\ninner\nz\n\ninner words"},
 		"a sealed body": {"From: x\nSubject: still seen\nContent-Type: multipart/encrypted; boundary=b\n\n--b\n\nhidden\n--b--", "still seen\nx"},
 	} {

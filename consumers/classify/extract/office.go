@@ -139,6 +139,8 @@ func (a *archive) readParagraphs(part string, text *text) error {
 				characters = true
 			case "tab":
 				text.flow(" ")
+			case "nobreakhyphen":
+				text.flow("-")
 			case "br", "cr":
 				text.breakLine()
 			case "p":

@@ -28,47 +28,153 @@ func (a *archive) mediaType() (string, error) {
 }
 
 // readOpenDocument reads a document of the Open Document Format: text, a
-// spreadsheet, a presentation, a drawing.
-func (a *archive) readOpenDocument(text *text) error {
+// spreadsheet, a presentation, a drawing; odf is which.
+func (a *archive) readOpenDocument(odf string, text *text) error {
 	if err := a.checkManifest(); err != nil {
 		return err
 	}
-	// Characters count within paragraphs and headings only; deleted ones are kept
-	// in the list of changes.
-	paragraphs, hidden := 0, 0
-	return a.elements("content.xml", elements{
-		open: func(name string, _ func() map[string]string) {
-			switch name {
-			case "p", "h":
-				paragraphs++
-				text.startLine()
-			case "s", "tab":
-				text.flow(" ")
-			case "line-break":
-				text.breakLine()
-			case "page", "table":
-				text.breakLine()
-				text.breakLine()
-			case "tracked-changes":
-				hidden++
-			}
-		},
-		close: func(name string) {
-			switch name {
-			case "p", "h":
-				paragraphs = max(0, paragraphs-1)
-				text.startLine()
-			case "tracked-changes":
-				hidden = max(0, hidden-1)
-			}
-		},
-		text: func(s string) {
-			if paragraphs > 0 && hidden == 0 {
-				text.flow(s)
-			}
-		},
-		done: text.full,
-	})
+	r := &openReader{text: text, sheets: strings.HasPrefix(odf, "spreadsheet"), whole: true}
+	if err := r.read(a, "content.xml"); err != nil {
+		return err
+	}
+	// Other kinds have page headers that nobody wrote.
+	if strings.HasPrefix(odf, "text") && a.has("styles.xml") {
+		return (&openReader{text: text}).read(a, "styles.xml")
+	}
+	return nil
+}
+
+// openReader writes the text of a part of a document. Characters count within
+// paragraphs and headings only.
+type openReader struct {
+	text       *text
+	sheets     bool
+	whole      bool   // not only page headers and footers
+	pages      int    // page headers and footers that are open
+	title      string // of a sheet of which no cell was written yet
+	paragraphs int    // that are open
+	cells      int    // that are open
+	hidden     int    // open lists of changes, which keep deleted characters
+	// Notes and comments stand within a paragraph; they are written after it.
+	asides int // that are open
+	around int // the paragraphs around the outermost
+	aside  strings.Builder
+}
+
+func (r *openReader) read(a *archive, part string) error {
+	err := a.elements(part, elements{open: r.open, close: r.close, text: r.characters, done: r.text.full})
+	r.paragraphs, r.asides = 0, 0
+	r.endAsides()
+	return err
+}
+
+func (r *openReader) open(name string, attributes func() map[string]string) {
+	switch name {
+	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
+		r.pages++
+	case "p", "h":
+		r.paragraphs++
+		switch {
+		case r.asides > 0:
+			r.newLine()
+		case r.sheets && r.cells > 0:
+			r.text.flow(" ")
+		default:
+			r.text.startLine()
+		}
+	case "s", "tab":
+		r.write(" ")
+	case "line-break":
+		r.newLine()
+	case "page", "table":
+		r.text.breakLine()
+		r.text.breakLine()
+		if r.sheets && name == "table" {
+			r.title = attributes()["name"]
+		}
+	case "table-row":
+		r.text.startLine()
+	case "table-cell":
+		r.cells++
+	case "tracked-changes":
+		r.hidden++
+	case "note", "annotation":
+		if r.asides == 0 {
+			r.around = r.paragraphs
+		}
+		r.asides++
+		r.paragraphs = 0
+	}
+}
+
+func (r *openReader) close(name string) {
+	switch name {
+	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
+		r.pages = max(0, r.pages-1)
+	case "p", "h":
+		r.paragraphs = max(0, r.paragraphs-1)
+		if r.asides > 0 || r.sheets && r.cells > 0 {
+			return
+		}
+		r.text.startLine()
+		r.endAsides()
+	case "table-cell":
+		r.cells = max(0, r.cells-1)
+	case "table-row":
+		r.endAsides()
+	case "tracked-changes":
+		r.hidden = max(0, r.hidden-1)
+	case "note", "annotation":
+		r.asides = max(0, r.asides-1)
+		r.paragraphs = 0
+		if r.asides == 0 {
+			r.paragraphs = r.around
+		}
+	}
+}
+
+// endAsides writes the notes and comments of the paragraph that has ended.
+func (r *openReader) endAsides() {
+	if r.aside.Len() == 0 || r.paragraphs > 0 {
+		return
+	}
+	r.text.startLine()
+	r.text.write(strings.TrimLeft(r.aside.String(), "\n"))
+	r.text.startLine()
+	r.aside.Reset()
+}
+
+func (r *openReader) characters(s string) {
+	if r.paragraphs == 0 || r.hidden > 0 || !r.whole && r.pages == 0 {
+		return
+	}
+	if r.title != "" && strings.TrimSpace(s) != "" {
+		r.text.flow(r.title)
+		r.text.startLine()
+		r.title = ""
+	}
+	r.write(s)
+}
+
+// write writes characters to the text, or puts them aside.
+func (r *openReader) write(s string) {
+	switch {
+	case r.asides == 0:
+		r.text.flow(s)
+	case r.aside.Len() < maxToken:
+		r.aside.WriteString(strings.Join(strings.FieldsFunc(s, isLineEnd), " "))
+	}
+}
+
+func isLineEnd(r rune) bool { return class(r) == lineEnd }
+
+func (r *openReader) newLine() {
+	switch {
+	case r.asides == 0:
+		r.text.breakLine()
+	case r.aside.Len() < maxToken && !strings.HasSuffix(r.aside.String(), "\n"):
+		r.aside.WriteByte('\n')
+	}
 }
 
 // checkManifest fails where a part of the document is encrypted (OpenDocument

@@ -95,6 +95,18 @@ func xlsx(rows string, more ...part) []byte {
 	}, more...)...)
 }
 
+// dated is a workbook with formats: a number, a date, a date with a time, a time, a
+// date of its own, and two numbers whose formats look like dates.
+func dated(properties, rows string) []byte {
+	return packaged(sheetType,
+		part{"xl/workbook.xml", `<workbook>` + properties + `<sheets><sheet name="Budget" r:id="r0"/></sheets></workbook>`},
+		related("xl/_rels/workbook.xml.rels", "worksheet", "s.xml", "styles", "styles.xml"),
+		part{"xl/s.xml", rows},
+		part{"xl/styles.xml", `<styleSheet><numFmts><numFmt numFmtId="164" formatCode="[$-407]dd/\ mmm&quot; of &quot;yy;@"/><numFmt numFmtId="165" formatCode="#,##0.00\ &quot;days&quot;;[Red]-0"/>` +
+			`<numFmt numFmtId="166" formatCode="General"/></numFmts><cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/><xf numFmtId="20"/>` +
+			`<xf numFmtId="164"/><xf numFmtId="165"/><xf numFmtId="166"/></cellXfs></styleSheet>`})
+}
+
 func pptx(slides ...string) []byte {
 	parts := []part{{"ppt/presentation.xml", "<p:presentation/>"}}
 	for i, s := range slides {
@@ -142,13 +154,17 @@ func TestArchives(t *testing.T) {
 			slidesType, 3, "First\nslide\n\nLast"},
 		"odt": {odt(`<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes><text:h>Title</text:h><text:p>a<text:s/>b<text:span>c</text:span><text:line-break/>d</text:p>outside`),
 			"application/vnd.oasis.opendocument.text", 0, "Title\na bc\nd"},
+		"xlsx, dates": {dated(`<workbookPr/>`, `<row><c s="1"><v>46095</v></c><c s="2"><v>46095.75</v></c><c s="3" t="n"><v>0.5</v></c><c s="4"><v>46095</v></c></row>`+
+			`<row><c s="0"><v>46095</v></c><c s="5"><v>46095</v></c><c s="6"><v>46095</v></c><c s="1"><v>x</v></c><c s="1"><v>-3</v></c><c s="1"><v>1e300</v></c><c s="3"><v>30.5</v></c><c s="99"><v>7</v></c></row>`),
+			sheetType, 0, "Budget\n2026-03-14 2026-03-14 18:00 12:00 2026-03-14\n46095 46095 46095 x -3 1e300 30.5 7"},
+		"xlsx, dates since 1904": {dated(`<workbookPr date1904="1"/>`, `<row><c s="1"><v>1</v></c></row>`), sheetType, 0, "Budget\n1904-01-02"},
 		"odt, notes, comments and page headers": {odt(`<text:p>a word<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>the note</text:p><text:p>goes <text:span>on</text:span></text:p></text:note-body></text:note> and`+
 			`<office:annotation><dc:creator>Rev</dc:creator><dc:date>2026-01-01</dc:date><text:p>a comment</text:p></office:annotation> more <text:date>today</text:date></text:p><text:p>next</text:p>`,
 			part{"styles.xml", `<style:header-style/><text:p>default</text:p><style:master-page><style:header><text:p>Header Inc.</text:p></style:header><text:p>no</text:p><style:footer><text:p>Footer</text:p></style:footer></style:master-page>`}),
 			"application/vnd.oasis.opendocument.text", 0, "a word and more today\nthe note\ngoes on\na comment\nnext\nHeader Inc.\nFooter"},
 		"odp": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.presentation"}, part{"content.xml", `<draw:page><text:p>one<presentation:header/></text:p><presentation:notes><text:p>note</text:p></presentation:notes></draw:page><draw:page><text:p>two</text:p></draw:page>`}),
 			"application/vnd.oasis.opendocument.presentation", 0, "one\nnote\n\ntwo"},
-		"ods, rows": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table table:name="Empty"/><table:table table:name="Budget"><table:table-row><table:table-cell/><table:table-cell><text:p>Item</text:p></table:table-cell>`+
+		"ods, rows": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table table:name="Empty"/><table:table table:name="Budget"><table:table-row><table:table-cell/><table:table-cell><text:p>Item</text:p></table:table-cell>` +
 			`<table:table-cell><office:annotation><text:p>remark</text:p></office:annotation><text:p>Sum</text:p></table:table-cell></table:table-row><table:table-row><table:table-cell><text:p>Rent</text:p><text:p>May</text:p></table:table-cell><table:table-cell><text:p>5</text:p></table:table-cell></table:table-row></table:table>`}),
 			"application/vnd.oasis.opendocument.spreadsheet", 0, "Budget\nItem Sum\nremark\nRent May 5"},
 		"ods": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table-row table:number-rows-repeated="1000000000"><table:table-cell table:number-columns-repeated="1000000000"><text:p>cell</text:p></table:table-cell></table:table-row>`}),

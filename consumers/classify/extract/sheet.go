@@ -3,6 +3,7 @@ package extract
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 const (
@@ -14,8 +15,7 @@ const (
 )
 
 // readWorkbook reads a spreadsheet's visible sheets: the name of each that has
-// cells, then a line for each row. Numbers stand as they are stored, so dates
-// are numbers of days.
+// cells, then a line for each row. Numbers stand as they are stored, save dates.
 func (a *archive) readWorkbook(main string, text *text) error {
 	related, err := a.relationships(main)
 	if err != nil {
@@ -23,8 +23,14 @@ func (a *archive) readWorkbook(main string, text *text) error {
 	}
 	type sheet struct{ name, part string }
 	var sheets []sheet
+	days := dates{base: excelBase}
 	err = a.elements(main, elements{
 		open: func(name string, attributes func() map[string]string) {
+			if name == "workbookpr" {
+				if since := attributes()["date1904"]; since == "1" || since == "true" {
+					days.base = time.Date(1904, time.January, 1, 0, 0, 0, 0, time.UTC)
+				}
+			}
 			if name != "sheet" {
 				return
 			}
@@ -41,17 +47,22 @@ func (a *archive) readWorkbook(main string, text *text) error {
 	}
 	shared := sharedStrings{}
 	for _, r := range related {
-		if r.kind == "sharedStrings" && a.has(r.target) {
-			if err := shared.read(a, r.target); err != nil {
-				return err
-			}
+		switch {
+		case !a.has(r.target):
+		case r.kind == "sharedStrings":
+			err = shared.read(a, r.target)
+		case r.kind == "styles":
+			err = days.readStyles(a, r.target)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for _, s := range sheets {
 		if !a.has(s.part) { // a chart's, or none
 			continue
 		}
-		if err := a.readSheet(s.part, s.name, &shared, text); err != nil {
+		if err := a.readSheet(s.part, s.name, &shared, &days, text); err != nil {
 			return err
 		}
 	}
@@ -105,9 +116,9 @@ func (s *sharedStrings) read(a *archive, part string) error {
 }
 
 // readSheet reads the cells of one sheet (ECMA-376-1, 18.3).
-func (a *archive) readSheet(part, title string, shared *sharedStrings, text *text) error {
+func (a *archive) readSheet(part, title string, shared *sharedStrings, days *dates, text *text) error {
 	titled, characters, phonetic := false, false, 0
-	cellType := ""
+	cellType, style := "", ""
 	var value strings.Builder
 	return a.elements(part, elements{
 		open: func(name string, attributes func() map[string]string) {
@@ -115,7 +126,8 @@ func (a *archive) readSheet(part, title string, shared *sharedStrings, text *tex
 			case "row":
 				text.startLine()
 			case "c":
-				cellType = attributes()["t"]
+				of := attributes()
+				cellType, style = of["t"], of["s"]
 				value.Reset()
 			case "v", "t":
 				characters = true
@@ -131,6 +143,9 @@ func (a *archive) readSheet(part, title string, shared *sharedStrings, text *tex
 				phonetic = max(0, phonetic-1)
 			case "c":
 				content, ok := shared.cell(cellType, value.String())
+				if cellType == "" || cellType == "n" {
+					content = days.show(style, content)
+				}
 				value.Reset()
 				text.incomplete = text.incomplete || !ok
 				if strings.TrimSpace(content) == "" {

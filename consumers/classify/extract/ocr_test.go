@@ -316,7 +316,11 @@ func gone(pid int) bool {
 }
 
 // pngHeader is a PNG that says it is that large, with one row of data.
-func pngHeader(width, height uint32) []byte {
+func pngHeader(width, height uint32) []byte { return pngStart(width, height, 8, 2, 0) }
+
+// pngStart is that of a depth, a kind of color and a way of interlacing; gray ones
+// have a transparent color.
+func pngStart(width, height uint32, depth, color, interlace byte) []byte {
 	var b bytes.Buffer
 	chunk := func(name string, content []byte) {
 		_ = binary.Write(&b, binary.BigEndian, uint32(len(content)))
@@ -328,7 +332,10 @@ func pngHeader(width, height uint32) []byte {
 	b.WriteString("\x89PNG\r\n\x1a\n")
 	header := binary.BigEndian.AppendUint32(nil, width)
 	header = binary.BigEndian.AppendUint32(header, height)
-	chunk("IHDR", append(header, 8, 2, 0, 0, 0))
+	chunk("IHDR", append(header, depth, color, 0, 0, interlace))
+	if color == 0 {
+		chunk("tRNS", []byte{0, 1})
+	}
 	var row bytes.Buffer
 	z := zlib.NewWriter(&row)
 	_, _ = z.Write(make([]byte, 1+3*width))
@@ -381,6 +388,13 @@ func webpOfTwoSizes() []byte {
 	return b
 }
 
+// losslessWebP is the header of one.
+func losslessWebP(width, height uint32) []byte {
+	b := append([]byte("RIFF\x1e\x00\x00\x00WEBPVP8L\x0a\x00\x00\x00"), 0x2f)
+	b = binary.LittleEndian.AppendUint32(b, width-1|(height-1)<<14)
+	return append(b, make([]byte, 5)...)
+}
+
 func TestHostilePictures(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Tesseract: standIn(t, wordLine+"90 word")})
@@ -393,20 +407,25 @@ func TestHostilePictures(t *testing.T) {
 		content []byte
 		want    error
 	}{
-		"png of 30000x30000":      {pngHeader(30000, 30000), ErrUnsupported},
-		"png of 2^31 rows":        {pngHeader(100, 1<<31-1), ErrUnsupported},
-		"png that ends early":     {pngHeader(1000, 1000), ErrBroken},
-		"jpeg of 30000x30000":     {resizedJPEG(30000, 30000), ErrUnsupported},
-		"jpeg that ends early":    {resizedJPEG(3000, 3000), ErrBroken},
-		"png, truncated":          {sound[:len(sound)/2], ErrBroken},
-		"jpeg, truncated":         {asJPEG.Bytes()[:100], ErrBroken},
-		"tiff, truncated":         {asTIFF.Bytes()[:200], ErrBroken},
-		"webp of two sizes":       {webpOfTwoSizes(), ErrBroken},
-		"a dot":                   {pngOf(image.NewGray(image.Rect(0, 0, 1, 1))), ErrNoText},
-		"a line of 1x60000":       {pngOf(image.NewGray(image.Rect(0, 0, 60000, 12))), nil},
-		"gif header alone":        {[]byte("GIF89a\xff\xff\xff\xff\x00\x00\x00"), ErrUnsupported},
-		"bmp header alone":        {append([]byte("BM"), make([]byte, 60)...), ErrUnsupported},
-		"another kind than named": {append([]byte("\x89PNG\r\n\x1a\n"), asJPEG.Bytes()...), ErrBroken},
+		"png of 30000x30000":                    {pngHeader(30000, 30000), ErrUnsupported},
+		"png of 2^31 rows":                      {pngHeader(100, 1<<31-1), ErrUnsupported},
+		"gray png, one transparent":             {pngStart(8000, 8000, 8, 0, 0), ErrUnsupported},
+		"png of 16 bits, gray, one transparent": {pngStart(6000, 6000, 16, 0, 0), ErrUnsupported},
+		"interlaced png":                        {pngStart(6000, 6000, 8, 6, 1), ErrUnsupported},
+		"jpeg of Adobe's":                       {bytes.Replace(resizedJPEG(6000, 6000), []byte("\xff\xd8"), []byte("\xff\xd8\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"), 1), ErrUnsupported},
+		"lossless webp of 40 million pixels":    {losslessWebP(6500, 6500), ErrUnsupported},
+		"png that ends early":                   {pngHeader(1000, 1000), ErrBroken},
+		"jpeg of 30000x30000":                   {resizedJPEG(30000, 30000), ErrUnsupported},
+		"jpeg that ends early":                  {resizedJPEG(3000, 3000), ErrBroken},
+		"png, truncated":                        {sound[:len(sound)/2], ErrBroken},
+		"jpeg, truncated":                       {asJPEG.Bytes()[:100], ErrBroken},
+		"tiff, truncated":                       {asTIFF.Bytes()[:200], ErrBroken},
+		"webp of two sizes":                     {webpOfTwoSizes(), ErrBroken},
+		"a dot":                                 {pngOf(image.NewGray(image.Rect(0, 0, 1, 1))), ErrNoText},
+		"a line of 1x60000":                     {pngOf(image.NewGray(image.Rect(0, 0, 60000, 12))), nil},
+		"gif header alone":                      {[]byte("GIF89a\xff\xff\xff\xff\x00\x00\x00"), ErrUnsupported},
+		"bmp header alone":                      {append([]byte("BM"), make([]byte, 60)...), ErrUnsupported},
+		"another kind than named":               {append([]byte("\x89PNG\r\n\x1a\n"), asJPEG.Bytes()...), ErrBroken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()

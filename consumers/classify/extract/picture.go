@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// maxPictureBytes bounds what a decoded picture takes: 66 million pixels of
-	// a usual JPEG, 50 of a PNG with colors.
+	// maxPictureBytes bounds what a picture takes while it is decoded: 66 million
+	// pixels of a usual JPEG, 50 of a PNG with colors.
 	maxPictureBytes = 200 << 20
 	// largePicture, in bytes of the file and pixels, is the size from which on the
 	// memory of a picture is given back at once.
@@ -102,16 +102,32 @@ func webpFrame(content []byte) []byte {
 	return nil
 }
 
-// pixelBytes is how much a decoder holds for a pixel.
+// pixelBytes is how much a decoder holds at most for a pixel, in all that it makes
+// of it. The model alone does not tell: it is of the first bytes, and what follows
+// them may ask for more.
 func pixelBytes(model color.Model, format string, content []byte) int64 {
+	switch format {
+	case "png":
+		return pngPixelBytes(content)
+	case "jpeg":
+		return jpegPixelBytes(model, content)
+	case "gif":
+		return 2 // an interlaced frame is put in order in a second one
+	case "webp":
+		switch model {
+		case color.YCbCrModel:
+			return 3
+		case color.NYCbCrAModel:
+			return 9 // the opacity is a lossless picture of its own
+		}
+		return 6 // of a palette with few colors it makes half a picture, then the whole
+	}
 	var n int64 = 4
 	switch model {
 	case color.GrayModel:
 		n = 1
 	case color.Gray16Model:
 		n = 2
-	case color.YCbCrModel:
-		n = 3
 	case color.RGBA64Model, color.NRGBA64Model:
 		n = 8
 	default:
@@ -119,15 +135,52 @@ func pixelBytes(model color.Model, format string, content []byte) int64 {
 			n = 1
 		}
 	}
-	// A progressive JPEG is collected as coefficients of four bytes for each color.
-	if format == "jpeg" && progressive(content) {
-		n += 4 * n
-	}
 	// A TIFF's compressed block may be of eight bytes a pixel, whatever is made of it.
 	if format == "tiff" {
 		n += 8
 	}
 	return n
+}
+
+// pngPixelBytes reads the header of a PNG (PNG, third edition, 11.2.1), which is
+// sound. Gray with a transparent color becomes four channels, and an interlaced
+// picture is collected from seven smaller ones.
+func pngPixelBytes(content []byte) int64 {
+	const gray, palette = 0, 3
+	depth, kind, interlaced := content[24], content[25], content[28] != 0
+	var n int64 = 4
+	switch {
+	case kind == palette, kind == gray && !bytes.Contains(content, []byte("tRNS")):
+		n = 1
+	}
+	if depth == 16 {
+		n *= 2
+	}
+	if interlaced {
+		n *= 2
+	}
+	return n
+}
+
+// jpegPixelBytes counts the planes of a JPEG, and what they become where they are
+// no YCbCr. (Adobe's marker, "transform 0", says so, and may follow the header.)
+func jpegPixelBytes(model color.Model, content []byte) int64 {
+	var planes, made int64
+	switch {
+	case model == color.GrayModel:
+		planes = 1
+	case model == color.CMYKModel:
+		planes, made = 4, 4
+	case model == color.YCbCrModel && !bytes.Contains(content, []byte("Adobe")):
+		planes = 3
+	default:
+		planes, made = 3, 4
+	}
+	// A progressive JPEG is collected as coefficients of four bytes for each plane.
+	if progressive(content) {
+		return 5*planes + made
+	}
+	return planes + made
 }
 
 // progressive tells whether a JPEG's first frame header is of the progressive

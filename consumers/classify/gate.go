@@ -22,7 +22,7 @@ type gate struct {
 	mu       sync.Mutex
 	failures int // in a row
 	since    time.Time
-	last     time.Time // the last failure
+	last     time.Time // the last failure that was counted
 	until    time.Time
 	trying   bool
 }
@@ -79,8 +79,8 @@ func (g *gate) leave(began, now time.Time, err error) {
 		}
 		if !began.Before(g.last) { // calls side by side fail as one
 			g.failures++
+			g.last = now
 		}
-		g.last = now
 		wait := time.Duration(0)
 		if g.failures >= tripAfter {
 			wait = consumers.Delay(g.failures-tripAfter+1, g.minDelay, g.maxDelay)

@@ -24,7 +24,8 @@
 //   - Archives: 4 MiB of their list of contents, 64 MiB of what is unpacked,
 //     and no archives within archives. XML has no document types and no entities.
 //   - Mails: 64 MiB, 1,000 parts, ten levels.
-//   - Pictures: no more pixels than fit in 200 MiB, decoded here one at a time.
+//   - Pictures: no more pixels than fit in 200 MiB, decoded here one at a time, and
+//     where they need more than 64 MiB not beside a sandbox that has as much.
 //     tesseract, a program of its own, sees only the plain gray picture, and has a
 //     deadline, 768 MiB of addresses and no file to write to. Without it, pictures
 //     and scans are ErrNoText.

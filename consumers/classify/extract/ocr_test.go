@@ -446,6 +446,33 @@ func TestHostilePictures(t *testing.T) {
 	}
 }
 
+// A large picture and a sandbox with a lot of memory take turns; small ones do not wait.
+func TestLargePicturesTakeTurnsWithSandboxes(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{Tesseract: standIn(t, wordLine+"90 word")})
+	giveBack, err := e.pdfs.takeLarge(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := extractBytes(e, pngOf(drawnLetter())); err != nil || got.Text != "word" {
+		t.Errorf("a small picture: %+v, %v", got, err)
+	}
+	large := pngOf(image.NewGray(image.Rect(0, 0, 9000, 9000)))
+	wait, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := e.Text(wait, bytes.NewReader(large), int64(len(large)), "", ""); !errors.Is(err, context.DeadlineExceeded) || isReason(err) {
+		t.Errorf("a large picture beside a large sandbox: %v", err)
+	}
+	giveBack()
+	if got, err := extractBytes(e, large); err != nil || got.Text != "word" {
+		t.Errorf("a large picture by itself: %+v, %v", got, err)
+	}
+	if giveBack, err = e.pdfs.takeLarge(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	giveBack()
+}
+
 func FuzzPicture(f *testing.F) {
 	var asTIFF, asGIF, asBMP bytes.Buffer
 	small := drawn(40, 20, 12, "abc")

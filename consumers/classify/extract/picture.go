@@ -64,8 +64,17 @@ func (e *Extractor) decodePicture(ctx context.Context, d document) (*image.Gray,
 	if config.Width < minScanSide || config.Height < minScanSide {
 		return nil, fmt.Errorf("%w: a picture of %d×%d pixels", ErrNoText, config.Width, config.Height)
 	}
-	if int64(config.Width)*int64(config.Height)*pixelBytes(config.ColorModel, format, content) > maxPictureBytes {
+	needed := int64(config.Width) * int64(config.Height) * pixelBytes(config.ColorModel, format, content)
+	if needed > maxPictureBytes {
 		return nil, fmt.Errorf("%w: a picture of %d×%d pixels is over the limit", ErrUnsupported, config.Width, config.Height)
+	}
+	if needed > smallBytes {
+		// Not beside a sandbox with as much.
+		giveBack, err := e.pdfs.takeLarge(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer giveBack()
 	}
 	ctx, cancel := e.timed(ctx)
 	defer cancel()

@@ -119,6 +119,19 @@ func (s *sandboxes) acquire(ctx context.Context) (*sandbox, error) {
 	return box, nil
 }
 
+// takeLarge waits for the turn that one sandbox at a time has for a lot of memory,
+// for who needs as much outside of them.
+func (s *sandboxes) takeLarge(ctx context.Context) (giveBack func(), err error) {
+	select {
+	case s.large <- struct{}{}:
+		return func() { <-s.large }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for memory: %w", context.Cause(ctx))
+	case <-s.root.Done():
+		return nil, ErrClosed
+	}
+}
+
 // startOrRepair starts a sandbox. Where that fails (half a file in the cache's
 // folder, a full disk) it goes on with a cache in memory, and empties the
 // folder so that the next process fills it anew.

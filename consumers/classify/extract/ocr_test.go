@@ -446,6 +446,20 @@ func TestHostilePictures(t *testing.T) {
 	}
 }
 
+// What tesseract gets is bounded, and loses no more than the bounds want.
+func TestPicturesAreReduced(t *testing.T) {
+	for _, c := range []struct{ width, height, wantWidth, wantHeight int }{
+		{2000, 2800, 2000, 2800},
+		{6000, 6000, 2449, 2449},
+		{1000, 7016, 500, 3508},
+	} {
+		got := toGray(image.NewGray(image.Rect(0, 0, c.width, c.height))).Rect
+		if got.Dx() != c.wantWidth || got.Dy() != c.wantHeight {
+			t.Errorf("%d×%d becomes %s, want %d×%d", c.width, c.height, got.Size(), c.wantWidth, c.wantHeight)
+		}
+	}
+}
+
 // A large picture and a sandbox with a lot of memory take turns; small ones do not wait.
 func TestLargePicturesTakeTurnsWithSandboxes(t *testing.T) {
 	t.Parallel()
@@ -489,7 +503,7 @@ func FuzzPicture(f *testing.F) {
 		if err != nil && !isReason(err) {
 			t.Errorf("%v", err)
 		}
-		if err == nil && (picture.Rect.Dx() > maxScanSide || picture.Rect.Dy() > maxScanSide) {
+		if err == nil && (picture.Rect.Dx() > maxScanSide || picture.Rect.Dy() > maxScanSide || len(picture.Pix) > maxScanPixels) {
 			t.Errorf("a picture of %s", picture.Rect)
 		}
 	})

@@ -213,11 +213,11 @@ func progressive(content []byte) bool {
 }
 
 // toGray draws the picture in gray on white, enlarged where it is small, and
-// reduced to maxScanSide where it is large.
+// reduced to the bounds of a scan where it is large.
 func toGray(picture image.Image) *image.Gray {
 	bounds := picture.Bounds()
 	width, height := bounds.Dx(), bounds.Dy()
-	scale := min(1, maxScanSide/float64(max(width, height)))
+	scale := min(1, scanScale(float64(width), float64(height)))
 	if width*height <= smallPicture && 2*max(width, height) <= maxScanSide {
 		scale = 2
 	}

@@ -2,6 +2,7 @@ package llm_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -49,6 +50,41 @@ func TestCut(t *testing.T) {
 	})
 	if llm.Cut("abc", -1) != "" {
 		t.Error("a negative budget leaves something")
+	}
+}
+
+// What the schema cannot forbid is left out; what it forbids is no answer.
+func TestAnswers(t *testing.T) {
+	var r ai.Request
+	for i := range 8 {
+		r.Topics = append(r.Topics, ai.Topic{ID: string(rune('a' + i)), Name: "Topic"})
+	}
+	for said, want := range map[string]string{
+		`{"topics":[{"id":"t2","confidence":60},{"id":"t1","confidence":90},{"id":"t2","confidence":95},{"id":"t2","confidence":50}],"suggested_names":[]}`: "b95 a90",
+		`{"topics":[{"id":"t8","confidence":50},{"id":"t7","confidence":49}],"suggested_names":[]}`:                                                         "h50",
+		`{"topics":[{"id":"t1","confidence":90},{"id":"t2","confidence":90},{"id":"t3","confidence":90},{"id":"t4","confidence":90},` +
+			`{"id":"t5","confidence":90},{"id":"t6","confidence":90},{"id":"t7","confidence":91}],"suggested_names":[]}`: "g91 a90 b90 c90 d90",
+		`{"topics":[{"id":"t1","confidence":90,"why":"x"}],"suggested_names":[]}`: "invalid",
+		`{"topics":[],"suggested_names":[],"command":"delete"}`:                   "invalid",
+		`{"topics":[{"id":"t1","confidence":101}],"suggested_names":[]}`:          "invalid",
+		`{"topics":[{"id":"t1","confidence":90.5}],"suggested_names":[]}`:         "invalid",
+		`{"topics":[{"id":"t1"}],"suggested_names":[]}`:                           "invalid",
+		`{"topics":[{"id":"t9","confidence":10}],"suggested_names":[]}`:           "invalid",
+		`{"topics":[{"id":"t1","confidence":90}]}`:                                "invalid",
+		`{"suggested_names":[]}`:                                                  "invalid",
+		`[]`:                                                                      "invalid",
+	} {
+		choices, _, err := llm.NewPrompt(r, 4000).Answer(said)
+		var got []string
+		for _, c := range choices {
+			got = append(got, fmt.Sprint(c.TopicID, c.Confidence))
+		}
+		if errors.Is(err, ai.ErrInvalidAnswer) {
+			got = []string{"invalid"}
+		}
+		if strings.Join(got, " ") != want {
+			t.Errorf("%s\nis %v, %v, want %s", said, got, err, want)
+		}
 	}
 }
 

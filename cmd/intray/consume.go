@@ -49,6 +49,8 @@ type consumeSettings struct {
 
 	Listen   string `env:"LISTEN" envDefault:"127.0.0.1:8081"`
 	CacheDir string `env:"CACHE_DIR"`
+	// OCRLanguages are passed to tesseract, as in "deu+eng".
+	OCRLanguages string `env:"OCR_LANGUAGES"`
 }
 
 // sweepSettings say when the sweeper's turn comes; 0 stands for its defaults.
@@ -71,7 +73,7 @@ MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET. Optional: LISTEN (for
 MINIO_BUCKET, DEFAULT_AI_PROVIDER, DEFAULT_AI_MODEL, SYSTEM_PROMPT, OLLAMA_URL, OLLAMA_API_KEY,
 OLLAMA_NUM_CTX, OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY,
 AI_TIMEOUT, AI_CONCURRENT_CALLS, AI_DAILY_CALLS, CACHE_DIR (a private
-folder for compiled code, which shortens the start), SWEEP_INTERVAL, SWEEP_GRACE,
+folder for compiled code, which shortens the start), OCR_LANGUAGES, SWEEP_INTERVAL, SWEEP_GRACE,
 SWEEP_SCAN_INTERVAL, SWEEP_ANNOUNCE_AFTER, LOG_LEVEL.`
 }
 
@@ -234,7 +236,10 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
-	extractor, err := extract.New(extract.Config{CacheDir: w.settings.CacheDir, Workers: 2})
+	extractor, err := extract.New(extract.Config{CacheDir: w.settings.CacheDir, OCRLanguages: w.settings.OCRLanguages, Workers: 2})
+	if errors.Is(err, extract.ErrLanguages) {
+		return nil, usageError{fmt.Errorf("OCR_LANGUAGES: %w (see docs/configuration.md)", err)}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -68,6 +68,16 @@ func TestConsumeRunsTheNamedConsumersOnly(t *testing.T) {
 	}
 	quiet(schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify)
 
+	path, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := exec.CommandContext(t.Context(), path, "consume", schema.ConsumerClassify)
+	refused.Env = append(environment, "LISTEN=127.0.0.1:0", "OCR_LANGUAGES=-c x")
+	if out, _ := refused.CombinedOutput(); refused.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "OCR_LANGUAGES") {
+		t.Errorf("status %d\n%s", refused.ProcessState.ExitCode(), out)
+	}
+
 	cache := t.TempDir()
 	stop := consume(t, append(environment, "CACHE_DIR="+cache), schema.ConsumerConfirm)
 	c := s.login(t, "alice")

@@ -118,6 +118,7 @@ func (e environment) processes() []local.Process {
 			"NATS_PASSWORD":    e.servers.NATSPassword(nats.UserWorker),
 			"MINIO_WORKER_KEY": s.Worker.WorkerKey, "MINIO_WORKER_SECRET": s.Worker.WorkerSecret,
 			"CACHE_DIR":      filepath.Join(e.cache, "wasm"),
+			"OCR_LANGUAGES":  os.Getenv("OCR_LANGUAGES"),
 			"SWEEP_INTERVAL": os.Getenv("SWEEP_INTERVAL"), "SWEEP_GRACE": os.Getenv("SWEEP_GRACE"),
 			"SWEEP_SCAN_INTERVAL": os.Getenv("SWEEP_SCAN_INTERVAL"), "SWEEP_ANNOUNCE_AFTER": os.Getenv("SWEEP_ANNOUNCE_AFTER"),
 		}),

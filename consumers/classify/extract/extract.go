@@ -42,6 +42,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"regexp"
 	"time"
 )
 
@@ -140,8 +141,13 @@ type Extractor struct {
 	ocr    *recognizer
 }
 
+// ErrLanguages is returned by New for Config.OCRLanguages that cannot be.
+var ErrLanguages = errors.New("want names of tesseract's languages, joined by plus signs, such as deu+eng")
+
+var languages = regexp.MustCompile(`^[A-Za-z]\w*(\+[A-Za-z]\w*)*$`)
+
 // New returns an Extractor. It starts nothing yet: PDFium is started by Warm or
-// by the first PDF. It fails when CacheDir cannot be used.
+// by the first PDF. It fails when CacheDir cannot be used, and with ErrLanguages.
 func New(config Config) (*Extractor, error) {
 	if config.Workers <= 0 {
 		config.Workers = DefaultWorkers
@@ -163,6 +169,9 @@ func New(config Config) (*Extractor, error) {
 	}
 	config.Tesseract = cmp.Or(config.Tesseract, DefaultTesseract)
 	config.OCRLanguages = cmp.Or(config.OCRLanguages, DefaultOCRLanguages)
+	if !languages.MatchString(config.OCRLanguages) {
+		return nil, ErrLanguages
+	}
 	pdfs, err := newSandboxes(config)
 	if err != nil {
 		return nil, err

@@ -446,6 +446,19 @@ func TestHostilePictures(t *testing.T) {
 	}
 }
 
+// Languages are an argument of tesseract: nothing else passes.
+func TestLanguages(t *testing.T) {
+	for said, want := range map[string]bool{"": true, "deu": true, "deu+eng": true, "chi_sim+eng": true, "-c x": false, "../x": false, "deu+": false, "deu eng": false} {
+		e, err := New(Config{OCRLanguages: said})
+		if (err == nil) != want || err != nil && !errors.Is(err, ErrLanguages) {
+			t.Errorf("%q: %v", said, err)
+		}
+		if e != nil {
+			_ = e.Close()
+		}
+	}
+}
+
 // What tesseract gets is bounded, and loses no more than the bounds want.
 func TestPicturesAreReduced(t *testing.T) {
 	for _, c := range []struct{ width, height, wantWidth, wantHeight int }{

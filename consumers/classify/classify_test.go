@@ -219,6 +219,20 @@ func TestOverwrittenObjectIsQuarantinedUnread(t *testing.T) {
 	}
 }
 
+// What was found in one content is not kept for another that was confirmed meanwhile.
+func TestContentThatIsReplacedMeanwhileIsNotClassified(t *testing.T) {
+	b := setup(t)
+	d := b.Uploaded(b.Alice, "abc")
+	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
+		b.Exec(`UPDATE documents SET etag = 'another' WHERE id = $1`, d.ID)
+		return first(r)
+	}
+	if err := b.classify(t, d, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "uploaded")
+}
+
 func TestWhatIsNotUploadedIsLeftAlone(t *testing.T) {
 	b := setup(t)
 	pending := b.Document(b.Alice, 3)

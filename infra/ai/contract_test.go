@@ -364,6 +364,17 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
+// OpenAI's filter cuts an answer off, or leaves none.
+func TestAFilteredAnswerIsARefusal(t *testing.T) {
+	for _, content := range []string{`null`, `"{\"topics\":[],\"suggested_names\":[]}"`} {
+		answer := `{"choices":[{"finish_reason":"content_filter","message":{"role":"assistant","content":` + content + `}}]}`
+		address := serve(t, func(w http.ResponseWriter, _ *http.Request) { reply(w, json.RawMessage(answer)) })
+		if _, err := dialects["openai"].make(t, address, 0).Classify(t.Context(), request); !errors.Is(err, ai.ErrRefused) {
+			t.Errorf("content %s: %v, want a refusal", content, err)
+		}
+	}
+}
+
 func TestADeadServerIsUnavailableAndOurOwnEndIsNot(t *testing.T) {
 	each(t, func(t *testing.T, _ string, d dialect) {
 		server := httptest.NewServer(http.NotFoundHandler())

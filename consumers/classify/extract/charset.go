@@ -51,6 +51,9 @@ func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentTy
 	case formatXML:
 		err = readMarkup(ctx, decoded, dialectXML, text)
 	default:
+		if strings.HasSuffix(k.name, "json") {
+			decoded = unescapeJSON(decoded)
+		}
 		text.write(decoded)
 	}
 	if err := keep(err, text); err != nil {

@@ -211,6 +211,36 @@ func (e *endlessReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+func TestJSONIsUnescaped(t *testing.T) {
+	e := setup(t, Config{})
+	for content, want := range map[string]string{
+		`{"title": "Rechnung f\u00fcr M\u00E4rz", "path": "a\\b\/c \"q\"", "text": "one\ntwo", "smile": "\ud83d\ude00"}`: `{"title": "Rechnung für März", "path": "a\b/c "q"", "text": "one two", "smile": "😀"}`,
+		`{"broken": "\ud83d and more \u202E", "unseen": "\u0000\u200b"}`:                                                 `{"broken": " and more ", "unseen": ""}`,
+		`["\u0421\u0447\u0451\u0442"]`: `["Счёт"]`,
+	} {
+		got, err := extractBytes(e, []byte(content))
+		if err != nil || got.Kind != "application/json" || got.Text != want {
+			t.Errorf("%s\nis %+v, %v\nwant %s", content, got, err, want)
+		}
+	}
+	for content, want := range map[string]string{"a plain \\u00fc": "a plain \\u00fc"} {
+		if got, err := extractBytes(e, []byte(content)); err != nil || got.Text != want {
+			t.Errorf("%s is %+v, %v", content, got, err)
+		}
+	}
+}
+
+func FuzzUnescapeJSON(f *testing.F) {
+	for _, s := range []string{`\`, `\u`, `\u00fc`, `\ud83d\ude00`, `\ud83d\u`, `\\u00fc`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		if got := unescapeJSON(s); len(got) > len(s) || utf8.ValidString(s) && !utf8.ValidString(got) {
+			t.Errorf("%q became %q", s, got)
+		}
+	})
+}
+
 func TestUnseenCharactersAreDropped(t *testing.T) {
 	in := "in\u200bvoice \u202egnp.exe\u202c \x07bell\x1b[31m soft\u00adhyphen \U000e0049\U000e0067tag \ue000 a\ufe0f\u2060\ufeff می\u200cخواهم"
 	want := "invoice gnp.exe bell[31m softhyphen tag a می\u200cخواهم"

@@ -132,6 +132,19 @@ func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
 	}
 }
 
+// One user never has all of a provider's places, whatever the bound.
+func TestALaneLeavesAPlace(t *testing.T) {
+	b := setup(t)
+	d := b.Uploaded(b.Alice, "words")
+	for _, n := range []int{0, 1, 7} {
+		b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: n}}
+		b.build(t)
+		if l := b.classifier.Lane(t.Context(), d.Event()); l.Own < max(1, n) || l.Own >= l.Limit || b.classifier.RunnerConfig().Workers < l.Limit {
+			t.Errorf("%d calls: lane %+v", n, l)
+		}
+	}
+}
+
 // Calls are bounded, whoever's documents they are for.
 func TestCallsOfAProviderAreBounded(t *testing.T) {
 	b := setup(t)

@@ -89,6 +89,9 @@ func (r reader) Read(p []byte) (int, error) {
 func decode(raw []byte, contentType string, markup bool) string {
 	e := byBOM(raw)
 	if e == nil {
+		e = byUnits(raw)
+	}
+	if e == nil {
 		e = byContent(raw, contentType, markup)
 	}
 	if e == encoding.Nop {
@@ -115,10 +118,7 @@ func byBOM(raw []byte) encoding.Encoding {
 	case bytes.HasPrefix(raw, []byte{0xfe, 0xff}):
 		return unicode.UTF16(unicode.BigEndian, unicode.UseBOM)
 	}
-	if e := byZeros(raw); e != nil {
-		return e
-	}
-	return byUnits(raw)
+	return byZeros(raw)
 }
 
 // byZeros recognizes UTF-16 without a mark by the zeros that are every other
@@ -145,13 +145,22 @@ func byZeros(raw []byte) encoding.Encoding {
 const maxUnits = headBytes / 2
 
 // byUnits recognizes UTF-16 without a mark in any script, and UTF-32; nil for
-// anything else. What has no control characters is taken for an encoding of bytes:
-// two ASCII letters together are a Chinese one. Else nearly all units have to be
+// anything else. What has no control characters, or many ASCII letters side by side,
+// is taken for bytes: two of them together are a Chinese character. Else nearly all units have to be
 // characters that texts are made of, and some to be blanks and marks that every
 // text has, in one order of the bytes more than in the other.
 func byUnits(raw []byte) encoding.Encoding {
 	raw = raw[:min(len(raw), headBytes)]
-	if len(raw) < 16 || !bytes.ContainsFunc(raw, func(r rune) bool { return r < ' ' && class(r) == control && r != 0x1b }) {
+	controls, pairs := 0, 0
+	for i, b := range raw {
+		if class(rune(b)) == control && b < ' ' && b != 0x1b {
+			controls++
+		}
+		if i > 0 && isASCIILetter(b) && isASCIILetter(raw[i-1]) {
+			pairs++
+		}
+	}
+	if len(raw) < 16 || controls == 0 || pairs*5 > len(raw) {
 		return nil
 	}
 	for _, order := range []struct {
@@ -173,6 +182,8 @@ func byUnits(raw []byte) encoding.Encoding {
 	}
 	return nil
 }
+
+func isASCIILetter(b byte) bool { return b|0x20 >= 'a' && b|0x20 <= 'z' }
 
 func isUTF32(raw []byte, order binary.ByteOrder) bool {
 	for ; len(raw) >= 4; raw = raw[4:] {

@@ -60,14 +60,21 @@ func detect(head []byte) kind {
 		}
 	}
 	found := mimetype.Detect(head)
+	if found.Is(kindBinary.name) && !beginsPDF(head) {
+		if e := byUnits(head); e != nil {
+			if decoded, err := e.NewDecoder().Bytes(head); err == nil {
+				head = decoded
+				found = mimetype.Detect(head)
+			}
+		}
+	}
 	name, _, _ := strings.Cut(found.String(), ";")
 	switch {
 	case isMail(head): // whatever its parts look like
 		return kindMail
 	case found.Is(kindPDF.name):
 		return kindPDF
-	case found.Is(kindBinary.name) && bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF-")):
-		// Readers accept some bytes before the header, and so do we.
+	case found.Is(kindBinary.name) && beginsPDF(head):
 		return kindPDF
 	case found.Is("application/xhtml+xml"):
 		return kind{name, formatXHTML}
@@ -93,6 +100,12 @@ func detect(head []byte) kind {
 		}
 	}
 	return kind{name, formatNone}
+}
+
+// beginsPDF tells whether there is a PDF's header: readers accept some bytes before
+// it, and so do we.
+func beginsPDF(head []byte) bool {
+	return bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF-"))
 }
 
 // contradicts tells whether the declared media type says something else than

@@ -211,6 +211,19 @@ func (e *endlessReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// Binary data with a blank here and there is no text in units of two bytes.
+func TestBinaryIsNoUTF16(t *testing.T) {
+	for name, content := range map[string]string{
+		"text in records":   strings.Repeat("record of words \x00", 40),
+		"a header and more": "%XDF-1.7\n" + strings.Repeat("garbage \x00\xff", 100),
+		"numbers":           strings.Repeat("\x01\x00\x00\x00\x20\x00\x00\x00\x07\x00\x01\x00", 40),
+	} {
+		if k := detect([]byte(content)); k.format != formatNone {
+			t.Errorf("%s is %+v", name, k)
+		}
+	}
+}
+
 func TestJSONIsUnescaped(t *testing.T) {
 	e := setup(t, Config{})
 	for content, want := range map[string]string{

@@ -69,7 +69,7 @@ func TestOneTaughtTopicAmongOthersIsEnough(t *testing.T) {
 
 // What is common to all examples tells no topic from another.
 func TestWordsOfEveryExampleTeachNothing(t *testing.T) {
-	const letterhead = "Example Trading Company, 12 Harbour Road, Halden. Telephone, bank details and registration overleaf. "
+	const letterhead = "Example Trading Company, 12 Harbor Road, Halden. Telephone, bank details and registration overleaf. "
 	topics := []ai.Topic{{ID: "q", Name: "Folder Q"}, {ID: "z", Name: "Folder Z"}}
 	for i := range bread {
 		topics[0].Examples = append(topics[0].Examples, example(t, letterhead+bread[i]))

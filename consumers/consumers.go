@@ -68,7 +68,12 @@ func Probe(ctx context.Context, db *postgres.DB, objects *minio.Objects) error {
 	if err := db.Ping(ctx); err != nil {
 		return err
 	}
-	// Whatever MinIO says of a key that nobody uses, it has answered.
+	return ProbeStorage(ctx, objects)
+}
+
+// ProbeStorage says whether MinIO answers: whatever it says of a key that nobody
+// uses, it has answered.
+func ProbeStorage(ctx context.Context, objects *minio.Objects) error {
 	if _, err := objects.Stat(ctx, "documents/probe"); errors.Is(err, minio.ErrUnavailable) {
 		return err
 	}

@@ -126,7 +126,8 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	for _, run := range runs {
 		all.Go(func() { run(ctx) })
 	}
-	measured := slices.Concat(consumers.Metrics(), postgres.Metrics(), []prometheus.Collector{backlog.NewMetrics(db, conn, log)})
+	storage := func(ctx context.Context) error { return consumers.ProbeStorage(ctx, objects) }
+	measured := slices.Concat(consumers.Metrics(), postgres.Metrics(), []prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
 	return serve(ctx, watchServer(measured...), s.Listen, log)
 }
 

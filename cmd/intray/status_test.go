@@ -136,7 +136,7 @@ func showsMetrics(t *testing.T, s *stack) {
 		`intray_api_requests_total{method="POST",route="/api/documents/upload-url",status="201"} `,
 		`intray_api_requests_total{method="GET",route="none",status="404"} `,
 		`intray_gateway_requests_total{method="PUT",status="200"} `,
-		`intray_reachable{part="postgres"} 1`, `intray_reachable{part="nats"} 1`,
+		`intray_reachable{part="postgres"} 1`, `intray_reachable{part="nats"} 1`, `intray_reachable{part="minio"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("no %s", want)
@@ -148,6 +148,7 @@ func showsMetrics(t *testing.T, s *stack) {
 	if made := regexp.MustCompile(`made|x{40}|@|[0-9a-f]{8}-[0-9a-f]{4}`).FindString(text); made != "" {
 		t.Errorf("a label holds %q", made)
 	}
+	missesMinIO(t, s)
 	resp, err := http.Get(s.Gateway + "/metrics")
 	if err != nil {
 		t.Fatal(err)
@@ -155,6 +156,32 @@ func showsMetrics(t *testing.T, s *stack) {
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusForbidden {
 		t.Errorf("the gateway answers /metrics to browsers: %s", resp.Status)
+	}
+}
+
+// missesMinIO has MinIO hang until the consumers' metrics say so.
+func missesMinIO(t *testing.T, s *stack) {
+	port, err := local.KeptPort(s.dir, "consume")
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := func(value string) func() error {
+		return func() error {
+			text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port))
+			if line := `intray_reachable{part="minio"} ` + value; !strings.Contains(text, line) {
+				return fmt.Errorf("no %s", line)
+			}
+			return nil
+		}
+	}
+	for _, step := range []struct {
+		signal syscall.Signal
+		value  string
+	}{{syscall.SIGSTOP, "0"}, {syscall.SIGCONT, "1"}} {
+		if err := syscall.Kill(s.PIDs["minio"], step.signal); err != nil {
+			t.Fatal(err)
+		}
+		await(t, 20*time.Second, "the metrics to say how MinIO is", says(step.value))
 	}
 }
 

@@ -35,18 +35,20 @@ const lookFor, lookEvery = 2 * time.Second, 5 * time.Second
 
 // Metrics measures the backlog when it is asked.
 type Metrics struct {
-	db   *postgres.DB
-	conn *nats.Conn
-	log  *slog.Logger
+	db      *postgres.DB
+	conn    *nats.Conn
+	storage func(context.Context) error
+	log     *slog.Logger
 
 	mu   sync.Mutex
 	at   time.Time
 	last []prometheus.Metric
 }
 
-// NewMetrics returns the collector of what waits. The database's role is the worker.
-func NewMetrics(db *postgres.DB, conn *nats.Conn, log *slog.Logger) *Metrics {
-	return &Metrics{db: db, conn: conn, log: log}
+// NewMetrics returns the collector of what waits. The database's role is the worker;
+// storage says whether MinIO answers.
+func NewMetrics(db *postgres.DB, conn *nats.Conn, storage func(context.Context) error, log *slog.Logger) *Metrics {
+	return &Metrics{db: db, conn: conn, storage: storage, log: log}
 }
 
 // Describe implements prometheus.Collector.
@@ -76,8 +78,12 @@ func (m *Metrics) look() (all []prometheus.Metric) {
 	add := func(d *prometheus.Desc, value float64, labels ...string) {
 		all = append(all, prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...))
 	}
+	var storageErr error
+	var asked sync.WaitGroup
+	asked.Go(func() { storageErr = m.storage(ctx) })
 	b, e, dbErr, natsErr := Read(ctx, m.db, m.conn)
-	for part, err := range map[string]error{"postgres": dbErr, "nats": natsErr} {
+	asked.Wait()
+	for part, err := range map[string]error{"postgres": dbErr, "nats": natsErr, "minio": storageErr} {
 		add(reachable, truth(err == nil), part)
 		if err != nil {
 			m.log.Debug("the backlog cannot be measured", "component", part, "error", err)

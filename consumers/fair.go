@@ -48,7 +48,7 @@ func (r *Runner[T]) workInLanes(ctx context.Context, l *lanes) {
 		if m == nil {
 			return
 		}
-		err := r.process(ctx, []jetstream.Msg{m.raw}, l.ackWaitNow())
+		err := r.process(ctx, []jetstream.Msg{m.raw}, l.ackWaitNow(), m.gaveBack)
 		var resume func()
 		if err != nil {
 			resume = l.pause()

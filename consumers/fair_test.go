@@ -58,6 +58,36 @@ func TestEveryMessageOfABacklogIsHandledOnce(t *testing.T) {
 	}
 }
 
+// TestInLanesATurnIsNoRedelivery is not parallel: what it reads is the whole process's.
+func TestInLanesATurnIsNoRedelivery(t *testing.T) {
+	b := consumertest.New(t)
+	before := counted(t)["intray_redeliveries_total"]
+	const n = 400 // far more than are kept
+	publish(b, numbered("alice", n)...)
+	var done log
+	config := quick
+	config.Workers = 1
+	given := make(chan bool)
+	stop := runInLanes(t, b, config, alwaysUp, each(func(m consumers.Message[string]) error {
+		<-given
+		done.add(m.Event)
+		return nil
+	}))
+	// Behind the first, which is in hand, most are given back.
+	b.Eventually("messages to come again", func() bool {
+		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).NumRedelivered > n/2
+	})
+	close(given)
+	settled(b)
+	stop()
+	if got := len(done.all()); got != n {
+		t.Errorf("%d messages were handled, not %d", got, n)
+	}
+	if again := counted(t)["intray_redeliveries_total"] - before; again != 0 {
+		t.Errorf("%v redeliveries are counted, of messages that waited for their turn", again)
+	}
+}
+
 func TestInLanesAnOutageCountsNoTryAndPauses(t *testing.T) {
 	b := consumertest.New(t)
 	var down atomic.Bool

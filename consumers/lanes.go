@@ -45,6 +45,9 @@ type waiting struct {
 	sequence uint64
 	lane     Lane
 	inHand   bool
+	// gaveBack says that this delivery is a repeated one because the runner gave
+	// the message back until its turn.
+	gaveBack bool
 }
 
 // postponed is a message that was given back until due.
@@ -106,6 +109,7 @@ func (l *lanes) add(m *waiting, now time.Time) (back *waiting, wait time.Duratio
 		l.queues[m.lane.Key] = q
 	}
 	if i, found := q.place(m.sequence); found {
+		m.gaveBack = true
 		q.postponed = slices.Delete(q.postponed, i, i+1)
 	}
 	if len(q.messages) == 0 {

@@ -21,7 +21,7 @@ var (
 	}, []string{"stream", "consumer", "kind", "outcome"})
 	redeliveriesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_redeliveries_total",
-		Help: "Messages that were delivered before.",
+		Help: "Messages that were delivered before, without those that this replica gave back until their user's turn.",
 	}, []string{"stream", "consumer"})
 	batchMessages = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "intray_batch_messages",
@@ -127,15 +127,16 @@ const (
 	outcomeDead      = "dead"
 )
 
-// count measures a batch that was settled.
-func (r *Runner[T]) count(batch []*inHand[T], took time.Duration) {
+// count measures a batch that was settled. One that the runner gave back until its
+// turn was not delivered again for any failure.
+func (r *Runner[T]) count(batch []*inHand[T], took time.Duration, gaveBack bool) {
 	stream, consumer := r.config.Stream, r.config.Consumer
 	type key struct{ kind, outcome string }
 	counts := make(map[key]int)
 	again := 0
 	for _, h := range batch {
 		counts[key{kindOf(h.raw.Subject()), h.outcome}]++
-		if h.meta.NumDelivered > 1 {
+		if h.meta.NumDelivered > 1 && !gaveBack {
 			again++
 		}
 	}

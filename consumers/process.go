@@ -24,7 +24,8 @@ type inHand[T any] struct {
 //
 // It goes on when ctx ends, for Config.DrainTimeout at most. Three times in each
 // ackWait, which is when the server would deliver again, it says that it does.
-func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg, ackWait time.Duration) error {
+// gaveBack says that the runner itself had them delivered again.
+func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg, ackWait time.Duration, gaveBack bool) error {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -61,7 +62,7 @@ func (r *Runner[T]) process(ctx context.Context, raw []jetstream.Msg, ackWait ti
 			outage = err
 		}
 	}
-	r.count(batch, time.Since(began))
+	r.count(batch, time.Since(began), gaveBack)
 	return outage
 }
 

@@ -144,7 +144,7 @@ func (r *Runner[T]) work(ctx context.Context) {
 			continue
 		}
 		if len(messages) > 0 {
-			if err := r.process(ctx, messages, consumer.CachedInfo().Config.AckWait); err != nil {
+			if err := r.process(ctx, messages, consumer.CachedInfo().Config.AckWait, false); err != nil {
 				r.waitOut(ctx, err)
 				continue
 			}

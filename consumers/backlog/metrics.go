@@ -20,7 +20,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 var (
 	lagWaiting = describe("consumer_waiting", "Messages that a durable consumer was not given yet.", "stream", "consumer")
 	lagInHand  = describe("consumer_in_hand", "Messages that a durable consumer has not acknowledged.", "stream", "consumer")
-	lagAgain   = describe("consumer_redelivered", "Messages in hand that were delivered before.", "stream", "consumer")
+	lagAgain   = describe("consumer_redelivered", "Messages in hand that were delivered before, also those that classify gave back until their user's turn.", "stream", "consumer")
 	streamSize = describe("stream_bytes", "What a stream holds, in bytes.", "stream")
 	streamMost = describe("stream_max_bytes", "What a stream may hold, in bytes.", "stream")
 	waits      = describe("backlog", "What waits in the database: pending, unclassified, unannounced, deletions, failing_deletions, dead_letters.", "kind")

@@ -72,11 +72,30 @@ func (h *health) good() {
 // once, some begin to count anew.
 const maxCounted = 100_000
 
+// notedFor is how long after a postponed message was noted it is not noted again.
+const notedFor = 10 * time.Minute
+
 // tries counts the failed tries of messages, by their sequence in the stream.
 // Its zero value is empty.
 type tries struct {
 	mu    sync.Mutex
 	count map[uint64]int
+	noted map[uint64]time.Time // postponed messages
+}
+
+// note says whether a postponed message is to be noted now. Thousands may be, each
+// of them often, while an AI is away.
+func (t *tries) note(sequence uint64, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.Sub(t.noted[sequence]) < notedFor {
+		return false
+	}
+	if t.noted == nil || len(t.noted) >= maxCounted {
+		t.noted = make(map[uint64]time.Time)
+	}
+	t.noted[sequence] = now
+	return true
 }
 
 func (t *tries) of(sequence uint64) int {
@@ -105,4 +124,5 @@ func (t *tries) forget(sequence uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.count, sequence)
+	delete(t.noted, sequence)
 }

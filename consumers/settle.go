@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -39,6 +41,7 @@ func (r *Runner[T]) settle(ctx context.Context, h *inHand[T]) error {
 	if Postponed(h.err) {
 		h.outcome = outcomePostponed
 		r.log.Debug("message is postponed", "sequence", sequence, "delay", retry.wait, "cause", h.err)
+		r.note(ctx, h, 0, retry.wait)
 		r.told(h, h.raw.NakWithDelay(retry.wait))
 		return nil
 	}
@@ -54,6 +57,7 @@ func (r *Runner[T]) settle(ctx context.Context, h *inHand[T]) error {
 	}
 	r.logOf(h).Warn("message failed and is tried again",
 		"sequence", sequence, "try", count, "delay", wait, "error", h.err)
+	r.note(ctx, h, count, wait)
 	r.told(h, h.raw.NakWithDelay(wait))
 	return nil
 }
@@ -85,19 +89,45 @@ func (r *Runner[T]) bury(ctx context.Context, h *inHand[T], count int) error {
 	return nil
 }
 
+// note keeps what happened to the message's documents, for whoever asks what one
+// waits for. It is no matter where it cannot be kept: the log has it too.
+func (r *Runner[T]) note(ctx context.Context, h *inHand[T], try int, wait time.Duration) {
+	documents := documentsOf(h.message.Event)
+	if len(documents) == 0 || (try == 0 && !r.tries.note(h.message.Sequence, time.Now())) {
+		return
+	}
+	now := time.Now()
+	err := r.db.NoteTry(ctx, documents, postgres.Try{
+		Stream: r.config.Stream, Consumer: r.config.Consumer, At: now, Number: try, Reason: h.err.Error(), NextAt: now.Add(wait),
+	})
+	if err != nil {
+		r.log.Debug("a try cannot be noted", "sequence", h.message.Sequence, "error", err)
+	}
+}
+
 // logOf is the log of a message, with the document that it is about.
 func (r *Runner[T]) logOf(h *inHand[T]) *slog.Logger {
-	switch event := any(h.message.Event).(type) {
+	if documents := documentsOf(h.message.Event); len(documents) > 0 {
+		return r.log.With("document_id", documents[0])
+	}
+	return r.log
+}
+
+// documentsOf are the documents that an event is about.
+func documentsOf(event any) (ids []uuid.UUID) {
+	switch event := event.(type) {
 	case schema.DocumentEvent:
-		return r.log.With("document_id", event.DocumentID)
+		return []uuid.UUID{event.DocumentID}
+	case interface{ Documents() []uuid.UUID }:
+		return event.Documents()
 	case []schema.BucketRecord:
-		if len(event) > 0 {
-			if id, ok := schema.DocumentID(event[0].Key); ok {
-				return r.log.With("document_id", id)
+		for _, r := range event {
+			if id, ok := schema.DocumentID(r.Key); ok {
+				ids = append(ids, id)
 			}
 		}
 	}
-	return r.log
+	return ids
 }
 
 func (r *Runner[T]) told(h *inHand[T], err error) {

@@ -29,8 +29,9 @@ type eventsShowCommand struct {
 // Help says what is told and what is read from the environment.
 func (eventsShowCommand) Help() string {
 	return `Everything that is known of one document, in order: what the bucket told of its object, each status that it
-came to and why, tries that were given up (dead letters), replays that took it up again, and what became of the
-deletion of its object. What is older than the streams keep is not there any more.
+came to and why, each try that failed and what it waits for, tries that were given up (dead letters), replays that took
+it up again, and what became of the deletion of its object. What is older than the streams keep (30 days) is not there
+any more; failed tries go with the document.
 
 ` + eventsHelp
 }
@@ -118,6 +119,9 @@ func tell(ctx context.Context, a replay.Archive, id uuid.UUID) (story, error) {
 			s.Lines = append(s.Lines, lineOf(e))
 		}
 	}
+	if err := s.tellTries(ctx, a); err != nil {
+		return s, err
+	}
 	if err := s.tellReplays(ctx, a, seen); err != nil {
 		return s, err
 	}
@@ -148,6 +152,25 @@ func lineOf(e replay.Event) storyLine {
 		l.Detail += ", a retry of " + e.RetryOf
 	}
 	return l
+}
+
+// tellTries adds the tries that failed before a message was given up or went well.
+func (s *story) tellTries(ctx context.Context, a replay.Archive) error {
+	tries, err := a.DB.Tries(ctx, s.ID)
+	for _, t := range tries {
+		l := storyLine{At: t.At.UTC(), What: fmt.Sprintf("%s failed, try %d", t.Consumer, t.Number), Detail: t.Reason}
+		if t.Number == 0 {
+			l.What = t.Consumer + " waits"
+		}
+		if !t.NextAt.IsZero() {
+			l.Detail += "; again at " + t.NextAt.UTC().Format("15:04:05Z")
+		}
+		if t.Stream == schema.StreamReplay {
+			l.Detail += " (a replay)"
+		}
+		s.Lines = append(s.Lines, l)
+	}
+	return err
 }
 
 // tellReplays adds the replays that name the document, as far as the stream still

@@ -233,6 +233,7 @@ func TestEvents(t *testing.T) {
 	t.Run("killed", func(t *testing.T) { survivesItsDeath(t, s) })
 	t.Run("overlap", func(t *testing.T) { refusesTheSameEvents(t, s) })
 	t.Run("from the bucket", func(t *testing.T) { makesEvents(t, s) })
+	t.Run("failed tries", func(t *testing.T) { showsFailedTries(t, s) })
 }
 
 func listsEvents(t *testing.T, s *eventful) {
@@ -275,6 +276,19 @@ func listsEvents(t *testing.T, s *eventful) {
 	s.operator(t, 2, "events", "list", "--seq", "0")
 	s.operator(t, 2, "events", "list", "--document", "x")
 	s.operator(t, 1, "events", "list", "--user", "nobody@intray.local")
+}
+
+// showsFailedTries sends a document to an AI that is not there.
+func showsFailedTries(t *testing.T, s *eventful) {
+	s.operator(t, 0, "users", "set", "bob@intray.local", "--ai-provider", "ollama")
+	id := s.bob.upload("waits.txt", "text/plain", []byte(invoice))
+	await(t, time.Minute, "the story to tell the failed try", func() error {
+		story := s.operator(t, 0, "events", "show", id)
+		if _, after, ok := strings.Cut(story, "classify failed, try 1"); !ok || !strings.Contains(after, "ollama") || !strings.Contains(after, "; again at ") {
+			return fmt.Errorf("it says\n%s", story)
+		}
+		return nil
+	})
 }
 
 func followsEvents(t *testing.T, s *eventful) {

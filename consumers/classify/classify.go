@@ -200,7 +200,7 @@ func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Set
 	}
 	provider, _ := c.choose(settings)
 	if err := c.hold(d, provider, time.Now()); err != nil {
-		return c.outcome(d, tries, err)
+		return c.outcome(ctx, d, tries, err)
 	}
 	text, err := c.read(ctx, d, extracted)
 	switch {
@@ -219,7 +219,7 @@ func (c *Classifier) decide(ctx context.Context, d schema.Document, settings Set
 	}
 	answer, err := c.ask(ctx, d, text, settings, topics)
 	if err != nil {
-		return c.outcome(d, tries, err)
+		return c.outcome(ctx, d, tries, err)
 	}
 	found, err := c.found(ctx, d, answer, topics)
 	if err != nil {
@@ -241,11 +241,15 @@ var errPatience = errors.New("the provider has answered nobody for too long")
 
 // outcome turns what kept the AI from answering into the document's end, or into
 // an error that says when to ask again.
-func (c *Classifier) outcome(d schema.Document, tries int, err error) (decision, error) {
+func (c *Classifier) outcome(ctx context.Context, d schema.Document, tries int, err error) (decision, error) {
 	switch {
 	case errors.Is(err, ai.ErrRefused), errors.Is(err, ai.ErrInvalidAnswer), errors.Is(err, errPatience),
 		errors.Is(err, ai.ErrUnavailable) && !consumers.Postponed(err) && tries+1 >= c.config.AITries:
 		c.log.Warn("classification given up", "document_id", d.ID, "tries", tries+1, "error", err)
+		last := postgres.Try{Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: time.Now(), Number: tries + 1, Reason: err.Error()}
+		if err := c.db.NoteTry(ctx, []uuid.UUID{d.ID}, last); err != nil {
+			c.log.Debug("a try cannot be noted", "document_id", d.ID, "error", err)
+		}
 		return fail(schema.ReasonAIUnavailable), nil
 	case errors.Is(err, ai.ErrUnavailable) && !consumers.Postponed(err):
 		wait := consumers.Delay(tries+1, c.config.MinDelay, c.config.MaxDelay)

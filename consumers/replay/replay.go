@@ -42,6 +42,19 @@ type Message struct {
 	Document *uuid.UUID `json:"document,omitempty"`
 }
 
+// Documents are those that the message is about.
+func (m Message) Documents() (ids []uuid.UUID) {
+	if m.Document != nil {
+		ids = append(ids, *m.Document)
+	}
+	for _, key := range m.Keys {
+		if id, ok := schema.DocumentID(key); ok {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
 // Decode reads a message of the stream REPLAY. It fails with schema.ErrUndecodable.
 func Decode(data []byte) (m Message, err error) {
 	if err := json.Unmarshal(data, &m); err != nil {

@@ -72,7 +72,8 @@ func (db *DB) Reannounce(ctx context.Context, ids []uuid.UUID) (docs []schema.Do
 }
 
 // PurgeEnded deletes the rows of documents that were rejected or have expired 24 h ago, if that was announced and no object
-// deletion is owed for them, and tombstones of objects deleted 30 days ago. It returns how many rows went.
+// deletion is owed for them, tombstones of objects deleted 30 days ago, and tries of 30 days ago. It returns how many rows
+// went.
 func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
 	ended, err := db.purge(ctx, `
 		DELETE FROM documents WHERE id IN (
@@ -89,7 +90,12 @@ func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
 		DELETE FROM object_deletions WHERE object_key IN (
 			SELECT object_key FROM object_deletions WHERE deleted_at < $1 ORDER BY object_key LIMIT $2 FOR UPDATE SKIP LOCKED)`,
 		now.Add(-tombstonesFor))
-	return ended + tombstones, wrap(ctx, err, "purge tombstones")
+	if err != nil {
+		return ended + tombstones, wrap(ctx, err, "purge tombstones")
+	}
+	tries, err := db.purge(ctx, `
+		DELETE FROM document_tries WHERE ctid IN (SELECT ctid FROM document_tries WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-triesFor))
+	return ended + tombstones + tries, wrap(ctx, err, "purge tries")
 }
 
 func (db *DB) purge(ctx context.Context, statement string, before time.Time) (total int64, err error) {

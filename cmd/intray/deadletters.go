@@ -12,6 +12,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -44,11 +45,21 @@ operator's), unless a stack of "intray up" is meant.`
 type letterFilter struct {
 	Consumer string `help:"Only those of this consumer: confirm, remove or classify."`
 	Since    since  `placeholder:"WHEN" help:"Only those given up since then: how long ago (24h), a date, or a time (RFC 3339)."`
+	Until    since  `placeholder:"WHEN" help:"Only those given up until then."`
 	Reason   string `placeholder:"TEXT" help:"Only those whose reason has this text in it, ignoring case."`
 }
 
-func (f letterFilter) filter() postgres.DeadLetterFilter {
-	return postgres.DeadLetterFilter{Consumer: f.Consumer, Since: f.Since.Time, Reason: f.Reason}
+// filter reads the flags. A consumer that there is not would choose nothing, as if
+// all were well.
+func (f letterFilter) filter() (postgres.DeadLetterFilter, error) {
+	all := []string{schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify}
+	switch {
+	case f.Consumer != "" && !slices.Contains(all, f.Consumer):
+		return postgres.DeadLetterFilter{}, usageError{fmt.Errorf("there is no consumer %q: choose %s", f.Consumer, strings.Join(all, ", "))}
+	case !f.Until.IsZero() && f.Until.Before(f.Since.Time):
+		return postgres.DeadLetterFilter{}, usageError{errors.New("the window ends before it begins")}
+	}
+	return postgres.DeadLetterFilter{Consumer: f.Consumer, Since: f.Since.Time, Until: f.Until.Time, Reason: f.Reason}, nil
 }
 
 // since is a time, given as such or as how long ago.
@@ -60,13 +71,19 @@ func (s *since) UnmarshalText(text []byte) error {
 		s.Time = time.Now().Add(-ago)
 		return nil
 	}
+	if days, ok := strings.CutSuffix(string(text), "d"); ok {
+		if n, err := strconv.ParseUint(days, 10, 16); err == nil {
+			s.Time = time.Now().AddDate(0, 0, -int(n))
+			return nil
+		}
+	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, string(text)); err == nil {
 			s.Time = t
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is neither a duration (24h), nor a date, nor a time (2006-01-02T15:04:05Z)", text)
+	return fmt.Errorf("%q is neither a duration (24h, 30d), nor a date, nor a time (2006-01-02T15:04:05Z)", text)
 }
 
 // letterChoice is which dead letters a command changes: by id, by what they are,
@@ -77,20 +94,27 @@ type letterChoice struct {
 	All bool    `help:"All of them."`
 }
 
-// choose returns the filter, and how many it chooses now. What is given up later
-// is not among them.
-func (c letterChoice) choose(ctx context.Context, db *postgres.DB) (f postgres.DeadLetterFilter, n int64, err error) {
-	f = c.filter()
-	filtered := f.Consumer != "" || f.Reason != "" || !f.Since.IsZero()
+// choice returns the filter.
+func (c letterChoice) choice() (f postgres.DeadLetterFilter, err error) {
+	if f, err = c.filter(); err != nil {
+		return f, err
+	}
+	filtered := f.Consumer != "" || f.Reason != "" || !f.Since.IsZero() || !f.Until.IsZero()
 	switch {
 	case len(c.IDs) > 0 && (filtered || c.All):
-		return f, 0, usageError{errors.New("give ids, or say which by filters or --all, not both")}
+		return f, usageError{errors.New("give ids, or say which by filters or --all, not both")}
 	case len(c.IDs) == 0 && !filtered && !c.All:
-		return f, 0, usageError{errors.New("say which: ids, --consumer, --since, --reason or --all")}
+		return f, usageError{errors.New("say which: ids, --consumer, --since, --until, --reason or --all")}
 	}
 	f.IDs = c.ids()
-	n, f.Through, err = db.CountDeadLetters(ctx, f)
-	return f, n, err
+	return f, nil
+}
+
+// now bounds the filter to what it chooses now, and returns how many that are. What
+// is given up later is not among them.
+func now(ctx context.Context, db *postgres.DB, f *postgres.DeadLetterFilter) (n int64, err error) {
+	n, f.Through, err = db.CountDeadLetters(ctx, *f)
+	return n, err
 }
 
 // ids are the ids that were given, each once.
@@ -184,12 +208,15 @@ func (c deadLettersListCommand) Run(ctx context.Context) error {
 	if c.Limit < 0 {
 		return usageError{errors.New("--limit is not negative")}
 	}
+	f, err := c.filter()
+	if err != nil {
+		return err
+	}
 	db, err := c.openOwner(ctx)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	f := c.filter()
 	f.Newest, f.Limit = true, c.Limit
 	if c.JSON {
 		out := json.NewEncoder(os.Stdout)
@@ -305,6 +332,10 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 	if c.Rate < 0 {
 		return usageError{errors.New("--rate is not negative")}
 	}
+	f, err := c.choice()
+	if err != nil {
+		return err
+	}
 	s, err := c.find()
 	if err != nil {
 		return err
@@ -314,7 +345,7 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	f, n, err := c.choose(ctx, db)
+	n, err := now(ctx, db, &f)
 	if err != nil {
 		return err
 	}
@@ -400,12 +431,16 @@ func (deadLettersDropCommand) Help() string { return deadLettersHelp }
 
 // Run drops those that are there now.
 func (c deadLettersDropCommand) Run(ctx context.Context) error {
+	f, err := c.choice()
+	if err != nil {
+		return err
+	}
 	db, err := c.openOwner(ctx)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	f, n, err := c.choose(ctx, db)
+	n, err := now(ctx, db, &f)
 	if err != nil {
 		return err
 	}

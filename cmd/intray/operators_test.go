@@ -180,6 +180,14 @@ func deadLetters(t *testing.T, s *stack) {
 	list(3, "--consumer", "confirm", "--since", "1h", "--reason", "UNDECODABLE")
 	list(0, "--consumer", "remove")
 	list(0, "--since", "2999-01-01")
+	list(3, "--since", "7d", "--until", "0s")
+	list(0, "--until", "1h")
+	s.operator(t, 2, "deadletters", "list", "--since", "1h", "--until", "2h")
+	for _, change := range []string{"list", "retry", "drop"} { // not as if there were none
+		if _, stderr, status := intray(t, nil, "deadletters", change, "--consumer", "confrim", "--data", t.TempDir()); status != 2 || !strings.Contains(stderr, "choose confirm") {
+			t.Errorf("%s of a consumer that there is not: status %d, %s", change, status, stderr)
+		}
+	}
 	list(2, "--limit", "2")
 	s.operator(t, 2, "deadletters", "list", "--since", "yesterday")
 	if out := s.operator(t, 0, "deadletters", "list", "--limit", "2"); strings.Count(out, "bucket.created.direct") != 2 || !strings.Contains(out, "1 more") {

@@ -63,6 +63,7 @@ type DeadLetterFilter struct {
 	IDs      []int64
 	Consumer string
 	Since    time.Time // when they were given up, at the earliest
+	Until    time.Time // and at the latest; zero: now
 	Reason   string    // a part of it, ignoring case
 	// After and Through bound the ids: above the one, up to the other.
 	After, Through int64
@@ -76,8 +77,9 @@ const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, dat
 // where are the clauses that choose the filter's rows, with their parameters.
 func (f DeadLetterFilter) where() (clauses string, args []any) {
 	return `WHERE ($1::bigint[] IS NULL OR id = ANY($1)) AND ($2 = '' OR consumer = $2) AND dead_at >= $3
-		AND ($4 = '' OR position(lower($4) in lower(reason)) > 0) AND id > $5 AND id <= $6`,
-		[]any{array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After, cmp.Or(f.Through, math.MaxInt64)}
+		AND ($4 = '' OR position(lower($4) in lower(reason)) > 0) AND id > $5 AND id <= $6 AND ($7::timestamptz IS NULL OR dead_at <= $7)`,
+		[]any{array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After, cmp.Or(f.Through, math.MaxInt64),
+			sql.NullTime{Time: f.Until, Valid: !f.Until.IsZero()}}
 }
 
 // DeadLetters returns the dead letters that the filter chooses, whole.
@@ -88,7 +90,7 @@ func (db *DB) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter
 		order = "id DESC"
 	}
 	rows, err := db.pool.QueryxContext(ctx, `SELECT `+deadLetterColumns+` FROM dead_letters `+clauses+`
-		ORDER BY `+order+` LIMIT $7`, append(args, cmp.Or(f.Limit, math.MaxInt32))...)
+		ORDER BY `+order+` LIMIT $8`, append(args, cmp.Or(f.Limit, math.MaxInt32))...)
 	if err != nil {
 		return nil, wrap(ctx, err, "find dead letters")
 	}

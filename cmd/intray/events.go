@@ -34,18 +34,22 @@ Environment: DATABASE_URL (the owner's), NATS_URL and NATS_PASSWORD (the operato
 // eventFlags choose events.
 type eventFlags struct {
 	Since    since    `aliases:"from" placeholder:"WHEN" help:"Only those stored since then: how long ago (2h), a date, or a time (RFC 3339). Also --from."`
-	User     string   `placeholder:"EMAIL" help:"Only those about this user's documents."`
+	User     string   `placeholder:"USER" help:"Only those about the documents of this user: an e-mail address or, also of one who was removed, an id."`
 	Document string   `placeholder:"ID" help:"Only those about this document."`
 	Prefix   string   `placeholder:"KEY" help:"Only those about objects whose key begins so."`
 	Kind     []string `placeholder:"KIND" help:"Only these kinds: created, removed; uploaded, classified, failed, rejected, expired, quarantined, deleting, deleted."`
 	Seq      string   `placeholder:"N[-M]" help:"Only this sequence of the stream, or from N to M, or from N on (N-)."`
 }
 
-// selection reads the flags. The database says who the user is.
-func (f eventFlags) selection(ctx context.Context, db *postgres.DB) (s replay.Selection, err error) {
-	s = replay.Selection{From: f.Since.UTC(), KeyPrefix: f.Prefix, Kinds: f.Kind}
-	if f.Since.IsZero() {
-		s.From = time.Time{}
+// selection reads the flags, all of a target's ("" for none) that need no system to
+// be understood. A user named by the address is for whose to find.
+func (f eventFlags) selection(target string, to since, change func(*replay.Selection)) (s replay.Selection, err error) {
+	s = replay.Selection{KeyPrefix: f.Prefix, Kinds: f.Kind, Email: f.User}
+	if !f.Since.IsZero() {
+		s.From = f.Since.UTC()
+	}
+	if !to.IsZero() {
+		s.To = to.UTC()
 	}
 	if f.Document != "" {
 		if s.Document, err = uuid.Parse(f.Document); err != nil {
@@ -57,13 +61,26 @@ func (f eventFlags) selection(ctx context.Context, db *postgres.DB) (s replay.Se
 			return s, usageError{err}
 		}
 	}
-	if f.User != "" {
-		s.Email = f.User
-		if s.User, err = db.AccountID(ctx, f.User); err != nil {
-			return s, err
-		}
+	if id, err := uuid.Parse(f.User); err == nil {
+		s.User = id
+	}
+	if change != nil {
+		change(&s)
+	}
+	if err := s.Validate(target); err != nil {
+		return s, usageError{err}
 	}
 	return s, nil
+}
+
+// whose finds the user that a selection names by the address.
+func whose(ctx context.Context, db *postgres.DB, s *replay.Selection) error {
+	if s.Email == "" || s.User != uuid.Nil {
+		return nil
+	}
+	user, err := findUser(ctx, db, s.Email)
+	s.User = user.ID
+	return err
 }
 
 // sequences reads N, N-M and N-.

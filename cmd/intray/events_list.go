@@ -57,23 +57,20 @@ func (c eventsListCommand) Run(ctx context.Context) error {
 	if c.Limit < 0 {
 		return usageError{errors.New("--limit is not negative")}
 	}
+	s, err := c.selection("", c.Until, nil)
+	if err != nil {
+		return err
+	}
+	if c.Follow && (!s.To.IsZero() || s.LastSequence > 0) {
+		return usageError{errors.New("--follow has no end: leave out --until, and the last sequence of --seq")}
+	}
 	a, closeAll, err := c.archive(ctx, false)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	s, err := c.selection(ctx, a.DB)
-	if err != nil {
+	if err := whose(ctx, a.DB, &s); err != nil {
 		return err
-	}
-	if !c.Until.IsZero() {
-		s.To = c.Until.UTC()
-	}
-	if c.Follow && (!s.To.IsZero() || s.LastSequence > 0) {
-		return usageError{errors.New("--follow has no end")}
-	}
-	if err := s.Validate(""); err != nil {
-		return usageError{err}
 	}
 	if s.From.IsZero() && s.FirstSequence == 0 {
 		s.From = time.Now().Add(-time.Hour).UTC()
@@ -83,7 +80,10 @@ func (c eventsListCommand) Run(ctx context.Context) error {
 	}
 	show := c.printer(os.Stdout)
 	if c.Follow {
-		return c.follow(ctx, a, s, show)
+		if err := c.follow(ctx, a, s, show); !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+			return err
+		}
+		return nil // interrupting it is how it ends
 	}
 	n := 0
 	for e, err := range byTime(c.scans(ctx, a, s)) {

@@ -93,21 +93,19 @@ func (c replayStartCommand) Run(ctx context.Context) error {
 	if err := c.validate(); err != nil {
 		return usageError{err}
 	}
+	s, err := c.selection(c.To, c.Until, func(s *replay.Selection) {
+		s.OnlyFailed, s.FromBucket = c.OnlyFailed, c.FromBucket
+	})
+	if err != nil {
+		return err
+	}
 	a, closeAll, err := c.archive(ctx, c.FromBucket)
 	if err != nil {
 		return err
 	}
 	defer closeAll()
-	s, err := c.selection(ctx, a.DB)
-	if err != nil {
+	if err := whose(ctx, a.DB, &s); err != nil {
 		return err
-	}
-	if !c.Until.IsZero() {
-		s.To = c.Until.UTC()
-	}
-	s.OnlyFailed, s.FromBucket = c.OnlyFailed, c.FromBucket
-	if err := s.Validate(c.To); err != nil {
-		return usageError{err}
 	}
 	var r *postgres.Replay
 	if c.Execute {
@@ -219,7 +217,7 @@ func (p pacing) run(ctx context.Context, a replay.Archive, name string) error {
 		bar.end()
 	}
 	if err != nil {
-		if errors.Is(err, replay.ErrAttended) {
+		if errors.Is(err, replay.ErrAttended) || errors.Is(err, replay.ErrOver) {
 			return err
 		}
 		return fmt.Errorf("%w\n\"intray events replay resume %s\" goes on with it", err, name)

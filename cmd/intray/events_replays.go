@@ -46,11 +46,18 @@ func replayAsJSON(r postgres.Replay) replayJSON {
 }
 
 // standing is a replay's status in words.
-func standing(r postgres.Replay) string {
-	if r.EndedAt == nil && !r.Attended && (r.Status == postgres.ReplayRunning || r.Status == postgres.ReplayPlanning) {
+func standing(r postgres.Replay) string { return replayAsJSON(r).standing() }
+
+func (r replayJSON) standing() string {
+	if r.interrupted() {
 		return r.Status + ", interrupted"
 	}
 	return r.Status
+}
+
+// interrupted says that the command of a replay has died.
+func (r replayJSON) interrupted() bool {
+	return r.EndedAt == nil && !r.Attended && (r.Status == postgres.ReplayRunning || r.Status == postgres.ReplayPlanning)
 }
 
 func printReplay(w io.Writer, r postgres.Replay) error {

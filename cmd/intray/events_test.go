@@ -204,6 +204,7 @@ type eventLine struct {
 	Sequence     uint64
 	Document     string `json:"document_id"`
 	Email        string
+	User         string `json:"user_id"`
 	Status       string `json:"status_now"`
 	Time         time.Time
 }
@@ -276,6 +277,24 @@ func listsEvents(t *testing.T, s *eventful) {
 	s.operator(t, 2, "events", "list", "--seq", "0")
 	s.operator(t, 2, "events", "list", "--document", "x")
 	s.operator(t, 1, "events", "list", "--user", "nobody@intray.local")
+	owner := s.list(t, "--document", s.empty)[0].User
+	if n := len(s.list(t, "--user", owner)); n == 0 || n != len(s.list(t, "--user", "alice@intray.local")) {
+		t.Errorf("%d events of the user %s", n, owner)
+	}
+	// What is wrong in itself needs no system to be refused.
+	nowhere := t.TempDir()
+	for _, args := range [][]string{
+		{"list", "--kind", "nonsense"}, {"list", "--follow", "--until", "1h"}, {"list", "--since", "1h", "--until", "2h"},
+		{"replay", "--to", "confirm", "--seq", "3-1"}, {"replay", "--to", "classify", "--kind", "created"}, {"list", "--since", "soon"},
+	} {
+		_, stderr, status := intray(t, nil, append(append([]string{"events"}, args...), "--data", nowhere)...)
+		if status != 2 {
+			t.Errorf("%v: status %d, %s", args, status, stderr)
+		}
+		if args[len(args)-1] == "soon" && !strings.Contains(stderr, `Try "intray events list --help"`) {
+			t.Errorf("%v: it says\n%s", args, stderr)
+		}
+	}
 }
 
 // showsFailedTries sends a document to an AI that is not there.
@@ -321,7 +340,9 @@ func followsEvents(t *testing.T, s *eventful) {
 		}
 	}
 	_ = c.Process.Signal(syscall.SIGINT)
-	_ = c.Wait()
+	if err := c.Wait(); err != nil { // that is how it ends
+		t.Errorf("interrupted, it ended with %v", err)
+	}
 	s.alice.becomes(id, time.Minute, "classified")
 	s.quiet(t)
 }
@@ -533,6 +554,9 @@ func pausesAndResumes(t *testing.T, s *eventful) {
 	n := s.status(t, "slow").Matched
 	s.status(t, "slow").expect(t, "done", n, 0, n, 0)
 	s.operator(t, 1, "events", "replay", "pause", "slow")
+	if _, stderr, status := intray(t, nil, "events", "replay", "resume", "slow", "--data", s.dir); status != 1 || !strings.Contains(stderr, "slow is done") || strings.Contains(stderr, "goes on with it") {
+		t.Errorf("resumed when it was done, it ended with %d: %s", status, stderr)
+	}
 
 	c, out = s.slowly(t, "unwanted")
 	if out := s.operator(t, 0, "events", "replay", "cancel", "unwanted"); !strings.Contains(out, "not replayed") {
@@ -558,6 +582,9 @@ func survivesItsDeath(t *testing.T, s *eventful) {
 	}
 	ended(t, c, out, -1)
 	if out := s.operator(t, 0, "events", "replay", "status", "killed"); !strings.Contains(out, "running, interrupted") {
+		t.Errorf("it says\n%s", out)
+	}
+	if out, _, _ := intray(t, nil, "status", "--data", s.dir); !strings.Contains(out, "running, interrupted") || !strings.Contains(out, `replay resume killed"`) {
 		t.Errorf("it says\n%s", out)
 	}
 	// One that died is in the way of others until it is resumed or canceled.

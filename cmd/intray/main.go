@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -81,7 +82,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return exited
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "intray: %v\nTry \"intray --help\".\n", err)
+		fmt.Fprintf(stderr, "intray: %v\nTry \"%s --help\".\n", err, meant(err))
 		return exitUsage
 	}
 	err = parsed.Run()
@@ -103,6 +104,22 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	default:
 		return exitFailed
 	}
+}
+
+// meant is the command that a parser's error is about, as far as its words were
+// understood.
+func meant(err error) string {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil {
+		return "intray"
+	}
+	words := []string{"intray"}
+	for _, step := range wrong.Context.Path {
+		if step.Command != nil {
+			words = append(words, step.Command.Name)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // usageError is a mistake of the caller's: a setting that is missing, a value

@@ -265,8 +265,8 @@ func (s *status) judge() {
 		s.wrong("MinIO has had events to tell for %s", seconds(s.Queue.Oldest))
 	}
 	for _, r := range s.Replays {
-		if !r.Attended && (r.Status == postgres.ReplayRunning || r.Status == postgres.ReplayPlanning) {
-			s.wrong("the replay %s is interrupted: \"intray events replay resume\" takes it up again", printable(r.Name))
+		if r.interrupted() {
+			s.wrong("the replay %[1]s is interrupted: \"intray events replay resume %[1]s\" takes it up again", printable(r.Name))
 		}
 	}
 	s.Fine = s.verdict() == nil

@@ -66,7 +66,7 @@ func (s status) print(out io.Writer) error {
 		if i == 0 {
 			fmt.Fprintln(w, "\nREPLAY\tTO\tSTATUS\tLEFT\tOF")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", printable(r.Name), r.To, r.Status, r.Left, r.Matched)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", printable(r.Name), r.To, r.standing(), r.Left, r.Matched)
 	}
 	fmt.Fprintln(w)
 	for _, p := range s.Problems {

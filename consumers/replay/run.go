@@ -29,6 +29,9 @@ type Runner struct {
 // ErrAttended says that another process is publishing the replay's events.
 var ErrAttended = errors.New("another process is at this replay")
 
+// ErrOver says that a replay cannot go on, now or later.
+var ErrOver = errors.New("it does not go on")
+
 // pacing is how a target's replayed events are published: window is how many may
 // wait for the consumer or be in its hands, chunk how many are published at once.
 type pacing struct {
@@ -69,9 +72,9 @@ func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 	switch replay.Status {
 	case postgres.ReplayRunning, postgres.ReplayPaused:
 	case postgres.ReplayPlanning:
-		return replay, fmt.Errorf("replay %s ended before it began, while its events were chosen; cancel it and make it anew", name)
+		return replay, fmt.Errorf("%w: replay %s ended before it began, while its events were chosen; cancel it and make it anew", ErrOver, name)
 	default:
-		return replay, fmt.Errorf("replay %s is %s", name, replay.Status)
+		return replay, fmt.Errorf("%w: replay %s is %s", ErrOver, name, replay.Status)
 	}
 	if err := r.sameStream(ctx, replay); err != nil {
 		return replay, err
@@ -120,7 +123,7 @@ func (r Runner) sameStream(ctx context.Context, replay postgres.Replay) error {
 		return err
 	}
 	if replay.StreamCreated != nil && !replay.StreamCreated.Equal(state.Created) {
-		return fmt.Errorf("the stream %s was made anew since replay %s was planned: its events are gone; cancel it", replay.Stream, replay.Name)
+		return fmt.Errorf("%w: the stream %s was made anew since replay %s was planned: its events are gone; cancel it", ErrOver, replay.Stream, replay.Name)
 	}
 	return nil
 }

@@ -185,16 +185,6 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 	return wrap(ctx, err, "end replay %s", name)
 }
 
-// AccountID returns the id of the user with that address, ignoring case. It fails with schema.CodeNotFound. The role is
-// the owner.
-func (db *DB) AccountID(ctx context.Context, email string) (id uuid.UUID, err error) {
-	err = db.pool.GetContext(ctx, &id, `SELECT id FROM users WHERE lower(email) = lower($1)`, email)
-	if errors.Is(err, sql.ErrNoRows) {
-		return id, schema.Errorf(schema.CodeNotFound, "There is no user %q.", email)
-	}
-	return id, wrap(ctx, err, "find user %s", email)
-}
-
 // DocumentTopics returns the topics of a document.
 func (db *DB) DocumentTopics(ctx context.Context, id uuid.UUID) ([]schema.DocumentTopic, error) {
 	var rows []struct {

@@ -235,6 +235,7 @@ func TestEvents(t *testing.T) {
 	t.Run("overlap", func(t *testing.T) { refusesTheSameEvents(t, s) })
 	t.Run("from the bucket", func(t *testing.T) { makesEvents(t, s) })
 	t.Run("failed tries", func(t *testing.T) { showsFailedTries(t, s) })
+	t.Run("a stream made anew", func(t *testing.T) { warnsOfALostStream(t, s) })
 }
 
 func listsEvents(t *testing.T, s *eventful) {
@@ -635,5 +636,27 @@ func makesEvents(t *testing.T, s *eventful) {
 	s.replay(t, 0, "--to", "classify", "--from-bucket").expect(t, "done", 12, 0, 12, 0)
 	if out := s.operator(t, 0, "reconcile"); !strings.Contains(out, "Everything is in order") {
 		t.Errorf("it says\n%s", out)
+	}
+}
+
+// warnsOfALostStream is the last test: the stream's consumers are lost with it.
+func warnsOfALostStream(t *testing.T, s *eventful) {
+	stream, err := s.js.Stream(t.Context(), schema.StreamBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	if err := s.js.DeleteStream(t.Context(), schema.StreamBucket); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.js.CreateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	created := time.Now()
+	for since, warned := range map[string]bool{"2h": true, created.Add(time.Second).Format(time.RFC3339): false} {
+		_, stderr, status := intray(t, nil, "events", "replay", "--to", "confirm", "--since", since, "--data", s.dir)
+		if status != 0 || strings.Contains(stderr, "--from-bucket") != warned {
+			t.Errorf("of a new stream since %s, it ended with %d: %s", since, status, stderr)
+		}
 	}
 }

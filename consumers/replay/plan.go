@@ -47,7 +47,11 @@ func (a Archive) Prepare(ctx context.Context, target string, s Selection, rate f
 		if state, err = a.Conn.State(ctx, stream); err != nil {
 			return plan, err
 		}
-		plan.retention(state)
+		older, err := a.DB.HasDocumentsBefore(ctx, state.Created)
+		if err != nil {
+			return plan, err
+		}
+		plan.retention(state, older)
 	}
 	var chosen *choice
 	if r != nil {
@@ -105,14 +109,19 @@ func (a Archive) forget(ctx context.Context, r *postgres.Replay, cause error) er
 	return cause
 }
 
-func (p *Plan) retention(state nats.StreamState) {
+// retention says whether the window begins before what is kept. older: there are
+// documents of before the stream, so it was lost once and made anew.
+func (p *Plan) retention(state nats.StreamState, older bool) {
+	if older && p.FirstSequence == 0 {
+		p.Cut = p.From.Before(state.Created)
+	}
 	if state.FirstTime.IsZero() {
-		p.Cut = state.LastSequence > 0
+		p.Cut = p.Cut || state.LastSequence > 0
 		return
 	}
 	p.Kept = &state.FirstTime
 	lost := state.FirstSequence > 1 // something has been there before
-	p.Cut = lost && p.From.Before(state.FirstTime) && (p.FirstSequence == 0 || p.FirstSequence < state.FirstSequence)
+	p.Cut = p.Cut || lost && p.From.Before(state.FirstTime) && (p.FirstSequence == 0 || p.FirstSequence < state.FirstSequence)
 }
 
 func (p *Plan) add(e Event) {

@@ -185,6 +185,12 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 	return wrap(ctx, err, "end replay %s", name)
 }
 
+// HasDocumentsBefore says whether a document was made before the time.
+func (db *DB) HasDocumentsBefore(ctx context.Context, t time.Time) (has bool, err error) {
+	err = db.pool.GetContext(ctx, &has, `SELECT EXISTS (SELECT FROM documents WHERE created_at < $1)`, t)
+	return has, wrap(ctx, err, "find a document made before %s", t.Format(time.RFC3339))
+}
+
 // DocumentTopics returns the topics of a document.
 func (db *DB) DocumentTopics(ctx context.Context, id uuid.UUID) ([]schema.DocumentTopic, error) {
 	var rows []struct {

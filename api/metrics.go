@@ -12,6 +12,7 @@ import (
 
 	"intray/infra/postgres"
 	"intray/infra/telemetry"
+	"intray/schema"
 )
 
 var (
@@ -30,7 +31,12 @@ var (
 	}, []string{"code"})
 )
 
+// newMetrics shows what the API and its fallback measure. Refusals for want of space
+// are there from the start, as 0: the first one is an increase.
 func newMetrics() http.Handler {
+	for _, code := range []schema.Code{schema.CodeQuotaExceeded, schema.CodeTooManyPending} {
+		refusalsTotal.WithLabelValues(string(code))
+	}
 	return telemetry.Metrics(slices.Concat([]prometheus.Collector{requestsTotal, requestSeconds, refusalsTotal}, postgres.Metrics())...)
 }
 

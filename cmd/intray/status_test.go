@@ -132,6 +132,8 @@ func showsMetrics(t *testing.T, s *stack) {
 	for _, want := range []string{
 		`intray_events_total{consumer="confirm",kind="bucket.created.direct",outcome="done",stream="BUCKET"} `,
 		`intray_transitions_total{reason="",status="uploaded"} `,
+		`intray_transitions_total{reason="quota_exceeded",status="rejected"} 0`, // the first is an increase
+		`intray_api_refusals_total{code="quota_exceeded"} 0`,
 		`intray_classify_seconds_count{outcome="ok",provider="builtin"} `,
 		`intray_api_requests_total{method="POST",route="/api/documents/upload-url",status="201"} `,
 		`intray_api_requests_total{method="GET",route="none",status="404"} `,

@@ -639,7 +639,8 @@ func makesEvents(t *testing.T, s *eventful) {
 	}
 }
 
-// warnsOfALostStream is the last test: the stream's consumers are lost with it.
+// warnsOfALostStream also says what to do where it is not made anew yet. It is the
+// last test: the stream's consumers are lost with it.
 func warnsOfALostStream(t *testing.T, s *eventful) {
 	stream, err := s.js.Stream(t.Context(), schema.StreamBucket)
 	if err != nil {
@@ -648,6 +649,12 @@ func warnsOfALostStream(t *testing.T, s *eventful) {
 	config := stream.CachedInfo().Config
 	if err := s.js.DeleteStream(t.Context(), schema.StreamBucket); err != nil {
 		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"status"}, {"events", "replay", "--to", "confirm"}} {
+		stdout, stderr, status := intray(t, nil, append(args, "--data", s.dir)...)
+		if status != 3 || !strings.Contains(stdout+stderr, `"intray provision" makes it`) {
+			t.Errorf("%v without a stream ended with %d: %s%s", args, status, stdout, stderr)
+		}
 	}
 	if _, err := s.js.CreateStream(t.Context(), config); err != nil {
 		t.Fatal(err)

@@ -14,7 +14,7 @@ func (s status) print(out io.Writer) error {
 	for _, p := range s.Parts {
 		state := "up"
 		if !p.Up {
-			state = "OUT OF REACH  " + shortened(p.Error, 100)
+			state = "OUT OF REACH  " + shortened(p.Error, 140)
 		}
 		fmt.Fprintf(w, "%s\t%s\n", p.Name, state)
 	}

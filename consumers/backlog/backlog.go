@@ -4,7 +4,6 @@ package backlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -57,13 +56,13 @@ func Look(ctx context.Context, conn *nats.Conn) (Events, error) {
 	if !conn.Connected() {
 		return e, fmt.Errorf("look at the streams: %w", nats.ErrUnavailable)
 	}
-	fail := func(err error) (Events, error) {
-		return e, fmt.Errorf("look at the streams: %w", errors.Join(nats.ErrUnavailable, err))
+	fail := func(name string, err error) (Events, error) {
+		return e, fmt.Errorf("look at %s: %w", name, nats.Unavailable(err))
 	}
 	for _, name := range Streams {
 		s, err := conn.JetStream().Stream(ctx, name)
 		if err != nil {
-			return fail(err)
+			return fail("stream "+name, err)
 		}
 		info := s.CachedInfo()
 		e.Streams = append(e.Streams, Stream{
@@ -74,7 +73,7 @@ func Look(ctx context.Context, conn *nats.Conn) (Events, error) {
 	for _, d := range Durables {
 		c, err := conn.JetStream().Consumer(ctx, d.Stream, d.Consumer)
 		if err != nil {
-			return fail(err)
+			return fail("consumer "+d.Consumer+" of stream "+d.Stream, err)
 		}
 		info := c.CachedInfo()
 		e.Consumers = append(e.Consumers, Consumer{

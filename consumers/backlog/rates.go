@@ -2,7 +2,6 @@ package backlog
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -27,7 +26,7 @@ func Since(ctx context.Context, conn *nats.Conn, at time.Time) (map[string]uint6
 			AckPolicy: jetstream.AckNonePolicy, InactiveThreshold: 5 * time.Second, MemoryStorage: true, Replicas: 1,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("count events: %w", errors.Join(nats.ErrUnavailable, err))
+			return nil, fmt.Errorf("count events: %w", nats.Unavailable(err))
 		}
 		info := c.CachedInfo()
 		counts[status] = info.NumPending

@@ -177,13 +177,19 @@ func wait(ctx context.Context, f jetstream.PubAckFuture) error {
 	}
 }
 
-// unavailable wraps the errors that mean that nobody answered.
+// unavailable wraps the errors that mean that nobody answered, or that there is
+// nothing yet that could.
 func unavailable(err error) error {
+	for lost, what := range map[error]string{jetstream.ErrStreamNotFound: "stream", jetstream.ErrConsumerNotFound: "consumer"} {
+		if errors.Is(err, lost) {
+			return fmt.Errorf("%w: there is no such %s; \"intray provision\" makes it (%w)", ErrUnavailable, what, err)
+		}
+	}
 	for _, e := range []error{
 		natsgo.ErrNoResponders, natsgo.ErrTimeout, natsgo.ErrConnectionClosed, natsgo.ErrDisconnected,
 		natsgo.ErrReconnectBufExceeded, natsgo.ErrConnectionReconnecting, context.DeadlineExceeded,
 		jetstream.ErrNoStreamResponse, jetstream.ErrAsyncPublishTimeout, jetstream.ErrTooManyStalledMsgs,
-		jetstream.ErrJetStreamNotEnabled, jetstream.ErrStreamNotFound,
+		jetstream.ErrJetStreamNotEnabled,
 	} {
 		if errors.Is(err, e) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -9,6 +9,7 @@ package nats
 import (
 	_ "embed" // for nats.conf
 	"errors"
+	"fmt"
 )
 
 // ServerConfig is nats.conf, the server's configuration. It reads $NATS_HOST,
@@ -31,3 +32,12 @@ const (
 // ErrUnavailable says that NATS, or the stream, did not answer. The same call
 // may succeed later.
 var ErrUnavailable = errors.New("nats is unavailable")
+
+// Unavailable wraps whatever kept JetStream from answering with ErrUnavailable, and
+// says what to do where it lacks what was asked for.
+func Unavailable(err error) error {
+	if err = unavailable(err); !errors.Is(err, ErrUnavailable) {
+		err = fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	return err
+}

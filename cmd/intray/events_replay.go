@@ -203,7 +203,7 @@ func (p pacing) run(ctx context.Context, a replay.Archive, name string) error {
 		if bar == nil {
 			bar = newMeter("events replayed", r.Matched)
 		}
-		note := fmt.Sprintf("of %d: applied %d, unchanged %d, failed %d", r.Matched, r.Applied, r.Unchanged, r.Failed)
+		note := fmt.Sprintf("applied %d, unchanged %d, failed %d", r.Applied, r.Unchanged, r.Failed)
 		if r.LastAt != nil {
 			note += ", last " + r.LastAt.UTC().Format(time.TimeOnly)
 		}

@@ -112,6 +112,20 @@ func TestAFailureNamesItsDocument(t *testing.T) {
 	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || !strings.Contains(out.String(), `"document_id":"`+id+`"`) {
 		t.Errorf("the log says\n%s", &out)
 	}
+
+	// What cannot be read names no document.
+	out.Reset()
+	unread, err := consumers.NewRunner(b.Conn, b.DB, alwaysUp, schema.DecodeDocumentEvent, nil, quick, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop = b.Go(unread.Run)
+	b.Publish(schema.SubjectCreatedDirect, []byte(`{}`))
+	settled(b)
+	stop()
+	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || strings.Contains(out.String(), "document_id\":") {
+		t.Errorf("the log says\n%s", &out)
+	}
 }
 
 type writerFunc func([]byte) (int, error)

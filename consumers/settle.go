@@ -117,7 +117,9 @@ func (r *Runner[T]) logOf(h *inHand[T]) *slog.Logger {
 func documentsOf(event any) (ids []uuid.UUID) {
 	switch event := event.(type) {
 	case schema.DocumentEvent:
-		return []uuid.UUID{event.DocumentID}
+		if event.DocumentID != uuid.Nil { // what could not be read names none
+			ids = append(ids, event.DocumentID)
+		}
 	case interface{ Documents() []uuid.UUID }:
 		return event.Documents()
 	case []schema.BucketRecord:

@@ -159,6 +159,9 @@ func (s *story) tellTries(ctx context.Context, a replay.Archive) error {
 	tries, err := a.DB.Tries(ctx, s.ID)
 	for _, t := range tries {
 		l := storyLine{At: t.At.UTC(), What: fmt.Sprintf("%s failed, try %d", t.Consumer, t.Number), Detail: t.Reason}
+		if _, cause, ok := strings.Cut(t.Reason, s.ID.String()+": "); ok {
+			l.Detail = cause // which document it is, the story has said
+		}
 		if t.Number == 0 {
 			l.What = t.Consumer + " waits"
 		}

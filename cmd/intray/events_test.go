@@ -304,7 +304,7 @@ func showsFailedTries(t *testing.T, s *eventful) {
 	id := s.bob.upload("waits.txt", "text/plain", []byte(invoice))
 	await(t, time.Minute, "the story to tell the failed try", func() error {
 		story := s.operator(t, 0, "events", "show", id)
-		if _, after, ok := strings.Cut(story, "classify failed, try 1"); !ok || !strings.Contains(after, "ollama") || !strings.Contains(after, "; again at ") {
+		if _, after, ok := strings.Cut(story, "classify failed, try 1"); !ok || !strings.Contains(after, " ask provider ollama") || strings.Contains(after, "document "+id) || !strings.Contains(after, "; again at ") {
 			return fmt.Errorf("it says\n%s", story)
 		}
 		return nil

@@ -60,10 +60,19 @@ func (r replayJSON) interrupted() bool {
 	return r.EndedAt == nil && !r.Attended && (r.Status == postgres.ReplayRunning || r.Status == postgres.ReplayPlanning)
 }
 
+// chosen is a replay's selection for people.
+func chosen(r postgres.Replay) string {
+	var s replay.Selection
+	if err := json.Unmarshal(r.Selection, &s); err != nil {
+		return string(r.Selection)
+	}
+	return s.String()
+}
+
 func printReplay(w io.Writer, r postgres.Replay) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "replay\t%s\nstatus\t%s\nto\t%s\nwho\t%s\nwhy\t%s\nselection\t%s\n",
-		printable(r.Name), standing(r), r.Target, printable(r.Who), printable(r.Why), printable(string(r.Selection)))
+		printable(r.Name), standing(r), r.Target, printable(r.Who), printable(r.Why), printable(chosen(r)))
 	if r.Rate > 0 {
 		fmt.Fprintf(table, "rate\t%g a second\n", r.Rate)
 	}

@@ -36,6 +36,48 @@ type Selection struct {
 	FromBucket bool `json:"from_bucket,omitempty"`
 }
 
+// String is the selection as the flags that choose it.
+func (s Selection) String() string {
+	var flags []string
+	add := func(format string, args ...any) { flags = append(flags, fmt.Sprintf(format, args...)) }
+	if !s.From.IsZero() {
+		add("--since %s", s.From.Format(time.RFC3339))
+	}
+	if !s.To.IsZero() {
+		add("--until %s", s.To.Format(time.RFC3339))
+	}
+	switch {
+	case s.FirstSequence > 0 && s.LastSequence == s.FirstSequence:
+		add("--seq %d", s.FirstSequence)
+	case s.FirstSequence > 0 && s.LastSequence > 0:
+		add("--seq %d-%d", s.FirstSequence, s.LastSequence)
+	case s.FirstSequence > 0:
+		add("--seq %d-", s.FirstSequence)
+	}
+	if s.Email != "" {
+		add("--user %s", s.Email)
+	}
+	if s.Document != uuid.Nil {
+		add("--document %s", s.Document)
+	}
+	if s.KeyPrefix != "" {
+		add("--prefix %s", s.KeyPrefix)
+	}
+	if len(s.Kinds) > 0 {
+		add("--kind %s", strings.Join(s.Kinds, ","))
+	}
+	if s.OnlyFailed {
+		add("--only-failed")
+	}
+	if s.FromBucket {
+		add("--from-bucket")
+	}
+	if len(flags) == 0 {
+		return "all events that are kept"
+	}
+	return strings.Join(flags, " ")
+}
+
 // Source is where a target's events are.
 func Source(target string) (stream string, kind string) {
 	if target == Confirm {

@@ -47,14 +47,6 @@ var (
 		Name: "intray_sweeper_finds_total",
 		Help: "What the sweeper had to do: confirmed, expired, announced, unclassified, deleted, purged.",
 	}, []string{"kind"})
-	driftFindings = prometheus.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "intray_drift_findings",
-		Help: "Differences between bucket and database that the last reconciliation found, by kind.",
-	}, []string{"kind"})
-	driftLeft = prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "intray_drift_left",
-		Help: "Differences that the last reconciliation left to an operator.",
-	})
 )
 
 // Metrics are what this package and those below it measure. What can be counted is
@@ -64,7 +56,7 @@ func Metrics() []prometheus.Collector {
 		findsTotal.WithLabelValues(kind)
 	}
 	return []prometheus.Collector{eventsTotal, redeliveriesTotal, batchMessages, batchSeconds, confirmSeconds,
-		classifySeconds, findsTotal, driftFindings, driftLeft}
+		classifySeconds, findsTotal}
 }
 
 // Confirmed measures an upload that an event led to, which happened at the time.
@@ -107,15 +99,6 @@ func Swept(kind string, n int) {
 	if n > 0 {
 		findsTotal.WithLabelValues(kind).Add(float64(n))
 	}
-}
-
-// Drifted measures what a reconciliation found, by kind, and what it left.
-func Drifted(found map[string]int64, left int64) {
-	driftFindings.Reset()
-	for kind, n := range found {
-		driftFindings.WithLabelValues(kind).Set(float64(n))
-	}
-	driftLeft.Set(float64(left))
 }
 
 // The outcomes of a message.

@@ -21,6 +21,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"intray/infra/local"
 	"intray/schema"
 )
 
@@ -114,6 +115,24 @@ func reconciles(t *testing.T, s *stack) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Summary.Found != 4 || last.Summary.Left != 1 || last.Summary.Kinds["quota_drift"].Bytes != 15 {
 		t.Errorf("summary %+v, %v", last, err)
 	}
+	// What is left to a person is told until it is settled, by whoever does that.
+	port, err := local.KeptPort(s.dir, "consume")
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(status int, left string) {
+		t.Helper()
+		if out := s.operator(t, status, "status"); strings.Contains(out, left+" places that are left to you") != (status == 1) {
+			t.Errorf("status says\n%s", out)
+		}
+		await(t, 20*time.Second, "the metrics to tell what is left", func() error {
+			if text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port)); !strings.Contains(text, "intray_drift_left "+left+"\n") {
+				return errors.New("they do not")
+			}
+			return nil
+		})
+	}
+	told(1, "1")
 	s.operator(t, 2, "reconcile", "--delete-unknown")
 	s.operator(t, 1, "reconcile", "--settle", "1ms", "--fix", "--delete-unknown") // it is too young
 	s.operator(t, 0, "reconcile", "--settle", "1ms", "--fix", "--delete-unknown", "--older-than", "1ms")
@@ -123,6 +142,7 @@ func reconciles(t *testing.T, s *stack) {
 	if out := s.operator(t, 0, "reconcile"); !strings.Contains(out, "1 objects") {
 		t.Errorf("it says\n%s", out)
 	}
+	told(0, "0")
 }
 
 func deadLetters(t *testing.T, s *stack) {

@@ -24,8 +24,9 @@ type statusCommand struct {
 // Help says what is looked at and what the exit status means.
 func (statusCommand) Help() string {
 	return `Shows whether each part answers, what waits for the consumers and for how long, dead letters,
-object deletions, the events that MinIO has still to tell (beside "intray up"), the replays that
-have not ended, and what happened in the last minutes. docs/runbook.md says what to do.
+object deletions, what the last reconciliation of bucket and database left to a person, the events that
+MinIO has still to tell (beside "intray up"), the replays that have not ended, and what happened in the
+last minutes. docs/runbook.md says what to do.
 
 Exit status: 0 all is well, 1 something is wrong (a line says what), 2 wrong usage, 3 a part is
 out of reach. With --watch it is that of the last look.

@@ -50,6 +50,9 @@ type backlogStatus struct {
 	OldestDeletion     float64 `json:"oldest_deletion_seconds"`
 	DeadLetters        int64   `json:"dead_letters"`
 	Swept              bool    `json:"swept"`
+	// Drift is what the last reconciliation left to a person.
+	Drift      int64      `json:"drift_left"`
+	Reconciled *time.Time `json:"reconciled_at"` // null: not yet
 }
 
 type consumerStatus struct {
@@ -181,6 +184,14 @@ func (l *looker) database(ctx context.Context, s *status) error {
 	if b.OldestPendingID.Valid {
 		s.Backlog.OldestPendingID = b.OldestPendingID.UUID.String()
 	}
+	last, err := l.db.Reconciliation(ctx)
+	if err != nil {
+		return err
+	}
+	if last != nil {
+		at := last.At.UTC()
+		s.Backlog.Drift, s.Backlog.Reconciled = last.Left, &at
+	}
 	replays, err := l.db.Replays(ctx, listedReplays)
 	for _, r := range replays {
 		if r.EndedAt == nil && r.Status != postgres.ReplayDone {
@@ -243,6 +254,9 @@ func (s *status) judge() {
 		}
 		if b.DeadLetters > 0 {
 			s.wrong("%d dead letters: see \"intray deadletters list\"", b.DeadLetters)
+		}
+		if b.Drift > 0 {
+			s.wrong("bucket and database differ in %d places that are left to you: see \"intray reconcile\"", b.Drift)
 		}
 		if b.FailingDeletions > 0 {
 			s.wrong("%d object deletions fail and are tried again", b.FailingDeletions)

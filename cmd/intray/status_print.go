@@ -48,6 +48,11 @@ func (s status) print(out io.Writer) error {
 			}
 			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", row.name, row.n, age, row.note)
 		}
+		reconciled := "never reconciled"
+		if b.Reconciled != nil {
+			reconciled = "reconciled " + b.Reconciled.Format(time.RFC3339)
+		}
+		fmt.Fprintf(w, "differences left\t%d\t\t%s\n", b.Drift, reconciled)
 		if q := s.Queue; q != nil {
 			age := ""
 			if q.Files > 0 {

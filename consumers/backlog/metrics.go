@@ -26,6 +26,8 @@ var (
 	waits      = describe("backlog", "What waits in the database: pending, unclassified, unannounced, deletions, failing_deletions, dead_letters.", "kind")
 	oldest     = describe("backlog_oldest_seconds", "The age of the oldest that waits; 0 where nothing does.", "kind")
 	swept      = describe("swept", "1 while a replica sweeps.")
+	driftFound = describe("drift_findings", "Differences between bucket and database that the last reconciliation found, by kind.", "kind")
+	driftLeft  = describe("drift_left", "Differences that the last reconciliation left to an operator.")
 	reachable  = describe("reachable", "1 while the part answers the consumers.", "part")
 )
 
@@ -53,7 +55,7 @@ func NewMetrics(db *postgres.DB, conn *nats.Conn, storage func(context.Context) 
 
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{lagWaiting, lagInHand, lagAgain, streamSize, streamMost, waits, oldest, swept, reachable} {
+	for _, d := range []*prometheus.Desc{lagWaiting, lagInHand, lagAgain, streamSize, streamMost, waits, oldest, swept, driftFound, driftLeft, reachable} {
 		to <- d
 	}
 }
@@ -114,6 +116,16 @@ func (m *Metrics) look() (all []prometheus.Metric) {
 			add(oldest, Age(at, now).Seconds(), kind)
 		}
 		add(swept, truth(b.Swept))
+	}
+	if r, err := m.db.Reconciliation(ctx); err != nil {
+		m.log.Debug("the last reconciliation cannot be read", "error", err)
+	} else if r == nil {
+		add(driftLeft, 0)
+	} else {
+		add(driftLeft, float64(r.Left))
+		for kind, n := range r.Found {
+			add(driftFound, float64(n), kind)
+		}
 	}
 	return all
 }

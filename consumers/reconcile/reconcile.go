@@ -159,7 +159,21 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 		run.summary.Left -= t.Fixed
 	}
 	run.summary.Took = time.Since(began).Seconds()
+	if err == nil && (o.Fix || run.summary.Found == 0) {
+		err = r.Note(ctx, run.summary)
+	}
 	return run.summary, err
+}
+
+// Note keeps a summary as what the last reconciliation found, for the metrics and
+// `intray status`. Run notes those that repair and those that found nothing: what a
+// mere look finds may be what the next repair mends.
+func (r *Reconciler) Note(ctx context.Context, s Summary) error {
+	found := make(map[string]int64, len(s.Kinds))
+	for kind, tally := range s.Kinds {
+		found[string(kind)] = tally.Found
+	}
+	return r.db.NoteReconciliation(ctx, postgres.Reconciliation{At: time.Now(), Found: found, Left: s.Left})
 }
 
 // run is one run; its batches are bounded, so is its memory.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"intray/consumers"
 	"intray/consumers/reconcile"
 )
 
@@ -59,14 +58,13 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	measure(summary)
 	if summary.Found == 0 {
 		s.log.Info("bucket and database agree", counts(summary)...)
 		return nil
 	}
 	if missing := summary.Kinds[reconcile.MissingObject].Found; missing > max(missingAllowed, summary.Documents/missingFraction) {
 		s.log.Error("so many objects are missing that nothing was repaired; is this the right bucket? see \"intray reconcile\"", counts(summary)...)
-		return nil
+		return s.reconciler.Note(ctx, summary)
 	}
 	summary, err = s.reconciler.Run(ctx, reconcile.Options{Fix: true, Settle: s.settle, Found: func(f reconcile.Finding) {
 		s.log.Info("bucket and database differ", "kind", string(f.Kind), "object_key", f.Key,
@@ -75,22 +73,12 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	measure(summary)
 	if summary.Left > 0 {
 		s.log.Warn("bucket and database are reconciled; something is left for an operator", counts(summary)...)
 	} else {
 		s.log.Info("bucket and database are reconciled", counts(summary)...)
 	}
 	return nil
-}
-
-// measure keeps what a run found for the metrics.
-func measure(s reconcile.Summary) {
-	found := make(map[string]int64, len(s.Kinds))
-	for kind, tally := range s.Kinds {
-		found[string(kind)] = tally.Found
-	}
-	consumers.Drifted(found, s.Left)
 }
 
 // counts are the summary's numbers, for the log.

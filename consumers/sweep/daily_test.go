@@ -58,6 +58,9 @@ func TestNothingIsEndedWhereTooManyObjectsAreMissing(t *testing.T) {
 	}
 	reconcileOnce()
 	b.ExpectUsed(b.Alice, 3*(missingAllowed+1))
+	if last, err := b.DB.Reconciliation(t.Context()); err != nil || last == nil || last.Left != missingAllowed+1 {
+		t.Errorf("left to a person are %+v, %v", last, err)
+	}
 
 	b.Exec(`UPDATE quotas SET used_bytes = used_bytes - 3 WHERE user_id = $1`, b.Alice)
 	b.Exec(`DELETE FROM documents WHERE id = (SELECT min(id::text)::uuid FROM documents)`)

@@ -220,6 +220,10 @@ func (p pacing) run(ctx context.Context, a replay.Archive, name string) error {
 		if errors.Is(err, replay.ErrAttended) || errors.Is(err, replay.ErrOver) {
 			return err
 		}
+		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+			fmt.Fprintf(os.Stderr, "\"intray events replay resume %s\" goes on with it\n", name)
+			return err
+		}
 		return fmt.Errorf("%w\n\"intray events replay resume %s\" goes on with it", err, name)
 	}
 	if err := p.report(r); err != nil {

@@ -559,6 +559,16 @@ func pausesAndResumes(t *testing.T, s *eventful) {
 		t.Errorf("resumed when it was done, it ended with %d: %s", status, stderr)
 	}
 
+	c, out = s.slowly(t, "interrupted")
+	if err := c.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	ended(t, c, out, 1)
+	if !strings.Contains(out.String(), `replay resume interrupted" goes on with it`) {
+		t.Errorf("interrupted, it says\n%s", out)
+	}
+	s.operator(t, 0, "events", "replay", "cancel", "interrupted")
+
 	c, out = s.slowly(t, "unwanted")
 	if out := s.operator(t, 0, "events", "replay", "cancel", "unwanted"); !strings.Contains(out, "not replayed") {
 		t.Errorf("it says\n%s", out)

@@ -112,7 +112,7 @@ func (c statusCommand) looker(ctx context.Context) (*looker, error) {
 			return nil, err
 		}
 	}
-	if l.db, err = postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2}); err != nil {
+	if l.db, err = postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2, StatementTimeout: lookTimeout / 2}); err != nil {
 		return nil, err
 	}
 	if s.NATS.URL != "" {

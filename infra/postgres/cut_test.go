@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -19,6 +20,7 @@ const (
 	cutNever int32 = iota
 	cutBeforeCommit
 	cutAfterCommit
+	hangs // nothing reaches the server any more, and nothing is cut
 )
 
 // cutter stands between a client and PostgreSQL and cuts the connection around the next COMMIT.
@@ -71,6 +73,9 @@ func (c *cutter) forward(client, upstream net.Conn) {
 			return
 		}
 		c.reads.Add(1)
+		if c.mode.Load() == hangs {
+			continue
+		}
 		commit := bytes.Contains(buffer[:n], []byte("COMMIT"))
 		if commit && c.mode.CompareAndSwap(cutBeforeCommit, cutNever) {
 			c.cuts.Add(1)
@@ -113,6 +118,30 @@ func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
 	}
 	if used := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice); used != 20 {
 		t.Errorf("%d bytes used, want 20", used)
+	}
+}
+
+// A server that is stopped keeps its connections open and answers nothing.
+func TestAServerThatHangsIsUnavailable(t *testing.T) {
+	b := setup(t)
+	var c cutter
+	db, err := postgres.Open(t.Context(), c.listen(t, as(t, b.url, "worker")), postgres.Options{StatementTimeout: 100 * time.Millisecond})
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	must(t, db.Ping(t.Context())) // the connection is there
+	c.mode.Store(hangs)
+	answered := make(chan error, 1)
+	go func() {
+		_, err := db.Backlog(t.Context())
+		answered <- err
+	}()
+	select {
+	case err := <-answered:
+		if !errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("it fails with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("it is waited for still after 20 s")
 	}
 }
 

@@ -72,7 +72,11 @@ func Open(_ context.Context, url string, o Options) (*DB, error) {
 	if conns == 0 {
 		conns = 16
 	}
-	pool, err := connect(config)
+	statement := o.StatementTimeout
+	if statement == 0 {
+		statement = 15 * time.Second
+	}
+	pool, err := connect(config, patientDialer{patience: statement + answerTime})
 	if err != nil {
 		return nil, err
 	}
@@ -100,11 +104,12 @@ func parse(url string) (pq.Config, error) {
 	return config, nil
 }
 
-func connect(config pq.Config) (*sqlx.DB, error) {
+func connect(config pq.Config, dialer pq.Dialer) (*sqlx.DB, error) {
 	connector, err := pq.NewConnectorConfig(config)
 	if err != nil {
 		return nil, errors.New("the PostgreSQL connection string cannot be used")
 	}
+	connector.Dialer(dialer)
 	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
 }
 

@@ -49,7 +49,10 @@ type backlogStatus struct {
 	FailingDeletions   int64   `json:"failing_deletions"`
 	OldestDeletion     float64 `json:"oldest_deletion_seconds"`
 	DeadLetters        int64   `json:"dead_letters"`
-	Swept              bool    `json:"swept"`
+	// FailedTries of the last ten minutes are at documents that still wait.
+	FailedTries int64  `json:"failed_tries"`
+	FailedTry   string `json:"failed_try,omitempty"`
+	Swept       bool   `json:"swept"`
 	// Drift is what the last reconciliation left to a person.
 	Drift      int64      `json:"drift_left"`
 	Reconciled *time.Time `json:"reconciled_at"` // null: not yet
@@ -88,6 +91,8 @@ const (
 	recentMinutes = 5
 	listedReplays = 20
 	secondLook    = 300 * time.Millisecond
+	// failingTries is how many failed tries are more than bad luck: a provider is left alone after as many in a row.
+	failingTries = 3
 )
 
 // localHealth are the addresses of the parts that up runs.
@@ -179,7 +184,10 @@ func (l *looker) database(ctx context.Context, s *status) error {
 		Unclassified: b.Unclassified, OldestUnclassified: s.age(b.OldestUnclassified),
 		Unannounced: b.Unannounced, OldestUnannounced: s.age(b.OldestUnannounced),
 		Deletions: b.Deletions, FailingDeletions: b.FailingDeletions, OldestDeletion: s.age(b.OldestDeletion),
-		DeadLetters: b.DeadLetters, Swept: b.Swept,
+		DeadLetters: b.DeadLetters, FailedTries: b.FailedTries, Swept: b.Swept,
+	}
+	if b.FailedTry != nil {
+		s.Backlog.FailedTry = *b.FailedTry
 	}
 	if b.OldestPendingID.Valid {
 		s.Backlog.OldestPendingID = b.OldestPendingID.UUID.String()
@@ -254,6 +262,9 @@ func (s *status) judge() {
 		}
 		if b.DeadLetters > 0 {
 			s.wrong("%d dead letters: see \"intray deadletters list\"", b.DeadLetters)
+		}
+		if b.FailedTries >= failingTries {
+			s.wrong("%d tries failed in ten minutes at documents that still wait, the last because: %s", b.FailedTries, shortened(printable(b.FailedTry), 200))
 		}
 		if b.Drift > 0 {
 			s.wrong("bucket and database differ in %d places that are left to you: see \"intray reconcile\"", b.Drift)

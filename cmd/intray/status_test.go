@@ -73,6 +73,30 @@ func tellsStatus(t *testing.T, s *stack) {
 		t.Fatal(err)
 	}
 
+	// Tries count while their document waits: this one for its file.
+	asked, err := alice.ask("never.txt", "text/plain", 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	waiting := asked.Document.ID
+	for n := range 3 {
+		if _, err := db.Exec(`INSERT INTO document_tries (document_id, stream, consumer, at, try, reason)
+			VALUES ($1, 'DOCUMENTS', 'classify', now(), $2, 'the provider is away')`, waiting, n+1); err != nil {
+			t.Fatal(err)
+		}
+		want := 0
+		if n == 2 {
+			want = 1
+		}
+		if found := look(want); n == 2 && (len(found.Problems) != 1 || !strings.Contains(found.Problems[0], "the provider is away")) {
+			t.Errorf("with tries that fail it says %+v", found)
+		}
+	}
+	if _, err := db.Exec(`UPDATE document_tries SET at = now() - interval '11 minutes' WHERE document_id = $1`, waiting); err != nil {
+		t.Fatal(err)
+	}
+	look(0)
+
 	if err := syscall.Kill(s.PIDs["gateway"], syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}

@@ -24,6 +24,9 @@ type Backlog struct {
 	FailingDeletions int64      `db:"failing_deletions"`
 	OldestDeletion   *time.Time `db:"oldest_deletion"`
 	DeadLetters      int64      `db:"dead_letters"`
+	// FailedTries of the last ten minutes are at documents that still wait; FailedTry says why the newest failed.
+	FailedTries int64   `db:"failed_tries"`
+	FailedTry   *string `db:"failed_try"`
 	// Swept says that a replica sweeps at this moment.
 	Swept bool `db:"swept"`
 }
@@ -35,6 +38,7 @@ func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 			(SELECT id FROM documents WHERE status = 'pending' ORDER BY id LIMIT 1) AS oldest_pending_id,
 			u.n AS unclassified, (SELECT changed_at FROM documents WHERE status = 'uploaded' ORDER BY id LIMIT 1) AS oldest_unclassified,
 			a.n AS unannounced, a.oldest AS oldest_unannounced,
+			t.n AS failed_tries, t.newest AS failed_try,
 			d.n AS deletions, d.failing AS failing_deletions, d.oldest AS oldest_deletion, l.n AS dead_letters,
 			EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objsubid = 1
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
@@ -44,6 +48,9 @@ func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 			(SELECT count(*) AS n, min(unannounced_at) AS oldest FROM documents WHERE unannounced_at IS NOT NULL) AS a,
 			(SELECT count(*) AS n, count(*) FILTER (WHERE attempts > 0) AS failing, min(requested_at) AS oldest
 				FROM object_deletions WHERE deleted_at IS NULL) AS d,
+			(SELECT count(*) AS n, (array_agg(t.reason ORDER BY t.at DESC))[1] AS newest
+				FROM document_tries AS t JOIN documents AS d ON d.id = t.document_id
+				WHERE t.try > 0 AND t.at > now() - interval '10 minutes' AND d.status IN ('pending', 'uploaded')) AS t,
 			(SELECT count(*) AS n FROM dead_letters) AS l`)
 	return b, wrap(ctx, err, "look at what waits")
 }

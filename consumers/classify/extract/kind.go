@@ -60,6 +60,11 @@ func detect(head []byte) kind {
 		}
 	}
 	found := mimetype.Detect(head)
+	if rest := afterComments(head); found.Is("text/plain") && len(rest) < len(head) {
+		if page := mimetype.Detect(rest); page.Is("text/html") || page.Is("application/xhtml+xml") || page.Is("text/xml") {
+			found = page
+		}
+	}
 	if found.Is(kindBinary.name) && !beginsPDF(head) {
 		if e := byUnits(head); e != nil {
 			if decoded, err := e.NewDecoder().Bytes(head); err == nil {
@@ -100,6 +105,21 @@ func detect(head []byte) kind {
 		}
 	}
 	return kind{name, formatNone}
+}
+
+// afterComments is what follows the comments that a page may begin with. Programs that
+// save pages make comments of what stood there.
+func afterComments(head []byte) []byte {
+	for {
+		head = bytes.TrimLeft(head, " \t\r\n\f")
+		comment, ok := bytes.CutPrefix(head, []byte("<!--"))
+		if !ok {
+			return head
+		}
+		if _, head, ok = bytes.Cut(comment, []byte("-->")); !ok {
+			return nil
+		}
+	}
 }
 
 // beginsPDF tells whether there is a PDF's header: readers accept some bytes before

@@ -138,7 +138,12 @@ func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	if void[name] && m.dialect != dialectXML || selfClosing || len(m.stack) >= maxDepth {
 		return
 	}
-	hide := unseen[name] || hasAttributes && hides(tokens)
+	hidden, selected := false, false
+	if hasAttributes {
+		hidden, selected = looks(tokens)
+	}
+	// Of a list to choose from only what is chosen is seen; the first, where nothing is, says nothing.
+	hide := unseen[name] || hidden || m.dialect != dialectXML && name == "option" && m.open["select"] > 0 && !selected
 	m.stack = append(m.stack, name)
 	m.open[name]++
 	if hide && m.hidden < 0 {
@@ -190,20 +195,22 @@ func tagName(raw []byte) string {
 	return string(raw)
 }
 
-// hides tells whether the start tag's own attributes hide the element.
-func hides(tokens *html.Tokenizer) bool {
-	hidden := false
+// looks tells whether the start tag's own attributes hide the element, and whether
+// they select it.
+func looks(tokens *html.Tokenizer) (hidden, selected bool) {
 	for more := true; more; {
 		var key, value []byte
 		key, value, more = tokens.TagAttr()
 		switch string(key) {
 		case "hidden":
 			hidden = true
+		case "selected":
+			selected = true
 		case "style":
 			hidden = hidden || hidingStyle(string(value))
 		}
 	}
-	return hidden
+	return hidden, selected
 }
 
 // hidingStyle tells whether an inline style makes its element invisible.

@@ -33,6 +33,8 @@ func TestHTML(t *testing.T) {
 		"void elements":            {`<html><p>a<img hidden>b<br hidden>c<input hidden>d`, "ab\ncd"},
 		"table":                    {`<html><table><tr><td>1<td>2<tr><th>3</th><th>4</th></table>`, "1 2\n3 4"},
 		"pre":                      {"<html><pre>a\n  b\n\nc</pre>d\ne", "a\nb\n\nc\nd e"},
+		"list to choose from":      {`<html><select><option>no<option selected>yes<option>no</select><datalist><option>no</datalist>`, "yes"},
+		"begins with comments":     {"<!--?xml version=\"1.0\"?-->\n<!-- saved --><!DOCTYPE html><html><p>a<b>b</b>", "ab"},
 		"title of a drawing":       {`<html><title>Page</title><svg><title>no</title><text>yes</text></svg>`, "Page\nyes"},
 		"unclosed script":          {`<html>yes<script>no`, "yes"},
 		"tags in words":            {`<html><p>in<b>vo</b>ice</p>`, "invoice"},

@@ -122,6 +122,9 @@ func tell(ctx context.Context, a replay.Archive, id uuid.UUID) (story, error) {
 	if err := s.tellTries(ctx, a); err != nil {
 		return s, err
 	}
+	if err := s.tellOutcomes(ctx, a); err != nil {
+		return s, err
+	}
 	if err := s.tellReplays(ctx, a, seen); err != nil {
 		return s, err
 	}
@@ -176,8 +179,35 @@ func (s *story) tellTries(ctx context.Context, a replay.Archive) error {
 	return err
 }
 
+// tellOutcomes adds what became of the document's events in the replays that chose them.
+func (s *story) tellOutcomes(ctx context.Context, a replay.Archive) error {
+	for _, stream := range []string{schema.StreamBucket, schema.StreamDocuments} {
+		var sequences []int64
+		for _, l := range s.Lines {
+			if l.Stream == stream {
+				sequences = append(sequences, int64(l.Sequence))
+			}
+		}
+		state, err := a.Conn.State(ctx, stream)
+		if err != nil {
+			return err
+		}
+		replayed, err := a.DB.ReplaysOf(ctx, stream, state.Created, sequences)
+		if err != nil {
+			return err
+		}
+		for _, r := range replayed {
+			s.Lines = append(s.Lines, storyLine{
+				At: r.By.UTC(), What: fmt.Sprintf("replay to %s: %s", r.Target, r.Outcome), Stream: stream, Sequence: uint64(r.Position),
+				Detail: fmt.Sprintf("%s, by %s: %s", r.Replay, r.Who, r.Why),
+			})
+		}
+	}
+	return nil
+}
+
 // tellReplays adds the replays that name the document, as far as the stream still
-// has them.
+// has them: until they are done.
 func (s *story) tellReplays(ctx context.Context, a replay.Archive, seen map[string]bool) error {
 	for stored, err := range a.Conn.Read(ctx, nats.Range{Stream: schema.StreamReplay, From: born(s.ID)}) {
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"math/bits"
+	"time"
 )
 
 // BlockSize is how many positions of a replay's source lie in one block.
@@ -121,7 +122,12 @@ type Decided struct {
 	Outcome  Outcome
 }
 
-// DecideEvents notes outcomes. To note one twice changes nothing, and neither does one of a replay that has ended.
+// String is the outcome in a word; "chosen" where there is none.
+func (o Outcome) String() string {
+	return [...]string{"chosen", "failed", "unchanged", "applied"}[o]
+}
+
+// DecideEvents notes outcomes. To note one twice changes nothing, and the counts of a replay that has ended stay.
 func (db *DB) DecideEvents(ctx context.Context, decided []Decided) error {
 	type place struct {
 		replay string
@@ -161,6 +167,35 @@ func (db *DB) DecideEvents(ctx context.Context, decided []Decided) error {
 		FROM lazily, locked AS n WHERE b.replay = n.replay AND b.block = n.block`,
 		array(replays), array(blocks), array(columns[Failed]), array(columns[Unchanged]), array(columns[Applied]))
 	return wrap(ctx, err, "note the outcomes of %d replayed events", len(decided))
+}
+
+// A Replayed event is one that a replay has chosen.
+type Replayed struct {
+	Replay   string `db:"name"`
+	Target   string `db:"target"`
+	Who      string `db:"who"`
+	Why      string `db:"why"`
+	Position int64  `db:"position"`
+	// Outcome is 0 where the event has not come to an end.
+	Outcome Outcome `db:"outcome"`
+	// By is when it had come to its end at the latest, or else when its replay was planned.
+	By time.Time `db:"by"`
+}
+
+// ReplaysOf returns which replays of the last 30 days chose the events at the positions of a stream, the oldest first. A
+// stream is the one that was made at the time: one made anew counts from 1 again. The role is the owner.
+func (db *DB) ReplaysOf(ctx context.Context, stream string, created time.Time, positions []int64) (all []Replayed, err error) {
+	err = db.pool.SelectContext(ctx, &all, `
+		SELECT r.name, r.target, r.who, r.why, p.position,
+			CASE 1 WHEN get_bit(b.applied, p.bit) THEN $4 WHEN get_bit(b.unchanged, p.bit) THEN $5 WHEN get_bit(b.failed, p.bit) THEN $6 ELSE 0 END AS outcome,
+			CASE 1 WHEN get_bit(b.applied | b.unchanged | b.failed, p.bit) THEN b.decided_at ELSE r.created_at END AS by
+		FROM (SELECT position, position / $7 AS block, (position % $7)::integer AS bit FROM unnest($3::bigint[]) AS n (position)) AS p
+		JOIN replay_blocks AS b ON b.block = p.block AND get_bit(b.selected, p.bit) = 1
+		JOIN replays AS r ON r.name = b.replay
+		WHERE r.stream = $1 AND r.stream_created = $2
+		ORDER BY r.created_at, r.name, p.position`,
+		stream, created, array(positions), Applied, Unchanged, Failed, int64(BlockSize))
+	return all, wrap(ctx, err, "find replays of %d events of stream %s", len(positions), stream)
 }
 
 // MakeEvents keeps object keys as the events of a replay, the first at the position.

@@ -70,7 +70,7 @@ const selectReplays = `
 	LEFT JOIN LATERAL (
 		SELECT sum(bit_count(applied))::bigint AS applied, sum(bit_count(unchanged))::bigint AS unchanged,
 			sum(bit_count(failed))::bigint AS failed, max(decided_at) AS last_at
-		FROM replay_blocks WHERE replay = r.name) AS b ON true `
+		FROM replay_blocks WHERE replay = r.name AND r.ended_at IS NULL) AS b ON true `
 
 // Replay returns the replay of that name. It fails with schema.CodeNotFound.
 func (db *DB) Replay(ctx context.Context, name string) (r Replay, err error) {
@@ -179,7 +179,9 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 		if _, err := tx.ExecContext(ctx, `DELETE FROM replay_made WHERE replay = $1`, name); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `DELETE FROM replay_blocks WHERE replay = $1`, name)
+		// What became of each event is kept as long as the streams keep the events, for the stories of documents.
+		_, err = tx.ExecContext(ctx, `DELETE FROM replay_blocks WHERE replay IN (
+			SELECT name FROM replays WHERE (name = $1 AND stream = '') OR ended_at < now() - make_interval(secs => $2))`, name, triesFor.Seconds())
 		return err
 	})
 	return wrap(ctx, err, "end replay %s", name)

@@ -1,8 +1,10 @@
 package postgres_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -71,6 +73,59 @@ func TestOutcomesAreNotedOnceAndTheStrongestStays(t *testing.T) {
 	must(t, err)
 	if r.Status != postgres.ReplayCanceled || r.Applied != 2 || r.Left() != 2 || r.EndedAt == nil {
 		t.Errorf("ended %+v", r)
+	}
+}
+
+func TestReplaysOfADocumentsEventsAreFound(t *testing.T) {
+	b := setup(t)
+	made := time.Now().Add(-time.Hour)
+	plan := func(name, stream string, created time.Time, positions ...uint64) {
+		t.Helper()
+		must(t, b.owner.CreateReplay(t.Context(), postgres.Replay{
+			Name: name, Target: "confirm", Who: "w", Why: "y", Selection: []byte(`{}`), Stream: stream, StreamCreated: &created,
+		}))
+		for _, p := range positions {
+			block := postgres.Block{Number: int64(p / postgres.BlockSize)}
+			block.Bits.Set(p)
+			must(t, b.owner.ChooseEvents(t.Context(), name, []postgres.Block{block}))
+		}
+	}
+	plan("a", "BUCKET", made, 1, 1023, 1024, 2048)
+	plan("anew", "BUCKET", made.Add(time.Minute), 1023)
+	plan("other", "DOCUMENTS", made, 1023)
+	plan("b", "BUCKET", made, 1023)
+	must(t, b.worker.DecideEvents(t.Context(), []postgres.Decided{
+		{Replay: "a", Position: 1023, Outcome: postgres.Unchanged}, {Replay: "a", Position: 1024, Outcome: postgres.Applied}, {Replay: "a", Position: 2048, Outcome: postgres.Failed},
+	}))
+	find := func() (found []string) {
+		t.Helper()
+		all, err := b.owner.ReplaysOf(t.Context(), "BUCKET", made, []int64{2, 1023, 1024, 2048})
+		must(t, err)
+		for _, r := range all {
+			if r.Who != "w" || r.Why != "y" || r.Target != "confirm" || time.Since(r.By) > time.Hour {
+				t.Errorf("found %+v", r)
+			}
+			found = append(found, fmt.Sprint(r.Replay, " ", r.Position, " ", r.Outcome))
+		}
+		return found
+	}
+	want := []string{"a 1023 unchanged", "a 1024 applied", "a 2048 failed", "b 1023 chosen"}
+	if found := find(); !slices.Equal(found, want) {
+		t.Errorf("found %q, want %q", found, want)
+	}
+	must(t, b.owner.EndReplay(t.Context(), "a", postgres.ReplayDone))
+	if found := find(); !slices.Equal(found, want) {
+		t.Errorf("after its end found %q, want %q", found, want)
+	}
+	// They go with the events.
+	_, err := b.raw.Exec(`UPDATE replays SET ended_at = now() - interval '31 days' WHERE name = 'a'`)
+	must(t, err)
+	must(t, b.owner.EndReplay(t.Context(), "b", postgres.ReplayCanceled))
+	if found := find(); !slices.Equal(found, want[3:]) {
+		t.Errorf("a month later found %q, want %q", found, want[3:])
+	}
+	if r, err := b.owner.Replay(t.Context(), "a"); err != nil || r.Applied != 1 || r.Unchanged != 1 || r.Failed != 1 {
+		t.Errorf("its counts are %+v, %v", r, err)
 	}
 }
 

@@ -10,12 +10,12 @@ import (
 	"intray/infra/ai/builtin"
 )
 
-// background gives the source of the mean direction of documents in general: that of
+// background writes the mean direction of documents in general: that of
 // all sets, each of which weighs the same.
-func background(ctx context.Context, classifier *builtin.Classifier) ([]byte, error) {
+func background(ctx context.Context, classifier *builtin.Classifier) error {
 	sets, err := tuningSets(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var mean []float64
 	for _, set := range sets {
@@ -48,5 +48,5 @@ var background = [...]int8{`)
 		fmt.Fprintf(&b, "%.0f, ", x*scale)
 	}
 	fmt.Fprintf(&b, "\n}\n\nconst backgroundScale = %.1f\n", scale)
-	return b.Bytes(), nil
+	return write("background.go", b.Bytes())
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
 	"slices"
 
 	"intray/infra/ai"
@@ -71,7 +72,7 @@ func splits(ctx context.Context, classifier *builtin.Classifier) error {
 		for _, r := range right[i] {
 			spread += (r - mean) * (r - mean) / deals
 		}
-		fmt.Printf("%-8s mean %.3f, deviation %.3f, from %.3f to %.3f\n", set.Name, mean, math.Sqrt(spread), slices.Min(right[i]), slices.Max(right[i]))
+		fmt.Fprintf(os.Stdout, "%-8s mean %.3f, deviation %.3f, from %.3f to %.3f\n", set.Name, mean, math.Sqrt(spread), slices.Min(right[i]), slices.Max(right[i]))
 	}
 	return nil
 }

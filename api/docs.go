@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -62,16 +63,9 @@ func docsHandler(file string) (echo.HandlerFunc, error) {
 	if err != nil {
 		return nil, err
 	}
-	var compressed bytes.Buffer
-	w := gzip.NewWriter(&compressed)
-	if _, err := w.Write(plain); err != nil {
-		return nil, err
-	}
-	if err := w.Close(); err != nil {
-		return nil, err
-	}
+	compressed := sync.OnceValues(func() ([]byte, error) { return gzipped(plain) }) // when first asked for: it takes longer than all else at the start
 	etag := fmt.Sprintf("%x", sha256.Sum256(plain))[:16]
-	return func(c echo.Context) error {
+	return func(c echo.Context) (err error) {
 		h := c.Response().Header()
 		h.Set("Content-Type", docsTypes[path.Ext(file)])
 		h.Set("Content-Security-Policy", docsPolicy)
@@ -79,11 +73,24 @@ func docsHandler(file string) (echo.HandlerFunc, error) {
 		h.Set("Vary", "Accept-Encoding")
 		content, encoding := plain, ""
 		if strings.Contains(c.Request().Header.Get("Accept-Encoding"), "gzip") {
-			content, encoding = compressed.Bytes(), "gzip"
+			encoding = "gzip"
+			if content, err = compressed(); err != nil {
+				return fmt.Errorf("compress %s: %w", file, err)
+			}
 			h.Set("Content-Encoding", encoding)
 		}
 		h.Set("ETag", `"`+etag+encoding+`"`)
 		http.ServeContent(c.Response(), c.Request(), "", time.Time{}, bytes.NewReader(content))
 		return nil
 	}, nil
+}
+
+func gzipped(plain []byte) ([]byte, error) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if _, err := w.Write(plain); err != nil {
+		return nil, err
+	}
+	err := w.Close()
+	return b.Bytes(), err
 }

@@ -264,7 +264,7 @@ func (s *status) judge() {
 			s.wrong("%d dead letters: see \"intray deadletters list\"", b.DeadLetters)
 		}
 		if b.FailedTries >= failingTries {
-			s.wrong("%d tries failed in ten minutes at documents that still wait, the last because: %s", b.FailedTries, shortened(printable(b.FailedTry), 200))
+			s.wrong("%d tries failed in ten minutes at documents that still wait, the last because: %s", b.FailedTries, shortened(b.FailedTry, 200))
 		}
 		if b.Drift > 0 {
 			s.wrong("bucket and database differ in %d places that are left to you: see \"intray reconcile\"", b.Drift)

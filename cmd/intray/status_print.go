@@ -40,7 +40,7 @@ func (s status) print(out io.Writer) error {
 			{"to be classified", b.Unclassified, b.OldestUnclassified, ""},
 			{"to be announced", b.Unannounced, b.OldestUnannounced, ""},
 			{"object deletions", b.Deletions, b.OldestDeletion, ""},
-			{"tries that failed lately", b.FailedTries, 0, shortened(printable(b.FailedTry), 80)},
+			{"tries that failed lately", b.FailedTries, 0, shortened(b.FailedTry, 80)},
 			{"dead letters", b.DeadLetters, 0, ""},
 		} {
 			age := ""

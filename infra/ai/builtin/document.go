@@ -133,7 +133,7 @@ func (l *lexicon) telling(forms []*form) []tellingWord {
 	var words []tellingWord
 	for _, f := range forms {
 		if f.word.vector >= 0 {
-			w := tellingWord{weight: weight(f) / all, vector: make([]float32, l.table.Dims())}
+			w := tellingWord{weight: quotient(weight(f), all), vector: make([]float32, l.table.Dims())}
 			l.addTo(w.vector, word{idf: 1, vector: f.word.vector}, 1)
 			words = append(words, w)
 		}

@@ -256,24 +256,66 @@ const (
 // It returns Windows-1252 where nothing fits better.
 func byLikeness(raw []byte, markup bool) encoding.Encoding {
 	sample := raw[:min(len(raw), likenessBytes)]
+	if isCyrillicDOS(sample) {
+		return charmap.CodePage866
+	}
 	detector := chardet.NewTextDetector()
 	if markup {
 		detector = chardet.NewHtmlDetector()
 	}
-	guesses, err := detector.DetectAll(sample)
-	if err != nil {
-		return charmap.Windows1252 // it found none
-	}
+	guesses, _ := detector.DetectAll(sample) // its only error is that it found none
 	for _, guess := range guesses {
 		e, name := charset.Lookup(guess.Charset)
 		if e == nil || guess.Confidence < minLikeness || name == "utf-8" || strings.HasPrefix(name, "utf-16") {
 			continue
 		}
 		if decoded, err := e.NewDecoder().Bytes(sample); err == nil && bytes.Count(decoded, []byte("\ufffd"))*50 <= len(decoded) {
+			if name == "windows-1252" {
+				break
+			}
 			return e
 		}
 	}
+	return westernEuropean(raw)
+}
+
+// westernEuropean tells Latin-9 from Windows-1252, which differ where texts have a euro sign: Windows-1252 has
+// it among the control characters of Latin-9, and Latin-9 at a sign that hardly any text has.
+func westernEuropean(raw []byte) encoding.Encoding {
+	euros := 0
+	for _, b := range raw {
+		switch {
+		case b >= 0x80 && b < 0xa0:
+			return charmap.Windows1252
+		case b == 0xa4:
+			euros++
+		}
+	}
+	if euros > 0 {
+		return charmap.ISO8859_15
+	}
 	return charmap.Windows1252
+}
+
+// isCyrillicDOS recognizes Russian in code page 866, which chardet does not know: nearly all bytes beyond ASCII
+// are Cyrillic letters in it, and as many of them the most frequent ones as in Russian, in which
+// these are more than half.
+func isCyrillicDOS(raw []byte) bool {
+	beyond, letters, frequent := 0, 0, 0
+	for _, b := range raw {
+		if b < utf8.RuneSelf {
+			continue
+		}
+		beyond++
+		if b <= 0xaf || b >= 0xe0 && b <= 0xf1 {
+			letters++
+		}
+		switch charmap.CodePage866.DecodeByte(b) {
+		case 'о', 'е', 'а', 'и', 'н', 'т', 'с':
+			frequent++
+		}
+	}
+	return beyond >= 8 && letters*20 >= beyond*19 && frequent*5 >= beyond*2
 }
 
 // declaredEncoding returns what the content type or, in markup, the document

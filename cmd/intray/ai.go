@@ -185,7 +185,7 @@ func (c *checked) ask(ctx context.Context, p classifier, system string) {
 		return
 	case errors.Is(err, ai.ErrInvalidAnswer):
 		c.Result, c.Schema = "invalid_answer", &fulfilled
-	case errors.Is(err, ai.ErrRefused):
+	case errors.Is(err, ai.ErrRefused), errors.Is(err, ai.ErrKey):
 		c.Result = "refused"
 	default:
 		c.Result = "unavailable"

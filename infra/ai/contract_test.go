@@ -247,8 +247,9 @@ func TestFailures(t *testing.T) {
 	}
 	for name, r := range map[string]response{
 		"bad request":              {400, "", ai.ErrRefused, 0},
-		"wrong key":                {401, "", ai.ErrRefused, 0},
-		"forbidden":                {403, "", ai.ErrRefused, 0},
+		"wrong key":                {401, "", ai.ErrUnavailable, 0},
+		"unpaid":                   {402, "", ai.ErrUnavailable, 0},
+		"forbidden":                {403, "", ai.ErrUnavailable, 0},
 		"no such model":            {404, "", ai.ErrRefused, 0},
 		"redirected":               {307, "", ai.ErrRefused, 0},
 		"rate limit":               {429, "7", ai.ErrUnavailable, 7 * time.Second},
@@ -277,7 +278,8 @@ func TestFailures(t *testing.T) {
 				})
 				_, err := d.make(t, address, 0).Classify(t.Context(), request)
 				after, _ := ai.RetryAfter(err)
-				if !errors.Is(err, r.want) || after != r.after || calls != 1 {
+				key := r.status >= 401 && r.status <= 403
+				if !errors.Is(err, r.want) || errors.Is(err, ai.ErrKey) != key || after != r.after || calls != 1 {
 					t.Errorf("after %d calls: %v, again after %s", calls, err, after)
 				}
 				keepsSecrets(t, err)

@@ -9,11 +9,14 @@ import (
 // What a provider's failure means for the caller, found with [errors.Is].
 var (
 	// ErrUnavailable says that the provider could not be asked now (it is down,
-	// slow, or asks to come back later) and that the same request may succeed
-	// later. [RetryAfter] tells when, if the provider said so.
+	// slow, asks to come back later, or refuses the operator's key) and that the same
+	// request may succeed later. [RetryAfter] tells when, if the provider said so.
 	ErrUnavailable = errors.New("ai provider unavailable")
+	// ErrKey says that the provider refuses the operator's key. It comes with
+	// ErrUnavailable, for no document can mend it.
+	ErrKey = errors.New("the key is refused")
 	// ErrRefused says that the provider will not take this request, whenever it
-	// is sent: wrong credentials, unknown model, content it declines. Trying
+	// is sent: an unknown model, content it declines. Trying
 	// again without changing something is of no use.
 	ErrRefused = errors.New("ai provider refused")
 	// ErrInvalidAnswer says that the provider answered with something that does

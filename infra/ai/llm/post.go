@@ -54,8 +54,11 @@ func BaseURL(base, otherwise, path string) (string, error) {
 // provider's own short code for it, and nothing else of the response, which may
 // repeat the key or the document:
 //
-//   - [ai.ErrUnavailable] when nothing or too little came in time, and for 408,
-//     409, 425, 429 and 5xx (529 among them), with the wait of Retry-After;
+//   - [ai.ErrUnavailable] when nothing or too little came in time, for 408, 409,
+//     425, 429 and 5xx (529 among them), with the wait of Retry-After;
+//   - ErrUnavailable together with [ai.ErrKey] for 401, 402 and 403: a key that is
+//     wrong, unpaid or not allowed to is the operator's to mend, and no fault of the
+//     document;
 //   - [ai.ErrRefused] for every other status than 200;
 //   - [ai.ErrInvalidAnswer] for a response that is too long or no JSON;
 //   - the context's own error when ctx was canceled.
@@ -119,6 +122,8 @@ func refusal(resp *http.Response, body []byte) error {
 		cause += " (" + code + ")"
 	}
 	switch s := resp.StatusCode; {
+	case s == http.StatusUnauthorized, s == http.StatusPaymentRequired, s == http.StatusForbidden:
+		return &ai.UnavailableError{Cause: fmt.Errorf("%w: %s", ai.ErrKey, cause)}
 	case s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
 		return &ai.UnavailableError{After: retryAfter(resp.Header.Get("Retry-After"), time.Now()), Cause: errors.New(cause)}
 	}

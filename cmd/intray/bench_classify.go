@@ -37,7 +37,8 @@ the exit status is 1.
 
 Each set is dealt into two halves; the weights were fitted on one, the other is measured: zero-shot
 with keywords, with the topics' names only, and after a user has sorted 5 and 20 documents of the first
-half into each topic by hand (fewer where it has fewer).
+half into each topic by hand (fewer where it has fewer). "One new" is a document of a topic that the user has
+just made, with a name and 20 documents, beside the others with keywords and none.
 
   top-1      the best topic is right, however unsure
   sure half  the same, of the half of the documents with the surest answers
@@ -125,11 +126,15 @@ func (c benchClassifyCommand) measure(ctx context.Context, classifier *builtin.C
 		measured = tuning
 	}
 	for _, mode := range []struct {
-		name  string
-		names bool
-		n     int
-	}{{"keywords", false, 0}, {"names only", true, 0}, {"5 examples", false, 5}, {"20 examples", false, 20}, {"names, 20 examples", true, 20}} {
+		name       string
+		names, new bool
+		n          int
+	}{
+		{name: "keywords"}, {name: "names only", names: true}, {name: "5 examples", n: 5}, {name: "20 examples", n: 20},
+		{name: "names, 20 examples", names: true, n: 20}, {name: "one new, 20 examples", new: true, n: 20},
+	} {
 		s := measured
+		s.New = mode.new
 		if mode.names {
 			s = s.NamesOnly()
 		}

@@ -39,7 +39,7 @@ import (
 // document may get other topics than before.
 const (
 	Provider = "builtin"
-	Model    = "bm25-sg100d-3"
+	Model    = "bm25-sg100d-4"
 )
 
 // Classifier sorts documents into topics. Any number of goroutines may share one.

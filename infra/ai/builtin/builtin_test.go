@@ -32,7 +32,7 @@ func classify(t testing.TB, req ai.Request) []ai.Choice {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if answer.Provider != "builtin" || answer.Model != "bm25-sg100d-3" {
+	if answer.Provider != "builtin" || answer.Model != "bm25-sg100d-4" {
 		t.Errorf("answer is by %q, %q", answer.Provider, answer.Model)
 	}
 	if len(answer.Suggested) > 0 {

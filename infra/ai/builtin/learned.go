@@ -17,6 +17,10 @@ const (
 	// alike is how many of a topic's examples are held against a document one by one: the ones most
 	// alike, so that a topic may hold documents of several kinds.
 	alike = 3
+	// usualCohesion is how near examples of a topic are to each other, as long as there are few.
+	usualCohesion = 0.25
+	// mostKin bounds how much nearer than they are a document counts as.
+	mostKin = 2
 )
 
 // lessons are what the examples of a request's topics teach.
@@ -158,7 +162,9 @@ func (l *lessons) compare(d *document, all []Evidence) {
 			e[SideNearest] += x / float64(min(alike, len(t.bags)))
 		}
 		e[Alike] = t.taught * best[0]
+		usual := l.cohesion(t.bags, sum)
 		e[SideStems] = l.centroid(t.bags, asked, length, sum)
+		e[Kin] = t.taught * min(e[SideStems]/usual, mostKin)
 		taught++
 		stems += e[SideStems]
 		nearest += e[SideNearest]
@@ -176,6 +182,8 @@ func (l *lessons) compare(d *document, all []Evidence) {
 			all[i][SideStems] = t.taught * (all[i][SideStems] - stems/(taught+1))
 			all[i][SideNearest] = t.taught * (all[i][SideNearest] - nearest/(taught+1))
 		}
+		ahead := t.taught - average
+		all[i][Ahead], all[i][LexicalAhead], all[i][StemsAhead] = ahead, ahead*all[i][Lexical], ahead*all[i][SideStems]
 	}
 }
 
@@ -202,6 +210,31 @@ func (l *lessons) likeness(b bag, asked []float32, length float64, sum []float32
 		sum[bucketOf(entry)] += weightOf(entry) * l.telling[bucketOf(entry)] / float32(own)
 	}
 	return quotient(float64(both), own*length)
+}
+
+// cohesion is how near the bags are to each other: the mean cosine between each and the sum of the others, with
+// usualCohesion as one more. sum is the sum of the bags' directions.
+func (l *lessons) cohesion(bags []bag, sum []float32) float64 {
+	if len(bags) == 1 {
+		return usualCohesion
+	}
+	total := usualCohesion
+	var square float64 // of the sum, which is also the sum of each bag's product with it
+	products := make([]float64, len(bags))
+	for i, b := range bags {
+		var both, own float64
+		for _, entry := range b {
+			x := float64(weightOf(entry) * l.telling[bucketOf(entry)])
+			both += x * float64(sum[bucketOf(entry)])
+			own += x * x
+		}
+		products[i] = quotient(both, math.Sqrt(own))
+		square += products[i]
+	}
+	for _, product := range products {
+		total += quotient(max(product-1, 0), math.Sqrt(max(square-2*product+1, 0))) // an empty bag is near nothing
+	}
+	return total / float64(len(bags)+1)
 }
 
 // centroid is the cosine between the sum of the bags and what was asked. It clears the sum.

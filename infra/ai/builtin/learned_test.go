@@ -67,6 +67,37 @@ func TestOneTaughtTopicAmongOthersIsEnough(t *testing.T) {
 	}
 }
 
+// yard are a sender's invoices, which a user keeps with the boat that they are for.
+var yard = []string{
+	"Invoice 2031. Antifouling and polishing of the hull, yacht Albatros. Amount due 420.00.",
+	"Invoice 2044. New mooring lines and fenders, yacht Albatros. Amount due 88.50.",
+	"Invoice 2052. Winter storage ashore, mast unstepped, yacht Albatros. Amount due 1,150.00.",
+	"Invoice 2060. Engine service: impeller, oil and anodes, yacht Albatros. Amount due 310.00.",
+	"Invoice 2071. Repair of the mainsail, two new battens, yacht Albatros. Amount due 265.00.",
+	"Invoice 2083. Crane, launching and stepping the mast, yacht Albatros. Amount due 240.00.",
+	"Invoice 2090. Rigging check, new shroud and turnbuckle, yacht Albatros. Amount due 530.00.",
+	"Invoice 2102. Bilge pump and float switch fitted, yacht Albatros. Amount due 175.00.",
+}
+
+func TestASeriesSortedByHandGoesOnInItsNewTopic(t *testing.T) {
+	boat := ai.Topic{ID: "boat", Name: "Boat"}
+	next := ai.Request{Text: "Invoice 2115. Hull washed, anodes and propeller renewed, yacht Albatros. Amount due 198.00.", Topics: append(slices.Clip(starter), boat)}
+	if got := classifier(t).Rank(next); got[0].TopicID != "invoices" {
+		t.Fatalf("before anything was sorted by hand: %v", got)
+	}
+	for _, text := range yard {
+		boat.Examples = append(boat.Examples, example(t, text))
+	}
+	next.Topics = append(slices.Clip(starter), boat)
+	if got := classify(t, next); len(got) == 0 || got[0].TopicID != "boat" {
+		t.Errorf("the next of the series: %v", got)
+	}
+	other := ai.Request{Text: "Invoice 77-A. Web hosting and domain, one year. Payment terms: net 30 days. Amount due 60.00.", Topics: next.Topics}
+	if got := classify(t, other); !slices.Equal(ids(got), []string{"invoices"}) {
+		t.Errorf("an invoice of somebody else: %v", got)
+	}
+}
+
 // What is common to all examples tells no topic from another.
 func TestWordsOfEveryExampleTeachNothing(t *testing.T) {
 	const letterhead = "Example Trading Company, 12 Harbor Road, Halden. Telephone, bank details and registration overleaf. "

@@ -37,12 +37,21 @@ const (
 	SemanticTaught
 	OpeningTaught
 	NearTaught
+	// Kin says how near the document's stems are to those of the topic's examples, where 1 is as near as the
+	// examples are to each other.
+	Kin
 	// SideVector, SideStems and SideNearest say how much more the document is like the topic's
 	// examples than like those of the other topics: by direction, by stems, and by the
 	// stems of the most alike.
 	SideVector
 	SideStems
 	SideNearest
+	// Ahead is how much more the topic has been taught than the topics on the average: what speaks for one
+	// that has learned and what speaks for one that has not are of different kinds. LexicalAhead
+	// and StemsAhead are Lexical and SideStems, each times that.
+	Ahead
+	LexicalAhead
+	StemsAhead
 	// Taught grows from 0 to 1 with the number of examples, and Alike is the likeness of the most
 	// alike, however much those of other topics are. They say how far the others can be believed.
 	Taught

@@ -6,12 +6,12 @@ package builtin
 // likely a topic is right: confidenceWeights of the evidence, weightLead and weightBehind of how far its total is
 // before or behind the largest of the others.
 var (
-	totalWeights      = Evidence{3.657, 2.424, 8.02, 10.727, -4.55, -3.455, -3.011, -30.077, 12.646, 55.201, 20.14}
-	confidenceWeights = Evidence{2.513, 4.756, -0.271, -2.998, -1.904, 9.445, -5.239, 1.454, 0.636, 58.876, -31.682, -0.02, 12.421, 0.401}
+	totalWeights      = Evidence{3.244, 3.436, 7.261, 0.436, -3.387, -2.475, -1.934, -8.806, 4.883, 12.945, 15.097, 36.853, 2.48, -7.387, 51.441}
+	confidenceWeights = Evidence{2.53, 4.108, -0.56, -3.031, -1.611, 10.667, -3.595, 3.512, 3.62, -0.531, 21.722, -17.13, 1.84, -4.902, 24.664, -1.508, 10.653, 0.352}
 )
 
 const (
-	weightConstant = -3.727
-	weightLead     = 0.406
-	weightBehind   = 0.212
+	weightConstant = -3.655
+	weightLead     = 0.416
+	weightBehind   = 0.230
 )

@@ -136,6 +136,19 @@ func (firstWord) Rank(req ai.Request) []ai.Choice {
 	return nil
 }
 
+// newTopic fails where the topic of the document, which its text begins with, is not as a new one, or
+// another is.
+type newTopic struct{ t *testing.T }
+
+func (n newTopic) Rank(req ai.Request) []ai.Choice {
+	for _, topic := range req.Topics {
+		if isNew := len(topic.Examples) > 0; isNew == (len(topic.Keywords) > 0) {
+			n.t.Errorf("%q: asked with %+v", req.Text, req.Topics)
+		}
+	}
+	return nil
+}
+
 func TestMeasure(t *testing.T) {
 	set := bench.Set{
 		Topics: []ai.Topic{{ID: "a"}, {ID: "b"}},
@@ -152,6 +165,9 @@ func TestMeasure(t *testing.T) {
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
+	set.New = true
+	set.Topics = []ai.Topic{{ID: "a", Keywords: []string{"k"}, Examples: [][]byte{{1}}}, {ID: "b", Keywords: []string{"k"}, Examples: [][]byte{{1}}}}
+	bench.Measure(newTopic{t}, set, 50)
 	if empty := bench.Measure(firstWord{}, bench.Set{}, 50); empty != (bench.Result{}) {
 		t.Errorf("an empty set gives %+v", empty)
 	}

@@ -46,13 +46,14 @@ func Measure(c Ranker, s Set, least int) Result {
 		return r
 	}
 	for _, d := range s.Documents {
-		req := ai.Request{Filename: d.Filename, Text: d.Text, Topics: s.Topics}
+		topics := s.topicsFor(d)
+		req := ai.Request{Filename: d.Filename, Text: d.Text, Topics: topics}
 		start := time.Now()
 		best := first(c.Rank(req))
 		spent += time.Since(start)
 		outcomes = append(outcomes, outcome{best.Confidence, best.TopicID == d.Topic})
 
-		req.Topics = without(s.Topics, d.Topic)
+		req.Topics = without(topics, d.Topic)
 		if first(c.Rank(req)).Confidence >= least {
 			r.Invented++
 		}

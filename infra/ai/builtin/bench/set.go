@@ -28,6 +28,25 @@ type Set struct {
 	Name      string
 	Topics    []ai.Topic
 	Documents []Document
+	// New is set where each document is asked for as if its topic had just been made: of that topic
+	// there are a name and examples, of the others everything but examples.
+	New bool
+}
+
+// topicsFor gives the topics to ask for the document with.
+func (s Set) topicsFor(d Document) []ai.Topic {
+	if !s.New {
+		return s.Topics
+	}
+	topics := slices.Clone(s.Topics)
+	for i, t := range topics {
+		if t.ID == d.Topic {
+			topics[i] = ai.Topic{ID: t.ID, Name: t.Name, Examples: t.Examples}
+		} else {
+			topics[i].Examples = nil
+		}
+	}
+	return topics
 }
 
 // Split deals the documents of each topic into a half to tune on and a half that

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"slices"
+	"strings"
 	"testing"
 
 	"intray/infra/ai"
@@ -30,6 +32,38 @@ func TestADocumentIsNeverItsOwnExample(t *testing.T) {
 	}
 	if topics := taught(set, examples, mode{examples: 2, some: true}, 0, 1); len(topics[0].Examples) == 0 || len(topics[1].Examples) > 0 {
 		t.Error("not every other topic is taught")
+	}
+	for i, want := range []int{0, 0, 0, 0, 0, 1} { // its own, those in turn, and its own
+		topics := taught(set, examples, mode{examples: 2, one: true}, i, 0)
+		if len(topics[want].Examples) == 0 || len(topics[1-want].Examples) > 0 {
+			t.Errorf("beside document %d the topics have %d and %d examples", i, len(topics[0].Examples), len(topics[1].Examples))
+		}
+	}
+}
+
+func TestASeriesBelongsToItsNewTopic(t *testing.T) {
+	classifier, err := builtin.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("antifouling and polishing of the hull ", passageWords*(seriesExamples+1)/6+1)
+	set := bench.Set{Topics: []ai.Topic{{ID: "a"}, {ID: "b"}}, Documents: []bench.Document{
+		{Topic: "a", Text: long}, {Topic: "b", Text: "short"}, {Topic: "a", Text: "short too"}, {Topic: "b", Text: "and this"},
+	}}
+	asked, err := series(t.Context(), classifier, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var right []int
+	for _, r := range asked {
+		right = append(right, slices.Index(r.right, true))
+	}
+	// The next passage, the next document of the same topic and that of another one.
+	if !slices.Equal(right, []int{2, 0, 1}) {
+		t.Errorf("right are the topics %v", right)
+	}
+	if kin := asked[0].evidence[2][builtin.Kin]; kin <= 0 {
+		t.Errorf("the next passage has nothing in common with the series: %v", asked[0].evidence[2])
 	}
 }
 

@@ -103,6 +103,11 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 	}
 	for _, set := range sets {
 		all = append(all, strangers(classifier, set, samples.Topics)...)
+		asked, err := series(ctx, classifier, set)
+		if err != nil {
+			return err
+		}
+		all = append(all, asked...)
 	}
 	f, err := weigh(all)
 	if err != nil {

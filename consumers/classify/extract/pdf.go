@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"slices"
 
 	"github.com/klippa-app/go-pdfium"
 	pdfiumerrors "github.com/klippa-app/go-pdfium/errors"
@@ -136,13 +137,48 @@ func readPage(instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index i
 		if err != nil {
 			return err
 		}
-		text.write(got.Text)
+		characters := []rune(got.Text)
+		if len(characters) != min(piece, count.Count-from) || !slices.ContainsFunc(characters, isRightToLeft) {
+			text.write(got.Text)
+		} else if err := readLines(instance, words.TextPage, from, characters, text); err != nil {
+			return err
+		}
 	}
 	if _, err := instance.FPDFText_ClosePage(&requests.FPDFText_ClosePage{TextPage: words.TextPage}); err != nil {
 		return err
 	}
 	_, err = instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: page.Page})
 	return err
+}
+
+// readLines adds what PDFium gave as the characters of a page from an index on, with the lines that are read from the right
+// in their order. These cost one or two calls a word, which the clock holds in check.
+func readLines(instance pdfium.Pdfium, page references.FPDF_TEXTPAGE, from int, characters []rune, text *text) error {
+	for start := 0; start < len(characters) && !text.full(); {
+		end := start
+		for end < len(characters) && characters[end] != '\n' {
+			end++
+		}
+		line := characters[start:end]
+		if !slices.ContainsFunc(line, isRightToLeft) {
+			text.write(string(line))
+		} else {
+			ordered, err := readingOrder(line, func(index int) (float64, error) {
+				box, err := instance.FPDFText_GetCharBox(&requests.FPDFText_GetCharBox{TextPage: page, Index: from + start + index})
+				if err != nil {
+					return 0, err
+				}
+				return (box.Left + box.Right) / 2, nil
+			})
+			if err != nil {
+				return err
+			}
+			text.write(ordered)
+		}
+		text.write("\n")
+		start = end + 1
+	}
+	return nil
 }
 
 // reason puts one of our reasons to an error of PDFium.

@@ -25,6 +25,50 @@ type word struct {
 	x           float64
 }
 
+// turn brings the letters of a word into the order in which they are read: it turns them around where they are
+// reversed, numbers and letters from the left apart, and puts lam before alef where it stands to the right, for in the glyph
+// that they share PDFium turns them around.
+func (w *word) turn(reversed bool, place func(index int) (float64, error)) error {
+	for i := 0; i+1 < len(w.letters); i++ {
+		alef, lam := i, i+1
+		if reversed {
+			alef, lam = lam, alef
+		}
+		if w.letters[lam] != 'ل' || !strings.ContainsRune("اأإآٱ", w.letters[alef]) {
+			continue
+		}
+		a, err := place(alef)
+		if err != nil {
+			return err
+		}
+		l, err := place(lam)
+		if err != nil {
+			return err
+		}
+		if a < l {
+			w.letters[alef], w.letters[lam] = w.letters[lam], w.letters[alef]
+			i++
+		}
+	}
+	if !reversed {
+		return nil
+	}
+	slices.Reverse(w.letters)
+	for start := 0; start < len(w.letters); {
+		end := start // of what is read from the left, which begins and ends with a digit or letter
+		for i := start; i < len(w.letters) && !isRightToLeft(w.letters[i]); i++ {
+			if unicode.IsLetter(w.letters[i]) || unicode.IsDigit(w.letters[i]) {
+				end = i + 1
+			} else if end == start {
+				start, end = i+1, i+1
+			}
+		}
+		slices.Reverse(w.letters[start:end])
+		start = max(end, start) + 1
+	}
+	return nil
+}
+
 // readingOrder gives the text of one line of a page in the order in which it is read. place says where
 // the character with an index stands; its errors are returned.
 //
@@ -64,8 +108,8 @@ func readingOrder(line []rune, place func(index int) (float64, error)) (string, 
 			if err != nil {
 				return "", err
 			}
-			if w.x < x {
-				slices.Reverse(w.letters)
+			if err := w.turn(w.x < x, func(index int) (float64, error) { return place(start + index) }); err != nil {
+				return "", err
 			}
 		}
 		words = append(words, w)

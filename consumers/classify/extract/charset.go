@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	unicodes "unicode"
 	"unicode/utf16"
@@ -253,7 +254,7 @@ const (
 // everything else Windows-1252: Cyrillic, Greek, Chinese, Japanese and Korean texts that declare nothing
 // would be lost.
 //
-// It returns Windows-1252 where nothing fits better.
+// It returns Windows-1252 or Latin-9 where nothing fits better.
 func byLikeness(raw []byte, markup bool) encoding.Encoding {
 	sample := raw[:min(len(raw), likenessBytes)]
 	if isCyrillicDOS(sample) {
@@ -282,16 +283,8 @@ func byLikeness(raw []byte, markup bool) encoding.Encoding {
 // westernEuropean tells Latin-9 from Windows-1252, which differ where texts have a euro sign: Windows-1252 has
 // it among the control characters of Latin-9, and Latin-9 at a sign that hardly any text has.
 func westernEuropean(raw []byte) encoding.Encoding {
-	euros := 0
-	for _, b := range raw {
-		switch {
-		case b >= 0x80 && b < 0xa0:
-			return charmap.Windows1252
-		case b == 0xa4:
-			euros++
-		}
-	}
-	if euros > 0 {
+	control := slices.ContainsFunc(raw, func(b byte) bool { return b >= 0x80 && b < 0xa0 })
+	if !control && bytes.IndexByte(raw, 0xa4) >= 0 {
 		return charmap.ISO8859_15
 	}
 	return charmap.Windows1252

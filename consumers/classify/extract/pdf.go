@@ -152,7 +152,7 @@ func readPage(instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index i
 }
 
 // readLines adds what PDFium gave as the characters of a page from an index on, with the lines that are read from the right
-// in their order. These cost one or two calls a word, which the clock holds in check.
+// in their order. These cost some calls a word, which the clock holds in check.
 func readLines(instance pdfium.Pdfium, page references.FPDF_TEXTPAGE, from int, characters []rune, text *text) error {
 	for start := 0; start < len(characters) && !text.full(); {
 		end := start

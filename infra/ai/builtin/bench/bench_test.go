@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -136,19 +137,6 @@ func (firstWord) Rank(req ai.Request) []ai.Choice {
 	return nil
 }
 
-// newTopic fails where the topic of the document, which its text begins with, is not as a new one, or
-// another is.
-type newTopic struct{ t *testing.T }
-
-func (n newTopic) Rank(req ai.Request) []ai.Choice {
-	for _, topic := range req.Topics {
-		if isNew := len(topic.Examples) > 0; isNew == (len(topic.Keywords) > 0) {
-			n.t.Errorf("%q: asked with %+v", req.Text, req.Topics)
-		}
-	}
-	return nil
-}
-
 func TestMeasure(t *testing.T) {
 	set := bench.Set{
 		Topics: []ai.Topic{{ID: "a"}, {ID: "b"}},
@@ -165,10 +153,38 @@ func TestMeasure(t *testing.T) {
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	set.New = true
-	set.Topics = []ai.Topic{{ID: "a", Keywords: []string{"k"}, Examples: [][]byte{{1}}}, {ID: "b", Keywords: []string{"k"}, Examples: [][]byte{{1}}}}
-	bench.Measure(newTopic{t}, set, 50)
 	if empty := bench.Measure(firstWord{}, bench.Set{}, 50); empty != (bench.Result{}) {
 		t.Errorf("an empty set gives %+v", empty)
+	}
+}
+
+// recorder keeps what it is asked.
+type recorder struct{ asked []ai.Request }
+
+func (r *recorder) Rank(req ai.Request) []ai.Choice {
+	r.asked = append(r.asked, req)
+	return nil
+}
+
+func TestANewTopicHasANameAndExamplesAndTheOthersHaveKeywords(t *testing.T) {
+	whole := func(id string) ai.Topic {
+		return ai.Topic{ID: id, Name: id, Description: "d", Keywords: []string{"k"}, Examples: [][]byte{{1}}}
+	}
+	set := bench.Set{
+		New: true, Topics: []ai.Topic{whole("a"), whole("b")},
+		Documents: []bench.Document{{Topic: "a", Text: "1"}, {Topic: "b", Text: "2"}},
+	}
+	var r recorder
+	bench.Measure(&r, set, 50)
+	made := func(id string) ai.Topic { return ai.Topic{ID: id, Name: id, Examples: [][]byte{{1}}} }
+	other := func(id string) ai.Topic {
+		return ai.Topic{ID: id, Name: id, Description: "d", Keywords: []string{"k"}}
+	}
+	want := []ai.Request{
+		{Text: "1", Topics: []ai.Topic{made("a"), other("b")}}, {Text: "1", Topics: []ai.Topic{other("b")}},
+		{Text: "2", Topics: []ai.Topic{other("a"), made("b")}}, {Text: "2", Topics: []ai.Topic{other("a")}},
+	}
+	if !reflect.DeepEqual(r.asked, want) {
+		t.Errorf("asked %+v, want %+v", r.asked, want)
 	}
 }

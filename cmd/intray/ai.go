@@ -15,7 +15,7 @@ import (
 
 	"intray/consumers/classify"
 	"intray/infra/ai"
-	"intray/infra/ai/builtin"
+	"intray/consumers/classify/builtin"
 	"intray/infra/ai/ollama"
 	"intray/infra/postgres"
 )

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"intray/api"
-	"intray/cmd/intray/internal/bench"
+	"intray/bench"
 	"intray/infra/local"
 )
 

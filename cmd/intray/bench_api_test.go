@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"intray/cmd/intray/internal/bench"
+	"intray/bench"
 	"intray/infra/postgres"
 )
 

@@ -11,9 +11,9 @@ import (
 	"runtime"
 	"text/tabwriter"
 
-	"intray/infra/ai/builtin"
-	"intray/infra/ai/builtin/bench"
-	"intray/infra/ai/builtin/vectors"
+	"intray/consumers/classify/builtin"
+	"intray/bench/sets"
+	"intray/consumers/classify/builtin/vectors"
 )
 
 type benchClassifyCommand struct {

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"intray/cmd/intray/internal/bench"
+	"intray/bench"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"

@@ -12,15 +12,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"intray/consumers"
-	"intray/consumers/backlog"
+	"intray/consumers/runner"
+	"intray/ops/backlog"
 	"intray/consumers/classify"
 	"intray/consumers/classify/extract"
 	"intray/consumers/confirm"
 	"intray/consumers/remove"
-	"intray/consumers/replay"
+	"intray/ops/replay"
 	"intray/consumers/sweep"
-	"intray/infra/ai/builtin"
+	"intray/consumers/classify/builtin"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
@@ -126,8 +126,8 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	for _, run := range runs {
 		all.Go(func() { run(ctx) })
 	}
-	storage := func(ctx context.Context) error { return consumers.ProbeStorage(ctx, objects) }
-	measured := slices.Concat(consumers.Metrics(), postgres.Metrics(), []prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
+	storage := func(ctx context.Context) error { return runner.ProbeStorage(ctx, objects) }
+	measured := slices.Concat(runner.Metrics(), postgres.Metrics(), []prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
 	return serve(ctx, watchServer(measured...), s.Listen, log)
 }
 
@@ -166,7 +166,7 @@ func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
 		case schema.ConsumerConfirm:
 			run, err = w.confirm()
 		case schema.ConsumerRemove:
-			run, err = w.bucket(consumers.Config{Consumer: name}, remove.New(w.db, w.objects, w.conn, w.log).Handler(w.settings.MinIO.Bucket))
+			run, err = w.bucket(runner.Config{Consumer: name}, remove.New(w.db, w.objects, w.conn, w.log).Handler(w.settings.MinIO.Bucket))
 		case schema.ConsumerClassify:
 			run, err = w.classify()
 		case consumerSweep:
@@ -181,41 +181,41 @@ func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
 	return runs, nil
 }
 
-func (w wiring) probe(ctx context.Context) error { return consumers.Probe(ctx, w.db, w.objects) }
+func (w wiring) probe(ctx context.Context) error { return runner.Probe(ctx, w.db, w.objects) }
 
 // bucket wires a consumer of MinIO's events.
-func (w wiring) bucket(c consumers.Config, h consumers.Handler[[]schema.BucketRecord]) (func(context.Context), error) {
+func (w wiring) bucket(c runner.Config, h runner.Handler[[]schema.BucketRecord]) (func(context.Context), error) {
 	c.Stream = schema.StreamBucket
-	runner, err := consumers.NewRunner(w.conn, w.db, w.probe, schema.DecodeBucketEvent, h, c, w.log)
+	run, err := runner.New(w.conn, w.db, w.probe, schema.DecodeBucketEvent, h, c, w.log)
 	if err != nil {
 		return nil, err
 	}
-	return runner.Run, nil
+	return run.Run, nil
 }
 
 // confirm wires the consumer confirm, for what happens and for what is replayed.
 func (w wiring) confirm() (func(context.Context), error) {
 	confirmer := confirm.New(w.db, w.objects, w.conn, w.log)
-	run, err := w.bucket(consumers.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
+	run, err := w.bucket(runner.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
 		confirmer.Handler(w.settings.MinIO.Bucket))
 	if err != nil {
 		return nil, err
 	}
 	again, err := replayed(w, replay.Confirm, replay.BucketEvent, confirmer.Handler(w.settings.MinIO.Bucket),
-		consumers.Config{Batch: replayBatch, MaxTries: replayTries})
+		runner.Config{Batch: replayBatch, MaxTries: replayTries})
 	return together(run, again), err
 }
 
 // replayed wires a target of replays, with one worker: it shares the processor with
 // those of what just happened.
-func replayed[T any](w wiring, target string, event func(replay.Message) T, h consumers.Handler[T], c consumers.Config) (func(context.Context), error) {
+func replayed[T any](w wiring, target string, event func(replay.Message) T, h runner.Handler[T], c runner.Config) (func(context.Context), error) {
 	c.Stream, c.Consumer, c.Workers = schema.StreamReplay, target, 1
-	runner, err := consumers.NewRunner(w.conn, w.db, w.probe, replay.Decode, replay.Handler(w.db, event, h, c.MaxTries), c,
+	run, err := runner.New(w.conn, w.db, w.probe, replay.Decode, replay.Handler(w.db, event, h, c.MaxTries), c,
 		w.log.With("stream", schema.StreamReplay))
 	if err != nil {
 		return nil, err
 	}
-	return runner.Run, nil
+	return run.Run, nil
 }
 
 // together runs both.
@@ -248,7 +248,7 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
-	runner, err := consumers.NewRunner(w.conn, w.db, w.probe, schema.DecodeDocumentEvent, classifier.Handle, classifier.RunnerConfig(), w.log)
+	run, err := runner.New(w.conn, w.db, w.probe, schema.DecodeDocumentEvent, classifier.Handle, classifier.RunnerConfig(), w.log)
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
@@ -265,7 +265,7 @@ func (w wiring) classify() (func(context.Context), error) {
 				w.log.Warn("the PDF reader does not start; it is tried again with the first PDF", "error", err)
 			}
 		})
-		together(runner.InLanes(classifier.Lane).Run, again)(ctx)
+		together(run.InLanes(classifier.Lane).Run, again)(ctx)
 	}, nil
 }
 

@@ -8,8 +8,8 @@ import (
 	"os"
 	"time"
 
-	"intray/consumers"
-	"intray/consumers/deadletters"
+	"intray/consumers/runner"
+	"intray/ops/deadletters"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 )
@@ -91,7 +91,7 @@ func (c deadLettersRetryCommand) retry(ctx context.Context, db *postgres.DB, ret
 		switch {
 		case err == nil:
 			done++
-		case consumers.Outage(err):
+		case runner.Outage(err):
 			return err
 		default:
 			failed++

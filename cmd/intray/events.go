@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/replay"
+	"intray/ops/replay"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"

@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/replay"
+	"intray/ops/replay"
 	"intray/schema"
 )
 

@@ -14,7 +14,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"intray/consumers/replay"
+	"intray/ops/replay"
 	"intray/infra/postgres"
 )
 

@@ -10,7 +10,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"intray/consumers/replay"
+	"intray/ops/replay"
 	"intray/infra/postgres"
 )
 

@@ -8,7 +8,7 @@ import (
 	"intray/consumers/classify"
 	"intray/infra/ai"
 	"intray/infra/ai/anthropic"
-	"intray/infra/ai/builtin"
+	"intray/consumers/classify/builtin"
 	"intray/infra/ai/ollama"
 	"intray/infra/ai/openai"
 )

@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
 	"intray/consumers/sweep"
@@ -104,7 +104,7 @@ func (c reconcileCommand) validate() error {
 
 // announcer tells what repairs change, or nobody where NATS is not named: the
 // sweeper tells it then.
-func (s system) announcer(ctx context.Context, log *slog.Logger) (consumers.Announcer, func(), error) {
+func (s system) announcer(ctx context.Context, log *slog.Logger) (runner.Announcer, func(), error) {
 	if s.NATS.URL == "" {
 		return nobody{}, func() {}, nil
 	}
@@ -117,7 +117,7 @@ func (s system) announcer(ctx context.Context, log *slog.Logger) (consumers.Anno
 	return conn, conn.Close, nil
 }
 
-func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, objects *minio.Objects, announcer consumers.Announcer, log *slog.Logger) (reconcile.Summary, error) {
+func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, objects *minio.Objects, announcer runner.Announcer, log *slog.Logger) (reconcile.Summary, error) {
 	expected, err := db.CountDocuments(ctx)
 	if err != nil {
 		return reconcile.Summary{}, err

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"intray/consumers/backlog"
+	"intray/ops/backlog"
 	"intray/infra/local"
 	"intray/infra/minio"
 	"intray/infra/postgres"

@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/classify/extract"
 	"intray/schema"
 )
@@ -21,7 +21,7 @@ import (
 // A document keeps its status and its topics while the AI is asked, and for good
 // where the AI gives no answer: then the message becomes a dead letter. Topics that
 // a person set stay as they are. What comes out as it was changes nothing.
-func (c *Classifier) HandleAgain(ctx context.Context, batch []consumers.Message[schema.DocumentEvent]) []error {
+func (c *Classifier) HandleAgain(ctx context.Context, batch []runner.Message[schema.DocumentEvent]) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {
 		errs[i] = c.classifyAgain(ctx, m.Event.DocumentID, m.Tries)
@@ -73,7 +73,7 @@ func (c *Classifier) classifyAgain(ctx context.Context, id uuid.UUID, tries int)
 		decision := decide(&after, q, now)
 		switch {
 		case after.Reason == schema.ReasonAIUnavailable:
-			outcome = consumers.Permanent(errors.New("the AI gave no answer in every try"))
+			outcome = runner.Permanent(errors.New("the AI gave no answer in every try"))
 			return schema.Decision{}
 		case after.Status == schema.StatusFailed && d.Status == schema.StatusClassified,
 			after.Status == d.Status && after.Reason == d.Reason && after.Provider == d.Provider &&
@@ -89,7 +89,7 @@ func (c *Classifier) classifyAgain(ctx context.Context, id uuid.UUID, tries int)
 	if err != nil {
 		return fmt.Errorf("classify document %s again: %w", id, err)
 	}
-	consumers.Tell(ctx, c.db, c.announcer, c.log, changed)
+	runner.Tell(ctx, c.db, c.announcer, c.log, changed)
 	return nil
 }
 

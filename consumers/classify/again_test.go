@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/infra/ai"
 	"intray/schema"
 )
@@ -16,7 +16,7 @@ import (
 // again handles a replayed message about the document, after some failed tries.
 func (b *bundle) again(t *testing.T, id uuid.UUID, tries int) error {
 	t.Helper()
-	return b.classifier.HandleAgain(t.Context(), []consumers.Message[schema.DocumentEvent]{{Event: schema.DocumentEvent{DocumentID: id}, Tries: tries}})[0]
+	return b.classifier.HandleAgain(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: schema.DocumentEvent{DocumentID: id}, Tries: tries}})[0]
 }
 
 // state is what a classification may change of a document.
@@ -124,7 +124,7 @@ func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 		}
 		before := b.state(t, d.ID)
 		b.ai.answer = failing(c.cause)
-		if err := b.again(t, d.ID, c.tries); err == nil || errors.Is(err, consumers.ErrPermanent) != c.final {
+		if err := b.again(t, d.ID, c.tries); err == nil || errors.Is(err, runner.ErrPermanent) != c.final {
 			t.Errorf("%v after %d tries: %v, want a final failure: %v", c.cause, c.tries, err, c.final)
 		}
 		if after := b.state(t, d.ID); after != before {
@@ -172,7 +172,7 @@ func TestClassifyingAgainGivesWayToAPerson(t *testing.T) {
 		})
 		return first(r)
 	}
-	if err := b.again(t, d.ID, 0); err == nil || errors.Is(err, consumers.ErrPermanent) {
+	if err := b.again(t, d.ID, 0); err == nil || errors.Is(err, runner.ErrPermanent) {
 		t.Errorf("changed meanwhile: %v", err)
 	}
 	before := b.state(t, d.ID)

@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/infra/ai"
-	"intray/infra/ai/builtin"
+	"intray/consumers/classify/builtin"
 	"intray/infra/ai/llm"
 	"intray/infra/postgres"
 	"intray/schema"
@@ -38,7 +38,7 @@ func (c *Classifier) hold(d schema.Document, provider string, now time.Time) err
 		return fmt.Errorf("%w: this program has no provider %q", ai.ErrUnavailable, provider)
 	}
 	if c.config.Bounds[provider].Daily > 0 && c.spent.on(d.UserID, now) {
-		return consumers.Postpone(errDailyBound, untilTomorrow(now))
+		return runner.Postpone(errDailyBound, untilTomorrow(now))
 	}
 	wait, since := g.shut(now)
 	if wait == 0 {
@@ -53,7 +53,7 @@ func (c *Classifier) hold(d schema.Document, provider string, now time.Time) err
 // heldBack postpones a document of a provider that is not to be called for a
 // while, with some more so that what waits does not come back together.
 func (c *Classifier) heldBack(provider string, wait time.Duration) error {
-	return consumers.Postpone(fmt.Errorf("%w: %s is held back", ai.ErrUnavailable, provider),
+	return runner.Postpone(fmt.Errorf("%w: %s is held back", ai.ErrUnavailable, provider),
 		wait+rand.N(wait/2+c.config.MinDelay+1))
 }
 
@@ -126,7 +126,7 @@ func (c *Classifier) call(ctx context.Context, owner uuid.UUID, name string, req
 	}
 	answer, err := c.config.Providers[name].Classify(ctx, request)
 	g.leave(began, time.Now(), err)
-	consumers.AICalled(name, time.Since(began), err)
+	runner.AICalled(name, time.Since(began), err)
 	return answer, err
 }
 
@@ -143,7 +143,7 @@ func (c *Classifier) count(ctx context.Context, owner uuid.UUID, provider string
 	if c.spent.mark(owner, now) {
 		c.log.Warn("documents of a user wait for the next day: the daily bound is reached", "user_id", owner, "calls", limit)
 	}
-	return consumers.Postpone(errDailyBound, untilTomorrow(now))
+	return runner.Postpone(errDailyBound, untilTomorrow(now))
 }
 
 // choose returns the provider's name and the model for a user's settings, each by

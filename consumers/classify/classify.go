@@ -18,7 +18,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/classify/extract"
 	"intray/infra/ai"
 	"intray/infra/minio"
@@ -93,7 +93,7 @@ type Classifier struct {
 	db        *postgres.DB
 	objects   Objects
 	extractor *extract.Extractor
-	announcer consumers.Announcer
+	announcer runner.Announcer
 	log       *slog.Logger
 	gates     map[string]*gate // by provider
 	settings  recent
@@ -103,7 +103,7 @@ type Classifier struct {
 
 // New returns a Classifier. A provider that is not among Config.Providers is no
 // error: it is treated as an AI that is away.
-func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, announcer consumers.Announcer,
+func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, announcer runner.Announcer,
 	config Config, log *slog.Logger,
 ) (*Classifier, error) {
 	config = config.withDefaults()
@@ -124,8 +124,8 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, announc
 // RunnerConfig is how a runner takes documents.uploaded to Handle, in the lanes
 // that Lane gives. Each worker takes one message at a time: a second one would
 // wait in its hands while another worker has nothing to do.
-func (c *Classifier) RunnerConfig() consumers.Config {
-	return consumers.Config{
+func (c *Classifier) RunnerConfig() runner.Config {
+	return runner.Config{
 		Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
 		Batch: 1, Workers: c.workers(),
 		Timeout: 10 * time.Minute,
@@ -135,12 +135,12 @@ func (c *Classifier) RunnerConfig() consumers.Config {
 }
 
 // Handle is the handler of the consumer classify.
-func (c *Classifier) Handle(ctx context.Context, batch []consumers.Message[schema.DocumentEvent]) []error {
+func (c *Classifier) Handle(ctx context.Context, batch []runner.Message[schema.DocumentEvent]) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {
 		began := time.Now()
 		errs[i] = c.classify(ctx, m.Event.DocumentID, m.Tries)
-		consumers.Classified(m.Event, began, errs[i])
+		runner.Classified(m.Event, began, errs[i])
 	}
 	return errs
 }
@@ -156,7 +156,7 @@ func (c *Classifier) classify(ctx context.Context, id uuid.UUID, tries int) erro
 		return fmt.Errorf("classify document %s: %w", id, err)
 	}
 	if document.Status != schema.StatusUploaded {
-		consumers.Tell(ctx, c.db, c.announcer, c.log, []schema.Document{document})
+		runner.Tell(ctx, c.db, c.announcer, c.log, []schema.Document{document})
 		return nil
 	}
 	decide, err := c.decide(ctx, document, settings, topics, tries, c.extractInTurn)
@@ -176,7 +176,7 @@ func (c *Classifier) classify(ctx context.Context, id uuid.UUID, tries int) erro
 		return fmt.Errorf("classify document %s: %w", id, err)
 	}
 	c.slow.forget(id)
-	consumers.Tell(ctx, c.db, c.announcer, c.log, changed)
+	runner.Tell(ctx, c.db, c.announcer, c.log, changed)
 	return nil
 }
 
@@ -244,19 +244,19 @@ var errPatience = errors.New("the provider has answered nobody for too long")
 func (c *Classifier) outcome(ctx context.Context, d schema.Document, tries int, err error) (decision, error) {
 	switch {
 	case errors.Is(err, ai.ErrRefused), errors.Is(err, ai.ErrInvalidAnswer), errors.Is(err, errPatience),
-		errors.Is(err, ai.ErrUnavailable) && !consumers.Postponed(err) && tries+1 >= c.config.AITries:
+		errors.Is(err, ai.ErrUnavailable) && !runner.Postponed(err) && tries+1 >= c.config.AITries:
 		c.log.Warn("classification given up", "document_id", d.ID, "tries", tries+1, "error", err)
 		last := postgres.Try{Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: time.Now(), Number: tries + 1, Reason: err.Error()}
 		if err := c.db.NoteTry(ctx, []uuid.UUID{d.ID}, last); err != nil {
 			c.log.Debug("a try cannot be noted", "document_id", d.ID, "error", err)
 		}
 		return fail(schema.ReasonAIUnavailable), nil
-	case errors.Is(err, ai.ErrUnavailable) && !consumers.Postponed(err):
-		wait := consumers.Delay(tries+1, c.config.MinDelay, c.config.MaxDelay)
+	case errors.Is(err, ai.ErrUnavailable) && !runner.Postponed(err):
+		wait := runner.Delay(tries+1, c.config.MinDelay, c.config.MaxDelay)
 		if asked, ok := ai.RetryAfter(err); ok {
 			wait = min(asked, c.config.MaxDelay)
 		}
-		return nil, consumers.RetryAfter(err, wait)
+		return nil, runner.RetryAfter(err, wait)
 	}
 	return nil, err
 }
@@ -276,7 +276,7 @@ func (c *Classifier) extractInTurn(ctx context.Context, d schema.Document, conte
 	result, err := c.extractor.QuickText(ctx, content, size, d.ContentType, d.Filename)
 	if errors.Is(err, extract.ErrSlow) {
 		c.slow.add(d.ID)
-		err = consumers.Postpone(err, slowDelay)
+		err = runner.Postpone(err, slowDelay)
 	}
 	return result, err
 }

@@ -16,10 +16,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/classify"
 	"intray/consumers/classify/extract"
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/infra/ai"
 	"intray/schema"
 )
@@ -97,7 +97,7 @@ func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 // classify handles a message that tells of the document, after some failed tries.
 func (b *bundle) classify(t *testing.T, d schema.Document, tries int) error {
 	t.Helper()
-	return b.classifier.Handle(t.Context(), []consumers.Message[schema.DocumentEvent]{{Event: d.Event(), Tries: tries}})[0]
+	return b.classifier.Handle(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: d.Event(), Tries: tries}})[0]
 }
 
 func expectTold(t *testing.T, b *bundle, id uuid.UUID, want ...string) {
@@ -277,7 +277,7 @@ func TestAIThatIsAway(t *testing.T) {
 			if (err == nil) != strings.HasPrefix(test.want, "failed") {
 				t.Errorf("outcome %v", err)
 			}
-			if consumers.Outage(err) || errors.Is(err, consumers.ErrPermanent) {
+			if runner.Outage(err) || errors.Is(err, runner.ErrPermanent) {
 				t.Errorf("outcome %v is not a try", err)
 			}
 		})
@@ -322,7 +322,7 @@ func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
 	}
 	d := b.Uploaded(b.Alice, "abc")
 	proxy.Cut()
-	if err := b.classify(t, d, 100); !consumers.Outage(err) {
+	if err := b.classify(t, d, 100); !runner.Outage(err) {
 		t.Errorf("outcome %v, want an outage", err)
 	}
 	b.Expect(d.ID, "uploaded")
@@ -345,11 +345,11 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 		}
 		return first(r)
 	}
-	runner, err := consumers.NewRunner(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), b.Log)
+	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Go(runner.InLanes(b.classifier.Lane).Run)
+	b.Go(run.InLanes(b.classifier.Lane).Run)
 	slow, other := b.Uploaded(b.Alice, "slow words"), b.Uploaded(b.Bob, "other words")
 	if _, err := b.Conn.Announce(t.Context(), []schema.Document{slow, other}); err != nil {
 		t.Fatal(err)
@@ -361,7 +361,7 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 	expectTold(t, b, slow.ID, "uploaded", "classified")
 }
 
-func (b *bundle) probe(ctx context.Context) error { return consumers.Probe(ctx, b.DB, b.Objects) }
+func (b *bundle) probe(ctx context.Context) error { return runner.Probe(ctx, b.DB, b.Objects) }
 
 func TestProbe(t *testing.T) {
 	b := setup(t)
@@ -380,7 +380,7 @@ func TestProbe(t *testing.T) {
 				objects = b.ObjectsAt(proxy.Address)
 				proxy.Cut()
 			}
-			if err := consumers.Probe(t.Context(), db, objects); !consumers.Outage(err) {
+			if err := runner.Probe(t.Context(), db, objects); !runner.Outage(err) {
 				t.Errorf("Probe = %v, want an outage", err)
 			}
 		})

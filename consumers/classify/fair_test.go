@@ -16,10 +16,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/classify"
 	"intray/consumers/classify/extract"
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/infra/ai"
 	"intray/schema"
 )
@@ -55,7 +55,7 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 		d.UnannouncedAt = &now
 		docs[i] = d
 	}
-	consumers.SideBySide(n, func(i int) { b.Put(keys[i], content) })
+	runner.SideBySide(n, func(i int) { b.Put(keys[i], content) })
 	b.Exec(fmt.Sprintf(`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag, charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
 		SELECT n.id, d.user_id, n.key, d.filename, d.content_type, d.size, d.status, d.etag, d.charged_bytes, d.version, d.created_at, d.url_issued_at, d.changed_at, d.uploaded_at
 		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key) WHERE d.id = $1`, join(ids), join(keys)), model.ID)
@@ -87,11 +87,11 @@ func (b *bundle) announce(t *testing.T, docs ...schema.Document) {
 
 func (b *bundle) consume(t *testing.T) (stop func()) {
 	t.Helper()
-	runner, err := consumers.NewRunner(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), consumertest.Discard())
+	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), consumertest.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Go(runner.InLanes(b.classifier.Lane).Run)
+	return b.Go(run.InLanes(b.classifier.Lane).Run)
 }
 
 // One user's 2,000 documents wait for a slow AI; another's single one comes last
@@ -288,12 +288,12 @@ func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
 	b.ai.answer = func(ai.Request) (ai.Answer, error) {
 		return ai.Answer{}, &ai.UnavailableError{After: time.Minute, Cause: errors.New("status 429")}
 	}
-	if err := b.classify(t, b.Uploaded(b.Alice, "one"), 0); !errors.Is(err, ai.ErrUnavailable) || consumers.Postponed(err) {
+	if err := b.classify(t, b.Uploaded(b.Alice, "one"), 0); !errors.Is(err, ai.ErrUnavailable) || runner.Postponed(err) {
 		t.Errorf("the first call: %v", err)
 	}
 	// Even in what would be its last try: nothing was tried.
 	other := b.Uploaded(b.Bob, "two")
-	if err := b.classify(t, other, 2); !consumers.Postponed(err) {
+	if err := b.classify(t, other, 2); !runner.Postponed(err) {
 		t.Errorf("while it asks for a pause: %v", err)
 	}
 	if len(b.ai.asked) != 1 {
@@ -309,7 +309,7 @@ func TestPatienceEnds(t *testing.T) {
 	b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, ai.ErrUnavailable }
 	d := b.Uploaded(b.Alice, "abc")
 	for range 3 {
-		if err := b.classify(t, d, 0); consumers.Postponed(err) || err == nil {
+		if err := b.classify(t, d, 0); runner.Postponed(err) || err == nil {
 			t.Fatalf("outcome %v", err)
 		}
 	}
@@ -320,7 +320,7 @@ func TestPatienceEnds(t *testing.T) {
 	}
 	fresh := b.Uploaded(b.Alice, "abc")
 	b.config.Patience = time.Hour
-	if err := b.classify(t, fresh, 0); err != nil && !consumers.Postponed(err) {
+	if err := b.classify(t, fresh, 0); err != nil && !runner.Postponed(err) {
 		t.Errorf("a fresh document: %v", err)
 	}
 }
@@ -331,7 +331,7 @@ func TestDailyBound(t *testing.T) {
 	b.build(t)
 	for i, want := range []string{"classified", "classified", "uploaded", "uploaded"} {
 		d := b.Uploaded(b.Alice, "abc")
-		if err := b.classify(t, d, 2); consumers.Postponed(err) != (i >= 2) {
+		if err := b.classify(t, d, 2); runner.Postponed(err) != (i >= 2) {
 			t.Errorf("document %d: %v", i, err)
 		}
 		b.Expect(d.ID, want)
@@ -341,7 +341,7 @@ func TestDailyBound(t *testing.T) {
 		t.Errorf("another user's: %v", err)
 	}
 	b.build(t) // a restart forgets nothing
-	if err := b.classify(t, b.Uploaded(b.Alice, "abc"), 0); !consumers.Postponed(err) {
+	if err := b.classify(t, b.Uploaded(b.Alice, "abc"), 0); !runner.Postponed(err) {
 		t.Errorf("after a restart: %v", err)
 	}
 	if len(b.ai.asked) != 3 {

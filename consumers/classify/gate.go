@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/infra/ai"
 )
 
@@ -83,7 +83,7 @@ func (g *gate) leave(began, now time.Time, err error) {
 		}
 		wait := time.Duration(0)
 		if g.failures >= tripAfter {
-			wait = consumers.Delay(g.failures-tripAfter+1, g.minDelay, g.maxDelay)
+			wait = runner.Delay(g.failures-tripAfter+1, g.minDelay, g.maxDelay)
 		}
 		if asked, ok := ai.RetryAfter(err); ok {
 			wait = max(wait, min(asked, g.maxAsked))

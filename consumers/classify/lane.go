@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 
@@ -30,16 +30,16 @@ func (b Bounds) concurrent() int { return cmp.Or(b.Concurrent, 2) }
 //
 // Documents that need character recognition have lanes of their own: they take
 // their owner's turn from none of the others.
-func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) consumers.Lane {
+func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.Lane {
 	provider, _ := c.choose(c.settings.of(ctx, e.UserID))
 	if _, ok := c.config.Providers[provider]; !ok {
-		return consumers.Lane{Key: e.UserID.String(), Limit: 1}
+		return runner.Lane{Key: e.UserID.String(), Limit: 1}
 	}
 	if c.slow.has(e.DocumentID) {
-		return consumers.Lane{Key: "slow " + e.UserID.String(), Group: "slow " + provider, Limit: 1}
+		return runner.Lane{Key: "slow " + e.UserID.String(), Group: "slow " + provider, Limit: 1}
 	}
 	n := c.config.Bounds[provider].concurrent()
-	return consumers.Lane{Key: e.UserID.String(), Group: provider, Limit: n + 1, Own: n}
+	return runner.Lane{Key: e.UserID.String(), Group: provider, Limit: n + 1, Own: n}
 }
 
 // workers is as many as all lanes together may use: what hangs takes no worker from

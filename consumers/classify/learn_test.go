@@ -7,7 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/consumers/classify"
-	"intray/infra/ai/builtin"
+	"intray/consumers/classify/builtin"
 	"intray/schema"
 )
 

@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/confirm"
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"
@@ -292,7 +292,7 @@ func TestEventsThatMeanNothing(t *testing.T) {
 		{EventName: consumertest.Removed, Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
 		{EventName: consumertest.Created, Bucket: b.MinIO.Bucket, Key: "documents/nobody"},
 	} {
-		errs := handle(t.Context(), []consumers.Message[[]schema.BucketRecord]{{Event: []schema.BucketRecord{r}}})
+		errs := handle(t.Context(), []runner.Message[[]schema.BucketRecord]{{Event: []schema.BucketRecord{r}}})
 		if errs[0] != nil {
 			t.Errorf("%+v: %v", r, errs[0])
 		}
@@ -308,12 +308,12 @@ func TestEveryRecordCountsAndAnImpossibleKeyIsPermanent(t *testing.T) {
 	record := func(key string) schema.BucketRecord {
 		return schema.BucketRecord{EventName: consumertest.Created, Bucket: b.MinIO.Bucket, Key: key}
 	}
-	errs := b.confirmer.Handler(b.MinIO.Bucket)(t.Context(), []consumers.Message[[]schema.BucketRecord]{
+	errs := b.confirmer.Handler(b.MinIO.Bucket)(t.Context(), []runner.Message[[]schema.BucketRecord]{
 		{Event: []schema.BucketRecord{record(one.ObjectKey), record(two.ObjectKey)}},
 		{Event: []schema.BucketRecord{record("documents/\x00")}},
 		{Event: []schema.BucketRecord{record("documents/\xff")}},
 	})
-	if errs[0] != nil || !errors.Is(errs[1], consumers.ErrPermanent) || !errors.Is(errs[2], consumers.ErrPermanent) {
+	if errs[0] != nil || !errors.Is(errs[1], runner.ErrPermanent) || !errors.Is(errs[2], runner.ErrPermanent) {
 		t.Errorf("outcomes %v", errs)
 	}
 	b.Expect(one.ID, "uploaded")

@@ -8,7 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/infra/telemetry"
 	"intray/schema"
 )
@@ -19,10 +19,10 @@ import (
 // MinIO tells each creation twice. The second time adds nothing where the first
 // made the document count, so the handler remembers those and lets them pass; and
 // where another batch has the first in hand, it waits for what that comes to.
-func (c *Confirmer) Handler(bucket string) consumers.Handler[[]schema.BucketRecord] {
+func (c *Confirmer) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
 	var heard memory
-	return func(ctx context.Context, batch []consumers.Message[[]schema.BucketRecord]) []error {
-		return consumers.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
+	return func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
+		return runner.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
 			began := time.Now()
 			t := heard.take(batch, keys, began)
 			done := &progress{counted: make(map[string]bool, len(t.own))}
@@ -38,7 +38,7 @@ func (c *Confirmer) Handler(bucket string) consumers.Handler[[]schema.BucketReco
 			now := time.Now()
 			for _, key := range done.confirmed {
 				r := t.records[key][0]
-				consumers.Confirmed(r.Time, now)
+				runner.Confirmed(r.Time, now)
 				if id, ok := schema.DocumentID(key); ok && telemetry.Tracing() && !r.Time.IsZero() {
 					telemetry.Step(id, r.EventName, r.Time, began, nil)
 				}
@@ -104,9 +104,9 @@ func (c *Confirmer) decide(ctx context.Context, keys []string, done *progress) (
 func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (failed map[string]error, unclear []string, err error) {
 	began := time.Now()
 	failed = make(map[string]error)
-	looks := make(map[uuid.UUID]consumers.Seen, len(keys))
+	looks := make(map[uuid.UUID]runner.Seen, len(keys))
 	ids := make([]uuid.UUID, 0, len(keys))
-	for key, l := range consumers.Find(ctx, c.objects, keys) {
+	for key, l := range runner.Find(ctx, c.objects, keys) {
 		id, _ := schema.DocumentID(key)
 		switch {
 		case l.Err == nil:
@@ -137,7 +137,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (
 		if mine[d.ID] && d.Status == schema.StatusUploaded {
 			done.confirmed = append(done.confirmed, d.ObjectKey)
 		}
-		another := d.UnannouncedAt != nil && !mine[d.ID] && now.Sub(*d.UnannouncedAt) <= consumers.TellTimeout
+		another := d.UnannouncedAt != nil && !mine[d.ID] && now.Sub(*d.UnannouncedAt) <= runner.TellTimeout
 		if !another {
 			untold = append(untold, d)
 		}
@@ -151,7 +151,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (
 	for _, l := range looks {
 		unclear = append(unclear, l.Object.Key)
 	}
-	if consumers.Tell(ctx, c.db, c.announcer, c.log, untold) {
+	if runner.Tell(ctx, c.db, c.announcer, c.log, untold) {
 		for _, key := range counted {
 			done.counted[key] = true
 		}

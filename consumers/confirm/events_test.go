@@ -9,21 +9,21 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/confirm"
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/infra/minio"
 	"intray/infra/postgres"
 	"intray/schema"
 )
 
-type runner = consumers.Runner[[]schema.BucketRecord]
+type bucketRunner = runner.Runner[[]schema.BucketRecord]
 
-func (b bundle) runner(t *testing.T, db *postgres.DB, objects *minio.Objects, probe func(context.Context) error, config consumers.Config) *runner {
+func (b bundle) newRunner(t *testing.T, db *postgres.DB, objects *minio.Objects, probe func(context.Context) error, config runner.Config) *bucketRunner {
 	t.Helper()
 	config.Stream, config.Consumer = schema.StreamBucket, schema.ConsumerConfirm
 	handle := confirm.New(db, objects, b.Conn, b.Log).Handler(b.MinIO.Bucket)
-	r, err := consumers.NewRunner(b.Conn, db, probe, schema.DecodeBucketEvent, handle, config, b.Log)
+	r, err := runner.New(b.Conn, db, probe, schema.DecodeBucketEvent, handle, config, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
 	}
 	b.created(schema.SubjectCreatedDurable, keys...)
 	for range 2 {
-		r := b.runner(t, b.DB, b.Objects, b.DB.Ping, consumers.Config{Batch: 16, Workers: 2})
+		r := b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{Batch: 16, Workers: 2})
 		b.Go(r.Run)
 	}
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
@@ -107,7 +107,7 @@ func TestCrashBeforeTheAck(t *testing.T) {
 	b.confirm(t, records[0].Key)
 	b.ExpectUsed(b.Alice, 3)
 
-	b.Go(b.runner(t, b.DB, b.Objects, b.DB.Ping, consumers.Config{}).Run)
+	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	if n := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Delivered.Consumer; n != 2 {
 		t.Errorf("%d deliveries, want 2", n)
@@ -127,9 +127,9 @@ func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 	var probes atomic.Int32
 	probe := func(ctx context.Context) error {
 		probes.Add(1)
-		return consumers.Probe(ctx, db, objects)
+		return runner.Probe(ctx, db, objects)
 	}
-	b.Go(b.runner(t, db, objects, probe, consumers.Config{MaxTries: 1}).Run)
+	b.Go(b.newRunner(t, db, objects, probe, runner.Config{MaxTries: 1}).Run)
 	for name, proxy := range map[string]*consumertest.Proxy{"postgres": database, "minio": bucket} {
 		t.Run(name, func(t *testing.T) {
 			d := b.Document(b.Alice, 3)
@@ -157,7 +157,7 @@ func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
 		b.Publish(schema.SubjectCreatedDurable, []byte(bad))
 	}
 	b.created(schema.SubjectCreatedDurable, d.ObjectKey)
-	b.Go(b.runner(t, b.DB, b.Objects, b.DB.Ping, consumers.Config{}).Run)
+	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	b.Expect(d.ID, "uploaded")
 	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE tries = 1`); n != 5 {

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/infra/minio"
 	"intray/schema"
@@ -34,11 +34,11 @@ func (v *bucketView) Page(ctx context.Context, prefix, after string, limit int) 
 }
 
 // hear gives one batch of events to a handler, one for each document.
-func (b bundle) hear(t *testing.T, handle consumers.Handler[[]schema.BucketRecord], request string, docs ...schema.Document) {
+func (b bundle) hear(t *testing.T, handle runner.Handler[[]schema.BucketRecord], request string, docs ...schema.Document) {
 	t.Helper()
-	var batch []consumers.Message[[]schema.BucketRecord]
+	var batch []runner.Message[[]schema.BucketRecord]
 	for _, d := range docs {
-		batch = append(batch, consumers.Message[[]schema.BucketRecord]{Event: []schema.BucketRecord{{
+		batch = append(batch, runner.Message[[]schema.BucketRecord]{Event: []schema.BucketRecord{{
 			EventName: "s3:ObjectCreated:Put", Bucket: b.MinIO.Bucket, Key: d.ObjectKey, Request: request,
 		}}})
 	}
@@ -137,7 +137,7 @@ func TestAListingMayRejectAfterAHead(t *testing.T) {
 func TestAnEventThatWasHeardIsLookedAtOnce(t *testing.T) {
 	b := setup(t)
 	view := &bucketView{Objects: b.Objects}
-	handler := func() consumers.Handler[[]schema.BucketRecord] {
+	handler := func() runner.Handler[[]schema.BucketRecord] {
 		return confirm.New(b.DB, view, b.Conn, b.Log).Handler(b.MinIO.Bucket)
 	}
 	handle := handler()

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 
@@ -43,7 +43,7 @@ type turn struct {
 }
 
 // take begins a turn at the keys, which batch names.
-func (m *memory) take(batch []consumers.Message[[]schema.BucketRecord], keys []string, now time.Time) *turn {
+func (m *memory) take(batch []runner.Message[[]schema.BucketRecord], keys []string, now time.Time) *turn {
 	t := &turn{memory: m, records: make(map[string][]schema.BucketRecord, len(keys)), ended: make(chan struct{})}
 	for _, message := range batch {
 		for _, r := range message.Event {

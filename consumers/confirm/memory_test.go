@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 
-func told(keys ...string) []consumers.Message[[]schema.BucketRecord] {
-	var batch []consumers.Message[[]schema.BucketRecord]
+func told(keys ...string) []runner.Message[[]schema.BucketRecord] {
+	var batch []runner.Message[[]schema.BucketRecord]
 	for _, key := range keys {
-		batch = append(batch, consumers.Message[[]schema.BucketRecord]{Event: []schema.BucketRecord{
+		batch = append(batch, runner.Message[[]schema.BucketRecord]{Event: []schema.BucketRecord{
 			{EventName: "s3:ObjectCreated:Put", Bucket: "b", Key: key, Request: "1"},
 		}})
 	}

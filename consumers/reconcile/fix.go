@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"time"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 )
 
 // ours are the folders in which the consumers' key may delete
@@ -79,7 +79,7 @@ func apart(ctx context.Context, keys []string, do func(context.Context, []string
 	switch {
 	case err == nil:
 		return nil
-	case consumers.Outage(err) || ctx.Err() != nil:
+	case runner.Outage(err) || ctx.Err() != nil:
 		return err
 	case len(keys) == 1:
 		failed[keys[0]] = err

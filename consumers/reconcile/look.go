@@ -6,7 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -138,7 +138,7 @@ func (r *run) look(ctx context.Context, batch []suspect) ([]seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects := consumers.Look(ctx, r.objects, keys)
+	objects := runner.Look(ctx, r.objects, keys)
 	after, err := r.db.KeyStates(ctx, keys)
 	if err != nil {
 		return nil, err
@@ -146,7 +146,7 @@ func (r *run) look(ctx context.Context, batch []suspect) ([]seen, error) {
 	looks := make([]seen, len(batch))
 	for i, s := range batch {
 		o := objects[s.key]
-		if consumers.Outage(o.Err) {
+		if runner.Outage(o.Err) {
 			return nil, o.Err
 		}
 		looks[i] = judged(after[s.key], o, s.listed)
@@ -155,7 +155,7 @@ func (r *run) look(ctx context.Context, batch []suspect) ([]seen, error) {
 	return looks, nil
 }
 
-func judged(known postgres.KeyState, o consumers.Seen, listed *schema.Object) seen {
+func judged(known postgres.KeyState, o runner.Seen, listed *schema.Object) seen {
 	l := seen{state: state{KeyState: known}}
 	switch {
 	case o.Err == nil:

@@ -47,7 +47,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/remove"
 	"intray/infra/postgres"
@@ -56,7 +56,7 @@ import (
 
 // Objects looks at objects and lists them; *minio.Objects does.
 type Objects interface {
-	consumers.Objects
+	runner.Objects
 	// List yields the objects whose keys begin with prefix and sort after
 	// startAfter, in the order of their keys as bytes.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[schema.Object, error]
@@ -72,7 +72,7 @@ type Reconciler struct {
 }
 
 // New returns a Reconciler. The database's role is the worker or the owner.
-func New(db *postgres.DB, objects Objects, announcer consumers.Announcer, log *slog.Logger) *Reconciler {
+func New(db *postgres.DB, objects Objects, announcer runner.Announcer, log *slog.Logger) *Reconciler {
 	return &Reconciler{
 		db: db, objects: objects, log: log,
 		confirmer: confirm.New(db, objects, announcer, log),

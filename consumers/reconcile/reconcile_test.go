@@ -13,9 +13,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/confirm"
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
 	"intray/consumers/sweep"
@@ -281,12 +281,12 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Go(sweeper.Run)
-	runner, err := consumers.NewRunner(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, confirmer.Handler(b.MinIO.Bucket),
-		consumers.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm}, b.Log)
+	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, confirmer.Handler(b.MinIO.Bucket),
+		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm}, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Go(runner.Run)
+	b.Go(run.Run)
 
 	var users sync.WaitGroup
 	for i := range 4 {

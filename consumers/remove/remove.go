@@ -14,7 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/infra/postgres"
 	"intray/infra/telemetry"
 	"intray/schema"
@@ -23,13 +23,13 @@ import (
 // Remover ends documents. It is safe for concurrent use.
 type Remover struct {
 	db        *postgres.DB
-	objects   consumers.Objects
-	announcer consumers.Announcer
+	objects   runner.Objects
+	announcer runner.Announcer
 	log       *slog.Logger
 }
 
 // New returns a Remover.
-func New(db *postgres.DB, objects consumers.Objects, announcer consumers.Announcer, log *slog.Logger) *Remover {
+func New(db *postgres.DB, objects runner.Objects, announcer runner.Announcer, log *slog.Logger) *Remover {
 	return &Remover{db: db, objects: objects, announcer: announcer, log: log}
 }
 
@@ -54,7 +54,7 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	}
 	failed = make(map[string]error)
 	var gone []uuid.UUID
-	for key, l := range consumers.Look(ctx, r.objects, concerned) {
+	for key, l := range runner.Look(ctx, r.objects, concerned) {
 		switch {
 		case l.Absent():
 			gone = append(gone, documents[byKey[key]].ID)
@@ -77,15 +77,15 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 			}
 		}
 	}
-	consumers.Tell(ctx, r.db, r.announcer, r.log, documents)
+	runner.Tell(ctx, r.db, r.announcer, r.log, documents)
 	return failed, nil
 }
 
 // Handler returns the handler of the consumer remove, which hears what was
 // removed from the bucket.
-func (r *Remover) Handler(bucket string) consumers.Handler[[]schema.BucketRecord] {
-	return func(ctx context.Context, batch []consumers.Message[[]schema.BucketRecord]) []error {
-		return consumers.BucketBatch(ctx, bucket, batch, removed, r.Remove)
+func (r *Remover) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
+	return func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
+		return runner.BucketBatch(ctx, bucket, batch, removed, r.Remove)
 	}
 }
 

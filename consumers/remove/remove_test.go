@@ -7,9 +7,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/confirm"
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/consumers/remove"
 	"intray/schema"
 )
@@ -91,7 +91,7 @@ func TestNothingEndsWhileMinIOIsAway(t *testing.T) {
 	b.Delete(d.ObjectKey)
 	proxy.Cut()
 	failed, err := remove.New(b.DB, objects, b.Conn, b.Log).Remove(t.Context(), []string{d.ObjectKey})
-	if err != nil || !consumers.Outage(failed[d.ObjectKey]) {
+	if err != nil || !runner.Outage(failed[d.ObjectKey]) {
 		t.Errorf("Remove = %v, %v; want an outage", failed, err)
 	}
 	b.Expect(d.ID, "uploaded")
@@ -103,8 +103,8 @@ func TestEventsSwappedAndRepeated(t *testing.T) {
 	b := consumertest.New(t)
 	confirmer := confirm.New(b.DB, b.Objects, b.Conn, b.Log)
 	remover := remove.New(b.DB, b.Objects, b.Conn, b.Log)
-	b.Go(runner(t, b, schema.ConsumerConfirm, confirmer.Handler(b.MinIO.Bucket)).Run)
-	b.Go(runner(t, b, schema.ConsumerRemove, remover.Handler(b.MinIO.Bucket)).Run)
+	b.Go(newRunner(t, b, schema.ConsumerConfirm, confirmer.Handler(b.MinIO.Bucket)).Run)
+	b.Go(newRunner(t, b, schema.ConsumerRemove, remover.Handler(b.MinIO.Bucket)).Run)
 
 	there, gone := b.Document(b.Alice, 3), b.Uploaded(b.Alice, "abc")
 	b.Put(there.ObjectKey, "abc")
@@ -131,10 +131,10 @@ func TestEventsSwappedAndRepeated(t *testing.T) {
 	}
 }
 
-func runner(t *testing.T, b *consumertest.Bundle, consumer string, handle consumers.Handler[[]schema.BucketRecord]) *consumers.Runner[[]schema.BucketRecord] {
+func newRunner(t *testing.T, b *consumertest.Bundle, consumer string, handle runner.Handler[[]schema.BucketRecord]) *runner.Runner[[]schema.BucketRecord] {
 	t.Helper()
-	r, err := consumers.NewRunner(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, handle,
-		consumers.Config{Stream: schema.StreamBucket, Consumer: consumer}, b.Log)
+	r, err := runner.New(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, handle,
+		runner.Config{Stream: schema.StreamBucket, Consumer: consumer}, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ import (
 	"log/slog"
 	"time"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/remove"
 	"intray/infra/minio"
 	"intray/infra/postgres"
@@ -14,7 +14,7 @@ import (
 
 // Objects looks at objects and deletes them; *minio.Objects does.
 type Objects interface {
-	consumers.Objects
+	runner.Objects
 	// Remove succeeds where no object is.
 	Remove(ctx context.Context, key string) error
 }
@@ -61,7 +61,7 @@ func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 
 func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done int, err error) {
 	errs := make([]error, len(due))
-	consumers.SideBySide(len(due), func(i int) { errs[i] = d.objects.Remove(ctx, due[i].ObjectKey) })
+	runner.SideBySide(len(due), func(i int) { errs[i] = d.objects.Remove(ctx, due[i].ObjectKey) })
 	var removed []string
 	for i, x := range due {
 		if errs[i] == nil {
@@ -82,10 +82,10 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 		switch {
 		case cause == nil:
 			finished, carried = append(finished, x.ObjectKey), append(carried, x)
-		case consumers.Outage(cause):
+		case runner.Outage(cause):
 			outage = cause
 		default:
-			next := time.Now().Add(consumers.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
+			next := time.Now().Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
 			d.log.Warn("object cannot be deleted; it is tried again",
 				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next", next, "error", cause)
 			if err := d.db.DeletionFailed(ctx, x.ObjectKey, cause.Error(), next); err != nil {
@@ -109,7 +109,7 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 // been undone by it. One that is put later finds the mark.
 func (d *Deletions) recheck(ctx context.Context, keys []string) error {
 	var again []string
-	for key, l := range consumers.Look(ctx, d.objects, keys) {
+	for key, l := range runner.Look(ctx, d.objects, keys) {
 		if l.Err == nil {
 			again = append(again, key)
 		} else if errors.Is(l.Err, minio.ErrUnavailable) {

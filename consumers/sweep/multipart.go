@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 
@@ -44,7 +44,7 @@ func (s *Sweeper) uploads(ctx context.Context) error {
 
 func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error {
 	errs := make([]error, len(due))
-	consumers.SideBySide(len(due), func(i int) { errs[i] = s.objects.AbortUpload(ctx, due[i].ObjectKey, due[i].UploadID) })
+	runner.SideBySide(len(due), func(i int) { errs[i] = s.objects.AbortUpload(ctx, due[i].ObjectKey, due[i].UploadID) })
 	var outage error
 	for i, u := range due {
 		switch cause := errs[i]; {
@@ -52,10 +52,10 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 			if err := s.db.EndMultipart(ctx, u.UploadID); err != nil {
 				return err
 			}
-		case consumers.Outage(cause):
+		case runner.Outage(cause):
 			outage = cause
 		default:
-			next := time.Now().Add(consumers.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
+			next := time.Now().Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
 			s.log.Warn("incomplete upload cannot be dropped; it is tried again",
 				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next", next, "error", cause)
 			if err := s.db.AbortFailed(ctx, u.UploadID, cause.Error(), next); err != nil {

@@ -10,7 +10,7 @@ import (
 
 	miniogo "github.com/minio/minio-go/v7"
 
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/consumers/reconcile"
 	"intray/infra/minio"
 	"intray/schema"

@@ -7,7 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 
@@ -101,7 +101,7 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 	var outage error
 	for i, r := range results {
 		switch {
-		case consumers.Outage(r.Err):
+		case runner.Outage(r.Err):
 			outage = r.Err
 		case r.Err != nil:
 			s.log.Warn("object cannot be looked at", "document_id", documents[i].ID, "error", r.Err)
@@ -111,7 +111,7 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 			over = append(over, documents[i].ID)
 		}
 	}
-	consumers.Swept("confirmed", confirmed)
+	runner.Swept("confirmed", confirmed)
 	if confirmed > 0 {
 		s.log.Info("uploads confirmed whose event did not come", "documents", confirmed)
 	}
@@ -122,8 +122,8 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 		if err != nil {
 			return err
 		}
-		consumers.Swept("expired", len(expired))
-		consumers.Tell(ctx, s.db, s.announcer, s.log, expired)
+		runner.Swept("expired", len(expired))
+		runner.Tell(ctx, s.db, s.announcer, s.log, expired)
 	}
 	return outage
 }

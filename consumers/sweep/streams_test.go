@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/infra/nats"
 	"intray/schema"
 )

@@ -26,7 +26,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers"
+	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
@@ -83,7 +83,7 @@ func (c Config) validate() error {
 
 // Announcer tells documents' events, and looks after the streams; *nats.Conn does.
 type Announcer interface {
-	consumers.Announcer
+	runner.Announcer
 	// Idle says whether a consumer has nothing to deliver and nothing in hand.
 	Idle(ctx context.Context, stream, consumer string) (bool, error)
 	// Purge makes room in a stream that is nearly full.
@@ -226,7 +226,7 @@ func (s *Sweeper) report(step string, err error) {
 
 func (s *Sweeper) drain(ctx context.Context) error {
 	n, err := s.deletions.Drain(ctx)
-	consumers.Swept("deleted", n)
+	runner.Swept("deleted", n)
 	return err
 }
 
@@ -280,7 +280,7 @@ func (s *Sweeper) announce(ctx context.Context, found string, documents []schema
 	if err := errors.Join(err, s.db.Announced(ctx, told)); err != nil {
 		return err
 	}
-	consumers.Swept(found, len(told))
+	runner.Swept(found, len(told))
 	s.log.Info("documents announced again", "documents", len(told))
 	return nil
 }
@@ -294,7 +294,7 @@ func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.purged = now
-	consumers.Swept("purged", int(n))
+	runner.Swept("purged", int(n))
 	if n > 0 {
 		s.log.Info("ended rows purged", "rows", n)
 	}

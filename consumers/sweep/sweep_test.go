@@ -11,7 +11,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
-	"intray/consumers/internal/consumertest"
+	"intray/consumers/consumertest"
 	"intray/consumers/remove"
 	"intray/infra/minio"
 	"intray/infra/nats"

@@ -1,0 +1,101 @@
+package builtin_test
+
+import (
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"intray/infra/ai"
+	"intray/consumers/classify/builtin"
+)
+
+// longText is as long and as varied as what is read of a text at most.
+func longText(t testing.TB) string {
+	all := samples(t, "fits")
+	maps.Copy(all, samples(t, "none"))
+	var b strings.Builder
+	for i := 0; b.Len() < 64<<10; i++ {
+		for _, name := range slices.Sorted(maps.Keys(all)) {
+			for j, word := range strings.Fields(all[name]) {
+				b.WriteString(word)
+				if (i+j)%3 == 0 { // many different words
+					b.WriteByte(byte('a' + i%26))
+				}
+				b.WriteByte(' ')
+			}
+		}
+	}
+	return b.String()
+}
+
+func BenchmarkClassify(b *testing.B) {
+	c := classifier(b)
+	for name, text := range map[string]string{"page": samples(b, "fits")["contracts-1"], "longest": longText(b)} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Classify(b.Context(), ai.Request{Text: text, Topics: starter}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		if _, err := builtin.New(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// The tables lie in the binary and take at most their 12 MB; with the cache full of
+// the largest topics, the heap must leave the whole below 60 MB.
+func TestMemoryStaysSmallWithManyLargeTopics(t *testing.T) {
+	c, err := builtin.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := heap()
+	for i := range 1500 {
+		large := ai.Topic{ID: "large", Name: fmt.Sprint("topic ", i)}
+		for j := range 300 {
+			large.Keywords = append(large.Keywords, fmt.Sprintf("keyword%dx%d", i, j))
+		}
+		c.Rank(ai.Request{Text: "contract", Topics: []ai.Topic{large}})
+	}
+	c.Rank(ai.Request{Text: longText(t), Topics: starter})
+	grown := heap() - before
+	runtime.KeepAlive(c)
+	t.Logf("heap grew by %d kB", grown>>10)
+	if grown > 40<<20 {
+		t.Errorf("heap grew by %d MB", grown>>20)
+	}
+}
+
+// A topic made to be slow must not hold up others: every phrase begins everywhere.
+func BenchmarkHostileTopic(b *testing.B) {
+	topic := ai.Topic{ID: "hostile"}
+	for i := range 128 {
+		phrase := strings.Repeat("x ", 5)
+		for bit := range 7 {
+			phrase += string("xy"[i>>bit&1]) + " "
+		}
+		topic.Keywords = append(topic.Keywords, phrase[4:])
+	}
+	req := ai.Request{Text: strings.Repeat("x ", 5000) + "y", Topics: []ai.Topic{topic}}
+	for b.Loop() {
+		classifier(b).Rank(req)
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}

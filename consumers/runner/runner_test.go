@@ -1,0 +1,392 @@
+package runner_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"pgregory.net/rapid"
+
+	"intray/consumers/runner"
+	"intray/consumers/consumertest"
+	"intray/infra/nats"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+func TestMain(m *testing.M) { consumertest.Main(m) }
+
+var quick = runner.Config{
+	Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm,
+	MaxTries: 3, MinDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond,
+}
+
+func text(data []byte) (string, error) {
+	if strings.HasPrefix(string(data), "undecodable") {
+		return "", errors.New("not readable")
+	}
+	return string(data), nil
+}
+
+func alwaysUp(context.Context) error { return nil }
+
+type batch = []runner.Message[string]
+
+// each makes a handler of a function for one message.
+func each(do func(runner.Message[string]) error) runner.Handler[string] {
+	return func(_ context.Context, b batch) []error {
+		errs := make([]error, len(b))
+		for i, m := range b {
+			errs[i] = do(m)
+		}
+		return errs
+	}
+}
+
+// run starts a runner until the test ends or stop is called.
+func run(t *testing.T, b *consumertest.Bundle, config runner.Config, probe func(context.Context) error, handle runner.Handler[string]) (stop func()) {
+	t.Helper()
+	run, err := runner.New(b.Conn, b.DB, probe, text, handle, config, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Go(run.Run)
+}
+
+func publish(b *consumertest.Bundle, messages ...string) {
+	for _, m := range messages {
+		b.Publish(schema.SubjectCreatedDirect, []byte(m))
+	}
+}
+
+func settled(b *consumertest.Bundle) { b.Settled(schema.StreamBucket, schema.ConsumerConfirm) }
+
+// log collects what handlers saw.
+type log struct {
+	mu   sync.Mutex
+	seen []string
+}
+
+func (l *log) add(s string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = append(l.seen, s)
+}
+
+func (l *log) all() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.seen)
+}
+
+func TestRunnerTakesWhatIsThereInBatches(t *testing.T) {
+	b := consumertest.New(t)
+	for i := range 100 {
+		publish(b, fmt.Sprint(i))
+	}
+	var sizes log
+	config := quick
+	config.Batch = 40
+	run(t, b, config, alwaysUp, func(_ context.Context, b batch) []error {
+		sizes.add(fmt.Sprint(len(b)))
+		return make([]error, len(b))
+	})
+	settled(b)
+	if got := sizes.all(); !slices.Equal(got, []string{"40", "40", "20"}) {
+		t.Errorf("batches of %v", got)
+	}
+}
+
+func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
+	b := consumertest.New(t)
+	poison := natsgo.NewMsg(schema.SubjectCreatedDurable)
+	poison.Data = []byte("poison")
+	poison.Header.Set("Trace", "t1")
+	publish(b, "a", "undecodable", "b")
+	if _, err := b.Operator.JetStream().PublishMsg(t.Context(), poison); err != nil {
+		t.Fatal(err)
+	}
+	publish(b, "c", "panics", "permanent", "d")
+
+	terminated, err := b.Operator.Core().SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var done log
+	run(t, b, quick, alwaysUp, func(_ context.Context, messages batch) []error {
+		errs := make([]error, len(messages))
+		for i, m := range messages {
+			switch m.Event {
+			case "poison": // fails whoever is beside it, as a broken statement does
+				return slices.Repeat([]error{errors.New("the batch failed")}, len(messages))
+			case "panics":
+				panic("cannot bear this one")
+			case "permanent":
+				errs[i] = runner.Permanent(errors.New("never"))
+			}
+		}
+		for i, m := range messages {
+			if errs[i] == nil {
+				done.add(m.Event)
+			}
+		}
+		return errs
+	})
+	settled(b)
+
+	got := done.all()
+	slices.Sort(got)
+	if !slices.Equal(got, []string{"a", "b", "c", "d"}) {
+		t.Errorf("done: %v", got)
+	}
+	var letters []struct {
+		Sequence                      int
+		Subject, Consumer, Data, Tell string
+		Tries                         int
+	}
+	if err := b.Raw.Select(&letters, `SELECT sequence, subject, consumer, convert_from(data, 'UTF8') AS data, tries,
+		reason || ' ' || headers::text AS tell FROM dead_letters ORDER BY sequence`); err != nil {
+		t.Fatal(err)
+	}
+	want := []struct {
+		data  string
+		tries int
+		tell  string
+	}{{"undecodable", 1, "not readable"}, {"poison", 3, "t1"}, {"panics", 3, "panicked"}, {"permanent", 1, "never"}}
+	if len(letters) != len(want) {
+		t.Fatalf("dead letters %+v", letters)
+	}
+	for i, l := range letters {
+		if l.Data != want[i].data || l.Tries != want[i].tries || !strings.Contains(l.Tell, want[i].tell) || l.Consumer != schema.ConsumerConfirm {
+			t.Errorf("dead letter %+v, want %+v", l, want[i])
+		}
+	}
+	for range letters {
+		if _, err := terminated.NextMsg(consumertest.Patience); err != nil {
+			t.Errorf("a message was not terminated: %v", err)
+		}
+	}
+}
+
+func TestOutageCountsNoTryAndPausesPulling(t *testing.T) {
+	b := consumertest.New(t)
+	var down atomic.Bool
+	down.Store(true)
+	var handled, probed atomic.Int32
+	probe := func(context.Context) error {
+		probed.Add(1)
+		if down.Load() {
+			return postgres.ErrUnavailable
+		}
+		return nil
+	}
+	config := quick
+	config.MaxTries = 1 // a single counted try would end a message
+	publish(b, "a", "b")
+	run(t, b, config, probe, each(func(m runner.Message[string]) error {
+		handled.Add(1)
+		if m.Tries != 0 {
+			t.Errorf("%s has %d tries", m.Event, m.Tries)
+		}
+		if down.Load() {
+			return fmt.Errorf("select: %w", postgres.ErrUnavailable)
+		}
+		return nil
+	}))
+	b.Eventually("the dependency is probed", func() bool { return probed.Load() >= 4 })
+	if n := handled.Load(); n > 2 {
+		t.Errorf("messages were handled %d times while a dependency was away", n)
+	}
+	down.Store(false)
+	settled(b)
+	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+func TestTriesAreCountedAndDelayed(t *testing.T) {
+	b := consumertest.New(t)
+	var tries log
+	publish(b, "a")
+	config := quick
+	config.MaxTries = 5
+	run(t, b, config, alwaysUp, each(func(m runner.Message[string]) error {
+		tries.add(fmt.Sprint(m.Tries))
+		if m.Tries < 3 {
+			return runner.RetryAfter(errors.New("not yet"), time.Millisecond)
+		}
+		return nil
+	}))
+	settled(b)
+	if got := tries.all(); !slices.Equal(got, []string{"0", "1", "2", "3"}) {
+		t.Errorf("tries %v", got)
+	}
+}
+
+func TestShutdownFinishesAndAcknowledgesWhatIsInHand(t *testing.T) {
+	b := consumertest.New(t)
+	publish(b, "a", "b", "c")
+	inHand, finish := make(chan bool, 1), make(chan bool)
+	run, err := runner.New(b.Conn, b.DB, alwaysUp, text, func(ctx context.Context, messages batch) []error {
+		inHand <- true
+		<-finish
+		if ctx.Err() != nil {
+			t.Error("the work in hand was cut off")
+		}
+		return make([]error, len(messages))
+	}, quick, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan bool)
+	go func() { run.Run(ctx); close(ended) }()
+	<-inHand
+	cancel()
+	finish <- true
+	<-ended
+	if info := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm); info.NumAckPending != 0 || info.AckFloor.Stream != 3 {
+		t.Errorf("%d messages wait out their AckWait; the floor is %d", info.NumAckPending, info.AckFloor.Stream)
+	}
+}
+
+func TestShutdownGivesBackWhatTakesTooLong(t *testing.T) {
+	b := consumertest.New(t)
+	publish(b, "a")
+	config := quick
+	config.MaxTries, config.DrainTimeout = 1, 10*time.Millisecond
+	inHand := make(chan bool, 1)
+	stop := run(t, b, config, alwaysUp, func(ctx context.Context, messages batch) []error {
+		inHand <- true
+		<-ctx.Done()
+		return []error{ctx.Err()}
+	})
+	<-inHand
+	began := time.Now()
+	stop()
+	var tries log
+	run(t, b, config, alwaysUp, each(func(m runner.Message[string]) error { tries.add(fmt.Sprint(m.Tries)); return nil }))
+	settled(b)
+	if took := time.Since(began); took > nats.AckWait/2 {
+		t.Errorf("the message came back after %s", took)
+	}
+	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 || !slices.Equal(tries.all(), []string{"0"}) {
+		t.Errorf("tries %v, %d dead letters", tries.all(), n)
+	}
+}
+
+// setAckWait shortens the AckWait of the consumer confirm.
+func setAckWait(t *testing.T, b *consumertest.Bundle, wait time.Duration) {
+	t.Helper()
+	config := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Config
+	config.AckWait = wait
+	if _, err := b.Operator.JetStream().UpdateConsumer(t.Context(), schema.StreamBucket, config); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestSlowWorkIsNotDeliveredTwice(t *testing.T) {
+	b := consumertest.New(t)
+	setAckWait(t, b, 300*time.Millisecond)
+	publish(b, "slow")
+	var handled atomic.Int32
+	config := quick
+	config.Workers = 3
+	run(t, b, config, alwaysUp, func(ctx context.Context, messages batch) []error {
+		handled.Add(1)
+		timer := time.NewTimer(1200 * time.Millisecond)
+		defer timer.Stop()
+		<-timer.C
+		return make([]error, len(messages))
+	})
+	settled(b)
+	if n := handled.Load(); n != 1 {
+		t.Errorf("handled %d times", n)
+	}
+}
+
+func TestRunnerOutlivesNATSItsStreamAndItsConsumer(t *testing.T) {
+	b := consumertest.New(t)
+	var done log
+	run(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error { done.add(m.Event); return nil }))
+	expect := func(event string) {
+		t.Helper()
+		publish(b, event)
+		b.Eventually(event+" is handled", func() bool { return slices.Contains(done.all(), event) })
+	}
+	expect("first")
+
+	b.NATS.Stop()
+	b.NATS.Start()
+	b.Eventually("connected again", b.Operator.Connected)
+	expect("after a restart")
+
+	js := b.Operator.JetStream()
+	if err := js.DeleteConsumer(t.Context(), schema.StreamBucket, schema.ConsumerConfirm); err != nil {
+		t.Fatal(err)
+	}
+	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("after the consumer was deleted")
+
+	if err := js.DeleteStream(t.Context(), schema.StreamBucket); err != nil {
+		t.Fatal(err)
+	}
+	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
+		t.Fatal(err)
+	}
+	expect("after the stream was deleted")
+}
+
+func TestMessageBehindADeadLetterThatCannotBeKeptIsNotLost(t *testing.T) {
+	b := consumertest.New(t)
+	proxy := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
+	db := b.Open(consumertest.WithHost(t, b.DatabaseURL, proxy.Address))
+	proxy.Cut()
+	publish(b, "undecodable")
+	run, err := runner.New(b.Conn, db, db.Ping, text, each(func(runner.Message[string]) error { return nil }), quick, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Go(run.Run)
+	b.Eventually("it is tried", func() bool {
+		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Delivered.Consumer >= 1
+	})
+	proxy.Restore()
+	b.Eventually("it is kept", func() bool { return b.Count(`SELECT count(*) FROM dead_letters`) == 1 })
+	settled(b)
+}
+
+func TestConfigIsValidated(t *testing.T) {
+	for _, c := range []runner.Config{
+		{},
+		{Stream: "S"},
+		{Stream: "S", Consumer: "c", Batch: -1},
+		{Stream: "S", Consumer: "c", MinDelay: time.Hour},
+	} {
+		if _, err := runner.New(nil, nil, alwaysUp, text, nil, c, consumertest.Discard()); err == nil {
+			t.Errorf("%+v passes", c)
+		}
+	}
+}
+
+func TestDelayGrowsToItsBound(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		least := time.Duration(rapid.Int64Range(1, int64(time.Minute)).Draw(t, "least"))
+		most := least + time.Duration(rapid.Int64Range(0, int64(time.Hour)).Draw(t, "more"))
+		n := rapid.IntRange(1, 1000).Draw(t, "n")
+		full := time.Duration(min(float64(least)*math.Pow(2, float64(n-1)), float64(most)))
+		if d := runner.Delay(n, least, most); d < full/2 || d > full {
+			t.Fatalf("Delay(%d, %s, %s) = %s, not in the upper half of %s", n, least, most, d, full)
+		}
+	})
+}

@@ -1,5 +1,5 @@
 // Package bench measures a running system against what the parts beneath it can
-// do: the way of an upload, `intray bench confirm`, and the API, `intray bench api`.
+// do: the way of an upload, `intray-bench confirm`, and the API, `intray-bench api`.
 //
 // Everything is made by users of its own, whose addresses end in [Domain], and is
 // removed at the end; what a killed run left behind is removed by the next.

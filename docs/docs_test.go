@@ -26,9 +26,13 @@ func read(t *testing.T, path string) string {
 
 // Every setting that a command reads is in configuration.md, and the other way round.
 func TestConfigurationNamesEverySetting(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(root, "cmd", "intray", "*.go"))
-	if err != nil {
-		t.Fatal(err)
+	var files []string
+	for _, folder := range []string{"intray", "internal/cli"} {
+		found, err := filepath.Glob(filepath.Join(root, "cmd", folder, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, found...)
 	}
 	settings := map[string]bool{}
 	tag := regexp.MustCompile("env:\"([A-Z_]+)")
@@ -41,7 +45,7 @@ func TestConfigurationNamesEverySetting(t *testing.T) {
 		}
 	}
 	if len(settings) < 20 {
-		t.Fatalf("found %d settings in cmd/intray, want at least 20", len(settings))
+		t.Fatalf("found %d settings in cmd, want at least 20", len(settings))
 	}
 	page := read(t, "configuration.md")
 	for name := range settings {

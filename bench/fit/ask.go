@@ -10,9 +10,9 @@ import (
 	"slices"
 	"strings"
 
-	"intray/infra/ai"
-	"intray/consumers/classify/builtin"
 	"intray/bench/sets"
+	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
 	"intray/schema"
 )
 
@@ -48,7 +48,7 @@ const ownOnce = 5
 // ask asks for each document of the set, which is never one of the examples: once as it is, once with
 // its topic taken away, and once joined with a document of another topic. The documents
 // of a set weigh 1 together.
-func ask(ctx context.Context, c *builtin.Classifier, set bench.Set, m mode) ([]ranking, error) {
+func ask(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ranking, error) {
 	if m.namesOnly {
 		set = set.NamesOnly()
 	}
@@ -60,7 +60,7 @@ func ask(ctx context.Context, c *builtin.Classifier, set bench.Set, m mode) ([]r
 		}
 		examples[i] = answer.Example
 	}
-	random := rand.New(rand.NewPCG(bench.Seed, uint64(len(set.Documents))))
+	random := rand.New(rand.NewPCG(sets.Seed, uint64(len(set.Documents))))
 	weight := 1 / float64(len(set.Documents))
 	var asked []ranking
 	for i, d := range set.Documents {
@@ -95,7 +95,7 @@ const (
 // series asks what a user expects who makes a topic, of which there is a name that says nothing, for a series of alike
 // documents, such as one sender's invoices, that another topic's words speak for: the next of the series belongs to the new topic,
 // others to theirs. The series are passages of one document each, where one is long enough.
-func series(ctx context.Context, c *builtin.Classifier, set bench.Set) (asked []ranking, err error) {
+func series(ctx context.Context, c *builtin.Classifier, set sets.Set) (asked []ranking, err error) {
 	passages := make([][]string, len(set.Documents))
 	for i, d := range set.Documents {
 		for words := range slices.Chunk(strings.Fields(d.Text), passageWords) {
@@ -133,7 +133,7 @@ func series(ctx context.Context, c *builtin.Classifier, set bench.Set) (asked []
 }
 
 // another gives the next document after i of the same topic, or of another one; -1 for none.
-func another(set bench.Set, i int, same bool) int {
+func another(set sets.Set, i int, same bool) int {
 	for k := 1; k < len(set.Documents); k++ {
 		j := (i + k) % len(set.Documents)
 		if (set.Documents[j].Topic == set.Documents[i].Topic) == same {
@@ -145,8 +145,8 @@ func another(set bench.Set, i int, same bool) int {
 
 // strangers asks for the documents of a set with topics that none of them belongs to, once with full
 // topics and once with names only. They weigh as a mode of ask does.
-func strangers(c *builtin.Classifier, set bench.Set, topics []ai.Topic) (asked []ranking) {
-	for _, topics := range [][]ai.Topic{topics, bench.Set{Topics: topics}.NamesOnly().Topics} {
+func strangers(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (asked []ranking) {
+	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {
 			asked = append(asked, ranking{
 				evidence: c.Evidence(ai.Request{Text: d.Text, Topics: topics}),
@@ -158,7 +158,7 @@ func strangers(c *builtin.Classifier, set bench.Set, topics []ai.Topic) (asked [
 }
 
 // taught gives the set's topics the examples of the mode, other than the documents i and j.
-func taught(set bench.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
+func taught(set sets.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
 	topics := slices.Clone(set.Topics)
 	one := i / ownOnce % len(topics)
 	if i%ownOnce == 0 {
@@ -184,8 +184,8 @@ func taught(set bench.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
 func start(text string) string { return strings.ToValidUTF8(text[:min(len(text), 8<<10)], "") }
 
 // readSamples reads the first sample of each starter topic, and every other one that fits none.
-func readSamples(folder string) (bench.Set, error) {
-	set := bench.Set{Name: "samples"}
+func readSamples(folder string) (sets.Set, error) {
+	set := sets.Set{Name: "samples"}
 	for _, t := range schema.StarterTopics {
 		id := strings.ReplaceAll(strings.ToLower(t.Name), " ", "-")
 		set.Topics = append(set.Topics, ai.Topic{ID: id, Name: t.Name, Description: t.Description, Keywords: t.Keywords})
@@ -193,7 +193,7 @@ func readSamples(folder string) (bench.Set, error) {
 		if err != nil {
 			return set, fmt.Errorf("read the samples: %w", err)
 		}
-		set.Documents = append(set.Documents, bench.Document{Topic: id, Text: string(text)})
+		set.Documents = append(set.Documents, sets.Document{Topic: id, Text: string(text)})
 	}
 	none, err := filepath.Glob(filepath.Join(folder, "none", "*.txt"))
 	if err != nil || len(none) == 0 {
@@ -205,7 +205,7 @@ func readSamples(folder string) (bench.Set, error) {
 			return set, fmt.Errorf("read the samples: %w", err)
 		}
 		if i%2 == 0 {
-			set.Documents = append(set.Documents, bench.Document{Text: string(text)})
+			set.Documents = append(set.Documents, sets.Document{Text: string(text)})
 		}
 	}
 	return set, nil

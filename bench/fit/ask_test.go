@@ -5,16 +5,16 @@ import (
 	"strings"
 	"testing"
 
-	"intray/infra/ai"
-	"intray/consumers/classify/builtin"
 	"intray/bench/sets"
+	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
 )
 
 func TestADocumentIsNeverItsOwnExample(t *testing.T) {
-	set := bench.Set{Topics: []ai.Topic{{ID: "a"}, {ID: "b"}}}
+	set := sets.Set{Topics: []ai.Topic{{ID: "a"}, {ID: "b"}}}
 	var examples [][]byte
 	for i := range 6 {
-		set.Documents = append(set.Documents, bench.Document{Topic: []string{"a", "b"}[i%2]})
+		set.Documents = append(set.Documents, sets.Document{Topic: []string{"a", "b"}[i%2]})
 		examples = append(examples, []byte{byte(i)})
 	}
 	for i := range set.Documents {
@@ -47,7 +47,7 @@ func TestASeriesBelongsToItsNewTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("antifouling and polishing of the hull ", passageWords*(seriesExamples+1)/6+1)
-	set := bench.Set{Topics: []ai.Topic{{ID: "a"}, {ID: "b"}}, Documents: []bench.Document{
+	set := sets.Set{Topics: []ai.Topic{{ID: "a"}, {ID: "b"}}, Documents: []sets.Document{
 		{Topic: "a", Text: long}, {Topic: "b", Text: "short"}, {Topic: "a", Text: "short too"}, {Topic: "b", Text: "and this"},
 	}}
 	asked, err := series(t.Context(), classifier, set)

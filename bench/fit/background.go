@@ -6,26 +6,26 @@ import (
 	"fmt"
 	"math"
 
-	"intray/infra/ai"
 	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
 )
 
 // background writes the mean direction of documents in general: that of
 // all sets, each of which weighs the same.
 func background(ctx context.Context, classifier *builtin.Classifier) error {
-	sets, err := tuningSets(ctx)
+	all, err := tuningSets(ctx)
 	if err != nil {
 		return err
 	}
 	var mean []float64
-	for _, set := range sets {
+	for _, set := range all {
 		for _, d := range set.Documents {
 			direction := classifier.Direction(ai.Request{Filename: d.Filename, Text: d.Text})
 			if mean == nil {
 				mean = make([]float64, len(direction))
 			}
 			for i, x := range direction {
-				mean[i] += float64(x) / float64(len(set.Documents)*len(sets))
+				mean[i] += float64(x) / float64(len(set.Documents)*len(all))
 			}
 		}
 	}

@@ -14,7 +14,7 @@
 //
 //	go run ./bench/fit splits
 //
-// The sets are fetched once, into the user's cache folder, as `intray bench classify` does. The same sets give
+// The sets are fetched once, into the user's cache folder, as `intray-bench classify` does. The same sets give
 // the same weights; Debian's descriptions change with its release.
 package main
 
@@ -25,8 +25,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"intray/consumers/classify/builtin"
 	"intray/bench/sets"
+	"intray/consumers/classify/builtin"
 )
 
 // folder is that of package builtin.
@@ -58,31 +58,31 @@ func write(name string, source []byte) error {
 }
 
 // tuningSets gives the halves to learn from.
-func tuningSets(ctx context.Context) ([]bench.Set, error) {
-	sets, err := wholeSets(ctx)
-	for i := range sets {
-		sets[i], _ = sets[i].Split(bench.Seed)
+func tuningSets(ctx context.Context) ([]sets.Set, error) {
+	all, err := wholeSets(ctx)
+	for i := range all {
+		all[i], _ = all[i].Split(sets.Seed)
 	}
-	return sets, err
+	return all, err
 }
 
-func wholeSets(ctx context.Context) (sets []bench.Set, err error) {
+func wholeSets(ctx context.Context) (all []sets.Set, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return nil, err
 	}
-	for _, source := range bench.Sources {
+	for _, source := range sets.Sources {
 		set, err := source.Fetch(ctx, filepath.Join(cache, "intray", "bench"))
 		if err != nil {
 			return nil, fmt.Errorf("fetch the set %s, which takes %s: %w", source.Name, source.Needs, err)
 		}
-		sets = append(sets, set)
+		all = append(all, set)
 	}
-	return sets, nil
+	return all, nil
 }
 
 func weights(ctx context.Context, classifier *builtin.Classifier) error {
-	sets, err := tuningSets(ctx)
+	tuning, err := tuningSets(ctx)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 		return err
 	}
 	var all []ranking
-	for _, set := range append(sets, samples) {
+	for _, set := range append(tuning, samples) {
 		fmt.Fprintf(os.Stderr, "%s: %d documents\n", set.Name, len(set.Documents))
 		for _, m := range modes {
 			asked, err := ask(ctx, classifier, set, m)
@@ -101,7 +101,7 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 			all = append(all, asked...)
 		}
 	}
-	for _, set := range sets {
+	for _, set := range tuning {
 		all = append(all, strangers(classifier, set, samples.Topics)...)
 		asked, err := series(ctx, classifier, set)
 		if err != nil {

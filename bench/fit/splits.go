@@ -7,9 +7,9 @@ import (
 	"os"
 	"slices"
 
-	"intray/infra/ai"
-	"intray/consumers/classify/builtin"
 	"intray/bench/sets"
+	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
 )
 
 // deals is how often splits deals the sets into halves.
@@ -18,13 +18,13 @@ const deals = 20
 // splits prints how often the best topic is right, zero-shot with keywords, on one half of each set, with the weights of
 // the topics' own words fitted on the other halves.
 func splits(ctx context.Context, classifier *builtin.Classifier) error {
-	sets, err := wholeSets(ctx)
+	all, err := wholeSets(ctx)
 	if err != nil {
 		return err
 	}
-	asked := make([]map[bench.Document]question, len(sets))
-	for i, set := range sets {
-		asked[i] = make(map[bench.Document]question)
+	asked := make([]map[sets.Document]question, len(all))
+	for i, set := range all {
+		asked[i] = make(map[sets.Document]question)
 		for _, d := range set.Documents {
 			var q question
 			for j, e := range classifier.Evidence(ai.Request{Text: d.Text, Topics: set.Topics}) {
@@ -36,13 +36,13 @@ func splits(ctx context.Context, classifier *builtin.Classifier) error {
 			asked[i][d] = q
 		}
 	}
-	right := make([][]float64, len(sets))
+	right := make([][]float64, len(all))
 	for seed := range uint64(deals) {
 		var tuning []question
-		heldOut := make([]bench.Set, len(sets))
-		for i, set := range sets {
-			var half bench.Set
-			half, heldOut[i] = set.Split(bench.Seed + seed)
+		heldOut := make([]sets.Set, len(all))
+		for i, set := range all {
+			var half sets.Set
+			half, heldOut[i] = set.Split(sets.Seed + seed)
 			for _, d := range half.Documents {
 				q := asked[i][d]
 				q.weight = 1 / float64(len(half.Documents))
@@ -64,7 +64,7 @@ func splits(ctx context.Context, classifier *builtin.Classifier) error {
 			right[i] = append(right[i], float64(n)/float64(len(half.Documents)))
 		}
 	}
-	for i, set := range sets {
+	for i, set := range all {
 		var mean, spread float64
 		for _, r := range right[i] {
 			mean += r / deals

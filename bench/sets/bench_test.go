@@ -1,4 +1,4 @@
-package bench_test
+package sets_test
 
 import (
 	"fmt"
@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"intray/infra/ai"
 	"intray/bench/sets"
+	"intray/infra/ai"
 )
 
 func write(t *testing.T, folder, name, content string) {
@@ -30,12 +30,12 @@ func TestBrownTakesTheTagsOff(t *testing.T) {
 	write(t, folder, "ca01", "\tThe/at Grand/jj-tl Jury/nn-tl said/vbd 1/2/cd ./.\n")
 	write(t, folder, "cl02", "He/pps ran/vbd")
 	write(t, folder, "README", "not a text")
-	set, err := bench.Brown(folder)
-	want := []bench.Document{{Topic: "news", Text: "The Grand Jury said 1/2 . "}, {Topic: "fiction", Text: "He ran "}}
+	set, err := sets.Brown(folder)
+	want := []sets.Document{{Topic: "news", Text: "The Grand Jury said 1/2 . "}, {Topic: "fiction", Text: "He ran "}}
 	if err != nil || !slices.Equal(set.Documents, want) {
 		t.Errorf("got %q, %v", set.Documents, err)
 	}
-	if _, err := bench.Brown(t.TempDir()); err == nil {
+	if _, err := sets.Brown(t.TempDir()); err == nil {
 		t.Error("no error for a folder without texts")
 	}
 }
@@ -45,13 +45,13 @@ func TestReutersReadsTitleAndBody(t *testing.T) {
 	for _, topic := range []string{"acq", "crude"} {
 		write(t, folder, topic+"/1.xml", `<REUTERS><TOPICS><D>x</D></TOPICS><TEXT><TITLE>A &lt;B&gt;</TITLE><BODY>`+topic+`</BODY></TEXT></REUTERS>`)
 	}
-	set, err := bench.Reuters(folder)
-	want := []bench.Document{{Topic: "acq", Text: "A <B>\nacq"}, {Topic: "crude", Text: "A <B>\ncrude"}}
+	set, err := sets.Reuters(folder)
+	want := []sets.Document{{Topic: "acq", Text: "A <B>\nacq"}, {Topic: "crude", Text: "A <B>\ncrude"}}
 	if err != nil || !slices.Equal(set.Documents, want) {
 		t.Errorf("got %q, %v", set.Documents, err)
 	}
 	write(t, folder, "crude/2.xml", "<REUTERS>")
-	if _, err := bench.Reuters(folder); err == nil || !strings.Contains(err.Error(), "2.xml") {
+	if _, err := sets.Reuters(folder); err == nil || !strings.Contains(err.Error(), "2.xml") {
 		t.Errorf("a damaged story gives %v", err)
 	}
 }
@@ -89,17 +89,17 @@ Description-en: A game
 
 Description-md5: 3
 Description-en: A library`
-	set, err := bench.Debian(strings.NewReader(packages), strings.NewReader(translation))
-	want := []bench.Document{{Topic: "games", Text: "A game\n with guns\n\n and doors"}}
+	set, err := sets.Debian(strings.NewReader(packages), strings.NewReader(translation))
+	want := []sets.Document{{Topic: "games", Text: "A game\n with guns\n\n and doors"}}
 	if err != nil || !slices.Equal(set.Documents, want) {
 		t.Errorf("got %q, %v", set.Documents, err)
 	}
 }
 
 func TestSplitDealsEachTopicInHalves(t *testing.T) {
-	var set bench.Set
+	var set sets.Set
 	for i := range 30 {
-		set.Documents = append(set.Documents, bench.Document{Topic: fmt.Sprint(i % 3), Text: fmt.Sprint(i)})
+		set.Documents = append(set.Documents, sets.Document{Topic: fmt.Sprint(i % 3), Text: fmt.Sprint(i)})
 	}
 	tuning, heldOut := set.Split(7)
 	count := map[string]int{}
@@ -138,22 +138,22 @@ func (firstWord) Rank(req ai.Request) []ai.Choice {
 }
 
 func TestMeasure(t *testing.T) {
-	set := bench.Set{
+	set := sets.Set{
 		Topics: []ai.Topic{{ID: "a"}, {ID: "b"}},
-		Documents: []bench.Document{
+		Documents: []sets.Document{
 			{Topic: "a", Text: "a 90"}, // right and sure
 			{Topic: "a", Text: "b 80"}, // wrong and sure, also when a is taken away
 			{Topic: "b", Text: "b 20"}, // right, unsure
 			{Topic: "b", Text: "a 10"}, // wrong, unsure
 		},
 	}
-	got := bench.Measure(firstWord{}, set, 50)
+	got := sets.Measure(firstWord{}, set, 50)
 	got.PerDocument = 0
-	want := bench.Result{Documents: 4, Top1: 0.5, Answered: 0.5, Precision: 0.5, ConfidentHalf: 0.5, Invented: 0.25}
+	want := sets.Result{Documents: 4, Top1: 0.5, Answered: 0.5, Precision: 0.5, ConfidentHalf: 0.5, Invented: 0.25}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if empty := bench.Measure(firstWord{}, bench.Set{}, 50); empty != (bench.Result{}) {
+	if empty := sets.Measure(firstWord{}, sets.Set{}, 50); empty != (sets.Result{}) {
 		t.Errorf("an empty set gives %+v", empty)
 	}
 }
@@ -170,12 +170,12 @@ func TestANewTopicHasANameAndExamplesAndTheOthersHaveKeywords(t *testing.T) {
 	whole := func(id string) ai.Topic {
 		return ai.Topic{ID: id, Name: id, Description: "d", Keywords: []string{"k"}, Examples: [][]byte{{1}}}
 	}
-	set := bench.Set{
+	set := sets.Set{
 		New: true, Topics: []ai.Topic{whole("a"), whole("b")},
-		Documents: []bench.Document{{Topic: "a", Text: "1"}, {Topic: "b", Text: "2"}},
+		Documents: []sets.Document{{Topic: "a", Text: "1"}, {Topic: "b", Text: "2"}},
 	}
 	var r recorder
-	bench.Measure(&r, set, 50)
+	sets.Measure(&r, set, 50)
 	made := func(id string) ai.Topic { return ai.Topic{ID: id, Name: id, Examples: [][]byte{{1}}} }
 	other := func(id string) ai.Topic {
 		return ai.Topic{ID: id, Name: id, Description: "d", Keywords: []string{"k"}}

@@ -1,5 +1,5 @@
 // Package bench measures a classifier on labeled documents.
-package bench
+package sets
 
 import (
 	"cmp"

@@ -13,9 +13,10 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"intray/cmd/internal/cli"
 	"intray/consumers/classify"
-	"intray/infra/ai"
 	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
 	"intray/infra/ai/ollama"
 	"intray/infra/postgres"
 )
@@ -25,7 +26,7 @@ type aiCommand struct {
 }
 
 type aiCheckCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	Provider string `help:"Only this provider: builtin, ollama, openai or anthropic."`
 	Model    string `help:"This model, instead of the default and those that users have chosen."`
 	JSON     bool   `help:"A JSON line for each."`
@@ -64,7 +65,7 @@ type checked struct {
 
 // Run asks one after the other.
 func (c aiCheckCommand) Run(ctx context.Context) error {
-	s, err := readSettings[aiSettings]()
+	s, err := cli.ReadSettings[aiSettings]()
 	if err != nil {
 		return err
 	}
@@ -76,7 +77,7 @@ func (c aiCheckCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if _, ok := providers[c.Provider]; c.Provider != "" && !ok {
-		return usageError{fmt.Errorf("provider %q is not set up; there are %s", c.Provider, strings.Join(slices.Sorted(maps.Keys(providers)), ", "))}
+		return cli.Usage(fmt.Errorf("provider %q is not set up; there are %s", c.Provider, strings.Join(slices.Sorted(maps.Keys(providers)), ", ")))
 	}
 	chosen, err := c.chosen(ctx, s, providers)
 	if err != nil {
@@ -148,8 +149,8 @@ func (c aiCheckCommand) users(ctx context.Context) ([]classify.Settings, string,
 	if c.Data != "" || os.Getenv("DATABASE_URL") == "" {
 		fallback = providerBuiltin // up's
 	}
-	system, err := c.find()
-	if errors.Is(err, errNotRunning) && c.Data == "" {
+	system, err := c.Find()
+	if errors.Is(err, cli.ErrUnreachable) && c.Data == "" {
 		return nil, classify.FallbackProvider, nil
 	}
 	if err != nil {
@@ -211,7 +212,7 @@ func (c aiCheckCommand) print(all []checked) error {
 		if one.Result == "works" && !one.Sorted {
 			remark = "but it did not find that an invoice is one: this model may be too weak"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d ms\t%s\n", printable(one.Provider), printable(one.Model), one.Users, one.Result, one.LatencyMS, printable(remark))
+		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d ms\t%s\n", cli.Printable(one.Provider), cli.Printable(one.Model), one.Users, one.Result, one.LatencyMS, cli.Printable(remark))
 	}
 	return table.Flush()
 }

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"intray/cmd/internal/stacktest"
 )
 
 // providers answers as Ollama and as OpenAI do, by the given status and text.
@@ -48,7 +50,7 @@ func TestAICheck(t *testing.T) {
 		"bad bound":            {[]string{"AI_CONCURRENT_CALLS=0"}, nil, 2, []string{"AI_CONCURRENT_CALLS"}},
 		"no such stack":        {nil, []string{"--data", "/nonexistent"}, 3, nil},
 	} {
-		out, errs, status := intray(t, append(nowhere, c.environment...), append([]string{"ai", "check"}, c.args...)...)
+		out, errs, status := stacktest.Run(t, append(nowhere, c.environment...), "intray", append([]string{"ai", "check"}, c.args...)...)
 		if status != c.status || strings.Contains(out+errs, "sk-secret") {
 			t.Errorf("%s: status %d, want %d\n%s%s", name, status, c.status, out, errs)
 		}
@@ -59,7 +61,7 @@ func TestAICheck(t *testing.T) {
 		}
 	}
 
-	out, _, _ := intray(t, append(nowhere, "OLLAMA_URL="+works, "OPENAI_BASE_URL="+wrong), "ai", "check", "--json")
+	out, _, _ := stacktest.Run(t, append(nowhere, "intray", "OLLAMA_URL="+works, "OPENAI_BASE_URL="+wrong), "ai", "check", "--json")
 	type line struct {
 		Provider, Model, Result string
 		Schema                  *bool

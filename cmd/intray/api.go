@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"intray/api"
+	"intray/cmd/internal/cli"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
@@ -16,21 +17,21 @@ import (
 type apiCommand struct{}
 
 type apiSettings struct {
-	Log      logSettings
+	Log      cli.LogSettings
 	Traces   traceSettings
-	Database databaseSettings
-	NATS     natsSettings
-	MinIO    minioSettings
-	Keys     apiKeySettings
+	Database cli.DatabaseSettings
+	NATS     cli.NATSSettings
+	MinIO    cli.MinIOSettings
+	Keys     cli.APIKeySettings
 
-	Listen      string   `env:"LISTEN" envDefault:"127.0.0.1:8080"`
-	Gateway     httpURL  `env:"GATEWAY_URL,notEmpty"`
-	TokenKey    string   `env:"TOKEN_KEY,notEmpty"`
-	TokenKeyToo string   `env:"TOKEN_KEY_ALSO_ACCEPTED"`
-	CORSOrigins []string `env:"CORS_ORIGINS"`
-	MaxBytes    int64    `env:"MAX_DOCUMENT_BYTES"`
-	Types       []string `env:"ALLOWED_TYPES"`
-	MaxPending  int      `env:"MAX_PENDING_DOCUMENTS"`
+	Listen      string      `env:"LISTEN" envDefault:"127.0.0.1:8080"`
+	Gateway     cli.HTTPURL `env:"GATEWAY_URL,notEmpty"`
+	TokenKey    string      `env:"TOKEN_KEY,notEmpty"`
+	TokenKeyToo string      `env:"TOKEN_KEY_ALSO_ACCEPTED"`
+	CORSOrigins []string    `env:"CORS_ORIGINS"`
+	MaxBytes    int64       `env:"MAX_DOCUMENT_BYTES"`
+	Types       []string    `env:"ALLOWED_TYPES"`
+	MaxPending  int         `env:"MAX_PENDING_DOCUMENTS"`
 
 	TrustedProxies []network `env:"TRUSTED_PROXIES"`
 	Reads          int       `env:"READS_PER_SECOND" envDefault:"1000"`
@@ -56,7 +57,7 @@ func (s apiSettings) check() error {
 		"DEFAULT_QUOTA_BYTES": s.DefaultQuota,
 	} {
 		if value <= 0 {
-			return usageError{fmt.Errorf("%s must be more than 0 (see docs/configuration.md)", name)}
+			return cli.Usage(fmt.Errorf("%s must be more than 0 (see docs/configuration.md)", name))
 		}
 	}
 	return s.checkTokenKeys()
@@ -65,13 +66,13 @@ func (s apiSettings) check() error {
 func (s apiSettings) checkTokenKeys() error {
 	const short = "%s has %d bytes; at least %d are needed (see docs/configuration.md)"
 	if n := len(s.TokenKey); n < api.MinTokenKey {
-		return usageError{fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKey)}
+		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKey))
 	}
 	if n := len(s.TokenKeyToo); n > 0 && n < api.MinTokenKey {
-		return usageError{fmt.Errorf(short, "TOKEN_KEY_ALSO_ACCEPTED", n, api.MinTokenKey)}
+		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_ALSO_ACCEPTED", n, api.MinTokenKey))
 	}
 	if s.TokenKey == s.TokenKeyToo {
-		return usageError{errors.New("TOKEN_KEY_ALSO_ACCEPTED is the same as TOKEN_KEY: give the key that is rotated from or to, or leave it out (see docs/configuration.md)")}
+		return cli.Usage(errors.New("TOKEN_KEY_ALSO_ACCEPTED is the same as TOKEN_KEY: give the key that is rotated from or to, or leave it out (see docs/configuration.md)"))
 	}
 	return nil
 }
@@ -114,14 +115,14 @@ SESSION_IDLE, SESSION_LIFE, OIDC_ISSUER, OIDC_AUDIENCE, DEFAULT_QUOTA_BYTES, LOG
 
 // Run serves until ctx ends.
 func (apiCommand) Run(ctx context.Context) error {
-	s, err := readSettings[apiSettings]()
+	s, err := cli.ReadSettings[apiSettings]()
 	if err != nil {
 		return err
 	}
 	if err := s.check(); err != nil {
 		return err
 	}
-	log := s.Log.logger("api")
+	log := s.Log.Logger("api")
 	untrace, err := s.Traces.trace("api", log)
 	if err != nil {
 		return err
@@ -145,12 +146,12 @@ func (apiCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	objects, err := minio.NewObjects(s.MinIO.config(s.Keys.ConfirmKey, s.Keys.ConfirmSecret))
+	objects, err := minio.NewObjects(s.MinIO.Config(s.Keys.ConfirmKey, s.Keys.ConfirmSecret))
 	if err != nil {
 		return err
 	}
 	defer objects.Close()
-	multipart, err := minio.NewMultipart(s.MinIO.config(s.Keys.MultipartKey, s.Keys.MultipartSecret))
+	multipart, err := minio.NewMultipart(s.MinIO.Config(s.Keys.MultipartKey, s.Keys.MultipartSecret))
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"intray/cmd/internal/cli"
 )
 
 // setAPI gives the settings that are required.
@@ -22,7 +24,7 @@ func setAPI(t *testing.T) {
 
 func TestAPISettings(t *testing.T) {
 	setAPI(t)
-	s, err := readSettings[apiSettings]()
+	s, err := cli.ReadSettings[apiSettings]()
 	if err != nil || s.check() != nil {
 		t.Fatalf("%v, %v", err, s.check())
 	}
@@ -35,7 +37,7 @@ func TestAPISettings(t *testing.T) {
 	}
 
 	t.Setenv("TRUSTED_PROXIES", "10.1.2.3/8,192.0.2.1,2001:db8::/32,::1")
-	if s, err = readSettings[apiSettings](); err != nil {
+	if s, err = cli.ReadSettings[apiSettings](); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32", "::1/128"} {
@@ -50,22 +52,22 @@ func TestAPISettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
-			s, err := readSettings[apiSettings]()
+			s, err := cli.ReadSettings[apiSettings]()
 			if err == nil {
 				err = s.check()
 			}
-			if err == nil || !errors.As(err, new(usageError)) {
+			if err == nil || !errors.As(err, new(cli.UsageError)) {
 				t.Errorf("%s=%s: %v", name, value, err)
 			}
 		})
 	}
 
 	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 31))
-	if s, err = readSettings[apiSettings](); err != nil || s.check() == nil || !strings.Contains(s.check().Error(), "31 bytes") {
+	if s, err = cli.ReadSettings[apiSettings](); err != nil || s.check() == nil || !strings.Contains(s.check().Error(), "31 bytes") {
 		t.Errorf("31 bytes: %v, %v", err, s.check())
 	}
 	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 32))
-	if s, err = readSettings[apiSettings](); err != nil || s.check() != nil {
+	if s, err = cli.ReadSettings[apiSettings](); err != nil || s.check() != nil {
 		t.Errorf("another key: %v, %v", err, s.check())
 	}
 }
@@ -82,7 +84,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, c.value)
-			_, err := readSettings[apiSettings]()
+			_, err := cli.ReadSettings[apiSettings]()
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.HasSuffix(err.Error(), "(see docs/configuration.md)") {
 				t.Errorf("%v", err)
 			}

@@ -12,18 +12,19 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"intray/consumers/runner"
-	"intray/ops/backlog"
+	"intray/cmd/internal/cli"
 	"intray/consumers/classify"
+	"intray/consumers/classify/builtin"
 	"intray/consumers/classify/extract"
 	"intray/consumers/confirm"
 	"intray/consumers/remove"
-	"intray/ops/replay"
+	"intray/consumers/runner"
 	"intray/consumers/sweep"
-	"intray/consumers/classify/builtin"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/ops/backlog"
+	"intray/ops/replay"
 	"intray/schema"
 )
 
@@ -38,12 +39,12 @@ const consumerSweep = "sweep"
 var consumerNames = []string{schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify, consumerSweep}
 
 type consumeSettings struct {
-	Log      logSettings
+	Log      cli.LogSettings
 	Traces   traceSettings
-	Database databaseSettings
-	NATS     natsSettings
-	MinIO    minioSettings
-	Key      workerKeySettings
+	Database cli.DatabaseSettings
+	NATS     cli.NATSSettings
+	MinIO    cli.MinIOSettings
+	Key      cli.WorkerKeySettings
 	AI       aiSettings
 	Sweep    sweepSettings
 
@@ -89,11 +90,11 @@ func (c consumeCommand) Validate() error {
 
 // Run consumes until ctx ends, then finishes what is in hand.
 func (c consumeCommand) Run(ctx context.Context) error {
-	s, err := readSettings[consumeSettings]()
+	s, err := cli.ReadSettings[consumeSettings]()
 	if err != nil {
 		return err
 	}
-	log := s.Log.logger("consume")
+	log := s.Log.Logger("consume")
 	untrace, err := s.Traces.trace("consume", log)
 	if err != nil {
 		return err
@@ -109,7 +110,7 @@ func (c consumeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	objects, err := minio.NewObjects(s.MinIO.config(s.Key.WorkerKey, s.Key.WorkerSecret))
+	objects, err := minio.NewObjects(s.MinIO.Config(s.Key.WorkerKey, s.Key.WorkerSecret))
 	if err != nil {
 		return err
 	}
@@ -239,7 +240,7 @@ func (w wiring) classify() (func(context.Context), error) {
 	}
 	extractor, err := extract.New(extract.Config{CacheDir: w.settings.CacheDir, OCRLanguages: w.settings.OCRLanguages, Workers: 2})
 	if errors.Is(err, extract.ErrLanguages) {
-		return nil, usageError{fmt.Errorf("OCR_LANGUAGES: %w (see docs/configuration.md)", err)}
+		return nil, cli.Usage(fmt.Errorf("OCR_LANGUAGES: %w (see docs/configuration.md)", err))
 	}
 	if err != nil {
 		return nil, err

@@ -16,12 +16,13 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"intray/cmd/internal/stacktest"
 	"intray/schema"
 )
 
 func TestConsumeRefusesWhatIsNoConsumer(t *testing.T) {
 	for _, args := range [][]string{{"expire"}, {"confirm", "sweep,remove"}, {"confirm", ""}} {
-		if _, stderr, status := intray(t, nil, append([]string{"consume"}, args...)...); status != 2 || !strings.Contains(stderr, "confirm, remove, classify, sweep") {
+		if _, stderr, status := stacktest.Run(t, nil, "intray", append([]string{"consume"}, args...)...); status != 2 || !strings.Contains(stderr, "confirm, remove, classify, sweep") {
 			t.Errorf("consume %q: status %d\n%s", args, status, stderr)
 		}
 	}
@@ -58,7 +59,7 @@ func TestConsumeRunsTheNamedConsumersOnly(t *testing.T) {
 	quiet := func(names ...string) {
 		t.Helper()
 		for _, name := range names {
-			await(t, 10*time.Second, "nobody to pull for "+name, func() error {
+			stacktest.Await(t, 10*time.Second, "nobody to pull for "+name, func() error {
 				if n, _ := pulls(name); n > 0 {
 					return fmt.Errorf("%d pulls", n)
 				}
@@ -68,10 +69,7 @@ func TestConsumeRunsTheNamedConsumersOnly(t *testing.T) {
 	}
 	quiet(schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify)
 
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := stacktest.Program(t, "intray")
 	refused := exec.CommandContext(t.Context(), path, "consume", schema.ConsumerClassify)
 	refused.Env = append(environment, "LISTEN=127.0.0.1:0", "OCR_LANGUAGES=-c x")
 	if out, _ := refused.CombinedOutput(); refused.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "OCR_LANGUAGES") {
@@ -80,10 +78,10 @@ func TestConsumeRunsTheNamedConsumersOnly(t *testing.T) {
 
 	cache := t.TempDir()
 	stop := consume(t, append(environment, "CACHE_DIR="+cache), schema.ConsumerConfirm)
-	c := s.login(t, "alice")
-	id := c.upload("a.txt", "text/plain", []byte("An invoice over 100 euros."))
-	c.becomes(id, 20*time.Second, "uploaded")
-	await(t, 10*time.Second, "the event", func() error {
+	c := s.Login(t, "alice")
+	id := c.Upload("a.txt", "text/plain", []byte("An invoice over 100 euros."))
+	c.Becomes(id, 20*time.Second, "uploaded")
+	stacktest.Await(t, 10*time.Second, "the event", func() error {
 		if _, n := pulls(schema.ConsumerClassify); n != 1 {
 			return fmt.Errorf("%d events for classify", n)
 		}
@@ -97,7 +95,7 @@ func TestConsumeRunsTheNamedConsumersOnly(t *testing.T) {
 
 	quiet(schema.ConsumerConfirm)
 	stop = consume(t, append(environment, "CACHE_DIR="+cache), schema.ConsumerClassify)
-	c.becomes(id, 30*time.Second, "classified")
+	c.Becomes(id, 30*time.Second, "classified")
 	quiet(schema.ConsumerConfirm, schema.ConsumerRemove)
 	stop()
 }
@@ -114,10 +112,7 @@ func consume(t *testing.T, environment []string, names ...string) (stop func()) 
 	if err := free.Close(); err != nil {
 		t.Fatal(err)
 	}
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := stacktest.Program(t, "intray")
 	var output bytes.Buffer
 	command := exec.Command(path, append([]string{"consume"}, names...)...)
 	command.Env = append(environment, "LISTEN="+address) // the last one counts
@@ -146,7 +141,7 @@ func consume(t *testing.T, environment []string, names ...string) (stop func()) 
 		}
 	}
 	t.Cleanup(stop)
-	await(t, 30*time.Second, "the replica to serve", func() error {
+	stacktest.Await(t, 30*time.Second, "the replica to serve", func() error {
 		resp, err := http.Get("http://" + address + "/healthz")
 		if err != nil {
 			return err

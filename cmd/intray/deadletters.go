@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -50,9 +51,9 @@ func (f letterFilter) filter() (postgres.DeadLetterFilter, error) {
 	all := []string{schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify}
 	switch {
 	case f.Consumer != "" && !slices.Contains(all, f.Consumer):
-		return postgres.DeadLetterFilter{}, usageError{fmt.Errorf("there is no consumer %q: choose %s", f.Consumer, strings.Join(all, ", "))}
+		return postgres.DeadLetterFilter{}, cli.Usage(fmt.Errorf("there is no consumer %q: choose %s", f.Consumer, strings.Join(all, ", ")))
 	case !f.Until.IsZero() && f.Until.Before(f.Since.Time):
-		return postgres.DeadLetterFilter{}, usageError{errors.New("the window ends before it begins")}
+		return postgres.DeadLetterFilter{}, cli.Usage(errors.New("the window ends before it begins"))
 	}
 	return postgres.DeadLetterFilter{Consumer: f.Consumer, Since: f.Since.Time, Until: f.Until.Time, Reason: f.Reason}, nil
 }
@@ -97,9 +98,9 @@ func (c letterChoice) choice() (f postgres.DeadLetterFilter, err error) {
 	filtered := f.Consumer != "" || f.Reason != "" || !f.Since.IsZero() || !f.Until.IsZero()
 	switch {
 	case len(c.IDs) > 0 && (filtered || c.All):
-		return f, usageError{errors.New("give ids, or say which by filters or --all, not both")}
+		return f, cli.Usage(errors.New("give ids, or say which by filters or --all, not both"))
 	case len(c.IDs) == 0 && !filtered && !c.All:
-		return f, usageError{errors.New("say which: ids, --consumer, --since, --until, --reason or --all")}
+		return f, cli.Usage(errors.New("say which: ids, --consumer, --since, --until, --reason or --all"))
 	}
 	f.IDs = c.ids()
 	return f, nil
@@ -165,7 +166,7 @@ func eachLetter(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilte
 }
 
 type deadLettersListCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	letterFilter
 	Limit int  `help:"At most so many; default: 50 in the table, all of them with --json."`
 	JSON  bool `help:"One JSON object a line."`
@@ -201,13 +202,13 @@ func toJSON(l postgres.DeadLetter) letterJSON {
 // Run lists them.
 func (c deadLettersListCommand) Run(ctx context.Context) error {
 	if c.Limit < 0 {
-		return usageError{errors.New("--limit is not negative")}
+		return cli.Usage(errors.New("--limit is not negative"))
 	}
 	f, err := c.filter()
 	if err != nil {
 		return err
 	}
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -231,8 +232,8 @@ func (c deadLettersListCommand) Run(ctx context.Context) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tCONSUMER\tSUBJECT\tTRIES\tGIVEN UP\tREASON")
 	err = eachLetter(ctx, db, f, func(l postgres.DeadLetter) error {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, printable(l.Subject), l.Tries,
-			l.DeadAt.UTC().Format(time.RFC3339), shortened(l.Reason, 80))
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, cli.Printable(l.Subject), l.Tries,
+			l.DeadAt.UTC().Format(time.RFC3339), cli.Shorten(l.Reason, 80))
 		return nil
 	})
 	if err == nil {
@@ -245,7 +246,7 @@ func (c deadLettersListCommand) Run(ctx context.Context) error {
 }
 
 type deadLettersShowCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	ID   int64 `arg:"" help:"The id that list shows."`
 	JSON bool  `help:"One JSON object."`
 }
@@ -255,7 +256,7 @@ func (deadLettersShowCommand) Help() string { return deadLettersHelp }
 
 // Run shows one.
 func (c deadLettersShowCommand) Run(ctx context.Context) error {
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -281,11 +282,11 @@ func (c deadLettersShowCommand) Run(ctx context.Context) error {
 func showLetter(w io.Writer, l postgres.DeadLetter) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\ntries\t%d\nsent\t%s\ngiven up\t%s\nreason\t%s\n",
-		l.ID, l.Consumer, l.Sequence, l.Stream, printable(l.Subject), l.Tries,
-		l.FirstAt.UTC().Format(time.RFC3339), l.DeadAt.UTC().Format(time.RFC3339), printable(l.Reason))
+		l.ID, l.Consumer, l.Sequence, l.Stream, cli.Printable(l.Subject), l.Tries,
+		l.FirstAt.UTC().Format(time.RFC3339), l.DeadAt.UTC().Format(time.RFC3339), cli.Printable(l.Reason))
 	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
 		for _, value := range l.Headers[name] {
-			fmt.Fprintf(table, "header\t%s: %s\n", printable(name), printable(value))
+			fmt.Fprintf(table, "header\t%s: %s\n", cli.Printable(name), cli.Printable(value))
 		}
 	}
 	fmt.Fprintf(table, "data\t%d bytes\n", len(l.Data))
@@ -298,10 +299,10 @@ func showLetter(w io.Writer, l postgres.DeadLetter) error {
 	case json.Indent(&indented, l.Data, "", "  ") == nil:
 		var safe []string
 		for line := range strings.Lines(indented.String()) {
-			safe = append(safe, printable(strings.TrimSuffix(line, "\n")))
+			safe = append(safe, cli.Printable(strings.TrimSuffix(line, "\n")))
 		}
 		text = strings.Join(safe, "\n") + "\n"
-	case !utf8.ValidString(text) || printable(text) != text:
+	case !utf8.ValidString(text) || cli.Printable(text) != text:
 		text = hex.Dump(l.Data)
 	default:
 		text += "\n"

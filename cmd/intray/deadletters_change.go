@@ -8,14 +8,15 @@ import (
 	"os"
 	"time"
 
+	"intray/cmd/internal/cli"
 	"intray/consumers/runner"
-	"intray/ops/deadletters"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/ops/deadletters"
 )
 
 type deadLettersRetryCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	letterChoice
 	Rate   float64 `default:"100" help:"At most so many a second; 0: as fast as it goes."`
 	DryRun bool    `help:"Say which, and change nothing."`
@@ -29,13 +30,13 @@ func (deadLettersRetryCommand) Help() string {
 // Run retries those that are there now, the oldest first.
 func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 	if c.Rate < 0 {
-		return usageError{errors.New("--rate is not negative")}
+		return cli.Usage(errors.New("--rate is not negative"))
 	}
 	f, err := c.choice()
 	if err != nil {
 		return err
 	}
-	s, err := c.find()
+	s, err := c.Find()
 	if err != nil {
 		return err
 	}
@@ -54,13 +55,13 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 	}
 	if c.DryRun {
 		err := eachLetter(ctx, db, f, func(l postgres.DeadLetter) error {
-			fmt.Printf("would retry %d: %s, %s\n", l.ID, l.Consumer, printable(l.Subject))
+			fmt.Printf("would retry %d: %s, %s\n", l.ID, l.Consumer, cli.Printable(l.Subject))
 			return nil
 		})
 		return errors.Join(err, c.missing(n))
 	}
 	if s.NATS.URL == "" {
-		return usageError{errors.New("NATS_URL is not set (see docs/configuration.md)")}
+		return cli.Usage(errors.New("NATS_URL is not set (see docs/configuration.md)"))
 	}
 	s.NATS.Name, s.NATS.Log = "deadletters", slog.New(slog.DiscardHandler)
 	conn, err := nats.Connect(ctx, s.NATS)
@@ -76,8 +77,8 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 
 // retry goes on past what the stream refuses, and stops where nobody answers.
 func (c deadLettersRetryCommand) retry(ctx context.Context, db *postgres.DB, retrier *deadletters.Retrier, f postgres.DeadLetterFilter, n int64) error {
-	bar := newMeter("dead letters retried", n)
-	defer bar.end()
+	bar := cli.NewProgressBar("dead letters retried", n)
+	defer bar.Clear()
 	began := time.Now()
 	var done, failed int64
 	err := eachLetter(ctx, db, f, func(l postgres.DeadLetter) error {
@@ -95,12 +96,12 @@ func (c deadLettersRetryCommand) retry(ctx context.Context, db *postgres.DB, ret
 			return err
 		default:
 			failed++
-			fmt.Fprintln(os.Stderr, printable(err.Error()))
+			fmt.Fprintln(os.Stderr, cli.Printable(err.Error()))
 		}
-		bar.set(done, "")
+		bar.Set(done, "")
 		return nil
 	})
-	bar.end()
+	bar.Clear()
 	fmt.Printf("%d dead letters retried\n", done)
 	if err == nil && failed > 0 {
 		err = fmt.Errorf("%d dead letters could not be retried", failed)
@@ -120,7 +121,7 @@ func until(ctx context.Context, t time.Time) error {
 }
 
 type deadLettersDropCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	letterChoice
 	Yes bool `help:"Drop more than one."`
 }
@@ -134,7 +135,7 @@ func (c deadLettersDropCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -144,7 +145,7 @@ func (c deadLettersDropCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if n > 1 && !c.Yes {
-		return usageError{fmt.Errorf("this would drop %d dead letters, which nothing brings back; say --yes if that is meant", n)}
+		return cli.Usage(fmt.Errorf("this would drop %d dead letters, which nothing brings back; say --yes if that is meant", n))
 	}
 	if n > 0 {
 		if n, err = db.DropDeadLetters(ctx, f); err != nil {

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"intray/cmd/internal/stacktest"
+
 	"github.com/jmoiron/sqlx"
 	_ "github.com/lib/pq" // the driver
 )
@@ -28,26 +30,26 @@ const minutes = `<!doctype html><title>Minutes of the board meeting</title><scri
 // TestEndToEnd runs the real `intray up` and uses it as a front end does.
 func TestEndToEnd(t *testing.T) {
 	s := up(t)
-	alice := s.login(t, "alice")
+	alice := s.Login(t, "alice")
 
-	t.Run("files become classified", func(t *testing.T) { everyKind(t, s.login(t, "alice")) })
+	t.Run("files become classified", func(t *testing.T) { everyKind(t, s.Login(t, "alice")) })
 	t.Run("over quota is rejected", func(t *testing.T) { overQuota(t, s) })
-	t.Run("deleted is gone and given back", func(t *testing.T) { deleted(t, s.login(t, "alice")) })
-	t.Run("download gives the same bytes", func(t *testing.T) { download(t, s.login(t, "alice")) })
+	t.Run("deleted is gone and given back", func(t *testing.T) { deleted(t, s.Login(t, "alice")) })
+	t.Run("download gives the same bytes", func(t *testing.T) { download(t, s.Login(t, "alice")) })
 	t.Run("others see nothing", func(t *testing.T) {
-		id := alice.upload("mine.txt", "text/plain", []byte("mine"))
-		bob := s.login(t, "bob")
+		id := alice.Upload("mine.txt", "text/plain", []byte("mine"))
+		bob := s.Login(t, "bob")
 		for _, call := range [][2]string{{"GET", ""}, {"DELETE", ""}, {"POST", "/confirm"}, {"GET", "/download-url"}} {
-			bob.must(call[0], "/api/documents/"+id+call[1], nil, nil, http.StatusNotFound)
+			bob.Must(call[0], "/api/documents/"+id+call[1], nil, nil, http.StatusNotFound)
 		}
 	})
 	t.Run("confirm works while NATS is down", func(t *testing.T) { natsDown(t, s) })
 	t.Run("killed parts lose nothing", func(t *testing.T) { killedParts(t, s) })
 	t.Run("a second start finds everything", func(t *testing.T) { secondStart(t, s) })
 	t.Run("killed, it leaves no child", func(t *testing.T) {
-		s.stop(syscall.SIGKILL)
-		await(t, 10*time.Second, "the children to end", func() error {
-			if left := s.children(); len(left) > 0 {
+		s.Stop(syscall.SIGKILL)
+		stacktest.Await(t, 10*time.Second, "the children to end", func() error {
+			if left := s.Children(); len(left) > 0 {
 				return fmt.Errorf("left: %v", left)
 			}
 			return nil
@@ -55,8 +57,8 @@ func TestEndToEnd(t *testing.T) {
 	})
 }
 
-func everyKind(t *testing.T, c *client) {
-	before := c.used()
+func everyKind(t *testing.T, c *stacktest.Client) {
+	before := c.Used()
 	var sum int64
 	for _, f := range []struct {
 		name, contentType string
@@ -73,7 +75,7 @@ func everyKind(t *testing.T, c *client) {
 		{"not a pdf.pdf", "application/pdf", bytes.Repeat([]byte{0x7f, 'E', 'L', 'F', 0, 1, 2, 3}, 500), "failed", "unsupported", ""},
 		{"Über\u00a0uns 文書.txt", "text/plain", []byte("zzz"), "classified", "", ""},
 	} {
-		d := c.becomes(c.upload(f.name, f.contentType, f.content), 30*time.Second, "classified", "failed", "rejected")
+		d := c.Becomes(c.Upload(f.name, f.contentType, f.content), 30*time.Second, "classified", "failed", "rejected")
 		if d.Status != f.status || d.Reason != f.reason {
 			t.Errorf("%s is %s %s, want %s %s", f.name, d.Status, d.Reason, f.status, f.reason)
 		}
@@ -85,14 +87,14 @@ func everyKind(t *testing.T, c *client) {
 		}
 		sum += d.Size
 	}
-	if got := c.used() - before; got != sum {
+	if got := c.Used() - before; got != sum {
 		t.Errorf("charged %d bytes, uploaded %d", got, sum)
 	}
 }
 
 // overQuota asks for two URLs that fit one at a time, and uses both.
 func overQuota(t *testing.T, s *stack) {
-	bob := s.login(t, "bob")
+	bob := s.Login(t, "bob")
 	db := s.database(t)
 	if _, err := db.Exec(`UPDATE quotas SET limit_bytes = 100 FROM users WHERE users.id = user_id AND email = 'bob@intray.local'`); err != nil {
 		t.Fatal(err)
@@ -102,67 +104,67 @@ func overQuota(t *testing.T, s *stack) {
 			t.Error(err)
 		}
 	}()
-	var urls [2]uploadURL
+	var urls [2]stacktest.UploadURL
 	for i := range urls {
 		var err error
-		if urls[i], err = bob.ask("sixty.txt", "text/plain", 60); err != nil {
+		if urls[i], err = bob.Ask("sixty.txt", "text/plain", 60); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, u := range urls {
-		if err := bob.put(u, bytes.Repeat([]byte("x"), 60)); err != nil {
+		if err := bob.Put(u, bytes.Repeat([]byte("x"), 60)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rejected := 0
 	for _, u := range urls {
-		if d := bob.becomes(u.Document.ID, 10*time.Second, "classified", "failed", "rejected"); d.Status == "rejected" {
+		if d := bob.Becomes(u.Document.ID, 10*time.Second, "classified", "failed", "rejected"); d.Status == "rejected" {
 			rejected++
 			if d.Reason != "quota_exceeded" {
 				t.Errorf("rejected for %q", d.Reason)
 			}
 		}
 	}
-	if used := bob.used(); rejected != 1 || used != 60 {
+	if used := bob.Used(); rejected != 1 || used != 60 {
 		t.Errorf("%d rejected, %d bytes used; want 1 and 60", rejected, used)
 	}
-	await(t, 10*time.Second, "the rejected object to go", func() error {
+	stacktest.Await(t, 10*time.Second, "the rejected object to go", func() error {
 		var left int
 		if err := db.Get(&left, `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`); err != nil || left > 0 {
 			return fmt.Errorf("%d object deletions left: %w", left, err)
 		}
 		return nil
 	})
-	if status, problem, err := bob.call("POST", "/api/documents/upload-url",
+	if status, problem, err := bob.Call("POST", "/api/documents/upload-url",
 		map[string]any{"filename": "b", "content_type": "text/plain", "size": 41}, nil); err != nil || status != http.StatusRequestEntityTooLarge || !strings.Contains(problem, "quota_exceeded") {
 		t.Errorf("a URL for more than is left: status %d: %s %v", status, problem, err)
 	}
 }
 
-func deleted(t *testing.T, c *client) {
-	before := c.used()
-	id := c.upload("a.txt", "text/plain", []byte("twelve bytes"))
-	c.becomes(id, 10*time.Second, "classified")
-	c.must("DELETE", "/api/documents/"+id, nil, nil, http.StatusAccepted)
-	await(t, 10*time.Second, "the document to end", func() error {
-		if status, _, err := c.call("GET", "/api/documents/"+id, nil, nil); err != nil || status != http.StatusNotFound {
+func deleted(t *testing.T, c *stacktest.Client) {
+	before := c.Used()
+	id := c.Upload("a.txt", "text/plain", []byte("twelve bytes"))
+	c.Becomes(id, 10*time.Second, "classified")
+	c.Must("DELETE", "/api/documents/"+id, nil, nil, http.StatusAccepted)
+	stacktest.Await(t, 10*time.Second, "the document to end", func() error {
+		if status, _, err := c.Call("GET", "/api/documents/"+id, nil, nil); err != nil || status != http.StatusNotFound {
 			return fmt.Errorf("status %d: %w", status, err)
 		}
 		return nil
 	})
-	if used := c.used(); used != before {
+	if used := c.Used(); used != before {
 		t.Errorf("%d bytes used, %d before", used, before)
 	}
 }
 
-func download(t *testing.T, c *client) {
-	id := c.upload("Rechnung 1 – „neu“.txt", "text/plain", []byte(invoice))
-	c.becomes(id, 10*time.Second, "classified")
+func download(t *testing.T, c *stacktest.Client) {
+	id := c.Upload("Rechnung 1 – „neu“.txt", "text/plain", []byte(invoice))
+	c.Becomes(id, 10*time.Second, "classified")
 	var answer struct {
 		URL string `json:"url"`
 	}
-	c.must("GET", "/api/documents/"+id+"/download-url", nil, &answer, http.StatusOK)
-	resp, err := c.http.Get(answer.URL)
+	c.Must("GET", "/api/documents/"+id+"/download-url", nil, &answer, http.StatusOK)
+	resp, err := c.HTTP.Get(answer.URL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,8 +180,8 @@ func download(t *testing.T, c *client) {
 
 // natsDown stops NATS with SIGSTOP, so that up does not bring it back.
 func natsDown(t *testing.T, s *stack) {
-	alice := s.login(t, "alice")
-	u, err := alice.ask("late.txt", "text/plain", len(invoice))
+	alice := s.Login(t, "alice")
+	u, err := alice.Ask("late.txt", "text/plain", len(invoice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,22 +190,22 @@ func natsDown(t *testing.T, s *stack) {
 	}
 	resume := sync.OnceFunc(func() { _ = syscall.Kill(s.PIDs["nats"], syscall.SIGCONT) })
 	defer resume()
-	if err := alice.put(u, []byte(invoice)); err != nil {
+	if err := alice.Put(u, []byte(invoice)); err != nil {
 		t.Fatal(err)
 	}
-	var d document
-	alice.must("POST", "/api/documents/"+u.Document.ID+"/confirm", nil, &d, http.StatusOK)
+	var d stacktest.Document
+	alice.Must("POST", "/api/documents/"+u.Document.ID+"/confirm", nil, &d, http.StatusOK)
 	if d.Status != "uploaded" {
 		t.Errorf("confirmed as %s", d.Status)
 	}
-	alice.becomes(u.Document.ID, time.Second, "uploaded")
+	alice.Becomes(u.Document.ID, time.Second, "uploaded")
 	resume()
-	alice.becomes(u.Document.ID, 90*time.Second, "classified")
+	alice.Becomes(u.Document.ID, 90*time.Second, "classified")
 }
 
 // killedParts uploads while each part is killed in turn.
 func killedParts(t *testing.T, s *stack) {
-	alice := s.login(t, "alice")
+	alice := s.Login(t, "alice")
 	var mu sync.Mutex
 	var answered []string
 	stop := make(chan struct{})
@@ -217,9 +219,9 @@ func killedParts(t *testing.T, s *stack) {
 				default:
 				}
 				content := fmt.Appendf(nil, "document %d of worker %d", i, worker)
-				u, err := alice.ask("k.txt", "text/plain", len(content))
+				u, err := alice.Ask("k.txt", "text/plain", len(content))
 				if err == nil {
-					err = alice.put(u, content)
+					err = alice.Put(u, content)
 				}
 				if err == nil {
 					mu.Lock()
@@ -233,7 +235,7 @@ func killedParts(t *testing.T, s *stack) {
 		mu.Lock()
 		want := len(answered) + n
 		mu.Unlock()
-		await(t, time.Minute, "uploads to go on", func() error {
+		stacktest.Await(t, time.Minute, "uploads to go on", func() error {
 			mu.Lock()
 			defer mu.Unlock()
 			if len(answered) < want {
@@ -244,14 +246,14 @@ func killedParts(t *testing.T, s *stack) {
 	}
 	for _, part := range []string{"nats", "postgres", "minio", "api", "consume", "gateway"} {
 		progress(20)
-		s.kill(part)
+		s.Kill(part)
 	}
 	progress(20)
 	close(stop)
 	uploads.Wait()
 
 	for _, id := range answered {
-		alice.becomes(id, 2*time.Minute, "uploaded", "classified", "failed")
+		alice.Becomes(id, 2*time.Minute, "uploaded", "classified", "failed")
 	}
 	t.Logf("%d PUTs answered 200", len(answered))
 	s.sums(t)
@@ -286,28 +288,28 @@ func (s *stack) database(t *testing.T) *sqlx.DB {
 
 // secondStart ends the stack as Ctrl-C does and starts it again.
 func secondStart(t *testing.T, s *stack) {
-	alice := s.login(t, "alice")
-	used := alice.used()
-	before, err := alice.ask("over the restart.txt", "text/plain", len(invoice))
+	alice := s.Login(t, "alice")
+	used := alice.Used()
+	before, err := alice.Ask("over the restart.txt", "text/plain", len(invoice))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.stop(syscall.SIGINT)
-	if left := s.children(); len(left) > 0 {
+	s.Stop(syscall.SIGINT)
+	if left := s.Children(); len(left) > 0 {
 		t.Errorf("left after Ctrl-C: %v", left)
 	}
-	if _, err := os.Stat(filepath.Join(s.dir, "stack.json")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(filepath.Join(s.Dir, "stack.json")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("stack.json is still there: %v", err)
 	}
-	s.start()
-	alice = s.login(t, "alice")
-	if got := alice.used(); got != used {
+	s.Start()
+	alice = s.Login(t, "alice")
+	if got := alice.Used(); got != used {
 		t.Errorf("%d bytes used, %d before", got, used)
 	}
-	if err := alice.put(before, []byte(invoice)); err != nil {
+	if err := alice.Put(before, []byte(invoice)); err != nil {
 		t.Errorf("a URL from before the restart: %v", err)
 	}
-	alice.becomes(before.Document.ID, 10*time.Second, "classified")
+	alice.Becomes(before.Document.ID, 10*time.Second, "classified")
 }
 
 // pdf returns a PDF of one page with the text.

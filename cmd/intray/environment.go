@@ -2,16 +2,15 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/local"
 	"intray/infra/nats"
 )
@@ -60,7 +59,7 @@ func newEnvironment(ctx context.Context, servers *local.Servers, listen string) 
 		}
 		e.ports[name] = port
 	}
-	ai, err := readSettings[aiSettings]()
+	ai, err := cli.ReadSettings[aiSettings]()
 	if err != nil {
 		return e, err
 	}
@@ -74,8 +73,8 @@ func newEnvironment(ctx context.Context, servers *local.Servers, listen string) 
 	for _, name := range aiVariables {
 		e.ai[name] = os.Getenv(name)
 	}
-	s, err := readSettings[upSettings]()
-	e.cache = s.cacheDir()
+	s, err := cli.ReadSettings[cli.UpSettings]()
+	e.cache = s.CacheDir()
 	return e, err
 }
 
@@ -94,8 +93,8 @@ func (e environment) key(name string) (access, secret string) {
 func (e environment) provision() provisionSettings {
 	var s provisionSettings
 	s.Database.URL = e.servers.PostgresURL()
-	s.NATS = natsSettings{URL: e.servers.NATSURL(), Password: e.servers.NATSPassword(nats.UserOperator)}
-	s.MinIO = minioSettings{Endpoint: httpURL{url.URL{Scheme: "http", Host: e.servers.MinIOEndpoint()}}, Bucket: bucket}
+	s.NATS = cli.NATSSettings{URL: e.servers.NATSURL(), Password: e.servers.NATSPassword(nats.UserOperator)}
+	s.MinIO = cli.MinIOSettings{Endpoint: cli.HTTPURL{URL: url.URL{Scheme: "http", Host: e.servers.MinIOEndpoint()}}, Bucket: bucket}
 	s.API.UploadKey, s.API.UploadSecret = e.key(secretUpload)
 	s.API.MultipartKey, s.API.MultipartSecret = e.key(secretMultipart)
 	s.API.DownloadKey, s.API.DownloadSecret = e.key(secretDownload)
@@ -162,23 +161,6 @@ func (e environment) process(command, listen string, sets ...map[string]string) 
 	}
 	return local.Process{
 		Name: command, Args: []string{command}, Env: env,
-		Ready: func(ctx context.Context) error { return healthy(ctx, "http://"+listen+"/healthz") },
+		Ready: func(ctx context.Context) error { return cli.Healthy(ctx, "http://"+listen+"/healthz") },
 	}
-}
-
-// healthy asks a URL once and fails unless it answers 200.
-func healthy(ctx context.Context, address string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
-	if err != nil {
-		return usageError{err}
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", address, resp.Status)
-	}
-	return nil
 }

@@ -11,10 +11,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/ops/replay"
+	"intray/cmd/internal/cli"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/ops/replay"
 )
 
 type eventsCommand struct {
@@ -53,12 +54,12 @@ func (f eventFlags) selection(target string, to since, change func(*replay.Selec
 	}
 	if f.Document != "" {
 		if s.Document, err = uuid.Parse(f.Document); err != nil {
-			return s, usageError{fmt.Errorf("%q is no document's id", f.Document)}
+			return s, cli.Usage(fmt.Errorf("%q is no document's id", f.Document))
 		}
 	}
 	if f.Seq != "" {
 		if s.FirstSequence, s.LastSequence, err = sequences(f.Seq); err != nil {
-			return s, usageError{err}
+			return s, cli.Usage(err)
 		}
 	}
 	if id, err := uuid.Parse(f.User); err == nil {
@@ -68,7 +69,7 @@ func (f eventFlags) selection(target string, to since, change func(*replay.Selec
 		change(&s)
 	}
 	if err := s.Validate(target); err != nil {
-		return s, usageError{err}
+		return s, cli.Usage(err)
 	}
 	return s, nil
 }
@@ -102,13 +103,13 @@ func sequences(text string) (first, last uint64, err error) {
 }
 
 // archive connects to where events are. fromBucket asks for MinIO too.
-func (f operatorFlags) archive(ctx context.Context, fromBucket bool) (a replay.Archive, closeAll func(), err error) {
-	s, err := f.find()
+func archive(ctx context.Context, f cli.OperatorFlags, fromBucket bool) (a replay.Archive, closeAll func(), err error) {
+	s, err := f.Find()
 	if err != nil {
 		return a, nil, err
 	}
 	if s.NATS.URL == "" {
-		return a, nil, usageError{errors.New("NATS_URL is not set (see docs/configuration.md)")}
+		return a, nil, cli.Usage(errors.New("NATS_URL is not set (see docs/configuration.md)"))
 	}
 	var closers []func()
 	closeAll = func() {

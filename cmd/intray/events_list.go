@@ -14,12 +14,13 @@ import (
 
 	"github.com/google/uuid"
 
+	"intray/cmd/internal/cli"
 	"intray/ops/replay"
 	"intray/schema"
 )
 
 type eventsListCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	eventFlags
 	Until  since  `aliases:"to" placeholder:"WHEN" help:"Only those stored until then. Also --to."`
 	Stream string `enum:"all,bucket,documents" default:"all" help:"Which stream: bucket, documents or all."`
@@ -55,16 +56,16 @@ func (c eventsListCommand) streams() []string {
 // Run lists them.
 func (c eventsListCommand) Run(ctx context.Context) error {
 	if c.Limit < 0 {
-		return usageError{errors.New("--limit is not negative")}
+		return cli.Usage(errors.New("--limit is not negative"))
 	}
 	s, err := c.selection("", c.Until, nil)
 	if err != nil {
 		return err
 	}
 	if c.Follow && (!s.To.IsZero() || s.LastSequence > 0) {
-		return usageError{errors.New("--follow has no end: leave out --until, and the last sequence of --seq")}
+		return cli.Usage(errors.New("--follow has no end: leave out --until, and the last sequence of --seq"))
 	}
-	a, closeAll, err := c.archive(ctx, false)
+	a, closeAll, err := archive(ctx, c.OperatorFlags, false)
 	if err != nil {
 		return err
 	}
@@ -243,7 +244,7 @@ func (c eventsListCommand) printer(w io.Writer) func(replay.Event) error {
 		if e.RetryOf != "" {
 			note += " (retry of " + e.RetryOf + ")"
 		}
-		_, err := fmt.Fprintf(w, row, e.Time.Format("2006-01-02T15:04:05.000Z"), e.Stream, e.Sequence, printable(e.Kind), shortened(document, 60), e.Status, printable(note))
+		_, err := fmt.Fprintf(w, row, e.Time.Format("2006-01-02T15:04:05.000Z"), e.Stream, e.Sequence, cli.Printable(e.Kind), cli.Shorten(document, 60), e.Status, cli.Printable(note))
 		return err
 	}
 }

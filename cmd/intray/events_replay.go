@@ -14,8 +14,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"intray/ops/replay"
+	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
+	"intray/ops/replay"
 )
 
 type replayCommand struct {
@@ -34,7 +35,7 @@ type pacing struct {
 }
 
 type replayStartCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	eventFlags
 	Until      since   `placeholder:"WHEN" help:"Only those stored until then; default: now."`
 	To         string  `placeholder:"CONSUMER" help:"The consumer to run again: confirm (events of the bucket) or classify (events of documents). No other one sees it."`
@@ -91,7 +92,7 @@ func (c replayStartCommand) validate() error {
 // Run plans, and with --execute starts the replay and sees it through.
 func (c replayStartCommand) Run(ctx context.Context) error {
 	if err := c.validate(); err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
 	s, err := c.selection(c.To, c.Until, func(s *replay.Selection) {
 		s.OnlyFailed, s.FromBucket = c.OnlyFailed, c.FromBucket
@@ -99,7 +100,7 @@ func (c replayStartCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a, closeAll, err := c.archive(ctx, c.FromBucket)
+	a, closeAll, err := archive(ctx, c.OperatorFlags, c.FromBucket)
 	if err != nil {
 		return err
 	}
@@ -113,9 +114,9 @@ func (c replayStartCommand) Run(ctx context.Context) error {
 			return err
 		}
 	}
-	bar := newMeter("events chosen", -1)
-	plan, err := a.Prepare(ctx, c.To, s, c.Rate, r, func(n int64) { bar.set(n, "") })
-	bar.end()
+	bar := cli.NewProgressBar("events chosen", -1)
+	plan, err := a.Prepare(ctx, c.To, s, c.Rate, r, func(n int64) { bar.Set(n, "") })
+	bar.Clear()
 	if err != nil {
 		return err
 	}
@@ -191,17 +192,17 @@ func tally(counts map[string]int64) string {
 		return strings.Compare(a, b)
 	})
 	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %d", printable(name), counts[name])
+		names[i] = fmt.Sprintf("%s %d", cli.Printable(name), counts[name])
 	}
 	return strings.Join(names, ", ")
 }
 
 // run sees a replay through, with its progress, and reports.
 func (p pacing) run(ctx context.Context, a replay.Archive, name string) error {
-	var bar *meter
+	var bar *cli.ProgressBar
 	runner := replay.Runner{Archive: a, MaxLag: p.MaxLag, Progress: func(r postgres.Replay, waiting string) {
 		if bar == nil {
-			bar = newMeter("events replayed", r.Matched)
+			bar = cli.NewProgressBar("events replayed", r.Matched)
 		}
 		note := fmt.Sprintf("applied %d, unchanged %d, failed %d", r.Applied, r.Unchanged, r.Failed)
 		if r.LastAt != nil {
@@ -210,11 +211,11 @@ func (p pacing) run(ctx context.Context, a replay.Archive, name string) error {
 		if waiting != "" {
 			note += ", waits for " + waiting
 		}
-		bar.set(r.Matched-r.Left(), note)
+		bar.Set(r.Matched-r.Left(), note)
 	}}
 	r, err := runner.Run(ctx, name)
 	if bar != nil {
-		bar.end()
+		bar.Clear()
 	}
 	if err != nil {
 		if errors.Is(err, replay.ErrAttended) || errors.Is(err, replay.ErrOver) {

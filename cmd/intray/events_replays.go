@@ -10,8 +10,9 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"intray/ops/replay"
+	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
+	"intray/ops/replay"
 )
 
 // replayJSON is a replay as --json tells it.
@@ -72,7 +73,7 @@ func chosen(r postgres.Replay) string {
 func printReplay(w io.Writer, r postgres.Replay) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "replay\t%s\nstatus\t%s\nto\t%s\nwho\t%s\nwhy\t%s\nselection\t%s\n",
-		printable(r.Name), standing(r), r.Target, printable(r.Who), printable(r.Why), printable(chosen(r)))
+		cli.Printable(r.Name), standing(r), r.Target, cli.Printable(r.Who), cli.Printable(r.Why), cli.Printable(chosen(r)))
 	if r.Rate > 0 {
 		fmt.Fprintf(table, "rate\t%g a second\n", r.Rate)
 	}
@@ -97,7 +98,7 @@ func printReplay(w io.Writer, r postgres.Replay) error {
 }
 
 type replayListCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	Limit int  `default:"50" help:"At most so many."`
 	JSON  bool `help:"One JSON object a line."`
 }
@@ -108,9 +109,9 @@ func (replayListCommand) Help() string { return eventsHelp }
 // Run lists replays.
 func (c replayListCommand) Run(ctx context.Context) error {
 	if c.Limit < 1 {
-		return usageError{errors.New("--limit is 1 or more")}
+		return cli.Usage(errors.New("--limit is 1 or more"))
 	}
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -135,8 +136,8 @@ func (c replayListCommand) Run(ctx context.Context) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tTO\tSTATUS\tMATCHED\tAPPLIED\tUNCHANGED\tFAILED\tPLANNED\tWHO\tWHY")
 	for _, r := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", printable(r.Name), r.Target, standing(r), r.Matched,
-			r.Applied, r.Unchanged, r.Failed, r.CreatedAt.UTC().Format(time.RFC3339), shortened(r.Who, 30), shortened(r.Why, 60))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", cli.Printable(r.Name), r.Target, standing(r), r.Matched,
+			r.Applied, r.Unchanged, r.Failed, r.CreatedAt.UTC().Format(time.RFC3339), cli.Shorten(r.Who, 30), cli.Shorten(r.Why, 60))
 	}
 	return table.Flush()
 }
@@ -147,7 +148,7 @@ type named struct {
 }
 
 type replayStatusCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	named
 	JSON bool `help:"One JSON object."`
 }
@@ -157,7 +158,7 @@ func (replayStatusCommand) Help() string { return eventsHelp }
 
 // Run shows one.
 func (c replayStatusCommand) Run(ctx context.Context) error {
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -170,7 +171,7 @@ func (c replayStatusCommand) Run(ctx context.Context) error {
 }
 
 type replayPauseCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	named
 }
 
@@ -181,7 +182,7 @@ func (replayPauseCommand) Help() string {
 
 // Run pauses one.
 func (c replayPauseCommand) Run(ctx context.Context) error {
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -202,7 +203,7 @@ func (c replayPauseCommand) Run(ctx context.Context) error {
 }
 
 type replayResumeCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	named
 	pacing
 }
@@ -214,7 +215,7 @@ func (replayResumeCommand) Help() string {
 
 // Run goes on with one.
 func (c replayResumeCommand) Run(ctx context.Context) error {
-	a, closeAll, err := c.archive(ctx, false)
+	a, closeAll, err := archive(ctx, c.OperatorFlags, false)
 	if err != nil {
 		return err
 	}
@@ -226,7 +227,7 @@ func (c replayResumeCommand) Run(ctx context.Context) error {
 }
 
 type replayCancelCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	named
 }
 
@@ -237,7 +238,7 @@ func (replayCancelCommand) Help() string {
 
 // Run cancels one.
 func (c replayCancelCommand) Run(ctx context.Context) error {
-	a, closeAll, err := c.archive(ctx, false)
+	a, closeAll, err := archive(ctx, c.OperatorFlags, false)
 	if err != nil {
 		return err
 	}

@@ -14,14 +14,15 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/ops/replay"
+	"intray/cmd/internal/cli"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/ops/replay"
 	"intray/schema"
 )
 
 type eventsShowCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	Document string `arg:"" help:"The document's id."`
 	JSON     bool   `help:"One JSON object."`
 }
@@ -69,9 +70,9 @@ func (s *story) add(at time.Time, what, detail string) {
 func (c eventsShowCommand) Run(ctx context.Context) error {
 	id, err := uuid.Parse(c.Document)
 	if err != nil {
-		return usageError{fmt.Errorf("%q is no document's id", c.Document)}
+		return cli.Usage(fmt.Errorf("%q is no document's id", c.Document))
 	}
-	a, closeAll, err := c.archive(ctx, false)
+	a, closeAll, err := archive(ctx, c.OperatorFlags, false)
 	if err != nil {
 		return err
 	}
@@ -255,15 +256,15 @@ func (s story) print() error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "document\t%s\nstatus\t%s\n", s.ID, strings.TrimSpace(s.Status+" "+s.Reason))
 	if s.Email != "" {
-		fmt.Fprintf(table, "user\t%s\n", printable(s.Email))
+		fmt.Fprintf(table, "user\t%s\n", cli.Printable(s.Email))
 	}
 	if s.Filename != "" {
-		fmt.Fprintf(table, "file\t%s, %d bytes\n", printable(s.Filename), s.Size)
+		fmt.Fprintf(table, "file\t%s, %d bytes\n", cli.Printable(s.Filename), s.Size)
 	}
 	if s.FoundType != "" {
-		fmt.Fprintf(table, "content\tis %s, which is not what was declared\n", printable(s.FoundType))
+		fmt.Fprintf(table, "content\tis %s, which is not what was declared\n", cli.Printable(s.FoundType))
 	}
-	fmt.Fprintf(table, "object\t%s\n", printable(s.ObjectKey))
+	fmt.Fprintf(table, "object\t%s\n", cli.Printable(s.ObjectKey))
 	if s.Waiting != nil {
 		fmt.Fprintf(table, "unannounced\tsince %s\n", s.Waiting.UTC().Format(time.RFC3339Nano))
 	}
@@ -276,7 +277,7 @@ func (s story) print() error {
 		if l.Stream != "" {
 			source = fmt.Sprintf("%s %d", l.Stream, l.Sequence)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.At.Format("2006-01-02T15:04:05.000000Z"), printable(l.What), source, printable(l.Detail))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.At.Format("2006-01-02T15:04:05.000000Z"), cli.Printable(l.What), source, cli.Printable(l.Detail))
 	}
 	return table.Flush()
 }

@@ -18,6 +18,7 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"intray/cmd/internal/stacktest"
 	"intray/schema"
 )
 
@@ -25,7 +26,7 @@ import (
 type eventful struct {
 	*stack
 	js         jetstream.JetStream
-	alice, bob *client
+	alice, bob *stacktest.Client
 	letters    []string // alice's, classified
 	empty      string   // alice's, failed: it holds no text
 	notes      []string // bob's
@@ -42,23 +43,23 @@ func happened(t *testing.T) *eventful {
 	if s.js, err = jetstream.New(conn); err != nil {
 		t.Fatal(err)
 	}
-	s.alice, s.bob = s.login(t, "alice"), s.login(t, "bob")
+	s.alice, s.bob = s.Login(t, "alice"), s.Login(t, "bob")
 	for range 6 {
-		s.letters = append(s.letters, s.alice.upload("invoice.txt", "text/plain", []byte(invoice)))
+		s.letters = append(s.letters, s.alice.Upload("invoice.txt", "text/plain", []byte(invoice)))
 	}
-	s.empty = s.alice.upload("empty.txt", "text/plain", nil)
+	s.empty = s.alice.Upload("empty.txt", "text/plain", nil)
 	for range 4 {
-		s.notes = append(s.notes, s.bob.upload("note.txt", "application/pdf", []byte(invoice)))
+		s.notes = append(s.notes, s.bob.Upload("note.txt", "application/pdf", []byte(invoice)))
 	}
-	s.deleted = s.bob.upload("gone.txt", "text/plain", []byte(invoice))
+	s.deleted = s.bob.Upload("gone.txt", "text/plain", []byte(invoice))
 	for _, id := range s.letters {
-		s.alice.becomes(id, time.Minute, "classified")
+		s.alice.Becomes(id, time.Minute, "classified")
 	}
-	s.alice.becomes(s.empty, time.Minute, "failed")
+	s.alice.Becomes(s.empty, time.Minute, "failed")
 	for _, id := range append(s.notes, s.deleted) {
-		s.bob.becomes(id, time.Minute, "classified")
+		s.bob.Becomes(id, time.Minute, "classified")
 	}
-	s.bob.must("DELETE", "/api/documents/"+s.deleted, nil, nil, 202)
+	s.bob.Must("DELETE", "/api/documents/"+s.deleted, nil, nil, 202)
 	s.quiet(t)
 	return s
 }
@@ -68,7 +69,7 @@ func happened(t *testing.T) *eventful {
 func (s *eventful) quiet(t *testing.T) {
 	t.Helper()
 	db := s.database(t)
-	await(t, time.Minute, "everything to be told and heard", func() error {
+	stacktest.Await(t, time.Minute, "everything to be told and heard", func() error {
 		var n int
 		if err := db.Get(&n, `SELECT (SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL OR gone_at IS NOT NULL)
 			+ (SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL)`); err != nil || n > 0 {
@@ -178,12 +179,9 @@ func (s *eventful) status(t *testing.T, name string) (r replayReport) {
 // start starts a command in the background and returns it with what it writes.
 func (s *eventful) begin(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := stacktest.Program(t, "intray")
 	out := new(bytes.Buffer)
-	c := exec.CommandContext(t.Context(), path, append(args, "--data", s.dir)...)
+	c := exec.CommandContext(t.Context(), path, append(args, "--data", s.Dir)...)
 	c.Stdout, c.Stderr = out, out
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
@@ -288,7 +286,7 @@ func listsEvents(t *testing.T, s *eventful) {
 		{"list", "--kind", "nonsense"}, {"list", "--follow", "--until", "1h"}, {"list", "--since", "1h", "--until", "2h"},
 		{"replay", "--to", "confirm", "--seq", "3-1"}, {"replay", "--to", "classify", "--kind", "created"}, {"list", "--since", "soon"},
 	} {
-		_, stderr, status := intray(t, nil, append(append([]string{"events"}, args...), "--data", nowhere)...)
+		_, stderr, status := stacktest.Run(t, nil, "intray", append(append([]string{"events"}, args...), "--data", nowhere)...)
 		if status != 2 {
 			t.Errorf("%v: status %d, %s", args, status, stderr)
 		}
@@ -301,8 +299,8 @@ func listsEvents(t *testing.T, s *eventful) {
 // showsFailedTries sends a document to an AI that is not there.
 func showsFailedTries(t *testing.T, s *eventful) {
 	s.operator(t, 0, "users", "set", "bob@intray.local", "--ai-provider", "ollama")
-	id := s.bob.upload("waits.txt", "text/plain", []byte(invoice))
-	await(t, time.Minute, "the story to tell the failed try", func() error {
+	id := s.bob.Upload("waits.txt", "text/plain", []byte(invoice))
+	stacktest.Await(t, time.Minute, "the story to tell the failed try", func() error {
 		story := s.operator(t, 0, "events", "show", id)
 		if _, after, ok := strings.Cut(story, "classify failed, try 1"); !ok || !strings.Contains(after, " ask provider ollama") || strings.Contains(after, "document "+id) || !strings.Contains(after, "; again at ") {
 			return fmt.Errorf("it says\n%s", story)
@@ -312,11 +310,8 @@ func showsFailedTries(t *testing.T, s *eventful) {
 }
 
 func followsEvents(t *testing.T, s *eventful) {
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := exec.CommandContext(t.Context(), path, "events", "list", "--follow", "--json", "--since", "1s", "--data", s.dir)
+	path := stacktest.Program(t, "intray")
+	c := exec.CommandContext(t.Context(), path, "events", "list", "--follow", "--json", "--since", "1s", "--data", s.Dir)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -324,7 +319,7 @@ func followsEvents(t *testing.T, s *eventful) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	id := s.alice.upload("late.txt", "text/plain", []byte(invoice))
+	id := s.alice.Upload("late.txt", "text/plain", []byte(invoice))
 	s.letters = append(s.letters, id)
 	told := map[string]int{}
 	lines := bufio.NewScanner(out)
@@ -344,7 +339,7 @@ func followsEvents(t *testing.T, s *eventful) {
 	if err := c.Wait(); err != nil { // that is how it ends
 		t.Errorf("interrupted, it ended with %v", err)
 	}
-	s.alice.becomes(id, time.Minute, "classified")
+	s.alice.Becomes(id, time.Minute, "classified")
 	s.quiet(t)
 }
 
@@ -466,11 +461,11 @@ func (s *eventful) pend(t *testing.T, id string) {
 }
 
 func replaysWhatFailed(t *testing.T, s *eventful) {
-	used := s.alice.used()
+	used := s.alice.Used()
 	s.pend(t, s.letters[1])
 	s.replay(t, 0, "--to", "confirm", "--only-failed", "--user", "alice@intray.local").expect(t, "done", 2, 1, 1, 0) // it was told twice
-	s.alice.becomes(s.letters[1], time.Minute, "classified")
-	if now := s.alice.used(); now != used {
+	s.alice.Becomes(s.letters[1], time.Minute, "classified")
+	if now := s.alice.Used(); now != used {
 		t.Errorf("%d bytes are used, want %d", now, used)
 	}
 	s.quiet(t)
@@ -502,7 +497,7 @@ func classifiesAgain(t *testing.T, s *eventful) {
 	}
 	// The failed ones are the empty file and this one.
 	s.replay(t, 0, "--to", "classify", "--only-failed").expect(t, "done", 2, 1, 1, 0)
-	if d := s.alice.becomes(failed, time.Second, "classified"); topics(failed) != right || d.Reason != "" {
+	if d := s.alice.Becomes(failed, time.Second, "classified"); topics(failed) != right || d.Reason != "" {
 		t.Errorf("the failed one is %+v", d)
 	}
 	if topics(wrong) == right || right == "" {
@@ -525,8 +520,8 @@ func classifiesAgain(t *testing.T, s *eventful) {
 func (s *eventful) slowly(t *testing.T, name string, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	c, out := s.begin(t, append([]string{"events", "replay", "--to", "confirm", "--rate", "5", "--execute", "--why", "a test", "--name", name}, args...)...)
-	await(t, time.Minute, "some events to be replayed", func() error {
-		stdout, stderr, status := intray(t, nil, "events", "replay", "status", "--json", name, "--data", s.dir)
+	stacktest.Await(t, time.Minute, "some events to be replayed", func() error {
+		stdout, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "status", "--json", name, "--data", s.Dir)
 		var r replayReport
 		if status != 0 || json.Unmarshal([]byte(stdout), &r) != nil || r.Unchanged < 5 {
 			return fmt.Errorf("%d: %s%s", status, stdout, stderr)
@@ -555,7 +550,7 @@ func pausesAndResumes(t *testing.T, s *eventful) {
 	n := s.status(t, "slow").Matched
 	s.status(t, "slow").expect(t, "done", n, 0, n, 0)
 	s.operator(t, 1, "events", "replay", "pause", "slow")
-	if _, stderr, status := intray(t, nil, "events", "replay", "resume", "slow", "--data", s.dir); status != 1 || !strings.Contains(stderr, "slow is done") || strings.Contains(stderr, "goes on with it") {
+	if _, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "resume", "slow", "--data", s.Dir); status != 1 || !strings.Contains(stderr, "slow is done") || strings.Contains(stderr, "goes on with it") {
 		t.Errorf("resumed when it was done, it ended with %d: %s", status, stderr)
 	}
 
@@ -595,7 +590,7 @@ func survivesItsDeath(t *testing.T, s *eventful) {
 	if out := s.operator(t, 0, "events", "replay", "status", "killed"); !strings.Contains(out, "running, interrupted") {
 		t.Errorf("it says\n%s", out)
 	}
-	if out, _, _ := intray(t, nil, "status", "--data", s.dir); !strings.Contains(out, "running, interrupted") || !strings.Contains(out, `replay resume killed"`) {
+	if out, _, _ := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir); !strings.Contains(out, "running, interrupted") || !strings.Contains(out, `replay resume killed"`) {
 		t.Errorf("it says\n%s", out)
 	}
 	// One that died is in the way of others until it is resumed or canceled.
@@ -606,13 +601,13 @@ func survivesItsDeath(t *testing.T, s *eventful) {
 	if again := s.delivered(t, schema.StreamReplay, "confirm") - given - uint64(r.Matched); again > 0 {
 		t.Errorf("%d events were replayed twice", again)
 	}
-	s.alice.becomes(s.letters[5], time.Minute, "classified")
+	s.alice.Becomes(s.letters[5], time.Minute, "classified")
 	s.quiet(t)
 }
 
 func refusesTheSameEvents(t *testing.T, s *eventful) {
 	c, out := s.slowly(t, "first", "--user", "alice@intray.local")
-	_, stderr, status := intray(t, nil, "events", "replay", "--to", "confirm", "--execute", "--why", "x", "--document", s.letters[0], "--name", "second", "--data", s.dir)
+	_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "--to", "confirm", "--execute", "--why", "x", "--document", s.letters[0], "--name", "second", "--data", s.Dir)
 	if status != 1 || !strings.Contains(stderr, `"first"`) {
 		t.Errorf("the second ended with %d: %s", status, stderr)
 	}
@@ -633,7 +628,7 @@ func makesEvents(t *testing.T, s *eventful) {
 	if err := stream.Purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, status := intray(t, nil, "events", "replay", "--to", "confirm", "--since", "2h", "--data", s.dir)
+	_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "--to", "confirm", "--since", "2h", "--data", s.Dir)
 	if status != 0 || !strings.Contains(stderr, "--from-bucket") {
 		t.Errorf("it ended with %d: %s", status, stderr)
 	}
@@ -642,7 +637,7 @@ func makesEvents(t *testing.T, s *eventful) {
 		t.Errorf("it says\n%s", out)
 	}
 	s.replay(t, 0, "--to", "confirm", "--from-bucket", "--user", "bob@intray.local").expect(t, "done", 4, 1, 3, 0)
-	s.bob.becomes(s.notes[0], time.Minute, "classified")
+	s.bob.Becomes(s.notes[0], time.Minute, "classified")
 	s.replay(t, 0, "--to", "classify", "--from-bucket").expect(t, "done", 12, 0, 12, 0)
 	if out := s.operator(t, 0, "reconcile"); !strings.Contains(out, "Everything is in order") {
 		t.Errorf("it says\n%s", out)
@@ -661,7 +656,7 @@ func warnsOfALostStream(t *testing.T, s *eventful) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"status"}, {"events", "replay", "--to", "confirm"}} {
-		stdout, stderr, status := intray(t, nil, append(args, "--data", s.dir)...)
+		stdout, stderr, status := stacktest.Run(t, nil, "intray", append(args, "--data", s.Dir)...)
 		if status != 3 || !strings.Contains(stdout+stderr, `"intray provision" makes it`) {
 			t.Errorf("%v without a stream ended with %d: %s%s", args, status, stdout, stderr)
 		}
@@ -671,7 +666,7 @@ func warnsOfALostStream(t *testing.T, s *eventful) {
 	}
 	created := time.Now()
 	for since, warned := range map[string]bool{"2h": true, created.Add(time.Second).Format(time.RFC3339): false} {
-		_, stderr, status := intray(t, nil, "events", "replay", "--to", "confirm", "--since", since, "--data", s.dir)
+		_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "--to", "confirm", "--since", since, "--data", s.Dir)
 		if status != 0 || strings.Contains(stderr, "--from-bucket") != warned {
 			t.Errorf("of a new stream since %s, it ended with %d: %s", since, status, stderr)
 		}

@@ -7,15 +7,16 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/gateway"
 )
 
 type gatewayCommand struct{}
 
 type gatewaySettings struct {
-	Log    logSettings
+	Log    cli.LogSettings
 	Traces traceSettings
-	MinIO  minioSettings
+	MinIO  cli.MinIOSettings
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:9000"`
 	Watch  string `env:"METRICS_LISTEN" envDefault:"127.0.0.1:9002"`
 
@@ -34,11 +35,11 @@ LOG_LEVEL.`
 
 // Run serves until ctx ends.
 func (gatewayCommand) Run(ctx context.Context) error {
-	s, err := readSettings[gatewaySettings]()
+	s, err := cli.ReadSettings[gatewaySettings]()
 	if err != nil {
 		return err
 	}
-	log := s.Log.logger("gateway")
+	log := s.Log.Logger("gateway")
 	untrace, err := s.Traces.trace("gateway", log)
 	if err != nil {
 		return err

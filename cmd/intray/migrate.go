@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 
+	"intray/cmd/internal/cli"
 	"intray/consumers/remove"
 	"intray/consumers/sweep"
 	"intray/infra/minio"
@@ -21,10 +22,10 @@ type migrateCommand struct {
 }
 
 type migrateSettings struct {
-	Log      logSettings
-	Database databaseSettings
-	MinIO    minioSettings
-	Key      workerKeySettings
+	Log      cli.LogSettings
+	Database cli.DatabaseSettings
+	MinIO    cli.MinIOSettings
+	Key      cli.WorkerKeySettings
 }
 
 type migrateUpCommand struct{}
@@ -42,11 +43,11 @@ _SECRET. Optional: MINIO_BUCKET, LOG_LEVEL.`
 
 // Run migrates up and carries the object deletions out.
 func (migrateUpCommand) Run(ctx context.Context) error {
-	s, err := readSettings[migrateSettings]()
+	s, err := cli.ReadSettings[migrateSettings]()
 	if err != nil {
 		return err
 	}
-	log := s.Log.logger("migrate")
+	log := s.Log.Logger("migrate")
 	if err := postgres.Migrate(ctx, s.Database.URL, log); err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (s migrateSettings) drain(ctx context.Context, db *postgres.DB, log *slog.L
 	if err != nil || left == 0 {
 		return err
 	}
-	objects, err := minio.NewObjects(s.MinIO.config(s.Key.WorkerKey, s.Key.WorkerSecret))
+	objects, err := minio.NewObjects(s.MinIO.Config(s.Key.WorkerKey, s.Key.WorkerSecret))
 	if err != nil {
 		return err
 	}
@@ -92,8 +93,8 @@ func (nobody) Announce(context.Context, []schema.Document) ([]schema.Document, e
 }
 
 type ownerSettings struct {
-	Log      logSettings
-	Database databaseSettings
+	Log      cli.LogSettings
+	Database cli.DatabaseSettings
 }
 
 type migrateDownCommand struct {
@@ -102,18 +103,18 @@ type migrateDownCommand struct {
 
 // Run migrates down.
 func (c migrateDownCommand) Run(ctx context.Context) error {
-	s, err := readSettings[ownerSettings]()
+	s, err := cli.ReadSettings[ownerSettings]()
 	if err != nil {
 		return err
 	}
-	return postgres.MigrateDown(ctx, s.Database.URL, c.Steps, s.Log.logger("migrate"))
+	return postgres.MigrateDown(ctx, s.Database.URL, c.Steps, s.Log.Logger("migrate"))
 }
 
 type migrateVersionCommand struct{}
 
 // Run prints the version, 0 for an empty database.
 func (migrateVersionCommand) Run(ctx context.Context) error {
-	s, err := readSettings[ownerSettings]()
+	s, err := cli.ReadSettings[ownerSettings]()
 	if err != nil {
 		return err
 	}

@@ -1,14 +1,11 @@
 package main_test
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -21,40 +18,10 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"intray/cmd/internal/stacktest"
 	"intray/infra/local"
 	"intray/schema"
 )
-
-// intray runs the command with arguments and returns what it wrote and its exit
-// status.
-func intray(t testing.TB, environment []string, args ...string) (stdout, stderr string, status int) {
-	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out, errs bytes.Buffer
-	c := exec.CommandContext(t.Context(), path, args...)
-	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "DATABASE_URL=") || strings.HasPrefix(v, "MINIO_") || strings.HasPrefix(v, "NATS_")
-	}), environment...)
-	c.Stdout, c.Stderr = &out, &errs
-	var ended *exec.ExitError
-	if err := c.Run(); err != nil && !errors.As(err, &ended) {
-		t.Fatal(err)
-	}
-	return out.String(), errs.String(), c.ProcessState.ExitCode()
-}
-
-// operator runs an operator's command on the stack and checks its exit status.
-func (s *stack) operator(t testing.TB, want int, args ...string) string {
-	t.Helper()
-	stdout, stderr, status := intray(t, nil, append(args, "--data", s.dir)...)
-	if status != want {
-		t.Fatalf("intray %s: status %d, want %d\n%s%s", strings.Join(args, " "), status, want, stdout, stderr)
-	}
-	return stdout
-}
 
 func TestOperatorsCommands(t *testing.T) {
 	collector, spansOf := spans(t)
@@ -69,8 +36,8 @@ func TestOperatorsCommands(t *testing.T) {
 }
 
 func reconciles(t *testing.T, s *stack) {
-	alice := s.login(t, "alice")
-	alice.becomes(alice.upload("invoice.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
+	alice := s.Login(t, "alice")
+	alice.Becomes(alice.Upload("invoice.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
 	if out := s.operator(t, 0, "reconcile"); !strings.Contains(out, "1 objects") || !strings.Contains(out, "Everything is in order") {
 		t.Errorf("it says\n%s", out)
 	}
@@ -116,7 +83,7 @@ func reconciles(t *testing.T, s *stack) {
 		t.Errorf("summary %+v, %v", last, err)
 	}
 	// What is left to a person is told until it is settled, by whoever does that.
-	port, err := local.KeptPort(s.dir, "consume")
+	port, err := local.KeptPort(s.Dir, "consume")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +92,7 @@ func reconciles(t *testing.T, s *stack) {
 		if out := s.operator(t, status, "status"); strings.Contains(out, left+" places that are left to you") != (status == 1) {
 			t.Errorf("status says\n%s", out)
 		}
-		await(t, 20*time.Second, "the metrics to tell what is left", func() error {
+		stacktest.Await(t, 20*time.Second, "the metrics to tell what is left", func() error {
 			if text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port)); !strings.Contains(text, "intray_drift_left "+left+"\n") {
 				return errors.New("they do not")
 			}
@@ -178,7 +145,7 @@ func deadLetters(t *testing.T, s *stack) {
 	// list waits for n letters and returns them in the order of their messages.
 	list := func(n int, filters ...string) (all []letter) {
 		t.Helper()
-		await(t, time.Minute, strconv.Itoa(n)+" dead letters", func() error {
+		stacktest.Await(t, time.Minute, strconv.Itoa(n)+" dead letters", func() error {
 			all = nil
 			for line := range strings.Lines(s.operator(t, 0, append([]string{"deadletters", "list", "--json"}, filters...)...)) {
 				var l letter
@@ -204,7 +171,7 @@ func deadLetters(t *testing.T, s *stack) {
 	list(0, "--until", "1h")
 	s.operator(t, 2, "deadletters", "list", "--since", "1h", "--until", "2h")
 	for _, change := range []string{"list", "retry", "drop"} { // not as if there were none
-		if _, stderr, status := intray(t, nil, "deadletters", change, "--consumer", "confrim", "--data", t.TempDir()); status != 2 || !strings.Contains(stderr, "choose confirm") {
+		if _, stderr, status := stacktest.Run(t, nil, "intray", "deadletters", change, "--consumer", "confrim", "--data", t.TempDir()); status != 2 || !strings.Contains(stderr, "choose confirm") {
 			t.Errorf("%s of a consumer that there is not: status %d, %s", change, status, stderr)
 		}
 	}
@@ -283,7 +250,7 @@ func throughTheEnvironment(t *testing.T, s *stack) {
 		"list":               {[]string{database}, []string{"deadletters", "list"}, 0},
 		"no stack":           {nil, []string{"reconcile", "--data", filepath.Join(t.TempDir(), "none")}, 3},
 	} {
-		if out, errs, status := intray(t, c.environment, c.args...); status != c.want || (status > 1 && errs == "") {
+		if out, errs, status := stacktest.Run(t, c.environment, "intray", c.args...); status != c.want || (status > 1 && errs == "") {
 			t.Errorf("%s: status %d, want %d\n%s%s", name, status, c.want, out, errs)
 		}
 	}
@@ -291,7 +258,7 @@ func throughTheEnvironment(t *testing.T, s *stack) {
 		VALUES ('BUCKET', 1, 'confirm', 'bucket.created.direct', '', 'test', 1, now())`); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, status := intray(t, []string{database, "NATS_URL=nats://" + nobody, "NATS_PASSWORD=x"}, "deadletters", "retry", "--all"); status != 3 {
+	if _, _, status := stacktest.Run(t, []string{database, "intray", "NATS_URL=nats://" + nobody, "NATS_PASSWORD=x"}, "deadletters", "retry", "--all"); status != 3 {
 		t.Errorf("without NATS a retry ends with status %d, want 3", status)
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"time"
 
+	"intray/cmd/internal/cli"
 	"intray/consumers/classify"
+	"intray/consumers/classify/builtin"
 	"intray/infra/ai"
 	"intray/infra/ai/anthropic"
-	"intray/consumers/classify/builtin"
 	"intray/infra/ai/ollama"
 	"intray/infra/ai/openai"
 )
@@ -53,25 +54,25 @@ type classifier interface {
 // has a usual address and needs no key, the others where they are set up.
 func (s aiSettings) remote() (map[string]classifier, error) {
 	if s.Timeout <= 0 || s.Concurrent < 1 || s.Concurrent > 64 || s.Daily < 0 {
-		return nil, usageError{fmt.Errorf("AI_TIMEOUT is above 0, AI_CONCURRENT_CALLS is 1 to 64, AI_DAILY_CALLS is not negative (see docs/configuration.md)")}
+		return nil, cli.Usage(fmt.Errorf("AI_TIMEOUT is above 0, AI_CONCURRENT_CALLS is 1 to 64, AI_DAILY_CALLS is not negative (see docs/configuration.md)"))
 	}
 	providers := map[string]classifier{}
 	own, err := ollama.New(ollama.Config{URL: s.OllamaURL, Key: s.OllamaKey, Context: s.OllamaContext, Timeout: s.Timeout})
 	if err != nil {
-		return nil, usageError{fmt.Errorf("OLLAMA_URL, OLLAMA_NUM_CTX: %w", err)}
+		return nil, cli.Usage(fmt.Errorf("OLLAMA_URL, OLLAMA_NUM_CTX: %w", err))
 	}
 	providers[ollama.Name] = own
 	if s.OpenAIKey != "" || s.OpenAIURL != "" {
 		p, err := openai.New(openai.Config{URL: s.OpenAIURL, Key: s.OpenAIKey, Timeout: s.Timeout})
 		if err != nil {
-			return nil, usageError{fmt.Errorf("OPENAI_BASE_URL, OPENAI_API_KEY: %w", err)}
+			return nil, cli.Usage(fmt.Errorf("OPENAI_BASE_URL, OPENAI_API_KEY: %w", err))
 		}
 		providers[openai.Name] = p
 	}
 	if s.AnthropicKey != "" || s.AnthropicURL != "" {
 		p, err := anthropic.New(anthropic.Config{URL: s.AnthropicURL, Key: s.AnthropicKey, Timeout: s.Timeout})
 		if err != nil {
-			return nil, usageError{fmt.Errorf("ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY: %w", err)}
+			return nil, cli.Usage(fmt.Errorf("ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY: %w", err))
 		}
 		providers[anthropic.Name] = p
 	}

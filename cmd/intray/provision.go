@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
@@ -19,12 +20,12 @@ type provisionCommand struct {
 }
 
 type provisionSettings struct {
-	Log      logSettings
-	Database databaseSettings
-	NATS     natsSettings
-	MinIO    minioSettings
-	API      apiKeySettings
-	Worker   workerKeySettings
+	Log      cli.LogSettings
+	Database cli.DatabaseSettings
+	NATS     cli.NATSSettings
+	MinIO    cli.MinIOSettings
+	API      cli.APIKeySettings
+	Worker   cli.WorkerKeySettings
 
 	APIDatabasePassword    string `env:"API_DATABASE_PASSWORD,notEmpty"`
 	WorkerDatabasePassword string `env:"WORKER_DATABASE_PASSWORD,notEmpty"`
@@ -46,11 +47,11 @@ _SECRET, MINIO_WORKER_KEY and _SECRET.`
 
 // Run provisions once.
 func (c provisionCommand) Run(ctx context.Context) error {
-	s, err := readSettings[provisionSettings]()
+	s, err := cli.ReadSettings[provisionSettings]()
 	if err != nil {
 		return err
 	}
-	if err := provision(ctx, s, s.Log.logger("provision")); err != nil {
+	if err := provision(ctx, s, s.Log.Logger("provision")); err != nil {
 		return err
 	}
 	for _, name := range c.RemoveKey {

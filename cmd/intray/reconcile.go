@@ -11,9 +11,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"intray/consumers/runner"
+	"intray/cmd/internal/cli"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
+	"intray/consumers/runner"
 	"intray/consumers/sweep"
 	"intray/infra/minio"
 	"intray/infra/nats"
@@ -21,7 +22,7 @@ import (
 )
 
 type reconcileCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	Fix           bool          `help:"Repair what the rules allow. Objects that the database does not know stay."`
 	DeleteUnknown bool          `help:"With --fix: delete the objects that the database does not know, too. Never after the database was restored from a backup: they may be what came since."`
 	OlderThan     time.Duration `default:"5m" help:"With --delete-unknown: only objects that are older than this."`
@@ -47,14 +48,14 @@ _SECRET, NATS_URL and NATS_PASSWORD (the operator's; may be left out), unless a 
 // Run reconciles once.
 func (c reconcileCommand) Run(ctx context.Context) error {
 	if err := c.validate(); err != nil {
-		return usageError{err}
+		return cli.Usage(err)
 	}
-	s, err := c.find()
+	s, err := c.Find()
 	if err != nil {
 		return err
 	}
 	if s.MinIO.Endpoint == "" {
-		return usageError{errors.New("MINIO_ENDPOINT is not set (see docs/configuration.md)")}
+		return cli.Usage(errors.New("MINIO_ENDPOINT is not set (see docs/configuration.md)"))
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	db, err := postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 4, StatementTimeout: 5 * time.Minute})
@@ -67,7 +68,7 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer objects.Close()
-	announcer, closeAnnouncer, err := s.announcer(ctx, log)
+	announcer, closeAnnouncer, err := announcerOf(ctx, s, log)
 	if err != nil {
 		return err
 	}
@@ -102,9 +103,9 @@ func (c reconcileCommand) validate() error {
 	return nil
 }
 
-// announcer tells what repairs change, or nobody where NATS is not named: the
+// announcerOf tells what repairs change, or nobody where NATS is not named: the
 // sweeper tells it then.
-func (s system) announcer(ctx context.Context, log *slog.Logger) (runner.Announcer, func(), error) {
+func announcerOf(ctx context.Context, s cli.System, log *slog.Logger) (runner.Announcer, func(), error) {
 	if s.NATS.URL == "" {
 		return nobody{}, func() {}, nil
 	}
@@ -122,8 +123,8 @@ func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, object
 	if err != nil {
 		return reconcile.Summary{}, err
 	}
-	bar := newMeter("documents compared", expected)
-	defer bar.end()
+	bar := cli.NewProgressBar("documents compared", expected)
+	defer bar.Clear()
 	out := json.NewEncoder(os.Stdout)
 	shown := make(map[reconcile.Kind][]reconcile.Finding)
 	var writing error
@@ -141,10 +142,10 @@ func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, object
 			if p.Waiting > 0 {
 				note += fmt.Sprintf(", %d fresh differences are looked at again", p.Waiting)
 			}
-			bar.set(p.Documents, note)
+			bar.Set(p.Documents, note)
 		},
 	})
-	bar.end()
+	bar.Clear()
 	switch {
 	case err != nil:
 		return summary, err
@@ -194,7 +195,7 @@ func (c reconcileCommand) report(w io.Writer, s reconcile.Summary, shown map[rec
 
 // describe tells a finding in a line. Keys are anybody's text.
 func describe(f reconcile.Finding) string {
-	text := printable(f.Key)
+	text := cli.Printable(f.Key)
 	if f.Kind == reconcile.QuotaDrift {
 		text = fmt.Sprintf("user %s: %d bytes used, documents are charged %d", f.UserID, *f.UsedBytes, *f.ChargedBytes)
 	}
@@ -208,7 +209,7 @@ func describe(f reconcile.Finding) string {
 		text += "  fixed"
 	}
 	if f.Note != "" {
-		text += "  (" + printable(f.Note) + ")"
+		text += "  (" + cli.Printable(f.Note) + ")"
 	}
 	return text
 }

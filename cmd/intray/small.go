@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/local"
 )
 
@@ -39,5 +40,5 @@ type healthCommand struct {
 func (c healthCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	return healthy(ctx, c.URL)
+	return cli.Healthy(ctx, c.URL)
 }

@@ -10,12 +10,13 @@ import (
 	"strings"
 	"time"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 )
 
 type statusCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	JSON     bool          `help:"One JSON object."`
 	Watch    bool          `help:"Look again and again, until Ctrl-C."`
 	Interval time.Duration `default:"2s" help:"The time between two looks of --watch."`
@@ -39,7 +40,7 @@ the addresses whose /healthz is asked: parts without one are not looked at.`
 // Run looks once, or until ctx ends.
 func (c statusCommand) Run(ctx context.Context) error {
 	if c.Interval <= 0 {
-		return usageError{errors.New("--interval is more than 0")}
+		return cli.Usage(errors.New("--interval is more than 0"))
 	}
 	l, err := c.looker(ctx)
 	if err != nil {
@@ -85,7 +86,7 @@ type statusSettings struct {
 
 // looker is what a look asks.
 type looker struct {
-	system system
+	system cli.System
 	db     *postgres.DB
 	conn   *nats.Conn // nil: no setting says where NATS is
 	health []address
@@ -95,17 +96,17 @@ type looker struct {
 type address struct{ name, url string }
 
 func (c statusCommand) looker(ctx context.Context) (*looker, error) {
-	s, err := c.find()
+	s, err := c.Find()
 	if err != nil {
 		return nil, err
 	}
-	settings, err := readSettings[statusSettings]()
+	settings, err := cli.ReadSettings[statusSettings]()
 	if err != nil {
 		return nil, err
 	}
 	l := &looker{system: s, health: []address{{"api", settings.API}, {"gateway", settings.Gateway}, {"consumers", settings.Consumers}}}
 	if c.Data != "" || settings.Database == "" {
-		if l.dir, err = dataDir(c.Data); err != nil {
+		if l.dir, err = cli.DataDir(c.Data); err != nil {
 			return nil, err
 		}
 		if l.health, err = localHealth(l.dir); err != nil {
@@ -142,15 +143,9 @@ func (s status) verdict() error {
 	}
 	switch {
 	case len(away) > 0:
-		return outOfReach{fmt.Errorf("out of reach: %s", strings.Join(away, ", "))}
+		return fmt.Errorf("%w: %s", cli.ErrUnreachable, strings.Join(away, ", "))
 	case len(s.Problems) > 0:
 		return errors.New("something is wrong; docs/runbook.md says what to do")
 	}
 	return nil
 }
-
-// outOfReach is an error with the exit status of a part that does not answer.
-type outOfReach struct{ error }
-
-// Is says that it is of the kind that nothing answered.
-func (outOfReach) Is(target error) bool { return target == errNotRunning }

@@ -10,10 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"intray/ops/backlog"
+	"intray/cmd/internal/cli"
 	"intray/infra/local"
 	"intray/infra/minio"
 	"intray/infra/postgres"
+	"intray/ops/backlog"
 )
 
 // status is what one look found, as --json tells it.
@@ -143,7 +144,7 @@ func (l *looker) look(ctx context.Context) status {
 	}
 	for _, a := range l.health {
 		if a.url != "" {
-			ask(a.name, func() error { return healthy(ctx, a.url+"/healthz") })
+			ask(a.name, func() error { return cli.Healthy(ctx, a.url+"/healthz") })
 		}
 	}
 	var all sync.WaitGroup
@@ -264,7 +265,7 @@ func (s *status) judge() {
 			s.wrong("%d dead letters: see \"intray deadletters list\"", b.DeadLetters)
 		}
 		if b.FailedTries >= failingTries {
-			s.wrong("%d tries failed in ten minutes at documents that still wait, the last because: %s", b.FailedTries, shortened(b.FailedTry, 200))
+			s.wrong("%d tries failed in ten minutes at documents that still wait, the last because: %s", b.FailedTries, cli.Shorten(b.FailedTry, 200))
 		}
 		if b.Drift > 0 {
 			s.wrong("bucket and database differ in %d places that are left to you: see \"intray reconcile\"", b.Drift)
@@ -291,7 +292,7 @@ func (s *status) judge() {
 	}
 	for _, r := range s.Replays {
 		if r.interrupted() {
-			s.wrong("the replay %[1]s is interrupted: \"intray events replay resume %[1]s\" takes it up again", printable(r.Name))
+			s.wrong("the replay %[1]s is interrupted: \"intray events replay resume %[1]s\" takes it up again", cli.Printable(r.Name))
 		}
 	}
 	s.Fine = s.verdict() == nil

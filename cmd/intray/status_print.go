@@ -5,6 +5,8 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"intray/cmd/internal/cli"
 )
 
 // print writes the status for people.
@@ -14,7 +16,7 @@ func (s status) print(out io.Writer) error {
 	for _, p := range s.Parts {
 		state := "up"
 		if !p.Up {
-			state = "OUT OF REACH  " + shortened(p.Error, 140)
+			state = "OUT OF REACH  " + cli.Shorten(p.Error, 140)
 		}
 		fmt.Fprintf(w, "%s\t%s\n", p.Name, state)
 	}
@@ -40,7 +42,7 @@ func (s status) print(out io.Writer) error {
 			{"to be classified", b.Unclassified, b.OldestUnclassified, ""},
 			{"to be announced", b.Unannounced, b.OldestUnannounced, ""},
 			{"object deletions", b.Deletions, b.OldestDeletion, ""},
-			{"tries that failed lately", b.FailedTries, 0, shortened(b.FailedTry, 80)},
+			{"tries that failed lately", b.FailedTries, 0, cli.Shorten(b.FailedTry, 80)},
 			{"dead letters", b.DeadLetters, 0, ""},
 		} {
 			age := ""
@@ -72,7 +74,7 @@ func (s status) print(out io.Writer) error {
 		if i == 0 {
 			fmt.Fprintln(w, "\nREPLAY\tTO\tSTATUS\tLEFT\tOF")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", printable(r.Name), r.To, r.standing(), r.Left, r.Matched)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", cli.Printable(r.Name), r.To, r.standing(), r.Left, r.Matched)
 	}
 	fmt.Fprintln(w)
 	for _, p := range s.Problems {

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"intray/cmd/internal/stacktest"
 	"intray/infra/local"
 )
 
@@ -39,8 +40,8 @@ type statusJSON struct {
 
 // tellsStatus leaves the stack as it was.
 func tellsStatus(t *testing.T, s *stack) {
-	alice := s.login(t, "alice")
-	alice.becomes(alice.upload("status.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
+	alice := s.Login(t, "alice")
+	alice.Becomes(alice.Upload("status.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
 	look := func(want int) (found statusJSON) {
 		t.Helper()
 		if err := json.Unmarshal([]byte(s.operator(t, want, "status", "--json")), &found); err != nil {
@@ -48,8 +49,8 @@ func tellsStatus(t *testing.T, s *stack) {
 		}
 		return found
 	}
-	await(t, 20*time.Second, "all to be well", func() error {
-		stdout, stderr, status := intray(t, nil, "status", "--data", s.dir)
+	stacktest.Await(t, 20*time.Second, "all to be well", func() error {
+		stdout, stderr, status := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir)
 		if status != 0 || !strings.Contains(stdout, "All is well.") {
 			return fmt.Errorf("status %d\n%s%s", status, stdout, stderr)
 		}
@@ -74,7 +75,7 @@ func tellsStatus(t *testing.T, s *stack) {
 	}
 
 	// Tries count while their document waits: this one for its file.
-	asked, err := alice.ask("never.txt", "text/plain", 5)
+	asked, err := alice.Ask("never.txt", "text/plain", 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,23 +110,23 @@ func tellsStatus(t *testing.T, s *stack) {
 			t.Errorf("with a gateway that hangs, %s is up: %v", p.Name, p.Up)
 		}
 	}
-	if _, _, status := intray(t, nil, "status", "--data", t.TempDir()); status != 3 {
+	if _, _, status := stacktest.Run(t, nil, "intray", "status", "--data", t.TempDir()); status != 3 {
 		t.Errorf("where nothing runs: status %d", status)
 	}
-	if _, _, status := intray(t, nil, "status", "--interval", "0s", "--data", s.dir); status != 2 {
+	if _, _, status := stacktest.Run(t, nil, "intray", "status", "--interval", "0s", "--data", s.Dir); status != 2 {
 		t.Errorf("without an interval: status %d", status)
 	}
 }
 
 // showsMetrics reads them from each part, and holds alerts and dashboard to them.
 func showsMetrics(t *testing.T, s *stack) {
-	alice := s.login(t, "alice")
-	alice.becomes(alice.upload("metrics.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
-	_, _, _ = alice.call("GET", "/api/documents/"+strings.Repeat("x", 40), nil, nil)
-	_, _, _ = alice.call("GET", "/made/up/path", nil, nil)
+	alice := s.Login(t, "alice")
+	alice.Becomes(alice.Upload("metrics.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
+	_, _, _ = alice.Call("GET", "/api/documents/"+strings.Repeat("x", 40), nil, nil)
+	_, _, _ = alice.Call("GET", "/made/up/path", nil, nil)
 	text := scrape(t, s.API)
 	for _, part := range []string{"consume", "gateway_metrics"} {
-		port, err := local.KeptPort(s.dir, part)
+		port, err := local.KeptPort(s.Dir, part)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,7 +188,7 @@ func showsMetrics(t *testing.T, s *stack) {
 
 // missesMinIO has MinIO hang until the consumers' metrics say so.
 func missesMinIO(t *testing.T, s *stack) {
-	port, err := local.KeptPort(s.dir, "consume")
+	port, err := local.KeptPort(s.Dir, "consume")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,7 +208,7 @@ func missesMinIO(t *testing.T, s *stack) {
 		if err := syscall.Kill(s.PIDs["minio"], step.signal); err != nil {
 			t.Fatal(err)
 		}
-		await(t, 20*time.Second, "the metrics to say how MinIO is", says(step.value))
+		stacktest.Await(t, 20*time.Second, "the metrics to say how MinIO is", says(step.value))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/telemetry"
 )
 
@@ -30,11 +31,11 @@ func (s traceSettings) trace(part string, log *slog.Logger) (end func(), err err
 		config.Endpoint = strings.TrimSuffix(s.Endpoint, "/") + "/v1/traces"
 	}
 	if config.Headers, err = headers(s.Headers); err != nil {
-		return nil, usageError{err}
+		return nil, cli.Usage(err)
 	}
 	stop, err := telemetry.Trace(config)
 	if err != nil {
-		return nil, usageError{fmt.Errorf("traces: %w (see docs/configuration.md)", err)}
+		return nil, cli.Usage(fmt.Errorf("traces: %w (see docs/configuration.md)", err))
 	}
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"intray/cmd/internal/stacktest"
 )
 
 // spans takes what the parts of a stack send, and gives what was sent of a trace:
@@ -53,11 +55,11 @@ func spans(t *testing.T) (address string, of func(trace string) map[string]strin
 
 // traces follows one upload from the request for its URL to its topics.
 func traces(t *testing.T, s *stack, of func(trace string) map[string]string) {
-	alice := s.login(t, "alice")
-	id := alice.upload("traced.txt", "text/plain", []byte(invoice))
-	alice.becomes(id, 30*time.Second, "classified")
+	alice := s.Login(t, "alice")
+	id := alice.Upload("traced.txt", "text/plain", []byte(invoice))
+	alice.Becomes(id, 30*time.Second, "classified")
 	const first = "POST /api/documents/upload-url"
-	await(t, 20*time.Second, "the whole trace", func() error {
+	stacktest.Await(t, 20*time.Second, "the whole trace", func() error {
 		found := of(strings.ReplaceAll(id, "-", ""))
 		for _, name := range []string{first, "PUT object", "s3:ObjectCreated:Put", "confirm", "documents.uploaded", "classify"} {
 			parent, ok := found[name]

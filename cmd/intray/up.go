@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/local"
 	"intray/infra/postgres"
 	"intray/schema"
@@ -36,18 +37,6 @@ Environment: PG_BIN (the folder of PostgreSQL's programs), MINIO_BIN (MinIO's pr
 DEFAULT_AI_PROVIDER (builtin), DEFAULT_AI_MODEL, SYSTEM_PROMPT, SWEEP_INTERVAL and the
 sweeper's other settings, LOG_LEVEL.`
 }
-
-type upSettings struct {
-	PGBin    string `env:"PG_BIN"`
-	MinIOBin string `env:"MINIO_BIN"`
-	DataHome string `env:"XDG_DATA_HOME"`
-	Cache    string `env:"XDG_CACHE_HOME"`
-	Home     string `env:"HOME"`
-}
-
-// cacheDir is where programs are kept that were fetched or built, for all data
-// folders.
-func (s upSettings) cacheDir() string { return local.DefaultCacheDir(os.Getuid(), s.Cache, s.Home) }
 
 // Run brings everything up and waits until ctx ends.
 func (c upCommand) Run(ctx context.Context) error {
@@ -84,7 +73,7 @@ func (c upCommand) Run(ctx context.Context) error {
 }
 
 func (c upCommand) config() (local.Config, error) {
-	s, err := readSettings[upSettings]()
+	s, err := cli.ReadSettings[cli.UpSettings]()
 	if err != nil {
 		return local.Config{}, err
 	}
@@ -92,13 +81,13 @@ func (c upCommand) config() (local.Config, error) {
 	if err != nil {
 		return local.Config{}, fmt.Errorf("find this program's file: %w", err)
 	}
-	dir, err := dataDir(c.Data)
+	dir, err := cli.DataDir(c.Data)
 	if err != nil {
 		return local.Config{}, err
 	}
 	info, err := os.Stdout.Stat()
 	return local.Config{
-		Dir: dir, CacheDir: s.cacheDir(), PGBin: s.PGBin, MinIOBin: s.MinIOBin,
+		Dir: dir, CacheDir: s.CacheDir(), PGBin: s.PGBin, MinIOBin: s.MinIOBin,
 		Executable: executable, Environ: os.Environ(),
 		Ports: map[string]int{"gateway": c.GatewayPort, "postgres": c.PostgresPort, "nats": c.NATSPort, "minio": c.MinIOPort},
 		Out:   os.Stdout, Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
@@ -108,7 +97,7 @@ func (c upCommand) config() (local.Config, error) {
 // addressFree fails, before anything is started, if the API could not listen.
 func addressFree(ctx context.Context, address string) error {
 	if _, _, err := net.SplitHostPort(address); err != nil {
-		return usageError{fmt.Errorf("--listen: %w; give host:port, such as 127.0.0.1:8080", err)}
+		return cli.Usage(fmt.Errorf("--listen: %w; give host:port, such as 127.0.0.1:8080", err))
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

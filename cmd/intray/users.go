@@ -17,6 +17,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/api"
+	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -32,17 +33,8 @@ type usersSettings struct {
 	DefaultQuota int64 `env:"DEFAULT_QUOTA_BYTES" envDefault:"104857600"`
 }
 
-// openOwner connects to the database as its owner.
-func (f operatorFlags) openOwner(ctx context.Context) (*postgres.DB, error) {
-	s, err := f.find()
-	if err != nil {
-		return nil, err
-	}
-	return postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2})
-}
-
 type usersAddCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	Email    string `arg:"" help:"The address to log in with."`
 	Role     string `enum:"user,admin" default:"user" help:"user or admin."`
 	Quota    int64  `help:"Bytes the user may store; default: DEFAULT_QUOTA_BYTES, or 100 MiB."`
@@ -60,12 +52,12 @@ const minPassword = 15
 
 // Run adds the account.
 func (c usersAddCommand) Run(ctx context.Context) error {
-	s, err := readSettings[usersSettings]()
+	s, err := cli.ReadSettings[usersSettings]()
 	if err != nil {
 		return err
 	}
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
-		return usageError{fmt.Errorf("%q is not an e-mail address", c.Email)}
+		return cli.Usage(fmt.Errorf("%q is not an e-mail address", c.Email))
 	}
 	password, err := newPassword(c.Generate)
 	if err != nil {
@@ -76,9 +68,9 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 		limit = s.DefaultQuota
 	}
 	if limit < 0 {
-		return usageError{errors.New("a quota is not negative")}
+		return cli.Usage(errors.New("a quota is not negative"))
 	}
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -100,7 +92,7 @@ func newPassword(generate bool) (string, error) {
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	password := strings.TrimRight(line, "\r\n")
 	if len([]rune(password)) < minPassword {
-		return "", usageError{errors.Join(fmt.Errorf("give a password of at least %d characters on standard input, or --generate", minPassword), err)}
+		return "", cli.Usage(errors.Join(fmt.Errorf("give a password of at least %d characters on standard input, or --generate", minPassword), err))
 	}
 	return password, nil
 }
@@ -119,13 +111,13 @@ func addUser(ctx context.Context, db *postgres.DB, email, password string, role 
 }
 
 type usersListCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	JSON bool `help:"One JSON object a line."`
 }
 
 // Run lists them by address.
 func (c usersListCommand) Run(ctx context.Context) error {
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -177,7 +169,7 @@ func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
 	fmt.Fprintln(table, "EMAIL\tROLE\tUSED BYTES\tLIMIT BYTES\tAI\tID")
 	for _, a := range accounts {
 		ai := strings.TrimSpace(a.AIProvider + " " + a.AIModel)
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\n", printable(a.Email), a.Role, a.UsedBytes, a.LimitBytes, cmp.Or(printable(ai), "default"), a.ID)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\n", cli.Printable(a.Email), a.Role, a.UsedBytes, a.LimitBytes, cmp.Or(cli.Printable(ai), "default"), a.ID)
 	}
 	if err := table.Flush(); err != nil {
 		return err

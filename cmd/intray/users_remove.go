@@ -10,12 +10,13 @@ import (
 	"slices"
 	"strings"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
 	"intray/schema"
 )
 
 type usersRemoveCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	User    string `arg:"" help:"An e-mail address or an id."`
 	Execute bool   `help:"Do it. Without it the command says what would go and changes nothing."`
 	JSON    bool   `help:"One JSON object instead of sentences."`
@@ -36,7 +37,7 @@ const removeBatch = 1000
 
 // Run says what would go, or removes it.
 func (c usersRemoveCommand) Run(ctx context.Context) error {
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -61,8 +62,8 @@ func removeUser(ctx context.Context, db *postgres.DB, user schema.User, had post
 	if err := db.CloseAccount(ctx, user.ID); err != nil {
 		return err
 	}
-	bar := newMeter("documents removed", total(had))
-	defer bar.end()
+	bar := cli.NewProgressBar("documents removed", total(had))
+	defer bar.Clear()
 	var done int64
 	for {
 		n, err := db.RemoveDocumentsOf(ctx, user.ID, removeBatch)
@@ -70,7 +71,7 @@ func removeUser(ctx context.Context, db *postgres.DB, user schema.User, had post
 			return fmt.Errorf("%w (%d documents are removed; run the command again to go on)", err, done)
 		}
 		done += int64(n)
-		bar.set(done, "")
+		bar.Set(done, "")
 		if n == removeBatch {
 			continue
 		}
@@ -105,7 +106,7 @@ func (c usersRemoveCommand) tell(w io.Writer, user schema.User, had postgres.Bel
 		documents += " (" + strings.Join(kinds, ", ") + ")"
 	}
 	what := fmt.Sprintf("%s, %s: %s, %d bytes, %d topics of their own, %d sessions",
-		printable(user.Email), user.ID, documents, had.ChargedBytes, had.Topics, had.Sessions)
+		cli.Printable(user.Email), user.ID, documents, had.ChargedBytes, had.Topics, had.Sessions)
 	if !c.Execute {
 		_, err := fmt.Fprintf(w, "would remove %s\nNothing was changed; --execute does it.\n", what)
 		return err

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"intray/api"
+	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -19,7 +20,7 @@ Environment: DATABASE_URL (the owner's) unless a stack of "intray up" is meant.
 Exit status: 0 done, 1 refused or no such user, 2 wrong usage, 3 out of reach.`
 
 type usersSetCommand struct {
-	operatorFlags
+	cli.OperatorFlags
 	User       string  `arg:"" help:"An e-mail address or an id."`
 	Quota      *int64  `placeholder:"BYTES" help:"Bytes that the user may store; may be less than what is used: then nothing more fits."`
 	Role       string  `enum:",user,admin" default:"" placeholder:"ROLE" help:"user or admin. The last administrator stays one."`
@@ -41,7 +42,7 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := c.openOwner(ctx)
+	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
 	}
@@ -66,7 +67,7 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	}
 	if user.Quota.UsedBytes > user.Quota.LimitBytes {
 		fmt.Fprintf(os.Stderr, "%s uses %d bytes, more than the quota: nothing more fits until documents are deleted\n",
-			printable(user.Email), user.Quota.UsedBytes)
+			cli.Printable(user.Email), user.Quota.UsedBytes)
 	}
 	shown := []account{accountOf(user)}
 	if c.Generate {
@@ -78,20 +79,20 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 // patch is what the flags change, without a password.
 func (c usersSetCommand) patch() (p postgres.AccountPatch, err error) {
 	if c.Quota == nil && c.Role == "" && !c.Password && !c.Generate && c.AIProvider == nil && c.AIModel == nil {
-		return p, usageError{errors.New("say what to change: --quota, --role, --password, --generate, --ai-provider or --ai-model")}
+		return p, cli.Usage(errors.New("say what to change: --quota, --role, --password, --generate, --ai-provider or --ai-model"))
 	}
 	if c.Password && c.Generate {
-		return p, usageError{errors.New("give --password or --generate, not both")}
+		return p, cli.Usage(errors.New("give --password or --generate, not both"))
 	}
 	p.LimitBytes, p.AIProvider, p.AIModel = c.Quota, c.AIProvider, c.AIModel
 	if c.Quota != nil && *c.Quota < 0 {
-		return p, usageError{errors.New("a quota is not negative")}
+		return p, cli.Usage(errors.New("a quota is not negative"))
 	}
 	if c.AIProvider != nil && !api.UserPatchAiProvider(*c.AIProvider).Valid() {
-		return p, usageError{fmt.Errorf("there is no AI provider %q: choose builtin, ollama, openai or anthropic", *c.AIProvider)}
+		return p, cli.Usage(fmt.Errorf("there is no AI provider %q: choose builtin, ollama, openai or anthropic", *c.AIProvider))
 	}
-	if c.AIModel != nil && (utf8.RuneCountInString(*c.AIModel) > api.MaxModel || printable(*c.AIModel) != *c.AIModel) {
-		return p, usageError{fmt.Errorf("a model's name has at most %d printable characters", api.MaxModel)}
+	if c.AIModel != nil && (utf8.RuneCountInString(*c.AIModel) > api.MaxModel || cli.Printable(*c.AIModel) != *c.AIModel) {
+		return p, cli.Usage(fmt.Errorf("a model's name has at most %d cli.Printable characters", api.MaxModel))
 	}
 	if c.Role != "" {
 		role := schema.Role(c.Role)
@@ -104,7 +105,7 @@ func (c usersSetCommand) patch() (p postgres.AccountPatch, err error) {
 func findUser(ctx context.Context, db *postgres.DB, who string) (schema.User, error) {
 	user, err := db.FindUser(ctx, who)
 	if errors.Is(err, postgres.ErrUnknownUser) {
-		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows them", printable(who))
+		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows them", cli.Printable(who))
 	}
 	return user, err
 }

@@ -12,6 +12,7 @@ import (
 	miniogo "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"intray/cmd/internal/stacktest"
 	"intray/infra/local"
 )
 
@@ -39,20 +40,20 @@ func refusesMistakes(t *testing.T, s *stack) {
 	s.operator(t, 1, "users", "remove", "nobody@intray.local", "--execute")
 	s.operator(t, 1, "users", "set", "admin@intray.local", "--role", "user", "--quota", "5")
 	s.operator(t, 1, "users", "remove", "admin@intray.local", "--execute")
-	admin := s.login(t, "admin")
+	admin := s.Login(t, "admin")
 	var me struct {
 		Role  string `json:"role"`
 		Quota struct {
 			LimitBytes int64 `json:"limit_bytes"`
 		} `json:"quota"`
 	}
-	if admin.must("GET", "/api/me", nil, &me, http.StatusOK); me.Role != "admin" || me.Quota.LimitBytes == 5 {
+	if admin.Must("GET", "/api/me", nil, &me, http.StatusOK); me.Role != "admin" || me.Quota.LimitBytes == 5 {
 		t.Errorf("the last administrator became %+v", me)
 	}
 }
 
 func setsAnAccount(t *testing.T, s *stack) {
-	bob := s.login(t, "bob")
+	bob := s.Login(t, "bob")
 	var old struct {
 		RefreshToken string `json:"refresh_token"`
 	}
@@ -63,7 +64,7 @@ func setsAnAccount(t *testing.T, s *stack) {
 		}
 	}
 	login := func(password string, out any) int {
-		status, _, err := (&client{t: t, api: s.API, http: bob.http}).call("POST", "/api/auth/login",
+		status, _, err := s.Client(t).Call("POST", "/api/auth/login",
 			map[string]string{"email": "bob@intray.local", "password": password}, out)
 		if err != nil {
 			t.Fatal(err)
@@ -86,14 +87,14 @@ func setsAnAccount(t *testing.T, s *stack) {
 			LimitBytes int64 `json:"limit_bytes"`
 		} `json:"quota"`
 	}
-	bob.must("GET", "/api/me", nil, &me, http.StatusOK)
+	bob.Must("GET", "/api/me", nil, &me, http.StatusOK)
 	if me.Role != "admin" || me.AIProvider != "ollama" || me.AIModel != "llama3.2" || me.Quota.LimitBytes != 12345 {
 		t.Errorf("bob is %+v", me)
 	}
 	if status := login(password, nil); status != http.StatusUnauthorized {
 		t.Errorf("the old password: %d", status)
 	}
-	if status, _, err := bob.call("POST", "/api/auth/refresh", old, nil); err != nil || status != http.StatusUnauthorized {
+	if status, _, err := bob.Call("POST", "/api/auth/refresh", old, nil); err != nil || status != http.StatusUnauthorized {
 		t.Errorf("the old session: %d, %v", status, err)
 	}
 	if status := login(set.Password, nil); status != http.StatusOK {
@@ -108,15 +109,15 @@ func setsAnAccount(t *testing.T, s *stack) {
 }
 
 func removesAUser(t *testing.T, s *stack) {
-	alice, bob := s.login(t, "alice"), s.login(t, "admin")
+	alice, bob := s.Login(t, "alice"), s.Login(t, "admin")
 	var kept []string
 	for i := range 3 {
-		id := alice.upload(fmt.Sprintf("invoice%d.txt", i), "text/plain", []byte(invoice))
-		alice.becomes(id, 30*time.Second, "classified")
+		id := alice.Upload(fmt.Sprintf("invoice%d.txt", i), "text/plain", []byte(invoice))
+		alice.Becomes(id, 30*time.Second, "classified")
 	}
-	kept = append(kept, bob.upload("kept.txt", "text/plain", []byte(invoice)))
-	bob.becomes(kept[0], 30*time.Second, "classified")
-	late, err := alice.ask("late.txt", "text/plain", len(invoice))
+	kept = append(kept, bob.Upload("kept.txt", "text/plain", []byte(invoice)))
+	bob.Becomes(kept[0], 30*time.Second, "classified")
+	late, err := alice.Ask("late.txt", "text/plain", len(invoice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func removesAUser(t *testing.T, s *stack) {
 	if !strings.Contains(out, "4 documents (3 classified, 1 pending)") || !strings.Contains(out, "--execute") {
 		t.Errorf("it says\n%s", out)
 	}
-	if used := alice.used(); used != 3*int64(len(invoice)) {
+	if used := alice.Used(); used != 3*int64(len(invoice)) {
 		t.Errorf("alice uses %d after a dry run", used)
 	}
 
@@ -137,17 +138,17 @@ func removesAUser(t *testing.T, s *stack) {
 		!removed.Removed || removed.Documents["classified"] != 3 {
 		t.Errorf("removed %+v, %v", removed, err)
 	}
-	if status, _, err := alice.call("GET", "/api/documents", nil, nil); err != nil || status != http.StatusUnauthorized {
+	if status, _, err := alice.Call("GET", "/api/documents", nil, nil); err != nil || status != http.StatusUnauthorized {
 		t.Errorf("with her token: %d, %v", status, err)
 	}
-	if err := alice.put(late, []byte(invoice)); err != nil { // its URL is still good
+	if err := alice.Put(late, []byte(invoice)); err != nil { // its URL is still good
 		t.Fatal(err)
 	}
 	root, err := miniogo.New(s.MinIO.Endpoint, &miniogo.Options{Creds: credentials.NewStaticV4(s.MinIO.RootUser, s.MinIO.RootPassword, "")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	await(t, time.Minute, "her objects to be deleted", func() error {
+	stacktest.Await(t, time.Minute, "her objects to be deleted", func() error {
 		for o := range root.ListObjectsIter(t.Context(), s.MinIO.Bucket, miniogo.ListObjectsOptions{Recursive: true}) {
 			if o.Err != nil || !strings.HasSuffix(o.Key, kept[0]) {
 				return errors.Join(fmt.Errorf("%s is there", o.Key), o.Err)
@@ -155,14 +156,14 @@ func removesAUser(t *testing.T, s *stack) {
 		}
 		return nil
 	})
-	bob.becomes(kept[0], time.Second, "classified")
+	bob.Becomes(kept[0], time.Second, "classified")
 	s.operator(t, 0, "reconcile", "--settle", "1ms")
 
 	s.operator(t, 0, "users", "add", "alice@intray.local", "--generate")
 	var page struct {
 		Items []local.Account `json:"items"`
 	}
-	bob.must("GET", "/api/admin/users", nil, &page, http.StatusOK)
+	bob.Must("GET", "/api/admin/users", nil, &page, http.StatusOK)
 	if len(page.Items) != 3 {
 		t.Errorf("%d users", len(page.Items))
 	}

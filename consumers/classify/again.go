@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/classify/extract"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 

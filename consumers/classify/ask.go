@@ -11,9 +11,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"intray/consumers/classify/builtin"
 	"intray/consumers/runner"
 	"intray/infra/ai"
-	"intray/consumers/classify/builtin"
 	"intray/infra/ai/llm"
 	"intray/infra/postgres"
 	"intray/schema"

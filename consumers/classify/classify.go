@@ -18,8 +18,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/classify/extract"
+	"intray/consumers/runner"
 	"intray/infra/ai"
 	"intray/infra/minio"
 	"intray/infra/postgres"

@@ -16,10 +16,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/classify"
 	"intray/consumers/classify/extract"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/infra/ai"
 	"intray/schema"
 )

@@ -10,9 +10,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"

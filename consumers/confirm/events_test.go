@@ -9,9 +9,9 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/infra/minio"
 	"intray/infra/postgres"
 	"intray/schema"

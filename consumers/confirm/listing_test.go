@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
+	"intray/consumers/runner"
 	"intray/infra/minio"
 	"intray/schema"
 )

@@ -47,9 +47,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/remove"
+	"intray/consumers/runner"
 	"intray/infra/postgres"
 	"intray/schema"
 )

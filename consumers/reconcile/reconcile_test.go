@@ -13,11 +13,11 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/consumertest"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
+	"intray/consumers/runner"
 	"intray/consumers/sweep"
 	"intray/infra/minio"
 	"intray/schema"

@@ -7,10 +7,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/consumertest"
 	"intray/consumers/remove"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"intray/consumers/runner"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 

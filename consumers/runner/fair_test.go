@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"intray/consumers/runner"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/infra/postgres"
 	"intray/schema"
 )

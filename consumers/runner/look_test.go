@@ -11,8 +11,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"intray/consumers/runner"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/infra/minio"
 	"intray/schema"
 )

@@ -13,8 +13,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"intray/consumers/runner"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/schema"
 )
 

@@ -15,8 +15,8 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"pgregory.net/rapid"
 
-	"intray/consumers/runner"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"

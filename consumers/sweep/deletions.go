@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"intray/consumers/runner"
 	"intray/consumers/remove"
+	"intray/consumers/runner"
 	"intray/infra/minio"
 	"intray/infra/postgres"
 )

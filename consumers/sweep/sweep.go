@@ -26,10 +26,10 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
+	"intray/consumers/runner"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"

@@ -7,12 +7,12 @@ import (
 
 	natsgo "github.com/nats-io/nats.go"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
-	"intray/ops/deadletters"
 	"intray/consumers/consumertest"
+	"intray/consumers/runner"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/ops/deadletters"
 	"intray/schema"
 )
 

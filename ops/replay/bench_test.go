@@ -13,10 +13,10 @@ import (
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"intray/consumers/runner"
 	"intray/consumers/consumertest"
-	"intray/ops/replay"
+	"intray/consumers/runner"
 	"intray/infra/postgres"
+	"intray/ops/replay"
 	"intray/schema"
 )
 

@@ -6,8 +6,8 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/ops/deadletters"
 	"intray/infra/nats"
+	"intray/ops/deadletters"
 	"intray/schema"
 )
 

@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"intray/consumers/runner"
 	"intray/consumers/confirm"
 	"intray/consumers/consumertest"
-	"intray/ops/replay"
+	"intray/consumers/runner"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/ops/replay"
 	"intray/schema"
 )
 

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"intray/infra/ai"
 	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
 )
 
 // longText is as long and as varied as what is read of a text at most.

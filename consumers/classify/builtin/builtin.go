@@ -31,8 +31,8 @@ import (
 	"math"
 	"slices"
 
-	"intray/infra/ai"
 	"intray/consumers/classify/builtin/vectors"
+	"intray/infra/ai"
 )
 
 // Provider and Model name this classifier in answers. Model changes when the same

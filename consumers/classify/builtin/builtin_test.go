@@ -10,8 +10,8 @@ import (
 	"sync"
 	"testing"
 
-	"intray/infra/ai"
 	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
 )
 
 // open opens the classifier once for all tests: it may be shared.

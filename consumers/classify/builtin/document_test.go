@@ -4,8 +4,8 @@ import (
 	"strings"
 	"testing"
 
-	"intray/infra/ai"
 	"intray/consumers/classify/builtin/vectors"
+	"intray/infra/ai"
 )
 
 func testLexicon(t *testing.T) *lexicon {

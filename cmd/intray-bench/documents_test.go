@@ -6,16 +6,15 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"intray/cmd/internal/stacktest"
 )
 
 func TestBenchDocumentsMeasuresHowTheyEnd(t *testing.T) {
-	s := up(t)
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := stacktest.Up(t)
+	path := stacktest.Program(t, "intray-bench")
 	var out, progress bytes.Buffer
-	command := exec.Command(path, "bench", "documents", "--data", s.dir, "--single", "2", "--mixed", "6", "--hostile", "10", "--json")
+	command := exec.Command(path, "documents", "--data", s.Dir, "--single", "2", "--mixed", "6", "--hostile", "10", "--json")
 	command.Stdout, command.Stderr = &out, &progress
 	if err := command.Run(); err != nil {
 		t.Fatalf("%v\n%s", err, &progress)
@@ -44,14 +43,11 @@ func TestBenchDocumentsMeasuresHowTheyEnd(t *testing.T) {
 
 // Without the programs that fetch the sets it says so, and does not pretend.
 func TestBenchClassifySaysWhichSetsAreMissing(t *testing.T) {
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
+	path := stacktest.Program(t, "intray-bench")
 	var out, said bytes.Buffer
-	command := exec.Command(path, "bench", "classify", "--cache", t.TempDir(), "--json")
+	command := exec.Command(path, "classify", "--cache", t.TempDir(), "--json")
 	command.Env, command.Stdout, command.Stderr = []string{"PATH="}, &out, &said
-	err = command.Run()
+	err := command.Run()
 	var r struct{ Missing, Rows []any }
 	if jsonErr := json.Unmarshal(out.Bytes(), &r); err == nil || jsonErr != nil || len(r.Missing) != 4 || len(r.Rows) != 0 {
 		t.Errorf("%v, %v: %s", err, jsonErr, &out)

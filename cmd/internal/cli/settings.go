@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding"
@@ -17,12 +17,12 @@ import (
 	"intray/infra/telemetry"
 )
 
-// readSettings fills a struct of settings from the environment. What is wrong
+// ReadSettings fills a struct of settings from the environment. What is wrong
 // with them is a usage error that names the variable and never its value.
-func readSettings[T any]() (T, error) {
+func ReadSettings[T any]() (T, error) {
 	s, err := env.ParseAs[T]()
 	if err != nil {
-		return s, usageError{explained(err, reflect.TypeFor[T]())}
+		return s, Usage(explained(err, reflect.TypeFor[T]()))
 	}
 	return s, nil
 }
@@ -91,49 +91,49 @@ func wanted(unread env.ParseError) string {
 	}
 }
 
-// logSettings are every server's.
-type logSettings struct {
+// LogSettings are every server's.
+type LogSettings struct {
 	Level slog.Level `env:"LOG_LEVEL" envDefault:"info"`
 }
 
-// logger writes JSON lines to standard error.
-func (s logSettings) logger(part string) *slog.Logger {
+// Logger writes JSON lines to standard error.
+func (s LogSettings) Logger(part string) *slog.Logger {
 	h := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})
 	return slog.New(telemetry.Logs(h)).With("part", part)
 }
 
-// databaseSettings say where PostgreSQL is; each part has a role of its own.
-type databaseSettings struct {
+// DatabaseSettings say where PostgreSQL is; each part has a role of its own.
+type DatabaseSettings struct {
 	URL string `env:"DATABASE_URL,notEmpty"`
 }
 
-// natsSettings say where NATS is; each part has a user of its own.
-type natsSettings struct {
+// NATSSettings say where NATS is; each part has a user of its own.
+type NATSSettings struct {
 	URL      string `env:"NATS_URL,notEmpty"`
 	Password string `env:"NATS_PASSWORD,notEmpty"`
 }
 
-// minioSettings say where MinIO itself is, past the gateway.
-type minioSettings struct {
-	Endpoint httpURL `env:"MINIO_ENDPOINT,notEmpty"`
+// MinIOSettings say where MinIO itself is, past the gateway.
+type MinIOSettings struct {
+	Endpoint HTTPURL `env:"MINIO_ENDPOINT,notEmpty"`
 	Bucket   string  `env:"MINIO_BUCKET" envDefault:"documents"`
 }
 
-func (s minioSettings) config(access, secret string) minio.Config {
+func (s MinIOSettings) Config(access, secret string) minio.Config {
 	return minio.Config{
 		Endpoint: s.Endpoint.Host, Secure: s.Endpoint.Scheme == "https",
 		Bucket: s.Bucket, Key: minio.Key{Access: access, Secret: secret},
 	}
 }
 
-// workerKeySettings are the consumers' key.
-type workerKeySettings struct {
+// WorkerKeySettings are the consumers' key.
+type WorkerKeySettings struct {
 	WorkerKey    string `env:"MINIO_WORKER_KEY,notEmpty"`
 	WorkerSecret string `env:"MINIO_WORKER_SECRET,notEmpty"`
 }
 
-// apiKeySettings are the API's keys.
-type apiKeySettings struct {
+// APIKeySettings are the API's keys.
+type APIKeySettings struct {
 	UploadKey       string `env:"MINIO_UPLOAD_KEY,notEmpty"`
 	UploadSecret    string `env:"MINIO_UPLOAD_SECRET,notEmpty"`
 	MultipartKey    string `env:"MINIO_MULTIPART_KEY,notEmpty"`
@@ -144,11 +144,11 @@ type apiKeySettings struct {
 	ConfirmSecret   string `env:"MINIO_CONFIRM_SECRET,notEmpty"`
 }
 
-// httpURL is an address such as http://minio:9000: a scheme, a host, no path.
-type httpURL struct{ url.URL }
+// HTTPURL is an address such as http://minio:9000: a scheme, a host, no path.
+type HTTPURL struct{ url.URL }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (u *httpURL) UnmarshalText(text []byte) error {
+func (u *HTTPURL) UnmarshalText(text []byte) error {
 	parsed, err := url.Parse(string(text))
 	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" || (parsed.Path != "" && parsed.Path != "/") {
 		return fmt.Errorf("want http(s)://host[:port] without a path")

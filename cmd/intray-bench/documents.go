@@ -19,11 +19,12 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"intray/cmd/internal/cli"
 	"intray/infra/local"
 )
 
-type benchDocumentsCommand struct {
-	operatorFlags
+type documentsCommand struct {
+	cli.OperatorFlags
 	JSON    bool `help:"One JSON object instead of the table."`
 	Single  int  `default:"50" help:"PDFs of one page, one at a time."`
 	Mixed   int  `default:"500" help:"Documents of many kinds, 16 uploads at a time."`
@@ -31,7 +32,7 @@ type benchDocumentsCommand struct {
 }
 
 // Help says what is measured.
-func (benchDocumentsCommand) Help() string {
+func (documentsCommand) Help() string {
 	return `Measures, on the stack that "intray up" runs, how documents become classified, as a client sees it:
 
 one page: from the answer to the PUT of a PDF of one page to classified, one at a time.
@@ -58,15 +59,15 @@ type documentsReport struct {
 }
 
 // Run measures and reports.
-func (c benchDocumentsCommand) Run(ctx context.Context) error {
+func (c documentsCommand) Run(ctx context.Context) error {
 	if min(c.Single, c.Mixed, c.Hostile) < 0 {
-		return usageError{errors.New("numbers are not negative")}
+		return cli.Usage(errors.New("numbers are not negative"))
 	}
-	dir, err := dataDir(c.Data)
+	dir, err := cli.DataDir(c.Data)
 	if err != nil {
 		return err
 	}
-	if _, err := running(dir); err != nil {
+	if _, err := cli.Running(dir); err != nil {
 		return err
 	}
 	stack, err := local.ReadStack(dir)
@@ -81,8 +82,8 @@ func (c benchDocumentsCommand) Run(ctx context.Context) error {
 			}
 		}
 	}
-	progress := newProgress(os.Stderr)
-	defer progress.clear()
+	progress := cli.NewProgressBar("", -1)
+	defer progress.Clear()
 	defer b.removeAll()
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
@@ -98,19 +99,19 @@ func (c benchDocumentsCommand) Run(ctx context.Context) error {
 			return err
 		}
 		took = append(took, t)
-		progress.show("one page", i+1, c.Single)
+		progress.Stage("one page", i+1, c.Single)
 	}
 	slices.Sort(took)
 	if n := len(took); n > 0 {
 		r.P50, r.P90 = took[n/2].Seconds()*1000, took[n*9/10].Seconds()*1000
 	}
 	began := time.Now()
-	if r.MixedEnds, _, err = b.all(ctx, c.Mixed, mixedFile, 0, func(n int) { progress.show("mixed", n, c.Mixed) }); err != nil {
+	if r.MixedEnds, _, err = b.all(ctx, c.Mixed, mixedFile, 0, func(n int) { progress.Stage("mixed", n, c.Mixed) }); err != nil {
 		return err
 	}
 	r.PerSecond = float64(c.Mixed) / time.Since(began).Seconds()
 	began = time.Now()
-	if r.HostileEnds, r.BesideEnds, err = b.all(ctx, c.Hostile, hostileFile, 10, func(n int) { progress.show("hostile", n, c.Hostile) }); err != nil {
+	if r.HostileEnds, r.BesideEnds, err = b.all(ctx, c.Hostile, hostileFile, 10, func(n int) { progress.Stage("hostile", n, c.Hostile) }); err != nil {
 		return err
 	}
 	r.HostileSeconds = time.Since(began).Seconds()
@@ -120,7 +121,7 @@ func (c benchDocumentsCommand) Run(ctx context.Context) error {
 	if after, err := local.ReadStack(dir); err != nil || after.PIDs["consume"] != pid {
 		r.Restarted = true
 	}
-	progress.clear()
+	progress.Clear()
 	if c.JSON {
 		err = json.NewEncoder(os.Stdout).Encode(r)
 	} else {

@@ -15,11 +15,12 @@ import (
 
 	"intray/api"
 	"intray/bench"
+	"intray/cmd/internal/cli"
 	"intray/infra/local"
 )
 
-type benchAPICommand struct {
-	operatorFlags
+type apiCommand struct {
+	cli.OperatorFlags
 	JSON   bool          `help:"One JSON object instead of the table."`
 	Round  time.Duration `default:"250ms" help:"How long each of the things measured runs at a time."`
 	Rounds int           `default:"25" help:"How often, in turns."`
@@ -27,7 +28,7 @@ type benchAPICommand struct {
 }
 
 // Help says what is measured.
-func (benchAPICommand) Help() string {
+func (apiCommand) Help() string {
 	return `Measures the API, on the database of the stack that "intray up" runs, over HTTP with 16 requests in
 flight, of 64 users within the default limits, everything in turns in one run and in one process:
 
@@ -47,21 +48,21 @@ Figures depend on the machine and its load: compare those of one run.`
 }
 
 // Run measures and reports.
-func (c benchAPICommand) Run(ctx context.Context) error {
+func (c apiCommand) Run(ctx context.Context) error {
 	if c.Rounds < 1 || c.Round <= 0 || c.Rows < 0 {
-		return usageError{errors.New("there is at least one round, which takes some time, and numbers are not negative")}
+		return cli.Usage(errors.New("there is at least one round, which takes some time, and numbers are not negative"))
 	}
-	dir, err := dataDir(c.Data)
+	dir, err := cli.DataDir(c.Data)
 	if err != nil {
 		return err
 	}
-	s, err := running(dir)
+	s, err := cli.Running(dir)
 	if err != nil {
 		return err
 	}
 	password, err := local.ReadSecret(dir, "postgres_api")
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s has no password of the role api", errNotRunning, dir)
+		return fmt.Errorf("%w: %s has no password of the role api", cli.ErrUnreachable, dir)
 	}
 	if err != nil {
 		return err
@@ -71,15 +72,15 @@ func (c benchAPICommand) Run(ctx context.Context) error {
 		return errors.New("the address of the database in " + local.StackFile + " cannot be read")
 	}
 	role.User = url.UserPassword("api", password)
-	progress := newProgress(os.Stderr)
+	progress := cli.NewProgressBar("", -1)
 	s.NATS.Name, s.NATS.Log = "bench", slog.New(slog.DiscardHandler)
 	report, err := bench.RunAPI(ctx, bench.APIConfig{
 		Config: bench.Config{
-			Database: s.Database, NATS: s.NATS, MinIO: s.MinIO, HashPassword: api.HashPassword, Rows: c.Rows, Progress: progress.show,
+			Database: s.Database, NATS: s.NATS, MinIO: s.MinIO, HashPassword: api.HashPassword, Rows: c.Rows, Progress: progress.Stage,
 		},
 		RoleURL: role.String(), Round: c.Round, Rounds: c.Rounds,
 	})
-	progress.clear()
+	progress.Clear()
 	if err != nil {
 		return err
 	}

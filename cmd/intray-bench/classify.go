@@ -11,12 +11,13 @@ import (
 	"runtime"
 	"text/tabwriter"
 
-	"intray/consumers/classify/builtin"
 	"intray/bench/sets"
+	"intray/cmd/internal/cli"
+	"intray/consumers/classify/builtin"
 	"intray/consumers/classify/builtin/vectors"
 )
 
-type benchClassifyCommand struct {
+type classifyCommand struct {
 	JSON   bool   `help:"One JSON object instead of the table."`
 	Tuning bool   `help:"Measure the halves that the weights were fitted on, to compare."`
 	Seed   uint64 `default:"1" help:"What deals the documents into halves; the weights were fitted on those of 1 (package fit)."`
@@ -24,7 +25,7 @@ type benchClassifyCommand struct {
 }
 
 // Help says what is measured.
-func (benchClassifyCommand) Help() string {
+func (classifyCommand) Help() string {
 	return `Measures the provider builtin on public documents whose topics are known, without a stack:
 
   pages    web pages, of the Go module go-readability (fetched with go)
@@ -71,7 +72,7 @@ type classifyMeasured struct {
 }
 
 // Run measures and reports.
-func (c benchClassifyCommand) Run(ctx context.Context) error {
+func (c classifyCommand) Run(ctx context.Context) error {
 	folder := c.Cache
 	if folder == "" {
 		cache, err := os.UserCacheDir()
@@ -89,19 +90,19 @@ func (c benchClassifyCommand) Run(ctx context.Context) error {
 	if c.Tuning {
 		report.Half = "tuning"
 	}
-	progress := newProgress(os.Stderr)
-	for i, source := range bench.Sources {
-		progress.show("sets, now "+source.Name, i, len(bench.Sources))
+	progress := cli.NewProgressBar("", -1)
+	for i, source := range sets.Sources {
+		progress.Stage("sets, now "+source.Name, i, len(sets.Sources))
 		if err := c.measure(ctx, classifier, source, folder, &report); err != nil {
 			if ctx.Err() != nil {
 				return err
 			}
-			progress.clear()
+			progress.Clear()
 			fmt.Fprintf(os.Stderr, "%s is left out; it takes %s: %v\n", source.Name, source.Needs, err)
 			report.Missing = append(report.Missing, source.Name)
 		}
 	}
-	progress.clear()
+	progress.Clear()
 	report.HeapBytes = heapBytes() - before
 	runtime.KeepAlive(classifier)
 	if c.JSON {
@@ -116,7 +117,7 @@ func (c benchClassifyCommand) Run(ctx context.Context) error {
 }
 
 // measure adds the rows of one set, which is given up afterwards.
-func (c benchClassifyCommand) measure(ctx context.Context, classifier *builtin.Classifier, source bench.Source, folder string, report *classifyReport) error {
+func (c classifyCommand) measure(ctx context.Context, classifier *builtin.Classifier, source sets.Source, folder string, report *classifyReport) error {
 	set, err := source.Fetch(ctx, folder)
 	if err != nil {
 		return err
@@ -141,7 +142,7 @@ func (c benchClassifyCommand) measure(ctx context.Context, classifier *builtin.C
 		if s, err = s.Taught(ctx, classifier, tuning, mode.n); err != nil {
 			return err
 		}
-		r := bench.Measure(classifier, s, builtin.LeastConfidence)
+		r := sets.Measure(classifier, s, builtin.LeastConfidence)
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -10,16 +10,17 @@ import (
 	"time"
 
 	"intray/bench"
+	"intray/cmd/internal/stacktest"
 	"intray/infra/postgres"
 )
 
 // TestBenchAPIMeasuresAndLeavesNothing runs small ones: what they say, what they
 // leave, and how they end.
 func TestBenchAPIMeasuresAndLeavesNothing(t *testing.T) {
-	s := up(t)
-	small := []string{"bench", "api", "--data", s.dir, "--round", "30ms", "--rounds", "2", "--rows", "30"}
+	s := stacktest.Up(t)
+	small := []string{"api", "--data", s.Dir, "--round", "30ms", "--rounds", "2", "--rows", "30"}
 
-	out, errs, code := intray(t, nil, append(small, "--json")...)
+	out, errs, code := stacktest.Run(t, nil, "intray-bench", append(small, "--json")...)
 	if code != 0 {
 		t.Fatalf("status %d: %s", code, errs)
 	}
@@ -35,24 +36,21 @@ func TestBenchAPIMeasuresAndLeavesNothing(t *testing.T) {
 			t.Errorf("%+v", step)
 		}
 	}
-	s.nothingIsLeft(t)
+	nothingIsLeft(t, s)
 
-	if out, errs, code := intray(t, nil, small...); code != 0 || !strings.Contains(out, bench.StepURLs) || !strings.Contains(errs, "users: ") {
+	if out, errs, code := stacktest.Run(t, nil, "intray-bench", small...); code != 0 || !strings.Contains(out, bench.StepURLs) || !strings.Contains(errs, "users: ") {
 		t.Errorf("status %d: %s%s", code, out, errs)
 	}
-	if _, errs, code := intray(t, nil, append(small, "--rounds", "0")...); code != 2 || !strings.Contains(errs, "at least one round") {
+	if _, errs, code := stacktest.Run(t, nil, "intray-bench", append(small, "--rounds", "0")...); code != 2 || !strings.Contains(errs, "at least one round") {
 		t.Errorf("no rounds: status %d: %s", code, errs)
 	}
-	if _, errs, code := intray(t, nil, "bench", "api", "--data", t.TempDir()); code != 3 {
+	if _, errs, code := stacktest.Run(t, nil, "intray-bench", "api", "--data", t.TempDir()); code != 3 {
 		t.Errorf("no stack: status %d: %s", code, errs)
 	}
 
 	t.Run("also when it is interrupted", func(t *testing.T) {
-		path, err := binary()
-		if err != nil {
-			t.Fatal(err)
-		}
-		command := exec.Command(path, "bench", "api", "--data", s.dir, "--rounds", "100000")
+		path := stacktest.Program(t, "intray-bench")
+		command := exec.Command(path, "api", "--data", s.Dir, "--rounds", "100000")
 		if err := command.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +59,7 @@ func TestBenchAPIMeasuresAndLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		await(t, time.Minute, "its users", func() error {
+		stacktest.Await(t, time.Minute, "its users", func() error {
 			users, err := db.Users(t.Context())
 			for _, u := range users {
 				if strings.HasSuffix(u.Email, bench.Domain) {
@@ -77,6 +75,6 @@ func TestBenchAPIMeasuresAndLeavesNothing(t *testing.T) {
 		if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 			t.Errorf("it ended with %v", err)
 		}
-		s.nothingIsLeft(t)
+		nothingIsLeft(t, s)
 	})
 }

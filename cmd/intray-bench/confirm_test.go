@@ -13,20 +13,18 @@ import (
 	"time"
 
 	"intray/bench"
+	"intray/cmd/internal/stacktest"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"
 )
 
-// benchConfirm starts a small `intray bench confirm`.
-func benchConfirm(t *testing.T, s *stack, out, progress *bytes.Buffer, args ...string) *exec.Cmd {
+// benchConfirm starts a small `intray-bench confirm`.
+func benchConfirm(t *testing.T, s *stacktest.Stack, out, progress *bytes.Buffer, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := binary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	command := exec.Command(path, append([]string{"bench", "confirm", "--data", s.dir, "--users", "3"}, args...)...)
+	path := stacktest.Program(t, "intray-bench")
+	command := exec.Command(path, append([]string{"confirm", "--data", s.Dir, "--users", "3"}, args...)...)
 	command.Stdout, command.Stderr = out, progress
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -36,7 +34,7 @@ func benchConfirm(t *testing.T, s *stack, out, progress *bytes.Buffer, args ...s
 
 // nothingIsLeft fails if a benchmark left a user, a document, an object or a
 // pause behind.
-func (s *stack) nothingIsLeft(t *testing.T) {
+func nothingIsLeft(t *testing.T, s *stacktest.Stack) {
 	t.Helper()
 	db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
 	if err != nil {
@@ -86,7 +84,7 @@ func (s *stack) nothingIsLeft(t *testing.T) {
 }
 
 func TestBenchConfirmMeasuresAndLeavesNothing(t *testing.T) {
-	s := up(t)
+	s := stacktest.Up(t)
 	var out, progress bytes.Buffer
 	command := benchConfirm(t, s, &out, &progress,
 		"--documents", "60", "--folder", "20", "--single", "10", "--uploads", "20", "--rows", "30", "--json")
@@ -109,12 +107,12 @@ func TestBenchConfirmMeasuresAndLeavesNothing(t *testing.T) {
 	if r.OneAtATime.N != 4 || r.Burst.N != 20 || r.Floor.N != 10 {
 		t.Errorf("%+v", r)
 	}
-	s.nothingIsLeft(t)
+	nothingIsLeft(t, s)
 
 	t.Run("also when it is interrupted", func(t *testing.T) {
 		var out, progress bytes.Buffer
 		command := benchConfirm(t, s, &out, &progress, "--documents", "5000", "--single", "0", "--uploads", "0")
-		await(t, time.Minute, "objects", func() error {
+		stacktest.Await(t, time.Minute, "objects", func() error {
 			objects, err := minio.NewObjects(minio.Config{
 				Endpoint: s.MinIO.Endpoint, Bucket: s.MinIO.Bucket, Key: minio.Key{Access: s.MinIO.RootUser, Secret: s.MinIO.RootPassword},
 			})
@@ -134,7 +132,7 @@ func TestBenchConfirmMeasuresAndLeavesNothing(t *testing.T) {
 		if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 			t.Errorf("it ended with %v", err)
 		}
-		s.nothingIsLeft(t)
+		nothingIsLeft(t, s)
 	})
 
 	t.Run("not beside another", func(t *testing.T) {

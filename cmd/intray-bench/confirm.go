@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,24 +9,16 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"sync"
 	"text/tabwriter"
-	"time"
 
 	"intray/api"
 	"intray/bench"
+	"intray/cmd/internal/cli"
 	"intray/infra/local"
 )
 
-type benchCommand struct {
-	Confirm   benchConfirmCommand   `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
-	API       benchAPICommand       `cmd:"" name:"api" help:"Measure the API against a handler with one SELECT."`
-	Classify  benchClassifyCommand  `cmd:"" help:"Measure the provider builtin on public documents."`
-	Documents benchDocumentsCommand `cmd:"" help:"Measure how uploaded documents become classified on a running stack."`
-}
-
-type benchConfirmCommand struct {
-	operatorFlags
+type confirmCommand struct {
+	cli.OperatorFlags
 	JSON      bool `help:"One JSON object instead of the table."`
 	Documents int  `default:"20000" help:"Documents that wait in each of the two backlogs; 0: no backlogs."`
 	Users     int  `default:"50" help:"Users who own them."`
@@ -38,7 +29,7 @@ type benchConfirmCommand struct {
 }
 
 // Help says what is measured.
-func (benchConfirmCommand) Help() string {
+func (confirmCommand) Help() string {
 	return `Measures, on the stack that "intray up" runs, all in one run:
 
 uploads: once the consumers have nothing to do, through the API and the gateway, with everything running: how long after the answer to its PUT
@@ -64,34 +55,34 @@ Figures depend on the machine and its load: compare those of one run.`
 }
 
 // Run measures and reports.
-func (c benchConfirmCommand) Run(ctx context.Context) error {
+func (c confirmCommand) Run(ctx context.Context) error {
 	if min(c.Documents, c.Single, c.Uploads, c.Rows) < 0 || min(c.Users, c.Folder) < 1 {
-		return usageError{errors.New("numbers are not negative, and there is at least one user and one document a folder")}
+		return cli.Usage(errors.New("numbers are not negative, and there is at least one user and one document a folder"))
 	}
-	dir, err := dataDir(c.Data)
+	dir, err := cli.DataDir(c.Data)
 	if err != nil {
 		return err
 	}
-	s, err := running(dir)
+	s, err := cli.Running(dir)
 	if err != nil {
 		return err
 	}
 	stack, err := local.ReadStack(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: it has just ended", errNotRunning)
+		return fmt.Errorf("%w: it has just ended", cli.ErrUnreachable)
 	}
 	if err != nil {
 		return err
 	}
-	progress := newProgress(os.Stderr)
+	progress := cli.NewProgressBar("", -1)
 	s.NATS.Name, s.NATS.Log = "bench", slog.New(slog.DiscardHandler)
 	report, err := bench.Run(ctx, bench.Config{
 		Database: s.Database, NATS: s.NATS, MinIO: s.MinIO, API: stack.API, ConsumePID: stack.PIDs["consume"],
 		HashPassword: api.HashPassword,
 		Documents:    c.Documents, Users: c.Users, Folder: c.Folder, Single: c.Single, Uploads: c.Uploads, Rows: c.Rows,
-		Progress: progress.show,
+		Progress: progress.Stage,
 	})
-	progress.clear()
+	progress.Clear()
 	if err != nil {
 		return err
 	}
@@ -143,48 +134,4 @@ func ratio(a, b float64) float64 {
 		return 0
 	}
 	return a / b
-}
-
-// progress tells a person how far something is: in place on a terminal, else a
-// line every few seconds.
-type progress struct {
-	w        io.Writer
-	terminal bool
-	mu       sync.Mutex
-	shown    time.Time
-}
-
-func newProgress(f *os.File) *progress {
-	info, err := f.Stat()
-	return &progress{w: f, terminal: err == nil && info.Mode()&os.ModeCharDevice != 0}
-}
-
-func (p *progress) show(what string, done, total int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	interval := 5 * time.Second
-	if p.terminal {
-		interval = 100 * time.Millisecond
-	}
-	if time.Since(p.shown) < interval && (!p.terminal || done != cmp.Or(total, -1)) {
-		return
-	}
-	p.shown = time.Now()
-	line := fmt.Sprintf("%s: %d", what, done)
-	if total > 0 {
-		line = fmt.Sprintf("%s: %d of %d", what, done, total)
-	}
-	if p.terminal {
-		fmt.Fprintf(p.w, "\r\x1b[K%s", line)
-		return
-	}
-	fmt.Fprintln(p.w, line)
-}
-
-func (p *progress) clear() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.terminal {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"strings"
@@ -10,7 +10,7 @@ import (
 func TestMeter(t *testing.T) {
 	var out strings.Builder
 	began := time.Now()
-	m := &meter{what: "events replayed", total: 444, out: &out, began: began, last: began, first: -1}
+	m := &ProgressBar{what: "events replayed", total: 444, out: &out, began: began, last: began, first: -1}
 	const note = "applied 12, unchanged 188, failed 0, last 06:55:59, waits for the rate"
 	m.setAt(began.Add(time.Second), 100, note) // too early for a line of its own
 	m.setAt(began.Add(10*time.Second), 200, note)
@@ -25,7 +25,7 @@ func TestMeter(t *testing.T) {
 	for _, columns = range []int{80, 40, 200} {
 		m.setAt(m.last.Add(time.Second), 300, note)
 	}
-	m.end()
+	m.Clear()
 	lines := strings.Split(out.String(), "\r\x1b[K")[1:]
 	if len(lines) != 4 || lines[3] != "" || strings.Contains(out.String(), "\n") {
 		t.Fatalf("on a terminal it shows %q", out.String())

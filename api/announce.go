@@ -38,7 +38,7 @@ func newAnnouncer(db *postgres.DB, to Announcer, log *slog.Logger) *announcer {
 func (a *announcer) Announce(ctx context.Context, docs []schema.Document) ([]schema.Document, error) {
 	var untold []schema.Document
 	for _, d := range docs {
-		if d.UnannouncedAt != nil {
+		if d.UnpublishedAt != nil {
 			untold = append(untold, d)
 		}
 	}
@@ -70,7 +70,7 @@ func (a *announcer) tell(ctx context.Context, docs []schema.Document) {
 	if len(told) == 0 {
 		return
 	}
-	if err := a.db.ForUser(told[0].UserID).Announced(ctx, told); err != nil {
+	if err := a.db.ForUser(told[0].UserID).MarkPublished(ctx, told); err != nil {
 		a.log.Warn("announced documents stay marked; they are told once more", "documents", len(told), "error", err)
 	}
 }

@@ -211,7 +211,7 @@ func (b *bench) confirmOne(ctx context.Context, key string) (took time.Duration,
 	if err != nil {
 		return 0, false, err
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond)
+	now := schema.Now()
 	docs, err := b.db.Transition(ctx, []uuid.UUID{found[0].ID}, func(d *schema.Document, q *schema.Quota) schema.Decision {
 		decision := d.Confirm(object, q, now)
 		changed = decision.Changed
@@ -224,7 +224,7 @@ func (b *bench) confirmOne(ctx context.Context, key string) (took time.Duration,
 		return 0, false, err
 	}
 	took = time.Since(began)
-	return took, true, b.db.Announced(ctx, docs)
+	return took, true, b.db.MarkPublished(ctx, docs)
 }
 
 func percentiles(took []time.Duration) Times {

@@ -85,8 +85,8 @@ type Document struct {
 	Version int64 `db:"version"`
 	// Announcement counts the deliberate re-announcements of one version.
 	Announcement int64 `db:"announcement"`
-	// UnannouncedAt is the time of a transition that no event tells yet.
-	UnannouncedAt *time.Time `db:"unannounced_at"`
+	// UnpublishedAt is the time of the last transition while its event is not published yet.
+	UnpublishedAt *time.Time `db:"unannounced_at"`
 	// TopicsLocked: a person set the topics; no classification takes them away.
 	TopicsLocked bool `db:"topics_locked"`
 	// Provider and Model name the AI that classified it; empty until then.

@@ -97,7 +97,7 @@ func TestMessageIDNamesVersionAndAnnouncement(t *testing.T) {
 	ids := map[string]bool{d.MessageID(): true}
 	upload(&d, &q)
 	ids[d.MessageID()] = true
-	d.Reannounce(start)
+	d.MarkUnpublished(start)
 	ids[d.MessageID()] = true
 	if len(ids) != 3 {
 		t.Errorf("message ids repeat: %v", ids)

@@ -170,11 +170,11 @@ func (d *Document) Gone(q *Quota, now time.Time) Decision {
 	return d.change(StatusDeleting, ReasonNone, now)
 }
 
-// Reannounce asks for the document's present version to be told once more,
-// under a message id that the stream has not seen.
-func (d *Document) Reannounce(now time.Time) {
+// MarkUnpublished asks for the document's present version to be published again,
+// under a new message id.
+func (d *Document) MarkUnpublished(now time.Time) {
 	d.Announcement++
-	d.UnannouncedAt = &now
+	d.UnpublishedAt = &now
 }
 
 func (d *Document) release(q *Quota) {
@@ -186,7 +186,7 @@ func (d *Document) change(to Status, r Reason, now time.Time) Decision {
 	d.Status, d.Reason = to, r
 	d.Version++
 	d.Announcement = 0
-	d.UnannouncedAt = &now
+	d.UnpublishedAt = &now
 	d.ChangedAt = now
 	return Decision{Changed: true}
 }

@@ -64,7 +64,7 @@ func TestConfirm(t *testing.T) {
 			if q.UsedBytes != d.ChargedBytes {
 				t.Errorf("used %d bytes, charged %d", q.UsedBytes, d.ChargedBytes)
 			}
-			if raised := d.Version == before.Version+1 && d.UnannouncedAt != nil; dec.Changed != raised {
+			if raised := d.Version == before.Version+1 && d.UnpublishedAt != nil; dec.Changed != raised {
 				t.Errorf("changed is %v, version went from %d to %d", dec.Changed, before.Version, d.Version)
 			}
 		})
@@ -126,7 +126,7 @@ func TestReclassify(t *testing.T) {
 	}
 	fail(&d, &q)
 	version := d.Version
-	if dec := d.Reclassify(start); !dec.Changed || d.Status != schema.StatusUploaded || d.Reason != "" || d.Version != version+1 || d.UnannouncedAt == nil {
+	if dec := d.Reclassify(start); !dec.Changed || d.Status != schema.StatusUploaded || d.Reason != "" || d.Version != version+1 || d.UnpublishedAt == nil {
 		t.Errorf("a failed document became %+v", d)
 	}
 	d.Classified(nil, "builtin", "m", start)

@@ -195,7 +195,7 @@ type letterJSON struct {
 func toJSON(l postgres.DeadLetter) letterJSON {
 	return letterJSON{
 		ID: l.ID, Stream: l.Stream, Sequence: l.Sequence, Consumer: l.Consumer, Subject: l.Subject,
-		Reason: l.Reason, Tries: l.Tries, FirstAt: l.FirstAt.UTC(), DeadAt: l.DeadAt.UTC(),
+		Reason: l.Reason, Tries: l.Attempts, FirstAt: l.FirstAt.UTC(), DeadAt: l.DeadAt.UTC(),
 	}
 }
 
@@ -232,7 +232,7 @@ func (c deadLettersListCommand) Run(ctx context.Context) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "ID\tCONSUMER\tSUBJECT\tTRIES\tGIVEN UP\tREASON")
 	err = eachLetter(ctx, db, f, func(l postgres.DeadLetter) error {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, cli.Printable(l.Subject), l.Tries,
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, cli.Printable(l.Subject), l.Attempts,
 			l.DeadAt.UTC().Format(time.RFC3339), cli.Shorten(l.Reason, 80))
 		return nil
 	})
@@ -282,7 +282,7 @@ func (c deadLettersShowCommand) Run(ctx context.Context) error {
 func showLetter(w io.Writer, l postgres.DeadLetter) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\ntries\t%d\nsent\t%s\ngiven up\t%s\nreason\t%s\n",
-		l.ID, l.Consumer, l.Sequence, l.Stream, cli.Printable(l.Subject), l.Tries,
+		l.ID, l.Consumer, l.Sequence, l.Stream, cli.Printable(l.Subject), l.Attempts,
 		l.FirstAt.UTC().Format(time.RFC3339), l.DeadAt.UTC().Format(time.RFC3339), cli.Printable(l.Reason))
 	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
 		for _, value := range l.Headers[name] {

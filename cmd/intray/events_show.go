@@ -96,7 +96,7 @@ func tell(ctx context.Context, a replay.Archive, id uuid.UUID) (story, error) {
 	d, err := a.DB.DocumentByID(ctx, id)
 	switch {
 	case err == nil:
-		s.Status, s.Reason, s.Version, s.Waiting = string(d.Status), string(d.Reason), d.Version, d.UnannouncedAt
+		s.Status, s.Reason, s.Version, s.Waiting = string(d.Status), string(d.Reason), d.Version, d.UnpublishedAt
 		s.Filename, s.Size, s.ObjectKey = d.Filename, d.Size, d.ObjectKey
 		s.add(d.CreatedAt, "asked for", fmt.Sprintf("an upload URL for %q, %d bytes, %s", d.Filename, d.Size, d.ContentType))
 		if d.URLIssuedAt.After(d.CreatedAt) {
@@ -160,7 +160,7 @@ func lineOf(e replay.Event) storyLine {
 
 // tellTries adds the tries that failed before a message was given up or went well.
 func (s *story) tellTries(ctx context.Context, a replay.Archive) error {
-	tries, err := a.DB.Tries(ctx, s.ID)
+	tries, err := a.DB.Attempts(ctx, s.ID)
 	for _, t := range tries {
 		l := storyLine{At: t.At.UTC(), What: fmt.Sprintf("%s failed, try %d", t.Consumer, t.Number), Detail: t.Reason}
 		if _, cause, ok := strings.Cut(t.Reason, s.ID.String()+": "); ok {
@@ -230,7 +230,7 @@ func (s *story) tellDeadLetters(ctx context.Context, a replay.Archive, seen map[
 		if seen[fmt.Sprint(l.Stream, ":", l.Sequence)] || bytes.Contains(l.Data, id) {
 			s.Lines = append(s.Lines, storyLine{
 				At: l.DeadAt.UTC(), What: fmt.Sprintf("%s gave up", l.Consumer), Stream: l.Stream, Sequence: l.Sequence,
-				Detail: fmt.Sprintf("after %d tries: %s (dead letter %d)", l.Tries, l.Reason, l.ID),
+				Detail: fmt.Sprintf("after %d tries: %s (dead letter %d)", l.Attempts, l.Reason, l.ID),
 			})
 		}
 		return nil

@@ -183,12 +183,12 @@ func (l *looker) database(ctx context.Context, s *status) error {
 	s.Backlog = &backlogStatus{
 		Pending: b.Pending, OldestPending: s.age(b.OldestPending),
 		Unclassified: b.Unclassified, OldestUnclassified: s.age(b.OldestUnclassified),
-		Unannounced: b.Unannounced, OldestUnannounced: s.age(b.OldestUnannounced),
+		Unannounced: b.Unpublished, OldestUnannounced: s.age(b.OldestUnpublished),
 		Deletions: b.Deletions, FailingDeletions: b.FailingDeletions, OldestDeletion: s.age(b.OldestDeletion),
-		DeadLetters: b.DeadLetters, FailedTries: b.FailedTries, Swept: b.Swept,
+		DeadLetters: b.DeadLetters, FailedTries: b.FailedAttempts, Swept: b.Swept,
 	}
-	if b.FailedTry != nil {
-		s.Backlog.FailedTry = *b.FailedTry
+	if b.FailedAttempt != nil {
+		s.Backlog.FailedTry = *b.FailedAttempt
 	}
 	if b.OldestPendingID.Valid {
 		s.Backlog.OldestPendingID = b.OldestPendingID.UUID.String()

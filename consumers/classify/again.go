@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -68,7 +67,7 @@ func (c *Classifier) classifyAgain(ctx context.Context, id uuid.UUID, tries int)
 			return schema.Decision{}
 		}
 		after := *d
-		now := time.Now().UTC().Truncate(time.Microsecond)
+		now := schema.Now()
 		after.Reclassify(now)
 		decision := decide(&after, q, now)
 		switch {

@@ -170,7 +170,7 @@ func (c *Classifier) classify(ctx context.Context, id uuid.UUID, tries int) erro
 		if d.ETag != document.ETag {
 			return schema.Decision{} // what was read is not this any more
 		}
-		return decide(d, q, time.Now().UTC().Truncate(time.Microsecond))
+		return decide(d, q, schema.Now())
 	})
 	if err != nil {
 		return fmt.Errorf("classify document %s: %w", id, err)
@@ -246,8 +246,8 @@ func (c *Classifier) outcome(ctx context.Context, d schema.Document, tries int, 
 	case errors.Is(err, ai.ErrRefused), errors.Is(err, ai.ErrInvalidAnswer), errors.Is(err, errPatience),
 		errors.Is(err, ai.ErrUnavailable) && !runner.Postponed(err) && tries+1 >= c.config.AITries:
 		c.log.Warn("classification given up", "document_id", d.ID, "tries", tries+1, "error", err)
-		last := postgres.Try{Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: time.Now(), Number: tries + 1, Reason: err.Error()}
-		if err := c.db.NoteTry(ctx, []uuid.UUID{d.ID}, last); err != nil {
+		last := postgres.Attempt{Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: time.Now(), Number: tries + 1, Reason: err.Error()}
+		if err := c.db.RecordAttempt(ctx, []uuid.UUID{d.ID}, last); err != nil {
 			c.log.Debug("a try cannot be noted", "document_id", d.ID, "error", err)
 		}
 		return fail(schema.ReasonAIUnavailable), nil

@@ -52,7 +52,7 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 		ids[i], keys[i] = d.ID.String(), d.ObjectKey
 		d.Status, d.Version, d.ETag = schema.StatusUploaded, 2, model.ETag
 		now := time.Now()
-		d.UnannouncedAt = &now
+		d.UnpublishedAt = &now
 		docs[i] = d
 	}
 	runner.SideBySide(n, func(i int) { b.Put(keys[i], content) })

@@ -74,7 +74,7 @@ func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error
 	for _, d := range found {
 		documents[d.ObjectKey] = d
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
+	now := schema.Now()
 	looks := c.look(ctx, keys, documents, now)
 
 	objects := make(map[uuid.UUID]schema.Object, len(found))

@@ -116,7 +116,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (
 			failed[key] = l.Err
 		}
 	}
-	now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
+	now := schema.Now()
 	sure, mine := make(map[uuid.UUID]bool, len(ids)), make(map[uuid.UUID]bool, len(ids))
 	found, err := c.db.Transition(ctx, ids, func(d *schema.Document, q *schema.Quota) schema.Decision {
 		l := looks[d.ID]
@@ -137,7 +137,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (
 		if mine[d.ID] && d.Status == schema.StatusUploaded {
 			done.confirmed = append(done.confirmed, d.ObjectKey)
 		}
-		another := d.UnannouncedAt != nil && !mine[d.ID] && now.Sub(*d.UnannouncedAt) <= runner.TellTimeout
+		another := d.UnpublishedAt != nil && !mine[d.ID] && now.Sub(*d.UnpublishedAt) <= runner.TellTimeout
 		if !another {
 			untold = append(untold, d)
 		}

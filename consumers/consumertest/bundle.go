@@ -186,7 +186,7 @@ func (b *Bundle) Change(id uuid.UUID, decide func(*schema.Document, *schema.Quot
 	b.t.Helper()
 	docs, err := b.DB.Transition(b.t.Context(), []uuid.UUID{id}, decide)
 	b.must(err)
-	b.must(b.DB.Announced(b.t.Context(), docs))
+	b.must(b.DB.MarkPublished(b.t.Context(), docs))
 	return docs[0]
 }
 

@@ -63,7 +63,7 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 		}
 	}
 	if len(gone) > 0 {
-		now := time.Now().UTC().Truncate(time.Microsecond) // as the database keeps it
+		now := schema.Now()
 		changed, err := r.db.Transition(ctx, gone, func(d *schema.Document, q *schema.Quota) schema.Decision {
 			return d.Gone(q, now)
 		})

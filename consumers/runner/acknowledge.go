@@ -70,7 +70,7 @@ func (r *Runner[T]) bury(ctx context.Context, h *inHand[T], count int) error {
 	err := r.db.PutDeadLetter(ctx, postgres.DeadLetter{
 		Stream: h.meta.Stream, Sequence: h.meta.Sequence.Stream, Consumer: h.meta.Consumer,
 		Subject: h.raw.Subject(), Headers: h.raw.Headers(), Data: h.raw.Data(),
-		Reason: h.err.Error(), Tries: count, FirstAt: h.meta.Timestamp.UTC(), DeadAt: now,
+		Reason: h.err.Error(), Attempts: count, FirstAt: h.meta.Timestamp.UTC(), DeadAt: now,
 	})
 	if err != nil {
 		r.log.Error("dead letter cannot be kept; its message is tried again",
@@ -97,7 +97,7 @@ func (r *Runner[T]) note(ctx context.Context, h *inHand[T], try int, wait time.D
 		return
 	}
 	now := time.Now()
-	err := r.db.NoteTry(ctx, documents, postgres.Try{
+	err := r.db.RecordAttempt(ctx, documents, postgres.Attempt{
 		Stream: r.config.Stream, Consumer: r.config.Consumer, At: now, Number: try, Reason: h.err.Error(), NextAt: now.Add(wait),
 	})
 	if err != nil {

@@ -45,7 +45,7 @@ func TestFailedTriesAreNotedForTheirDocument(t *testing.T) {
 	settled(b)
 	stop()
 
-	tries, err := b.DB.Tries(t.Context(), document.ID)
+	tries, err := b.DB.Attempts(t.Context(), document.ID)
 	if err != nil {
 		t.Fatal(err)
 	}

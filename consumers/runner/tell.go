@@ -25,7 +25,7 @@ const TellTimeout = 5 * time.Second
 func Tell(ctx context.Context, db *postgres.DB, announcer Announcer, log *slog.Logger, docs []schema.Document) bool {
 	var untold []schema.Document
 	for _, d := range docs {
-		if d.UnannouncedAt != nil {
+		if d.UnpublishedAt != nil {
 			untold = append(untold, d)
 		}
 	}
@@ -41,7 +41,7 @@ func Tell(ctx context.Context, db *postgres.DB, announcer Announcer, log *slog.L
 	if len(told) == 0 {
 		return false
 	}
-	if err := db.Announced(ctx, told); err != nil {
+	if err := db.MarkPublished(ctx, told); err != nil {
 		log.Warn("announced documents stay marked; they are told once more", "documents", len(told), "error", err)
 	}
 	return len(told) == len(untold)

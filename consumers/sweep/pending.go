@@ -117,7 +117,7 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 	}
 	if len(over) > 0 {
 		expired, err := s.db.Transition(ctx, over, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-			return d.Expire(now.UTC().Truncate(time.Microsecond))
+			return d.Expire(schema.StoredTime(now))
 		})
 		if err != nil {
 			return err

@@ -238,7 +238,7 @@ const announceBatch = 256
 // the stream swallows the second.
 func (s *Sweeper) unannounced(ctx context.Context, now time.Time) error {
 	for ctx.Err() == nil {
-		documents, err := s.db.Unannounced(ctx, now.Add(-s.config.AnnounceAfter), announceBatch)
+		documents, err := s.db.Unpublished(ctx, now.Add(-s.config.AnnounceAfter), announceBatch)
 		if err != nil || len(documents) == 0 {
 			return err
 		}
@@ -269,7 +269,7 @@ func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
 	for i, d := range documents {
 		ids[i] = d.ID
 	}
-	if documents, err = s.db.Reannounce(ctx, ids); err != nil {
+	if documents, err = s.db.MarkUnpublished(ctx, ids); err != nil {
 		return err
 	}
 	return s.announce(ctx, "unclassified", documents)
@@ -277,7 +277,7 @@ func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
 
 func (s *Sweeper) announce(ctx context.Context, found string, documents []schema.Document) error {
 	told, err := s.announcer.Announce(ctx, documents)
-	if err := errors.Join(err, s.db.Announced(ctx, told)); err != nil {
+	if err := errors.Join(err, s.db.MarkPublished(ctx, told)); err != nil {
 		return err
 	}
 	runner.Swept(found, len(told))

@@ -179,7 +179,7 @@ func TestUnannouncedIsToldOnceMore(t *testing.T) {
 func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")
-	docs, err := b.DB.Reannounce(t.Context(), []uuid.UUID{d.ID})
+	docs, err := b.DB.MarkUnpublished(t.Context(), []uuid.UUID{d.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
 		if told, err := b.Conn.Announce(t.Context(), docs); err != nil || len(told) != 1 {
 			t.Fatalf("told %v, %v", told, err)
 		}
-		if err := b.DB.Announced(t.Context(), docs); err != nil {
+		if err := b.DB.MarkPublished(t.Context(), docs); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -227,7 +227,7 @@ func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
 	}
 	if err := b.DB.PutDeadLetter(t.Context(), postgres.DeadLetter{
 		Stream: schema.StreamDocuments, Sequence: 7, Consumer: schema.ConsumerClassify, Subject: schema.SubjectDocumentUpload,
-		Headers: map[string][]string{"Nats-Msg-Id": {document.MessageID()}}, Reason: "test", Tries: 8, FirstAt: time.Now(),
+		Headers: map[string][]string{"Nats-Msg-Id": {document.MessageID()}}, Reason: "test", Attempts: 8, FirstAt: time.Now(),
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -116,7 +116,7 @@ func TestAnnounceStoresEachVersionOnce(t *testing.T) {
 		t.Errorf("stored %s %v %+v, %v", msg.Subject, msg.Header, event, err)
 	}
 
-	a.Reannounce(time.Now())
+	a.MarkUnpublished(time.Now())
 	if _, err := api.Announce(t.Context(), []schema.Document{a}); err != nil {
 		t.Fatal(err)
 	}

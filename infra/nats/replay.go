@@ -155,7 +155,7 @@ func (c *Conn) State(ctx context.Context, stream string) (StreamState, error) {
 		return StreamState{}, fmt.Errorf("look at stream %s: %w", stream, unavailable(err))
 	}
 	info := s.CachedInfo()
-	state := StreamState{FirstSequence: info.State.FirstSeq, LastSequence: info.State.LastSeq, Created: info.Created.UTC().Truncate(time.Microsecond)}
+	state := StreamState{FirstSequence: info.State.FirstSeq, LastSequence: info.State.LastSeq, Created: schema.StoredTime(info.Created)}
 	if info.State.Msgs > 0 {
 		state.FirstTime = info.State.FirstTime.UTC()
 	}

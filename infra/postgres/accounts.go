@@ -146,7 +146,7 @@ func (db *DB) CloseAccount(ctx context.Context, id uuid.UUID) error {
 func (db *DB) RemoveDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n int, err error) {
 	for try := 1; ; try++ {
 		n, err = db.removeDocumentsOf(ctx, id, limit)
-		if try < transitionTries && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure) {
+		if try < transitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure) {
 			continue
 		}
 		return n, wrap(ctx, err, "remove documents of user %s", id)

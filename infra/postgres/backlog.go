@@ -16,17 +16,18 @@ type Backlog struct {
 	// Unclassified documents are uploaded, the oldest by its id since the time.
 	Unclassified       int64      `db:"unclassified"`
 	OldestUnclassified *time.Time `db:"oldest_unclassified"`
-	// Unannounced transitions are told by no event yet.
-	Unannounced       int64      `db:"unannounced"`
-	OldestUnannounced *time.Time `db:"oldest_unannounced"`
+	// Unpublished counts the documents whose last transition is not published yet.
+	Unpublished       int64      `db:"unpublished"`
+	OldestUnpublished *time.Time `db:"oldest_unpublished"`
 	// Deletions of objects are not carried out; Failing ones have failed at least once.
 	Deletions        int64      `db:"deletions"`
 	FailingDeletions int64      `db:"failing_deletions"`
 	OldestDeletion   *time.Time `db:"oldest_deletion"`
 	DeadLetters      int64      `db:"dead_letters"`
-	// FailedTries of the last ten minutes are at documents that still wait; FailedTry says why the newest failed.
-	FailedTries int64   `db:"failed_tries"`
-	FailedTry   *string `db:"failed_try"`
+	// FailedAttempts counts attempts of the last ten minutes that failed, for documents that are still
+	// queued. FailedAttempt is the reason of the newest.
+	FailedAttempts int64   `db:"failed_attempts"`
+	FailedAttempt  *string `db:"failed_attempt"`
 	// Swept says that a replica sweeps at this moment.
 	Swept bool `db:"swept"`
 }
@@ -37,8 +38,8 @@ func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 		SELECT p.n AS pending, (SELECT created_at FROM documents WHERE status = 'pending' ORDER BY id LIMIT 1) AS oldest_pending,
 			(SELECT id FROM documents WHERE status = 'pending' ORDER BY id LIMIT 1) AS oldest_pending_id,
 			u.n AS unclassified, (SELECT changed_at FROM documents WHERE status = 'uploaded' ORDER BY id LIMIT 1) AS oldest_unclassified,
-			a.n AS unannounced, a.oldest AS oldest_unannounced,
-			t.n AS failed_tries, t.newest AS failed_try,
+			a.n AS unpublished, a.oldest AS oldest_unpublished,
+			t.n AS failed_attempts, t.newest AS failed_attempt,
 			d.n AS deletions, d.failing AS failing_deletions, d.oldest AS oldest_deletion, l.n AS dead_letters,
 			EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objsubid = 1
 				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())

@@ -108,7 +108,7 @@ func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
 		b.checkQuotas(t)
 		docs, err := db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
 		must(t, err)
-		if docs[0].Status != schema.StatusUploaded || docs[0].Version != 2 || docs[0].UnannouncedAt == nil {
+		if docs[0].Status != schema.StatusUploaded || docs[0].Version != 2 || docs[0].UnpublishedAt == nil {
 			t.Errorf("cut %s the commit, then again: %+v", name, docs[0])
 		}
 		b.checkQuotas(t)

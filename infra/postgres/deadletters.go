@@ -24,9 +24,9 @@ type DeadLetter struct {
 	Subject  string
 	Headers  map[string][]string
 	Data     []byte
-	// Reason says why it was given up; Tries how often it was delivered.
+	// Reason is why the message was given up, Attempts how often it was delivered.
 	Reason string
-	Tries  int
+	Attempts  int
 	// FirstAt is when the message entered the stream, DeadAt when it was given up (now, if zero).
 	FirstAt time.Time
 	DeadAt  time.Time
@@ -54,7 +54,7 @@ func (db *DB) PutDeadLetter(ctx context.Context, l DeadLetter) error {
 	_, err = db.pool.ExecContext(ctx, `
 		INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, tries, first_at, dead_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
-		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Tries, l.FirstAt, l.DeadAt)
+		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Attempts, l.FirstAt, l.DeadAt)
 	return wrap(ctx, err, "keep message %d of %s as a dead letter", l.Sequence, l.Stream)
 }
 
@@ -118,7 +118,7 @@ func (db *DB) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 func scanDeadLetter(row interface{ Scan(...any) error }) (l DeadLetter, err error) {
 	var headers []byte
 	var sequence int64
-	err = row.Scan(&l.ID, &l.Stream, &sequence, &l.Consumer, &l.Subject, &headers, &l.Data, &l.Reason, &l.Tries, &l.FirstAt, &l.DeadAt)
+	err = row.Scan(&l.ID, &l.Stream, &sequence, &l.Consumer, &l.Subject, &headers, &l.Data, &l.Reason, &l.Attempts, &l.FirstAt, &l.DeadAt)
 	if err != nil {
 		return DeadLetter{}, err
 	}

@@ -38,10 +38,11 @@ func (db *DB) selectDocuments(ctx context.Context, operation, clauses string, ar
 	return docs, wrap(ctx, err, "%s", operation)
 }
 
-// Announced clears the mark of documents that an event now tells, where version and announcement are still those that were
-// published, and ends the rows of those whose object is gone. A DB that is bound to a user, whose role may delete no
-// document, leaves the latter to sweep, mark and all.
-func (db *DB) Announced(ctx context.Context, docs []schema.Document) error {
+// MarkPublished records that the events of the documents are stored: it clears unannounced_at where
+// version and announcement are still those that were published, and deletes the rows of documents
+// whose object is gone. A DB that is bound to a user may delete no document. It leaves those rows,
+// still marked as unpublished, to the sweeper.
+func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	if len(docs) == 0 {
 		return nil
 	}
@@ -77,7 +78,7 @@ func (db *DB) Announced(ctx context.Context, docs []schema.Document) error {
 		}
 		return tx.Commit()
 	}()
-	return wrap(ctx, err, "mark %d documents as announced", len(docs))
+	return wrap(ctx, err, "mark %d documents as published", len(docs))
 }
 
 // CreateDocument stores a new pending document of the user that the DB is bound to.
@@ -92,10 +93,13 @@ func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotency
 		return schema.Document{}, false, err
 	}
 	d.UserID = db.user
+	for _, t := range []*time.Time{&d.CreatedAt, &d.URLIssuedAt, &d.ChangedAt} {
+		*t = schema.StoredTime(*t)
+	}
 	for try := 1; ; try++ {
 		doc, created, err = db.createDocument(ctx, d, idempotencyKey, maxPending)
 		// Another request with the same key won: find what it made.
-		if try < transitionTries && (violates(err, "documents_idempotency") || hasCode(err, deadlockDetected)) {
+		if try < transitionAttempts && (violates(err, "documents_idempotency") || hasCode(err, deadlockDetected)) {
 			continue
 		}
 		return doc, created, wrap(ctx, err, "create document %s", d.ID)
@@ -135,9 +139,6 @@ func (db *DB) createDocument(ctx context.Context, d schema.Document, key string,
 	case pending >= int64(maxPending):
 		return schema.Document{}, false, schema.Errorf(schema.CodeTooManyPending,
 			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending)
-	}
-	for _, t := range []*time.Time{&d.CreatedAt, &d.URLIssuedAt, &d.ChangedAt} {
-		*t = t.Round(time.Microsecond)
 	}
 	return d, true, nil
 }

@@ -57,7 +57,7 @@ func TestPendingDocumentsSideBySideNeverPassTheLimit(t *testing.T) {
 func TestIdempotencyKey(t *testing.T) {
 	b := setup(t)
 	db := b.api.ForUser(b.alice)
-	at := time.Now().Add(-time.Hour).Round(time.Microsecond)
+	at := schema.Now().Add(-time.Hour)
 	first := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at)
 	_, created, err := db.CreateDocument(t.Context(), first, "key", 1)
 	must(t, err)
@@ -108,24 +108,24 @@ func TestAnnouncedClearsOnlyWhatWasPublished(t *testing.T) {
 	unannounced := func() int { return count(t, b.raw, `SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`) }
 	old := d
 	old.Version--
-	must(t, b.worker.Announced(t.Context(), []schema.Document{old}))
+	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{old}))
 	if unannounced() != 1 {
 		t.Error("an older version's event cleared the mark")
 	}
-	again, err := b.worker.Reannounce(t.Context(), []uuid.UUID{d.ID, newID(t)})
+	again, err := b.worker.MarkUnpublished(t.Context(), []uuid.UUID{d.ID, newID(t)})
 	must(t, err)
 	if len(again) != 1 || again[0].Announcement != 1 || again[0].MessageID() == d.MessageID() {
 		t.Fatalf("announced again: %+v", again)
 	}
-	must(t, b.worker.Announced(t.Context(), []schema.Document{d}))
+	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
 	if unannounced() != 1 {
 		t.Error("an older announcement cleared the mark")
 	}
-	must(t, b.api.ForUser(b.bob).Announced(t.Context(), again))
+	must(t, b.api.ForUser(b.bob).MarkPublished(t.Context(), again))
 	if unannounced() != 1 {
 		t.Error("another user cleared the mark")
 	}
-	must(t, b.api.ForUser(b.alice).Announced(t.Context(), again))
+	must(t, b.api.ForUser(b.alice).MarkPublished(t.Context(), again))
 	if unannounced() != 0 {
 		t.Error("the mark stays")
 	}
@@ -146,17 +146,17 @@ func TestADocumentWhoseObjectIsGoneEndsWhenThatIsAnnounced(t *testing.T) {
 	}
 	b.checkQuotas(t)
 	rows := func() int { return count(t, b.raw, `SELECT count(*) FROM documents`) }
-	must(t, b.api.ForUser(b.alice).Announced(t.Context(), []schema.Document{d}))
-	found, err := b.worker.Unannounced(t.Context(), time.Now().Add(time.Minute), 10)
+	must(t, b.api.ForUser(b.alice).MarkPublished(t.Context(), []schema.Document{d}))
+	found, err := b.worker.Unpublished(t.Context(), time.Now().Add(time.Minute), 10)
 	must(t, err)
 	if rows() != 1 || len(found) != 1 {
 		t.Errorf("the API's role ended the row or cleared its mark: %d rows, %d unannounced", rows(), len(found))
 	}
-	must(t, b.worker.Announced(t.Context(), []schema.Document{d}))
+	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
 	if rows() != 0 {
 		t.Error("the row stays")
 	}
-	must(t, b.worker.Announced(t.Context(), []schema.Document{d}))
+	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
 }
 
 func TestForeignDocumentsAreNotFound(t *testing.T) {

@@ -106,8 +106,8 @@ func TestTheMoveFromTheSingleUserDays(t *testing.T) {
 				got.ObjectKey != wantKey || got.UserID != *d.owner || got.Filename == "" || got.ContentType == "" {
 				t.Errorf("%s: %+v, want %+v at %s", d.name, got, d.want, wantKey)
 			}
-			if (got.Status == schema.StatusUploaded) != (got.UnannouncedAt != nil) {
-				t.Errorf("%s: unannounced_at is %v", d.name, got.UnannouncedAt)
+			if (got.Status == schema.StatusUploaded) != (got.UnpublishedAt != nil) {
+				t.Errorf("%s: unannounced_at is %v", d.name, got.UnpublishedAt)
 			}
 		}
 		if n := count(t, raw, `SELECT count(*) FROM documents`); n != owned {

@@ -33,11 +33,11 @@ func (db *DB) AddMultipart(ctx context.Context, u schema.MultipartUpload) (schem
 		return schema.MultipartUpload{}, err
 	}
 	u.UserID = db.user
-	u.RenewedAt = u.RenewedAt.Round(time.Microsecond)
+	u.RenewedAt = schema.StoredTime(u.RenewedAt)
 	for try := 1; ; try++ {
 		added, err := db.addMultipart(ctx, u)
 		// The other one ended between the two statements.
-		if try < transitionTries && errors.Is(err, sql.ErrNoRows) {
+		if try < transitionAttempts && errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
 		return added, wrap(ctx, err, "add multipart upload of document %s", u.DocumentID)
@@ -98,7 +98,7 @@ func (db *DB) Multipart(ctx context.Context, document uuid.UUID, renewed *time.T
 		if renewed == nil || !waits || renewed.Sub(m.RenewedAt) < renewEvery {
 			return nil
 		}
-		return tx.renew(ctx, &m, *renewed)
+		return tx.renew(ctx, &m, schema.StoredTime(*renewed))
 	})
 	return m, wrap(ctx, err, "find multipart upload of document %s", document)
 }
@@ -115,7 +115,7 @@ func (tx *tx) renew(ctx context.Context, m *Multipart, now time.Time) error {
 		m.Begun = false // given up since it was read
 		return err
 	}
-	m.RenewedAt = now.Round(time.Microsecond)
+	m.RenewedAt = now
 	_, err = tx.ExecContext(ctx, `UPDATE documents SET url_issued_at = greatest(url_issued_at, $2) WHERE id = $1`, m.DocumentID, now)
 	return err
 }

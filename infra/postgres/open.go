@@ -76,7 +76,7 @@ func Open(_ context.Context, url string, o Options) (*DB, error) {
 	if statement == 0 {
 		statement = 15 * time.Second
 	}
-	pool, err := connect(config, patientDialer{patience: statement + answerTime})
+	pool, err := connect(config, timeoutDialer{readTimeout: statement + answerTime})
 	if err != nil {
 		return nil, err
 	}

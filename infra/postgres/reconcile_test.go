@@ -199,7 +199,7 @@ func TestDeadLettersAreChosen(t *testing.T) {
 		{Consumer: "confirm", Reason: "undecodable"},
 		{Consumer: "classify", Reason: "violates"},
 	} {
-		l.Stream, l.Sequence, l.Subject, l.Tries = "BUCKET", uint64(i+1), "bucket.created.direct", i+1
+		l.Stream, l.Sequence, l.Subject, l.Attempts = "BUCKET", uint64(i+1), "bucket.created.direct", i+1
 		must(t, b.worker.PutDeadLetter(t.Context(), l))
 	}
 	b.raw.MustExec(`UPDATE dead_letters SET dead_at = now() - interval '1 day' WHERE id = 3`)
@@ -236,7 +236,7 @@ func TestDeadLettersAreChosen(t *testing.T) {
 	}
 	l, err := b.worker.DeadLetter(t.Context(), 1)
 	must(t, err)
-	if l.Sequence != 1 || l.Headers["A"][1] != "2" || string(l.Data) != "\x00\xff" || l.Tries != 1 {
+	if l.Sequence != 1 || l.Headers["A"][1] != "2" || string(l.Data) != "\x00\xff" || l.Attempts != 1 {
 		t.Errorf("letter %+v", l)
 	}
 	if _, err := b.worker.DeadLetter(t.Context(), 9); !errors.Is(err, &schema.Error{Code: schema.CodeNotFound}) {

@@ -181,7 +181,7 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 		}
 		// What became of each event is kept as long as the streams keep the events, for the stories of documents.
 		_, err = tx.ExecContext(ctx, `DELETE FROM replay_blocks WHERE replay IN (
-			SELECT name FROM replays WHERE (name = $1 AND stream = '') OR ended_at < now() - make_interval(secs => $2))`, name, triesFor.Seconds())
+			SELECT name FROM replays WHERE (name = $1 AND stream = '') OR ended_at < now() - make_interval(secs => $2))`, name, attemptsKeptFor.Seconds())
 		return err
 	})
 	return wrap(ctx, err, "end replay %s", name)

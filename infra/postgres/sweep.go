@@ -24,10 +24,10 @@ func (db *DB) PendingSince(ctx context.Context, before time.Time, after uuid.UUI
 		`WHERE status = 'pending' AND url_issued_at < $1 AND id > $2 ORDER BY id LIMIT $3`, before, after, limit)
 }
 
-// Unannounced returns documents whose last transition was made before the time and which no event tells yet, the
-// longest waiting first.
-func (db *DB) Unannounced(ctx context.Context, before time.Time, limit int) ([]schema.Document, error) {
-	return db.selectDocuments(ctx, "find unannounced documents",
+// Unpublished returns documents whose last transition was made before the time and whose event is
+// not published yet, the longest waiting first.
+func (db *DB) Unpublished(ctx context.Context, before time.Time, limit int) ([]schema.Document, error) {
+	return db.selectDocuments(ctx, "find unpublished documents",
 		`WHERE unannounced_at < $1 ORDER BY unannounced_at, id LIMIT $2`, before, limit)
 }
 
@@ -46,19 +46,19 @@ func (db *DB) Unclassified(ctx context.Context, now time.Time, after time.Durati
 		now, after.Seconds(), schema.StreamDocuments, schema.ConsumerClassify, limit)
 }
 
-// Reannounce marks documents to be told once more, each under a message id that the stream has not seen, and returns those that
-// exist, by id.
-func (db *DB) Reannounce(ctx context.Context, ids []uuid.UUID) (docs []schema.Document, err error) {
+// MarkUnpublished marks documents whose present version is to be published again, each under a new
+// message id, and returns those that exist, by id.
+func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []schema.Document, err error) {
 	err = db.within(ctx, func(tx *tx) error {
 		err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
 			WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, array(ids))
 		if err != nil {
 			return err
 		}
-		now := time.Now().Round(time.Microsecond)
+		now := schema.Now()
 		found := make([]uuid.UUID, len(docs))
 		for i := range docs {
-			docs[i].Reannounce(now)
+			docs[i].MarkUnpublished(now)
 			found[i] = docs[i].ID
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE documents SET announcement = announcement + 1, unannounced_at = $2
@@ -66,13 +66,13 @@ func (db *DB) Reannounce(ctx context.Context, ids []uuid.UUID) (docs []schema.Do
 		return err
 	})
 	if err != nil {
-		return nil, wrap(ctx, err, "announce %d documents again", len(ids))
+		return nil, wrap(ctx, err, "mark %d documents as unpublished", len(ids))
 	}
 	return docs, nil
 }
 
 // PurgeEnded deletes the rows of documents that were rejected or have expired 24 h ago, if that was announced and no object
-// deletion is owed for them, tombstones of objects deleted 30 days ago, and tries of 30 days ago. It returns how many rows
+// deletion is owed for them, tombstones of objects deleted 30 days ago, and attempts of 30 days ago. It returns how many rows
 // went.
 func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
 	ended, err := db.purge(ctx, `
@@ -93,9 +93,9 @@ func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
 	if err != nil {
 		return ended + tombstones, wrap(ctx, err, "purge tombstones")
 	}
-	tries, err := db.purge(ctx, `
-		DELETE FROM document_tries WHERE ctid IN (SELECT ctid FROM document_tries WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-triesFor))
-	return ended + tombstones + tries, wrap(ctx, err, "purge tries")
+	attempts, err := db.purge(ctx, `
+		DELETE FROM document_tries WHERE ctid IN (SELECT ctid FROM document_tries WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-attemptsKeptFor))
+	return ended + tombstones + attempts, wrap(ctx, err, "purge attempts")
 }
 
 func (db *DB) purge(ctx context.Context, statement string, before time.Time) (total int64, err error) {

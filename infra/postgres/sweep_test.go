@@ -45,12 +45,12 @@ func TestUnannouncedAreThoseThatWait(t *testing.T) {
 	b := setup(t)
 	first, second := b.uploaded(t, b.alice, "f", 1), b.uploaded(t, b.bob, "f", 1)
 	b.create(t, b.alice, "f", 1) // pending: nothing to tell
-	got, err := b.worker.Unannounced(t.Context(), second.UnannouncedAt.Add(time.Microsecond), 10)
+	got, err := b.worker.Unpublished(t.Context(), second.UnpublishedAt.Add(time.Microsecond), 10)
 	must(t, err)
 	if len(got) != 2 || got[0].ID != first.ID || got[1].ID != second.ID {
 		t.Errorf("unannounced %+v", got)
 	}
-	got, err = b.worker.Unannounced(t.Context(), *second.UnannouncedAt, 10)
+	got, err = b.worker.Unpublished(t.Context(), *second.UnpublishedAt, 10)
 	must(t, err)
 	if len(got) != 1 {
 		t.Errorf("before the second: %+v", got)
@@ -194,7 +194,7 @@ func TestPurgeEnded(t *testing.T) {
 func TestPutDeadLetterKeepsTheFirst(t *testing.T) {
 	b := setup(t)
 	l := postgres.DeadLetter{Stream: "BUCKET", Sequence: 7, Consumer: "confirm", Subject: "bucket.created.direct",
-		Headers: map[string][]string{"A": {"1", "2"}}, Data: []byte{0, 0xff, '\n'}, Reason: "undecodable", Tries: 3, FirstAt: time.Now()}
+		Headers: map[string][]string{"A": {"1", "2"}}, Data: []byte{0, 0xff, '\n'}, Reason: "undecodable", Attempts: 3, FirstAt: time.Now()}
 	must(t, b.worker.PutDeadLetter(t.Context(), l))
 	again := l
 	again.Reason = "another"

@@ -148,7 +148,7 @@ func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 	for try := 1; ; try++ {
 		err := db.deleteTopic(ctx, scope, id)
 		// A classification that assigns this very topic waits for it and holds what the deletion needs.
-		if try < transitionTries && ctx.Err() == nil && hasCode(err, deadlockDetected) {
+		if try < transitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
 			continue
 		}
 		return wrap(ctx, err, "delete topic %s", id)

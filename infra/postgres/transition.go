@@ -17,8 +17,8 @@ const documentColumns = `id, user_id, object_key, filename, content_type, size, 
 	announcement, unannounced_at, topics_locked, provider, model, created_at, url_issued_at, changed_at, uploaded_at,
 	classified_at, gone_at`
 
-// transitionTries is how often a transition runs that the server broke off to end a deadlock.
-const transitionTries = 3
+// transitionAttempts is how often a transition runs that the server broke off to end a deadlock.
+const transitionAttempts = 3
 
 // Transition changes documents: it locks those of the ids that exist, in the order of their ids, then their owners' quotas, in
 // the order of the users, calls decide once for each document in that order, and writes changed documents, quotas, topics
@@ -38,7 +38,7 @@ func (db *DB) Transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 	for try := 1; ; try++ {
 		docs, err := db.transition(ctx, ids, decide)
 		// A topic that was deleted since it was chosen breaks its foreign key once: the next try leaves it out.
-		if try < transitionTries && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
+		if try < transitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
 			continue
 		}
 		return docs, wrap(ctx, err, "change %d documents from %s on", len(ids), ids[0])
@@ -122,9 +122,9 @@ type topicSet struct {
 func (w *writes) add(d *schema.Document, was int64, decision schema.Decision) {
 	if decision.Changed {
 		// The database keeps microseconds; what is returned is what will be read.
-		for _, t := range []*time.Time{&d.URLIssuedAt, &d.ChangedAt, d.UnannouncedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt} {
+		for _, t := range []*time.Time{&d.URLIssuedAt, &d.ChangedAt, d.UnpublishedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt} {
 			if t != nil {
-				*t = t.Round(time.Microsecond)
+				*t = schema.StoredTime(*t)
 			}
 		}
 		w.changed, w.was = append(w.changed, d), append(w.was, was)
@@ -192,7 +192,7 @@ func (tx *tx) updateDocuments(ctx context.Context, w *writes) error {
 		column(docs, func(d *schema.Document) int64 { return d.ChargedBytes }),
 		column(docs, func(d *schema.Document) int64 { return d.Version }),
 		column(docs, func(d *schema.Document) int64 { return d.Announcement }),
-		column(docs, func(d *schema.Document) *time.Time { return d.UnannouncedAt }),
+		column(docs, func(d *schema.Document) *time.Time { return d.UnpublishedAt }),
 		column(docs, func(d *schema.Document) bool { return d.TopicsLocked }),
 		column(docs, func(d *schema.Document) string { return d.Provider }),
 		column(docs, func(d *schema.Document) string { return d.Model }),

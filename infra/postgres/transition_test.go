@@ -22,12 +22,12 @@ func TestTransitionConfirmsAndCharges(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "a.txt", 100)
 	got := b.transition(t, d.ID, confirm)
-	if got.Status != schema.StatusUploaded || got.ChargedBytes != 100 || got.Version != 2 || got.UnannouncedAt == nil {
+	if got.Status != schema.StatusUploaded || got.ChargedBytes != 100 || got.Version != 2 || got.UnpublishedAt == nil {
 		t.Fatalf("after confirm: %+v", got)
 	}
 	read, err := b.worker.DocumentsByKey(t.Context(), []string{d.ObjectKey, "documents/unknown"})
 	must(t, err)
-	if len(read) != 1 || read[0].MessageID() != got.MessageID() || !read[0].UploadedAt.Equal(*got.UploadedAt) || !read[0].UnannouncedAt.Equal(*got.UnannouncedAt) {
+	if len(read) != 1 || read[0].MessageID() != got.MessageID() || !read[0].UploadedAt.Equal(*got.UploadedAt) || !read[0].UnpublishedAt.Equal(*got.UnpublishedAt) {
 		t.Fatalf("read %+v, want %+v", read, got)
 	}
 	if again := b.transition(t, d.ID, confirm); again.Version != 2 {
@@ -320,10 +320,10 @@ func TestTransitionsSideBySide(t *testing.T) {
 				}
 				docs, err := b.worker.Transition(ctx, batch, operations[names[random.IntN(len(names))]])
 				if err == nil {
-					docs, err = b.worker.Reannounce(ctx, batch)
+					docs, err = b.worker.MarkUnpublished(ctx, batch)
 				}
 				if err == nil {
-					err = b.worker.Announced(ctx, docs)
+					err = b.worker.MarkPublished(ctx, docs)
 				}
 				if err == nil && random.IntN(4) == 0 {
 					user := users[random.IntN(len(users))]

@@ -105,13 +105,13 @@ func (m *Metrics) look() (all []prometheus.Metric) {
 	if dbErr == nil {
 		now := time.Now()
 		for kind, n := range map[string]int64{
-			"pending": b.Pending, "unclassified": b.Unclassified, "unannounced": b.Unannounced, "deletions": b.Deletions,
+			"pending": b.Pending, "unclassified": b.Unclassified, "unannounced": b.Unpublished, "deletions": b.Deletions,
 			"failing_deletions": b.FailingDeletions, "dead_letters": b.DeadLetters,
 		} {
 			add(waits, float64(n), kind)
 		}
 		for kind, at := range map[string]*time.Time{
-			"pending": b.OldestPending, "unclassified": b.OldestUnclassified, "unannounced": b.OldestUnannounced, "deletions": b.OldestDeletion,
+			"pending": b.OldestPending, "unclassified": b.OldestUnclassified, "unannounced": b.OldestUnpublished, "deletions": b.OldestDeletion,
 		} {
 			add(oldest, Age(at, now).Seconds(), kind)
 		}

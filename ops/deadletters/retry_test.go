@@ -62,7 +62,7 @@ func TestAPoisonedMessageIsRetriedUntilItIsApplied(t *testing.T) {
 		return found
 	}
 	first := dead(0)
-	if !strings.Contains(first.Reason, "quota") || first.Tries != 2 || string(first.Data) != string(poison.Data) {
+	if !strings.Contains(first.Reason, "quota") || first.Attempts != 2 || string(first.Data) != string(poison.Data) {
 		t.Errorf("dead letter %+v", first)
 	}
 	retrier := deadletters.New(b.DB, b.Operator)

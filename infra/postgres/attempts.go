@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// An Attempt is one attempt of a consumer at a document: one that failed, or one that was put off
+// before anything was tried.
+type Attempt struct {
+	Stream   string    `db:"stream"`
+	Consumer string    `db:"consumer"`
+	At       time.Time `db:"at"`
+	// Number counts from 1. It is 0 if the attempt was put off.
+	Number int    `db:"try"`
+	Reason string `db:"reason"`
+	// NextAt is when the next attempt is due, or zero if there is none.
+	NextAt time.Time `db:"-"`
+}
+
+const (
+	// maxReasonBytes bounds the stored reason. The log has all of it.
+	maxReasonBytes = 500
+	// attemptsKeptFor is how long attempts are kept: as long as the streams keep the events.
+	attemptsKeptFor = 30 * 24 * time.Hour
+)
+
+// RecordAttempt stores an attempt for each of the documents that exist. Attempts with the Number 0
+// may be many, so only the last of them is kept.
+func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a Attempt) error {
+	reason := strings.ReplaceAll(strings.ToValidUTF8(a.Reason, "?"), "\x00", "?")
+	if len(reason) > maxReasonBytes {
+		reason = strings.ToValidUTF8(reason[:maxReasonBytes], "") + "…"
+	}
+	next := sql.NullTime{Time: a.NextAt, Valid: !a.NextAt.IsZero()}
+	_, err := db.pool.ExecContext(ctx, `
+		INSERT INTO document_tries (document_id, stream, consumer, at, try, reason, next_at)
+		SELECT id, $2, $3, $4, $5, $6, $7 FROM documents WHERE id = ANY($1::uuid[])
+		ON CONFLICT (document_id, stream, consumer) WHERE try = 0
+			DO UPDATE SET at = excluded.at, reason = excluded.reason, next_at = excluded.next_at`,
+		array(documents), a.Stream, a.Consumer, a.At, a.Number, reason, next)
+	return wrap(ctx, err, "record an attempt of %s", a.Consumer)
+}
+
+// Attempts returns the stored attempts at a document, oldest first. They are deleted with the
+// document, or after 30 days.
+func (db *DB) Attempts(ctx context.Context, document uuid.UUID) ([]Attempt, error) {
+	var rows []struct {
+		Attempt
+		Next sql.NullTime `db:"next_at"`
+	}
+	err := db.pool.SelectContext(ctx, &rows, `SELECT stream, consumer, at, try, reason, next_at FROM document_tries
+		WHERE document_id = $1 ORDER BY at`, document)
+	attempts := make([]Attempt, len(rows))
+	for i, r := range rows {
+		attempts[i], attempts[i].NextAt = r.Attempt, r.Next.Time
+	}
+	return attempts, wrap(ctx, err, "read the attempts at document %s", document)
+}

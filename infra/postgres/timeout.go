@@ -1,0 +1,63 @@
+package postgres
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+)
+
+// answerTime is how much longer than its statement_timeout a statement is waited for. A server that
+// has not answered by then hangs or is cut off. lib/pq alone would wait for ever, even after the
+// caller's context has ended.
+const answerTime = 3 * time.Second
+
+// timeoutDialer dials connections whose reads time out after readTimeout.
+type timeoutDialer struct {
+	net.Dialer
+	readTimeout time.Duration
+}
+
+// Dial implements pq.Dialer.
+func (d timeoutDialer) Dial(network, address string) (net.Conn, error) {
+	return d.DialContext(context.Background(), network, address)
+}
+
+// DialTimeout implements pq.Dialer.
+func (d timeoutDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	return d.DialContext(ctx, network, address)
+}
+
+// DialContext implements pq.DialerContext.
+func (d timeoutDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.Dialer.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &timeoutConn{Conn: conn, readTimeout: d.readTimeout}, nil
+}
+
+type timeoutConn struct {
+	net.Conn
+	readTimeout time.Duration
+	// deadlineSet reports whether lib/pq has set a deadline of its own, as it does while it connects.
+	deadlineSet atomic.Bool
+}
+
+// Read times out if nothing arrives within readTimeout.
+func (c *timeoutConn) Read(b []byte) (int, error) {
+	if !c.deadlineSet.Load() {
+		if err := c.Conn.SetReadDeadline(time.Now().Add(c.readTimeout)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(b)
+}
+
+// SetDeadline sets a deadline that applies in place of readTimeout until it is cleared.
+func (c *timeoutConn) SetDeadline(t time.Time) error {
+	c.deadlineSet.Store(!t.IsZero())
+	return c.Conn.SetDeadline(t)
+}

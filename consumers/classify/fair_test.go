@@ -15,12 +15,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"intray/consumers/classify"
 	"intray/consumers/classify/extract"
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
 	"intray/infra/ai"
+	"intray/infra/minio"
 	"intray/schema"
 )
 
@@ -55,7 +57,12 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 		d.UnpublishedAt = &now
 		docs[i] = d
 	}
-	runner.SideBySide(n, func(i int) { b.Put(keys[i], content) })
+	var puts errgroup.Group
+	puts.SetLimit(minio.MaxConcurrent)
+	for _, key := range keys {
+		puts.Go(func() error { b.Put(key, content); return nil })
+	}
+	_ = puts.Wait() // Put fails the test itself
 	b.Exec(fmt.Sprintf(`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag, charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
 		SELECT n.id, d.user_id, n.key, d.filename, d.content_type, d.size, d.status, d.etag, d.charged_bytes, d.version, d.created_at, d.url_issued_at, d.changed_at, d.uploaded_at
 		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key) WHERE d.id = $1`, join(ids), join(keys)), model.ID)

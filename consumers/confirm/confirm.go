@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/infra/postgres"
 	"intray/infra/telemetry"
 	"intray/schema"
@@ -28,13 +29,13 @@ import (
 // Confirmer confirms. It is safe for concurrent use.
 type Confirmer struct {
 	db        *postgres.DB
-	objects   runner.Objects
+	objects   minio.Stater
 	announcer runner.Announcer
 	log       *slog.Logger
 }
 
 // New returns a Confirmer.
-func New(db *postgres.DB, objects runner.Objects, announcer runner.Announcer, log *slog.Logger) *Confirmer {
+func New(db *postgres.DB, objects minio.Stater, announcer runner.Announcer, log *slog.Logger) *Confirmer {
 	return &Confirmer{db: db, objects: objects, announcer: announcer, log: log}
 }
 
@@ -109,22 +110,22 @@ func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error
 // look finds the objects at keys. What a listing showed is enough to accept an
 // object; what would give a document or an object up is looked at once more, by a
 // HEAD.
-func (c *Confirmer) look(ctx context.Context, keys []string, documents map[string]schema.Document, now time.Time) map[string]runner.Seen {
-	looks := runner.Find(ctx, c.objects, keys)
+func (c *Confirmer) look(ctx context.Context, keys []string, documents map[string]schema.Document, now time.Time) map[string]minio.StatResult {
+	looks := minio.Lookup(ctx, c.objects, keys)
 	var doubted []string
 	for key, l := range looks {
 		if d, known := documents[key]; l.Listed && !(known && certain(d, l, now)) {
 			doubted = append(doubted, key)
 		}
 	}
-	maps.Copy(looks, runner.Look(ctx, c.objects, doubted))
+	maps.Copy(looks, minio.StatAll(ctx, c.objects, doubted))
 	return looks
 }
 
 // certain says whether what the look showed is enough to decide the document whose
 // key was looked at. A HEAD always is; a listing is unless the object would cost
 // the document its place.
-func certain(d schema.Document, l runner.Seen, now time.Time) bool {
+func certain(d schema.Document, l minio.StatResult, now time.Time) bool {
 	if d.ObjectKey != l.Object.Key {
 		return false
 	}
@@ -141,7 +142,7 @@ func settled(d schema.Document, o schema.Object, now time.Time) bool {
 
 // rearm has the objects deleted again that came to keys of documents that have
 // ended. Objects that were never known are left alone.
-func (c *Confirmer) rearm(ctx context.Context, looks map[string]runner.Seen, documents map[string]schema.Document) error {
+func (c *Confirmer) rearm(ctx context.Context, looks map[string]minio.StatResult, documents map[string]schema.Document) error {
 	var strays []string
 	for key, l := range looks {
 		if _, known := documents[key]; !known && l.Err == nil {
@@ -172,7 +173,7 @@ func trace(documents []schema.Document, changed map[uuid.UUID]bool, began time.T
 	}
 }
 
-func results(keys []string, documents map[string]schema.Document, looks map[string]runner.Seen) []Result {
+func results(keys []string, documents map[string]schema.Document, looks map[string]minio.StatResult) []Result {
 	all := make([]Result, len(keys))
 	for i, key := range keys {
 		all[i] = Result{Key: key}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/infra/telemetry"
 	"intray/schema"
 )
@@ -104,9 +105,9 @@ func (c *Confirmer) decide(ctx context.Context, keys []string, done *progress) (
 func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (failed map[string]error, unclear []string, err error) {
 	began := time.Now()
 	failed = make(map[string]error)
-	looks := make(map[uuid.UUID]runner.Seen, len(keys))
+	looks := make(map[uuid.UUID]minio.StatResult, len(keys))
 	ids := make([]uuid.UUID, 0, len(keys))
-	for key, l := range runner.Find(ctx, c.objects, keys) {
+	for key, l := range minio.Lookup(ctx, c.objects, keys) {
 		id, _ := schema.DocumentID(key)
 		switch {
 		case l.Err == nil:

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -138,7 +139,7 @@ func (r *run) look(ctx context.Context, batch []suspect) ([]seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects := runner.Look(ctx, r.objects, keys)
+	objects := minio.StatAll(ctx, r.objects, keys)
 	after, err := r.db.KeyStates(ctx, keys)
 	if err != nil {
 		return nil, err
@@ -155,7 +156,7 @@ func (r *run) look(ctx context.Context, batch []suspect) ([]seen, error) {
 	return looks, nil
 }
 
-func judged(known postgres.KeyState, o runner.Seen, listed *schema.Object) seen {
+func judged(known postgres.KeyState, o minio.StatResult, listed *schema.Object) seen {
 	l := seen{state: state{KeyState: known}}
 	switch {
 	case o.Err == nil:

@@ -50,13 +50,14 @@ import (
 	"intray/consumers/confirm"
 	"intray/consumers/remove"
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/infra/postgres"
 	"intray/schema"
 )
 
 // Objects looks at objects and lists them; *minio.Objects does.
 type Objects interface {
-	runner.Objects
+	minio.Stater
 	// List yields the objects whose keys begin with prefix and sort after
 	// startAfter, in the order of their keys as bytes.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[schema.Object, error]

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/infra/postgres"
 	"intray/infra/telemetry"
 	"intray/schema"
@@ -23,13 +24,13 @@ import (
 // Remover ends documents. It is safe for concurrent use.
 type Remover struct {
 	db        *postgres.DB
-	objects   runner.Objects
+	objects   minio.Stater
 	announcer runner.Announcer
 	log       *slog.Logger
 }
 
 // New returns a Remover.
-func New(db *postgres.DB, objects runner.Objects, announcer runner.Announcer, log *slog.Logger) *Remover {
+func New(db *postgres.DB, objects minio.Stater, announcer runner.Announcer, log *slog.Logger) *Remover {
 	return &Remover{db: db, objects: objects, announcer: announcer, log: log}
 }
 
@@ -54,7 +55,7 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	}
 	failed = make(map[string]error)
 	var gone []uuid.UUID
-	for key, l := range runner.Look(ctx, r.objects, concerned) {
+	for key, l := range minio.StatAll(ctx, r.objects, concerned) {
 		switch {
 		case l.Absent():
 			gone = append(gone, documents[byKey[key]].ID)

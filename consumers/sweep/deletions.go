@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"intray/consumers/remove"
 	"intray/consumers/runner"
 	"intray/infra/minio"
@@ -14,7 +16,7 @@ import (
 
 // Objects looks at objects and deletes them; *minio.Objects does.
 type Objects interface {
-	runner.Objects
+	minio.Stater
 	// Remove succeeds where no object is.
 	Remove(ctx context.Context, key string) error
 }
@@ -61,7 +63,12 @@ func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 
 func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done int, err error) {
 	errs := make([]error, len(due))
-	runner.SideBySide(len(due), func(i int) { errs[i] = d.objects.Remove(ctx, due[i].ObjectKey) })
+	var requests errgroup.Group
+	requests.SetLimit(minio.MaxConcurrent)
+	for i, x := range due {
+		requests.Go(func() error { errs[i] = d.objects.Remove(ctx, x.ObjectKey); return nil })
+	}
+	_ = requests.Wait() // each has its error in errs
 	var removed []string
 	for i, x := range due {
 		if errs[i] == nil {
@@ -109,7 +116,7 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 // been undone by it. One that is put later finds the mark.
 func (d *Deletions) recheck(ctx context.Context, keys []string) error {
 	var again []string
-	for key, l := range runner.Look(ctx, d.objects, keys) {
+	for key, l := range minio.StatAll(ctx, d.objects, keys) {
 		if l.Err == nil {
 			again = append(again, key)
 		} else if errors.Is(l.Err, minio.ErrUnavailable) {

@@ -4,7 +4,10 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/schema"
 )
 
@@ -44,7 +47,12 @@ func (s *Sweeper) uploads(ctx context.Context) error {
 
 func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error {
 	errs := make([]error, len(due))
-	runner.SideBySide(len(due), func(i int) { errs[i] = s.objects.AbortUpload(ctx, due[i].ObjectKey, due[i].UploadID) })
+	var requests errgroup.Group
+	requests.SetLimit(minio.MaxConcurrent)
+	for i, u := range due {
+		requests.Go(func() error { errs[i] = s.objects.AbortUpload(ctx, u.ObjectKey, u.UploadID); return nil })
+	}
+	_ = requests.Wait() // each has its error in errs
 	var outage error
 	for i, u := range due {
 		switch cause := errs[i]; {

@@ -12,9 +12,11 @@ import (
 	"github.com/google/uuid"
 	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
 
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/infra/postgres"
 	"intray/ops/replay"
 	"intray/schema"
@@ -48,10 +50,16 @@ func BenchmarkLiveWhileReplaying(b *testing.B) {
 	s.Go(again.Run)
 
 	documents := make([]schema.Document, benchDocuments)
-	runner.SideBySide(len(documents), func(i int) {
-		documents[i] = s.Document(s.Bob, 3)
-		s.Put(documents[i].ObjectKey, "abc")
-	})
+	var puts errgroup.Group
+	puts.SetLimit(minio.MaxConcurrent)
+	for i := range documents {
+		puts.Go(func() error {
+			documents[i] = s.Document(s.Bob, 3)
+			s.Put(documents[i].ObjectKey, "abc")
+			return nil
+		})
+	}
+	_ = puts.Wait() // Document and Put fail the benchmark themselves
 	s.flood(b, documents, *benchEvents)
 	s.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	if _, err := s.archive.Prepare(b.Context(), replay.Confirm, replay.Selection{}, 0, &postgres.Replay{Name: "bench", Selection: []byte(`{}`)}, nil); err != nil {

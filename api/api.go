@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"intray/infra/minio"
+	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -34,9 +35,9 @@ type Config struct {
 	Objects Objects
 	// Multipart begins and completes uploads in parts.
 	Multipart Multipart
-	// Announcer tells documents' events. It is called in the background: a NATS
+	// NATS publishes documents' events. It is called in the background: a NATS
 	// that hangs or is away delays no answer.
-	Announcer Announcer
+	NATS *nats.Conn
 	// Changes tells what happens to documents. Nil: nobody who waits is woken, and
 	// there is no stream of events.
 	Changes Changes
@@ -69,12 +70,6 @@ type Config struct {
 type Objects interface {
 	// Stat fails with minio.ErrNotExist where no object is.
 	Stat(ctx context.Context, key string) (schema.Object, error)
-}
-
-// Announcer tells documents' events; *nats.Conn does.
-type Announcer interface {
-	// Announce returns the documents whose events are stored, whatever its error.
-	Announce(ctx context.Context, docs []schema.Document) ([]schema.Document, error)
 }
 
 // Changes tells what happens to documents; *nats.Conn does.

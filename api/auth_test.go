@@ -191,7 +191,7 @@ func TestUntamperedToken(t *testing.T) {
 	c.get("/api/me", with{"Authorization": token}).fails(schema.CodeUnauthenticated)
 	c.get("/api/me?access_token=" + token).fails(schema.CodeUnauthenticated)
 	if _, err := api.New(api.Config{DB: b.config.DB, Presigner: b.config.Presigner, Objects: b.config.Objects,
-		Announcer: b.config.Announcer, TokenKey: tokenKey[:31]}); err == nil {
+		NATS: b.config.NATS, TokenKey: tokenKey[:31]}); err == nil {
 		t.Error("a key of 31 bytes is taken")
 	}
 	// Two headers are no token: a proxy and this server might each believe another one.

@@ -62,8 +62,6 @@ func (s *server) change(ctx context.Context, id uuid.UUID, what string, transiti
 		return postgres.DocumentView{}, schema.Errorf(schema.CodeWrongStatus,
 			"The document is %s. Only documents that are uploaded, classified or failed can be %s.", docs[0].Status, what)
 	}
-	if _, err := s.announcer.Announce(ctx, docs); err != nil {
-		return postgres.DocumentView{}, err
-	}
+	s.publisher.TryPublish(ctx, docs)
 	return s.mine(ctx).Document(ctx, id)
 }

@@ -156,9 +156,7 @@ func (s *server) DeleteDocument(ctx context.Context, r DeleteDocumentRequestObje
 	if len(docs) == 0 || docs[0].GoneAt != nil {
 		return nil, schema.Errorf(schema.CodeNotFound, "There is no such document.")
 	}
-	if _, err := s.announcer.Announce(ctx, docs); err != nil {
-		return nil, err
-	}
+	s.publisher.TryPublish(ctx, docs)
 	return DeleteDocument202Response{}, nil
 }
 

@@ -105,7 +105,7 @@ func TestEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := operator.Announce(t.Context(), docs); err != nil {
+	if _, err := operator.Publish(t.Context(), docs); err != nil {
 		t.Fatal(err)
 	}
 	last := nextEvent(t, alice)
@@ -271,7 +271,7 @@ func TestEventsForASlowClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	for part := range slices.Chunk(docs, 300) {
-		if _, err := operator.Announce(t.Context(), part); err != nil {
+		if _, err := operator.Publish(t.Context(), part); err != nil {
 			t.Fatal(err)
 		}
 		for _, d := range part {

@@ -141,9 +141,7 @@ func (s *server) AbortMultipartUpload(ctx context.Context, r AbortMultipartUploa
 	if docs[0].Status != schema.StatusDeleting {
 		return nil, ended(docs[0].Status)
 	}
-	if _, err := s.announcer.Announce(ctx, docs); err != nil {
-		return nil, err
-	}
+	s.publisher.TryPublish(ctx, docs)
 	return AbortMultipartUpload202Response{}, nil
 }
 

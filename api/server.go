@@ -22,7 +22,7 @@ import (
 // API is the handler of all requests.
 type API struct {
 	echo      *echo.Echo
-	announcer *announcer
+	publisher *publisher
 	changes   *changes
 	unfollow  context.CancelFunc
 	following sync.WaitGroup
@@ -32,7 +32,7 @@ type API struct {
 type server struct {
 	db        *postgres.DB
 	confirmer *confirm.Confirmer
-	announcer *announcer
+	publisher *publisher
 	changes   *changes
 	tokens    *tokens
 	passwords *passwords
@@ -52,8 +52,8 @@ var _ StrictServerInterface = (*server)(nil)
 // New returns the API, or an error that says what is wrong with c. It makes no
 // network call. Close it when the HTTP server that it is given to has shut down.
 func New(c Config) (*API, error) {
-	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Multipart == nil || c.Announcer == nil {
-		return nil, errors.New("api: DB, Presigner, Objects, Multipart and Announcer are needed")
+	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Multipart == nil || c.NATS == nil {
+		return nil, errors.New("api: DB, Presigner, Objects, Multipart and NATS are needed")
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -83,9 +83,9 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	announcer := newAnnouncer(c.DB, c.Announcer, c.Log)
+	publisher := newPublisher(c.NATS, c.DB, c.Log)
 	s := &server{
-		db: c.DB, confirmer: confirm.New(c.DB, c.Objects, announcer, c.Log), announcer: announcer,
+		db: c.DB, confirmer: confirm.New(c.DB, c.Objects, publisher, c.Log), publisher: publisher,
 		changes: newChanges(),
 		tokens:  newTokens(keys, c.Sessions.AccessToken), passwords: newPasswords(c.Limits.Hashes),
 		accounts: newLimiter(c.Limits.FailedLogins), addresses: newLimiter(c.Limits.FailedLoginsFrom),
@@ -110,7 +110,7 @@ func New(c Config) (*API, error) {
 	for _, r := range e.Routes() {
 		routes[r.Path] = true
 	}
-	a := &API{echo: e, announcer: announcer, changes: s.changes}
+	a := &API{echo: e, publisher: publisher, changes: s.changes}
 	ctx, cancel := context.WithCancel(context.Background())
 	a.unfollow = cancel
 	if c.Changes != nil {
@@ -152,13 +152,13 @@ func (w headWriter) FlushError() error {
 // Flush implements http.Flusher.
 func (w headWriter) Flush() { _ = w.FlushError() }
 
-// Close waits until what was to be told is told, a few seconds at most. No
+// Close waits until events are published, a few seconds at most. No
 // request may be running or come any more.
 func (a *API) Close() {
 	a.Release()
 	a.unfollow()
 	a.following.Wait()
-	a.announcer.running.Wait()
+	a.publisher.wait()
 }
 
 // Release ends the requests that wait for a change, and the streams of events.

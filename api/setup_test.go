@@ -57,7 +57,7 @@ func migrated(ctx context.Context, url string) error {
 	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
 }
 
-// setup starts an API. NATS is away unless change gives another Announcer: no
+// setup starts an API. NATS is away unless change gives another NATS: no
 // answer depends on it.
 func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Helper()
@@ -95,8 +95,8 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	for _, c := range change {
 		c(&b.config)
 	}
-	if b.config.Announcer == nil {
-		b.config.Announcer = connect(t, "nats://127.0.0.1:1", "password")
+	if b.config.NATS == nil {
+		b.config.NATS = connect(t, "nats://127.0.0.1:1", "password")
 	}
 	b.base = b.serve(b.config)
 	b.nobody = b.client()

@@ -28,7 +28,7 @@ func listening(t *testing.T, change ...func(*api.Config)) (*bundle, *localtest.N
 	t.Helper()
 	server, operator := announced(t)
 	conn := connect(t, server.URL, server.Passwords[nats.UserAPI])
-	return setup(t, append([]func(*api.Config){func(c *api.Config) { c.Announcer, c.Changes = conn, conn }}, change...)...), server, operator
+	return setup(t, append([]func(*api.Config){func(c *api.Config) { c.NATS, c.Changes = conn, conn }}, change...)...), server, operator
 }
 
 func waiting(seconds int, etag string) with {

@@ -150,7 +150,7 @@ func (m *meter) prepare(ctx context.Context) error {
 	}
 	m.closers = append(m.closers, multipart.Close)
 	settings := api.Config{
-		DB: role, Presigner: presigner, Objects: m.objects, Multipart: multipart, Announcer: m.conn,
+		DB: role, Presigner: presigner, Objects: m.objects, Multipart: multipart, NATS: m.conn,
 		TokenKey: []byte(rand.Text() + rand.Text()), Log: slog.New(slog.DiscardHandler),
 	}
 	whole, err := api.New(settings)

@@ -220,7 +220,7 @@ func (b *bench) confirmOne(ctx context.Context, key string) (took time.Duration,
 	if err != nil || !changed {
 		return 0, false, err
 	}
-	if _, err := b.conn.Announce(ctx, docs); err != nil {
+	if _, err := b.conn.Publish(ctx, docs); err != nil {
 		return 0, false, err
 	}
 	took = time.Since(began)

@@ -162,7 +162,7 @@ func (apiCommand) Run(ctx context.Context) error {
 		proxies[i] = p.Prefix
 	}
 	handler, err := api.New(api.Config{
-		DB: db, Presigner: presigner, Objects: objects, Multipart: multipart, Announcer: conn, Changes: conn,
+		DB: db, Presigner: presigner, Objects: objects, Multipart: multipart, NATS: conn, Changes: conn,
 		TokenKey: []byte(s.TokenKey), TokenKeyAlsoAccepted: []byte(s.TokenKeyToo), AllowedOrigins: s.CORSOrigins, Log: log,
 		TrustedProxies: proxies, OIDC: api.OIDC{Issuer: s.OIDCIssuer, Audience: s.OIDCAudience}, DefaultQuota: s.DefaultQuota,
 		Sessions: api.Sessions{AccessToken: s.AccessTokenLife, Idle: s.SessionIdle, Life: s.SessionLife},

@@ -167,7 +167,7 @@ func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
 		case schema.ConsumerConfirm:
 			run, err = w.confirm()
 		case schema.ConsumerRemove:
-			run, err = w.bucket(runner.Config{Consumer: name}, remove.New(w.db, w.objects, w.conn, w.log).Handler(w.settings.MinIO.Bucket))
+			run, err = w.bucket(runner.Config{Consumer: name}, remove.New(w.db, w.objects, w.publisher(), w.log).Handler(w.settings.MinIO.Bucket))
 		case schema.ConsumerClassify:
 			run, err = w.classify()
 		case consumerSweep:
@@ -181,6 +181,8 @@ func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
 	w.log.Info("consuming", "consumers", names)
 	return runs, nil
 }
+
+func (w wiring) publisher() *nats.Publisher { return nats.NewPublisher(w.conn, w.db, w.log) }
 
 func (w wiring) probe(ctx context.Context) error { return runner.Probe(ctx, w.db, w.objects) }
 
@@ -196,7 +198,7 @@ func (w wiring) bucket(c runner.Config, h runner.Handler[[]schema.BucketRecord])
 
 // confirm wires the consumer confirm, for what happens and for what is replayed.
 func (w wiring) confirm() (func(context.Context), error) {
-	confirmer := confirm.New(w.db, w.objects, w.conn, w.log)
+	confirmer := confirm.New(w.db, w.objects, w.publisher(), w.log)
 	run, err := w.bucket(runner.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
 		confirmer.Handler(w.settings.MinIO.Bucket))
 	if err != nil {
@@ -245,7 +247,7 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
-	classifier, err := classify.New(w.db, w.objects, extractor, w.conn, config, w.log)
+	classifier, err := classify.New(w.db, w.objects, extractor, w.publisher(), config, w.log)
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
@@ -272,7 +274,7 @@ func (w wiring) classify() (func(context.Context), error) {
 
 func (w wiring) sweep() (func(context.Context), error) {
 	s := w.settings.Sweep
-	sweeper, err := sweep.New(w.db, w.objects, w.conn, sweep.Config{
+	sweeper, err := sweep.New(w.db, w.objects, w.publisher(), w.conn, sweep.Config{
 		Interval: s.Interval, Grace: s.Grace, ScanInterval: s.ScanInterval, AnnounceAfter: s.AnnounceAfter,
 	}, w.log)
 	if err != nil {

@@ -84,13 +84,11 @@ func (s migrateSettings) drain(ctx context.Context, db *postgres.DB, log *slog.L
 
 var errNotAllDeleted = errors.New("not every object could be deleted")
 
-// nobody announces nothing.
+// nobody publishes nothing.
 type nobody struct{}
 
-// Announce leaves every document unannounced.
-func (nobody) Announce(context.Context, []schema.Document) ([]schema.Document, error) {
-	return nil, nil
-}
+// TryPublish leaves every document unpublished.
+func (nobody) TryPublish(context.Context, []schema.Document) bool { return false }
 
 type ownerSettings struct {
 	Log      cli.LogSettings

@@ -68,19 +68,19 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer objects.Close()
-	announcer, closeAnnouncer, err := announcerOf(ctx, s, log)
+	publisher, closePublisher, err := publisherOf(ctx, s, db, log)
 	if err != nil {
 		return err
 	}
-	defer closeAnnouncer()
+	defer closePublisher()
 
-	summary, err := c.reconcile(ctx, db, objects, announcer, log)
+	summary, err := c.reconcile(ctx, db, objects, publisher, log)
 	if err != nil {
 		return err
 	}
 	if c.Fix {
 		// At once, rather than when the sweeper comes to it.
-		remover := remove.New(db, objects, announcer, log)
+		remover := remove.New(db, objects, publisher, log)
 		if _, err := sweep.NewDeletions(db, objects, remover, log).Drain(ctx); err != nil {
 			return fmt.Errorf("the repairs are recorded; not every object is deleted yet, which \"intray consume\" does: %w", err)
 		}
@@ -103,9 +103,9 @@ func (c reconcileCommand) validate() error {
 	return nil
 }
 
-// announcerOf tells what repairs change, or nobody where NATS is not named: the
+// publisherOf publishes what repairs change, or nothing where NATS is not named: the
 // sweeper tells it then.
-func announcerOf(ctx context.Context, s cli.System, log *slog.Logger) (runner.Announcer, func(), error) {
+func publisherOf(ctx context.Context, s cli.System, db *postgres.DB, log *slog.Logger) (runner.Publisher, func(), error) {
 	if s.NATS.URL == "" {
 		return nobody{}, func() {}, nil
 	}
@@ -115,10 +115,10 @@ func announcerOf(ctx context.Context, s cli.System, log *slog.Logger) (runner.An
 	if err != nil {
 		return nil, nil, err
 	}
-	return conn, conn.Close, nil
+	return nats.NewPublisher(conn, db, log), conn.Close, nil
 }
 
-func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, objects *minio.Objects, announcer runner.Announcer, log *slog.Logger) (reconcile.Summary, error) {
+func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, objects *minio.Objects, publisher runner.Publisher, log *slog.Logger) (reconcile.Summary, error) {
 	expected, err := db.CountDocuments(ctx)
 	if err != nil {
 		return reconcile.Summary{}, err
@@ -128,7 +128,7 @@ func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, object
 	out := json.NewEncoder(os.Stdout)
 	shown := make(map[reconcile.Kind][]reconcile.Finding)
 	var writing error
-	summary, err := reconcile.New(db, objects, announcer, log).Run(ctx, reconcile.Options{
+	summary, err := reconcile.New(db, objects, publisher, log).Run(ctx, reconcile.Options{
 		Fix: c.Fix, DeleteUnknown: c.DeleteUnknown, MinAge: c.OlderThan, Settle: c.Settle,
 		Found: func(f reconcile.Finding) {
 			if c.JSON {

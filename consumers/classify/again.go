@@ -88,7 +88,7 @@ func (c *Classifier) classifyAgain(ctx context.Context, id uuid.UUID, tries int)
 	if err != nil {
 		return fmt.Errorf("classify document %s again: %w", id, err)
 	}
-	runner.Tell(ctx, c.db, c.announcer, c.log, changed)
+	c.publisher.TryPublish(ctx, changed)
 	return nil
 }
 

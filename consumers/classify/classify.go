@@ -93,7 +93,7 @@ type Classifier struct {
 	db        *postgres.DB
 	objects   Objects
 	extractor *extract.Extractor
-	announcer runner.Announcer
+	publisher runner.Publisher
 	log       *slog.Logger
 	gates     map[string]*gate // by provider
 	settings  recent
@@ -103,7 +103,7 @@ type Classifier struct {
 
 // New returns a Classifier. A provider that is not among Config.Providers is no
 // error: it is treated as an AI that is away.
-func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, announcer runner.Announcer,
+func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publisher runner.Publisher,
 	config Config, log *slog.Logger,
 ) (*Classifier, error) {
 	config = config.withDefaults()
@@ -115,7 +115,7 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, announc
 		gates[name] = &gate{calls: make(chan struct{}, config.Bounds[name].concurrent()), minDelay: config.MinDelay, maxDelay: max(config.MinDelay, min(config.MaxDelay, maxGateDelay)), maxAsked: config.MaxDelay}
 	}
 	return &Classifier{
-		config: config, db: db, objects: objects, extractor: extractor, announcer: announcer,
+		config: config, db: db, objects: objects, extractor: extractor, publisher: publisher,
 		log:   log.With("consumer", schema.ConsumerClassify),
 		gates: gates, settings: recent{read: db.AISettingsOf},
 	}, nil
@@ -156,7 +156,7 @@ func (c *Classifier) classify(ctx context.Context, id uuid.UUID, tries int) erro
 		return fmt.Errorf("classify document %s: %w", id, err)
 	}
 	if document.Status != schema.StatusUploaded {
-		runner.Tell(ctx, c.db, c.announcer, c.log, []schema.Document{document})
+		c.publisher.TryPublish(ctx, []schema.Document{document})
 		return nil
 	}
 	decide, err := c.decide(ctx, document, settings, topics, tries, c.extractInTurn)
@@ -176,7 +176,7 @@ func (c *Classifier) classify(ctx context.Context, id uuid.UUID, tries int) erro
 		return fmt.Errorf("classify document %s: %w", id, err)
 	}
 	c.slow.forget(id)
-	runner.Tell(ctx, c.db, c.announcer, c.log, changed)
+	c.publisher.TryPublish(ctx, changed)
 	return nil
 }
 

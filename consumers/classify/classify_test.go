@@ -81,7 +81,7 @@ func setup(t *testing.T) *bundle {
 func (b *bundle) build(t *testing.T) {
 	t.Helper()
 	var err error
-	b.classifier, err = classify.New(b.DB, b.Objects, b.extractor, b.Conn, b.config, slog.New(slog.NewTextHandler(b.logged, nil)))
+	b.classifier, err = classify.New(b.DB, b.Objects, b.extractor, b.Publisher, b.config, slog.New(slog.NewTextHandler(b.logged, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +316,7 @@ func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	objects := b.ObjectsAt(proxy.Address)
 	var err error
-	b.classifier, err = classify.New(b.DB, objects, b.extractor, b.Conn, b.config, consumertest.Discard())
+	b.classifier, err = classify.New(b.DB, objects, b.extractor, b.Publisher, b.config, consumertest.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 	}
 	b.Go(run.InLanes(b.classifier.Lane).Run)
 	slow, other := b.Uploaded(b.Alice, "slow words"), b.Uploaded(b.Bob, "other words")
-	if _, err := b.Conn.Announce(t.Context(), []schema.Document{slow, other}); err != nil {
+	if _, err := b.Conn.Publish(t.Context(), []schema.Document{slow, other}); err != nil {
 		t.Fatal(err)
 	}
 	b.Eventually("both are classified", func() bool {

@@ -85,7 +85,7 @@ func (b *bundle) announce(t *testing.T, docs ...schema.Document) {
 	t.Helper()
 	for len(docs) > 0 {
 		n := min(len(docs), 250)
-		if told, err := b.Conn.Announce(t.Context(), docs[:n]); err != nil || len(told) != n {
+		if told, err := b.Conn.Publish(t.Context(), docs[:n]); err != nil || len(told) != n {
 			t.Fatalf("%d of %d announced: %v", len(told), n, err)
 		}
 		docs = docs[n:]

@@ -30,13 +30,13 @@ import (
 type Confirmer struct {
 	db        *postgres.DB
 	objects   minio.Stater
-	announcer runner.Announcer
+	publisher runner.Publisher
 	log       *slog.Logger
 }
 
 // New returns a Confirmer.
-func New(db *postgres.DB, objects minio.Stater, announcer runner.Announcer, log *slog.Logger) *Confirmer {
-	return &Confirmer{db: db, objects: objects, announcer: announcer, log: log}
+func New(db *postgres.DB, objects minio.Stater, publisher runner.Publisher, log *slog.Logger) *Confirmer {
+	return &Confirmer{db: db, objects: objects, publisher: publisher, log: log}
 }
 
 // ForUser returns the same Confirmer, bound to one user's documents.
@@ -103,7 +103,7 @@ func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error
 	if err := c.rearm(ctx, looks, documents); err != nil {
 		return nil, err
 	}
-	runner.Tell(ctx, c.db, c.announcer, c.log, slices.Collect(maps.Values(documents)))
+	c.publisher.TryPublish(ctx, slices.Collect(maps.Values(documents)))
 	return results(keys, documents, looks), nil
 }
 

@@ -27,7 +27,7 @@ type bundle struct {
 
 func setup(t *testing.T) bundle {
 	b := consumertest.New(t)
-	return bundle{b, confirm.New(b.DB, b.Objects, b.Conn, b.Log)}
+	return bundle{b, confirm.New(b.DB, b.Objects, b.Publisher, b.Log)}
 }
 
 func (b bundle) confirm(t *testing.T, keys ...string) []confirm.Result {
@@ -45,6 +45,11 @@ func (b bundle) confirm(t *testing.T, keys ...string) []confirm.Result {
 		}
 	}
 	return results
+}
+
+// publisher is Alice's in the role api.
+func (b bundle) publisher(conn *nats.Conn) *nats.Publisher {
+	return nats.NewPublisher(conn, b.API.ForUser(b.Alice), b.Log)
 }
 
 func expectTold(t *testing.T, b bundle, id uuid.UUID, want ...string) {
@@ -222,18 +227,16 @@ func TestUploadsRacingForTheLastByte(t *testing.T) {
 	b.ExpectUsed(b.Alice, fit*10)
 }
 
-// unannouncing is an announcer that is cut off before it publishes.
-type unannouncing struct{}
+// unpublishing is a publisher that is cut off before it publishes.
+type unpublishing struct{}
 
-func (unannouncing) Announce(context.Context, []schema.Document) ([]schema.Document, error) {
-	return nil, nats.ErrUnavailable
-}
+func (unpublishing) TryPublish(context.Context, []schema.Document) bool { return false }
 
 func TestCrashBeforeThePublishIsMadeUpByTheRedelivery(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	crashing := confirm.New(b.DB, b.Objects, unannouncing{}, b.Log)
+	crashing := confirm.New(b.DB, b.Objects, unpublishing{}, b.Log)
 	if _, err := crashing.Confirm(t.Context(), []string{d.ObjectKey}); err != nil {
 		t.Fatalf("an announcement that fails must not fail the confirm: %v", err)
 	}
@@ -249,7 +252,7 @@ func TestConfirmForUserSeesNoOtherUsersDocuments(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	api := confirm.New(b.API, b.Objects, b.Connect(nats.UserAPI), b.Log)
+	api := confirm.New(b.API, b.Objects, b.publisher(b.Connect(nats.UserAPI)), b.Log)
 
 	results, err := api.ForUser(b.Bob).Confirm(t.Context(), []string{d.ObjectKey})
 	if err != nil || results[0].Document != nil {
@@ -271,7 +274,7 @@ func TestConfirmWhileNATSIsDown(t *testing.T) {
 	b.Put(d.ObjectKey, "abc")
 	b.NATS.Stop()
 	b.Eventually("the loss is noticed", func() bool { return !conn.Connected() })
-	results, err := confirm.New(b.API, b.Objects, conn, b.Log).ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
+	results, err := confirm.New(b.API, b.Objects, b.publisher(conn), b.Log).ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
 	if err != nil || results[0].Document.Status != schema.StatusUploaded {
 		t.Fatalf("Confirm = %+v, %v", results, err)
 	}

@@ -10,6 +10,7 @@ import (
 
 	"intray/consumers/runner"
 	"intray/infra/minio"
+	"intray/infra/nats"
 	"intray/infra/telemetry"
 	"intray/schema"
 )
@@ -138,7 +139,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (
 		if mine[d.ID] && d.Status == schema.StatusUploaded {
 			done.confirmed = append(done.confirmed, d.ObjectKey)
 		}
-		another := d.UnpublishedAt != nil && !mine[d.ID] && now.Sub(*d.UnpublishedAt) <= runner.TellTimeout
+		another := d.UnpublishedAt != nil && !mine[d.ID] && now.Sub(*d.UnpublishedAt) <= nats.PublishTimeout
 		if !another {
 			untold = append(untold, d)
 		}
@@ -152,7 +153,7 @@ func (c *Confirmer) accept(ctx context.Context, keys []string, done *progress) (
 	for _, l := range looks {
 		unclear = append(unclear, l.Object.Key)
 	}
-	if runner.Tell(ctx, c.db, c.announcer, c.log, untold) {
+	if c.publisher.TryPublish(ctx, untold) {
 		for _, key := range counted {
 			done.counted[key] = true
 		}

@@ -13,6 +13,7 @@ import (
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
 	"intray/infra/minio"
+	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/schema"
 )
@@ -22,7 +23,7 @@ type bucketRunner = runner.Runner[[]schema.BucketRecord]
 func (b bundle) newRunner(t *testing.T, db *postgres.DB, objects *minio.Objects, probe func(context.Context) error, config runner.Config) *bucketRunner {
 	t.Helper()
 	config.Stream, config.Consumer = schema.StreamBucket, schema.ConsumerConfirm
-	handle := confirm.New(db, objects, b.Conn, b.Log).Handler(b.MinIO.Bucket)
+	handle := confirm.New(db, objects, nats.NewPublisher(b.Conn, db, b.Log), b.Log).Handler(b.MinIO.Bucket)
 	r, err := runner.New(b.Conn, db, probe, schema.DecodeBucketEvent, handle, config, b.Log)
 	if err != nil {
 		t.Fatal(err)

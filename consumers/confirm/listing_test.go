@@ -72,7 +72,7 @@ func TestABatchIsConfirmedFromAListing(t *testing.T) {
 	b := setup(t)
 	docs := b.together(t, 12)
 	view := &bucketView{Objects: b.Objects}
-	b.hear(t, confirm.New(b.DB, view, b.Conn, b.Log).Handler(b.MinIO.Bucket), "1", docs...)
+	b.hear(t, confirm.New(b.DB, view, b.Publisher, b.Log).Handler(b.MinIO.Bucket), "1", docs...)
 	for _, d := range docs {
 		b.Expect(d.ID, "uploaded")
 		expectTold(t, b, d.ID, "uploaded")
@@ -103,7 +103,7 @@ func TestAListingThatLiesCostsNothing(t *testing.T) {
 			docs := b.together(t, 8)
 			confirmed := docs[:4] // beside pending ones
 			b.confirm(t, confirmed[0].ObjectKey, confirmed[1].ObjectKey, confirmed[2].ObjectKey, confirmed[3].ObjectKey)
-			handle := confirm.New(b.DB, &bucketView{Objects: b.Objects, lie: lie}, b.Conn, b.Log).Handler(b.MinIO.Bucket)
+			handle := confirm.New(b.DB, &bucketView{Objects: b.Objects, lie: lie}, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 			b.hear(t, handle, "1", docs...)
 			for _, d := range docs {
 				b.Expect(d.ID, "uploaded")
@@ -138,7 +138,7 @@ func TestAnEventThatWasHeardIsLookedAtOnce(t *testing.T) {
 	b := setup(t)
 	view := &bucketView{Objects: b.Objects}
 	handler := func() runner.Handler[[]schema.BucketRecord] {
-		return confirm.New(b.DB, view, b.Conn, b.Log).Handler(b.MinIO.Bucket)
+		return confirm.New(b.DB, view, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 	}
 	handle := handler()
 	d := b.Document(b.Alice, 3)
@@ -178,7 +178,7 @@ func TestAnEventThatWasHeardIsLookedAtOnce(t *testing.T) {
 func TestAnUntoldUploadIsLookedAtAgain(t *testing.T) {
 	b := setup(t)
 	view := &bucketView{Objects: b.Objects}
-	handle := confirm.New(b.DB, view, unannouncing{}, b.Log).Handler(b.MinIO.Bucket)
+	handle := confirm.New(b.DB, view, unpublishing{}, b.Log).Handler(b.MinIO.Bucket)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
 	b.hear(t, handle, "1", d)
@@ -194,10 +194,10 @@ func TestAnotherWorkersChangeIsItsOwnToAnnounce(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	b.hear(t, confirm.New(b.DB, b.Objects, unannouncing{}, b.Log).Handler(b.MinIO.Bucket), "1", d)
+	b.hear(t, confirm.New(b.DB, b.Objects, unpublishing{}, b.Log).Handler(b.MinIO.Bucket), "1", d)
 	b.Expect(d.ID, "uploaded")
 
-	another := confirm.New(b.DB, b.Objects, b.Conn, b.Log).Handler(b.MinIO.Bucket)
+	another := confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 	b.hear(t, another, "2", d)
 	if told := b.Told(d.ID); len(told) != 0 {
 		t.Errorf("told %v at once", told)

@@ -43,10 +43,12 @@ type Bundle struct {
 	NATS    *localtest.NATSServer
 	// Conn is the worker's, Operator may do everything.
 	Conn, Operator *nats.Conn
-	Objects        *minio.Objects
-	MinIO          localtest.MinIOServer
-	Alice, Bob     uuid.UUID
-	Log            *slog.Logger
+	// Publisher is the worker's.
+	Publisher  *nats.Publisher
+	Objects    *minio.Objects
+	MinIO      localtest.MinIOServer
+	Alice, Bob uuid.UUID
+	Log        *slog.Logger
 
 	// Database and objects for tests that put something in between.
 	DatabaseURL string
@@ -80,6 +82,7 @@ func New(t testing.TB) *Bundle {
 	b.Operator = b.Connect(nats.UserOperator)
 	b.must(nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}))
 	b.Conn = b.Connect(nats.UserWorker)
+	b.Publisher = nats.NewPublisher(b.Conn, b.DB, b.Log)
 
 	ownerDB := b.Open(owner)
 	b.Alice, b.Bob = b.user(ownerDB, "alice"), b.user(ownerDB, "bob")

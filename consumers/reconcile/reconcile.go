@@ -73,11 +73,11 @@ type Reconciler struct {
 }
 
 // New returns a Reconciler. The database's role is the worker or the owner.
-func New(db *postgres.DB, objects Objects, announcer runner.Announcer, log *slog.Logger) *Reconciler {
+func New(db *postgres.DB, objects Objects, publisher runner.Publisher, log *slog.Logger) *Reconciler {
 	return &Reconciler{
 		db: db, objects: objects, log: log,
-		confirmer: confirm.New(db, objects, announcer, log),
-		remover:   remove.New(db, objects, announcer, log),
+		confirmer: confirm.New(db, objects, publisher, log),
+		remover:   remove.New(db, objects, publisher, log),
 	}
 }
 

@@ -44,7 +44,7 @@ func runOnce(t *testing.T, b *consumertest.Bundle, objects reconcile.Objects, o 
 		}
 		findings[name] = f
 	}
-	summary, err := reconcile.New(b.DB, objects, b.Conn, b.Log).Run(t.Context(), o)
+	summary, err := reconcile.New(b.DB, objects, b.Publisher, b.Log).Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func kinds(findings map[string]reconcile.Finding) map[string]reconcile.Kind {
 
 func drain(t *testing.T, b *consumertest.Bundle) {
 	t.Helper()
-	deletions := sweep.NewDeletions(b.DB, b.Objects, remove.New(b.DB, b.Objects, b.Conn, b.Log), b.Log)
+	deletions := sweep.NewDeletions(b.DB, b.Objects, remove.New(b.DB, b.Objects, b.Publisher, b.Log), b.Log)
 	if _, err := deletions.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func setUp(t *testing.T, b *consumertest.Bundle) quarrel {
 	ended := b.Change(b.Uploaded(b.Alice, "gone").ID, deleted)
 	q.kept = b.Uploaded(b.Alice, "kept")
 	b.Put(q.kept.ObjectKey, "other")
-	confirmer := confirm.New(b.DB, b.Objects, b.Conn, b.Log)
+	confirmer := confirm.New(b.DB, b.Objects, b.Publisher, b.Log)
 	if _, err := confirmer.Confirm(t.Context(), []string{q.kept.ObjectKey}); err != nil {
 		t.Fatal(err)
 	}
@@ -275,8 +275,8 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 	for range 20 {
 		b.Uploaded(b.Alice, "from before")
 	}
-	confirmer := confirm.New(b.DB, b.Objects, b.Conn, b.Log)
-	sweeper, err := sweep.New(b.DB, b.Objects, b.Conn, sweep.Config{}, b.Log)
+	confirmer := confirm.New(b.DB, b.Objects, b.Publisher, b.Log)
+	sweeper, err := sweep.New(b.DB, b.Objects, b.Publisher, b.Conn, sweep.Config{}, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -432,13 +432,13 @@ func TestAnOutageChangesNothing(t *testing.T) {
 	d := b.Uploaded(b.Alice, "abc")
 	objects := b.ObjectsAt(proxy.Address)
 	proxy.Cut()
-	if _, err := reconcile.New(b.DB, objects, b.Conn, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
+	if _, err := reconcile.New(b.DB, objects, b.Publisher, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
 		t.Errorf("Run = %v", err)
 	}
 	// Between the listing and the look.
 	b.Delete(d.ObjectKey)
 	cut := listOnly{b.Objects, objects}
-	if _, err := reconcile.New(b.DB, cut, b.Conn, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
+	if _, err := reconcile.New(b.DB, cut, b.Publisher, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
 		t.Errorf("Run = %v", err)
 	}
 	b.Expect(d.ID, "uploaded")
@@ -527,7 +527,7 @@ func TestACanceledRunSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	_, err := reconcile.New(b.DB, b.Objects, b.Conn, b.Log).Run(ctx, reconcile.Options{
+	_, err := reconcile.New(b.DB, b.Objects, b.Publisher, b.Log).Run(ctx, reconcile.Options{
 		Settle:   time.Hour,
 		Progress: func(p reconcile.Progress) { cancel() },
 	})

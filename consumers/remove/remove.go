@@ -25,13 +25,13 @@ import (
 type Remover struct {
 	db        *postgres.DB
 	objects   minio.Stater
-	announcer runner.Announcer
+	publisher runner.Publisher
 	log       *slog.Logger
 }
 
 // New returns a Remover.
-func New(db *postgres.DB, objects minio.Stater, announcer runner.Announcer, log *slog.Logger) *Remover {
-	return &Remover{db: db, objects: objects, announcer: announcer, log: log}
+func New(db *postgres.DB, objects minio.Stater, publisher runner.Publisher, log *slog.Logger) *Remover {
+	return &Remover{db: db, objects: objects, publisher: publisher, log: log}
 }
 
 // Remove looks at the objects at keys side by side, ends in one transaction the
@@ -78,7 +78,7 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 			}
 		}
 	}
-	runner.Tell(ctx, r.db, r.announcer, r.log, documents)
+	r.publisher.TryPublish(ctx, documents)
 	return failed, nil
 }
 

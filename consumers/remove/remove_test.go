@@ -20,7 +20,7 @@ func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Del
 
 func TestWhatARemovalMakesOfADocument(t *testing.T) {
 	b := consumertest.New(t)
-	remover := remove.New(b.DB, b.Objects, b.Conn, b.Log)
+	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
 	for _, test := range []struct {
 		name    string
 		arrange func() schema.Document
@@ -90,7 +90,7 @@ func TestNothingEndsWhileMinIOIsAway(t *testing.T) {
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
 	proxy.Cut()
-	failed, err := remove.New(b.DB, objects, b.Conn, b.Log).Remove(t.Context(), []string{d.ObjectKey})
+	failed, err := remove.New(b.DB, objects, b.Publisher, b.Log).Remove(t.Context(), []string{d.ObjectKey})
 	if err != nil || !runner.Outage(failed[d.ObjectKey]) {
 		t.Errorf("Remove = %v, %v; want an outage", failed, err)
 	}
@@ -101,8 +101,8 @@ func TestNothingEndsWhileMinIOIsAway(t *testing.T) {
 // consumers: what the bucket holds decides.
 func TestEventsSwappedAndRepeated(t *testing.T) {
 	b := consumertest.New(t)
-	confirmer := confirm.New(b.DB, b.Objects, b.Conn, b.Log)
-	remover := remove.New(b.DB, b.Objects, b.Conn, b.Log)
+	confirmer := confirm.New(b.DB, b.Objects, b.Publisher, b.Log)
+	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
 	b.Go(newRunner(t, b, schema.ConsumerConfirm, confirmer.Handler(b.MinIO.Bucket)).Run)
 	b.Go(newRunner(t, b, schema.ConsumerRemove, remover.Handler(b.MinIO.Bucket)).Run)
 
@@ -153,7 +153,7 @@ func TestCrashBeforeThePublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.ExpectUsed(b.Alice, 0)
-	if _, err := remove.New(b.DB, b.Objects, b.Conn, b.Log).Remove(t.Context(), []string{d.ObjectKey}); err != nil {
+	if _, err := remove.New(b.DB, b.Objects, b.Publisher, b.Log).Remove(t.Context(), []string{d.ObjectKey}); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.Count(`SELECT count(*) FROM documents`); n != 0 {

@@ -21,6 +21,7 @@ import (
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/schema"
 )
 
 // ErrPermanent marks a failure that no retry mends: the message becomes a dead
@@ -78,4 +79,11 @@ func ProbeStorage(ctx context.Context, objects *minio.Objects) error {
 		return err
 	}
 	return nil
+}
+
+// Publisher publishes documents' events; *nats.Publisher does.
+type Publisher interface {
+	// TryPublish publishes the events of those of docs that are unpublished, and reports whether
+	// the events of all docs are published now. What it does not publish, the sweeper does.
+	TryPublish(ctx context.Context, docs []schema.Document) bool
 }

@@ -123,7 +123,7 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 			return err
 		}
 		runner.Swept("expired", len(expired))
-		runner.Tell(ctx, s.db, s.announcer, s.log, expired)
+		s.publisher.TryPublish(ctx, expired)
 	}
 	return outage
 }

@@ -7,13 +7,13 @@ import (
 	"intray/schema"
 )
 
-// streams makes room in the streams of events: a full one refuses what comes.
-func (s *Sweeper) streams(ctx context.Context) error {
+// purgeStreams makes room in the streams of events: a full one refuses what comes.
+func (s *Sweeper) purgeStreams(ctx context.Context) error {
 	return errors.Join(s.makeRoom(ctx, schema.StreamBucket), s.makeRoom(ctx, schema.StreamDocuments))
 }
 
 func (s *Sweeper) makeRoom(ctx context.Context, stream string) error {
-	p, err := s.announcer.Purge(ctx, stream)
+	p, err := s.streams.Purge(ctx, stream)
 	if p.First > 0 {
 		s.log.Info("stream purged of what every consumer has acknowledged", "stream", stream,
 			"first_sequence", p.First, "last_sequence", p.Last, "bytes_before", p.Bytes, "max_bytes", p.MaxBytes)

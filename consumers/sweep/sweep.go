@@ -81,10 +81,16 @@ func (c Config) validate() error {
 	return nil
 }
 
-// Announcer tells documents' events, and looks after the streams; *nats.Conn does.
-type Announcer interface {
-	runner.Announcer
-	// Idle says whether a consumer has nothing to deliver and nothing in hand.
+// Publisher publishes documents' events; *nats.Publisher does.
+type Publisher interface {
+	runner.Publisher
+	// Publish returns how many events were published, whatever its error.
+	Publish(ctx context.Context, docs []schema.Document) (published int, err error)
+}
+
+// Streams looks after the streams; *nats.Conn does.
+type Streams interface {
+	// Idle reports whether a consumer has nothing to deliver and nothing in hand.
 	Idle(ctx context.Context, stream, consumer string) (bool, error)
 	// Purge makes room in a stream that is nearly full.
 	Purge(ctx context.Context, stream string) (nats.Purged, error)
@@ -99,7 +105,8 @@ type Sweeper struct {
 	deletions  *Deletions
 	reconciler *reconcile.Reconciler
 	settle     time.Duration // of the reconciler; 0 is its default
-	announcer  Announcer
+	publisher  Publisher
+	streams    Streams
 	log        *slog.Logger
 
 	// Of the replica that sweeps; one goroutine's.
@@ -109,17 +116,19 @@ type Sweeper struct {
 }
 
 // New returns a Sweeper.
-func New(db *postgres.DB, objects Bucket, announcer Announcer, config Config, log *slog.Logger) (*Sweeper, error) {
+func New(db *postgres.DB, objects Bucket, publisher Publisher, streams Streams,
+	config Config, log *slog.Logger,
+) (*Sweeper, error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("sweep: %w", err)
 	}
 	log = log.With("consumer", "sweep")
 	return &Sweeper{
-		config: config, db: db, objects: objects, announcer: announcer, log: log,
-		confirmer:  confirm.New(db, objects, announcer, log),
-		deletions:  NewDeletions(db, objects, remove.New(db, objects, announcer, log), log),
-		reconciler: reconcile.New(db, objects, announcer, log),
+		config: config, db: db, objects: objects, publisher: publisher, streams: streams, log: log,
+		confirmer:  confirm.New(db, objects, publisher, log),
+		deletions:  NewDeletions(db, objects, remove.New(db, objects, publisher, log), log),
+		reconciler: reconcile.New(db, objects, publisher, log),
 		failing:    make(map[string]bool), held: make(map[string]bool),
 	}, nil
 }
@@ -197,7 +206,7 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.unannounced(ctx, now) }),
 		s.step(ctx, "unclassified", func(ctx context.Context) error { return s.unclassified(ctx, now) }),
 		s.step(ctx, "purge", func(ctx context.Context) error { return s.purge(ctx, now) }),
-		s.step(ctx, "streams", s.streams),
+		s.step(ctx, "streams", s.purgeStreams),
 	)
 }
 
@@ -257,7 +266,7 @@ func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
 	if err != nil || len(documents) == 0 {
 		return err
 	}
-	idle, err := s.announcer.Idle(ctx, schema.StreamDocuments, schema.ConsumerClassify)
+	idle, err := s.streams.Idle(ctx, schema.StreamDocuments, schema.ConsumerClassify)
 	if err != nil || !idle {
 		return err
 	}
@@ -276,12 +285,12 @@ func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
 }
 
 func (s *Sweeper) announce(ctx context.Context, found string, documents []schema.Document) error {
-	told, err := s.announcer.Announce(ctx, documents)
-	if err := errors.Join(err, s.db.MarkPublished(ctx, told)); err != nil {
+	published, err := s.publisher.Publish(ctx, documents)
+	if err != nil {
 		return err
 	}
-	runner.Swept(found, len(told))
-	s.log.Info("documents announced again", "documents", len(told))
+	runner.Swept(found, published)
+	s.log.Info("documents announced again", "documents", published)
 	return nil
 }
 

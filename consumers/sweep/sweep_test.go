@@ -56,7 +56,7 @@ func setup(t *testing.T) bundle {
 
 func (b bundle) newSweeper(t *testing.T, config Config) *Sweeper {
 	t.Helper()
-	s, err := New(b.DB, b.objects, b.Conn, config, b.Log)
+	s, err := New(b.DB, b.objects, b.Publisher, b.Conn, config, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
 	}
 	tell := func() {
 		t.Helper()
-		if told, err := b.Conn.Announce(t.Context(), docs); err != nil || len(told) != 1 {
+		if told, err := b.Conn.Publish(t.Context(), docs); err != nil || len(told) != 1 {
 			t.Fatalf("told %v, %v", told, err)
 		}
 		if err := b.DB.MarkPublished(t.Context(), docs); err != nil {
@@ -299,7 +299,7 @@ func TestRejectedObjectIsDeletedAndItsRowStays(t *testing.T) {
 		t.Error("the object is still there")
 	}
 	// The event of its own deletion comes back.
-	if _, err := remove.New(b.DB, b.objects, b.Conn, b.Log).Remove(t.Context(), []string{d.ObjectKey}); err != nil {
+	if _, err := remove.New(b.DB, b.objects, b.Publisher, b.Log).Remove(t.Context(), []string{d.ObjectKey}); err != nil {
 		t.Fatal(err)
 	}
 	b.Expect(d.ID, "rejected size_mismatch")
@@ -331,7 +331,7 @@ func TestDeletionThatFailsIsPutOffAndHoldsUpNoOther(t *testing.T) {
 		b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
 	}
 	objects := &stubborn{Objects: b.Objects, refused: stuck.ObjectKey}
-	deletions := NewDeletions(b.DB, objects, remove.New(b.DB, objects, b.Conn, b.Log), b.Log)
+	deletions := NewDeletions(b.DB, objects, remove.New(b.DB, objects, b.Publisher, b.Log), b.Log)
 	if n, err := deletions.Drain(t.Context()); err != nil || n != 1 {
 		t.Errorf("Drain = %d, %v; want 1", n, err)
 	}
@@ -366,7 +366,7 @@ func TestObjectPutWhileItsDeletionIsUnderWay(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	deletions := NewDeletions(b.DB, objects, remove.New(b.DB, objects, b.Conn, b.Log), b.Log)
+	deletions := NewDeletions(b.DB, objects, remove.New(b.DB, objects, b.Publisher, b.Log), b.Log)
 	for range 2 {
 		if _, err := deletions.Drain(t.Context()); err != nil {
 			t.Fatal(err)
@@ -400,7 +400,7 @@ func TestSweepOutlivesPostgres(t *testing.T) {
 	b := setup(t)
 	proxy := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
 	db := b.Open(consumertest.WithHost(t, b.DatabaseURL, proxy.Address))
-	s, err := New(db, b.objects, b.Conn, Config{Interval: 10 * time.Millisecond}, consumertest.Discard())
+	s, err := New(db, b.objects, nats.NewPublisher(b.Conn, db, b.Log), b.Conn, Config{Interval: 10 * time.Millisecond}, consumertest.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -419,7 +419,7 @@ func TestSweepOutlivesPostgres(t *testing.T) {
 
 func TestConfigIsValidated(t *testing.T) {
 	for _, c := range []Config{{Interval: -1}, {Grace: 2 * time.Hour}} {
-		if _, err := New(nil, nil, nil, c, consumertest.Discard()); err == nil {
+		if _, err := New(nil, nil, nil, nil, c, consumertest.Discard()); err == nil {
 			t.Errorf("%+v passes", c)
 		}
 	}

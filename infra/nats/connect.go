@@ -31,9 +31,9 @@ const (
 	// server; the later ones keep to maxReconnectWait.
 	minReconnectWait = 50 * time.Millisecond
 	maxReconnectWait = 2 * time.Second
-	// publishTimeout is how long a publish waits for its acknowledgment. The
+	// ackTimeout is how long a publish waits for its acknowledgment. The
 	// API's confirm waits for it: a hung server must not hold a user up.
-	publishTimeout = 2 * time.Second
+	ackTimeout = 2 * time.Second
 	// flushTimeout bounds what Close waits for the last acks to be written.
 	flushTimeout = 2 * time.Second
 )
@@ -88,7 +88,7 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		core.Close()
 		return nil, fmt.Errorf("connect to nats at %s as %s: %w", o.URL, o.User, err)
 	}
-	js, err := jetstream.New(core, jetstream.WithPublishAsyncTimeout(publishTimeout))
+	js, err := jetstream.New(core, jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
 		core.Close()
 		return nil, fmt.Errorf("connect to nats at %s: %w", o.URL, err)

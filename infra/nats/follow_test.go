@@ -79,7 +79,7 @@ func documents(n int) []schema.Document {
 
 func announce(t *testing.T, conn *nats.Conn, docs []schema.Document) {
 	t.Helper()
-	if told, err := conn.Announce(t.Context(), docs); err != nil || len(told) != len(docs) {
+	if told, err := conn.Publish(t.Context(), docs); err != nil || len(told) != len(docs) {
 		t.Fatalf("%d of %d told, %v", len(told), len(docs), err)
 	}
 }

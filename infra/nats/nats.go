@@ -1,7 +1,7 @@
 // Package nats is everything Intray asks of NATS: the server's configuration
 // (ServerConfig), connections that outlive outages (Connect), the streams and
 // their durable consumers (Provision), and the publishing of documents' events
-// (Conn.Announce).
+// (Conn.Publish, Publisher).
 //
 // One account holds a user for each role; nats.conf says what each may do.
 package nats

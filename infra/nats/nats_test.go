@@ -69,7 +69,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func TestProvisionTwiceKeepsWhatTheStreamsHold(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
-	if _, err := operator.Announce(t.Context(), []schema.Document{uploaded()}); err != nil {
+	if _, err := operator.Publish(t.Context(), []schema.Document{uploaded()}); err != nil {
 		t.Fatal(err)
 	}
 	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{MaxAge: time.Hour, DocumentsBytes: 1 << 20}); err != nil {
@@ -95,7 +95,7 @@ func TestAnnounceStoresEachVersionOnce(t *testing.T) {
 	a, b := uploaded(), uploaded()
 	docs := []schema.Document{a, b}
 	for range 3 {
-		told, err := api.Announce(t.Context(), docs)
+		told, err := api.Publish(t.Context(), docs)
 		if err != nil || len(told) != 2 || told[0].ID != a.ID || told[1].ID != b.ID {
 			t.Fatalf("Announce = %v, %v", told, err)
 		}
@@ -117,7 +117,7 @@ func TestAnnounceStoresEachVersionOnce(t *testing.T) {
 	}
 
 	a.MarkUnpublished(time.Now())
-	if _, err := api.Announce(t.Context(), []schema.Document{a}); err != nil {
+	if _, err := api.Publish(t.Context(), []schema.Document{a}); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 3 {
@@ -133,7 +133,7 @@ func TestAnnounceWithoutServerFailsAtOnce(t *testing.T) {
 	eventually(t, "the loss is noticed", func() bool { return !api.Connected() })
 
 	began := time.Now()
-	told, err := api.Announce(t.Context(), []schema.Document{uploaded()})
+	told, err := api.Publish(t.Context(), []schema.Document{uploaded()})
 	if !errors.Is(err, nats.ErrUnavailable) || len(told) != 0 {
 		t.Errorf("Announce = %v, %v; want ErrUnavailable", told, err)
 	}
@@ -146,7 +146,7 @@ func TestAnnounceWithoutServerFailsAtOnce(t *testing.T) {
 
 	server.Start()
 	eventually(t, "it connects again", api.Connected)
-	if told, err := api.Announce(t.Context(), []schema.Document{uploaded()}); err != nil || len(told) != 1 {
+	if told, err := api.Publish(t.Context(), []schema.Document{uploaded()}); err != nil || len(told) != 1 {
 		t.Errorf("after the outage: %v, %v", told, err)
 	}
 }
@@ -154,7 +154,7 @@ func TestAnnounceWithoutServerFailsAtOnce(t *testing.T) {
 func TestAnnounceWithoutStream(t *testing.T) {
 	server := localtest.NATS(t)
 	api := connect(t, server, nats.UserAPI)
-	if told, err := api.Announce(t.Context(), []schema.Document{uploaded()}); !errors.Is(err, nats.ErrUnavailable) || len(told) != 0 {
+	if told, err := api.Publish(t.Context(), []schema.Document{uploaded()}); !errors.Is(err, nats.ErrUnavailable) || len(told) != 0 {
 		t.Errorf("Announce = %v, %v; want ErrUnavailable", told, err)
 	}
 }
@@ -169,7 +169,7 @@ func TestFullStreamRefusesAndSaysWhatWasStored(t *testing.T) {
 	for i := range docs {
 		docs[i] = uploaded()
 	}
-	told, err := operator.Announce(t.Context(), docs)
+	told, err := operator.Publish(t.Context(), docs)
 	if err == nil || len(told) == 0 || len(told) == len(docs) {
 		t.Fatalf("Announce = %d told, %v", len(told), err)
 	}
@@ -239,7 +239,7 @@ func TestManyAreAnnouncedOnceThoughSomeWereBefore(t *testing.T) {
 		docs[i] = uploaded()
 	}
 	for i, of := range [][]schema.Document{docs[7:8], docs, docs} {
-		told, err := worker.Announce(t.Context(), of)
+		told, err := worker.Publish(t.Context(), of)
 		if err != nil || len(told) != len(of) || told[0].ID != of[0].ID || told[len(told)-1].ID != of[len(of)-1].ID {
 			t.Fatalf("call %d: %d of %d told, %v", i, len(told), len(of), err)
 		}
@@ -271,7 +271,7 @@ func TestManyWhereTheStreamTakesNoBatches(t *testing.T) {
 	for i := range docs {
 		docs[i] = uploaded()
 	}
-	told, err := operator.Announce(t.Context(), docs)
+	told, err := operator.Publish(t.Context(), docs)
 	if err != nil || len(told) != len(docs) || len(ids(t, operator)) != len(docs) {
 		t.Errorf("%d of %d told, %d stored, %v", len(told), len(docs), len(ids(t, operator)), err)
 	}
@@ -284,7 +284,7 @@ func TestABatchOutlivesTheServer(t *testing.T) {
 	for i := range docs {
 		docs[i] = uploaded()
 	}
-	if told, err := operator.Announce(t.Context(), docs); err != nil || len(told) != len(docs) {
+	if told, err := operator.Publish(t.Context(), docs); err != nil || len(told) != len(docs) {
 		t.Fatalf("%d told, %v", len(told), err)
 	}
 	server.Stop()

@@ -49,7 +49,7 @@ func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketReco
 }
 
 func (b *bundle) confirm() runner.Handler[[]schema.BucketRecord] {
-	return confirm.New(b.DB, b.Objects, b.Conn, b.Log).Handler(b.MinIO.Bucket)
+	return confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 }
 
 // created stores an object of a new pending document and tells of it.

@@ -14,38 +14,36 @@ import (
 	"intray/schema"
 )
 
-// Announce publishes each document's present event (documents.<status>, under
-// Document.MessageID), waits until the stream has stored them, and returns the
-// documents whose events are stored, in the order of docs: those are announced,
-// whatever the error. The error tells the first that failed; it is
-// ErrUnavailable, at once, when NATS is not connected.
+// Publish publishes each document's present event (documents.<status>, under Document.MessageID),
+// waits until the stream has stored them, and returns the documents whose events are stored, in the
+// order of docs, whatever the error. The error is the first failure; it is ErrUnavailable, at once,
+// when NATS is not connected.
 //
-// Many documents go in atomic batches, which the server writes to the disk once
-// for all of a batch; few, and those of a batch that the server refuses, go side
-// by side.
-func (c *Conn) Announce(ctx context.Context, docs []schema.Document) (announced []schema.Document, err error) {
+// Many documents are published in atomic batches, which the server writes to the disk once for all
+// of a batch. Few, and those of a batch that the server refuses, are published concurrently.
+func (c *Conn) Publish(ctx context.Context, docs []schema.Document) (published []schema.Document, err error) {
 	if len(docs) == 0 {
 		return nil, nil
 	}
 	if !c.Connected() {
-		return nil, fmt.Errorf("announce %d documents: %w", len(docs), ErrUnavailable)
+		return nil, fmt.Errorf("publish %d documents: %w", len(docs), ErrUnavailable)
 	}
 	messages := make([]*natsgo.Msg, len(docs))
 	for i, d := range docs {
 		if messages[i], err = message(d); err != nil {
-			return nil, fmt.Errorf("announce document %s: %w", d.ID, err)
+			return nil, fmt.Errorf("publish document %s: %w", d.ID, err)
 		}
 	}
 	for len(docs) > 0 {
 		n := min(maxBatch, len(docs))
 		stored, failed := c.store(ctx, docs[:n], messages[:n])
-		announced = append(announced, stored...)
+		published = append(published, stored...)
 		if err == nil {
 			err = failed
 		}
 		docs, messages = docs[n:], messages[n:]
 	}
-	return announced, err
+	return published, err
 }
 
 const (
@@ -67,7 +65,7 @@ func (c *Conn) store(ctx context.Context, docs []schema.Document, messages []*na
 		// A refusal stores nothing: one message that the stream has seen already is
 		// enough for it, or a stream that is nearly full. No answer is an outage.
 		if !errors.Is(err, errRefused) {
-			return nil, fmt.Errorf("announce %d documents from %s on: %w", len(docs), docs[0].ID, unavailable(err))
+			return nil, fmt.Errorf("publish %d documents from %s on: %w", len(docs), docs[0].ID, unavailable(err))
 		}
 	}
 	return c.publishEach(ctx, docs, messages)
@@ -81,7 +79,7 @@ var errRefused = errors.New("batch refused")
 // With sync_interval "always" the server writes the whole batch to the disk
 // before it answers (nats-server, processJetStreamAtomicBatchMsg).
 func (c *Conn) publishBatch(ctx context.Context, messages []*natsgo.Msg) error {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	id := nuid.Next()
 	last := len(messages) - 1
@@ -128,13 +126,13 @@ func batchAnswer(data []byte, id string, n int) error {
 	return nil
 }
 
-// publishEach publishes side by side.
+// publishEach publishes concurrently.
 func (c *Conn) publishEach(ctx context.Context, docs []schema.Document, messages []*natsgo.Msg) (stored []schema.Document, err error) {
 	futures := make([]jetstream.PubAckFuture, len(docs))
 	for i, m := range messages {
 		futures[i], err = c.js.PublishMsgAsync(m)
 		if err != nil {
-			err = fmt.Errorf("announce document %s: %w", docs[i].ID, unavailable(err))
+			err = fmt.Errorf("publish document %s: %w", docs[i].ID, unavailable(err))
 			break
 		}
 	}
@@ -144,7 +142,7 @@ func (c *Conn) publishEach(ctx context.Context, docs []schema.Document, messages
 		}
 		if failed := wait(ctx, f); failed != nil {
 			if err == nil {
-				err = fmt.Errorf("announce document %s: %w", docs[i].ID, unavailable(failed))
+				err = fmt.Errorf("publish document %s: %w", docs[i].ID, unavailable(failed))
 			}
 			continue
 		}

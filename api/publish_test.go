@@ -75,7 +75,7 @@ func (b *bundle) unannounced() (n int) {
 func TestTelling(t *testing.T) {
 	server, operator := announced(t)
 	conn := connect(t, server.URL, server.Passwords[nats.UserAPI])
-	b := setup(t, func(c *api.Config) { c.Announcer = conn })
+	b := setup(t, func(c *api.Config) { c.NATS = conn })
 	d := b.alice.confirmed("a", []byte("x"))
 	eventually(t, "the mark of uploaded is cleared", func() bool { return b.unannounced() == 0 })
 	b.alice.delete(path(d)).is(202)
@@ -104,7 +104,7 @@ func TestHungNATS(t *testing.T) {
 	wire := startWire(t, strings.TrimPrefix(server.URL, "nats://"))
 	conn := connect(t, "nats://"+wire.address, server.Passwords[nats.UserAPI])
 	eventually(t, "connected", conn.Connected)
-	b := setup(t, func(c *api.Config) { c.Announcer = conn })
+	b := setup(t, func(c *api.Config) { c.NATS = conn })
 	d := b.alice.upload("a", []byte("x"))
 	wire.hang()
 	began := time.Now()

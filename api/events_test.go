@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/api"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -267,7 +268,7 @@ func TestEventsForASlowClient(t *testing.T) {
 	for i := range docs {
 		docs[i] = schema.NewDocument(uuid.Must(uuid.NewV7()), b.alice.id, strings.Repeat("ä", 250), "text/plain", 1, time.Now())
 	}
-	if err := b.owner.AddDocuments(t.Context(), docs); err != nil {
+	if err := postgrestest.AddDocuments(t.Context(), b.sql, docs); err != nil {
 		t.Fatal(err)
 	}
 	for part := range slices.Chunk(docs, 300) {

@@ -38,14 +38,14 @@ var tokenKey = []byte("0123456789abcdef0123456789abcdef")
 type bundle struct {
 	t    testing.TB
 	base string
-	// address is the database's, as the role api.
-	address string
-	owner   *postgres.DB
-	sql     *sqlx.DB // as the owner
-	config  api.Config
-	bucket  string
-	minio   *miniogo.Client
-	log     *lines
+	// address is the database's, as the role api; ownerURL as its owner.
+	address, ownerURL string
+	owner             *postgres.DB
+	sql               *sqlx.DB // as the owner
+	config            api.Config
+	bucket            string
+	minio             *miniogo.Client
+	log               *lines
 	// nobody sends no token.
 	nobody, alice, bob, admin *client
 }
@@ -63,7 +63,7 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Helper()
 	address := localtest.PostgresMigrated(t, migrated)
 	store := localtest.MinIO(t)
-	b := &bundle{t: t, owner: open(t, address), bucket: store.Bucket, minio: store.Client(t), log: &lines{}}
+	b := &bundle{t: t, ownerURL: address, owner: open(t, address), bucket: store.Bucket, minio: store.Client(t), log: &lines{}}
 	var err error
 	if b.sql, err = sqlx.Open("postgres", address); err != nil {
 		t.Fatal(err)

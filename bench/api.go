@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,8 +10,6 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,24 +21,23 @@ import (
 	"intray/schema"
 )
 
-// APIConfig says how fast the API is to be measured, and on which system.
+// APIConfig says how API measures, and on which system.
 type APIConfig struct {
 	Config
-	// RoleURL reaches the database as the role api, as the API does.
+	// RoleURL reaches the database in the role api, as the API does.
 	RoleURL string
-	// Round is how long each of the things measured runs, in turns, Rounds times.
+	// Round is how long each of the things measured runs at a time, in turns, Rounds times.
 	Round  time.Duration
 	Rounds int
 }
 
-// APIReport is what was measured. Rates are answers a second. All figures are medians of the rounds, also those that compare:
+// APIReport is what API measured. All figures are medians of the rounds, also those that compare:
 // the machine may be slower in one round than in another.
 type APIReport struct {
 	InFlight int     `json:"in_flight"`
 	Rounds   int     `json:"rounds"`
 	Load     float64 `json:"load_average"`
-	// Steps are the floor first, then a poll that is answered 304 with one step
-	// more each time, then the whole API.
+	// Steps are the floor and polls that are answered 304.
 	Steps []Step `json:"steps"`
 	// URLs are requests for an upload URL.
 	URLs Step `json:"upload_url"`
@@ -50,54 +46,27 @@ type APIReport struct {
 // Step is one way of answering.
 type Step struct {
 	Name string  `json:"name"`
-	Rate float64 `json:"rate"`
-	// OfFloor is the rate as a part of the floor's.
+	Rate float64 `json:"rate"` // answers a second
+	// OfFloor is the rate as a share of the floor's.
 	OfFloor float64 `json:"of_floor"`
-	// Adds is what the step adds to the time that an answer takes the machine, in µs:
-	// the difference of what one answer costs with and without it.
+	// Adds is how much longer than the floor an answer takes the machine, in µs; of the floor
+	// itself, how long it takes.
 	Adds float64 `json:"adds_us"`
 }
 
-// The steps' names, in their order.
+// The names of the steps.
 const (
-	StepFloor    = "floor: a handler with one SELECT by primary key"
-	StepHandler  = "the API's handler alone"
-	StepRLS      = "with row-level security"
-	StepToken    = "with authentication"
-	StepContract = "with validation"
-	StepAll      = "the whole API: polls answered 304"
-	StepURLs     = "the whole API: URL requests"
+	StepFloor = "floor: a handler with one SELECT by primary key"
+	StepPolls = "the whole API: polls answered 304"
+	StepURLs  = "the whole API: URL requests"
 )
 
-// RunAPI measures the API in this process, over HTTP, on the database of a running
-// system. What it returns beside an error is what was measured until then.
-func RunAPI(ctx context.Context, config APIConfig) (report APIReport, err error) {
-	b, err := open(ctx, config.Config)
-	if err != nil {
-		return report, err
-	}
-	defer b.close()
-	release, err := b.begin(ctx)
-	if err != nil {
-		return report, err
-	}
-	defer release()
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-		defer cancel()
-		err = errors.Join(err, b.cleanup(ctx))
-	}()
-	m := &meter{bench: b, config: config}
-	defer m.close()
-	if err := m.prepare(ctx); err != nil {
-		return report, err
-	}
-	report = APIReport{InFlight: inFlight, Rounds: config.Rounds, Load: loadAverage()}
-	return report, m.measure(ctx, &report)
-}
+// clients is how many users send requests. Those in flight are theirs in turns, so that no user
+// exceeds the API's limits, which are the default ones.
+const clients = 4 * inFlight
 
-// meter measures the API.
-type meter struct {
+// apiRun is one run of API.
+type apiRun struct {
 	*bench
 	config  APIConfig
 	targets []target
@@ -105,134 +74,110 @@ type meter struct {
 	last    uuid.UUID // of the documents that stay
 }
 
-// clients is how many users there are. Each request in flight is theirs in turns, so that
-// none exceeds the API's own limits, which are the default ones.
-const clients = 4 * inFlight
-
-// target is one way of answering, on an address of its own, and each user's request
-// for it.
-type target struct {
-	name     string
-	status   int
-	address  string
-	requests [clients][]byte
-	rates    []float64
+// API measures the HTTP API in this process, over HTTP, on the database of a running system. The
+// report that it returns beside an error has what was measured until then.
+func API(ctx context.Context, config APIConfig) (report APIReport, err error) {
+	measure := func(b *bench, ctx context.Context) error {
+		r := &apiRun{bench: b, config: config}
+		defer r.close()
+		if err := r.prepare(ctx); err != nil {
+			return err
+		}
+		report = APIReport{InFlight: inFlight, Rounds: config.Rounds, Load: loadAverage()}
+		return r.measure(ctx, &report)
+	}
+	err = run(ctx, config.Config, measure, (*bench).cleanup)
+	return report, err
 }
 
-func (m *meter) close() {
-	for _, c := range slices.Backward(m.closers) {
+func (r *apiRun) close() {
+	for _, c := range slices.Backward(r.closers) {
 		c()
 	}
 }
 
 // prepare makes the users and their documents, and starts the servers.
-func (m *meter) prepare(ctx context.Context) error {
-	pool := postgres.Options{MaxConns: inFlight}
-	owner, err := postgres.Open(ctx, m.config.Database, pool)
+func (r *apiRun) prepare(ctx context.Context) error {
+	handler, err := r.handler(ctx)
 	if err != nil {
 		return err
 	}
-	m.closers = append(m.closers, func() { _ = owner.Close() })
-	role, err := postgres.Open(ctx, m.config.RoleURL, pool)
+	address, err := r.serve(ctx, handler)
 	if err != nil {
 		return err
 	}
-	m.closers = append(m.closers, func() { _ = role.Close() })
-
-	public := &url.URL{Scheme: "http", Host: m.MinIO.Endpoint}
-	presigner, err := minio.NewPresigner(minio.PresignerConfig{Public: public, Bucket: m.MinIO.Bucket, Upload: m.MinIO.Key, Download: m.MinIO.Key})
+	floorAddress, err := r.serve(ctx, floor(r.sql))
 	if err != nil {
 		return err
 	}
-	multipart, err := minio.NewMultipart(m.MinIO)
+	tokens, err := r.signIn(ctx, address)
 	if err != nil {
 		return err
 	}
-	m.closers = append(m.closers, multipart.Close)
-	settings := api.Config{
-		DB: role, Presigner: presigner, Objects: m.objects, Multipart: multipart, NATS: m.conn,
-		TokenKey: []byte(rand.Text() + rand.Text()), Log: slog.New(slog.DiscardHandler),
-	}
-	whole, err := api.New(settings)
+	docs, err := r.addDocuments(ctx)
 	if err != nil {
 		return err
 	}
-	m.closers = append(m.closers, whole.Close)
-	wholeAddress, err := m.serve(ctx, whole)
-	if err != nil {
-		return err
+	poll := func(user int) []byte {
+		return fmt.Appendf(nil, "GET /api/documents/%s HTTP/1.1\r\nHost: x\r\n"+
+			"Authorization: Bearer %s\r\nIf-None-Match: \"%d\"\r\n\r\n",
+			docs[user].ID, tokens[user], docs[user].Version)
 	}
-	tokens, err := m.signIn(ctx, wholeAddress)
-	if err != nil {
-		return err
-	}
-	docs, err := m.documents(ctx)
-	if err != nil {
-		return err
-	}
-
-	poll := func(i int) []byte {
-		return fmt.Appendf(nil, "GET /api/documents/%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nIf-None-Match: \"%d\"\r\n\r\n", docs[i].ID, tokens[i], docs[i].Version)
-	}
-	add := func(name string, status int, h http.Handler, request func(i int) []byte) error {
-		address, err := m.serve(ctx, h)
-		if err != nil {
-			return err
-		}
-		t := target{name: name, status: status, address: address}
-		for i := range t.requests {
-			t.requests[i] = request(i)
-		}
-		m.targets = append(m.targets, t)
-		return nil
-	}
-	if err := add(StepFloor, http.StatusOK, floor(owner), poll); err != nil {
-		return err
-	}
-	unbound := settings
-	unbound.DB = owner
-	for _, step := range []struct {
-		name   string
-		config api.Config
-		api.Bare
-	}{
-		{StepHandler, unbound, api.Bare{}},
-		{StepRLS, settings, api.Bare{User: m.users[0]}},
-		{StepToken, settings, api.Bare{Authenticate: true}},
-		{StepContract, settings, api.Bare{Authenticate: true, Validate: true}},
-	} {
-		h, err := api.NewBare(step.config, step.Bare)
-		if err != nil {
-			return err
-		}
-		request := poll
-		if step.User != uuid.Nil { // who sees no other's document
-			request = func(int) []byte { return poll(0) }
-		}
-		if err := add(step.name, http.StatusNotModified, h, request); err != nil {
-			return err
-		}
-	}
-	if err := add(StepAll, http.StatusNotModified, whole, poll); err != nil {
-		return err
-	}
-	// An empty file, so that nothing lies in the bucket of what is measured.
+	// An empty file, so that the bucket keeps nothing of what is measured.
 	const body = `{"filename":"bench.txt","content_type":"text/plain","size":0}`
-	return add(StepURLs, http.StatusCreated, whole, func(i int) []byte {
-		return fmt.Appendf(nil, "POST /api/documents/upload-url HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", tokens[i], len(body), body)
-	})
+	issue := func(user int) []byte {
+		return fmt.Appendf(nil, "POST /api/documents/upload-url HTTP/1.1\r\nHost: x\r\n"+
+			"Authorization: Bearer %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+			tokens[user], len(body), body)
+	}
+	r.targets = []target{
+		newTarget(StepFloor, floorAddress, http.StatusOK, poll),
+		newTarget(StepPolls, address, http.StatusNotModified, poll),
+		newTarget(StepURLs, address, http.StatusCreated, issue),
+	}
+	return nil
 }
 
-// floor is the least that an answer from the database costs: echo and one SELECT by
-// primary key, through a pool of the same size.
-func floor(db *postgres.DB) http.Handler {
+// handler returns the API as it is.
+func (r *apiRun) handler(ctx context.Context) (http.Handler, error) {
+	role, err := postgres.Open(ctx, r.config.RoleURL, postgres.Options{MaxConns: inFlight})
+	if err != nil {
+		return nil, err
+	}
+	r.closers = append(r.closers, func() { _ = role.Close() })
+	presigner, err := minio.NewPresigner(minio.PresignerConfig{
+		Public: &url.URL{Scheme: "http", Host: r.MinIO.Endpoint}, Bucket: r.MinIO.Bucket,
+		Upload: r.MinIO.Key, Download: r.MinIO.Key,
+	})
+	if err != nil {
+		return nil, err
+	}
+	multipart, err := minio.NewMultipart(r.MinIO)
+	if err != nil {
+		return nil, err
+	}
+	r.closers = append(r.closers, multipart.Close)
+	handler, err := api.New(api.Config{
+		DB: role, Presigner: presigner, Objects: r.objects, Multipart: multipart, NATS: r.conn,
+		TokenKey: []byte(rand.Text() + rand.Text()), Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.closers = append(r.closers, handler.Close)
+	return handler, nil
+}
+
+// floor is the least that an answer from the database costs: echo and one SELECT by primary key,
+// without row-level security, through a pool of the same size.
+func floor(db *database) http.Handler {
 	e := echo.New()
 	e.GET("/api/documents/:id", func(c echo.Context) error {
 		id, err := uuid.Parse(c.Param("id"))
 		if err != nil {
 			return err
 		}
-		version, err := db.Version(c.Request().Context(), id)
+		version, err := db.version(c.Request().Context(), id)
 		if err != nil {
 			return err
 		}
@@ -241,8 +186,8 @@ func floor(db *postgres.DB) http.Handler {
 	return e
 }
 
-// serve answers with h on a free port until the end.
-func (m *meter) serve(ctx context.Context, h http.Handler) (address string, err error) {
+// serve answers with h on a free port until close.
+func (r *apiRun) serve(ctx context.Context, h http.Handler) (address string, err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("listen: %w", err)
@@ -253,7 +198,7 @@ func (m *meter) serve(ctx context.Context, h http.Handler) (address string, err 
 		defer close(done)
 		_ = server.Serve(listener) // until it is closed
 	}()
-	m.closers = append(m.closers, func() {
+	r.closers = append(r.closers, func() {
 		_ = server.Close()
 		<-done
 	})
@@ -261,34 +206,37 @@ func (m *meter) serve(ctx context.Context, h http.Handler) (address string, err 
 }
 
 // signIn makes the users and returns their tokens.
-func (m *meter) signIn(ctx context.Context, address string) ([]string, error) {
+func (r *apiRun) signIn(ctx context.Context, address string) ([]string, error) {
 	password := rand.Text()
-	hash, err := m.HashPassword(password)
+	hash, err := r.HashPassword(password)
 	if err != nil {
 		return nil, err
 	}
-	transport := &http.Transport{}
+	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	tokens := make([]string, clients)
+	// One after another: hashing a password takes a whole processor, and who waits for it too long
+	// is refused.
 	for i := range tokens {
-		if err := m.addUser(ctx, "api"+strconv.Itoa(i), hash); err != nil {
+		name := "api" + strconv.Itoa(i)
+		if err := r.addUser(ctx, name, hash); err != nil {
 			return nil, err
 		}
-	}
-	// One after another: a password takes a processor whole, and who waits too long for it is refused.
-	for i := range tokens {
 		c := &client{transport: transport, api: "http://" + address}
-		if err := c.login(ctx, "api"+strconv.Itoa(i)+Domain, password); err != nil {
+		if err := c.login(ctx, name+Domain, password); err != nil {
 			return nil, err
 		}
 		tokens[i] = c.token
-		m.Progress("users", i+1, len(tokens))
+		r.Progress("users", i+1, len(tokens))
 	}
 	return tokens, nil
 }
 
-// documents are settled, one of each user, among those that lie beside.
-func (m *meter) documents(ctx context.Context) ([]schema.Document, error) {
+// addDocuments stores a classified document of each user, after those that lie beside.
+func (r *apiRun) addDocuments(ctx context.Context) ([]schema.Document, error) {
+	if err := r.addRows(ctx); err != nil {
+		return nil, err
+	}
 	docs := make([]schema.Document, clients)
 	now := time.Now().UTC()
 	for i := range docs {
@@ -296,47 +244,40 @@ func (m *meter) documents(ctx context.Context) ([]schema.Document, error) {
 		if err != nil {
 			return nil, fmt.Errorf("make an id: %w", err)
 		}
-		docs[i] = schema.NewDocument(id, m.users[i], "bench.txt", "text/plain", 0, now)
+		docs[i] = schema.NewDocument(id, r.users[i], "bench.txt", "text/plain", 0, now)
 		docs[i].Status, docs[i].Version = schema.StatusClassified, 3
+		r.last = id
 	}
-	if err := errors.Join(m.fill(ctx), m.db.AddDocuments(ctx, docs)); err != nil {
-		return nil, err
-	}
-	m.last = docs[len(docs)-1].ID
-	return docs, nil
+	return docs, r.sql.addDocuments(ctx, docs)
 }
 
 // measure runs everything once to warm up, then in turns.
-func (m *meter) measure(ctx context.Context, report *APIReport) error {
-	total := (m.config.Rounds + 1) * len(m.targets)
-	for round := range m.config.Rounds + 1 {
-		for i := range m.targets {
-			t := &m.targets[i]
-			rate, err := t.run(ctx, m.config.Round)
+func (r *apiRun) measure(ctx context.Context, report *APIReport) error {
+	total := (r.config.Rounds + 1) * len(r.targets)
+	for round := range r.config.Rounds + 1 {
+		for i := range r.targets {
+			t := &r.targets[i]
+			rate, err := t.run(ctx, r.config.Round)
 			if err != nil {
 				return fmt.Errorf("%s: %w", t.name, err)
 			}
-			if t.name == StepURLs {
-				if err := m.forgetPending(ctx); err != nil {
-					return err
-				}
+			if err := r.removePending(ctx); err != nil {
+				return err
 			}
 			if round > 0 {
 				t.rates = append(t.rates, rate)
 			}
-			m.Progress("rounds", round*len(m.targets)+i+1, total)
+			r.Progress("rounds", round*len(r.targets)+i+1, total)
 		}
 	}
-	steps := make([]Step, len(m.targets))
-	for i, t := range m.targets {
-		before := m.targets[max(0, i-1)]
-		if t.name == StepURLs {
-			before = m.targets[0]
-		}
+	first := r.targets[0].rates
+	steps := make([]Step, len(r.targets))
+	for i, t := range r.targets {
 		steps[i] = Step{
-			Name: t.name, Rate: median(t.rates, func(i int) float64 { return t.rates[i] }),
-			OfFloor: median(t.rates, func(i int) float64 { return t.rates[i] / m.targets[0].rates[i] }),
-			Adds:    median(t.rates, func(i int) float64 { return 1e6/t.rates[i] - 1e6/before.rates[i] }),
+			Name:    t.name,
+			Rate:    median(r.config.Rounds, func(i int) float64 { return t.rates[i] }),
+			OfFloor: median(r.config.Rounds, func(i int) float64 { return t.rates[i] / first[i] }),
+			Adds:    median(r.config.Rounds, func(i int) float64 { return 1e6/t.rates[i] - 1e6/first[i] }),
 		}
 	}
 	steps[0].Adds = 1e6 / steps[0].Rate
@@ -345,51 +286,16 @@ func (m *meter) measure(ctx context.Context, report *APIReport) error {
 	return nil
 }
 
-// forgetPending leaves no user more pending documents than one round brings: the
-// check against the limit counts them.
-func (m *meter) forgetPending(ctx context.Context) error {
+// removePending leaves no user more pending documents than one round adds, for the API counts them
+// against the limit.
+func (r *apiRun) removePending(ctx context.Context) error {
 	for {
-		docs, err := m.db.DocumentsOf(ctx, m.users, m.last, 5000)
-		if err != nil || len(docs) == 0 {
+		rows, err := r.sql.documentsOf(ctx, r.users, r.last, 5000)
+		if err != nil || len(rows) == 0 {
 			return err
 		}
-		ids := make([]uuid.UUID, len(docs))
-		for i, d := range docs {
-			ids[i] = d.ID
-		}
-		if err := m.db.ForgetDocuments(ctx, ids); err != nil {
+		if err := r.sql.removeDocuments(ctx, rows); err != nil {
 			return err
 		}
 	}
-}
-
-// median of what each round gives.
-func median(rounds []float64, of func(round int) float64) float64 {
-	values := make([]float64, len(rounds))
-	for i := range rounds {
-		values[i] = of(i)
-	}
-	slices.Sort(values)
-	return values[len(values)/2]
-}
-
-// run keeps a request in flight on each of as many connections and returns how
-// many are answered a second.
-func (t *target) run(ctx context.Context, d time.Duration) (rate float64, err error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var answers atomic.Int64
-	var asking sync.WaitGroup
-	began := time.Now()
-	for requests := range slices.Chunk(t.requests[:], clients/inFlight) {
-		asking.Go(func() {
-			n, err := t.ask(ctx, requests, began.Add(d))
-			answers.Add(n)
-			if err != nil {
-				cancel(err)
-			}
-		})
-	}
-	asking.Wait()
-	return float64(answers.Load()) / time.Since(began).Seconds(), context.Cause(ctx)
 }

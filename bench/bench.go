@@ -1,7 +1,9 @@
-// Package bench measures a running system against what the parts beneath it can
-// do: the way of an upload, `intray-bench confirm`, and the API, `intray-bench api`.
+// Package bench measures a running system against what the parts beneath it can do: the way of an
+// upload from its PUT to uploaded ([Confirm]), the HTTP API ([API]) and the way of documents to
+// classified ([Documents]). [Classify] measures the builtin classifier by itself. The command
+// intray-bench runs them; nothing of the shipped program imports this package.
 //
-// Everything is made by users of its own, whose addresses end in [Domain], and is
+// Confirm and API work with users of their own, whose addresses end in [Domain]. What they make is
 // removed at the end; what a killed run left behind is removed by the next.
 package bench
 
@@ -9,107 +11,81 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 	miniogo "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"golang.org/x/sync/errgroup"
 
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
-	"intray/schema"
 )
 
-// Config says what is measured, and how to reach the system with all rights.
+// Config says how to reach the system with all rights, and what Confirm and API have in common.
 type Config struct {
 	Database string // the owner's URL
 	NATS     nats.Options
 	MinIO    minio.Config // with a key that may PUT
-	API      string       // URL
-	// ConsumePID is the process id of the consumers, if they run on this machine:
-	// its memory is then watched. 0: not.
-	ConsumePID int
 	// HashPassword makes the hash that the API checks a password against.
 	HashPassword func(password string) (string, error)
-
-	Documents int // that wait in each backlog
-	Users     int // that own them
-	Folder    int // documents in each folder of the dense backlog
-	Single    int // documents for the one-by-one handler
-	Uploads   int // in the burst; a fifth of it for the uploads one at a time
-	Rows      int // settled documents in the table beside
-	// Progress is told what goes on; total is 0 where there is nothing to count.
-	Progress func(what string, done, total int)
+	// Rows is how many classified documents without objects are added to the table first.
+	Rows     int
+	Progress Progress
 }
 
-// Domain ends the addresses of the users that a benchmark makes. No mail goes
-// there (RFC 2606).
-const Domain = "@bench.invalid"
+// Progress is called with how far a stage of a measurement is. total is 0 where it is not known. It
+// must be safe for concurrent use.
+type Progress func(stage string, done, total int)
 
-// Report is what was measured. Rates are documents (or HEADs) a second, times
-// milliseconds.
-type Report struct {
-	Documents int     `json:"documents"`
-	Users     int     `json:"users"`
-	Folder    int     `json:"documents_a_folder"`
-	Rows      int     `json:"rows_beside"`
-	Load      float64 `json:"load_average"`
-
-	PutRate   float64 `json:"put_rate"`
-	Dense     Drain   `json:"dense"`
-	Scattered Drain   `json:"scattered"`
-	// OneByOne is the rate of the handler that takes one message at a time.
-	OneByOne float64 `json:"one_by_one_rate"`
-	// Floor is the time that HEAD, commit and publish take for one document.
-	Floor Times `json:"head_commit_publish_ms"`
-
-	OneAtATime Times `json:"uploaded_after_put_1_at_a_time_ms"`
-	Burst      Times `json:"uploaded_after_put_16_at_a_time_ms"`
-	// Last is that time for the upload of the burst that was answered last.
-	Last float64 `json:"uploaded_after_last_put_ms"`
-}
-
-// Drain is one backlog's.
-type Drain struct {
-	// Head is MinIO's HEAD rate on the same objects, 16 in flight: the mean of
-	// before and after.
-	Head float64 `json:"head_rate"`
-	// Rate is that of the consumer, from the moment it may begin until every
-	// document is uploaded and announced.
-	Rate float64 `json:"confirm_rate"`
-	// Memory is the most that the consumers' process had in memory meanwhile, in
-	// MiB; 0 if it was not watched.
-	Memory float64 `json:"consume_mib"`
-}
-
-// Times are percentiles in milliseconds.
-type Times struct {
-	P50 float64 `json:"p50"`
-	P90 float64 `json:"p90"`
-	P99 float64 `json:"p99"`
-	N   int     `json:"n"`
-}
-
-// inFlight is how many requests are under way at once where not one is.
+// inFlight is how many requests are in flight at once, except where it is one.
 const inFlight = 16
 
-// bench is a run.
+// bench is one run of a measurement.
 type bench struct {
 	Config
 	db      *postgres.DB
+	sql     *database
 	conn    *nats.Conn
 	objects *minio.Objects
 	core    miniogo.Core
-	users   []uuid.UUID
-	epoch   time.Time // of the next backlog's ids
+	users   []uuid.UUID // that this run has made
 }
 
-// cleanupTimeout bounds the removal of what was made, which an interrupt does
-// not stop.
+// cleanupTimeout bounds the removal of what was made, which an interrupt does not stop.
 const cleanupTimeout = 10 * time.Minute
 
-// open connects to the system; close ends that.
+// run connects to the system and calls measure, alone of all measurements, after it has removed what
+// a killed run left behind. finish is called at the end, also after an error and after ctx is
+// cancelled.
+func run(ctx context.Context, config Config, measure, finish func(*bench, context.Context) error) (err error) {
+	b, err := open(ctx, config)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	release, ok, err := b.db.TryLock(ctx, "bench")
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return errors.New("another benchmark runs on this system")
+	}
+	defer release()
+	if err := b.cleanup(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+		defer cancel()
+		err = errors.Join(err, finish(b, ctx))
+	}()
+	return measure(b, ctx)
+}
+
+// open connects to the system. The caller calls close.
 func open(ctx context.Context, config Config) (b *bench, err error) {
 	b = &bench{Config: config}
 	defer func() {
@@ -117,8 +93,12 @@ func open(ctx context.Context, config Config) (b *bench, err error) {
 			b.close()
 		}
 	}()
-	b.db, err = postgres.Open(ctx, config.Database, postgres.Options{MaxConns: inFlight, StatementTimeout: 5 * time.Minute})
+	b.db, err = postgres.Open(ctx, config.Database,
+		postgres.Options{MaxConns: inFlight, StatementTimeout: 5 * time.Minute})
 	if err != nil {
+		return nil, err
+	}
+	if b.sql, err = openDatabase(config.Database); err != nil {
 		return nil, err
 	}
 	if b.conn, err = nats.Connect(ctx, config.NATS); err != nil {
@@ -145,85 +125,52 @@ func (b *bench) close() {
 	if b.conn != nil {
 		b.conn.Close()
 	}
+	if b.sql != nil {
+		b.sql.close()
+	}
 	if b.db != nil {
 		_ = b.db.Close()
 	}
 }
 
-// begin keeps other benchmarks away until release is called, and removes what one
-// that was killed left.
-func (b *bench) begin(ctx context.Context) (release func(), err error) {
-	release, ok, err := b.db.TryLock(ctx, "bench")
-	if err != nil {
-		return nil, err
+// concurrently calls do for 0 to n-1, inFlight at a time, until one call fails, and reports each
+// call that succeeds as progress of the stage.
+func (progress Progress) concurrently(
+	ctx context.Context, stage string, n int, do func(ctx context.Context, i int) error,
+) error {
+	var done atomic.Int64
+	group, during := errgroup.WithContext(ctx)
+	group.SetLimit(inFlight)
+	for i := range n {
+		if during.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			if err := do(during, i); err != nil {
+				return err
+			}
+			progress(stage, int(done.Add(1)), n)
+			return nil
+		})
 	}
-	if !ok {
-		return nil, errors.New("another benchmark runs on this system")
-	}
-	if err := b.cleanup(ctx); err != nil {
-		release()
-		return nil, err
-	}
-	return release, nil
-}
-
-// Run measures the way of an upload. What it returns beside an error is what was
-// measured until then.
-func Run(ctx context.Context, config Config) (report Report, err error) {
-	b, err := open(ctx, config)
-	if err != nil {
-		return report, err
-	}
-	defer b.close()
-	release, err := b.begin(ctx)
-	if err != nil {
-		return report, err
-	}
-	defer release()
-	defer func() {
-		// The consumers go on only when there is nothing left for them to find.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-		defer cancel()
-		err = errors.Join(err, b.pause(ctx), b.cleanup(ctx), b.resume(ctx))
-	}()
-	report = Report{Documents: b.Documents, Users: b.Users, Folder: b.Folder, Rows: b.Rows, Load: loadAverage()}
-	return report, b.measure(ctx, &report)
-}
-
-func (b *bench) measure(ctx context.Context, report *Report) (err error) {
-	if err := b.addUsers(ctx); err != nil {
+	if err := group.Wait(); err != nil {
 		return err
 	}
-	if err := b.fill(ctx); err != nil {
-		return err
-	}
-	if b.Uploads > 0 {
-		if err := b.settle(ctx); err != nil {
+	return context.Cause(ctx)
+}
+
+// poll calls done at each interval until it returns true or an error.
+func poll(ctx context.Context, interval time.Duration, done func() (bool, error)) error {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		if err := b.uploads(ctx, report); err != nil {
-			return err
-		}
-	}
-	if b.Documents > 0 {
-		var docs []schema.Document
-		if docs, report.PutRate, err = b.backlog(ctx, b.Documents, b.dense); err != nil {
-			return err
-		}
-		if report.Dense, err = b.drain(ctx, "dense", docs); err != nil {
-			return err
-		}
-		if docs, _, err = b.backlog(ctx, b.Documents, b.scattered); err != nil {
-			return err
-		}
-		if report.Scattered, err = b.drain(ctx, "scattered", docs); err != nil {
-			return err
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
 		}
 	}
-	if b.Single > 0 {
-		if report.OneByOne, report.Floor, err = b.oneByOne(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
 }

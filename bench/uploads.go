@@ -1,13 +1,9 @@
 package bench
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net/http"
 	"strconv"
 	"sync"
 	"time"
@@ -15,66 +11,69 @@ import (
 	"intray/schema"
 )
 
-// uploads measures what a client sees: how long after the answer to its PUT the
-// document is uploaded.
-func (b *bench) uploads(ctx context.Context, report *Report) error {
+// note is what the uploads of Confirm upload.
+var note = file{"bench.txt", "text/plain", content}
+
+// uploads measures what a client sees: how long after the answer to its PUT the document is
+// uploaded.
+func (r *confirmRun) uploads(ctx context.Context, report *ConfirmReport) error {
 	password := rand.Text()
-	hash, err := b.HashPassword(password)
+	hash, err := r.HashPassword(password)
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{MaxIdleConnsPerHost: 8 * inFlight, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 30 * time.Second}
+	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	clients := make([]*client, inFlight)
 	for i := range clients {
 		name := "upload" + strconv.Itoa(i)
-		if err := b.addUser(ctx, name, hash); err != nil {
+		if err := r.addUser(ctx, name, hash); err != nil {
 			return err
 		}
-		clients[i] = &client{transport: transport, api: b.API}
+		clients[i] = &client{transport: transport, api: r.config.API}
 		if err := clients[i].login(ctx, name+Domain, password); err != nil {
 			return err
 		}
 	}
 
-	var took []time.Duration
-	for i := range max(1, b.Uploads/5) {
-		id, answered, err := clients[0].upload(ctx)
+	single := max(1, r.config.Uploads/5)
+	took := make([]time.Duration, single)
+	for i := range took {
+		id, answered, err := clients[0].upload(ctx, note)
 		if err != nil {
 			return err
 		}
-		t, err := clients[0].wait(ctx, id, answered)
-		if err != nil {
+		if took[i], err = clients[0].waitUploaded(ctx, id, answered); err != nil {
 			return err
 		}
-		took = append(took, t)
-		b.Progress("uploads one at a time", i+1, b.Uploads/5)
+		r.Progress("uploads one at a time", i+1, single)
 	}
 	report.OneAtATime = percentiles(took)
-	return b.burst(ctx, clients, report)
+	return r.burst(ctx, clients, report)
 }
 
-// burst keeps 16 uploads in flight. A client waits for each of its documents
-// while it goes on uploading.
-func (b *bench) burst(ctx context.Context, clients []*client, report *Report) error {
+// burst keeps 16 uploads in flight. A client waits for each of its documents while it goes on
+// uploading.
+func (r *confirmRun) burst(ctx context.Context, clients []*client, report *ConfirmReport) error {
 	type outcome struct {
 		answered time.Time
 		took     time.Duration
 		err      error
 	}
-	outcomes := make([]outcome, b.Uploads)
+	outcomes := make([]outcome, r.config.Uploads)
 	var waiting sync.WaitGroup
-	whole := ctx // a wait goes on when the last upload is done
-	err := b.sideBySide(ctx, "uploads in a burst", b.Uploads, func(ctx context.Context, i int) error {
-		c := clients[i%len(clients)]
-		id, answered, err := c.upload(ctx)
+	whole := ctx // a wait goes on after the last upload
+	upload := func(ctx context.Context, i int) error {
+		c, o := clients[i%len(clients)], &outcomes[i]
+		id, answered, err := c.upload(ctx, note)
 		if err != nil {
 			return err
 		}
-		outcomes[i].answered = answered
-		waiting.Go(func() { outcomes[i].took, outcomes[i].err = c.wait(whole, id, answered) })
+		o.answered = answered
+		waiting.Go(func() { o.took, o.err = c.waitUploaded(whole, id, answered) })
 		return nil
-	})
+	}
+	err := r.Progress.concurrently(ctx, "uploads in a burst", len(outcomes), upload)
 	waiting.Wait()
 	if err != nil {
 		return err
@@ -95,122 +94,25 @@ func (b *bench) burst(ctx context.Context, clients []*client, report *Report) er
 	return nil
 }
 
-// client is one signed-in user of the API.
-type client struct {
-	transport *http.Transport
-	api       string
-	token     string
-}
-
-func (c *client) login(ctx context.Context, email, password string) error {
-	var answer struct {
-		AccessToken string `json:"access_token"`
-	}
-	err := c.call(ctx, http.MethodPost, "/api/auth/login", map[string]string{"email": email, "password": password}, &answer)
-	c.token = answer.AccessToken
-	return err
-}
-
-// upload asks for a URL and PUTs an object there. It returns the document's id and
-// when the PUT was answered.
-func (c *client) upload(ctx context.Context) (id string, answered time.Time, err error) {
-	var issued struct {
-		Document struct {
-			ID string `json:"id"`
-		} `json:"document"`
-		Upload struct {
-			Method  string            `json:"method"`
-			URL     string            `json:"url"`
-			Headers map[string]string `json:"headers"`
-		} `json:"upload"`
-	}
-	err = c.call(ctx, http.MethodPost, "/api/documents/upload-url",
-		map[string]any{"filename": "bench.txt", "content_type": "text/plain", "size": len(content)}, &issued)
+// upload requests a URL and uploads the file there. It returns the document's id and when the PUT
+// was answered.
+func (c *client) upload(ctx context.Context, f file) (id string, answered time.Time, err error) {
+	u, err := c.issue(ctx, f)
 	if err != nil {
 		return "", answered, err
 	}
-	req, err := http.NewRequestWithContext(ctx, issued.Upload.Method, issued.Upload.URL, bytes.NewReader(content))
-	if err != nil {
-		return "", answered, fmt.Errorf("upload of document %s: the URL cannot be used", issued.Document.ID)
-	}
-	for name, value := range issued.Upload.Headers {
-		req.Header.Set(name, value)
-	}
-	if err := c.do(req, nil); err != nil {
-		return "", answered, fmt.Errorf("upload of document %s: %w", issued.Document.ID, err)
-	}
-	return issued.Document.ID, time.Now(), nil
+	answered, err = c.put(ctx, u, f.content)
+	return u.Document.ID, answered, err
 }
 
-// wait polls until the document is not pending any more: every millisecond at
-// first, later at an eighth of the time that has passed.
-func (c *client) wait(ctx context.Context, id string, answered time.Time) (time.Duration, error) {
-	for {
-		var document struct {
-			Status schema.Status `json:"status"`
-		}
-		if err := c.call(ctx, http.MethodGet, "/api/documents/"+id, nil, &document); err != nil {
-			return 0, err
-		}
-		passed := time.Since(answered)
-		switch {
-		case document.Status.Counted():
-			return passed, nil
-		case document.Status != schema.StatusPending:
-			return 0, fmt.Errorf("document %s is %s", id, document.Status)
-		}
-		timer := time.NewTimer(max(time.Millisecond, passed/8))
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return 0, ctx.Err()
-		case <-timer.C:
-		}
+// waitUploaded returns how long after answered the document was uploaded. It polls every
+// millisecond at first, later after an eighth of the time that has passed.
+func (c *client) waitUploaded(ctx context.Context, id string, answered time.Time) (time.Duration, error) {
+	d, took, err := c.wait(ctx, id, answered,
+		func(s schema.Status) bool { return s != schema.StatusPending },
+		func(passed time.Duration) time.Duration { return max(time.Millisecond, passed/8) })
+	if err == nil && !d.Status.Counted() {
+		err = fmt.Errorf("document %s is %s", id, d.Status)
 	}
-}
-
-func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
-	var text io.Reader = http.NoBody
-	if body != nil {
-		encoded, err := json.Marshal(body)
-		if err != nil {
-			return err
-		}
-		text = bytes.NewReader(encoded)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, c.api+path, text)
-	if err != nil {
-		return err
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.token != "" {
-		req.Header.Set("Authorization", "Bearer "+c.token)
-	}
-	if err := c.do(req, answer); err != nil {
-		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	return nil
-}
-
-// do sends the request and reads the answer. Its errors hold no URL, which may be
-// a signed one.
-func (c *client) do(req *http.Request, answer any) error {
-	resp, err := c.transport.RoundTrip(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode >= 300 {
-		return fmt.Errorf("answered %s: %.300s", resp.Status, text)
-	}
-	if answer == nil {
-		return nil
-	}
-	return json.Unmarshal(text, answer)
+	return took, err
 }

@@ -68,7 +68,7 @@ func TestASeriesBelongsToItsNewTopic(t *testing.T) {
 }
 
 func TestSamplesAreHalfOfThoseInTestdata(t *testing.T) {
-	set, err := readSamples("../testdata")
+	set, err := readSamples("../../consumers/classify/builtin/testdata")
 	if err != nil {
 		t.Fatal(err)
 	}

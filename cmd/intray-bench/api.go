@@ -2,21 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
-	"net/url"
-	"os"
 	"text/tabwriter"
 	"time"
 
-	"intray/api"
 	"intray/bench"
 	"intray/cmd/internal/cli"
-	"intray/infra/local"
 )
 
 type apiCommand struct {
@@ -35,11 +28,12 @@ flight, of 64 users within the default limits, everything in turns in one run an
 floor: an echo handler that does one SELECT by primary key, without row-level security, through a
 pool of the same size.
 
-polls: GET /api/documents/{id} with an If-None-Match that still holds, answered 304: the handler
-alone, then with row-level security, authentication and validation one after the other, then the API as it
-is. Each step's µs are what it adds to the time that an answer takes this machine.
+polls: GET /api/documents/{id} with an If-None-Match that still holds, answered 304.
 
 URL requests: POST /api/documents/upload-url, which commits a document to the disk.
+
+The µs are what each adds to the floor's time that an answer takes this machine. What row-level security,
+authentication and validation add to a poll: go test -run '^$' -bench PollSteps -benchtime 25x ./api
 
 What it makes belongs to users whose addresses end in ` + bench.Domain + ` and is removed afterwards, also after
 Ctrl-C; what a killed run left is removed by the next.
@@ -52,47 +46,29 @@ func (c apiCommand) Run(ctx context.Context) error {
 	if c.Rounds < 1 || c.Round <= 0 || c.Rows < 0 {
 		return cli.Usage(errors.New("there is at least one round, which takes some time, and numbers are not negative"))
 	}
-	dir, err := cli.DataDir(c.Data)
+	s, err := running(c.Data)
 	if err != nil {
 		return err
 	}
-	s, err := cli.Running(dir)
+	role, err := s.roleURL("api")
 	if err != nil {
 		return err
 	}
-	password, err := local.ReadSecret(dir, "postgres_api")
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: %s has no password of the role api", cli.ErrUnreachable, dir)
-	}
-	if err != nil {
-		return err
-	}
-	role, err := url.Parse(s.Database)
-	if err != nil {
-		return errors.New("the address of the database in " + local.StackFile + " cannot be read")
-	}
-	role.User = url.UserPassword("api", password)
 	progress := cli.NewProgressBar("", -1)
-	s.NATS.Name, s.NATS.Log = "bench", slog.New(slog.DiscardHandler)
-	report, err := bench.RunAPI(ctx, bench.APIConfig{
-		Config: bench.Config{
-			Database: s.Database, NATS: s.NATS, MinIO: s.MinIO, HashPassword: api.HashPassword, Rows: c.Rows, Progress: progress.Stage,
-		},
-		RoleURL: role.String(), Round: c.Round, Rounds: c.Rounds,
+	report, err := bench.API(ctx, bench.APIConfig{
+		Config: s.config(c.Rows, progress), RoleURL: role, Round: c.Round, Rounds: c.Rounds,
 	})
 	progress.Clear()
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(report)
-	}
-	return writeBenchAPI(os.Stdout, report)
+	return write(c.JSON, report, writeAPI)
 }
 
-// writeBenchAPI prints the report as a table.
-func writeBenchAPI(w io.Writer, r bench.APIReport) error {
-	fmt.Fprintf(w, "%d requests in flight, medians of %d rounds; load average %.1f at the start\n\n", r.InFlight, r.Rounds, r.Load)
+// writeAPI prints the report as a table.
+func writeAPI(w io.Writer, r bench.APIReport) error {
+	fmt.Fprintf(w, "%d requests in flight, medians of %d rounds; load average %.1f at the start\n\n",
+		r.InFlight, r.Rounds, r.Load)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "\t/s\tof the floor\tadds µs\t")
 	for _, s := range append(r.Steps, r.URLs) {

@@ -14,41 +14,54 @@ import (
 	"intray/infra/postgres"
 )
 
-// TestBenchAPIMeasuresAndLeavesNothing runs small ones: what they say, what they
-// leave, and how they end.
-func TestBenchAPIMeasuresAndLeavesNothing(t *testing.T) {
-	s := stacktest.Up(t)
+// testAPI runs small measurements: what they report, what they leave, and how they end.
+func testAPI(t *testing.T, s *stacktest.Stack) {
 	small := []string{"api", "--data", s.Dir, "--round", "30ms", "--rounds", "2", "--rows", "30"}
 
-	out, errs, code := stacktest.Run(t, nil, "intray-bench", append(small, "--json")...)
-	if code != 0 {
-		t.Fatalf("status %d: %s", code, errs)
-	}
-	var r bench.APIReport
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	if len(r.Steps) != 6 || r.Rounds != 2 || r.Steps[0].OfFloor != 1 {
-		t.Errorf("%+v", r)
-	}
-	for _, step := range append(r.Steps, r.URLs) {
-		if step.Rate <= 0 || step.OfFloor <= 0 {
-			t.Errorf("%+v", step)
+	t.Run("reports and leaves nothing", func(t *testing.T) {
+		out, errs, code := stacktest.Run(t, nil, "intray-bench", append(small, "--json")...)
+		if code != 0 {
+			t.Fatalf("got status %d, want 0: %s", code, errs)
 		}
-	}
-	nothingIsLeft(t, s)
+		var r bench.APIReport
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatalf("got %s, want a report: %v", out, err)
+		}
+		if len(r.Steps) != 2 || r.Rounds != 2 || r.Steps[0].OfFloor != 1 {
+			t.Errorf("got %+v, want the floor, which is 1 of itself, and polls, of 2 rounds", r)
+		}
+		for _, step := range append(r.Steps, r.URLs) {
+			if step.Rate <= 0 || step.OfFloor <= 0 {
+				t.Errorf("got %+v, want a rate", step)
+			}
+		}
+		nothingIsLeft(t, s)
+	})
 
-	if out, errs, code := stacktest.Run(t, nil, "intray-bench", small...); code != 0 || !strings.Contains(out, bench.StepURLs) || !strings.Contains(errs, "users: ") {
-		t.Errorf("status %d: %s%s", code, out, errs)
-	}
-	if _, errs, code := stacktest.Run(t, nil, "intray-bench", append(small, "--rounds", "0")...); code != 2 || !strings.Contains(errs, "at least one round") {
-		t.Errorf("no rounds: status %d: %s", code, errs)
-	}
-	if _, errs, code := stacktest.Run(t, nil, "intray-bench", "api", "--data", t.TempDir()); code != 3 {
-		t.Errorf("no stack: status %d: %s", code, errs)
+	for _, c := range []struct {
+		name   string
+		args   []string
+		status int
+		want   []string // on standard output and error
+	}{
+		{"prints a table and its progress", small, 0, []string{bench.StepURLs, "users: "}},
+		{"refuses no rounds", append(small, "--rounds", "0"), 2, []string{"at least one round"}},
+		{"needs a stack", []string{"api", "--data", t.TempDir()}, 3, []string{"start \"intray up\""}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out, errs, status := stacktest.Run(t, nil, "intray-bench", c.args...)
+			if status != c.status {
+				t.Errorf("got status %d, want %d", status, c.status)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(out+errs, want) {
+					t.Errorf("got %s%s, want %q in it", out, errs, want)
+				}
+			}
+		})
 	}
 
-	t.Run("also when it is interrupted", func(t *testing.T) {
+	t.Run("leaves nothing when it is interrupted", func(t *testing.T) {
 		path := stacktest.Program(t, "intray-bench")
 		command := exec.Command(path, "api", "--data", s.Dir, "--rounds", "100000")
 		if err := command.Start(); err != nil {
@@ -73,7 +86,7 @@ func TestBenchAPIMeasuresAndLeavesNothing(t *testing.T) {
 		}
 		var exit *exec.ExitError
 		if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-			t.Errorf("it ended with %v", err)
+			t.Errorf("got %v, want exit status 1", err)
 		}
 		nothingIsLeft(t, s)
 	})

@@ -2,19 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"text/tabwriter"
 
+	"intray/bench"
 	"intray/bench/sets"
 	"intray/cmd/internal/cli"
-	"intray/consumers/classify/builtin"
-	"intray/consumers/classify/builtin/vectors"
 )
 
 type classifyCommand struct {
@@ -48,29 +45,6 @@ just made, with a name and 20 documents, beside the others with keywords and non
   ms         for one document`
 }
 
-type classifyReport struct {
-	Seed uint64             `json:"seed"`
-	Half string             `json:"half"`
-	Rows []classifyMeasured `json:"rows"`
-	// TableBytes lie in the binary, HeapBytes is what the classifier keeps after all.
-	TableBytes int      `json:"table_bytes"`
-	HeapBytes  int64    `json:"heap_bytes"`
-	Missing    []string `json:"missing"`
-}
-
-type classifyMeasured struct {
-	Set           string  `json:"set"`
-	Mode          string  `json:"mode"`
-	Documents     int     `json:"documents"`
-	Topics        int     `json:"topics"`
-	Top1          float64 `json:"top1"`
-	ConfidentHalf float64 `json:"confident_half"`
-	Answered      float64 `json:"answered"`
-	Precision     float64 `json:"precision"`
-	Invented      float64 `json:"invented"`
-	Milliseconds  float64 `json:"milliseconds"`
-}
-
 // Run measures and reports.
 func (c classifyCommand) Run(ctx context.Context) error {
 	folder := c.Cache
@@ -81,98 +55,41 @@ func (c classifyCommand) Run(ctx context.Context) error {
 		}
 		folder = filepath.Join(cache, "intray", "bench")
 	}
-	before := heapBytes()
-	classifier, err := builtin.New()
-	if err != nil {
-		return err
-	}
-	report := classifyReport{Seed: c.Seed, Half: "held-out", TableBytes: vectors.Size(), Missing: []string{}}
-	if c.Tuning {
-		report.Half = "tuning"
-	}
 	progress := cli.NewProgressBar("", -1)
-	for i, source := range sets.Sources {
-		progress.Stage("sets, now "+source.Name, i, len(sets.Sources))
-		if err := c.measure(ctx, classifier, source, folder, &report); err != nil {
-			if ctx.Err() != nil {
-				return err
-			}
+	report, err := bench.Classify(ctx, bench.ClassifyConfig{
+		Folder: folder, Seed: c.Seed, Tuning: c.Tuning, Progress: progress.Stage,
+		LeftOut: func(source sets.Source, err error) {
 			progress.Clear()
 			fmt.Fprintf(os.Stderr, "%s is left out; it takes %s: %v\n", source.Name, source.Needs, err)
-			report.Missing = append(report.Missing, source.Name)
-		}
-	}
+		},
+	})
 	progress.Clear()
-	report.HeapBytes = heapBytes() - before
-	runtime.KeepAlive(classifier)
-	if c.JSON {
-		err = json.NewEncoder(os.Stdout).Encode(report)
-	} else {
-		err = writeClassify(os.Stdout, report)
-	}
-	if err == nil && len(report.Missing) > 0 {
-		err = errors.New("not every set could be measured")
-	}
-	return err
-}
-
-// measure adds the rows of one set, which is given up afterwards.
-func (c classifyCommand) measure(ctx context.Context, classifier *builtin.Classifier, source sets.Source, folder string, report *classifyReport) error {
-	set, err := source.Fetch(ctx, folder)
 	if err != nil {
 		return err
 	}
-	tuning, measured := set.Split(c.Seed)
-	if c.Tuning {
-		measured = tuning
+	if err := write(c.JSON, report, writeClassify); err != nil {
+		return err
 	}
-	for _, mode := range []struct {
-		name       string
-		names, new bool
-		n          int
-	}{
-		{name: "keywords"}, {name: "names only", names: true}, {name: "5 examples", n: 5}, {name: "20 examples", n: 20},
-		{name: "names, 20 examples", names: true, n: 20}, {name: "one new, 20 examples", new: true, n: 20},
-	} {
-		s := measured
-		s.New = mode.new
-		if mode.names {
-			s = s.NamesOnly()
-		}
-		if s, err = s.Taught(ctx, classifier, tuning, mode.n); err != nil {
-			return err
-		}
-		r := sets.Measure(classifier, s, builtin.LeastConfidence)
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		report.Rows = append(report.Rows, classifyMeasured{
-			Set: source.Name, Mode: mode.name, Documents: r.Documents, Topics: len(s.Topics), Top1: r.Top1, ConfidentHalf: r.ConfidentHalf,
-			Answered: r.Answered, Precision: r.Precision, Invented: r.Invented, Milliseconds: r.PerDocument.Seconds() * 1000,
-		})
+	if len(report.Missing) > 0 {
+		return errors.New("not every set could be measured")
 	}
 	return nil
 }
 
 // writeClassify prints the report as a table.
-func writeClassify(w io.Writer, r classifyReport) error {
+func writeClassify(w io.Writer, r bench.ClassifyReport) error {
 	fmt.Fprintf(w, "the %s halves, seed %d\n\n", r.Half, r.Seed)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "set\ttopics\tdocuments\tmode\ttop-1\tsure half\tanswered\tright\tinvented\tms\t")
 	for _, m := range r.Rows {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%.3f\t%.3f\t%.2f\t%.2f\t%.2f\t%.2f\t\n",
-			m.Set, m.Topics, m.Documents, m.Mode, m.Top1, m.ConfidentHalf, m.Answered, m.Precision, m.Invented, m.Milliseconds)
+			m.Set, m.Topics, m.Documents, m.Mode, m.Top1, m.ConfidentHalf, m.Answered, m.Precision, m.Invented,
+			m.Milliseconds)
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nmemory: %.1f MB of tables in the binary, %.1f MB of heap\n", float64(r.TableBytes)/1e6, float64(r.HeapBytes)/1e6)
+	_, err := fmt.Fprintf(w, "\nmemory: %.1f MB of tables in the binary, %.1f MB of heap\n",
+		float64(r.TableBytes)/1e6, float64(r.HeapBytes)/1e6)
 	return err
-}
-
-func heapBytes() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
 }

@@ -2,19 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"log/slog"
-	"os"
 	"text/tabwriter"
 
-	"intray/api"
 	"intray/bench"
 	"intray/cmd/internal/cli"
-	"intray/infra/local"
 )
 
 type confirmCommand struct {
@@ -59,41 +53,24 @@ func (c confirmCommand) Run(ctx context.Context) error {
 	if min(c.Documents, c.Single, c.Uploads, c.Rows) < 0 || min(c.Users, c.Folder) < 1 {
 		return cli.Usage(errors.New("numbers are not negative, and there is at least one user and one document a folder"))
 	}
-	dir, err := cli.DataDir(c.Data)
-	if err != nil {
-		return err
-	}
-	s, err := cli.Running(dir)
-	if err != nil {
-		return err
-	}
-	stack, err := local.ReadStack(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%w: it has just ended", cli.ErrUnreachable)
-	}
+	s, err := running(c.Data)
 	if err != nil {
 		return err
 	}
 	progress := cli.NewProgressBar("", -1)
-	s.NATS.Name, s.NATS.Log = "bench", slog.New(slog.DiscardHandler)
-	report, err := bench.Run(ctx, bench.Config{
-		Database: s.Database, NATS: s.NATS, MinIO: s.MinIO, API: stack.API, ConsumePID: stack.PIDs["consume"],
-		HashPassword: api.HashPassword,
-		Documents:    c.Documents, Users: c.Users, Folder: c.Folder, Single: c.Single, Uploads: c.Uploads, Rows: c.Rows,
-		Progress: progress.Stage,
+	report, err := bench.Confirm(ctx, bench.ConfirmConfig{
+		Config: s.config(c.Rows, progress), API: s.stack.API, ConsumePID: s.stack.PIDs["consume"],
+		Documents: c.Documents, Users: c.Users, Folder: c.Folder, Single: c.Single, Uploads: c.Uploads,
 	})
 	progress.Clear()
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return json.NewEncoder(os.Stdout).Encode(report)
-	}
-	return writeBench(os.Stdout, report)
+	return write(c.JSON, report, writeConfirm)
 }
 
-// writeBench prints the report as tables.
-func writeBench(w io.Writer, r bench.Report) error {
+// writeConfirm prints the report as tables.
+func writeConfirm(w io.Writer, r bench.ConfirmReport) error {
 	fmt.Fprintf(w, "%d documents of %d users in each backlog, %d settled ones beside; load average %.1f at the start\n\n",
 		r.Documents, r.Users, r.Rows, r.Load)
 	rates := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -128,7 +105,7 @@ func writeBench(w io.Writer, r bench.Report) error {
 	return times.Flush()
 }
 
-// ratio is a / b, or 0 where b was not measured.
+// ratio returns a / b, or 0 where b was not measured.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0

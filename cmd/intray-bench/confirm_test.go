@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,8 +33,22 @@ func benchConfirm(t *testing.T, s *stacktest.Stack, out, progress *bytes.Buffer,
 	return command
 }
 
-// nothingIsLeft fails if a benchmark left a user, a document, an object or a
-// pause behind.
+// openObjects returns the stack's bucket, with all rights.
+func openObjects(t *testing.T, s *stacktest.Stack) *minio.Objects {
+	t.Helper()
+	objects, err := minio.NewObjects(minio.Config{
+		Endpoint: s.MinIO.Endpoint, Bucket: s.MinIO.Bucket,
+		Key: minio.Key{Access: s.MinIO.RootUser, Secret: s.MinIO.RootPassword},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(objects.Close)
+	return objects
+}
+
+// nothingIsLeft fails if a measurement left a user, a document, an object or a paused consumer
+// behind.
 func nothingIsLeft(t *testing.T, s *stacktest.Stack) {
 	t.Helper()
 	db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
@@ -47,18 +62,12 @@ func nothingIsLeft(t *testing.T, s *stacktest.Stack) {
 	}
 	for _, u := range users {
 		if strings.HasSuffix(u.Email, bench.Domain) {
-			t.Errorf("the user %s is left", u.Email)
+			t.Errorf("got the user %s, want none left", u.Email)
 		}
 	}
-	objects, err := minio.NewObjects(minio.Config{
-		Endpoint: s.MinIO.Endpoint, Bucket: s.MinIO.Bucket, Key: minio.Key{Access: s.MinIO.RootUser, Secret: s.MinIO.RootPassword},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer objects.Close()
+	objects := openObjects(t, s)
 	for o, err := range objects.List(t.Context(), "", "") {
-		t.Errorf("the object %s is left, %v", o.Key, err)
+		t.Errorf("got the object %s, %v, want none left", o.Key, err)
 	}
 	server, err := url.Parse(s.NATS)
 	if err != nil {
@@ -72,54 +81,53 @@ func nothingIsLeft(t *testing.T, s *stacktest.Stack) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	for stream, name := range map[string]string{schema.StreamBucket: schema.ConsumerConfirm, schema.StreamDocuments: schema.ConsumerClassify} {
+	for stream, name := range map[string]string{
+		schema.StreamBucket: schema.ConsumerConfirm, schema.StreamDocuments: schema.ConsumerClassify,
+	} {
 		consumer, err := conn.JetStream().Consumer(t.Context(), stream, name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if consumer.CachedInfo().Paused {
-			t.Errorf("%s is still paused", name)
+			t.Errorf("got %s paused, want it to run", name)
 		}
 	}
 }
 
-func TestBenchConfirmMeasuresAndLeavesNothing(t *testing.T) {
-	s := stacktest.Up(t)
-	var out, progress bytes.Buffer
-	command := benchConfirm(t, s, &out, &progress,
-		"--documents", "60", "--folder", "20", "--single", "10", "--uploads", "20", "--rows", "30", "--json")
-	if err := command.Wait(); err != nil {
-		t.Fatalf("%v\n%s", err, &progress)
-	}
-	var r bench.Report
-	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
-		t.Fatalf("%v: %s", err, &out)
-	}
-	for name, value := range map[string]float64{
-		"put": r.PutRate, "dense HEAD": r.Dense.Head, "dense": r.Dense.Rate, "memory": r.Dense.Memory,
-		"scattered HEAD": r.Scattered.Head, "scattered": r.Scattered.Rate, "one by one": r.OneByOne,
-		"floor": r.Floor.P50, "one at a time": r.OneAtATime.P99, "burst": r.Burst.P50, "last": r.Last,
-	} {
-		if value <= 0 {
-			t.Errorf("%s is %v", name, value)
+// testConfirm runs small measurements: what they report, what they leave, and how they end.
+func testConfirm(t *testing.T, s *stacktest.Stack) {
+	t.Run("reports and leaves nothing", func(t *testing.T) {
+		var out, progress bytes.Buffer
+		command := benchConfirm(t, s, &out, &progress,
+			"--documents", "60", "--folder", "20", "--single", "10", "--uploads", "20", "--rows", "30", "--json")
+		if err := command.Wait(); err != nil {
+			t.Fatalf("got %v, want no error\n%s", err, &progress)
 		}
-	}
-	if r.OneAtATime.N != 4 || r.Burst.N != 20 || r.Floor.N != 10 {
-		t.Errorf("%+v", r)
-	}
-	nothingIsLeft(t, s)
+		var r bench.ConfirmReport
+		if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+			t.Fatalf("got %s, want a report: %v", &out, err)
+		}
+		for name, value := range map[string]float64{
+			"put": r.PutRate, "dense HEAD": r.Dense.Head, "dense": r.Dense.Rate, "memory": r.Dense.Memory,
+			"scattered HEAD": r.Scattered.Head, "scattered": r.Scattered.Rate, "one by one": r.OneByOne,
+			"floor": r.Floor.P50, "one at a time": r.OneAtATime.P99, "burst": r.Burst.P50, "last": r.Last,
+		} {
+			if value <= 0 {
+				t.Errorf("%s: got %v, want more than 0", name, value)
+			}
+		}
+		got := []int{r.Documents, r.Users, r.Folder, r.Rows, r.OneAtATime.N, r.Burst.N, r.Floor.N}
+		if want := []int{60, 3, 20, 30, 4, 20, 10}; !slices.Equal(got, want) {
+			t.Errorf("got the numbers %v, want %v", got, want)
+		}
+		nothingIsLeft(t, s)
+	})
 
-	t.Run("also when it is interrupted", func(t *testing.T) {
+	t.Run("leaves nothing when it is interrupted", func(t *testing.T) {
 		var out, progress bytes.Buffer
 		command := benchConfirm(t, s, &out, &progress, "--documents", "5000", "--single", "0", "--uploads", "0")
+		objects := openObjects(t, s)
 		stacktest.Await(t, time.Minute, "objects", func() error {
-			objects, err := minio.NewObjects(minio.Config{
-				Endpoint: s.MinIO.Endpoint, Bucket: s.MinIO.Bucket, Key: minio.Key{Access: s.MinIO.RootUser, Secret: s.MinIO.RootPassword},
-			})
-			if err != nil {
-				return err
-			}
-			defer objects.Close()
 			if page, err := objects.Page(t.Context(), schema.ObjectPrefix, "", 50); err != nil || len(page) < 50 {
 				return errors.Join(err, errors.New("few objects"))
 			}
@@ -130,12 +138,12 @@ func TestBenchConfirmMeasuresAndLeavesNothing(t *testing.T) {
 		}
 		var exit *exec.ExitError
 		if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-			t.Errorf("it ended with %v", err)
+			t.Errorf("got %v, want exit status 1", err)
 		}
 		nothingIsLeft(t, s)
 	})
 
-	t.Run("not beside another", func(t *testing.T) {
+	t.Run("does not run beside another", func(t *testing.T) {
 		db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -143,13 +151,13 @@ func TestBenchConfirmMeasuresAndLeavesNothing(t *testing.T) {
 		defer db.Close()
 		release, ok, err := db.TryLock(t.Context(), "bench")
 		if err != nil || !ok {
-			t.Fatalf("the lock is taken, %v", err)
+			t.Fatalf("got %t, %v, want the lock", ok, err)
 		}
 		defer release()
 		var out, progress bytes.Buffer
 		command := benchConfirm(t, s, &out, &progress, "--documents", "10")
 		if err := command.Wait(); err == nil || !strings.Contains(progress.String(), "another benchmark") {
-			t.Errorf("%v: %s", err, &progress)
+			t.Errorf("got %v and %q, want it to name another benchmark", err, &progress)
 		}
 	})
 }

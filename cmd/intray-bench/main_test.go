@@ -7,3 +7,12 @@ import (
 )
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
+
+// TestMeasurements runs each measurement of a running stack, on one stack. Documents comes last: its
+// objects are deleted some time after it ends.
+func TestMeasurements(t *testing.T) {
+	s := stacktest.Up(t)
+	t.Run("confirm", func(t *testing.T) { testConfirm(t, s) })
+	t.Run("api", func(t *testing.T) { testAPI(t, s) })
+	t.Run("documents", func(t *testing.T) { testDocuments(t, s) })
+}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -77,7 +78,7 @@ func fill(bench *testing.B, b *bundle, user uuid.UUID, n int) {
 			}
 			docs[i] = d
 		}
-		if err := b.owner.AddDocuments(bench.Context(), docs); err != nil {
+		if err := postgrestest.AddDocuments(bench.Context(), b.raw, docs); err != nil {
 			bench.Fatal(err)
 		}
 	}

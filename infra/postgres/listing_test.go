@@ -11,6 +11,7 @@ import (
 	"pgregory.net/rapid"
 
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -110,7 +111,7 @@ func TestListingOfManyDocuments(t *testing.T) {
 			want = append([]uuid.UUID{docs[i].ID}, want...)
 		}
 	}
-	must(t, b.owner.AddDocuments(t.Context(), docs))
+	must(t, postgrestest.AddDocuments(t.Context(), b.raw, docs))
 	b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) SELECT id, user_id, $1, 50 FROM documents`, topic)
 	for name, f := range map[string]postgres.Filter{
 		"query":            {Query: "NEEDLE"},
@@ -143,7 +144,7 @@ func TestListingOfManyDocuments(t *testing.T) {
 func TestDocumentsByID(t *testing.T) {
 	b := setup(t)
 	mine, gone, bobs := newID(t), newID(t), newID(t)
-	must(t, b.owner.AddDocuments(t.Context(), []schema.Document{
+	must(t, postgrestest.AddDocuments(t.Context(), b.raw, []schema.Document{
 		schema.NewDocument(mine, b.alice, "a", "t", 1, time.Now()), schema.NewDocument(gone, b.alice, "a", "t", 1, time.Now()),
 		schema.NewDocument(bobs, b.bob, "a", "t", 1, time.Now()),
 	}))

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"archive/zip"
@@ -12,13 +12,7 @@ import (
 	"strings"
 )
 
-// benchFile is a document to upload.
-type benchFile struct {
-	name, contentType string
-	content           []byte
-}
-
-var benchSentences = []string{
+var sentences = []string{
 	"Invoice number 2024-%d: the amount due is 1,250.00 and payable within 30 days.",
 	"This agreement is made between the landlord and the tenant of flat %d.",
 	"The minutes of meeting %d were approved and the action items assigned.",
@@ -26,73 +20,74 @@ var benchSentences = []string{
 	"Your policy %d covers the vehicle named overleaf; the premium is due in May.",
 }
 
-// benchText is a page of text that no other document has.
-func benchText(n int) string {
+// pageText returns a page of text that no other n has.
+func pageText(n int) string {
 	var b strings.Builder
 	for i := range 40 {
-		fmt.Fprintf(&b, benchSentences[(n+i/8)%len(benchSentences)]+"\n", n*100+i)
+		fmt.Fprintf(&b, sentences[(n+i/8)%len(sentences)]+"\n", n*100+i)
 	}
 	return b.String()
 }
 
-// mixedFile is one of many kinds of sound documents.
-func mixedFile(n int) benchFile {
-	text := benchText(n)
+// mixedFile returns a sound document; its kind depends on n.
+func mixedFile(n int) file {
+	text := pageText(n)
 	switch n % 6 {
 	case 0:
-		return benchFile{fmt.Sprintf("page-%d.pdf", n), "application/pdf", onePagePDF(text)}
+		return file{fmt.Sprintf("page-%d.pdf", n), "application/pdf", onePagePDF(text)}
 	case 1:
-		return benchFile{fmt.Sprintf("note-%d.txt", n), "text/plain", []byte(text)}
+		return file{fmt.Sprintf("note-%d.txt", n), "text/plain", []byte(text)}
 	case 2:
-		return benchFile{fmt.Sprintf("page-%d.html", n), "text/html", []byte("<!doctype html><title>Page</title><p>" + strings.ReplaceAll(text, "\n", "<p>"))}
+		return file{fmt.Sprintf("page-%d.html", n), "text/html", []byte("<!doctype html><title>Page</title><p>" + strings.ReplaceAll(text, "\n", "<p>"))}
 	case 3:
-		return benchFile{fmt.Sprintf("table-%d.csv", n), "text/csv", []byte("line,text\n1,\"" + strings.ReplaceAll(text, "\n", "\"\n1,\"") + "\"\n")}
+		return file{fmt.Sprintf("table-%d.csv", n), "text/csv", []byte("line,text\n1,\"" + strings.ReplaceAll(text, "\n", "\"\n1,\"") + "\"\n")}
 	case 4:
-		return benchFile{fmt.Sprintf("mail-%d.eml", n), "message/rfc822", []byte("From: a@example.org\r\nTo: b@example.org\r\nSubject: Mail\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + text)}
+		return file{fmt.Sprintf("mail-%d.eml", n), "message/rfc822", []byte("From: a@example.org\r\nTo: b@example.org\r\nSubject: Mail\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + text)}
 	default:
-		return benchFile{fmt.Sprintf("letter-%d.docx", n), docxType, docxOf(strings.NewReader("<w:t>" + text + "</w:t>"))}
+		return file{fmt.Sprintf("letter-%d.docx", n), docxType, docxOf(strings.NewReader("<w:t>" + text + "</w:t>"))}
 	}
 }
 
 const docxType = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
-// hostileFile is one of many kinds of files that are made to hurt, or damaged.
-func hostileFile(n int) benchFile {
+// hostileFile returns a file that is damaged, or made to do harm; its kind depends on n.
+func hostileFile(n int) file {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
 	noise := make([]byte, 4096)
 	for i := range noise {
 		noise[i] = byte(random.Uint32())
 	}
-	pdf := onePagePDF(benchText(n))
+	pdf := onePagePDF(pageText(n))
 	name := fmt.Sprintf("hostile-%d", n)
 	switch n % 10 {
 	case 0: // cut off anywhere
-		return benchFile{name + ".pdf", "application/pdf", pdf[:1+random.IntN(len(pdf)-1)]}
+		return file{name + ".pdf", "application/pdf", pdf[:1+random.IntN(len(pdf)-1)]}
 	case 1: // bytes changed anywhere
 		for range 1 + random.IntN(200) {
 			pdf[random.IntN(len(pdf))] = byte(random.Uint32())
 		}
-		return benchFile{name + ".pdf", "application/pdf", pdf}
+		return file{name + ".pdf", "application/pdf", pdf}
 	case 2: // a page tree that is its own child
-		return benchFile{name + ".pdf", "application/pdf", []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 99999999>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF")}
+		return file{name + ".pdf", "application/pdf", []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 99999999>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF")}
 	case 3: // a document that unpacks to 80 MiB
-		return benchFile{name + ".docx", docxType, docxOf(io.LimitReader(spaces{}, 80<<20))}
+		return file{name + ".docx", docxType, docxOf(io.LimitReader(spaces{}, 80<<20))}
 	case 4: // elements within elements
-		return benchFile{name + ".html", "text/html", []byte(strings.Repeat("<div><table><a>", 60_000))}
-	case 5: // a picture that says it is huge
-		return benchFile{name + ".png", "image/png", hugePNG()}
+		return file{name + ".html", "text/html", []byte(strings.Repeat("<div><table><a>", 60_000))}
+	case 5: // a picture whose header claims a huge size
+		return file{name + ".png", "image/png", hugePNG()}
 	case 6: // parts within parts
-		return benchFile{name + ".eml", "message/rfc822", []byte("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n" + strings.Repeat("--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n", 5_000))}
-	case 7: // noise that says it is a PDF
-		return benchFile{name + ".pdf", "application/pdf", append([]byte("%PDF-1.7\n"), noise...)}
+		return file{name + ".eml", "message/rfc822", []byte("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n" + strings.Repeat("--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n", 5_000))}
+	case 7: // noise declared as a PDF
+		return file{name + ".pdf", "application/pdf", append([]byte("%PDF-1.7\n"), noise...)}
 	case 8: // an archive cut off
-		docx := docxOf(strings.NewReader("<w:t>" + benchText(n) + "</w:t>"))
-		return benchFile{name + ".docx", docxType, docx[:1+random.IntN(len(docx)-1)]}
-	default: // noise that says it is text
-		return benchFile{name + ".txt", "text/plain", noise}
+		docx := docxOf(strings.NewReader("<w:t>" + pageText(n) + "</w:t>"))
+		return file{name + ".docx", docxType, docx[:1+random.IntN(len(docx)-1)]}
+	default: // noise declared as text
+		return file{name + ".txt", "text/plain", noise}
 	}
 }
 
+// spaces is an endless text of spaces.
 type spaces struct{}
 
 func (spaces) Read(p []byte) (int, error) {
@@ -102,6 +97,7 @@ func (spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// docxOf returns a Word document with body as the XML of its one run.
 func docxOf(body io.Reader) []byte {
 	var b bytes.Buffer
 	archive := zip.NewWriter(&b)
@@ -122,7 +118,7 @@ func docxOf(body io.Reader) []byte {
 	return b.Bytes()
 }
 
-// onePagePDF is a PDF with the lines on one page.
+// onePagePDF returns a PDF with the lines on one page.
 func onePagePDF(text string) []byte {
 	var page strings.Builder
 	page.WriteString("BT /F1 9 Tf 40 800 Td 12 TL\n")
@@ -153,7 +149,7 @@ func onePagePDF(text string) []byte {
 	return b.Bytes()
 }
 
-// hugePNG is the header of a picture of 30,000 × 30,000 pixels.
+// hugePNG returns the header of a picture of 30,000 × 30,000 pixels.
 func hugePNG() []byte {
 	header := binary.BigEndian.AppendUint32([]byte("IHDR"), 30_000)
 	header = append(binary.BigEndian.AppendUint32(header, 30_000), 8, 2, 0, 0, 0)

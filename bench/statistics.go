@@ -1,0 +1,34 @@
+package bench
+
+import (
+	"slices"
+	"time"
+)
+
+// Times are percentiles in milliseconds, of N measurements.
+type Times struct {
+	P50 float64 `json:"p50"`
+	P90 float64 `json:"p90"`
+	P99 float64 `json:"p99"`
+	N   int     `json:"n"`
+}
+
+// percentiles sorts took.
+func percentiles(took []time.Duration) Times {
+	if len(took) == 0 {
+		return Times{}
+	}
+	slices.Sort(took)
+	at := func(p float64) float64 { return took[int(p*float64(len(took)-1))].Seconds() * 1000 }
+	return Times{P50: at(0.5), P90: at(0.9), P99: at(0.99), N: len(took)}
+}
+
+// median returns the median of what each of the rounds gives.
+func median(rounds int, of func(round int) float64) float64 {
+	values := make([]float64, rounds)
+	for i := range values {
+		values[i] = of(i)
+	}
+	slices.Sort(values)
+	return values[len(values)/2]
+}

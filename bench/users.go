@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	miniogo "github.com/minio/minio-go/v7"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// Domain ends the addresses of the users that a measurement makes. No mail goes there (RFC 2606).
+const Domain = "@bench.invalid"
+
+// quota is each user's in bytes: enough for any run.
+const quota = 1 << 40
+
+// addUser makes a user, who cannot sign in if hash is empty.
+func (b *bench) addUser(ctx context.Context, name, hash string) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make an id: %w", err)
+	}
+	user := postgres.NewUser{ID: id, Email: name + Domain, PasswordHash: hash, LimitBytes: quota}
+	if err := b.db.AddUser(ctx, user); err != nil {
+		return err
+	}
+	b.users = append(b.users, id)
+	return nil
+}
+
+// addRows adds the classified documents without objects that lie in the table from the start.
+func (b *bench) addRows(ctx context.Context) error {
+	const page = 20_000
+	now := time.Now().UTC()
+	for done := 0; done < b.Rows; done += page {
+		docs := make([]schema.Document, min(page, b.Rows-done))
+		for i := range docs {
+			at := now.Add(-time.Duration(b.Rows-done-i) * time.Second)
+			docs[i] = b.document(idAt(at), at)
+			docs[i].Status, docs[i].Size, docs[i].Version = schema.StatusClassified, 0, 3
+		}
+		if err := b.sql.addDocuments(ctx, docs); err != nil {
+			return err
+		}
+		b.Progress("rows beside", done+len(docs), b.Rows)
+	}
+	return nil
+}
+
+// cleanup removes the users of this and of earlier runs, with their documents and objects. The
+// objects are deleted by force, for which MinIO sends no event.
+func (b *bench) cleanup(ctx context.Context) error {
+	all, err := b.db.Users(ctx)
+	if err != nil {
+		return err
+	}
+	var users []uuid.UUID
+	for _, u := range all {
+		if strings.HasSuffix(u.Email, Domain) {
+			users = append(users, u.ID)
+		}
+	}
+	if len(users) == 0 {
+		return nil
+	}
+	const page = 5000
+	for removed := 0; ; {
+		rows, err := b.sql.documentsOf(ctx, users, uuid.Nil, page)
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			break
+		}
+		err = b.Progress.concurrently(ctx, "removal", len(rows), func(ctx context.Context, i int) error {
+			if rows[i].Size == 0 { // there was never an object
+				return nil
+			}
+			options := miniogo.RemoveObjectOptions{ForceDelete: true}
+			return b.core.RemoveObject(ctx, b.MinIO.Bucket, rows[i].ObjectKey, options)
+		})
+		if err != nil {
+			return fmt.Errorf("delete objects: %w", err)
+		}
+		if err := b.sql.removeDocuments(ctx, rows); err != nil {
+			return err
+		}
+		removed += len(rows)
+		b.Progress("removed", removed, 0)
+	}
+	b.users = nil
+	return b.sql.removeUsers(ctx, users)
+}

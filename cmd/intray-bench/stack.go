@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+
+	"intray/api"
+	"intray/bench"
+	"intray/cmd/internal/cli"
+	"intray/infra/local"
+)
+
+// runningStack is the stack that "intray up" runs on a data folder.
+type runningStack struct {
+	dir    string
+	system cli.System
+	stack  local.Stack
+}
+
+// running finds the stack of the data folder, or of the default one.
+func running(data string) (s runningStack, err error) {
+	if s.dir, err = cli.DataDir(data); err != nil {
+		return s, err
+	}
+	if s.system, err = cli.Running(s.dir); err != nil {
+		return s, err
+	}
+	s.stack, err = local.ReadStack(s.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s, fmt.Errorf("%w: it has just ended", cli.ErrUnreachable)
+	}
+	return s, err
+}
+
+// config returns what the measurements need to reach the stack.
+func (s runningStack) config(rows int, progress *cli.ProgressBar) bench.Config {
+	options := s.system.NATS
+	options.Name, options.Log = "bench", slog.New(slog.DiscardHandler)
+	return bench.Config{
+		Database: s.system.Database, NATS: options, MinIO: s.system.MinIO,
+		HashPassword: api.HashPassword, Rows: rows, Progress: progress.Stage,
+	}
+}
+
+// roleURL returns the URL of the database in a role.
+func (s runningStack) roleURL(name string) (string, error) {
+	password, err := local.ReadSecret(s.dir, "postgres_"+name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%w: %s has no password of the role %s", cli.ErrUnreachable, s.dir, name)
+	}
+	if err != nil {
+		return "", err
+	}
+	role, err := url.Parse(s.system.Database)
+	if err != nil {
+		return "", errors.New("the address of the database in " + local.StackFile + " cannot be read")
+	}
+	role.User = url.UserPassword(name, password)
+	return role.String(), nil
+}
+
+// consumePID returns the process id that the consumers have now, or 0 where that cannot be read.
+func (s runningStack) consumePID() int {
+	stack, err := local.ReadStack(s.dir)
+	if err != nil {
+		return 0
+	}
+	return stack.PIDs["consume"]
+}
+
+// write prints a report on standard output: as one JSON object, or as table does.
+func write[R any](asJSON bool, report R, table func(io.Writer, R) error) error {
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(report)
+	}
+	return table(os.Stdout, report)
+}

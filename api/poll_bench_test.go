@@ -50,8 +50,8 @@ func BenchmarkPollSteps(b *testing.B) {
 
 	unbound := s.config
 	unbound.DB = s.owner
-	pollHandler := func(c api.Config, steps api.Steps) http.Handler {
-		h, err := api.PollHandler(c, steps)
+	steps := func(c api.Config, taken api.Steps) http.Handler {
+		h, err := api.PollHandler(c, taken)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -62,48 +62,49 @@ func BenchmarkPollSteps(b *testing.B) {
 		b.Fatal(err)
 	}
 	b.Cleanup(whole.Close)
-	steps := []struct {
+	const notModified = http.StatusNotModified
+	targets := []struct {
 		name    string
-		handler http.Handler
 		status  int
+		handler http.Handler
 		times   []float64 // µs a poll, of the rounds
 	}{
-		{name: "floor", status: http.StatusOK, handler: s.floor()},
-		{name: "handler", status: http.StatusNotModified, handler: pollHandler(unbound, api.Steps{})},
-		{name: "RLS", status: http.StatusNotModified, handler: pollHandler(s.config, api.Steps{User: s.alice.id})},
-		{name: "authentication", status: http.StatusNotModified, handler: pollHandler(s.config, api.Steps{Authenticate: true})},
-		{name: "validation", status: http.StatusNotModified, handler: pollHandler(s.config, api.Steps{Authenticate: true, Validate: true})},
-		{name: "API", status: http.StatusNotModified, handler: whole},
+		{"floor", http.StatusOK, s.floor(), nil},
+		{"handler", notModified, steps(unbound, api.Steps{}), nil},
+		{"RLS", notModified, steps(s.config, api.Steps{User: s.alice.id}), nil},
+		{"authentication", notModified, steps(s.config, api.Steps{Authenticate: true}), nil},
+		{"validation", notModified, steps(s.config, api.Steps{Authenticate: true, Validate: true}), nil},
+		{"API", notModified, whole, nil},
 	}
 	request := httptest.NewRequest(http.MethodGet, "/api/documents/"+id.String(), http.NoBody)
 	request.Header.Set("Authorization", "Bearer "+s.alice.token)
 	request.Header.Set("If-None-Match", `"3"`)
 	round := func() {
-		for i := range steps {
-			t := &steps[i]
+		for i := range targets {
+			t := &targets[i]
 			t.times = append(t.times, poll(b, t.handler, request, t.status))
 		}
 	}
 	round() // connections, plans and caches
-	for i := range steps {
-		steps[i].times = nil
+	for i := range targets {
+		targets[i].times = nil
 	}
 	for b.Loop() {
 		round()
 	}
 	b.ReportMetric(0, "ns/op") // the sum of all steps says nothing
-	for i, t := range steps {
+	for i, t := range targets {
 		if i == 0 {
 			b.ReportMetric(median(t.times), t.name+"-µs")
 			continue
 		}
 		adds := make([]float64, len(t.times))
 		for round, took := range t.times {
-			adds[round] = took - steps[i-1].times[round]
+			adds[round] = took - targets[i-1].times[round]
 		}
 		b.ReportMetric(median(adds), "+"+t.name+"-µs")
 	}
-	b.ReportMetric(median(steps[len(steps)-1].times), "all-µs")
+	b.ReportMetric(median(targets[len(targets)-1].times), "all-µs")
 }
 
 // poll sends a round of polls and returns how long one takes the machine, in µs.
@@ -152,8 +153,8 @@ func (b *bundle) floor() http.Handler {
 	e := echo.New()
 	e.GET("/api/documents/:id", func(c echo.Context) error {
 		var version int64
-		err := db.GetContext(c.Request().Context(), &version, `SELECT version FROM documents WHERE id = $1`, c.Param("id"))
-		if err != nil {
+		const query = `SELECT version FROM documents WHERE id = $1`
+		if err := db.GetContext(c.Request().Context(), &version, query, c.Param("id")); err != nil {
 			return err
 		}
 		return c.JSON(http.StatusOK, map[string]int64{"version": version})

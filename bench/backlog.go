@@ -95,7 +95,8 @@ func (r *confirmRun) backlog(
 	const eventBytes = 4096 // of both events, generously
 	state, limit := stream.CachedInfo().State, stream.CachedInfo().Config.MaxBytes
 	if int64(state.Bytes)+int64(n)*eventBytes > limit {
-		return nil, 0, errors.New("the stream BUCKET has no room for the events: measure on another data folder")
+		return nil, 0, errors.New("the stream BUCKET has no room for the events: " +
+			"measure on another data folder")
 	}
 	before, err := created(ctx, stream)
 	if err != nil {
@@ -134,8 +135,8 @@ func (r *confirmRun) putAll(ctx context.Context, docs []schema.Document) (rate f
 	options := miniogo.PutObjectOptions{ContentType: "text/plain", DisableMultipart: true}
 	began := time.Now()
 	err = r.Progress.concurrently(ctx, "uploads", len(docs), func(ctx context.Context, i int) error {
-		body := bytes.NewReader(content)
-		_, err := r.core.Client.PutObject(ctx, r.MinIO.Bucket, docs[i].ObjectKey, body, int64(len(content)), options)
+		_, err := r.core.Client.PutObject(ctx, r.MinIO.Bucket, docs[i].ObjectKey,
+			bytes.NewReader(content), int64(len(content)), options)
 		return err
 	})
 	return float64(len(docs)) / time.Since(began).Seconds(), err

@@ -57,10 +57,12 @@ type bench struct {
 // cleanupTimeout bounds the removal of what was made, which an interrupt does not stop.
 const cleanupTimeout = 10 * time.Minute
 
-// run connects to the system and calls measure, alone of all measurements, after it has removed what
-// a killed run left behind. finish is called at the end, also after an error and after ctx is
-// cancelled.
-func run(ctx context.Context, config Config, measure, finish func(*bench, context.Context) error) (err error) {
+// run connects to the system, removes what a killed run left behind, and calls measure. No other
+// measurement runs meanwhile. finish is called at the end, also after an error and after ctx is
+// canceled.
+func run(
+	ctx context.Context, config Config, measure, finish func(*bench, context.Context) error,
+) (err error) {
 	b, err := open(ctx, config)
 	if err != nil {
 		return err
@@ -109,7 +111,8 @@ func open(ctx context.Context, config Config) (b *bench, err error) {
 	}
 	client, err := miniogo.New(config.MinIO.Endpoint, &miniogo.Options{
 		Creds:  credentials.NewStaticV4(config.MinIO.Key.Access, config.MinIO.Key.Secret, ""),
-		Secure: config.MinIO.Secure, Region: "us-east-1", BucketLookup: miniogo.BucketLookupPath, MaxRetries: 1,
+		Secure: config.MinIO.Secure, Region: "us-east-1",
+		BucketLookup: miniogo.BucketLookupPath, MaxRetries: 1,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("minio client for %s: %w", config.MinIO.Endpoint, err)

@@ -26,7 +26,8 @@ type client struct {
 
 func newTransport() *http.Transport {
 	return &http.Transport{
-		MaxIdleConnsPerHost: 8 * inFlight, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: 30 * time.Second,
+		MaxIdleConnsPerHost: 8 * inFlight, IdleConnTimeout: time.Minute,
+		ResponseHeaderTimeout: 30 * time.Second,
 	}
 }
 
@@ -71,8 +72,11 @@ func (c *client) issue(ctx context.Context, f file) (u issued, err error) {
 }
 
 // put uploads the content to the URL and returns when that was answered.
-func (c *client) put(ctx context.Context, u issued, content []byte) (answered time.Time, err error) {
-	req, err := http.NewRequestWithContext(ctx, u.Upload.Method, u.Upload.URL, bytes.NewReader(content))
+func (c *client) put(
+	ctx context.Context, u issued, content []byte,
+) (answered time.Time, err error) {
+	body := bytes.NewReader(content)
+	req, err := http.NewRequestWithContext(ctx, u.Upload.Method, u.Upload.URL, body)
 	if err != nil {
 		return answered, fmt.Errorf("upload of document %s: the URL cannot be used", u.Document.ID)
 	}
@@ -147,7 +151,7 @@ func (e *rateLimitedError) Error() string {
 	return fmt.Sprintf("answered 429: repeat the call after %s", e.after)
 }
 
-// do sends the request and decodes the answer. Its errors hold no URL, which may be a presigned one.
+// do sends the request and decodes the answer. Its errors hold no URL, which may be presigned.
 func (c *client) do(req *http.Request, answer any) error {
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
@@ -171,7 +175,7 @@ func (c *client) do(req *http.Request, answer any) error {
 	return json.Unmarshal(text, answer)
 }
 
-// sleep waits for d, or fails when ctx is cancelled.
+// sleep waits for d, or fails when ctx is canceled.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -60,7 +60,7 @@ type documentsRun struct {
 }
 
 // Documents measures how uploaded documents become classified, as a client sees it. What it uploads
-// is deleted at the end, also after ctx is cancelled.
+// is deleted at the end, also after ctx is canceled.
 func Documents(ctx context.Context, config DocumentsConfig) (report DocumentsReport, err error) {
 	c := &client{transport: newTransport(), api: config.API, waits: true}
 	defer c.transport.CloseIdleConnections()
@@ -139,8 +139,8 @@ func (r *documentsRun) all(
 
 var errStillWaiting = errors.New("neither classified nor failed after five minutes")
 
-// classified uploads a file and returns how it ended, with its reason, and how long after the answer
-// to its PUT. It polls at the interval, later on less often.
+// classified uploads a file and returns how it ended, with its reason, and how long after the
+// answer to its PUT. It polls at the interval, later on less often.
 func (r *documentsRun) classified(
 	ctx context.Context, f file, interval time.Duration,
 ) (end string, took time.Duration, err error) {

@@ -10,7 +10,9 @@ import (
 
 // drain measures how the system's own consumers confirm the backlog, between two measurements of
 // MinIO's HEAD rate.
-func (r *confirmRun) drain(ctx context.Context, what string, docs []schema.Document) (d Drain, err error) {
+func (r *confirmRun) drain(
+	ctx context.Context, what string, docs []schema.Document,
+) (d Drain, err error) {
 	before, err := r.headRate(ctx, docs)
 	if err != nil {
 		return d, err
@@ -52,12 +54,13 @@ func (r *confirmRun) drainRate(ctx context.Context, what string, n int) (float64
 		return 0, fmt.Errorf("stream %s: %w", schema.StreamDocuments, err)
 	}
 	first := stream.CachedInfo().State.LastSeq
-	consumer, err := r.conn.JetStream().Consumer(ctx, schema.StreamBucket, schema.ConsumerConfirm)
+	bucket, confirm := schema.StreamBucket, schema.ConsumerConfirm
+	consumer, err := r.conn.JetStream().Consumer(ctx, bucket, confirm)
 	if err != nil {
-		return 0, fmt.Errorf("consumer %s of stream %s: %w", schema.ConsumerConfirm, schema.StreamBucket, err)
+		return 0, fmt.Errorf("consumer %s of stream %s: %w", confirm, bucket, err)
 	}
 	delivered := consumer.CachedInfo().Delivered.Consumer
-	if err := r.resumeOne(ctx, schema.StreamBucket, schema.ConsumerConfirm); err != nil {
+	if err := r.resumeOne(ctx, bucket, confirm); err != nil {
 		return 0, err
 	}
 	err = poll(ctx, 5*time.Millisecond, func() (bool, error) {
@@ -65,7 +68,7 @@ func (r *confirmRun) drainRate(ctx context.Context, what string, n int) (float64
 		return err == nil && info.Delivered.Consumer > delivered, err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("consumer %s of stream %s: %w", schema.ConsumerConfirm, schema.StreamBucket, err)
+		return 0, fmt.Errorf("consumer %s of stream %s: %w", confirm, bucket, err)
 	}
 	began := time.Now()
 	err = poll(ctx, 20*time.Millisecond, func() (bool, error) {

@@ -38,13 +38,18 @@ func mixedFile(n int) file {
 	case 1:
 		return file{fmt.Sprintf("note-%d.txt", n), "text/plain", []byte(text)}
 	case 2:
-		return file{fmt.Sprintf("page-%d.html", n), "text/html", []byte("<!doctype html><title>Page</title><p>" + strings.ReplaceAll(text, "\n", "<p>"))}
+		page := "<!doctype html><title>Page</title><p>" + strings.ReplaceAll(text, "\n", "<p>")
+		return file{fmt.Sprintf("page-%d.html", n), "text/html", []byte(page)}
 	case 3:
-		return file{fmt.Sprintf("table-%d.csv", n), "text/csv", []byte("line,text\n1,\"" + strings.ReplaceAll(text, "\n", "\"\n1,\"") + "\"\n")}
+		table := "line,text\n1,\"" + strings.ReplaceAll(text, "\n", "\"\n1,\"") + "\"\n"
+		return file{fmt.Sprintf("table-%d.csv", n), "text/csv", []byte(table)}
 	case 4:
-		return file{fmt.Sprintf("mail-%d.eml", n), "message/rfc822", []byte("From: a@example.org\r\nTo: b@example.org\r\nSubject: Mail\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\n" + text)}
+		mail := "From: a@example.org\r\nTo: b@example.org\r\nSubject: Mail\r\nMIME-Version: 1.0\r\n" +
+			"Content-Type: text/plain\r\n\r\n" + text
+		return file{fmt.Sprintf("mail-%d.eml", n), "message/rfc822", []byte(mail)}
 	default:
-		return file{fmt.Sprintf("letter-%d.docx", n), docxType, docxOf(strings.NewReader("<w:t>" + text + "</w:t>"))}
+		letter := docxOf(strings.NewReader("<w:t>" + text + "</w:t>"))
+		return file{fmt.Sprintf("letter-%d.docx", n), docxType, letter}
 	}
 }
 
@@ -68,7 +73,10 @@ func hostileFile(n int) file {
 		}
 		return file{name + ".pdf", "application/pdf", pdf}
 	case 2: // a page tree that is its own child
-		return file{name + ".pdf", "application/pdf", []byte("%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 99999999>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF")}
+		loop := "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n" +
+			"2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 99999999>>endobj\n" +
+			"trailer<</Root 1 0 R>>\n%%EOF"
+		return file{name + ".pdf", "application/pdf", []byte(loop)}
 	case 3: // a document that unpacks to 80 MiB
 		return file{name + ".docx", docxType, docxOf(io.LimitReader(spaces{}, 80<<20))}
 	case 4: // elements within elements
@@ -76,7 +84,9 @@ func hostileFile(n int) file {
 	case 5: // a picture whose header claims a huge size
 		return file{name + ".png", "image/png", hugePNG()}
 	case 6: // parts within parts
-		return file{name + ".eml", "message/rfc822", []byte("MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n" + strings.Repeat("--a\r\nContent-Type: multipart/mixed; boundary=a\r\n\r\n", 5_000))}
+		const part = "Content-Type: multipart/mixed; boundary=a\r\n\r\n"
+		mail := "MIME-Version: 1.0\r\n" + part + strings.Repeat("--a\r\n"+part, 5_000)
+		return file{name + ".eml", "message/rfc822", []byte(mail)}
 	case 7: // noise declared as a PDF
 		return file{name + ".pdf", "application/pdf", append([]byte("%PDF-1.7\n"), noise...)}
 	case 8: // an archive cut off
@@ -101,14 +111,21 @@ func (spaces) Read(p []byte) (int, error) {
 func docxOf(body io.Reader) []byte {
 	var b bytes.Buffer
 	archive := zip.NewWriter(&b)
-	archive.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) { return flate.NewWriter(w, flate.BestSpeed) })
+	archive.RegisterCompressor(zip.Deflate, func(w io.Writer) (io.WriteCloser, error) {
+		return flate.NewWriter(w, flate.BestSpeed)
+	})
+	const office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument"
 	for _, part := range []struct {
 		name string
 		text io.Reader
 	}{
-		{"[Content_Types].xml", strings.NewReader(`<Types><Override PartName="/word/document.xml" ContentType="` + docxType + `.main+xml"/></Types>`)},
-		{"_rels/.rels", strings.NewReader(`<Relationships><Relationship Id="r1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/></Relationships>`)},
-		{"word/document.xml", io.MultiReader(strings.NewReader("<w:document><w:body><w:p><w:r>"), body, strings.NewReader("</w:r></w:p></w:body></w:document>"))},
+		{"[Content_Types].xml", strings.NewReader(`<Types><Override PartName="/word/document.xml" ` +
+			`ContentType="` + docxType + `.main+xml"/></Types>`)},
+		{"_rels/.rels", strings.NewReader(`<Relationships><Relationship Id="r1" ` +
+			`Type="` + office + `" Target="word/document.xml"/></Relationships>`)},
+		{"word/document.xml", io.MultiReader(
+			strings.NewReader("<w:document><w:body><w:p><w:r>"), body,
+			strings.NewReader("</w:r></w:p></w:body></w:document>"))},
 	} {
 		if w, err := archive.Create(part.name); err == nil {
 			_, _ = io.Copy(w, part.text) // a buffer takes everything
@@ -133,7 +150,8 @@ func onePagePDF(text string) []byte {
 	for i, object := range []string{
 		"<</Type/Catalog/Pages 2 0 R>>",
 		"<</Type/Pages/Kids[3 0 R]/Count 1>>",
-		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>",
+		"<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]/Contents 4 0 R" +
+			"/Resources<</Font<</F1 5 0 R>>>>>>",
 		fmt.Sprintf("<</Length %d>>stream\n%s\nendstream", page.Len(), page.String()),
 		"<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>",
 	} {

@@ -62,7 +62,9 @@ func (r *confirmRun) oneByOne(ctx context.Context) (rate float64, floor Times, e
 
 // handle confirms what a message names and acks it. It returns how long each document that changed
 // took.
-func (r *confirmRun) handle(ctx context.Context, m jetstream.Msg) (took []time.Duration, err error) {
+func (r *confirmRun) handle(
+	ctx context.Context, m jetstream.Msg,
+) (took []time.Duration, err error) {
 	records, err := schema.DecodeBucketEvent(m.Data())
 	if err != nil {
 		return nil, err

@@ -107,7 +107,9 @@ func (c *client) upload(ctx context.Context, f file) (id string, answered time.T
 
 // waitUploaded returns how long after answered the document was uploaded. It polls every
 // millisecond at first, later after an eighth of the time that has passed.
-func (c *client) waitUploaded(ctx context.Context, id string, answered time.Time) (time.Duration, error) {
+func (c *client) waitUploaded(
+	ctx context.Context, id string, answered time.Time,
+) (time.Duration, error) {
 	d, took, err := c.wait(ctx, id, answered,
 		func(s schema.Status) bool { return s != schema.StatusPending },
 		func(passed time.Duration) time.Duration { return max(time.Millisecond, passed/8) })

@@ -1,21 +1,22 @@
-// Command fit writes what the classifier in package builtin has learned from labeled documents: the weights
-// of the kinds of evidence, and the direction of documents in general.
+// Command fit writes what the classifier in package builtin has learned from labeled documents: the
+// weights of the kinds of evidence, and the direction of documents in general.
 //
-// It asks the classifier what speaks for each topic of the documents in the tuning halves of package
-// bench's sets, and of half of the samples in testdata, and finds the weights under which the right topics
-// are the most likely. The other halves, which bench measures, it never looks at. To make both
-// anew, from the module's root, the background first, for the evidence depends on it:
+// It asks the classifier for the evidence for each topic of the documents in the tuning halves of
+// package sets, and of half of the samples in testdata, and finds the weights under which the right
+// topics are the most likely. It never reads the other halves, which `intray-bench classify`
+// measures. To make both anew, from the module's root, the background first, for the evidence
+// depends on it:
 //
 //	go run ./bench/fit background
 //	go run ./bench/fit weights
 //
-// A set of 57 pages can be dealt well or badly. How good the classifier is on the average of 20 deals, each time
-// with weights fitted on the one half and measured on the other, says
+// A set of 57 pages can be dealt well or badly. To see how good the classifier is on the average of
+// 20 deals, each time with weights fitted on one half and measured on the other:
 //
 //	go run ./bench/fit splits
 //
-// The sets are fetched once, into the user's cache folder, as `intray-bench classify` does. The same sets give
-// the same weights; Debian's descriptions change with its release.
+// The sets are fetched once, into the user's cache folder, as `intray-bench classify` does. The same
+// sets give the same weights; Debian's descriptions change with its release.
 package main
 
 import (
@@ -29,11 +30,13 @@ import (
 	"intray/consumers/classify/builtin"
 )
 
-// folder is that of package builtin.
+// folder is the one of package builtin.
 const folder = "consumers/classify/builtin"
 
 func main() {
-	steps := map[string]func(context.Context, *builtin.Classifier) error{"background": background, "weights": weights, "splits": splits}
+	steps := map[string]func(context.Context, *builtin.Classifier) error{
+		"background": background, "weights": weights, "splits": splits,
+	}
 	if len(os.Args) != 2 || steps[os.Args[1]] == nil {
 		fmt.Fprintln(os.Stderr, "usage: fit background|weights|splits, in the module's root")
 		os.Exit(2)
@@ -57,7 +60,7 @@ func write(name string, source []byte) error {
 	return os.WriteFile(filepath.Join(folder, name), source, 0o600)
 }
 
-// tuningSets gives the halves to learn from.
+// tuningSets returns the halves to learn from.
 func tuningSets(ctx context.Context) ([]sets.Set, error) {
 	all, err := wholeSets(ctx)
 	for i := range all {
@@ -66,6 +69,7 @@ func tuningSets(ctx context.Context) ([]sets.Set, error) {
 	return all, err
 }
 
+// wholeSets returns the public sets.
 func wholeSets(ctx context.Context) (all []sets.Set, err error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -81,6 +85,7 @@ func wholeSets(ctx context.Context) (all []sets.Set, err error) {
 	return all, nil
 }
 
+// weights writes the weights of the kinds of evidence.
 func weights(ctx context.Context, classifier *builtin.Classifier) error {
 	tuning, err := tuningSets(ctx)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package bench measures a classifier on labeled documents.
+// Package sets reads public sets of labeled documents and measures a classifier on them.
 package sets
 
 import (

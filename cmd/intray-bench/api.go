@@ -44,7 +44,8 @@ Figures depend on the machine and its load: compare those of one run.`
 // Run measures and reports.
 func (c apiCommand) Run(ctx context.Context) error {
 	if c.Rounds < 1 || c.Round <= 0 || c.Rows < 0 {
-		return cli.Usage(errors.New("there is at least one round, which takes some time, and numbers are not negative"))
+		return cli.Usage(errors.New(
+			"there is at least one round, which takes some time, and numbers are not negative"))
 	}
 	s, err := running(c.Data)
 	if err != nil {

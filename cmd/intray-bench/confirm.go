@@ -51,7 +51,8 @@ Figures depend on the machine and its load: compare those of one run.`
 // Run measures and reports.
 func (c confirmCommand) Run(ctx context.Context) error {
 	if min(c.Documents, c.Single, c.Uploads, c.Rows) < 0 || min(c.Users, c.Folder) < 1 {
-		return cli.Usage(errors.New("numbers are not negative, and there is at least one user and one document a folder"))
+		return cli.Usage(errors.New(
+			"numbers are not negative, and there is at least one user and one document a folder"))
 	}
 	s, err := running(c.Data)
 	if err != nil {
@@ -71,8 +72,8 @@ func (c confirmCommand) Run(ctx context.Context) error {
 
 // writeConfirm prints the report as tables.
 func writeConfirm(w io.Writer, r bench.ConfirmReport) error {
-	fmt.Fprintf(w, "%d documents of %d users in each backlog, %d settled ones beside; load average %.1f at the start\n\n",
-		r.Documents, r.Users, r.Rows, r.Load)
+	fmt.Fprintf(w, "%d documents of %d users in each backlog, %d settled ones beside; "+
+		"load average %.1f at the start\n\n", r.Documents, r.Users, r.Rows, r.Load)
 	rates := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(rates, "\tHEAD /s\tconfirm /s\tconfirm / HEAD\tconfirm / one by one\tmemory\t")
 	for _, d := range []struct {

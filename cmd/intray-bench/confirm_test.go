@@ -22,10 +22,12 @@ import (
 )
 
 // benchConfirm starts a small `intray-bench confirm`.
-func benchConfirm(t *testing.T, s *stacktest.Stack, out, progress *bytes.Buffer, args ...string) *exec.Cmd {
+func benchConfirm(
+	t *testing.T, s *stacktest.Stack, out, progress *bytes.Buffer, args ...string,
+) *exec.Cmd {
 	t.Helper()
-	path := stacktest.Program(t, "intray-bench")
-	command := exec.Command(path, append([]string{"confirm", "--data", s.Dir, "--users", "3"}, args...)...)
+	args = append([]string{"confirm", "--data", s.Dir, "--users", "3"}, args...)
+	command := exec.Command(stacktest.Program(t, "intray-bench"), args...)
 	command.Stdout, command.Stderr = out, progress
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -75,7 +77,8 @@ func nothingIsLeft(t *testing.T, s *stacktest.Stack) {
 	}
 	password, _ := server.User.Password()
 	conn, err := nats.Connect(t.Context(), nats.Options{
-		URL: "nats://" + server.Host, User: nats.UserOperator, Password: password, Log: slog.New(slog.DiscardHandler),
+		URL: "nats://" + server.Host, User: nats.UserOperator, Password: password,
+		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +128,8 @@ func testConfirm(t *testing.T, s *stacktest.Stack) {
 
 	t.Run("leaves nothing when it is interrupted", func(t *testing.T) {
 		var out, progress bytes.Buffer
-		command := benchConfirm(t, s, &out, &progress, "--documents", "5000", "--single", "0", "--uploads", "0")
+		command := benchConfirm(t, s, &out, &progress,
+			"--documents", "5000", "--single", "0", "--uploads", "0")
 		objects := openObjects(t, s)
 		stacktest.Await(t, time.Minute, "objects", func() error {
 			if page, err := objects.Page(t.Context(), schema.ObjectPrefix, "", 50); err != nil || len(page) < 50 {

@@ -47,15 +47,15 @@ func (c documentsCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	account := slices.IndexFunc(s.stack.Accounts, func(a local.Account) bool { return a.Role == "user" })
-	if account < 0 {
+	user := slices.IndexFunc(s.stack.Accounts, func(a local.Account) bool { return a.Role == "user" })
+	if user < 0 {
 		return errors.New("no account in " + local.StackFile + " has the role user")
 	}
+	account := s.stack.Accounts[user]
 	progress := cli.NewProgressBar("", -1)
 	report, err := bench.Documents(ctx, bench.DocumentsConfig{
-		API: s.stack.API, Email: s.stack.Accounts[account].Email, Password: s.stack.Accounts[account].Password,
-		ConsumePID: s.consumePID,
-		Single:     c.Single, Mixed: c.Mixed, Hostile: c.Hostile, Progress: progress.Stage,
+		API: s.stack.API, Email: account.Email, Password: account.Password, ConsumePID: s.consumePID,
+		Single: c.Single, Mixed: c.Mixed, Hostile: c.Hostile, Progress: progress.Stage,
 	})
 	progress.Clear()
 	if err != nil {

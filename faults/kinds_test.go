@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"intray/infra/local/localtest"
 	intraynats "intray/infra/nats"
 	"intray/schema"
 )
@@ -74,7 +75,9 @@ func kill(name string) func(*fault, context.Context) error {
 		}
 		victims := []int{pid}
 		if name == partPostgres && f.choose.IntN(2) == 0 {
-			victims = family(pid)
+			for _, p := range localtest.Descendants(pid) {
+				victims = append(victims, p.PID)
+			}
 		}
 		for _, v := range victims {
 			if err := syscall.Kill(v, syscall.SIGKILL); err != nil && v == pid {

@@ -1,49 +1,68 @@
 package faults
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"intray/infra/local/localtest"
 )
 
-// What the suite says at its end it can only say if it sees what is left.
+// The suite adopts what its descendants leave behind, so that it sees at its end which
+// processes are left.
+func TestMain(m *testing.M) {
+	if err := localtest.Adopt(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
 func TestProcessesThatAreLeftAreSeen(t *testing.T) {
-	s := &system{t: t, dir: filepath.Join(t.TempDir(), "data")}
-	if err := os.Mkdir(s.dir, 0o700); err != nil {
-		t.Fatal(err)
+	if left := localtest.Descendants(os.Getpid()); len(left) > 0 {
+		t.Fatalf("got %v before anything is started, want nothing", left)
 	}
-	if left := s.processes(); len(left) > 0 {
-		t.Fatalf("before anything is started: %v", left)
-	}
-	// One is the suite's child and works elsewhere; the other works in the data
-	// folder and is nobody's child, as what a killed server leaves behind.
 	child := exec.Command("sleep", "60")
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}
-	orphan := exec.Command("sh", "-c", "sleep 60 & echo $! >pid")
-	orphan.Dir = s.dir
-	if err := orphan.Run(); err != nil {
+	// What a killed server leaves behind: its parent has ended, and its session is its own.
+	file := filepath.Join(t.TempDir(), "pid")
+	if err := exec.Command("sh", "-c", `setsid sleep 60 & echo $! >"$0"`, file).Run(); err != nil {
 		t.Fatal(err)
 	}
-	text, err := os.ReadFile(filepath.Join(s.dir, "pid"))
+	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	left := s.processes()
-	if len(left) != 2 || left[child.Process.Pid] == "" {
-		t.Errorf("left are %v, of which %d is the child and %s the orphan", left, child.Process.Pid, text)
+	orphan, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for pid := range left {
-		_ = syscall.Kill(pid, syscall.SIGKILL)
+	left := localtest.Descendants(os.Getpid())
+	var pids []int
+	for _, p := range left {
+		pids = append(pids, p.PID)
+		_ = syscall.Kill(p.PID, syscall.SIGKILL)
+	}
+	want := []int{child.Process.Pid, orphan}
+	slices.Sort(want)
+	slices.Sort(pids)
+	if !slices.Equal(pids, want) {
+		t.Errorf("got %v, want the child and the orphan: %v", left, want)
 	}
 	_ = child.Wait()
 	await(t, time.Minute, "both to end", func() error {
-		if left := s.processes(); len(left) > 0 {
-			return os.ErrExist
+		if len(localtest.Descendants(os.Getpid())) > 0 {
+			return errors.New("still there")
 		}
 		return nil
 	})

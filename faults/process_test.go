@@ -1,19 +1,20 @@
 package faults
 
 import (
-	"bytes"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"intray/infra/local/localtest"
 )
 
 // process is a program that the suite itself runs. It dies with the suite,
@@ -129,67 +130,39 @@ func (p *process) tail() string {
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")
 }
 
-// family returns the process and those below it, parents first. PostgreSQL's
-// backends are in sessions of their own, out of reach of a signal to its group.
-func family(pid int) []int {
-	below := map[int][]int{}
-	entries, _ := filepath.Glob("/proc/[0-9]*/stat")
-	for _, entry := range entries {
-		child, _ := strconv.Atoi(filepath.Base(filepath.Dir(entry)))
-		if _, parent := stat(child); parent != 0 {
-			below[parent] = append(below[parent], child)
-		}
-	}
-	all := []int{pid}
-	for i := 0; i < len(all); i++ {
-		all = append(all, below[all[i]]...)
-	}
-	return all
-}
-
-// stat returns a process's state, such as T for stopped, and its parent.
-func stat(pid int) (state byte, parent int) {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0, 0
-	}
-	_, rest, _ := bytes.Cut(text[bytes.LastIndexByte(text, ')'):], []byte(" "))
-	fields := bytes.Fields(rest)
-	if len(fields) < 2 {
-		return 0, 0
-	}
-	parent, _ = strconv.Atoi(string(fields[1]))
-	return fields[0][0], parent
-}
-
-// freeze stops a process and all below it and returns what lets them go on. It
+// freeze stops a process and its descendants and returns what lets them go on. It
 // fails if the process is not stopped.
 func freeze(pid int) (thaw func(), err error) {
-	var stopped []int
+	p, ok := localtest.FindProcess(pid)
+	if !ok {
+		return nil, fmt.Errorf("no process %d", pid)
+	}
 	// The parent first: it starts no more children then.
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return nil, err
 	}
-	for _, p := range family(pid) {
-		if syscall.Kill(p, syscall.SIGSTOP) == nil {
-			stopped = append(stopped, p)
+	stopped := []int{pid}
+	for _, d := range localtest.Descendants(pid) {
+		if syscall.Kill(d.PID, syscall.SIGSTOP) == nil {
+			stopped = append(stopped, d.PID)
 		}
 	}
 	thaw = func() {
-		for _, p := range slices.Backward(stopped) {
-			_ = syscall.Kill(p, syscall.SIGCONT)
+		for _, pid := range slices.Backward(stopped) {
+			_ = syscall.Kill(pid, syscall.SIGCONT)
 		}
 	}
-	deadline := time.Now().Add(time.Second)
-	for {
-		state, _ := stat(pid)
-		if state == 'T' {
-			return thaw, nil
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = until(ctx, func() error {
+		if !p.Stopped() {
+			return fmt.Errorf("not stopped after SIGSTOP: %v", p)
 		}
-		if time.Now().After(deadline) {
-			thaw()
-			return nil, fmt.Errorf("process %d is %q after SIGSTOP", pid, state)
-		}
-		runtime.Gosched()
+		return nil
+	})
+	if err != nil {
+		thaw()
+		return nil, err
 	}
+	return thaw, nil
 }

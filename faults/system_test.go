@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +24,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"intray/infra/local"
+	"intray/infra/local/localtest"
 	intraynats "intray/infra/nats"
 )
 
@@ -246,36 +246,12 @@ func (s *system) close() {
 	}
 	s.up.stop(syscall.SIGTERM)
 	s.cutter.close()
-	if left := s.processes(); len(left) > 0 {
-		s.t.Errorf("processes left at the end: %v", left)
-		for pid := range left {
-			_ = syscall.Kill(pid, syscall.SIGKILL)
+	if left := localtest.Descendants(os.Getpid()); len(left) > 0 {
+		s.t.Errorf("left at the end: %v, want nothing", left)
+		for _, p := range left {
+			_ = syscall.Kill(p.PID, syscall.SIGKILL)
 		}
 	}
-}
-
-// processes are those below the data folder, PostgreSQL's own included, and all
-// that the suite has started.
-func (s *system) processes() map[int]string {
-	found := map[int]string{}
-	folder := filepath.Dir(s.dir)
-	for _, pid := range family(os.Getpid())[1:] {
-		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		found[pid] = string(bytes.ReplaceAll(command, []byte{0}, []byte{' '}))
-	}
-	entries, _ := filepath.Glob("/proc/[0-9]*")
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(filepath.Base(entry))
-		if err != nil || pid == os.Getpid() {
-			continue
-		}
-		command, _ := os.ReadFile(entry + "/cmdline")
-		cwd, _ := os.Readlink(entry + "/cwd")
-		if strings.HasPrefix(cwd, folder) || bytes.Contains(command, []byte(folder)) {
-			found[pid] = string(bytes.ReplaceAll(command, []byte{0}, []byte{' '}))
-		}
-	}
-	return found
 }
 
 func freeAddress(t *testing.T) string {

@@ -13,11 +13,11 @@ import (
 
 // A debianProgram is a program that is fetched as Debian's packages.
 type debianProgram struct {
-	title   string         // for people
-	request string         // the package that apt-get is asked for
-	needed  *regexp.Regexp // which packages of apt-get's plan are unpacked, beside libraries
-	instead string         // what a person can do to have it otherwise
-	space   uint64         // what packages, apt's lists and the unpacked programs take, in bytes
+	title    string         // for people
+	requests []string       // packages to ask apt-get for: the first one that this release has
+	needed   *regexp.Regexp // which packages of apt-get's plan are unpacked, beside libraries
+	instead  string         // what a person can do to have it otherwise
+	space    uint64         // what packages, apt's lists and the unpacked programs take, in bytes
 }
 
 // fetchPostgres gets PostgreSQL from Debian's packages without installing them, which needs
@@ -36,7 +36,7 @@ func (f *fetcher) fetchPostgres(ctx context.Context, wanted string) (programs, e
 		}
 	}
 	program := debianProgram{
-		title: "PostgreSQL", request: request, needed: serverPackage, space: 400 << 20,
+		title: "PostgreSQL", requests: []string{request}, needed: serverPackage, space: 400 << 20,
 		instead: "install PostgreSQL, or set PG_BIN to the folder of its programs",
 	}
 	folder, err := f.once(name, func(folder string) error { return f.unpackDebian(ctx, folder, program) })
@@ -96,13 +96,20 @@ func (f *fetcher) unpackDebian(ctx context.Context, folder string, program debia
 	if _, err := apt("update the list of packages", "update"); err != nil {
 		return err
 	}
-	plan, err := apt("find "+program.request, "--print-uris", "-y", "--no-install-recommends", "install", program.request)
+	var plan string
+	var err error
+	for _, request := range program.requests {
+		plan, err = apt("find "+request, "--print-uris", "-y", "--no-install-recommends", "install", request)
+		if err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return err
 	}
 	names := neededPackages(plan, program.needed)
 	f.out.say("%s: downloading %s", program.title, strings.Join(names, ", "))
-	if _, err := apt("download "+program.request, append([]string{"download"}, names...)...); err != nil {
+	if _, err := apt("download "+program.title, append([]string{"download"}, names...)...); err != nil {
 		return err
 	}
 	debs, _ := filepath.Glob(filepath.Join(state, "*.deb")) // the only error is a bad pattern
@@ -138,9 +145,9 @@ var plannedPackage = regexp.MustCompile(`(?m)^'[^']*' ([a-z0-9][a-z0-9.+-]*)_\S+
 var serverPackage = regexp.MustCompile(`^postgresql-[0-9]+$`)
 
 // unneededLibrary matches libraries that PostgreSQL loads only for what is not used here:
-// compiling queries (jit is off) and functions in Perl; and libc, which must stay the
-// system's with its loader.
-var unneededLibrary = regexp.MustCompile(`^(libllvm.*|libz3.*|libperl.*|.*-perl|.*-dev|libc6|libc-bin)$`)
+// compiling queries (jit is off) and functions in Perl; those for a browser; and libc, which
+// must stay the system's with its loader.
+var unneededLibrary = regexp.MustCompile(`^(libllvm.*|libz3.*|libperl.*|.*-perl|.*-dev|libjs-.*|libc6|libc-bin)$`)
 
 // neededPackages picks the packages that a program needs from what apt-get plans to install:
 // those that match needed, and shared libraries.

@@ -20,6 +20,7 @@ import (
 	_ "github.com/lib/pq"
 
 	"intray/infra/local"
+	"intray/infra/local/localtest"
 )
 
 func query(t *testing.T, url, statement string) (text string) {
@@ -85,16 +86,15 @@ func TestNoChildOutlivesAKilledStarter(t *testing.T) {
 	}
 	defer func() { _ = starter.Process.Kill() }()
 	await(t, "stack.json is there", func() bool { _, err := local.ReadStack(dir); return err == nil })
-	running := processesOf(t, dir)
 	// PostgreSQL has children of its own: checkpointer, writers, launcher.
-	if len(running) < 7 {
-		t.Errorf("%d processes run, want NATS, MinIO, PostgreSQL and its children", len(running))
+	if running := localtest.Descendants(starter.Process.Pid); len(running) < 7 {
+		t.Errorf("got %d processes, want NATS, MinIO, PostgreSQL and its children: %v", len(running), running)
 	}
 	if err := starter.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = starter.Wait()
-	await(t, "no child is left", func() bool { return len(processesOf(t, dir)) == 0 })
+	awaitNoChild(t)
 
 	// The next start finds a stale stack.json, and a PostgreSQL that was not shut down.
 	s, said := start(t, config(dir))
@@ -109,26 +109,20 @@ func TestNoChildOutlivesAKilledStarter(t *testing.T) {
 	}
 }
 
-// processesOf returns the processes, zombies aside, that work in or were called with the folder.
-func processesOf(t *testing.T, dir string) (pids []string) {
+// awaitNoChild polls until this process has no descendants; TestMain has it adopt those of
+// its children that end.
+func awaitNoChild(t *testing.T) {
 	t.Helper()
-	stats, err := filepath.Glob("/proc/[0-9]*/stat")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, stat := range stats {
-		proc := filepath.Dir(stat)
-		text, err := os.ReadFile(stat)
-		if err != nil || strings.Contains(string(text), ") Z ") {
-			continue
+	var left []localtest.Process
+	defer func() {
+		if t.Failed() {
+			t.Logf("left: %v", left)
 		}
-		command, _ := os.ReadFile(filepath.Join(proc, "cmdline"))
-		cwd, _ := os.Readlink(filepath.Join(proc, "cwd"))
-		if strings.Contains(string(command), dir) || strings.HasPrefix(cwd, dir) {
-			pids = append(pids, filepath.Base(proc))
-		}
-	}
-	return pids
+	}()
+	await(t, "no child is left", func() bool {
+		left = localtest.Descendants(os.Getpid())
+		return len(left) == 0
+	})
 }
 
 func TestDeadServerIsStartedAgain(t *testing.T) {
@@ -199,8 +193,8 @@ func TestStackFile(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("stack.json is still there after the end (%v)", err)
 	}
-	if left := processesOf(t, dir); len(left) > 0 {
-		t.Errorf("processes %v are left after the end", left)
+	if left := localtest.Descendants(os.Getpid()); len(left) > 0 {
+		t.Errorf("left after the end: %v, want nothing", left)
 	}
 }
 

@@ -13,12 +13,16 @@ import (
 	"go.uber.org/goleak"
 
 	"intray/infra/local"
+	"intray/infra/local/localtest"
 )
 
 // The test binary is also the starter that is killed, NATS, and children of various habits.
 func TestMain(m *testing.M) {
 	switch role := os.Getenv("LOCAL_TEST_ROLE"); role {
 	case "":
+		if err := localtest.Adopt(); err != nil {
+			exit(err)
+		}
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
 			if kept != "" {
 				_ = os.RemoveAll(kept)

@@ -17,7 +17,7 @@ var tesseractPackage = regexp.MustCompile(`^tesseract-ocr(-[a-z]+)?$`)
 // Tesseract finds tesseract, which recognizes characters in pictures: in the PATH of
 // environ, else as Debian's packages in cacheDir, fetched there if they are not, without
 // installing anything. It returns the path of a program, or of a script that runs one with
-// its libraries and its data of English. What is being done is told to out.
+// its libraries and its data of English. Progress is written to out.
 func Tesseract(ctx context.Context, cacheDir string, environ []string, out io.Writer) (string, error) {
 	if path := lookPath(environ, "tesseract"); path != "" {
 		return path, nil
@@ -27,7 +27,7 @@ func Tesseract(ctx context.Context, cacheDir string, environ []string, out io.Wr
 	f := &fetcher{config: Config{CacheDir: cacheDir, Environ: environ}, out: &output{to: out}, spawn: spawn}
 	folder, err := f.once("tesseract", func(folder string) error {
 		err := f.unpackDebian(ctx, folder, debianProgram{
-			title: "tesseract", request: "tesseract-ocr", needed: tesseractPackage, space: 300 << 20,
+			title: "tesseract", requests: []string{"tesseract-ocr"}, needed: tesseractPackage, space: 300 << 20,
 			instead: "install tesseract-ocr",
 		})
 		if err != nil {

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"intray/infra/local"
+	"intray/infra/local/localtest"
 )
 
 // programs is where the programs under test are built, once for all tests of a package.
@@ -91,6 +92,8 @@ type Stack struct {
 	Command *exec.Cmd
 	Output  *bytes.Buffer
 	Ended   chan struct{}
+
+	stopped []localtest.Process // the children when Stop was called
 }
 
 // Up starts `intray up` in a fresh data folder and waits until it is ready. It
@@ -143,6 +146,7 @@ func (s *Stack) Stop(signal syscall.Signal) {
 		return
 	default:
 	}
+	s.stopped = s.Children()
 	_ = s.Command.Process.Signal(signal)
 	select {
 	case <-s.Ended:
@@ -172,22 +176,15 @@ func (s *Stack) Kill(part string) {
 	})
 }
 
-// Children are the processes below the command, PostgreSQL's own included.
-func (s *Stack) Children() map[int]string {
-	found := map[int]string{}
-	stats, _ := filepath.Glob("/proc/[0-9]*/environ")
-	for _, path := range stats {
-		var pid int
-		if _, err := fmt.Sscanf(path, "/proc/%d/environ", &pid); err != nil || pid == s.Command.Process.Pid {
-			continue
-		}
-		command, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
-		if strings.HasPrefix(cwd, s.Dir) || bytes.Contains(command, []byte(s.Dir)) {
-			found[pid] = string(bytes.ReplaceAll(command, []byte{0}, []byte{' '}))
-		}
+// Children returns the processes below the command, PostgreSQL's own included. After
+// [Stack.Stop] it returns those of them that have not ended.
+func (s *Stack) Children() []localtest.Process {
+	select {
+	case <-s.Ended:
+		return slices.DeleteFunc(slices.Clone(s.stopped), func(p localtest.Process) bool { return !p.Alive() })
+	default:
+		return localtest.Descendants(s.Command.Process.Pid)
 	}
-	return found
 }
 
 // Await polls until the condition holds.

@@ -42,7 +42,7 @@ func keep(ctx context.Context, folder string) error {
 		select {
 		case <-ctx.Done():
 		case <-time.After(watchInterval):
-			parentGone := !parent.alive()
+			parentGone := !parent.Alive()
 			used, err := inUseNow(folder, parentGone || time.Since(last) > unused)
 			if err != nil {
 				return err
@@ -127,20 +127,12 @@ func tryLock(path string) (f *os.File, free bool, err error) {
 	return f, err == nil, err
 }
 
-// A process is one of that id that began then.
-type process struct {
-	pid   int
-	start string
-}
-
-func (p process) alive() bool { return p.start != "" && processStart(p.pid) == p.start }
-
-// folderParent returns the process that the folder's name tells of.
-func folderParent(folder string) process {
-	var p process
+// folderParent returns the process that the folder is named after.
+func folderParent(folder string) Process {
+	var p Process
 	parts := strings.Split(filepath.Base(folder), "-")
 	if len(parts) == 5 {
-		_, _ = fmt.Sscan(parts[3], &p.pid)
+		_, _ = fmt.Sscan(parts[3], &p.PID)
 		p.start = parts[4]
 	}
 	return p
@@ -150,10 +142,10 @@ func folderParent(folder string) process {
 func sweepOld() {
 	folders, _ := filepath.Glob(filepath.Join(os.TempDir(), fmt.Sprintf("intray-test-%d-*", os.Geteuid())))
 	for _, folder := range folders {
-		if folderParent(folder).alive() {
+		if folderParent(folder).Alive() {
 			continue
 		}
-		if s, err := readServers(folder); err == nil && alive(s.PID) {
+		if s, err := readServers(folder); err == nil && isAlive(s.PID) {
 			continue // its keeper is about to
 		}
 		if used, err := inUseNow(folder, false); err == nil && !used {

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -68,7 +67,7 @@ func join() (servers, error) {
 	if inUse, err = lock(filepath.Join(folder, "in-use"), unix.LOCK_SH); err != nil {
 		return servers{}, err
 	}
-	if s, err := readServers(folder); err == nil && alive(s.PID) {
+	if s, err := readServers(folder); err == nil && isAlive(s.PID) {
 		return s, nil
 	}
 	return startKeeper(folder)
@@ -77,7 +76,8 @@ func join() (servers, error) {
 // runFolder returns the folder of this run, named after the process that started the tests
 // and when it began, so that no later process of the same id is taken for it.
 func runFolder(parent int) (string, error) {
-	folder := filepath.Join(os.TempDir(), fmt.Sprintf("intray-test-%d-%d-%s", os.Geteuid(), parent, processStart(parent)))
+	p, _ := FindProcess(parent)
+	folder := filepath.Join(os.TempDir(), fmt.Sprintf("intray-test-%d-%d-%s", os.Geteuid(), parent, p.start))
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
@@ -155,24 +155,12 @@ func lock(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// processStart returns when the process began, in clock ticks since boot (field 22 of
-// /proc/PID/stat), or "" if there is none.
-func processStart(pid int) string {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return ""
-	}
-	// The second field, the program's name in parentheses, may itself hold spaces and parentheses.
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) < 20 || fields[0] == "Z" {
-		return ""
-	}
-	return fields[19]
-}
-
-func alive(pid int) bool { return processStart(pid) != "" }
-
 // timeout bounds what the harness itself asks of the servers for one test.
 func timeout() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), time.Minute)
+}
+
+func isAlive(pid int) bool {
+	_, ok := FindProcess(pid)
+	return ok
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -207,7 +208,7 @@ func (w *worker) step(ctx context.Context) {
 	case p < 88:
 		w.overwrite(w.pick())
 	case p < 93:
-		w.putAgain(w.pick())
+		w.putAgain()
 	default:
 		w.look(w.pick())
 	}
@@ -397,10 +398,15 @@ func (w *worker) overwrite(d *document) {
 }
 
 // putAgain uses the URL of a deleted document once more.
-func (w *worker) putAgain(d *document) {
-	if f := d.facts(); f.deleted != surely || f.put == never {
+func (w *worker) putAgain() {
+	gone := slices.DeleteFunc(slices.Clone(w.mine), func(d *document) bool {
+		f := d.facts()
+		return f.deleted != surely || f.put == never
+	})
+	if len(gone) == 0 {
 		return
 	}
+	d := gone[w.choose.IntN(len(gone))]
 	d.note(&d.stray, perhaps, "it is put once more")
 	status, problem := w.store(d)
 	if status == http.StatusOK {

@@ -34,7 +34,7 @@ import (
 
 var (
 	seedFlag     = flag.Uint64("faults.seed", 0, "chooses the faults and their moments; 0: by chance")
-	durationFlag = flag.Duration("faults.duration", 40*time.Second, "how long faults go on")
+	durationFlag = flag.Duration("faults.duration", 30*time.Second, "how long faults go on")
 	usersFlag    = flag.Int("faults.users", 6, "how many users are at work")
 	onlyFlag     = flag.String("faults.only", "", "only the kinds of faults whose name contains this")
 )

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // A BadEvent is an event file that [CheckQueue] set aside.
@@ -74,6 +75,40 @@ func setAside(dir, path, aside string) (string, error) {
 		}
 		to = fmt.Sprintf("%s.%d", filepath.Join(aside, below), i)
 	}
+}
+
+// Queue counts the events in MinIO's queue.
+type Queue struct {
+	Files  int       // not yet sent to NATS
+	Oldest time.Time // zero where there is none
+	Aside  int       // moved away by CheckQueue, because MinIO could not have sent them
+}
+
+// LookAtQueue counts the events in MinIO's queue in a data folder. It may run while MinIO
+// does: a file that goes meanwhile is not counted.
+func LookAtQueue(dir string) (q Queue, err error) {
+	each := func(folder string, do func(fs.FileInfo)) error {
+		return filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
+			if err == nil && !entry.IsDir() {
+				var info fs.FileInfo
+				if info, err = entry.Info(); err == nil {
+					do(info)
+				}
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			return err
+		})
+	}
+	queue := filepath.Join(dir, "minio", "queue")
+	err = each(queue, func(info fs.FileInfo) {
+		q.Files++
+		if at := info.ModTime(); q.Oldest.IsZero() || at.Before(q.Oldest) {
+			q.Oldest = at
+		}
+	})
+	return q, errors.Join(err, each(queue+"-bad", func(fs.FileInfo) { q.Aside++ }))
 }
 
 // maxEvent bounds what is read of one event file, in bytes. Keys have at most 1,024 and

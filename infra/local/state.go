@@ -62,6 +62,16 @@ func ReadSecret(dir, name string) (string, error) {
 	return "", fmt.Errorf("read the secret %s in %s: %w", name, s.path, fs.ErrNotExist)
 }
 
+// KeptPort returns the port that a data folder keeps for the part of that name, or 0 if it
+// keeps none.
+func KeptPort(dir, name string) (int, error) {
+	s, err := loadState(dir)
+	if err != nil {
+		return 0, err
+	}
+	return s.Ports[name], nil
+}
+
 // secret returns the kept secret of that name, made on first use: 256 random bits and more,
 // as letters and digits, the first a letter, for NATS reads one that begins with a digit as
 // a number.

@@ -33,7 +33,7 @@ func TestServersEndWithTheRun(t *testing.T) {
 	if len(told) != 2 || told[0] != told[1] {
 		t.Errorf("two processes of a run had different servers:\n%s", out)
 	}
-	for deadline := time.Now().Add(20 * time.Second); ; {
+	for deadline := time.Now().Add(5 * time.Minute); ; {
 		left, err := filepath.Glob(filepath.Join(temp, "intray-test-*"))
 		if err != nil {
 			t.Fatal(err)

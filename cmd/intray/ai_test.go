@@ -61,7 +61,7 @@ func TestAICheck(t *testing.T) {
 		}
 	}
 
-	out, _, _ := stacktest.Run(t, append(nowhere, "intray", "OLLAMA_URL="+works, "OPENAI_BASE_URL="+wrong), "ai", "check", "--json")
+	out, _, _ := stacktest.Run(t, append(nowhere, "OLLAMA_URL="+works, "OPENAI_BASE_URL="+wrong), "intray", "ai", "check", "--json")
 	type line struct {
 		Provider, Model, Result string
 		Schema                  *bool

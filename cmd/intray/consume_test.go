@@ -135,7 +135,7 @@ func consume(t *testing.T, environment []string, names ...string) (stop func()) 
 			if err != nil {
 				t.Errorf("consume %v: %v\n%s", names, err, &output)
 			}
-		case <-time.After(30 * time.Second):
+		case <-time.After(2 * time.Minute):
 			_ = command.Process.Kill()
 			t.Errorf("consume %v does not end:\n%s", names, &output)
 		}

@@ -258,7 +258,7 @@ func throughTheEnvironment(t *testing.T, s *stack) {
 		VALUES ('BUCKET', 1, 'confirm', 'bucket.created.direct', '', 'test', 1, now())`); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, status := stacktest.Run(t, []string{database, "intray", "NATS_URL=nats://" + nobody, "NATS_PASSWORD=x"}, "deadletters", "retry", "--all"); status != 3 {
+	if _, _, status := stacktest.Run(t, []string{database, "NATS_URL=nats://" + nobody, "NATS_PASSWORD=x"}, "intray", "deadletters", "retry", "--all"); status != 3 {
 		t.Errorf("without NATS a retry ends with status %d, want 3", status)
 	}
 }

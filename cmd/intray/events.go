@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"strconv"
 	"strings"
 	"time"
@@ -13,7 +11,6 @@ import (
 
 	"intray/cmd/internal/cli"
 	"intray/infra/minio"
-	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/ops/replay"
 )
@@ -34,7 +31,7 @@ Environment: DATABASE_URL (the owner's), NATS_URL and NATS_PASSWORD (the operato
 
 // eventFlags choose events.
 type eventFlags struct {
-	Since    since    `aliases:"from" placeholder:"WHEN" help:"Only those stored since then: how long ago (2h), a date, or a time (RFC 3339). Also --from."`
+	Since    moment   `aliases:"from" placeholder:"WHEN" help:"Only those stored since then: how long ago (2h), a date, or a time (RFC 3339). Also --from."`
 	User     string   `placeholder:"USER" help:"Only those about the documents of this user: an e-mail address or, also of one who was removed, an id."`
 	Document string   `placeholder:"ID" help:"Only those about this document."`
 	Prefix   string   `placeholder:"KEY" help:"Only those about objects whose key begins so."`
@@ -42,19 +39,15 @@ type eventFlags struct {
 	Seq      string   `placeholder:"N[-M]" help:"Only this sequence of the stream, or from N to M, or from N on (N-)."`
 }
 
-// selection reads the flags, all of a target's ("" for none) that need no system to
-// be understood. A user named by the address is for whose to find.
-func (f eventFlags) selection(target string, to since, change func(*replay.Selection)) (s replay.Selection, err error) {
-	s = replay.Selection{KeyPrefix: f.Prefix, Kinds: f.Kind, Email: f.User}
-	if !f.Since.IsZero() {
-		s.From = f.Since.UTC()
-	}
-	if !to.IsZero() {
-		s.To = to.UTC()
+// selection returns what the flags choose. A user who is named by the address is left
+// to findOwner.
+func (f eventFlags) selection(until moment) (s replay.Selection, err error) {
+	s = replay.Selection{
+		From: f.Since.UTC(), To: until.UTC(), KeyPrefix: f.Prefix, Kinds: f.Kind, Email: f.User,
 	}
 	if f.Document != "" {
-		if s.Document, err = uuid.Parse(f.Document); err != nil {
-			return s, cli.Usage(fmt.Errorf("%q is no document's id", f.Document))
+		if s.Document, err = documentID(f.Document); err != nil {
+			return s, err
 		}
 	}
 	if f.Seq != "" {
@@ -65,17 +58,20 @@ func (f eventFlags) selection(target string, to since, change func(*replay.Selec
 	if id, err := uuid.Parse(f.User); err == nil {
 		s.User = id
 	}
-	if change != nil {
-		change(&s)
-	}
-	if err := s.Validate(target); err != nil {
-		return s, cli.Usage(err)
-	}
 	return s, nil
 }
 
-// whose finds the user that a selection names by the address.
-func whose(ctx context.Context, db *postgres.DB, s *replay.Selection) error {
+// documentID reads a document's id.
+func documentID(text string) (uuid.UUID, error) {
+	id, err := uuid.Parse(text)
+	if err != nil {
+		return id, cli.Usage(fmt.Errorf("%q is no document's id", text))
+	}
+	return id, nil
+}
+
+// findOwner fills in the id of the user whom a selection names by the address.
+func findOwner(ctx context.Context, db *postgres.DB, s *replay.Selection) error {
 	if s.Email == "" || s.User != uuid.Nil {
 		return nil
 	}
@@ -102,49 +98,33 @@ func sequences(text string) (first, last uint64, err error) {
 	return 0, 0, fmt.Errorf("%q is neither a sequence (17) nor a range of them (17-42, 17-)", text)
 }
 
-// archive connects to where events are. fromBucket asks for MinIO too.
-func archive(ctx context.Context, f cli.OperatorFlags, fromBucket bool) (a replay.Archive, closeAll func(), err error) {
+// withArchive connects to where events are and calls do. fromBucket connects to MinIO
+// too.
+func withArchive(ctx context.Context, f cli.OperatorFlags, fromBucket bool, do func(replay.Archive) error) error {
 	s, err := f.Find()
 	if err != nil {
-		return a, nil, err
+		return err
 	}
-	if s.NATS.URL == "" {
-		return a, nil, cli.Usage(errors.New("NATS_URL is not set (see docs/configuration.md)"))
+	a := replay.Archive{BucketName: s.MinIO.Bucket}
+	if a.Conn, err = connectNATS(ctx, s, "events"); err != nil {
+		return err
 	}
-	var closers []func()
-	closeAll = func() {
-		for _, c := range closers {
-			c()
-		}
+	defer a.Conn.Close()
+	options := postgres.Options{MaxConns: 4, StatementTimeout: 2 * time.Minute}
+	if a.DB, err = postgres.Open(ctx, s.Database, options); err != nil {
+		return err
 	}
-	defer func() {
-		if err != nil {
-			closeAll()
-		}
-	}()
-	a.BucketName = s.MinIO.Bucket
-	if a.DB, err = postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 4, StatementTimeout: 2 * time.Minute}); err != nil {
-		return a, nil, err
-	}
-	closers = append(closers, func() { _ = a.DB.Close() })
+	defer a.DB.Close()
 	if err := a.DB.Ping(ctx); err != nil {
-		return a, nil, err
-	}
-	s.NATS.Name, s.NATS.Log = "events", slog.New(slog.DiscardHandler)
-	if a.Conn, err = nats.Connect(ctx, s.NATS); err != nil {
-		return a, nil, err
-	}
-	closers = append(closers, a.Conn.Close)
-	if err := a.Conn.Ping(ctx); err != nil {
-		return a, nil, err
+		return err
 	}
 	if fromBucket {
 		objects, err := minio.NewObjects(s.MinIO)
 		if err != nil {
-			return a, nil, err
+			return err
 		}
-		closers = append(closers, objects.Close)
+		defer objects.Close()
 		a.Objects = objects
 	}
-	return a, closeAll, nil
+	return do(a)
 }

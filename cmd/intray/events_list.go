@@ -9,7 +9,6 @@ import (
 	"iter"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,7 +21,7 @@ import (
 type eventsListCommand struct {
 	cli.OperatorFlags
 	eventFlags
-	Until  since  `aliases:"to" placeholder:"WHEN" help:"Only those stored until then. Also --to."`
+	Until  moment `aliases:"to" placeholder:"WHEN" help:"Only those stored until then. Also --to."`
 	Stream string `enum:"all,bucket,documents" default:"all" help:"Which stream: bucket, documents or all."`
 	Limit  int    `help:"At most so many; 0: all of them."`
 	Follow bool   `short:"f" help:"Then wait for others, until interrupted."`
@@ -55,39 +54,55 @@ func (c eventsListCommand) streams() []string {
 
 // Run lists them.
 func (c eventsListCommand) Run(ctx context.Context) error {
-	if c.Limit < 0 {
-		return cli.Usage(errors.New("--limit is not negative"))
-	}
-	s, err := c.selection("", c.Until, nil)
+	s, err := c.selection()
 	if err != nil {
 		return err
 	}
-	if c.Follow && (!s.To.IsZero() || s.LastSequence > 0) {
-		return cli.Usage(errors.New("--follow has no end: leave out --until, and the last sequence of --seq"))
-	}
-	a, closeAll, err := archive(ctx, c.OperatorFlags, false)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
-	if err := whose(ctx, a.DB, &s); err != nil {
-		return err
-	}
-	if s.From.IsZero() && s.FirstSequence == 0 {
-		s.From = time.Now().Add(-time.Hour).UTC()
-		if s.Document != uuid.Nil {
-			s.From = born(s.Document)
-		}
-	}
-	show := c.printer(os.Stdout)
-	if c.Follow {
-		if err := c.follow(ctx, a, s, show); !errors.Is(err, context.Canceled) || ctx.Err() == nil {
+	return withArchive(ctx, c.OperatorFlags, false, func(a replay.Archive) error {
+		if err := findOwner(ctx, a.DB, &s); err != nil {
 			return err
 		}
-		return nil // interrupting it is how it ends
+		if c.Follow {
+			err := c.print(a.Follow(ctx, c.streams(), s))
+			if ctx.Err() != nil {
+				return nil // to interrupt it is how it ends
+			}
+			return err
+		}
+		return c.print(a.List(ctx, c.streams(), s))
+	})
+}
+
+// selection returns what the flags choose.
+func (c eventsListCommand) selection() (replay.Selection, error) {
+	if c.Limit < 0 {
+		return replay.Selection{}, cli.Usage(errors.New("--limit is not negative"))
 	}
+	s, err := c.eventFlags.selection(c.Until)
+	if err != nil {
+		return s, err
+	}
+	if err := s.Validate(""); err != nil {
+		return s, cli.Usage(err)
+	}
+	if c.Follow && (!s.To.IsZero() || s.LastSequence > 0) {
+		return s, cli.Usage(errors.New("--follow has no end: leave out --until, and the last sequence of --seq"))
+	}
+	switch {
+	case !s.From.IsZero() || s.FirstSequence > 0:
+	case s.Document != uuid.Nil:
+		s.From = replay.CreationTime(s.Document)
+	default:
+		s.From = time.Now().Add(-time.Hour).UTC()
+	}
+	return s, nil
+}
+
+// print prints events, --limit at most.
+func (c eventsListCommand) print(events iter.Seq2[replay.Event, error]) error {
+	show := c.printer(os.Stdout)
 	n := 0
-	for e, err := range byTime(c.scans(ctx, a, s)) {
+	for e, err := range events {
 		if err != nil {
 			return err
 		}
@@ -104,122 +119,6 @@ func (c eventsListCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// born is shortly before an id was made: the first 48 bits of a UUIDv7 are the time
-// in milliseconds (RFC 9562). Others have no time.
-func born(id uuid.UUID) time.Time {
-	if id.Version() != 7 {
-		return time.Time{}
-	}
-	seconds, nanoseconds := id.Time().UnixTime()
-	return time.Unix(seconds, nanoseconds).Add(-time.Minute).UTC()
-}
-
-func (c eventsListCommand) scans(ctx context.Context, a replay.Archive, s replay.Selection) (scans []iter.Seq2[replay.Event, error]) {
-	for _, stream := range c.streams() {
-		scans = append(scans, a.Scan(ctx, stream, s, false))
-	}
-	return scans
-}
-
-// byTime merges scans, each of which is in the order of time.
-func byTime(scans []iter.Seq2[replay.Event, error]) iter.Seq2[replay.Event, error] {
-	return func(yield func(replay.Event, error) bool) {
-		type head struct {
-			event replay.Event
-			next  func() (replay.Event, error, bool)
-		}
-		var heads []*head
-		advance := func(h *head) (ok bool, err error) {
-			h.event, err, ok = h.next()
-			return ok, err
-		}
-		for _, scan := range scans {
-			next, stop := iter.Pull2(scan)
-			defer stop()
-			h := &head{next: next}
-			ok, err := advance(h)
-			if err != nil {
-				yield(replay.Event{}, err)
-				return
-			}
-			if ok {
-				heads = append(heads, h)
-			}
-		}
-		for len(heads) > 0 {
-			first := 0
-			for i, h := range heads {
-				if h.event.Time.Before(heads[first].event.Time) {
-					first = i
-				}
-			}
-			if !yield(heads[first].event, nil) {
-				return
-			}
-			ok, err := advance(heads[first])
-			if err != nil {
-				yield(replay.Event{}, err)
-				return
-			}
-			if !ok {
-				heads = append(heads[:first], heads[first+1:]...)
-			}
-		}
-	}
-}
-
-// follow prints what is there, by time, then what comes.
-func (c eventsListCommand) follow(ctx context.Context, a replay.Archive, s replay.Selection, show func(replay.Event) error) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	var before []iter.Seq2[replay.Event, error]
-	after := make(map[string]replay.Selection)
-	for _, stream := range c.streams() {
-		state, err := a.Conn.State(ctx, stream)
-		if err != nil {
-			return err
-		}
-		old := s
-		if old.LastSequence = state.LastSequence; state.LastSequence >= max(1, s.FirstSequence) {
-			before = append(before, a.Scan(ctx, stream, old, false))
-		}
-		s.FirstSequence = max(s.FirstSequence, state.LastSequence+1)
-		after[stream] = s
-		s.FirstSequence = old.FirstSequence
-	}
-	n := 0
-	for e, err := range byTime(before) {
-		if err == nil {
-			err = show(e)
-		}
-		if n++; err != nil || n == c.Limit {
-			return err
-		}
-	}
-	var one sync.Mutex
-	var all sync.WaitGroup
-	for stream, s := range after {
-		all.Go(func() {
-			for e, err := range a.Scan(ctx, stream, s, true) {
-				one.Lock()
-				if err == nil && ctx.Err() == nil {
-					err = show(e)
-					n++
-				}
-				if err != nil || (c.Limit > 0 && n >= c.Limit) {
-					cancel(err)
-				}
-				one.Unlock()
-			}
-		})
-	}
-	all.Wait()
-	if n == c.Limit && c.Limit > 0 {
-		return nil
-	}
-	return context.Cause(ctx)
-}
-
 // printer writes events as lines of a table, or of JSON.
 func (c eventsListCommand) printer(w io.Writer) func(replay.Event) error {
 	if c.JSON {
@@ -232,7 +131,8 @@ func (c eventsListCommand) printer(w io.Writer) func(replay.Event) error {
 	return func(e replay.Event) error {
 		if !begun {
 			begun = true
-			if _, err := fmt.Fprintf(w, row, "TIME", "STREAM", "SEQUENCE", "KIND", "DOCUMENT", "STATUS NOW", "USER"); err != nil {
+			_, err := fmt.Fprintf(w, row, "TIME", "STREAM", "SEQUENCE", "KIND", "DOCUMENT", "STATUS NOW", "USER")
+			if err != nil {
 				return err
 			}
 		}
@@ -244,7 +144,8 @@ func (c eventsListCommand) printer(w io.Writer) func(replay.Event) error {
 		if e.RetryOf != "" {
 			note += " (retry of " + e.RetryOf + ")"
 		}
-		_, err := fmt.Fprintf(w, row, e.Time.Format("2006-01-02T15:04:05.000Z"), e.Stream, e.Sequence, cli.Printable(e.Kind), cli.Shorten(document, 60), e.Status, cli.Printable(note))
+		_, err := fmt.Fprintf(w, row, e.Time.Format("2006-01-02T15:04:05.000Z"), e.Stream, e.Sequence,
+			cli.Printable(e.Kind), cli.Shorten(document, 60), e.Status, cli.Printable(note))
 		return err
 	}
 }

@@ -6,11 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
-	"os/user"
-	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -26,27 +22,6 @@ type replayCommand struct {
 	Pause  replayPauseCommand  `cmd:"" help:"Stop one for now."`
 	Resume replayResumeCommand `cmd:"" help:"Go on with one that was paused, or whose command died."`
 	Cancel replayCancelCommand `cmd:"" help:"Stop one for good."`
-}
-
-// pacing are the flags of what publishes events.
-type pacing struct {
-	MaxLag uint64 `default:"200" help:"Wait while more live events than these wait for the consumer."`
-	JSON   bool   `help:"The report as one JSON object."`
-}
-
-type replayStartCommand struct {
-	cli.OperatorFlags
-	eventFlags
-	Until      since   `placeholder:"WHEN" help:"Only those stored until then; default: now."`
-	To         string  `placeholder:"CONSUMER" help:"The consumer to run again: confirm (events of the bucket) or classify (events of documents). No other one sees it."`
-	OnlyFailed bool    `help:"Only what the consumer did not manage: its dead letters, and documents that are still pending or expired (confirm) or failed (classify)."`
-	FromBucket bool    `help:"Not events that were, but one made for each object in the bucket. --since and --until are then when it was stored."`
-	Execute    bool    `help:"Do it."`
-	Name       string  `help:"What to call it; default: the consumer and the time."`
-	Why        string  `placeholder:"TEXT" help:"Why it is done; kept with it. Needed with --execute."`
-	Who        string  `help:"Who does it; default: the user and host."`
-	Rate       float64 `help:"At most so many events a second; default: as fast as live events allow."`
-	pacing
 }
 
 const replayHelp = `A replay gives events of the past to one consumer once more, through a stream of its own (REPLAY). It is safe at any
@@ -72,162 +47,28 @@ func (replayCommand) Help() string {
 ` + eventsHelp
 }
 
-// Help gives examples.
-func (replayStartCommand) Help() string { return replayCommand{}.Help() }
+// replayRunFlags are the flags of the commands that publish events.
+type replayRunFlags struct {
+	MaxLag uint64 `default:"200" help:"Wait while more live events than these wait for the consumer."`
+	JSON   bool   `help:"The report as one JSON object."`
+}
 
-func (c replayStartCommand) validate() error {
+// run runs a replay to its end, with its progress, and reports.
+func (f replayRunFlags) run(ctx context.Context, a replay.Archive, name string) error {
+	var bar replayProgress
+	r, err := replay.Runner{Archive: a, MaxLag: f.MaxLag, Progress: bar.set}.Run(ctx, name)
+	bar.clear()
 	switch {
-	case c.To != replay.Confirm && c.To != replay.Classify:
-		return errors.New("say with --to which consumer is meant: confirm or classify (the end of the window is --until)")
-	case c.Rate < 0:
-		return errors.New("--rate is not negative")
-	case c.Execute && strings.TrimSpace(c.Why) == "":
-		return errors.New("say with --why what it is for: it is kept with the replay")
-	case c.Name != "":
-		return replay.ValidName(c.Name)
-	}
-	return nil
-}
-
-// Run plans, and with --execute starts the replay and sees it through.
-func (c replayStartCommand) Run(ctx context.Context) error {
-	if err := c.validate(); err != nil {
-		return cli.Usage(err)
-	}
-	s, err := c.selection(c.To, c.Until, func(s *replay.Selection) {
-		s.OnlyFailed, s.FromBucket = c.OnlyFailed, c.FromBucket
-	})
-	if err != nil {
+	case err == nil:
+	case errors.Is(err, replay.ErrAttended) || errors.Is(err, replay.ErrOver):
 		return err
-	}
-	a, closeAll, err := archive(ctx, c.OperatorFlags, c.FromBucket)
-	if err != nil {
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		fmt.Fprintf(os.Stderr, "\"intray events replay resume %s\" goes on with it\n", name)
 		return err
-	}
-	defer closeAll()
-	if err := whose(ctx, a.DB, &s); err != nil {
-		return err
-	}
-	var r *postgres.Replay
-	if c.Execute {
-		if r, err = c.replay(s); err != nil {
-			return err
-		}
-	}
-	bar := cli.NewProgressBar("events chosen", -1)
-	plan, err := a.Prepare(ctx, c.To, s, c.Rate, r, func(n int64) { bar.Set(n, "") })
-	bar.Clear()
-	if err != nil {
-		return err
-	}
-	if plan.Cut {
-		kept := "nothing is kept any more"
-		if plan.Kept != nil {
-			kept = "events are kept since " + plan.Kept.Format(time.RFC3339)
-		}
-		fmt.Fprintf(os.Stderr, "warning: the window begins before what is kept (%s); --from-bucket makes events of what is in the bucket\n", kept)
-	}
-	if !c.Execute {
-		if c.JSON {
-			return json.NewEncoder(os.Stdout).Encode(plan)
-		}
-		return printPlan(os.Stdout, plan, "Would replay")
-	}
-	if err := a.Start(ctx, r.Name); err != nil {
-		return err
-	}
-	if !c.JSON {
-		if err := printPlan(os.Stdout, plan, "Replaying"); err != nil {
-			return err
-		}
-		fmt.Printf("This is replay %s.\n", r.Name)
-	}
-	return c.run(ctx, a, r.Name)
-}
-
-// replay is what is kept of it.
-func (c replayStartCommand) replay(s replay.Selection) (*postgres.Replay, error) {
-	selection, err := json.Marshal(s)
-	if err != nil {
-		return nil, err
-	}
-	r := &postgres.Replay{Name: c.Name, Who: c.Who, Why: c.Why, Selection: selection, Rate: c.Rate}
-	if r.Name == "" {
-		r.Name = c.To + "-" + time.Now().UTC().Format("20060102-150405.000")
-		r.Name = strings.ReplaceAll(r.Name, ".", "-")
-	}
-	if r.Who == "" {
-		r.Who = "unknown"
-		if u, err := user.Current(); err == nil {
-			r.Who = u.Username
-		}
-		if host, err := os.Hostname(); err == nil {
-			r.Who += "@" + host
-		}
-	}
-	return r, nil
-}
-
-func printPlan(w io.Writer, p replay.Plan, verb string) error {
-	fmt.Fprintf(w, "%s %d events to %s.\n", verb, p.Matched, p.Target)
-	if p.Matched == 0 {
-		return nil
-	}
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "  by kind\t%s\n  by the document's status now\t%s\n  oldest\t%s\n  newest\t%s\n  takes about\t%s\n",
-		tally(p.Kinds), tally(p.Statuses), p.Oldest.Format(time.RFC3339), p.Newest.Format(time.RFC3339),
-		max(time.Second, time.Duration(p.Seconds*float64(time.Second))).Round(time.Second))
-	if verb != "Replaying" {
-		fmt.Fprintln(table, "Nothing was changed. --execute does it.")
-	}
-	return table.Flush()
-}
-
-// tally writes counts, the largest first.
-func tally(counts map[string]int64) string {
-	names := slices.SortedFunc(maps.Keys(counts), func(a, b string) int {
-		if counts[a] != counts[b] {
-			return int(min(1, max(-1, counts[b]-counts[a])))
-		}
-		return strings.Compare(a, b)
-	})
-	for i, name := range names {
-		names[i] = fmt.Sprintf("%s %d", cli.Printable(name), counts[name])
-	}
-	return strings.Join(names, ", ")
-}
-
-// run sees a replay through, with its progress, and reports.
-func (p pacing) run(ctx context.Context, a replay.Archive, name string) error {
-	var bar *cli.ProgressBar
-	runner := replay.Runner{Archive: a, MaxLag: p.MaxLag, Progress: func(r postgres.Replay, waiting string) {
-		if bar == nil {
-			bar = cli.NewProgressBar("events replayed", r.Matched)
-		}
-		note := fmt.Sprintf("applied %d, unchanged %d, failed %d", r.Applied, r.Unchanged, r.Failed)
-		if r.LastAt != nil {
-			note += ", last " + r.LastAt.UTC().Format(time.TimeOnly)
-		}
-		if waiting != "" {
-			note += ", waits for " + waiting
-		}
-		bar.Set(r.Matched-r.Left(), note)
-	}}
-	r, err := runner.Run(ctx, name)
-	if bar != nil {
-		bar.Clear()
-	}
-	if err != nil {
-		if errors.Is(err, replay.ErrAttended) || errors.Is(err, replay.ErrOver) {
-			return err
-		}
-		if errors.Is(err, context.Canceled) && ctx.Err() != nil {
-			fmt.Fprintf(os.Stderr, "\"intray events replay resume %s\" goes on with it\n", name)
-			return err
-		}
+	default:
 		return fmt.Errorf("%w\n\"intray events replay resume %s\" goes on with it", err, name)
 	}
-	if err := p.report(r); err != nil {
+	if err := showReplay(r, f.JSON); err != nil {
 		return err
 	}
 	switch {
@@ -241,9 +82,64 @@ func (p pacing) run(ctx context.Context, a replay.Archive, name string) error {
 	return nil
 }
 
-func (p pacing) report(r postgres.Replay) error {
-	if p.JSON {
-		return json.NewEncoder(os.Stdout).Encode(replayAsJSON(r))
+// replayProgress is the progress bar of a replay, which appears with the first event.
+type replayProgress struct{ bar *cli.ProgressBar }
+
+func (p *replayProgress) set(r postgres.Replay, waiting string) {
+	if p.bar == nil {
+		p.bar = cli.NewProgressBar("events replayed", r.Matched)
 	}
-	return printReplay(os.Stdout, r)
+	note := fmt.Sprintf("applied %d, unchanged %d, failed %d", r.Applied, r.Unchanged, r.Failed)
+	if r.LastAt != nil {
+		note += ", last " + r.LastAt.UTC().Format(time.TimeOnly)
+	}
+	if waiting != "" {
+		note += ", waits for " + waiting
+	}
+	p.bar.Set(r.Matched-r.Left(), note)
+}
+
+func (p *replayProgress) clear() {
+	if p.bar != nil {
+		p.bar.Clear()
+	}
+}
+
+// showReplay prints a replay as it stands.
+func showReplay(r postgres.Replay, asJSON bool) error {
+	if asJSON {
+		return json.NewEncoder(os.Stdout).Encode(replay.ReportOf(r))
+	}
+	return printReplay(os.Stdout, replay.ReportOf(r))
+}
+
+// printReplay writes a replay for people.
+func printReplay(w io.Writer, r replay.Report) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "replay\t%s\nstatus\t%s\nto\t%s\nwho\t%s\nwhy\t%s\nselection\t%s\n",
+		cli.Printable(r.Name), r.State(), r.Target, cli.Printable(r.Actor), cli.Printable(r.Reason),
+		cli.Printable(r.Flags()))
+	if r.Rate > 0 {
+		fmt.Fprintf(table, "rate\t%g a second\n", r.Rate)
+	}
+	fmt.Fprintf(table, "matched\t%d\n  applied\t%d\n  unchanged\t%d\n  failed\t%d\n",
+		r.Matched, r.Applied, r.Unchanged, r.Failed)
+	if r.Left > 0 {
+		word := "left"
+		if r.EndedAt != nil {
+			word = "not replayed"
+		}
+		fmt.Fprintf(table, "  %s\t%d\n", word, r.Left)
+	}
+	for _, t := range []struct {
+		name string
+		at   *time.Time
+	}{
+		{"planned", &r.CreatedAt}, {"started", r.StartedAt}, {"last event", r.LastAt}, {"ended", r.EndedAt},
+	} {
+		if t.at != nil {
+			fmt.Fprintf(table, "%s\t%s\n", t.name, t.at.UTC().Format(time.RFC3339))
+		}
+	}
+	return table.Flush()
 }

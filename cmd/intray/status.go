@@ -6,13 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
+	"golang.org/x/term"
+
 	"intray/cmd/internal/cli"
+	"intray/infra/local"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/ops/status"
 )
 
 type statusCommand struct {
@@ -37,46 +43,58 @@ MINIO_ENDPOINT, unless a stack of "intray up" is meant; API_URL, GATEWAY_URL and
 the addresses whose /healthz is asked: parts without one are not looked at.`
 }
 
-// Run looks once, or until ctx ends.
+// Run checks once, or until ctx ends.
 func (c statusCommand) Run(ctx context.Context) error {
 	if c.Interval <= 0 {
 		return cli.Usage(errors.New("--interval is more than 0"))
 	}
-	l, err := c.looker(ctx)
+	checker, closeAll, err := c.checker(ctx)
 	if err != nil {
 		return err
 	}
-	defer l.close()
-	info, err := os.Stdout.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0
+	defer closeAll()
 	for {
-		// A look that Ctrl-C cuts off says nothing about the system.
-		s := l.look(context.WithoutCancel(ctx))
-		if c.Watch && terminal && !c.JSON {
-			fmt.Print("\x1b[H\x1b[2J")
-		}
-		if c.JSON {
-			err = json.NewEncoder(os.Stdout).Encode(s)
-		} else {
-			err = s.print(os.Stdout)
-		}
-		if err != nil {
+		// A check that Ctrl-C cuts off would say nothing about the system.
+		s := checker.Check(context.WithoutCancel(ctx))
+		if err := c.show(os.Stdout, s); err != nil {
 			return err
 		}
 		if !c.Watch {
-			return s.verdict()
+			return statusError(s)
 		}
 		timer := time.NewTimer(c.Interval)
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return s.verdict()
+			return statusError(s)
 		case <-timer.C:
 		}
 	}
 }
 
-// statusSettings are where the parts are that have no other setting.
+// show prints one status, with --watch in the place of the last one.
+func (c statusCommand) show(out *os.File, s status.Status) error {
+	if c.JSON {
+		return json.NewEncoder(out).Encode(s)
+	}
+	if c.Watch && term.IsTerminal(int(out.Fd())) {
+		fmt.Fprint(out, "\x1b[H\x1b[2J")
+	}
+	return printStatus(out, s)
+}
+
+// statusError returns nil if all is well.
+func statusError(s status.Status) error {
+	if away := s.Unreachable(); len(away) > 0 {
+		return fmt.Errorf("%w: %s", cli.ErrUnreachable, strings.Join(away, ", "))
+	}
+	if !s.Healthy {
+		return errors.New("something is wrong; docs/runbook.md says what to do")
+	}
+	return nil
+}
+
+// statusSettings are the addresses of the parts that no other setting names.
 type statusSettings struct {
 	API       string `env:"API_URL"`
 	Gateway   string `env:"GATEWAY_URL"`
@@ -84,68 +102,68 @@ type statusSettings struct {
 	Database  string `env:"DATABASE_URL"`
 }
 
-// looker is what a look asks.
-type looker struct {
-	system cli.System
-	db     *postgres.DB
-	conn   *nats.Conn // nil: no setting says where NATS is
-	health []address
-	dir    string // the data folder of up; empty: somewhere else
-}
-
-type address struct{ name, url string }
-
-func (c statusCommand) looker(ctx context.Context) (*looker, error) {
-	s, err := c.Find()
+// checker connects to the parts that a check asks.
+func (c statusCommand) checker(ctx context.Context) (check status.Checker, closeAll func(), err error) {
+	system, err := c.Find()
 	if err != nil {
-		return nil, err
+		return check, nil, err
 	}
 	settings, err := cli.ReadSettings[statusSettings]()
 	if err != nil {
-		return nil, err
+		return check, nil, err
 	}
-	l := &looker{system: s, health: []address{{"api", settings.API}, {"gateway", settings.Gateway}, {"consumers", settings.Consumers}}}
+	check = status.Checker{MinIO: system.MinIO}
+	servers := settings
 	if c.Data != "" || settings.Database == "" {
-		if l.dir, err = cli.DataDir(c.Data); err != nil {
-			return nil, err
+		if check.DataDir, err = cli.DataDir(c.Data); err != nil {
+			return check, nil, err
 		}
-		if l.health, err = localHealth(l.dir); err != nil {
-			return nil, err
-		}
-	}
-	if l.db, err = postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2, StatementTimeout: lookTimeout / 2}); err != nil {
-		return nil, err
-	}
-	if s.NATS.URL != "" {
-		s.NATS.Name, s.NATS.Log = "status", slog.New(slog.DiscardHandler)
-		if l.conn, err = nats.Connect(ctx, s.NATS); err != nil {
-			l.db.Close()
-			return nil, err
+		if servers, err = localServers(check.DataDir); err != nil {
+			return check, nil, err
 		}
 	}
-	return l, nil
+	check.Servers = servers.probes()
+	options := postgres.Options{MaxConns: 2, StatementTimeout: status.Timeout / 2}
+	if check.DB, err = postgres.Open(ctx, system.Database, options); err != nil {
+		return check, nil, err
+	}
+	if system.NATS.URL == "" {
+		return check, func() { check.DB.Close() }, nil
+	}
+	system.NATS.Name, system.NATS.Log = "status", slog.New(slog.DiscardHandler)
+	if check.Conn, err = nats.Connect(ctx, system.NATS); err != nil {
+		check.DB.Close()
+		return check, nil, err
+	}
+	return check, func() { check.Conn.Close(); check.DB.Close() }, nil
 }
 
-func (l *looker) close() {
-	if l.conn != nil {
-		l.conn.Close()
+// localServers returns the addresses of the servers that "intray up" runs on a data
+// folder.
+func localServers(dir string) (s statusSettings, err error) {
+	stack, err := local.ReadStack(dir)
+	if err != nil {
+		return s, err
 	}
-	l.db.Close()
+	port, err := local.KeptPort(dir, "consume")
+	if err != nil {
+		return s, err
+	}
+	s.API, s.Gateway = stack.API, stack.Gateway
+	s.Consumers = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	return s, nil
 }
 
-// verdict is nil if all is well.
-func (s status) verdict() error {
-	var away []string
-	for _, p := range s.Parts {
-		if !p.Up {
-			away = append(away, p.Name)
+// probes returns how each server whose address is set is asked for its health.
+func (s statusSettings) probes() (all []status.Probe) {
+	for _, server := range []struct{ name, url string }{
+		{"api", s.API}, {"gateway", s.Gateway}, {"consumers", s.Consumers},
+	} {
+		if server.url != "" {
+			all = append(all, status.Probe{Name: server.name, Check: func(ctx context.Context) error {
+				return cli.Healthy(ctx, server.url+"/healthz")
+			}})
 		}
 	}
-	switch {
-	case len(away) > 0:
-		return fmt.Errorf("%w: %s", cli.ErrUnreachable, strings.Join(away, ", "))
-	case len(s.Problems) > 0:
-		return errors.New("something is wrong; docs/runbook.md says what to do")
-	}
-	return nil
+	return all
 }

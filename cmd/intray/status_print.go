@@ -7,81 +7,111 @@ import (
 	"time"
 
 	"intray/cmd/internal/cli"
+	"intray/ops/backlog"
+	"intray/ops/replay"
+	"intray/ops/status"
 )
 
-// print writes the status for people.
-func (s status) print(out io.Writer) error {
+// printStatus writes the status for people.
+func printStatus(out io.Writer, s status.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\n\n", s.At.Format(time.RFC3339))
-	for _, p := range s.Parts {
+	printParts(w, s.Parts)
+	if len(s.Consumers) > 0 {
+		printStreams(w, s.Consumers, s.Streams)
+	}
+	if s.Backlog != nil {
+		printBacklog(w, *s.Backlog)
+		if s.Queue != nil {
+			printQueue(w, *s.Queue)
+		}
+	}
+	if s.Recent != nil {
+		printRecent(w, *s.Recent)
+	}
+	printReplays(w, s.Replays)
+	fmt.Fprintln(w)
+	for _, p := range s.Problems {
+		fmt.Fprintf(w, "WRONG: %s\n", p)
+	}
+	if s.Healthy {
+		fmt.Fprintln(w, "All is well.")
+	}
+	return w.Flush()
+}
+
+func printParts(w io.Writer, parts []status.Part) {
+	for _, p := range parts {
 		state := "up"
 		if !p.Up {
 			state = "OUT OF REACH  " + cli.Shorten(p.Error, 140)
 		}
 		fmt.Fprintf(w, "%s\t%s\n", p.Name, state)
 	}
-	if len(s.Lag) > 0 {
-		fmt.Fprintln(w, "\nSTREAM\tCONSUMER\tWAITING\tIN HAND\tREDELIVERED\tPULLS")
-		for _, c := range s.Lag {
-			fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\n", c.Stream, c.Consumer, c.Waiting, c.InHand, c.Redelivered, c.Pulls)
-		}
-		fmt.Fprintln(w, "\nSTREAM\tMESSAGES\tMB\tOF MB")
-		for _, m := range s.Streams {
-			fmt.Fprintf(w, "%s\t%d\t%.1f\t%.0f\n", m.Name, m.Messages, float64(m.Bytes)/1e6, float64(m.MaxBytes)/1e6)
-		}
+}
+
+func printStreams(w io.Writer, consumers []backlog.Consumer, streams []backlog.Stream) {
+	fmt.Fprintln(w, "\nSTREAM\tCONSUMER\tWAITING\tIN HAND\tREDELIVERED\tPULLS")
+	for _, c := range consumers {
+		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\n",
+			c.Stream, c.Name, c.Waiting, c.InHand, c.Redelivered, c.Pulls)
 	}
-	if b := s.Backlog; b != nil {
-		fmt.Fprintln(w, "\nWAITS\tHOW MANY\tTHE OLDEST")
-		for _, row := range []struct {
-			name string
-			n    int64
-			age  float64
-			note string
-		}{
-			{"pending documents", b.Pending, b.OldestPending, b.OldestPendingID},
-			{"to be classified", b.Unclassified, b.OldestUnclassified, ""},
-			{"to be announced", b.Unannounced, b.OldestUnannounced, ""},
-			{"object deletions", b.Deletions, b.OldestDeletion, ""},
-			{"tries that failed lately", b.FailedTries, 0, cli.Shorten(b.FailedTry, 80)},
-			{"dead letters", b.DeadLetters, 0, ""},
-		} {
-			age := ""
-			if row.n > 0 && row.age > 0 {
-				age = seconds(row.age)
-			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", row.name, row.n, age, row.note)
-		}
-		reconciled := "never reconciled"
-		if b.Reconciled != nil {
-			reconciled = "reconciled " + b.Reconciled.Format(time.RFC3339)
-		}
-		fmt.Fprintf(w, "differences left\t%d\t\t%s\n", b.Drift, reconciled)
-		if q := s.Queue; q != nil {
-			age := ""
-			if q.Files > 0 {
-				age = seconds(q.Oldest)
-			}
-			fmt.Fprintf(w, "MinIO's event queue\t%d\t%s\t%d set aside\n", q.Files, age, q.Aside)
-		}
+	fmt.Fprintln(w, "\nSTREAM\tMESSAGES\tMB\tOF MB")
+	for _, m := range streams {
+		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.0f\n",
+			m.Name, m.Messages, float64(m.Bytes)/1e6, float64(m.MaxBytes)/1e6)
 	}
-	if r := s.Recent; r != nil {
-		fmt.Fprintf(w, "\nLAST %.0f MINUTES\tDOCUMENTS\tA MINUTE\n", r.Minutes)
-		for _, name := range []string{"uploaded", "classified", "failed", "rejected", "deleted"} {
-			fmt.Fprintf(w, "%s\t%d\t%.1f\n", name, r.Counts[name], float64(r.Counts[name])/r.Minutes)
+}
+
+func printBacklog(w io.Writer, b status.Backlog) {
+	fmt.Fprintln(w, "\nWAITS\tHOW MANY\tTHE OLDEST")
+	for _, row := range []struct {
+		name   string
+		n      int64
+		oldest status.Seconds
+		note   string
+	}{
+		{"pending documents", b.Pending, b.OldestPending, b.OldestPendingID},
+		{"to be classified", b.Unclassified, b.OldestUnclassified, ""},
+		{"to be announced", b.Unpublished, b.OldestUnpublished, ""},
+		{"object deletions", b.Deletions, b.OldestDeletion, ""},
+		{"tries that failed lately", b.FailedAttempts, 0, cli.Shorten(b.LastFailure, 80)},
+		{"dead letters", b.DeadLetters, 0, ""},
+	} {
+		age := ""
+		if row.n > 0 && row.oldest > 0 {
+			age = row.oldest.String()
 		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", row.name, row.n, age, row.note)
 	}
-	for i, r := range s.Replays {
+	reconciled := "never reconciled"
+	if b.ReconciledAt != nil {
+		reconciled = "reconciled " + b.ReconciledAt.Format(time.RFC3339)
+	}
+	fmt.Fprintf(w, "differences left\t%d\t\t%s\n", b.Drift, reconciled)
+}
+
+func printQueue(w io.Writer, q status.Queue) {
+	age := ""
+	if q.Files > 0 {
+		age = q.Oldest.String()
+	}
+	fmt.Fprintf(w, "MinIO's event queue\t%d\t%s\t%d set aside\n", q.Files, age, q.SetAside)
+}
+
+func printRecent(w io.Writer, r status.Recent) {
+	fmt.Fprintf(w, "\nLAST %.0f MINUTES\tDOCUMENTS\tA MINUTE\n", r.Minutes)
+	for _, name := range []string{"uploaded", "classified", "failed", "rejected", "deleted"} {
+		fmt.Fprintf(w, "%s\t%d\t%.1f\n", name, r.Counts[name], float64(r.Counts[name])/r.Minutes)
+	}
+}
+
+func printReplays(w io.Writer, replays []replay.Report) {
+	for i, r := range replays {
 		if i == 0 {
 			fmt.Fprintln(w, "\nREPLAY\tTO\tSTATUS\tLEFT\tOF")
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n", cli.Printable(r.Name), r.To, r.standing(), r.Left, r.Matched)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n",
+			cli.Printable(r.Name), r.Target, r.State(), r.Left, r.Matched)
 	}
-	fmt.Fprintln(w)
-	for _, p := range s.Problems {
-		fmt.Fprintf(w, "WRONG: %s\n", p)
-	}
-	if s.Fine {
-		fmt.Fprintln(w, "All is well.")
-	}
-	return w.Flush()
 }

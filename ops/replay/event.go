@@ -11,8 +11,8 @@ import (
 	"intray/schema"
 )
 
-// The kinds of events that the bucket tells. Those of documents are their
-// statuses, and deleted.
+// The kinds of the bucket's events, and deleted. The other kinds of documents' events
+// are their statuses.
 const (
 	KindCreated    = "created"
 	KindRemoved    = "removed"
@@ -21,7 +21,7 @@ const (
 	KindDeleted    = "deleted"
 )
 
-// Kinds are all kinds of a stream's events.
+// Kinds returns all kinds of a stream's events.
 func Kinds(stream string) []string {
 	if stream == schema.StreamBucket {
 		return []string{KindCreated, KindRemoved, KindOther, KindUnreadable}
@@ -44,18 +44,18 @@ type Event struct {
 	// Bucket and Keys are of an event of the bucket, which names one key as a rule.
 	Bucket string   `json:"bucket,omitempty"`
 	Keys   []string `json:"keys,omitempty"`
-	// Version, Reason and At are what a document's event tells.
+	// Version, Reason and At are of a document's event.
 	Version int64      `json:"version,omitempty"`
 	Reason  string     `json:"reason,omitempty"`
 	At      *time.Time `json:"at,omitempty"`
 	// RetryOf names the message that this one repeats, after it was a dead letter.
 	RetryOf string `json:"retry_of,omitempty"`
-	// Document, User and Email are of the first document that is known.
+	// Document, User and Email are of the first document that the database has.
 	Document *uuid.UUID `json:"document_id,omitempty"`
 	User     *uuid.UUID `json:"user_id,omitempty"`
 	Email    string     `json:"email,omitempty"`
-	// Status is the document's by now, with its reason; "gone" where it has ended,
-	// and "unknown" where there never was one.
+	// Status is the document's now, with its reason; "gone" where it has ended, and
+	// "unknown" where there never was one.
 	Status string `json:"status_now"`
 
 	last bool // nothing else was there when it was read
@@ -63,7 +63,10 @@ type Event struct {
 
 // decode reads a message. One that cannot be read is an event too.
 func decode(m nats.Stored) Event {
-	e := Event{Stream: m.Stream, Sequence: m.Sequence, Time: m.Time, Subject: m.Subject, Kind: KindUnreadable, last: m.Last}
+	e := Event{
+		Stream: m.Stream, Sequence: m.Sequence, Time: m.Time, Subject: m.Subject,
+		Kind: KindUnreadable, last: m.Last,
+	}
 	if of := m.Header[deadletters.HeaderRetryOf]; len(of) > 0 {
 		e.RetryOf = of[0]
 	}
@@ -97,7 +100,8 @@ func decode(m nats.Stored) Event {
 	return e
 }
 
-// message is what is published of the event for a target.
+// message returns what is published of the event for a target; false if the target
+// cannot handle it.
 func (e Event) message(target, name string) (Message, bool) {
 	m := Message{Replay: name, Position: e.Sequence}
 	if target == Confirm {

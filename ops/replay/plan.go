@@ -25,7 +25,7 @@ type Plan struct {
 	Seconds float64 `json:"estimated_seconds"`
 	// Kept is since when the stream holds events; nil if it is empty or not asked.
 	Kept *time.Time `json:"kept_since,omitempty"`
-	// Cut says that the window begins before what is kept.
+	// Cut reports whether the window begins before what is kept.
 	Cut bool `json:"window_is_cut"`
 }
 
@@ -33,67 +33,101 @@ type Plan struct {
 // depends on the provider; the builtin one is faster.
 var guessedPace = map[string]float64{Confirm: 2000, Classify: 10}
 
-// Prepare plans a replay. Where it is given one, which must be named, it stores it
-// with the events that it chooses, for the Runner to start. Progress is called now
-// and then with the number chosen so far.
+// Prepare plans a replay of events to a target. Where r is given, which must have a
+// name, it stores r with the events that it chooses, for Start and the Runner. rate
+// is for the estimate; 0 stands for none. Progress, if not nil, is called with the
+// number of events chosen so far.
 //
 // The window ends with what is there now.
-func (a Archive) Prepare(ctx context.Context, target string, s Selection, rate float64, r *postgres.Replay, progress func(int64)) (Plan, error) {
+func (a Archive) Prepare(
+	ctx context.Context, target string, s Selection, rate float64, r *postgres.Replay, progress func(int64),
+) (Plan, error) {
 	plan := Plan{Target: target, Selection: s, Kinds: map[string]int64{}, Statuses: map[string]int64{}}
-	stream, _ := Source(target)
-	var state nats.StreamState
-	if !s.FromBucket {
-		var err error
-		if state, err = a.Conn.State(ctx, stream); err != nil {
-			return plan, err
-		}
-		older, err := a.DB.HasDocumentsBefore(ctx, state.Created)
-		if err != nil {
-			return plan, err
-		}
-		plan.retention(state, older)
+	state, err := a.readRetention(ctx, &plan)
+	if err != nil {
+		return plan, err
 	}
-	var chosen *choice
-	if r != nil {
-		r.Target = target
-		if !s.FromBucket {
-			r.Stream, r.StreamCreated = stream, &state.Created
-		}
-		if err := a.DB.CreateReplay(ctx, *r); err != nil {
-			return plan, err
-		}
-		chosen = &choice{db: a.DB, replay: r.Name, made: s.FromBucket}
+	chosen, err := a.create(ctx, plan, state, r)
+	if err != nil {
+		return plan, err
 	}
-	for e, err := range a.Choose(ctx, target, s) {
-		if err == nil {
-			plan.add(e)
-			if s.FromBucket {
-				e.Sequence = uint64(plan.Matched)
-			}
-			err = chosen.add(ctx, e)
-		}
+	if err := a.fill(ctx, &plan, chosen, progress); err != nil {
+		return plan, a.forget(ctx, r, err)
+	}
+	if plan.Seconds, err = a.estimate(ctx, plan, rate); err != nil {
+		return plan, a.forget(ctx, r, err)
+	}
+	return plan, nil
+}
+
+// readRetention returns the state of the stream that the plan's events are in, and
+// fills in what of the window is kept. Objects of the bucket are in no stream.
+func (a Archive) readRetention(ctx context.Context, plan *Plan) (state nats.StreamState, err error) {
+	if plan.FromBucket {
+		return state, nil
+	}
+	stream, _ := Source(plan.Target)
+	if state, err = a.Conn.State(ctx, stream); err != nil {
+		return state, err
+	}
+	older, err := a.DB.HasDocumentsBefore(ctx, state.Created)
+	if err != nil {
+		return state, err
+	}
+	plan.retention(state, older)
+	return state, nil
+}
+
+// create stores the replay, unless it is nil, and returns where its events go.
+func (a Archive) create(ctx context.Context, plan Plan, state nats.StreamState, r *postgres.Replay) (*choice, error) {
+	if r == nil {
+		return nil, nil
+	}
+	r.Target = plan.Target
+	if !plan.FromBucket {
+		r.Stream, _ = Source(plan.Target)
+		r.StreamCreated = &state.Created
+	}
+	if err := a.DB.CreateReplay(ctx, *r); err != nil {
+		return nil, err
+	}
+	return &choice{db: a.DB, replay: r.Name, made: plan.FromBucket}, nil
+}
+
+// fill counts the events that the plan chooses, and stores them.
+func (a Archive) fill(ctx context.Context, plan *Plan, chosen *choice, progress func(int64)) error {
+	for e, err := range a.Choose(ctx, plan.Target, plan.Selection) {
 		if err != nil {
-			return plan, a.forget(ctx, r, err)
+			return err
+		}
+		plan.add(e)
+		if plan.FromBucket {
+			e.Sequence = uint64(plan.Matched)
+		}
+		if err := chosen.add(ctx, e); err != nil {
+			return err
 		}
 		if progress != nil {
 			progress(plan.Matched)
 		}
 	}
-	if err := chosen.flush(ctx); err != nil {
-		return plan, a.forget(ctx, r, err)
-	}
-	pace, err := a.DB.ReplayPace(ctx, target)
+	return chosen.flush(ctx)
+}
+
+// estimate returns how many seconds the replay would take, at the rate at most if it
+// is above 0.
+func (a Archive) estimate(ctx context.Context, plan Plan, rate float64) (float64, error) {
+	pace, err := a.DB.ReplayPace(ctx, plan.Target)
 	if err != nil {
-		return plan, a.forget(ctx, r, err)
+		return 0, err
 	}
 	if pace == 0 {
-		pace = guessedPace[target]
+		pace = guessedPace[plan.Target]
 	}
 	if rate > 0 {
 		pace = min(pace, rate)
 	}
-	plan.Seconds = float64(plan.Matched) / pace
-	return plan, nil
+	return float64(plan.Matched) / pace, nil
 }
 
 // forget drops a replay whose planning failed.
@@ -109,8 +143,8 @@ func (a Archive) forget(ctx context.Context, r *postgres.Replay, cause error) er
 	return cause
 }
 
-// retention says whether the window begins before what is kept. older: there are
-// documents of before the stream, so it was lost once and made anew.
+// retention fills in Kept and Cut. older: there are documents from before the stream
+// was created, so it was lost once and made anew.
 func (p *Plan) retention(state nats.StreamState, older bool) {
 	if older && p.FirstSequence == 0 {
 		p.Cut = p.From.Before(state.Created)
@@ -121,7 +155,8 @@ func (p *Plan) retention(state nats.StreamState, older bool) {
 	}
 	p.Kept = &state.FirstTime
 	lost := state.FirstSequence > 1 // something has been there before
-	p.Cut = p.Cut || lost && p.From.Before(state.FirstTime) && (p.FirstSequence == 0 || p.FirstSequence < state.FirstSequence)
+	p.Cut = p.Cut || lost && p.From.Before(state.FirstTime) &&
+		(p.FirstSequence == 0 || p.FirstSequence < state.FirstSequence)
 }
 
 func (p *Plan) add(e Event) {
@@ -196,12 +231,12 @@ func (c *choice) flush(ctx context.Context) error {
 	return nil
 }
 
-// ErrOverlap says that another replay of the same target, which has not ended,
+// ErrOverlap means that another replay of the same target, which has not ended,
 // has chosen some of the same events.
 var ErrOverlap = errors.New("another replay has chosen some of these events")
 
-// Start makes a prepared replay run. It fails with ErrOverlap; the replay is then
-// forgotten.
+// Start marks a prepared replay as running, for a Runner to run. It fails with
+// ErrOverlap; the replay is then dropped.
 func (a Archive) Start(ctx context.Context, name string) error {
 	other, err := a.DB.StartReplay(ctx, name)
 	if err == nil && other != "" {
@@ -213,7 +248,7 @@ func (a Archive) Start(ctx context.Context, name string) error {
 	return nil
 }
 
-// ValidName says whether a replay may be called so: its name is a part of a
+// ValidName returns what is wrong with a replay's name, which becomes a part of a
 // subject.
 func ValidName(name string) error {
 	if name == "" || len(name) > 64 {

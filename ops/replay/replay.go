@@ -1,14 +1,14 @@
-// Package replay has one consumer handle events again: those of a stretch of a
-// stream, or events that never were and are made from a listing of the bucket.
+// Package replay reads stored events, and has one consumer handle some of them again:
+// those of a stretch of a stream, or events made from a listing of the bucket.
 //
 //	Selection ──Scan──▶ Events ──Plan──▶ what would be done
 //	                               └───▶ positions chosen, in PostgreSQL (Prepare)
-//	positions not decided ──Runner──▶ stream REPLAY ──Handler──▶ confirm or classify
-//	                                        outcome of each position ◀──┘
+//	undecided positions ──Runner──▶ stream REPLAY ──Handler──▶ confirm or classify
+//	                                      outcome of each position ◀──┘
 //
-// The selection is frozen before the first event is published, so a replay that
-// died goes on where it was, and its sums agree: each event chosen is applied,
-// unchanged or failed in the end, however often it was delivered.
+// The selection is fixed before the first event is published. A replay whose process
+// died is resumed where it was, and its sums agree: each chosen event ends as applied,
+// unchanged or failed, however often it was delivered.
 package replay
 
 import (
@@ -24,7 +24,7 @@ import (
 	"intray/schema"
 )
 
-// The targets: the consumers that can be had to handle events again.
+// The targets: the consumers that can handle events again.
 const (
 	Confirm  = schema.ConsumerConfirm
 	Classify = schema.ConsumerClassify
@@ -42,7 +42,7 @@ type Message struct {
 	Document *uuid.UUID `json:"document,omitempty"`
 }
 
-// Documents are those that the message is about.
+// Documents returns the documents that the message is about.
 func (m Message) Documents() (ids []uuid.UUID) {
 	if m.Document != nil {
 		ids = append(ids, *m.Document)
@@ -66,8 +66,8 @@ func Decode(data []byte) (m Message, err error) {
 	return m, nil
 }
 
-// BucketEvent is the message as confirm hears it. It names no request, so confirm
-// takes it for none that it has heard before, and looks.
+// BucketEvent returns the message as confirm takes it. It names no request, so that
+// confirm never takes it for a duplicate, and stats the object.
 func BucketEvent(m Message) []schema.BucketRecord {
 	records := make([]schema.BucketRecord, len(m.Keys))
 	for i, key := range m.Keys {
@@ -76,7 +76,7 @@ func BucketEvent(m Message) []schema.BucketRecord {
 	return records
 }
 
-// DocumentEvent is the message as classify hears it.
+// DocumentEvent returns the message as classify takes it.
 func DocumentEvent(m Message) schema.DocumentEvent {
 	if m.Document == nil {
 		return schema.DocumentEvent{}
@@ -84,16 +84,18 @@ func DocumentEvent(m Message) schema.DocumentEvent {
 	return schema.DocumentEvent{DocumentID: *m.Document, Status: string(schema.StatusUploaded)}
 }
 
-// Handler has handle decide replayed messages, as event shows them to it, and
-// notes what each came to. maxTries is the runner's: after so many failed tries a
-// message is given up.
+// Handler returns a handler of replayed messages that has handle decide them, after
+// event has turned them into what handle takes, and stores the outcome of each.
+// maxAttempts is the runner's: after so many failed attempts a message becomes a dead
+// letter.
 //
-// Applied means that a document of the event is not what it was before, in what the
-// consumer decides, for the first of the batch's messages about it.
-// Outcomes are noted before the messages are acknowledged. After a crash in
-// between a message is handled once more, and what it had applied may count as
-// unchanged.
-func Handler[T any](db *postgres.DB, event func(Message) T, handle runner.Handler[T], maxTries int) runner.Handler[Message] {
+// Applied means that the consumer changed a document of the event; it counts for the
+// first of the batch's messages about that document. Outcomes are stored before the
+// messages are acked. After a crash in between a message is handled once more, and
+// what it had applied may count as unchanged.
+func Handler[T any](
+	db *postgres.DB, event func(Message) T, handle runner.Handler[T], maxAttempts int,
+) runner.Handler[Message] {
 	return func(ctx context.Context, batch []runner.Message[Message]) []error {
 		errs := make([]error, len(batch))
 		fail := func(err error) []error {
@@ -123,7 +125,7 @@ func Handler[T any](db *postgres.DB, event func(Message) T, handle runner.Handle
 			case errs[i] == nil && changed(m.Event, before, after):
 				d.Outcome = postgres.Applied
 			case errs[i] == nil:
-			case final(errs[i], len(batch), m.Tries, maxTries):
+			case final(errs[i], len(batch), m.Tries, maxAttempts):
 				d.Outcome = postgres.Failed
 			default:
 				continue
@@ -153,13 +155,13 @@ func call[T any](ctx context.Context, handle runner.Handler[T], batch []runner.M
 	return handle(ctx, batch)
 }
 
-// final says whether the runner gives the message up after this failure: a failure
-// beside others is tried again alone.
-func final(err error, batch, tries, maxTries int) bool {
+// final reports whether the runner dead-letters the message after this failure. A
+// failure in a batch of several is retried alone.
+func final(err error, batch, attempts, maxAttempts int) bool {
 	if runner.Outage(err) || runner.Postponed(err) {
 		return false
 	}
-	return errors.Is(err, runner.ErrPermanent) || (batch == 1 && tries+1 >= maxTries)
+	return errors.Is(err, runner.ErrPermanent) || (batch == 1 && attempts+1 >= maxAttempts)
 }
 
 // about returns the documents and the keys that the messages name.
@@ -173,8 +175,8 @@ func about(batch []runner.Message[Message]) (ids []uuid.UUID, keys []string) {
 	return ids, keys
 }
 
-// changed says whether a document of the message changed, which counts for the first
-// message about it.
+// changed reports whether a document of the message changed. A change counts for the
+// first message about the document.
 func changed(m Message, before, after map[string]string) (changed bool) {
 	refs := m.Keys
 	if m.Document != nil {

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"intray/cmd/internal/cli"
+	"intray/infra/postgres"
+	"intray/ops/deadletters"
+)
+
+type deadLettersListCommand struct {
+	cli.OperatorFlags
+	letterFilter
+	Limit int  `help:"At most so many; default: 50 in the table, all of them with --json."`
+	JSON  bool `help:"One JSON object a line."`
+}
+
+// Help says what a dead letter is and what is read from the environment.
+func (deadLettersListCommand) Help() string { return deadLettersHelp }
+
+// defaultLetters is how many dead letters the table shows without --limit.
+const defaultLetters = 50
+
+// Run lists them.
+func (c deadLettersListCommand) Run(ctx context.Context) error {
+	if c.Limit < 0 {
+		return cli.Usage(errors.New("--limit is not negative"))
+	}
+	f, err := c.filter()
+	if err != nil {
+		return err
+	}
+	db, err := c.OpenOwner(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	f.Newest, f.Limit = true, c.Limit
+	if c.JSON {
+		out := json.NewEncoder(os.Stdout)
+		for l, err := range deadletters.List(ctx, db, f) {
+			if err == nil {
+				err = out.Encode(letterAsJSON(l))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if f.Limit == 0 {
+		f.Limit = defaultLetters
+	}
+	return printLetters(ctx, db, f)
+}
+
+// printLetters prints the table of the dead letters that the filter chooses, and how
+// many more there are than its limit.
+func printLetters(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter) error {
+	n, _, err := db.CountDeadLetters(ctx, f)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		fmt.Println("No dead letters.")
+		return nil
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "ID\tCONSUMER\tSUBJECT\tTRIES\tGIVEN UP\tREASON")
+	for l, err := range deadletters.List(ctx, db, f) {
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, cli.Printable(l.Subject), l.Attempts,
+			l.DeadAt.UTC().Format(time.RFC3339), cli.Shorten(l.Reason, 80))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if more := n - int64(f.Limit); more > 0 {
+		fmt.Printf("and %d more; --limit shows them\n", more)
+	}
+	return nil
+}

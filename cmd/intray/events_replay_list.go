@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"text/tabwriter"
+	"time"
+
+	"intray/cmd/internal/cli"
+	"intray/ops/replay"
+)
+
+type replayListCommand struct {
+	cli.OperatorFlags
+	Limit int  `default:"50" help:"At most so many."`
+	JSON  bool `help:"One JSON object a line."`
+}
+
+// Help says what is read from the environment.
+func (replayListCommand) Help() string { return eventsHelp }
+
+// Run lists replays.
+func (c replayListCommand) Run(ctx context.Context) error {
+	if c.Limit < 1 {
+		return cli.Usage(errors.New("--limit is 1 or more"))
+	}
+	db, err := c.OpenOwner(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	all, err := db.Replays(ctx, c.Limit)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		out := json.NewEncoder(os.Stdout)
+		for _, r := range all {
+			if err := out.Encode(replay.ReportOf(r)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(all) == 0 {
+		fmt.Println("No replays.")
+		return nil
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tTO\tSTATUS\tMATCHED\tAPPLIED\tUNCHANGED\tFAILED\tPLANNED\tWHO\tWHY")
+	for _, r := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", cli.Printable(r.Name), r.Target,
+			replay.ReportOf(r).State(), r.Matched, r.Applied, r.Unchanged, r.Failed,
+			r.CreatedAt.UTC().Format(time.RFC3339), cli.Shorten(r.Who, 30), cli.Shorten(r.Why, 60))
+	}
+	return table.Flush()
+}

@@ -1,0 +1,35 @@
+package main
+
+import (
+	"context"
+
+	"intray/cmd/internal/cli"
+)
+
+// replayName is the argument that names a replay.
+type replayName struct {
+	Name string `arg:"" help:"The replay's name, which list shows."`
+}
+
+type replayStatusCommand struct {
+	cli.OperatorFlags
+	replayName
+	JSON bool `help:"One JSON object."`
+}
+
+// Help says what is read from the environment.
+func (replayStatusCommand) Help() string { return eventsHelp }
+
+// Run shows one.
+func (c replayStatusCommand) Run(ctx context.Context) error {
+	db, err := c.OpenOwner(ctx)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	r, err := db.Replay(ctx, c.Name)
+	if err != nil {
+		return err
+	}
+	return showReplay(r, c.JSON)
+}

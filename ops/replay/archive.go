@@ -1,0 +1,236 @@
+package replay
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/infra/nats"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// Bucket lists objects; *minio.Objects does.
+type Bucket interface {
+	List(ctx context.Context, prefix, startAfter string) iter.Seq2[schema.Object, error]
+}
+
+// Archive reads stored events. The database's role is the owner, the connection's
+// user the operator. Objects and BucketName are needed only for events that are made
+// from the bucket.
+type Archive struct {
+	DB         *postgres.DB
+	Conn       *nats.Conn
+	Objects    Bucket
+	BucketName string
+}
+
+// batchSize is how many events' documents are read from the database at once.
+const batchSize = 500
+
+// Scan yields the events of a stream that the selection chooses, in order and in
+// constant memory. With follow it then waits for new ones until ctx ends. It ignores
+// OnlyFailed and FromBucket, which are for Choose.
+func (a Archive) Scan(ctx context.Context, stream string, s Selection, follow bool) iter.Seq2[Event, error] {
+	r := nats.Range{
+		Stream: stream, Subjects: s.subjects(stream), From: s.From, To: s.To,
+		Through: s.LastSequence, Follow: follow,
+	}
+	if s.FirstSequence > 0 {
+		r.After = s.FirstSequence - 1
+	}
+	if !s.mayMatch(stream) {
+		return func(func(Event, error) bool) {}
+	}
+	return a.described(ctx, s, func(yield func(Event, error) bool) {
+		for m, err := range a.Conn.Read(ctx, r) {
+			if !yield(decode(m), err) || err != nil {
+				return
+			}
+		}
+	})
+}
+
+// objects yields an event for each object that the selection chooses.
+func (a Archive) objects(ctx context.Context, s Selection) iter.Seq2[Event, error] {
+	prefix := s.KeyPrefix
+	if s.Document != uuid.Nil && prefix == "" {
+		prefix = schema.ObjectKey(s.Document)
+	}
+	if prefix == "" {
+		prefix = schema.ObjectPrefix
+	}
+	return a.described(ctx, s, func(yield func(Event, error) bool) {
+		for o, err := range a.Objects.List(ctx, prefix, "") {
+			if err != nil {
+				yield(Event{}, err)
+				return
+			}
+			if o.LastModified.Before(s.From) || (!s.To.IsZero() && o.LastModified.After(s.To)) {
+				continue
+			}
+			e := Event{Kind: KindCreated, Time: o.LastModified.UTC(), Bucket: a.BucketName, Keys: []string{o.Key}}
+			if !yield(e, nil) {
+				return
+			}
+		}
+	})
+}
+
+// described adds to events what the database has about their documents, and yields
+// those that the selection matches.
+func (a Archive) described(ctx context.Context, s Selection, events iter.Seq2[Event, error]) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		batch := make([]Event, 0, batchSize)
+		flush := func() bool {
+			if err := a.describe(ctx, batch); err != nil {
+				yield(Event{}, err)
+				return false
+			}
+			for _, e := range batch {
+				if s.matches(e) && !yield(e, nil) {
+					return false
+				}
+			}
+			batch = batch[:0]
+			return true
+		}
+		for e, err := range events {
+			if err != nil {
+				if flush() {
+					yield(Event{}, err)
+				}
+				return
+			}
+			batch = append(batch, e)
+			if (e.last || len(batch) == batchSize) && !flush() {
+				return
+			}
+		}
+		flush()
+	}
+}
+
+// describe fills in what the database has about the documents of events.
+func (a Archive) describe(ctx context.Context, events []Event) error {
+	if len(events) == 0 {
+		return nil
+	}
+	var ids []uuid.UUID
+	var keys []string
+	for _, e := range events {
+		keys = append(keys, e.Keys...)
+		if e.Document != nil {
+			ids, keys = append(ids, *e.Document), append(keys, schema.ObjectKey(*e.Document))
+		}
+	}
+	facts, err := a.DB.DocumentFacts(ctx, ids, keys)
+	if err != nil {
+		return fmt.Errorf("look up the documents of %d events: %w", len(events), err)
+	}
+	byID := make(map[uuid.UUID]postgres.DocumentFact, len(facts))
+	byKey := make(map[string]postgres.DocumentFact, len(facts))
+	for _, f := range facts {
+		byID[f.ID], byKey[f.ObjectKey] = f, f
+	}
+	for i := range events {
+		events[i].describe(byID, byKey)
+	}
+	return nil
+}
+
+// describe fills in the first document of the event that is among the facts.
+func (e *Event) describe(byID map[uuid.UUID]postgres.DocumentFact, byKey map[string]postgres.DocumentFact) {
+	e.Status = "unknown"
+	var fact postgres.DocumentFact
+	var ok bool
+	if e.Document != nil {
+		e.Status = "gone" // it existed, for its event was published
+		fact, ok = byID[*e.Document]
+	}
+	for _, key := range e.Keys {
+		if fact, ok = byKey[key]; ok {
+			break
+		}
+		if id, named := schema.DocumentID(key); named && e.Document == nil {
+			e.Document = &id
+		}
+	}
+	if !ok {
+		return
+	}
+	e.Document, e.Email, e.Status = &fact.ID, fact.Email, fact.Status
+	if fact.UserID.Valid {
+		e.User = &fact.UserID.UUID
+	}
+	if fact.Reason != "" {
+		e.Status += " " + fact.Reason
+	}
+}
+
+// CreationTime returns a time shortly before an id was made, from which to look for
+// the document's events: the first 48 bits of a UUIDv7 are the time in milliseconds
+// (RFC 9562). It is zero for ids of other versions, which hold no such time.
+func CreationTime(id uuid.UUID) time.Time {
+	if id.Version() != 7 {
+		return time.Time{}
+	}
+	seconds, nanoseconds := id.Time().UnixTime()
+	return time.Unix(seconds, nanoseconds).Add(-time.Minute).UTC()
+}
+
+// subjects returns the subjects of a stream that hold the selection's kinds; nil for
+// all of them.
+func (s Selection) subjects(stream string) []string {
+	if len(s.Kinds) == 0 || slices.Contains(s.Kinds, KindUnreadable) {
+		return nil
+	}
+	var subjects []string
+	for _, k := range s.Kinds {
+		switch {
+		case !slices.Contains(Kinds(stream), k):
+		case stream == schema.StreamDocuments:
+			subjects = append(subjects, "documents."+k)
+		case k == KindRemoved:
+			subjects = append(subjects, schema.SubjectsBucketRemoved)
+		case k == KindOther:
+			return nil
+		default:
+			subjects = append(subjects, schema.SubjectsBucketCreated)
+		}
+	}
+	return subjects
+}
+
+// mayMatch reports whether the stream may hold events of the selection's kinds.
+func (s Selection) mayMatch(stream string) bool {
+	if len(s.Kinds) == 0 {
+		return true
+	}
+	return slices.ContainsFunc(s.Kinds, func(k string) bool { return slices.Contains(Kinds(stream), k) })
+}
+
+// matches reports whether the selection chooses a described event.
+func (s Selection) matches(e Event) bool {
+	if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, e.Kind) {
+		return false
+	}
+	if s.User != uuid.Nil && (e.User == nil || *e.User != s.User) {
+		return false
+	}
+	if s.Document != uuid.Nil && (e.Document == nil || *e.Document != s.Document) {
+		return false
+	}
+	if s.KeyPrefix == "" {
+		return true
+	}
+	if len(e.Keys) == 0 && e.Document != nil {
+		return strings.HasPrefix(schema.ObjectKey(*e.Document), s.KeyPrefix)
+	}
+	return slices.ContainsFunc(e.Keys, func(key string) bool { return strings.HasPrefix(key, s.KeyPrefix) })
+}

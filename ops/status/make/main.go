@@ -1,0 +1,59 @@
+// Command make writes the alert rules of Prometheus from their template, with the
+// bounds of package status. "go generate ./ops/status" runs it.
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"text/template"
+
+	"intray/ops/status"
+)
+
+// bounds are the bounds that the template names: all whose alert has a metric.
+var bounds = map[string]any{
+	"MaxPendingAge":       status.MaxPendingAge,
+	"MaxUnclassifiedAge":  status.MaxUnclassifiedAge,
+	"MaxUnpublishedAge":   status.MaxUnpublishedAge,
+	"MaxDeletionAge":      status.MaxDeletionAge,
+	"MaxDeadLetters":      status.MaxDeadLetters,
+	"MaxDrift":            status.MaxDrift,
+	"MaxStreamFill":       status.MaxStreamFill,
+	"MaxWaiting":          status.MaxWaiting,
+	"MaxProviderFailures": status.MaxProviderFailures,
+	"MaxServerErrors":     status.MaxServerErrors,
+}
+
+func main() {
+	if len(os.Args) != 3 {
+		fmt.Fprintln(os.Stderr, "usage: make TEMPLATE OUTPUT")
+		os.Exit(2)
+	}
+	rules, err := render(os.Args[1])
+	if err == nil {
+		err = os.WriteFile(os.Args[2], rules, 0o644)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "make:", err)
+		os.Exit(1)
+	}
+}
+
+// render returns the rules of the template at path. Its delimiters are [[ and ]],
+// because Prometheus expands {{ and }} itself.
+func render(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	t, err := template.New(path).Delims("[[", "]]").Option("missingkey=error").Parse(string(text))
+	if err != nil {
+		return nil, err
+	}
+	var rules bytes.Buffer
+	if err := t.Execute(&rules, bounds); err != nil {
+		return nil, err
+	}
+	return rules.Bytes(), nil
+}

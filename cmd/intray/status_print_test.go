@@ -1,0 +1,106 @@
+package main
+
+import (
+	"encoding/json"
+	"io"
+	"testing"
+	"time"
+
+	"intray/infra/postgres"
+	"intray/ops/backlog"
+	"intray/ops/replay"
+	"intray/ops/status"
+)
+
+func TestStatusGolden(t *testing.T) {
+	for name, change := range map[string]func(*status.Status){
+		"status_healthy":     func(*status.Status) {},
+		"status_problems":    withProblems,
+		"status_unreachable": withoutNATSAndGateway,
+		"status_no_database":       withoutDatabase,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := healthyStatus()
+			change(&s)
+			s.Judge()
+			golden(t, name, func(w io.Writer) error { return printStatus(w, s) }, s)
+		})
+	}
+}
+
+// noon is the time of everything that has one.
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) *time.Time {
+	t := noon.Add(-d)
+	return &t
+}
+
+func healthyStatus() status.Status {
+	return status.Status{
+		At: noon, Problems: []string{}, Replays: []replay.Report{},
+		Parts: []status.Part{
+			{Name: "postgres", Up: true}, {Name: "nats", Up: true}, {Name: "minio", Up: true},
+			{Name: "api", Up: true}, {Name: "gateway", Up: true}, {Name: "consumers", Up: true},
+		},
+		Backlog: &status.Backlog{
+			Pending: 2, OldestPending: 61.5, OldestPendingID: "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b",
+			SweeperActive: true, ReconciledAt: ago(5 * time.Hour),
+		},
+		Consumers: []backlog.Consumer{
+			{Stream: "BUCKET", Name: "confirm", Pulls: 3},
+			{Stream: "DOCUMENTS", Name: "classify", Waiting: 12, InHand: 4, Redelivered: 1, Pulls: 1},
+		},
+		Streams: []backlog.Stream{
+			{Name: "BUCKET", Messages: 4000, Bytes: 3_210_000, MaxBytes: 1 << 30},
+			{Name: "DOCUMENTS", Messages: 6000, Bytes: 1_500_000, MaxBytes: 1 << 30},
+		},
+		Queue: &status.Queue{},
+		Recent: &status.Recent{Minutes: 5, Counts: map[string]uint64{
+			"uploaded": 50, "classified": 48, "failed": 1, "rejected": 2,
+		}},
+	}
+}
+
+func withProblems(s *status.Status) {
+	s.Backlog = &status.Backlog{
+		Pending: 40, OldestPending: 7300, OldestPendingID: "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b",
+		Unclassified: 300, OldestUnclassified: 4000, Unpublished: 7, OldestUnpublished: 301.2,
+		Deletions: 9, FailingDeletions: 2, OldestDeletion: 86400, DeadLetters: 3,
+		FailedAttempts: 12, LastFailure: "ask provider ollama:\ndial tcp 127.0.0.1:11434: connection refused",
+		Drift: 5,
+	}
+	s.Consumers[0] = backlog.Consumer{Stream: "BUCKET", Name: "confirm", Waiting: 1500}
+	s.Streams[0].Bytes = 1_020_000_000
+	s.Queue = &status.Queue{Files: 8, Oldest: 125, SetAside: 1}
+	s.Replays = []replay.Report{
+		replay.ReportOf(postgres.Replay{
+			Name: "confirm-20260102-110000-000", Target: "confirm", Status: postgres.ReplayRunning,
+			Who: "ops@host", Why: "the queue was lost", Selection: json.RawMessage(`{"from":"2026-01-02T09:00:00Z"}`),
+			Matched: 100, Applied: 30, Unchanged: 20, Published: 60, Position: 60,
+			CreatedAt: *ago(time.Hour), StartedAt: ago(59 * time.Minute), LastAt: ago(30 * time.Minute),
+		}),
+		replay.ReportOf(postgres.Replay{
+			Name: "slow", Target: "classify", Status: postgres.ReplayPaused, Who: "ops@host", Why: "a new model",
+			Selection: json.RawMessage(`{}`), Rate: 5, Matched: 9, Failed: 1, CreatedAt: *ago(time.Hour),
+		}),
+	}
+}
+
+func withoutNATSAndGateway(s *status.Status) {
+	s.Parts[1] = status.Part{Name: "nats", Error: "ping NATS: unavailable: nats: timeout"}
+	s.Parts[4] = status.Part{
+		Name:  "gateway",
+		Error: "Get \"http://127.0.0.1:9001/healthz\":\x1b[31m context deadline exceeded",
+	}
+	s.Consumers, s.Streams, s.Recent = []backlog.Consumer{}, []backlog.Stream{}, nil
+	s.Backlog.ReconciledAt = nil
+}
+
+// withoutDatabase is a check of an address alone, at which no server answers.
+func withoutDatabase(s *status.Status) {
+	*s = status.Status{
+		At: noon, Problems: []string{}, Parts: []status.Part{{Name: "postgres", Error: "connection refused"}},
+		Consumers: []backlog.Consumer{}, Streams: []backlog.Stream{}, Replays: []replay.Report{},
+	}
+}

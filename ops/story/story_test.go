@@ -1,0 +1,84 @@
+package story_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers/consumertest"
+	"intray/ops/replay"
+	"intray/ops/story"
+	"intray/schema"
+)
+
+func TestMain(m *testing.M) { consumertest.Main(m) }
+
+// assemble returns the story and the names of its entries.
+func assemble(t *testing.T, a replay.Archive, id uuid.UUID) (s story.Story, names []string) {
+	t.Helper()
+	s, err := story.Assemble(t.Context(), a, id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range s.Entries {
+		names = append(names, e.What)
+	}
+	return s, names
+}
+
+func TestAssemble(t *testing.T) {
+	b := consumertest.New(t)
+	archive := replay.Archive{
+		DB: b.Open(b.OwnerURL), Conn: b.Operator, Objects: b.Objects, BucketName: b.MinIO.Bucket,
+	}
+	other, d := b.Uploaded(b.Bob, "abc"), b.Uploaded(b.Alice, "abc")
+	for _, key := range []string{other.ObjectKey, d.ObjectKey} {
+		b.Publish(schema.SubjectCreatedDirect, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, key))
+	}
+
+	t.Run("events", func(t *testing.T) {
+		s, got := assemble(t, archive, d.ID)
+		if want := []string{"asked for", "the bucket tells: created"}; !slices.Equal(got, want) {
+			t.Errorf("got entries %q, want %q", got, want)
+		}
+		if s.Status != "uploaded" || s.Email != "alice@example.org" || s.Filename != "letter.txt" || s.ObjectKey != d.ObjectKey {
+			t.Errorf("got %+v, want alice's letter.txt, uploaded", s)
+		}
+	})
+	t.Run("attempts, dead letters and the deletion", func(t *testing.T) {
+		later := time.Now().Add(time.Hour)
+		b.Exec(`INSERT INTO document_tries (document_id, stream, consumer, at, try, reason) VALUES
+			($1, 'DOCUMENTS', 'classify', $2, 1, $4),
+			($1, 'REPLAY', 'classify', $3, 0, 'not its turn')`,
+			d.ID, later, later.Add(time.Second), "classify document "+d.ID.String()+": no answer")
+		b.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at, dead_at) VALUES
+			('BUCKET', 1, 'confirm', 's', '', 'of the other', 1, now(), $1),
+			('BUCKET', 2, 'confirm', 's', '', 'by its sequence', 8, now(), $1),
+			('DOCUMENTS', 99, 'classify', 's', convert_to($2, 'UTF8'), 'by its data', 8, now(), $1)`,
+			later.Add(2*time.Second), d.ID.String())
+		b.Exec(`INSERT INTO object_deletions (object_key, requested_at) VALUES ($1, $2)`, d.ObjectKey, later.Add(3*time.Second))
+		s, got := assemble(t, archive, d.ID)
+		want := []string{
+			"asked for", "the bucket tells: created", "classify failed, try 1", "classify waits",
+			"confirm gave up", "classify gave up", "object given up",
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("got entries %q, want %q", got, want)
+		}
+		for i, detail := range map[int]string{
+			2: "no answer", 3: "not its turn (a replay)",
+			4: "after 8 tries: by its sequence (dead letter 2)", 5: "after 8 tries: by its data (dead letter 3)",
+		} {
+			if got := s.Entries[i].Detail; got != detail {
+				t.Errorf("%s: got detail %q, want %q", want[i], got, detail)
+			}
+		}
+	})
+	t.Run("unknown", func(t *testing.T) {
+		if s, got := assemble(t, archive, uuid.Must(uuid.NewV7())); len(got) > 0 || s.Status != "gone" {
+			t.Errorf("got status %q with entries %q, want gone with none", s.Status, got)
+		}
+	})
+}

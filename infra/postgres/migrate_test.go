@@ -155,42 +155,6 @@ func TestTheMoveFromTheSingleUserDays(t *testing.T) {
 	check()
 }
 
-func TestUpDownUpOnAnEmptyDatabaseLeavesTheOldShape(t *testing.T) {
-	url := localtest.PostgresEmpty(t)
-	raw := openRaw(t, url)
-	shape := func() string {
-		var lines []string
-		must(t, raw.Select(&lines, `SELECT table_name || '.' || column_name || ' ' || data_type || ' ' || is_nullable || ' ' || coalesce(column_default, '')
-			FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'schema_migrations'
-			UNION ALL SELECT conrelid::regclass || ' ' || conname || ' ' || pg_get_constraintdef(oid) FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND conrelid <> 'schema_migrations'::regclass
-			UNION ALL SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'
-			UNION ALL SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace ORDER BY 1`))
-		return strings.Join(lines, "\n")
-	}
-	must(t, postgres.Migrate(t.Context(), url, logger()))
-	must(t, postgres.MigrateDown(t.Context(), url, above(t, 1), logger()))
-	back := shape()
-
-	other := localtest.PostgresEmpty(t)
-	fresh, err := migrations.FS.ReadFile("000001_single_user.up.sql")
-	must(t, err)
-	raw2 := openRaw(t, other)
-	raw2.MustExec(string(fresh))
-	raw2.MustExec(`CREATE TABLE schema_migrations (version bigint PRIMARY KEY, dirty boolean NOT NULL)`)
-	raw, url = raw2, other
-	if want := shape(); back != want {
-		t.Errorf("after the migration down:\n%s\nwant:\n%s", back, want)
-	}
-	must(t, postgres.Migrate(t.Context(), url, logger()))
-	must(t, postgres.MigrateDown(t.Context(), url, above(t, 0), logger()))
-	checkVersion(t, url, raw, 0)
-	if n := count(t, raw, `SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations'`); n != 0 {
-		t.Errorf("%d tables left after going down to nothing", n)
-	}
-	must(t, postgres.Migrate(t.Context(), url, logger()))
-	checkVersion(t, url, raw, latest(t))
-}
-
 func TestAFailedMigrationLeavesTheOldStateAndNoMark(t *testing.T) {
 	url, raw, alice, _ := oldDays(t)
 	raw.MustExec(`INSERT INTO users (id, email) VALUES ($1, 'ALICE@example.org')`, uuid.New())

@@ -22,6 +22,7 @@ ALTER TABLE replays
     DROP CONSTRAINT replays_status,
     ADD CONSTRAINT replays_status_check CHECK (status IN ('running', 'paused', 'canceled', 'done')),
     DROP COLUMN stream, DROP COLUMN stream_created, DROP COLUMN rate, DROP COLUMN last_at;
+COMMENT ON COLUMN replays.applied IS NULL;
 GRANT SELECT, INSERT, UPDATE, DELETE ON replays TO worker;
 
 DELETE FROM applied_migrations WHERE version = 7;

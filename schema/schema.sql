@@ -1,0 +1,831 @@
+-- The database after all migrations: each table with what belongs to it, then the functions.
+--
+-- This file is for reading. It is generated from a database that the migrations made, and a test
+-- compares it. Do not edit it. After a change in schema/migrations, update it:
+--
+--     go test ./infra/postgres -run TestSchemaFile -update
+--
+-- The comments in schema/migrations say why things are as they are. The roles are the owner
+-- (CURRENT_USER below), api and worker. The owner's own privileges are left out.
+
+---- Schema
+
+GRANT USAGE ON SCHEMA public TO PUBLIC, api, worker;
+
+---- Tables
+
+CREATE TABLE ai_calls (
+    user_id uuid NOT NULL,
+    day date NOT NULL,
+    calls integer NOT NULL,
+    CONSTRAINT ai_calls_pkey PRIMARY KEY (user_id),
+    CONSTRAINT ai_calls_count CHECK (calls > 0),
+    CONSTRAINT ai_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+COMMENT ON COLUMN ai_calls.day IS 'in UTC';
+ALTER TABLE ai_calls ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ai_calls FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON ai_calls TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON ai_calls TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (day, calls) ON ai_calls TO worker;
+
+CREATE TABLE applied_migrations (
+    version bigint NOT NULL,
+    applied_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT applied_migrations_pkey PRIMARY KEY (version)
+);
+GRANT SELECT ON applied_migrations TO api, worker;
+
+CREATE TABLE dead_letters (
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    stream text NOT NULL,
+    sequence bigint NOT NULL,
+    consumer text NOT NULL,
+    subject text NOT NULL,
+    headers jsonb NOT NULL DEFAULT '{}'::jsonb,
+    data bytea NOT NULL,
+    reason text NOT NULL,
+    tries integer NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    dead_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT dead_letters_pkey PRIMARY KEY (id),
+    CONSTRAINT dead_letters_stream_sequence_consumer_first_at_key UNIQUE (stream, sequence, consumer, first_at)
+);
+GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO worker;
+
+CREATE TABLE document_examples (
+    document_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    example bytea NOT NULL,
+    CONSTRAINT document_examples_pkey PRIMARY KEY (document_id),
+    CONSTRAINT document_examples_size CHECK (octet_length(example) >= 1 AND octet_length(example) <= 4096),
+    CONSTRAINT document_examples_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+);
+COMMENT ON COLUMN document_examples.example IS 'word vectors and hashes, added up: no text';
+ALTER TABLE document_examples ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_examples FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON document_examples TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON document_examples TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (example) ON document_examples TO worker;
+
+CREATE TABLE document_topics (
+    document_id uuid NOT NULL,
+    topic_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    confidence smallint NOT NULL,
+    by_hand boolean NOT NULL DEFAULT false,
+    CONSTRAINT document_topics_pkey PRIMARY KEY (document_id, topic_id),
+    CONSTRAINT document_topics_confidence CHECK (confidence >= 0 AND confidence <= 100),
+    CONSTRAINT document_topics_document FOREIGN KEY (user_id, document_id) REFERENCES documents(user_id, id) ON DELETE CASCADE,
+    CONSTRAINT document_topics_topic FOREIGN KEY (topic_id) REFERENCES topics(id) ON DELETE CASCADE
+);
+CREATE INDEX document_topics_by_hand ON document_topics USING btree (user_id, topic_id, document_id
+    DESC) WHERE by_hand;
+CREATE INDEX document_topics_by_topic ON document_topics USING btree (topic_id, document_id DESC);
+CREATE INDEX document_topics_of_user ON document_topics USING btree (user_id, topic_id, document_id);
+CREATE TRIGGER document_topics_by_hand BEFORE INSERT ON document_topics FOR EACH ROW EXECUTE
+    FUNCTION document_topic_by_hand();
+ALTER TABLE document_topics ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_topics FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON document_topics TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id))) WITH CHECK (user_id = (( SELECT current_user_id() AS current_user_id)) AND
+    (EXISTS ( SELECT FROM topics t WHERE t.id = document_topics.topic_id)));
+CREATE POLICY owner ON document_topics TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON document_topics TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, DELETE ON document_topics TO api, worker;
+
+CREATE TABLE document_tries (
+    document_id uuid NOT NULL,
+    stream text NOT NULL,
+    consumer text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    try integer NOT NULL,
+    reason text NOT NULL,
+    next_at timestamp with time zone,
+    CONSTRAINT document_tries_try_check CHECK (try >= 0),
+    CONSTRAINT document_tries_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+);
+COMMENT ON COLUMN document_tries.try IS '0: nothing was tried, its turn had not come; the last such time only';
+COMMENT ON COLUMN document_tries.next_at IS 'when it is tried again; NULL: it is not';
+CREATE INDEX document_tries_by_time ON document_tries USING btree (at);
+CREATE INDEX document_tries_of ON document_tries USING btree (document_id, at);
+CREATE UNIQUE INDEX document_tries_postponed ON document_tries USING btree (document_id, stream,
+    consumer) WHERE try = 0;
+ALTER TABLE document_tries ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_tries FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON document_tries TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON document_tries TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (at, reason, next_at), DELETE ON document_tries TO worker;
+
+CREATE TABLE documents (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    object_key text NOT NULL,
+    filename text NOT NULL,
+    content_type text NOT NULL,
+    size bigint NOT NULL,
+    status text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    reason text NOT NULL DEFAULT ''::text,
+    etag text NOT NULL DEFAULT ''::text,
+    charged_bytes bigint NOT NULL DEFAULT 0,
+    version bigint NOT NULL DEFAULT 1,
+    announcement bigint NOT NULL DEFAULT 0,
+    unannounced_at timestamp with time zone,
+    topics_locked boolean NOT NULL DEFAULT false,
+    provider text NOT NULL DEFAULT ''::text,
+    model text NOT NULL DEFAULT ''::text,
+    idempotency_key text,
+    url_issued_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    uploaded_at timestamp with time zone,
+    classified_at timestamp with time zone,
+    gone_at timestamp with time zone,
+    found_type text,
+    CONSTRAINT documents_pkey PRIMARY KEY (id),
+    CONSTRAINT documents_listing UNIQUE (user_id, id),
+    CONSTRAINT documents_consistent CHECK (document_is_consistent(status, reason, size, charged_bytes, gone_at, version, announcement, object_key)),
+    CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
+);
+COMMENT ON COLUMN documents.found_type IS 'the media type that the content shows, where content_type says something else';
+CREATE INDEX documents_ended ON documents USING btree (changed_at) WHERE status = ANY
+    (ARRAY['rejected'::text, 'expired'::text]);
+CREATE UNIQUE INDEX documents_idempotency ON documents USING btree (user_id, idempotency_key) WHERE
+    idempotency_key IS NOT NULL;
+CREATE UNIQUE INDEX documents_object ON documents USING btree (object_key);
+CREATE INDEX documents_of_status ON documents USING btree (user_id, status, id);
+CREATE INDEX documents_pending ON documents USING btree (id) INCLUDE (url_issued_at) WHERE status =
+    'pending'::text;
+CREATE INDEX documents_unannounced ON documents USING btree (unannounced_at) WHERE unannounced_at IS
+    NOT NULL;
+CREATE INDEX documents_uploaded ON documents USING btree (id) WHERE status = 'uploaded'::text;
+ALTER TABLE documents ENABLE ROW LEVEL SECURITY;
+ALTER TABLE documents FORCE ROW LEVEL SECURITY;
+CREATE POLICY api_insert ON documents FOR INSERT TO api WITH CHECK (user_id = (( SELECT
+    current_user_id() AS current_user_id)) AND object_key = document_object_key(id));
+CREATE POLICY api_read ON documents FOR SELECT TO api USING (user_id = (( SELECT current_user_id()
+    AS current_user_id)));
+CREATE POLICY api_write ON documents FOR UPDATE TO api USING (user_id = (( SELECT current_user_id()
+    AS current_user_id)));
+CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
+    unannounced_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
+    classified_at, gone_at) ON documents TO api;
+GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
+    unannounced_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
+    classified_at, gone_at, found_type), DELETE ON documents TO worker;
+
+CREATE TABLE multipart_uploads (
+    upload_id text NOT NULL,
+    document_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    object_key text NOT NULL,
+    size bigint NOT NULL,
+    part_size bigint NOT NULL,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    renewed_at timestamp with time zone NOT NULL DEFAULT now(),
+    aborting_at timestamp with time zone,
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamp with time zone NOT NULL DEFAULT now(),
+    last_error text NOT NULL DEFAULT ''::text,
+    CONSTRAINT multipart_uploads_pkey PRIMARY KEY (upload_id),
+    CONSTRAINT multipart_uploads_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT multipart_uploads_object_key_check CHECK (object_key <> ''::text),
+    CONSTRAINT multipart_uploads_part_size_check CHECK (part_size > 0),
+    CONSTRAINT multipart_uploads_size_check CHECK (size > 0),
+    CONSTRAINT multipart_uploads_upload_id_check CHECK (upload_id <> ''::text)
+);
+COMMENT ON COLUMN multipart_uploads.aborting_at IS 'when it was given up: storage is asked to drop its parts until it has';
+CREATE INDEX multipart_uploads_aborting ON multipart_uploads USING btree (next_attempt_at) WHERE
+    aborting_at IS NOT NULL;
+CREATE UNIQUE INDEX multipart_uploads_document ON multipart_uploads USING btree (document_id) WHERE
+    aborting_at IS NULL;
+ALTER TABLE multipart_uploads ENABLE ROW LEVEL SECURITY;
+ALTER TABLE multipart_uploads FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON multipart_uploads TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id))) WITH CHECK (user_id = (( SELECT current_user_id() AS current_user_id)) AND
+    (EXISTS ( SELECT FROM documents d WHERE d.id = multipart_uploads.document_id AND d.object_key =
+    multipart_uploads.object_key)));
+CREATE POLICY owner ON multipart_uploads TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON multipart_uploads TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (renewed_at, aborting_at), DELETE ON multipart_uploads TO api;
+GRANT SELECT, UPDATE (aborting_at, attempts, next_attempt_at, last_error), DELETE ON
+    multipart_uploads TO worker;
+
+CREATE TABLE object_deletions (
+    object_key text NOT NULL,
+    document_id uuid,
+    user_id uuid,
+    requested_at timestamp with time zone NOT NULL DEFAULT now(),
+    attempts integer NOT NULL DEFAULT 0,
+    next_attempt_at timestamp with time zone NOT NULL DEFAULT now(),
+    last_error text NOT NULL DEFAULT ''::text,
+    deleted_at timestamp with time zone,
+    CONSTRAINT object_deletions_pkey PRIMARY KEY (object_key),
+    CONSTRAINT object_deletions_attempts_check CHECK (attempts >= 0),
+    CONSTRAINT object_deletions_object_key_check CHECK (object_key <> ''::text)
+);
+CREATE INDEX object_deletions_due ON object_deletions USING btree (next_attempt_at) WHERE deleted_at
+    IS NULL;
+CREATE INDEX object_deletions_ended ON object_deletions USING btree (deleted_at) WHERE deleted_at IS
+    NOT NULL;
+CREATE TRIGGER object_deletions_notify AFTER INSERT ON object_deletions FOR EACH STATEMENT EXECUTE
+    FUNCTION notify_object_deletions();
+ALTER TABLE object_deletions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE object_deletions FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON object_deletions TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id))) WITH CHECK (user_id = (( SELECT current_user_id() AS current_user_id)) AND
+    (EXISTS ( SELECT FROM documents d WHERE d.id = object_deletions.document_id AND d.object_key =
+    object_deletions.object_key)));
+CREATE POLICY owner ON object_deletions TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON object_deletions TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (document_id, user_id, requested_at, attempts, next_attempt_at,
+    last_error, deleted_at) ON object_deletions TO api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO worker;
+
+CREATE TABLE quotas (
+    user_id uuid NOT NULL,
+    limit_bytes bigint NOT NULL,
+    used_bytes bigint NOT NULL DEFAULT 0,
+    CONSTRAINT quotas_pkey PRIMARY KEY (user_id),
+    CONSTRAINT quotas_limit CHECK (limit_bytes >= 0),
+    CONSTRAINT quotas_used CHECK (used_bytes >= 0),
+    CONSTRAINT quotas_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
+);
+ALTER TABLE quotas ENABLE ROW LEVEL SECURITY;
+ALTER TABLE quotas FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON quotas TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id)));
+CREATE POLICY owner ON quotas TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON quotas TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, UPDATE (used_bytes) ON quotas TO api, worker;
+
+CREATE TABLE reconciliation (
+    only_one boolean NOT NULL DEFAULT true,
+    at timestamp with time zone NOT NULL,
+    found jsonb NOT NULL,
+    remains bigint NOT NULL,
+    CONSTRAINT reconciliation_pkey PRIMARY KEY (only_one),
+    CONSTRAINT reconciliation_only_one_check CHECK (only_one),
+    CONSTRAINT reconciliation_remains_check CHECK (remains >= 0)
+);
+COMMENT ON COLUMN reconciliation.found IS 'how many differences of each kind';
+ALTER TABLE reconciliation ENABLE ROW LEVEL SECURITY;
+ALTER TABLE reconciliation FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON reconciliation TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON reconciliation TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE ON reconciliation TO worker;
+
+CREATE TABLE replay_blocks (
+    replay text NOT NULL,
+    block bigint NOT NULL,
+    selected bit(1024) NOT NULL,
+    applied bit(1024) NOT NULL DEFAULT repeat('0'::text, 1024)::bit(1024),
+    unchanged bit(1024) NOT NULL DEFAULT repeat('0'::text, 1024)::bit(1024),
+    failed bit(1024) NOT NULL DEFAULT repeat('0'::text, 1024)::bit(1024),
+    decided_at timestamp with time zone,
+    CONSTRAINT replay_blocks_pkey PRIMARY KEY (replay, block),
+    CONSTRAINT replay_blocks_replay_fkey FOREIGN KEY (replay) REFERENCES replays(name) ON DELETE CASCADE
+);
+GRANT SELECT, UPDATE (applied, unchanged, failed, decided_at) ON replay_blocks TO worker;
+
+CREATE TABLE replay_made (
+    replay text NOT NULL,
+    "position" bigint NOT NULL,
+    object_key text NOT NULL,
+    CONSTRAINT replay_made_pkey PRIMARY KEY (replay, "position"),
+    CONSTRAINT replay_made_replay_fkey FOREIGN KEY (replay) REFERENCES replays(name) ON DELETE CASCADE
+);
+
+CREATE TABLE replays (
+    name text NOT NULL,
+    who text NOT NULL,
+    why text NOT NULL,
+    selection jsonb NOT NULL,
+    target text NOT NULL,
+    status text NOT NULL DEFAULT 'running'::text,
+    matched bigint NOT NULL DEFAULT 0,
+    published bigint NOT NULL DEFAULT 0,
+    applied bigint NOT NULL DEFAULT 0,
+    unchanged bigint NOT NULL DEFAULT 0,
+    failed bigint NOT NULL DEFAULT 0,
+    "position" bigint NOT NULL DEFAULT 0,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    stream text NOT NULL DEFAULT ''::text,
+    stream_created timestamp with time zone,
+    rate double precision NOT NULL DEFAULT 0,
+    last_at timestamp with time zone,
+    CONSTRAINT replays_pkey PRIMARY KEY (name),
+    CONSTRAINT replays_applied_check CHECK (applied >= 0),
+    CONSTRAINT replays_failed_check CHECK (failed >= 0),
+    CONSTRAINT replays_matched_check CHECK (matched >= 0),
+    CONSTRAINT replays_name_check CHECK (name <> ''::text),
+    CONSTRAINT replays_position_check CHECK ("position" >= 0),
+    CONSTRAINT replays_published_check CHECK (published >= 0),
+    CONSTRAINT replays_rate_check CHECK (rate >= 0::double precision),
+    CONSTRAINT replays_status CHECK (status = ANY (ARRAY['planning'::text, 'running'::text, 'paused'::text, 'canceled'::text, 'done'::text])),
+    CONSTRAINT replays_unchanged_check CHECK (unchanged >= 0)
+);
+COMMENT ON COLUMN replays.applied IS 'this and the other counts are set at the end; until then replay_blocks has them';
+COMMENT ON COLUMN replays."position" IS 'the last stream sequence that was published; where a replay resumes';
+COMMENT ON COLUMN replays.stream IS 'where the events are read; empty: they are made, and lie in replay_made';
+COMMENT ON COLUMN replays.stream_created IS 'a stream that was made anew counts from 1 again: its sequences are other events';
+CREATE INDEX replays_active ON replays USING btree (target) WHERE status = ANY
+    (ARRAY['running'::text, 'paused'::text]);
+CREATE INDEX replays_newest ON replays USING btree (created_at);
+
+CREATE TABLE sessions (
+    id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    family bytea NOT NULL,
+    token bytea NOT NULL,
+    previous bytea,
+    nonce bytea,
+    rotated_at timestamp with time zone NOT NULL DEFAULT now(),
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT sessions_pkey PRIMARY KEY (id),
+    CONSTRAINT sessions_family_key UNIQUE (family),
+    CONSTRAINT sessions_family_check CHECK (octet_length(family) = 32),
+    CONSTRAINT sessions_previous_check CHECK (octet_length(previous) = 32),
+    CONSTRAINT sessions_token_check CHECK (octet_length(token) = 32),
+    CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+COMMENT ON COLUMN sessions.nonce IS 'what made the current token out of the previous one, together with the server''s key; useless without both';
+CREATE INDEX sessions_of_user ON sessions USING btree (user_id, rotated_at);
+ALTER TABLE sessions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE sessions FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON sessions TO CURRENT_USER USING (true) WITH CHECK (true);
+
+CREATE TABLE topics (
+    id uuid NOT NULL,
+    name text NOT NULL,
+    user_id uuid,
+    description text NOT NULL DEFAULT ''::text,
+    keywords text[] NOT NULL DEFAULT '{}'::text[],
+    suggested boolean NOT NULL DEFAULT false,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT topics_pkey PRIMARY KEY (id),
+    CONSTRAINT topics_description CHECK (char_length(description) <= 500),
+    CONSTRAINT topics_keywords CHECK (cardinality(keywords) <= 50),
+    CONSTRAINT topics_name CHECK (char_length(name) >= 1 AND char_length(name) <= 40),
+    CONSTRAINT topics_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
+);
+COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, which every user sees';
+CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, lower(name)) NULLS NOT
+    DISTINCT;
+ALTER TABLE topics ENABLE ROW LEVEL SECURITY;
+ALTER TABLE topics FORCE ROW LEVEL SECURITY;
+CREATE POLICY api_delete ON topics FOR DELETE TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id)) OR user_id IS NULL AND ( SELECT current_user_is_admin() AS
+    current_user_is_admin));
+CREATE POLICY api_insert ON topics FOR INSERT TO api WITH CHECK (user_id = (( SELECT
+    current_user_id() AS current_user_id)) OR user_id IS NULL AND ( SELECT current_user_is_admin()
+    AS current_user_is_admin));
+CREATE POLICY api_read ON topics FOR SELECT TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id)) OR user_id IS NULL AND (( SELECT current_user_id() AS current_user_id)) IS NOT
+    NULL);
+CREATE POLICY api_write ON topics FOR UPDATE TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id)) OR user_id IS NULL AND ( SELECT current_user_is_admin() AS
+    current_user_is_admin));
+CREATE POLICY owner ON topics TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON topics TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (name, description, keywords, suggested), DELETE ON topics TO api;
+GRANT SELECT, INSERT ON topics TO worker;
+
+CREATE TABLE user_identities (
+    issuer text NOT NULL,
+    subject text NOT NULL,
+    user_id uuid,
+    seen_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT user_identities_pkey PRIMARY KEY (issuer, subject),
+    CONSTRAINT user_identities_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
+);
+CREATE INDEX user_identities_of_user ON user_identities USING btree (user_id);
+ALTER TABLE user_identities ENABLE ROW LEVEL SECURITY;
+ALTER TABLE user_identities FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON user_identities TO CURRENT_USER USING (true) WITH CHECK (true);
+
+CREATE TABLE users (
+    id uuid NOT NULL,
+    email text NOT NULL,
+    password_hash text,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    role text NOT NULL DEFAULT 'user'::text,
+    ai_provider text NOT NULL DEFAULT ''::text,
+    ai_model text NOT NULL DEFAULT ''::text,
+    CONSTRAINT users_pkey PRIMARY KEY (id),
+    CONSTRAINT users_email_key UNIQUE (email),
+    CONSTRAINT users_role CHECK (role = ANY (ARRAY['user'::text, 'admin'::text]))
+);
+CREATE UNIQUE INDEX users_email_ignoring_case ON users USING btree (lower(email));
+ALTER TABLE users ENABLE ROW LEVEL SECURITY;
+ALTER TABLE users FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON users FOR SELECT TO api USING (id = (( SELECT current_user_id() AS
+    current_user_id)));
+CREATE POLICY owner ON users TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON users TO worker USING (true) WITH CHECK (true);
+GRANT SELECT (id, email, created_at, role, ai_provider, ai_model) ON users TO api;
+GRANT SELECT (id, ai_provider, ai_model) ON users TO worker;
+
+
+---- Functions
+
+CREATE FUNCTION admin_change_user(who uuid, new_limit bigint, new_provider text, new_model text)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM require_admin();
+    UPDATE quotas AS q SET limit_bytes = coalesce(new_limit, q.limit_bytes) WHERE q.user_id = who;
+    RETURN QUERY
+        UPDATE users AS u SET
+            ai_provider = coalesce(new_provider, u.ai_provider),
+            ai_model    = coalesce(new_model, u.ai_model)
+        FROM quotas AS q WHERE u.id = who AND q.user_id = u.id
+        RETURNING u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION admin_change_user(uuid,bigint,text,text) TO api;
+
+CREATE FUNCTION admin_user(who uuid)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM require_admin();
+    RETURN QUERY
+        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
+        FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = who;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION admin_user(uuid) TO api;
+
+CREATE FUNCTION admin_users(after uuid, max_rows integer)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM require_admin();
+    RETURN QUERY
+        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
+        FROM users AS u JOIN quotas AS q ON q.user_id = u.id
+        WHERE admin_users.after IS NULL OR u.id > admin_users.after
+        ORDER BY u.id LIMIT max_rows;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION admin_users(uuid,integer) TO api;
+
+CREATE FUNCTION begin_user(id uuid)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    found_role text;
+BEGIN
+    SELECT u.role INTO found_role FROM users AS u WHERE u.id = begin_user.id;
+    PERFORM set_config('intray.user_id', CASE WHEN found_role IS NULL THEN '' ELSE begin_user.id::text END, true);
+    RETURN found_role;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION begin_user(uuid) TO api;
+
+CREATE FUNCTION change_own_password(checked_hash text, new_hash text, keep uuid)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    UPDATE users SET password_hash = new_hash WHERE id = current_user_id() AND password_hash = checked_hash;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    DELETE FROM sessions WHERE user_id = current_user_id() AND id IS DISTINCT FROM keep;
+    RETURN true;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION change_own_password(text,text,uuid) TO api;
+
+CREATE FUNCTION create_document(viewer uuid, new_id uuid, new_filename text, new_type text, new_size bigint, at timestamp with time zone, key text, max_pending bigint, OUT before uuid, OUT left_bytes bigint, OUT pending bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    bound text := set_config('intray.user_id', viewer::text, true);
+BEGIN
+    IF key <> '' THEN
+        UPDATE documents AS d SET url_issued_at = greatest(d.url_issued_at, at)
+            WHERE d.user_id = viewer AND d.idempotency_key = key
+                AND d.filename = new_filename AND d.content_type = new_type AND d.size = new_size
+            RETURNING d.id INTO before;
+        IF NOT FOUND THEN
+            SELECT d.id INTO before FROM documents AS d WHERE d.user_id = viewer AND d.idempotency_key = key;
+        END IF;
+        IF FOUND THEN
+            RETURN;
+        END IF;
+    END IF;
+    SELECT q.limit_bytes - q.used_bytes INTO left_bytes FROM quotas AS q WHERE q.user_id = viewer FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        PERFORM require_user(viewer);
+        RETURN;
+    END IF;
+    IF new_size > left_bytes THEN
+        RETURN;
+    END IF;
+    pending := 0;
+    -- A statement of its own: it sees what was committed while the lock was awaited.
+    -- The range is the one status, by documents_of_status. An equality would let the
+    -- planner, whose statistics are older than a burst, walk everybody's pending
+    -- documents in documents_pending.
+    INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
+            created_at, url_issued_at, changed_at, idempotency_key)
+        SELECT new_id, viewer, document_object_key(new_id), new_filename, new_type, new_size, 'pending', 1,
+            at, at, at, nullif(key, '')
+        WHERE max_pending > (SELECT count(*) FROM (
+            SELECT FROM documents AS d
+            WHERE d.user_id = viewer AND d.status >= 'pending' AND d.status <= 'pending' LIMIT max_pending) AS p);
+    IF NOT FOUND THEN
+        pending := max_pending;
+    END IF;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION create_document(uuid,uuid,text,text,bigint,timestamp with time
+    zone,text,bigint) TO api;
+
+CREATE FUNCTION create_documents(viewers uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], created timestamp with time zone[], max_pending bigint[])
+ RETURNS TABLE(left_bytes bigint, pending bigint)
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    viewer uuid;
+BEGIN
+    FOR i IN 1 .. cardinality(new_ids) LOOP
+        viewer := viewers[i];
+        pending := 0;
+        PERFORM set_config('intray.user_id', viewer::text, true);
+        SELECT q.limit_bytes - q.used_bytes INTO left_bytes FROM quotas AS q WHERE q.user_id = viewer FOR NO KEY UPDATE SKIP LOCKED;
+        -- A statement of its own, with the range and the limit, as in create_document.
+        IF new_sizes[i] <= left_bytes THEN
+            INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
+                    created_at, url_issued_at, changed_at)
+                SELECT new_ids[i], viewer, document_object_key(new_ids[i]), new_filenames[i], new_types[i], new_sizes[i], 'pending', 1,
+                    created[i], created[i], created[i]
+                WHERE max_pending[i] > (SELECT count(*) FROM (
+                    SELECT FROM documents AS d
+                    WHERE d.user_id = viewer AND d.status >= 'pending' AND d.status <= 'pending' LIMIT max_pending[i]) AS p);
+            IF NOT FOUND THEN
+                pending := max_pending[i];
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM set_config('intray.user_id', '', true);
+END
+$function$;
+GRANT EXECUTE ON FUNCTION create_documents(uuid[],uuid[],text[],text[],bigint[],timestamp with time
+    zone[],bigint[]) TO api;
+
+CREATE FUNCTION current_user_id()
+ RETURNS uuid
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ SELECT nullif(current_setting('intray.user_id', true), '')::uuid $function$;
+GRANT EXECUTE ON FUNCTION current_user_id() TO api, worker;
+
+CREATE FUNCTION current_user_is_admin()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$ SELECT EXISTS (SELECT FROM users WHERE id = current_user_id() AND role = 'admin') $function$;
+GRANT EXECUTE ON FUNCTION current_user_is_admin() TO api;
+
+CREATE FUNCTION document_is_consistent(status text, reason text, size bigint, charged_bytes bigint, gone_at timestamp with time zone, version bigint, announcement bigint, object_key text)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE
+AS $function$
+BEGIN
+    RETURN object_key <> '' AND size >= 0 AND version >= 1 AND announcement >= 0
+        AND (gone_at IS NULL OR status = 'deleting')
+        AND CASE status
+            WHEN 'pending'     THEN reason = ''
+            WHEN 'uploaded'    THEN reason = ''
+            WHEN 'classified'  THEN reason = ''
+            WHEN 'failed'      THEN reason IN ('encrypted', 'no_text', 'broken', 'unsupported', 'ai_unavailable')
+            WHEN 'rejected'    THEN reason IN ('quota_exceeded', 'size_mismatch')
+            WHEN 'expired'     THEN reason = ''
+            WHEN 'quarantined' THEN reason = 'content_changed'
+            WHEN 'deleting'    THEN reason = ''
+            ELSE false END
+        AND CASE
+            WHEN status IN ('uploaded', 'classified', 'failed') THEN charged_bytes = size
+            WHEN status = 'deleting' AND gone_at IS NULL THEN charged_bytes IN (0, size)
+            ELSE charged_bytes = 0 END;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION document_is_consistent(text,text,bigint,bigint,timestamp with time
+    zone,bigint,bigint,text) TO api, worker;
+
+CREATE FUNCTION document_object_key(id uuid)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$ SELECT 'documents/' || substr(replace(id::text, '-', ''), 1, 10) || '/' || id::text $function$;
+GRANT EXECUTE ON FUNCTION document_object_key(uuid) TO api, worker;
+
+CREATE FUNCTION document_topic_by_hand()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    NEW.by_hand := coalesce((SELECT d.topics_locked FROM documents AS d WHERE d.id = NEW.document_id), false);
+    RETURN NEW;
+END
+$function$;
+
+CREATE FUNCTION document_view(viewer uuid, wanted uuid, OUT document documents, OUT topics jsonb)
+ RETURNS record
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    bound text := set_config('intray.user_id', viewer::text, true); -- as begin_user does
+BEGIN
+    SELECT d.* INTO document FROM documents AS d WHERE d.id = wanted AND d.user_id = viewer AND d.gone_at IS NULL;
+    IF NOT FOUND THEN
+        PERFORM require_user(viewer);
+        document := NULL;
+        RETURN;
+    END IF;
+    SELECT jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name,
+            'scope', CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END,
+            'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
+        INTO topics
+        FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
+        WHERE dt.document_id = wanted;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
+
+CREATE FUNCTION end_session(the_family bytea)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$ DELETE FROM sessions WHERE family = the_family $function$;
+GRANT EXECUTE ON FUNCTION end_session(bytea) TO api;
+
+CREATE FUNCTION identity_account(the_issuer text, the_subject text, new_id uuid, new_email text, new_limit bigint)
+ RETURNS TABLE(outcome text, id uuid, role text)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    RETURN QUERY
+        SELECT CASE WHEN u.id IS NULL THEN 'deleted' ELSE 'known' END, u.id, u.role
+        FROM user_identities AS i LEFT JOIN users AS u ON u.id = i.user_id
+        WHERE i.issuer = the_issuer AND i.subject = the_subject;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    IF new_email IS NULL THEN
+        RETURN QUERY SELECT 'unknown', NULL::uuid, NULL::text;
+        RETURN;
+    END IF;
+    BEGIN
+        INSERT INTO users (id, email) VALUES (new_id, new_email);
+        INSERT INTO quotas (user_id, limit_bytes) VALUES (new_id, new_limit);
+        INSERT INTO user_identities (issuer, subject, user_id) VALUES (the_issuer, the_subject, new_id);
+        RETURN QUERY SELECT 'made', u.id, u.role FROM users AS u WHERE u.id = new_id;
+    EXCEPTION WHEN unique_violation THEN
+        -- The same user's other request was first, or somebody else has the address.
+        RETURN QUERY
+            SELECT 'known', u.id, u.role FROM user_identities AS i JOIN users AS u ON u.id = i.user_id
+            WHERE i.issuer = the_issuer AND i.subject = the_subject;
+        IF NOT FOUND THEN
+            RETURN QUERY SELECT 'taken', NULL::uuid, NULL::text;
+        END IF;
+    END;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO api;
+
+CREATE FUNCTION login_account(email text)
+ RETURNS TABLE(id uuid, password_hash text, role text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    SELECT u.id, coalesce(u.password_hash, ''), u.role FROM users AS u
+    WHERE lower(u.email) = lower(login_account.email)
+$function$;
+GRANT EXECUTE ON FUNCTION login_account(text) TO api;
+
+CREATE FUNCTION notify_object_deletions()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$ BEGIN PERFORM pg_notify('object_deletions', ''); RETURN NULL; END $function$;
+
+CREATE FUNCTION own_password_hash()
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$ SELECT coalesce(password_hash, '') FROM users WHERE id = current_user_id() $function$;
+GRANT EXECUTE ON FUNCTION own_password_hash() TO api;
+
+CREATE FUNCTION refresh_session(the_family bytea, shown bytea, new_token bytea, new_nonce bytea, idle double precision, grace double precision)
+ RETURNS TABLE(outcome text, session uuid, user_id uuid, role text, nonce bytea)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    s      sessions;
+    result text;
+BEGIN
+    SELECT x.* INTO s FROM sessions AS x WHERE x.family = the_family FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN;
+    END IF;
+    IF now() > s.expires_at OR now() > s.rotated_at + make_interval(secs => idle) THEN
+        result := 'over';
+    ELSIF shown = s.token THEN
+        UPDATE sessions AS x SET token = new_token, previous = s.token, nonce = new_nonce, rotated_at = now() WHERE x.id = s.id;
+        s.nonce := new_nonce;
+        result := 'rotated';
+    ELSIF shown = s.previous AND now() <= s.rotated_at + make_interval(secs => grace) THEN
+        result := 'repeated';
+    ELSE
+        result := 'reused';
+    END IF;
+    IF result IN ('over', 'reused') THEN
+        DELETE FROM sessions AS x WHERE x.id = s.id;
+    END IF;
+    RETURN QUERY SELECT result, s.id, u.id, u.role, s.nonce FROM users AS u WHERE u.id = s.user_id;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION refresh_session(bytea,bytea,bytea,bytea,double precision,double precision)
+    TO api;
+
+CREATE FUNCTION require_admin()
+ RETURNS void
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    IF NOT current_user_is_admin() THEN
+        RAISE EXCEPTION 'an administrator is needed' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END
+$function$;
+
+CREATE FUNCTION require_user(viewer uuid)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+BEGIN
+    IF NOT EXISTS (SELECT FROM users AS u WHERE u.id = viewer) THEN
+        RAISE EXCEPTION 'no such user' USING ERRCODE = 'IN401';
+    END IF;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION require_user(uuid) TO api;
+
+CREATE FUNCTION start_session(session uuid, who uuid, checked_hash text, new_family bytea, new_token bytea, life double precision)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM FROM users AS u WHERE u.id = who AND u.password_hash = checked_hash FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    DELETE FROM sessions AS s WHERE s.user_id = who AND (s.expires_at < now() OR s.id IN (
+        SELECT o.id FROM sessions AS o WHERE o.user_id = who ORDER BY o.rotated_at DESC OFFSET 99));
+    INSERT INTO sessions (id, user_id, family, token, expires_at)
+    VALUES (session, who, new_family, new_token, now() + make_interval(secs => life));
+    RETURN true;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION start_session(uuid,uuid,text,bytea,bytea,double precision) TO api;
+

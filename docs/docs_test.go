@@ -1,5 +1,5 @@
-// Package docs_test holds the documentation against the code: a page that names a setting, a file or a status that is not
-// there misleads.
+// Package docs_test holds the documentation against the code: a page that names a file or a status
+// that is not there misleads. The test of the settings is in cmd/intray.
 package docs_test
 
 import (
@@ -22,44 +22,6 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// Every setting that a command reads is in configuration.md, and the other way round.
-func TestConfigurationNamesEverySetting(t *testing.T) {
-	var files []string
-	for _, folder := range []string{"intray", "internal/cli"} {
-		found, err := filepath.Glob(filepath.Join(root, "cmd", folder, "*.go"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, found...)
-	}
-	settings := map[string]bool{}
-	tag := regexp.MustCompile("env:\"([A-Z_]+)")
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		for _, match := range tag.FindAllStringSubmatch(read(t, file), -1) {
-			settings[match[1]] = true
-		}
-	}
-	if len(settings) < 20 {
-		t.Fatalf("found %d settings in cmd, want at least 20", len(settings))
-	}
-	page := read(t, "configuration.md")
-	for name := range settings {
-		if !strings.Contains(page, "`"+name+"`") {
-			t.Errorf("configuration.md does not name %s", name)
-		}
-	}
-	// Those of the servers beside it, and of the system.
-	page, _, _ = strings.Cut(page, "## The servers beside it")
-	for _, match := range regexp.MustCompile("`([A-Z]+_[A-Z_]+)`").FindAllStringSubmatch(page, -1) {
-		if name := match[1]; !settings[name] && !strings.HasPrefix(name, "XDG_") {
-			t.Errorf("configuration.md names %s, which no command reads", name)
-		}
-	}
 }
 
 func TestStatesNamesEveryStatusAndReason(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 )
 
 type apiCommand struct {
-	cli.OperatorFlags
+	cli.DataFlags
 	JSON   bool          `help:"One JSON object instead of the table."`
 	Round  time.Duration `default:"250ms" help:"How long each of the things measured runs at a time."`
 	Rounds int           `default:"25" help:"How often, in turns."`

@@ -12,7 +12,7 @@ import (
 )
 
 type confirmCommand struct {
-	cli.OperatorFlags
+	cli.DataFlags
 	JSON      bool `help:"One JSON object instead of the table."`
 	Documents int  `default:"20000" help:"Documents that wait in each of the two backlogs; 0: no backlogs."`
 	Users     int  `default:"50" help:"Users who own them."`

@@ -16,7 +16,7 @@ import (
 )
 
 type documentsCommand struct {
-	cli.OperatorFlags
+	cli.DataFlags
 	JSON    bool `help:"One JSON object instead of the table."`
 	Single  int  `default:"50" help:"PDFs of one page, one at a time."`
 	Mixed   int  `default:"500" help:"Documents of many kinds, 16 uploads at a time."`

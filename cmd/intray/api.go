@@ -14,64 +14,85 @@ import (
 	"intray/infra/postgres"
 )
 
-type apiCommand struct{}
+type apiCommand struct {
+	Listen      string      `env:"LISTEN" default:"127.0.0.1:8080" help:"The address to serve on."`
+	GatewayURL  cli.HTTPURL `env:"GATEWAY_URL" required:"" placeholder:"URL" help:"The gateway's public address, for which URLs are signed."`
+	CORSOrigins []string    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of pages on other hosts that may call the API."`
 
-type apiSettings struct {
-	Log      cli.LogSettings
-	Traces   traceSettings
-	Database cli.DatabaseSettings
-	NATS     cli.NATSSettings
-	MinIO    cli.MinIOSettings
-	Keys     cli.APIKeySettings
-
-	Listen      string      `env:"LISTEN" envDefault:"127.0.0.1:8080"`
-	Gateway     cli.HTTPURL `env:"GATEWAY_URL,notEmpty"`
-	TokenKey    string      `env:"TOKEN_KEY,notEmpty"`
-	TokenKeyToo string      `env:"TOKEN_KEY_ALSO_ACCEPTED"`
-	CORSOrigins []string    `env:"CORS_ORIGINS"`
-	MaxBytes    int64       `env:"MAX_DOCUMENT_BYTES"`
-	Types       []string    `env:"ALLOWED_TYPES"`
-	MaxPending  int         `env:"MAX_PENDING_DOCUMENTS"`
-
-	TrustedProxies []network `env:"TRUSTED_PROXIES"`
-	Reads          int       `env:"READS_PER_SECOND" envDefault:"1000"`
-	Writes         int       `env:"WRITES_PER_SECOND" envDefault:"100"`
-	Burst          int       `env:"REQUESTS_BURST" envDefault:"2000"`
-	Hashes         int       `env:"PASSWORD_HASHES" envDefault:"4"`
-
-	AccessTokenLife time.Duration `env:"ACCESS_TOKEN_LIFE" envDefault:"15m"`
-	SessionIdle     time.Duration `env:"SESSION_IDLE" envDefault:"720h"`
-	SessionLife     time.Duration `env:"SESSION_LIFE" envDefault:"2160h"`
-
-	OIDCIssuer   string `env:"OIDC_ISSUER"`
-	OIDCAudience string `env:"OIDC_AUDIENCE"`
-	DefaultQuota int64  `env:"DEFAULT_QUOTA_BYTES" envDefault:"104857600"`
+	apiTokenSettings     `group:"Tokens and sessions:"`
+	apiLimitSettings     `group:"Limits:"`
+	quotaSettings        `group:"Limits:"`
+	cli.LogSettings      `group:"Logs and traces:"`
+	traceSettings        `group:"Logs and traces:"`
+	cli.DatabaseSettings `group:"PostgreSQL, NATS and MinIO:"`
+	cli.NATSSettings     `group:"PostgreSQL, NATS and MinIO:"`
+	cli.MinIOSettings    `group:"PostgreSQL, NATS and MinIO:"`
+	cli.APIKeySettings   `group:"PostgreSQL, NATS and MinIO:"`
 }
 
-// check refuses what would lock everybody out, or let nobody be refused.
-func (s apiSettings) check() error {
-	for name, value := range map[string]int64{
-		"READS_PER_SECOND": int64(s.Reads), "WRITES_PER_SECOND": int64(s.Writes), "REQUESTS_BURST": int64(s.Burst),
-		"PASSWORD_HASHES": int64(s.Hashes), "ACCESS_TOKEN_LIFE": int64(s.AccessTokenLife / time.Second),
-		"SESSION_IDLE": int64(s.SessionIdle / time.Second), "SESSION_LIFE": int64(s.SessionLife / time.Second),
-		"DEFAULT_QUOTA_BYTES": s.DefaultQuota,
+// apiTokenSettings say how people sign in and for how long.
+type apiTokenSettings struct {
+	TokenKey           string        `env:"TOKEN_KEY" secret:"" required:"" placeholder:"KEY" help:"The key that signs access tokens, at least 32 bytes."`
+	SecondaryTokenKey  string        `name:"token-key-also-accepted" env:"TOKEN_KEY_ALSO_ACCEPTED" secret:"" placeholder:"KEY" help:"Another key whose tokens are accepted, while TOKEN_KEY is rotated."`
+	AccessTokenTTL     time.Duration `name:"access-token-life" env:"ACCESS_TOKEN_LIFE" default:"15m" help:"The TTL of access tokens."`
+	SessionIdleTimeout time.Duration `name:"session-idle" env:"SESSION_IDLE" default:"720h" help:"A session that was not refreshed for so long ends."`
+	SessionTTL         time.Duration `name:"session-life" env:"SESSION_LIFE" default:"2160h" help:"The TTL of sessions."`
+	OIDCIssuer         string        `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"An OpenID Connect provider whose tokens are accepted beside local accounts."`
+	OIDCAudience       string        `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"The audience that its tokens must name."`
+}
+
+// apiLimitSettings bound what clients may do.
+type apiLimitSettings struct {
+	MaxDocumentBytes    int64     `env:"MAX_DOCUMENT_BYTES" placeholder:"5368709120" help:"The largest file that an upload URL is issued for."`
+	AllowedTypes        []string  `env:"ALLOWED_TYPES" placeholder:"TYPE" help:"The media types that are accepted; text/* stands for all of one kind. Default: those that can be classified."`
+	MaxPendingDocuments int       `env:"MAX_PENDING_DOCUMENTS" placeholder:"1000" help:"How many documents of one user may wait for their file."`
+	TrustedProxies      []network `env:"TRUSTED_PROXIES" placeholder:"NETWORK" help:"Addresses and networks of the proxies before the API, whose X-Forwarded-For is believed."`
+	ReadsPerSecond      int       `env:"READS_PER_SECOND" default:"1000" help:"GET requests of one user per second."`
+	WritesPerSecond     int       `env:"WRITES_PER_SECOND" default:"100" help:"Other requests of one user per second."`
+	RequestsBurst       int       `env:"REQUESTS_BURST" default:"2000" help:"How many requests of either kind may come at once."`
+	HashConcurrency     int       `name:"password-hashes" env:"PASSWORD_HASHES" default:"4" help:"How many passwords are hashed concurrently, 64 MiB each."`
+}
+
+// quotaSettings are the quota of new users.
+type quotaSettings struct {
+	DefaultQuotaBytes int64 `env:"DEFAULT_QUOTA_BYTES" default:"104857600" help:"The quota of a new user, in bytes."`
+}
+
+// Help says what the command does.
+func (apiCommand) Help() string {
+	return "Issues upload and download URLs and answers queries; it never touches a document's bytes."
+}
+
+// Validate refuses what would lock everybody out, or let nobody be refused.
+func (c apiCommand) Validate() error {
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"READS_PER_SECOND", int64(c.ReadsPerSecond)}, {"WRITES_PER_SECOND", int64(c.WritesPerSecond)},
+		{"REQUESTS_BURST", int64(c.RequestsBurst)}, {"PASSWORD_HASHES", int64(c.HashConcurrency)},
+		{"ACCESS_TOKEN_LIFE", int64(c.AccessTokenTTL / time.Second)},
+		{"SESSION_IDLE", int64(c.SessionIdleTimeout / time.Second)},
+		{"SESSION_LIFE", int64(c.SessionTTL / time.Second)},
+		{"DEFAULT_QUOTA_BYTES", c.DefaultQuotaBytes},
 	} {
-		if value <= 0 {
-			return cli.Usage(fmt.Errorf("%s must be more than 0 (see docs/configuration.md)", name))
+		if limit.value <= 0 {
+			return cli.Usage(fmt.Errorf("%s must be more than 0 (see docs/configuration.md)", limit.name))
 		}
 	}
-	return s.checkTokenKeys()
+	return c.validateTokenKeys()
 }
 
-func (s apiSettings) checkTokenKeys() error {
+// validateTokenKeys checks the keys that are set.
+func (s apiTokenSettings) validateTokenKeys() error {
 	const short = "%s has %d bytes; at least %d are needed (see docs/configuration.md)"
-	if n := len(s.TokenKey); n < api.MinTokenKey {
+	if n := len(s.TokenKey); n > 0 && n < api.MinTokenKey {
 		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKey))
 	}
-	if n := len(s.TokenKeyToo); n > 0 && n < api.MinTokenKey {
+	if n := len(s.SecondaryTokenKey); n > 0 && n < api.MinTokenKey {
 		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_ALSO_ACCEPTED", n, api.MinTokenKey))
 	}
-	if s.TokenKey == s.TokenKeyToo {
+	if s.TokenKey != "" && s.TokenKey == s.SecondaryTokenKey {
 		return cli.Usage(errors.New("TOKEN_KEY_ALSO_ACCEPTED is the same as TOKEN_KEY: give the key that is rotated from or to, or leave it out (see docs/configuration.md)"))
 	}
 	return nil
@@ -94,92 +115,80 @@ func (n *network) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// perSecond allows so many a second, and a burst.
+// perSecond returns the rate of n requests per second with a burst.
 func perSecond(n, burst int) api.Rate {
 	return api.Rate{Burst: burst, Every: time.Second / time.Duration(n)}
 }
 
-// Help lists what the command reads from the environment.
-func (apiCommand) Help() string {
-	return `Issues upload and download URLs and answers queries; it never touches a document's bytes.
-
-Environment, required: DATABASE_URL (role api), NATS_URL, NATS_PASSWORD (user api),
-MINIO_ENDPOINT, MINIO_UPLOAD_KEY and _SECRET, MINIO_DOWNLOAD_KEY and _SECRET,
-MINIO_MULTIPART_KEY and _SECRET, MINIO_CONFIRM_KEY and _SECRET, GATEWAY_URL (the gateway's
-public address, for which URLs are signed), TOKEN_KEY (32 bytes at least). Optional:
-LISTEN, MINIO_BUCKET, TOKEN_KEY_ALSO_ACCEPTED (only while TOKEN_KEY is rotated), CORS_ORIGINS,
-MAX_DOCUMENT_BYTES, ALLOWED_TYPES, MAX_PENDING_DOCUMENTS, TRUSTED_PROXIES,
-READS_PER_SECOND, WRITES_PER_SECOND, REQUESTS_BURST, PASSWORD_HASHES, ACCESS_TOKEN_LIFE,
-SESSION_IDLE, SESSION_LIFE, OIDC_ISSUER, OIDC_AUDIENCE, DEFAULT_QUOTA_BYTES, LOG_LEVEL.`
-}
-
 // Run serves until ctx ends.
-func (apiCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[apiSettings]()
+func (c apiCommand) Run(ctx context.Context) error {
+	log := c.Logger("api")
+	stopTracing, err := c.startTracing("api", log)
 	if err != nil {
 		return err
 	}
-	if err := s.check(); err != nil {
-		return err
-	}
-	log := s.Log.Logger("api")
-	untrace, err := s.Traces.trace("api", log)
-	if err != nil {
-		return err
-	}
-	defer untrace()
-	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{})
+	defer stopTracing()
+	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	conn, err := nats.Connect(ctx, nats.Options{URL: s.NATS.URL, User: nats.UserAPI, Password: s.NATS.Password, Name: "api", Log: log})
+	conn, err := nats.Connect(ctx, nats.Options{URL: c.NATSURL, User: nats.UserAPI, Password: c.NATSPassword, Name: "api", Log: log})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	presigner, err := minio.NewPresigner(minio.PresignerConfig{
-		Public: &s.Gateway.URL, Bucket: s.MinIO.Bucket,
-		Upload:   minio.Key{Access: s.Keys.UploadKey, Secret: s.Keys.UploadSecret},
-		Download: minio.Key{Access: s.Keys.DownloadKey, Secret: s.Keys.DownloadSecret},
+		Public: &c.GatewayURL.URL, Bucket: c.MinIOBucket,
+		Upload:   minio.Key{Access: c.UploadKey, Secret: c.UploadSecret},
+		Download: minio.Key{Access: c.DownloadKey, Secret: c.DownloadSecret},
 	})
 	if err != nil {
 		return err
 	}
-	objects, err := minio.NewObjects(s.MinIO.Config(s.Keys.ConfirmKey, s.Keys.ConfirmSecret))
+	objects, err := minio.NewObjects(c.MinIO(c.ConfirmKey, c.ConfirmSecret))
 	if err != nil {
 		return err
 	}
 	defer objects.Close()
-	multipart, err := minio.NewMultipart(s.MinIO.Config(s.Keys.MultipartKey, s.Keys.MultipartSecret))
+	multipart, err := minio.NewMultipart(c.MinIO(c.MultipartKey, c.MultipartSecret))
 	if err != nil {
 		return err
 	}
 	defer multipart.Close()
 
-	proxies := make([]netip.Prefix, len(s.TrustedProxies))
-	for i, p := range s.TrustedProxies {
-		proxies[i] = p.Prefix
+	config := c.config()
+	config.DB, config.Presigner, config.Objects, config.Multipart = db, presigner, objects, multipart
+	config.NATS, config.Changes, config.Log = conn, conn, log
+	config.Parts = []api.Part{
+		{Name: "nats", Check: conn.Ping},
+		{Name: "minio", Check: func(ctx context.Context) error {
+			return minio.Ready(ctx, c.MinIOEndpoint.Host, c.MinIOEndpoint.Secure())
+		}},
 	}
-	handler, err := api.New(api.Config{
-		DB: db, Presigner: presigner, Objects: objects, Multipart: multipart, NATS: conn, Changes: conn,
-		TokenKey: []byte(s.TokenKey), TokenKeyAlsoAccepted: []byte(s.TokenKeyToo), AllowedOrigins: s.CORSOrigins, Log: log,
-		TrustedProxies: proxies, OIDC: api.OIDC{Issuer: s.OIDCIssuer, Audience: s.OIDCAudience}, DefaultQuota: s.DefaultQuota,
-		Sessions: api.Sessions{AccessToken: s.AccessTokenLife, Idle: s.SessionIdle, Life: s.SessionLife},
-		Limits: api.Limits{
-			MaxSize: s.MaxBytes, AllowedTypes: s.Types, MaxPending: s.MaxPending, Hashes: s.Hashes,
-			Reads: perSecond(s.Reads, s.Burst), Writes: perSecond(s.Writes, s.Burst),
-		},
-		Parts: []api.Part{
-			{Name: "nats", Check: conn.Ping},
-			{Name: "minio", Check: func(ctx context.Context) error {
-				return minio.Ready(ctx, s.MinIO.Endpoint.Host, s.MinIO.Endpoint.Scheme == "https")
-			}},
-		},
-	})
+	handler, err := api.New(config)
 	if err != nil {
 		return err
 	}
 	defer handler.Close()
-	return serve(ctx, api.Server(handler, log), s.Listen, log)
+	return serve(ctx, api.Server(handler, log), c.Listen, log)
+}
+
+// config returns the part of the API's configuration that settings make.
+func (c apiCommand) config() api.Config {
+	proxies := make([]netip.Prefix, len(c.TrustedProxies))
+	for i, p := range c.TrustedProxies {
+		proxies[i] = p.Prefix
+	}
+	return api.Config{
+		TokenKey: []byte(c.TokenKey), TokenKeyAlsoAccepted: []byte(c.SecondaryTokenKey),
+		AllowedOrigins: c.CORSOrigins, TrustedProxies: proxies, DefaultQuota: c.DefaultQuotaBytes,
+		OIDC:     api.OIDC{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience},
+		Sessions: api.Sessions{AccessToken: c.AccessTokenTTL, Idle: c.SessionIdleTimeout, Life: c.SessionTTL},
+		Limits: api.Limits{
+			MaxSize: c.MaxDocumentBytes, AllowedTypes: c.AllowedTypes, MaxPending: c.MaxPendingDocuments,
+			Hashes: c.HashConcurrency,
+			Reads:  perSecond(c.ReadsPerSecond, c.RequestsBurst), Writes: perSecond(c.WritesPerSecond, c.RequestsBurst),
+		},
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"intray/api"
 	"intray/cmd/internal/cli"
 )
 
@@ -22,22 +23,41 @@ func setAPI(t *testing.T) {
 	}
 }
 
+// parse parses a command line and the environment.
+func parse(t *testing.T, args ...string) (*commands, error) {
+	t.Helper()
+	var c commands
+	parser, err := cli.New("intray", description, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = cli.Parse(parser, args)
+	return &c, err
+}
+
+func parseAPI(t *testing.T) (apiCommand, error) {
+	t.Helper()
+	c, err := parse(t, "api")
+	return c.API, err
+}
+
 func TestAPISettings(t *testing.T) {
 	setAPI(t)
-	s, err := cli.ReadSettings[apiSettings]()
-	if err != nil || s.check() != nil {
-		t.Fatalf("%v, %v", err, s.check())
+	s, err := parseAPI(t)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if s.Reads != 1000 || s.Writes != 100 || s.Burst != 2000 || s.Hashes != 4 || s.DefaultQuota != 100<<20 || len(s.TrustedProxies) != 0 ||
-		s.AccessTokenLife != 15*time.Minute || s.SessionIdle != 30*24*time.Hour || s.SessionLife != 90*24*time.Hour || s.OIDCIssuer != "" {
+	limits, sessions := s.config().Limits, s.config().Sessions
+	if limits.Reads.Every != time.Millisecond || limits.Reads.Burst != 2000 || limits.Writes.Every != 10*time.Millisecond ||
+		limits.Writes.Burst != 2000 || limits.Hashes != 4 || s.DefaultQuotaBytes != 100<<20 || len(s.TrustedProxies) != 0 || s.OIDCIssuer != "" {
 		t.Errorf("defaults: %+v", s)
 	}
-	if r := perSecond(s.Writes, s.Burst); r.Every != 10*time.Millisecond || r.Burst != 2000 {
-		t.Errorf("100 a second: %+v", r)
+	if want := (api.Sessions{AccessToken: 15 * time.Minute, Idle: 30 * 24 * time.Hour, Life: 90 * 24 * time.Hour}); sessions != want {
+		t.Errorf("defaults: sessions are %+v, want %+v", sessions, want)
 	}
 
 	t.Setenv("TRUSTED_PROXIES", "10.1.2.3/8,192.0.2.1,2001:db8::/32,::1")
-	if s, err = cli.ReadSettings[apiSettings](); err != nil {
+	if s, err = parseAPI(t); err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32", "::1/128"} {
@@ -52,42 +72,66 @@ func TestAPISettings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
-			s, err := cli.ReadSettings[apiSettings]()
-			if err == nil {
-				err = s.check()
-			}
-			if err == nil || !errors.As(err, new(cli.UsageError)) {
-				t.Errorf("%s=%s: %v", name, value, err)
+			if _, err := parseAPI(t); !errors.As(err, new(cli.UsageError)) || !strings.HasPrefix(err.Error(), name+" ") {
+				t.Errorf("%s=%s: error %v, want a usage error that begins with the name", name, value, err)
 			}
 		})
 	}
 
 	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 31))
-	if s, err = cli.ReadSettings[apiSettings](); err != nil || s.check() == nil || !strings.Contains(s.check().Error(), "31 bytes") {
-		t.Errorf("31 bytes: %v, %v", err, s.check())
+	if _, err = parseAPI(t); err == nil || !strings.Contains(err.Error(), "31 bytes") {
+		t.Errorf("31 bytes: error %v, want the number of bytes", err)
 	}
 	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 32))
-	if s, err = cli.ReadSettings[apiSettings](); err != nil || s.check() != nil {
-		t.Errorf("another key: %v, %v", err, s.check())
+	if _, err = parseAPI(t); err != nil {
+		t.Errorf("another key: %v", err)
 	}
 }
 
 func TestWrongSettingsAreNamed(t *testing.T) {
 	setAPI(t)
 	for name, c := range map[string]struct{ value, want string }{
-		"MAX_PENDING_DOCUMENTS": {"many", "MAX_PENDING_DOCUMENTS must be a whole number"},
-		"ACCESS_TOKEN_LIFE":     {"15", "ACCESS_TOKEN_LIFE must be a duration, such as"},
-		"LOG_LEVEL":             {"loud", "LOG_LEVEL must be debug, info, warn or error"},
-		"MINIO_ENDPOINT":        {"minio:9000", "MINIO_ENDPOINT cannot be read: want http(s)://"},
-		"TRUSTED_PROXIES":       {"10.0.0.0/8,proxy", "TRUSTED_PROXIES cannot be read: "},
-		"MINIO_UPLOAD_SECRET":   {"", "MINIO_UPLOAD_SECRET is not set"},
+		"MAX_PENDING_DOCUMENTS":   {"many", "MAX_PENDING_DOCUMENTS must be a whole number"},
+		"ACCESS_TOKEN_LIFE":       {"44", "ACCESS_TOKEN_LIFE must be a duration, such as"},
+		"LOG_LEVEL":               {"loud", "LOG_LEVEL must be debug, info, warn or error"},
+		"OTEL_TRACES_SAMPLER_ARG": {"half", "OTEL_TRACES_SAMPLER_ARG must be a number, such as"},
+		"MINIO_ENDPOINT":          {"minio:9000", "MINIO_ENDPOINT cannot be read: want http(s)://"},
+		"TRUSTED_PROXIES":         {"10.0.0.0/8,proxy", "TRUSTED_PROXIES cannot be read: "},
+		"MINIO_UPLOAD_SECRET":     {"", "MINIO_UPLOAD_SECRET is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, c.value)
-			_, err := cli.ReadSettings[apiSettings]()
-			if err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.HasSuffix(err.Error(), "(see docs/configuration.md)") {
-				t.Errorf("%v", err)
+			_, err := parseAPI(t)
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.HasSuffix(err.Error(), "(see docs/configuration.md)") ||
+				c.value != "" && strings.Contains(err.Error(), c.value) {
+				t.Errorf("error %v, want %q…, where to look, and no value", err, c.want)
 			}
 		})
 	}
+	t.Run("all at once", func(t *testing.T) {
+		t.Setenv("NATS_URL", "")
+		t.Setenv("TOKEN_KEY", "")
+		t.Setenv("SESSION_IDLE", "soon")
+		_, err := parseAPI(t)
+		for _, want := range []string{"NATS_URL is not set", "TOKEN_KEY is not set", "SESSION_IDLE must be a duration"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("error %v, want %q in it", err, want)
+			}
+		}
+	})
+	t.Run("on the command line", func(t *testing.T) {
+		t.Setenv("NATS_URL", "")
+		if c, err := parse(t, "api", "--nats-url=nats://a", "--reads-per-second=7"); err != nil || c.API.NATSURL != "nats://a" || c.API.ReadsPerSecond != 7 {
+			t.Errorf("NATS is at %q, %d reads per second, error %v", c.API.NATSURL, c.API.ReadsPerSecond, err)
+		}
+		if _, err := parse(t, "api", "--no-such-flag"); err == nil || !strings.Contains(err.Error(), "--no-such-flag") {
+			t.Errorf("error %v, want it to name the flag", err)
+		}
+	})
+	t.Run("an empty variable is unset", func(t *testing.T) {
+		t.Setenv("READS_PER_SECOND", "")
+		if s, err := parseAPI(t); err != nil || s.ReadsPerSecond != 1000 {
+			t.Errorf("%d reads per second, error %v, want the default", s.ReadsPerSecond, err)
+		}
+	})
 }

@@ -14,7 +14,6 @@ import (
 
 	"intray/cmd/internal/cli"
 	"intray/consumers/classify"
-	"intray/consumers/classify/builtin"
 	"intray/consumers/classify/extract"
 	"intray/consumers/confirm"
 	"intray/consumers/remove"
@@ -30,6 +29,27 @@ import (
 
 type consumeCommand struct {
 	Names []string `arg:"" optional:"" name:"consumer" help:"Which to run: confirm, remove, classify, sweep. Default: all of them."`
+
+	Listen       string `env:"LISTEN" default:"127.0.0.1:8081" help:"The address to serve /healthz and /metrics on."`
+	CacheDir     string `env:"CACHE_DIR" placeholder:"DIR" help:"A private folder for the compiled PDF reader, which shortens the start."`
+	OCRLanguages string `name:"ocr-languages" env:"OCR_LANGUAGES" placeholder:"eng" help:"The languages that tesseract expects in pictures and scans, as in deu+eng."`
+
+	AI                    aiSettings `embed:"" group:"AI providers:"`
+	sweepSettings         `group:"Sweeper:"`
+	cli.LogSettings       `group:"Logs and traces:"`
+	traceSettings         `group:"Logs and traces:"`
+	cli.DatabaseSettings  `group:"PostgreSQL, NATS and MinIO:"`
+	cli.NATSSettings      `group:"PostgreSQL, NATS and MinIO:"`
+	cli.MinIOSettings     `group:"PostgreSQL, NATS and MinIO:"`
+	cli.WorkerKeySettings `group:"PostgreSQL, NATS and MinIO:"`
+}
+
+// sweepSettings are the sweeper's intervals; 0 stands for its defaults.
+type sweepSettings struct {
+	SweepInterval     time.Duration `env:"SWEEP_INTERVAL" placeholder:"10s" help:"The time between two rounds, and between two attempts of a replica to become the one that sweeps."`
+	SweepGrace        time.Duration `env:"SWEEP_GRACE" placeholder:"10s" help:"The age of an upload URL at which the sweeper first looks for its file."`
+	SweepScanInterval time.Duration `env:"SWEEP_SCAN_INTERVAL" placeholder:"1m" help:"The time between two readings of all pending documents."`
+	PublishAfter      time.Duration `name:"sweep-announce-after" env:"SWEEP_ANNOUNCE_AFTER" placeholder:"30s" help:"The age at which a change that is not published yet is published by the sweeper."`
 }
 
 // Sweep has no durable consumer, but is run like one.
@@ -38,85 +58,58 @@ const consumerSweep = "sweep"
 // consumerNames are what can be named, in the order in which it is wired.
 var consumerNames = []string{schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify, consumerSweep}
 
-type consumeSettings struct {
-	Log      cli.LogSettings
-	Traces   traceSettings
-	Database cli.DatabaseSettings
-	NATS     cli.NATSSettings
-	MinIO    cli.MinIOSettings
-	Key      cli.WorkerKeySettings
-	AI       aiSettings
-	Sweep    sweepSettings
-
-	Listen   string `env:"LISTEN" envDefault:"127.0.0.1:8081"`
-	CacheDir string `env:"CACHE_DIR"`
-	// OCRLanguages are passed to tesseract, as in "deu+eng".
-	OCRLanguages string `env:"OCR_LANGUAGES"`
-}
-
-// sweepSettings say when the sweeper's turn comes; 0 stands for its defaults.
-type sweepSettings struct {
-	Interval      time.Duration `env:"SWEEP_INTERVAL"`
-	Grace         time.Duration `env:"SWEEP_GRACE"`
-	ScanInterval  time.Duration `env:"SWEEP_SCAN_INTERVAL"`
-	AnnounceAfter time.Duration `env:"SWEEP_ANNOUNCE_AFTER"`
-}
-
-// Help lists what the command reads from the environment.
+// Help says what the consumers do.
 func (consumeCommand) Help() string {
-	return `Confirms uploads, sorts them into topics, ends deleted documents, and sweeps up what no
-event leads to. Any number may run side by side, and each may run some of the consumers
-only: where documents are not classified, the PDF reader and the classifier take no memory.
-
-Environment, required: DATABASE_URL (role worker), NATS_URL, NATS_PASSWORD (user worker),
-MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET. Optional: LISTEN (for
-/healthz and /metrics),
-MINIO_BUCKET, DEFAULT_AI_PROVIDER, DEFAULT_AI_MODEL, SYSTEM_PROMPT, OLLAMA_URL, OLLAMA_API_KEY,
-OLLAMA_NUM_CTX, OPENAI_BASE_URL, OPENAI_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY,
-AI_TIMEOUT, AI_CONCURRENT_CALLS, AI_DAILY_CALLS, CACHE_DIR (a private
-folder for compiled code, which shortens the start), OCR_LANGUAGES, SWEEP_INTERVAL, SWEEP_GRACE,
-SWEEP_SCAN_INTERVAL, SWEEP_ANNOUNCE_AFTER, LOG_LEVEL.`
+	return `Confirms uploads, sorts them into topics, ends deleted documents, and runs the maintenance
+that no event triggers. Any number of replicas may run concurrently, and each may run some of
+the consumers only: where documents are not classified, the PDF reader and the classifier take
+no memory.`
 }
 
-// Validate says which name is no consumer's.
+// Validate refuses names that are no consumer's, and bad AI settings.
 func (c consumeCommand) Validate() error {
 	for _, name := range c.Names {
 		if !slices.Contains(consumerNames, name) {
-			return fmt.Errorf("there is no consumer %q; give some of %s", name, strings.Join(consumerNames, ", "))
+			return cli.Usage(fmt.Errorf("there is no consumer %q; give some of %s", name, strings.Join(consumerNames, ", ")))
 		}
 	}
-	return nil
+	if !c.runs(schema.ConsumerClassify) {
+		return nil
+	}
+	_, err := c.AI.remote()
+	return err
+}
+
+// runs reports whether a consumer is one of those to run.
+func (c consumeCommand) runs(name string) bool {
+	return len(c.Names) == 0 || slices.Contains(c.Names, name)
 }
 
 // Run consumes until ctx ends, then finishes what is in hand.
 func (c consumeCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[consumeSettings]()
+	log := c.Logger("consume")
+	stopTracing, err := c.startTracing("consume", log)
 	if err != nil {
 		return err
 	}
-	log := s.Log.Logger("consume")
-	untrace, err := s.Traces.trace("consume", log)
-	if err != nil {
-		return err
-	}
-	defer untrace()
-	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{})
+	defer stopTracing()
+	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	conn, err := nats.Connect(ctx, nats.Options{URL: s.NATS.URL, User: nats.UserWorker, Password: s.NATS.Password, Name: "consume", Log: log})
+	conn, err := nats.Connect(ctx, nats.Options{URL: c.NATSURL, User: nats.UserWorker, Password: c.NATSPassword, Name: "consume", Log: log})
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	objects, err := minio.NewObjects(s.MinIO.Config(s.Key.WorkerKey, s.Key.WorkerSecret))
+	objects, err := minio.NewObjects(c.MinIO(c.WorkerKey, c.WorkerSecret))
 	if err != nil {
 		return err
 	}
 	defer objects.Close()
 
-	runs, err := wiring{s, db, conn, objects, log}.runs(c.Names)
+	runs, err := wiring{c, db, conn, objects, log}.consumers()
 	if err != nil {
 		return err
 	}
@@ -129,7 +122,7 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	}
 	storage := func(ctx context.Context) error { return runner.ProbeStorage(ctx, objects) }
 	measured := slices.Concat(runner.Metrics(), postgres.Metrics(), []prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
-	return serve(ctx, watchServer(measured...), s.Listen, log)
+	return serve(ctx, watchServer(measured...), c.Listen, log)
 }
 
 // While one worker's batch is committed and announced, the next is looked at
@@ -145,21 +138,19 @@ const (
 
 // wiring is what the consumers talk to.
 type wiring struct {
-	settings consumeSettings
+	settings consumeCommand
 	db       *postgres.DB
 	conn     *nats.Conn
 	objects  *minio.Objects
 	log      *slog.Logger
 }
 
-// runs wires the named consumers, all if none is named, and nothing that only
+// consumers wires the named consumers, all if none is named, and nothing that only
 // others need.
-func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
-	if len(names) == 0 {
-		names = consumerNames
-	}
+func (w wiring) consumers() (runs []func(context.Context), err error) {
+	var names []string
 	for _, name := range consumerNames {
-		if !slices.Contains(names, name) {
+		if !w.settings.runs(name) {
 			continue
 		}
 		var run func(context.Context)
@@ -167,7 +158,7 @@ func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
 		case schema.ConsumerConfirm:
 			run, err = w.confirm()
 		case schema.ConsumerRemove:
-			run, err = w.bucket(runner.Config{Consumer: name}, remove.New(w.db, w.objects, w.publisher(), w.log).Handler(w.settings.MinIO.Bucket))
+			run, err = w.bucket(runner.Config{Consumer: name}, remove.New(w.db, w.objects, w.publisher(), w.log).Handler(w.settings.MinIOBucket))
 		case schema.ConsumerClassify:
 			run, err = w.classify()
 		case consumerSweep:
@@ -176,7 +167,7 @@ func (w wiring) runs(names []string) (runs []func(context.Context), err error) {
 		if err != nil {
 			return nil, err
 		}
-		runs = append(runs, run)
+		names, runs = append(names, name), append(runs, run)
 	}
 	w.log.Info("consuming", "consumers", names)
 	return runs, nil
@@ -200,11 +191,11 @@ func (w wiring) bucket(c runner.Config, h runner.Handler[[]schema.BucketRecord])
 func (w wiring) confirm() (func(context.Context), error) {
 	confirmer := confirm.New(w.db, w.objects, w.publisher(), w.log)
 	run, err := w.bucket(runner.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
-		confirmer.Handler(w.settings.MinIO.Bucket))
+		confirmer.Handler(w.settings.MinIOBucket))
 	if err != nil {
 		return nil, err
 	}
-	again, err := replayed(w, replay.Confirm, replay.BucketEvent, confirmer.Handler(w.settings.MinIO.Bucket),
+	again, err := replayed(w, replay.Confirm, replay.BucketEvent, confirmer.Handler(w.settings.MinIOBucket),
 		runner.Config{Batch: replayBatch, MaxTries: replayTries})
 	return together(run, again), err
 }
@@ -232,11 +223,7 @@ func together(a, b func(context.Context)) func(context.Context) {
 }
 
 func (w wiring) classify() (func(context.Context), error) {
-	offline, err := builtin.New()
-	if err != nil {
-		return nil, err
-	}
-	config, err := w.settings.AI.classification(offline)
+	config, err := w.settings.AI.classification()
 	if err != nil {
 		return nil, err
 	}
@@ -273,9 +260,9 @@ func (w wiring) classify() (func(context.Context), error) {
 }
 
 func (w wiring) sweep() (func(context.Context), error) {
-	s := w.settings.Sweep
+	s := w.settings.sweepSettings
 	sweeper, err := sweep.New(w.db, w.objects, w.publisher(), w.conn, sweep.Config{
-		Interval: s.Interval, Grace: s.Grace, ScanInterval: s.ScanInterval, AnnounceAfter: s.AnnounceAfter,
+		Interval: s.SweepInterval, Grace: s.SweepGrace, ScanInterval: s.SweepScanInterval, AnnounceAfter: s.PublishAfter,
 	}, w.log)
 	if err != nil {
 		return nil, err

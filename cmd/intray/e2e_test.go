@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,6 +30,11 @@ const minutes = `<!doctype html><title>Minutes of the board meeting</title><scri
 
 // TestEndToEnd runs the real `intray up` and uses it as a front end does.
 func TestEndToEnd(t *testing.T) {
+	for name, value := range passedOn {
+		t.Setenv(name, value)
+	}
+	t.Setenv("LISTEN", "192.0.2.1:1") // not this machine's
+	t.Setenv("METRICS_LISTEN", "192.0.2.1:1")
 	s := up(t)
 	alice := s.Login(t, "alice")
 
@@ -36,6 +42,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("over quota is rejected", func(t *testing.T) { overQuota(t, s) })
 	t.Run("deleted is gone and given back", func(t *testing.T) { deleted(t, s.Login(t, "alice")) })
 	t.Run("download gives the same bytes", func(t *testing.T) { download(t, s.Login(t, "alice")) })
+	t.Run("settings are passed on", func(t *testing.T) { settingsArePassedOn(t, s) })
 	t.Run("others see nothing", func(t *testing.T) {
 		id := alice.Upload("mine.txt", "text/plain", []byte("mine"))
 		bob := s.Login(t, "bob")
@@ -55,6 +62,32 @@ func TestEndToEnd(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// passedOn are settings that up has in its environment.
+var passedOn = map[string]string{
+	"MAX_DOCUMENT_BYTES": "1000000", "ALLOWED_TYPES": "text/*,application/pdf", "SESSION_IDLE": "90m",
+}
+
+func settingsArePassedOn(t *testing.T, s *stack) {
+	alice := s.Login(t, "alice")
+	for _, c := range []struct {
+		contentType string
+		size, want  int
+	}{
+		{"text/plain", 1000000, http.StatusCreated},
+		{"text/plain", 1000001, http.StatusRequestEntityTooLarge},
+		{"image/png", 100, http.StatusUnsupportedMediaType},
+	} {
+		alice.Must("POST", "/api/documents/upload-url",
+			map[string]any{"filename": "f", "content_type": c.contentType, "size": c.size}, nil, c.want)
+	}
+	given := s.environment(t, "api")
+	for name, value := range passedOn {
+		if !slices.Contains(given, name+"="+value) {
+			t.Errorf("the API has the environment %q, want %s=%s in it", given, name, value)
+		}
+	}
 }
 
 func everyKind(t *testing.T, c *stacktest.Client) {

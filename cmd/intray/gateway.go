@@ -11,51 +11,42 @@ import (
 	"intray/infra/gateway"
 )
 
-type gatewayCommand struct{}
+type gatewayCommand struct {
+	Listen        string `env:"LISTEN" default:"127.0.0.1:9000" help:"The address to serve on."`
+	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:9002" help:"The address to serve /metrics on, which browsers must not reach."`
 
-type gatewaySettings struct {
-	Log    cli.LogSettings
-	Traces traceSettings
-	MinIO  cli.MinIOSettings
-	Listen string `env:"LISTEN" envDefault:"127.0.0.1:9000"`
-	Watch  string `env:"METRICS_LISTEN" envDefault:"127.0.0.1:9002"`
+	MaxConnections           int `env:"MAX_CONNECTIONS" placeholder:"4096" help:"How many connections there may be at once."`
+	MaxConnectionsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS" placeholder:"1024" help:"How many of them one address may have; an IPv6 /64 counts as one."`
 
-	MaxConns           int `env:"MAX_CONNECTIONS"`
-	MaxConnsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS"`
+	cli.LogSettings   `group:"Logs and traces:"`
+	traceSettings     `group:"Logs and traces:"`
+	cli.MinIOSettings `group:"MinIO:"`
 }
 
-// Help lists what the command reads from the environment.
+// Help says what the gateway is for.
 func (gatewayCommand) Help() string {
-	return `Browsers upload to and download from the gateway; nothing else reaches MinIO.
-
-Environment: MINIO_ENDPOINT (required), MINIO_BUCKET, LISTEN, METRICS_LISTEN (for
-/metrics, which browsers must not reach), MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS,
-LOG_LEVEL.`
+	return "Browsers upload to and download from the gateway; nothing else reaches MinIO."
 }
 
 // Run serves until ctx ends.
-func (gatewayCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[gatewaySettings]()
+func (c gatewayCommand) Run(ctx context.Context) error {
+	log := c.Logger("gateway")
+	stopTracing, err := c.startTracing("gateway", log)
 	if err != nil {
 		return err
 	}
-	log := s.Log.Logger("gateway")
-	untrace, err := s.Traces.trace("gateway", log)
-	if err != nil {
-		return err
-	}
-	defer untrace()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Listen)
+	defer stopTracing()
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	log.Info("gateway listens", "address", listener.Addr().String())
 	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return serve(ctx, watchServer(gateway.Metrics()...), s.Watch, log) })
+	both.Go(func() error { return serve(ctx, watchServer(gateway.Metrics()...), c.MetricsListen, log) })
 	both.Go(func() error {
 		return gateway.Serve(ctx, listener, gateway.Config{
-			Upstream: &s.MinIO.Endpoint.URL, Bucket: s.MinIO.Bucket, Log: log,
-			MaxConns: s.MaxConns, MaxConnsPerAddress: s.MaxConnsPerAddress,
+			Upstream: &c.MinIOEndpoint.URL, Bucket: c.MinIOBucket, Log: log,
+			MaxConns: c.MaxConnections, MaxConnsPerAddress: c.MaxConnectionsPerAddress,
 		})
 	})
 	return both.Wait()

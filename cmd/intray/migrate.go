@@ -21,52 +21,42 @@ type migrateCommand struct {
 	Version migrateVersionCommand `cmd:"" help:"Print the schema's version."`
 }
 
-type migrateSettings struct {
-	Log      cli.LogSettings
-	Database cli.DatabaseSettings
-	MinIO    cli.MinIOSettings
-	Key      cli.WorkerKeySettings
+type migrateUpCommand struct {
+	cli.LogSettings       `group:"Logs:"`
+	cli.DatabaseSettings  `group:"PostgreSQL and MinIO:"`
+	cli.MinIOSettings     `group:"PostgreSQL and MinIO:"`
+	cli.WorkerKeySettings `group:"PostgreSQL and MinIO:"`
 }
 
-type migrateUpCommand struct{}
-
-// Help says what the command does when MinIO is away, and lists what it reads
-// from the environment.
+// Help says what the command does while MinIO is unreachable.
 func (migrateUpCommand) Help() string {
-	return `Each migration is one transaction. Objects that a migration gave up are deleted before
-the command ends. With MinIO out of reach the schema stays migrated, the command ends
-with status 3, and the consumers delete the rest.
-
-Environment, required: DATABASE_URL (the owner's), MINIO_ENDPOINT, MINIO_WORKER_KEY and
-_SECRET. Optional: MINIO_BUCKET, LOG_LEVEL.`
+	return `Each migration is one transaction. Objects that a migration gave up are deleted before the
+command ends. With MinIO out of reach the schema stays migrated, the command ends with status 3,
+and the consumers delete the rest.`
 }
 
 // Run migrates up and carries the object deletions out.
-func (migrateUpCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[migrateSettings]()
-	if err != nil {
+func (c migrateUpCommand) Run(ctx context.Context) error {
+	log := c.Logger("migrate")
+	if err := postgres.Migrate(ctx, c.DatabaseURL, log); err != nil {
 		return err
 	}
-	log := s.Log.Logger("migrate")
-	if err := postgres.Migrate(ctx, s.Database.URL, log); err != nil {
-		return err
-	}
-	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{MaxConns: 4})
+	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{MaxConns: 4})
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	return s.drain(ctx, db, log)
+	return c.drain(ctx, db, log)
 }
 
 // drain deletes the objects that were given up. What it ends is announced by
 // the consumers' sweeper, for NATS need not run yet.
-func (s migrateSettings) drain(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
+func (c migrateUpCommand) drain(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
 	left, err := db.PendingDeletions(ctx)
 	if err != nil || left == 0 {
 		return err
 	}
-	objects, err := minio.NewObjects(s.MinIO.Config(s.Key.WorkerKey, s.Key.WorkerSecret))
+	objects, err := minio.NewObjects(c.MinIO(c.WorkerKey, c.WorkerSecret))
 	if err != nil {
 		return err
 	}
@@ -90,33 +80,26 @@ type nobody struct{}
 // TryPublish leaves every document unpublished.
 func (nobody) TryPublish(context.Context, []schema.Document) bool { return false }
 
-type ownerSettings struct {
-	Log      cli.LogSettings
-	Database cli.DatabaseSettings
-}
-
 type migrateDownCommand struct {
 	Steps int `default:"1" help:"How many migrations to undo."`
+
+	cli.LogSettings      `group:"Logs:"`
+	cli.DatabaseSettings `group:"PostgreSQL:"`
 }
 
 // Run migrates down.
 func (c migrateDownCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[ownerSettings]()
-	if err != nil {
-		return err
-	}
-	return postgres.MigrateDown(ctx, s.Database.URL, c.Steps, s.Log.Logger("migrate"))
+	return postgres.MigrateDown(ctx, c.DatabaseURL, c.Steps, c.Logger("migrate"))
 }
 
-type migrateVersionCommand struct{}
+type migrateVersionCommand struct {
+	cli.LogSettings      `group:"Logs:"`
+	cli.DatabaseSettings `group:"PostgreSQL:"`
+}
 
 // Run prints the version, 0 for an empty database.
-func (migrateVersionCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[ownerSettings]()
-	if err != nil {
-		return err
-	}
-	version, err := postgres.MigrationVersion(ctx, s.Database.URL)
+func (c migrateVersionCommand) Run(ctx context.Context) error {
+	version, err := postgres.MigrationVersion(ctx, c.DatabaseURL)
 	if err != nil {
 		return err
 	}

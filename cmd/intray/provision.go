@@ -17,60 +17,49 @@ import (
 
 type provisionCommand struct {
 	RemoveKey []string `placeholder:"NAME" help:"Then remove this access key of MinIO, which another one has replaced; URLs signed with it end."`
+
+	cli.LogSettings `group:"Logs:"`
+
+	cli.DatabaseSettings   `group:"PostgreSQL and NATS:"`
+	APIDatabasePassword    string `group:"PostgreSQL and NATS:" name:"api-database-password" env:"API_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"The password that the database role api gets."`
+	WorkerDatabasePassword string `group:"PostgreSQL and NATS:" env:"WORKER_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"The password that the database role worker gets."`
+	cli.NATSSettings       `group:"PostgreSQL and NATS:"`
+
+	cli.MinIOSettings     `group:"MinIO:"`
+	RootUser              string `group:"MinIO:" name:"minio-root-user" env:"MINIO_ROOT_USER" required:"" placeholder:"USER" help:"MinIO's root user."`
+	RootPassword          string `group:"MinIO:" name:"minio-root-password" env:"MINIO_ROOT_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Its password."`
+	cli.APIKeySettings    `group:"MinIO:"`
+	cli.WorkerKeySettings `group:"MinIO:"`
 }
 
-type provisionSettings struct {
-	Log      cli.LogSettings
-	Database cli.DatabaseSettings
-	NATS     cli.NATSSettings
-	MinIO    cli.MinIOSettings
-	API      cli.APIKeySettings
-	Worker   cli.WorkerKeySettings
-
-	APIDatabasePassword    string `env:"API_DATABASE_PASSWORD,notEmpty"`
-	WorkerDatabasePassword string `env:"WORKER_DATABASE_PASSWORD,notEmpty"`
-	RootUser               string `env:"MINIO_ROOT_USER,notEmpty"`
-	RootPassword           string `env:"MINIO_ROOT_PASSWORD,notEmpty"`
-}
-
-// Help lists what the command reads from the environment.
+// Help says when to run the command.
 func (provisionCommand) Help() string {
-	return `Run it after "intray migrate up" and before the servers, at each deployment: it
-makes what is missing, updates what differs, and leaves the rest alone.
-
-Environment (all required but MINIO_BUCKET and LOG_LEVEL): DATABASE_URL (the owner's),
-API_DATABASE_PASSWORD, WORKER_DATABASE_PASSWORD, NATS_URL, NATS_PASSWORD (the operator's),
-MINIO_ENDPOINT, MINIO_ROOT_USER, MINIO_ROOT_PASSWORD, MINIO_UPLOAD_KEY and _SECRET,
-MINIO_MULTIPART_KEY and _SECRET, MINIO_DOWNLOAD_KEY and _SECRET, MINIO_CONFIRM_KEY and
-_SECRET, MINIO_WORKER_KEY and _SECRET.`
+	return `Run it after "intray migrate up" and before the servers, at each deployment: it makes what is
+missing, updates what differs, and leaves the rest alone.`
 }
 
 // Run provisions once.
 func (c provisionCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[provisionSettings]()
-	if err != nil {
-		return err
-	}
-	if err := provision(ctx, s, s.Log.Logger("provision")); err != nil {
+	if err := c.provision(ctx, c.Logger("provision")); err != nil {
 		return err
 	}
 	for _, name := range c.RemoveKey {
-		if err := minio.RemoveKey(ctx, s.admin(), name); err != nil {
+		if err := minio.RemoveKey(ctx, c.admin(), name); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// provision readies NATS first, for MinIO's events are refused while their
-// stream is missing; the database beside it.
-func provision(ctx context.Context, s provisionSettings, log *slog.Logger) error {
+// provision provisions NATS before MinIO, whose events are refused while their stream is
+// missing, and the database concurrently.
+func (c provisionCommand) provision(ctx context.Context, log *slog.Logger) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
-		return provisionDatabase(gctx, s)
+		return c.provisionDatabase(gctx)
 	})
 	g.Go(func() error {
-		conn, err := nats.Connect(gctx, nats.Options{URL: s.NATS.URL, User: nats.UserOperator, Password: s.NATS.Password, Name: "provision", Log: log})
+		conn, err := nats.Connect(gctx, nats.Options{URL: c.NATSURL, User: nats.UserOperator, Password: c.NATSPassword, Name: "provision", Log: log})
 		if err != nil {
 			return err
 		}
@@ -80,30 +69,30 @@ func provision(ctx context.Context, s provisionSettings, log *slog.Logger) error
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	return minio.Provision(ctx, s.admin())
+	return minio.Provision(ctx, c.admin())
 }
 
-func (s provisionSettings) admin() minio.Admin {
+func (c provisionCommand) admin() minio.Admin {
 	return minio.Admin{
-		Endpoint: s.MinIO.Endpoint.Host, Secure: s.MinIO.Endpoint.Scheme == "https",
-		RootUser: s.RootUser, RootPassword: s.RootPassword, Bucket: s.MinIO.Bucket,
+		Endpoint: c.MinIOEndpoint.Host, Secure: c.MinIOEndpoint.Secure(),
+		RootUser: c.RootUser, RootPassword: c.RootPassword, Bucket: c.MinIOBucket,
 		Keys: minio.Keys{
-			Upload:    minio.Key{Access: s.API.UploadKey, Secret: s.API.UploadSecret},
-			Multipart: minio.Key{Access: s.API.MultipartKey, Secret: s.API.MultipartSecret},
-			Download:  minio.Key{Access: s.API.DownloadKey, Secret: s.API.DownloadSecret},
-			Confirm:   minio.Key{Access: s.API.ConfirmKey, Secret: s.API.ConfirmSecret},
-			Worker:    minio.Key{Access: s.Worker.WorkerKey, Secret: s.Worker.WorkerSecret},
+			Upload:    minio.Key{Access: c.UploadKey, Secret: c.UploadSecret},
+			Multipart: minio.Key{Access: c.MultipartKey, Secret: c.MultipartSecret},
+			Download:  minio.Key{Access: c.DownloadKey, Secret: c.DownloadSecret},
+			Confirm:   minio.Key{Access: c.ConfirmKey, Secret: c.ConfirmSecret},
+			Worker:    minio.Key{Access: c.WorkerKey, Secret: c.WorkerSecret},
 		},
 	}
 }
 
 // provisionDatabase gives the roles their passwords and an empty database its
 // starter topics.
-func provisionDatabase(ctx context.Context, s provisionSettings) error {
-	if err := postgres.ProvisionRoles(ctx, s.Database.URL, s.APIDatabasePassword, s.WorkerDatabasePassword); err != nil {
+func (c provisionCommand) provisionDatabase(ctx context.Context) error {
+	if err := postgres.ProvisionRoles(ctx, c.DatabaseURL, c.APIDatabasePassword, c.WorkerDatabasePassword); err != nil {
 		return err
 	}
-	db, err := postgres.Open(ctx, s.Database.URL, postgres.Options{MaxConns: 1})
+	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{MaxConns: 1})
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,15 @@ type statusCommand struct {
 	JSON     bool          `help:"One JSON object."`
 	Watch    bool          `help:"Look again and again, until Ctrl-C."`
 	Interval time.Duration `default:"2s" help:"The time between two looks of --watch."`
+
+	healthSettings `group:"System, unless --data names it:"`
+}
+
+// healthSettings are the addresses whose /healthz is asked; a part without one is not.
+type healthSettings struct {
+	APIURL       string `name:"api-url" env:"API_URL" placeholder:"URL" help:"The API, whose /healthz is asked."`
+	GatewayURL   string `env:"GATEWAY_URL" placeholder:"URL" help:"The gateway, whose /healthz is asked."`
+	ConsumersURL string `env:"CONSUMERS_URL" placeholder:"URL" help:"The consumers, whose /healthz is asked."`
 }
 
 // Help says what is looked at and what the exit status means.
@@ -36,11 +45,7 @@ MinIO has still to tell (beside "intray up"), the replays that have not ended, a
 last minutes. docs/runbook.md says what to do.
 
 Exit status: 0 all is well, 1 something is wrong (a line says what), 2 wrong usage, 3 a part is
-out of reach. With --watch it is that of the last look.
-
-Environment: DATABASE_URL (the owner's), NATS_URL, NATS_PASSWORD (the operator's) and
-MINIO_ENDPOINT, unless a stack of "intray up" is meant; API_URL, GATEWAY_URL and CONSUMERS_URL,
-the addresses whose /healthz is asked: parts without one are not looked at.`
+out of reach. With --watch it is that of the last look.`
 }
 
 // Run checks once, or until ctx ends.
@@ -94,27 +99,15 @@ func statusError(s status.Status) error {
 	return nil
 }
 
-// statusSettings are the addresses of the parts that no other setting names.
-type statusSettings struct {
-	API       string `env:"API_URL"`
-	Gateway   string `env:"GATEWAY_URL"`
-	Consumers string `env:"CONSUMERS_URL"`
-	Database  string `env:"DATABASE_URL"`
-}
-
 // checker connects to the parts that a check asks.
 func (c statusCommand) checker(ctx context.Context) (check status.Checker, closeAll func(), err error) {
 	system, err := c.Find()
 	if err != nil {
 		return check, nil, err
 	}
-	settings, err := cli.ReadSettings[statusSettings]()
-	if err != nil {
-		return check, nil, err
-	}
 	check = status.Checker{MinIO: system.MinIO}
-	servers := settings
-	if c.Data != "" || settings.Database == "" {
+	servers := c.healthSettings
+	if c.Local() {
 		if check.DataDir, err = cli.DataDir(c.Data); err != nil {
 			return check, nil, err
 		}
@@ -140,7 +133,7 @@ func (c statusCommand) checker(ctx context.Context) (check status.Checker, close
 
 // localServers returns the addresses of the servers that "intray up" runs on a data
 // folder.
-func localServers(dir string) (s statusSettings, err error) {
+func localServers(dir string) (s healthSettings, err error) {
 	stack, err := local.ReadStack(dir)
 	if err != nil {
 		return s, err
@@ -149,15 +142,15 @@ func localServers(dir string) (s statusSettings, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.API, s.Gateway = stack.API, stack.Gateway
-	s.Consumers = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	s.APIURL, s.GatewayURL = stack.API, stack.Gateway
+	s.ConsumersURL = "http://" + net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	return s, nil
 }
 
 // probes returns how each server whose address is set is asked for its health.
-func (s statusSettings) probes() (all []status.Probe) {
+func (s healthSettings) probes() (all []status.Probe) {
 	for _, server := range []struct{ name, url string }{
-		{"api", s.API}, {"gateway", s.Gateway}, {"consumers", s.Consumers},
+		{"api", s.APIURL}, {"gateway", s.GatewayURL}, {"consumers", s.ConsumersURL},
 	} {
 		if server.url != "" {
 			all = append(all, status.Probe{Name: server.name, Check: func(ctx context.Context) error {

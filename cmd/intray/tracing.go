@@ -11,36 +11,33 @@ import (
 	"intray/infra/telemetry"
 )
 
-// tracingVariables are OpenTelemetry's, which the servers read.
-var tracingVariables = []string{"OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_TRACES_SAMPLER_ARG"}
-
 // traceSettings say where traces go; the names and their meaning are OpenTelemetry's
 // (https://opentelemetry.io/docs/specs/otel/protocol/exporter/).
 type traceSettings struct {
-	Endpoint string  `env:"OTEL_EXPORTER_OTLP_ENDPOINT"`
-	Traces   string  `env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"`
-	Headers  string  `env:"OTEL_EXPORTER_OTLP_HEADERS"`
-	Ratio    float64 `env:"OTEL_TRACES_SAMPLER_ARG" envDefault:"1"`
+	OTLPEndpoint       string  `name:"otel-exporter-otlp-endpoint" env:"OTEL_EXPORTER_OTLP_ENDPOINT" placeholder:"URL" help:"The address that takes traces by OTLP over HTTP; /v1/traces is added. Without it nothing is traced."`
+	OTLPTracesEndpoint string  `name:"otel-exporter-otlp-traces-endpoint" env:"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT" placeholder:"URL" help:"The whole address instead."`
+	OTLPHeaders        string  `name:"otel-exporter-otlp-headers" env:"OTEL_EXPORTER_OTLP_HEADERS" secret:"" placeholder:"NAME=VALUE,..." help:"Headers for it."`
+	SampleRatio        float64 `name:"otel-traces-sampler-arg" env:"OTEL_TRACES_SAMPLER_ARG" default:"1" help:"The share of the documents that are traced, 0 to 1; the same everywhere."`
 }
 
-// trace has what a part does to documents sent, if a setting says where to, until
-// the returned function is called.
-func (s traceSettings) trace(part string, log *slog.Logger) (end func(), err error) {
-	config := telemetry.TraceConfig{Endpoint: s.Traces, Ratio: s.Ratio, Service: part, Log: log}
-	if config.Endpoint == "" && s.Endpoint != "" {
-		config.Endpoint = strings.TrimSuffix(s.Endpoint, "/") + "/v1/traces"
+// startTracing has what a part does to documents sent, if a setting says where to,
+// until the returned function is called.
+func (s traceSettings) startTracing(part string, log *slog.Logger) (stop func(), err error) {
+	config := telemetry.TraceConfig{Endpoint: s.OTLPTracesEndpoint, Ratio: s.SampleRatio, Service: part, Log: log}
+	if config.Endpoint == "" && s.OTLPEndpoint != "" {
+		config.Endpoint = strings.TrimSuffix(s.OTLPEndpoint, "/") + "/v1/traces"
 	}
-	if config.Headers, err = headers(s.Headers); err != nil {
+	if config.Headers, err = headers(s.OTLPHeaders); err != nil {
 		return nil, cli.Usage(err)
 	}
-	stop, err := telemetry.Trace(config)
+	end, err := telemetry.Trace(config)
 	if err != nil {
 		return nil, cli.Usage(fmt.Errorf("traces: %w (see docs/configuration.md)", err))
 	}
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		defer cancel()
-		if err := stop(ctx); err != nil {
+		if err := end(ctx); err != nil {
 			log.Warn("the last traces were not sent", "error", err)
 		}
 	}, nil

@@ -3,12 +3,13 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"strconv"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"intray/cmd/internal/cli"
 	"intray/infra/local"
@@ -23,23 +24,35 @@ type upCommand struct {
 	PostgresPort int    `help:"Port of PostgreSQL."`
 	NATSPort     int    `name:"nats-port" help:"Port of NATS."`
 	MinIOPort    int    `name:"minio-port" help:"Port of MinIO."`
+	PGBin        string `name:"pg-bin" env:"PG_BIN" placeholder:"DIR" help:"The folder of PostgreSQL's programs; default: found, or fetched."`
+	MinIOBin     string `name:"minio-bin" env:"MINIO_BIN" placeholder:"FILE" help:"MinIO's program; default: built once."`
 }
 
 // Help says what the command needs and leaves behind.
 func (upCommand) Help() string {
 	return `Needs Go (to build MinIO at the first start, some minutes) and, where PostgreSQL is not
 installed, Debian's apt-get and dpkg-deb (to fetch and unpack it; nothing is installed).
-Everything listens on this machine only. Once all is ready DIR/stack.json says how to reach
-it, and the development accounts are printed. Ctrl-C ends all of it; what was stored is
-there at the next start.
+Everything listens on this machine only. Once all is ready DIR/stack.json says how to reach it,
+and the development accounts are printed. Ctrl-C ends all of it; what was stored is there at the
+next start.
 
-Environment: PG_BIN (the folder of PostgreSQL's programs), MINIO_BIN (MinIO's program),
-DEFAULT_AI_PROVIDER (builtin), DEFAULT_AI_MODEL, SYSTEM_PROMPT, SWEEP_INTERVAL and the
-sweeper's other settings, LOG_LEVEL.`
+The settings of the API, the consumers and the gateway ("intray api --help" and so on) are
+passed on from the environment, except addresses, passwords and keys, which this command makes
+itself. DEFAULT_AI_PROVIDER is builtin unless it is set.`
+}
+
+// Validate refuses settings that a part would refuse when everything else runs.
+func (upCommand) Validate(parsed *kong.Context) error {
+	for _, name := range parts {
+		if err := cli.CheckSettings(command(parsed.Model, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Run brings everything up and waits until ctx ends.
-func (c upCommand) Run(ctx context.Context) error {
+func (c upCommand) Run(ctx context.Context, parser *kong.Kong) error {
 	ctx, stop := endWithGo(ctx)
 	defer stop()
 	began := time.Now()
@@ -55,7 +68,7 @@ func (c upCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer servers.Close()
-	stack, err := c.raise(ctx, servers, config.Out)
+	stack, err := c.raise(ctx, servers, parser.Model)
 	if err != nil {
 		return err
 	}
@@ -73,10 +86,6 @@ func (c upCommand) Run(ctx context.Context) error {
 }
 
 func (c upCommand) config() (local.Config, error) {
-	s, err := cli.ReadSettings[cli.UpSettings]()
-	if err != nil {
-		return local.Config{}, err
-	}
 	executable, err := os.Executable()
 	if err != nil {
 		return local.Config{}, fmt.Errorf("find this program's file: %w", err)
@@ -87,7 +96,7 @@ func (c upCommand) config() (local.Config, error) {
 	}
 	info, err := os.Stdout.Stat()
 	return local.Config{
-		Dir: dir, CacheDir: s.CacheDir(), PGBin: s.PGBin, MinIOBin: s.MinIOBin,
+		Dir: dir, CacheDir: cli.CacheDir(), PGBin: c.PGBin, MinIOBin: c.MinIOBin,
 		Executable: executable, Environ: os.Environ(),
 		Ports: map[string]int{"gateway": c.GatewayPort, "postgres": c.PostgresPort, "nats": c.NATSPort, "minio": c.MinIOPort},
 		Out:   os.Stdout, Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
@@ -108,7 +117,7 @@ func addressFree(ctx context.Context, address string) error {
 
 // raise migrates and provisions the running servers and starts the parts of
 // Intray beside them.
-func (c upCommand) raise(ctx context.Context, servers *local.Servers, out io.Writer) (local.Stack, error) {
+func (c upCommand) raise(ctx context.Context, servers *local.Servers, model *kong.Application) (local.Stack, error) {
 	e, err := newEnvironment(ctx, servers, c.Listen)
 	if err != nil {
 		return local.Stack{}, err
@@ -118,15 +127,15 @@ func (c upCommand) raise(ctx context.Context, servers *local.Servers, out io.Wri
 	if err := postgres.Migrate(ctx, servers.PostgresURL(), log); err != nil {
 		return local.Stack{}, err
 	}
-	if err := provision(ctx, e.provision(), log); err != nil {
+	if err := e.provision().provision(ctx, log); err != nil {
 		return local.Stack{}, err
 	}
 	accounts, err := c.accounts(ctx, servers)
 	if err != nil {
 		return local.Stack{}, err
 	}
-	fmt.Fprintf(out, "schema, roles, streams, bucket and keys are ready after %d ms\n", time.Since(began).Milliseconds())
-	for _, p := range e.processes() {
+	fmt.Printf("schema, roles, streams, bucket and keys are ready after %d ms\n", time.Since(began).Milliseconds())
+	for _, p := range e.processes(model) {
 		if _, err := servers.Run(ctx, p); err != nil {
 			return local.Stack{}, err
 		}

@@ -29,21 +29,14 @@ type usersCommand struct {
 	Remove usersRemoveCommand `cmd:"" help:"Remove an account with all its documents."`
 }
 
-type usersSettings struct {
-	DefaultQuota int64 `env:"DEFAULT_QUOTA_BYTES" envDefault:"104857600"`
-}
-
 type usersAddCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	Email    string `arg:"" help:"The address to log in with."`
 	Role     string `enum:"user,admin" default:"user" help:"user or admin."`
-	Quota    int64  `help:"Bytes the user may store; default: DEFAULT_QUOTA_BYTES, or 100 MiB."`
+	Quota    int64  `help:"Bytes the user may store; default: that of new users."`
 	Generate bool   `help:"Make a password and print it; otherwise one line is read from standard input."`
-}
 
-// Help lists what the command reads from the environment.
-func (usersAddCommand) Help() string {
-	return "Environment: DATABASE_URL (the owner's) unless a stack of \"intray up\" is meant, DEFAULT_QUOTA_BYTES."
+	quotaSettings
 }
 
 // minPassword is NIST SP 800-63B's bound for passwords without a second
@@ -52,10 +45,6 @@ const minPassword = 15
 
 // Run adds the account.
 func (c usersAddCommand) Run(ctx context.Context) error {
-	s, err := cli.ReadSettings[usersSettings]()
-	if err != nil {
-		return err
-	}
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
 		return cli.Usage(fmt.Errorf("%q is not an e-mail address", c.Email))
 	}
@@ -63,10 +52,7 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	limit := c.Quota
-	if limit == 0 {
-		limit = s.DefaultQuota
-	}
+	limit := cmp.Or(c.Quota, c.DefaultQuotaBytes)
 	if limit < 0 {
 		return cli.Usage(errors.New("a quota is not negative"))
 	}
@@ -111,7 +97,7 @@ func addUser(ctx context.Context, db *postgres.DB, email, password string, role 
 }
 
 type usersListCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	JSON bool `help:"One JSON object a line."`
 }
 

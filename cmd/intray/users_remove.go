@@ -16,13 +16,13 @@ import (
 )
 
 type usersRemoveCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	User    string `arg:"" help:"An e-mail address or an id."`
 	Execute bool   `help:"Do it. Without it the command says what would go and changes nothing."`
 	JSON    bool   `help:"One JSON object instead of sentences."`
 }
 
-// Help says what goes, in which order, and what is read from the environment.
+// Help says what goes, in which order, and what the exit status means.
 func (usersRemoveCommand) Help() string {
 	return `Removes a user for good, with all documents, topics and sessions. First nobody can sign in as the user any more, then the
 documents go, then the account; its address is free afterwards. The files are deleted by the object deletions that the

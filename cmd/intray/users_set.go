@@ -15,12 +15,10 @@ import (
 
 const whoHelp = `USER is an e-mail address, ignoring case, or the id that "intray users list" shows.
 
-Environment: DATABASE_URL (the owner's) unless a stack of "intray up" is meant.
-
 Exit status: 0 done, 1 refused or no such user, 2 wrong usage, 3 out of reach.`
 
 type usersSetCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	User       string  `arg:"" help:"An e-mail address or an id."`
 	Quota      *int64  `placeholder:"BYTES" help:"Bytes that the user may store; may be less than what is used: then nothing more fits."`
 	Role       string  `enum:",user,admin" default:"" placeholder:"ROLE" help:"user or admin. The last administrator stays one."`
@@ -31,7 +29,7 @@ type usersSetCommand struct {
 	JSON       bool    `help:"The account as one JSON object."`
 }
 
-// Help says who is meant and what is read from the environment.
+// Help says who is meant and what the exit status means.
 func (usersSetCommand) Help() string {
 	return "All that is given is changed, or nothing is. An access token that is out outlives a new password by up to ACCESS_TOKEN_LIFE (15 minutes).\n\n" + whoHelp
 }
@@ -92,7 +90,7 @@ func (c usersSetCommand) patch() (p postgres.AccountPatch, err error) {
 		return p, cli.Usage(fmt.Errorf("there is no AI provider %q: choose builtin, ollama, openai or anthropic", *c.AIProvider))
 	}
 	if c.AIModel != nil && (utf8.RuneCountInString(*c.AIModel) > api.MaxModel || cli.Printable(*c.AIModel) != *c.AIModel) {
-		return p, cli.Usage(fmt.Errorf("a model's name has at most %d cli.Printable characters", api.MaxModel))
+		return p, cli.Usage(fmt.Errorf("a model's name has at most %d printable characters", api.MaxModel))
 	}
 	if c.Role != "" {
 		role := schema.Role(c.Role)

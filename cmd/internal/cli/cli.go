@@ -1,16 +1,14 @@
-// Package cli is what the commands of this repository have in common: their exit
-// statuses, how a usage error is told from a failure, how they find the system that
-// they work on, their settings, and their progress bar.
+// Package cli is what the commands of this repository share: how a command line and the
+// environment are parsed, the settings that several commands read, how an operator's
+// command finds the system that it works on, exit statuses, and the progress bar.
 package cli
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -33,66 +31,57 @@ const (
 // kong), until it is done or interrupted, and exits with its status.
 func Main(name, description string, grammar any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	status := run(ctx, name, description, grammar, os.Args[1:], os.Stdout, os.Stderr)
+	status := run(ctx, name, description, grammar)
 	stop()
 	os.Exit(status)
 }
 
-// run parses args, runs the command and returns the exit status.
-func run(ctx context.Context, name, description string, grammar any, args []string, stdout, stderr io.Writer) int {
-	exited := -1
-	parser, err := kong.New(grammar,
-		kong.Name(name), kong.Description(description),
-		kong.UsageOnError(), kong.Writers(stdout, stderr),
-		kong.Exit(func(code int) { exited = code }),
-		kong.BindTo(ctx, (*context.Context)(nil)),
-	)
+// run parses the command line, runs the command and returns the exit status.
+func run(ctx context.Context, name, description string, grammar any) int {
+	parser, err := New(name, description, grammar)
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		return exitFailed
 	}
-	parsed, err := parser.Parse(args)
-	if exited >= 0 { // --help was answered
-		return exited
-	}
+	parsed, err := Parse(parser, os.Args[1:])
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\nTry \"%s --help\".\n", name, err, commandOf(name, err))
+		fmt.Fprintf(os.Stderr, "%s: %v\nTry \"%s --help\".\n", name, err, commandName(parsed))
 		return exitUsage
 	}
+	parsed.BindTo(ctx, (*context.Context)(nil))
 	err = parsed.Run()
 	switch {
 	case err == nil:
 		return exitClean
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		fmt.Fprintf(stderr, "%s: interrupted\n", name)
+		fmt.Fprintf(os.Stderr, "%s: interrupted\n", name)
 		return exitFailed
 	}
-	fmt.Fprintf(stderr, "%s: %v\n", name, err)
-	var usage UsageError
+	fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	return exitStatus(err)
+}
+
+// exitStatus returns the status of a command that failed with err.
+func exitStatus(err error) int {
 	switch {
-	case errors.As(err, &usage):
+	case errors.As(err, new(UsageError)):
 		return exitUsage
-	case errors.Is(err, ErrUnreachable), errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable),
-		errors.Is(err, nats.ErrUnavailable), errors.Is(err, ai.ErrUnavailable):
+	case errors.Is(err, ErrUnreachable), errors.Is(err, postgres.ErrUnavailable),
+		errors.Is(err, minio.ErrUnavailable), errors.Is(err, nats.ErrUnavailable),
+		errors.Is(err, ai.ErrUnavailable):
 		return exitUnreachable
 	default:
 		return exitFailed
 	}
 }
 
-// commandOf returns the command that a parser's error is about, as far as its words
-// were understood.
-func commandOf(name string, err error) string {
-	words := []string{name}
-	var wrong *kong.ParseError
-	if errors.As(err, &wrong) && wrong.Context != nil {
-		for _, step := range wrong.Context.Path {
-			if step.Command != nil {
-				words = append(words, step.Command.Name)
-			}
-		}
+// commandName returns the program and the command that were named, as far as they were
+// understood.
+func commandName(parsed *kong.Context) string {
+	if command := parsed.Selected(); command != nil {
+		return command.FullPath()
 	}
-	return strings.Join(words, " ")
+	return parsed.Model.Name
 }
 
 // UsageError is a mistake on the command line or in a setting, with exit status 2.

@@ -1,147 +1,67 @@
 package cli
 
 import (
-	"encoding"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/url"
 	"os"
-	"reflect"
-	"strings"
-	"time"
-
-	"github.com/caarlos0/env/v11"
 
 	"intray/infra/minio"
 	"intray/infra/telemetry"
 )
 
-// ReadSettings fills a struct of settings from the environment. What is wrong
-// with them is a usage error that names the variable and never its value.
-func ReadSettings[T any]() (T, error) {
-	s, err := env.ParseAs[T]()
-	if err != nil {
-		return s, Usage(explained(err, reflect.TypeFor[T]()))
-	}
-	return s, nil
-}
-
-// explained says of each variable what is wrong. The library names Go's fields and types, and repeats values.
-func explained(err error, settings reflect.Type) error {
-	var all env.AggregateError
-	if !errors.As(err, &all) {
-		return err
-	}
-	var lines []string
-	for _, err := range all.Errors {
-		var missing env.VarIsNotSetError
-		var empty env.EmptyVarError
-		var unread env.ParseError
-		switch {
-		case errors.As(err, &missing):
-			lines = append(lines, missing.Key+" is not set")
-		case errors.As(err, &empty):
-			lines = append(lines, empty.Key+" is not set")
-		case errors.As(err, &unread):
-			lines = append(lines, strings.Join(variables(settings, unread.Name, unread.Type), " or ")+" "+wanted(unread))
-		default:
-			lines = append(lines, err.Error())
-		}
-	}
-	return errors.New(strings.Join(lines, "; ") + " (see docs/configuration.md)")
-}
-
-// variables are those among the environment's that fill fields of this name and type.
-func variables(settings reflect.Type, name string, of reflect.Type) (found []string) {
-	for _, f := range reflect.VisibleFields(settings) {
-		tag, tagged := f.Tag.Lookup("env")
-		variable, _, _ := strings.Cut(tag, ",")
-		switch {
-		case !tagged && f.Type.Kind() == reflect.Struct && !f.Anonymous:
-			found = append(found, variables(f.Type, name, of)...)
-		case tagged && f.Name == name && f.Type == of && os.Getenv(variable) != "":
-			found = append(found, variable)
-		}
-	}
-	return found
-}
-
-// wanted says what a variable should be.
-func wanted(unread env.ParseError) string {
-	of := unread.Type
-	if of.Kind() == reflect.Slice {
-		of = of.Elem()
-	}
-	switch {
-	case of == reflect.TypeFor[time.Duration]():
-		return "must be a duration, such as 90s, 15m or 24h"
-	case of == reflect.TypeFor[slog.Level]():
-		return "must be debug, info, warn or error"
-	case reflect.PointerTo(of).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()):
-		return "cannot be read: " + unread.Err.Error()
-	case of.Kind() == reflect.Bool:
-		return "must be true or false"
-	case of.Kind() == reflect.Float64:
-		return "must be a number, such as 0.5"
-	case of.Kind() == reflect.Int || of.Kind() == reflect.Int64:
-		return "must be a whole number, such as 100"
-	default:
-		return "cannot be read"
-	}
-}
-
 // LogSettings are every server's.
 type LogSettings struct {
-	Level slog.Level `env:"LOG_LEVEL" envDefault:"info"`
+	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"The least level that is logged, as JSON lines on standard error: debug, info, warn or error."`
 }
 
 // Logger writes JSON lines to standard error.
 func (s LogSettings) Logger(part string) *slog.Logger {
-	h := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.Level})
+	h := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})
 	return slog.New(telemetry.Logs(h)).With("part", part)
 }
 
 // DatabaseSettings say where PostgreSQL is; each part has a role of its own.
 type DatabaseSettings struct {
-	URL string `env:"DATABASE_URL,notEmpty"`
+	DatabaseURL string `env:"DATABASE_URL" secret:"" required:"" placeholder:"URL" help:"postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=…. The role is api for the API, worker for the consumers, the owner for the other commands."`
 }
 
 // NATSSettings say where NATS is; each part has a user of its own.
 type NATSSettings struct {
-	URL      string `env:"NATS_URL,notEmpty"`
-	Password string `env:"NATS_PASSWORD,notEmpty"`
+	NATSURL      string `name:"nats-url" env:"NATS_URL" required:"" placeholder:"URL" help:"nats://HOST:PORT, or several separated by commas, without a password."`
+	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"The password of the NATS user: api for the API, worker for the consumers, operator for the other commands."`
 }
 
 // MinIOSettings say where MinIO itself is, past the gateway.
 type MinIOSettings struct {
-	Endpoint HTTPURL `env:"MINIO_ENDPOINT,notEmpty"`
-	Bucket   string  `env:"MINIO_BUCKET" envDefault:"documents"`
+	MinIOEndpoint HTTPURL `name:"minio-endpoint" env:"MINIO_ENDPOINT" required:"" placeholder:"URL" help:"MinIO itself, past the gateway: http://HOST:PORT."`
+	MinIOBucket   string  `name:"minio-bucket" env:"MINIO_BUCKET" default:"documents" help:"The bucket of the documents."`
 }
 
-func (s MinIOSettings) Config(access, secret string) minio.Config {
+// MinIO returns how to reach the bucket with an access key.
+func (s MinIOSettings) MinIO(access, secret string) minio.Config {
 	return minio.Config{
-		Endpoint: s.Endpoint.Host, Secure: s.Endpoint.Scheme == "https",
-		Bucket: s.Bucket, Key: minio.Key{Access: access, Secret: secret},
+		Endpoint: s.MinIOEndpoint.Host, Secure: s.MinIOEndpoint.Secure(),
+		Bucket: s.MinIOBucket, Key: minio.Key{Access: access, Secret: secret},
 	}
 }
 
-// WorkerKeySettings are the consumers' key.
+// WorkerKeySettings are the consumers' access key.
 type WorkerKeySettings struct {
-	WorkerKey    string `env:"MINIO_WORKER_KEY,notEmpty"`
-	WorkerSecret string `env:"MINIO_WORKER_SECRET,notEmpty"`
+	WorkerKey    string `name:"minio-worker-key" env:"MINIO_WORKER_KEY" required:"" placeholder:"KEY" help:"The consumers' access key, which reads, lists and deletes objects."`
+	WorkerSecret string `name:"minio-worker-secret" env:"MINIO_WORKER_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
 }
 
-// APIKeySettings are the API's keys.
+// APIKeySettings are the API's access keys.
 type APIKeySettings struct {
-	UploadKey       string `env:"MINIO_UPLOAD_KEY,notEmpty"`
-	UploadSecret    string `env:"MINIO_UPLOAD_SECRET,notEmpty"`
-	MultipartKey    string `env:"MINIO_MULTIPART_KEY,notEmpty"`
-	MultipartSecret string `env:"MINIO_MULTIPART_SECRET,notEmpty"`
-	DownloadKey     string `env:"MINIO_DOWNLOAD_KEY,notEmpty"`
-	DownloadSecret  string `env:"MINIO_DOWNLOAD_SECRET,notEmpty"`
-	ConfirmKey      string `env:"MINIO_CONFIRM_KEY,notEmpty"`
-	ConfirmSecret   string `env:"MINIO_CONFIRM_SECRET,notEmpty"`
+	UploadKey       string `name:"minio-upload-key" env:"MINIO_UPLOAD_KEY" required:"" placeholder:"KEY" help:"The access key that signs upload URLs."`
+	UploadSecret    string `name:"minio-upload-secret" env:"MINIO_UPLOAD_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
+	MultipartKey    string `name:"minio-multipart-key" env:"MINIO_MULTIPART_KEY" required:"" placeholder:"KEY" help:"The access key that begins and completes uploads in parts."`
+	MultipartSecret string `name:"minio-multipart-secret" env:"MINIO_MULTIPART_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
+	DownloadKey     string `name:"minio-download-key" env:"MINIO_DOWNLOAD_KEY" required:"" placeholder:"KEY" help:"The access key that signs download URLs."`
+	DownloadSecret  string `name:"minio-download-secret" env:"MINIO_DOWNLOAD_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
+	ConfirmKey      string `name:"minio-confirm-key" env:"MINIO_CONFIRM_KEY" required:"" placeholder:"KEY" help:"The access key that looks up uploaded objects."`
+	ConfirmSecret   string `name:"minio-confirm-secret" env:"MINIO_CONFIRM_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
 }
 
 // HTTPURL is an address such as http://minio:9000: a scheme, a host, no path.
@@ -150,9 +70,13 @@ type HTTPURL struct{ url.URL }
 // UnmarshalText implements encoding.TextUnmarshaler.
 func (u *HTTPURL) UnmarshalText(text []byte) error {
 	parsed, err := url.Parse(string(text))
-	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" || (parsed.Path != "" && parsed.Path != "/") {
-		return fmt.Errorf("want http(s)://host[:port] without a path")
+	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" ||
+		(parsed.Path != "" && parsed.Path != "/") {
+		return errors.New("want http(s)://host[:port] without a path")
 	}
 	u.URL = *parsed
 	return nil
 }
+
+// Secure reports whether the address is reached over TLS.
+func (u HTTPURL) Secure() bool { return u.Scheme == "https" }

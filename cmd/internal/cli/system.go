@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 
 	"intray/infra/local"
 	"intray/infra/minio"
@@ -15,9 +16,30 @@ import (
 	"intray/infra/postgres"
 )
 
+// DataFlags name a stack that "intray up" runs.
+type DataFlags struct {
+	Data string `type:"path" placeholder:"DIR" help:"Work on the stack that \"intray up\" runs on this data folder. Default: what the environment names, or else up's own default folder."`
+}
+
+// OwnerFlags say in which database an operator's command works, as the owner.
+type OwnerFlags struct {
+	DataFlags
+	DatabaseURL string `group:"System, unless --data names it:" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The database, as its owner: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=…."`
+}
+
 // OperatorFlags say which system an operator's command works on.
 type OperatorFlags struct {
-	Data string `type:"path" placeholder:"DIR" help:"Work on the stack that \"intray up\" runs on this data folder. Default: what the environment names, or else up's own default folder."`
+	OwnerFlags
+	systemFlags `group:"System, unless --data names it:"`
+}
+
+type systemFlags struct {
+	NATSURL           string  `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"nats://HOST:PORT, or several separated by commas, without a password."`
+	NATSPassword      string  `name:"nats-password" env:"NATS_PASSWORD" secret:"" placeholder:"PASSWORD" help:"The password of the NATS user operator."`
+	MinIOEndpoint     HTTPURL `name:"minio-endpoint" env:"MINIO_ENDPOINT" placeholder:"URL" help:"MinIO itself, past the gateway: http://HOST:PORT."`
+	MinIOBucket       string  `name:"minio-bucket" env:"MINIO_BUCKET" default:"documents" help:"The bucket of the documents."`
+	MinIOWorkerKey    string  `name:"minio-worker-key" env:"MINIO_WORKER_KEY" placeholder:"KEY" help:"The consumers' access key."`
+	MinIOWorkerSecret string  `name:"minio-worker-secret" env:"MINIO_WORKER_SECRET" secret:"" placeholder:"SECRET" help:"Its secret."`
 }
 
 // System is how an operator's command reaches each part, with all rights.
@@ -27,34 +49,41 @@ type System struct {
 	MinIO    minio.Config
 }
 
-type systemSettings struct {
-	Database string `env:"DATABASE_URL"`
-	NATSURL  string `env:"NATS_URL"`
-	Password string `env:"NATS_PASSWORD"`
+// Local reports whether the command works on a stack of "intray up": one that --data
+// names, or, with no DATABASE_URL, the one on the default data folder.
+func (f OwnerFlags) Local() bool { return f.Data != "" || f.DatabaseURL == "" }
 
-	Endpoint HTTPURL `env:"MINIO_ENDPOINT"`
-	Bucket   string  `env:"MINIO_BUCKET" envDefault:"documents"`
-	Key      string  `env:"MINIO_WORKER_KEY"`
-	Secret   string  `env:"MINIO_WORKER_SECRET"`
-}
-
-// Find returns the system: that of --data, else the environment's if
+// Find returns the system: that of --data, else that of the settings if
 // DATABASE_URL is set, else that of the default data folder.
 func (f OperatorFlags) Find() (System, error) {
-	s, err := ReadSettings[systemSettings]()
-	if err != nil {
-		return System{}, err
+	if f.Local() {
+		return f.running()
 	}
-	if f.Data == "" && s.Database != "" {
-		return System{
-			Database: s.Database,
-			NATS:     nats.Options{URL: s.NATSURL, User: nats.UserOperator, Password: s.Password},
-			MinIO: minio.Config{
-				Endpoint: s.Endpoint.Host, Secure: s.Endpoint.Scheme == "https",
-				Bucket: s.Bucket, Key: minio.Key{Access: s.Key, Secret: s.Secret},
-			},
-		}, nil
+	return System{
+		Database: f.DatabaseURL,
+		NATS:     nats.Options{URL: f.NATSURL, User: nats.UserOperator, Password: f.NATSPassword},
+		MinIO: minio.Config{
+			Endpoint: f.MinIOEndpoint.Host, Secure: f.MinIOEndpoint.Secure(), Bucket: f.MinIOBucket,
+			Key: minio.Key{Access: f.MinIOWorkerKey, Secret: f.MinIOWorkerSecret},
+		},
+	}, nil
+}
+
+// OpenOwner connects to the database as its owner.
+func (f OwnerFlags) OpenOwner(ctx context.Context) (*postgres.DB, error) {
+	address := f.DatabaseURL
+	if f.Local() {
+		s, err := f.running()
+		if err != nil {
+			return nil, err
+		}
+		address = s.Database
 	}
+	return postgres.Open(ctx, address, postgres.Options{MaxConns: 2})
+}
+
+// running returns the system that "intray up" runs on the data folder.
+func (f DataFlags) running() (System, error) {
 	dir, err := DataDir(f.Data)
 	if err != nil {
 		return System{}, err
@@ -88,38 +117,22 @@ func Running(dir string) (System, error) {
 	}, nil
 }
 
-// DataDir returns the data folder: the one given, or the default.
+// DataDir returns the data folder: the one given, or up's default.
 func DataDir(given string) (string, error) {
 	if given != "" {
 		return given, nil
 	}
-	s, err := ReadSettings[UpSettings]()
-	if err != nil {
-		return "", err
+	dir := local.DefaultDir(os.Getuid(), os.Getenv("XDG_DATA_HOME"), os.Getenv("HOME"))
+	if !filepath.IsAbs(dir) {
+		return "", Usage(errors.New("HOME is not set: name the data folder with --data"))
 	}
-	return local.DefaultDir(os.Getuid(), s.DataHome, s.Home), nil
+	return dir, nil
 }
 
-// UpSettings say where "intray up" finds its programs and keeps its data.
-type UpSettings struct {
-	PGBin    string `env:"PG_BIN"`
-	MinIOBin string `env:"MINIO_BIN"`
-	DataHome string `env:"XDG_DATA_HOME"`
-	Cache    string `env:"XDG_CACHE_HOME"`
-	Home     string `env:"HOME"`
-}
-
-// CacheDir returns the folder for programs that were fetched or built, which all
-// data folders share.
-func (s UpSettings) CacheDir() string { return local.DefaultCacheDir(os.Getuid(), s.Cache, s.Home) }
-
-// OpenOwner connects to the database as its owner.
-func (f OperatorFlags) OpenOwner(ctx context.Context) (*postgres.DB, error) {
-	s, err := f.Find()
-	if err != nil {
-		return nil, err
-	}
-	return postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2})
+// CacheDir returns the folder for programs that were fetched or built, which all data
+// folders share.
+func CacheDir() string {
+	return local.DefaultCacheDir(os.Getuid(), os.Getenv("XDG_CACHE_HOME"), os.Getenv("HOME"))
 }
 
 // Healthy asks a URL once and fails unless it answers 200.

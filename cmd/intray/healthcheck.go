@@ -1,0 +1,19 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"intray/cmd/internal/cli"
+)
+
+type healthCommand struct {
+	URL string `arg:"" name:"url" help:"The address to ask."`
+}
+
+// Run asks once.
+func (c healthCommand) Run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	return cli.Healthy(ctx, c.URL)
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/alecthomas/kong"
+
+	"intray/cmd/internal/cli"
+	"intray/consumers/classify/builtin"
+	"intray/infra/local"
+	"intray/infra/nats"
+)
+
+// bucket is the bucket of the stack that up runs.
+const bucket = "documents"
+
+// environment is what up decides about the parts of its stack: addresses and credentials.
+type environment struct {
+	servers *local.Servers
+	listen  string            // the API's address
+	ports   map[string]int    // gateway, consume, gateway_metrics
+	secrets map[string]string // by the names below
+}
+
+// The secrets that the data folder keeps for us.
+const (
+	secretToken     = "token_key"
+	secretAPI       = "postgres_api"
+	secretWorker    = "postgres_worker"
+	secretUpload    = "minio_upload"
+	secretMultipart = "minio_multipart"
+	secretDownload  = "minio_download"
+	secretConfirm   = "minio_confirm"
+	secretConsume   = "minio_worker"
+)
+
+func newEnvironment(ctx context.Context, servers *local.Servers, listen string) (environment, error) {
+	e := environment{servers: servers, listen: listen, ports: map[string]int{}, secrets: map[string]string{}}
+	for _, name := range []string{secretToken, secretAPI, secretWorker, secretUpload, secretMultipart, secretDownload, secretConfirm, secretConsume} {
+		for _, n := range []string{name, name + "_name"} {
+			secret, err := servers.Secret(n)
+			if err != nil {
+				return e, err
+			}
+			e.secrets[n] = secret
+		}
+	}
+	for _, name := range []string{"gateway", "consume", "gateway_metrics"} {
+		port, err := servers.Port(ctx, name)
+		if err != nil {
+			return e, err
+		}
+		e.ports[name] = port
+	}
+	return e, nil
+}
+
+func (e environment) address(name string) string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.ports[name]))
+}
+
+func (e environment) apiURL() string     { return "http://" + e.listen }
+func (e environment) gatewayURL() string { return "http://" + e.address("gateway") }
+
+// key returns an access key and its secret, cut to the longest that MinIO takes.
+func (e environment) key(name string) (access, secret string) {
+	return e.secrets[name+"_name"][:20], e.secrets[name][:40]
+}
+
+// provision returns the command that provisions the stack.
+func (e environment) provision() provisionCommand {
+	var s provisionCommand
+	s.DatabaseURL = e.servers.PostgresURL()
+	s.NATSURL, s.NATSPassword = e.servers.NATSURL(), e.servers.NATSPassword(nats.UserOperator)
+	s.MinIOEndpoint.URL = url.URL{Scheme: "http", Host: e.servers.MinIOEndpoint()}
+	s.MinIOBucket = bucket
+	s.UploadKey, s.UploadSecret = e.key(secretUpload)
+	s.MultipartKey, s.MultipartSecret = e.key(secretMultipart)
+	s.DownloadKey, s.DownloadSecret = e.key(secretDownload)
+	s.ConfirmKey, s.ConfirmSecret = e.key(secretConfirm)
+	s.WorkerKey, s.WorkerSecret = e.key(secretConsume)
+	s.APIDatabasePassword, s.WorkerDatabasePassword = e.secrets[secretAPI], e.secrets[secretWorker]
+	s.RootUser, s.RootPassword = e.servers.MinIORoot()
+	return s
+}
+
+// parts are the commands that up runs, in the order in which they start; they end in the
+// reverse of it.
+var parts = []string{"consume", "api", "gateway"}
+
+// processes returns the parts of Intray as up runs them.
+func (e environment) processes(model *kong.Application) []local.Process {
+	addresses := map[string]string{"consume": e.address("consume"), "api": e.listen, "gateway": e.address("gateway")}
+	processes := make([]local.Process, len(parts))
+	for i, name := range parts {
+		health := "http://" + addresses[name] + "/healthz"
+		decided := e.decided(name)
+		decided["LISTEN"] = addresses[name]
+		processes[i] = local.Process{
+			Name: name, Args: []string{name}, Env: partEnvironment(command(model, name), decided),
+			Ready: func(ctx context.Context) error { return cli.Healthy(ctx, health) },
+		}
+	}
+	return processes
+}
+
+// decided returns the settings of a part that are not passed on: up makes them, save where
+// the part listens.
+func (e environment) decided(part string) map[string]string {
+	s := e.provision()
+	set := map[string]string{"MINIO_ENDPOINT": s.MinIOEndpoint.String(), "MINIO_BUCKET": bucket}
+	switch part {
+	case "consume":
+		maps.Copy(set, map[string]string{
+			"DATABASE_URL": e.servers.PostgresAs("worker", e.secrets[secretWorker]),
+			"NATS_URL":     s.NATSURL, "NATS_PASSWORD": e.servers.NATSPassword(nats.UserWorker),
+			"MINIO_WORKER_KEY": s.WorkerKey, "MINIO_WORKER_SECRET": s.WorkerSecret,
+			"CACHE_DIR": filepath.Join(cli.CacheDir(), "wasm"),
+		})
+	case "api":
+		maps.Copy(set, map[string]string{
+			"DATABASE_URL": e.servers.PostgresAs("api", e.secrets[secretAPI]),
+			"NATS_URL":     s.NATSURL, "NATS_PASSWORD": e.servers.NATSPassword(nats.UserAPI),
+			"GATEWAY_URL":      e.gatewayURL(),
+			"MINIO_UPLOAD_KEY": s.UploadKey, "MINIO_UPLOAD_SECRET": s.UploadSecret,
+			"MINIO_MULTIPART_KEY": s.MultipartKey, "MINIO_MULTIPART_SECRET": s.MultipartSecret,
+			"MINIO_DOWNLOAD_KEY": s.DownloadKey, "MINIO_DOWNLOAD_SECRET": s.DownloadSecret,
+			"MINIO_CONFIRM_KEY": s.ConfirmKey, "MINIO_CONFIRM_SECRET": s.ConfirmSecret,
+			"TOKEN_KEY": e.secrets[secretToken],
+		})
+	case "gateway":
+		set["METRICS_LISTEN"] = e.address("gateway_metrics")
+	}
+	return set
+}
+
+// command returns a command of this program by its name.
+func command(model *kong.Application, name string) *kong.Node {
+	i := slices.IndexFunc(model.Children, func(n *kong.Node) bool { return n.Name == name })
+	return model.Children[i]
+}
+
+// partEnvironment returns the environment of a part: each of its settings as up's own
+// environment has it, and over them those that up has decided.
+func partEnvironment(part *kong.Node, decided map[string]string) []string {
+	set := map[string]string{"PATH": os.Getenv("PATH")}
+	for _, flag := range part.Flags {
+		for _, name := range flag.Envs {
+			set[name] = os.Getenv(name)
+			if name == "DEFAULT_AI_PROVIDER" {
+				set[name] = cmp.Or(set[name], builtin.Provider)
+			}
+		}
+	}
+	maps.Copy(set, decided)
+	var env []string
+	for _, name := range slices.Sorted(maps.Keys(set)) {
+		if set[name] != "" {
+			env = append(env, name+"="+set[name])
+		}
+	}
+	return env
+}

@@ -175,7 +175,8 @@ func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.
 		}
 		a := local.Account{Email: d.name + "@intray.local", Password: secret[:20], Role: string(d.role)}
 		if !there[a.Email] {
-			if err := addUser(ctx, db, a.Email, a.Password, d.role, schema.DefaultQuota); err != nil {
+			user := postgres.NewUser{Email: a.Email, Role: d.role, LimitBytes: schema.DefaultQuota}
+			if err := addUser(ctx, db, user, a.Password); err != nil {
 				return nil, fmt.Errorf("make account %s: %w", a.Email, err)
 			}
 		}

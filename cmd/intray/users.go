@@ -61,7 +61,8 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	if err := addUser(ctx, db, c.Email, password, schema.Role(c.Role), limit); err != nil {
+	user := postgres.NewUser{Email: c.Email, Role: schema.Role(c.Role), LimitBytes: limit}
+	if err := addUser(ctx, db, user, password); err != nil {
 		return err
 	}
 	if c.Generate {
@@ -78,22 +79,22 @@ func newPassword(generate bool) (string, error) {
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	password := strings.TrimRight(line, "\r\n")
 	if len([]rune(password)) < minPassword {
-		return "", cli.Usage(errors.Join(fmt.Errorf("give a password of at least %d characters on standard input, or --generate", minPassword), err))
+		return "", cli.Usage(errors.Join(fmt.Errorf(
+			"give a password of at least %d characters on standard input, or --generate",
+			minPassword), err))
 	}
 	return password, nil
 }
 
-// addUser makes an account; that its address is taken is an error.
-func addUser(ctx context.Context, db *postgres.DB, email, password string, role schema.Role, limit int64) error {
-	hash, err := api.HashPassword(password)
-	if err != nil {
+// addUser adds an account with a password. It fails if the address is taken.
+func addUser(ctx context.Context, db *postgres.DB, user postgres.NewUser, password string) (err error) {
+	if user.PasswordHash, err = api.HashPassword(password); err != nil {
 		return err
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
+	if user.ID, err = uuid.NewV7(); err != nil {
 		return fmt.Errorf("make an id: %w", err)
 	}
-	return db.AddUser(ctx, postgres.NewUser{ID: id, Email: email, PasswordHash: hash, Role: role, LimitBytes: limit})
+	return db.AddUser(ctx, user)
 }
 
 type usersListCommand struct {
@@ -119,7 +120,7 @@ func (c usersListCommand) Run(ctx context.Context) error {
 	return writeAccounts(os.Stdout, accounts, c.JSON)
 }
 
-// account is an account as --json tells it.
+// account is an account in the output of --json.
 type account struct {
 	ID         uuid.UUID   `json:"id"`
 	Email      string      `json:"email"`
@@ -129,18 +130,20 @@ type account struct {
 	// AIProvider and AIModel are empty where the defaults apply.
 	AIProvider string `json:"ai_provider"`
 	AIModel    string `json:"ai_model"`
-	// Password is one that was made just now.
+	// Password is set if it was made by this command.
 	Password string `json:"password,omitempty"`
 }
 
 func accountOf(u schema.User) account {
 	return account{
-		ID: u.ID, Email: u.Email, Role: u.Role, LimitBytes: u.Quota.LimitBytes, UsedBytes: u.Quota.UsedBytes,
+		ID: u.ID, Email: u.Email, Role: u.Role,
+		LimitBytes: u.Quota.LimitBytes, UsedBytes: u.Quota.UsedBytes,
 		AIProvider: u.AIProvider, AIModel: u.AIModel,
 	}
 }
 
-// writeAccounts writes a table, with a new password below it, or one JSON object a line.
+// writeAccounts writes a table, with a new password below it, or one JSON object per
+// line.
 func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
 	if asJSON {
 		out := json.NewEncoder(w)
@@ -155,7 +158,8 @@ func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
 	fmt.Fprintln(table, "EMAIL\tROLE\tUSED BYTES\tLIMIT BYTES\tAI\tID")
 	for _, a := range accounts {
 		ai := strings.TrimSpace(a.AIProvider + " " + a.AIModel)
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\n", cli.Printable(a.Email), a.Role, a.UsedBytes, a.LimitBytes, cmp.Or(cli.Printable(ai), "default"), a.ID)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\n", cli.Printable(a.Email), a.Role,
+			a.UsedBytes, a.LimitBytes, cmp.Or(cli.Printable(ai), "default"), a.ID)
 	}
 	if err := table.Flush(); err != nil {
 		return err

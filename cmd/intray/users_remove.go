@@ -12,6 +12,7 @@ import (
 
 	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
+	"intray/ops/accounts"
 	"intray/schema"
 )
 
@@ -22,18 +23,15 @@ type usersRemoveCommand struct {
 	JSON    bool   `help:"One JSON object instead of sentences."`
 }
 
-// Help says what goes, in which order, and what the exit status means.
+// Help says what goes, and in which order.
 func (usersRemoveCommand) Help() string {
-	return `Removes a user for good, with all documents, topics and sessions. First nobody can sign in as the user any more, then the
-documents go, then the account; its address is free afterwards. The files are deleted by the object deletions that the
-consumers carry out ("intray status" counts those that wait). Cut off, run it again: it goes on. The last administrator
-cannot be removed.
+	return `Removes a user for good, with all documents, topics and sessions. First nobody can sign in as
+the user any more, then the documents go, then the account; its address is free afterwards. The
+files are deleted by the object deletions that the consumers carry out ("intray status" counts
+those that wait). Cut off, run it again: it goes on. The last administrator cannot be removed.
 
-` + whoHelp
+` + userHelp
 }
-
-// removeBatch is how many documents go in one transaction.
-const removeBatch = 1000
 
 // Run says what would go, or removes it.
 func (c usersRemoveCommand) Run(ctx context.Context) error {
@@ -51,35 +49,14 @@ func (c usersRemoveCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if c.Execute {
-		if err := removeUser(ctx, db, user, had); err != nil {
-			return err
-		}
-	}
-	return c.tell(os.Stdout, user, had)
-}
-
-func removeUser(ctx context.Context, db *postgres.DB, user schema.User, had postgres.Belongings) error {
-	if err := db.CloseAccount(ctx, user.ID); err != nil {
-		return err
-	}
-	bar := cli.NewProgressBar("documents removed", total(had))
-	defer bar.Clear()
-	var done int64
-	for {
-		n, err := db.RemoveDocumentsOf(ctx, user.ID, removeBatch)
+		bar := cli.NewProgressBar("documents removed", total(had))
+		err := accounts.Remove(ctx, db, user, func(done int64) { bar.Set(done, "") })
+		bar.Clear()
 		if err != nil {
-			return fmt.Errorf("%w (%d documents are removed; run the command again to go on)", err, done)
-		}
-		done += int64(n)
-		bar.Set(done, "")
-		if n == removeBatch {
-			continue
-		}
-		// With a token that is out the user may store documents until this succeeds.
-		if removed, err := db.RemoveUser(ctx, user.ID); err != nil || removed {
 			return err
 		}
 	}
+	return c.print(os.Stdout, user, had)
 }
 
 func total(b postgres.Belongings) (n int64) {
@@ -89,12 +66,12 @@ func total(b postgres.Belongings) (n int64) {
 	return n
 }
 
-// tell says what went, or would go.
-func (c usersRemoveCommand) tell(w io.Writer, user schema.User, had postgres.Belongings) error {
+// print says what went, or would go.
+func (c usersRemoveCommand) print(w io.Writer, user schema.User, had postgres.Belongings) error {
 	if c.JSON {
 		return json.NewEncoder(w).Encode(map[string]any{
-			"id": user.ID, "email": user.Email, "removed": c.Execute,
-			"documents": had.Documents, "charged_bytes": had.ChargedBytes, "topics": had.Topics, "sessions": had.Sessions,
+			"id": user.ID, "email": user.Email, "removed": c.Execute, "documents": had.Documents,
+			"charged_bytes": had.ChargedBytes, "topics": had.Topics, "sessions": had.Sessions,
 		})
 	}
 	kinds := make([]string, 0, len(had.Documents))
@@ -111,6 +88,7 @@ func (c usersRemoveCommand) tell(w io.Writer, user schema.User, had postgres.Bel
 		_, err := fmt.Fprintf(w, "would remove %s\nNothing was changed; --execute does it.\n", what)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "removed %s\nThe files are deleted by the consumers; \"intray status\" shows how many wait.\n", what)
+	_, err := fmt.Fprintf(w, "removed %s\n"+
+		"The files are deleted by the consumers; \"intray status\" shows how many wait.\n", what)
 	return err
 }

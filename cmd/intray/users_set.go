@@ -13,7 +13,7 @@ import (
 	"intray/schema"
 )
 
-const whoHelp = `USER is an e-mail address, ignoring case, or the id that "intray users list" shows.
+const userHelp = `USER is an e-mail address, ignoring case, or the id that "intray users list" shows.
 
 Exit status: 0 done, 1 refused or no such user, 2 wrong usage, 3 out of reach.`
 
@@ -29,9 +29,12 @@ type usersSetCommand struct {
 	JSON       bool    `help:"The account as one JSON object."`
 }
 
-// Help says who is meant and what the exit status means.
+// Help says what is changed and how a user is named.
 func (usersSetCommand) Help() string {
-	return "All that is given is changed, or nothing is. An access token that is out outlives a new password by up to ACCESS_TOKEN_LIFE (15 minutes).\n\n" + whoHelp
+	return `All that is given is changed, or nothing is. An access token that is out outlives a new
+password by up to ACCESS_TOKEN_LIFE (15 minutes).
+
+` + userHelp
 }
 
 // Run changes the account.
@@ -64,7 +67,8 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if user.Quota.UsedBytes > user.Quota.LimitBytes {
-		fmt.Fprintf(os.Stderr, "%s uses %d bytes, more than the quota: nothing more fits until documents are deleted\n",
+		fmt.Fprintf(os.Stderr, "%s uses %d bytes, more than the quota: "+
+			"nothing more fits until documents are deleted\n",
 			cli.Printable(user.Email), user.Quota.UsedBytes)
 	}
 	shown := []account{accountOf(user)}
@@ -74,10 +78,12 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	return writeAccounts(os.Stdout, shown, c.JSON)
 }
 
-// patch is what the flags change, without a password.
+// patch returns what the flags change, without a password.
 func (c usersSetCommand) patch() (p postgres.AccountPatch, err error) {
-	if c.Quota == nil && c.Role == "" && !c.Password && !c.Generate && c.AIProvider == nil && c.AIModel == nil {
-		return p, cli.Usage(errors.New("say what to change: --quota, --role, --password, --generate, --ai-provider or --ai-model"))
+	if c.Quota == nil && c.Role == "" && !c.Password && !c.Generate &&
+		c.AIProvider == nil && c.AIModel == nil {
+		return p, cli.Usage(errors.New("say what to change: " +
+			"--quota, --role, --password, --generate, --ai-provider or --ai-model"))
 	}
 	if c.Password && c.Generate {
 		return p, cli.Usage(errors.New("give --password or --generate, not both"))
@@ -87,10 +93,13 @@ func (c usersSetCommand) patch() (p postgres.AccountPatch, err error) {
 		return p, cli.Usage(errors.New("a quota is not negative"))
 	}
 	if c.AIProvider != nil && !api.UserPatchAiProvider(*c.AIProvider).Valid() {
-		return p, cli.Usage(fmt.Errorf("there is no AI provider %q: choose builtin, ollama, openai or anthropic", *c.AIProvider))
+		return p, cli.Usage(fmt.Errorf("there is no AI provider %q: "+
+			"choose builtin, ollama, openai or anthropic", *c.AIProvider))
 	}
-	if c.AIModel != nil && (utf8.RuneCountInString(*c.AIModel) > api.MaxModel || cli.Printable(*c.AIModel) != *c.AIModel) {
-		return p, cli.Usage(fmt.Errorf("a model's name has at most %d printable characters", api.MaxModel))
+	if c.AIModel != nil && (utf8.RuneCountInString(*c.AIModel) > api.MaxModel ||
+		cli.Printable(*c.AIModel) != *c.AIModel) {
+		return p, cli.Usage(fmt.Errorf(
+			"a model's name has at most %d printable characters", api.MaxModel))
 	}
 	if c.Role != "" {
 		role := schema.Role(c.Role)
@@ -99,11 +108,13 @@ func (c usersSetCommand) patch() (p postgres.AccountPatch, err error) {
 	return p, nil
 }
 
-// findUser says, for a user who is not there, where to look.
+// findUser finds a user by address or id. The error for one who is not there says where to
+// look.
 func findUser(ctx context.Context, db *postgres.DB, who string) (schema.User, error) {
 	user, err := db.FindUser(ctx, who)
 	if errors.Is(err, postgres.ErrUnknownUser) {
-		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows them", cli.Printable(who))
+		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows them",
+			cli.Printable(who))
 	}
 	return user, err
 }

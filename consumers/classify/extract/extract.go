@@ -1,49 +1,12 @@
-// Package extract gets the text out of documents that strangers uploaded.
-//
-// Extractor.Text finds a document's kind from its content, never from its
-// name or its declared type, and returns clean text that is bounded in length:
-//
-//   - plain text in any common encoding, Markdown, CSV, JSON and other text
-//     kinds, XML and HTML;
-//   - PDF, by its text or, if it has none, as pictures of its pages;
-//   - docx, xlsx, pptx and their templates, the Open Document Format, and EPUB;
-//   - mails, with the names of their attachments;
-//   - pictures (PNG, JPEG, GIF, BMP, TIFF, WebP), by character recognition.
-//
-// Whatever else it recognizes is ErrUnsupported.
-//
-// Documents are hostile until shown otherwise, so everything is bounded:
-//
-//   - Text kinds: at most 8 MiB of a document are read, and held once raw and
-//     once decoded; the readers of HTML and XML build no tree.
-//   - PDF: PDFium runs as WebAssembly in a sandbox without file system,
-//     environment, arguments or network, with at most 64 MiB of memory, or 192
-//     MiB for one sandbox at a time. Each document gets a fresh sandbox, which a
-//     deadline ends. A file of up to Config.MaxBytes is held in memory, a larger
-//     one is read through a window of 8 MiB where the caller's reader allows it.
-//   - Archives: 4 MiB of their list of contents, 64 MiB of what is unpacked,
-//     and no archives within archives. XML has no document types and no entities.
-//   - Mails: 64 MiB, 1,000 parts, ten levels.
-//   - Pictures: no more pixels than fit in 200 MiB, decoded here one at a time, and
-//     where they need more than 64 MiB not beside a sandbox that has as much.
-//     tesseract, a program of its own, sees only the plain gray picture, and has a
-//     deadline, 768 MiB of addresses and no file to write to. Without it, pictures
-//     and scans are ErrNoText.
-//   - Output: at most Config.MaxRunes characters; reading stops once they are
-//     there.
-//
-// A panic of a reader is the document's end, ErrBroken, and nothing else's.
 package extract
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"time"
+	"strings"
 )
 
 // Why a document gave no text. Every error of Text that is about the document
@@ -63,58 +26,21 @@ var (
 	ErrUnsupported = errors.New("document kind is not supported")
 )
 
+const (
+	// maxTextBytes is how much of a text document is read: enough for
+	// DefaultMaxRunes of any encoding, and for pages that are mostly markup.
+	maxTextBytes = 8 << 20
+	// maxJunk is the share, in percent, of unprintable characters from which on
+	// what began as text is taken for something else.
+	maxJunk = 10
+)
+
 // ErrSlow is what QuickText returns for a document that gives its text to
 // character recognition only. It says nothing bad about the document.
 var ErrSlow = errors.New("document needs character recognition")
 
 // ErrClosed is returned by Text and Warm after Close.
 var ErrClosed = errors.New("extractor is closed")
-
-// Defaults of Config's fields.
-const (
-	DefaultWorkers  = 1
-	DefaultTimeout  = 10 * time.Second
-	DefaultMaxBytes = 32 << 20
-	DefaultMaxRunes = 200_000
-	DefaultMaxPages = 1000
-
-	DefaultTesseract    = "tesseract"
-	DefaultOCRLanguages = "eng"
-	DefaultOCRTimeout   = 40 * time.Second
-)
-
-// Config says how much an Extractor may use. The zero value is ready for use.
-type Config struct {
-	// CacheDir is the folder that keeps PDFium compiled to machine code, about
-	// 20 MB, so that the next process starts it in a tenth of a second instead
-	// of some seconds. It is made if missing, with mode 0700. What lies in it is
-	// executed: nobody else may write there. "" keeps the code in memory only.
-	CacheDir string
-	// Workers is how many PDFs are read at the same time. Default 1. Each may
-	// take 64 MiB, one of them 192 MiB, and one core.
-	Workers int
-	// Timeout bounds the work on one document once its turn has come, character
-	// recognition apart. One that gave text before its time ran out keeps that
-	// text, Truncated. Default 10 s.
-	Timeout time.Duration
-	// MaxBytes is the largest PDF or archive, in bytes, that is held in memory,
-	// and the largest picture. Default 32 MiB.
-	MaxBytes int64
-	// MaxRunes is the largest number of characters in Result.Text. Default
-	// 200,000, more than classification looks at.
-	MaxRunes int
-	// MaxPages is how many pages of a PDF are looked at. Default 1000.
-	MaxPages int
-	// Tesseract is the program that recognizes characters in pictures: its path,
-	// or a name to look for in PATH, each time anew. Default "tesseract".
-	Tesseract string
-	// OCRLanguages are tesseract's names of the languages to expect, joined by
-	// plus signs. Their data has to be installed. Default "eng".
-	OCRLanguages string
-	// OCRTimeout bounds character recognition in one document, of which at most
-	// five pages are looked at. Default 40 s.
-	OCRTimeout time.Duration
-}
 
 // Result is what was found in a document.
 type Result struct {
@@ -141,36 +67,12 @@ type Extractor struct {
 	ocr    *recognizer
 }
 
-// ErrLanguages is returned by New for Config.OCRLanguages that cannot be.
-var ErrLanguages = errors.New("want names of tesseract's languages, joined by plus signs, such as deu+eng")
-
-var languages = regexp.MustCompile(`^[A-Za-z]\w*(\+[A-Za-z]\w*)*$`)
-
 // New returns an Extractor. It starts nothing yet: PDFium is started by Warm or
 // by the first PDF. It fails when CacheDir cannot be used, and with ErrLanguages.
 func New(config Config) (*Extractor, error) {
-	if config.Workers <= 0 {
-		config.Workers = DefaultWorkers
-	}
-	if config.Timeout <= 0 {
-		config.Timeout = DefaultTimeout
-	}
-	if config.MaxBytes <= 0 {
-		config.MaxBytes = DefaultMaxBytes
-	}
-	if config.MaxRunes <= 0 {
-		config.MaxRunes = DefaultMaxRunes
-	}
-	if config.MaxPages <= 0 {
-		config.MaxPages = DefaultMaxPages
-	}
-	if config.OCRTimeout <= 0 {
-		config.OCRTimeout = DefaultOCRTimeout
-	}
-	config.Tesseract = cmp.Or(config.Tesseract, DefaultTesseract)
-	config.OCRLanguages = cmp.Or(config.OCRLanguages, DefaultOCRLanguages)
-	if !languages.MatchString(config.OCRLanguages) {
-		return nil, ErrLanguages
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, err
 	}
 	pdfs, err := newSandboxes(config)
 	if err != nil {
@@ -290,6 +192,43 @@ func (e *Extractor) read(ctx context.Context, d document, k kind, contentType st
 		err = fmt.Errorf("%w: found %s", ErrUnsupported, k.name)
 	}
 	return k, pages, err
+}
+
+// readText reads a document of one of the text formats into text.
+func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentType string, text *text) error {
+	raw, err := io.ReadAll(io.LimitReader(r, maxTextBytes+1))
+	if err != nil {
+		return fmt.Errorf("read document: %w", err)
+	}
+	cut := len(raw) > maxTextBytes
+	if cut {
+		raw = raw[:maxTextBytes]
+	}
+	decoded := decode(raw, contentType, k.format != formatText)
+
+	ctx, cancel := e.timed(ctx)
+	defer cancel()
+	switch k.format {
+	case formatHTML:
+		err = readMarkup(ctx, decoded, dialectHTML, text)
+	case formatXHTML:
+		err = readMarkup(ctx, decoded, dialectXHTML, text)
+	case formatXML:
+		err = readMarkup(ctx, decoded, dialectXML, text)
+	default:
+		if strings.HasSuffix(k.name, "json") {
+			decoded = unescapeJSON(decoded)
+		}
+		text.write(decoded)
+	}
+	if err := keep(err, text); err != nil {
+		return err
+	}
+	if text.junk*100 > maxJunk*(text.runes+text.junk) {
+		return fmt.Errorf("%w: began as %s, holds binary data", ErrUnsupported, k.name)
+	}
+	text.incomplete = text.incomplete || cut
+	return nil
 }
 
 // readPDF reads a PDF's text or, where it has none, the pictures of its pages.

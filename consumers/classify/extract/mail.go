@@ -127,36 +127,63 @@ func (h *headerReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// partHeader is what a part's header says of it.
+type partHeader struct {
+	contentType string
+	parameters  map[string]string // of the content type
+	disposition string
+	name        string // of a file, or ""
+}
+
+func parsePartHeader(header textproto.MIMEHeader) partHeader {
+	h := partHeader{name: fileName(header)}
+	var err error
+	h.contentType, h.parameters, err = mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || h.contentType == "" {
+		h.contentType = "text/plain" // RFC 2045, 5.2
+	}
+	h.disposition, _, _ = mime.ParseMediaType(header.Get("Content-Disposition"))
+	return h
+}
+
+func (h partHeader) isText() bool { return strings.HasPrefix(h.contentType, "text/") }
+
+// encrypted reports whether the part can be read only with a key.
+func (h partHeader) encrypted() bool {
+	return h.contentType == "multipart/encrypted" ||
+		h.contentType == "application/pkcs7-mime" && h.parameters["smime-type"] != "signed-data"
+}
+
+// multipart reports whether the part consists of parts.
+func (h partHeader) multipart() bool {
+	return strings.HasPrefix(h.contentType, "multipart/") && h.parameters["boundary"] != ""
+}
+
+// attached reports whether the part is a file that is not shown with the mail. A text is
+// shown unless the header says otherwise, though it may have a name.
+func (h partHeader) attached() bool {
+	return h.disposition == "attachment" || h.name != "" && !h.isText()
+}
+
 // part reads a body, or a part of one, with its header.
 func (l *letter) part(header textproto.MIMEHeader, body io.Reader, depth int) error {
 	if l.parts++; l.parts > maxMailParts || depth > maxMailDepth || l.text.full() {
 		l.text.incomplete = true
 		return nil
 	}
-	contentType, parameters, err := mime.ParseMediaType(header.Get("Content-Type"))
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || contentType == "" {
-		contentType = "text/plain" // RFC 2045, 5.2
-	}
-	disposition, _, _ := mime.ParseMediaType(header.Get("Content-Disposition"))
-	name := fileName(header)
-	isText := strings.HasPrefix(contentType, "text/")
-	attached := disposition == "attachment" || name != "" && !isText
-	switch {
-	case contentType == "multipart/encrypted",
-		contentType == "application/pkcs7-mime" && parameters["smime-type"] != "signed-data":
+	switch h := parsePartHeader(header); {
+	case h.encrypted():
 		l.encrypted = true
-		return nil
-	case strings.HasPrefix(contentType, "multipart/") && parameters["boundary"] != "":
-		return l.multipart(body, contentType, parameters["boundary"], depth)
-	case contentType == "message/rfc822":
+	case h.multipart():
+		return l.multipart(body, h.contentType, h.parameters["boundary"], depth)
+	case h.contentType == "message/rfc822":
 		l.text.startLine()
 		return l.message(transferDecoded(header, body), depth+1)
-	case attached:
-		l.named(name)
-		return nil
-	case isText: // shown with the mail, though it may have a name
-		l.named(name)
-		return l.body(header, transferDecoded(header, body), contentType)
+	case h.attached():
+		l.named(h.name)
+	case h.isText():
+		l.named(h.name)
+		return l.body(header, transferDecoded(header, body), h.contentType)
 	}
 	return nil
 }

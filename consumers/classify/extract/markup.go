@@ -109,6 +109,7 @@ type markup struct {
 	titled  bool           // the title was written
 }
 
+// characters writes the text between two tags.
 func (m *markup) characters(tokens *html.Tokenizer) {
 	switch {
 	case m.hidden >= 0:
@@ -120,6 +121,7 @@ func (m *markup) characters(tokens *html.Tokenizer) {
 	}
 }
 
+// start opens an element, unless it has no content.
 func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	raw, hasAttributes := tokens.TagName()
 	name := tagName(raw)
@@ -127,28 +129,39 @@ func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	if selfClosing {
 		tokens.NextIsNotRawText() // <script/> has no content
 	}
-	for len(m.stack) > 0 {
-		top := m.stack[len(m.stack)-1]
-		if !closes[name][top] && !(top == "p" && blocks[name]) {
-			break
-		}
-		m.end(top)
-	}
+	m.endImplied(name)
 	m.gap(name)
-	if void[name] && m.dialect != dialectXML || selfClosing || len(m.stack) >= maxDepth {
+	if selfClosing || void[name] && m.dialect != dialectXML || len(m.stack) >= maxDepth {
 		return
 	}
-	hidden, selected := false, false
+	var own look
 	if hasAttributes {
-		hidden, selected = looks(tokens)
+		own = lookOf(tokens)
 	}
-	// Of a list to choose from only what is chosen is seen; the first, where nothing is, says nothing.
-	hide := unseen[name] || hidden || m.dialect != dialectXML && name == "option" && m.open["select"] > 0 && !selected
+	hide := m.hides(name, own)
 	m.stack = append(m.stack, name)
 	m.open[name]++
 	if hide && m.hidden < 0 {
 		m.hidden = len(m.stack) - 1
 	}
+}
+
+// endImplied closes the open elements whose end tags a start tag of that name implies.
+func (m *markup) endImplied(name string) {
+	for len(m.stack) > 0 {
+		top := m.stack[len(m.stack)-1]
+		if !closes[name][top] && !(top == "p" && blocks[name]) {
+			return
+		}
+		m.end(top)
+	}
+}
+
+// hides reports whether the content of an element is not seen. Of a list to choose from
+// only what is chosen is seen; the first one, if nothing is chosen, says nothing.
+func (m *markup) hides(name string, own look) bool {
+	isChoice := m.dialect != dialectXML && name == "option" && m.open["select"] > 0
+	return unseen[name] || own.hidden || isChoice && !own.selected
 }
 
 // end closes the innermost open element of that name and all within it. An end
@@ -195,25 +208,27 @@ func tagName(raw []byte) string {
 	return string(raw)
 }
 
-// looks tells whether the start tag's own attributes hide the element, and whether
-// they select it.
-func looks(tokens *html.Tokenizer) (hidden, selected bool) {
+// look is what a start tag's own attributes say of how the element looks.
+type look struct{ hidden, selected bool }
+
+// lookOf reads the attributes of the tag.
+func lookOf(tokens *html.Tokenizer) (l look) {
 	for more := true; more; {
 		var key, value []byte
 		key, value, more = tokens.TagAttr()
 		switch string(key) {
 		case "hidden":
-			hidden = true
+			l.hidden = true
 		case "selected":
-			selected = true
+			l.selected = true
 		case "style":
-			hidden = hidden || hidingStyle(string(value))
+			l.hidden = l.hidden || hidingStyle(string(value))
 		}
 	}
-	return hidden, selected
+	return l
 }
 
-// hidingStyle tells whether an inline style makes its element invisible.
+// hidingStyle reports whether an inline style makes its element invisible.
 func hidingStyle(style string) bool {
 	for declaration := range strings.SplitSeq(strings.ToLower(style), ";") {
 		property, value, _ := strings.Cut(declaration, ":")

@@ -127,53 +127,63 @@ func (a *archive) readSlides(text *text) (int, error) {
 // readParagraphs reads a part of WordprocessingML, or of a slide's DrawingML: in
 // both, "t" holds characters, "r" is a run and "p" a paragraph.
 func (a *archive) readParagraphs(part string, text *text) error {
-	// fallback counts the open elements that repeat, for old programs, what
+	text.breakLine()
+	text.breakLine()
+	p := &paragraphReader{text: text}
+	return a.elements(part, elements{open: p.open, close: p.close, text: p.characters, done: text.full})
+}
+
+// paragraphReader writes the text of the paragraphs of a part.
+type paragraphReader struct {
+	text         *text
+	inCharacters bool // of a run; nothing else between tags is text
+	// fallbacks counts the open elements that repeat, for old programs, what
 	// stands before them.
-	characters, fallback, runHidden, slideHidden := false, 0, false, false
-	text.breakLine()
-	text.breakLine()
-	return a.elements(part, elements{
-		open: func(name string, attributes func() map[string]string) {
-			switch name {
-			case "t":
-				characters = true
-			case "tab":
-				text.flow(" ")
-			case "nobreakhyphen":
-				text.flow("-")
-			case "br", "cr":
-				text.breakLine()
-			case "p":
-				text.startLine()
-			case "fallback":
-				fallback++
-			case "vanish":
-				value := attributes()["val"]
-				runHidden = value != "0" && value != "false"
-			case "sld":
-				slideHidden = attributes()["show"] == "0"
-			}
-		},
-		close: func(name string) {
-			switch name {
-			case "t":
-				characters = false
-			case "r":
-				runHidden = false
-			case "p":
-				runHidden = false
-				text.startLine()
-			case "fallback":
-				fallback = max(0, fallback-1)
-			}
-		},
-		text: func(s string) {
-			if characters && fallback == 0 && !runHidden && !slideHidden {
-				text.flow(s)
-			}
-		},
-		done: text.full,
-	})
+	fallbacks   int
+	runHidden   bool
+	slideHidden bool
+}
+
+func (p *paragraphReader) open(name string, attributes func() map[string]string) {
+	switch name {
+	case "t":
+		p.inCharacters = true
+	case "tab":
+		p.text.flow(" ")
+	case "nobreakhyphen":
+		p.text.flow("-")
+	case "br", "cr":
+		p.text.breakLine()
+	case "p":
+		p.text.startLine()
+	case "fallback":
+		p.fallbacks++
+	case "vanish":
+		value := attributes()["val"]
+		p.runHidden = value != "0" && value != "false"
+	case "sld":
+		p.slideHidden = attributes()["show"] == "0"
+	}
+}
+
+func (p *paragraphReader) close(name string) {
+	switch name {
+	case "t":
+		p.inCharacters = false
+	case "r":
+		p.runHidden = false
+	case "p":
+		p.runHidden = false
+		p.text.startLine()
+	case "fallback":
+		p.fallbacks = max(0, p.fallbacks-1)
+	}
+}
+
+func (p *paragraphReader) characters(s string) {
+	if p.inCharacters && p.fallbacks == 0 && !p.runHidden && !p.slideHidden {
+		p.text.flow(s)
+	}
 }
 
 // readAll reads a part whole, up to maxTextBytes.

@@ -73,15 +73,7 @@ func (r *openReader) open(name string, attributes func() map[string]string) {
 	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
 		r.pages++
 	case "p", "h":
-		r.paragraphs++
-		switch {
-		case r.asides > 0:
-			r.newLine()
-		case r.sheets && r.cells > 0:
-			r.text.flow(" ")
-		default:
-			r.text.startLine()
-		}
+		r.startParagraph()
 	case "s", "tab":
 		r.write(" ")
 	case "line-break":
@@ -99,11 +91,7 @@ func (r *openReader) open(name string, attributes func() map[string]string) {
 	case "tracked-changes":
 		r.hidden++
 	case "note", "annotation":
-		if r.asides == 0 {
-			r.around = r.paragraphs
-		}
-		r.asides++
-		r.paragraphs = 0
+		r.startAside()
 	}
 }
 
@@ -112,12 +100,7 @@ func (r *openReader) close(name string) {
 	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
 		r.pages = max(0, r.pages-1)
 	case "p", "h":
-		r.paragraphs = max(0, r.paragraphs-1)
-		if r.asides > 0 || r.sheets && r.cells > 0 {
-			return
-		}
-		r.text.startLine()
-		r.endAsides()
+		r.endParagraph()
 	case "table-cell":
 		r.cells = max(0, r.cells-1)
 	case "table-row":
@@ -125,11 +108,44 @@ func (r *openReader) close(name string) {
 	case "tracked-changes":
 		r.hidden = max(0, r.hidden-1)
 	case "note", "annotation":
-		r.asides = max(0, r.asides-1)
-		r.paragraphs = 0
-		if r.asides == 0 {
-			r.paragraphs = r.around
-		}
+		r.endAside()
+	}
+}
+
+func (r *openReader) startParagraph() {
+	r.paragraphs++
+	switch {
+	case r.asides > 0:
+		r.newLine()
+	case r.sheets && r.cells > 0:
+		r.text.flow(" ")
+	default:
+		r.text.startLine()
+	}
+}
+
+func (r *openReader) endParagraph() {
+	r.paragraphs = max(0, r.paragraphs-1)
+	if r.asides > 0 || r.sheets && r.cells > 0 {
+		return
+	}
+	r.text.startLine()
+	r.endAsides()
+}
+
+func (r *openReader) startAside() {
+	if r.asides == 0 {
+		r.around = r.paragraphs
+	}
+	r.asides++
+	r.paragraphs = 0
+}
+
+func (r *openReader) endAside() {
+	r.asides = max(0, r.asides-1)
+	r.paragraphs = 0
+	if r.asides == 0 {
+		r.paragraphs = r.around
 	}
 }
 

@@ -61,7 +61,10 @@ type limits struct {
 	scanned bool // where there is no text, pages are drawn
 }
 
-func readPages(instance pdfium.Pdfium, file *detachable, size int64, limits limits, text *text, found *pdf) error {
+// readPages reads the text of the pages and, if there is none, draws them.
+func readPages(
+	instance pdfium.Pdfium, file *detachable, size int64, limits limits, text *text, found *pdf,
+) error {
 	opened, err := instance.OpenDocument(&requests.OpenDocument{FileReader: file, FileReaderSize: size})
 	if err != nil {
 		return reason(err)
@@ -74,41 +77,65 @@ func readPages(instance pdfium.Pdfium, file *detachable, size int64, limits limi
 	if found.pages <= 0 {
 		return fmt.Errorf("%w: it has no pages", ErrBroken)
 	}
-	looked, damaged := min(found.pages, limits.pages), 0
-	for i := range looked {
-		if text.full() {
-			text.incomplete = true
-			return nil
-		}
-		switch err := readPage(instance, opened.Document, i, text); {
-		case errors.Is(err, pdfiumerrors.ErrPage):
-			damaged++
-		case err != nil:
-			return reason(err)
-		}
-		text.breakLine()
-		text.breakLine()
+	p := pages{instance: instance, document: opened.Document, text: text, count: min(found.pages, limits.pages)}
+	damaged, all, err := p.read()
+	if err != nil || !all {
+		return err
 	}
-	if damaged == looked {
+	if damaged == p.count {
 		return fmt.Errorf("%w: none of its %d pages can be loaded", ErrBroken, found.pages)
 	}
 	text.incomplete = text.incomplete || damaged > 0 || found.pages > limits.pages
 	if text.readable || !limits.scanned {
 		return nil
 	}
-	for i := range min(looked, maxScans) {
-		scan, err := drawPage(instance, opened.Document, i)
+	found.scans, err = p.draw()
+	return err
+}
+
+// pages are the pages of an open document that are read.
+type pages struct {
+	instance pdfium.Pdfium
+	document references.FPDF_DOCUMENT
+	text     *text
+	count    int // the first ones, of which there may be more
+}
+
+// read reads the text of the pages. It returns how many of them could not be loaded, and
+// all is false if there was enough text before the last one.
+func (p pages) read() (damaged int, all bool, err error) {
+	for i := range p.count {
+		if p.text.full() {
+			p.text.incomplete = true
+			return damaged, false, nil
+		}
+		switch err := readPage(p.instance, p.document, i, p.text); {
+		case errors.Is(err, pdfiumerrors.ErrPage):
+			damaged++
+		case err != nil:
+			return damaged, false, reason(err)
+		}
+		p.text.breakLine()
+		p.text.breakLine()
+	}
+	return damaged, true, nil
+}
+
+// draw draws the first pages.
+func (p pages) draw() (scans []*image.Gray, err error) {
+	for i := range min(p.count, maxScans) {
+		scan, err := drawPage(p.instance, p.document, i)
 		switch {
 		case errors.Is(err, pdfiumerrors.ErrPage):
-			text.incomplete = true
+			p.text.incomplete = true
 		case err != nil:
-			return reason(err)
+			return scans, reason(err)
 		case scan != nil:
-			found.scans = append(found.scans, scan)
+			scans = append(scans, scan)
 		}
 	}
-	text.incomplete = text.incomplete || looked > maxScans
-	return nil
+	p.text.incomplete = p.text.incomplete || p.count > maxScans
+	return scans, nil
 }
 
 // readPage adds the text of one page, counted from 0. Pages are closed at once:
@@ -151,9 +178,11 @@ func readPage(instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index i
 	return err
 }
 
-// readLines adds what PDFium gave as the characters of a page from an index on, with the lines that are read from the right
-// in their order. These cost some calls a word, which the clock holds in check.
-func readLines(instance pdfium.Pdfium, page references.FPDF_TEXTPAGE, from int, characters []rune, text *text) error {
+// readLines adds the characters of a page from an index on, and puts the lines that are read
+// from the right in order. These cost some calls a word, which the document's deadline bounds.
+func readLines(
+	instance pdfium.Pdfium, page references.FPDF_TEXTPAGE, from int, characters []rune, text *text,
+) error {
 	for start := 0; start < len(characters) && !text.full(); {
 		end := start
 		for end < len(characters) && characters[end] != '\n' {
@@ -164,7 +193,9 @@ func readLines(instance pdfium.Pdfium, page references.FPDF_TEXTPAGE, from int, 
 			text.write(string(line))
 		} else {
 			ordered, err := readingOrder(line, func(index int) (float64, error) {
-				box, err := instance.FPDFText_GetCharBox(&requests.FPDFText_GetCharBox{TextPage: page, Index: from + start + index})
+				box, err := instance.FPDFText_GetCharBox(&requests.FPDFText_GetCharBox{
+					TextPage: page, Index: from + start + index,
+				})
 				if err != nil {
 					return 0, err
 				}

@@ -42,6 +42,8 @@ func (e *Extractor) readPicture(ctx context.Context, d document, ocr recognition
 	})
 }
 
+// decodePicture decodes the document and returns it as tesseract reads it best. It waits
+// while a sandbox has as much memory as the picture needs.
 func (e *Extractor) decodePicture(ctx context.Context, d document) (*image.Gray, error) {
 	if d.size > e.config.MaxBytes {
 		return nil, fmt.Errorf("%w: a picture of %d bytes is over the limit", ErrUnsupported, d.size)
@@ -50,26 +52,11 @@ func (e *Extractor) decodePicture(ctx context.Context, d document) (*image.Gray,
 	if err != nil {
 		return nil, err
 	}
-	config, format, err := image.DecodeConfig(bytes.NewReader(content))
+	p, err := openPicture(content)
 	if err != nil {
-		return nil, fmt.Errorf("%w: damaged picture", ErrBroken)
+		return nil, err
 	}
-	if format == "webp" {
-		// A WebP file has a canvas and a frame, and the decoder believes the frame.
-		frame, _, err := image.DecodeConfig(bytes.NewReader(webpFrame(content)))
-		if err != nil || frame.Width != config.Width || frame.Height != config.Height {
-			return nil, fmt.Errorf("%w: damaged picture", ErrBroken)
-		}
-	}
-	if config.Width < minScanSide || config.Height < minScanSide {
-		return nil, fmt.Errorf("%w: a picture of %d×%d pixels", ErrNoText, config.Width, config.Height)
-	}
-	needed := int64(config.Width) * int64(config.Height) * pixelBytes(config.ColorModel, format, content)
-	if needed > maxPictureBytes {
-		return nil, fmt.Errorf("%w: a picture of %d×%d pixels is over the limit", ErrUnsupported, config.Width, config.Height)
-	}
-	if needed > smallBytes {
-		// Not beside a sandbox with as much.
+	if p.memory() > smallBytes {
 		giveBack, err := e.pdfs.takeLarge(ctx)
 		if err != nil {
 			return nil, err
@@ -78,17 +65,57 @@ func (e *Extractor) decodePicture(ctx context.Context, d document) (*image.Gray,
 	}
 	ctx, cancel := e.timed(ctx)
 	defer cancel()
-	// Decoders cannot be stopped, but what they read can end: a JPEG can ask for
-	// hours of work on few pixels.
-	decoded, _, err := image.Decode(reader{ctx, bytes.NewReader(content)})
+	return p.decode(ctx)
+}
+
+// picture is the file of a picture whose header was read.
+type picture struct {
+	content []byte
+	format  string
+	image.Config
+}
+
+// openPicture reads the header, and refuses a picture that is too small or too large.
+func openPicture(content []byte) (p picture, err error) {
+	p.content = content
+	if p.Config, p.format, err = image.DecodeConfig(bytes.NewReader(content)); err != nil {
+		return p, errDamagedPicture
+	}
+	if p.format == "webp" {
+		// A WebP file has a canvas and a frame, and the decoder believes the frame.
+		frame, _, err := image.DecodeConfig(bytes.NewReader(webpFrame(content)))
+		if err != nil || frame.Width != p.Width || frame.Height != p.Height {
+			return p, errDamagedPicture
+		}
+	}
+	switch {
+	case p.Width < minScanSide || p.Height < minScanSide:
+		return p, fmt.Errorf("%w: a picture of %d×%d pixels", ErrNoText, p.Width, p.Height)
+	case p.memory() > maxPictureBytes:
+		return p, fmt.Errorf("%w: a picture of %d×%d pixels is over the limit", ErrUnsupported, p.Width, p.Height)
+	}
+	return p, nil
+}
+
+var errDamagedPicture = fmt.Errorf("%w: damaged picture", ErrBroken)
+
+// memory returns how many bytes a decoder needs at most.
+func (p picture) memory() int64 {
+	return int64(p.Width) * int64(p.Height) * pixelBytes(p.ColorModel, p.format, p.content)
+}
+
+// decode decodes the picture until ctx ends. Decoders cannot be stopped, but what they
+// read can end: a JPEG can ask for hours of work on few pixels.
+func (p picture) decode(ctx context.Context) (*image.Gray, error) {
+	decoded, _, err := image.Decode(reader{ctx, bytes.NewReader(p.content)})
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("decode picture: %w", context.Cause(ctx))
 	case err != nil:
-		return nil, fmt.Errorf("%w: damaged picture", ErrBroken)
+		return nil, errDamagedPicture
 	}
 	gray := toGray(decoded)
-	if len(content)+config.Width*config.Height > largePicture {
+	if len(p.content)+p.Width*p.Height > largePicture {
 		debug.FreeOSMemory() // before tesseract takes as much
 	}
 	return gray, nil
@@ -192,7 +219,7 @@ func jpegPixelBytes(model color.Model, content []byte) int64 {
 	return planes + made
 }
 
-// progressive tells whether a JPEG's first frame header is of the progressive
+// progressive reports whether a JPEG's first frame header is of the progressive
 // kind (ITU-T T.81, B.1.1.3 and B.2.2). What it cannot follow counts as one.
 func progressive(content []byte) bool {
 	for at := 2; at+4 <= len(content); {

@@ -194,56 +194,83 @@ func (b *sandbox) close() error {
 	return err
 }
 
-// read reads one PDF into text and returns its number of pages and, where it
+// read reads one PDF into text and returns its number of pages and, if it
 // has no text and scanned is true, the drawings of its first pages.
-func (s *sandboxes) read(ctx context.Context, d document, scanned bool, text *text) (found pdf, err error) {
+func (s *sandboxes) read(ctx context.Context, d document, scanned bool, text *text) (pdf, error) {
 	// The place comes first, so that waiting documents hold no memory.
 	box, err := s.acquire(ctx)
 	if err != nil {
 		return pdf{}, err
 	}
-	alive := true
-	defer func() {
-		if !alive {
-			// Its document is answered; a sandbox that will not close has no say in that.
-			_ = box.close()
-			box = nil
-		}
-		s.places <- box
-	}()
+	usable := true
+	defer func() { s.release(box, usable) }()
 	src, err := d.open(s.config.MaxBytes)
 	if err != nil {
 		return pdf{}, err
 	}
+	r := s.run(ctx, box, src, limits{pages: s.config.MaxPages, scanned: scanned}, text)
+	usable = r.usable
+	if err := s.interruption(ctx, src, r); err != nil || r.err == nil {
+		return r.found, err
+	}
+	if text.readable || len(r.found.scans) > 0 { // what came before the damage is worth having
+		text.incomplete = true
+		return r.found, nil
+	}
+	return r.found, r.err
+}
 
+// reading is how one document was read.
+type reading struct {
+	found  pdf
+	err    error // PDFium's, or that it took too long
+	late   bool  // the deadline has ended it
+	usable bool  // the sandbox can be used again
+}
+
+// run reads one document in the sandbox, which it stops at the deadline and when ctx ends.
+func (s *sandboxes) run(ctx context.Context, box *sandbox, src *source, limits limits, text *text) (r reading) {
 	var late atomic.Bool
 	clock := startClock(s.config.Timeout, func() { late.Store(true); box.cancel() })
 	box.lease.measure(clock)
 	unhook := context.AfterFunc(ctx, box.cancel)
-	found, sound, err := box.read(src, limits{pages: s.config.MaxPages, scanned: scanned}, text)
+	var sound bool
+	r.found, sound, r.err = box.read(src, limits, text)
 	// Both answers count: a false one has canceled the sandbox or is about to.
 	inTime, kept := clock.stop(), unhook()
-	alive = inTime && kept && sound && s.root.Err() == nil
+	r.usable = inTime && kept && sound && s.root.Err() == nil
+	if r.late = late.Load(); r.late && r.err != nil {
+		r.err = fmt.Errorf("%w: took longer than %s", ErrBroken, s.config.Timeout)
+	}
+	return r
+}
 
+// interruption returns the error that kept the document from being read and says nothing
+// about it; nil if there is none.
+func (s *sandboxes) interruption(ctx context.Context, src *source, r reading) error {
 	switch {
 	case src.err != nil: // even with text: PDFium goes on without what it cannot read
-		return found, src.err
-	case err == nil:
-		return found, nil
+		return src.err
+	case r.err == nil:
+		return nil
 	case s.root.Err() != nil:
-		return found, ErrClosed
+		return ErrClosed
 	case ctx.Err() != nil:
-		return found, fmt.Errorf("read PDF: %w", context.Cause(ctx))
-	case late.Load() && src.waited > s.config.Timeout/2:
-		return found, fmt.Errorf("read document: storage took %s: %w", src.waited, context.DeadlineExceeded)
-	case late.Load():
-		err = fmt.Errorf("%w: took longer than %s", ErrBroken, s.config.Timeout)
+		return fmt.Errorf("read PDF: %w", context.Cause(ctx))
+	case r.late && src.waited > s.config.Timeout/2:
+		return fmt.Errorf("read document: storage took %s: %w", src.waited, context.DeadlineExceeded)
 	}
-	if text.readable || len(found.scans) > 0 { // what came before the damage is worth having
-		text.incomplete = true
-		return found, nil
+	return nil
+}
+
+// release gives the place back, with its sandbox if that can be used again.
+func (s *sandboxes) release(box *sandbox, usable bool) {
+	if !usable {
+		// Its document is answered: an error of closing changes nothing.
+		_ = box.close()
+		box = nil
 	}
-	return found, err
+	s.places <- box
 }
 
 func (s *sandboxes) warm(ctx context.Context) error {

@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"container/list"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -139,4 +140,18 @@ func (w *window) block(offset int64) (*block, error) {
 	}
 	w.blocks.PushFront(b)
 	return b, nil
+}
+
+// reader stops reading when its context ends. (The context is the call's own;
+// the value lives no longer than the call.)
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r reader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
 }

@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -85,6 +86,10 @@ func byLikeness(raw []byte, markup bool) encoding.Encoding {
 		detector = chardet.NewHtmlDetector()
 	}
 	guesses, _ := detector.DetectAll(sample) // its only error is that it found none
+	// chardet returns guesses of the same confidence in random order.
+	slices.SortFunc(guesses, func(a, b chardet.Result) int {
+		return cmp.Or(cmp.Compare(b.Confidence, a.Confidence), cmp.Compare(a.Charset, b.Charset))
+	})
 	for _, guess := range guesses {
 		e, name := charset.Lookup(guess.Charset)
 		if e == nil || guess.Confidence < minLikeness || name == "utf-8" || strings.HasPrefix(name, "utf-16") {

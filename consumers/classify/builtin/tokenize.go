@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -26,62 +27,59 @@ func words(text string, joined bool, yield func(word []byte) bool) {
 	if !norm.NFKC.IsNormalString(text) {
 		text = norm.NFKC.String(text)
 	}
-	t := tokenizer{joined: joined, yield: yield}
-	for _, r := range text {
-		if !t.next(r) {
-			return
+	buffer := make([]byte, 0, maxTokenRunes*utf8.UTFMax)
+	for run := range strings.FieldsFuncSeq(text, isSeparator) {
+		for run != "" {
+			n := wordLength(run, joined)
+			if word, ok := lower(buffer, run[:n]); ok && !yield(word) {
+				return
+			}
+			run = run[n:]
 		}
 	}
-	t.flush()
 }
 
-// tokenizer gathers the current word.
-type tokenizer struct {
-	joined bool
-	yield  func(word []byte) bool
-
-	buffer [maxTokenRunes * utf8.UTFMax]byte
-	length int  // of the word in bytes, of its first maxTokenRunes characters
-	runes  int  // of the word
-	small  bool // the last character is neither a capital nor a digit
-}
-
-// next takes the next character of the text. It returns false when no more words are wanted.
-func (t *tokenizer) next(r rune) bool {
-	if !isWordRune(r) {
-		return t.flush()
-	}
-	if isUnspaced(r) {
-		if !t.flush() {
-			return false
+// wordLength returns the length in bytes of the first word of a run of letters, digits and
+// marks.
+func wordLength(run string, joined bool) int {
+	small, runes := false, 0 // small: the last character is neither a capital nor a digit
+	for i, r := range run {
+		if isUnspaced(r) {
+			if i == 0 {
+				return utf8.RuneLen(r)
+			}
+			return i
 		}
-		t.add(r)
-		return t.flush()
+		if joined {
+			upper, digit := isUpper(r), unicode.IsDigit(r)
+			if small && (upper || digit && runes >= 3) {
+				return i
+			}
+			small = !upper && !digit
+			runes++
+		}
 	}
-	upper, digit := isUpper(r), unicode.IsDigit(r)
-	if t.joined && t.small && (upper || digit && t.runes >= 3) && !t.flush() {
-		return false
-	}
-	t.add(r)
-	t.small = !upper && !digit
-	return true
+	return len(run)
 }
 
-// add appends a character to the word.
-func (t *tokenizer) add(r rune) {
-	if t.runes++; t.runes <= maxTokenRunes {
-		t.length += utf8.EncodeRune(t.buffer[t.length:], unicode.ToLower(r))
+// lower appends the word in lower case to the buffer. It returns false for a word that is
+// too long.
+func lower(buffer []byte, word string) ([]byte, bool) {
+	runes := 0
+	for _, r := range word {
+		if runes++; runes > maxTokenRunes {
+			return nil, false
+		}
+		if r < utf8.RuneSelf {
+			if 'A' <= r && r <= 'Z' {
+				r |= 0x20
+			}
+			buffer = append(buffer, byte(r))
+		} else {
+			buffer = utf8.AppendRune(buffer, unicode.ToLower(r))
+		}
 	}
-}
-
-// flush ends the word, if there is one. It returns false when no more words are wanted.
-func (t *tokenizer) flush() bool {
-	if t.runes == 0 {
-		return true
-	}
-	word, counts := t.buffer[:t.length], t.runes <= maxTokenRunes
-	t.length, t.runes, t.small = 0, 0, false
-	return !counts || t.yield(word)
+	return buffer, true
 }
 
 func isUpper(r rune) bool {
@@ -90,6 +88,8 @@ func isUpper(r rune) bool {
 	}
 	return unicode.IsUpper(r)
 }
+
+func isSeparator(r rune) bool { return !isWordRune(r) }
 
 // isWordRune reports whether r is part of a word.
 func isWordRune(r rune) bool {

@@ -82,3 +82,19 @@ func FuzzWords(f *testing.F) {
 		}
 	})
 }
+
+func BenchmarkWords(b *testing.B) {
+	for name, text := range map[string]string{
+		"english":  strings.Repeat("Payment is due within 30 days of the Invoice date, e.g. EUR 1,200.50. ", 900),
+		"german":   strings.Repeat("Die Größe der Fläche beträgt 40 m²; Änderungen bleiben vorbehalten. ", 900),
+		"japanese": strings.Repeat("業務委託契約書。甲と乙は次の通り契約を締結する。", 900),
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				words(text, false, func([]byte) bool { return true })
+			}
+		})
+	}
+}

@@ -45,7 +45,7 @@ const (
 // Classifier sorts documents into topics. Any number of goroutines may share one.
 type Classifier struct {
 	lexicon  *lexicon
-	profiles *cache
+	profiles *profileCache
 }
 
 // New opens the tables inside the binary; it takes milliseconds. It fails only
@@ -56,7 +56,7 @@ func New() (*Classifier, error) {
 		return nil, fmt.Errorf("open builtin classifier: %w", err)
 	}
 	l := &lexicon{table: table}
-	return &Classifier{lexicon: l, profiles: newCache(l.profile)}, nil
+	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile)}, nil
 }
 
 // Classify gives the topics that fit the document, most confident first: at most

@@ -4,67 +4,43 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
-	"sync"
+
+	lru "github.com/hashicorp/golang-lru/v2"
 
 	"intray/infra/ai"
 )
 
-// maxProfiles is how many topics' profiles one generation of the cache holds. A
-// topic of 15 keywords takes about 3 kB and one of maxTerms up to 30 kB, so two
-// generations stay below 40 MB even then. Making a profile anew takes about 0.1 ms.
-const maxProfiles = 512
+// maxProfiles is how many topics' profiles are kept. A profile of 15 keywords takes about
+// 3 kB and one of maxTerms up to 30 kB, so all of them stay below 40 MB even then. Building
+// a profile takes about 0.1 ms.
+const maxProfiles = 1024
 
-// cache keeps topics' profiles by the topics' content: a topic that was changed is
-// simply another one. It has two generations: when the young one is full it becomes
-// the old one, and what is not used meanwhile goes with the next.
-type cache struct {
+// profileCache keeps the profiles that were used last, by the content of their topics: a
+// topic that was changed has another profile.
+type profileCache struct {
 	build func(ai.Topic) *profile
-
-	mu         sync.Mutex
-	young, old map[digest]*profile
+	kept  *lru.Cache[digest, *profile]
 }
 
 type digest [sha256.Size]byte
 
-func newCache(build func(ai.Topic) *profile) *cache {
-	return &cache{build: build, young: map[digest]*profile{}}
+func newProfileCache(build func(ai.Topic) *profile) *profileCache {
+	kept, err := lru.New[digest, *profile](maxProfiles)
+	if err != nil {
+		panic(err) // only for a size that is not positive
+	}
+	return &profileCache{build: build, kept: kept}
 }
 
-// profile gives the topic's profile, and makes it where it is not kept.
-func (c *cache) profile(t ai.Topic) *profile {
+// profile returns the topic's profile, and builds it if it is not kept.
+func (c *profileCache) profile(t ai.Topic) *profile {
 	key := contentOf(t)
-	if p := c.get(key); p != nil {
+	if p, ok := c.kept.Get(key); ok {
 		return p
 	}
-	p := c.build(t) // not under the lock; two goroutines may make the same
-	c.put(key, p)
+	p := c.build(t) // not under the cache's lock; two goroutines may build the same
+	c.kept.Add(key, p)
 	return p
-}
-
-func (c *cache) get(key digest) *profile {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p := c.young[key]; p != nil {
-		return p
-	}
-	p := c.old[key]
-	if p != nil {
-		c.keep(key, p)
-	}
-	return p
-}
-
-func (c *cache) put(key digest, p *profile) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.keep(key, p)
-}
-
-func (c *cache) keep(key digest, p *profile) {
-	if len(c.young) >= maxProfiles {
-		c.old, c.young = c.young, make(map[digest]*profile, maxProfiles)
-	}
-	c.young[key] = p
 }
 
 // contentOf identifies what a profile is made of: all but the ID.

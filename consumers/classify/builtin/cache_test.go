@@ -9,7 +9,7 @@ import (
 
 func TestCacheMakesAProfileOncePerContent(t *testing.T) {
 	made := 0
-	c := newCache(func(ai.Topic) *profile { made++; return new(profile) })
+	c := newProfileCache(func(ai.Topic) *profile { made++; return new(profile) })
 
 	first := c.profile(ai.Topic{ID: "1", Name: "Tax", Keywords: []string{"a", "b"}})
 	if c.profile(ai.Topic{ID: "2", Name: "Tax", Keywords: []string{"a", "b"}}) != first || made != 1 {
@@ -30,7 +30,7 @@ func TestCacheMakesAProfileOncePerContent(t *testing.T) {
 
 func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	made := 0
-	c := newCache(func(ai.Topic) *profile { made++; return new(profile) })
+	c := newProfileCache(func(ai.Topic) *profile { made++; return new(profile) })
 	used := ai.Topic{Name: "used"}
 	const others = 5 * maxProfiles
 	for i := range others {
@@ -38,9 +38,9 @@ func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 		c.profile(ai.Topic{Name: fmt.Sprint(i)})
 	}
 	if made != others+1 {
-		t.Errorf("made the used profile %d times", made-others)
+		t.Errorf("built the used profile %d times, want once", made-others)
 	}
-	if n := len(c.young) + len(c.old); n > 2*maxProfiles {
-		t.Errorf("keeps %d profiles", n)
+	if n := c.kept.Len(); n != maxProfiles {
+		t.Errorf("keeps %d profiles, want %d", n, maxProfiles)
 	}
 }

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Clean takes out of foreign text what a reader does not see and a model does:
-// control characters but line breaks and tabs, format characters (those that turn
-// the direction of writing, zero-width ones, tags), variation selectors, private
-// and broken ones. The marks that chat templates are made of (<|im_start|>,
-// [INST], </s>) are rewritten, for some servers read them in messages too.
+// Clean removes from untrusted text what a person does not see and a model does:
+// control characters except line breaks and tabs, format characters (bidirectional
+// controls, zero-width characters, tags), variation selectors, private and invalid
+// characters. The markers of chat templates (<|im_start|>, [INST], </s>) are rewritten,
+// because some servers interpret them in messages too.
 func Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -66,7 +66,7 @@ func Cut(s string, tokens int) string {
 }
 
 // CleanName returns a name that a model made up as it may be stored: in Unicode
-// normalization form KC, without double spaces. It is false for one that a topic
+// normalization form KC, without double spaces. It returns false for a name that a topic
 // must not have: more than MaxName characters, anything but letters with their
 // accents, digits and " -&", no letter at all, or a web address.
 func CleanName(s string) (string, bool) {
@@ -74,29 +74,43 @@ func CleanName(s string) (string, bool) {
 		return "", false
 	}
 	s = strings.Join(strings.Fields(norm.NFKC.String(s)), " ")
-	if n := utf8.RuneCountInString(s); n == 0 || n > MaxName {
+	if utf8.RuneCountInString(s) > MaxName || !isSpelled(s) || isAddress(s) {
 		return "", false
 	}
-	letters, marks := 0, 0
+	return s, strings.ContainsFunc(s, unicode.IsLetter)
+}
+
+// maxMarks is how many marks a letter may have: some scripts write vowels so.
+const maxMarks = 2
+
+// isSpelled reports whether s consists of letters with their marks, digits and the
+// punctuation of names, and is not empty.
+func isSpelled(s string) bool {
+	marks := maxMarks // of the letter before, as if there were no room for more
 	for _, r := range s {
 		switch {
 		case unicode.IsLetter(r):
-			letters, marks = letters+1, 0
-		case unicode.IsMark(r) && !unicode.Is(unicode.Variation_Selector, r):
-			// Some scripts write vowels so, two to a letter at most.
-			if marks++; letters == 0 || marks > 2 {
-				return "", false
-			}
-		case unicode.IsDigit(r) || r == ' ' || r == '-' || r == '&':
-			marks = 3 // no mark after these
+			marks = 0
+		case unicode.IsDigit(r), isPunctuation(r):
+			marks = maxMarks
+		case unicode.IsMark(r) && !unicode.Is(unicode.Variation_Selector, r) && marks < maxMarks:
+			marks++
 		default:
-			return "", false
+			return false
 		}
 	}
-	for word := range strings.FieldsFuncSeq(strings.ToLower(s), func(r rune) bool { return r == ' ' || r == '-' || r == '&' }) {
+	return s != ""
+}
+
+// isPunctuation reports whether r may stand between the words of a name.
+func isPunctuation(r rune) bool { return r == ' ' || r == '-' || r == '&' }
+
+// isAddress reports whether s has a word that only web addresses have.
+func isAddress(s string) bool {
+	for word := range strings.FieldsFuncSeq(strings.ToLower(s), isPunctuation) {
 		if word == "http" || word == "https" || word == "www" {
-			return "", false
+			return true
 		}
 	}
-	return s, letters > 0
+	return false
 }

@@ -20,14 +20,22 @@ func denied(message string) *refusal {
 	return &refusal{http.StatusForbidden, "AccessDenied", message}
 }
 
-// check returns nil if r may go to MinIO: a presigned GET, HEAD or PUT, or a browser's preflight for one, of one
-// document's object, or the presigned PUT of one part of it. It trusts nothing that the sender can make up; in particular a header that the URL claims to have
-// signed is still refused when no URL of Intray's signs it, because the open CVEs get around the signature check.
+func lengthRequired(message string) *refusal {
+	return &refusal{http.StatusLengthRequired, "MissingContentLength", message}
+}
+
+// check returns nil if r may go to MinIO: a presigned GET, HEAD or PUT of one document's object,
+// the presigned PUT of one part of it, or a browser's preflight for one of these. It trusts nothing
+// that the sender can make up. In particular, a header that the URL claims to have signed is still
+// refused if no URL of Intray's signs it, because the open CVEs bypass the signature check.
 func check(r *http.Request, bucket string) *refusal {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodOptions:
 	default:
-		return &refusal{http.StatusMethodNotAllowed, "MethodNotAllowed", "Only GET, HEAD and PUT with a presigned URL are allowed."}
+		return &refusal{
+			http.StatusMethodNotAllowed, "MethodNotAllowed",
+			"Only GET, HEAD and PUT with a presigned URL are allowed.",
+		}
 	}
 	// The request line as it was sent: an encoded slash or dot must not become one on the way.
 	path, rawQuery, _ := strings.Cut(r.RequestURI, "?")
@@ -53,7 +61,8 @@ func check(r *http.Request, bucket string) *refusal {
 	return checkBody(r)
 }
 
-// isObjectPath tells whether path is /<bucket>/documents/<10 hex digits>/<uuid>, in lower case and not encoded.
+// isObjectPath reports whether path is /<bucket>/documents/<10 hex digits>/<uuid>, in lower case and
+// not encoded.
 func isObjectPath(path, bucket string) bool {
 	rest, ok := strings.CutPrefix(path, "/"+bucket+"/"+schema.ObjectPrefix)
 	if !ok || len(rest) != 10+1+36 || rest[10] != '/' || !isHex(rest[:10]) {
@@ -83,36 +92,41 @@ func isHex(s string) bool {
 type query map[string]string
 
 // signing are the parameters that every presigned URL has.
-var signing = []string{"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders", "X-Amz-Signature"}
+var signing = []string{
+	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
+	"X-Amz-Signature",
+}
 
 // overrides are the parameters that a presigned download has besides.
 var overrides = []string{"response-content-disposition", "response-content-type"}
 
-// part are the parameters that the presigned upload of one part has besides.
-var part = []string{"partNumber", "uploadId"}
+// The parameters that the presigned upload of one part has besides.
+const (
+	paramPartNumber = "partNumber"
+	paramUploadID   = "uploadId"
+)
 
-// maxPart is the highest number of a part in S3.
-const maxPart = 10_000
+// known reports whether presigned URLs have a parameter of that name.
+func known(name string) bool {
+	return name == paramPartNumber || name == paramUploadID ||
+		slices.Contains(signing, name) || slices.Contains(overrides, name)
+}
 
-// checkPart wants the parameters of a part together, in a PUT or its preflight, in the one form that Intray's URLs have, and
-// with nothing but the signature beside them. Everything else that an upload in parts needs is not a browser's matter.
+// checkPart requires the parameters of a part to come together, in a PUT or its preflight, in
+// the one form that Intray's URLs have, and with only the signature beside them. Browsers make
+// no other request of a multipart upload.
 func (q query) checkPart(r *http.Request) *refusal {
-	number, numbered := q[part[0]]
-	upload, named := q[part[1]]
+	number, numbered := q[paramPartNumber]
+	upload, named := q[paramUploadID]
 	if !numbered && !named {
 		return nil
 	}
-	method := r.Method
-	if method == http.MethodOptions {
-		method = r.Header.Get("Access-Control-Request-Method")
-	}
-	n, err := strconv.ParseUint(number, 10, 32)
 	switch {
-	case method != http.MethodPut || !numbered || !named:
+	case purpose(r) != http.MethodPut || !numbered || !named:
 		return denied("Only a PUT with partNumber and uploadId is allowed.")
-	case err != nil || n < 1 || n > maxPart || strconv.FormatUint(n, 10) != number:
+	case !isPartNumber(number):
 		return denied("partNumber is from 1 to 10000.")
-	case upload == "" || len(upload) > 256 || strings.Trim(upload, base64URL) != "":
+	case !isUploadID(upload):
 		return denied("uploadId is not one of this storage's.")
 	}
 	for _, name := range overrides {
@@ -123,11 +137,33 @@ func (q query) checkPart(r *http.Request) *refusal {
 	return nil
 }
 
+// purpose returns the method of the request, or of the one that a preflight asks about.
+func purpose(r *http.Request) string {
+	if r.Method == http.MethodOptions {
+		return r.Header.Get("Access-Control-Request-Method")
+	}
+	return r.Method
+}
+
+// maxPart is the highest number of a part in S3.
+const maxPart = 10_000
+
+// isPartNumber reports whether s is the number of a part, without leading zeros.
+func isPartNumber(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 32)
+	return err == nil && n >= 1 && n <= maxPart && strconv.FormatUint(n, 10) == s
+}
+
 // base64URL are the characters of MinIO's upload ids (RFC 4648, section 5).
 const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
 
-// parseQuery reads the parameters. Their names must be of the list, written as they are there, and none twice: two
-// readers might take different ones, or see a name that the other does not.
+// isUploadID reports whether s may be an upload id of MinIO.
+func isUploadID(s string) bool {
+	return s != "" && len(s) <= 256 && strings.Trim(s, base64URL) == ""
+}
+
+// parseQuery reads the parameters. Their names must be known, spelled exactly so, and none may come
+// twice: two readers might take different ones, or see a name that the other does not.
 func parseQuery(raw string) (query, *refusal) {
 	q := query{}
 	if raw == "" {
@@ -135,7 +171,7 @@ func parseQuery(raw string) (query, *refusal) {
 	}
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, encoded, _ := strings.Cut(pair, "=")
-		if !slices.Contains(signing, name) && !slices.Contains(overrides, name) && !slices.Contains(part, name) {
+		if !known(name) {
 			return nil, denied("The URL has a query parameter that presigned URLs do not have.")
 		}
 		if _, twice := q[name]; twice {
@@ -163,7 +199,7 @@ func (q query) checkPresigned() *refusal {
 	return nil
 }
 
-// signed tells whether the URL says that it signed the header name.
+// signed reports whether the URL says that it signed the header name.
 func (q query) signed(name string) bool {
 	for header := range strings.SplitSeq(q["X-Amz-SignedHeaders"], ";") {
 		if header == strings.ToLower(name) {
@@ -173,10 +209,11 @@ func (q query) signed(name string) bool {
 	return false
 }
 
-// checkHeaders refuses every header by which a sender says more to MinIO than the presigned URL does. Of the X-Amz-*
-// headers only the checksum may come, once and signed. That leaves out, among others, X-Amz-Copy-Source* (reads another
-// object with the signing key's rights), X-Amz-Meta-Snowball* (unpacks an archive into many objects) and a streaming
-// X-Amz-Content-Sha256 (whose trailers are not authenticated).
+// checkHeaders refuses every header by which a sender says more to MinIO than the presigned URL
+// does. Of the X-Amz-* headers only the checksum may come, once and signed. That excludes, among
+// others, X-Amz-Copy-Source* (reads another object with the signing key's rights),
+// X-Amz-Meta-Snowball* (unpacks an archive into many objects) and a streaming X-Amz-Content-Sha256
+// (whose trailers are not authenticated).
 func checkHeaders(header http.Header, q query) *refusal {
 	for name, values := range header {
 		upper := strings.ToUpper(name)
@@ -199,7 +236,7 @@ func checkHeaders(header http.Header, q query) *refusal {
 	return nil
 }
 
-// checkPreflight refuses an OPTIONS request that is not a browser's question whether it may send one that is allowed.
+// checkPreflight refuses an OPTIONS request that is not a browser's preflight for an allowed request.
 func checkPreflight(r *http.Request) *refusal {
 	switch r.Header.Get("Access-Control-Request-Method") {
 	case http.MethodGet, http.MethodHead, http.MethodPut:
@@ -212,16 +249,17 @@ func checkPreflight(r *http.Request) *refusal {
 	return checkBody(r)
 }
 
-// checkBody wants a PUT's length declared, as every upload URL signs it, and no body elsewhere.
+// checkBody requires a PUT to declare its length, which every upload URL signs, and other requests
+// to have no body.
 func checkBody(r *http.Request) *refusal {
 	if len(r.TransferEncoding) > 0 || len(r.Trailer) > 0 || r.ContentLength < 0 {
-		return &refusal{http.StatusLengthRequired, "MissingContentLength", "The request needs a Content-Length and no chunks or trailers."}
+		return lengthRequired("The request needs a Content-Length and no chunks or trailers.")
 	}
 	if r.Method != http.MethodPut && r.ContentLength > 0 {
 		return denied("Only a PUT may have a body.")
 	}
 	if r.Method == http.MethodPut && r.Header.Get("Content-Length") == "" {
-		return &refusal{http.StatusLengthRequired, "MissingContentLength", "A PUT needs a Content-Length."}
+		return lengthRequired("A PUT needs a Content-Length.")
 	}
 	return nil
 }

@@ -196,7 +196,7 @@ func (w wiring) confirm() (func(context.Context), error) {
 		return nil, err
 	}
 	again, err := replayed(w, replay.Confirm, replay.BucketEvent, confirmer.Handler(w.settings.MinIOBucket),
-		runner.Config{Batch: replayBatch, MaxTries: replayTries})
+		runner.Config{Batch: replayBatch, MaxAttempts: replayTries})
 	return together(run, again), err
 }
 
@@ -204,7 +204,7 @@ func (w wiring) confirm() (func(context.Context), error) {
 // those of what just happened.
 func replayed[T any](w wiring, target string, event func(replay.Message) T, h runner.Handler[T], c runner.Config) (func(context.Context), error) {
 	c.Stream, c.Consumer, c.Workers = schema.StreamReplay, target, 1
-	run, err := runner.New(w.conn, w.db, w.probe, replay.Decode, replay.Handler(w.db, event, h, c.MaxTries), c,
+	run, err := runner.New(w.conn, w.db, w.probe, replay.Decode, replay.Handler(w.db, event, h, c.MaxAttempts), c,
 		w.log.With("stream", schema.StreamReplay))
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ import (
 func (c *Classifier) HandleAgain(ctx context.Context, batch []runner.Message[schema.DocumentEvent]) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {
-		errs[i] = c.classifyAgain(ctx, m.Event.DocumentID, m.Tries)
+		errs[i] = c.classifyAgain(ctx, m.Event.DocumentID, m.Attempts)
 	}
 	return errs
 }

@@ -16,7 +16,7 @@ import (
 // again handles a replayed message about the document, after some failed tries.
 func (b *bundle) again(t *testing.T, id uuid.UUID, tries int) error {
 	t.Helper()
-	return b.classifier.HandleAgain(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: schema.DocumentEvent{DocumentID: id}, Tries: tries}})[0]
+	return b.classifier.HandleAgain(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: schema.DocumentEvent{DocumentID: id}, Attempts: tries}})[0]
 }
 
 // state is what a classification may change of a document.

@@ -130,7 +130,7 @@ func (c *Classifier) RunnerConfig() runner.Config {
 		Batch: 1, Workers: c.workers(),
 		Timeout: 10 * time.Minute,
 		// Tries of the AI count too, but never make a dead letter.
-		MaxTries: c.config.AITries + 8,
+		MaxAttempts: c.config.AITries + 8,
 	}
 }
 
@@ -139,7 +139,7 @@ func (c *Classifier) Handle(ctx context.Context, batch []runner.Message[schema.D
 	errs := make([]error, len(batch))
 	for i, m := range batch {
 		began := time.Now()
-		errs[i] = c.classify(ctx, m.Event.DocumentID, m.Tries)
+		errs[i] = c.classify(ctx, m.Event.DocumentID, m.Attempts)
 		runner.Classified(m.Event, began, errs[i])
 	}
 	return errs

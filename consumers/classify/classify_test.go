@@ -97,7 +97,7 @@ func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 // classify handles a message that tells of the document, after some failed tries.
 func (b *bundle) classify(t *testing.T, d schema.Document, tries int) error {
 	t.Helper()
-	return b.classifier.Handle(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: d.Event(), Tries: tries}})[0]
+	return b.classifier.Handle(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: d.Event(), Attempts: tries}})[0]
 }
 
 func expectTold(t *testing.T, b *bundle, id uuid.UUID, want ...string) {

@@ -33,13 +33,13 @@ func (b Bounds) concurrent() int { return cmp.Or(b.Concurrent, 2) }
 func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.Lane {
 	provider, _ := c.choose(c.settings.of(ctx, e.UserID))
 	if _, ok := c.config.Providers[provider]; !ok {
-		return runner.Lane{Key: e.UserID.String(), Limit: 1}
+		return runner.Lane{Key: e.UserID.String(), GroupLimit: 1}
 	}
 	if c.slow.has(e.DocumentID) {
-		return runner.Lane{Key: "slow " + e.UserID.String(), Group: "slow " + provider, Limit: 1}
+		return runner.Lane{Key: "slow " + e.UserID.String(), Group: "slow " + provider, GroupLimit: 1}
 	}
 	n := c.config.Bounds[provider].concurrent()
-	return runner.Lane{Key: e.UserID.String(), Group: provider, Limit: n + 1, Own: n}
+	return runner.Lane{Key: e.UserID.String(), Group: provider, GroupLimit: n + 1, KeyLimit: n}
 }
 
 // workers is as many as all lanes together may use: what hangs takes no worker from

@@ -130,7 +130,7 @@ func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 		probes.Add(1)
 		return runner.Probe(ctx, db, objects)
 	}
-	b.Go(b.newRunner(t, db, objects, probe, runner.Config{MaxTries: 1}).Run)
+	b.Go(b.newRunner(t, db, objects, probe, runner.Config{MaxAttempts: 1}).Run)
 	for name, proxy := range map[string]*consumertest.Proxy{"postgres": database, "minio": bucket} {
 		t.Run(name, func(t *testing.T) {
 			d := b.Document(b.Alice, 3)

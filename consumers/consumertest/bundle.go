@@ -5,8 +5,10 @@ package consumertest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -167,7 +169,7 @@ func (b *Bundle) Delete(key string) {
 	b.must(b.Objects.Remove(b.t.Context(), key))
 }
 
-// Exists says whether an object is at the key.
+// Exists reports whether an object is at the key.
 func (b *Bundle) Exists(key string) bool {
 	b.t.Helper()
 	_, err := b.Objects.Stat(b.t.Context(), key)
@@ -288,13 +290,37 @@ func (b *Bundle) ConsumerInfo(stream, consumer string) *jetstream.ConsumerInfo {
 	return c.CachedInfo()
 }
 
-// Settled waits until the consumer has nothing to deliver and nothing in hand.
+// Settled waits until the consumer has delivered everything that was published before, and
+// everything that it delivered is acknowledged.
 func (b *Bundle) Settled(stream, consumer string) {
 	b.t.Helper()
+	last := b.lastFor(stream, consumer)
 	b.Eventually(consumer+" has nothing left", func() bool {
 		info := b.ConsumerInfo(stream, consumer)
-		return info.NumPending == 0 && info.NumAckPending == 0
+		// A message that was just published may not be counted as pending yet.
+		return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= last
 	})
+}
+
+// lastFor returns the sequence of the last message in the stream that is for the consumer, or 0.
+func (b *Bundle) lastFor(stream, consumer string) (last uint64) {
+	b.t.Helper()
+	s, err := b.Operator.JetStream().Stream(b.t.Context(), stream)
+	b.must(err)
+	config := b.ConsumerInfo(stream, consumer).Config
+	subjects := config.FilterSubjects
+	if len(subjects) == 0 {
+		subjects = []string{cmp.Or(config.FilterSubject, ">")}
+	}
+	for _, subject := range subjects {
+		m, err := s.GetLastMsgForSubject(b.t.Context(), subject)
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			continue
+		}
+		b.must(err)
+		last = max(last, m.Sequence)
+	}
+	return last
 }
 
 // Eventually waits until ok.

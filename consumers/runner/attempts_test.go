@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -14,8 +15,7 @@ import (
 	"intray/schema"
 )
 
-// TestFailedTriesAreNotedForTheirDocument also notes one whose turn had not come.
-func TestFailedTriesAreNotedForTheirDocument(t *testing.T) {
+func TestAttemptsAreRecordedForTheirDocument(t *testing.T) {
 	b := consumertest.New(t)
 	document := b.Document(b.Alice, 5)
 	var calls atomic.Int32
@@ -45,29 +45,29 @@ func TestFailedTriesAreNotedForTheirDocument(t *testing.T) {
 	settled(b)
 	stop()
 
-	tries, err := b.DB.Attempts(t.Context(), document.ID)
+	attempts, err := b.DB.Attempts(t.Context(), document.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var numbers []int
-	for _, try := range tries {
-		numbers = append(numbers, try.Number)
-		if try.Stream != schema.StreamBucket || try.Consumer != schema.ConsumerConfirm || try.At.Before(began) || !try.NextAt.After(try.At) {
-			t.Errorf("noted is %+v", try)
+	for _, a := range attempts {
+		numbers = append(numbers, a.Number)
+		if a.Stream != schema.StreamBucket || a.Consumer != schema.ConsumerConfirm || a.At.Before(began) || !a.NextAt.After(a.At) {
+			t.Errorf("got attempt %+v, want one of the consumer confirm since %s", a, began)
 		}
-		if long := len(try.Reason) > 300; long != (try.Number > 0) || len(try.Reason) > 600 {
-			t.Errorf("the reason of try %d has %d bytes", try.Number, len(try.Reason))
+		if long := len(a.Reason) > 300; long != (a.Number > 0) || len(a.Reason) > 600 {
+			t.Errorf("got a reason of %d bytes for attempt %d, want it cut at about 500", len(a.Reason), a.Number)
 		}
 	}
-	if len(numbers) != 3 || numbers[0] != 0 || numbers[1] != 1 || numbers[2] != 2 {
-		t.Errorf("tries %v are noted, want one postponed and two that failed", numbers)
+	if want := []int{0, 1, 2}; !slices.Equal(numbers, want) {
+		t.Errorf("got attempts %v, want one postponement and two failures, %v", numbers, want)
 	}
 	b.Exec(`UPDATE document_tries SET at = at - interval '31 days' WHERE try = 1`)
 	if n, err := b.DB.PurgeEnded(t.Context(), time.Now()); err != nil || n != 1 {
-		t.Errorf("%d rows were purged, want the old try: %v", n, err)
+		t.Errorf("purged %d rows, %v; want the old attempt", n, err)
 	}
 	b.Exec(`DELETE FROM documents WHERE id = $1`, document.ID)
 	if n := b.Count(`SELECT count(*) FROM document_tries`); n != 0 {
-		t.Errorf("%d tries outlive their document", n)
+		t.Errorf("got %d attempts after their document's end, want 0", n)
 	}
 }

@@ -10,10 +10,9 @@ import (
 	"intray/schema"
 )
 
-// BucketBatch runs decide on the keys that a batch of bucket notifications
-// names, each key once, and returns an error for each message: the first that
-// decide gave for one of its keys. Records of other buckets, and those that
-// relevant does not want, are ignored; a key that no object can have is a
+// BucketBatch runs decide on the keys in a batch of bucket notifications, each key once, and returns
+// an error for each message: the first that decide returned for one of its keys. It ignores records of
+// other buckets and those for which relevant reports false. A key that no object can have is a
 // permanent failure.
 //
 // decide returns the keys that failed; its error fails all of them.
@@ -48,7 +47,7 @@ func BucketBatch(ctx context.Context, bucket string, batch []Message[[]schema.Bu
 	for i := range batch {
 		for _, key := range keysOf[i] {
 			if cause := errors.Join(err, failed[key]); cause != nil {
-				// Another record's impossible key must not bury this one untried.
+				// Another record's impossible key must not dead-letter this one without an attempt.
 				errs[i] = cause
 				break
 			}

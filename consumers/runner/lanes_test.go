@@ -1,204 +1,194 @@
-package runner
+package runner_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
-	"pgregory.net/rapid"
+	"intray/consumers/consumertest"
+	"intray/consumers/runner"
+	"intray/infra/postgres"
+	"intray/schema"
 )
 
-func lane(key, group string, limit int) Lane { return Lane{Key: key, Group: group, Limit: limit} }
-
-// took takes what is ready now, or 0.
-func took(l *lanes) (uint64, *waiting) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if m := l.ready(); m != nil {
-		return m.sequence, m
-	}
-	return 0, nil
+// byUser gives each message the lane of what stands before its colon.
+func byUser(_ context.Context, event string) runner.Lane {
+	user, _, _ := strings.Cut(event, ":")
+	return runner.Lane{Key: user, Group: "all"}
 }
 
-func TestLanesTakeTurns(t *testing.T) {
-	l, now := newLanes(), time.Now()
-	for i := range uint64(4) {
-		l.add(&waiting{sequence: 1 + i, lane: lane("alice", "g", 0)}, now)
+func runInLanes(t *testing.T, b *consumertest.Bundle, config runner.Config, probe func(context.Context) error, handle runner.Handler[string]) (stop func()) {
+	t.Helper()
+	config.Batch = 1
+	run, err := runner.New(b.Conn, b.DB, probe, text, handle, config, consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
 	}
-	l.add(&waiting{sequence: 10, lane: lane("bob", "g", 0)}, now)
-	l.add(&waiting{sequence: 11, lane: lane("bob", "g", 0)}, now)
-	l.add(&waiting{sequence: 20, lane: lane("carol", "g", 0)}, now)
-	var order []uint64
-	for range 7 {
-		s, _ := took(l)
-		order = append(order, s)
-	}
-	if got := fmt.Sprint(order); got != "[1 10 20 2 11 3 4]" {
-		t.Errorf("order %s", got)
-	}
+	return b.Go(run.InLanes(byUser).Run)
 }
 
-func TestAFullGroupHoldsUpNoOther(t *testing.T) {
-	l, now := newLanes(), time.Now()
-	for i := range uint64(3) {
-		l.add(&waiting{sequence: 1 + i, lane: lane("alice", "slow", 2)}, now)
+func numbered(user string, n int) (messages []string) {
+	for i := range n {
+		messages = append(messages, fmt.Sprint(user, ":", i))
 	}
-	l.add(&waiting{sequence: 10, lane: lane("bob", "fast", 0)}, now)
-	first, held := took(l)
-	second, _ := took(l)
-	third, _ := took(l)
-	if first != 1 || second != 10 || third != 2 {
-		t.Errorf("order %d %d %d", first, second, third)
-	}
-	if s, _ := took(l); s != 0 {
-		t.Errorf("%d is handed out beyond the limit", s)
-	}
-	l.done(held, now)
-	if s, _ := took(l); s != 3 {
-		t.Errorf("after one has ended comes %d", s)
-	}
-	resume := l.pause()
-	l.add(&waiting{sequence: 11, lane: lane("bob", "fast", 0)}, now)
-	if s, _ := took(l); s != 0 || !l.isPaused() {
-		t.Errorf("%d is handed out in a pause", s)
-	}
-	resume()
-	if s, _ := took(l); s != 11 {
-		t.Errorf("after the pause comes %d", s)
+	return messages
+}
+
+func TestEveryMessageOfABacklogIsHandledOnce(t *testing.T) {
+	b := consumertest.New(t)
+	const many = 1500
+	publish(b, numbered("alice", many)...)
+	publish(b, numbered("bob", 3)...)
+	var done log
+	config := quick
+	config.Workers = 4
+	handle := each(func(m runner.Message[string]) error { done.add(m.Event); return nil })
+	runInLanes(t, b, config, alwaysUp, handle)
+	runInLanes(t, b, config, alwaysUp, handle) // another replica
+	settled(b)
+	all := done.all()
+	slices.Sort(all)
+	if n := len(slices.Compact(slices.Clone(all))); n != many+3 || len(all) != n {
+		t.Errorf("got %d messages handled %d times, want each of %d once", n, len(all), many+3)
 	}
 }
 
-// Whoever has the most takes all but one place of a group.
-func TestAKeyLeavesAPlaceToOthers(t *testing.T) {
-	l, now := newLanes(), time.Now()
-	for i := range uint64(4) {
-		l.add(&waiting{sequence: 1 + i, lane: Lane{Key: "alice", Group: "g", Limit: 3, Own: 2}}, now)
+// TestInLanesATurnIsNoRedelivery is not parallel: what it reads is the whole process's.
+func TestInLanesATurnIsNoRedelivery(t *testing.T) {
+	b := consumertest.New(t)
+	before := counted(t)["intray_redeliveries_total"]
+	const n = 400 // far more than are kept
+	publish(b, numbered("alice", n)...)
+	var done log
+	config := quick
+	config.Workers = 1
+	given := make(chan bool)
+	stop := runInLanes(t, b, config, alwaysUp, each(func(m runner.Message[string]) error {
+		<-given
+		done.add(m.Event)
+		return nil
+	}))
+	// Behind the first, which is in hand, most are given back.
+	b.Eventually("messages to come again", func() bool {
+		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).NumRedelivered > n/2
+	})
+	close(given)
+	settled(b)
+	stop()
+	if got := len(done.all()); got != n {
+		t.Errorf("got %d messages handled, want %d", got, n)
 	}
-	first, held := took(l)
-	second, _ := took(l)
-	if third, _ := took(l); first != 1 || second != 2 || third != 0 {
-		t.Errorf("order %d %d, and %d beyond the bound of a key", first, second, third)
-	}
-	l.add(&waiting{sequence: 10, lane: Lane{Key: "bob", Group: "g", Limit: 3, Own: 2}}, now)
-	if s, _ := took(l); s != 10 {
-		t.Errorf("%d is handed out, and bob waits", s)
-	}
-	l.done(held, now)
-	if s, _ := took(l); s != 3 {
-		t.Errorf("after one has ended comes %d", s)
+	if again := counted(t)["intray_redeliveries_total"] - before; again != 0 {
+		t.Errorf("got %v redeliveries of messages that waited for their turn, want 0", again)
 	}
 }
 
-func TestAMessageThatComesTwiceIsHandedOutOnce(t *testing.T) {
-	l, now := newLanes(), time.Now()
-	for range 3 {
-		if back, _ := l.add(&waiting{sequence: 1, lane: lane("alice", "g", 0)}, now); back != nil {
-			t.Error("it is given back")
+func TestInLanesAnOutageCountsNoAttemptAndPauses(t *testing.T) {
+	b := consumertest.New(t)
+	var down atomic.Bool
+	down.Store(true)
+	var handled, probed atomic.Int32
+	probe := func(context.Context) error {
+		probed.Add(1)
+		if down.Load() {
+			return postgres.ErrUnavailable
 		}
+		return nil
 	}
-	_, m := took(l)
-	l.add(&waiting{sequence: 1, lane: lane("alice", "g", 0)}, now)
-	if s, _ := took(l); s != 0 {
-		t.Error("it is handed out while in hand")
-	}
-	l.done(m, now)
-	if len(l.held) != 0 || len(l.queues) != 0 {
-		t.Errorf("left: %v, %v", l.held, l.queues)
-	}
-}
-
-func TestNextEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan *waiting)
-	go func() { ended <- newLanes().next(ctx) }()
-	cancel()
-	select {
-	case m := <-ended:
-		if m != nil {
-			t.Errorf("it returned %v", m)
+	config := quick
+	config.MaxAttempts, config.Workers = 1, 3
+	publish(b, numbered("alice", 20)...)
+	runInLanes(t, b, config, probe, each(func(m runner.Message[string]) error {
+		handled.Add(1)
+		if m.Attempts != 0 {
+			t.Errorf("%s: got %d attempts, want 0", m.Event, m.Attempts)
 		}
-	case <-time.After(10 * time.Second):
-		t.Fatal("it still waits")
+		if down.Load() {
+			return fmt.Errorf("select: %w", postgres.ErrUnavailable)
+		}
+		return nil
+	}))
+	b.Eventually("the dependency is probed", func() bool { return probed.Load() >= 6 })
+	if n := handled.Load(); n > 3 {
+		t.Errorf("%d messages were handled while a dependency was down, want at most 3", n)
 	}
+	down.Store(false)
+	settled(b)
+	expectDeadLetters(t, b, 0)
 }
 
-// Whatever comes and goes: no message is lost or handed out twice, a group has its
-// limit at most in hand, few wait, what is given back is of the longest queue, and
-// who has something waiting is served before the others have their second turn.
-func TestLanesKeepTheirRules(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		l, now, next := newLanes(), time.Now(), uint64(0)
-		out := map[uint64]*waiting{}
-		postponed := map[uint64]*waiting{}
-		limit := map[string]int{"a": 1, "b": 3, "c": 0}
-		t.Repeat(map[string]func(*rapid.T){
-			"arrive": func(t *rapid.T) {
-				key := rapid.SampledFrom([]string{"u", "v", "w"}).Draw(t, "user")
-				group := map[string]string{"u": "a", "v": "b", "w": "c"}[key]
-				for range rapid.SampledFrom([]int{1, 2, 100}).Draw(t, "how many") {
-					next++
-					if back, wait := l.add(&waiting{sequence: next, lane: lane(key, group, limit[group])}, now); back != nil {
-						if wait < minPostponed || wait > maxPostponed || postponed[back.sequence] != nil || out[back.sequence] != nil {
-							t.Fatalf("%d is given back for %s", back.sequence, wait)
-						}
-						postponed[back.sequence] = back
-						for key, q := range l.queues {
-							if len(q.messages) > len(l.queues[back.lane.Key].messages)+1 {
-								t.Fatalf("%s has the longest queue, and one of %s is given back", key, back.lane.Key)
-							}
-						}
-					}
-				}
-			},
-			"come back": func(t *rapid.T) {
-				for s, m := range postponed {
-					delete(postponed, s)
-					if back, _ := l.add(&waiting{sequence: s, lane: m.lane}, now); back != nil {
-						postponed[back.sequence] = back
-					}
-					break
-				}
-			},
-			"take": func(t *rapid.T) {
-				if s, m := took(l); s != 0 {
-					if out[s] != nil || postponed[s] != nil {
-						t.Fatalf("%d is handed out twice", s)
-					}
-					out[s] = m
-				}
-			},
-			"end": func(t *rapid.T) {
-				for s, m := range out {
-					delete(out, s)
-					now = now.Add(time.Millisecond)
-					l.done(m, now)
-					break
-				}
-			},
-			"": func(t *rapid.T) {
-				inHand, queued := map[string]int{}, 0
-				for _, m := range out {
-					inHand[m.lane.Group]++
-				}
-				for group, n := range inHand {
-					if n != l.running[group] || (limit[group] > 0 && n > limit[group]) {
-						t.Fatalf("group %s has %d in hand, counted %d", group, n, l.running[group])
-					}
-				}
-				for _, q := range l.queues {
-					queued += len(q.messages)
-				}
-				if queued != l.waiting || queued > maxWaiting || len(l.held) != queued+len(out) {
-					t.Fatalf("%d wait, counted %d, held %d with %d in hand", queued, l.waiting, len(l.held), len(out))
-				}
-			},
-		})
-		l.forget(now.Add(time.Hour))
-		for key, q := range l.queues {
-			if len(q.postponed) > 0 {
-				t.Errorf("%s remembers %d that never came back", key, len(q.postponed))
+func TestInLanesFailuresBecomeDeadLettersAndPostponementsDoNot(t *testing.T) {
+	b := consumertest.New(t)
+	var postponed atomic.Int32
+	publish(b, "undecodable", "alice:fails", "bob:panics", "carol:later", "dave:fine")
+	runInLanes(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error {
+		switch m.Event {
+		case "alice:fails":
+			return errors.New("no")
+		case "bob:panics":
+			panic("no")
+		case "carol:later":
+			if m.Attempts != 0 {
+				t.Errorf("a postponed message: got %d attempts, want 0", m.Attempts)
+			}
+			if postponed.Add(1) < 10 {
+				return runner.Postpone(errors.New("not yet"), time.Millisecond)
 			}
 		}
+		return nil
+	}))
+	settled(b)
+	expectDeadLetters(t, b, 3)
+	if got := postponed.Load(); got != 10 {
+		t.Errorf("got the postponed message %d times, want 10", got)
+	}
+}
+
+func TestInLanesShutdownGivesBackWhatWaits(t *testing.T) {
+	b := consumertest.New(t)
+	setAckWait(t, b, time.Hour) // only messages that are given back come again
+	publish(b, numbered("alice", 10)...)
+	inHand, finish := make(chan bool, 10), make(chan bool)
+	run, err := runner.New(b.Conn, b.DB, alwaysUp, text, func(_ context.Context, messages batch) []error {
+		inHand <- true
+		<-finish
+		return make([]error, len(messages))
+	}, quick, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan bool)
+	go func() { run.InLanes(byUser).Run(ctx); close(ended) }()
+	<-inHand
+	b.Eventually("all are delivered", func() bool {
+		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).NumPending == 0
 	})
+	cancel()
+	close(finish)
+	<-ended
+	var rest log
+	runInLanes(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error { rest.add(m.Event); return nil }))
+	settled(b)
+	if got := rest.all(); len(got) != 9 {
+		t.Errorf("the next run got %v, want 9 messages", got)
+	}
+}
+
+func TestInLanesOutlivesNATS(t *testing.T) {
+	b := consumertest.New(t)
+	var done log
+	runInLanes(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error { done.add(m.Event); return nil }))
+	for _, event := range []string{"alice:before", "bob:after"} {
+		publish(b, event)
+		b.Eventually(event+" is handled", func() bool { return slices.Contains(done.all(), event) })
+		b.NATS.Stop()
+		b.NATS.Start()
+		b.Eventually("connected again", b.Operator.Connected)
+	}
 }

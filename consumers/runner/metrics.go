@@ -12,8 +12,8 @@ import (
 	"intray/schema"
 )
 
-// What the consumers measure. Counts are added once for a batch: confirm decides
-// thousands of messages a second.
+// The metrics of the consumers. Counts are added once for a batch: confirm decides thousands of
+// messages a second.
 var (
 	eventsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_events_total",
@@ -49,8 +49,8 @@ var (
 	}, []string{"kind"})
 )
 
-// Metrics are what this package and those below it measure. What can be counted is
-// there from the start, as 0: the first find is an increase.
+// Metrics returns the metrics of the consumers. Each kind of find exists from the start, as 0, so that
+// the first one is an increase.
 func Metrics() []prometheus.Collector {
 	for _, kind := range []string{"confirmed", "expired", "announced", "unclassified", "deleted", "purged"} {
 		findsTotal.WithLabelValues(kind)
@@ -59,15 +59,15 @@ func Metrics() []prometheus.Collector {
 		classifySeconds, findsTotal}
 }
 
-// Confirmed measures an upload that an event led to, which happened at the time.
-// One without a time, or from a clock that is ahead, is not measured.
+// Confirmed measures an upload that was confirmed because of an event of the time at. It ignores an
+// event without a time, or from a clock that is ahead.
 func Confirmed(at, now time.Time) {
 	if took := now.Sub(at); !at.IsZero() && took >= 0 {
 		confirmSeconds.Observe(took.Seconds())
 	}
 }
 
-// AICalled measures a call of an AI provider that is among those of this program.
+// AICalled measures a call of a configured AI provider.
 func AICalled(provider string, took time.Duration, err error) {
 	outcome := "ok"
 	switch {
@@ -84,8 +84,8 @@ func AICalled(provider string, took time.Duration, err error) {
 	classifySeconds.WithLabelValues(provider, outcome).Observe(took.Seconds())
 }
 
-// Classified adds to a document's trace that its event waited, and what classifying
-// came to; a message whose turn has not come is no step.
+// Classified adds to a document's trace how long its event waited, and how its classification ended.
+// A postponed message adds nothing.
 func Classified(e schema.DocumentEvent, began time.Time, err error) {
 	if !telemetry.Tracing() || Postponed(err) {
 		return
@@ -94,7 +94,7 @@ func Classified(e schema.DocumentEvent, began time.Time, err error) {
 	telemetry.Step(e.DocumentID, schema.ConsumerClassify, began, time.Now(), err)
 }
 
-// Swept counts what the sweeper found to do.
+// Swept counts finds of the sweeper.
 func Swept(kind string, n int) {
 	if n > 0 {
 		findsTotal.WithLabelValues(kind).Add(float64(n))
@@ -110,16 +110,16 @@ const (
 	outcomeDead      = "dead"
 )
 
-// count measures a batch that was settled. One that the runner gave back until its
-// turn was not delivered again for any failure.
-func (r *Runner[T]) count(batch []*inHand[T], took time.Duration, gaveBack bool) {
+// count measures a batch. gaveBack means that its messages were delivered again because the runner
+// gave them back, which is not counted as redelivery.
+func (r *Runner[T]) count(batch []*inFlight[T], took time.Duration, gaveBack bool) {
 	stream, consumer := r.config.Stream, r.config.Consumer
 	type key struct{ kind, outcome string }
 	counts := make(map[key]int)
 	again := 0
-	for _, h := range batch {
-		counts[key{kindOf(h.raw.Subject()), h.outcome}]++
-		if h.meta.NumDelivered > 1 && !gaveBack {
+	for _, f := range batch {
+		counts[key{kindOf(f.raw.Subject()), f.outcome}]++
+		if f.meta.NumDelivered > 1 && !gaveBack {
 			again++
 		}
 	}
@@ -131,8 +131,8 @@ func (r *Runner[T]) count(batch []*inHand[T], took time.Duration, gaveBack bool)
 	batchSeconds.WithLabelValues(stream, consumer).Observe(took.Seconds())
 }
 
-// kindOf is a subject without what grows with use: the name of a replay, or a word
-// that nobody here publishes.
+// kindOf returns a subject without what would grow the number of labels: the name of a replay, and
+// subjects that nobody of ours publishes.
 func kindOf(subject string) string {
 	switch subject {
 	case schema.SubjectCreatedDirect, schema.SubjectCreatedDurable, schema.SubjectRemovedDurable, schema.SubjectDocumentUpload:

@@ -77,7 +77,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 		"intray_redeliveries_total":                           3,
 	} {
 		if got := after[name] - before[name]; got != want {
-			t.Errorf("%s: %v, want %v", name, got, want)
+			t.Errorf("%s: got %v, want %v", name, got, want)
 		}
 	}
 }
@@ -110,7 +110,7 @@ func TestAFailureNamesItsDocument(t *testing.T) {
 	settled(b)
 	stop()
 	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || !strings.Contains(out.String(), `"document_id":"`+id+`"`) {
-		t.Errorf("the log says\n%s", &out)
+		t.Errorf("got the log\n%s\nwant a line that names what it is about", &out)
 	}
 
 	// What cannot be read names no document.
@@ -124,7 +124,7 @@ func TestAFailureNamesItsDocument(t *testing.T) {
 	settled(b)
 	stop()
 	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || strings.Contains(out.String(), "document_id\":") {
-		t.Errorf("the log says\n%s", &out)
+		t.Errorf("got the log\n%s\nwant a line that names what it is about", &out)
 	}
 }
 

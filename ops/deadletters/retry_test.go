@@ -37,7 +37,7 @@ func TestAPoisonedMessageIsRetriedUntilItIsApplied(t *testing.T) {
 	b.Exec(`DELETE FROM quotas WHERE user_id = $1`, b.Alice)
 	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent,
 		confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket),
-		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, MaxTries: 2, MinDelay: 1, MaxDelay: 1}, b.Log)
+		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, MaxAttempts: 2, MinDelay: 1, MaxDelay: 1}, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

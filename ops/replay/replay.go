@@ -111,7 +111,7 @@ func Handler[T any](
 		}
 		inner := make([]runner.Message[T], len(batch))
 		for i, m := range batch {
-			inner[i] = runner.Message[T]{Event: event(m.Event), Sequence: m.Sequence, Tries: m.Tries}
+			inner[i] = runner.Message[T]{Event: event(m.Event), Sequence: m.Sequence, Attempts: m.Attempts}
 		}
 		errs = call(ctx, handle, inner)
 		after, err := db.DocumentStates(ctx, ids, keys)
@@ -125,7 +125,7 @@ func Handler[T any](
 			case errs[i] == nil && changed(m.Event, before, after):
 				d.Outcome = postgres.Applied
 			case errs[i] == nil:
-			case final(errs[i], len(batch), m.Tries, maxAttempts):
+			case final(errs[i], len(batch), m.Attempts, maxAttempts):
 				d.Outcome = postgres.Failed
 			default:
 				continue

@@ -38,7 +38,7 @@ const tries = 3
 func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketRecord]) (stop func()) {
 	t.Helper()
 	c := runner.Config{
-		Stream: schema.StreamReplay, Consumer: replay.Confirm, MaxTries: tries,
+		Stream: schema.StreamReplay, Consumer: replay.Confirm, MaxAttempts: tries,
 		MinDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond,
 	}
 	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, replay.Decode, replay.Handler(b.DB, replay.BucketEvent, handle, tries), c, b.Log)

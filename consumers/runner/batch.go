@@ -1,0 +1,23 @@
+package runner
+
+import (
+	"context"
+	"sync"
+)
+
+// runBatches delivers batches in the order of the stream, one to each worker at a time, until ctx
+// ends.
+func (r *Runner[T]) runBatches(ctx context.Context) {
+	var workers sync.WaitGroup
+	for range r.config.Workers {
+		workers.Go(func() {
+			r.pull(ctx, r.config.Batch, func(d delivery) error {
+				if len(d.messages) == 0 {
+					return nil
+				}
+				return r.deliver(ctx, d, false)
+			})
+		})
+	}
+	workers.Wait()
+}

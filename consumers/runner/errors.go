@@ -1,0 +1,50 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"intray/infra/minio"
+	"intray/infra/nats"
+	"intray/infra/postgres"
+)
+
+// ErrPermanent marks a failure that no retry mends: the message becomes a dead letter at once.
+var ErrPermanent = errors.New("permanent failure")
+
+// Permanent wraps err with ErrPermanent.
+func Permanent(err error) error { return fmt.Errorf("%w: %w", ErrPermanent, err) }
+
+// RetryAfter wraps err so that the message is retried after wait instead of the runner's own growing
+// delay. The attempt counts.
+func RetryAfter(err error, wait time.Duration) error { return &retryError{cause: err, wait: wait} }
+
+// Postpone wraps err so that the message is redelivered after wait and the attempt does not count:
+// it is not the message's turn, and nothing was attempted.
+func Postpone(err error, wait time.Duration) error {
+	return &retryError{cause: err, wait: wait, uncounted: true}
+}
+
+// Postponed reports whether err was made by Postpone.
+func Postponed(err error) bool {
+	var retry *retryError
+	return errors.As(err, &retry) && retry.uncounted
+}
+
+type retryError struct {
+	cause     error
+	wait      time.Duration
+	uncounted bool
+}
+
+func (e *retryError) Error() string { return e.cause.Error() }
+func (e *retryError) Unwrap() error { return e.cause }
+
+// Outage reports whether err means that a dependency did not answer. An outage does not count as an
+// attempt: the runner waits until the dependency is up.
+func Outage(err error) bool {
+	return errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||
+		errors.Is(err, nats.ErrUnavailable) || errors.Is(err, context.Canceled)
+}

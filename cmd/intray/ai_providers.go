@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -37,10 +38,13 @@ type aiSettings struct {
 // has a usual address and needs no key, the others where they are set up.
 func (s aiSettings) remote() (map[string]classify.Provider, error) {
 	if s.Timeout <= 0 || s.ConcurrentCalls < 1 || s.ConcurrentCalls > 64 || s.DailyCalls < 0 {
-		return nil, cli.Usage(fmt.Errorf("AI_TIMEOUT is above 0, AI_CONCURRENT_CALLS is 1 to 64, AI_DAILY_CALLS is not negative (see docs/configuration.md)"))
+		return nil, cli.Usage(errors.New("AI_TIMEOUT must be more than 0, AI_CONCURRENT_CALLS 1 to 64, " +
+			"AI_DAILY_CALLS not negative (see docs/configuration.md)"))
 	}
 	providers := map[string]classify.Provider{}
-	own, err := ollama.New(ollama.Config{URL: s.OllamaURL, Key: s.OllamaKey, Context: s.OllamaContext, Timeout: s.Timeout})
+	own, err := ollama.New(ollama.Config{
+		URL: s.OllamaURL, Key: s.OllamaKey, Context: s.OllamaContext, Timeout: s.Timeout,
+	})
 	if err != nil {
 		return nil, cli.Usage(fmt.Errorf("OLLAMA_URL, OLLAMA_NUM_CTX: %w", err))
 	}
@@ -53,7 +57,9 @@ func (s aiSettings) remote() (map[string]classify.Provider, error) {
 		providers[openai.Name] = p
 	}
 	if s.AnthropicKey != "" || s.AnthropicURL != "" {
-		p, err := anthropic.New(anthropic.Config{URL: s.AnthropicURL, Key: s.AnthropicKey, Timeout: s.Timeout})
+		p, err := anthropic.New(anthropic.Config{
+			URL: s.AnthropicURL, Key: s.AnthropicKey, Timeout: s.Timeout,
+		})
 		if err != nil {
 			return nil, cli.Usage(fmt.Errorf("ANTHROPIC_BASE_URL, ANTHROPIC_API_KEY: %w", err))
 		}

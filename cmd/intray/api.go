@@ -63,14 +63,16 @@ func (apiCommand) Help() string {
 	return "Issues upload and download URLs and answers queries; it never touches a document's bytes."
 }
 
-// Validate refuses what would lock everybody out, or let nobody be refused.
+// Validate refuses limits that would refuse everybody, and keys that are too short.
 func (c apiCommand) Validate() error {
 	for _, limit := range []struct {
 		name  string
 		value int64
 	}{
-		{"READS_PER_SECOND", int64(c.ReadsPerSecond)}, {"WRITES_PER_SECOND", int64(c.WritesPerSecond)},
-		{"REQUESTS_BURST", int64(c.RequestsBurst)}, {"PASSWORD_HASHES", int64(c.HashConcurrency)},
+		{"READS_PER_SECOND", int64(c.ReadsPerSecond)},
+		{"WRITES_PER_SECOND", int64(c.WritesPerSecond)},
+		{"REQUESTS_BURST", int64(c.RequestsBurst)},
+		{"PASSWORD_HASHES", int64(c.HashConcurrency)},
 		{"ACCESS_TOKEN_LIFE", int64(c.AccessTokenTTL / time.Second)},
 		{"SESSION_IDLE", int64(c.SessionIdleTimeout / time.Second)},
 		{"SESSION_LIFE", int64(c.SessionTTL / time.Second)},
@@ -93,7 +95,8 @@ func (s apiTokenSettings) validateTokenKeys() error {
 		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_ALSO_ACCEPTED", n, api.MinTokenKey))
 	}
 	if s.TokenKey != "" && s.TokenKey == s.SecondaryTokenKey {
-		return cli.Usage(errors.New("TOKEN_KEY_ALSO_ACCEPTED is the same as TOKEN_KEY: give the key that is rotated from or to, or leave it out (see docs/configuration.md)"))
+		return cli.Usage(errors.New("TOKEN_KEY_ALSO_ACCEPTED is the same as TOKEN_KEY: " +
+			"give the key that is rotated from or to, or leave it out (see docs/configuration.md)"))
 	}
 	return nil
 }
@@ -133,7 +136,9 @@ func (c apiCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	conn, err := nats.Connect(ctx, nats.Options{URL: c.NATSURL, User: nats.UserAPI, Password: c.NATSPassword, Name: "api", Log: log})
+	conn, err := nats.Connect(ctx, nats.Options{
+		URL: c.NATSURL, User: nats.UserAPI, Password: c.NATSPassword, Name: "api", Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -158,7 +163,8 @@ func (c apiCommand) Run(ctx context.Context) error {
 	defer multipart.Close()
 
 	config := c.config()
-	config.DB, config.Presigner, config.Objects, config.Multipart = db, presigner, objects, multipart
+	config.DB, config.Presigner = db, presigner
+	config.Objects, config.Multipart = objects, multipart
 	config.NATS, config.Changes, config.Log = conn, conn, log
 	config.Parts = []api.Part{
 		{Name: "nats", Check: conn.Ping},
@@ -183,12 +189,15 @@ func (c apiCommand) config() api.Config {
 	return api.Config{
 		TokenKey: []byte(c.TokenKey), TokenKeyAlsoAccepted: []byte(c.SecondaryTokenKey),
 		AllowedOrigins: c.CORSOrigins, TrustedProxies: proxies, DefaultQuota: c.DefaultQuotaBytes,
-		OIDC:     api.OIDC{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience},
-		Sessions: api.Sessions{AccessToken: c.AccessTokenTTL, Idle: c.SessionIdleTimeout, Life: c.SessionTTL},
+		OIDC: api.OIDC{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience},
+		Sessions: api.Sessions{
+			AccessToken: c.AccessTokenTTL, Idle: c.SessionIdleTimeout, Life: c.SessionTTL,
+		},
 		Limits: api.Limits{
-			MaxSize: c.MaxDocumentBytes, AllowedTypes: c.AllowedTypes, MaxPending: c.MaxPendingDocuments,
-			Hashes: c.HashConcurrency,
-			Reads:  perSecond(c.ReadsPerSecond, c.RequestsBurst), Writes: perSecond(c.WritesPerSecond, c.RequestsBurst),
+			MaxSize: c.MaxDocumentBytes, AllowedTypes: c.AllowedTypes,
+			MaxPending: c.MaxPendingDocuments, Hashes: c.HashConcurrency,
+			Reads:  perSecond(c.ReadsPerSecond, c.RequestsBurst),
+			Writes: perSecond(c.WritesPerSecond, c.RequestsBurst),
 		},
 	}
 }

@@ -15,9 +15,14 @@ import (
 func setAPI(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{
-		"DATABASE_URL": "postgres://api@127.0.0.1:1/intray", "NATS_URL": "nats://127.0.0.1:1", "NATS_PASSWORD": "p", "MINIO_ENDPOINT": "http://127.0.0.1:1",
-		"MINIO_UPLOAD_KEY": "k", "MINIO_UPLOAD_SECRET": "s", "MINIO_DOWNLOAD_KEY": "k", "MINIO_DOWNLOAD_SECRET": "s",
-		"MINIO_CONFIRM_KEY": "k", "MINIO_CONFIRM_SECRET": "s", "MINIO_MULTIPART_KEY": "k", "MINIO_MULTIPART_SECRET": "s", "GATEWAY_URL": "http://127.0.0.1:1", "TOKEN_KEY": strings.Repeat("k", 32),
+		"DATABASE_URL": "postgres://api@127.0.0.1:1/intray",
+		"NATS_URL":     "nats://127.0.0.1:1", "NATS_PASSWORD": "p",
+		"MINIO_ENDPOINT":   "http://127.0.0.1:1",
+		"MINIO_UPLOAD_KEY": "k", "MINIO_UPLOAD_SECRET": "s",
+		"MINIO_DOWNLOAD_KEY": "k", "MINIO_DOWNLOAD_SECRET": "s",
+		"MINIO_CONFIRM_KEY": "k", "MINIO_CONFIRM_SECRET": "s",
+		"MINIO_MULTIPART_KEY": "k", "MINIO_MULTIPART_SECRET": "s",
+		"GATEWAY_URL": "http://127.0.0.1:1", "TOKEN_KEY": strings.Repeat("k", 32),
 	} {
 		t.Setenv(name, value)
 	}
@@ -47,13 +52,23 @@ func TestAPISettings(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	limits, sessions := s.config().Limits, s.config().Sessions
-	if limits.Reads.Every != time.Millisecond || limits.Reads.Burst != 2000 || limits.Writes.Every != 10*time.Millisecond ||
-		limits.Writes.Burst != 2000 || limits.Hashes != 4 || s.DefaultQuotaBytes != 100<<20 || len(s.TrustedProxies) != 0 || s.OIDCIssuer != "" {
+	config := s.config()
+	reads, writes := config.Limits.Reads, config.Limits.Writes
+	if want := (api.Rate{Every: time.Millisecond, Burst: 2000}); reads != want {
+		t.Errorf("by default reads are limited to %+v, want %+v", reads, want)
+	}
+	if want := (api.Rate{Every: 10 * time.Millisecond, Burst: 2000}); writes != want {
+		t.Errorf("by default writes are limited to %+v, want %+v", writes, want)
+	}
+	if config.Limits.Hashes != 4 || config.DefaultQuota != 100<<20 || len(config.TrustedProxies) != 0 ||
+		config.OIDC.Issuer != "" {
 		t.Errorf("defaults: %+v", s)
 	}
-	if want := (api.Sessions{AccessToken: 15 * time.Minute, Idle: 30 * 24 * time.Hour, Life: 90 * 24 * time.Hour}); sessions != want {
-		t.Errorf("defaults: sessions are %+v, want %+v", sessions, want)
+	want := api.Sessions{
+		AccessToken: 15 * time.Minute, Idle: 30 * 24 * time.Hour, Life: 90 * 24 * time.Hour,
+	}
+	if config.Sessions != want {
+		t.Errorf("by default sessions are %+v, want %+v", config.Sessions, want)
 	}
 
 	t.Setenv("TRUSTED_PROXIES", "10.1.2.3/8,192.0.2.1,2001:db8::/32,::1")
@@ -66,13 +81,15 @@ func TestAPISettings(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]string{
-		"TRUSTED_PROXIES": "10.0.0.0/33", "READS_PER_SECOND": "0", "WRITES_PER_SECOND": "-1", "REQUESTS_BURST": "0", "PASSWORD_HASHES": "0",
-		"ACCESS_TOKEN_LIFE": "10ms", "SESSION_IDLE": "0s", "SESSION_LIFE": "forever", "DEFAULT_QUOTA_BYTES": "0",
+		"TRUSTED_PROXIES": "10.0.0.0/33", "READS_PER_SECOND": "0", "WRITES_PER_SECOND": "-1",
+		"REQUESTS_BURST": "0", "PASSWORD_HASHES": "0", "DEFAULT_QUOTA_BYTES": "0",
+		"ACCESS_TOKEN_LIFE": "10ms", "SESSION_IDLE": "0s", "SESSION_LIFE": "forever",
 		"TOKEN_KEY": strings.Repeat("k", 31), "TOKEN_KEY_ALSO_ACCEPTED": strings.Repeat("k", 32),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
-			if _, err := parseAPI(t); !errors.As(err, new(cli.UsageError)) || !strings.HasPrefix(err.Error(), name+" ") {
+			_, err := parseAPI(t)
+			if !errors.As(err, new(cli.UsageError)) || !strings.HasPrefix(err.Error(), name+" ") {
 				t.Errorf("%s=%s: error %v, want a usage error that begins with the name", name, value, err)
 			}
 		})
@@ -102,7 +119,8 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, c.value)
 			_, err := parseAPI(t)
-			if err == nil || !strings.HasPrefix(err.Error(), c.want) || !strings.HasSuffix(err.Error(), "(see docs/configuration.md)") ||
+			if err == nil || !strings.HasPrefix(err.Error(), c.want) ||
+				!strings.HasSuffix(err.Error(), "(see docs/configuration.md)") ||
 				c.value != "" && strings.Contains(err.Error(), c.value) {
 				t.Errorf("error %v, want %q…, where to look, and no value", err, c.want)
 			}
@@ -121,10 +139,13 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	})
 	t.Run("on the command line", func(t *testing.T) {
 		t.Setenv("NATS_URL", "")
-		if c, err := parse(t, "api", "--nats-url=nats://a", "--reads-per-second=7"); err != nil || c.API.NATSURL != "nats://a" || c.API.ReadsPerSecond != 7 {
-			t.Errorf("NATS is at %q, %d reads per second, error %v", c.API.NATSURL, c.API.ReadsPerSecond, err)
+		c, err := parse(t, "api", "--nats-url=nats://a", "--reads-per-second=7")
+		if err != nil || c.API.NATSURL != "nats://a" || c.API.ReadsPerSecond != 7 {
+			t.Errorf("NATS is at %q, %d reads per second, error %v, want nats://a, 7, none",
+				c.API.NATSURL, c.API.ReadsPerSecond, err)
 		}
-		if _, err := parse(t, "api", "--no-such-flag"); err == nil || !strings.Contains(err.Error(), "--no-such-flag") {
+		_, err = parse(t, "api", "--no-such-flag")
+		if err == nil || !strings.Contains(err.Error(), "--no-such-flag") {
 			t.Errorf("error %v, want it to name the flag", err)
 		}
 	})

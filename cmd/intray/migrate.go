@@ -65,7 +65,8 @@ func (c migrateUpCommand) drain(ctx context.Context, db *postgres.DB, log *slog.
 	done, err := sweep.NewDeletions(db, objects, remover, log).Drain(ctx)
 	left, countErr := db.PendingDeletions(ctx)
 	if err = errors.Join(err, countErr); err != nil || left > 0 {
-		return fmt.Errorf("the schema is migrated; %d objects were deleted and %d are left, which \"intray consume\" deletes: %w",
+		return fmt.Errorf("the schema is migrated; %d objects were deleted and %d are left, "+
+			"which \"intray consume\" deletes: %w",
 			done, left, errors.Join(errNotAllDeleted, err))
 	}
 	log.Info("objects deleted", "objects", done)

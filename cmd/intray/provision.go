@@ -59,7 +59,10 @@ func (c provisionCommand) provision(ctx context.Context, log *slog.Logger) error
 		return c.provisionDatabase(gctx)
 	})
 	g.Go(func() error {
-		conn, err := nats.Connect(gctx, nats.Options{URL: c.NATSURL, User: nats.UserOperator, Password: c.NATSPassword, Name: "provision", Log: log})
+		conn, err := nats.Connect(gctx, nats.Options{
+			URL: c.NATSURL, User: nats.UserOperator, Password: c.NATSPassword,
+			Name: "provision", Log: log,
+		})
 		if err != nil {
 			return err
 		}
@@ -89,7 +92,8 @@ func (c provisionCommand) admin() minio.Admin {
 // provisionDatabase gives the roles their passwords and an empty database its
 // starter topics.
 func (c provisionCommand) provisionDatabase(ctx context.Context) error {
-	if err := postgres.ProvisionRoles(ctx, c.DatabaseURL, c.APIDatabasePassword, c.WorkerDatabasePassword); err != nil {
+	err := postgres.ProvisionRoles(ctx, c.DatabaseURL, c.APIDatabasePassword, c.WorkerDatabasePassword)
+	if err != nil {
 		return err
 	}
 	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{MaxConns: 1})

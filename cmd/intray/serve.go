@@ -18,8 +18,8 @@ import (
 // shutdownTimeout is how long requests in flight may take to end.
 const shutdownTimeout = 10 * time.Second
 
-// watchServer answers those who watch a process: /healthz as long as it runs, and
-// /metrics. It is for a listener of its own, which clients do not reach.
+// watchServer returns a server of /healthz and /metrics, for a listener of its own that
+// clients do not reach.
 func watchServer(measured ...prometheus.Collector) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -27,7 +27,9 @@ func watchServer(measured ...prometheus.Collector) *http.Server {
 		_, _ = io.WriteString(w, "ok\n")
 	})
 	mux.Handle("GET /metrics", telemetry.Metrics(measured...))
-	return &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
+	return &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
+	}
 }
 
 // serve runs an HTTP server on address until ctx ends, then lets the requests

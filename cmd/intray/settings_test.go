@@ -170,7 +170,8 @@ func TestComposeSetsEverySetting(t *testing.T) {
 		})
 	}
 
-	for _, match := range regexp.MustCompile(`[A-Z]+_[A-Z0-9_]+`).FindAllString(readFile(t, "../../.env.example"), -1) {
+	example := readFile(t, "../../.env.example")
+	for _, match := range regexp.MustCompile(`[A-Z]+_[A-Z0-9_]+`).FindAllString(example, -1) {
 		if !regexp.MustCompile(`\b` + match + `\b`).MatchString(compose) {
 			t.Errorf(".env.example names %s, which compose.yaml does not read", match)
 		}
@@ -207,16 +208,16 @@ func TestUpPassesEverySettingOn(t *testing.T) {
 		if !slices.Contains(got, "DEFAULT_AI_PROVIDER=builtin") {
 			t.Errorf("got %q, want the provider builtin", got)
 		}
-		if i := slices.IndexFunc(got, func(v string) bool { return strings.HasPrefix(v, "DEFAULT_AI_MODEL") }); i >= 0 {
-			t.Errorf("got %q, want no model", got[i])
+		if strings.Contains(strings.Join(got, "\n"), "DEFAULT_AI_MODEL") {
+			t.Errorf("got %q, want no model", got)
 		}
 	})
 }
 
 func TestUpRefusesSettingsThatItsPartsRefuse(t *testing.T) {
 	for name, value := range map[string]string{
-		"SESSION_IDLE": "soon", "READS_PER_SECOND": "0", "AI_CONCURRENT_CALLS": "65", "MAX_CONNECTIONS": "many",
-		"OLLAMA_URL": "http://u:p@h",
+		"SESSION_IDLE": "soon", "READS_PER_SECOND": "0", "AI_CONCURRENT_CALLS": "65",
+		"MAX_CONNECTIONS": "many", "OLLAMA_URL": "http://u:p@h",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -23,7 +24,9 @@ type traceSettings struct {
 // startTracing has what a part does to documents sent, if a setting says where to,
 // until the returned function is called.
 func (s traceSettings) startTracing(part string, log *slog.Logger) (stop func(), err error) {
-	config := telemetry.TraceConfig{Endpoint: s.OTLPTracesEndpoint, Ratio: s.SampleRatio, Service: part, Log: log}
+	config := telemetry.TraceConfig{
+		Endpoint: s.OTLPTracesEndpoint, Ratio: s.SampleRatio, Service: part, Log: log,
+	}
 	if config.Endpoint == "" && s.OTLPEndpoint != "" {
 		config.Endpoint = strings.TrimSuffix(s.OTLPEndpoint, "/") + "/v1/traces"
 	}
@@ -53,7 +56,7 @@ func headers(text string) (map[string]string, error) {
 		name, value, ok := strings.Cut(pair, "=")
 		value, err := url.PathUnescape(strings.TrimSpace(value))
 		if !ok || err != nil {
-			return nil, fmt.Errorf("OTEL_EXPORTER_OTLP_HEADERS is not of the form name=value,name=value")
+			return nil, errors.New("OTEL_EXPORTER_OTLP_HEADERS must be name=value,name=value (see docs/configuration.md)")
 		}
 		all[strings.TrimSpace(name)] = value
 	}

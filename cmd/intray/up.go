@@ -75,11 +75,13 @@ func (c upCommand) Run(ctx context.Context, parser *kong.Kong) error {
 	if err := servers.WriteStack(stack); err != nil {
 		return err
 	}
-	fmt.Fprintf(config.Out, "\nReady after %.1f s: %s\n\nDevelopment accounts:\n", time.Since(began).Seconds(), stack.Web)
+	fmt.Fprintf(config.Out, "\nReady after %.1f s: %s\n\nDevelopment accounts:\n",
+		time.Since(began).Seconds(), stack.Web)
 	for _, a := range stack.Accounts {
 		fmt.Fprintf(config.Out, "  %-20s %-6s %s\n", a.Email, a.Role, a.Password)
 	}
-	fmt.Fprintf(config.Out, "\nHow to reach each part: %s/%s. Ctrl-C ends everything.\n", servers.Dir(), local.StackFile)
+	fmt.Fprintf(config.Out, "\nHow to reach each part: %s/%s. Ctrl-C ends everything.\n",
+		servers.Dir(), local.StackFile)
 	<-ctx.Done()
 	fmt.Fprintln(config.Out, "\nEnding every part; what was stored stays.")
 	return nil
@@ -98,8 +100,10 @@ func (c upCommand) config() (local.Config, error) {
 	return local.Config{
 		Dir: dir, CacheDir: cli.CacheDir(), PGBin: c.PGBin, MinIOBin: c.MinIOBin,
 		Executable: executable, Environ: os.Environ(),
-		Ports: map[string]int{"gateway": c.GatewayPort, "postgres": c.PostgresPort, "nats": c.NATSPort, "minio": c.MinIOPort},
-		Out:   os.Stdout, Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
+		Ports: map[string]int{
+			"gateway": c.GatewayPort, "postgres": c.PostgresPort, "nats": c.NATSPort, "minio": c.MinIOPort,
+		},
+		Out: os.Stdout, Terminal: err == nil && info.Mode()&os.ModeCharDevice != 0,
 	}, nil
 }
 
@@ -110,14 +114,17 @@ func addressFree(ctx context.Context, address string) error {
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("the API cannot listen on %s (%w): end the program that does, or choose another address with --listen", address, err)
+		return fmt.Errorf("the API cannot listen on %s (%w): "+
+			"end the program that does, or choose another address with --listen", address, err)
 	}
 	return l.Close()
 }
 
 // raise migrates and provisions the running servers and starts the parts of
 // Intray beside them.
-func (c upCommand) raise(ctx context.Context, servers *local.Servers, model *kong.Application) (local.Stack, error) {
+func (c upCommand) raise(
+	ctx context.Context, servers *local.Servers, model *kong.Application,
+) (local.Stack, error) {
 	e, err := newEnvironment(ctx, servers, c.Listen)
 	if err != nil {
 		return local.Stack{}, err
@@ -134,7 +141,8 @@ func (c upCommand) raise(ctx context.Context, servers *local.Servers, model *kon
 	if err != nil {
 		return local.Stack{}, err
 	}
-	fmt.Printf("schema, roles, streams, bucket and keys are ready after %d ms\n", time.Since(began).Milliseconds())
+	fmt.Printf("schema, roles, streams, bucket and keys are ready after %d ms\n",
+		time.Since(began).Milliseconds())
 	for _, p := range e.processes(model) {
 		if _, err := servers.Run(ctx, p); err != nil {
 			return local.Stack{}, err
@@ -173,7 +181,9 @@ func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.
 		if err != nil {
 			return nil, err
 		}
-		a := local.Account{Email: d.name + "@intray.local", Password: secret[:20], Role: string(d.role)}
+		a := local.Account{
+			Email: d.name + "@intray.local", Password: secret[:20], Role: string(d.role),
+		}
 		if !there[a.Email] {
 			user := postgres.NewUser{Email: a.Email, Role: d.role, LimitBytes: schema.DefaultQuota}
 			if err := addUser(ctx, db, user, a.Password); err != nil {
@@ -190,7 +200,8 @@ func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.
 func endWithGo(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	parent := os.Getppid()
-	if name, err := os.ReadFile("/proc/" + strconv.Itoa(parent) + "/comm"); err != nil || string(name) != "go\n" {
+	name, err := os.ReadFile("/proc/" + strconv.Itoa(parent) + "/comm")
+	if err != nil || string(name) != "go\n" {
 		return ctx, cancel
 	}
 	go func() {

@@ -42,9 +42,16 @@ const (
 	secretConsume   = "minio_worker"
 )
 
-func newEnvironment(ctx context.Context, servers *local.Servers, listen string) (environment, error) {
-	e := environment{servers: servers, listen: listen, ports: map[string]int{}, secrets: map[string]string{}}
-	for _, name := range []string{secretToken, secretAPI, secretWorker, secretUpload, secretMultipart, secretDownload, secretConfirm, secretConsume} {
+func newEnvironment(
+	ctx context.Context, servers *local.Servers, listen string,
+) (environment, error) {
+	e := environment{
+		servers: servers, listen: listen, ports: make(map[string]int), secrets: make(map[string]string),
+	}
+	for _, name := range []string{
+		secretToken, secretAPI, secretWorker, secretUpload,
+		secretMultipart, secretDownload, secretConfirm, secretConsume,
+	} {
 		for _, n := range []string{name, name + "_name"} {
 			secret, err := servers.Secret(n)
 			if err != nil {
@@ -98,7 +105,9 @@ var parts = []string{"consume", "api", "gateway"}
 
 // processes returns the parts of Intray as up runs them.
 func (e environment) processes(model *kong.Application) []local.Process {
-	addresses := map[string]string{"consume": e.address("consume"), "api": e.listen, "gateway": e.address("gateway")}
+	addresses := map[string]string{
+		"consume": e.address("consume"), "api": e.listen, "gateway": e.address("gateway"),
+	}
 	processes := make([]local.Process, len(parts))
 	for i, name := range parts {
 		health := "http://" + addresses[name] + "/healthz"

@@ -87,7 +87,9 @@ func newPassword(generate bool) (string, error) {
 }
 
 // addUser adds an account with a password. It fails if the address is taken.
-func addUser(ctx context.Context, db *postgres.DB, user postgres.NewUser, password string) (err error) {
+func addUser(
+	ctx context.Context, db *postgres.DB, user postgres.NewUser, password string,
+) (err error) {
 	if user.PasswordHash, err = api.HashPassword(password); err != nil {
 		return err
 	}

@@ -29,7 +29,9 @@ func New(name, description string, grammar any) (*kong.Kong, error) {
 // printHelp prints kong's help without the settings that are required in its first
 // line: there may be many, and each is usually in the environment.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
-	secrets := slices.ContainsFunc(ctx.Flags(), func(flag *kong.Flag) bool { return flag.Tag.Has(secretTag) })
+	secrets := slices.ContainsFunc(ctx.Flags(), func(flag *kong.Flag) bool {
+		return flag.Tag.Has(secretTag)
+	})
 	err := kong.Visit(ctx.Model, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok && len(flag.Envs) > 0 {
 			flag.Required = false
@@ -42,7 +44,8 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || !secrets {
 		return err
 	}
-	_, err = fmt.Fprintln(ctx.Stdout, "\nPass what is secret in the environment: others on this machine can read a command line.")
+	_, err = fmt.Fprintln(ctx.Stdout, "\nPass what is secret in the environment: "+
+		"others on this machine can read a command line.")
 	return err
 }
 

@@ -5,7 +5,7 @@ import (
 	"unicode"
 )
 
-// Printable replaces what a terminal would take for more than text.
+// Printable replaces the characters of s that a terminal could interpret.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\t' && !unicode.IsPrint(r) {
@@ -15,7 +15,7 @@ func Printable(s string) string {
 	}, s)
 }
 
-// Shorten is the first of s, in a line of at most n characters.
+// Shorten returns the beginning of s, in one line of at most n characters.
 func Shorten(s string, n int) string {
 	runes := []rune(Printable(strings.Join(strings.Fields(s), " ")))
 	if len(runes) > n {

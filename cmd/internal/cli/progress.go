@@ -21,7 +21,7 @@ type ProgressBar struct {
 	began time.Time
 	last  time.Time
 	mu    sync.Mutex
-	first int64 // what was done already when it was told of first; -1: not told yet
+	first int64 // what was done already at the first call of Set; -1: not called yet
 }
 
 // The times between two lines, on a terminal and where there is none.
@@ -47,17 +47,17 @@ func NewProgressBar(what string, total int64) *ProgressBar {
 	return p
 }
 
-// Set tells how many steps are done; more than were expected are no error. note
-// is empty or says what goes on beside.
+// Set shows how many steps are done; more than were expected are no error. note
+// is empty or says what else happens.
 func (p *ProgressBar) Set(done int64, note string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.setAt(time.Now(), done, note)
 }
 
-// Stage shows how far a stage of the command is, which begins when it is first named
-// and is of total steps, or of 0 where their number is not known. It is safe for
-// concurrent use.
+// Stage shows how far a stage of the command is. The stage begins when it is first named
+// and has total steps, or 0 where their number is not known. It is safe for concurrent
+// use.
 func (p *ProgressBar) Stage(what string, done, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,7 +98,8 @@ func (p *ProgressBar) line(now time.Time, done int64, note string) string {
 	}
 	fmt.Fprintf(&b, ", %.0f/s", rate)
 	if left := p.total - done; left > 0 && rate > 0 {
-		fmt.Fprintf(&b, ", %s left", max(time.Second, time.Duration(float64(left)/rate*float64(time.Second))).Round(time.Second))
+		needed := time.Duration(float64(left) / rate * float64(time.Second))
+		fmt.Fprintf(&b, ", %s left", max(time.Second, needed).Round(time.Second))
 	}
 	if note != "" {
 		b.WriteString(", " + note)
@@ -106,7 +107,7 @@ func (p *ProgressBar) line(now time.Time, done int64, note string) string {
 	return b.String()
 }
 
-// Clear takes the line away.
+// Clear removes the line.
 func (p *ProgressBar) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -95,7 +95,8 @@ func (f DataFlags) running() (System, error) {
 func Running(dir string) (System, error) {
 	stack, err := local.ReadStack(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return System{}, fmt.Errorf("%w: %s has no %s; start \"intray up\", or name its folder with --data, or set DATABASE_URL and the other settings",
+		return System{}, fmt.Errorf("%w: %s has no %s; start \"intray up\", "+
+			"or name its folder with --data, or set DATABASE_URL and the other settings",
 			ErrUnreachable, dir, local.StackFile)
 	}
 	if err != nil {

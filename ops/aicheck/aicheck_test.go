@@ -1,0 +1,110 @@
+package aicheck_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"intray/consumers/classify"
+	"intray/infra/ai"
+	"intray/ops/aicheck"
+)
+
+// provider answers every request with topic, or with err.
+type provider struct {
+	topic string
+	err   error
+}
+
+func (p provider) Classify(context.Context, ai.Request) (ai.Answer, error) {
+	return ai.Answer{Choices: []ai.Choice{{TopicID: p.topic}}}, p.err
+}
+
+func TestRunAsksWhatDocumentsGoTo(t *testing.T) {
+	works := provider{topic: "b"}
+	config := classify.Config{
+		DefaultProvider: "ollama", DefaultModel: "m",
+		Providers: map[string]classify.Provider{
+			"builtin": works, "ollama": works, "openai": works, "anthropic": works,
+		},
+	}
+	users := []classify.Settings{{}, {Model: "m"}, {Provider: "openai", Model: "x"}, {Provider: "gone"}}
+	for name, c := range map[string]struct {
+		check aicheck.Check
+		want  []string
+	}{
+		"every one": {
+			aicheck.Check{},
+			[]string{"anthropic m 0", "builtin  0", "ollama m 0", "openai m 0"},
+		},
+		"those of users": {
+			aicheck.Check{Users: users},
+			[]string{"anthropic m 0", "builtin  0", "gone m 1", "ollama m 2", "openai x 1"},
+		},
+		"an optional one that nobody uses": {
+			aicheck.Check{Optional: []string{"anthropic"}},
+			[]string{"builtin  0", "ollama m 0", "openai m 0"},
+		},
+		"an optional one by name": {
+			aicheck.Check{Optional: []string{"anthropic"}, Provider: "anthropic"},
+			[]string{"anthropic m 0"},
+		},
+		"another model": {
+			aicheck.Check{Users: users, Provider: "ollama", Model: "y"},
+			[]string{"ollama y 2"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c.check.Config = config
+			results, err := c.check.Run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range results {
+				got = append(got, fmt.Sprintf("%s %s %d", r.Provider, r.Model, r.Users))
+			}
+			if !slices.Equal(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestOutcomesAndVerdict(t *testing.T) {
+	for name, c := range map[string]struct {
+		provider    classify.Provider
+		outcome     string
+		sorted      bool
+		works       bool
+		unavailable bool
+	}{
+		"works":      {provider{topic: "b"}, aicheck.Works, true, true, false},
+		"is weak":    {provider{topic: "a"}, aicheck.Works, false, true, false},
+		"invalid":    {provider{err: ai.ErrInvalidAnswer}, aicheck.InvalidAnswer, false, false, false},
+		"refuses":    {provider{err: ai.ErrRefused}, aicheck.Refused, false, false, false},
+		"wrong key":  {provider{err: ai.ErrKey}, aicheck.Refused, false, false, false},
+		"is away":    {provider{err: ai.ErrUnavailable}, aicheck.Unavailable, false, false, true},
+		"not set up": {nil, aicheck.NotSetUp, false, false, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			check := aicheck.Check{Config: classify.Config{DefaultProvider: "p"}}
+			if c.provider != nil {
+				check.Config.Providers = map[string]classify.Provider{"p": c.provider}
+			}
+			results, err := check.Run(t.Context())
+			if err != nil || len(results) != 1 {
+				t.Fatalf("got %d results, error %v, want one", len(results), err)
+			}
+			if r := results[0]; r.Outcome != c.outcome || r.Sorted != c.sorted {
+				t.Errorf("got %s, sorted %v, want %s, %v", r.Outcome, r.Sorted, c.outcome, c.sorted)
+			}
+			err = aicheck.Verdict(results)
+			if (err == nil) != c.works || errors.Is(err, ai.ErrUnavailable) != c.unavailable {
+				t.Errorf("got the verdict %v, want none: %v, unavailable: %v", err, c.works, c.unavailable)
+			}
+		})
+	}
+}

@@ -1,0 +1,120 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestPercentiles(t *testing.T) {
+	var took []time.Duration
+	for i := range 101 {
+		took = append(took, time.Duration(100-i)*time.Millisecond)
+	}
+	if got, want := percentiles(took), (Times{P50: 50, P90: 90, P99: 99, N: 101}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if got := percentiles(nil); got != (Times{}) {
+		t.Errorf("got %+v for no measurements, want %+v", got, Times{})
+	}
+}
+
+func TestMedian(t *testing.T) {
+	values := []float64{9, 1, 5}
+	if got := median(len(values), func(i int) float64 { return values[i] }); got != 5 {
+		t.Errorf("got %v, want 5", got)
+	}
+}
+
+func TestConcurrently(t *testing.T) {
+	t.Run("calls and reports each", func(t *testing.T) {
+		var calls, reports atomic.Int64
+		progress := Progress(func(_ string, done, total int) {
+			reports.Add(1)
+			if done < 1 || done > total || total != 100 {
+				t.Errorf("got %d of %d, want 1 to 100 of 100", done, total)
+			}
+		})
+		err := progress.concurrently(t.Context(), "", 100, func(context.Context, int) error {
+			calls.Add(1)
+			return nil
+		})
+		if err != nil || calls.Load() != 100 || reports.Load() != 100 {
+			t.Errorf("got %d calls, %d reports and %v, want 100, 100 and no error",
+				calls.Load(), reports.Load(), err)
+		}
+	})
+	silent := Progress(func(string, int, int) {})
+	t.Run("ends at the first error", func(t *testing.T) {
+		broken := errors.New("broken")
+		var calls atomic.Int64
+		err := silent.concurrently(t.Context(), "", 100_000, func(context.Context, int) error {
+			calls.Add(1)
+			return broken
+		})
+		if n := calls.Load(); !errors.Is(err, broken) || n == 100_000 {
+			t.Errorf("got %d calls and %v, want fewer than 100000 and %v", n, err, broken)
+		}
+	})
+	t.Run("fails when it is canceled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := silent.concurrently(ctx, "", 1, func(context.Context, int) error { return nil })
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+	})
+}
+
+func TestWatchMemoryKeepsTheLargest(t *testing.T) {
+	var n int64
+	enough := make(chan struct{})
+	stop := watchMemory(time.Millisecond, func() int64 {
+		if n++; n == 3 {
+			close(enough)
+		}
+		return []int64{1 << 20, 3 << 20, 2 << 20}[min(n, 3)-1]
+	})
+	<-enough
+	if got := stop(); got != 3 {
+		t.Errorf("got %v MiB, want 3", got)
+	}
+	if got := stop(); got != 3 {
+		t.Errorf("got %v MiB the second time, want 3", got)
+	}
+}
+
+func TestResidentTreeOfThisProcess(t *testing.T) {
+	if _, err := os.Stat("/proc/self/statm"); err != nil {
+		if got := residentTree(os.Getpid()); got != 0 {
+			t.Errorf("got %d, want 0 without /proc", got)
+		}
+		return
+	}
+	if got := residentTree(os.Getpid()); got < 1<<20 {
+		t.Errorf("got %d, want at least 1 MiB", got)
+	}
+}
+
+func TestContained(t *testing.T) {
+	for name, c := range map[string]struct {
+		report DocumentsReport
+		want   bool
+	}{
+		"all classified": {DocumentsReport{BesideEnds: map[string]int{"classified": 3}}, true},
+		"none beside":    {DocumentsReport{}, true},
+		"one failed": {
+			DocumentsReport{BesideEnds: map[string]int{"classified": 2, "failed (broken)": 1}}, false,
+		},
+		"restarted": {DocumentsReport{Restarted: true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.report.Contained(); got != c.want {
+				t.Errorf("got %t, want %t", got, c.want)
+			}
+		})
+	}
+}

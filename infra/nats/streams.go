@@ -126,15 +126,3 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 	}
 	return nil
 }
-
-// Idle says whether a durable consumer has nothing to deliver and nothing in hand,
-// so that what it was not told by now it never will be. It fails with
-// ErrUnavailable.
-func (c *Conn) Idle(ctx context.Context, stream, consumer string) (bool, error) {
-	found, err := c.js.Consumer(ctx, stream, consumer)
-	if err != nil {
-		return false, fmt.Errorf("look at consumer %s of stream %s: %w", consumer, stream, unavailable(err))
-	}
-	info := found.CachedInfo()
-	return info.NumPending == 0 && info.NumAckPending == 0, nil
-}

@@ -11,12 +11,12 @@ import (
 )
 
 const (
-	pollInterval = 10 * time.Millisecond // between two questions whether a process is ready
-	askTimeout   = 5 * time.Second       // for one such question
-	firstTries   = 3                     // starts before a process that was never ready is given up
-	firstDelay   = 50 * time.Millisecond // before a dead process is started again; doubles with each death
-	longestDelay = 5 * time.Second       // what that delay grows to
-	steady       = 10 * time.Second      // a process that lived so long begins anew with the first delay
+	pollInterval  = 10 * time.Millisecond // between two questions whether a process is ready
+	askTimeout    = 5 * time.Second       // for one such question
+	firstAttempts = 3                     // starts of a process that is never ready before it is given up
+	firstDelay    = 50 * time.Millisecond // before a dead process is started again; doubles with each death
+	longestDelay  = 5 * time.Second       // what that delay grows to
+	steady        = 10 * time.Second      // a process that lived so long begins anew with the first delay
 )
 
 // A Child is a process that is kept running: started again, after a delay that grows,
@@ -122,7 +122,7 @@ func (c *Child) start(ctx context.Context) error {
 func (c *Child) keep(first chan<- error) {
 	defer close(c.gone)
 	name, wasReady, delay := c.process.Name, false, firstDelay
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		started := time.Now()
 		err := c.run(func() {
 			if !wasReady {
@@ -138,7 +138,7 @@ func (c *Child) keep(first chan<- error) {
 			return
 		default:
 		}
-		if !wasReady && (try == firstTries || errors.Is(err, errNotReady)) {
+		if !wasReady && (attempt == firstAttempts || errors.Is(err, errNotReady)) {
 			first <- fmt.Errorf("start %s: %w; its last lines (more in %s):\n%s", name, err, c.log.path, c.log.lines(12))
 			return
 		}

@@ -84,9 +84,9 @@ type Queue struct {
 	Aside  int       // moved away by CheckQueue, because MinIO could not have sent them
 }
 
-// LookAtQueue counts the events in MinIO's queue in a data folder. It may run while MinIO
-// does: a file that goes meanwhile is not counted.
-func LookAtQueue(dir string) (q Queue, err error) {
+// CountQueue counts the events in MinIO's queue in a data folder. It may run while MinIO
+// does; an event that is sent meanwhile is not counted.
+func CountQueue(dir string) (q Queue, err error) {
 	each := func(folder string, do func(fs.FileInfo)) error {
 		return filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
 			if err == nil && !entry.IsDir() {

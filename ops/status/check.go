@@ -166,7 +166,7 @@ func (s *Status) readEvents(ctx context.Context, conn *nats.Conn) error {
 
 // readQueue fills in Queue, or reports that it cannot be read.
 func (s *Status) readQueue(dir string) {
-	q, err := local.LookAtQueue(dir)
+	q, err := local.CountQueue(dir)
 	if err != nil {
 		s.problem("the event queue of MinIO cannot be looked at: %v", err)
 		return

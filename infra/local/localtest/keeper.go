@@ -17,7 +17,7 @@ import (
 
 const (
 	watchInterval = 200 * time.Millisecond
-	unused        = 15 * time.Second // after which the servers are ended though the run goes on
+	unused        = time.Minute // after which the servers are ended though the run goes on
 )
 
 // keep runs the servers in the folder of a run until the process that began the run is gone

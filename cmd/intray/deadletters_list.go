@@ -77,8 +77,8 @@ func printLetters(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFil
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, cli.Printable(l.Subject), l.Attempts,
-			l.DeadAt.UTC().Format(time.RFC3339), cli.Shorten(l.Reason, 80))
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\n", l.ID, l.Consumer, cli.Printable(l.Subject),
+			l.Attempts, l.DeadAt.UTC().Format(time.RFC3339), cli.Shorten(l.Reason, 80))
 	}
 	if err := table.Flush(); err != nil {
 		return err

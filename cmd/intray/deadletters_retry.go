@@ -20,7 +20,8 @@ type deadLettersRetryCommand struct {
 
 // Help says what retrying means and what is read from the environment.
 func (deadLettersRetryCommand) Help() string {
-	return "The message is published again to its subject; what fails again becomes a new dead letter.\n\n" + deadLettersHelp
+	return "The message is published again to its subject; what fails again becomes a new dead letter." +
+		"\n\n" + deadLettersHelp
 }
 
 // Run retries those that are there now, the oldest first.
@@ -73,7 +74,9 @@ func printRetries(ctx context.Context, letters deadletters.Selection) error {
 }
 
 // retry retries the dead letters, with its progress.
-func (c deadLettersRetryCommand) retry(ctx context.Context, retrier *deadletters.Retrier, letters deadletters.Selection) error {
+func (c deadLettersRetryCommand) retry(
+	ctx context.Context, retrier *deadletters.Retrier, letters deadletters.Selection,
+) error {
 	bar := cli.NewProgressBar("dead letters retried", letters.Count)
 	retried, refused, err := retrier.RetryAll(ctx, letters, deadletters.RetryOptions{
 		Rate:     c.Rate,

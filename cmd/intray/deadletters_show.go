@@ -57,9 +57,10 @@ func (c deadLettersShowCommand) Run(ctx context.Context) error {
 
 func showLetter(w io.Writer, l postgres.DeadLetter) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\ntries\t%d\nsent\t%s\ngiven up\t%s\nreason\t%s\n",
-		l.ID, l.Consumer, l.Sequence, l.Stream, cli.Printable(l.Subject), l.Attempts,
-		l.FirstAt.UTC().Format(time.RFC3339), l.DeadAt.UTC().Format(time.RFC3339), cli.Printable(l.Reason))
+	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\ntries\t%d\n",
+		l.ID, l.Consumer, l.Sequence, l.Stream, cli.Printable(l.Subject), l.Attempts)
+	fmt.Fprintf(table, "sent\t%s\ngiven up\t%s\nreason\t%s\n", l.FirstAt.UTC().Format(time.RFC3339),
+		l.DeadAt.UTC().Format(time.RFC3339), cli.Printable(l.Reason))
 	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
 		for _, value := range l.Headers[name] {
 			fmt.Fprintf(table, "header\t%s: %s\n", cli.Printable(name), cli.Printable(value))

@@ -100,7 +100,9 @@ func sequences(text string) (first, last uint64, err error) {
 
 // withArchive connects to where events are and calls do. fromBucket connects to MinIO
 // too.
-func withArchive(ctx context.Context, f cli.OperatorFlags, fromBucket bool, do func(replay.Archive) error) error {
+func withArchive(
+	ctx context.Context, f cli.OperatorFlags, fromBucket bool, do func(replay.Archive) error,
+) error {
 	s, err := f.Find()
 	if err != nil {
 		return err

@@ -86,7 +86,8 @@ func (c eventsListCommand) selection() (replay.Selection, error) {
 		return s, cli.Usage(err)
 	}
 	if c.Follow && (!s.To.IsZero() || s.LastSequence > 0) {
-		return s, cli.Usage(errors.New("--follow has no end: leave out --until, and the last sequence of --seq"))
+		return s, cli.Usage(errors.New("--follow has no end:" +
+			" leave out --until, and the last sequence of --seq"))
 	}
 	switch {
 	case !s.From.IsZero() || s.FirstSequence > 0:
@@ -131,7 +132,8 @@ func (c eventsListCommand) printer(w io.Writer) func(replay.Event) error {
 	return func(e replay.Event) error {
 		if !begun {
 			begun = true
-			_, err := fmt.Fprintf(w, row, "TIME", "STREAM", "SEQUENCE", "KIND", "DOCUMENT", "STATUS NOW", "USER")
+			_, err := fmt.Fprintf(w, row,
+				"TIME", "STREAM", "SEQUENCE", "KIND", "DOCUMENT", "STATUS NOW", "USER")
 			if err != nil {
 				return err
 			}

@@ -73,11 +73,13 @@ func (f replayRunFlags) run(ctx context.Context, a replay.Archive, name string) 
 	}
 	switch {
 	case r.Status == postgres.ReplayPaused:
-		return fmt.Errorf("replay %s was paused; \"intray events replay resume %s\" goes on with it", name, name)
+		return fmt.Errorf("replay %s was paused; \"intray events replay resume %s\" goes on with it",
+			name, name)
 	case r.Status == postgres.ReplayCanceled:
 		return fmt.Errorf("replay %s was canceled", name)
 	case r.Failed > 0:
-		return fmt.Errorf("%d events failed; \"intray deadletters list --consumer %s\" says why", r.Failed, r.Target)
+		return fmt.Errorf("%d events failed; \"intray deadletters list --consumer %s\" says why",
+			r.Failed, r.Target)
 	}
 	return nil
 }
@@ -135,7 +137,8 @@ func printReplay(w io.Writer, r replay.Report) error {
 		name string
 		at   *time.Time
 	}{
-		{"planned", &r.CreatedAt}, {"started", r.StartedAt}, {"last event", r.LastAt}, {"ended", r.EndedAt},
+		{"planned", &r.CreatedAt}, {"started", r.StartedAt}, {"last event", r.LastAt},
+		{"ended", r.EndedAt},
 	} {
 		if t.at != nil {
 			fmt.Fprintf(table, "%s\t%s\n", t.name, t.at.UTC().Format(time.RFC3339))

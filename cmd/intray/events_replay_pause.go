@@ -15,7 +15,8 @@ type replayPauseCommand struct {
 
 // Help says what becomes of a paused replay.
 func (replayPauseCommand) Help() string {
-	return "Its command ends within a second or so; what it has published is handled still. \"resume\" goes on.\n\n" + eventsHelp
+	return "Its command ends within a second or so; what it has published is handled still." +
+		" \"resume\" goes on.\n\n" + eventsHelp
 }
 
 // Run pauses one.

@@ -15,7 +15,8 @@ type replayResumeCommand struct {
 
 // Help says where a replay goes on.
 func (replayResumeCommand) Help() string {
-	return "It goes on after the last event that was published, at the rate it was started with.\n\n" + eventsHelp
+	return "It goes on after the last event that was published, at the rate it was started with." +
+		"\n\n" + eventsHelp
 }
 
 // Run resumes one.

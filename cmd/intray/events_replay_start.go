@@ -40,7 +40,8 @@ func (replayStartCommand) Help() string { return replayCommand{}.Help() }
 func (c replayStartCommand) validate() error {
 	switch {
 	case c.To != replay.Confirm && c.To != replay.Classify:
-		return errors.New("say with --to which consumer is meant: confirm or classify (the end of the window is --until)")
+		return errors.New("say with --to which consumer is meant: confirm or classify" +
+			" (the end of the window is --until)")
 	case c.Rate < 0:
 		return errors.New("--rate is not negative")
 	case c.Execute && strings.TrimSpace(c.Why) == "":
@@ -106,7 +107,9 @@ func (c replayStartCommand) prepare(
 }
 
 // execute stores the replay, starts it and runs it to its end.
-func (c replayStartCommand) execute(ctx context.Context, a replay.Archive, s replay.Selection) error {
+func (c replayStartCommand) execute(
+	ctx context.Context, a replay.Archive, s replay.Selection,
+) error {
 	r, err := c.replay(s)
 	if err != nil {
 		return err
@@ -157,8 +160,10 @@ func printPlan(w io.Writer, p replay.Plan, verb, note string) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "  by kind\t%s\n  by the document's status now\t%s\n", tally(p.Kinds), tally(p.Statuses))
-	fmt.Fprintf(table, "  oldest\t%s\n  newest\t%s\n", p.Oldest.Format(time.RFC3339), p.Newest.Format(time.RFC3339))
+	fmt.Fprintf(table, "  by kind\t%s\n", tally(p.Kinds))
+	fmt.Fprintf(table, "  by the document's status now\t%s\n", tally(p.Statuses))
+	fmt.Fprintf(table, "  oldest\t%s\n", p.Oldest.Format(time.RFC3339))
+	fmt.Fprintf(table, "  newest\t%s\n", p.Newest.Format(time.RFC3339))
 	estimate := max(time.Second, time.Duration(p.Seconds*float64(time.Second)))
 	fmt.Fprintf(table, "  takes about\t%s\n", estimate.Round(time.Second))
 	if note != "" {

@@ -63,7 +63,8 @@ func printStory(w io.Writer, s story.Story) error {
 		fmt.Fprintf(table, "file\t%s, %d bytes\n", cli.Printable(s.Filename), s.Size)
 	}
 	if s.DetectedType != "" {
-		fmt.Fprintf(table, "content\tis %s, which is not what was declared\n", cli.Printable(s.DetectedType))
+		fmt.Fprintf(table, "content\tis %s, which is not what was declared\n",
+			cli.Printable(s.DetectedType))
 	}
 	fmt.Fprintf(table, "object\t%s\n", cli.Printable(s.ObjectKey))
 	if s.Unpublished != nil {

@@ -13,8 +13,12 @@ import (
 func TestStoryGolden(t *testing.T) {
 	id := uuid.MustParse("0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b")
 	const key = "documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b"
-	entry := func(at time.Duration, what, detail, stream string, sequence uint64) story.Entry {
-		return story.Entry{At: noon.Add(at), What: what, Detail: detail, Stream: stream, Sequence: sequence}
+	entry := func(at time.Duration, what, detail string) story.Entry {
+		return story.Entry{At: noon.Add(at), What: what, Detail: detail}
+	}
+	of := func(stream string, sequence uint64, e story.Entry) story.Entry {
+		e.Stream, e.Sequence = stream, sequence
+		return e
 	}
 	for name, s := range map[string]story.Story{
 		"story_troubled": {
@@ -22,22 +26,27 @@ func TestStoryGolden(t *testing.T) {
 			Filename: "letter\x1b[31m.txt", DetectedType: "application/pdf", Size: 1234, ObjectKey: key,
 			Version: 3, Unpublished: ago(3 * time.Second),
 			Entries: []story.Entry{
-				entry(0, "asked for", `an upload URL for "letter.txt", 1234 bytes, text/plain`, "", 0),
-				entry(time.Second, "the bucket tells: created", "bucket.created.direct", "BUCKET", 17),
-				entry(1500*time.Millisecond, "became uploaded", "version 2, told 12ms later", "DOCUMENTS", 5),
-				entry(2*time.Second, "classify failed, try 1", "ask provider ollama: no answer; again at 12:00:12Z", "", 0),
-				entry(12*time.Second, "classify waits", "its user's turn has not come (a replay)", "", 0),
-				entry(13*time.Second, "classify gave up", "after 8 tries: ask provider ollama: no answer (dead letter 4)", "DOCUMENTS", 5),
-				entry(14*time.Second, "became failed (ai_unavailable)", "version 3, a retry of DOCUMENTS:5", "DOCUMENTS", 9),
-				entry(time.Hour, "replay to classify: failed", "again, by ops@host: AI was down", "DOCUMENTS", 5),
-				entry(time.Hour, "replayed", "replay.classify.again", "REPLAY", 1),
+				entry(0, "asked for", `an upload URL for "letter.txt", 1234 bytes, text/plain`),
+				of("BUCKET", 17, entry(time.Second, "the bucket tells: created", "bucket.created.direct")),
+				of("DOCUMENTS", 5, entry(2*time.Second, "became uploaded", "version 2, told 12ms later")),
+				entry(2*time.Second, "classify failed, try 1",
+					"ask provider ollama: no answer; again at 12:00:12Z"),
+				entry(12*time.Second, "classify waits", "its user's turn has not come (a replay)"),
+				of("DOCUMENTS", 5, entry(13*time.Second, "classify gave up",
+					"after 8 tries: ask provider ollama: no answer (dead letter 4)")),
+				of("DOCUMENTS", 9, entry(14*time.Second, "became failed (ai_unavailable)",
+					"version 3, a retry of DOCUMENTS:5")),
+				of("DOCUMENTS", 5, entry(time.Hour, "replay to classify: failed",
+					"again, by ops@host: AI was down")),
+				of("REPLAY", 1, entry(time.Hour, "replayed", "replay.classify.again")),
 			},
 		},
 		"story_gone": {
 			ID: id, Status: "gone", ObjectKey: key,
 			Entries: []story.Entry{
-				entry(0, "object given up", key, "", 0),
-				entry(123456*time.Microsecond, "object deleted", "an object put there again is deleted again", "", 0),
+				entry(0, "object given up", key),
+				entry(123456*time.Microsecond, "object deleted",
+					"an object put there again is deleted again"),
 			},
 		},
 	} {

@@ -28,7 +28,9 @@ func golden(t *testing.T, name string, print func(io.Writer) error, value any) {
 	if err := json.Indent(&indented, encoded.Bytes(), "", "  "); err != nil {
 		t.Fatal(err)
 	}
-	for suffix, got := range map[string][]byte{".txt.golden": text.Bytes(), ".json.golden": indented.Bytes()} {
+	for suffix, got := range map[string][]byte{
+		".txt.golden": text.Bytes(), ".json.golden": indented.Bytes(),
+	} {
 		path := filepath.Join("testdata", name+suffix)
 		if *update {
 			if err := os.WriteFile(path, got, 0o644); err != nil {
@@ -40,7 +42,8 @@ func golden(t *testing.T, name string, print func(io.Writer) error, value any) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s (go test ./cmd/intray -run Golden -update writes it anew): got\n%s\nwant\n%s", path, got, want)
+			t.Errorf("%s (go test ./cmd/intray -run Golden -update writes it anew): got\n%s\nwant\n%s",
+				path, got, want)
 		}
 	}
 }

@@ -28,5 +28,6 @@ func (m *moment) UnmarshalText(text []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is neither a duration (24h, 30d), nor a date, nor a time (2006-01-02T15:04:05Z)", text)
+	return fmt.Errorf("%q is neither a duration (24h, 30d), nor a date,"+
+		" nor a time (2006-01-02T15:04:05Z)", text)
 }

@@ -100,7 +100,9 @@ func statusError(s status.Status) error {
 }
 
 // checker connects to the parts that a check asks.
-func (c statusCommand) checker(ctx context.Context) (check status.Checker, closeAll func(), err error) {
+func (c statusCommand) checker(
+	ctx context.Context,
+) (check status.Checker, closeAll func(), err error) {
 	system, err := c.Find()
 	if err != nil {
 		return check, nil, err

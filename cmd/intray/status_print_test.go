@@ -17,7 +17,7 @@ func TestStatusGolden(t *testing.T) {
 		"status_healthy":     func(*status.Status) {},
 		"status_problems":    withProblems,
 		"status_unreachable": withoutNATSAndGateway,
-		"status_no_database":       withoutDatabase,
+		"status_no_database": withoutDatabase,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := healthyStatus()
@@ -67,8 +67,8 @@ func withProblems(s *status.Status) {
 		Pending: 40, OldestPending: 7300, OldestPendingID: "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b",
 		Unclassified: 300, OldestUnclassified: 4000, Unpublished: 7, OldestUnpublished: 301.2,
 		Deletions: 9, FailingDeletions: 2, OldestDeletion: 86400, DeadLetters: 3,
-		FailedAttempts: 12, LastFailure: "ask provider ollama:\ndial tcp 127.0.0.1:11434: connection refused",
-		Drift: 5,
+		FailedAttempts: 12, Drift: 5,
+		LastFailure: "ask provider ollama:\ndial tcp 127.0.0.1:11434: connection refused",
 	}
 	s.Consumers[0] = backlog.Consumer{Stream: "BUCKET", Name: "confirm", Waiting: 1500}
 	s.Streams[0].Bytes = 1_020_000_000
@@ -76,13 +76,14 @@ func withProblems(s *status.Status) {
 	s.Replays = []replay.Report{
 		replay.ReportOf(postgres.Replay{
 			Name: "confirm-20260102-110000-000", Target: "confirm", Status: postgres.ReplayRunning,
-			Who: "ops@host", Why: "the queue was lost", Selection: json.RawMessage(`{"from":"2026-01-02T09:00:00Z"}`),
-			Matched: 100, Applied: 30, Unchanged: 20, Published: 60, Position: 60,
+			Who: "ops@host", Why: "the queue was lost",
+			Selection: json.RawMessage(`{"from":"2026-01-02T09:00:00Z"}`),
+			Matched:   100, Applied: 30, Unchanged: 20, Published: 60, Position: 60,
 			CreatedAt: *ago(time.Hour), StartedAt: ago(59 * time.Minute), LastAt: ago(30 * time.Minute),
 		}),
 		replay.ReportOf(postgres.Replay{
-			Name: "slow", Target: "classify", Status: postgres.ReplayPaused, Who: "ops@host", Why: "a new model",
-			Selection: json.RawMessage(`{}`), Rate: 5, Matched: 9, Failed: 1, CreatedAt: *ago(time.Hour),
+			Name: "slow", Target: "classify", Status: postgres.ReplayPaused,
+			Who: "ops@host", Why: "a new model", Selection: json.RawMessage(`{}`), Rate: 5, Matched: 9, Failed: 1, CreatedAt: *ago(time.Hour),
 		}),
 	}
 }
@@ -100,7 +101,8 @@ func withoutNATSAndGateway(s *status.Status) {
 // withoutDatabase is a check of an address alone, at which no server answers.
 func withoutDatabase(s *status.Status) {
 	*s = status.Status{
-		At: noon, Problems: []string{}, Parts: []status.Part{{Name: "postgres", Error: "connection refused"}},
+		At: noon, Problems: []string{},
+		Parts:     []status.Part{{Name: "postgres", Error: "connection refused"}},
 		Consumers: []backlog.Consumer{}, Streams: []backlog.Stream{}, Replays: []replay.Report{},
 	}
 }

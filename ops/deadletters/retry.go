@@ -49,7 +49,9 @@ type RetryOptions struct {
 
 // RetryAll retries the dead letters of a selection, the oldest first. It continues
 // after one that the stream refuses, and stops where a part does not answer.
-func (r *Retrier) RetryAll(ctx context.Context, s Selection, o RetryOptions) (retried, refused int64, err error) {
+func (r *Retrier) RetryAll(
+	ctx context.Context, s Selection, o RetryOptions,
+) (retried, refused int64, err error) {
 	began := time.Now()
 	for l, err := range s.List(ctx) {
 		if err != nil {

@@ -27,7 +27,9 @@ const pageSize = 100
 
 // List yields the dead letters that the filter chooses, in its order, in constant
 // memory. After an error it ends.
-func List(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter) iter.Seq2[postgres.DeadLetter, error] {
+func List(
+	ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter,
+) iter.Seq2[postgres.DeadLetter, error] {
 	return func(yield func(postgres.DeadLetter, error) bool) {
 		left := f.Limit // 0: no limit
 		for {

@@ -12,8 +12,10 @@ import (
 // stored stores n dead letters and returns their ids in ascending order.
 func stored(t *testing.T, b *consumertest.Bundle, n int) (ids []int64) {
 	t.Helper()
-	b.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at)
-		SELECT 'BUCKET', n, 'confirm', 'bucket.created.direct', '', 'test', 1, now() FROM generate_series(1, $1) AS n`, n)
+	b.Exec(`INSERT INTO dead_letters 
+			(stream, sequence, consumer, subject, data, reason, tries, first_at)
+		SELECT 'BUCKET', n, 'confirm', 'bucket.created.direct', '', 'test', 1, now()
+		FROM generate_series(1, $1) AS n`, n)
 	for _, l := range letters(t, b) {
 		ids = append(ids, l.ID)
 	}
@@ -32,13 +34,13 @@ func TestListReadsPageAfterPage(t *testing.T) {
 		filter postgres.DeadLetterFilter
 		want   []int64
 	}{
-		"all":                     {postgres.DeadLetterFilter{}, ids},
-		"the newest first":        {postgres.DeadLetterFilter{Newest: true}, newest},
-		"a limit within a page":   {postgres.DeadLetterFilter{Limit: 7}, ids[:7]},
-		"a limit of whole pages":  {postgres.DeadLetterFilter{Newest: true, Limit: 200}, newest[:200]},
-		"a limit above all":       {postgres.DeadLetterFilter{Limit: 1000}, ids},
-		"another consumer's":      {postgres.DeadLetterFilter{Consumer: "remove"}, nil},
-		"those after and through": {postgres.DeadLetterFilter{After: ids[9], Through: ids[19]}, ids[10:20]},
+		"all":                    {postgres.DeadLetterFilter{}, ids},
+		"the newest first":       {postgres.DeadLetterFilter{Newest: true}, newest},
+		"a limit within a page":  {postgres.DeadLetterFilter{Limit: 7}, ids[:7]},
+		"a limit of whole pages": {postgres.DeadLetterFilter{Newest: true, Limit: 200}, newest[:200]},
+		"a limit above all":      {postgres.DeadLetterFilter{Limit: 1000}, ids},
+		"another consumer's":     {postgres.DeadLetterFilter{Consumer: "remove"}, nil},
+		"between ids":            {postgres.DeadLetterFilter{After: ids[9], Through: ids[19]}, ids[10:20]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int64
@@ -72,9 +74,11 @@ func TestASelectionIsFixedWhenItIsMade(t *testing.T) {
 		t.Errorf("got %d, %v missing, want all 3", all.Count, all.Missing(all.Count))
 	}
 	if some.Count != 1 || some.Missing(some.Count) == nil {
-		t.Errorf("got %d, %v missing, want 1 with an error about the other id", some.Count, some.Missing(some.Count))
+		t.Errorf("got %d, %v missing, want 1 with an error about the other id",
+			some.Count, some.Missing(some.Count))
 	}
-	b.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at)
+	b.Exec(`INSERT INTO dead_letters 
+			(stream, sequence, consumer, subject, data, reason, tries, first_at)
 		VALUES ('BUCKET', 4, 'confirm', 'bucket.created.direct', '', 'later', 1, now())`)
 	if n, err := all.Drop(t.Context()); n != 3 || err != nil {
 		t.Errorf("dropped %d, %v, want 3", n, err)

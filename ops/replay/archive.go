@@ -36,7 +36,9 @@ const batchSize = 500
 // Scan yields the events of a stream that the selection chooses, in order and in
 // constant memory. With follow it then waits for new ones until ctx ends. It ignores
 // OnlyFailed and FromBucket, which are for Choose.
-func (a Archive) Scan(ctx context.Context, stream string, s Selection, follow bool) iter.Seq2[Event, error] {
+func (a Archive) Scan(
+	ctx context.Context, stream string, s Selection, follow bool,
+) iter.Seq2[Event, error] {
 	r := nats.Range{
 		Stream: stream, Subjects: s.subjects(stream), From: s.From, To: s.To,
 		Through: s.LastSequence, Follow: follow,
@@ -74,7 +76,10 @@ func (a Archive) objects(ctx context.Context, s Selection) iter.Seq2[Event, erro
 			if o.LastModified.Before(s.From) || (!s.To.IsZero() && o.LastModified.After(s.To)) {
 				continue
 			}
-			e := Event{Kind: KindCreated, Time: o.LastModified.UTC(), Bucket: a.BucketName, Keys: []string{o.Key}}
+			e := Event{
+				Kind: KindCreated, Time: o.LastModified.UTC(), Bucket: a.BucketName,
+				Keys: []string{o.Key},
+			}
 			if !yield(e, nil) {
 				return
 			}
@@ -84,7 +89,9 @@ func (a Archive) objects(ctx context.Context, s Selection) iter.Seq2[Event, erro
 
 // described adds to events what the database has about their documents, and yields
 // those that the selection matches.
-func (a Archive) described(ctx context.Context, s Selection, events iter.Seq2[Event, error]) iter.Seq2[Event, error] {
+func (a Archive) described(
+	ctx context.Context, s Selection, events iter.Seq2[Event, error],
+) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		batch := make([]Event, 0, batchSize)
 		flush := func() bool {
@@ -145,7 +152,9 @@ func (a Archive) describe(ctx context.Context, events []Event) error {
 }
 
 // describe fills in the first document of the event that is among the facts.
-func (e *Event) describe(byID map[uuid.UUID]postgres.DocumentFact, byKey map[string]postgres.DocumentFact) {
+func (e *Event) describe(
+	byID map[uuid.UUID]postgres.DocumentFact, byKey map[string]postgres.DocumentFact,
+) {
 	e.Status = "unknown"
 	var fact postgres.DocumentFact
 	var ok bool
@@ -212,7 +221,9 @@ func (s Selection) mayMatch(stream string) bool {
 	if len(s.Kinds) == 0 {
 		return true
 	}
-	return slices.ContainsFunc(s.Kinds, func(k string) bool { return slices.Contains(Kinds(stream), k) })
+	return slices.ContainsFunc(s.Kinds, func(k string) bool {
+		return slices.Contains(Kinds(stream), k)
+	})
 }
 
 // matches reports whether the selection chooses a described event.
@@ -232,5 +243,7 @@ func (s Selection) matches(e Event) bool {
 	if len(e.Keys) == 0 && e.Document != nil {
 		return strings.HasPrefix(schema.ObjectKey(*e.Document), s.KeyPrefix)
 	}
-	return slices.ContainsFunc(e.Keys, func(key string) bool { return strings.HasPrefix(key, s.KeyPrefix) })
+	return slices.ContainsFunc(e.Keys, func(key string) bool {
+		return strings.HasPrefix(key, s.KeyPrefix)
+	})
 }

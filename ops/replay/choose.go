@@ -91,7 +91,9 @@ func (a Archive) failed(
 
 // deadSequences returns the sequences of the events that are dead letters of the
 // target. Events made from the bucket have no sequence in a stream.
-func (a Archive) deadSequences(ctx context.Context, target string, s Selection, events []Event) (map[uint64]bool, error) {
+func (a Archive) deadSequences(
+	ctx context.Context, target string, s Selection, events []Event,
+) (map[uint64]bool, error) {
 	if s.FromBucket || len(events) == 0 {
 		return nil, nil
 	}

@@ -20,7 +20,9 @@ func (a Archive) List(ctx context.Context, streams []string, s Selection) iter.S
 
 // Follow yields what List does, then new events as the streams store them, until ctx
 // ends; it then yields ctx's error. The selection has neither To nor LastSequence.
-func (a Archive) Follow(ctx context.Context, streams []string, s Selection) iter.Seq2[Event, error] {
+func (a Archive) Follow(
+	ctx context.Context, streams []string, s Selection,
+) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -107,7 +109,9 @@ func earliest(heads []*head) int {
 
 // interleave yields the events of scans as they come, until one fails, ctx ends or
 // yield returns false. It cancels ctx, which the scans must use, before it returns.
-func interleave(ctx context.Context, cancel context.CancelFunc, scans []events, yield func(Event, error) bool) {
+func interleave(
+	ctx context.Context, cancel context.CancelFunc, scans []events, yield func(Event, error) bool,
+) {
 	type result struct {
 		event Event
 		err   error

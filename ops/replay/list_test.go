@@ -49,9 +49,15 @@ func TestMerge(t *testing.T) {
 			[]events{scanOf("a", nil, 1, 4, 5), scanOf("b", nil, 2, 3, 6)},
 			[]string{"a1", "b2", "b3", "a4", "a5", "b6"}, nil,
 		},
-		"the same time":    {[]events{scanOf("a", nil, 1, 1), scanOf("b", nil, 1)}, []string{"a1", "a1", "b1"}, nil},
-		"fails at once":    {[]events{scanOf("a", nil, 1), scanOf("b", broken)}, nil, broken},
-		"fails on its way": {[]events{scanOf("a", broken, 1), scanOf("b", nil, 2)}, []string{"a1"}, broken},
+		"the same time": {
+			[]events{scanOf("a", nil, 1, 1), scanOf("b", nil, 1)},
+			[]string{"a1", "a1", "b1"}, nil,
+		},
+		"fails at once": {[]events{scanOf("a", nil, 1), scanOf("b", broken)}, nil, broken},
+		"fails on its way": {
+			[]events{scanOf("a", broken, 1), scanOf("b", nil, 2)},
+			[]string{"a1"}, broken,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := collected(merge(c.scans))
@@ -95,7 +101,9 @@ func TestInterleave(t *testing.T) {
 		want     string
 		err      error
 	}{
-		"until the context ends": {endAfter: 7 * time.Second, want: "aabaaaba", err: context.DeadlineExceeded},
+		"until the context ends": {
+			endAfter: 7 * time.Second, want: "aabaaaba", err: context.DeadlineExceeded,
+		},
 		"until the reader stops": {limit: 4, want: "aaba"},
 		"until one fails":        {failing: true, want: "aab", err: broken},
 	} {
@@ -106,7 +114,9 @@ func TestInterleave(t *testing.T) {
 					ctx, cancel = context.WithTimeout(t.Context(), c.endAfter)
 				}
 				defer cancel()
-				scans := []events{following(ctx, "a", 1100*time.Millisecond), following(ctx, "b", 3*time.Second)}
+				scans := []events{
+					following(ctx, "a", 1100*time.Millisecond), following(ctx, "b", 3*time.Second),
+				}
 				if c.failing {
 					scans = append(scans, func(yield func(Event, error) bool) {
 						<-time.After(3200 * time.Millisecond)

@@ -40,7 +40,8 @@ var guessedPace = map[string]float64{Confirm: 2000, Classify: 10}
 //
 // The window ends with what is there now.
 func (a Archive) Prepare(
-	ctx context.Context, target string, s Selection, rate float64, r *postgres.Replay, progress func(int64),
+	ctx context.Context, target string, s Selection, rate float64, r *postgres.Replay,
+	progress func(int64),
 ) (Plan, error) {
 	plan := Plan{Target: target, Selection: s, Kinds: map[string]int64{}, Statuses: map[string]int64{}}
 	state, err := a.readRetention(ctx, &plan)
@@ -62,7 +63,9 @@ func (a Archive) Prepare(
 
 // readRetention returns the state of the stream that the plan's events are in, and
 // fills in what of the window is kept. Objects of the bucket are in no stream.
-func (a Archive) readRetention(ctx context.Context, plan *Plan) (state nats.StreamState, err error) {
+func (a Archive) readRetention(
+	ctx context.Context, plan *Plan,
+) (state nats.StreamState, err error) {
 	if plan.FromBucket {
 		return state, nil
 	}
@@ -79,7 +82,9 @@ func (a Archive) readRetention(ctx context.Context, plan *Plan) (state nats.Stre
 }
 
 // create stores the replay, unless it is nil, and returns where its events go.
-func (a Archive) create(ctx context.Context, plan Plan, state nats.StreamState, r *postgres.Replay) (*choice, error) {
+func (a Archive) create(
+	ctx context.Context, plan Plan, state nats.StreamState, r *postgres.Replay,
+) (*choice, error) {
 	if r == nil {
 		return nil, nil
 	}

@@ -47,7 +47,9 @@ func (r *run) publishUndecided(ctx context.Context) error {
 
 // read returns the messages of the blocks' events, in order, and the last of their
 // positions. Events that are not stored any more go to r.lost.
-func (r *run) read(ctx context.Context, blocks []postgres.Block) (messages []Message, last uint64, err error) {
+func (r *run) read(
+	ctx context.Context, blocks []postgres.Block,
+) (messages []Message, last uint64, err error) {
 	var positions []uint64
 	for _, b := range blocks {
 		positions = slices.AppendSeq(positions, b.All())
@@ -126,7 +128,8 @@ func (r *run) publish(ctx context.Context, messages []Message) error {
 			return fmt.Errorf("encode event %d: %w", m.Position, err)
 		}
 		all[i] = nats.Publication{
-			Subject: r.subject(), ID: fmt.Sprintf("%s:%d:%d", r.replay.Name, r.round, m.Position), Data: data,
+			Subject: r.subject(), Data: data,
+			ID: fmt.Sprintf("%s:%d:%d", r.replay.Name, r.round, m.Position),
 		}
 	}
 	if err := r.Conn.Replay(ctx, all); err != nil {

@@ -61,7 +61,8 @@ func Decode(data []byte) (m Message, err error) {
 		return Message{}, fmt.Errorf("%w: %w", schema.ErrUndecodable, err)
 	}
 	if m.Replay == "" || (len(m.Keys) == 0) == (m.Document == nil) {
-		return Message{}, fmt.Errorf("%w: no replay, or neither keys nor a document", schema.ErrUndecodable)
+		return Message{}, fmt.Errorf("%w: no replay, or neither keys nor a document",
+			schema.ErrUndecodable)
 	}
 	return m, nil
 }
@@ -120,7 +121,9 @@ func Handler[T any](
 		}
 		var decided []postgres.Decided
 		for i, m := range batch {
-			d := postgres.Decided{Replay: m.Event.Replay, Position: m.Event.Position, Outcome: postgres.Unchanged}
+			d := postgres.Decided{
+				Replay: m.Event.Replay, Position: m.Event.Position, Outcome: postgres.Unchanged,
+			}
 			switch {
 			case errs[i] == nil && changed(m.Event, before, after):
 				d.Outcome = postgres.Applied
@@ -143,7 +146,9 @@ func Handler[T any](
 }
 
 // call turns a panic into an error, so that its outcome is noted too.
-func call[T any](ctx context.Context, handle runner.Handler[T], batch []runner.Message[T]) (errs []error) {
+func call[T any](
+	ctx context.Context, handle runner.Handler[T], batch []runner.Message[T],
+) (errs []error) {
 	defer func() {
 		if p := recover(); p != nil || len(errs) != len(batch) {
 			errs = make([]error, len(batch))

@@ -106,7 +106,8 @@ func (r Runner) sameStream(ctx context.Context, replay postgres.Replay) error {
 		return err
 	}
 	if replay.StreamCreated != nil && !replay.StreamCreated.Equal(state.Created) {
-		return fmt.Errorf("%w: the stream %s was made anew since replay %s was planned: its events are gone; cancel it",
+		return fmt.Errorf("%w: the stream %s was made anew since replay %s was planned:"+
+			" its events are gone; cancel it",
 			ErrOver, replay.Stream, replay.Name)
 	}
 	return nil

@@ -78,9 +78,11 @@ func (c Checker) Check(ctx context.Context) Status {
 // probes returns the probe of each part. Each fills in other fields of s, so that
 // they may run concurrently.
 func (c Checker) probes(s *Status) []Probe {
-	all := []Probe{{"postgres", func(ctx context.Context) error { return s.readDatabase(ctx, c.DB) }}}
+	database := func(ctx context.Context) error { return s.readDatabase(ctx, c.DB) }
+	events := func(ctx context.Context) error { return s.readEvents(ctx, c.Conn) }
+	all := []Probe{{"postgres", database}}
 	if c.Conn != nil {
-		all = append(all, Probe{"nats", func(ctx context.Context) error { return s.readEvents(ctx, c.Conn) }})
+		all = append(all, Probe{"nats", events})
 	}
 	if c.MinIO.Endpoint != "" {
 		all = append(all, Probe{"minio", c.checkStorage})
@@ -91,7 +93,8 @@ func (c Checker) probes(s *Status) []Probe {
 // checkStorage fails if MinIO does not serve or, where a key is given, the bucket
 // cannot be listed with it.
 func (c Checker) checkStorage(ctx context.Context) error {
-	if err := minio.Ready(ctx, c.MinIO.Endpoint, c.MinIO.Secure); err != nil || c.MinIO.Key.Access == "" {
+	err := minio.Ready(ctx, c.MinIO.Endpoint, c.MinIO.Secure)
+	if err != nil || c.MinIO.Key.Access == "" {
 		return err
 	}
 	objects, err := minio.NewObjects(c.MinIO)

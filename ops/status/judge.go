@@ -20,7 +20,7 @@ func (s *Status) Judge() {
 	}
 	for _, r := range s.Replays {
 		if r.Interrupted() {
-			s.problem("the replay %[1]s is interrupted: \"intray events replay resume %[1]s\" takes it up again",
+			s.problem(`the replay %[1]s is interrupted: "intray events replay resume %[1]s" takes it up again`,
 				printable(r.Name))
 		}
 	}
@@ -52,14 +52,14 @@ func (s *Status) judgeAges(b Backlog) {
 // judgeBacklog judges what needs a person at any age, and whether a replica sweeps.
 func (s *Status) judgeBacklog(b Backlog) {
 	if b.DeadLetters > MaxDeadLetters {
-		s.problem("%d dead letters: see \"intray deadletters list\"", b.DeadLetters)
+		s.problem(`%d dead letters: see "intray deadletters list"`, b.DeadLetters)
 	}
 	if b.FailedAttempts > MaxFailedAttempts {
 		s.problem("%d tries failed in ten minutes at documents that still wait, the last because: %s",
 			b.FailedAttempts, excerpt(b.LastFailure))
 	}
 	if b.Drift > MaxDrift {
-		s.problem("bucket and database differ in %d places that are left to you: see \"intray reconcile\"",
+		s.problem(`bucket and database differ in %d places that are left to you: see "intray reconcile"`,
 			b.Drift)
 	}
 	if b.FailingDeletions > 0 {

@@ -15,6 +15,7 @@ import (
 func TestJudge(t *testing.T) {
 	seconds := func(d time.Duration) status.Seconds { return status.Seconds(d.Seconds()) }
 	const mostBytes = 1000
+	const failed = "3 tries failed in ten minutes at documents that still wait, the last because: "
 	full := uint64(status.MaxStreamFill * mostBytes)
 	for name, c := range map[string]struct {
 		change func(*status.Status)
@@ -51,14 +52,15 @@ func TestJudge(t *testing.T) {
 			s.Backlog.FailedAttempts, s.Backlog.LastFailure = status.MaxFailedAttempts, "slow"
 		}, nil},
 		"more failed attempts": {func(s *status.Status) {
-			s.Backlog.FailedAttempts, s.Backlog.LastFailure = status.MaxFailedAttempts+1, "no\n\tanswer \x1b[31m"
+			s.Backlog.FailedAttempts = status.MaxFailedAttempts + 1
+			s.Backlog.LastFailure = "no\n\tanswer \x1b[31m"
 		}, []string{
-			"3 tries failed in ten minutes at documents that still wait, the last because: no answer \uFFFD[31m",
+			failed + "no answer \uFFFD[31m",
 		}},
 		"a long reason": {func(s *status.Status) {
 			s.Backlog.FailedAttempts, s.Backlog.LastFailure = 3, strings.Repeat("ä", 201)
 		}, []string{
-			"3 tries failed in ten minutes at documents that still wait, the last because: " + strings.Repeat("ä", 199) + "…",
+			failed + strings.Repeat("ä", 199) + "…",
 		}},
 		"drift": {func(s *status.Status) { s.Backlog.Drift = 2 }, []string{
 			`bucket and database differ in 2 places that are left to you: see "intray reconcile"`,
@@ -66,7 +68,9 @@ func TestJudge(t *testing.T) {
 		"failing deletions": {func(s *status.Status) { s.Backlog.FailingDeletions = 4 }, []string{
 			"4 object deletions fail and are tried again",
 		}},
-		"no sweeper": {func(s *status.Status) { s.Backlog.SweeperActive = false }, []string{"no replica sweeps"}},
+		"no sweeper": {func(s *status.Status) { s.Backlog.SweeperActive = false }, []string{
+			"no replica sweeps",
+		}},
 		"a stalled consumer": {func(s *status.Status) {
 			s.Consumers = []backlog.Consumer{
 				{Stream: "BUCKET", Name: "confirm", Waiting: 7},
@@ -87,7 +91,9 @@ func TestJudge(t *testing.T) {
 				{Name: "attended", Status: postgres.ReplayRunning, Attended: true},
 				{Name: "died", Status: postgres.ReplayRunning},
 			}
-		}, []string{`the replay died is interrupted: "intray events replay resume died" takes it up again`}},
+		}, []string{
+			`the replay died is interrupted: "intray events replay resume died" takes it up again`,
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := status.Status{
@@ -97,7 +103,8 @@ func TestJudge(t *testing.T) {
 			c.change(&s)
 			s.Judge()
 			if !slices.Equal(s.Problems, c.want) {
-				t.Errorf("got problems\n%s\nwant\n%s", strings.Join(s.Problems, "\n"), strings.Join(c.want, "\n"))
+				t.Errorf("got problems\n%s\nwant\n%s",
+					strings.Join(s.Problems, "\n"), strings.Join(c.want, "\n"))
 			}
 			if want := len(c.want) == 0 && s.Parts[0].Up; s.Healthy != want {
 				t.Errorf("got healthy %v, want %v", s.Healthy, want)

@@ -49,6 +49,10 @@ func TestMerge(t *testing.T) {
 			[]events{scanOf("a", nil, 1, 4, 5), scanOf("b", nil, 2, 3, 6)},
 			[]string{"a1", "b2", "b3", "a4", "a5", "b6"}, nil,
 		},
+		"three scans": {
+			[]events{scanOf("a", nil, 3, 6), scanOf("b", nil, 1, 5), scanOf("c", nil, 2, 4)},
+			[]string{"b1", "c2", "a3", "c4", "b5", "a6"}, nil,
+		},
 		"the same time": {
 			[]events{scanOf("a", nil, 1, 1), scanOf("b", nil, 1)},
 			[]string{"a1", "a1", "b1"}, nil,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -282,6 +283,37 @@ func TestMadeEventsOutliveTheirRun(t *testing.T) {
 	b.Expect(d.ID, "pending")
 	if n := b.Count(`SELECT count(*) FROM replay_made`); n != 0 {
 		t.Errorf("%d made events are left", n)
+	}
+}
+
+// OnlyFailed chooses by the documents' status, and by the dead letters of the stream.
+func TestOnlyFailed(t *testing.T) {
+	b := setup(t)
+	b.created(t)
+	for _, d := range []schema.Document{b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "abc")} {
+		event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
+		b.Publish(schema.SubjectCreatedDurable, event)
+	}
+	b.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at) VALUES
+		('BUCKET', 3, 'confirm', 's', '', 'test', 1, now()), ('REPLAY', 2, 'confirm', 's', '', 'test', 1, now())`)
+	for name, c := range map[string]struct {
+		selection replay.Selection
+		want      map[string]int64 // by status
+	}{
+		"all events":             {replay.Selection{}, map[string]int64{"pending": 1, "uploaded": 2}},
+		"failed events":          {replay.Selection{OnlyFailed: true}, map[string]int64{"pending": 1, "uploaded": 1}},
+		"objects":                {replay.Selection{FromBucket: true}, map[string]int64{"pending": 1, "uploaded": 2}},
+		"objects not brought on": {replay.Selection{FromBucket: true, OnlyFailed: true}, map[string]int64{"pending": 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			plan, err := b.archive.Prepare(t.Context(), replay.Confirm, c.selection, 0, nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !maps.Equal(plan.Statuses, c.want) {
+				t.Errorf("got events by status %v, want %v", plan.Statuses, c.want)
+			}
+		})
 	}
 }
 

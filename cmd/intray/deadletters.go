@@ -20,10 +20,7 @@ type lettersCommand struct {
 const deadLettersHelp = `A dead letter is a message that a consumer gave up: it can never be handled, or it failed in
 every try. docs/deadletters.md says more.
 
-Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.
-
-Environment: DATABASE_URL (the owner's) and, for retry, NATS_URL and NATS_PASSWORD (the
-operator's), unless a stack of "intray up" is meant.`
+Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.`
 
 // letterFilter chooses dead letters by what they are.
 type letterFilter struct {

@@ -9,12 +9,12 @@ import (
 )
 
 type deadLettersDropCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	letterChoice
 	Yes bool `help:"Drop more than one."`
 }
 
-// Help says what a dead letter is and what is read from the environment.
+// Help says what a dead letter is and what the exit status means.
 func (deadLettersDropCommand) Help() string { return deadLettersHelp }
 
 // Run drops those that are there now.

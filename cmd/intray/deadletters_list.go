@@ -15,13 +15,13 @@ import (
 )
 
 type deadLettersListCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	letterFilter
 	Limit int  `help:"At most so many; default: 50 in the table, all of them with --json."`
 	JSON  bool `help:"One JSON object a line."`
 }
 
-// Help says what a dead letter is and what is read from the environment.
+// Help says what a dead letter is and what the exit status means.
 func (deadLettersListCommand) Help() string { return deadLettersHelp }
 
 // defaultLetters is how many dead letters the table shows without --limit.

@@ -18,7 +18,7 @@ type deadLettersRetryCommand struct {
 	DryRun bool    `help:"Say which, and change nothing."`
 }
 
-// Help says what retrying means and what is read from the environment.
+// Help says what retrying means and what the exit status means.
 func (deadLettersRetryCommand) Help() string {
 	return "The message is published again to its subject; what fails again becomes a new dead letter." +
 		"\n\n" + deadLettersHelp

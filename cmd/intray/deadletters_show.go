@@ -22,12 +22,12 @@ import (
 )
 
 type deadLettersShowCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	ID   int64 `arg:"" help:"The id that list shows."`
 	JSON bool  `help:"One JSON object."`
 }
 
-// Help says what a dead letter is and what is read from the environment.
+// Help says what a dead letter is and what the exit status means.
 func (deadLettersShowCommand) Help() string { return deadLettersHelp }
 
 // Run shows one.

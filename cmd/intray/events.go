@@ -24,10 +24,7 @@ type eventsCommand struct {
 const eventsHelp = `There are two streams of events: BUCKET, what MinIO tells of objects (created, removed; each
 creation is told twice), and DOCUMENTS, what became of documents (uploaded, rejected, classified, …).
 
-Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.
-
-Environment: DATABASE_URL (the owner's), NATS_URL and NATS_PASSWORD (the operator's) and, for
---from-bucket, MINIO_ENDPOINT, MINIO_WORKER_KEY and _SECRET, unless a stack of "intray up" is meant.`
+Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.`
 
 // eventFlags choose events.
 type eventFlags struct {

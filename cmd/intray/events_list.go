@@ -28,7 +28,7 @@ type eventsListCommand struct {
 	JSON   bool   `help:"One JSON object a line."`
 }
 
-// Help says what events there are and what is read from the environment.
+// Help says what events there are and what the exit status means.
 func (eventsListCommand) Help() string {
 	return `Without --since, --seq or --document: those of the last hour. The status is the document's as it is
 now: "gone" where it has ended, "unknown" where the database never had it.

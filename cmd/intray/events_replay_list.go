@@ -14,12 +14,12 @@ import (
 )
 
 type replayListCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	Limit int  `default:"50" help:"At most so many."`
 	JSON  bool `help:"One JSON object a line."`
 }
 
-// Help says what is read from the environment.
+// Help says what the exit status means.
 func (replayListCommand) Help() string { return eventsHelp }
 
 // Run lists replays.

@@ -9,7 +9,7 @@ import (
 )
 
 type replayPauseCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	replayName
 }
 

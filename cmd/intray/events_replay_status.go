@@ -12,12 +12,12 @@ type replayName struct {
 }
 
 type replayStatusCommand struct {
-	cli.OperatorFlags
+	cli.OwnerFlags
 	replayName
 	JSON bool `help:"One JSON object."`
 }
 
-// Help says what is read from the environment.
+// Help says what the exit status means.
 func (replayStatusCommand) Help() string { return eventsHelp }
 
 // Run shows one.

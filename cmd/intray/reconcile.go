@@ -31,18 +31,13 @@ type reconcileCommand struct {
 	JSON          bool          `help:"Every finding as a JSON line, then the summary as the last."`
 }
 
-// Help says what is safe, what the exit status means, and what is read from the
-// environment.
+// Help says what is safe and what the exit status means.
 func (reconcileCommand) Help() string {
 	return `Compares every object in the bucket with every document in the database, and quotas with
 documents. Safe while uploads and deletions go on: a difference is looked at again before it
 counts. docs/reconcile.md says what each kind means and what --fix does about it.
 
-Exit status: 0 nothing is left to repair, 1 something is, 2 wrong usage, 3 out of reach.
-
-Environment: DATABASE_URL (the owner's), MINIO_ENDPOINT, MINIO_BUCKET, MINIO_WORKER_KEY and
-_SECRET, NATS_URL and NATS_PASSWORD (the operator's; may be left out), unless a stack of
-"intray up" is meant.`
+Exit status: 0 nothing is left to repair, 1 something is, 2 wrong usage, 3 out of reach.`
 }
 
 // Run reconciles once.

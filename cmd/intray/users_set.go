@@ -13,10 +13,6 @@ import (
 	"intray/schema"
 )
 
-const userHelp = `USER is an e-mail address, ignoring case, or the id that "intray users list" shows.
-
-Exit status: 0 done, 1 refused or no such user, 2 wrong usage, 3 out of reach.`
-
 type usersSetCommand struct {
 	cli.OwnerFlags
 	User       string  `arg:"" help:"An e-mail address or an id."`
@@ -39,10 +35,7 @@ password by up to ACCESS_TOKEN_LIFE (15 minutes).
 
 // Run changes the account.
 func (c usersSetCommand) Run(ctx context.Context) error {
-	patch, err := c.patch()
-	if err != nil {
-		return err
-	}
+	patch := c.patch()
 	db, err := c.OpenOwner(ctx)
 	if err != nil {
 		return err
@@ -78,43 +71,38 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	return writeAccounts(os.Stdout, shown, c.JSON)
 }
 
-// patch returns what the flags change, without a password.
-func (c usersSetCommand) patch() (p postgres.AccountPatch, err error) {
-	if c.Quota == nil && c.Role == "" && !c.Password && !c.Generate &&
-		c.AIProvider == nil && c.AIModel == nil {
-		return p, cli.Usage(errors.New("say what to change: " +
+// Validate refuses flags that change nothing or contradict each other, and bad values.
+func (c usersSetCommand) Validate() error {
+	switch {
+	case c.Quota == nil && c.Role == "" && !c.Password && !c.Generate &&
+		c.AIProvider == nil && c.AIModel == nil:
+		return cli.Usage(errors.New("say what to change: " +
 			"--quota, --role, --password, --generate, --ai-provider or --ai-model"))
-	}
-	if c.Password && c.Generate {
-		return p, cli.Usage(errors.New("give --password or --generate, not both"))
-	}
-	p.LimitBytes, p.AIProvider, p.AIModel = c.Quota, c.AIProvider, c.AIModel
-	if c.Quota != nil && *c.Quota < 0 {
-		return p, cli.Usage(errors.New("a quota is not negative"))
-	}
-	if c.AIProvider != nil && !api.UserPatchAiProvider(*c.AIProvider).Valid() {
-		return p, cli.Usage(fmt.Errorf("there is no AI provider %q: "+
+	case c.Password && c.Generate:
+		return cli.Usage(errors.New("give --password or --generate, not both"))
+	case c.Quota != nil && *c.Quota < 0:
+		return cli.Usage(errors.New("a quota is not negative"))
+	case c.AIProvider != nil && !api.UserPatchAiProvider(*c.AIProvider).Valid():
+		return cli.Usage(fmt.Errorf("there is no AI provider %q: "+
 			"choose builtin, ollama, openai or anthropic", *c.AIProvider))
-	}
-	if c.AIModel != nil && (utf8.RuneCountInString(*c.AIModel) > api.MaxModel ||
-		cli.Printable(*c.AIModel) != *c.AIModel) {
-		return p, cli.Usage(fmt.Errorf(
+	case c.AIModel != nil && !validModel(*c.AIModel):
+		return cli.Usage(fmt.Errorf(
 			"a model's name has at most %d printable characters", api.MaxModel))
 	}
+	return nil
+}
+
+func validModel(name string) bool {
+	return utf8.RuneCountInString(name) <= api.MaxModel && cli.Printable(name) == name
+}
+
+// patch returns what the flags change, without a password.
+func (c usersSetCommand) patch() postgres.AccountPatch {
+	var p postgres.AccountPatch
+	p.LimitBytes, p.AIProvider, p.AIModel = c.Quota, c.AIProvider, c.AIModel
 	if c.Role != "" {
 		role := schema.Role(c.Role)
 		p.Role = &role
 	}
-	return p, nil
-}
-
-// findUser finds a user by address or id. The error for one who is not there says where to
-// look.
-func findUser(ctx context.Context, db *postgres.DB, who string) (schema.User, error) {
-	user, err := db.FindUser(ctx, who)
-	if errors.Is(err, postgres.ErrUnknownUser) {
-		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows them",
-			cli.Printable(who))
-	}
-	return user, err
+	return p
 }

@@ -242,7 +242,7 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
-	again, err := replayed(w, replay.Classify, replay.DocumentEvent, classifier.HandleAgain, classifier.RunnerConfig())
+	again, err := replayed(w, replay.Classify, replay.DocumentEvent, classifier.HandleReplay, classifier.RunnerConfig())
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}

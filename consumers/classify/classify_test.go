@@ -66,13 +66,21 @@ func setup(t *testing.T) *bundle {
 		t.Fatal(err)
 	}
 	// Kept for the next run, and shared with package extract's tests: compiling takes long under the race detector.
-	if b.extractor, err = extract.New(extract.Config{CacheDir: filepath.Join(cache, "intray", "test-wasm")}); err != nil {
+	if b.extractor, err = extract.New(
+		extract.Config{CacheDir: filepath.Join(cache, "intray", "test-wasm")},
+	); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.extractor.Close() })
 	b.config = classify.Config{
-		Providers: map[string]classify.Provider{"scripted": b.ai}, DefaultProvider: "scripted", DefaultModel: "m1",
-		AITries: 3, MinDelay: time.Millisecond, MaxDelay: time.Second,
+		Providers: map[string]classify.Provider{
+			"scripted": b.ai,
+		},
+		DefaultProvider: "scripted",
+		DefaultModel:    "m1",
+		AIAttempts:      3,
+		MinDelay:        time.Millisecond,
+		MaxDelay:        time.Second,
 	}
 	b.build(t)
 	return b
@@ -81,7 +89,14 @@ func setup(t *testing.T) *bundle {
 func (b *bundle) build(t *testing.T) {
 	t.Helper()
 	var err error
-	b.classifier, err = classify.New(b.DB, b.Objects, b.extractor, b.Publisher, b.config, slog.New(slog.NewTextHandler(b.logged, nil)))
+	b.classifier, err = classify.New(
+		b.DB,
+		b.Objects,
+		b.extractor,
+		b.Publisher,
+		b.config,
+		slog.New(slog.NewTextHandler(b.logged, nil)),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +105,12 @@ func (b *bundle) build(t *testing.T) {
 func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 	t.Helper()
 	id := uuid.Must(uuid.NewV7())
-	b.Exec(`INSERT INTO topics (id, user_id, name, description, keywords, suggested) VALUES ($1, $2, $3, '', '{}', false)`, id, owner, name)
+	b.Exec(
+		`INSERT INTO topics (id, user_id, name, description, keywords, suggested) VALUES ($1, $2, $3, '', '{}', false)`,
+		id,
+		owner,
+		name,
+	)
 	return id
 }
 
@@ -116,8 +136,14 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
 	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
 		return ai.Answer{Provider: "scripted", Model: r.Model, Choices: []ai.Choice{
-			{TopicID: mine.String(), Confidence: 150}, {TopicID: mine.String(), Confidence: 10},
-			{TopicID: uuid.NewString(), Confidence: 99}, {TopicID: "nonsense"}, {TopicID: system.String(), Confidence: 20},
+			{TopicID: mine.String(), Confidence: 150},
+			{TopicID: mine.String(), Confidence: 10},
+			{
+				TopicID:    uuid.NewString(),
+				Confidence: 99,
+			},
+			{TopicID: "nonsense"},
+			{TopicID: system.String(), Confidence: 20},
 		}}, nil
 	}
 	for range 10 {
@@ -137,7 +163,8 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 		names = append(names, topic.Name)
 	}
 	slices.Sort(names)
-	if asked.Text != "Dear Sir or Madam" || asked.Model != "m2" || asked.SystemPrompt == "" || !slices.Equal(names, []string{"Invoices", "Letters"}) {
+	if asked.Text != "Dear Sir or Madam" || asked.Model != "m2" || asked.SystemPrompt == "" ||
+		!slices.Equal(names, []string{"Invoices", "Letters"}) {
 		t.Errorf("asked %+v", asked)
 	}
 	view, err := b.API.ForUser(b.Alice).Document(t.Context(), d.ID)
@@ -148,7 +175,8 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 	for _, topic := range view.Topics {
 		got[topic.ID] = topic.Confidence
 	}
-	if len(got) != 2 || got[mine] != 100 || got[system] != 20 || view.Model != "m2" || view.Provider != "scripted" {
+	if len(got) != 2 || got[mine] != 100 || got[system] != 20 || view.Model != "m2" ||
+		view.Provider != "scripted" {
 		t.Errorf("document %+v with topics %v", view.Document, got)
 	}
 	if strings.Contains(b.logged.String(), "Madam") {
@@ -196,7 +224,10 @@ func TestALyingTypeIsRecorded(t *testing.T) {
 		if found, err := b.DB.FoundType(t.Context(), d.ID); err != nil || found != test.want {
 			t.Errorf("declared as %s: found %q, %v, want %q", test.declared, found, err, test.want)
 		}
-		if logged := strings.Contains(b.logged.String(), "declared="+test.declared+" found="); logged != (test.want != "") {
+		if logged := strings.Contains(
+			b.logged.String(),
+			"declared="+test.declared+" found=",
+		); logged != (test.want != "") {
 			t.Errorf("declared as %s: logged %t", test.declared, logged)
 		}
 		if strings.Contains(b.logged.String(), "some words") {
@@ -237,7 +268,10 @@ func TestWhatIsNotUploadedIsLeftAlone(t *testing.T) {
 	b := setup(t)
 	pending := b.Document(b.Alice, 3)
 	deleted := b.Uploaded(b.Alice, "abc")
-	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
+	b.Change(
+		deleted.ID,
+		func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) },
+	)
 	removed := b.Uploaded(b.Alice, "abc")
 	b.Delete(removed.ObjectKey)
 	unknown := schema.NewDocument(uuid.Must(uuid.NewV7()), b.Alice, "", "", 0, time.Now())
@@ -316,7 +350,14 @@ func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	objects := b.ObjectsAt(proxy.Address)
 	var err error
-	b.classifier, err = classify.New(b.DB, objects, b.extractor, b.Publisher, b.config, consumertest.Discard())
+	b.classifier, err = classify.New(
+		b.DB,
+		objects,
+		b.extractor,
+		b.Publisher,
+		b.config,
+		consumertest.Discard(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -345,7 +386,15 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 		}
 		return first(r)
 	}
-	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), b.Log)
+	run, err := runner.New(
+		b.Conn,
+		b.DB,
+		b.probe,
+		schema.DecodeDocumentEvent,
+		b.classifier.Handle,
+		b.classifier.RunnerConfig(),
+		b.Log,
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

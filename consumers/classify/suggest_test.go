@@ -34,8 +34,12 @@ func TestSuggestionsBecomeTheOwnersTopics(t *testing.T) {
 	system := b.topic(t, nil, "Invoices")
 	b.topic(t, &b.Bob, "Boats")
 	b.ai.answer = func(ai.Request) (ai.Answer, error) {
-		return ai.Answer{Provider: "scripted", Model: "m1", Choices: []ai.Choice{{TopicID: system.String(), Confidence: 70}},
-			Suggested: []string{"invoice", "Boats", "boat", "see https://evil.example", "Sea shells"}}, nil
+		return ai.Answer{
+			Provider:  "scripted",
+			Model:     "m1",
+			Choices:   []ai.Choice{{TopicID: system.String(), Confidence: 70}},
+			Suggested: []string{"invoice", "Boats", "boat", "see https://evil.example", "Sea shells"},
+		}, nil
 	}
 	for range 2 {
 		d := b.Uploaded(b.Alice, "words")
@@ -60,10 +64,20 @@ func TestTopicsSetByHandStay(t *testing.T) {
 	b := setup(t)
 	mine, other := b.topic(t, &b.Alice, "Mine"), b.topic(t, nil, "Other")
 	b.ai.answer = func(ai.Request) (ai.Answer, error) {
-		return ai.Answer{Provider: "scripted", Model: "m9", Choices: []ai.Choice{{TopicID: other.String(), Confidence: 99}}, Suggested: []string{"Third"}}, nil
+		return ai.Answer{
+			Provider:  "scripted",
+			Model:     "m9",
+			Choices:   []ai.Choice{{TopicID: other.String(), Confidence: 99}},
+			Suggested: []string{"Third"},
+		}, nil
 	}
 	d := b.Uploaded(b.Alice, "words")
-	b.Exec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) VALUES ($1, $2, $3, 100)`, d.ID, b.Alice, mine)
+	b.Exec(
+		`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) VALUES ($1, $2, $3, 100)`,
+		d.ID,
+		b.Alice,
+		mine,
+	)
 	b.Exec(`UPDATE documents SET topics_locked = true WHERE id = $1`, d.ID)
 	if err := b.classify(t, d, 0); err != nil {
 		t.Fatal(err)
@@ -75,7 +89,10 @@ func TestTopicsSetByHandStay(t *testing.T) {
 	if n := b.Count(`SELECT count(*) FROM topics WHERE suggested`); n != 0 {
 		t.Errorf("%d topics were suggested for it", n)
 	}
-	if n := b.Count(`SELECT count(*) FROM documents WHERE id = $1 AND provider = 'scripted' AND model = 'm9' AND classified_at IS NOT NULL`, d.ID); n != 1 {
+	if n := b.Count(
+		`SELECT count(*) FROM documents WHERE id = $1 AND provider = 'scripted' AND model = 'm9' AND classified_at IS NOT NULL`,
+		d.ID,
+	); n != 1 {
 		t.Error("the result does not say who gave it and when")
 	}
 }
@@ -97,7 +114,8 @@ func TestAnObedientModelDoesNoHarm(t *testing.T) {
 		for _, m := range q.Messages {
 			asked = append(asked, m.Content)
 		}
-		_ = json.NewEncoder(w).Encode(map[string]any{"done": true, "message": map[string]string{"content": said}})
+		_ = json.NewEncoder(w).
+			Encode(map[string]any{"done": true, "message": map[string]string{"content": said}})
 	}))
 	t.Cleanup(server.Close)
 	provider, err := ollama.New(ollama.Config{URL: server.URL})

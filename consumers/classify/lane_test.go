@@ -29,7 +29,12 @@ import (
 // answering is an AI that a function stands for; calls may be side by side.
 type answering func(ctx context.Context, r ai.Request) (ai.Answer, error)
 
-func (f answering) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) { return f(ctx, r) }
+func (f answering) Classify(
+	ctx context.Context,
+	r ai.Request,
+) (ai.Answer, error) {
+	return f(ctx, r)
+}
 
 // take waits so long, or until ctx ends.
 func take(ctx context.Context, d time.Duration) error {
@@ -50,7 +55,14 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 	docs := make([]schema.Document, n)
 	ids, keys := make([]string, n), make([]string, n)
 	for i := range docs {
-		d := schema.NewDocument(uuid.Must(uuid.NewV7()), user, "letter.txt", "text/plain", model.Size, time.Now())
+		d := schema.NewDocument(
+			uuid.Must(uuid.NewV7()),
+			user,
+			"letter.txt",
+			"text/plain",
+			model.Size,
+			time.Now(),
+		)
 		ids[i], keys[i] = d.ID.String(), d.ObjectKey
 		d.Status, d.Version, d.ETag = schema.StatusUploaded, 2, model.ETag
 		now := time.Now()
@@ -63,11 +75,25 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 		puts.Go(func() error { b.Put(key, content); return nil })
 	}
 	_ = puts.Wait() // Put fails the test itself
-	b.Exec(fmt.Sprintf(`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag, charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
+	b.Exec(
+		fmt.Sprintf(
+			`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag, charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
 		SELECT n.id, d.user_id, n.key, d.filename, d.content_type, d.size, d.status, d.etag, d.charged_bytes, d.version, d.created_at, d.url_issued_at, d.changed_at, d.uploaded_at
-		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key) WHERE d.id = $1`, join(ids), join(keys)), model.ID)
-	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + $2 WHERE user_id = $1`, user, int64(n)*model.Size)
-	b.Change(model.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Quarantine(q, time.Now()) })
+		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key) WHERE d.id = $1`,
+			join(ids),
+			join(keys),
+		),
+		model.ID,
+	)
+	b.Exec(
+		`UPDATE quotas SET used_bytes = used_bytes + $2 WHERE user_id = $1`,
+		user,
+		int64(n)*model.Size,
+	)
+	b.Change(
+		model.ID,
+		func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Quarantine(q, time.Now()) },
+	)
 	return docs
 }
 
@@ -94,49 +120,93 @@ func (b *bundle) announce(t *testing.T, docs ...schema.Document) {
 
 func (b *bundle) consume(t *testing.T) (stop func()) {
 	t.Helper()
-	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent, b.classifier.Handle, b.classifier.RunnerConfig(), consumertest.Discard())
+	return b.consumeInLanes(t, b.classifier.Lane)
+}
+
+func (b *bundle) consumeInLanes(t *testing.T,
+	lane func(context.Context, schema.DocumentEvent) runner.Lane,
+) (stop func()) {
+	t.Helper()
+	run, err := runner.New(
+		b.Conn,
+		b.DB,
+		b.probe,
+		schema.DecodeDocumentEvent,
+		b.classifier.Handle,
+		b.classifier.RunnerConfig(),
+		consumertest.Discard(),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Go(run.InLanes(b.classifier.Lane).Run)
+	return b.Go(run.InLanes(lane).Run)
 }
 
-// One user's 2,000 documents wait for a slow AI; another's single one comes last
-// and waits for a few calls only.
+// One user's documents, more than the runner pulls at once, wait for a slow AI. Another
+// user's single document comes last and waits for a few calls only.
 func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
+	const documents, concurrent, most = 300, 2, 5
 	b := setup(t)
-	const call = 50 * time.Millisecond
-	var calls atomic.Int64
-	slow := answering(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
-		calls.Add(1)
-		if err := take(ctx, call); err != nil {
-			return ai.Answer{}, err
-		}
-		return first(r)
-	})
-	b.config.Providers = map[string]classify.Provider{"scripted": slow}
-	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
+	// Each call waits for a permit, so that the test and not the clock says how
+	// many are made.
+	permits := make(chan struct{})
+	asked := make(chan string, documents+1) // texts, in the order of the calls
+	b.config.Providers = map[string]classify.Provider{
+		"scripted": answering(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
+			asked <- r.Text
+			select {
+			case <-permits:
+				return first(r)
+			case <-ctx.Done():
+				return ai.Answer{}, ctx.Err()
+			}
+		}),
+	}
+	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: concurrent}}
 	b.build(t)
-	b.announce(t, b.backlog(t, b.Alice, 2000, "alice's words")...)
-	b.consume(t)
-	b.Eventually("the backlog is under way", func() bool { return calls.Load() > 4 })
-
+	b.announce(t, b.backlog(t, b.Alice, documents, "alice's words")...)
 	single := b.Uploaded(b.Bob, "bob's words")
-	before, began := calls.Load(), time.Now()
+	arrived := make(chan struct{}, documents+1)
+	b.consumeInLanes(t, func(ctx context.Context, e schema.DocumentEvent) runner.Lane {
+		if e.DocumentID == single.ID {
+			arrived <- struct{}{}
+		}
+		return b.classifier.Lane(ctx, e)
+	})
+	next := func(from <-chan string, what string) string {
+		t.Helper()
+		select {
+		case text := <-from:
+			return text
+		case <-time.After(consumertest.Patience):
+			t.Fatalf("%s: got none within %s, want one", what, consumertest.Patience)
+			return ""
+		}
+	}
+	for range concurrent { // the backlog is under way
+		next(asked, "call for the backlog")
+	}
 	b.announce(t, single)
-	b.Eventually("the single one is classified", func() bool { return b.Status(single.ID) == "classified" })
-	waited, between := time.Since(began), calls.Load()-before
-	t.Logf("classified after %s and %d calls", waited, between)
-	if between > 20 {
-		t.Errorf("the single one waited for %d calls", between)
+	select {
+	case <-arrived:
+	case <-time.After(consumertest.Patience):
+		t.Fatal("the single document did not reach the lanes, want it to")
 	}
 
-	// And the backlog goes on without a pause.
-	before, began = calls.Load(), time.Now()
-	b.Eventually("a hundred more", func() bool { return calls.Load() >= before+100 })
-	if took := time.Since(began); took > 100*call {
-		t.Errorf("100 calls of %s, two at a time, took %s", call, took)
+	waited := 0
+	for text := ""; text != "bob's words"; waited++ {
+		permits <- struct{}{}
+		text = next(asked, "call after a permit")
 	}
+	if waited > most {
+		t.Errorf("got a single document that waited for %d calls, want at most %d", waited, most)
+	}
+	// Each permit was followed by a call, so the backlog goes on; the rest shows
+	// that it does to its end.
+	close(permits)
+	b.Eventually("all are classified", func() bool {
+		return b.Count(`SELECT count(*) FROM documents WHERE status = 'classified'`) == documents+1
+	})
 }
 
 // One user never has all of a provider's places, whatever the bound.
@@ -146,7 +216,8 @@ func TestALaneLeavesAPlace(t *testing.T) {
 	for _, n := range []int{0, 1, 7} {
 		b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: n}}
 		b.build(t)
-		if l := b.classifier.Lane(t.Context(), d.Event()); l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit || b.classifier.RunnerConfig().Workers < l.GroupLimit {
+		if l := b.classifier.Lane(t.Context(), d.Event()); l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit ||
+			b.classifier.RunnerConfig().Workers < l.GroupLimit {
 			t.Errorf("%d calls: lane %+v", n, l)
 		}
 	}
@@ -206,7 +277,11 @@ printf '5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t96\tRecognized\n'
 	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 40, 40))); err != nil {
 		t.Fatal(err)
 	}
-	scans := []schema.Document{b.Uploaded(b.Alice, picture.String()), b.Uploaded(b.Alice, picture.String()), b.Uploaded(b.Bob, picture.String())}
+	scans := []schema.Document{
+		b.Uploaded(b.Alice, picture.String()),
+		b.Uploaded(b.Alice, picture.String()),
+		b.Uploaded(b.Bob, picture.String()),
+	}
 	b.announce(t, scans...)
 	b.consume(t)
 	for _, owner := range []uuid.UUID{b.Alice, b.Bob, b.Alice, b.Bob} {
@@ -250,7 +325,10 @@ func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
 	for range 3 {
 		d := b.Uploaded(b.Bob, "bob's words")
 		b.announce(t, d)
-		b.Eventually("bob's document is classified", func() bool { return b.Status(d.ID) == "classified" })
+		b.Eventually(
+			"bob's document is classified",
+			func() bool { return b.Status(d.ID) == "classified" },
+		)
 	}
 	b.Expect(held[0].ID, "uploaded")
 	close(over)
@@ -264,15 +342,17 @@ func TestADeadProviderIsCalledSeldomAndComesBack(t *testing.T) {
 	var dead atomic.Bool
 	dead.Store(true)
 	var calls atomic.Int64
-	b.config.Providers = map[string]classify.Provider{"scripted": answering(func(_ context.Context, r ai.Request) (ai.Answer, error) {
-		calls.Add(1)
-		if dead.Load() {
-			return ai.Answer{}, &ai.UnavailableError{Cause: errors.New("status 529")}
-		}
-		return first(r)
-	})}
+	b.config.Providers = map[string]classify.Provider{
+		"scripted": answering(func(_ context.Context, r ai.Request) (ai.Answer, error) {
+			calls.Add(1)
+			if dead.Load() {
+				return ai.Answer{}, &ai.UnavailableError{Cause: errors.New("status 529")}
+			}
+			return first(r)
+		}),
+	}
 	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
-	b.config.AITries, b.config.MinDelay, b.config.MaxDelay = 10, 200*time.Millisecond, 400*time.Millisecond
+	b.config.AIAttempts, b.config.MinDelay, b.config.MaxDelay = 10, 200*time.Millisecond, 400*time.Millisecond
 	b.build(t)
 	docs := b.backlog(t, b.Alice, 100, "words")
 	b.announce(t, docs...)
@@ -295,7 +375,12 @@ func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
 	b.ai.answer = func(ai.Request) (ai.Answer, error) {
 		return ai.Answer{}, &ai.UnavailableError{After: time.Minute, Cause: errors.New("status 429")}
 	}
-	if err := b.classify(t, b.Uploaded(b.Alice, "one"), 0); !errors.Is(err, ai.ErrUnavailable) || runner.Postponed(err) {
+	if err := b.classify(
+		t,
+		b.Uploaded(b.Alice, "one"),
+		0,
+	); !errors.Is(err, ai.ErrUnavailable) ||
+		runner.Postponed(err) {
 		t.Errorf("the first call: %v", err)
 	}
 	// Even in what would be its last try: nothing was tried.
@@ -311,7 +396,7 @@ func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
 
 func TestPatienceEnds(t *testing.T) {
 	b := setup(t)
-	b.config.AITries, b.config.MinDelay, b.config.MaxDelay, b.config.Patience = 100, time.Minute, time.Minute, 50*time.Millisecond
+	b.config.AIAttempts, b.config.MinDelay, b.config.MaxDelay, b.config.OutageTimeout = 100, time.Minute, time.Minute, 50*time.Millisecond
 	b.build(t)
 	b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, ai.ErrUnavailable }
 	d := b.Uploaded(b.Alice, "abc")
@@ -326,7 +411,7 @@ func TestPatienceEnds(t *testing.T) {
 		t.Errorf("asked %d times", len(b.ai.asked))
 	}
 	fresh := b.Uploaded(b.Alice, "abc")
-	b.config.Patience = time.Hour
+	b.config.OutageTimeout = time.Hour
 	if err := b.classify(t, fresh, 0); err != nil && !runner.Postponed(err) {
 		t.Errorf("a fresh document: %v", err)
 	}

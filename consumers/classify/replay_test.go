@@ -16,15 +16,19 @@ import (
 // again handles a replayed message about the document, after some failed tries.
 func (b *bundle) again(t *testing.T, id uuid.UUID, tries int) error {
 	t.Helper()
-	return b.classifier.HandleAgain(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: schema.DocumentEvent{DocumentID: id}, Attempts: tries}})[0]
+	return b.classifier.HandleReplay(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: schema.DocumentEvent{DocumentID: id}, Attempts: tries}})[0]
 }
 
 // state is what a classification may change of a document.
 func (b *bundle) state(t *testing.T, id uuid.UUID) (s string) {
 	t.Helper()
-	if err := b.Raw.Get(&s, `SELECT concat_ws(' ', d.status, d.reason, 'v' || d.version, d.provider, d.model, d.topics_locked,
+	if err := b.Raw.Get(
+		&s,
+		`SELECT concat_ws(' ', d.status, d.reason, 'v' || d.version, d.provider, d.model, d.topics_locked,
 		(SELECT string_agg(t.name || '=' || dt.confidence, ',' ORDER BY t.name) FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-			WHERE dt.document_id = d.id)) FROM documents AS d WHERE d.id = $1`, id); err != nil {
+			WHERE dt.document_id = d.id)) FROM documents AS d WHERE d.id = $1`,
+		id,
+	); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -32,7 +36,11 @@ func (b *bundle) state(t *testing.T, id uuid.UUID) (s string) {
 
 func choosing(id uuid.UUID) func(ai.Request) (ai.Answer, error) {
 	return func(ai.Request) (ai.Answer, error) {
-		return ai.Answer{Provider: "scripted", Model: "m1", Choices: []ai.Choice{{TopicID: id.String(), Confidence: 80}}}, nil
+		return ai.Answer{
+			Provider: "scripted",
+			Model:    "m1",
+			Choices:  []ai.Choice{{TopicID: id.String(), Confidence: 80}},
+		}, nil
 	}
 }
 
@@ -99,7 +107,11 @@ func TestClassifyingAgainKeepsWhatAPersonSet(t *testing.T) {
 		t.Errorf("it made %q of %q", after, before)
 	}
 	b.Expect(failed.ID, "classified")
-	if topics, err := b.DB.DocumentTopics(t.Context(), failed.ID); err != nil || len(topics) != 1 || topics[0].TopicID != bills {
+	if topics, err := b.DB.DocumentTopics(
+		t.Context(),
+		failed.ID,
+	); err != nil || len(topics) != 1 ||
+		topics[0].TopicID != bills {
 		t.Errorf("the failed one has %v, %v", topics, err)
 	}
 }
@@ -124,7 +136,12 @@ func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 		}
 		before := b.state(t, d.ID)
 		b.ai.answer = failing(c.cause)
-		if err := b.again(t, d.ID, c.tries); err == nil || errors.Is(err, runner.ErrPermanent) != c.final {
+		if err := b.again(
+			t,
+			d.ID,
+			c.tries,
+		); err == nil ||
+			errors.Is(err, runner.ErrPermanent) != c.final {
 			t.Errorf("%v after %d tries: %v, want a final failure: %v", c.cause, c.tries, err, c.final)
 		}
 		if after := b.state(t, d.ID); after != before {
@@ -135,8 +152,20 @@ func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 
 func TestClassifyingAgainLeavesEndsAsTheyAre(t *testing.T) {
 	b := setup(t)
-	pending, deleting, empty := b.Document(b.Alice, 3), b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "")
-	b.Change(deleting.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
+	pending, deleting, empty := b.Document(
+		b.Alice,
+		3,
+	), b.Uploaded(
+		b.Alice,
+		"abc",
+	), b.Uploaded(
+		b.Alice,
+		"",
+	)
+	b.Change(
+		deleting.ID,
+		func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) },
+	)
 	if err := b.classify(t, empty, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 
 // ListSystemTopics lists the topics that everybody sees.
 func (s *server) ListSystemTopics(ctx context.Context, _ ListSystemTopicsRequestObject) (ListSystemTopicsResponseObject, error) {
-	topics, err := s.mine(ctx).SystemTopics(ctx)
+	topics, err := s.userDB(ctx).SystemTopics(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +37,7 @@ func (s *server) UpdateSystemTopic(ctx context.Context, r UpdateSystemTopicReque
 
 // DeleteSystemTopic deletes a topic that everybody sees.
 func (s *server) DeleteSystemTopic(ctx context.Context, r DeleteSystemTopicRequestObject) (DeleteSystemTopicResponseObject, error) {
-	if err := s.mine(ctx).DeleteTopic(ctx, schema.ScopeSystem, r.ID); err != nil {
+	if err := s.userDB(ctx).DeleteTopic(ctx, schema.ScopeSystem, r.ID); err != nil {
 		return nil, err
 	}
 	return DeleteSystemTopic204Response{}, nil

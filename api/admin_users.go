@@ -23,7 +23,7 @@ func (s *server) ListUsers(ctx context.Context, r ListUsersRequestObject) (ListU
 			return nil, err
 		}
 	}
-	users, err := s.mine(ctx).AdminUsers(ctx, after, limit+1)
+	users, err := s.userDB(ctx).AdminUsers(ctx, after, limit+1)
 	if err != nil {
 		return nil, err
 	}
@@ -54,7 +54,7 @@ func (s *server) ChangeUser(ctx context.Context, r ChangeUserRequestObject) (Cha
 		provider := string(*r.Body.AiProvider)
 		patch.AIProvider = &provider
 	}
-	user, err := s.mine(ctx).ChangeUser(ctx, r.ID, patch)
+	user, err := s.userDB(ctx).ChangeUser(ctx, r.ID, patch)
 	if err != nil {
 		return nil, err
 	}

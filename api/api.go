@@ -13,6 +13,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/netip"
@@ -31,7 +32,7 @@ type Config struct {
 	DB *postgres.DB
 	// Presigner issues the URLs for the address that browsers use.
 	Presigner *minio.Presigner
-	// Objects looks at the bucket for POST …/confirm.
+	// Objects stats the objects for POST …/confirm.
 	Objects Objects
 	// Multipart begins and completes uploads in parts.
 	Multipart Multipart
@@ -54,6 +55,7 @@ type Config struct {
 	// schema.DefaultQuota.
 	DefaultQuota int64
 	Limits       Limits
+	Timeouts     Timeouts
 	// AllowedOrigins are the origins (scheme://host[:port]) of pages on other
 	// hosts that may call the API. Empty: only pages of the API's own origin.
 	AllowedOrigins []string
@@ -66,7 +68,18 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// Objects looks at the bucket; *minio.Objects does.
+func (c Config) withDefaults() Config {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.DefaultQuota = cmp.Or(c.DefaultQuota, schema.DefaultQuota)
+	c.Limits = c.Limits.withDefaults()
+	c.Sessions = c.Sessions.withDefaults()
+	c.Timeouts = c.Timeouts.withDefaults()
+	return c
+}
+
+// Objects stats the bucket's objects; *minio.Objects does.
 type Objects interface {
 	// Stat fails with minio.ErrNotExist where no object is.
 	Stat(ctx context.Context, key string) (schema.Object, error)
@@ -77,7 +90,12 @@ type Changes interface {
 	// Follow calls each with the newest history events that are stored, then with
 	// those that come, in their order, until ctx ends; before the first, and where
 	// some are left out, it calls reset with the sequence after which it goes on.
-	Follow(ctx context.Context, history uint64, each func(sequence uint64, e schema.DocumentEvent), reset func(after uint64)) error
+	Follow(
+		ctx context.Context,
+		history uint64,
+		each func(sequence uint64, e schema.DocumentEvent),
+		reset func(after uint64),
+	) error
 }
 
 // Part is something that the system depends on, but not the API itself.
@@ -100,15 +118,9 @@ type Sessions struct {
 
 func (s Sessions) withDefaults() Sessions {
 	const day = 24 * time.Hour
-	if s.AccessToken == 0 {
-		s.AccessToken = 15 * time.Minute
-	}
-	if s.Idle == 0 {
-		s.Idle = 30 * day
-	}
-	if s.Life == 0 {
-		s.Life = 90 * day
-	}
+	s.AccessToken = cmp.Or(s.AccessToken, 15*time.Minute)
+	s.Idle = cmp.Or(s.Idle, 30*day)
+	s.Life = cmp.Or(s.Life, 90*day)
 	return s
 }
 
@@ -137,6 +149,26 @@ type Limits struct {
 	Hashes int
 }
 
+// Timeouts bound how long requests take. A zero field has its default.
+type Timeouts struct {
+	// Request bounds the work for one request. The database's own timeouts lie under
+	// it. Default: 20 s.
+	Request time.Duration
+	// Wait is the longest that an answer is held back for a change, whatever the
+	// client prefers. Proxies commonly cut after 60 s. Default: 30 s.
+	Wait time.Duration
+	// CatchUp is how long a stream of events waits for this process to have heard
+	// what its client heard from another one. Default: 2 s.
+	CatchUp time.Duration
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	t.Request = cmp.Or(t.Request, requestTimeout)
+	t.Wait = cmp.Or(t.Wait, 30*time.Second)
+	t.CatchUp = cmp.Or(t.CatchUp, 2*time.Second)
+	return t
+}
+
 // Rate allows Burst at once and one more after each Every.
 type Rate struct {
 	Burst int
@@ -144,29 +176,15 @@ type Rate struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	if l.MaxSize == 0 {
-		l.MaxSize = 5 << 30
-	}
+	l.MaxSize = cmp.Or(l.MaxSize, 5<<30)
 	if l.AllowedTypes == nil {
 		l.AllowedTypes = DefaultTypes
 	}
-	if l.MaxPending == 0 {
-		l.MaxPending = 1000
-	}
-	if l.FailedLogins == (Rate{}) {
-		l.FailedLogins = Rate{Burst: 10, Every: 30 * time.Second}
-	}
-	if l.FailedLoginsFrom == (Rate{}) {
-		l.FailedLoginsFrom = Rate{Burst: 100, Every: 3 * time.Second}
-	}
-	if l.Reads == (Rate{}) {
-		l.Reads = Rate{Burst: 2000, Every: time.Second / 1000}
-	}
-	if l.Writes == (Rate{}) {
-		l.Writes = Rate{Burst: 2000, Every: time.Second / 100}
-	}
-	if l.Hashes == 0 {
-		l.Hashes = 4
-	}
+	l.MaxPending = cmp.Or(l.MaxPending, 1000)
+	l.FailedLogins = cmp.Or(l.FailedLogins, Rate{Burst: 10, Every: 30 * time.Second})
+	l.FailedLoginsFrom = cmp.Or(l.FailedLoginsFrom, Rate{Burst: 100, Every: 3 * time.Second})
+	l.Reads = cmp.Or(l.Reads, Rate{Burst: 2000, Every: time.Second / 1000})
+	l.Writes = cmp.Or(l.Writes, Rate{Burst: 2000, Every: time.Second / 100})
+	l.Hashes = cmp.Or(l.Hashes, 4)
 	return l
 }

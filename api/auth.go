@@ -68,12 +68,12 @@ func (s *server) attempt(ctx context.Context, email, password string, hashOf fun
 // ChangePassword changes the caller's own password and ends the caller's other
 // sessions. Access tokens of those live on until they expire.
 func (s *server) ChangePassword(ctx context.Context, r ChangePasswordRequestObject) (ChangePasswordResponseObject, error) {
-	mine := s.mine(ctx)
-	me, err := mine.Me(ctx)
+	db := s.userDB(ctx)
+	me, err := db.Me(ctx)
 	if err != nil {
 		return nil, err
 	}
-	checked, err := mine.OwnPasswordHash(ctx)
+	checked, err := db.OwnPasswordHash(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +94,7 @@ func (s *server) ChangePassword(ctx context.Context, r ChangePasswordRequestObje
 	if err != nil {
 		return nil, fmt.Errorf("change the password of user %s: %w", me.ID, err)
 	}
-	changed, err := mine.ChangeOwnPassword(ctx, checked, hash, callerOf(ctx).session)
+	changed, err := db.ChangeOwnPassword(ctx, checked, hash, callerOf(ctx).session)
 	if err != nil {
 		return nil, err
 	}

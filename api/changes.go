@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -38,8 +39,8 @@ type interest struct {
 // waiter is a request that waits. All but wake is guarded by changes.mu.
 type waiter struct {
 	of   interest
-	wake chan struct{} // receives after something was told
-	// newest is the highest version that was told since the waiter came.
+	wake chan struct{} // receives after a change was heard
+	// newest is the highest version that was heard of since the waiter came.
 	newest int64
 	stream bool
 	unsent []change // of a stream, in order
@@ -63,41 +64,45 @@ type changes struct {
 }
 
 func newChanges() *changes {
-	c := &changes{waiters: make(map[interest]map[*waiter]struct{}), of: make(map[uuid.UUID]int), ended: make(chan struct{})}
+	c := &changes{
+		waiters: make(map[interest]map[*waiter]struct{}),
+		of:      make(map[uuid.UUID]int),
+		ended:   make(chan struct{}),
+	}
 	c.end = sync.OnceFunc(func() { close(c.ended) })
 	return c
 }
 
 // follow takes the events from source until ctx ends.
 func (c *changes) follow(ctx context.Context, source Changes) error {
-	return source.Follow(ctx, keptChanges, c.tell, c.reset)
+	return source.Follow(ctx, keptChanges, c.record, c.reset)
 }
 
-// tell takes one event.
-func (c *changes) tell(sequence uint64, e schema.DocumentEvent) {
+// record takes one event.
+func (c *changes) record(sequence uint64, e schema.DocumentEvent) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	told := change{sequence: sequence, user: e.UserID, document: e.DocumentID, version: e.Version}
+	heard := change{sequence: sequence, user: e.UserID, document: e.DocumentID, version: e.Version}
 	c.last = sequence
 	if len(c.kept) < keptChanges {
-		c.kept = append(c.kept, told)
+		c.kept = append(c.kept, heard)
 	} else {
 		c.first = c.kept[c.oldest].sequence
-		c.kept[c.oldest] = told
+		c.kept[c.oldest] = heard
 		c.oldest = (c.oldest + 1) % keptChanges
 	}
 	for _, of := range []interest{{e.UserID, e.DocumentID}, {e.UserID, uuid.Nil}} {
 		for w := range c.waiters[of] {
-			w.hear(told)
+			w.hear(heard)
 		}
 	}
 }
 
 // hear is called with changes.mu held.
-func (w *waiter) hear(told change) {
-	w.newest = max(w.newest, told.version)
-	if w.stream && !w.lost && told.sequence > w.after {
-		if w.unsent = append(w.unsent, told); len(w.unsent) > maxUnsent {
+func (w *waiter) hear(heard change) {
+	w.newest = max(w.newest, heard.version)
+	if w.stream && !w.lost && heard.sequence > w.after {
+		if w.unsent = append(w.unsent, heard); len(w.unsent) > maxUnsent {
 			// Half must be left, for this to be rarely needed.
 			if w.unsent = latest(w.unsent); len(w.unsent) > maxUnsent/2 {
 				w.unsent, w.lost = nil, true
@@ -164,9 +169,9 @@ func (w *waiter) resume(c *changes, after uint64) {
 	}
 	w.after = after
 	for i := range c.kept {
-		told := c.kept[(c.oldest+i)%len(c.kept)]
-		if told.sequence > after && told.user == w.of.user && !w.lost {
-			w.hear(told)
+		heard := c.kept[(c.oldest+i)%len(c.kept)]
+		if heard.sequence > after && heard.user == w.of.user && !w.lost {
+			w.hear(heard)
 		}
 	}
 }
@@ -194,7 +199,33 @@ func (c *changes) leave(w *waiter) {
 	}
 }
 
-// newest returns the highest version that w was told.
+// next waits for pause, and then until w has heard of a newer version. It reports
+// whether that came before ctx ended and the server shut down.
+func (c *changes) next(ctx context.Context, w *waiter, version int64, pause time.Duration) bool {
+	pausing := time.NewTimer(pause)
+	defer pausing.Stop()
+	select {
+	case <-pausing.C:
+	case <-ctx.Done():
+		return false
+	case <-c.ended:
+		return false
+	}
+	for {
+		select {
+		case <-w.wake:
+			if c.newest(w) > version {
+				return true
+			}
+		case <-ctx.Done():
+			return false
+		case <-c.ended:
+			return false
+		}
+	}
+}
+
+// newest returns the highest version that w was heard.
 func (c *changes) newest(w *waiter) int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -221,7 +252,7 @@ func (c *changes) take(w *waiter, n int) (unsent []change, upTo uint64, lost boo
 	return unsent, unsent[len(unsent)-1].sequence, false
 }
 
-// reached says whether everything up to the sequence was heard, and whether
+// reached reports whether everything up to the sequence was heard, and whether
 // anything can be heard at all.
 func (c *changes) reached(sequence uint64) (reached, begun bool) {
 	c.mu.Lock()

@@ -28,7 +28,7 @@ func TestStreamOfChanges(t *testing.T) {
 			for range n {
 				last++
 				e := schema.DocumentEvent{UserID: users[rapid.IntRange(0, 1).Draw(t, "user")], DocumentID: documents[int(last)%of], Version: int64(last)}
-				c.tell(last, e)
+				c.record(last, e)
 				if e.UserID == users[0] {
 					told = append(told, change{last, e.UserID, e.DocumentID, e.Version})
 				}
@@ -112,7 +112,7 @@ func TestKeptChangesAreBounded(t *testing.T) {
 	c.reset(0)
 	user := uuid.New()
 	for i := range uint64(keptChanges + 10) {
-		c.tell(i+1, schema.DocumentEvent{UserID: user, DocumentID: user, Version: 1})
+		c.record(i+1, schema.DocumentEvent{UserID: user, DocumentID: user, Version: 1})
 	}
 	for after, want := range map[uint64]bool{9: true, 10: false, keptChanges + 10: false} {
 		w := c.stream(user, &after)

@@ -31,7 +31,8 @@ type operation struct {
 	admin  bool // needs an administrator's
 	path   string
 	route  *routers.Route
-	plain  []*openapi3.Parameter // see evidentlyValid
+	// fastPath are the parameters that passesFastPath checks.
+	fastPath []*openapi3.Parameter
 }
 
 // operations reads the contract and returns its operations by method and
@@ -58,14 +59,20 @@ func operations() (map[string]*operation, error) {
 			}
 			public := len(security) == 0
 			// The security is carried out here, before the body is read.
-			plain := *op
-			plain.Security = openapi3.NewSecurityRequirements()
+			unsecured := *op
+			unsecured.Security = openapi3.NewSecurityRequirements()
 			all[key(method, path)] = &operation{
-				plain:  plainParameters(item, op),
-				public: public,
-				admin:  !public && slices.Contains(security[0]["bearer"], string(schema.RoleAdmin)),
-				path:   path,
-				route:  &routers.Route{Spec: &fast, Path: path, PathItem: item, Method: method, Operation: &plain},
+				fastPath: fastPathParameters(item, op),
+				public:   public,
+				admin:    !public && slices.Contains(security[0]["bearer"], string(schema.RoleAdmin)),
+				path:     path,
+				route: &routers.Route{
+					Spec:      &fast,
+					Path:      path,
+					PathItem:  item,
+					Method:    method,
+					Operation: &unsecured,
+				},
 			}
 		}
 	}
@@ -83,8 +90,8 @@ func key(method, path string) string {
 	return method + " " + strings.Join(segments, "/")
 }
 
-// contract lets only those requests through that the contract permits, and
-// refuses the others in the order 401, 403, 404, everything else.
+// contract passes on only those requests that the contract permits, and refuses the
+// others in the order 401, 403, 404, everything else.
 //
 // A 401 for a token is cheap to find; whether the user and the resource still
 // exist only the database knows. A good request learns that from its own query.
@@ -98,51 +105,70 @@ func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc 
 			}
 			op := operations[c.Request().Method+" "+c.Path()]
 			if op == nil {
-				err := next(c) // echo's 404 or 405
-				if allow := c.Response().Header().Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) {
-					c.Response().Header().Set(echo.HeaderAllow, allow+", "+http.MethodHead)
-				}
+				return notInContract(c, next)
+			}
+			if err := s.admit(c, op); err != nil {
 				return err
 			}
-			ctx := c.Request().Context()
-			if !op.public {
-				who, err := s.authenticate(ctx, c.Request().Header)
-				if err != nil {
-					return err
-				}
-				*callerOf(ctx) = who
-			}
-			callerOf(ctx).address = c.RealIP()
-			if err := s.throttle(ctx, op); err != nil {
-				return err
-			}
-			if op.admin {
-				if err := s.mustBeAdmin(ctx); err != nil {
-					return err
-				}
-			}
-
 			err := op.validate(c)
 			if err == nil {
-				if err = next(c); err == nil || !saysInvalid(err) {
+				if err = next(c); err == nil || !isInvalid(err) {
 					return err
 				}
 			}
-			if op.public {
-				return err
-			}
-			if first := s.exists(ctx, op, c.Param("id")); first != nil && ctx.Err() == nil {
-				return first
-			}
-			return err // also where the client hung up or was too slow, for then nothing can be looked up
+			return s.refuse(c, op, err)
 		}
 	}
+}
+
+// notInContract answers with echo's 404 or 405, whose Allow also names HEAD.
+func notInContract(c echo.Context, next echo.HandlerFunc) error {
+	err := next(c)
+	header := c.Response().Header()
+	if allow := header.Get(echo.HeaderAllow); strings.Contains(allow, http.MethodGet) {
+		header.Set(echo.HeaderAllow, allow+", "+http.MethodHead)
+	}
+	return err
+}
+
+// admit sets the request's caller. It fails unless the caller may ask for the
+// operation, now.
+func (s *server) admit(c echo.Context, op *operation) error {
+	var who caller
+	if !op.public {
+		var err error
+		if who, err = s.authenticate(c.Request().Context(), c.Request().Header); err != nil {
+			return err
+		}
+	}
+	who.address = c.RealIP()
+	c.SetRequest(withCaller(c.Request(), who))
+	if err := s.throttle(who, op); err != nil {
+		return err
+	}
+	if op.admin {
+		return s.mustBeAdmin(c.Request().Context())
+	}
+	return nil
+}
+
+// refuse returns what a request is refused with whose content is refused with err.
+func (s *server) refuse(c echo.Context, op *operation, err error) error {
+	if op.public {
+		return err
+	}
+	ctx := c.Request().Context()
+	if first := s.exists(ctx, op, c.Param("id")); first != nil && ctx.Err() == nil {
+		return first
+	}
+	// Also where the client hung up or was too slow: then nothing can be looked up.
+	return err
 }
 
 // throttle fails with CodeRateLimited if the caller asks too much at once: each
 // user for themselves, and each address where there is no user. What machines ask
 // of the process itself is not counted.
-func (s *server) throttle(ctx context.Context, op *operation) error {
+func (s *server) throttle(who caller, op *operation) error {
 	if !strings.HasPrefix(op.path, "/api/") {
 		return nil
 	}
@@ -150,7 +176,6 @@ func (s *server) throttle(ctx context.Context, op *operation) error {
 	if op.route.Method == http.MethodGet {
 		requests = s.reads
 	}
-	who := callerOf(ctx)
 	key := string(who.id[:])
 	if who.id == uuid.Nil {
 		key = network(who.address)
@@ -162,10 +187,10 @@ func (s *server) throttle(ctx context.Context, op *operation) error {
 	return nil
 }
 
-// saysInvalid says whether err is of the kind that only those may see who would
+// isInvalid reports whether err is of the kind that only those may see who would
 // get past 401, 403 and 404.
-func saysInvalid(err error) bool {
-	switch told(err).Code {
+func isInvalid(err error) bool {
+	switch clientError(err).Code {
 	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic:
 		return true
 	default:
@@ -176,7 +201,7 @@ func saysInvalid(err error) bool {
 // mustBeAdmin fails unless both the token and the database say that the caller
 // is an administrator: the token may be older than the database's word.
 func (s *server) mustBeAdmin(ctx context.Context) error {
-	me, err := s.mine(ctx).Me(ctx)
+	me, err := s.userDB(ctx).Me(ctx)
 	if err != nil {
 		return err
 	}
@@ -189,7 +214,7 @@ func (s *server) mustBeAdmin(ctx context.Context) error {
 // exists fails with 401 if the caller's account is gone, and with 404 if what
 // the path names is not there for it.
 func (s *server) exists(ctx context.Context, op *operation, id string) error {
-	db := s.mine(ctx)
+	db := s.userDB(ctx)
 	if _, err := db.Me(ctx); err != nil {
 		return err
 	}
@@ -215,6 +240,12 @@ func (s *server) exists(ctx context.Context, op *operation, id string) error {
 }
 
 // GetContract gives the contract itself.
-func (s *server) GetContract(context.Context, GetContractRequestObject) (GetContractResponseObject, error) {
-	return GetContract200ApplicationYamlResponse{Body: bytes.NewReader(Contract), ContentLength: int64(len(Contract))}, nil
+func (s *server) GetContract(
+	context.Context,
+	GetContractRequestObject,
+) (GetContractResponseObject, error) {
+	return GetContract200ApplicationYamlResponse{
+		Body:          bytes.NewReader(Contract),
+		ContentLength: int64(len(Contract)),
+	}, nil
 }

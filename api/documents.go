@@ -23,9 +23,52 @@ const defaultLimit = 50
 
 // ListDocuments lists the caller's documents, newest first, or says that the page
 // is still as the client knows it, at once or when it has waited.
-func (s *server) ListDocuments(ctx context.Context, r ListDocumentsRequestObject) (ListDocumentsResponseObject, error) {
-	filter := postgres.Filter{Limit: defaultLimit}
+func (s *server) ListDocuments(
+	ctx context.Context,
+	r ListDocumentsRequestObject,
+) (ListDocumentsResponseObject, error) {
 	p := r.Params
+	filter, err := listFilter(p)
+	if err != nil {
+		return nil, err
+	}
+	var (
+		views   []postgres.DocumentView
+		next    *postgres.Cursor
+		etag    string
+		changed bool
+	)
+	wait := s.waitOf(p.IfNoneMatch, p.Prefer)
+	err = s.await(ctx, interest{user: callerOf(ctx).id}, wait, func() (int64, bool, error) {
+		var err error
+		if views, next, err = s.userDB(ctx).Documents(ctx, filter); err != nil {
+			return 0, false, err
+		}
+		etag = pageETag(views, next)
+		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
+		return 0, changed, nil // any version may be of a document of this page
+	})
+	if err != nil {
+		return nil, err
+	}
+	retry := retryAfter(slices.ContainsFunc(views, inTransit), wait)
+	if !changed {
+		return ListDocuments304Response{
+			Headers: ListDocuments304ResponseHeaders{ETag: etag, RetryAfter: retry},
+		}, nil
+	}
+	return ListDocuments200JSONResponse{
+		Body: pageOf(
+			views,
+			next,
+		),
+		Headers: ListDocuments200ResponseHeaders{ETag: etag, RetryAfter: retry},
+	}, nil
+}
+
+// listFilter returns the filter that the query parameters of a listing ask for.
+func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
+	filter := postgres.Filter{Limit: defaultLimit}
 	if p.Limit != nil {
 		filter.Limit = *p.Limit
 	}
@@ -37,40 +80,24 @@ func (s *server) ListDocuments(ctx context.Context, r ListDocumentsRequestObject
 	}
 	if p.Q != nil {
 		if !utf8.ValidString(*p.Q) || strings.ContainsRune(*p.Q, 0) {
-			return nil, schema.Errorf(schema.CodeInvalid, `The query parameter "q" must be text in UTF-8.`)
+			return filter, schema.Errorf(
+				schema.CodeInvalid,
+				`The query parameter "q" must be text in UTF-8.`,
+			)
 		}
 		filter.Query = norm.NFC.String(*p.Q) // as filenames are kept
 	}
 	if p.Cursor != nil {
 		last, err := decodeCursor(*p.Cursor)
 		if err != nil {
-			return nil, err
+			return filter, err
 		}
 		filter.After = &postgres.Cursor{ID: last}
 	}
-	var (
-		views   []postgres.DocumentView
-		next    *postgres.Cursor
-		etag    string
-		changed bool
-	)
-	wait := waitParams(p.IfNoneMatch, p.Prefer)
-	err := s.await(ctx, interest{user: callerOf(ctx).id}, wait, func() (int64, bool, error) {
-		var err error
-		if views, next, err = s.mine(ctx).Documents(ctx, filter); err != nil {
-			return 0, false, err
-		}
-		etag = pageETag(views, next)
-		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
-		return 0, changed, nil // any version may be of a document of this page
-	})
-	if err != nil {
-		return nil, err
-	}
-	retry := retryAfter(slices.ContainsFunc(views, unsettled), wait)
-	if !changed {
-		return ListDocuments304Response{Headers: ListDocuments304ResponseHeaders{ETag: etag, RetryAfter: retry}}, nil
-	}
+	return filter, nil
+}
+
+func pageOf(views []postgres.DocumentView, next *postgres.Cursor) DocumentPage {
 	page := DocumentPage{Items: make([]Document, len(views))}
 	for i, v := range views {
 		page.Items[i] = documentOf(v)
@@ -78,48 +105,61 @@ func (s *server) ListDocuments(ctx context.Context, r ListDocumentsRequestObject
 	if next != nil {
 		page.NextCursor = present(encodeCursor(next.ID))
 	}
-	return ListDocuments200JSONResponse{Body: page, Headers: ListDocuments200ResponseHeaders{ETag: etag, RetryAfter: retry}}, nil
+	return page
 }
 
 // GetDocument shows one document, or only that it is still as the client knows
 // it, at once or when it has waited.
-func (s *server) GetDocument(ctx context.Context, r GetDocumentRequestObject) (GetDocumentResponseObject, error) {
+func (s *server) GetDocument(
+	ctx context.Context,
+	r GetDocumentRequestObject,
+) (GetDocumentResponseObject, error) {
 	var (
 		view    postgres.DocumentView
 		etag    string
 		changed bool
 	)
 	p := r.Params
-	wait := waitParams(p.IfNoneMatch, p.Prefer)
-	err := s.await(ctx, interest{user: callerOf(ctx).id, document: r.ID}, wait, func() (int64, bool, error) {
-		var err error
-		if view, err = s.mine(ctx).Document(ctx, r.ID); err != nil {
-			return 0, false, err
-		}
-		etag = etagOf(view)
-		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
-		return view.Version, changed, nil
-	})
+	wait := s.waitOf(p.IfNoneMatch, p.Prefer)
+	err := s.await(
+		ctx,
+		interest{user: callerOf(ctx).id, document: r.ID},
+		wait,
+		func() (int64, bool, error) {
+			var err error
+			if view, err = s.userDB(ctx).Document(ctx, r.ID); err != nil {
+				return 0, false, err
+			}
+			etag = etagOf(view)
+			changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
+			return view.Version, changed, nil
+		},
+	)
 	if err != nil {
 		return nil, err
 	}
-	retry := retryAfter(unsettled(view), wait)
+	retry := retryAfter(inTransit(view), wait)
 	if !changed {
-		return GetDocument304Response{Headers: GetDocument304ResponseHeaders{ETag: etag, RetryAfter: retry}}, nil
+		return GetDocument304Response{
+			Headers: GetDocument304ResponseHeaders{ETag: etag, RetryAfter: retry},
+		}, nil
 	}
 	return GetDocument200JSONResponse{
 		Body: documentOf(view), Headers: GetDocument200ResponseHeaders{ETag: etag, RetryAfter: retry},
 	}, nil
 }
 
-// unsettled says whether a document is on its way to another status by itself.
-func unsettled(v postgres.DocumentView) bool {
+// inTransit reports whether a document is on its way to another status by itself.
+func inTransit(v postgres.DocumentView) bool {
 	return v.Status == schema.StatusPending || v.Status == schema.StatusUploaded
 }
 
 // ConfirmDocument runs the code of the event path for one document, without any event.
-func (s *server) ConfirmDocument(ctx context.Context, r ConfirmDocumentRequestObject) (ConfirmDocumentResponseObject, error) {
-	db := s.mine(ctx)
+func (s *server) ConfirmDocument(
+	ctx context.Context,
+	r ConfirmDocumentRequestObject,
+) (ConfirmDocumentResponseObject, error) {
+	db := s.userDB(ctx)
 	view, err := db.Document(ctx, r.ID)
 	if err != nil {
 		return nil, err
@@ -136,28 +176,47 @@ func (s *server) ConfirmDocument(ctx context.Context, r ConfirmDocumentRequestOb
 		return nil, err
 	}
 	// Of a document that was given up, the object is meant to be gone.
-	awaited := view.Status == schema.StatusPending || view.Status == schema.StatusExpired || view.Status.Counted()
+	awaited := view.Status == schema.StatusPending || view.Status == schema.StatusExpired ||
+		view.Status.Counted()
 	if !results[0].Found && awaited {
-		return nil, schema.Errorf(schema.CodeObjectMissing,
-			"The document is %s and no file is there. PUT the file to its upload URL and try again.", view.Status)
+		return nil, schema.Errorf(
+			schema.CodeObjectMissing,
+			"The document is %s and no file is there. PUT the file to its upload URL and try again.",
+			view.Status,
+		)
 	}
 	return ConfirmDocument200JSONResponse(documentOf(view)), nil
 }
 
 // DeleteDocument gives the document up. Its object goes soon after.
-func (s *server) DeleteDocument(ctx context.Context, r DeleteDocumentRequestObject) (DeleteDocumentResponseObject, error) {
+func (s *server) DeleteDocument(
+	ctx context.Context,
+	r DeleteDocumentRequestObject,
+) (DeleteDocumentResponseObject, error) {
 	now := time.Now().UTC()
-	docs, err := s.mine(ctx).Transition(ctx, []uuid.UUID{r.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	d, err := s.transition(ctx, r.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		return d.Delete(now)
 	})
 	if err != nil {
 		return nil, err
 	}
-	if len(docs) == 0 || docs[0].GoneAt != nil {
-		return nil, schema.Errorf(schema.CodeNotFound, "There is no such document.")
-	}
-	s.publisher.TryPublish(ctx, docs)
+	s.publisher.TryPublish(ctx, []schema.Document{d})
 	return DeleteDocument202Response{}, nil
+}
+
+// transition carries out a transition of one of the caller's documents and returns
+// the document as it is then. It fails with CodeNotFound where there is none.
+func (s *server) transition(ctx context.Context, id uuid.UUID,
+	decide func(*schema.Document, *schema.Quota) schema.Decision,
+) (schema.Document, error) {
+	docs, err := s.userDB(ctx).Transition(ctx, []uuid.UUID{id}, decide)
+	if err != nil {
+		return schema.Document{}, err
+	}
+	if len(docs) == 0 || docs[0].GoneAt != nil {
+		return schema.Document{}, schema.Errorf(schema.CodeNotFound, "There is no such document.")
+	}
+	return docs[0], nil
 }
 
 func documentOf(v postgres.DocumentView) Document {
@@ -169,10 +228,17 @@ func documentOf(v postgres.DocumentView) Document {
 	}
 	for i, t := range v.Topics {
 		d.Topics[i] = DocumentTopic{
-			ID: t.ID, Name: t.Name, Scope: TopicScope(t.Scope), Confidence: t.Confidence, Suggested: t.Suggested,
+			ID:         t.ID,
+			Name:       t.Name,
+			Scope:      TopicScope(t.Scope),
+			Confidence: t.Confidence,
+			Suggested:  t.Suggested,
 		}
 	}
-	slices.SortStableFunc(d.Topics, func(a, b DocumentTopic) int { return cmp.Compare(b.Confidence, a.Confidence) })
+	slices.SortStableFunc(
+		d.Topics,
+		func(a, b DocumentTopic) int { return cmp.Compare(b.Confidence, a.Confidence) },
+	)
 	if v.Provider != "" {
 		d.ClassifiedBy = &Classifier{Provider: v.Provider, Model: v.Model}
 	}
@@ -212,7 +278,7 @@ func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
 	return fmt.Sprintf(`"%x"`, page.Sum(nil))
 }
 
-// matches says whether an If-None-Match has the entity tag. The comparison is
+// matches reports whether an If-None-Match has the entity tag. The comparison is
 // weak (RFC 9110, section 13.1.2), for a proxy may have weakened ours.
 func matches(ifNoneMatch, etag string) bool {
 	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {

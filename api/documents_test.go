@@ -46,13 +46,7 @@ func TestDocumentsWay(t *testing.T) {
 		t.Errorf("second PUT: %d", status)
 	}
 
-	began := time.Now()
-	confirmed := as[api.Document](b.alice.post(path(d)+"/confirm", nil).is(200))
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("confirm with NATS away took %s", took)
-	} else {
-		t.Logf("confirm with NATS away took %s", took)
-	}
+	confirmed := as[api.Document](b.alice.post(path(d)+"/confirm", nil).is(200)) // NATS is away
 	if confirmed.Status != api.DocumentStatusUploaded || confirmed.UploadedAt == nil || confirmed.Reason != nil {
 		t.Fatalf("after confirm: %+v", confirmed)
 	}

@@ -11,7 +11,7 @@ import (
 // GetDownloadURL gives a URL for a document's file, as an attachment with the
 // confirmed content type.
 func (s *server) GetDownloadURL(ctx context.Context, r GetDownloadURLRequestObject) (GetDownloadURLResponseObject, error) {
-	view, err := s.mine(ctx).Document(ctx, r.ID)
+	view, err := s.userDB(ctx).Document(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -28,21 +28,24 @@ const (
 	eventWrite = 10 * time.Second
 	// eventBatch is how many documents are read and sent at once.
 	eventBatch = 50
-	// catchUp is how long a stream waits for this process to have heard what its
-	// client heard from another one.
-	catchUp = 2 * time.Second
 )
 
 // StreamDocumentEvents sends the changes of the caller's documents as they come.
-func (s *server) StreamDocumentEvents(ctx context.Context, r StreamDocumentEventsRequestObject) (StreamDocumentEventsResponseObject, error) {
-	if _, err := s.mine(ctx).Me(ctx); err != nil {
+func (s *server) StreamDocumentEvents(
+	ctx context.Context,
+	r StreamDocumentEventsRequestObject,
+) (StreamDocumentEventsResponseObject, error) {
+	if _, err := s.userDB(ctx).Me(ctx); err != nil {
 		return nil, err
 	}
 	var after *uint64
 	if r.Params.LastEventID != nil {
 		n, err := strconv.ParseUint(*r.Params.LastEventID, 10, 64)
 		if err != nil {
-			return nil, schema.Errorf(schema.CodeInvalid, `The header "Last-Event-ID" must be the id of an event of this stream.`)
+			return nil, schema.Errorf(
+				schema.CodeInvalid,
+				`The header "Last-Event-ID" must be the id of an event of this stream.`,
+			)
 		}
 		after = &n
 	}
@@ -73,48 +76,74 @@ func (e eventStream) VisitStreamDocumentEventsResponse(w http.ResponseWriter) er
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
 	w.WriteHeader(http.StatusOK)
+	e.send(w, waiter)
+	return nil
+}
+
+// send sends the changes that the waiter hears until the stream ends.
+func (e eventStream) send(w http.ResponseWriter, waiter *waiter) {
 	// Where the stream begins is an id too, without an event: a client that is cut
 	// off before the first one resumes here.
 	from := waiter.after // nobody else writes it
 	if !e.write(w, fmt.Appendf(nil, "retry: 1000\nid: %d\n\n", from)) {
-		return nil
+		return
 	}
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
-	for begun := false; ; begun = true {
-		unsent, upTo, lost := changes.take(waiter, eventBatch)
+	for first := true; ; first = false {
+		unsent, upTo, lost := e.server.changes.take(waiter, eventBatch)
+		var goesOn bool
 		switch {
 		case lost:
 			// A client that is too slow to be kept up with goes; one that has only
 			// just come goes on from here.
-			if !e.write(w, fmt.Appendf(nil, "event: resync\nid: %d\ndata: {}\n\n", upTo)) || begun {
-				return nil
-			}
-			continue
+			goesOn = e.write(w, fmt.Appendf(nil, "event: resync\nid: %d\ndata: {}\n\n", upTo)) && first
 		case len(unsent) > 0:
-			text, err := e.events(unsent)
-			if err != nil {
-				if e.ctx.Err() == nil && schema.CodeOf(err) != schema.CodeUnauthenticated {
-					e.server.config.Log.Warn("stream of events ends early", "user_id", callerOf(e.ctx).id, "error", err)
-				}
-				return nil
-			}
-			if !e.write(w, text) {
-				return nil
-			}
-			continue
+			goesOn = e.sendDocuments(w, unsent)
+		default:
+			goesOn = e.idle(w, waiter, beat.C, upTo)
 		}
-		select {
-		case <-waiter.wake:
-		case <-beat.C:
-			if !e.write(w, fmt.Appendf(nil, ": still there\nid: %d\n\n", upTo)) {
-				return nil
-			}
-		case <-changes.ended:
-			return nil
-		case <-e.ctx.Done(): // the client is gone, or its token has ended
-			return nil
+		if !goesOn {
+			return
 		}
+	}
+}
+
+// sendDocuments sends the changes' documents. It reports whether the stream goes on.
+func (e eventStream) sendDocuments(w http.ResponseWriter, unsent []change) bool {
+	text, err := e.events(unsent)
+	if err == nil {
+		return e.write(w, text)
+	}
+	if e.ctx.Err() == nil && schema.CodeOf(err) != schema.CodeUnauthenticated {
+		e.server.config.Log.Warn(
+			"stream of events ends early",
+			"user_id",
+			callerOf(e.ctx).id,
+			"error",
+			err,
+		)
+	}
+	return false
+}
+
+// idle waits for a change, or sends a sign of life. It reports whether the stream
+// goes on.
+func (e eventStream) idle(
+	w http.ResponseWriter,
+	waiter *waiter,
+	beat <-chan time.Time,
+	upTo uint64,
+) bool {
+	select {
+	case <-waiter.wake:
+		return true
+	case <-beat:
+		return e.write(w, fmt.Appendf(nil, ": still there\nid: %d\n\n", upTo))
+	case <-e.server.changes.ended:
+		return false
+	case <-e.ctx.Done(): // the client is gone, or its token has ended
+		return false
 	}
 }
 
@@ -125,7 +154,7 @@ func (e eventStream) arrive() error {
 	if e.after != nil {
 		after = *e.after
 	}
-	end, tick := time.After(catchUp), time.NewTicker(10*time.Millisecond)
+	end, tick := time.After(e.server.config.Timeouts.CatchUp), time.NewTicker(10*time.Millisecond)
 	defer tick.Stop()
 	for {
 		reached, begun := e.server.changes.reached(after)
@@ -151,9 +180,9 @@ func (e eventStream) events(unsent []change) ([]byte, error) {
 	for i, c := range unsent {
 		ids[i] = c.document
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(e.ctx, e.server.config.Timeouts.Request)
 	defer cancel()
-	views, err := e.server.mine(e.ctx).DocumentsByID(ctx, ids)
+	views, err := e.server.userDB(e.ctx).DocumentsByID(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +209,10 @@ func (e eventStream) events(unsent []change) ([]byte, error) {
 // read.
 func (e eventStream) write(w http.ResponseWriter, text []byte) bool {
 	controller := http.NewResponseController(w)
-	if err := controller.SetWriteDeadline(time.Now().Add(eventWrite)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	if err := controller.SetWriteDeadline(
+		time.Now().Add(eventWrite),
+	); err != nil &&
+		!errors.Is(err, http.ErrNotSupported) {
 		return false
 	}
 	if _, err := w.Write(text); err != nil {
@@ -194,7 +226,9 @@ func (e eventStream) write(w http.ResponseWriter, text []byte) bool {
 func tokenEnd(h http.Header) (time.Time, bool) {
 	_, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	var c jwt.RegisteredClaims
-	if _, _, err := jwt.NewParser().ParseUnverified(strings.TrimSpace(token), &c); err != nil || c.ExpiresAt == nil {
+	if _, _, err := jwt.NewParser().
+		ParseUnverified(strings.TrimSpace(token), &c); err != nil ||
+		c.ExpiresAt == nil {
 		return time.Time{}, false
 	}
 	return c.ExpiresAt.Time, true

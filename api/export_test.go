@@ -38,7 +38,7 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 					return err
 				}
 			}
-			*callerOf(ctx.Request().Context()) = who
+			ctx.SetRequest(withCaller(ctx.Request(), who))
 			if steps.Validate {
 				if err := operations[http.MethodGet+" "+path].validate(ctx); err != nil {
 					return err
@@ -49,8 +49,18 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
-	e.Use(observe(c.Log, map[string]bool{path: true}), securityHeaders, bounds, take)
+	e.Use(observe(c.Log, map[string]bool{path: true}), securityHeaders, bounds(c.Timeouts.withDefaults()), take)
 	wrapper := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
 	e.GET(path, wrapper.GetDocument)
 	return e, nil
+}
+
+// Waiting returns how many requests wait for a change or are streams.
+func (a *API) Waiting() (n int) {
+	a.changes.mu.Lock()
+	defer a.changes.mu.Unlock()
+	for _, ofUser := range a.changes.of {
+		n += ofUser
+	}
+	return n
 }

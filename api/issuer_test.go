@@ -48,7 +48,7 @@ func TestWithdrawnKeys(t *testing.T) {
 		_, err := i.verify(t.Context(), token)
 		return err
 	}
-	old := func() { i.readAt = time.Now().Add(-keysLife) }
+	old := func() { i.readAt = time.Now().Add(-keysTTL) }
 	if err := check(); err != nil {
 		t.Fatal(err)
 	}
@@ -57,10 +57,10 @@ func TestWithdrawnKeys(t *testing.T) {
 	if err := check(); err != nil {
 		t.Errorf("with the issuer away: %v", err)
 	}
-	kept := i.client.Transport.(*seldom)
-	for address, f := range kept.known {
+	kept := i.client.Transport.(*fetchCache)
+	for address, f := range kept.answers {
 		f.gotAt = f.gotAt.Add(-keysKept)
-		kept.known[address] = f
+		kept.answers[address] = f
 	}
 	old()
 	if err := check(); !errors.Is(err, errIssuerAway) {

@@ -3,28 +3,34 @@ package api
 import (
 	"sync"
 	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// limiter counts by key: each has a bucket of tokens that refills with time. It
-// is kept in memory: each process counts for itself.
+// limiter limits rates by key: each key has a bucket of tokens that refills with
+// time. Buckets are kept in memory, so each process counts for itself.
 //
 // golang.org/x/time/rate has no way to give a token back, which here lets those
 // who know their password sign in as often as they like.
 type limiter struct {
-	rate    Rate
-	mu      sync.Mutex
-	buckets map[string]bucket
+	rate Rate
+	mu   sync.Mutex
+	// fullAt is when a key's bucket is full again, which each token taken pushes
+	// further away. A key that is not there has a full bucket.
+	fullAt *simplelru.LRU[string, time.Time]
 }
 
-// bucket is full at a time that each token taken pushes further away.
-type bucket struct{ fullAt time.Time }
-
 // maxBuckets bounds the memory that made-up names can cost: 40 MB at
-// most, for an email address has at most 320 characters.
+// most, for an email address has at most 320 characters. Beyond it, the bucket
+// that was not used for longest is dropped.
 const maxBuckets = 100_000
 
 func newLimiter(r Rate) *limiter {
-	return &limiter{rate: r, buckets: make(map[string]bucket)}
+	fullAt, err := simplelru.NewLRU[string, time.Time](maxBuckets, nil)
+	if err != nil {
+		panic(err) // the size is not positive
+	}
+	return &limiter{rate: r, fullAt: fullAt}
 }
 
 // take takes a token of key's. It returns 0, or after how long there is one.
@@ -32,17 +38,14 @@ func (l *limiter) take(key string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	fullAt := now
-	if b, kept := l.buckets[key]; kept && b.fullAt.After(now) {
-		fullAt = b.fullAt
+	if at, ok := l.fullAt.Get(key); ok && at.After(now) {
+		fullAt = at
 	}
 	fullAt = fullAt.Add(l.rate.Every)
 	if wait := fullAt.Sub(now) - time.Duration(l.rate.Burst)*l.rate.Every; wait > 0 {
 		return wait
 	}
-	if len(l.buckets) >= maxBuckets {
-		l.evict(now)
-	}
-	l.buckets[key] = bucket{fullAt}
+	l.fullAt.Add(key, fullAt)
 	return 0
 }
 
@@ -50,23 +53,7 @@ func (l *limiter) take(key string, now time.Time) time.Duration {
 func (l *limiter) giveBack(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if b, kept := l.buckets[key]; kept {
-		l.buckets[key] = bucket{b.fullAt.Add(-l.rate.Every)}
-	}
-}
-
-// evict forgets the buckets that are full, which are as good as none, and if
-// there are not enough of them any tenth.
-func (l *limiter) evict(now time.Time) {
-	for key, b := range l.buckets {
-		if !b.fullAt.After(now) {
-			delete(l.buckets, key)
-		}
-	}
-	for key := range l.buckets {
-		if len(l.buckets) < maxBuckets*9/10 {
-			return
-		}
-		delete(l.buckets, key)
+	if at, ok := l.fullAt.Get(key); ok {
+		l.fullAt.Add(key, at.Add(-l.rate.Every))
 	}
 }

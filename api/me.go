@@ -8,7 +8,7 @@ import (
 
 // GetMe shows the caller's account.
 func (s *server) GetMe(ctx context.Context, _ GetMeRequestObject) (GetMeResponseObject, error) {
-	me, err := s.mine(ctx).Me(ctx)
+	me, err := s.userDB(ctx).Me(ctx)
 	if err != nil {
 		return nil, err
 	}

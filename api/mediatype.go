@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"mime"
+	"slices"
 	"strings"
 
 	"intray/schema"
@@ -67,25 +68,48 @@ func allowedType(contentType string, allowed []string) (string, error) {
 	media, params, err := mime.ParseMediaType(contentType)
 	kind, sub, isType := strings.Cut(media, "/")
 	if err != nil || !isType || kind == "" || sub == "" || strings.ContainsAny(media, "* ") {
-		return "", schema.Errorf(schema.CodeInvalid,
-			`The member "content_type" is not a media type such as application/pdf. Send application/octet-stream if it is not known.`)
+		return "", schema.Errorf(
+			schema.CodeInvalid,
+			`The member "content_type" is not a media type such as application/pdf. Send application/octet-stream if it is not known.`,
+		)
 	}
-	var charset map[string]string
-	if name := params["charset"]; name != "" {
-		charset = map[string]string{"charset": strings.ToLower(name)}
+	normalized, ok := withCharset(media, params["charset"])
+	if !ok {
+		return "", schema.Errorf(
+			schema.CodeInvalid,
+			`The charset in the member "content_type" is not one. Leave it out.`,
+		)
 	}
-	normalized := mime.FormatMediaType(media, charset)
-	if normalized == "" || strings.ContainsFunc(normalized, func(r rune) bool { return r < ' ' || r > '~' }) {
-		return "", schema.Errorf(schema.CodeInvalid, `The charset in the member "content_type" is not one. Leave it out.`)
+	if !slices.ContainsFunc(
+		allowed,
+		func(a string) bool { return a == media || a == kind+"/*" || a == "*/*" },
+	) {
+		return "", typeNotAllowed(media, allowed)
 	}
-	for _, a := range allowed {
-		if a == media || a == kind+"/*" || a == "*/*" {
-			return normalized, nil
-		}
+	return normalized, nil
+}
+
+// withCharset returns the media type with a charset, if there is one. It returns
+// false where that is no charset.
+func withCharset(media, charset string) (string, bool) {
+	var params map[string]string
+	if charset != "" {
+		params = map[string]string{"charset": strings.ToLower(charset)}
 	}
-	taken := strings.Join(allowed[:min(len(allowed), namedTypes)], ", ")
+	formatted := mime.FormatMediaType(media, params)
+	unprintable := strings.ContainsFunc(formatted, func(r rune) bool { return r < ' ' || r > '~' })
+	return formatted, formatted != "" && !unprintable
+}
+
+func typeNotAllowed(media string, allowed []string) error {
+	names := strings.Join(allowed[:min(len(allowed), namedTypes)], ", ")
 	if more := len(allowed) - namedTypes; more > 0 {
-		taken += fmt.Sprintf(" or one of %d others", more)
+		names += fmt.Sprintf(" or one of %d others", more)
 	}
-	return "", schema.Errorf(schema.CodeTypeNotAllowed, "Files of type %s are not taken here. Send one of type %s.", media, taken)
+	return schema.Errorf(
+		schema.CodeTypeNotAllowed,
+		"Files of type %s are not taken here. Send one of type %s.",
+		media,
+		names,
+	)
 }

@@ -53,11 +53,11 @@ func measure(c echo.Context, route string, status int, err error, took time.Dura
 		method = "other"
 	}
 	requestsTotal.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	if route != eventsPath && waitOf(c.Request().Header) == 0 {
+	if route != eventsPath && preferredWait(c.Request().Header) == 0 {
 		requestSeconds.WithLabelValues(method, route).Observe(took.Seconds())
 	}
 	if err != nil && status != statusClientGone {
-		refusalsTotal.WithLabelValues(string(told(err).Code)).Inc()
+		refusalsTotal.WithLabelValues(string(clientError(err).Code)).Inc()
 	}
 }
 

@@ -27,42 +27,48 @@ type Multipart interface {
 //
 // If the process dies between storage's answer and the note of it, nobody knows
 // the upload; it holds nothing, and storage drops it by itself after a day.
-func (s *server) CreateMultipartUpload(ctx context.Context, r CreateMultipartUploadRequestObject) (CreateMultipartUploadResponseObject, error) {
-	d, _, err := s.newDocument(callerOf(ctx).id, UploadRequest{Filename: r.Body.Filename, ContentType: r.Body.ContentType, Size: r.Body.Size})
+func (s *server) CreateMultipartUpload(
+	ctx context.Context,
+	r CreateMultipartUploadRequestObject,
+) (CreateMultipartUploadResponseObject, error) {
+	d, _, err := s.newDocument(callerOf(ctx).id, UploadRequest{
+		Filename: r.Body.Filename, ContentType: r.Body.ContentType, Size: r.Body.Size,
+	})
 	if err != nil {
 		return nil, err
 	}
 	if most := schema.MaxMultipartSize; d.Size > most {
-		return nil, schema.Errorf(schema.CodeTooLarge, "The file has %d bytes. At most %d are allowed.", d.Size, most)
+		return nil, tooLarge(d.Size, most)
 	}
-	var idempotencyKey string
-	if r.Params.IdempotencyKey != nil {
-		idempotencyKey = *r.Params.IdempotencyKey
-	}
-	d, created, err := s.mine(ctx).CreateDocument(ctx, d, idempotencyKey, s.config.Limits.MaxPending)
+	d, about, err := s.storeDocument(ctx, d, r.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}
-	callerOf(ctx).document, callerOf(ctx).made = d.ID, created
-	if d.Status != schema.StatusPending && d.Status != schema.StatusExpired {
-		return nil, schema.Errorf(schema.CodeWrongStatus,
-			"The document of this Idempotency-Key is %s and takes no other file. Use a new key for a new document.", d.Status)
-	}
-	u, err := s.begin(ctx, d, created)
+	u, err := s.begin(ctx, d, about.created)
 	if err != nil {
-		return nil, err
+		return nil, &subjectError{about, err}
 	}
-	return CreateMultipartUpload201JSONResponse{
+	return multipartAnswer{CreateMultipartUpload201JSONResponse{
 		Document: documentOf(postgres.DocumentView{Document: d}), Upload: multipartOf(u),
-	}, nil
+	}, about}, nil
+}
+
+// multipartAnswer is the answer of CreateMultipartUpload with its subject.
+type multipartAnswer struct {
+	CreateMultipartUpload201JSONResponse
+	subject
 }
 
 // begin returns the document's upload, a new one if it is created or has none that
 // goes on.
-func (s *server) begin(ctx context.Context, d schema.Document, created bool) (schema.MultipartUpload, error) {
+func (s *server) begin(
+	ctx context.Context,
+	d schema.Document,
+	created bool,
+) (schema.MultipartUpload, error) {
 	now := time.Now().UTC()
 	if !created {
-		m, err := s.mine(ctx).Multipart(ctx, d.ID, &now)
+		m, err := s.userDB(ctx).Multipart(ctx, d.ID, &now)
 		if err != nil || m.Begun {
 			return m.MultipartUpload, err
 		}
@@ -71,14 +77,22 @@ func (s *server) begin(ctx context.Context, d schema.Document, created bool) (sc
 	if err != nil {
 		return schema.MultipartUpload{}, fmt.Errorf("begin upload of document %s: %w", d.ID, err)
 	}
-	return s.mine(ctx).AddMultipart(ctx, schema.MultipartUpload{
-		UploadID: id, DocumentID: d.ID, ObjectKey: d.ObjectKey, Size: d.Size, PartSize: schema.PartSize(d.Size), RenewedAt: now,
+	return s.userDB(ctx).AddMultipart(ctx, schema.MultipartUpload{
+		UploadID:   id,
+		DocumentID: d.ID,
+		ObjectKey:  d.ObjectKey,
+		Size:       d.Size,
+		PartSize:   schema.PartSize(d.Size),
+		RenewedAt:  now,
 	})
 }
 
 // GetMultipartUpload lists the parts that arrived.
-func (s *server) GetMultipartUpload(ctx context.Context, r GetMultipartUploadRequestObject) (GetMultipartUploadResponseObject, error) {
-	m, err := s.goingOn(ctx, r.ID, nil)
+func (s *server) GetMultipartUpload(
+	ctx context.Context,
+	r GetMultipartUploadRequestObject,
+) (GetMultipartUploadResponseObject, error) {
+	m, err := s.ongoing(ctx, r.ID, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +103,10 @@ func (s *server) GetMultipartUpload(ctx context.Context, r GetMultipartUploadReq
 	if err != nil {
 		return nil, fmt.Errorf("parts of document %s: %w", r.ID, err)
 	}
-	progress := MultipartProgress{Upload: multipartOf(m.MultipartUpload), Parts: make([]UploadedPart, len(stored))}
+	progress := MultipartProgress{
+		Upload: multipartOf(m.MultipartUpload),
+		Parts:  make([]UploadedPart, len(stored)),
+	}
 	for i, p := range stored {
 		progress.Parts[i] = UploadedPart{Number: p.Number, Size: p.Size, Etag: p.ETag}
 	}
@@ -97,16 +114,31 @@ func (s *server) GetMultipartUpload(ctx context.Context, r GetMultipartUploadReq
 }
 
 // SignPart gives the URL for one part.
-func (s *server) SignPart(ctx context.Context, r SignPartRequestObject) (SignPartResponseObject, error) {
+func (s *server) SignPart(
+	ctx context.Context,
+	r SignPartRequestObject,
+) (SignPartResponseObject, error) {
 	now := time.Now().UTC()
-	m, err := s.goingOn(ctx, r.ID, &now)
+	m, err := s.ongoing(ctx, r.ID, &now)
 	if err != nil {
 		return nil, err
 	}
 	if r.Number > m.Parts() {
-		return nil, schema.Errorf(schema.CodeNotFound, "There is no part %d. The upload has %d parts.", r.Number, m.Parts())
+		return nil, schema.Errorf(
+			schema.CodeNotFound,
+			"There is no part %d. The upload has %d parts.",
+			r.Number,
+			m.Parts(),
+		)
 	}
-	url, expiresAt, err := s.config.Presigner.PartURL(ctx, m.ObjectKey, m.UploadID, r.Number, m.PartLength(r.Number), uploadExpiry)
+	url, expiresAt, err := s.config.Presigner.PartURL(
+		ctx,
+		m.ObjectKey,
+		m.UploadID,
+		r.Number,
+		m.PartLength(r.Number),
+		uploadExpiry,
+	)
 	if err != nil {
 		return nil, fmt.Errorf("URL of part %d of document %s: %w", r.Number, r.ID, err)
 	}
@@ -117,8 +149,11 @@ func (s *server) SignPart(ctx context.Context, r SignPartRequestObject) (SignPar
 
 // AbortMultipartUpload gives the upload and its document up. The sweeper, which the
 // commit wakes, has storage drop the parts.
-func (s *server) AbortMultipartUpload(ctx context.Context, r AbortMultipartUploadRequestObject) (AbortMultipartUploadResponseObject, error) {
-	m, err := s.mine(ctx).Multipart(ctx, r.ID, nil)
+func (s *server) AbortMultipartUpload(
+	ctx context.Context,
+	r AbortMultipartUploadRequestObject,
+) (AbortMultipartUploadResponseObject, error) {
+	m, err := s.userDB(ctx).Multipart(ctx, r.ID, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +161,7 @@ func (s *server) AbortMultipartUpload(ctx context.Context, r AbortMultipartUploa
 		return nil, ended(m.Status)
 	}
 	now := time.Now().UTC()
-	docs, err := s.mine(ctx).Transition(ctx, []uuid.UUID{r.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	d, err := s.transition(ctx, r.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		if !waits(d.Status) {
 			return schema.Decision{}
 		}
@@ -135,19 +170,20 @@ func (s *server) AbortMultipartUpload(ctx context.Context, r AbortMultipartUploa
 	if err != nil {
 		return nil, err
 	}
-	if len(docs) == 0 || docs[0].GoneAt != nil {
-		return nil, schema.Errorf(schema.CodeNotFound, "There is no such document.")
+	if d.Status != schema.StatusDeleting {
+		return nil, ended(d.Status)
 	}
-	if docs[0].Status != schema.StatusDeleting {
-		return nil, ended(docs[0].Status)
-	}
-	s.publisher.TryPublish(ctx, docs)
+	s.publisher.TryPublish(ctx, []schema.Document{d})
 	return AbortMultipartUpload202Response{}, nil
 }
 
-// goingOn returns the document's upload, which waits for its parts.
-func (s *server) goingOn(ctx context.Context, id uuid.UUID, renewed *time.Time) (postgres.Multipart, error) {
-	m, err := s.mine(ctx).Multipart(ctx, id, renewed)
+// ongoing returns the document's upload, which waits for its parts.
+func (s *server) ongoing(
+	ctx context.Context,
+	id uuid.UUID,
+	renewed *time.Time,
+) (postgres.Multipart, error) {
+	m, err := s.userDB(ctx).Multipart(ctx, id, renewed)
 	if err == nil && (!m.Begun || !waits(m.Status)) {
 		err = ended(m.Status)
 	}
@@ -155,10 +191,14 @@ func (s *server) goingOn(ctx context.Context, id uuid.UUID, renewed *time.Time) 
 }
 
 func ended(s schema.Status) error {
-	return schema.Errorf(schema.CodeWrongStatus, "The document is %s and has no upload in parts that goes on. Begin a new one.", s)
+	return schema.Errorf(
+		schema.CodeWrongStatus,
+		"The document is %s and has no upload in parts that goes on. Begin a new one.",
+		s,
+	)
 }
 
-// waits says whether a document in this status waits for its object.
+// waits reports whether a document in this status waits for its object.
 func waits(s schema.Status) bool { return s == schema.StatusPending || s == schema.StatusExpired }
 
 func multipartOf(u schema.MultipartUpload) MultipartUpload {

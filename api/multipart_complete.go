@@ -19,7 +19,7 @@ import (
 // is decided as after any upload, by the event or by confirm.
 func (s *server) CompleteMultipartUpload(ctx context.Context, r CompleteMultipartUploadRequestObject) (CompleteMultipartUploadResponseObject, error) {
 	now := time.Now().UTC()
-	m, err := s.mine(ctx).Multipart(ctx, r.ID, &now)
+	m, err := s.userDB(ctx).Multipart(ctx, r.ID, &now)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (s *server) CompleteMultipartUpload(ctx context.Context, r CompleteMultipar
 	if err != nil {
 		return nil, err
 	}
-	view, err := s.mine(ctx).Document(ctx, r.ID)
+	view, err := s.userDB(ctx).Document(ctx, r.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (s *server) complete(ctx context.Context, m postgres.Multipart, given []Com
 	if err != nil {
 		return fmt.Errorf("complete upload of document %s: %w", m.DocumentID, err)
 	}
-	return s.mine(ctx).EndMultipart(ctx, m.UploadID)
+	return s.userDB(ctx).EndMultipart(ctx, m.UploadID)
 }
 
 // completeParts returns the parts that the request names, by number. It must name

@@ -36,9 +36,7 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 			}
 			c.Response().Header().Set(requestIDHeader, id)
 
-			who := &caller{}
 			r := c.Request()
-			c.SetRequest(r.WithContext(context.WithValue(r.Context(), callerKey{}, who)))
 			err := recovered(next, c)
 			if err != nil {
 				c.Error(err)
@@ -53,6 +51,7 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 				slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", route),
 				slog.Duration("duration", took),
 			}
+			who := callerOf(c.Request().Context()) // contract has set it
 			if who.id != uuid.Nil {
 				attrs = append(attrs, slog.String("user_id", who.id.String()))
 			}
@@ -63,10 +62,10 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 				level = slog.LevelError
 				attrs = append(attrs, slog.Any("error", err))
 			}
-			if id, ok := aboutDocument(c, route, who); ok {
-				attrs = append(attrs, slog.String("document_id", id.String()))
+			if about, ok := subjectOf(c, route, err); ok {
+				attrs = append(attrs, slog.String("document_id", about.document.String()))
 				if c.Response().Status < http.StatusBadRequest {
-					traceStep(c, route, id, who, began)
+					traceStep(c, route, about, began)
 				}
 			}
 			measure(c, route, status, err, took)
@@ -92,54 +91,66 @@ func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 }
 
 // errHeadersTooLarge is answered 431.
-var errHeadersTooLarge = schema.Errorf(schema.CodeTooLarge, "The request's address and headers are over %d bytes. Send less.", maxHeaders)
+var errHeadersTooLarge = schema.Errorf(
+	schema.CodeTooLarge,
+	"The request's address and headers are over %d bytes. Send less.",
+	maxHeaders,
+)
 
-// bounds limits a request's headers, its body and the time that it may take.
-func bounds(next echo.HandlerFunc) echo.HandlerFunc {
-	return func(c echo.Context) error {
-		size := len(c.Request().RequestURI)
-		for name, values := range c.Request().Header {
-			for _, value := range values {
-				size += len(name) + len(value) + len(": \r\n")
+// bounds returns a middleware that limits a request's headers, its body and the time
+// that it may take.
+func bounds(timeouts Timeouts) echo.MiddlewareFunc {
+	return func(next echo.HandlerFunc) echo.HandlerFunc {
+		return func(c echo.Context) error {
+			if headerSize(c.Request()) > maxHeaders {
+				return errHeadersTooLarge
 			}
+			timeout := timeouts.of(c)
+			if timeout > timeouts.Request {
+				// net/http sets its own deadlines again for the next request.
+				controller := http.NewResponseController(c.Response())
+				at := time.Now().Add(timeout + answerTime)
+				// A writer without deadlines, as in some tests, waits all the same.
+				_, _ = controller.SetReadDeadline(at), controller.SetWriteDeadline(at)
+			}
+			ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
+			defer cancel()
+			r := c.Request().WithContext(ctx)
+			if r.Body != nil {
+				r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
+			}
+			c.SetRequest(r)
+			return next(c)
 		}
-		if size > maxHeaders {
-			return errHeadersTooLarge
-		}
-		timeout := timeoutOf(c)
-		if timeout > requestTimeout {
-			// net/http sets its own deadlines again for the next request.
-			controller := http.NewResponseController(c.Response())
-			at := time.Now().Add(timeout + answerTime)
-			// A writer without deadlines, as in some tests, waits all the same.
-			_, _ = controller.SetReadDeadline(at), controller.SetWriteDeadline(at)
-		}
-		ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
-		defer cancel()
-		r := c.Request().WithContext(ctx)
-		if r.Body != nil {
-			r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
-		}
-		c.SetRequest(r)
-		return next(c)
 	}
+}
+
+// headerSize is what a request's first line and headers have in bytes.
+func headerSize(r *http.Request) int {
+	size := len(r.RequestURI)
+	for name, values := range r.Header {
+		for _, value := range values {
+			size += len(name) + len(value) + len(": \r\n")
+		}
+	}
+	return size
 }
 
 // answerTime is what an answer has beyond the work for it to reach the client.
 const answerTime = 10 * time.Second
 
-// timeoutOf bounds the work for a request. One that waits for a change has that
-// time more, and a stream goes on until its token ends. net/http takes a
+// of returns the timeout of the work for a request. One that waits for a change has
+// that time more, and a stream goes on until its token ends. net/http takes a
 // connection whose read deadline passes meanwhile for one that the client closed.
-func timeoutOf(c echo.Context) time.Duration {
+func (t Timeouts) of(c echo.Context) time.Duration {
 	r := c.Request()
 	if r.Method != http.MethodGet {
-		return requestTimeout
+		return t.Request
 	}
 	if c.Path() == eventsPath {
 		if end, ok := tokenEnd(r.Header); ok {
 			return max(time.Until(end), time.Second) // enough to refuse one that has ended
 		}
 	}
-	return requestTimeout + waitOf(r.Header)
+	return t.Request + min(preferredWait(r.Header), t.Wait)
 }

@@ -23,7 +23,7 @@ func TestHashesAtOnce(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := p.check(ctx, "x", ""); !errors.Is(err, context.DeadlineExceeded) || told(err).Code != "unavailable" {
+	if _, err := p.check(ctx, "x", ""); !errors.Is(err, context.DeadlineExceeded) || clientError(err).Code != "unavailable" {
 		t.Errorf("a third at once: %v", err)
 	}
 	if _, err := p.hash(ctx, "x"); !errors.Is(err, context.DeadlineExceeded) {

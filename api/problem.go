@@ -57,9 +57,9 @@ type retryError struct {
 func (e *retryError) Error() string { return e.cause.Error() }
 func (e *retryError) Unwrap() error { return e.cause }
 
-// told returns what the client is told about err. What is not meant for it
+// clientError returns what the client is told about err. What is not meant for it
 // becomes a sentence that gives nothing away.
-func told(err error) *schema.Error {
+func clientError(err error) *schema.Error {
 	var ours *schema.Error
 	var tooLong *http.MaxBytesError
 	var framework *echo.HTTPError
@@ -70,7 +70,7 @@ func told(err error) *schema.Error {
 	case errors.As(err, &tooLong):
 		return schema.Errorf(schema.CodeTooLarge, "The request body is over %d bytes. Send less.", tooLong.Limit)
 	case errors.As(err, &framework):
-		return toldByEcho(framework)
+		return echoError(framework)
 	case errors.As(err, &old):
 		return schema.Errorf(schema.CodeUnavailable,
 			`The database is at version %d and this program needs version %d. Run "intray migrate up".`, old.Version, old.Needed)
@@ -83,9 +83,9 @@ func told(err error) *schema.Error {
 	}
 }
 
-// toldByEcho is for what the router and the generated binding refuse. Their own
+// echoError is clientError for what the router and the generated binding refuse. Their own
 // words name Go's types.
-func toldByEcho(err *echo.HTTPError) *schema.Error {
+func echoError(err *echo.HTTPError) *schema.Error {
 	switch err.Code {
 	case http.StatusNotFound:
 		return schema.Errorf(schema.CodeNotFound, "There is nothing at this path. See /api/openapi.yaml for what there is.")
@@ -121,7 +121,7 @@ func writeProblem(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
-	e := told(err)
+	e := clientError(err)
 	kind, known := kinds[e.Code]
 	if !known {
 		e, kind = ourFault(), kinds[schema.CodeInternal]

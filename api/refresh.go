@@ -39,7 +39,10 @@ type refreshToken struct {
 	secret [secretBytes]byte
 }
 
-var errRefreshRefused = schema.Errorf(schema.CodeUnauthenticated, "The refresh token is not good any more. Sign in again.")
+var errRefreshRefused = schema.Errorf(
+	schema.CodeUnauthenticated,
+	"The refresh token is not good any more. Sign in again.",
+)
 
 func newRefreshToken() (t refreshToken) {
 	_, _ = rand.Read(t.family[:]) // never fails
@@ -72,13 +75,31 @@ type refreshKey struct {
 }
 
 func newRefreshKey(tokenKey []byte) (k refreshKey, err error) {
-	if k.key, err = hkdf.Key(sha256.New, tokenKey, nil, "intray refresh tokens", sha256.Size); err == nil {
+	if k.key, err = hkdf.Key(
+		sha256.New,
+		tokenKey,
+		nil,
+		"intray refresh tokens",
+		sha256.Size,
+	); err == nil {
 		k.id, err = hkdf.Key(sha256.New, tokenKey, nil, "intray refresh key id", refreshKeyIDBytes)
 	}
 	if err != nil {
 		return k, fmt.Errorf("derive the refresh key: %w", err)
 	}
 	return k, nil
+}
+
+// newRefreshKeys returns a refresh key for each of the token keys, in their order.
+func newRefreshKeys(tokenKeys [][]byte) ([]refreshKey, error) {
+	keys := make([]refreshKey, len(tokenKeys))
+	for i, tokenKey := range tokenKeys {
+		var err error
+		if keys[i], err = newRefreshKey(tokenKey); err != nil {
+			return nil, err
+		}
+	}
+	return keys, nil
 }
 
 func (k refreshKey) nonce() []byte {
@@ -118,8 +139,14 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 	}
 	t := newRefreshToken()
 	err = s.db.StartSession(ctx, postgres.NewSession{
-		ID: id, UserID: account.ID, CheckedHash: account.PasswordHash,
-		Family: sha256.Sum256(t.family[:]), Token: sha256.Sum256(t.secret[:]), Life: s.config.Sessions.Life,
+		ID:          id,
+		UserID:      account.ID,
+		CheckedHash: account.PasswordHash,
+		Family: sha256.Sum256(
+			t.family[:],
+		),
+		Token: sha256.Sum256(t.secret[:]),
+		Life:  s.config.Sessions.Life,
 	})
 	if err != nil {
 		return Token{}, err
@@ -134,13 +161,19 @@ func (s *server) token(user, session uuid.UUID, role schema.Role, t refreshToken
 		return Token{}, fmt.Errorf("token for user %s: %w", user, err)
 	}
 	return Token{
-		AccessToken: access, TokenType: TokenTokenTypeBearer, ExpiresIn: int(s.tokens.life.Seconds()), RefreshToken: t.String(),
+		AccessToken:  access,
+		TokenType:    TokenTokenTypeBearer,
+		ExpiresIn:    int(s.tokens.ttl.Seconds()),
+		RefreshToken: t.String(),
 	}, nil
 }
 
 // Refresh gives new tokens for a refresh token, once. Shown again after the
 // grace, it ends the session: two hold it, and one of them is a thief.
-func (s *server) Refresh(ctx context.Context, r RefreshRequestObject) (RefreshResponseObject, error) {
+func (s *server) Refresh(
+	ctx context.Context,
+	r RefreshRequestObject,
+) (RefreshResponseObject, error) {
 	shown, err := parseRefreshToken(r.Body.RefreshToken)
 	if err != nil {
 		return nil, err
@@ -149,8 +182,14 @@ func (s *server) Refresh(ctx context.Context, r RefreshRequestObject) (RefreshRe
 	nonce := key.nonce()
 	next := key.successor(shown, nonce)
 	got, err := s.db.RefreshSession(ctx, postgres.Rotation{
-		Family: sha256.Sum256(shown.family[:]), Shown: sha256.Sum256(shown.secret[:]),
-		Next: sha256.Sum256(next.secret[:]), Nonce: nonce, Idle: s.config.Sessions.Idle, Grace: refreshGrace,
+		Family: sha256.Sum256(shown.family[:]),
+		Shown:  sha256.Sum256(shown.secret[:]),
+		Next: sha256.Sum256(
+			next.secret[:],
+		),
+		Nonce: nonce,
+		Idle:  s.config.Sessions.Idle,
+		Grace: refreshGrace,
 	})
 	if err != nil {
 		return nil, err

@@ -16,7 +16,6 @@ import (
 
 	"intray/consumers/confirm"
 	"intray/infra/postgres"
-	"intray/schema"
 )
 
 // API is the handler of all requests.
@@ -52,75 +51,88 @@ var _ StrictServerInterface = (*server)(nil)
 // New returns the API, or an error that says what is wrong with c. It makes no
 // network call. Close it when the HTTP server that it is given to has shut down.
 func New(c Config) (*API, error) {
-	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Multipart == nil || c.NATS == nil {
-		return nil, errors.New("api: DB, Presigner, Objects, Multipart and NATS are needed")
-	}
-	if c.Log == nil {
-		c.Log = slog.New(slog.DiscardHandler)
-	}
-	c.Limits = c.Limits.withDefaults()
-	c.Sessions = c.Sessions.withDefaults()
-	if c.DefaultQuota == 0 {
-		c.DefaultQuota = schema.DefaultQuota
-	}
-	keys, err := c.tokenKeys()
+	s, err := newServer(c)
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	refreshKeys := make([]refreshKey, len(keys))
-	for i, key := range keys {
-		if refreshKeys[i], err = newRefreshKey(key); err != nil {
-			return nil, fmt.Errorf("api: %w", err)
-		}
-	}
-	var issuer *issuer
-	if c.OIDC.Issuer != "" {
-		if issuer, err = newIssuer(c.OIDC); err != nil {
-			return nil, fmt.Errorf("api: %w", err)
-		}
-	}
-	operations, err := operations()
+	router, err := s.router()
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	publisher := newPublisher(c.NATS, c.DB, c.Log)
-	s := &server{
-		db: c.DB, confirmer: confirm.New(c.DB, c.Objects, publisher, c.Log), publisher: publisher,
-		changes: newChanges(),
-		tokens:  newTokens(keys, c.Sessions.AccessToken), passwords: newPasswords(c.Limits.Hashes),
-		accounts: newLimiter(c.Limits.FailedLogins), addresses: newLimiter(c.Limits.FailedLoginsFrom),
-		reads: newLimiter(c.Limits.Reads), writes: newLimiter(c.Limits.Writes),
-		issuer: issuer, refreshKeys: refreshKeys,
-		metrics: newMetrics(), config: c,
-	}
-
-	e := echo.New()
-	e.HTTPErrorHandler = writeProblem
-	e.IPExtractor = clientAddress(c.TrustedProxies)
-	routes := make(map[string]bool)
-	e.Use(observe(c.Log, routes), securityHeaders)
-	if len(c.AllowedOrigins) > 0 {
-		e.Use(crossOrigin(c.AllowedOrigins))
-	}
-	e.Use(bounds, s.contract(operations))
-	RegisterHandlers(e, NewStrictHandler(s, nil))
-	if err := registerDocs(e); err != nil {
-		return nil, fmt.Errorf("api: %w", err)
-	}
-	for _, r := range e.Routes() {
-		routes[r.Path] = true
-	}
-	a := &API{echo: e, publisher: publisher, changes: s.changes}
 	ctx, cancel := context.WithCancel(context.Background())
-	a.unfollow = cancel
+	a := &API{echo: router, publisher: s.publisher, changes: s.changes, unfollow: cancel}
 	if c.Changes != nil {
 		a.following.Go(func() {
 			if err := s.changes.follow(ctx, c.Changes); err != nil {
-				c.Log.Warn("documents' changes are not heard any more", "error", err)
+				s.config.Log.Warn("documents' changes are not heard any more", "error", err)
 			}
 		})
 	}
 	return a, nil
+}
+
+func newServer(c Config) (*server, error) {
+	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Multipart == nil ||
+		c.NATS == nil {
+		return nil, errors.New("DB, Presigner, Objects, Multipart and NATS are needed")
+	}
+	c = c.withDefaults()
+	keys, err := c.tokenKeys()
+	if err != nil {
+		return nil, err
+	}
+	refreshKeys, err := newRefreshKeys(keys)
+	if err != nil {
+		return nil, err
+	}
+	var issuer *issuer
+	if c.OIDC.Issuer != "" {
+		if issuer, err = newIssuer(c.OIDC); err != nil {
+			return nil, err
+		}
+	}
+	publisher := newPublisher(c.NATS, c.DB, c.Log)
+	return &server{
+		db:          c.DB,
+		confirmer:   confirm.New(c.DB, c.Objects, publisher, c.Log),
+		publisher:   publisher,
+		changes:     newChanges(),
+		tokens:      newTokens(keys, c.Sessions.AccessToken),
+		passwords:   newPasswords(c.Limits.Hashes),
+		accounts:    newLimiter(c.Limits.FailedLogins),
+		addresses:   newLimiter(c.Limits.FailedLoginsFrom),
+		reads:       newLimiter(c.Limits.Reads),
+		writes:      newLimiter(c.Limits.Writes),
+		issuer:      issuer,
+		refreshKeys: refreshKeys,
+		metrics:     newMetrics(),
+		config:      c,
+	}, nil
+}
+
+// router returns the handler of all routes, with the middlewares around them.
+func (s *server) router() (*echo.Echo, error) {
+	operations, err := operations()
+	if err != nil {
+		return nil, err
+	}
+	e := echo.New()
+	e.HTTPErrorHandler = writeProblem
+	e.IPExtractor = clientAddress(s.config.TrustedProxies)
+	routes := make(map[string]bool)
+	e.Use(observe(s.config.Log, routes), securityHeaders)
+	if len(s.config.AllowedOrigins) > 0 {
+		e.Use(crossOrigin(s.config.AllowedOrigins))
+	}
+	e.Use(bounds(s.config.Timeouts), s.contract(operations))
+	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{keepSubject}))
+	if err := registerDocs(e); err != nil {
+		return nil, err
+	}
+	for _, r := range e.Routes() {
+		routes[r.Path] = true
+	}
+	return e, nil
 }
 
 // ServeHTTP answers one request. HEAD is GET: net/http knows that the client wants
@@ -166,8 +178,7 @@ func (a *API) Close() {
 func (a *API) Release() { a.changes.end() }
 
 const (
-	// requestTimeout bounds the work for one request. The database's own
-	// timeouts lie under it.
+	// requestTimeout is the default of Timeouts.Request.
 	requestTimeout = 20 * time.Second
 	// maxBody is the largest request body in bytes. The largest that makes sense
 	// is a topic with 50 keywords.
@@ -203,7 +214,11 @@ func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
 	if len(trusted) == 0 {
 		return echo.ExtractIPDirect()
 	}
-	options := []echo.TrustOption{echo.TrustLoopback(false), echo.TrustLinkLocal(false), echo.TrustPrivateNet(false)}
+	options := []echo.TrustOption{
+		echo.TrustLoopback(false),
+		echo.TrustLinkLocal(false),
+		echo.TrustPrivateNet(false),
+	}
 	for _, p := range trusted {
 		p = p.Masked()
 		options = append(options, echo.TrustIPRange(&net.IPNet{
@@ -228,9 +243,17 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 
 func crossOrigin(origins []string) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
-		AllowOrigins:  origins,
-		AllowMethods:  []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
-		AllowHeaders:  []string{"Authorization", "Content-Type", "Idempotency-Key", "If-None-Match", "Prefer", "Last-Event-ID", requestIDHeader},
+		AllowOrigins: origins,
+		AllowMethods: []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
+		AllowHeaders: []string{
+			"Authorization",
+			"Content-Type",
+			"Idempotency-Key",
+			"If-None-Match",
+			"Prefer",
+			"Last-Event-ID",
+			requestIDHeader,
+		},
 		ExposeHeaders: []string{"ETag", "Location", "Retry-After", requestIDHeader},
 		MaxAge:        3600,
 	})

@@ -3,7 +3,9 @@ package api_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -63,7 +65,14 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Helper()
 	address := localtest.PostgresMigrated(t, migrated)
 	store := localtest.MinIO(t)
-	b := &bundle{t: t, ownerURL: address, owner: open(t, address), bucket: store.Bucket, minio: store.Client(t), log: &lines{}}
+	b := &bundle{
+		t:        t,
+		ownerURL: address,
+		owner:    open(t, address),
+		bucket:   store.Bucket,
+		minio:    store.Client(t),
+		log:      &lines{},
+	}
 	var err error
 	if b.sql, err = sqlx.Open("postgres", address); err != nil {
 		t.Fatal(err)
@@ -71,26 +80,43 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Cleanup(func() { _ = b.sql.Close() })
 
 	key := minio.Key{Access: store.RootUser, Secret: store.RootPassword}
-	objects, err := minio.NewObjects(minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key})
+	objects, err := minio.NewObjects(
+		minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(objects.Close)
-	multipart, err := minio.NewMultipart(minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key})
+	multipart, err := minio.NewMultipart(
+		minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key},
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(multipart.Close)
 	presigner, err := minio.NewPresigner(minio.PresignerConfig{
-		Public: &url.URL{Scheme: "http", Host: store.Endpoint}, Bucket: store.Bucket, Upload: key, Download: key,
+		Public: &url.URL{
+			Scheme: "http",
+			Host:   store.Endpoint,
+		},
+		Bucket:   store.Bucket,
+		Upload:   key,
+		Download: key,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.address = asRole(t, address, "api")
 	b.config = api.Config{
-		DB: open(t, b.address), Presigner: presigner, Objects: objects, Multipart: multipart, TokenKey: tokenKey,
-		Log: slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		DB: open(
+			t,
+			b.address,
+		),
+		Presigner: presigner,
+		Objects:   objects,
+		Multipart: multipart,
+		TokenKey:  tokenKey,
+		Log:       slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
 		c(&b.config)
@@ -100,11 +126,26 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	}
 	b.base = b.serve(b.config)
 	b.nobody = b.client()
-	b.alice, b.bob, b.admin = b.user("alice", schema.RoleUser), b.user("bob", schema.RoleUser), b.user("admin", schema.RoleAdmin)
+	b.alice, b.bob, b.admin = b.user(
+		"alice",
+		schema.RoleUser,
+	), b.user(
+		"bob",
+		schema.RoleUser,
+	), b.user(
+		"admin",
+		schema.RoleAdmin,
+	)
 	return b
 }
 
 func (b *bundle) serve(config api.Config, change ...func(*http.Server)) string {
+	b.t.Helper()
+	_, base := b.serveHandler(config, change...)
+	return base
+}
+
+func (b *bundle) serveHandler(config api.Config, change ...func(*http.Server)) (*api.API, string) {
 	b.t.Helper()
 	handler, err := api.New(config)
 	if err != nil {
@@ -120,20 +161,59 @@ func (b *bundle) serve(config api.Config, change ...func(*http.Server)) string {
 		server.Close()
 		handler.Close()
 	})
-	return server.URL
+	return handler, server.URL
+}
+
+// listeningServer is a server that can be shut down.
+type listeningServer struct {
+	handler *api.API
+	base    string
+	// shutdown shuts the server down and waits for its end.
+	shutdown func()
+}
+
+// listen starts a server as cmd/intray does.
+func (b *bundle) listen() listeningServer {
+	b.t.Helper()
+	handler, err := api.New(b.config)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	server := api.Server(handler, b.config.Log)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	shutdown := sync.OnceFunc(func() {
+		if err := server.Shutdown(context.WithoutCancel(b.t.Context())); err != nil {
+			b.t.Errorf("got %v, want the shutdown to succeed", err)
+		}
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			b.t.Errorf("got %v, want %v", err, http.ErrServerClosed)
+		}
+		handler.Close()
+	})
+	b.t.Cleanup(shutdown)
+	return listeningServer{handler, "http://" + listener.Addr().String(), shutdown}
 }
 
 func (b *bundle) client() *client {
 	transport := &http.Transport{}
 	b.t.Cleanup(transport.CloseIdleConnections)
 	return &client{t: b.t, base: b.base, http: &http.Client{
-		Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
 // cheap keeps the tests quick; a hash carries its own parameters.
 var cheap = sync.OnceValue(func() string {
-	hash, err := argon2id.CreateHash(userPassword, &argon2id.Params{Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32})
+	hash, err := argon2id.CreateHash(
+		userPassword,
+		&argon2id.Params{Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32},
+	)
 	if err != nil {
 		panic(err)
 	}
@@ -149,10 +229,16 @@ func (b *bundle) user(name string, role schema.Role) *client {
 	}
 	c := b.client()
 	c.id, c.email = id, name+"@example.com"
-	if err := b.owner.AddUser(b.t.Context(), postgres.NewUser{ID: id, Email: c.email, PasswordHash: cheap(), Role: role}); err != nil {
+	if err := b.owner.AddUser(
+		b.t.Context(),
+		postgres.NewUser{ID: id, Email: c.email, PasswordHash: cheap(), Role: role},
+	); err != nil {
 		b.t.Fatal(err)
 	}
-	c.token = as[api.Token](c.post("/api/auth/login", api.Credentials{Email: c.email, Password: userPassword}).is(http.StatusOK)).AccessToken
+	c.token = as[api.Token](
+		c.post("/api/auth/login", api.Credentials{Email: c.email, Password: userPassword}).
+			is(http.StatusOK),
+	).AccessToken
 	return c
 }
 
@@ -167,9 +253,13 @@ func (b *bundle) exec(statement string, args ...any) {
 // classify ends a document's classification as the worker would.
 func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	b.t.Helper()
-	docs, err := b.owner.Transition(b.t.Context(), []uuid.UUID{id}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Classified(topics, "builtin", "bm25", d.ChangedAt)
-	})
+	docs, err := b.owner.Transition(
+		b.t.Context(),
+		[]uuid.UUID{id},
+		func(d *schema.Document, _ *schema.Quota) schema.Decision {
+			return d.Classified(topics, "builtin", "bm25", d.ChangedAt)
+		},
+	)
 	if err != nil || len(docs) != 1 || docs[0].Status != schema.StatusClassified {
 		b.t.Fatalf("classify %s: %v %v", id, docs, err)
 	}
@@ -198,7 +288,11 @@ func asRole(t testing.TB, address, role string) string {
 func connect(t testing.TB, address, password string) *nats.Conn {
 	t.Helper()
 	conn, err := nats.Connect(t.Context(), nats.Options{
-		URL: address, User: nats.UserAPI, Password: password, Name: "test", Log: slog.New(slog.DiscardHandler),
+		URL:      address,
+		User:     nats.UserAPI,
+		Password: password,
+		Name:     "test",
+		Log:      slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

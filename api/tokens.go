@@ -12,7 +12,6 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
-	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -31,9 +30,9 @@ const (
 type tokens struct {
 	key      []byte                 // signs
 	accepted jwt.VerificationKeySet // key, and the other one while keys are rotated
-	life     time.Duration
+	ttl      time.Duration
 	parser   *jwt.Parser
-	known    known
+	cache    tokenCache
 }
 
 type claims struct {
@@ -62,24 +61,24 @@ func (c Config) tokenKeys() ([][]byte, error) {
 }
 
 // newTokens signs with the first of the keys and accepts all of them.
-func newTokens(keys [][]byte, life time.Duration) *tokens {
+func newTokens(keys [][]byte, ttl time.Duration) *tokens {
 	var accepted jwt.VerificationKeySet
 	for _, key := range keys {
 		accepted.Keys = append(accepted.Keys, key)
 	}
-	return &tokens{key: keys[0], accepted: accepted, life: life, parser: jwt.NewParser(
+	return &tokens{key: keys[0], accepted: accepted, ttl: ttl, cache: newTokenCache(), parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), // never what the token itself asks for
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(tokenLeeway),
 	)}
 }
 
-// issue returns a token for the user, good from now for t.life.
+// issue returns a token for the user, good from now for t.ttl.
 func (t *tokens) issue(user, session uuid.UUID, role schema.Role, now time.Time) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer: tokenIssuer, Audience: jwt.ClaimStrings{tokenAudience}, Subject: user.String(), ID: uuid.NewString(),
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(t.life)),
+			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(t.ttl)),
 		},
 		Role: role, Session: session,
 	}).SignedString(t.key)
@@ -116,7 +115,7 @@ var (
 // check returns whom one of our tokens speaks for.
 func (t *tokens) check(token string) (caller, error) {
 	now := time.Now()
-	if who, ok := t.known.find(token, now); ok {
+	if who, ok := t.cache.get(token, now); ok {
 		return who, nil
 	}
 	var c claims
@@ -129,29 +128,8 @@ func (t *tokens) check(token string) (caller, error) {
 		return caller{}, errNotValid
 	}
 	who := caller{id: id, role: c.Role, session: c.Session}
-	if ends := c.ExpiresAt.Time; now.Before(ends) { // the leeway is not remembered
-		t.known.add(token, who, ends)
+	if at := c.ExpiresAt.Time; now.Before(at) { // within the leeway nothing is cached
+		t.cache.add(token, who, at)
 	}
 	return who, nil
 }
-
-// caller is who makes a request. Its id is uuid.Nil where no token is needed.
-type caller struct {
-	id      uuid.UUID
-	role    schema.Role // as the token says; the database has the last word
-	session uuid.UUID   // uuid.Nil for a token that belongs to none
-	address string
-	// document is the one that the request made; uuid.Nil where its path names one.
-	document uuid.UUID
-	made     bool // the document is new
-}
-
-type callerKey struct{}
-
-// callerOf returns the caller that observe put into the request's context.
-func callerOf(ctx context.Context) *caller {
-	return ctx.Value(callerKey{}).(*caller)
-}
-
-// mine is the database as far as the caller may see it.
-func (s *server) mine(ctx context.Context) *postgres.DB { return s.db.ForUser(callerOf(ctx).id) }

@@ -17,7 +17,7 @@ import (
 
 // ListTopics lists the system topics and the caller's own.
 func (s *server) ListTopics(ctx context.Context, _ ListTopicsRequestObject) (ListTopicsResponseObject, error) {
-	topics, err := s.mine(ctx).Topics(ctx)
+	topics, err := s.userDB(ctx).Topics(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (s *server) UpdateTopic(ctx context.Context, r UpdateTopicRequestObject) (U
 
 // DeleteTopic deletes a topic of the caller's own.
 func (s *server) DeleteTopic(ctx context.Context, r DeleteTopicRequestObject) (DeleteTopicResponseObject, error) {
-	if err := s.mine(ctx).DeleteTopic(ctx, schema.ScopeUser, r.ID); err != nil {
+	if err := s.userDB(ctx).DeleteTopic(ctx, schema.ScopeUser, r.ID); err != nil {
 		return nil, err
 	}
 	return DeleteTopic204Response{}, nil
@@ -63,7 +63,8 @@ func (s *server) createTopic(ctx context.Context, scope schema.Scope, n NewTopic
 	}
 	t := schema.Topic{ID: id, Name: *patch.Name}
 	if scope == schema.ScopeUser {
-		t.UserID = &callerOf(ctx).id
+		owner := callerOf(ctx).id
+		t.UserID = &owner
 	}
 	if patch.Description != nil {
 		t.Description = *patch.Description
@@ -71,7 +72,7 @@ func (s *server) createTopic(ctx context.Context, scope schema.Scope, n NewTopic
 	if patch.Keywords != nil {
 		t.Keywords = *patch.Keywords
 	}
-	if err := s.mine(ctx).CreateTopic(ctx, t); err != nil {
+	if err := s.userDB(ctx).CreateTopic(ctx, t); err != nil {
 		return Topic{}, err
 	}
 	return topicOf(t), nil
@@ -84,7 +85,7 @@ func (s *server) updateTopic(ctx context.Context, scope schema.Scope, id uuid.UU
 	}
 	taken := false // over by a person, who has changed it
 	patch.Suggested = &taken
-	t, err := s.mine(ctx).UpdateTopic(ctx, scope, id, patch)
+	t, err := s.userDB(ctx).UpdateTopic(ctx, scope, id, patch)
 	if err != nil {
 		return Topic{}, err
 	}
@@ -94,7 +95,7 @@ func (s *server) updateTopic(ctx context.Context, scope schema.Scope, id uuid.UU
 // topicExists fails with CodeNotFound unless the caller sees a topic of the scope
 // with this id.
 func (s *server) topicExists(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
-	topics, err := s.mine(ctx).Topics(ctx)
+	topics, err := s.userDB(ctx).Topics(ctx)
 	if err != nil {
 		return err
 	}

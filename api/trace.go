@@ -2,10 +2,8 @@ package api
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/propagation"
@@ -14,31 +12,20 @@ import (
 	"intray/infra/telemetry"
 )
 
-// aboutDocument is the document that a request is about: the one that it made, or that
-// its path names.
-func aboutDocument(c echo.Context, route string, who *caller) (uuid.UUID, bool) {
-	if who.document != uuid.Nil {
-		return who.document, true
-	}
-	if !strings.HasPrefix(route, "/api/documents/:id") {
-		return uuid.Nil, false
-	}
-	id, err := uuid.Parse(c.Param("id"))
-	return id, err == nil
-}
-
-// traceStep adds a request to its document's trace, which one that makes the document
-// begins. Looking at a document, which clients do again and again, is none.
-func traceStep(c echo.Context, route string, document uuid.UUID, who *caller, began time.Time) {
+// traceStep adds a request to its document's trace, which the request that creates the
+// document begins. Reading a document, which clients do again and again, is no step.
+func traceStep(c echo.Context, route string, about subject, began time.Time) {
 	r := c.Request()
 	if !telemetry.Tracing() || r.Method == http.MethodGet && route == "/api/documents/:id" {
 		return
 	}
 	name := r.Method + " " + route
-	if !who.made {
-		telemetry.Step(document, name, began, time.Now(), nil, attribute.String("http.route", route))
+	if !about.created {
+		attribute := attribute.String("http.route", route)
+		telemetry.Step(about.document, name, began, time.Now(), nil, attribute)
 		return
 	}
-	from := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
-	telemetry.Begun(document, name, began, from)
+	headers := propagation.HeaderCarrier(r.Header)
+	from := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(r.Context(), headers))
+	telemetry.Begun(about.document, name, began, from)
 }

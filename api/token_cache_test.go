@@ -11,9 +11,9 @@ import (
 	"intray/schema"
 )
 
-// TestKnownTokens: a token that was checked before is still refused when it has
+// TestTokenCache: a token that was checked before is still refused when it has
 // expired, or when one letter of it is another.
-func TestKnownTokens(t *testing.T) {
+func TestTokenCache(t *testing.T) {
 	tokens := newTokens([][]byte{[]byte(strings.Repeat("k", MinTokenKey))}, time.Hour)
 	user := uuid.New()
 	fresh, err := tokens.issue(user, uuid.Nil, schema.RoleUser, time.Now())
@@ -25,7 +25,7 @@ func TestKnownTokens(t *testing.T) {
 			t.Errorf("got %v %v", who, err)
 		}
 	}
-	if _, ok := tokens.known.find(fresh, time.Now()); !ok {
+	if _, ok := tokens.cache.get(fresh, time.Now()); !ok {
 		t.Error("it is not remembered")
 	}
 	for i := range fresh {
@@ -35,7 +35,7 @@ func TestKnownTokens(t *testing.T) {
 			t.Fatalf("taken with another letter %d", i)
 		}
 	}
-	if _, ok := tokens.known.find(fresh, time.Now().Add(time.Hour)); ok {
+	if _, ok := tokens.cache.get(fresh, time.Now().Add(time.Hour)); ok {
 		t.Error("it outlives its time")
 	}
 	old, err := tokens.issue(user, uuid.Nil, schema.RoleUser, time.Now().Add(-time.Hour-time.Second))
@@ -45,13 +45,13 @@ func TestKnownTokens(t *testing.T) {
 	if _, err := tokens.check(old); err != nil {
 		t.Errorf("within the leeway: %v", err)
 	}
-	if _, ok := tokens.known.find(old, time.Now()); ok {
+	if _, ok := tokens.cache.get(old, time.Now()); ok {
 		t.Error("one past its time is remembered")
 	}
-	for i := range maxKnown + 5 {
-		tokens.known.add(strconv.Itoa(i), caller{id: user}, time.Now().Add(time.Hour))
+	for i := range maxCachedTokens + 5 {
+		tokens.cache.add(strconv.Itoa(i), caller{id: user}, time.Now().Add(time.Hour))
 	}
-	if n := len(tokens.known.callers); n > maxKnown {
+	if n := tokens.cache.callers.Len(); n > maxCachedTokens {
 		t.Errorf("%d are remembered", n)
 	}
 }
@@ -68,7 +68,7 @@ func BenchmarkToken(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if forget {
-					tokens.known.callers = nil
+					tokens.cache.callers.Purge()
 				}
 				if _, err := tokens.check(token); err != nil {
 					b.Fatal(err)

@@ -1,0 +1,74 @@
+package api_test
+
+import (
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// proxy forwards connections to an address. It counts the bytes that are sent there,
+// and keeps everything to itself once it hangs.
+type proxy struct {
+	address string
+	sent    atomic.Int64
+	hung    atomic.Bool
+}
+
+func startProxy(t testing.TB, to string) *proxy {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &proxy{address: listener.Addr().String()}
+	var mu sync.Mutex
+	var conns []net.Conn
+	var running sync.WaitGroup
+	running.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				_ = client.Close()
+				continue
+			}
+			mu.Lock()
+			conns = append(conns, client, server)
+			mu.Unlock()
+			running.Go(func() { p.forward(client, server, nil) })
+			running.Go(func() { p.forward(server, client, &p.sent) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		mu.Lock()
+		for _, c := range conns {
+			_ = c.Close()
+		}
+		mu.Unlock()
+		running.Wait()
+	})
+	return p
+}
+
+// forward copies until one of the two is closed, and then closes the other.
+func (p *proxy) forward(to, from net.Conn, count *atomic.Int64) {
+	defer func() { _ = to.Close() }()
+	buffer := make([]byte, 32<<10)
+	for {
+		n, err := from.Read(buffer)
+		if p.hung.Load() {
+			n = 0
+		}
+		if count != nil {
+			count.Add(int64(n))
+		}
+		if _, werr := to.Write(buffer[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}

@@ -16,7 +16,7 @@ import (
 	"intray/schema"
 )
 
-// ranking is what speaks for each topic of one document, and which topics are right: one, two for
+// ranking is the evidence for each topic of one document, and which topics are right: one, two for
 // two documents joined, none where the right one was taken away.
 type ranking struct {
 	evidence []builtin.Evidence
@@ -24,12 +24,12 @@ type ranking struct {
 	weight   float64
 }
 
-// mode is what the classifier is told of the topics.
+// mode is what the classifier is given of the topics.
 type mode struct {
 	namesOnly bool
-	// examples is how many documents a user has sorted into each topic by hand, into every other topic
-	// where some is set, and where one is set into one topic alone, of which there is a name only, as of one that
-	// the user has just made.
+	// examples is how many documents a user has sorted by hand into each topic. Where some is set,
+	// it is into every other topic. Where one is set, it is into one topic alone, which has only a
+	// name, as if the user had just made it.
 	examples  int
 	some, one bool
 }
@@ -41,13 +41,13 @@ var modes = []mode{
 	{examples: 5, one: true}, {examples: 20, one: true},
 }
 
-// ownOnce is one of how many documents belongs to the one topic that has learned: more often than it does by chance,
-// less often than to another.
+// ownOnce is such that one of ownOnce documents belongs to the one topic that has examples: more
+// often than by chance, less often than to another.
 const ownOnce = 5
 
-// ask asks for each document of the set, which is never one of the examples: once as it is, once with
-// its topic taken away, and once joined with a document of another topic. The documents
-// of a set weigh 1 together.
+// ask returns the rankings of each document of the set: once as it is, once with its topic taken
+// away, and once joined with a document of another topic. A document is never one of the examples.
+// The documents of a set weigh 1 together.
 func ask(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ranking, error) {
 	if m.namesOnly {
 		set = set.NamesOnly()
@@ -75,7 +75,8 @@ func ask(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ra
 		}
 		put(d.Text, topics, d.Topic)
 		if d.Topic != "" {
-			put(d.Text, slices.DeleteFunc(slices.Clone(topics), func(t ai.Topic) bool { return t.ID == d.Topic }))
+			isRight := func(t ai.Topic) bool { return t.ID == d.Topic }
+			put(d.Text, slices.DeleteFunc(slices.Clone(topics), isRight))
 		}
 		if o := set.Documents[other]; o.Topic != d.Topic {
 			put(start(d.Text)+"\n"+start(o.Text), topics, d.Topic, o.Topic)
@@ -85,16 +86,19 @@ func ask(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ra
 }
 
 const (
-	// passageWords is how long the passages of a series are, seriesExamples how many of them a user has sorted.
+	// passageWords is the length of the passages of a series, seriesExamples how many of them a user
+	// has sorted.
 	passageWords   = 100
 	seriesExamples = 5
-	// seriesWeight is what a series' questions weigh, each beside one of ask's: a passage is a poor document.
+	// seriesWeight is the weight of a series' rankings, where those of ask weigh 1: a passage is a
+	// poor document.
 	seriesWeight = 0.2
 )
 
-// series asks what a user expects who makes a topic, of which there is a name that says nothing, for a series of alike
-// documents, such as one sender's invoices, that another topic's words speak for: the next of the series belongs to the new topic,
-// others to theirs. The series are passages of one document each, where one is long enough.
+// series returns the rankings that a user expects who makes a topic for a series of similar
+// documents, such as one sender's invoices, whose words are evidence for another topic. The new topic
+// has a name that says nothing. The next of the series belongs to it, other documents to theirs. Each
+// series consists of passages of one document that is long enough.
 func series(ctx context.Context, c *builtin.Classifier, set sets.Set) (asked []ranking, err error) {
 	passages := make([][]string, len(set.Documents))
 	for i, d := range set.Documents {
@@ -116,7 +120,10 @@ func series(ctx context.Context, c *builtin.Classifier, set sets.Set) (asked []r
 		}
 		topics := append(slices.Clone(set.Topics), made)
 		put := func(passage, right string) {
-			r := ranking{evidence: c.Evidence(ai.Request{Text: passage, Topics: topics}), weight: seriesWeight / float64(len(set.Documents))}
+			r := ranking{
+				evidence: c.Evidence(ai.Request{Text: passage, Topics: topics}),
+				weight:   seriesWeight / float64(len(set.Documents)),
+			}
 			for _, t := range topics {
 				r.right = append(r.right, t.ID == right)
 			}
@@ -132,7 +139,7 @@ func series(ctx context.Context, c *builtin.Classifier, set sets.Set) (asked []r
 	return asked, nil
 }
 
-// another gives the next document after i of the same topic, or of another one; -1 for none.
+// another returns the next document after i of the same topic, or of another one; -1 for none.
 func another(set sets.Set, i int, same bool) int {
 	for k := 1; k < len(set.Documents); k++ {
 		j := (i + k) % len(set.Documents)
@@ -143,8 +150,8 @@ func another(set sets.Set, i int, same bool) int {
 	return -1
 }
 
-// strangers asks for the documents of a set with topics that none of them belongs to, once with full
-// topics and once with names only. They weigh as a mode of ask does.
+// strangers returns the rankings of the documents of a set with topics that none of them belongs to,
+// once with full topics and once with names only. They weigh as much as a mode of ask.
 func strangers(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (asked []ranking) {
 	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {
@@ -157,7 +164,7 @@ func strangers(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (asked []
 	return asked
 }
 
-// taught gives the set's topics the examples of the mode, other than the documents i and j.
+// taught returns the set's topics with the examples of the mode, other than the documents i and j.
 func taught(set sets.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
 	topics := slices.Clone(set.Topics)
 	one := i / ownOnce % len(topics)
@@ -180,7 +187,7 @@ func taught(set sets.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
 	return topics
 }
 
-// start cuts a text so that another one after it is read too.
+// start returns the start of a text, so short that another one after it is read too.
 func start(text string) string { return strings.ToValidUTF8(text[:min(len(text), 8<<10)], "") }
 
 // readSamples reads the first sample of each starter topic, and every other one that fits none.
@@ -188,7 +195,9 @@ func readSamples(folder string) (sets.Set, error) {
 	set := sets.Set{Name: "samples"}
 	for _, t := range schema.StarterTopics {
 		id := strings.ReplaceAll(strings.ToLower(t.Name), " ", "-")
-		set.Topics = append(set.Topics, ai.Topic{ID: id, Name: t.Name, Description: t.Description, Keywords: t.Keywords})
+		set.Topics = append(set.Topics, ai.Topic{
+			ID: id, Name: t.Name, Description: t.Description, Keywords: t.Keywords,
+		})
 		text, err := os.ReadFile(filepath.Join(folder, "fits", id+"-1.txt"))
 		if err != nil {
 			return set, fmt.Errorf("read the samples: %w", err)

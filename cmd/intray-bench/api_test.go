@@ -61,33 +61,35 @@ func testAPI(t *testing.T, s *stacktest.Stack) {
 		})
 	}
 
-	t.Run("leaves nothing when it is interrupted", func(t *testing.T) {
-		path := stacktest.Program(t, "intray-bench")
-		command := exec.Command(path, "api", "--data", s.Dir, "--rounds", "100000")
-		if err := command.Start(); err != nil {
-			t.Fatal(err)
-		}
-		db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer db.Close()
-		stacktest.Await(t, time.Minute, "its users", func() error {
-			users, err := db.Users(t.Context())
-			for _, u := range users {
-				if strings.HasSuffix(u.Email, bench.Domain) {
-					return err
-				}
+	t.Run("leaves nothing when it is interrupted", func(t *testing.T) { testAPIInterrupted(t, s) })
+}
+
+func testAPIInterrupted(t *testing.T, s *stacktest.Stack) {
+	path := stacktest.Program(t, "intray-bench")
+	command := exec.Command(path, "api", "--data", s.Dir, "--rounds", "100000")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	stacktest.Await(t, time.Minute, "its users", func() error {
+		users, err := db.Users(t.Context())
+		for _, u := range users {
+			if strings.HasSuffix(u.Email, bench.Domain) {
+				return err
 			}
-			return errors.Join(err, errors.New("none"))
-		})
-		if err := command.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
 		}
-		var exit *exec.ExitError
-		if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-			t.Errorf("got %v, want exit status 1", err)
-		}
-		nothingIsLeft(t, s)
+		return errors.Join(err, errors.New("none"))
 	})
+	if err := command.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("got %v, want exit status 1", err)
+	}
+	nothingIsLeft(t, s)
 }

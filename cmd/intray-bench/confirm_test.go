@@ -126,26 +126,7 @@ func testConfirm(t *testing.T, s *stacktest.Stack) {
 		nothingIsLeft(t, s)
 	})
 
-	t.Run("leaves nothing when it is interrupted", func(t *testing.T) {
-		var out, progress bytes.Buffer
-		command := benchConfirm(t, s, &out, &progress,
-			"--documents", "5000", "--single", "0", "--uploads", "0")
-		objects := openObjects(t, s)
-		stacktest.Await(t, time.Minute, "objects", func() error {
-			if page, err := objects.Page(t.Context(), schema.ObjectPrefix, "", 50); err != nil || len(page) < 50 {
-				return errors.Join(err, errors.New("few objects"))
-			}
-			return nil
-		})
-		if err := command.Process.Signal(syscall.SIGINT); err != nil {
-			t.Fatal(err)
-		}
-		var exit *exec.ExitError
-		if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
-			t.Errorf("got %v, want exit status 1", err)
-		}
-		nothingIsLeft(t, s)
-	})
+	t.Run("leaves nothing when it is interrupted", func(t *testing.T) { testConfirmInterrupted(t, s) })
 
 	t.Run("does not run beside another", func(t *testing.T) {
 		db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
@@ -164,4 +145,25 @@ func testConfirm(t *testing.T, s *stacktest.Stack) {
 			t.Errorf("got %v and %q, want it to name another benchmark", err, &progress)
 		}
 	})
+}
+
+func testConfirmInterrupted(t *testing.T, s *stacktest.Stack) {
+	var out, progress bytes.Buffer
+	command := benchConfirm(t, s, &out, &progress,
+		"--documents", "5000", "--single", "0", "--uploads", "0")
+	objects := openObjects(t, s)
+	stacktest.Await(t, time.Minute, "objects", func() error {
+		if page, err := objects.Page(t.Context(), schema.ObjectPrefix, "", 50); err != nil || len(page) < 50 {
+			return errors.Join(err, errors.New("few objects"))
+		}
+		return nil
+	})
+	if err := command.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	var exit *exec.ExitError
+	if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("got %v, want exit status 1", err)
+	}
+	nothingIsLeft(t, s)
 }

@@ -207,16 +207,13 @@ func (r *apiRun) serve(ctx context.Context, h http.Handler) (address string, err
 
 // signIn makes the users and returns their tokens.
 func (r *apiRun) signIn(ctx context.Context, address string) ([]string, error) {
-	password := rand.Text()
-	hash, err := r.HashPassword(password)
+	password, hash, err := newPassword()
 	if err != nil {
 		return nil, err
 	}
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
 	tokens := make([]string, clients)
-	// One after another: hashing a password takes a whole processor, and who waits for it too long
-	// is refused.
 	for i := range tokens {
 		name := "api" + strconv.Itoa(i)
 		if err := r.addUser(ctx, name, hash); err != nil {

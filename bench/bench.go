@@ -29,8 +29,6 @@ type Config struct {
 	Database string // the owner's URL
 	NATS     nats.Options
 	MinIO    minio.Config // with a key that may PUT
-	// HashPassword makes the hash that the API checks a password against.
-	HashPassword func(password string) (string, error)
 	// Rows is how many classified documents without objects are added to the table first.
 	Rows     int
 	Progress Progress

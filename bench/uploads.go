@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"strconv"
 	"sync"
@@ -17,8 +16,7 @@ var note = file{"bench.txt", "text/plain", content}
 // uploads measures what a client sees: how long after the answer to its PUT the document is
 // uploaded.
 func (r *confirmRun) uploads(ctx context.Context, report *ConfirmReport) error {
-	password := rand.Text()
-	hash, err := r.HashPassword(password)
+	password, hash, err := newPassword()
 	if err != nil {
 		return err
 	}

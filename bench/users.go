@@ -2,10 +2,12 @@ package bench
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"strings"
 	"time"
 
+	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
 	miniogo "github.com/minio/minio-go/v7"
 
@@ -18,6 +20,17 @@ const Domain = "@bench.invalid"
 
 // quota is each user's in bytes: enough for any run.
 const quota = 1 << 40
+
+// newPassword returns a password that nobody can guess, and a hash of it that is quick to check:
+// signing in is not measured.
+func newPassword() (password, hash string, err error) {
+	password = rand.Text()
+	quick := &argon2id.Params{Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	if hash, err = argon2id.CreateHash(password, quick); err != nil {
+		return "", "", fmt.Errorf("hash a password: %w", err)
+	}
+	return password, hash, nil
+}
 
 // addUser makes a user, who cannot sign in if hash is empty.
 func (b *bench) addUser(ctx context.Context, name, hash string) error {

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"os"
 
-	"intray/api"
 	"intray/bench"
 	"intray/cmd/internal/cli"
 	"intray/infra/local"
@@ -44,7 +43,7 @@ func (s runningStack) config(rows int, progress *cli.ProgressBar) bench.Config {
 	options.Name, options.Log = "bench", slog.New(slog.DiscardHandler)
 	return bench.Config{
 		Database: s.system.Database, NATS: options, MinIO: s.system.MinIO,
-		HashPassword: api.HashPassword, Rows: rows, Progress: progress.Stage,
+		Rows: rows, Progress: progress.Stage,
 	}
 }
 

@@ -10,9 +10,9 @@ import (
 )
 
 // Why a document gave no text. Every error of Text that is about the document
-// itself wraps exactly one of these; any other error (the reader failed, the
-// context ended, the sandbox did not start) says nothing about the document
-// and is worth another try.
+// itself wraps exactly one of these. Any other error (the reader failed, the
+// context ended, the sandbox did not start) says nothing about the document,
+// and another attempt may succeed.
 var (
 	// ErrEncrypted: the document needs a password, or a key we do not have.
 	ErrEncrypted = errors.New("document is encrypted")
@@ -35,8 +35,8 @@ const (
 	maxJunk = 10
 )
 
-// ErrSlow is what QuickText returns for a document that gives its text to
-// character recognition only. It says nothing bad about the document.
+// ErrSlow is returned by QuickText for a document whose text can only be had by
+// character recognition. It is not an error of the document.
 var ErrSlow = errors.New("document needs character recognition")
 
 // ErrClosed is returned by Text and Warm after Close.
@@ -50,13 +50,13 @@ type Result struct {
 	// Text is valid UTF-8 without control, bidi and invisible characters. Runs
 	// of blanks are one space, and there are at most two newlines in a row.
 	Text string
-	// Contradicted is true when the declared type says something else than Kind.
+	// Contradicted reports whether the declared type differs from Kind.
 	// It is set with most errors too.
 	Contradicted bool
 	// Pages is the number of pages the whole document says it has; 0 where the
 	// kind has no pages.
 	Pages int
-	// Truncated is true when the document holds, or may hold, more text than Text.
+	// Truncated reports whether the document holds, or may hold, more text than Text.
 	Truncated bool
 }
 
@@ -99,26 +99,32 @@ func (e *Extractor) Close() error {
 // which only the charset is used, and only where the content leaves it open;
 // filename is not used to find the kind.
 //
-// r is read from where it stands. Where it is an io.ReaderAt too (as
+// r is read from its current position. If it is an io.ReaderAt too (as
 // *minio.Object and *os.File are), PDFs larger than Config.MaxBytes, up to
 // 2 GiB, are read through it without being loaded whole. r has to obey ctx by
 // itself: a Read that hangs is not interrupted.
 //
-// The error wraps ErrEncrypted, ErrNoText, ErrBroken or ErrUnsupported where
-// the document is the reason. Errors never hold any of the document's text.
-func (e *Extractor) Text(ctx context.Context, r io.Reader, size int64, contentType, filename string) (Result, error) {
+// The error wraps ErrEncrypted, ErrNoText, ErrBroken or ErrUnsupported if
+// the document is the reason. Errors never quote the document.
+func (e *Extractor) Text(
+	ctx context.Context, r io.Reader, size int64, contentType, filename string,
+) (Result, error) {
 	return e.text(ctx, document{sequential: r, size: size}, contentType, whenNeeded)
 }
 
 // QuickText is Text, except that it returns ErrSlow instead of recognizing
-// characters, which takes many seconds and has one turn for all.
-func (e *Extractor) QuickText(ctx context.Context, r io.Reader, size int64, contentType, filename string) (Result, error) {
+// characters, which takes many seconds and is done for one document at a time.
+func (e *Extractor) QuickText(
+	ctx context.Context, r io.Reader, size int64, contentType, filename string,
+) (Result, error) {
 	return e.text(ctx, document{sequential: r, size: size}, contentType, never)
 }
 
 // SlowText is Text for a document that was ErrSlow before: it waits for the turn of
 // character recognition first, so that it holds nothing while it waits.
-func (e *Extractor) SlowText(ctx context.Context, r io.Reader, size int64, contentType, filename string) (Result, error) {
+func (e *Extractor) SlowText(
+	ctx context.Context, r io.Reader, size int64, contentType, filename string,
+) (Result, error) {
 	release, err := e.ocr.acquire(ctx)
 	if err != nil {
 		return Result{}, err
@@ -166,7 +172,9 @@ func (e *Extractor) text(ctx context.Context, d document, contentType string, oc
 
 // read reads a document of the kind that its first bytes show into text, and
 // returns the kind that it really is.
-func (e *Extractor) read(ctx context.Context, d document, k kind, contentType string, ocr recognition, text *text) (_ kind, pages int, err error) {
+func (e *Extractor) read(
+	ctx context.Context, d document, k kind, contentType string, ocr recognition, text *text,
+) (_ kind, pages int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			// Its value is left out: it may quote the document.
@@ -231,7 +239,7 @@ func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentTy
 	return nil
 }
 
-// readPDF reads a PDF's text or, where it has none, the pictures of its pages.
+// readPDF reads a PDF's text or, if it has none, recognizes the pictures of its pages.
 func (e *Extractor) readPDF(ctx context.Context, d document, ocr recognition, text *text) (pages int, err error) {
 	found, err := e.pdfs.read(ctx, d, ocr != never && e.ocr.installed(), text)
 	if err != nil || text.readable {
@@ -244,8 +252,8 @@ func (e *Extractor) readPDF(ctx context.Context, d document, ocr recognition, te
 	return found.pages, e.recognize(ctx, ocr, func() error { return e.ocr.read(ctx, found.scans, text) })
 }
 
-// recognize calls work, which recognizes characters, when its turn has come. Where
-// tesseract is missing, it says so without any wait.
+// recognize calls work, which recognizes characters, when its turn has come. If
+// tesseract is missing it fails without waiting.
 func (e *Extractor) recognize(ctx context.Context, ocr recognition, work func() error) error {
 	if _, err := e.ocr.find(); err != nil {
 		return err
@@ -288,10 +296,11 @@ func (e *Extractor) readArchive(ctx context.Context, d document, k kind, text *t
 
 // timed bounds the work on one document.
 func (e *Extractor) timed(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, e.config.Timeout, fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout))
+	cause := fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout)
+	return context.WithTimeoutCause(ctx, e.config.Timeout, cause)
 }
 
-// keep forgives what went wrong with the document after it gave text.
+// keep drops an error about the document if it gave text before.
 func keep(err error, text *text) error {
 	if text.readable && (errors.Is(err, ErrBroken) || errors.Is(err, ErrEncrypted)) {
 		text.incomplete = true

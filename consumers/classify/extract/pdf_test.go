@@ -252,8 +252,8 @@ func TestPDFEndlessIsStopped(t *testing.T) {
 	}
 	began := time.Now()
 	_, err := extractBytes(e, endlessPDF())
-	if took := time.Since(began); !errors.Is(err, ErrBroken) || took < 400*time.Millisecond || took > 20*time.Second {
-		t.Fatalf("after %s: %v", took, err)
+	if took := time.Since(began); !errors.Is(err, ErrBroken) || took < 400*time.Millisecond {
+		t.Fatalf("after %s: got %v, want %v once 500 ms have passed", took, err, ErrBroken)
 	}
 	wellAndAlive(t, e)
 }

@@ -1,11 +1,3 @@
-// Package gateway is what stands before MinIO: browsers reach it, and it reaches MinIO. It lets through what the
-// presigned URLs that Intray issues need, and nothing else, because knowing an access key (every presigned URL shows
-// one) is enough to write to MinIO directly (CVE-2026-40344, CVE-2026-41145, CVE-2026-34204), and because MinIO accepts
-// headers that a URL did not sign.
-//
-// A request passes through three steps: check (filter.go) refuses or lets through, rewrite (this file) sends on only
-// the headers that are known to be needed, and net/http/httputil's ReverseProxy streams. Nothing is buffered and no
-// query string is ever logged: it is a credential until it expires.
 package gateway
 
 import (
@@ -22,28 +14,31 @@ import (
 	"time"
 )
 
-// DefaultTransferTimeout is how long a transfer may take. The sweeper relies on it: a row expires an hour after its last
-// URL was issued, which is more than the URL's 15 minutes plus this.
+// DefaultTransferTimeout is how long a transfer may take. The sweeper relies on it: a row expires
+// an hour after its last URL was issued, which is more than the URL's 15 minutes plus this.
 const DefaultTransferTimeout = 30 * time.Minute
 
-// Config is what a gateway needs to know.
+// Config configures a gateway.
 type Config struct {
 	// Upstream is MinIO's address, scheme and host[:port].
 	Upstream *url.URL
 	// Bucket is the documents' bucket, the only one that can be reached.
 	Bucket string
-	// Log receives refusals (at Info) and failures of MinIO (at Error). nil: nothing is logged.
+	// Log receives refusals (at Info) and failures of MinIO (at Error). If it is nil, nothing is
+	// logged.
 	Log *slog.Logger
 	// HeaderTimeout is how long a client may take for a request's headers. Default 10 s.
 	HeaderTimeout time.Duration
 	// StallTimeout is how long a client may send or take no byte of a transfer. Default 1 min.
 	StallTimeout time.Duration
-	// TransferTimeout bounds one request from its headers to its last byte, either way. Default DefaultTransferTimeout.
+	// TransferTimeout bounds one request from its headers to its last byte, in either direction.
+	// Default DefaultTransferTimeout.
 	TransferTimeout time.Duration
-	// MaxConns is how many connections there may be at once; the next one is closed at once. Default 4096.
+	// MaxConns is how many connections there may be at once; further ones are closed immediately.
+	// Default 4096.
 	MaxConns int
-	// MaxConnsPerAddress is how many of them one address may have (an IPv6 /64 counts as one). A proxy before the gateway
-	// is one address for all of its clients. Default 1024.
+	// MaxConnsPerAddress is how many of them one address may have (an IPv6 /64 counts as one). A
+	// proxy before the gateway is one address for all of its clients. Default 1024.
 	MaxConnsPerAddress int
 	// ShutdownTimeout is how long Serve waits for transfers in flight before it cuts them. Default 20 s.
 	ShutdownTimeout time.Duration
@@ -69,10 +64,11 @@ type handler struct {
 	transport *http.Transport
 }
 
-// New returns the gateway as a handler. GET /healthz answers 200 as long as the process serves; everything else is
-// checked and passed to MinIO, or refused with an XML error of S3's shape that a page of any origin may read.
+// New returns the gateway as a handler. GET /healthz answers 200 as long as the process serves.
+// Every other request is checked and passed to MinIO, or refused.
 //
-// A server of one's own around it must set ReadHeaderTimeout and MaxHeaderBytes, as Server does, and bound connections.
+// A caller that makes its own server must set ReadHeaderTimeout and MaxHeaderBytes, as Server does,
+// and bound connections.
 func New(config Config) http.Handler {
 	config = config.withDefaults()
 	h := &handler{config: config, transport: newTransport()}
@@ -95,8 +91,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refused := check(r, h.config.Bucket); refused != nil {
-		h.config.Log.Info("request refused", "method", r.Method, "path", logged(r.URL.Path), "remote", r.RemoteAddr,
-			"status", refused.status, "reason", refused.message)
+		h.config.Log.Info("request refused", "method", r.Method, "path", logged(r.URL.Path),
+			"remote", r.RemoteAddr, "status", refused.status, "reason", refused.message)
 		if refused.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", "GET, HEAD, PUT, OPTIONS")
 		}
@@ -110,16 +106,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// passed are the request headers that go to MinIO. What is not here is dropped: what a signature does not need can only
-// do harm (Content-Encoding would be stored, X-Real-Ip believed).
+// passed are the request headers that go to MinIO. All others are dropped: a header that a
+// signature does not need can only do harm (Content-Encoding would be stored, X-Real-Ip believed).
 var passed = []string{
-	"Accept", "Access-Control-Request-Headers", "Access-Control-Request-Method", "Content-Length", "Content-Type", "Expect",
-	"If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Origin", "Range", "User-Agent",
-	"X-Amz-Checksum-Sha256",
+	"Accept", "Access-Control-Request-Headers", "Access-Control-Request-Method", "Content-Length",
+	"Content-Type", "Expect", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
+	"If-Unmodified-Since", "Origin", "Range", "User-Agent", "X-Amz-Checksum-Sha256",
 }
 
-// rewrite makes the request to MinIO. Host stays as the browser sent it, and path and query byte for byte, since the
-// signature covers them. No X-Forwarded-* is added.
+// rewrite makes the request to MinIO. Host, path and query stay byte for byte as the browser sent
+// them, because the signature covers them. No X-Forwarded-* is added.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	header := make(http.Header, len(passed))
 	for _, name := range passed {
@@ -147,16 +143,19 @@ func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.Is(clientErr, os.ErrDeadlineExceeded):
 		h.config.Log.Info("upload took too long", "path", path)
 		w.Header().Set("Connection", "close")
-		writeError(w, r, http.StatusRequestTimeout, "RequestTimeout", "The upload took too long. Ask for a new URL and try again.")
+		writeError(w, r, http.StatusRequestTimeout, "RequestTimeout",
+			"The upload took too long. Ask for a new URL and try again.")
 	case clientErr != nil, errors.Is(err, context.Canceled):
 		h.config.Log.Info("client went away", "method", r.Method, "path", path)
 		panic(http.ErrAbortHandler) // closes the connection; there is nobody to tell
 	case errors.As(err, &timeout) && timeout.Timeout():
 		h.config.Log.Error("minio does not answer", "method", r.Method, "path", path, "error", err)
-		writeError(w, r, http.StatusGatewayTimeout, "GatewayTimeout", "The object store does not answer. Try again.")
+		writeError(w, r, http.StatusGatewayTimeout, "GatewayTimeout",
+			"The object store does not answer. Try again.")
 	default:
 		h.config.Log.Error("minio cannot be reached", "method", r.Method, "path", path, "error", err)
-		writeError(w, r, http.StatusBadGateway, "BadGateway", "The object store cannot be reached. Try again.")
+		writeError(w, r, http.StatusBadGateway, "BadGateway",
+			"The object store cannot be reached. Try again.")
 	}
 }
 

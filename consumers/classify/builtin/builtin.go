@@ -1,27 +1,3 @@
-// Package builtin sorts documents into topics offline: no server, no language
-// model, no call outside the process.
-//
-// A topic's name, keywords and description are looked for in the text, in two ways:
-//
-//   - as words and phrases, by BM25 with the topic as the query. How telling a word
-//     is comes from a table of word frequencies, so no corpus is needed;
-//   - as meaning, by the cosine between the mean direction of the topic's words and
-//     those of the text's, of its opening's and of its most telling words each by itself,
-//     from a table of word vectors (package vectors).
-//
-// What a user has sorted by hand is looked at too, in the same two ways: how near the
-// text's direction and its stems are to those of each topic's examples, compared with
-// the examples of the other topics.
-//
-// What each kind of evidence weighs was fitted on labeled documents (package fit): once to put the
-// topics in order, once to say how sure that is. A topic is chosen only where that is sure
-// enough; a text that fits no topic gets none, and one that clearly fits several gets up to
-// three. Names alone work; keywords make it better.
-//
-// Words are stemmed as English and vectors are of English words: topics in another
-// language are found where their own words stand in the text.
-//
-// The first 64 KiB of a text and at most 4,000 words of it are read.
 package builtin
 
 import (
@@ -48,8 +24,8 @@ type Classifier struct {
 	profiles *profileCache
 }
 
-// New opens the tables inside the binary; it takes milliseconds. It fails only
-// where the binary's table of word vectors is damaged.
+// New opens the tables inside the binary, in milliseconds. It fails only
+// if the binary's table of word vectors is damaged.
 func New() (*Classifier, error) {
 	table, err := vectors.Open()
 	if err != nil {
@@ -59,7 +35,7 @@ func New() (*Classifier, error) {
 	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile)}, nil
 }
 
-// Classify gives the topics that fit the document, most confident first: at most
+// Classify returns the topics that fit the document, most confident first: at most
 // three, each with a confidence of at least LeastConfidence. It suggests no new topics.
 // The same request, with topics in any order, gives the same answer. The only error is
 // the context's.
@@ -78,7 +54,7 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 	return ai.Answer{Choices: choices, Example: document.example(), Provider: Provider, Model: Model}, nil
 }
 
-// Rank gives every topic of the request with its confidence, best first, however
+// Rank returns every topic of the request with its confidence, best first, however
 // little it fits: what Classify chooses from.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 	return c.rank(c.lexicon.read(req.Filename, req.Text), req.Topics)
@@ -114,7 +90,8 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 			cmp.Compare(a.TopicID, b.TopicID),
 		)
 	})
-	// The totals were fitted to tell topics apart, so they decide the order; nobody is to be surer of a later one.
+	// The totals were fitted to put topics in order, so they decide it. A topic's confidence is
+	// never above that of a topic before it.
 	for i := 1; i < len(all); i++ {
 		all[i].Confidence = min(all[i].Confidence, all[i-1].Confidence)
 	}
@@ -129,14 +106,14 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 	return choices
 }
 
-// Evidence gives what speaks for each of the request's topics, in their order: what the weights
-// are fitted on (package fit).
+// Evidence returns the evidence for each of the request's topics, in their order: what the
+// weights are fitted on (bench/fit).
 func (c *Classifier) Evidence(req ai.Request) []Evidence {
 	return c.evidence(c.lexicon.read(req.Filename, req.Text), req.Topics)
 }
 
-// Direction gives the direction of the request's text, a vector of length 1: what package fit takes the
-// background from.
+// Direction returns the direction of the request's text, a vector of length 1: what the
+// background is fitted on (bench/fit).
 func (c *Classifier) Direction(req ai.Request) []float32 {
 	return c.lexicon.read(req.Filename, req.Text).vector
 }

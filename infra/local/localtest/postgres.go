@@ -73,13 +73,15 @@ func createDatabase(t testing.TB, template string) string {
 	return databaseURL(s.OwnerURL, name)
 }
 
+// createStatement copies the template's files. Writing each of its pages to the write-ahead
+// log instead, which is PostgreSQL's default, takes twice as long.
 func createStatement(s servers, name, template string) string {
 	u, err := url.Parse(s.OwnerURL)
 	if err != nil {
 		panic(err) // the keeper wrote it
 	}
 	return "CREATE DATABASE " + pq.QuoteIdentifier(name) + " TEMPLATE " + pq.QuoteIdentifier(template) +
-		" OWNER " + pq.QuoteIdentifier(u.User.Username())
+		" STRATEGY FILE_COPY OWNER " + pq.QuoteIdentifier(u.User.Username())
 }
 
 func execute(ctx context.Context, s servers, statement string) error {

@@ -5,6 +5,14 @@ import (
 	"github.com/lib/pq"
 )
 
+// among returns the condition that a column is one of the elements of an array parameter such as
+// "$1::uuid[]". The subquery hides the length of the array from the planner, which then expects ten
+// rows and uses the index of the column. Where it knows of a thousand elements and has no statistics
+// yet, it scans tables of up to 60,000 rows instead, which takes up to fifteen times as long.
+func among(column, parameter string) string {
+	return column + ` = ANY(ARRAY(SELECT unnest(` + parameter + `)))`
+}
+
 // array returns a slice as an array parameter. It is pq.Array, save that ids, of which a batch has a thousand, do not take
 // its way through reflection.
 func array[T any](values []T) any {

@@ -25,8 +25,8 @@ type DeadLetter struct {
 	Headers  map[string][]string
 	Data     []byte
 	// Reason is why the message was given up, Attempts how often it was delivered.
-	Reason string
-	Attempts  int
+	Reason   string
+	Attempts int
 	// FirstAt is when the message entered the stream, DeadAt when it was given up (now, if zero).
 	FirstAt time.Time
 	DeadAt  time.Time

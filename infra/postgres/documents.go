@@ -14,7 +14,7 @@ import (
 // document.
 func (db *DB) DocumentsByKey(ctx context.Context, keys []string) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find documents by object key",
-		`WHERE object_key = ANY($1::text[]) ORDER BY id`, array(keys))
+		`WHERE `+among("object_key", "$1::text[]")+` ORDER BY id`, array(keys))
 }
 
 // selectDocuments returns the documents that the clauses after FROM give, in a transaction bound to the DB's user.
@@ -50,22 +50,24 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	for i, d := range docs {
 		ids[i], versions[i], announcements[i] = d.ID, d.Version, d.Announcement
 	}
-	// Locked in the order of the ids, as every other writer does. The mark is looked at last: as a condition of the join it
-	// would invite a walk through all unannounced documents, of which a backlog has many. The commit does not wait for the
-	// disk: a mark that a crash brings back is cleared by announcing once more.
-	const told = `WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), told AS MATERIALIZED (
+	// Locked in the order of the ids, as every other writer does. The mark is tested last: as a
+	// condition of the join it would invite a walk through all unpublished documents, of which a
+	// backlog has many. The commit does not wait for the disk: a mark that a crash brings back is
+	// cleared when the event is published once more.
+	published := `WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), published AS MATERIALIZED (
 		SELECT d.id, d.gone_at, d.unannounced_at FROM documents AS d
 		JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, version, announcement)
 			ON d.id = n.id AND d.version = n.version AND d.announcement = n.announcement
-		ORDER BY d.id FOR NO KEY UPDATE OF d)`
-	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM lazily, told
-		WHERE d.id = told.id AND told.gone_at IS NULL AND told.unannounced_at IS NOT NULL`
-	const end = `, ended AS (DELETE FROM documents AS d USING lazily, told WHERE d.id = told.id AND told.gone_at IS NOT NULL)`
+		WHERE ` + among("d.id", "$1::uuid[]") + ` ORDER BY d.id FOR NO KEY UPDATE OF d)`
+	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM lazily, published AS p
+		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unannounced_at IS NOT NULL`
+	const end = `, ended AS (DELETE FROM documents AS d USING lazily, published AS p
+		WHERE d.id = p.id AND p.gone_at IS NOT NULL)`
 
 	args := []any{array(ids), array(versions), array(announcements)}
 	err := func() error {
 		if db.user == uuid.Nil {
-			_, err := db.pool.ExecContext(ctx, told+end+clear, args...)
+			_, err := db.pool.ExecContext(ctx, published+end+clear, args...)
 			return err
 		}
 		tx, err := db.begin(ctx)
@@ -73,7 +75,7 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 			return err
 		}
 		defer func() { _ = tx.Rollback() }()
-		if _, err := tx.ExecContext(ctx, told+clear, args...); err != nil {
+		if _, err := tx.ExecContext(ctx, published+clear, args...); err != nil {
 			return err
 		}
 		return tx.Commit()

@@ -134,13 +134,13 @@ func (db *DB) EndMultipart(ctx context.Context, uploadID string) error {
 // the longest due first.
 func (db *DB) AbortableMultiparts(ctx context.Context, now time.Time, limit int) (due []schema.MultipartUpload, err error) {
 	err = db.within(ctx, func(tx *tx) error {
-		// The time is a condition of the upload's row itself: only those are looked at again when the row was renewed while
-		// its lock was awaited.
+		// The time is a condition of the upload's row itself: only those are evaluated again when the
+		// row was renewed while its lock was awaited. OFFSET 0 keeps the subqueries lookups by the index.
 		_, err := tx.ExecContext(ctx, `UPDATE multipart_uploads AS m SET aborting_at = $1, next_attempt_at = $1
 			WHERE m.aborting_at IS NULL AND (
-				NOT EXISTS (SELECT FROM documents AS d WHERE d.id = m.document_id AND d.status IN ('pending', 'expired'))
+				NOT EXISTS (SELECT FROM documents AS d WHERE d.id = m.document_id AND d.status IN ('pending', 'expired') OFFSET 0)
 				OR (m.renewed_at <= $2
-					AND NOT EXISTS (SELECT FROM documents AS d WHERE d.id = m.document_id AND d.status = 'pending')))`,
+					AND NOT EXISTS (SELECT FROM documents AS d WHERE d.id = m.document_id AND d.status = 'pending' OFFSET 0)))`,
 			now, now.Add(-schema.ExpireAfter))
 		if err != nil {
 			return err

@@ -64,10 +64,6 @@ func Open(_ context.Context, url string, o Options) (*DB, error) {
 	set("lock_timeout", o.LockTimeout, 5*time.Second)
 	set("statement_timeout", o.StatementTimeout, 15*time.Second)
 	set("idle_in_transaction_session_timeout", o.IdleInTransactionTimeout, 10*time.Second)
-	// Every statement here goes by an index. Left to choose, the planner scans a table of 20,000 rows for a thousand keys,
-	// and that for each batch.
-	config.Runtime["enable_seqscan"] = "off"
-
 	conns := o.MaxConns
 	if conns == 0 {
 		conns = 16

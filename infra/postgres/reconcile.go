@@ -124,7 +124,7 @@ func (db *DB) KeyStates(ctx context.Context, keys []string) (map[string]KeyState
 		DeletedAt   *time.Time `db:"deleted_at"`
 	}
 	err = db.pool.SelectContext(ctx, &given, `SELECT object_key, requested_at, deleted_at FROM object_deletions
-		WHERE object_key = ANY($1::text[])`, array(keys))
+		WHERE `+among("object_key", "$1::text[]"), array(keys))
 	if err != nil {
 		return nil, wrap(ctx, err, "find object deletions by key")
 	}
@@ -139,10 +139,11 @@ func (db *DB) KeyStates(ctx context.Context, keys []string) (map[string]KeyState
 // RequestDeletions records object deletions for those of the keys that neither a document nor an earlier deletion knows, and
 // returns how many there were. It is for objects that an administrator gives up.
 func (db *DB) RequestDeletions(ctx context.Context, keys []string) (int, error) {
+	// OFFSET 0 keeps the subquery a lookup by the index for each key.
 	result, err := db.pool.ExecContext(ctx, `
 		INSERT INTO object_deletions (object_key)
 		SELECT key FROM unnest($1::text[]) AS unknown (key)
-		WHERE NOT EXISTS (SELECT FROM documents WHERE object_key = key) ORDER BY key
+		WHERE NOT EXISTS (SELECT FROM documents WHERE object_key = key OFFSET 0) ORDER BY key
 		ON CONFLICT (object_key) DO NOTHING`, array(keys))
 	if err != nil {
 		return 0, wrap(ctx, err, "record deletions of %d unknown objects", len(keys))
@@ -166,10 +167,10 @@ func (db *DB) QuotaSums(ctx context.Context, after uuid.UUID, limit int) ([]Quot
 	var sums []QuotaSum
 	// One statement sees one moment, and every transition changes both at one moment.
 	err := db.pool.SelectContext(ctx, &sums, `
-		SELECT q.user_id, q.used_bytes, s.charged_bytes
+		SELECT q.user_id, q.used_bytes, coalesce(sum(d.charged_bytes), 0)::bigint AS charged_bytes
 		FROM (SELECT user_id, used_bytes FROM quotas WHERE user_id > $1 ORDER BY user_id LIMIT $2) AS q
-		CROSS JOIN LATERAL (SELECT coalesce(sum(charged_bytes), 0)::bigint AS charged_bytes FROM documents WHERE user_id = q.user_id) AS s
-		ORDER BY q.user_id`, after, limit)
+		LEFT JOIN documents AS d ON d.user_id = q.user_id
+		GROUP BY q.user_id, q.used_bytes ORDER BY q.user_id`, after, limit)
 	return sums, wrap(ctx, err, "add up quotas")
 }
 

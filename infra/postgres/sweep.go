@@ -51,7 +51,7 @@ func (db *DB) Unclassified(ctx context.Context, now time.Time, after time.Durati
 func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []schema.Document, err error) {
 	err = db.within(ctx, func(tx *tx) error {
 		err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-			WHERE id = ANY($1::uuid[]) ORDER BY id FOR NO KEY UPDATE`, array(ids))
+			WHERE `+among("id", "$1::uuid[]")+` ORDER BY id FOR NO KEY UPDATE`, array(ids))
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []sche
 			found[i] = docs[i].ID
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE documents SET announcement = announcement + 1, unannounced_at = $2
-			WHERE id = ANY($1::uuid[])`, array(found), now)
+			WHERE `+among("id", "$1::uuid[]"), array(found), now)
 		return err
 	})
 	if err != nil {
@@ -75,26 +75,29 @@ func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []sche
 // deletion is owed for them, tombstones of objects deleted 30 days ago, and attempts of 30 days ago. It returns how many rows
 // went.
 func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
+	// The planner can make a join of IN, or of NOT EXISTS without OFFSET, and scan the whole table
+	// for each batch. An array and a subquery with OFFSET stay lookups by the index.
 	ended, err := db.purge(ctx, `
-		DELETE FROM documents WHERE id IN (
+		DELETE FROM documents WHERE id = ANY(ARRAY(
 			SELECT d.id FROM documents AS d
 			WHERE d.status IN ('rejected', 'expired') AND d.changed_at < $1 AND d.unannounced_at IS NULL
 				-- An upload that was begun anew (the same Idempotency-Key) may still arrive.
 				AND d.url_issued_at < $1
-				AND NOT EXISTS (SELECT FROM object_deletions AS o WHERE o.object_key = d.object_key AND o.deleted_at IS NULL)
-			ORDER BY d.id LIMIT $2 FOR UPDATE OF d SKIP LOCKED)`, now.Add(-endedFor))
+				AND NOT EXISTS (SELECT FROM object_deletions AS o WHERE o.object_key = d.object_key AND o.deleted_at IS NULL OFFSET 0)
+			ORDER BY d.id LIMIT $2 FOR UPDATE OF d SKIP LOCKED))`, now.Add(-endedFor))
 	if err != nil {
 		return ended, wrap(ctx, err, "purge ended documents")
 	}
 	tombstones, err := db.purge(ctx, `
-		DELETE FROM object_deletions WHERE object_key IN (
-			SELECT object_key FROM object_deletions WHERE deleted_at < $1 ORDER BY object_key LIMIT $2 FOR UPDATE SKIP LOCKED)`,
+		DELETE FROM object_deletions WHERE object_key = ANY(ARRAY(
+			SELECT object_key FROM object_deletions WHERE deleted_at < $1 ORDER BY object_key LIMIT $2 FOR UPDATE SKIP LOCKED))`,
 		now.Add(-tombstonesFor))
 	if err != nil {
 		return ended + tombstones, wrap(ctx, err, "purge tombstones")
 	}
 	attempts, err := db.purge(ctx, `
-		DELETE FROM document_tries WHERE ctid IN (SELECT ctid FROM document_tries WHERE at < $1 ORDER BY at LIMIT $2)`, now.Add(-attemptsKeptFor))
+		DELETE FROM document_tries WHERE ctid = ANY(ARRAY(
+			SELECT ctid FROM document_tries WHERE at < $1 ORDER BY at LIMIT $2))`, now.Add(-attemptsKeptFor))
 	return ended + tombstones + attempts, wrap(ctx, err, "purge attempts")
 }
 

@@ -1,0 +1,201 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// TestSessionsLeaveThePlannerAlone compares the planner's settings of a session with the server's.
+func TestSessionsLeaveThePlannerAlone(t *testing.T) {
+	b := setup(t)
+	var changed []string
+	must(t, b.worker.Pool().Select(&changed, `SELECT name || ' = ' || setting FROM pg_settings
+		WHERE source = 'client' AND (category LIKE 'Query Tuning%' OR name LIKE 'enable_%')`))
+	if len(changed) > 0 {
+		t.Errorf("sessions set %q, want none of the planner's settings", changed)
+	}
+}
+
+// TestBatchesUseIndexes counts the scans of whole tables that a batch of a thousand keys causes, in
+// tables of 20,000 rows, with fresh statistics and with none.
+func TestBatchesUseIndexes(t *testing.T) {
+	const batch = 1000
+	for _, analyzed := range []bool{false, true} {
+		b := setup(t)
+		tables := []string{"documents", "document_topics", "object_deletions", "document_tries"}
+		for _, table := range tables {
+			b.raw.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
+		}
+		all, allKeys := fillDocuments(t, b.raw, b.alice, 20_000)
+		b.raw.MustExec(`UPDATE documents SET status = 'expired' WHERE id < $1`, all[3000])
+		topic := newID(t)
+		b.raw.MustExec(`INSERT INTO topics (id, name) VALUES ($1, 'Invoices')`, topic)
+		b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) SELECT id, user_id, $1, 90 FROM documents`, topic)
+		b.raw.MustExec(`INSERT INTO object_deletions (object_key, document_id, user_id, next_attempt_at)
+			SELECT 'gone/' || object_key, id, user_id, now() - make_interval(secs => row_number() OVER ()) FROM documents`)
+		b.raw.MustExec(`INSERT INTO document_tries SELECT id, 'DOCUMENTS', 'classify', now(), 1, 'busy' FROM documents`)
+		if analyzed {
+			for _, table := range tables {
+				b.raw.MustExec(`VACUUM ANALYZE ` + table)
+			}
+		}
+		ids, keys := all[9000:9000+batch], allKeys[9000:9000+batch]
+		gone := make([]string, len(keys))
+		for i, key := range keys {
+			gone[i] = "gone/" + key
+		}
+		worker, owner, api := single(t, as(t, b.url, "worker")), single(t, b.url), single(t, as(t, b.url, "api"))
+		for _, call := range []struct {
+			name string
+			db   *postgres.DB
+			run  func(context.Context) (int, error)
+			want int
+		}{
+			{"DocumentsByKey", worker, func(ctx context.Context) (int, error) {
+				docs, err := worker.DocumentsByKey(ctx, keys)
+				return len(docs), err
+			}, batch},
+			{"DocumentsByKey of a user", api, func(ctx context.Context) (int, error) {
+				docs, err := api.ForUser(b.alice).DocumentsByKey(ctx, keys)
+				return len(docs), err
+			}, batch},
+			{"DocumentsByID", api, func(ctx context.Context) (int, error) {
+				docs, err := api.ForUser(b.alice).DocumentsByID(ctx, ids)
+				return len(docs), err
+			}, batch},
+			{"Transition", worker, func(ctx context.Context) (int, error) {
+				docs, err := worker.Transition(ctx, ids, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+					d.Version++
+					return schema.Decision{Changed: true, DeleteObject: true, Topics: []schema.DocumentTopic{{TopicID: topic, Confidence: 80}}}
+				})
+				return len(docs), err
+			}, batch},
+			{"MarkUnpublished and MarkPublished", worker, func(ctx context.Context) (int, error) {
+				docs, err := worker.MarkUnpublished(ctx, ids)
+				if err == nil {
+					err = worker.MarkPublished(ctx, docs)
+				}
+				return len(docs), err
+			}, batch},
+			{"RecordAttempt", worker, func(ctx context.Context) (int, error) {
+				return 0, worker.RecordAttempt(ctx, ids, postgres.Attempt{Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy"})
+			}, 0},
+			{"KeyStates", worker, func(ctx context.Context) (int, error) {
+				states, err := worker.KeyStates(ctx, gone)
+				return len(states), err
+			}, batch},
+			{"DeletionDone", worker, func(ctx context.Context) (int, error) {
+				due, err := worker.DueDeletions(ctx, time.Now().Add(time.Hour), batch)
+				if err == nil {
+					err = worker.DeletionDone(ctx, due)
+				}
+				return len(due), err
+			}, batch},
+			{"RearmDeletions", worker, func(ctx context.Context) (int, error) {
+				_, err := worker.RearmDeletions(ctx, gone)
+				return 0, err
+			}, 0},
+			{"RequestDeletions", owner, func(ctx context.Context) (int, error) { return owner.RequestDeletions(ctx, keys) }, 0},
+			{"DocumentStates", worker, func(ctx context.Context) (int, error) {
+				states, err := worker.DocumentStates(ctx, ids, keys)
+				return len(states), err
+			}, 2 * batch},
+			{"DocumentFacts", owner, func(ctx context.Context) (int, error) {
+				facts, err := owner.DocumentFacts(ctx, ids, keys)
+				return len(facts), err
+			}, batch},
+			{"Documents", api, func(ctx context.Context) (int, error) {
+				for _, f := range []postgres.Filter{
+					{}, {Status: schema.StatusClassified}, {Topic: topic}, {After: &postgres.Cursor{ID: ids[0]}},
+				} {
+					if _, _, err := api.ForUser(b.alice).Documents(ctx, f); err != nil {
+						return 0, err
+					}
+				}
+				return 0, nil
+			}, 0},
+			{"sweeping", worker, func(ctx context.Context) (int, error) {
+				now := time.Now()
+				_, pending := worker.PendingSince(ctx, now, uuid.Nil, batch)
+				_, unpublished := worker.Unpublished(ctx, now, batch)
+				_, unclassified := worker.Unclassified(ctx, now, time.Minute, batch)
+				_, purge := worker.PurgeEnded(ctx, now.Add(30*24*time.Hour))
+				_, uploads := worker.AbortableMultiparts(ctx, now, batch)
+				return 0, errors.Join(pending, unpublished, unclassified, purge, uploads)
+			}, 0},
+			{"RemoveDocumentsOf", owner, func(ctx context.Context) (int, error) { return owner.RemoveDocumentsOf(ctx, b.alice, batch) }, batch},
+		} {
+			t.Run(fmt.Sprintf("%s, analyzed %v", call.name, analyzed), func(t *testing.T) {
+				before := scans(t, call.db)
+				got, err := call.run(t.Context())
+				if err != nil || got != call.want {
+					t.Fatalf("got %d, %v; want %d", got, err, call.want)
+				}
+				after := scans(t, call.db)
+				for _, table := range tables {
+					if n := after[table] - before[table]; n != 0 {
+						t.Errorf("%d scans of the whole table %s, want 0", n, table)
+					}
+				}
+			})
+		}
+	}
+}
+
+// single returns a DB of one connection.
+func single(t *testing.T, url string) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), url, postgres.Options{MaxConns: 1})
+	must(t, err)
+	t.Cleanup(func() { _ = db.Close() })
+	return db
+}
+
+// scans returns how often each table was scanned from end to end. The DB has one connection, whose own
+// scans are counted up to now.
+func scans(t *testing.T, db *postgres.DB) map[string]int {
+	t.Helper()
+	var rows []struct {
+		Table string `db:"relname"`
+		Scans int    `db:"seq_scan"`
+	}
+	_, err := db.Pool().ExecContext(t.Context(), `SELECT pg_stat_force_next_flush()`)
+	must(t, err)
+	must(t, db.Pool().SelectContext(t.Context(), &rows, `SELECT relname, seq_scan FROM pg_stat_user_tables`))
+	counts := make(map[string]int, len(rows))
+	for _, r := range rows {
+		counts[r.Table] = r.Scans
+	}
+	return counts
+}
+
+// fillDocuments gives a user n classified documents and returns their ids and object keys.
+func fillDocuments(t testing.TB, raw *sqlx.DB, user uuid.UUID, n int) (ids []uuid.UUID, keys []string) {
+	t.Helper()
+	ids, keys = make([]uuid.UUID, n), make([]string, n)
+	for i := range ids {
+		ids[i] = newID(t)
+		keys[i] = schema.ObjectKey(ids[i])
+	}
+	const batch = 10_000
+	for from := 0; from < n; from += batch {
+		list, err := json.Marshal(ids[from:min(from+batch, n)])
+		must(t, err)
+		_, err = raw.ExecContext(t.Context(), `
+			INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, created_at, url_issued_at, changed_at)
+			SELECT id, $1, document_object_key(id), 'Invoice ' || id || '.pdf', 'application/pdf', 0, 'classified', now(), now(), now()
+			FROM (SELECT v::uuid AS id FROM jsonb_array_elements_text($2::jsonb) AS v) AS n`, user, string(list))
+		must(t, err)
+	}
+	return ids, keys
+}

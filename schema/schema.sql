@@ -521,6 +521,7 @@ GRANT EXECUTE ON FUNCTION change_own_password(text,text,uuid) TO api;
 CREATE FUNCTION create_document(viewer uuid, new_id uuid, new_filename text, new_type text, new_size bigint, at timestamp with time zone, key text, max_pending bigint, OUT before uuid, OUT left_bytes bigint, OUT pending bigint)
  RETURNS record
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
     bound text := set_config('intray.user_id', viewer::text, true);
@@ -568,6 +569,7 @@ GRANT EXECUTE ON FUNCTION create_document(uuid,uuid,text,text,bigint,timestamp w
 CREATE FUNCTION create_documents(viewers uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], created timestamp with time zone[], max_pending bigint[])
  RETURNS TABLE(left_bytes bigint, pending bigint)
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
     viewer uuid;
@@ -651,6 +653,7 @@ CREATE FUNCTION document_topic_by_hand()
  RETURNS trigger
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
     NEW.by_hand := coalesce((SELECT d.topics_locked FROM documents AS d WHERE d.id = NEW.document_id), false);
@@ -661,6 +664,7 @@ $function$;
 CREATE FUNCTION document_view(viewer uuid, wanted uuid, OUT document documents, OUT topics jsonb)
  RETURNS record
  LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
     bound text := set_config('intray.user_id', viewer::text, true); -- as begin_user does

@@ -152,6 +152,34 @@ func TestBatchesUseIndexes(t *testing.T) {
 	}
 }
 
+// TestKeptPlansUseIndexes makes the plans that a session keeps while the tables hold a few rows.
+func TestKeptPlansUseIndexes(t *testing.T) {
+	b := setup(t)
+	b.raw.MustExec(`ALTER TABLE documents SET (autovacuum_enabled = false)`)
+	few, _ := fillDocuments(t, b.raw, b.alice, 60)
+	b.raw.MustExec(`VACUUM ANALYZE documents, quotas, users`)
+	db := single(t, as(t, b.url, "api"))
+	use := func() {
+		user := db.ForUser(b.alice)
+		_, err := user.Document(t.Context(), few[30])
+		must(t, err)
+		for _, key := range []string{"", newID(t).String()} {
+			d := schema.NewDocument(newID(t), b.alice, "f", "text/plain", 1, time.Now())
+			_, _, err := user.CreateDocument(t.Context(), d, key, 1000)
+			must(t, err)
+		}
+	}
+	for range 10 { // PostgreSQL keeps the plan after five calls
+		use()
+	}
+	fillDocuments(t, b.raw, b.alice, 5000)
+	before := scans(t, db)
+	use()
+	if n := scans(t, db)["documents"] - before["documents"]; n != 0 {
+		t.Errorf("%d scans of the whole table documents, want 0", n)
+	}
+}
+
 // single returns a DB of one connection.
 func single(t *testing.T, url string) *postgres.DB {
 	t.Helper()

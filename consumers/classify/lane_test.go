@@ -216,7 +216,10 @@ func TestALaneLeavesAPlace(t *testing.T) {
 	for _, n := range []int{0, 1, 7} {
 		b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: n}}
 		b.build(t)
-		if l := b.classifier.Lane(t.Context(), d.Event()); l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit ||
+		if l := b.classifier.Lane(
+			t.Context(),
+			d.Event(),
+		); l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit ||
 			b.classifier.RunnerConfig().Workers < l.GroupLimit {
 			t.Errorf("%d calls: lane %+v", n, l)
 		}

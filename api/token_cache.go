@@ -29,8 +29,10 @@ func newTokenCache() tokenCache {
 	return tokenCache{callers}
 }
 
+// get takes a read lock only: tokens are evicted in the order in which they came,
+// which is about that in which they expire.
 func (c tokenCache) get(token string, now time.Time) (caller, bool) {
-	cached, ok := c.callers.Get(token)
+	cached, ok := c.callers.Peek(token)
 	return cached.caller, ok && now.Before(cached.expiresAt)
 }
 

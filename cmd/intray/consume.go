@@ -262,7 +262,7 @@ func (w wiring) classify() (func(context.Context), error) {
 func (w wiring) sweep() (func(context.Context), error) {
 	s := w.settings.sweepSettings
 	sweeper, err := sweep.New(w.db, w.objects, w.publisher(), w.conn, sweep.Config{
-		Interval: s.SweepInterval, Grace: s.SweepGrace, ScanInterval: s.SweepScanInterval, AnnounceAfter: s.PublishAfter,
+		Interval: s.SweepInterval, Grace: s.SweepGrace, ScanInterval: s.SweepScanInterval, RepublishAfter: s.PublishAfter,
 	}, w.log)
 	if err != nil {
 		return nil, err

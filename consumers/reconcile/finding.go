@@ -32,25 +32,25 @@ type Finding struct {
 	Note string `json:"note,omitempty"`
 }
 
-// Object is an object as a Finding tells of it.
+// Object is an object in a Finding.
 type Object struct {
 	Size         int64     `json:"size"`
 	ETag         string    `json:"etag"`
 	LastModified time.Time `json:"last_modified"`
 }
 
-func told(o schema.Object) *Object {
+func objectOf(o schema.Object) *Object {
 	return &Object{Size: o.Size, ETag: o.ETag, LastModified: o.LastModified.UTC()}
 }
 
-func (l seen) finding(key string) Finding {
+func (l inspection) finding(key string) Finding {
 	f := Finding{Kind: l.kind, Key: key}
 	if d := l.Document; d != nil {
 		f.DocumentID, f.UserID, f.Status, f.Size, f.ETag = &d.ID, &d.UserID, d.Status, &d.Size, d.ETag
 		f.Bytes = d.Size
 	}
 	if l.object != nil {
-		f.Object = told(*l.object)
+		f.Object = objectOf(*l.object)
 		f.Bytes = l.object.Size
 	}
 	if l.refused != nil {
@@ -61,7 +61,7 @@ func (l seen) finding(key string) Finding {
 
 func unstorable(o schema.Object) Finding {
 	return Finding{
-		Kind: UnknownObject, Key: o.Key, Object: told(o), Bytes: o.Size,
+		Kind: UnknownObject, Key: o.Key, Object: objectOf(o), Bytes: o.Size,
 		Note: "the key is not text that a database can hold; delete the object by hand",
 	}
 }

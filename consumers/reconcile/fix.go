@@ -71,7 +71,12 @@ func (r *run) mayDelete(f *Finding) bool {
 // apart has the keys dealt with in one batch or, if that fails, in smaller ones, at
 // last alone, so that one of them fails no other. What fails alone is noted in
 // failed; an outage is returned.
-func apart(ctx context.Context, keys []string, do func(context.Context, []string) error, failed map[string]error) error {
+func apart(
+	ctx context.Context,
+	keys []string,
+	do func(context.Context, []string) error,
+	failed map[string]error,
+) error {
 	if len(keys) == 0 {
 		return nil
 	}
@@ -92,18 +97,23 @@ func apart(ctx context.Context, keys []string, do func(context.Context, []string
 	return apart(ctx, keys[half:], do, failed)
 }
 
-func (r *run) verify(ctx context.Context, findings []Finding, touched []int, failed map[string]error) error {
+func (r *run) verify(
+	ctx context.Context,
+	findings []Finding,
+	touched []int,
+	failed map[string]error,
+) error {
 	batch := make([]suspect, len(touched))
 	for n, i := range touched {
 		batch[n].key = findings[i].Key
 	}
-	looks, err := r.look(ctx, batch)
+	results, err := r.inspect(ctx, batch)
 	if err != nil {
 		return err
 	}
 	for n, i := range touched {
 		f := &findings[i]
-		f.Fixed = looks[n].kind == inOrder || looks[n].kind == adopt
+		f.Fixed = results[n].kind == inOrder || results[n].kind == adopt
 		if err := failed[f.Key]; err != nil {
 			f.Note = err.Error()
 		} else if !f.Fixed {

@@ -13,46 +13,64 @@ type pair struct {
 	document *schema.Document
 }
 
-// merge walks two streams, both in the order of their keys, side by side and
-// yields every element of both exactly once, together where the keys are the
-// same. It holds one element of each. The first error of either is yielded and
-// ends it.
+// remainder is the part of a sequence that merge has still to yield.
+type remainder[T any] struct {
+	next  func() (T, error, bool)
+	value T    // its first element
+	more  bool // whether there is one
+}
+
+func (r *remainder[T]) advance() (err error) {
+	r.value, err, r.more = r.next()
+	return err
+}
+
+// merge walks two streams concurrently, both in the order of their keys, and yields
+// every element of both exactly once, together where the keys are the same. It holds
+// one element of each. The first error of either is yielded and ends it.
 //
-// Streams out of order only part what belongs together: each half is then looked
-// at again and found to be in order, so nothing wrong is concluded from it.
-func merge(objects iter.Seq2[schema.Object, error], documents iter.Seq2[schema.Document, error]) iter.Seq2[pair, error] {
+// Streams out of order only separate what belongs together: each half is then
+// inspected and found to be in order, so nothing wrong is concluded from it.
+func merge(
+	objects iter.Seq2[schema.Object, error],
+	documents iter.Seq2[schema.Document, error],
+) iter.Seq2[pair, error] {
 	return func(yield func(pair, error) bool) {
 		nextObject, stopObjects := iter.Pull2(objects)
 		defer stopObjects()
 		nextDocument, stopDocuments := iter.Pull2(documents)
 		defer stopDocuments()
-		o, failed, more := nextObject()
-		if failed != nil {
-			yield(pair{}, failed)
-			return
+		o := remainder[schema.Object]{next: nextObject}
+		d := remainder[schema.Document]{next: nextDocument}
+		err := o.advance()
+		if err == nil {
+			err = d.advance()
 		}
-		d, failed, documentsMore := nextDocument()
-		for failed == nil && (more || documentsMore) {
-			object, document := o, d
-			var p pair
-			if more && (!documentsMore || object.Key <= document.ObjectKey) {
-				p.object = &object
-			}
-			if documentsMore && (!more || document.ObjectKey <= object.Key) {
-				p.document = &document
-			}
+		for err == nil && (o.more || d.more) {
+			p := first(o, d)
 			if !yield(p, nil) {
 				return
 			}
 			if p.object != nil {
-				o, failed, more = nextObject()
+				err = o.advance()
 			}
-			if p.document != nil && failed == nil {
-				d, failed, documentsMore = nextDocument()
+			if p.document != nil && err == nil {
+				err = d.advance()
 			}
 		}
-		if failed != nil {
-			yield(pair{}, failed)
+		if err != nil {
+			yield(pair{}, err)
 		}
 	}
+}
+
+// first returns what is at the lesser of the two streams' keys.
+func first(o remainder[schema.Object], d remainder[schema.Document]) (p pair) {
+	if o.more && (!d.more || o.value.Key <= d.value.ObjectKey) {
+		p.object = &o.value
+	}
+	if d.more && (!o.more || d.value.ObjectKey <= o.value.Key) {
+		p.document = &d.value
+	}
+	return p
 }

@@ -73,7 +73,12 @@ type Reconciler struct {
 }
 
 // New returns a Reconciler. The database's role is the worker or the owner.
-func New(db *postgres.DB, objects Objects, publisher runner.Publisher, log *slog.Logger) *Reconciler {
+func New(
+	db *postgres.DB,
+	objects Objects,
+	publisher runner.Publisher,
+	log *slog.Logger,
+) *Reconciler {
 	return &Reconciler{
 		db: db, objects: objects, log: log,
 		confirmer: confirm.New(db, objects, publisher, log),
@@ -132,11 +137,11 @@ type Summary struct {
 }
 
 const (
-	// lookBatch is how many differences are looked at again at once.
-	lookBatch = 256
-	// maxWaiting bounds the fresh differences that are kept to be looked at again.
+	// inspectBatch is how many differences are inspected at once.
+	inspectBatch = 256
+	// maxWaiting bounds the fresh differences that are kept to be inspected again.
 	maxWaiting = 10_000
-	// progressEvery is how many keys are compared between two tellings.
+	// progressEvery is how many keys are compared between two reports of progress.
 	progressEvery = 1000
 	usersPage     = 100
 )
@@ -174,7 +179,10 @@ func (r *Reconciler) Note(ctx context.Context, s Summary) error {
 	for kind, tally := range s.Kinds {
 		found[string(kind)] = tally.Found
 	}
-	return r.db.NoteReconciliation(ctx, postgres.Reconciliation{At: time.Now(), Found: found, Left: s.Left})
+	return r.db.NoteReconciliation(
+		ctx,
+		postgres.Reconciliation{At: time.Now(), Found: found, Left: s.Left},
+	)
 }
 
 // run is one run; its batches are bounded, so is its memory.
@@ -182,8 +190,8 @@ type run struct {
 	*Reconciler
 	Options
 	summary  Summary
-	suspects []suspect // to be looked at
-	waiting  []suspect // fresh, to be looked at again
+	suspects []suspect // to be inspected
+	waiting  []suspect // fresh, to be inspected again
 }
 
 func (r *run) compare(ctx context.Context) error {
@@ -208,20 +216,22 @@ func (r *run) compare(ctx context.Context) error {
 			}
 		}
 		if compared++; compared%progressEvery == 0 {
-			r.tell()
+			r.reportProgress()
 		}
 	}
 	if err := r.examine(ctx); err != nil {
 		return err
 	}
 	err := r.settle(ctx, 0)
-	r.tell()
+	r.reportProgress()
 	return err
 }
 
-func (r *run) tell() {
+func (r *run) reportProgress() {
 	if r.Progress != nil {
-		r.Progress(Progress{Objects: r.summary.Objects, Documents: r.summary.Documents, Waiting: len(r.waiting)})
+		r.Progress(
+			Progress{Objects: r.summary.Objects, Documents: r.summary.Documents, Waiting: len(r.waiting)},
+		)
 	}
 }
 

@@ -35,7 +35,15 @@ const (
 )
 
 // Kinds lists every kind, in the order of reports.
-var Kinds = []Kind{UnknownObject, StrayObject, MissingObject, ChangedObject, Unconfirmed, QuotaDrift, Unchecked}
+var Kinds = []Kind{
+	UnknownObject,
+	StrayObject,
+	MissingObject,
+	ChangedObject,
+	Unconfirmed,
+	QuotaDrift,
+	Unchecked,
+}
 
 const (
 	inOrder Kind = ""
@@ -52,22 +60,17 @@ type state struct {
 
 // verdict is the table in the documentation of this package.
 func (s state) verdict() Kind {
-	if s.RequestedAt != nil && s.DeletedAt == nil {
-		return inOrder // its deletion is owed and will be carried out
-	}
-	d, there := s.Document, s.object != nil
+	d, exists := s.Document, s.object != nil
 	switch {
-	case d == nil && !there:
-		return inOrder
-	case d == nil && s.DeletedAt != nil:
-		return StrayObject
+	case s.RequestedAt != nil && s.DeletedAt == nil:
+		return inOrder // its deletion is owed and will be carried out
 	case d == nil:
-		return UnknownObject
+		return s.unreferenced()
 	case d.Status.Counted():
 		return s.counted()
-	case d.Status == schema.StatusDeleting && !there && d.GoneAt == nil:
+	case d.Status == schema.StatusDeleting && !exists && d.GoneAt == nil:
 		return MissingObject
-	case !there || d.Status == schema.StatusQuarantined:
+	case !exists || d.Status == schema.StatusQuarantined:
 		return inOrder
 	case d.Status == schema.StatusPending || d.Status == schema.StatusExpired:
 		return Unconfirmed
@@ -76,6 +79,19 @@ func (s state) verdict() Kind {
 	}
 }
 
+// unreferenced is the verdict where no document has the key.
+func (s state) unreferenced() Kind {
+	switch {
+	case s.object == nil:
+		return inOrder
+	case s.DeletedAt != nil:
+		return StrayObject
+	default:
+		return UnknownObject
+	}
+}
+
+// counted is the verdict on a counted document.
 func (s state) counted() Kind {
 	switch {
 	case s.object == nil:
@@ -109,12 +125,14 @@ func (s state) changedAt(since time.Time) time.Time {
 	return latest
 }
 
-// same says whether two readings of a key saw the same.
+// same reports whether two reads of a key returned the same.
 func same(a, b postgres.KeyState) bool {
-	if (a.Document == nil) != (b.Document == nil) || !sameTime(a.RequestedAt, b.RequestedAt) || !sameTime(a.DeletedAt, b.DeletedAt) {
+	if (a.Document == nil) != (b.Document == nil) || !sameTime(a.RequestedAt, b.RequestedAt) ||
+		!sameTime(a.DeletedAt, b.DeletedAt) {
 		return false
 	}
-	return a.Document == nil || (a.Document.ID == b.Document.ID && a.Document.Version == b.Document.Version)
+	return a.Document == nil ||
+		(a.Document.ID == b.Document.ID && a.Document.Version == b.Document.Version)
 }
 
 func sameTime(a, b *time.Time) bool {

@@ -3,6 +3,7 @@ package sweep
 import (
 	"context"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,66 +12,66 @@ import (
 	"intray/schema"
 )
 
-// laterLooks are the ages of a URL, beside Config.Grace, after which its
-// document is looked at once more: a HEAD for each pending document in every
+// checkAges are the ages of a URL, besides Config.Grace, after which its object is
+// checked for once more: a HEAD for each pending document in every
 // round would cost as much as the uploads themselves. URLs live for 15 minutes
 // and a PUT for at most 30, so nothing comes after the last.
-var laterLooks = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 45 * time.Minute}
+var checkAges = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 45 * time.Minute}
 
 const (
 	// page is how many rows are read at once.
 	page = 1000
-	// lookBatch is how many objects are looked at, and then confirmed in one
-	// transaction.
-	lookBatch = 256
+	// confirmBatch is how many documents are confirmed in one transaction.
+	confirmBatch = 256
 	// clockSkew is how far the clocks of the machines that make ids may differ.
 	clockSkew = time.Minute
 )
 
-// pending looks at the pending documents whose turn it is, confirms those whose
-// object is there and expires those whose time is over.
+// pending confirms the due pending documents whose object exists, and expires those
+// whose time is over.
 //
 // Every round reads the newest documents, whose ids lie after the time of the
 // last round; now and then all are read, those with a renewed URL among them.
 func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
-	all := now.Sub(s.lookedAll) >= s.config.ScanInterval
-	last, after := s.lookedNew, firstID(s.lookedNew.Add(-s.config.Grace-clockSkew))
+	all := now.Sub(s.scannedAll) >= s.config.ScanInterval
+	last, after := s.scannedNew, firstID(s.scannedNew.Add(-s.config.Grace-clockSkew))
 	if all {
-		last, after = s.lookedAll, uuid.Nil
+		last, after = s.scannedAll, uuid.Nil
 	}
-	var turn []schema.Document
+	var due []schema.Document
 	for {
 		documents, err := s.db.PendingSince(ctx, now.Add(-s.config.Grace), after, page)
 		if err != nil {
 			return err
 		}
 		for _, d := range documents {
-			if s.itsTurn(d, last, now) {
-				turn = append(turn, d)
+			if s.isDue(d, last, now) {
+				due = append(due, d)
 			}
 		}
-		for len(turn) >= lookBatch || (len(turn) > 0 && len(documents) < page) {
-			n := min(lookBatch, len(turn))
-			if err := s.look(ctx, turn[:n], now); err != nil {
+		lastPage := len(documents) < page
+		for len(due) >= confirmBatch || (len(due) > 0 && lastPage) {
+			n := min(confirmBatch, len(due))
+			if err := s.confirmOrExpire(ctx, due[:n], now); err != nil {
 				return err
 			}
-			turn = turn[n:]
+			due = due[n:]
 		}
-		if len(documents) < page {
+		if lastPage {
 			break
 		}
 		after = documents[len(documents)-1].ID
 	}
-	s.lookedNew = now
+	s.scannedNew = now
 	if all {
-		s.lookedAll = now
+		s.scannedAll = now
 	}
 	return nil
 }
 
-// itsTurn says whether the document's URL has passed one of the ages since the
-// last look, or its time is over.
-func (s *Sweeper) itsTurn(d schema.Document, last, now time.Time) bool {
+// isDue reports whether the document's URL has passed one of the ages since the last
+// scan, or its time is over.
+func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 	age := now.Sub(d.URLIssuedAt)
 	if last.IsZero() || age >= schema.ExpireAfter {
 		return true
@@ -79,15 +80,16 @@ func (s *Sweeper) itsTurn(d schema.Document, last, now time.Time) bool {
 	if before < s.config.Grace {
 		return age >= s.config.Grace
 	}
-	for _, t := range laterLooks {
-		if before < t && age >= t {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(checkAges, func(t time.Duration) bool { return before < t && age >= t })
 }
 
-func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now time.Time) error {
+// confirmOrExpire confirms the documents whose object exists, and expires those of the
+// others whose time is over.
+func (s *Sweeper) confirmOrExpire(
+	ctx context.Context,
+	documents []schema.Document,
+	now time.Time,
+) error {
 	keys := make([]string, len(documents))
 	for i, d := range documents {
 		keys[i] = d.ObjectKey
@@ -104,7 +106,7 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 		case runner.Outage(r.Err):
 			outage = r.Err
 		case r.Err != nil:
-			s.log.Warn("object cannot be looked at", "document_id", documents[i].ID, "error", r.Err)
+			s.log.Warn("object cannot be checked", "document_id", documents[i].ID, "error", r.Err)
 		case r.Found:
 			confirmed++
 		case !now.Before(documents[i].URLIssuedAt.Add(schema.ExpireAfter)):
@@ -115,17 +117,29 @@ func (s *Sweeper) look(ctx context.Context, documents []schema.Document, now tim
 	if confirmed > 0 {
 		s.log.Info("uploads confirmed whose event did not come", "documents", confirmed)
 	}
-	if len(over) > 0 {
-		expired, err := s.db.Transition(ctx, over, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-			return d.Expire(schema.StoredTime(now))
-		})
-		if err != nil {
-			return err
-		}
-		runner.Swept("expired", len(expired))
-		s.publisher.TryPublish(ctx, expired)
+	if err := s.expire(ctx, over, now); err != nil {
+		return err
 	}
 	return outage
+}
+
+func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	expired, err := s.db.Transition(
+		ctx,
+		ids,
+		func(d *schema.Document, _ *schema.Quota) schema.Decision {
+			return d.Expire(schema.StoredTime(now))
+		},
+	)
+	if err != nil {
+		return err
+	}
+	runner.Swept("expired", len(expired))
+	s.publisher.TryPublish(ctx, expired)
+	return nil
 }
 
 // firstID is the least UUIDv7 (RFC 9562, section 5.7) of the millisecond of t.

@@ -1,13 +1,13 @@
-// Package sweep does what no event leads to. By the clock it
+// Package sweep runs the periodic maintenance that no event triggers. It
 //
-//   - confirms pending documents whose object is there: their event was lost;
+//   - confirms pending documents whose object exists: their event was lost;
 //   - expires those whose last URL was issued schema.ExpireAfter ago, after a
-//     look proved that nothing came;
-//   - tells again what has been unannounced for a while, and what waits for a
-//     classification that no event will bring;
-//   - drops what arrived of uploads in parts that were given up;
-//   - carries out the object deletions, which a commit also wakes it for;
-//   - ends the rows that were kept for reading only;
+//     stat proved that no object exists;
+//   - publishes events again that have been unpublished for a while, and those of
+//     documents that wait for a classification that no event will bring;
+//   - aborts multipart uploads that were given up;
+//   - carries out the object deletions, for which a commit also wakes it;
+//   - purges the rows that were kept for reading only;
 //   - makes room in streams that are nearly full;
 //   - reconciles bucket and database, once a day (package reconcile).
 //
@@ -24,8 +24,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/uuid"
-
 	"intray/consumers/confirm"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
@@ -35,21 +33,21 @@ import (
 	"intray/schema"
 )
 
-// Config says how often sweep does what. Zero fields stand for the defaults.
+// Config is how often each step is taken. Zero fields stand for the defaults.
 type Config struct {
-	// Interval is the time between two rounds, and between two tries to become
+	// Interval is the time between two rounds, and between two attempts to become
 	// the one that sweeps; default 10 s.
 	Interval time.Duration
-	// Grace is how old a URL must be before its document is looked at first;
+	// Grace is how old a URL must be before its object is first checked for;
 	// default 10 s. Events come within 3 s.
 	Grace time.Duration
 	// ScanInterval is the time between two readings of all pending documents;
 	// default 1 minute. Rounds between them read only the newest.
 	ScanInterval time.Duration
-	// AnnounceAfter is how long a transition may be unannounced, or an uploaded
-	// document wait while classify has nothing to do, before it is told again;
+	// RepublishAfter is how long a transition may be unpublished, or an uploaded
+	// document wait while classify is idle, before its event is published again;
 	// default 30 s.
-	AnnounceAfter time.Duration
+	RepublishAfter time.Duration
 	// PurgeInterval is the time between two purges of ended rows; default 10
 	// minutes.
 	PurgeInterval time.Duration
@@ -63,7 +61,7 @@ func (c Config) withDefaults() Config {
 	c.Interval = cmp.Or(c.Interval, 10*time.Second)
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	c.ScanInterval = cmp.Or(c.ScanInterval, time.Minute)
-	c.AnnounceAfter = cmp.Or(c.AnnounceAfter, 30*time.Second)
+	c.RepublishAfter = cmp.Or(c.RepublishAfter, 30*time.Second)
 	c.PurgeInterval = cmp.Or(c.PurgeInterval, 10*time.Minute)
 	c.ReconcileInterval = cmp.Or(c.ReconcileInterval, 24*time.Hour)
 	c.ReconcileDelay = cmp.Or(c.ReconcileDelay, time.Hour)
@@ -71,8 +69,9 @@ func (c Config) withDefaults() Config {
 }
 
 func (c Config) validate() error {
-	if c.Interval < 0 || c.Grace < 0 || c.ScanInterval < 0 || c.AnnounceAfter < 0 || c.PurgeInterval < 0 ||
-		c.ReconcileInterval < 0 || c.ReconcileDelay < 0 {
+	if c.Interval < 0 || c.Grace < 0 || c.ScanInterval < 0 || c.RepublishAfter < 0 || c.PurgeInterval < 0 ||
+		c.ReconcileInterval < 0 ||
+		c.ReconcileDelay < 0 {
 		return fmt.Errorf("a duration is negative: %+v", c)
 	}
 	if c.Grace >= schema.ExpireAfter {
@@ -109,10 +108,11 @@ type Sweeper struct {
 	streams    Streams
 	log        *slog.Logger
 
-	// Of the replica that sweeps; one goroutine's.
-	lookedNew, lookedAll, purged time.Time
-	failing                      map[string]bool // by step
-	held                         map[string]bool // the streams in which no room can be made
+	// The state of the replica that sweeps, which one goroutine uses: when it last
+	// scanned the newest and all pending documents, and when it last purged.
+	scannedNew, scannedAll, purged time.Time
+	failing                        map[string]bool // by step
+	held                           map[string]bool // the streams in which no room can be made
 }
 
 // New returns a Sweeper.
@@ -148,19 +148,19 @@ func (s *Sweeper) Run(ctx context.Context) {
 			}
 		}()
 	}
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	beside.Go(func() { s.daily(ctx) })
+	var reconciling sync.WaitGroup
+	defer reconciling.Wait()
+	reconciling.Go(func() { s.runReconciler(ctx) })
 	for ctx.Err() == nil {
 		if !s.term(ctx, woken) {
-			// What another replica looks at meanwhile is not known here.
-			s.lookedNew, s.lookedAll = time.Time{}, time.Time{}
+			// What another replica scans meanwhile is not known here.
+			s.scannedNew, s.scannedAll = time.Time{}, time.Time{}
 			wait(ctx, s.config.Interval)
 		}
 	}
 }
 
-// term sweeps for a ScanInterval if no other replica does, and says whether it
+// term sweeps for a ScanInterval if no other replica does, and reports whether it
 // did and may go on. The lock is taken anew for each term: it is lost with its
 // connection, and then it may be another's without this replica noticing.
 func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
@@ -203,8 +203,12 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 		s.step(ctx, "uploads", s.uploads),
 		s.step(ctx, "deletions", s.drain),
 		s.step(ctx, "pending", func(ctx context.Context) error { return s.pending(ctx, now) }),
-		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.unannounced(ctx, now) }),
-		s.step(ctx, "unclassified", func(ctx context.Context) error { return s.unclassified(ctx, now) }),
+		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.republish(ctx, now) }),
+		s.step(
+			ctx,
+			"unclassified",
+			func(ctx context.Context) error { return s.republishUnclassified(ctx, now) },
+		),
 		s.step(ctx, "purge", func(ctx context.Context) error { return s.purge(ctx, now) }),
 		s.step(ctx, "streams", s.purgeStreams),
 	)
@@ -237,77 +241,6 @@ func (s *Sweeper) drain(ctx context.Context) error {
 	n, err := s.deletions.Drain(ctx)
 	runner.Swept("deleted", n)
 	return err
-}
-
-// announceBatch is how many documents are told again at once.
-const announceBatch = 256
-
-// unannounced tells what has been unannounced since before AnnounceAfter. The
-// message id stays as it was: if the message was stored after all, it was told, and
-// the stream swallows the second.
-func (s *Sweeper) unannounced(ctx context.Context, now time.Time) error {
-	for ctx.Err() == nil {
-		documents, err := s.db.Unpublished(ctx, now.Add(-s.config.AnnounceAfter), announceBatch)
-		if err != nil || len(documents) == 0 {
-			return err
-		}
-		if err := s.announce(ctx, "announced", documents); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// unclassified tells the uploaded documents again that nobody has to classify:
-// their events went with a stream that was lost or deleted. As long as classify
-// has anything to do, what waits is its turn's matter.
-func (s *Sweeper) unclassified(ctx context.Context, now time.Time) error {
-	documents, err := s.db.Unclassified(ctx, now, s.config.AnnounceAfter, announceBatch)
-	if err != nil || len(documents) == 0 {
-		return err
-	}
-	idle, err := s.streams.Idle(ctx, schema.StreamDocuments, schema.ConsumerClassify)
-	if err != nil || !idle {
-		return err
-	}
-	// What was classified between the two looks is no matter of ours any more.
-	if documents, err = s.db.Unclassified(ctx, now, s.config.AnnounceAfter, announceBatch); err != nil || len(documents) == 0 {
-		return err
-	}
-	ids := make([]uuid.UUID, len(documents))
-	for i, d := range documents {
-		ids[i] = d.ID
-	}
-	if documents, err = s.db.MarkUnpublished(ctx, ids); err != nil {
-		return err
-	}
-	return s.announce(ctx, "unclassified", documents)
-}
-
-func (s *Sweeper) announce(ctx context.Context, found string, documents []schema.Document) error {
-	published, err := s.publisher.Publish(ctx, documents)
-	if err != nil {
-		return err
-	}
-	runner.Swept(found, published)
-	s.log.Info("documents announced again", "documents", published)
-	return nil
-}
-
-func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
-	if now.Sub(s.purged) < s.config.PurgeInterval {
-		return nil
-	}
-	n, err := s.db.PurgeEnded(ctx, now)
-	if err != nil {
-		return err
-	}
-	s.purged = now
-	runner.Swept("purged", int(n))
-	if n > 0 {
-		s.log.Info("ended rows purged", "rows", n)
-	}
-	return nil
 }
 
 func wait(ctx context.Context, d time.Duration) {

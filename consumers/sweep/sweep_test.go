@@ -124,13 +124,13 @@ func TestLooksAreFew(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	begin := time.Now()
-	b.sweeper.lookedNew, b.sweeper.lookedAll = begin, begin // as in a sweeper that has run before
+	b.sweeper.scannedNew, b.sweeper.scannedAll = begin, begin // as in a sweeper that has run before
 	for at := begin; at.Before(begin.Add(schema.ExpireAfter - 10*time.Second)); at = at.Add(10 * time.Second) {
 		b.sweeper.purged = at
 		b.round(t, at)
 	}
-	if n := b.objects.at(d.ObjectKey); n != 1+len(laterLooks) {
-		t.Errorf("%d looks, want %d", n, 1+len(laterLooks))
+	if n := b.objects.at(d.ObjectKey); n != 1+len(checkAges) {
+		t.Errorf("%d looks, want %d", n, 1+len(checkAges))
 	}
 	b.round(t, begin.Add(schema.ExpireAfter+10*time.Second))
 	b.Expect(d.ID, "expired")
@@ -138,13 +138,13 @@ func TestLooksAreFew(t *testing.T) {
 
 func TestManyPendingDocumentsArePagedThrough(t *testing.T) {
 	b := setup(t)
-	for range page + lookBatch {
+	for range page + confirmBatch {
 		b.Document(b.Alice, 3)
 	}
 	b.Exec(`UPDATE documents SET url_issued_at = now() - interval '2 hours'`)
 	b.round(t, time.Now())
-	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'expired'`); n != page+lookBatch {
-		t.Errorf("%d expired, want %d", n, page+lookBatch)
+	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'expired'`); n != page+confirmBatch {
+		t.Errorf("%d expired, want %d", n, page+confirmBatch)
 	}
 }
 

@@ -16,10 +16,10 @@ import (
 type suspect struct {
 	key    string
 	listed *schema.Object // as the listing showed it; nil if it did not
-	since  time.Time      // when the difference was seen first
+	since  time.Time      // when the difference was first found
 }
 
-// suspect takes a difference up, to be looked at again with others.
+// suspect adds a difference to those that are to be inspected.
 func (r *run) suspect(ctx context.Context, p pair) error {
 	s := suspect{listed: p.object, since: time.Now()}
 	if p.object != nil {
@@ -32,13 +32,13 @@ func (r *run) suspect(ctx context.Context, p pair) error {
 		r.found(unstorable(*p.object))
 		return nil
 	}
-	if r.suspects = append(r.suspects, s); len(r.suspects) < lookBatch {
+	if r.suspects = append(r.suspects, s); len(r.suspects) < inspectBatch {
 		return nil
 	}
 	return r.examine(ctx)
 }
 
-// examine looks at the suspects: what is in order is dropped, what differs and
+// examine inspects the suspects: what is in order is dropped, what differs and
 // has settled is dealt with, and the rest waits.
 func (r *run) examine(ctx context.Context) error {
 	batch := r.suspects
@@ -52,11 +52,11 @@ func (r *run) examine(ctx context.Context) error {
 	return r.settle(ctx, maxWaiting/2)
 }
 
-// settle looks at what waits again and again, until no more than most wait. Each
+// settle inspects what waits again and again, until no more than most wait. Each
 // of them is in order after a while, or counts.
 func (r *run) settle(ctx context.Context, most int) error {
 	for pause := r.Settle / 8; len(r.waiting) > most; pause = min(2*pause, r.Settle/2) {
-		r.tell()
+		r.reportProgress()
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -67,7 +67,7 @@ func (r *run) settle(ctx context.Context, most int) error {
 		again := r.waiting
 		r.waiting = nil
 		for len(again) > 0 {
-			n := min(lookBatch, len(again))
+			n := min(inspectBatch, len(again))
 			if err := r.judge(ctx, again[:n]); err != nil {
 				return err
 			}
@@ -77,30 +77,30 @@ func (r *run) settle(ctx context.Context, most int) error {
 	return nil
 }
 
-// judge looks at a batch of suspects.
+// judge inspects a batch of suspects and deals with the differences that count.
 func (r *run) judge(ctx context.Context, batch []suspect) error {
-	looks, err := r.look(ctx, batch)
+	results, err := r.inspect(ctx, batch)
 	if err != nil {
 		return err
 	}
 	var findings []Finding
 	var adopted []string
 	for i, s := range batch {
-		l := looks[i]
+		found := results[i]
 		over := time.Since(s.since) >= r.Settle
 		switch {
-		case l.moved && over: // a key that keeps changing is in somebody's hands
-		case l.moved:
+		case found.moved && over: // a key that keeps changing is in somebody's hands
+		case found.moved:
 			r.waiting = append(r.waiting, s)
-		case l.kind == inOrder:
-		case l.kind == adopt:
+		case found.kind == inOrder:
+		case found.kind == adopt:
 			if r.Fix {
 				adopted = append(adopted, s.key)
 			}
-		case !over && time.Since(l.changedAt(s.since)) < r.Settle:
+		case !over && time.Since(found.changedAt(s.since)) < r.Settle:
 			r.waiting = append(r.waiting, s)
 		default:
-			findings = append(findings, l.finding(s.key))
+			findings = append(findings, found.finding(s.key))
 		}
 	}
 	if r.Fix {
@@ -114,20 +114,20 @@ func (r *run) judge(ctx context.Context, batch []suspect) error {
 	return nil
 }
 
-// seen is what a second look found at a key.
-type seen struct {
+// inspection is what was found at a key when it was inspected.
+type inspection struct {
 	state
 	kind Kind
-	// moved says that the key's rows changed while its object was looked at.
+	// moved reports that the key's rows changed while its object was inspected.
 	moved bool
 	// refused is why nothing is known of the object.
 	refused error
 }
 
-// look reads the keys' rows, looks at their objects, and reads the rows again: a
+// inspect reads the keys' rows, stats their objects, and reads the rows again: a
 // verdict on a document and an object that were not there at the same moment
 // would be none. It fails when a dependency does not answer.
-func (r *run) look(ctx context.Context, batch []suspect) ([]seen, error) {
+func (r *run) inspect(ctx context.Context, batch []suspect) ([]inspection, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
@@ -144,20 +144,21 @@ func (r *run) look(ctx context.Context, batch []suspect) ([]seen, error) {
 	if err != nil {
 		return nil, err
 	}
-	looks := make([]seen, len(batch))
+	results := make([]inspection, len(batch))
 	for i, s := range batch {
 		o := objects[s.key]
 		if runner.Outage(o.Err) {
 			return nil, o.Err
 		}
-		looks[i] = judged(after[s.key], o, s.listed)
-		looks[i].moved = !same(before[s.key], after[s.key])
+		results[i] = inspectionOf(after[s.key], o, s.listed)
+		results[i].moved = !same(before[s.key], after[s.key])
 	}
-	return looks, nil
+	return results, nil
 }
 
-func judged(known postgres.KeyState, o minio.StatResult, listed *schema.Object) seen {
-	l := seen{state: state{KeyState: known}}
+// inspectionOf returns the inspection of a key from its rows and the stat of its object.
+func inspectionOf(known postgres.KeyState, o minio.StatResult, listed *schema.Object) inspection {
+	l := inspection{state: state{KeyState: known}}
 	switch {
 	case o.Err == nil:
 		l.object = &o.Object

@@ -11,7 +11,7 @@ import (
 	"intray/schema"
 )
 
-// Uploads drops incomplete uploads; *minio.Objects does.
+// Uploads aborts multipart uploads; *minio.Objects does.
 type Uploads interface {
 	// AbortUpload succeeds where no such upload is.
 	AbortUpload(ctx context.Context, key, uploadID string) error
@@ -19,15 +19,15 @@ type Uploads interface {
 
 const (
 	abortBatch = 256
-	// An upload that cannot be dropped is tried again after 5 s, doubling up to an
+	// An abort that fails is repeated after 5 s, doubling up to an
 	// hour, for as long as it takes.
 	minAbortDelay, maxAbortDelay = 5 * time.Second, time.Hour
 )
 
-// uploads gives up the uploads in parts whose documents wait for no object any
-// more, and drops what arrived of them, by the ids that were stored when they
-// began. One that MinIO refuses to drop is put off and holds up no other. It fails,
-// at once, when a dependency does not answer; the rest is then still due.
+// uploads aborts the multipart uploads whose documents wait for no object any more, by
+// the ids that were stored when they began. One that MinIO refuses to abort is put
+// off and delays no other. It fails, at once, when a dependency does not answer; the
+// rest is then still due.
 //
 // It goes before the deletions: an upload that is completed after its document's
 // object was deleted makes another one.
@@ -50,7 +50,9 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 	var requests errgroup.Group
 	requests.SetLimit(minio.MaxConcurrent)
 	for i, u := range due {
-		requests.Go(func() error { errs[i] = s.objects.AbortUpload(ctx, u.ObjectKey, u.UploadID); return nil })
+		requests.Go(
+			func() error { errs[i] = s.objects.AbortUpload(ctx, u.ObjectKey, u.UploadID); return nil },
+		)
 	}
 	_ = requests.Wait() // each has its error in errs
 	var outage error

@@ -7,8 +7,7 @@ import (
 	"intray/consumers/reconcile"
 )
 
-// Bucket is Objects that can be listed too, and whose incomplete uploads can be
-// dropped; *minio.Objects is one.
+// Bucket is what a sweeper needs of the bucket; *minio.Objects is one.
 type Bucket interface {
 	Objects
 	Uploads
@@ -20,9 +19,9 @@ type Bucket interface {
 // waits for it.
 const reconcileLock = "reconcile"
 
-// daily reconciles bucket and database, once ReconcileDelay has passed and then
+// runReconciler reconciles bucket and database, once ReconcileDelay has passed and then
 // at each ReconcileInterval, until ctx ends.
-func (s *Sweeper) daily(ctx context.Context) {
+func (s *Sweeper) runReconciler(ctx context.Context) {
 	next := s.config.ReconcileDelay
 	for {
 		wait(ctx, next)
@@ -62,19 +61,29 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 		s.log.Info("bucket and database agree", counts(summary)...)
 		return nil
 	}
-	if missing := summary.Kinds[reconcile.MissingObject].Found; missing > max(missingAllowed, summary.Documents/missingFraction) {
-		s.log.Error("so many objects are missing that nothing was repaired; is this the right bucket? see \"intray reconcile\"", counts(summary)...)
+	if missing := summary.Kinds[reconcile.MissingObject].Found; missing > max(
+		missingAllowed,
+		summary.Documents/missingFraction,
+	) {
+		s.log.Error(
+			"so many objects are missing that nothing was repaired; is this the right bucket? see \"intray reconcile\"",
+			counts(summary)...)
 		return s.reconciler.Note(ctx, summary)
 	}
-	summary, err = s.reconciler.Run(ctx, reconcile.Options{Fix: true, Settle: s.settle, Found: func(f reconcile.Finding) {
-		s.log.Info("bucket and database differ", "kind", string(f.Kind), "object_key", f.Key,
-			"document_id", f.DocumentID, "user_id", f.UserID, "fixed", f.Fixed, "note", f.Note)
-	}})
+	summary, err = s.reconciler.Run(
+		ctx,
+		reconcile.Options{Fix: true, Settle: s.settle, Found: func(f reconcile.Finding) {
+			s.log.Info("bucket and database differ", "kind", string(f.Kind), "object_key", f.Key,
+				"document_id", f.DocumentID, "user_id", f.UserID, "fixed", f.Fixed, "note", f.Note)
+		}},
+	)
 	if err != nil {
 		return err
 	}
 	if summary.Left > 0 {
-		s.log.Warn("bucket and database are reconciled; something is left for an operator", counts(summary)...)
+		s.log.Warn(
+			"bucket and database are reconciled; something is left for an operator",
+			counts(summary)...)
 	} else {
 		s.log.Info("bucket and database are reconciled", counts(summary)...)
 	}
@@ -83,7 +92,18 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 
 // counts are the summary's numbers, for the log.
 func counts(s reconcile.Summary) []any {
-	all := []any{"objects", s.Objects, "documents", s.Documents, "seconds", s.Took, "found", s.Found, "left", s.Left}
+	all := []any{
+		"objects",
+		s.Objects,
+		"documents",
+		s.Documents,
+		"seconds",
+		s.Took,
+		"found",
+		s.Found,
+		"left",
+		s.Left,
+	}
 	for _, k := range reconcile.Kinds {
 		if n := s.Kinds[k].Found; n > 0 {
 			all = append(all, string(k), n)

@@ -66,7 +66,7 @@ func TestReclassify(t *testing.T) {
 	if got.Status != api.DocumentStatusUploaded || got.ClassifiedAt != nil || got.ClassifiedBy != nil || len(got.Topics) != 1 {
 		t.Errorf("%+v", got)
 	}
-	if n := b.unannounced(); n != 1 {
+	if n := b.unpublished(); n != 1 {
 		t.Errorf("%d documents are unannounced", n)
 	}
 	b.classify(d.ID) // another answer: no topic

@@ -155,14 +155,14 @@ func sequence(t testing.TB, e event) uint64 {
 func TestEventsAfterARestart(t *testing.T) {
 	b, _, operator := listening(t)
 	d := b.alice.confirmed("a", []byte("x"))
-	eventually(t, "the upload is told", func() bool { return b.unannounced() == 0 })
+	eventually(t, "the upload is told", func() bool { return b.unpublished() == 0 })
 	b.base = b.serve(b.config)
 	b.alice.base = b.base
 	if e := nextEvent(t, b.alice.stream(t.Context(), "0")); e.document(t).ID != d.ID {
 		t.Errorf("%+v", e)
 	}
 	b.alice.post(path(d)+"/reclassify", nil).is(202)
-	eventually(t, "that is told", func() bool { return b.unannounced() == 0 })
+	eventually(t, "that is told", func() bool { return b.unpublished() == 0 })
 	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
 	if err != nil {
 		t.Fatal(err)

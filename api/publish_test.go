@@ -37,8 +37,8 @@ func announced(t *testing.T) (*localtest.NATSServer, *nats.Conn) {
 	return server, operator
 }
 
-// told returns the subjects of what the stream holds about the document.
-func told(t *testing.T, operator *nats.Conn, id uuid.UUID) (subjects []string) {
+// published returns the subjects of what the stream holds about the document.
+func published(t *testing.T, operator *nats.Conn, id uuid.UUID) (subjects []string) {
 	t.Helper()
 	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
 	if err != nil {
@@ -64,13 +64,10 @@ func told(t *testing.T, operator *nats.Conn, id uuid.UUID) (subjects []string) {
 	return subjects
 }
 
-func (b *bundle) unannounced() (n int) {
+func (b *bundle) unpublished() (n int) {
 	b.t.Helper()
-	if err := b.sql.GetContext(
-		b.t.Context(),
-		&n,
-		`SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`,
-	); err != nil {
+	const query = `SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`
+	if err := b.sql.GetContext(b.t.Context(), &n, query); err != nil {
 		b.t.Fatal(err)
 	}
 	return n
@@ -81,15 +78,13 @@ func TestTelling(t *testing.T) {
 	conn := connect(t, server.URL, server.Passwords[nats.UserAPI])
 	b := setup(t, func(c *api.Config) { c.NATS = conn })
 	d := b.alice.confirmed("a", []byte("x"))
-	eventually(t, "the mark of uploaded is cleared", func() bool { return b.unannounced() == 0 })
+	eventually(t, "the mark of uploaded is cleared", func() bool { return b.unpublished() == 0 })
 	b.alice.delete(path(d)).is(202)
-	eventually(t, "the mark of deleting is cleared", func() bool { return b.unannounced() == 0 })
+	eventually(t, "the mark of deleting is cleared", func() bool { return b.unpublished() == 0 })
 	b.alice.delete(path(d)).is(202)
-	if got := strings.Join(
-		told(t, operator, d.ID),
-		" ",
-	); got != "documents.uploaded documents.deleting" {
-		t.Errorf("told: %s", got)
+	const want = "documents.uploaded documents.deleting"
+	if got := strings.Join(published(t, operator, d.ID), " "); got != want {
+		t.Errorf("got the events %q, want %q", got, want)
 	}
 
 	// While NATS is down all works, at once, and stays marked for the sweeper.
@@ -99,7 +94,7 @@ func TestTelling(t *testing.T) {
 	second := b.alice.confirmed("b", []byte("y"))
 	b.alice.delete(path(second)).is(202)
 	t.Logf("upload, confirm and DELETE with NATS down took %s", time.Since(began))
-	if n := b.unannounced(); n != 1 {
+	if n := b.unpublished(); n != 1 {
 		t.Errorf("%d documents are unannounced", n)
 	}
 }
@@ -122,7 +117,7 @@ func TestHungNATS(t *testing.T) {
 		before := failures()
 		b.alice.post(path(d)+"/confirm", nil).is(200)
 		after := failures()
-		if n := b.unannounced(); n != i+1 {
+		if n := b.unpublished(); n != i+1 {
 			t.Errorf("got %d unpublished documents, want %d", n, i+1)
 		}
 		if after == before {

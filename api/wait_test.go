@@ -76,7 +76,7 @@ func TestWaitForADocument(t *testing.T) {
 		t.Errorf("got an answer after %s, want a wait of 1 s", took)
 	}
 
-	eventually(t, "the upload is published", func() bool { return b.unannounced() == 0 })
+	eventually(t, "the upload is published", func() bool { return b.unpublished() == 0 })
 	for range 20 {
 		etag = b.alice.get(path(d)).is(200).header.Get("ETag")
 		listing := b.alice.get("/api/documents").is(200).header.Get("ETag")
@@ -202,7 +202,7 @@ func TestShutdownReleasesWaiters(t *testing.T) {
 func TestThousandWaiters(t *testing.T) {
 	b, _, _ := listening(t)
 	d := b.alice.confirmed("a", []byte("x"))
-	eventually(t, "the upload is told", func() bool { return b.unannounced() == 0 })
+	eventually(t, "the upload is told", func() bool { return b.unpublished() == 0 })
 	address, err := url.Parse(b.address)
 	if err != nil {
 		t.Fatal(err)

@@ -37,11 +37,11 @@ func (b bundle) confirm(t *testing.T, keys ...string) []confirm.Result {
 		t.Fatal(err)
 	}
 	if len(results) != len(keys) {
-		t.Fatalf("%d results for %d keys", len(results), len(keys))
+		t.Fatalf("got %d results, want %d", len(results), len(keys))
 	}
 	for i, r := range results {
 		if r.Key != keys[i] || r.Err != nil {
-			t.Fatalf("result %d of key %s: %+v", i, keys[i], r)
+			t.Fatalf("got result %d %+v, want one of key %s without an error", i, r, keys[i])
 		}
 	}
 	return results
@@ -52,14 +52,45 @@ func (b bundle) publisher(conn *nats.Conn) *nats.Publisher {
 	return nats.NewPublisher(conn, b.API.ForUser(b.Alice), b.Log)
 }
 
-func expectTold(t *testing.T, b bundle, id uuid.UUID, want ...string) {
+func expectPublished(t *testing.T, b bundle, id uuid.UUID, want ...string) {
 	t.Helper()
-	if told := b.Told(id); !slices.Equal(told, want) {
-		t.Errorf("told %v, want %v", told, want)
+	if got := b.Told(id); !slices.Equal(got, want) {
+		t.Errorf("got the events %v published, want %v", got, want)
 	}
 }
 
-func TestConfirmTenTimesCountsOnceAndTellsOnce(t *testing.T) {
+// expectDeletions compares how many object deletions are due.
+func expectDeletions(t *testing.T, b bundle, want int) {
+	t.Helper()
+	if got := b.Count(`SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`); got != want {
+		t.Errorf("got %d object deletions due, want %d", got, want)
+	}
+}
+
+// expectUnpublished compares how many documents are marked as unpublished.
+func expectUnpublished(t *testing.T, b bundle, want int) {
+	t.Helper()
+	if got := b.Count(`SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`); got != want {
+		t.Errorf("got %d documents marked as unpublished, want %d", got, want)
+	}
+}
+
+func expectDeadLetters(t *testing.T, b bundle, want int) {
+	t.Helper()
+	if got := b.Count(`SELECT count(*) FROM dead_letters`); got != want {
+		t.Errorf("got %d dead letters, want %d", got, want)
+	}
+}
+
+// expectStray expects that there is an object and no document.
+func expectStray(t *testing.T, got confirm.Result) {
+	t.Helper()
+	if got.Document != nil || !got.Found {
+		t.Errorf("got result %+v, want an object without a document", got)
+	}
+}
+
+func TestConfirmTenTimesCountsAndPublishesOnce(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 5)
 	b.Put(d.ObjectKey, "hello")
@@ -67,18 +98,16 @@ func TestConfirmTenTimesCountsOnceAndTellsOnce(t *testing.T) {
 		results := b.confirm(t, d.ObjectKey, d.ObjectKey)
 		for _, r := range results {
 			if !r.Found || r.Document == nil || r.Document.Status != schema.StatusUploaded || r.Document.ETag == "" {
-				t.Fatalf("result %+v", r)
+				t.Fatalf("got result %+v, want an uploaded document with its ETag", r)
 			}
 		}
 	}
 	b.Expect(d.ID, "uploaded")
 	b.ExpectUsed(b.Alice, 5)
-	expectTold(t, b, d.ID, "uploaded")
-	if n := b.Count(`SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`); n != 0 {
-		t.Errorf("%d documents are still marked as unannounced", n)
-	}
+	expectPublished(t, b, d.ID, "uploaded")
+	expectUnpublished(t, b, 0)
 	if v := b.Count(`SELECT version FROM documents WHERE id = $1`, d.ID); v != int(d.Version)+1 {
-		t.Errorf("version is %d, want %d", v, d.Version+1)
+		t.Errorf("got version %d, want %d", v, d.Version+1)
 	}
 }
 
@@ -87,11 +116,11 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 	now := time.Now
 	remove := func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(now()) }
 	for _, test := range []struct {
-		name    string
-		arrange func() schema.Document
-		want    string
-		told    []string
-		deletes bool
+		name      string
+		arrange   func() schema.Document
+		want      string
+		published []string
+		deletes   bool
 	}{
 		{"no object", func() schema.Document { return b.Document(b.Alice, 3) }, "pending", nil, false},
 		{"an empty file", func() schema.Document {
@@ -151,10 +180,10 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 			d := test.arrange()
 			b.confirm(t, d.ObjectKey)
 			b.Expect(d.ID, test.want)
-			expectTold(t, b, d.ID, test.told...)
+			expectPublished(t, b, d.ID, test.published...)
 			due := b.Count(`SELECT count(*) FROM object_deletions WHERE object_key = $1 AND deleted_at IS NULL`, d.ObjectKey)
 			if (due == 1) != test.deletes {
-				t.Errorf("%d object deletions are due", due)
+				t.Errorf("got %d object deletions due; want one: %v", due, test.deletes)
 			}
 		})
 	}
@@ -174,23 +203,18 @@ func TestObjectPutAgainAfterItsDeletionIsDeletedAgain(t *testing.T) {
 	b.Expect(d.ID, "gone")
 
 	b.Put(d.ObjectKey, "abc")
-	if r := b.confirm(t, d.ObjectKey)[0]; r.Document != nil || !r.Found {
-		t.Errorf("result %+v", r)
-	}
-	if n := b.Count(`SELECT count(*) FROM object_deletions WHERE object_key = $1 AND deleted_at IS NULL`, d.ObjectKey); n != 1 {
-		t.Errorf("%d object deletions are due, want 1", n)
-	}
+	expectStray(t, b.confirm(t, d.ObjectKey)[0])
+	expectDeletions(t, b, 1)
 }
 
 func TestObjectNobodyKnowsIsLeftAlone(t *testing.T) {
 	b := setup(t)
 	key := schema.ObjectKey(uuid.Must(uuid.NewV7()))
 	b.Put(key, "abc")
-	if r := b.confirm(t, key)[0]; r.Document != nil || !r.Found {
-		t.Errorf("result %+v", r)
-	}
-	if n := b.Count(`SELECT count(*) FROM object_deletions`); n != 0 || !b.Exists(key) {
-		t.Errorf("an object that the database never knew is given up")
+	expectStray(t, b.confirm(t, key)[0])
+	expectDeletions(t, b, 0)
+	if !b.Exists(key) {
+		t.Error("the object is gone, want it kept: the database never knew it")
 	}
 }
 
@@ -219,10 +243,10 @@ func TestUploadsRacingForTheLastByte(t *testing.T) {
 	}
 	racers.Wait()
 	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded'`); n != fit {
-		t.Errorf("%d accepted, want %d", n, fit)
+		t.Errorf("got %d accepted, want %d", n, fit)
 	}
 	if n := b.Count(`SELECT count(*) FROM documents WHERE reason = 'quota_exceeded'`); n != uploads-fit {
-		t.Errorf("%d rejected, want %d", n, uploads-fit)
+		t.Errorf("got %d rejected, want %d", n, uploads-fit)
 	}
 	b.ExpectUsed(b.Alice, fit*10)
 }
@@ -238,15 +262,15 @@ func TestCrashBeforeThePublishIsMadeUpByTheRedelivery(t *testing.T) {
 	b.Put(d.ObjectKey, "abc")
 	crashing := confirm.New(b.DB, b.Objects, unpublishing{}, b.Log)
 	if _, err := crashing.Confirm(t.Context(), []string{d.ObjectKey}); err != nil {
-		t.Fatalf("an announcement that fails must not fail the confirm: %v", err)
+		t.Fatalf("got %v after a publish that failed, want no error", err)
 	}
 	b.Expect(d.ID, "uploaded")
-	expectTold(t, b, d.ID)
+	expectPublished(t, b, d.ID)
 
 	// Before the timeout of its publish, the event is still the first worker's to publish.
 	b.Exec(`UPDATE documents SET unannounced_at = now() - interval '6 seconds'`)
 	b.confirm(t, d.ObjectKey)
-	expectTold(t, b, d.ID, "uploaded")
+	expectPublished(t, b, d.ID, "uploaded")
 	b.ExpectUsed(b.Alice, 3)
 }
 
@@ -258,15 +282,15 @@ func TestConfirmForUserSeesNoOtherUsersDocuments(t *testing.T) {
 
 	results, err := api.ForUser(b.Bob).Confirm(t.Context(), []string{d.ObjectKey})
 	if err != nil || results[0].Document != nil {
-		t.Errorf("Bob gets %+v, %v", results, err)
+		t.Errorf("Bob got %+v, %v; want no document", results, err)
 	}
 	b.Expect(d.ID, "pending")
 
 	results, err = api.ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
 	if err != nil || results[0].Document == nil || results[0].Document.Status != schema.StatusUploaded {
-		t.Errorf("Alice gets %+v, %v", results, err)
+		t.Errorf("Alice got %+v, %v; want her uploaded document", results, err)
 	}
-	expectTold(t, b, d.ID, "uploaded")
+	expectPublished(t, b, d.ID, "uploaded")
 }
 
 func TestConfirmWhileNATSIsDown(t *testing.T) {
@@ -278,11 +302,9 @@ func TestConfirmWhileNATSIsDown(t *testing.T) {
 	b.Eventually("the loss is noticed", func() bool { return !conn.Connected() })
 	results, err := confirm.New(b.API, b.Objects, b.publisher(conn), b.Log).ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
 	if err != nil || results[0].Document.Status != schema.StatusUploaded {
-		t.Fatalf("Confirm = %+v, %v", results, err)
+		t.Fatalf("got %+v, %v; want an uploaded document", results, err)
 	}
-	if n := b.Count(`SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`); n != 1 {
-		t.Errorf("%d documents wait for being told, want 1", n)
-	}
+	expectUnpublished(t, b, 1)
 }
 
 func TestEventsThatMeanNothing(t *testing.T) {
@@ -299,7 +321,7 @@ func TestEventsThatMeanNothing(t *testing.T) {
 	} {
 		errs := handle(t.Context(), []runner.Message[[]schema.BucketRecord]{{Event: []schema.BucketRecord{r}}})
 		if errs[0] != nil {
-			t.Errorf("%+v: %v", r, errs[0])
+			t.Errorf("%+v: got %v, want no error", r, errs[0])
 		}
 		b.Expect(d.ID, "pending")
 	}
@@ -319,7 +341,7 @@ func TestEveryRecordCountsAndAnImpossibleKeyIsPermanent(t *testing.T) {
 		{Event: []schema.BucketRecord{record("documents/\xff")}},
 	})
 	if errs[0] != nil || !errors.Is(errs[1], runner.ErrPermanent) || !errors.Is(errs[2], runner.ErrPermanent) {
-		t.Errorf("outcomes %v", errs)
+		t.Errorf("got %v, want no error and two permanent ones", errs)
 	}
 	b.Expect(one.ID, "uploaded")
 	b.Expect(two.ID, "uploaded")

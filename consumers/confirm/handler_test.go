@@ -35,8 +35,8 @@ func (b bundle) created(subject string, keys ...string) {
 	b.Publish(subject, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, keys...))
 }
 
-// Every upload is told twice and some of them more often, to two replicas, which
-// meet the same documents in the same and in other batches.
+// Every upload has two events and some have more, for two replicas, which get the same documents in the
+// same and in other batches.
 func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
 	b := setup(t)
 	const documents = 60
@@ -63,15 +63,13 @@ func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
 	}
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded' AND version = 2 AND unannounced_at IS NULL`); n != documents {
-		t.Errorf("%d documents are uploaded once, want %d", n, documents)
+		t.Errorf("got %d documents uploaded once, want %d", n, documents)
 	}
 	b.ExpectUsed(b.Alice, documents/2*3)
 	b.ExpectUsed(b.Bob, documents/2*3)
-	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
-		t.Errorf("%d dead letters", n)
-	}
+	expectDeadLetters(t, b, 0)
 	if info, err := b.stream(t).Info(t.Context()); err != nil || info.State.Msgs != documents {
-		t.Errorf("%+v told, %v; want %d", info.State, err, documents)
+		t.Errorf("got %+v, %v in the stream; want %d events", info.State, err, documents)
 	}
 }
 
@@ -111,14 +109,14 @@ func TestCrashBeforeTheAck(t *testing.T) {
 	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	if n := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Delivered.Consumer; n != 2 {
-		t.Errorf("%d deliveries, want 2", n)
+		t.Errorf("got %d deliveries, want 2", n)
 	}
 	b.Expect(d.ID, "uploaded")
 	b.ExpectUsed(b.Alice, 3)
-	expectTold(t, b, d.ID, "uploaded")
+	expectPublished(t, b, d.ID, "uploaded")
 }
 
-// With one try only, any try that an outage counted for would end the message.
+// With one attempt only, an outage that counted as an attempt would end the message.
 func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 	b := setup(t)
 	database := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
@@ -145,9 +143,7 @@ func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 		})
 	}
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
-	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
-		t.Errorf("%d dead letters", n)
-	}
+	expectDeadLetters(t, b, 0)
 }
 
 func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
@@ -162,6 +158,6 @@ func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	b.Expect(d.ID, "uploaded")
 	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE tries = 1`); n != 5 {
-		t.Errorf("%d dead letters, want 5", n)
+		t.Errorf("got %d dead letters, want 5", n)
 	}
 }

@@ -2,7 +2,6 @@ package confirm_test
 
 import (
 	"context"
-	"slices"
 	"sync/atomic"
 	"testing"
 
@@ -12,7 +11,7 @@ import (
 	"intray/schema"
 )
 
-// bucketView counts the looks at the bucket and may lie in its listings.
+// bucketView counts the requests and may show something false in its listings.
 type bucketView struct {
 	*minio.Objects
 	heads, pages atomic.Int64
@@ -44,7 +43,7 @@ func (b bundle) hear(t *testing.T, handle runner.Handler[[]schema.BucketRecord],
 	}
 	for i, err := range handle(t.Context(), batch) {
 		if err != nil {
-			t.Errorf("event of %s: %v", docs[i].ObjectKey, err)
+			t.Errorf("event of %s: got %v, want no error", docs[i].ObjectKey, err)
 		}
 	}
 }
@@ -75,11 +74,11 @@ func TestABatchIsConfirmedFromAListing(t *testing.T) {
 	b.hear(t, confirm.New(b.DB, view, b.Publisher, b.Log).Handler(b.MinIO.Bucket), "1", docs...)
 	for _, d := range docs {
 		b.Expect(d.ID, "uploaded")
-		expectTold(t, b, d.ID, "uploaded")
+		expectPublished(t, b, d.ID, "uploaded")
 	}
 	b.ExpectUsed(b.Alice, 36)
-	if view.heads.Load() != 0 || view.pages.Load() == 0 {
-		t.Errorf("%d HEADs and %d pages", view.heads.Load(), view.pages.Load())
+	if heads, pages := view.heads.Load(), view.pages.Load(); heads != 0 || pages == 0 {
+		t.Errorf("got %d HEADs and %d pages, want no HEAD and a page", heads, pages)
 	}
 }
 
@@ -109,9 +108,7 @@ func TestAListingThatLiesCostsNothing(t *testing.T) {
 				b.Expect(d.ID, "uploaded")
 			}
 			b.ExpectUsed(b.Alice, 24)
-			if n := b.Count(`SELECT count(*) FROM object_deletions`); n != 0 {
-				t.Errorf("%d objects are to be deleted", n)
-			}
+			expectDeletions(t, b, 0)
 		})
 	}
 }
@@ -125,16 +122,14 @@ func TestAListingMayRejectAfterAHead(t *testing.T) {
 	b.Expect(docs[0].ID, "rejected size_mismatch")
 	b.ExpectUsed(b.Alice, 18)
 	if n := b.Count(`SELECT count(*) FROM documents WHERE reason = 'quota_exceeded'`); n != 1 {
-		t.Errorf("%d of 7 documents did not fit into the room of 6", n)
+		t.Errorf("got %d documents that did not fit, want 1 of 7 in the room of 6", n)
 	}
-	if n := b.Count(`SELECT count(*) FROM object_deletions`); n != 2 {
-		t.Errorf("%d objects are to be deleted, want 2", n)
-	}
+	expectDeletions(t, b, 2)
 }
 
-// The second telling of an upload that counts and is told needs no look, in the
-// process that saw to the first.
-func TestAnEventThatWasHeardIsLookedAtOnce(t *testing.T) {
+// The second event of an upload that counts and is published needs no request, in the process that
+// handled the first.
+func TestTheSecondEventOfAnUploadNeedsNoRequest(t *testing.T) {
 	b := setup(t)
 	view := &bucketView{Objects: b.Objects}
 	handler := func() runner.Handler[[]schema.BucketRecord] {
@@ -142,40 +137,40 @@ func TestAnEventThatWasHeardIsLookedAtOnce(t *testing.T) {
 	}
 	handle := handler()
 	d := b.Document(b.Alice, 3)
-	looks := func(want int64, why string) {
+	expectHeads := func(want int64, why string) {
 		t.Helper()
 		if n := view.heads.Swap(0); n != want {
-			t.Errorf("%s: %d looks, want %d", why, n, want)
+			t.Errorf("%s: got %d HEADs, want %d", why, n, want)
 		}
 	}
 	b.hear(t, handle, "1", d)
-	looks(1, "before the object is seen")
+	expectHeads(1, "before the object is seen")
 	b.Put(d.ObjectKey, "abc")
 	b.hear(t, handle, "1", d)
-	looks(1, "the first time")
+	expectHeads(1, "the first time")
 	b.Expect(d.ID, "uploaded")
 	b.hear(t, handle, "1", d)
-	looks(0, "the second time")
+	expectHeads(0, "the second time")
 
 	b.hear(t, handle, "", d)
 	b.hear(t, handle, "", d)
-	looks(2, "by nobody's request")
+	expectHeads(2, "by nobody's request")
 
 	b.Exec(`UPDATE documents SET status = 'pending', charged_bytes = 0, etag = ''`)
 	b.Exec(`UPDATE quotas SET used_bytes = 0`)
 	handle = handler()
 	b.hear(t, handle, "1", d)
-	looks(1, "by another process, the database set back")
+	expectHeads(1, "by another process, the database set back")
 	b.Expect(d.ID, "uploaded")
 
 	b.Put(d.ObjectKey, "xyz")
 	b.hear(t, handle, "2", d)
-	looks(1, "overwritten")
+	expectHeads(1, "overwritten")
 	b.Expect(d.ID, "quarantined content_changed")
 }
 
-// What the stream refused is not let pass: the next telling tries again.
-func TestAnUntoldUploadIsLookedAtAgain(t *testing.T) {
+// What could not be published is not in the dedupe cache: the next event publishes it.
+func TestAnUnpublishedUploadIsConfirmedAgain(t *testing.T) {
 	b := setup(t)
 	view := &bucketView{Objects: b.Objects}
 	handle := confirm.New(b.DB, view, unpublishing{}, b.Log).Handler(b.MinIO.Bucket)
@@ -184,13 +179,12 @@ func TestAnUntoldUploadIsLookedAtAgain(t *testing.T) {
 	b.hear(t, handle, "1", d)
 	b.hear(t, handle, "1", d)
 	if n := view.heads.Load(); n != 2 {
-		t.Errorf("%d looks, want 2", n)
+		t.Errorf("got %d HEADs, want 2", n)
 	}
 }
 
-// A change that nobody announces yet is in the hands of whoever made it, unless
-// that was too long ago.
-func TestAnotherWorkersChangeIsItsOwnToAnnounce(t *testing.T) {
+// A change whose event is not published yet is its worker's to publish, until the timeout of that.
+func TestAnotherWorkersChangeIsItsOwnToPublish(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
@@ -199,12 +193,8 @@ func TestAnotherWorkersChangeIsItsOwnToAnnounce(t *testing.T) {
 
 	another := confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 	b.hear(t, another, "2", d)
-	if told := b.Told(d.ID); len(told) != 0 {
-		t.Errorf("told %v at once", told)
-	}
+	expectPublished(t, b, d.ID)
 	b.Exec(`UPDATE documents SET unannounced_at = now() - interval '6 seconds'`)
 	b.hear(t, another, "2", d)
-	if told := b.Told(d.ID); !slices.Equal(told, []string{"uploaded"}) {
-		t.Errorf("told %v after 6 s, want uploaded", told)
-	}
+	expectPublished(t, b, d.ID, "uploaded")
 }

@@ -1,9 +1,9 @@
-// Package remove ends documents whose objects are gone. It proves the absence of
-// the object by looking, gives the document's charge back
-// (schema.Document.Gone), and tells documents.deleted, with which the row ends.
+// Package remove ends documents whose objects are gone. It proves by a HEAD that there is no object,
+// gives the document's charge back (schema.Document.Gone), and publishes documents.deleted, with which
+// the row ends.
 //
-// An object that is there after all changes nothing: it was put again, which
-// its own event tells, or the deletion is still to be carried out.
+// An object that still exists changes nothing: it was put again, which has its own event, or its
+// deletion is still to be carried out.
 package remove
 
 import (
@@ -34,17 +34,15 @@ func New(db *postgres.DB, objects minio.Stater, publisher runner.Publisher, log 
 	return &Remover{db: db, objects: objects, publisher: publisher, log: log}
 }
 
-// Remove looks at the objects at keys side by side, ends in one transaction the
-// deleting and counted documents whose objects are proved to be gone, and tells
-// what is unannounced. It returns the keys whose objects could not be looked at,
-// with the cause; its error is that of the database, and then nothing was
-// changed.
+// Remove stats the objects at keys, ends in one transaction the deleting and counted documents whose
+// objects are proved to be gone, and publishes the documents' events. It returns the keys whose objects
+// could not be stat'ed, with the cause. Its error is that of the database, and then nothing was changed.
 func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]error, err error) {
 	documents, err := r.db.DocumentsByKey(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("remove %d keys: %w", len(keys), err)
 	}
-	// The others stay as they are whatever a look would find.
+	// The others stay as they are, whatever is at their keys.
 	var concerned []string
 	byKey := make(map[string]int, len(documents))
 	for i, d := range documents {
@@ -55,12 +53,12 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	}
 	failed = make(map[string]error)
 	var gone []uuid.UUID
-	for key, l := range minio.StatAll(ctx, r.objects, concerned) {
+	for key, stat := range minio.StatAll(ctx, r.objects, concerned) {
 		switch {
-		case l.Absent():
+		case stat.Absent():
 			gone = append(gone, documents[byKey[key]].ID)
-		case l.Err != nil:
-			failed[key] = l.Err
+		case stat.Err != nil:
+			failed[key] = stat.Err
 		}
 	}
 	if len(gone) > 0 {
@@ -82,8 +80,8 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	return failed, nil
 }
 
-// Handler returns the handler of the consumer remove, which hears what was
-// removed from the bucket.
+// Handler returns the handler of the consumer remove, which gets the events of what was removed from
+// the bucket.
 func (r *Remover) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
 	return func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
 		return runner.BucketBatch(ctx, bucket, batch, removed, r.Remove)

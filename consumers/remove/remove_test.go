@@ -16,16 +16,23 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
+func expectPublished(t *testing.T, b *consumertest.Bundle, id uuid.UUID, want ...string) {
+	t.Helper()
+	if got := b.Told(id); !slices.Equal(got, want) {
+		t.Errorf("got the events %v published, want %v", got, want)
+	}
+}
+
 func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
 
 func TestWhatARemovalMakesOfADocument(t *testing.T) {
 	b := consumertest.New(t)
 	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
 	for _, test := range []struct {
-		name    string
-		arrange func() schema.Document
-		want    string
-		told    []string
+		name      string
+		arrange   func() schema.Document
+		want      string
+		published []string
 	}{
 		{"a deleted document's object is gone", func() schema.Document {
 			d := b.Change(b.Uploaded(b.Alice, "abc").ID, deleted)
@@ -67,15 +74,13 @@ func TestWhatARemovalMakesOfADocument(t *testing.T) {
 			for range 10 {
 				failed, err := remover.Remove(t.Context(), []string{d.ObjectKey, "documents/nobody"})
 				if err != nil || len(failed) != 0 {
-					t.Fatalf("Remove = %v, %v", failed, err)
+					t.Fatalf("got %v, %v; want no failure", failed, err)
 				}
 			}
 			b.Expect(d.ID, test.want)
-			if told := b.Told(d.ID); !slices.Equal(told, test.told) {
-				t.Errorf("told %v, want %v", told, test.told)
-			}
+			expectPublished(t, b, d.ID, test.published...)
 			if n := b.Count(`SELECT count(*) FROM documents WHERE gone_at IS NOT NULL`); n != 0 {
-				t.Errorf("%d rows have not ended", n)
+				t.Errorf("got %d rows that have not ended, want 0", n)
 			}
 		})
 	}
@@ -92,7 +97,7 @@ func TestNothingEndsWhileMinIOIsAway(t *testing.T) {
 	proxy.Cut()
 	failed, err := remove.New(b.DB, objects, b.Publisher, b.Log).Remove(t.Context(), []string{d.ObjectKey})
 	if err != nil || !runner.Outage(failed[d.ObjectKey]) {
-		t.Errorf("Remove = %v, %v; want an outage", failed, err)
+		t.Errorf("got %v, %v; want an outage", failed, err)
 	}
 	b.Expect(d.ID, "uploaded")
 }
@@ -120,14 +125,10 @@ func TestEventsSwappedAndRepeated(t *testing.T) {
 	b.Expect(there.ID, "uploaded")
 	b.Expect(gone.ID, "gone")
 	b.ExpectUsed(b.Alice, 3)
-	if told := b.Told(there.ID); !slices.Equal(told, []string{"uploaded"}) {
-		t.Errorf("told %v", told)
-	}
-	if told := b.Told(gone.ID); !slices.Equal(told, []string{"deleted"}) {
-		t.Errorf("told %v", told)
-	}
+	expectPublished(t, b, there.ID, "uploaded")
+	expectPublished(t, b, gone.ID, "deleted")
 	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
-		t.Errorf("%d dead letters", n)
+		t.Errorf("got %d dead letters, want 0", n)
 	}
 }
 
@@ -141,8 +142,8 @@ func newRunner(t *testing.T, b *consumertest.Bundle, consumer string, handle run
 	return r
 }
 
-// A removal whose consumer died after the commit and before the publish is told
-// by its redelivery, which is what ends the row.
+// The event of a removal whose consumer died between the commit and the publish is published after its
+// redelivery, which ends the row.
 func TestCrashBeforeThePublish(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
@@ -157,10 +158,8 @@ func TestCrashBeforeThePublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := b.Count(`SELECT count(*) FROM documents`); n != 0 {
-		t.Errorf("%d rows are left", n)
+		t.Errorf("got %d rows left, want 0", n)
 	}
-	if told := b.Told(d.ID); !slices.Equal(told, []string{"deleted"}) {
-		t.Errorf("told %v", told)
-	}
+	expectPublished(t, b, d.ID, "deleted")
 	b.ExpectUsed(b.Alice, 0)
 }

@@ -44,7 +44,7 @@ func (r rule) arn() notification.Arn {
 	return notification.NewArn("minio", "sqs", "", r.target, "nats")
 }
 
-// is tells whether queue, as MinIO reports it, is this rule.
+// is reports whether queue, as MinIO reports it, is this rule.
 func (r rule) is(queue notification.QueueConfig) bool {
 	return queue.Queue == r.arn().String() && queue.Equal([]notification.EventType{r.events}, r.prefix, "")
 }

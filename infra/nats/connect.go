@@ -100,7 +100,7 @@ func reconnectDelay(attempts int) time.Duration {
 	return min(maxReconnectWait, minReconnectWait<<min(attempts, 10))
 }
 
-// Connected says whether the connection is up at this moment.
+// Connected reports whether the connection is up at this moment.
 func (c *Conn) Connected() bool { return c.core.IsConnected() }
 
 // Core is the connection itself, for subscriptions without a stream.

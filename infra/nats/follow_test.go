@@ -77,10 +77,10 @@ func documents(n int) []schema.Document {
 	return docs
 }
 
-func announce(t *testing.T, conn *nats.Conn, docs []schema.Document) {
+func publish(t *testing.T, conn *nats.Conn, docs []schema.Document) {
 	t.Helper()
-	if told, err := conn.Publish(t.Context(), docs); err != nil || len(told) != len(docs) {
-		t.Fatalf("%d of %d told, %v", len(told), len(docs), err)
+	if published, err := conn.Publish(t.Context(), docs); err != nil || len(published) != len(docs) {
+		t.Fatalf("%d of %d published, %v", len(published), len(docs), err)
 	}
 }
 
@@ -90,14 +90,14 @@ func TestFollow(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
 	docs := documents(2000)
-	announce(t, operator, docs[:1200])
+	publish(t, operator, docs[:1200])
 	f := follow(t, connect(t, server, nats.UserAPI), 1100)
 	f.are(t, docs[100:1200], 101)
 	for _, d := range docs[1200:1210] {
-		announce(t, operator, []schema.Document{d})
+		publish(t, operator, []schema.Document{d})
 	}
-	announce(t, operator, docs[1210:])
-	announce(t, operator, docs[1990:]) // swallowed: the stream has them
+	publish(t, operator, docs[1210:])
+	publish(t, operator, docs[1990:]) // swallowed: the stream has them
 	f.are(t, docs[100:], 101)
 	if _, resets := f.count(); resets != 1 || f.resets[0] != 100 {
 		t.Errorf("resets %v, want one after 100", f.resets)
@@ -111,7 +111,7 @@ func TestFollowIsQuick(t *testing.T) {
 	f := follow(t, connect(t, server, nats.UserAPI), 0)
 	eventually(t, "it has begun", func() bool { _, resets := f.count(); return resets == 1 })
 	d := documents(1)
-	announce(t, operator, d)
+	publish(t, operator, d)
 	began := time.Now()
 	f.are(t, d, 1)
 	if took := time.Since(began); took > time.Second {
@@ -134,7 +134,7 @@ func TestFollowOverAnOutage(t *testing.T) {
 	server.Stop()
 	eventually(t, "the loss is seen", func() bool { return !api.Connected() })
 	server.Start()
-	announce(t, connect(t, server, nats.UserOperator), docs[:2]) // before or after the API is back
+	publish(t, connect(t, server, nats.UserOperator), docs[:2]) // before or after the API is back
 	f.are(t, docs[:2], 1)
 
 	server.Stop()
@@ -148,6 +148,6 @@ func TestFollowOverAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the API is back", api.Connected)
-	announce(t, operator, docs[2:])
+	publish(t, operator, docs[2:])
 	eventually(t, "the new stream is followed", func() bool { _, resets := f.count(); return resets == 2 })
 }

@@ -88,16 +88,16 @@ func TestProvisionTwiceKeepsWhatTheStreamsHold(t *testing.T) {
 	}
 }
 
-func TestAnnounceStoresEachVersionOnce(t *testing.T) {
+func TestPublishStoresEachVersionOnce(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
 	api := connect(t, server, nats.UserAPI)
 	a, b := uploaded(), uploaded()
 	docs := []schema.Document{a, b}
 	for range 3 {
-		told, err := api.Publish(t.Context(), docs)
-		if err != nil || len(told) != 2 || told[0].ID != a.ID || told[1].ID != b.ID {
-			t.Fatalf("Announce = %v, %v", told, err)
+		published, err := api.Publish(t.Context(), docs)
+		if err != nil || len(published) != 2 || published[0].ID != a.ID || published[1].ID != b.ID {
+			t.Fatalf("got %v, %v; want both documents", published, err)
 		}
 	}
 	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
@@ -121,11 +121,11 @@ func TestAnnounceStoresEachVersionOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 3 {
-		t.Errorf("a deliberate announcement was swallowed: %+v, %v", info, err)
+		t.Errorf("a document published again on purpose was taken for a duplicate: %+v, %v", info, err)
 	}
 }
 
-func TestAnnounceWithoutServerFailsAtOnce(t *testing.T) {
+func TestPublishWithoutServerFailsAtOnce(t *testing.T) {
 	server := localtest.NATS(t)
 	provision(t, server)
 	api := connect(t, server, nats.UserAPI)
@@ -133,9 +133,9 @@ func TestAnnounceWithoutServerFailsAtOnce(t *testing.T) {
 	eventually(t, "the loss is noticed", func() bool { return !api.Connected() })
 
 	began := time.Now()
-	told, err := api.Publish(t.Context(), []schema.Document{uploaded()})
-	if !errors.Is(err, nats.ErrUnavailable) || len(told) != 0 {
-		t.Errorf("Announce = %v, %v; want ErrUnavailable", told, err)
+	published, err := api.Publish(t.Context(), []schema.Document{uploaded()})
+	if !errors.Is(err, nats.ErrUnavailable) || len(published) != 0 {
+		t.Errorf("got %v, %v; want ErrUnavailable", published, err)
 	}
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("it took %s", took)
@@ -146,16 +146,16 @@ func TestAnnounceWithoutServerFailsAtOnce(t *testing.T) {
 
 	server.Start()
 	eventually(t, "it connects again", api.Connected)
-	if told, err := api.Publish(t.Context(), []schema.Document{uploaded()}); err != nil || len(told) != 1 {
-		t.Errorf("after the outage: %v, %v", told, err)
+	if published, err := api.Publish(t.Context(), []schema.Document{uploaded()}); err != nil || len(published) != 1 {
+		t.Errorf("after the outage: %v, %v", published, err)
 	}
 }
 
-func TestAnnounceWithoutStream(t *testing.T) {
+func TestPublishWithoutStream(t *testing.T) {
 	server := localtest.NATS(t)
 	api := connect(t, server, nats.UserAPI)
-	if told, err := api.Publish(t.Context(), []schema.Document{uploaded()}); !errors.Is(err, nats.ErrUnavailable) || len(told) != 0 {
-		t.Errorf("Announce = %v, %v; want ErrUnavailable", told, err)
+	if published, err := api.Publish(t.Context(), []schema.Document{uploaded()}); !errors.Is(err, nats.ErrUnavailable) || len(published) != 0 {
+		t.Errorf("got %v, %v; want ErrUnavailable", published, err)
 	}
 }
 
@@ -169,16 +169,16 @@ func TestFullStreamRefusesAndSaysWhatWasStored(t *testing.T) {
 	for i := range docs {
 		docs[i] = uploaded()
 	}
-	told, err := operator.Publish(t.Context(), docs)
-	if err == nil || len(told) == 0 || len(told) == len(docs) {
-		t.Fatalf("Announce = %d told, %v", len(told), err)
+	published, err := operator.Publish(t.Context(), docs)
+	if err == nil || len(published) == 0 || len(published) == len(docs) {
+		t.Fatalf("got %d published, %v; want those before the stream was full", len(published), err)
 	}
 	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := stream.CachedInfo().State.Msgs; n != uint64(len(told)) {
-		t.Errorf("%d are said to be stored, %d are", len(told), n)
+	if n := stream.CachedInfo().State.Msgs; n != uint64(len(published)) {
+		t.Errorf("%d are said to be stored, %d are", len(published), n)
 	}
 }
 
@@ -230,7 +230,7 @@ func ids(t *testing.T, operator *nats.Conn) map[string]int {
 	return count
 }
 
-func TestManyAreAnnouncedOnceThoughSomeWereBefore(t *testing.T) {
+func TestManyArePublishedOnceThoughSomeWereBefore(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
 	worker := connect(t, server, nats.UserWorker)
@@ -239,9 +239,9 @@ func TestManyAreAnnouncedOnceThoughSomeWereBefore(t *testing.T) {
 		docs[i] = uploaded()
 	}
 	for i, of := range [][]schema.Document{docs[7:8], docs, docs} {
-		told, err := worker.Publish(t.Context(), of)
-		if err != nil || len(told) != len(of) || told[0].ID != of[0].ID || told[len(told)-1].ID != of[len(of)-1].ID {
-			t.Fatalf("call %d: %d of %d told, %v", i, len(told), len(of), err)
+		published, err := worker.Publish(t.Context(), of)
+		if err != nil || len(published) != len(of) || published[0].ID != of[0].ID || published[len(published)-1].ID != of[len(of)-1].ID {
+			t.Fatalf("call %d: %d of %d published, %v", i, len(published), len(of), err)
 		}
 	}
 	count := ids(t, operator)
@@ -271,9 +271,9 @@ func TestManyWhereTheStreamTakesNoBatches(t *testing.T) {
 	for i := range docs {
 		docs[i] = uploaded()
 	}
-	told, err := operator.Publish(t.Context(), docs)
-	if err != nil || len(told) != len(docs) || len(ids(t, operator)) != len(docs) {
-		t.Errorf("%d of %d told, %d stored, %v", len(told), len(docs), len(ids(t, operator)), err)
+	published, err := operator.Publish(t.Context(), docs)
+	if err != nil || len(published) != len(docs) || len(ids(t, operator)) != len(docs) {
+		t.Errorf("%d of %d published, %d stored, %v", len(published), len(docs), len(ids(t, operator)), err)
 	}
 }
 
@@ -284,8 +284,8 @@ func TestABatchOutlivesTheServer(t *testing.T) {
 	for i := range docs {
 		docs[i] = uploaded()
 	}
-	if told, err := operator.Publish(t.Context(), docs); err != nil || len(told) != len(docs) {
-		t.Fatalf("%d told, %v", len(told), err)
+	if published, err := operator.Publish(t.Context(), docs); err != nil || len(published) != len(docs) {
+		t.Fatalf("%d published, %v", len(published), err)
 	}
 	server.Stop()
 	server.Start()

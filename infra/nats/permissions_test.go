@@ -96,7 +96,7 @@ func TestEachUserMayOnlyWhatItsRoleNeeds(t *testing.T) {
 	}
 }
 
-// allowed says whether the server lets the user do it. Its refusal comes before
+// allowed reports whether the server lets the user do it. Its refusal comes before
 // its answer to the flush.
 func allowed(t *testing.T, server *localtest.NATSServer, user string, do func(*natsgo.Conn) error) bool {
 	t.Helper()

@@ -71,7 +71,7 @@ func (c *Conn) Purge(ctx context.Context, stream string) (Purged, error) {
 	return p, nil
 }
 
-// over says whether a stream holds more than this much of its size.
+// over reports whether a stream holds more than this much of its size.
 func over(info *jetstream.StreamInfo, percent uint64) bool {
 	return info.State.Bytes > target(info, percent)
 }

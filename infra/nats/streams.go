@@ -20,7 +20,7 @@ type StreamLimits struct {
 	MaxAge time.Duration
 	// BucketBytes, DocumentsBytes and ReplayBytes are what each stream may take
 	// of the disk, which the server sets aside when it makes the stream.
-	// Defaults: 1 GiB (about 400,000 uploads, each told twice), 1 GiB (about
+	// Defaults: 1 GiB (about 400,000 uploads, each with two events), 1 GiB (about
 	// 2,000,000 events) and 512 MiB.
 	BucketBytes, DocumentsBytes, ReplayBytes int64
 	// Replicas is how many servers of a cluster keep each message; default 1.

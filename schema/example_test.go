@@ -1,0 +1,53 @@
+package schema_test
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/schema"
+)
+
+// The object at a pending document's key decides what becomes of it: with the declared
+// size it is uploaded and charged to its owner's quota, and confirming it again changes
+// nothing.
+func ExampleDocument_Confirm() {
+	now := time.Now()
+	quota := schema.Quota{LimitBytes: 1000}
+	document := schema.NewDocument(uuid.New(), uuid.New(), "letter.txt", "text/plain", 300, now)
+	object := schema.Object{Key: document.ObjectKey, Size: 300, ETag: "5d41402abc4b2a76"}
+
+	for range 2 {
+		decision := document.Confirm(object, &quota, now)
+		fmt.Println(document.Status, decision.Changed, quota.UsedBytes)
+	}
+	// Output:
+	// uploaded true 300
+	// uploaded false 300
+}
+
+// A document that does not fit into its owner's quota is rejected, and its object is
+// given up.
+func ExampleDocument_Confirm_quotaExceeded() {
+	now := time.Now()
+	quota := schema.Quota{LimitBytes: 1000, UsedBytes: 900}
+	document := schema.NewDocument(uuid.New(), uuid.New(), "film.txt", "text/plain", 300, now)
+	object := schema.Object{Key: document.ObjectKey, Size: 300}
+
+	decision := document.Confirm(object, &quota, now)
+	fmt.Println(document.Status, document.Reason, decision.DeleteObject, quota.UsedBytes)
+	// Output: rejected quota_exceeded true 900
+}
+
+// An object's key leads back to its document.
+func ExampleDocumentID() {
+	id := uuid.MustParse("0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b")
+	key := schema.ObjectKey(id)
+	found, ok := schema.DocumentID(key)
+	fmt.Println(key)
+	fmt.Println(found, ok)
+	// Output:
+	// documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+	// 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b true
+}

@@ -15,20 +15,20 @@ type lease struct {
 
 	mu    sync.Mutex
 	held  bool
-	clock *clock // of the document that is read, or nil
+	watch *stopwatch // of the document that is read, or nil
 }
 
-// take waits for the right, while the document's clock stands still. It returns
-// false where the sandbox is to end.
+// take waits for the right, while the document's stopwatch is paused. It returns
+// false if the sandbox is to end.
 func (l *lease) take() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held {
 		return true
 	}
-	if l.clock != nil {
-		l.clock.pause()
-		defer l.clock.resume()
+	if l.watch != nil {
+		l.watch.pause()
+		defer l.watch.resume()
 	}
 	select {
 	case l.turn <- struct{}{}:
@@ -38,11 +38,11 @@ func (l *lease) take() bool {
 	return l.held
 }
 
-// measure sets the clock that waiting stops.
-func (l *lease) measure(c *clock) {
+// measure sets the stopwatch that waiting pauses.
+func (l *lease) measure(c *stopwatch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.clock = c
+	l.watch = c
 }
 
 // giveBack ends the right, once the memory is gone.

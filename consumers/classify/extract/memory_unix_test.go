@@ -63,8 +63,8 @@ func TestLargeMemoryIsTakenInTurns(t *testing.T) {
 		t.Fatal("the second got no small memory")
 	}
 	late := make(chan struct{})
-	clock := startClock(50*time.Millisecond, func() { close(late) })
-	second.lease.measure(clock)
+	watch := startStopwatch(50*time.Millisecond, func() { close(late) })
+	second.lease.measure(watch)
 	got := make(chan bool)
 	go func() { got <- two.Reallocate(smallBytes+1) != nil }()
 	select {
@@ -89,7 +89,7 @@ func TestLargeMemoryIsTakenInTurns(t *testing.T) {
 		linear.Free()
 		memory.release()
 	}
-	if len(turn) != 0 || clock.stop() {
+	if len(turn) != 0 || watch.stop() {
 		t.Error("the turn was not given back, or the clock did not end")
 	}
 }

@@ -231,13 +231,13 @@ type reading struct {
 // run reads one document in the sandbox, which it stops at the deadline and when ctx ends.
 func (s *sandboxes) run(ctx context.Context, box *sandbox, src *source, limits limits, text *text) (r reading) {
 	var late atomic.Bool
-	clock := startClock(s.config.Timeout, func() { late.Store(true); box.cancel() })
-	box.lease.measure(clock)
+	watch := startStopwatch(s.config.Timeout, func() { late.Store(true); box.cancel() })
+	box.lease.measure(watch)
 	unhook := context.AfterFunc(ctx, box.cancel)
 	var sound bool
 	r.found, sound, r.err = box.read(src, limits, text)
 	// Both answers count: a false one has canceled the sandbox or is about to.
-	inTime, kept := clock.stop(), unhook()
+	inTime, kept := watch.stop(), unhook()
 	r.usable = inTime && kept && sound && s.root.Err() == nil
 	if r.late = late.Load(); r.late && r.err != nil {
 		r.err = fmt.Errorf("%w: took longer than %s", ErrBroken, s.config.Timeout)

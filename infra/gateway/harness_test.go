@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -63,7 +61,7 @@ func setup(t testing.TB, change ...func(c *gateway.Config)) *stack {
 	t.Helper()
 	server := localtest.MinIO(t)
 	stream(t, server)
-	key := func() minio.Key { return minio.Key{Access: random(8), Secret: random(16)} }
+	key := func() minio.Key { return minio.Key{Access: rand.Text()[:16], Secret: rand.Text()} }
 	s := &stack{
 		Admin: minio.Admin{
 			Endpoint: server.Endpoint, RootUser: server.RootUser, RootPassword: server.RootPassword, Bucket: server.Bucket,
@@ -188,16 +186,7 @@ func send(t testing.TB, host *url.URL, method, address string, headers map[strin
 	for name, value := range headers {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header, string(answer)
+	return localtest.Send(t, req)
 }
 
 func newKey(t testing.TB) string {
@@ -207,12 +196,6 @@ func newKey(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return schema.ObjectKey(id)
-}
-
-func random(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b)
-	return hex.EncodeToString(b)
 }
 
 // signature is the secret part of a presigned URL.

@@ -3,9 +3,7 @@ package minio_test
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -37,7 +35,7 @@ func unprovisioned(t *testing.T) *stack {
 	t.Helper()
 	server := localtest.MinIO(t)
 	stream(t, server)
-	key := func() minio.Key { return minio.Key{Access: random(8), Secret: random(16)} }
+	key := func() minio.Key { return minio.Key{Access: rand.Text()[:16], Secret: rand.Text()} }
 	s := &stack{Admin: minio.Admin{
 		Endpoint: server.Endpoint, RootUser: server.RootUser, RootPassword: server.RootPassword, Bucket: server.Bucket,
 		Keys: minio.Keys{Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key()},
@@ -125,12 +123,6 @@ func newKey(t *testing.T) string {
 	return schema.ObjectKey(id)
 }
 
-func random(n int) string {
-	b := make([]byte, n)
-	_, _ = rand.Read(b)
-	return hex.EncodeToString(b)
-}
-
 // do sends a request as a browser would and returns the answer's status, headers and body.
 func do(t *testing.T, method, address string, headers map[string]string, body []byte) (int, http.Header, string) {
 	t.Helper()
@@ -141,14 +133,5 @@ func do(t *testing.T, method, address string, headers map[string]string, body []
 	for name, value := range headers {
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	answer, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, resp.Header, string(answer)
+	return localtest.Send(t, req)
 }

@@ -1,6 +1,7 @@
 package minio_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"net"
 	"net/http"
@@ -153,7 +154,7 @@ func TestProvisionTakesANewSecret(t *testing.T) {
 	key := newKey(t)
 	s.put(t, key, "x")
 	before := s.objects(t, s.Keys.Worker)
-	s.Keys.Worker.Secret = random(16)
+	s.Keys.Worker.Secret = rand.Text()
 	if err := minio.Provision(t.Context(), s.Admin); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package minio_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ func TestReplaceAKey(t *testing.T) {
 		t.Error("root was removed")
 	}
 
-	s.Keys.Download = minio.Key{Access: random(12), Secret: random(20)}
+	s.Keys.Download = minio.Key{Access: rand.Text()[:16], Secret: rand.Text()}
 	if err := minio.Provision(t.Context(), s.Admin); err != nil {
 		t.Fatal(err)
 	}

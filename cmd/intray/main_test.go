@@ -24,3 +24,13 @@ func (s *stack) operator(t testing.TB, want int, args ...string) string {
 	}
 	return stdout
 }
+
+// expectText checks that what a command wrote contains each text.
+func expectText(t testing.TB, got string, want ...string) {
+	t.Helper()
+	for _, text := range want {
+		if !strings.Contains(got, text) {
+			t.Errorf("got\n%s\nwant %q in it", got, text)
+		}
+	}
+}

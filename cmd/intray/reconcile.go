@@ -53,7 +53,8 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 		return cli.Usage(errors.New("MINIO_ENDPOINT is not set (see docs/configuration.md)"))
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	db, err := postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 4, StatementTimeout: 5 * time.Minute})
+	options := postgres.Options{MaxConns: 4, StatementTimeout: 5 * time.Minute}
+	db, err := postgres.Open(ctx, s.Database, options)
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,8 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 		// At once, rather than when the sweeper comes to it.
 		remover := remove.New(db, objects, publisher, log)
 		if _, err := sweep.NewDeletions(db, objects, remover, log).Drain(ctx); err != nil {
-			return fmt.Errorf("the repairs are recorded; not every object is deleted yet, which \"intray consume\" does: %w", err)
+			return fmt.Errorf("the repairs are recorded; not every object is deleted yet,"+
+				" which \"intray consume\" does: %w", err)
 		}
 	}
 	if summary.Left > 0 {
@@ -98,9 +100,11 @@ func (c reconcileCommand) validate() error {
 	return nil
 }
 
-// publisherOf publishes what repairs change, or nothing where NATS is not named: the
-// sweeper tells it then.
-func publisherOf(ctx context.Context, s cli.System, db *postgres.DB, log *slog.Logger) (runner.Publisher, func(), error) {
+// publisherOf returns what publishes the changes of repairs, and what closes it. Where
+// no setting names NATS it publishes nothing, and the sweeper does it later.
+func publisherOf(
+	ctx context.Context, s cli.System, db *postgres.DB, log *slog.Logger,
+) (runner.Publisher, func(), error) {
 	if s.NATS.URL == "" {
 		return nobody{}, func() {}, nil
 	}
@@ -113,7 +117,12 @@ func publisherOf(ctx context.Context, s cli.System, db *postgres.DB, log *slog.L
 	return nats.NewPublisher(conn, db, log), conn.Close, nil
 }
 
-func (c reconcileCommand) reconcile(ctx context.Context, db *postgres.DB, objects *minio.Objects, publisher runner.Publisher, log *slog.Logger) (reconcile.Summary, error) {
+// reconcile compares, and repairs with --fix, with its progress, and prints what it
+// found.
+func (c reconcileCommand) reconcile(
+	ctx context.Context, db *postgres.DB, objects *minio.Objects, publisher runner.Publisher,
+	log *slog.Logger,
+) (reconcile.Summary, error) {
 	expected, err := db.CountDocuments(ctx)
 	if err != nil {
 		return reconcile.Summary{}, err
@@ -164,7 +173,9 @@ var meanings = map[reconcile.Kind]string{
 }
 
 // report writes the table by kind, the first findings of each, and what to do.
-func (c reconcileCommand) report(w io.Writer, s reconcile.Summary, shown map[reconcile.Kind][]reconcile.Finding) error {
+func (c reconcileCommand) report(
+	w io.Writer, s reconcile.Summary, shown map[reconcile.Kind][]reconcile.Finding,
+) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "KIND\tFOUND\tFIXED\tBYTES\tMEANING")
 	for _, k := range reconcile.Kinds {
@@ -174,7 +185,8 @@ func (c reconcileCommand) report(w io.Writer, s reconcile.Summary, shown map[rec
 	if err := table.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\n%d objects (%d bytes), %d documents and %d users compared in %.1f s.\n", s.Objects, s.Bytes, s.Documents, s.Users, s.Took)
+	fmt.Fprintf(w, "\n%d objects (%d bytes), %d documents and %d users compared in %.1f s.\n",
+		s.Objects, s.Bytes, s.Documents, s.Users, s.Took)
 	for _, k := range reconcile.Kinds {
 		if len(shown[k]) == 0 {
 			continue
@@ -188,17 +200,19 @@ func (c reconcileCommand) report(w io.Writer, s reconcile.Summary, shown map[rec
 	return nil
 }
 
-// describe tells a finding in a line. Keys are anybody's text.
+// describe returns a finding in one line. Keys are anybody's text.
 func describe(f reconcile.Finding) string {
 	text := cli.Printable(f.Key)
 	if f.Kind == reconcile.QuotaDrift {
-		text = fmt.Sprintf("user %s: %d bytes used, documents are charged %d", f.UserID, *f.UsedBytes, *f.ChargedBytes)
+		text = fmt.Sprintf("user %s: %d bytes used, documents are charged %d",
+			f.UserID, *f.UsedBytes, *f.ChargedBytes)
 	}
 	if f.Status != "" {
 		text += fmt.Sprintf("  %s, %d bytes", f.Status, *f.Size)
 	}
 	if f.Object != nil {
-		text += fmt.Sprintf("  object of %d bytes, %s", f.Object.Size, f.Object.LastModified.Format(time.RFC3339))
+		text += fmt.Sprintf("  object of %d bytes, %s",
+			f.Object.Size, f.Object.LastModified.Format(time.RFC3339))
 	}
 	if f.Fixed {
 		text += "  fixed"
@@ -218,12 +232,14 @@ func (c reconcileCommand) advise(w io.Writer, s reconcile.Summary) {
 	case s.Left == 0:
 		fmt.Fprintln(w, "\nEverything found is fixed.")
 	case !c.Fix && s.Left > left:
-		fmt.Fprintln(w, "\nNext: intray reconcile --fix repairs all of these but unknown_object and unchecked.")
+		fmt.Fprintln(w, "\nNext: intray reconcile --fix repairs all of these"+
+			" but unknown_object and unchecked.")
 	case s.Left > left:
 		fmt.Fprintln(w, "\nNext: what is left says why it is. Run it again once the cause is gone.")
 	}
 	if left > 0 && !c.DeleteUnknown {
-		fmt.Fprintln(w, "\nUnknown objects stay unless you say --fix --delete-unknown. After the database was restored\n"+
+		fmt.Fprintln(w, "\nUnknown objects stay unless you say --fix --delete-unknown."+
+			" After the database was restored\n"+
 			"from a backup they may be what users uploaded since: restore a newer one, or keep them.")
 	}
 }

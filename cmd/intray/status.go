@@ -37,7 +37,7 @@ type healthSettings struct {
 	ConsumersURL string `env:"CONSUMERS_URL" placeholder:"URL" help:"The consumers, whose /healthz is asked."`
 }
 
-// Help says what is looked at and what the exit status means.
+// Help describes what is checked and what the exit status means.
 func (statusCommand) Help() string {
 	return `Shows whether each part answers, what waits for the consumers and for how long, dead letters,
 object deletions, what the last reconciliation of bucket and database left to a person, the events that
@@ -53,27 +53,29 @@ func (c statusCommand) Run(ctx context.Context) error {
 	if c.Interval <= 0 {
 		return cli.Usage(errors.New("--interval is more than 0"))
 	}
-	checker, closeAll, err := c.checker(ctx)
-	if err != nil {
-		return err
-	}
-	defer closeAll()
-	for {
-		// A check that Ctrl-C cuts off would say nothing about the system.
-		s := checker.Check(context.WithoutCancel(ctx))
-		if err := c.show(os.Stdout, s); err != nil {
-			return err
+	return c.withChecker(ctx, func(checker status.Checker) error {
+		for {
+			// A check that Ctrl-C cuts off would say nothing about the system.
+			s := checker.Check(context.WithoutCancel(ctx))
+			if err := c.show(os.Stdout, s); err != nil {
+				return err
+			}
+			if !c.Watch || !wait(ctx, c.Interval) {
+				return statusError(s)
+			}
 		}
-		if !c.Watch {
-			return statusError(s)
-		}
-		timer := time.NewTimer(c.Interval)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return statusError(s)
-		case <-timer.C:
-		}
+	})
+}
+
+// wait waits for d, and reports false if ctx ends before.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }
 
@@ -99,38 +101,36 @@ func statusError(s status.Status) error {
 	return nil
 }
 
-// checker connects to the parts that a check asks.
-func (c statusCommand) checker(
-	ctx context.Context,
-) (check status.Checker, closeAll func(), err error) {
+// withChecker connects to the parts that a check asks and calls do.
+func (c statusCommand) withChecker(ctx context.Context, do func(status.Checker) error) error {
 	system, err := c.Find()
 	if err != nil {
-		return check, nil, err
+		return err
 	}
-	check = status.Checker{MinIO: system.MinIO}
+	checker := status.Checker{MinIO: system.MinIO}
 	servers := c.healthSettings
 	if c.Local() {
-		if check.DataDir, err = cli.DataDir(c.Data); err != nil {
-			return check, nil, err
+		if checker.DataDir, err = cli.DataDir(c.Data); err != nil {
+			return err
 		}
-		if servers, err = localServers(check.DataDir); err != nil {
-			return check, nil, err
+		if servers, err = localServers(checker.DataDir); err != nil {
+			return err
 		}
 	}
-	check.Servers = servers.probes()
+	checker.Servers = servers.probes()
 	options := postgres.Options{MaxConns: 2, StatementTimeout: status.Timeout / 2}
-	if check.DB, err = postgres.Open(ctx, system.Database, options); err != nil {
-		return check, nil, err
+	if checker.DB, err = postgres.Open(ctx, system.Database, options); err != nil {
+		return err
 	}
-	if system.NATS.URL == "" {
-		return check, func() { check.DB.Close() }, nil
+	defer checker.DB.Close()
+	if system.NATS.URL != "" {
+		system.NATS.Name, system.NATS.Log = "status", slog.New(slog.DiscardHandler)
+		if checker.Conn, err = nats.Connect(ctx, system.NATS); err != nil {
+			return err
+		}
+		defer checker.Conn.Close()
 	}
-	system.NATS.Name, system.NATS.Log = "status", slog.New(slog.DiscardHandler)
-	if check.Conn, err = nats.Connect(ctx, system.NATS); err != nil {
-		check.DB.Close()
-		return check, nil, err
-	}
-	return check, func() { check.Conn.Close(); check.DB.Close() }, nil
+	return do(checker)
 }
 
 // localServers returns the addresses of the servers that "intray up" runs on a data

@@ -38,87 +38,110 @@ type statusJSON struct {
 	} `json:"recent"`
 }
 
-// tellsStatus leaves the stack as it was.
-func tellsStatus(t *testing.T, s *stack) {
+// checksStatus leaves the stack as it was.
+func checksStatus(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
 	alice.Becomes(alice.Upload("status.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
-	look := func(want int) (found statusJSON) {
-		t.Helper()
-		if err := json.Unmarshal([]byte(s.operator(t, want, "status", "--json")), &found); err != nil {
-			t.Fatal(err)
-		}
-		return found
-	}
 	stacktest.Await(t, 20*time.Second, "all to be well", func() error {
 		stdout, stderr, status := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir)
 		if status != 0 || !strings.Contains(stdout, "All is well.") {
-			return fmt.Errorf("status %d\n%s%s", status, stdout, stderr)
+			return fmt.Errorf("got status %d, want 0 and that all is well\n%s%s", status, stdout, stderr)
 		}
 		return nil
 	})
-	found := look(0)
-	if !found.Fine || len(found.Parts) != 6 || len(found.Consumers) != 5 || !found.Backlog.Swept || found.Queue == nil ||
-		found.Recent.Counts["uploaded"] < 1 || found.Recent.Counts["classified"] < 1 {
-		t.Errorf("it says %+v", found)
+	t.Run("healthy", func(t *testing.T) {
+		got := s.check(t, 0)
+		if !got.Fine || len(got.Parts) != 6 || len(got.Consumers) != 5 || !got.Backlog.Swept || got.Queue == nil {
+			t.Errorf("got %+v, want it fine and swept, with 6 parts, 5 consumers and the queue", got)
+		}
+		if counts := got.Recent.Counts; counts["uploaded"] < 1 || counts["classified"] < 1 {
+			t.Errorf("got recent counts %v, want an uploaded and a classified document", counts)
+		}
+	})
+	t.Run("a dead letter", func(t *testing.T) { checksDeadLetters(t, s) })
+	t.Run("failed attempts", func(t *testing.T) { checksFailedAttempts(t, s) })
+	t.Run("a gateway that hangs", func(t *testing.T) {
+		if err := syscall.Kill(s.PIDs["gateway"], syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		found := s.check(t, 3)
+		if err := syscall.Kill(s.PIDs["gateway"], syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range found.Parts {
+			if want := p.Name != "gateway"; p.Up != want {
+				t.Errorf("%s is up: got %v, want %v", p.Name, p.Up, want)
+			}
+		}
+	})
+	for name, c := range map[string]struct {
+		args []string
+		want int
+	}{
+		"nothing runs": {[]string{"status", "--data", t.TempDir()}, 3},
+		"no interval":  {[]string{"status", "--interval", "0s", "--data", s.Dir}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, stderr, got := stacktest.Run(t, nil, "intray", c.args...); got != c.want {
+				t.Errorf("got status %d, want %d: %s", got, c.want, stderr)
+			}
+		})
 	}
+}
 
-	db := s.database(t)
-	if _, err := db.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, tries, first_at, dead_at)
-		VALUES ('NONE', 1, 'confirm', 's', '{}', '', 'test', 1, now(), now())`); err != nil {
+// check runs "status --json", which has to end with the exit status.
+func (s *stack) check(t *testing.T, exit int) (found statusJSON) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(s.operator(t, exit, "status", "--json")), &found); err != nil {
 		t.Fatal(err)
 	}
-	if found := look(1); found.Fine || found.Backlog.DeadLetters != 1 || len(found.Problems) != 1 {
-		t.Errorf("with a dead letter it says %+v", found)
+	return found
+}
+
+func checksDeadLetters(t *testing.T, s *stack) {
+	db := s.database(t)
+	if _, err := db.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at)
+		VALUES ('NONE', 1, 'confirm', 's', '', 'test', 1, now())`); err != nil {
+		t.Fatal(err)
+	}
+	if got := s.check(t, 1); got.Fine || got.Backlog.DeadLetters != 1 || len(got.Problems) != 1 {
+		t.Errorf("got %+v, want one problem, which is a dead letter", got)
 	}
 	if _, err := db.Exec(`DELETE FROM dead_letters WHERE stream = 'NONE'`); err != nil {
 		t.Fatal(err)
 	}
+}
 
-	// Tries count while their document waits: this one for its file.
-	asked, err := alice.Ask("never.txt", "text/plain", 5)
+// checksFailedAttempts: they count while their document is queued; this one waits for
+// its file.
+func checksFailedAttempts(t *testing.T, s *stack) {
+	db := s.database(t)
+	asked, err := s.Login(t, "alice").Ask("never.txt", "text/plain", 5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting := asked.Document.ID
-	for n := range 3 {
+	id := asked.Document.ID
+	for n, wantExit := range []int{0, 0, 1} {
 		if _, err := db.Exec(`INSERT INTO document_tries (document_id, stream, consumer, at, try, reason)
-			VALUES ($1, 'DOCUMENTS', 'classify', now(), $2, 'the provider is away')`, waiting, n+1); err != nil {
+			VALUES ($1, 'DOCUMENTS', 'classify', now(), $2, 'the provider is away')`, id, n+1); err != nil {
 			t.Fatal(err)
 		}
-		want := 0
-		if n == 2 {
-			want = 1
+		got := s.check(t, wantExit)
+		if len(got.Problems) != wantExit {
+			t.Fatalf("after %d failed attempts: got problems %q, want %d", n+1, got.Problems, wantExit)
 		}
-		if found := look(want); n == 2 && (len(found.Problems) != 1 || !strings.Contains(found.Problems[0], "the provider is away")) {
-			t.Errorf("with tries that fail it says %+v", found)
-		}
-	}
-	if _, err := db.Exec(`UPDATE document_tries SET at = now() - interval '11 minutes' WHERE document_id = $1`, waiting); err != nil {
-		t.Fatal(err)
-	}
-	look(0)
-
-	if err := syscall.Kill(s.PIDs["gateway"], syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	found = look(3)
-	if err := syscall.Kill(s.PIDs["gateway"], syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range found.Parts {
-		if p.Up != (p.Name != "gateway") {
-			t.Errorf("with a gateway that hangs, %s is up: %v", p.Name, p.Up)
+		if wantExit == 1 {
+			expectText(t, got.Problems[0], "the provider is away")
 		}
 	}
-	if _, _, status := stacktest.Run(t, nil, "intray", "status", "--data", t.TempDir()); status != 3 {
-		t.Errorf("where nothing runs: status %d", status)
+	if _, err := db.Exec(`UPDATE document_tries SET at = now() - interval '11 minutes' WHERE document_id = $1`, id); err != nil {
+		t.Fatal(err)
 	}
-	if _, _, status := stacktest.Run(t, nil, "intray", "status", "--interval", "0s", "--data", s.Dir); status != 2 {
-		t.Errorf("without an interval: status %d", status)
-	}
+	s.check(t, 0)
 }
 
-// showsMetrics reads them from each part, and holds alerts and dashboard to them.
+// showsMetrics reads the metrics of each part, and holds the alert rules and the
+// dashboard to them.
 func showsMetrics(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
 	alice.Becomes(alice.Upload("metrics.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
@@ -146,11 +169,11 @@ func showsMetrics(t *testing.T, s *stack) {
 		names := regexp.MustCompile(`\b(intray|process)_[a-z_]+\b`).FindAllString(string(file), -1)
 		slices.Sort(names)
 		if names = slices.Compact(names); len(names) < 8 {
-			t.Errorf("%s uses %v only", path, names)
+			t.Errorf("%s: got metrics %v, want 8 or more", path, names)
 		}
 		for _, name := range names {
 			if !shown[name] {
-				t.Errorf("%s uses %s, which no process shows", path, name)
+				t.Errorf("%s: got %s, want metrics that a process shows", path, name)
 			}
 		}
 	}
@@ -166,14 +189,14 @@ func showsMetrics(t *testing.T, s *stack) {
 		`intray_reachable{part="postgres"} 1`, `intray_reachable{part="nats"} 1`, `intray_reachable{part="minio"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+want) {
-			t.Errorf("no %s", want)
+			t.Errorf("got no %s, want it among the metrics", want)
 		}
 	}
 	if in := regexp.MustCompile(`(?m)^intray_gateway_bytes_total\{direction="in"\} (\S+)`).FindStringSubmatch(text); in == nil || in[1] == "0" {
-		t.Errorf("bytes in: %v", in)
+		t.Errorf("got bytes in %v, want more than 0", in)
 	}
 	if made := regexp.MustCompile(`made|x{40}|@|[0-9a-f]{8}-[0-9a-f]{4}`).FindString(text); made != "" {
-		t.Errorf("a label holds %q", made)
+		t.Errorf("got %q in a label, want nothing that grows with use", made)
 	}
 	missesMinIO(t, s)
 	resp, err := http.Get(s.Gateway + "/metrics")
@@ -182,21 +205,21 @@ func showsMetrics(t *testing.T, s *stack) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusForbidden {
-		t.Errorf("the gateway answers /metrics to browsers: %s", resp.Status)
+		t.Errorf("the gateway's /metrics for browsers: got %s, want 403", resp.Status)
 	}
 }
 
-// missesMinIO has MinIO hang until the consumers' metrics say so.
+// missesMinIO stops MinIO until the consumers' metrics show it.
 func missesMinIO(t *testing.T, s *stack) {
 	port, err := local.KeptPort(s.Dir, "consume")
 	if err != nil {
 		t.Fatal(err)
 	}
-	says := func(value string) func() error {
+	shows := func(value string) func() error {
 		return func() error {
 			text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port))
 			if line := `intray_reachable{part="minio"} ` + value; !strings.Contains(text, line) {
-				return fmt.Errorf("no %s", line)
+				return fmt.Errorf("got no %s", line)
 			}
 			return nil
 		}
@@ -208,7 +231,7 @@ func missesMinIO(t *testing.T, s *stack) {
 		if err := syscall.Kill(s.PIDs["minio"], step.signal); err != nil {
 			t.Fatal(err)
 		}
-		stacktest.Await(t, 20*time.Second, "the metrics to say how MinIO is", says(step.value))
+		stacktest.Await(t, 20*time.Second, "the metrics to show how MinIO is", shows(step.value))
 	}
 }
 

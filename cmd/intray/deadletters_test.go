@@ -1,0 +1,184 @@
+package main_test
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"intray/cmd/internal/stacktest"
+	"intray/schema"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// letter is a dead letter as --json prints it.
+type letter struct {
+	ID       int64
+	Sequence int
+	Consumer string
+	Reason   string
+	Headers  map[string][]string
+	Data     json.RawMessage
+	Base64   []byte `json:"data_base64"`
+}
+
+// letters waits for n dead letters that the filters choose and returns them in the
+// order of their messages.
+func (s *stack) letters(t *testing.T, n int, filters ...string) (all []letter) {
+	t.Helper()
+	stacktest.Await(t, time.Minute, strconv.Itoa(n)+" dead letters", func() error {
+		all = nil
+		out := s.operator(t, 0, append([]string{"deadletters", "list", "--json"}, filters...)...)
+		for line := range strings.Lines(out) {
+			var l letter
+			if err := json.Unmarshal([]byte(line), &l); err != nil {
+				return err
+			}
+			all = append(all, l)
+		}
+		if len(all) != n {
+			return fmt.Errorf("got %d, want %d", len(all), n)
+		}
+		return nil
+	})
+	slices.SortFunc(all, func(a, b letter) int { return cmp.Compare(a.Sequence, b.Sequence) })
+	return all
+}
+
+func deadLetters(t *testing.T, s *stack) {
+	expectText(t, s.operator(t, 0, "deadletters", "list"), "No dead letters")
+	s.poison(t)
+	all := s.letters(t, 3)
+	t.Run("wrong flags", func(t *testing.T) { refusesWrongLetterFlags(t, all[0].ID) })
+	t.Run("list", func(t *testing.T) { listsLetters(t, s) })
+	t.Run("show", func(t *testing.T) { showsLetters(t, s, all) })
+	t.Run("retry", func(t *testing.T) { all = retriesLetters(t, s, all) })
+	t.Run("drop", func(t *testing.T) {
+		s.operator(t, 2, "deadletters", "drop", "--all") // more than one
+		s.letters(t, 3)
+		first := strconv.FormatInt(all[0].ID, 10)
+		s.operator(t, 0, "deadletters", "drop", first)
+		s.operator(t, 1, "deadletters", "drop", first)
+		s.operator(t, 0, "deadletters", "drop", "--all", "--yes")
+		s.letters(t, 0)
+	})
+}
+
+// poison publishes three messages that cannot be decoded.
+func (s *stack) poison(t *testing.T) {
+	t.Helper()
+	conn, err := natsgo.Connect(s.NATS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	js, err := jetstream.New(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{`{"Records": [], "Key": "x"}`, "no JSON at all\x1b[31m", "nor this"} {
+		m := natsgo.NewMsg(schema.SubjectCreatedDirect)
+		m.Data = []byte(data)
+		m.Header.Set("Trace", "t1")
+		if _, err := js.PublishMsg(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// refusesWrongLetterFlags needs no system: it is not there to be asked.
+func refusesWrongLetterFlags(t *testing.T, id int64) {
+	for args, want := range map[string]string{
+		"list --since 1h --until 2h":      "ends before it begins",
+		"list --since yesterday":          "neither a duration",
+		"list --consumer confrim":         "choose confirm", // not as if there were none
+		"retry --consumer confrim":        "choose confirm",
+		"drop --consumer confrim":         "choose confirm",
+		"retry":                           "say which",
+		"drop":                            "say which",
+		fmt.Sprintf("retry %d --all", id): "not both",
+		"retry --all --rate -1":           "",
+	} {
+		t.Run(args, func(t *testing.T) {
+			flags := append([]string{"deadletters"}, strings.Fields(args)...)
+			_, stderr, got := stacktest.Run(t, nil, "intray", append(flags, "--data", t.TempDir())...)
+			if got != 2 {
+				t.Errorf("got status %d, want 2", got)
+			}
+			expectText(t, stderr, want)
+		})
+	}
+}
+
+func listsLetters(t *testing.T, s *stack) {
+	for filters, want := range map[string]int{
+		"--consumer confirm --since 1h --reason UNDECODABLE": 3,
+		"--consumer remove":     0,
+		"--since 2999-01-01":    0,
+		"--since 7d --until 0s": 3,
+		"--until 1h":            0,
+		"--limit 2":             2,
+	} {
+		t.Run(filters, func(t *testing.T) { s.letters(t, want, strings.Fields(filters)...) })
+	}
+	t.Run("as text", func(t *testing.T) {
+		out := s.operator(t, 0, "deadletters", "list", "--limit", "2")
+		if got := strings.Count(out, "bucket.created.direct"); got != 2 {
+			t.Errorf("got %d rows, want 2:\n%s", got, out)
+		}
+		expectText(t, out, "1 more")
+	})
+}
+
+func showsLetters(t *testing.T, s *stack, all []letter) {
+	id := func(i int) string { return strconv.FormatInt(all[i].ID, 10) }
+	t.Run("with JSON in it", func(t *testing.T) {
+		expectText(t, s.operator(t, 0, "deadletters", "show", id(0)), "undecodable event: no records",
+			"Trace: t1", "stream BUCKET", "{\n  \"Records\": [],\n  \"Key\": \"x\"\n}\n")
+	})
+	t.Run("with binary data", func(t *testing.T) {
+		out := s.operator(t, 0, "deadletters", "show", id(1))
+		expectText(t, out, "6e 6f 20 4a 53 4f 4e")
+		if strings.Contains(out, "\x1b") {
+			t.Errorf("got %q, want no control characters in it", out)
+		}
+	})
+	t.Run("as JSON", func(t *testing.T) {
+		var got letter
+		if err := json.Unmarshal([]byte(s.operator(t, 0, "deadletters", "show", "--json", id(1))), &got); err != nil {
+			t.Fatal(err)
+		}
+		const data = "no JSON at all\x1b[31m"
+		if string(got.Base64) != data || got.Data != nil || got.Headers["Trace"][0] != "t1" {
+			t.Errorf("got %+v, want %q as Base64 alone, and the header Trace", got, data)
+		}
+	})
+	t.Run("unknown", func(t *testing.T) { s.operator(t, 1, "deadletters", "show", "999999") })
+}
+
+// retriesLetters returns the dead letters that came of the last retry.
+func retriesLetters(t *testing.T, s *stack, all []letter) []letter {
+	s.operator(t, 1, "deadletters", "retry", "999999")
+	out := s.operator(t, 0, "deadletters", "retry", "--all", "--dry-run")
+	if got := strings.Count(out, "would retry"); got != 3 {
+		t.Errorf("got %d that would be retried, want 3:\n%s", got, out)
+	}
+	// What still cannot be decoded comes back, each time as a new one.
+	byID := func(a, b letter) int { return cmp.Compare(a.ID, b.ID) }
+	for range 2 {
+		before := all
+		out := s.operator(t, 0, "deadletters", "retry", "--all", "--rate", "1000")
+		expectText(t, out, "3 dead letters retried")
+		all = s.letters(t, 3)
+		if slices.MinFunc(all, byID).ID <= slices.MaxFunc(before, byID).ID {
+			t.Errorf("got dead letters %+v, want newer ones than %+v", all, before)
+		}
+	}
+	return all
+}

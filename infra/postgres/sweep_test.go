@@ -41,14 +41,14 @@ func TestPendingSinceGoesThroughAllById(t *testing.T) {
 	}
 }
 
-func TestUnannouncedAreThoseThatWait(t *testing.T) {
+func TestUnpublishedAreThoseThatWait(t *testing.T) {
 	b := setup(t)
 	first, second := b.uploaded(t, b.alice, "f", 1), b.uploaded(t, b.bob, "f", 1)
 	b.create(t, b.alice, "f", 1) // pending: nothing to tell
 	got, err := b.worker.Unpublished(t.Context(), second.UnpublishedAt.Add(time.Microsecond), 10)
 	must(t, err)
 	if len(got) != 2 || got[0].ID != first.ID || got[1].ID != second.ID {
-		t.Errorf("unannounced %+v", got)
+		t.Errorf("unpublished %+v, want the longest waiting first", got)
 	}
 	got, err = b.worker.Unpublished(t.Context(), *second.UnpublishedAt, 10)
 	must(t, err)

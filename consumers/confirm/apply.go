@@ -34,9 +34,9 @@ func (o outcome) uploaded() bool {
 // documents' events. It returns the outcomes of the keys that are decided, and the keys with an object
 // that are not: they have no document, or only a LIST showed an object that would cost its document
 // its place.
-func (c *Confirmer) apply(ctx context.Context, stats map[string]minio.StatResult, known map[string]schema.Document) (
-	outcomes map[string]outcome, undecided []string, err error,
-) {
+func (c *Confirmer) apply(
+	ctx context.Context, stats map[string]minio.StatResult, known map[string]schema.Document,
+) (outcomes map[string]outcome, undecided []string, err error) {
 	now := schema.Now()
 	outcomes = make(map[string]outcome, len(stats))
 	pending := make(map[uuid.UUID]minio.StatResult, len(stats))
@@ -128,7 +128,10 @@ func (c *Confirmer) publish(ctx context.Context, outcomes map[string]outcome, no
 	counted := make([]string, 0, len(outcomes))
 	for key, o := range outcomes {
 		d := o.Document
-		if d == nil || d.UnpublishedAt != nil && !o.changed && now.Sub(*d.UnpublishedAt) <= nats.PublishTimeout {
+		if d == nil {
+			continue
+		}
+		if d.UnpublishedAt != nil && !o.changed && now.Sub(*d.UnpublishedAt) <= nats.PublishTimeout {
 			continue
 		}
 		documents = append(documents, *d)

@@ -31,7 +31,9 @@ type Confirmer struct {
 }
 
 // New returns a Confirmer.
-func New(db *postgres.DB, objects minio.Stater, publisher runner.Publisher, log *slog.Logger) *Confirmer {
+func New(
+	db *postgres.DB, objects minio.Stater, publisher runner.Publisher, log *slog.Logger,
+) *Confirmer {
 	return &Confirmer{db: db, objects: objects, publisher: publisher, log: log}
 }
 
@@ -92,7 +94,9 @@ func (c *Confirmer) documents(ctx context.Context, keys []string) (map[string]sc
 // confirm returns an outcome for each key. known holds documents that were read before: those that
 // the object does not change need no transaction. The others are read in the transaction, by the id
 // in their key.
-func (c *Confirmer) confirm(ctx context.Context, keys []string, known map[string]schema.Document) (map[string]outcome, error) {
+func (c *Confirmer) confirm(
+	ctx context.Context, keys []string, known map[string]schema.Document,
+) (map[string]outcome, error) {
 	stats := minio.Lookup(ctx, c.objects, keys)
 	outcomes, undecided, err := c.apply(ctx, stats, known)
 	if err != nil || len(undecided) == 0 {

@@ -32,7 +32,8 @@ type dedupeCache struct {
 }
 
 func newDedupeCache() *dedupeCache {
-	applied, _ := simplelru.NewLRU[schema.BucketRecord, time.Time](dedupeSize, nil) // fails for sizes below 1 only
+	// NewLRU fails for sizes below 1 only.
+	applied, _ := simplelru.NewLRU[schema.BucketRecord, time.Time](dedupeSize, nil)
 	return &dedupeCache{applied: applied, inFlight: make(map[schema.BucketRecord]chan struct{})}
 }
 
@@ -49,7 +50,9 @@ type turn struct {
 }
 
 // begin begins a turn at the keys in batch.
-func (c *dedupeCache) begin(batch []runner.Message[[]schema.BucketRecord], keys []string, now time.Time) *turn {
+func (c *dedupeCache) begin(
+	batch []runner.Message[[]schema.BucketRecord], keys []string, now time.Time,
+) *turn {
 	t := &turn{
 		cache: c, records: make(map[string][]schema.BucketRecord, len(keys)), ended: make(chan struct{}),
 	}

@@ -19,7 +19,7 @@ import (
 func (c *Confirmer) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
 	cache := newDedupeCache()
 	return func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
-		return runner.BucketBatch(ctx, bucket, batch, created, func(ctx context.Context, keys []string) (map[string]error, error) {
+		confirm := func(ctx context.Context, keys []string) (map[string]error, error) {
 			began := time.Now()
 			t := cache.begin(batch, keys, began)
 			outcomes, err := c.confirmTurn(ctx, t)
@@ -38,7 +38,8 @@ func (c *Confirmer) Handler(bucket string) runner.Handler[[]schema.BucketRecord]
 				}
 			}
 			return errs, err
-		})
+		}
+		return runner.BucketBatch(ctx, bucket, batch, created, confirm)
 	}
 }
 

@@ -30,7 +30,9 @@ type Remover struct {
 }
 
 // New returns a Remover.
-func New(db *postgres.DB, objects minio.Stater, publisher runner.Publisher, log *slog.Logger) *Remover {
+func New(
+	db *postgres.DB, objects minio.Stater, publisher runner.Publisher, log *slog.Logger,
+) *Remover {
 	return &Remover{db: db, objects: objects, publisher: publisher, log: log}
 }
 

@@ -64,10 +64,10 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 // waits for. A failure to keep it is harmless: the log has it too.
 func (r *Runner[T]) record(ctx context.Context, f *inFlight[T], attempt int, wait time.Duration) {
 	documents := documentsOf(f.message.Event)
-	if len(documents) == 0 || (attempt == 0 && !r.attempts.recordPostponed(f.message.Sequence, time.Now())) {
+	now := time.Now()
+	if len(documents) == 0 || (attempt == 0 && !r.attempts.recordPostponed(f.message.Sequence, now)) {
 		return
 	}
-	now := time.Now()
 	err := r.db.RecordAttempt(ctx, documents, postgres.Attempt{
 		Stream: r.config.Stream, Consumer: r.config.Consumer,
 		At: now, Number: attempt, Reason: f.err.Error(), NextAt: now.Add(wait),

@@ -17,11 +17,13 @@ import (
 var (
 	eventsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_events_total",
-		Help: "Messages by what became of them: done, retried, postponed, outage (a dependency was away), dead.",
+		Help: "Messages by what became of them: " +
+			"done, retried, postponed, outage (a dependency was away), dead.",
 	}, []string{"stream", "consumer", "kind", "outcome"})
 	redeliveriesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_redeliveries_total",
-		Help: "Messages that were delivered before, without those that this replica gave back until their user's turn.",
+		Help: "Messages that were delivered before, " +
+			"without those that this replica gave back until their user's turn.",
 	}, []string{"stream", "consumer"})
 	batchMessages = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "intray_batch_messages",
@@ -34,8 +36,9 @@ var (
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 	}, []string{"stream", "consumer"})
 	confirmSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
-		Name:    "intray_confirm_seconds",
-		Help:    "From the time that MinIO gives an upload's event to its document's being uploaded, by events only.",
+		Name: "intray_confirm_seconds",
+		Help: "From the time that MinIO gives an upload's event to its document's being uploaded, " +
+			"by events only.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900},
 	})
 	classifySeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
@@ -55,8 +58,9 @@ func Metrics() []prometheus.Collector {
 	for _, kind := range []string{"confirmed", "expired", "announced", "unclassified", "deleted", "purged"} {
 		findsTotal.WithLabelValues(kind)
 	}
-	return []prometheus.Collector{eventsTotal, redeliveriesTotal, batchMessages, batchSeconds, confirmSeconds,
-		classifySeconds, findsTotal}
+	return []prometheus.Collector{
+		eventsTotal, redeliveriesTotal, batchMessages, batchSeconds, confirmSeconds, classifySeconds, findsTotal,
+	}
 }
 
 // Confirmed measures an upload that was confirmed because of an event of the time at. It ignores an
@@ -135,10 +139,12 @@ func (r *Runner[T]) count(batch []*inFlight[T], took time.Duration, gaveBack boo
 // subjects that nobody of ours publishes.
 func kindOf(subject string) string {
 	switch subject {
-	case schema.SubjectCreatedDirect, schema.SubjectCreatedDurable, schema.SubjectRemovedDurable, schema.SubjectDocumentUpload:
+	case schema.SubjectCreatedDirect, schema.SubjectCreatedDurable, schema.SubjectRemovedDurable,
+		schema.SubjectDocumentUpload:
 		return subject
 	}
-	for _, prefix := range []string{"replay." + schema.ConsumerConfirm, "replay." + schema.ConsumerClassify} {
+	for _, consumer := range []string{schema.ConsumerConfirm, schema.ConsumerClassify} {
+		prefix := "replay." + consumer
 		if strings.HasPrefix(subject, prefix+".") {
 			return prefix
 		}

@@ -121,7 +121,9 @@ func (s *scheduler) add(m *waiting, now time.Time) (back *waiting, delay time.Du
 
 // place returns where among the postponed messages a sequence is or belongs.
 func (q *queue) place(sequence uint64) (int, bool) {
-	return slices.BinarySearchFunc(q.postponed, sequence, func(p postponed, s uint64) int { return cmp.Compare(p.sequence, s) })
+	return slices.BinarySearchFunc(q.postponed, sequence, func(p postponed, sequence uint64) int {
+		return cmp.Compare(p.sequence, sequence)
+	})
 }
 
 // forget drops the postponed messages that did not come back: another replica has them.
@@ -129,7 +131,9 @@ func (s *scheduler) forget(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, q := range s.queues {
-		q.postponed = slices.DeleteFunc(q.postponed, func(p postponed) bool { return now.After(p.due.Add(maxPostponed)) })
+		q.postponed = slices.DeleteFunc(q.postponed, func(p postponed) bool {
+			return now.After(p.due.Add(maxPostponed))
+		})
 		if len(q.messages) == 0 && q.running == 0 && len(q.postponed) == 0 {
 			delete(s.queues, key)
 		}

@@ -52,11 +52,13 @@ type sweepSettings struct {
 	PublishAfter      time.Duration `name:"sweep-announce-after" env:"SWEEP_ANNOUNCE_AFTER" placeholder:"30s" help:"The age at which a change that is not published yet is published by the sweeper."`
 }
 
-// Sweep has no durable consumer, but is run like one.
+// consumerSweep names the sweeper, which has no durable consumer but is run like one.
 const consumerSweep = "sweep"
 
-// consumerNames are what can be named, in the order in which it is wired.
-var consumerNames = []string{schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify, consumerSweep}
+// consumerNames are the names of all consumers, in the order in which they are wired.
+var consumerNames = []string{
+	schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify, consumerSweep,
+}
 
 // Help says what the consumers do.
 func (consumeCommand) Help() string {
@@ -70,7 +72,8 @@ no memory.`
 func (c consumeCommand) Validate() error {
 	for _, name := range c.Names {
 		if !slices.Contains(consumerNames, name) {
-			return cli.Usage(fmt.Errorf("there is no consumer %q; give some of %s", name, strings.Join(consumerNames, ", ")))
+			return cli.Usage(fmt.Errorf("there is no consumer %q; give some of %s",
+				name, strings.Join(consumerNames, ", ")))
 		}
 	}
 	if !c.runs(schema.ConsumerClassify) {
@@ -98,7 +101,9 @@ func (c consumeCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	conn, err := nats.Connect(ctx, nats.Options{URL: c.NATSURL, User: nats.UserWorker, Password: c.NATSPassword, Name: "consume", Log: log})
+	conn, err := nats.Connect(ctx, nats.Options{
+		URL: c.NATSURL, User: nats.UserWorker, Password: c.NATSPassword, Name: "consume", Log: log,
+	})
 	if err != nil {
 		return err
 	}
@@ -121,7 +126,8 @@ func (c consumeCommand) Run(ctx context.Context) error {
 		all.Go(func() { run(ctx) })
 	}
 	storage := func(ctx context.Context) error { return runner.ProbeStorage(ctx, objects) }
-	measured := slices.Concat(runner.Metrics(), postgres.Metrics(), []prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
+	measured := slices.Concat(runner.Metrics(), postgres.Metrics(),
+		[]prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
 	return serve(ctx, watchServer(measured...), c.Listen, log)
 }
 
@@ -158,7 +164,8 @@ func (w wiring) consumers() (runs []func(context.Context), err error) {
 		case schema.ConsumerConfirm:
 			run, err = w.confirm()
 		case schema.ConsumerRemove:
-			run, err = w.bucket(runner.Config{Consumer: name}, remove.New(w.db, w.objects, w.publisher(), w.log).Handler(w.settings.MinIOBucket))
+			remover := remove.New(w.db, w.objects, w.publisher(), w.log)
+			run, err = w.bucket(runner.Config{Consumer: name}, remover.Handler(w.settings.MinIOBucket))
 		case schema.ConsumerClassify:
 			run, err = w.classify()
 		case consumerSweep:
@@ -178,7 +185,9 @@ func (w wiring) publisher() *nats.Publisher { return nats.NewPublisher(w.conn, w
 func (w wiring) probe(ctx context.Context) error { return runner.Probe(ctx, w.db, w.objects) }
 
 // bucket wires a consumer of MinIO's events.
-func (w wiring) bucket(c runner.Config, h runner.Handler[[]schema.BucketRecord]) (func(context.Context), error) {
+func (w wiring) bucket(
+	c runner.Config, h runner.Handler[[]schema.BucketRecord],
+) (func(context.Context), error) {
 	c.Stream = schema.StreamBucket
 	run, err := runner.New(w.conn, w.db, w.probe, schema.DecodeBucketEvent, h, c, w.log)
 	if err != nil {
@@ -190,21 +199,26 @@ func (w wiring) bucket(c runner.Config, h runner.Handler[[]schema.BucketRecord])
 // confirm wires the consumer confirm, for what happens and for what is replayed.
 func (w wiring) confirm() (func(context.Context), error) {
 	confirmer := confirm.New(w.db, w.objects, w.publisher(), w.log)
-	run, err := w.bucket(runner.Config{Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers},
-		confirmer.Handler(w.settings.MinIOBucket))
+	handler := confirmer.Handler(w.settings.MinIOBucket)
+	run, err := w.bucket(runner.Config{
+		Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers,
+	}, handler)
 	if err != nil {
 		return nil, err
 	}
-	again, err := replayed(w, replay.Confirm, replay.BucketEvent, confirmer.Handler(w.settings.MinIOBucket),
+	again, err := replayed(w, replay.Confirm, replay.BucketEvent, handler,
 		runner.Config{Batch: replayBatch, MaxAttempts: replayTries})
 	return together(run, again), err
 }
 
 // replayed wires a target of replays, with one worker: it shares the processor with
 // those of what just happened.
-func replayed[T any](w wiring, target string, event func(replay.Message) T, h runner.Handler[T], c runner.Config) (func(context.Context), error) {
+func replayed[T any](
+	w wiring, target string, event func(replay.Message) T, h runner.Handler[T], c runner.Config,
+) (func(context.Context), error) {
 	c.Stream, c.Consumer, c.Workers = schema.StreamReplay, target, 1
-	run, err := runner.New(w.conn, w.db, w.probe, replay.Decode, replay.Handler(w.db, event, h, c.MaxAttempts), c,
+	handler := replay.Handler(w.db, event, h, c.MaxAttempts)
+	run, err := runner.New(w.conn, w.db, w.probe, replay.Decode, handler, c,
 		w.log.With("stream", schema.StreamReplay))
 	if err != nil {
 		return nil, err
@@ -227,7 +241,9 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
-	extractor, err := extract.New(extract.Config{CacheDir: w.settings.CacheDir, OCRLanguages: w.settings.OCRLanguages, Workers: 2})
+	extractor, err := extract.New(extract.Config{
+		CacheDir: w.settings.CacheDir, OCRLanguages: w.settings.OCRLanguages, Workers: 2,
+	})
 	if errors.Is(err, extract.ErrLanguages) {
 		return nil, cli.Usage(fmt.Errorf("OCR_LANGUAGES: %w (see docs/configuration.md)", err))
 	}
@@ -238,7 +254,8 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
-	run, err := runner.New(w.conn, w.db, w.probe, schema.DecodeDocumentEvent, classifier.Handle, classifier.RunnerConfig(), w.log)
+	run, err := runner.New(w.conn, w.db, w.probe, schema.DecodeDocumentEvent,
+		classifier.Handle, classifier.RunnerConfig(), w.log)
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
@@ -252,7 +269,8 @@ func (w wiring) classify() (func(context.Context), error) {
 		defer warming.Wait()
 		warming.Go(func() {
 			if err := extractor.Warm(ctx); err != nil && ctx.Err() == nil {
-				w.log.Warn("the PDF reader does not start; it is tried again with the first PDF", "error", err)
+				w.log.Warn("the PDF reader does not start; it is tried again with the first PDF",
+					"error", err)
 			}
 		})
 		together(run.InLanes(classifier.Lane).Run, again)(ctx)
@@ -262,7 +280,8 @@ func (w wiring) classify() (func(context.Context), error) {
 func (w wiring) sweep() (func(context.Context), error) {
 	s := w.settings.sweepSettings
 	sweeper, err := sweep.New(w.db, w.objects, w.publisher(), w.conn, sweep.Config{
-		Interval: s.SweepInterval, Grace: s.SweepGrace, ScanInterval: s.SweepScanInterval, RepublishAfter: s.PublishAfter,
+		Interval: s.SweepInterval, Grace: s.SweepGrace,
+		ScanInterval: s.SweepScanInterval, RepublishAfter: s.PublishAfter,
 	}, w.log)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,8 @@ func Program(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, name)
-	if out, err := exec.Command("go", "build", "-o", path, "intray/cmd/"+name).CombinedOutput(); err != nil {
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", path, "intray/cmd/"+name)
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build %s: %v\n%s", name, err, out)
 	}
 	built[name] = path
@@ -100,7 +101,7 @@ type Stack struct {
 // is ended with the test.
 func Up(t testing.TB) *Stack {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +120,8 @@ func (s *Stack) Start() {
 	s.t.Helper()
 	path := Program(s.t, "intray")
 	s.Output = &bytes.Buffer{}
-	s.Command = exec.Command(path, "up", "--data", s.Dir, "--listen", s.listen)
+	// Stop ends it, after the test's context has ended.
+	s.Command = exec.CommandContext(context.Background(), path, "up", "--data", s.Dir, "--listen", s.listen)
 	s.Command.Stdout, s.Command.Stderr = s.Output, s.Output
 	if err := s.Command.Start(); err != nil {
 		s.t.Fatal(err)

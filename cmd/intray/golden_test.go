@@ -12,12 +12,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files of testdata anew")
 
-// golden compares what print writes, and value as JSON, with the golden files
+// golden compares what write writes, and value as JSON, with the golden files
 // testdata/<name>.txt.golden and testdata/<name>.json.golden.
-func golden(t *testing.T, name string, print func(io.Writer) error, value any) {
+func golden(t *testing.T, name string, write func(io.Writer) error, value any) {
 	t.Helper()
 	var text, encoded bytes.Buffer
-	if err := print(&text); err != nil {
+	if err := write(&text); err != nil {
 		t.Fatal(err)
 	}
 	if err := json.NewEncoder(&encoded).Encode(value); err != nil {

@@ -51,8 +51,8 @@ func (t *target) run(ctx context.Context, d time.Duration) (rate float64, err er
 }
 
 // ask sends the requests in turns on one connection, each when the one before is answered, and
-// returns how many were answered until the given time. It writes and reads by hand, to leave the
-// machine's time to the server.
+// returns how many were answered until the given time, at least one. It writes and reads by hand,
+// to leave the machine's time to the server.
 func (t *target) ask(
 	ctx context.Context, requests [][]byte, until time.Time,
 ) (answered int64, err error) {
@@ -65,7 +65,7 @@ func (t *target) ask(
 		return 0, err
 	}
 	reader := bufio.NewReader(conn)
-	for time.Now().Before(until) && ctx.Err() == nil {
+	for answered == 0 || time.Now().Before(until) && ctx.Err() == nil {
 		if _, err := conn.Write(requests[answered%int64(len(requests))]); err != nil {
 			return answered, err
 		}

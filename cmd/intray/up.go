@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -109,8 +110,10 @@ func (c upCommand) config() (local.Config, error) {
 
 // addressFree fails, before anything is started, if the API could not listen.
 func addressFree(ctx context.Context, address string) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	if _, port, err := net.SplitHostPort(address); err != nil {
 		return cli.Usage(fmt.Errorf("--listen: %w; give host:port, such as 127.0.0.1:8080", err))
+	} else if port == "0" {
+		return cli.Usage(errors.New("--listen: give a port: clients must know it before the API starts"))
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {

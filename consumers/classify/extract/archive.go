@@ -93,6 +93,9 @@ type budgetReaderAt struct {
 }
 
 func (b *budgetReaderAt) ReadAt(p []byte, offset int64) (int, error) {
+	if offset < 0 { // the list of contents names an offset beyond 63 bits
+		return 0, fmt.Errorf("%w: damaged zip archive", ErrBroken)
+	}
 	if !b.listed {
 		if b.left -= int64(len(p)); b.left < 0 {
 			return 0, errors.New("over the budget")

@@ -4,8 +4,8 @@
 //
 // Each file is one transaction, which also writes (or, on the way down, removes)
 // the file's version in the table applied_migrations. golang-migrate keeps its own
-// note of the version outside of that transaction; after a crash the table
-// tells which of the two is true.
+// note of the version outside of that transaction; after a crash the table has
+// what is true.
 package migrations
 
 import (

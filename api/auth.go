@@ -34,7 +34,7 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 	return Login200JSONResponse(token), nil
 }
 
-// attempt says whether the password is the account's, unless too many that were
+// attempt reports whether the password is the account's, unless too many that were
 // not have been tried, for this account or from the caller's address. Only wrong
 // ones count.
 func (s *server) attempt(ctx context.Context, email, password string, hashOf func() (string, error)) (right bool, err error) {

@@ -15,7 +15,8 @@ func (s *server) GetHealth(context.Context, GetHealthRequestObject) (GetHealthRe
 	return GetHealth200JSONResponse{Status: HealthStatusOk}, nil
 }
 
-// GetReadiness says whether the API can serve, which takes PostgreSQL alone, with the schema that this program needs.
+// GetReadiness reports whether the API can serve, which takes PostgreSQL alone, with the schema
+// that this program needs.
 func (s *server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

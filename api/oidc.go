@@ -82,7 +82,7 @@ func newIssuer(c OIDC) (*issuer, error) {
 	return &issuer{config: c, client: client}, nil
 }
 
-// signs says whether the token is signed as the issuer signs. It is not believed
+// signs reports whether the token is signed as the issuer signs. It is not believed
 // for that.
 func (i *issuer) signs(token string) bool {
 	head, _, _ := strings.Cut(token, ".")

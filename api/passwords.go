@@ -70,7 +70,7 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return HashPassword(password)
 }
 
-// check says whether password belongs to hash; an empty hash takes as long and
+// check reports whether password belongs to hash; an empty hash takes as long and
 // is never right.
 func (p *passwords) check(ctx context.Context, password, hash string) (bool, error) {
 	release, err := p.slot(ctx)

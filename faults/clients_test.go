@@ -291,7 +291,7 @@ func (w *worker) ask() *document {
 	return d
 }
 
-// put uploads and says whether it is there. MinIO's 412 means that an earlier try,
+// put uploads and reports whether it is there. MinIO's 412 means that an earlier attempt,
 // whose answer did not come, was stored.
 func (w *worker) put(d *document) bool {
 	status, problem := w.store(d)

@@ -239,7 +239,7 @@ func (s *system) settle(seed uint64) {
 	s.t.Logf("quiet after %v", time.Since(began).Round(time.Millisecond))
 }
 
-// check gives the sentences a little time to hold and says whether they do.
+// check gives the sentences a little time to hold and reports whether they do.
 func (s *system) check(r *record, seed uint64, when string) bool {
 	s.t.Helper()
 	began := time.Now()

@@ -42,7 +42,7 @@ var Statuses = []Status{
 	StatusRejected, StatusExpired, StatusQuarantined, StatusDeleting,
 }
 
-// Counted says whether a document in this status is charged to its owner's
+// Counted reports whether a document in this status is charged to its owner's
 // quota and can be downloaded.
 func (s Status) Counted() bool {
 	return s == StatusUploaded || s == StatusClassified || s == StatusFailed
@@ -83,7 +83,7 @@ type Document struct {
 	ChargedBytes int64 `db:"charged_bytes"`
 	// Version rises with each transition: the compare-and-set's second half.
 	Version int64 `db:"version"`
-	// Announcement counts the deliberate re-announcements of one version.
+	// Announcement counts how often the event of this version was published again on purpose.
 	Announcement int64 `db:"announcement"`
 	// UnpublishedAt is the time of the last transition while its event is not published yet.
 	UnpublishedAt *time.Time `db:"unannounced_at"`
@@ -99,11 +99,11 @@ type Document struct {
 	UploadedAt   *time.Time `db:"uploaded_at"`
 	ClassifiedAt *time.Time `db:"classified_at"`
 	// GoneAt is set when the object is gone for good. Such a row is in no
-	// listing; it ends as soon as documents.deleted is announced.
+	// listing; it ends as soon as documents.deleted is published.
 	GoneAt *time.Time `db:"gone_at"`
 }
 
-// Object is what a look at the bucket found at a document's key.
+// Object is what a stat found at a document's key.
 type Object struct {
 	Key string
 	// Size is in bytes.

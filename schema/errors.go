@@ -30,8 +30,8 @@ const (
 	CodeInternal Code = "internal"
 )
 
-// Error is a failure that the caller is told about: Detail is a sentence for a
-// person that says what to do, and holds nothing secret.
+// Error is a failure that the caller may see: Detail is a sentence for a person
+// that says what to do, and holds nothing secret.
 type Error struct {
 	Code   Code
 	Detail string

@@ -44,8 +44,8 @@ const (
 	ConsumerClassify = "classify"
 )
 
-// DocumentEvent tells that a document has reached a status. It is a hint:
-// whoever hears it reads the document.
+// DocumentEvent reports that a document has reached a status. It is a hint:
+// whoever receives it reads the document.
 type DocumentEvent struct {
 	DocumentID uuid.UUID `json:"document_id"`
 	UserID     uuid.UUID `json:"user_id"`
@@ -56,7 +56,7 @@ type DocumentEvent struct {
 	At     time.Time `json:"at"`
 }
 
-// Event returns the event that tells the document's present status.
+// Event returns the event of the document's present status.
 func (d Document) Event() DocumentEvent {
 	e := DocumentEvent{
 		DocumentID: d.ID, UserID: d.UserID, Version: d.Version,
@@ -71,9 +71,10 @@ func (d Document) Event() DocumentEvent {
 // Subject returns where the event is published: documents.<status>.
 func (e DocumentEvent) Subject() string { return "documents." + e.Status }
 
-// MessageID returns the Nats-Msg-Id under which the document's present version
-// is told: <document>:<version>:<announcement>. JetStream swallows an id it
-// has seen within its window, so a deliberate re-announcement raises the last.
+// MessageID returns the Nats-Msg-Id under which the event of the document's
+// present version is published: <document>:<version>:<announcement>. JetStream
+// drops a message whose id it has seen within its window, so publishing an event
+// again on purpose raises the last number.
 func (d Document) MessageID() string {
 	return fmt.Sprintf("%s:%d:%d", d.ID, d.Version, d.Announcement)
 }
@@ -105,12 +106,12 @@ type BucketRecord struct {
 	// Time is when MinIO says it happened; zero if it does not say.
 	Time time.Time
 	// Request is MinIO's name for the request that did it; empty if it does not
-	// say. Two records that agree in everything tell of one and the same change.
+	// say. Two records that agree in everything are about the same change.
 	Request string
 }
 
-// About says whether the record tells of a whole object that came (created
-// true) or went: tagging events match the same filter and mean neither.
+// About reports whether the record is about a whole object that was created or
+// removed: tagging events match the same filter and mean neither.
 func (r BucketRecord) About() (created, removed bool) {
 	switch r.EventName {
 	case "s3:ObjectCreated:Put", "s3:ObjectCreated:Post", "s3:ObjectCreated:Copy",

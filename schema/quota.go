@@ -15,7 +15,7 @@ type Quota struct {
 	UsedBytes  int64 `db:"used_bytes"`
 }
 
-// Fits says whether size more bytes can be charged.
+// Fits reports whether size more bytes can be charged.
 func (q Quota) Fits(size int64) bool {
 	return size >= 0 && size <= q.LimitBytes-q.UsedBytes
 }

@@ -14,8 +14,8 @@ const ExpireAfter = time.Hour
 // Decision is what one transition asks of the transaction that carries it
 // out, beside the changed document and quota themselves.
 type Decision struct {
-	// Changed: the document was changed, its version raised, and an event
-	// must tell it.
+	// Changed: the document was changed, its version raised, and its event
+	// must be published.
 	Changed bool
 	// DeleteObject: the object at the document's key was given up and must be
 	// recorded as an object deletion in the same transaction. It may be asked
@@ -140,7 +140,7 @@ func (d *Document) Quarantine(q *Quota, now time.Time) Decision {
 }
 
 // Expire ends a pending document whose last URL was issued ExpireAfter ago.
-// The caller has looked and found no object.
+// The caller has proved by a HEAD that there is no object.
 func (d *Document) Expire(now time.Time) Decision {
 	if d.Status != StatusPending || now.Before(d.URLIssuedAt.Add(ExpireAfter)) {
 		return Decision{}

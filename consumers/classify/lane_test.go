@@ -26,7 +26,7 @@ import (
 	"intray/schema"
 )
 
-// answering is an AI that a function stands for; calls may be side by side.
+// answering is an AI that a function stands for; calls may be concurrent.
 type answering func(ctx context.Context, r ai.Request) (ai.Answer, error)
 
 func (f answering) Classify(

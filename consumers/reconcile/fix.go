@@ -54,7 +54,7 @@ func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) err
 	return r.verify(ctx, findings, touched, failed)
 }
 
-// mayDelete says whether an unknown object may be given up, and notes why not.
+// mayDelete reports whether an unknown object may be given up, and notes why not.
 func (r *run) mayDelete(f *Finding) bool {
 	switch {
 	case !r.DeleteUnknown:

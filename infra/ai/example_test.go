@@ -8,7 +8,7 @@ import (
 	"intray/infra/ai"
 )
 
-// A provider's error says whether and when the same request is worth another attempt.
+// A provider's error reports whether and when the same request is worth another attempt.
 func ExampleRetryAfter() {
 	var err error = &ai.UnavailableError{After: 30 * time.Second, Cause: errors.New("status 429")}
 	switch wait, told := ai.RetryAfter(err); {

@@ -2,7 +2,7 @@
 // PostgreSQL, NATS and MinIO, and with [Servers.Run] whatever else belongs to the system.
 // The command `intray up` and the tests use it.
 //
-// [Start] finds or fetches the programs, makes their data folders, starts them side by side
+// [Start] finds or fetches the programs, makes their data folders, starts them concurrently
 // and returns when all of them are ready. From then on a process that dies is started
 // again. [Servers.Close] ends them in the reverse of the order in which they were added.
 // When the starter itself is killed, the kernel ends them (see spawner).
@@ -171,7 +171,7 @@ func (s *Servers) describe(ctx context.Context) error {
 	return nil
 }
 
-// startAll finds the programs and starts the three side by side. They are added one after
+// startAll finds the programs and starts the three concurrently. They are added one after
 // the other, which settles the order of stopping: MinIO first, so that what it still has to
 // say reaches NATS.
 func (s *Servers) startAll(ctx context.Context) (err error) {

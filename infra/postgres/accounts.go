@@ -70,8 +70,9 @@ func (db *DB) ChangeAccount(ctx context.Context, id uuid.UUID, p AccountPatch) (
 	return u, wrap(ctx, err, "change user %s", id)
 }
 
-// anotherAdmin fails with ErrLastAdmin if the user is the only administrator. Otherwise the others, if it is one, stay so until
-// the transaction ends: two that are demoted side by side wait for each other here.
+// anotherAdmin fails with ErrLastAdmin if the user is the only administrator. Otherwise the others,
+// if it is one, stay so until the transaction ends: two that are demoted concurrently wait for each
+// other here.
 func (tx *tx) anotherAdmin(ctx context.Context, id uuid.UUID) error {
 	var admins []uuid.UUID
 	if err := tx.SelectContext(ctx, &admins, `SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR NO KEY UPDATE`); err != nil {

@@ -19,8 +19,8 @@ func (db *DB) AISettingsOf(ctx context.Context, user uuid.UUID) (AISettings, err
 	return s, wrap(ctx, err, "read the AI settings of user %s", user)
 }
 
-// CountAICall counts one more call for the user on the UTC day of now, and says whether it is among the first limit of that
-// day; one over the limit is not counted. The role is worker.
+// CountAICall counts one more call for the user on the UTC day of now, and reports whether it is
+// among the first limit of that day; one over the limit is not counted. The role is worker.
 func (db *DB) CountAICall(ctx context.Context, user uuid.UUID, limit int, now time.Time) (bool, error) {
 	if limit <= 0 {
 		return false, nil

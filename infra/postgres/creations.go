@@ -12,8 +12,9 @@ import (
 	"intray/schema"
 )
 
-// Creations are new documents of requests side by side, which are stored by one statement and one commit. Nobody waits for
-// company: who comes while none is being stored is stored at once, and all who come meanwhile are stored together next.
+// creations are the new documents of concurrent requests, which are stored by one statement and one
+// commit. No request waits for others: one that comes while no statement is under way is stored at
+// once, and all that come meanwhile are stored together next.
 type creations struct {
 	mu      sync.Mutex
 	waiting []*creation

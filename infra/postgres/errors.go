@@ -76,13 +76,13 @@ func unavailable(err error) bool {
 		errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(net.Error))
 }
 
-// hasCode says whether err is one of these SQLSTATEs.
+// hasCode reports whether err is one of these SQLSTATEs.
 func hasCode(err error, codes ...pqerror.Code) bool {
 	var e *pq.Error
 	return errors.As(err, &e) && slices.Contains(codes, e.Code)
 }
 
-// violates says whether err is a violation of the unique index or constraint of that name.
+// violates reports whether err is a violation of the unique index or constraint of that name.
 func violates(err error, constraint string) bool {
 	var e *pq.Error
 	return errors.As(err, &e) && e.Code == uniqueViolation && e.Constraint == constraint

@@ -186,7 +186,8 @@ func (f Filter) edge(user uuid.UUID) (string, []any) {
 	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s DESC OFFSET %d LIMIT 1`, id, table, q.where(), id, examined-1), q.args
 }
 
-// listing returns the query for one page, down to the edge, and the item behind it, which tells whether there is another page.
+// listing returns the query for one page, down to the edge, and the item behind it, which shows
+// that there is another page.
 func (f Filter) listing(user uuid.UUID, edge uuid.NullUUID) (string, []any) {
 	q, table, id := f.walk(user)
 	if edge.Valid {

@@ -71,7 +71,7 @@ func TestMultipart(t *testing.T) {
 	}
 }
 
-// Begun side by side, one goes on and all others are aborted.
+// Begun concurrently, one goes on and all others are aborted.
 func TestMultipartsOfOneDocument(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "large", 20<<20)

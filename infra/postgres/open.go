@@ -47,9 +47,10 @@ type DB struct {
 	creations  *creations // of all users
 }
 
-// Open returns a DB for a connection string (a URL, or key=value pairs). It connects to nothing yet, so that a process can
-// start before its database; [DB.Ping] tells whether it answers. Without sslmode in the string, TLS is required. An error
-// never holds any part of the string, for it may hold a password.
+// Open returns a DB for a connection string (a URL, or key=value pairs). It connects to nothing
+// yet, so that a process can start before its database; [DB.Ping] reports whether it answers.
+// Without sslmode in the string, TLS is required. An error never holds any part of the string, for
+// it may hold a password.
 func Open(_ context.Context, url string, o Options) (*DB, error) {
 	config, err := parse(url)
 	if err != nil {

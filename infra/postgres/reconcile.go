@@ -163,7 +163,7 @@ type QuotaSum struct {
 	ChargedBytes int64     `db:"charged_bytes"`
 }
 
-// Drift says whether the two differ, which no transition can bring about.
+// Drift reports whether the two differ, which no transition can bring about.
 func (q QuotaSum) Drift() bool { return q.UsedBytes != q.ChargedBytes }
 
 // QuotaSums returns the sums of users in the order of their ids, those after the given one.

@@ -154,7 +154,8 @@ func (db *DB) AdvanceReplay(ctx context.Context, name string, position uint64, m
 	return status, wrap(ctx, err, "advance replay %s", name)
 }
 
-// TurnReplay changes a replay's status from running or paused to one of these, and says whether it did.
+// TurnReplay changes a replay's status from running or paused to status, and reports whether it
+// did.
 func (db *DB) TurnReplay(ctx context.Context, name, status string) (bool, error) {
 	result, err := db.pool.ExecContext(ctx, `UPDATE replays SET status = $2 WHERE name = $1 AND status IN ('running', 'paused')`, name, status)
 	if err != nil {
@@ -187,7 +188,7 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 	return wrap(ctx, err, "end replay %s", name)
 }
 
-// HasDocumentsBefore says whether a document was made before the time.
+// HasDocumentsBefore reports whether a document was made before the time.
 func (db *DB) HasDocumentsBefore(ctx context.Context, t time.Time) (has bool, err error) {
 	err = db.pool.GetContext(ctx, &has, `SELECT EXISTS (SELECT FROM documents WHERE created_at < $1)`, t)
 	return has, wrap(ctx, err, "find a document made before %s", t.Format(time.RFC3339))

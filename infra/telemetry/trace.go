@@ -67,7 +67,7 @@ func Trace(c TraceConfig) (end func(context.Context) error, err error) {
 	}, nil
 }
 
-// Tracing says whether steps are sent: where they are not, what they would be made
+// Tracing reports whether steps are sent: where they are not, what they would be made
 // of need not be gathered.
 func Tracing() bool { return tracer.Load() != nil }
 

@@ -107,7 +107,7 @@ func (b *budgetReaderAt) ReadAt(p []byte, offset int64) (int, error) {
 	return b.r.ReadAt(p, offset)
 }
 
-// has tells whether there is such a part.
+// has reports whether there is such a part.
 func (a *archive) has(name string) bool { return a.files[name] != nil }
 
 // read calls with on the content of a part. A part that is not there is an

@@ -41,7 +41,7 @@ var mailFields = set("bcc", "cc", "content-transfer-encoding", "content-type", "
 	"from", "in-reply-to", "message-id", "mime-version", "received", "references", "reply-to", "return-path",
 	"sender", "subject", "to", "x-mailer", "x-received")
 
-// isMail tells whether a text begins as a mail does: with header fields, of
+// isMail reports whether a text begins as a mail does: with header fields, of
 // which at least two are known ones.
 func isMail(head []byte) bool {
 	known := 0

@@ -58,7 +58,7 @@ func (r *recognizer) find() (string, error) {
 	return path, nil
 }
 
-// installed tells whether pictures can be read at all.
+// installed reports whether pictures can be read at all.
 func (r *recognizer) installed() bool {
 	_, err := r.find()
 	return err == nil

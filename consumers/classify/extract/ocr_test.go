@@ -308,7 +308,7 @@ func TestTesseractEndsWithItsGroup(t *testing.T) {
 	}
 }
 
-// gone tells whether a process has ended, and be it that nobody has asked for its status.
+// gone reports whether a process has ended, and be it that nobody has asked for its status.
 func gone(pid int) bool {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(stat), ") Z ")

@@ -31,7 +31,7 @@ func newText(maxRunes int) *text {
 // String returns what was collected. It begins and ends with a visible character.
 func (t *text) String() string { return t.b.String() }
 
-// full tells whether anything visible would be dropped.
+// full reports whether anything visible would be dropped.
 func (t *text) full() bool { return t.truncated || t.runes >= t.max }
 
 // write adds s, in which line ends count.

@@ -131,15 +131,15 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	return serve(ctx, watchServer(measured...), c.Listen, log)
 }
 
-// While one worker's batch is committed and announced, the next is looked at
-// (docs/performance.md).
+// While one worker's batch is committed and published, another stats the objects of the
+// next (docs/performance.md).
 const (
 	confirmBatch   = 1000
 	confirmWorkers = 3
 
 	// Small: an upload waits for what MinIO answers to one batch of a replay.
-	replayBatch = 64
-	replayTries = 8
+	replayBatch    = 64
+	replayAttempts = 8
 )
 
 // wiring is what the consumers talk to.
@@ -207,7 +207,7 @@ func (w wiring) confirm() (func(context.Context), error) {
 		return nil, err
 	}
 	again, err := replayed(w, replay.Confirm, replay.BucketEvent, handler,
-		runner.Config{Batch: replayBatch, MaxAttempts: replayTries})
+		runner.Config{Batch: replayBatch, MaxAttempts: replayAttempts})
 	return together(run, again), err
 }
 

@@ -49,8 +49,8 @@ func (c migrateUpCommand) Run(ctx context.Context) error {
 	return c.drain(ctx, db, log)
 }
 
-// drain deletes the objects that were given up. What it ends is announced by
-// the consumers' sweeper, for NATS need not run yet.
+// drain deletes the objects that were given up. The sweeper publishes the events of
+// what it ends, for NATS need not run yet.
 func (c migrateUpCommand) drain(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
 	left, err := db.PendingDeletions(ctx)
 	if err != nil || left == 0 {

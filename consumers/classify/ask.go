@@ -252,7 +252,7 @@ func chosen(answer ai.Answer, topics []schema.Topic) []schema.DocumentTopic {
 }
 
 // untilTomorrow is the wait of a document until the next UTC day has begun. It is
-// an hour at most: after that it is looked at again, should the bound have been
+// an hour at most: after that it is handled again, should the bound have been
 // raised.
 func untilTomorrow(now time.Time) time.Duration {
 	tomorrow := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)

@@ -15,7 +15,7 @@ import (
 var ours = regexp.MustCompile(`(?s)^(documents/[^/]+/.+|null-user/.+)$`)
 
 // fix repairs the findings and notes in each whether it is fixed, which a further
-// look decides. The adopted keys are those of documents that take their objects'
+// inspection decides. The adopted keys are those of documents that take their objects'
 // ETag over. It fails when a dependency does not answer.
 func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) error {
 	toConfirm := adopted

@@ -1,13 +1,13 @@
 // Package reconcile compares the bucket with the database and repairs what
 // differs. Events are hints; this is the guarantee behind them.
 //
-// It streams the listing of the whole bucket and the documents, both in the order
-// of their keys, side by side, in constant memory. A difference seen there proves
-// nothing, for both go on changing: it is looked at again (the key's document and
-// deletion are read, the object is looked at by a HEAD, and the first two are
-// read once more) and it counts only if nothing moved meanwhile and nothing has
-// happened at the key for a while. So a running system in good order has nothing
-// to report, whatever goes on in it.
+// It merges the listing of the whole bucket with the documents, both in the order
+// of their keys, in constant memory. A difference found so proves nothing, for both
+// go on changing. So the key is inspected: its document and its deletion are read,
+// the object is stat'ed by a HEAD, and the first two are read once more. The
+// difference counts only if nothing changed meanwhile and nothing has happened at
+// the key for a while. So a running system in good order has nothing to report,
+// whatever goes on in it.
 //
 // What it makes of each key, unless an object deletion is owed for it, which then
 // is under way:
@@ -29,13 +29,13 @@
 // object has nothing to be compared with but its declared size, which confirming
 // does. A quarantined document's charge was given back, and only a deletion by its
 // owner leads out, so its object may be there or not. One that is gone waits for
-// its announcement, which the sweeper sees to. A counted document from before
+// its event, which the sweeper publishes. A counted document from before
 // ETags were kept, with an object of the right size, is in order; with Fix it
 // adopts the ETag.
 //
 // Repairs use the code that everything else uses: confirm for unconfirmed,
 // changed_object and stray_object, remove for missing_object, and object deletions
-// for unknown_object. All of them look at the object once more themselves.
+// for unknown_object. All of them stat the object once more themselves.
 package reconcile
 
 import (
@@ -55,7 +55,7 @@ import (
 	"intray/schema"
 )
 
-// Objects looks at objects and lists them; *minio.Objects does.
+// Objects stats objects and lists them; *minio.Objects does.
 type Objects interface {
 	minio.Stater
 	// List yields the objects whose keys begin with prefix and sort after
@@ -98,9 +98,9 @@ type Options struct {
 	// Settle is how long nothing must have happened at a key before a difference
 	// there counts; default 10 s. It is longer than an event takes.
 	Settle time.Duration
-	// Found, if not nil, is told each finding, once it was dealt with.
+	// Found, if not nil, is called with each finding, once it was dealt with.
 	Found func(Finding)
-	// Progress, if not nil, is told now and then how far the run is.
+	// Progress, if not nil, is called now and then with how far the run is.
 	Progress func(Progress)
 }
 
@@ -108,7 +108,7 @@ type Options struct {
 type Progress struct {
 	// Objects and Documents are how many were compared so far.
 	Objects, Documents int64
-	// Waiting is how many fresh differences are to be looked at again.
+	// Waiting is how many fresh differences are to be inspected again.
 	Waiting int
 }
 
@@ -173,7 +173,7 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 
 // Note keeps a summary as what the last reconciliation found, for the metrics and
 // `intray status`. Run notes those that repair and those that found nothing: what a
-// mere look finds may be what the next repair mends.
+// run without Fix finds may be what the next one repairs.
 func (r *Reconciler) Note(ctx context.Context, s Summary) error {
 	found := make(map[string]int64, len(s.Kinds))
 	for kind, tally := range s.Kinds {
@@ -236,7 +236,7 @@ func (r *run) reportProgress() {
 }
 
 // quotas holds each user's quota against its documents. Each statement sees one
-// moment, and transitions change both at one moment, so no second look is needed.
+// moment, and transitions change both at one moment, so no inspection is needed.
 func (r *run) quotas(ctx context.Context) error {
 	after := uuid.Nil
 	for {

@@ -22,9 +22,9 @@ type inFlight[T any] struct {
 // deliver decodes, handles and acknowledges messages. It returns the outage that kept some of them
 // from being decided, if there was one.
 //
-// After ctx has ended it continues for up to Config.DrainTimeout. It tells the server three times in
-// each AckWait that the work goes on. gaveBack means that these messages are delivered again because
-// the runner itself gave them back until their turn.
+// After ctx has ended it continues for up to Config.DrainTimeout. Three times in each AckWait it
+// extends the messages' time for an ack. gaveBack means that these messages are delivered again
+// because the runner itself gave them back until their turn.
 func (r *Runner[T]) deliver(ctx context.Context, d delivery, gaveBack bool) error {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
 	defer cancel()
@@ -66,8 +66,8 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery, gaveBack bool) erro
 	return outage
 }
 
-// keepInProgress tells the server now and then that the work on the messages goes on, until the
-// returned function is called.
+// keepInProgress extends the messages' time for an ack again and again, until the returned function
+// is called.
 func keepInProgress(d delivery) (stop func()) {
 	ticker := time.NewTicker(d.ackWait / 3)
 	ended := make(chan struct{})

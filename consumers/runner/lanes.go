@@ -105,7 +105,7 @@ func (r *Runner[T]) waiting(ctx context.Context, m jetstream.Msg, ackWait time.D
 	return w
 }
 
-// keepWaiting tells the server that the waiting messages are not lost. deliver does so for those that
+// keepWaiting extends the time for an ack of the messages that wait. deliver does so for those that
 // are being handled.
 func keepWaiting(ctx context.Context, s *scheduler) {
 	tick := time.NewTicker(nats.AckWait / 3)

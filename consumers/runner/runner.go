@@ -53,8 +53,8 @@ type Config struct {
 	Batch int
 	// Workers is how many batches are handled at the same time; default 1.
 	Workers int
-	// Timeout bounds the handling of a batch; default 1 minute. The server is told that the work
-	// goes on, so Timeout may be longer than AckWait.
+	// Timeout bounds the handling of a batch; default 1 minute. The runner extends the messages'
+	// time for an ack meanwhile, so Timeout may be longer than AckWait.
 	Timeout time.Duration
 	// MaxAttempts is how many failed attempts make a message a dead letter; default 8.
 	MaxAttempts int

@@ -14,7 +14,7 @@ import (
 	"intray/infra/postgres"
 )
 
-// Objects looks at objects and deletes them; *minio.Objects does.
+// Objects stats objects and deletes them; *minio.Objects does.
 type Objects interface {
 	minio.Stater
 	// Remove succeeds where no object is.
@@ -41,7 +41,7 @@ func NewDeletions(
 
 const (
 	deletionBatch = 256
-	// A deletion that fails is tried again after 5 s, doubling up to an hour, for
+	// A deletion that fails is attempted again after 5 s, doubling up to an hour, for
 	// as long as it takes.
 	minDeletionDelay, maxDeletionDelay = 5 * time.Second, time.Hour
 )

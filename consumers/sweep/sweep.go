@@ -87,7 +87,7 @@ type Publisher interface {
 	Publish(ctx context.Context, docs []schema.Document) (published int, err error)
 }
 
-// Streams looks after the streams; *nats.Conn does.
+// Streams makes room in streams and reports what is queued; *nats.Conn does.
 type Streams interface {
 	// Idle reports whether a consumer has nothing to deliver and nothing in hand.
 	Idle(ctx context.Context, stream, consumer string) (bool, error)

@@ -1,6 +1,6 @@
-// Package minio is everything Intray asks of MinIO: it provisions the bucket, its notifications, the access keys and
-// their policies (Provision), issues presigned URLs for browsers (Presigner), and looks at, reads, lists and deletes
-// objects for the workers (Objects).
+// Package minio is everything Intray asks of MinIO: it provisions the bucket, its notifications,
+// the access keys and their policies (Provision), issues presigned URLs for browsers (Presigner),
+// and stats, reads, lists and deletes objects for the workers (Objects).
 //
 // MinIO runs as a process of its own and is only ever spoken to over HTTP, through minio-go. Its server and its admin
 // client (madmin-go) are under the AGPL and are never linked; the one administrative call is made by hand (iam.go).

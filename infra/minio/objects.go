@@ -13,8 +13,9 @@ import (
 	"intray/schema"
 )
 
-// Objects looks at, reads, lists and deletes the objects of one bucket, with the confirm or the worker key. It is safe
-// for concurrent use. Its errors wrap ErrNotExist, ErrChanged or ErrUnavailable where that is what happened.
+// Objects stats, reads, lists and deletes the objects of one bucket, with the confirm or the worker
+// key. It is safe for concurrent use. Its errors wrap ErrNotExist, ErrChanged or ErrUnavailable
+// where that is what happened.
 type Objects struct {
 	core      miniogo.Core
 	transport *http.Transport

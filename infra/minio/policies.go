@@ -16,7 +16,7 @@ import (
 //     never through a presigned URL. S3 has one right for these and for PUT, so it could PUT too: that is why it is not
 //     the key whose name every upload URL shows, and why no URL can be signed with it.
 //   - download: GET an object below documents/.
-//   - confirm: the API's look at one object; as download, and it may list below documents/.
+//   - confirm: the API's stat of one object; as download, and it may list below documents/.
 //   - worker: the consumers' key: read and delete below documents/ and null-user/ (unowned objects of the single-user
 //     days), drop incomplete uploads below documents/, and list the whole bucket, which reconciliation walks to report
 //     what the database never knew. Its delete asks for a name after the folder: MinIO would take DELETE documents/ with

@@ -13,7 +13,7 @@ type Keys struct {
 	Upload    Key // signs the browsers' PUTs; in the API
 	Multipart Key // begins and completes uploads in parts; in the API
 	Download  Key // signs the browsers' GETs; in the API
-	Confirm   Key // the API's own look at an object
+	Confirm   Key // stats objects; in the API
 	Worker    Key // the consumers
 }
 

@@ -48,10 +48,10 @@ func (l StreamLimits) WithDefaults() StreamLimits {
 	return l
 }
 
-// DuplicateWindow is how long a stream swallows a message id it has seen. It
-// outlives the 30 s after which sweep announces again, so that an announcement
-// repeated by a redelivery never counts twice.
-const DuplicateWindow = 2 * time.Minute
+// duplicateWindow is how long a stream drops messages whose id it has seen. It
+// outlives the 30 s after which the sweeper publishes an event again, so that one
+// published again by a redelivery is never stored twice.
+const duplicateWindow = 2 * time.Minute
 
 // AckWait is how long a message may be in hand before it is delivered again.
 // Confirm and remove take a batch's HEADs, a transaction and the publishes, each
@@ -98,10 +98,11 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 			Retention: jetstream.LimitsPolicy, // what was read can be replayed
 			Discard:   jetstream.DiscardNew,   // rather refuse than drop what nobody has read
 			MaxBytes:  s.bytes, MaxAge: limits.MaxAge,
-			Duplicates: min(DuplicateWindow, limits.MaxAge),
+			Duplicates: min(duplicateWindow, limits.MaxAge),
 			Replicas:   limits.Replicas,
 		}
-		config.AllowAtomicPublish = s.name != schema.StreamBucket // Announce and Replay write many events to the disk at once
+		// Publish and Replay store many events at once.
+		config.AllowAtomicPublish = s.name != schema.StreamBucket
 		if s.name == schema.StreamDocuments {
 			config.AllowDirect = true // Follow reads what it missed
 			config.RePublish = &jetstream.RePublish{Source: storedSource, Destination: storedDestination}
@@ -116,7 +117,7 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 			DeliverPolicy: jetstream.DeliverAllPolicy,
 			AckPolicy:     jetstream.AckExplicitPolicy,
 			AckWait:       AckWait,
-			MaxDeliver:    -1, // tries are counted by the runner: an outage is none
+			MaxDeliver:    -1, // the runner counts attempts, and an outage is none
 			MaxAckPending: d.maxAckPending,
 			Replicas:      limits.Replicas,
 		})

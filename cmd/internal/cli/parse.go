@@ -108,7 +108,7 @@ func unsetEmptyVariables(model *kong.Application) error {
 
 // CheckSettings checks the environment for a command that this one starts: each setting
 // that is set can be read, and they agree with each other. Required settings are not
-// looked at, for this command makes them.
+// checked, for this command makes them.
 func CheckSettings(command *kong.Node) error {
 	var optional []*kong.Flag
 	for _, flag := range command.Flags {

@@ -114,16 +114,18 @@ func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 	return id
 }
 
-// classify handles a message that tells of the document, after some failed tries.
-func (b *bundle) classify(t *testing.T, d schema.Document, tries int) error {
+// classify handles a message about the document, after some failed attempts.
+func (b *bundle) classify(t *testing.T, d schema.Document, attempts int) error {
 	t.Helper()
-	return b.classifier.Handle(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: d.Event(), Attempts: tries}})[0]
+	return b.classifier.Handle(t.Context(), []runner.Message[schema.DocumentEvent]{
+		{Event: d.Event(), Attempts: attempts},
+	})[0]
 }
 
-func expectTold(t *testing.T, b *bundle, id uuid.UUID, want ...string) {
+func expectPublished(t *testing.T, b *bundle, id uuid.UUID, want ...string) {
 	t.Helper()
-	if told := b.Told(id); !slices.Equal(told, want) {
-		t.Errorf("told %v, want %v", told, want)
+	if got := b.Published(id); !slices.Equal(got, want) {
+		t.Errorf("published %v, want %v", got, want)
 	}
 }
 
@@ -152,7 +154,7 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 		}
 	}
 	b.Expect(d.ID, "classified")
-	expectTold(t, b, d.ID, "classified")
+	expectPublished(t, b, d.ID, "classified")
 	b.ExpectUsed(b.Alice, len("Dear Sir or Madam"))
 	if len(b.ai.asked) != 1 {
 		t.Fatalf("asked %d times", len(b.ai.asked))
@@ -201,7 +203,7 @@ func TestWhatADocumentComesTo(t *testing.T) {
 				t.Fatal(err)
 			}
 			b.Expect(d.ID, test.want)
-			expectTold(t, b, d.ID, strings.Fields(test.want)[0])
+			expectPublished(t, b, d.ID, strings.Fields(test.want)[0])
 		})
 	}
 }
@@ -292,13 +294,13 @@ func TestAIThatIsAway(t *testing.T) {
 	b := setup(t)
 	away := fmt.Errorf("dial: %w", ai.ErrUnavailable)
 	for _, test := range []struct {
-		name  string
-		err   error
-		tries int
-		want  string
+		name     string
+		err      error
+		attempts int
+		want     string
 	}{
 		{"away", away, 0, "uploaded"},
-		{"away in the last try", away, 2, "failed ai_unavailable"},
+		{"away in the last attempt", away, 2, "failed ai_unavailable"},
 		{"talks nonsense", ai.ErrInvalidAnswer, 0, "failed ai_unavailable"},
 		{"refuses", ai.ErrRefused, 0, "failed ai_unavailable"},
 		{"fails otherwise", errors.New("bug"), 2, "uploaded"},
@@ -306,13 +308,13 @@ func TestAIThatIsAway(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, test.err }
 			d := b.Uploaded(b.Alice, "abc")
-			err := b.classify(t, d, test.tries)
+			err := b.classify(t, d, test.attempts)
 			b.Expect(d.ID, test.want)
 			if (err == nil) != strings.HasPrefix(test.want, "failed") {
 				t.Errorf("outcome %v", err)
 			}
 			if runner.Outage(err) || errors.Is(err, runner.ErrPermanent) {
-				t.Errorf("outcome %v is not a try", err)
+				t.Errorf("outcome %v does not count as an attempt", err)
 			}
 		})
 	}
@@ -407,7 +409,7 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 		return b.Status(slow.ID) == "classified" && b.Status(other.ID) == "classified"
 	})
 	b.Settled(schema.StreamDocuments, schema.ConsumerClassify)
-	expectTold(t, b, slow.ID, "uploaded", "classified")
+	expectPublished(t, b, slow.ID, "uploaded", "classified")
 }
 
 func (b *bundle) probe(ctx context.Context) error { return runner.Probe(ctx, b.DB, b.Objects) }

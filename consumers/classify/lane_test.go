@@ -107,12 +107,12 @@ func join(values []string) (s string) {
 	return s
 }
 
-func (b *bundle) announce(t *testing.T, docs ...schema.Document) {
+func (b *bundle) publish(t *testing.T, docs ...schema.Document) {
 	t.Helper()
 	for len(docs) > 0 {
 		n := min(len(docs), 250)
-		if told, err := b.Conn.Publish(t.Context(), docs[:n]); err != nil || len(told) != n {
-			t.Fatalf("%d of %d announced: %v", len(told), n, err)
+		if published, err := b.Conn.Publish(t.Context(), docs[:n]); err != nil || len(published) != n {
+			t.Fatalf("%d of %d published: %v", len(published), n, err)
 		}
 		docs = docs[n:]
 	}
@@ -164,7 +164,7 @@ func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
 	}
 	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: concurrent}}
 	b.build(t)
-	b.announce(t, b.backlog(t, b.Alice, documents, "alice's words")...)
+	b.publish(t, b.backlog(t, b.Alice, documents, "alice's words")...)
 	single := b.Uploaded(b.Bob, "bob's words")
 	arrived := make(chan struct{}, documents+1)
 	b.consumeInLanes(t, func(ctx context.Context, e schema.DocumentEvent) runner.Lane {
@@ -178,18 +178,18 @@ func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
 		select {
 		case text := <-from:
 			return text
-		case <-time.After(consumertest.Patience):
-			t.Fatalf("%s: got none within %s, want one", what, consumertest.Patience)
+		case <-time.After(consumertest.Timeout):
+			t.Fatalf("%s: got none within %s, want one", what, consumertest.Timeout)
 			return ""
 		}
 	}
 	for range concurrent { // the backlog is under way
 		next(asked, "call for the backlog")
 	}
-	b.announce(t, single)
+	b.publish(t, single)
 	select {
 	case <-arrived:
-	case <-time.After(consumertest.Patience):
+	case <-time.After(consumertest.Timeout):
 		t.Fatal("the single document did not reach the lanes, want it to")
 	}
 
@@ -244,8 +244,8 @@ func TestCallsOfAProviderAreBounded(t *testing.T) {
 	b.config.Providers = map[string]classify.Provider{"scripted": counting}
 	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
 	b.build(t)
-	b.announce(t, b.backlog(t, b.Alice, 50, "alice's words")...)
-	b.announce(t, b.backlog(t, b.Bob, 50, "bob's words")...)
+	b.publish(t, b.backlog(t, b.Alice, 50, "alice's words")...)
+	b.publish(t, b.backlog(t, b.Bob, 50, "bob's words")...)
 	b.consume(t)
 	b.Eventually("all are classified", func() bool { return done.Load() >= 100 })
 	if most.Load() != 2 {
@@ -285,11 +285,11 @@ printf '5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t96\tRecognized\n'
 		b.Uploaded(b.Alice, picture.String()),
 		b.Uploaded(b.Bob, picture.String()),
 	}
-	b.announce(t, scans...)
+	b.publish(t, scans...)
 	b.consume(t)
 	for _, owner := range []uuid.UUID{b.Alice, b.Bob, b.Alice, b.Bob} {
 		d := b.Uploaded(owner, "words")
-		b.announce(t, d)
+		b.publish(t, d)
 		b.Eventually("a text is classified", func() bool { return b.Status(d.ID) == "classified" })
 	}
 	for _, d := range scans {
@@ -323,11 +323,11 @@ func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
 	b.build(t)
 	b.Exec(`UPDATE users SET ai_provider = 'hung' WHERE id = $1`, b.Alice)
 	held := b.backlog(t, b.Alice, 30, "alice's words")
-	b.announce(t, held...)
+	b.publish(t, held...)
 	stop := b.consume(t)
 	for range 3 {
 		d := b.Uploaded(b.Bob, "bob's words")
-		b.announce(t, d)
+		b.publish(t, d)
 		b.Eventually(
 			"bob's document is classified",
 			func() bool { return b.Status(d.ID) == "classified" },
@@ -358,7 +358,7 @@ func TestADeadProviderIsCalledSeldomAndComesBack(t *testing.T) {
 	b.config.AIAttempts, b.config.MinDelay, b.config.MaxDelay = 10, 200*time.Millisecond, 400*time.Millisecond
 	b.build(t)
 	docs := b.backlog(t, b.Alice, 100, "words")
-	b.announce(t, docs...)
+	b.publish(t, docs...)
 	b.consume(t)
 	b.Eventually("it was tried again", func() bool { return calls.Load() >= 5 })
 	if n := calls.Load(); n > 20 {
@@ -397,7 +397,7 @@ func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
 	b.Expect(other.ID, "uploaded")
 }
 
-func TestPatienceEnds(t *testing.T) {
+func TestOutageTimeout(t *testing.T) {
 	b := setup(t)
 	b.config.AIAttempts, b.config.MinDelay, b.config.MaxDelay, b.config.OutageTimeout = 100, time.Minute, time.Minute, 50*time.Millisecond
 	b.build(t)

@@ -13,10 +13,12 @@ import (
 	"intray/schema"
 )
 
-// again handles a replayed message about the document, after some failed tries.
-func (b *bundle) again(t *testing.T, id uuid.UUID, tries int) error {
+// again handles a replayed message about the document, after some failed attempts.
+func (b *bundle) again(t *testing.T, id uuid.UUID, attempts int) error {
 	t.Helper()
-	return b.classifier.HandleReplay(t.Context(), []runner.Message[schema.DocumentEvent]{{Event: schema.DocumentEvent{DocumentID: id}, Attempts: tries}})[0]
+	return b.classifier.HandleReplay(t.Context(), []runner.Message[schema.DocumentEvent]{
+		{Event: schema.DocumentEvent{DocumentID: id}, Attempts: attempts},
+	})[0]
 }
 
 // state is what a classification may change of a document.
@@ -65,7 +67,7 @@ func TestClassifyingAgainChangesWhatIsAnotherOnly(t *testing.T) {
 	if after := b.state(t, d.ID); after != before {
 		t.Errorf("the same answer made %q of %q", after, before)
 	}
-	expectTold(t, b, d.ID, "classified")
+	expectPublished(t, b, d.ID, "classified")
 
 	b.ai.answer = choosing(bills)
 	for range 2 {
@@ -76,7 +78,7 @@ func TestClassifyingAgainChangesWhatIsAnotherOnly(t *testing.T) {
 	if after := b.state(t, d.ID); after != "classified  v5 scripted m1 f Bills=80" {
 		t.Errorf("another answer made %q of %q", after, before)
 	}
-	expectTold(t, b, d.ID, "classified", "classified") // nobody saw it as uploaded
+	expectPublished(t, b, d.ID, "classified", "classified") // nobody saw it as uploaded
 	b.ExpectUsed(b.Alice, len("Dear Sir or Madam"))
 }
 
@@ -120,9 +122,9 @@ func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 	b := setup(t)
 	letters := b.topic(t, nil, "Letters")
 	for i, c := range []struct {
-		cause error
-		tries int
-		final bool
+		cause    error
+		attempts int
+		final    bool
 	}{
 		{ai.ErrRefused, 0, true},
 		{fmt.Errorf("busy: %w", ai.ErrUnavailable), 0, false},
@@ -139,10 +141,10 @@ func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 		if err := b.again(
 			t,
 			d.ID,
-			c.tries,
+			c.attempts,
 		); err == nil ||
 			errors.Is(err, runner.ErrPermanent) != c.final {
-			t.Errorf("%v after %d tries: %v, want a final failure: %v", c.cause, c.tries, err, c.final)
+			t.Errorf("%v after %d attempts: %v, want a final failure: %v", c.cause, c.attempts, err, c.final)
 		}
 		if after := b.state(t, d.ID); after != before {
 			t.Errorf("%v made %q of %q", c.cause, after, before)

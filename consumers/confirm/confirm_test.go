@@ -54,7 +54,7 @@ func (b bundle) publisher(conn *nats.Conn) *nats.Publisher {
 
 func expectPublished(t *testing.T, b bundle, id uuid.UUID, want ...string) {
 	t.Helper()
-	if got := b.Told(id); !slices.Equal(got, want) {
+	if got := b.Published(id); !slices.Equal(got, want) {
 		t.Errorf("got the events %v published, want %v", got, want)
 	}
 }

@@ -51,7 +51,7 @@ func (b bundle) hear(t *testing.T, handle runner.Handler[[]schema.BucketRecord],
 // together makes documents with objects in one folder.
 func (b bundle) together(t *testing.T, n int) []schema.Document {
 	t.Helper()
-	for try := 0; try < 5; try++ { // the 256 ms may end in between
+	for range 5 { // the 256 ms may end in between
 		var docs []schema.Document
 		for range n {
 			docs = append(docs, b.Document(b.Alice, 3))

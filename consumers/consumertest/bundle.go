@@ -33,8 +33,8 @@ import (
 // that they share.
 const rolePassword = "for-tests-only"
 
-// Patience is how long the tests wait for what must happen.
-const Patience = 30 * time.Second
+// Timeout is how long the tests wait for what must happen.
+const Timeout = 30 * time.Second
 
 // Bundle is what one test has.
 type Bundle struct {
@@ -186,7 +186,7 @@ func (b *Bundle) Uploaded(user uuid.UUID, content string) schema.Document {
 	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Confirm(o, q, time.Now()) })
 }
 
-// Change carries out one transition and marks it as told.
+// Change carries out one transition and marks it as published.
 func (b *Bundle) Change(id uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) schema.Document {
 	b.t.Helper()
 	docs, err := b.DB.Transition(b.t.Context(), []uuid.UUID{id}, decide)
@@ -263,12 +263,12 @@ func (b *Bundle) Publish(subject string, data []byte) {
 	b.must(err)
 }
 
-// Told are the statuses that the DOCUMENTS stream tells of the document, in order.
-func (b *Bundle) Told(id uuid.UUID) []string {
+// Published returns the statuses in the events of the document in the stream DOCUMENTS, in order.
+func (b *Bundle) Published(id uuid.UUID) []string {
 	b.t.Helper()
 	stream, err := b.Operator.JetStream().Stream(b.t.Context(), schema.StreamDocuments)
 	b.must(err)
-	var told []string
+	var published []string
 	state := stream.CachedInfo().State
 	for seq := max(1, state.FirstSeq); seq <= state.LastSeq; seq++ {
 		m, err := stream.GetMsg(b.t.Context(), seq)
@@ -276,10 +276,10 @@ func (b *Bundle) Told(id uuid.UUID) []string {
 		var e schema.DocumentEvent
 		b.must(json.NewDecoder(bytes.NewReader(m.Data)).Decode(&e))
 		if e.DocumentID == id {
-			told = append(told, e.Status)
+			published = append(published, e.Status)
 		}
 	}
-	return told
+	return published
 }
 
 // ConsumerInfo is the present state of a durable consumer.
@@ -326,13 +326,13 @@ func (b *Bundle) lastFor(stream, consumer string) (last uint64) {
 // Eventually waits until ok.
 func (b *Bundle) Eventually(what string, ok func() bool) {
 	b.t.Helper()
-	deadline := time.After(Patience)
+	deadline := time.After(Timeout)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
 		select {
 		case <-deadline:
-			b.t.Fatalf("%s: not within %s", what, Patience)
+			b.t.Fatalf("%s: not within %s", what, Timeout)
 		case <-tick.C:
 		}
 	}

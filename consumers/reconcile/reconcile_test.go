@@ -49,7 +49,7 @@ func runOnce(t *testing.T, b *consumertest.Bundle, objects reconcile.Objects, o 
 		t.Fatal(err)
 	}
 	if int(summary.Found) != len(findings) {
-		t.Errorf("summary says %d findings, %d were told", summary.Found, len(findings))
+		t.Errorf("summary says %d findings, %d were reported", summary.Found, len(findings))
 	}
 	return findings, summary
 }
@@ -203,8 +203,8 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	}
 	b.ExpectUsed(b.Alice, len("fine")+len("abc"))
 	b.ExpectUsed(b.Bob, len("of old"))
-	if told := b.Told(q.missing.ID); !slices.Contains(told, "deleted") {
-		t.Errorf("told %v", told)
+	if got := b.Published(q.missing.ID); !slices.Contains(got, "deleted") {
+		t.Errorf("published %v, want deleted among them", got)
 	}
 	left, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce})
 	if got := kinds(left); !maps.Equal(got, map[string]reconcile.Kind{q.unknown: reconcile.UnknownObject, q.foreign: reconcile.UnknownObject, q.slashy: reconcile.UnknownObject}) {
@@ -212,7 +212,7 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	}
 }
 
-func TestUnknownObjectsGoOnlyWhenToldSo(t *testing.T) {
+func TestUnknownObjectsAreDeletedOnlyOnRequest(t *testing.T) {
 	b := consumertest.New(t)
 	ours, young, foreign := schema.ObjectKey(uuid.Must(uuid.NewV7())), "null-user/young", "elsewhere/file"
 	for _, key := range []string{ours, young, foreign} {
@@ -313,7 +313,7 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 		default:
 		}
 		found, summary := runOnce(t, b, b.Objects, reconcile.Options{
-			Settle:   consumertest.Patience,
+			Settle:   consumertest.Timeout,
 			Progress: func(p reconcile.Progress) { waited = max(waited, p.Waiting) },
 		})
 		if summary.Found != 0 {

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) { consumertest.Main(m) }
 
 func expectPublished(t *testing.T, b *consumertest.Bundle, id uuid.UUID, want ...string) {
 	t.Helper()
-	if got := b.Told(id); !slices.Equal(got, want) {
+	if got := b.Published(id); !slices.Equal(got, want) {
 		t.Errorf("got the events %v published, want %v", got, want)
 	}
 }

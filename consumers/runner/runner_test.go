@@ -154,28 +154,30 @@ func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
 	}
 	var letters []struct {
 		Sequence                      int
-		Subject, Consumer, Data, Tell string
-		Tries                         int
+		Subject, Consumer, Data, Text string
+		Attempts                      int
 	}
-	if err := b.Raw.Select(&letters, `SELECT sequence, subject, consumer, convert_from(data, 'UTF8') AS data, tries,
-		reason || ' ' || headers::text AS tell FROM dead_letters ORDER BY sequence`); err != nil {
+	if err := b.Raw.Select(&letters, `
+		SELECT sequence, subject, consumer, convert_from(data, 'UTF8') AS data, tries AS attempts,
+		reason || ' ' || headers::text AS text FROM dead_letters ORDER BY sequence`); err != nil {
 		t.Fatal(err)
 	}
 	want := []struct {
-		data  string
-		tries int
-		tell  string
+		data     string
+		attempts int
+		text     string
 	}{{"undecodable", 1, "not readable"}, {"poison", 3, "t1"}, {"panics", 3, "panicked"}, {"permanent", 1, "never"}}
 	if len(letters) != len(want) {
 		t.Fatalf("got %d dead letters %+v, want %d", len(letters), letters, len(want))
 	}
 	for i, l := range letters {
-		if l.Data != want[i].data || l.Tries != want[i].tries || !strings.Contains(l.Tell, want[i].tell) || l.Consumer != schema.ConsumerConfirm {
+		if l.Data != want[i].data || l.Attempts != want[i].attempts ||
+			!strings.Contains(l.Text, want[i].text) || l.Consumer != schema.ConsumerConfirm {
 			t.Errorf("got dead letter %+v, want %+v", l, want[i])
 		}
 	}
 	for range letters {
-		if _, err := terminated.NextMsg(consumertest.Patience); err != nil {
+		if _, err := terminated.NextMsg(consumertest.Timeout); err != nil {
 			t.Errorf("a message was not terminated: %v", err)
 		}
 	}
@@ -314,7 +316,7 @@ func TestSlowWorkIsNotDeliveredTwice(t *testing.T) {
 	})
 	<-started
 	for range 5 {
-		ack, err := acks.NextMsg(consumertest.Patience)
+		ack, err := acks.NextMsg(consumertest.Timeout)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -75,10 +75,10 @@ func (b bundle) round(t *testing.T, now time.Time) {
 	}
 }
 
-func expectTold(t *testing.T, b bundle, id uuid.UUID, want ...string) {
+func expectPublished(t *testing.T, b bundle, id uuid.UUID, want ...string) {
 	t.Helper()
-	if told := b.Told(id); !slices.Equal(told, want) {
-		t.Errorf("told %v, want %v", told, want)
+	if got := b.Published(id); !slices.Equal(got, want) {
+		t.Errorf("published %v, want %v", got, want)
 	}
 }
 
@@ -98,8 +98,8 @@ func TestPendingDocumentsAreLookedAtBeforeTheyExpire(t *testing.T) {
 	b.Expect(old.ID, "uploaded")
 	b.Expect(never.ID, "expired")
 	b.Expect(fresh.ID, "pending")
-	expectTold(t, b, lost.ID, "uploaded")
-	expectTold(t, b, never.ID, "expired")
+	expectPublished(t, b, lost.ID, "uploaded")
+	expectPublished(t, b, never.ID, "expired")
 	b.ExpectUsed(b.Alice, 6)
 }
 
@@ -148,7 +148,7 @@ func TestManyPendingDocumentsArePagedThrough(t *testing.T) {
 	}
 }
 
-func TestUnannouncedIsToldOnceMore(t *testing.T) {
+func TestUnpublishedIsPublishedOnceMore(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
@@ -163,39 +163,39 @@ func TestUnannouncedIsToldOnceMore(t *testing.T) {
 		t.Errorf("round = %v; want ErrUnavailable", err)
 	}
 	if n := b.Count(`SELECT announcement FROM documents WHERE id = $1`, d.ID); n != 0 {
-		t.Errorf("announced %d times to nobody", n)
+		t.Errorf("published %d times to nobody", n)
 	}
 
 	b.NATS.Start()
 	b.Eventually("connected again", func() bool { return b.Conn.Connected() && b.Operator.Connected() })
 	b.round(t, time.Now()) // too early
-	expectTold(t, b, d.ID)
+	expectPublished(t, b, d.ID)
 	for range 3 {
 		b.round(t, later)
 	}
-	expectTold(t, b, d.ID, "uploaded")
+	expectPublished(t, b, d.ID, "uploaded")
 }
 
-func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
+func TestUploadedIsPublishedAgainWhenItsEventIsLost(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")
 	docs, err := b.DB.MarkUnpublished(t.Context(), []uuid.UUID{d.ID})
 	if err != nil {
 		t.Fatal(err)
 	}
-	tell := func() {
+	publish := func() {
 		t.Helper()
-		if told, err := b.Conn.Publish(t.Context(), docs); err != nil || len(told) != 1 {
-			t.Fatalf("told %v, %v", told, err)
+		if published, err := b.Conn.Publish(t.Context(), docs); err != nil || len(published) != 1 {
+			t.Fatalf("published %v, %v", published, err)
 		}
 		if err := b.DB.MarkPublished(t.Context(), docs); err != nil {
 			t.Fatal(err)
 		}
 	}
-	tell()
+	publish()
 	later := time.Now().Add(time.Hour)
 	b.round(t, later)
-	expectTold(t, b, d.ID, "uploaded") // classify has it to hear still
+	expectPublished(t, b, d.ID, "uploaded") // classify has it to hear still
 
 	stream, err := b.Operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
 	if err != nil {
@@ -210,16 +210,16 @@ func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
 	}
 	lose()
 	b.round(t, later)
-	expectTold(t, b, d.ID, "uploaded")
+	expectPublished(t, b, d.ID, "uploaded")
 
 	for range 10 {
 		lose()
 		b.round(t, later)
 	}
-	expectTold(t, b, d.ID) // ever more rarely
+	expectPublished(t, b, d.ID) // ever more rarely
 
 	b.round(t, later.Add(24*time.Hour))
-	expectTold(t, b, d.ID, "uploaded")
+	expectPublished(t, b, d.ID, "uploaded")
 	lose()
 	document, err := b.DB.Document(t.Context(), d.ID)
 	if err != nil {
@@ -232,11 +232,11 @@ func TestUploadedIsToldAgainWhenItsEventIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.round(t, later.Add(1000*time.Hour))
-	expectTold(t, b, d.ID) // an operator's matter
+	expectPublished(t, b, d.ID) // an operator's matter
 }
 
-// Tries that a full stream refuses, be they many, count for nothing.
-func TestWhatAFullStreamRefusesIsToldWhenThereIsRoom(t *testing.T) {
+// Attempts that a full stream refuses count for nothing, however many they are.
+func TestWhatAFullStreamRefusesIsPublishedWhenThereIsRoom(t *testing.T) {
 	b := setup(t)
 	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{DocumentsBytes: 1}); err != nil {
 		t.Fatal(err)
@@ -254,7 +254,7 @@ func TestWhatAFullStreamRefusesIsToldWhenThereIsRoom(t *testing.T) {
 		}
 	}
 	if n := b.Count(`SELECT announcement FROM documents WHERE id = $1`, d.ID); n != 0 {
-		t.Errorf("announced %d times to nobody", n)
+		t.Errorf("published %d times to nobody", n)
 	}
 	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
 		t.Fatal(err)
@@ -262,7 +262,7 @@ func TestWhatAFullStreamRefusesIsToldWhenThereIsRoom(t *testing.T) {
 	for range 3 {
 		b.round(t, later)
 	}
-	expectTold(t, b, d.ID, "uploaded")
+	expectPublished(t, b, d.ID, "uploaded")
 }
 
 func TestDeletionsAreCarriedOutAndEndTheirDocuments(t *testing.T) {
@@ -278,7 +278,7 @@ func TestDeletionsAreCarriedOutAndEndTheirDocuments(t *testing.T) {
 	b.Eventually("a tombstone is left", func() bool {
 		return b.Count(`SELECT count(*) FROM object_deletions WHERE object_key = $1 AND deleted_at IS NOT NULL`, d.ObjectKey) == 1
 	})
-	expectTold(t, b, d.ID, "deleted")
+	expectPublished(t, b, d.ID, "deleted")
 
 	b.Put(d.ObjectKey, "abc") // with the same URL
 	if _, err := b.sweeper.confirmer.Confirm(t.Context(), []string{d.ObjectKey}); err != nil {
@@ -303,7 +303,7 @@ func TestRejectedObjectIsDeletedAndItsRowStays(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Expect(d.ID, "rejected size_mismatch")
-	expectTold(t, b, d.ID, "rejected")
+	expectPublished(t, b, d.ID, "rejected")
 }
 
 // stubborn refuses to delete some objects, as a bucket with a lock would.

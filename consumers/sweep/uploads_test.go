@@ -189,7 +189,7 @@ func TestNothingIsForgottenWhileMinIOIsAway(t *testing.T) {
 		t.Errorf("uploads = %v, want ErrUnavailable", err)
 	}
 	if n := b.Count(`SELECT count(*) FROM multipart_uploads WHERE attempts = 0`); n != 1 {
-		t.Error("an outage counts as a try")
+		t.Error("an outage counts as an attempt")
 	}
 	proxy.Restore()
 	if err := b.sweeper.uploads(t.Context()); err != nil {

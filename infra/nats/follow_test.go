@@ -121,7 +121,7 @@ func TestFollowIsQuick(t *testing.T) {
 	}
 }
 
-// A follower that was away hears what was stored meanwhile, and is told where
+// A follower that was away hears what was stored meanwhile, and learns where
 // that is not there any more.
 func TestFollowOverAnOutage(t *testing.T) {
 	server := localtest.NATS(t)

@@ -139,7 +139,8 @@ func TestMinIOPublishesAsItsTargetDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ack, err := js.Publish(schema.SubjectCreatedDirect, []byte("{}"), natsgo.AckWait(patience)); err != nil || ack.Stream != schema.StreamBucket {
+	ack, err := js.Publish(schema.SubjectCreatedDirect, []byte("{}"), natsgo.AckWait(timeout))
+	if err != nil || ack.Stream != schema.StreamBucket {
 		t.Errorf("publish = %+v, %v", ack, err)
 	}
 }

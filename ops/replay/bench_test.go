@@ -68,9 +68,9 @@ func BenchmarkLiveWhileReplaying(b *testing.B) {
 	if err := s.archive.Start(b.Context(), "bench"); err != nil {
 		b.Fatal(err)
 	}
-	told := s.hear(b)
+	events := s.hear(b)
 	for b.Loop() {
-		alone := s.uploads(b, told, func(n int) bool { return n < 300 })
+		alone := s.uploads(b, events, func(n int) bool { return n < 300 })
 		ended := make(chan struct{})
 		began := time.Now()
 		var took time.Duration
@@ -81,7 +81,7 @@ func BenchmarkLiveWhileReplaying(b *testing.B) {
 			}
 			took = time.Since(began)
 		})
-		beside := s.uploads(b, told, func(int) bool {
+		beside := s.uploads(b, events, func(int) bool {
 			select {
 			case <-ended:
 				return false
@@ -125,15 +125,15 @@ func (b *bundle) flood(t testing.TB, documents []schema.Document, events int) {
 	}
 }
 
-// heard are the times at which documents were told to be uploaded.
-type heard struct {
+// uploadedEvents receives the events documents.uploaded and the times at which they came.
+type uploadedEvents struct {
 	mu    sync.Mutex
 	waits map[uuid.UUID]chan time.Time
 }
 
-func (b *bundle) hear(t testing.TB) *heard {
+func (b *bundle) hear(t testing.TB) *uploadedEvents {
 	t.Helper()
-	h := &heard{waits: make(map[uuid.UUID]chan time.Time)}
+	h := &uploadedEvents{waits: make(map[uuid.UUID]chan time.Time)}
 	_, err := b.Operator.Core().Subscribe(schema.SubjectDocumentUpload, func(m *natsgo.Msg) {
 		if e, err := schema.DecodeDocumentEvent(m.Data); err == nil {
 			h.mu.Lock()
@@ -151,8 +151,10 @@ func (b *bundle) hear(t testing.TB) *heard {
 }
 
 // uploads puts one object after the other, a hundred a second at most, while more
-// says so, and returns how long after its event each was told to be uploaded.
-func (b *bundle) uploads(t testing.TB, h *heard, more func(n int) bool) (all []time.Duration) {
+// says so, and returns how long after the bucket's event each documents.uploaded came.
+func (b *bundle) uploads(
+	t testing.TB, h *uploadedEvents, more func(n int) bool,
+) (all []time.Duration) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -169,8 +171,8 @@ func (b *bundle) uploads(t testing.TB, h *heard, more func(n int) bool) (all []t
 		select {
 		case at := <-wait:
 			all = append(all, at.Sub(began))
-		case <-time.After(consumertest.Patience):
-			t.Fatalf("document %s is not told", d.ID)
+		case <-time.After(consumertest.Timeout):
+			t.Fatalf("document %s has no event", d.ID)
 		}
 	}
 	return all

@@ -33,16 +33,17 @@ func setup(t *testing.T) *bundle {
 	return b
 }
 
-const tries = 3
+const maxAttempts = 3
 
 // consume runs the target confirm with the handler until the test ends.
 func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketRecord]) (stop func()) {
 	t.Helper()
 	c := runner.Config{
-		Stream: schema.StreamReplay, Consumer: replay.Confirm, MaxAttempts: tries,
+		Stream: schema.StreamReplay, Consumer: replay.Confirm, MaxAttempts: maxAttempts,
 		MinDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond,
 	}
-	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, replay.Decode, replay.Handler(b.DB, replay.BucketEvent, handle, tries), c, b.Log)
+	handler := replay.Handler(b.DB, replay.BucketEvent, handle, maxAttempts)
+	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, replay.Decode, handler, c, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func (b *bundle) confirm() runner.Handler[[]schema.BucketRecord] {
 	return confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 }
 
-// created stores an object of a new pending document and tells of it.
+// created stores an object of a new pending document and publishes its event.
 func (b *bundle) created(t *testing.T) schema.Document {
 	t.Helper()
 	d := b.Document(b.Alice, 3)
@@ -79,7 +80,7 @@ const many = 1 << 20
 
 func (b *bundle) run(t *testing.T, name string) postgres.Replay {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), consumertest.Patience)
+	ctx, cancel := context.WithTimeout(t.Context(), consumertest.Timeout)
 	defer cancel()
 	r, err := replay.Runner{Archive: b.archive, MaxLag: many}.Run(ctx, name)
 	if err != nil {
@@ -239,7 +240,7 @@ func TestItWaitsForLiveEvents(t *testing.T) {
 	for waiting := ""; waiting != "5 live events"; {
 		select {
 		case waiting = <-waits:
-		case <-time.After(consumertest.Patience):
+		case <-time.After(consumertest.Timeout):
 			t.Fatal("it does not say that it waits")
 		}
 	}

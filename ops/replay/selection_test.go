@@ -9,7 +9,7 @@ import (
 	"intray/ops/replay"
 )
 
-func TestASelectionIsToldAsItsFlags(t *testing.T) {
+func TestASelectionIsPrintedAsItsFlags(t *testing.T) {
 	id := uuid.MustParse("0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for want, s := range map[string]replay.Selection{
@@ -27,7 +27,7 @@ func TestASelectionIsToldAsItsFlags(t *testing.T) {
 		"--from-bucket": {FromBucket: true},
 	} {
 		if got := s.String(); got != want {
-			t.Errorf("%+v is told as %q, not %q", s, got, want)
+			t.Errorf("%+v is printed as %q, not %q", s, got, want)
 		}
 	}
 }

@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// DefaultTransferTimeout is how long a transfer may take. The sweeper relies on it: a row expires
+// defaultTransferTimeout is how long a transfer may take. The sweeper relies on it: a row expires
 // an hour after its last URL was issued, which is more than the URL's 15 minutes plus this.
-const DefaultTransferTimeout = 30 * time.Minute
+const defaultTransferTimeout = 30 * time.Minute
 
 // Config configures a gateway.
 type Config struct {
@@ -32,7 +32,7 @@ type Config struct {
 	// StallTimeout is how long a client may send or take no byte of a transfer. Default 1 min.
 	StallTimeout time.Duration
 	// TransferTimeout bounds one request from its headers to its last byte, in either direction.
-	// Default DefaultTransferTimeout.
+	// Default 30 min.
 	TransferTimeout time.Duration
 	// MaxConns is how many connections there may be at once; further ones are closed immediately.
 	// Default 4096.
@@ -50,7 +50,7 @@ func (c Config) withDefaults() Config {
 	}
 	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 10*time.Second)
 	c.StallTimeout = cmp.Or(c.StallTimeout, time.Minute)
-	c.TransferTimeout = cmp.Or(c.TransferTimeout, DefaultTransferTimeout)
+	c.TransferTimeout = cmp.Or(c.TransferTimeout, defaultTransferTimeout)
 	c.MaxConns = cmp.Or(c.MaxConns, 4096)
 	c.MaxConnsPerAddress = cmp.Or(c.MaxConnsPerAddress, 1024)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 20*time.Second)

@@ -202,7 +202,7 @@ func (s Selection) subjects(stream string) []string {
 	var subjects []string
 	for _, k := range s.Kinds {
 		switch {
-		case !slices.Contains(Kinds(stream), k):
+		case !slices.Contains(kindsOf(stream), k):
 		case stream == schema.StreamDocuments:
 			subjects = append(subjects, "documents."+k)
 		case k == KindRemoved:
@@ -222,7 +222,7 @@ func (s Selection) mayMatch(stream string) bool {
 		return true
 	}
 	return slices.ContainsFunc(s.Kinds, func(k string) bool {
-		return slices.Contains(Kinds(stream), k)
+		return slices.Contains(kindsOf(stream), k)
 	})
 }
 

@@ -8,8 +8,8 @@ import (
 	"intray/schema"
 )
 
-// Source returns the stream that holds a target's events, and their kind.
-func Source(target string) (stream string, kind string) {
+// sourceOf returns the stream that holds a target's events, and their kind.
+func sourceOf(target string) (stream string, kind string) {
 	if target == Confirm {
 		return schema.StreamBucket, KindCreated
 	}
@@ -19,7 +19,7 @@ func Source(target string) (stream string, kind string) {
 // Choose yields the events that the selection chooses for a target, OnlyFailed and
 // FromBucket included. Events that the target cannot handle are left out.
 func (a Archive) Choose(ctx context.Context, target string, s Selection) iter.Seq2[Event, error] {
-	stream, kind := Source(target)
+	stream, kind := sourceOf(target)
 	var events iter.Seq2[Event, error]
 	if s.FromBucket {
 		s.Kinds = nil
@@ -97,7 +97,7 @@ func (a Archive) deadSequences(
 	if s.FromBucket || len(events) == 0 {
 		return nil, nil
 	}
-	stream, _ := Source(target)
+	stream, _ := sourceOf(target)
 	sequences := make([]uint64, len(events))
 	for i, e := range events {
 		sequences[i] = e.Sequence

@@ -21,8 +21,8 @@ const (
 	KindDeleted    = "deleted"
 )
 
-// Kinds returns all kinds of a stream's events.
-func Kinds(stream string) []string {
+// kindsOf returns all kinds of a stream's events.
+func kindsOf(stream string) []string {
 	if stream == schema.StreamBucket {
 		return []string{KindCreated, KindRemoved, KindOther, KindUnreadable}
 	}

@@ -61,7 +61,7 @@ func (r *run) obstacle(ctx context.Context, n uint64) (string, error) {
 		}
 	}
 	target := r.replay.Target
-	stream, _ := Source(target)
+	stream, _ := sourceOf(target)
 	live, err := r.Conn.Lag(ctx, stream, target)
 	if err != nil {
 		return "", err

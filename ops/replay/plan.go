@@ -69,7 +69,7 @@ func (a Archive) readRetention(
 	if plan.FromBucket {
 		return state, nil
 	}
-	stream, _ := Source(plan.Target)
+	stream, _ := sourceOf(plan.Target)
 	if state, err = a.Conn.State(ctx, stream); err != nil {
 		return state, err
 	}
@@ -90,7 +90,7 @@ func (a Archive) create(
 	}
 	r.Target = plan.Target
 	if !plan.FromBucket {
-		r.Stream, _ = Source(plan.Target)
+		r.Stream, _ = sourceOf(plan.Target)
 		r.StreamCreated = &state.Created
 	}
 	if err := a.DB.CreateReplay(ctx, *r); err != nil {

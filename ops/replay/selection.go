@@ -111,7 +111,7 @@ func allowedKinds(target string) []string {
 			string(schema.StatusUploaded), string(schema.StatusClassified), string(schema.StatusFailed),
 		}
 	default:
-		kinds = slices.Concat(Kinds(schema.StreamBucket), Kinds(schema.StreamDocuments))
+		kinds = slices.Concat(kindsOf(schema.StreamBucket), kindsOf(schema.StreamDocuments))
 	}
 	slices.Sort(kinds)
 	return slices.Compact(kinds)

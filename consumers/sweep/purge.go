@@ -7,9 +7,12 @@ import (
 	"intray/consumers/runner"
 )
 
-// purge deletes the rows that were kept for reading only, each PurgeInterval.
+// purgeInterval is the time between two purges of ended rows.
+const purgeInterval = 10 * time.Minute
+
+// purge deletes the rows that were kept for reading only, each purgeInterval.
 func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
-	if now.Sub(s.purged) < s.config.PurgeInterval {
+	if now.Sub(s.purged) < purgeInterval {
 		return nil
 	}
 	n, err := s.db.PurgeEnded(ctx, now)

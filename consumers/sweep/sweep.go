@@ -48,9 +48,6 @@ type Config struct {
 	// document wait while classify is idle, before its event is published again;
 	// default 30 s.
 	RepublishAfter time.Duration
-	// PurgeInterval is the time between two purges of ended rows; default 10
-	// minutes.
-	PurgeInterval time.Duration
 	// ReconcileInterval is the time between two reconciliations, and ReconcileDelay
 	// that before the first; defaults 24 hours and 1 hour. Replicas count for
 	// themselves, but only one reconciles at a time.
@@ -62,16 +59,14 @@ func (c Config) withDefaults() Config {
 	c.Grace = cmp.Or(c.Grace, 10*time.Second)
 	c.ScanInterval = cmp.Or(c.ScanInterval, time.Minute)
 	c.RepublishAfter = cmp.Or(c.RepublishAfter, 30*time.Second)
-	c.PurgeInterval = cmp.Or(c.PurgeInterval, 10*time.Minute)
 	c.ReconcileInterval = cmp.Or(c.ReconcileInterval, 24*time.Hour)
 	c.ReconcileDelay = cmp.Or(c.ReconcileDelay, time.Hour)
 	return c
 }
 
 func (c Config) validate() error {
-	if c.Interval < 0 || c.Grace < 0 || c.ScanInterval < 0 || c.RepublishAfter < 0 || c.PurgeInterval < 0 ||
-		c.ReconcileInterval < 0 ||
-		c.ReconcileDelay < 0 {
+	if c.Interval < 0 || c.Grace < 0 || c.ScanInterval < 0 || c.RepublishAfter < 0 ||
+		c.ReconcileInterval < 0 || c.ReconcileDelay < 0 {
 		return fmt.Errorf("a duration is negative: %+v", c)
 	}
 	if c.Grace >= schema.ExpireAfter {

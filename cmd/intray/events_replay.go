@@ -47,6 +47,11 @@ func (replayCommand) Help() string {
 ` + eventsHelp
 }
 
+// replayName is the argument that names a replay.
+type replayName struct {
+	Name string `arg:"" help:"The replay's name, which list shows."`
+}
+
 // replayRunFlags are the flags of the commands that publish events.
 type replayRunFlags struct {
 	MaxLag uint64 `default:"200" help:"Wait while more live events than these wait for the consumer."`

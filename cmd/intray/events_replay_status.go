@@ -6,11 +6,6 @@ import (
 	"intray/cmd/internal/cli"
 )
 
-// replayName is the argument that names a replay.
-type replayName struct {
-	Name string `arg:"" help:"The replay's name, which list shows."`
-}
-
 type replayStatusCommand struct {
 	cli.OwnerFlags
 	replayName

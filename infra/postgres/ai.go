@@ -9,6 +9,12 @@ import (
 	"github.com/google/uuid"
 )
 
+// AISettings are a user's choice of AI; empty where the system's defaults apply.
+type AISettings struct {
+	Provider string `db:"ai_provider"`
+	Model    string `db:"ai_model"`
+}
+
 // AISettingsOf returns a user's AI settings; those of a user who is not there are empty.
 func (db *DB) AISettingsOf(ctx context.Context, user uuid.UUID) (AISettings, error) {
 	var s AISettings

@@ -6,7 +6,34 @@ import (
 	"errors"
 
 	"github.com/google/uuid"
+
+	"intray/schema"
 )
+
+// ClassifyInput returns what classifying a document needs, as of one moment: the document, its
+// owner's AI settings, and the topics to choose from, which are the system's and its owner's, never
+// another user's. It fails with schema.CodeNotFound.
+func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
+	d schema.Document, ai AISettings, topics []schema.Topic, err error,
+) {
+	err = db.within(ctx, func(tx *tx) error {
+		err := tx.GetContext(ctx, &d, `
+			SELECT `+documentColumns+` FROM documents WHERE id = $1 AND gone_at IS NULL`, id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return schema.Errorf(schema.CodeNotFound, "There is no such document.")
+		}
+		if err != nil {
+			return err
+		}
+		err = tx.GetContext(ctx, &ai, `SELECT ai_provider, ai_model FROM users WHERE id = $1`, d.UserID)
+		if err != nil {
+			return err
+		}
+		topics, err = tx.unionOfTopics(ctx, d.UserID)
+		return err
+	})
+	return d, ai, topics, wrap(ctx, err, "read what classifying %s needs", id)
+}
 
 // KeepExample keeps what a provider that learns needs to know of a document, in place of what was kept before; nothing where
 // the document is gone. The role is worker.

@@ -150,29 +150,3 @@ func (db *DB) Users(ctx context.Context) ([]schema.User, error) {
 	err := db.pool.SelectContext(ctx, &users, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id ORDER BY lower(u.email)`)
 	return users, wrap(ctx, err, "list users")
 }
-
-// AISettings are a user's choice of AI; empty where the system's defaults apply.
-type AISettings struct {
-	Provider string `db:"ai_provider"`
-	Model    string `db:"ai_model"`
-}
-
-// ClassifyInput returns what classifying a document needs, as of one moment: the document, its owner's AI settings, and the
-// topics to choose from, which are the system's and its owner's, never another user's. It fails with schema.CodeNotFound.
-func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (d schema.Document, ai AISettings, topics []schema.Topic, err error) {
-	err = db.within(ctx, func(tx *tx) error {
-		err := tx.GetContext(ctx, &d, `SELECT `+documentColumns+` FROM documents WHERE id = $1 AND gone_at IS NULL`, id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return schema.Errorf(schema.CodeNotFound, "There is no such document.")
-		}
-		if err != nil {
-			return err
-		}
-		if err := tx.GetContext(ctx, &ai, `SELECT ai_provider, ai_model FROM users WHERE id = $1`, d.UserID); err != nil {
-			return err
-		}
-		topics, err = tx.unionOfTopics(ctx, d.UserID)
-		return err
-	})
-	return d, ai, topics, wrap(ctx, err, "read what classifying %s needs", id)
-}

@@ -91,10 +91,8 @@ type Changes interface {
 	// those that come, in their order, until ctx ends; before the first, and where
 	// some are left out, it calls reset with the sequence after which it goes on.
 	Follow(
-		ctx context.Context,
-		history uint64,
-		each func(sequence uint64, e schema.DocumentEvent),
-		reset func(after uint64),
+		ctx context.Context, history uint64,
+		each func(sequence uint64, e schema.DocumentEvent), reset func(after uint64),
 	) error
 }
 

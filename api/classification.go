@@ -13,8 +13,7 @@ import (
 
 // UpdateDocument sets a document's topics by hand and locks them.
 func (s *server) UpdateDocument(
-	ctx context.Context,
-	r UpdateDocumentRequestObject,
+	ctx context.Context, r UpdateDocumentRequestObject,
 ) (UpdateDocumentResponseObject, error) {
 	visible, err := s.userDB(ctx).Topics(ctx)
 	if err != nil {
@@ -23,21 +22,14 @@ func (s *server) UpdateDocument(
 	ids := slices.Clone(r.Body.TopicIds)
 	for _, id := range ids {
 		if !slices.ContainsFunc(visible, func(t schema.Topic) bool { return t.ID == id }) {
-			return nil, schema.Errorf(
-				schema.CodeUnknownTopic,
-				"You have no topic %s. GET /api/topics lists those that a document can get.",
-				id,
-			)
+			return nil, schema.Errorf(schema.CodeUnknownTopic,
+				"You have no topic %s. GET /api/topics lists those that a document can get.", id)
 		}
 	}
-	view, err := s.change(
-		ctx,
-		r.ID,
-		"given topics",
-		func(d *schema.Document, now time.Time) schema.Decision {
-			return d.SetTopics(ids, now)
-		},
-	)
+	setTopics := func(d *schema.Document, now time.Time) schema.Decision {
+		return d.SetTopics(ids, now)
+	}
+	view, err := s.change(ctx, r.ID, "given topics", setTopics)
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +40,7 @@ func (s *server) UpdateDocument(
 
 // ReclassifyDocument sends a document back to be classified once more.
 func (s *server) ReclassifyDocument(
-	ctx context.Context,
-	r ReclassifyDocumentRequestObject,
+	ctx context.Context, r ReclassifyDocumentRequestObject,
 ) (ReclassifyDocumentResponseObject, error) {
 	if _, err := s.change(ctx, r.ID, "classified again", (*schema.Document).Reclassify); err != nil {
 		return nil, err
@@ -73,12 +64,9 @@ func (s *server) change(ctx context.Context, id uuid.UUID, what string,
 		return postgres.DocumentView{}, err
 	}
 	if !changed {
-		return postgres.DocumentView{}, schema.Errorf(
-			schema.CodeWrongStatus,
+		return postgres.DocumentView{}, schema.Errorf(schema.CodeWrongStatus,
 			"The document is %s. Only documents that are uploaded, classified or failed can be %s.",
-			d.Status,
-			what,
-		)
+			d.Status, what)
 	}
 	s.publisher.TryPublish(ctx, []schema.Document{d})
 	return s.userDB(ctx).Document(ctx, id)

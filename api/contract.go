@@ -241,8 +241,7 @@ func (s *server) exists(ctx context.Context, op *operation, id string) error {
 
 // GetContract gives the contract itself.
 func (s *server) GetContract(
-	context.Context,
-	GetContractRequestObject,
+	context.Context, GetContractRequestObject,
 ) (GetContractResponseObject, error) {
 	return GetContract200ApplicationYamlResponse{
 		Body:          bytes.NewReader(Contract),

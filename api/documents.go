@@ -24,8 +24,7 @@ const defaultLimit = 50
 // ListDocuments lists the caller's documents, newest first, or says that the page
 // is still as the client knows it, at once or when it has waited.
 func (s *server) ListDocuments(
-	ctx context.Context,
-	r ListDocumentsRequestObject,
+	ctx context.Context, r ListDocumentsRequestObject,
 ) (ListDocumentsResponseObject, error) {
 	p := r.Params
 	filter, err := listFilter(p)
@@ -58,10 +57,7 @@ func (s *server) ListDocuments(
 		}, nil
 	}
 	return ListDocuments200JSONResponse{
-		Body: pageOf(
-			views,
-			next,
-		),
+		Body:    pageOf(views, next),
 		Headers: ListDocuments200ResponseHeaders{ETag: etag, RetryAfter: retry},
 	}, nil
 }
@@ -80,10 +76,8 @@ func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
 	}
 	if p.Q != nil {
 		if !utf8.ValidString(*p.Q) || strings.ContainsRune(*p.Q, 0) {
-			return filter, schema.Errorf(
-				schema.CodeInvalid,
-				`The query parameter "q" must be text in UTF-8.`,
-			)
+			return filter, schema.Errorf(schema.CodeInvalid,
+				`The query parameter "q" must be text in UTF-8.`)
 		}
 		filter.Query = norm.NFC.String(*p.Q) // as filenames are kept
 	}
@@ -111,8 +105,7 @@ func pageOf(views []postgres.DocumentView, next *postgres.Cursor) DocumentPage {
 // GetDocument shows one document, or only that it is still as the client knows
 // it, at once or when it has waited.
 func (s *server) GetDocument(
-	ctx context.Context,
-	r GetDocumentRequestObject,
+	ctx context.Context, r GetDocumentRequestObject,
 ) (GetDocumentResponseObject, error) {
 	var (
 		view    postgres.DocumentView
@@ -121,20 +114,16 @@ func (s *server) GetDocument(
 	)
 	p := r.Params
 	wait := s.waitOf(p.IfNoneMatch, p.Prefer)
-	err := s.await(
-		ctx,
-		interest{user: callerOf(ctx).id, document: r.ID},
-		wait,
-		func() (int64, bool, error) {
-			var err error
-			if view, err = s.userDB(ctx).Document(ctx, r.ID); err != nil {
-				return 0, false, err
-			}
-			etag = etagOf(view)
-			changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
-			return view.Version, changed, nil
-		},
-	)
+	in := interest{user: callerOf(ctx).id, document: r.ID}
+	err := s.await(ctx, in, wait, func() (int64, bool, error) {
+		var err error
+		if view, err = s.userDB(ctx).Document(ctx, r.ID); err != nil {
+			return 0, false, err
+		}
+		etag = etagOf(view)
+		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
+		return view.Version, changed, nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -156,8 +145,7 @@ func inTransit(v postgres.DocumentView) bool {
 
 // ConfirmDocument runs the code of the event path for one document, without any event.
 func (s *server) ConfirmDocument(
-	ctx context.Context,
-	r ConfirmDocumentRequestObject,
+	ctx context.Context, r ConfirmDocumentRequestObject,
 ) (ConfirmDocumentResponseObject, error) {
 	db := s.userDB(ctx)
 	view, err := db.Document(ctx, r.ID)
@@ -179,19 +167,16 @@ func (s *server) ConfirmDocument(
 	awaited := view.Status == schema.StatusPending || view.Status == schema.StatusExpired ||
 		view.Status.Counted()
 	if !results[0].Found && awaited {
-		return nil, schema.Errorf(
-			schema.CodeObjectMissing,
+		return nil, schema.Errorf(schema.CodeObjectMissing,
 			"The document is %s and no file is there. PUT the file to its upload URL and try again.",
-			view.Status,
-		)
+			view.Status)
 	}
 	return ConfirmDocument200JSONResponse(documentOf(view)), nil
 }
 
 // DeleteDocument gives the document up. Its object goes soon after.
 func (s *server) DeleteDocument(
-	ctx context.Context,
-	r DeleteDocumentRequestObject,
+	ctx context.Context, r DeleteDocumentRequestObject,
 ) (DeleteDocumentResponseObject, error) {
 	now := time.Now().UTC()
 	d, err := s.transition(ctx, r.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
@@ -235,10 +220,9 @@ func documentOf(v postgres.DocumentView) Document {
 			Suggested:  t.Suggested,
 		}
 	}
-	slices.SortStableFunc(
-		d.Topics,
-		func(a, b DocumentTopic) int { return cmp.Compare(b.Confidence, a.Confidence) },
-	)
+	slices.SortStableFunc(d.Topics, func(a, b DocumentTopic) int {
+		return cmp.Compare(b.Confidence, a.Confidence)
+	})
 	if v.Provider != "" {
 		d.ClassifiedBy = &Classifier{Provider: v.Provider, Model: v.Model}
 	}

@@ -32,8 +32,7 @@ const (
 
 // StreamDocumentEvents sends the changes of the caller's documents as they come.
 func (s *server) StreamDocumentEvents(
-	ctx context.Context,
-	r StreamDocumentEventsRequestObject,
+	ctx context.Context, r StreamDocumentEventsRequestObject,
 ) (StreamDocumentEventsResponseObject, error) {
 	if _, err := s.userDB(ctx).Me(ctx); err != nil {
 		return nil, err
@@ -42,10 +41,8 @@ func (s *server) StreamDocumentEvents(
 	if r.Params.LastEventID != nil {
 		n, err := strconv.ParseUint(*r.Params.LastEventID, 10, 64)
 		if err != nil {
-			return nil, schema.Errorf(
-				schema.CodeInvalid,
-				`The header "Last-Event-ID" must be the id of an event of this stream.`,
-			)
+			return nil, schema.Errorf(schema.CodeInvalid,
+				`The header "Last-Event-ID" must be the id of an event of this stream.`)
 		}
 		after = &n
 	}
@@ -116,13 +113,8 @@ func (e eventStream) sendDocuments(w http.ResponseWriter, unsent []change) bool 
 		return e.write(w, text)
 	}
 	if e.ctx.Err() == nil && schema.CodeOf(err) != schema.CodeUnauthenticated {
-		e.server.config.Log.Warn(
-			"stream of events ends early",
-			"user_id",
-			callerOf(e.ctx).id,
-			"error",
-			err,
-		)
+		e.server.config.Log.Warn("stream of events ends early",
+			"user_id", callerOf(e.ctx).id, "error", err)
 	}
 	return false
 }
@@ -130,10 +122,7 @@ func (e eventStream) sendDocuments(w http.ResponseWriter, unsent []change) bool 
 // idle waits for a change, or sends a sign of life. It reports whether the stream
 // goes on.
 func (e eventStream) idle(
-	w http.ResponseWriter,
-	waiter *waiter,
-	beat <-chan time.Time,
-	upTo uint64,
+	w http.ResponseWriter, waiter *waiter, beat <-chan time.Time, upTo uint64,
 ) bool {
 	select {
 	case <-waiter.wake:
@@ -209,13 +198,11 @@ func (e eventStream) events(unsent []change) ([]byte, error) {
 // read.
 func (e eventStream) write(w http.ResponseWriter, text []byte) bool {
 	controller := http.NewResponseController(w)
-	if err := controller.SetWriteDeadline(
-		time.Now().Add(eventWrite),
-	); err != nil &&
-		!errors.Is(err, http.ErrNotSupported) {
+	err := controller.SetWriteDeadline(time.Now().Add(eventWrite))
+	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return false
 	}
-	if _, err := w.Write(text); err != nil {
+	if _, err = w.Write(text); err != nil {
 		return false
 	}
 	return controller.Flush() == nil
@@ -226,9 +213,8 @@ func (e eventStream) write(w http.ResponseWriter, text []byte) bool {
 func tokenEnd(h http.Header) (time.Time, bool) {
 	_, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	var c jwt.RegisteredClaims
-	if _, _, err := jwt.NewParser().
-		ParseUnverified(strings.TrimSpace(token), &c); err != nil ||
-		c.ExpiresAt == nil {
+	_, _, err := jwt.NewParser().ParseUnverified(strings.TrimSpace(token), &c)
+	if err != nil || c.ExpiresAt == nil {
 		return time.Time{}, false
 	}
 	return c.ExpiresAt.Time, true

@@ -62,8 +62,11 @@ func (o *operation) passesFastPath(c echo.Context) bool {
 		// A byte is a character or less.
 		values, sent := c.Request().Header[http.CanonicalHeaderKey(p.Name)]
 		s := p.Schema.Value
-		if sent &&
-			(len(values) != 1 || values[0] == "" || uint64(len(values[0])) > *s.MaxLength || s.MinLength > 1) {
+		if !sent {
+			continue
+		}
+		if len(values) != 1 || values[0] == "" || uint64(len(values[0])) > *s.MaxLength ||
+			s.MinLength > 1 {
 			return false
 		}
 	}

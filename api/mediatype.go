@@ -68,22 +68,17 @@ func allowedType(contentType string, allowed []string) (string, error) {
 	media, params, err := mime.ParseMediaType(contentType)
 	kind, sub, isType := strings.Cut(media, "/")
 	if err != nil || !isType || kind == "" || sub == "" || strings.ContainsAny(media, "* ") {
-		return "", schema.Errorf(
-			schema.CodeInvalid,
-			`The member "content_type" is not a media type such as application/pdf. Send application/octet-stream if it is not known.`,
-		)
+		return "", schema.Errorf(schema.CodeInvalid,
+			`The member "content_type" is not a media type such as application/pdf. `+
+				`Send application/octet-stream if it is not known.`)
 	}
 	normalized, ok := withCharset(media, params["charset"])
 	if !ok {
-		return "", schema.Errorf(
-			schema.CodeInvalid,
-			`The charset in the member "content_type" is not one. Leave it out.`,
-		)
+		return "", schema.Errorf(schema.CodeInvalid,
+			`The charset in the member "content_type" is not one. Leave it out.`)
 	}
-	if !slices.ContainsFunc(
-		allowed,
-		func(a string) bool { return a == media || a == kind+"/*" || a == "*/*" },
-	) {
+	covers := func(a string) bool { return a == media || a == kind+"/*" || a == "*/*" }
+	if !slices.ContainsFunc(allowed, covers) {
 		return "", typeNotAllowed(media, allowed)
 	}
 	return normalized, nil
@@ -106,10 +101,6 @@ func typeNotAllowed(media string, allowed []string) error {
 	if more := len(allowed) - namedTypes; more > 0 {
 		names += fmt.Sprintf(" or one of %d others", more)
 	}
-	return schema.Errorf(
-		schema.CodeTypeNotAllowed,
-		"Files of type %s are not taken here. Send one of type %s.",
-		media,
-		names,
-	)
+	return schema.Errorf(schema.CodeTypeNotAllowed,
+		"Files of type %s are not taken here. Send one of type %s.", media, names)
 }

@@ -28,8 +28,7 @@ type Multipart interface {
 // If the process dies between storage's answer and the note of it, nobody knows
 // the upload; it holds nothing, and storage drops it by itself after a day.
 func (s *server) CreateMultipartUpload(
-	ctx context.Context,
-	r CreateMultipartUploadRequestObject,
+	ctx context.Context, r CreateMultipartUploadRequestObject,
 ) (CreateMultipartUploadResponseObject, error) {
 	d, _, err := s.newDocument(callerOf(ctx).id, UploadRequest{
 		Filename: r.Body.Filename, ContentType: r.Body.ContentType, Size: r.Body.Size,
@@ -62,9 +61,7 @@ type multipartAnswer struct {
 // begin returns the document's upload, a new one if it is created or has none that
 // goes on.
 func (s *server) begin(
-	ctx context.Context,
-	d schema.Document,
-	created bool,
+	ctx context.Context, d schema.Document, created bool,
 ) (schema.MultipartUpload, error) {
 	now := time.Now().UTC()
 	if !created {
@@ -89,8 +86,7 @@ func (s *server) begin(
 
 // GetMultipartUpload lists the parts that arrived.
 func (s *server) GetMultipartUpload(
-	ctx context.Context,
-	r GetMultipartUploadRequestObject,
+	ctx context.Context, r GetMultipartUploadRequestObject,
 ) (GetMultipartUploadResponseObject, error) {
 	m, err := s.ongoing(ctx, r.ID, nil)
 	if err != nil {
@@ -115,8 +111,7 @@ func (s *server) GetMultipartUpload(
 
 // SignPart gives the URL for one part.
 func (s *server) SignPart(
-	ctx context.Context,
-	r SignPartRequestObject,
+	ctx context.Context, r SignPartRequestObject,
 ) (SignPartResponseObject, error) {
 	now := time.Now().UTC()
 	m, err := s.ongoing(ctx, r.ID, &now)
@@ -124,21 +119,11 @@ func (s *server) SignPart(
 		return nil, err
 	}
 	if r.Number > m.Parts() {
-		return nil, schema.Errorf(
-			schema.CodeNotFound,
-			"There is no part %d. The upload has %d parts.",
-			r.Number,
-			m.Parts(),
-		)
+		return nil, schema.Errorf(schema.CodeNotFound,
+			"There is no part %d. The upload has %d parts.", r.Number, m.Parts())
 	}
 	url, expiresAt, err := s.config.Presigner.PartURL(
-		ctx,
-		m.ObjectKey,
-		m.UploadID,
-		r.Number,
-		m.PartLength(r.Number),
-		uploadExpiry,
-	)
+		ctx, m.ObjectKey, m.UploadID, r.Number, m.PartLength(r.Number), uploadExpiry)
 	if err != nil {
 		return nil, fmt.Errorf("URL of part %d of document %s: %w", r.Number, r.ID, err)
 	}
@@ -150,8 +135,7 @@ func (s *server) SignPart(
 // AbortMultipartUpload gives the upload and its document up. The sweeper, which the
 // commit wakes, has storage drop the parts.
 func (s *server) AbortMultipartUpload(
-	ctx context.Context,
-	r AbortMultipartUploadRequestObject,
+	ctx context.Context, r AbortMultipartUploadRequestObject,
 ) (AbortMultipartUploadResponseObject, error) {
 	m, err := s.userDB(ctx).Multipart(ctx, r.ID, nil)
 	if err != nil {
@@ -179,9 +163,7 @@ func (s *server) AbortMultipartUpload(
 
 // ongoing returns the document's upload, which waits for its parts.
 func (s *server) ongoing(
-	ctx context.Context,
-	id uuid.UUID,
-	renewed *time.Time,
+	ctx context.Context, id uuid.UUID, renewed *time.Time,
 ) (postgres.Multipart, error) {
 	m, err := s.userDB(ctx).Multipart(ctx, id, renewed)
 	if err == nil && (!m.Begun || !waits(m.Status)) {
@@ -191,11 +173,8 @@ func (s *server) ongoing(
 }
 
 func ended(s schema.Status) error {
-	return schema.Errorf(
-		schema.CodeWrongStatus,
-		"The document is %s and has no upload in parts that goes on. Begin a new one.",
-		s,
-	)
+	return schema.Errorf(schema.CodeWrongStatus,
+		"The document is %s and has no upload in parts that goes on. Begin a new one.", s)
 }
 
 // waits reports whether a document in this status waits for its object.

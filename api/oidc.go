@@ -69,9 +69,8 @@ func newIssuer(c OIDC) (*issuer, error) {
 		return nil, fmt.Errorf("the OIDC issuer %q is not a URL", c.Issuer)
 	}
 	if c.Audience == "" {
-		return nil, errors.New(
-			"an OIDC issuer needs an audience: without one, tokens for other services would be good here",
-		)
+		return nil, errors.New("an OIDC issuer needs an audience: " +
+			"without one, tokens for other services would be good here")
 	}
 	if c.RefetchAfter == 0 {
 		c.RefetchAfter = 10 * time.Second
@@ -159,22 +158,16 @@ func (s *server) external(ctx context.Context, token string) (caller, error) {
 	var expired *oidc.TokenExpiredError
 	switch {
 	case errors.Is(err, errIssuerAway):
-		s.config.Log.LogAttrs(
-			ctx,
-			slog.LevelWarn,
-			"the OIDC issuer does not answer",
-			slog.Any("error", err),
-		)
+		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "the OIDC issuer does not answer",
+			slog.Any("error", err))
 		return caller{}, schema.Errorf(schema.CodeUnavailable, "The identity provider does not answer.")
 	case errors.As(err, &expired):
 		return caller{}, errExpired
 	case err != nil:
 		return caller{}, errNotValid
 	}
-	if n := len(
-		[]rune(verified.Subject),
-	); n == 0 || n > maxSubject ||
-		strings.ContainsFunc(verified.Subject, unicode.IsControl) {
+	n := len([]rune(verified.Subject))
+	if n == 0 || n > maxSubject || strings.ContainsFunc(verified.Subject, unicode.IsControl) {
 		return caller{}, errNotValid
 	}
 	account, err := s.db.IdentityAccount(ctx, postgres.Identity{
@@ -196,9 +189,8 @@ func verifiedEmail(token *oidc.IDToken) string {
 	if err := token.Claims(&c); err != nil || (c.Verified != true && c.Verified != "true") {
 		return ""
 	}
-	if a, err := mail.ParseAddress(
-		c.Email,
-	); err != nil || a.Address != c.Email || len(c.Email) > 320 ||
+	a, err := mail.ParseAddress(c.Email)
+	if err != nil || a.Address != c.Email || len(c.Email) > 320 ||
 		strings.ContainsFunc(c.Email, unicode.IsControl) {
 		return ""
 	}

@@ -29,11 +29,8 @@ func TestPasswordWork(t *testing.T) {
 	known, unknown := work("alice@example.com"), work("unknown@example.com")
 	t.Logf("known %s, unknown %s", known, unknown)
 	if unknown < known/4 || unknown > known*4 { // without hashing it is a hundredth
-		t.Errorf(
-			"got %s of work for an unknown account, want about %s, as for a known one",
-			unknown,
-			known,
-		)
+		t.Errorf("got %s of work for an unknown account, want about %s, as for a known one",
+			unknown, known)
 	}
 }
 

@@ -75,13 +75,8 @@ type refreshKey struct {
 }
 
 func newRefreshKey(tokenKey []byte) (k refreshKey, err error) {
-	if k.key, err = hkdf.Key(
-		sha256.New,
-		tokenKey,
-		nil,
-		"intray refresh tokens",
-		sha256.Size,
-	); err == nil {
+	k.key, err = hkdf.Key(sha256.New, tokenKey, nil, "intray refresh tokens", sha256.Size)
+	if err == nil {
 		k.id, err = hkdf.Key(sha256.New, tokenKey, nil, "intray refresh key id", refreshKeyIDBytes)
 	}
 	if err != nil {
@@ -142,11 +137,9 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 		ID:          id,
 		UserID:      account.ID,
 		CheckedHash: account.PasswordHash,
-		Family: sha256.Sum256(
-			t.family[:],
-		),
-		Token: sha256.Sum256(t.secret[:]),
-		Life:  s.config.Sessions.Life,
+		Family:      sha256.Sum256(t.family[:]),
+		Token:       sha256.Sum256(t.secret[:]),
+		Life:        s.config.Sessions.Life,
 	})
 	if err != nil {
 		return Token{}, err
@@ -171,8 +164,7 @@ func (s *server) token(user, session uuid.UUID, role schema.Role, t refreshToken
 // Refresh gives new tokens for a refresh token, once. Shown again after the
 // grace, it ends the session: two hold it, and one of them is a thief.
 func (s *server) Refresh(
-	ctx context.Context,
-	r RefreshRequestObject,
+	ctx context.Context, r RefreshRequestObject,
 ) (RefreshResponseObject, error) {
 	shown, err := parseRefreshToken(r.Body.RefreshToken)
 	if err != nil {
@@ -184,12 +176,10 @@ func (s *server) Refresh(
 	got, err := s.db.RefreshSession(ctx, postgres.Rotation{
 		Family: sha256.Sum256(shown.family[:]),
 		Shown:  sha256.Sum256(shown.secret[:]),
-		Next: sha256.Sum256(
-			next.secret[:],
-		),
-		Nonce: nonce,
-		Idle:  s.config.Sessions.Idle,
-		Grace: refreshGrace,
+		Next:   sha256.Sum256(next.secret[:]),
+		Nonce:  nonce,
+		Idle:   s.config.Sessions.Idle,
+		Grace:  refreshGrace,
 	})
 	if err != nil {
 		return nil, err

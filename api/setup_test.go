@@ -80,25 +80,19 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Cleanup(func() { _ = b.sql.Close() })
 
 	key := minio.Key{Access: store.RootUser, Secret: store.RootPassword}
-	objects, err := minio.NewObjects(
-		minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key},
-	)
+	config := minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key}
+	objects, err := minio.NewObjects(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(objects.Close)
-	multipart, err := minio.NewMultipart(
-		minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key},
-	)
+	multipart, err := minio.NewMultipart(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(multipart.Close)
 	presigner, err := minio.NewPresigner(minio.PresignerConfig{
-		Public: &url.URL{
-			Scheme: "http",
-			Host:   store.Endpoint,
-		},
+		Public:   &url.URL{Scheme: "http", Host: store.Endpoint},
 		Bucket:   store.Bucket,
 		Upload:   key,
 		Download: key,
@@ -108,10 +102,7 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	}
 	b.address = asRole(t, address, "api")
 	b.config = api.Config{
-		DB: open(
-			t,
-			b.address,
-		),
+		DB:        open(t, b.address),
 		Presigner: presigner,
 		Objects:   objects,
 		Multipart: multipart,
@@ -126,16 +117,9 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	}
 	b.base = b.serve(b.config)
 	b.nobody = b.client()
-	b.alice, b.bob, b.admin = b.user(
-		"alice",
-		schema.RoleUser,
-	), b.user(
-		"bob",
-		schema.RoleUser,
-	), b.user(
-		"admin",
-		schema.RoleAdmin,
-	)
+	b.alice = b.user("alice", schema.RoleUser)
+	b.bob = b.user("bob", schema.RoleUser)
+	b.admin = b.user("admin", schema.RoleAdmin)
 	return b
 }
 
@@ -210,10 +194,9 @@ func (b *bundle) client() *client {
 
 // cheap keeps the tests quick; a hash carries its own parameters.
 var cheap = sync.OnceValue(func() string {
-	hash, err := argon2id.CreateHash(
-		userPassword,
-		&argon2id.Params{Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32},
-	)
+	hash, err := argon2id.CreateHash(userPassword, &argon2id.Params{
+		Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
+	})
 	if err != nil {
 		panic(err)
 	}
@@ -229,16 +212,12 @@ func (b *bundle) user(name string, role schema.Role) *client {
 	}
 	c := b.client()
 	c.id, c.email = id, name+"@example.com"
-	if err := b.owner.AddUser(
-		b.t.Context(),
-		postgres.NewUser{ID: id, Email: c.email, PasswordHash: cheap(), Role: role},
-	); err != nil {
+	user := postgres.NewUser{ID: id, Email: c.email, PasswordHash: cheap(), Role: role}
+	if err := b.owner.AddUser(b.t.Context(), user); err != nil {
 		b.t.Fatal(err)
 	}
-	c.token = as[api.Token](
-		c.post("/api/auth/login", api.Credentials{Email: c.email, Password: userPassword}).
-			is(http.StatusOK),
-	).AccessToken
+	credentials := api.Credentials{Email: c.email, Password: userPassword}
+	c.token = as[api.Token](c.post("/api/auth/login", credentials).is(http.StatusOK)).AccessToken
 	return c
 }
 
@@ -253,13 +232,11 @@ func (b *bundle) exec(statement string, args ...any) {
 // classify ends a document's classification as the worker would.
 func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	b.t.Helper()
-	docs, err := b.owner.Transition(
-		b.t.Context(),
-		[]uuid.UUID{id},
-		func(d *schema.Document, _ *schema.Quota) schema.Decision {
-			return d.Classified(topics, "builtin", "bm25", d.ChangedAt)
-		},
-	)
+	ids := []uuid.UUID{id}
+	classified := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.Classified(topics, "builtin", "bm25", d.ChangedAt)
+	}
+	docs, err := b.owner.Transition(b.t.Context(), ids, classified)
 	if err != nil || len(docs) != 1 || docs[0].Status != schema.StatusClassified {
 		b.t.Fatalf("classify %s: %v %v", id, docs, err)
 	}

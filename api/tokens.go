@@ -66,11 +66,15 @@ func newTokens(keys [][]byte, ttl time.Duration) *tokens {
 	for _, key := range keys {
 		accepted.Keys = append(accepted.Keys, key)
 	}
-	return &tokens{key: keys[0], accepted: accepted, ttl: ttl, cache: newTokenCache(), parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), // never what the token itself asks for
+	parser := jwt.NewParser(
+		// Only this method is accepted, whatever the token's header names.
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(tokenLeeway),
-	)}
+	)
+	return &tokens{
+		key: keys[0], accepted: accepted, ttl: ttl, cache: newTokenCache(), parser: parser,
+	}
 }
 
 // issue returns a token for the user, good from now for t.ttl.

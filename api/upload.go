@@ -25,8 +25,7 @@ const maxFilename = 255
 
 // CreateUploadURL makes a pending document and gives the URL for its file.
 func (s *server) CreateUploadURL(
-	ctx context.Context,
-	r CreateUploadURLRequestObject,
+	ctx context.Context, r CreateUploadURLRequestObject,
 ) (CreateUploadURLResponseObject, error) {
 	d, digest, err := s.newDocument(callerOf(ctx).id, *r.Body)
 	if err != nil {
@@ -69,14 +68,9 @@ func (s *server) storeDocument(ctx context.Context, d schema.Document, idempoten
 	}
 	about := subject{document: d.ID, created: created}
 	if !waits(d.Status) {
-		return d, about, &subjectError{
-			about,
-			schema.Errorf(
-				schema.CodeWrongStatus,
-				"The document of this Idempotency-Key is %s and takes no other file. Use a new key for a new document.",
-				d.Status,
-			),
-		}
+		return d, about, &subjectError{about, schema.Errorf(schema.CodeWrongStatus,
+			"The document of this Idempotency-Key is %s and takes no other file. "+
+				"Use a new key for a new document.", d.Status)}
 	}
 	return d, about, nil
 }
@@ -84,8 +78,7 @@ func (s *server) storeDocument(ctx context.Context, d schema.Document, idempoten
 // newDocument returns the document that the request describes, and the digest of
 // its file if the request gives one.
 func (s *server) newDocument(
-	user uuid.UUID,
-	u UploadRequest,
+	user uuid.UUID, u UploadRequest,
 ) (d schema.Document, digest []byte, err error) {
 	name, err := cleanFilename(u.Filename)
 	if err != nil {
@@ -100,10 +93,8 @@ func (s *server) newDocument(
 	}
 	if u.Sha256 != nil {
 		if digest, err = hex.DecodeString(*u.Sha256); err != nil {
-			return schema.Document{}, nil, schema.Errorf(
-				schema.CodeInvalid,
-				`The member "sha256" must be hexadecimal.`,
-			)
+			return schema.Document{}, nil, schema.Errorf(schema.CodeInvalid,
+				`The member "sha256" must be hexadecimal.`)
 		}
 	}
 	id, err := uuid.NewV7()
@@ -114,12 +105,8 @@ func (s *server) newDocument(
 }
 
 func tooLarge(size, most int64) error {
-	return schema.Errorf(
-		schema.CodeTooLarge,
-		"The file has %d bytes. At most %d are allowed.",
-		size,
-		most,
-	)
+	return schema.Errorf(schema.CodeTooLarge,
+		"The file has %d bytes. At most %d are allowed.", size, most)
 }
 
 // cleanFilename returns the name in Unicode normalization form C. It refuses
@@ -127,11 +114,8 @@ func tooLarge(size, most int64) error {
 func cleanFilename(name string) (string, error) {
 	name = norm.NFC.String(name)
 	refuse := func(why string) (string, error) {
-		return "", schema.Errorf(
-			schema.CodeInvalid,
-			`The member "filename" %s. Send the file's plain name.`,
-			why,
-		)
+		return "", schema.Errorf(schema.CodeInvalid,
+			`The member "filename" %s. Send the file's plain name.`, why)
 	}
 	switch {
 	case !utf8.ValidString(name):

@@ -100,10 +100,7 @@ const examplesPerTopic = 32
 // addExamples adds the examples that the user has set by hand to the topics of a
 // request.
 func (c *Classifier) addExamples(
-	ctx context.Context,
-	user uuid.UUID,
-	topics []schema.Topic,
-	asked []ai.Topic,
+	ctx context.Context, user uuid.UUID, topics []schema.Topic, asked []ai.Topic,
 ) error {
 	ids := make([]uuid.UUID, len(topics))
 	for i, t := range topics {
@@ -122,10 +119,7 @@ func (c *Classifier) addExamples(
 // call makes one call, if the provider's circuit breaker and the owner's daily limit
 // allow it.
 func (c *Classifier) call(
-	ctx context.Context,
-	owner uuid.UUID,
-	name string,
-	request ai.Request,
+	ctx context.Context, owner uuid.UUID, name string, request ai.Request,
 ) (ai.Answer, error) {
 	b := c.breakers[name]
 	select { // in the order in which they came
@@ -150,10 +144,7 @@ func (c *Classifier) call(
 
 // count counts a call for its owner, and fails where the day's calls are used up.
 func (c *Classifier) count(
-	ctx context.Context,
-	owner uuid.UUID,
-	provider string,
-	now time.Time,
+	ctx context.Context, owner uuid.UUID, provider string, now time.Time,
 ) error {
 	limit := c.config.Bounds[provider].Daily
 	if limit <= 0 {
@@ -164,13 +155,8 @@ func (c *Classifier) count(
 		return err
 	}
 	if c.spent.add(owner, now) {
-		c.log.Warn(
-			"daily limit reached; the user's documents wait for the next day",
-			"user_id",
-			owner,
-			"calls",
-			limit,
-		)
+		c.log.Warn("daily limit reached; the user's documents wait for the next day",
+			"user_id", owner, "calls", limit)
 	}
 	return runner.Postpone(errDailyLimit, untilTomorrow(now))
 }
@@ -185,9 +171,7 @@ func (c *Classifier) choose(s Settings) (provider, model string) {
 // suggests among them, which are created for its owner. A document whose topics a
 // person has set suggests none.
 func (c *Classifier) topicsOf(
-	ctx context.Context,
-	in input,
-	answer ai.Answer,
+	ctx context.Context, in input, answer ai.Answer,
 ) ([]schema.DocumentTopic, error) {
 	topics := chosen(answer, in.topics)
 	if in.document.TopicsLocked {
@@ -202,10 +186,8 @@ func (c *Classifier) topicsOf(
 		return nil, err
 	}
 	for _, t := range suggested {
-		if !slices.ContainsFunc(
-			topics,
-			func(has schema.DocumentTopic) bool { return has.TopicID == t.ID },
-		) {
+		same := func(has schema.DocumentTopic) bool { return has.TopicID == t.ID }
+		if !slices.ContainsFunc(topics, same) {
 			topics = append(topics, schema.DocumentTopic{TopicID: t.ID, Confidence: SuggestedConfidence})
 		}
 	}
@@ -243,10 +225,8 @@ func chosen(answer ai.Answer, topics []schema.Topic) []schema.DocumentTopic {
 			continue
 		}
 		asked[id] = false
-		found = append(
-			found,
-			schema.DocumentTopic{TopicID: id, Confidence: min(100, max(0, choice.Confidence))},
-		)
+		confidence := min(100, max(0, choice.Confidence))
+		found = append(found, schema.DocumentTopic{TopicID: id, Confidence: confidence})
 	}
 	return found
 }

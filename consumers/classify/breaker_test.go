@@ -61,12 +61,8 @@ func TestBreakerAllowsOneTrialCallAtATime(t *testing.T) {
 	}
 	wait := b.allow(now)
 	if wait <= 0 || wait > time.Minute {
-		t.Fatalf(
-			"got a wait of %s after %d failures, want one up to %s",
-			wait,
-			failureThreshold,
-			time.Minute,
-		)
+		t.Fatalf("got a wait of %s after %d failures, want one up to %s",
+			wait, failureThreshold, time.Minute)
 	}
 	now = now.Add(wait)
 	if wait := b.allow(now); wait != 0 {

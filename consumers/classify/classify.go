@@ -151,8 +151,7 @@ func (c *Classifier) RunnerConfig() runner.Config {
 
 // Handle is the handler of the consumer classify.
 func (c *Classifier) Handle(
-	ctx context.Context,
-	batch []runner.Message[schema.DocumentEvent],
+	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {
@@ -181,10 +180,8 @@ func (c *Classifier) handle(ctx context.Context, m runner.Message[schema.Documen
 		return nil // it has ended meanwhile
 	}
 	if err == nil {
-		err = classify(
-			ctx,
-			input{document: document, settings: settings, topics: topics, attempts: m.Attempts},
-		)
+		in := input{document: document, settings: settings, topics: topics, attempts: m.Attempts}
+		err = classify(ctx, in)
 	}
 	if err != nil {
 		return fmt.Errorf("classify document %s: %w", id, err)
@@ -300,15 +297,8 @@ func (c *Classifier) outcome(ctx context.Context, in input, err error) (decision
 	unavailable := errors.Is(err, ai.ErrUnavailable) && !runner.Postponed(err)
 	switch {
 	case unavailable && attempts >= c.config.AIAttempts, givenUp(err):
-		c.log.Warn(
-			"classification given up",
-			"document_id",
-			in.document.ID,
-			"tries",
-			attempts,
-			"error",
-			err,
-		)
+		c.log.Warn("classification given up",
+			"document_id", in.document.ID, "tries", attempts, "error", err)
 		last := postgres.Attempt{
 			Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
 			At: time.Now(), Number: attempts, Reason: err.Error(),

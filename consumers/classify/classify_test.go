@@ -65,17 +65,15 @@ func setup(t *testing.T) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Kept for the next run, and shared with package extract's tests: compiling takes long under the race detector.
-	if b.extractor, err = extract.New(
-		extract.Config{CacheDir: filepath.Join(cache, "intray", "test-wasm")},
-	); err != nil {
+	// The cache is kept for the next run and shared with the tests of package extract, because
+	// compiling takes long under the race detector.
+	config := extract.Config{CacheDir: filepath.Join(cache, "intray", "test-wasm")}
+	if b.extractor, err = extract.New(config); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.extractor.Close() })
 	b.config = classify.Config{
-		Providers: map[string]classify.Provider{
-			"scripted": b.ai,
-		},
+		Providers:       map[string]classify.Provider{"scripted": b.ai},
 		DefaultProvider: "scripted",
 		DefaultModel:    "m1",
 		AIAttempts:      3,
@@ -88,15 +86,9 @@ func setup(t *testing.T) *bundle {
 
 func (b *bundle) build(t *testing.T) {
 	t.Helper()
+	log := slog.New(slog.NewTextHandler(b.logged, nil))
 	var err error
-	b.classifier, err = classify.New(
-		b.DB,
-		b.Objects,
-		b.extractor,
-		b.Publisher,
-		b.config,
-		slog.New(slog.NewTextHandler(b.logged, nil)),
-	)
+	b.classifier, err = classify.New(b.DB, b.Objects, b.extractor, b.Publisher, b.config, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,12 +97,8 @@ func (b *bundle) build(t *testing.T) {
 func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 	t.Helper()
 	id := uuid.Must(uuid.NewV7())
-	b.Exec(
-		`INSERT INTO topics (id, user_id, name, description, keywords, suggested) VALUES ($1, $2, $3, '', '{}', false)`,
-		id,
-		owner,
-		name,
-	)
+	b.Exec(`INSERT INTO topics (id, user_id, name, description, keywords, suggested)
+		VALUES ($1, $2, $3, '', '{}', false)`, id, owner, name)
 	return id
 }
 
@@ -226,10 +214,8 @@ func TestALyingTypeIsRecorded(t *testing.T) {
 		if found, err := b.DB.FoundType(t.Context(), d.ID); err != nil || found != test.want {
 			t.Errorf("declared as %s: found %q, %v, want %q", test.declared, found, err, test.want)
 		}
-		if logged := strings.Contains(
-			b.logged.String(),
-			"declared="+test.declared+" found=",
-		); logged != (test.want != "") {
+		line := "declared=" + test.declared + " found="
+		if logged := strings.Contains(b.logged.String(), line); logged != (test.want != "") {
 			t.Errorf("declared as %s: logged %t", test.declared, logged)
 		}
 		if strings.Contains(b.logged.String(), "some words") {
@@ -270,10 +256,9 @@ func TestWhatIsNotUploadedIsLeftAlone(t *testing.T) {
 	b := setup(t)
 	pending := b.Document(b.Alice, 3)
 	deleted := b.Uploaded(b.Alice, "abc")
-	b.Change(
-		deleted.ID,
-		func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) },
-	)
+	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.Delete(time.Now())
+	})
 	removed := b.Uploaded(b.Alice, "abc")
 	b.Delete(removed.ObjectKey)
 	unknown := schema.NewDocument(uuid.Must(uuid.NewV7()), b.Alice, "", "", 0, time.Now())
@@ -351,15 +336,9 @@ func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
 	b := setup(t)
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	objects := b.ObjectsAt(proxy.Address)
+	log := consumertest.Discard()
 	var err error
-	b.classifier, err = classify.New(
-		b.DB,
-		objects,
-		b.extractor,
-		b.Publisher,
-		b.config,
-		consumertest.Discard(),
-	)
+	b.classifier, err = classify.New(b.DB, objects, b.extractor, b.Publisher, b.config, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,15 +367,8 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 		}
 		return first(r)
 	}
-	run, err := runner.New(
-		b.Conn,
-		b.DB,
-		b.probe,
-		schema.DecodeDocumentEvent,
-		b.classifier.Handle,
-		b.classifier.RunnerConfig(),
-		b.Log,
-	)
+	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent,
+		b.classifier.Handle, b.classifier.RunnerConfig(), b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"intray/consumers/classify"
 	"intray/consumers/classify/builtin"
 	"intray/schema"
 )
@@ -34,9 +33,8 @@ func TestBuiltinLearnsFromWhatAUserSortsByHand(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.config.Providers[builtin.Provider], b.config.DefaultProvider = classify.Provider(
-		provider,
-	), builtin.Provider
+	b.config.Providers[builtin.Provider] = provider
+	b.config.DefaultProvider = builtin.Provider
 	b.build(t)
 	// Their names say nothing.
 	first, second := b.topic(t, nil, "Folder Q"), b.topic(t, nil, "Folder Z")
@@ -60,13 +58,10 @@ func TestBuiltinLearnsFromWhatAUserSortsByHand(t *testing.T) {
 	for i := range garden {
 		for topic, text := range map[uuid.UUID]string{first: garden[i], second: football[i]} {
 			d := classified(b.Alice, text)
-			if _, err := b.DB.Transition(
-				t.Context(),
-				[]uuid.UUID{d.ID},
-				func(d *schema.Document, _ *schema.Quota) schema.Decision {
-					return d.SetTopics([]uuid.UUID{topic}, time.Now())
-				},
-			); err != nil {
+			setTopic := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+				return d.SetTopics([]uuid.UUID{topic}, time.Now())
+			}
+			if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, setTopic); err != nil {
 				t.Fatal(err)
 			}
 		}

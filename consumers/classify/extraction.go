@@ -22,10 +22,7 @@ const slowDelay = 10 * time.Millisecond
 
 // extractInTurn is the extraction of a runner in the lanes that Lane gives.
 func (c *Classifier) extractInTurn(
-	ctx context.Context,
-	d schema.Document,
-	content io.Reader,
-	size int64,
+	ctx context.Context, d schema.Document, content io.Reader, size int64,
 ) (extract.Result, error) {
 	if c.slow.Contains(d.ID) {
 		return c.extractor.SlowText(ctx, content, size, d.ContentType, d.Filename)
@@ -40,19 +37,14 @@ func (c *Classifier) extractInTurn(
 
 // extractAtOnce is the extraction of a runner without lanes.
 func (c *Classifier) extractAtOnce(
-	ctx context.Context,
-	d schema.Document,
-	content io.Reader,
-	size int64,
+	ctx context.Context, d schema.Document, content io.Reader, size int64,
 ) (extract.Result, error) {
 	return c.extractor.Text(ctx, content, size, d.ContentType, d.Filename)
 }
 
 // read gets the text of the content that was confirmed.
 func (c *Classifier) read(
-	ctx context.Context,
-	d schema.Document,
-	extract extraction,
+	ctx context.Context, d schema.Document, extract extraction,
 ) (string, error) {
 	body, object, err := c.objects.Get(ctx, d.ObjectKey, d.ETag)
 	if err != nil {
@@ -61,15 +53,8 @@ func (c *Classifier) read(
 	defer body.Close()
 	result, err := extract(ctx, d, body, object.Size)
 	if result.Contradicted {
-		c.log.Info(
-			"content is not of the declared type",
-			"document_id",
-			d.ID,
-			"declared",
-			d.ContentType,
-			"found",
-			result.Kind,
-		)
+		c.log.Info("content is not of the declared type",
+			"document_id", d.ID, "declared", d.ContentType, "found", result.Kind)
 		if err := c.db.KeepFoundType(ctx, d.ID, result.Kind); err != nil {
 			return "", err
 		}

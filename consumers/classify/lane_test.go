@@ -29,10 +29,7 @@ import (
 // answering is an AI that a function stands for; calls may be concurrent.
 type answering func(ctx context.Context, r ai.Request) (ai.Answer, error)
 
-func (f answering) Classify(
-	ctx context.Context,
-	r ai.Request,
-) (ai.Answer, error) {
+func (f answering) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) {
 	return f(ctx, r)
 }
 
@@ -55,14 +52,8 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 	docs := make([]schema.Document, n)
 	ids, keys := make([]string, n), make([]string, n)
 	for i := range docs {
-		d := schema.NewDocument(
-			uuid.Must(uuid.NewV7()),
-			user,
-			"letter.txt",
-			"text/plain",
-			model.Size,
-			time.Now(),
-		)
+		id := uuid.Must(uuid.NewV7())
+		d := schema.NewDocument(id, user, "letter.txt", "text/plain", model.Size, time.Now())
 		ids[i], keys[i] = d.ID.String(), d.ObjectKey
 		d.Status, d.Version, d.ETag = schema.StatusUploaded, 2, model.ETag
 		now := time.Now()
@@ -75,25 +66,18 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 		puts.Go(func() error { b.Put(key, content); return nil })
 	}
 	_ = puts.Wait() // Put fails the test itself
-	b.Exec(
-		fmt.Sprintf(
-			`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag, charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
-		SELECT n.id, d.user_id, n.key, d.filename, d.content_type, d.size, d.status, d.etag, d.charged_bytes, d.version, d.created_at, d.url_issued_at, d.changed_at, d.uploaded_at
-		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key) WHERE d.id = $1`,
-			join(ids),
-			join(keys),
-		),
-		model.ID,
-	)
-	b.Exec(
-		`UPDATE quotas SET used_bytes = used_bytes + $2 WHERE user_id = $1`,
-		user,
-		int64(n)*model.Size,
-	)
-	b.Change(
-		model.ID,
-		func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Quarantine(q, time.Now()) },
-	)
+	b.Exec(fmt.Sprintf(`
+		INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag,
+			charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
+		SELECT n.id, d.user_id, n.key, d.filename, d.content_type, d.size, d.status, d.etag,
+			d.charged_bytes, d.version, d.created_at, d.url_issued_at, d.changed_at, d.uploaded_at
+		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key)
+		WHERE d.id = $1`, join(ids), join(keys)), model.ID)
+	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + $2 WHERE user_id = $1`,
+		user, int64(n)*model.Size)
+	b.Change(model.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		return d.Quarantine(q, time.Now())
+	})
 	return docs
 }
 
@@ -127,15 +111,8 @@ func (b *bundle) consumeInLanes(t *testing.T,
 	lane func(context.Context, schema.DocumentEvent) runner.Lane,
 ) (stop func()) {
 	t.Helper()
-	run, err := runner.New(
-		b.Conn,
-		b.DB,
-		b.probe,
-		schema.DecodeDocumentEvent,
-		b.classifier.Handle,
-		b.classifier.RunnerConfig(),
-		consumertest.Discard(),
-	)
+	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent,
+		b.classifier.Handle, b.classifier.RunnerConfig(), consumertest.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,10 +193,8 @@ func TestALaneLeavesAPlace(t *testing.T) {
 	for _, n := range []int{0, 1, 7} {
 		b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: n}}
 		b.build(t)
-		if l := b.classifier.Lane(
-			t.Context(),
-			d.Event(),
-		); l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit ||
+		l := b.classifier.Lane(t.Context(), d.Event())
+		if l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit ||
 			b.classifier.RunnerConfig().Workers < l.GroupLimit {
 			t.Errorf("%d calls: lane %+v", n, l)
 		}
@@ -328,10 +303,9 @@ func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
 	for range 3 {
 		d := b.Uploaded(b.Bob, "bob's words")
 		b.publish(t, d)
-		b.Eventually(
-			"bob's document is classified",
-			func() bool { return b.Status(d.ID) == "classified" },
-		)
+		b.Eventually("bob's document is classified", func() bool {
+			return b.Status(d.ID) == "classified"
+		})
 	}
 	b.Expect(held[0].ID, "uploaded")
 	close(over)
@@ -378,12 +352,8 @@ func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
 	b.ai.answer = func(ai.Request) (ai.Answer, error) {
 		return ai.Answer{}, &ai.UnavailableError{After: time.Minute, Cause: errors.New("status 429")}
 	}
-	if err := b.classify(
-		t,
-		b.Uploaded(b.Alice, "one"),
-		0,
-	); !errors.Is(err, ai.ErrUnavailable) ||
-		runner.Postponed(err) {
+	err := b.classify(t, b.Uploaded(b.Alice, "one"), 0)
+	if !errors.Is(err, ai.ErrUnavailable) || runner.Postponed(err) {
 		t.Errorf("the first call: %v", err)
 	}
 	// Even in what would be its last try: nothing was tried.

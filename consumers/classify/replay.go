@@ -17,8 +17,7 @@ import (
 // that a person set stay as they are. A result that is the same as before changes
 // nothing.
 func (c *Classifier) HandleReplay(
-	ctx context.Context,
-	batch []runner.Message[schema.DocumentEvent],
+	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {

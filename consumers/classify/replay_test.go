@@ -24,13 +24,14 @@ func (b *bundle) again(t *testing.T, id uuid.UUID, attempts int) error {
 // state is what a classification may change of a document.
 func (b *bundle) state(t *testing.T, id uuid.UUID) (s string) {
 	t.Helper()
-	if err := b.Raw.Get(
-		&s,
-		`SELECT concat_ws(' ', d.status, d.reason, 'v' || d.version, d.provider, d.model, d.topics_locked,
-		(SELECT string_agg(t.name || '=' || dt.confidence, ',' ORDER BY t.name) FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-			WHERE dt.document_id = d.id)) FROM documents AS d WHERE d.id = $1`,
-		id,
-	); err != nil {
+	const state = `
+		SELECT concat_ws(' ', d.status, d.reason, 'v' || d.version, d.provider, d.model,
+			d.topics_locked,
+			(SELECT string_agg(t.name || '=' || dt.confidence, ',' ORDER BY t.name)
+			FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
+			WHERE dt.document_id = d.id))
+		FROM documents AS d WHERE d.id = $1`
+	if err := b.Raw.Get(&s, state, id); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -109,11 +110,8 @@ func TestClassifyingAgainKeepsWhatAPersonSet(t *testing.T) {
 		t.Errorf("it made %q of %q", after, before)
 	}
 	b.Expect(failed.ID, "classified")
-	if topics, err := b.DB.DocumentTopics(
-		t.Context(),
-		failed.ID,
-	); err != nil || len(topics) != 1 ||
-		topics[0].TopicID != bills {
+	topics, err := b.DB.DocumentTopics(t.Context(), failed.ID)
+	if err != nil || len(topics) != 1 || topics[0].TopicID != bills {
 		t.Errorf("the failed one has %v, %v", topics, err)
 	}
 }
@@ -138,13 +136,10 @@ func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 		}
 		before := b.state(t, d.ID)
 		b.ai.answer = failing(c.cause)
-		if err := b.again(
-			t,
-			d.ID,
-			c.attempts,
-		); err == nil ||
-			errors.Is(err, runner.ErrPermanent) != c.final {
-			t.Errorf("%v after %d attempts: %v, want a final failure: %v", c.cause, c.attempts, err, c.final)
+		err := b.again(t, d.ID, c.attempts)
+		if err == nil || errors.Is(err, runner.ErrPermanent) != c.final {
+			t.Errorf("%v after %d attempts: %v, want a final failure: %v",
+				c.cause, c.attempts, err, c.final)
 		}
 		if after := b.state(t, d.ID); after != before {
 			t.Errorf("%v made %q of %q", c.cause, after, before)
@@ -154,20 +149,11 @@ func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 
 func TestClassifyingAgainLeavesEndsAsTheyAre(t *testing.T) {
 	b := setup(t)
-	pending, deleting, empty := b.Document(
-		b.Alice,
-		3,
-	), b.Uploaded(
-		b.Alice,
-		"abc",
-	), b.Uploaded(
-		b.Alice,
-		"",
-	)
-	b.Change(
-		deleting.ID,
-		func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) },
-	)
+	pending := b.Document(b.Alice, 3)
+	deleting, empty := b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "")
+	b.Change(deleting.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.Delete(time.Now())
+	})
 	if err := b.classify(t, empty, 0); err != nil {
 		t.Fatal(err)
 	}

@@ -72,12 +72,8 @@ func TestTopicsSetByHandStay(t *testing.T) {
 		}, nil
 	}
 	d := b.Uploaded(b.Alice, "words")
-	b.Exec(
-		`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) VALUES ($1, $2, $3, 100)`,
-		d.ID,
-		b.Alice,
-		mine,
-	)
+	b.Exec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+		VALUES ($1, $2, $3, 100)`, d.ID, b.Alice, mine)
 	b.Exec(`UPDATE documents SET topics_locked = true WHERE id = $1`, d.ID)
 	if err := b.classify(t, d, 0); err != nil {
 		t.Fatal(err)
@@ -89,10 +85,9 @@ func TestTopicsSetByHandStay(t *testing.T) {
 	if n := b.Count(`SELECT count(*) FROM topics WHERE suggested`); n != 0 {
 		t.Errorf("%d topics were suggested for it", n)
 	}
-	if n := b.Count(
-		`SELECT count(*) FROM documents WHERE id = $1 AND provider = 'scripted' AND model = 'm9' AND classified_at IS NOT NULL`,
-		d.ID,
-	); n != 1 {
+	const resultsOfScripted = `SELECT count(*) FROM documents
+		WHERE id = $1 AND provider = 'scripted' AND model = 'm9' AND classified_at IS NOT NULL`
+	if n := b.Count(resultsOfScripted, d.ID); n != 1 {
 		t.Error("the result does not say who gave it and when")
 	}
 }
@@ -114,8 +109,8 @@ func TestAnObedientModelDoesNoHarm(t *testing.T) {
 		for _, m := range q.Messages {
 			asked = append(asked, m.Content)
 		}
-		_ = json.NewEncoder(w).
-			Encode(map[string]any{"done": true, "message": map[string]string{"content": said}})
+		reply := map[string]any{"done": true, "message": map[string]string{"content": said}}
+		_ = json.NewEncoder(w).Encode(reply)
 	}))
 	t.Cleanup(server.Close)
 	provider, err := ollama.New(ollama.Config{URL: server.URL})

@@ -72,9 +72,7 @@ func (r *run) mayDelete(f *Finding) bool {
 // last alone, so that one of them fails no other. What fails alone is noted in
 // failed; an outage is returned.
 func apart(
-	ctx context.Context,
-	keys []string,
-	do func(context.Context, []string) error,
+	ctx context.Context, keys []string, do func(context.Context, []string) error,
 	failed map[string]error,
 ) error {
 	if len(keys) == 0 {
@@ -98,10 +96,7 @@ func apart(
 }
 
 func (r *run) verify(
-	ctx context.Context,
-	findings []Finding,
-	touched []int,
-	failed map[string]error,
+	ctx context.Context, findings []Finding, touched []int, failed map[string]error,
 ) error {
 	batch := make([]suspect, len(touched))
 	for n, i := range touched {

@@ -32,8 +32,7 @@ func (r *remainder[T]) advance() (err error) {
 // Streams out of order only separate what belongs together: each half is then
 // inspected and found to be in order, so nothing wrong is concluded from it.
 func merge(
-	objects iter.Seq2[schema.Object, error],
-	documents iter.Seq2[schema.Document, error],
+	objects iter.Seq2[schema.Object, error], documents iter.Seq2[schema.Document, error],
 ) iter.Seq2[pair, error] {
 	return func(yield func(pair, error) bool) {
 		nextObject, stopObjects := iter.Pull2(objects)

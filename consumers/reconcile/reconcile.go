@@ -74,10 +74,7 @@ type Reconciler struct {
 
 // New returns a Reconciler. The database's role is the worker or the owner.
 func New(
-	db *postgres.DB,
-	objects Objects,
-	publisher runner.Publisher,
-	log *slog.Logger,
+	db *postgres.DB, objects Objects, publisher runner.Publisher, log *slog.Logger,
 ) *Reconciler {
 	return &Reconciler{
 		db: db, objects: objects, log: log,
@@ -179,10 +176,8 @@ func (r *Reconciler) Note(ctx context.Context, s Summary) error {
 	for kind, tally := range s.Kinds {
 		found[string(kind)] = tally.Found
 	}
-	return r.db.NoteReconciliation(
-		ctx,
-		postgres.Reconciliation{At: time.Now(), Found: found, Left: s.Left},
-	)
+	note := postgres.Reconciliation{At: time.Now(), Found: found, Left: s.Left}
+	return r.db.NoteReconciliation(ctx, note)
 }
 
 // run is one run; its batches are bounded, so is its memory.
@@ -229,9 +224,9 @@ func (r *run) compare(ctx context.Context) error {
 
 func (r *run) reportProgress() {
 	if r.Progress != nil {
-		r.Progress(
-			Progress{Objects: r.summary.Objects, Documents: r.summary.Documents, Waiting: len(r.waiting)},
-		)
+		r.Progress(Progress{
+			Objects: r.summary.Objects, Documents: r.summary.Documents, Waiting: len(r.waiting),
+		})
 	}
 }
 

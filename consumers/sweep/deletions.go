@@ -31,10 +31,7 @@ type Deletions struct {
 
 // NewDeletions returns the object deletions of db.
 func NewDeletions(
-	db *postgres.DB,
-	objects Objects,
-	remover *remove.Remover,
-	log *slog.Logger,
+	db *postgres.DB, objects Objects, remover *remove.Remover, log *slog.Logger,
 ) *Deletions {
 	return &Deletions{db: db, objects: objects, remover: remover, log: log}
 }

@@ -86,9 +86,7 @@ func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 // confirmOrExpire confirms the documents whose object exists, and expires those of the
 // others whose time is over.
 func (s *Sweeper) confirmOrExpire(
-	ctx context.Context,
-	documents []schema.Document,
-	now time.Time,
+	ctx context.Context, documents []schema.Document, now time.Time,
 ) error {
 	keys := make([]string, len(documents))
 	for i, d := range documents {
@@ -127,13 +125,10 @@ func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) er
 	if len(ids) == 0 {
 		return nil
 	}
-	expired, err := s.db.Transition(
-		ctx,
-		ids,
-		func(d *schema.Document, _ *schema.Quota) schema.Decision {
-			return d.Expire(schema.StoredTime(now))
-		},
-	)
+	expire := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.Expire(schema.StoredTime(now))
+	}
+	expired, err := s.db.Transition(ctx, ids, expire)
 	if err != nil {
 		return err
 	}

@@ -61,28 +61,23 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 		s.log.Info("bucket and database agree", counts(summary)...)
 		return nil
 	}
-	if missing := summary.Kinds[reconcile.MissingObject].Found; missing > max(
-		missingAllowed,
-		summary.Documents/missingFraction,
-	) {
-		s.log.Error(
-			"so many objects are missing that nothing was repaired; is this the right bucket? see \"intray reconcile\"",
-			counts(summary)...)
+	allowed := max(missingAllowed, summary.Documents/missingFraction)
+	if summary.Kinds[reconcile.MissingObject].Found > allowed {
+		s.log.Error("so many objects are missing that nothing was repaired; "+
+			`is this the right bucket? see "intray reconcile"`, counts(summary)...)
 		return s.reconciler.Note(ctx, summary)
 	}
-	summary, err = s.reconciler.Run(
-		ctx,
-		reconcile.Options{Fix: true, Settle: s.settle, Found: func(f reconcile.Finding) {
-			s.log.Info("bucket and database differ", "kind", string(f.Kind), "object_key", f.Key,
-				"document_id", f.DocumentID, "user_id", f.UserID, "fixed", f.Fixed, "note", f.Note)
-		}},
-	)
+	found := func(f reconcile.Finding) {
+		s.log.Info("bucket and database differ", "kind", string(f.Kind), "object_key", f.Key,
+			"document_id", f.DocumentID, "user_id", f.UserID, "fixed", f.Fixed, "note", f.Note)
+	}
+	options := reconcile.Options{Fix: true, Settle: s.settle, Found: found}
+	summary, err = s.reconciler.Run(ctx, options)
 	if err != nil {
 		return err
 	}
 	if summary.Left > 0 {
-		s.log.Warn(
-			"bucket and database are reconciled; something is left for an operator",
+		s.log.Warn("bucket and database are reconciled; something is left for an operator",
 			counts(summary)...)
 	} else {
 		s.log.Info("bucket and database are reconciled", counts(summary)...)

@@ -42,13 +42,8 @@ func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) erro
 		return err
 	}
 	// Some may have been classified between the two queries.
-	if documents, err = s.db.Unclassified(
-		ctx,
-		now,
-		s.config.RepublishAfter,
-		republishBatch,
-	); err != nil ||
-		len(documents) == 0 {
+	documents, err = s.db.Unclassified(ctx, now, s.config.RepublishAfter, republishBatch)
+	if err != nil || len(documents) == 0 {
 		return err
 	}
 	ids := make([]uuid.UUID, len(documents))

@@ -15,33 +15,16 @@ func (s *Sweeper) purgeStreams(ctx context.Context) error {
 func (s *Sweeper) makeRoom(ctx context.Context, stream string) error {
 	p, err := s.streams.Purge(ctx, stream)
 	if p.First > 0 {
-		s.log.Info(
-			"stream purged of what every consumer has acknowledged",
-			"stream",
-			stream,
-			"first_sequence",
-			p.First,
-			"last_sequence",
-			p.Last,
-			"bytes_before",
-			p.Bytes,
-			"max_bytes",
-			p.MaxBytes,
-		)
+		s.log.Info("stream purged of what every consumer has acknowledged",
+			"stream", stream, "first_sequence", p.First, "last_sequence", p.Last,
+			"bytes_before", p.Bytes, "max_bytes", p.MaxBytes)
 	}
 	if err != nil {
 		return err
 	}
 	if p.Held && !s.held[stream] {
-		s.log.Warn(
-			"stream is nearly full of what its consumers have still to acknowledge",
-			"stream",
-			stream,
-			"bytes",
-			p.Bytes,
-			"max_bytes",
-			p.MaxBytes,
-		)
+		s.log.Warn("stream is nearly full of what its consumers have still to acknowledge",
+			"stream", stream, "bytes", p.Bytes, "max_bytes", p.MaxBytes)
 	}
 	s.held[stream] = p.Held
 	return nil

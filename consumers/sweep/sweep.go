@@ -199,11 +199,9 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 		s.step(ctx, "deletions", s.drain),
 		s.step(ctx, "pending", func(ctx context.Context) error { return s.pending(ctx, now) }),
 		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.republish(ctx, now) }),
-		s.step(
-			ctx,
-			"unclassified",
-			func(ctx context.Context) error { return s.republishUnclassified(ctx, now) },
-		),
+		s.step(ctx, "unclassified", func(ctx context.Context) error {
+			return s.republishUnclassified(ctx, now)
+		}),
 		s.step(ctx, "purge", func(ctx context.Context) error { return s.purge(ctx, now) }),
 		s.step(ctx, "streams", s.purgeStreams),
 	)

@@ -50,9 +50,10 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 	var requests errgroup.Group
 	requests.SetLimit(minio.MaxConcurrent)
 	for i, u := range due {
-		requests.Go(
-			func() error { errs[i] = s.objects.AbortUpload(ctx, u.ObjectKey, u.UploadID); return nil },
-		)
+		requests.Go(func() error {
+			errs[i] = s.objects.AbortUpload(ctx, u.ObjectKey, u.UploadID)
+			return nil
+		})
 	}
 	_ = requests.Wait() // each has its error in errs
 	var outage error

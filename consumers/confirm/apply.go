@@ -38,6 +38,10 @@ func (c *Confirmer) apply(
 	ctx context.Context, stats map[string]minio.StatResult, known map[string]schema.Document,
 ) (outcomes map[string]outcome, undecided []string, err error) {
 	now := schema.Now()
+	knownIDs := make(map[uuid.UUID]bool, len(known))
+	for _, d := range known {
+		knownIDs[d.ID] = true
+	}
 	outcomes = make(map[string]outcome, len(stats))
 	pending := make(map[uuid.UUID]minio.StatResult, len(stats))
 	ids := make([]uuid.UUID, 0, len(stats))
@@ -46,6 +50,7 @@ func (c *Confirmer) apply(
 		id, named := d.ID, true
 		if !isKnown {
 			id, named = schema.DocumentID(key)
+			named = named && !knownIDs[id] // that document has another key
 		}
 		switch {
 		case stat.Err != nil:

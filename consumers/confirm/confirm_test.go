@@ -3,6 +3,7 @@ package confirm_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -215,6 +216,43 @@ func TestObjectNobodyKnowsIsLeftAlone(t *testing.T) {
 	expectDeletions(t, b, 0)
 	if !b.Exists(key) {
 		t.Error("the object is gone, want it kept: the database never knew it")
+	}
+}
+
+// A document from before the keys had their present form has another one, and there may be an object
+// at the key that its id would give it now.
+func TestAnObjectAtTheKeyOfAnotherDocumentsIDChangesNothing(t *testing.T) {
+	for name, confirmed := range map[string]func(bundle, *testing.T, []schema.Document){
+		"keys": func(b bundle, t *testing.T, docs []schema.Document) {
+			var keys []string
+			for _, d := range docs {
+				keys = append(keys, d.ObjectKey)
+			}
+			b.confirm(t, keys...)
+		},
+		"events": func(b bundle, t *testing.T, docs []schema.Document) {
+			b.hear(t, b.confirmer.Handler(b.MinIO.Bucket), "1", docs...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := setup(t)
+			var old, all []schema.Document
+			for i := range 8 {
+				d := b.Document(b.Alice, 3)
+				b.Put(d.ObjectKey, "another")
+				stray := d
+				d.ObjectKey = fmt.Sprintf("uploads/%d", i)
+				b.Exec(`UPDATE documents SET object_key = $2 WHERE id = $1`, d.ID, d.ObjectKey)
+				b.Put(d.ObjectKey, "abc")
+				old, all = append(old, d), append(all, stray, d)
+			}
+			confirmed(b, t, all)
+			for _, d := range old {
+				b.Expect(d.ID, "uploaded")
+			}
+			b.ExpectUsed(b.Alice, 3*len(old))
+			expectDeletions(t, b, 0)
+		})
 	}
 }
 

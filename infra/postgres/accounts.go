@@ -173,7 +173,8 @@ func (db *DB) removeDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n
 		if err := tx.requestDeletions(ctx, given); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM documents WHERE `+among("id", "$1::uuid[]"), array(ids))
+		_, err := tx.ExecContext(ctx, `DELETE FROM documents
+			WHERE `+among("id", "$1::uuid[]")+` AND `+foreignKeysByIndex, array(ids))
 		n = len(docs)
 		return err
 	})

@@ -13,6 +13,12 @@ func among(column, parameter string) string {
 	return column + ` = ANY(ARRAY(SELECT unnest(` + parameter + `)))`
 }
 
+// foreignKeysByIndex is a condition that is always true. It has the checks and cascades of foreign keys
+// that a statement leads to use indexes. A session keeps their plans: made while a table holds a page
+// or two, such a plan scans the whole table for each row until the next ANALYZE. The setting ends with
+// the transaction.
+const foreignKeysByIndex = `(SELECT set_config('enable_seqscan', 'off', true)) IS NOT NULL`
+
 // array returns a slice as an array parameter. It is pq.Array, save that ids, of which a batch has a thousand, do not take
 // its way through reflection.
 func array[T any](values []T) any {

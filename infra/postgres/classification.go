@@ -39,7 +39,8 @@ func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 // the document is gone. The role is worker.
 func (db *DB) KeepExample(ctx context.Context, document uuid.UUID, example []byte) error {
 	_, err := db.pool.ExecContext(ctx, `
-		INSERT INTO document_examples (document_id, user_id, example) SELECT id, user_id, $2 FROM documents WHERE id = $1
+		INSERT INTO document_examples (document_id, user_id, example) SELECT id, user_id, $2 FROM documents
+		WHERE id = $1 AND `+foreignKeysByIndex+`
 		ON CONFLICT (document_id) DO UPDATE SET example = EXCLUDED.example WHERE document_examples.example <> EXCLUDED.example`,
 		document, example)
 	if hasCode(err, foreignKeyViolation) {

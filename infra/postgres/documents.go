@@ -62,7 +62,7 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM lazily, published AS p
 		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unannounced_at IS NOT NULL`
 	const end = `, ended AS (DELETE FROM documents AS d USING lazily, published AS p
-		WHERE d.id = p.id AND p.gone_at IS NOT NULL)`
+		WHERE d.id = p.id AND p.gone_at IS NOT NULL AND ` + foreignKeysByIndex + `)`
 
 	args := []any{array(ids), array(versions), array(announcements)}
 	err := func() error {

@@ -180,6 +180,67 @@ func TestKeptPlansUseIndexes(t *testing.T) {
 	}
 }
 
+// TestKeptPlansOfForeignKeysUseIndexes does so for the checks of foreign keys.
+func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
+	b := setup(t)
+	tables := []string{"documents", "document_topics", "document_tries", "document_examples"}
+	for _, table := range tables {
+		b.raw.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
+	}
+	topic := newID(t)
+	b.raw.MustExec(`INSERT INTO topics (id, name) VALUES ($1, 'Invoices')`, topic)
+	few, _ := fillDocuments(t, b.raw, b.alice, 60)
+	b.raw.MustExec(`VACUUM ANALYZE documents, quotas, users`)
+	db := single(t, as(t, b.url, "worker"))
+	for _, call := range []struct {
+		name string
+		run  func(id uuid.UUID) error
+	}{
+		{"Transition", func(id uuid.UUID) error {
+			_, err := db.Transition(t.Context(), []uuid.UUID{id}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+				d.Version++
+				return schema.Decision{Changed: true, Topics: []schema.DocumentTopic{{TopicID: topic, Confidence: 80}}}
+			})
+			return err
+		}},
+		{"RecordAttempt", func(id uuid.UUID) error {
+			return db.RecordAttempt(t.Context(), []uuid.UUID{id}, postgres.Attempt{
+				Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy",
+			})
+		}},
+		{"KeepExample", func(id uuid.UUID) error { return db.KeepExample(t.Context(), id, []byte("x")) }},
+		{"MarkPublished of a document that is gone", func(id uuid.UUID) error {
+			docs, err := db.Transition(t.Context(), []uuid.UUID{id}, func(d *schema.Document, q *schema.Quota) schema.Decision {
+				d.Status = schema.StatusDeleting
+				return d.Gone(q, schema.Now())
+			})
+			if err != nil {
+				return err
+			}
+			return db.MarkPublished(t.Context(), docs)
+		}},
+	} {
+		t.Run(call.name, func(t *testing.T) {
+			for _, id := range few[:10] { // PostgreSQL keeps the plan after five calls
+				must(t, call.run(id))
+			}
+			many, _ := fillDocuments(t, b.raw, b.alice, 5000)
+			b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+				SELECT id, user_id, $1, 90 FROM documents WHERE id >= $2`, topic, many[0])
+			before := scans(t, db)
+			must(t, call.run(many[4000]))
+			after := scans(t, db)
+			for _, table := range tables {
+				if n := after[table] - before[table]; n != 0 {
+					t.Errorf("%d scans of the whole table %s, want 0", n, table)
+				}
+			}
+			b.raw.MustExec(`DELETE FROM documents WHERE id >= $1`, many[0])
+			b.raw.MustExec(`VACUUM ANALYZE documents, document_topics, document_tries, document_examples`)
+		})
+	}
+}
+
 // single returns a DB of one connection.
 func single(t *testing.T, url string) *postgres.DB {
 	t.Helper()

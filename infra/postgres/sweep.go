@@ -84,7 +84,7 @@ func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
 				-- An upload that was begun anew (the same Idempotency-Key) may still arrive.
 				AND d.url_issued_at < $1
 				AND NOT EXISTS (SELECT FROM object_deletions AS o WHERE o.object_key = d.object_key AND o.deleted_at IS NULL OFFSET 0)
-			ORDER BY d.id LIMIT $2 FOR UPDATE OF d SKIP LOCKED))`, now.Add(-endedFor))
+			ORDER BY d.id LIMIT $2 FOR UPDATE OF d SKIP LOCKED)) AND `+foreignKeysByIndex, now.Add(-endedFor))
 	if err != nil {
 		return ended, wrap(ctx, err, "purge ended documents")
 	}

@@ -245,7 +245,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 		FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n (document_id, topic_id, confidence)
 		JOIN documents AS d ON d.id = n.document_id
 		JOIN topics AS t ON t.id = n.topic_id AND (t.user_id IS NULL OR t.user_id = d.user_id)
-		WHERE `+among("d.id", "$1::uuid[]")+`
+		WHERE `+among("d.id", "$1::uuid[]")+` AND `+foreignKeysByIndex+`
 		ORDER BY n.document_id, n.topic_id, n.confidence DESC`,
 		array(documents), array(topics), array(confidences))
 	return err

@@ -33,9 +33,10 @@ func (o outcome) uploaded() bool {
 // apply carries out in one transaction what the objects make of their documents and publishes the
 // documents' events. It returns the outcomes of the keys that are decided, and the keys with an object
 // that are not: they have no document, or only a LIST showed an object that would cost its document
-// its place.
+// its place. began is when their objects were first looked up, for the traces.
 func (c *Confirmer) apply(
-	ctx context.Context, stats map[string]minio.StatResult, known map[string]schema.Document,
+	ctx context.Context, began time.Time, stats map[string]minio.StatResult,
+	known map[string]schema.Document,
 ) (outcomes map[string]outcome, undecided []string, err error) {
 	now := schema.Now()
 	knownIDs := make(map[uuid.UUID]bool, len(known))
@@ -91,7 +92,7 @@ func (c *Confirmer) apply(
 	for _, stat := range pending {
 		undecided = append(undecided, stat.Object.Key)
 	}
-	trace(outcomes, now)
+	trace(outcomes, began)
 	c.publish(ctx, outcomes, now)
 	return outcomes, undecided, nil
 }

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -97,8 +98,9 @@ func (c *Confirmer) documents(ctx context.Context, keys []string) (map[string]sc
 func (c *Confirmer) confirm(
 	ctx context.Context, keys []string, known map[string]schema.Document,
 ) (map[string]outcome, error) {
+	began := time.Now()
 	stats := minio.Lookup(ctx, c.objects, keys)
-	outcomes, undecided, err := c.apply(ctx, stats, known)
+	outcomes, undecided, err := c.apply(ctx, began, stats, known)
 	if err != nil || len(undecided) == 0 {
 		return outcomes, err
 	}
@@ -115,7 +117,7 @@ func (c *Confirmer) confirm(
 		}
 	}
 	maps.Copy(undecidedStats, minio.StatAll(ctx, c.objects, listed))
-	more, strays, err := c.apply(ctx, undecidedStats, known)
+	more, strays, err := c.apply(ctx, began, undecidedStats, known)
 	maps.Copy(outcomes, more)
 	if err != nil || len(strays) == 0 {
 		return outcomes, err

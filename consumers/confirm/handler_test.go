@@ -2,7 +2,12 @@ package confirm_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -15,6 +20,7 @@ import (
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/infra/telemetry"
 	"intray/schema"
 )
 
@@ -144,6 +150,57 @@ func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 	}
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	expectDeadLetters(t, b, 0)
+}
+
+// slowObjects takes its time to stat.
+type slowObjects struct {
+	minio.Stater
+	delay time.Duration
+}
+
+func (o slowObjects) Stat(ctx context.Context, key string) (schema.Object, error) {
+	time.Sleep(o.delay)
+	return o.Stater.Stat(ctx, key)
+}
+
+func TestTheTraceHasTheTimeOfTheStat(t *testing.T) {
+	b := setup(t)
+	type span struct{ Name, StartTimeUnixNano, EndTimeUnixNano string }
+	spans := make(chan span, 10)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		var request struct {
+			ResourceSpans []struct{ ScopeSpans []struct{ Spans []span } }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			t.Error(err)
+		}
+		for _, resource := range request.ResourceSpans {
+			for _, scope := range resource.ScopeSpans {
+				for _, s := range scope.Spans {
+					spans <- s
+				}
+			}
+		}
+	}))
+	defer collector.Close()
+	end, err := telemetry.Trace(telemetry.TraceConfig{Endpoint: collector.URL + "/v1/traces", Ratio: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	const delay = 200 * time.Millisecond
+	objects := slowObjects{b.Objects, delay}
+	_, failed := confirm.New(b.DB, objects, b.Publisher, b.Log).Confirm(t.Context(), []string{d.ObjectKey})
+	if err := errors.Join(failed, end(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	s := <-spans
+	from, _ := strconv.ParseInt(s.StartTimeUnixNano, 10, 64)
+	to, _ := strconv.ParseInt(s.EndTimeUnixNano, 10, 64)
+	if took := time.Duration(to - from); s.Name != "confirm" || took < delay {
+		t.Errorf("got the step %q of %s, want confirm of at least %s", s.Name, took, delay)
+	}
 }
 
 func TestUndecodableEventsEndAndOthersPass(t *testing.T) {

@@ -174,7 +174,7 @@ func (db *DB) removeDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM documents
-			WHERE `+among("id", "$1::uuid[]")+` AND `+foreignKeysByIndex, array(ids))
+			WHERE `+among("id", "$1::uuid[]", len(ids))+` AND `+foreignKeysByIndex, array(ids))
 		n = len(docs)
 		return err
 	})

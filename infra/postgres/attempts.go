@@ -40,7 +40,7 @@ func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a Attemp
 	_, err := db.pool.ExecContext(ctx, `
 		INSERT INTO document_tries (document_id, stream, consumer, at, try, reason, next_at)
 		SELECT id, $2, $3, $4, $5, $6, $7 FROM documents
-		WHERE `+among("id", "$1::uuid[]")+` AND `+foreignKeysByIndex+`
+		WHERE `+among("id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
 		ON CONFLICT (document_id, stream, consumer) WHERE try = 0
 			DO UPDATE SET at = excluded.at, reason = excluded.reason, next_at = excluded.next_at`,
 		array(documents), a.Stream, a.Consumer, a.At, a.Number, reason, next)

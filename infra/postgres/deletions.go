@@ -49,7 +49,7 @@ func (db *DB) DeletionDone(ctx context.Context, done []Deletion) error {
 		WITH done AS MATERIALIZED (
 			SELECT o.object_key FROM object_deletions AS o
 			JOIN unnest($1::text[], $2::timestamptz[]) AS n (object_key, requested_at) USING (object_key, requested_at)
-			WHERE o.deleted_at IS NULL AND `+among("o.object_key", "$1::text[]")+` ORDER BY o.object_key FOR NO KEY UPDATE OF o)
+			WHERE o.deleted_at IS NULL AND `+joined("o.object_key", "$1::text[]", len(done))+` ORDER BY o.object_key FOR NO KEY UPDATE OF o)
 		UPDATE object_deletions AS d SET deleted_at = now(), last_error = '' FROM done WHERE d.object_key = done.object_key`,
 		array(keys), array(requested))
 	return wrap(ctx, err, "note %d object deletions as done", len(keys))
@@ -68,7 +68,7 @@ func (db *DB) RearmDeletions(ctx context.Context, keys []string) (n int, err err
 	err = db.within(ctx, func(tx *tx) error {
 		result, err := tx.ExecContext(ctx, `
 			WITH again AS MATERIALIZED (
-				SELECT object_key FROM object_deletions WHERE `+among("object_key", "$1::text[]")+` AND deleted_at IS NOT NULL
+				SELECT object_key FROM object_deletions WHERE `+among("object_key", "$1::text[]", len(keys))+` AND deleted_at IS NOT NULL
 				ORDER BY object_key FOR NO KEY UPDATE)
 			UPDATE object_deletions AS d SET deleted_at = NULL, attempts = 0, next_attempt_at = now(), last_error = ''
 			FROM again WHERE d.object_key = again.object_key`, array(keys))

@@ -14,7 +14,7 @@ import (
 // document.
 func (db *DB) DocumentsByKey(ctx context.Context, keys []string) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find documents by object key",
-		`WHERE `+among("object_key", "$1::text[]")+` ORDER BY id`, array(keys))
+		`WHERE `+among("object_key", "$1::text[]", len(keys))+` ORDER BY id`, array(keys))
 }
 
 // selectDocuments returns the documents that the clauses after FROM give, in a transaction bound to the DB's user.
@@ -58,7 +58,7 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 		SELECT d.id, d.gone_at, d.unannounced_at FROM documents AS d
 		JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, version, announcement)
 			ON d.id = n.id AND d.version = n.version AND d.announcement = n.announcement
-		WHERE ` + among("d.id", "$1::uuid[]") + ` ORDER BY d.id FOR NO KEY UPDATE OF d)`
+		WHERE ` + joined("d.id", "$1::uuid[]", len(docs)) + ` ORDER BY d.id FOR NO KEY UPDATE OF d)`
 	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM lazily, published AS p
 		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unannounced_at IS NOT NULL`
 	const end = `, ended AS (DELETE FROM documents AS d USING lazily, published AS p

@@ -226,7 +226,7 @@ func (db *DB) DocumentsByID(ctx context.Context, ids []uuid.UUID) (views []Docum
 	err = db.within(ctx, func(tx *tx) error {
 		var docs []schema.Document
 		if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-			WHERE `+among("id", "$1::uuid[]")+` AND gone_at IS NULL AND user_id = $2`, array(ids), tx.user); err != nil {
+			WHERE `+among("id", "$1::uuid[]", len(ids))+` AND gone_at IS NULL AND user_id = $2`, array(ids), tx.user); err != nil {
 			return err
 		}
 		views, err = tx.views(ctx, docs)
@@ -265,7 +265,7 @@ func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 		SELECT dt.document_id, t.id, t.name, CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END AS scope,
 			dt.confidence, t.suggested
 		FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-		WHERE `+among("dt.document_id", "$1::uuid[]")+` ORDER BY lower(t.name), t.id`, array(ids))
+		WHERE `+among("dt.document_id", "$1::uuid[]", len(ids))+` ORDER BY lower(t.name), t.id`, array(ids))
 	if err != nil {
 		return nil, err
 	}

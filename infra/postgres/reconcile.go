@@ -128,7 +128,7 @@ func (db *DB) KeyStates(ctx context.Context, keys []string) (map[string]KeyState
 		DeletedAt   *time.Time `db:"deleted_at"`
 	}
 	err = db.pool.SelectContext(ctx, &given, `SELECT object_key, requested_at, deleted_at FROM object_deletions
-		WHERE `+among("object_key", "$1::text[]"), array(keys))
+		WHERE `+among("object_key", "$1::text[]", len(keys)), array(keys))
 	if err != nil {
 		return nil, wrap(ctx, err, "find object deletions by key")
 	}

@@ -217,9 +217,9 @@ func (db *DB) DocumentStates(ctx context.Context, ids []uuid.UUID, keys []string
 		State string `db:"state"`
 	}
 	err := db.pool.SelectContext(ctx, &rows, `
-		SELECT id::text AS ref, version::text AS state FROM documents WHERE `+among("id", "$1::uuid[]")+`
+		SELECT id::text AS ref, version::text AS state FROM documents WHERE `+among("id", "$1::uuid[]", len(ids))+`
 		UNION ALL SELECT object_key, etag || ' ' || CASE WHEN status IN ('uploaded', 'classified', 'failed') THEN 'counted' ELSE status END
-		FROM documents WHERE `+among("object_key", "$2::text[]"), array(ids), array(keys))
+		FROM documents WHERE `+among("object_key", "$2::text[]", len(keys)), array(ids), array(keys))
 	if err != nil {
 		return nil, wrap(ctx, err, "read the states of %d documents", len(ids)+len(keys))
 	}
@@ -246,11 +246,11 @@ type DocumentFact struct {
 func (db *DB) DocumentFacts(ctx context.Context, ids []uuid.UUID, keys []string) (facts []DocumentFact, err error) {
 	err = db.pool.SelectContext(ctx, &facts, `
 		WITH known AS (
-			SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+among("id", "$1::uuid[]")+`
-			UNION SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+among("object_key", "$2::text[]")+`),
+			SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+among("id", "$1::uuid[]", len(ids))+`
+			UNION SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+among("object_key", "$2::text[]", len(keys))+`),
 		deleted AS (
 			SELECT document_id AS id, object_key, user_id FROM object_deletions
-			WHERE `+among("object_key", "$2::text[]")+` AND document_id IS NOT NULL AND object_key NOT IN (SELECT object_key FROM known))
+			WHERE `+among("object_key", "$2::text[]", len(keys))+` AND document_id IS NOT NULL AND object_key NOT IN (SELECT object_key FROM known))
 		SELECT k.id, k.object_key, k.user_id, u.email, CASE WHEN k.gone_at IS NULL THEN k.status ELSE 'gone' END AS status, k.reason
 		FROM known AS k JOIN users AS u ON u.id = k.user_id
 		UNION ALL
@@ -267,7 +267,7 @@ func (db *DB) DeadSequences(ctx context.Context, stream, consumer string, sequen
 	}
 	var rows []int64
 	err := db.pool.SelectContext(ctx, &rows, `SELECT sequence FROM dead_letters
-		WHERE stream = $1 AND `+among("sequence", "$2::bigint[]")+` AND consumer = $3`, stream, array(wanted), consumer)
+		WHERE stream = $1 AND `+among("sequence", "$2::bigint[]", len(wanted))+` AND consumer = $3`, stream, array(wanted), consumer)
 	dead := make(map[uint64]bool, len(rows))
 	for _, s := range rows {
 		dead[uint64(s)] = true

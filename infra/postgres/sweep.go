@@ -51,7 +51,7 @@ func (db *DB) Unclassified(ctx context.Context, now time.Time, after time.Durati
 func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []schema.Document, err error) {
 	err = db.within(ctx, func(tx *tx) error {
 		err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-			WHERE `+among("id", "$1::uuid[]")+` ORDER BY id FOR NO KEY UPDATE`, array(ids))
+			WHERE `+among("id", "$1::uuid[]", len(ids))+` ORDER BY id FOR NO KEY UPDATE`, array(ids))
 		if err != nil {
 			return err
 		}
@@ -62,7 +62,7 @@ func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []sche
 			found[i] = docs[i].ID
 		}
 		_, err = tx.ExecContext(ctx, `UPDATE documents SET announcement = announcement + 1, unannounced_at = $2
-			WHERE `+among("id", "$1::uuid[]"), array(found), now)
+			WHERE `+among("id", "$1::uuid[]", len(found)), array(found), now)
 		return err
 	})
 	if err != nil {

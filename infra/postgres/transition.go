@@ -56,7 +56,7 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 
 	var docs []schema.Document
 	if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-		WHERE `+among("id", "$1::uuid[]")+` ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
+		WHERE `+among("id", "$1::uuid[]", len(ids))+` ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
 		return nil, fmt.Errorf("lock documents: %w", err)
 	}
 	if len(docs) == 0 {
@@ -96,7 +96,7 @@ func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.
 	users = slices.Compact(users)
 	var rows []schema.Quota
 	if err := tx.SelectContext(ctx, &rows, `SELECT user_id, limit_bytes, used_bytes FROM quotas
-		WHERE `+among("user_id", "$1::uuid[]")+` ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
+		WHERE `+among("user_id", "$1::uuid[]", len(users))+` ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
 	quotas := make(map[uuid.UUID]*schema.Quota, len(rows))
@@ -182,7 +182,7 @@ func (tx *tx) updateDocuments(ctx context.Context, w *writes) error {
 			$16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
 			AS n (id, was, size, status, reason, etag, charged_bytes, version, announcement, unannounced_at, topics_locked,
 				provider, model, url_issued_at, changed_at, uploaded_at, classified_at, gone_at)
-		WHERE d.id = n.id AND d.version = n.was AND `+among("d.id", "$1::uuid[]"),
+		WHERE d.id = n.id AND d.version = n.was AND `+joined("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		array(w.was),
 		column(docs, func(d *schema.Document) int64 { return d.Size }),
@@ -218,7 +218,7 @@ func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quo
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE quotas AS q SET used_bytes = n.used_bytes
 		FROM unnest($1::uuid[], $2::bigint[]) AS n (user_id, used_bytes)
-		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes AND `+among("q.user_id", "$1::uuid[]"), array(users), array(used))
+		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes AND `+joined("q.user_id", "$1::uuid[]", len(users)), array(users), array(used))
 	return err
 }
 
@@ -233,7 +233,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 			documents, topics, confidences = append(documents, s.document), append(topics, t.TopicID), append(confidences, int64(t.Confidence))
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE `+among("document_id", "$1::uuid[]"), array(cleared)); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE `+among("document_id", "$1::uuid[]", len(cleared)), array(cleared)); err != nil {
 		return err
 	}
 	if len(topics) == 0 {
@@ -245,7 +245,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 		FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n (document_id, topic_id, confidence)
 		JOIN documents AS d ON d.id = n.document_id
 		JOIN topics AS t ON t.id = n.topic_id AND (t.user_id IS NULL OR t.user_id = d.user_id)
-		WHERE `+among("d.id", "$1::uuid[]")+` AND `+foreignKeysByIndex+`
+		WHERE `+joined("d.id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
 		ORDER BY n.document_id, n.topic_id, n.confidence DESC`,
 		array(documents), array(topics), array(confidences))
 	return err

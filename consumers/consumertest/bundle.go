@@ -256,11 +256,15 @@ const (
 	Removed = "s3:ObjectRemoved:Delete"
 )
 
-// Publish puts a message into its stream.
+// Publish puts a message into its stream. It repeats a publish that was lost, for the client may not
+// know yet that the server has just restarted; the stream keeps one of them.
 func (b *Bundle) Publish(subject string, data []byte) {
 	b.t.Helper()
-	_, err := b.Operator.JetStream().Publish(b.t.Context(), subject, data)
-	b.must(err)
+	id := jetstream.WithMsgID(uuid.NewString())
+	b.Eventually("the stream has the message", func() bool {
+		_, err := b.Operator.JetStream().Publish(b.t.Context(), subject, data, id)
+		return err == nil
+	})
 }
 
 // Published returns the statuses in the events of the document in the stream DOCUMENTS, in order.

@@ -21,6 +21,7 @@ import (
 type upCommand struct {
 	Data         string `type:"path" placeholder:"DIR" help:"Data folder; default: /var/lib/intray for root, else intray in XDG_DATA_HOME or ~/.local/share."`
 	Listen       string `default:"127.0.0.1:8080" help:"Address of the API."`
+	Maintenance  bool   `help:"Start only PostgreSQL, NATS and MinIO, so that nothing changes the database or the bucket during a backup or a restore."`
 	GatewayPort  int    `help:"Port of the gateway; default: a free one, kept in the data folder. Likewise below."`
 	PostgresPort int    `help:"Port of PostgreSQL."`
 	NATSPort     int    `name:"nats-port" help:"Port of NATS."`
@@ -69,15 +70,22 @@ func (c upCommand) Run(ctx context.Context, parser *kong.Kong) error {
 		return err
 	}
 	defer servers.Close()
-	stack, err := c.raise(ctx, servers, parser.Model)
-	if err != nil {
-		return err
+	stack := local.Stack{MinIO: local.StackMinIO{Bucket: bucket}, Accounts: []local.Account{}}
+	if !c.Maintenance {
+		if stack, err = c.raise(ctx, servers, parser.Model); err != nil {
+			return err
+		}
 	}
 	if err := servers.WriteStack(stack); err != nil {
 		return err
 	}
-	fmt.Fprintf(config.Out, "\nReady after %.1f s: %s\n\nDevelopment accounts:\n",
-		time.Since(began).Seconds(), stack.Web)
+	if c.Maintenance {
+		fmt.Fprint(config.Out, "\nMaintenance: PostgreSQL, NATS and MinIO are running; "+
+			"the API, the consumers and the gateway are not.\n")
+	} else {
+		fmt.Fprintf(config.Out, "\nReady after %.1f s: %s\n\nDevelopment accounts:\n",
+			time.Since(began).Seconds(), stack.Web)
+	}
 	for _, a := range stack.Accounts {
 		fmt.Fprintf(config.Out, "  %-20s %-6s %s\n", a.Email, a.Role, a.Password)
 	}

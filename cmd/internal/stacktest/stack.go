@@ -114,14 +114,15 @@ func Up(t testing.TB) *Stack {
 	return s
 }
 
-// Start starts the command and waits for stack.json. The first start of all
-// builds MinIO.
-func (s *Stack) Start() {
+// Start starts the command, with more flags if they are given, and waits for
+// stack.json. The very first start builds MinIO.
+func (s *Stack) Start(flags ...string) {
 	s.t.Helper()
 	path := Program(s.t, "intray")
 	s.Output = &bytes.Buffer{}
 	// Stop ends it, after the test's context has ended.
-	s.Command = exec.CommandContext(context.Background(), path, "up", "--data", s.Dir, "--listen", s.listen)
+	args := append([]string{"up", "--data", s.Dir, "--listen", s.listen}, flags...)
+	s.Command = exec.CommandContext(context.Background(), path, args...)
 	s.Command.Stdout, s.Command.Stderr = s.Output, s.Output
 	if err := s.Command.Start(); err != nil {
 		s.t.Fatal(err)

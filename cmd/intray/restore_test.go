@@ -1,0 +1,133 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"intray/cmd/internal/stacktest"
+)
+
+// A document that was deleted after the backup is there again after a restore of database and
+// bucket. Without maintenance mode, the sweeper deletes the restored object, because the old
+// database says that it was given up.
+func TestRestoreInMaintenanceMode(t *testing.T) {
+	s := up(t)
+	alice := s.Login(t, "alice")
+	id := alice.Upload("invoice.txt", "text/plain", []byte(invoice))
+	alice.Becomes(id, 30*time.Second, "classified")
+	used := alice.Used()
+	backup := filepath.Join(t.TempDir(), "minio")
+	bucket := filepath.Join(s.Dir, "minio")
+
+	s.maintain(t, func(db *sqlx.DB) {
+		if err := os.CopyFS(backup, os.DirFS(bucket)); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, db, `CREATE DATABASE backup TEMPLATE intray OWNER intray`)
+	})
+	s.Start()
+	alice = s.Login(t, "alice")
+	alice.Must("DELETE", "/api/documents/"+id, nil, nil, http.StatusAccepted)
+	stacktest.Await(t, time.Minute, "the object to be deleted", func() error {
+		if left := alice.Used(); left != 0 {
+			return fmt.Errorf("%d bytes are still charged", left)
+		}
+		return nil
+	})
+
+	s.Stop(syscall.SIGTERM)
+	if err := os.RemoveAll(bucket); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(bucket, os.DirFS(backup)); err != nil {
+		t.Fatal(err)
+	}
+	s.maintain(t, func(db *sqlx.DB) {
+		execute(t, db, `DROP DATABASE intray`)
+		execute(t, db, `ALTER DATABASE backup RENAME TO intray`)
+	})
+	s.Start()
+	s.operator(t, 0, "reconcile", "--settle", "1ms")
+	alice = s.Login(t, "alice")
+	if got := alice.Used(); got != used {
+		t.Errorf("used bytes after the restore: got %d, want %d", got, used)
+	}
+	if got := content(t, alice, id); string(got) != invoice {
+		t.Errorf("content after the restore: got %q, want %q", got, invoice)
+	}
+}
+
+// maintain restarts the stack in maintenance mode, runs f as PostgreSQL's superuser and stops it.
+func (s *stack) maintain(t *testing.T, f func(*sqlx.DB)) {
+	t.Helper()
+	s.Stop(syscall.SIGTERM)
+	s.Start("--maintenance")
+	defer s.Stop(syscall.SIGTERM)
+	for _, part := range []string{"api", "consume", "gateway"} {
+		if pid := s.PIDs[part]; pid != 0 {
+			t.Errorf("%s runs as process %d in maintenance mode, want none", part, pid)
+		}
+	}
+	text, err := os.ReadFile(filepath.Join(s.Dir, "secrets.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kept struct{ Secrets map[string]string }
+	if err := json.Unmarshal(text, &kept); err != nil {
+		t.Fatal(err)
+	}
+	super, err := url.Parse(s.Postgres)
+	if err != nil {
+		t.Fatal(err)
+	}
+	super.User, super.Path = url.UserPassword("postgres", kept.Secrets["postgres_superuser"]), "/postgres"
+	db, err := sqlx.ConnectContext(t.Context(), "postgres", super.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	f(db)
+}
+
+// content downloads a document.
+func content(t *testing.T, c *stacktest.Client, id string) []byte {
+	t.Helper()
+	var answer struct {
+		URL string `json:"url"`
+	}
+	c.Must("GET", "/api/documents/"+id+"/download-url", nil, &answer, http.StatusOK)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, answer.URL, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := c.HTTP.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("download %s: status %d, %q, %v; want 200", id, response.StatusCode, body, err)
+	}
+	return body
+}
+
+func execute(t *testing.T, db *sqlx.DB, statement string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if _, err := db.ExecContext(ctx, statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}

@@ -109,7 +109,7 @@ func (s *server) account(ctx context.Context, email string) (postgres.Account, e
 	if strings.ContainsFunc(email, unicode.IsControl) {
 		return postgres.Account{}, nil // PostgreSQL would choke on a NUL
 	}
-	account, err := s.db.Login(ctx, email)
+	account, err := s.db.AccountByEmail(ctx, email)
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		return postgres.Account{}, nil
 	}

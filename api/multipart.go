@@ -66,7 +66,7 @@ func (s *server) begin(
 	now := time.Now().UTC()
 	if !created {
 		m, err := s.userDB(ctx).Multipart(ctx, d.ID, &now)
-		if err != nil || m.Begun {
+		if err != nil || m.Active {
 			return m.MultipartUpload, err
 		}
 	}
@@ -141,7 +141,7 @@ func (s *server) AbortMultipartUpload(
 	if err != nil {
 		return nil, err
 	}
-	if !m.Begun && m.Status != schema.StatusDeleting {
+	if !m.Active && m.Status != schema.StatusDeleting {
 		return nil, ended(m.Status)
 	}
 	now := time.Now().UTC()
@@ -166,7 +166,7 @@ func (s *server) ongoing(
 	ctx context.Context, id uuid.UUID, renewed *time.Time,
 ) (postgres.Multipart, error) {
 	m, err := s.userDB(ctx).Multipart(ctx, id, renewed)
-	if err == nil && (!m.Begun || !waits(m.Status)) {
+	if err == nil && (!m.Active || !waits(m.Status)) {
 		err = ended(m.Status)
 	}
 	return m, err

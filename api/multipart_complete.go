@@ -23,7 +23,7 @@ func (s *server) CompleteMultipartUpload(ctx context.Context, r CompleteMultipar
 	if err != nil {
 		return nil, err
 	}
-	if m.Begun && waits(m.Status) {
+	if m.Active && waits(m.Status) {
 		err = s.complete(ctx, m, r.Body.Parts)
 	} else {
 		err = minio.ErrNoUpload
@@ -63,7 +63,7 @@ func (s *server) complete(ctx context.Context, m postgres.Multipart, given []Com
 	if err != nil {
 		return fmt.Errorf("complete upload of document %s: %w", m.DocumentID, err)
 	}
-	return s.userDB(ctx).EndMultipart(ctx, m.UploadID)
+	return s.userDB(ctx).DeleteMultipart(ctx, m.UploadID)
 }
 
 // completeParts returns the parts that the request names, by number. It must name

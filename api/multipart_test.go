@@ -263,7 +263,7 @@ func TestAbortingAnUpload(t *testing.T) {
 	b.alice.sign(d, 1).fails(schema.CodeWrongStatus)
 	b.alice.get(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
 	b.alice.complete(d, one).fails(schema.CodeWrongStatus)
-	due, err := b.owner.AbortableMultiparts(t.Context(), time.Now(), 10)
+	due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
 	if err != nil || len(due) != 1 || due[0].DocumentID != d.ID {
 		t.Errorf("to drop: %+v, %v", due, err)
 	}
@@ -303,7 +303,7 @@ func TestAnUploadThatEnded(t *testing.T) {
 	// The sweeper, an hour later.
 	b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '2 hours'`)
 	b.exec(`UPDATE documents SET status = 'expired', url_issued_at = now() - interval '2 hours'`)
-	if due, err := b.owner.AbortableMultiparts(t.Context(), time.Now(), 10); err != nil || len(due) != 1 {
+	if due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10); err != nil || len(due) != 1 {
 		t.Fatalf("to drop: %v, %v", due, err)
 	}
 	b.alice.sign(first.Document, 1).fails(schema.CodeWrongStatus).says("expired")

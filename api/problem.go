@@ -63,7 +63,7 @@ func clientError(err error) *schema.Error {
 	var ours *schema.Error
 	var tooLong *http.MaxBytesError
 	var framework *echo.HTTPError
-	var old *postgres.OldSchemaError
+	var old *postgres.OutdatedSchemaError
 	switch {
 	case errors.As(err, &ours) && ours.Code != schema.CodeInternal && ours.Code != schema.CodeUnavailable:
 		return ours
@@ -73,7 +73,7 @@ func clientError(err error) *schema.Error {
 		return echoError(framework)
 	case errors.As(err, &old):
 		return schema.Errorf(schema.CodeUnavailable,
-			`The database is at version %d and this program needs version %d. Run "intray migrate up".`, old.Version, old.Needed)
+			`The database is at version %d and this program needs version %d. Run "intray migrate up".`, old.Version, old.Required)
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), schema.CodeOf(err) == schema.CodeUnavailable:
 		return schema.Errorf(schema.CodeUnavailable,

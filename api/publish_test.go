@@ -66,7 +66,7 @@ func published(t *testing.T, operator *nats.Conn, id uuid.UUID) (subjects []stri
 
 func (b *bundle) unpublished() (n int) {
 	b.t.Helper()
-	const query = `SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`
+	const query = `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`
 	if err := b.sql.GetContext(b.t.Context(), &n, query); err != nil {
 		b.t.Fatal(err)
 	}

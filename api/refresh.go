@@ -134,12 +134,12 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 	}
 	t := newRefreshToken()
 	err = s.db.StartSession(ctx, postgres.NewSession{
-		ID:          id,
-		UserID:      account.ID,
-		CheckedHash: account.PasswordHash,
-		Family:      sha256.Sum256(t.family[:]),
-		Token:       sha256.Sum256(t.secret[:]),
-		Life:        s.config.Sessions.Life,
+		ID:           id,
+		UserID:       account.ID,
+		VerifiedHash: account.PasswordHash,
+		Family:       sha256.Sum256(t.family[:]),
+		Token:        sha256.Sum256(t.secret[:]),
+		TTL:          s.config.Sessions.Life,
 	})
 	if err != nil {
 		return Token{}, err
@@ -174,12 +174,12 @@ func (s *server) Refresh(
 	nonce := key.nonce()
 	next := key.successor(shown, nonce)
 	got, err := s.db.RefreshSession(ctx, postgres.Rotation{
-		Family: sha256.Sum256(shown.family[:]),
-		Shown:  sha256.Sum256(shown.secret[:]),
-		Next:   sha256.Sum256(next.secret[:]),
-		Nonce:  nonce,
-		Idle:   s.config.Sessions.Idle,
-		Grace:  refreshGrace,
+		Family:         sha256.Sum256(shown.family[:]),
+		PresentedToken: sha256.Sum256(shown.secret[:]),
+		NewToken:       sha256.Sum256(next.secret[:]),
+		NewNonce:       nonce,
+		IdleTimeout:    s.config.Sessions.Idle,
+		GracePeriod:    refreshGrace,
 	})
 	if err != nil {
 		return nil, err

@@ -58,7 +58,7 @@ func (db *database) unpublished(ctx context.Context, users []uuid.UUID) (n int, 
 	err = db.pool.GetContext(ctx, &n, `
 		SELECT (SELECT count(*) FROM documents WHERE status = 'pending' AND user_id = ANY($1::uuid[]))
 			+ (SELECT count(*) FROM documents
-				WHERE unannounced_at IS NOT NULL AND user_id = ANY($1::uuid[]))`, pq.Array(users))
+				WHERE unpublished_at IS NOT NULL AND user_id = ANY($1::uuid[]))`, pq.Array(users))
 	if err != nil {
 		return 0, fmt.Errorf("count unpublished documents: %w", err)
 	}

@@ -51,7 +51,7 @@ func (s *system) quietOnce(ctx context.Context) error {
 	for what, query := range map[string]string{
 		"object deletions":           `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`,
 		"documents to be classified": `SELECT count(*) FROM documents WHERE status = 'uploaded'`,
-		"untold transitions":         `SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`,
+		"untold transitions":         `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`,
 		"deletions of documents":     `SELECT count(*) FROM documents WHERE status = 'deleting'`,
 	} {
 		var n int

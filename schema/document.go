@@ -86,7 +86,7 @@ type Document struct {
 	// Announcement counts how often the event of this version was published again on purpose.
 	Announcement int64 `db:"announcement"`
 	// UnpublishedAt is the time of the last transition while its event is not published yet.
-	UnpublishedAt *time.Time `db:"unannounced_at"`
+	UnpublishedAt *time.Time `db:"unpublished_at"`
 	// TopicsLocked: a person set the topics; no classification takes them away.
 	TopicsLocked bool `db:"topics_locked"`
 	// Provider and Model name the AI that classified it; empty until then.

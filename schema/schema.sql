@@ -22,7 +22,8 @@ CREATE TABLE ai_calls (
     CONSTRAINT ai_calls_count CHECK (calls > 0),
     CONSTRAINT ai_calls_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
-COMMENT ON COLUMN ai_calls.day IS 'in UTC';
+COMMENT ON COLUMN ai_calls.day IS 'the UTC day of the last call';
+COMMENT ON COLUMN ai_calls.calls IS 'the number of calls on that day';
 ALTER TABLE ai_calls ENABLE ROW LEVEL SECURITY;
 ALTER TABLE ai_calls FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON ai_calls TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -45,13 +46,39 @@ CREATE TABLE dead_letters (
     headers jsonb NOT NULL DEFAULT '{}'::jsonb,
     data bytea NOT NULL,
     reason text NOT NULL,
-    tries integer NOT NULL,
+    attempts integer NOT NULL,
     first_at timestamp with time zone NOT NULL,
     dead_at timestamp with time zone NOT NULL DEFAULT now(),
     CONSTRAINT dead_letters_pkey PRIMARY KEY (id),
     CONSTRAINT dead_letters_stream_sequence_consumer_first_at_key UNIQUE (stream, sequence, consumer, first_at)
 );
+COMMENT ON COLUMN dead_letters.attempts IS 'how often the message was delivered to the consumer';
+COMMENT ON COLUMN dead_letters.first_at IS 'when the message was stored in the stream';
+COMMENT ON COLUMN dead_letters.dead_at IS 'when the consumer gave the message up';
 GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO worker;
+
+CREATE TABLE document_attempts (
+    document_id uuid NOT NULL,
+    stream text NOT NULL,
+    consumer text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    attempt integer NOT NULL,
+    reason text NOT NULL,
+    next_at timestamp with time zone,
+    CONSTRAINT document_attempts_attempt_check CHECK (attempt >= 0),
+    CONSTRAINT document_attempts_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+);
+COMMENT ON COLUMN document_attempts.attempt IS 'counts from 1; 0: postponed before anything was attempted, of which only the last is kept';
+COMMENT ON COLUMN document_attempts.next_at IS 'when the next attempt is due; NULL: there is none';
+CREATE INDEX document_attempts_by_document ON document_attempts USING btree (document_id, at);
+CREATE INDEX document_attempts_by_time ON document_attempts USING btree (at);
+CREATE UNIQUE INDEX document_attempts_postponed ON document_attempts USING btree (document_id,
+    stream, consumer) WHERE attempt = 0;
+ALTER TABLE document_attempts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_attempts FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON document_attempts TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON document_attempts TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE (at, reason, next_at), DELETE ON document_attempts TO worker;
 
 CREATE TABLE document_examples (
     document_id uuid NOT NULL,
@@ -61,7 +88,7 @@ CREATE TABLE document_examples (
     CONSTRAINT document_examples_size CHECK (octet_length(example) >= 1 AND octet_length(example) <= 4096),
     CONSTRAINT document_examples_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
 );
-COMMENT ON COLUMN document_examples.example IS 'word vectors and hashes, added up: no text';
+COMMENT ON COLUMN document_examples.example IS 'sums of word vectors and hashes; contains no text';
 ALTER TABLE document_examples ENABLE ROW LEVEL SECURITY;
 ALTER TABLE document_examples FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON document_examples TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -73,18 +100,19 @@ CREATE TABLE document_topics (
     topic_id uuid NOT NULL,
     user_id uuid NOT NULL,
     confidence smallint NOT NULL,
-    by_hand boolean NOT NULL DEFAULT false,
+    set_manually boolean NOT NULL DEFAULT false,
     CONSTRAINT document_topics_pkey PRIMARY KEY (document_id, topic_id),
     CONSTRAINT document_topics_confidence CHECK (confidence >= 0 AND confidence <= 100),
     CONSTRAINT document_topics_document FOREIGN KEY (user_id, document_id) REFERENCES documents(user_id, id) ON DELETE CASCADE,
     CONSTRAINT document_topics_topic FOREIGN KEY (topic_id) REFERENCES topics(id) ON DELETE CASCADE
 );
-CREATE INDEX document_topics_by_hand ON document_topics USING btree (user_id, topic_id, document_id
-    DESC) WHERE by_hand;
+COMMENT ON COLUMN document_topics.set_manually IS 'a user chose the topic; copied from documents.topics_locked when the row is inserted';
 CREATE INDEX document_topics_by_topic ON document_topics USING btree (topic_id, document_id DESC);
-CREATE INDEX document_topics_of_user ON document_topics USING btree (user_id, topic_id, document_id);
-CREATE TRIGGER document_topics_by_hand BEFORE INSERT ON document_topics FOR EACH ROW EXECUTE
-    FUNCTION document_topic_by_hand();
+CREATE INDEX document_topics_by_user ON document_topics USING btree (user_id, topic_id, document_id);
+CREATE INDEX document_topics_set_manually ON document_topics USING btree (user_id, topic_id,
+    document_id DESC) WHERE set_manually;
+CREATE TRIGGER document_topics_set_manually BEFORE INSERT ON document_topics FOR EACH ROW EXECUTE
+    FUNCTION document_topic_set_manually();
 ALTER TABLE document_topics ENABLE ROW LEVEL SECURITY;
 ALTER TABLE document_topics FORCE ROW LEVEL SECURITY;
 CREATE POLICY api ON document_topics TO api USING (user_id = (( SELECT current_user_id() AS
@@ -93,29 +121,6 @@ CREATE POLICY api ON document_topics TO api USING (user_id = (( SELECT current_u
 CREATE POLICY owner ON document_topics TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON document_topics TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, DELETE ON document_topics TO api, worker;
-
-CREATE TABLE document_tries (
-    document_id uuid NOT NULL,
-    stream text NOT NULL,
-    consumer text NOT NULL,
-    at timestamp with time zone NOT NULL,
-    try integer NOT NULL,
-    reason text NOT NULL,
-    next_at timestamp with time zone,
-    CONSTRAINT document_tries_try_check CHECK (try >= 0),
-    CONSTRAINT document_tries_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
-);
-COMMENT ON COLUMN document_tries.try IS '0: nothing was tried, its turn had not come; the last such time only';
-COMMENT ON COLUMN document_tries.next_at IS 'when it is tried again; NULL: it is not';
-CREATE INDEX document_tries_by_time ON document_tries USING btree (at);
-CREATE INDEX document_tries_of ON document_tries USING btree (document_id, at);
-CREATE UNIQUE INDEX document_tries_postponed ON document_tries USING btree (document_id, stream,
-    consumer) WHERE try = 0;
-ALTER TABLE document_tries ENABLE ROW LEVEL SECURITY;
-ALTER TABLE document_tries FORCE ROW LEVEL SECURITY;
-CREATE POLICY owner ON document_tries TO CURRENT_USER USING (true) WITH CHECK (true);
-CREATE POLICY worker ON document_tries TO worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE (at, reason, next_at), DELETE ON document_tries TO worker;
 
 CREATE TABLE documents (
     id uuid NOT NULL,
@@ -131,7 +136,7 @@ CREATE TABLE documents (
     charged_bytes bigint NOT NULL DEFAULT 0,
     version bigint NOT NULL DEFAULT 1,
     announcement bigint NOT NULL DEFAULT 0,
-    unannounced_at timestamp with time zone,
+    unpublished_at timestamp with time zone,
     topics_locked boolean NOT NULL DEFAULT false,
     provider text NOT NULL DEFAULT ''::text,
     model text NOT NULL DEFAULT ''::text,
@@ -141,22 +146,23 @@ CREATE TABLE documents (
     uploaded_at timestamp with time zone,
     classified_at timestamp with time zone,
     gone_at timestamp with time zone,
-    found_type text,
+    detected_type text,
     CONSTRAINT documents_pkey PRIMARY KEY (id),
     CONSTRAINT documents_listing UNIQUE (user_id, id),
     CONSTRAINT documents_consistent CHECK (document_is_consistent(status, reason, size, charged_bytes, gone_at, version, announcement, object_key)),
     CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 );
-COMMENT ON COLUMN documents.found_type IS 'the media type that the content shows, where content_type says something else';
+COMMENT ON COLUMN documents.unpublished_at IS 'when the transition was made whose event is not yet published; NULL: it is published';
+COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL if it is content_type';
+CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_ended ON documents USING btree (changed_at) WHERE status = ANY
     (ARRAY['rejected'::text, 'expired'::text]);
 CREATE UNIQUE INDEX documents_idempotency ON documents USING btree (user_id, idempotency_key) WHERE
     idempotency_key IS NOT NULL;
 CREATE UNIQUE INDEX documents_object ON documents USING btree (object_key);
-CREATE INDEX documents_of_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_pending ON documents USING btree (id) INCLUDE (url_issued_at) WHERE status =
     'pending'::text;
-CREATE INDEX documents_unannounced ON documents USING btree (unannounced_at) WHERE unannounced_at IS
+CREATE INDEX documents_unpublished ON documents USING btree (unpublished_at) WHERE unpublished_at IS
     NOT NULL;
 CREATE INDEX documents_uploaded ON documents USING btree (id) WHERE status = 'uploaded'::text;
 ALTER TABLE documents ENABLE ROW LEVEL SECURITY;
@@ -170,11 +176,11 @@ CREATE POLICY api_write ON documents FOR UPDATE TO api USING (user_id = (( SELEC
 CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
-    unannounced_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
+    unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
     classified_at, gone_at) ON documents TO api;
 GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
-    unannounced_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, found_type), DELETE ON documents TO worker;
+    unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
+    classified_at, gone_at, detected_type), DELETE ON documents TO worker;
 
 CREATE TABLE multipart_uploads (
     upload_id text NOT NULL,
@@ -196,7 +202,7 @@ CREATE TABLE multipart_uploads (
     CONSTRAINT multipart_uploads_size_check CHECK (size > 0),
     CONSTRAINT multipart_uploads_upload_id_check CHECK (upload_id <> ''::text)
 );
-COMMENT ON COLUMN multipart_uploads.aborting_at IS 'when it was given up: storage is asked to drop its parts until it has';
+COMMENT ON COLUMN multipart_uploads.aborting_at IS 'when the upload was abandoned; the sweeper then aborts it in object storage';
 CREATE INDEX multipart_uploads_aborting ON multipart_uploads USING btree (next_attempt_at) WHERE
     aborting_at IS NOT NULL;
 CREATE UNIQUE INDEX multipart_uploads_document ON multipart_uploads USING btree (document_id) WHERE
@@ -262,15 +268,17 @@ CREATE POLICY worker ON quotas TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, UPDATE (used_bytes) ON quotas TO api, worker;
 
 CREATE TABLE reconciliation (
-    only_one boolean NOT NULL DEFAULT true,
-    at timestamp with time zone NOT NULL,
-    found jsonb NOT NULL,
-    remains bigint NOT NULL,
-    CONSTRAINT reconciliation_pkey PRIMARY KEY (only_one),
-    CONSTRAINT reconciliation_only_one_check CHECK (only_one),
-    CONSTRAINT reconciliation_remains_check CHECK (remains >= 0)
+    singleton boolean NOT NULL DEFAULT true,
+    finished_at timestamp with time zone NOT NULL,
+    differences jsonb NOT NULL,
+    remaining bigint NOT NULL,
+    CONSTRAINT reconciliation_pkey PRIMARY KEY (singleton),
+    CONSTRAINT reconciliation_remaining_check CHECK (remaining >= 0),
+    CONSTRAINT reconciliation_singleton_check CHECK (singleton)
 );
-COMMENT ON COLUMN reconciliation.found IS 'how many differences of each kind';
+COMMENT ON COLUMN reconciliation.singleton IS 'always true, so that the table holds at most one row: the last reconciliation';
+COMMENT ON COLUMN reconciliation.differences IS 'the number of differences found, by kind';
+COMMENT ON COLUMN reconciliation.remaining IS 'the number of differences that an operator has to resolve';
 ALTER TABLE reconciliation ENABLE ROW LEVEL SECURITY;
 ALTER TABLE reconciliation FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON reconciliation TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -284,24 +292,25 @@ CREATE TABLE replay_blocks (
     applied bit(1024) NOT NULL DEFAULT repeat('0'::text, 1024)::bit(1024),
     unchanged bit(1024) NOT NULL DEFAULT repeat('0'::text, 1024)::bit(1024),
     failed bit(1024) NOT NULL DEFAULT repeat('0'::text, 1024)::bit(1024),
-    decided_at timestamp with time zone,
+    last_outcome_at timestamp with time zone,
     CONSTRAINT replay_blocks_pkey PRIMARY KEY (replay, block),
     CONSTRAINT replay_blocks_replay_fkey FOREIGN KEY (replay) REFERENCES replays(name) ON DELETE CASCADE
 );
-GRANT SELECT, UPDATE (applied, unchanged, failed, decided_at) ON replay_blocks TO worker;
+COMMENT ON COLUMN replay_blocks.last_outcome_at IS 'when an outcome in this block was last recorded';
+GRANT SELECT, UPDATE (applied, unchanged, failed, last_outcome_at) ON replay_blocks TO worker;
 
-CREATE TABLE replay_made (
+CREATE TABLE replay_generated_events (
     replay text NOT NULL,
     "position" bigint NOT NULL,
     object_key text NOT NULL,
-    CONSTRAINT replay_made_pkey PRIMARY KEY (replay, "position"),
-    CONSTRAINT replay_made_replay_fkey FOREIGN KEY (replay) REFERENCES replays(name) ON DELETE CASCADE
+    CONSTRAINT replay_generated_events_pkey PRIMARY KEY (replay, "position"),
+    CONSTRAINT replay_generated_events_replay_fkey FOREIGN KEY (replay) REFERENCES replays(name) ON DELETE CASCADE
 );
 
 CREATE TABLE replays (
     name text NOT NULL,
-    who text NOT NULL,
-    why text NOT NULL,
+    actor text NOT NULL,
+    reason text NOT NULL,
     selection jsonb NOT NULL,
     target text NOT NULL,
     status text NOT NULL DEFAULT 'running'::text,
@@ -317,7 +326,7 @@ CREATE TABLE replays (
     stream text NOT NULL DEFAULT ''::text,
     stream_created timestamp with time zone,
     rate double precision NOT NULL DEFAULT 0,
-    last_at timestamp with time zone,
+    last_outcome_at timestamp with time zone,
     CONSTRAINT replays_pkey PRIMARY KEY (name),
     CONSTRAINT replays_applied_check CHECK (applied >= 0),
     CONSTRAINT replays_failed_check CHECK (failed >= 0),
@@ -329,10 +338,12 @@ CREATE TABLE replays (
     CONSTRAINT replays_status CHECK (status = ANY (ARRAY['planning'::text, 'running'::text, 'paused'::text, 'canceled'::text, 'done'::text])),
     CONSTRAINT replays_unchanged_check CHECK (unchanged >= 0)
 );
-COMMENT ON COLUMN replays.applied IS 'this and the other counts are set at the end; until then replay_blocks has them';
-COMMENT ON COLUMN replays."position" IS 'the last stream sequence that was published; where a replay resumes';
-COMMENT ON COLUMN replays.stream IS 'where the events are read; empty: they are made, and lie in replay_made';
-COMMENT ON COLUMN replays.stream_created IS 'a stream that was made anew counts from 1 again: its sequences are other events';
+COMMENT ON COLUMN replays.target IS 'the consumer that handles the events again';
+COMMENT ON COLUMN replays.applied IS 'set when the replay ends, like the other counts; until then see replay_blocks';
+COMMENT ON COLUMN replays."position" IS 'the position of the last event that was published; the replay resumes after it';
+COMMENT ON COLUMN replays.stream IS 'where the events are read; empty: they are generated, see replay_generated_events';
+COMMENT ON COLUMN replays.stream_created IS 'when the stream was created; a recreated stream numbers its messages from 1';
+COMMENT ON COLUMN replays.last_outcome_at IS 'when the last outcome was recorded; set when the replay ends';
 CREATE INDEX replays_active ON replays USING btree (target) WHERE status = ANY
     (ARRAY['running'::text, 'paused'::text]);
 CREATE INDEX replays_newest ON replays USING btree (created_at);
@@ -354,8 +365,8 @@ CREATE TABLE sessions (
     CONSTRAINT sessions_token_check CHECK (octet_length(token) = 32),
     CONSTRAINT sessions_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
-COMMENT ON COLUMN sessions.nonce IS 'what made the current token out of the previous one, together with the server''s key; useless without both';
-CREATE INDEX sessions_of_user ON sessions USING btree (user_id, rotated_at);
+COMMENT ON COLUMN sessions.nonce IS 'derives the current token, together with the previous token and the server''s key';
+CREATE INDEX sessions_by_user ON sessions USING btree (user_id, rotated_at);
 ALTER TABLE sessions ENABLE ROW LEVEL SECURITY;
 ALTER TABLE sessions FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON sessions TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -374,7 +385,7 @@ CREATE TABLE topics (
     CONSTRAINT topics_name CHECK (char_length(name) >= 1 AND char_length(name) <= 40),
     CONSTRAINT topics_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
-COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, which every user sees';
+COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, visible to every user';
 CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, lower(name)) NULLS NOT
     DISTINCT;
 ALTER TABLE topics ENABLE ROW LEVEL SECURITY;
@@ -404,7 +415,8 @@ CREATE TABLE user_identities (
     CONSTRAINT user_identities_pkey PRIMARY KEY (issuer, subject),
     CONSTRAINT user_identities_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE SET NULL
 );
-CREATE INDEX user_identities_of_user ON user_identities USING btree (user_id);
+COMMENT ON COLUMN user_identities.user_id IS 'NULL: the user was deleted; signing in does not create the user again';
+CREATE INDEX user_identities_by_user ON user_identities USING btree (user_id);
 ALTER TABLE user_identities ENABLE ROW LEVEL SECURITY;
 ALTER TABLE user_identities FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON user_identities TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -434,7 +446,18 @@ GRANT SELECT (id, ai_provider, ai_model) ON users TO worker;
 
 ---- Functions
 
-CREATE FUNCTION admin_change_user(who uuid, new_limit bigint, new_provider text, new_model text)
+CREATE FUNCTION account_by_email(email text)
+ RETURNS TABLE(id uuid, password_hash text, role text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+    SELECT u.id, coalesce(u.password_hash, ''), u.role FROM users AS u
+    WHERE lower(u.email) = lower(account_by_email.email)
+$function$;
+GRANT EXECUTE ON FUNCTION account_by_email(text) TO api;
+
+CREATE FUNCTION admin_change_user(target uuid, new_limit bigint, new_provider text, new_model text)
  RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -442,18 +465,19 @@ CREATE FUNCTION admin_change_user(who uuid, new_limit bigint, new_provider text,
 AS $function$
 BEGIN
     PERFORM require_admin();
-    UPDATE quotas AS q SET limit_bytes = coalesce(new_limit, q.limit_bytes) WHERE q.user_id = who;
+    UPDATE quotas AS q SET limit_bytes = coalesce(new_limit, q.limit_bytes)
+        WHERE q.user_id = target;
     RETURN QUERY
         UPDATE users AS u SET
             ai_provider = coalesce(new_provider, u.ai_provider),
             ai_model    = coalesce(new_model, u.ai_model)
-        FROM quotas AS q WHERE u.id = who AND q.user_id = u.id
+        FROM quotas AS q WHERE u.id = target AND q.user_id = u.id
         RETURNING u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_change_user(uuid,bigint,text,text) TO api;
 
-CREATE FUNCTION admin_user(who uuid)
+CREATE FUNCTION admin_user(target uuid)
  RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -463,7 +487,7 @@ BEGIN
     PERFORM require_admin();
     RETURN QUERY
         SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
-        FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = who;
+        FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = target;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_user(uuid) TO api;
@@ -485,79 +509,67 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_users(uuid,integer) TO api;
 
-CREATE FUNCTION begin_user(id uuid)
- RETURNS text
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$
-DECLARE
-    found_role text;
-BEGIN
-    SELECT u.role INTO found_role FROM users AS u WHERE u.id = begin_user.id;
-    PERFORM set_config('intray.user_id', CASE WHEN found_role IS NULL THEN '' ELSE begin_user.id::text END, true);
-    RETURN found_role;
-END
-$function$;
-GRANT EXECUTE ON FUNCTION begin_user(uuid) TO api;
-
-CREATE FUNCTION change_own_password(checked_hash text, new_hash text, keep uuid)
+CREATE FUNCTION change_own_password(verified_hash text, new_hash text, kept_session uuid)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 BEGIN
-    UPDATE users SET password_hash = new_hash WHERE id = current_user_id() AND password_hash = checked_hash;
+    UPDATE users SET password_hash = new_hash
+        WHERE id = current_user_id() AND password_hash = verified_hash;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    DELETE FROM sessions WHERE user_id = current_user_id() AND id IS DISTINCT FROM keep;
+    DELETE FROM sessions WHERE user_id = current_user_id() AND id IS DISTINCT FROM kept_session;
     RETURN true;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION change_own_password(text,text,uuid) TO api;
 
-CREATE FUNCTION create_document(viewer uuid, new_id uuid, new_filename text, new_type text, new_size bigint, at timestamp with time zone, key text, max_pending bigint, OUT before uuid, OUT left_bytes bigint, OUT pending bigint)
+CREATE FUNCTION create_document(owner uuid, new_id uuid, new_filename text, new_type text, new_size bigint, created timestamp with time zone, key text, max_pending bigint, OUT existing uuid, OUT remaining_bytes bigint, OUT pending bigint)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
-    bound text := set_config('intray.user_id', viewer::text, true);
+    bound text := set_config('intray.user_id', owner::text, true);
 BEGIN
     IF key <> '' THEN
-        UPDATE documents AS d SET url_issued_at = greatest(d.url_issued_at, at)
-            WHERE d.user_id = viewer AND d.idempotency_key = key
+        UPDATE documents AS d SET url_issued_at = greatest(d.url_issued_at, created)
+            WHERE d.user_id = owner AND d.idempotency_key = key
                 AND d.filename = new_filename AND d.content_type = new_type AND d.size = new_size
-            RETURNING d.id INTO before;
+            RETURNING d.id INTO existing;
         IF NOT FOUND THEN
-            SELECT d.id INTO before FROM documents AS d WHERE d.user_id = viewer AND d.idempotency_key = key;
+            SELECT d.id INTO existing FROM documents AS d
+                WHERE d.user_id = owner AND d.idempotency_key = key;
         END IF;
         IF FOUND THEN
             RETURN;
         END IF;
     END IF;
-    SELECT q.limit_bytes - q.used_bytes INTO left_bytes FROM quotas AS q WHERE q.user_id = viewer FOR NO KEY UPDATE;
+    SELECT q.limit_bytes - q.used_bytes INTO remaining_bytes FROM quotas AS q
+        WHERE q.user_id = owner FOR NO KEY UPDATE;
     IF NOT FOUND THEN
-        PERFORM require_user(viewer);
+        PERFORM require_user(owner);
         RETURN;
     END IF;
-    IF new_size > left_bytes THEN
+    IF new_size > remaining_bytes THEN
         RETURN;
     END IF;
     pending := 0;
-    -- A statement of its own: it sees what was committed while the lock was awaited.
-    -- The range is the one status, by documents_of_status. An equality would let the
-    -- planner, whose statistics are older than a burst, walk everybody's pending
-    -- documents in documents_pending.
+    -- This is a separate statement, so that it sees what was committed while the lock was awaited.
+    -- The range contains only the one status and is read from documents_by_status. For an equality
+    -- the planner, whose statistics are older than a burst, could choose documents_pending and read
+    -- all users' pending documents.
     INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
             created_at, url_issued_at, changed_at, idempotency_key)
-        SELECT new_id, viewer, document_object_key(new_id), new_filename, new_type, new_size, 'pending', 1,
-            at, at, at, nullif(key, '')
+        SELECT new_id, owner, document_object_key(new_id), new_filename, new_type, new_size,
+            'pending', 1, created, created, created, nullif(key, '')
         WHERE max_pending > (SELECT count(*) FROM (
             SELECT FROM documents AS d
-            WHERE d.user_id = viewer AND d.status >= 'pending' AND d.status <= 'pending' LIMIT max_pending) AS p);
+            WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending'
+            LIMIT max_pending) AS p);
     IF NOT FOUND THEN
         pending := max_pending;
     END IF;
@@ -566,28 +578,30 @@ $function$;
 GRANT EXECUTE ON FUNCTION create_document(uuid,uuid,text,text,bigint,timestamp with time
     zone,text,bigint) TO api;
 
-CREATE FUNCTION create_documents(viewers uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], created timestamp with time zone[], max_pending bigint[])
- RETURNS TABLE(left_bytes bigint, pending bigint)
+CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], created timestamp with time zone[], max_pending bigint[])
+ RETURNS TABLE(remaining_bytes bigint, pending bigint)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
-    viewer uuid;
+    owner uuid;
 BEGIN
     FOR i IN 1 .. cardinality(new_ids) LOOP
-        viewer := viewers[i];
+        owner := owners[i];
         pending := 0;
-        PERFORM set_config('intray.user_id', viewer::text, true);
-        SELECT q.limit_bytes - q.used_bytes INTO left_bytes FROM quotas AS q WHERE q.user_id = viewer FOR NO KEY UPDATE SKIP LOCKED;
-        -- A statement of its own, with the range and the limit, as in create_document.
-        IF new_sizes[i] <= left_bytes THEN
-            INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
-                    created_at, url_issued_at, changed_at)
-                SELECT new_ids[i], viewer, document_object_key(new_ids[i]), new_filenames[i], new_types[i], new_sizes[i], 'pending', 1,
-                    created[i], created[i], created[i]
+        PERFORM set_config('intray.user_id', owner::text, true);
+        SELECT q.limit_bytes - q.used_bytes INTO remaining_bytes FROM quotas AS q
+            WHERE q.user_id = owner FOR NO KEY UPDATE SKIP LOCKED;
+        -- A separate statement with a range and a limit, as in create_document.
+        IF new_sizes[i] <= remaining_bytes THEN
+            INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
+                    version, created_at, url_issued_at, changed_at)
+                SELECT new_ids[i], owner, document_object_key(new_ids[i]), new_filenames[i],
+                    new_types[i], new_sizes[i], 'pending', 1, created[i], created[i], created[i]
                 WHERE max_pending[i] > (SELECT count(*) FROM (
                     SELECT FROM documents AS d
-                    WHERE d.user_id = viewer AND d.status >= 'pending' AND d.status <= 'pending' LIMIT max_pending[i]) AS p);
+                    WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending'
+                    LIMIT max_pending[i]) AS p);
             IF NOT FOUND THEN
                 pending := max_pending[i];
             END IF;
@@ -649,27 +663,29 @@ CREATE FUNCTION document_object_key(id uuid)
 AS $function$ SELECT 'documents/' || substr(replace(id::text, '-', ''), 1, 10) || '/' || id::text $function$;
 GRANT EXECUTE ON FUNCTION document_object_key(uuid) TO api, worker;
 
-CREATE FUNCTION document_topic_by_hand()
+CREATE FUNCTION document_topic_set_manually()
  RETURNS trigger
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
-    NEW.by_hand := coalesce((SELECT d.topics_locked FROM documents AS d WHERE d.id = NEW.document_id), false);
+    NEW.set_manually := coalesce(
+        (SELECT d.topics_locked FROM documents AS d WHERE d.id = NEW.document_id), false);
     RETURN NEW;
 END
 $function$;
 
-CREATE FUNCTION document_view(viewer uuid, wanted uuid, OUT document documents, OUT topics jsonb)
+CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
-    bound text := set_config('intray.user_id', viewer::text, true); -- as begin_user does
+    bound text := set_config('intray.user_id', viewer::text, true);
 BEGIN
-    SELECT d.* INTO document FROM documents AS d WHERE d.id = wanted AND d.user_id = viewer AND d.gone_at IS NULL;
+    SELECT d.* INTO document FROM documents AS d
+        WHERE d.id = document_view.document_id AND d.user_id = viewer AND d.gone_at IS NULL;
     IF NOT FOUND THEN
         PERFORM require_user(viewer);
         document := NULL;
@@ -680,20 +696,20 @@ BEGIN
             'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
         INTO topics
         FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-        WHERE dt.document_id = wanted;
+        WHERE dt.document_id = document_view.document_id;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
 
-CREATE FUNCTION end_session(the_family bytea)
+CREATE FUNCTION end_session(session_family bytea)
  RETURNS void
  LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$ DELETE FROM sessions WHERE family = the_family $function$;
+AS $function$ DELETE FROM sessions WHERE family = session_family $function$;
 GRANT EXECUTE ON FUNCTION end_session(bytea) TO api;
 
-CREATE FUNCTION identity_account(the_issuer text, the_subject text, new_id uuid, new_email text, new_limit bigint)
+CREATE FUNCTION identity_account(oidc_issuer text, oidc_subject text, new_id uuid, new_email text, new_limit bigint)
  RETURNS TABLE(outcome text, id uuid, role text)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -701,9 +717,9 @@ CREATE FUNCTION identity_account(the_issuer text, the_subject text, new_id uuid,
 AS $function$
 BEGIN
     RETURN QUERY
-        SELECT CASE WHEN u.id IS NULL THEN 'deleted' ELSE 'known' END, u.id, u.role
+        SELECT CASE WHEN u.id IS NULL THEN 'deleted' ELSE 'existing' END, u.id, u.role
         FROM user_identities AS i LEFT JOIN users AS u ON u.id = i.user_id
-        WHERE i.issuer = the_issuer AND i.subject = the_subject;
+        WHERE i.issuer = oidc_issuer AND i.subject = oidc_subject;
     IF FOUND THEN
         RETURN;
     END IF;
@@ -714,31 +730,22 @@ BEGIN
     BEGIN
         INSERT INTO users (id, email) VALUES (new_id, new_email);
         INSERT INTO quotas (user_id, limit_bytes) VALUES (new_id, new_limit);
-        INSERT INTO user_identities (issuer, subject, user_id) VALUES (the_issuer, the_subject, new_id);
-        RETURN QUERY SELECT 'made', u.id, u.role FROM users AS u WHERE u.id = new_id;
+        INSERT INTO user_identities (issuer, subject, user_id)
+            VALUES (oidc_issuer, oidc_subject, new_id);
+        RETURN QUERY SELECT 'created', u.id, u.role FROM users AS u WHERE u.id = new_id;
     EXCEPTION WHEN unique_violation THEN
-        -- The same user's other request was first, or somebody else has the address.
+        -- A concurrent request created the same user first, or another user has the address.
         RETURN QUERY
-            SELECT 'known', u.id, u.role FROM user_identities AS i JOIN users AS u ON u.id = i.user_id
-            WHERE i.issuer = the_issuer AND i.subject = the_subject;
+            SELECT 'existing', u.id, u.role
+            FROM user_identities AS i JOIN users AS u ON u.id = i.user_id
+            WHERE i.issuer = oidc_issuer AND i.subject = oidc_subject;
         IF NOT FOUND THEN
-            RETURN QUERY SELECT 'taken', NULL::uuid, NULL::text;
+            RETURN QUERY SELECT 'email_taken', NULL::uuid, NULL::text;
         END IF;
     END;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO api;
-
-CREATE FUNCTION login_account(email text)
- RETURNS TABLE(id uuid, password_hash text, role text)
- LANGUAGE sql
- STABLE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$
-    SELECT u.id, coalesce(u.password_hash, ''), u.role FROM users AS u
-    WHERE lower(u.email) = lower(login_account.email)
-$function$;
-GRANT EXECUTE ON FUNCTION login_account(text) TO api;
 
 CREATE FUNCTION notify_object_deletions()
  RETURNS trigger
@@ -754,7 +761,7 @@ CREATE FUNCTION own_password_hash()
 AS $function$ SELECT coalesce(password_hash, '') FROM users WHERE id = current_user_id() $function$;
 GRANT EXECUTE ON FUNCTION own_password_hash() TO api;
 
-CREATE FUNCTION refresh_session(the_family bytea, shown bytea, new_token bytea, new_nonce bytea, idle double precision, grace double precision)
+CREATE FUNCTION refresh_session(session_family bytea, presented_token bytea, new_token bytea, new_nonce bytea, idle_seconds double precision, grace_seconds double precision)
  RETURNS TABLE(outcome text, session uuid, user_id uuid, role text, nonce bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -764,22 +771,25 @@ DECLARE
     s      sessions;
     result text;
 BEGIN
-    SELECT x.* INTO s FROM sessions AS x WHERE x.family = the_family FOR UPDATE;
+    SELECT x.* INTO s FROM sessions AS x WHERE x.family = session_family FOR UPDATE;
     IF NOT FOUND THEN
         RETURN;
     END IF;
-    IF now() > s.expires_at OR now() > s.rotated_at + make_interval(secs => idle) THEN
-        result := 'over';
-    ELSIF shown = s.token THEN
-        UPDATE sessions AS x SET token = new_token, previous = s.token, nonce = new_nonce, rotated_at = now() WHERE x.id = s.id;
+    IF now() > s.expires_at OR now() > s.rotated_at + make_interval(secs => idle_seconds) THEN
+        result := 'expired';
+    ELSIF presented_token = s.token THEN
+        UPDATE sessions AS x
+            SET token = new_token, previous = s.token, nonce = new_nonce, rotated_at = now()
+            WHERE x.id = s.id;
         s.nonce := new_nonce;
         result := 'rotated';
-    ELSIF shown = s.previous AND now() <= s.rotated_at + make_interval(secs => grace) THEN
+    ELSIF presented_token = s.previous
+            AND now() <= s.rotated_at + make_interval(secs => grace_seconds) THEN
         result := 'repeated';
     ELSE
         result := 'reused';
     END IF;
-    IF result IN ('over', 'reused') THEN
+    IF result IN ('expired', 'reused') THEN
         DELETE FROM sessions AS x WHERE x.id = s.id;
     END IF;
     RETURN QUERY SELECT result, s.id, u.id, u.role, s.nonce FROM users AS u WHERE u.id = s.user_id;
@@ -796,38 +806,58 @@ CREATE FUNCTION require_admin()
 AS $function$
 BEGIN
     IF NOT current_user_is_admin() THEN
-        RAISE EXCEPTION 'an administrator is needed' USING ERRCODE = 'insufficient_privilege';
+        RAISE EXCEPTION 'the current user is not an administrator'
+            USING ERRCODE = 'insufficient_privilege';
     END IF;
 END
 $function$;
 
-CREATE FUNCTION require_user(viewer uuid)
+CREATE FUNCTION require_user(id uuid)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
 BEGIN
-    IF NOT EXISTS (SELECT FROM users AS u WHERE u.id = viewer) THEN
-        RAISE EXCEPTION 'no such user' USING ERRCODE = 'IN401';
+    IF NOT EXISTS (SELECT FROM users AS u WHERE u.id = require_user.id) THEN
+        RAISE EXCEPTION 'the user does not exist' USING ERRCODE = 'IN401';
     END IF;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION require_user(uuid) TO api;
 
-CREATE FUNCTION start_session(session uuid, who uuid, checked_hash text, new_family bytea, new_token bytea, life double precision)
+CREATE FUNCTION set_current_user(id uuid)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    user_role text;
+BEGIN
+    SELECT u.role INTO user_role FROM users AS u WHERE u.id = set_current_user.id;
+    PERFORM set_config('intray.user_id',
+        CASE WHEN user_role IS NULL THEN '' ELSE set_current_user.id::text END, true);
+    RETURN user_role;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION set_current_user(uuid) TO api;
+
+CREATE FUNCTION start_session(new_id uuid, target uuid, verified_hash text, new_family bytea, new_token bytea, ttl_seconds double precision)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 BEGIN
-    PERFORM FROM users AS u WHERE u.id = who AND u.password_hash = checked_hash FOR NO KEY UPDATE;
+    PERFORM FROM users AS u WHERE u.id = target AND u.password_hash = verified_hash
+        FOR NO KEY UPDATE;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    DELETE FROM sessions AS s WHERE s.user_id = who AND (s.expires_at < now() OR s.id IN (
-        SELECT o.id FROM sessions AS o WHERE o.user_id = who ORDER BY o.rotated_at DESC OFFSET 99));
+    DELETE FROM sessions AS s WHERE s.user_id = target AND (s.expires_at < now() OR s.id IN (
+        SELECT o.id FROM sessions AS o WHERE o.user_id = target
+            ORDER BY o.rotated_at DESC OFFSET 99));
     INSERT INTO sessions (id, user_id, family, token, expires_at)
-    VALUES (session, who, new_family, new_token, now() + make_interval(secs => life));
+    VALUES (new_id, target, new_family, new_token, now() + make_interval(secs => ttl_seconds));
     RETURN true;
 END
 $function$;

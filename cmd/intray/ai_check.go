@@ -94,7 +94,7 @@ func (c aiCheckCommand) users(ctx context.Context) ([]classify.Settings, string,
 		return nil, "", err
 	}
 	defer db.Close()
-	settings, err := db.AISettings(ctx)
+	settings, err := db.AllAISettings(ctx)
 	return settings, fallback, err
 }
 

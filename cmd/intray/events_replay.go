@@ -97,13 +97,13 @@ func (p *replayProgress) set(r postgres.Replay, waiting string) {
 		p.bar = cli.NewProgressBar("events replayed", r.Matched)
 	}
 	note := fmt.Sprintf("applied %d, unchanged %d, failed %d", r.Applied, r.Unchanged, r.Failed)
-	if r.LastAt != nil {
-		note += ", last " + r.LastAt.UTC().Format(time.TimeOnly)
+	if r.LastOutcomeAt != nil {
+		note += ", last " + r.LastOutcomeAt.UTC().Format(time.TimeOnly)
 	}
 	if waiting != "" {
 		note += ", waits for " + waiting
 	}
-	p.bar.Set(r.Matched-r.Left(), note)
+	p.bar.Set(r.Matched-r.Remaining(), note)
 }
 
 func (p *replayProgress) clear() {

@@ -54,7 +54,7 @@ func (c replayListCommand) Run(ctx context.Context) error {
 	for _, r := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", cli.Printable(r.Name), r.Target,
 			replay.ReportOf(r).State(), r.Matched, r.Applied, r.Unchanged, r.Failed,
-			r.CreatedAt.UTC().Format(time.RFC3339), cli.Shorten(r.Who, 30), cli.Shorten(r.Why, 60))
+			r.CreatedAt.UTC().Format(time.RFC3339), cli.Shorten(r.Actor, 30), cli.Shorten(r.Reason, 60))
 	}
 	return table.Flush()
 }

@@ -30,7 +30,7 @@ func (c replayPauseCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	done, err := db.TurnReplay(ctx, c.Name, postgres.ReplayPaused)
+	done, err := db.SetReplayStatus(ctx, c.Name, postgres.ReplayPaused)
 	if err != nil {
 		return err
 	}

@@ -136,18 +136,18 @@ func (c replayStartCommand) replay(s replay.Selection) (*postgres.Replay, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &postgres.Replay{Name: c.Name, Who: c.Who, Why: c.Why, Selection: selection, Rate: c.Rate}
+	r := &postgres.Replay{Name: c.Name, Actor: c.Who, Reason: c.Why, Selection: selection, Rate: c.Rate}
 	if r.Name == "" {
 		r.Name = c.To + "-" + time.Now().UTC().Format("20060102-150405.000")
 		r.Name = strings.ReplaceAll(r.Name, ".", "-")
 	}
-	if r.Who == "" {
-		r.Who = "unknown"
+	if r.Actor == "" {
+		r.Actor = "unknown"
 		if u, err := user.Current(); err == nil {
-			r.Who = u.Username
+			r.Actor = u.Username
 		}
 		if host, err := os.Hostname(); err == nil {
-			r.Who += "@" + host
+			r.Actor += "@" + host
 		}
 	}
 	return r, nil

@@ -63,7 +63,7 @@ func (s *eventful) quiet(t *testing.T) {
 	db := s.database(t)
 	stacktest.Await(t, time.Minute, "every event to be published and handled", func() error {
 		var n int
-		if err := db.Get(&n, `SELECT (SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL OR gone_at IS NOT NULL)
+		if err := db.Get(&n, `SELECT (SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL OR gone_at IS NOT NULL)
 			+ (SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL)`); err != nil || n > 0 {
 			return fmt.Errorf("%d documents are not published or not gone: %w", n, err)
 		}

@@ -52,7 +52,7 @@ func throughTheEnvironment(t *testing.T, s *stack) {
 			}
 		})
 	}
-	if _, err := s.database(t).Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at)
+	if _, err := s.database(t).Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, attempts, first_at)
 		VALUES ('BUCKET', 1, 'confirm', 'bucket.created.direct', '', 'test', 1, now())`); err != nil {
 		t.Fatal(err)
 	}

@@ -76,14 +76,14 @@ func withProblems(s *status.Status) {
 	s.Replays = []replay.Report{
 		replay.ReportOf(postgres.Replay{
 			Name: "confirm-20260102-110000-000", Target: "confirm", Status: postgres.ReplayRunning,
-			Who: "ops@host", Why: "the queue was lost",
+			Actor: "ops@host", Reason: "the queue was lost",
 			Selection: json.RawMessage(`{"from":"2026-01-02T09:00:00Z"}`),
 			Matched:   100, Applied: 30, Unchanged: 20, Published: 60, Position: 60,
-			CreatedAt: *ago(time.Hour), StartedAt: ago(59 * time.Minute), LastAt: ago(30 * time.Minute),
+			CreatedAt: *ago(time.Hour), StartedAt: ago(59 * time.Minute), LastOutcomeAt: ago(30 * time.Minute),
 		}),
 		replay.ReportOf(postgres.Replay{
 			Name: "slow", Target: "classify", Status: postgres.ReplayPaused,
-			Who: "ops@host", Why: "a new model", Selection: json.RawMessage(`{}`), Rate: 5, Matched: 9, Failed: 1, CreatedAt: *ago(time.Hour),
+			Actor: "ops@host", Reason: "a new model", Selection: json.RawMessage(`{}`), Rate: 5, Matched: 9, Failed: 1, CreatedAt: *ago(time.Hour),
 		}),
 	}
 }

@@ -100,7 +100,7 @@ func (s *stack) check(t *testing.T, exit int) (found statusJSON) {
 
 func checksDeadLetters(t *testing.T, s *stack) {
 	db := s.database(t)
-	if _, err := db.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at)
+	if _, err := db.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, attempts, first_at)
 		VALUES ('NONE', 1, 'confirm', 's', '', 'test', 1, now())`); err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +122,7 @@ func checksFailedAttempts(t *testing.T, s *stack) {
 	}
 	id := asked.Document.ID
 	for n, wantExit := range []int{0, 0, 1} {
-		if _, err := db.Exec(`INSERT INTO document_tries (document_id, stream, consumer, at, try, reason)
+		if _, err := db.Exec(`INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason)
 			VALUES ($1, 'DOCUMENTS', 'classify', now(), $2, 'the provider is away')`, id, n+1); err != nil {
 			t.Fatal(err)
 		}
@@ -134,7 +134,7 @@ func checksFailedAttempts(t *testing.T, s *stack) {
 			expectText(t, got.Problems[0], "the provider is away")
 		}
 	}
-	if _, err := db.Exec(`UPDATE document_tries SET at = now() - interval '11 minutes' WHERE document_id = $1`, id); err != nil {
+	if _, err := db.Exec(`UPDATE document_attempts SET at = now() - interval '11 minutes' WHERE document_id = $1`, id); err != nil {
 		t.Fatal(err)
 	}
 	s.check(t, 0)

@@ -84,7 +84,7 @@ func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
 // look.
 func findUser(ctx context.Context, db *postgres.DB, who string) (schema.User, error) {
 	user, err := db.FindUser(ctx, who)
-	if errors.Is(err, postgres.ErrUnknownUser) {
+	if errors.Is(err, postgres.ErrUserNotFound) {
 		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows them",
 			cli.Printable(who))
 	}

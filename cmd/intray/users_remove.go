@@ -44,7 +44,7 @@ func (c usersRemoveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	had, err := db.BelongingsOf(ctx, user.ID)
+	had, err := db.UserContents(ctx, user.ID)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c usersRemoveCommand) Run(ctx context.Context) error {
 	return c.print(os.Stdout, user, had)
 }
 
-func total(b postgres.Belongings) (n int64) {
+func total(b postgres.UserContents) (n int64) {
 	for _, of := range b.Documents {
 		n += of
 	}
@@ -67,7 +67,7 @@ func total(b postgres.Belongings) (n int64) {
 }
 
 // print says what went, or would go.
-func (c usersRemoveCommand) print(w io.Writer, user schema.User, had postgres.Belongings) error {
+func (c usersRemoveCommand) print(w io.Writer, user schema.User, had postgres.UserContents) error {
 	if c.JSON {
 		return json.NewEncoder(w).Encode(map[string]any{
 			"id": user.ID, "email": user.Email, "removed": c.Execute, "documents": had.Documents,

@@ -128,7 +128,7 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 		log:       log.With("consumer", schema.ConsumerClassify),
 		breakers:  breakers,
 		settings: settingsCache{
-			read:  db.AISettingsOf,
+			read:  db.UserAISettings,
 			users: newCache[uuid.UUID, cachedSettings](maxCachedUsers),
 		},
 		spent: spentCache{days: newCache[uuid.UUID, string](maxCachedUsers)},
@@ -277,7 +277,7 @@ func (c *Classifier) accept(ctx context.Context, in input, answer ai.Answer) (de
 		return nil, err
 	}
 	if len(answer.Example) > 0 {
-		if err := c.db.KeepExample(ctx, in.document.ID, answer.Example); err != nil {
+		if err := c.db.SaveExample(ctx, in.document.ID, answer.Example); err != nil {
 			return nil, err
 		}
 	}

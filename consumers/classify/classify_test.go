@@ -211,7 +211,7 @@ func TestALyingTypeIsRecorded(t *testing.T) {
 		if err := b.classify(t, d, 0); err != nil {
 			t.Fatal(err)
 		}
-		if found, err := b.DB.FoundType(t.Context(), d.ID); err != nil || found != test.want {
+		if found, err := b.DB.DetectedType(t.Context(), d.ID); err != nil || found != test.want {
 			t.Errorf("declared as %s: found %q, %v, want %q", test.declared, found, err, test.want)
 		}
 		line := "declared=" + test.declared + " found="

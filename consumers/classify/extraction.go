@@ -55,7 +55,7 @@ func (c *Classifier) read(
 	if result.Contradicted {
 		c.log.Info("content is not of the declared type",
 			"document_id", d.ID, "declared", d.ContentType, "found", result.Kind)
-		if err := c.db.KeepFoundType(ctx, d.ID, result.Kind); err != nil {
+		if err := c.db.SetDetectedType(ctx, d.ID, result.Kind); err != nil {
 			return "", err
 		}
 	}

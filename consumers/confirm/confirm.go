@@ -132,7 +132,7 @@ func (c *Confirmer) confirm(
 // never knew are left alone.
 func (c *Confirmer) rearm(ctx context.Context, strays []string) error {
 	slices.Sort(strays)
-	n, err := c.db.RearmDeletions(ctx, strays)
+	n, err := c.db.RepeatDeletions(ctx, strays)
 	if err != nil {
 		return fmt.Errorf("delete %d objects again: %w", len(strays), err)
 	}

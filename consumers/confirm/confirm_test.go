@@ -71,7 +71,7 @@ func expectDeletions(t *testing.T, b bundle, want int) {
 // expectUnpublished compares how many documents are marked as unpublished.
 func expectUnpublished(t *testing.T, b bundle, want int) {
 	t.Helper()
-	if got := b.Count(`SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`); got != want {
+	if got := b.Count(`SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`); got != want {
 		t.Errorf("got %d documents marked as unpublished, want %d", got, want)
 	}
 }
@@ -306,7 +306,7 @@ func TestCrashBeforeThePublishIsMadeUpByTheRedelivery(t *testing.T) {
 	expectPublished(t, b, d.ID)
 
 	// Before the timeout of its publish, the event is still the first worker's to publish.
-	b.Exec(`UPDATE documents SET unannounced_at = now() - interval '6 seconds'`)
+	b.Exec(`UPDATE documents SET unpublished_at = now() - interval '6 seconds'`)
 	b.confirm(t, d.ObjectKey)
 	expectPublished(t, b, d.ID, "uploaded")
 	b.ExpectUsed(b.Alice, 3)
@@ -391,5 +391,5 @@ func deletionsDone(ctx context.Context, db *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	return db.DeletionDone(ctx, due)
+	return db.MarkDeleted(ctx, due)
 }

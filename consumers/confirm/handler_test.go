@@ -68,7 +68,7 @@ func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
 		b.Go(r.Run)
 	}
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
-	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded' AND version = 2 AND unannounced_at IS NULL`); n != documents {
+	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded' AND version = 2 AND unpublished_at IS NULL`); n != documents {
 		t.Errorf("got %d documents uploaded once, want %d", n, documents)
 	}
 	b.ExpectUsed(b.Alice, documents/2*3)
@@ -215,7 +215,7 @@ func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
 	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
 	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
 	b.Expect(d.ID, "uploaded")
-	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE tries = 1`); n != 5 {
+	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE attempts = 1`); n != 5 {
 		t.Errorf("got %d dead letters, want 5", n)
 	}
 }

@@ -194,7 +194,7 @@ func TestAnotherWorkersChangeIsItsOwnToPublish(t *testing.T) {
 	another := confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 	b.hear(t, another, "2", d)
 	expectPublished(t, b, d.ID)
-	b.Exec(`UPDATE documents SET unannounced_at = now() - interval '6 seconds'`)
+	b.Exec(`UPDATE documents SET unpublished_at = now() - interval '6 seconds'`)
 	b.hear(t, another, "2", d)
 	expectPublished(t, b, d.ID, "uploaded")
 }

@@ -176,8 +176,8 @@ func (r *Reconciler) Note(ctx context.Context, s Summary) error {
 	for kind, tally := range s.Kinds {
 		found[string(kind)] = tally.Found
 	}
-	note := postgres.Reconciliation{At: time.Now(), Found: found, Left: s.Left}
-	return r.db.NoteReconciliation(ctx, note)
+	note := postgres.Reconciliation{FinishedAt: time.Now(), Differences: found, Remaining: s.Left}
+	return r.db.SaveReconciliation(ctx, note)
 }
 
 // run is one run; its batches are bounded, so is its memory.

@@ -62,12 +62,12 @@ func TestAttemptsAreRecordedForTheirDocument(t *testing.T) {
 	if want := []int{0, 1, 2}; !slices.Equal(numbers, want) {
 		t.Errorf("got attempts %v, want one postponement and two failures, %v", numbers, want)
 	}
-	b.Exec(`UPDATE document_tries SET at = at - interval '31 days' WHERE try = 1`)
-	if n, err := b.DB.PurgeEnded(t.Context(), time.Now()); err != nil || n != 1 {
+	b.Exec(`UPDATE document_attempts SET at = at - interval '31 days' WHERE attempt = 1`)
+	if n, err := b.DB.PurgeExpired(t.Context(), time.Now()); err != nil || n != 1 {
 		t.Errorf("purged %d rows, %v; want the old attempt", n, err)
 	}
 	b.Exec(`DELETE FROM documents WHERE id = $1`, document.ID)
-	if n := b.Count(`SELECT count(*) FROM document_tries`); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM document_attempts`); n != 0 {
 		t.Errorf("got %d attempts after their document's end, want 0", n)
 	}
 }

@@ -12,7 +12,7 @@ import (
 // between the two it is kept again, which changes nothing; the other order could lose it.
 func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int) error {
 	now := time.Now().UTC()
-	err := r.db.PutDeadLetter(ctx, postgres.DeadLetter{
+	err := r.db.AddDeadLetter(ctx, postgres.DeadLetter{
 		Stream: f.meta.Stream, Sequence: f.meta.Sequence.Stream, Consumer: f.meta.Consumer,
 		Subject: f.raw.Subject(), Headers: f.raw.Headers(), Data: f.raw.Data(),
 		Reason: f.err.Error(), Attempts: attempts, FirstAt: f.meta.Timestamp.UTC(), DeadAt: now,

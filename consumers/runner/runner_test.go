@@ -158,7 +158,7 @@ func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
 		Attempts                      int
 	}
 	if err := b.Raw.Select(&letters, `
-		SELECT sequence, subject, consumer, convert_from(data, 'UTF8') AS data, tries AS attempts,
+		SELECT sequence, subject, consumer, convert_from(data, 'UTF8') AS data, attempts,
 		reason || ' ' || headers::text AS text FROM dead_letters ORDER BY sequence`); err != nil {
 		t.Fatal(err)
 	}

@@ -97,13 +97,13 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 			next := time.Now().Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
 			d.log.Warn("object cannot be deleted; it is tried again",
 				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next", next, "error", cause)
-			if err := d.db.DeletionFailed(ctx, x.ObjectKey, cause.Error(), next); err != nil {
+			if err := d.db.RecordDeletionFailure(ctx, x.ObjectKey, cause.Error(), next); err != nil {
 				return 0, err
 			}
 		}
 	}
 	if len(finished) > 0 {
-		if err := d.db.DeletionDone(ctx, carried); err != nil {
+		if err := d.db.MarkDeleted(ctx, carried); err != nil {
 			return 0, err
 		}
 	}
@@ -128,6 +128,6 @@ func (d *Deletions) recheck(ctx context.Context, keys []string) error {
 	if len(again) == 0 {
 		return nil
 	}
-	_, err := d.db.RearmDeletions(ctx, again)
+	_, err := d.db.RepeatDeletions(ctx, again)
 	return err
 }

@@ -15,7 +15,7 @@ func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
 	if now.Sub(s.purged) < purgeInterval {
 		return nil
 	}
-	n, err := s.db.PurgeEnded(ctx, now)
+	n, err := s.db.PurgeExpired(ctx, now)
 	if err != nil {
 		return err
 	}

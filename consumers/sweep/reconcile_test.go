@@ -61,7 +61,7 @@ func TestNothingIsEndedWhereTooManyObjectsAreMissing(t *testing.T) {
 	}
 	reconcileOnce()
 	b.ExpectUsed(b.Alice, 3*(missingAllowed+1))
-	if last, err := b.DB.Reconciliation(t.Context()); err != nil || last == nil || last.Left != missingAllowed+1 {
+	if last, err := b.DB.LastReconciliation(t.Context()); err != nil || last == nil || last.Remaining != missingAllowed+1 {
 		t.Errorf("left to a person are %+v, %v", last, err)
 	}
 

@@ -225,7 +225,7 @@ func TestUploadedIsPublishedAgainWhenItsEventIsLost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.DB.PutDeadLetter(t.Context(), postgres.DeadLetter{
+	if err := b.DB.AddDeadLetter(t.Context(), postgres.DeadLetter{
 		Stream: schema.StreamDocuments, Sequence: 7, Consumer: schema.ConsumerClassify, Subject: schema.SubjectDocumentUpload,
 		Headers: map[string][]string{"Nats-Msg-Id": {document.MessageID()}}, Reason: "test", Attempts: 8, FirstAt: time.Now(),
 	}); err != nil {

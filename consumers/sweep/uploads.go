@@ -34,7 +34,7 @@ const (
 func (s *Sweeper) uploads(ctx context.Context) error {
 	now := time.Now() // what is put off meanwhile is not due by this
 	for ctx.Err() == nil {
-		due, err := s.db.AbortableMultiparts(ctx, now, abortBatch)
+		due, err := s.db.DueMultipartAborts(ctx, now, abortBatch)
 		if err != nil || len(due) == 0 {
 			return err
 		}
@@ -60,7 +60,7 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 	for i, u := range due {
 		switch cause := errs[i]; {
 		case cause == nil:
-			if err := s.db.EndMultipart(ctx, u.UploadID); err != nil {
+			if err := s.db.DeleteMultipart(ctx, u.UploadID); err != nil {
 				return err
 			}
 		case runner.Outage(cause):
@@ -69,7 +69,7 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 			next := time.Now().Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
 			s.log.Warn("incomplete upload cannot be dropped; it is tried again",
 				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next", next, "error", cause)
-			if err := s.db.AbortFailed(ctx, u.UploadID, cause.Error(), next); err != nil {
+			if err := s.db.RecordAbortFailure(ctx, u.UploadID, cause.Error(), next); err != nil {
 				return err
 			}
 		}

@@ -15,7 +15,7 @@ import (
 // ErrLastAdmin is what demoting or removing the only administrator gives.
 var ErrLastAdmin = errors.New("this is the last administrator: make another account one first")
 
-// FindUser returns the user with an email address, ignoring case, or with an id. It fails with ErrUnknownUser.
+// FindUser returns the user with an email address, ignoring case, or with an id. It fails with ErrUserNotFound.
 func (db *DB) FindUser(ctx context.Context, who string) (u schema.User, err error) {
 	condition, arg := `lower(u.email) = lower($1)`, any(who)
 	if id, err := uuid.Parse(who); err == nil {
@@ -23,7 +23,7 @@ func (db *DB) FindUser(ctx context.Context, who string) (u schema.User, err erro
 	}
 	err = db.pool.GetContext(ctx, &u, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE `+condition, arg)
 	if errors.Is(err, sql.ErrNoRows) {
-		return schema.User{}, ErrUnknownUser
+		return schema.User{}, ErrUserNotFound
 	}
 	return u, wrap(ctx, err, "find a user")
 }
@@ -36,7 +36,7 @@ type AccountPatch struct {
 	PasswordHash *string
 }
 
-// ChangeAccount changes an account, all of it or nothing, and returns it as it is then. It fails with ErrUnknownUser, and with
+// ChangeAccount changes an account, all of it or nothing, and returns it as it is then. It fails with ErrUserNotFound, and with
 // ErrLastAdmin if no administrator would be left.
 func (db *DB) ChangeAccount(ctx context.Context, id uuid.UUID, p AccountPatch) (u schema.User, err error) {
 	err = db.within(ctx, func(tx *tx) error {
@@ -60,7 +60,7 @@ func (db *DB) ChangeAccount(ctx context.Context, id uuid.UUID, p AccountPatch) (
 		}
 		err := tx.GetContext(ctx, &u, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = $1`, id)
 		if errors.Is(err, sql.ErrNoRows) {
-			return ErrUnknownUser
+			return ErrUserNotFound
 		}
 		return err
 	})
@@ -84,8 +84,8 @@ func (tx *tx) anotherAdmin(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// Belongings are what goes with a user who is removed.
-type Belongings struct {
+// UserContents are what goes with a user who is removed.
+type UserContents struct {
 	// Documents are counted by their status.
 	Documents map[schema.Status]int64
 	// ChargedBytes is what they are charged together.
@@ -94,8 +94,8 @@ type Belongings struct {
 	Sessions     int64
 }
 
-// BelongingsOf counts what a user has.
-func (db *DB) BelongingsOf(ctx context.Context, id uuid.UUID) (b Belongings, err error) {
+// UserContents counts what a user has.
+func (db *DB) UserContents(ctx context.Context, id uuid.UUID) (b UserContents, err error) {
 	var counts []struct {
 		Status schema.Status `db:"status"`
 		N      int64         `db:"n"`
@@ -117,9 +117,9 @@ func (db *DB) BelongingsOf(ctx context.Context, id uuid.UUID) (b Belongings, err
 	return b, wrap(ctx, err, "count what user %s has", id)
 }
 
-// CloseAccount takes every way to sign in from a user, and the rights of an administrator: the first step of removing one. Access
+// DisableAccount takes every way to sign in from a user, and the rights of an administrator: the first step of removing one. Access
 // tokens that are out last until the user is removed. It fails with ErrLastAdmin.
-func (db *DB) CloseAccount(ctx context.Context, id uuid.UUID) error {
+func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
 	err := db.within(ctx, func(tx *tx) error {
 		if err := tx.anotherAdmin(ctx, id); err != nil {
 			return err
@@ -141,10 +141,10 @@ func (db *DB) CloseAccount(ctx context.Context, id uuid.UUID) error {
 	return wrap(ctx, err, "close the account of user %s", id)
 }
 
-// RemoveDocumentsOf deletes the rows of a user's documents, at most limit of them, gives their charges back, and records an
+// RemoveUserDocuments deletes the rows of a user's documents, at most limit of them, gives their charges back, and records an
 // object deletion for each, whatever its status: one that waits for its file may get it at any time. It returns how many
 // it deleted.
-func (db *DB) RemoveDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n int, err error) {
+func (db *DB) RemoveUserDocuments(ctx context.Context, id uuid.UUID, limit int) (n int, err error) {
 	for try := 1; ; try++ {
 		n, err = db.removeDocumentsOf(ctx, id, limit)
 		if try < transitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure) {

@@ -38,7 +38,7 @@ func TestChangingAnAccount(t *testing.T) {
 	if err != nil || got != want || sessions() != 0 {
 		t.Errorf("changed to %+v, %v, %d sessions", got, err, sessions())
 	}
-	if a, err := b.api.Login(t.Context(), want.Email); err != nil || a.PasswordHash != "new" {
+	if a, err := b.api.AccountByEmail(t.Context(), want.Email); err != nil || a.PasswordHash != "new" {
 		t.Errorf("account %+v, %v", a, err)
 	}
 	for _, who := range []string{"ALICE@example.org", b.alice.String()} {
@@ -47,7 +47,7 @@ func TestChangingAnAccount(t *testing.T) {
 		}
 	}
 	for _, who := range []string{"alice", newID(t).String(), ""} {
-		if _, err := b.owner.FindUser(t.Context(), who); !errors.Is(err, postgres.ErrUnknownUser) {
+		if _, err := b.owner.FindUser(t.Context(), who); !errors.Is(err, postgres.ErrUserNotFound) {
 			t.Errorf("%q: %v", who, err)
 		}
 	}
@@ -61,10 +61,10 @@ func TestAnAdministratorStays(t *testing.T) {
 	if _, err := b.owner.ChangeAccount(t.Context(), b.administrator, demote); !errors.Is(err, postgres.ErrLastAdmin) {
 		t.Errorf("demoting the last: %v", err)
 	}
-	if err := b.owner.CloseAccount(t.Context(), b.administrator); !errors.Is(err, postgres.ErrLastAdmin) {
+	if err := b.owner.DisableAccount(t.Context(), b.administrator); !errors.Is(err, postgres.ErrLastAdmin) {
 		t.Errorf("closing the last: %v", err)
 	}
-	if a, err := b.api.Login(t.Context(), "admin@example.org"); err != nil || a.Role != schema.RoleAdmin || a.PasswordHash == "new" {
+	if a, err := b.api.AccountByEmail(t.Context(), "admin@example.org"); err != nil || a.Role != schema.RoleAdmin || a.PasswordHash == "new" {
 		t.Errorf("account %+v, %v", a, err)
 	}
 	for range 50 {
@@ -75,7 +75,7 @@ func TestAnAdministratorStays(t *testing.T) {
 			case 0:
 				_, err = b.owner.ChangeAccount(t.Context(), b.alice, demote)
 			case 1:
-				err = b.owner.CloseAccount(t.Context(), b.bob)
+				err = b.owner.DisableAccount(t.Context(), b.bob)
 			case 2:
 				_, err = b.owner.ChangeAccount(t.Context(), b.administrator, demote)
 			}
@@ -105,14 +105,14 @@ func TestRemovingAUserWhoGoesOn(t *testing.T) {
 	b.transition(t, b.create(t, b.alice, "deleting", 3).ID, remove)
 	b.raw.MustExec(`INSERT INTO topics (id, user_id, name) VALUES (gen_random_uuid(), $1, 'hers')`, b.alice)
 	b.raw.MustExec(`INSERT INTO user_identities (issuer, subject, user_id) VALUES ('i', 's', $1)`, b.alice)
-	before, err := b.owner.BelongingsOf(t.Context(), b.alice)
+	before, err := b.owner.UserContents(t.Context(), b.alice)
 	must(t, err)
 	if before.Documents[schema.StatusUploaded] != 30 || before.Documents[schema.StatusDeleting] != 1 || before.ChargedBytes != 435 || before.Topics != 1 {
 		t.Errorf("she has %+v", before)
 	}
 
-	must(t, b.owner.CloseAccount(t.Context(), b.alice))
-	if a, err := b.api.Login(t.Context(), "alice@example.org"); err != nil || a.PasswordHash != "" {
+	must(t, b.owner.DisableAccount(t.Context(), b.alice))
+	if a, err := b.api.AccountByEmail(t.Context(), "alice@example.org"); err != nil || a.PasswordHash != "" {
 		t.Errorf("account %+v, %v", a, err)
 	}
 	_, err = b.api.IdentityAccount(t.Context(), postgres.Identity{Issuer: "i", Subject: "s", Email: "new@example.org"}, 1)
@@ -143,7 +143,7 @@ func TestRemovingAUserWhoGoesOn(t *testing.T) {
 	}
 	refused := 0
 	for removed := false; !removed; {
-		n, err := b.owner.RemoveDocumentsOf(t.Context(), b.alice, 20)
+		n, err := b.owner.RemoveUserDocuments(t.Context(), b.alice, 20)
 		must(t, err)
 		b.checkQuotas(t)
 		if n == 20 {
@@ -159,7 +159,7 @@ func TestRemovingAUserWhoGoesOn(t *testing.T) {
 	stop()
 	t.Logf("%d documents, %d times there were new ones", len(keys), refused)
 
-	if _, err := b.owner.FindUser(t.Context(), "alice@example.org"); !errors.Is(err, postgres.ErrUnknownUser) {
+	if _, err := b.owner.FindUser(t.Context(), "alice@example.org"); !errors.Is(err, postgres.ErrUserNotFound) {
 		t.Errorf("she is there: %v", err)
 	}
 	for _, key := range keys {

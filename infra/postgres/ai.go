@@ -15,8 +15,8 @@ type AISettings struct {
 	Model    string `db:"ai_model"`
 }
 
-// AISettingsOf returns a user's AI settings; those of a user who is not there are empty.
-func (db *DB) AISettingsOf(ctx context.Context, user uuid.UUID) (AISettings, error) {
+// UserAISettings returns a user's AI settings; those of a user who is not there are empty.
+func (db *DB) UserAISettings(ctx context.Context, user uuid.UUID) (AISettings, error) {
 	var s AISettings
 	err := db.pool.GetContext(ctx, &s, `SELECT ai_provider, ai_model FROM users WHERE id = $1`, user)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -43,8 +43,8 @@ func (db *DB) CountAICall(ctx context.Context, user uuid.UUID, limit int, now ti
 	return n > 0, err
 }
 
-// AISettings returns every user's AI settings. The role is worker or the owner.
-func (db *DB) AISettings(ctx context.Context) ([]AISettings, error) {
+// AllAISettings returns every user's AI settings. The role is worker or the owner.
+func (db *DB) AllAISettings(ctx context.Context) ([]AISettings, error) {
 	var all []AISettings
 	err := db.pool.SelectContext(ctx, &all, `SELECT ai_provider, ai_model FROM users`)
 	return all, wrap(ctx, err, "read the users' AI settings")

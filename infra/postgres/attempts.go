@@ -16,7 +16,7 @@ type Attempt struct {
 	Consumer string    `db:"consumer"`
 	At       time.Time `db:"at"`
 	// Number counts from 1. It is 0 if the attempt was put off.
-	Number int    `db:"try"`
+	Number int    `db:"attempt"`
 	Reason string `db:"reason"`
 	// NextAt is when the next attempt is due, or zero if there is none.
 	NextAt time.Time `db:"-"`
@@ -38,10 +38,10 @@ func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a Attemp
 	}
 	next := sql.NullTime{Time: a.NextAt, Valid: !a.NextAt.IsZero()}
 	_, err := db.pool.ExecContext(ctx, `
-		INSERT INTO document_tries (document_id, stream, consumer, at, try, reason, next_at)
+		INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason, next_at)
 		SELECT id, $2, $3, $4, $5, $6, $7 FROM documents
 		WHERE `+among("id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
-		ON CONFLICT (document_id, stream, consumer) WHERE try = 0
+		ON CONFLICT (document_id, stream, consumer) WHERE attempt = 0
 			DO UPDATE SET at = excluded.at, reason = excluded.reason, next_at = excluded.next_at`,
 		array(documents), a.Stream, a.Consumer, a.At, a.Number, reason, next)
 	return wrap(ctx, err, "record an attempt of %s", a.Consumer)
@@ -54,7 +54,7 @@ func (db *DB) Attempts(ctx context.Context, document uuid.UUID) ([]Attempt, erro
 		Attempt
 		Next sql.NullTime `db:"next_at"`
 	}
-	err := db.pool.SelectContext(ctx, &rows, `SELECT stream, consumer, at, try, reason, next_at FROM document_tries
+	err := db.pool.SelectContext(ctx, &rows, `SELECT stream, consumer, at, attempt, reason, next_at FROM document_attempts
 		WHERE document_id = $1 ORDER BY at`, document)
 	attempts := make([]Attempt, len(rows))
 	for i, r := range rows {

@@ -27,9 +27,9 @@ type Backlog struct {
 	// FailedAttempts counts attempts of the last ten minutes that failed, for documents that are still
 	// queued. FailedAttempt is the reason of the newest.
 	FailedAttempts int64   `db:"failed_attempts"`
-	FailedAttempt  *string `db:"failed_attempt"`
-	// Swept says that a replica sweeps at this moment.
-	Swept bool `db:"swept"`
+	LastFailure    *string `db:"failed_attempt"`
+	// SweeperActive says that a replica sweeps at this moment.
+	SweeperActive bool `db:"swept"`
 }
 
 // Backlog returns what waits. The role is the worker or the owner.
@@ -46,12 +46,12 @@ func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 				AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('sweep', 0)) AS swept
 		FROM (SELECT count(*) AS n FROM documents WHERE status = 'pending') AS p,
 			(SELECT count(*) AS n FROM documents WHERE status = 'uploaded') AS u,
-			(SELECT count(*) AS n, min(unannounced_at) AS oldest FROM documents WHERE unannounced_at IS NOT NULL) AS a,
+			(SELECT count(*) AS n, min(unpublished_at) AS oldest FROM documents WHERE unpublished_at IS NOT NULL) AS a,
 			(SELECT count(*) AS n, count(*) FILTER (WHERE attempts > 0) AS failing, min(requested_at) AS oldest
 				FROM object_deletions WHERE deleted_at IS NULL) AS d,
 			(SELECT count(*) AS n, (array_agg(t.reason ORDER BY t.at DESC))[1] AS newest
-				FROM document_tries AS t JOIN documents AS d ON d.id = t.document_id
-				WHERE t.try > 0 AND t.at > now() - interval '10 minutes' AND d.status IN ('pending', 'uploaded')) AS t,
+				FROM document_attempts AS t JOIN documents AS d ON d.id = t.document_id
+				WHERE t.attempt > 0 AND t.at > now() - interval '10 minutes' AND d.status IN ('pending', 'uploaded')) AS t,
 			(SELECT count(*) AS n FROM dead_letters) AS l`)
 	return b, wrap(ctx, err, "look at what waits")
 }

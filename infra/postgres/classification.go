@@ -35,9 +35,9 @@ func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 	return d, ai, topics, wrap(ctx, err, "read what classifying %s needs", id)
 }
 
-// KeepExample keeps what a provider that learns needs to know of a document, in place of what was kept before; nothing where
+// SaveExample keeps what a provider that learns needs to know of a document, in place of what was kept before; nothing where
 // the document is gone. The role is worker.
-func (db *DB) KeepExample(ctx context.Context, document uuid.UUID, example []byte) error {
+func (db *DB) SaveExample(ctx context.Context, document uuid.UUID, example []byte) error {
 	_, err := db.pool.ExecContext(ctx, `
 		INSERT INTO document_examples (document_id, user_id, example) SELECT id, user_id, $2 FROM documents
 		WHERE id = $1 AND `+foreignKeysByIndex+`
@@ -61,7 +61,7 @@ func (db *DB) Examples(ctx context.Context, user uuid.UUID, topics []uuid.UUID, 
 		FROM unnest($2::uuid[]) AS t (topic)
 		CROSS JOIN LATERAL (
 			SELECT document_id FROM document_topics
-			WHERE user_id = $1 AND topic_id = t.topic AND by_hand
+			WHERE user_id = $1 AND topic_id = t.topic AND set_manually
 			ORDER BY document_id DESC LIMIT $3) AS newest
 		JOIN document_examples AS e USING (document_id)
 		ORDER BY t.topic, newest.document_id DESC`, user, array(topics), limit)
@@ -75,19 +75,19 @@ func (db *DB) Examples(ctx context.Context, user uuid.UUID, topics []uuid.UUID, 
 	return examples, nil
 }
 
-// KeepFoundType records the media type that a document's content shows, which is
+// SetDetectedType records the media type that a document's content shows, which is
 // not the declared one; nothing where the document is gone. It is no transition:
 // the document stays as it is. The role is worker.
-func (db *DB) KeepFoundType(ctx context.Context, document uuid.UUID, mediaType string) error {
+func (db *DB) SetDetectedType(ctx context.Context, document uuid.UUID, mediaType string) error {
 	_, err := db.pool.ExecContext(ctx,
-		`UPDATE documents SET found_type = $2 WHERE id = $1 AND found_type IS DISTINCT FROM $2`, document, mediaType)
+		`UPDATE documents SET detected_type = $2 WHERE id = $1 AND detected_type IS DISTINCT FROM $2`, document, mediaType)
 	return wrap(ctx, err, "keep the found type of document %s", document)
 }
 
-// FoundType is what KeepFoundType recorded, or "".
-func (db *DB) FoundType(ctx context.Context, document uuid.UUID) (string, error) {
+// DetectedType is what SetDetectedType recorded, or "".
+func (db *DB) DetectedType(ctx context.Context, document uuid.UUID) (string, error) {
 	var found sql.NullString
-	err := db.pool.GetContext(ctx, &found, `SELECT found_type FROM documents WHERE id = $1`, document)
+	err := db.pool.GetContext(ctx, &found, `SELECT detected_type FROM documents WHERE id = $1`, document)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}

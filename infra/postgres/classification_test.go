@@ -26,7 +26,7 @@ func (b *bundle) topic(t *testing.T, user *uuid.UUID, name string) uuid.UUID {
 func (b *bundle) sorted(t *testing.T, user uuid.UUID, example string, topics ...uuid.UUID) schema.Document {
 	t.Helper()
 	d := b.uploaded(t, user, "file", 1)
-	must(t, b.worker.KeepExample(t.Context(), d.ID, []byte(example)))
+	must(t, b.worker.SaveExample(t.Context(), d.ID, []byte(example)))
 	_, err := b.api.ForUser(user).Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		return d.SetTopics(topics, time.Now())
 	})
@@ -53,7 +53,7 @@ func TestExamplesAreTheNewestSortedByHand(t *testing.T) {
 	b.sorted(t, b.alice, "last", own)
 	b.sorted(t, b.bob, "of Bob", system)
 	byAI := b.uploaded(t, b.alice, "by AI", 1)
-	must(t, b.worker.KeepExample(t.Context(), byAI.ID, []byte("by AI")))
+	must(t, b.worker.SaveExample(t.Context(), byAI.ID, []byte("by AI")))
 	b.transition(t, byAI.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		return d.Classified([]schema.DocumentTopic{{TopicID: system, Confidence: 100}}, "p", "m", time.Now())
 	})
@@ -68,7 +68,7 @@ func TestExamplesAreTheNewestSortedByHand(t *testing.T) {
 	expect(own, 9, "last", "both")
 
 	// What is kept anew takes the place of what was.
-	must(t, b.worker.KeepExample(t.Context(), first.ID, []byte("first, again")))
+	must(t, b.worker.SaveExample(t.Context(), first.ID, []byte("first, again")))
 	expect(system, 9, "both", "first, again")
 	// A person changes her mind.
 	_, err := b.api.ForUser(b.alice).Transition(t.Context(), []uuid.UUID{first.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
@@ -82,7 +82,7 @@ func TestExamplesAreTheNewestSortedByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(system, 9)
-	must(t, b.worker.KeepExample(t.Context(), both.ID, []byte("late")))
+	must(t, b.worker.SaveExample(t.Context(), both.ID, []byte("late")))
 	if n := count(t, b.raw, `SELECT count(*) FROM document_examples WHERE document_id = $1`, both.ID); n != 0 {
 		t.Error("a document that is gone has an example")
 	}

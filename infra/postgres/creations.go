@@ -42,7 +42,7 @@ type creation struct {
 // A createAnswer is what the database says of a new document.
 type createAnswer struct {
 	// Left is what was left of the quota before, in bytes. Without it nothing was decided.
-	Left sql.NullInt64 `db:"left_bytes"`
+	Left sql.NullInt64 `db:"remaining_bytes"`
 	// Pending is the limit on pending documents if it was reached, otherwise 0.
 	Pending sql.NullInt64 `db:"pending"`
 }
@@ -99,7 +99,7 @@ func (c *creations) next() (together []*creation) {
 }
 
 func (db *DB) createTogether(ctx context.Context, together []*creation) ([]createAnswer, error) {
-	stmt, err := db.prepared(ctx, `SELECT left_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
+	stmt, err := db.prepared(ctx, `SELECT remaining_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
 	if err != nil {
 		return nil, err
 	}

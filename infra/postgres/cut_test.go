@@ -156,7 +156,7 @@ func TestRoundTripsOfATransition(t *testing.T) {
 	}{
 		// begin, lock documents, lock quotas, write documents, write quotas, commit
 		"worker": {worker, 6},
-		// and begin_user
+		// and set_current_user
 		"api": {api.ForUser(b.alice), 7},
 	} {
 		d := b.create(t, b.alice, "f", 1)

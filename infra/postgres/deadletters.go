@@ -32,10 +32,10 @@ type DeadLetter struct {
 	DeadAt  time.Time
 }
 
-// PutDeadLetter keeps a message that a consumer gives up. One that is there already, by stream, sequence, consumer and
+// AddDeadLetter keeps a message that a consumer gives up. One that is there already, by stream, sequence, consumer and
 // FirstAt, stays as it is: it was kept, and then its acknowledgement was lost. A sequence alone would not do: a stream
 // that was deleted and made anew counts from 1 again.
-func (db *DB) PutDeadLetter(ctx context.Context, l DeadLetter) error {
+func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 	headers := l.Headers
 	if headers == nil {
 		headers = map[string][]string{}
@@ -52,7 +52,7 @@ func (db *DB) PutDeadLetter(ctx context.Context, l DeadLetter) error {
 		data = []byte{}
 	}
 	_, err = db.pool.ExecContext(ctx, `
-		INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, tries, first_at, dead_at)
+		INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, attempts, first_at, dead_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
 		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Attempts, l.FirstAt, l.DeadAt)
 	return wrap(ctx, err, "keep message %d of %s as a dead letter", l.Sequence, l.Stream)
@@ -72,7 +72,7 @@ type DeadLetterFilter struct {
 	Limit  int
 }
 
-const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, data, reason, tries, first_at, dead_at`
+const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, data, reason, attempts, first_at, dead_at`
 
 // where are the clauses that choose the filter's rows, with their parameters.
 func (f DeadLetterFilter) where() (clauses string, args []any) {
@@ -134,9 +134,9 @@ func (db *DB) CountDeadLetters(ctx context.Context, f DeadLetterFilter) (n, last
 	return n, last, wrap(ctx, err, "count dead letters")
 }
 
-// DropDeadLetters deletes those that the filter chooses, its Limit aside, and returns how many there were. A filter that
+// DeleteDeadLetters deletes those that the filter chooses, its Limit aside, and returns how many there were. A filter that
 // chooses all is as good as any other.
-func (db *DB) DropDeadLetters(ctx context.Context, f DeadLetterFilter) (int64, error) {
+func (db *DB) DeleteDeadLetters(ctx context.Context, f DeadLetterFilter) (int64, error) {
 	clauses, args := f.where()
 	result, err := db.pool.ExecContext(ctx, `DELETE FROM dead_letters `+clauses, args...)
 	if err != nil {

@@ -38,9 +38,9 @@ func (db *DB) PendingDeletions(ctx context.Context) (int, error) {
 	return n, wrap(ctx, err, "count object deletions")
 }
 
-// DeletionDone notes that deletions, as DueDeletions returned them, are carried out. The rows stay as tombstones. One that
+// MarkDeleted notes that deletions, as DueDeletions returned them, are carried out. The rows stay as tombstones. One that
 // was requested again meanwhile stays due: its document may have been given up after it was looked at.
-func (db *DB) DeletionDone(ctx context.Context, done []Deletion) error {
+func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 	keys, requested := make([]string, len(done)), make([]time.Time, len(done))
 	for i, d := range done {
 		keys[i], requested[i] = d.ObjectKey, d.RequestedAt
@@ -55,16 +55,16 @@ func (db *DB) DeletionDone(ctx context.Context, done []Deletion) error {
 	return wrap(ctx, err, "note %d object deletions as done", len(keys))
 }
 
-// DeletionFailed notes a failed attempt and when the next one is due.
-func (db *DB) DeletionFailed(ctx context.Context, key, cause string, next time.Time) error {
+// RecordDeletionFailure notes a failed attempt and when the next one is due.
+func (db *DB) RecordDeletionFailure(ctx context.Context, key, cause string, next time.Time) error {
 	_, err := db.pool.ExecContext(ctx, `UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
 		WHERE object_key = $1 AND deleted_at IS NULL`, key, cause, next)
 	return wrap(ctx, err, "note a failed deletion of object %s", key)
 }
 
-// RearmDeletions makes the tombstones of the keys, at which an object was seen again, due at once, and returns how many
+// RepeatDeletions makes the tombstones of the keys, at which an object was seen again, due at once, and returns how many
 // there were. Keys without a tombstone are left alone.
-func (db *DB) RearmDeletions(ctx context.Context, keys []string) (n int, err error) {
+func (db *DB) RepeatDeletions(ctx context.Context, keys []string) (n int, err error) {
 	err = db.within(ctx, func(tx *tx) error {
 		result, err := tx.ExecContext(ctx, `
 			WITH again AS MATERIALIZED (

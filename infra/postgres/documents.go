@@ -38,7 +38,7 @@ func (db *DB) selectDocuments(ctx context.Context, operation, clauses string, ar
 	return docs, wrap(ctx, err, "%s", operation)
 }
 
-// MarkPublished records that the events of the documents are stored: it clears unannounced_at where
+// MarkPublished records that the events of the documents are stored: it clears unpublished_at where
 // version and announcement are still those that were published, and deletes the rows of documents
 // whose object is gone. A DB that is bound to a user may delete no document. It leaves those rows,
 // still marked as unpublished, to the sweeper.
@@ -55,12 +55,12 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	// backlog has many. The commit does not wait for the disk: a mark that a crash brings back is
 	// cleared when the event is published once more.
 	published := `WITH lazily AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)), published AS MATERIALIZED (
-		SELECT d.id, d.gone_at, d.unannounced_at FROM documents AS d
+		SELECT d.id, d.gone_at, d.unpublished_at FROM documents AS d
 		JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, version, announcement)
 			ON d.id = n.id AND d.version = n.version AND d.announcement = n.announcement
 		WHERE ` + joined("d.id", "$1::uuid[]", len(docs)) + ` ORDER BY d.id FOR NO KEY UPDATE OF d)`
-	const clear = ` UPDATE documents AS d SET unannounced_at = NULL FROM lazily, published AS p
-		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unannounced_at IS NOT NULL`
+	const clear = ` UPDATE documents AS d SET unpublished_at = NULL FROM lazily, published AS p
+		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unpublished_at IS NOT NULL`
 	const end = `, ended AS (DELETE FROM documents AS d USING lazily, published AS p
 		WHERE d.id = p.id AND p.gone_at IS NOT NULL AND ` + foreignKeysByIndex + `)`
 
@@ -110,7 +110,7 @@ func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotency
 
 func (db *DB) createDocument(ctx context.Context, d schema.Document, key string, maxPending int) (doc schema.Document, created bool, err error) {
 	var answer struct {
-		Before uuid.NullUUID `db:"before"`
+		Existing uuid.NullUUID `db:"existing"`
 		createAnswer
 	}
 	if key == "" {
@@ -122,7 +122,7 @@ func (db *DB) createDocument(ctx context.Context, d schema.Document, key string,
 	// Alone: what has a key may be there already, what was not decided has to wait for its quota, and what failed may
 	// have failed because of another document.
 	if key != "" || err != nil || !answer.Left.Valid {
-		err = db.ask(ctx, &answer, `SELECT before, left_bytes, pending FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
+		err = db.ask(ctx, &answer, `SELECT existing, remaining_bytes, pending FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
 			db.user, d.ID, d.Filename, d.ContentType, d.Size, d.CreatedAt, key, maxPending)
 		if err != nil {
 			return schema.Document{}, false, err
@@ -130,8 +130,8 @@ func (db *DB) createDocument(ctx context.Context, d schema.Document, key string,
 	}
 	left, pending := answer.Left.Int64, answer.Pending.Int64
 	switch {
-	case answer.Before.Valid:
-		doc, err := db.issuedBefore(ctx, answer.Before.UUID, d)
+	case answer.Existing.Valid:
+		doc, err := db.issuedBefore(ctx, answer.Existing.UUID, d)
 		return doc, false, err
 	case !answer.Left.Valid:
 		return schema.Document{}, false, fmt.Errorf("user %s has no quota", db.user)

@@ -105,7 +105,7 @@ func TestIdempotencyKey(t *testing.T) {
 func TestAnnouncedClearsOnlyWhatWasPublished(t *testing.T) {
 	b := setup(t)
 	d := b.uploaded(t, b.alice, "f", 1)
-	unannounced := func() int { return count(t, b.raw, `SELECT count(*) FROM documents WHERE unannounced_at IS NOT NULL`) }
+	unannounced := func() int { return count(t, b.raw, `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`) }
 	old := d
 	old.Version--
 	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{old}))

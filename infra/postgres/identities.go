@@ -39,7 +39,7 @@ func (db *DB) IdentityAccount(ctx context.Context, i Identity, limit int64) (Acc
 		return Account{}, wrap(ctx, err, "find the user of an identity")
 	case got.Outcome == "deleted":
 		return Account{}, schema.Errorf(schema.CodeUnauthenticated, "This account does not exist any more. Ask an administrator.")
-	case got.Outcome == "taken":
+	case got.Outcome == "email_taken":
 		return Account{}, schema.Errorf(schema.CodeUnauthenticated,
 			"Another account here has the email address of your identity provider's. Sign in to that one with its password, or ask an administrator.")
 	case got.Outcome == "unknown" || got.Role == nil:

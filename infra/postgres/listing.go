@@ -16,11 +16,11 @@ import (
 // A DocumentView is a document with its topics, by name.
 type DocumentView struct {
 	schema.Document
-	Topics []ViewTopic
+	Topics []DocumentTopicView
 }
 
 // A ViewTopic is one topic of one document.
-type ViewTopic struct {
+type DocumentTopicView struct {
 	ID    uuid.UUID    `db:"id"`
 	Name  string       `db:"name"`
 	Scope schema.Scope `db:"scope"`
@@ -253,13 +253,13 @@ func (tx *tx) views(ctx context.Context, docs []schema.Document) ([]DocumentView
 }
 
 // viewTopics returns the documents' topics, each by name.
-func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]ViewTopic, error) {
+func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]DocumentTopicView, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	var rows []struct {
 		Document uuid.UUID `db:"document_id"`
-		ViewTopic
+		DocumentTopicView
 	}
 	err := tx.SelectContext(ctx, &rows, `
 		SELECT dt.document_id, t.id, t.name, CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END AS scope,
@@ -269,9 +269,9 @@ func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 	if err != nil {
 		return nil, err
 	}
-	topics := make(map[uuid.UUID][]ViewTopic, len(ids))
+	topics := make(map[uuid.UUID][]DocumentTopicView, len(ids))
 	for _, r := range rows {
-		topics[r.Document] = append(topics[r.Document], r.ViewTopic)
+		topics[r.Document] = append(topics[r.Document], r.DocumentTopicView)
 	}
 	return topics, nil
 }

@@ -85,7 +85,7 @@ func TestTheMoveFromTheSingleUserDays(t *testing.T) {
 		var owned int
 		for _, d := range documents {
 			var got schema.Document
-			err := raw.Get(&got, `SELECT id, user_id, object_key, filename, content_type, size, status, reason, charged_bytes, unannounced_at
+			err := raw.Get(&got, `SELECT id, user_id, object_key, filename, content_type, size, status, reason, charged_bytes, unpublished_at
 				FROM documents WHERE id = $1`, ids[d.name])
 			if d.owner == nil {
 				if err == nil {
@@ -107,7 +107,7 @@ func TestTheMoveFromTheSingleUserDays(t *testing.T) {
 				t.Errorf("%s: %+v, want %+v at %s", d.name, got, d.want, wantKey)
 			}
 			if (got.Status == schema.StatusUploaded) != (got.UnpublishedAt != nil) {
-				t.Errorf("%s: unannounced_at is %v", d.name, got.UnpublishedAt)
+				t.Errorf("%s: unpublished_at is %v", d.name, got.UnpublishedAt)
 			}
 		}
 		if n := count(t, raw, `SELECT count(*) FROM documents`); n != owned {

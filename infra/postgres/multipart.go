@@ -22,8 +22,8 @@ const renewEvery = time.Minute
 type Multipart struct {
 	schema.MultipartUpload
 	Status schema.Status
-	// Begun says that there is an upload that goes on; without it only Status and ObjectKey are set.
-	Begun bool
+	// Active says that there is an upload that goes on; without it only Status and ObjectKey are set.
+	Active bool
 }
 
 // AddMultipart records an upload that storage has begun for a document of the user that the DB is bound to. If the document has
@@ -93,7 +93,7 @@ func (db *DB) Multipart(ctx context.Context, document uuid.UUID, renewed *time.T
 		if err != nil {
 			return err
 		}
-		m.Begun = true
+		m.Active = true
 		waits := m.Status == schema.StatusPending || m.Status == schema.StatusExpired
 		if renewed == nil || !waits || renewed.Sub(m.RenewedAt) < renewEvery {
 			return nil
@@ -112,7 +112,7 @@ func (tx *tx) renew(ctx context.Context, m *Multipart, now time.Time) error {
 		return err
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		m.Begun = false // given up since it was read
+		m.Active = false // given up since it was read
 		return err
 	}
 	m.RenewedAt = now
@@ -120,8 +120,8 @@ func (tx *tx) renew(ctx context.Context, m *Multipart, now time.Time) error {
 	return err
 }
 
-// EndMultipart forgets an upload of which storage has made the object, or whose parts it has dropped.
-func (db *DB) EndMultipart(ctx context.Context, uploadID string) error {
+// DeleteMultipart forgets an upload of which storage has made the object, or whose parts it has dropped.
+func (db *DB) DeleteMultipart(ctx context.Context, uploadID string) error {
 	err := db.within(ctx, func(tx *tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM multipart_uploads WHERE upload_id = $1`, uploadID)
 		return err
@@ -129,10 +129,10 @@ func (db *DB) EndMultipart(ctx context.Context, uploadID string) error {
 	return wrap(ctx, err, "end multipart upload %s", uploadID)
 }
 
-// AbortableMultiparts gives up the uploads whose documents wait for no object any more, be it that they have one, were
+// DueMultipartAborts gives up the uploads whose documents wait for no object any more, be it that they have one, were
 // deleted, were rejected, are gone, or have expired; and returns those given up whose parts are to be dropped by now,
 // the longest due first.
-func (db *DB) AbortableMultiparts(ctx context.Context, now time.Time, limit int) (due []schema.MultipartUpload, err error) {
+func (db *DB) DueMultipartAborts(ctx context.Context, now time.Time, limit int) (due []schema.MultipartUpload, err error) {
 	err = db.within(ctx, func(tx *tx) error {
 		// The time is a condition of the upload's row itself: only those are evaluated again when the
 		// row was renewed while its lock was awaited. OFFSET 0 keeps the subqueries lookups by the index.
@@ -151,8 +151,8 @@ func (db *DB) AbortableMultiparts(ctx context.Context, now time.Time, limit int)
 	return due, wrap(ctx, err, "find multipart uploads to abort")
 }
 
-// AbortFailed notes a failed attempt to drop an upload's parts and when the next one is due.
-func (db *DB) AbortFailed(ctx context.Context, uploadID, cause string, next time.Time) error {
+// RecordAbortFailure notes a failed attempt to drop an upload's parts and when the next one is due.
+func (db *DB) RecordAbortFailure(ctx context.Context, uploadID, cause string, next time.Time) error {
 	_, err := db.pool.ExecContext(ctx, `UPDATE multipart_uploads SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
 		WHERE upload_id = $1`, uploadID, cause, next)
 	return wrap(ctx, err, "note a failed abort of multipart upload %s", uploadID)

@@ -26,7 +26,7 @@ func (b *bundle) begin(t testing.TB, d schema.Document, id string, ago time.Dura
 // abortable are the ids of the uploads that the worker finds to abort at that time.
 func (b *bundle) abortable(t testing.TB, now time.Time) string {
 	t.Helper()
-	due, err := b.worker.AbortableMultiparts(t.Context(), now, 100)
+	due, err := b.worker.DueMultipartAborts(t.Context(), now, 100)
 	must(t, err)
 	var ids []string
 	for _, u := range due {
@@ -42,7 +42,7 @@ func TestMultipart(t *testing.T) {
 	alice := b.api.ForUser(b.alice)
 	m, err := alice.Multipart(t.Context(), d.ID, nil)
 	must(t, err)
-	if !m.Begun || m.Status != schema.StatusPending || m.UploadID != u.UploadID || !m.RenewedAt.Equal(u.RenewedAt) || m.Parts() != 3 || m.PartLength(3) != 4<<20 {
+	if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID || !m.RenewedAt.Equal(u.RenewedAt) || m.Parts() != 3 || m.PartLength(3) != 4<<20 {
 		t.Errorf("found %+v, want %+v", m, u)
 	}
 	// A second one for the same document is given up at once.
@@ -54,19 +54,19 @@ func TestMultipart(t *testing.T) {
 	}
 	m, err = alice.Multipart(t.Context(), plain.ID, nil)
 	must(t, err)
-	if m.Begun || m.ObjectKey != plain.ObjectKey {
+	if m.Active || m.ObjectKey != plain.ObjectKey {
 		t.Errorf("without an upload: %+v", m)
 	}
 	_, err = b.api.ForUser(b.bob).Multipart(t.Context(), d.ID, nil)
 	wantCode(t, err, schema.CodeNotFound)
 	_, err = alice.Multipart(t.Context(), newID(t), nil)
 	wantCode(t, err, schema.CodeNotFound)
-	must(t, b.api.ForUser(b.bob).EndMultipart(t.Context(), "one"))
-	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || !m.Begun {
+	must(t, b.api.ForUser(b.bob).DeleteMultipart(t.Context(), "one"))
+	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || !m.Active {
 		t.Errorf("after bob ended it: %+v, %v", m, err)
 	}
-	must(t, alice.EndMultipart(t.Context(), "one"))
-	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || m.Begun {
+	must(t, alice.DeleteMultipart(t.Context(), "one"))
+	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || m.Active {
 		t.Errorf("after its end: %+v, %v", m, err)
 	}
 }
@@ -111,7 +111,7 @@ func TestRenewingAMultipart(t *testing.T) {
 		want    time.Duration
 	}{{nil, 50 * time.Minute}, {&now, 0}} {
 		m, err := alice.Multipart(t.Context(), d.ID, step.renewed)
-		if must(t, err); !m.Begun {
+		if must(t, err); !m.Active {
 			t.Fatal("it does not go on")
 		}
 		if got := issued(); got != step.want {
@@ -126,7 +126,7 @@ func TestRenewingAMultipart(t *testing.T) {
 	// What was given up is not renewed, and says so.
 	b.raw.MustExec(`UPDATE multipart_uploads SET aborting_at = now()`)
 	later := now.Add(time.Hour)
-	if m, err = alice.Multipart(t.Context(), d.ID, &later); err != nil || m.Begun || issued() != 0 {
+	if m, err = alice.Multipart(t.Context(), d.ID, &later); err != nil || m.Active || issued() != 0 {
 		t.Errorf("given up: %+v, %v", m, err)
 	}
 }
@@ -157,12 +157,12 @@ func TestAbortableMultiparts(t *testing.T) {
 			t.Errorf("to abort: %q", got)
 		}
 	}
-	must(t, b.worker.AbortFailed(t.Context(), "deleted", "refused", now.Add(20*time.Second)))
-	must(t, b.worker.EndMultipart(t.Context(), "gone"))
+	must(t, b.worker.RecordAbortFailure(t.Context(), "deleted", "refused", now.Add(20*time.Second)))
+	must(t, b.worker.DeleteMultipart(t.Context(), "gone"))
 	if got := b.abortable(t, now); got != "expired rejected uploaded" {
 		t.Errorf("to abort after one failed and one ended: %q", got)
 	}
-	due, err := b.worker.AbortableMultiparts(t.Context(), now.Add(30*time.Second), 100)
+	due, err := b.worker.DueMultipartAborts(t.Context(), now.Add(30*time.Second), 100)
 	must(t, err)
 	if last := due[len(due)-1]; last.UploadID != "deleted" || last.Attempts != 1 {
 		t.Errorf("the one that failed: %+v", last)
@@ -188,8 +188,8 @@ func TestRenewingRacesGivingUp(t *testing.T) {
 		})
 		all.Go(func() { aborted = b.abortable(t, now) })
 		all.Wait()
-		if m.Begun == strings.Contains(aborted, d.ID.String()) {
-			t.Fatalf("goes on: %v; aborted: %q", m.Begun, aborted)
+		if m.Active == strings.Contains(aborted, d.ID.String()) {
+			t.Fatalf("goes on: %v; aborted: %q", m.Active, aborted)
 		}
 		b.raw.MustExec(`DELETE FROM multipart_uploads`)
 	}

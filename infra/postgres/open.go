@@ -143,7 +143,7 @@ func (db *DB) begin(ctx context.Context) (*tx, error) {
 		return bound, nil
 	}
 	var role sql.NullString
-	if err := t.GetContext(ctx, &role, `SELECT begin_user($1)`, db.user); err != nil {
+	if err := t.GetContext(ctx, &role, `SELECT set_current_user($1)`, db.user); err != nil {
 		_ = t.Rollback()
 		return nil, err
 	}

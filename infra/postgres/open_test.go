@@ -113,8 +113,8 @@ func TestCheckSchema(t *testing.T) {
 	b.raw.MustExec(`INSERT INTO applied_migrations (version) VALUES ($1)`, needed+1)
 	must(t, b.api.CheckSchema(t.Context()))
 	b.raw.MustExec(`DELETE FROM applied_migrations WHERE version >= $1`, needed)
-	var old *postgres.OldSchemaError
-	if err := b.api.CheckSchema(t.Context()); !errors.As(err, &old) || old.Needed != needed || old.Version >= needed || old.Version == 0 {
+	var old *postgres.OutdatedSchemaError
+	if err := b.api.CheckSchema(t.Context()); !errors.As(err, &old) || old.Required != needed || old.Version >= needed || old.Version == 0 {
 		t.Errorf("an older one: %v", err)
 	}
 	b.raw.MustExec(`DROP TABLE applied_migrations`)

@@ -32,7 +32,7 @@ func TestBatchesUseIndexes(t *testing.T) {
 	const batch = 1000
 	for _, analyzed := range []bool{false, true} {
 		b := setup(t)
-		tables := []string{"documents", "document_topics", "object_deletions", "document_tries"}
+		tables := []string{"documents", "document_topics", "object_deletions", "document_attempts"}
 		for _, table := range tables {
 			b.raw.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
 		}
@@ -43,7 +43,7 @@ func TestBatchesUseIndexes(t *testing.T) {
 		b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) SELECT id, user_id, $1, 90 FROM documents`, topic)
 		b.raw.MustExec(`INSERT INTO object_deletions (object_key, document_id, user_id, next_attempt_at)
 			SELECT 'gone/' || object_key, id, user_id, now() - make_interval(secs => row_number() OVER ()) FROM documents`)
-		b.raw.MustExec(`INSERT INTO document_tries SELECT id, 'DOCUMENTS', 'classify', now(), 1, 'busy' FROM documents`)
+		b.raw.MustExec(`INSERT INTO document_attempts SELECT id, 'DOCUMENTS', 'classify', now(), 1, 'busy' FROM documents`)
 		if analyzed {
 			for _, table := range tables {
 				b.raw.MustExec(`VACUUM ANALYZE ` + table)
@@ -97,12 +97,12 @@ func TestBatchesUseIndexes(t *testing.T) {
 			{"DeletionDone", worker, func(ctx context.Context) (int, error) {
 				due, err := worker.DueDeletions(ctx, time.Now().Add(time.Hour), batch)
 				if err == nil {
-					err = worker.DeletionDone(ctx, due)
+					err = worker.MarkDeleted(ctx, due)
 				}
 				return len(due), err
 			}, batch},
 			{"RearmDeletions", worker, func(ctx context.Context) (int, error) {
-				_, err := worker.RearmDeletions(ctx, gone)
+				_, err := worker.RepeatDeletions(ctx, gone)
 				return 0, err
 			}, 0},
 			{"RequestDeletions", owner, func(ctx context.Context) (int, error) { return owner.RequestDeletions(ctx, keys) }, 0},
@@ -111,7 +111,7 @@ func TestBatchesUseIndexes(t *testing.T) {
 				return len(states), err
 			}, 2 * batch},
 			{"DocumentFacts", owner, func(ctx context.Context) (int, error) {
-				facts, err := owner.DocumentFacts(ctx, ids, keys)
+				facts, err := owner.DocumentInfos(ctx, ids, keys)
 				return len(facts), err
 			}, batch},
 			{"Documents", api, func(ctx context.Context) (int, error) {
@@ -129,11 +129,11 @@ func TestBatchesUseIndexes(t *testing.T) {
 				_, pending := worker.PendingSince(ctx, now, uuid.Nil, batch)
 				_, unpublished := worker.Unpublished(ctx, now, batch)
 				_, unclassified := worker.Unclassified(ctx, now, time.Minute, batch)
-				_, purge := worker.PurgeEnded(ctx, now.Add(30*24*time.Hour))
-				_, uploads := worker.AbortableMultiparts(ctx, now, batch)
+				_, purge := worker.PurgeExpired(ctx, now.Add(30*24*time.Hour))
+				_, uploads := worker.DueMultipartAborts(ctx, now, batch)
 				return 0, errors.Join(pending, unpublished, unclassified, purge, uploads)
 			}, 0},
-			{"RemoveDocumentsOf", owner, func(ctx context.Context) (int, error) { return owner.RemoveDocumentsOf(ctx, b.alice, batch) }, batch},
+			{"RemoveDocumentsOf", owner, func(ctx context.Context) (int, error) { return owner.RemoveUserDocuments(ctx, b.alice, batch) }, batch},
 		} {
 			t.Run(fmt.Sprintf("%s, analyzed %v", call.name, analyzed), func(t *testing.T) {
 				before := scans(t, call.db)
@@ -183,7 +183,7 @@ func TestKeptPlansUseIndexes(t *testing.T) {
 // TestKeptPlansOfForeignKeysUseIndexes does so for the checks of foreign keys.
 func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 	b := setup(t)
-	tables := []string{"documents", "document_topics", "document_tries", "document_examples"}
+	tables := []string{"documents", "document_topics", "document_attempts", "document_examples"}
 	for _, table := range tables {
 		b.raw.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
 	}
@@ -208,7 +208,7 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 				Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy",
 			})
 		}},
-		{"KeepExample", func(id uuid.UUID) error { return db.KeepExample(t.Context(), id, []byte("x")) }},
+		{"KeepExample", func(id uuid.UUID) error { return db.SaveExample(t.Context(), id, []byte("x")) }},
 		{"MarkPublished of a document that is gone", func(id uuid.UUID) error {
 			docs, err := db.Transition(t.Context(), []uuid.UUID{id}, func(d *schema.Document, q *schema.Quota) schema.Decision {
 				d.Status = schema.StatusDeleting
@@ -236,7 +236,7 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 				}
 			}
 			b.raw.MustExec(`DELETE FROM documents WHERE id >= $1`, many[0])
-			b.raw.MustExec(`VACUUM ANALYZE documents, document_topics, document_tries, document_examples`)
+			b.raw.MustExec(`VACUUM ANALYZE documents, document_topics, document_attempts, document_examples`)
 		})
 	}
 }

@@ -200,7 +200,7 @@ func TestDeadLettersAreChosen(t *testing.T) {
 		{Consumer: "classify", Reason: "violates"},
 	} {
 		l.Stream, l.Sequence, l.Subject, l.Attempts = "BUCKET", uint64(i+1), "bucket.created.direct", i+1
-		must(t, b.worker.PutDeadLetter(t.Context(), l))
+		must(t, b.worker.AddDeadLetter(t.Context(), l))
 	}
 	b.raw.MustExec(`UPDATE dead_letters SET dead_at = now() - interval '1 day' WHERE id = 3`)
 	hour := postgres.DeadLetterFilter{}
@@ -242,7 +242,7 @@ func TestDeadLettersAreChosen(t *testing.T) {
 	if _, err := b.worker.DeadLetter(t.Context(), 9); !errors.Is(err, &schema.Error{Code: schema.CodeNotFound}) {
 		t.Errorf("a letter that is not there: %v", err)
 	}
-	if n, err := b.worker.DropDeadLetters(t.Context(), postgres.DeadLetterFilter{Consumer: "confirm", Through: 1}); err != nil || n != 1 {
+	if n, err := b.worker.DeleteDeadLetters(t.Context(), postgres.DeadLetterFilter{Consumer: "confirm", Through: 1}); err != nil || n != 1 {
 		t.Errorf("DropDeadLetters = %d, %v", n, err)
 	}
 	if n := count(t, b.raw, `SELECT count(*) FROM dead_letters`); n != 2 {

@@ -72,8 +72,8 @@ func (b Block) All() iter.Seq[uint64] {
 	}
 }
 
-// ChooseEvents adds positions to those that a replay has chosen.
-func (db *DB) ChooseEvents(ctx context.Context, replay string, blocks []Block) error {
+// SelectEvents adds positions to those that a replay has chosen.
+func (db *DB) SelectEvents(ctx context.Context, replay string, blocks []Block) error {
 	numbers, chosen := make([]int64, len(blocks)), make([]string, len(blocks))
 	for i, b := range blocks {
 		numbers[i], chosen[i] = b.Number, b.Bits.text()
@@ -86,8 +86,8 @@ func (db *DB) ChooseEvents(ctx context.Context, replay string, blocks []Block) e
 	return wrap(ctx, err, "choose events of replay %s", replay)
 }
 
-// UndecidedEvents returns chosen events that have not come to an end, at the position or after it, in at most limit blocks.
-func (db *DB) UndecidedEvents(ctx context.Context, replay string, position uint64, limit int) ([]Block, error) {
+// UnfinishedEvents returns chosen events that have not come to an end, at the position or after it, in at most limit blocks.
+func (db *DB) UnfinishedEvents(ctx context.Context, replay string, position uint64, limit int) ([]Block, error) {
 	var blocks []Block
 	err := db.pool.SelectContext(ctx, &blocks, `
 		SELECT block, (selected & ~(applied | unchanged | failed))::text AS bits FROM replay_blocks
@@ -116,7 +116,7 @@ const (
 )
 
 // A Decided event came to an outcome.
-type Decided struct {
+type EventOutcome struct {
 	Replay   string
 	Position uint64
 	Outcome  Outcome
@@ -127,8 +127,8 @@ func (o Outcome) String() string {
 	return [...]string{"chosen", "failed", "unchanged", "applied"}[o]
 }
 
-// DecideEvents notes outcomes. To note one twice changes nothing, and the counts of a replay that has ended stay.
-func (db *DB) DecideEvents(ctx context.Context, decided []Decided) error {
+// RecordOutcomes notes outcomes. To note one twice changes nothing, and the counts of a replay that has ended stay.
+func (db *DB) RecordOutcomes(ctx context.Context, decided []EventOutcome) error {
 	type place struct {
 		replay string
 		block  int64
@@ -163,32 +163,32 @@ func (db *DB) DecideEvents(ctx context.Context, decided []Decided) error {
 			applied   = (b.applied | n.applied::bit(1024)) & b.selected,
 			unchanged = (b.unchanged | n.unchanged::bit(1024)) & ~(b.applied | n.applied::bit(1024)) & b.selected,
 			failed    = (b.failed | n.failed::bit(1024)) & ~(b.unchanged | n.unchanged::bit(1024) | b.applied | n.applied::bit(1024)) & b.selected,
-			decided_at = now()
+			last_outcome_at = now()
 		FROM lazily, locked AS n WHERE b.replay = n.replay AND b.block = n.block`,
 		array(replays), array(blocks), array(columns[Failed]), array(columns[Unchanged]), array(columns[Applied]))
 	return wrap(ctx, err, "note the outcomes of %d replayed events", len(decided))
 }
 
 // A Replayed event is one that a replay has chosen.
-type Replayed struct {
+type ReplayedEvent struct {
 	Replay   string `db:"name"`
 	Target   string `db:"target"`
-	Who      string `db:"who"`
-	Why      string `db:"why"`
+	Actor    string `db:"actor"`
+	Reason   string `db:"reason"`
 	Position int64  `db:"position"`
 	// Outcome is 0 where the event has not come to an end.
 	Outcome Outcome `db:"outcome"`
-	// By is when it had come to its end at the latest, or else when its replay was planned.
-	By time.Time `db:"by"`
+	// At is when it had come to its end at the latest, or else when its replay was planned.
+	At time.Time `db:"by"`
 }
 
 // ReplaysOf returns which replays of the last 30 days chose the events at the positions of a stream, the oldest first. A
 // stream is the one that was made at the time: one made anew counts from 1 again. The role is the owner.
-func (db *DB) ReplaysOf(ctx context.Context, stream string, created time.Time, positions []int64) (all []Replayed, err error) {
+func (db *DB) ReplaysOf(ctx context.Context, stream string, created time.Time, positions []int64) (all []ReplayedEvent, err error) {
 	err = db.pool.SelectContext(ctx, &all, `
-		SELECT r.name, r.target, r.who, r.why, p.position,
+		SELECT r.name, r.target, r.actor, r.reason, p.position,
 			CASE 1 WHEN get_bit(b.applied, p.bit) THEN $4 WHEN get_bit(b.unchanged, p.bit) THEN $5 WHEN get_bit(b.failed, p.bit) THEN $6 ELSE 0 END AS outcome,
-			CASE 1 WHEN get_bit(b.applied | b.unchanged | b.failed, p.bit) THEN b.decided_at ELSE r.created_at END AS by
+			CASE 1 WHEN get_bit(b.applied | b.unchanged | b.failed, p.bit) THEN b.last_outcome_at ELSE r.created_at END AS by
 		FROM (SELECT position, position / $7 AS block, (position % $7)::integer AS bit FROM unnest($3::bigint[]) AS n (position)) AS p
 		JOIN replay_blocks AS b ON b.block = p.block AND get_bit(b.selected, p.bit) = 1
 		JOIN replays AS r ON r.name = b.replay
@@ -198,20 +198,20 @@ func (db *DB) ReplaysOf(ctx context.Context, stream string, created time.Time, p
 	return all, wrap(ctx, err, "find replays of %d events of stream %s", len(positions), stream)
 }
 
-// MakeEvents keeps object keys as the events of a replay, the first at the position.
-func (db *DB) MakeEvents(ctx context.Context, replay string, position uint64, keys []string) error {
-	_, err := db.pool.ExecContext(ctx, `INSERT INTO replay_made (replay, position, object_key)
+// AddGeneratedEvents keeps object keys as the events of a replay, the first at the position.
+func (db *DB) AddGeneratedEvents(ctx context.Context, replay string, position uint64, keys []string) error {
+	_, err := db.pool.ExecContext(ctx, `INSERT INTO replay_generated_events (replay, position, object_key)
 		SELECT $1, $2 + n - 1, key FROM unnest($3::text[]) WITH ORDINALITY AS k (key, n)`, replay, int64(position), array(keys))
 	return wrap(ctx, err, "make events of replay %s", replay)
 }
 
-// MadeEvents returns the keys of the made events at positions first to last, by position.
-func (db *DB) MadeEvents(ctx context.Context, replay string, first, last uint64) (map[uint64]string, error) {
+// GeneratedEvents returns the keys of the made events at positions first to last, by position.
+func (db *DB) GeneratedEvents(ctx context.Context, replay string, first, last uint64) (map[uint64]string, error) {
 	var rows []struct {
 		Position int64  `db:"position"`
 		Key      string `db:"object_key"`
 	}
-	err := db.pool.SelectContext(ctx, &rows, `SELECT position, object_key FROM replay_made
+	err := db.pool.SelectContext(ctx, &rows, `SELECT position, object_key FROM replay_generated_events
 		WHERE replay = $1 AND position BETWEEN $2 AND $3`, replay, int64(first), int64(last))
 	made := make(map[uint64]string, len(rows))
 	for _, r := range rows {

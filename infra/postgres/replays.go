@@ -25,8 +25,8 @@ const (
 // A Replay is events that an operator has one consumer handle again.
 type Replay struct {
 	Name   string `db:"name"`
-	Who    string `db:"who"`
-	Why    string `db:"why"`
+	Actor  string `db:"actor"`
+	Reason string `db:"reason"`
 	Target string `db:"target"` // the consumer
 	Status string `db:"status"`
 	// Selection is how the events were chosen, as the one who made it wrote it.
@@ -46,30 +46,30 @@ type Replay struct {
 	CreatedAt time.Time  `db:"created_at"`
 	StartedAt *time.Time `db:"started_at"`
 	EndedAt   *time.Time `db:"ended_at"`
-	// LastAt is when the last event came to its end.
-	LastAt *time.Time `db:"last_at"`
-	// Attended says that somebody is publishing its events at this moment.
-	Attended bool `db:"attended"`
+	// LastOutcomeAt is when the last event came to its end.
+	LastOutcomeAt *time.Time `db:"last_outcome_at"`
+	// HasPublisher says that somebody is publishing its events at this moment.
+	HasPublisher bool `db:"attended"`
 }
 
-// Left is how many events have not come to an end.
-func (r Replay) Left() int64 { return r.Matched - r.Applied - r.Unchanged - r.Failed }
+// Remaining is how many events have not come to an end.
+func (r Replay) Remaining() int64 { return r.Matched - r.Applied - r.Unchanged - r.Failed }
 
 // ReplayLock is the name of the lock (TryLock) that whoever publishes a replay's events holds.
 func ReplayLock(name string) string { return "replay " + name }
 
 const selectReplays = `
-	SELECT r.name, r.who, r.why, r.target, r.status, r.selection, r.stream, r.stream_created, r.rate, r.matched, r.published, r.position,
+	SELECT r.name, r.actor, r.reason, r.target, r.status, r.selection, r.stream, r.stream_created, r.rate, r.matched, r.published, r.position,
 		r.created_at, r.started_at, r.ended_at,
 		coalesce(b.applied, r.applied) AS applied, coalesce(b.unchanged, r.unchanged) AS unchanged,
-		coalesce(b.failed, r.failed) AS failed, coalesce(b.last_at, r.last_at) AS last_at,
+		coalesce(b.failed, r.failed) AS failed, coalesce(b.last_outcome_at, r.last_outcome_at) AS last_outcome_at,
 		EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objsubid = 1
 			AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 			AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('replay ' || r.name, 0)) AS attended
 	FROM replays AS r
 	LEFT JOIN LATERAL (
 		SELECT sum(bit_count(applied))::bigint AS applied, sum(bit_count(unchanged))::bigint AS unchanged,
-			sum(bit_count(failed))::bigint AS failed, max(decided_at) AS last_at
+			sum(bit_count(failed))::bigint AS failed, max(last_outcome_at) AS last_outcome_at
 		FROM replay_blocks WHERE replay = r.name AND r.ended_at IS NULL) AS b ON true `
 
 // Replay returns the replay of that name. It fails with schema.CodeNotFound.
@@ -87,8 +87,8 @@ func (db *DB) Replays(ctx context.Context, limit int) (all []Replay, err error) 
 	return all, wrap(ctx, err, "list replays")
 }
 
-// ReplayPace is how many events a second the replays to the target that are done came to, 0 if there are none.
-func (db *DB) ReplayPace(ctx context.Context, target string) (pace float64, err error) {
+// ReplayRate is how many events a second the replays to the target that are done came to, 0 if there are none.
+func (db *DB) ReplayRate(ctx context.Context, target string) (pace float64, err error) {
 	err = db.pool.GetContext(ctx, &pace, `
 		SELECT coalesce(sum(matched) / nullif(sum(extract(epoch FROM ended_at - started_at)), 0), 0)::float8
 		FROM (SELECT matched, ended_at, started_at FROM replays WHERE target = $1 AND status = 'done' AND rate = 0 AND matched >= 100
@@ -99,17 +99,17 @@ func (db *DB) ReplayPace(ctx context.Context, target string) (pace float64, err 
 // CreateReplay stores a replay whose events are yet to be chosen. It fails with schema.CodeNameTaken.
 func (db *DB) CreateReplay(ctx context.Context, r Replay) error {
 	_, err := db.pool.ExecContext(ctx, `
-		INSERT INTO replays (name, who, why, selection, target, status, stream, stream_created, rate)
+		INSERT INTO replays (name, actor, reason, selection, target, status, stream, stream_created, rate)
 		VALUES ($1, $2, $3, $4, $5, 'planning', $6, $7, $8)`,
-		r.Name, r.Who, r.Why, string(r.Selection), r.Target, r.Stream, r.StreamCreated, r.Rate)
+		r.Name, r.Actor, r.Reason, string(r.Selection), r.Target, r.Stream, r.StreamCreated, r.Rate)
 	if hasCode(err, uniqueViolation) {
 		return schema.Errorf(schema.CodeNameTaken, "There is already a replay %q. Choose another name.", r.Name)
 	}
 	return wrap(ctx, err, "store replay %s", r.Name)
 }
 
-// ForgetReplay deletes a replay that is still being planned.
-func (db *DB) ForgetReplay(ctx context.Context, name string) error {
+// DeletePlannedReplay deletes a replay that is still being planned.
+func (db *DB) DeletePlannedReplay(ctx context.Context, name string) error {
 	_, err := db.pool.ExecContext(ctx, `DELETE FROM replays WHERE name = $1 AND status = 'planning'`, name)
 	return wrap(ctx, err, "forget replay %s", name)
 }
@@ -146,17 +146,17 @@ func (db *DB) StartReplay(ctx context.Context, name string) (other string, err e
 	return other, wrap(ctx, err, "start replay %s", name)
 }
 
-// AdvanceReplay notes that events up to the position are published, so many more than before, and returns the replay's
+// RecordReplayProgress notes that events up to the position are published, so many more than before, and returns the replay's
 // status, which somebody may have changed.
-func (db *DB) AdvanceReplay(ctx context.Context, name string, position uint64, more int) (status string, err error) {
+func (db *DB) RecordReplayProgress(ctx context.Context, name string, position uint64, more int) (status string, err error) {
 	err = db.pool.GetContext(ctx, &status, `UPDATE replays SET position = $2, published = published + $3 WHERE name = $1 RETURNING status`,
 		name, int64(position), more)
 	return status, wrap(ctx, err, "advance replay %s", name)
 }
 
-// TurnReplay changes a replay's status from running or paused to status, and reports whether it
+// SetReplayStatus changes a replay's status from running or paused to status, and reports whether it
 // did.
-func (db *DB) TurnReplay(ctx context.Context, name, status string) (bool, error) {
+func (db *DB) SetReplayStatus(ctx context.Context, name, status string) (bool, error) {
 	result, err := db.pool.ExecContext(ctx, `UPDATE replays SET status = $2 WHERE name = $1 AND status IN ('running', 'paused')`, name, status)
 	if err != nil {
 		return false, wrap(ctx, err, "turn replay %s to %s", name, status)
@@ -169,15 +169,15 @@ func (db *DB) TurnReplay(ctx context.Context, name, status string) (bool, error)
 func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 	err := db.within(ctx, func(tx *tx) error {
 		_, err := tx.ExecContext(ctx, `
-			UPDATE replays AS r SET status = $2, ended_at = now(), applied = s.applied, unchanged = s.unchanged, failed = s.failed, last_at = s.last_at
+			UPDATE replays AS r SET status = $2, ended_at = now(), applied = s.applied, unchanged = s.unchanged, failed = s.failed, last_outcome_at = s.last_outcome_at
 			FROM (SELECT coalesce(sum(bit_count(applied)), 0) AS applied, coalesce(sum(bit_count(unchanged)), 0) AS unchanged,
-					coalesce(sum(bit_count(failed)), 0) AS failed, max(decided_at) AS last_at
+					coalesce(sum(bit_count(failed)), 0) AS failed, max(last_outcome_at) AS last_outcome_at
 				FROM (SELECT * FROM replay_blocks WHERE replay = $1 ORDER BY block FOR NO KEY UPDATE) AS b) AS s
 			WHERE r.name = $1 AND r.ended_at IS NULL`, name, status)
 		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, `DELETE FROM replay_made WHERE replay = $1`, name); err != nil {
+		if _, err := tx.ExecContext(ctx, `DELETE FROM replay_generated_events WHERE replay = $1`, name); err != nil {
 			return err
 		}
 		// What became of each event is kept as long as the streams keep the events, for the stories of documents.
@@ -231,7 +231,7 @@ func (db *DB) DocumentStates(ctx context.Context, ids []uuid.UUID, keys []string
 }
 
 // A DocumentFact is what an operator is told about the document of an event.
-type DocumentFact struct {
+type DocumentInfo struct {
 	ID        uuid.UUID     `db:"id"`
 	ObjectKey string        `db:"object_key"`
 	UserID    uuid.NullUUID `db:"user_id"`
@@ -241,9 +241,9 @@ type DocumentFact struct {
 	Reason string `db:"reason"`
 }
 
-// DocumentFacts returns what is known of documents by their ids and of objects by their keys, those that are gone
+// DocumentInfos returns what is known of documents by their ids and of objects by their keys, those that are gone
 // included while their deletion is remembered. The role is the owner.
-func (db *DB) DocumentFacts(ctx context.Context, ids []uuid.UUID, keys []string) (facts []DocumentFact, err error) {
+func (db *DB) DocumentInfos(ctx context.Context, ids []uuid.UUID, keys []string) (facts []DocumentInfo, err error) {
 	err = db.pool.SelectContext(ctx, &facts, `
 		WITH known AS (
 			SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+among("id", "$1::uuid[]", len(ids))+`
@@ -259,8 +259,8 @@ func (db *DB) DocumentFacts(ctx context.Context, ids []uuid.UUID, keys []string)
 	return facts, wrap(ctx, err, "read what is known of %d documents", len(ids)+len(keys))
 }
 
-// DeadSequences returns those of the sequences of a stream whose messages are dead letters of the consumer.
-func (db *DB) DeadSequences(ctx context.Context, stream, consumer string, sequences []uint64) (map[uint64]bool, error) {
+// DeadLetterSequences returns those of the sequences of a stream whose messages are dead letters of the consumer.
+func (db *DB) DeadLetterSequences(ctx context.Context, stream, consumer string, sequences []uint64) (map[uint64]bool, error) {
 	wanted := make([]int64, len(sequences))
 	for i, s := range sequences {
 		wanted[i] = int64(s)
@@ -275,8 +275,8 @@ func (db *DB) DeadSequences(ctx context.Context, stream, consumer string, sequen
 	return dead, wrap(ctx, err, "find dead letters of %s", stream)
 }
 
-// DeletionOf returns what is recorded about deleting the object at a key; false if nothing is.
-func (db *DB) DeletionOf(ctx context.Context, key string) (d Deletion, deletedAt *time.Time, ok bool, err error) {
+// Deletion returns what is recorded about deleting the object at a key; false if nothing is.
+func (db *DB) Deletion(ctx context.Context, key string) (d Deletion, deletedAt *time.Time, ok bool, err error) {
 	var row struct {
 		Deletion
 		DeletedAt *time.Time `db:"deleted_at"`

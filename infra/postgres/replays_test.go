@@ -19,13 +19,13 @@ func (b *bundle) planned(t *testing.T, name string, positions ...uint64) {
 	for _, p := range positions {
 		block := postgres.Block{Number: int64(p / postgres.BlockSize)}
 		block.Bits.Set(p)
-		must(t, b.owner.ChooseEvents(t.Context(), name, []postgres.Block{block}))
+		must(t, b.owner.SelectEvents(t.Context(), name, []postgres.Block{block}))
 	}
 }
 
 func (b *bundle) undecided(t *testing.T, name string, from uint64) (left []uint64) {
 	t.Helper()
-	blocks, err := b.owner.UndecidedEvents(t.Context(), name, from, 100)
+	blocks, err := b.owner.UnfinishedEvents(t.Context(), name, from, 100)
 	must(t, err)
 	for _, block := range blocks {
 		left = append(left, slices.Collect(block.All())...)
@@ -46,32 +46,32 @@ func TestOutcomesAreNotedOnceAndTheStrongestStays(t *testing.T) {
 	if left := b.undecided(t, "r", 1024); !slices.Equal(left, chosen[3:]) {
 		t.Errorf("undecided from 1024 on %v", left)
 	}
-	note := func(position uint64, o postgres.Outcome) postgres.Decided {
-		return postgres.Decided{Replay: "r", Position: position, Outcome: o}
+	note := func(position uint64, o postgres.Outcome) postgres.EventOutcome {
+		return postgres.EventOutcome{Replay: "r", Position: position, Outcome: o}
 	}
-	for _, batch := range [][]postgres.Decided{
+	for _, batch := range [][]postgres.EventOutcome{
 		{note(1, postgres.Failed), note(5, postgres.Applied), note(1024, postgres.Unchanged), note(7, postgres.Applied)}, // 7 was not chosen
 		{note(1, postgres.Unchanged), note(5, postgres.Unchanged), note(1024, postgres.Applied), {Replay: "other", Position: 1, Outcome: postgres.Applied}},
 		{note(5, postgres.Failed), note(1024, postgres.Failed), note(1023, postgres.Failed)},
 	} {
 		for range 2 {
-			must(t, b.worker.DecideEvents(t.Context(), batch)) // the worker's right is enough
+			must(t, b.worker.RecordOutcomes(t.Context(), batch)) // the worker's right is enough
 		}
 	}
 	r, err := b.owner.Replay(t.Context(), "r")
 	must(t, err)
-	if r.Matched != 6 || r.Applied != 2 || r.Unchanged != 1 || r.Failed != 1 || r.Left() != 2 || r.LastAt == nil || r.Attended {
+	if r.Matched != 6 || r.Applied != 2 || r.Unchanged != 1 || r.Failed != 1 || r.Remaining() != 2 || r.LastOutcomeAt == nil || r.HasPublisher {
 		t.Errorf("replay %+v", r)
 	}
 	if left := b.undecided(t, "r", 0); !slices.Equal(left, []uint64{1025, 5000}) {
 		t.Errorf("undecided %v", left)
 	}
 	must(t, b.owner.EndReplay(t.Context(), "r", postgres.ReplayCanceled))
-	must(t, b.worker.DecideEvents(t.Context(), []postgres.Decided{note(5000, postgres.Applied)}))
+	must(t, b.worker.RecordOutcomes(t.Context(), []postgres.EventOutcome{note(5000, postgres.Applied)}))
 	must(t, b.owner.EndReplay(t.Context(), "r", postgres.ReplayDone))
 	r, err = b.owner.Replay(t.Context(), "r")
 	must(t, err)
-	if r.Status != postgres.ReplayCanceled || r.Applied != 2 || r.Left() != 2 || r.EndedAt == nil {
+	if r.Status != postgres.ReplayCanceled || r.Applied != 2 || r.Remaining() != 2 || r.EndedAt == nil {
 		t.Errorf("ended %+v", r)
 	}
 }
@@ -82,19 +82,19 @@ func TestReplaysOfADocumentsEventsAreFound(t *testing.T) {
 	plan := func(name, stream string, created time.Time, positions ...uint64) {
 		t.Helper()
 		must(t, b.owner.CreateReplay(t.Context(), postgres.Replay{
-			Name: name, Target: "confirm", Who: "w", Why: "y", Selection: []byte(`{}`), Stream: stream, StreamCreated: &created,
+			Name: name, Target: "confirm", Actor: "w", Reason: "y", Selection: []byte(`{}`), Stream: stream, StreamCreated: &created,
 		}))
 		for _, p := range positions {
 			block := postgres.Block{Number: int64(p / postgres.BlockSize)}
 			block.Bits.Set(p)
-			must(t, b.owner.ChooseEvents(t.Context(), name, []postgres.Block{block}))
+			must(t, b.owner.SelectEvents(t.Context(), name, []postgres.Block{block}))
 		}
 	}
 	plan("a", "BUCKET", made, 1, 1023, 1024, 2048)
 	plan("anew", "BUCKET", made.Add(time.Minute), 1023)
 	plan("other", "DOCUMENTS", made, 1023)
 	plan("b", "BUCKET", made, 1023)
-	must(t, b.worker.DecideEvents(t.Context(), []postgres.Decided{
+	must(t, b.worker.RecordOutcomes(t.Context(), []postgres.EventOutcome{
 		{Replay: "a", Position: 1023, Outcome: postgres.Unchanged}, {Replay: "a", Position: 1024, Outcome: postgres.Applied}, {Replay: "a", Position: 2048, Outcome: postgres.Failed},
 	}))
 	find := func() (found []string) {
@@ -102,7 +102,7 @@ func TestReplaysOfADocumentsEventsAreFound(t *testing.T) {
 		all, err := b.owner.ReplaysOf(t.Context(), "BUCKET", made, []int64{2, 1023, 1024, 2048})
 		must(t, err)
 		for _, r := range all {
-			if r.Who != "w" || r.Why != "y" || r.Target != "confirm" || time.Since(r.By) > time.Hour {
+			if r.Actor != "w" || r.Reason != "y" || r.Target != "confirm" || time.Since(r.At) > time.Hour {
 				t.Errorf("found %+v", r)
 			}
 			found = append(found, fmt.Sprint(r.Replay, " ", r.Position, " ", r.Outcome))
@@ -144,7 +144,7 @@ func TestReplaysOfTheSameEventsAreFound(t *testing.T) {
 	start("b", "a")
 	start("c", "")
 	start("b", "a") // nothing was changed
-	if ok, err := b.owner.TurnReplay(t.Context(), "a", postgres.ReplayPaused); err != nil || !ok {
+	if ok, err := b.owner.SetReplayStatus(t.Context(), "a", postgres.ReplayPaused); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
 	start("b", "a")
@@ -162,7 +162,7 @@ func TestAReplayIsAttendedWhileItsLockIsHeld(t *testing.T) {
 	b.planned(t, "r", 1)
 	attended := func(want bool) {
 		t.Helper()
-		if all, err := b.owner.Replays(t.Context(), 10); err != nil || len(all) != 1 || all[0].Attended != want {
+		if all, err := b.owner.Replays(t.Context(), 10); err != nil || len(all) != 1 || all[0].HasPublisher != want {
 			t.Errorf("replays %+v, %v, want attended %v", all, err, want)
 		}
 	}
@@ -180,7 +180,7 @@ func TestTheWorkerOnlyNotesOutcomes(t *testing.T) {
 	b := setup(t)
 	b.planned(t, "r", 1)
 	for _, statement := range []string{
-		`SELECT * FROM replays`, `UPDATE replays SET status = 'done'`, `DELETE FROM replay_blocks`, `SELECT * FROM replay_made`,
+		`SELECT * FROM replays`, `UPDATE replays SET status = 'done'`, `DELETE FROM replay_blocks`, `SELECT * FROM replay_generated_events`,
 		`UPDATE replay_blocks SET selected = ~selected`,
 	} {
 		if _, err := b.rawWorker.Exec(statement); err == nil {
@@ -204,7 +204,7 @@ func TestBitsAreReadAsTheyWereWritten(t *testing.T) {
 			bits.Set(p)
 			want[uint64(block)*postgres.BlockSize+p] = true
 		}
-		must(t, b.owner.ChooseEvents(t.Context(), "r", []postgres.Block{{Number: block, Bits: bits}}))
+		must(t, b.owner.SelectEvents(t.Context(), "r", []postgres.Block{{Number: block, Bits: bits}}))
 		got := b.undecided(t, "r", uint64(block)*postgres.BlockSize)
 		if len(got) != len(want) || bits.Count() != len(want) || !slices.IsSorted(got) {
 			rt.Fatalf("wrote %v, read %v", want, got)

@@ -8,11 +8,11 @@ import (
 )
 
 // An OldSchemaError says that the database lacks migrations that the program needs.
-type OldSchemaError struct{ Version, Needed int64 }
+type OutdatedSchemaError struct{ Version, Required int64 }
 
 // Error says what to do.
-func (e *OldSchemaError) Error() string {
-	return fmt.Sprintf(`the database's schema is at version %d and this program needs version %d: run "intray migrate up"`, e.Version, e.Needed)
+func (e *OutdatedSchemaError) Error() string {
+	return fmt.Sprintf(`the database's schema is at version %d and this program needs version %d: run "intray migrate up"`, e.Version, e.Required)
 }
 
 // CheckSchema fails with an *OldSchemaError if the database is older than the program, and with ErrUnavailable. A newer one is
@@ -24,7 +24,7 @@ func (db *DB) CheckSchema(ctx context.Context) error {
 		return wrap(ctx, err, "read the schema's version")
 	}
 	if needed := migrations.Newest(); version < needed {
-		return &OldSchemaError{Version: version, Needed: needed}
+		return &OutdatedSchemaError{Version: version, Required: needed}
 	}
 	return nil
 }

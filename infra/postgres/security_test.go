@@ -38,7 +38,7 @@ func asUser(t *testing.T, raw *sqlx.DB, user uuid.UUID, f func(tx *sqlx.Tx)) {
 	tx := raw.MustBegin()
 	defer func() { _ = tx.Rollback() }()
 	if user != uuid.Nil {
-		tx.MustExec(`SELECT begin_user($1)`, user)
+		tx.MustExec(`SELECT set_current_user($1)`, user)
 	}
 	f(tx)
 }
@@ -72,7 +72,7 @@ func TestAForgottenWhereLeaksNothing(t *testing.T) {
 	// A pooled connection keeps nothing of the last transaction's user.
 	tx := b.rawAPI.MustBegin()
 	defer func() { _ = tx.Rollback() }()
-	tx.MustExec(`SELECT begin_user($1)`, b.alice)
+	tx.MustExec(`SELECT set_current_user($1)`, b.alice)
 	must(t, tx.Commit())
 	if n := count(t, b.rawAPI, `SELECT count(*) FROM documents`); n != 0 {
 		t.Errorf("%d documents are seen after the transaction", n)
@@ -172,7 +172,7 @@ func TestSystemTopicsAreAnAdministrators(t *testing.T) {
 func TestTheWorkerCannotReadPasswordsOrMakeUsers(t *testing.T) {
 	b, _ := secured(t)
 	for _, statement := range []string{`SELECT password_hash FROM users`, `SELECT email FROM users`, `DELETE FROM users`, `UPDATE quotas SET limit_bytes = 1`,
-		`INSERT INTO documents DEFAULT VALUES`, `DELETE FROM topics`, `SELECT * FROM login_account('alice@example.org')`, `SELECT begin_user('00000000-0000-0000-0000-000000000000')`} {
+		`INSERT INTO documents DEFAULT VALUES`, `DELETE FROM topics`, `SELECT * FROM account_by_email('alice@example.org')`, `SELECT set_current_user('00000000-0000-0000-0000-000000000000')`} {
 		if _, err := b.rawWorker.Exec(statement); err == nil || !strings.Contains(err.Error(), "42501") {
 			t.Errorf("%s: %v, want insufficient privilege", statement, err)
 		}

@@ -16,11 +16,11 @@ import (
 type NewSession struct {
 	ID     uuid.UUID
 	UserID uuid.UUID
-	// CheckedHash is the password hash that the sign-in was checked against.
-	CheckedHash   string
+	// VerifiedHash is the password hash that the sign-in was checked against.
+	VerifiedHash  string
 	Family, Token [32]byte
-	// Life is after how long the session ends however much it is used.
-	Life time.Duration
+	// TTL is after how long the session ends however much it is used.
+	TTL time.Duration
 }
 
 // StartSession stores a session. It fails with schema.CodeUnauthenticated if the user's password is not any more the one that
@@ -28,7 +28,7 @@ type NewSession struct {
 func (db *DB) StartSession(ctx context.Context, s NewSession) error {
 	var started bool
 	err := db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6)`,
-		s.ID, s.UserID, s.CheckedHash, s.Family[:], s.Token[:], s.Life.Seconds())
+		s.ID, s.UserID, s.VerifiedHash, s.Family[:], s.Token[:], s.TTL.Seconds())
 	if err == nil && !started {
 		return schema.Errorf(schema.CodeUnauthenticated, "The password was changed just now. Sign in with the new one.")
 	}
@@ -38,16 +38,16 @@ func (db *DB) StartSession(ctx context.Context, s NewSession) error {
 // A Rotation is one use of a refresh token.
 type Rotation struct {
 	// Family and Shown are the SHA-256 of the token's halves.
-	Family, Shown [32]byte
-	// Next is the SHA-256 of the half that replaces the one shown, and Nonce what it was made with.
-	Next  [32]byte
-	Nonce []byte
-	// Idle is after how long without a use a session ends; Grace how long the token before the current one may be shown again.
-	Idle, Grace time.Duration
+	Family, PresentedToken [32]byte
+	// NewToken is the SHA-256 of the half that replaces the one shown, and Nonce what it was made with.
+	NewToken [32]byte
+	NewNonce []byte
+	// IdleTimeout is after how long without a use a session ends; Grace how long the token before the current one may be shown again.
+	IdleTimeout, GracePeriod time.Duration
 }
 
 // A Refreshed is what became of a session whose token was used.
-type Refreshed struct {
+type RefreshResult struct {
 	// Outcome says which of the other fields mean something.
 	Outcome   RefreshOutcome `db:"outcome"`
 	SessionID uuid.UUID      `db:"session"`
@@ -68,18 +68,18 @@ const (
 	// RefreshReused: the token was an older one, so two hold the session's tokens; the session is ended.
 	RefreshReused RefreshOutcome = "reused"
 	// RefreshOver: the session had ended by itself.
-	RefreshOver RefreshOutcome = "over"
+	RefreshExpired RefreshOutcome = "expired"
 	// RefreshUnknown: there is no such session.
 	RefreshUnknown RefreshOutcome = ""
 )
 
 // RefreshSession replaces a session's token. It needs no ForUser.
-func (db *DB) RefreshSession(ctx context.Context, r Rotation) (Refreshed, error) {
-	var got Refreshed
+func (db *DB) RefreshSession(ctx context.Context, r Rotation) (RefreshResult, error) {
+	var got RefreshResult
 	err := db.pool.GetContext(ctx, &got, `SELECT outcome, session, user_id, role, nonce FROM refresh_session($1, $2, $3, $4, $5, $6)`,
-		r.Family[:], r.Shown[:], r.Next[:], r.Nonce, r.Idle.Seconds(), r.Grace.Seconds())
+		r.Family[:], r.PresentedToken[:], r.NewToken[:], r.NewNonce, r.IdleTimeout.Seconds(), r.GracePeriod.Seconds())
 	if errors.Is(err, sql.ErrNoRows) {
-		return Refreshed{}, nil
+		return RefreshResult{}, nil
 	}
 	return got, wrap(ctx, err, "refresh a session")
 }

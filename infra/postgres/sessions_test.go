@@ -21,15 +21,15 @@ func half(name string) [32]byte { return sha256.Sum256([]byte(name)) }
 func (b *bundle) start(t testing.TB, family string) uuid.UUID {
 	t.Helper()
 	id := newID(t)
-	must(t, b.api.StartSession(t.Context(), postgres.NewSession{ID: id, UserID: b.alice, CheckedHash: "hash of alice@example.org",
-		Family: half(family), Token: half("0"), Life: time.Hour}))
+	must(t, b.api.StartSession(t.Context(), postgres.NewSession{ID: id, UserID: b.alice, VerifiedHash: "hash of alice@example.org",
+		Family: half(family), Token: half("0"), TTL: time.Hour}))
 	return id
 }
 
-func (b *bundle) refresh(t testing.TB, family, shown, next string) postgres.Refreshed {
+func (b *bundle) refresh(t testing.TB, family, shown, next string) postgres.RefreshResult {
 	t.Helper()
-	got, err := b.api.RefreshSession(t.Context(), postgres.Rotation{Family: half(family), Shown: half(shown), Next: half(next),
-		Nonce: []byte("nonce of " + next), Idle: time.Minute, Grace: 10 * time.Second})
+	got, err := b.api.RefreshSession(t.Context(), postgres.Rotation{Family: half(family), PresentedToken: half(shown), NewToken: half(next),
+		NewNonce: []byte("nonce of " + next), IdleTimeout: time.Minute, GracePeriod: 10 * time.Second})
 	must(t, err)
 	return got
 }
@@ -37,8 +37,8 @@ func (b *bundle) refresh(t testing.TB, family, shown, next string) postgres.Refr
 func TestASessionsTokens(t *testing.T) {
 	b := setup(t)
 	id := b.start(t, "f")
-	want := postgres.Refreshed{SessionID: id, UserID: b.alice, Role: schema.RoleUser}
-	expect := func(got postgres.Refreshed, outcome postgres.RefreshOutcome, nonce string) {
+	want := postgres.RefreshResult{SessionID: id, UserID: b.alice, Role: schema.RoleUser}
+	expect := func(got postgres.RefreshResult, outcome postgres.RefreshOutcome, nonce string) {
 		t.Helper()
 		if got.Outcome != outcome || got.SessionID != want.SessionID || got.UserID != want.UserID || got.Role != want.Role || string(got.Nonce) != nonce {
 			t.Errorf("%+v, want %s with %q", got, outcome, nonce)
@@ -67,7 +67,7 @@ func TestASessionsTokens(t *testing.T) {
 	} {
 		b.start(t, name)
 		b.raw.MustExec(age)
-		if got := b.refresh(t, name, "0", "1"); got.Outcome != postgres.RefreshOver {
+		if got := b.refresh(t, name, "0", "1"); got.Outcome != postgres.RefreshExpired {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}
@@ -85,7 +85,7 @@ func TestASessionsTokens(t *testing.T) {
 func TestTabsThatRefreshAtOnce(t *testing.T) {
 	b := setup(t)
 	b.start(t, "f")
-	results := make([]postgres.Refreshed, 16)
+	results := make([]postgres.RefreshResult, 16)
 	var tabs sync.WaitGroup
 	for i := range results {
 		tabs.Go(func() { results[i] = b.refresh(t, "f", "0", "next of "+string(rune('a'+i))) })
@@ -127,8 +127,8 @@ func TestAChangedPasswordEndsTheOtherSessions(t *testing.T) {
 	b := setup(t)
 	mine, other := b.start(t, "mine"), b.start(t, "other")
 	bobs := newID(t)
-	must(t, b.api.StartSession(t.Context(), postgres.NewSession{ID: bobs, UserID: b.bob, CheckedHash: "hash of bob@example.org",
-		Family: half("bobs"), Token: half("0"), Life: time.Hour}))
+	must(t, b.api.StartSession(t.Context(), postgres.NewSession{ID: bobs, UserID: b.bob, VerifiedHash: "hash of bob@example.org",
+		Family: half("bobs"), Token: half("0"), TTL: time.Hour}))
 	alice := b.api.ForUser(b.alice)
 	hash, err := alice.OwnPasswordHash(t.Context())
 	must(t, err)
@@ -146,11 +146,11 @@ func TestAChangedPasswordEndsTheOtherSessions(t *testing.T) {
 	if len(left) != 2 || left[0] != mine || left[1] != bobs {
 		t.Errorf("left %v, want %v and %v; not %v", left, mine, bobs, other)
 	}
-	if got, err := b.api.Login(t.Context(), "bob@example.org"); err != nil || got.PasswordHash != "hash of bob@example.org" {
+	if got, err := b.api.AccountByEmail(t.Context(), "bob@example.org"); err != nil || got.PasswordHash != "hash of bob@example.org" {
 		t.Errorf("bob's password: %+v, %v", got, err)
 	}
 	// A sign-in that was checked against the old password comes too late.
-	err = b.api.StartSession(t.Context(), postgres.NewSession{ID: newID(t), UserID: b.alice, CheckedHash: hash, Family: half("late"), Token: half("0"), Life: time.Hour})
+	err = b.api.StartSession(t.Context(), postgres.NewSession{ID: newID(t), UserID: b.alice, VerifiedHash: hash, Family: half("late"), Token: half("0"), TTL: time.Hour})
 	wantCode(t, err, schema.CodeUnauthenticated)
 	if changed, err := alice.ChangeOwnPassword(t.Context(), "new", "newer", uuid.Nil); err != nil || !changed {
 		t.Fatalf("changed %v, %v", changed, err)
@@ -198,7 +198,7 @@ func TestUsersOfAnIssuer(t *testing.T) {
 	if me.Email != "carol@example.org" || me.Quota.LimitBytes != 7 {
 		t.Errorf("made %+v", me)
 	}
-	if login, err := b.api.Login(t.Context(), "carol@example.org"); err != nil || login.PasswordHash != "" {
+	if login, err := b.api.AccountByEmail(t.Context(), "carol@example.org"); err != nil || login.PasswordHash != "" {
 		t.Errorf("sign-in with a password: %+v, %v", login, err)
 	}
 	carol.Email = "alice@example.org" // it changed there; who she is did not

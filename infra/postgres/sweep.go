@@ -28,7 +28,7 @@ func (db *DB) PendingSince(ctx context.Context, before time.Time, after uuid.UUI
 // not published yet, the longest waiting first.
 func (db *DB) Unpublished(ctx context.Context, before time.Time, limit int) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find unpublished documents",
-		`WHERE unannounced_at < $1 ORDER BY unannounced_at, id LIMIT $2`, before, limit)
+		`WHERE unpublished_at < $1 ORDER BY unpublished_at, id LIMIT $2`, before, limit)
 }
 
 // Unclassified returns documents that became uploaded longer ago than the time given, were announced, and wait for
@@ -37,7 +37,7 @@ func (db *DB) Unpublished(ctx context.Context, before time.Time, limit int) ([]s
 // left to an operator.
 func (db *DB) Unclassified(ctx context.Context, now time.Time, after time.Duration, limit int) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find documents that wait for classification",
-		`WHERE status = 'uploaded' AND unannounced_at IS NULL
+		`WHERE status = 'uploaded' AND unpublished_at IS NULL
 			AND changed_at < $1::timestamptz - make_interval(secs => $2) * (announcement + 1) ^ 2
 			AND NOT EXISTS (
 				SELECT FROM dead_letters AS l WHERE l.stream = $3 AND l.consumer = $4
@@ -61,7 +61,7 @@ func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []sche
 			docs[i].MarkUnpublished(now)
 			found[i] = docs[i].ID
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE documents SET announcement = announcement + 1, unannounced_at = $2
+		_, err = tx.ExecContext(ctx, `UPDATE documents SET announcement = announcement + 1, unpublished_at = $2
 			WHERE `+among("id", "$1::uuid[]", len(found)), array(found), now)
 		return err
 	})
@@ -71,16 +71,16 @@ func (db *DB) MarkUnpublished(ctx context.Context, ids []uuid.UUID) (docs []sche
 	return docs, nil
 }
 
-// PurgeEnded deletes the rows of documents that were rejected or have expired 24 h ago, if that was announced and no object
+// PurgeExpired deletes the rows of documents that were rejected or have expired 24 h ago, if that was announced and no object
 // deletion is owed for them, tombstones of objects deleted 30 days ago, and attempts of 30 days ago. It returns how many rows
 // went.
-func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
+func (db *DB) PurgeExpired(ctx context.Context, now time.Time) (int64, error) {
 	// The planner can make a join of IN, or of NOT EXISTS without OFFSET, and scan the whole table
 	// for each batch. An array and a subquery with OFFSET stay lookups by the index.
 	ended, err := db.purge(ctx, `
 		DELETE FROM documents WHERE id = ANY(ARRAY(
 			SELECT d.id FROM documents AS d
-			WHERE d.status IN ('rejected', 'expired') AND d.changed_at < $1 AND d.unannounced_at IS NULL
+			WHERE d.status IN ('rejected', 'expired') AND d.changed_at < $1 AND d.unpublished_at IS NULL
 				-- An upload that was begun anew (the same Idempotency-Key) may still arrive.
 				AND d.url_issued_at < $1
 				AND NOT EXISTS (SELECT FROM object_deletions AS o WHERE o.object_key = d.object_key AND o.deleted_at IS NULL OFFSET 0)
@@ -96,8 +96,8 @@ func (db *DB) PurgeEnded(ctx context.Context, now time.Time) (int64, error) {
 		return ended + tombstones, wrap(ctx, err, "purge tombstones")
 	}
 	attempts, err := db.purge(ctx, `
-		DELETE FROM document_tries WHERE ctid = ANY(ARRAY(
-			SELECT ctid FROM document_tries WHERE at < $1 ORDER BY at LIMIT $2))`, now.Add(-attemptsKeptFor))
+		DELETE FROM document_attempts WHERE ctid = ANY(ARRAY(
+			SELECT ctid FROM document_attempts WHERE at < $1 ORDER BY at LIMIT $2))`, now.Add(-attemptsKeptFor))
 	return ended + tombstones + attempts, wrap(ctx, err, "purge attempts")
 }
 

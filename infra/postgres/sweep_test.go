@@ -60,10 +60,10 @@ func TestUnpublishedAreThoseThatWait(t *testing.T) {
 func TestDeadLettersAreKeptOnceAlsoFromAStreamThatWasMadeAnew(t *testing.T) {
 	b := setup(t)
 	letter := postgres.DeadLetter{Stream: "BUCKET", Sequence: 1, Consumer: "confirm", Reason: "first", FirstAt: time.Now()}
-	must(t, b.worker.PutDeadLetter(t.Context(), letter))
-	must(t, b.worker.PutDeadLetter(t.Context(), letter)) // its Term was lost
+	must(t, b.worker.AddDeadLetter(t.Context(), letter))
+	must(t, b.worker.AddDeadLetter(t.Context(), letter)) // its Term was lost
 	letter.FirstAt, letter.Reason = letter.FirstAt.Add(time.Hour), "second"
-	must(t, b.worker.PutDeadLetter(t.Context(), letter))
+	must(t, b.worker.AddDeadLetter(t.Context(), letter))
 	var reasons []string
 	must(t, b.raw.Select(&reasons, `SELECT reason FROM dead_letters ORDER BY first_at`))
 	if !slices.Equal(reasons, []string{"first", "second"}) {
@@ -82,7 +82,7 @@ func (b *bundle) deletionDone(t testing.TB, keys ...string) {
 			done = append(done, d)
 		}
 	}
-	must(t, b.worker.DeletionDone(t.Context(), done))
+	must(t, b.worker.MarkDeleted(t.Context(), done))
 }
 
 func TestDeletionThatIsRequestedAgainWhileItIsCarriedOutStaysDue(t *testing.T) {
@@ -94,7 +94,7 @@ func TestDeletionThatIsRequestedAgainWhileItIsCarriedOutStaysDue(t *testing.T) {
 	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(time.Minute), 10)
 	must(t, err)
 	b.transition(t, d.ID, remove)
-	must(t, b.worker.DeletionDone(t.Context(), due))
+	must(t, b.worker.MarkDeleted(t.Context(), due))
 	if n, err := b.worker.PendingDeletions(t.Context()); n != 1 || err != nil {
 		t.Errorf("%d deletions are owed, %v: nothing ends the document any more", n, err)
 	}
@@ -104,7 +104,7 @@ func TestObjectDeletions(t *testing.T) {
 	b := setup(t)
 	ctx := t.Context()
 	d := b.uploaded(t, b.alice, "f", 1)
-	if n, err := b.worker.RearmDeletions(ctx, []string{d.ObjectKey}); n != 0 || err != nil {
+	if n, err := b.worker.RepeatDeletions(ctx, []string{d.ObjectKey}); n != 0 || err != nil {
 		t.Errorf("rearmed %d of a living document, %v", n, err)
 	}
 	b.transition(t, d.ID, remove)
@@ -119,7 +119,7 @@ func TestObjectDeletions(t *testing.T) {
 	if len(got) != 1 || got[0].ObjectKey != d.ObjectKey || got[0].DocumentID.UUID != d.ID || got[0].UserID.UUID != b.alice || got[0].Attempts != 0 {
 		t.Fatalf("due %+v", got)
 	}
-	must(t, b.worker.DeletionFailed(ctx, d.ObjectKey, "minio is away", soon.Add(time.Hour)))
+	must(t, b.worker.RecordDeletionFailure(ctx, d.ObjectKey, "minio is away", soon.Add(time.Hour)))
 	if got := due(soon); len(got) != 0 {
 		t.Errorf("due before its next attempt: %+v", got)
 	}
@@ -134,12 +134,12 @@ func TestObjectDeletions(t *testing.T) {
 	if n, err := b.worker.PendingDeletions(ctx); n != 0 || err != nil {
 		t.Errorf("%d pending after the deletion, %v", n, err)
 	}
-	must(t, b.worker.DeletionFailed(ctx, d.ObjectKey, "late", soon))
+	must(t, b.worker.RecordDeletionFailure(ctx, d.ObjectKey, "late", soon))
 	if got := due(soon.Add(time.Hour)); len(got) != 0 {
 		t.Errorf("a late failure revived it: %+v", got)
 	}
 	// The object was seen again: by its key, and by an event for its document.
-	if n, err := b.worker.RearmDeletions(ctx, []string{d.ObjectKey}); n != 1 || err != nil {
+	if n, err := b.worker.RepeatDeletions(ctx, []string{d.ObjectKey}); n != 1 || err != nil {
 		t.Errorf("rearmed %d, %v", n, err)
 	}
 	if got := due(soon); len(got) != 1 || got[0].Attempts != 0 || got[0].LastError != "" {
@@ -175,11 +175,11 @@ func TestPurgeEnded(t *testing.T) {
 		b.transition(t, d.ID, operations["expire"])
 	}
 	b.deletionDone(t, told.ObjectKey, fresh.ObjectKey)
-	b.raw.MustExec(`UPDATE documents SET unannounced_at = NULL WHERE id <> $1`, unannounced.ID)
+	b.raw.MustExec(`UPDATE documents SET unpublished_at = NULL WHERE id <> $1`, unannounced.ID)
 	b.raw.MustExec(`UPDATE documents SET changed_at = now() - interval '25 hours', url_issued_at = now() - interval '26 hours' WHERE id <> $1`, fresh.ID)
 	b.raw.MustExec(`UPDATE documents SET url_issued_at = now() WHERE id = $1`, renewed.ID)
 	b.raw.MustExec(`INSERT INTO object_deletions (object_key, deleted_at) VALUES ('old', now() - interval '31 days'), ('young', now() - interval '29 days')`)
-	n, err := b.worker.PurgeEnded(ctx, time.Now())
+	n, err := b.worker.PurgeExpired(ctx, time.Now())
 	must(t, err)
 	var left []string
 	must(t, b.raw.Select(&left, `SELECT filename FROM documents ORDER BY id`))
@@ -195,10 +195,10 @@ func TestPutDeadLetterKeepsTheFirst(t *testing.T) {
 	b := setup(t)
 	l := postgres.DeadLetter{Stream: "BUCKET", Sequence: 7, Consumer: "confirm", Subject: "bucket.created.direct",
 		Headers: map[string][]string{"A": {"1", "2"}}, Data: []byte{0, 0xff, '\n'}, Reason: "undecodable", Attempts: 3, FirstAt: time.Now()}
-	must(t, b.worker.PutDeadLetter(t.Context(), l))
+	must(t, b.worker.AddDeadLetter(t.Context(), l))
 	again := l
 	again.Reason = "another"
-	must(t, b.worker.PutDeadLetter(t.Context(), again))
+	must(t, b.worker.AddDeadLetter(t.Context(), again))
 	var got struct {
 		Reason string
 		Data   []byte
@@ -208,7 +208,7 @@ func TestPutDeadLetterKeepsTheFirst(t *testing.T) {
 	if got.Reason != "undecodable" || string(got.Data) != string(l.Data) || got.Second != "2" {
 		t.Errorf("kept %+v", got)
 	}
-	must(t, b.worker.PutDeadLetter(t.Context(), postgres.DeadLetter{Stream: "BUCKET", Sequence: 7, Consumer: "remove", FirstAt: time.Now()}))
+	must(t, b.worker.AddDeadLetter(t.Context(), postgres.DeadLetter{Stream: "BUCKET", Sequence: 7, Consumer: "remove", FirstAt: time.Now()}))
 	if n := count(t, b.raw, `SELECT count(*) FROM dead_letters`); n != 2 {
 		t.Errorf("%d dead letters, want 2", n)
 	}
@@ -285,7 +285,7 @@ func TestListenDeletionsWakesOnCommitAndSurvivesACut(t *testing.T) {
 	b.transition(t, d.ID, remove)
 	receive("deletion")
 	b.deletionDone(t, d.ObjectKey)
-	_, err = b.worker.RearmDeletions(t.Context(), []string{d.ObjectKey})
+	_, err = b.worker.RepeatDeletions(t.Context(), []string{d.ObjectKey})
 	must(t, err)
 	receive("rearmed")
 	if n := count(t, b.rawWorker, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`); n != 1 {

@@ -152,10 +152,10 @@ func TestAICallsAreCountedByDay(t *testing.T) {
 	if ok, err := b.worker.CountAICall(t.Context(), b.bob, 0, today); err != nil || ok {
 		t.Errorf("with a limit of 0: %v, %v", ok, err)
 	}
-	if all, err := b.worker.AISettings(t.Context()); err != nil || len(all) < 2 {
+	if all, err := b.worker.AllAISettings(t.Context()); err != nil || len(all) < 2 {
 		t.Errorf("settings of all: %+v, %v", all, err)
 	}
-	if s, err := b.worker.AISettingsOf(t.Context(), newID(t)); err != nil || s != (postgres.AISettings{}) {
+	if s, err := b.worker.UserAISettings(t.Context(), newID(t)); err != nil || s != (postgres.AISettings{}) {
 		t.Errorf("settings of nobody: %+v, %v", s, err)
 	}
 }

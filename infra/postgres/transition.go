@@ -14,7 +14,7 @@ import (
 
 // documentColumns are the columns that scan into a schema.Document.
 const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason, etag, charged_bytes, version,
-	announcement, unannounced_at, topics_locked, provider, model, created_at, url_issued_at, changed_at, uploaded_at,
+	announcement, unpublished_at, topics_locked, provider, model, created_at, url_issued_at, changed_at, uploaded_at,
 	classified_at, gone_at`
 
 // transitionAttempts is how often a transition runs that the server broke off to end a deadlock.
@@ -174,13 +174,13 @@ func (tx *tx) updateDocuments(ctx context.Context, w *writes) error {
 	result, err := tx.ExecContext(ctx, `
 		UPDATE documents AS d SET
 			size = n.size, status = n.status, reason = n.reason, etag = n.etag, charged_bytes = n.charged_bytes, version = n.version,
-			announcement = n.announcement, unannounced_at = n.unannounced_at, topics_locked = n.topics_locked,
+			announcement = n.announcement, unpublished_at = n.unpublished_at, topics_locked = n.topics_locked,
 			provider = n.provider, model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at
 		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
 			$9::bigint[], $10::timestamptz[], $11::boolean[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
 			$16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
-			AS n (id, was, size, status, reason, etag, charged_bytes, version, announcement, unannounced_at, topics_locked,
+			AS n (id, was, size, status, reason, etag, charged_bytes, version, announcement, unpublished_at, topics_locked,
 				provider, model, url_issued_at, changed_at, uploaded_at, classified_at, gone_at)
 		WHERE d.id = n.id AND d.version = n.was AND `+joined("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),

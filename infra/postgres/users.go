@@ -10,9 +10,9 @@ import (
 	"intray/schema"
 )
 
-// ErrUnknownUser is what Login and the operator's calls give for a user that does not exist. Its code is
+// ErrUserNotFound is what Login and the operator's calls give for a user that does not exist. Its code is
 // schema.CodeNotFound.
-var ErrUnknownUser = &schema.Error{Code: schema.CodeNotFound, Detail: "There is no such user."}
+var ErrUserNotFound = &schema.Error{Code: schema.CodeNotFound, Detail: "There is no such user."}
 
 // An Account is what a login is checked against.
 type Account struct {
@@ -22,12 +22,12 @@ type Account struct {
 	Role         schema.Role `db:"role"`
 }
 
-// Login returns the account with the email address, ignoring case. It fails with ErrUnknownUser. It needs no ForUser.
-func (db *DB) Login(ctx context.Context, email string) (Account, error) {
+// AccountByEmail returns the account with the email address, ignoring case. It fails with ErrUserNotFound. It needs no ForUser.
+func (db *DB) AccountByEmail(ctx context.Context, email string) (Account, error) {
 	var a Account
-	err := db.pool.GetContext(ctx, &a, `SELECT id, password_hash, role FROM login_account($1)`, email)
+	err := db.pool.GetContext(ctx, &a, `SELECT id, password_hash, role FROM account_by_email($1)`, email)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Account{}, ErrUnknownUser
+		return Account{}, ErrUserNotFound
 	}
 	return a, wrap(ctx, err, "find an account")
 }
@@ -69,7 +69,7 @@ func (db *DB) AdminUsers(ctx context.Context, after uuid.UUID, limit int) (users
 }
 
 // AdminUser returns any user. The DB is bound to an administrator; otherwise it fails with schema.CodeForbidden. It fails with
-// ErrUnknownUser.
+// ErrUserNotFound.
 func (db *DB) AdminUser(ctx context.Context, id uuid.UUID) (user schema.User, err error) {
 	if err := db.bound(); err != nil {
 		return schema.User{}, err
@@ -77,7 +77,7 @@ func (db *DB) AdminUser(ctx context.Context, id uuid.UUID) (user schema.User, er
 	err = db.within(ctx, func(tx *tx) error {
 		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_user($1)`, id)
 		if errors.Is(err, sql.ErrNoRows) {
-			return ErrUnknownUser
+			return ErrUserNotFound
 		}
 		return err
 	})
@@ -85,7 +85,7 @@ func (db *DB) AdminUser(ctx context.Context, id uuid.UUID) (user schema.User, er
 }
 
 // ChangeUser changes any user's quota and settings and returns the user. The DB is bound to an administrator; otherwise it
-// fails with schema.CodeForbidden. It fails with ErrUnknownUser.
+// fails with schema.CodeForbidden. It fails with ErrUserNotFound.
 func (db *DB) ChangeUser(ctx context.Context, id uuid.UUID, p UserPatch) (user schema.User, err error) {
 	if err := db.bound(); err != nil {
 		return schema.User{}, err
@@ -93,7 +93,7 @@ func (db *DB) ChangeUser(ctx context.Context, id uuid.UUID, p UserPatch) (user s
 	err = db.within(ctx, func(tx *tx) error {
 		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_change_user($1, $2, $3, $4)`, id, p.LimitBytes, p.AIProvider, p.AIModel)
 		if errors.Is(err, sql.ErrNoRows) {
-			return ErrUnknownUser
+			return ErrUserNotFound
 		}
 		return err
 	})

@@ -12,17 +12,17 @@ import (
 
 func TestLogin(t *testing.T) {
 	b := setup(t)
-	got, err := b.api.Login(t.Context(), "ALICE@example.org")
+	got, err := b.api.AccountByEmail(t.Context(), "ALICE@example.org")
 	must(t, err)
 	if got != (postgres.Account{ID: b.alice, PasswordHash: "hash of alice@example.org", Role: schema.RoleUser}) {
 		t.Errorf("account %+v", got)
 	}
-	_, err = b.api.Login(t.Context(), "alice%")
-	if !errors.Is(err, postgres.ErrUnknownUser) || schema.CodeOf(err) != schema.CodeNotFound {
+	_, err = b.api.AccountByEmail(t.Context(), "alice%")
+	if !errors.Is(err, postgres.ErrUserNotFound) || schema.CodeOf(err) != schema.CodeNotFound {
 		t.Errorf("unknown: %v", err)
 	}
 	b.raw.MustExec(`UPDATE users SET password_hash = NULL WHERE id = $1`, b.bob)
-	if got, err := b.api.Login(t.Context(), "bob@example.org"); err != nil || got.PasswordHash != "" {
+	if got, err := b.api.AccountByEmail(t.Context(), "bob@example.org"); err != nil || got.PasswordHash != "" {
 		t.Errorf("without a password: %+v, %v", got, err)
 	}
 }

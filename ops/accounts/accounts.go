@@ -19,12 +19,12 @@ const batch = 1000
 //
 // progress is called with the number of documents removed so far.
 func Remove(ctx context.Context, db *postgres.DB, user schema.User, progress func(int64)) error {
-	if err := db.CloseAccount(ctx, user.ID); err != nil {
+	if err := db.DisableAccount(ctx, user.ID); err != nil {
 		return err
 	}
 	var done int64
 	for {
-		n, err := db.RemoveDocumentsOf(ctx, user.ID, batch)
+		n, err := db.RemoveUserDocuments(ctx, user.ID, batch)
 		if err != nil {
 			return fmt.Errorf("%w (%d documents are removed; run the command again to go on)", err, done)
 		}

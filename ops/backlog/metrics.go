@@ -131,7 +131,7 @@ func (m *Metrics) read() []prometheus.Metric {
 	if dataErr == nil {
 		r.addDatabase(database, time.Now())
 	}
-	last, err := m.db.Reconciliation(ctx)
+	last, err := m.db.LastReconciliation(ctx)
 	if err != nil {
 		m.log.Debug("the last reconciliation cannot be read", "error", err)
 	} else {
@@ -166,7 +166,7 @@ func (r *reading) addDatabase(b postgres.Backlog, now time.Time) {
 	} {
 		r.add(oldest, Age(at, now).Seconds(), kind)
 	}
-	r.add(swept, truth(b.Swept))
+	r.add(swept, truth(b.SweeperActive))
 }
 
 // addReconciliation adds what the last reconciliation found; last is nil if there
@@ -176,8 +176,8 @@ func (r *reading) addReconciliation(last *postgres.Reconciliation) {
 		r.add(driftLeft, 0)
 		return
 	}
-	r.add(driftLeft, float64(last.Left))
-	for kind, n := range last.Found {
+	r.add(driftLeft, float64(last.Remaining))
+	for kind, n := range last.Differences {
 		r.add(driftFound, float64(n), kind)
 	}
 }

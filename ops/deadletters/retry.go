@@ -97,7 +97,7 @@ func (r *Retrier) Retry(ctx context.Context, l postgres.DeadLetter) error {
 	if err := r.publish(ctx, l); err != nil {
 		return fmt.Errorf("retry dead letter %d: %w", l.ID, err)
 	}
-	if _, err := r.db.DropDeadLetters(ctx, postgres.DeadLetterFilter{IDs: []int64{l.ID}}); err != nil {
+	if _, err := r.db.DeleteDeadLetters(ctx, postgres.DeadLetterFilter{IDs: []int64{l.ID}}); err != nil {
 		return fmt.Errorf("dead letter %d was published again, but is still there: %w", l.ID, err)
 	}
 	return nil

@@ -89,7 +89,7 @@ func TestAPoisonedMessageIsRetriedUntilItIsApplied(t *testing.T) {
 // retry of the same letter, which the stream takes for the first.
 func TestRetriedTwiceIsStoredOnce(t *testing.T) {
 	b := consumertest.New(t)
-	if err := b.DB.PutDeadLetter(t.Context(), postgres.DeadLetter{
+	if err := b.DB.AddDeadLetter(t.Context(), postgres.DeadLetter{
 		Stream: schema.StreamBucket, Sequence: 7, Consumer: schema.ConsumerConfirm, Subject: schema.SubjectCreatedDirect, Data: []byte("{}"),
 	}); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestRetriedTwiceIsStoredOnce(t *testing.T) {
 
 func TestWhatCannotBePublishedStays(t *testing.T) {
 	b := consumertest.New(t)
-	if err := b.DB.PutDeadLetter(t.Context(), postgres.DeadLetter{
+	if err := b.DB.AddDeadLetter(t.Context(), postgres.DeadLetter{
 		Stream: schema.StreamDocuments, Sequence: 7, Consumer: schema.ConsumerConfirm, Subject: schema.SubjectCreatedDirect,
 	}); err != nil {
 		t.Fatal(err)

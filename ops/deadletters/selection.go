@@ -106,5 +106,5 @@ func (s Selection) Drop(ctx context.Context) (int64, error) {
 	if s.Count == 0 {
 		return 0, nil // the filter has no upper bound then
 	}
-	return s.db.DropDeadLetters(ctx, s.filter)
+	return s.db.DeleteDeadLetters(ctx, s.filter)
 }

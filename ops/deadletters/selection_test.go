@@ -13,7 +13,7 @@ import (
 func stored(t *testing.T, b *consumertest.Bundle, n int) (ids []int64) {
 	t.Helper()
 	b.Exec(`INSERT INTO dead_letters 
-			(stream, sequence, consumer, subject, data, reason, tries, first_at)
+			(stream, sequence, consumer, subject, data, reason, attempts, first_at)
 		SELECT 'BUCKET', n, 'confirm', 'bucket.created.direct', '', 'test', 1, now()
 		FROM generate_series(1, $1) AS n`, n)
 	for _, l := range letters(t, b) {
@@ -78,7 +78,7 @@ func TestASelectionIsFixedWhenItIsMade(t *testing.T) {
 			some.Count, some.Missing(some.Count))
 	}
 	b.Exec(`INSERT INTO dead_letters 
-			(stream, sequence, consumer, subject, data, reason, tries, first_at)
+			(stream, sequence, consumer, subject, data, reason, attempts, first_at)
 		VALUES ('BUCKET', 4, 'confirm', 'bucket.created.direct', '', 'later', 1, now())`)
 	if n, err := all.Drop(t.Context()); n != 3 || err != nil {
 		t.Errorf("dropped %d, %v, want 3", n, err)

@@ -136,12 +136,12 @@ func (a Archive) describe(ctx context.Context, events []Event) error {
 			ids, keys = append(ids, *e.Document), append(keys, schema.ObjectKey(*e.Document))
 		}
 	}
-	facts, err := a.DB.DocumentFacts(ctx, ids, keys)
+	facts, err := a.DB.DocumentInfos(ctx, ids, keys)
 	if err != nil {
 		return fmt.Errorf("look up the documents of %d events: %w", len(events), err)
 	}
-	byID := make(map[uuid.UUID]postgres.DocumentFact, len(facts))
-	byKey := make(map[string]postgres.DocumentFact, len(facts))
+	byID := make(map[uuid.UUID]postgres.DocumentInfo, len(facts))
+	byKey := make(map[string]postgres.DocumentInfo, len(facts))
 	for _, f := range facts {
 		byID[f.ID], byKey[f.ObjectKey] = f, f
 	}
@@ -153,10 +153,10 @@ func (a Archive) describe(ctx context.Context, events []Event) error {
 
 // describe fills in the first document of the event that is among the facts.
 func (e *Event) describe(
-	byID map[uuid.UUID]postgres.DocumentFact, byKey map[string]postgres.DocumentFact,
+	byID map[uuid.UUID]postgres.DocumentInfo, byKey map[string]postgres.DocumentInfo,
 ) {
 	e.Status = "unknown"
-	var fact postgres.DocumentFact
+	var fact postgres.DocumentInfo
 	var ok bool
 	if e.Document != nil {
 		e.Status = "gone" // it existed, for its event was published

@@ -102,7 +102,7 @@ func (a Archive) deadSequences(
 	for i, e := range events {
 		sequences[i] = e.Sequence
 	}
-	return a.DB.DeadSequences(ctx, stream, target, sequences)
+	return a.DB.DeadLetterSequences(ctx, stream, target, sequences)
 }
 
 // failedFor reports whether the event's document is in a status from which the

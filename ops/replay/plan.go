@@ -122,7 +122,7 @@ func (a Archive) fill(ctx context.Context, plan *Plan, chosen *choice, progress 
 // estimate returns how many seconds the replay would take, at the rate at most if it
 // is above 0.
 func (a Archive) estimate(ctx context.Context, plan Plan, rate float64) (float64, error) {
-	pace, err := a.DB.ReplayPace(ctx, plan.Target)
+	pace, err := a.DB.ReplayRate(ctx, plan.Target)
 	if err != nil {
 		return 0, err
 	}
@@ -142,7 +142,7 @@ func (a Archive) forget(ctx context.Context, r *postgres.Replay, cause error) er
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	if err := a.DB.ForgetReplay(ctx, r.Name); err != nil {
+	if err := a.DB.DeletePlannedReplay(ctx, r.Name); err != nil {
 		return errors.Join(cause, err)
 	}
 	return cause
@@ -225,11 +225,11 @@ func (c *choice) flush(ctx context.Context) error {
 		return nil
 	}
 	if len(c.keys) > 0 {
-		if err := c.db.MakeEvents(ctx, c.replay, c.first, c.keys); err != nil {
+		if err := c.db.AddGeneratedEvents(ctx, c.replay, c.first, c.keys); err != nil {
 			return err
 		}
 	}
-	if err := c.db.ChooseEvents(ctx, c.replay, c.blocks); err != nil {
+	if err := c.db.SelectEvents(ctx, c.replay, c.blocks); err != nil {
 		return err
 	}
 	c.blocks, c.keys = c.blocks[:0], c.keys[:0]

@@ -17,7 +17,7 @@ const pageBlocks = 16
 // publishUndecided publishes the events after the position that have no outcome.
 func (r *run) publishUndecided(ctx context.Context) error {
 	for {
-		blocks, err := r.DB.UndecidedEvents(ctx, r.replay.Name, uint64(r.replay.Position)+1, pageBlocks)
+		blocks, err := r.DB.UnfinishedEvents(ctx, r.replay.Name, uint64(r.replay.Position)+1, pageBlocks)
 		if err != nil {
 			return err
 		}
@@ -34,7 +34,7 @@ func (r *run) publishUndecided(ctx context.Context) error {
 			}
 		}
 		if len(r.lost) > 0 {
-			if err := r.DB.DecideEvents(ctx, r.lost); err != nil {
+			if err := r.DB.RecordOutcomes(ctx, r.lost); err != nil {
 				return err
 			}
 			r.lost = r.lost[:0]
@@ -67,7 +67,7 @@ func (r *run) read(
 		if m, ok := found[position]; ok {
 			messages = append(messages, m)
 		} else {
-			r.lost = append(r.lost, postgres.Decided{
+			r.lost = append(r.lost, postgres.EventOutcome{
 				Replay: r.replay.Name, Position: position, Outcome: postgres.Failed,
 			})
 		}
@@ -78,7 +78,7 @@ func (r *run) read(
 // madeMessages returns the messages of the events that were made from the bucket, by
 // position. The positions are in ascending order.
 func (r *run) madeMessages(ctx context.Context, positions []uint64) (map[uint64]Message, error) {
-	made, err := r.DB.MadeEvents(ctx, r.replay.Name, positions[0], positions[len(positions)-1])
+	made, err := r.DB.GeneratedEvents(ctx, r.replay.Name, positions[0], positions[len(positions)-1])
 	if err != nil {
 		return nil, err
 	}

@@ -119,9 +119,9 @@ func Handler[T any](
 		if err != nil {
 			return fail(err)
 		}
-		var decided []postgres.Decided
+		var decided []postgres.EventOutcome
 		for i, m := range batch {
-			d := postgres.Decided{
+			d := postgres.EventOutcome{
 				Replay: m.Event.Replay, Position: m.Event.Position, Outcome: postgres.Unchanged,
 			}
 			switch {
@@ -138,7 +138,7 @@ func Handler[T any](
 		if len(decided) == 0 {
 			return errs
 		}
-		if err := db.DecideEvents(ctx, decided); err != nil {
+		if err := db.RecordOutcomes(ctx, decided); err != nil {
 			return fail(err)
 		}
 		return errs

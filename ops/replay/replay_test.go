@@ -282,7 +282,7 @@ func TestMadeEventsOutliveTheirRun(t *testing.T) {
 	b.consume(t, b.confirm())
 	expect(t, b.run(t, "r"), "done", 3, 3, 0, 0)
 	b.Expect(d.ID, "pending")
-	if n := b.Count(`SELECT count(*) FROM replay_made`); n != 0 {
+	if n := b.Count(`SELECT count(*) FROM replay_generated_events`); n != 0 {
 		t.Errorf("%d made events are left", n)
 	}
 }
@@ -295,7 +295,7 @@ func TestOnlyFailed(t *testing.T) {
 		event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
 		b.Publish(schema.SubjectCreatedDurable, event)
 	}
-	b.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, tries, first_at) VALUES
+	b.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, attempts, first_at) VALUES
 		('BUCKET', 3, 'confirm', 's', '', 'test', 1, now()), ('REPLAY', 2, 'confirm', 's', '', 'test', 1, now())`)
 	for name, c := range map[string]struct {
 		selection replay.Selection

@@ -34,11 +34,11 @@ type Report struct {
 // ReportOf returns the report of a replay's row.
 func ReportOf(r postgres.Replay) Report {
 	return Report{
-		Name: r.Name, Status: r.Status, Attended: r.Attended, Target: r.Target, Actor: r.Who,
-		Reason: r.Why, Selection: r.Selection, Rate: r.Rate, Matched: r.Matched,
+		Name: r.Name, Status: r.Status, Attended: r.HasPublisher, Target: r.Target, Actor: r.Actor,
+		Reason: r.Reason, Selection: r.Selection, Rate: r.Rate, Matched: r.Matched,
 		Published: r.Published, Applied: r.Applied, Unchanged: r.Unchanged, Failed: r.Failed,
-		Left: r.Left(), Position: r.Position, CreatedAt: r.CreatedAt.UTC(), StartedAt: r.StartedAt,
-		LastAt: r.LastAt, EndedAt: r.EndedAt,
+		Left: r.Remaining(), Position: r.Position, CreatedAt: r.CreatedAt.UTC(), StartedAt: r.StartedAt,
+		LastAt: r.LastOutcomeAt, EndedAt: r.EndedAt,
 	}
 }
 

@@ -61,7 +61,7 @@ func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 	if err := r.sameStream(ctx, replay); err != nil {
 		return replay, err
 	}
-	if _, err := r.DB.TurnReplay(ctx, name, postgres.ReplayRunning); err != nil {
+	if _, err := r.DB.SetReplayStatus(ctx, name, postgres.ReplayRunning); err != nil {
 		return replay, err
 	}
 	run := &run{Runner: r, replay: replay, pace: paces[replay.Target], began: time.Now()}
@@ -70,7 +70,7 @@ func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 		return run.replay, err
 	}
 	ended, err := r.DB.Replay(context.WithoutCancel(ctx), name)
-	ended.Attended = false // by this run, which is over
+	ended.HasPublisher = false // by this run, which is over
 	return ended, err
 }
 
@@ -83,7 +83,7 @@ func (r Runner) Cancel(ctx context.Context, name string) (postgres.Replay, error
 	if replay.EndedAt != nil {
 		return replay, fmt.Errorf("replay %s is %s already", name, replay.Status)
 	}
-	if _, err := r.DB.TurnReplay(ctx, name, postgres.ReplayCanceled); err != nil { // its runner stops
+	if _, err := r.DB.SetReplayStatus(ctx, name, postgres.ReplayCanceled); err != nil { // its runner stops
 		return replay, err
 	}
 	if err := r.Conn.PurgeReplay(ctx, nats.ReplaySubject(replay.Target, name), 0); err != nil {
@@ -130,7 +130,7 @@ type run struct {
 	advanced  time.Time
 	waiting   string // for what; empty: for nothing
 	// lost are chosen events that the stream does not hold any more.
-	lost []postgres.Decided
+	lost []postgres.EventOutcome
 }
 
 // complete publishes the undecided events and awaits their outcomes, and does so
@@ -164,7 +164,7 @@ func (r *run) subject() string { return nats.ReplaySubject(r.replay.Target, r.re
 // advance stores the position and how many more events were published, and stops the
 // run where somebody paused or canceled the replay.
 func (r *run) advance(ctx context.Context, position uint64, more int) error {
-	status, err := r.DB.AdvanceReplay(ctx, r.replay.Name, position, more)
+	status, err := r.DB.RecordReplayProgress(ctx, r.replay.Name, position, more)
 	if err != nil {
 		return err
 	}
@@ -212,7 +212,7 @@ func (r *run) awaitOutcomes(ctx context.Context) (left bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		undecided, err := r.DB.UndecidedEvents(ctx, r.replay.Name, 0, 2)
+		undecided, err := r.DB.UnfinishedEvents(ctx, r.replay.Name, 0, 2)
 		if err != nil {
 			return false, err
 		}

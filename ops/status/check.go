@@ -120,21 +120,21 @@ func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 		Unpublished: b.Unpublished, OldestUnpublished: s.age(b.OldestUnpublished),
 		Deletions: b.Deletions, FailingDeletions: b.FailingDeletions,
 		OldestDeletion: s.age(b.OldestDeletion), DeadLetters: b.DeadLetters,
-		FailedAttempts: b.FailedAttempts, SweeperActive: b.Swept,
+		FailedAttempts: b.FailedAttempts, SweeperActive: b.SweeperActive,
 	}
-	if b.FailedAttempt != nil {
-		s.Backlog.LastFailure = *b.FailedAttempt
+	if b.LastFailure != nil {
+		s.Backlog.LastFailure = *b.LastFailure
 	}
 	if b.OldestPendingID.Valid {
 		s.Backlog.OldestPendingID = b.OldestPendingID.UUID.String()
 	}
-	last, err := db.Reconciliation(ctx)
+	last, err := db.LastReconciliation(ctx)
 	if err != nil {
 		return err
 	}
 	if last != nil {
-		at := last.At.UTC()
-		s.Backlog.Drift, s.Backlog.ReconciledAt = last.Left, &at
+		at := last.FinishedAt.UTC()
+		s.Backlog.Drift, s.Backlog.ReconciledAt = last.Remaining, &at
 	}
 	replays, err := db.Replays(ctx, listedReplays)
 	for _, r := range replays {

@@ -105,7 +105,7 @@ func (a *assembler) addDocument(ctx context.Context) error {
 	if d.URLIssuedAt.After(d.CreatedAt) {
 		a.add(d.URLIssuedAt, "asked for again", "the same upload, another URL")
 	}
-	a.DetectedType, err = a.DB.FoundType(ctx, a.ID)
+	a.DetectedType, err = a.DB.DetectedType(ctx, a.ID)
 	return err
 }
 
@@ -194,9 +194,9 @@ func (a *assembler) addReplays(ctx context.Context) error {
 		}
 		for _, r := range replayed {
 			a.Entries = append(a.Entries, Entry{
-				At: r.By.UTC(), What: fmt.Sprintf("replay to %s: %s", r.Target, r.Outcome),
+				At: r.At.UTC(), What: fmt.Sprintf("replay to %s: %s", r.Target, r.Outcome),
 				Stream: stream, Sequence: uint64(r.Position),
-				Detail: fmt.Sprintf("%s, by %s: %s", r.Replay, r.Who, r.Why),
+				Detail: fmt.Sprintf("%s, by %s: %s", r.Replay, r.Actor, r.Reason),
 			})
 		}
 	}
@@ -250,7 +250,7 @@ func (a *assembler) addDeadLetters(ctx context.Context) error {
 
 // addDeletion adds the deletion of the document's object.
 func (a *assembler) addDeletion(ctx context.Context) error {
-	d, deletedAt, ok, err := a.DB.DeletionOf(ctx, a.ObjectKey)
+	d, deletedAt, ok, err := a.DB.Deletion(ctx, a.ObjectKey)
 	if err != nil || !ok {
 		return err
 	}

@@ -56,12 +56,12 @@ func TestAssemble(t *testing.T) {
 	})
 	t.Run("attempts, dead letters and the deletion", func(t *testing.T) {
 		later := time.Now().Add(time.Hour)
-		b.Exec(`INSERT INTO document_tries (document_id, stream, consumer, at, try, reason) VALUES
+		b.Exec(`INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason) VALUES
 			($1, 'DOCUMENTS', 'classify', $2, 1, $4),
 			($1, 'REPLAY', 'classify', $3, 0, 'not its turn')`,
 			d.ID, later, later.Add(time.Second), "classify document "+d.ID.String()+": no answer")
 		b.Exec(`INSERT INTO dead_letters 
-				(stream, sequence, consumer, subject, data, reason, tries, first_at, dead_at) VALUES
+				(stream, sequence, consumer, subject, data, reason, attempts, first_at, dead_at) VALUES
 			('BUCKET', 1, 'confirm', 's', '', 'of the other', 1, now(), $1),
 			('BUCKET', 2, 'confirm', 's', '', 'by its sequence', 8, now(), $1),
 			('DOCUMENTS', 99, 'classify', 's', convert_to($2, 'UTF8'), 'by its data', 8, now(), $1)`,

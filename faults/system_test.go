@@ -77,7 +77,7 @@ func start(t *testing.T) *system {
 	folder := t.TempDir()
 	s := &system{t: t, dir: filepath.Join(folder, "data")}
 	binary := build(t, folder)
-	env := append(os.Environ(), "SWEEP_INTERVAL=1s", "SWEEP_GRACE=2s", "SWEEP_SCAN_INTERVAL=5s", "SWEEP_ANNOUNCE_AFTER=3s")
+	env := append(os.Environ(), "SWEEP_INTERVAL=1s", "SWEEP_GRACE=2s", "SWEEP_SCAN_INTERVAL=5s", "SWEEP_PUBLISH_AFTER=3s")
 	s.up = run(t, false, env, filepath.Join(folder, "up.log"), binary, "up", "--data", s.dir, "--listen", freeAddress(t))
 	t.Cleanup(s.close)
 	// The first start of all builds MinIO.

@@ -33,10 +33,10 @@ type apiCommand struct {
 // apiTokenSettings say how people sign in and for how long.
 type apiTokenSettings struct {
 	TokenKey           string        `env:"TOKEN_KEY" secret:"" required:"" placeholder:"KEY" help:"The key that signs access tokens, at least 32 bytes."`
-	SecondaryTokenKey  string        `name:"token-key-also-accepted" env:"TOKEN_KEY_ALSO_ACCEPTED" secret:"" placeholder:"KEY" help:"Another key whose tokens are accepted, while TOKEN_KEY is rotated."`
-	AccessTokenTTL     time.Duration `name:"access-token-life" env:"ACCESS_TOKEN_LIFE" default:"15m" help:"The TTL of access tokens."`
+	SecondaryTokenKey  string        `name:"token-key-secondary" env:"TOKEN_KEY_SECONDARY" secret:"" placeholder:"KEY" help:"Another key whose tokens are accepted, while TOKEN_KEY is rotated."`
+	AccessTokenTTL     time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"15m" help:"The TTL of access tokens."`
 	SessionIdleTimeout time.Duration `name:"session-idle" env:"SESSION_IDLE" default:"720h" help:"A session that was not refreshed for so long ends."`
-	SessionTTL         time.Duration `name:"session-life" env:"SESSION_LIFE" default:"2160h" help:"The TTL of sessions."`
+	SessionTTL         time.Duration `name:"session-ttl" env:"SESSION_TTL" default:"2160h" help:"The TTL of sessions."`
 	OIDCIssuer         string        `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"An OpenID Connect provider whose tokens are accepted beside local accounts."`
 	OIDCAudience       string        `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"The audience that its tokens must name."`
 }
@@ -50,7 +50,7 @@ type apiLimitSettings struct {
 	ReadsPerSecond      int       `env:"READS_PER_SECOND" default:"1000" help:"GET requests of one user per second."`
 	WritesPerSecond     int       `env:"WRITES_PER_SECOND" default:"100" help:"Other requests of one user per second."`
 	RequestsBurst       int       `env:"REQUESTS_BURST" default:"2000" help:"How many requests of either kind may come at once."`
-	HashConcurrency     int       `name:"password-hashes" env:"PASSWORD_HASHES" default:"4" help:"How many passwords are hashed concurrently, 64 MiB each."`
+	HashConcurrency     int       `name:"password-hash-concurrency" env:"PASSWORD_HASH_CONCURRENCY" default:"4" help:"How many passwords are hashed concurrently, 64 MiB each."`
 }
 
 // quotaSettings are the quota of new users.
@@ -72,10 +72,10 @@ func (c apiCommand) Validate() error {
 		{"READS_PER_SECOND", int64(c.ReadsPerSecond)},
 		{"WRITES_PER_SECOND", int64(c.WritesPerSecond)},
 		{"REQUESTS_BURST", int64(c.RequestsBurst)},
-		{"PASSWORD_HASHES", int64(c.HashConcurrency)},
-		{"ACCESS_TOKEN_LIFE", int64(c.AccessTokenTTL / time.Second)},
+		{"PASSWORD_HASH_CONCURRENCY", int64(c.HashConcurrency)},
+		{"ACCESS_TOKEN_TTL", int64(c.AccessTokenTTL / time.Second)},
 		{"SESSION_IDLE", int64(c.SessionIdleTimeout / time.Second)},
-		{"SESSION_LIFE", int64(c.SessionTTL / time.Second)},
+		{"SESSION_TTL", int64(c.SessionTTL / time.Second)},
 		{"DEFAULT_QUOTA_BYTES", c.DefaultQuotaBytes},
 	} {
 		if limit.value <= 0 {
@@ -92,10 +92,10 @@ func (s apiTokenSettings) validateTokenKeys() error {
 		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKey))
 	}
 	if n := len(s.SecondaryTokenKey); n > 0 && n < api.MinTokenKey {
-		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_ALSO_ACCEPTED", n, api.MinTokenKey))
+		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_SECONDARY", n, api.MinTokenKey))
 	}
 	if s.TokenKey != "" && s.TokenKey == s.SecondaryTokenKey {
-		return cli.Usage(errors.New("TOKEN_KEY_ALSO_ACCEPTED is the same as TOKEN_KEY: " +
+		return cli.Usage(errors.New("TOKEN_KEY_SECONDARY is the same as TOKEN_KEY: " +
 			"give the key that is rotated from or to, or leave it out (see docs/configuration.md)"))
 	}
 	return nil

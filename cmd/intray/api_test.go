@@ -82,9 +82,9 @@ func TestAPISettings(t *testing.T) {
 	}
 	for name, value := range map[string]string{
 		"TRUSTED_PROXIES": "10.0.0.0/33", "READS_PER_SECOND": "0", "WRITES_PER_SECOND": "-1",
-		"REQUESTS_BURST": "0", "PASSWORD_HASHES": "0", "DEFAULT_QUOTA_BYTES": "0",
-		"ACCESS_TOKEN_LIFE": "10ms", "SESSION_IDLE": "0s", "SESSION_LIFE": "forever",
-		"TOKEN_KEY": strings.Repeat("k", 31), "TOKEN_KEY_ALSO_ACCEPTED": strings.Repeat("k", 32),
+		"REQUESTS_BURST": "0", "PASSWORD_HASH_CONCURRENCY": "0", "DEFAULT_QUOTA_BYTES": "0",
+		"ACCESS_TOKEN_TTL": "10ms", "SESSION_IDLE": "0s", "SESSION_TTL": "forever",
+		"TOKEN_KEY": strings.Repeat("k", 31), "TOKEN_KEY_SECONDARY": strings.Repeat("k", 32),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
@@ -95,11 +95,11 @@ func TestAPISettings(t *testing.T) {
 		})
 	}
 
-	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 31))
+	t.Setenv("TOKEN_KEY_SECONDARY", strings.Repeat("n", 31))
 	if _, err = parseAPI(t); err == nil || !strings.Contains(err.Error(), "31 bytes") {
 		t.Errorf("31 bytes: error %v, want the number of bytes", err)
 	}
-	t.Setenv("TOKEN_KEY_ALSO_ACCEPTED", strings.Repeat("n", 32))
+	t.Setenv("TOKEN_KEY_SECONDARY", strings.Repeat("n", 32))
 	if _, err = parseAPI(t); err != nil {
 		t.Errorf("another key: %v", err)
 	}
@@ -109,7 +109,7 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 	setAPI(t)
 	for name, c := range map[string]struct{ value, want string }{
 		"MAX_PENDING_DOCUMENTS":   {"many", "MAX_PENDING_DOCUMENTS must be a whole number"},
-		"ACCESS_TOKEN_LIFE":       {"44", "ACCESS_TOKEN_LIFE must be a duration, such as"},
+		"ACCESS_TOKEN_TTL":        {"44", "ACCESS_TOKEN_TTL must be a duration, such as"},
 		"LOG_LEVEL":               {"loud", "LOG_LEVEL must be debug, info, warn or error"},
 		"OTEL_TRACES_SAMPLER_ARG": {"half", "OTEL_TRACES_SAMPLER_ARG must be a number, such as"},
 		"MINIO_ENDPOINT":          {"minio:9000", "MINIO_ENDPOINT cannot be read: want http(s)://"},

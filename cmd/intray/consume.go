@@ -49,7 +49,7 @@ type sweepSettings struct {
 	SweepInterval     time.Duration `env:"SWEEP_INTERVAL" placeholder:"10s" help:"The time between two rounds, and between two attempts of a replica to become the one that sweeps."`
 	SweepGrace        time.Duration `env:"SWEEP_GRACE" placeholder:"10s" help:"The age of an upload URL at which the sweeper first looks for its file."`
 	SweepScanInterval time.Duration `env:"SWEEP_SCAN_INTERVAL" placeholder:"1m" help:"The time between two readings of all pending documents."`
-	PublishAfter      time.Duration `name:"sweep-announce-after" env:"SWEEP_ANNOUNCE_AFTER" placeholder:"30s" help:"The age at which a change that is not published yet is published by the sweeper."`
+	PublishAfter      time.Duration `name:"sweep-publish-after" env:"SWEEP_PUBLISH_AFTER" placeholder:"30s" help:"The age at which a change that is not published yet is published by the sweeper."`
 }
 
 // consumerSweep names the sweeper, which has no durable consumer but is run like one.

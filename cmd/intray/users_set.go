@@ -28,7 +28,7 @@ type usersSetCommand struct {
 // Help says what is changed and how a user is named.
 func (usersSetCommand) Help() string {
 	return `All that is given is changed, or nothing is. An access token that is out outlives a new
-password by up to ACCESS_TOKEN_LIFE (15 minutes).
+password by up to ACCESS_TOKEN_TTL (15 minutes).
 
 ` + userHelp
 }

@@ -40,9 +40,9 @@ func (replayCommand) Help() string {
 	return replayHelp + `"intray events replay start --help" lists what chooses the events.
 
   intray events replay --to confirm --since 2h                      what would be done
-  intray events replay --to confirm --since 2h --execute --why "queue was lost"
-  intray events replay --to classify --only-failed --execute --why "AI was down" --rate 5
-  intray events replay --to confirm --from-bucket --execute --why "restored the database"
+  intray events replay --to confirm --since 2h --execute --reason "queue was lost"
+  intray events replay --to classify --only-failed --execute --reason "AI was down" --rate 5
+  intray events replay --to confirm --from-bucket --execute --reason "restored the database"
 
 ` + eventsHelp
 }
@@ -123,7 +123,7 @@ func showReplay(r postgres.Replay, asJSON bool) error {
 // printReplay writes a replay for people.
 func printReplay(w io.Writer, r replay.Report) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "replay\t%s\nstatus\t%s\nto\t%s\nwho\t%s\nwhy\t%s\nselection\t%s\n",
+	fmt.Fprintf(table, "replay\t%s\nstatus\t%s\nto\t%s\nactor\t%s\nreason\t%s\nselection\t%s\n",
 		cli.Printable(r.Name), r.State(), r.Target, cli.Printable(r.Actor), cli.Printable(r.Reason),
 		cli.Printable(r.Flags()))
 	if r.Rate > 0 {

@@ -50,7 +50,7 @@ func (c replayListCommand) Run(ctx context.Context) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tTO\tSTATUS\tMATCHED\tAPPLIED\tUNCHANGED\tFAILED\tPLANNED\tWHO\tWHY")
+	fmt.Fprintln(table, "NAME\tTO\tSTATUS\tMATCHED\tAPPLIED\tUNCHANGED\tFAILED\tPLANNED\tACTOR\tREASON")
 	for _, r := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", cli.Printable(r.Name), r.Target,
 			replay.ReportOf(r).State(), r.Matched, r.Applied, r.Unchanged, r.Failed,

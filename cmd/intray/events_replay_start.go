@@ -28,8 +28,8 @@ type replayStartCommand struct {
 	FromBucket bool    `help:"Not events that were, but one made for each object in the bucket. --since and --until are then when it was stored."`
 	Execute    bool    `help:"Do it."`
 	Name       string  `help:"What to call it; default: the consumer and the time."`
-	Why        string  `placeholder:"TEXT" help:"Why it is done; kept with it. Needed with --execute."`
-	Who        string  `help:"Who does it; default: the user and host."`
+	Reason     string  `placeholder:"TEXT" help:"Why it is done; kept with it. Needed with --execute."`
+	Actor      string  `help:"Who does it; default: the user and host."`
 	Rate       float64 `help:"At most so many events a second; default: as fast as live events allow."`
 	replayRunFlags
 }
@@ -44,8 +44,8 @@ func (c replayStartCommand) validate() error {
 			" (the end of the window is --until)")
 	case c.Rate < 0:
 		return errors.New("--rate is not negative")
-	case c.Execute && strings.TrimSpace(c.Why) == "":
-		return errors.New("say with --why what it is for: it is kept with the replay")
+	case c.Execute && strings.TrimSpace(c.Reason) == "":
+		return errors.New("say with --reason what it is for: it is kept with the replay")
 	case c.Name != "":
 		return replay.ValidName(c.Name)
 	}
@@ -136,7 +136,7 @@ func (c replayStartCommand) replay(s replay.Selection) (*postgres.Replay, error)
 	if err != nil {
 		return nil, err
 	}
-	r := &postgres.Replay{Name: c.Name, Actor: c.Who, Reason: c.Why, Selection: selection, Rate: c.Rate}
+	r := &postgres.Replay{Name: c.Name, Actor: c.Actor, Reason: c.Reason, Selection: selection, Rate: c.Rate}
 	if r.Name == "" {
 		r.Name = c.To + "-" + time.Now().UTC().Format("20060102-150405.000")
 		r.Name = strings.ReplaceAll(r.Name, ".", "-")

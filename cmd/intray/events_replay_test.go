@@ -15,7 +15,7 @@ import (
 )
 
 type replayReport struct {
-	Name, Status, To, Who, Why          string
+	Name, Status, To, Actor, Reason     string
 	Attended                            bool
 	Matched, Applied, Unchanged, Failed int64
 	EndedAt                             *time.Time `json:"ended_at"`
@@ -31,7 +31,7 @@ func (r replayReport) expect(t *testing.T, status string, matched, applied, unch
 // replay runs a replay to its end and returns its report.
 func (s *eventful) replay(t *testing.T, want int, args ...string) (r replayReport) {
 	t.Helper()
-	out := s.operator(t, want, append([]string{"events", "replay", "--json", "--execute", "--why", "a test"}, args...)...)
+	out := s.operator(t, want, append([]string{"events", "replay", "--json", "--execute", "--reason", "a test"}, args...)...)
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%s: %v", out, err)
 	}
@@ -220,7 +220,7 @@ func classifiesAgain(t *testing.T, s *eventful) {
 // slowly starts a replay that takes some seconds and waits until some of it is done.
 func (s *eventful) slowly(t *testing.T, name string, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	c, out := s.begin(t, append([]string{"events", "replay", "--to", "confirm", "--rate", "5", "--execute", "--why", "a test", "--name", name}, args...)...)
+	c, out := s.begin(t, append([]string{"events", "replay", "--to", "confirm", "--rate", "5", "--execute", "--reason", "a test", "--name", name}, args...)...)
 	stacktest.Await(t, time.Minute, "some events to be replayed", func() error {
 		stdout, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "status", "--json", name, "--data", s.Dir)
 		var r replayReport
@@ -295,7 +295,7 @@ func survivesItsDeath(t *testing.T, s *eventful) {
 	found, _, _ := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir)
 	expectText(t, found, "running, interrupted", `replay resume killed"`)
 	// One that died blocks others of the same events until it is resumed or canceled.
-	s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--why", "again")
+	s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--reason", "again")
 	s.operator(t, 0, "events", "replay", "resume", "killed")
 	r := s.status(t, "killed")
 	r.expect(t, "done", r.Matched, 1, r.Matched-1, 0)
@@ -309,7 +309,7 @@ func survivesItsDeath(t *testing.T, s *eventful) {
 func refusesTheSameEvents(t *testing.T, s *eventful) {
 	c, out := s.slowly(t, "first", "--user", "alice@intray.local")
 	_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "--to", "confirm", "--execute",
-		"--why", "x", "--document", s.letters[0], "--name", "second", "--data", s.Dir)
+		"--reason", "x", "--document", s.letters[0], "--name", "second", "--data", s.Dir)
 	if status != 1 || !strings.Contains(stderr, `"first"`) {
 		t.Errorf("the second: got status %d, %q, want 1 and the name of the first", status, stderr)
 	}
@@ -319,7 +319,7 @@ func refusesTheSameEvents(t *testing.T, s *eventful) {
 	s.operator(t, 0, "events", "replay", "cancel", "first")
 	ended(t, c, out, 1)
 	s.replay(t, 0, "--to", "confirm", "--document", s.letters[0], "--name", "second").expect(t, "done", 2, 0, 2, 0)
-	s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--why", "x", "--name", "second")
+	s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--reason", "x", "--name", "second")
 }
 
 func makesEvents(t *testing.T, s *eventful) {

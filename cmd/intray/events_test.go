@@ -164,7 +164,7 @@ func refusesWrongFlags(t *testing.T, s *eventful) {
 		"list --kind nonsense", "list --seq 0", "list --document x", "list --follow --until 1h",
 		"list --since 1h --until 2h", "list --since soon", "list --limit -1", "show nonsense",
 		"replay", "replay --to remove", "replay --to confirm --kind removed", "replay --to confirm --execute",
-		"replay --to confirm --execute --why x --name a.b", "replay --to confirm --seq 3-1",
+		"replay --to confirm --execute --reason x --name a.b", "replay --to confirm --seq 3-1",
 		"replay --to classify --kind created", "replay --to confirm --from-bucket --kind created",
 	} {
 		t.Run(args, func(t *testing.T) {

@@ -14,8 +14,8 @@ type Report struct {
 	// Attended reports whether a process is publishing the replay's events.
 	Attended  bool            `json:"attended"`
 	Target    string          `json:"to"`
-	Actor     string          `json:"who"`
-	Reason    string          `json:"why"`
+	Actor     string          `json:"actor"`
+	Reason    string          `json:"reason"`
 	Selection json.RawMessage `json:"selection"`
 	Rate      float64         `json:"rate,omitempty"`
 	Matched   int64           `json:"matched"`

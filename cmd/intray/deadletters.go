@@ -75,7 +75,7 @@ type letterJSON struct {
 	Consumer string              `json:"consumer"`
 	Subject  string              `json:"subject"`
 	Reason   string              `json:"reason"`
-	Tries    int                 `json:"tries"`
+	Attempts int                 `json:"attempts"`
 	FirstAt  time.Time           `json:"first_at"`
 	DeadAt   time.Time           `json:"dead_at"`
 	Headers  map[string][]string `json:"headers,omitempty"`
@@ -88,6 +88,6 @@ type letterJSON struct {
 func letterAsJSON(l postgres.DeadLetter) letterJSON {
 	return letterJSON{
 		ID: l.ID, Stream: l.Stream, Sequence: l.Sequence, Consumer: l.Consumer, Subject: l.Subject,
-		Reason: l.Reason, Tries: l.Attempts, FirstAt: l.FirstAt.UTC(), DeadAt: l.DeadAt.UTC(),
+		Reason: l.Reason, Attempts: l.Attempts, FirstAt: l.FirstAt.UTC(), DeadAt: l.DeadAt.UTC(),
 	}
 }

@@ -72,7 +72,7 @@ func printLetters(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFil
 		return nil
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "ID\tCONSUMER\tSUBJECT\tTRIES\tGIVEN UP\tREASON")
+	fmt.Fprintln(table, "ID\tCONSUMER\tSUBJECT\tATTEMPTS\tDEAD-LETTERED\tREASON")
 	for l, err := range deadletters.List(ctx, db, f) {
 		if err != nil {
 			return err

@@ -57,9 +57,9 @@ func (c deadLettersShowCommand) Run(ctx context.Context) error {
 
 func showLetter(w io.Writer, l postgres.DeadLetter) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\ntries\t%d\n",
+	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\nattempts\t%d\n",
 		l.ID, l.Consumer, l.Sequence, l.Stream, cli.Printable(l.Subject), l.Attempts)
-	fmt.Fprintf(table, "sent\t%s\ngiven up\t%s\nreason\t%s\n", l.FirstAt.UTC().Format(time.RFC3339),
+	fmt.Fprintf(table, "sent\t%s\ndead-lettered\t%s\nreason\t%s\n", l.FirstAt.UTC().Format(time.RFC3339),
 		l.DeadAt.UTC().Format(time.RFC3339), cli.Printable(l.Reason))
 	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
 		for _, value := range l.Headers[name] {

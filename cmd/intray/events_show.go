@@ -68,7 +68,7 @@ func printStory(w io.Writer, s story.Story) error {
 	}
 	fmt.Fprintf(table, "object\t%s\n", cli.Printable(s.ObjectKey))
 	if s.Unpublished != nil {
-		fmt.Fprintf(table, "unannounced\tsince %s\n", s.Unpublished.UTC().Format(time.RFC3339Nano))
+		fmt.Fprintf(table, "unpublished\tsince %s\n", s.Unpublished.UTC().Format(time.RFC3339Nano))
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -99,7 +99,7 @@ func (s *stack) showsDrift(t *testing.T, left int) {
 		t.Fatal(err)
 	}
 	stacktest.Await(t, 20*time.Second, "the metrics to show what is left", func() error {
-		want := fmt.Sprintf("intray_drift_left %d\n", left)
+		want := fmt.Sprintf("intray_reconcile_remaining %d\n", left)
 		if text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port)); !strings.Contains(text, want) {
 			return fmt.Errorf("there is no %s", want)
 		}

@@ -16,7 +16,7 @@ import (
 func printStatus(out io.Writer, s status.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\n\n", s.At.Format(time.RFC3339))
-	printParts(w, s.Parts)
+	printComponents(w, s.Components)
 	if len(s.Consumers) > 0 {
 		printStreams(w, s.Consumers, s.Streams)
 	}
@@ -32,31 +32,31 @@ func printStatus(out io.Writer, s status.Status) error {
 	printReplays(w, s.Replays)
 	fmt.Fprintln(w)
 	for _, p := range s.Problems {
-		fmt.Fprintf(w, "WRONG: %s\n", p)
+		fmt.Fprintf(w, "PROBLEM: %s\n", p)
 	}
 	if s.Healthy {
-		fmt.Fprintln(w, "All is well.")
+		fmt.Fprintln(w, "Healthy.")
 	}
 	return w.Flush()
 }
 
-func printParts(w io.Writer, parts []status.Part) {
-	for _, p := range parts {
+func printComponents(w io.Writer, components []status.Component) {
+	for _, p := range components {
 		state := "up"
 		if !p.Up {
-			state = "OUT OF REACH  " + cli.Shorten(p.Error, 140)
+			state = "UNREACHABLE  " + cli.Shorten(p.Error, 140)
 		}
 		fmt.Fprintf(w, "%s\t%s\n", p.Name, state)
 	}
 }
 
 func printStreams(w io.Writer, consumers []backlog.Consumer, streams []backlog.Stream) {
-	fmt.Fprintln(w, "\nSTREAM\tCONSUMER\tWAITING\tIN HAND\tREDELIVERED\tPULLS")
+	fmt.Fprintln(w, "\nSTREAM\tCONSUMER\tPENDING\tACK PENDING\tREDELIVERED\tPULLS")
 	for _, c := range consumers {
 		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\n",
-			c.Stream, c.Name, c.Waiting, c.InHand, c.Redelivered, c.Pulls)
+			c.Stream, c.Name, c.Pending, c.AckPending, c.Redelivered, c.Pulls)
 	}
-	fmt.Fprintln(w, "\nSTREAM\tMESSAGES\tMB\tOF MB")
+	fmt.Fprintln(w, "\nSTREAM\tMESSAGES\tMB\tMAX MB")
 	for _, m := range streams {
 		fmt.Fprintf(w, "%s\t%d\t%.1f\t%.0f\n",
 			m.Name, m.Messages, float64(m.Bytes)/1e6, float64(m.MaxBytes)/1e6)
@@ -64,7 +64,7 @@ func printStreams(w io.Writer, consumers []backlog.Consumer, streams []backlog.S
 }
 
 func printBacklog(w io.Writer, b status.Backlog) {
-	fmt.Fprintln(w, "\nWAITS\tHOW MANY\tTHE OLDEST")
+	fmt.Fprintln(w, "\nBACKLOG\tCOUNT\tOLDEST")
 	for _, row := range []struct {
 		name   string
 		n      int64
@@ -72,10 +72,10 @@ func printBacklog(w io.Writer, b status.Backlog) {
 		note   string
 	}{
 		{"pending documents", b.Pending, b.OldestPending, b.OldestPendingID},
-		{"to be classified", b.Unclassified, b.OldestUnclassified, ""},
-		{"to be announced", b.Unpublished, b.OldestUnpublished, ""},
+		{"unclassified documents", b.Unclassified, b.OldestUnclassified, ""},
+		{"unpublished changes", b.Unpublished, b.OldestUnpublished, ""},
 		{"object deletions", b.Deletions, b.OldestDeletion, ""},
-		{"tries that failed lately", b.FailedAttempts, 0, cli.Shorten(b.LastFailure, 80)},
+		{"recent failed attempts", b.FailedAttempts, 0, cli.Shorten(b.LastFailure, 80)},
 		{"dead letters", b.DeadLetters, 0, ""},
 	} {
 		age := ""
@@ -88,7 +88,7 @@ func printBacklog(w io.Writer, b status.Backlog) {
 	if b.ReconciledAt != nil {
 		reconciled = "reconciled " + b.ReconciledAt.Format(time.RFC3339)
 	}
-	fmt.Fprintf(w, "differences left\t%d\t\t%s\n", b.Drift, reconciled)
+	fmt.Fprintf(w, "unrepaired differences\t%d\t\t%s\n", b.Drift, reconciled)
 }
 
 func printQueue(w io.Writer, q status.Queue) {
@@ -100,7 +100,7 @@ func printQueue(w io.Writer, q status.Queue) {
 }
 
 func printRecent(w io.Writer, r status.Recent) {
-	fmt.Fprintf(w, "\nLAST %.0f MINUTES\tDOCUMENTS\tA MINUTE\n", r.Minutes)
+	fmt.Fprintf(w, "\nLAST %.0f MINUTES\tDOCUMENTS\tPER MINUTE\n", r.Minutes)
 	for _, name := range []string{"uploaded", "classified", "failed", "rejected", "deleted"} {
 		fmt.Fprintf(w, "%s\t%d\t%.1f\n", name, r.Counts[name], float64(r.Counts[name])/r.Minutes)
 	}

@@ -39,7 +39,7 @@ func ago(d time.Duration) *time.Time {
 func healthyStatus() status.Status {
 	return status.Status{
 		At: noon, Problems: []string{}, Replays: []replay.Report{},
-		Parts: []status.Part{
+		Components: []status.Component{
 			{Name: "postgres", Up: true}, {Name: "nats", Up: true}, {Name: "minio", Up: true},
 			{Name: "api", Up: true}, {Name: "gateway", Up: true}, {Name: "consumers", Up: true},
 		},
@@ -49,7 +49,7 @@ func healthyStatus() status.Status {
 		},
 		Consumers: []backlog.Consumer{
 			{Stream: "BUCKET", Name: "confirm", Pulls: 3},
-			{Stream: "DOCUMENTS", Name: "classify", Waiting: 12, InHand: 4, Redelivered: 1, Pulls: 1},
+			{Stream: "DOCUMENTS", Name: "classify", Pending: 12, AckPending: 4, Redelivered: 1, Pulls: 1},
 		},
 		Streams: []backlog.Stream{
 			{Name: "BUCKET", Messages: 4000, Bytes: 3_210_000, MaxBytes: 1 << 30},
@@ -70,7 +70,7 @@ func withProblems(s *status.Status) {
 		FailedAttempts: 12, Drift: 5,
 		LastFailure: "ask provider ollama:\ndial tcp 127.0.0.1:11434: connection refused",
 	}
-	s.Consumers[0] = backlog.Consumer{Stream: "BUCKET", Name: "confirm", Waiting: 1500}
+	s.Consumers[0] = backlog.Consumer{Stream: "BUCKET", Name: "confirm", Pending: 1500}
 	s.Streams[0].Bytes = 1_020_000_000
 	s.Queue = &status.Queue{Files: 8, Oldest: 125, SetAside: 1}
 	s.Replays = []replay.Report{
@@ -89,8 +89,8 @@ func withProblems(s *status.Status) {
 }
 
 func withoutNATSAndGateway(s *status.Status) {
-	s.Parts[1] = status.Part{Name: "nats", Error: "ping NATS: unavailable: nats: timeout"}
-	s.Parts[4] = status.Part{
+	s.Components[1] = status.Component{Name: "nats", Error: "ping NATS: unavailable: nats: timeout"}
+	s.Components[4] = status.Component{
 		Name:  "gateway",
 		Error: "Get \"http://127.0.0.1:9001/healthz\":\x1b[31m context deadline exceeded",
 	}
@@ -102,7 +102,7 @@ func withoutNATSAndGateway(s *status.Status) {
 func withoutDatabase(s *status.Status) {
 	*s = status.Status{
 		At: noon, Problems: []string{},
-		Parts:     []status.Part{{Name: "postgres", Error: "connection refused"}},
-		Consumers: []backlog.Consumer{}, Streams: []backlog.Stream{}, Replays: []replay.Report{},
+		Components: []status.Component{{Name: "postgres", Error: "connection refused"}},
+		Consumers:  []backlog.Consumer{}, Streams: []backlog.Stream{}, Replays: []replay.Report{},
 	}
 }

@@ -18,19 +18,19 @@ import (
 )
 
 type statusJSON struct {
-	Fine     bool     `json:"fine"`
-	Problems []string `json:"problems"`
-	Parts    []struct {
+	Healthy    bool     `json:"healthy"`
+	Problems   []string `json:"problems"`
+	Components []struct {
 		Name string `json:"name"`
 		Up   bool   `json:"up"`
-	} `json:"parts"`
+	} `json:"components"`
 	Consumers []struct {
 		Stream, Consumer string
-		Waiting          int
+		Pending          int
 	} `json:"consumers"`
 	Backlog struct {
-		DeadLetters int  `json:"dead_letters"`
-		Swept       bool `json:"swept"`
+		DeadLetters   int  `json:"dead_letters"`
+		SweeperActive bool `json:"sweeper_active"`
 	} `json:"backlog"`
 	Queue  *struct{ Files int } `json:"minio_queue"`
 	Recent struct {
@@ -44,15 +44,15 @@ func checksStatus(t *testing.T, s *stack) {
 	alice.Becomes(alice.Upload("status.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
 	stacktest.Await(t, 20*time.Second, "all to be well", func() error {
 		stdout, stderr, status := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir)
-		if status != 0 || !strings.Contains(stdout, "All is well.") {
+		if status != 0 || !strings.Contains(stdout, "Healthy.") {
 			return fmt.Errorf("got status %d, want 0 and that all is well\n%s%s", status, stdout, stderr)
 		}
 		return nil
 	})
 	t.Run("healthy", func(t *testing.T) {
 		got := s.check(t, 0)
-		if !got.Fine || len(got.Parts) != 6 || len(got.Consumers) != 5 || !got.Backlog.Swept || got.Queue == nil {
-			t.Errorf("got %+v, want it fine and swept, with 6 parts, 5 consumers and the queue", got)
+		if !got.Healthy || len(got.Components) != 6 || len(got.Consumers) != 5 || !got.Backlog.SweeperActive || got.Queue == nil {
+			t.Errorf("got %+v, want it healthy, with the sweeper active, 6 components, 5 consumers and the queue", got)
 		}
 		if counts := got.Recent.Counts; counts["uploaded"] < 1 || counts["classified"] < 1 {
 			t.Errorf("got recent counts %v, want an uploaded and a classified document", counts)
@@ -68,7 +68,7 @@ func checksStatus(t *testing.T, s *stack) {
 		if err := syscall.Kill(s.PIDs["gateway"], syscall.SIGCONT); err != nil {
 			t.Fatal(err)
 		}
-		for _, p := range found.Parts {
+		for _, p := range found.Components {
 			if want := p.Name != "gateway"; p.Up != want {
 				t.Errorf("%s is up: got %v, want %v", p.Name, p.Up, want)
 			}
@@ -104,7 +104,7 @@ func checksDeadLetters(t *testing.T, s *stack) {
 		VALUES ('NONE', 1, 'confirm', 's', '', 'test', 1, now())`); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.check(t, 1); got.Fine || got.Backlog.DeadLetters != 1 || len(got.Problems) != 1 {
+	if got := s.check(t, 1); got.Healthy || got.Backlog.DeadLetters != 1 || len(got.Problems) != 1 {
 		t.Errorf("got %+v, want one problem, which is a dead letter", got)
 	}
 	if _, err := db.Exec(`DELETE FROM dead_letters WHERE stream = 'NONE'`); err != nil {
@@ -186,7 +186,7 @@ func showsMetrics(t *testing.T, s *stack) {
 		`intray_api_requests_total{method="POST",route="/api/documents/upload-url",status="201"} `,
 		`intray_api_requests_total{method="GET",route="none",status="404"} `,
 		`intray_gateway_requests_total{method="PUT",status="200"} `,
-		`intray_reachable{part="postgres"} 1`, `intray_reachable{part="nats"} 1`, `intray_reachable{part="minio"} 1`,
+		`intray_dependency_up{dependency="postgres"} 1`, `intray_dependency_up{dependency="nats"} 1`, `intray_dependency_up{dependency="minio"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("got no %s, want it among the metrics", want)
@@ -218,7 +218,7 @@ func missesMinIO(t *testing.T, s *stack) {
 	shows := func(value string) func() error {
 		return func() error {
 			text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port))
-			if line := `intray_reachable{part="minio"} ` + value; !strings.Contains(text, line) {
+			if line := `intray_dependency_up{dependency="minio"} ` + value; !strings.Contains(text, line) {
 				return fmt.Errorf("got no %s", line)
 			}
 			return nil

@@ -26,19 +26,20 @@ var streams = []string{schema.StreamBucket, schema.StreamDocuments, schema.Strea
 type Consumer struct {
 	Stream string `json:"stream"`
 	Name   string `json:"consumer"`
-	// Waiting messages were not delivered yet, InHand ones not acknowledged. Of
-	// these, Redelivered were delivered before.
-	Waiting     uint64 `json:"waiting"`
-	InHand      uint64 `json:"in_hand"`
+	// Pending counts the messages that were not delivered yet, AckPending those that were
+	// delivered and not acknowledged yet. Redelivered counts the messages of AckPending that
+	// were delivered more than once.
+	Pending     uint64 `json:"pending"`
+	AckPending  uint64 `json:"ack_pending"`
 	Redelivered uint64 `json:"redelivered"`
-	// Pulls are the pull requests that are open at this moment: 0 means that nobody
-	// consumes, or that every worker is busy.
+	// Pulls counts the open pull requests. It is 0 if no consumer runs or every worker of
+	// those that run is busy.
 	Pulls int `json:"pulls"`
 }
 
-// Stalled reports whether messages are queued and nobody handles or requests any.
-// Between two pulls a busy consumer looks stalled for a moment.
-func (c Consumer) Stalled() bool { return c.Waiting > 0 && c.InHand == 0 && c.Pulls == 0 }
+// Stalled reports whether messages are pending and none is being handled or requested.
+// It may be true for a moment for a busy consumer that is between two pull requests.
+func (c Consumer) Stalled() bool { return c.Pending > 0 && c.AckPending == 0 && c.Pulls == 0 }
 
 // Stream is how full a stream is.
 type Stream struct {
@@ -82,8 +83,8 @@ func ReadEvents(ctx context.Context, conn *nats.Conn) (Events, error) {
 		}
 		info := c.CachedInfo()
 		e.Consumers = append(e.Consumers, Consumer{
-			Stream: d.Stream, Name: d.Consumer, Waiting: info.NumPending,
-			InHand:      uint64(max(0, info.NumAckPending)),
+			Stream: d.Stream, Name: d.Consumer, Pending: info.NumPending,
+			AckPending:  uint64(max(0, info.NumAckPending)),
 			Redelivered: uint64(max(0, info.NumRedelivered)), Pulls: info.NumWaiting,
 		})
 	}

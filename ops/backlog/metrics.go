@@ -18,27 +18,30 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 // Every replica measures the same: queries take the maximum.
 var (
-	lagWaiting = describe("consumer_waiting",
-		"Messages that a durable consumer was not given yet.", "stream", "consumer")
-	lagInHand = describe("consumer_in_hand",
-		"Messages that a durable consumer has not acknowledged.", "stream", "consumer")
-	lagAgain = describe("consumer_redelivered",
-		"Messages in hand that were delivered before, also those that classify gave back"+
-			" until their user's turn.", "stream", "consumer")
-	streamSize = describe("stream_bytes", "What a stream holds, in bytes.", "stream")
-	streamMost = describe("stream_max_bytes", "What a stream may hold, in bytes.", "stream")
-	waits      = describe("backlog",
-		"What waits in the database: pending, unclassified, unannounced, deletions,"+
-			" failing_deletions, dead_letters.", "kind")
-	oldest = describe("backlog_oldest_seconds",
-		"The age of the oldest that waits; 0 where nothing does.", "kind")
-	swept      = describe("swept", "1 while a replica sweeps.")
-	driftFound = describe("drift_findings",
+	consumerPending = describe("consumer_pending",
+		"Messages of a stream that were not delivered to a durable consumer yet.",
+		"stream", "consumer")
+	consumerAckPending = describe("consumer_ack_pending",
+		"Messages that were delivered to a durable consumer and are not acknowledged yet.",
+		"stream", "consumer")
+	consumerRedelivered = describe("consumer_redelivered",
+		"Unacknowledged messages that were delivered more than once. Messages that classify returned"+
+			" to the stream until their user's turn are included.", "stream", "consumer")
+	streamBytes    = describe("stream_bytes", "Size of a stream in bytes.", "stream")
+	streamMaxBytes = describe("stream_max_bytes", "Maximum size of a stream in bytes.", "stream")
+	queued         = describe("backlog",
+		"Rows that are queued in the database, by kind: pending, unclassified, unpublished,"+
+			" deletions, failing_deletions, dead_letters.", "kind")
+	oldestSeconds = describe("backlog_oldest_seconds",
+		"Age in seconds of the oldest queued row of a kind; 0 if there is none.", "kind")
+	sweeperActive     = describe("sweeper_active", "1 while a replica runs the sweeper, else 0.")
+	reconcileFindings = describe("reconcile_findings",
 		"Differences between bucket and database that the last reconciliation found, by kind.",
 		"kind")
-	driftLeft = describe("drift_left",
-		"Differences that the last reconciliation left to an operator.")
-	reachable = describe("reachable", "1 while the part answers the consumers.", "part")
+	reconcileRemaining = describe("reconcile_remaining",
+		"Differences between bucket and database that the last reconciliation did not repair.")
+	dependencyUp = describe("dependency_up",
+		"1 if the consumers can reach the dependency, else 0.", "dependency")
 )
 
 const (
@@ -72,15 +75,15 @@ func NewMetrics(
 // Describe implements prometheus.Collector.
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		lagWaiting, lagInHand, lagAgain, streamSize, streamMost, waits, oldest, swept, driftFound,
-		driftLeft, reachable,
+		consumerPending, consumerAckPending, consumerRedelivered, streamBytes, streamMaxBytes,
+		queued, oldestSeconds, sweeperActive, reconcileFindings, reconcileRemaining, dependencyUp,
 	} {
 		to <- d
 	}
 }
 
 // Collect implements prometheus.Collector. What does not answer is left out, and
-// intray_reachable reports it.
+// intray_dependency_up reports it.
 func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -117,12 +120,12 @@ func (m *Metrics) read() []prometheus.Metric {
 	reads.Wait()
 
 	var r reading
-	for part, err := range map[string]error{
+	for dependency, err := range map[string]error{
 		"postgres": dataErr, "nats": natsErr, "minio": storageErr,
 	} {
-		r.add(reachable, truth(err == nil), part)
+		r.add(dependencyUp, truth(err == nil), dependency)
 		if err != nil {
-			m.log.Debug("the backlog cannot be measured", "component", part, "error", err)
+			m.log.Debug("the backlog cannot be measured", "dependency", dependency, "error", err)
 		}
 	}
 	if natsErr == nil {
@@ -142,43 +145,43 @@ func (m *Metrics) read() []prometheus.Metric {
 
 func (r *reading) addEvents(e Events) {
 	for _, c := range e.Consumers {
-		r.add(lagWaiting, float64(c.Waiting), c.Stream, c.Name)
-		r.add(lagInHand, float64(c.InHand), c.Stream, c.Name)
-		r.add(lagAgain, float64(c.Redelivered), c.Stream, c.Name)
+		r.add(consumerPending, float64(c.Pending), c.Stream, c.Name)
+		r.add(consumerAckPending, float64(c.AckPending), c.Stream, c.Name)
+		r.add(consumerRedelivered, float64(c.Redelivered), c.Stream, c.Name)
 	}
 	for _, s := range e.Streams {
-		r.add(streamSize, float64(s.Bytes), s.Name)
-		r.add(streamMost, float64(s.MaxBytes), s.Name)
+		r.add(streamBytes, float64(s.Bytes), s.Name)
+		r.add(streamMaxBytes, float64(s.MaxBytes), s.Name)
 	}
 }
 
 func (r *reading) addDatabase(b postgres.Backlog, now time.Time) {
 	for kind, n := range map[string]int64{
-		"pending": b.Pending, "unclassified": b.Unclassified, "unannounced": b.Unpublished,
+		"pending": b.Pending, "unclassified": b.Unclassified, "unpublished": b.Unpublished,
 		"deletions": b.Deletions, "failing_deletions": b.FailingDeletions,
 		"dead_letters": b.DeadLetters,
 	} {
-		r.add(waits, float64(n), kind)
+		r.add(queued, float64(n), kind)
 	}
 	for kind, at := range map[string]*time.Time{
 		"pending": b.OldestPending, "unclassified": b.OldestUnclassified,
-		"unannounced": b.OldestUnpublished, "deletions": b.OldestDeletion,
+		"unpublished": b.OldestUnpublished, "deletions": b.OldestDeletion,
 	} {
-		r.add(oldest, Age(at, now).Seconds(), kind)
+		r.add(oldestSeconds, Age(at, now).Seconds(), kind)
 	}
-	r.add(swept, truth(b.SweeperActive))
+	r.add(sweeperActive, truth(b.SweeperActive))
 }
 
 // addReconciliation adds what the last reconciliation found; last is nil if there
 // was none yet.
 func (r *reading) addReconciliation(last *postgres.Reconciliation) {
 	if last == nil {
-		r.add(driftLeft, 0)
+		r.add(reconcileRemaining, 0)
 		return
 	}
-	r.add(driftLeft, float64(last.Remaining))
+	r.add(reconcileRemaining, float64(last.Remaining))
 	for kind, n := range last.Differences {
-		r.add(driftFound, float64(n), kind)
+		r.add(reconcileFindings, float64(n), kind)
 	}
 }
 

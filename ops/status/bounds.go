@@ -38,8 +38,8 @@ const (
 // The bounds of alerts alone: one check cannot see a rate, and what it sees of a lag
 // may be a burst.
 const (
-	// MaxWaiting bounds the messages that are queued for one consumer.
-	MaxWaiting = 1000
+	// MaxPendingMessages bounds the messages that are queued for one consumer.
+	MaxPendingMessages = 1000
 	// MaxProviderFailures bounds the share of calls of an AI provider that fail.
 	MaxProviderFailures = 0.5
 	// MaxServerErrors bounds the share of the API's answers with a status of 500 or more.

@@ -57,13 +57,13 @@ func (c Checker) Check(ctx context.Context) Status {
 		Streams: []backlog.Stream{}, Replays: []replay.Report{},
 	}
 	probes := c.probes(&s)
-	s.Parts = make([]Part, len(probes))
+	s.Components = make([]Component, len(probes))
 	var running sync.WaitGroup
 	for i, p := range probes {
 		running.Go(func() {
-			s.Parts[i] = Part{Name: p.Name, Up: true}
+			s.Components[i] = Component{Name: p.Name, Up: true}
 			if err := p.Check(ctx); err != nil {
-				s.Parts[i].Up, s.Parts[i].Error = false, err.Error()
+				s.Components[i].Up, s.Components[i].Error = false, err.Error()
 			}
 		})
 	}

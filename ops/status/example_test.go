@@ -8,7 +8,7 @@ import (
 
 func ExampleStatus_Judge() {
 	s := status.Status{
-		Parts: []status.Part{{Name: "postgres", Up: true}},
+		Components: []status.Component{{Name: "postgres", Up: true}},
 		Backlog: &status.Backlog{
 			Pending: 3, OldestPending: 2*60*60 + 90, DeadLetters: 1, SweeperActive: true,
 		},

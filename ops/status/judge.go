@@ -75,7 +75,7 @@ func (s *Status) judgeBacklog(b Backlog) {
 func (s *Status) judgeStreams() {
 	for _, c := range s.Consumers {
 		if c.Stalled() {
-			s.problem("%d messages of %s wait, and nobody takes them for %s", c.Waiting, c.Stream, c.Name)
+			s.problem("%d messages of %s wait, and nobody takes them for %s", c.Pending, c.Stream, c.Name)
 		}
 	}
 	for _, m := range s.Streams {

@@ -23,7 +23,7 @@ func TestJudge(t *testing.T) {
 	}{
 		"nothing is wrong": {func(*status.Status) {}, nil},
 		"PostgreSQL is unreachable": {func(s *status.Status) {
-			s.Backlog, s.Parts = nil, []status.Part{{Name: "postgres"}}
+			s.Backlog, s.Components = nil, []status.Component{{Name: "postgres"}}
 		}, nil},
 		"ages at their bounds": {func(s *status.Status) {
 			s.Backlog.OldestPending = seconds(status.MaxPendingAge)
@@ -73,9 +73,9 @@ func TestJudge(t *testing.T) {
 		}},
 		"a stalled consumer": {func(s *status.Status) {
 			s.Consumers = []backlog.Consumer{
-				{Stream: "BUCKET", Name: "confirm", Waiting: 7},
-				{Stream: "BUCKET", Name: "remove", Waiting: 7, Pulls: 1},
-				{Stream: "DOCUMENTS", Name: "classify", Waiting: 7, InHand: 1},
+				{Stream: "BUCKET", Name: "confirm", Pending: 7},
+				{Stream: "BUCKET", Name: "remove", Pending: 7, Pulls: 1},
+				{Stream: "DOCUMENTS", Name: "classify", Pending: 7, AckPending: 1},
 			}
 		}, []string{"7 messages of BUCKET wait, and nobody takes them for confirm"}},
 		"streams that fill up": {func(s *status.Status) {
@@ -97,8 +97,8 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := status.Status{
-				Parts:   []status.Part{{Name: "postgres", Up: true}},
-				Backlog: &status.Backlog{SweeperActive: true}, Queue: &status.Queue{},
+				Components: []status.Component{{Name: "postgres", Up: true}},
+				Backlog:    &status.Backlog{SweeperActive: true}, Queue: &status.Queue{},
 			}
 			c.change(&s)
 			s.Judge()
@@ -106,7 +106,7 @@ func TestJudge(t *testing.T) {
 				t.Errorf("got problems\n%s\nwant\n%s",
 					strings.Join(s.Problems, "\n"), strings.Join(c.want, "\n"))
 			}
-			if want := len(c.want) == 0 && s.Parts[0].Up; s.Healthy != want {
+			if want := len(c.want) == 0 && s.Components[0].Up; s.Healthy != want {
 				t.Errorf("got healthy %v, want %v", s.Healthy, want)
 			}
 		})

@@ -15,20 +15,20 @@ import (
 // Status is what one check found, in the form that `intray status --json` prints.
 type Status struct {
 	At time.Time `json:"at"`
-	// Healthy reports whether each part answers and there are no problems.
-	Healthy   bool               `json:"fine"`
-	Problems  []string           `json:"problems"` // of parts that answer
-	Parts     []Part             `json:"parts"`
-	Backlog   *Backlog           `json:"backlog"` // nil: PostgreSQL is unreachable
-	Consumers []backlog.Consumer `json:"consumers"`
-	Streams   []backlog.Stream   `json:"streams"`
-	Queue     *Queue             `json:"minio_queue"` // nil: not on this machine
-	Recent    *Recent            `json:"recent"`      // nil: NATS is unreachable
-	Replays   []replay.Report    `json:"replays"`     // those that have not ended
+	// Healthy reports whether each component answers and there are no problems.
+	Healthy    bool               `json:"healthy"`
+	Problems   []string           `json:"problems"` // of components that answer
+	Components []Component        `json:"components"`
+	Backlog    *Backlog           `json:"backlog"` // nil: PostgreSQL is unreachable
+	Consumers  []backlog.Consumer `json:"consumers"`
+	Streams    []backlog.Stream   `json:"streams"`
+	Queue      *Queue             `json:"minio_queue"` // nil: not on this machine
+	Recent     *Recent            `json:"recent"`      // nil: NATS is unreachable
+	Replays    []replay.Report    `json:"replays"`     // those that have not ended
 }
 
-// Part is whether one part of the system answers.
-type Part struct {
+// Component reports whether one component of the system answers.
+type Component struct {
 	Name  string `json:"name"`
 	Up    bool   `json:"up"`
 	Error string `json:"error,omitempty"`
@@ -42,19 +42,19 @@ type Backlog struct {
 	Unclassified       int64   `json:"unclassified"`
 	OldestUnclassified Seconds `json:"oldest_unclassified_seconds"`
 	// Unpublished changes are committed, and their events are not published yet.
-	Unpublished       int64   `json:"unannounced"`
-	OldestUnpublished Seconds `json:"oldest_unannounced_seconds"`
+	Unpublished       int64   `json:"unpublished"`
+	OldestUnpublished Seconds `json:"oldest_unpublished_seconds"`
 	Deletions         int64   `json:"deletions"`
 	FailingDeletions  int64   `json:"failing_deletions"`
 	OldestDeletion    Seconds `json:"oldest_deletion_seconds"`
 	DeadLetters       int64   `json:"dead_letters"`
 	// FailedAttempts counts those of the last ten minutes for documents that are still
 	// queued; LastFailure is why the newest failed.
-	FailedAttempts int64  `json:"failed_tries"`
-	LastFailure    string `json:"failed_try,omitempty"`
-	SweeperActive  bool   `json:"swept"`
+	FailedAttempts int64  `json:"failed_attempts"`
+	LastFailure    string `json:"last_failure,omitempty"`
+	SweeperActive  bool   `json:"sweeper_active"`
 	// Drift counts the differences that the last reconciliation left to a person.
-	Drift        int64      `json:"drift_left"`
+	Drift        int64      `json:"reconcile_remaining"`
 	ReconciledAt *time.Time `json:"reconciled_at"` // nil: not yet
 }
 
@@ -62,7 +62,7 @@ type Backlog struct {
 type Queue struct {
 	Files    int     `json:"files"`
 	Oldest   Seconds `json:"oldest_seconds"`
-	SetAside int     `json:"aside"` // files that MinIO could not have sent
+	SetAside int     `json:"set_aside"` // files that MinIO could not have sent
 }
 
 // Recent counts the documents that reached each status in the last Minutes.
@@ -80,10 +80,10 @@ func (s Seconds) String() string { return (time.Duration(s) * time.Second).Strin
 // exceeds reports whether the age is more than a bound.
 func (s Seconds) exceeds(bound time.Duration) bool { return float64(s) > bound.Seconds() }
 
-// Unreachable returns the names of the parts that do not answer.
+// Unreachable returns the names of the components that do not answer.
 func (s Status) Unreachable() []string {
 	var names []string
-	for _, p := range s.Parts {
+	for _, p := range s.Components {
 		if !p.Up {
 			names = append(names, p.Name)
 		}

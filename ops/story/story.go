@@ -31,11 +31,11 @@ type Story struct {
 	Reason       string     `json:"reason,omitempty"`
 	Email        string     `json:"user,omitempty"`
 	Filename     string     `json:"filename,omitempty"`
-	DetectedType string     `json:"found_type,omitempty"` // where it differs from the declared one
+	DetectedType string     `json:"detected_type,omitempty"` // where it differs from the declared one
 	Size         int64      `json:"size"`
 	ObjectKey    string     `json:"object_key"`
 	Version      int64      `json:"version,omitempty"`
-	Unpublished  *time.Time `json:"unannounced_since,omitempty"`
+	Unpublished  *time.Time `json:"unpublished_since,omitempty"`
 	Entries      []Entry    `json:"story"`
 }
 

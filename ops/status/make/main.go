@@ -20,7 +20,7 @@ var bounds = map[string]any{
 	"MaxDeadLetters":      status.MaxDeadLetters,
 	"MaxDrift":            status.MaxDrift,
 	"MaxStreamFill":       status.MaxStreamFill,
-	"MaxWaiting":          status.MaxWaiting,
+	"MaxPendingMessages":  status.MaxPendingMessages,
 	"MaxProviderFailures": status.MaxProviderFailures,
 	"MaxServerErrors":     status.MaxServerErrors,
 }

@@ -76,7 +76,7 @@ func (c aiCheckCommand) Run(ctx context.Context) error {
 	if err := c.print(results); err != nil {
 		return err
 	}
-	return aicheck.Verdict(results)
+	return aicheck.Err(results)
 }
 
 // users returns the users' settings, if there is a database to read them from, and
@@ -113,7 +113,7 @@ func (c aiCheckCommand) print(results []aicheck.Result) error {
 	fmt.Fprintln(table, "PROVIDER\tMODEL\tUSERS\tRESULT\tLATENCY\t")
 	for _, r := range results {
 		remark := r.Error
-		if r.Outcome == aicheck.Works && !r.Sorted {
+		if r.Outcome == aicheck.Works && !r.Correct {
 			remark = "but it did not find that an invoice is one: this model may be too weak"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d ms\t%s\n", cli.Printable(r.Provider),

@@ -70,7 +70,7 @@ func TestAICheck(t *testing.T) {
 		},
 		"not set up": {
 			[]string{"DEFAULT_AI_PROVIDER=oracle", openai(works)}, nil,
-			1, []string{"oracle", "not_set_up", "works"},
+			1, []string{"oracle", "not_configured", "works"},
 		},
 		"unknown provider": {nil, []string{"--provider", "anthropic"}, 2, []string{"not set up"}},
 		"bad address":      {[]string{"OLLAMA_URL=http://u:sk-secret@h"}, nil, 2, []string{"OLLAMA_URL"}},

@@ -1,4 +1,4 @@
-// Package accounts carries out what operators do with accounts and takes several steps.
+// Package accounts implements the operations on accounts that take several transactions.
 package accounts
 
 import (
@@ -12,12 +12,12 @@ import (
 // batch is how many documents are removed in one transaction.
 const batch = 1000
 
-// Remove removes a user with all documents, topics and sessions: first nobody can sign
-// in as the user any more, then the documents go, then the account. Their objects are
-// deleted by the object deletions that this leaves to the consumers. After an error it
-// may be called again and goes on where it stopped.
+// Remove removes a user and all of the user's documents, topics and sessions. It first
+// prevents the user from signing in, then removes the documents in batches, and the account
+// last. The documents' objects are recorded as object deletions, which the sweeper carries
+// out later. After an error, Remove may be called again and continues where it stopped.
 //
-// progress is called with the number of documents removed so far.
+// Remove calls progress after each batch with the number of documents removed so far.
 func Remove(ctx context.Context, db *postgres.DB, user schema.User, progress func(int64)) error {
 	if err := db.DisableAccount(ctx, user.ID); err != nil {
 		return err
@@ -26,14 +26,16 @@ func Remove(ctx context.Context, db *postgres.DB, user schema.User, progress fun
 	for {
 		n, err := db.RemoveUserDocuments(ctx, user.ID, batch)
 		if err != nil {
-			return fmt.Errorf("%w (%d documents are removed; run the command again to go on)", err, done)
+			return fmt.Errorf("%w (%d documents were removed; run the command again to continue)",
+				err, done)
 		}
 		done += int64(n)
 		progress(done)
 		if n == batch {
 			continue
 		}
-		// With a valid access token the user may store documents until this succeeds.
+		// RemoveUser removes nothing while the user has documents. With an access token that is
+		// still valid, the user can create documents until RemoveUser succeeds.
 		if removed, err := db.RemoveUser(ctx, user.ID); err != nil || removed {
 			return err
 		}

@@ -1,5 +1,5 @@
-// Package aicheck asks the AI providers to classify a sample, as a document would be, and
-// reports which of them work.
+// Package aicheck sends a sample document to the AI providers and reports which of them can
+// classify it.
 package aicheck
 
 import (
@@ -16,43 +16,47 @@ import (
 	"intray/infra/ai"
 )
 
-// Check says which providers and models are asked.
+// Check selects the providers and models to check.
 type Check struct {
-	// Config is the consumers' configuration; its DefaultProvider must be set.
+	// Config is the configuration of the consumer classify. Its DefaultProvider must be set.
 	Config classify.Config
 	// Users are the AI settings that users have chosen.
 	Users []classify.Settings
-	// Optional are providers that are asked only if a user or a default names them.
+	// Optional lists providers that are checked only if a user's settings, the defaults or
+	// Provider name them.
 	Optional []string
-	// Provider and Model, if set, limit the check to one provider, and replace the model.
+	// Provider, if not empty, limits the check to one provider. Model, if not empty, replaces
+	// the models of the users and the default model.
 	Provider, Model string
 }
 
 // The values of Result.Outcome.
 const (
 	Works         = "works"
-	InvalidAnswer = "invalid_answer"
-	Refused       = "refused"
-	Unavailable   = "unavailable"
-	NotSetUp      = "not_set_up"
+	InvalidAnswer = "invalid_answer" // the response does not match the schema
+	Refused       = "refused"        // the provider rejects the request or the API key
+	Unavailable   = "unavailable"    // the provider cannot be reached, or fails
+	NotConfigured = "not_configured" // a user or a default names it, but it is not configured
 )
 
-// Result is what asking one provider and model led to.
+// Result is the outcome for one provider and model.
 type Result struct {
-	Provider  string `json:"provider"`
-	Model     string `json:"model"`
+	Provider string `json:"provider"`
+	Model    string `json:"model"`
+	// Users is the number of users whose documents are sent to this provider and model.
 	Users     int    `json:"users"`
 	Outcome   string `json:"result"`
 	LatencyMS int64  `json:"latency_ms"`
-	// Schema reports whether the answer fulfilled the schema; nil without an answer.
+	// Schema reports whether the response matched the schema. It is nil if there was none.
 	Schema *bool `json:"schema"`
-	// Sorted reports whether the sample was sorted into the topic that it belongs to.
-	Sorted bool   `json:"sorted"`
-	Error  string `json:"error,omitempty"`
+	// Correct reports whether the sample was classified into the topic it belongs to.
+	Correct bool   `json:"correct"`
+	Error   string `json:"error,omitempty"`
 }
 
-// Run asks one provider and model after the other, ordered by name: those that a
-// document could be sent to now, and each other provider that is set up.
+// Run checks each provider and model that a document could be sent to now, and every other
+// configured provider. It checks them one after another, and returns the results ordered by
+// provider and model.
 func (c Check) Run(ctx context.Context) ([]Result, error) {
 	results := c.targets()
 	for i := range results {
@@ -64,7 +68,7 @@ func (c Check) Run(ctx context.Context) ([]Result, error) {
 	return results, nil
 }
 
-// targets returns a Result for each provider and model to ask, not asked yet.
+// targets returns a Result without an outcome for each provider and model to check.
 func (c Check) targets() []Result {
 	type target struct{ provider, model string }
 	provider, model := c.Config.DefaultProvider, cmp.Or(c.Config.DefaultModel, classify.FallbackModel)
@@ -77,47 +81,51 @@ func (c Check) targets() []Result {
 		named[t.provider] = true
 	}
 	for name := range c.Config.Providers {
-		// One that was asked for by name is asked even if nobody uses it.
+		// A provider that Provider names is checked even if nobody uses it.
 		optional := slices.Contains(c.Optional, name) && name != c.Provider
 		if !named[name] && !optional {
 			users[target{name, model}] = 0
 		}
 	}
-	found := make(map[target]Result)
+	results := make(map[target]Result)
 	for t, n := range users {
 		if c.Provider != "" && t.provider != c.Provider {
 			continue
 		}
 		t.model = cmp.Or(c.Model, t.model)
 		if t.provider == builtin.Provider {
-			t.model = "" // it has only one
+			t.model = "" // the builtin provider has only one model
 		}
-		found[t] = Result{Provider: t.provider, Model: t.model, Users: found[t].Users + n}
+		results[t] = Result{Provider: t.provider, Model: t.model, Users: results[t].Users + n}
 	}
-	return slices.SortedFunc(maps.Values(found), func(a, b Result) int {
+	return slices.SortedFunc(maps.Values(results), func(a, b Result) int {
 		return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Model, b.Model))
 	})
 }
 
-// The sample, and the topic that it belongs to.
+// sample is the text of the sample document, and sampleTopic the id of its topic.
 const (
-	sample      = "Invoice number 1042. Bill to: Jane Doe. Amount due: 120.00, payment terms: net 30 days."
+	sample = "Invoice number 1042. Bill to: Jane Doe. " +
+		"Amount due: 120.00, payment terms: net 30 days."
 	sampleTopic = "b"
 )
 
 var sampleTopics = []ai.Topic{
-	{ID: "a", Name: "Recipes", Description: "How to cook and bake", Keywords: []string{"oven", "flour", "tablespoon"}},
+	{
+		ID: "a", Name: "Recipes", Description: "How to cook and bake",
+		Keywords: []string{"oven", "flour", "tablespoon"},
+	},
 	{
 		ID: sampleTopic, Name: "Invoices", Description: "Bills that ask for payment",
 		Keywords: []string{"invoice", "amount due", "bill to", "payment terms"},
 	},
 }
 
-// ask sends the sample and fills in what came of it.
+// ask sends the sample to the provider and sets the result's outcome.
 func (r *Result) ask(ctx context.Context, config classify.Config) {
 	provider, ok := config.Providers[r.Provider]
 	if !ok {
-		r.Outcome, r.Error = NotSetUp, "this provider is not set up, or there is none of this name"
+		r.Outcome, r.Error = NotConfigured, "there is no configured provider of this name"
 		return
 	}
 	began := time.Now()
@@ -126,15 +134,15 @@ func (r *Result) ask(ctx context.Context, config classify.Config) {
 		Filename: "invoice.txt", Text: sample, Topics: sampleTopics,
 	})
 	r.LatencyMS = time.Since(began).Milliseconds()
-	fulfilled := err == nil
+	valid := err == nil
 	switch {
 	case err == nil:
-		r.Outcome, r.Schema = Works, &fulfilled
-		r.Sorted = len(answer.Choices) > 0 && answer.Choices[0].TopicID == sampleTopic
+		r.Outcome, r.Schema = Works, &valid
+		r.Correct = len(answer.Choices) > 0 && answer.Choices[0].TopicID == sampleTopic
 		r.Model = cmp.Or(r.Model, answer.Model)
 		return
 	case errors.Is(err, ai.ErrInvalidAnswer):
-		r.Outcome, r.Schema = InvalidAnswer, &fulfilled
+		r.Outcome, r.Schema = InvalidAnswer, &valid
 	case errors.Is(err, ai.ErrRefused), errors.Is(err, ai.ErrKey):
 		r.Outcome = Refused
 	default:
@@ -143,24 +151,25 @@ func (r *Result) ask(ctx context.Context, config classify.Config) {
 	r.Error = err.Error()
 }
 
-// Verdict returns nil if all work, an [ai.ErrUnavailable] if some are unavailable and the
-// others work, and another error otherwise.
-func Verdict(results []Result) error {
-	unavailable, wrong := 0, 0
+// Err returns nil if every provider works. It returns an error that wraps
+// [ai.ErrUnavailable] if some providers are unavailable and all others work, and any other
+// error otherwise.
+func Err(results []Result) error {
+	unavailable, failed := 0, 0
 	for _, r := range results {
 		switch r.Outcome {
 		case Works:
 		case Unavailable:
 			unavailable++
 		default:
-			wrong++
+			failed++
 		}
 	}
 	switch {
-	case wrong > 0:
-		return fmt.Errorf("%d of %d do not work", wrong+unavailable, len(results))
+	case failed > 0:
+		return fmt.Errorf("%d of %d providers do not work", failed+unavailable, len(results))
 	case unavailable > 0:
-		return fmt.Errorf("%w: %d of %d", ai.ErrUnavailable, unavailable, len(results))
+		return fmt.Errorf("%w: %d of %d providers", ai.ErrUnavailable, unavailable, len(results))
 	}
 	return nil
 }

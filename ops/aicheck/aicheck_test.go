@@ -12,7 +12,7 @@ import (
 	"intray/ops/aicheck"
 )
 
-// provider answers every request with topic, or with err.
+// provider responds to every request with the topic, or fails with err.
 type provider struct {
 	topic string
 	err   error
@@ -22,7 +22,7 @@ func (p provider) Classify(context.Context, ai.Request) (ai.Answer, error) {
 	return ai.Answer{Choices: []ai.Choice{{TopicID: p.topic}}}, p.err
 }
 
-func TestRunAsksWhatDocumentsGoTo(t *testing.T) {
+func TestRunChecksTheProvidersThatDocumentsAreSentTo(t *testing.T) {
 	works := provider{topic: "b"}
 	config := classify.Config{
 		DefaultProvider: "ollama", DefaultModel: "m",
@@ -30,24 +30,26 @@ func TestRunAsksWhatDocumentsGoTo(t *testing.T) {
 			"builtin": works, "ollama": works, "openai": works, "anthropic": works,
 		},
 	}
-	users := []classify.Settings{{}, {Model: "m"}, {Provider: "openai", Model: "x"}, {Provider: "gone"}}
+	users := []classify.Settings{
+		{}, {Model: "m"}, {Provider: "openai", Model: "x"}, {Provider: "gone"},
+	}
 	for name, c := range map[string]struct {
 		check aicheck.Check
 		want  []string
 	}{
-		"every one": {
+		"all configured providers": {
 			aicheck.Check{},
 			[]string{"anthropic m 0", "builtin  0", "ollama m 0", "openai m 0"},
 		},
-		"those of users": {
+		"providers and models of users": {
 			aicheck.Check{Users: users},
 			[]string{"anthropic m 0", "builtin  0", "gone m 1", "ollama m 2", "openai x 1"},
 		},
-		"an optional one that nobody uses": {
+		"an optional provider that nobody uses": {
 			aicheck.Check{Optional: []string{"anthropic"}},
 			[]string{"builtin  0", "ollama m 0", "openai m 0"},
 		},
-		"an optional one by name": {
+		"an optional provider by name": {
 			aicheck.Check{Optional: []string{"anthropic"}, Provider: "anthropic"},
 			[]string{"anthropic m 0"},
 		},
@@ -73,21 +75,21 @@ func TestRunAsksWhatDocumentsGoTo(t *testing.T) {
 	}
 }
 
-func TestOutcomesAndVerdict(t *testing.T) {
+func TestOutcomes(t *testing.T) {
 	for name, c := range map[string]struct {
 		provider    classify.Provider
 		outcome     string
-		sorted      bool
+		correct     bool
 		works       bool
 		unavailable bool
 	}{
-		"works":      {provider{topic: "b"}, aicheck.Works, true, true, false},
-		"is weak":    {provider{topic: "a"}, aicheck.Works, false, true, false},
-		"invalid":    {provider{err: ai.ErrInvalidAnswer}, aicheck.InvalidAnswer, false, false, false},
-		"refuses":    {provider{err: ai.ErrRefused}, aicheck.Refused, false, false, false},
-		"wrong key":  {provider{err: ai.ErrKey}, aicheck.Refused, false, false, false},
-		"is away":    {provider{err: ai.ErrUnavailable}, aicheck.Unavailable, false, false, true},
-		"not set up": {nil, aicheck.NotSetUp, false, false, false},
+		"works":            {provider{topic: "b"}, aicheck.Works, true, true, false},
+		"wrong topic":      {provider{topic: "a"}, aicheck.Works, false, true, false},
+		"invalid response": {provider{err: ai.ErrInvalidAnswer}, aicheck.InvalidAnswer, false, false, false},
+		"refused request":  {provider{err: ai.ErrRefused}, aicheck.Refused, false, false, false},
+		"wrong key":        {provider{err: ai.ErrKey}, aicheck.Refused, false, false, false},
+		"unavailable":      {provider{err: ai.ErrUnavailable}, aicheck.Unavailable, false, false, true},
+		"not configured":   {nil, aicheck.NotConfigured, false, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			check := aicheck.Check{Config: classify.Config{DefaultProvider: "p"}}
@@ -98,12 +100,14 @@ func TestOutcomesAndVerdict(t *testing.T) {
 			if err != nil || len(results) != 1 {
 				t.Fatalf("got %d results, error %v, want one", len(results), err)
 			}
-			if r := results[0]; r.Outcome != c.outcome || r.Sorted != c.sorted {
-				t.Errorf("got %s, sorted %v, want %s, %v", r.Outcome, r.Sorted, c.outcome, c.sorted)
+			if r := results[0]; r.Outcome != c.outcome || r.Correct != c.correct {
+				t.Errorf("got outcome %s, correct %v, want %s, %v",
+					r.Outcome, r.Correct, c.outcome, c.correct)
 			}
-			err = aicheck.Verdict(results)
+			err = aicheck.Err(results)
 			if (err == nil) != c.works || errors.Is(err, ai.ErrUnavailable) != c.unavailable {
-				t.Errorf("got the verdict %v, want none: %v, unavailable: %v", err, c.works, c.unavailable)
+				t.Errorf("got error %v, want no error: %v, unavailable: %v",
+					err, c.works, c.unavailable)
 			}
 		})
 	}

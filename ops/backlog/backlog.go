@@ -1,5 +1,5 @@
-// Package backlog reads what is queued: in the streams for their consumers, and in
-// the database. `intray status` shows it, and the consumers export it as metrics.
+// Package backlog measures how much work is queued in the streams and in the database.
+// "intray status" prints it, and "intray consume" exports it as metrics.
 package backlog
 
 import (
@@ -11,7 +11,8 @@ import (
 	"intray/schema"
 )
 
-// durables are the durable consumers with their streams, in the order of an upload.
+// durables lists the durable consumers with their streams, in the order in which an upload
+// passes them.
 var durables = []struct{ Stream, Consumer string }{
 	{schema.StreamBucket, schema.ConsumerConfirm},
 	{schema.StreamDocuments, schema.ConsumerClassify},
@@ -22,7 +23,7 @@ var durables = []struct{ Stream, Consumer string }{
 
 var streams = []string{schema.StreamBucket, schema.StreamDocuments, schema.StreamReplay}
 
-// Consumer is what is queued for one durable consumer.
+// Consumer is the state of one durable consumer.
 type Consumer struct {
 	Stream string `json:"stream"`
 	Name   string `json:"consumer"`
@@ -41,29 +42,30 @@ type Consumer struct {
 // It may be true for a moment for a busy consumer that is between two pull requests.
 func (c Consumer) Stalled() bool { return c.Pending > 0 && c.AckPending == 0 && c.Pulls == 0 }
 
-// Stream is how full a stream is.
+// Stream is the size of one stream.
 type Stream struct {
 	Name     string `json:"name"`
 	Messages uint64 `json:"messages"`
 	Bytes    uint64 `json:"bytes"`
-	MaxBytes uint64 `json:"max_bytes"` // 0: no bound
+	MaxBytes uint64 `json:"max_bytes"` // 0: unlimited
 }
 
-// Events is what JetStream holds.
+// Events is the state of the streams and of their durable consumers.
 type Events struct {
 	Consumers []Consumer
 	Streams   []Stream
 }
 
-// ReadEvents returns what JetStream holds. It fails with nats.ErrUnavailable, also
-// where a stream or a consumer is missing; what it had read until then is returned.
+// ReadEvents reads the state of the streams and of their durable consumers. It fails with
+// nats.ErrUnavailable if NATS cannot be reached, or if a stream or a consumer is missing.
+// After an error it returns what it has read so far.
 func ReadEvents(ctx context.Context, conn *nats.Conn) (Events, error) {
 	var e Events
 	if !conn.Connected() {
-		return e, fmt.Errorf("look at the streams: %w", nats.ErrUnavailable)
+		return e, fmt.Errorf("read the streams: %w", nats.ErrUnavailable)
 	}
 	fail := func(name string, err error) (Events, error) {
-		return e, fmt.Errorf("look at %s: %w", name, nats.Unavailable(err))
+		return e, fmt.Errorf("read %s: %w", name, nats.Unavailable(err))
 	}
 	for _, name := range streams {
 		s, err := conn.JetStream().Stream(ctx, name)
@@ -91,7 +93,7 @@ func ReadEvents(ctx context.Context, conn *nats.Conn) (Events, error) {
 	return e, nil
 }
 
-// Age returns how long ago t was; 0 if t is nil or later than now.
+// Age returns the time that has passed since t. It is 0 if t is nil or later than now.
 func Age(t *time.Time, now time.Time) time.Duration {
 	if t == nil {
 		return 0

@@ -16,7 +16,7 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc("intray_"+name, help, labels, nil)
 }
 
-// Every replica measures the same: queries take the maximum.
+// Every replica of the consumers exports the same values, so queries take their maximum.
 var (
 	consumerPending = describe("consumer_pending",
 		"Messages of a stream that were not delivered to a durable consumer yet.",
@@ -45,14 +45,14 @@ var (
 )
 
 const (
-	// readTimeout bounds one reading of the backlog.
+	// readTimeout is the timeout of one measurement.
 	readTimeout = 2 * time.Second
-	// cacheFor is how long a reading is shown again, so that frequent scrapes cost the
-	// database nothing.
-	cacheFor = 5 * time.Second
+	// cacheTTL is how long a measurement is served again, so that frequent scrapes do not
+	// load the database.
+	cacheTTL = 5 * time.Second
 )
 
-// Metrics is a prometheus.Collector that reads the backlog when it is scraped.
+// Metrics is a prometheus.Collector that measures the backlog when it is scraped.
 type Metrics struct {
 	db      *postgres.DB
 	conn    *nats.Conn
@@ -64,8 +64,8 @@ type Metrics struct {
 	last []prometheus.Metric
 }
 
-// NewMetrics returns a Metrics. The database's role is the worker; storage fails if
-// MinIO does not answer.
+// NewMetrics returns a Metrics. The role of db is the worker. storage checks MinIO and fails
+// if it cannot be reached.
 func NewMetrics(
 	db *postgres.DB, conn *nats.Conn, storage func(context.Context) error, log *slog.Logger,
 ) *Metrics {
@@ -82,12 +82,12 @@ func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What does not answer is left out, and
-// intray_dependency_up reports it.
+// Collect implements prometheus.Collector. It leaves out the metrics of a dependency that
+// does not respond; intray_dependency_up reports that it is down.
 func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if time.Since(m.at) > cacheFor {
+	if time.Since(m.at) > cacheTTL {
 		m.last = m.read()
 		m.at = time.Now()
 	}
@@ -96,15 +96,15 @@ func (m *Metrics) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
-// reading collects the metrics of one reading.
-type reading []prometheus.Metric
+// measurement collects the metrics of one measurement.
+type measurement []prometheus.Metric
 
-func (r *reading) add(d *prometheus.Desc, value float64, labels ...string) {
+func (r *measurement) add(d *prometheus.Desc, value float64, labels ...string) {
 	*r = append(*r, prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...))
 }
 
-// read reads every part concurrently. Each fails by itself: what the others gave
-// stands.
+// read measures all dependencies concurrently. If one fails, the metrics of the others are
+// still returned.
 func (m *Metrics) read() []prometheus.Metric {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
@@ -119,13 +119,13 @@ func (m *Metrics) read() []prometheus.Metric {
 	reads.Go(func() { database, dataErr = m.db.Backlog(ctx) })
 	reads.Wait()
 
-	var r reading
+	var r measurement
 	for dependency, err := range map[string]error{
 		"postgres": dataErr, "nats": natsErr, "minio": storageErr,
 	} {
-		r.add(dependencyUp, truth(err == nil), dependency)
+		r.add(dependencyUp, boolValue(err == nil), dependency)
 		if err != nil {
-			m.log.Debug("the backlog cannot be measured", "dependency", dependency, "error", err)
+			m.log.Debug("backlog not measured", "dependency", dependency, "error", err)
 		}
 	}
 	if natsErr == nil {
@@ -136,14 +136,14 @@ func (m *Metrics) read() []prometheus.Metric {
 	}
 	last, err := m.db.LastReconciliation(ctx)
 	if err != nil {
-		m.log.Debug("the last reconciliation cannot be read", "error", err)
+		m.log.Debug("last reconciliation not read", "error", err)
 	} else {
 		r.addReconciliation(last)
 	}
 	return r
 }
 
-func (r *reading) addEvents(e Events) {
+func (r *measurement) addEvents(e Events) {
 	for _, c := range e.Consumers {
 		r.add(consumerPending, float64(c.Pending), c.Stream, c.Name)
 		r.add(consumerAckPending, float64(c.AckPending), c.Stream, c.Name)
@@ -155,7 +155,7 @@ func (r *reading) addEvents(e Events) {
 	}
 }
 
-func (r *reading) addDatabase(b postgres.Backlog, now time.Time) {
+func (r *measurement) addDatabase(b postgres.Backlog, now time.Time) {
 	for kind, n := range map[string]int64{
 		"pending": b.Pending, "unclassified": b.Unclassified, "unpublished": b.Unpublished,
 		"deletions": b.Deletions, "failing_deletions": b.FailingDeletions,
@@ -169,12 +169,12 @@ func (r *reading) addDatabase(b postgres.Backlog, now time.Time) {
 	} {
 		r.add(oldestSeconds, Age(at, now).Seconds(), kind)
 	}
-	r.add(sweeperActive, truth(b.SweeperActive))
+	r.add(sweeperActive, boolValue(b.SweeperActive))
 }
 
-// addReconciliation adds what the last reconciliation found; last is nil if there
-// was none yet.
-func (r *reading) addReconciliation(last *postgres.Reconciliation) {
+// addReconciliation adds the findings of the last reconciliation. last is nil if none has
+// run yet.
+func (r *measurement) addReconciliation(last *postgres.Reconciliation) {
 	if last == nil {
 		r.add(reconcileRemaining, 0)
 		return
@@ -185,8 +185,9 @@ func (r *reading) addReconciliation(last *postgres.Reconciliation) {
 	}
 }
 
-func truth(yes bool) float64 {
-	if yes {
+// boolValue returns 1 if ok is true, else 0.
+func boolValue(ok bool) float64 {
+	if ok {
 		return 1
 	}
 	return 0

@@ -11,10 +11,10 @@ import (
 	"intray/schema"
 )
 
-// Since returns how many documents reached each status since at, by the number of
-// their events: uploaded, classified, failed, rejected, deleted. The connection's
-// user is the operator: Since creates a consumer for each status, reads its number
-// of messages, and deletes it again. It fails with nats.ErrUnavailable.
+// Since counts the documents that became uploaded, classified, failed, rejected or deleted
+// since the time at. It counts their events in the stream DOCUMENTS: for each status it
+// creates a temporary consumer, reads its number of pending messages and deletes it. The
+// connection's user must be the operator. Since fails with nats.ErrUnavailable.
 func Since(ctx context.Context, conn *nats.Conn, at time.Time) (map[string]uint64, error) {
 	if !conn.Connected() {
 		return nil, fmt.Errorf("count events: %w", nats.ErrUnavailable)
@@ -31,7 +31,7 @@ func Since(ctx context.Context, conn *nats.Conn, at time.Time) (map[string]uint6
 		}
 		info := c.CachedInfo()
 		counts[status] = info.NumPending
-		// One that stays is deleted by the server after InactiveThreshold.
+		// If the deletion fails, the server deletes the consumer after InactiveThreshold.
 		_ = conn.JetStream().DeleteConsumer(ctx, schema.StreamDocuments, info.Name)
 	}
 	return counts, nil

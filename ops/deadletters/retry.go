@@ -1,10 +1,10 @@
-// Package deadletters lists dead letters, drops them and retries them. To retry one is
-// to publish its message again, to the subject that it had, and to delete its row once
-// the stream has stored the message.
+// Package deadletters lists, retries and drops dead letters. Retrying a dead letter publishes
+// its message again to its original subject, and deletes the row of the dead letter once the
+// stream has stored the message.
 //
-// Other consumers of that subject see the message again, which changes nothing: each
-// decides by the document and the object. If the message fails again it becomes a dead
-// letter again, under a new id.
+// Other consumers of the subject receive the message again too. This is harmless, because
+// each consumer decides by the current state of the document and the object. If the message
+// fails again, it becomes a dead letter with a new id.
 package deadletters
 
 import (
@@ -23,11 +23,11 @@ import (
 	"intray/infra/postgres"
 )
 
-// HeaderRetryOf is the header that names the message that a retry repeats, as
+// HeaderRetryOf is the header of a retried message that names the original message as
 // <stream>:<sequence>.
 const HeaderRetryOf = "Intray-Retry-Of"
 
-// publishTimeout is how long a publish waits for its ack.
+// publishTimeout is the timeout of one publish.
 const publishTimeout = 5 * time.Second
 
 // Retrier retries dead letters.
@@ -36,19 +36,23 @@ type Retrier struct {
 	conn *nats.Conn
 }
 
-// New returns a Retrier. The connection's user is the operator, who may publish
-// everywhere.
+// New returns a Retrier. The connection's user must be the operator, who may publish to
+// every subject.
 func New(db *postgres.DB, conn *nats.Conn) *Retrier { return &Retrier{db: db, conn: conn} }
 
-// RetryOptions say how RetryAll goes about it.
+// RetryOptions configures RetryAll.
 type RetryOptions struct {
-	Rate     float64             // at most so many a second; 0: no bound
-	Progress func(retried int64) // is called after each
-	Refused  func(error)         // is called for each that cannot be retried
+	// Rate limits the number of retries per second; 0 means no limit.
+	Rate float64
+	// Progress is called after each dead letter with the number retried so far.
+	Progress func(retried int64)
+	// Refused is called with the error of each dead letter that the stream refuses.
+	Refused func(error)
 }
 
-// RetryAll retries the dead letters of a selection, the oldest first. It continues
-// after one that the stream refuses, and stops where a part does not answer.
+// RetryAll retries the dead letters of a selection, oldest first. If the stream refuses a
+// message, RetryAll continues with the next one; during an outage of NATS or PostgreSQL it
+// stops and returns the error.
 func (r *Retrier) RetryAll(
 	ctx context.Context, s Selection, o RetryOptions,
 ) (retried, refused int64, err error) {
@@ -89,16 +93,16 @@ func waitUntil(ctx context.Context, t time.Time) error {
 	}
 }
 
-// Retry publishes the letter's message again and then deletes its row. It fails with
-// nats.ErrUnavailable or postgres.ErrUnavailable; the row is then still there, and it
-// is safe to retry again: within its duplicate window the stream stores the message
-// once, and later a second one changes nothing.
+// Retry publishes the message of a dead letter again and then deletes its row. After an
+// error, such as nats.ErrUnavailable or postgres.ErrUnavailable, the row still exists and
+// retrying is safe: within its duplicate window the stream stores the message only once, and
+// a copy that it stores later changes nothing.
 func (r *Retrier) Retry(ctx context.Context, l postgres.DeadLetter) error {
 	if err := r.publish(ctx, l); err != nil {
 		return fmt.Errorf("retry dead letter %d: %w", l.ID, err)
 	}
 	if _, err := r.db.DeleteDeadLetters(ctx, postgres.DeadLetterFilter{IDs: []int64{l.ID}}); err != nil {
-		return fmt.Errorf("dead letter %d was published again, but is still there: %w", l.ID, err)
+		return fmt.Errorf("delete dead letter %d after publishing its message: %w", l.ID, err)
 	}
 	return nil
 }
@@ -107,8 +111,8 @@ func (r *Retrier) publish(ctx context.Context, l postgres.DeadLetter) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	_, err := r.conn.JetStream().PublishMsg(ctx, message(l), jetstream.WithExpectStream(l.Stream))
-	// A refusal by the stream is not an outage: it is full, or the subject belongs to
-	// another stream by now.
+	// A refusal by the stream is not an outage: the stream is full, or the subject now
+	// belongs to another stream.
 	var refused *jetstream.APIError
 	if err != nil && !errors.As(err, &refused) && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("%w: %w", nats.ErrUnavailable, err)
@@ -116,8 +120,9 @@ func (r *Retrier) publish(ctx context.Context, l postgres.DeadLetter) error {
 	return err
 }
 
-// message returns the letter's message with an id of its own, for the stream may still
-// have the first one's. Headers for the server (Nats-…) were for the first time only.
+// message returns the message to publish for a dead letter. It has a message id of its own,
+// because the stream may still remember the original id and drop the message as a duplicate.
+// Headers that instruct the server (Nats-…) are not repeated.
 func message(l postgres.DeadLetter) *natsgo.Msg {
 	m := natsgo.NewMsg(l.Subject)
 	m.Data = l.Data
@@ -126,8 +131,8 @@ func message(l postgres.DeadLetter) *natsgo.Msg {
 			m.Header[name] = values
 		}
 	}
-	first := cmp.Or(m.Header.Get(HeaderRetryOf), fmt.Sprintf("%s:%d", l.Stream, l.Sequence))
-	m.Header.Set(HeaderRetryOf, first)
+	original := cmp.Or(m.Header.Get(HeaderRetryOf), fmt.Sprintf("%s:%d", l.Stream, l.Sequence))
+	m.Header.Set(HeaderRetryOf, original)
 	m.Header.Set(natsgo.MsgIdHdr, fmt.Sprintf("retry:%d:%d", l.ID, l.DeadAt.UnixMicro()))
 	return m
 }

@@ -13,8 +13,9 @@ import (
 
 var consumers = []string{schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify}
 
-// ValidConsumer returns an error unless consumer is empty or one that there is: a
-// filter for a misspelled one would choose nothing, as if all were well.
+// ValidConsumer returns an error unless consumer is empty or the name of a consumer. Without
+// this check, a filter with a misspelled name would match nothing, as if there were no dead
+// letters.
 func ValidConsumer(consumer string) error {
 	if consumer == "" || slices.Contains(consumers, consumer) {
 		return nil
@@ -22,20 +23,20 @@ func ValidConsumer(consumer string) error {
 	return fmt.Errorf("there is no consumer %q: choose %s", consumer, strings.Join(consumers, ", "))
 }
 
-// pageSize is how many dead letters are read at once.
+// pageSize is how many dead letters one query reads.
 const pageSize = 100
 
-// List yields the dead letters that the filter chooses, in its order, in constant
-// memory. After an error it ends.
+// List yields the dead letters that match the filter, in the order of the filter. It reads
+// them page by page, in constant memory, and ends after an error.
 func List(
 	ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter,
 ) iter.Seq2[postgres.DeadLetter, error] {
 	return func(yield func(postgres.DeadLetter, error) bool) {
-		left := f.Limit // 0: no limit
+		remaining := f.Limit // 0: no limit
 		for {
 			f.Limit = pageSize
-			if left > 0 {
-				f.Limit = min(left, pageSize)
+			if remaining > 0 {
+				f.Limit = min(remaining, pageSize)
 			}
 			letters, err := db.DeadLetters(ctx, f)
 			if err != nil {
@@ -47,21 +48,21 @@ func List(
 					return
 				}
 			}
-			if left > 0 {
-				if left -= len(letters); left == 0 {
+			if remaining > 0 {
+				if remaining -= len(letters); remaining == 0 {
 					return
 				}
 			}
-			if len(letters) < f.Limit || !turnPage(&f, letters[len(letters)-1].ID) {
+			if len(letters) < f.Limit || !nextPage(&f, letters[len(letters)-1].ID) {
 				return
 			}
 		}
 	}
 }
 
-// turnPage moves the filter past the last id of a page, and reports whether more may
-// follow.
-func turnPage(f *postgres.DeadLetterFilter, last int64) bool {
+// nextPage moves the filter past the last id of a page. It reports whether more dead letters
+// may follow.
+func nextPage(f *postgres.DeadLetterFilter, last int64) bool {
 	if !f.Newest {
 		f.After = last
 		return true
@@ -70,16 +71,16 @@ func turnPage(f *postgres.DeadLetterFilter, last int64) bool {
 	return f.Through > 0
 }
 
-// Selection is the dead letters that a change is about. It is fixed when it is made:
-// what is dead-lettered later is not among them.
+// Selection is a fixed set of dead letters. Messages that are dead-lettered after it was made
+// are not part of it.
 type Selection struct {
 	db     *postgres.DB
 	filter postgres.DeadLetterFilter
-	// Count is how many they are.
+	// Count is the number of dead letters in the selection when it was made.
 	Count int64
 }
 
-// Select returns the dead letters that the filter chooses now, its Limit aside.
+// Select returns the dead letters that match the filter now. It ignores the filter's Limit.
 func Select(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter) (Selection, error) {
 	s := Selection{db: db, filter: f}
 	s.filter.IDs = slices.Compact(slices.Sorted(slices.Values(f.IDs)))
@@ -88,23 +89,26 @@ func Select(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter) (
 	return s, err
 }
 
-// Missing returns an error if more ids were given than dead letters were found.
+// Missing returns an error if the filter names more ids than the number of dead letters
+// found.
 func (s Selection) Missing(found int64) error {
-	if lacking := int64(len(s.filter.IDs)) - found; lacking > 0 {
-		return fmt.Errorf("%d of the ids are no dead letters (any more)", lacking)
+	if missing := int64(len(s.filter.IDs)) - found; missing > 0 {
+		return fmt.Errorf("%d of the ids do not exist or were already retried or dropped", missing)
 	}
 	return nil
 }
 
-// List yields them, the oldest first.
+// List yields the dead letters of the selection, oldest first.
 func (s Selection) List(ctx context.Context) iter.Seq2[postgres.DeadLetter, error] {
 	return List(ctx, s.db, s.filter)
 }
 
-// Drop deletes them and returns how many it deleted.
+// Drop deletes the dead letters of the selection and returns how many it deleted.
 func (s Selection) Drop(ctx context.Context) (int64, error) {
 	if s.Count == 0 {
-		return 0, nil // the filter has no upper bound then
+		// The filter of an empty selection has no upper bound, so it could match dead letters
+		// that were added later.
+		return 0, nil
 	}
 	return s.db.DeleteDeadLetters(ctx, s.filter)
 }

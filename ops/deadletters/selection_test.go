@@ -9,10 +9,10 @@ import (
 	"intray/ops/deadletters"
 )
 
-// stored stores n dead letters and returns their ids in ascending order.
-func stored(t *testing.T, b *consumertest.Bundle, n int) (ids []int64) {
+// insertLetters inserts n dead letters and returns their ids in ascending order.
+func insertLetters(t *testing.T, b *consumertest.Bundle, n int) (ids []int64) {
 	t.Helper()
-	b.Exec(`INSERT INTO dead_letters 
+	b.Exec(`INSERT INTO dead_letters
 			(stream, sequence, consumer, subject, data, reason, attempts, first_at)
 		SELECT 'BUCKET', n, 'confirm', 'bucket.created.direct', '', 'test', 1, now()
 		FROM generate_series(1, $1) AS n`, n)
@@ -25,22 +25,22 @@ func stored(t *testing.T, b *consumertest.Bundle, n int) (ids []int64) {
 	return ids
 }
 
-func TestListReadsPageAfterPage(t *testing.T) {
+func TestListReadsAllPages(t *testing.T) {
 	b := consumertest.New(t)
-	ids := stored(t, b, 250)
+	ids := insertLetters(t, b, 250)
 	newest := slices.Clone(ids)
 	slices.Reverse(newest)
 	for name, c := range map[string]struct {
 		filter postgres.DeadLetterFilter
 		want   []int64
 	}{
-		"all":                    {postgres.DeadLetterFilter{}, ids},
-		"the newest first":       {postgres.DeadLetterFilter{Newest: true}, newest},
-		"a limit within a page":  {postgres.DeadLetterFilter{Limit: 7}, ids[:7]},
-		"a limit of whole pages": {postgres.DeadLetterFilter{Newest: true, Limit: 200}, newest[:200]},
-		"a limit above all":      {postgres.DeadLetterFilter{Limit: 1000}, ids},
-		"another consumer's":     {postgres.DeadLetterFilter{Consumer: "remove"}, nil},
-		"between ids":            {postgres.DeadLetterFilter{After: ids[9], Through: ids[19]}, ids[10:20]},
+		"all":                     {postgres.DeadLetterFilter{}, ids},
+		"newest first":            {postgres.DeadLetterFilter{Newest: true}, newest},
+		"a limit within a page":   {postgres.DeadLetterFilter{Limit: 7}, ids[:7]},
+		"a limit of two pages":    {postgres.DeadLetterFilter{Newest: true, Limit: 200}, newest[:200]},
+		"a limit above the count": {postgres.DeadLetterFilter{Limit: 1000}, ids},
+		"another consumer":        {postgres.DeadLetterFilter{Consumer: "remove"}, nil},
+		"a range of ids":          {postgres.DeadLetterFilter{After: ids[9], Through: ids[19]}, ids[10:20]},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []int64
@@ -57,43 +57,62 @@ func TestListReadsPageAfterPage(t *testing.T) {
 	}
 }
 
-func TestASelectionIsFixedWhenItIsMade(t *testing.T) {
+func TestSelectByIDs(t *testing.T) {
 	b := consumertest.New(t)
-	ids := stored(t, b, 3)
-	all, err := deadletters.Select(t.Context(), b.DB, postgres.DeadLetterFilter{})
-	if err != nil {
-		t.Fatal(err)
+	ids := insertLetters(t, b, 3)
+	for name, c := range map[string]struct {
+		ids     []int64
+		want    int64
+		missing bool
+	}{
+		"all dead letters":   {nil, 3, false},
+		"one id, twice":      {[]int64{ids[1], ids[1]}, 1, false},
+		"an id that is gone": {[]int64{ids[1], ids[2] + 1}, 1, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, err := deadletters.Select(t.Context(), b.DB, postgres.DeadLetterFilter{IDs: c.ids})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Missing(s.Count); s.Count != c.want || (err != nil) != c.missing {
+				t.Errorf("got %d dead letters, missing: %v, want %d, missing: %v",
+					s.Count, err, c.want, c.missing)
+			}
+		})
 	}
-	some, err := deadletters.Select(t.Context(), b.DB, postgres.DeadLetterFilter{
-		IDs: []int64{ids[1], ids[2] + 1, ids[1]},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if all.Count != 3 || all.Missing(all.Count) != nil {
-		t.Errorf("got %d, %v missing, want all 3", all.Count, all.Missing(all.Count))
-	}
-	if some.Count != 1 || some.Missing(some.Count) == nil {
-		t.Errorf("got %d, %v missing, want 1 with an error about the other id",
-			some.Count, some.Missing(some.Count))
-	}
-	b.Exec(`INSERT INTO dead_letters 
-			(stream, sequence, consumer, subject, data, reason, attempts, first_at)
-		VALUES ('BUCKET', 4, 'confirm', 'bucket.created.direct', '', 'later', 1, now())`)
-	if n, err := all.Drop(t.Context()); n != 3 || err != nil {
-		t.Errorf("dropped %d, %v, want 3", n, err)
-	}
-	if left := letters(t, b); len(left) != 1 || left[0].Reason != "later" {
-		t.Errorf("got %+v left, want the later one", left)
-	}
+}
 
-	// A selection of none drops nothing, whatever has come since.
-	none, err := deadletters.Select(t.Context(), b.DB, postgres.DeadLetterFilter{Consumer: "remove"})
-	if err != nil {
-		t.Fatal(err)
+func TestDropDeletesOnlyTheSelection(t *testing.T) {
+	b := consumertest.New(t)
+	insertLetters(t, b, 3)
+	selected := func(f postgres.DeadLetterFilter) deadletters.Selection {
+		t.Helper()
+		s, err := deadletters.Select(t.Context(), b.DB, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
 	}
-	b.Exec(`UPDATE dead_letters SET consumer = 'remove'`)
-	if n, err := none.Drop(t.Context()); n != 0 || err != nil {
-		t.Errorf("dropped %d, %v, want 0", n, err)
+	all := selected(postgres.DeadLetterFilter{})
+	none := selected(postgres.DeadLetterFilter{Consumer: "remove"})
+	b.Exec(`INSERT INTO dead_letters
+			(stream, sequence, consumer, subject, data, reason, attempts, first_at)
+		VALUES ('BUCKET', 4, 'remove', 'bucket.created.direct', '', 'later', 1, now())`)
+	for name, c := range map[string]struct {
+		selection deadletters.Selection
+		want      int64
+	}{
+		"all that existed when it was made": {all, 3},
+		"none":                              {none, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got, err := c.selection.Drop(t.Context()); got != c.want || err != nil {
+				t.Errorf("got %d dropped, error %v, want %d", got, err, c.want)
+			}
+			got := letters(t, b)
+			if len(got) == 0 || got[len(got)-1].Reason != "later" {
+				t.Errorf("got dead letters %+v, want the later one among them", got)
+			}
+		})
 	}
 }

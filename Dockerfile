@@ -4,8 +4,16 @@ WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
+# The context has no git directory: `intray version` shows these.
+ARG INTRAY_VERSION
+ARG INTRAY_COMMIT
+ARG INTRAY_COMMIT_DATE
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
-    CGO_ENABLED=0 go build -trimpath -ldflags='-s -w' -o /out/root/usr/local/bin/intray ./cmd/intray
+    CGO_ENABLED=0 go build -trimpath -ldflags="-s -w \
+    -X intray/infra/telemetry/buildinfo.version=$INTRAY_VERSION \
+    -X intray/infra/telemetry/buildinfo.commit=$INTRAY_COMMIT \
+    -X intray/infra/telemetry/buildinfo.commitDate=$INTRAY_COMMIT_DATE" \
+    -o /out/root/usr/local/bin/intray ./cmd/intray
 # A volume takes the owner of the folder it is first mounted on: these are the consumers' cache and MinIO's data.
 RUN mkdir -p /out/root/etc/ssl/certs /out/owned/var/cache/intray /out/owned/data && \
     cp /etc/ssl/certs/ca-certificates.crt /out/root/etc/ssl/certs/ && \

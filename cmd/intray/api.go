@@ -126,6 +126,7 @@ func perSecond(n, burst int) api.Rate {
 // Run serves until ctx ends.
 func (c apiCommand) Run(ctx context.Context) error {
 	log := c.Logger("api")
+	logStart(log)
 	stopTracing, err := c.startTracing("api", log)
 	if err != nil {
 		return err

@@ -91,6 +91,7 @@ func (c consumeCommand) runs(name string) bool {
 // Run consumes until ctx ends, then finishes what is in hand.
 func (c consumeCommand) Run(ctx context.Context) error {
 	log := c.Logger("consume")
+	logStart(log)
 	stopTracing, err := c.startTracing("consume", log)
 	if err != nil {
 		return err

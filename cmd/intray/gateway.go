@@ -31,6 +31,7 @@ func (gatewayCommand) Help() string {
 // Run serves until ctx ends.
 func (c gatewayCommand) Run(ctx context.Context) error {
 	log := c.Logger("gateway")
+	logStart(log)
 	stopTracing, err := c.startTracing("gateway", log)
 	if err != nil {
 		return err

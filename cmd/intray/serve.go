@@ -13,10 +13,17 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"intray/infra/telemetry"
+	"intray/infra/telemetry/buildinfo"
 )
 
 // shutdownTimeout is how long requests in flight may take to end.
 const shutdownTimeout = 10 * time.Second
+
+// logStart logs which build of a server starts.
+func logStart(log *slog.Logger) {
+	build := buildinfo.Read()
+	log.Info("starting", "version", build.Version, "commit", build.Commit)
+}
 
 // watchServer returns a server of /healthz and /metrics, for a listener of its own that
 // clients do not reach.

@@ -208,7 +208,7 @@ func TestMetrics(t *testing.T) {
 	w := httptest.NewRecorder()
 	telemetry.Metrics(c).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	text, _ := io.ReadAll(w.Body)
-	for _, want := range []string{"\nintray_test_total 3\n", "\ngo_goroutines ", "\nprocess_cpu_seconds_total "} {
+	for _, want := range []string{"\nintray_test_total 3\n", "\nintray_build_info{commit=", "\ngo_goroutines ", "\nprocess_cpu_seconds_total "} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %q in\n%s", want, text)
 		}

@@ -1,17 +1,13 @@
 package api
 
 import (
-	"context"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
-	"intray/infra/postgres"
-	"intray/infra/telemetry"
 	"intray/schema"
 )
 
@@ -31,13 +27,13 @@ var (
 	}, []string{"code"})
 )
 
-// newMetrics shows what the API and its fallback measure. Refusals for want of space
-// are there from the start, as 0: the first one is an increase.
-func newMetrics() http.Handler {
+// Metrics returns the collectors of the API. The counters of uploads that were refused for
+// lack of space exist from the start, as 0, so that the first refusal is an increase.
+func Metrics() []prometheus.Collector {
 	for _, code := range []schema.Code{schema.CodeQuotaExceeded, schema.CodeTooManyPending} {
 		refusalsTotal.WithLabelValues(string(code))
 	}
-	return telemetry.Metrics(slices.Concat([]prometheus.Collector{requestsTotal, requestSeconds, refusalsTotal}, postgres.Metrics())...)
+	return []prometheus.Collector{requestsTotal, requestSeconds, refusalsTotal}
 }
 
 // noRoute stands for the paths at which nothing is: each value of a label makes a
@@ -59,25 +55,4 @@ func measure(c echo.Context, route string, status int, err error, took time.Dura
 	if err != nil && status != statusClientGone {
 		refusalsTotal.WithLabelValues(string(clientError(err).Code)).Inc()
 	}
-}
-
-// metricsAnswer is the answer of GetMetrics, in the text format.
-type metricsAnswer struct {
-	ctx     context.Context
-	handler http.Handler
-}
-
-// VisitGetMetricsResponse implements GetMetricsResponseObject.
-func (a metricsAnswer) VisitGetMetricsResponse(w http.ResponseWriter) error {
-	r, err := http.NewRequestWithContext(a.ctx, http.MethodGet, "/metrics", http.NoBody)
-	if err != nil {
-		return err
-	}
-	a.handler.ServeHTTP(w, r)
-	return nil
-}
-
-// GetMetrics gives what the process measures.
-func (s *server) GetMetrics(ctx context.Context, _ GetMetricsRequestObject) (GetMetricsResponseObject, error) {
-	return metricsAnswer{ctx, s.metrics}, nil
 }

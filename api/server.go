@@ -42,7 +42,6 @@ type server struct {
 	issuer    *issuer // nil: local accounts only
 	// refreshKeys are made of the token keys; the first makes new tokens.
 	refreshKeys []refreshKey
-	metrics     http.Handler
 	config      Config
 }
 
@@ -105,7 +104,6 @@ func newServer(c Config) (*server, error) {
 		writes:      newLimiter(c.Limits.Writes),
 		issuer:      issuer,
 		refreshKeys: refreshKeys,
-		metrics:     newMetrics(),
 		config:      c,
 	}, nil
 }

@@ -29,7 +29,6 @@ var walks = map[string]walk{
 	"ChangePassword":  {body: api.PasswordChange{CurrentPassword: "wrong", NewPassword: newPassword}, badBody: api.PasswordChange{CurrentPassword: "x", NewPassword: "short"}},
 	"GetHealth":       {public: true},
 	"GetReadiness":    {public: true},
-	"GetMetrics":      {public: true},
 	"GetContract":     {public: true},
 	"GetMe":           {},
 	"CreateUploadURL": {body: api.UploadRequest{Filename: "a", ContentType: "text/plain", Size: 1}, badBody: "{"},

@@ -96,7 +96,7 @@ func start(t *testing.T) *system {
 		partPostgres: {s.pidOf(partPostgres), s.answersPostgres},
 		partAPI:      {s.pidOf(partAPI), answers(s.stack.API + "/healthz")},
 		partGateway:  {s.pidOf(partGateway), answers(s.stack.Gateway + "/healthz")},
-		partFirst:    {s.pidOf(partFirst), answers("http://" + s.environ(partFirst)["LISTEN"] + "/healthz")},
+		partFirst:    {s.pidOf(partFirst), answers("http://" + s.environ(partFirst)["METRICS_LISTEN"] + "/healthz")},
 		partSecond:   {s.second.pid, answers("http://" + s.second.listen + "/healthz")},
 	}
 	for name, p := range s.parts {
@@ -148,13 +148,13 @@ func (s *system) replicate(folder, binary string) {
 	s.cutter = newCutter(s.t, database.Host)
 	database.Host = s.cutter.address
 	vars["DATABASE_URL"] = database.String()
-	vars["LISTEN"] = freeAddress(s.t)
+	vars["METRICS_LISTEN"] = freeAddress(s.t)
 	var env []string
 	for name, value := range vars {
 		env = append(env, name+"="+value)
 	}
 	s.second = run(s.t, true, env, filepath.Join(folder, "consume-2.log"), binary, "consume")
-	s.second.listen = vars["LISTEN"]
+	s.second.listen = vars["METRICS_LISTEN"]
 }
 
 // environ is the environment of a part that up runs.

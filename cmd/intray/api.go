@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"intray/api"
@@ -15,9 +16,10 @@ import (
 )
 
 type apiCommand struct {
-	Listen      string      `env:"LISTEN" default:"127.0.0.1:8080" help:"The address to serve on."`
-	GatewayURL  cli.HTTPURL `env:"GATEWAY_URL" required:"" placeholder:"URL" help:"The gateway's public address, for which URLs are signed."`
-	CORSOrigins []string    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of pages on other hosts that may call the API."`
+	Listen        string      `env:"LISTEN" default:"127.0.0.1:8080" help:"The address to serve on."`
+	MetricsListen string      `env:"METRICS_LISTEN" default:"127.0.0.1:8082" help:"The private address to serve /metrics, /healthz and /debug/pprof/ on. Clients must not reach it."`
+	GatewayURL    cli.HTTPURL `env:"GATEWAY_URL" required:"" placeholder:"URL" help:"The gateway's public address, for which URLs are signed."`
+	CORSOrigins   []string    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of pages on other hosts that may call the API."`
 
 	apiTokenSettings     `group:"Tokens and sessions:"`
 	apiLimitSettings     `group:"Limits:"`
@@ -178,7 +180,14 @@ func (c apiCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer handler.Close()
-	return serve(ctx, api.Server(handler, log), c.Listen, log)
+	metrics := slices.Concat(api.Metrics(), postgres.Metrics())
+	return servePrivately(ctx, c.MetricsListen, metrics, log, func(ctx context.Context) error {
+		listener, err := listen(ctx, "public", c.Listen, log)
+		if err != nil {
+			return err
+		}
+		return serve(ctx, api.Server(handler, log), listener)
+	})
 }
 
 // config returns the part of the API's configuration that settings make.

@@ -30,9 +30,9 @@ import (
 type consumeCommand struct {
 	Names []string `arg:"" optional:"" name:"consumer" help:"Which to run: confirm, remove, classify, sweep. Default: all of them."`
 
-	Listen       string `env:"LISTEN" default:"127.0.0.1:8081" help:"The address to serve /healthz and /metrics on."`
-	CacheDir     string `env:"CACHE_DIR" placeholder:"DIR" help:"A private folder for the compiled PDF reader, which shortens the start."`
-	OCRLanguages string `name:"ocr-languages" env:"OCR_LANGUAGES" placeholder:"eng" help:"The languages that tesseract expects in pictures and scans, as in deu+eng."`
+	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:8081" help:"The private address to serve /metrics, /healthz and /debug/pprof/ on. Clients must not reach it."`
+	CacheDir      string `env:"CACHE_DIR" placeholder:"DIR" help:"A private folder for the compiled PDF reader, which shortens the start."`
+	OCRLanguages  string `name:"ocr-languages" env:"OCR_LANGUAGES" placeholder:"eng" help:"The languages that tesseract expects in pictures and scans, as in deu+eng."`
 
 	AI                    aiSettings `embed:"" group:"AI providers:"`
 	sweepSettings         `group:"Sweeper:"`
@@ -127,9 +127,13 @@ func (c consumeCommand) Run(ctx context.Context) error {
 		all.Go(func() { run(ctx) })
 	}
 	storage := func(ctx context.Context) error { return runner.ProbeStorage(ctx, objects) }
-	measured := slices.Concat(runner.Metrics(), postgres.Metrics(),
+	metrics := slices.Concat(runner.Metrics(), postgres.Metrics(),
 		[]prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
-	return serve(ctx, watchServer(measured...), c.Listen, log)
+	listener, err := listen(ctx, "private", c.MetricsListen, log)
+	if err != nil {
+		return err
+	}
+	return serve(ctx, privateServer(ctx, metrics...), listener)
 }
 
 // While one worker's batch is committed and published, another stats the objects of the

@@ -71,7 +71,7 @@ func TestConsumeRunsTheNamedConsumersOnly(t *testing.T) {
 
 	path := stacktest.Program(t, "intray")
 	refused := exec.CommandContext(t.Context(), path, "consume", schema.ConsumerClassify)
-	refused.Env = append(environment, "LISTEN=127.0.0.1:0", "OCR_LANGUAGES=-c x")
+	refused.Env = append(environment, "METRICS_LISTEN=127.0.0.1:0", "OCR_LANGUAGES=-c x")
 	if out, _ := refused.CombinedOutput(); refused.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), "OCR_LANGUAGES") {
 		t.Errorf("status %d\n%s", refused.ProcessState.ExitCode(), out)
 	}
@@ -115,7 +115,7 @@ func consume(t *testing.T, environment []string, names ...string) (stop func()) 
 	path := stacktest.Program(t, "intray")
 	var output bytes.Buffer
 	command := exec.Command(path, append([]string{"consume"}, names...)...)
-	command.Env = append(environment, "LISTEN="+address) // the last one counts
+	command.Env = append(environment, "METRICS_LISTEN="+address) // the last one counts
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

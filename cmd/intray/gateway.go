@@ -2,10 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"net"
-
-	"golang.org/x/sync/errgroup"
 
 	"intray/cmd/internal/cli"
 	"intray/infra/gateway"
@@ -13,7 +9,7 @@ import (
 
 type gatewayCommand struct {
 	Listen        string `env:"LISTEN" default:"127.0.0.1:9000" help:"The address to serve on."`
-	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:9002" help:"The address to serve /metrics on, which browsers must not reach."`
+	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:9002" help:"The private address to serve /metrics, /healthz and /debug/pprof/ on. Clients must not reach it."`
 
 	MaxConnections           int `env:"MAX_CONNECTIONS" placeholder:"4096" help:"How many connections there may be at once."`
 	MaxConnectionsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS" placeholder:"1024" help:"How many of them one address may have; an IPv6 /64 counts as one."`
@@ -37,18 +33,15 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer stopTracing()
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.Listen)
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	log.Info("gateway listens", "address", listener.Addr().String())
-	both, ctx := errgroup.WithContext(ctx)
-	both.Go(func() error { return serve(ctx, watchServer(gateway.Metrics()...), c.MetricsListen, log) })
-	both.Go(func() error {
+	metrics := gateway.Metrics()
+	return servePrivately(ctx, c.MetricsListen, metrics, log, func(ctx context.Context) error {
+		listener, err := listen(ctx, "public", c.Listen, log)
+		if err != nil {
+			return err
+		}
 		return gateway.Serve(ctx, listener, gateway.Config{
 			Upstream: &c.MinIOEndpoint.URL, Bucket: c.MinIOBucket, Log: log,
 			MaxConns: c.MaxConnections, MaxConnsPerAddress: c.MaxConnectionsPerAddress,
 		})
 	})
-	return both.Wait()
 }

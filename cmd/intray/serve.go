@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"intray/infra/telemetry"
 	"intray/infra/telemetry/buildinfo"
@@ -25,28 +27,58 @@ func logStart(log *slog.Logger) {
 	log.Info("starting", "version", build.Version, "commit", build.Commit)
 }
 
-// watchServer returns a server of /healthz and /metrics, for a listener of its own that
-// clients do not reach.
-func watchServer(measured ...prometheus.Collector) *http.Server {
+// privateServer returns the server of a listener that clients do not reach, with /healthz,
+// /metrics and Go's profiles at /debug/pprof/. Profiles that are being taken end with ctx.
+func privateServer(ctx context.Context, metrics ...prometheus.Collector) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n")
 	})
-	mux.Handle("GET /metrics", telemetry.Metrics(measured...))
+	mux.Handle("GET /metrics", telemetry.Metrics(metrics...))
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	return &http.Server{
-		Handler: mux, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second,
+		Handler:           mux,
+		ReadHeaderTimeout: 5 * time.Second,
+		// A profile or trace of n seconds has n seconds more: pprof extends the deadline.
+		WriteTimeout: 30 * time.Second,
+		BaseContext:  func(net.Listener) context.Context { return ctx },
 	}
 }
 
-// serve runs an HTTP server on address until ctx ends, then lets the requests
-// in flight finish.
-func serve(ctx context.Context, server *http.Server, address string, log *slog.Logger) error {
+// servePrivately serves the private listener at address while public runs. It returns when
+// both have ended; ctx ends both, and the failure of one ends the other.
+func servePrivately(
+	ctx context.Context, address string, metrics []prometheus.Collector, log *slog.Logger,
+	public func(context.Context) error,
+) error {
+	private, err := listen(ctx, "private", address, log)
+	if err != nil {
+		return err
+	}
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error { return serve(ctx, privateServer(ctx, metrics...), private) })
+	both.Go(func() error { return public(ctx) })
+	return both.Wait()
+}
+
+// listen listens on address and logs it. The name tells a server's listeners apart: "public"
+// or "private".
+func listen(ctx context.Context, name, address string, log *slog.Logger) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return nil, fmt.Errorf("open the %s listener: %w", name, err)
 	}
-	log.Info("listening", "address", listener.Addr().String())
+	log.Info("listening", "listener", name, "address", listener.Addr().String())
+	return listener, nil
+}
+
+// serve runs server on listener until ctx ends, then lets the requests in flight finish.
+func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	select {

@@ -194,9 +194,9 @@ func TestUpPassesEverySettingOn(t *testing.T) {
 					want = append(want, name+"=up's "+name)
 				}
 			}
-			decided := map[string]string{"LISTEN": "decided"}
-			if part == "gateway" {
-				decided["METRICS_LISTEN"] = "decided"
+			decided := map[string]string{"METRICS_LISTEN": "decided"}
+			if part != "consume" {
+				decided["LISTEN"] = "decided"
 			}
 			slices.Sort(want)
 			if got := partEnvironment(every[part], decided); !slices.Equal(got, want) {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -147,13 +148,25 @@ func showsMetrics(t *testing.T, s *stack) {
 	alice.Becomes(alice.Upload("metrics.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
 	_, _, _ = alice.Call("GET", "/api/documents/"+strings.Repeat("x", 40), nil, nil)
 	_, _, _ = alice.Call("GET", "/made/up/path", nil, nil)
-	text := scrape(t, s.API)
-	for _, part := range []string{"consume", "gateway_metrics"} {
-		port, err := local.KeptPort(s.Dir, part)
+	var text string
+	for _, part := range []string{"api", "consume", "gateway"} {
+		address := s.privateAddress(t, part)
+		shown := scrape(t, address)
+		if !strings.Contains(shown, "\nintray_build_info{") {
+			t.Errorf("%s: got no intray_build_info, want it among the metrics", part)
+		}
+		for _, path := range []string{"/healthz", "/debug/pprof/heap"} {
+			if got := statusOf(t, address+path); got != http.StatusOK {
+				t.Errorf("%s: got status %d for %s, want 200", part, got, path)
+			}
+		}
+		log, err := os.ReadFile(filepath.Join(s.Dir, "log", part+".log"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		text += scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port))
+		expectText(t, string(log), `"msg":"starting"`, `"commit":`,
+			`"listener":"private","address":"`+strings.TrimPrefix(address, "http://")+`"`)
+		text += shown
 	}
 	shown := map[string]bool{"up": true}
 	for _, line := range strings.Split(text, "\n") {
@@ -195,29 +208,46 @@ func showsMetrics(t *testing.T, s *stack) {
 	if in := regexp.MustCompile(`(?m)^intray_gateway_bytes_total\{direction="in"\} (\S+)`).FindStringSubmatch(text); in == nil || in[1] == "0" {
 		t.Errorf("got bytes in %v, want more than 0", in)
 	}
-	if made := regexp.MustCompile(`made|x{40}|@|[0-9a-f]{8}-[0-9a-f]{4}`).FindString(text); made != "" {
+	if made := regexp.MustCompile(`made|x{40}|@|[0-9a-f]{8}-[0-9a-f]{4}-`).FindString(text); made != "" {
 		t.Errorf("got %q in a label, want nothing that grows with use", made)
 	}
 	missesMinIO(t, s)
-	resp, err := http.Get(s.Gateway + "/metrics")
+	for _, path := range []string{"/metrics", "/debug/pprof/"} {
+		if got := statusOf(t, s.API+path); got != http.StatusNotFound {
+			t.Errorf("%s at the public address of the API: got status %d, want 404", path, got)
+		}
+		if got := statusOf(t, s.Gateway+path); got != http.StatusForbidden {
+			t.Errorf("%s at the public address of the gateway: got status %d, want 403", path, got)
+		}
+	}
+}
+
+// privateAddress returns the URL of the private listener of a part.
+func (s *stack) privateAddress(t *testing.T, part string) string {
+	t.Helper()
+	port, err := local.KeptPort(s.Dir, part+"_metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("http://127.0.0.1:%d", port)
+}
+
+func statusOf(t *testing.T, url string) int {
+	t.Helper()
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusForbidden {
-		t.Errorf("the gateway's /metrics for browsers: got %s, want 403", resp.Status)
-	}
+	return resp.StatusCode
 }
 
 // missesMinIO stops MinIO until the consumers' metrics show it.
 func missesMinIO(t *testing.T, s *stack) {
-	port, err := local.KeptPort(s.Dir, "consume")
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := s.privateAddress(t, "consume")
 	shows := func(value string) func() error {
 		return func() error {
-			text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port))
+			text := scrape(t, address)
 			if line := `intray_dependency_up{dependency="minio"} ` + value; !strings.Contains(text, line) {
 				return fmt.Errorf("got no %s", line)
 			}

@@ -26,7 +26,7 @@ const bucket = "documents"
 type environment struct {
 	servers *local.Servers
 	listen  string            // the API's address
-	ports   map[string]int    // gateway, consume, gateway_metrics
+	ports   map[string]int    // gateway, api_metrics, consume_metrics, gateway_metrics
 	secrets map[string]string // by the names below
 }
 
@@ -60,7 +60,11 @@ func newEnvironment(
 			e.secrets[n] = secret
 		}
 	}
-	for _, name := range []string{"gateway", "consume", "gateway_metrics"} {
+	names := []string{"gateway"}
+	for _, part := range parts {
+		names = append(names, metricsPort(part))
+	}
+	for _, name := range names {
 		port, err := servers.Port(ctx, name)
 		if err != nil {
 			return e, err
@@ -69,6 +73,9 @@ func newEnvironment(
 	}
 	return e, nil
 }
+
+// metricsPort returns the name of the port of a part's private listener.
+func metricsPort(part string) string { return part + "_metrics" }
 
 func (e environment) address(name string) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.ports[name]))
@@ -105,14 +112,11 @@ var parts = []string{"consume", "api", "gateway"}
 
 // processes returns the parts of Intray as up runs them.
 func (e environment) processes(model *kong.Application) []local.Process {
-	addresses := map[string]string{
-		"consume": e.address("consume"), "api": e.listen, "gateway": e.address("gateway"),
-	}
 	processes := make([]local.Process, len(parts))
 	for i, name := range parts {
-		health := "http://" + addresses[name] + "/healthz"
 		decided := e.decided(name)
-		decided["LISTEN"] = addresses[name]
+		// A server that has a public listener opens it last.
+		health := "http://" + cmp.Or(decided["LISTEN"], decided["METRICS_LISTEN"]) + "/healthz"
 		processes[i] = local.Process{
 			Name: name, Args: []string{name}, Env: partEnvironment(command(model, name), decided),
 			Ready: func(ctx context.Context) error { return cli.Healthy(ctx, health) },
@@ -121,11 +125,13 @@ func (e environment) processes(model *kong.Application) []local.Process {
 	return processes
 }
 
-// decided returns the settings of a part that are not passed on: up makes them, save where
-// the part listens.
+// decided returns the settings of a part that up makes and does not pass on.
 func (e environment) decided(part string) map[string]string {
 	s := e.provision()
-	set := map[string]string{"MINIO_ENDPOINT": s.MinIOEndpoint.String(), "MINIO_BUCKET": bucket}
+	set := map[string]string{
+		"MINIO_ENDPOINT": s.MinIOEndpoint.String(), "MINIO_BUCKET": bucket,
+		"METRICS_LISTEN": e.address(metricsPort(part)),
+	}
 	switch part {
 	case "consume":
 		maps.Copy(set, map[string]string{
@@ -138,6 +144,7 @@ func (e environment) decided(part string) map[string]string {
 		maps.Copy(set, map[string]string{
 			"DATABASE_URL": e.servers.PostgresAs("api", e.secrets[secretAPI]),
 			"NATS_URL":     s.NATSURL, "NATS_PASSWORD": e.servers.NATSPassword(nats.UserAPI),
+			"LISTEN":           e.listen,
 			"GATEWAY_URL":      e.gatewayURL(),
 			"MINIO_UPLOAD_KEY": s.UploadKey, "MINIO_UPLOAD_SECRET": s.UploadSecret,
 			"MINIO_MULTIPART_KEY": s.MultipartKey, "MINIO_MULTIPART_SECRET": s.MultipartSecret,
@@ -146,7 +153,7 @@ func (e environment) decided(part string) map[string]string {
 			"TOKEN_KEY": e.secrets[secretToken],
 		})
 	case "gateway":
-		set["METRICS_LISTEN"] = e.address("gateway_metrics")
+		set["LISTEN"] = e.address("gateway")
 	}
 	return set
 }

@@ -206,6 +206,40 @@ func TestVersionsAgree(t *testing.T) {
 	}
 }
 
+// Prometheus reads the private listener of each server. The health check and the operator's
+// container ask the consumers there.
+func TestPrivateListenersAgree(t *testing.T) {
+	p, prometheus := project(t), read(t, "infra/prometheus/prometheus.yaml")
+	ports := map[string]string{}
+	for name, target := range map[string]string{
+		"api": `["api:%s"]`, "gateway": `["gateway:%s"]`,
+		"consumers": "names: [consumers], type: A, port: %s ",
+	} {
+		service := p.Services[name]
+		host, port, _ := strings.Cut(environment(service)["METRICS_LISTEN"], ":")
+		if ports[name] = port; host != "0.0.0.0" {
+			t.Errorf("%s serves its metrics on the host %q, want 0.0.0.0", name, host)
+		}
+		if want := fmt.Sprintf(target, port); !strings.Contains(prometheus, want) {
+			t.Errorf("prometheus.yaml: got\n%s\nwant %s in it", prometheus, want)
+		}
+		for _, published := range service.Ports {
+			if fmt.Sprint(published.Target) == port {
+				t.Errorf("%s publishes its private port %s", name, port)
+			}
+		}
+	}
+	asked := p.Services["consumers"].HealthCheck.Test
+	want := "http://127.0.0.1:" + ports["consumers"] + "/healthz"
+	if got := asked[len(asked)-1]; got != want {
+		t.Errorf("the health check of consumers asks %q, want %s", got, want)
+	}
+	want = "http://consumers:" + ports["consumers"]
+	if got := environment(p.Services["operator"])["CONSUMERS_URL"]; got != want {
+		t.Errorf("the operator's CONSUMERS_URL: got %q, want %q", got, want)
+	}
+}
+
 func TestImagesCanBeReplaced(t *testing.T) {
 	env := settings(t)
 	env["MINIO_IMAGE"] = "example.org/minio:1"

@@ -44,7 +44,7 @@ func (s *server) ListUsers(ctx context.Context, r ListUsersRequestObject) (ListU
 func (s *server) ChangeUser(ctx context.Context, r ChangeUserRequestObject) (ChangeUserResponseObject, error) {
 	patch := postgres.UserPatch{LimitBytes: r.Body.LimitBytes, AIModel: r.Body.AiModel}
 	if r.Body.AiModel != nil {
-		model, err := cleanText("ai_model", *r.Body.AiModel, 0, MaxModel, false)
+		model, err := cleanText("ai_model", *r.Body.AiModel, 0, MaxModelName, false)
 		if err != nil {
 			return nil, err
 		}
@@ -61,5 +61,5 @@ func (s *server) ChangeUser(ctx context.Context, r ChangeUserRequestObject) (Cha
 	return ChangeUser200JSONResponse(userOf(user)), nil
 }
 
-// MaxModel is the longest name of a model in characters.
-const MaxModel = 100
+// MaxModelName is the longest name of a model in characters.
+const MaxModelName = 100

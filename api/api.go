@@ -1,15 +1,17 @@
-// Package api is the HTTP API. It issues URLs and answers queries; no handler
-// reads or writes an object's bytes, and none calls an AI.
+// Package api is the HTTP API. It issues presigned URLs and answers queries. No handler reads or
+// writes the bytes of an object, and no handler calls an AI provider.
 //
-// openapi.yaml is the contract. api.gen.go is generated from it; contract.go
-// checks every request against it, its security included, before a handler
-// runs. Handlers are methods of server, one file a resource, and return either
-// an answer of the contract or an error, which problem.go turns into a problem
-// (RFC 9457).
+// openapi.yaml is the contract. The types and the server interface in api.gen.go are generated
+// from it, and contract.go checks every request against it, including its security requirements,
+// before a handler runs. Handlers are methods of server, with one file per resource. A handler
+// returns either a response type of the contract or an error, which problem.go turns into a
+// problem document (RFC 9457).
 //
-//	observe → security headers → CORS → bounds → contract → handler
-//	(log,                        (sizes,  (401, 429, 403,
-//	 problems)                    time)    404, 422)
+// A request passes through these middlewares:
+//
+//	observe → security headers → CORS → request limits → contract → handler
+//	(log,                               (sizes,          (401, 429,
+//	 problems)                           time)            403, 404, 422)
 package api
 
 import (
@@ -25,46 +27,48 @@ import (
 	"intray/schema"
 )
 
-// Config is what the API is made of and what it allows.
+// Config configures New. DB, Presigner, Objects, Multipart, NATS and TokenKey are required.
 type Config struct {
-	// DB is connected as the role api, whose every query row-level security
-	// binds to one user.
+	// DB is connected with the database role api. Row-level security restricts each of its
+	// queries to the data of one user.
 	DB *postgres.DB
-	// Presigner issues the URLs for the address that browsers use.
+	// Presigner issues URLs for the address that browsers use.
 	Presigner *minio.Presigner
-	// Objects stats the objects for POST …/confirm.
+	// Objects stats objects for POST /api/documents/{id}/confirm.
 	Objects Objects
-	// Multipart begins and completes uploads in parts.
+	// Multipart creates and completes multipart uploads.
 	Multipart Multipart
-	// NATS publishes documents' events. It is called in the background: a NATS
-	// that hangs or is away delays no answer.
+	// NATS publishes document events. It is called in the background, so a NATS server that hangs
+	// or is down delays no response.
 	NATS *nats.Conn
-	// Changes tells what happens to documents. Nil: nobody who waits is woken, and
-	// there is no stream of events.
+	// Changes delivers the events of all documents. If it is nil, a request that waits for a
+	// change waits until its timeout, and the event stream responds with 503.
 	Changes Changes
-	// TokenKey signs the access tokens: at least MinTokenKey secret random bytes.
+	// TokenKey signs access tokens. It must have at least MinTokenKeyBytes random, secret bytes.
 	TokenKey []byte
-	// TokenKeyAlsoAccepted is a key whose tokens are taken too, and which makes
-	// none: with it TokenKey is changed while tokens of the old one are out, and
-	// while some replicas sign with the new one already. Empty: there is none.
-	TokenKeyAlsoAccepted []byte
-	Sessions             Sessions
-	// OIDC is an identity provider whose users may call the API too.
+	// SecondaryTokenKey is a second key whose tokens are accepted, but which signs none. It is set
+	// while TokenKey is rotated: tokens of the previous key remain valid, and replicas that
+	// already sign with the new key can run beside replicas that do not. If it is empty, only
+	// tokens of TokenKey are accepted.
+	SecondaryTokenKey []byte
+	Sessions          Sessions
+	// OIDC is an identity provider whose tokens are accepted in addition to our own.
 	OIDC OIDC
-	// DefaultQuota is the limit in bytes of users whom OIDC brings. Default:
-	// schema.DefaultQuota.
+	// DefaultQuota is the quota, in bytes, of users that are created when they first present a
+	// token of the identity provider. Default: schema.DefaultQuota.
 	DefaultQuota int64
 	Limits       Limits
 	Timeouts     Timeouts
-	// AllowedOrigins are the origins (scheme://host[:port]) of pages on other
-	// hosts that may call the API. Empty: only pages of the API's own origin.
+	// AllowedOrigins are the origins (scheme://host[:port]) other than the API's own whose pages
+	// may call the API. If it is empty, no other origin may.
 	AllowedOrigins []string
-	// TrustedProxies are the networks of the proxies whose X-Forwarded-For says
-	// where a request comes from. Empty: the connection says it.
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For header is used to find
+	// the client's address. If it is empty, the client's address is that of the connection.
 	TrustedProxies []netip.Prefix
-	// Parts are shown by /readyz beside PostgreSQL, for information.
-	Parts []Part
-	// Log gets a line for each request. Nil: nothing is logged.
+	// Dependencies are reported by /readyz in addition to PostgreSQL. Their state does not affect
+	// readiness.
+	Dependencies []Dependency
+	// Log receives one line per request. If it is nil, nothing is logged.
 	Log *slog.Logger
 }
 
@@ -79,98 +83,76 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Objects stats the bucket's objects; *minio.Objects does.
+// Objects stats objects of the bucket. *minio.Objects implements it.
 type Objects interface {
-	// Stat fails with minio.ErrNotExist where no object is.
+	// Stat returns minio.ErrNotExist if there is no object with this key.
 	Stat(ctx context.Context, key string) (schema.Object, error)
 }
 
-// Changes tells what happens to documents; *nats.Conn does.
+// Changes delivers document events in stream order. *nats.Conn implements it.
 type Changes interface {
-	// Follow calls each with the newest history events that are stored, then with
-	// those that come, in their order, until ctx ends; before the first, and where
-	// some are left out, it calls reset with the sequence after which it goes on.
+	// Follow calls each for the newest history events that the stream holds, then for every event
+	// that follows, in stream order, until ctx is cancelled. It calls reset before the first event
+	// and whenever events were skipped. The argument of reset is the sequence number after which
+	// the events continue.
 	Follow(
 		ctx context.Context, history uint64,
 		each func(sequence uint64, e schema.DocumentEvent), reset func(after uint64),
 	) error
 }
 
-// Part is something that the system depends on, but not the API itself.
-type Part struct {
-	Name string // as /readyz shows it, such as "nats"
-	// Check returns nil if the part answers; it must end with ctx.
+// Dependency is a server that the system needs, but without which the API can still respond.
+type Dependency struct {
+	Name string // the name that /readyz reports, such as "nats"
+	// Check returns nil if the server responds. It must return when ctx is done.
 	Check func(ctx context.Context) error
 }
 
-// Sessions are how long what a sign-in gives is good. A zero field has its default.
+// Sessions sets how long tokens and sessions are valid. A field that is zero has its default.
 type Sessions struct {
-	// AccessToken is the life of an access token, which cannot be taken back.
-	// Default: 15 minutes.
-	AccessToken time.Duration
-	// Idle is after how long without a refresh a session ends. Default: 30 days.
-	Idle time.Duration
-	// Life is after how long it ends in any case. Default: 90 days.
-	Life time.Duration
+	// AccessTokenTTL is how long an access token is valid. An access token cannot be revoked
+	// before it expires, except by deleting the user. Default: 15 minutes.
+	AccessTokenTTL time.Duration
+	// IdleTimeout ends a session that has not been refreshed for this long. Default: 30 days.
+	IdleTimeout time.Duration
+	// TTL ends a session this long after the sign-in, however often it is refreshed.
+	// Default: 90 days.
+	TTL time.Duration
 }
 
 func (s Sessions) withDefaults() Sessions {
 	const day = 24 * time.Hour
-	s.AccessToken = cmp.Or(s.AccessToken, 15*time.Minute)
-	s.Idle = cmp.Or(s.Idle, 30*day)
-	s.Life = cmp.Or(s.Life, 90*day)
+	s.AccessTokenTTL = cmp.Or(s.AccessTokenTTL, 15*time.Minute)
+	s.IdleTimeout = cmp.Or(s.IdleTimeout, 30*day)
+	s.TTL = cmp.Or(s.TTL, 90*day)
 	return s
 }
 
-// Limits are what a request may ask for. A zero field has its default.
+// Limits bounds what clients can request. A field that is zero has its default.
 type Limits struct {
-	// MaxSize is the largest file in bytes. Default: 5 GiB, S3's limit for one PUT.
+	// MaxSize is the size of the largest file that can be uploaded, in bytes.
+	// Default: 5 GiB, S3's limit for a single PUT.
 	MaxSize int64
-	// AllowedTypes are the media types that are taken, such as application/pdf;
-	// text/* stands for all of one kind. Default: DefaultTypes.
+	// AllowedTypes are the media types that can be uploaded, such as application/pdf. text/*
+	// allows every subtype of text. Default: DefaultTypes.
 	AllowedTypes []string
-	// MaxPending is how many documents of one user may wait for their file.
-	// Default: 1000.
+	// MaxPending is the maximum number of pending documents per user. Default: 1000.
 	MaxPending int
-	// FailedLogins bounds failed attempts to sign in, for each account.
-	// Default: 10, and one more every 30 s.
-	FailedLogins Rate
-	// FailedLoginsFrom does so for each address (an IPv6 /64 counts as one).
-	// Default: 100, and one more every 3 s.
-	FailedLoginsFrom Rate
-	// Reads bounds the requests that only read, for each user; those without a
-	// token, for each address. Default: 2,000, and 1,000 more a second.
+	// FailedLoginsPerAccount limits failed sign-in attempts per account.
+	// Default: a burst of 10, then one every 30 s.
+	FailedLoginsPerAccount Rate
+	// FailedLoginsPerAddress limits failed sign-in attempts per client address. An IPv6 /64
+	// network counts as one address. Default: a burst of 100, then one every 3 s.
+	FailedLoginsPerAddress Rate
+	// Reads limits GET requests per user, or per client address for requests without a token.
+	// Default: a burst of 2,000, then 1,000 per second.
 	Reads Rate
-	// Writes does so for all others. Default: 2,000, and 100 more a second.
+	// Writes limits all other requests in the same way.
+	// Default: a burst of 2,000, then 100 per second.
 	Writes Rate
-	// Hashes is how many passwords are hashed at once, 64 MiB each. Default: 4.
-	Hashes int
-}
-
-// Timeouts bound how long requests take. A zero field has its default.
-type Timeouts struct {
-	// Request bounds the work for one request. The database's own timeouts lie under
-	// it. Default: 20 s.
-	Request time.Duration
-	// Wait is the longest that an answer is held back for a change, whatever the
-	// client prefers. Proxies commonly cut after 60 s. Default: 30 s.
-	Wait time.Duration
-	// CatchUp is how long a stream of events waits for this process to have heard
-	// what its client heard from another one. Default: 2 s.
-	CatchUp time.Duration
-}
-
-func (t Timeouts) withDefaults() Timeouts {
-	t.Request = cmp.Or(t.Request, requestTimeout)
-	t.Wait = cmp.Or(t.Wait, 30*time.Second)
-	t.CatchUp = cmp.Or(t.CatchUp, 2*time.Second)
-	return t
-}
-
-// Rate allows Burst at once and one more after each Every.
-type Rate struct {
-	Burst int
-	Every time.Duration
+	// HashConcurrency is the maximum number of passwords that are hashed concurrently. Each hash
+	// takes 64 MiB of memory. Default: 4.
+	HashConcurrency int
 }
 
 func (l Limits) withDefaults() Limits {
@@ -179,10 +161,36 @@ func (l Limits) withDefaults() Limits {
 		l.AllowedTypes = DefaultTypes
 	}
 	l.MaxPending = cmp.Or(l.MaxPending, 1000)
-	l.FailedLogins = cmp.Or(l.FailedLogins, Rate{Burst: 10, Every: 30 * time.Second})
-	l.FailedLoginsFrom = cmp.Or(l.FailedLoginsFrom, Rate{Burst: 100, Every: 3 * time.Second})
-	l.Reads = cmp.Or(l.Reads, Rate{Burst: 2000, Every: time.Second / 1000})
-	l.Writes = cmp.Or(l.Writes, Rate{Burst: 2000, Every: time.Second / 100})
-	l.Hashes = cmp.Or(l.Hashes, 4)
+	l.FailedLoginsPerAccount = cmp.Or(l.FailedLoginsPerAccount, Rate{10, 30 * time.Second})
+	l.FailedLoginsPerAddress = cmp.Or(l.FailedLoginsPerAddress, Rate{100, 3 * time.Second})
+	l.Reads = cmp.Or(l.Reads, Rate{2000, time.Second / 1000})
+	l.Writes = cmp.Or(l.Writes, Rate{2000, time.Second / 100})
+	l.HashConcurrency = cmp.Or(l.HashConcurrency, 4)
 	return l
+}
+
+// Rate is the rate of a token bucket: it allows a burst of Burst, then one more per Every.
+type Rate struct {
+	Burst int
+	Every time.Duration
+}
+
+// Timeouts bounds how long requests take. A field that is zero has its default.
+type Timeouts struct {
+	// Request bounds the processing of a request. The timeouts of the database are shorter.
+	// Default: 20 s.
+	Request time.Duration
+	// Wait is the longest time that a request waits for a change, even if the client asks for
+	// more. Proxies commonly close a connection that is silent for 60 s. Default: 30 s.
+	Wait time.Duration
+	// CatchUp bounds how long an event stream waits until this process has received the events
+	// that the client already received from another process. Default: 2 s.
+	CatchUp time.Duration
+}
+
+func (t Timeouts) withDefaults() Timeouts {
+	t.Request = cmp.Or(t.Request, requestTimeout)
+	t.Wait = cmp.Or(t.Wait, 30*time.Second)
+	t.CatchUp = cmp.Or(t.CatchUp, 2*time.Second)
+	return t
 }

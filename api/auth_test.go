@@ -59,8 +59,8 @@ func TestLogin(t *testing.T) {
 
 func TestLoginLimits(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
-		c.Limits.FailedLogins = api.Rate{Burst: 3, Every: time.Hour}
-		c.Limits.FailedLoginsFrom = api.Rate{Burst: 4, Every: time.Hour}
+		c.Limits.FailedLoginsPerAccount = api.Rate{Burst: 3, Every: time.Hour}
+		c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 4, Every: time.Hour}
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
 	try := func(email, password, from string) *answer {
@@ -91,7 +91,7 @@ func TestLoginLimits(t *testing.T) {
 
 // TestForwardedFor: nobody escapes the limit with a header of their own.
 func TestForwardedFor(t *testing.T) {
-	b := setup(t, func(c *api.Config) { c.Limits.FailedLoginsFrom = api.Rate{Burst: 1, Every: time.Hour} })
+	b := setup(t, func(c *api.Config) { c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 1, Every: time.Hour} })
 	try := func(from string) *answer {
 		t.Helper()
 		return b.nobody.post("/api/auth/login", api.Credentials{Email: "x" + from, Password: "wrong"},

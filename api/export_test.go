@@ -28,7 +28,7 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 		return nil, err
 	}
 	const path = "/api/documents/:id"
-	s := &server{db: c.DB, tokens: newTokens(keys, c.Sessions.withDefaults().AccessToken), config: c}
+	s := &server{db: c.DB, tokens: newTokens(keys, c.Sessions.withDefaults().AccessTokenTTL), config: c}
 	take := func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(ctx echo.Context) error {
 			who := caller{id: steps.User}

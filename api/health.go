@@ -20,7 +20,7 @@ func (s *server) GetHealth(context.Context, GetHealthRequestObject) (GetHealthRe
 func (s *server) GetReadiness(ctx context.Context, _ GetReadinessRequestObject) (GetReadinessResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	parts := append([]Part{{Name: "postgres", Check: s.db.CheckSchema}}, s.config.Parts...)
+	parts := append([]Dependency{{Name: "postgres", Check: s.db.CheckSchema}}, s.config.Dependencies...)
 	failures := make([]error, len(parts))
 	var checks sync.WaitGroup
 	for i, p := range parts {

@@ -38,7 +38,7 @@ func TestWithdrawnKeys(t *testing.T) {
 	with.SetIssuer(server.URL)
 	without.SetIssuer(server.URL)
 
-	i, err := newIssuer(OIDC{Issuer: server.URL, Audience: "a", RefetchAfter: time.Nanosecond})
+	i, err := newIssuer(OIDC{Issuer: server.URL, Audience: "a", MinRefetchInterval: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
 	}

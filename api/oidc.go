@@ -29,9 +29,9 @@ type OIDC struct {
 	Issuer string
 	// Audience must be among those that a token is for.
 	Audience string
-	// RefetchAfter is the least time between two requests for the same thing,
+	// MinRefetchInterval is the least time between two requests for the same thing,
 	// such as its keys, whatever tokens come. Default: 10 s.
-	RefetchAfter time.Duration
+	MinRefetchInterval time.Duration
 }
 
 const (
@@ -72,12 +72,12 @@ func newIssuer(c OIDC) (*issuer, error) {
 		return nil, errors.New("an OIDC issuer needs an audience: " +
 			"without one, tokens for other services would be good here")
 	}
-	if c.RefetchAfter == 0 {
-		c.RefetchAfter = 10 * time.Second
+	if c.MinRefetchInterval == 0 {
+		c.MinRefetchInterval = 10 * time.Second
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.DisableKeepAlives = true // it is asked every few minutes
-	client := &http.Client{Timeout: issuerTimeout, Transport: newFetchCache(transport, c.RefetchAfter)}
+	client := &http.Client{Timeout: issuerTimeout, Transport: newFetchCache(transport, c.MinRefetchInterval)}
 	return &issuer{config: c, client: client}, nil
 }
 

@@ -117,7 +117,7 @@ func (p *provider) token(subject string, change jwt.MapClaims) string {
 
 func withIssuer(p *provider) func(*api.Config) {
 	return func(c *api.Config) {
-		c.OIDC = api.OIDC{Issuer: p.url, Audience: audience, RefetchAfter: time.Nanosecond}
+		c.OIDC = api.OIDC{Issuer: p.url, Audience: audience, MinRefetchInterval: time.Nanosecond}
 		c.DefaultQuota = 12345
 	}
 }
@@ -229,7 +229,7 @@ func TestKeysOfTheIssuer(t *testing.T) {
 
 	// Forged tokens make us ask for keys now and then, not each time.
 	seldom := b.config
-	seldom.OIDC.RefetchAfter = time.Hour
+	seldom.OIDC.MinRefetchInterval = time.Hour
 	b.nobody.base = b.serve(seldom)
 	b.me(after).is(200)
 	asked := p.requests.Load()

@@ -139,7 +139,7 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 		VerifiedHash: account.PasswordHash,
 		Family:       sha256.Sum256(t.family[:]),
 		Token:        sha256.Sum256(t.secret[:]),
-		TTL:          s.config.Sessions.Life,
+		TTL:          s.config.Sessions.TTL,
 	})
 	if err != nil {
 		return Token{}, err
@@ -178,7 +178,7 @@ func (s *server) Refresh(
 		PresentedToken: sha256.Sum256(shown.secret[:]),
 		NewToken:       sha256.Sum256(next.secret[:]),
 		NewNonce:       nonce,
-		IdleTimeout:    s.config.Sessions.Idle,
+		IdleTimeout:    s.config.Sessions.IdleTimeout,
 		GracePeriod:    refreshGrace,
 	})
 	if err != nil {

@@ -89,7 +89,7 @@ func TestStolenToken(t *testing.T) {
 
 func TestSessionLives(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
-		c.Sessions = api.Sessions{AccessToken: time.Minute, Idle: time.Hour, Life: 2 * time.Hour}
+		c.Sessions = api.Sessions{AccessTokenTTL: time.Minute, IdleTimeout: time.Hour, TTL: 2 * time.Hour}
 	})
 	s := b.alice.session()
 	if s.ExpiresIn != 60 {
@@ -141,7 +141,7 @@ func TestLogout(t *testing.T) {
 }
 
 func TestChangePassword(t *testing.T) {
-	b := setup(t, func(c *api.Config) { c.Limits.FailedLogins = api.Rate{Burst: 2, Every: time.Hour} })
+	b := setup(t, func(c *api.Config) { c.Limits.FailedLoginsPerAccount = api.Rate{Burst: 2, Every: time.Hour} })
 	mine, other := b.alice.session(), b.alice.session()
 	bobs := b.bob.session()
 	change := func(current, next string) *answer {

@@ -18,7 +18,7 @@ func (b *bundle) rotation() []*client {
 	var replicas []*client
 	for _, keys := range [][2][]byte{{tokenKey, nil}, {tokenKey, newTokenKey}, {newTokenKey, tokenKey}, {newTokenKey, nil}} {
 		config := b.config
-		config.TokenKey, config.TokenKeyAlsoAccepted = keys[0], keys[1]
+		config.TokenKey, config.SecondaryTokenKey = keys[0], keys[1]
 		c := b.client()
 		c.base, c.email = b.serve(config), b.alice.email
 		replicas = append(replicas, c)
@@ -94,8 +94,8 @@ func TestTokenKeysAreRefused(t *testing.T) {
 	b := setup(t)
 	for what, change := range map[string]func(*api.Config){
 		"at least 32": func(c *api.Config) { c.TokenKey = tokenKey[:31] },
-		"31 bytes":    func(c *api.Config) { c.TokenKeyAlsoAccepted = tokenKey[:31] },
-		"the same":    func(c *api.Config) { c.TokenKeyAlsoAccepted = tokenKey },
+		"31 bytes":    func(c *api.Config) { c.SecondaryTokenKey = tokenKey[:31] },
+		"the same":    func(c *api.Config) { c.SecondaryTokenKey = tokenKey },
 	} {
 		config := b.config
 		change(&config)

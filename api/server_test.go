@@ -33,7 +33,7 @@ func TestUnknownRoutes(t *testing.T) {
 func TestOperation(t *testing.T) {
 	down := errors.New("secret of the outage")
 	b := setup(t, func(c *api.Config) {
-		c.Parts = []api.Part{
+		c.Dependencies = []api.Dependency{
 			{Name: "minio", Check: func(context.Context) error { return nil }},
 			{Name: "nats", Check: func(context.Context) error { return down }},
 		}
@@ -141,7 +141,7 @@ func (broken) Stat(context.Context, string) (schema.Object, error) {
 func TestInternal(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
 		c.Objects = broken{}
-		c.Parts = []api.Part{{Name: "x", Check: func(context.Context) error { return nil }}}
+		c.Dependencies = []api.Dependency{{Name: "x", Check: func(context.Context) error { return nil }}}
 	})
 	d := b.alice.upload("a", []byte("x"))
 	a := b.alice.post(path(d)+"/confirm", nil).fails(schema.CodeInternal)

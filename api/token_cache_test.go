@@ -14,7 +14,7 @@ import (
 // TestTokenCache: a token that was checked before is still refused when it has
 // expired, or when one letter of it is another.
 func TestTokenCache(t *testing.T) {
-	tokens := newTokens([][]byte{[]byte(strings.Repeat("k", MinTokenKey))}, time.Hour)
+	tokens := newTokens([][]byte{[]byte(strings.Repeat("k", MinTokenKeyBytes))}, time.Hour)
 	user := uuid.New()
 	fresh, err := tokens.issue(user, uuid.Nil, schema.RoleUser, time.Now())
 	if err != nil {
@@ -59,7 +59,7 @@ func TestTokenCache(t *testing.T) {
 // BenchmarkToken is what authentication costs: a token that is seen first, and one
 // that is known.
 func BenchmarkToken(b *testing.B) {
-	tokens := newTokens([][]byte{[]byte(strings.Repeat("k", MinTokenKey))}, time.Hour)
+	tokens := newTokens([][]byte{[]byte(strings.Repeat("k", MinTokenKeyBytes))}, time.Hour)
 	token, err := tokens.issue(uuid.New(), uuid.New(), schema.RoleUser, time.Now())
 	if err != nil {
 		b.Fatal(err)

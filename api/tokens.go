@@ -20,9 +20,9 @@ const (
 	tokenAudience = "intray-api"
 	// tokenLeeway forgives clocks of several servers that differ.
 	tokenLeeway = 5 * time.Second
-	// MinTokenKey is the shortest key for HS256 in bytes: the hash's own length
+	// MinTokenKeyBytes is the shortest key for HS256 in bytes: the hash's own length
 	// (RFC 7518, section 3.2).
-	MinTokenKey = 32
+	MinTokenKeyBytes = 32
 )
 
 // tokens issues and checks access tokens: JWTs, signed with HMAC-SHA256. One
@@ -46,15 +46,15 @@ type claims struct {
 // fails if one is too short, or if they are the same.
 func (c Config) tokenKeys() ([][]byte, error) {
 	keys := [][]byte{c.TokenKey}
-	if len(c.TokenKeyAlsoAccepted) > 0 {
-		keys = append(keys, c.TokenKeyAlsoAccepted)
+	if len(c.SecondaryTokenKey) > 0 {
+		keys = append(keys, c.SecondaryTokenKey)
 	}
 	for _, key := range keys {
-		if len(key) < MinTokenKey {
-			return nil, fmt.Errorf("a token key has %d bytes; at least %d are needed", len(key), MinTokenKey)
+		if len(key) < MinTokenKeyBytes {
+			return nil, fmt.Errorf("a token key has %d bytes; at least %d are needed", len(key), MinTokenKeyBytes)
 		}
 	}
-	if bytes.Equal(c.TokenKey, c.TokenKeyAlsoAccepted) {
+	if bytes.Equal(c.TokenKey, c.SecondaryTokenKey) {
 		return nil, errors.New("the token key and the one also accepted are the same")
 	}
 	return keys, nil

@@ -90,11 +90,11 @@ func (c apiCommand) Validate() error {
 // validateTokenKeys checks the keys that are set.
 func (s apiTokenSettings) validateTokenKeys() error {
 	const short = "%s has %d bytes; at least %d are needed (see docs/configuration.md)"
-	if n := len(s.TokenKey); n > 0 && n < api.MinTokenKey {
-		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKey))
+	if n := len(s.TokenKey); n > 0 && n < api.MinTokenKeyBytes {
+		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKeyBytes))
 	}
-	if n := len(s.SecondaryTokenKey); n > 0 && n < api.MinTokenKey {
-		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_SECONDARY", n, api.MinTokenKey))
+	if n := len(s.SecondaryTokenKey); n > 0 && n < api.MinTokenKeyBytes {
+		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_SECONDARY", n, api.MinTokenKeyBytes))
 	}
 	if s.TokenKey != "" && s.TokenKey == s.SecondaryTokenKey {
 		return cli.Usage(errors.New("TOKEN_KEY_SECONDARY is the same as TOKEN_KEY: " +
@@ -169,7 +169,7 @@ func (c apiCommand) Run(ctx context.Context) error {
 	config.DB, config.Presigner = db, presigner
 	config.Objects, config.Multipart = objects, multipart
 	config.NATS, config.Changes, config.Log = conn, conn, log
-	config.Parts = []api.Part{
+	config.Dependencies = []api.Dependency{
 		{Name: "nats", Check: conn.Ping},
 		{Name: "minio", Check: func(ctx context.Context) error {
 			return minio.Ready(ctx, c.MinIOEndpoint.Host, c.MinIOEndpoint.Secure())
@@ -197,15 +197,15 @@ func (c apiCommand) config() api.Config {
 		proxies[i] = p.Prefix
 	}
 	return api.Config{
-		TokenKey: []byte(c.TokenKey), TokenKeyAlsoAccepted: []byte(c.SecondaryTokenKey),
+		TokenKey: []byte(c.TokenKey), SecondaryTokenKey: []byte(c.SecondaryTokenKey),
 		AllowedOrigins: c.CORSOrigins, TrustedProxies: proxies, DefaultQuota: c.DefaultQuotaBytes,
 		OIDC: api.OIDC{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience},
 		Sessions: api.Sessions{
-			AccessToken: c.AccessTokenTTL, Idle: c.SessionIdleTimeout, Life: c.SessionTTL,
+			AccessTokenTTL: c.AccessTokenTTL, IdleTimeout: c.SessionIdleTimeout, TTL: c.SessionTTL,
 		},
 		Limits: api.Limits{
 			MaxSize: c.MaxDocumentBytes, AllowedTypes: c.AllowedTypes,
-			MaxPending: c.MaxPendingDocuments, Hashes: c.HashConcurrency,
+			MaxPending: c.MaxPendingDocuments, HashConcurrency: c.HashConcurrency,
 			Reads:  perSecond(c.ReadsPerSecond, c.RequestsBurst),
 			Writes: perSecond(c.WritesPerSecond, c.RequestsBurst),
 		},

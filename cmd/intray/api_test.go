@@ -60,12 +60,14 @@ func TestAPISettings(t *testing.T) {
 	if want := (api.Rate{Every: 10 * time.Millisecond, Burst: 2000}); writes != want {
 		t.Errorf("by default writes are limited to %+v, want %+v", writes, want)
 	}
-	if config.Limits.Hashes != 4 || config.DefaultQuota != 100<<20 || len(config.TrustedProxies) != 0 ||
+	if config.Limits.HashConcurrency != 4 || config.DefaultQuota != 100<<20 || len(config.TrustedProxies) != 0 ||
 		config.OIDC.Issuer != "" {
 		t.Errorf("defaults: %+v", s)
 	}
 	want := api.Sessions{
-		AccessToken: 15 * time.Minute, Idle: 30 * 24 * time.Hour, Life: 90 * 24 * time.Hour,
+		AccessTokenTTL: 15 * time.Minute,
+		IdleTimeout:    30 * 24 * time.Hour,
+		TTL:            90 * 24 * time.Hour,
 	}
 	if config.Sessions != want {
 		t.Errorf("by default sessions are %+v, want %+v", config.Sessions, want)

@@ -87,13 +87,13 @@ func (c usersSetCommand) Validate() error {
 			"choose builtin, ollama, openai or anthropic", *c.AIProvider))
 	case c.AIModel != nil && !validModel(*c.AIModel):
 		return cli.Usage(fmt.Errorf(
-			"a model's name has at most %d printable characters", api.MaxModel))
+			"a model's name has at most %d printable characters", api.MaxModelName))
 	}
 	return nil
 }
 
 func validModel(name string) bool {
-	return utf8.RuneCountInString(name) <= api.MaxModel && cli.Printable(name) == name
+	return utf8.RuneCountInString(name) <= api.MaxModelName && cli.Printable(name) == name
 }
 
 // patch returns what the flags change, without a password.

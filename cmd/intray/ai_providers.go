@@ -74,15 +74,15 @@ func (s aiSettings) classification() (classify.Config, error) {
 	if err != nil {
 		return classify.Config{}, err
 	}
-	bounds := make(map[string]classify.Bounds, len(providers))
+	limits := make(map[string]classify.Limits, len(providers))
 	for name := range providers {
-		bounds[name] = classify.Bounds{Concurrent: s.ConcurrentCalls, Daily: s.DailyCalls}
+		limits[name] = classify.Limits{ConcurrentCalls: s.ConcurrentCalls, DailyCalls: s.DailyCalls}
 	}
 	if providers[builtin.Provider], err = builtin.New(); err != nil {
 		return classify.Config{}, err
 	}
 	return classify.Config{
-		Providers: providers, Bounds: bounds, SystemPrompt: s.SystemPrompt,
+		Providers: providers, Limits: limits, SystemPrompt: s.SystemPrompt,
 		DefaultProvider: s.DefaultProvider, DefaultModel: s.DefaultModel,
 	}, nil
 }

@@ -37,7 +37,7 @@ func (c *Classifier) admit(d schema.Document, provider string, now time.Time) er
 	if !ok {
 		return fmt.Errorf("%w: this program has no provider %q", ai.ErrUnavailable, provider)
 	}
-	if c.config.Bounds[provider].Daily > 0 && c.spent.contains(d.UserID, now) {
+	if c.config.Limits[provider].DailyCalls > 0 && c.spent.contains(d.UserID, now) {
 		return runner.Postpone(errDailyLimit, untilTomorrow(now))
 	}
 	wait, failingSince := b.state(now)
@@ -138,7 +138,7 @@ func (c *Classifier) call(
 	}
 	answer, err := c.config.Providers[name].Classify(ctx, request)
 	b.record(began, time.Now(), err)
-	runner.AICalled(name, time.Since(began), err)
+	runner.ObserveAICall(name, time.Since(began), err)
 	return answer, err
 }
 
@@ -146,7 +146,7 @@ func (c *Classifier) call(
 func (c *Classifier) count(
 	ctx context.Context, owner uuid.UUID, provider string, now time.Time,
 ) error {
-	limit := c.config.Bounds[provider].Daily
+	limit := c.config.Limits[provider].DailyCalls
 	if limit <= 0 {
 		return nil
 	}

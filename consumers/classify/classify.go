@@ -59,9 +59,9 @@ type Config struct {
 	// DefaultProvider and DefaultModel are used for users who have chosen none;
 	// defaults FallbackProvider and FallbackModel. Each is found by itself.
 	DefaultProvider, DefaultModel string
-	// Bounds are the providers' bounds, by name; those that are not there have the
+	// Limits are the providers' bounds, by name; those that are not there have the
 	// defaults.
-	Bounds map[string]Bounds
+	Limits map[string]Limits
 	// SystemPrompt is for language models; default DefaultSystemPrompt.
 	SystemPrompt string
 	// AIAttempts is how many attempts may fail before the document is failed with
@@ -117,7 +117,7 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 	}
 	breakers := make(map[string]*breaker, len(config.Providers))
 	for name := range config.Providers {
-		breakers[name] = newBreaker(config.Bounds[name].concurrent(), config)
+		breakers[name] = newBreaker(config.Limits[name].concurrent(), config)
 	}
 	return &Classifier{
 		config:    config,
@@ -157,7 +157,7 @@ func (c *Classifier) Handle(
 	for i, m := range batch {
 		began := time.Now()
 		errs[i] = c.handle(ctx, m, c.classify)
-		runner.Classified(m.Event, began, errs[i])
+		runner.TraceClassify(m.Event, began, errs[i])
 	}
 	return errs
 }

@@ -380,7 +380,7 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 	b.Eventually("both are classified", func() bool {
 		return b.Status(slow.ID) == "classified" && b.Status(other.ID) == "classified"
 	})
-	b.Settled(schema.StreamDocuments, schema.ConsumerClassify)
+	b.AwaitIdle(schema.StreamDocuments, schema.ConsumerClassify)
 	expectPublished(t, b, slow.ID, "uploaded", "classified")
 }
 

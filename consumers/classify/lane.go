@@ -8,18 +8,18 @@ import (
 	"intray/schema"
 )
 
-// Bounds limit the calls of a provider.
-type Bounds struct {
-	// Concurrent is how many calls of the provider this process makes at once;
+// Limits limit the calls of a provider.
+type Limits struct {
+	// ConcurrentCalls is how many calls of the provider this process makes at once;
 	// default 2. It has one more document in hand, so that there is always a place
 	// that the user with the most documents does not have.
-	Concurrent int
-	// Daily is how many calls the documents of one user may take in a day, by
+	ConcurrentCalls int
+	// DailyCalls is how many calls the documents of one user may take in a day, by
 	// UTC; default no limit. Those beyond it stay uploaded until the next day.
-	Daily int
+	DailyCalls int
 }
 
-func (b Bounds) concurrent() int { return cmp.Or(b.Concurrent, 2) }
+func (l Limits) concurrent() int { return cmp.Or(l.ConcurrentCalls, 2) }
 
 // Lane returns the lane of an event: its key is the document's owner, its group the
 // provider that the owner uses. It is for a runner's InLanes, and only a hint: the
@@ -35,7 +35,7 @@ func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.La
 	if c.slow.Contains(e.DocumentID) {
 		return runner.Lane{Key: "slow " + e.UserID.String(), Group: "slow " + provider, GroupLimit: 1}
 	}
-	n := c.config.Bounds[provider].concurrent()
+	n := c.config.Limits[provider].concurrent()
 	return runner.Lane{Key: e.UserID.String(), Group: provider, GroupLimit: n + 1, KeyLimit: n}
 }
 
@@ -44,7 +44,7 @@ func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.La
 func (c *Classifier) workers() int {
 	n := 1 // for documents whose provider this process does not have
 	for name := range c.config.Providers {
-		n += c.config.Bounds[name].concurrent() + 2
+		n += c.config.Limits[name].concurrent() + 2
 	}
 	return n
 }

@@ -139,7 +139,7 @@ func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
 			}
 		}),
 	}
-	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: concurrent}}
+	b.config.Limits = map[string]classify.Limits{"scripted": {ConcurrentCalls: concurrent}}
 	b.build(t)
 	b.publish(t, b.backlog(t, b.Alice, documents, "alice's words")...)
 	single := b.Uploaded(b.Bob, "bob's words")
@@ -191,7 +191,7 @@ func TestALaneLeavesAPlace(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "words")
 	for _, n := range []int{0, 1, 7} {
-		b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: n}}
+		b.config.Limits = map[string]classify.Limits{"scripted": {ConcurrentCalls: n}}
 		b.build(t)
 		l := b.classifier.Lane(t.Context(), d.Event())
 		if l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit ||
@@ -217,7 +217,7 @@ func TestCallsOfAProviderAreBounded(t *testing.T) {
 		return first(r)
 	})
 	b.config.Providers = map[string]classify.Provider{"scripted": counting}
-	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
+	b.config.Limits = map[string]classify.Limits{"scripted": {ConcurrentCalls: 2}}
 	b.build(t)
 	b.publish(t, b.backlog(t, b.Alice, 50, "alice's words")...)
 	b.publish(t, b.backlog(t, b.Bob, 50, "bob's words")...)
@@ -248,7 +248,7 @@ printf '5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t96\tRecognized\n'
 	}
 	t.Cleanup(func() { _ = extractor.Close() })
 	b.extractor = extractor
-	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 1}}
+	b.config.Limits = map[string]classify.Limits{"scripted": {ConcurrentCalls: 1}}
 	b.build(t)
 
 	var picture bytes.Buffer
@@ -294,7 +294,7 @@ func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
 		}
 	})
 	b.config.Providers["hung"] = hang
-	b.config.Bounds = map[string]classify.Bounds{"hung": {Concurrent: 3}}
+	b.config.Limits = map[string]classify.Limits{"hung": {ConcurrentCalls: 3}}
 	b.build(t)
 	b.Exec(`UPDATE users SET ai_provider = 'hung' WHERE id = $1`, b.Alice)
 	held := b.backlog(t, b.Alice, 30, "alice's words")
@@ -328,7 +328,7 @@ func TestADeadProviderIsCalledSeldomAndComesBack(t *testing.T) {
 			return first(r)
 		}),
 	}
-	b.config.Bounds = map[string]classify.Bounds{"scripted": {Concurrent: 2}}
+	b.config.Limits = map[string]classify.Limits{"scripted": {ConcurrentCalls: 2}}
 	b.config.AIAttempts, b.config.MinDelay, b.config.MaxDelay = 10, 200*time.Millisecond, 400*time.Millisecond
 	b.build(t)
 	docs := b.backlog(t, b.Alice, 100, "words")
@@ -342,7 +342,7 @@ func TestADeadProviderIsCalledSeldomAndComesBack(t *testing.T) {
 	b.Eventually("all are classified", func() bool {
 		return b.Count(`SELECT count(*) FROM documents WHERE status = 'classified'`) == len(docs)
 	})
-	b.Settled(schema.StreamDocuments, schema.ConsumerClassify)
+	b.AwaitIdle(schema.StreamDocuments, schema.ConsumerClassify)
 }
 
 func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
@@ -392,7 +392,7 @@ func TestOutageTimeout(t *testing.T) {
 
 func TestDailyBound(t *testing.T) {
 	b := setup(t)
-	b.config.Bounds = map[string]classify.Bounds{"scripted": {Daily: 2}}
+	b.config.Limits = map[string]classify.Limits{"scripted": {DailyCalls: 2}}
 	b.build(t)
 	for i, want := range []string{"classified", "classified", "uploaded", "uploaded"} {
 		d := b.Uploaded(b.Alice, "abc")

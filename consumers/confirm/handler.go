@@ -56,7 +56,7 @@ func (c *Confirmer) confirmTurn(ctx context.Context, t *turn) (outcomes map[stri
 
 // measure measures how long after its event an upload was confirmed.
 func measure(r schema.BucketRecord, began time.Time) {
-	runner.Confirmed(r.Time, time.Now())
+	runner.ObserveConfirm(r.Time, time.Now())
 	if id, ok := schema.DocumentID(r.Key); ok && telemetry.Tracing() && !r.Time.IsZero() {
 		telemetry.Step(id, r.EventName, r.Time, began, nil)
 	}

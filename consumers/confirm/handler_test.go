@@ -67,7 +67,7 @@ func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
 		r := b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{Batch: 16, Workers: 2})
 		b.Go(r.Run)
 	}
-	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded' AND version = 2 AND unpublished_at IS NULL`); n != documents {
 		t.Errorf("got %d documents uploaded once, want %d", n, documents)
 	}
@@ -113,7 +113,7 @@ func TestCrashBeforeTheAck(t *testing.T) {
 	b.ExpectUsed(b.Alice, 3)
 
 	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
-	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	if n := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Delivered.Consumer; n != 2 {
 		t.Errorf("got %d deliveries, want 2", n)
 	}
@@ -148,7 +148,7 @@ func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 			b.Eventually("it is uploaded", func() bool { return b.Status(d.ID) == "uploaded" })
 		})
 	}
-	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	expectDeadLetters(t, b, 0)
 }
 
@@ -213,7 +213,7 @@ func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
 	}
 	b.created(schema.SubjectCreatedDurable, d.ObjectKey)
 	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
-	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	b.Expect(d.ID, "uploaded")
 	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE attempts = 1`); n != 5 {
 		t.Errorf("got %d dead letters, want 5", n)

@@ -294,9 +294,9 @@ func (b *Bundle) ConsumerInfo(stream, consumer string) *jetstream.ConsumerInfo {
 	return c.CachedInfo()
 }
 
-// Settled waits until the consumer has delivered everything that was published before, and
+// AwaitIdle waits until the consumer has delivered everything that was published before, and
 // everything that it delivered is acknowledged.
-func (b *Bundle) Settled(stream, consumer string) {
+func (b *Bundle) AwaitIdle(stream, consumer string) {
 	b.t.Helper()
 	last := b.lastFor(stream, consumer)
 	b.Eventually(consumer+" has nothing left", func() bool {

@@ -163,15 +163,15 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 	}
 	run.summary.Took = time.Since(began).Seconds()
 	if err == nil && (o.Fix || run.summary.Found == 0) {
-		err = r.Note(ctx, run.summary)
+		err = r.Record(ctx, run.summary)
 	}
 	return run.summary, err
 }
 
-// Note keeps a summary as what the last reconciliation found, for the metrics and
+// Record keeps a summary as what the last reconciliation found, for the metrics and
 // `intray status`. Run notes those that repair and those that found nothing: what a
 // run without Fix finds may be what the next one repairs.
-func (r *Reconciler) Note(ctx context.Context, s Summary) error {
+func (r *Reconciler) Record(ctx context.Context, s Summary) error {
 	found := make(map[string]int64, len(s.Kinds))
 	for kind, tally := range s.Kinds {
 		found[string(kind)] = tally.Found

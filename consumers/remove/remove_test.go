@@ -120,8 +120,8 @@ func TestEventsSwappedAndRepeated(t *testing.T) {
 			b.Publish(schema.SubjectCreatedDirect, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey))
 		}
 	}
-	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
-	b.Settled(schema.StreamBucket, schema.ConsumerRemove)
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerRemove)
 	b.Expect(there.ID, "uploaded")
 	b.Expect(gone.ID, "gone")
 	b.ExpectUsed(b.Alice, 3)

@@ -42,7 +42,7 @@ func TestAttemptsAreRecordedForTheirDocument(t *testing.T) {
 	began := time.Now()
 	stop := b.Go(run.Run)
 	b.Publish(schema.SubjectCreatedDirect, event)
-	settled(b)
+	awaitIdle(b)
 	stop()
 
 	attempts, err := b.DB.Attempts(t.Context(), document.ID)

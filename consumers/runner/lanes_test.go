@@ -50,7 +50,7 @@ func TestEveryMessageOfABacklogIsHandledOnce(t *testing.T) {
 	handle := each(func(m runner.Message[string]) error { done.add(m.Event); return nil })
 	runInLanes(t, b, config, alwaysUp, handle)
 	runInLanes(t, b, config, alwaysUp, handle) // another replica
-	settled(b)
+	awaitIdle(b)
 	all := done.all()
 	slices.Sort(all)
 	if n := len(slices.Compact(slices.Clone(all))); n != many+3 || len(all) != n {
@@ -78,7 +78,7 @@ func TestInLanesATurnIsNoRedelivery(t *testing.T) {
 		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).NumRedelivered > n/2
 	})
 	close(given)
-	settled(b)
+	awaitIdle(b)
 	stop()
 	if got := len(done.all()); got != n {
 		t.Errorf("got %d messages handled, want %d", got, n)
@@ -118,7 +118,7 @@ func TestInLanesAnOutageCountsNoAttemptAndPauses(t *testing.T) {
 		t.Errorf("%d messages were handled while a dependency was down, want at most 3", n)
 	}
 	down.Store(false)
-	settled(b)
+	awaitIdle(b)
 	expectDeadLetters(t, b, 0)
 }
 
@@ -142,7 +142,7 @@ func TestInLanesFailuresBecomeDeadLettersAndPostponementsDoNot(t *testing.T) {
 		}
 		return nil
 	}))
-	settled(b)
+	awaitIdle(b)
 	expectDeadLetters(t, b, 3)
 	if got := postponed.Load(); got != 10 {
 		t.Errorf("got the postponed message %d times, want 10", got)
@@ -174,7 +174,7 @@ func TestInLanesShutdownGivesBackWhatWaits(t *testing.T) {
 	<-ended
 	var rest log
 	runInLanes(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error { rest.add(m.Event); return nil }))
-	settled(b)
+	awaitIdle(b)
 	if got := rest.all(); len(got) != 9 {
 		t.Errorf("the next run got %v, want 9 messages", got)
 	}

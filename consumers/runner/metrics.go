@@ -46,8 +46,8 @@ var (
 		Help:    "Calls of an AI provider by outcome: ok, unavailable, refused, invalid, error.",
 		Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 	}, []string{"provider", "outcome"})
-	findsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "intray_sweeper_finds_total",
+	sweeperActionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "intray_sweeper_actions_total",
 		Help: "What the sweeper had to do: confirmed, expired, announced, unclassified, deleted, purged.",
 	}, []string{"kind"})
 )
@@ -55,24 +55,24 @@ var (
 // Metrics returns the metrics of the consumers. Each kind of find exists from the start, as 0, so that
 // the first one is an increase.
 func Metrics() []prometheus.Collector {
-	for _, kind := range []string{"confirmed", "expired", "announced", "unclassified", "deleted", "purged"} {
-		findsTotal.WithLabelValues(kind)
+	for _, kind := range []string{"confirmed", "expired", "republished", "unclassified", "deleted", "purged"} {
+		sweeperActionsTotal.WithLabelValues(kind)
 	}
 	return []prometheus.Collector{
-		eventsTotal, redeliveriesTotal, batchMessages, batchSeconds, confirmSeconds, classifySeconds, findsTotal,
+		eventsTotal, redeliveriesTotal, batchMessages, batchSeconds, confirmSeconds, classifySeconds, sweeperActionsTotal,
 	}
 }
 
 // Confirmed measures an upload that was confirmed because of an event of the time at. It ignores an
 // event without a time, or from a clock that is ahead.
-func Confirmed(at, now time.Time) {
+func ObserveConfirm(at, now time.Time) {
 	if took := now.Sub(at); !at.IsZero() && took >= 0 {
 		confirmSeconds.Observe(took.Seconds())
 	}
 }
 
 // AICalled measures a call of a configured AI provider.
-func AICalled(provider string, took time.Duration, err error) {
+func ObserveAICall(provider string, took time.Duration, err error) {
 	outcome := "ok"
 	switch {
 	case err == nil:
@@ -90,7 +90,7 @@ func AICalled(provider string, took time.Duration, err error) {
 
 // Classified adds to a document's trace how long its event waited, and how its classification ended.
 // A postponed message adds nothing.
-func Classified(e schema.DocumentEvent, began time.Time, err error) {
+func TraceClassify(e schema.DocumentEvent, began time.Time, err error) {
 	if !telemetry.Tracing() || Postponed(err) {
 		return
 	}
@@ -99,9 +99,9 @@ func Classified(e schema.DocumentEvent, began time.Time, err error) {
 }
 
 // Swept counts finds of the sweeper.
-func Swept(kind string, n int) {
+func CountSweeperActions(kind string, n int) {
 	if n > 0 {
-		findsTotal.WithLabelValues(kind).Add(float64(n))
+		sweeperActionsTotal.WithLabelValues(kind).Add(float64(n))
 	}
 }
 

@@ -66,7 +66,7 @@ func TestOutcomesAreCounted(t *testing.T) {
 		return nil
 	}))
 	publish(b, "fine", "fails", "later", "undecodable")
-	settled(b)
+	awaitIdle(b)
 	stop()
 	after := counted(t)
 	for name, want := range map[string]float64{
@@ -107,7 +107,7 @@ func TestAFailureNamesItsDocument(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Publish(schema.SubjectCreatedDirect, event)
-	settled(b)
+	awaitIdle(b)
 	stop()
 	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || !strings.Contains(out.String(), `"document_id":"`+id+`"`) {
 		t.Errorf("got the log\n%s\nwant a line that names what it is about", &out)
@@ -121,7 +121,7 @@ func TestAFailureNamesItsDocument(t *testing.T) {
 	}
 	stop = b.Go(unread.Run)
 	b.Publish(schema.SubjectCreatedDirect, []byte(`{}`))
-	settled(b)
+	awaitIdle(b)
 	stop()
 	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || strings.Contains(out.String(), "document_id\":") {
 		t.Errorf("got the log\n%s\nwant a line that names what it is about", &out)

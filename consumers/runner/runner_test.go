@@ -72,7 +72,7 @@ func expectDeadLetters(t *testing.T, b *consumertest.Bundle, want int) {
 	}
 }
 
-func settled(b *consumertest.Bundle) { b.Settled(schema.StreamBucket, schema.ConsumerConfirm) }
+func awaitIdle(b *consumertest.Bundle) { b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm) }
 
 // log collects what handlers saw.
 type log struct {
@@ -104,7 +104,7 @@ func TestRunnerTakesWhatIsThereInBatches(t *testing.T) {
 		sizes.add(fmt.Sprint(len(b)))
 		return make([]error, len(b))
 	})
-	settled(b)
+	awaitIdle(b)
 	if got, want := sizes.all(), []string{"40", "40", "20"}; !slices.Equal(got, want) {
 		t.Errorf("got batches of %v, want %v", got, want)
 	}
@@ -145,7 +145,7 @@ func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
 		}
 		return errs
 	})
-	settled(b)
+	awaitIdle(b)
 
 	got := done.all()
 	slices.Sort(got)
@@ -213,7 +213,7 @@ func TestAnOutageCountsNoAttemptAndPausesPulling(t *testing.T) {
 		t.Errorf("messages were handled %d times while a dependency was down, want at most 2", n)
 	}
 	down.Store(false)
-	settled(b)
+	awaitIdle(b)
 	expectDeadLetters(t, b, 0)
 }
 
@@ -230,7 +230,7 @@ func TestAttemptsAreCountedAndDelayed(t *testing.T) {
 		}
 		return nil
 	}))
-	settled(b)
+	awaitIdle(b)
 	if got, want := attempts.all(), []string{"0", "1", "2", "3"}; !slices.Equal(got, want) {
 		t.Errorf("got attempts %v, want %v", got, want)
 	}
@@ -279,7 +279,7 @@ func TestShutdownGivesBackWhatTakesTooLong(t *testing.T) {
 	stop()
 	var attempts log
 	run(t, b, config, alwaysUp, each(func(m runner.Message[string]) error { attempts.add(fmt.Sprint(m.Attempts)); return nil }))
-	settled(b)
+	awaitIdle(b)
 	if got := attempts.all(); !slices.Equal(got, []string{"0"}) {
 		t.Errorf("got a message after %v failed attempts, want one after 0", got)
 	}
@@ -325,7 +325,7 @@ func TestSlowWorkIsNotDeliveredTwice(t *testing.T) {
 		}
 	}
 	close(finish)
-	settled(b)
+	awaitIdle(b)
 	if n := len(started); n != 0 {
 		t.Errorf("got the message %d times more, want it once", n)
 	}
@@ -381,7 +381,7 @@ func TestMessageBehindADeadLetterThatCannotBeKeptIsNotLost(t *testing.T) {
 	})
 	proxy.Restore()
 	b.Eventually("it is kept", func() bool { return b.Count(`SELECT count(*) FROM dead_letters`) == 1 })
-	settled(b)
+	awaitIdle(b)
 }
 
 func TestConfigIsValidated(t *testing.T) {

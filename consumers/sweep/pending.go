@@ -111,7 +111,7 @@ func (s *Sweeper) confirmOrExpire(
 			over = append(over, documents[i].ID)
 		}
 	}
-	runner.Swept("confirmed", confirmed)
+	runner.CountSweeperActions("confirmed", confirmed)
 	if confirmed > 0 {
 		s.log.Info("uploads confirmed whose event did not come", "documents", confirmed)
 	}
@@ -132,7 +132,7 @@ func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) er
 	if err != nil {
 		return err
 	}
-	runner.Swept("expired", len(expired))
+	runner.CountSweeperActions("expired", len(expired))
 	s.publisher.TryPublish(ctx, expired)
 	return nil
 }

@@ -20,7 +20,7 @@ func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
 		return err
 	}
 	s.purged = now
-	runner.Swept("purged", int(n))
+	runner.CountSweeperActions("purged", int(n))
 	if n > 0 {
 		s.log.Info("ended rows purged", "rows", n)
 	}

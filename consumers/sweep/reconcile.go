@@ -65,7 +65,7 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 	if summary.Kinds[reconcile.MissingObject].Found > allowed {
 		s.log.Error("so many objects are missing that nothing was repaired; "+
 			`is this the right bucket? see "intray reconcile"`, counts(summary)...)
-		return s.reconciler.Note(ctx, summary)
+		return s.reconciler.Record(ctx, summary)
 	}
 	found := func(f reconcile.Finding) {
 		s.log.Info("bucket and database differ", "kind", string(f.Kind), "object_key", f.Key,

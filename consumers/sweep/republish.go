@@ -22,7 +22,7 @@ func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 		if err != nil || len(documents) == 0 {
 			return err
 		}
-		if err := s.publish(ctx, "announced", documents); err != nil {
+		if err := s.publish(ctx, "republished", documents); err != nil {
 			return err
 		}
 	}
@@ -62,7 +62,7 @@ func (s *Sweeper) publish(ctx context.Context, label string, documents []schema.
 	if err != nil {
 		return err
 	}
-	runner.Swept(label, published)
+	runner.CountSweeperActions(label, published)
 	s.log.Info("events published again", "documents", published)
 	return nil
 }

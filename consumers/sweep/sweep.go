@@ -198,7 +198,7 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 		s.step(ctx, "uploads", s.uploads),
 		s.step(ctx, "deletions", s.drain),
 		s.step(ctx, "pending", func(ctx context.Context) error { return s.pending(ctx, now) }),
-		s.step(ctx, "unannounced", func(ctx context.Context) error { return s.republish(ctx, now) }),
+		s.step(ctx, "unpublished", func(ctx context.Context) error { return s.republish(ctx, now) }),
 		s.step(ctx, "unclassified", func(ctx context.Context) error {
 			return s.republishUnclassified(ctx, now)
 		}),
@@ -232,7 +232,7 @@ func (s *Sweeper) report(step string, err error) {
 
 func (s *Sweeper) drain(ctx context.Context) error {
 	n, err := s.deletions.Drain(ctx)
-	runner.Swept("deleted", n)
+	runner.CountSweeperActions("deleted", n)
 	return err
 }
 

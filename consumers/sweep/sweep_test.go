@@ -206,7 +206,7 @@ func TestUploadedIsPublishedAgainWhenItsEventIsLost(t *testing.T) {
 		if err := stream.Purge(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		b.Settled(schema.StreamDocuments, schema.ConsumerClassify)
+		b.AwaitIdle(schema.StreamDocuments, schema.ConsumerClassify)
 	}
 	lose()
 	b.round(t, later)

@@ -78,7 +78,7 @@ func TestAPoisonedMessageIsRetriedUntilItIsApplied(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Eventually("it is applied", func() bool { return b.Status(d.ID) == "uploaded" })
-	b.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	if left := letters(t, b); len(left) != 0 {
 		t.Errorf("left %+v", left)
 	}

@@ -61,7 +61,7 @@ func BenchmarkLiveWhileReplaying(b *testing.B) {
 	}
 	_ = puts.Wait() // Document and Put fail the benchmark themselves
 	s.flood(b, documents, *benchEvents)
-	s.Settled(schema.StreamBucket, schema.ConsumerConfirm)
+	s.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	if _, err := s.archive.Prepare(b.Context(), replay.Confirm, replay.Selection{}, 0, &postgres.Replay{Name: "bench", Selection: []byte(`{}`)}, nil); err != nil {
 		b.Fatal(err)
 	}

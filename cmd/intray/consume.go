@@ -193,8 +193,8 @@ func (w wiring) probe(ctx context.Context) error { return runner.Probe(ctx, w.db
 func (w wiring) bucket(
 	c runner.Config, h runner.Handler[[]schema.BucketRecord],
 ) (func(context.Context), error) {
-	c.Stream = schema.StreamBucket
-	run, err := runner.New(w.conn, w.db, w.probe, schema.DecodeBucketEvent, h, c, w.log)
+	c.Stream, c.Probe = schema.StreamBucket, w.probe
+	run, err := runner.New(w.conn, w.db, schema.DecodeBucketEvent, h, c, w.log)
 	if err != nil {
 		return nil, err
 	}
@@ -221,9 +221,9 @@ func (w wiring) confirm() (func(context.Context), error) {
 func replayed[T any](
 	w wiring, target string, event func(replay.Message) T, h runner.Handler[T], c runner.Config,
 ) (func(context.Context), error) {
-	c.Stream, c.Consumer, c.Workers = schema.StreamReplay, target, 1
+	c.Stream, c.Consumer, c.Workers, c.Probe = schema.StreamReplay, target, 1, w.probe
 	handler := replay.Handler(w.db, event, h, c.MaxAttempts)
-	run, err := runner.New(w.conn, w.db, w.probe, replay.Decode, handler, c,
+	run, err := runner.New(w.conn, w.db, replay.Decode, handler, c,
 		w.log.With("stream", schema.StreamReplay))
 	if err != nil {
 		return nil, err
@@ -259,8 +259,9 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
-	run, err := runner.New(w.conn, w.db, w.probe, schema.DecodeDocumentEvent,
-		classifier.Handle, classifier.RunnerConfig(), w.log)
+	live := classifier.RunnerConfig()
+	live.Probe = w.probe
+	run, err := runner.New(w.conn, w.db, schema.DecodeDocumentEvent, classifier.Handle, live, w.log)
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}

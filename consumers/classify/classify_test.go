@@ -367,8 +367,10 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 		}
 		return first(r)
 	}
-	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent,
-		b.classifier.Handle, b.classifier.RunnerConfig(), b.Log)
+	config := b.classifier.RunnerConfig()
+	config.Probe = b.probe
+	run, err := runner.New(b.Conn, b.DB, schema.DecodeDocumentEvent,
+		b.classifier.Handle, config, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,8 +111,10 @@ func (b *bundle) consumeInLanes(t *testing.T,
 	lane func(context.Context, schema.DocumentEvent) runner.Lane,
 ) (stop func()) {
 	t.Helper()
-	run, err := runner.New(b.Conn, b.DB, b.probe, schema.DecodeDocumentEvent,
-		b.classifier.Handle, b.classifier.RunnerConfig(), consumertest.Discard())
+	config := b.classifier.RunnerConfig()
+	config.Probe = b.probe
+	run, err := runner.New(b.Conn, b.DB, schema.DecodeDocumentEvent,
+		b.classifier.Handle, config, consumertest.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,11 +26,11 @@ import (
 
 type bucketRunner = runner.Runner[[]schema.BucketRecord]
 
-func (b bundle) newRunner(t *testing.T, db *postgres.DB, objects *minio.Objects, probe func(context.Context) error, config runner.Config) *bucketRunner {
+func (b bundle) newRunner(t *testing.T, db *postgres.DB, objects *minio.Objects, config runner.Config) *bucketRunner {
 	t.Helper()
 	config.Stream, config.Consumer = schema.StreamBucket, schema.ConsumerConfirm
 	handle := confirm.New(db, objects, nats.NewPublisher(b.Conn, db, b.Log), b.Log).Handler(b.MinIO.Bucket)
-	r, err := runner.New(b.Conn, db, probe, schema.DecodeBucketEvent, handle, config, b.Log)
+	r, err := runner.New(b.Conn, db, schema.DecodeBucketEvent, handle, config, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
 	}
 	b.created(schema.SubjectCreatedDurable, keys...)
 	for range 2 {
-		r := b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{Batch: 16, Workers: 2})
+		r := b.newRunner(t, b.DB, b.Objects, runner.Config{Batch: 16, Workers: 2})
 		b.Go(r.Run)
 	}
 	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
@@ -112,7 +112,7 @@ func TestCrashBeforeTheAck(t *testing.T) {
 	b.confirm(t, records[0].Key)
 	b.ExpectUsed(b.Alice, 3)
 
-	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
+	b.Go(b.newRunner(t, b.DB, b.Objects, runner.Config{}).Run)
 	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	if n := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Delivered.Consumer; n != 2 {
 		t.Errorf("got %d deliveries, want 2", n)
@@ -134,7 +134,7 @@ func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 		probes.Add(1)
 		return runner.Probe(ctx, db, objects)
 	}
-	b.Go(b.newRunner(t, db, objects, probe, runner.Config{MaxAttempts: 1}).Run)
+	b.Go(b.newRunner(t, db, objects, runner.Config{MaxAttempts: 1, Probe: probe}).Run)
 	for name, proxy := range map[string]*consumertest.Proxy{"postgres": database, "minio": bucket} {
 		t.Run(name, func(t *testing.T) {
 			d := b.Document(b.Alice, 3)
@@ -212,7 +212,7 @@ func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
 		b.Publish(schema.SubjectCreatedDurable, []byte(bad))
 	}
 	b.created(schema.SubjectCreatedDurable, d.ObjectKey)
-	b.Go(b.newRunner(t, b.DB, b.Objects, b.DB.Ping, runner.Config{}).Run)
+	b.Go(b.newRunner(t, b.DB, b.Objects, runner.Config{}).Run)
 	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	b.Expect(d.ID, "uploaded")
 	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE attempts = 1`); n != 5 {

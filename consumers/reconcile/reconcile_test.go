@@ -281,7 +281,7 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Go(sweeper.Run)
-	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, confirmer.Handler(b.MinIO.Bucket),
+	run, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, confirmer.Handler(b.MinIO.Bucket),
 		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm}, b.Log)
 	if err != nil {
 		t.Fatal(err)

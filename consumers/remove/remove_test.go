@@ -134,7 +134,7 @@ func TestEventsSwappedAndRepeated(t *testing.T) {
 
 func newRunner(t *testing.T, b *consumertest.Bundle, consumer string, handle runner.Handler[[]schema.BucketRecord]) *runner.Runner[[]schema.BucketRecord] {
 	t.Helper()
-	r, err := runner.New(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, handle,
+	r, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, handle,
 		runner.Config{Stream: schema.StreamBucket, Consumer: consumer}, b.Log)
 	if err != nil {
 		t.Fatal(err)

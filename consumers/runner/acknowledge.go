@@ -12,12 +12,12 @@ import (
 	"intray/schema"
 )
 
-// outageDelay is when a message that an outage kept from being decided is redelivered. Nothing is
-// pulled before the outage ends, so it may be short.
+// outageDelay is the delay before messages affected by an outage are redelivered. It can be short,
+// because the runner does not pull before the outage has ended.
 const outageDelay = time.Second
 
-// acknowledge acknowledges the message, gives it back or dead-letters it, and returns the outage that
-// kept it from being decided, if there was one.
+// acknowledge acks, naks or dead-letters the message according to its error. If an outage kept the
+// message from being handled, it returns that error.
 //
 // A lost ack is harmless: the message is redelivered and handling it again changes nothing.
 func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
@@ -25,12 +25,12 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	if f.err == nil {
 		f.outcome = outcomeDone
 		r.attempts.forget(sequence)
-		r.sent(f, f.raw.Ack())
+		r.logAckError(f, f.raw.Ack())
 		return nil
 	}
 	if Outage(f.err) {
 		f.outcome = outcomeOutage
-		r.sent(f, f.raw.NakWithDelay(outageDelay))
+		r.logAckError(f, f.raw.NakWithDelay(outageDelay))
 		return f.err
 	}
 
@@ -38,9 +38,9 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	errors.As(f.err, &retry)
 	if Postponed(f.err) {
 		f.outcome = outcomePostponed
-		r.log.Debug("message is postponed", "sequence", sequence, "delay", retry.wait, "cause", f.err)
-		r.record(ctx, f, 0, retry.wait)
-		r.sent(f, f.raw.NakWithDelay(retry.wait))
+		r.log.Debug("message postponed", "sequence", sequence, "delay", retry.wait, "reason", f.err)
+		r.recordAttempt(ctx, f, 0, retry.wait)
+		r.logAckError(f, f.raw.NakWithDelay(retry.wait))
 		return nil
 	}
 
@@ -53,16 +53,18 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	if retry != nil {
 		wait = retry.wait
 	}
-	r.logOf(f).Warn("message failed and is tried again",
-		"sequence", sequence, "try", count, "delay", wait, "error", f.err)
-	r.record(ctx, f, count, wait)
-	r.sent(f, f.raw.NakWithDelay(wait))
+	r.loggerFor(f).Warn("message failed and will be retried",
+		"sequence", sequence, "attempt", count, "delay", wait, "error", f.err)
+	r.recordAttempt(ctx, f, count, wait)
+	r.logAckError(f, f.raw.NakWithDelay(wait))
 	return nil
 }
 
-// record keeps the attempt for the message's documents, so that an operator can see what a document
-// waits for. A failure to keep it is harmless: the log has it too.
-func (r *Runner[T]) record(ctx context.Context, f *inFlight[T], attempt int, wait time.Duration) {
+// recordAttempt stores the failed attempt for each document of the message, so that operators can
+// see why a document is delayed. An error is harmless, because the attempt has been logged as well.
+func (r *Runner[T]) recordAttempt(
+	ctx context.Context, f *inFlight[T], attempt int, wait time.Duration,
+) {
 	documents := documentsOf(f.message.Event)
 	now := time.Now()
 	if len(documents) == 0 || (attempt == 0 && !r.attempts.recordPostponed(f.message.Sequence, now)) {
@@ -73,23 +75,23 @@ func (r *Runner[T]) record(ctx context.Context, f *inFlight[T], attempt int, wai
 		At: now, Number: attempt, Reason: f.err.Error(), NextAt: now.Add(wait),
 	})
 	if err != nil {
-		r.log.Debug("an attempt cannot be recorded", "sequence", f.message.Sequence, "error", err)
+		r.log.Debug("cannot record attempt", "sequence", f.message.Sequence, "error", err)
 	}
 }
 
-// logOf is the log of a message, with the document that it is about.
-func (r *Runner[T]) logOf(f *inFlight[T]) *slog.Logger {
+// loggerFor returns a logger that includes the id of the message's first document, if it has any.
+func (r *Runner[T]) loggerFor(f *inFlight[T]) *slog.Logger {
 	if documents := documentsOf(f.message.Event); len(documents) > 0 {
 		return r.log.With("document_id", documents[0])
 	}
 	return r.log
 }
 
-// documentsOf returns the documents that an event is about.
+// documentsOf returns the ids of the documents that an event refers to.
 func documentsOf(event any) (ids []uuid.UUID) {
 	switch event := event.(type) {
 	case schema.DocumentEvent:
-		if event.DocumentID != uuid.Nil { // an undecodable event names none
+		if event.DocumentID != uuid.Nil { // nil if the event could not be decoded
 			ids = append(ids, event.DocumentID)
 		}
 	case interface{ Documents() []uuid.UUID }:
@@ -104,10 +106,10 @@ func documentsOf(event any) (ids []uuid.UUID) {
 	return ids
 }
 
-// sent logs that an acknowledgment could not be sent.
-func (r *Runner[T]) sent(f *inFlight[T], err error) {
+// logAckError logs a failure to send an acknowledgment.
+func (r *Runner[T]) logAckError(f *inFlight[T], err error) {
 	if err != nil {
-		r.log.Debug("acknowledgment failed; the message will come again",
+		r.log.Debug("acknowledgment failed, message will be redelivered",
 			"sequence", f.message.Sequence, "error", err)
 	}
 }

@@ -8,30 +8,31 @@ import (
 )
 
 const (
-	// maxTracked bounds the messages whose attempts are kept. If more fail at once, those that
-	// failed longest ago begin at 0 again.
+	// maxTracked limits the number of messages whose attempts are tracked. Beyond it, the message that
+	// failed least recently is dropped, and its attempts start at 0 again.
 	maxTracked = 100_000
-	// recordInterval is how often the postponement of a message is recorded.
+	// recordInterval is the minimum time between two records of one message's postponement.
 	recordInterval = 10 * time.Minute
 )
 
-// attempts counts the failed attempts of messages, by their sequence in the stream.
+// attempts counts the failed attempts of each message, by its sequence in the stream.
 type attempts struct {
 	mu sync.Mutex
-	// The lists are not safe for concurrent use: reading and adding are one step, under mu.
+	// The LRUs are not safe for concurrent use. mu makes reading and updating a count one step.
 	counts    *simplelru.LRU[uint64, int]
-	postponed *simplelru.LRU[uint64, time.Time] // when it was recorded
+	postponed *simplelru.LRU[uint64, time.Time] // when a postponement was last recorded
 }
 
 func newAttempts() *attempts {
-	// NewLRU fails for sizes below 1 only.
+	// NewLRU fails only for sizes below 1.
 	counts, _ := simplelru.NewLRU[uint64, int](maxTracked, nil)
 	postponed, _ := simplelru.NewLRU[uint64, time.Time](maxTracked, nil)
 	return &attempts{counts: counts, postponed: postponed}
 }
 
-// recordPostponed reports whether the postponement of a message is to be recorded now. While an AI
-// provider is down thousands of messages are postponed, each of them often.
+// recordPostponed reports whether the postponement of a message is due to be recorded, at most once
+// per recordInterval: while an AI provider is down, thousands of messages are postponed again and
+// again.
 func (a *attempts) recordPostponed(sequence uint64, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -42,7 +43,7 @@ func (a *attempts) recordPostponed(sequence uint64, now time.Time) bool {
 	return true
 }
 
-// failed returns how many attempts failed.
+// failed returns the number of failed attempts.
 func (a *attempts) failed(sequence uint64) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -50,7 +51,7 @@ func (a *attempts) failed(sequence uint64) int {
 	return count
 }
 
-// add counts a failed attempt and returns how many failed.
+// add counts a failed attempt and returns the number of failed attempts.
 func (a *attempts) add(sequence uint64) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

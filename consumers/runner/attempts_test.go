@@ -2,7 +2,6 @@ package runner_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -15,7 +14,7 @@ import (
 	"intray/schema"
 )
 
-func TestAttemptsAreRecordedForTheirDocument(t *testing.T) {
+func TestAttemptsAreRecordedForTheDocument(t *testing.T) {
 	b := consumertest.New(t)
 	document := b.Document(b.Alice, 5)
 	var calls atomic.Int32
@@ -29,18 +28,14 @@ func TestAttemptsAreRecordedForTheirDocument(t *testing.T) {
 		}
 		return errs
 	}
-	run, err := runner.New(b.Conn, b.DB, alwaysUp, schema.DecodeBucketEvent, handle, quick, consumertest.Discard())
+	r, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, handle, fastConfig,
+		consumertest.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
-	event, err := json.Marshal(map[string]any{"Records": []any{map[string]any{
-		"eventName": "s3:ObjectCreated:Put", "s3": map[string]any{"object": map[string]any{"key": document.ObjectKey}},
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, document.ObjectKey)
 	began := time.Now()
-	stop := b.Go(run.Run)
+	stop := b.Go(r.Run)
 	b.Publish(schema.SubjectCreatedDirect, event)
 	awaitIdle(b)
 	stop()
@@ -52,22 +47,24 @@ func TestAttemptsAreRecordedForTheirDocument(t *testing.T) {
 	var numbers []int
 	for _, a := range attempts {
 		numbers = append(numbers, a.Number)
-		if a.Stream != schema.StreamBucket || a.Consumer != schema.ConsumerConfirm || a.At.Before(began) || !a.NextAt.After(a.At) {
-			t.Errorf("got attempt %+v, want one of the consumer confirm since %s", a, began)
+		if a.Stream != schema.StreamBucket || a.Consumer != schema.ConsumerConfirm ||
+			a.At.Before(began) || !a.NextAt.After(a.At) {
+			t.Errorf("got attempt %+v, want one by consumer confirm after %s", a, began)
 		}
 		if long := len(a.Reason) > 300; long != (a.Number > 0) || len(a.Reason) > 600 {
-			t.Errorf("got a reason of %d bytes for attempt %d, want it cut at about 500", len(a.Reason), a.Number)
+			t.Errorf("attempt %d: got a reason of %d bytes, want it truncated to about 500",
+				a.Number, len(a.Reason))
 		}
 	}
 	if want := []int{0, 1, 2}; !slices.Equal(numbers, want) {
 		t.Errorf("got attempts %v, want one postponement and two failures, %v", numbers, want)
 	}
 	b.Exec(`UPDATE document_attempts SET at = at - interval '31 days' WHERE attempt = 1`)
-	if n, err := b.DB.PurgeExpired(t.Context(), time.Now()); err != nil || n != 1 {
-		t.Errorf("purged %d rows, %v; want the old attempt", n, err)
+	if n, err := b.DB.PurgeEnded(t.Context(), time.Now()); err != nil || n != 1 {
+		t.Errorf("got %d rows purged, %v; want 1, the old attempt", n, err)
 	}
 	b.Exec(`DELETE FROM documents WHERE id = $1`, document.ID)
 	if n := b.Count(`SELECT count(*) FROM document_attempts`); n != 0 {
-		t.Errorf("got %d attempts after their document's end, want 0", n)
+		t.Errorf("got %d attempts of a deleted document, want 0", n)
 	}
 }

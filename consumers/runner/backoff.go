@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Delay returns the wait before the next attempt after n failed ones (n from 1). It doubles from
-// least to most and is drawn from its upper half, so that messages that failed together are not
-// retried together.
+// Delay returns the delay after n failed attempts (n ≥ 1). The delay doubles with each attempt,
+// from least to most. It is randomized between half and the whole of that value, so that messages
+// that failed together are not retried together.
 func Delay(n int, least, most time.Duration) time.Duration {
 	d := min(least, most)
 	for i := 1; i < n && d < most; i++ {
@@ -17,7 +17,7 @@ func Delay(n int, least, most time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1)
 }
 
-// backoff is the growing wait between attempts to reach a dependency.
+// backoff implements the increasing delay between checks of an unavailable dependency.
 type backoff struct{ failures int }
 
 const (
@@ -25,7 +25,7 @@ const (
 	maxOutageWait = 5 * time.Second
 )
 
-// sleep waits, longer each time, and reports whether ctx has not ended.
+// sleep sleeps, longer with each call, and reports whether ctx is still active.
 func (b *backoff) sleep(ctx context.Context) bool {
 	b.failures++
 	timer := time.NewTimer(Delay(b.failures, minOutageWait, maxOutageWait))

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// runBatches delivers batches in the order of the stream, one to each worker at a time, until ctx
-// ends.
+// runBatches delivers batches in stream order, one at a time to each worker, until ctx is
+// cancelled.
 func (r *Runner[T]) runBatches(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range r.config.Workers {

@@ -10,19 +10,19 @@ import (
 	"intray/schema"
 )
 
-// BucketBatch runs decide on the keys in a batch of bucket notifications, each key once, and returns
-// an error for each message: the first that decide returned for one of its keys. It ignores records of
-// other buckets and those for which relevant reports false. A key that no object can have is a
-// permanent failure.
+// BucketBatch passes the object keys in a batch of bucket notifications to handle, each key once,
+// and returns one error for each message: the first error of any of its keys. It skips records of
+// other buckets and records for which relevant returns false. A key that is not a valid object key
+// is a permanent failure.
 //
-// decide returns the keys that failed; its error fails all of them.
+// handle returns the keys that failed with their errors; its own error applies to all keys.
 func BucketBatch(ctx context.Context, bucket string, batch []Message[[]schema.BucketRecord],
 	relevant func(schema.BucketRecord) bool,
-	decide func(ctx context.Context, keys []string) (failed map[string]error, err error),
+	handle func(ctx context.Context, keys []string) (failed map[string]error, err error),
 ) []error {
 	errs := make([]error, len(batch))
 	keysOf := make([][]string, len(batch))
-	seen := make(map[string]bool)
+	listed := make(map[string]bool)
 	var keys []string
 	for i, m := range batch {
 		for _, r := range m.Event {
@@ -30,12 +30,12 @@ func BucketBatch(ctx context.Context, bucket string, batch []Message[[]schema.Bu
 				continue
 			}
 			if r.Key == "" || !utf8.ValidString(r.Key) || strings.ContainsRune(r.Key, 0) {
-				errs[i] = Permanent(fmt.Errorf("impossible object key %q", r.Key))
+				errs[i] = Permanent(fmt.Errorf("invalid object key %q", r.Key))
 				continue
 			}
 			keysOf[i] = append(keysOf[i], r.Key)
-			if !seen[r.Key] {
-				seen[r.Key] = true
+			if !listed[r.Key] {
+				listed[r.Key] = true
 				keys = append(keys, r.Key)
 			}
 		}
@@ -43,11 +43,12 @@ func BucketBatch(ctx context.Context, bucket string, batch []Message[[]schema.Bu
 	if len(keys) == 0 {
 		return errs
 	}
-	failed, err := decide(ctx, keys)
+	failed, err := handle(ctx, keys)
 	for i := range batch {
 		for _, key := range keysOf[i] {
 			if cause := errors.Join(err, failed[key]); cause != nil {
-				// Another record's impossible key must not dead-letter this one without an attempt.
+				// This replaces a permanent error: another record's invalid key must not dead-letter the
+				// message before its valid keys have had their attempts.
 				errs[i] = cause
 				break
 			}

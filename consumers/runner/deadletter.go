@@ -8,8 +8,9 @@ import (
 	"intray/infra/postgres"
 )
 
-// deadLetter keeps the message as a dead letter and then terminates its delivery. After a crash
-// between the two it is kept again, which changes nothing; the other order could lose it.
+// deadLetter stores the message as a dead letter and then terminates its delivery. After a crash
+// between the two, the message is redelivered and stored again, which changes nothing. In the
+// opposite order a crash could lose the message.
 func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int) error {
 	now := time.Now().UTC()
 	err := r.db.AddDeadLetter(ctx, postgres.DeadLetter{
@@ -18,9 +19,9 @@ func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int
 		Reason: f.err.Error(), Attempts: attempts, FirstAt: f.meta.Timestamp.UTC(), DeadAt: now,
 	})
 	if err != nil {
-		r.log.Error("dead letter cannot be kept; its message is tried again",
+		r.log.Error("cannot store dead letter, message will be retried",
 			"sequence", f.message.Sequence, "error", err, "reason", f.err)
-		r.sent(f, f.raw.NakWithDelay(Delay(attempts, r.config.MinDelay, r.config.MaxDelay)))
+		r.logAckError(f, f.raw.NakWithDelay(Delay(attempts, r.config.MinDelay, r.config.MaxDelay)))
 		if Outage(err) {
 			return err
 		}
@@ -28,13 +29,14 @@ func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int
 	}
 	f.outcome = outcomeDead
 	r.attempts.forget(f.message.Sequence)
-	r.logOf(f).Error("message became a dead letter",
-		"stream", f.meta.Stream, "sequence", f.message.Sequence, "tries", attempts, "error", f.err)
-	r.sent(f, f.raw.TermWithReason(protocolText(f.err.Error())))
+	r.loggerFor(f).Error("message dead-lettered", "stream", f.meta.Stream,
+		"sequence", f.message.Sequence, "attempts", attempts, "error", f.err)
+	r.logAckError(f, f.raw.TermWithReason(protocolText(f.err.Error())))
 	return nil
 }
 
-// protocolText makes s fit for a line of the NATS protocol. The dead letter has all of it.
+// protocolText makes s fit into one line of the NATS protocol, truncated to 200 bytes. The stored
+// dead letter has the full text.
 func protocolText(s string) string {
 	s = strings.ToValidUTF8(s, "?")
 	s = strings.Map(func(c rune) rune {

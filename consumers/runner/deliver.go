@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// inFlight is one message from its delivery to its acknowledgment.
+// inFlight is a message between its delivery and its acknowledgment.
 type inFlight[T any] struct {
 	raw     jetstream.Msg
 	meta    *jetstream.MsgMetadata
@@ -19,13 +19,13 @@ type inFlight[T any] struct {
 	outcome string // set by acknowledge
 }
 
-// deliver decodes, handles and acknowledges messages. It returns the outage that kept some of them
-// from being decided, if there was one.
+// deliver decodes, handles and acknowledges messages. If an outage kept any of them from being
+// handled, it returns that error.
 //
-// After ctx has ended it continues for up to Config.DrainTimeout. Three times in each AckWait it
-// extends the messages' time for an ack. gaveBack means that these messages are delivered again
-// because the runner itself gave them back until their turn.
-func (r *Runner[T]) deliver(ctx context.Context, d delivery, gaveBack bool) error {
+// After ctx is cancelled it continues for up to Config.DrainTimeout. While it runs, it extends the
+// ack deadline of the messages three times per AckWait. returned reports whether these messages are
+// redelivered only because the runner returned them to the stream earlier.
+func (r *Runner[T]) deliver(ctx context.Context, d delivery, returned bool) error {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
 	defer cancel()
 	stop := context.AfterFunc(ctx, func() {
@@ -40,8 +40,8 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery, gaveBack bool) erro
 	decoded := make([]*inFlight[T], 0, len(d.messages))
 	for _, m := range d.messages {
 		meta, err := m.Metadata()
-		if err != nil { // not a JetStream message: not ours, and nothing to acknowledge
-			r.log.Error("message without metadata", "subject", m.Subject(), "error", err)
+		if err != nil { // not a JetStream message, so there is nothing to acknowledge
+			r.log.Error("message without JetStream metadata", "subject", m.Subject(), "error", err)
 			continue
 		}
 		f := &inFlight[T]{raw: m, meta: meta}
@@ -54,7 +54,7 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery, gaveBack bool) erro
 		}
 		batch = append(batch, f)
 	}
-	r.decide(work, decoded)
+	r.process(work, decoded)
 
 	var outage error
 	for _, f := range batch {
@@ -62,12 +62,11 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery, gaveBack bool) erro
 			outage = err
 		}
 	}
-	r.count(batch, time.Since(began), gaveBack)
+	r.observeBatch(batch, time.Since(began), returned)
 	return outage
 }
 
-// keepInProgress extends the messages' time for an ack again and again, until the returned function
-// is called.
+// keepInProgress periodically extends the ack deadline of the messages, until stop is called.
 func keepInProgress(d delivery) (stop func()) {
 	ticker := time.NewTicker(d.ackWait / 3)
 	ended := make(chan struct{})
@@ -80,8 +79,8 @@ func keepInProgress(d delivery) (stop func()) {
 				return
 			case <-ticker.C:
 				for _, m := range d.messages {
-					// It fails for a message that was acknowledged meanwhile, or while the
-					// server is down. The worst case is one more delivery.
+					// This fails for a message that has been acknowledged already, and while the server is down.
+					// At worst a message is redelivered once more.
 					_ = m.InProgress()
 				}
 			}
@@ -90,9 +89,9 @@ func keepInProgress(d delivery) (stop func()) {
 	return func() { ticker.Stop(); close(ended); <-stopped }
 }
 
-// decide sets each message's error. Messages that fail in a batch are handled again in two halves,
-// and so on: one that fails by itself ends up alone.
-func (r *Runner[T]) decide(ctx context.Context, batch []*inFlight[T]) {
+// process handles a batch and sets each message's error. Messages that fail in a batch are handled
+// again in two halves, recursively, so a message that causes its own failure ends up alone.
+func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	if len(batch) == 0 {
 		return
 	}
@@ -100,7 +99,7 @@ func (r *Runner[T]) decide(ctx context.Context, batch []*inFlight[T]) {
 	for i, f := range batch {
 		messages[i] = f.message
 	}
-	errs := r.call(ctx, messages)
+	errs := r.callHandler(ctx, messages)
 	var again []*inFlight[T]
 	for i, f := range batch {
 		f.err = errs[i]
@@ -109,13 +108,13 @@ func (r *Runner[T]) decide(ctx context.Context, batch []*inFlight[T]) {
 		}
 	}
 	half := (len(again) + 1) / 2
-	r.decide(ctx, again[:half])
-	r.decide(ctx, again[half:])
+	r.process(ctx, again[:half])
+	r.process(ctx, again[half:])
 }
 
-// call runs the handler. A panic fails the batch and nothing else, so a message that makes a handler
-// panic becomes a dead letter too.
-func (r *Runner[T]) call(ctx context.Context, messages []Message[T]) (errs []error) {
+// callHandler calls the handler. A panic only fails the batch, so a message that makes the handler
+// panic is eventually dead-lettered.
+func (r *Runner[T]) callHandler(ctx context.Context, messages []Message[T]) (errs []error) {
 	defer func() {
 		p := recover()
 		if p != nil {
@@ -124,7 +123,7 @@ func (r *Runner[T]) call(ctx context.Context, messages []Message[T]) (errs []err
 		if len(errs) != len(messages) {
 			errs = make([]error, len(messages))
 			for i := range errs {
-				errs[i] = fmt.Errorf("handler panicked or gave no outcome: %v", p)
+				errs[i] = fmt.Errorf("handler panicked or returned a wrong number of errors: %v", p)
 			}
 		}
 	}()

@@ -11,23 +11,23 @@ import (
 	"intray/infra/postgres"
 )
 
-// ErrPermanent marks a failure that no retry mends: the message becomes a dead letter at once.
+// ErrPermanent marks a failure that a retry cannot fix. The message is dead-lettered immediately.
 var ErrPermanent = errors.New("permanent failure")
 
-// Permanent wraps err with ErrPermanent.
+// Permanent returns an error that wraps both ErrPermanent and err.
 func Permanent(err error) error { return fmt.Errorf("%w: %w", ErrPermanent, err) }
 
-// RetryAfter wraps err so that the message is retried after wait instead of the runner's own growing
-// delay. The attempt counts.
+// RetryAfter wraps err so that the message is retried after wait, instead of the delay that the
+// runner computes. The attempt counts.
 func RetryAfter(err error, wait time.Duration) error { return &retryError{cause: err, wait: wait} }
 
-// Postpone wraps err so that the message is redelivered after wait and the attempt does not count:
-// it is not the message's turn, and nothing was attempted.
+// Postpone wraps err so that the message is redelivered after wait. It does not count as an
+// attempt, because the handler did not try to handle the message.
 func Postpone(err error, wait time.Duration) error {
 	return &retryError{cause: err, wait: wait, uncounted: true}
 }
 
-// Postponed reports whether err was made by Postpone.
+// Postponed reports whether err was returned by Postpone.
 func Postponed(err error) bool {
 	var retry *retryError
 	return errors.As(err, &retry) && retry.uncounted
@@ -42,8 +42,9 @@ type retryError struct {
 func (e *retryError) Error() string { return e.cause.Error() }
 func (e *retryError) Unwrap() error { return e.cause }
 
-// Outage reports whether err means that a dependency did not answer. An outage does not count as an
-// attempt: the runner waits until the dependency is up.
+// Outage reports whether err means that a dependency is unavailable, or that the context was
+// cancelled. An outage does not count as an attempt: the runner waits until the dependency is up
+// again.
 func Outage(err error) bool {
 	return errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||
 		errors.Is(err, nats.ErrUnavailable) || errors.Is(err, context.Canceled)

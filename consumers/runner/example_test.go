@@ -9,25 +9,27 @@ import (
 	"intray/consumers/runner"
 )
 
-// A handler decides a batch and returns one error for each message. It never sees the JetStream
-// message: the runner acknowledges, retries or dead-letters it by the error.
+// A handler returns one error for each message of a batch. It never sees the JetStream message: the
+// runner acknowledges, retries or dead-letters the message according to the error.
 func ExampleHandler() {
-	var handle runner.Handler[string] = func(_ context.Context, batch []runner.Message[string]) []error {
+	handle := func(_ context.Context, batch []runner.Message[string]) []error {
 		errs := make([]error, len(batch))
 		for i, m := range batch {
 			switch m.Event {
-			case "damaged": // becomes a dead letter at once
+			case "damaged": // dead-lettered immediately
 				errs[i] = runner.Permanent(errors.New("cannot be read"))
-			case "busy": // is retried after a minute, and the attempt counts
-				errs[i] = runner.RetryAfter(errors.New("ask again later"), time.Minute)
-			case "early": // is redelivered after a second, and nothing counts
-				errs[i] = runner.Postpone(errors.New("it is not its turn"), time.Second)
+			case "busy": // retried after a minute; the attempt counts
+				errs[i] = runner.RetryAfter(errors.New("server is busy"), time.Minute)
+			case "early": // redelivered after a second; the attempt does not count
+				errs[i] = runner.Postpone(errors.New("not due yet"), time.Second)
 			}
 		}
-		return errs // nil acknowledges: what was done must be committed
+		return errs // nil acknowledges the message: its effects must be committed
 	}
 
-	batch := []runner.Message[string]{{Event: "letter"}, {Event: "damaged"}, {Event: "busy"}, {Event: "early"}}
+	batch := []runner.Message[string]{
+		{Event: "letter"}, {Event: "damaged"}, {Event: "busy"}, {Event: "early"},
+	}
 	for i, err := range handle(context.Background(), batch) {
 		fmt.Printf("%s: %v, permanent: %v, postponed: %v\n",
 			batch[i].Event, err, errors.Is(err, runner.ErrPermanent), runner.Postponed(err))
@@ -35,6 +37,6 @@ func ExampleHandler() {
 	// Output:
 	// letter: <nil>, permanent: false, postponed: false
 	// damaged: permanent failure: cannot be read, permanent: true, postponed: false
-	// busy: ask again later, permanent: false, postponed: false
-	// early: it is not its turn, permanent: false, postponed: true
+	// busy: server is busy, permanent: false, postponed: false
+	// early: not due yet, permanent: false, postponed: true
 }

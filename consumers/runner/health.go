@@ -10,32 +10,33 @@ import (
 	"intray/infra/postgres"
 )
 
-// health logs each change between good and bad once, however many workers report it.
+// health logs when the consumer pauses and when it resumes, once each, however many workers report
+// it.
 type health struct {
-	log   *slog.Logger
-	mu    sync.Mutex
-	isBad bool
+	log      *slog.Logger
+	mu       sync.Mutex
+	isPaused bool
 }
 
-func (h *health) bad(message string, err error) {
+func (h *health) paused(reason string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.isBad {
-		h.log.Warn("consumer is held up", "cause", message, "error", err)
+	if !h.isPaused {
+		h.log.Warn("consumer paused", "reason", reason, "error", err)
 	}
-	h.isBad = true
+	h.isPaused = true
 }
 
-func (h *health) good() {
+func (h *health) resumed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.isBad {
-		h.log.Info("consumer goes on")
+	if h.isPaused {
+		h.log.Info("consumer resumed")
 	}
-	h.isBad = false
+	h.isPaused = false
 }
 
-// Probe returns nil if PostgreSQL and MinIO answer.
+// Probe returns nil if both PostgreSQL and MinIO are available.
 func Probe(ctx context.Context, db *postgres.DB, objects *minio.Objects) error {
 	if err := db.Ping(ctx); err != nil {
 		return err
@@ -43,7 +44,7 @@ func Probe(ctx context.Context, db *postgres.DB, objects *minio.Objects) error {
 	return ProbeStorage(ctx, objects)
 }
 
-// ProbeStorage returns nil if MinIO answers, whatever it says about a key that nobody uses.
+// ProbeStorage returns nil if MinIO answers a stat of an unused key, whatever the answer is.
 func ProbeStorage(ctx context.Context, objects *minio.Objects) error {
 	if _, err := objects.Stat(ctx, "documents/probe"); errors.Is(err, minio.ErrUnavailable) {
 		return err

@@ -10,38 +10,40 @@ import (
 	"intray/infra/nats"
 )
 
-// Lane is what decides when it is a message's turn.
+// Lane determines when a message is handled.
 type Lane struct {
-	// Key names those who share fairly, such as a user: each key with waiting messages is served in
-	// turn, one message at a time, however many messages another has.
+	// Key identifies one of the parties between which the workers are shared fairly, such as a user.
+	// Keys with waiting messages are served round-robin, one message each, however many messages a key
+	// has.
 	Key string
-	// Group names what the message needs, such as an AI provider.
+	// Group names the shared resource that the message needs, such as an AI provider.
 	Group string
-	// GroupLimit is how many messages of the group this runner handles at once; 0 for as many as
-	// there are workers.
+	// GroupLimit is how many messages of the group this runner handles concurrently; 0 for no limit
+	// but the number of workers.
 	GroupLimit int
-	// KeyLimit is how many messages of the key are handled at once; 0 for no limit. If it is below
-	// GroupLimit, it leaves a place to others, however long the messages of the key take.
+	// KeyLimit is how many messages of the key are handled concurrently; 0 for no limit. A KeyLimit
+	// below GroupLimit keeps one key from occupying the whole group with slow messages.
 	KeyLimit int
 }
 
-// InLanes makes the runner serve lanes in turn instead of the stream's order, and returns it. Call it
-// before Run. Each worker then has one message at a time, whatever Config.Batch is.
+// InLanes makes the runner serve lanes round-robin instead of delivering in stream order, and
+// returns the runner. It must be called before Run. Each worker then handles one message at a time,
+// whatever Config.Batch is.
 //
-// JetStream delivers in order, so the runner pulls everything, keeps a few messages and gives the
-// others back with a delay: the one message of a user is found behind another user's thousands. A
-// message that was given back counts as unacknowledged, so the consumer's MaxAckPending bounds how
-// many messages the runner can see.
+// JetStream delivers in stream order, so one user's single message may be behind thousands of
+// another user's. To find it, the runner pulls every message, keeps a few, and returns the rest to
+// the stream with a delay. Such a message counts as unacknowledged, so the consumer's MaxAckPending
+// limits how far ahead the runner can read.
 func (r *Runner[T]) InLanes(of func(ctx context.Context, event T) Lane) *Runner[T] {
 	r.laneOf = of
 	return r
 }
 
-// pullInLanes is how many messages are pulled at once.
-const pullInLanes = 256
+// lanePullSize is the maximum number of messages per pull.
+const lanePullSize = 256
 
-// runLanes delivers messages in turn until ctx ends. The messages that wait then are given back at
-// once.
+// runLanes delivers messages by lane until ctx is cancelled. It then returns the waiting messages
+// to the stream without a delay.
 func (r *Runner[T]) runLanes(ctx context.Context) {
 	s := newScheduler()
 	var all sync.WaitGroup
@@ -49,27 +51,27 @@ func (r *Runner[T]) runLanes(ctx context.Context) {
 		all.Go(func() { r.workInLanes(ctx, s) })
 	}
 	all.Go(func() {
-		r.pull(ctx, pullInLanes, func(d delivery) error {
+		r.pull(ctx, lanePullSize, func(d delivery) error {
 			r.schedule(ctx, s, d)
 			s.awaitResume(ctx)
 			return nil
 		})
 	})
-	all.Go(func() { keepWaiting(ctx, s) })
+	all.Go(func() { extendWaiting(ctx, s) })
 	all.Wait()
-	for _, m := range s.all() {
-		_ = m.Nak() // if this is lost, the message is redelivered after its AckWait
+	for _, m := range s.waitingMessages() {
+		_ = m.Nak() // if the nak is lost, the message is redelivered after its AckWait
 	}
 }
 
-// workInLanes handles one message at a time.
+// workInLanes handles one message at a time until ctx is cancelled.
 func (r *Runner[T]) workInLanes(ctx context.Context, s *scheduler) {
 	for {
 		m := s.next(ctx)
 		if m == nil {
 			return
 		}
-		err := r.deliver(ctx, delivery{[]jetstream.Msg{m.raw}, m.ackWait}, m.gaveBack)
+		err := r.deliver(ctx, delivery{[]jetstream.Msg{m.raw}, m.ackWait}, m.returned)
 		var resume func()
 		if err != nil {
 			resume = s.pause()
@@ -80,21 +82,24 @@ func (r *Runner[T]) workInLanes(ctx context.Context, s *scheduler) {
 			resume()
 			continue
 		}
-		r.health.good()
+		r.health.resumed()
 	}
 }
 
-// schedule has messages wait for their turn, and gives back those that are too many.
+// schedule queues the messages and returns to the stream those that exceed maxWaiting.
 func (r *Runner[T]) schedule(ctx context.Context, s *scheduler, d delivery) {
 	for _, m := range d.messages {
-		if back, delay := s.add(r.waiting(ctx, m, d.ackWait), time.Now()); back != nil {
-			_ = back.raw.NakWithDelay(delay)
+		if excess, delay := s.add(r.assignLane(ctx, m, d.ackWait), time.Now()); excess != nil {
+			_ = excess.raw.NakWithDelay(delay)
 		}
 	}
 }
 
-// waiting finds a message's lane. An undecodable message has none; a worker dead-letters it.
-func (r *Runner[T]) waiting(ctx context.Context, m jetstream.Msg, ackWait time.Duration) *waiting {
+// assignLane wraps a message with its lane. A message that cannot be decoded gets the zero lane;
+// the worker that receives it dead-letters it.
+func (r *Runner[T]) assignLane(
+	ctx context.Context, m jetstream.Msg, ackWait time.Duration,
+) *waiting {
 	w := &waiting{raw: m, ackWait: ackWait}
 	if meta, err := m.Metadata(); err == nil {
 		w.sequence = meta.Sequence.Stream
@@ -105,9 +110,9 @@ func (r *Runner[T]) waiting(ctx context.Context, m jetstream.Msg, ackWait time.D
 	return w
 }
 
-// keepWaiting extends the time for an ack of the messages that wait. deliver does so for those that
-// are being handled.
-func keepWaiting(ctx context.Context, s *scheduler) {
+// extendWaiting periodically extends the ack deadline of the waiting messages, until ctx is
+// cancelled. deliver does the same for messages that are being handled.
+func extendWaiting(ctx context.Context, s *scheduler) {
 	tick := time.NewTicker(nats.AckWait / 3)
 	defer tick.Stop()
 	for {
@@ -115,8 +120,8 @@ func keepWaiting(ctx context.Context, s *scheduler) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			s.forget(now)
-			for _, m := range s.all() {
+			s.dropStale(now)
+			for _, m := range s.waitingMessages() {
 				_ = m.InProgress()
 			}
 		}

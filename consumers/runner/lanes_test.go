@@ -12,26 +12,29 @@ import (
 
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
-	"intray/infra/postgres"
 	"intray/schema"
 )
 
-// byUser gives each message the lane of what stands before its colon.
+// byUser returns the lane of a message, whose key is the text before the colon.
 func byUser(_ context.Context, event string) runner.Lane {
 	user, _, _ := strings.Cut(event, ":")
 	return runner.Lane{Key: user, Group: "all"}
 }
 
-func runInLanes(t *testing.T, b *consumertest.Bundle, config runner.Config, probe func(context.Context) error, handle runner.Handler[string]) (stop func()) {
+// runInLanes runs a runner in the lanes of byUser until the test ends or stop is called.
+func runInLanes(
+	t *testing.T, b *consumertest.Bundle, config runner.Config, handle runner.Handler[string],
+) (stop func()) {
 	t.Helper()
 	config.Batch = 1
-	run, err := runner.New(b.Conn, b.DB, probe, text, handle, config, consumertest.Discard())
+	r, err := runner.New(b.Conn, b.DB, decodeText, handle, config, consumertest.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Go(run.InLanes(byUser).Run)
+	return b.Go(r.InLanes(byUser).Run)
 }
 
+// numbered returns n messages of a user.
 func numbered(user string, n int) (messages []string) {
 	for i := range n {
 		messages = append(messages, fmt.Sprint(user, ":", i))
@@ -39,94 +42,60 @@ func numbered(user string, n int) (messages []string) {
 	return messages
 }
 
-func TestEveryMessageOfABacklogIsHandledOnce(t *testing.T) {
+func TestInLanesEveryMessageOfABacklogIsHandledOnce(t *testing.T) {
 	b := consumertest.New(t)
 	const many = 1500
 	publish(b, numbered("alice", many)...)
 	publish(b, numbered("bob", 3)...)
-	var done log
-	config := quick
+	var done recorder
+	config := fastConfig
 	config.Workers = 4
-	handle := each(func(m runner.Message[string]) error { done.add(m.Event); return nil })
-	runInLanes(t, b, config, alwaysUp, handle)
-	runInLanes(t, b, config, alwaysUp, handle) // another replica
+	for range 2 { // replicas
+		runInLanes(t, b, config, recordEvents(&done))
+	}
 	awaitIdle(b)
 	all := done.all()
 	slices.Sort(all)
 	if n := len(slices.Compact(slices.Clone(all))); n != many+3 || len(all) != n {
-		t.Errorf("got %d messages handled %d times, want each of %d once", n, len(all), many+3)
+		t.Errorf("got %d messages handled in %d deliveries, want each of %d once", n, len(all), many+3)
 	}
 }
 
-// TestInLanesATurnIsNoRedelivery is not parallel: what it reads is the whole process's.
-func TestInLanesATurnIsNoRedelivery(t *testing.T) {
+// This test must not run in parallel with others: the metrics are those of the whole process.
+func TestInLanesReturnedMessagesDoNotCountAsRedeliveries(t *testing.T) {
 	b := consumertest.New(t)
-	before := counted(t)["intray_redeliveries_total"]
-	const n = 400 // far more than are kept
+	before := counterValues(t)["intray_redeliveries_total"]
+	const n = 400 // many more than a runner keeps waiting
 	publish(b, numbered("alice", n)...)
-	var done log
-	config := quick
+	var done recorder
+	config := fastConfig
 	config.Workers = 1
-	given := make(chan bool)
-	stop := runInLanes(t, b, config, alwaysUp, each(func(m runner.Message[string]) error {
-		<-given
+	proceed := make(chan bool)
+	stop := runInLanes(t, b, config, handleEach(func(m runner.Message[string]) error {
+		<-proceed
 		done.add(m.Event)
 		return nil
 	}))
-	// Behind the first, which is in hand, most are given back.
-	b.Eventually("messages to come again", func() bool {
+	// While the first message is being handled, the runner returns most of the others.
+	b.Eventually("most messages are redelivered", func() bool {
 		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).NumRedelivered > n/2
 	})
-	close(given)
+	close(proceed)
 	awaitIdle(b)
 	stop()
 	if got := len(done.all()); got != n {
 		t.Errorf("got %d messages handled, want %d", got, n)
 	}
-	if again := counted(t)["intray_redeliveries_total"] - before; again != 0 {
-		t.Errorf("got %v redeliveries of messages that waited for their turn, want 0", again)
+	if again := counterValues(t)["intray_redeliveries_total"] - before; again != 0 {
+		t.Errorf("got %v redeliveries counted, want 0", again)
 	}
 }
 
-func TestInLanesAnOutageCountsNoAttemptAndPauses(t *testing.T) {
-	b := consumertest.New(t)
-	var down atomic.Bool
-	down.Store(true)
-	var handled, probed atomic.Int32
-	probe := func(context.Context) error {
-		probed.Add(1)
-		if down.Load() {
-			return postgres.ErrUnavailable
-		}
-		return nil
-	}
-	config := quick
-	config.MaxAttempts, config.Workers = 1, 3
-	publish(b, numbered("alice", 20)...)
-	runInLanes(t, b, config, probe, each(func(m runner.Message[string]) error {
-		handled.Add(1)
-		if m.Attempts != 0 {
-			t.Errorf("%s: got %d attempts, want 0", m.Event, m.Attempts)
-		}
-		if down.Load() {
-			return fmt.Errorf("select: %w", postgres.ErrUnavailable)
-		}
-		return nil
-	}))
-	b.Eventually("the dependency is probed", func() bool { return probed.Load() >= 6 })
-	if n := handled.Load(); n > 3 {
-		t.Errorf("%d messages were handled while a dependency was down, want at most 3", n)
-	}
-	down.Store(false)
-	awaitIdle(b)
-	expectDeadLetters(t, b, 0)
-}
-
-func TestInLanesFailuresBecomeDeadLettersAndPostponementsDoNot(t *testing.T) {
+func TestInLanesFailuresAreDeadLetteredAndPostponedMessagesAreNot(t *testing.T) {
 	b := consumertest.New(t)
 	var postponed atomic.Int32
-	publish(b, "undecodable", "alice:fails", "bob:panics", "carol:later", "dave:fine")
-	runInLanes(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error {
+	publish(b, "undecodable", "alice:fails", "bob:panics", "carol:later", "dave:ok")
+	runInLanes(t, b, fastConfig, handleEach(func(m runner.Message[string]) error {
 		switch m.Event {
 		case "alice:fails":
 			return errors.New("no")
@@ -134,7 +103,7 @@ func TestInLanesFailuresBecomeDeadLettersAndPostponementsDoNot(t *testing.T) {
 			panic("no")
 		case "carol:later":
 			if m.Attempts != 0 {
-				t.Errorf("a postponed message: got %d attempts, want 0", m.Attempts)
+				t.Errorf("got %d attempts for a postponed message, want 0", m.Attempts)
 			}
 			if postponed.Add(1) < 10 {
 				return runner.Postpone(errors.New("not yet"), time.Millisecond)
@@ -145,50 +114,51 @@ func TestInLanesFailuresBecomeDeadLettersAndPostponementsDoNot(t *testing.T) {
 	awaitIdle(b)
 	expectDeadLetters(t, b, 3)
 	if got := postponed.Load(); got != 10 {
-		t.Errorf("got the postponed message %d times, want 10", got)
+		t.Errorf("got %d deliveries of the postponed message, want 10", got)
 	}
 }
 
-func TestInLanesShutdownGivesBackWhatWaits(t *testing.T) {
+func TestInLanesShutdownReturnsWaitingMessages(t *testing.T) {
 	b := consumertest.New(t)
-	setAckWait(t, b, time.Hour) // only messages that are given back come again
+	setAckWait(t, b, time.Hour) // only messages that the runner returns are redelivered
 	publish(b, numbered("alice", 10)...)
-	inHand, finish := make(chan bool, 10), make(chan bool)
-	run, err := runner.New(b.Conn, b.DB, alwaysUp, text, func(_ context.Context, messages batch) []error {
-		inHand <- true
+	started, finish := make(chan bool, 10), make(chan bool)
+	handle := func(_ context.Context, messages batch) []error {
+		started <- true
 		<-finish
 		return make([]error, len(messages))
-	}, quick, b.Log)
+	}
+	r, err := runner.New(b.Conn, b.DB, decodeText, handle, fastConfig, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan bool)
-	go func() { run.InLanes(byUser).Run(ctx); close(ended) }()
-	<-inHand
-	b.Eventually("all are delivered", func() bool {
+	go func() { r.InLanes(byUser).Run(ctx); close(ended) }()
+	<-started
+	b.Eventually("all messages are delivered", func() bool {
 		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).NumPending == 0
 	})
 	cancel()
 	close(finish)
 	<-ended
-	var rest log
-	runInLanes(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error { rest.add(m.Event); return nil }))
+	var rest recorder
+	runInLanes(t, b, fastConfig, recordEvents(&rest))
 	awaitIdle(b)
 	if got := rest.all(); len(got) != 9 {
-		t.Errorf("the next run got %v, want 9 messages", got)
+		t.Errorf("got messages %v in the next run, want the 9 that waited", got)
 	}
 }
 
-func TestInLanesOutlivesNATS(t *testing.T) {
+func TestInLanesRunnerRecoversFromARestartOfNATS(t *testing.T) {
 	b := consumertest.New(t)
-	var done log
-	runInLanes(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error { done.add(m.Event); return nil }))
+	var done recorder
+	runInLanes(t, b, fastConfig, recordEvents(&done))
 	for _, event := range []string{"alice:before", "bob:after"} {
 		publish(b, event)
 		b.Eventually(event+" is handled", func() bool { return slices.Contains(done.all(), event) })
 		b.NATS.Stop()
 		b.NATS.Start()
-		b.Eventually("connected again", b.Operator.Connected)
+		b.Eventually("the client is connected", b.Operator.Connected)
 	}
 }

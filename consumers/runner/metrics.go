@@ -12,66 +12,72 @@ import (
 	"intray/schema"
 )
 
-// The metrics of the consumers. Counts are added once for a batch: confirm decides thousands of
-// messages a second.
+// The metrics of the consumers. Counters are updated once per batch, because confirm handles
+// thousands of messages per second.
 var (
 	eventsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_events_total",
-		Help: "Messages by what became of them: " +
-			"done, retried, postponed, outage (a dependency was away), dead.",
+		Help: "Messages handled, by outcome: done, retried, postponed, " +
+			"outage (a dependency was unavailable), dead (dead-lettered).",
 	}, []string{"stream", "consumer", "kind", "outcome"})
 	redeliveriesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_redeliveries_total",
-		Help: "Messages that were delivered before, " +
-			"without those that this replica gave back until their user's turn.",
+		Help: "Redelivered messages, except those that this replica returned to the stream " +
+			"to wait for their turn.",
 	}, []string{"stream", "consumer"})
 	batchMessages = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "intray_batch_messages",
-		Help:    "Messages handled at once.",
+		Help:    "Messages per batch.",
 		Buckets: []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024},
 	}, []string{"stream", "consumer"})
 	batchSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "intray_batch_seconds",
-		Help:    "How long a batch took from its delivery to its acknowledgment.",
+		Help:    "Time from the delivery of a batch to its acknowledgment.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
 	}, []string{"stream", "consumer"})
 	confirmSeconds = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "intray_confirm_seconds",
-		Help: "From the time that MinIO gives an upload's event to its document's being uploaded, " +
-			"by events only.",
+		Help: "Time from MinIO's event for an upload until its document is uploaded, " +
+			"for uploads confirmed because of an event.",
 		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 900},
 	})
 	classifySeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "intray_classify_seconds",
-		Help:    "Calls of an AI provider by outcome: ok, unavailable, refused, invalid, error.",
+		Help:    "Time per call of an AI provider, by outcome: ok, unavailable, refused, invalid, error.",
 		Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 	}, []string{"provider", "outcome"})
 	sweeperActionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_sweeper_actions_total",
-		Help: "What the sweeper had to do: confirmed, expired, announced, unclassified, deleted, purged.",
+		Help: "Actions of the sweeper, by kind: confirmed, expired, " +
+			"republished (events that were still unpublished), " +
+			"unclassified (events published again for documents still unclassified), " +
+			"deleted (objects), purged (rows).",
 	}, []string{"kind"})
 )
 
-// Metrics returns the metrics of the consumers. Each kind of find exists from the start, as 0, so that
-// the first one is an increase.
+// Metrics returns the metrics of the consumers. It creates the counter of each kind of sweeper
+// action, so that they start at 0 and the first action shows as an increase.
 func Metrics() []prometheus.Collector {
-	for _, kind := range []string{"confirmed", "expired", "republished", "unclassified", "deleted", "purged"} {
+	for _, kind := range []string{
+		"confirmed", "expired", "republished", "unclassified", "deleted", "purged",
+	} {
 		sweeperActionsTotal.WithLabelValues(kind)
 	}
 	return []prometheus.Collector{
-		eventsTotal, redeliveriesTotal, batchMessages, batchSeconds, confirmSeconds, classifySeconds, sweeperActionsTotal,
+		eventsTotal, redeliveriesTotal, batchMessages, batchSeconds,
+		confirmSeconds, classifySeconds, sweeperActionsTotal,
 	}
 }
 
-// Confirmed measures an upload that was confirmed because of an event of the time at. It ignores an
-// event without a time, or from a clock that is ahead.
+// ObserveConfirm records the time between an upload's event and its confirmation. It ignores an
+// event that has no time or is later than now, which means that the clocks differ.
 func ObserveConfirm(at, now time.Time) {
 	if took := now.Sub(at); !at.IsZero() && took >= 0 {
 		confirmSeconds.Observe(took.Seconds())
 	}
 }
 
-// AICalled measures a call of a configured AI provider.
+// ObserveAICall records the duration and the outcome of a call of an AI provider.
 func ObserveAICall(provider string, took time.Duration, err error) {
 	outcome := "ok"
 	switch {
@@ -88,8 +94,9 @@ func ObserveAICall(provider string, took time.Duration, err error) {
 	classifySeconds.WithLabelValues(provider, outcome).Observe(took.Seconds())
 }
 
-// Classified adds to a document's trace how long its event waited, and how its classification ended.
-// A postponed message adds nothing.
+// TraceClassify adds two steps to a document's trace: the wait from the document's event until
+// began, and the classification from began until now, which ended with err. It ignores postponed
+// messages.
 func TraceClassify(e schema.DocumentEvent, began time.Time, err error) {
 	if !telemetry.Tracing() || Postponed(err) {
 		return
@@ -98,14 +105,14 @@ func TraceClassify(e schema.DocumentEvent, began time.Time, err error) {
 	telemetry.Step(e.DocumentID, schema.ConsumerClassify, began, time.Now(), err)
 }
 
-// Swept counts finds of the sweeper.
+// CountSweeperActions adds n to the sweeper's actions of a kind.
 func CountSweeperActions(kind string, n int) {
 	if n > 0 {
 		sweeperActionsTotal.WithLabelValues(kind).Add(float64(n))
 	}
 }
 
-// The outcomes of a message.
+// Outcomes of a message, as values of the label outcome.
 const (
 	outcomeDone      = "done"
 	outcomeRetried   = "retried"
@@ -114,16 +121,17 @@ const (
 	outcomeDead      = "dead"
 )
 
-// count measures a batch. gaveBack means that its messages were delivered again because the runner
-// gave them back, which is not counted as redelivery.
-func (r *Runner[T]) count(batch []*inFlight[T], took time.Duration, gaveBack bool) {
+// observeBatch updates the metrics after a batch. returned reports whether its messages were
+// redelivered because the runner had returned them to the stream, which does not count as
+// redelivery.
+func (r *Runner[T]) observeBatch(batch []*inFlight[T], took time.Duration, returned bool) {
 	stream, consumer := r.config.Stream, r.config.Consumer
 	type key struct{ kind, outcome string }
 	counts := make(map[key]int)
 	again := 0
 	for _, f := range batch {
 		counts[key{kindOf(f.raw.Subject()), f.outcome}]++
-		if f.meta.NumDelivered > 1 && !gaveBack {
+		if f.meta.NumDelivered > 1 && !returned {
 			again++
 		}
 	}
@@ -135,8 +143,9 @@ func (r *Runner[T]) count(batch []*inFlight[T], took time.Duration, gaveBack boo
 	batchSeconds.WithLabelValues(stream, consumer).Observe(took.Seconds())
 }
 
-// kindOf returns a subject without what would grow the number of labels: the name of a replay, and
-// subjects that nobody of ours publishes.
+// kindOf returns the value of the label kind for a subject. To limit the number of values, it omits
+// the name of a replay and maps all subjects that Intray does not publish or subscribe to to
+// "other".
 func kindOf(subject string) string {
 	switch subject {
 	case schema.SubjectCreatedDirect, schema.SubjectCreatedDurable, schema.SubjectRemovedDurable,

@@ -3,7 +3,6 @@ package runner_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"strings"
@@ -18,8 +17,8 @@ import (
 	"intray/schema"
 )
 
-// counted are the counts of messages by kind and outcome.
-func counted(t *testing.T) map[string]float64 {
+// counterValues returns the values of the message counters, by name, kind and outcome.
+func counterValues(t *testing.T) map[string]float64 {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(runner.Metrics()...)
@@ -45,15 +44,15 @@ func counted(t *testing.T) map[string]float64 {
 	return counts
 }
 
-// TestOutcomesAreCounted is not parallel: what it reads is the whole process's.
+// This test must not run in parallel with others: the metrics are those of the whole process.
 func TestOutcomesAreCounted(t *testing.T) {
 	b := consumertest.New(t)
-	before := counted(t)
+	before := counterValues(t)
 	var mu sync.Mutex
 	postponed := false
-	config := quick
-	config.Batch = 1 // in a larger one what fails is handled again first
-	stop := run(t, b, config, alwaysUp, each(func(m runner.Message[string]) error {
+	config := fastConfig
+	config.Batch = 1 // in a larger batch, failed messages would be handled again first
+	stop := runInBatches(t, b, config, handleEach(func(m runner.Message[string]) error {
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
@@ -65,10 +64,10 @@ func TestOutcomesAreCounted(t *testing.T) {
 		}
 		return nil
 	}))
-	publish(b, "fine", "fails", "later", "undecodable")
+	publish(b, "ok", "fails", "later", "undecodable")
 	awaitIdle(b)
 	stop()
-	after := counted(t)
+	after := counterValues(t)
 	for name, want := range map[string]float64{
 		"intray_events_total bucket.created.direct done":      2,
 		"intray_events_total bucket.created.direct retried":   2,
@@ -82,8 +81,36 @@ func TestOutcomesAreCounted(t *testing.T) {
 	}
 }
 
-func TestAFailureNamesItsDocument(t *testing.T) {
+func TestDeadLetterLogIncludesTheDocumentID(t *testing.T) {
+	const id = "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b"
+	const message = `"msg":"message dead-lettered"`
 	b := consumertest.New(t)
+	t.Run("if the event names a document", func(t *testing.T) {
+		handle := func(_ context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
+			return []error{runner.Permanent(errors.New("no"))}[:len(batch)]
+		}
+		const key = "documents/0193a5b07d/" + id
+		event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, key)
+		got := logOf(t, b, schema.DecodeBucketEvent, handle, event)
+		want := `"document_id":"` + id + `"`
+		if !strings.Contains(got, message) || !strings.Contains(got, want) {
+			t.Errorf("got log\n%s\nwant a line with %s and %s", got, message, want)
+		}
+	})
+	t.Run("but not if the event cannot be decoded", func(t *testing.T) {
+		got := logOf(t, b, schema.DecodeDocumentEvent, nil, []byte(`{}`))
+		if !strings.Contains(got, message) || strings.Contains(got, `"document_id":`) {
+			t.Errorf("got log\n%s\nwant a line with %s and no document_id", got, message)
+		}
+	})
+}
+
+// logOf returns the JSON log of a runner that handles one event.
+func logOf[T any](
+	t *testing.T, b *consumertest.Bundle, decode func([]byte) (T, error), handle runner.Handler[T],
+	event []byte,
+) string {
+	t.Helper()
 	var mu sync.Mutex
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(writerFunc(func(p []byte) (int, error) {
@@ -91,41 +118,15 @@ func TestAFailureNamesItsDocument(t *testing.T) {
 		defer mu.Unlock()
 		return out.Write(p)
 	}), nil))
-	const id = "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b"
-	fails := func(_ context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
-		return []error{runner.Permanent(errors.New("no"))}[:len(batch)]
-	}
-	run, err := runner.New(b.Conn, b.DB, alwaysUp, schema.DecodeBucketEvent, fails, quick, log)
+	r, err := runner.New(b.Conn, b.DB, decode, handle, fastConfig, log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	stop := b.Go(run.Run)
-	event, err := json.Marshal(map[string]any{"Records": []any{map[string]any{
-		"eventName": "s3:ObjectCreated:Put", "s3": map[string]any{"object": map[string]any{"key": "documents/0193a5b07d/" + id}},
-	}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	stop := b.Go(r.Run)
 	b.Publish(schema.SubjectCreatedDirect, event)
 	awaitIdle(b)
 	stop()
-	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || !strings.Contains(out.String(), `"document_id":"`+id+`"`) {
-		t.Errorf("got the log\n%s\nwant a line that names what it is about", &out)
-	}
-
-	// What cannot be read names no document.
-	out.Reset()
-	unread, err := runner.New(b.Conn, b.DB, alwaysUp, schema.DecodeDocumentEvent, nil, quick, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop = b.Go(unread.Run)
-	b.Publish(schema.SubjectCreatedDirect, []byte(`{}`))
-	awaitIdle(b)
-	stop()
-	if !strings.Contains(out.String(), `"msg":"message became a dead letter"`) || strings.Contains(out.String(), "document_id\":") {
-		t.Errorf("got the log\n%s\nwant a line that names what it is about", &out)
-	}
+	return out.String()
 }
 
 type writerFunc func([]byte) (int, error)

@@ -6,9 +6,9 @@ import (
 	"intray/schema"
 )
 
-// Publisher publishes documents' events; *nats.Publisher does.
+// Publisher publishes the events of documents. *nats.Publisher implements it.
 type Publisher interface {
-	// TryPublish publishes the events of those of docs that are unpublished, and reports whether
-	// the events of all docs are published now. The sweeper publishes the others later.
+	// TryPublish publishes the events of those docs whose event is unpublished. It reports whether the
+	// events of all docs are published now. The sweeper publishes the remaining ones later.
 	TryPublish(ctx context.Context, docs []schema.Document) bool
 }

@@ -10,15 +10,16 @@ import (
 	"intray/infra/nats"
 )
 
-// A delivery is what one pull returned.
+// A delivery is the result of one pull.
 type delivery struct {
 	messages []jetstream.Msg
-	// ackWait is when the server redelivers what it has heard nothing of.
+	// ackWait is the consumer's AckWait: the server redelivers a message if it receives neither an ack
+	// nor an extension for this long.
 	ackWait time.Duration
 }
 
-// pull pulls at most limit messages at a time and calls deliver with what it got, which may be no
-// message, until ctx ends. An error of deliver is an outage: nothing is pulled before the probe
+// pull pulls up to limit messages at a time and passes them to deliver, until ctx is cancelled. A
+// delivery may be empty. An error from deliver means an outage: pull then waits until the probe
 // succeeds.
 func (r *Runner[T]) pull(ctx context.Context, limit int, deliver func(delivery) error) {
 	source := source{conn: r.conn, stream: r.config.Stream, consumer: r.config.Consumer}
@@ -27,7 +28,7 @@ func (r *Runner[T]) pull(ctx context.Context, limit int, deliver func(delivery) 
 		d, err := source.fetch(ctx, limit)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.health.bad("cannot pull", err)
+				r.health.paused("pull failed", err)
 			}
 			wait.sleep(ctx)
 			continue
@@ -37,17 +38,17 @@ func (r *Runner[T]) pull(ctx context.Context, limit int, deliver func(delivery) 
 			r.awaitRecovery(ctx, err)
 			continue
 		}
-		r.health.good()
+		r.health.resumed()
 	}
 }
 
-// awaitRecovery returns when the probe succeeds, or ctx ends.
+// awaitRecovery waits until the probe succeeds or ctx is cancelled.
 func (r *Runner[T]) awaitRecovery(ctx context.Context, outage error) {
-	r.health.bad("pulling pauses: a dependency does not answer", outage)
+	r.health.paused("a dependency is unavailable", outage)
 	var wait backoff
 	for wait.sleep(ctx) {
 		probe, cancel := context.WithTimeout(ctx, probeTimeout)
-		err := r.probe(probe)
+		err := r.config.Probe(probe)
 		cancel()
 		if err == nil {
 			return
@@ -57,29 +58,30 @@ func (r *Runner[T]) awaitRecovery(ctx context.Context, outage error) {
 
 const (
 	probeTimeout = 5 * time.Second
-	// pullWait is how long one pull waits for a message. It is short because Run waits for it when
-	// it ends: a pull that is canceled while a message is on its way would leave that message until
-	// its AckWait has passed.
+	// pullWait is how long one pull waits for a message. It is short because Run waits for the pull
+	// when it ends. Cancelling the pull instead could lose a message that is being sent, which would
+	// then be redelivered only after its AckWait.
 	pullWait = 500 * time.Millisecond
 )
 
-// source is a durable consumer.
+// source pulls messages from a durable consumer.
 type source struct {
 	conn             *nats.Conn
 	stream, consumer string
-	found            jetstream.Consumer // nil: to be looked up
+	cached           jetstream.Consumer // nil until it has been looked up
 }
 
-// fetch returns one message, for which it waits a little, and those that are there already, at most
-// limit in all: a batch that waits to fill would delay the first. After an error the consumer is
-// looked up again, for it may have been deleted, with or without its stream.
+// fetch waits briefly for one message and returns it with all messages that are available
+// immediately, up to limit in total. It does not wait for more, because that would delay the first
+// message. After an error the consumer is looked up again: it may have been deleted, alone or with
+// its stream.
 func (s *source) fetch(ctx context.Context, limit int) (delivery, error) {
 	messages, err := s.messages(ctx, limit)
 	if err != nil {
-		s.found = nil
+		s.cached = nil
 		return delivery{}, err
 	}
-	return delivery{messages, s.found.CachedInfo().Config.AckWait}, nil
+	return delivery{messages, s.cached.CachedInfo().Config.AckWait}, nil
 }
 
 func (s *source) messages(ctx context.Context, limit int) ([]jetstream.Msg, error) {
@@ -89,29 +91,29 @@ func (s *source) messages(ctx context.Context, limit int) ([]jetstream.Msg, erro
 	if err := s.lookup(ctx); err != nil {
 		return nil, err
 	}
-	messages, err := collect(s.found.Fetch(1, jetstream.FetchMaxWait(pullWait)))
+	messages, err := collect(s.cached.Fetch(1, jetstream.FetchMaxWait(pullWait)))
 	if err != nil || len(messages) == 0 || limit == 1 {
 		return messages, err
 	}
 	if meta, err := messages[0].Metadata(); err == nil && meta.NumPending == 0 {
 		return messages, nil
 	}
-	// If this fails, so does the next pull; the messages that are there are handled first.
-	more, _ := collect(s.found.FetchNoWait(limit - 1))
+	// The messages at hand are returned even if this fails. The next pull reports the error.
+	more, _ := collect(s.cached.FetchNoWait(limit - 1))
 	return append(messages, more...), nil
 }
 
 func (s *source) lookup(ctx context.Context) error {
-	if s.found != nil {
+	if s.cached != nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	found, err := s.conn.JetStream().Consumer(ctx, s.stream, s.consumer)
+	consumer, err := s.conn.JetStream().Consumer(ctx, s.stream, s.consumer)
 	if err != nil {
-		return fmt.Errorf("find consumer %s of stream %s: %w", s.consumer, s.stream, err)
+		return fmt.Errorf("look up consumer %s of stream %s: %w", s.consumer, s.stream, err)
 	}
-	s.found = found
+	s.cached = consumer
 	return nil
 }
 
@@ -124,7 +126,7 @@ func collect(batch jetstream.MessageBatch, err error) ([]jetstream.Msg, error) {
 		messages = append(messages, m)
 	}
 	if len(messages) > 0 {
-		return messages, nil // the next pull meets an error after them again
+		return messages, nil // if the pull failed after them, the next pull fails too
 	}
 	return nil, batch.Error()
 }

@@ -1,16 +1,16 @@
 // Package runner delivers the messages of durable JetStream consumers to handlers. It is the only
-// place that acknowledges messages: a Runner pulls them, has a handler decide them, and acknowledges,
-// retries or dead-letters each by the handler's error.
+// package that acknowledges messages: a Runner pulls messages, passes them to a handler, and
+// acknowledges, retries or dead-letters each message according to the handler's error.
 //
 //	bucket.created.*     confirm   pending → uploaded or rejected
 //	documents.uploaded   classify  uploaded → classified or failed
-//	bucket.removed.*     remove    deleting or counted → ended
+//	bucket.removed.*     remove    deleting or counted → row deleted
 //
-// A handler reads the document and stats its object; an event is only a hint. So duplicates,
-// reordering and full replays end in the same state.
+// An event is only a hint. A handler reads the document from the database and stats its object, so
+// duplicate events, reordered events and full replays all lead to the same state.
 //
-// There are two ways of delivery: batches in the order of the stream (batch.go), and lanes, which
-// share the workers fairly between users (lanes.go). Both pull in the same loop (pull.go).
+// A Runner delivers in one of two ways: in batches, in stream order (batch.go), or in lanes, which
+// share the workers fairly between users (lanes.go). Both use the same pull loop (pull.go).
 package runner
 
 import (
@@ -25,45 +25,54 @@ import (
 	"intray/infra/postgres"
 )
 
-// Message is a decoded message as a handler sees it.
+// Message is a decoded message, as passed to a handler.
 type Message[T any] struct {
 	Event T
-	// Sequence is the message's place in its stream.
+	// Sequence is the message's sequence number in its stream.
 	Sequence uint64
-	// Attempts is how many attempts failed before this one while every dependency was up. It is
-	// kept in memory: after a restart, or on another replica, it begins at 0 again, which costs some
-	// more attempts before a message is given up.
+	// Attempts is the number of earlier attempts that failed while every dependency was up. It is kept
+	// in memory. After a restart, or on another replica, it starts at 0 again, so the message gets a
+	// few more attempts before it is dead-lettered.
 	Attempts int
 }
 
-// Handler decides a batch and returns one error for each message, in order: nil acknowledges it;
-// ErrPermanent dead-letters it; after an Outage the runner waits, and the attempt does not count;
-// after any other error the message is retried later, until MaxAttempts failed. What a handler did
-// before it returned nil must be committed.
+// Handler handles a batch and returns one error for each message, in order. The runner treats each
+// error as follows:
 //
-// A failed message of a larger batch is handled again in smaller ones, at last alone, before its
-// failure counts, so it fails no other.
+//   - nil: the message is acknowledged. All effects of handling it must be committed by then.
+//   - ErrPermanent: the message is dead-lettered.
+//   - an Outage: the runner waits until the dependency is up. The attempt does not count.
+//   - any other error: the message is retried later, and dead-lettered after MaxAttempts failed
+//     attempts.
+//
+// A message that fails in a batch of several is handled again in smaller batches, and finally
+// alone, before its failure counts. One message therefore cannot make the others in its batch fail.
 type Handler[T any] func(ctx context.Context, batch []Message[T]) []error
 
-// Config configures a Runner. Zero fields stand for the defaults.
+// Config configures a Runner. Zero fields take the defaults.
 type Config struct {
-	Stream, Consumer string // of JetStream; no default
-	// Batch is the most messages that are handled at once; default 256. The runner never waits for a
-	// batch to fill.
+	// Stream and Consumer are the names of the JetStream stream and its durable consumer. Both are
+	// required.
+	Stream, Consumer string
+	// Batch is the maximum number of messages per batch; default 256. The runner never waits for a
+	// batch to fill up.
 	Batch int
-	// Workers is how many batches are handled at the same time; default 1.
+	// Workers is the number of batches that are handled concurrently; default 1.
 	Workers int
-	// Timeout bounds the handling of a batch; default 1 minute. The runner extends the messages'
-	// time for an ack meanwhile, so Timeout may be longer than AckWait.
+	// Timeout limits the time to handle one batch; default 1 minute. It may be longer than the
+	// consumer's AckWait, because the runner extends the ack deadline of the messages meanwhile.
 	Timeout time.Duration
-	// MaxAttempts is how many failed attempts make a message a dead letter; default 8.
+	// MaxAttempts is the number of failed attempts after which a message is dead-lettered; default 8.
 	MaxAttempts int
-	// MinDelay and MaxDelay bound the delay before a message is retried, which doubles from one to
-	// the other; defaults 1 s and 5 minutes.
+	// MinDelay and MaxDelay limit the delay before a retry; defaults 1 s and 5 minutes. The delay
+	// doubles with each failed attempt.
 	MinDelay, MaxDelay time.Duration
-	// DrainTimeout is how long Run may take to finish its work after its context has ended; default
-	// 15 s. What is not finished by then is given back.
+	// DrainTimeout is how long Run may take to finish messages in progress after its context is
+	// cancelled; default 15 s. Messages that are not finished by then are redelivered later.
 	DrainTimeout time.Duration
+	// Probe returns nil if the dependencies of the handler are available; default db.Ping. After an
+	// outage the runner resumes once Probe returns nil.
+	Probe func(context.Context) error
 }
 
 func (c Config) withDefaults() Config {
@@ -79,55 +88,57 @@ func (c Config) withDefaults() Config {
 
 func (c Config) validate() error {
 	if c.Stream == "" || c.Consumer == "" {
-		return errors.New("stream and consumer are needed")
+		return errors.New("stream and consumer are required")
 	}
 	if c.Batch < 0 || c.Workers < 0 || c.Timeout < 0 || c.MaxAttempts < 0 || c.DrainTimeout < 0 ||
 		c.MinDelay < 0 || c.MaxDelay < c.MinDelay {
-		return fmt.Errorf("a setting is negative, or MaxDelay below MinDelay: %+v", c)
+		return errors.New("a setting is negative, or MaxDelay is below MinDelay")
 	}
 	return nil
 }
 
-// Runner consumes one durable consumer.
+// Runner delivers the messages of one durable consumer.
 type Runner[T any] struct {
 	config   Config
 	conn     *nats.Conn
 	db       *postgres.DB
-	probe    func(context.Context) error
 	decode   func([]byte) (T, error)
 	handle   Handler[T]
-	laneOf   func(context.Context, T) Lane // nil: in the stream's order
+	laneOf   func(context.Context, T) Lane // nil: deliver batches in stream order
 	log      *slog.Logger
 	attempts *attempts
 	health   health
 }
 
-// New returns a runner that pulls messages through conn, decodes their data (a failure is permanent)
-// and gives them to handle. Dead letters are kept in db. After an outage it continues when probe,
-// such as Probe, returns nil.
-func New[T any](conn *nats.Conn, db *postgres.DB, probe func(context.Context) error,
-	decode func([]byte) (T, error), handle Handler[T], config Config, log *slog.Logger,
+// New returns a Runner that pulls messages through conn, decodes their data with decode and passes
+// them to handle. A message that cannot be decoded is dead-lettered. Dead letters are stored in db.
+func New[T any](
+	conn *nats.Conn, db *postgres.DB, decode func([]byte) (T, error), handle Handler[T],
+	config Config, log *slog.Logger,
 ) (*Runner[T], error) {
 	config = config.withDefaults()
 	if err := config.validate(); err != nil {
 		return nil, fmt.Errorf("runner of %s: %w", config.Consumer, err)
 	}
+	if config.Probe == nil {
+		config.Probe = db.Ping
+	}
 	log = log.With("consumer", config.Consumer)
 	return &Runner[T]{
-		config: config, conn: conn, db: db, probe: probe, decode: decode, handle: handle,
+		config: config, conn: conn, db: db, decode: decode, handle: handle,
 		log: log, attempts: newAttempts(), health: health{log: log},
 	}, nil
 }
 
-// Run consumes until ctx ends. Then it finishes and acknowledges the messages that are being
-// handled, and returns. No failure ends it earlier.
+// Run delivers messages until ctx is cancelled. It then finishes and acknowledges the messages in
+// progress and returns. It does not return earlier for any error.
 func (r *Runner[T]) Run(ctx context.Context) {
 	if r.laneOf != nil {
 		r.runLanes(ctx)
 	} else {
 		r.runBatches(ctx)
 	}
-	// The acks must have been sent before the caller closes the connection. If they cannot be, the
+	// The acks must be sent before the caller closes the connection. If sending them fails, the
 	// messages are redelivered.
 	flush, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()

@@ -22,24 +22,22 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
-var quick = runner.Config{
+var fastConfig = runner.Config{
 	Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm,
 	MaxAttempts: 3, MinDelay: time.Millisecond, MaxDelay: 10 * time.Millisecond,
 }
 
-func text(data []byte) (string, error) {
+func decodeText(data []byte) (string, error) {
 	if strings.HasPrefix(string(data), "undecodable") {
 		return "", errors.New("not readable")
 	}
 	return string(data), nil
 }
 
-func alwaysUp(context.Context) error { return nil }
-
 type batch = []runner.Message[string]
 
-// each makes a handler of a function for one message.
-func each(do func(runner.Message[string]) error) runner.Handler[string] {
+// handleEach returns a handler that calls do for each message of a batch.
+func handleEach(do func(runner.Message[string]) error) runner.Handler[string] {
 	return func(_ context.Context, b batch) []error {
 		errs := make([]error, len(b))
 		for i, m := range b {
@@ -49,14 +47,16 @@ func each(do func(runner.Message[string]) error) runner.Handler[string] {
 	}
 }
 
-// run starts a runner until the test ends or stop is called.
-func run(t *testing.T, b *consumertest.Bundle, config runner.Config, probe func(context.Context) error, handle runner.Handler[string]) (stop func()) {
+// runInBatches runs a runner until the test ends or stop is called.
+func runInBatches(
+	t *testing.T, b *consumertest.Bundle, config runner.Config, handle runner.Handler[string],
+) (stop func()) {
 	t.Helper()
-	run, err := runner.New(b.Conn, b.DB, probe, text, handle, config, b.Log)
+	r, err := runner.New(b.Conn, b.DB, decodeText, handle, config, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Go(run.Run)
+	return b.Go(r.Run)
 }
 
 func publish(b *consumertest.Bundle, messages ...string) {
@@ -74,33 +74,41 @@ func expectDeadLetters(t *testing.T, b *consumertest.Bundle, want int) {
 
 func awaitIdle(b *consumertest.Bundle) { b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm) }
 
-// log collects what handlers saw.
-type log struct {
-	mu   sync.Mutex
-	seen []string
+// recorder records strings from concurrent handlers.
+type recorder struct {
+	mu     sync.Mutex
+	values []string
 }
 
-func (l *log) add(s string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.seen = append(l.seen, s)
+func (r *recorder) add(s string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.values = append(r.values, s)
 }
 
-func (l *log) all() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.seen)
+func (r *recorder) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.values)
 }
 
-func TestRunnerTakesWhatIsThereInBatches(t *testing.T) {
+// recordEvents returns a handler that records and acknowledges each message.
+func recordEvents(to *recorder) runner.Handler[string] {
+	return handleEach(func(m runner.Message[string]) error {
+		to.add(m.Event)
+		return nil
+	})
+}
+
+func TestRunnerDoesNotWaitForFullBatch(t *testing.T) {
 	b := consumertest.New(t)
 	for i := range 100 {
 		publish(b, fmt.Sprint(i))
 	}
-	var sizes log
-	config := quick
+	var sizes recorder
+	config := fastConfig
 	config.Batch = 40
-	run(t, b, config, alwaysUp, func(_ context.Context, b batch) []error {
+	runInBatches(t, b, config, func(_ context.Context, b batch) []error {
 		sizes.add(fmt.Sprint(len(b)))
 		return make([]error, len(b))
 	})
@@ -110,7 +118,7 @@ func TestRunnerTakesWhatIsThereInBatches(t *testing.T) {
 	}
 }
 
-func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
+func TestFailingMessagesAreDeadLetteredAndOthersAreHandled(t *testing.T) {
 	b := consumertest.New(t)
 	poison := natsgo.NewMsg(schema.SubjectCreatedDurable)
 	poison.Data = []byte("poison")
@@ -125,15 +133,15 @@ func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var done log
-	run(t, b, quick, alwaysUp, func(_ context.Context, messages batch) []error {
+	var done recorder
+	runInBatches(t, b, fastConfig, func(_ context.Context, messages batch) []error {
 		errs := make([]error, len(messages))
 		for i, m := range messages {
 			switch m.Event {
-			case "poison": // fails whoever is beside it, as a broken statement does
+			case "poison": // fails the whole batch, as an SQL error would
 				return slices.Repeat([]error{errors.New("the batch failed")}, len(messages))
 			case "panics":
-				panic("cannot bear this one")
+				panic("cannot handle this one")
 			case "permanent":
 				errs[i] = runner.Permanent(errors.New("never"))
 			}
@@ -166,7 +174,12 @@ func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
 		data     string
 		attempts int
 		text     string
-	}{{"undecodable", 1, "not readable"}, {"poison", 3, "t1"}, {"panics", 3, "panicked"}, {"permanent", 1, "never"}}
+	}{
+		{"undecodable", 1, "not readable"},
+		{"poison", 3, "t1"},
+		{"panics", 3, "panicked"},
+		{"permanent", 1, "never"},
+	}
 	if len(letters) != len(want) {
 		t.Fatalf("got %d dead letters %+v, want %d", len(letters), letters, len(want))
 	}
@@ -178,52 +191,65 @@ func TestPoisonedMessagesEndAsDeadLettersAndHoldUpNobody(t *testing.T) {
 	}
 	for range letters {
 		if _, err := terminated.NextMsg(consumertest.Timeout); err != nil {
-			t.Errorf("a message was not terminated: %v", err)
+			t.Errorf("got %v, want an advisory that the message was terminated", err)
 		}
 	}
 }
 
-func TestAnOutageCountsNoAttemptAndPausesPulling(t *testing.T) {
-	b := consumertest.New(t)
-	var down atomic.Bool
-	down.Store(true)
-	var handled, probed atomic.Int32
-	probe := func(context.Context) error {
-		probed.Add(1)
-		if down.Load() {
-			return postgres.ErrUnavailable
-		}
-		return nil
+// With MaxAttempts 1, a single counted attempt would dead-letter a message.
+func TestOutageDoesNotCountAsAttemptAndPausesDelivery(t *testing.T) {
+	for name, test := range map[string]struct {
+		run func(
+			*testing.T, *consumertest.Bundle, runner.Config, runner.Handler[string],
+		) (stop func())
+		workers, messages, maxHandled int
+	}{
+		"batches": {run: runInBatches, workers: 1, messages: 2, maxHandled: 2},
+		"lanes":   {run: runInLanes, workers: 3, messages: 20, maxHandled: 3},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := consumertest.New(t)
+			var down atomic.Bool
+			down.Store(true)
+			var handled, probed atomic.Int32
+			config := fastConfig
+			config.MaxAttempts, config.Workers = 1, test.workers
+			config.Probe = func(context.Context) error {
+				probed.Add(1)
+				if down.Load() {
+					return postgres.ErrUnavailable
+				}
+				return nil
+			}
+			publish(b, numbered("alice", test.messages)...)
+			test.run(t, b, config, handleEach(func(m runner.Message[string]) error {
+				handled.Add(1)
+				if m.Attempts != 0 {
+					t.Errorf("%s: got %d attempts, want 0", m.Event, m.Attempts)
+				}
+				if down.Load() {
+					return fmt.Errorf("select: %w", postgres.ErrUnavailable)
+				}
+				return nil
+			}))
+			b.Eventually("the dependency is probed", func() bool { return probed.Load() >= 6 })
+			if n := handled.Load(); int(n) > test.maxHandled {
+				t.Errorf("got %d messages handled during the outage, want at most %d", n, test.maxHandled)
+			}
+			down.Store(false)
+			awaitIdle(b)
+			expectDeadLetters(t, b, 0)
+		})
 	}
-	config := quick
-	config.MaxAttempts = 1 // a single counted attempt would end a message
-	publish(b, "a", "b")
-	run(t, b, config, probe, each(func(m runner.Message[string]) error {
-		handled.Add(1)
-		if m.Attempts != 0 {
-			t.Errorf("%s: got %d attempts, want 0", m.Event, m.Attempts)
-		}
-		if down.Load() {
-			return fmt.Errorf("select: %w", postgres.ErrUnavailable)
-		}
-		return nil
-	}))
-	b.Eventually("the dependency is probed", func() bool { return probed.Load() >= 4 })
-	if n := handled.Load(); n > 2 {
-		t.Errorf("messages were handled %d times while a dependency was down, want at most 2", n)
-	}
-	down.Store(false)
-	awaitIdle(b)
-	expectDeadLetters(t, b, 0)
 }
 
-func TestAttemptsAreCountedAndDelayed(t *testing.T) {
+func TestFailedAttemptsAreCounted(t *testing.T) {
 	b := consumertest.New(t)
-	var attempts log
+	var attempts recorder
 	publish(b, "a")
-	config := quick
+	config := fastConfig
 	config.MaxAttempts = 5
-	run(t, b, config, alwaysUp, each(func(m runner.Message[string]) error {
+	runInBatches(t, b, config, handleEach(func(m runner.Message[string]) error {
 		attempts.add(fmt.Sprint(m.Attempts))
 		if m.Attempts < 3 {
 			return runner.RetryAfter(errors.New("not yet"), time.Millisecond)
@@ -236,80 +262,88 @@ func TestAttemptsAreCountedAndDelayed(t *testing.T) {
 	}
 }
 
-func TestShutdownFinishesAndAcknowledgesWhatIsInHand(t *testing.T) {
+func TestShutdownFinishesAndAcknowledgesMessagesInProgress(t *testing.T) {
 	b := consumertest.New(t)
 	publish(b, "a", "b", "c")
-	inHand, finish := make(chan bool, 1), make(chan bool)
-	run, err := runner.New(b.Conn, b.DB, alwaysUp, text, func(ctx context.Context, messages batch) []error {
-		inHand <- true
+	started, finish := make(chan bool, 1), make(chan bool)
+	handle := func(ctx context.Context, messages batch) []error {
+		started <- true
 		<-finish
-		if ctx.Err() != nil {
-			t.Error("the work in hand was cut off")
+		if err := ctx.Err(); err != nil {
+			t.Errorf("got the handler's context ended with %v, want it active", err)
 		}
 		return make([]error, len(messages))
-	}, quick, b.Log)
+	}
+	r, err := runner.New(b.Conn, b.DB, decodeText, handle, fastConfig, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan bool)
-	go func() { run.Run(ctx); close(ended) }()
-	<-inHand
+	go func() { r.Run(ctx); close(ended) }()
+	<-started
 	cancel()
 	finish <- true
 	<-ended
-	if info := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm); info.NumAckPending != 0 || info.AckFloor.Stream != 3 {
-		t.Errorf("got %d messages that wait out their AckWait and floor %d, want 0 and 3", info.NumAckPending, info.AckFloor.Stream)
+	info := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm)
+	if info.NumAckPending != 0 || info.AckFloor.Stream != 3 {
+		t.Errorf("got %d unacknowledged messages and ack floor %d, want 0 and 3",
+			info.NumAckPending, info.AckFloor.Stream)
 	}
 }
 
-func TestShutdownGivesBackWhatTakesTooLong(t *testing.T) {
+func TestShutdownReturnsMessagesUnfinishedAfterDrainTimeout(t *testing.T) {
 	b := consumertest.New(t)
-	setAckWait(t, b, time.Hour) // only a message that is given back comes again
+	setAckWait(t, b, time.Hour) // only a message that the runner returns is redelivered
 	publish(b, "a")
-	config := quick
+	config := fastConfig
 	config.MaxAttempts, config.DrainTimeout = 1, 10*time.Millisecond
-	inHand := make(chan bool, 1)
-	stop := run(t, b, config, alwaysUp, func(ctx context.Context, messages batch) []error {
-		inHand <- true
+	started := make(chan bool, 1)
+	stop := runInBatches(t, b, config, func(ctx context.Context, _ batch) []error {
+		started <- true
 		<-ctx.Done()
 		return []error{ctx.Err()}
 	})
-	<-inHand
+	<-started
 	stop()
-	var attempts log
-	run(t, b, config, alwaysUp, each(func(m runner.Message[string]) error { attempts.add(fmt.Sprint(m.Attempts)); return nil }))
+	var attempts recorder
+	runInBatches(t, b, config, handleEach(func(m runner.Message[string]) error {
+		attempts.add(fmt.Sprint(m.Attempts))
+		return nil
+	}))
 	awaitIdle(b)
 	if got := attempts.all(); !slices.Equal(got, []string{"0"}) {
-		t.Errorf("got a message after %v failed attempts, want one after 0", got)
+		t.Errorf("got redeliveries with attempts %v, want one with 0", got)
 	}
 	expectDeadLetters(t, b, 0)
 }
 
-// setAckWait shortens the AckWait of the consumer confirm.
+// setAckWait sets the AckWait of the consumer confirm.
 func setAckWait(t *testing.T, b *consumertest.Bundle, wait time.Duration) {
 	t.Helper()
 	config := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Config
 	config.AckWait = wait
-	if _, err := b.Operator.JetStream().UpdateConsumer(t.Context(), schema.StreamBucket, config); err != nil {
+	js := b.Operator.JetStream()
+	if _, err := js.UpdateConsumer(t.Context(), schema.StreamBucket, config); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// While work goes on the server hears of it three times in an AckWait, so after five times it would
-// have delivered the message again.
-func TestSlowWorkIsNotDeliveredTwice(t *testing.T) {
+// While a message is handled, the runner extends its ack deadline three times per AckWait. After
+// five extensions, a message whose deadline had not been extended would have been redelivered.
+func TestSlowMessageIsNotRedelivered(t *testing.T) {
 	b := consumertest.New(t)
 	setAckWait(t, b, 3*time.Second)
-	acks, err := b.Operator.Core().SubscribeSync("$JS.ACK." + schema.StreamBucket + "." + schema.ConsumerConfirm + ".>")
+	const ackSubject = "$JS.ACK." + schema.StreamBucket + "." + schema.ConsumerConfirm + ".>"
+	acks, err := b.Operator.Core().SubscribeSync(ackSubject)
 	if err != nil {
 		t.Fatal(err)
 	}
 	publish(b, "slow")
 	started, finish := make(chan bool, 10), make(chan bool)
-	config := quick
+	config := fastConfig
 	config.Workers = 3
-	run(t, b, config, alwaysUp, func(_ context.Context, messages batch) []error {
+	runInBatches(t, b, config, func(_ context.Context, messages batch) []error {
 		started <- true
 		<-finish
 		return make([]error, len(messages))
@@ -321,77 +355,86 @@ func TestSlowWorkIsNotDeliveredTwice(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := string(ack.Data); got != "+WPI" {
-			t.Errorf("got ack %q while the work goes on, want +WPI", got)
+			t.Errorf("got ack %q while the message is handled, want +WPI", got)
 		}
 	}
 	close(finish)
 	awaitIdle(b)
 	if n := len(started); n != 0 {
-		t.Errorf("got the message %d times more, want it once", n)
+		t.Errorf("got %d redeliveries, want 0", n)
 	}
 }
 
-func TestRunnerOutlivesNATSItsStreamAndItsConsumer(t *testing.T) {
+func TestRunnerRecovers(t *testing.T) {
 	b := consumertest.New(t)
-	var done log
-	run(t, b, quick, alwaysUp, each(func(m runner.Message[string]) error { done.add(m.Event); return nil }))
-	expect := func(event string) {
+	var done recorder
+	runInBatches(t, b, fastConfig, recordEvents(&done))
+	expectHandled := func(t *testing.T, event string) {
 		t.Helper()
 		publish(b, event)
 		b.Eventually(event+" is handled", func() bool { return slices.Contains(done.all(), event) })
 	}
-	expect("first")
-
-	b.NATS.Stop()
-	b.NATS.Start()
-	b.Eventually("connected again", b.Operator.Connected)
-	expect("after a restart")
-
+	provision := func(t *testing.T) {
+		t.Helper()
+		if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	js := b.Operator.JetStream()
-	if err := js.DeleteConsumer(t.Context(), schema.StreamBucket, schema.ConsumerConfirm); err != nil {
-		t.Fatal(err)
-	}
-	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
-		t.Fatal(err)
-	}
-	expect("after the consumer was deleted")
-
-	if err := js.DeleteStream(t.Context(), schema.StreamBucket); err != nil {
-		t.Fatal(err)
-	}
-	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
-		t.Fatal(err)
-	}
-	expect("after the stream was deleted")
+	expectHandled(t, "first")
+	t.Run("after a restart of the server", func(t *testing.T) {
+		b.NATS.Stop()
+		b.NATS.Start()
+		b.Eventually("the client is connected", b.Operator.Connected)
+		expectHandled(t, "after the restart")
+	})
+	t.Run("after its consumer was deleted", func(t *testing.T) {
+		err := js.DeleteConsumer(t.Context(), schema.StreamBucket, schema.ConsumerConfirm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		provision(t)
+		expectHandled(t, "after the consumer was deleted")
+	})
+	t.Run("after its stream was deleted", func(t *testing.T) {
+		if err := js.DeleteStream(t.Context(), schema.StreamBucket); err != nil {
+			t.Fatal(err)
+		}
+		provision(t)
+		expectHandled(t, "after the stream was deleted")
+	})
 }
 
-func TestMessageBehindADeadLetterThatCannotBeKeptIsNotLost(t *testing.T) {
+func TestMessageIsKeptUntilItsDeadLetterIsStored(t *testing.T) {
 	b := consumertest.New(t)
 	proxy := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
 	db := b.Open(consumertest.WithHost(t, b.DatabaseURL, proxy.Address))
 	proxy.Cut()
 	publish(b, "undecodable")
-	run, err := runner.New(b.Conn, db, db.Ping, text, each(func(runner.Message[string]) error { return nil }), quick, b.Log)
+	var handled recorder
+	r, err := runner.New(b.Conn, db, decodeText, recordEvents(&handled), fastConfig, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Go(run.Run)
-	b.Eventually("it is tried", func() bool {
+	b.Go(r.Run)
+	b.Eventually("the message is delivered", func() bool {
 		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Delivered.Consumer >= 1
 	})
 	proxy.Restore()
-	b.Eventually("it is kept", func() bool { return b.Count(`SELECT count(*) FROM dead_letters`) == 1 })
+	b.Eventually("the dead letter is stored", func() bool {
+		return b.Count(`SELECT count(*) FROM dead_letters`) == 1
+	})
 	awaitIdle(b)
 }
 
-func TestConfigIsValidated(t *testing.T) {
+func TestNewRejectsInvalidConfig(t *testing.T) {
 	for _, c := range []runner.Config{
 		{},
 		{Stream: "S"},
 		{Stream: "S", Consumer: "c", Batch: -1},
 		{Stream: "S", Consumer: "c", MinDelay: time.Hour},
 	} {
-		if _, err := runner.New(nil, nil, alwaysUp, text, nil, c, consumertest.Discard()); err == nil {
+		if _, err := runner.New(nil, nil, decodeText, nil, c, consumertest.Discard()); err == nil {
 			t.Errorf("%+v: got no error, want one", c)
 		}
 	}

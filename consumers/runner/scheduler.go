@@ -11,93 +11,97 @@ import (
 )
 
 const (
-	// maxWaiting is how many messages wait in a runner. It is small, so that replicas share a
-	// backlog; the rest of the backlog is given back for as long as it will probably have to wait.
+	// maxWaiting is how many messages a runner keeps waiting. It is small so that replicas share a
+	// backlog. The runner returns all other messages to the stream with a delay, which is an estimate
+	// of how long they would have to wait anyway.
 	maxWaiting = 64
-	// The bounds of that delay. A message that comes back too early is given back again, and one
-	// that comes back too late lets workers idle, so the delay is half of the estimate.
+	// minPostponed and maxPostponed limit that delay. It is half of the estimate: a message that is
+	// redelivered too early is simply returned again, but one that is redelivered too late leaves
+	// workers idle.
 	minPostponed, maxPostponed = 100 * time.Millisecond, 30 * time.Second
-	// firstPace is the estimate of how long a message takes until one was measured.
-	firstPace = 20 * time.Millisecond
+	// initialPace is the assumed time per message until the first one has been measured.
+	initialPace = 20 * time.Millisecond
 )
 
-// waiting is one delivered message.
+// waiting is a delivered message that waits for a worker or is being handled.
 type waiting struct {
 	raw      jetstream.Msg
 	sequence uint64
 	lane     Lane
 	ackWait  time.Duration
 	running  bool
-	// gaveBack means that the message is delivered again because the runner gave it back until its
-	// turn.
-	gaveBack bool
+	// returned reports whether this is a redelivery that the runner itself caused by returning the
+	// message to the stream.
+	returned bool
 }
 
-// postponed is a message that was given back until due.
+// postponed is a message that was returned to the stream until due.
 type postponed struct {
 	sequence uint64
 	due      time.Time
 }
 
-// queue holds the messages of one key.
+// queue holds the waiting messages of one key.
 type queue struct {
 	messages []*waiting
 	running  int
-	// postponed are those that were given back, by sequence. Another replica may have taken them
-	// since.
+	// postponed holds the messages that were returned to the stream, ordered by sequence. Another
+	// replica may have received them since.
 	postponed []postponed
-	// pace is the time from one message's end to the next one's while the queue is busy, and ended
-	// when the last one ended.
+	// pace is a moving average of the time between two messages finishing while the queue is busy.
+	// ended is when the last one finished.
 	pace  time.Duration
 	ended time.Time
 }
 
-// scheduler holds the waiting messages of a runner and decides which one is handled next. It is safe
+// scheduler holds the waiting messages of a runner and chooses the next one to handle. It is safe
 // for concurrent use.
 type scheduler struct {
-	mu      sync.Mutex
-	wake    sync.Cond
-	queues  map[string]*queue
-	order   []string       // the keys with waiting messages, next one first
-	running map[string]int // by group
-	held    map[uint64]*waiting
-	waiting int
-	paused  int // workers that wait for a dependency
+	mu         sync.Mutex
+	wake       sync.Cond
+	queues     map[string]*queue
+	order      []string       // the keys that have waiting messages, in the order they are served
+	running    map[string]int // number of running messages by group
+	bySequence map[uint64]*waiting
+	waiting    int
+	paused     int // number of workers that wait for a dependency
 }
 
 func newScheduler() *scheduler {
 	s := &scheduler{
-		queues: make(map[string]*queue), running: make(map[string]int), held: make(map[uint64]*waiting),
+		queues:     make(map[string]*queue),
+		running:    make(map[string]int),
+		bySequence: make(map[uint64]*waiting),
 	}
 	s.wake.L = &s.mu
 	return s
 }
 
-// add has a message wait. If too many wait, it removes the newest of the longest queue and returns it,
-// to be given back for the delay.
-func (s *scheduler) add(m *waiting, now time.Time) (back *waiting, delay time.Duration) {
+// add queues m. If too many messages are waiting then, it removes the newest message of the longest
+// queue and returns it as excess. The caller returns that message to the stream for delay.
+func (s *scheduler) add(m *waiting, now time.Time) (excess *waiting, delay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known, ok := s.held[m.sequence]; ok {
-		if !known.running { // it is delivered again while it waits
-			known.raw = m.raw
+	if queued, ok := s.bySequence[m.sequence]; ok {
+		if !queued.running { // redelivered while it was waiting: acknowledge the latest delivery
+			queued.raw = m.raw
 		}
 		return nil, 0
 	}
 	q := s.queues[m.lane.Key]
 	if q == nil {
-		q = &queue{pace: firstPace}
+		q = &queue{pace: initialPace}
 		s.queues[m.lane.Key] = q
 	}
-	if i, found := q.place(m.sequence); found {
-		m.gaveBack = true
+	if i, found := q.searchPostponed(m.sequence); found {
+		m.returned = true
 		q.postponed = slices.Delete(q.postponed, i, i+1)
 	}
 	if len(q.messages) == 0 {
 		s.order = append(s.order, m.lane.Key)
 	}
 	q.messages = append(q.messages, m)
-	s.held[m.sequence] = m
+	s.bySequence[m.sequence] = m
 	s.waiting++
 	if s.waiting <= maxWaiting {
 		s.wake.Broadcast()
@@ -109,25 +113,27 @@ func (s *scheduler) add(m *waiting, now time.Time) (back *waiting, delay time.Du
 			longest = other
 		}
 	}
-	back = longest.messages[len(longest.messages)-1]
+	excess = longest.messages[len(longest.messages)-1]
 	s.take(longest, len(longest.messages)-1)
-	delete(s.held, back.sequence)
-	i, _ := longest.place(back.sequence)
+	delete(s.bySequence, excess.sequence)
+	i, _ := longest.searchPostponed(excess.sequence)
 	delay = min(max(time.Duration(len(longest.messages)+i)*longest.pace/2, minPostponed), maxPostponed)
-	longest.postponed = slices.Insert(longest.postponed, i, postponed{back.sequence, now.Add(delay)})
+	longest.postponed = slices.Insert(longest.postponed, i, postponed{excess.sequence, now.Add(delay)})
 	s.wake.Broadcast()
-	return back, delay
+	return excess, delay
 }
 
-// place returns where among the postponed messages a sequence is or belongs.
-func (q *queue) place(sequence uint64) (int, bool) {
+// searchPostponed returns the index of the sequence in q.postponed, or where to insert it, and
+// reports whether it was found.
+func (q *queue) searchPostponed(sequence uint64) (int, bool) {
 	return slices.BinarySearchFunc(q.postponed, sequence, func(p postponed, sequence uint64) int {
 		return cmp.Compare(p.sequence, sequence)
 	})
 }
 
-// forget drops the postponed messages that did not come back: another replica has them.
-func (s *scheduler) forget(now time.Time) {
+// dropStale drops postponed messages that were not redelivered to this runner: another replica has
+// received them.
+func (s *scheduler) dropStale(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for key, q := range s.queues {
@@ -140,7 +146,7 @@ func (s *scheduler) forget(now time.Time) {
 	}
 }
 
-// take removes the i-th waiting message of a queue.
+// take removes the waiting message at index i of a queue and returns it.
 func (s *scheduler) take(q *queue, i int) *waiting {
 	m := q.messages[i]
 	q.messages = slices.Delete(q.messages, i, i+1)
@@ -151,8 +157,8 @@ func (s *scheduler) take(q *queue, i int) *waiting {
 	return m
 }
 
-// next returns the message whose turn it is and counts it as running. It waits until there is one, and
-// returns nil after ctx has ended.
+// next returns the next message to handle and counts it as running. It blocks until there is one,
+// and returns nil once ctx is cancelled.
 func (s *scheduler) next(ctx context.Context) (m *waiting) {
 	s.wait(ctx, func() bool {
 		m = s.ready()
@@ -172,7 +178,7 @@ func (s *scheduler) ready() *waiting {
 			lane.KeyLimit > 0 && q.running >= lane.KeyLimit {
 			continue
 		}
-		// To the end, so that the others come first.
+		// Move the key to the end, so that the other keys are served first.
 		s.order = append(slices.Delete(s.order, n, n+1), key)
 		m := s.take(q, 0)
 		m.running = true
@@ -183,11 +189,11 @@ func (s *scheduler) ready() *waiting {
 	return nil
 }
 
-// done ends the handling of a message that next returned.
+// done records that a message returned by next has been handled.
 func (s *scheduler) done(m *waiting, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.held, m.sequence)
+	delete(s.bySequence, m.sequence)
 	if s.running[m.lane.Group]--; s.running[m.lane.Group] == 0 {
 		delete(s.running, m.lane.Group)
 	}
@@ -198,15 +204,16 @@ func (s *scheduler) done(m *waiting, now time.Time) {
 	}
 	q.ended = now
 	if len(q.messages) == 0 && q.running == 0 {
-		q.ended = time.Time{} // the time until the next message is not its pace
+		q.ended = time.Time{} // the idle time until the next message must not count as pace
 		if len(q.postponed) == 0 {
 			delete(s.queues, m.lane.Key)
 		}
 	}
-	s.wake.Broadcast() // which worker waits for this group or key is not known
+	// Wake all workers: it is not known which of them waits for this group or key.
+	s.wake.Broadcast()
 }
 
-// pause keeps next from returning a message until the returned function is called.
+// pause stops next from returning messages until resume is called.
 func (s *scheduler) pause() (resume func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,13 +226,13 @@ func (s *scheduler) pause() (resume func()) {
 	}
 }
 
-// awaitResume returns when no worker waits for a dependency, or ctx has ended.
+// awaitResume blocks while any pause is in effect, or until ctx is cancelled.
 func (s *scheduler) awaitResume(ctx context.Context) {
 	s.wait(ctx, func() bool { return s.paused == 0 })
 }
 
-// wait returns when ok, which is called under the lock, or when ctx has ended.
-func (s *scheduler) wait(ctx context.Context, ok func() bool) {
+// wait blocks until ready returns true or ctx is cancelled. It calls ready with s.mu held.
+func (s *scheduler) wait(ctx context.Context, ready func() bool) {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -234,13 +241,13 @@ func (s *scheduler) wait(ctx context.Context, ok func() bool) {
 	defer stop()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for ctx.Err() == nil && !ok() {
+	for ctx.Err() == nil && !ready() {
 		s.wake.Wait()
 	}
 }
 
-// all returns the waiting messages and keeps them.
-func (s *scheduler) all() []jetstream.Msg {
+// waitingMessages returns all waiting messages, without removing them.
+func (s *scheduler) waitingMessages() []jetstream.Msg {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var messages []jetstream.Msg

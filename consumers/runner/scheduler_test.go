@@ -14,7 +14,7 @@ func lane(key, group string, limit int) Lane {
 	return Lane{Key: key, Group: group, GroupLimit: limit}
 }
 
-// take returns the message whose turn is now and its sequence, or 0 and nil.
+// take returns the next message and its sequence, or 0 and nil if none may run now.
 func take(s *scheduler) (uint64, *waiting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -24,14 +24,14 @@ func take(s *scheduler) (uint64, *waiting) {
 	return 0, nil
 }
 
-// fill has messages of one lane wait.
+// fill adds messages of one lane.
 func fill(s *scheduler, now time.Time, lane Lane, sequences ...uint64) {
 	for _, sequence := range sequences {
 		s.add(&waiting{sequence: sequence, lane: lane}, now)
 	}
 }
 
-// expectOrder takes as many messages as are wanted; 0 stands for none.
+// expectOrder takes len(want) messages and compares their sequences; 0 means that none may run.
 func expectOrder(t *testing.T, s *scheduler, want ...uint64) (taken []*waiting) {
 	t.Helper()
 	var got []uint64
@@ -45,7 +45,7 @@ func expectOrder(t *testing.T, s *scheduler, want ...uint64) (taken []*waiting) 
 	return taken
 }
 
-func TestKeysTakeTurns(t *testing.T) {
+func TestKeysAreServedRoundRobin(t *testing.T) {
 	s, now := newScheduler(), time.Now()
 	fill(s, now, lane("alice", "g", 0), 1, 2, 3, 4)
 	fill(s, now, lane("bob", "g", 0), 10, 11)
@@ -53,7 +53,7 @@ func TestKeysTakeTurns(t *testing.T) {
 	expectOrder(t, s, 1, 10, 20, 2, 11, 3, 4)
 }
 
-func TestAFullGroupHoldsUpNoOther(t *testing.T) {
+func TestGroupAtItsLimitDoesNotBlockOtherGroups(t *testing.T) {
 	s, now := newScheduler(), time.Now()
 	fill(s, now, lane("alice", "slow", 2), 1, 2, 3)
 	fill(s, now, lane("bob", "fast", 0), 10)
@@ -62,7 +62,7 @@ func TestAFullGroupHoldsUpNoOther(t *testing.T) {
 	expectOrder(t, s, 3)
 }
 
-func TestNothingIsHandedOutInAPause(t *testing.T) {
+func TestNoMessageIsTakenDuringAPause(t *testing.T) {
 	s, now := newScheduler(), time.Now()
 	resume := s.pause()
 	fill(s, now, lane("bob", "fast", 0), 1)
@@ -71,8 +71,8 @@ func TestNothingIsHandedOutInAPause(t *testing.T) {
 	expectOrder(t, s, 1)
 }
 
-// Whoever has the most messages leaves one place of the group to others.
-func TestAKeyLeavesAPlaceToOthers(t *testing.T) {
+// A key with many messages leaves one place in its group to other keys.
+func TestKeyLimitLeavesAPlaceInTheGroup(t *testing.T) {
 	s, now := newScheduler(), time.Now()
 	fill(s, now, Lane{Key: "alice", Group: "g", GroupLimit: 3, KeyLimit: 2}, 1, 2, 3, 4)
 	taken := expectOrder(t, s, 1, 2, 0)
@@ -82,29 +82,32 @@ func TestAKeyLeavesAPlaceToOthers(t *testing.T) {
 	expectOrder(t, s, 3)
 }
 
-func TestAMessageThatComesTwiceIsHandedOutOnce(t *testing.T) {
+func TestMessageDeliveredTwiceIsTakenOnce(t *testing.T) {
 	s, now := newScheduler(), time.Now()
 	for range 3 {
-		if back, _ := s.add(&waiting{sequence: 1, lane: lane("alice", "g", 0)}, now); back != nil {
-			t.Errorf("got message %d given back, want none", back.sequence)
+		excess, _ := s.add(&waiting{sequence: 1, lane: lane("alice", "g", 0)}, now)
+		if excess != nil {
+			t.Errorf("got message %d returned as excess, want none", excess.sequence)
 		}
 	}
 	_, m := take(s)
-	fill(s, now, lane("alice", "g", 0), 1) // while it is handled
+	fill(s, now, lane("alice", "g", 0), 1) // while message 1 is being handled
 	expectOrder(t, s, 0)
 	s.done(m, now)
-	if len(s.held) != 0 || len(s.queues) != 0 {
-		t.Errorf("got %v and %v left, want nothing", s.held, s.queues)
+	if len(s.bySequence) != 0 || len(s.queues) != 0 {
+		t.Errorf("got messages %v and queues %v left, want none", s.bySequence, s.queues)
 	}
 }
 
-func TestNextWaits(t *testing.T) {
+func TestNextBlocks(t *testing.T) {
 	for name, test := range map[string]struct {
 		arrive func(s *scheduler, cancel func())
 		want   uint64
 	}{
-		"for a message": {func(s *scheduler, _ func()) { fill(s, time.Now(), lane("alice", "g", 0), 7) }, 7},
-		"for the end":   {func(_ *scheduler, cancel func()) { cancel() }, 0},
+		"until a message arrives": {func(s *scheduler, _ func()) {
+			fill(s, time.Now(), lane("alice", "g", 0), 7)
+		}, 7},
+		"until its context is cancelled": {func(_ *scheduler, cancel func()) { cancel() }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -121,19 +124,19 @@ func TestNextWaits(t *testing.T) {
 				}()
 				synctest.Wait()
 				if ended {
-					t.Fatalf("next returned %d at once, want it to wait", got)
+					t.Fatalf("got message %d immediately, want next to block", got)
 				}
 				test.arrive(s, cancel)
 				synctest.Wait()
 				if !ended || got != test.want {
-					t.Errorf("next returned: %v, with %d; want %d", ended, got, test.want)
+					t.Errorf("got returned %v with message %d, want true with %d", ended, got, test.want)
 				}
 			})
 		})
 	}
 }
 
-func TestAwaitResumeWaitsForEveryPause(t *testing.T) {
+func TestAwaitResumeBlocksUntilEveryPauseHasEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScheduler()
 		first, second := s.pause(), s.pause()
@@ -142,22 +145,22 @@ func TestAwaitResumeWaitsForEveryPause(t *testing.T) {
 		first()
 		synctest.Wait()
 		if ended {
-			t.Fatal("awaitResume returned in a pause, want it to wait")
+			t.Fatal("awaitResume returned during a pause, want it to block")
 		}
 		second()
 		synctest.Wait()
 		if !ended {
-			t.Error("awaitResume waits after the last pause, want it to return")
+			t.Error("awaitResume still blocks after the last pause, want it to return")
 		}
 	})
 }
 
-// Whatever comes and goes: no message is lost or returned twice, no group exceeds its limit, few wait,
-// and a message that is given back is of the longest queue.
-func TestSchedulerKeepsItsRules(t *testing.T) {
+// In any sequence of operations, no message is lost or taken twice, no group exceeds its limit, at
+// most maxWaiting messages wait, and excess messages come from the longest queue.
+func TestSchedulerInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sched, now, next := newScheduler(), time.Now(), uint64(0)
-		out := map[uint64]*waiting{}
+		running := map[uint64]*waiting{}
 		postponed := map[uint64]*waiting{}
 		limit := map[string]int{"a": 1, "b": 3, "c": 0}
 		t.Repeat(map[string]func(*rapid.T){
@@ -166,66 +169,75 @@ func TestSchedulerKeepsItsRules(t *testing.T) {
 				group := map[string]string{"u": "a", "v": "b", "w": "c"}[key]
 				for range rapid.SampledFrom([]int{1, 2, 100}).Draw(t, "how many") {
 					next++
-					if back, wait := sched.add(&waiting{sequence: next, lane: lane(key, group, limit[group])}, now); back != nil {
-						if wait < minPostponed || wait > maxPostponed || postponed[back.sequence] != nil || out[back.sequence] != nil {
-							t.Fatalf("%d is given back for %s", back.sequence, wait)
-						}
-						postponed[back.sequence] = back
-						for key, q := range sched.queues {
-							if len(q.messages) > len(sched.queues[back.lane.Key].messages)+1 {
-								t.Fatalf("%s has the longest queue, and one of %s is given back", key, back.lane.Key)
-							}
+					m := &waiting{sequence: next, lane: lane(key, group, limit[group])}
+					excess, delay := sched.add(m, now)
+					if excess == nil {
+						continue
+					}
+					if delay < minPostponed || delay > maxPostponed ||
+						postponed[excess.sequence] != nil || running[excess.sequence] != nil {
+						t.Fatalf("got message %d returned for %s", excess.sequence, delay)
+					}
+					postponed[excess.sequence] = excess
+					for key, q := range sched.queues {
+						if len(q.messages) > len(sched.queues[excess.lane.Key].messages)+1 {
+							t.Fatalf("got a message of queue %s returned, want one of the longest, %s",
+								excess.lane.Key, key)
 						}
 					}
 				}
 			},
-			"come back": func(t *rapid.T) {
+			"redeliver": func(*rapid.T) {
 				for sequence, m := range postponed {
 					delete(postponed, sequence)
-					if back, _ := sched.add(&waiting{sequence: sequence, lane: m.lane}, now); back != nil {
-						postponed[back.sequence] = back
+					excess, _ := sched.add(&waiting{sequence: sequence, lane: m.lane}, now)
+					if excess != nil {
+						postponed[excess.sequence] = excess
 					}
 					break
 				}
 			},
 			"take": func(t *rapid.T) {
 				if sequence, m := take(sched); m != nil {
-					if out[sequence] != nil || postponed[sequence] != nil {
-						t.Fatalf("got %d twice", sequence)
+					if running[sequence] != nil || postponed[sequence] != nil {
+						t.Fatalf("got message %d twice", sequence)
 					}
-					out[sequence] = m
+					running[sequence] = m
 				}
 			},
-			"end": func(t *rapid.T) {
-				for sequence, m := range out {
-					delete(out, sequence)
+			"finish": func(*rapid.T) {
+				for sequence, m := range running {
+					delete(running, sequence)
 					now = now.Add(time.Millisecond)
 					sched.done(m, now)
 					break
 				}
 			},
 			"": func(t *rapid.T) {
-				inHand, queued := map[string]int{}, 0
-				for _, m := range out {
-					inHand[m.lane.Group]++
+				byGroup, queued := map[string]int{}, 0
+				for _, m := range running {
+					byGroup[m.lane.Group]++
 				}
-				for group, n := range inHand {
+				for group, n := range byGroup {
 					if n != sched.running[group] || (limit[group] > 0 && n > limit[group]) {
-						t.Fatalf("group %s has %d in hand, counted %d", group, n, sched.running[group])
+						t.Fatalf("group %s: got %d messages running, counted as %d, limit %d",
+							group, n, sched.running[group], limit[group])
 					}
 				}
 				for _, q := range sched.queues {
 					queued += len(q.messages)
 				}
-				if queued != sched.waiting || queued > maxWaiting || len(sched.held) != queued+len(out) {
-					t.Fatalf("%d wait, counted %d, held %d with %d in hand", queued, sched.waiting, len(sched.held), len(out))
+				if queued != sched.waiting || queued > maxWaiting ||
+					len(sched.bySequence) != queued+len(running) {
+					t.Fatalf("got %d messages waiting, counted as %d, and %d running; %d in bySequence",
+						queued, sched.waiting, len(running), len(sched.bySequence))
 				}
 			},
 		})
-		sched.forget(now.Add(time.Hour))
+		sched.dropStale(now.Add(time.Hour))
 		for key, q := range sched.queues {
 			if len(q.postponed) > 0 {
-				t.Errorf("%s remembers %d that never came back", key, len(q.postponed))
+				t.Errorf("queue %s: got %d stale postponed messages, want 0", key, len(q.postponed))
 			}
 		}
 	})

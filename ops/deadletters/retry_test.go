@@ -35,7 +35,7 @@ func TestAPoisonedMessageIsRetriedUntilItIsApplied(t *testing.T) {
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
 	b.Exec(`DELETE FROM quotas WHERE user_id = $1`, b.Alice)
-	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent,
+	run, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent,
 		confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket),
 		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, MaxAttempts: 2, MinDelay: 1, MaxDelay: 1}, b.Log)
 	if err != nil {

@@ -36,12 +36,12 @@ func BenchmarkLiveWhileReplaying(b *testing.B) {
 	s := &bundle{Bundle: consumertest.New(b)}
 	s.archive = replay.Archive{DB: s.Open(s.OwnerURL), Conn: s.Operator, Objects: s.Objects, BucketName: s.MinIO.Bucket}
 	s.Exec(`UPDATE quotas SET limit_bytes = 1000000000`)
-	live, err := runner.New(s.Conn, s.DB, s.DB.Ping, schema.DecodeBucketEvent, s.confirm(),
+	live, err := runner.New(s.Conn, s.DB, schema.DecodeBucketEvent, s.confirm(),
 		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, Batch: 1000, Workers: 3}, consumertest.Discard())
 	if err != nil {
 		b.Fatal(err)
 	}
-	again, err := runner.New(s.Conn, s.DB, s.DB.Ping, replay.Decode, replay.Handler(s.DB, replay.BucketEvent, s.confirm(), 8),
+	again, err := runner.New(s.Conn, s.DB, replay.Decode, replay.Handler(s.DB, replay.BucketEvent, s.confirm(), 8),
 		runner.Config{Stream: schema.StreamReplay, Consumer: replay.Confirm, Batch: 64}, consumertest.Discard())
 	if err != nil {
 		b.Fatal(err)

@@ -43,7 +43,7 @@ func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketReco
 		MinDelay: time.Millisecond, MaxDelay: 2 * time.Millisecond,
 	}
 	handler := replay.Handler(b.DB, replay.BucketEvent, handle, maxAttempts)
-	run, err := runner.New(b.Conn, b.DB, b.DB.Ping, replay.Decode, handler, c, b.Log)
+	run, err := runner.New(b.Conn, b.DB, replay.Decode, handler, c, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -247,7 +247,7 @@ func TestItWaitsForLiveEvents(t *testing.T) {
 	if n := b.ConsumerInfo(schema.StreamReplay, replay.Confirm).Delivered.Consumer; n != 0 {
 		t.Errorf("%d events were replayed meanwhile", n)
 	}
-	live, err := runner.New(b.Conn, b.DB, b.DB.Ping, schema.DecodeBucketEvent, b.confirm(),
+	live, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, b.confirm(),
 		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm}, b.Log)
 	if err != nil {
 		t.Fatal(err)

@@ -25,10 +25,10 @@ func (c *Classifier) extractInTurn(
 	ctx context.Context, d schema.Document, content io.Reader, size int64,
 ) (extract.Result, error) {
 	if c.slow.Contains(d.ID) {
-		return c.extractor.SlowText(ctx, content, size, d.ContentType, d.Filename)
+		return c.extractor.TextWithOCR(ctx, content, size, d.ContentType)
 	}
-	result, err := c.extractor.QuickText(ctx, content, size, d.ContentType, d.Filename)
-	if errors.Is(err, extract.ErrSlow) {
+	result, err := c.extractor.TextWithoutOCR(ctx, content, size, d.ContentType)
+	if errors.Is(err, extract.ErrNeedsOCR) {
 		c.slow.Add(d.ID, struct{}{})
 		err = runner.Postpone(err, slowDelay)
 	}
@@ -39,7 +39,7 @@ func (c *Classifier) extractInTurn(
 func (c *Classifier) extractAtOnce(
 	ctx context.Context, d schema.Document, content io.Reader, size int64,
 ) (extract.Result, error) {
-	return c.extractor.Text(ctx, content, size, d.ContentType, d.Filename)
+	return c.extractor.Text(ctx, content, size, d.ContentType)
 }
 
 // read gets the text of the content that was confirmed.
@@ -52,7 +52,7 @@ func (c *Classifier) read(
 	}
 	defer body.Close()
 	result, err := extract(ctx, d, body, object.Size)
-	if result.Contradicted {
+	if result.TypeMismatch {
 		c.log.Info("content is not of the declared type",
 			"document_id", d.ID, "declared", d.ContentType, "found", result.Kind)
 		if err := c.db.SetDetectedType(ctx, d.ID, result.Kind); err != nil {

@@ -175,8 +175,8 @@ func TestArchives(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.kind, "")
-			if err != nil || got.Text != c.want || got.Kind != c.kind || got.Pages != c.pages || got.Contradicted {
+			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.kind)
+			if err != nil || got.Text != c.want || got.Kind != c.kind || got.Pages != c.pages || got.TypeMismatch {
 				t.Errorf("got %+v, %v\nwant %+v", got, err, c)
 			}
 		})
@@ -315,15 +315,15 @@ func TestArchiveTakesItsTimeAndTheReadersErrors(t *testing.T) {
 	if got, err := extractBytes(small, content); err != nil || got.Text != "in a window" {
 		t.Errorf("through a window: %+v, %v", got, err)
 	}
-	if _, err := small.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, "", ""); !errors.Is(err, ErrUnsupported) {
+	if _, err := small.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, ""); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("without ReadAt: %v", err)
 	}
 	down := errors.New("storage is down")
-	_, err := small.Text(t.Context(), &countingReaderAt{Reader: bytes.NewReader(content), failBefore: int64(len(content)), fail: down}, int64(len(content)), "", "")
+	_, err := small.Text(t.Context(), &countingReaderAt{Reader: bytes.NewReader(content), failBefore: int64(len(content)), fail: down}, int64(len(content)), "")
 	if !errors.Is(err, down) || isReason(err) {
 		t.Errorf("storage fails: %v", err)
 	}
-	_, err = e.Text(t.Context(), io.MultiReader(bytes.NewReader(content[:len(content)-100]), errReader{down}), -1, "", "")
+	_, err = e.Text(t.Context(), io.MultiReader(bytes.NewReader(content[:len(content)-100]), errReader{down}), -1, "")
 	if !errors.Is(err, down) || isReason(err) {
 		t.Errorf("storage fails, in memory: %v", err)
 	}

@@ -22,7 +22,7 @@ func Example() {
 		return
 	}
 	defer f.Close()
-	found, err := e.Text(context.Background(), f, -1, "text/plain", "letter.txt")
+	found, err := e.Text(context.Background(), f, -1, "text/plain")
 	switch {
 	case errors.Is(err, extract.ErrEncrypted):
 		fmt.Println("the document needs a password")
@@ -31,7 +31,7 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(found.Kind, "declared as something else:", found.Contradicted)
+	fmt.Println(found.Kind, "declared as something else:", found.TypeMismatch)
 	fmt.Printf("%s\ntruncated: %v\n", found.Text, found.Truncated)
 	// Output:
 	// text/html declared as something else: true

@@ -35,9 +35,9 @@ const (
 	maxJunk = 10
 )
 
-// ErrSlow is returned by QuickText for a document whose text can only be had by
+// ErrNeedsOCR is returned by TextWithoutOCR for a document whose text can only be had by
 // character recognition. It is not an error of the document.
-var ErrSlow = errors.New("document needs character recognition")
+var ErrNeedsOCR = errors.New("document needs character recognition")
 
 // ErrClosed is returned by Text and Warm after Close.
 var ErrClosed = errors.New("extractor is closed")
@@ -50,9 +50,9 @@ type Result struct {
 	// Text is valid UTF-8 without control, bidi and invisible characters. Runs
 	// of blanks are one space, and there are at most two newlines in a row.
 	Text string
-	// Contradicted reports whether the declared type differs from Kind.
+	// TypeMismatch reports whether the declared type differs from Kind.
 	// It is set with most errors too.
-	Contradicted bool
+	TypeMismatch bool
 	// Pages is the number of pages the whole document says it has; 0 where the
 	// kind has no pages.
 	Pages int
@@ -107,23 +107,23 @@ func (e *Extractor) Close() error {
 // The error wraps ErrEncrypted, ErrNoText, ErrBroken or ErrUnsupported if
 // the document is the reason. Errors never quote the document.
 func (e *Extractor) Text(
-	ctx context.Context, r io.Reader, size int64, contentType, filename string,
+	ctx context.Context, r io.Reader, size int64, contentType string,
 ) (Result, error) {
 	return e.text(ctx, document{sequential: r, size: size}, contentType, whenNeeded)
 }
 
-// QuickText is Text, except that it returns ErrSlow instead of recognizing
+// TextWithoutOCR is Text, except that it returns ErrNeedsOCR instead of recognizing
 // characters, which takes many seconds and is done for one document at a time.
-func (e *Extractor) QuickText(
-	ctx context.Context, r io.Reader, size int64, contentType, filename string,
+func (e *Extractor) TextWithoutOCR(
+	ctx context.Context, r io.Reader, size int64, contentType string,
 ) (Result, error) {
 	return e.text(ctx, document{sequential: r, size: size}, contentType, never)
 }
 
-// SlowText is Text for a document that was ErrSlow before: it waits for the turn of
+// TextWithOCR is Text for a document that was ErrNeedsOCR before: it waits for the turn of
 // character recognition first, so that it holds nothing while it waits.
-func (e *Extractor) SlowText(
-	ctx context.Context, r io.Reader, size int64, contentType, filename string,
+func (e *Extractor) TextWithOCR(
+	ctx context.Context, r io.Reader, size int64, contentType string,
 ) (Result, error) {
 	release, err := e.ocr.acquire(ctx)
 	if err != nil {
@@ -138,7 +138,7 @@ type recognition int
 
 const (
 	whenNeeded recognition = iota // after waiting for the turn
-	never                         // ErrSlow instead
+	never                         // ErrNeedsOCR instead
 	atOnce                        // the caller has the turn
 )
 
@@ -159,7 +159,7 @@ func (e *Extractor) text(ctx context.Context, d document, contentType string, oc
 	d.at, _ = r.(io.ReaderAt)
 	d.sequential = reader{ctx, io.MultiReader(bytes.NewReader(head), r)}
 	kind, pages, err := e.read(ctx, d, kind, contentType, ocr, text)
-	result := Result{Kind: kind.name, Pages: pages, Contradicted: contradicts(contentType, kind.name)}
+	result := Result{Kind: kind.name, Pages: pages, TypeMismatch: contradicts(contentType, kind.name)}
 	if err != nil {
 		return result, err
 	}
@@ -260,7 +260,7 @@ func (e *Extractor) recognize(ctx context.Context, ocr recognition, work func() 
 	}
 	switch ocr {
 	case never:
-		return ErrSlow
+		return ErrNeedsOCR
 	case atOnce:
 		return work()
 	}

@@ -65,7 +65,7 @@ func TestHTMLEncodings(t *testing.T) {
 		"content type":  {encoded(t, charmap.Windows1250.NewEncoder(), page), "text/html; charset=windows-1250", "Żółw größer"},
 		"UTF-16 by BOM": {encoded(t, uni.UTF16(uni.LittleEndian, uni.UseBOM).NewEncoder(), page), "", "Żółw größer"},
 	} {
-		got, err := e.Text(t.Context(), strings.NewReader(string(c.content)), int64(len(c.content)), c.contentType, "")
+		got, err := e.Text(t.Context(), strings.NewReader(string(c.content)), int64(len(c.content)), c.contentType)
 		if err != nil || got.Text != c.want || got.Kind != "text/html" {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}

@@ -100,7 +100,7 @@ func TestOCR(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			began := time.Now()
-			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.kind, "")
+			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.kind)
 			read := strings.Contains(got.Text, letterLines[0]) && strings.Contains(got.Text, "terms of your contract")
 			if !errors.Is(err, c.want) || got.Kind != c.kind || got.Pages != c.pages || got.Truncated || read != (c.want == nil) {
 				t.Errorf("got %+v, %v", got, err)
@@ -271,7 +271,7 @@ func TestTesseractEndsWithItsGroup(t *testing.T) {
 	ended := make(chan error, 1)
 	picture := pngOf(drawnLetter())
 	go func() {
-		_, err := e.Text(ctx, bytes.NewReader(picture), int64(len(picture)), "", "")
+		_, err := e.Text(ctx, bytes.NewReader(picture), int64(len(picture)), "")
 		ended <- err
 	}()
 	told, err := os.ReadFile(fifo)
@@ -285,7 +285,7 @@ func TestTesseractEndsWithItsGroup(t *testing.T) {
 	// Another picture waits for its turn, and leaves when its own context ends; other documents do not wait.
 	short, stop := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer stop()
-	if _, err := e.Text(short, bytes.NewReader(picture), -1, "", ""); !errors.Is(err, context.DeadlineExceeded) || isReason(err) {
+	if _, err := e.Text(short, bytes.NewReader(picture), -1, ""); !errors.Is(err, context.DeadlineExceeded) || isReason(err) {
 		t.Errorf("waiting: %v", err)
 	}
 	if got, err := extractBytes(e, docx("<w:t>beside it</w:t>")); err != nil || got.Text != "beside it" {
@@ -440,7 +440,7 @@ func TestHostilePictures(t *testing.T) {
 		t.Errorf("over MaxBytes: %v", err)
 	}
 	down := errors.New("storage is down")
-	if _, err := e.Text(t.Context(), io.MultiReader(bytes.NewReader(sound[:5000]), errReader{down}), int64(len(sound)), "", ""); !errors.Is(err, down) || isReason(err) {
+	if _, err := e.Text(t.Context(), io.MultiReader(bytes.NewReader(sound[:5000]), errReader{down}), int64(len(sound)), ""); !errors.Is(err, down) || isReason(err) {
 		t.Errorf("storage fails: %v", err)
 	}
 }
@@ -486,7 +486,7 @@ func TestLargePicturesTakeTurnsWithSandboxes(t *testing.T) {
 	large := pngOf(image.NewGray(image.Rect(0, 0, 8200, 8200)))
 	wait, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if _, err := e.Text(wait, bytes.NewReader(large), int64(len(large)), "", ""); !errors.Is(err, context.DeadlineExceeded) || isReason(err) {
+	if _, err := e.Text(wait, bytes.NewReader(large), int64(len(large)), ""); !errors.Is(err, context.DeadlineExceeded) || isReason(err) {
 		t.Errorf("a large picture beside a large sandbox: %v", err)
 	}
 	giveBack()

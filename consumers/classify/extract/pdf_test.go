@@ -77,7 +77,7 @@ func common(t testing.TB) *Extractor {
 var commonOnce = sync.OnceValues(func() (*Extractor, error) { return New(Config{CacheDir: cacheDir}) })
 
 func extractBytes(e *Extractor, content []byte) (Result, error) {
-	return e.Text(context.Background(), bytes.NewReader(content), int64(len(content)), "", "")
+	return e.Text(context.Background(), bytes.NewReader(content), int64(len(content)), "")
 }
 
 // wellAndAlive checks that e still reads a good document and that no sandbox
@@ -112,7 +112,7 @@ func TestPDFKindIsFoundFromContent(t *testing.T) {
 		textPDF("content decides"),
 		append([]byte("\x00\x01 some bytes before the header\n"), textPDF("content decides")...),
 	} {
-		got, err := e.Text(t.Context(), bytes.NewReader(content), int64(len(content)), "text/plain", "notes.txt")
+		got, err := e.Text(t.Context(), bytes.NewReader(content), int64(len(content)), "text/plain")
 		if err != nil || got.Text != "content decides" || got.Kind != "application/pdf" {
 			t.Errorf("got %+v, %v", got, err)
 		}
@@ -287,7 +287,7 @@ func TestPDFContextAndClose(t *testing.T) {
 	content := endlessPDF()
 	ctx, cancel := context.WithCancel(t.Context())
 	started := &signalReader{r: bytes.NewReader(content), done: cancel}
-	_, err := e.Text(ctx, started, int64(len(content)), "", "")
+	_, err := e.Text(ctx, started, int64(len(content)), "")
 	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrBroken) {
 		t.Errorf("canceled: %v", err)
 	}
@@ -296,7 +296,7 @@ func TestPDFContextAndClose(t *testing.T) {
 	reading := make(chan struct{})
 	ended := make(chan error)
 	go func() {
-		_, err := e.Text(context.Background(), &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}, int64(len(content)), "", "")
+		_, err := e.Text(context.Background(), &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}, int64(len(content)), "")
 		ended <- err
 	}()
 	<-reading
@@ -336,7 +336,7 @@ func TestOneHostilePDFDoesNotHoldOthersUp(t *testing.T) {
 	reading, ended := make(chan struct{}), make(chan error)
 	go func() {
 		content := endlessPDF()
-		_, err := e.Text(ctx, &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}, int64(len(content)), "", "")
+		_, err := e.Text(ctx, &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}, int64(len(content)), "")
 		ended <- err
 	}()
 	<-reading
@@ -349,7 +349,7 @@ func TestOneHostilePDFDoesNotHoldOthersUp(t *testing.T) {
 	box := <-e.pdfs.places
 	short, stop := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer stop()
-	if _, err := e.Text(short, bytes.NewReader(textPDF("x")), -1, "", ""); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := e.Text(short, bytes.NewReader(textPDF("x")), -1, ""); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting: %v", err)
 	}
 	e.pdfs.places <- box
@@ -371,7 +371,7 @@ func TestLargePDFIsReadThroughAWindow(t *testing.T) {
 	content := w.pages("", "", lines("behind 20 MiB"))
 
 	counted := &countingReaderAt{Reader: bytes.NewReader(content)}
-	got, err := e.Text(t.Context(), counted, int64(len(content)), "", "")
+	got, err := e.Text(t.Context(), counted, int64(len(content)), "")
 	if err != nil || got.Text != "behind 20 MiB" {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -379,15 +379,15 @@ func TestLargePDFIsReadThroughAWindow(t *testing.T) {
 		t.Errorf("read %d bytes of a file of %d", counted.bytes, len(content))
 	}
 
-	_, err = e.Text(t.Context(), readerOnly{bytes.NewReader(content)}, int64(len(content)), "", "")
+	_, err = e.Text(t.Context(), readerOnly{bytes.NewReader(content)}, int64(len(content)), "")
 	if !errors.Is(err, ErrUnsupported) {
 		t.Errorf("without ReadAt: %v", err)
 	}
-	_, err = e.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, "", "")
+	_, err = e.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, "")
 	if !errors.Is(err, ErrUnsupported) {
 		t.Errorf("of unknown size: %v", err)
 	}
-	_, err = e.Text(t.Context(), counted, 5<<30, "", "")
+	_, err = e.Text(t.Context(), counted, 5<<30, "")
 	if !errors.Is(err, ErrUnsupported) {
 		t.Errorf("of 5 GiB: %v", err)
 	}
@@ -423,7 +423,7 @@ func TestFailingReaderIsNotTheDocumentsFault(t *testing.T) {
 		"in the head":   io.MultiReader(bytes.NewReader(content[:100]), errReader{down}),
 		"in the window": &countingReaderAt{Reader: bytes.NewReader(content), failBefore: int64(len(content)), fail: down},
 	} {
-		_, err := e.Text(t.Context(), r, int64(len(content)), "", "")
+		_, err := e.Text(t.Context(), r, int64(len(content)), "")
 		if !errors.Is(err, down) || isReason(err) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -444,12 +444,12 @@ func TestFailingReaderIsNotTheDocumentsFault(t *testing.T) {
 	if got, err := extractBytes(e, content); err != nil || got.Text != "near the end\n\nin the middle" {
 		t.Fatalf("in one piece: %+v, %v", got, err)
 	}
-	got, err := e.Text(t.Context(), &countingReaderAt{Reader: bytes.NewReader(content), failFrom: 1 << 20, failBefore: 4 << 20, fail: down}, int64(len(content)), "", "")
+	got, err := e.Text(t.Context(), &countingReaderAt{Reader: bytes.NewReader(content), failFrom: 1 << 20, failBefore: 4 << 20, fail: down}, int64(len(content)), "")
 	if !errors.Is(err, down) || isReason(err) {
 		t.Errorf("in the middle: %+v, %v", got, err)
 	}
 	small := textPDF("small")
-	_, err = e.Text(t.Context(), io.MultiReader(bytes.NewReader(append(small, make([]byte, 8000)...)), errReader{down}), 20000, "", "")
+	_, err = e.Text(t.Context(), io.MultiReader(bytes.NewReader(append(small, make([]byte, 8000)...)), errReader{down}), 20000, "")
 	if !errors.Is(err, down) || isReason(err) {
 		t.Errorf("in the body: %v", err)
 	}

@@ -105,7 +105,7 @@ func TestTextEncodings(t *testing.T) {
 		"UTF-8 after much ASCII": {[]byte(strings.Repeat("words ", 2000) + german), "", strings.Repeat("words ", 2000) + german},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.contentType, "")
+			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.contentType)
 			if err != nil || got.Text != c.want || !strings.HasPrefix(got.Kind, "text/plain") {
 				t.Errorf("got %+v, %v; want %q", got, err, c.want)
 			}
@@ -138,7 +138,7 @@ func TestKinds(t *testing.T) {
 		"text, then not": {strings.Repeat("words and words ", 400) + strings.Repeat("\x00\x01\x02", 5000), "text/plain", "", ErrUnsupported},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := e.Text(t.Context(), strings.NewReader(c.content), int64(len(c.content)), "application/pdf", "scan.pdf")
+			got, err := e.Text(t.Context(), strings.NewReader(c.content), int64(len(c.content)), "application/pdf")
 			if got.Kind != c.kind || got.Text != c.text || !errors.Is(err, c.err) {
 				t.Errorf("got %+v, %v; want %+v", got, err, c)
 			}
@@ -174,9 +174,9 @@ func TestContradictedTypesAreRecorded(t *testing.T) {
 		{"image/png", "MZ\x90\x00\x03\x00\x00\x00", true},
 		{"text/rtf", "{\\rtf1 x}", false},
 	} {
-		got, err := e.Text(t.Context(), strings.NewReader(c.content), int64(len(c.content)), c.declared, "")
-		if got.Contradicted != c.want {
-			t.Errorf("%s, found %s: %v, %v", c.declared, got.Kind, got.Contradicted, err)
+		got, err := e.Text(t.Context(), strings.NewReader(c.content), int64(len(c.content)), c.declared)
+		if got.TypeMismatch != c.want {
+			t.Errorf("%s, found %s: %v, %v", c.declared, got.Kind, got.TypeMismatch, err)
 		}
 	}
 }
@@ -198,7 +198,7 @@ func TestTextIsBounded(t *testing.T) {
 	}
 	// Of a file without end only the beginning is read.
 	endless := &endlessReader{}
-	got, err := e.Text(t.Context(), endless, 5<<30, "", "")
+	got, err := e.Text(t.Context(), endless, 5<<30, "")
 	if err != nil || got.Text != "endless en" || !got.Truncated || endless.n > maxTextBytes+headBytes+1 {
 		t.Errorf("got %+v, %v after %d bytes", got, err, endless.n)
 	}
@@ -332,7 +332,7 @@ func FuzzText(f *testing.F) {
 		if bytes.Contains(content, []byte("%PDF-")) {
 			return // PDFium is fuzzed by its makers
 		}
-		got, err := e.Text(t.Context(), bytes.NewReader(content), int64(len(content)), contentType, "")
+		got, err := e.Text(t.Context(), bytes.NewReader(content), int64(len(content)), contentType)
 		if err != nil && !isReason(err) {
 			t.Errorf("%v", err)
 		}

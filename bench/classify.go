@@ -114,7 +114,7 @@ func (config ClassifyConfig) measure(
 		if s, err = s.Taught(ctx, classifier, tuning, m.examples); err != nil {
 			return rows, err
 		}
-		r := sets.Measure(classifier, s, builtin.LeastConfidence)
+		r := sets.Measure(classifier, s, builtin.MinConfidence)
 		if err := ctx.Err(); err != nil {
 			return rows, err
 		}

@@ -19,7 +19,7 @@ import (
 // ranking is the evidence for each topic of one document, and which topics are right: one, two for
 // two documents joined, none where the right one was taken away.
 type ranking struct {
-	evidence []builtin.Evidence
+	evidence []builtin.Features
 	right    []bool
 	weight   float64
 }
@@ -67,7 +67,7 @@ func ask(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ra
 		other := random.IntN(len(set.Documents))
 		topics := taught(set, examples, m, i, other)
 		put := func(text string, topics []ai.Topic, right ...string) {
-			r := ranking{evidence: c.Evidence(ai.Request{Text: text, Topics: topics}), weight: weight}
+			r := ranking{evidence: c.Features(ai.Request{Text: text, Topics: topics}), weight: weight}
 			for _, t := range topics {
 				r.right = append(r.right, slices.Contains(right, t.ID))
 			}
@@ -121,7 +121,7 @@ func series(ctx context.Context, c *builtin.Classifier, set sets.Set) (asked []r
 		topics := append(slices.Clone(set.Topics), made)
 		put := func(passage, right string) {
 			r := ranking{
-				evidence: c.Evidence(ai.Request{Text: passage, Topics: topics}),
+				evidence: c.Features(ai.Request{Text: passage, Topics: topics}),
 				weight:   seriesWeight / float64(len(set.Documents)),
 			}
 			for _, t := range topics {
@@ -156,7 +156,7 @@ func strangers(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (asked []
 	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {
 			asked = append(asked, ranking{
-				evidence: c.Evidence(ai.Request{Text: d.Text, Topics: topics}),
+				evidence: c.Features(ai.Request{Text: d.Text, Topics: topics}),
 				right:    make([]bool, len(topics)), weight: 1 / float64(len(set.Documents)),
 			})
 		}

@@ -62,7 +62,7 @@ func TestASeriesBelongsToItsNewTopic(t *testing.T) {
 	if !slices.Equal(right, []int{2, 0, 1}) {
 		t.Errorf("right are the topics %v", right)
 	}
-	if kin := asked[0].evidence[2][builtin.Kin]; kin <= 0 {
+	if kin := asked[0].evidence[2][builtin.CohesionRatio]; kin <= 0 {
 		t.Errorf("the next passage has nothing in common with the series: %v", asked[0].evidence[2])
 	}
 }
@@ -87,10 +87,10 @@ func TestSamplesAreHalfOfThoseInTestdata(t *testing.T) {
 func TestWeighBelievesWhatIsRight(t *testing.T) {
 	var rankings []ranking
 	for i := range 400 {
-		r := ranking{evidence: make([]builtin.Evidence, 3), right: make([]bool, 3), weight: 1}
+		r := ranking{evidence: make([]builtin.Features, 3), right: make([]bool, 3), weight: 1}
 		right := i % 4 // 3: none
 		for j := range r.evidence {
-			r.evidence[j][builtin.Near] = float64((i*7+j*3)%10) / 10 // says nothing
+			r.evidence[j][builtin.WordSimilarity] = float64((i*7+j*3)%10) / 10 // says nothing
 			if j == right && i%11 != 0 {
 				r.evidence[j][builtin.Lexical] = 1
 			}
@@ -104,11 +104,11 @@ func TestWeighBelievesWhatIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.total[builtin.Lexical] < 2 || f.total[builtin.Near] > 1 || f.total[builtin.Near] < -1 {
+	if f.total[builtin.Lexical] < 2 || f.total[builtin.WordSimilarity] > 1 || f.total[builtin.WordSimilarity] < -1 {
 		t.Errorf("totals %.2f", f.total)
 	}
 	logit := f.constant + f.lead*f.total[builtin.Lexical] + f.confidence[builtin.Lexical]
-	if logit < 1 || f.constant+f.confidence[builtin.Near] > 0 {
+	if logit < 1 || f.constant+f.confidence[builtin.WordSimilarity] > 0 {
 		t.Errorf("a topic with all evidence has the logit %.2f, one with none %.2f", logit, f.constant)
 	}
 }

@@ -39,7 +39,7 @@ func splits(ctx context.Context, classifier *builtin.Classifier) error {
 				tuning = append(tuning, q)
 			}
 		}
-		weights, err := fit(tuning, builtin.LexicalTaught)
+		weights, err := fit(tuning, builtin.LexicalTraining)
 		if err != nil {
 			return err
 		}
@@ -60,12 +60,12 @@ func questions(classifier *builtin.Classifier, set sets.Set) map[sets.Document]q
 	asked := make(map[sets.Document]question)
 	for _, d := range set.Documents {
 		var q question
-		evidence := classifier.Evidence(ai.Request{Text: d.Text, Topics: set.Topics})
+		evidence := classifier.Features(ai.Request{Text: d.Text, Topics: set.Topics})
 		for j, e := range evidence {
 			if set.Topics[j].ID == d.Topic {
 				q.right = j
 			}
-			q.alternatives = append(q.alternatives, e[:builtin.LexicalTaught])
+			q.alternatives = append(q.alternatives, e[:builtin.LexicalTraining])
 		}
 		asked[d] = q
 	}

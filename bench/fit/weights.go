@@ -22,7 +22,7 @@ func weigh(rankings []ranking) (w fitted, err error) {
 		q := question{weight: r.weight}
 		n := 0
 		for i := range r.evidence {
-			q.alternatives = append(q.alternatives, r.evidence[i][:builtin.Taught])
+			q.alternatives = append(q.alternatives, r.evidence[i][:builtin.Training])
 			if r.right[i] {
 				q.right = i
 				n++
@@ -32,7 +32,7 @@ func weigh(rankings []ranking) (w fitted, err error) {
 			choices = append(choices, q)
 		}
 	}
-	if w.total, err = fit(choices, builtin.Taught); err != nil {
+	if w.total, err = fit(choices, builtin.Training); err != nil {
 		return w, err
 	}
 	var sure []question
@@ -59,7 +59,7 @@ func weigh(rankings []ranking) (w fitted, err error) {
 			sure = append(sure, q)
 		}
 	}
-	all, err := fit(sure, 3+builtin.Kinds)
+	all, err := fit(sure, 3+builtin.NumFeatures)
 	if err != nil {
 		return w, err
 	}
@@ -74,24 +74,29 @@ func (w fitted) source() []byte {
 
 package builtin
 
-// totalWeights are those of a conditional logit, and the others those of a logistic regression that tells how
-// likely a topic is right: confidenceWeights of the evidence, weightLead and weightBehind of how far its total is
-// before or behind the largest of the others.
+// totalWeights are the coefficients of a conditional logit, which ranks the topics.
+// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic regression,
+// which estimates the probability that a topic is right: confidenceWeights of the features,
+// weightLead of the amount by which its total exceeds the largest of the others, and weightBehind
+// of the amount by which it falls short of it.
 var (
 `)
 	for _, v := range []struct {
 		name    string
 		weights []float64
 	}{{"totalWeights", w.total}, {"confidenceWeights", w.confidence}} {
-		fmt.Fprintf(&b, "\t%s = Evidence{", v.name)
+		fmt.Fprintf(&b, "\t%s = Features{", v.name)
 		for i, x := range v.weights {
-			if i > 0 {
-				b.WriteString(", ")
+			if i%10 == 0 {
+				b.WriteString("\n")
 			}
-			fmt.Fprint(&b, math.Round(x*1000)/1000)
+			fmt.Fprintf(&b, "%v, ", math.Round(x*1000)/1000)
 		}
-		b.WriteString("}\n")
+		b.WriteString("\n}\n")
 	}
-	fmt.Fprintf(&b, ")\n\nconst (\n\tweightConstant = %.3f\n\tweightLead     = %.3f\n\tweightBehind   = %.3f\n)\n", w.constant, w.lead, w.behind)
+	b.WriteString(")\n\nconst (\n")
+	fmt.Fprintf(&b, "\tweightConstant = %.3f\n", w.constant)
+	fmt.Fprintf(&b, "\tweightLead     = %.3f\n", w.lead)
+	fmt.Fprintf(&b, "\tweightBehind   = %.3f\n)\n", w.behind)
 	return b.Bytes()
 }

@@ -36,7 +36,7 @@ func New() (*Classifier, error) {
 }
 
 // Classify returns the topics that fit the document, most confident first: at most
-// three, each with a confidence of at least LeastConfidence. It suggests no new topics.
+// three, each with a confidence of at least MinConfidence. It suggests no new topics.
 // The same request, with topics in any order, gives the same answer. The only error is
 // the context's.
 func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, error) {
@@ -46,7 +46,7 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 	document := c.lexicon.read(req.Filename, req.Text)
 	choices := c.rank(document, req.Topics)
 	for i, choice := range choices {
-		if choice.Confidence < LeastConfidence || i == maxChoices {
+		if choice.Confidence < MinConfidence || i == maxChoices {
 			choices = choices[:i]
 			break
 		}
@@ -106,9 +106,9 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 	return choices
 }
 
-// Evidence returns the evidence for each of the request's topics, in their order: what the
+// Features returns the evidence for each of the request's topics, in their order: what the
 // weights are fitted on (bench/fit).
-func (c *Classifier) Evidence(req ai.Request) []Evidence {
+func (c *Classifier) Features(req ai.Request) []Features {
 	return c.evidence(c.lexicon.read(req.Filename, req.Text), req.Topics)
 }
 
@@ -118,11 +118,11 @@ func (c *Classifier) Direction(req ai.Request) []float32 {
 	return c.lexicon.read(req.Filename, req.Text).vector
 }
 
-func (c *Classifier) evidence(document *document, topics []ai.Topic) []Evidence {
+func (c *Classifier) evidence(document *document, topics []ai.Topic) []Features {
 	learned := learn(topics, c.lexicon.table.Dims())
-	all := make([]Evidence, len(topics))
+	all := make([]Features, len(topics))
 	for i, t := range topics {
-		all[i] = document.evidence(c.profiles.profile(t), learned.background)
+		all[i] = document.features(c.profiles.profile(t), learned.background)
 	}
 	learned.compare(document, all)
 	return all

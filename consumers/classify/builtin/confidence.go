@@ -3,16 +3,17 @@ package builtin
 import "math"
 
 const (
-	// LeastConfidence is what a topic needs to be chosen, in percent.
-	LeastConfidence = 60
-	// maxChoices is how many topics a document gets at most.
+	// MinConfidence is the lowest confidence, in percent, of a topic that is chosen.
+	MinConfidence = 60
+	// maxChoices is the largest number of topics that a document is sorted into.
 	maxChoices = 3
 )
 
-// confidence is how likely it is, in percent, that a topic with this evidence is
-// right, by a logistic regression. lead is how far its total is before the largest of
-// the others, or behind it: a topic that leads gains, one that lies behind another loses.
-func confidence(e *Evidence, lead float64) int {
-	logit := weightConstant + weigh(&confidenceWeights, e) + weightLead*max(lead, 0) + weightBehind*min(lead, 0)
+// confidence returns the probability, in percent, that a topic with these features is right, by a
+// logistic regression. lead is the topic's total less the largest total of the other topics; it
+// raises the confidence of the first topic and lowers that of the others.
+func confidence(f *Features, lead float64) int {
+	logit := weightConstant + weightedSum(&confidenceWeights, f) +
+		weightLead*max(lead, 0) + weightBehind*min(lead, 0)
 	return int(math.Round(100 / (1 + math.Exp(-logit))))
 }

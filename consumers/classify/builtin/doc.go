@@ -19,7 +19,7 @@
 //     never text.
 //  5. A weighted sum of the evidence puts the topics in order; a logistic regression of the
 //     evidence and the lead over the next topic gives the confidence.
-//  6. A topic is chosen if its confidence is at least [LeastConfidence]. A document gets at most
+//  6. A topic is chosen if its confidence is at least [MinConfidence]. A document gets at most
 //     three topics, and none if none is certain enough.
 //
 // Topic names alone work; keywords make the answers better. Stems and vectors are those of

@@ -20,8 +20,8 @@ const (
 	nameWeight = 2
 	// saturation bounds what a word's repetition adds to the document's vector.
 	saturation = 1
-	// tellingWords is how many words are held against the topics one by one.
-	tellingWords = 150
+	// maxDistinctiveWords is how many words are held against the topics one by one.
+	maxDistinctiveWords = 150
 )
 
 // document is a text as the scores look at it.
@@ -36,12 +36,12 @@ type document struct {
 	vector, opening []float32
 	// telling are the words that say most about the document; their weights are 1 together with those
 	// of words without a vector.
-	telling []tellingWord
+	distinctive []distinctiveWord
 	bag     bag
 }
 
-// tellingWord is one word that says much about a document.
-type tellingWord struct {
+// distinctiveWord is one word that says much about a document.
+type distinctiveWord struct {
 	weight float64
 	vector []float32 // of length 1
 }
@@ -50,7 +50,7 @@ type tellingWord struct {
 type occurrences struct {
 	count float64
 	// at are the places in the sequence, ascending.
-	at []int
+	positions []int
 	// idf is how telling the commonest form is.
 	idf float64
 }
@@ -87,7 +87,7 @@ func (l *lexicon) read(filename, text string) *document {
 			l.addTo(d.opening, f.word, 1)
 		}
 		f.occurrences.count += weight
-		f.at = append(f.at, len(d.sequence))
+		f.positions = append(f.positions, len(d.sequence))
 		d.sequence = append(d.sequence, f.occurrences)
 		if !isNumber(token) {
 			d.length++
@@ -115,25 +115,25 @@ func (l *lexicon) read(filename, text string) *document {
 	}
 	normalize(d.vector)
 	normalize(d.opening)
-	d.telling = l.telling(order)
+	d.distinctive = l.distinctive(order)
 	d.bag = bagOf(d.stems)
 	return d
 }
 
-// telling gives those of the tellingWords most telling forms that have a vector.
-func (l *lexicon) telling(forms []*form) []tellingWord {
+// telling gives those of the maxDistinctiveWords most telling forms that have a vector.
+func (l *lexicon) distinctive(forms []*form) []distinctiveWord {
 	weight := func(f *form) float64 { return f.word.idf * f.count / (f.count + saturation) }
 	forms = slices.Clone(forms)
 	slices.SortStableFunc(forms, func(a, b *form) int { return cmp.Compare(weight(b), weight(a)) })
-	forms = forms[:min(len(forms), tellingWords)]
+	forms = forms[:min(len(forms), maxDistinctiveWords)]
 	var all float64
 	for _, f := range forms {
 		all += weight(f)
 	}
-	var words []tellingWord
+	var words []distinctiveWord
 	for _, f := range forms {
 		if f.word.vector >= 0 {
-			w := tellingWord{weight: quotient(weight(f), all), vector: make([]float32, l.table.Dims())}
+			w := distinctiveWord{weight: quotient(weight(f), all), vector: make([]float32, l.table.Dims())}
 			l.addTo(w.vector, word{idf: 1, vector: f.word.vector}, 1)
 			words = append(words, w)
 		}

@@ -43,7 +43,7 @@ func TestALongPhraseCountsByItsWords(t *testing.T) {
 	keyword := "insured vehicle comprehensive cover excess premium renewal claim policy driver"
 	p := l.profile(ai.Topic{Keywords: []string{keyword}})
 	none := make([]float32, l.table.Dims())
-	if whole, some := l.read("", keyword).evidence(p, none)[Lexical], l.read("", "excess premium").evidence(p, none)[Lexical]; whole <= some || some == 0 {
+	if whole, some := l.read("", keyword).features(p, none)[Lexical], l.read("", "excess premium").features(p, none)[Lexical]; whole <= some || some == 0 {
 		t.Errorf("all words score %v, two %v", whole, some)
 	}
 	for _, term := range p.terms {

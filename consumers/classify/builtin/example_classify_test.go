@@ -27,7 +27,7 @@ func ExampleClassifier_Classify() {
 		return
 	}
 	for _, choice := range answer.Choices {
-		fmt.Printf("topic %s, sure enough: %v\n", choice.TopicID, choice.Confidence >= builtin.LeastConfidence)
+		fmt.Printf("topic %s, sure enough: %v\n", choice.TopicID, choice.Confidence >= builtin.MinConfidence)
 	}
 	fmt.Println("by", answer.Provider)
 	// Output:

@@ -135,7 +135,7 @@ func (l *lessons) weigh() {
 }
 
 // compare says of each topic how much the document is like its examples.
-func (l *lessons) compare(d *document, all []Evidence) {
+func (l *lessons) compare(d *document, all []Features) {
 	if l.examples == 0 {
 		return
 	}
@@ -147,8 +147,8 @@ func (l *lessons) compare(d *document, all []Evidence) {
 			continue
 		}
 		e := &all[i]
-		e[Taught] = t.taught
-		e[SideVector] = t.taught * (dot(d.vector, t.direction) - dot(l.middle, t.direction))
+		e[Training] = t.taught
+		e[VectorMargin] = t.taught * (dot(d.vector, t.direction) - dot(l.middle, t.direction))
 		var best [alike]float64
 		for _, b := range t.bags {
 			likeness := l.likeness(b, asked, length, sum)
@@ -159,15 +159,15 @@ func (l *lessons) compare(d *document, all []Evidence) {
 			}
 		}
 		for _, x := range best {
-			e[SideNearest] += x / float64(min(alike, len(t.bags)))
+			e[NeighborMargin] += x / float64(min(alike, len(t.bags)))
 		}
-		e[Alike] = t.taught * best[0]
+		e[NearestSimilarity] = t.taught * best[0]
 		usual := l.cohesion(t.bags, sum)
-		e[SideStems] = l.centroid(t.bags, asked, length, sum)
-		e[Kin] = t.taught * min(e[SideStems]/usual, mostKin)
+		e[StemMargin] = l.centroid(t.bags, asked, length, sum)
+		e[CohesionRatio] = t.taught * min(e[StemMargin]/usual, mostKin)
 		taught++
-		stems += e[SideStems]
-		nearest += e[SideNearest]
+		stems += e[StemMargin]
+		nearest += e[NeighborMargin]
 	}
 	// What belongs to none of the topics counts as one more that is not alike at all.
 	var average float64
@@ -175,15 +175,15 @@ func (l *lessons) compare(d *document, all []Evidence) {
 		average += t.taught / float64(len(l.topics))
 	}
 	for i, t := range l.topics {
-		for kind := Lexical; kind <= Near; kind++ {
-			all[i][kind-Lexical+LexicalTaught] = average * all[i][kind]
+		for kind := Lexical; kind <= WordSimilarity; kind++ {
+			all[i][kind-Lexical+LexicalTraining] = average * all[i][kind]
 		}
 		if len(t.bags) > 0 {
-			all[i][SideStems] = t.taught * (all[i][SideStems] - stems/(taught+1))
-			all[i][SideNearest] = t.taught * (all[i][SideNearest] - nearest/(taught+1))
+			all[i][StemMargin] = t.taught * (all[i][StemMargin] - stems/(taught+1))
+			all[i][NeighborMargin] = t.taught * (all[i][NeighborMargin] - nearest/(taught+1))
 		}
 		ahead := t.taught - average
-		all[i][Ahead], all[i][LexicalAhead], all[i][StemsAhead] = ahead, ahead*all[i][Lexical], ahead*all[i][SideStems]
+		all[i][TrainingMargin], all[i][LexicalTrainingMargin], all[i][StemTrainingMargin] = ahead, ahead*all[i][Lexical], ahead*all[i][StemMargin]
 	}
 }
 

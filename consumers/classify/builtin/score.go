@@ -5,94 +5,105 @@ import (
 	"slices"
 )
 
-// BM25's constants (Robertson and Zaragoza, 2009): how soon repetition stops to
-// count, how far long documents are held back, and the length that is neither
-// long nor short, in words.
+// Parameters of BM25 (Robertson and Zaragoza, 2009).
 const (
-	bm25K      = 6
-	bm25B      = 0.8
+	// bm25K sets how quickly further occurrences of a word stop adding to the score.
+	bm25K = 6
+	// bm25B sets how strongly the score is normalized by the document's length: 0 not at all,
+	// 1 fully.
+	bm25B = 0.8
+	// bm25Length is the length, in words, at which the normalization has no effect.
 	bm25Length = 250
 )
 
-// nearby is the cosine from which on a word is near a topic.
-const nearby = 0.25
+// minWordSimilarity is the cosine above which a word counts as similar to a topic.
+const minWordSimilarity = 0.25
 
-// Evidence is what speaks for a topic, one number for each kind; where a kind says
-// nothing it is 0.
-type Evidence [Kinds]float64
+// Features are the features of one topic with respect to one document. A feature that does not
+// apply is 0.
+type Features [NumFeatures]float64
 
-// The kinds of evidence.
+// Indexes of Features. Those before Training rank the topics, and all of them determine the
+// confidence. The training weight of a topic grows with the number of its examples, from 0 for
+// none towards 1.
 const (
-	// Lexical is the logarithm of 1 and BM25 with the topic as the query.
+	// Lexical is log(1 + score), where the score is that of BM25 with the topic as the query.
 	Lexical = iota
-	// Semantic is the cosine of the directions of topic and document, above that of documents
-	// in general; Opening the same of the document's beginning.
+	// Semantic is the cosine between the topic's direction and the document's, less the cosine
+	// between the topic's direction and the background. Opening is the same for the first
+	// headWords words of the document.
 	Semantic
 	Opening
-	// Near is the share of the document's telling words that are near the topic.
-	Near
-	// LexicalTaught to NearTaught are the same, each times how much the topics have been taught on the
-	// average: the more examples there are, the less the topics' own words need to count.
-	LexicalTaught
-	SemanticTaught
-	OpeningTaught
-	NearTaught
-	// Kin says how near the document's stems are to those of the topic's examples, where 1 is as near as the
-	// examples are to each other.
-	Kin
-	// SideVector, SideStems and SideNearest say how much more the document is like the topic's
-	// examples than like those of the other topics: by direction, by stems, and by the
-	// stems of the most alike.
-	SideVector
-	SideStems
-	SideNearest
-	// Ahead is how much more the topic has been taught than the topics on the average: what speaks for one
-	// that has learned and what speaks for one that has not are of different kinds. LexicalAhead
-	// and StemsAhead are Lexical and SideStems, each times that.
-	Ahead
-	LexicalAhead
-	StemsAhead
-	// Taught grows from 0 to 1 with the number of examples, and Alike is the likeness of the most
-	// alike, however much those of other topics are. They say how far the others can be believed.
-	Taught
-	Alike
-	// Long grows with the document's length.
-	Long
-	// Kinds is how many there are.
-	Kinds
+	// WordSimilarity is the weighted mean, over the document's most distinctive words, of the
+	// amount by which the cosine between the word and the topic exceeds minWordSimilarity.
+	WordSimilarity
+	// LexicalTraining to WordSimilarityTraining are the four features above, each multiplied by
+	// the mean training weight of all topics: the more examples there are, the less the topics'
+	// own words need to count.
+	LexicalTraining
+	SemanticTraining
+	OpeningTraining
+	WordSimilarityTraining
+	// CohesionRatio is the similarity of the document's stems to those of the topic's examples,
+	// divided by the similarity of the examples to each other and multiplied by the training
+	// weight.
+	CohesionRatio
+	// VectorMargin, StemMargin and NeighborMargin measure how much more similar the document is
+	// to the topic's examples than to those of the other topics: by direction, by stems, and by
+	// the stems of the most similar examples.
+	VectorMargin
+	StemMargin
+	NeighborMargin
+	// TrainingMargin is the topic's training weight less the mean of all topics. Topics with and
+	// without examples are supported by different features, so their sums are not comparable
+	// without it. LexicalTrainingMargin and StemTrainingMargin are Lexical and StemMargin
+	// multiplied by TrainingMargin.
+	TrainingMargin
+	LexicalTrainingMargin
+	StemTrainingMargin
+	// Training is the topic's training weight. NearestSimilarity is the training weight times
+	// the similarity of the most similar example, regardless of the other topics. Both say how
+	// reliable the other features are.
+	Training
+	NearestSimilarity
+	// DocumentLength is log(1 + words/bm25Length).
+	DocumentLength
+	// NumFeatures is the number of features.
+	NumFeatures
 )
 
-// total is what a topic is ahead of others by.
-func (e *Evidence) total() float64 { return weigh(&totalWeights, e) }
+// total returns the score by which topics are ranked.
+func (f *Features) total() float64 { return weightedSum(&totalWeights, f) }
 
-func weigh(weights, e *Evidence) (sum float64) {
-	for i, x := range e {
+func weightedSum(weights, f *Features) (sum float64) {
+	for i, x := range f {
 		sum += weights[i] * x
 	}
 	return sum
 }
 
-// evidence looks for the topic in the document.
-func (d *document) evidence(p *profile, background []float32) (e Evidence) {
+// features returns the features that come from the topic's own words.
+func (d *document) features(p *profile, background []float32) (f Features) {
 	var lexical float64
-	held := bm25K * (1 - bm25B + bm25B*d.length/bm25Length)
+	norm := bm25K * (1 - bm25B + bm25B*d.length/bm25Length)
 	for _, t := range p.terms {
 		if count := d.count(t.stems); count > 0 {
-			lexical += t.weight * count * (bm25K + 1) / (count + held)
+			lexical += t.weight * count * (bm25K + 1) / (count + norm)
 		}
 	}
-	e[Lexical] = math.Log1p(lexical * p.scale)
-	usual := dot(background, p.vector)
-	e[Semantic] = dot(d.vector, p.vector) - usual
-	e[Opening] = dot(d.opening, p.vector) - usual
-	e[Long] = math.Log1p(d.length / bm25Length)
-	for _, w := range d.telling {
-		e[Near] += w.weight * max(0, dot(w.vector, p.vector)-nearby)
+	f[Lexical] = math.Log1p(lexical * p.scale)
+	baseline := dot(background, p.vector)
+	f[Semantic] = dot(d.vector, p.vector) - baseline
+	f[Opening] = dot(d.opening, p.vector) - baseline
+	f[DocumentLength] = math.Log1p(d.length / bm25Length)
+	for _, w := range d.distinctive {
+		f[WordSimilarity] += w.weight * max(0, dot(w.vector, p.vector)-minWordSimilarity)
 	}
-	return e
+	return f
 }
 
-// count is how often the stems stand in the document one after another.
+// count returns how often the stems occur in the document in this order, with nothing but stop
+// words between them. A single stem counts with the weight of its position, such as headWeight.
 func (d *document) count(stems []string) float64 {
 	first := d.stems[stems[0]]
 	if first == nil {
@@ -108,7 +119,7 @@ func (d *document) count(stems []string) float64 {
 		}
 	}
 	var count float64
-	for _, at := range first.at {
+	for _, at := range first.positions {
 		next := d.sequence[at+1:]
 		if n := len(stems) - 1; len(next) >= n && slices.Equal(next[:n], rest[:n]) {
 			count++

@@ -2,12 +2,20 @@
 
 package builtin
 
-// totalWeights are those of a conditional logit, and the others those of a logistic regression that tells how
-// likely a topic is right: confidenceWeights of the evidence, weightLead and weightBehind of how far its total is
-// before or behind the largest of the others.
+// totalWeights are the coefficients of a conditional logit, which ranks the topics.
+// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic regression,
+// which estimates the probability that a topic is right: confidenceWeights of the features,
+// weightLead of the amount by which its total exceeds the largest of the others, and weightBehind
+// of the amount by which it falls short of it.
 var (
-	totalWeights      = Evidence{3.244, 3.436, 7.261, 0.436, -3.387, -2.475, -1.934, -8.806, 4.883, 12.945, 15.097, 36.853, 2.48, -7.387, 51.441}
-	confidenceWeights = Evidence{2.53, 4.108, -0.56, -3.031, -1.611, 10.667, -3.595, 3.512, 3.62, -0.531, 21.722, -17.13, 1.84, -4.902, 24.664, -1.508, 10.653, 0.352}
+	totalWeights = Features{
+		3.244, 3.436, 7.261, 0.436, -3.387, -2.475, -1.934, -8.806, 4.883, 12.945,
+		15.097, 36.853, 2.48, -7.387, 51.441,
+	}
+	confidenceWeights = Features{
+		2.53, 4.108, -0.56, -3.031, -1.611, 10.667, -3.595, 3.512, 3.62, -0.531,
+		21.722, -17.13, 1.84, -4.902, 24.664, -1.508, 10.653, 0.352,
+	}
 )
 
 const (

@@ -75,10 +75,10 @@ func (w fitted) source() []byte {
 package builtin
 
 // totalWeights are the coefficients of a conditional logit, which ranks the topics.
-// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic regression,
-// which estimates the probability that a topic is right: confidenceWeights of the features,
-// weightLead of the amount by which its total exceeds the largest of the others, and weightBehind
-// of the amount by which it falls short of it.
+// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic
+// regression, which estimates the probability that a topic is right: confidenceWeights of the
+// features, weightLead of the amount by which its total exceeds the largest of the others, and
+// weightBehind of the amount by which it falls short of it.
 var (
 `)
 	for _, v := range []struct {

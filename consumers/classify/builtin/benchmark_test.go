@@ -12,7 +12,8 @@ import (
 	"intray/infra/ai"
 )
 
-// longText is as long and as varied as what is read of a text at most.
+// longText returns a text that is as long as what is read of a document and has many different
+// words.
 func longText(t testing.TB) string {
 	all := samples(t, "fits")
 	maps.Copy(all, samples(t, "none"))
@@ -21,7 +22,7 @@ func longText(t testing.TB) string {
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			for j, word := range strings.Fields(all[name]) {
 				b.WriteString(word)
-				if (i+j)%3 == 0 { // many different words
+				if (i+j)%3 == 0 { // makes it another word
 					b.WriteByte(byte('a' + i%26))
 				}
 				b.WriteByte(' ')
@@ -33,11 +34,15 @@ func longText(t testing.TB) string {
 
 func BenchmarkClassify(b *testing.B) {
 	c := classifier(b)
-	for name, text := range map[string]string{"page": samples(b, "fits")["contracts-1"], "longest": longText(b)} {
+	for name, text := range map[string]string{
+		"page":    samples(b, "fits")["contracts-1"],
+		"longest": longText(b),
+	} {
+		req := ai.Request{Text: text, Topics: starter}
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := c.Classify(b.Context(), ai.Request{Text: text, Topics: starter}); err != nil {
+				if _, err := c.Classify(b.Context(), req); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -53,14 +58,14 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// The tables lie in the binary and take at most their 12 MB; with the cache full of
-// the largest topics, the heap must leave the whole below 60 MB.
-func TestMemoryStaysSmallWithManyLargeTopics(t *testing.T) {
+// The embedded table takes at most its 12 MB. With a cache full of the largest topics, the heap
+// must keep the total below 60 MB.
+func TestMemoryIsLimitedWithManyLargeTopics(t *testing.T) {
 	c, err := builtin.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := heap()
+	before := heapBytes()
 	for i := range 1100 { // more than the cache holds
 		large := ai.Topic{ID: "large", Name: fmt.Sprint("topic ", i)}
 		for j := range 300 {
@@ -69,15 +74,16 @@ func TestMemoryStaysSmallWithManyLargeTopics(t *testing.T) {
 		c.Rank(ai.Request{Text: "contract", Topics: []ai.Topic{large}})
 	}
 	c.Rank(ai.Request{Text: longText(t), Topics: starter})
-	grown := heap() - before
+	grown := heapBytes() - before
 	runtime.KeepAlive(c)
-	t.Logf("heap grew by %d kB", grown>>10)
+	t.Logf("the heap grew by %d kB", grown>>10)
 	if grown > 40<<20 {
-		t.Errorf("heap grew by %d MB", grown>>20)
+		t.Errorf("the heap grew by %d MB, want at most 40", grown>>20)
 	}
 }
 
-// A topic made to be slow must not hold up others: every phrase begins everywhere.
+// BenchmarkHostileTopic matches a topic that is made to be slow: each of its phrases begins at
+// every word of the document.
 func BenchmarkHostileTopic(b *testing.B) {
 	topic := ai.Topic{ID: "hostile"}
 	for i := range 128 {
@@ -93,7 +99,7 @@ func BenchmarkHostileTopic(b *testing.B) {
 	}
 }
 
-func heap() int64 {
+func heapBytes() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)

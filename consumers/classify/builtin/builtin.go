@@ -11,21 +11,21 @@ import (
 	"intray/infra/ai"
 )
 
-// Provider and Model name this classifier in answers. Model changes when the same
-// document may get other topics than before.
+// Provider and Model name this classifier in answers. Model changes with every change that may sort
+// the same document into other topics.
 const (
 	Provider = "builtin"
 	Model    = "bm25-sg100d-4"
 )
 
-// Classifier sorts documents into topics. Any number of goroutines may share one.
+// Classifier sorts documents into topics. It is safe for concurrent use.
 type Classifier struct {
 	lexicon  *lexicon
 	profiles *profileCache
 }
 
-// New opens the tables inside the binary, in milliseconds. It fails only
-// if the binary's table of word vectors is damaged.
+// New opens the tables that are embedded in the binary, which takes milliseconds. It fails only if
+// the table of word vectors is damaged.
 func New() (*Classifier, error) {
 	table, err := vectors.Open()
 	if err != nil {
@@ -35,10 +35,9 @@ func New() (*Classifier, error) {
 	return &Classifier{lexicon: l, profiles: newProfileCache(l.profile)}, nil
 }
 
-// Classify returns the topics that fit the document, most confident first: at most
-// three, each with a confidence of at least MinConfidence. It suggests no new topics.
-// The same request, with topics in any order, gives the same answer. The only error is
-// the context's.
+// Classify returns the topics of the document, in descending order of confidence: at most three,
+// each with a confidence of at least MinConfidence. It never suggests new topics. Equal requests
+// give equal answers, whatever the order of their topics. The only error is that of ctx.
 func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
@@ -51,11 +50,13 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 			break
 		}
 	}
-	return ai.Answer{Choices: choices, Example: document.example(), Provider: Provider, Model: Model}, nil
+	return ai.Answer{
+		Choices: choices, Example: document.example(), Provider: Provider, Model: Model,
+	}, nil
 }
 
-// Rank returns every topic of the request with its confidence, best first, however
-// little it fits: what Classify chooses from.
+// Rank returns all topics of the request with their confidence, best first. Classify chooses the
+// first of them.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 	return c.rank(c.lexicon.read(req.Filename, req.Text), req.Topics)
 }
@@ -65,11 +66,11 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 		ai.Choice
 		total float64
 	}
-	evidence := c.evidence(document, topics)
+	features := c.features(document, topics)
 	all := make([]ranked, len(topics))
 	best, second := math.Inf(-1), math.Inf(-1) // totals
-	for i := range evidence {
-		all[i] = ranked{Choice: ai.Choice{TopicID: topics[i].ID}, total: evidence[i].total()}
+	for i := range features {
+		all[i] = ranked{Choice: ai.Choice{TopicID: topics[i].ID}, total: features[i].total()}
 		if total := all[i].total; total > best {
 			best, second = total, best
 		} else {
@@ -81,7 +82,7 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 		if all[i].total == best {
 			other = second
 		}
-		all[i].Confidence = confidence(&evidence[i], all[i].total-max(other, 0))
+		all[i].Confidence = confidence(&features[i], all[i].total-max(other, 0))
 	}
 	slices.SortFunc(all, func(a, b ranked) int {
 		return cmp.Or(
@@ -90,40 +91,40 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 			cmp.Compare(a.TopicID, b.TopicID),
 		)
 	})
-	// The totals were fitted to put topics in order, so they decide it. A topic's confidence is
-	// never above that of a topic before it.
+	// The order is that of the totals, which were fitted to rank topics. A confidence is therefore
+	// lowered to that of the topic before it.
 	for i := 1; i < len(all); i++ {
 		all[i].Confidence = min(all[i].Confidence, all[i-1].Confidence)
 	}
 	choices := make([]ai.Choice, 0, len(all))
-	taken := make(map[string]bool, len(all))
+	seen := make(map[string]bool, len(all))
 	for _, r := range all {
-		if !taken[r.TopicID] {
-			taken[r.TopicID] = true
+		if !seen[r.TopicID] {
+			seen[r.TopicID] = true
 			choices = append(choices, r.Choice)
 		}
 	}
 	return choices
 }
 
-// Features returns the evidence for each of the request's topics, in their order: what the
-// weights are fitted on (bench/fit).
+// Features returns the features of each topic of the request, in the order of the topics. bench/fit
+// fits the weights to them.
 func (c *Classifier) Features(req ai.Request) []Features {
-	return c.evidence(c.lexicon.read(req.Filename, req.Text), req.Topics)
+	return c.features(c.lexicon.read(req.Filename, req.Text), req.Topics)
 }
 
-// Direction returns the direction of the request's text, a vector of length 1: what the
-// background is fitted on (bench/fit).
+// Direction returns the direction of the request's text, a vector of length 1. bench/fit computes
+// the background direction from it.
 func (c *Classifier) Direction(req ai.Request) []float32 {
 	return c.lexicon.read(req.Filename, req.Text).vector
 }
 
-func (c *Classifier) evidence(document *document, topics []ai.Topic) []Features {
-	learned := learn(topics, c.lexicon.table.Dims())
+func (c *Classifier) features(document *document, topics []ai.Topic) []Features {
+	trained := train(topics, c.lexicon.table.Dims())
 	all := make([]Features, len(topics))
 	for i, t := range topics {
-		all[i] = document.features(c.profiles.profile(t), learned.background)
+		all[i] = document.features(c.profiles.profile(t), trained.background)
 	}
-	learned.compare(document, all)
+	trained.compare(document, all)
 	return all
 }

@@ -10,41 +10,43 @@ import (
 	"intray/infra/ai"
 )
 
-// maxProfiles is how many topics' profiles are kept. A profile of 15 keywords takes about
-// 3 kB and one of maxTerms up to 30 kB, so all of them stay below 40 MB even then. Building
-// a profile takes about 0.1 ms.
+// maxProfiles is the number of profiles in the cache. A profile of 15 keywords takes about 3 kB and
+// one of maxTerms terms up to 30 kB, so the cache takes less than 40 MB. Building a profile takes
+// about 0.1 ms.
 const maxProfiles = 1024
 
-// profileCache keeps the profiles that were used last, by the content of their topics: a
-// topic that was changed has another profile.
+// profileCache holds the most recently used profiles. They are keyed by the content of their
+// topics, so a changed topic gets a new profile.
 type profileCache struct {
-	build func(ai.Topic) *profile
-	kept  *lru.Cache[digest, *profile]
+	build    func(ai.Topic) *profile
+	profiles *lru.Cache[digest, *profile]
 }
 
 type digest [sha256.Size]byte
 
 func newProfileCache(build func(ai.Topic) *profile) *profileCache {
-	kept, err := lru.New[digest, *profile](maxProfiles)
+	profiles, err := lru.New[digest, *profile](maxProfiles)
 	if err != nil {
 		panic(err) // only for a size that is not positive
 	}
-	return &profileCache{build: build, kept: kept}
+	return &profileCache{build: build, profiles: profiles}
 }
 
-// profile returns the topic's profile, and builds it if it is not kept.
+// profile returns the profile of the topic, which it builds if it is not cached.
 func (c *profileCache) profile(t ai.Topic) *profile {
-	key := contentOf(t)
-	if p, ok := c.kept.Get(key); ok {
+	key := contentDigest(t)
+	if p, ok := c.profiles.Get(key); ok {
 		return p
 	}
-	p := c.build(t) // not under the cache's lock; two goroutines may build the same
-	c.kept.Add(key, p)
+	// The cache is not locked here, so two goroutines may build the same profile.
+	p := c.build(t)
+	c.profiles.Add(key, p)
 	return p
 }
 
-// contentOf identifies what a profile is made of: all but the ID.
-func contentOf(t ai.Topic) (d digest) {
+// contentDigest returns a digest of the parts of a topic that a profile is built from: all but the
+// ID and the examples.
+func contentDigest(t ai.Topic) (d digest) {
 	h := sha256.New()
 	writeField(h, t.Name)
 	writeField(h, t.Description)
@@ -55,7 +57,7 @@ func contentOf(t ai.Topic) (d digest) {
 	return d
 }
 
-// writeField writes the length too: "a", "b" is not "ab".
+// writeField writes the length before the field, so that "a", "b" differs from "ab".
 func writeField(h hash.Hash, field string) {
 	var n [8]byte
 	binary.LittleEndian.PutUint64(n[:], uint64(len(field)))

@@ -7,13 +7,14 @@ import (
 	"intray/infra/ai"
 )
 
-func TestCacheMakesAProfileOncePerContent(t *testing.T) {
-	made := 0
-	c := newProfileCache(func(ai.Topic) *profile { made++; return new(profile) })
+func TestTopicsOfEqualContentShareAProfile(t *testing.T) {
+	builds := 0
+	c := newProfileCache(func(ai.Topic) *profile { builds++; return new(profile) })
 
 	first := c.profile(ai.Topic{ID: "1", Name: "Tax", Keywords: []string{"a", "b"}})
-	if c.profile(ai.Topic{ID: "2", Name: "Tax", Keywords: []string{"a", "b"}}) != first || made != 1 {
-		t.Errorf("made %d profiles of one content", made)
+	second := c.profile(ai.Topic{ID: "2", Name: "Tax", Keywords: []string{"a", "b"}})
+	if second != first || builds != 1 {
+		t.Errorf("got %d profiles for topics of equal content, want 1", builds)
 	}
 	for _, other := range []ai.Topic{
 		{Name: "Tax", Keywords: []string{"ab"}},
@@ -23,24 +24,24 @@ func TestCacheMakesAProfileOncePerContent(t *testing.T) {
 		{Name: "Taxa", Keywords: []string{"b"}},
 	} {
 		if c.profile(other) == first {
-			t.Errorf("%v shares a profile with other content", other)
+			t.Errorf("topic %v got the profile of a topic with other content", other)
 		}
 	}
 }
 
-func TestCacheIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
-	made := 0
-	c := newProfileCache(func(ai.Topic) *profile { made++; return new(profile) })
+func TestCacheEvictsTheLeastRecentlyUsedProfile(t *testing.T) {
+	builds := 0
+	c := newProfileCache(func(ai.Topic) *profile { builds++; return new(profile) })
 	used := ai.Topic{Name: "used"}
 	const others = 5 * maxProfiles
 	for i := range others {
 		c.profile(used)
 		c.profile(ai.Topic{Name: fmt.Sprint(i)})
 	}
-	if made != others+1 {
-		t.Errorf("built the used profile %d times, want once", made-others)
+	if got := builds - others; got != 1 {
+		t.Errorf("built the profile in use %d times, want 1", got)
 	}
-	if n := c.kept.Len(); n != maxProfiles {
-		t.Errorf("keeps %d profiles, want %d", n, maxProfiles)
+	if got := c.profiles.Len(); got != maxProfiles {
+		t.Errorf("got %d cached profiles, want %d", got, maxProfiles)
 	}
 }

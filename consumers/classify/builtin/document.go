@@ -7,51 +7,52 @@ import (
 )
 
 const (
-	// maxText is how many bytes of a text are read, maxWords how many words of them
-	// other than stop words. What a document is about shows in its first pages.
+	// maxText is the number of bytes of a text that are read, and maxWords the number of words
+	// among them, not counting stop words. The first pages show what a document is about.
 	maxText  = 64 << 10
 	maxWords = 4000
-	// maxFilename is how many bytes of a file name are read.
+	// maxFilename is the number of bytes of a file name that are read.
 	maxFilename = 1 << 10
-	// headWords is how many words at the top count headWeight times, and those of
-	// the file name nameWeight times: titles say what a document is.
+	// The first headWords words of the text count headWeight times, and the words of the file name
+	// nameWeight times, because titles and names say what a document is.
 	headWords  = 20
 	headWeight = 2
 	nameWeight = 2
-	// saturation bounds what a word's repetition adds to the document's vector.
+	// saturation limits the effect of repetition: a word that occurs n times counts
+	// n/(n+saturation) in vectors and bags.
 	saturation = 1
-	// maxDistinctiveWords is how many words are held against the topics one by one.
+	// maxDistinctiveWords is the number of words that are compared with the topics one by one.
 	maxDistinctiveWords = 150
 )
 
-// document is a text as the scores look at it.
+// document is a text prepared for comparison with topics.
 type document struct {
 	// length is the number of words that are neither stop words nor numbers.
 	length float64
 	stems  map[string]*occurrences
-	// sequence has the stems of the text and, after a nil, those of the file name.
+	// sequence holds the stems of the text in order, then nil, then the stems of the file name.
 	sequence []*occurrences
-	// vector is the document's direction, of length 1, or zero if no word has one; opening is
-	// that of its first headWords words.
+	// vector is the direction of the document, of length 1, or zero if none of its words has a
+	// vector. opening is the same for its first headWords words.
 	vector, opening []float32
-	// telling are the words that say most about the document; their weights are 1 together with those
-	// of words without a vector.
+	// distinctive are the words with the largest weights. Their weights add up to 1 together with
+	// those of the distinctive words that have no vector and are left out.
 	distinctive []distinctiveWord
-	bag     bag
+	bag         bag
 }
 
-// distinctiveWord is one word that says much about a document.
+// distinctiveWord is one of the words that say most about a document.
 type distinctiveWord struct {
 	weight float64
 	vector []float32 // of length 1
 }
 
-// occurrences are the places of one stem.
+// occurrences are the occurrences of one stem.
 type occurrences struct {
-	count float64
-	// at are the places in the sequence, ascending.
+	count float64 // weighted by position
+	// positions are the indexes in the document's sequence, in ascending order.
 	positions []int
-	// idf is how telling the commonest form is.
+	// idf is that of the most common form of the stem.
 	idf float64
 }
 
@@ -62,13 +63,15 @@ type form struct {
 	count float64
 }
 
+// read splits the text and the file name into words and prepares them for comparison.
 func (l *lexicon) read(filename, text string) *document {
 	d := &document{
-		stems:  make(map[string]*occurrences),
-		vector: make([]float32, l.table.Dims()), opening: make([]float32, l.table.Dims()),
+		stems:   make(map[string]*occurrences),
+		vector:  make([]float32, l.table.Dims()),
+		opening: make([]float32, l.table.Dims()),
 	}
 	forms := make(map[string]*form)
-	var order []*form // sums of floats must not depend on a map's order
+	var order []*form // floats are added in this order, since that of a map varies
 	add := func(token []byte, weight float64) {
 		f, ok := forms[string(token)]
 		if !ok {
@@ -103,7 +106,7 @@ func (l *lexicon) read(filename, text string) *document {
 		}
 		return len(d.sequence) < maxWords
 	})
-	d.sequence = append(d.sequence, nil) // no phrase spans text and file name
+	d.sequence = append(d.sequence, nil) // a phrase cannot span the text and the file name
 	words(cut(filename, maxFilename), true, func(token []byte) bool {
 		if !stopWords[string(token)] {
 			add(token, nameWeight)
@@ -120,20 +123,23 @@ func (l *lexicon) read(filename, text string) *document {
 	return d
 }
 
-// telling gives those of the maxDistinctiveWords most telling forms that have a vector.
+// distinctive selects the maxDistinctiveWords forms with the largest weights and returns those of
+// them that have a vector.
 func (l *lexicon) distinctive(forms []*form) []distinctiveWord {
 	weight := func(f *form) float64 { return f.word.idf * f.count / (f.count + saturation) }
 	forms = slices.Clone(forms)
 	slices.SortStableFunc(forms, func(a, b *form) int { return cmp.Compare(weight(b), weight(a)) })
 	forms = forms[:min(len(forms), maxDistinctiveWords)]
-	var all float64
+	var total float64
 	for _, f := range forms {
-		all += weight(f)
+		total += weight(f)
 	}
 	var words []distinctiveWord
 	for _, f := range forms {
 		if f.word.vector >= 0 {
-			w := distinctiveWord{weight: quotient(weight(f), all), vector: make([]float32, l.table.Dims())}
+			w := distinctiveWord{
+				weight: quotient(weight(f), total), vector: make([]float32, l.table.Dims()),
+			}
 			l.addTo(w.vector, word{idf: 1, vector: f.word.vector}, 1)
 			words = append(words, w)
 		}
@@ -141,7 +147,7 @@ func (l *lexicon) distinctive(forms []*form) []distinctiveWord {
 	return words
 }
 
-// cut gives at most n bytes of the text, and no part of a character.
+// cut returns at most the first n bytes of the text, without a partial character at the end.
 func cut(text string, n int) string {
 	if len(text) <= n {
 		return text

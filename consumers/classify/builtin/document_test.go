@@ -17,49 +17,53 @@ func testLexicon(t *testing.T) *lexicon {
 	return &lexicon{table: table}
 }
 
-func TestPhrasesAreCountedWhereTheirWordsStandTogether(t *testing.T) {
+func TestPhraseCountsWhereItsWordsAreAdjacent(t *testing.T) {
 	l := testLexicon(t)
 	for _, c := range []struct {
 		text, filename string
 		want           float64
 	}{
 		{"Bank statement. Your bank statements.", "", 2},
-		{"the bank of the statement", "", 1}, // stop words do not separate
+		{"the bank of the statement", "", 1}, // stop words are ignored
 		{"statement of the bank", "", 0},
 		{"bank account statement", "", 0},
 		{"bank", "", 0},
 		{"bank bank statement", "", 1},
-		{"your bank", "statement.pdf", 0}, // text and file name do
+		{"your bank", "statement.pdf", 0}, // the text and the file name are separate
 		{"", "bank-statement.pdf", 1},
 	} {
-		if got := l.read(c.filename, c.text).count([]string{"bank", "statement"}); got != c.want {
-			t.Errorf("%q, %q: %v, want %v", c.text, c.filename, got, c.want)
+		got := l.read(c.filename, c.text).count([]string{"bank", "statement"})
+		if got != c.want {
+			t.Errorf("text %q, file name %q: got %v, want %v", c.text, c.filename, got, c.want)
 		}
 	}
 }
 
-func TestALongPhraseCountsByItsWords(t *testing.T) {
+func TestLongPhraseCountsByItsWords(t *testing.T) {
 	l := testLexicon(t)
 	keyword := "insured vehicle comprehensive cover excess premium renewal claim policy driver"
 	p := l.profile(ai.Topic{Keywords: []string{keyword}})
 	none := make([]float32, l.table.Dims())
-	if whole, some := l.read("", keyword).features(p, none)[Lexical], l.read("", "excess premium").features(p, none)[Lexical]; whole <= some || some == 0 {
-		t.Errorf("all words score %v, two %v", whole, some)
+	score := func(text string) float64 { return l.read("", text).features(p, none)[Lexical] }
+	if all, two := score(keyword), score("excess premium"); all <= two || two == 0 {
+		t.Errorf("score %v for all words and %v for two, want more for all", all, two)
 	}
 	for _, term := range p.terms {
-		if len(term.stems) > maxPhrase {
-			t.Errorf("a phrase of %d words: %s", len(term.stems), strings.Join(term.stems, " "))
+		if got := len(term.stems); got > maxPhrase {
+			t.Errorf("got a phrase of %d words, want at most %d: %q", got, maxPhrase, term.stems)
 		}
 	}
 }
 
-func TestTopicsAreCutToTheirBound(t *testing.T) {
+func TestTermsOfATopicAreLimited(t *testing.T) {
 	topic := ai.Topic{Name: "many", Description: strings.Repeat("description ", 10_000)}
 	for i := range 1000 {
-		topic.Keywords = append(topic.Keywords, strings.Repeat("k", 1+i%30)+" "+strings.Repeat("v", 1+i/30))
+		keyword := strings.Repeat("k", 1+i%30) + " " + strings.Repeat("v", 1+i/30)
+		topic.Keywords = append(topic.Keywords, keyword)
 	}
-	// One keyword may add a phrase and its words beyond the bound.
-	if n := len(testLexicon(t).profile(topic).terms); n < maxTerms || n > maxTerms+1 {
-		t.Errorf("%d terms", n)
+	// The last keyword may exceed the limit by its phrase.
+	got := len(testLexicon(t).profile(topic).terms)
+	if got < maxTerms || got > maxTerms+1 {
+		t.Errorf("got %d terms, want %d or %d", got, maxTerms, maxTerms+1)
 	}
 }

@@ -8,58 +8,62 @@ import (
 )
 
 const (
-	// buckets is how many different stems a bag can tell apart. The table of words alone has
-	// six for each, so that a bag says which documents share words, and not which words these are.
+	// buckets is the number of hash buckets that stems are counted in. The table of words has six
+	// words for each bucket, so a bag shows which documents share words but not which words
+	// they are.
 	buckets = 1 << bucketBits
-	// bucketBits and two bits for the weight make a uint16.
+	// An entry of a bag is a uint16: bucketBits bits for the bucket and two bits for the weight.
 	bucketBits = 14
 	weights    = 4
-	// bagStems is how many stems a bag has at most.
-	bagStems = 128
+	// maxBagStems is the largest number of stems in a bag.
+	maxBagStems = 128
 	// exampleVersion is the first byte of an example.
 	exampleVersion = 2
 )
 
-// bag is a document's most telling stems, the most telling first: for each its bucket
-// in the low bits, and above them how much it weighs, from 0 for 1/4 to 3 for 1. No
-// bucket is in it twice.
+// bag holds a document's most distinctive stems in descending order of weight. The low bits of an
+// entry are the bucket of the stem. The bits above them are its weight, from 0 for 1/4 to 3 for 1.
+// Each bucket occurs at most once.
 type bag []uint16
 
 func bucketOf(entry uint16) int     { return int(entry % buckets) }
 func weightOf(entry uint16) float32 { return float32(entry/buckets+1) / weights }
 
-// bagOf takes the stems that are the most telling and the most frequent.
+// bagOf returns the bag of the stems with the largest weights. Distinctive and frequent stems weigh
+// the most.
 func bagOf(stems map[string]*occurrences) bag {
-	type telling struct {
+	type weightedStem struct {
 		stem   string
 		weight float64 // from 0 to 1
 	}
-	all := make([]telling, 0, len(stems))
+	all := make([]weightedStem, 0, len(stems))
 	for stem, o := range stems {
-		all = append(all, telling{stem, o.idf * o.count / (o.count + saturation)})
+		all = append(all, weightedStem{stem, o.idf * o.count / (o.count + saturation)})
 	}
-	slices.SortFunc(all, func(a, b telling) int {
+	slices.SortFunc(all, func(a, b weightedStem) int {
 		return cmp.Or(cmp.Compare(b.weight, a.weight), cmp.Compare(a.stem, b.stem))
 	})
-	b := make(bag, 0, min(len(all), bagStems))
-	var taken [buckets / 8]byte
-	for _, t := range all {
-		if len(b) == bagStems {
+	b := make(bag, 0, min(len(all), maxBagStems))
+	var used [buckets / 8]byte // one bit for each bucket
+	for _, s := range all {
+		if len(b) == maxBagStems {
 			break
 		}
 		h := fnv.New32a()
-		_, _ = h.Write([]byte(t.stem))
-		bucket := uint16(h.Sum32() * 0x9e3779b1 >> (32 - bucketBits)) // FNV's low bits are the worse ones
-		if bit := byte(1) << (bucket % 8); taken[bucket/8]&bit == 0 {
-			taken[bucket/8] |= bit
-			b = append(b, bucket|uint16(min(weights-1, t.weight*weights))<<bucketBits)
+		_, _ = h.Write([]byte(s.stem))
+		// FNV's low bits are weak, so the bucket is taken from the high bits of a product.
+		bucket := uint16(h.Sum32() * 0x9e3779b1 >> (32 - bucketBits))
+		if bit := byte(1) << (bucket % 8); used[bucket/8]&bit == 0 {
+			used[bucket/8] |= bit
+			b = append(b, bucket|uint16(min(weights-1, s.weight*weights))<<bucketBits)
 		}
 	}
 	return b
 }
 
-// example is what is remembered of a document: a version, its direction, one byte a dimension
-// to be read as int8, and its bag, two bytes an entry. It is nil for a text without words.
+// example encodes what is stored of a document: the version, one byte; the direction, one int8 for
+// each dimension; and the bag, two bytes for each entry, little-endian. It returns nil for a text
+// without words.
 func (d *document) example() []byte {
 	if len(d.stems) == 0 {
 		return nil
@@ -83,11 +87,11 @@ func (d *document) example() []byte {
 	return e
 }
 
-// remembered reads an example into a vector of length 1 and a bag. It returns false
-// for what is no example of this version.
-func remembered(example []byte, vector []float32) (_ bag, ok bool) {
+// parseExample decodes an example. It writes the direction to vector, with length 1, and returns
+// the bag. ok is false if example is not an example of this version.
+func parseExample(example []byte, vector []float32) (_ bag, ok bool) {
 	entries := len(example) - 1 - len(vector)
-	if entries < 0 || entries%2 != 0 || entries > 2*bagStems || example[0] != exampleVersion {
+	if entries < 0 || entries%2 != 0 || entries > 2*maxBagStems || example[0] != exampleVersion {
 		return nil, false
 	}
 	for i := range vector {

@@ -27,10 +27,11 @@ func ExampleClassifier_Classify() {
 		return
 	}
 	for _, choice := range answer.Choices {
-		fmt.Printf("topic %s, sure enough: %v\n", choice.TopicID, choice.Confidence >= builtin.MinConfidence)
+		sure := choice.Confidence >= builtin.MinConfidence
+		fmt.Printf("topic %s, confidence reached: %v\n", choice.TopicID, sure)
 	}
 	fmt.Println("by", answer.Provider)
 	// Output:
-	// topic 1, sure enough: true
+	// topic 1, confidence reached: true
 	// by builtin
 }

@@ -10,24 +10,25 @@ import (
 )
 
 const (
-	// unknownRank is the rank that a word outside the table is given, about the
-	// size of GloVe's vocabulary.
+	// unknownRank is the rank of a word that is not in the table: about the size of GloVe's
+	// vocabulary.
 	unknownRank = 400_000
-	// commonRank is the rank below which words hardly tell topics apart.
+	// commonRank is the rank below which words hardly distinguish topics.
 	commonRank = 100
-	// numberWeight lowers numbers: outside the table like rare words, but common.
+	// numberWeight reduces the weight of numbers. Like rare words they are not in the table, but
+	// they are common.
 	numberWeight = 0.5
 )
 
-// lexicon knows how telling each word is and what it means. It never changes.
+// lexicon holds the weight and the vector of each word. It is immutable.
 type lexicon struct{ table *vectors.Table }
 
-// word is what the lexicon knows about one word.
+// word is an entry of the lexicon.
 type word struct {
-	// stem is what inflected forms have in common, by the Snowball stemmer for English.
+	// stem is the part that inflected forms have in common, by the Snowball stemmer for English.
 	stem string
-	// idf stands for the inverse document frequency, from 0 to 1. It comes from the
-	// word's rank by Zipf's law, so that no corpus is needed.
+	// idf is used in place of the inverse document frequency and lies between 0 and 1. It is
+	// derived from the word's rank by Zipf's law, so that no corpus is needed.
 	idf float64
 	// vector is the index of the word's vector, or -1.
 	vector int
@@ -46,9 +47,9 @@ func (l *lexicon) word(text string) word {
 	return w
 }
 
-// addTo adds the word's direction to the sum, weighted by the root of its idf: in a plain
-// mean of all words' vectors the common ones would drown the telling ones, and weighted by more the
-// rare ones would, whose vectors were learned from little.
+// addTo adds the word's direction to sum, multiplied by weight and by the square root of the word's
+// idf. Without the idf, common words would dominate the sum. With more than its square root, rare
+// words would, whose vectors were trained on little text.
 func (l *lexicon) addTo(sum []float32, w word, weight float64) {
 	if w.vector < 0 {
 		return
@@ -74,7 +75,7 @@ func stem(text string) string {
 	return env.Current()
 }
 
-// normalize gives the vector the length 1, unless it is zero.
+// normalize scales the vector to length 1. A zero vector stays zero.
 func normalize(v []float32) {
 	square := dot(v, v)
 	if square == 0 {

@@ -8,29 +8,28 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxTokenRunes is the longest word that counts; longer runs of letters and
-// digits are encoded data, not words.
+// maxTokenRunes is the largest length of a word, in characters. Longer runs of letters and digits
+// are skipped: they are encoded data.
 const maxTokenRunes = 40
 
-// words calls yield for each word of the text, until yield returns false. The bytes of the
-// word are valid until yield returns.
+// words calls yield for each word of the text until yield returns false. The bytes of a word are
+// valid only until yield returns.
 //
-// A word is a run of letters, digits and combining marks. Words are lower-case and in NFKC,
-// so that the ligatures of PDFs become letters. Scripts that put no spaces between words
-// give one word a character, so that a keyword in them is found as a phrase. Bytes that are
-// not UTF-8 separate words.
+// A word is a run of letters, digits and combining marks, in lower case and in NFKC, which turns
+// the ligatures of PDFs into letters. In scripts that are written without spaces each character is
+// a word, so that a keyword is found as a phrase. Bytes that are not UTF-8 separate words.
 //
-// If joined is set, words that file names join are split: a capital after a small letter
-// and a digit after three letters start a new word, as in "BankStatement2024.pdf" but not
-// in "W2.pdf".
-func words(text string, joined bool, yield func(word []byte) bool) {
+// If splitJoined is set, words that are joined, as in file names, are split: a word ends before a
+// capital that follows a lower-case letter, and before a digit that follows at least three letters.
+// "BankStatement2024.pdf" is split, and "W2.pdf" is not.
+func words(text string, splitJoined bool, yield func(word []byte) bool) {
 	if !norm.NFKC.IsNormalString(text) {
 		text = norm.NFKC.String(text)
 	}
 	buffer := make([]byte, 0, maxTokenRunes*utf8.UTFMax)
 	for run := range strings.FieldsFuncSeq(text, isSeparator) {
 		for run != "" {
-			n := wordLength(run, joined)
+			n := wordLength(run, splitJoined)
 			if word, ok := lower(buffer, run[:n]); ok && !yield(word) {
 				return
 			}
@@ -39,10 +38,10 @@ func words(text string, joined bool, yield func(word []byte) bool) {
 	}
 }
 
-// wordLength returns the length in bytes of the first word of a run of letters, digits and
-// marks.
-func wordLength(run string, joined bool) int {
-	small, runes := false, 0 // small: the last character is neither a capital nor a digit
+// wordLength returns the length in bytes of the first word of a run of letters, digits and marks.
+func wordLength(run string, splitJoined bool) int {
+	// afterLower reports whether the previous character is neither a capital nor a digit.
+	afterLower, runes := false, 0
 	for i, r := range run {
 		if isUnspaced(r) {
 			if i == 0 {
@@ -50,20 +49,20 @@ func wordLength(run string, joined bool) int {
 			}
 			return i
 		}
-		if joined {
+		if splitJoined {
 			upper, digit := isUpper(r), unicode.IsDigit(r)
-			if small && (upper || digit && runes >= 3) {
+			if afterLower && (upper || digit && runes >= 3) {
 				return i
 			}
-			small = !upper && !digit
+			afterLower = !upper && !digit
 			runes++
 		}
 	}
 	return len(run)
 }
 
-// lower appends the word in lower case to the buffer. It returns false for a word that is
-// too long.
+// lower appends the word in lower case to the buffer. It returns false if the word is longer than
+// maxTokenRunes.
 func lower(buffer []byte, word string) ([]byte, bool) {
 	runes := 0
 	for _, r := range word {
@@ -91,7 +90,7 @@ func isUpper(r rune) bool {
 
 func isSeparator(r rune) bool { return !isWordRune(r) }
 
-// isWordRune reports whether r is part of a word.
+// isWordRune reports whether r can be part of a word.
 func isWordRune(r rune) bool {
 	if r < utf8.RuneSelf {
 		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9'
@@ -105,7 +104,7 @@ func isUnspaced(r rune) bool {
 		unicode.Thai, unicode.Lao, unicode.Khmer, unicode.Myanmar)
 }
 
-// isNumber reports whether the word is digits only.
+// isNumber reports whether the word consists of ASCII digits.
 func isNumber[T string | []byte](word T) bool {
 	for i := range len(word) {
 		if word[i] < '0' || word[i] > '9' {

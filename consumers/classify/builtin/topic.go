@@ -8,43 +8,51 @@ import (
 )
 
 const (
-	// How much the words of a topic's parts weigh, where a keyword's weigh 1.
+	// titleWeight and descriptionWeight are the weights of the words of a topic's name and
+	// description. A word that is a keyword has the weight 1.
 	titleWeight       = 2
 	descriptionWeight = 0.4
-	// A phrase is worth more than its words, and one of its words alone little.
+	// A phrase is worth more than the words that it consists of: phraseWeight is its weight for each
+	// of its words, and partWeight is the weight of such a word alone, both times that of the part
+	// of the topic.
 	phraseWeight = 0.7
 	partWeight   = 0.5
-	// maxTerms bounds the words and phrases of a topic, maxTopicText the bytes of each
-	// part that are read.
+	// maxTerms is the largest number of words and phrases of a topic.
 	maxTerms = 256
-	// maxPhrase is how many words a phrase has at most; more of them count singly.
-	maxPhrase    = 8
+	// maxPhrase is the largest number of words in a phrase. The words of a longer one count only
+	// individually.
+	maxPhrase = 8
+	// maxTopicText is the number of bytes that are read of each part of a topic.
 	maxTopicText = 2 << 10
+	// lengthPower sets how strongly the total weight of a topic's terms lowers its score: 0 not at
+	// all, 1 in proportion.
+	lengthPower = 0.2
 )
 
-// profile is a topic as the scores look at it. It never changes.
+// profile is a topic prepared for comparison with documents. It is immutable.
 type profile struct {
 	terms []term
-	// scale makes scores of topics with many and with few terms comparable.
+	// scale makes the scores of topics with many and with few terms comparable.
 	scale float64
-	// vector is the topic's direction, of length 1, or zero if no word has one.
+	// vector is the direction of the topic, of length 1, or zero if none of its words has a vector.
 	vector []float32
 }
 
-// term is a word or phrase to look for.
+// term is a word or phrase of a topic.
 type term struct {
 	stems  []string
 	weight float64
 }
 
-// profileBuilder gathers a topic's terms, each with the largest weight that any of
-// the topic's parts gives it.
+// profileBuilder collects the terms of a topic. A term that occurs in several parts of the topic
+// has the largest of their weights.
 type profileBuilder struct {
 	lexicon *lexicon
 	phrases []term
 	stems   map[string]*stemWeight
 	forms   map[string]*formWeight
-	// The orders in which they came: sums of floats must not depend on a map's.
+	// Floats are added in the order in which stems and forms were first added, since that of a map
+	// varies.
 	stemOrder []string
 	formOrder []*formWeight
 }
@@ -57,7 +65,9 @@ type formWeight struct {
 }
 
 func (l *lexicon) profile(t ai.Topic) *profile {
-	b := &profileBuilder{lexicon: l, stems: map[string]*stemWeight{}, forms: map[string]*formWeight{}}
+	b := &profileBuilder{
+		lexicon: l, stems: map[string]*stemWeight{}, forms: map[string]*formWeight{},
+	}
 	b.add(t.Name, titleWeight, true)
 	for _, keyword := range t.Keywords {
 		if b.full() {
@@ -71,8 +81,8 @@ func (l *lexicon) profile(t ai.Topic) *profile {
 
 func (b *profileBuilder) full() bool { return len(b.phrases)+len(b.stems) >= maxTerms }
 
-// add takes the words of one part of the topic; as a phrase they weigh more where
-// they stand together.
+// add adds the words of one part of the topic. If phrase is set, the part is a phrase, which is
+// added besides its words.
 func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 	var found []word
 	var forms []string
@@ -83,7 +93,7 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 		}
 		return len(found) < maxTerms
 	})
-	// A long phrase is no louder than a word.
+	// In the topic's direction, a phrase counts about as much as a single word.
 	direction := weight / math.Sqrt(max(1, float64(len(found))))
 	if !phrase {
 		direction = weight
@@ -108,9 +118,9 @@ func (b *profileBuilder) addPhrase(found []word, weight float64) {
 		p.stems = append(p.stems, w.stem)
 		p.weight += phraseWeight * weight * w.idf
 	}
-	for i, known := range b.phrases {
-		if slices.Equal(known.stems, p.stems) {
-			b.phrases[i].weight = max(known.weight, p.weight)
+	for i, other := range b.phrases {
+		if slices.Equal(other.stems, p.stems) {
+			b.phrases[i].weight = max(other.weight, p.weight)
 			return
 		}
 	}
@@ -125,7 +135,7 @@ func (b *profileBuilder) addWord(text string, w word, weight, direction float64)
 		b.stemOrder = append(b.stemOrder, w.stem)
 	}
 	s.weight = max(s.weight, weight)
-	s.idf = min(s.idf, w.idf) // the commonest form says how telling the stem is
+	s.idf = min(s.idf, w.idf) // that of the most common form
 
 	f, ok := b.forms[text]
 	if !ok {
@@ -135,10 +145,6 @@ func (b *profileBuilder) addWord(text string, w word, weight, direction float64)
 	}
 	f.weight = max(f.weight, direction)
 }
-
-// lengthPower is how far the weight of all terms together lowers the score: 0 not
-// at all, 1 in proportion.
-const lengthPower = 0.2
 
 func (b *profileBuilder) profile() *profile {
 	p := &profile{terms: slices.Clip(b.phrases), vector: make([]float32, b.lexicon.table.Dims())}

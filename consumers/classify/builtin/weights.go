@@ -3,10 +3,10 @@
 package builtin
 
 // totalWeights are the coefficients of a conditional logit, which ranks the topics.
-// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic regression,
-// which estimates the probability that a topic is right: confidenceWeights of the features,
-// weightLead of the amount by which its total exceeds the largest of the others, and weightBehind
-// of the amount by which it falls short of it.
+// confidenceWeights, weightConstant, weightLead and weightBehind are those of a logistic
+// regression, which estimates the probability that a topic is right: confidenceWeights of the
+// features, weightLead of the amount by which its total exceeds the largest of the others, and
+// weightBehind of the amount by which it falls short of it.
 var (
 	totalWeights = Features{
 		3.244, 3.436, 7.261, 0.436, -3.387, -2.475, -1.934, -8.806, 4.883, 12.945,

@@ -2,8 +2,8 @@ package vectors
 
 import "math"
 
-// appendInt8 appends the vector's direction, a byte a dimension. The scale is
-// the vector's own, so that rare words with small numbers lose no precision.
+// appendInt8 appends the vector's direction, one byte for each dimension. Each vector is scaled by
+// its own largest number, so that the small numbers of rare words lose no precision.
 func appendInt8(to []byte, vector []float64) []byte {
 	var largest float64
 	for _, x := range vector {

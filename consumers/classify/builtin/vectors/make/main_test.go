@@ -1,36 +1,49 @@
 package main
 
 import (
+	"maps"
 	"strings"
 	"testing"
 )
 
-// vector is the JSON of a word's 102 numbers, the first of which is given.
+// vector returns the JSON of the 102 numbers of a word, which begin with first.
 func vector(first string) string { return "[" + first + strings.Repeat(",0.5", 101) + "]" }
 
-func TestReadKeepsTheMostFrequentWordsThatATokenizerYields(t *testing.T) {
+func TestReadKeepsTheMostFrequentWords(t *testing.T) {
 	source := `{"precision":8,"size":6,"words":["the",",","e-mail","42","tax","rare"],"vectors":{
-		"tax":` + vector("1") + `,",":` + vector("2") + `,"rare":` + vector("3") + `,"the":` + vector("4") + `},"unkVector":[0]}`
+		"tax":` + vector("1") + `,",":` + vector("2") + `,
+		"rare":` + vector("3") + `,"the":` + vector("4") + `},"unkVector":[0]}`
 	words, err := read(strings.NewReader(source), 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(words) != 2 || words[0].Text != "tax" || words[0].Rank != 4 || words[1].Text != "the" || words[1].Rank != 0 {
-		t.Fatalf("got %v", words)
+	got := map[string]int{}
+	for _, w := range words {
+		got[w.Text] = w.Rank
 	}
-	if v := words[0].Vector; len(v) != 100 || v[0] != 1 {
-		t.Errorf("vector %v", v)
+	if want := map[string]int{"tax": 4, "the": 0}; !maps.Equal(got, want) {
+		t.Fatalf("got words with ranks %v, want %v", got, want)
+	}
+	if v := words[0].Vector; words[0].Text != "tax" || len(v) != 100 || v[0] != 1 {
+		t.Errorf("got first %q with vector %v, want tax with 100 numbers from 1", words[0].Text, v)
 	}
 }
 
-func TestReadRefusesWhatItDoesNotUnderstand(t *testing.T) {
-	for _, source := range []string{
-		``, `{}`, `{"words":["tax"]}`, `{"vectors":{},"words":["tax"]}`, `{"words":["tax"],"vectors":{}}`,
-		`{"words":["tax"],"vectors":{"tax":[1,2]}}`, `{"words":["tax"],"vectors":{"tax":"x"}}`, `{"words":["tax"],"vectors":{"tax":[1,`,
+func TestReadFailsOnInvalidSources(t *testing.T) {
+	for name, source := range map[string]string{
+		"empty":                ``,
+		"empty object":         `{}`,
+		"no vectors":           `{"words":["tax"]}`,
+		"vectors before words": `{"vectors":{},"words":["tax"]}`,
+		"word without vector":  `{"words":["tax"],"vectors":{}}`,
+		"short vector":         `{"words":["tax"],"vectors":{"tax":[1,2]}}`,
+		"vector is a string":   `{"words":["tax"],"vectors":{"tax":"x"}}`,
+		"truncated":            `{"words":["tax"],"vectors":{"tax":[1,`,
 	} {
-		words, err := read(strings.NewReader(source), 1)
-		if err == nil {
-			t.Errorf("%.60s: got %v and no error", source, words)
-		}
+		t.Run(name, func(t *testing.T) {
+			if words, err := read(strings.NewReader(source), 1); err == nil {
+				t.Errorf("got %v and no error, want an error", words)
+			}
+		})
 	}
 }

@@ -1,0 +1,293 @@
+package builtin
+
+import (
+	"math"
+	"slices"
+
+	"intray/infra/ai"
+)
+
+const (
+	// backgroundExamples is the number of examples that documents in general count as in the
+	// background.
+	backgroundExamples = 8
+	// halfTraining is the number of examples at which the training weight of a topic is 1/2.
+	halfTraining = 16
+	// maxExamples is the number of examples of a topic that are read.
+	maxExamples = 64
+	// nearestExamples is the number of a topic's most similar examples that count individually, so
+	// that a topic may hold documents of several kinds.
+	nearestExamples = 3
+	// defaultCohesion is the cohesion of a topic with a single example. It also enters the mean of
+	// topics with more.
+	defaultCohesion = 0.25
+	// maxCohesionRatio limits the ratio of a document's similarity to the examples' cohesion.
+	maxCohesionRatio = 2
+)
+
+// exampleModel is what the examples of a request's topics show.
+type exampleModel struct {
+	topics []topicModel
+	// background is the direction that documents have in common, which says nothing about any one
+	// of them. It is the mean of the examples and of documents in general, which count as
+	// backgroundExamples examples.
+	background []float32
+	// center is the mean of the topics' centroids and the background.
+	center []float32
+	// examples is the number of examples.
+	examples int
+	// bucketWeights are the weights of the buckets, from 1 for a bucket in no example to nearly 0
+	// for one in every example.
+	bucketWeights []float32
+}
+
+// topicModel is what the examples of one topic show.
+type topicModel struct {
+	bags []bag
+	// direction distinguishes the topic from the others. It is nil without examples.
+	direction []float32
+	// training is the training weight: 0 without examples, nearly 1 with many.
+	training float64
+}
+
+// train builds a model from the examples of the topics. It reads at most maxExamples of each.
+func train(topics []ai.Topic, dims int) *exampleModel {
+	m := &exampleModel{background: make([]float32, dims), topics: make([]topicModel, len(topics))}
+	for i, x := range background[:min(dims, len(background))] {
+		m.background[i] = float32(x) / backgroundScale * backgroundExamples
+	}
+	squares, vector := make([]float32, dims), make([]float32, dims)
+	for i, t := range topics {
+		topic := &m.topics[i]
+		for _, example := range t.Examples[:min(len(t.Examples), maxExamples)] {
+			b, ok := parseExample(example, vector)
+			if !ok {
+				continue
+			}
+			if topic.bags = append(topic.bags, b); topic.direction == nil {
+				topic.direction = make([]float32, dims)
+			}
+			add(topic.direction, vector, 1)
+			add(m.background, vector, 1)
+			for j, x := range vector {
+				squares[j] += x * x
+			}
+		}
+		n := len(topic.bags)
+		m.examples += n
+		topic.training = float64(n) / float64(n+halfTraining)
+	}
+	scale(m.background, 1/float32(m.examples+backgroundExamples))
+	if m.examples > 0 {
+		m.discriminate(squares)
+		m.weighBuckets()
+	}
+	return m
+}
+
+// discriminate turns the sum of each topic's example vectors into the direction that distinguishes
+// the topic. It is a linear discriminant with a diagonal covariance (Dudoit, Fridlyand and Speed,
+// 2002): the difference between the topic's centroid and the mean of all centroids, of which the
+// background is one, with each dimension reduced the more it varies within topics. squares is the
+// sum of the squares of all example vectors.
+func (m *exampleModel) discriminate(squares []float32) {
+	m.center = slices.Clone(m.background)
+	centroids := float32(1)
+	for _, t := range m.topics {
+		if t.direction == nil {
+			continue
+		}
+		n := float32(len(t.bags))
+		for j, sum := range t.direction {
+			squares[j] -= sum * sum / n // leaves the variance within topics
+		}
+		scale(t.direction, 1/n)
+		add(m.center, t.direction, 1)
+		centroids++
+	}
+	scale(m.center, 1/centroids)
+	var mean float32 // of the variances
+	for _, v := range squares {
+		mean += max(v, 0) / float32(len(squares))
+	}
+	for _, t := range m.topics {
+		for j := range t.direction {
+			t.direction[j] -= m.center[j]
+			if mean > 0 {
+				t.direction[j] /= max(squares[j], 0)/mean + 1
+			}
+		}
+		normalize(t.direction)
+	}
+}
+
+// weighBuckets sets the weight of each bucket, which is an inverse document frequency among the
+// examples.
+func (m *exampleModel) weighBuckets() {
+	frequencies := make([]int, buckets)
+	for _, t := range m.topics {
+		for _, b := range t.bags {
+			for _, entry := range b {
+				frequencies[bucketOf(entry)]++
+			}
+		}
+	}
+	largest := math.Log(float64(m.examples + 2))
+	m.bucketWeights = make([]float32, buckets)
+	for i, n := range frequencies {
+		m.bucketWeights[i] = float32(1 - math.Log(float64(n+1))/largest)
+	}
+}
+
+// compare compares the document with the examples and adds the features that result to those in
+// all, which holds one element for each topic.
+func (m *exampleModel) compare(d *document, all []Features) {
+	if m.examples == 0 {
+		return
+	}
+	query, sum := make([]float32, buckets), make([]float32, buckets)
+	norm := m.spread(d.bag, query)
+	var trained, stems, neighbors float64
+	for i, t := range m.topics {
+		if len(t.bags) == 0 {
+			continue
+		}
+		f := &all[i]
+		f[Training] = t.training
+		f[VectorMargin] = t.training * (dot(d.vector, t.direction) - dot(m.center, t.direction))
+		var nearest [nearestExamples]float64
+		for _, b := range t.bags {
+			similarity := m.similarity(b, query, norm, sum)
+			for j, x := range nearest {
+				if similarity > x {
+					nearest[j], similarity = similarity, x
+				}
+			}
+		}
+		for _, x := range nearest {
+			f[NeighborMargin] += x / float64(min(nearestExamples, len(t.bags)))
+		}
+		f[NearestSimilarity] = t.training * nearest[0]
+		cohesion := m.cohesion(t.bags, sum)
+		f[StemMargin] = m.centroidSimilarity(t.bags, query, norm, sum)
+		f[CohesionRatio] = t.training * min(f[StemMargin]/cohesion, maxCohesionRatio)
+		trained++
+		stems += f[StemMargin]
+		neighbors += f[NeighborMargin]
+	}
+	var mean float64 // of the training weights
+	for _, t := range m.topics {
+		mean += t.training / float64(len(m.topics))
+	}
+	for i, t := range m.topics {
+		f := &all[i]
+		for feature := Lexical; feature <= WordSimilarity; feature++ {
+			f[feature-Lexical+LexicalTraining] = mean * f[feature]
+		}
+		if len(t.bags) > 0 {
+			// The 1 stands for a document that belongs to none of the topics: it is one more
+			// topic, with a similarity of 0.
+			f[StemMargin] = t.training * (f[StemMargin] - stems/(trained+1))
+			f[NeighborMargin] = t.training * (f[NeighborMargin] - neighbors/(trained+1))
+		}
+		margin := t.training - mean
+		f[TrainingMargin] = margin
+		f[LexicalTrainingMargin] = margin * f[Lexical]
+		f[StemTrainingMargin] = margin * f[StemMargin]
+	}
+}
+
+// spread writes each weight of the bag, times the weight of its bucket, to the element of to for
+// that bucket. It returns the length of the resulting vector.
+func (m *exampleModel) spread(b bag, to []float32) (norm float64) {
+	for _, entry := range b {
+		x := weightOf(entry) * m.bucketWeights[bucketOf(entry)]
+		to[bucketOf(entry)] = x
+		norm += float64(x * x)
+	}
+	return math.Sqrt(norm)
+}
+
+// similarity returns the cosine between the bag and the query, whose length is norm. It adds the
+// bag's direction to sum.
+func (m *exampleModel) similarity(b bag, query []float32, norm float64, sum []float32) float64 {
+	var product, square float32
+	for _, entry := range b {
+		x := weightOf(entry) * m.bucketWeights[bucketOf(entry)]
+		product += x * query[bucketOf(entry)]
+		square += x * x
+	}
+	length := math.Sqrt(float64(square))
+	for _, entry := range b {
+		bucket := bucketOf(entry)
+		sum[bucket] += weightOf(entry) * m.bucketWeights[bucket] / float32(length)
+	}
+	return quotient(float64(product), length*norm)
+}
+
+// cohesion returns how similar the bags are to each other: the mean of the cosines between each bag
+// and the sum of the others, with defaultCohesion as one more value. sum is the sum of the bags'
+// directions.
+func (m *exampleModel) cohesion(bags []bag, sum []float32) float64 {
+	if len(bags) == 1 {
+		return defaultCohesion
+	}
+	total := defaultCohesion
+	// The square of the sum's length equals the sum of its products with each bag.
+	var square float64
+	products := make([]float64, len(bags))
+	for i, b := range bags {
+		var product, length float64
+		for _, entry := range b {
+			x := float64(weightOf(entry) * m.bucketWeights[bucketOf(entry)])
+			product += x * float64(sum[bucketOf(entry)])
+			length += x * x
+		}
+		products[i] = quotient(product, math.Sqrt(length))
+		square += products[i]
+	}
+	for _, product := range products {
+		// An empty bag has the product 0, so its cosine is 0.
+		total += quotient(max(product-1, 0), math.Sqrt(max(square-2*product+1, 0)))
+	}
+	return total / float64(len(bags)+1)
+}
+
+// centroidSimilarity returns the cosine between the sum of the bags and the query, whose length is
+// norm. It sets the sum to zero.
+func (m *exampleModel) centroidSimilarity(
+	bags []bag, query []float32, norm float64, sum []float32,
+) float64 {
+	var product, square float32
+	for _, b := range bags {
+		for _, entry := range b {
+			bucket := bucketOf(entry)
+			product += sum[bucket] * query[bucket]
+			square += sum[bucket] * sum[bucket]
+			sum[bucket] = 0
+		}
+	}
+	return quotient(float64(product), math.Sqrt(float64(square))*norm)
+}
+
+// quotient returns a/b, or 0 if b is 0.
+func quotient(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+// add adds v, multiplied by weight, to sum.
+func add(sum, v []float32, weight float32) {
+	for i, x := range v {
+		sum[i] += weight * x
+	}
+}
+
+// scale multiplies v by factor.
+func scale(v []float32, factor float32) {
+	for i := range v {
+		v[i] *= factor
+	}
+}

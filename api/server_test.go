@@ -82,7 +82,7 @@ func (b *bundle) metrics(t *testing.T) {
 	b.nobody.get(made)
 	w := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
-	telemetry.Metrics(api.Metrics()...).ServeHTTP(w, request)
+	telemetry.MetricsHandler(api.Metrics()...).ServeHTTP(w, request)
 	text := w.Body.String()
 	for _, line := range []string{
 		`intray_api_requests_total{method="GET",route="/api/documents/:id",status="404"}`,

@@ -27,5 +27,5 @@ func traceStep(c echo.Context, route string, about subject, began time.Time) {
 	}
 	headers := propagation.HeaderCarrier(r.Header)
 	from := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(r.Context(), headers))
-	telemetry.Begun(about.document, name, began, from)
+	telemetry.FirstStep(about.document, name, began, from)
 }

@@ -35,7 +35,7 @@ func privateServer(ctx context.Context, metrics ...prometheus.Collector) *http.S
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = io.WriteString(w, "ok\n")
 	})
-	mux.Handle("GET /metrics", telemetry.Metrics(metrics...))
+	mux.Handle("GET /metrics", telemetry.MetricsHandler(metrics...))
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)

@@ -33,7 +33,7 @@ func (s traceSettings) startTracing(part string, log *slog.Logger) (stop func(),
 	if config.Headers, err = headers(s.OTLPHeaders); err != nil {
 		return nil, cli.Usage(err)
 	}
-	end, err := telemetry.Trace(config)
+	end, err := telemetry.StartTracing(config)
 	if err != nil {
 		return nil, cli.Usage(fmt.Errorf("traces: %w (see docs/configuration.md)", err))
 	}

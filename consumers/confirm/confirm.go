@@ -99,7 +99,7 @@ func (c *Confirmer) confirm(
 	ctx context.Context, keys []string, known map[string]schema.Document,
 ) (map[string]outcome, error) {
 	began := time.Now()
-	stats := minio.Lookup(ctx, c.objects, keys)
+	stats := minio.StatOrList(ctx, c.objects, keys)
 	outcomes, undecided, err := c.apply(ctx, began, stats, known)
 	if err != nil || len(undecided) == 0 {
 		return outcomes, err

@@ -183,7 +183,7 @@ func TestTheTraceHasTheTimeOfTheStat(t *testing.T) {
 		}
 	}))
 	defer collector.Close()
-	end, err := telemetry.Trace(telemetry.TraceConfig{Endpoint: collector.URL + "/v1/traces", Ratio: 1})
+	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: collector.URL + "/v1/traces", Ratio: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,7 +60,7 @@ func TestAttemptsAreRecordedForTheDocument(t *testing.T) {
 		t.Errorf("got attempts %v, want one postponement and two failures, %v", numbers, want)
 	}
 	b.Exec(`UPDATE document_attempts SET at = at - interval '31 days' WHERE attempt = 1`)
-	if n, err := b.DB.PurgeEnded(t.Context(), time.Now()); err != nil || n != 1 {
+	if n, err := b.DB.PurgeExpired(t.Context(), time.Now()); err != nil || n != 1 {
 		t.Errorf("got %d rows purged, %v; want 1, the old attempt", n, err)
 	}
 	b.Exec(`DELETE FROM documents WHERE id = $1`, document.ID)

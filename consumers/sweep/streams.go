@@ -22,10 +22,10 @@ func (s *Sweeper) makeRoom(ctx context.Context, stream string) error {
 	if err != nil {
 		return err
 	}
-	if p.Held && !s.held[stream] {
+	if p.Blocked && !s.held[stream] {
 		s.log.Warn("stream is nearly full of what its consumers have still to acknowledge",
 			"stream", stream, "bytes", p.Bytes, "max_bytes", p.MaxBytes)
 	}
-	s.held[stream] = p.Held
+	s.held[stream] = p.Blocked
 	return nil
 }

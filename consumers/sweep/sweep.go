@@ -87,7 +87,7 @@ type Streams interface {
 	// Idle reports whether a consumer has nothing to deliver and nothing in hand.
 	Idle(ctx context.Context, stream, consumer string) (bool, error)
 	// Purge makes room in a stream that is nearly full.
-	Purge(ctx context.Context, stream string) (nats.Purged, error)
+	Purge(ctx context.Context, stream string) (nats.PurgeResult, error)
 }
 
 // Sweeper sweeps.

@@ -438,7 +438,7 @@ func TestPromptsFitTheWindow(t *testing.T) {
 				r.Topics = append(r.Topics, ai.Topic{ID: fmt.Sprint(i), Name: fmt.Sprintf("Topic %d", i), Description: strings.Repeat("d", 500), Keywords: []string{"k", "l"}})
 			}
 			p := llm.NewPrompt(r, 4000)
-			if n := llm.Tokens(p.System) + llm.Tokens(p.User); n > 4000 {
+			if n := llm.EstimateTokens(p.System) + llm.EstimateTokens(p.User); n > 4000 {
 				t.Errorf("%s with %d topics: %d tokens", name, topics, n)
 			}
 			if topics > 0 && !strings.Contains(p.User, "t1 | Topic 0") || strings.Count(p.User, "document ") < 2 {

@@ -75,11 +75,11 @@ const (
 	maxPage = 1000
 )
 
-// Lookup stats each key once and expects most of the objects to exist. If objects is a Lister and
+// StatOrList stats each key once and expects most of the objects to exist. If objects is a Lister and
 // many keys are close together in one folder, it lists that range of the folder, which answers for
 // all of them at once. It sends a HEAD for every key that no LIST shows, so absence has the same
 // proof as with StatAll.
-func Lookup(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
+func StatOrList(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
 	lister, lists := objects.(Lister)
 	if !lists || len(keys) < minListed {
 		return StatAll(ctx, objects, keys)

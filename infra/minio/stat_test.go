@@ -79,7 +79,7 @@ func TestLookupListsKeysOfOneFolder(t *testing.T) {
 	l := setupLookup(t)
 	keys := l.folder(t, "0190000000", 40)
 	c := &counter{Objects: l.objects}
-	l.expect(t, keys, minio.Lookup(t.Context(), c, append(slices.Clone(keys), keys...)))
+	l.expect(t, keys, minio.StatOrList(t.Context(), c, append(slices.Clone(keys), keys...)))
 	if heads, pages, listed := c.heads.Load(), c.pages.Load(), c.listed.Load(); heads != 0 || pages != 1 || listed != 40 {
 		t.Errorf("got %d HEADs and %d pages of %d objects, want no HEAD and one page of 40", heads, pages, listed)
 	}
@@ -92,8 +92,8 @@ func TestLookupSendsAHeadForFewKeys(t *testing.T) {
 		keys = append(keys, l.folder(t, fmt.Sprintf("019000000%d", i), 2)...)
 	}
 	c := &counter{Objects: l.objects}
-	l.expect(t, keys, minio.Lookup(t.Context(), c, keys))
-	l.expect(t, keys[:1], minio.Lookup(t.Context(), c, keys[:1]))
+	l.expect(t, keys, minio.StatOrList(t.Context(), c, keys))
+	l.expect(t, keys[:1], minio.StatOrList(t.Context(), c, keys[:1]))
 	if heads, pages := c.heads.Load(), c.pages.Load(); heads != 13 || pages != 0 {
 		t.Errorf("got %d HEADs and %d pages, want 13 and none", heads, pages)
 	}
@@ -104,7 +104,7 @@ func TestLookupStopsListingAFolderThatHoldsFarMore(t *testing.T) {
 	all := l.folder(t, "0190000000", 200)
 	keys := []string{all[0], all[50], all[100], all[150], all[199]}
 	c := &counter{Objects: l.objects}
-	l.expect(t, keys, minio.Lookup(t.Context(), c, keys))
+	l.expect(t, keys, minio.StatOrList(t.Context(), c, keys))
 	if n := c.listed.Load(); n > 20 {
 		t.Errorf("got %d objects listed for 5 keys, want at most 20", n)
 	}
@@ -124,7 +124,7 @@ func TestLookupSendsAHeadForWhatNoListShows(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := &counter{Objects: l.objects, show: show}
-			results := minio.Lookup(t.Context(), c, append(slices.Clone(keys), absent))
+			results := minio.StatOrList(t.Context(), c, append(slices.Clone(keys), absent))
 			l.expect(t, append(slices.Clone(keys), absent), results)
 			if !results[absent].Absent() {
 				t.Errorf("%s: got %+v, want a proof of absence", absent, results[absent])
@@ -151,6 +151,6 @@ func TestLookupFindsWhatHeadsFind(t *testing.T) {
 				asked = append(asked, keys[(at+i*step)%len(keys)])
 			}
 		}
-		l.expect(t, asked, minio.Lookup(context.Background(), l.objects, asked))
+		l.expect(t, asked, minio.StatOrList(context.Background(), l.objects, asked))
 	})
 }

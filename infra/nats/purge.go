@@ -11,16 +11,16 @@ import (
 // to purgeTo.
 const purgeAbove, purgeTo = 80, 70
 
-// Purged says what Purge did to a stream.
-type Purged struct {
+// PurgeResult says what Purge did to a stream.
+type PurgeResult struct {
 	// Bytes is what the stream held before, and MaxBytes what it may hold.
 	Bytes, MaxBytes uint64
 	// First and Last are the sequences of the oldest and the newest message that
 	// went; both are 0 where none did.
 	First, Last uint64
-	// Held says that the stream stays fuller than it should be, because a consumer
+	// Blocked says that the stream stays fuller than it should be, because a consumer
 	// has not acknowledged what is oldest.
-	Held bool
+	Blocked bool
 }
 
 // Purge makes room in a stream that is more than 80 % full: the oldest messages go
@@ -29,16 +29,16 @@ type Purged struct {
 // all: it may be about to be made anew, and to read the stream from its start.
 //
 // It fails with ErrUnavailable while NATS is away or the stream is missing.
-func (c *Conn) Purge(ctx context.Context, stream string) (Purged, error) {
-	fail := func(err error) (Purged, error) {
-		return Purged{}, fmt.Errorf("purge stream %s: %w", stream, unavailable(err))
+func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {
+	fail := func(err error) (PurgeResult, error) {
+		return PurgeResult{}, fmt.Errorf("purge stream %s: %w", stream, unavailable(err))
 	}
 	s, err := c.js.Stream(ctx, stream)
 	if err != nil {
 		return fail(err)
 	}
 	info := s.CachedInfo()
-	p := Purged{Bytes: info.State.Bytes}
+	p := PurgeResult{Bytes: info.State.Bytes}
 	if info.Config.MaxBytes <= 0 {
 		return p, nil
 	}
@@ -67,7 +67,7 @@ func (c *Conn) Purge(ctx context.Context, stream string) (Purged, error) {
 			return p, fmt.Errorf("purge stream %s: %w", stream, unavailable(err))
 		}
 	}
-	p.Held = over(info, purgeTo)
+	p.Blocked = over(info, purgeTo)
 	return p, nil
 }
 

@@ -87,7 +87,7 @@ func (b bounded) acknowledge(name string, n int) {
 	}
 }
 
-func (b bounded) purge() nats.Purged {
+func (b bounded) purge() nats.PurgeResult {
 	b.t.Helper()
 	p, err := b.worker.Purge(b.t.Context(), schema.StreamBucket)
 	if err != nil {
@@ -107,20 +107,20 @@ func (b bounded) fill(subject string) (n int) {
 func TestPurgeStopsAtTheSlowestConsumer(t *testing.T) {
 	b := newBounded(t, boundedBytes)
 	b.fill(schema.SubjectCreatedDirect)
-	if p := b.purge(); p.First != 0 || !p.Held {
+	if p := b.purge(); p.First != 0 || !p.Blocked {
 		t.Errorf("before anything is acknowledged: %+v", p)
 	}
 	b.acknowledge(schema.ConsumerConfirm, 5)
-	if p := b.purge(); p.First != 1 || p.Last != 5 || !p.Held || b.state().FirstSeq != 6 {
+	if p := b.purge(); p.First != 1 || p.Last != 5 || !p.Blocked || b.state().FirstSeq != 6 {
 		t.Errorf("five are acknowledged: %+v, the first is %d", p, b.state().FirstSeq)
 	}
 	b.fill(schema.SubjectCreatedDirect)
 	b.acknowledge(schema.ConsumerConfirm, 40)
 	p := b.purge()
-	if s := b.state(); p.Held || s.Bytes > boundedBytes*70/100 || s.Bytes < boundedBytes*67/100 || s.FirstSeq != p.Last+1 {
+	if s := b.state(); p.Blocked || s.Bytes > boundedBytes*70/100 || s.Bytes < boundedBytes*67/100 || s.FirstSeq != p.Last+1 {
 		t.Errorf("forty-five are acknowledged: %+v; %d bytes from %d on are left", p, s.Bytes, s.FirstSeq)
 	}
-	if p := b.purge(); p.First != 0 || p.Held { // 70 % is not over 80 %
+	if p := b.purge(); p.First != 0 || p.Blocked { // 70 % is not over 80 %
 		t.Errorf("purged once more: %+v", p)
 	}
 }
@@ -133,7 +133,7 @@ func TestPurgeKeepsWhatAnyDurableConsumerHasToRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := b.purge(); p.First != 0 || !p.Held {
+	if p := b.purge(); p.First != 0 || !p.Blocked {
 		t.Errorf("another durable consumer has read nothing: %+v", p)
 	}
 	if err := b.stream.DeleteConsumer(t.Context(), other.CachedInfo().Name); err != nil {
@@ -142,14 +142,14 @@ func TestPurgeKeepsWhatAnyDurableConsumerHasToRead(t *testing.T) {
 	if err := b.stream.DeleteConsumer(t.Context(), schema.ConsumerRemove); err != nil {
 		t.Fatal(err)
 	}
-	if p := b.purge(); p.First != 0 || !p.Held {
+	if p := b.purge(); p.First != 0 || !p.Blocked {
 		t.Errorf("a consumer is missing: %+v", p)
 	}
 	if err := nats.Provision(t.Context(), b.operator, nats.StreamLimits{BucketBytes: boundedBytes}); err != nil {
 		t.Fatal(err)
 	}
 	// The new one has heard nothing, but of what it hears there is nothing either.
-	if p := b.purge(); p.First != 1 || p.Held {
+	if p := b.purge(); p.First != 1 || p.Blocked {
 		t.Errorf("all is acknowledged: %+v", p)
 	}
 }
@@ -197,7 +197,7 @@ func TestPurgeTakesNoMoreThanItMay(t *testing.T) {
 		if left.FirstSeq > floor+1 {
 			rt.Fatalf("message %d is the first, though only those up to %d are acknowledged by all", left.FirstSeq, floor)
 		}
-		if p.Held != (left.Bytes > size/100*70) || (p.First != 0) != (left.FirstSeq > full.FirstSeq) {
+		if p.Blocked != (left.Bytes > size/100*70) || (p.First != 0) != (left.FirstSeq > full.FirstSeq) {
 			rt.Fatalf("%+v, but %d bytes are left from %d on", p, left.Bytes, left.FirstSeq)
 		}
 	})
@@ -210,7 +210,7 @@ func TestPurgeWithoutStreamOrServer(t *testing.T) {
 		t.Errorf("without the stream: %v", err)
 	}
 	provision(t, server)
-	if p, err := worker.Purge(t.Context(), schema.StreamDocuments); err != nil || p.First != 0 || p.Held {
+	if p, err := worker.Purge(t.Context(), schema.StreamDocuments); err != nil || p.First != 0 || p.Blocked {
 		t.Errorf("an empty stream: %+v, %v", p, err)
 	}
 	server.Stop()

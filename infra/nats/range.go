@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A Stored message is one that a stream holds.
-type Stored struct {
+// A StoredMessage message is one that a stream holds.
+type StoredMessage struct {
 	Stream, Subject string
 	Sequence        uint64
 	Time            time.Time // when the stream stored it
@@ -40,11 +40,11 @@ const rangeTimeout = 2 * time.Second
 // Read yields the messages of a range in order, in constant memory, and leaves
 // nothing behind on the server. The first error is yielded and ends it, the
 // context's included; it is ErrUnavailable while NATS is away.
-func (c *Conn) Read(ctx context.Context, r Range) iter.Seq2[Stored, error] {
-	return func(yield func(Stored, error) bool) {
+func (c *Conn) Read(ctx context.Context, r Range) iter.Seq2[StoredMessage, error] {
+	return func(yield func(StoredMessage, error) bool) {
 		state, err := c.State(ctx, r.Stream)
 		if err != nil {
-			yield(Stored{}, err)
+			yield(StoredMessage{}, err)
 			return
 		}
 		if !r.Follow && (r.Through == 0 || r.Through > state.LastSequence) {
@@ -53,7 +53,7 @@ func (c *Conn) Read(ctx context.Context, r Range) iter.Seq2[Stored, error] {
 		for {
 			again, err := c.readRange(ctx, &r, yield)
 			if err != nil {
-				yield(Stored{}, fmt.Errorf("read stream %s: %w", r.Stream, unavailable(err)))
+				yield(StoredMessage{}, fmt.Errorf("read stream %s: %w", r.Stream, unavailable(err)))
 				return
 			}
 			if !again {
@@ -69,7 +69,7 @@ var errSilent = errors.New("no further message came")
 
 // readRange yields messages until there are no more, and moves r.After along. again reports
 // that the server has gone silent before the end of the range but still answers.
-func (c *Conn) readRange(ctx context.Context, r *Range, yield func(Stored, error) bool) (again bool, err error) {
+func (c *Conn) readRange(ctx context.Context, r *Range, yield func(StoredMessage, error) bool) (again bool, err error) {
 	if !r.Follow && r.After >= r.Through {
 		return false, nil
 	}
@@ -125,19 +125,19 @@ func (r *Range) consumer() jetstream.OrderedConsumerConfig {
 
 // next waits for the next message. A range that follows waits until ctx ends; the others fail
 // with errSilent after rangeTimeout.
-func (r *Range) next(ctx context.Context, messages jetstream.MessagesContext) (Stored, error) {
+func (r *Range) next(ctx context.Context, messages jetstream.MessagesContext) (StoredMessage, error) {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, rangeTimeout)
 		m, err := messages.Next(jetstream.NextContext(waiting))
 		cancel()
 		switch {
 		case ctx.Err() != nil:
-			return Stored{}, ctx.Err()
+			return StoredMessage{}, ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded) && r.Follow:
 		case errors.Is(err, context.DeadlineExceeded):
-			return Stored{}, errSilent
+			return StoredMessage{}, errSilent
 		case err != nil:
-			return Stored{}, err
+			return StoredMessage{}, err
 		default:
 			return r.stored(m)
 		}
@@ -145,18 +145,18 @@ func (r *Range) next(ctx context.Context, messages jetstream.MessagesContext) (S
 }
 
 // stored returns the message as it lies in the stream.
-func (r *Range) stored(m jetstream.Msg) (Stored, error) {
+func (r *Range) stored(m jetstream.Msg) (StoredMessage, error) {
 	meta, err := m.Metadata()
 	if err != nil {
-		return Stored{}, err
+		return StoredMessage{}, err
 	}
-	return Stored{
+	return StoredMessage{
 		Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp.UTC(),
 		Header: m.Headers(), Data: m.Data(), Last: meta.NumPending == 0 || meta.Sequence.Stream == r.Through,
 	}, nil
 }
 
 // isBefore reports whether the range ends before the message.
-func (r *Range) isBefore(m Stored) bool {
+func (r *Range) isBefore(m StoredMessage) bool {
 	return !r.To.IsZero() && m.Time.After(r.To) || r.Through > 0 && m.Sequence > r.Through
 }

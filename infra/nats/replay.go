@@ -11,8 +11,8 @@ import (
 	"intray/schema"
 )
 
-// Publication is one message to publish.
-type Publication struct {
+// ReplayMessage is one message to publish.
+type ReplayMessage struct {
 	Subject string
 	ID      string // the stream takes a message of that id once within its window
 	Data    []byte
@@ -20,7 +20,7 @@ type Publication struct {
 
 // Replay publishes messages to the stream REPLAY and waits until it has stored
 // them all. After an error, ErrUnavailable among them, some may be stored.
-func (c *Conn) Replay(ctx context.Context, messages []Publication) error {
+func (c *Conn) Replay(ctx context.Context, messages []ReplayMessage) error {
 	raw := make([]*natsgo.Msg, len(messages))
 	for i, m := range messages {
 		raw[i] = natsgo.NewMsg(m.Subject)

@@ -114,11 +114,11 @@ func TestReadFollows(t *testing.T) {
 func TestReplayPublishesEachIDOnce(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
-	messages := make([]nats.Publication, 300)
+	messages := make([]nats.ReplayMessage, 300)
 	for i := range messages {
-		messages[i] = nats.Publication{Subject: nats.ReplaySubject("confirm", "x"), ID: fmt.Sprint("x:0:", i), Data: []byte("{}")}
+		messages[i] = nats.ReplayMessage{Subject: nats.ReplaySubject("confirm", "x"), ID: fmt.Sprint("x:0:", i), Data: []byte("{}")}
 	}
-	for _, part := range [][]nats.Publication{messages[:3], messages[:200], messages} {
+	for _, part := range [][]nats.ReplayMessage{messages[:3], messages[:200], messages} {
 		if err := operator.Replay(t.Context(), part); err != nil {
 			t.Fatal(err)
 		}
@@ -127,10 +127,10 @@ func TestReplayPublishesEachIDOnce(t *testing.T) {
 		t.Errorf("%d messages are stored", len(got))
 	}
 	lag, err := operator.Lag(t.Context(), schema.StreamReplay, schema.ConsumerConfirm)
-	if err != nil || lag.Waiting != 300 || lag.InHand != 0 {
+	if err != nil || lag.Pending != 300 || lag.AckPending != 0 {
 		t.Errorf("lag %+v, %v", lag, err)
 	}
-	if lag, err := operator.Lag(t.Context(), schema.StreamReplay, schema.ConsumerClassify); err != nil || lag.Waiting != 0 {
+	if lag, err := operator.Lag(t.Context(), schema.StreamReplay, schema.ConsumerClassify); err != nil || lag.Pending != 0 {
 		t.Errorf("the other consumer's lag %+v, %v", lag, err)
 	}
 	if err := operator.PurgeReplay(t.Context(), nats.ReplaySubject("confirm", "x"), 100); err != nil {

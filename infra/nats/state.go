@@ -35,9 +35,9 @@ func (c *Conn) State(ctx context.Context, stream string) (StreamState, error) {
 
 // Lag is how far a durable consumer is behind its stream.
 type Lag struct {
-	Waiting uint64 // messages that were not delivered yet
-	InHand  uint64 // messages that were delivered and not acknowledged yet
-	Floor   uint64 // the sequence up to which all messages are acknowledged
+	Pending    uint64 // messages that were not delivered yet
+	AckPending uint64 // messages that were delivered and not acknowledged yet
+	AckFloor   uint64 // the sequence up to which all messages are acknowledged
 }
 
 // Lag returns the lag of a durable consumer. It fails with ErrUnavailable.
@@ -47,7 +47,7 @@ func (c *Conn) Lag(ctx context.Context, stream, consumer string) (Lag, error) {
 		return Lag{}, fmt.Errorf("look at consumer %s of stream %s: %w", consumer, stream, unavailable(err))
 	}
 	info := found.CachedInfo()
-	return Lag{Waiting: info.NumPending, InHand: uint64(max(0, info.NumAckPending)), Floor: info.AckFloor.Stream}, nil
+	return Lag{Pending: info.NumPending, AckPending: uint64(max(0, info.NumAckPending)), AckFloor: info.AckFloor.Stream}, nil
 }
 
 // Idle reports whether a durable consumer has nothing to deliver and nothing in hand: it will

@@ -8,14 +8,14 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Logs returns a handler that adds trace_id to what h is given, where that names a
+// LogHandler returns a handler that adds trace_id to what h is given, where that names a
 // document: a line then leads to the document's trace, and the other way round.
-func Logs(h slog.Handler) slog.Handler { return logs{h} }
+func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
 
-type logs struct{ slog.Handler }
+type logHandler struct{ slog.Handler }
 
 // Handle implements slog.Handler.
-func (l logs) Handle(ctx context.Context, r slog.Record) error {
+func (l logHandler) Handle(ctx context.Context, r slog.Record) error {
 	r.Attrs(func(a slog.Attr) bool {
 		id, ok := documentOf(a)
 		if ok {
@@ -28,18 +28,18 @@ func (l logs) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // WithAttrs implements slog.Handler.
-func (l logs) WithAttrs(attrs []slog.Attr) slog.Handler {
+func (l logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		if id, ok := documentOf(a); ok {
 			attrs = append(attrs[:len(attrs):len(attrs)], traceID(id))
 			break
 		}
 	}
-	return logs{l.Handler.WithAttrs(attrs)}
+	return logHandler{l.Handler.WithAttrs(attrs)}
 }
 
 // WithGroup implements slog.Handler.
-func (l logs) WithGroup(name string) slog.Handler { return logs{l.Handler.WithGroup(name)} }
+func (l logHandler) WithGroup(name string) slog.Handler { return logHandler{l.Handler.WithGroup(name)} }
 
 func traceID(document uuid.UUID) slog.Attr {
 	return slog.String("trace_id", trace.TraceID(document).String())

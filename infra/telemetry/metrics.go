@@ -10,14 +10,14 @@ import (
 	"intray/infra/telemetry/buildinfo"
 )
 
-// Metrics returns a handler of /metrics. It answers with the metrics of the collectors, of the
+// MetricsHandler returns a handler of /metrics. It answers with the metrics of the collectors, of the
 // Go runtime, of the process and of its build, in Prometheus's text format. A collector that
-// fails is left out of the answer. Metrics panics if two collectors have a name in common,
+// fails is left out of the answer. MetricsHandler panics if two collectors have a name in common,
 // which is a programming error.
 //
 // No label holds a user, a document, a key or a raw path: names of series must not
 // grow with use.
-func Metrics(all ...prometheus.Collector) http.Handler {
+func MetricsHandler(all ...prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		buildinfo.Metric(),

@@ -79,7 +79,7 @@ func newCollector(t *testing.T) *collector {
 
 func TestOneTraceForADocument(t *testing.T) {
 	c := newCollector(t)
-	end, err := telemetry.Trace(telemetry.TraceConfig{Endpoint: c.URL + "/v1/traces", Headers: map[string]string{"X-Key": "k"}, Ratio: 1, Service: "test"})
+	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: c.URL + "/v1/traces", Headers: map[string]string{"X-Key": "k"}, Ratio: 1, Service: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestOneTraceForADocument(t *testing.T) {
 	hex := strings.ReplaceAll(id.String(), "-", "")
 	from := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
 	at := time.Unix(1_700_000_000, 5)
-	telemetry.Begun(id, "POST /x", at, from)
+	telemetry.FirstStep(id, "POST /x", at, from)
 	telemetry.Step(id, "confirm", at, at.Add(time.Second), errors.New("no"), attribute.Int64("bytes", 7))
 	if !telemetry.Tracing() {
 		t.Error("it does not trace")
@@ -120,13 +120,13 @@ func TestOneTraceForADocument(t *testing.T) {
 func TestRatio(t *testing.T) {
 	c := newCollector(t)
 	const n = 400
-	end, err := telemetry.Trace(telemetry.TraceConfig{Endpoint: c.URL + "/v1/traces", Ratio: 0.5})
+	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: c.URL + "/v1/traces", Ratio: 0.5})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for range n {
 		id := newID(t)
-		telemetry.Begun(id, "a", time.Now(), trace.SpanContext{})
+		telemetry.FirstStep(id, "a", time.Now(), trace.SpanContext{})
 		telemetry.Step(id, "b", time.Now(), time.Now(), nil)
 	}
 	if err := end(t.Context()); err != nil {
@@ -147,11 +147,11 @@ func TestRatio(t *testing.T) {
 }
 
 func TestNoAddressNoTrace(t *testing.T) {
-	if _, err := telemetry.Trace(telemetry.TraceConfig{}); err != nil || telemetry.Tracing() {
+	if _, err := telemetry.StartTracing(telemetry.TraceConfig{}); err != nil || telemetry.Tracing() {
 		t.Errorf("error %v, tracing %v", err, telemetry.Tracing())
 	}
 	for _, c := range []telemetry.TraceConfig{{Endpoint: "collector:4318", Ratio: 1}, {Endpoint: "http://c", Ratio: 2}} {
-		if _, err := telemetry.Trace(c); err == nil {
+		if _, err := telemetry.StartTracing(c); err == nil {
 			t.Errorf("%+v is taken", c)
 		}
 	}
@@ -165,7 +165,7 @@ func TestACollectorThatFailsIsToldOnce(t *testing.T) {
 	c := newCollector(t)
 	c.status = http.StatusServiceUnavailable
 	var out bytes.Buffer
-	end, err := telemetry.Trace(telemetry.TraceConfig{Endpoint: strings.Replace(c.URL, "http://", "http://user:secret@", 1) + "/v1/traces", Ratio: 1, Log: slog.New(slog.NewJSONHandler(&out, nil))})
+	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: strings.Replace(c.URL, "http://", "http://user:secret@", 1) + "/v1/traces", Ratio: 1, Log: slog.New(slog.NewJSONHandler(&out, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,13 +188,13 @@ func TestLogsNameTheTrace(t *testing.T) {
 		"of the logger":     func(l *slog.Logger) { l.With("document_id", id).Info("x") },
 	} {
 		var out bytes.Buffer
-		line(slog.New(telemetry.Logs(slog.NewJSONHandler(&out, nil))).With("part", "p"))
+		line(slog.New(telemetry.LogHandler(slog.NewJSONHandler(&out, nil))).With("part", "p"))
 		if strings.Count(out.String(), hex) != 1 {
 			t.Errorf("%s: %s", name, &out)
 		}
 	}
 	var out bytes.Buffer
-	log := slog.New(telemetry.Logs(slog.NewJSONHandler(&out, nil)))
+	log := slog.New(telemetry.LogHandler(slog.NewJSONHandler(&out, nil)))
 	log.Info("x", "document_id", "no id", "user_id", id)
 	log.Info("x", "document_id", uuid.NullUUID{})
 	if strings.Contains(out.String(), "trace_id") {
@@ -206,7 +206,7 @@ func TestMetrics(t *testing.T) {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "intray_test_total", Help: "h"})
 	c.Add(3)
 	w := httptest.NewRecorder()
-	telemetry.Metrics(c).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	telemetry.MetricsHandler(c).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	text, _ := io.ReadAll(w.Body)
 	for _, want := range []string{"\nintray_test_total 3\n", "\nintray_build_info{commit=", "\ngo_goroutines ", "\nprocess_cpu_seconds_total "} {
 		if !strings.Contains(string(text), want) {

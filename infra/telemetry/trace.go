@@ -38,10 +38,10 @@ type TraceConfig struct {
 // tracer is nil where nothing is traced, which costs a step the look at it.
 var tracer atomic.Pointer[trace.Tracer]
 
-// Trace has the steps of documents sent from now on, until the returned function
+// StartTracing has the steps of documents sent from now on, until the returned function
 // sends what is left. Spans that come faster than they can be sent are dropped: no
 // work waits for them.
-func Trace(c TraceConfig) (end func(context.Context) error, err error) {
+func StartTracing(c TraceConfig) (end func(context.Context) error, err error) {
 	if c.Endpoint == "" {
 		return func(context.Context) error { return nil }, nil
 	}
@@ -71,9 +71,9 @@ func Trace(c TraceConfig) (end func(context.Context) error, err error) {
 // of need not be gathered.
 func Tracing() bool { return tracer.Load() != nil }
 
-// Begun is the first step of a document's trace: its upload URL is asked for. from
+// FirstStep is the first step of a document's trace: its upload URL is asked for. from
 // is the trace of whoever asked, which the step links to; it may be empty.
-func Begun(document uuid.UUID, name string, began time.Time, from trace.SpanContext) {
+func FirstStep(document uuid.UUID, name string, began time.Time, from trace.SpanContext) {
 	t := tracer.Load()
 	if t == nil {
 		return

@@ -62,7 +62,7 @@ type Event struct {
 }
 
 // decode reads a message. One that cannot be read is an event too.
-func decode(m nats.Stored) Event {
+func decode(m nats.StoredMessage) Event {
 	e := Event{
 		Stream: m.Stream, Sequence: m.Sequence, Time: m.Time, Subject: m.Subject,
 		Kind: KindUnreadable, last: m.Last,

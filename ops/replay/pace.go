@@ -66,9 +66,9 @@ func (r *run) obstacle(ctx context.Context, n uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	behind := live.Waiting
+	behind := live.Pending
 	if target == Confirm { // what classify has in hand may wait for an AI that is unreachable
-		behind += live.InHand
+		behind += live.AckPending
 	}
 	if behind > r.MaxLag {
 		return fmt.Sprintf("%d live events", behind), nil
@@ -77,7 +77,7 @@ func (r *run) obstacle(ctx context.Context, n uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if replayed.Waiting+replayed.InHand+n > r.pace.window {
+	if replayed.Pending+replayed.AckPending+n > r.pace.window {
 		return "the consumer", nil
 	}
 	return "", nil

@@ -121,13 +121,13 @@ func (r *run) publish(ctx context.Context, messages []Message) error {
 	if err := r.awaitTurn(ctx, uint64(len(messages))); err != nil {
 		return err
 	}
-	all := make([]nats.Publication, len(messages))
+	all := make([]nats.ReplayMessage, len(messages))
 	for i, m := range messages {
 		data, err := json.Marshal(m)
 		if err != nil {
 			return fmt.Errorf("encode event %d: %w", m.Position, err)
 		}
-		all[i] = nats.Publication{
+		all[i] = nats.ReplayMessage{
 			Subject: r.subject(), Data: data,
 			ID: fmt.Sprintf("%s:%d:%d", r.replay.Name, r.round, m.Position),
 		}

@@ -187,8 +187,8 @@ func (r *run) report(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if lag.Floor > 0 {
-		if err := r.Conn.PurgeReplay(ctx, r.subject(), lag.Floor); err != nil {
+	if lag.AckFloor > 0 {
+		if err := r.Conn.PurgeReplay(ctx, r.subject(), lag.AckFloor); err != nil {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ type LogSettings struct {
 // Logger writes JSON lines to standard error.
 func (s LogSettings) Logger(part string) *slog.Logger {
 	h := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})
-	return slog.New(telemetry.Logs(h)).With("part", part)
+	return slog.New(telemetry.LogHandler(h)).With("part", part)
 }
 
 // DatabaseSettings say where PostgreSQL is; each part has a role of its own.

@@ -40,10 +40,10 @@ func line(s string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(Clean(s), "|", "/")), " ")
 }
 
-// Tokens estimates how many tokens a text is, rather too many: two letters of
+// EstimateTokens estimates how many tokens a text is, rather too many: two letters of
 // English to one (really four), and for others as many as a rune has bytes
 // after its first. No tokenizer is as bad on text; on noise some come near.
-func Tokens(s string) int {
+func EstimateTokens(s string) int {
 	half := 0
 	for _, r := range s {
 		half += halfTokens(r)
@@ -53,9 +53,9 @@ func Tokens(s string) int {
 
 func halfTokens(r rune) int { return max(1, 2*(utf8.RuneLen(r)-1)) }
 
-// Cut returns the beginning of s that is at most so many tokens, as [Tokens]
+// Truncate returns the beginning of s that is at most so many tokens, as [EstimateTokens]
 // counts them.
-func Cut(s string, tokens int) string {
+func Truncate(s string, tokens int) string {
 	half := 0
 	for i, r := range s {
 		if half += halfTokens(r); half > 2*tokens {

@@ -37,18 +37,18 @@ func TestCleanName(t *testing.T) {
 func TestCut(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s, n := rapid.String().Draw(t, "text"), rapid.IntRange(0, 50).Draw(t, "tokens")
-		got := llm.Cut(s, n)
-		if !strings.HasPrefix(s, got) || llm.Tokens(got) > n {
-			t.Errorf("%q cut to %d is %q with %d", s, n, got, llm.Tokens(got))
+		got := llm.Truncate(s, n)
+		if !strings.HasPrefix(s, got) || llm.EstimateTokens(got) > n {
+			t.Errorf("%q cut to %d is %q with %d", s, n, got, llm.EstimateTokens(got))
 		}
 		if rest := s[len(got):]; rest != "" {
 			_, size := utf8.DecodeRuneInString(rest)
-			if llm.Tokens(s[:len(got)+size]) <= n {
+			if llm.EstimateTokens(s[:len(got)+size]) <= n {
 				t.Errorf("%q cut to %d is only %q", s, n, got)
 			}
 		}
 	})
-	if llm.Cut("abc", -1) != "" {
+	if llm.Truncate("abc", -1) != "" {
 		t.Error("a negative budget leaves something")
 	}
 }

@@ -1,9 +1,11 @@
-// Package minio is everything Intray asks of MinIO: it provisions the bucket, its notifications,
-// the access keys and their policies (Provision), issues presigned URLs for browsers (Presigner),
-// and stats, reads, lists and deletes objects for the workers (Objects).
+// Package minio contains everything that Intray does with MinIO. Provision creates the bucket, its
+// notifications, the access keys and their policies. Presigner issues presigned URLs for browsers.
+// Multipart starts and completes multipart uploads. Objects stats, reads, lists and deletes objects
+// for the API and the consumers.
 //
-// MinIO runs as a process of its own and is only ever spoken to over HTTP, through minio-go. Its server and its admin
-// client (madmin-go) are under the AGPL and are never linked; the one administrative call is made by hand (iam.go).
+// MinIO runs as a separate process, and this package talks to it over HTTP only, through minio-go.
+// MinIO's server and its admin client (madmin-go) are licensed under the AGPL and are never linked.
+// The two administrative requests that Intray needs are implemented here (iam.go, removekey.go).
 package minio
 
 import (
@@ -19,37 +21,45 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// region is the one that every request is signed for. MinIO without a configured site region accepts any; a fixed one
-// keeps minio-go from asking the server for the bucket's location, so presigning needs no network at all.
+// region is the region that every request is signed for. MinIO accepts any region unless its site
+// region is configured. With a fixed region minio-go does not ask the server for the bucket's
+// location, so presigning needs no network access.
 const region = "us-east-1"
 
-// Key is one pair of MinIO credentials. Access is visible in every presigned URL; Secret must reach no log or error.
+// Key is a pair of MinIO credentials. Access is visible in every presigned URL. Secret must not
+// appear in any log or error.
 type Key struct {
 	Access string // 3 to 20 characters
 	Secret string // 8 to 40 characters
 }
 
-// String hides the secret, should a Key ever be printed.
+// String returns the access key without the secret, so that a printed Key reveals nothing.
 func (k Key) String() string { return k.Access }
 
-// GoString hides the secret from %#v too.
+// GoString does the same for %#v.
 func (k Key) GoString() string { return fmt.Sprintf("minio.Key{Access:%q}", k.Access) }
 
-// Config says where MinIO is and as whom to speak to it.
+// Config is the address of MinIO, the bucket, and the credentials to use.
 type Config struct {
 	Endpoint string // host:port, without a scheme
-	Secure   bool   // https instead of http
+	Secure   bool   // use https instead of http
 	Bucket   string
 	Key      Key
 }
 
-// newTransport returns the transport under each client. Intray's consumers keep many small requests in flight to one
-// host, so idle connections are kept for all of them (Go's default of 2 a host would dial anew for nearly every HEAD).
-// The timeouts bound a MinIO that hangs: its answers to a HEAD take a millisecond, so ten seconds without one is an
-// outage. The environment's proxies are not consulted: only cmd/intray reads the environment.
+// newTransport returns the HTTP transport for one client.
+//
+// The consumers have many small requests in flight to a single host, so the transport keeps enough
+// idle connections for all of them. With Go's default of 2 idle connections per host, nearly every
+// HEAD would open a new connection.
+//
+// The timeouts detect a MinIO that hangs. It answers a HEAD within about a millisecond, so 10 s
+// without response headers counts as an outage. The transport ignores proxy settings in the
+// environment, because only cmd reads the environment.
 func newTransport() *http.Transport {
+	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:           dialer.DialContext,
 		TLSHandshakeTimeout:   5 * time.Second,
 		ResponseHeaderTimeout: 10 * time.Second,
 		ExpectContinueTimeout: time.Second,
@@ -57,17 +67,20 @@ func newTransport() *http.Transport {
 		MaxIdleConns:          256,
 		MaxIdleConnsPerHost:   128,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		// An object that was stored with Content-Encoding: gzip must arrive as it was stored.
+		// Otherwise net/http would decompress objects that are stored with Content-Encoding: gzip.
 		DisableCompression: true,
 	}
 }
 
-// newClient returns a minio-go client for key at endpoint.
+// newClient returns a minio-go client for endpoint that signs with key.
 //
-// MaxRetries is 1: one attempt, no retry. minio-go's default of ten attempts turns an outage into a minute of silence,
-// while the callers here have better answers at once: the consumers stop pulling, the API answers 503. A connection
-// that MinIO closed while it was idle is no failure: net/http dials again by itself.
-func newClient(endpoint string, secure bool, key Key, transport http.RoundTripper) (*miniogo.Client, error) {
+// MaxRetries is 1, which means one attempt and no retry. With minio-go's default of ten attempts an
+// outage would block a caller for about a minute, although callers can handle it immediately: the
+// consumers stop pulling, and the API answers 503. If MinIO closed an idle connection, net/http
+// reconnects without an error.
+func newClient(
+	endpoint string, secure bool, key Key, transport http.RoundTripper,
+) (*miniogo.Client, error) {
 	return miniogo.New(endpoint, &miniogo.Options{
 		Creds:        credentials.NewStaticV4(key.Access, key.Secret, ""),
 		Secure:       secure,
@@ -78,13 +91,17 @@ func newClient(endpoint string, secure bool, key Key, transport http.RoundTrippe
 	})
 }
 
-// Ready asks MinIO whether it can serve (GET /minio/health/cluster, which needs no key) and returns nil if it can;
-// otherwise an error that wraps ErrUnavailable. Start-up must wait for it: with MINIO_SYNC_BOOT=on it turns good only
-// after the bucket notifications are loaded, and a PUT before that would have no event.
+// Ready returns nil if MinIO can serve requests, and an error that wraps ErrUnavailable otherwise.
+// It sends GET /minio/health/cluster, which needs no credentials.
+//
+// A program that starts MinIO must wait until Ready succeeds. With MINIO_SYNC_BOOT=on, MinIO
+// reports that it is healthy only after it has loaded the bucket's notifications. A PUT before that
+// would publish no event.
 func Ready(ctx context.Context, endpoint string, secure bool) error {
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address(endpoint, secure)+"/minio/health/cluster", http.NoBody)
+	url := address(endpoint, secure) + "/minio/health/cluster"
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return fmt.Errorf("minio ready: %w", err)
 	}
@@ -100,6 +117,7 @@ func Ready(ctx context.Context, endpoint string, secure bool) error {
 	return nil
 }
 
+// address returns the base URL of MinIO at endpoint.
 func address(endpoint string, secure bool) string {
 	if secure {
 		return "https://" + endpoint

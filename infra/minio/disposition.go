@@ -5,11 +5,14 @@ import (
 	"unicode"
 )
 
-// attachment returns a Content-Disposition (RFC 6266) that makes a browser save the answer under filename and never
-// show it. The name is given twice: in ASCII for old clients, with _ for what ASCII lacks, and in full as filename*
-// (RFC 8187), which every current browser prefers. Control characters and bidirectional overrides (which can make
-// "exe.pdf" out of "fdp.exe") are dropped, path separators become _, and invalid UTF-8 becomes U+FFFD. A name of which
-// nothing is left is "document".
+// attachment returns the value of a Content-Disposition header (RFC 6266) that makes a browser save
+// the response under filename instead of displaying it.
+//
+// The header contains the name twice: as filename in ASCII for old clients, with other characters
+// replaced by _, and as filename* in full (RFC 8187), which every current browser prefers.
+// attachment removes control characters and bidirectional controls, which can make "fdp.exe" look
+// like "exe.pdf". It replaces path separators by _ and invalid UTF-8 by U+FFFD. If the resulting
+// name has only spaces and dots, or is empty, attachment uses "document".
 func attachment(filename string) string {
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' {
@@ -21,7 +24,7 @@ func attachment(filename string) string {
 		name = "document"
 	}
 	ascii := strings.Map(func(r rune) rune {
-		// Inside quotes a backslash and a quote would need escapes, which browsers read differently; some decode %.
+		// Browsers interpret escaped quotes differently, and some decode %.
 		if r > '~' || r == '"' || r == '%' {
 			return '_'
 		}
@@ -30,13 +33,14 @@ func attachment(filename string) string {
 	return `attachment; filename="` + ascii + `"; filename*=UTF-8''` + extValue(name)
 }
 
-// extValue percent-encodes all bytes of s but RFC 8187's attr-char.
+// extValue percent-encodes every byte of s that is not an attr-char of RFC 8187.
 func extValue(s string) string {
 	const hex = "0123456789ABCDEF"
 	var out strings.Builder
 	for _, b := range []byte(s) {
 		switch {
-		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9', strings.IndexByte("!#$&+-.^_`|~", b) >= 0:
+		case 'a' <= b && b <= 'z', 'A' <= b && b <= 'Z', '0' <= b && b <= '9',
+			strings.IndexByte("!#$&+-.^_`|~", b) >= 0:
 			out.WriteByte(b)
 		default:
 			out.WriteByte('%')
@@ -47,11 +51,12 @@ func extValue(s string) string {
 	return out.String()
 }
 
-// withoutControls drops control characters (CR and LF among them), line separators and bidirectional controls, and makes
-// s valid UTF-8.
+// withoutControls removes control characters (including CR and LF), line and paragraph separators
+// and bidirectional controls from s, and replaces invalid UTF-8 by U+FFFD.
 func withoutControls(s string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||
+			r == '\u2028' || r == '\u2029' {
 			return -1
 		}
 		return r

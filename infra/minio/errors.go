@@ -10,31 +10,36 @@ import (
 )
 
 var (
-	// ErrNotExist is a proven absence: MinIO itself answered that the bucket is there and the key is not.
+	// ErrNotExist means that the object is proven not to exist: MinIO answered that the bucket
+	// exists and the key does not.
 	ErrNotExist = errors.New("object does not exist")
-	// ErrChanged says that the object at the key is not the one that was asked for: its ETag is another.
+	// ErrChanged means that the object at the key has a different ETag from the one requested.
 	ErrChanged = errors.New("object has changed")
-	// ErrUnavailable says that MinIO did not answer, or answered that it cannot serve now. It proves nothing about the
-	// object; the same call may succeed later. Everything else (a refused key, a missing bucket) is a fault of the
-	// configuration, wraps none of these three and does not go away by waiting.
+	// ErrUnavailable means that MinIO did not answer, or answered that it cannot serve requests now.
+	// It proves nothing about the object, and the same call may succeed later. Other failures, such
+	// as a rejected key or a missing bucket, are configuration errors: they wrap none of these three
+	// errors, and retrying does not help.
 	ErrUnavailable = errors.New("minio is unavailable")
 )
 
-// classify wraps an error of minio-go with the operation and, where it is one, with the sentinel that says what it
-// means. A caller's own cancellation stays context.Canceled and is no outage; a deadline that passed before MinIO
-// answered is one.
-func classify(op, key string, err error) error {
+// wrapError adds the operation, the key and, where one applies, a sentinel error of this package to
+// an error of minio-go. A canceled context stays context.Canceled and does not count as an outage.
+// A deadline that expires before MinIO answers does.
+func wrapError(op, key string, err error) error {
 	resp := miniogo.ToErrorResponse(err)
 	var kind error
 	switch {
 	case errors.Is(err, context.Canceled):
-	case resp.StatusCode == 0: // no answer: dial, TLS, timeout, connection cut
+	case resp.StatusCode == 0: // no response: dial, TLS, timeout, or a broken connection
 		kind = ErrUnavailable
 	case resp.StatusCode == http.StatusNotFound && resp.RequestID == "":
-		// minio-go makes NoSuchKey of any bare 404. Every S3 server names the request in its answer; what does not is
-		// something else that listens at MinIO's address, or a proxy before it, and proves nothing.
+		// minio-go reports NoSuchKey for any 404 without a body. Every S3 server sends a request ID.
+		// A response without one comes from some other server or proxy at MinIO's address, and proves
+		// nothing about the object.
 		kind = ErrUnavailable
-	case resp.StatusCode >= 500, resp.StatusCode == http.StatusTooManyRequests, resp.StatusCode == http.StatusRequestTimeout:
+	case resp.StatusCode >= 500,
+		resp.StatusCode == http.StatusTooManyRequests,
+		resp.StatusCode == http.StatusRequestTimeout:
 		kind = ErrUnavailable
 	case resp.StatusCode == http.StatusNotFound && resp.Code == miniogo.NoSuchKey:
 		kind = ErrNotExist

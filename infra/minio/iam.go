@@ -16,14 +16,16 @@ import (
 	"github.com/minio/minio-go/v7/pkg/signer"
 )
 
-// importIAM creates or updates the users and policies of all keys with one signed request to MinIO's own
-// PUT /minio/admin/v3/import-iam-v2: a zip of JSON files, not encrypted (shapes: MinIO's cmd/admin-handlers-users.go,
-// importIAM). The plain import-iam would do the same but answers 200 without a word when a user could not be made; the
-// v2 form reports what failed.
+// importIAM creates or updates the users and policies of all keys with one signed request, MinIO's
+// PUT /minio/admin/v3/import-iam-v2. The body is an unencrypted zip archive of JSON files; for
+// their format see importIAM in MinIO's cmd/admin-handlers-users.go. The older import-iam endpoint
+// does the same, but it answers 200 with no details even if it could not create a user. The v2
+// endpoint reports what failed.
 //
-// Doing it again is safe for keys that are in use: MinIO replaces each entry in its memory under one lock, after it was
-// written to disk; no key is removed or disabled in between. A key that is no longer in keys is left alone, because
-// URLs signed with it may still be out.
+// Repeating the import does not disturb keys that are in use. MinIO writes each entry to disk and
+// then replaces the one in memory under a lock, so no key is removed or disabled in between. A key
+// that is no longer in admin.Keys is kept, because URLs that were signed with it may still be
+// valid.
 func importIAM(ctx context.Context, admin Admin) error {
 	bundle, err := iamBundle(admin)
 	if err != nil {
@@ -34,14 +36,17 @@ func importIAM(ctx context.Context, admin Admin) error {
 		return fmt.Errorf("import users and policies: %w", err)
 	}
 	if status != http.StatusOK {
-		return fmt.Errorf("import users and policies: status %d: %s", status, errorCode(answer))
+		return fmt.Errorf("import users and policies: status %d: %s", status, adminError(answer))
 	}
-	return imported(answer, admin)
+	return checkImport(answer, admin)
 }
 
-// callAdmin sends one request to MinIO's admin API, signed as root, and returns what it answered below 500. An outage
-// is an error that wraps ErrUnavailable.
-func callAdmin(ctx context.Context, admin Admin, method, path string, body []byte) (status int, answer []byte, err error) {
+// callAdmin sends one request to MinIO's admin API, signed as root, and returns the status and the
+// body of the response. If MinIO does not answer, or answers with a 5xx status, callAdmin returns
+// an error that wraps ErrUnavailable.
+func callAdmin(
+	ctx context.Context, admin Admin, method, path string, body []byte,
+) (status int, answer []byte, err error) {
 	sum := sha256.Sum256(body)
 	url := address(admin.Endpoint, admin.Secure) + "/minio/admin/v3/" + path
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
@@ -62,12 +67,13 @@ func callAdmin(ctx context.Context, admin Admin, method, path string, body []byt
 		return 0, nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	if resp.StatusCode >= http.StatusInternalServerError {
-		return 0, nil, fmt.Errorf("%w: status %d: %s", ErrUnavailable, resp.StatusCode, errorCode(answer))
+		return 0, nil, fmt.Errorf("%w: status %d: %s",
+			ErrUnavailable, resp.StatusCode, adminError(answer))
 	}
 	return resp.StatusCode, answer, nil
 }
 
-// iamBundle returns the zip: the policies, the users and which user has which policy.
+// iamBundle returns the zip archive for importIAM: the policies, the users, and each user's policy.
 func iamBundle(admin Admin) ([]byte, error) {
 	type user struct {
 		SecretKey string `json:"secretKey"`
@@ -86,8 +92,8 @@ func iamBundle(admin Admin) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, twice := users[key.Access]; twice {
-			return nil, fmt.Errorf("key %s: the access key %q serves two roles", role, key.Access)
+		if _, exists := users[key.Access]; exists {
+			return nil, fmt.Errorf("key %s: the access key %q has two roles", role, key.Access)
 		}
 		name := policyName(role, admin.Bucket)
 		policies[name] = document
@@ -97,7 +103,8 @@ func iamBundle(admin Admin) ([]byte, error) {
 
 	var out bytes.Buffer
 	archive := zip.NewWriter(&out)
-	for name, content := range map[string]any{"policies": policies, "users": users, "user_mappings": mappings} {
+	files := map[string]any{"policies": policies, "users": users, "user_mappings": mappings}
+	for name, content := range files {
 		file, err := archive.Create("iam-assets/" + name + ".json")
 		if err != nil {
 			return nil, fmt.Errorf("zip %s: %w", name, err)
@@ -112,9 +119,10 @@ func iamBundle(admin Admin) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// imported checks MinIO's report: nothing failed or was skipped, and every user, policy and mapping is among the added.
-// The reasons of a failure are often {} (a Go error that does not marshal), so its name has to do.
-func imported(answer []byte, admin Admin) error {
+// checkImport returns an error unless MinIO's report shows that every user, policy and mapping was
+// added. For an entry that failed the error contains its name only: the reason in MinIO's report is
+// often {}, because MinIO marshals Go errors that have no exported fields.
+func checkImport(answer []byte, admin Admin) error {
 	type failures []struct {
 		Name string `json:"name"`
 	}
@@ -138,23 +146,29 @@ func imported(answer []byte, admin Admin) error {
 	}
 	var errs []error
 	for kind, failed := range map[string]failures{
-		"policy": report.Failed.Policies, "user": report.Failed.Users, "user's policy": report.Failed.UserPolicies,
+		"policy":        report.Failed.Policies,
+		"user":          report.Failed.Users,
+		"user's policy": report.Failed.UserPolicies,
 	} {
-		for _, one := range failed {
-			errs = append(errs, fmt.Errorf("import %s %q: refused by MinIO (access keys have 3 to 20 characters, secrets 8 to 40)", kind, one.Name))
+		for _, entry := range failed {
+			errs = append(errs, fmt.Errorf("import %s %q: rejected by MinIO "+
+				"(access keys must have 3 to 20 characters, secrets 8 to 40)", kind, entry.Name))
 		}
 	}
-	want := len(admin.Keys.byRole())
-	if len(errs) == 0 && (len(report.Added.Policies) != want || len(report.Added.Users) != want || len(report.Added.UserPolicies) != want) {
-		errs = append(errs, fmt.Errorf("import users and policies: of %d each, MinIO took %d policies, %d users and %d mappings",
-			want, len(report.Added.Policies), len(report.Added.Users), len(report.Added.UserPolicies)))
+	want, added := len(admin.Keys.byRole()), report.Added
+	complete := len(added.Policies) == want && len(added.Users) == want &&
+		len(added.UserPolicies) == want
+	if len(errs) == 0 && !complete {
+		errs = append(errs, fmt.Errorf("import users and policies: of %d each, "+
+			"MinIO accepted %d policies, %d users and %d mappings",
+			want, len(added.Policies), len(added.Users), len(added.UserPolicies)))
 	}
 	return errors.Join(errs...)
 }
 
-// errorCode takes the code and the message from an admin error, which may quote the request and so is not passed on
-// whole.
-func errorCode(answer []byte) string {
+// adminError returns the code and the message of an error response. The rest of the response is
+// left out, because it may quote the request.
+func adminError(answer []byte) string {
 	var problem struct{ Code, Message string }
 	if err := json.Unmarshal(answer, &problem); err != nil || problem.Code == "" {
 		return "no error code"

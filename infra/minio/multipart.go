@@ -16,56 +16,64 @@ import (
 )
 
 var (
-	// ErrNoUpload is a proof that MinIO has no incomplete upload of that id: it was completed or dropped.
+	// ErrNoUpload means that MinIO has no incomplete upload with that ID: the upload was completed or
+	// aborted.
 	ErrNoUpload = errors.New("multipart upload does not exist")
-	// ErrExists says that an object is at the key already, which an upload may not replace.
+	// ErrExists means that the key already has an object, which an upload must not replace.
 	ErrExists = errors.New("object exists")
 )
 
-// Multipart begins and completes uploads in parts, with the multipart key. The parts themselves are PUT by browsers
-// (Presigner.PartURL), and what is given up is dropped by the worker (Objects.AbortUpload). It is safe for concurrent
-// use. Its errors wrap ErrNoUpload, ErrExists, ErrChanged or ErrUnavailable where that is what happened.
+// Multipart starts and completes multipart uploads with the multipart key. Browsers PUT the parts
+// (see Presigner.PartURL), and the sweeper aborts abandoned uploads with the worker key (see
+// Objects.AbortUpload). A Multipart is safe for concurrent use. Its errors wrap ErrNoUpload,
+// ErrExists, ErrChanged or ErrUnavailable where one of them applies.
 //
-// MinIO drops an incomplete upload by itself 24 hours after it began (its setting api stale_uploads_expiry), whatever
-// arrived since.
+// MinIO itself aborts an incomplete upload 24 hours after it was started, even if parts arrived
+// since (its setting api stale_uploads_expiry).
 type Multipart struct {
 	core      miniogo.Core
 	transport *http.Transport
 	bucket    string
 }
 
-// NewMultipart returns the uploads in parts of config's bucket. It makes no network call.
+// NewMultipart returns a Multipart for the bucket in config. It makes no network call.
 func NewMultipart(config Config) (*Multipart, error) {
 	transport := newTransport()
 	client, err := newClient(config.Endpoint, config.Secure, config.Key, transport)
 	if err != nil {
 		return nil, fmt.Errorf("minio client for %s: %w", config.Endpoint, err)
 	}
-	return &Multipart{core: miniogo.Core{Client: client}, transport: transport, bucket: config.Bucket}, nil
+	core := miniogo.Core{Client: client}
+	return &Multipart{core: core, transport: transport, bucket: config.Bucket}, nil
 }
 
-// Close closes the connections that are idle. The requests in flight go on.
+// Close closes idle connections. Requests in flight continue.
 func (m *Multipart) Close() { m.transport.CloseIdleConnections() }
 
-// Begin begins an upload in parts to key and returns its id. The object will have contentType.
-func (m *Multipart) Begin(ctx context.Context, key, contentType string) (uploadID string, err error) {
-	id, err := m.core.NewMultipartUpload(ctx, m.bucket, key, miniogo.PutObjectOptions{ContentType: contentType})
+// Begin starts a multipart upload of an object with contentType at key and returns the upload's ID.
+func (m *Multipart) Begin(
+	ctx context.Context, key, contentType string,
+) (uploadID string, err error) {
+	options := miniogo.PutObjectOptions{ContentType: contentType}
+	id, err := m.core.NewMultipartUpload(ctx, m.bucket, key, options)
 	if err != nil {
-		return "", classifyUpload("begin multipart upload", key, err)
+		return "", wrapUploadError("begin multipart upload", key, err)
 	}
 	return id, nil
 }
 
-// Parts returns the parts of the upload that arrived, by number. Of a part that came twice, the last one counts.
+// Parts returns the uploaded parts, ordered by number. If a part was uploaded several times, the
+// last one counts.
 func (m *Multipart) Parts(ctx context.Context, key, uploadID string) ([]schema.Part, error) {
 	var parts []schema.Part
 	for marker := 0; ; {
 		page, err := m.core.ListObjectParts(ctx, m.bucket, key, uploadID, marker, 1000)
 		if err != nil {
-			return nil, classifyUpload("list parts", key, err)
+			return nil, wrapUploadError("list parts", key, err)
 		}
 		for _, p := range page.ObjectParts {
-			parts = append(parts, schema.Part{Number: p.PartNumber, Size: p.Size, ETag: strings.Trim(p.ETag, `"`)})
+			etag := strings.Trim(p.ETag, `"`)
+			parts = append(parts, schema.Part{Number: p.PartNumber, Size: p.Size, ETag: etag})
 		}
 		if !page.IsTruncated || page.NextPartNumberMarker <= marker {
 			return parts, nil
@@ -74,39 +82,43 @@ func (m *Multipart) Parts(ctx context.Context, key, uploadID string) ([]schema.P
 	}
 }
 
-// Complete makes the object at key of the parts, which must be all that it is to have, by number. It fails with
-// ErrExists if an object is there already, with ErrChanged if a part is not there with its ETag, and with ErrNoUpload.
-func (m *Multipart) Complete(ctx context.Context, key, uploadID string, parts []schema.Part) error {
+// Complete creates the object at key from parts, which must be all parts of the object, ordered by
+// number. It returns ErrExists if the key already has an object, ErrChanged if a part is missing or
+// has a different ETag, and ErrNoUpload if the upload does not exist.
+func (m *Multipart) Complete(
+	ctx context.Context, key, uploadID string, parts []schema.Part,
+) error {
 	complete := make([]miniogo.CompletePart, len(parts))
 	for i, p := range parts {
 		complete[i] = miniogo.CompletePart{PartNumber: p.Number, ETag: p.ETag}
 	}
 	var opts miniogo.PutObjectOptions
 	opts.SetMatchETagExcept("*") // If-None-Match: *
-	if _, err := m.core.CompleteMultipartUpload(ctx, m.bucket, key, uploadID, complete, opts); err != nil {
-		return classifyUpload("complete multipart upload", key, err)
+	_, err := m.core.CompleteMultipartUpload(ctx, m.bucket, key, uploadID, complete, opts)
+	if err != nil {
+		return wrapUploadError("complete multipart upload", key, err)
 	}
 	return nil
 }
 
-// AbortUpload drops an incomplete upload and its parts. That it is not there (any more) is success.
+// AbortUpload deletes an incomplete upload and its parts. It succeeds if the upload does not exist.
 func (o *Objects) AbortUpload(ctx context.Context, key, uploadID string) error {
 	err := o.core.AbortMultipartUpload(ctx, o.bucket, key, uploadID)
 	if err == nil {
 		return nil
 	}
-	if err = classifyUpload("abort multipart upload", key, err); errors.Is(err, ErrNoUpload) {
+	if err = wrapUploadError("abort multipart upload", key, err); errors.Is(err, ErrNoUpload) {
 		return nil
 	}
 	return err
 }
 
-// classifyUpload is classify for what only uploads in parts meet.
-func classifyUpload(op, key string, err error) error {
+// wrapUploadError extends wrapError with the errors that occur in multipart uploads only.
+func wrapUploadError(op, key string, err error) error {
 	resp := miniogo.ToErrorResponse(err)
 	var kind error
 	switch {
-	case resp.RequestID == "": // not MinIO's own word
+	case resp.RequestID == "": // not sent by MinIO
 	case resp.Code == "NoSuchUpload":
 		kind = ErrNoUpload
 	case resp.StatusCode == http.StatusPreconditionFailed:
@@ -115,19 +127,23 @@ func classifyUpload(op, key string, err error) error {
 		kind = ErrChanged
 	}
 	if kind == nil {
-		return classify(op, key, err)
+		return wrapError(op, key, err)
 	}
 	return fmt.Errorf("%s %s: %w: %w", op, key, kind, err)
 }
 
-// PartURL returns a URL to which one part of exactly size bytes can be PUT until expiresAt, as often as it takes; no
-// header is needed beside Content-Length, which browsers set themselves and which is signed: another size is a 403.
-// number is from 1 to 10,000. The answer's ETag is what completing asks for. expiry is as with UploadURL.
-func (p *Presigner) PartURL(ctx context.Context, key, uploadID string, number int, size int64, expiry time.Duration) (
-	address string, expiresAt time.Time, err error,
-) {
+// PartURL returns a URL to which a client can PUT one part of exactly size bytes until expiresAt,
+// any number of times. number is from 1 to 10,000. For the range of expiry see UploadURL.
+//
+// The only header that the request needs is Content-Length, which browsers set themselves. It is
+// signed, so MinIO answers 403 to a part of another size. Complete needs the ETag of the response.
+func (p *Presigner) PartURL(
+	ctx context.Context, key, uploadID string, number int, size int64, expiry time.Duration,
+) (address string, expiresAt time.Time, err error) {
 	if number < 1 || number > 10_000 || size < 0 || uploadID == "" {
-		return "", time.Time{}, fmt.Errorf("presign part %d of %s: no such part, a negative size or no upload", number, key)
+		return "", time.Time{}, fmt.Errorf(
+			"presign part %d of %s: part number not from 1 to 10000, negative size, or no upload ID",
+			number, key)
 	}
 	query := url.Values{"partNumber": {strconv.Itoa(number)}, "uploadId": {uploadID}}
 	signed := http.Header{"Content-Length": {strconv.FormatInt(size, 10)}}

@@ -11,61 +11,67 @@ import (
 	"intray/schema"
 )
 
-// The targets' ids, as they end the names of MinIO's environment variables (MINIO_NOTIFY_NATS_ENABLE_<id>).
+// The IDs of the notification targets. They are the suffixes of MinIO's environment variables
+// (MINIO_NOTIFY_NATS_ENABLE_<id>).
 const (
-	// TargetCreatedDirect publishes within a millisecond, and loses the event if NATS is away at that moment.
+	// TargetCreatedDirect publishes within a millisecond. It loses the event if NATS is unreachable
+	// at that moment.
 	TargetCreatedDirect = "CREATED_DIRECT"
-	// TargetCreatedDurable queues on disk first: nothing is lost while NATS is away, but it comes up to 3 s late.
+	// TargetCreatedDurable queues events on disk before it publishes them. It loses nothing while
+	// NATS is unreachable, but an event arrives up to 3 s late.
 	TargetCreatedDurable = "CREATED_DURABLE"
 	// TargetRemovedDurable does the same for removals.
 	TargetRemovedDurable = "REMOVED_DURABLE"
 )
 
-// rule is one notification of the bucket.
+// rule is one notification rule of the bucket.
 type rule struct {
 	target string
 	events notification.EventType
-	prefix string // of the keys; empty for all
+	prefix string // key prefix; empty for all keys
 }
 
-// rules are what the bucket says to whom.
+// rules are the notification rules of the bucket.
 //
-// Created events are for keys below documents/ only, the one place that uploads can go to. Removed events are for the
-// whole bucket: a document of the single-user days may have its object at any key, those below null-user/ among them,
-// and its removal must be heard too. Consumers go by the key that the database holds, so one too many does no harm.
+// Created events are sent for keys below documents/ only, because clients can upload nowhere else.
+// Removed events are sent for the whole bucket, because a document from the single-user version may
+// have its object at any key, for example below null-user/. Consumers look the key up in the
+// database, so an event for a key that is not there does no harm.
 var rules = []rule{
 	{TargetCreatedDirect, notification.ObjectCreatedAll, schema.ObjectPrefix},
 	{TargetCreatedDurable, notification.ObjectCreatedAll, schema.ObjectPrefix},
 	{TargetRemovedDurable, notification.ObjectRemovedAll, ""},
 }
 
-// arn is how MinIO names a NATS target.
+// arn returns MinIO's name for the rule's NATS target.
 func (r rule) arn() notification.Arn {
 	return notification.NewArn("minio", "sqs", "", r.target, "nats")
 }
 
-// is reports whether queue, as MinIO reports it, is this rule.
-func (r rule) is(queue notification.QueueConfig) bool {
-	return queue.Queue == r.arn().String() && queue.Equal([]notification.EventType{r.events}, r.prefix, "")
+// matches reports whether queue, read from MinIO, is equal to the rule.
+func (r rule) matches(queue notification.QueueConfig) bool {
+	return queue.Queue == r.arn().String() &&
+		queue.Equal([]notification.EventType{r.events}, r.prefix, "")
 }
 
-// setNotifications brings the bucket's notifications to rules, unless they are already. Notifications to targets that
-// are not Intray's stay.
+// setNotifications replaces the bucket's notification rules for Intray's targets with rules, unless
+// they are equal already. It keeps the rules for other targets.
 func setNotifications(ctx context.Context, client *miniogo.Client, bucket string) error {
 	config, err := client.GetBucketNotification(ctx, bucket)
 	if err != nil {
-		return classify("get notifications of bucket", bucket, err)
+		return wrapError("get notifications of bucket", bucket, err)
 	}
 	var ours, others []notification.QueueConfig
 	for _, queue := range config.QueueConfigs {
-		if slices.ContainsFunc(rules, func(r rule) bool { return queue.Queue == r.arn().String() }) {
+		isTarget := func(r rule) bool { return queue.Queue == r.arn().String() }
+		if slices.ContainsFunc(rules, isTarget) {
 			ours = append(ours, queue)
 		} else {
 			others = append(others, queue)
 		}
 	}
-	missing := slices.ContainsFunc(rules, func(r rule) bool { return !slices.ContainsFunc(ours, r.is) })
-	if !missing && len(ours) == len(rules) {
+	isMissing := func(r rule) bool { return !slices.ContainsFunc(ours, r.matches) }
+	if len(ours) == len(rules) && !slices.ContainsFunc(rules, isMissing) {
 		return nil
 	}
 
@@ -80,7 +86,8 @@ func setNotifications(ctx context.Context, client *miniogo.Client, bucket string
 	}
 	if err := client.SetBucketNotification(ctx, bucket, config); err != nil {
 		return fmt.Errorf("%w (MinIO must run with MINIO_NOTIFY_NATS_ENABLE_%s, _%s and _%s on)",
-			classify("set notifications of bucket", bucket, err), TargetCreatedDirect, TargetCreatedDurable, TargetRemovedDurable)
+			wrapError("set notifications of bucket", bucket, err),
+			TargetCreatedDirect, TargetCreatedDurable, TargetRemovedDurable)
 	}
 	return nil
 }

@@ -7,28 +7,32 @@ import (
 	"strings"
 )
 
-// The policies are files of their own so that they can be read, reviewed and used by hand: {{bucket}} stands for the
-// bucket's name. What each key may do, and why:
+// policyFiles are the policies of the access keys, with {{bucket}} in place of the bucket's name.
+// They are separate files so that operators can review them and apply them with other tools. The
+// permissions of each key, and the reasons:
 //
-//   - upload: PUT an object, or one part of it, below documents/, only through a presigned URL. It cannot read, so that a
-//     URL with X-Amz-Copy-Source copies nobody's object.
-//   - multipart: the API's beginning and completing of uploads in parts, and the list of what arrived; below documents/,
-//     never through a presigned URL. S3 has one right for these and for PUT, so it could PUT too: that is why it is not
-//     the key whose name every upload URL shows, and why no URL can be signed with it.
+//   - upload: PUT an object or a part of one below documents/, with a presigned URL only. The key
+//     cannot read, so a URL with X-Amz-Copy-Source cannot copy another user's object.
+//   - multipart: start, complete and list the parts of multipart uploads below documents/, for the
+//     API, and never with a presigned URL. S3 has a single permission for these actions and for
+//     PUT, so this key could also PUT. For this reason upload URLs use another key, and the policy
+//     denies presigned URLs that are signed with this one.
 //   - download: GET an object below documents/.
-//   - confirm: the API's stat of one object; as download, and it may list below documents/.
-//   - worker: the consumers' key: read and delete below documents/ and null-user/ (unowned objects of the single-user
-//     days), drop incomplete uploads below documents/, and list the whole bucket, which reconciliation walks to report
-//     what the database never knew. Its delete asks for a name after the folder: MinIO would take DELETE documents/ with
-//     X-Minio-Force-Delete for all of them, and send no event.
+//   - confirm: stat an object and list objects below documents/, for the API. S3 has a single
+//     permission for GET and HEAD, so this key can also GET.
+//   - worker: read and delete objects below documents/ and null-user/ (objects without an owner
+//     from the single-user version), abort incomplete uploads below documents/, and list the whole
+//     bucket, which reconciliation needs to report objects that the database never knew. The policy
+//     requires a name after the folder, because MinIO would treat DELETE documents/ with
+//     X-Minio-Force-Delete as a deletion of every object below it, and publish no event.
 //
-// No key may both put and get.
+// No key can both PUT and GET.
 //
 //go:embed policies/*.json
 var policyFiles embed.FS
 
-// policy returns the policy of role for bucket. The bucket's name is one that S3 allows (lower case, digits, dots,
-// dashes), so it needs no escaping.
+// policy returns the policy of role for bucket. Bucket names consist of lower-case letters, digits,
+// dots and dashes, so the name needs no escaping.
 func policy(role, bucket string) (json.RawMessage, error) {
 	text, err := policyFiles.ReadFile("policies/" + role + ".json")
 	if err != nil {
@@ -41,5 +45,6 @@ func policy(role, bucket string) (json.RawMessage, error) {
 	return json.RawMessage(filled), nil
 }
 
-// policyName is per bucket, so that several stacks can share one MinIO.
+// policyName returns the name of role's policy for bucket. It contains the bucket so that several
+// stacks can share one MinIO.
 func policyName(role, bucket string) string { return bucket + "-" + role }

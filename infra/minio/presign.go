@@ -14,31 +14,35 @@ import (
 	miniogo "github.com/minio/minio-go/v7"
 )
 
-// MaxDownloadExpiry is how long a download URL may live at most: whoever has it can read the object.
+// MaxDownloadExpiry is the longest expiry of a download URL. It is short because anyone who has the
+// URL can read the object.
 const MaxDownloadExpiry = 5 * time.Minute
 
-// Presigner issues the URLs that browsers upload to and download from. It is computed from the keys and the clock
-// alone, without any network call, and is safe for concurrent use.
+// Presigner issues the presigned URLs with which browsers upload and download. It computes them
+// from the keys and the clock without any network call. It is safe for concurrent use.
 type Presigner struct {
 	upload, download *miniogo.Client
 	bucket           string
 }
 
-// PresignerConfig says for which address URLs are signed, and with which keys.
+// PresignerConfig is the public address that URLs are signed for, and the keys to sign them with.
 type PresignerConfig struct {
-	// Public is the scheme and host[:port] that the browser uses: the gateway's, not MinIO's. The signature covers the
-	// host, so a URL for another name than the browser sends is refused. It has no path.
+	// Public is the scheme and host[:port] that browsers connect to: the gateway's address, not
+	// MinIO's. The signature covers the host, so MinIO rejects a request with another Host header.
+	// Public must not have a path.
 	Public   *url.URL
 	Bucket   string
 	Upload   Key
 	Download Key
 }
 
-// NewPresigner returns a Presigner, or an error if config's address cannot be signed for.
+// NewPresigner returns a Presigner. It returns an error if config.Public is not an http or https
+// address without a path.
 func NewPresigner(config PresignerConfig) (*Presigner, error) {
 	public := config.Public
-	if public == nil || public.Host == "" || (public.Scheme != "http" && public.Scheme != "https") || (public.Path != "" && public.Path != "/") {
-		return nil, fmt.Errorf("presigner: public address %v: want http(s)://host[:port] without a path", public)
+	if !isBaseURL(public) {
+		return nil, fmt.Errorf(
+			"presigner: public address %v: want http(s)://host[:port] without a path", public)
 	}
 	secure := public.Scheme == "https"
 	upload, err := newClient(public.Host, secure, config.Upload, noNetwork{})
@@ -52,24 +56,38 @@ func NewPresigner(config PresignerConfig) (*Presigner, error) {
 	return &Presigner{upload: upload, download: download, bucket: config.Bucket}, nil
 }
 
-// UploadURL returns a URL to which exactly one object of exactly size bytes and of contentType can be PUT at key until
-// expiresAt, and the headers that the client must send with it as they are. sha256, if not nil, is the 32 bytes of the
-// content's digest: MinIO then refuses any other content.
+// isBaseURL reports whether u has an http or https scheme, a host, and no path.
+func isBaseURL(u *url.URL) bool {
+	return u != nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https") &&
+		(u.Path == "" || u.Path == "/")
+}
+
+// UploadURL returns a URL to which a client can PUT one object of exactly size bytes and of
+// contentType at key until expiresAt. It also returns the headers that the client must send
+// unchanged. sha256 is the 32-byte digest of the content, or nil; with a digest, MinIO rejects any
+// other content. expiry is at least one second and at most seven days, the limit of S3.
 //
-// Signed, and so enforced by MinIO: Content-Length (another size is a 403), Content-Type (403), If-None-Match: * (412
-// if something is at the key) and x-amz-checksum-sha256 (400 on other bytes). Content-Length is not among the returned
-// headers: browsers set it themselves and forbid scripts to. expiry is at least a second, at most S3's seven days.
-// After a DELETE the same URL works again until it expires.
-func (p *Presigner) UploadURL(ctx context.Context, key, contentType string, size int64, sha256 []byte, expiry time.Duration) (
-	address string, headers map[string]string, expiresAt time.Time, err error,
-) {
+// The URL signs these headers, so MinIO enforces them:
+//
+//   - Content-Length: another size is a 403;
+//   - Content-Type: another type is a 403;
+//   - If-None-Match: *: an existing object at the key is a 412;
+//   - x-amz-checksum-sha256, if there is a digest: other content is a 400.
+//
+// Content-Length is not among the returned headers, because browsers set it themselves and do not
+// let scripts set it. After the object is deleted, the same URL works again until it expires.
+func (p *Presigner) UploadURL(
+	ctx context.Context, key, contentType string, size int64, sha256 []byte, expiry time.Duration,
+) (address string, headers map[string]string, expiresAt time.Time, err error) {
 	switch {
 	case size < 0:
 		return "", nil, time.Time{}, fmt.Errorf("presign upload of %s: negative size %d", key, size)
 	case contentType == "" || withoutControls(contentType) != contentType:
-		return "", nil, time.Time{}, fmt.Errorf("presign upload of %s: content type %q", key, contentType)
+		return "", nil, time.Time{}, fmt.Errorf(
+			"presign upload of %s: invalid content type %q", key, contentType)
 	case sha256 != nil && len(sha256) != 32:
-		return "", nil, time.Time{}, fmt.Errorf("presign upload of %s: sha256 of %d bytes", key, len(sha256))
+		return "", nil, time.Time{}, fmt.Errorf(
+			"presign upload of %s: sha256 has %d bytes, want 32", key, len(sha256))
 	}
 	headers = map[string]string{"Content-Type": contentType, "If-None-Match": "*"}
 	if sha256 != nil {
@@ -90,14 +108,16 @@ func (p *Presigner) UploadURL(ctx context.Context, key, contentType string, size
 	return u.String(), headers, expiresAt, nil
 }
 
-// DownloadURL returns a URL from which the object at key can be read until expiresAt. The answer is always an
-// attachment named filename (any Unicode; RFC 6266) and of contentType, whatever type it was stored with; both are
-// signed and cannot be stripped or changed. expiry is at least a second and at most MaxDownloadExpiry.
-func (p *Presigner) DownloadURL(ctx context.Context, key, filename, contentType string, expiry time.Duration) (
-	address string, expiresAt time.Time, err error,
-) {
+// DownloadURL returns a URL from which a client can GET the object at key until expiresAt. The
+// response is always an attachment named filename (any Unicode; RFC 6266) with the given
+// contentType, whatever type the object was stored with. Both are signed, so a client cannot remove
+// or change them. expiry is at least one second and at most MaxDownloadExpiry.
+func (p *Presigner) DownloadURL(
+	ctx context.Context, key, filename, contentType string, expiry time.Duration,
+) (address string, expiresAt time.Time, err error) {
 	if expiry > MaxDownloadExpiry {
-		return "", time.Time{}, fmt.Errorf("presign download of %s: expiry %s is over %s", key, expiry, MaxDownloadExpiry)
+		return "", time.Time{}, fmt.Errorf(
+			"presign download of %s: expiry %s is longer than %s", key, expiry, MaxDownloadExpiry)
 	}
 	contentType = withoutControls(contentType)
 	if contentType == "" {
@@ -118,10 +138,11 @@ func (p *Presigner) DownloadURL(ctx context.Context, key, filename, contentType 
 	return u.String(), expiresAt, nil
 }
 
-// expiration is the moment after which MinIO refuses u. It is counted from the time in the URL, which has whole seconds,
-// and so may be up to a second before now plus expiry.
+// expiration returns the time after which MinIO rejects u. MinIO counts from the signing time in
+// the URL, which is in whole seconds, so the result may be up to a second earlier than now plus
+// expiry.
 func expiration(u *url.URL, expiry time.Duration) (time.Time, error) {
-	// The rest of the query is not worth reading: URLs are issued by the thousand.
+	// Finding one parameter is cheaper than parsing the whole query, and the API issues many URLs.
 	_, date, _ := strings.Cut(u.RawQuery, "X-Amz-Date=")
 	date, _, _ = strings.Cut(date, "&")
 	signedAt, err := time.Parse("20060102T150405Z", date)
@@ -131,9 +152,10 @@ func expiration(u *url.URL, expiry time.Duration) (time.Time, error) {
 	return signedAt.Add(expiry.Truncate(time.Second)), nil
 }
 
-// noNetwork makes a request by mistake an error instead of a slow answer from the wrong host.
+// noNetwork is a transport that fails every request. It turns an accidental request into an error
+// instead of a slow response from the wrong host.
 type noNetwork struct{}
 
 func (noNetwork) RoundTrip(*http.Request) (*http.Response, error) {
-	return nil, errors.New("a presigner makes no requests")
+	return nil, errors.New("a presigner must not send requests")
 }

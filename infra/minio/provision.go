@@ -8,22 +8,28 @@ import (
 	miniogo "github.com/minio/minio-go/v7"
 )
 
-// Keys are the access keys that Intray's parts use instead of the root's; policies/ says what each may do.
+// Keys are the access keys that Intray's processes use instead of the root credentials. policies/
+// defines the permissions of each.
 type Keys struct {
-	Upload    Key // signs the browsers' PUTs; in the API
-	Multipart Key // begins and completes uploads in parts; in the API
-	Download  Key // signs the browsers' GETs; in the API
-	Confirm   Key // stats objects; in the API
-	Worker    Key // the consumers
+	Upload    Key // the API signs upload URLs with it
+	Multipart Key // the API starts and completes multipart uploads with it
+	Download  Key // the API signs download URLs with it
+	Confirm   Key // the API stats objects with it
+	Worker    Key // the consumers and the operator's commands use it
 }
 
 func (k Keys) byRole() map[string]Key {
 	return map[string]Key{
-		"upload": k.Upload, "multipart": k.Multipart, "download": k.Download, "confirm": k.Confirm, "worker": k.Worker,
+		"upload":    k.Upload,
+		"multipart": k.Multipart,
+		"download":  k.Download,
+		"confirm":   k.Confirm,
+		"worker":    k.Worker,
 	}
 }
 
-// Admin is what Provision needs: MinIO's root credentials, which no other part gets, and what to make.
+// Admin contains MinIO's root credentials, which only provisioning uses, and the bucket and keys to
+// create.
 type Admin struct {
 	Endpoint     string // host:port, without a scheme
 	Secure       bool
@@ -33,12 +39,15 @@ type Admin struct {
 	Keys         Keys
 }
 
-// Provision makes the bucket, its notifications, and the users and policies of the keys, or brings them to what admin
-// says. It is idempotent, touches no object, leaves other users and other targets' notifications alone, and is meant to
-// run at each start, after Ready: where nothing has changed it costs three short requests. The notification targets
-// themselves come from MinIO's environment (MINIO_NOTIFY_NATS_*_CREATED_DIRECT and so on) and must be there.
+// Provision creates the bucket, its notification rules, and the users and policies of the keys, or
+// updates them to match admin. It does not change objects, other users, or notification rules for
+// other targets.
 //
-// An outage is an error that wraps ErrUnavailable.
+// Provision is idempotent and can run at every start, after Ready succeeds. If nothing has changed
+// it sends three short requests. It does not create the notification targets themselves: they must
+// be configured in MinIO's environment (MINIO_NOTIFY_NATS_*_CREATED_DIRECT and so on).
+//
+// If MinIO is unavailable, Provision returns an error that wraps ErrUnavailable.
 func Provision(ctx context.Context, admin Admin) error {
 	for role, key := range admin.Keys.byRole() {
 		if key.Access == "" || key.Secret == "" {
@@ -64,23 +73,26 @@ func Provision(ctx context.Context, admin Admin) error {
 	return nil
 }
 
-// makeBucket creates the bucket unless it is there. Two provisioners may run at once; the one that comes second finds
-// the other's bucket.
+// makeBucket creates the bucket unless it exists. It also succeeds if a concurrent Provision
+// creates the bucket first.
 func makeBucket(ctx context.Context, client *miniogo.Client, bucket string) error {
 	exists, err := client.BucketExists(ctx, bucket)
 	if err != nil {
-		return classify("find bucket", bucket, err)
+		return wrapError("check bucket", bucket, err)
 	}
 	if exists {
 		return nil
 	}
 	err = client.MakeBucket(ctx, bucket, miniogo.MakeBucketOptions{Region: region})
-	var resp miniogo.ErrorResponse
-	if errors.As(err, &resp) && (resp.Code == "BucketAlreadyOwnedByYou" || resp.Code == "BucketAlreadyExists") {
+	if err == nil {
 		return nil
 	}
-	if err != nil {
-		return classify("make bucket", bucket, err)
+	var resp miniogo.ErrorResponse
+	if errors.As(err, &resp) {
+		switch resp.Code {
+		case "BucketAlreadyOwnedByYou", "BucketAlreadyExists":
+			return nil
+		}
 	}
-	return nil
+	return wrapError("create bucket", bucket, err)
 }

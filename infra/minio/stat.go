@@ -13,23 +13,23 @@ import (
 	"intray/schema"
 )
 
-// Stater stats single objects; *Objects does.
+// Stater stats single objects. *Objects implements it.
 type Stater interface {
-	// Stat fails with ErrNotExist where no object is.
+	// Stat returns ErrNotExist if there is no object at key.
 	Stat(ctx context.Context, key string) (schema.Object, error)
 }
 
-// Lister lists objects; *Objects does.
+// Lister lists objects. *Objects implements it.
 type Lister interface {
-	// Page returns at most limit objects whose key begins with prefix and sorts after startAfter, in
-	// the order of their keys. An object that it does not hold may exist all the same.
+	// Page returns at most limit objects whose key begins with prefix and sorts after startAfter,
+	// ordered by key. An object that is not in the result may still exist.
 	Page(ctx context.Context, prefix, startAfter string, limit int) ([]schema.Object, error)
 }
 
 // StatResult is the object at a key, or an error.
 type StatResult struct {
 	Object schema.Object
-	// Listed means that a LIST showed the object and no HEAD was sent.
+	// Listed reports that a LIST returned the object, so that no HEAD was sent.
 	Listed bool
 	// Err wraps ErrNotExist if a HEAD proved that there is no object.
 	Err error
@@ -38,15 +38,15 @@ type StatResult struct {
 // Absent reports whether a HEAD proved that there is no object.
 func (r StatResult) Absent() bool { return errors.Is(r.Err, ErrNotExist) }
 
-// MaxConcurrent is how many requests one caller should have in flight. MinIO's rate stops growing at
-// about this number.
+// MaxConcurrent is how many requests a caller should have in flight. With more, MinIO's throughput
+// no longer increases.
 const MaxConcurrent = 16
 
-// StatAll stats each key once by a HEAD, MaxConcurrent at a time.
+// StatAll sends a HEAD for each distinct key, at most MaxConcurrent concurrently.
 func StatAll(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
 	keys = distinct(keys)
 	results := make([]StatResult, len(keys))
-	// A goroutine for each key would grow a stack for each, which costs 8 % of a HEAD.
+	// With one goroutine per key, growing the stack of each would cost 8 % of a HEAD.
 	var workers errgroup.Group
 	var next atomic.Int64
 	for range min(MaxConcurrent, len(keys)) {
@@ -66,19 +66,19 @@ func StatAll(ctx context.Context, objects Stater, keys []string) map[string]Stat
 }
 
 const (
-	// A HEAD costs MinIO and its client about as much as listing five objects, and a LIST as much as
-	// three HEADs before its first object. So a LIST is worth it for minListed keys in one folder, as
-	// long as it shows no more than maxForeign other objects for each of them.
+	// A HEAD costs MinIO and its client about as much as listing five objects. A LIST costs as much as
+	// three HEADs before its first object. So a LIST is cheaper for minListed or more keys in one
+	// folder, unless it returns more than maxForeign other objects per key.
 	minListed  = 4
 	maxForeign = 3
-	// maxPage is the most that MinIO returns in one page.
+	// maxPage is the largest number of objects that MinIO returns in one page.
 	maxPage = 1000
 )
 
-// StatOrList stats each key once and expects most of the objects to exist. If objects is a Lister and
-// many keys are close together in one folder, it lists that range of the folder, which answers for
-// all of them at once. It sends a HEAD for every key that no LIST shows, so absence has the same
-// proof as with StatAll.
+// StatOrList returns the same results as StatAll, but with fewer requests if most of the objects
+// exist. If objects is a Lister and several keys are close together in one folder, StatOrList lists
+// that range of the folder, which covers all of them with one request. It sends a HEAD for every
+// key that no LIST returned, so that only a HEAD proves absence.
 func StatOrList(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
 	lister, lists := objects.(Lister)
 	if !lists || len(keys) < minListed {
@@ -95,7 +95,7 @@ func StatOrList(ctx context.Context, objects Stater, keys []string) map[string]S
 			return nil
 		})
 	}
-	_ = requests.Wait() // a LIST that fails shows nothing
+	_ = requests.Wait() // a failed LIST returns no objects
 
 	results := make(map[string]StatResult, len(keys))
 	for _, objects := range listed {
@@ -110,14 +110,14 @@ func StatOrList(ctx context.Context, objects Stater, keys []string) map[string]S
 	return results
 }
 
-// distinct returns the keys sorted, each once.
+// distinct returns the keys sorted and without duplicates.
 func distinct(keys []string) []string {
 	keys = slices.Clone(keys)
 	slices.Sort(keys)
 	return slices.Compact(keys)
 }
 
-// ranges returns the keys of each folder that holds at least minListed of the sorted keys.
+// ranges groups the sorted keys by folder and returns the groups of at least minListed keys.
 func ranges(keys []string) [][]string {
 	var all [][]string
 	for len(keys) > 0 {
@@ -134,13 +134,13 @@ func ranges(keys []string) [][]string {
 	return all
 }
 
-// folderOf returns the key up to and including its last slash.
+// folderOf returns key up to and including its last slash.
 func folderOf(key string) string { return key[:strings.LastIndexByte(key, '/')+1] }
 
-// listRange returns those of the keys, which are sorted and in one folder, that a LIST shows. It
-// lists from the first key until it is past the last one, or until it has seen so many other objects
-// that the range is not worth it. A LIST that fails shows nothing; the HEADs that follow report the
-// failure.
+// listRange lists the range of keys, which must be sorted and in one folder, and returns the
+// objects at these keys. It stops after the last key, or earlier if the range contains so many
+// other objects that HEADs are cheaper. If a LIST fails, listRange returns what it has; the HEADs
+// that follow report the failure.
 func listRange(ctx context.Context, lister Lister, keys []string) []schema.Object {
 	folder, after := folderOf(keys[0]), before(keys[0])
 	found := make([]schema.Object, 0, len(keys))
@@ -166,8 +166,8 @@ func listRange(ctx context.Context, lister Lister, keys []string) []schema.Objec
 	return found
 }
 
-// before returns a string that sorts before key and close to it: a LIST that starts after it begins
-// at key, or a few keys earlier.
+// before returns a string that sorts shortly before key. A LIST that starts after it begins at key
+// or a few keys earlier.
 func before(key string) string {
 	_, size := utf8.DecodeLastRuneInString(key)
 	return key[:len(key)-size]

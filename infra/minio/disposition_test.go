@@ -21,30 +21,34 @@ func TestAttachment(t *testing.T) {
 		"👩‍🔬's\u2028 notes.md": `attachment; filename="___'s notes.md"; filename*=UTF-8''%F0%9F%91%A9%E2%80%8D%F0%9F%94%AC%27s%20notes.md`,
 	} {
 		if got := attachment(name); got != want {
-			t.Errorf("%q:\n got %s\nwant %s", name, got, want)
+			t.Errorf("attachment(%q):\n got %s\nwant %s", name, got, want)
 		}
 	}
 }
 
-// FuzzAttachment checks for any name that the header is one line of printable ASCII, is an attachment, and gives the
-// name back without what must not be in it.
+// FuzzAttachment checks that the header for any name is a single line of printable ASCII, is an
+// attachment, and contains a file name without path separators and control characters.
 func FuzzAttachment(f *testing.F) {
-	for _, seed := range []string{"a.pdf", "\"; filename=\"evil.exe", "ü\x00\r\n", "%41'*", strings.Repeat("字", 100)} {
+	for _, seed := range []string{
+		"a.pdf", "\"; filename=\"evil.exe", "ü\x00\r\n", "%41'*", strings.Repeat("字", 100),
+	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
 		header := attachment(name)
 		for _, r := range header {
 			if r < ' ' || r > '~' {
-				t.Fatalf("%q has %q", header, r)
+				t.Fatalf("header %q contains %q, want printable ASCII only", header, r)
 			}
 		}
 		kind, params, err := mime.ParseMediaType(header)
 		if err != nil || kind != "attachment" || len(params) != 1 {
-			t.Fatalf("%q: %s %q %v", header, kind, params, err)
+			t.Fatalf("parse %q: got %s with parameters %q, %v; want attachment with a filename",
+				header, kind, params, err)
 		}
-		if got := params["filename"]; got == "" || strings.ContainsAny(got, "/\\") || strings.ContainsFunc(got, unicode.IsControl) {
-			t.Errorf("filename %q", got)
+		got := params["filename"]
+		if got == "" || strings.ContainsAny(got, "/\\") || strings.ContainsFunc(got, unicode.IsControl) {
+			t.Errorf("got filename %q, want a name without path separators and control characters", got)
 		}
 	})
 }

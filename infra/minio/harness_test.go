@@ -2,10 +2,13 @@ package minio_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -21,7 +24,7 @@ import (
 	"intray/schema"
 )
 
-// stack is one provisioned bucket with keys of its own on the real server.
+// stack is a bucket on the test server with its own access keys.
 type stack struct {
 	minio.Admin
 	server localtest.MinIOServer
@@ -30,24 +33,64 @@ type stack struct {
 
 func TestMain(m *testing.M) { localtest.Main(m) }
 
-// unprovisioned returns what Provision needs for an empty bucket.
+// unprovisioned returns a stack with an empty bucket that is not provisioned yet.
 func unprovisioned(t *testing.T) *stack {
 	t.Helper()
 	server := localtest.MinIO(t)
-	stream(t, server)
-	key := func() minio.Key { return minio.Key{Access: rand.Text()[:16], Secret: rand.Text()} }
-	s := &stack{Admin: minio.Admin{
-		Endpoint: server.Endpoint, RootUser: server.RootUser, RootPassword: server.RootPassword, Bucket: server.Bucket,
-		Keys: minio.Keys{Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key()},
-	}, server: server}
+	createStream(t, server)
+	s := &stack{Admin: adminOf(server), server: server}
 	s.root = s.client(t, minio.Key{Access: server.RootUser, Secret: server.RootPassword})
 	return s
 }
 
-// stream makes the stream that takes the events. Without one MinIO waits half a second for it after each PUT.
-func stream(t *testing.T, server localtest.MinIOServer) *nats.Conn {
+// adminOf returns an Admin for server's bucket with random access keys.
+func adminOf(server localtest.MinIOServer) minio.Admin {
+	key := func() minio.Key { return minio.Key{Access: rand.Text()[:16], Secret: rand.Text()} }
+	return minio.Admin{
+		Endpoint:     server.Endpoint,
+		RootUser:     server.RootUser,
+		RootPassword: server.RootPassword,
+		Bucket:       server.Bucket,
+		Keys: minio.Keys{
+			Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key(),
+		},
+	}
+}
+
+// exampleAdmin returns an Admin for an empty bucket on the test server, for an example, which has no
+// testing.T. The caller must call cleanup at the end.
+func exampleAdmin() (admin minio.Admin, cleanup func()) {
+	tb := &exampleTB{}
+	server := localtest.MinIO(tb)
+	createStream(tb, server)
+	return adminOf(server), tb.cleanup
+}
+
+// exampleTB implements the methods of testing.TB that exampleAdmin needs.
+type exampleTB struct {
+	testing.TB
+	cleanups []func()
+}
+
+func (tb *exampleTB) Helper()                           {}
+func (tb *exampleTB) Context() context.Context          { return context.Background() }
+func (tb *exampleTB) Cleanup(f func())                  { tb.cleanups = append(tb.cleanups, f) }
+func (tb *exampleTB) Errorf(format string, args ...any) { fmt.Printf(format+"\n", args...) }
+func (tb *exampleTB) Fatalf(format string, args ...any) { panic(fmt.Sprintf(format, args...)) }
+func (tb *exampleTB) Fatal(args ...any)                 { panic(fmt.Sprint(args...)) }
+
+func (tb *exampleTB) cleanup() {
+	for _, f := range slices.Backward(tb.cleanups) {
+		f()
+	}
+}
+
+// createStream creates the stream that stores the bucket's events and returns the connection.
+// Without a stream, MinIO waits half a second for one after each PUT.
+func createStream(t testing.TB, server localtest.MinIOServer) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(server.NATSURL, nats.UserInfo(local.NATSOperator, server.NATSPasswords[local.NATSOperator]))
+	nc, err := nats.Connect(server.NATSURL,
+		nats.UserInfo(local.NATSOperator, server.NATSPasswords[local.NATSOperator]))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,13 +99,15 @@ func stream(t *testing.T, server localtest.MinIOServer) *nats.Conn {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BUCKET", Subjects: []string{"bucket.>"}})
+	config := jetstream.StreamConfig{Name: "BUCKET", Subjects: []string{"bucket.>"}}
+	_, err = js.CreateStream(t.Context(), config)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		t.Fatal(err)
 	}
 	return nc
 }
 
+// setup returns a provisioned stack.
 func setup(t *testing.T) *stack {
 	t.Helper()
 	s := unprovisioned(t)
@@ -72,7 +117,7 @@ func setup(t *testing.T) *stack {
 	return s
 }
 
-// client speaks to the server with key in the Authorization header.
+// client returns a client that authenticates with key in the Authorization header.
 func (s *stack) client(t *testing.T, key minio.Key) *miniogo.Client {
 	t.Helper()
 	client, err := miniogo.New(s.Endpoint, &miniogo.Options{
@@ -97,7 +142,10 @@ func (s *stack) objects(t *testing.T, key minio.Key) *minio.Objects {
 func (s *stack) presigner(t *testing.T) *minio.Presigner {
 	t.Helper()
 	presigner, err := minio.NewPresigner(minio.PresignerConfig{
-		Public: &url.URL{Scheme: "http", Host: s.Endpoint}, Bucket: s.Bucket, Upload: s.Keys.Upload, Download: s.Keys.Download,
+		Public:   &url.URL{Scheme: "http", Host: s.Endpoint},
+		Bucket:   s.Bucket,
+		Upload:   s.Keys.Upload,
+		Download: s.Keys.Download,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -105,10 +153,11 @@ func (s *stack) presigner(t *testing.T) *minio.Presigner {
 	return presigner
 }
 
-// put stores content at key as root.
+// put stores content at key with the root credentials.
 func (s *stack) put(t *testing.T, key, content string) {
 	t.Helper()
-	_, err := s.root.PutObject(t.Context(), s.Bucket, key, strings.NewReader(content), int64(len(content)), miniogo.PutObjectOptions{})
+	_, err := s.root.PutObject(t.Context(), s.Bucket, key,
+		strings.NewReader(content), int64(len(content)), miniogo.PutObjectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,8 +172,10 @@ func newKey(t *testing.T) string {
 	return schema.ObjectKey(id)
 }
 
-// do sends a request as a browser would and returns the answer's status, headers and body.
-func do(t *testing.T, method, address string, headers map[string]string, body []byte) (int, http.Header, string) {
+// do sends a request as a browser would and returns the status, headers and body of the response.
+func do(
+	t *testing.T, method, address string, headers map[string]string, body []byte,
+) (int, http.Header, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(body))
 	if err != nil {

@@ -3,6 +3,7 @@ package minio_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -17,11 +18,13 @@ import (
 	"intray/schema"
 )
 
-const fiveMiB = 5 << 20
+// minPartSize is the smallest size that S3 accepts for a part other than the last one.
+const minPartSize = 5 << 20
 
 func (s *stack) multipart(t *testing.T) *minio.Multipart {
 	t.Helper()
-	m, err := minio.NewMultipart(minio.Config{Endpoint: s.Endpoint, Bucket: s.Bucket, Key: s.Keys.Multipart})
+	config := minio.Config{Endpoint: s.Endpoint, Bucket: s.Bucket, Key: s.Keys.Multipart}
+	m, err := minio.NewMultipart(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,94 +41,120 @@ func (s *stack) begin(t *testing.T, m *minio.Multipart, key string) (uploadID st
 	return id
 }
 
-// putPart uploads one part as a browser would and returns its ETag.
-func (s *stack) putPart(t *testing.T, key, uploadID string, number int, content []byte) schema.Part {
+// putPart uploads a part as a browser would.
+func (s *stack) putPart(
+	t *testing.T, key, uploadID string, number int, content []byte,
+) schema.Part {
 	t.Helper()
-	address, _, err := s.presigner(t).PartURL(t.Context(), key, uploadID, number, int64(len(content)), time.Minute)
+	size := int64(len(content))
+	address, _, err := s.presigner(t).PartURL(t.Context(), key, uploadID, number, size, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	status, header, body := do(t, http.MethodPut, address, nil, content)
 	if status != http.StatusOK {
-		t.Fatalf("PUT of part %d: %d %s", number, status, body)
+		t.Fatalf("PUT part %d: got status %d %s, want 200", number, status, body)
 	}
-	return schema.Part{Number: number, Size: int64(len(content)), ETag: strings.Trim(header.Get("ETag"), `"`)}
+	return schema.Part{Number: number, Size: size, ETag: strings.Trim(header.Get("ETag"), `"`)}
 }
 
-func TestUploadInParts(t *testing.T) {
+func TestMultipartUpload(t *testing.T) {
 	s := setup(t)
 	m, objects := s.multipart(t), s.objects(t, s.Keys.Worker)
 	key := newKey(t)
 	id := s.begin(t, m, key)
-	first, last := bytes.Repeat([]byte("a"), fiveMiB), []byte("the end")
+	first, last := bytes.Repeat([]byte("a"), minPartSize), []byte("the end")
 	parts := []schema.Part{{}, s.putPart(t, key, id, 2, last)}
-	parts[0] = s.putPart(t, key, id, 1, []byte("something else that is sent again"))
+	s.putPart(t, key, id, 1, []byte("replaced by the next PUT"))
 	parts[0] = s.putPart(t, key, id, 1, first)
-	if got, err := m.Parts(t.Context(), key, id); err != nil || !slices.Equal(got, parts) {
-		t.Fatalf("Parts: %v, %v; want %v", got, err, parts)
-	}
-	if _, err := objects.Stat(t.Context(), key); !errors.Is(err, minio.ErrNotExist) {
-		t.Fatalf("before it is complete: %v", err)
-	}
 
-	wrong := slices.Clone(parts)
-	wrong[1].ETag = strings.Repeat("0", 32)
-	missing := append(slices.Clone(parts), schema.Part{Number: 3, ETag: wrong[1].ETag})
-	for name, test := range map[string][]schema.Part{"another ETag": wrong, "a part that is not there": missing} {
-		if err := m.Complete(t.Context(), key, id, test); !errors.Is(err, minio.ErrChanged) {
-			t.Errorf("%s: %v, want ErrChanged", name, err)
+	t.Run("the last PUT of a part counts", func(t *testing.T) {
+		if got, err := m.Parts(t.Context(), key, id); err != nil || !slices.Equal(got, parts) {
+			t.Errorf("Parts: got %v, %v; want %v", got, err, parts)
 		}
-	}
+	})
+	t.Run("there is no object before Complete", func(t *testing.T) {
+		if _, err := objects.Stat(t.Context(), key); !errors.Is(err, minio.ErrNotExist) {
+			t.Errorf("Stat: got %v, want ErrNotExist", err)
+		}
+	})
+	t.Run("Complete rejects wrong parts", func(t *testing.T) {
+		wrong := slices.Clone(parts)
+		wrong[1].ETag = strings.Repeat("0", 32)
+		missing := append(slices.Clone(parts), schema.Part{Number: 3, ETag: wrong[1].ETag})
+		for name, list := range map[string][]schema.Part{
+			"another ETag": wrong, "a part that was not uploaded": missing,
+		} {
+			if err := m.Complete(t.Context(), key, id, list); !errors.Is(err, minio.ErrChanged) {
+				t.Errorf("%s: got %v, want ErrChanged", name, err)
+			}
+		}
+	})
 	if err := m.Complete(t.Context(), key, id, parts); err != nil {
 		t.Fatal(err)
 	}
-	if err := m.Complete(t.Context(), key, id, parts); !errors.Is(err, minio.ErrNoUpload) && !errors.Is(err, minio.ErrExists) {
-		t.Errorf("completed twice: %v", err)
-	}
-	if _, err := m.Parts(t.Context(), key, id); !errors.Is(err, minio.ErrNoUpload) {
-		t.Errorf("parts of a complete upload: %v, want ErrNoUpload", err)
-	}
-
-	// The ETag is of another form, and means the same everywhere.
-	o, err := objects.Stat(t.Context(), key)
-	if err != nil || o.Size != fiveMiB+7 || !regexp.MustCompile(`^[0-9a-f]{32}-2$`).MatchString(o.ETag) {
-		t.Fatalf("the object: %+v, %v", o, err)
-	}
-	for listed, err := range objects.List(t.Context(), key, "") {
-		if err != nil || listed.ETag != o.ETag || listed.Size != o.Size {
-			t.Errorf("listed as %+v, %v; seen as %+v", listed, err, o)
+	t.Run("a completed upload does not exist", func(t *testing.T) {
+		err := m.Complete(t.Context(), key, id, parts)
+		if !errors.Is(err, minio.ErrNoUpload) && !errors.Is(err, minio.ErrExists) {
+			t.Errorf("second Complete: got %v, want ErrNoUpload or ErrExists", err)
 		}
-	}
-	if _, _, err := objects.Get(t.Context(), key, strings.TrimSuffix(o.ETag, "-2")); !errors.Is(err, minio.ErrChanged) {
-		t.Errorf("Get with another ETag: %v", err)
-	}
-	body, _, err := objects.Get(t.Context(), key, o.ETag)
+		if _, err := m.Parts(t.Context(), key, id); !errors.Is(err, minio.ErrNoUpload) {
+			t.Errorf("Parts: got %v, want ErrNoUpload", err)
+		}
+	})
+	object, err := objects.Stat(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer body.Close()
-	var content bytes.Buffer
-	if _, err := content.ReadFrom(body); err != nil || !bytes.Equal(content.Bytes(), append(first, last...)) {
-		t.Errorf("read %d bytes, %v", content.Len(), err)
-	}
-	info, err := s.root.StatObject(t.Context(), s.Bucket, key, miniogo.StatObjectOptions{})
-	if err != nil || info.ContentType != "text/plain" {
-		t.Errorf("stored as %q, %v", info.ContentType, err)
-	}
+	t.Run("the object has the size and an ETag with the number of parts", func(t *testing.T) {
+		etag := regexp.MustCompile(`^[0-9a-f]{32}-2$`)
+		if object.Size != minPartSize+7 || !etag.MatchString(object.ETag) {
+			t.Errorf("got %+v, want %d bytes and an ETag like %s", object, minPartSize+7, etag)
+		}
+	})
+	t.Run("a listing shows the same object", func(t *testing.T) {
+		for listed, err := range objects.List(t.Context(), key, "") {
+			if err != nil || listed.ETag != object.ETag || listed.Size != object.Size {
+				t.Errorf("got %+v, %v; want %+v", listed, err, object)
+			}
+		}
+	})
+	t.Run("Get requires the whole ETag", func(t *testing.T) {
+		_, _, err := objects.Get(t.Context(), key, strings.TrimSuffix(object.ETag, "-2"))
+		if !errors.Is(err, minio.ErrChanged) {
+			t.Errorf("Get without the number of parts: got %v, want ErrChanged", err)
+		}
+		body, _, err := objects.Get(t.Context(), key, object.ETag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer body.Close()
+		content, err := io.ReadAll(body)
+		if err != nil || !bytes.Equal(content, append(first, last...)) {
+			t.Errorf("read: got %d bytes, %v; want both parts", len(content), err)
+		}
+	})
+	t.Run("the object has the content type of Begin", func(t *testing.T) {
+		info, err := s.root.StatObject(t.Context(), s.Bucket, key, miniogo.StatObjectOptions{})
+		if err != nil || info.ContentType != "text/plain" {
+			t.Errorf("got content type %q, %v; want text/plain", info.ContentType, err)
+		}
+	})
 }
 
-func TestCompletingReplacesNothing(t *testing.T) {
+func TestCompleteDoesNotReplaceAnObject(t *testing.T) {
 	s := setup(t)
 	m := s.multipart(t)
 	key := newKey(t)
 	id := s.begin(t, m, key)
 	part := s.putPart(t, key, id, 1, []byte("late"))
 	s.put(t, key, "first")
-	if err := m.Complete(t.Context(), key, id, []schema.Part{part}); !errors.Is(err, minio.ErrExists) {
-		t.Errorf("Complete over an object: %v, want ErrExists", err)
+	err := m.Complete(t.Context(), key, id, []schema.Part{part})
+	if !errors.Is(err, minio.ErrExists) {
+		t.Errorf("Complete: got %v, want ErrExists", err)
 	}
 	if o, err := s.objects(t, s.Keys.Worker).Stat(t.Context(), key); err != nil || o.Size != 5 {
-		t.Errorf("the object: %+v, %v", o, err)
+		t.Errorf("Stat: got %+v, %v; want the first object with 5 bytes", o, err)
 	}
 }
 
@@ -144,41 +173,52 @@ func TestAbortUpload(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := m.Parts(t.Context(), key, id); !errors.Is(err, minio.ErrNoUpload) {
-		t.Errorf("parts: %v, want ErrNoUpload", err)
+	t.Run("the upload does not exist", func(t *testing.T) {
+		if _, err := m.Parts(t.Context(), key, id); !errors.Is(err, minio.ErrNoUpload) {
+			t.Errorf("Parts: got %v, want ErrNoUpload", err)
+		}
+		parts := []schema.Part{{Number: 1, ETag: strings.Repeat("0", 32)}}
+		if err := m.Complete(t.Context(), key, id, parts); !errors.Is(err, minio.ErrNoUpload) {
+			t.Errorf("Complete: got %v, want ErrNoUpload", err)
+		}
+	})
+	t.Run("a part can no longer be uploaded", func(t *testing.T) {
+		status, _, body := do(t, http.MethodPut, address, nil, []byte("x"))
+		if status != http.StatusNotFound {
+			t.Errorf("PUT: got status %d %s, want 404", status, body)
+		}
+	})
+	t.Run("the confirm key has no permission", func(t *testing.T) {
+		if err := s.objects(t, s.Keys.Confirm).AbortUpload(t.Context(), key, id); err == nil {
+			t.Error("AbortUpload with the confirm key: got success, want an error")
+		}
+	})
+}
+
+func TestMultipartWithoutMinIOIsUnavailable(t *testing.T) {
+	config := minio.Config{
+		Endpoint: "127.0.0.1:1", Bucket: "documents", Key: minio.Key{Access: "any", Secret: "any"},
 	}
-	if err := m.Complete(t.Context(), key, id, []schema.Part{{Number: 1, ETag: strings.Repeat("0", 32)}}); !errors.Is(err, minio.ErrNoUpload) {
-		t.Errorf("complete: %v, want ErrNoUpload", err)
-	}
-	if status, _, body := do(t, http.MethodPut, address, nil, []byte("x")); status != http.StatusNotFound {
-		t.Errorf("a part of a dropped upload: %d %s", status, body)
-	}
-	if err := s.objects(t, s.Keys.Confirm).AbortUpload(t.Context(), key, id); err == nil {
-		t.Error("a key without the right could abort")
-	}
-	closed, err := minio.NewMultipart(minio.Config{Endpoint: "127.0.0.1:1", Bucket: s.Bucket, Key: s.Keys.Multipart})
+	m, err := minio.NewMultipart(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := closed.Parts(t.Context(), key, id); !errors.Is(err, minio.ErrUnavailable) {
-		t.Errorf("without MinIO: %v, want ErrUnavailable", err)
+	if _, err := m.Parts(t.Context(), "documents/a", "b"); !errors.Is(err, minio.ErrUnavailable) {
+		t.Errorf("Parts: got %v, want ErrUnavailable", err)
 	}
 }
 
-// TestPartURL: what a part's URL is good for is one part of one size of one upload, and nothing else.
-func TestPartURL(t *testing.T) {
+func TestPartURLAcceptsOnlyWhatItSigned(t *testing.T) {
 	s := setup(t)
 	m := s.multipart(t)
 	key, other := newKey(t), newKey(t)
 	id, otherID := s.begin(t, m, key), s.begin(t, m, other)
-	address, expiresAt, err := s.presigner(t).PartURL(t.Context(), key, id, 1, 5, time.Minute)
+	address, _, err := s.presigner(t).PartURL(t.Context(), key, id, 1, 5, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if left := time.Until(expiresAt); left < 58*time.Second || left > time.Minute {
-		t.Errorf("it lives %s", left)
-	}
-	changed := func(name, value string) string {
+	// with returns the URL with another value of a parameter, or without the parameter.
+	with := func(name, value string) string {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
@@ -190,40 +230,70 @@ func TestPartURL(t *testing.T) {
 		u.RawQuery = q.Encode()
 		return u.String()
 	}
+	copySource := map[string]string{"X-Amz-Copy-Source": "/" + s.Bucket + "/" + other}
 	for name, test := range map[string]struct {
 		address string
 		content string
 		headers map[string]string
 	}{
-		"a byte more":           {address, "123456", nil},
-		"a byte less":           {address, "1234", nil},
-		"another number":        {changed("partNumber", "2"), "12345", nil},
-		"another upload":        {changed("uploadId", otherID), "12345", nil},
-		"a whole object":        {changed("uploadId", ""), "12345", nil},
-		"another key":           {strings.Replace(address, key, other, 1), "12345", nil},
-		"another's object read": {address, "12345", map[string]string{"X-Amz-Copy-Source": "/" + s.Bucket + "/" + other}},
+		"a byte more":            {address, "123456", nil},
+		"a byte less":            {address, "1234", nil},
+		"another part":           {with("partNumber", "2"), "12345", nil},
+		"another upload":         {with("uploadId", otherID), "12345", nil},
+		"a whole object":         {with("uploadId", ""), "12345", nil},
+		"another key":            {strings.Replace(address, key, other, 1), "12345", nil},
+		"copy of another object": {address, "12345", copySource},
 	} {
-		if status, _, body := do(t, http.MethodPut, test.address, test.headers, []byte(test.content)); status != http.StatusForbidden {
-			t.Errorf("%s: %d %s", name, status, body)
+		t.Run(name, func(t *testing.T) {
+			content := []byte(test.content)
+			status, _, body := do(t, http.MethodPut, test.address, test.headers, content)
+			if status != http.StatusForbidden {
+				t.Errorf("PUT: got status %d %s, want 403", status, body)
+			}
+		})
+	}
+	t.Run("nothing was stored", func(t *testing.T) {
+		if got, err := m.Parts(t.Context(), key, id); err != nil || len(got) != 0 {
+			t.Errorf("Parts: got %v, %v; want none", got, err)
 		}
-	}
-	if got, err := m.Parts(t.Context(), key, id); err != nil || len(got) != 0 {
-		t.Errorf("parts: %v, %v", got, err)
-	}
-	for range 2 {
-		if status, _, body := do(t, http.MethodPut, address, nil, []byte("12345")); status != http.StatusOK {
-			t.Errorf("as it is: %d %s", status, body)
+	})
+	t.Run("the signed part can be sent twice", func(t *testing.T) {
+		for range 2 {
+			status, _, body := do(t, http.MethodPut, address, nil, []byte("12345"))
+			if status != http.StatusOK {
+				t.Errorf("PUT: got status %d %s, want 200", status, body)
+			}
 		}
+	})
+}
+
+func TestPartURLExpires(t *testing.T) {
+	s := setup(t)
+	key := newKey(t)
+	before := time.Now()
+	_, expiresAt, err := s.presigner(t).PartURL(t.Context(), key, "upload", 1, 5, time.Minute)
+	if err != nil {
+		t.Fatal(err)
 	}
+	// The signing time in the URL is in whole seconds.
+	earliest, latest := before.Add(time.Minute-time.Second), time.Now().Add(time.Minute)
+	if expiresAt.Before(earliest) || expiresAt.After(latest) {
+		t.Errorf("got expiry %s, want from %s to %s", expiresAt, earliest, latest)
+	}
+}
+
+func TestPartURLRejectsInvalidNumbers(t *testing.T) {
+	presigner := setup(t).presigner(t)
 	for _, number := range []int{0, -1, 10_001} {
-		if _, _, err := s.presigner(t).PartURL(t.Context(), key, id, number, 5, time.Minute); err == nil {
-			t.Errorf("part %d was signed", number)
+		address, _, err := presigner.PartURL(t.Context(), newKey(t), "upload", number, 5, time.Minute)
+		if err == nil {
+			t.Errorf("part %d: got %s, want an error", number, address)
 		}
 	}
 }
 
-// TestMultipartKeySignsNoURLs: what it may do it may do with the Authorization header only, which the gateway refuses.
-func TestMultipartKeySignsNoURLs(t *testing.T) {
+// The multipart key works in the Authorization header only, which the gateway refuses.
+func TestMultipartKeyCannotSignURLs(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	client := s.client(t, s.Keys.Multipart)
@@ -231,14 +301,16 @@ func TestMultipartKeySignsNoURLs(t *testing.T) {
 		method string
 		query  url.Values
 	}{
-		"put": {http.MethodPut, nil}, "begin": {http.MethodPost, url.Values{"uploads": {""}}},
+		"put an object":   {http.MethodPut, nil},
+		"start an upload": {http.MethodPost, url.Values{"uploads": {""}}},
 	} {
 		u, err := client.Presign(t.Context(), test.method, s.Bucket, key, time.Minute, test.query)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if status, _, body := do(t, test.method, u.String(), nil, nil); status != http.StatusForbidden {
-			t.Errorf("%s: %d %s", name, status, body)
+		status, _, body := do(t, test.method, u.String(), nil, nil)
+		if status != http.StatusForbidden {
+			t.Errorf("%s: got status %d %s, want 403", name, status, body)
 		}
 	}
 }

@@ -20,20 +20,31 @@ func TestStat(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, "hello")
-	for name, access := range map[string]minio.Key{"confirm": s.Keys.Confirm, "worker": s.Keys.Worker} {
-		objects := s.objects(t, access)
-		object, err := objects.Stat(t.Context(), key)
-		if err != nil || object.Key != key || object.Size != 5 || object.ETag != "5d41402abc4b2a76b9719d911017c592" || time.Since(object.LastModified) > time.Minute {
-			t.Errorf("%s: got %+v, %v", name, object, err)
-		}
-		if _, err := objects.Stat(t.Context(), newKey(t)); !errors.Is(err, minio.ErrNotExist) {
-			t.Errorf("%s: missing key: %v, want ErrNotExist", name, err)
-		}
+	for name, access := range map[string]minio.Key{
+		"confirm": s.Keys.Confirm, "worker": s.Keys.Worker,
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects := s.objects(t, access)
+			object, err := objects.Stat(t.Context(), key)
+			age := time.Since(object.LastModified)
+			if err != nil || object.Key != key || object.Size != 5 || object.ETag != helloETag ||
+				age > time.Minute {
+				t.Errorf("got %+v, %v; want key %s, 5 bytes, ETag %s, just modified",
+					object, err, key, helloETag)
+			}
+			if _, err := objects.Stat(t.Context(), newKey(t)); !errors.Is(err, minio.ErrNotExist) {
+				t.Errorf("missing key: got %v, want ErrNotExist", err)
+			}
+		})
 	}
 }
 
-// TestOnlyNoSuchKeyIsAbsence matters more than most: what is taken for absent is expired or given back.
-func TestOnlyNoSuchKeyIsAbsence(t *testing.T) {
+// helloETag is the ETag of an object with the content "hello".
+const helloETag = "5d41402abc4b2a76b9719d911017c592"
+
+// If another failure were mistaken for ErrNotExist, documents would expire and their charges would
+// be released although their objects exist.
+func TestOnlyNoSuchKeyMeansNotExist(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
@@ -48,29 +59,32 @@ func TestOnlyNoSuchKeyIsAbsence(t *testing.T) {
 	defer hung.Close()
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
-	failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	answer503 := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	failing := httptest.NewServer(http.HandlerFunc(answer503))
 	defer failing.Close()
 
-	good := minio.Config{Endpoint: s.Endpoint, Bucket: s.Bucket, Key: s.Keys.Worker}
+	valid := minio.Config{Endpoint: s.Endpoint, Bucket: s.Bucket, Key: s.Keys.Worker}
+	unknown := minio.Key{Access: "unknown-key", Secret: "wrong-secret"}
+	root := minio.Key{Access: s.RootUser, Secret: s.RootPassword}
 	for name, test := range map[string]struct {
 		change      func(c *minio.Config)
 		unavailable bool
 	}{
-		"refused key":  {func(c *minio.Config) { c.Key = s.Keys.Upload }, false},
-		"unknown key":  {func(c *minio.Config) { c.Key = minio.Key{Access: "nobody-at-all", Secret: "nothing-at-all"} }, false},
-		"wrong secret": {func(c *minio.Config) { c.Key.Secret = "nothing-at-all" }, false},
-		"other bucket": {func(c *minio.Config) { c.Bucket += "-x" }, false},
-		"missing bucket": {func(c *minio.Config) {
-			c.Bucket, c.Key = c.Bucket+"-x", minio.Key{Access: s.RootUser, Secret: s.RootPassword}
-		}, false},
-		"nothing listens":   {func(c *minio.Config) { c.Endpoint = closed.Addr().String() }, true},
-		"nothing answers":   {func(c *minio.Config) { c.Endpoint = hung.Addr().String() }, true},
-		"another server":    {func(c *minio.Config) { c.Endpoint = other.Listener.Addr().String() }, true},
-		"answers 503":       {func(c *minio.Config) { c.Endpoint = failing.Listener.Addr().String() }, true},
-		"https on a server": {func(c *minio.Config) { c.Secure = true }, true},
+		"key without permission": {func(c *minio.Config) { c.Key = s.Keys.Upload }, false},
+		"unknown key":            {func(c *minio.Config) { c.Key = unknown }, false},
+		"wrong secret":           {func(c *minio.Config) { c.Key.Secret = "wrong-secret" }, false},
+		"another bucket":         {func(c *minio.Config) { c.Bucket += "-x" }, false},
+		"missing bucket":         {func(c *minio.Config) { c.Bucket, c.Key = c.Bucket+"-x", root }, false},
+		"closed port":            {func(c *minio.Config) { c.Endpoint = closed.Addr().String() }, true},
+		"server that hangs":      {func(c *minio.Config) { c.Endpoint = hung.Addr().String() }, true},
+		"another HTTP server":    {func(c *minio.Config) { c.Endpoint = other.Listener.Addr().String() }, true},
+		"server answers 503":     {func(c *minio.Config) { c.Endpoint = failing.Listener.Addr().String() }, true},
+		"server without TLS":     {func(c *minio.Config) { c.Secure = true }, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := good
+			config := valid
 			test.change(&config)
 			objects, err := minio.NewObjects(config)
 			if err != nil {
@@ -78,8 +92,14 @@ func TestOnlyNoSuchKeyIsAbsence(t *testing.T) {
 			}
 			defer objects.Close()
 			calls := map[string]func(ctx context.Context) error{
-				"stat": func(ctx context.Context) error { _, err := objects.Stat(ctx, key); return err },
-				"get":  func(ctx context.Context) error { _, _, err := objects.Get(ctx, key, "abc"); return err },
+				"stat": func(ctx context.Context) error {
+					_, err := objects.Stat(ctx, key)
+					return err
+				},
+				"get": func(ctx context.Context) error {
+					_, _, err := objects.Get(ctx, key, "abc")
+					return err
+				},
 				"list": func(ctx context.Context) error {
 					for _, err := range objects.List(ctx, "documents/", "") {
 						return err
@@ -94,63 +114,71 @@ func TestOnlyNoSuchKeyIsAbsence(t *testing.T) {
 				cancel()
 				switch {
 				case err == nil, errors.Is(err, minio.ErrNotExist), errors.Is(err, minio.ErrChanged):
-					t.Errorf("%s: %v", call, err)
+					t.Errorf("%s: got %v, want another error", call, err)
 				case errors.Is(err, minio.ErrUnavailable) != test.unavailable:
-					t.Errorf("%s: unavailable should be %v: %v", call, test.unavailable, err)
+					t.Errorf("%s: got %v, want ErrUnavailable: %v", call, err, test.unavailable)
 				case strings.Contains(err.Error(), config.Key.Secret):
-					t.Errorf("%s: the secret is in the error %v", call, err)
+					t.Errorf("%s: the error contains the secret: %v", call, err)
 				}
 			}
 		})
 	}
 }
 
-func TestACanceledCallIsNoOutage(t *testing.T) {
+func TestCanceledContextIsNotAnOutage(t *testing.T) {
 	s := setup(t)
 	objects := s.objects(t, s.Keys.Worker)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := objects.Stat(ctx, newKey(t))
 	if !errors.Is(err, context.Canceled) || errors.Is(err, minio.ErrUnavailable) {
-		t.Errorf("stat: %v", err)
+		t.Errorf("Stat: got %v, want context.Canceled without ErrUnavailable", err)
 	}
 	for _, err = range objects.List(ctx, "documents/", "") {
 	}
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("list: %v, want an error and not an empty listing", err)
+		t.Errorf("List: got %v, want context.Canceled instead of an empty listing", err)
 	}
 }
 
-func TestGetReadsWhatWasConfirmedOrNothing(t *testing.T) {
+func TestGetRequiresTheETag(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, "hello")
 	objects := s.objects(t, s.Keys.Worker)
-	body, object, err := objects.Get(t.Context(), key, "5d41402abc4b2a76b9719d911017c592")
-	if err != nil {
-		t.Fatal(err)
-	}
-	read, err := io.ReadAll(body)
-	if err != nil || string(read) != "hello" || object.Size != 5 || object.Key != key {
-		t.Errorf("got %q %+v %v", read, object, err)
-	}
-	if err := body.Close(); err != nil {
-		t.Error(err)
-	}
-
-	s.put(t, key, "other")
-	if _, _, err := objects.Get(t.Context(), key, "5d41402abc4b2a76b9719d911017c592"); !errors.Is(err, minio.ErrChanged) {
-		t.Errorf("changed object: %v, want ErrChanged", err)
-	}
-	if _, _, err := objects.Get(t.Context(), newKey(t), "5d41402abc4b2a76b9719d911017c592"); !errors.Is(err, minio.ErrNotExist) {
-		t.Errorf("missing object: %v, want ErrNotExist", err)
-	}
-	if _, _, err := objects.Get(t.Context(), key, ""); err == nil {
-		t.Error("an object was read without saying which")
-	}
+	t.Run("same ETag", func(t *testing.T) {
+		body, object, err := objects.Get(t.Context(), key, helloETag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := io.ReadAll(body)
+		if err != nil || string(read) != "hello" || object.Size != 5 || object.Key != key {
+			t.Errorf("got %q, %+v, %v; want hello, 5 bytes, key %s", read, object, err, key)
+		}
+		if err := body.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Run("changed object", func(t *testing.T) {
+		s.put(t, key, "other")
+		if _, _, err := objects.Get(t.Context(), key, helloETag); !errors.Is(err, minio.ErrChanged) {
+			t.Errorf("got %v, want ErrChanged", err)
+		}
+	})
+	t.Run("missing object", func(t *testing.T) {
+		_, _, err := objects.Get(t.Context(), newKey(t), helloETag)
+		if !errors.Is(err, minio.ErrNotExist) {
+			t.Errorf("got %v, want ErrNotExist", err)
+		}
+	})
+	t.Run("empty ETag", func(t *testing.T) {
+		if _, _, err := objects.Get(t.Context(), key, ""); err == nil {
+			t.Error("got success, want an error")
+		}
+	})
 }
 
-func TestABodyThatBreaksOffIsAnOutage(t *testing.T) {
+func TestBrokenBodyIsAnOutage(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, strings.Repeat("x", 1<<20))
@@ -158,7 +186,9 @@ func TestABodyThatBreaksOffIsAnOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := minio.NewObjects(minio.Config{Endpoint: cutAfter(t, s.Endpoint, 100<<10), Bucket: s.Bucket, Key: s.Keys.Worker})
+	objects, err := minio.NewObjects(minio.Config{
+		Endpoint: cutAfter(t, s.Endpoint, 100<<10), Bucket: s.Bucket, Key: s.Keys.Worker,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,8 +203,9 @@ func TestABodyThatBreaksOffIsAnOutage(t *testing.T) {
 	}
 }
 
-// cutAfter listens on a new address and passes connections to endpoint, but cuts each after n bytes of answer.
-// A signature covers the host, and this one is signed for the new address, which MinIO does not mind.
+// cutAfter listens on a new address and forwards connections to endpoint, but closes each after n
+// bytes of the response. Requests are signed for the new address and have it as their Host, so
+// MinIO accepts them.
 func cutAfter(t *testing.T, endpoint string, n int64) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -213,7 +244,7 @@ func TestRemoveIsIdempotent(t *testing.T) {
 			}
 		}
 		if _, err := objects.Stat(t.Context(), key); !errors.Is(err, minio.ErrNotExist) {
-			t.Errorf("stat %s: %v", key, err)
+			t.Errorf("stat %s: got %v, want ErrNotExist", key, err)
 		}
 	}
 }
@@ -228,40 +259,41 @@ func TestList(t *testing.T) {
 	}
 	s.put(t, "null-user/other", "x")
 	objects := s.objects(t, s.Keys.Worker)
-	list := func(prefix, after string) (found []string) {
+	list := func(prefix, after string) (listed []string) {
 		for object, err := range objects.List(t.Context(), prefix, after) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			if object.ETag == "" || strings.Contains(object.ETag, `"`) || object.LastModified.IsZero() {
-				t.Errorf("incomplete: %+v", object)
+				t.Errorf("got %+v, want an ETag without quotes and a time", object)
 			}
-			found = append(found, object.Key)
+			listed = append(listed, object.Key)
 		}
-		return found
+		return listed
 	}
 	if got := list("documents/", ""); !slices.Equal(got, keys) {
-		t.Errorf("all: %q", got)
+		t.Errorf("below documents/: got %q, want %q", got, keys)
 	}
 	if got := list("documents/", keys[2]); !slices.Equal(got, keys[3:]) {
-		t.Errorf("after the third: %q", got)
+		t.Errorf("after the third key: got %q, want %q", got, keys[3:])
 	}
 	if got := list("", ""); len(got) != 6 {
-		t.Errorf("whole bucket: %q", got)
+		t.Errorf("whole bucket: got %q, want 6 keys", got)
 	}
 	for object, err := range objects.List(t.Context(), "documents/", "") {
 		if err != nil || object.Key != keys[0] {
-			t.Errorf("first: %+v %v", object, err)
+			t.Errorf("first object: got %+v, %v; want key %q", object, err, keys[0])
 		}
 		break
 	}
 }
 
-// TestAPartialListingIsAnError cancels between the first page of a thousand and the second.
-func TestAPartialListingIsAnError(t *testing.T) {
+// The context is canceled between the first page of 1000 objects and the second page.
+func TestPartialListIsAnError(t *testing.T) {
 	s := setup(t)
 	for i := range 1001 {
-		s.put(t, fmt.Sprintf("elsewhere/%04d", i), "") // no events there
+		// MinIO publishes no events for keys outside documents/, which makes these PUTs faster.
+		s.put(t, fmt.Sprintf("elsewhere/%04d", i), "")
 	}
 	objects := s.objects(t, s.Keys.Worker)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -277,7 +309,7 @@ func TestAPartialListingIsAnError(t *testing.T) {
 		}
 	}
 	if n != 1000 || !errors.Is(last, context.Canceled) {
-		t.Errorf("%d objects, then %v; want 1000, then context.Canceled", n, last)
+		t.Errorf("got %d objects, then %v; want 1000, then context.Canceled", n, last)
 	}
 }
 
@@ -306,17 +338,20 @@ func TestPage(t *testing.T) {
 		var keys []string
 		for _, o := range page {
 			keys = append(keys, o.Key)
-			if head, err := objects.Stat(t.Context(), o.Key); err != nil || head.Size != o.Size || head.ETag != o.ETag {
-				t.Errorf("listed %+v, a HEAD says %+v, %v", o, head, err)
+			head, err := objects.Stat(t.Context(), o.Key)
+			if err != nil || head.Size != o.Size || head.ETag != o.ETag {
+				t.Errorf("Stat: got %+v, %v; want %+v as in the page", head, err, o)
 			}
 		}
 		if err != nil || !slices.Equal(keys, test.want) {
-			t.Errorf("page of %s after %q, %d long: %v, %v; want %v", test.prefix, test.after, test.limit, keys, err, test.want)
+			t.Errorf("Page(%q, %q, %d): got %v, %v; want %v",
+				test.prefix, test.after, test.limit, keys, err, test.want)
 		}
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if page, err := objects.Page(canceled, "documents/", "", 10); !errors.Is(err, context.Canceled) {
-		t.Errorf("canceled: %v, %v", page, err)
+	page, err := objects.Page(canceled, "documents/", "", 10)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("canceled context: got %v, %v; want context.Canceled", page, err)
 	}
 }

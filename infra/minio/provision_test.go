@@ -45,7 +45,7 @@ const wantRules = `arn:minio:sqs::CREATED_DIRECT:nats s3:ObjectCreated:* prefix=
 arn:minio:sqs::CREATED_DURABLE:nats s3:ObjectCreated:* prefix=documents/
 arn:minio:sqs::REMOVED_DURABLE:nats s3:ObjectRemoved:*`
 
-func TestProvisionMakesTheBucketAndItsRules(t *testing.T) {
+func TestProvisionCreatesBucketAndRules(t *testing.T) {
 	s := unprovisioned(t)
 	if err := s.root.RemoveBucket(t.Context(), s.Bucket); err != nil {
 		t.Fatal(err)
@@ -62,50 +62,54 @@ func TestProvisionMakesTheBucketAndItsRules(t *testing.T) {
 
 func TestProvisionRepairsRules(t *testing.T) {
 	s := setup(t)
-	for name, break_ := range map[string]func(c *notification.Configuration){
-		"none":     func(c *notification.Configuration) { *c = notification.Configuration{} },
-		"one gone": func(c *notification.Configuration) { c.QueueConfigs = c.QueueConfigs[1:] },
-		"wrong":    func(c *notification.Configuration) { c.QueueConfigs[0].Filter.S3Key.FilterRules[0].Value = "old/" },
-		"one extra": func(c *notification.Configuration) {
-			extra := notification.NewConfig(notification.NewArn("minio", "sqs", "", minio.TargetCreatedDirect, "nats"))
+	damage := map[string]func(c *notification.Configuration){
+		"no rules":    func(c *notification.Configuration) { *c = notification.Configuration{} },
+		"a rule less": func(c *notification.Configuration) { c.QueueConfigs = c.QueueConfigs[1:] },
+		"wrong prefix": func(c *notification.Configuration) {
+			c.QueueConfigs[0].Filter.S3Key.FilterRules[0].Value = "old/"
+		},
+		"a rule more": func(c *notification.Configuration) {
+			arn := notification.NewArn("minio", "sqs", "", minio.TargetCreatedDirect, "nats")
+			extra := notification.NewConfig(arn)
 			extra.AddEvents(notification.ObjectCreatedPut)
 			extra.AddFilterPrefix("old/")
 			c.AddQueue(extra)
 		},
-	} {
-		config, err := s.root.GetBucketNotification(t.Context(), s.Bucket)
-		if err != nil {
-			t.Fatal(err)
-		}
-		break_(&config)
-		if err := s.root.SetBucketNotification(t.Context(), s.Bucket, config); err != nil {
-			t.Fatal(err)
-		}
-		if s.rules(t) == wantRules {
-			t.Fatalf("%s: the rules are not broken", name)
-		}
-		if err := minio.Provision(t.Context(), s.Admin); err != nil {
-			t.Fatal(err)
-		}
-		if got := s.rules(t); got != wantRules {
-			t.Errorf("%s: rules:\n%s\nwant:\n%s", name, got, wantRules)
-		}
+	}
+	for name, change := range damage {
+		t.Run(name, func(t *testing.T) {
+			config, err := s.root.GetBucketNotification(t.Context(), s.Bucket)
+			if err != nil {
+				t.Fatal(err)
+			}
+			change(&config)
+			if err := s.root.SetBucketNotification(t.Context(), s.Bucket, config); err != nil {
+				t.Fatal(err)
+			}
+			if s.rules(t) == wantRules {
+				t.Fatal("the test did not change the rules")
+			}
+			if err := minio.Provision(t.Context(), s.Admin); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.rules(t); got != wantRules {
+				t.Errorf("got rules:\n%s\nwant:\n%s", got, wantRules)
+			}
+		})
 	}
 }
 
-// TestProvisionAgainLeavesNoKeyUnknown provisions again and again while every key is in use.
-func TestProvisionAgainLeavesNoKeyUnknown(t *testing.T) {
+// The test provisions repeatedly while every kind of key is in use.
+func TestProvisionDoesNotDisturbKeysInUse(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, "x")
-	confirm, worker, presigner := s.objects(t, s.Keys.Confirm), s.objects(t, s.Keys.Worker), s.presigner(t)
-	done := make(chan struct{})
-	var wg sync.WaitGroup
-	counts := make([]int, 3)
-	for i, use := range []func() error{
-		func() error { _, err := confirm.Stat(t.Context(), key); return err },
-		func() error { _, err := worker.Stat(t.Context(), key); return err },
-		func() error {
+	confirm, worker := s.objects(t, s.Keys.Confirm), s.objects(t, s.Keys.Worker)
+	presigner := s.presigner(t)
+	uses := map[string]func() error{
+		"confirm key": func() error { _, err := confirm.Stat(t.Context(), key); return err },
+		"worker key":  func() error { _, err := worker.Stat(t.Context(), key); return err },
+		"download key": func() error {
 			address, _, err := presigner.DownloadURL(t.Context(), key, "x", "text/plain", time.Minute)
 			if err != nil {
 				return err
@@ -115,41 +119,40 @@ func TestProvisionAgainLeavesNoKeyUnknown(t *testing.T) {
 			}
 			return nil
 		},
-	} {
-		wg.Go(func() {
-			for {
+	}
+	done := make(chan struct{})
+	used := make(chan struct{}, len(uses)) // receives a value when a key has been used once
+	var users sync.WaitGroup
+	for name, use := range uses {
+		users.Go(func() {
+			for i := 0; ; i++ {
 				select {
 				case <-done:
 					return
 				default:
-					if err := use(); err != nil {
-						t.Error(err)
-						return
-					}
-					counts[i]++
+				}
+				if err := use(); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+				if i == 0 {
+					used <- struct{}{}
 				}
 			}
 		})
 	}
-	var slowest time.Duration
+	for range uses {
+		<-used
+	}
 	for range 20 {
-		begin := time.Now()
 		if err := minio.Provision(t.Context(), s.Admin); err != nil {
 			t.Error(err)
 		}
-		slowest = max(slowest, time.Since(begin))
 	}
 	close(done)
-	wg.Wait()
-	t.Logf("slowest of 20 under load: %s; uses meanwhile: %v", slowest, counts)
-	for i, n := range counts {
-		if n == 0 {
-			t.Errorf("use %d never ran", i)
-		}
-	}
+	users.Wait()
 }
 
-func TestProvisionTakesANewSecret(t *testing.T) {
+func TestProvisionUpdatesASecret(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, "x")
@@ -159,14 +162,14 @@ func TestProvisionTakesANewSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := before.Stat(t.Context(), key); err == nil {
-		t.Error("the old secret still works")
+		t.Error("old secret: got success, want an error")
 	}
 	if _, err := s.objects(t, s.Keys.Worker).Stat(t.Context(), key); err != nil {
-		t.Errorf("the new secret: %v", err)
+		t.Errorf("new secret: got %v, want success", err)
 	}
 }
 
-func TestProvisionsAtTheSameTime(t *testing.T) {
+func TestProvisionConcurrently(t *testing.T) {
 	s := unprovisioned(t)
 	if err := s.root.RemoveBucket(t.Context(), s.Bucket); err != nil {
 		t.Fatal(err)
@@ -181,11 +184,11 @@ func TestProvisionsAtTheSameTime(t *testing.T) {
 	}
 	wg.Wait()
 	if got := s.rules(t); got != wantRules {
-		t.Errorf("rules:\n%s", got)
+		t.Errorf("got rules:\n%s\nwant:\n%s", got, wantRules)
 	}
 }
 
-func TestProvisionSaysWhatItCouldNotMake(t *testing.T) {
+func TestProvisionErrors(t *testing.T) {
 	closed, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -199,32 +202,36 @@ func TestProvisionSaysWhatItCouldNotMake(t *testing.T) {
 	}{
 		"short secret":    {func(a *minio.Admin) { a.Keys.Worker.Secret = "short" }, s.Keys.Worker.Access, false},
 		"no key":          {func(a *minio.Admin) { a.Keys.Confirm = minio.Key{} }, "confirm key is empty", false},
-		"one key twice":   {func(a *minio.Admin) { a.Keys.Confirm = a.Keys.Upload }, "two roles", false},
+		"same key twice":  {func(a *minio.Admin) { a.Keys.Confirm = a.Keys.Upload }, "two roles", false},
 		"root as a key":   {func(a *minio.Admin) { a.Keys.Upload.Access = a.RootUser }, "same as admin access key", false},
 		"wrong password":  {func(a *minio.Admin) { a.RootPassword = "wrong-password" }, "403", false},
 		"bad bucket name": {func(a *minio.Admin) { a.Bucket = "No_Bucket" }, "ucket", false},
-		"nothing listens": {func(a *minio.Admin) { a.Endpoint = closed.Addr().String() }, "refused", true},
+		"closed port":     {func(a *minio.Admin) { a.Endpoint = closed.Addr().String() }, "refused", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			admin := s.Admin
 			test.change(&admin)
 			err := minio.Provision(t.Context(), admin)
-			if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, minio.ErrUnavailable) != test.unavailable {
-				t.Fatalf("got %v, want %q, unavailable %v", err, test.want, test.unavailable)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Fatalf("got error %v, want one that contains %q", err, test.want)
+			}
+			if got := errors.Is(err, minio.ErrUnavailable); got != test.unavailable {
+				t.Errorf("error %v: got ErrUnavailable %v, want %v", err, got, test.unavailable)
 			}
 			for _, secret := range []string{admin.RootPassword, admin.Keys.Worker.Secret} {
 				if strings.Contains(err.Error(), secret) {
-					t.Errorf("a secret is in the error: %v", err)
+					t.Errorf("the error contains a secret: %v", err)
 				}
 			}
 		})
 	}
 }
 
-// TestEventsArrive has the shared MinIO say what happens in the bucket, and to which subject.
-func TestEventsArrive(t *testing.T) {
+// Each event must be published to the subjects of its rules, and created events for keys below
+// documents/ only.
+func TestEventsArePublished(t *testing.T) {
 	s := setup(t)
-	nc := stream(t, s.server)
+	nc := createStream(t, s.server)
 	messages, err := nc.SubscribeSync("bucket.>")
 	if err != nil {
 		t.Fatal(err)
@@ -233,36 +240,39 @@ func TestEventsArrive(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := newKey(t)
-	s.put(t, "null-user/old", "x") // outside: no created event
+	s.put(t, "null-user/old", "x") // not below documents/, so without a created event
 	s.put(t, key, "x")
 	for _, key := range []string{key, "null-user/old"} {
-		if err := s.root.RemoveObject(t.Context(), s.Bucket, key, miniogo.RemoveObjectOptions{}); err != nil {
+		err := s.root.RemoveObject(t.Context(), s.Bucket, key, miniogo.RemoveObjectOptions{})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	want := map[string]int{
-		"bucket.created.direct " + key: 1, "bucket.created.durable " + key: 1,
-		"bucket.removed.durable " + key: 1, "bucket.removed.durable null-user/old": 1,
+		"bucket.created.direct " + key:         1,
+		"bucket.created.durable " + key:        1,
+		"bucket.removed.durable " + key:        1,
+		"bucket.removed.durable null-user/old": 1,
 	}
 	got := map[string]int{}
-	for deadline := time.Now().Add(15 * time.Second); len(got) < len(want); {
-		message, err := messages.NextMsg(time.Until(deadline))
+	for len(got) < len(want) {
+		message, err := messages.NextMsgWithContext(t.Context())
 		if err != nil {
-			t.Fatalf("%v; got %v", err, got)
+			t.Fatalf("%v; got events %v, want %v", err, got, want)
 		}
-		name := string(message.Data)
-		if !strings.Contains(name, s.Bucket+"/") {
-			continue // another test's
+		event := string(message.Data)
+		if !strings.Contains(event, s.Bucket+"/") {
+			continue // published for another test
 		}
 		for _, object := range []string{key, "null-user/old"} {
-			if strings.Contains(name, `"Key":"`+s.Bucket+"/"+object+`"`) {
+			if strings.Contains(event, `"Key":"`+s.Bucket+"/"+object+`"`) {
 				got[message.Subject+" "+object]++
 			}
 		}
 	}
-	for name := range got {
-		if want[name] == 0 {
-			t.Errorf("%s: not expected", name)
+	for event := range got {
+		if want[event] == 0 {
+			t.Errorf("got event %s, want only %v", event, want)
 		}
 	}
 }

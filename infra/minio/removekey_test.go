@@ -9,45 +9,48 @@ import (
 	"intray/infra/minio"
 )
 
-// TestReplaceAKey: a key of a new name works beside the old one, whose URLs stay good until it is removed.
 func TestReplaceAKey(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, "x")
-	get := func(p *minio.Presigner) func() int {
+	sign := func() (address string) {
 		t.Helper()
-		address, _, err := p.DownloadURL(t.Context(), key, "x", "text/plain", time.Minute)
+		address, _, err := s.presigner(t).DownloadURL(t.Context(), key, "x", "text/plain", time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return func() int {
-			status, _, _ := do(t, http.MethodGet, address, nil, nil)
-			return status
+		return address
+	}
+	expect := func(t *testing.T, name, address string, want int) {
+		t.Helper()
+		if got, _, _ := do(t, http.MethodGet, address, nil, nil); got != want {
+			t.Errorf("GET with the %s key's URL: got status %d, want %d", name, got, want)
 		}
 	}
-	former := get(s.presigner(t))
-	old := s.Keys.Download.Access
-	if err := minio.RemoveKey(t.Context(), s.Admin, old); err == nil {
-		t.Error("a key in use was removed")
-	}
-	if err := minio.RemoveKey(t.Context(), s.Admin, s.Admin.RootUser); err == nil {
-		t.Error("root was removed")
-	}
-
+	oldKey, oldURL := s.Keys.Download.Access, sign()
+	t.Run("keys in use and root are not removed", func(t *testing.T) {
+		for _, access := range []string{oldKey, s.RootUser} {
+			if err := minio.RemoveKey(t.Context(), s.Admin, access); err == nil {
+				t.Errorf("RemoveKey(%q): got success, want an error", access)
+			}
+		}
+	})
 	s.Keys.Download = minio.Key{Access: rand.Text()[:16], Secret: rand.Text()}
 	if err := minio.Provision(t.Context(), s.Admin); err != nil {
 		t.Fatal(err)
 	}
-	latter := get(s.presigner(t))
-	if a, b := former(), latter(); a != http.StatusOK || b != http.StatusOK {
-		t.Errorf("the old key's URL answers %d, the new key's %d", a, b)
-	}
-	for range 2 {
-		if err := minio.RemoveKey(t.Context(), s.Admin, old); err != nil {
-			t.Fatal(err)
-		}
-		if a, b := former(), latter(); a != http.StatusForbidden || b != http.StatusOK {
-			t.Errorf("removed: the old key's URL answers %d, the new key's %d", a, b)
-		}
+	newURL := sign()
+	t.Run("both keys work until RemoveKey", func(t *testing.T) {
+		expect(t, "old", oldURL, http.StatusOK)
+		expect(t, "new", newURL, http.StatusOK)
+	})
+	for _, name := range []string{"after RemoveKey", "after a second RemoveKey"} {
+		t.Run(name, func(t *testing.T) {
+			if err := minio.RemoveKey(t.Context(), s.Admin, oldKey); err != nil {
+				t.Fatal(err)
+			}
+			expect(t, "old", oldURL, http.StatusForbidden)
+			expect(t, "new", newURL, http.StatusOK)
+		})
 	}
 }

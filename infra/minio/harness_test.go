@@ -57,8 +57,8 @@ func adminOf(server localtest.MinIOServer) minio.Admin {
 	}
 }
 
-// exampleAdmin returns an Admin for an empty bucket on the test server, for an example, which has no
-// testing.T. The caller must call cleanup at the end.
+// exampleAdmin returns an Admin for an empty bucket on the test server, for an example, which has
+// no testing.T. The caller must call cleanup at the end.
 func exampleAdmin() (admin minio.Admin, cleanup func()) {
 	tb := &exampleTB{}
 	server := localtest.MinIO(tb)

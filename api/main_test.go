@@ -17,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	localtest.Role()
+	localtest.RunHelperProcess()
 	flag.Parse()
 	// The servers of the whole run, which outlive this process, and the idle
 	// connections of the clients that make buckets there.

@@ -17,8 +17,8 @@ type ClassifyConfig struct {
 	// Tuning measures the halves that the weights were fitted on rather than the others.
 	Tuning   bool
 	Progress Progress
-	// LeftOut is called with each set that cannot be measured.
-	LeftOut func(source sets.Source, err error)
+	// Skipped is called with each set that cannot be measured.
+	Skipped func(source sets.Source, err error)
 }
 
 // ClassifyReport is what Classify measured.
@@ -83,7 +83,7 @@ func Classify(ctx context.Context, config ClassifyConfig) (ClassifyReport, error
 			return report, ctx.Err()
 		}
 		if err != nil {
-			config.LeftOut(source, err)
+			config.Skipped(source, err)
 			report.Missing = append(report.Missing, source.Name)
 		}
 		report.Rows = append(report.Rows, rows...)

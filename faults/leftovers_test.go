@@ -19,7 +19,7 @@ import (
 // The suite adopts what its descendants leave behind, so that it sees at its end which
 // processes are left.
 func TestMain(m *testing.M) {
-	if err := localtest.Adopt(); err != nil {
+	if err := localtest.BecomeSubreaper(); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

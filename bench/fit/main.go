@@ -78,7 +78,7 @@ func wholeSets(ctx context.Context) (all []sets.Set, err error) {
 	for _, source := range sets.Sources {
 		set, err := source.Fetch(ctx, filepath.Join(cache, "intray", "bench"))
 		if err != nil {
-			return nil, fmt.Errorf("fetch the set %s, which takes %s: %w", source.Name, source.Needs, err)
+			return nil, fmt.Errorf("fetch the set %s, which takes %s: %w", source.Name, source.Requires, err)
 		}
 		all = append(all, set)
 	}

@@ -21,8 +21,8 @@ const (
 // Source is where a set comes from.
 type Source struct {
 	Name string
-	// Needs are the programs that fetch it.
-	Needs string
+	// Requires names the programs that fetch it.
+	Requires string
 	// Fetch reads the set, which it fetches into the folder where it is not there yet.
 	Fetch func(ctx context.Context, folder string) (Set, error)
 }

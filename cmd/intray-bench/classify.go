@@ -58,9 +58,9 @@ func (c classifyCommand) Run(ctx context.Context) error {
 	progress := cli.NewProgressBar("", -1)
 	report, err := bench.Classify(ctx, bench.ClassifyConfig{
 		Folder: folder, Seed: c.Seed, Tuning: c.Tuning, Progress: progress.Stage,
-		LeftOut: func(source sets.Source, err error) {
+		Skipped: func(source sets.Source, err error) {
 			progress.Clear()
-			fmt.Fprintf(os.Stderr, "%s is left out; it takes %s: %v\n", source.Name, source.Needs, err)
+			fmt.Fprintf(os.Stderr, "%s is left out; it takes %s: %v\n", source.Name, source.Requires, err)
 		},
 	})
 	progress.Clear()

@@ -94,7 +94,7 @@ func (s *stack) showsDrift(t *testing.T, left int) {
 	if got, want := strings.Contains(out, problem), left > 0; got != want {
 		t.Errorf("status contains %q: got %v, want %v:\n%s", problem, got, want, out)
 	}
-	port, err := local.KeptPort(s.Dir, "consume")
+	port, err := local.ReadPort(s.Dir, "consume")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -140,7 +140,7 @@ func localServers(dir string) (s healthSettings, err error) {
 	if err != nil {
 		return s, err
 	}
-	port, err := local.KeptPort(dir, metricsPort("consume"))
+	port, err := local.ReadPort(dir, metricsPort("consume"))
 	if err != nil {
 		return s, err
 	}

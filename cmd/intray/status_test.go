@@ -225,7 +225,7 @@ func showsMetrics(t *testing.T, s *stack) {
 // privateAddress returns the URL of the private listener of a part.
 func (s *stack) privateAddress(t *testing.T, part string) string {
 	t.Helper()
-	port, err := local.KeptPort(s.Dir, part+"_metrics")
+	port, err := local.ReadPort(s.Dir, part+"_metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

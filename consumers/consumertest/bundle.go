@@ -360,7 +360,7 @@ func (b *Bundle) Go(f func(ctx context.Context)) (stop func()) {
 // that set the servers up are let pass: the wait for the servers' process, and
 // idle HTTP connections.
 func Main(m *testing.M) {
-	localtest.Role()
+	localtest.RunHelperProcess()
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	switch role := os.Getenv("LOCAL_TEST_ROLE"); role {
 	case "":
-		if err := localtest.Adopt(); err != nil {
+		if err := localtest.BecomeSubreaper(); err != nil {
 			exit(err)
 		}
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// A BadEvent is an event file that [CheckQueue] set aside.
-type BadEvent struct {
+// A DamagedEvent is an event file that [CheckQueue] set aside.
+type DamagedEvent struct {
 	Path   string // where it lies now
 	Reason error  // why MinIO could not have sent it
 }
@@ -30,8 +30,8 @@ type BadEvent struct {
 // the machine leaves torn, empty or NUL-filled ones; a torn one makes MinIO's target retry
 // it for ever and send nothing else, a NUL-filled one ends MinIO at every start (a panic in
 // internal/store: Get takes items[0] of none), an empty one stays for ever.
-func CheckQueue(dir string) ([]BadEvent, error) {
-	var bad []BadEvent
+func CheckQueue(dir string) ([]DamagedEvent, error) {
+	var bad []DamagedEvent
 	aside := filepath.Clean(dir) + "-bad"
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -49,7 +49,7 @@ func CheckQueue(dir string) ([]BadEvent, error) {
 		}
 		moved, err := setAside(dir, path, aside)
 		if err == nil {
-			bad = append(bad, BadEvent{moved, reason})
+			bad = append(bad, DamagedEvent{moved, reason})
 		}
 		return err
 	})
@@ -79,9 +79,9 @@ func setAside(dir, path, aside string) (string, error) {
 
 // Queue counts the events in MinIO's queue.
 type Queue struct {
-	Files  int       // not yet sent to NATS
-	Oldest time.Time // zero where there is none
-	Aside  int       // moved away by CheckQueue, because MinIO could not have sent them
+	Files    int       // not yet sent to NATS
+	Oldest   time.Time // zero where there is none
+	SetAside int       // moved away by CheckQueue, because MinIO could not have sent them
 }
 
 // CountQueue counts the events in MinIO's queue in a data folder. It may run while MinIO
@@ -108,7 +108,7 @@ func CountQueue(dir string) (q Queue, err error) {
 			q.Oldest = at
 		}
 	})
-	return q, errors.Join(err, each(queue+"-bad", func(fs.FileInfo) { q.Aside++ }))
+	return q, errors.Join(err, each(queue+"-bad", func(fs.FileInfo) { q.SetAside++ }))
 }
 
 // maxEvent bounds what is read of one event file, in bytes. Keys have at most 1,024 and

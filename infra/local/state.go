@@ -62,9 +62,9 @@ func ReadSecret(dir, name string) (string, error) {
 	return "", fmt.Errorf("read the secret %s in %s: %w", name, s.path, fs.ErrNotExist)
 }
 
-// KeptPort returns the port that a data folder keeps for the part of that name, or 0 if it
+// ReadPort returns the port that a data folder keeps for the part of that name, or 0 if it
 // keeps none.
-func KeptPort(dir, name string) (int, error) {
+func ReadPort(dir, name string) (int, error) {
 	s, err := loadState(dir)
 	if err != nil {
 		return 0, err

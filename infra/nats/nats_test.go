@@ -18,7 +18,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	localtest.Role()
+	localtest.RunHelperProcess()
 	goleak.VerifyTestMain(m)
 }
 

@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	localtest.Role()
+	localtest.RunHelperProcess()
 	// Waiting for the servers that the tests share; this package starts no process.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"))
 }

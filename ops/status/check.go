@@ -174,7 +174,7 @@ func (s *Status) readQueue(dir string) {
 		s.problem("the event queue of MinIO cannot be looked at: %v", err)
 		return
 	}
-	s.Queue = &Queue{Files: q.Files, SetAside: q.Aside}
+	s.Queue = &Queue{Files: q.Files, SetAside: q.SetAside}
 	if !q.Oldest.IsZero() {
 		s.Queue.Oldest = s.age(&q.Oldest)
 	}

@@ -10,7 +10,7 @@
 //
 //	func TestMain(m *testing.M) { localtest.Main(m) }
 //
-// or, where TestMain does something else too, such as goleak.VerifyTestMain, call [Role]
+// or, where TestMain does something else too, such as goleak.VerifyTestMain, call [RunHelperProcess]
 // before that.
 package localtest
 
@@ -35,13 +35,13 @@ var roleSeen bool
 // Main runs the package's tests, or the keeper or NATS if this process is to be one. It
 // does not return.
 func Main(m *testing.M) {
-	Role()
+	RunHelperProcess()
 	os.Exit(m.Run())
 }
 
-// Role returns if this process is to run tests; in a process that is to be the keeper or
+// RunHelperProcess returns if this process is to run tests; in a process that is to be the keeper or
 // NATS it does not return.
-func Role() {
+func RunHelperProcess() {
 	roleSeen = true
 	role := os.Getenv(roleVariable)
 	if role == "" {

@@ -55,10 +55,10 @@ func Descendants(pid int) []Process {
 	return all
 }
 
-// Adopt makes this process the parent of what its descendants leave behind when they end,
+// BecomeSubreaper makes this process the parent of what its descendants leave behind when they end,
 // so that [Descendants] still finds it. Init would be the parent otherwise. It holds until this
 // process ends.
-func Adopt() error {
+func BecomeSubreaper() error {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("adopt orphans: %w", err)
 	}

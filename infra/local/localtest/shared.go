@@ -41,7 +41,7 @@ var shared struct {
 func sharedServers(t testing.TB) servers {
 	t.Helper()
 	if !roleSeen {
-		t.Fatal("localtest: TestMain must call localtest.Main or localtest.Role")
+		t.Fatal("localtest: TestMain must call localtest.Main or localtest.RunHelperProcess")
 	}
 	shared.Do(func() { shared.servers, shared.err = join() })
 	if shared.err != nil {

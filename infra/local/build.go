@@ -11,65 +11,72 @@ import (
 	"time"
 )
 
-// MinIOVersion is the version of github.com/minio/minio that is built: the last one.
-// Upstream publishes no programs, `go install` is its documented way.
+// MinIOVersion is the version of github.com/minio/minio that is built. It is the last one. Upstream
+// publishes no binaries and documents `go install` as the way to build it.
 const MinIOVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
-// minioPackages is how many packages a build compiles if none are in Go's build cache, as
-// `go list -deps` counts them.
+// minioPackages is the number of packages that a build compiles with an empty build cache, counted
+// with `go list -deps`.
 const minioPackages = 1300
 
-// buildSpace is what building MinIO takes at most, in bytes: modules, Go's build cache and
-// the program.
-const buildSpace = 3 << 30
+// minioBuildSpace is the disk space that building MinIO needs at most, in bytes: modules, Go's
+// build cache and the program.
+const minioBuildSpace = 3 << 30
 
-// findMinIO returns MinIO's program: the one that was given, else the one in the cache,
-// built if it is not there. MinIO is under the AGPL: it runs as a process of its own and is
-// never linked.
+// findMinIO returns the path of MinIO's program. It is the configured one if there is one,
+// otherwise the one in the cache, which findMinIO builds if it is missing. MinIO is licensed under
+// the AGPL: it runs as a process of its own and is never linked.
 func (f *fetcher) findMinIO(ctx context.Context) (string, error) {
-	if given := f.config.MinIOBin; given != "" {
-		path, err := filepath.Abs(given)
-		if err != nil || !executable(path) {
-			return "", fmt.Errorf("MINIO_BIN is %s: not a program", given)
+	if configured := f.config.MinIOBin; configured != "" {
+		path, err := filepath.Abs(configured)
+		if err != nil || !isExecutable(path) {
+			return "", fmt.Errorf("MINIO_BIN is %s, which is not an executable file", configured)
 		}
 		return path, nil
 	}
-	folder, err := f.once("minio-"+MinIOVersion, func(folder string) error { return f.buildMinIO(ctx, folder) })
+	folder, err := f.fetchOnce("minio-"+MinIOVersion, func(folder string) error {
+		return f.buildMinIO(ctx, folder)
+	})
 	return filepath.Join(folder, "minio"), err
 }
 
 func (f *fetcher) buildMinIO(ctx context.Context, folder string) error {
 	golang := lookPath(f.config.Environ, "go")
 	if golang == "" {
-		return fmt.Errorf("MinIO must be built once, and there is no go in PATH: install Go (https://go.dev/dl), or set MINIO_BIN to a MinIO program")
+		return fmt.Errorf("MinIO has to be built once, and there is no go in PATH: " +
+			"install Go (https://go.dev/dl), or set MINIO_BIN to a MinIO program")
 	}
-	if err := checkSpace(folder, buildSpace, "building MinIO"); err != nil {
+	if err := checkSpace(folder, minioBuildSpace, "building MinIO"); err != nil {
 		return err
 	}
 	began := time.Now()
-	f.out.say("MinIO: building %s once, which takes some minutes", MinIOVersion)
-	cmd := exec.Command(golang, "install", "-v", "-trimpath", "-ldflags=-s -w", "github.com/minio/minio@"+MinIOVersion)
+	f.out.printf("MinIO: building %s; this is done once and takes a few minutes", MinIOVersion)
+	cmd := exec.Command(golang, "install", "-v", "-trimpath", "-ldflags=-s -w",
+		"github.com/minio/minio@"+MinIOVersion)
 	cmd.Dir = folder
-	// Without cgo, as upstream's own releases, and so without a C compiler. The user's
-	// flags are for the user's modules.
+	// cgo is off, as in upstream's own releases, so that no C compiler is needed. GOFLAGS and the
+	// workspace are cleared because they are meant for the user's own modules.
 	cmd.Env = append(f.config.Environ[:len(f.config.Environ):len(f.config.Environ)],
 		"GOBIN="+folder, "GOFLAGS=", "GOWORK=off", "CGO_ENABLED=0", "GOOS=", "GOARCH=")
 	read, write := io.Pipe()
 	cmd.Stdout, cmd.Stderr = write, write
-	said := make(chan []string, 1)
-	go func() { said <- f.followBuild(read, began) }()
+	messages := make(chan []string, 1)
+	go func() { messages <- f.followBuild(read, began) }()
 	err := f.run(ctx, cmd)
 	_ = write.Close()
-	lines := <-said
+	lines := <-messages
 	if err != nil {
-		return explainBuild(err, lines)
+		return explainBuildError(err, lines)
 	}
-	f.out.say("MinIO: built in %v", time.Since(began).Round(time.Second))
+	f.out.printf("MinIO: built in %v", time.Since(began).Round(time.Second))
 	return nil
 }
 
-// followBuild shows how far the build is, until its output ends, and returns the last lines
-// that are neither progress of downloads nor names of packages.
+// maxBuildMessages is the number of lines of the build's output that an error message includes.
+const maxBuildMessages = 15
+
+// followBuild reports the progress of the build until its output ends. It returns the last
+// maxBuildMessages lines that are neither the progress of a download nor the name of a package.
 func (f *fetcher) followBuild(r io.Reader, began time.Time) []string {
 	lines := make(chan string)
 	go func() {
@@ -77,48 +84,54 @@ func (f *fetcher) followBuild(r io.Reader, began time.Time) []string {
 		for s := bufio.NewScanner(r); s.Scan(); {
 			lines <- s.Text()
 		}
-		_, _ = io.Copy(io.Discard, r) // a line beyond the scanner's limit must not block the build
+		// The scanner stops at a line that exceeds its limit. The rest is read all the same, because
+		// the build would block otherwise.
+		_, _ = io.Copy(io.Discard, r)
 	}()
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var said []string
+	var messages []string
 	modules, packages := 0, 0
 	for {
 		select {
 		case line, ok := <-lines:
 			switch {
 			case !ok:
-				return said
+				return messages
 			case strings.HasPrefix(line, "go: downloading "):
 				modules++
 			case line != "" && !strings.ContainsAny(line, " \t:"):
 				packages++
 			default:
-				if said = append(said, line); len(said) > 15 {
-					said = said[1:]
+				if messages = append(messages, line); len(messages) > maxBuildMessages {
+					messages = messages[1:]
 				}
 			}
 		case <-tick.C:
 		}
-		f.out.progress("MinIO: %d modules downloaded, %d of about %d packages compiled, %v",
+		f.out.progressf("MinIO: %d modules downloaded, %d of about %d packages compiled, %v",
 			modules, packages, minioPackages, time.Since(began).Round(time.Second))
 	}
 }
 
-// explainBuild adds to the build's own last lines what a person can do about the usual causes.
-func explainBuild(err error, lines []string) error {
+// explainBuildError returns an error with the build's last lines of output and, for common causes,
+// what a person can do about them.
+func explainBuildError(err error, lines []string) error {
+	const needsNetwork = "the first start needs access to the network (Go's module proxy); " +
+		"alternatively, set MINIO_BIN to a MinIO program"
 	text := strings.Join(lines, "\n")
 	hint := "see the lines above"
-	for _, known := range []struct{ sign, hint string }{
-		{"no space left on device", "make space on the disk that holds Go's caches (go env GOCACHE GOMODCACHE)"},
-		{"dial tcp", "the first start needs the network (Go's module proxy); or set MINIO_BIN to a MinIO program"},
-		{"no such host", "the first start needs the network (Go's module proxy); or set MINIO_BIN to a MinIO program"},
-		{"proxyconnect", "the first start needs the network (Go's module proxy); or set MINIO_BIN to a MinIO program"},
-		{"GOPROXY=off", "the first start needs Go's module proxy; or set MINIO_BIN to a MinIO program"},
-		{"requires go >=", "install a newer Go"},
+	for _, cause := range []struct{ pattern, hint string }{
+		{"no space left on device",
+			"free space on the disk that holds Go's caches (go env GOCACHE GOMODCACHE)"},
+		{"dial tcp", needsNetwork},
+		{"no such host", needsNetwork},
+		{"proxyconnect", needsNetwork},
+		{"GOPROXY=off", needsNetwork},
+		{"requires go >=", "install a newer version of Go"},
 	} {
-		if strings.Contains(text, known.sign) {
-			hint = known.hint
+		if strings.Contains(text, cause.pattern) {
+			hint = cause.hint
 			break
 		}
 	}

@@ -11,16 +11,16 @@ import (
 )
 
 const (
-	pollInterval  = 10 * time.Millisecond // between two questions whether a process is ready
-	askTimeout    = 5 * time.Second       // for one such question
-	firstAttempts = 3                     // starts of a process that is never ready before it is given up
-	firstDelay    = 50 * time.Millisecond // before a dead process is started again; doubles with each death
-	longestDelay  = 5 * time.Second       // what that delay grows to
-	steady        = 10 * time.Second      // a process that lived so long begins anew with the first delay
+	pollInterval     = 10 * time.Millisecond // between two readiness probes
+	probeTimeout     = 5 * time.Second       // of one readiness probe
+	maxStartAttempts = 3                     // for a process that never becomes ready
+	minRestartDelay  = 50 * time.Millisecond // before the first restart; doubles with each exit
+	maxRestartDelay  = 5 * time.Second
+	stableAfter      = 10 * time.Second // uptime after which the restart delay is reset
 )
 
-// A Child is a process that is kept running: started again, after a delay that grows,
-// whenever it dies.
+// A Child is a supervised process. Whenever it exits, it is started again after a delay that grows
+// with each exit.
 type Child struct {
 	supervisor *supervisor
 	process    Process
@@ -28,23 +28,23 @@ type Child struct {
 
 	stopOnce sync.Once
 	quit     chan struct{} // closed by stop
-	gone     chan struct{} // closed when the keeping goroutine has ended
+	done     chan struct{} // closed when the supervising goroutine has ended
 
-	mu    sync.Mutex
-	kept  bool          // the keeping goroutine was started
-	cmd   *exec.Cmd     // the running process, or nil
-	ready chan struct{} // closed once the running process is ready; replaced when it dies
+	mu         sync.Mutex
+	supervised bool          // the supervising goroutine was started
+	cmd        *exec.Cmd     // the running process, or nil
+	ready      chan struct{} // closed once the running process is ready; replaced when it exits
 }
 
 func newChild(s *supervisor, p Process, log *logFile) *Child {
 	return &Child{supervisor: s, process: p, log: log,
-		quit: make(chan struct{}), gone: make(chan struct{}), ready: make(chan struct{})}
+		quit: make(chan struct{}), done: make(chan struct{}), ready: make(chan struct{})}
 }
 
 // Name returns the process's name.
 func (c *Child) Name() string { return c.process.Name }
 
-// PID returns the process id, or 0 while the process is dead.
+// PID returns the process id, or 0 while the process is not running.
 func (c *Child) PID() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,8 +54,9 @@ func (c *Child) PID() int {
 	return c.cmd.Process.Pid
 }
 
-// Signal sends the signal to the process and returns the id of the process it went to. SIGKILL is a
-// crash: the process is started again. It fails while the process is dead.
+// Signal sends the signal to the process and returns the id of the process that received it. After
+// a signal that ends the process, such as SIGKILL, the process is started again. Signal returns an
+// error while the process is not running.
 func (c *Child) Signal(sig syscall.Signal) (pid int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -65,51 +66,46 @@ func (c *Child) Signal(sig syscall.Signal) (pid int, err error) {
 	return c.cmd.Process.Pid, c.cmd.Process.Signal(sig)
 }
 
-// WaitReady waits until a process with another id than not is ready (0: any). After a
-// [Child.Signal] with SIGKILL, give the id that it returned to wait for the successor.
-func (c *Child) WaitReady(ctx context.Context, not int) error {
+// WaitReady waits until a process whose id differs from previousPID is ready. With previousPID 0 it
+// waits for any process. To wait for the process that replaces a killed one, pass the id that
+// [Child.Signal] returned.
+func (c *Child) WaitReady(ctx context.Context, previousPID int) error {
 	for {
 		c.mu.Lock()
-		ready, same := c.ready, c.cmd == nil || c.cmd.Process.Pid == not
+		ready, replaced := c.ready, c.cmd != nil && c.cmd.Process.Pid != previousPID
 		c.mu.Unlock()
-		if !same {
-			select {
-			case <-ready:
-				return nil
-			case <-c.gone:
-				return fmt.Errorf("wait for %s: %w", c.process.Name, errStopping)
-			case <-ctx.Done():
-				return fmt.Errorf("wait for %s: %w", c.process.Name, ctx.Err())
-			case <-time.After(pollInterval): // the process may have died and been replaced meanwhile
-				continue
-			}
+		if !replaced {
+			ready = nil // wait for the next poll
 		}
 		select {
-		case <-c.gone:
+		case <-ready:
+			return nil
+		case <-c.done:
 			return fmt.Errorf("wait for %s: %w", c.process.Name, errStopping)
 		case <-ctx.Done():
 			return fmt.Errorf("wait for %s: %w", c.process.Name, ctx.Err())
-		case <-time.After(pollInterval):
+		case <-time.After(pollInterval): // the process may have been replaced in the meantime
 		}
 	}
 }
 
-// start begins to keep the process and waits until it is ready. If it dies at once again
-// and again, or is not ready in time, it is given up and the error holds its last lines.
+// start starts supervising the process and waits until it is ready. If the process exits
+// maxStartAttempts times before it is ready, or is not ready within its ReadyTimeout, start returns
+// an error that contains the last lines of its log, and the process is not started again.
 func (c *Child) start(ctx context.Context) error {
-	first := make(chan error, 1)
+	started := make(chan error, 1)
 	c.mu.Lock()
 	select {
-	case <-c.quit: // stop found nothing to wait for
+	case <-c.quit: // stop was called earlier and does not wait for this process
 		c.mu.Unlock()
 		return fmt.Errorf("start %s: %w", c.process.Name, errStopping)
 	default:
 	}
-	c.kept = true
-	go c.keep(first)
+	c.supervised = true
+	go c.supervise(started)
 	c.mu.Unlock()
 	select {
-	case err := <-first:
+	case err := <-started:
 		return err
 	case <-ctx.Done():
 		c.stop()
@@ -117,52 +113,56 @@ func (c *Child) start(ctx context.Context) error {
 	}
 }
 
-// keep runs the process until stop. It sends one value to first: nil when the process was
-// ready for the first time, or why it was given up.
-func (c *Child) keep(first chan<- error) {
-	defer close(c.gone)
-	name, wasReady, delay := c.process.Name, false, firstDelay
+// supervise runs the process again and again until stop is called. It sends one value to started:
+// nil once the process is ready for the first time, or the error because of which it is not started
+// again.
+func (c *Child) supervise(started chan<- error) {
+	defer close(c.done)
+	name, wasReady, delay := c.process.Name, false, minRestartDelay
 	for attempt := 1; ; attempt++ {
-		started := time.Now()
+		began := time.Now()
 		err := c.run(func() {
 			if !wasReady {
 				wasReady = true
-				first <- nil
+				started <- nil
 			}
 		})
 		select {
 		case <-c.quit:
 			if !wasReady {
-				first <- fmt.Errorf("start %s: %w", name, errStopping)
+				started <- fmt.Errorf("start %s: %w", name, errStopping)
 			}
 			return
 		default:
 		}
-		if !wasReady && (attempt == firstAttempts || errors.Is(err, errNotReady)) {
-			first <- fmt.Errorf("start %s: %w; its last lines (more in %s):\n%s", name, err, c.log.path, c.log.lines(12))
+		if !wasReady && (attempt == maxStartAttempts || errors.Is(err, errNotReady)) {
+			started <- fmt.Errorf("start %s: %w; the last lines of %s:\n%s",
+				name, err, c.log.path, c.log.lastLines(12))
 			return
 		}
-		if time.Since(started) > steady {
-			delay = firstDelay
+		if time.Since(began) > stableAfter {
+			delay = minRestartDelay
 		}
 		if wasReady {
-			c.supervisor.say("%s died (%v), starting it again in %v; its log is %s", name, err, delay, c.log.path)
-			if text := c.log.lines(3); text != "" {
-				c.supervisor.say("%s", text)
+			c.supervisor.printf("%s exited (%v), restarting it in %v; its log is %s",
+				name, err, delay, c.log.path)
+			if text := c.log.lastLines(3); text != "" {
+				c.supervisor.printf("%s", text)
 			}
 		}
 		select {
 		case <-time.After(delay):
 		case <-c.quit:
 		}
-		delay = min(2*delay, longestDelay)
+		delay = min(2*delay, maxRestartDelay)
 	}
 }
 
 var errNotReady = errors.New("not ready in time")
 
-// run runs the process once, calls ready when it is ready, and returns how it ended.
-func (c *Child) run(ready func()) error {
+// run runs the process once and calls onReady when it is ready. It returns why the process ended,
+// which is never nil.
+func (c *Child) run(onReady func()) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
@@ -172,7 +172,7 @@ func (c *Child) run(ready func()) error {
 		case <-ctx.Done():
 		}
 	}()
-	c.log.forget()
+	c.log.resetLastLines()
 	if err := c.process.BeforeStart(ctx); err != nil {
 		return err
 	}
@@ -181,33 +181,33 @@ func (c *Child) run(ready func()) error {
 		return err
 	}
 	c.setRunning(cmd)
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	isReady := make(chan error, 1)
-	go func() { isReady <- poll(ctx, c.process.ReadyTimeout, c.process.Ready) }()
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	probed := make(chan error, 1)
+	go func() { probed <- poll(ctx, c.process.ReadyTimeout, c.process.Ready) }()
 	var err error
 	select {
-	case err = <-ended:
-	case notReady := <-isReady:
+	case err = <-exited:
+	case probeErr := <-probed:
 		switch {
-		case notReady == nil:
-			c.markReady()
-			ready()
+		case probeErr == nil:
+			c.setReady()
+			onReady()
 		case ctx.Err() == nil:
 			c.kill(cmd)
-			<-ended
-			c.setDead()
-			return fmt.Errorf("%w: %w", errNotReady, notReady)
+			<-exited
+			c.setExited()
+			return fmt.Errorf("%w: %w", errNotReady, probeErr)
 		}
 		select {
-		case err = <-ended:
+		case err = <-exited:
 		case <-c.quit:
-			err = c.end(cmd, ended)
+			err = c.terminate(cmd, exited)
 		}
 	case <-c.quit:
-		err = c.end(cmd, ended)
+		err = c.terminate(cmd, exited)
 	}
-	c.setDead()
+	c.setExited()
 	if err == nil {
 		err = errors.New("exit status 0")
 	}
@@ -219,49 +219,51 @@ func (c *Child) command() *exec.Cmd {
 	cmd := exec.Command(p.Path, p.Args...)
 	cmd.Env, cmd.Dir, cmd.Stdout, cmd.Stderr = p.Env, p.Dir, c.log, c.log
 	if cmd.Env == nil {
-		cmd.Env = []string{} // nil would mean: inherit
+		cmd.Env = []string{} // with nil, exec.Cmd would pass on this process's environment
 	}
-	// A process group of its own: Ctrl-C in the terminal reaches the starter only, which then ends
-	// its children in order.
+	// The child has a process group of its own, so that Ctrl-C in the terminal interrupts only this
+	// process, which then ends its children in order.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: p.deathSignal}
-	p.user.apply(cmd)
-	// Children of a killed child may hold its output open for a moment longer.
+	p.user.applyTo(cmd)
+	// Descendants of a killed child may keep its output open for a short time.
 	cmd.WaitDelay = time.Second
 	return cmd
 }
 
-// end asks the process to end, and kills it when it does not within its time.
-func (c *Child) end(cmd *exec.Cmd, ended <-chan error) error {
+// terminate sends the process its StopSignal, and SIGKILL if it has not exited within its
+// StopTimeout.
+func (c *Child) terminate(cmd *exec.Cmd, exited <-chan error) error {
 	_ = cmd.Process.Signal(c.process.StopSignal)
-	// A stopped process (SIGSTOP) acts on the signal only once it is continued.
+	// A process that SIGSTOP has stopped handles the signal only after SIGCONT.
 	_ = cmd.Process.Signal(syscall.SIGCONT)
 	select {
-	case err := <-ended:
+	case err := <-exited:
 		return err
 	case <-time.After(c.process.StopTimeout):
-		c.supervisor.say("%s did not end within %v, killing it", c.process.Name, c.process.StopTimeout)
+		c.supervisor.printf("%s did not exit within %v, killing it",
+			c.process.Name, c.process.StopTimeout)
 		c.kill(cmd)
-		return <-ended
+		return <-exited
 	}
 }
 
-// kill ends the process and whatever is left in its group.
+// kill sends SIGKILL to the process and to every other process in its group.
 func (c *Child) kill(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 
 func (c *Child) setRunning(cmd *exec.Cmd) {
 	c.mu.Lock()
 	c.cmd = cmd
 	c.mu.Unlock()
-	c.supervisor.changed()
+	c.supervisor.pidChanged()
 }
 
-func (c *Child) markReady() {
+func (c *Child) setReady() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	close(c.ready)
 }
 
-func (c *Child) setDead() {
+func (c *Child) setExited() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cmd = nil
@@ -272,26 +274,26 @@ func (c *Child) setDead() {
 	}
 }
 
-// stop ends the process and waits until it is gone. It may be called more than once, and
+// stop ends the process and waits until it has exited. It may be called more than once, and also
 // for a child that was never started.
 func (c *Child) stop() {
 	c.stopOnce.Do(func() { close(c.quit) })
 	c.mu.Lock()
-	kept := c.kept
+	supervised := c.supervised
 	c.mu.Unlock()
-	if kept {
-		<-c.gone
+	if supervised {
+		<-c.done
 	}
 	c.log.close()
 }
 
-// poll asks until the answer is nil, the time is up or the context ends; it returns the
-// last answer.
-func poll(ctx context.Context, timeout time.Duration, ask func(context.Context) error) error {
+// poll calls probe every pollInterval until it returns nil, the timeout has passed or ctx is done.
+// After the timeout it returns the error of the last call.
+func poll(ctx context.Context, timeout time.Duration, probe func(context.Context) error) error {
 	deadline := time.Now().Add(timeout)
 	for {
-		one, cancel := context.WithTimeout(ctx, askTimeout)
-		err := ask(one)
+		probeCtx, cancel := context.WithTimeout(ctx, probeTimeout)
+		err := probe(probeCtx)
 		cancel()
 		if err == nil || time.Now().After(deadline) {
 			return err

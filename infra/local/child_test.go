@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -14,17 +15,18 @@ import (
 
 func newTestSupervisor(t *testing.T) *supervisor {
 	t.Helper()
-	s, _ := newSayingSupervisor(t)
+	s, _ := newRecordingSupervisor(t)
 	return s
 }
 
-// newSayingSupervisor returns a supervisor and what it says, to be read once it is stopped.
-func newSayingSupervisor(t *testing.T) (*supervisor, *strings.Builder) {
+// newRecordingSupervisor returns a supervisor and the messages that it prints. The messages must
+// not be read before the supervisor is stopped.
+func newRecordingSupervisor(t *testing.T) (*supervisor, *strings.Builder) {
 	t.Helper()
-	said := &strings.Builder{}
-	s := newSupervisor(t.TempDir(), (&output{to: said}).say, func() {})
+	messages := &strings.Builder{}
+	s := newSupervisor(t.TempDir(), (&output{to: messages}).printf, func() {})
 	t.Cleanup(s.stop)
-	return s, said
+	return s, messages
 }
 
 func add(t *testing.T, s *supervisor, p Process) *Child {
@@ -36,24 +38,32 @@ func add(t *testing.T, s *supervisor, p Process) *Child {
 	return c
 }
 
-func TestStopKillsWhoDoesNotEnd(t *testing.T) {
-	s, mark := newTestSupervisor(t), filepath.Join(t.TempDir(), "mark")
-	c := add(t, s, Process{Name: "deaf", Path: "/bin/sh", StopTimeout: 50 * time.Millisecond,
-		Args:  []string{"-c", `trap '' TERM; : > "$0"; while :; do sleep 1; done`, mark},
-		Ready: func(context.Context) error { _, err := os.Stat(mark); return err }})
+func TestStopKillsProcessThatIgnoresSIGTERM(t *testing.T) {
+	s, started := newTestSupervisor(t), filepath.Join(t.TempDir(), "started")
+	const script = `trap '' TERM; : > "$0"; while :; do sleep 1; done`
+	c := add(t, s, Process{
+		Name: "deaf", Path: "/bin/sh", StopTimeout: 50 * time.Millisecond,
+		Args: []string{"-c", script, started},
+		Ready: func(context.Context) error {
+			_, err := os.Stat(started)
+			return err
+		},
+	})
 	if err := c.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	pid := c.PID()
 	s.stop()
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
-		t.Errorf("process %d is still there: %v", pid, err)
+		t.Errorf("signal process %d: got error %v, want %v", pid, err, syscall.ESRCH)
 	}
 }
 
 func TestStopEndsAStoppedProcess(t *testing.T) {
-	s, said := newSayingSupervisor(t)
-	c := add(t, s, Process{Name: "stopped", Path: "/bin/sleep", Args: []string{"600"}, StopTimeout: time.Minute})
+	s, messages := newRecordingSupervisor(t)
+	c := add(t, s, Process{
+		Name: "stopped", Path: "/bin/sleep", Args: []string{"600"}, StopTimeout: time.Minute,
+	})
 	if err := c.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -72,43 +82,52 @@ func TestStopEndsAStoppedProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.stop()
-	if got := said.String(); got != "" {
-		t.Errorf("said %q, want nothing: SIGTERM alone ends a process that SIGSTOP holds", got)
+	// If SIGTERM had not ended the process, the supervisor would print that it kills it.
+	if got := messages.String(); got != "" {
+		t.Errorf("got messages %q, want none", got)
 	}
 }
 
-func TestCancelledStartLeavesNothing(t *testing.T) {
+func TestCancelledStart(t *testing.T) {
 	s := newTestSupervisor(t)
-	asked, once := make(chan struct{}), make(chan struct{}, 1)
-	c := add(t, s, Process{Name: "slow", Path: "/bin/sleep", Args: []string{"600"}, Ready: func(context.Context) error {
-		select {
-		case once <- struct{}{}:
-			close(asked)
-		default:
-		}
-		return errors.New("not yet")
-	}})
+	probed := make(chan struct{})
+	var once sync.Once
+	c := add(t, s, Process{
+		Name: "slow", Path: "/bin/sleep", Args: []string{"600"},
+		Ready: func(context.Context) error {
+			once.Do(func() { close(probed) })
+			return errors.New("not yet")
+		},
+	})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		<-asked
+		<-probed
 		cancel()
 	}()
 	if err := c.start(ctx); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v, want %v", err, context.Canceled)
+		t.Errorf("got error %v, want %v", err, context.Canceled)
 	}
-	if pid := c.PID(); pid != 0 {
-		t.Errorf("process %d still runs", pid)
-	}
-	if err := c.start(t.Context()); !errors.Is(err, errStopping) {
-		t.Errorf("start after stop: %v, want %v", err, errStopping)
-	}
+	t.Run("leaves no process", func(t *testing.T) {
+		if pid := c.PID(); pid != 0 {
+			t.Errorf("got process id %d, want 0", pid)
+		}
+	})
+	t.Run("cannot be repeated", func(t *testing.T) {
+		if err := c.start(t.Context()); !errors.Is(err, errStopping) {
+			t.Errorf("got error %v, want %v", err, errStopping)
+		}
+	})
+}
+
+func TestAddAfterStopFails(t *testing.T) {
+	s := newTestSupervisor(t)
 	s.stop()
 	if _, err := s.add(Process{Name: "late"}); !errors.Is(err, errStopping) {
-		t.Errorf("add after stop: %v, want %v", err, errStopping)
+		t.Errorf("got error %v, want %v", err, errStopping)
 	}
 }
 
-func TestLogIsBounded(t *testing.T) {
+func TestLogFile(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.log")
 	l, err := openLog(path)
 	if err != nil {
@@ -116,7 +135,7 @@ func TestLogIsBounded(t *testing.T) {
 	}
 	defer l.close()
 	line := strings.Repeat("x", 1<<16-1) + "\n"
-	for range 3 * maxLog / len(line) {
+	for range 3 * maxLogSize / len(line) {
 		if _, err := l.Write([]byte(line)); err != nil {
 			t.Fatal(err)
 		}
@@ -124,16 +143,26 @@ func TestLogIsBounded(t *testing.T) {
 	if _, err := l.Write([]byte("second to last\n\nlast\n")); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{path, path + ".1"} {
-		if info, err := os.Stat(name); err != nil || info.Size() > maxLog {
-			t.Errorf("%s: %v, %v, want at most %d bytes", name, info, err, maxLog)
+	t.Run("bounds the size of both files", func(t *testing.T) {
+		for _, name := range []string{path, path + ".1"} {
+			info, err := os.Stat(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Size() > maxLogSize {
+				t.Errorf("%s: got %d bytes, want at most %d", name, info.Size(), maxLogSize)
+			}
 		}
-	}
-	if got, want := l.lines(2), "    second to last\n    last"; got != want {
-		t.Errorf("last lines %q, want %q", got, want)
-	}
-	l.forget()
-	if got := l.lines(2); got != "" {
-		t.Errorf("lines %q of the process before", got)
-	}
+	})
+	t.Run("returns the last lines", func(t *testing.T) {
+		if got, want := l.lastLines(2), "    second to last\n    last"; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+	t.Run("returns no lines after a reset", func(t *testing.T) {
+		l.resetLastLines()
+		if got := l.lastLines(2); got != "" {
+			t.Errorf("got %q, want none", got)
+		}
+	})
 }

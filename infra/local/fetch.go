@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A fetcher finds the servers' programs, and gets those into the user's cache that are
-// nowhere on the machine.
+// A fetcher finds the servers' programs. It downloads or builds those that are not on the machine
+// and keeps them in the user's cache folder.
 type fetcher struct {
 	config Config
 	out    *output
 	spawn  *spawner
 }
 
-// run runs a program to its end, as a child that does not outlive the starter. When ctx
-// ends, it and its own children are killed.
+// run runs a program until it exits. The kernel kills the program when the calling process dies.
+// When ctx is canceled, run kills the program and its process group.
 func (f *fetcher) run(ctx context.Context, cmd *exec.Cmd) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -36,44 +36,44 @@ func (f *fetcher) run(ctx context.Context, cmd *exec.Cmd) error {
 	return errors.Join(ctx.Err(), err)
 }
 
-// once calls get with a new folder in the cache, and keeps that folder under the name if
-// get succeeds. Two starters get it once: the second waits for the first. It returns the
-// kept folder's path.
-func (f *fetcher) once(name string, get func(folder string) error) (string, error) {
-	kept := filepath.Join(f.config.CacheDir, name)
-	if _, err := os.Stat(kept); err == nil {
-		return kept, nil
+// fetchOnce returns the path of the folder with that name in the cache. If the folder does not
+// exist, fetchOnce calls fetch with a new, empty folder and renames it to name if fetch succeeds.
+// When several processes need the same folder, one of them calls fetch and the others wait for it.
+func (f *fetcher) fetchOnce(name string, fetch func(folder string) error) (string, error) {
+	cached := filepath.Join(f.config.CacheDir, name)
+	if _, err := os.Stat(cached); err == nil {
+		return cached, nil
 	}
 	if err := os.MkdirAll(f.config.CacheDir, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache folder: %w", err)
+		return "", fmt.Errorf("create the cache folder: %w", err)
 	}
-	lock, err := os.OpenFile(kept+".lock", os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := os.OpenFile(cached+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("lock the cache: %w", err)
 	}
 	defer func() { _ = lock.Close() }()
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.out.say("waiting for another process that is getting %s", name)
+		f.out.printf("waiting for another process that is downloading or building %s", name)
 		if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 			return "", fmt.Errorf("lock the cache: %w", err)
 		}
 	}
-	if _, err := os.Stat(kept); err == nil {
-		return kept, nil
+	if _, err := os.Stat(cached); err == nil {
+		return cached, nil
 	}
-	unfinished := kept + ".new"
-	if err := os.RemoveAll(unfinished); err != nil { // of one that was interrupted
+	partial := cached + ".new"
+	if err := os.RemoveAll(partial); err != nil { // an interrupted process may have left it
 		return "", fmt.Errorf("clear the cache: %w", err)
 	}
-	if err := os.Mkdir(unfinished, 0o755); err != nil {
-		return "", fmt.Errorf("make the cache folder: %w", err)
+	if err := os.Mkdir(partial, 0o755); err != nil {
+		return "", fmt.Errorf("create the cache folder: %w", err)
 	}
-	if err := get(unfinished); err != nil {
-		_ = os.RemoveAll(unfinished)
+	if err := fetch(partial); err != nil {
+		_ = os.RemoveAll(partial)
 		return "", err
 	}
-	if err := os.Rename(unfinished, kept); err != nil {
-		return "", fmt.Errorf("keep %s: %w", name, err)
+	if err := os.Rename(partial, cached); err != nil {
+		return "", fmt.Errorf("add %s to the cache: %w", name, err)
 	}
-	return kept, nil
+	return cached, nil
 }

@@ -12,22 +12,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DefaultDir returns the data folder that is used unless another is given:
-// $XDG_DATA_HOME/intray, else ~/.local/share/intray, and for root /var/lib/intray.
+// DefaultDir returns the data folder to use when none is configured: /var/lib/intray for root, and
+// for other users $XDG_DATA_HOME/intray or, without that variable, ~/.local/share/intray.
 func DefaultDir(uid int, xdgDataHome, home string) string {
 	switch {
 	case uid == 0:
 		return "/var/lib/intray"
-	case filepath.IsAbs(xdgDataHome): // the specification says to ignore relative ones
+	case filepath.IsAbs(xdgDataHome): // the XDG specification ignores relative paths
 		return filepath.Join(xdgDataHome, "intray")
 	default:
 		return filepath.Join(home, ".local", "share", "intray")
 	}
 }
 
-// DefaultCacheDir returns the folder for fetched and built programs that is used unless
-// another is given: $XDG_CACHE_HOME/intray, else ~/.cache/intray, and for root
-// /var/cache/intray, for PostgreSQL's user must get there and /root is closed to it.
+// DefaultCacheDir returns the folder for downloaded and built programs to use when none is
+// configured: $XDG_CACHE_HOME/intray or, without that variable, ~/.cache/intray. For root the
+// second is /var/cache/intray, because PostgreSQL's user must be able to read the folder and cannot
+// access /root.
 func DefaultCacheDir(uid int, xdgCacheHome, home string) string {
 	switch {
 	case filepath.IsAbs(xdgCacheHome):
@@ -39,29 +40,33 @@ func DefaultCacheDir(uid int, xdgCacheHome, home string) string {
 	}
 }
 
-// minFree is how many bytes must be free in the data folder at start: PostgreSQL's own
-// files and write-ahead log (about 60 MB, up to 1 GB under load) and some uploads.
-const minFree = 512 << 20
+// minFreeSpace is the disk space that must be free in the data folder at start, in bytes.
+// PostgreSQL's files and write-ahead log take about 60 MB, and up to 1 GB under load. The rest is
+// for uploads.
+const minFreeSpace = 512 << 20
 
-// checkSpace returns an error unless that many bytes are free where the folder lies.
-func checkSpace(folder string, bytes uint64, what string) error {
+// checkSpace returns an error unless that many bytes are free on the folder's file system. purpose
+// says in the error message what the space is needed for.
+func checkSpace(folder string, bytes uint64, purpose string) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(folder, &fs); err != nil {
-		return fmt.Errorf("look for space in %s: %w", folder, err)
+		return fmt.Errorf("check the free space in %s: %w", folder, err)
 	}
 	if free := fs.Bavail * uint64(fs.Bsize); free < bytes {
-		return fmt.Errorf("not enough space in %s for %s: %d MiB are free and %d MiB needed", folder, what, free>>20, bytes>>20)
+		return fmt.Errorf("not enough space in %s for %s: %d MiB are free and %d MiB are needed",
+			folder, purpose, free>>20, bytes>>20)
 	}
 	return nil
 }
 
-// A folderLock is an exclusive lock on a data folder. The kernel ends it with the process.
+// A folderLock is an exclusive lock on a data folder. The kernel releases it when the process ends.
 type folderLock struct{ file *os.File }
 
-// ErrInUse says that another process runs its servers in the data folder.
+// ErrInUse means that another process is running its servers in the data folder.
 var ErrInUse = errors.New("data folder in use")
 
-// lockFolder takes the lock of the folder at once or fails with ErrInUse.
+// lockFolder locks the data folder. If another process holds the lock, it returns ErrInUse without
+// waiting.
 func lockFolder(dir string) (*folderLock, error) {
 	path := filepath.Join(dir, "lock")
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
@@ -72,7 +77,7 @@ func lockFolder(dir string) (*folderLock, error) {
 		holder, _ := os.ReadFile(path)
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w by process %s: %s; end that process or choose another folder",
+			return nil, fmt.Errorf("%w by process %s: %s; stop that process or choose another folder",
 				ErrInUse, strings.TrimSpace(string(holder)), dir)
 		}
 		return nil, fmt.Errorf("lock the data folder %s: %w", dir, err)

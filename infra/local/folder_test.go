@@ -4,10 +4,10 @@ import "testing"
 
 func TestCheckSpace(t *testing.T) {
 	if err := checkSpace(t.TempDir(), 1, "a test"); err != nil {
-		t.Errorf("one byte: %v", err)
+		t.Errorf("1 byte: got error %v, want none", err)
 	}
 	if err := checkSpace(t.TempDir(), 1<<62, "a test"); err == nil {
-		t.Error("4 EiB: no error")
+		t.Error("4 EiB: got no error, want one")
 	}
 }
 

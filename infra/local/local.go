@@ -1,16 +1,16 @@
-// Package local runs Intray's servers on one machine, each as a process of its own:
-// PostgreSQL, NATS and MinIO, and with [Servers.Run] whatever else belongs to the system.
-// The command `intray up` and the tests use it.
+// Package local runs Intray's servers on one machine, each as a process of its own: PostgreSQL,
+// NATS and MinIO, and the processes that are added with [Servers.Run]. The command `intray up` and
+// the tests use it.
 //
-// [Start] finds or fetches the programs, makes their data folders, starts them concurrently
-// and returns when all of them are ready. From then on a process that dies is started
-// again. [Servers.Close] ends them in the reverse of the order in which they were added.
-// When the starter itself is killed, the kernel ends them (see spawner).
+// [Start] finds, downloads or builds the programs, creates their data folders, starts the servers
+// concurrently and returns when all of them are ready. From then on, a process that exits is
+// started again. [Servers.Close] ends the processes in the reverse of the order in which they were
+// added. If the calling process is killed, the kernel ends the servers (see the type spawner).
 //
-// It is for Linux: parent death signals, ambient capabilities and Debian's packages have no
-// like elsewhere.
+// The package requires Linux: it uses parent death signals, ambient capabilities and Debian's
+// packages.
 //
-// The package reads no environment variables: what it needs of them is in [Config].
+// The package does not read environment variables. [Config] contains the values that it needs.
 package local
 
 import (
@@ -25,41 +25,44 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A Config says where and how the servers run.
+// A Config configures the servers.
 type Config struct {
-	// Dir is the data folder; it is made if it is not there. Required; see [DefaultDir].
+	// Dir is the data folder, which is created if it does not exist. Required; see [DefaultDir].
 	Dir string
-	// CacheDir is where fetched and built programs are kept for all data folders of the user.
-	// Required; see [DefaultCacheDir].
+	// CacheDir is the folder for downloaded and built programs, which all data folders of a user
+	// share. Required; see [DefaultCacheDir].
 	CacheDir string
-	// PGBin is the folder of PostgreSQL's programs ($PG_BIN). Default: Debian's, then PATH,
-	// then fetched.
+	// PGBin is the folder of PostgreSQL's programs ($PG_BIN). Default: the newest version that
+	// Debian's packages have installed, or the one in PATH, or one that is downloaded into CacheDir.
 	PGBin string
-	// MinIOBin is MinIO's program ($MINIO_BIN). Default: built from source once into CacheDir.
+	// MinIOBin is the path of MinIO's program ($MINIO_BIN). Default: it is built from source once,
+	// into CacheDir.
 	MinIOBin string
-	// NATSCommand runs [RunNATS] on the configuration file whose name is appended to it.
-	// Default: Executable, "nats-server", "--config".
+	// NATSCommand is a command that calls [RunNATS]. The path of the configuration file is appended
+	// to it. Default: Executable, "nats-server", "--config".
 	NATSCommand []string
-	// NATSEnv is added to the environment of that command.
+	// NATSEnv is added to the environment of NATSCommand.
 	NATSEnv []string
 	// Executable is the path of the running program. Required.
 	Executable string
-	// Ports are the ports to listen on, by name: postgres, nats, minio, and those that the
-	// caller asks [Servers.Port] for. One that is 0 or missing is a free one, kept in Dir.
+	// Ports are the ports to listen on, by name: postgres, nats, minio, and the names that the caller
+	// passes to [Servers.Port]. For a port that is 0 or missing, a free port is chosen and stored in
+	// Dir.
 	Ports map[string]int
-	// Volatile gives up the data in a crash of the machine, not in one of a process: PostgreSQL
-	// leaves out fsync. For tests, which make databases by the dozen.
+	// Volatile turns off PostgreSQL's fsync. The database then survives a crash of a process but not
+	// one of the machine. It is for tests, which create many databases.
 	Volatile bool
-	// Environ is the environment (os.Environ()) in which programs are looked up and go and
-	// apt-get run.
+	// Environ is the environment (os.Environ()) whose PATH is searched for programs and in which go
+	// and apt-get run.
 	Environ []string
-	// Out is told, one line at a time, what is being done. Default: nobody.
+	// Out receives messages for the user, one line each. Default: they are discarded.
 	Out io.Writer
-	// Terminal says that Out is a terminal, on which progress is shown in place.
+	// Terminal reports whether Out is a terminal, on which progress is shown in place.
 	Terminal bool
 }
 
-// Servers are the running PostgreSQL, NATS and MinIO, and the processes that were added to them.
+// Servers are the running PostgreSQL, NATS and MinIO servers and the processes that were added to
+// them.
 type Servers struct {
 	config     Config
 	out        *output
@@ -73,22 +76,22 @@ type Servers struct {
 	closeOnce sync.Once
 
 	stackMu sync.Mutex
-	stack   *Stack // what stack.json says, or nil while there is none
+	stack   *Stack // the content of stack.json, or nil while there is no file
 }
 
-// Start brings up PostgreSQL, NATS and MinIO, and returns when all of them are ready: the
-// database and its owner are there, JetStream answers, MinIO serves. It provisions nothing
-// beyond that. The caller must Close what it returns.
+// Start starts PostgreSQL, NATS and MinIO, and returns when all of them are ready: the database and
+// its owner exist, JetStream is available and MinIO serves requests. Start creates no tables,
+// streams or buckets. The caller must call Close on the result.
 //
-// ctx bounds the start only. Errors are meant to be shown to the person who typed the command.
+// ctx bounds the start only. Error messages are written for the user of the command.
 func Start(ctx context.Context, config Config) (_ *Servers, err error) {
 	if config.Out == nil {
 		config.Out = io.Discard
 	}
 	if config.Dir, err = filepath.Abs(config.Dir); err != nil {
-		return nil, fmt.Errorf("find the data folder: %w", err)
+		return nil, fmt.Errorf("resolve the path of the data folder: %w", err)
 	}
-	if err := makeFolder(config.Dir); err != nil {
+	if err := createFolder(config.Dir); err != nil {
 		return nil, err
 	}
 	s := &Servers{config: config, out: &output{to: config.Out, terminal: config.Terminal}}
@@ -103,37 +106,38 @@ func Start(ctx context.Context, config Config) (_ *Servers, err error) {
 	if err = s.removeStack(); err != nil {
 		return nil, err
 	}
-	if err = checkSpace(config.Dir, minFree, "the servers' data"); err != nil {
+	if err = checkSpace(config.Dir, minFreeSpace, "the servers' data"); err != nil {
 		return nil, err
 	}
 	if s.state, err = loadState(config.Dir); err != nil {
 		return nil, err
 	}
-	s.supervisor = newSupervisor(filepath.Join(config.Dir, "log"), s.out.say, s.pidsChanged)
-	if err = s.describe(ctx); err != nil {
+	s.supervisor = newSupervisor(filepath.Join(config.Dir, "log"), s.out.printf, s.pidsChanged)
+	if err = s.configure(ctx); err != nil {
 		return nil, err
 	}
 	return s, s.startAll(ctx)
 }
 
-// makeFolder makes the data folder. Root's may be passed by everybody, for PostgreSQL's
-// user must get to its own; what is in it is for its owner only.
-func makeFolder(dir string) error {
+// createFolder creates the data folder. If it belongs to root, everybody may search it, because
+// PostgreSQL's user must be able to access the folder postgres in it. Only their owners can access
+// the folders in it.
+func createFolder(dir string) error {
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {
 		mode = 0o711
 	}
 	if err := os.MkdirAll(dir, mode); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
+		return fmt.Errorf("create the data folder: %w", err)
 	}
 	if err := os.MkdirAll(filepath.Join(dir, "log"), 0o700); err != nil {
-		return fmt.Errorf("make the data folder: %w", err)
+		return fmt.Errorf("create the data folder: %w", err)
 	}
 	return nil
 }
 
-// describe settles ports, passwords and folders of the servers.
-func (s *Servers) describe(ctx context.Context) error {
+// configure determines the ports, passwords and folders of the servers.
+func (s *Servers) configure(ctx context.Context) error {
 	ports, secrets := map[string]int{}, map[string]string{}
 	for _, name := range []string{"postgres", "nats", "minio"} {
 		port, err := s.Port(ctx, name)
@@ -150,33 +154,37 @@ func (s *Servers) describe(ctx context.Context) error {
 		}
 		secrets[name] = secret
 	}
-	user, err := unprivileged()
+	user, err := postgresUser()
 	if err != nil {
 		return err
 	}
 	s.postgres = &postgres{
-		dir: filepath.Join(s.config.Dir, "postgres"), port: ports["postgres"], user: user, volatile: s.config.Volatile,
+		dir: filepath.Join(s.config.Dir, "postgres"), port: ports["postgres"], user: user,
+		volatile:      s.config.Volatile,
 		superPassword: secrets["postgres_superuser"], ownerPassword: secrets["postgres_owner"],
 	}
-	s.nats = &natsServer{dir: filepath.Join(s.config.Dir, "nats"), port: ports["nats"], passwords: map[string]string{}}
+	s.nats = &natsServer{
+		dir: filepath.Join(s.config.Dir, "nats"), port: ports["nats"], passwords: map[string]string{},
+	}
 	for u := range natsUsers {
 		s.nats.passwords[u] = secrets["nats_"+u]
 	}
 	dir := filepath.Join(s.config.Dir, "minio")
 	s.minio = &minioServer{dir: dir, port: ports["minio"], settings: MinIOSettings{
 		RootUser: "intray-root", RootPassword: secrets["minio_root"],
-		NATSAddress: s.nats.address(), NATSUser: NATSMinIO, NATSPassword: s.nats.passwords[NATSMinIO],
+		NATSAddress: s.nats.address(),
+		NATSUser:    NATSMinIO, NATSPassword: s.nats.passwords[NATSMinIO],
 		QueueDir: filepath.Join(dir, "queue"),
 	}}
 	return nil
 }
 
-// startAll finds the programs and starts the three concurrently. They are added one after
-// the other, which settles the order of stopping: MinIO first, so that what it still has to
-// say reaches NATS.
+// startAll finds the programs and starts the three servers concurrently. MinIO is added last, so
+// that it is stopped first and can still send its events to NATS.
 func (s *Servers) startAll(ctx context.Context) (err error) {
 	fetch := &fetcher{config: s.config, out: s.out, spawn: s.supervisor.spawn}
-	if s.postgres.programs, err = fetch.findPostgres(ctx, clusterVersion(s.postgres.data())); err != nil {
+	version := clusterVersion(s.postgres.data())
+	if s.postgres.programs, err = fetch.findPostgres(ctx, version); err != nil {
 		return err
 	}
 	if s.minio.program, err = fetch.findMinIO(ctx); err != nil {
@@ -190,7 +198,7 @@ func (s *Servers) startAll(ctx context.Context) (err error) {
 	for i, p := range []Process{
 		s.postgres.process(),
 		s.nats.process(command, s.config.NATSEnv),
-		s.minio.process(s.out.say),
+		s.minio.process(s.out.printf),
 	} {
 		if children[i], err = s.supervisor.add(p.withDefaults(s.config.Dir)); err != nil {
 			return err
@@ -226,6 +234,6 @@ func (s *Servers) startOne(ctx context.Context, c *Child) error {
 	if err := c.start(ctx); err != nil {
 		return err
 	}
-	s.out.say("%s is ready after %v", c.Name(), time.Since(began).Round(time.Millisecond))
+	s.out.printf("%s is ready after %v", c.Name(), time.Since(began).Round(time.Millisecond))
 	return nil
 }

@@ -36,10 +36,11 @@ func query(t *testing.T, url, statement string) (text string) {
 	return text
 }
 
-func TestSecondStartFindsWhatWasStored(t *testing.T) {
-	dir := folder(t)
-	first, said := start(t, config(dir))
-	query(t, first.PostgresURL(), `CREATE TABLE kept (id int); INSERT INTO kept VALUES (1) RETURNING id`)
+func TestRestartKeepsState(t *testing.T) {
+	dir := dataFolder(t)
+	first, messages := start(t, config(dir))
+	query(t, first.PostgresURL(),
+		`CREATE TABLE stored (id int); INSERT INTO stored VALUES (1) RETURNING id`)
 	port, err := first.Port(t.Context(), "gateway")
 	if err != nil {
 		t.Fatal(err)
@@ -48,35 +49,53 @@ func TestSecondStartFindsWhatWasStored(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	url, endpoint, nats := first.PostgresURL(), first.MinIOEndpoint(), first.NATSURL()
+	want := []string{first.PostgresURL(), first.MinIOEndpoint(), first.NATSURL()}
 	first.Close()
-	t.Logf("first start:\n%s", said)
+	t.Logf("messages of the first start:\n%s", messages)
 
 	began := time.Now()
-	second, said := start(t, config(dir))
-	t.Logf("second start after %v:\n%s", time.Since(began), said)
-	if got := query(t, second.PostgresURL(), `SELECT id FROM kept`); got != "1" {
-		t.Errorf("the row is %s after the second start, was 1", got)
-	}
-	if second.PostgresURL() != url || second.MinIOEndpoint() != endpoint || second.NATSURL() != nats {
-		t.Error("ports or passwords changed between two starts")
-	}
-	if p, err := second.Port(t.Context(), "gateway"); err != nil || p != port {
-		t.Errorf("the gateway's port is %d, %v, was %d", p, err, port)
-	}
-	if s, err := second.Secret("postgres_api"); err != nil || s != secret {
-		t.Errorf("the secret changed, %v", err)
-	}
-	if got := query(t, second.PostgresURL(), `SELECT rolsuper::text || rolcreaterole FROM pg_roles WHERE rolname = current_user`); got != "falsetrue" {
-		t.Errorf("the owner is superuser and may create roles: %s", got)
-	}
-	if got := query(t, second.PostgresURL(), `SELECT lower('ÄÖÜ') || current_setting('fsync') || current_setting('listen_addresses')`); got != "äöüon127.0.0.1" {
-		t.Errorf("got %s, want lower case beyond ASCII, fsync on, and no address but the loopback's", got)
-	}
+	second, messages := start(t, config(dir))
+	t.Logf("messages of the second start, which took %v:\n%s", time.Since(began), messages)
+
+	t.Run("rows", func(t *testing.T) {
+		if got := query(t, second.PostgresURL(), `SELECT id FROM stored`); got != "1" {
+			t.Errorf("got row %s, want 1", got)
+		}
+	})
+	t.Run("ports and passwords of the servers", func(t *testing.T) {
+		got := []string{second.PostgresURL(), second.MinIOEndpoint(), second.NATSURL()}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	})
+	t.Run("other ports", func(t *testing.T) {
+		if got, err := second.Port(t.Context(), "gateway"); err != nil || got != port {
+			t.Errorf("got port %d and error %v, want port %d", got, err, port)
+		}
+	})
+	t.Run("other secrets", func(t *testing.T) {
+		if got, err := second.Secret("postgres_api"); err != nil || got != secret {
+			t.Errorf("got secret %s and error %v, want %s", got, err, secret)
+		}
+	})
+	t.Run("the owner may create roles but is not a superuser", func(t *testing.T) {
+		got := query(t, second.PostgresURL(), `
+			SELECT rolsuper::text || rolcreaterole FROM pg_roles WHERE rolname = current_user`)
+		if got != "falsetrue" {
+			t.Errorf("got %s, want falsetrue for superuser and createrole", got)
+		}
+	})
+	t.Run("settings", func(t *testing.T) {
+		got := query(t, second.PostgresURL(), `
+			SELECT lower('ÄÖÜ') || current_setting('fsync') || current_setting('listen_addresses')`)
+		if want := "äöüon127.0.0.1"; got != want {
+			t.Errorf("got %s, want %s: lower case beyond ASCII, fsync, the listen address", got, want)
+		}
+	})
 }
 
-func TestNoChildOutlivesAKilledStarter(t *testing.T) {
-	dir := folder(t)
+func TestServersEndWhenTheirStarterIsKilled(t *testing.T) {
+	dir := dataFolder(t)
 	starter := exec.Command("/proc/self/exe")
 	starter.Env = append(os.Environ(), "LOCAL_TEST_ROLE=starter", "LOCAL_TEST_DIR="+dir)
 	var out strings.Builder
@@ -85,177 +104,234 @@ func TestNoChildOutlivesAKilledStarter(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = starter.Process.Kill() }()
-	await(t, "stack.json is there", func() bool { _, err := local.ReadStack(dir); return err == nil })
-	// PostgreSQL has children of its own: checkpointer, writers, launcher.
+	await(t, "stack.json exists", func() bool {
+		_, err := local.ReadStack(dir)
+		return err == nil
+	})
+	// PostgreSQL has children of its own: the checkpointer, the writers and the launcher.
 	if running := localtest.Descendants(starter.Process.Pid); len(running) < 7 {
-		t.Errorf("got %d processes, want NATS, MinIO, PostgreSQL and its children: %v", len(running), running)
+		t.Errorf("got %d processes, want at least 7 (NATS, MinIO, PostgreSQL and its children): %v",
+			len(running), running)
 	}
 	if err := starter.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = starter.Wait()
-	awaitNoChild(t)
+	awaitNoDescendants(t)
 
-	// The next start finds a stale stack.json, and a PostgreSQL that was not shut down.
-	s, said := start(t, config(dir))
-	if strings.Contains(said.String(), "died") {
-		t.Errorf("a process died at the start after a kill:\n%s", said)
-	}
-	if got := query(t, s.PostgresURL(), `SELECT 1`); got != "1" {
-		t.Errorf("got %s", got)
-	}
-	if _, err := local.ReadStack(dir); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the killed starter's stack.json is still there (%v)", err)
-	}
+	t.Run("the next start recovers", func(t *testing.T) {
+		// The killed process left a stack.json and a PostgreSQL that was not shut down.
+		s, messages := start(t, config(dir))
+		if strings.Contains(messages.String(), "exited") {
+			t.Errorf("a process exited during the start after the kill:\n%s", messages)
+		}
+		if got := query(t, s.PostgresURL(), `SELECT 1`); got != "1" {
+			t.Errorf("got %s, want 1", got)
+		}
+		if _, err := local.ReadStack(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("read stack.json: got error %v, want %v", err, os.ErrNotExist)
+		}
+	})
 }
 
-// awaitNoChild polls until this process has no descendants; TestMain has it adopt those of
-// its children that end.
-func awaitNoChild(t *testing.T) {
+// awaitNoDescendants polls until this process has no descendants. This process is also the parent
+// of the descendants that its children leave behind, because TestMain makes it a subreaper.
+func awaitNoDescendants(t *testing.T) {
 	t.Helper()
 	var left []localtest.Process
 	defer func() {
 		if t.Failed() {
-			t.Logf("left: %v", left)
+			t.Logf("running: %v", left)
 		}
 	}()
-	await(t, "no child is left", func() bool {
+	await(t, "no descendants are running", func() bool {
 		left = localtest.Descendants(os.Getpid())
 		return len(left) == 0
 	})
 }
 
-func TestDeadServerIsStartedAgain(t *testing.T) {
-	dir := folder(t)
-	s, said := start(t, config(dir))
+func TestKilledServerIsRestarted(t *testing.T) {
+	dir := dataFolder(t)
+	s, messages := start(t, config(dir))
 	if err := s.WriteStack(local.Stack{Accounts: []local.Account{}}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"postgres", "nats", "minio"} {
-		pid, err := s.Child(name).Signal(syscall.SIGKILL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Child(name).WaitReady(t.Context(), pid); err != nil {
-			t.Fatal(err)
-		}
-		if !strings.Contains(said.String(), name+" died (signal: killed)") {
-			t.Errorf("the death of %s was not said:\n%s", name, said)
-		}
-		stack, err := local.ReadStack(dir)
-		if err != nil || stack.PIDs[name] != s.Child(name).PID() || stack.PIDs[name] == pid {
-			t.Errorf("stack.json has process %d for %s, want %d (%v)", stack.PIDs[name], name, s.Child(name).PID(), err)
-		}
+		t.Run(name, func(t *testing.T) {
+			pid, err := s.Child(name).Signal(syscall.SIGKILL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Child(name).WaitReady(t.Context(), pid); err != nil {
+				t.Fatal(err)
+			}
+			if want := name + " exited (signal: killed)"; !strings.Contains(messages.String(), want) {
+				t.Errorf("got messages\n%s\nwant one that contains %q", messages, want)
+			}
+			stack, err := local.ReadStack(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, want := stack.PIDs[name], s.Child(name).PID(); got != want || got == pid {
+				t.Errorf("got process id %d in stack.json, want %d, which is not the killed %d",
+					got, want, pid)
+			}
+		})
 	}
 	if got := query(t, s.PostgresURL(), `SELECT 1`); got != "1" {
-		t.Errorf("got %s", got)
+		t.Errorf("got %s, want 1", got)
 	}
 }
 
 func TestStackFile(t *testing.T) {
-	dir := folder(t)
+	dir := dataFolder(t)
 	s, _ := start(t, config(dir))
-	web, err := s.Run(t.Context(), local.Process{Name: "api", Path: "/bin/sleep", Args: []string{"600"}})
+	api, err := s.Run(t.Context(), local.Process{
+		Name: "api", Path: "/bin/sleep", Args: []string{"600"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	err = s.WriteStack(local.Stack{API: "http://a", Gateway: "http://g", Web: "http://w",
-		MinIO: local.StackMinIO{Bucket: "intray"}, Accounts: []local.Account{{Email: "e", Password: "p", Role: "admin"}}})
+	err = s.WriteStack(local.Stack{
+		API: "http://a", Gateway: "http://g", Web: "http://w",
+		MinIO:    local.StackMinIO{Bucket: "intray"},
+		Accounts: []local.Account{{Email: "e", Password: "p", Role: "admin"}},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, local.StackFile)
-	info, err := os.Stat(path)
-	if err != nil || info.Mode() != 0o600 {
-		t.Errorf("mode is %v, %v, want 0600", info.Mode(), err)
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got map[string]any
-	if err := json.Unmarshal(text, &got); err != nil {
-		t.Fatal(err)
-	}
-	user, password := s.MinIORoot()
-	want := map[string]any{
-		"api": "http://a", "gateway": "http://g", "web": "http://w", "postgres": s.PostgresURL(),
-		"nats":     strings.Replace(s.NATSURL(), "//", "//operator:"+s.NATSPassword("operator")+"@", 1),
-		"minio":    map[string]any{"endpoint": s.MinIOEndpoint(), "root_user": user, "root_password": password, "bucket": "intray"},
-		"accounts": []any{map[string]any{"email": "e", "password": "p", "role": "admin"}},
-		"pids": map[string]any{"api": float64(web.PID()), "postgres": float64(s.Child("postgres").PID()),
-			"nats": float64(s.Child("nats").PID()), "minio": float64(s.Child("minio").PID())},
-	}
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("got %v\nwant %v", got, want)
-	}
-	s.Close()
-	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("stack.json is still there after the end (%v)", err)
-	}
-	if left := localtest.Descendants(os.Getpid()); len(left) > 0 {
-		t.Errorf("left after the end: %v, want nothing", left)
-	}
+
+	t.Run("mode", func(t *testing.T) {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode(); got != 0o600 {
+			t.Errorf("got mode %v, want 0600", got)
+		}
+	})
+	t.Run("content", func(t *testing.T) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatal(err)
+		}
+		user, password := s.MinIORoot()
+		operator := "//operator:" + s.NATSPassword("operator") + "@"
+		pid := func(name string) float64 { return float64(s.Child(name).PID()) }
+		want := map[string]any{
+			"api": "http://a", "gateway": "http://g", "web": "http://w",
+			"postgres": s.PostgresURL(),
+			"nats":     strings.Replace(s.NATSURL(), "//", operator, 1),
+			"minio": map[string]any{
+				"endpoint": s.MinIOEndpoint(), "bucket": "intray",
+				"root_user": user, "root_password": password,
+			},
+			"accounts": []any{map[string]any{"email": "e", "password": "p", "role": "admin"}},
+			"pids": map[string]any{
+				"api": float64(api.PID()), "postgres": pid("postgres"), "nats": pid("nats"),
+				"minio": pid("minio"),
+			},
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("got %v\nwant %v", got, want)
+		}
+	})
+	t.Run("removed by Close", func(t *testing.T) {
+		s.Close()
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("stat stack.json: got error %v, want %v", err, os.ErrNotExist)
+		}
+		if left := localtest.Descendants(os.Getpid()); len(left) > 0 {
+			t.Errorf("got running processes %v, want none", left)
+		}
+	})
 }
 
 func TestFolderInUse(t *testing.T) {
-	dir := folder(t)
+	dir := dataFolder(t)
 	start(t, config(dir))
 	_, err := local.Start(t.Context(), config(dir))
 	if !errors.Is(err, local.ErrInUse) {
 		t.Errorf("got %v, want %v", err, local.ErrInUse)
 	}
-	contains(t, err, fmt.Sprint(os.Getpid()), dir)
+	wantError(t, err, fmt.Sprint(os.Getpid()), dir)
 }
 
-func TestTakenPort(t *testing.T) {
-	dir := folder(t)
+func TestPortInUse(t *testing.T) {
+	dir := dataFolder(t)
 	first, _ := start(t, config(dir))
-	_, kept, err := net.SplitHostPort(first.MinIOEndpoint())
+	_, stored, err := net.SplitHostPort(first.MinIOEndpoint())
 	if err != nil {
 		t.Fatal(err)
 	}
 	first.Close()
-	other, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", kept))
+	other, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", stored))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = other.Close() }()
-	_, err = local.Start(t.Context(), config(dir))
-	contains(t, err, kept, "minio", "secrets.json")
 
-	c := config(filepath.Join(t.TempDir(), "new"))
-	c.Ports = map[string]int{"nats": other.Addr().(*net.TCPAddr).Port}
-	_, err = local.Start(t.Context(), c)
-	contains(t, err, kept, "nats", "another port")
+	t.Run("stored port", func(t *testing.T) {
+		_, err := local.Start(t.Context(), config(dir))
+		wantError(t, err, stored, "minio", "secrets.json")
+	})
+	t.Run("configured port", func(t *testing.T) {
+		c := config(filepath.Join(t.TempDir(), "new"))
+		c.Ports = map[string]int{"nats": other.Addr().(*net.TCPAddr).Port}
+		_, err := local.Start(t.Context(), c)
+		wantError(t, err, stored, "nats", "another port")
+	})
 }
 
-func TestProcessThatDiesAtOnceIsGivenUp(t *testing.T) {
-	s, _ := start(t, config(folder(t)))
-	_, err := s.Run(t.Context(), local.Process{Name: "broken", Path: "/bin/sh", Args: []string{"-c", "echo first; echo no such thing >&2; exit 3"},
-		Ready: func(context.Context) error { return errors.New("no answer") }})
-	contains(t, err, "broken", "exit status 3", "no such thing", "broken.log")
-	_, err = s.Run(t.Context(), local.Process{Name: "deaf", Path: "/bin/sleep", Args: []string{"600"},
-		Ready: func(context.Context) error { return errors.New("no answer") }, ReadyTimeout: 50 * time.Millisecond})
-	contains(t, err, "deaf", "not ready in time", "no answer")
+func TestRunFailsIfTheProcessIsNeverReady(t *testing.T) {
+	s, _ := start(t, config(dataFolder(t)))
+	notReady := func(context.Context) error { return errors.New("no answer") }
+	t.Run("the process exits", func(t *testing.T) {
+		_, err := s.Run(t.Context(), local.Process{
+			Name: "broken", Path: "/bin/sh", Ready: notReady,
+			Args: []string{"-c", "echo first; echo no such thing >&2; exit 3"},
+		})
+		wantError(t, err, "broken", "exit status 3", "no such thing", "broken.log")
+	})
+	t.Run("the process hangs", func(t *testing.T) {
+		_, err := s.Run(t.Context(), local.Process{
+			Name: "hanging", Path: "/bin/sleep", Args: []string{"600"},
+			Ready: notReady, ReadyTimeout: 50 * time.Millisecond,
+		})
+		wantError(t, err, "hanging", "not ready in time", "no answer")
+	})
 }
 
-func TestStopOrder(t *testing.T) {
-	dir := folder(t)
+func TestCloseEndsProcessesInReverseOrder(t *testing.T) {
+	dir := dataFolder(t)
 	s, _ := start(t, config(dir))
 	order := filepath.Join(t.TempDir(), "order")
+	const script = `trap 'echo "$1" >> "$2"; kill $!; exit' TERM; sleep 600 & : > "$3"; wait`
 	for _, name := range []string{"consume", "api", "gateway"} {
 		started := order + name
-		_, err := s.Run(t.Context(), local.Process{Name: name, Path: "/bin/sh", Args: []string{"-c",
-			`trap 'echo "$1" >> "$2"; kill $!; exit' TERM; sleep 600 & : > "$3"; wait`, "sh", name, order, started},
-			Ready: func(context.Context) error { _, err := os.Stat(started); return err }})
+		_, err := s.Run(t.Context(), local.Process{
+			Name: name, Path: "/bin/sh", Args: []string{"-c", script, "sh", name, order, started},
+			Ready: func(context.Context) error {
+				_, err := os.Stat(started)
+				return err
+			},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.Close()
 	text, err := os.ReadFile(order)
-	if got, want := strings.Fields(string(text)), []string{"gateway", "api", "consume"}; err != nil || !slices.Equal(got, want) {
-		t.Errorf("ended in the order %v (%v), want %v", got, err, want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, want := strings.Fields(string(text)), []string{"gateway", "api", "consume"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got order %v, want %v", got, want)
 	}
 }

@@ -9,15 +9,16 @@ import (
 )
 
 const (
-	// maxLog is the size in bytes at which a child's log is set aside as NAME.log.1; a child thus
-	// keeps at most twice this much.
-	maxLog = 8 << 20
-	// maxTail is how many bytes of a child's last output are kept in memory to be shown
-	// when it dies.
+	// maxLogSize is the size, in bytes, at which a child's log is rotated: it is renamed to
+	// NAME.log.1, and the previous NAME.log.1 is lost. A child's logs take at most twice this size.
+	maxLogSize = 8 << 20
+	// maxTail is how many bytes of a child's last output are kept in memory, to be shown when the
+	// child exits.
 	maxTail = 4 << 10
 )
 
-// A logFile collects what a child writes, bounded in size, and remembers the last lines.
+// A logFile stores the output of a child in a file of bounded size and keeps the last lines in
+// memory.
 type logFile struct {
 	path string
 
@@ -49,8 +50,9 @@ func (l *logFile) open() error {
 	return nil
 }
 
-// Write never fails: an error here would close the child's output and so end the child.
-// When the disk is full the lines are lost and the tail in memory remains.
+// Write appends p to the log. It never returns an error, because an error would close the child's
+// output and thereby end the child. When the disk is full, the file lacks the lines, and only the
+// tail in memory has them.
 func (l *logFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -58,7 +60,7 @@ func (l *logFile) Write(p []byte) (int, error) {
 	if n := len(l.tail) - maxTail; n > 0 {
 		l.tail = append(l.tail[:0], l.tail[n:]...)
 	}
-	if l.size+int64(len(p)) > maxLog {
+	if l.size+int64(len(p)) > maxLogSize {
 		l.rotate()
 	}
 	if l.file != nil {
@@ -68,8 +70,8 @@ func (l *logFile) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// rotate goes on with the old file if it cannot be set aside, and with none if no new one
-// can be made.
+// rotate renames the log to NAME.log.1 and opens a new one. If the rename fails, the log keeps
+// growing. If no file can be opened, the output is kept only in memory.
 func (l *logFile) rotate() {
 	if l.file != nil {
 		_ = l.file.Close()
@@ -79,15 +81,16 @@ func (l *logFile) rotate() {
 	_ = l.open()
 }
 
-// forget drops the remembered lines, so that those shown after a death are the dead process's own.
-func (l *logFile) forget() {
+// resetLastLines discards the lines in memory. It is called before each start of the child, so that
+// the lines shown after an exit are those of the process that exited.
+func (l *logFile) resetLastLines() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tail = l.tail[:0]
 }
 
-// lines returns at most n of the last lines, without empty ones, indented for display.
-func (l *logFile) lines(n int) string {
+// lastLines returns at most n of the last lines that are not empty, indented for display.
+func (l *logFile) lastLines(n int) string {
 	l.mu.Lock()
 	text := string(bytes.ToValidUTF8(l.tail, []byte("?")))
 	l.mu.Unlock()

@@ -16,7 +16,8 @@ import (
 	"intray/infra/local/localtest"
 )
 
-// The test binary is also the starter that is killed, NATS, and children of various habits.
+// TestMain runs the tests or, depending on the variable LOCAL_TEST_ROLE, a helper process that the
+// tests start: the NATS server, or a process that starts the servers and is then killed.
 func TestMain(m *testing.M) {
 	switch role := os.Getenv("LOCAL_TEST_ROLE"); role {
 	case "":
@@ -24,8 +25,8 @@ func TestMain(m *testing.M) {
 			exit(err)
 		}
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
-			if kept != "" {
-				_ = os.RemoveAll(kept)
+			if sharedFolder != "" {
+				_ = os.RemoveAll(sharedFolder)
 			}
 			os.Exit(status)
 		}))
@@ -41,9 +42,9 @@ func TestMain(m *testing.M) {
 		if err != nil {
 			exit(err)
 		}
-		select {} // until it is killed
+		select {} // until the process is killed
 	default:
-		exit(fmt.Errorf("LOCAL_TEST_ROLE is %q", role))
+		exit(fmt.Errorf("unknown LOCAL_TEST_ROLE %q", role))
 	}
 }
 
@@ -55,52 +56,55 @@ func exit(err error) {
 	os.Exit(0)
 }
 
-// config runs the servers in dir with the programs that this machine has, or has in its cache.
+// config returns a configuration that runs the servers in dir with the programs on this machine or
+// in the user's cache.
 func config(dir string) local.Config {
+	cache := local.DefaultCacheDir(os.Geteuid(), os.Getenv("XDG_CACHE_HOME"), os.Getenv("HOME"))
 	return local.Config{
-		Dir: dir, CacheDir: local.DefaultCacheDir(os.Geteuid(), os.Getenv("XDG_CACHE_HOME"), os.Getenv("HOME")),
+		Dir: dir, CacheDir: cache,
 		PGBin: os.Getenv("PG_BIN"), MinIOBin: os.Getenv("MINIO_BIN"),
-		Executable: "/proc/self/exe", NATSCommand: []string{"/proc/self/exe"}, NATSEnv: []string{"LOCAL_TEST_ROLE=nats"},
+		Executable:  "/proc/self/exe",
+		NATSCommand: []string{"/proc/self/exe"}, NATSEnv: []string{"LOCAL_TEST_ROLE=nats"},
 		Environ: os.Environ(), Out: os.Stderr,
 	}
 }
 
-// start runs the servers in dir until the test ends; the lines they say go to the returned
-// function.
-func start(t *testing.T, c local.Config) (*local.Servers, *lines) {
+// start runs the servers until the test ends. The returned buffer collects their messages.
+func start(t *testing.T, c local.Config) (*local.Servers, *messageBuffer) {
 	t.Helper()
-	said := &lines{}
-	c.Out = said
+	messages := &messageBuffer{}
+	c.Out = messages
 	s, err := local.Start(t.Context(), c)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, said)
+		t.Fatalf("%v\n%s", err, messages)
 	}
 	t.Cleanup(s.Close)
-	return s, said
+	return s, messages
 }
 
-// kept is the folder of all tests' data folder: making a database cluster for each would
-// take a second each time. Its mode is 0700, so PostgreSQL's user cannot pass it when root
-// runs the tests.
-var kept string
+// sharedFolder contains the data folder that all tests use, because creating a database cluster for
+// each would take a second each time. Its mode is 0700, so that PostgreSQL's user cannot access it
+// without a capability when root runs the tests.
+var sharedFolder string
 
-// folder returns the data folder that the tests use one after the other.
-func folder(t *testing.T) string {
+// dataFolder returns the data folder that the tests use one after the other.
+func dataFolder(t *testing.T) string {
 	t.Helper()
-	if kept == "" {
+	if sharedFolder == "" {
 		var err error
-		if kept, err = os.MkdirTemp("", "intray-local-"); err != nil {
+		if sharedFolder, err = os.MkdirTemp("", "intray-local-"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return filepath.Join(kept, "data")
+	return filepath.Join(sharedFolder, "data")
 }
 
-func contains(t *testing.T, err error, parts ...string) {
+// wantError fails the test unless the message of err contains each of the parts.
+func wantError(t *testing.T, err error, parts ...string) {
 	t.Helper()
 	for _, part := range parts {
 		if err == nil || !strings.Contains(err.Error(), part) {
-			t.Errorf("got error %v, want one that tells of %q", err, part)
+			t.Errorf("got error %v, want one that contains %q", err, part)
 		}
 	}
 }

@@ -15,34 +15,34 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// MinIOSettings are the settings of MinIO's process that depend on the machine; everything
-// else of its environment is fixed by [MinIOEnv].
+// MinIOSettings are the settings of MinIO that depend on the machine. [MinIOEnv] sets all others to
+// fixed values.
 type MinIOSettings struct {
 	RootUser, RootPassword string
 	NATSAddress            string // host:port
 	NATSUser, NATSPassword string
-	QueueDir               string // absolute; on the same file system as its parent folder
+	QueueDir               string // absolute path, on the same file system as its parent folder
 }
 
-// MinIOEnv returns MinIO's environment: what makes it tell NATS of every change, and lose
-// none of it. The names are those of github.com/minio/minio (internal/config/constants.go,
-// internal/event/target/nats.go).
+// MinIOEnv returns the environment of MinIO's process, with which MinIO publishes every change of
+// an object to NATS and loses no event in a restart or crash. The names of the variables are
+// defined in github.com/minio/minio (internal/config/constants.go, internal/event/target/nats.go).
 func MinIOEnv(s MinIOSettings) []string {
 	env := []string{
 		"MINIO_ROOT_USER=" + s.RootUser,
 		"MINIO_ROOT_PASSWORD=" + s.RootPassword,
-		// Serve S3 only after the buckets' notification rules are loaded: without this a
-		// restart under load loses the events of the PUTs it answers in between.
+		// Serve S3 requests only after the buckets' notification rules are loaded. Without this
+		// setting, the events of PUTs that MinIO answers before that are lost.
 		"MINIO_SYNC_BOOT=on",
-		// Answer a PUT only after its event was handed over (to JetStream, or to the queue
-		// folder): without this a crash loses the events of PUTs that were answered.
+		// Answer a PUT only after its event is stored in JetStream or in the queue folder.
+		// Without this setting, a crash loses the events of PUTs that MinIO has answered.
 		"MINIO_API_SYNC_EVENTS=on",
-		"MINIO_BROWSER=off", // no console: nobody may reach more than the gateway lets through
-		"MINIO_UPDATE=off",  // look for no updates, there are none any more
+		"MINIO_BROWSER=off", // no console, because clients may reach MinIO only through the gateway
+		"MINIO_UPDATE=off",  // upstream publishes no more updates
 	}
-	// DIRECT delivers within a millisecond but loses events while NATS is away; DURABLE
-	// keeps them in its queue folder and sends them with its next poll, up to 3 s later.
-	// The bucket notifies both.
+	// The bucket notifies two targets. The target DIRECT delivers an event within a millisecond but
+	// loses it while NATS is unavailable. The target DURABLE stores events in the queue folder and
+	// sends them at its next poll, up to 3 s later.
 	for _, target := range []struct {
 		id, subject string
 		durable     bool
@@ -62,73 +62,76 @@ func MinIOEnv(s MinIOSettings) []string {
 		set("JETSTREAM", "on") // wait for the stream's acknowledgment
 		if target.durable {
 			set("QUEUE_DIR", s.QueueDir)
-			// Events; those beyond it are lost, until the sweeper finds their objects.
-			// MinIO sets aside memory for as many at start.
+			// The maximum number of events in the queue. Further events are lost, and the
+			// sweeper finds their objects later. At start MinIO allocates memory for this many.
 			set("QUEUE_LIMIT", "100000")
 		}
 	}
 	return env
 }
 
-// A minioServer is the object store: its program, folder, port and keys.
+// A minioServer describes the MinIO server.
 type minioServer struct {
-	program  string
+	program  string // path
 	dir      string // DIR/minio
 	port     int
 	settings MinIOSettings
 }
 
-func (m *minioServer) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.port)) }
+func (m *minioServer) address() string {
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(m.port))
+}
 
 func (m *minioServer) prepare() error {
 	for _, d := range []string{"data", "queue", "certs"} {
 		if err := os.MkdirAll(filepath.Join(m.dir, d), 0o700); err != nil {
-			return fmt.Errorf("make MinIO's folders: %w", err)
+			return fmt.Errorf("create MinIO's folders: %w", err)
 		}
 	}
 	return nil
 }
 
-func (m *minioServer) process(say func(string, ...any)) Process {
+func (m *minioServer) process(printf func(string, ...any)) Process {
 	return Process{
 		Name: "minio",
 		Path: m.program,
 		Args: []string{"server", "--quiet", "--address", m.address(),
-			// It would look for certificates in a home folder otherwise.
+			// The default is a folder in the user's home.
 			"--certs-dir", filepath.Join(m.dir, "certs"), filepath.Join(m.dir, "data")},
-		Env:         append(MinIOEnv(m.settings), "HOME="+m.dir), // it wants to know a home folder
+		Env:         append(MinIOEnv(m.settings), "HOME="+m.dir), // MinIO requires a home folder
 		Dir:         m.dir,
-		BeforeStart: func(context.Context) error { return m.checkQueue(say) },
+		BeforeStart: func(context.Context) error { return m.checkQueue(printf) },
 		Ready:       m.ping,
 		StopTimeout: 15 * time.Second,
 	}
 }
 
-// checkQueue sets damaged event files aside and says so.
-func (m *minioServer) checkQueue(say func(string, ...any)) error {
-	bad, err := CheckQueue(m.settings.QueueDir)
-	for _, b := range bad {
-		say("minio: set aside a damaged event: %s (%v)", b.Path, b.Reason)
+// checkQueue moves damaged event files out of the queue and prints a message about each.
+func (m *minioServer) checkQueue(printf func(string, ...any)) error {
+	damaged, err := CheckQueue(m.settings.QueueDir)
+	for _, d := range damaged {
+		printf("minio: moved a damaged event to %s: %v", d.Path, d.Reason)
 	}
 	return err
 }
 
-// ping succeeds once MinIO takes and answers requests: the health check says that the
-// storage is there, the listing waits until the bucket rules are loaded (MINIO_SYNC_BOOT)
-// and needs the keys.
+// ping returns nil once MinIO serves requests. The health check proves that the storage is
+// available. The listing proves that the notification rules are loaded (MINIO_SYNC_BOOT) and that
+// the root user's keys are valid.
 func (m *minioServer) ping(ctx context.Context) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+m.address()+"/minio/health/cluster", nil)
+	health := "http://" + m.address() + "/minio/health/cluster"
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, health, nil)
 	if err != nil {
 		return err
 	}
 	transport := &http.Transport{DisableKeepAlives: true}
-	answer, err := (&http.Client{Transport: transport}).Do(r)
+	resp, err := (&http.Client{Transport: transport}).Do(r)
 	if err != nil {
 		return err
 	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return errors.New("MinIO's health check answered " + answer.Status)
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New("check MinIO's health: answered " + resp.Status)
 	}
 	client, err := minio.New(m.address(), &minio.Options{
 		Creds:     credentials.NewStaticV4(m.settings.RootUser, m.settings.RootPassword, ""),

@@ -17,18 +17,18 @@ import (
 	natsconf "intray/infra/nats"
 )
 
-// RunNATS is a NATS server that runs until ctx ends: the hidden command `intray
-// nats-server`, which [Start] runs as a process of its own. The configuration's $VARIABLES
-// come from the process's environment.
+// RunNATS runs a NATS server in this process until ctx is done. It is the implementation of the
+// hidden command `intray nats-server`, which [Start] runs as a process of its own. The $VARIABLES
+// in the configuration file are replaced by environment variables.
 //
-// It logs to standard error. When ctx ends, JetStream writes what is still in memory before
-// RunNATS returns nil.
+// The server logs to standard error. When ctx is done, JetStream writes to disk what it holds in
+// memory, and RunNATS returns nil.
 func RunNATS(ctx context.Context, configFile string) error {
 	opts, err := server.ProcessConfigFile(configFile)
 	if err != nil {
-		return fmt.Errorf("read the configuration of NATS: %w", err)
+		return fmt.Errorf("read the configuration of NATS in %s: %w", configFile, err)
 	}
-	opts.NoSigs = true // the caller's ctx says when to end
+	opts.NoSigs = true // ctx ends the server, not a signal
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("start NATS: %w", err)
@@ -44,8 +44,8 @@ func RunNATS(ctx context.Context, configFile string) error {
 	return nil
 }
 
-// NATSConfig returns the server's configuration, infra/nats/nats.conf. What it calls by
-// $NAME is [NATSVariables].
+// NATSConfig returns the content of the server's configuration file, infra/nats/nats.conf.
+// [NATSVariables] returns the values of the variables that it refers to as $NAME.
 func NATSConfig() []byte { return natsconf.ServerConfig }
 
 // The users of the NATS account; see infra/nats.
@@ -56,17 +56,20 @@ const (
 	NATSOperator = natsconf.UserOperator
 )
 
-// natsUsers are the users with the variable that gives the configuration each one's password.
+// natsUsers maps each user to the variable that holds the user's password in the configuration.
 var natsUsers = map[string]string{
 	NATSMinIO: "NATS_MINIO_PASSWORD", NATSAPI: "NATS_API_PASSWORD",
 	NATSWorker: "NATS_WORKER_PASSWORD", NATSOperator: "NATS_OPERATOR_PASSWORD",
 }
 
-// NATSVariables returns what the configuration calls by $NAME, as NAME, separator and
-// value: with "=" for the environment of the server, with ": " as lines to stand above the
-// configuration itself. Strings are quoted, for the server parses values of variables as it
-// does its file: a password that begins with a digit would be a number.
-func NATSVariables(port int, storeDir string, passwords map[string]string, separator string) []string {
+// NATSVariables returns the variables that the configuration refers to as $NAME, each as its name,
+// the separator and its value. With the separator "=" they are environment variables of the server.
+// With ": " they are lines of the configuration file itself, to be placed above the rest. Strings
+// are quoted, because the server parses the values of variables like the configuration file, and
+// would read an unquoted password that begins with a digit as a number.
+func NATSVariables(
+	port int, storeDir string, passwords map[string]string, separator string,
+) []string {
 	quote := func(s string) string {
 		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 	}
@@ -81,7 +84,7 @@ func NATSVariables(port int, storeDir string, passwords map[string]string, separ
 	return vars
 }
 
-// A natsServer is the message server: its folder, its port and its users' passwords.
+// A natsServer describes the NATS server.
 type natsServer struct {
 	dir       string // DIR/nats
 	port      int
@@ -93,7 +96,7 @@ func (n *natsServer) address() string { return net.JoinHostPort("127.0.0.1", str
 // prepare writes the configuration to DIR/nats/nats.conf.
 func (n *natsServer) prepare() error {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
-		return fmt.Errorf("make the folder of NATS: %w", err)
+		return fmt.Errorf("create the folder of NATS: %w", err)
 	}
 	return writeFile(n.config(), NATSConfig())
 }
@@ -112,22 +115,24 @@ func (n *natsServer) process(command, env []string) Process {
 		Env:   append(n.env(), env...),
 		Dir:   n.dir,
 		Ready: n.ping,
-		// A large JetStream store is read before the first connection is accepted.
+		// JetStream reads its whole store before the server accepts the first connection.
 		ReadyTimeout: 2 * time.Minute,
 		StopTimeout:  20 * time.Second,
 	}
 }
 
-// ping logs in as the operator, which NATS answers only after JetStream is there.
+// ping connects as the operator. NATS accepts the connection only after JetStream is available.
 func (n *natsServer) ping(ctx context.Context) error {
-	// A refused connection is the usual answer while it starts; it is cheaper to learn this way.
+	// While the server starts, connections are usually refused. A plain TCP connection detects this
+	// at a lower cost than the NATS client.
 	c, err := (&net.Dialer{}).DialContext(ctx, "tcp", n.address())
 	if err != nil {
 		return err
 	}
 	_ = c.Close()
-	nc, err := nats.Connect("nats://"+n.address(), nats.UserInfo(NATSOperator, n.passwords[NATSOperator]),
-		nats.NoReconnect(), nats.Timeout(askTimeout))
+	nc, err := nats.Connect("nats://"+n.address(),
+		nats.UserInfo(NATSOperator, n.passwords[NATSOperator]),
+		nats.NoReconnect(), nats.Timeout(probeTimeout))
 	if err != nil {
 		return err
 	}

@@ -8,29 +8,30 @@ import (
 	"time"
 )
 
-// progressInterval is how often long work is reported where it cannot be shown in place.
+// progressInterval is how often progress is printed when the output is not a terminal.
 const progressInterval = 5 * time.Second
 
-// An output tells a person what is being done, line by line.
+// An output prints messages for a person, line by line.
 type output struct {
 	to       io.Writer
 	terminal bool
 
-	mu       sync.Mutex
-	inPlace  bool // the terminal's current line holds progress
-	reported time.Time
+	mu           sync.Mutex
+	inPlace      bool // the terminal's current line shows progress
+	lastProgress time.Time
 }
 
-// say prints a line.
-func (o *output) say(format string, args ...any) {
+// printf prints a line.
+func (o *output) printf(format string, args ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.clear()
 	_, _ = fmt.Fprintln(o.to, strings.TrimRight(fmt.Sprintf(format, args...), "\n"))
 }
 
-// progress shows how far long work is: in place on a terminal, else as a line every few seconds.
-func (o *output) progress(format string, args ...any) {
+// progressf shows the progress of a long task. On a terminal it replaces the progress that was
+// shown before. Otherwise it prints a line, at most one every progressInterval.
+func (o *output) progressf(format string, args ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	text := fmt.Sprintf(format, args...)
@@ -39,13 +40,13 @@ func (o *output) progress(format string, args ...any) {
 		o.clear()
 		_, _ = fmt.Fprint(o.to, text)
 		o.inPlace = true
-	case time.Since(o.reported) >= progressInterval:
-		o.reported = time.Now()
+	case time.Since(o.lastProgress) >= progressInterval:
+		o.lastProgress = time.Now()
 		_, _ = fmt.Fprintln(o.to, text)
 	}
 }
 
-// clear empties the terminal's current line.
+// clear erases the terminal's current line if it shows progress.
 func (o *output) clear() {
 	if o.inPlace {
 		_, _ = fmt.Fprint(o.to, "\r\x1b[K")

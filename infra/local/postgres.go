@@ -20,17 +20,17 @@ import (
 )
 
 const (
-	superuser = "postgres" // used for nothing but making the owner
+	superuser = "postgres" // used only to create the owner and the database
 	owner     = "intray"   // owns the database and runs the migrations
 	database  = "intray"
 )
 
-// A postgres is the database server: its programs, its data folder and whom it runs as.
+// A postgres describes the PostgreSQL server.
 type postgres struct {
-	programs programs
+	programs postgresPrograms
 	dir      string // DIR/postgres
 	port     int
-	user     *account
+	user     *osUser
 	volatile bool // see Config
 
 	superPassword, ownerPassword string
@@ -46,56 +46,58 @@ func (p *postgres) url(user, password, database string) string {
 	return u.String()
 }
 
-// prepare makes the data folder if there is none yet.
+// prepare creates the database cluster if it does not exist.
 func (p *postgres) prepare(ctx context.Context, f *fetcher) error {
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return fmt.Errorf("make PostgreSQL's folder: %w", err)
+		return fmt.Errorf("create PostgreSQL's folder: %w", err)
 	}
-	if err := p.user.own(p.dir); err != nil {
-		return fmt.Errorf("give PostgreSQL's folder to %s: %w", p.user.name, err)
+	if err := p.user.chown(p.dir); err != nil {
+		return fmt.Errorf("make %s the owner of PostgreSQL's folder: %w", p.user.name, err)
 	}
-	if err := p.user.reach(p.dir); err != nil {
+	if err := p.user.grantAccess(p.dir); err != nil {
 		return err
 	}
-	if err := p.user.reachPrograms(p.programs); err != nil {
+	if err := p.user.checkPrograms(p.programs); err != nil {
 		return err
 	}
 	if _, err := os.Stat(p.data()); err == nil {
 		return nil
 	}
-	f.out.say("PostgreSQL: making a database cluster in %s", p.data())
+	f.out.printf("PostgreSQL: creating a database cluster in %s", p.data())
 	return p.initialize(ctx, f)
 }
 
-// initialize runs initdb. The cluster gets its name only when it is complete.
+// initialize runs initdb in a temporary folder, which it renames when the cluster is complete.
 func (p *postgres) initialize(ctx context.Context, f *fetcher) error {
-	unfinished, passwordFile := p.data()+".new", filepath.Join(p.dir, "password")
-	if err := os.RemoveAll(unfinished); err != nil {
-		return fmt.Errorf("clear an unfinished database cluster: %w", err)
+	partial, passwordFile := p.data()+".new", filepath.Join(p.dir, "password")
+	if err := os.RemoveAll(partial); err != nil {
+		return fmt.Errorf("remove an incomplete database cluster: %w", err)
 	}
 	defer func() { _ = os.Remove(passwordFile) }()
 	if err := os.WriteFile(passwordFile, []byte(p.superPassword+"\n"), 0o600); err != nil {
-		return fmt.Errorf("make a database cluster: %w", err)
+		return fmt.Errorf("create a database cluster: %w", err)
 	}
-	if err := p.user.own(passwordFile); err != nil {
-		return fmt.Errorf("make a database cluster: %w", err)
+	if err := p.user.chown(passwordFile); err != nil {
+		return fmt.Errorf("create a database cluster: %w", err)
 	}
-	// C.UTF-8 is there on every Debian, sorts by code point, and knows upper and lower case.
-	args := []string{"--pgdata=" + unfinished, "--username=" + superuser, "--pwfile=" + passwordFile,
+	// Every Debian has the locale C.UTF-8. It sorts by code point and can convert between upper and
+	// lower case.
+	args := []string{"--pgdata=" + partial, "--username=" + superuser, "--pwfile=" + passwordFile,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"}
 	if p.volatile {
 		args = append(args, "--no-sync")
 	}
 	cmd := exec.Command(filepath.Join(p.programs.bin, "initdb"), args...)
 	cmd.Env, cmd.Dir = p.env(), p.dir
-	p.user.apply(cmd)
+	p.user.applyTo(cmd)
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := f.run(ctx, cmd); err != nil {
-		return fmt.Errorf("make a database cluster with %s: %w:\n%s", p.programs.bin, err, strings.TrimSpace(out.String()))
+		return fmt.Errorf("create a database cluster with %s: %w:\n%s",
+			p.programs.bin, err, strings.TrimSpace(out.String()))
 	}
-	if err := os.Rename(unfinished, p.data()); err != nil {
-		return fmt.Errorf("make a database cluster: %w", err)
+	if err := os.Rename(partial, p.data()); err != nil {
+		return fmt.Errorf("create a database cluster: %w", err)
 	}
 	return nil
 }
@@ -120,14 +122,15 @@ func (p *postgres) process() Process {
 			"-D", p.data(),
 			"-c", "listen_addresses=127.0.0.1",
 			"-c", "port=" + strconv.Itoa(p.port),
-			// No socket: its path may not exceed 107 bytes, and everybody uses TCP.
+			// No Unix socket, because its path must not exceed 107 bytes. All clients use TCP.
 			"-c", "unix_socket_directories=",
 			"-c", "password_encryption=scram-sha-256",
 			"-c", "max_connections=200",
 			"-c", fsync,
-			// The only time zone that needs no file of tzdata.
+			// GMT is the only time zone that PostgreSQL knows without a tzdata file.
 			"-c", "timezone=GMT", "-c", "log_timezone=GMT",
-			// Statements are short here; and the compiler is left out of what is fetched.
+			// The statements are too short to gain from the JIT compiler, and the packages that are
+			// downloaded do not include it.
 			"-c", "jit=off",
 			"-c", "cluster_name=intray",
 			"-c", "log_line_prefix=%m [%p] %u@%d ",
@@ -137,21 +140,22 @@ func (p *postgres) process() Process {
 		user:        p.user,
 		BeforeStart: p.clearStalePID,
 		Ready:       p.ping,
-		// Recovery after a crash may take its time.
+		// Recovery after a crash may take minutes.
 		ReadyTimeout: 5 * time.Minute,
-		// Fast shutdown: ends the sessions, then writes a checkpoint.
+		// SIGINT is a fast shutdown: PostgreSQL ends the sessions, then writes a checkpoint.
 		StopSignal:  syscall.SIGINT,
 		StopTimeout: 30 * time.Second,
-		// Immediate shutdown: the postmaster ends its own children before itself. SIGKILL
-		// would leave them to notice by themselves.
+		// SIGQUIT is an immediate shutdown: the postmaster ends its children before it exits. After
+		// SIGKILL, the children would run until they notice that the postmaster is gone.
 		deathSignal: syscall.SIGQUIT,
 	}
 }
 
-// clearStalePID removes a postmaster.pid whose process is not a postgres: process ids begin
-// anew with each boot of a machine or container, and PostgreSQL would take any living
-// process of its user for another postmaster. If it is a postgres, it is the last one,
-// which got its death signal a moment ago: wait for it.
+// clearStalePID removes a postmaster.pid whose process is not a PostgreSQL server. Process ids are
+// reused after each boot of a machine or container, and PostgreSQL would take any running process
+// of its user with that id for another postmaster. If the process is a PostgreSQL server, it is the
+// one of the previous run, which has received its death signal, and clearStalePID waits up to 10 s
+// until it has exited.
 func (p *postgres) clearStalePID(ctx context.Context) error {
 	path := filepath.Join(p.data(), "postmaster.pid")
 	return poll(ctx, 10*time.Second, func(context.Context) error {
@@ -160,48 +164,51 @@ func (p *postgres) clearStalePID(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("read PostgreSQL's process id: %w", err)
+			return fmt.Errorf("read the process id of PostgreSQL: %w", err)
 		}
 		first, _, _ := strings.Cut(string(text), "\n")
 		pid, err := strconv.Atoi(strings.TrimSpace(first))
 		if err != nil || pid <= 0 {
-			return nil // PostgreSQL itself says what is wrong with it
+			return nil // PostgreSQL reports an invalid file itself
 		}
 		name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
 		if err == nil && strings.TrimSpace(string(name)) == "postgres" {
-			return fmt.Errorf("PostgreSQL already runs in %s as process %d", p.data(), pid)
+			return fmt.Errorf("PostgreSQL is already running in %s as process %d", p.data(), pid)
 		}
 		return os.Remove(path)
 	})
 }
 
 func (p *postgres) ping(ctx context.Context) error {
-	return p.as(superuser, p.superPassword, superuser, func(db *sql.DB) error { return db.PingContext(ctx) })
+	return p.as(superuser, p.superPassword, superuser, func(db *sql.DB) error {
+		return db.PingContext(ctx)
+	})
 }
 
-// provision makes the owner and the database unless they are there.
-//
-// The owner may create roles (the migrations make those of the API and the consumers), but
-// is no superuser.
+// provision creates the owner and the database if they do not exist. The owner may create roles,
+// because the migrations create those of the API and the consumers, but is not a superuser.
 func (p *postgres) provision(ctx context.Context) error {
 	return p.as(superuser, p.superPassword, superuser, func(db *sql.DB) error {
 		var hasRole, hasDatabase bool
 		err := db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1),
-			EXISTS (SELECT FROM pg_database WHERE datname = $2)`, owner, database).Scan(&hasRole, &hasDatabase)
+			EXISTS (SELECT FROM pg_database WHERE datname = $2)`, owner, database).
+			Scan(&hasRole, &hasDatabase)
+		role, name := pq.QuoteIdentifier(owner), pq.QuoteIdentifier(database)
 		if err == nil && !hasRole {
-			_, err = db.ExecContext(ctx, `CREATE ROLE `+pq.QuoteIdentifier(owner)+` LOGIN CREATEROLE PASSWORD `+pq.QuoteLiteral(p.ownerPassword))
+			_, err = db.ExecContext(ctx, `CREATE ROLE `+role+
+				` LOGIN CREATEROLE PASSWORD `+pq.QuoteLiteral(p.ownerPassword))
 		}
 		if err == nil && !hasDatabase {
-			_, err = db.ExecContext(ctx, `CREATE DATABASE `+pq.QuoteIdentifier(database)+` OWNER `+pq.QuoteIdentifier(owner))
+			_, err = db.ExecContext(ctx, `CREATE DATABASE `+name+` OWNER `+role)
 		}
 		if err != nil {
-			return fmt.Errorf("make the database's owner: %w", err)
+			return fmt.Errorf("create the database and its owner: %w", err)
 		}
 		return nil
 	})
 }
 
-// as runs f with a connection of that role.
+// as opens the database as the role, calls f and closes the connections.
 func (p *postgres) as(role, password, database string, f func(*sql.DB) error) error {
 	db, err := sql.Open("postgres", p.url(role, password, database))
 	if err != nil {

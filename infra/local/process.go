@@ -6,35 +6,38 @@ import (
 	"time"
 )
 
-// A Process describes a program that [Servers.Run] keeps running.
+// A Process describes a program that [Servers.Run] supervises.
 type Process struct {
-	// Name is the process's name in messages, in stack.json and of its log, DIR/log/NAME.log.
+	// Name identifies the process in messages and in stack.json. Its log is DIR/log/NAME.log.
 	Name string
-	// Path is the program. Default: [Config].Executable.
+	// Path is the path of the program. Default: [Config].Executable.
 	Path string
-	// Args are its arguments, without the program's name.
+	// Args are the arguments, without the program's name.
 	Args []string
-	// Env is its whole environment, as "KEY=value"; nothing is inherited.
+	// Env is the complete environment, as "KEY=value". No variables are inherited.
 	Env []string
-	// Dir is its working directory. Default: the data folder.
+	// Dir is the working directory. Default: the data folder.
 	Dir string
-	// Ready reports nil once the process does its work. It is asked every few milliseconds
-	// until then, each time with a deadline of its own. Default: ready as soon as it is
-	// started.
+	// Ready returns nil once the process serves requests. It is called every few milliseconds until
+	// then, each time with a deadline of its own. Default: the process is ready once it is started.
 	Ready func(context.Context) error
-	// ReadyTimeout bounds the wait for Ready. Default: 60 s.
+	// ReadyTimeout bounds the time from the start of the process until Ready returns nil.
+	// Default: 60 s.
 	ReadyTimeout time.Duration
-	// BeforeStart runs before each start, the first one included; an error counts as a death.
+	// BeforeStart is called before each start of the process, including the first. An error counts as
+	// an exit of the process.
 	BeforeStart func(context.Context) error
-	// StopSignal asks the process to end. Default: SIGTERM.
+	// StopSignal is the signal that asks the process to exit. Default: SIGTERM.
 	StopSignal syscall.Signal
-	// StopTimeout bounds the wait after StopSignal; SIGKILL follows. Default: 10 s.
+	// StopTimeout is how long the process may take to exit after StopSignal before it receives
+	// SIGKILL. Default: 10 s.
 	StopTimeout time.Duration
 
-	// deathSignal is what the kernel sends when the starter dies. Default: SIGKILL.
+	// deathSignal is the signal that the kernel sends to the process when the process that started it
+	// dies. Default: SIGKILL.
 	deathSignal syscall.Signal
-	// user is whom the process runs as. Default: whoever the starter is.
-	user *account
+	// user is the operating system user that the process runs as. Default: that of this process.
+	user *osUser
 }
 
 func (p Process) withDefaults(dir string) Process {

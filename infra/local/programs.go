@@ -11,53 +11,55 @@ import (
 	"strings"
 )
 
-// programs are where PostgreSQL's programs lie, and the folders of shared libraries they
-// need beside the system's.
-type programs struct {
-	bin       string
-	libraries []string
+// postgresPrograms locates PostgreSQL's programs.
+type postgresPrograms struct {
+	bin       string   // folder of the programs
+	libraries []string // folders of the shared libraries that the programs need beside the system's
 }
 
-// debianPrograms is where Debian's packages keep the programs of each major version.
+// debianPrograms is the folder in which Debian's packages install the programs of all major
+// versions.
 const debianPrograms = "/usr/lib/postgresql"
 
-// findPostgres looks for PostgreSQL's programs: the folder that was given, else the newest
-// version of Debian's packages, else PATH, else packages fetched into the cache.
+// findPostgres finds PostgreSQL's programs. It uses, in this order, the configured folder, the
+// newest version that Debian's packages have installed, the program in PATH, and packages that it
+// downloads into the cache.
 //
-// A data folder can be used by the major version that made it only (wanted, or "" for a new one).
-func (f *fetcher) findPostgres(ctx context.Context, wanted string) (programs, error) {
+// Only the major version that created a data folder can use it. version is that version, or "" for
+// a new data folder.
+func (f *fetcher) findPostgres(ctx context.Context, version string) (postgresPrograms, error) {
 	if f.config.PGBin != "" {
 		bin, err := filepath.Abs(f.config.PGBin)
 		if err == nil && !hasServer(bin) {
-			err = errors.New("it holds no postgres and initdb")
+			err = errors.New("the folder does not contain the programs postgres and initdb")
 		}
 		if err != nil {
-			return programs{}, fmt.Errorf("PG_BIN is %s: %w", f.config.PGBin, err)
+			return postgresPrograms{}, fmt.Errorf("PG_BIN is %s: %w", f.config.PGBin, err)
 		}
-		return programs{bin: bin}, nil
+		return postgresPrograms{bin: bin}, nil
 	}
-	if bin := newestVersion(debianPrograms, wanted); bin != "" {
-		return programs{bin: bin}, nil
+	if bin := newestVersion(debianPrograms, version); bin != "" {
+		return postgresPrograms{bin: bin}, nil
 	}
-	if found := lookPath(f.config.Environ, "postgres"); found != "" {
-		if real, err := filepath.EvalSymlinks(found); err == nil && hasServer(filepath.Dir(real)) {
-			return programs{bin: filepath.Dir(real)}, nil
+	if path := lookPath(f.config.Environ, "postgres"); path != "" {
+		if real, err := filepath.EvalSymlinks(path); err == nil && hasServer(filepath.Dir(real)) {
+			return postgresPrograms{bin: filepath.Dir(real)}, nil
 		}
 	}
-	return f.fetchPostgres(ctx, wanted)
+	return f.fetchPostgres(ctx, version)
 }
 
-// newestVersion returns the bin folder of the highest major version below root, or of the
-// wanted one.
-func newestVersion(root, wanted string) string {
-	bins, _ := filepath.Glob(filepath.Join(root, "*", "bin")) // the only error is a bad pattern
-	version := func(bin string) int {
+// newestVersion returns the folder ROOT/VERSION/bin of the given major version, or of the highest
+// one if version is "". It returns "" if there is none that contains a server.
+func newestVersion(root, version string) string {
+	bins, _ := filepath.Glob(filepath.Join(root, "*", "bin")) // fails only on a bad pattern
+	number := func(bin string) int {
 		n, _ := strconv.Atoi(filepath.Base(filepath.Dir(bin)))
 		return n
 	}
-	slices.SortFunc(bins, func(a, b string) int { return version(b) - version(a) })
+	slices.SortFunc(bins, func(a, b string) int { return number(b) - number(a) })
 	for _, bin := range bins {
-		if (wanted == "" || filepath.Base(filepath.Dir(bin)) == wanted) && hasServer(bin) {
+		if (version == "" || filepath.Base(filepath.Dir(bin)) == version) && hasServer(bin) {
 			return bin
 		}
 	}
@@ -65,15 +67,16 @@ func newestVersion(root, wanted string) string {
 }
 
 func hasServer(bin string) bool {
-	return executable(filepath.Join(bin, "postgres")) && executable(filepath.Join(bin, "initdb"))
+	return isExecutable(filepath.Join(bin, "postgres")) && isExecutable(filepath.Join(bin, "initdb"))
 }
 
-func executable(path string) bool {
+func isExecutable(path string) bool {
 	info, err := os.Stat(path)
 	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
-// clusterVersion returns the major version that made the data folder, or "" if there is none.
+// clusterVersion returns the major version that created the database cluster in a folder, or "" if
+// there is no cluster.
 func clusterVersion(data string) string {
 	text, err := os.ReadFile(filepath.Join(data, "PG_VERSION"))
 	if err != nil {
@@ -82,17 +85,19 @@ func clusterVersion(data string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// lookPath finds a program in the PATH of the environment that was given, or returns "".
+// lookPath returns the path of a program in the PATH of the given environment, or "" if there is
+// none.
 func lookPath(environ []string, program string) string {
 	for _, dir := range filepath.SplitList(getenv(environ, "PATH")) {
-		if path := filepath.Join(dir, program); filepath.IsAbs(dir) && executable(path) {
+		if path := filepath.Join(dir, program); filepath.IsAbs(dir) && isExecutable(path) {
 			return path
 		}
 	}
 	return ""
 }
 
-// getenv returns the variable's value in a list of "KEY=value", the last one if it is there twice.
+// getenv returns the value of a variable in a list of "KEY=value", or "". If the list contains the
+// variable more than once, the last value counts.
 func getenv(environ []string, key string) string {
 	for _, kv := range slices.Backward(environ) {
 		if k, v, ok := strings.Cut(kv, "="); ok && k == key {

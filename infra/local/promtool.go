@@ -8,28 +8,32 @@ import (
 	"regexp"
 )
 
-// promtoolPackage matches the package that promtool is in.
+// promtoolPackage matches the package that contains promtool: promtool from Debian 13 on,
+// prometheus in earlier releases.
 var promtoolPackage = regexp.MustCompile(`^(promtool|prometheus)$`)
 
-// Promtool finds promtool, which tests Prometheus's rules: in the PATH of environ, else as a
-// Debian package in cacheDir, fetched there if it is not, without installing anything. The
-// package is promtool from Debian 13 on and prometheus before. Promtool returns the
-// program's path. Progress is written to out.
-func Promtool(ctx context.Context, cacheDir string, environ []string, out io.Writer) (string, error) {
+// Promtool returns the path of promtool, which tests Prometheus's rules. If promtool is not in the
+// PATH of environ, Promtool downloads its Debian package into cacheDir once. Nothing is installed.
+// Progress is written to out.
+func Promtool(
+	ctx context.Context, cacheDir string, environ []string, out io.Writer,
+) (string, error) {
 	if path := lookPath(environ, "promtool"); path != "" {
 		return path, nil
 	}
 	spawn := newSpawner()
 	defer spawn.close()
-	f := &fetcher{config: Config{CacheDir: cacheDir, Environ: environ}, out: &output{to: out}, spawn: spawn}
+	config := Config{CacheDir: cacheDir, Environ: environ}
+	f := &fetcher{config: config, out: &output{to: out}, spawn: spawn}
 	const program = "usr/bin/promtool"
-	folder, err := f.once("promtool", func(folder string) error {
+	folder, err := f.fetchOnce("promtool", func(folder string) error {
 		err := f.unpackDebian(ctx, folder, debianProgram{
-			title: "promtool", requests: []string{"promtool", "prometheus"}, needed: promtoolPackage, space: 300 << 20,
+			title: "promtool", requests: []string{"promtool", "prometheus"},
+			needed: promtoolPackage, space: 300 << 20,
 			instead: "install promtool (in Debian 12 it is in the package prometheus)",
 		})
-		if err == nil && !executable(filepath.Join(folder, program)) {
-			err = errors.New("fetch promtool: its package holds no program")
+		if err == nil && !isExecutable(filepath.Join(folder, program)) {
+			err = errors.New("download promtool: its package does not contain " + program)
 		}
 		return err
 	})

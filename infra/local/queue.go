@@ -14,25 +14,24 @@ import (
 	"time"
 )
 
-// A DamagedEvent is an event file that [CheckQueue] set aside.
+// A DamagedEvent is an event file that [CheckQueue] moved out of MinIO's queue.
 type DamagedEvent struct {
-	Path   string // where it lies now
-	Reason error  // why MinIO could not have sent it
+	Path   string // new path of the file
+	Reason error  // why MinIO cannot send it
 }
 
-// CheckQueue looks at the folder in which MinIO queues events for NATS
-// (MINIO_NOTIFY_NATS_QUEUE_DIR) and moves every file that MinIO could not send to the
-// folder of the same name with -bad appended, beside it. Nothing is deleted, and what is
-// set aside is only a hint lost: reconciliation finds the objects. A folder that is not
-// there is an empty one.
+// CheckQueue checks the folder in which MinIO queues events for NATS (MINIO_NOTIFY_NATS_QUEUE_DIR).
+// It moves every file that MinIO cannot send to a folder beside it, whose name is that of the queue
+// with -bad appended. It deletes nothing. No document is lost with the event, because
+// reconciliation finds the object. A missing folder is treated as an empty one.
 //
-// It must run while MinIO does not. MinIO writes these files without fsync, so a crash of
-// the machine leaves torn, empty or NUL-filled ones; a torn one makes MinIO's target retry
-// it for ever and send nothing else, a NUL-filled one ends MinIO at every start (a panic in
-// internal/store: Get takes items[0] of none), an empty one stays for ever.
+// MinIO must not be running. MinIO writes the files without fsync, so a crash of the machine can
+// leave truncated files, empty files and files of NUL bytes. MinIO retries a truncated file forever
+// and sends nothing else to that target. A file of NUL bytes ends MinIO at every start with a panic
+// (in internal/store, Get takes items[0] of an empty slice). An empty file stays forever.
 func CheckQueue(dir string) ([]DamagedEvent, error) {
-	var bad []DamagedEvent
-	aside := filepath.Clean(dir) + "-bad"
+	var damaged []DamagedEvent
+	badDir := badQueue(filepath.Clean(dir))
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			if path == dir && errors.Is(err, fs.ErrNotExist) {
@@ -47,25 +46,29 @@ func CheckQueue(dir string) ([]DamagedEvent, error) {
 		if err != nil || reason == nil {
 			return err
 		}
-		moved, err := setAside(dir, path, aside)
+		moved, err := moveEvent(dir, path, badDir)
 		if err == nil {
-			bad = append(bad, DamagedEvent{moved, reason})
+			damaged = append(damaged, DamagedEvent{moved, reason})
 		}
 		return err
 	})
 	if err != nil {
-		return bad, fmt.Errorf("check MinIO's event queue: %w", err)
+		return damaged, fmt.Errorf("check MinIO's event queue: %w", err)
 	}
-	return bad, nil
+	return damaged, nil
 }
 
-// setAside moves the file below the folder aside, never onto one that is already there.
-func setAside(dir, path, aside string) (string, error) {
-	below, err := filepath.Rel(dir, path)
+// badQueue returns the folder that damaged events of a queue are moved to.
+func badQueue(queue string) string { return queue + "-bad" }
+
+// moveEvent moves a file of the queue dir to the same relative path in badDir and returns its new
+// path. It never replaces a file: if the path is taken, it appends a number.
+func moveEvent(dir, path, badDir string) (string, error) {
+	relative, err := filepath.Rel(dir, path)
 	if err != nil {
 		return "", err
 	}
-	to := filepath.Join(aside, below)
+	to := filepath.Join(badDir, relative)
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return "", err
 	}
@@ -73,21 +76,21 @@ func setAside(dir, path, aside string) (string, error) {
 		if _, err := os.Lstat(to); errors.Is(err, fs.ErrNotExist) {
 			return to, os.Rename(path, to)
 		}
-		to = fmt.Sprintf("%s.%d", filepath.Join(aside, below), i)
+		to = fmt.Sprintf("%s.%d", filepath.Join(badDir, relative), i)
 	}
 }
 
 // Queue counts the events in MinIO's queue.
 type Queue struct {
-	Files    int       // not yet sent to NATS
-	Oldest   time.Time // zero where there is none
-	SetAside int       // moved away by CheckQueue, because MinIO could not have sent them
+	Files    int       // events that are not yet sent to NATS
+	Oldest   time.Time // time of the oldest of them; zero if there are none
+	SetAside int       // damaged events that CheckQueue moved out of the queue
 }
 
-// CountQueue counts the events in MinIO's queue in a data folder. It may run while MinIO
-// does; an event that is sent meanwhile is not counted.
+// CountQueue counts the events in MinIO's queue in a data folder. MinIO may be running: an event
+// that it sends in the meantime is not counted.
 func CountQueue(dir string) (q Queue, err error) {
-	each := func(folder string, do func(fs.FileInfo)) error {
+	eachFile := func(folder string, do func(fs.FileInfo)) error {
 		return filepath.WalkDir(folder, func(_ string, entry fs.DirEntry, err error) error {
 			if err == nil && !entry.IsDir() {
 				var info fs.FileInfo
@@ -102,21 +105,21 @@ func CountQueue(dir string) (q Queue, err error) {
 		})
 	}
 	queue := filepath.Join(dir, "minio", "queue")
-	err = each(queue, func(info fs.FileInfo) {
+	err = eachFile(queue, func(info fs.FileInfo) {
 		q.Files++
 		if at := info.ModTime(); q.Oldest.IsZero() || at.Before(q.Oldest) {
 			q.Oldest = at
 		}
 	})
-	return q, errors.Join(err, each(queue+"-bad", func(fs.FileInfo) { q.SetAside++ }))
+	return q, errors.Join(err, eachFile(badQueue(queue), func(fs.FileInfo) { q.SetAside++ }))
 }
 
-// maxEvent bounds what is read of one event file, in bytes. Keys have at most 1,024 and
-// user metadata at most 2 KiB.
-const maxEvent = 1 << 20
+// maxEventSize is the size, in bytes, from which a file cannot be an event. An event is much
+// smaller: object keys have at most 1,024 bytes and user metadata at most 2 KiB.
+const maxEventSize = 1 << 20
 
-// checkEventFile returns why MinIO could not send the file; err is set if it could not be
-// looked at.
+// checkEventFile returns the reason why MinIO cannot send the file, or nil if MinIO can send it.
+// err is set if the file cannot be read.
 func checkEventFile(path string) (reason, err error) {
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -126,10 +129,10 @@ func checkEventFile(path string) (reason, err error) {
 		return errors.New("not a regular file"), nil
 	}
 	if filepath.Ext(path) != ".event" {
-		return errors.New("not a name of MinIO's NATS target"), nil
+		return errors.New("the name does not end in .event"), nil
 	}
-	if info.Size() > maxEvent {
-		return fmt.Errorf("%d bytes, more than an event has", info.Size()), nil
+	if info.Size() > maxEventSize {
+		return fmt.Errorf("the file has %d bytes, which is too large for an event", info.Size()), nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -138,8 +141,8 @@ func checkEventFile(path string) (reason, err error) {
 	return checkEvent(text), nil
 }
 
-// queuedEvent has the fields of MinIO's internal/event.Event with their types, for one of
-// another type fails there.
+// queuedEvent has all fields of MinIO's internal/event.Event with their types, because MinIO fails
+// to decode a field of another type.
 type queuedEvent struct {
 	EventVersion      string            `json:"eventVersion"`
 	EventSource       string            `json:"eventSource"`
@@ -178,30 +181,31 @@ type identity struct {
 	PrincipalID string `json:"principalId"`
 }
 
-// checkEvent returns why MinIO could not send an event file of this content, or nil.
+// checkEvent returns the reason why MinIO cannot send an event file with this content, or nil if
+// MinIO can send it.
 func checkEvent(text []byte) error {
 	switch {
 	case len(text) == 0:
-		return errors.New("empty")
+		return errors.New("the file is empty")
 	case bytes.IndexByte(text, 0) >= 0:
-		return errors.New("holds NUL bytes")
+		return errors.New("the file contains NUL bytes")
 	}
 	var e queuedEvent
 	d := json.NewDecoder(bytes.NewReader(text))
 	if err := d.Decode(&e); err != nil {
-		return fmt.Errorf("not an event: %w", err)
+		return fmt.Errorf("decode the event: %w", err)
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("more than one event")
+		return errors.New("the file contains more than one event")
 	}
 	if !strings.HasPrefix(e.EventName, "s3:") {
-		return fmt.Errorf("no event name: %.40q", e.EventName)
+		return fmt.Errorf("the event name is not valid: %.40q", e.EventName)
 	}
 	if e.S3.Object.Key == "" {
-		return errors.New("no object key")
+		return errors.New("the event has no object key")
 	}
 	if _, err := url.QueryUnescape(e.S3.Object.Key); err != nil {
-		return fmt.Errorf("object key: %w", err)
+		return fmt.Errorf("decode the object key: %w", err)
 	}
 	return nil
 }

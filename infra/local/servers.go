@@ -2,9 +2,10 @@ package local
 
 import "context"
 
-// Run adds a process to the servers, starts it and returns when it is ready for the first
-// time. A process that dies at once again and again is given up, with its last lines in the
-// error.
+// Run adds a process to the servers, starts it and returns when it is ready for the first time.
+// From then on the process is restarted whenever it exits. If the process exits three times before
+// it is ready, or is not ready within its ReadyTimeout, Run returns an error that contains the last
+// lines of its log.
 func (s *Servers) Run(ctx context.Context, p Process) (*Child, error) {
 	if p.Path == "" {
 		p.Path = s.config.Executable
@@ -16,47 +17,48 @@ func (s *Servers) Run(ctx context.Context, p Process) (*Child, error) {
 	return c, s.startOne(ctx, c)
 }
 
-// Child returns the process of that name (postgres, nats, minio, or one that was added), or nil.
+// Child returns the process with that name, or nil if there is none. The name is postgres, nats,
+// minio or that of a process added with [Servers.Run].
 func (s *Servers) Child(name string) *Child { return s.supervisor.child(name) }
 
-// Port returns the port on which the part of that name listens: the one in [Config].Ports,
-// else the one kept in the data folder, else a free one, which is kept from then on. It
-// fails if another program has that port, so ask before the part is started.
+// Port returns the port for the part with that name to listen on. It is the port in [Config].Ports,
+// or the one stored in the data folder, or a free port, which Port then stores there. Port returns
+// an error if another program listens on the port. Call it before the part is started.
 func (s *Servers) Port(ctx context.Context, name string) (int, error) {
 	return s.state.port(ctx, name, s.config.Ports[name])
 }
 
-// Secret returns a random password or key of that name with 256 bits at least, made on
-// first use and kept in the data folder. It has letters and digits only.
+// Secret returns the random password or key with that name. It is generated on first use and stored
+// in the data folder. It has at least 256 random bits and consists of letters and digits.
 func (s *Servers) Secret(name string) (string, error) { return s.state.secret(name) }
 
-// Dir returns the data folder, absolute.
+// Dir returns the absolute path of the data folder.
 func (s *Servers) Dir() string { return s.config.Dir }
 
-// PostgresURL returns the URL of the database intray as its owner, who may create roles but
-// is no superuser.
+// PostgresURL returns the URL of the database intray for its owner, who may create roles but is not
+// a superuser.
 func (s *Servers) PostgresURL() string {
 	return s.postgres.url(owner, s.postgres.ownerPassword, database)
 }
 
-// PostgresAs returns the URL of the database intray as another role with that password.
+// PostgresAs returns the URL of the database intray for another role.
 func (s *Servers) PostgresAs(role, password string) string {
 	return s.postgres.url(role, password, database)
 }
 
-// PostgresSuperuserURL returns the URL of the database postgres as superuser, which only
-// tests need: they make databases of their own.
+// PostgresSuperuserURL returns the URL of the database postgres for the superuser. Only tests need
+// it, to create databases.
 func (s *Servers) PostgresSuperuserURL() string {
 	return s.postgres.url(superuser, s.postgres.superPassword, superuser)
 }
 
-// NATSURL returns the URL of NATS, without a user.
+// NATSURL returns the URL of NATS, without user and password.
 func (s *Servers) NATSURL() string { return "nats://" + s.nats.address() }
 
 // NATSPassword returns the password of [NATSMinIO], [NATSAPI], [NATSWorker] or [NATSOperator].
 func (s *Servers) NATSPassword(user string) string { return s.nats.passwords[user] }
 
-// MinIOEndpoint returns MinIO's address as host:port; it speaks plain HTTP.
+// MinIOEndpoint returns MinIO's address as host:port. MinIO serves HTTP without TLS.
 func (s *Servers) MinIOEndpoint() string { return s.minio.address() }
 
 // MinIORoot returns MinIO's root user and password.
@@ -64,16 +66,16 @@ func (s *Servers) MinIORoot() (user, password string) {
 	return s.minio.settings.RootUser, s.minio.settings.RootPassword
 }
 
-// Close ends every process in the reverse of the order in which they were added, PostgreSQL
-// last, removes stack.json and gives the data folder free. What was stored stays. It may be
-// called more than once.
+// Close ends all processes in the reverse of the order in which they were added, so PostgreSQL is
+// the last one. Then it removes stack.json and unlocks the data folder. The stored data remain.
+// Close may be called more than once.
 func (s *Servers) Close() {
 	s.closeOnce.Do(func() {
 		if s.supervisor != nil {
 			s.supervisor.stop()
 		}
 		if err := s.removeStack(); err != nil {
-			s.out.say("%v", err)
+			s.out.printf("%v", err)
 		}
 		s.lock.release()
 	})

@@ -5,16 +5,16 @@ import (
 	"runtime"
 )
 
-// A spawner starts every child from one goroutine that is locked to one operating system
-// thread for as long as the spawner lives.
+// A spawner starts all children from one goroutine that is locked to one operating system thread
+// until the spawner is closed.
 //
-// Linux delivers a child's parent death signal (PR_SET_PDEATHSIG) when the thread that
-// forked it ends, not when the process does, and Go ends threads whenever it likes. A
-// thread that nothing else uses and that lives until every child is gone makes the two the
-// same.
+// Linux delivers a child's parent death signal (PR_SET_PDEATHSIG) when the thread that forked the
+// child ends, not when the parent process ends, and Go may end its threads at any time. The
+// spawner's thread runs nothing else and lives until every child has exited or the process itself
+// ends, so a child receives the signal only in the second case.
 type spawner struct {
-	starts chan spawnRequest
-	done   chan struct{}
+	requests chan spawnRequest
+	done     chan struct{}
 }
 
 type spawnRequest struct {
@@ -23,27 +23,27 @@ type spawnRequest struct {
 }
 
 func newSpawner() *spawner {
-	s := &spawner{starts: make(chan spawnRequest), done: make(chan struct{})}
+	s := &spawner{requests: make(chan spawnRequest), done: make(chan struct{})}
 	go func() {
 		defer close(s.done)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		for r := range s.starts {
+		for r := range s.requests {
 			r.err <- r.cmd.Start()
 		}
 	}()
 	return s
 }
 
-// start is cmd.Start on the spawner's thread.
+// start calls cmd.Start on the spawner's thread.
 func (s *spawner) start(cmd *exec.Cmd) error {
 	r := spawnRequest{cmd: cmd, err: make(chan error, 1)}
-	s.starts <- r
+	s.requests <- r
 	return <-r.err
 }
 
-// close ends the thread. Children that still run receive their parent death signal.
+// close ends the thread. Children that are still running receive their parent death signal.
 func (s *spawner) close() {
-	close(s.starts)
+	close(s.requests)
 	<-s.done
 }

@@ -10,17 +10,17 @@ import (
 	"path/filepath"
 )
 
-// StackFile is the name of the file in the data folder that says how to reach the running servers.
+// StackFile is the name of the file in the data folder that describes the running servers.
 const StackFile = "stack.json"
 
-// Stack is what stack.json holds: where everything is and how to get in. Its shape is a
-// contract with whoever drives the servers from outside.
+// Stack is the content of stack.json: the addresses of the running servers and the credentials to
+// access them. Other programs read the file, so its names and types must not change.
 type Stack struct {
 	API      string     `json:"api"`      // URL
 	Gateway  string     `json:"gateway"`  // URL
 	Web      string     `json:"web"`      // URL
-	NATS     string     `json:"nats"`     // URL, with the operator's name and password
-	Postgres string     `json:"postgres"` // URL, of the owner's role
+	NATS     string     `json:"nats"`     // URL with the operator's name and password
+	Postgres string     `json:"postgres"` // URL with the owner's name and password
 	MinIO    StackMinIO `json:"minio"`
 	Accounts []Account  `json:"accounts"`
 	// PIDs are the process ids of postgres, nats, minio, api, consume and gateway.
@@ -28,7 +28,8 @@ type Stack struct {
 	PIDs map[string]int `json:"pids"`
 }
 
-// StackMinIO is how to reach MinIO itself, past the gateway.
+// StackMinIO is the address and the root credentials of MinIO itself, which clients reach only
+// through the gateway.
 type StackMinIO struct {
 	Endpoint     string `json:"endpoint"` // host:port
 	RootUser     string `json:"root_user"`
@@ -43,8 +44,8 @@ type Account struct {
 	Role     string `json:"role"` // "user" or "admin"
 }
 
-// ReadStack reads the stack.json of a data folder. The error is fs.ErrNotExist if nothing
-// runs there.
+// ReadStack reads the stack.json in a data folder. The error is fs.ErrNotExist if no servers are
+// running there.
 func ReadStack(dir string) (Stack, error) {
 	var stack Stack
 	text, err := os.ReadFile(filepath.Join(dir, StackFile))
@@ -52,15 +53,14 @@ func ReadStack(dir string) (Stack, error) {
 		err = json.Unmarshal(text, &stack)
 	}
 	if err != nil {
-		return Stack{}, fmt.Errorf("read how to reach the servers: %w", err)
+		return Stack{}, fmt.Errorf("read the addresses of the running servers: %w", err)
 	}
 	return stack, nil
 }
 
-// WriteStack writes stack.json, mode 0600, and keeps it current from then on: it is written
-// anew whenever a process gets another id, and removed by [Servers.Close]. Fields that are
-// empty and known here (nats, postgres, minio's but the bucket) are filled in. Call it once
-// all is ready.
+// WriteStack writes stack.json with mode 0600. From then on the file is rewritten whenever the id
+// of a process changes, until [Servers.Close] removes it. WriteStack sets the fields NATS, Postgres
+// and MinIO, except the bucket, if they are empty. Call it when all servers are ready.
 func (s *Servers) WriteStack(stack Stack) error {
 	s.stackMu.Lock()
 	defer s.stackMu.Unlock()
@@ -68,7 +68,8 @@ func (s *Servers) WriteStack(stack Stack) error {
 		stack.Postgres = s.PostgresURL()
 	}
 	if stack.NATS == "" {
-		stack.NATS = fmt.Sprintf("nats://%s:%s@%s", NATSOperator, s.NATSPassword(NATSOperator), s.nats.address())
+		stack.NATS = fmt.Sprintf("nats://%s:%s@%s",
+			NATSOperator, s.NATSPassword(NATSOperator), s.nats.address())
 	}
 	if stack.MinIO.Endpoint == "" {
 		stack.MinIO.Endpoint = s.MinIOEndpoint()
@@ -91,7 +92,7 @@ func (s *Servers) writeStack() error {
 	return writeFile(filepath.Join(s.config.Dir, StackFile), append(text, '\n'))
 }
 
-// pidsChanged writes stack.json anew, if it is there.
+// pidsChanged rewrites stack.json if WriteStack has been called.
 func (s *Servers) pidsChanged() {
 	s.stackMu.Lock()
 	defer s.stackMu.Unlock()
@@ -99,7 +100,7 @@ func (s *Servers) pidsChanged() {
 		return
 	}
 	if err := s.writeStack(); err != nil {
-		s.out.say("%v", err)
+		s.out.printf("%v", err)
 	}
 }
 

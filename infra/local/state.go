@@ -16,12 +16,12 @@ import (
 	"time"
 )
 
-// secretsFile holds, below the data folder, what must stay over a restart.
+// secretsFile is the name of the file in the data folder that stores the state.
 const secretsFile = "secrets.json"
 
-// A state is what a data folder keeps for its servers: generated passwords and keys, and
-// the ports they listen on. URLs that were issued before a restart thus stay valid after
-// it.
+// A state contains what a data folder stores about its servers besides their data: the generated
+// passwords and keys, and the ports they listen on. They stay the same after a restart, so that
+// URLs issued before it remain valid.
 type state struct {
 	path string
 
@@ -30,7 +30,7 @@ type state struct {
 	Secrets map[string]string `json:"secrets"`
 }
 
-// loadState reads DIR/secrets.json, or begins with nothing if it is not there.
+// loadState reads DIR/secrets.json. If the file does not exist, it returns an empty state.
 func loadState(dir string) (*state, error) {
 	s := &state{path: filepath.Join(dir, secretsFile)}
 	text, err := os.ReadFile(s.path)
@@ -38,7 +38,7 @@ func loadState(dir string) (*state, error) {
 		err = json.Unmarshal(text, s)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read the kept passwords and ports in %s: %w", s.path, err)
+		return nil, fmt.Errorf("read the stored passwords and ports in %s: %w", s.path, err)
 	}
 	if s.Ports == nil {
 		s.Ports = map[string]int{}
@@ -49,8 +49,8 @@ func loadState(dir string) (*state, error) {
 	return s, nil
 }
 
-// ReadSecret returns a secret that the stack on a data folder keeps, such as
-// "postgres_api". It fails with fs.ErrNotExist if there is none of that name.
+// ReadSecret returns the secret with that name, such as "postgres_api", that is stored in a data
+// folder. The error is fs.ErrNotExist if there is none.
 func ReadSecret(dir, name string) (string, error) {
 	s, err := loadState(dir)
 	if err != nil {
@@ -62,8 +62,8 @@ func ReadSecret(dir, name string) (string, error) {
 	return "", fmt.Errorf("read the secret %s in %s: %w", name, s.path, fs.ErrNotExist)
 }
 
-// ReadPort returns the port that a data folder keeps for the part of that name, or 0 if it
-// keeps none.
+// ReadPort returns the port of the part with that name that is stored in a data folder, or 0 if
+// none is stored.
 func ReadPort(dir, name string) (int, error) {
 	s, err := loadState(dir)
 	if err != nil {
@@ -72,9 +72,9 @@ func ReadPort(dir, name string) (int, error) {
 	return s.Ports[name], nil
 }
 
-// secret returns the kept secret of that name, made on first use: 256 random bits and more,
-// as letters and digits, the first a letter, for NATS reads one that begins with a digit as
-// a number.
+// secret returns the stored secret with that name, or generates and stores it on first use. A
+// secret has at least 256 random bits and consists of letters and digits. The first character is a
+// letter, because NATS reads a value that begins with a digit as a number.
 func (s *state) secret(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,24 +86,27 @@ func (s *state) secret(name string) (string, error) {
 	return v, s.save()
 }
 
-// port returns the port to listen on: given if it is not 0, else the kept one, else a free
-// one, which is kept from then on. A port that another program holds is an error.
-func (s *state) port(ctx context.Context, name string, given int) (int, error) {
+// port returns the port for the part with that name to listen on: the configured one if it is not
+// 0, or the stored one, or a free one, which port then stores. It returns an error if another
+// program listens on the port.
+func (s *state) port(ctx context.Context, name string, configured int) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	kept := s.Ports[name]
+	stored := s.Ports[name]
 	switch {
-	case given != 0:
-		if err := portFree(ctx, given); err != nil {
-			return 0, fmt.Errorf("port %d for %s is taken by another program (%w): end that program or give another port", given, name, err)
+	case configured != 0:
+		if err := awaitPort(ctx, configured); err != nil {
+			return 0, fmt.Errorf("port %d for %s is used by another program (%w): "+
+				"stop that program or choose another port", configured, name, err)
 		}
-		return given, nil
-	case kept != 0:
-		if err := portFree(ctx, kept); err != nil {
-			return 0, fmt.Errorf("port %d, which %s keeps for %s, is taken by another program (%w): end that program, "+
-				"or take the port out of that file to get another one (URLs issued with it then end)", kept, s.path, name, err)
+		return configured, nil
+	case stored != 0:
+		if err := awaitPort(ctx, stored); err != nil {
+			return 0, fmt.Errorf("port %d, which %s stores for %s, is used by another program (%w): "+
+				"stop that program, or remove the port from that file to get another one, after which "+
+				"URLs that were issued with the old port no longer work", stored, s.path, name, err)
 		}
-		return kept, nil
+		return stored, nil
 	}
 	port, err := s.freePort(ctx)
 	if err != nil {
@@ -113,9 +116,9 @@ func (s *state) port(ctx context.Context, name string, given int) (int, error) {
 	return port, s.save()
 }
 
-// freePort looks below the range from which Linux takes ports for outgoing connections
-// (32768 and up, see net.ipv4.ip_local_port_range): one of those could be in use by chance
-// at the next start.
+// freePort returns a free port below the range from which Linux assigns ports to outgoing
+// connections (32768 and up, see net.ipv4.ip_local_port_range). A port in that range could be in
+// use by an outgoing connection at the next start.
 func (s *state) freePort(ctx context.Context) (int, error) {
 	taken := map[int]bool{}
 	for _, p := range s.Ports {
@@ -127,23 +130,27 @@ func (s *state) freePort(ctx context.Context) (int, error) {
 		if taken[port] {
 			continue
 		}
-		if err = tryPort(ctx, port); err == nil {
+		if err = checkPort(ctx, port); err == nil {
 			return port, nil
 		}
 	}
 	return 0, fmt.Errorf("no free port between 20000 and 32000: %w", err)
 }
 
-// lingering is how long a port may stay taken at start: after a crash of the last starter
-// its children need a moment to end.
-const lingering = time.Second
+// portTimeout is how long awaitPort waits. If the previous process crashed, its children release
+// their ports shortly afterwards, when they exit.
+const portTimeout = time.Second
 
-func portFree(ctx context.Context, port int) error {
-	return poll(ctx, lingering, func(ctx context.Context) error { return tryPort(ctx, port) })
+// awaitPort waits until a port is free. It returns an error if it is still in use after
+// portTimeout.
+func awaitPort(ctx context.Context, port int) error {
+	return poll(ctx, portTimeout, func(ctx context.Context) error { return checkPort(ctx, port) })
 }
 
-func tryPort(ctx context.Context, port int) error {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+// checkPort returns an error if the port is in use.
+func checkPort(ctx context.Context, port int) error {
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return err
 	}
@@ -153,13 +160,13 @@ func tryPort(ctx context.Context, port int) error {
 func (s *state) save() error {
 	text, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
-		return fmt.Errorf("keep passwords and ports: %w", err)
+		return fmt.Errorf("store passwords and ports: %w", err)
 	}
 	return writeFile(s.path, append(text, '\n'))
 }
 
-// writeFile replaces the file's content as a whole, so that no reader sees a part of it and
-// a crash leaves either the old or the new one. Its mode is 0600.
+// writeFile replaces the content of a file atomically: readers, also after a crash, see either the
+// old or the new content. The file's mode is 0600.
 func writeFile(path string, content []byte) error {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {
@@ -180,7 +187,7 @@ func writeFile(path string, content []byte) error {
 	return nil
 }
 
-// syncFolder makes a renaming in the folder survive a crash of the machine.
+// syncFolder flushes the folder to disk, so that a rename in it survives a crash of the machine.
 func syncFolder(folder string) error {
 	d, err := os.Open(folder)
 	if err != nil {

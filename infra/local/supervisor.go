@@ -8,26 +8,27 @@ import (
 	"sync"
 )
 
-// A supervisor starts processes, starts those again that die, and ends all of them in the
-// reverse of the order in which they were added.
+// A supervisor starts processes, restarts those that exit, and ends all of them in the reverse of
+// the order in which they were added.
 type supervisor struct {
-	logDir  string
-	say     func(format string, args ...any)
-	changed func() // called after a child's process id changed
-	spawn   *spawner
+	logDir     string
+	printf     func(format string, args ...any)
+	pidChanged func() // called after a child's process id changed
+	spawn      *spawner
 
 	mu       sync.Mutex
 	children []*Child
 	stopping bool
 }
 
-func newSupervisor(logDir string, say func(string, ...any), changed func()) *supervisor {
-	return &supervisor{logDir: logDir, say: say, changed: changed, spawn: newSpawner()}
+func newSupervisor(logDir string, printf func(string, ...any), pidChanged func()) *supervisor {
+	return &supervisor{logDir: logDir, printf: printf, pidChanged: pidChanged, spawn: newSpawner()}
 }
 
 var errStopping = errors.New("the servers are being stopped")
 
-// add makes the child known, which fixes its place in the order of stopping, without starting it.
+// add registers a child without starting it. The order of the calls of add determines the order in
+// which stop ends the children.
 func (s *supervisor) add(p Process) (*Child, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -35,18 +36,18 @@ func (s *supervisor) add(p Process) (*Child, error) {
 		return nil, errStopping
 	}
 	if slices.ContainsFunc(s.children, func(c *Child) bool { return c.process.Name == p.Name }) {
-		return nil, fmt.Errorf("process %s: the name is in use", p.Name)
+		return nil, fmt.Errorf("add process %s: the name is in use", p.Name)
 	}
 	log, err := openLog(filepath.Join(s.logDir, p.Name+".log"))
 	if err != nil {
-		return nil, fmt.Errorf("process %s: %w", p.Name, err)
+		return nil, fmt.Errorf("add process %s: %w", p.Name, err)
 	}
 	c := newChild(s, p, log)
 	s.children = append(s.children, c)
 	return c, nil
 }
 
-// child returns the child of that name, or nil.
+// child returns the child with that name, or nil.
 func (s *supervisor) child(name string) *Child {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -58,7 +59,7 @@ func (s *supervisor) child(name string) *Child {
 	return nil
 }
 
-// pids returns the process id of each child that runs.
+// pids returns the process id of each running child, by name.
 func (s *supervisor) pids() map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -71,8 +72,8 @@ func (s *supervisor) pids() map[string]int {
 	return pids
 }
 
-// stop ends every child, the last added first, each with its own deadline, and returns when
-// all are gone.
+// stop ends the children one after the other, the last added one first, and returns when all of
+// them have exited. Each child has its own StopTimeout.
 func (s *supervisor) stop() {
 	s.mu.Lock()
 	if s.stopping {

@@ -11,23 +11,27 @@ import (
 	"strings"
 )
 
-// tesseractPackage matches tesseract and its data of languages.
+// tesseractPackage matches the packages of tesseract and of its language data.
 var tesseractPackage = regexp.MustCompile(`^tesseract-ocr(-[a-z]+)?$`)
 
-// Tesseract finds tesseract, which recognizes characters in pictures: in the PATH of
-// environ, else as Debian's packages in cacheDir, fetched there if they are not, without
-// installing anything. It returns the path of a program, or of a script that runs one with
-// its libraries and its data of English. Progress is written to out.
-func Tesseract(ctx context.Context, cacheDir string, environ []string, out io.Writer) (string, error) {
+// Tesseract returns the path of tesseract, an OCR program. If tesseract is not in the PATH of
+// environ, Tesseract downloads its Debian packages into cacheDir once and returns the path of a
+// script that runs the program with its libraries and its data for English. Nothing is installed.
+// Progress is written to out.
+func Tesseract(
+	ctx context.Context, cacheDir string, environ []string, out io.Writer,
+) (string, error) {
 	if path := lookPath(environ, "tesseract"); path != "" {
 		return path, nil
 	}
 	spawn := newSpawner()
 	defer spawn.close()
-	f := &fetcher{config: Config{CacheDir: cacheDir, Environ: environ}, out: &output{to: out}, spawn: spawn}
-	folder, err := f.once("tesseract", func(folder string) error {
+	config := Config{CacheDir: cacheDir, Environ: environ}
+	f := &fetcher{config: config, out: &output{to: out}, spawn: spawn}
+	folder, err := f.fetchOnce("tesseract", func(folder string) error {
 		err := f.unpackDebian(ctx, folder, debianProgram{
-			title: "tesseract", requests: []string{"tesseract-ocr"}, needed: tesseractPackage, space: 300 << 20,
+			title: "tesseract", requests: []string{"tesseract-ocr"},
+			needed: tesseractPackage, space: 300 << 20,
 			instead: "install tesseract-ocr",
 		})
 		if err != nil {
@@ -41,16 +45,18 @@ func Tesseract(ctx context.Context, cacheDir string, environ []string, out io.Wr
 	return filepath.Join(folder, tesseractScript), nil
 }
 
-// tesseractScript is the name of the script within the folder.
+// tesseractScript is the name of the script in the cached folder.
 const tesseractScript = "tesseract"
 
-// writeTesseractScript writes a script that runs the unpacked tesseract, wherever the folder lies.
+// writeTesseractScript writes a script that runs the unpacked tesseract. The script finds its files
+// relative to itself, so the folder can be moved.
 func writeTesseractScript(folder string) error {
-	data, _ := filepath.Glob(filepath.Join(folder, "usr/share/tesseract-ocr/*/tessdata")) // the only error is a bad pattern
-	if len(data) == 0 || !executable(filepath.Join(folder, "usr/bin/tesseract")) {
-		return errors.New("fetch tesseract: its packages hold no program, or no data")
+	pattern := filepath.Join(folder, "usr/share/tesseract-ocr/*/tessdata")
+	data, _ := filepath.Glob(pattern) // fails only on a bad pattern
+	if len(data) == 0 || !isExecutable(filepath.Join(folder, "usr/bin/tesseract")) {
+		return errors.New("download tesseract: its packages do not contain the program or its data")
 	}
-	within := func(paths []string) string {
+	relative := func(paths []string) string {
 		for i, p := range paths {
 			paths[i] = "$here" + strings.TrimPrefix(p, folder)
 		}
@@ -60,9 +66,10 @@ func writeTesseractScript(folder string) error {
 here=${0%%/*}
 export LD_LIBRARY_PATH="%s" TESSDATA_PREFIX="%s"
 exec "$here/usr/bin/tesseract" "$@"
-`, within(unpackedLibraries(folder)), within(data[:1]))
-	if err := os.WriteFile(filepath.Join(folder, tesseractScript), []byte(script), 0o755); err != nil { //nolint:gosec // a program
-		return fmt.Errorf("fetch tesseract: %w", err)
+`, relative(unpackedLibraries(folder)), relative(data[:1]))
+	path := filepath.Join(folder, tesseractScript)
+	if err := os.WriteFile(path, []byte(script), 0o755); err != nil { //nolint:gosec // a program
+		return fmt.Errorf("download tesseract: %w", err)
 	}
 	return nil
 }

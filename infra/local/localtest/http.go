@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Send sends the request and returns the status, the headers and the whole body of the response.
+// Send sends the request and returns the status, the headers and the body of the response. It fails
+// the test if there is no complete response.
 func Send(t testing.TB, r *http.Request) (int, http.Header, string) {
 	t.Helper()
 	resp, err := http.DefaultClient.Do(r)

@@ -1,17 +1,17 @@
-// Package localtest gives tests real servers: a database, a NATS server and a bucket of
-// their own each, on servers that are set up by the same code as those of `intray up`.
+// Package localtest provides tests with real servers: each test gets a database, a NATS server and
+// a bucket of its own, on servers that the code of `intray up` starts.
 //
-// PostgreSQL, MinIO and the NATS that MinIO talks to are shared by all test processes of
-// one `go test` run. The first process that needs them starts a keeper: its own binary
-// again, detached, in another role. The keeper ends the servers as soon as the `go test`
-// that began it is gone, or when nobody has used them for a while.
+// All test processes of one `go test` run share PostgreSQL, MinIO and the NATS server that MinIO
+// publishes to. The first process that needs them starts a daemon, which is its own binary,
+// detached, with the environment variable INTRAY_LOCALTEST_ROLE set. The daemon ends the servers
+// when the `go test` process has ended or when no test process has used them for a minute.
 //
-// Every package that uses it must let it look at its role first:
+// Every package that uses localtest must give it the chance to run as the daemon:
 //
 //	func TestMain(m *testing.M) { localtest.Main(m) }
 //
-// or, where TestMain does something else too, such as goleak.VerifyTestMain, call [RunHelperProcess]
-// before that.
+// A TestMain that does something else too, such as goleak.VerifyTestMain, calls [RunHelperProcess]
+// first.
 package localtest
 
 import (
@@ -26,23 +26,26 @@ import (
 )
 
 const (
-	roleVariable   = "INTRAY_LOCALTEST_ROLE"   // what this process is to be: a keeper, NATS, or (empty) a test
-	folderVariable = "INTRAY_LOCALTEST_FOLDER" // the keeper's folder
+	roleVariable   = "INTRAY_LOCALTEST_ROLE"   // roleDaemon, roleNATS, or empty in a test process
+	folderVariable = "INTRAY_LOCALTEST_FOLDER" // the run's folder, for the daemon
+
+	roleDaemon = "daemon"
+	roleNATS   = "nats"
 )
 
-var roleSeen bool
+// mainCalled is set once RunHelperProcess was called.
+var mainCalled bool
 
-// Main runs the package's tests, or the keeper or NATS if this process is to be one. It
-// does not return.
+// Main runs the package's tests, or a helper process (see [RunHelperProcess]). It does not return.
 func Main(m *testing.M) {
 	RunHelperProcess()
 	os.Exit(m.Run())
 }
 
-// RunHelperProcess returns if this process is to run tests; in a process that is to be the keeper or
-// NATS it does not return.
+// RunHelperProcess runs the daemon or the NATS server and exits if this process was started as one
+// of them. In a test process it returns at once.
 func RunHelperProcess() {
-	roleSeen = true
+	mainCalled = true
 	role := os.Getenv(roleVariable)
 	if role == "" {
 		return
@@ -51,12 +54,12 @@ func RunHelperProcess() {
 	defer stop()
 	var err error
 	switch role {
-	case "keeper":
-		err = keep(ctx, os.Getenv(folderVariable))
-	case "nats":
+	case roleDaemon:
+		err = runDaemon(ctx, os.Getenv(folderVariable))
+	case roleNATS:
 		err = local.RunNATS(ctx, os.Args[len(os.Args)-1])
 	default:
-		err = fmt.Errorf("%s is %q", roleVariable, role)
+		err = fmt.Errorf("unknown %s %q", roleVariable, role)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

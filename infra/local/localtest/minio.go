@@ -7,38 +7,40 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-// A MinIOServer is the shared MinIO, with a bucket for one test.
+// A MinIOServer is the shared MinIO server with a bucket for one test.
 type MinIOServer struct {
-	Endpoint               string // host:port, plain HTTP
+	Endpoint               string // host:port, HTTP without TLS
 	RootUser, RootPassword string
-	Bucket                 string // fresh, empty, without notification rules
+	Bucket                 string // new, empty, without notification rules
 
-	// NATSURL is where the shared MinIO sends the events of buckets that have such rules,
-	// on the subjects bucket.>. There is no stream unless a test makes one.
+	// NATSURL is the URL of the NATS server to which MinIO publishes the events of buckets that have
+	// notification rules, on the subjects bucket.>. It has no streams until a test creates one.
 	NATSURL string
-	// NATSPasswords are the passwords there by user: [local.NATSOperator] and the others.
+	// NATSPasswords are the passwords of that server's users: [local.NATSMinIO], [local.NATSAPI],
+	// [local.NATSWorker] and [local.NATSOperator].
 	NATSPasswords map[string]string
 }
 
-// MinIO returns the shared MinIO with a fresh bucket, which goes with everything in it when
-// the test ends.
+// MinIO returns the shared MinIO server with a new bucket, which is deleted with all its objects
+// when the test ends.
 func MinIO(t testing.TB) MinIOServer {
 	t.Helper()
 	s := sharedServers(t)
 	m := MinIOServer{
-		Endpoint: s.MinIO, RootUser: s.MinIOUser, RootPassword: s.MinIOPassword, Bucket: newName("test"),
-		NATSURL: s.NATSURL, NATSPasswords: s.NATSPasswords,
+		Endpoint: s.MinIO, RootUser: s.MinIOUser, RootPassword: s.MinIOPassword,
+		Bucket: newName("test"), NATSURL: s.NATSURL, NATSPasswords: s.NATSPasswords,
 	}
 	client := m.Client(t)
-	ctx, cancel := timeout()
+	ctx, cancel := withTimeout()
 	defer cancel()
 	if err := client.MakeBucket(ctx, m.Bucket, minio.MakeBucketOptions{}); err != nil {
-		t.Fatalf("localtest: make a bucket: %v", err)
+		t.Fatalf("localtest: create a bucket: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := timeout()
+		ctx, cancel := withTimeout()
 		defer cancel()
-		err := client.RemoveBucketWithOptions(ctx, m.Bucket, minio.RemoveBucketOptions{ForceDelete: true})
+		options := minio.RemoveBucketOptions{ForceDelete: true}
+		err := client.RemoveBucketWithOptions(ctx, m.Bucket, options)
 		if err != nil && minio.ToErrorResponse(err).Code != minio.NoSuchBucket {
 			t.Errorf("localtest: remove a bucket: %v", err)
 		}
@@ -46,12 +48,14 @@ func MinIO(t testing.TB) MinIOServer {
 	return m
 }
 
-// Client returns a client with the root keys.
+// Client returns a client that uses the root user's keys.
 func (m MinIOServer) Client(t testing.TB) *minio.Client {
 	t.Helper()
-	client, err := minio.New(m.Endpoint, &minio.Options{Creds: credentials.NewStaticV4(m.RootUser, m.RootPassword, "")})
+	client, err := minio.New(m.Endpoint, &minio.Options{
+		Creds: credentials.NewStaticV4(m.RootUser, m.RootPassword, ""),
+	})
 	if err != nil {
-		t.Fatalf("localtest: make a MinIO client: %v", err)
+		t.Fatalf("localtest: create a MinIO client: %v", err)
 	}
 	return client
 }

@@ -13,12 +13,12 @@ import (
 	"intray/infra/local"
 )
 
-// A NATSServer is a NATS server of one test, in its process, with the configuration of the
-// real one.
+// A NATSServer is a NATS server for one test. It runs in the test process with the configuration
+// that the deployed server has.
 type NATSServer struct {
-	// URL is its address, without a user; it stays the same over Stop and Start.
+	// URL is the server's URL, without user and password. Stop and Start do not change it.
 	URL string
-	// Passwords are the users' passwords: those of [local.NATSMinIO], [local.NATSAPI],
+	// Passwords are the passwords of the users [local.NATSMinIO], [local.NATSAPI],
 	// [local.NATSWorker] and [local.NATSOperator].
 	Passwords map[string]string
 
@@ -28,8 +28,7 @@ type NATSServer struct {
 	server *server.Server
 }
 
-// NATS starts a server for the test, with its store in the test's temporary folder. It ends
-// with the test.
+// NATS starts a server with an empty store, which is stopped when the test ends.
 func NATS(t testing.TB) *NATSServer {
 	t.Helper()
 	s := &NATSServer{t: t, folder: t.TempDir(), port: server.RANDOM_PORT, Passwords: map[string]string{
@@ -42,6 +41,7 @@ func NATS(t testing.TB) *NATSServer {
 }
 
 // Start starts the server again after [NATSServer.Stop], on the same port and with the same store.
+// It has no effect if the server is running.
 func (s *NATSServer) Start() {
 	s.t.Helper()
 	if s.server != nil {
@@ -65,13 +65,13 @@ func (s *NATSServer) Start() {
 	server.Start()
 	if !server.ReadyForConnections(time.Minute) {
 		server.Shutdown()
-		s.t.Fatal("localtest: NATS is not ready for connections")
+		s.t.Fatal("localtest: start NATS: not ready for connections within a minute")
 	}
 	s.server, s.port = server, server.Addr().(*net.TCPAddr).Port
 	s.URL = server.ClientURL()
 }
 
-// Stop ends the server, as an outage would look to its clients; what JetStream stored stays.
+// Stop stops the server, which its clients see as an outage. The messages in JetStream are kept.
 func (s *NATSServer) Stop() {
 	if s.server == nil {
 		return

@@ -14,29 +14,30 @@ import (
 	"github.com/lib/pq"
 )
 
-// PostgresEmpty returns the URL of a fresh database of the owner's role, which may create
-// roles but is no superuser. It is dropped when the test ends, whoever is still connected.
-// Roles belong to the whole server: other tests see them.
+// PostgresEmpty returns the URL of a new, empty database for the owner's role, which may create
+// roles but is not a superuser. When the test ends, open connections are closed and the database is
+// dropped. Roles belong to the whole server, so other tests see them.
 func PostgresEmpty(t testing.TB) string {
 	t.Helper()
 	return createDatabase(t, "template1")
 }
 
-// PostgresMigrated is [PostgresEmpty] with a database that migrate has run on. It runs once
-// in a test process; each database is a copy of what it left. It must close its
-// connections. Of a closure, all instances count as one.
+// PostgresMigrated is like [PostgresEmpty] but returns a database that migrate has run on. migrate
+// is called once in a test process, on a template of which each database is a copy. It must close
+// its connections. Functions are compared by their code: closures of the same function literal are
+// the same migrate.
 func PostgresMigrated(t testing.TB, migrate func(ctx context.Context, url string) error) string {
 	t.Helper()
-	made, _ := templates.LoadOrStore(reflect.ValueOf(migrate).Pointer(), &template{})
-	template := made.(*template)
-	template.once.Do(func() { template.err = template.make(t, migrate) })
+	value, _ := templates.LoadOrStore(reflect.ValueOf(migrate).Pointer(), &template{})
+	template := value.(*template)
+	template.once.Do(func() { template.err = template.create(t, migrate) })
 	if template.err != nil {
 		t.Fatalf("localtest: migrate the template database: %v", template.err)
 	}
 	return createDatabase(t, template.name)
 }
 
-var templates sync.Map // of *template, by the function's pointer
+var templates sync.Map // *template by the function's code pointer
 
 type template struct {
 	once sync.Once
@@ -44,9 +45,9 @@ type template struct {
 	err  error
 }
 
-func (p *template) make(t testing.TB, migrate func(context.Context, string) error) error {
+func (p *template) create(t testing.TB, migrate func(context.Context, string) error) error {
 	s, name := sharedServers(t), newName("template")
-	ctx, cancel := timeout()
+	ctx, cancel := withTimeout()
 	defer cancel()
 	if err := execute(ctx, s, createStatement(s, name, "template1")); err != nil {
 		return err
@@ -58,29 +59,31 @@ func (p *template) make(t testing.TB, migrate func(context.Context, string) erro
 func createDatabase(t testing.TB, template string) string {
 	t.Helper()
 	s, name := sharedServers(t), newName("test")
-	ctx, cancel := timeout()
+	ctx, cancel := withTimeout()
 	defer cancel()
 	if err := execute(ctx, s, createStatement(s, name, template)); err != nil {
 		t.Fatalf("localtest: create a database: %v", err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := timeout()
+		ctx, cancel := withTimeout()
 		defer cancel()
-		if err := execute(ctx, s, "DROP DATABASE "+pq.QuoteIdentifier(name)+" WITH (FORCE)"); err != nil {
+		drop := "DROP DATABASE " + pq.QuoteIdentifier(name) + " WITH (FORCE)"
+		if err := execute(ctx, s, drop); err != nil {
 			t.Errorf("localtest: drop a database: %v", err)
 		}
 	})
 	return databaseURL(s.OwnerURL, name)
 }
 
-// createStatement copies the template's files. Writing each of its pages to the write-ahead
-// log instead, which is PostgreSQL's default, takes twice as long.
+// createStatement returns a statement that creates a database as a copy of the template's files.
+// PostgreSQL's default strategy writes each page to the write-ahead log, which takes twice as long.
 func createStatement(s servers, name, template string) string {
 	u, err := url.Parse(s.OwnerURL)
 	if err != nil {
-		panic(err) // the keeper wrote it
+		panic(err) // the daemon wrote a valid URL
 	}
-	return "CREATE DATABASE " + pq.QuoteIdentifier(name) + " TEMPLATE " + pq.QuoteIdentifier(template) +
+	return "CREATE DATABASE " + pq.QuoteIdentifier(name) +
+		" TEMPLATE " + pq.QuoteIdentifier(template) +
 		" STRATEGY FILE_COPY OWNER " + pq.QuoteIdentifier(u.User.Username())
 }
 
@@ -97,7 +100,7 @@ func execute(ctx context.Context, s servers, statement string) error {
 func databaseURL(base, database string) string {
 	u, err := url.Parse(base)
 	if err != nil {
-		panic(err) // the keeper wrote it
+		panic(err) // the daemon wrote a valid URL
 	}
 	u.Path = "/" + database
 	return u.String()
@@ -105,7 +108,7 @@ func databaseURL(base, database string) string {
 
 var names atomic.Int64
 
-// newName returns a name that no other test process of the run uses.
+// newName returns a name for a database or bucket that is unique in the run.
 func newName(kind string) string {
 	return fmt.Sprintf("%s-%d-%d", kind, os.Getpid(), names.Add(1))
 }

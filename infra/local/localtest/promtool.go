@@ -10,17 +10,17 @@ import (
 	"intray/infra/local"
 )
 
-// Promtool returns the path of promtool: the machine's, or one that is fetched from
-// Debian's packages once. A package that uses nothing else of localtest needs no [Main].
+// Promtool returns the path of promtool: the one in PATH, or one that is downloaded from Debian's
+// packages once. It works without [Main].
 func Promtool(t testing.TB) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	var told strings.Builder
+	var messages strings.Builder
 	cache := local.DefaultCacheDir(os.Geteuid(), os.Getenv("XDG_CACHE_HOME"), os.Getenv("HOME"))
-	path, err := local.Promtool(ctx, cache, os.Environ(), &told)
+	path, err := local.Promtool(ctx, cache, os.Environ(), &messages)
 	if err != nil {
-		t.Fatalf("localtest: %v\n%s", err, &told)
+		t.Fatalf("localtest: %v\n%s", err, &messages)
 	}
 	return path
 }

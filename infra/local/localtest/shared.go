@@ -16,9 +16,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// servers is what the keeper tells the test processes, in servers.json (mode 0600).
+// servers is the content of servers.json (mode 0600), which the daemon writes for the test
+// processes.
 type servers struct {
-	PID           int               `json:"pid"` // of the keeper
+	PID           int               `json:"pid"` // of the daemon
 	SuperuserURL  string            `json:"superuser_url"`
 	OwnerURL      string            `json:"owner_url"`
 	NATSURL       string            `json:"nats_url"`
@@ -28,7 +29,8 @@ type servers struct {
 	MinIOPassword string            `json:"minio_password"`
 }
 
-// startTimeout bounds the wait for the keeper. The first one on a machine may have to build MinIO.
+// startTimeout bounds the start of the servers. The first start on a machine may have to build
+// MinIO.
 const startTimeout = 20 * time.Minute
 
 var shared struct {
@@ -37,10 +39,10 @@ var shared struct {
 	err     error
 }
 
-// sharedServers returns the servers of this `go test` run and starts them if no other process has.
+// sharedServers returns the servers of this `go test` run. It starts them if no other process has.
 func sharedServers(t testing.TB) servers {
 	t.Helper()
-	if !roleSeen {
+	if !mainCalled {
 		t.Fatal("localtest: TestMain must call localtest.Main or localtest.RunHelperProcess")
 	}
 	shared.Do(func() { shared.servers, shared.err = join() })
@@ -50,83 +52,96 @@ func sharedServers(t testing.TB) servers {
 	return shared.servers
 }
 
-// inUse is locked, shared, by every process that uses the servers, for as long as it lives.
-var inUse *os.File //nolint:unused // it is what holds the lock
+// inUse holds a shared lock on inUseFile while this process runs, because the process uses the
+// servers.
+var inUse *os.File //nolint:unused // the open file holds the lock
 
-// join registers this process as a user of the servers and finds or starts the keeper.
+// join registers this process as a user of the servers and finds or starts the daemon.
 func join() (servers, error) {
 	folder, err := runFolder(os.Getppid())
 	if err != nil {
 		return servers{}, err
 	}
-	starting, err := lock(filepath.Join(folder, "starting"), unix.LOCK_EX)
+	starting, err := lock(filepath.Join(folder, startingFile), unix.LOCK_EX)
 	if err != nil {
 		return servers{}, err
 	}
 	defer func() { _ = starting.Close() }()
-	if inUse, err = lock(filepath.Join(folder, "in-use"), unix.LOCK_SH); err != nil {
+	if inUse, err = lock(filepath.Join(folder, inUseFile), unix.LOCK_SH); err != nil {
 		return servers{}, err
 	}
 	if s, err := readServers(folder); err == nil && isAlive(s.PID) {
 		return s, nil
 	}
-	return startKeeper(folder)
+	return startDaemon(folder)
 }
 
-// runFolder returns the folder of this run, named after the process that started the tests
-// and when it began, so that no later process of the same id is taken for it.
+// runFolder returns the folder of this run, which it creates if necessary. The folder is named
+// after the id and the start time of the process that started the tests, because ids are reused.
 func runFolder(parent int) (string, error) {
 	p, _ := FindProcess(parent)
-	folder := filepath.Join(os.TempDir(), fmt.Sprintf("intray-test-%d-%d-%s", os.Geteuid(), parent, p.start))
+	name := fmt.Sprintf("intray-test-%d-%d-%s", os.Geteuid(), parent, p.start)
+	folder := filepath.Join(os.TempDir(), name)
 	if err := os.Mkdir(folder, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return "", err
 	}
-	// The folder's name can be foreseen by other users of the machine, and it holds passwords.
+	// The folder contains passwords, and another user of the machine could have created it first,
+	// because its name is predictable.
 	info, err := os.Lstat(folder)
 	if err != nil {
 		return "", err
 	}
-	if stat, ok := info.Sys().(*syscall.Stat_t); !info.IsDir() || info.Mode().Perm() != 0o700 || !ok || int(stat.Uid) != os.Geteuid() {
-		return "", fmt.Errorf("%s is not ours: remove it", folder)
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	owned := ok && int(stat.Uid) == os.Geteuid()
+	if !info.IsDir() || info.Mode().Perm() != 0o700 || !owned {
+		return "", fmt.Errorf("%s is not a folder with mode 0700 that belongs to this user: remove it",
+			folder)
 	}
 	return folder, nil
 }
 
-func startKeeper(folder string) (servers, error) {
+// startDaemon starts the daemon and waits until it has started the servers.
+func startDaemon(folder string) (servers, error) {
 	_ = os.Remove(filepath.Join(folder, serversFile))
-	logPath := filepath.Join(folder, "keeper.log")
+	logPath := filepath.Join(folder, "daemon.log")
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
 		return servers{}, err
 	}
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), roleVariable+"=keeper", folderVariable+"="+folder)
+	cmd.Env = append(os.Environ(), roleVariable+"="+roleDaemon, folderVariable+"="+folder)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = folder, log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // it outlives this process
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // the daemon outlives this process
 	if err := cmd.Start(); err != nil {
-		return servers{}, fmt.Errorf("start the keeper: %w", err)
+		return servers{}, fmt.Errorf("start the daemon: %w", err)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
 	timeout := time.After(startTimeout)
 	for {
 		if s, err := readServers(folder); err == nil {
 			return s, nil
 		}
 		select {
-		case err := <-ended:
+		case err := <-exited:
 			text, _ := os.ReadFile(logPath)
-			return servers{}, fmt.Errorf("the servers did not start (%w):\n%s", err, text)
+			return servers{}, fmt.Errorf("start the servers: the daemon exited (%w):\n%s", err, text)
 		case <-timeout:
 			_ = cmd.Process.Signal(syscall.SIGTERM)
-			return servers{}, fmt.Errorf("the servers did not start within %v, see %s", startTimeout, logPath)
+			return servers{}, fmt.Errorf("start the servers: not ready within %v; see %s",
+				startTimeout, logPath)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }
 
-const serversFile = "servers.json"
+// Files in the folder of a run.
+const (
+	serversFile  = "servers.json"
+	startingFile = "starting" // locked by the process that looks for or starts the daemon
+	inUseFile    = "in-use"   // locked, shared, by every process that uses the servers
+)
 
 func readServers(folder string) (s servers, err error) {
 	text, err := os.ReadFile(filepath.Join(folder, serversFile))
@@ -136,7 +151,8 @@ func readServers(folder string) (s servers, err error) {
 	return s, json.Unmarshal(text, &s)
 }
 
-// lock opens the file and waits for a lock of it, which ends when the file is closed.
+// lock opens the file and locks it with flock(2) and the operation how. Closing the file releases
+// the lock.
 func lock(path string, how int) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -155,8 +171,9 @@ func lock(path string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// timeout bounds what the harness itself asks of the servers for one test.
-func timeout() (context.Context, context.CancelFunc) {
+// withTimeout returns a context for one operation of this package on the servers. It does not
+// depend on the test's context, which is done when the test cleans up.
+func withTimeout() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), time.Minute)
 }
 

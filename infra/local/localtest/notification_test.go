@@ -2,8 +2,8 @@ package localtest_test
 
 import "github.com/minio/minio-go/v7/pkg/notification"
 
-// rules notify both targets of whatever is created.
-func rules() notification.Configuration {
+// notificationRules returns rules that notify both targets of every created object.
+func notificationRules() notification.Configuration {
 	var c notification.Configuration
 	for _, target := range []string{"CREATED_DIRECT", "CREATED_DURABLE"} {
 		q := notification.NewConfig(notification.NewArn("minio", "sqs", "", target, "nats"))

@@ -104,10 +104,10 @@ func TestContained(t *testing.T) {
 		report DocumentsReport
 		want   bool
 	}{
-		"all classified": {DocumentsReport{BesideEnds: map[string]int{"classified": 3}}, true},
+		"all classified": {DocumentsReport{SoundOutcomes: map[string]int{"classified": 3}}, true},
 		"none beside":    {DocumentsReport{}, true},
 		"one failed": {
-			DocumentsReport{BesideEnds: map[string]int{"classified": 2, "failed (broken)": 1}}, false,
+			DocumentsReport{SoundOutcomes: map[string]int{"classified": 2, "failed (broken)": 1}}, false,
 		},
 		"restarted": {DocumentsReport{Restarted: true}, false},
 	} {

@@ -28,21 +28,21 @@ type DocumentsConfig struct {
 // DocumentsReport is what Documents measured. Each map has the number of documents by how they
 // ended: their status, with the reason if there is one.
 type DocumentsReport struct {
-	P50            float64        `json:"one_page_p50_ms"`
-	P90            float64        `json:"one_page_p90_ms"`
-	PerSecond      float64        `json:"mixed_per_second"`
-	MixedEnds      map[string]int `json:"mixed_ends"`
-	HostileEnds    map[string]int `json:"hostile_ends"`
-	BesideEnds     map[string]int `json:"beside_ends"`
-	HostileSeconds float64        `json:"hostile_seconds"`
-	PeakMiB        float64        `json:"peak_mib"`
-	Restarted      bool           `json:"restarted"`
+	P50             float64        `json:"one_page_p50_ms"`
+	P90             float64        `json:"one_page_p90_ms"`
+	PerSecond       float64        `json:"mixed_per_second"`
+	MixedOutcomes   map[string]int `json:"mixed_ends"`
+	HostileOutcomes map[string]int `json:"hostile_ends"`
+	SoundOutcomes   map[string]int `json:"beside_ends"`
+	HostileSeconds  float64        `json:"hostile_seconds"`
+	PeakMiB         float64        `json:"peak_mib"`
+	Restarted       bool           `json:"restarted"`
 }
 
 // Contained reports whether the hostile files harmed nothing else: every sound document beside them
 // is classified, and the consumers are the same process.
 func (r DocumentsReport) Contained() bool {
-	for end := range r.BesideEnds {
+	for end := range r.SoundOutcomes {
 		if end != string(schema.StatusClassified) {
 			return false
 		}
@@ -85,13 +85,13 @@ func Documents(ctx context.Context, config DocumentsConfig) (report DocumentsRep
 	report.P50, report.P90 = times.P50, times.P90
 
 	began := time.Now()
-	if report.MixedEnds, _, err = r.all(ctx, "mixed", config.Mixed, mixedFile, 0); err != nil {
+	if report.MixedOutcomes, _, err = r.all(ctx, "mixed", config.Mixed, mixedFile, 0); err != nil {
 		return report, err
 	}
 	report.PerSecond = float64(config.Mixed) / time.Since(began).Seconds()
 
 	began = time.Now()
-	report.HostileEnds, report.BesideEnds, err = r.all(ctx, "hostile", config.Hostile, hostileFile, 10)
+	report.HostileOutcomes, report.SoundOutcomes, err = r.all(ctx, "hostile", config.Hostile, hostileFile, 10)
 	if err != nil {
 		return report, err
 	}

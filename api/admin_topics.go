@@ -6,8 +6,10 @@ import (
 	"intray/schema"
 )
 
-// ListSystemTopics lists the topics that everybody sees.
-func (s *server) ListSystemTopics(ctx context.Context, _ ListSystemTopicsRequestObject) (ListSystemTopicsResponseObject, error) {
+// ListSystemTopics returns the topics that all users share.
+func (s *server) ListSystemTopics(
+	ctx context.Context, _ ListSystemTopicsRequestObject,
+) (ListSystemTopicsResponseObject, error) {
 	topics, err := s.userDB(ctx).SystemTopics(ctx)
 	if err != nil {
 		return nil, err
@@ -15,19 +17,24 @@ func (s *server) ListSystemTopics(ctx context.Context, _ ListSystemTopicsRequest
 	return ListSystemTopics200JSONResponse(topicPage(topics)), nil
 }
 
-// CreateSystemTopic makes a topic that everybody sees.
-func (s *server) CreateSystemTopic(ctx context.Context, r CreateSystemTopicRequestObject) (CreateSystemTopicResponseObject, error) {
+// CreateSystemTopic creates a system topic.
+func (s *server) CreateSystemTopic(
+	ctx context.Context, r CreateSystemTopicRequestObject,
+) (CreateSystemTopicResponseObject, error) {
 	topic, err := s.createTopic(ctx, schema.ScopeSystem, *r.Body)
 	if err != nil {
 		return nil, err
 	}
 	return CreateSystemTopic201JSONResponse{TopicCreatedJSONResponse{
-		Body: topic, Headers: TopicCreatedResponseHeaders{Location: "/api/admin/topics/" + topic.ID.String()},
+		Body:    topic,
+		Headers: TopicCreatedResponseHeaders{Location: "/api/admin/topics/" + topic.ID.String()},
 	}}, nil
 }
 
-// UpdateSystemTopic changes a topic that everybody sees.
-func (s *server) UpdateSystemTopic(ctx context.Context, r UpdateSystemTopicRequestObject) (UpdateSystemTopicResponseObject, error) {
+// UpdateSystemTopic changes a system topic.
+func (s *server) UpdateSystemTopic(
+	ctx context.Context, r UpdateSystemTopicRequestObject,
+) (UpdateSystemTopicResponseObject, error) {
 	topic, err := s.updateTopic(ctx, schema.ScopeSystem, r.ID, *r.Body)
 	if err != nil {
 		return nil, err
@@ -35,8 +42,10 @@ func (s *server) UpdateSystemTopic(ctx context.Context, r UpdateSystemTopicReque
 	return UpdateSystemTopic200JSONResponse{TopicJSONResponse(topic)}, nil
 }
 
-// DeleteSystemTopic deletes a topic that everybody sees.
-func (s *server) DeleteSystemTopic(ctx context.Context, r DeleteSystemTopicRequestObject) (DeleteSystemTopicResponseObject, error) {
+// DeleteSystemTopic deletes a system topic.
+func (s *server) DeleteSystemTopic(
+	ctx context.Context, r DeleteSystemTopicRequestObject,
+) (DeleteSystemTopicResponseObject, error) {
 	if err := s.userDB(ctx).DeleteTopic(ctx, schema.ScopeSystem, r.ID); err != nil {
 		return nil, err
 	}

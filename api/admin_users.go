@@ -8,12 +8,17 @@ import (
 	"intray/infra/postgres"
 )
 
-// defaultUsers is how many users a page of the listing has unless asked otherwise.
-const defaultUsers = 50
+// defaultUsersPageSize is the number of users per page if the request sets no limit.
+const defaultUsersPageSize = 50
 
-// ListUsers lists all accounts in the order in which they were made.
-func (s *server) ListUsers(ctx context.Context, r ListUsersRequestObject) (ListUsersResponseObject, error) {
-	limit, after := defaultUsers, uuid.Nil
+// MaxModelName is the maximum length of the name of an AI model in characters.
+const MaxModelName = 100
+
+// ListUsers returns a page of all users, in the order in which they were created.
+func (s *server) ListUsers(
+	ctx context.Context, r ListUsersRequestObject,
+) (ListUsersResponseObject, error) {
+	limit, after := defaultUsersPageSize, uuid.Nil
 	if r.Params.Limit != nil {
 		limit = *r.Params.Limit
 	}
@@ -23,6 +28,7 @@ func (s *server) ListUsers(ctx context.Context, r ListUsersRequestObject) (ListU
 			return nil, err
 		}
 	}
+	// Read one more user than fits on the page, to find out whether there is a next page.
 	users, err := s.userDB(ctx).AdminUsers(ctx, after, limit+1)
 	if err != nil {
 		return nil, err
@@ -39,9 +45,11 @@ func (s *server) ListUsers(ctx context.Context, r ListUsersRequestObject) (ListU
 	return ListUsers200JSONResponse(page), nil
 }
 
-// ChangeUser changes an account's quota and AI settings. A limit below what is
-// used takes nothing away; nothing more fits then.
-func (s *server) ChangeUser(ctx context.Context, r ChangeUserRequestObject) (ChangeUserResponseObject, error) {
+// ChangeUser changes a user's quota and AI settings. A limit that is lower than the used bytes
+// deletes nothing, but the user cannot upload until enough documents are deleted.
+func (s *server) ChangeUser(
+	ctx context.Context, r ChangeUserRequestObject,
+) (ChangeUserResponseObject, error) {
 	patch := postgres.UserPatch{LimitBytes: r.Body.LimitBytes, AIModel: r.Body.AiModel}
 	if r.Body.AiModel != nil {
 		model, err := cleanText("ai_model", *r.Body.AiModel, 0, MaxModelName, false)
@@ -60,6 +68,3 @@ func (s *server) ChangeUser(ctx context.Context, r ChangeUserRequestObject) (Cha
 	}
 	return ChangeUser200JSONResponse(userOf(user)), nil
 }
-
-// MaxModelName is the longest name of a model in characters.
-const MaxModelName = 100

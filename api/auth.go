@@ -12,20 +12,21 @@ import (
 	"intray/schema"
 )
 
-// Login starts a session for an email address and a password. An unknown
-// account, a wrong password and a user without one get the same answer after
-// the same work.
+// Login starts a session for an email address and a password. If the account does not exist, has
+// no password or has another password, the response and the work done for it are the same.
 func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponseObject, error) {
 	var account postgres.Account
-	right, err := s.attempt(ctx, r.Body.Email, r.Body.Password, func() (hash string, err error) {
-		account, err = s.account(ctx, r.Body.Email)
+	email, password := r.Body.Email, r.Body.Password
+	correct, err := s.checkPassword(ctx, email, password, func() (hash string, err error) {
+		account, err = s.accountByEmail(ctx, email)
 		return account.PasswordHash, err
 	})
 	if err != nil {
 		return nil, err
 	}
-	if !right {
-		return nil, schema.Errorf(schema.CodeUnauthenticated, "The email address or the password is wrong.")
+	if !correct {
+		return nil, schema.Errorf(schema.CodeUnauthenticated,
+			"The email address or the password is wrong.")
 	}
 	token, err := s.startSession(ctx, account)
 	if err != nil {
@@ -34,87 +35,98 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 	return Login200JSONResponse(token), nil
 }
 
-// attempt reports whether the password is the account's, unless too many that were
-// not have been tried, for this account or from the caller's address. Only wrong
-// ones count.
-func (s *server) attempt(ctx context.Context, email, password string, hashOf func() (string, error)) (right bool, err error) {
+// checkPassword reports whether the password matches the hash that hashOf returns. It fails with
+// CodeRateLimited, without calling hashOf, if there were too many failed attempts for this account
+// or from the caller's address. Only wrong passwords count as failed attempts.
+func (s *server) checkPassword(
+	ctx context.Context, email, password string, hashOf func() (string, error),
+) (correct bool, err error) {
 	now := time.Now()
-	address, name := network(callerOf(ctx).address), strings.ToLower(email)
-	if wait := s.addresses.take(address, now); wait > 0 {
+	address, account := network(callerOf(ctx).address), strings.ToLower(email)
+	if wait := s.loginsByAddress.take(address, now); wait > 0 {
 		return false, tooManyLogins(wait)
 	}
-	if wait := s.accounts.take(name, now); wait > 0 {
-		s.addresses.giveBack(address)
+	if wait := s.loginsByAccount.take(account, now); wait > 0 {
+		s.loginsByAddress.putBack(address)
 		return false, tooManyLogins(wait)
 	}
-	failed := false
+	wrong := false
 	defer func() {
-		if !failed { // nothing was learned about the password
-			s.addresses.giveBack(address)
-			s.accounts.giveBack(name)
+		if !wrong {
+			s.loginsByAddress.putBack(address)
+			s.loginsByAccount.putBack(account)
 		}
 	}()
 	hash, err := hashOf()
 	if err != nil {
 		return false, err
 	}
-	if right, err = s.passwords.check(ctx, password, hash); err != nil {
+	if correct, err = s.passwords.check(ctx, password, hash); err != nil {
 		return false, fmt.Errorf("check a password: %w", err)
 	}
-	failed = !right
-	return right, nil
+	wrong = !correct
+	return correct, nil
 }
 
-// ChangePassword changes the caller's own password and ends the caller's other
-// sessions. Access tokens of those live on until they expire.
-func (s *server) ChangePassword(ctx context.Context, r ChangePasswordRequestObject) (ChangePasswordResponseObject, error) {
+// ChangePassword changes the caller's password and ends the caller's other sessions. Access tokens
+// of those sessions remain valid until they expire.
+func (s *server) ChangePassword(
+	ctx context.Context, r ChangePasswordRequestObject,
+) (ChangePasswordResponseObject, error) {
+	current, next := r.Body.CurrentPassword, r.Body.NewPassword
 	db := s.userDB(ctx)
 	me, err := db.Me(ctx)
 	if err != nil {
 		return nil, err
 	}
-	checked, err := db.OwnPasswordHash(ctx)
+	currentHash, err := db.OwnPasswordHash(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if checked == "" {
-		return nil, schema.Errorf(schema.CodeForbidden, "This account has no password. It is signed in to with its identity provider.")
+	if currentHash == "" {
+		return nil, schema.Errorf(schema.CodeForbidden,
+			"This account has no password. Sign in through its identity provider.")
 	}
-	right, err := s.attempt(ctx, me.Email, r.Body.CurrentPassword, func() (string, error) { return checked, nil })
+	correct, err := s.checkPassword(ctx, me.Email, current, func() (string, error) {
+		return currentHash, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if !right {
-		return nil, schema.Errorf(schema.CodeInvalid, `The member "current_password" is not the account's password.`)
+	if !correct {
+		return nil, schema.Errorf(schema.CodeInvalid,
+			`The member "current_password" is not the account's password.`)
 	}
-	if r.Body.NewPassword == r.Body.CurrentPassword {
-		return nil, schema.Errorf(schema.CodeInvalid, `The member "new_password" is the password that the account has. Choose another.`)
+	if next == current {
+		return nil, schema.Errorf(schema.CodeInvalid,
+			`The member "new_password" is the current password. Choose another one.`)
 	}
-	hash, err := s.passwords.hash(ctx, r.Body.NewPassword)
+	newHash, err := s.passwords.hash(ctx, next)
 	if err != nil {
 		return nil, fmt.Errorf("change the password of user %s: %w", me.ID, err)
 	}
-	changed, err := db.ChangeOwnPassword(ctx, checked, hash, callerOf(ctx).session)
+	changed, err := db.ChangeOwnPassword(ctx, currentHash, newHash, callerOf(ctx).session)
 	if err != nil {
 		return nil, err
 	}
 	if !changed {
-		return nil, schema.Errorf(schema.CodeInvalid, "The password was changed by another request just now. Try again with the new one.")
+		return nil, schema.Errorf(schema.CodeInvalid,
+			"Another request has just changed the password. Try again with the new password.")
 	}
 	return ChangePassword204Response{}, nil
 }
 
-// account returns the account with this email address, or the zero Account.
-func (s *server) account(ctx context.Context, email string) (postgres.Account, error) {
+// accountByEmail returns the account with this email address, or the zero Account if there is none.
+func (s *server) accountByEmail(ctx context.Context, email string) (postgres.Account, error) {
 	if strings.ContainsFunc(email, unicode.IsControl) {
-		return postgres.Account{}, nil // PostgreSQL would choke on a NUL
+		return postgres.Account{}, nil // PostgreSQL text cannot contain a NUL
 	}
 	account, err := s.db.AccountByEmail(ctx, email)
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		return postgres.Account{}, nil
 	}
 	if err != nil {
-		return postgres.Account{}, fmt.Errorf("login: %w", err)
+		return postgres.Account{}, fmt.Errorf("look up an account by email address: %w", err)
 	}
 	return account, nil
 }
@@ -124,8 +136,8 @@ func tooManyLogins(wait time.Duration) error {
 		"Too many failed attempts. Wait %s seconds and try again.", seconds(wait))}
 }
 
-// network is what counts as one address: an IPv4 address, or an IPv6 /64, which
-// is the least that anybody is given.
+// network returns the network that rate limits count as one client: the address itself for IPv4,
+// and the /64 prefix for IPv6, which is the smallest network that a provider assigns.
 func network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {

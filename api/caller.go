@@ -10,26 +10,26 @@ import (
 	"intray/schema"
 )
 
-// caller is who makes a request. Its id is uuid.Nil where no token is needed.
+// caller is the client that makes a request. Its id is uuid.Nil for operations that need no token.
 type caller struct {
 	id      uuid.UUID
-	role    schema.Role // as the token says; the database has the last word
-	session uuid.UUID   // uuid.Nil for a token that belongs to none
+	role    schema.Role // the role in the token, which may differ from the one in the database
+	session uuid.UUID   // uuid.Nil for a token that belongs to no session
 	address string
 }
 
 type callerKey struct{}
 
-// withCaller returns r with its caller.
+// withCaller returns a copy of r whose context carries its caller.
 func withCaller(r *http.Request, who caller) *http.Request {
 	return r.WithContext(context.WithValue(r.Context(), callerKey{}, who))
 }
 
-// callerOf returns the caller of a request, the zero caller where there is none.
+// callerOf returns the caller that ctx carries, or the zero caller if it carries none.
 func callerOf(ctx context.Context) caller {
 	who, _ := ctx.Value(callerKey{}).(caller)
 	return who
 }
 
-// userDB returns the database as far as the caller may see it.
+// userDB returns the database restricted to the rows that the caller may access.
 func (s *server) userDB(ctx context.Context) *postgres.DB { return s.db.ForUser(callerOf(ctx).id) }

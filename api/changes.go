@@ -13,107 +13,115 @@ import (
 )
 
 const (
-	// keptChanges is how many of the newest changes are kept, of all users
-	// together, for streams that resume: 48 bytes each, 3 MiB. The stream
-	// DOCUMENTS gives them after a start.
-	keptChanges = 1 << 16
-	// maxWaiters is how many requests of one user may wait at once.
-	maxWaiters = 2000
-	// maxUnsent is how many changes a stream's client may be behind: 48 KiB.
+	// maxKeptChanges is the number of recent changes, of all users together, that are kept for
+	// event streams that resume. They take 48 bytes each, 3 MiB in total. When the process starts,
+	// they are read from the stream DOCUMENTS.
+	maxKeptChanges = 1 << 16
+	// maxWaitersPerUser is the maximum number of a user's requests that can wait at the same time.
+	maxWaitersPerUser = 2000
+	// maxUnsent is the maximum number of changes that are queued for one event stream. They take
+	// 48 KiB.
 	maxUnsent = 1024
 )
 
-// change is what is kept of an event.
+// change is the part of a document event that is kept.
 type change struct {
 	sequence       uint64
 	user, document uuid.UUID
 	version        int64
 }
 
-// interest is what a waiter waits for: one document of a user, or any.
-type interest struct {
+// waitKey identifies the changes that a waiter waits for: those of one document of a user, or
+// those of all the user's documents.
+type waitKey struct {
 	user     uuid.UUID
-	document uuid.UUID // uuid.Nil: any
+	document uuid.UUID // uuid.Nil for all documents
 }
 
-// waiter is a request that waits. All but wake is guarded by changes.mu.
+// waiter is a request that waits for changes, or an event stream. notifier.mu guards all fields
+// but key and woken.
 type waiter struct {
-	of   interest
-	wake chan struct{} // receives after a change was heard
-	// newest is the highest version that was heard of since the waiter came.
+	key   waitKey
+	woken chan struct{} // receives a value after a change
+	// newest is the highest version of the changes since the waiter was added.
 	newest int64
+
+	// The remaining fields are used by event streams only.
 	stream bool
-	unsent []change // of a stream, in order
-	after  uint64   // what a stream's client has
-	lost   bool     // a stream has missed some
+	unsent []change // the changes that have not been sent, in stream order
+	after  uint64   // the client has received all changes up to this sequence number
+	missed bool     // some changes after that were dropped
 }
 
-// changes hears what happens to documents and wakes those who wait for it. A
-// waiter costs no query and no connection to the database.
-type changes struct {
+// notifier follows the events of all documents and wakes the requests that wait for them. A
+// request that waits makes no queries and occupies no database connection.
+type notifier struct {
 	mu      sync.Mutex
-	begun   bool
-	first   uint64 // the kept changes are all that came after it
-	last    uint64
-	kept    []change // a ring once it is full
-	oldest  int      // where the ring begins
-	waiters map[interest]map[*waiter]struct{}
-	of      map[uuid.UUID]int // waiters by user
-	ended   chan struct{}     // closed when the server shuts down
-	end     func()
+	started bool // set by the first reset
+	// kept holds all changes with a sequence number greater than first and up to last. Once it has
+	// maxKeptChanges entries it is a ring buffer, whose oldest entry is at the index oldest.
+	kept        []change
+	oldest      int
+	first, last uint64
+	waiters     map[waitKey]map[*waiter]struct{}
+	perUser     map[uuid.UUID]int // the number of waiters by user
+	closed      chan struct{}     // closed when the server shuts down
+	close       func()
 }
 
-func newChanges() *changes {
-	c := &changes{
-		waiters: make(map[interest]map[*waiter]struct{}),
-		of:      make(map[uuid.UUID]int),
-		ended:   make(chan struct{}),
+func newNotifier() *notifier {
+	n := &notifier{
+		waiters: make(map[waitKey]map[*waiter]struct{}),
+		perUser: make(map[uuid.UUID]int),
+		closed:  make(chan struct{}),
 	}
-	c.end = sync.OnceFunc(func() { close(c.ended) })
-	return c
+	n.close = sync.OnceFunc(func() { close(n.closed) })
+	return n
 }
 
-// follow takes the events from source until ctx ends.
-func (c *changes) follow(ctx context.Context, source Changes) error {
-	return source.Follow(ctx, keptChanges, c.record, c.reset)
+// follow records the events of source until ctx is cancelled.
+func (n *notifier) follow(ctx context.Context, source Changes) error {
+	return source.Follow(ctx, maxKeptChanges, n.record, n.reset)
 }
 
-// record takes one event.
-func (c *changes) record(sequence uint64, e schema.DocumentEvent) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	heard := change{sequence: sequence, user: e.UserID, document: e.DocumentID, version: e.Version}
-	c.last = sequence
-	if len(c.kept) < keptChanges {
-		c.kept = append(c.kept, heard)
+// record records an event and wakes the waiters that wait for it.
+func (n *notifier) record(sequence uint64, e schema.DocumentEvent) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c := change{sequence: sequence, user: e.UserID, document: e.DocumentID, version: e.Version}
+	n.last = sequence
+	if len(n.kept) < maxKeptChanges {
+		n.kept = append(n.kept, c)
 	} else {
-		c.first = c.kept[c.oldest].sequence
-		c.kept[c.oldest] = heard
-		c.oldest = (c.oldest + 1) % keptChanges
+		n.first = n.kept[n.oldest].sequence
+		n.kept[n.oldest] = c
+		n.oldest = (n.oldest + 1) % maxKeptChanges
 	}
-	for _, of := range []interest{{e.UserID, e.DocumentID}, {e.UserID, uuid.Nil}} {
-		for w := range c.waiters[of] {
-			w.hear(heard)
+	for _, key := range []waitKey{{e.UserID, e.DocumentID}, {e.UserID, uuid.Nil}} {
+		for w := range n.waiters[key] {
+			w.deliver(c)
 		}
 	}
 }
 
-// hear is called with changes.mu held.
-func (w *waiter) hear(heard change) {
-	w.newest = max(w.newest, heard.version)
-	if w.stream && !w.lost && heard.sequence > w.after {
-		if w.unsent = append(w.unsent, heard); len(w.unsent) > maxUnsent {
-			// Half must be left, for this to be rarely needed.
-			if w.unsent = latest(w.unsent); len(w.unsent) > maxUnsent/2 {
-				w.unsent, w.lost = nil, true
+// deliver wakes w because of c and, if w is an event stream, queues c. The caller holds
+// notifier.mu.
+func (w *waiter) deliver(c change) {
+	w.newest = max(w.newest, c.version)
+	if w.stream && !w.missed && c.sequence > w.after {
+		if w.unsent = append(w.unsent, c); len(w.unsent) > maxUnsent {
+			// Drop superseded changes. If that removes less than half of them, give up, because
+			// the queue would soon be full again.
+			if w.unsent = latestChanges(w.unsent); len(w.unsent) > maxUnsent/2 {
+				w.unsent, w.missed = nil, true
 			}
 		}
 	}
-	w.rouse()
+	w.wake()
 }
 
-// latest leaves the last change of each document, in order.
-func latest(all []change) []change {
+// latestChanges removes all changes but the last one of each document. It keeps the order.
+func latestChanges(all []change) []change {
 	last := make(map[uuid.UUID]uint64, len(all))
 	for _, c := range all {
 		last[c.document] = c.sequence
@@ -121,141 +129,148 @@ func latest(all []change) []change {
 	return slices.DeleteFunc(all, func(c change) bool { return last[c.document] != c.sequence })
 }
 
-func (w *waiter) rouse() {
+func (w *waiter) wake() {
 	select {
-	case w.wake <- struct{}{}:
-	default: // one is waiting already, and stands for this one too
+	case w.woken <- struct{}{}:
+	default: // w has yet to receive an earlier value, which suffices
 	}
 }
 
-// reset forgets what was kept: the next event may not be the one after the last.
-func (c *changes) reset(after uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.begun, c.first, c.last = true, after, after
-	c.kept, c.oldest = nil, 0
-	for _, waiters := range c.waiters {
+// reset discards the kept changes because events up to the sequence number after were skipped. It
+// wakes all waiters, since any document may have changed.
+func (n *notifier) reset(after uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.started, n.first, n.last = true, after, after
+	n.kept, n.oldest = nil, 0
+	for _, waiters := range n.waiters {
 		for w := range waiters {
-			w.newest, w.lost, w.unsent = math.MaxInt64, true, nil
-			w.rouse()
+			w.newest, w.missed, w.unsent = math.MaxInt64, true, nil
+			w.wake()
 		}
 	}
 }
 
-// wait adds a waiter; nil if the user has too many. The caller ends it with leave.
-func (c *changes) wait(of interest) *waiter {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.add(&waiter{of: of, wake: make(chan struct{}, 1)})
+// addWaiter adds a waiter. It returns nil if the user already has maxWaitersPerUser. The caller
+// must call remove.
+func (n *notifier) addWaiter(key waitKey) *waiter {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.add(&waiter{key: key, woken: make(chan struct{}, 1)})
 }
 
-// stream adds a waiter for all of a user's changes after those with the sequence
-// after, or from now on if it is nil; nil if the user has too many. It begins lost
-// where not all of them are kept.
-func (c *changes) stream(user uuid.UUID, after *uint64) *waiter {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	w := &waiter{of: interest{user: user}, wake: make(chan struct{}, 1), stream: true, after: c.last}
-	if after != nil {
-		w.resume(c, *after)
+// addStream adds a waiter for all changes of a user with a sequence number greater than after, or
+// for all later changes if after is nil. If some of them are no longer kept, the field missed is
+// set. addStream returns nil if the user already has maxWaitersPerUser. The caller must call
+// remove.
+func (n *notifier) addStream(user uuid.UUID, after *uint64) *waiter {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	w := &waiter{
+		key: waitKey{user: user}, woken: make(chan struct{}, 1), stream: true, after: n.last,
 	}
-	return c.add(w)
+	if after != nil {
+		n.resume(w, *after)
+	}
+	return n.add(w)
 }
 
-func (w *waiter) resume(c *changes, after uint64) {
-	if after < c.first || after > c.last {
-		w.lost = true
+// resume queues the kept changes for w that come after the sequence number.
+func (n *notifier) resume(w *waiter, after uint64) {
+	if after < n.first || after > n.last {
+		w.missed = true
 		return
 	}
 	w.after = after
-	for i := range c.kept {
-		heard := c.kept[(c.oldest+i)%len(c.kept)]
-		if heard.sequence > after && heard.user == w.of.user && !w.lost {
-			w.hear(heard)
+	for i := range n.kept {
+		c := n.kept[(n.oldest+i)%len(n.kept)]
+		if c.sequence > after && c.user == w.key.user && !w.missed {
+			w.deliver(c)
 		}
 	}
 }
 
-func (c *changes) add(w *waiter) *waiter {
-	if c.of[w.of.user] >= maxWaiters {
+func (n *notifier) add(w *waiter) *waiter {
+	if n.perUser[w.key.user] >= maxWaitersPerUser {
 		return nil
 	}
-	c.of[w.of.user]++
-	if c.waiters[w.of] == nil {
-		c.waiters[w.of] = make(map[*waiter]struct{}, 1)
+	n.perUser[w.key.user]++
+	if n.waiters[w.key] == nil {
+		n.waiters[w.key] = make(map[*waiter]struct{}, 1)
 	}
-	c.waiters[w.of][w] = struct{}{}
+	n.waiters[w.key][w] = struct{}{}
 	return w
 }
 
-func (c *changes) leave(w *waiter) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if delete(c.waiters[w.of], w); len(c.waiters[w.of]) == 0 {
-		delete(c.waiters, w.of)
+func (n *notifier) remove(w *waiter) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if delete(n.waiters[w.key], w); len(n.waiters[w.key]) == 0 {
+		delete(n.waiters, w.key)
 	}
-	if c.of[w.of.user]--; c.of[w.of.user] == 0 {
-		delete(c.of, w.of.user)
+	if n.perUser[w.key.user]--; n.perUser[w.key.user] == 0 {
+		delete(n.perUser, w.key.user)
 	}
 }
 
-// next waits for pause, and then until w has heard of a newer version. It reports
-// whether that came before ctx ended and the server shut down.
-func (c *changes) next(ctx context.Context, w *waiter, version int64, pause time.Duration) bool {
-	pausing := time.NewTimer(pause)
-	defer pausing.Stop()
+// wait waits for the duration pause and then until there is a change for w with a version greater
+// than version. It returns false if ctx ends or the server shuts down first.
+func (n *notifier) wait(ctx context.Context, w *waiter, version int64, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
 	select {
-	case <-pausing.C:
+	case <-timer.C:
 	case <-ctx.Done():
 		return false
-	case <-c.ended:
+	case <-n.closed:
 		return false
 	}
 	for {
 		select {
-		case <-w.wake:
-			if c.newest(w) > version {
+		case <-w.woken:
+			if n.newestVersion(w) > version {
 				return true
 			}
 		case <-ctx.Done():
 			return false
-		case <-c.ended:
+		case <-n.closed:
 			return false
 		}
 	}
 }
 
-// newest returns the highest version that w was heard.
-func (c *changes) newest(w *waiter) int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+// newestVersion returns the highest version of the changes since w was added.
+func (n *notifier) newestVersion(w *waiter) int64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	return w.newest
 }
 
-// take returns up to n changes that a stream has not sent, and the sequence up to
-// which its client then has all. lost: there were more than are kept for it, and
-// the stream begins anew after that sequence.
-func (c *changes) take(w *waiter, n int) (unsent []change, upTo uint64, lost bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if w.lost {
-		w.lost, w.unsent, w.after = false, nil, c.last
-		return nil, c.last, true
+// take removes up to limit changes from the queue of an event stream and returns them without those
+// that later ones of them supersede. Once the client has received them, it has all changes up to
+// the sequence number upTo. If missed is true, changes were dropped; the stream then continues
+// after upTo.
+func (n *notifier) take(w *waiter, limit int) (unsent []change, upTo uint64, missed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if w.missed {
+		w.missed, w.unsent, w.after = false, nil, n.last
+		return nil, n.last, true
 	}
-	n = min(n, len(w.unsent))
-	unsent = latest(slices.Clone(w.unsent[:n]))
-	if w.unsent = slices.Delete(w.unsent, 0, n); len(w.unsent) == 0 {
-		w.unsent = nil // the memory of a burst
-		w.after = max(w.after, c.last)
+	limit = min(limit, len(w.unsent))
+	unsent = latestChanges(slices.Clone(w.unsent[:limit]))
+	if w.unsent = slices.Delete(w.unsent, 0, limit); len(w.unsent) == 0 {
+		w.unsent = nil // free the memory of a burst
+		w.after = max(w.after, n.last)
 		return unsent, w.after, false
 	}
 	return unsent, unsent[len(unsent)-1].sequence, false
 }
 
-// reached reports whether everything up to the sequence was heard, and whether
-// anything can be heard at all.
-func (c *changes) reached(sequence uint64) (reached, begun bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.last >= sequence, c.begun
+// progress reports whether all events up to the sequence number were recorded, and whether the
+// notifier follows events at all yet.
+func (n *notifier) progress(sequence uint64) (reached, started bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last >= sequence, n.started
 }

@@ -20,7 +20,7 @@ func TestStreamOfChanges(t *testing.T) {
 		documents[i] = uuid.New()
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		c := newChanges()
+		c := newNotifier()
 		base := rapid.Uint64Range(0, 3).Draw(t, "base")
 		c.reset(base)
 		last := base
@@ -37,7 +37,7 @@ func TestStreamOfChanges(t *testing.T) {
 		}
 		before := tell(rapid.IntRange(0, 20).Draw(t, "before"), 5)
 		after := rapid.Uint64Range(0, last+2).Draw(t, "after")
-		w := c.stream(users[0], &after)
+		w := c.addStream(users[0], &after)
 		due := map[uuid.UUID]uint64{}
 		expect := func(told []change) {
 			for _, one := range told {
@@ -47,10 +47,10 @@ func TestStreamOfChanges(t *testing.T) {
 			}
 		}
 		expect(before)
-		if w.lost != (after < base || after > last) {
-			t.Fatalf("after %d of %d to %d: lost %v", after, base, last, w.lost)
+		if w.missed != (after < base || after > last) {
+			t.Fatalf("after %d of %d to %d: lost %v", after, base, last, w.missed)
 		}
-		if w.lost {
+		if w.missed {
 			return
 		}
 		reached := after
@@ -99,48 +99,48 @@ func TestStreamOfChanges(t *testing.T) {
 		if len(due) != 0 {
 			t.Fatalf("%d documents were never told", len(due))
 		}
-		c.leave(w)
-		if len(c.waiters) != 0 || len(c.of) != 0 {
+		c.remove(w)
+		if len(c.waiters) != 0 || len(c.perUser) != 0 {
 			t.Fatal("the waiter left something behind")
 		}
 	})
 }
 
-// TestKeptChangesAreBounded: what is older than the newest keptChanges cannot be resumed.
+// TestKeptChangesAreBounded: what is older than the newest maxKeptChanges cannot be resumed.
 func TestKeptChangesAreBounded(t *testing.T) {
-	c := newChanges()
+	c := newNotifier()
 	c.reset(0)
 	user := uuid.New()
-	for i := range uint64(keptChanges + 10) {
+	for i := range uint64(maxKeptChanges + 10) {
 		c.record(i+1, schema.DocumentEvent{UserID: user, DocumentID: user, Version: 1})
 	}
-	for after, want := range map[uint64]bool{9: true, 10: false, keptChanges + 10: false} {
-		w := c.stream(user, &after)
-		if w.lost != want {
-			t.Errorf("after %d: lost %v", after, w.lost)
+	for after, want := range map[uint64]bool{9: true, 10: false, maxKeptChanges + 10: false} {
+		w := c.addStream(user, &after)
+		if w.missed != want {
+			t.Errorf("after %d: lost %v", after, w.missed)
 		}
 	}
-	if len(c.kept) != keptChanges {
+	if len(c.kept) != maxKeptChanges {
 		t.Errorf("%d are kept", len(c.kept))
 	}
 }
 
 // TestWaitersAreBounded: who has too many waiting gets no more.
 func TestWaitersAreBounded(t *testing.T) {
-	c := newChanges()
+	c := newNotifier()
 	user := uuid.New()
 	var last *waiter
-	for range maxWaiters {
-		last = c.wait(interest{user: user, document: uuid.New()})
+	for range maxWaitersPerUser {
+		last = c.addWaiter(waitKey{user: user, document: uuid.New()})
 	}
-	if c.wait(interest{user: user}) != nil || c.stream(user, nil) != nil {
+	if c.addWaiter(waitKey{user: user}) != nil || c.addStream(user, nil) != nil {
 		t.Error("one more than the most waits")
 	}
-	if c.wait(interest{user: uuid.New()}) == nil {
+	if c.addWaiter(waitKey{user: uuid.New()}) == nil {
 		t.Error("another user may not wait")
 	}
-	c.leave(last)
-	if c.wait(interest{user: user}) == nil {
+	c.remove(last)
+	if c.addWaiter(waitKey{user: user}) == nil {
 		t.Error("nobody may wait in place of one who left")
 	}
 }

@@ -11,7 +11,8 @@ import (
 	"intray/schema"
 )
 
-// UpdateDocument sets a document's topics by hand and locks them.
+// UpdateDocument replaces a document's topics and locks them, so that the classifier does not
+// change them.
 func (s *server) UpdateDocument(
 	ctx context.Context, r UpdateDocumentRequestObject,
 ) (UpdateDocumentResponseObject, error) {
@@ -23,34 +24,39 @@ func (s *server) UpdateDocument(
 	for _, id := range ids {
 		if !slices.ContainsFunc(visible, func(t schema.Topic) bool { return t.ID == id }) {
 			return nil, schema.Errorf(schema.CodeUnknownTopic,
-				"You have no topic %s. GET /api/topics lists those that a document can get.", id)
+				"You have no topic %s. GET /api/topics lists the topics that a document can have.",
+				id)
 		}
 	}
 	setTopics := func(d *schema.Document, now time.Time) schema.Decision {
 		return d.SetTopics(ids, now)
 	}
-	view, err := s.change(ctx, r.ID, "given topics", setTopics)
+	view, err := s.changeCounted(ctx, r.ID, "assigned topics", setTopics)
 	if err != nil {
 		return nil, err
 	}
 	return UpdateDocument200JSONResponse{
-		Body: documentOf(view), Headers: UpdateDocument200ResponseHeaders{ETag: etagOf(view)},
+		Body:    documentOf(view),
+		Headers: UpdateDocument200ResponseHeaders{ETag: documentETag(view)},
 	}, nil
 }
 
-// ReclassifyDocument sends a document back to be classified once more.
+// ReclassifyDocument marks a document to be classified again.
 func (s *server) ReclassifyDocument(
 	ctx context.Context, r ReclassifyDocumentRequestObject,
 ) (ReclassifyDocumentResponseObject, error) {
-	if _, err := s.change(ctx, r.ID, "classified again", (*schema.Document).Reclassify); err != nil {
+	reclassify := (*schema.Document).Reclassify
+	if _, err := s.changeCounted(ctx, r.ID, "classified again", reclassify); err != nil {
 		return nil, err
 	}
 	return ReclassifyDocument202Response{}, nil
 }
 
-// change carries out a transition that only counted documents have, publishes it, and
-// returns the document as it is then. what completes "cannot be …".
-func (s *server) change(ctx context.Context, id uuid.UUID, what string,
+// changeCounted applies a transition that is allowed only for counted documents, publishes the
+// event, and returns the resulting document. If the transition is not allowed, it fails with
+// CodeWrongStatus. action completes the sentence "Only … documents can be".
+func (s *server) changeCounted(
+	ctx context.Context, id uuid.UUID, action string,
 	transition func(*schema.Document, time.Time) schema.Decision,
 ) (postgres.DocumentView, error) {
 	now := time.Now().UTC()
@@ -65,8 +71,8 @@ func (s *server) change(ctx context.Context, id uuid.UUID, what string,
 	}
 	if !changed {
 		return postgres.DocumentView{}, schema.Errorf(schema.CodeWrongStatus,
-			"The document is %s. Only documents that are uploaded, classified or failed can be %s.",
-			d.Status, what)
+			"The document is %s. Only uploaded, classified and failed documents can be %s.",
+			d.Status, action)
 	}
 	s.publisher.TryPublish(ctx, []schema.Document{d})
 	return s.userDB(ctx).Document(ctx, id)

@@ -20,36 +20,36 @@ import (
 
 //go:generate go run github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2 --config=oapi-codegen.yaml openapi.yaml
 
-// Contract is openapi.yaml.
+// Contract is the content of openapi.yaml, the OpenAPI description of the API.
 //
 //go:embed openapi.yaml
 var Contract []byte
 
-// operation is one operation of the contract, ready to check requests against.
+// operation is an operation of the contract with what is needed to check requests.
 type operation struct {
 	public bool // needs no token
-	admin  bool // needs an administrator's
+	admin  bool // needs the token of an administrator
 	path   string
 	route  *routers.Route
-	// fastPath are the parameters that passesFastPath checks.
+	// fastPath are the parameters that passesFastPath checks. It is nil if the operation has no
+	// fast path.
 	fastPath []*openapi3.Parameter
 }
 
-// operations reads the contract and returns its operations by method and
-// pattern, such as "GET /api/topics/:id".
+// operations parses the contract and returns its operations by method and echo pattern, such as
+// "GET /api/topics/:id".
 //
-// kin-openapi compiles a 3.1 schema anew for each value that it checks, which
-// takes ten to thirty times as long (BenchmarkValidate). What the contract says of requests
-// means the same in 3.0, whose schemas are checked as they are, so each
-// operation carries a copy of the contract that calls itself 3.0.
-// TestRequestSchemas holds the contract to that.
+// kin-openapi compiles a 3.1 schema for each value that it checks, which takes ten to thirty times
+// as long as checking a 3.0 schema (BenchmarkValidate). The schemas of requests mean the same in
+// both versions, so each operation refers to a copy of the contract that declares version 3.0.
+// TestRequestSchemas checks that the contract uses no request schema that would differ.
 func operations() (map[string]*operation, error) {
 	contract, err := openapi3.NewLoader().LoadFromData(Contract)
 	if err != nil {
 		return nil, fmt.Errorf("read the contract: %w", err)
 	}
-	fast := *contract
-	fast.OpenAPI = "3.0.3"
+	asVersion30 := *contract
+	asVersion30.OpenAPI = "3.0.3"
 	all := make(map[string]*operation)
 	for path, item := range contract.Paths.Map() {
 		for method, op := range item.Operations() {
@@ -58,16 +58,17 @@ func operations() (map[string]*operation, error) {
 				security = *op.Security
 			}
 			public := len(security) == 0
-			// The security is carried out here, before the body is read.
+			// admit checks the security requirements before the body is read, so kin-openapi must
+			// not check them again.
 			unsecured := *op
 			unsecured.Security = openapi3.NewSecurityRequirements()
-			all[key(method, path)] = &operation{
+			all[operationKey(method, path)] = &operation{
 				fastPath: fastPathParameters(item, op),
 				public:   public,
 				admin:    !public && slices.Contains(security[0]["bearer"], string(schema.RoleAdmin)),
 				path:     path,
 				route: &routers.Route{
-					Spec:      &fast,
+					Spec:      &asVersion30,
 					Path:      path,
 					PathItem:  item,
 					Method:    method,
@@ -79,8 +80,9 @@ func operations() (map[string]*operation, error) {
 	return all, nil
 }
 
-// key is a method and a path of the contract, written as echo's pattern.
-func key(method, path string) string {
+// operationKey returns the method followed by the path, with its parameters written as in an echo
+// pattern.
+func operationKey(method, path string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
 		if name, ok := strings.CutPrefix(s, "{"); ok {
@@ -90,16 +92,18 @@ func key(method, path string) string {
 	return method + " " + strings.Join(segments, "/")
 }
 
-// contract passes on only those requests that the contract permits, and refuses the
-// others in the order 401, 403, 404, everything else.
+// contract returns a middleware that passes on the requests that the contract permits and refuses
+// the others. If several errors apply, it reports 401 before 403, 403 before 404, and 404 before
+// any other.
 //
-// A 401 for a token is cheap to find; whether the user and the resource still
-// exist only the database knows. A good request learns that from its own query.
-// A bad one never gets there, so it is looked up once it is known to be bad.
+// A token can be checked without the database, but only the database knows whether the user and
+// the resource still exist. The handler of a valid request learns this from its own query. An
+// invalid request does not reach that query, so the middleware looks both up in order to report
+// 401 or 404 before the error in the request.
 func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			// To echo a pattern's last parameter is all the rest of the path.
+			// The last parameter of an echo pattern also matches a rest of the path with slashes.
 			if strings.Count(c.Request().URL.Path, "/") != strings.Count(c.Path(), "/") {
 				return echo.ErrNotFound
 			}
@@ -116,12 +120,13 @@ func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc 
 					return err
 				}
 			}
-			return s.refuse(c, op, err)
+			return s.refusal(c, op, err)
 		}
 	}
 }
 
-// notInContract answers with echo's 404 or 405, whose Allow also names HEAD.
+// notInContract passes the request to echo, which responds with 404 or 405, and adds HEAD to the
+// header Allow of a path that supports GET.
 func notInContract(c echo.Context, next echo.HandlerFunc) error {
 	err := next(c)
 	header := c.Response().Header()
@@ -131,8 +136,8 @@ func notInContract(c echo.Context, next echo.HandlerFunc) error {
 	return err
 }
 
-// admit sets the request's caller. It fails unless the caller may ask for the
-// operation, now.
+// admit authenticates the request, stores its caller in its context, and fails if the caller has
+// exceeded the rate limit or may not call the operation.
 func (s *server) admit(c echo.Context, op *operation) error {
 	var who caller
 	if !op.public {
@@ -147,27 +152,30 @@ func (s *server) admit(c echo.Context, op *operation) error {
 		return err
 	}
 	if op.admin {
-		return s.mustBeAdmin(c.Request().Context())
+		return s.requireAdmin(c.Request().Context())
 	}
 	return nil
 }
 
-// refuse returns what a request is refused with whose content is refused with err.
-func (s *server) refuse(c echo.Context, op *operation, err error) error {
+// refusal returns the error with which a request is refused that is invalid because of err: a 401
+// or 404 if one applies, or else err.
+func (s *server) refusal(c echo.Context, op *operation, err error) error {
 	if op.public {
 		return err
 	}
 	ctx := c.Request().Context()
-	if first := s.exists(ctx, op, c.Param("id")); first != nil && ctx.Err() == nil {
+	first := s.checkExists(ctx, op, c.Param("id"))
+	// If ctx has ended, because the client disconnected or was too slow, the check has failed for
+	// that reason only.
+	if first != nil && ctx.Err() == nil {
 		return first
 	}
-	// Also where the client hung up or was too slow: then nothing can be looked up.
 	return err
 }
 
-// throttle fails with CodeRateLimited if the caller asks too much at once: each
-// user for themselves, and each address where there is no user. What machines ask
-// of the process itself is not counted.
+// throttle fails with CodeRateLimited if the caller makes requests too fast. Requests are counted
+// per user, or per client address if there is no user. Health checks, whose paths do not begin
+// with /api/, are not counted.
 func (s *server) throttle(who caller, op *operation) error {
 	if !strings.HasPrefix(op.path, "/api/") {
 		return nil
@@ -182,13 +190,13 @@ func (s *server) throttle(who caller, op *operation) error {
 	}
 	if wait := requests.take(key, time.Now()); wait > 0 {
 		return &retryError{after: wait, cause: schema.Errorf(schema.CodeRateLimited,
-			"Too many requests at once. Wait %s seconds and go on more slowly.", seconds(wait))}
+			"Too many requests. Wait %s seconds, then send requests more slowly.", seconds(wait))}
 	}
 	return nil
 }
 
-// isInvalid reports whether err is of the kind that only those may see who would
-// get past 401, 403 and 404.
+// isInvalid reports whether err describes an error in the request. Such an error is reported only
+// to clients to which none of 401, 403 and 404 applies.
 func isInvalid(err error) bool {
 	switch clientError(err).Code {
 	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic:
@@ -198,22 +206,23 @@ func isInvalid(err error) bool {
 	}
 }
 
-// mustBeAdmin fails unless both the token and the database say that the caller
-// is an administrator: the token may be older than the database's word.
-func (s *server) mustBeAdmin(ctx context.Context) error {
+// requireAdmin fails with CodeForbidden unless the caller is an administrator according to both
+// the token and the database, which may have changed since the token was issued.
+func (s *server) requireAdmin(ctx context.Context) error {
 	me, err := s.userDB(ctx).Me(ctx)
 	if err != nil {
 		return err
 	}
 	if callerOf(ctx).role != schema.RoleAdmin || me.Role != schema.RoleAdmin {
-		return schema.Errorf(schema.CodeForbidden, "Only administrators may do this. Sign in as one.")
+		return schema.Errorf(schema.CodeForbidden,
+			"Only administrators may do this. Sign in as an administrator.")
 	}
 	return nil
 }
 
-// exists fails with 401 if the caller's account is gone, and with 404 if what
-// the path names is not there for it.
-func (s *server) exists(ctx context.Context, op *operation, id string) error {
+// checkExists fails with CodeUnauthenticated if the caller's account does not exist, and with
+// CodeNotFound if the resource in the path does not exist for the caller.
+func (s *server) checkExists(ctx context.Context, op *operation, id string) error {
 	db := s.userDB(ctx)
 	if _, err := db.Me(ctx); err != nil {
 		return err
@@ -239,7 +248,7 @@ func (s *server) exists(ctx context.Context, op *operation, id string) error {
 	}
 }
 
-// GetContract gives the contract itself.
+// GetContract returns the contract.
 func (s *server) GetContract(
 	context.Context, GetContractRequestObject,
 ) (GetContractResponseObject, error) {

@@ -8,22 +8,24 @@ import (
 	"intray/schema"
 )
 
-// cursorVersion is a cursor's first byte. Another order of the listing would need
-// another form, and must not take these for its own.
+// cursorVersion is the first byte of a cursor. If the order of the listing ever changes, cursors of
+// the new form need another version, so that old cursors are refused.
 const cursorVersion = 1
 
-// encodeCursor returns the cursor of the page after the document last.
+// encodeCursor returns the cursor of the page that follows the item with the id last.
 func encodeCursor(last uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(append([]byte{cursorVersion}, last[:]...))
 }
 
-// decodeCursor returns the last document of the page before. It fails with
-// CodeInvalid for whatever encodeCursor did not make.
+// decodeCursor returns the id of the last item on the previous page. It fails with CodeInvalid for
+// any text that encodeCursor does not return.
 func decodeCursor(cursor string) (uuid.UUID, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) != 17 || raw[0] != cursorVersion || encodeCursor(uuid.UUID(raw[1:])) != cursor {
+	if err != nil || len(raw) != 17 || raw[0] != cursorVersion ||
+		encodeCursor(uuid.UUID(raw[1:])) != cursor {
 		return uuid.Nil, schema.Errorf(schema.CodeInvalid,
-			`The query parameter "cursor" is not one of ours. Send a page's next_cursor as it is, or none to begin anew.`)
+			`The query parameter "cursor" is not valid. Send the next_cursor of a page unchanged, `+
+				`or leave it out to start at the first page.`)
 	}
 	return uuid.UUID(raw[1:]), nil
 }

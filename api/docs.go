@@ -15,36 +15,44 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// docs are a page that shows the contract, and the viewer that it uses
-// (docs/update.sh).
+// docs contains the page that displays the contract and the files of Swagger UI that it uses.
+// docs/update.sh updates the latter.
 //
 //go:embed docs/index.html docs/page.css docs/page.js docs/swagger-ui
 var docs embed.FS
 
-// docsFiles are what is served under /api/docs/; the page itself has the name "".
+// docsFiles maps names below /api/docs/ to embedded files. The page itself has the empty name.
 var docsFiles = map[string]string{
-	"": "docs/index.html", "page.css": "docs/page.css", "page.js": "docs/page.js",
+	"":                     "docs/index.html",
+	"page.css":             "docs/page.css",
+	"page.js":              "docs/page.js",
 	"swagger-ui.css":       "docs/swagger-ui/swagger-ui.css",
 	"swagger-ui-bundle.js": "docs/swagger-ui/swagger-ui-bundle.js",
-	// Its license goes with it, and those of what it is made of.
-	"LICENSE.txt": "docs/swagger-ui/LICENSE", "NOTICE.txt": "docs/swagger-ui/NOTICE",
+	// The licenses of Swagger UI and of the libraries in its bundle must be served with it.
+	"LICENSE.txt":                      "docs/swagger-ui/LICENSE",
+	"NOTICE.txt":                       "docs/swagger-ui/NOTICE",
 	"swagger-ui-bundle.js.LICENSE.txt": "docs/swagger-ui/swagger-ui-bundle.js.LICENSE.txt",
 }
 
-// docsTypes are the files' media types by extension; the system's table may differ.
+// docsTypes maps file extensions to media types. Package mime is not used because its result
+// depends on the system's table of types.
 var docsTypes = map[string]string{
-	".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
-	"": "text/plain; charset=utf-8", ".txt": "text/plain; charset=utf-8",
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	"":      "text/plain; charset=utf-8",
+	".txt":  "text/plain; charset=utf-8",
 }
 
-// docsPolicy lets the page load from its own origin and nowhere else, whatever a
-// later viewer would like to. Swagger UI has styles in attributes, and icons in
-// data: URLs.
-const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; " +
-	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+// docsPolicy is the Content-Security-Policy of the page. It lets the page load resources only from
+// its own origin, whatever a later version of Swagger UI tries to load. Swagger UI needs styles in
+// attributes and icons in data: URLs.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; " +
+	"img-src 'self' data:; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-// registerDocs adds GET /api/docs, the page, and its files. They need no token:
-// they say what /api/openapi.yaml says.
+// registerDocs adds the routes of the documentation page and its files, GET /api/docs and below.
+// They need no token, because /api/openapi.yaml with the same content needs none.
 func registerDocs(e *echo.Echo) error {
 	for name, file := range docsFiles {
 		handler, err := docsHandler(file)
@@ -56,20 +64,21 @@ func registerDocs(e *echo.Echo) error {
 	return nil
 }
 
-// docsHandler answers with one file, compressed where the client takes it: the
-// viewer has 1.7 MB, and 0.5 MB compressed.
+// docsHandler returns the handler of one file. It serves the file compressed if the client accepts
+// gzip. Swagger UI has 1.7 MB, and 0.5 MB compressed.
 func docsHandler(file string) (echo.HandlerFunc, error) {
 	plain, err := docs.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	compressed := sync.OnceValues(func() ([]byte, error) { return gzipped(plain) }) // when first asked for: it takes longer than all else at the start
+	// Compress at the first request: compressing takes longer than the rest of the start.
+	compressed := sync.OnceValues(func() ([]byte, error) { return gzipped(plain) })
 	etag := fmt.Sprintf("%x", sha256.Sum256(plain))[:16]
 	return func(c echo.Context) (err error) {
 		h := c.Response().Header()
 		h.Set("Content-Type", docsTypes[path.Ext(file)])
 		h.Set("Content-Security-Policy", docsPolicy)
-		h.Set("Cache-Control", "no-cache") // asked again each time, and answered 304
+		h.Set("Cache-Control", "no-cache") // cached, but revalidated with the ETag each time
 		h.Set("Vary", "Accept-Encoding")
 		content, encoding := plain, ""
 		if strings.Contains(c.Request().Header.Get("Accept-Encoding"), "gzip") {

@@ -18,11 +18,11 @@ import (
 	"intray/schema"
 )
 
-// defaultLimit is how many documents a page holds if the request does not say.
-const defaultLimit = 50
+// defaultPageSize is the number of documents per page if the request sets no limit.
+const defaultPageSize = 50
 
-// ListDocuments lists the caller's documents, newest first, or says that the page
-// is still as the client knows it, at once or when it has waited.
+// ListDocuments returns a page of the caller's documents, newest first, or 304 if the page has not
+// changed. If the client asks to wait, ListDocuments waits for a change before it returns 304.
 func (s *server) ListDocuments(
 	ctx context.Context, r ListDocumentsRequestObject,
 ) (ListDocumentsResponseObject, error) {
@@ -37,20 +37,21 @@ func (s *server) ListDocuments(
 		etag    string
 		changed bool
 	)
-	wait := s.waitOf(p.IfNoneMatch, p.Prefer)
-	err = s.await(ctx, interest{user: callerOf(ctx).id}, wait, func() (int64, bool, error) {
+	wait := s.waitTime(p.IfNoneMatch, p.Prefer)
+	of := waitKey{user: callerOf(ctx).id}
+	err = s.await(ctx, of, wait, func() (int64, bool, error) {
 		var err error
 		if views, next, err = s.userDB(ctx).Documents(ctx, filter); err != nil {
 			return 0, false, err
 		}
 		etag = pageETag(views, next)
 		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
-		return 0, changed, nil // any version may be of a document of this page
+		return 0, changed, nil // read the page again whatever the version of a change
 	})
 	if err != nil {
 		return nil, err
 	}
-	retry := retryAfter(slices.ContainsFunc(views, inTransit), wait)
+	retry := retryAfter(slices.ContainsFunc(views, inProgress), wait)
 	if !changed {
 		return ListDocuments304Response{
 			Headers: ListDocuments304ResponseHeaders{ETag: etag, RetryAfter: retry},
@@ -62,9 +63,9 @@ func (s *server) ListDocuments(
 	}, nil
 }
 
-// listFilter returns the filter that the query parameters of a listing ask for.
+// listFilter returns the filter for the query parameters of a listing.
 func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
-	filter := postgres.Filter{Limit: defaultLimit}
+	filter := postgres.Filter{Limit: defaultPageSize}
 	if p.Limit != nil {
 		filter.Limit = *p.Limit
 	}
@@ -77,9 +78,9 @@ func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
 	if p.Q != nil {
 		if !utf8.ValidString(*p.Q) || strings.ContainsRune(*p.Q, 0) {
 			return filter, schema.Errorf(schema.CodeInvalid,
-				`The query parameter "q" must be text in UTF-8.`)
+				`The query parameter "q" must be UTF-8 text without NUL characters.`)
 		}
-		filter.Query = norm.NFC.String(*p.Q) // as filenames are kept
+		filter.Query = norm.NFC.String(*p.Q) // filenames are stored in NFC
 	}
 	if p.Cursor != nil {
 		last, err := decodeCursor(*p.Cursor)
@@ -97,13 +98,13 @@ func pageOf(views []postgres.DocumentView, next *postgres.Cursor) DocumentPage {
 		page.Items[i] = documentOf(v)
 	}
 	if next != nil {
-		page.NextCursor = present(encodeCursor(next.ID))
+		page.NextCursor = nilIfEmpty(encodeCursor(next.ID))
 	}
 	return page
 }
 
-// GetDocument shows one document, or only that it is still as the client knows
-// it, at once or when it has waited.
+// GetDocument returns a document, or 304 if it has not changed. If the client asks to wait,
+// GetDocument waits for a change before it returns 304.
 func (s *server) GetDocument(
 	ctx context.Context, r GetDocumentRequestObject,
 ) (GetDocumentResponseObject, error) {
@@ -113,37 +114,39 @@ func (s *server) GetDocument(
 		changed bool
 	)
 	p := r.Params
-	wait := s.waitOf(p.IfNoneMatch, p.Prefer)
-	in := interest{user: callerOf(ctx).id, document: r.ID}
-	err := s.await(ctx, in, wait, func() (int64, bool, error) {
+	wait := s.waitTime(p.IfNoneMatch, p.Prefer)
+	of := waitKey{user: callerOf(ctx).id, document: r.ID}
+	err := s.await(ctx, of, wait, func() (int64, bool, error) {
 		var err error
 		if view, err = s.userDB(ctx).Document(ctx, r.ID); err != nil {
 			return 0, false, err
 		}
-		etag = etagOf(view)
+		etag = documentETag(view)
 		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
 		return view.Version, changed, nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	retry := retryAfter(inTransit(view), wait)
+	retry := retryAfter(inProgress(view), wait)
 	if !changed {
 		return GetDocument304Response{
 			Headers: GetDocument304ResponseHeaders{ETag: etag, RetryAfter: retry},
 		}, nil
 	}
 	return GetDocument200JSONResponse{
-		Body: documentOf(view), Headers: GetDocument200ResponseHeaders{ETag: etag, RetryAfter: retry},
+		Body:    documentOf(view),
+		Headers: GetDocument200ResponseHeaders{ETag: etag, RetryAfter: retry},
 	}, nil
 }
 
-// inTransit reports whether a document is on its way to another status by itself.
-func inTransit(v postgres.DocumentView) bool {
+// inProgress reports whether a document is expected to change its status without a request.
+func inProgress(v postgres.DocumentView) bool {
 	return v.Status == schema.StatusPending || v.Status == schema.StatusUploaded
 }
 
-// ConfirmDocument runs the code of the event path for one document, without any event.
+// ConfirmDocument confirms one document. It runs the same code as the consumer that handles bucket
+// events.
 func (s *server) ConfirmDocument(
 	ctx context.Context, r ConfirmDocumentRequestObject,
 ) (ConfirmDocumentResponseObject, error) {
@@ -159,22 +162,23 @@ func (s *server) ConfirmDocument(
 	if err := results[0].Err; err != nil {
 		return nil, fmt.Errorf("confirm document %s: %w", r.ID, err)
 	}
-	// The topics may be of this very moment too.
+	// Read the document again: confirm may have changed its status, and classify its topics.
 	if view, err = db.Document(ctx, r.ID); err != nil {
 		return nil, err
 	}
-	// Of a document that was given up, the object is meant to be gone.
-	awaited := view.Status == schema.StatusPending || view.Status == schema.StatusExpired ||
+	// A missing object is an error only in a status in which the document should have one.
+	objectExpected := view.Status == schema.StatusPending || view.Status == schema.StatusExpired ||
 		view.Status.Counted()
-	if !results[0].Found && awaited {
+	if !results[0].Found && objectExpected {
 		return nil, schema.Errorf(schema.CodeObjectMissing,
-			"The document is %s and no file is there. PUT the file to its upload URL and try again.",
+			"The document is %s and storage has no file for it. "+
+				"PUT the file to its upload URL and try again.",
 			view.Status)
 	}
 	return ConfirmDocument200JSONResponse(documentOf(view)), nil
 }
 
-// DeleteDocument gives the document up. Its object goes soon after.
+// DeleteDocument marks the document as deleting. The sweeper then deletes its object.
 func (s *server) DeleteDocument(
 	ctx context.Context, r DeleteDocumentRequestObject,
 ) (DeleteDocumentResponseObject, error) {
@@ -189,9 +193,10 @@ func (s *server) DeleteDocument(
 	return DeleteDocument202Response{}, nil
 }
 
-// transition carries out a transition of one of the caller's documents and returns
-// the document as it is then. It fails with CodeNotFound where there is none.
-func (s *server) transition(ctx context.Context, id uuid.UUID,
+// transition applies a transition to one of the caller's documents and returns the resulting
+// document. It fails with CodeNotFound if the caller has no such document.
+func (s *server) transition(
+	ctx context.Context, id uuid.UUID,
 	decide func(*schema.Document, *schema.Quota) schema.Decision,
 ) (schema.Document, error) {
 	docs, err := s.userDB(ctx).Transition(ctx, []uuid.UUID{id}, decide)
@@ -206,10 +211,16 @@ func (s *server) transition(ctx context.Context, id uuid.UUID,
 
 func documentOf(v postgres.DocumentView) Document {
 	d := Document{
-		ID: v.ID, Filename: v.Filename, ContentType: v.ContentType, Size: v.Size,
-		Status: DocumentStatus(v.Status), Reason: present(DocumentReason(v.Reason)),
-		Topics: make([]DocumentTopic, len(v.Topics)), CreatedAt: v.CreatedAt.UTC(),
-		UploadedAt: utc(v.UploadedAt), ClassifiedAt: utc(v.ClassifiedAt),
+		ID:           v.ID,
+		Filename:     v.Filename,
+		ContentType:  v.ContentType,
+		Size:         v.Size,
+		Status:       DocumentStatus(v.Status),
+		Reason:       nilIfEmpty(DocumentReason(v.Reason)),
+		Topics:       make([]DocumentTopic, len(v.Topics)),
+		CreatedAt:    v.CreatedAt.UTC(),
+		UploadedAt:   utc(v.UploadedAt),
+		ClassifiedAt: utc(v.ClassifiedAt),
 	}
 	for i, t := range v.Topics {
 		d.Topics[i] = DocumentTopic{
@@ -237,24 +248,24 @@ func utc(t *time.Time) *time.Time {
 	return &inUTC
 }
 
-// etagOf names what an answer shows: the document's version, and its topics,
-// which can be renamed or deleted while the document stays as it is.
-func etagOf(v postgres.DocumentView) string {
+// documentETag returns the entity tag of a document. It depends on the version and also on the
+// topics, because renaming or deleting a topic changes the response but not the version.
+func documentETag(v postgres.DocumentView) string {
 	if len(v.Topics) == 0 {
 		return fmt.Sprintf(`"%d"`, v.Version)
 	}
 	topics := fnv.New64a()
-	_ = json.NewEncoder(topics).Encode(v.Topics) // neither a hash nor these values can fail
+	_ = json.NewEncoder(topics).Encode(v.Topics) // never fails
 	return fmt.Sprintf(`"%d-%x"`, v.Version, topics.Sum64())
 }
 
-// pageETag names what a page shows. It costs a hash of what was read, some
-// 10 µs, and no query.
+// pageETag returns the entity tag of a page of documents. It hashes what was read, which takes about
+// 10 µs, and needs no query.
 func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
 	page := fnv.New128a()
 	for _, v := range views {
 		page.Write(v.ID[:])
-		page.Write([]byte(etagOf(v)))
+		page.Write([]byte(documentETag(v)))
 	}
 	if next != nil {
 		page.Write(next.ID[:])
@@ -262,8 +273,8 @@ func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
 	return fmt.Sprintf(`"%x"`, page.Sum(nil))
 }
 
-// matches reports whether an If-None-Match has the entity tag. The comparison is
-// weak (RFC 9110, section 13.1.2), for a proxy may have weakened ours.
+// matches reports whether the header If-None-Match contains etag. It compares weakly (RFC 9110,
+// section 13.1.2), because a proxy may have turned our tag into a weak one.
 func matches(ifNoneMatch, etag string) bool {
 	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {
 		candidate = strings.TrimSpace(candidate)

@@ -17,20 +17,20 @@ import (
 	"intray/schema"
 )
 
-// eventsPath is the route whose answer does not end by itself.
+// eventsPath is the route of the event stream, the only one whose response has no fixed end.
 const eventsPath = "/api/documents/events"
 
 const (
-	// heartbeat is the time between two signs of life on a silent stream. Proxies
-	// commonly cut one that is silent for a minute.
-	heartbeat = 15 * time.Second
-	// eventWrite is how long a client may take to read what is sent at once.
-	eventWrite = 10 * time.Second
-	// eventBatch is how many documents are read and sent at once.
+	// heartbeatInterval is the time between two comments on an idle stream. Proxies commonly close
+	// a connection that is silent for a minute.
+	heartbeatInterval = 15 * time.Second
+	// eventWriteTimeout is how long the client may take to receive one write.
+	eventWriteTimeout = 10 * time.Second
+	// eventBatch is the maximum number of documents that are read and sent together.
 	eventBatch = 50
 )
 
-// StreamDocumentEvents sends the changes of the caller's documents as they come.
+// StreamDocumentEvents sends the changes of the caller's documents as server-sent events.
 func (s *server) StreamDocumentEvents(
 	ctx context.Context, r StreamDocumentEventsRequestObject,
 ) (StreamDocumentEventsResponseObject, error) {
@@ -49,124 +49,131 @@ func (s *server) StreamDocumentEvents(
 	return eventStream{server: s, ctx: ctx, after: after}, nil
 }
 
-// eventStream is an answer. It lives as long as its request, whose context it
-// therefore holds.
+// eventStream is the response of StreamDocumentEvents. It exists only during the request, so it may
+// hold the request's context.
 type eventStream struct {
 	server *server
 	ctx    context.Context
-	after  *uint64 // nil: from now on
+	after  *uint64 // nil to send later changes only
 }
 
 // VisitStreamDocumentEventsResponse implements StreamDocumentEventsResponseObject.
 func (e eventStream) VisitStreamDocumentEventsResponse(w http.ResponseWriter) error {
-	changes := e.server.changes
-	if err := e.arrive(); err != nil {
+	notifier := e.server.notifier
+	if err := e.catchUp(); err != nil {
 		return err
 	}
-	waiter := changes.stream(callerOf(e.ctx).id, e.after)
+	waiter := notifier.addStream(callerOf(e.ctx).id, e.after)
 	if waiter == nil {
-		return &retryError{after: heartbeat, cause: schema.Errorf(schema.CodeRateLimited,
-			"%d of your requests wait already. End some and try again.", maxWaiters)}
+		return &retryError{
+			after: heartbeatInterval,
+			cause: schema.Errorf(schema.CodeRateLimited,
+				"%d of your requests are already waiting. End some of them and try again.",
+				maxWaitersPerUser),
+		}
 	}
-	defer changes.leave(waiter)
+	defer notifier.remove(waiter)
 
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no") // nginx would keep events back
+	w.Header().Set("X-Accel-Buffering", "no") // or nginx would buffer the events
 	w.WriteHeader(http.StatusOK)
 	e.send(w, waiter)
 	return nil
 }
 
-// send sends the changes that the waiter hears until the stream ends.
+// send sends the changes that waiter receives until the stream ends.
 func (e eventStream) send(w http.ResponseWriter, waiter *waiter) {
-	// Where the stream begins is an id too, without an event: a client that is cut
-	// off before the first one resumes here.
-	from := waiter.after // nobody else writes it
+	// Send the current position as an id without an event, so that a client that is disconnected
+	// before the first event can resume from here.
+	from := waiter.after // only this goroutine changes it
 	if !e.write(w, fmt.Appendf(nil, "retry: 1000\nid: %d\n\n", from)) {
 		return
 	}
-	beat := time.NewTicker(heartbeat)
-	defer beat.Stop()
+	heartbeat := time.NewTicker(heartbeatInterval)
+	defer heartbeat.Stop()
 	for first := true; ; first = false {
-		unsent, upTo, lost := e.server.changes.take(waiter, eventBatch)
-		var goesOn bool
+		unsent, upTo, missed := e.server.notifier.take(waiter, eventBatch)
+		var open bool
 		switch {
-		case lost:
-			// A client that is too slow to be kept up with goes; one that has only
-			// just come goes on from here.
-			goesOn = e.write(w, fmt.Appendf(nil, "event: resync\nid: %d\ndata: {}\n\n", upTo)) && first
+		case missed:
+			// A stream that has just begun continues after the resync. Later, missed changes mean
+			// that the client reads too slowly, so the stream ends.
+			resync := fmt.Appendf(nil, "event: resync\nid: %d\ndata: {}\n\n", upTo)
+			open = e.write(w, resync) && first
 		case len(unsent) > 0:
-			goesOn = e.sendDocuments(w, unsent)
+			open = e.sendDocuments(w, unsent)
 		default:
-			goesOn = e.idle(w, waiter, beat.C, upTo)
+			open = e.idle(w, waiter, heartbeat.C, upTo)
 		}
-		if !goesOn {
+		if !open {
 			return
 		}
 	}
 }
 
-// sendDocuments sends the changes' documents. It reports whether the stream goes on.
-func (e eventStream) sendDocuments(w http.ResponseWriter, unsent []change) bool {
-	text, err := e.events(unsent)
+// sendDocuments sends an event for each of the changes. It returns false if the stream must end.
+func (e eventStream) sendDocuments(w http.ResponseWriter, changes []change) bool {
+	text, err := e.encode(changes)
 	if err == nil {
 		return e.write(w, text)
 	}
 	if e.ctx.Err() == nil && schema.CodeOf(err) != schema.CodeUnauthenticated {
-		e.server.config.Log.Warn("stream of events ends early",
+		e.server.config.Log.Warn("event stream ended because of an error",
 			"user_id", callerOf(e.ctx).id, "error", err)
 	}
 	return false
 }
 
-// idle waits for a change, or sends a sign of life. It reports whether the stream
-// goes on.
+// idle waits for a change or sends a heartbeat. It returns false if the stream must end.
 func (e eventStream) idle(
-	w http.ResponseWriter, waiter *waiter, beat <-chan time.Time, upTo uint64,
+	w http.ResponseWriter, waiter *waiter, heartbeat <-chan time.Time, upTo uint64,
 ) bool {
 	select {
-	case <-waiter.wake:
+	case <-waiter.woken:
 		return true
-	case <-beat:
-		return e.write(w, fmt.Appendf(nil, ": still there\nid: %d\n\n", upTo))
-	case <-e.server.changes.ended:
+	case <-heartbeat:
+		return e.write(w, fmt.Appendf(nil, ": heartbeat\nid: %d\n\n", upTo))
+	case <-e.server.notifier.closed:
 		return false
-	case <-e.ctx.Done(): // the client is gone, or its token has ended
+	case <-e.ctx.Done(): // the client has disconnected, or its token has expired
 		return false
 	}
 }
 
-// arrive waits until this process has heard what the client has. It fails with
-// CodeUnavailable where it has heard nothing at all yet, for want of NATS.
-func (e eventStream) arrive() error {
+// catchUp waits until this process has recorded the events that the client has already received.
+// It returns after Timeouts.CatchUp if the client's id is not one of this stream, or no longer one.
+// It fails with CodeUnavailable if the process could not connect to NATS yet.
+func (e eventStream) catchUp() error {
 	var after uint64
 	if e.after != nil {
 		after = *e.after
 	}
-	end, tick := time.After(e.server.config.Timeouts.CatchUp), time.NewTicker(10*time.Millisecond)
+	timeout := time.After(e.server.config.Timeouts.CatchUp)
+	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		reached, begun := e.server.changes.reached(after)
-		if reached && begun {
+		reached, started := e.server.notifier.progress(after)
+		if reached && started {
 			return nil
 		}
 		select {
 		case <-tick.C:
-		case <-end:
-			if begun { // no id of this stream, or not any more
+		case <-timeout:
+			if started {
 				return nil
 			}
-			return schema.Errorf(schema.CodeUnavailable, "no event was heard yet")
+			return schema.Errorf(schema.CodeUnavailable, "not following document events yet")
 		case <-e.ctx.Done():
 			return e.ctx.Err()
 		}
 	}
 }
 
-// events are the documents of the changes as they are now, in the changes' order.
-func (e eventStream) events(unsent []change) ([]byte, error) {
-	ids := make([]uuid.UUID, len(unsent))
-	for i, c := range unsent {
+// encode returns an event for each of the changes, in the same order. The data of an event is the
+// document as it is now, which may be newer than the change.
+func (e eventStream) encode(changes []change) ([]byte, error) {
+	ids := make([]uuid.UUID, len(changes))
+	for i, c := range changes {
 		ids[i] = c.document
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, e.server.config.Timeouts.Request)
@@ -180,9 +187,9 @@ func (e eventStream) events(unsent []change) ([]byte, error) {
 		documents[v.ID] = documentOf(v)
 	}
 	var text bytes.Buffer
-	for _, c := range unsent {
+	for _, c := range changes {
 		var data any = map[string]any{"id": c.document, "status": "deleted"}
-		if d, there := documents[c.document]; there {
+		if d, exists := documents[c.document]; exists {
 			data = d
 		}
 		encoded, err := json.Marshal(data)
@@ -194,11 +201,11 @@ func (e eventStream) events(unsent []change) ([]byte, error) {
 	return text.Bytes(), nil
 }
 
-// write sends text at once. It returns false if the client is gone or does not
-// read.
+// write sends text without buffering. It returns false if the client has disconnected or does not
+// read within eventWriteTimeout.
 func (e eventStream) write(w http.ResponseWriter, text []byte) bool {
 	controller := http.NewResponseController(w)
-	err := controller.SetWriteDeadline(time.Now().Add(eventWrite))
+	err := controller.SetWriteDeadline(time.Now().Add(eventWriteTimeout))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return false
 	}
@@ -208,9 +215,9 @@ func (e eventStream) write(w http.ResponseWriter, text []byte) bool {
 	return controller.Flush() == nil
 }
 
-// tokenEnd is when the token of a request ends, whether it is good or not: what is
-// done with it is checked elsewhere.
-func tokenEnd(h http.Header) (time.Time, bool) {
+// tokenExpiry returns the time at which the request's token expires. It does not check the token;
+// authenticate does.
+func tokenExpiry(h http.Header) (time.Time, bool) {
 	_, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	var c jwt.RegisteredClaims
 	_, _, err := jwt.NewParser().ParseUnverified(strings.TrimSpace(token), &c)

@@ -49,7 +49,7 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
-	e.Use(observe(c.Log, map[string]bool{path: true}), securityHeaders, bounds(c.Timeouts.withDefaults()), take)
+	e.Use(observe(c.Log, map[string]bool{path: true}), securityHeaders, requestLimits(c.Timeouts.withDefaults()), take)
 	wrapper := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
 	e.GET(path, wrapper.GetDocument)
 	return e, nil
@@ -57,9 +57,9 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 
 // Waiting returns how many requests wait for a change or are streams.
 func (a *API) Waiting() (n int) {
-	a.changes.mu.Lock()
-	defer a.changes.mu.Unlock()
-	for _, ofUser := range a.changes.of {
+	a.notifier.mu.Lock()
+	defer a.notifier.mu.Unlock()
+	for _, ofUser := range a.notifier.perUser {
 		n += ofUser
 	}
 	return n

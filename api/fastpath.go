@@ -8,9 +8,9 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// fastPathParameters returns an operation's parameters if nothing else of a request
-// has to be checked and each of them is one of the fast path. Otherwise it returns
-// nil: the operation has no fast path.
+// fastPathParameters returns the parameters of an operation that has a fast path: one without a
+// request body all of whose parameters the fast path can check. For other operations it returns
+// nil.
 func fastPathParameters(item *openapi3.PathItem, op *openapi3.Operation) []*openapi3.Parameter {
 	if op.RequestBody != nil {
 		return nil
@@ -18,7 +18,7 @@ func fastPathParameters(item *openapi3.PathItem, op *openapi3.Operation) []*open
 	var all []*openapi3.Parameter
 	for _, refs := range []openapi3.Parameters{item.Parameters, op.Parameters} {
 		for _, ref := range refs {
-			if !onFastPath(ref.Value) {
+			if !isFastPathParameter(ref.Value) {
 				return nil
 			}
 			all = append(all, ref.Value)
@@ -27,9 +27,9 @@ func fastPathParameters(item *openapi3.PathItem, op *openapi3.Operation) []*open
 	return all
 }
 
-// onFastPath reports whether the fast path can check a parameter: an id in the path,
-// or a header that may be any text of a bounded length.
-func onFastPath(p *openapi3.Parameter) bool {
+// isFastPathParameter reports whether the fast path can check a parameter. It can check ids in the
+// path, and optional headers that may be any text up to a maximum length.
+func isFastPathParameter(p *openapi3.Parameter) bool {
 	s := p.Schema.Value
 	if !s.Type.Is(openapi3.TypeString) || len(s.Enum) > 0 {
 		return false
@@ -44,9 +44,9 @@ func onFastPath(p *openapi3.Parameter) bool {
 	}
 }
 
-// passesFastPath reports whether a request is valid without asking kin-openapi,
-// which takes longer for a poll than the database does. A request that does not
-// pass may be valid all the same.
+// passesFastPath reports whether a request is valid according to a check that does not use
+// kin-openapi, which takes longer for a poll than the database query. If it returns false, the
+// request may still be valid.
 func (o *operation) passesFastPath(c echo.Context) bool {
 	if len(o.fastPath) == 0 {
 		return false
@@ -59,12 +59,12 @@ func (o *operation) passesFastPath(c echo.Context) bool {
 			}
 			continue
 		}
-		// A byte is a character or less.
 		values, sent := c.Request().Header[http.CanonicalHeaderKey(p.Name)]
 		s := p.Schema.Value
 		if !sent {
 			continue
 		}
+		// MaxLength counts characters. A text never has more characters than bytes.
 		if len(values) != 1 || values[0] == "" || uint64(len(values[0])) > *s.MaxLength ||
 			s.MinLength > 1 {
 			return false

@@ -9,27 +9,32 @@ import (
 	"time"
 )
 
-// fetchCache makes the same GET once in a while only and gives the last answer
-// otherwise. So no flood of forged tokens becomes a flood of requests to the
-// issuer, and an issuer that is away for a while still has its keys.
+// fetchCache is an http.RoundTripper that sends a GET request for the same URL at most once per
+// interval and otherwise returns the last successful response. A flood of forged tokens therefore
+// does not become a flood of requests to the issuer, and the issuer's keys remain available while
+// it does not respond.
 //
-// It needs no bound: only the issuer's discovery document and its keys are fetched.
+// The cache needs no size limit, because only the issuer's discovery document and its keys are
+// fetched.
 type fetchCache struct {
-	next    http.RoundTripper
-	every   time.Duration
-	mu      sync.Mutex // held while it asks: the others wait for that answer
-	answers map[string]fetched
+	next     http.RoundTripper
+	interval time.Duration
+	// mu is held during a request. Concurrent callers wait for it and share its response.
+	mu        sync.Mutex
+	responses map[string]cachedResponse
 }
 
-func newFetchCache(next http.RoundTripper, every time.Duration) *fetchCache {
-	return &fetchCache{next: next, every: every, answers: make(map[string]fetched)}
+func newFetchCache(next http.RoundTripper, interval time.Duration) *fetchCache {
+	return &fetchCache{next: next, interval: interval, responses: make(map[string]cachedResponse)}
 }
 
-type fetched struct {
-	askedAt, gotAt time.Time
-	header         http.Header
-	body           []byte
-	err            error // of the last request; with a body, which is then older
+// cachedResponse is the last successful response and the outcome of the last request.
+type cachedResponse struct {
+	requestedAt time.Time
+	receivedAt  time.Time // when header and body were received
+	header      http.Header
+	body        []byte
+	err         error // of the last request; if it is not nil, header and body are older
 }
 
 // RoundTrip implements http.RoundTripper.
@@ -37,17 +42,17 @@ func (c *fetchCache) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	address, now := r.URL.String(), time.Now()
-	f := c.answers[address]
-	if now.Sub(f.askedAt) >= c.every {
-		f.askedAt = now
-		header, body, err := c.ask(r)
-		if f.err = err; err == nil {
-			f.gotAt, f.header, f.body = now, header, body
+	cached := c.responses[address]
+	if now.Sub(cached.requestedAt) >= c.interval {
+		cached.requestedAt = now
+		header, body, err := c.fetch(r)
+		if cached.err = err; err == nil {
+			cached.receivedAt, cached.header, cached.body = now, header, body
 		}
-		c.answers[address] = f
+		c.responses[address] = cached
 	}
-	if f.err != nil && now.Sub(f.gotAt) > keysKept {
-		return nil, f.err
+	if cached.err != nil && now.Sub(cached.receivedAt) > staleKeysTTL {
+		return nil, cached.err
 	}
 	return &http.Response{
 		Status:        "200 OK",
@@ -55,28 +60,28 @@ func (c *fetchCache) RoundTrip(r *http.Request) (*http.Response, error) {
 		Proto:         "HTTP/1.1",
 		ProtoMajor:    1,
 		ProtoMinor:    1,
-		Header:        f.header.Clone(),
-		Body:          io.NopCloser(bytes.NewReader(f.body)),
-		ContentLength: int64(len(f.body)),
+		Header:        cached.header.Clone(),
+		Body:          io.NopCloser(bytes.NewReader(cached.body)),
+		ContentLength: int64(len(cached.body)),
 		Request:       r,
 	}, nil
 }
 
-// maxIssuerAnswer bounds what is read of the issuer's answers, in bytes.
-const maxIssuerAnswer = 1 << 20
+// maxIssuerResponse is the maximum number of bytes that are read of a response of the issuer.
+const maxIssuerResponse = 1 << 20
 
-func (c *fetchCache) ask(r *http.Request) (http.Header, []byte, error) {
+func (c *fetchCache) fetch(r *http.Request) (http.Header, []byte, error) {
 	resp, err := c.next.RoundTrip(r)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errIssuerAway, err)
+		return nil, nil, fmt.Errorf("%w: %w", errIssuerUnavailable, err)
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxIssuerAnswer))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxIssuerResponse))
 	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", errIssuerAway, err)
+		return nil, nil, fmt.Errorf("%w: %w", errIssuerUnavailable, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%w: it answers %s", errIssuerAway, resp.Status)
+		return nil, nil, fmt.Errorf("%w: its status is %s", errIssuerUnavailable, resp.Status)
 	}
 	return resp.Header, body, nil
 }

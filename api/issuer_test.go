@@ -48,7 +48,7 @@ func TestWithdrawnKeys(t *testing.T) {
 		_, err := i.verify(t.Context(), token)
 		return err
 	}
-	old := func() { i.readAt = time.Now().Add(-keysTTL) }
+	old := func() { i.fetchedAt = time.Now().Add(-keysTTL) }
 	if err := check(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +58,12 @@ func TestWithdrawnKeys(t *testing.T) {
 		t.Errorf("with the issuer away: %v", err)
 	}
 	kept := i.client.Transport.(*fetchCache)
-	for address, f := range kept.answers {
-		f.gotAt = f.gotAt.Add(-keysKept)
-		kept.answers[address] = f
+	for address, f := range kept.responses {
+		f.receivedAt = f.receivedAt.Add(-staleKeysTTL)
+		kept.responses[address] = f
 	}
 	old()
-	if err := check(); !errors.Is(err, errIssuerAway) {
+	if err := check(); !errors.Is(err, errIssuerUnavailable) {
 		t.Errorf("with the issuer away for a day: %v", err)
 	}
 	serving.Store(with)
@@ -75,7 +75,7 @@ func TestWithdrawnKeys(t *testing.T) {
 		t.Errorf("just after the key was withdrawn: %v", err) // not asked again yet
 	}
 	old()
-	if err := check(); err == nil || errors.Is(err, errIssuerAway) {
+	if err := check(); err == nil || errors.Is(err, errIssuerUnavailable) {
 		t.Errorf("with the key withdrawn: %v", err)
 	}
 }

@@ -7,22 +7,22 @@ import (
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// limiter limits rates by key: each key has a bucket of tokens that refills with
-// time. Buckets are kept in memory, so each process counts for itself.
+// limiter is a rate limiter with one token bucket per key. The buckets are in memory, so each
+// process counts separately.
 //
-// golang.org/x/time/rate has no way to give a token back, which here lets those
-// who know their password sign in as often as they like.
+// golang.org/x/time/rate is not used because its tokens cannot be put back afterwards. Putting
+// them back lets users who know their password sign in as often as they like.
 type limiter struct {
 	rate Rate
 	mu   sync.Mutex
-	// fullAt is when a key's bucket is full again, which each token taken pushes
-	// further away. A key that is not there has a full bucket.
+	// fullAt is the time at which the bucket of a key is full again. Taking a token moves it
+	// rate.Every further into the future. A key that is missing has a full bucket.
 	fullAt *simplelru.LRU[string, time.Time]
 }
 
-// maxBuckets bounds the memory that made-up names can cost: 40 MB at
-// most, for an email address has at most 320 characters. Beyond it, the bucket
-// that was not used for longest is dropped.
+// maxBuckets is the maximum number of buckets. It bounds the memory that requests with made-up
+// keys can occupy to 40 MB, because an email address has at most 320 characters. A new bucket
+// beyond it evicts the least recently used one.
 const maxBuckets = 100_000
 
 func newLimiter(r Rate) *limiter {
@@ -33,7 +33,8 @@ func newLimiter(r Rate) *limiter {
 	return &limiter{rate: r, fullAt: fullAt}
 }
 
-// take takes a token of key's. It returns 0, or after how long there is one.
+// take takes a token from the bucket of key and returns 0. If the bucket is empty, take returns
+// the time until it has a token.
 func (l *limiter) take(key string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -49,8 +50,8 @@ func (l *limiter) take(key string, now time.Time) time.Duration {
 	return 0
 }
 
-// giveBack returns a token that was taken.
-func (l *limiter) giveBack(key string) {
+// putBack returns a token that was taken to the bucket of key.
+func (l *limiter) putBack(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if at, ok := l.fullAt.Get(key); ok {

@@ -26,7 +26,7 @@ func TestLimiter(t *testing.T) {
 	now = now.Add(6 * time.Second)
 	take("a", 0)
 	take("a", 10*time.Second)
-	l.giveBack("a")
+	l.putBack("a")
 	take("a", 0)
 	take("a", 10*time.Second)
 	now = now.Add(time.Hour)

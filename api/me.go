@@ -6,7 +6,7 @@ import (
 	"intray/schema"
 )
 
-// GetMe shows the caller's account.
+// GetMe returns the caller's account.
 func (s *server) GetMe(ctx context.Context, _ GetMeRequestObject) (GetMeResponseObject, error) {
 	me, err := s.userDB(ctx).Me(ctx)
 	if err != nil {
@@ -17,14 +17,17 @@ func (s *server) GetMe(ctx context.Context, _ GetMeRequestObject) (GetMeResponse
 
 func userOf(u schema.User) User {
 	return User{
-		ID: u.ID, Email: u.Email, Role: UserRole(u.Role),
-		AiProvider: present(u.AIProvider), AiModel: present(u.AIModel),
-		Quota: Quota{LimitBytes: u.Quota.LimitBytes, UsedBytes: u.Quota.UsedBytes},
+		ID:         u.ID,
+		Email:      u.Email,
+		Role:       UserRole(u.Role),
+		AiProvider: nilIfEmpty(u.AIProvider),
+		AiModel:    nilIfEmpty(u.AIModel),
+		Quota:      Quota{LimitBytes: u.Quota.LimitBytes, UsedBytes: u.Quota.UsedBytes},
 	}
 }
 
-// present is nil for what is empty, which the contract calls null.
-func present[T ~string](value T) *T {
+// nilIfEmpty returns nil, which is null in JSON, for an empty value, and otherwise a pointer to it.
+func nilIfEmpty[T ~string](value T) *T {
 	if value == "" {
 		return nil
 	}

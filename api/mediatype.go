@@ -9,9 +9,9 @@ import (
 	"intray/schema"
 )
 
-// DefaultTypes are the media types that documents come in: whatever can be read
-// and sorted, what scanners and phones make, and octet-stream for what a browser
-// does not know. Programs, archives, sound and film are no documents.
+// DefaultTypes are the media types that can be uploaded by default: those that the classifier can
+// read, those that scanners and phones produce, and application/octet-stream, which browsers send
+// for a file whose type they do not know. Programs, archives, audio and video are not included.
 var DefaultTypes = []string{
 	"text/*",
 	"image/*",
@@ -58,24 +58,24 @@ var DefaultTypes = []string{
 	"application/octet-stream",
 }
 
-// namedTypes is how many of the types that are taken a refusal names.
+// namedTypes is the number of allowed types that the error for a refused type names.
 const namedTypes = 5
 
-// allowedType returns the media type in one form: in lower case, and of its
-// parameters only the charset. It fails with CodeInvalid if it is none, and with
-// CodeTypeNotAllowed if it is not in the list.
+// allowedType returns the media type in lower case, without any parameter but the charset. It fails
+// with CodeInvalid if contentType is not a media type, and with CodeTypeNotAllowed if it is not in
+// the list allowed.
 func allowedType(contentType string, allowed []string) (string, error) {
 	media, params, err := mime.ParseMediaType(contentType)
 	kind, sub, isType := strings.Cut(media, "/")
 	if err != nil || !isType || kind == "" || sub == "" || strings.ContainsAny(media, "* ") {
 		return "", schema.Errorf(schema.CodeInvalid,
 			`The member "content_type" is not a media type such as application/pdf. `+
-				`Send application/octet-stream if it is not known.`)
+				`Send application/octet-stream if the type is not known.`)
 	}
 	normalized, ok := withCharset(media, params["charset"])
 	if !ok {
 		return "", schema.Errorf(schema.CodeInvalid,
-			`The charset in the member "content_type" is not one. Leave it out.`)
+			`The member "content_type" contains an invalid charset. Remove the charset.`)
 	}
 	covers := func(a string) bool { return a == media || a == kind+"/*" || a == "*/*" }
 	if !slices.ContainsFunc(allowed, covers) {
@@ -84,8 +84,8 @@ func allowedType(contentType string, allowed []string) (string, error) {
 	return normalized, nil
 }
 
-// withCharset returns the media type with a charset, if there is one. It returns
-// false where that is no charset.
+// withCharset returns the media type with the charset as its parameter, or without a parameter if
+// charset is empty. It returns false if charset is not valid in a header.
 func withCharset(media, charset string) (string, bool) {
 	var params map[string]string
 	if charset != "" {
@@ -102,5 +102,5 @@ func typeNotAllowed(media string, allowed []string) error {
 		names += fmt.Sprintf(" or one of %d others", more)
 	}
 	return schema.Errorf(schema.CodeTypeNotAllowed,
-		"Files of type %s are not taken here. Send one of type %s.", media, names)
+		"Files of type %s cannot be uploaded. Upload a file of type %s.", media, names)
 }

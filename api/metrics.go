@@ -14,21 +14,24 @@ import (
 var (
 	requestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_api_requests_total",
-		Help: "Requests by the route's pattern and status; 499 where the client was gone.",
+		Help: "Requests by method, route pattern and status. " +
+			"The status is 499 if the client disconnected before the response.",
 	}, []string{"method", "route", "status"})
 	requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "intray_api_request_seconds",
-		Help:    "How long requests took, those aside that wait for a change or are streams.",
+		Name: "intray_api_request_seconds",
+		Help: "Duration of requests in seconds, " +
+			"without event streams and requests that wait for a change.",
 		Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20},
 	}, []string{"method", "route"})
 	refusalsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_api_refusals_total",
-		Help: "Answers that are problems, by their code: quota_exceeded are the upload URLs that were refused early.",
+		Help: "Error responses by problem code. " +
+			"quota_exceeded counts the upload URLs that were refused because of the quota.",
 	}, []string{"code"})
 )
 
-// Metrics returns the collectors of the API. The counters of uploads that were refused for
-// lack of space exist from the start, as 0, so that the first refusal is an increase.
+// Metrics returns the collectors of the API. The counters of uploads that were refused for lack of
+// space exist from the start with the value 0, so that the first refusal is an increase.
 func Metrics() []prometheus.Collector {
 	for _, code := range []schema.Code{schema.CodeQuotaExceeded, schema.CodeTooManyPending} {
 		refusalsTotal.WithLabelValues(string(code))
@@ -36,12 +39,12 @@ func Metrics() []prometheus.Collector {
 	return []prometheus.Collector{requestsTotal, requestSeconds, refusalsTotal}
 }
 
-// noRoute stands for the paths at which nothing is: each value of a label makes a
-// series, and clients may make up as many paths as they like.
+// noRoute is the route label of requests whose path is unknown. The path itself must not be a
+// label, because each value of a label makes a time series and clients can make up any path.
 const noRoute = "none"
 
-// measure counts a request that was answered. Its route is a pattern, or noRoute.
-func measure(c echo.Context, route string, status int, err error, took time.Duration) {
+// recordMetrics counts a request after its response. route is a route pattern or noRoute.
+func recordMetrics(c echo.Context, route string, status int, err error, took time.Duration) {
 	method := c.Request().Method
 	switch method {
 	case http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete, http.MethodOptions:
@@ -52,7 +55,7 @@ func measure(c echo.Context, route string, status int, err error, took time.Dura
 	if route != eventsPath && preferredWait(c.Request().Header) == 0 {
 		requestSeconds.WithLabelValues(method, route).Observe(took.Seconds())
 	}
-	if err != nil && status != statusClientGone {
+	if err != nil && status != statusClientClosedRequest {
 		refusalsTotal.WithLabelValues(string(clientError(err).Code)).Inc()
 	}
 }

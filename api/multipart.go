@@ -13,20 +13,21 @@ import (
 	"intray/schema"
 )
 
-// Multipart begins and completes uploads in parts; *minio.Multipart does. It fails
-// with minio.ErrNoUpload where storage has no such upload (any more).
+// Multipart creates and completes multipart uploads in storage. *minio.Multipart implements it.
+// Parts and Complete return minio.ErrNoUpload if storage does not have the upload, because it was
+// completed or aborted.
 type Multipart interface {
 	Begin(ctx context.Context, key, contentType string) (uploadID string, err error)
 	Parts(ctx context.Context, key, uploadID string) ([]schema.Part, error)
-	// Complete fails with minio.ErrExists where an object is already, and with
-	// minio.ErrChanged if a part is not there with its ETag.
+	// Complete returns minio.ErrExists if there already is an object with this key, and
+	// minio.ErrChanged if a stored part has another ETag than the one in parts.
 	Complete(ctx context.Context, key, uploadID string, parts []schema.Part) error
 }
 
-// CreateMultipartUpload makes a pending document and begins the upload of its file.
+// CreateMultipartUpload creates a pending document and begins the multipart upload of its file.
 //
-// If the process dies between storage's answer and the note of it, nobody knows
-// the upload; it holds nothing, and storage drops it by itself after a day.
+// If the process ends after storage has created the upload and before the database has recorded
+// it, the upload is orphaned. It has no parts, and storage removes it after a day.
 func (s *server) CreateMultipartUpload(
 	ctx context.Context, r CreateMultipartUploadRequestObject,
 ) (CreateMultipartUploadResponseObject, error) {
@@ -36,31 +37,31 @@ func (s *server) CreateMultipartUpload(
 	if err != nil {
 		return nil, err
 	}
-	if most := schema.MaxMultipartSize; d.Size > most {
-		return nil, tooLarge(d.Size, most)
+	if limit := schema.MaxMultipartSize; d.Size > limit {
+		return nil, fileTooLarge(d.Size, limit)
 	}
-	d, about, err := s.storeDocument(ctx, d, r.Params.IdempotencyKey)
+	d, requested, err := s.storeDocument(ctx, d, r.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.begin(ctx, d, about.created)
+	u, err := s.beginMultipart(ctx, d, requested.created)
 	if err != nil {
-		return nil, &subjectError{about, err}
+		return nil, &documentError{requested, err}
 	}
-	return multipartAnswer{CreateMultipartUpload201JSONResponse{
+	return multipartResponse{CreateMultipartUpload201JSONResponse{
 		Document: documentOf(postgres.DocumentView{Document: d}), Upload: multipartOf(u),
-	}, about}, nil
+	}, requested}, nil
 }
 
-// multipartAnswer is the answer of CreateMultipartUpload with its subject.
-type multipartAnswer struct {
+// multipartResponse is the response of CreateMultipartUpload with the document it concerns.
+type multipartResponse struct {
 	CreateMultipartUpload201JSONResponse
-	subject
+	requestDocument
 }
 
-// begin returns the document's upload, a new one if it is created or has none that
-// goes on.
-func (s *server) begin(
+// beginMultipart returns the document's multipart upload. It begins a new one if this request
+// created the document or if the document has no active upload.
+func (s *server) beginMultipart(
 	ctx context.Context, d schema.Document, created bool,
 ) (schema.MultipartUpload, error) {
 	now := time.Now().UTC()
@@ -84,20 +85,20 @@ func (s *server) begin(
 	})
 }
 
-// GetMultipartUpload lists the parts that arrived.
+// GetMultipartUpload returns the upload and the parts that storage has received.
 func (s *server) GetMultipartUpload(
 	ctx context.Context, r GetMultipartUploadRequestObject,
 ) (GetMultipartUploadResponseObject, error) {
-	m, err := s.ongoing(ctx, r.ID, nil)
+	m, err := s.activeMultipart(ctx, r.ID, nil)
 	if err != nil {
 		return nil, err
 	}
 	stored, err := s.config.Multipart.Parts(ctx, m.ObjectKey, m.UploadID)
 	if errors.Is(err, minio.ErrNoUpload) {
-		return nil, ended(m.Status)
+		return nil, noActiveUpload(m.Status)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("parts of document %s: %w", r.ID, err)
+		return nil, fmt.Errorf("list the parts of document %s: %w", r.ID, err)
 	}
 	progress := MultipartProgress{
 		Upload: multipartOf(m.MultipartUpload),
@@ -109,12 +110,12 @@ func (s *server) GetMultipartUpload(
 	return GetMultipartUpload200JSONResponse(progress), nil
 }
 
-// SignPart gives the URL for one part.
+// SignPart returns the URL to upload one part to. It also postpones the expiry of the upload.
 func (s *server) SignPart(
 	ctx context.Context, r SignPartRequestObject,
 ) (SignPartResponseObject, error) {
 	now := time.Now().UTC()
-	m, err := s.ongoing(ctx, r.ID, &now)
+	m, err := s.activeMultipart(ctx, r.ID, &now)
 	if err != nil {
 		return nil, err
 	}
@@ -123,17 +124,20 @@ func (s *server) SignPart(
 			"There is no part %d. The upload has %d parts.", r.Number, m.Parts())
 	}
 	url, expiresAt, err := s.config.Presigner.PartURL(
-		ctx, m.ObjectKey, m.UploadID, r.Number, m.PartLength(r.Number), uploadExpiry)
+		ctx, m.ObjectKey, m.UploadID, r.Number, m.PartLength(r.Number), uploadURLTTL)
 	if err != nil {
-		return nil, fmt.Errorf("URL of part %d of document %s: %w", r.Number, r.ID, err)
+		return nil, fmt.Errorf("sign a URL for part %d of document %s: %w", r.Number, r.ID, err)
 	}
 	return SignPart200JSONResponse(PartUpload{
-		Method: PartUploadMethodPUT, URL: url, Headers: map[string]string{}, ExpiresAt: expiresAt.UTC(),
+		Method:    PartUploadMethodPUT,
+		URL:       url,
+		Headers:   map[string]string{},
+		ExpiresAt: expiresAt.UTC(),
 	}), nil
 }
 
-// AbortMultipartUpload gives the upload and its document up. The sweeper, which the
-// commit wakes, has storage drop the parts.
+// AbortMultipartUpload marks the document as deleting and its upload as aborted. The sweeper, which
+// the commit wakes, removes the parts from storage.
 func (s *server) AbortMultipartUpload(
 	ctx context.Context, r AbortMultipartUploadRequestObject,
 ) (AbortMultipartUploadResponseObject, error) {
@@ -142,11 +146,11 @@ func (s *server) AbortMultipartUpload(
 		return nil, err
 	}
 	if !m.Active && m.Status != schema.StatusDeleting {
-		return nil, ended(m.Status)
+		return nil, noActiveUpload(m.Status)
 	}
 	now := time.Now().UTC()
 	d, err := s.transition(ctx, r.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		if !waits(d.Status) {
+		if !awaitsFile(d.Status) {
 			return schema.Decision{}
 		}
 		return d.Delete(now)
@@ -155,34 +159,41 @@ func (s *server) AbortMultipartUpload(
 		return nil, err
 	}
 	if d.Status != schema.StatusDeleting {
-		return nil, ended(d.Status)
+		return nil, noActiveUpload(d.Status)
 	}
 	s.publisher.TryPublish(ctx, []schema.Document{d})
 	return AbortMultipartUpload202Response{}, nil
 }
 
-// ongoing returns the document's upload, which waits for its parts.
-func (s *server) ongoing(
+// activeMultipart returns the multipart upload of a document that still awaits its file. It fails
+// with CodeWrongStatus if there is none. If renewed is not nil, a part URL counts as issued at that
+// time.
+func (s *server) activeMultipart(
 	ctx context.Context, id uuid.UUID, renewed *time.Time,
 ) (postgres.Multipart, error) {
 	m, err := s.userDB(ctx).Multipart(ctx, id, renewed)
-	if err == nil && (!m.Active || !waits(m.Status)) {
-		err = ended(m.Status)
+	if err == nil && (!m.Active || !awaitsFile(m.Status)) {
+		err = noActiveUpload(m.Status)
 	}
 	return m, err
 }
 
-func ended(s schema.Status) error {
+func noActiveUpload(s schema.Status) error {
 	return schema.Errorf(schema.CodeWrongStatus,
-		"The document is %s and has no upload in parts that goes on. Begin a new one.", s)
+		"The document is %s and has no active multipart upload. Begin a new one.", s)
 }
 
-// waits reports whether a document in this status waits for its object.
-func waits(s schema.Status) bool { return s == schema.StatusPending || s == schema.StatusExpired }
+// awaitsFile reports whether the file of a document in this status can still be uploaded.
+func awaitsFile(s schema.Status) bool {
+	return s == schema.StatusPending || s == schema.StatusExpired
+}
 
 func multipartOf(u schema.MultipartUpload) MultipartUpload {
 	return MultipartUpload{
-		UploadID: u.UploadID, Key: u.ObjectKey, PartSize: u.PartSize, PartCount: u.Parts(),
+		UploadID:  u.UploadID,
+		Key:       u.ObjectKey,
+		PartSize:  u.PartSize,
+		PartCount: u.Parts(),
 		ExpiresAt: u.RenewedAt.Add(schema.ExpireAfter).UTC(),
 	}
 }

@@ -17,27 +17,29 @@ import (
 
 const requestIDHeader = "X-Request-Id"
 
-var requestIDForm = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
+var requestIDFormat = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 
-// statusClientGone is logged where nobody was left to answer; nginx's number.
-const statusClientGone = 499
+// statusClientClosedRequest is the status that is logged if the client disconnected before the
+// response. nginx uses the same number.
+const statusClientClosedRequest = 499
 
-// observe gives each request an id, answers its error with a problem, and logs
-// one line for it: the route's pattern, never the query string or a header. What
-// a problem must not say, such as the cause of a 500, is in that line. routes are the
-// patterns that there are, by the time a request comes.
+// observe returns a middleware that assigns an id to each request, responds to an error with a
+// problem document, records metrics, and logs one line per request. The line contains the route
+// pattern, but no query string and no headers. It also contains details that must not be sent to
+// the client, such as the cause of a 500. routes are the known route patterns; the map may be
+// filled after the call, but before the first request.
 func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			began := time.Now()
 			id := c.Request().Header.Get(requestIDHeader)
-			if !requestIDForm.MatchString(id) {
+			if !requestIDFormat.MatchString(id) {
 				id = uuid.NewString()
 			}
 			c.Response().Header().Set(requestIDHeader, id)
 
 			r := c.Request()
-			err := recovered(next, c)
+			err := callRecovering(next, c)
 			if err != nil {
 				c.Error(err)
 			}
@@ -48,36 +50,40 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 				route = noRoute
 			}
 			attrs := []slog.Attr{
-				slog.String("request_id", id), slog.String("method", r.Method), slog.String("route", route),
+				slog.String("request_id", id),
+				slog.String("method", r.Method),
+				slog.String("route", route),
 				slog.Duration("duration", took),
 			}
-			who := callerOf(c.Request().Context()) // contract has set it
+			// The context is read from c because the contract middleware replaced the request.
+			who := callerOf(c.Request().Context())
 			if who.id != uuid.Nil {
 				attrs = append(attrs, slog.String("user_id", who.id.String()))
 			}
 			switch {
 			case r.Context().Err() != nil:
-				status = statusClientGone
+				status = statusClientClosedRequest
 			case status >= http.StatusInternalServerError:
 				level = slog.LevelError
 				attrs = append(attrs, slog.Any("error", err))
 			}
-			if about, ok := subjectOf(c, route, err); ok {
-				attrs = append(attrs, slog.String("document_id", about.document.String()))
+			if document, ok := requestDocumentOf(c, route, err); ok {
+				attrs = append(attrs, slog.String("document_id", document.id.String()))
 				if c.Response().Status < http.StatusBadRequest {
-					traceStep(c, route, about, began)
+					traceStep(c, route, document, began)
 				}
 			}
-			measure(c, route, status, err, took)
-			log.LogAttrs(r.Context(), level, "request", append(attrs, slog.Int("status", status))...)
+			recordMetrics(c, route, status, err, took)
+			attrs = append(attrs, slog.Int("status", status))
+			log.LogAttrs(r.Context(), level, "request", attrs...)
 			return nil
 		}
 	}
 }
 
-// recovered turns a panic into an error. http.ErrAbortHandler goes on: it is how
-// a handler cuts the connection.
-func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
+// callRecovering calls next and returns a panic as an error. It passes on http.ErrAbortHandler,
+// with which a handler closes the connection.
+func callRecovering(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		switch v := recover(); v {
 		case nil:
@@ -90,27 +96,26 @@ func recovered(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// errHeadersTooLarge is answered 431.
-var errHeadersTooLarge = schema.Errorf(
-	schema.CodeTooLarge,
-	"The request's address and headers are over %d bytes. Send less.",
-	maxHeaders,
-)
+// errHeadersTooLarge is the only CodeTooLarge error with the status 431.
+var errHeadersTooLarge = schema.Errorf(schema.CodeTooLarge,
+	"The request line and headers are larger than %d bytes. Send less.", maxHeaders)
 
-// bounds returns a middleware that limits a request's headers, its body and the time
-// that it may take.
-func bounds(timeouts Timeouts) echo.MiddlewareFunc {
+// requestLimits returns a middleware that limits the size of a request's headers and body and the
+// time that the request may take.
+func requestLimits(timeouts Timeouts) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
 			if headerSize(c.Request()) > maxHeaders {
 				return errHeadersTooLarge
 			}
-			timeout := timeouts.of(c)
+			timeout := timeouts.forRequest(c)
 			if timeout > timeouts.Request {
-				// net/http sets its own deadlines again for the next request.
+				// Extend the connection's deadlines for this request. net/http sets them anew for
+				// the next request. They matter even while the client sends nothing: when the read
+				// deadline passes, net/http takes the connection for closed. An error means that
+				// the writer has no deadlines, as in some tests, and is harmless.
 				controller := http.NewResponseController(c.Response())
-				at := time.Now().Add(timeout + answerTime)
-				// A writer without deadlines, as in some tests, waits all the same.
+				at := time.Now().Add(timeout + responseTimeout)
 				_, _ = controller.SetReadDeadline(at), controller.SetWriteDeadline(at)
 			}
 			ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
@@ -125,7 +130,7 @@ func bounds(timeouts Timeouts) echo.MiddlewareFunc {
 	}
 }
 
-// headerSize is what a request's first line and headers have in bytes.
+// headerSize returns the size of a request's line and headers in bytes.
 func headerSize(r *http.Request) int {
 	size := len(r.RequestURI)
 	for name, values := range r.Header {
@@ -136,20 +141,20 @@ func headerSize(r *http.Request) int {
 	return size
 }
 
-// answerTime is what an answer has beyond the work for it to reach the client.
-const answerTime = 10 * time.Second
+// responseTimeout is how long sending the response may take after the processing timeout.
+const responseTimeout = 10 * time.Second
 
-// of returns the timeout of the work for a request. One that waits for a change has
-// that time more, and a stream goes on until its token ends. net/http takes a
-// connection whose read deadline passes meanwhile for one that the client closed.
-func (t Timeouts) of(c echo.Context) time.Duration {
+// forRequest returns the processing timeout of a request. It is longer by the wait for a request
+// that waits for a change. For an event stream it is the time until the token expires.
+func (t Timeouts) forRequest(c echo.Context) time.Duration {
 	r := c.Request()
 	if r.Method != http.MethodGet {
 		return t.Request
 	}
 	if c.Path() == eventsPath {
-		if end, ok := tokenEnd(r.Header); ok {
-			return max(time.Until(end), time.Second) // enough to refuse one that has ended
+		if expiry, ok := tokenExpiry(r.Header); ok {
+			// A token that has expired needs some time too, to be refused.
+			return max(time.Until(expiry), time.Second)
 		}
 	}
 	return t.Request + min(preferredWait(r.Header), t.Wait)

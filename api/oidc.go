@@ -22,68 +22,74 @@ import (
 	"intray/schema"
 )
 
-// OIDC is an identity provider whose tokens are accepted beside our own.
+// OIDC configures an OpenID Connect provider whose tokens are accepted in addition to our own.
 type OIDC struct {
-	// Issuer is its URL exactly as its tokens name it, whose
-	// /.well-known/openid-configuration tells the rest. Empty: there is none.
+	// Issuer is the provider's URL, exactly as in the claim iss of its tokens. Its discovery
+	// document is at /.well-known/openid-configuration below it. If it is empty, only our own
+	// tokens are accepted.
 	Issuer string
-	// Audience must be among those that a token is for.
+	// Audience must be one of the audiences of a token. It is required if Issuer is set.
 	Audience string
-	// MinRefetchInterval is the least time between two requests for the same thing,
-	// such as its keys, whatever tokens come. Default: 10 s.
+	// MinRefetchInterval is the minimum time between two requests for the same document of the
+	// provider, such as its keys, whatever tokens arrive. Default: 10 s.
 	MinRefetchInterval time.Duration
 }
 
 const (
 	// issuerTimeout bounds one request to the issuer.
 	issuerTimeout = 5 * time.Second
-	// keysTTL is after how long the issuer's keys are read again although they
-	// still fit: one that was withdrawn must not live on.
+	// keysTTL is how long the issuer's keys are used before they are fetched again, even if they
+	// verify all tokens. It bounds how long a withdrawn key is still accepted.
 	keysTTL = 10 * time.Minute
-	// keysKept is how long the last keys are good while the issuer is away.
-	keysKept = 24 * time.Hour
-	// maxSubject is OpenID Connect Core's bound for sub in characters (section 2).
+	// staleKeysTTL is how long the last keys are used while the issuer does not respond.
+	staleKeysTTL = 24 * time.Hour
+	// maxSubject is the maximum length of the claim sub in characters (OpenID Connect Core,
+	// section 2).
 	maxSubject = 255
 )
 
-// issuerAlgorithms are the signatures that are accepted, whatever discovery says.
+// issuerAlgorithms are the signature algorithms that are accepted, whatever the discovery document
+// lists.
 var issuerAlgorithms = []string{oidc.RS256, oidc.ES256}
 
-// errIssuerAway says that the issuer's keys are not known and it does not answer.
-var errIssuerAway = errors.New("the OIDC issuer does not answer")
+// errIssuerUnavailable is returned if the issuer's keys are not known and cannot be fetched.
+var errIssuerUnavailable = errors.New("the OIDC issuer does not respond")
 
-// issuer checks the tokens of an OIDC issuer. It asks the issuer for nothing
-// before the first token comes, so the API starts without it.
+// issuer checks the tokens of an OpenID Connect provider. It sends no request before the first
+// token arrives, so the API can start while the provider is down.
 type issuer struct {
 	config OIDC
 	client *http.Client
 
-	mu     sync.Mutex
-	keys   *oidc.RemoteKeySet
-	readAt time.Time
+	mu        sync.Mutex
+	keys      *oidc.RemoteKeySet
+	fetchedAt time.Time // of keys
 }
 
 func newIssuer(c OIDC) (*issuer, error) {
 	u, err := url.Parse(c.Issuer)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" {
-		return nil, fmt.Errorf("the OIDC issuer %q is not a URL", c.Issuer)
+		return nil, fmt.Errorf("the OIDC issuer %q is not an HTTP URL", c.Issuer)
 	}
 	if c.Audience == "" {
 		return nil, errors.New("an OIDC issuer needs an audience: " +
-			"without one, tokens for other services would be good here")
+			"without it, tokens that were issued for other services would be accepted")
 	}
 	if c.MinRefetchInterval == 0 {
 		c.MinRefetchInterval = 10 * time.Second
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableKeepAlives = true // it is asked every few minutes
-	client := &http.Client{Timeout: issuerTimeout, Transport: newFetchCache(transport, c.MinRefetchInterval)}
+	transport.DisableKeepAlives = true // there is one request every few minutes
+	client := &http.Client{
+		Timeout:   issuerTimeout,
+		Transport: newFetchCache(transport, c.MinRefetchInterval),
+	}
 	return &issuer{config: c, client: client}, nil
 }
 
-// signs reports whether the token is signed as the issuer signs. It is not believed
-// for that.
-func (i *issuer) signs(token string) bool {
+// usesAlgorithmOf reports whether the token's header names a signature algorithm of the issuer. It
+// does not verify the signature.
+func (i *issuer) usesAlgorithmOf(token string) bool {
 	head, _, _ := strings.Cut(token, ".")
 	raw, err := base64.RawURLEncoding.DecodeString(head)
 	if err != nil {
@@ -95,10 +101,10 @@ func (i *issuer) signs(token string) bool {
 	return json.Unmarshal(raw, &header) == nil && slices.Contains(issuerAlgorithms, header.Algorithm)
 }
 
-// verify returns a good token's claims. It fails with errIssuerAway, or with an
-// error of go-oidc's.
+// verify returns the claims of a valid token. It fails with errIssuerUnavailable, or with an error
+// of go-oidc if the token is not valid.
 func (i *issuer) verify(ctx context.Context, token string) (*oidc.IDToken, error) {
-	remote, err := i.current()
+	remote, err := i.currentKeys()
 	if err != nil {
 		return nil, err
 	}
@@ -106,69 +112,72 @@ func (i *issuer) verify(ctx context.Context, token string) (*oidc.IDToken, error
 	verifier := oidc.NewVerifier(i.config.Issuer, keys,
 		&oidc.Config{ClientID: i.config.Audience, SupportedSigningAlgs: issuerAlgorithms})
 	verified, err := verifier.Verify(ctx, token)
-	if keys.away != nil {
-		return nil, keys.away
+	if keys.fetchErr != nil {
+		return nil, keys.fetchErr
 	}
 	return verified, err
 }
 
-// current returns the issuer's keys, which its discovery document names.
-func (i *issuer) current() (*oidc.RemoteKeySet, error) {
+// currentKeys returns the key set at the address that the issuer's discovery document names.
+func (i *issuer) currentKeys() (*oidc.RemoteKeySet, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if i.keys != nil && time.Since(i.readAt) < keysTTL {
+	if i.keys != nil && time.Since(i.fetchedAt) < keysTTL {
 		return i.keys, nil
 	}
-	// It outlives the request: go-oidc reads the keys with it later.
+	// Not the context of the request: go-oidc keeps this one to fetch the keys later.
 	ctx := oidc.ClientContext(context.Background(), i.client)
 	provider, err := oidc.NewProvider(ctx, i.config.Issuer)
 	if err != nil {
-		return nil, fmt.Errorf("read the issuer's discovery document: %w: %w", errIssuerAway, err)
+		return nil, fmt.Errorf("read the issuer's discovery document: %w: %w",
+			errIssuerUnavailable, err)
 	}
 	var discovered struct {
 		Keys string `json:"jwks_uri"`
 	}
 	if err := provider.Claims(&discovered); err != nil {
-		return nil, fmt.Errorf("read the issuer's discovery document: %w: %w", errIssuerAway, err)
+		return nil, fmt.Errorf("read the issuer's discovery document: %w: %w",
+			errIssuerUnavailable, err)
 	}
-	i.keys, i.readAt = oidc.NewRemoteKeySet(ctx, discovered.Keys), time.Now()
+	i.keys, i.fetchedAt = oidc.NewRemoteKeySet(ctx, discovered.Keys), time.Now()
 	return i.keys, nil
 }
 
-// keySet verifies one token, and tells an issuer that is away from a signature that
-// is wrong, which go-oidc's verifier no longer does.
+// keySet verifies one token. It records whether fetching the issuer's keys failed, because
+// go-oidc's verifier returns an error that does not wrap the cause.
 type keySet struct {
-	remote *oidc.RemoteKeySet
-	away   error // set where the issuer's keys could not be read
+	remote   *oidc.RemoteKeySet
+	fetchErr error // wraps errIssuerUnavailable; nil if the keys were fetched
 }
 
 // VerifySignature implements oidc.KeySet.
 func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, error) {
 	payload, err := k.remote.VerifySignature(ctx, token)
-	if errors.Is(err, errIssuerAway) || (err != nil && ctx.Err() != nil) {
-		k.away = fmt.Errorf("read the issuer's keys: %w: %w", errIssuerAway, err)
+	if errors.Is(err, errIssuerUnavailable) || (err != nil && ctx.Err() != nil) {
+		k.fetchErr = fmt.Errorf("read the issuer's keys: %w: %w", errIssuerUnavailable, err)
 	}
 	return payload, err
 }
 
-// external returns the user that a token of the issuer's speaks for, who is made at
-// first sight.
-func (s *server) external(ctx context.Context, token string) (caller, error) {
+// authenticateWithIssuer returns the user that a token of the issuer identifies. It creates an
+// account for a user whose token arrives for the first time.
+func (s *server) authenticateWithIssuer(ctx context.Context, token string) (caller, error) {
 	verified, err := s.issuer.verify(ctx, token)
 	var expired *oidc.TokenExpiredError
 	switch {
-	case errors.Is(err, errIssuerAway):
-		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "the OIDC issuer does not answer",
+	case errors.Is(err, errIssuerUnavailable):
+		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "the OIDC issuer does not respond",
 			slog.Any("error", err))
-		return caller{}, schema.Errorf(schema.CodeUnavailable, "The identity provider does not answer.")
+		return caller{}, schema.Errorf(schema.CodeUnavailable,
+			"The identity provider does not respond.")
 	case errors.As(err, &expired):
-		return caller{}, errExpired
+		return caller{}, errTokenExpired
 	case err != nil:
-		return caller{}, errNotValid
+		return caller{}, errTokenInvalid
 	}
 	n := len([]rune(verified.Subject))
 	if n == 0 || n > maxSubject || strings.ContainsFunc(verified.Subject, unicode.IsControl) {
-		return caller{}, errNotValid
+		return caller{}, errTokenInvalid
 	}
 	account, err := s.db.IdentityAccount(ctx, postgres.Identity{
 		Issuer: verified.Issuer, Subject: verified.Subject, Email: verifiedEmail(verified),
@@ -179,12 +188,12 @@ func (s *server) external(ctx context.Context, token string) (caller, error) {
 	return caller{id: account.ID, role: account.Role}, nil
 }
 
-// verifiedEmail is the token's email address, "" unless the issuer says that it
-// has verified it.
+// verifiedEmail returns the token's email address, or "" if the address is malformed or the issuer
+// does not state that it has verified it.
 func verifiedEmail(token *oidc.IDToken) string {
 	var c struct {
 		Email    string `json:"email"`
-		Verified any    `json:"email_verified"` // some issuers send "true"
+		Verified any    `json:"email_verified"` // some issuers send "true" instead of true
 	}
 	if err := token.Claims(&c); err != nil || (c.Verified != true && c.Verified != "true") {
 		return ""

@@ -251,7 +251,7 @@ func TestIssuerAway(t *testing.T) {
 	}
 	b.alice.get("/api/me").is(200)
 	b.nobody.get("/readyz").is(200)
-	if log := b.log.String(); !strings.Contains(log, "issuer does not answer") || strings.Contains(log, token) {
+	if log := b.log.String(); !strings.Contains(log, "issuer does not respond") || strings.Contains(log, token) {
 		t.Error("the log does not tell of it as it should")
 	}
 	p.away.Store(false)

@@ -106,7 +106,7 @@ func TestKinds(t *testing.T) {
 		schema.CodeNotDownloadable, schema.CodeNameTaken, schema.CodeTooManyPending, schema.CodeQuotaExceeded, schema.CodeTooLarge,
 		schema.CodeTypeNotAllowed, schema.CodeInvalid, schema.CodeUnknownTopic, schema.CodeRateLimited, schema.CodeUnavailable, schema.CodeInternal,
 	} {
-		if kinds[code].status == 0 || kinds[code].title == "" {
+		if problemTypes[code].status == 0 || problemTypes[code].title == "" {
 			t.Errorf("%s is not in the table", code)
 		}
 	}

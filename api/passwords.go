@@ -11,46 +11,58 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// hashing is RFC 9106's second recommended option (section 4): 64 MiB, 3 passes,
+// hashParams are the second recommended parameters of RFC 9106, section 4: 64 MiB, 3 passes and
 // 4 lanes.
-var hashing = &argon2id.Params{Memory: 64 << 10, Iterations: 3, Parallelism: 4, SaltLength: 16, KeyLength: 32}
+var hashParams = &argon2id.Params{
+	Memory:      64 << 10, // KiB
+	Iterations:  3,
+	Parallelism: 4,
+	SaltLength:  16,
+	KeyLength:   32,
+}
 
-// HashPassword returns password's argon2id hash in the usual text form, as it is
-// kept with the user. It takes about a tenth of a second and 64 MiB.
+// HashPassword returns the argon2id hash of password in its standard encoded form, in which it is
+// stored with the user. It takes about a tenth of a second and 64 MiB of memory.
 func HashPassword(password string) (string, error) {
 	if password == "" {
 		return "", errors.New("hash password: it is empty")
 	}
-	hash, err := argon2id.CreateHash(password, hashing)
+	hash, err := argon2id.CreateHash(password, hashParams)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
 	return hash, nil
 }
 
-// hashWait bounds how long a request waits for others' passwords to be hashed.
-const hashWait = 5 * time.Second
+// hashWaitTimeout bounds how long a request waits while other passwords are being hashed.
+const hashWaitTimeout = 5 * time.Second
 
-// passwords hashes passwords, so many at once: each takes 64 MiB.
+// passwords hashes and checks passwords. It limits how many are hashed concurrently, because each
+// takes 64 MiB of memory.
 type passwords struct {
 	slots chan struct{}
-	// nobody is a hash that no password has. It is checked where there is no
-	// account, so that an answer's time does not tell which accounts there are.
-	nobody string
+	// dummyHash matches no password. It is checked when there is no account or the account has no
+	// password, so that the response time does not reveal which accounts exist.
+	dummyHash string
 }
 
-func newPasswords(atOnce int) *passwords {
-	random := make([]byte, hashing.SaltLength+hashing.KeyLength)
+func newPasswords(concurrency int) *passwords {
+	random := make([]byte, hashParams.SaltLength+hashParams.KeyLength)
 	_, _ = rand.Read(random) // never fails
+	salt, key := random[:hashParams.SaltLength], random[hashParams.SaltLength:]
 	encode := base64.RawStdEncoding.EncodeToString
-	return &passwords{slots: make(chan struct{}, atOnce), nobody: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
-		hashing.Memory, hashing.Iterations, hashing.Parallelism, encode(random[:hashing.SaltLength]), encode(random[hashing.SaltLength:]))}
+	return &passwords{
+		slots: make(chan struct{}, concurrency),
+		dummyHash: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
+			hashParams.Memory, hashParams.Iterations, hashParams.Parallelism,
+			encode(salt), encode(key)),
+	}
 }
 
-// slot waits for its turn and returns what ends it. It fails with
-// context.DeadlineExceeded after hashWait.
-func (p *passwords) slot(ctx context.Context) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, hashWait)
+// acquire waits for a free slot and returns the function that releases it. It fails with
+// context.DeadlineExceeded after hashWaitTimeout.
+func (p *passwords) acquire(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, hashWaitTimeout)
 	defer cancel()
 	select {
 	case p.slots <- struct{}{}:
@@ -60,9 +72,9 @@ func (p *passwords) slot(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// hash is HashPassword in its turn.
+// hash calls HashPassword when a slot is free.
 func (p *passwords) hash(ctx context.Context, password string) (string, error) {
-	release, err := p.slot(ctx)
+	release, err := p.acquire(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -70,21 +82,21 @@ func (p *passwords) hash(ctx context.Context, password string) (string, error) {
 	return HashPassword(password)
 }
 
-// check reports whether password belongs to hash; an empty hash takes as long and
-// is never right.
+// check reports whether password matches hash. An empty hash matches no password; checking it
+// takes as long as checking any other.
 func (p *passwords) check(ctx context.Context, password, hash string) (bool, error) {
-	release, err := p.slot(ctx)
+	release, err := p.acquire(ctx)
 	if err != nil {
 		return false, err
 	}
 	defer release()
-	known := hash != ""
-	if !known {
-		hash = p.nobody
+	exists := hash != ""
+	if !exists {
+		hash = p.dummyHash
 	}
-	right, err := argon2id.ComparePasswordAndHash(password, hash)
+	match, err := argon2id.ComparePasswordAndHash(password, hash)
 	if err != nil {
 		return false, fmt.Errorf("check password: %w", err)
 	}
-	return right && known, nil
+	return match && exists, nil
 }

@@ -13,11 +13,11 @@ import (
 // who gets none in time is told to come back.
 func TestHashesAtOnce(t *testing.T) {
 	p := newPasswords(2)
-	first, err := p.slot(t.Context())
+	first, err := p.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := p.slot(t.Context())
+	second, err := p.acquire(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,14 +52,14 @@ func TestHashesAtOnce(t *testing.T) {
 // one costs.
 func TestNobodysHash(t *testing.T) {
 	p := newPasswords(1)
-	params, salt, key, err := argon2id.DecodeHash(p.nobody)
+	params, salt, key, err := argon2id.DecodeHash(p.dummyHash)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *params != *hashing || len(salt) != int(hashing.SaltLength) || len(key) != int(hashing.KeyLength) {
+	if *params != *hashParams || len(salt) != int(hashParams.SaltLength) || len(key) != int(hashParams.KeyLength) {
 		t.Errorf("parameters %+v", params)
 	}
-	if p.nobody == newPasswords(1).nobody {
+	if p.dummyHash == newPasswords(1).dummyHash {
 		t.Error("it is the same each time")
 	}
 }

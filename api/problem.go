@@ -18,11 +18,11 @@ import (
 	"intray/schema"
 )
 
-// codeMethodNotAllowed is of HTTP alone; nothing else can meet it.
+// codeMethodNotAllowed is specific to HTTP, so package schema does not define it.
 const codeMethodNotAllowed schema.Code = "method_not_allowed"
 
-// kinds is the one table of what each code means in HTTP.
-var kinds = map[schema.Code]struct {
+// problemTypes maps each error code to its HTTP status and to the title of its problem document.
+var problemTypes = map[schema.Code]struct {
 	status int
 	title  string
 }{
@@ -30,10 +30,10 @@ var kinds = map[schema.Code]struct {
 	schema.CodeForbidden:       {http.StatusForbidden, "Forbidden"},
 	schema.CodeNotFound:        {http.StatusNotFound, "Not found"},
 	codeMethodNotAllowed:       {http.StatusMethodNotAllowed, "Method not allowed"},
-	schema.CodeObjectMissing:   {http.StatusConflict, "No file is there"},
+	schema.CodeObjectMissing:   {http.StatusConflict, "File missing"},
 	schema.CodeWrongStatus:     {http.StatusConflict, "Wrong status"},
 	schema.CodeNotDownloadable: {http.StatusConflict, "Not downloadable"},
-	schema.CodeNameTaken:       {http.StatusConflict, "Name is taken"},
+	schema.CodeNameTaken:       {http.StatusConflict, "Name already taken"},
 	schema.CodeTooManyPending:  {http.StatusConflict, "Too many pending documents"},
 	schema.CodeQuotaExceeded:   {http.StatusRequestEntityTooLarge, "Quota exceeded"},
 	schema.CodeTooLarge:        {http.StatusRequestEntityTooLarge, "Too large"},
@@ -45,86 +45,105 @@ var kinds = map[schema.Code]struct {
 	schema.CodeUnavailable:     {http.StatusServiceUnavailable, "Unavailable"},
 }
 
-// retryUnavailable is how long a client is asked to wait while a part is away.
-const retryUnavailable = 2 * time.Second
+// unavailableRetryAfter is the Retry-After of a 503 response.
+const unavailableRetryAfter = 2 * time.Second
 
-// retryError is a refusal that passes with time.
+// retryError is an error after which the client may repeat the request unchanged.
 type retryError struct {
 	cause *schema.Error
-	after time.Duration
+	after time.Duration // becomes Retry-After
 }
 
 func (e *retryError) Error() string { return e.cause.Error() }
 func (e *retryError) Unwrap() error { return e.cause }
 
-// clientError returns what the client is told about err. What is not meant for it
-// becomes a sentence that gives nothing away.
+// clientError returns the error that is sent to the client for err. It replaces the text of an
+// internal error by one that reveals nothing about the server.
 func clientError(err error) *schema.Error {
 	var ours *schema.Error
 	var tooLong *http.MaxBytesError
 	var framework *echo.HTTPError
 	var old *postgres.OutdatedSchemaError
 	switch {
-	case errors.As(err, &ours) && ours.Code != schema.CodeInternal && ours.Code != schema.CodeUnavailable:
+	case errors.As(err, &ours) && ours.Code != schema.CodeInternal &&
+		ours.Code != schema.CodeUnavailable:
 		return ours
 	case errors.As(err, &tooLong):
-		return schema.Errorf(schema.CodeTooLarge, "The request body is over %d bytes. Send less.", tooLong.Limit)
+		return schema.Errorf(schema.CodeTooLarge,
+			"The request body is larger than %d bytes. Send a smaller one.", tooLong.Limit)
 	case errors.As(err, &framework):
 		return echoError(framework)
 	case errors.As(err, &old):
 		return schema.Errorf(schema.CodeUnavailable,
-			`The database is at version %d and this program needs version %d. Run "intray migrate up".`, old.Version, old.Required)
+			`The database is at version %d and this program needs version %d. `+
+				`Run "intray migrate up".`, old.Version, old.Required)
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), schema.CodeOf(err) == schema.CodeUnavailable:
 		return schema.Errorf(schema.CodeUnavailable,
-			"A part of the system does not answer at the moment. Try again in a few seconds.")
+			"A server that the API depends on does not respond. Try again in a few seconds.")
 	default:
-		return ourFault()
+		return internalError()
 	}
 }
 
-// echoError is clientError for what the router and the generated binding refuse. Their own
-// words name Go's types.
+// echoError returns the error that is sent to the client for an error of echo's router or of the
+// generated parameter binding. Their own messages name Go types.
 func echoError(err *echo.HTTPError) *schema.Error {
 	switch err.Code {
 	case http.StatusNotFound:
-		return schema.Errorf(schema.CodeNotFound, "There is nothing at this path. See /api/openapi.yaml for what there is.")
+		return schema.Errorf(schema.CodeNotFound,
+			"The API has no such path. /api/openapi.yaml lists its paths.")
 	case http.StatusMethodNotAllowed:
-		return schema.Errorf(codeMethodNotAllowed, "This path does not have this method. The header Allow names those it has.")
+		return schema.Errorf(codeMethodNotAllowed,
+			"The path does not support this method. The header Allow lists the methods it supports.")
 	case http.StatusUnsupportedMediaType:
-		return notJSON
+		return errNotJSON
 	case http.StatusBadRequest:
-		message := fmt.Sprint(err.Message)
-		for _, before := range []string{"Invalid format for parameter ", "Expected one value for "} {
-			if _, after, found := strings.Cut(message, before); found {
-				name, _, _ := strings.Cut(after, ":")
-				name, _, _ = strings.Cut(name, ",")
-				return schema.Errorf(schema.CodeInvalid, "The parameter %q must be given once, in the form that the contract gives it.", name)
-			}
-		}
-		var mismatch *json.UnmarshalTypeError
-		if errors.As(err, &mismatch) {
-			return schema.Errorf(schema.CodeInvalid, "The member %q of the request body has a value that is out of range.", mismatch.Field)
-		}
-		return schema.Errorf(schema.CodeInvalid, "The request body cannot be read. Send valid JSON as the contract gives it.")
+		return bindingError(err)
 	default:
-		return ourFault()
+		return internalError()
 	}
 }
 
-func ourFault() *schema.Error {
-	return schema.Errorf(schema.CodeInternal, "Something went wrong on the server. Report the %s of this answer.", requestIDHeader)
+// bindingError returns the error that is sent to the client if the generated code cannot convert a
+// parameter or the request body.
+func bindingError(err *echo.HTTPError) *schema.Error {
+	message := fmt.Sprint(err.Message)
+	for _, before := range []string{
+		"Invalid format for parameter ", "Expected one value for ",
+	} {
+		if _, after, found := strings.Cut(message, before); found {
+			name, _, _ := strings.Cut(after, ":")
+			name, _, _ = strings.Cut(name, ",")
+			return schema.Errorf(schema.CodeInvalid,
+				"The parameter %q is malformed or was sent more than once. "+
+					"/api/openapi.yaml describes its format.", name)
+		}
+	}
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		return schema.Errorf(schema.CodeInvalid,
+			"The value of the member %q of the request body is out of range.", mismatch.Field)
+	}
+	return schema.Errorf(schema.CodeInvalid,
+		"The request body cannot be read. Send JSON in the format that /api/openapi.yaml describes.")
 }
 
-// writeProblem answers err with a problem, unless an answer has begun.
+func internalError() *schema.Error {
+	return schema.Errorf(schema.CodeInternal,
+		"An unexpected error occurred on the server. Report it with the %s of this response.",
+		requestIDHeader)
+}
+
+// writeProblem responds with the problem document for err, unless a response has already begun.
 func writeProblem(err error, c echo.Context) {
 	if c.Response().Committed {
 		return
 	}
 	e := clientError(err)
-	kind, known := kinds[e.Code]
+	problem, known := problemTypes[e.Code]
 	if !known {
-		e, kind = ourFault(), kinds[schema.CodeInternal]
+		e, problem = internalError(), problemTypes[schema.CodeInternal]
 	}
 	h := c.Response().Header()
 	var retry *retryError
@@ -132,23 +151,26 @@ func writeProblem(err error, c echo.Context) {
 	case errors.As(err, &retry):
 		h.Set("Retry-After", seconds(retry.after))
 	case e.Code == schema.CodeUnavailable:
-		h.Set("Retry-After", seconds(retryUnavailable))
+		h.Set("Retry-After", seconds(unavailableRetryAfter))
 	case e.Code == schema.CodeUnauthenticated:
 		h.Set("WWW-Authenticate", "Bearer")
 	}
 	if e == errHeadersTooLarge {
-		kind.status = http.StatusRequestHeaderFieldsTooLarge
+		problem.status = http.StatusRequestHeaderFieldsTooLarge
 	}
 	h.Set("Content-Type", "application/problem+json")
-	c.Response().WriteHeader(kind.status)
-	// The client may be gone, which the request's log line tells.
+	c.Response().WriteHeader(problem.status)
+	// An error here means that the client has disconnected. observe logs that.
 	_ = json.NewEncoder(c.Response()).Encode(Problem{
-		Type: "urn:intray:problem:" + string(e.Code), Title: kind.title, Status: kind.status,
-		Detail: e.Detail, Code: ProblemCode(e.Code),
+		Type:   "urn:intray:problem:" + string(e.Code),
+		Title:  problem.title,
+		Status: problem.status,
+		Detail: e.Detail,
+		Code:   ProblemCode(e.Code),
 	})
 }
 
-// seconds is d in whole seconds, rounded up, as Retry-After has it.
+// seconds returns d in whole seconds, rounded up and at least 1, as used in Retry-After.
 func seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int(math.Ceil(d.Seconds()))))
 }

@@ -11,11 +11,11 @@ import (
 	"intray/schema"
 )
 
-// maxPublishing is how many calls of NATS are in flight at once. The sweeper publishes what comes
-// while all are.
+// maxPublishing is the maximum number of concurrent publish calls. While it is reached, further
+// events are left to the sweeper.
 const maxPublishing = 64
 
-// publisher publishes documents' events in the background, so that no response waits for NATS.
+// publisher publishes document events in the background, so that no response waits for NATS.
 type publisher struct {
 	conn    *nats.Conn
 	db      *postgres.DB
@@ -29,8 +29,8 @@ func newPublisher(conn *nats.Conn, db *postgres.DB, log *slog.Logger) *publisher
 	return p
 }
 
-// TryPublish starts to publish the events of docs, which are one user's, and returns at once. It
-// reports whether there is nothing to publish.
+// TryPublish starts publishing the events of docs, which all belong to one user, and returns
+// immediately. It reports whether there was nothing to publish.
 func (p *publisher) TryPublish(ctx context.Context, docs []schema.Document) bool {
 	docs = nats.Unpublished(docs)
 	if len(docs) == 0 {
@@ -41,10 +41,11 @@ func (p *publisher) TryPublish(ctx context.Context, docs []schema.Document) bool
 		return nil
 	})
 	if !started {
-		p.log.Debug("documents stay marked as unpublished for now", "documents", len(docs))
+		p.log.Debug("left events to the sweeper because too many are being published",
+			"documents", len(docs))
 	}
 	return false
 }
 
-// wait returns when everything that was started has ended.
-func (p *publisher) wait() { _ = p.running.Wait() } // failures are logged
+// wait waits until all publish calls that were started have returned. They log their own errors.
+func (p *publisher) wait() { _ = p.running.Wait() }

@@ -19,19 +19,19 @@ import (
 	"intray/schema"
 )
 
-// A refresh token is base64url of two random halves. The first names the session
-// in all its tokens and stays; the second is replaced at each use. The database
-// has the SHA-256 of either. Of random values that long no slower hash is
-// needed. See docs/adr/0010-sessions.md.
+// A refresh token is the base64url encoding of two random halves. The first half, the family,
+// identifies the session and is the same in all of the session's tokens. The second half, the
+// secret, is replaced at each use. The database stores the SHA-256 of each half. A slower hash is
+// not needed, because the halves are long and random. See docs/adr/0010-sessions.md.
 const (
 	familyBytes = 16
 	secretBytes = 32
-	// refreshKeyIDBytes tell a handful of keys from each other.
+	// refreshKeyIDBytes is the length of a key id, which only has to distinguish a few keys.
 	refreshKeyIDBytes = 8
 )
 
-// refreshGrace is how long the token before the current one gives the current
-// one again: to a second tab, or to a client that never saw the answer.
+// refreshGrace is how long the previous refresh token of a session still returns the current one.
+// It covers a second browser tab and a client that did not receive the response.
 const refreshGrace = 10 * time.Second
 
 type refreshToken struct {
@@ -39,10 +39,8 @@ type refreshToken struct {
 	secret [secretBytes]byte
 }
 
-var errRefreshRefused = schema.Errorf(
-	schema.CodeUnauthenticated,
-	"The refresh token is not good any more. Sign in again.",
-)
+var errRefreshRefused = schema.Errorf(schema.CodeUnauthenticated,
+	"The refresh token is no longer valid. Sign in again.")
 
 func newRefreshToken() (t refreshToken) {
 	_, _ = rand.Read(t.family[:]) // never fails
@@ -54,7 +52,7 @@ func (t refreshToken) String() string {
 	return base64.RawURLEncoding.EncodeToString(append(t.family[:], t.secret[:]...))
 }
 
-// parseRefreshToken fails with CodeUnauthenticated for what is none.
+// parseRefreshToken fails with CodeUnauthenticated if text is not a refresh token.
 func parseRefreshToken(text string) (t refreshToken, err error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(raw) != familyBytes+secretBytes {
@@ -65,12 +63,12 @@ func parseRefreshToken(text string) (t refreshToken, err error) {
 	return t, nil
 }
 
-// A refreshKey makes refresh tokens of refresh tokens. It is derived from a token
-// key and must not be that one itself.
+// refreshKey derives refresh tokens from their predecessors. It is itself derived from a token
+// key, so that the two are used for different purposes only.
 type refreshKey struct {
 	key []byte
-	// id begins each nonce that the key is used with, so that a replica that
-	// makes tokens with another key finds this one again.
+	// id is the beginning of each nonce that is used with the key. A replica that makes tokens
+	// with another key uses it to find the key that made a token.
 	id []byte
 }
 
@@ -85,7 +83,7 @@ func newRefreshKey(tokenKey []byte) (k refreshKey, err error) {
 	return k, nil
 }
 
-// newRefreshKeys returns a refresh key for each of the token keys, in their order.
+// newRefreshKeys returns the refresh keys of the token keys, in the same order.
 func newRefreshKeys(tokenKeys [][]byte) ([]refreshKey, error) {
 	keys := make([]refreshKey, len(tokenKeys))
 	for i, tokenKey := range tokenKeys {
@@ -103,9 +101,9 @@ func (k refreshKey) nonce() []byte {
 	return append(slices.Clone(k.id), random...)
 }
 
-// successor is the token after t that was made with nonce. It takes the server's
-// key, the token itself and the nonce, which is in the database, to know it: so it
-// is as good as random, and can be given again without being kept.
+// successor returns the token that replaces t, given the nonce that is stored for it. Computing it
+// requires the server's key, t itself and the nonce from the database. To anybody else the result
+// is as unpredictable as a random token, and yet it can be returned again without being stored.
 func (k refreshKey) successor(t refreshToken, nonce []byte) refreshToken {
 	mac := hmac.New(sha256.New, k.key)
 	mac.Write(t.secret[:])
@@ -113,11 +111,10 @@ func (k refreshKey) successor(t refreshToken, nonce []byte) refreshToken {
 	return refreshToken{family: t.family, secret: [secretBytes]byte(mac.Sum(nil))}
 }
 
-// again gives the successor of t that was made with nonce once more, with
-// whichever key made it. It fails with CodeUnauthenticated where that key is not
-// accepted any more: a token made with another one would look like a thief's at
-// its next use.
-func (s *server) again(t refreshToken, nonce []byte) (refreshToken, error) {
+// repeatSuccessor returns the successor of t that was made with nonce, using the key that made it.
+// It fails with CodeUnauthenticated if that key is no longer accepted: another key would make a
+// different token, and its next use would look like the reuse of a stolen token.
+func (s *server) repeatSuccessor(t refreshToken, nonce []byte) (refreshToken, error) {
 	for _, k := range s.refreshKeys {
 		if bytes.HasPrefix(nonce, k.id) {
 			return k.successor(t, nonce), nil
@@ -126,7 +123,7 @@ func (s *server) again(t refreshToken, nonce []byte) (refreshToken, error) {
 	return refreshToken{}, errRefreshRefused
 }
 
-// startSession starts a session for an account whose password was checked.
+// startSession starts a session for an account whose password has been checked.
 func (s *server) startSession(ctx context.Context, account postgres.Account) (Token, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -144,14 +141,16 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 	if err != nil {
 		return Token{}, err
 	}
-	return s.token(account.ID, id, account.Role, t)
+	return s.issueTokens(account.ID, id, account.Role, t)
 }
 
-// token is the answer that keeps a session going.
-func (s *server) token(user, session uuid.UUID, role schema.Role, t refreshToken) (Token, error) {
+// issueTokens returns a new access token together with the session's refresh token t.
+func (s *server) issueTokens(
+	user, session uuid.UUID, role schema.Role, t refreshToken,
+) (Token, error) {
 	access, err := s.tokens.issue(user, session, role, time.Now())
 	if err != nil {
-		return Token{}, fmt.Errorf("token for user %s: %w", user, err)
+		return Token{}, fmt.Errorf("issue a token for user %s: %w", user, err)
 	}
 	return Token{
 		AccessToken:  access,
@@ -161,21 +160,22 @@ func (s *server) token(user, session uuid.UUID, role schema.Role, t refreshToken
 	}, nil
 }
 
-// Refresh gives new tokens for a refresh token, once. Shown again after the
-// grace, it ends the session: two hold it, and one of them is a thief.
+// Refresh exchanges a refresh token for new tokens. A refresh token can be used once. If it is used
+// again after refreshGrace, two parties have it and one of them may have stolen it, so the session
+// ends.
 func (s *server) Refresh(
 	ctx context.Context, r RefreshRequestObject,
 ) (RefreshResponseObject, error) {
-	shown, err := parseRefreshToken(r.Body.RefreshToken)
+	presented, err := parseRefreshToken(r.Body.RefreshToken)
 	if err != nil {
 		return nil, err
 	}
 	key := s.refreshKeys[0]
 	nonce := key.nonce()
-	next := key.successor(shown, nonce)
+	next := key.successor(presented, nonce)
 	got, err := s.db.RefreshSession(ctx, postgres.Rotation{
-		Family:         sha256.Sum256(shown.family[:]),
-		PresentedToken: sha256.Sum256(shown.secret[:]),
+		Family:         sha256.Sum256(presented.family[:]),
+		PresentedToken: sha256.Sum256(presented.secret[:]),
 		NewToken:       sha256.Sum256(next.secret[:]),
 		NewNonce:       nonce,
 		IdleTimeout:    s.config.Sessions.IdleTimeout,
@@ -187,25 +187,26 @@ func (s *server) Refresh(
 	switch got.Outcome {
 	case postgres.RefreshRotated:
 	case postgres.RefreshRepeated:
-		if next, err = s.again(shown, got.Nonce); err != nil {
+		if next, err = s.repeatSuccessor(presented, got.Nonce); err != nil {
 			return nil, err
 		}
 	case postgres.RefreshReused:
-		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "a refresh token was used again: its session is ended",
-			slog.String("user_id", got.UserID.String()), slog.String("session_id", got.SessionID.String()))
+		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "session ended because a refresh token was reused",
+			slog.String("user_id", got.UserID.String()),
+			slog.String("session_id", got.SessionID.String()))
 		return nil, errRefreshRefused
 	default:
 		return nil, errRefreshRefused
 	}
-	token, err := s.token(got.UserID, got.SessionID, got.Role, next)
+	token, err := s.issueTokens(got.UserID, got.SessionID, got.Role, next)
 	if err != nil {
 		return nil, err
 	}
 	return Refresh200JSONResponse(token), nil
 }
 
-// Logout ends the session of a refresh token, old or new. What is none ends
-// nothing, which is what was asked for.
+// Logout ends the session of a refresh token, which may be the current one or an older one. A text
+// that is not a refresh token ends no session and is not an error.
 func (s *server) Logout(ctx context.Context, r LogoutRequestObject) (LogoutResponseObject, error) {
 	if t, err := parseRefreshToken(r.Body.RefreshToken); err == nil {
 		if err := s.db.EndSession(ctx, sha256.Sum256(t.family[:])); err != nil {

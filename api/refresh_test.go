@@ -56,7 +56,7 @@ func TestRefresh(t *testing.T) {
 	b.nobody.refresh(third.RefreshToken).fails(schema.CodeUnauthenticated)
 	b.nobody.refresh(second.RefreshToken).fails(schema.CodeUnauthenticated)
 	b.nobody.refresh(other.RefreshToken).is(200)
-	if log := b.log.String(); !strings.Contains(log, "was used again") || !strings.Contains(log, b.alice.id.String()) || strings.Contains(log, third.RefreshToken) {
+	if log := b.log.String(); !strings.Contains(log, "refresh token was reused") || !strings.Contains(log, b.alice.id.String()) || strings.Contains(log, third.RefreshToken) {
 		t.Error("the log does not tell of the reuse as it should")
 	}
 

@@ -18,37 +18,37 @@ import (
 	"intray/infra/postgres"
 )
 
-// API is the handler of all requests.
+// API is the HTTP handler of the whole API. New creates it.
 type API struct {
-	echo      *echo.Echo
-	publisher *publisher
-	changes   *changes
-	unfollow  context.CancelFunc
-	following sync.WaitGroup
+	echo          *echo.Echo
+	publisher     *publisher
+	notifier      *notifier
+	stopFollowing context.CancelFunc
+	following     sync.WaitGroup
 }
 
 // server holds what the handlers share. It implements StrictServerInterface.
 type server struct {
-	db        *postgres.DB
-	confirmer *confirm.Confirmer
-	publisher *publisher
-	changes   *changes
-	tokens    *tokens
-	passwords *passwords
-	accounts  *limiter // failed logins by account
-	addresses *limiter // failed logins by address
-	reads     *limiter // requests by user, or by address without one
-	writes    *limiter
-	issuer    *issuer // nil: local accounts only
-	// refreshKeys are made of the token keys; the first makes new tokens.
+	db              *postgres.DB
+	confirmer       *confirm.Confirmer
+	publisher       *publisher
+	notifier        *notifier
+	tokens          *tokens
+	passwords       *passwords
+	loginsByAccount *limiter // failed sign-ins
+	loginsByAddress *limiter // failed sign-ins
+	reads           *limiter // by user, or by client address for requests without a token
+	writes          *limiter
+	issuer          *issuer // nil if only local accounts can sign in
+	// refreshKeys are derived from the token keys. The first one makes new refresh tokens.
 	refreshKeys []refreshKey
 	config      Config
 }
 
 var _ StrictServerInterface = (*server)(nil)
 
-// New returns the API, or an error that says what is wrong with c. It makes no
-// network call. Close it when the HTTP server that it is given to has shut down.
+// New returns the API that c describes, or an error if c is incomplete or inconsistent. It makes
+// no network calls. The caller must call Close after the HTTP server has shut down.
 func New(c Config) (*API, error) {
 	s, err := newServer(c)
 	if err != nil {
@@ -59,11 +59,16 @@ func New(c Config) (*API, error) {
 		return nil, fmt.Errorf("api: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	a := &API{echo: router, publisher: s.publisher, changes: s.changes, unfollow: cancel}
+	a := &API{
+		echo:          router,
+		publisher:     s.publisher,
+		notifier:      s.notifier,
+		stopFollowing: cancel,
+	}
 	if c.Changes != nil {
 		a.following.Go(func() {
-			if err := s.changes.follow(ctx, c.Changes); err != nil {
-				s.config.Log.Warn("documents' changes are not heard any more", "error", err)
+			if err := s.notifier.follow(ctx, c.Changes); err != nil {
+				s.config.Log.Warn("stopped following document events", "error", err)
 			}
 		})
 	}
@@ -73,7 +78,7 @@ func New(c Config) (*API, error) {
 func newServer(c Config) (*server, error) {
 	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Multipart == nil ||
 		c.NATS == nil {
-		return nil, errors.New("DB, Presigner, Objects, Multipart and NATS are needed")
+		return nil, errors.New("DB, Presigner, Objects, Multipart and NATS are required")
 	}
 	c = c.withDefaults()
 	keys, err := c.tokenKeys()
@@ -92,23 +97,23 @@ func newServer(c Config) (*server, error) {
 	}
 	publisher := newPublisher(c.NATS, c.DB, c.Log)
 	return &server{
-		db:          c.DB,
-		confirmer:   confirm.New(c.DB, c.Objects, publisher, c.Log),
-		publisher:   publisher,
-		changes:     newChanges(),
-		tokens:      newTokens(keys, c.Sessions.AccessTokenTTL),
-		passwords:   newPasswords(c.Limits.HashConcurrency),
-		accounts:    newLimiter(c.Limits.FailedLoginsPerAccount),
-		addresses:   newLimiter(c.Limits.FailedLoginsPerAddress),
-		reads:       newLimiter(c.Limits.Reads),
-		writes:      newLimiter(c.Limits.Writes),
-		issuer:      issuer,
-		refreshKeys: refreshKeys,
-		config:      c,
+		db:              c.DB,
+		confirmer:       confirm.New(c.DB, c.Objects, publisher, c.Log),
+		publisher:       publisher,
+		notifier:        newNotifier(),
+		tokens:          newTokens(keys, c.Sessions.AccessTokenTTL),
+		passwords:       newPasswords(c.Limits.HashConcurrency),
+		loginsByAccount: newLimiter(c.Limits.FailedLoginsPerAccount),
+		loginsByAddress: newLimiter(c.Limits.FailedLoginsPerAddress),
+		reads:           newLimiter(c.Limits.Reads),
+		writes:          newLimiter(c.Limits.Writes),
+		issuer:          issuer,
+		refreshKeys:     refreshKeys,
+		config:          c,
 	}, nil
 }
 
-// router returns the handler of all routes, with the middlewares around them.
+// router returns the handler of all routes, wrapped in the middlewares.
 func (s *server) router() (*echo.Echo, error) {
 	operations, err := operations()
 	if err != nil {
@@ -122,8 +127,8 @@ func (s *server) router() (*echo.Echo, error) {
 	if len(s.config.AllowedOrigins) > 0 {
 		e.Use(crossOrigin(s.config.AllowedOrigins))
 	}
-	e.Use(bounds(s.config.Timeouts), s.contract(operations))
-	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{keepSubject}))
+	e.Use(requestLimits(s.config.Timeouts), s.contract(operations))
+	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{keepRequestDocument}))
 	if err := registerDocs(e); err != nil {
 		return nil, err
 	}
@@ -133,8 +138,8 @@ func (s *server) router() (*echo.Echo, error) {
 	return e, nil
 }
 
-// ServeHTTP answers one request. HEAD is GET: net/http knows that the client wants
-// no body and sends none.
+// ServeHTTP handles one request. A HEAD request is handled like a GET request, because net/http
+// omits the body of its response.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodHead {
 		a.echo.ServeHTTP(w, r)
@@ -147,55 +152,56 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.echo.ServeHTTP(headWriter{w, cancel}, get)
 }
 
-// headWriter ends a request whose answer is a stream once its head is sent.
+// headWriter cancels a request when its response is flushed. It thereby ends an event stream, which
+// flushes its header first and would otherwise continue.
 type headWriter struct {
 	http.ResponseWriter
-	end context.CancelFunc
+	cancel context.CancelFunc
 }
 
-// FlushError implements what http.ResponseController calls.
+// FlushError implements the method that http.ResponseController calls.
 func (w headWriter) FlushError() error {
-	defer w.end()
+	defer w.cancel()
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
 // Flush implements http.Flusher.
 func (w headWriter) Flush() { _ = w.FlushError() }
 
-// Close waits until events are published, a few seconds at most. No
-// request may be running or come any more.
+// Close waits for events that are being published in the background, which takes at most a few
+// seconds, and releases all resources. No request may be in progress or start later.
 func (a *API) Close() {
 	a.Release()
-	a.unfollow()
+	a.stopFollowing()
 	a.following.Wait()
 	a.publisher.wait()
 }
 
-// Release ends the requests that wait for a change, and the streams of events.
-// Those that come after it do not wait.
-func (a *API) Release() { a.changes.end() }
+// Release ends event streams and makes requests that wait for a change return. Later requests do
+// not wait.
+func (a *API) Release() { a.notifier.close() }
 
 const (
 	// requestTimeout is the default of Timeouts.Request.
 	requestTimeout = 20 * time.Second
-	// maxBody is the largest request body in bytes. The largest that makes sense
-	// is a topic with 50 keywords.
+	// maxBody is the maximum size of a request body in bytes. The largest useful body is a topic
+	// with 50 keywords.
 	maxBody = 64 << 10
-	// maxHeaders is the most that a request's first line and headers may have, in
-	// bytes. Up to four times as many are read, so that the refusal is a problem
-	// with a sentence; beyond that net/http answers 431 in a word and hangs up.
+	// maxHeaders is the maximum size of the request line and the headers together, in bytes.
+	// net/http reads up to four times as much, so that the refusal can be a problem document. If
+	// there is more, net/http itself responds with 431 and closes the connection.
 	maxHeaders = 16 << 10
 )
 
-// Server returns an HTTP server for h, with bounds on what a slow or greedy
-// client can hold. The caller sets nothing more than where it listens. Its shutdown
-// releases the requests of an *API that wait.
+// Server returns an HTTP server for h whose timeouts and size limits protect it from clients that
+// are slow or send too much. The caller only has to choose the address. If h is an *API, shutting
+// the server down calls its Release method.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second, // of 64 KiB
-		WriteTimeout:      requestTimeout + answerTime,
+		ReadTimeout:       15 * time.Second, // enough for maxBody
+		WriteTimeout:      requestTimeout + responseTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    4 * maxHeaders,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -206,8 +212,8 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 	return server
 }
 
-// clientAddress finds where a request comes from. A header that anybody can send
-// is only believed from a trusted proxy.
+// clientAddress returns a function that finds the address of a request's client. It uses
+// X-Forwarded-For only if a trusted proxy sent it, because any client can send that header.
 func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
 	if len(trusted) == 0 {
 		return echo.ExtractIPDirect()
@@ -226,8 +232,8 @@ func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
 	return echo.ExtractIPFromXFFHeader(options...)
 }
 
-// securityHeaders make browsers take the answers for nothing but data, and keep
-// no copy of them: they are somebody's own.
+// securityHeaders is a middleware that prevents browsers from interpreting responses as anything
+// but data, and from caching them, because they belong to a single user.
 func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Response().Header()
@@ -242,7 +248,9 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 func crossOrigin(origins []string) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
 		AllowOrigins: origins,
-		AllowMethods: []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete},
+		AllowMethods: []string{
+			http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete,
+		},
 		AllowHeaders: []string{
 			"Authorization",
 			"Content-Type",

@@ -6,12 +6,12 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// maxCachedTokens bounds the token cache; with 300 bytes each, 3 MB.
+// maxCachedTokens is the capacity of the token cache. At 300 bytes per token it takes 3 MB.
 const maxCachedTokens = 10_000
 
-// tokenCache caches whom checked tokens speak for until they expire: checking one
-// takes as long as the rest of a poll's handling. The key is the whole token, its
-// signature included.
+// tokenCache caches the callers of tokens that were checked, until the tokens expire. Without it,
+// checking the token takes as long as everything else that is done for a poll. The cache key is
+// the whole token, including its signature.
 type tokenCache struct {
 	callers *lru.Cache[string, cachedCaller]
 }
@@ -29,8 +29,8 @@ func newTokenCache() tokenCache {
 	return tokenCache{callers}
 }
 
-// get takes a read lock only: tokens are evicted in the order in which they came,
-// which is about that in which they expire.
+// get takes only a read lock, because it does not mark the token as recently used. Tokens are thus
+// evicted in the order in which they were added, which is roughly the order in which they expire.
 func (c tokenCache) get(token string, now time.Time) (caller, bool) {
 	cached, ok := c.callers.Peek(token)
 	return cached.caller, ok && now.Before(cached.expiresAt)

@@ -18,18 +18,18 @@ import (
 const (
 	tokenIssuer   = "intray"
 	tokenAudience = "intray-api"
-	// tokenLeeway forgives clocks of several servers that differ.
+	// tokenLeeway tolerates differences between the clocks of several servers.
 	tokenLeeway = 5 * time.Second
-	// MinTokenKeyBytes is the shortest key for HS256 in bytes: the hash's own length
-	// (RFC 7518, section 3.2).
+	// MinTokenKeyBytes is the minimum length of a key for HS256 in bytes. It is the length of the
+	// hash (RFC 7518, section 3.2).
 	MinTokenKeyBytes = 32
 )
 
-// tokens issues and checks access tokens: JWTs, signed with HMAC-SHA256. One
-// cannot be taken back before it expires, except by deleting the user.
+// tokens issues and checks access tokens, which are JWTs signed with HMAC-SHA256. A token cannot
+// be revoked before it expires, except by deleting the user.
 type tokens struct {
-	key      []byte                 // signs
-	accepted jwt.VerificationKeySet // key, and the other one while keys are rotated
+	key      []byte                 // signs new tokens
+	accepted jwt.VerificationKeySet // key, and the secondary key if there is one
 	ttl      time.Duration
 	parser   *jwt.Parser
 	cache    tokenCache
@@ -42,8 +42,8 @@ type claims struct {
 	Session uuid.UUID `json:"sid,omitzero"`
 }
 
-// tokenKeys returns the keys whose tokens are taken, the one that signs first. It
-// fails if one is too short, or if they are the same.
+// tokenKeys returns the keys whose tokens are accepted, starting with the one that signs. It fails
+// if a key is too short or if both keys are the same.
 func (c Config) tokenKeys() ([][]byte, error) {
 	keys := [][]byte{c.TokenKey}
 	if len(c.SecondaryTokenKey) > 0 {
@@ -51,23 +51,24 @@ func (c Config) tokenKeys() ([][]byte, error) {
 	}
 	for _, key := range keys {
 		if len(key) < MinTokenKeyBytes {
-			return nil, fmt.Errorf("a token key has %d bytes; at least %d are needed", len(key), MinTokenKeyBytes)
+			return nil, fmt.Errorf("a token key has %d bytes; at least %d are required",
+				len(key), MinTokenKeyBytes)
 		}
 	}
 	if bytes.Equal(c.TokenKey, c.SecondaryTokenKey) {
-		return nil, errors.New("the token key and the one also accepted are the same")
+		return nil, errors.New("the token key and the secondary token key are the same")
 	}
 	return keys, nil
 }
 
-// newTokens signs with the first of the keys and accepts all of them.
+// newTokens returns tokens that signs with the first key and accepts all keys.
 func newTokens(keys [][]byte, ttl time.Duration) *tokens {
 	var accepted jwt.VerificationKeySet
 	for _, key := range keys {
 		accepted.Keys = append(accepted.Keys, key)
 	}
 	parser := jwt.NewParser(
-		// Only this method is accepted, whatever the token's header names.
+		// Accept no other algorithm, even if the token's header names one.
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(tokenLeeway),
@@ -77,14 +78,19 @@ func newTokens(keys [][]byte, ttl time.Duration) *tokens {
 	}
 }
 
-// issue returns a token for the user, good from now for t.ttl.
+// issue returns a token for the user that is valid from now for t.ttl.
 func (t *tokens) issue(user, session uuid.UUID, role schema.Role, now time.Time) (string, error) {
 	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer: tokenIssuer, Audience: jwt.ClaimStrings{tokenAudience}, Subject: user.String(), ID: uuid.NewString(),
-			IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(t.ttl)),
+			Issuer:    tokenIssuer,
+			Audience:  jwt.ClaimStrings{tokenAudience},
+			Subject:   user.String(),
+			ID:        uuid.NewString(),
+			IssuedAt:  jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(now.Add(t.ttl)),
 		},
-		Role: role, Session: session,
+		Role:    role,
+		Session: session,
 	}).SignedString(t.key)
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
@@ -92,47 +98,53 @@ func (t *tokens) issue(user, session uuid.UUID, role schema.Role, now time.Time)
 	return token, nil
 }
 
-// authenticate returns whom the request's token speaks for: one of ours, or of
-// the issuer's if there is one. Whether the user still exists is for the database
-// to say. It fails with CodeUnauthenticated, or CodeUnavailable while the issuer
-// is away.
+// authenticate returns the user that the request's access token identifies. The token is one of
+// ours or, if an issuer is configured, one of the issuer's. authenticate does not check whether a
+// user with one of our tokens still exists; the queries of the handler do. It fails with
+// CodeUnauthenticated if the token is missing or invalid, and with CodeUnavailable if the issuer's
+// keys are needed and cannot be fetched.
 func (s *server) authenticate(ctx context.Context, h http.Header) (caller, error) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(h.Values("Authorization")) > 1 {
 		return caller{}, schema.Errorf(schema.CodeUnauthenticated,
-			"An access token is needed. Sign in and send it in the header Authorization: Bearer …")
+			"An access token is required. "+
+				"Sign in and send the token in the header Authorization: Bearer …")
 	}
-	// Which of the two is asked is the token's word, but each takes only what it
-	// can check: HMAC with our keys, or a signature with the issuer's public ones.
-	if s.issuer != nil && s.issuer.signs(token) {
-		return s.external(ctx, token)
+	// The token itself determines which of the two checks it, but each accepts only what it can
+	// verify: HMAC with our keys, or a signature with the issuer's public keys.
+	if s.issuer != nil && s.issuer.usesAlgorithmOf(token) {
+		return s.authenticateWithIssuer(ctx, token)
 	}
 	return s.tokens.check(token)
 }
 
 var (
-	errExpired  = schema.Errorf(schema.CodeUnauthenticated, "The access token has expired. Refresh it, or sign in again.")
-	errNotValid = schema.Errorf(schema.CodeUnauthenticated, "The access token is not valid. Sign in again.")
+	errTokenExpired = schema.Errorf(schema.CodeUnauthenticated,
+		"The access token has expired. Refresh it, or sign in again.")
+	errTokenInvalid = schema.Errorf(schema.CodeUnauthenticated,
+		"The access token is not valid. Sign in again.")
 )
 
-// check returns whom one of our tokens speaks for.
+// check returns the user that one of our own access tokens identifies.
 func (t *tokens) check(token string) (caller, error) {
 	now := time.Now()
 	if who, ok := t.cache.get(token, now); ok {
 		return who, nil
 	}
 	var c claims
-	_, err := t.parser.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return t.accepted, nil })
+	keys := func(*jwt.Token) (any, error) { return t.accepted, nil }
+	_, err := t.parser.ParseWithClaims(token, &c, keys)
 	if errors.Is(err, jwt.ErrTokenExpired) {
-		return caller{}, errExpired
+		return caller{}, errTokenExpired
 	}
 	id, idErr := uuid.Parse(c.Subject)
 	if err != nil || idErr != nil || (c.Role != schema.RoleUser && c.Role != schema.RoleAdmin) {
-		return caller{}, errNotValid
+		return caller{}, errTokenInvalid
 	}
 	who := caller{id: id, role: c.Role, session: c.Session}
-	if at := c.ExpiresAt.Time; now.Before(at) { // within the leeway nothing is cached
+	// A token that has expired but is accepted within the leeway is not cached.
+	if at := c.ExpiresAt.Time; now.Before(at) {
 		t.cache.add(token, who, at)
 	}
 	return who, nil

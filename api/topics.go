@@ -15,8 +15,10 @@ import (
 	"intray/schema"
 )
 
-// ListTopics lists the system topics and the caller's own.
-func (s *server) ListTopics(ctx context.Context, _ ListTopicsRequestObject) (ListTopicsResponseObject, error) {
+// ListTopics returns the system topics and the caller's own topics.
+func (s *server) ListTopics(
+	ctx context.Context, _ ListTopicsRequestObject,
+) (ListTopicsResponseObject, error) {
 	topics, err := s.userDB(ctx).Topics(ctx)
 	if err != nil {
 		return nil, err
@@ -24,19 +26,24 @@ func (s *server) ListTopics(ctx context.Context, _ ListTopicsRequestObject) (Lis
 	return ListTopics200JSONResponse(topicPage(topics)), nil
 }
 
-// CreateTopic makes a topic of the caller's own.
-func (s *server) CreateTopic(ctx context.Context, r CreateTopicRequestObject) (CreateTopicResponseObject, error) {
+// CreateTopic creates a topic of the caller.
+func (s *server) CreateTopic(
+	ctx context.Context, r CreateTopicRequestObject,
+) (CreateTopicResponseObject, error) {
 	topic, err := s.createTopic(ctx, schema.ScopeUser, *r.Body)
 	if err != nil {
 		return nil, err
 	}
 	return CreateTopic201JSONResponse{TopicCreatedJSONResponse{
-		Body: topic, Headers: TopicCreatedResponseHeaders{Location: "/api/topics/" + topic.ID.String()},
+		Body:    topic,
+		Headers: TopicCreatedResponseHeaders{Location: "/api/topics/" + topic.ID.String()},
 	}}, nil
 }
 
-// UpdateTopic changes a topic of the caller's own.
-func (s *server) UpdateTopic(ctx context.Context, r UpdateTopicRequestObject) (UpdateTopicResponseObject, error) {
+// UpdateTopic changes a topic of the caller.
+func (s *server) UpdateTopic(
+	ctx context.Context, r UpdateTopicRequestObject,
+) (UpdateTopicResponseObject, error) {
 	topic, err := s.updateTopic(ctx, schema.ScopeUser, r.ID, *r.Body)
 	if err != nil {
 		return nil, err
@@ -44,20 +51,26 @@ func (s *server) UpdateTopic(ctx context.Context, r UpdateTopicRequestObject) (U
 	return UpdateTopic200JSONResponse{TopicJSONResponse(topic)}, nil
 }
 
-// DeleteTopic deletes a topic of the caller's own.
-func (s *server) DeleteTopic(ctx context.Context, r DeleteTopicRequestObject) (DeleteTopicResponseObject, error) {
+// DeleteTopic deletes a topic of the caller.
+func (s *server) DeleteTopic(
+	ctx context.Context, r DeleteTopicRequestObject,
+) (DeleteTopicResponseObject, error) {
 	if err := s.userDB(ctx).DeleteTopic(ctx, schema.ScopeUser, r.ID); err != nil {
 		return nil, err
 	}
 	return DeleteTopic204Response{}, nil
 }
 
-func (s *server) createTopic(ctx context.Context, scope schema.Scope, n NewTopic) (Topic, error) {
+func (s *server) createTopic(
+	ctx context.Context, scope schema.Scope, n NewTopic,
+) (Topic, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Topic{}, fmt.Errorf("make a topic id: %w", err)
 	}
-	patch, err := cleanTopic(TopicPatch{Name: &n.Name, Description: n.Description, Keywords: n.Keywords})
+	patch, err := cleanTopic(TopicPatch{
+		Name: &n.Name, Description: n.Description, Keywords: n.Keywords,
+	})
 	if err != nil {
 		return Topic{}, err
 	}
@@ -78,13 +91,15 @@ func (s *server) createTopic(ctx context.Context, scope schema.Scope, n NewTopic
 	return topicOf(t), nil
 }
 
-func (s *server) updateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID, p TopicPatch) (Topic, error) {
+func (s *server) updateTopic(
+	ctx context.Context, scope schema.Scope, id uuid.UUID, p TopicPatch,
+) (Topic, error) {
 	patch, err := cleanTopic(p)
 	if err != nil {
 		return Topic{}, err
 	}
-	taken := false // over by a person, who has changed it
-	patch.Suggested = &taken
+	suggested := false // a topic that a person has changed is no longer a suggestion
+	patch.Suggested = &suggested
 	t, err := s.userDB(ctx).UpdateTopic(ctx, scope, id, patch)
 	if err != nil {
 		return Topic{}, err
@@ -92,22 +107,22 @@ func (s *server) updateTopic(ctx context.Context, scope schema.Scope, id uuid.UU
 	return topicOf(t), nil
 }
 
-// topicExists fails with CodeNotFound unless the caller sees a topic of the scope
-// with this id.
+// topicExists fails with CodeNotFound unless the caller can see a topic with this scope and id.
 func (s *server) topicExists(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
 	topics, err := s.userDB(ctx).Topics(ctx)
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(topics, func(t schema.Topic) bool { return t.ID == id && t.Scope() == scope }) {
+	wanted := func(t schema.Topic) bool { return t.ID == id && t.Scope() == scope }
+	if !slices.ContainsFunc(topics, wanted) {
 		return schema.Errorf(schema.CodeNotFound, "There is no such topic.")
 	}
 	return nil
 }
 
-// cleanTopic trims the texts, brings them to Unicode normalization form C, drops
-// keywords that are there twice, and refuses what the contract's schemas cannot
-// tell: texts of spaces alone, and control characters.
+// cleanTopic trims the texts, converts them to Unicode normalization form C and removes duplicate
+// keywords. It fails with CodeInvalid for errors that the contract's schemas cannot express: texts
+// that consist of spaces only, and control characters.
 func cleanTopic(p TopicPatch) (postgres.TopicPatch, error) {
 	var clean postgres.TopicPatch
 	if p.Name != nil {
@@ -118,7 +133,8 @@ func cleanTopic(p TopicPatch) (postgres.TopicPatch, error) {
 		clean.Name = &name
 	}
 	if p.Description != nil {
-		description, err := cleanText("description", *p.Description, 0, schema.MaxTopicDescription, true)
+		description, err := cleanText(
+			"description", *p.Description, 0, schema.MaxTopicDescription, true)
 		if err != nil {
 			return clean, err
 		}
@@ -131,7 +147,8 @@ func cleanTopic(p TopicPatch) (postgres.TopicPatch, error) {
 			if err != nil {
 				return clean, err
 			}
-			if !slices.ContainsFunc(keywords, func(other string) bool { return strings.EqualFold(other, keyword) }) {
+			duplicate := func(other string) bool { return strings.EqualFold(other, keyword) }
+			if !slices.ContainsFunc(keywords, duplicate) {
 				keywords = append(keywords, keyword)
 			}
 		}
@@ -140,17 +157,25 @@ func cleanTopic(p TopicPatch) (postgres.TopicPatch, error) {
 	return clean, nil
 }
 
-func cleanText(member, text string, least, most int, lines bool) (string, error) {
+// cleanText returns the text trimmed and in Unicode normalization form C. It fails with CodeInvalid
+// if the text then has fewer than minLength or more than maxLength characters, or contains control
+// characters. Line breaks and tabs are allowed if multiline is set.
+func cleanText(member, text string, minLength, maxLength int, multiline bool) (string, error) {
 	text = strings.TrimSpace(norm.NFC.String(text))
-	if n := utf8.RuneCountInString(text); n < least || n > most {
-		return "", schema.Errorf(schema.CodeInvalid, "The member %q must have %d to %d characters.", member, least, most)
-	}
-	control := func(r rune) bool {
-		return (unicode.IsControl(r) && !(lines && strings.ContainsRune("\n\r\t", r))) || unicode.Is(unicode.Bidi_Control, r)
-	}
-	if strings.ContainsFunc(text, control) {
+	if n := utf8.RuneCountInString(text); n < minLength || n > maxLength {
 		return "", schema.Errorf(schema.CodeInvalid,
-			"The member %q must not contain control characters or such that turn the direction of writing.", member)
+			"The member %q must have %d to %d characters.", member, minLength, maxLength)
+	}
+	notAllowed := func(r rune) bool {
+		if multiline && strings.ContainsRune("\n\r\t", r) {
+			return false
+		}
+		return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)
+	}
+	if strings.ContainsFunc(text, notAllowed) {
+		return "", schema.Errorf(schema.CodeInvalid,
+			"The member %q must not contain control characters "+
+				"or characters that change the text direction.", member)
 	}
 	return text, nil
 }
@@ -165,7 +190,11 @@ func topicPage(topics []schema.Topic) TopicPage {
 
 func topicOf(t schema.Topic) Topic {
 	return Topic{
-		ID: t.ID, Name: t.Name, Description: t.Description, Keywords: append([]string{}, t.Keywords...),
-		Scope: TopicScope(t.Scope()), Suggested: t.Suggested,
+		ID:          t.ID,
+		Name:        t.Name,
+		Description: t.Description,
+		Keywords:    append([]string{}, t.Keywords...), // [] instead of null if there are none
+		Scope:       TopicScope(t.Scope()),
+		Suggested:   t.Suggested,
 	}
 }

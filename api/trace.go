@@ -12,20 +12,21 @@ import (
 	"intray/infra/telemetry"
 )
 
-// traceStep adds a request to its document's trace, which the request that creates the
-// document begins. Reading a document, which clients do again and again, is no step.
-func traceStep(c echo.Context, route string, about subject, began time.Time) {
+// traceStep adds a request as a span to the trace of its document. The request that creates the
+// document begins the trace. Requests that read a document are not added, because clients repeat
+// them often.
+func traceStep(c echo.Context, route string, document requestDocument, began time.Time) {
 	r := c.Request()
 	if !telemetry.Tracing() || r.Method == http.MethodGet && route == "/api/documents/:id" {
 		return
 	}
 	name := r.Method + " " + route
-	if !about.created {
+	if !document.created {
 		attribute := attribute.String("http.route", route)
-		telemetry.Step(about.document, name, began, time.Now(), nil, attribute)
+		telemetry.Step(document.id, name, began, time.Now(), nil, attribute)
 		return
 	}
 	headers := propagation.HeaderCarrier(r.Header)
 	from := trace.SpanContextFromContext(propagation.TraceContext{}.Extract(r.Context(), headers))
-	telemetry.FirstStep(about.document, name, began, from)
+	telemetry.FirstStep(document.id, name, began, from)
 }

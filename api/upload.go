@@ -16,14 +16,14 @@ import (
 	"intray/schema"
 )
 
-// uploadExpiry is how long an upload URL lives. schema.ExpireAfter counts on it.
-const uploadExpiry = 15 * time.Minute
+// uploadURLTTL is how long an upload URL is valid. It must be shorter than schema.ExpireAfter.
+const uploadURLTTL = 15 * time.Minute
 
-// maxFilename is in characters. A filesystem's usual limit is 255 bytes or
-// UTF-16 units, so every real name fits.
+// maxFilename is the maximum length of a filename in characters. Filesystems commonly allow 255
+// bytes or UTF-16 code units, so the name of every real file fits.
 const maxFilename = 255
 
-// CreateUploadURL makes a pending document and gives the URL for its file.
+// CreateUploadURL creates a pending document and returns the URL to upload its file to.
 func (s *server) CreateUploadURL(
 	ctx context.Context, r CreateUploadURLRequestObject,
 ) (CreateUploadURLResponseObject, error) {
@@ -31,52 +31,54 @@ func (s *server) CreateUploadURL(
 	if err != nil {
 		return nil, err
 	}
-	d, about, err := s.storeDocument(ctx, d, r.Params.IdempotencyKey)
+	d, requested, err := s.storeDocument(ctx, d, r.Params.IdempotencyKey)
 	if err != nil {
 		return nil, err
 	}
 	url, headers, expiresAt, err := s.config.Presigner.UploadURL(
-		ctx, d.ObjectKey, d.ContentType, d.Size, digest, uploadExpiry)
+		ctx, d.ObjectKey, d.ContentType, d.Size, digest, uploadURLTTL)
 	if err != nil {
-		return nil, &subjectError{about, fmt.Errorf("upload URL of document %s: %w", d.ID, err)}
+		err = fmt.Errorf("sign an upload URL for document %s: %w", d.ID, err)
+		return nil, &documentError{requested, err}
 	}
-	return uploadURLAnswer{CreateUploadURL201JSONResponse{
+	return uploadURLResponse{CreateUploadURL201JSONResponse{
 		Document: documentOf(postgres.DocumentView{Document: d}),
 		Upload: Upload{
 			Method: UploadMethodPUT, URL: url, Headers: headers, ExpiresAt: expiresAt.UTC(),
 		},
-	}, about}, nil
+	}, requested}, nil
 }
 
-// uploadURLAnswer is the answer of CreateUploadURL with its subject.
-type uploadURLAnswer struct {
+// uploadURLResponse is the response of CreateUploadURL with the document it concerns.
+type uploadURLResponse struct {
 	CreateUploadURL201JSONResponse
-	subject
+	requestDocument
 }
 
-// storeDocument stores a new document, or finds the one that was stored under the
-// same idempotency key. It fails where that one takes no file any more.
-func (s *server) storeDocument(ctx context.Context, d schema.Document, idempotencyKey *string,
-) (schema.Document, subject, error) {
+// storeDocument stores d and returns it, or returns the document that was stored under the same
+// idempotency key. It fails with CodeWrongStatus if that document can no longer be uploaded.
+func (s *server) storeDocument(
+	ctx context.Context, d schema.Document, idempotencyKey *string,
+) (schema.Document, requestDocument, error) {
 	key := ""
 	if idempotencyKey != nil {
 		key = *idempotencyKey
 	}
 	d, created, err := s.userDB(ctx).CreateDocument(ctx, d, key, s.config.Limits.MaxPending)
 	if err != nil {
-		return schema.Document{}, subject{}, err
+		return schema.Document{}, requestDocument{}, err
 	}
-	about := subject{document: d.ID, created: created}
-	if !waits(d.Status) {
-		return d, about, &subjectError{about, schema.Errorf(schema.CodeWrongStatus,
-			"The document of this Idempotency-Key is %s and takes no other file. "+
+	requested := requestDocument{id: d.ID, created: created}
+	if !awaitsFile(d.Status) {
+		return d, requested, &documentError{requested, schema.Errorf(schema.CodeWrongStatus,
+			"The document with this Idempotency-Key is %s, so its file cannot be uploaded again. "+
 				"Use a new key for a new document.", d.Status)}
 	}
-	return d, about, nil
+	return d, requested, nil
 }
 
-// newDocument returns the document that the request describes, and the digest of
-// its file if the request gives one.
+// newDocument returns the document that the request describes, and the SHA-256 digest of its file
+// if the request contains one.
 func (s *server) newDocument(
 	user uuid.UUID, u UploadRequest,
 ) (d schema.Document, digest []byte, err error) {
@@ -88,8 +90,8 @@ func (s *server) newDocument(
 	if err != nil {
 		return schema.Document{}, nil, err
 	}
-	if most := s.config.Limits.MaxSize; u.Size > most {
-		return schema.Document{}, nil, tooLarge(u.Size, most)
+	if limit := s.config.Limits.MaxSize; u.Size > limit {
+		return schema.Document{}, nil, fileTooLarge(u.Size, limit)
 	}
 	if u.Sha256 != nil {
 		if digest, err = hex.DecodeString(*u.Sha256); err != nil {
@@ -104,35 +106,36 @@ func (s *server) newDocument(
 	return schema.NewDocument(id, user, name, contentType, u.Size, time.Now().UTC()), digest, nil
 }
 
-func tooLarge(size, most int64) error {
+func fileTooLarge(size, limit int64) error {
 	return schema.Errorf(schema.CodeTooLarge,
-		"The file has %d bytes. At most %d are allowed.", size, most)
+		"The file has %d bytes. At most %d are allowed.", size, limit)
 }
 
-// cleanFilename returns the name in Unicode normalization form C. It refuses
-// what would be a path, break a line, or show as another name than it is.
+// cleanFilename returns the name in Unicode normalization form C. It fails with CodeInvalid if the
+// name is a path, contains a line break or another control character, or contains characters that
+// make it display as a different name.
 func cleanFilename(name string) (string, error) {
 	name = norm.NFC.String(name)
-	refuse := func(why string) (string, error) {
+	invalid := func(problem string) (string, error) {
 		return "", schema.Errorf(schema.CodeInvalid,
-			`The member "filename" %s. Send the file's plain name.`, why)
+			`The member "filename" %s. Send the file's name without a path.`, problem)
 	}
 	switch {
 	case !utf8.ValidString(name):
-		return refuse("is not UTF-8")
+		return invalid("is not UTF-8")
 	case utf8.RuneCountInString(name) > maxFilename:
-		return refuse(fmt.Sprintf("has more than %d characters", maxFilename))
+		return invalid(fmt.Sprintf("has more than %d characters", maxFilename))
 	case strings.ContainsAny(name, `/\`):
-		return refuse("must not contain / or \\")
+		return invalid("must not contain / or \\")
 	case strings.Trim(name, " .") == "":
-		return refuse("must contain more than dots and spaces")
+		return invalid("must contain more than dots and spaces")
 	}
 	for _, r := range name {
 		switch {
 		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
-			return refuse("must not contain control characters")
+			return invalid("must not contain control characters")
 		case unicode.Is(unicode.Bidi_Control, r):
-			return refuse("must not contain characters that turn the direction of writing")
+			return invalid("must not contain characters that change the text direction")
 		}
 	}
 	return name, nil

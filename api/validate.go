@@ -19,20 +19,23 @@ import (
 	"intray/schema"
 )
 
-// KeepValidatedValue: the handler gets the value that was checked, not a second
-// reading of the body. Defaults are the handlers'.
+// validation configures kin-openapi. With KeepValidatedValue the handler receives the value that
+// was checked, so the body is not decoded a second time. Defaults are set by the handlers.
 var validation = &openapi3filter.Options{KeepValidatedValue: true, SkipSettingDefaults: true}
 
-var notJSON = schema.Errorf(schema.CodeTypeNotAllowed,
-	"The request body must be JSON. Send it with Content-Type: application/json.")
+var (
+	errNotJSON = schema.Errorf(schema.CodeTypeNotAllowed,
+		"The request body must be JSON. Send it with Content-Type: application/json.")
+	errInvalidJSON = schema.Errorf(schema.CodeInvalid,
+		"The request body is not valid JSON. Send one JSON value in UTF-8.")
+)
 
-var badJSON = schema.Errorf(schema.CodeInvalid, "The request body is not valid JSON. Send one JSON value in UTF-8.")
-
-// validate holds a request's parameters and body against the contract. Its
-// error says which of them is wrong and what it must be like, in words of the
-// contract's own; kin-openapi's words quote schemas and values.
+// validate checks a request's parameters and body against the contract. Its error names the
+// parameter or member that is invalid and states what it must be. The wording is our own, because
+// the messages of kin-openapi quote schemas and values.
 func (o *operation) validate(c echo.Context) error {
-	if len(o.route.Operation.Parameters) == 0 && len(o.route.PathItem.Parameters) == 0 && o.route.Operation.RequestBody == nil {
+	op := o.route.Operation
+	if len(op.Parameters) == 0 && len(o.route.PathItem.Parameters) == 0 && op.RequestBody == nil {
 		return nil
 	}
 	if o.passesFastPath(c) {
@@ -49,58 +52,60 @@ func (o *operation) validate(c echo.Context) error {
 	var invalid *openapi3filter.RequestError
 	switch {
 	case err == nil:
-		return oneValue(r)
+		return checkSingleValue(r)
 	case !errors.As(err, &invalid):
 		return fmt.Errorf("validate request: %w", err)
 	case invalid.Parameter != nil:
-		return invalidParameter(invalid)
+		return parameterError(invalid)
 	default:
-		return invalidBody(invalid)
+		return bodyError(invalid)
 	}
 }
 
-func invalidParameter(err *openapi3filter.RequestError) error {
+func parameterError(err *openapi3filter.RequestError) error {
 	p := err.Parameter
 	if p.In == openapi3.ParameterInPath {
-		return noSuchID
+		return errNotUUID
 	}
-	what := fmt.Sprintf("The %s parameter %q", p.In, p.Name)
+	name := fmt.Sprintf("The %s parameter %q", p.In, p.Name)
 	if p.In == openapi3.ParameterInHeader {
-		what = fmt.Sprintf("The header %q", p.Name)
+		name = fmt.Sprintf("The header %q", p.Name)
 	}
 	var s *openapi3.SchemaError
 	if errors.As(err.Err, &s) {
-		return schema.Errorf(schema.CodeInvalid, "%s %s.", what, must(s))
+		return schema.Errorf(schema.CodeInvalid, "%s %s.", name, requirement(s))
 	}
 	if len(*p.Schema.Value.Type) == 1 && p.Schema.Value.Type.Is(openapi3.TypeInteger) {
-		return schema.Errorf(schema.CodeInvalid, "%s must be a whole number.", what)
+		return schema.Errorf(schema.CodeInvalid, "%s must be a whole number.", name)
 	}
-	return schema.Errorf(schema.CodeInvalid, "%s must not be empty.", what)
+	return schema.Errorf(schema.CodeInvalid, "%s must not be empty.", name)
 }
 
-func invalidBody(err *openapi3filter.RequestError) error {
+func bodyError(err *openapi3filter.RequestError) error {
 	var s *openapi3.SchemaError
 	var tooLong *http.MaxBytesError
 	switch {
 	case errors.As(err.Err, &tooLong):
 		return tooLong
 	case errors.Is(err.Err, os.ErrDeadlineExceeded):
-		return schema.Errorf(schema.CodeInvalid, "The request body took too long to arrive. Send it again, all at once.")
+		return schema.Errorf(schema.CodeInvalid,
+			"The request body took too long to arrive. Send it again without pauses.")
 	case errors.As(err.Err, &s):
-		return schema.Errorf(schema.CodeInvalid, "%s %s.", member(s), must(s))
+		return schema.Errorf(schema.CodeInvalid, "%s %s.", memberName(s), requirement(s))
 	case errors.Is(err.Err, openapi3filter.ErrInvalidRequired):
-		return schema.Errorf(schema.CodeInvalid, "The request body is missing. Send the JSON that the contract describes.")
-	case err.Err == nil: // only the Content-Type
-		return notJSON
+		return schema.Errorf(schema.CodeInvalid,
+			"The request body is missing. Send the JSON that /api/openapi.yaml describes.")
+	case err.Err == nil: // only the Content-Type is wrong
+		return errNotJSON
 	default:
-		return badJSON
+		return errInvalidJSON
 	}
 }
 
-// oneValue refuses what a decoder overlooks: text behind the JSON value, and
-// bytes that are not UTF-8, which it would replace. kin-openapi has read the body
-// and left GetBody to read it again.
-func oneValue(r *http.Request) error {
+// checkSingleValue refuses a body that kin-openapi's decoder accepts although it is not valid: one
+// with text after the JSON value, or with bytes that are not UTF-8, which the decoder would
+// replace. kin-openapi has already read the body and has set GetBody so that it can be read again.
+func checkSingleValue(r *http.Request) error {
 	if r.GetBody == nil {
 		return nil
 	}
@@ -113,13 +118,13 @@ func oneValue(r *http.Request) error {
 		return fmt.Errorf("read the request body again: %w", err)
 	}
 	if !json.Valid(data) || !utf8.Valid(data) {
-		return badJSON
+		return errInvalidJSON
 	}
 	return nil
 }
 
-// member names the part of the body that err is about.
-func member(err *openapi3.SchemaError) string {
+// memberName names the member of the request body that err is about.
+func memberName(err *openapi3.SchemaError) string {
 	path := err.JSONPointer()
 	if len(path) == 0 {
 		return "The request body"
@@ -127,7 +132,7 @@ func member(err *openapi3.SchemaError) string {
 	return fmt.Sprintf("The member %s of the request body", quoted(strings.Join(path, ".")))
 }
 
-// quoted is a name that may be the client's own, made fit to be shown.
+// quoted returns name quoted and shortened to 64 characters. The client may have chosen the name.
 func quoted(name string) string {
 	if runes := []rune(name); len(runes) > 64 {
 		name = string(runes[:64]) + "…"
@@ -135,8 +140,9 @@ func quoted(name string) string {
 	return fmt.Sprintf("%q", name)
 }
 
-// must says what the value that failed would have to be.
-func must(err *openapi3.SchemaError) string {
+// requirement describes the requirement that the invalid value does not meet. It is the predicate
+// of a sentence whose subject is the value.
+func requirement(err *openapi3.SchemaError) string {
 	s := err.Schema
 	switch err.SchemaField {
 	case "required":
@@ -151,8 +157,9 @@ func must(err *openapi3.SchemaError) string {
 	case "type":
 		return "must be of type " + strings.Join(s.Type.Slice(), " or ")
 	case "enum":
-		// An empty value, where it is one of them, is said in the description.
-		return "must be one of " + strings.Join(strings.Fields(strings.Trim(fmt.Sprint(s.Enum), "[]")), ", ")
+		// Fields drops the empty value of an enum; the description of the member mentions it.
+		values := strings.Fields(strings.Trim(fmt.Sprint(s.Enum), "[]"))
+		return "must be one of " + strings.Join(values, ", ")
 	case "minLength":
 		if s.MinLength == 1 {
 			return "must not be empty"
@@ -171,18 +178,21 @@ func must(err *openapi3.SchemaError) string {
 	case "maximum":
 		return fmt.Sprintf("must be at most %.0f", *s.Max)
 	default: // pattern, format
-		sentence, _, _ := strings.Cut(strings.Join(strings.Fields(s.Description), " "), ". ")
-		return "is not as it must be: " + strings.TrimSuffix(sentence, ".")
+		description := strings.Join(strings.Fields(s.Description), " ")
+		sentence, _, _ := strings.Cut(description, ". ")
+		return "is malformed. Its description is: " + strings.TrimSuffix(sentence, ".")
 	}
 }
 
-var noSuchID = schema.Errorf(schema.CodeNotFound, "There is nothing with this id: it is not a UUID.")
+var errNotUUID = schema.Errorf(schema.CodeNotFound,
+	"The id in the path is not a UUID, so nothing has this id.")
 
-// parseID reads an id of a path. What is no id names nothing.
+// parseID returns the UUID that a path contains. It fails with CodeNotFound if id is not a UUID in
+// its canonical form.
 func parseID(id string) (uuid.UUID, error) {
 	parsed, err := uuid.Parse(id)
 	if err != nil || len(id) != len(uuid.Nil.String()) {
-		return uuid.Nil, noSuchID
+		return uuid.Nil, errNotUUID
 	}
 	return parsed, nil
 }

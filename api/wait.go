@@ -11,15 +11,16 @@ import (
 )
 
 const (
-	// listingPause is the least time between two reads of a listing that changes
-	// elsewhere than on the page that is waited for.
+	// listingPause is the minimum time between two reads of a listing. A request that waits for a
+	// change of one page is also woken by changes of documents that are not on the page.
 	listingPause = 50 * time.Millisecond
-	// retryPending is when to ask again about something that is on its way.
-	retryPending = 1
+	// pendingRetryAfter is the Retry-After, in seconds, of a response with a document whose status
+	// is about to change.
+	pendingRetryAfter = 1
 )
 
-// preferredWait returns how long a request would wait: only a client that says what
-// it knows can.
+// preferredWait returns how long a request asks to wait. It is 0 without If-None-Match, because
+// then the server does not know which version the client has.
 func preferredWait(h http.Header) time.Duration {
 	if h.Get("If-None-Match") == "" {
 		return 0
@@ -27,16 +28,16 @@ func preferredWait(h http.Header) time.Duration {
 	return parsePrefer(h.Get("Prefer"))
 }
 
-// waitOf returns how long a request with these parameters waits for a change.
-func (s *server) waitOf(ifNoneMatch, prefer *string) time.Duration {
+// waitTime returns how long a request with these headers waits for a change.
+func (s *server) waitTime(ifNoneMatch, prefer *string) time.Duration {
 	if ifNoneMatch == nil || *ifNoneMatch == "" || prefer == nil {
 		return 0
 	}
 	return min(parsePrefer(*prefer), s.config.Timeouts.Wait)
 }
 
-// parsePrefer returns the wait that a Prefer header asks for (RFC 7240, section 4.3),
-// 0 if it asks for none. A preference that cannot be understood is none.
+// parsePrefer returns the wait that a header Prefer asks for (RFC 7240, section 4.3). It returns 0
+// if the header asks for none or is malformed.
 func parsePrefer(prefer string) time.Duration {
 	for preference := range strings.SplitSeq(prefer, ",") {
 		preference, _, _ = strings.Cut(preference, ";")
@@ -44,7 +45,7 @@ func parsePrefer(prefer string) time.Duration {
 		if !strings.EqualFold(strings.TrimSpace(name), "wait") {
 			continue
 		}
-		// 9 digits: more would not fit, and no wait is that long.
+		// More than 9 digits would overflow, and no wait is that long.
 		value = strings.Trim(strings.TrimSpace(value), `"`)
 		n, err := strconv.ParseUint(value[:min(len(value), 9)], 10, 32)
 		if err != nil {
@@ -55,25 +56,26 @@ func parsePrefer(prefer string) time.Duration {
 	return 0
 }
 
-// await calls read, and while it finds nothing new calls it again as soon as an event
-// about what is of interest comes, until wait has passed. Between the calls it costs
-// the database nothing. The client's next request makes up for a lost event.
+// await calls read until it reports a change or wait has passed. After the first call it calls read
+// only when there is an event for key, so that waiting does not load the database. If an event is
+// lost, the client learns of the change from its next request.
 //
-// read returns the version that it read: an event of that version or an older one is
-// no reason to read again. The waiter comes before the first read, so that no change
-// falls between the two.
-func (s *server) await(ctx context.Context, of interest, wait time.Duration,
+// read returns the version that it read. An event with that version or an older one does not make
+// await call read again. await subscribes to events before the first call of read, so that it
+// misses no change between the two.
+func (s *server) await(
+	ctx context.Context, key waitKey, wait time.Duration,
 	read func() (version int64, changed bool, err error),
 ) error {
 	var w *waiter
 	if wait > 0 {
-		w = s.changes.wait(of)
+		w = s.notifier.addWaiter(key)
 	}
-	if w == nil { // no wait, or too many wait already: then it is only a preference
+	if w == nil { // the client does not ask to wait, or has too many waiting requests
 		_, _, err := read()
 		return err
 	}
-	defer s.changes.leave(w)
+	defer s.notifier.remove(w)
 	waiting, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	pause := time.Duration(0)
@@ -82,22 +84,23 @@ func (s *server) await(ctx context.Context, of interest, wait time.Duration,
 		if err != nil || changed {
 			return err
 		}
-		if !s.changes.next(waiting, w, version, pause) {
-			return ctx.Err() // nil where only the wait is over
+		if !s.notifier.wait(waiting, w, version, pause) {
+			return ctx.Err() // nil if only waiting has ended
 		}
-		if of.document == uuid.Nil {
+		if key.document == uuid.Nil {
 			pause = listingPause
 		}
 	}
 }
 
-// retryAfter is the Retry-After of an answer about something that is on its way:
-// whoever has waited already may ask again at once.
-func retryAfter(inTransit bool, waited time.Duration) *int {
-	if !inTransit {
+// retryAfter returns the Retry-After of a response, or nil if it has none. It has one only if a
+// document's status is about to change. It is 0 after a request that waited, because the next
+// request can wait too.
+func retryAfter(inProgress bool, waited time.Duration) *int {
+	if !inProgress {
 		return nil
 	}
-	after := retryPending
+	after := pendingRetryAfter
 	if waited > 0 {
 		after = 0
 	}

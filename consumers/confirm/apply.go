@@ -16,42 +16,44 @@ import (
 	"intray/schema"
 )
 
-// outcome is a Result and what this call did for it.
+// outcome is a Result and what this call did to reach it.
 type outcome struct {
 	Result
-	changed bool // this call changed the document
-	// applied means that the document counts with the object, and that its event is published:
-	// another event of the same upload has nothing to add.
+	changed bool // whether this call changed the document
+	// applied reports whether the document is counted with this object and its event is published.
+	// Another event of the same upload then has no effect.
 	applied bool
 }
 
-// uploaded reports whether this call made the document uploaded.
+// uploaded reports whether this call changed the document's status to uploaded.
 func (o outcome) uploaded() bool {
 	return o.changed && o.Document.Status == schema.StatusUploaded
 }
 
-// apply carries out in one transaction what the objects make of their documents and publishes the
-// documents' events. It returns the outcomes of the keys that are decided, and the keys with an object
-// that are not: they have no document, or only a LIST showed an object that would cost its document
-// its place. began is when their objects were first looked up, for the traces.
+// apply applies stat results to their documents in one transaction and publishes the documents'
+// events. known holds documents that have been read already, by key.
+//
+// It returns the outcomes by key, and the keys that have an object but could not be resolved:
+// either no document was found, or only a LIST showed the object and that is not conclusive. began
+// is when the objects were stat'ed, for traces.
 func (c *Confirmer) apply(
 	ctx context.Context, began time.Time, stats map[string]minio.StatResult,
 	known map[string]schema.Document,
-) (outcomes map[string]outcome, undecided []string, err error) {
+) (outcomes map[string]outcome, unresolved []string, err error) {
 	now := schema.Now()
 	knownIDs := make(map[uuid.UUID]bool, len(known))
 	for _, d := range known {
 		knownIDs[d.ID] = true
 	}
 	outcomes = make(map[string]outcome, len(stats))
-	pending := make(map[uuid.UUID]minio.StatResult, len(stats))
+	statByID := make(map[uuid.UUID]minio.StatResult, len(stats))
 	ids := make([]uuid.UUID, 0, len(stats))
 	for key, stat := range stats {
 		d, isKnown := known[key]
 		id, named := d.ID, true
 		if !isKnown {
 			id, named = schema.DocumentID(key)
-			named = named && !knownIDs[id] // that document has another key
+			named = named && !knownIDs[id] // otherwise the document with this id has another key
 		}
 		switch {
 		case stat.Err != nil:
@@ -59,18 +61,18 @@ func (c *Confirmer) apply(
 		case isKnown && alreadyApplied(d, stat.Object, now):
 			outcomes[key] = outcome{Result: Result{Key: key, Document: &d, Found: true}}
 		case !named:
-			undecided = append(undecided, key)
+			unresolved = append(unresolved, key)
 		default:
-			pending[id] = stat
+			statByID[id] = stat
 			ids = append(ids, id)
 		}
 	}
 
 	changed := make(map[uuid.UUID]bool, len(ids))
-	decided := make(map[uuid.UUID]bool, len(ids))
+	resolved := make(map[uuid.UUID]bool, len(ids))
 	found, err := c.db.Transition(ctx, ids, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		stat := pending[d.ID]
-		if decided[d.ID] = conclusive(*d, stat, now); !decided[d.ID] {
+		stat := statByID[d.ID]
+		if resolved[d.ID] = conclusive(*d, stat, now); !resolved[d.ID] {
 			return schema.Decision{}
 		}
 		decision := d.Confirm(stat.Object, q, now)
@@ -82,22 +84,23 @@ func (c *Confirmer) apply(
 	}
 	for i := range found {
 		d := &found[i]
-		if decided[d.ID] {
-			delete(pending, d.ID)
+		if resolved[d.ID] {
+			delete(statByID, d.ID)
 			outcomes[d.ObjectKey] = outcome{
 				Result: Result{Key: d.ObjectKey, Document: d, Found: true}, changed: changed[d.ID],
 			}
 		}
 	}
-	for _, stat := range pending {
-		undecided = append(undecided, stat.Object.Key)
+	for _, stat := range statByID {
+		unresolved = append(unresolved, stat.Object.Key)
 	}
 	trace(outcomes, began)
 	c.publish(ctx, outcomes, now)
-	return outcomes, undecided, nil
+	return outcomes, unresolved, nil
 }
 
-// failed returns the result of a stat that shows no object.
+// failed returns the result for a stat that returned an error, which may be that there is no
+// object.
 func failed(key string, stat minio.StatResult, known map[string]schema.Document) Result {
 	r := Result{Key: key}
 	if d, ok := known[key]; ok {
@@ -109,26 +112,30 @@ func failed(key string, stat minio.StatResult, known map[string]schema.Document)
 	return r
 }
 
-// conclusive reports whether the stat is enough to decide the document. A HEAD always is. A LIST is
-// not if the object would cost the document its place.
+// conclusive reports whether the stat result is sufficient to resolve the document. A HEAD always
+// is. A LIST is sufficient only if the object has the size declared for a pending or expired
+// document, or if it changes nothing: no document is quarantined, or rejected for its size, because
+// of a LIST alone.
 func conclusive(d schema.Document, stat minio.StatResult, now time.Time) bool {
 	if d.ObjectKey != stat.Object.Key {
 		return false
 	}
-	waits := d.Status == schema.StatusPending || d.Status == schema.StatusExpired
-	return !stat.Listed || (waits && d.Size == stat.Object.Size) || alreadyApplied(d, stat.Object, now)
+	unconfirmed := d.Status == schema.StatusPending || d.Status == schema.StatusExpired
+	return !stat.Listed || (unconfirmed && d.Size == stat.Object.Size) ||
+		alreadyApplied(d, stat.Object, now)
 }
 
-// alreadyApplied reports whether the object changes nothing about the document.
+// alreadyApplied reports whether confirming the document with the object would change nothing.
 func alreadyApplied(d schema.Document, o schema.Object, now time.Time) bool {
 	decision := d.Confirm(o, &schema.Quota{}, now)
 	return !decision.Changed && !decision.DeleteObject
 }
 
-// publish publishes the events of the documents and sets applied.
+// publish publishes the events of the documents and sets applied in their outcomes.
 //
-// A document that another worker has just changed, because it got the other event of the same upload,
-// is that worker's to publish: one event too many would make the stream refuse a batch of a thousand.
+// It skips a document that another worker changed within the last nats.PublishTimeout, after
+// receiving the other event of the same upload. That worker publishes the event. A single duplicate
+// would make the stream refuse a whole batch of up to a thousand messages.
 func (c *Confirmer) publish(ctx context.Context, outcomes map[string]outcome, now time.Time) {
 	documents := make([]schema.Document, 0, len(outcomes))
 	counted := make([]string, 0, len(outcomes))
@@ -145,7 +152,9 @@ func (c *Confirmer) publish(ctx context.Context, outcomes map[string]outcome, no
 			counted = append(counted, key)
 		}
 	}
-	slices.SortFunc(documents, func(a, b schema.Document) int { return bytes.Compare(a.ID[:], b.ID[:]) })
+	slices.SortFunc(documents, func(a, b schema.Document) int {
+		return bytes.Compare(a.ID[:], b.ID[:])
+	})
 	if !c.publisher.TryPublish(ctx, documents) {
 		return
 	}
@@ -156,7 +165,7 @@ func (c *Confirmer) publish(ctx context.Context, outcomes map[string]outcome, no
 	}
 }
 
-// trace adds a step to the traces of the documents that were changed.
+// trace adds a step to the trace of each document that was changed.
 func trace(outcomes map[string]outcome, began time.Time) {
 	if !telemetry.Tracing() {
 		return
@@ -165,7 +174,8 @@ func trace(outcomes map[string]outcome, began time.Time) {
 	for _, o := range outcomes {
 		if d := o.Document; o.changed {
 			telemetry.Step(d.ID, "confirm", began, now, nil,
-				attribute.String("status", string(d.Status)), attribute.String("reason", string(d.Reason)))
+				attribute.String("status", string(d.Status)),
+				attribute.String("reason", string(d.Reason)))
 		}
 	}
 }

@@ -1,10 +1,13 @@
-// Package confirm makes uploads count. It stats the objects of documents and carries out what they
-// make of them (schema.Document.Confirm): a pending document becomes uploaded and charged, or
-// rejected; one whose content is not what was confirmed is quarantined; an object at a key that was
-// given up is deleted again.
+// Package confirm confirms uploads. It stats the objects of documents and applies each result to
+// its document (schema.Document.Confirm):
 //
-// The events, the API's fallback, the sweeper and reconcile run the same code, so any number of them,
-// in any order, end in the same state.
+//   - a pending or expired document becomes uploaded and is charged to its owner's quota, or it is
+//     rejected;
+//   - a counted document whose object has changed since it was confirmed is quarantined;
+//   - an object whose document was rejected or deleted is deleted again.
+//
+// The consumer confirm, the API's fallback, the sweeper and reconcile all run this code. Any number
+// of runs in any order lead to the same state.
 package confirm
 
 import (
@@ -23,7 +26,7 @@ import (
 	"intray/schema"
 )
 
-// Confirmer confirms. It is safe for concurrent use.
+// Confirmer confirms uploads. It is safe for concurrent use.
 type Confirmer struct {
 	db        *postgres.DB
 	objects   minio.Stater
@@ -38,31 +41,31 @@ func New(
 	return &Confirmer{db: db, objects: objects, publisher: publisher, log: log}
 }
 
-// ForUser returns the same Confirmer, bound to one user's documents.
+// ForUser returns a copy of c that is restricted to the documents of one user.
 func (c *Confirmer) ForUser(id uuid.UUID) *Confirmer {
 	bound := *c
 	bound.db = c.db.ForUser(id)
 	return &bound
 }
 
-// Result is the result for one key.
+// Result is the result of Confirm for one key.
 type Result struct {
 	Key string
-	// Document is as it is now; nil if no document is known to have the key.
+	// Document is the document with this key in its current state, or nil if there is none.
 	Document *schema.Document
-	// Found reports whether there is an object at the key.
+	// Found reports whether an object exists at the key.
 	Found bool
-	// Err is why the key could not be decided, such as minio.ErrUnavailable. That there is no object
-	// is no error; a HEAD has proved it.
+	// Err is the error that kept the object from being stat'ed, such as minio.ErrUnavailable. A
+	// missing object, which a HEAD has proved, is not an error.
 	Err error
 }
 
-// Confirm stats the objects at keys, carries out what they make of their documents, publishes the
-// documents' events, and returns a result for each key, in order. A key that is given twice is
-// decided once.
+// Confirm stats the objects at keys, applies the results to their documents and publishes the
+// documents' events. It returns one result for each key, in order. A key that occurs twice is
+// handled once.
 //
-// Its error is that of the database. What could not be published is no error: the sweeper publishes
-// it later.
+// Confirm returns an error only if the database fails. Events that could not be published are not
+// an error: the sweeper publishes them later.
 func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error) {
 	known, err := c.documents(ctx, keys)
 	if err != nil {
@@ -79,8 +82,10 @@ func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error
 	return results, nil
 }
 
-// documents reads the documents that have the keys.
-func (c *Confirmer) documents(ctx context.Context, keys []string) (map[string]schema.Document, error) {
+// documents returns the documents with the given object keys, by key.
+func (c *Confirmer) documents(
+	ctx context.Context, keys []string,
+) (map[string]schema.Document, error) {
 	found, err := c.db.DocumentsByKey(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("confirm %d keys: %w", len(keys), err)
@@ -92,32 +97,32 @@ func (c *Confirmer) documents(ctx context.Context, keys []string) (map[string]sc
 	return documents, nil
 }
 
-// confirm returns an outcome for each key. known holds documents that were read before: those that
-// the object does not change need no transaction. The others are read in the transaction, by the id
-// in their key.
+// confirm returns the outcome for each key. known holds documents that have been read already;
+// those that their object would not change need no transaction. All other documents are read in the
+// transaction, by the id in their key.
 func (c *Confirmer) confirm(
 	ctx context.Context, keys []string, known map[string]schema.Document,
 ) (map[string]outcome, error) {
 	began := time.Now()
 	stats := minio.StatOrList(ctx, c.objects, keys)
-	outcomes, undecided, err := c.apply(ctx, began, stats, known)
-	if err != nil || len(undecided) == 0 {
+	outcomes, unresolved, err := c.apply(ctx, began, stats, known)
+	if err != nil || len(unresolved) == 0 {
 		return outcomes, err
 	}
 
-	// These have no document with the id in their key, or a LIST is not enough to decide them.
-	if known, err = c.documents(ctx, undecided); err != nil {
+	// For these keys either no document has the id in the key, or a LIST was not conclusive.
+	if known, err = c.documents(ctx, unresolved); err != nil {
 		return outcomes, err
 	}
-	undecidedStats := make(map[string]minio.StatResult, len(undecided))
+	unresolvedStats := make(map[string]minio.StatResult, len(unresolved))
 	var listed []string
-	for _, key := range undecided {
-		if undecidedStats[key] = stats[key]; stats[key].Listed {
+	for _, key := range unresolved {
+		if unresolvedStats[key] = stats[key]; stats[key].Listed {
 			listed = append(listed, key)
 		}
 	}
-	maps.Copy(undecidedStats, minio.StatAll(ctx, c.objects, listed))
-	more, strays, err := c.apply(ctx, began, undecidedStats, known)
+	maps.Copy(unresolvedStats, minio.StatAll(ctx, c.objects, listed))
+	more, strays, err := c.apply(ctx, began, unresolvedStats, known)
 	maps.Copy(outcomes, more)
 	if err != nil || len(strays) == 0 {
 		return outcomes, err
@@ -128,14 +133,14 @@ func (c *Confirmer) confirm(
 	return outcomes, c.rearm(ctx, strays)
 }
 
-// rearm has the objects at keys of documents that have ended deleted again. Objects that the database
-// never knew are left alone.
+// rearm requests another deletion of the objects at strays, as far as they belonged to documents
+// that have been deleted. Objects that the database has never known are left alone.
 func (c *Confirmer) rearm(ctx context.Context, strays []string) error {
 	slices.Sort(strays)
 	n, err := c.db.RepeatDeletions(ctx, strays)
 	if err != nil {
-		return fmt.Errorf("delete %d objects again: %w", len(strays), err)
+		return fmt.Errorf("request deletion of %d objects: %w", len(strays), err)
 	}
-	c.log.Debug("objects without a document", "objects", len(strays), "deleted_again", n)
+	c.log.Debug("found objects without a document", "objects", len(strays), "deleted_again", n)
 	return nil
 }

@@ -27,10 +27,12 @@ type bundle struct {
 }
 
 func setup(t *testing.T) bundle {
+	t.Helper()
 	b := consumertest.New(t)
 	return bundle{b, confirm.New(b.DB, b.Objects, b.Publisher, b.Log)}
 }
 
+// confirm confirms keys that are expected to succeed.
 func (b bundle) confirm(t *testing.T, keys ...string) []confirm.Result {
 	t.Helper()
 	results, err := b.confirmer.Confirm(t.Context(), keys)
@@ -42,13 +44,13 @@ func (b bundle) confirm(t *testing.T, keys ...string) []confirm.Result {
 	}
 	for i, r := range results {
 		if r.Key != keys[i] || r.Err != nil {
-			t.Fatalf("got result %d %+v, want one of key %s without an error", i, r, keys[i])
+			t.Fatalf("result %d: got %+v, want key %s and no error", i, r, keys[i])
 		}
 	}
 	return results
 }
 
-// publisher is Alice's in the role api.
+// publisher returns a publisher that is restricted to Alice's documents, in the role api.
 func (b bundle) publisher(conn *nats.Conn) *nats.Publisher {
 	return nats.NewPublisher(conn, b.API.ForUser(b.Alice), b.Log)
 }
@@ -56,11 +58,11 @@ func (b bundle) publisher(conn *nats.Conn) *nats.Publisher {
 func expectPublished(t *testing.T, b bundle, id uuid.UUID, want ...string) {
 	t.Helper()
 	if got := b.Published(id); !slices.Equal(got, want) {
-		t.Errorf("got the events %v published, want %v", got, want)
+		t.Errorf("got published events %v, want %v", got, want)
 	}
 }
 
-// expectDeletions compares how many object deletions are due.
+// expectDeletions compares the number of object deletions that are due.
 func expectDeletions(t *testing.T, b bundle, want int) {
 	t.Helper()
 	if got := b.Count(`SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`); got != want {
@@ -68,11 +70,11 @@ func expectDeletions(t *testing.T, b bundle, want int) {
 	}
 }
 
-// expectUnpublished compares how many documents are marked as unpublished.
+// expectUnpublished compares the number of unpublished documents.
 func expectUnpublished(t *testing.T, b bundle, want int) {
 	t.Helper()
 	if got := b.Count(`SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`); got != want {
-		t.Errorf("got %d documents marked as unpublished, want %d", got, want)
+		t.Errorf("got %d unpublished documents, want %d", got, want)
 	}
 }
 
@@ -83,23 +85,26 @@ func expectDeadLetters(t *testing.T, b bundle, want int) {
 	}
 }
 
-// expectStray expects that there is an object and no document.
+// expectStray expects an object without a document.
 func expectStray(t *testing.T, got confirm.Result) {
 	t.Helper()
 	if got.Document != nil || !got.Found {
-		t.Errorf("got result %+v, want an object without a document", got)
+		t.Errorf("got %+v, want an object without a document", got)
 	}
 }
 
-func TestConfirmTenTimesCountsAndPublishesOnce(t *testing.T) {
+func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+
+func TestRepeatedConfirmChargesAndPublishesOnce(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 5)
 	b.Put(d.ObjectKey, "hello")
 	for range 5 {
 		results := b.confirm(t, d.ObjectKey, d.ObjectKey)
 		for _, r := range results {
-			if !r.Found || r.Document == nil || r.Document.Status != schema.StatusUploaded || r.Document.ETag == "" {
-				t.Fatalf("got result %+v, want an uploaded document with its ETag", r)
+			if !r.Found || r.Document == nil || r.Document.Status != schema.StatusUploaded ||
+				r.Document.ETag == "" {
+				t.Fatalf("got %+v, want an uploaded document with an ETag", r)
 			}
 		}
 	}
@@ -112,10 +117,8 @@ func TestConfirmTenTimesCountsAndPublishesOnce(t *testing.T) {
 	}
 }
 
-func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
+func TestConfirm(t *testing.T) {
 	b := setup(t)
-	now := time.Now
-	remove := func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(now()) }
 	for _, test := range []struct {
 		name      string
 		arrange   func() schema.Document
@@ -124,45 +127,45 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 		deletes   bool
 	}{
 		{"no object", func() schema.Document { return b.Document(b.Alice, 3) }, "pending", nil, false},
-		{"an empty file", func() schema.Document {
+		{"empty object", func() schema.Document {
 			d := b.Document(b.Alice, 0)
 			b.Put(d.ObjectKey, "")
 			return d
 		}, "uploaded", []string{"uploaded"}, false},
-		{"another size than declared", func() schema.Document {
+		{"object of another size than declared", func() schema.Document {
 			d := b.Document(b.Alice, 3)
 			b.Put(d.ObjectKey, "four")
 			return d
 		}, "rejected size_mismatch", []string{"rejected"}, true},
-		{"more than is left", func() schema.Document {
+		{"object that exceeds the quota", func() schema.Document {
 			d := b.Document(b.Bob, 3)
 			b.Put(d.ObjectKey, "abc")
 			b.Exec(`UPDATE quotas SET limit_bytes = 2 WHERE user_id = $1`, b.Bob)
 			return d
 		}, "rejected quota_exceeded", []string{"rejected"}, true},
-		{"an upload that ended after its row expired", func() schema.Document {
+		{"upload that finished after its document expired", func() schema.Document {
 			d := b.Document(b.Alice, 3)
 			d = b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-				return d.Expire(now().Add(2 * schema.ExpireAfter))
+				return d.Expire(time.Now().Add(2 * schema.ExpireAfter))
 			})
 			b.Put(d.ObjectKey, "abc")
 			return d
 		}, "uploaded", []string{"uploaded"}, false},
-		{"overwritten by somebody with the keys", func() schema.Document {
+		{"confirmed object that was overwritten", func() schema.Document {
 			d := b.Uploaded(b.Alice, "abc")
 			b.Put(d.ObjectKey, "xyz")
 			return d
 		}, "quarantined content_changed", []string{"quarantined"}, false},
-		{"deleted before it was confirmed", func() schema.Document {
+		{"document deleted before it was confirmed", func() schema.Document {
 			d := b.Document(b.Alice, 3)
-			d = b.Change(d.ID, remove)
+			d = b.Change(d.ID, deleted)
 			b.Put(d.ObjectKey, "abc")
 			return d
 		}, "deleting", nil, true},
-		{"put again after it was rejected and deleted", func() schema.Document {
+		{"object put again after it was rejected and deleted", func() schema.Document {
 			d := b.Document(b.Alice, 3)
 			d = b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-				return d.Confirm(schema.Object{Size: 4}, q, now())
+				return d.Confirm(schema.Object{Size: 4}, q, time.Now())
 			})
 			if err := deletionsDone(t.Context(), b.DB); err != nil {
 				t.Fatal(err)
@@ -170,7 +173,7 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 			b.Put(d.ObjectKey, "abc")
 			return d
 		}, "rejected size_mismatch", nil, true},
-		{"removed before the event of its creation came", func() schema.Document {
+		{"object removed before its creation event arrived", func() schema.Document {
 			d := b.Document(b.Alice, 3)
 			b.Put(d.ObjectKey, "abc")
 			b.Delete(d.ObjectKey)
@@ -182,9 +185,10 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 			b.confirm(t, d.ObjectKey)
 			b.Expect(d.ID, test.want)
 			expectPublished(t, b, d.ID, test.published...)
-			due := b.Count(`SELECT count(*) FROM object_deletions WHERE object_key = $1 AND deleted_at IS NULL`, d.ObjectKey)
+			due := b.Count(`SELECT count(*) FROM object_deletions
+				WHERE object_key = $1 AND deleted_at IS NULL`, d.ObjectKey)
 			if (due == 1) != test.deletes {
-				t.Errorf("got %d object deletions due; want one: %v", due, test.deletes)
+				t.Errorf("got %d object deletions due, want one: %v", due, test.deletes)
 			}
 		})
 	}
@@ -192,15 +196,17 @@ func TestWhatAnObjectMakesOfItsDocument(t *testing.T) {
 	b.ExpectUsed(b.Bob, 0)
 }
 
-func TestObjectPutAgainAfterItsDeletionIsDeletedAgain(t *testing.T) {
+func TestObjectPutAgainAfterItsDocumentIsGoneIsDeletedAgain(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")
-	b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
+	b.Change(d.ID, deleted)
 	b.Delete(d.ObjectKey)
 	if err := deletionsDone(t.Context(), b.DB); err != nil {
 		t.Fatal(err)
 	}
-	b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) })
+	b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		return d.Gone(q, time.Now())
+	})
 	b.Expect(d.ID, "gone")
 
 	b.Put(d.ObjectKey, "abc")
@@ -208,21 +214,21 @@ func TestObjectPutAgainAfterItsDeletionIsDeletedAgain(t *testing.T) {
 	expectDeletions(t, b, 1)
 }
 
-func TestObjectNobodyKnowsIsLeftAlone(t *testing.T) {
+func TestUnknownObjectIsKept(t *testing.T) {
 	b := setup(t)
 	key := schema.ObjectKey(uuid.Must(uuid.NewV7()))
 	b.Put(key, "abc")
 	expectStray(t, b.confirm(t, key)[0])
 	expectDeletions(t, b, 0)
 	if !b.Exists(key) {
-		t.Error("the object is gone, want it kept: the database never knew it")
+		t.Error("got the unknown object deleted, want it kept")
 	}
 }
 
-// A document from before the keys had their present form has another one, and there may be an object
-// at the key that its id would give it now.
-func TestAnObjectAtTheKeyOfAnotherDocumentsIDChangesNothing(t *testing.T) {
-	for name, confirmed := range map[string]func(bundle, *testing.T, []schema.Document){
+// Documents that are older than the current form of object keys have other keys. An object may
+// exist at the key that a document of today with the same id would have.
+func TestObjectAtTheKeyForAnIDIsIgnoredIfTheDocumentHasAnotherKey(t *testing.T) {
+	for name, confirmAll := range map[string]func(bundle, *testing.T, []schema.Document){
 		"keys": func(b bundle, t *testing.T, docs []schema.Document) {
 			var keys []string
 			for _, d := range docs {
@@ -231,7 +237,7 @@ func TestAnObjectAtTheKeyOfAnotherDocumentsIDChangesNothing(t *testing.T) {
 			b.confirm(t, keys...)
 		},
 		"events": func(b bundle, t *testing.T, docs []schema.Document) {
-			b.hear(t, b.confirmer.Handler(b.MinIO.Bucket), "1", docs...)
+			b.handleEvents(t, b.confirmer.Handler(b.MinIO.Bucket), "1", docs...)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -246,7 +252,7 @@ func TestAnObjectAtTheKeyOfAnotherDocumentsIDChangesNothing(t *testing.T) {
 				b.Put(d.ObjectKey, "abc")
 				old, all = append(old, d), append(all, stray, d)
 			}
-			confirmed(b, t, all)
+			confirmAll(b, t, all)
 			for _, d := range old {
 				b.Expect(d.ID, "uploaded")
 			}
@@ -256,9 +262,9 @@ func TestAnObjectAtTheKeyOfAnotherDocumentsIDChangesNothing(t *testing.T) {
 	}
 }
 
-// The limit leaves room for some of the uploads; whoever confirms them, as many
-// are accepted as fit, and never one more.
-func TestUploadsRacingForTheLastByte(t *testing.T) {
+// The quota has room for some of the uploads. Exactly as many are accepted as fit, however their
+// confirmations overlap.
+func TestConcurrentConfirmsFillTheQuotaExactly(t *testing.T) {
 	b := setup(t)
 	const uploads, fit = 200, 31
 	var keys []string
@@ -268,51 +274,52 @@ func TestUploadsRacingForTheLastByte(t *testing.T) {
 		keys = append(keys, d.ObjectKey)
 	}
 	b.Exec(`UPDATE quotas SET limit_bytes = $1 WHERE user_id = $2`, fit*10+9, b.Alice)
-	var racers sync.WaitGroup
+	var workers sync.WaitGroup
 	for i := range 10 {
-		racers.Go(func() {
-			mine := slices.Concat(keys[i*20:], keys[:i*20]) // everybody, beginning elsewhere
-			for batch := range slices.Chunk(mine, 32) {
+		workers.Go(func() {
+			rotated := slices.Concat(keys[i*20:], keys[:i*20])
+			for batch := range slices.Chunk(rotated, 32) {
 				if _, err := b.confirmer.Confirm(t.Context(), batch); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	racers.Wait()
+	workers.Wait()
 	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded'`); n != fit {
 		t.Errorf("got %d accepted, want %d", n, fit)
 	}
-	if n := b.Count(`SELECT count(*) FROM documents WHERE reason = 'quota_exceeded'`); n != uploads-fit {
-		t.Errorf("got %d rejected, want %d", n, uploads-fit)
+	rejected := b.Count(`SELECT count(*) FROM documents WHERE reason = 'quota_exceeded'`)
+	if rejected != uploads-fit {
+		t.Errorf("got %d rejected, want %d", rejected, uploads-fit)
 	}
 	b.ExpectUsed(b.Alice, fit*10)
 }
 
-// unpublishing is a publisher that is cut off before it publishes.
-type unpublishing struct{}
+// failingPublisher is a publisher that never publishes anything.
+type failingPublisher struct{}
 
-func (unpublishing) TryPublish(context.Context, []schema.Document) bool { return false }
+func (failingPublisher) TryPublish(context.Context, []schema.Document) bool { return false }
 
-func TestCrashBeforeThePublishIsMadeUpByTheRedelivery(t *testing.T) {
+func TestRedeliveryPublishesAfterACrashBeforeThePublish(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	crashing := confirm.New(b.DB, b.Objects, unpublishing{}, b.Log)
+	crashing := confirm.New(b.DB, b.Objects, failingPublisher{}, b.Log)
 	if _, err := crashing.Confirm(t.Context(), []string{d.ObjectKey}); err != nil {
-		t.Fatalf("got %v after a publish that failed, want no error", err)
+		t.Fatalf("got %v although only the publish failed, want no error", err)
 	}
 	b.Expect(d.ID, "uploaded")
 	expectPublished(t, b, d.ID)
 
-	// Before the timeout of its publish, the event is still the first worker's to publish.
+	// Another worker publishes the event only after nats.PublishTimeout (5 s).
 	b.Exec(`UPDATE documents SET unpublished_at = now() - interval '6 seconds'`)
 	b.confirm(t, d.ObjectKey)
 	expectPublished(t, b, d.ID, "uploaded")
 	b.ExpectUsed(b.Alice, 3)
 }
 
-func TestConfirmForUserSeesNoOtherUsersDocuments(t *testing.T) {
+func TestConfirmForUserIsRestrictedToTheUsersDocuments(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
@@ -320,32 +327,34 @@ func TestConfirmForUserSeesNoOtherUsersDocuments(t *testing.T) {
 
 	results, err := api.ForUser(b.Bob).Confirm(t.Context(), []string{d.ObjectKey})
 	if err != nil || results[0].Document != nil {
-		t.Errorf("Bob got %+v, %v; want no document", results, err)
+		t.Errorf("as Bob: got %+v, %v; want no document", results, err)
 	}
 	b.Expect(d.ID, "pending")
 
 	results, err = api.ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
-	if err != nil || results[0].Document == nil || results[0].Document.Status != schema.StatusUploaded {
-		t.Errorf("Alice got %+v, %v; want her uploaded document", results, err)
+	if err != nil || results[0].Document == nil ||
+		results[0].Document.Status != schema.StatusUploaded {
+		t.Errorf("as Alice: got %+v, %v; want her uploaded document", results, err)
 	}
 	expectPublished(t, b, d.ID, "uploaded")
 }
 
-func TestConfirmWhileNATSIsDown(t *testing.T) {
+func TestConfirmSucceedsWhileNATSIsDown(t *testing.T) {
 	b := setup(t)
 	conn := b.Connect(nats.UserAPI)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
 	b.NATS.Stop()
-	b.Eventually("the loss is noticed", func() bool { return !conn.Connected() })
-	results, err := confirm.New(b.API, b.Objects, b.publisher(conn), b.Log).ForUser(b.Alice).Confirm(t.Context(), []string{d.ObjectKey})
+	b.Eventually("the client is disconnected", func() bool { return !conn.Connected() })
+	api := confirm.New(b.API, b.Objects, b.publisher(conn), b.Log).ForUser(b.Alice)
+	results, err := api.Confirm(t.Context(), []string{d.ObjectKey})
 	if err != nil || results[0].Document.Status != schema.StatusUploaded {
-		t.Fatalf("got %+v, %v; want an uploaded document", results, err)
+		t.Fatalf("got %+v, %v; want an uploaded document and no error", results, err)
 	}
 	expectUnpublished(t, b, 1)
 }
 
-func TestEventsThatMeanNothing(t *testing.T) {
+func TestIrrelevantEventsAreIgnored(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
@@ -357,7 +366,8 @@ func TestEventsThatMeanNothing(t *testing.T) {
 		{EventName: consumertest.Removed, Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
 		{EventName: consumertest.Created, Bucket: b.MinIO.Bucket, Key: "documents/nobody"},
 	} {
-		errs := handle(t.Context(), []runner.Message[[]schema.BucketRecord]{{Event: []schema.BucketRecord{r}}})
+		batch := []runner.Message[[]schema.BucketRecord]{{Event: []schema.BucketRecord{r}}}
+		errs := handle(t.Context(), batch)
 		if errs[0] != nil {
 			t.Errorf("%+v: got %v, want no error", r, errs[0])
 		}
@@ -365,7 +375,7 @@ func TestEventsThatMeanNothing(t *testing.T) {
 	}
 }
 
-func TestEveryRecordCountsAndAnImpossibleKeyIsPermanent(t *testing.T) {
+func TestEveryRecordIsHandledAndInvalidKeysFailPermanently(t *testing.T) {
 	b := setup(t)
 	one, two := b.Document(b.Alice, 3), b.Document(b.Alice, 3)
 	b.Put(one.ObjectKey, "abc")
@@ -378,14 +388,15 @@ func TestEveryRecordCountsAndAnImpossibleKeyIsPermanent(t *testing.T) {
 		{Event: []schema.BucketRecord{record("documents/\x00")}},
 		{Event: []schema.BucketRecord{record("documents/\xff")}},
 	})
-	if errs[0] != nil || !errors.Is(errs[1], runner.ErrPermanent) || !errors.Is(errs[2], runner.ErrPermanent) {
+	if errs[0] != nil || !errors.Is(errs[1], runner.ErrPermanent) ||
+		!errors.Is(errs[2], runner.ErrPermanent) {
 		t.Errorf("got %v, want no error and two permanent ones", errs)
 	}
 	b.Expect(one.ID, "uploaded")
 	b.Expect(two.ID, "uploaded")
 }
 
-// deletionsDone notes all deletions that are owed as carried out.
+// deletionsDone marks all object deletions that are due as done.
 func deletionsDone(ctx context.Context, db *postgres.DB) error {
 	due, err := db.DueDeletions(ctx, time.Now().Add(time.Hour), 100)
 	if err != nil {

@@ -13,53 +13,56 @@ import (
 )
 
 const (
-	// dedupeTTL is how long an applied record is kept. MinIO sends its second event up to 3 s after
-	// the first, or later when it has many to send.
+	// dedupeTTL is how long an applied record is cached. MinIO sends the second event of an upload up
+	// to 3 s after the first, or later while it has a backlog of events.
 	dedupeTTL = time.Minute
-	// dedupeSize bounds the cache.
+	// dedupeSize is the maximum number of cached records.
 	dedupeSize = 64 << 10
 )
 
-// dedupeCache holds the records that were applied lately, and those that are being handled.
+// dedupeCache holds the records that were applied recently and those that are being handled.
 type dedupeCache struct {
 	mu sync.Mutex
-	// applied has the time at which each record was added. It is read without Get, so the oldest is
-	// the one that was added first. An expirable.LRU would do the same, but it starts a goroutine
-	// that cannot be stopped, and locks for each record instead of once for a batch.
+	// applied maps each record to the time it was added. Entries are never read with Get, so the
+	// oldest entry is the one that was added first. An expirable.LRU would do the same, but it starts
+	// a goroutine that cannot be stopped, and it locks for each record instead of once per batch.
 	applied *simplelru.LRU[schema.BucketRecord, time.Time]
-	// inFlight has, for each record that is being handled, a channel that is closed afterwards.
+	// inFlight maps each record that is being handled to a channel that is closed when that is done.
 	inFlight map[schema.BucketRecord]chan struct{}
 }
 
 func newDedupeCache() *dedupeCache {
-	// NewLRU fails for sizes below 1 only.
+	// NewLRU fails only for sizes below 1.
 	applied, _ := simplelru.NewLRU[schema.BucketRecord, time.Time](dedupeSize, nil)
 	return &dedupeCache{applied: applied, inFlight: make(map[schema.BucketRecord]chan struct{})}
 }
 
-// turn is the work of one batch.
-type turn struct {
+// claim divides the keys of one batch between this batch and the batches that are handled
+// concurrently.
+type claim struct {
 	cache *dedupeCache
-	// own are the keys to decide. Left out are those whose every record was applied, and elsewhere,
-	// those that another batch is deciding.
-	own, elsewhere []string
-	records        map[string][]schema.BucketRecord // of the keys
-	taken          []schema.BucketRecord            // in flight because of this turn
-	others         []chan struct{}                  // closed when elsewhere is decided
-	ended          chan struct{}
+	// own holds the keys that this batch handles, and inOtherBatches those that other batches are
+	// handling. Keys whose records have all been applied are in neither.
+	own, inOtherBatches []string
+	records             map[string][]schema.BucketRecord // the batch's records by key
+	inFlight            []schema.BucketRecord            // the records that this claim put in flight
+	otherBatches        []chan struct{}                  // closed when inOtherBatches are handled
+	released            chan struct{}                    // closed by release
 }
 
-// begin begins a turn at the keys in batch.
-func (c *dedupeCache) begin(
+// claim claims the keys of a batch that no other batch is handling.
+func (c *dedupeCache) claim(
 	batch []runner.Message[[]schema.BucketRecord], keys []string, now time.Time,
-) *turn {
-	t := &turn{
-		cache: c, records: make(map[string][]schema.BucketRecord, len(keys)), ended: make(chan struct{}),
+) *claim {
+	cl := &claim{
+		cache:    c,
+		records:  make(map[string][]schema.BucketRecord, len(keys)),
+		released: make(chan struct{}),
 	}
 	for _, message := range batch {
 		for _, r := range message.Event {
 			if created(r) {
-				t.records[r.Key] = append(t.records[r.Key], r)
+				cl.records[r.Key] = append(cl.records[r.Key], r)
 			}
 		}
 	}
@@ -67,12 +70,12 @@ func (c *dedupeCache) begin(
 	defer c.mu.Unlock()
 	c.expire(now)
 	for _, key := range keys {
-		t.place(key)
+		cl.assign(key)
 	}
-	return t
+	return cl
 }
 
-// expire removes the records whose TTL is over. The cache is locked.
+// expire removes the records that are older than dedupeTTL. The caller must hold c.mu.
 func (c *dedupeCache) expire(now time.Time) {
 	for {
 		_, added, ok := c.applied.GetOldest()
@@ -83,15 +86,15 @@ func (c *dedupeCache) expire(now time.Time) {
 	}
 }
 
-// place decides who handles the key. The cache is locked.
-func (t *turn) place(key string) {
+// assign adds the key to own or to inOtherBatches. The caller must hold cl.cache.mu.
+func (cl *claim) assign(key string) {
 	var others []chan struct{}
 	open := false
-	for _, r := range t.records[key] {
-		if t.cache.applied.Contains(r) {
+	for _, r := range cl.records[key] {
+		if cl.cache.applied.Contains(r) {
 			continue
 		}
-		if other, busy := t.cache.inFlight[r]; busy {
+		if other, busy := cl.cache.inFlight[r]; busy {
 			others = append(others, other)
 		} else {
 			open = true
@@ -99,50 +102,50 @@ func (t *turn) place(key string) {
 	}
 	switch {
 	case open:
-		t.own = append(t.own, key)
-		for _, r := range t.records[key] {
-			if _, busy := t.cache.inFlight[r]; !busy && r.Request != "" {
-				t.cache.inFlight[r] = t.ended
-				t.taken = append(t.taken, r)
+		cl.own = append(cl.own, key)
+		for _, r := range cl.records[key] {
+			if _, busy := cl.cache.inFlight[r]; !busy && r.Request != "" {
+				cl.cache.inFlight[r] = cl.released
+				cl.inFlight = append(cl.inFlight, r)
 			}
 		}
 	case len(others) > 0:
-		t.elsewhere = append(t.elsewhere, key)
-		t.others = append(t.others, others...)
+		cl.inOtherBatches = append(cl.inOtherBatches, key)
+		cl.otherBatches = append(cl.otherBatches, others...)
 	}
 }
 
-// end ends the turn and keeps the records that are applied. A record without its request could be
-// another one of the same millisecond, so it is not kept.
-func (t *turn) end(outcomes map[string]outcome) {
-	t.cache.mu.Lock()
-	defer t.cache.mu.Unlock()
+// release ends the claim and caches the records that were applied. It does not cache records
+// without a request id, because two different events in the same millisecond would look the same.
+func (cl *claim) release(outcomes map[string]outcome) {
+	cl.cache.mu.Lock()
+	defer cl.cache.mu.Unlock()
 	now := time.Now()
-	for _, r := range t.taken {
-		delete(t.cache.inFlight, r)
+	for _, r := range cl.inFlight {
+		delete(cl.cache.inFlight, r)
 		if outcomes[r.Key].applied {
-			t.cache.applied.Add(r, now)
+			cl.cache.applied.Add(r, now)
 		}
 	}
-	close(t.ended)
+	close(cl.released)
 }
 
-// remaining waits until the other batches have decided the keys in elsewhere, or ctx ends, and
-// returns those that are not applied then. This turn has ended before, so no two turns wait for each
-// other.
-func (t *turn) remaining(ctx context.Context) []string {
-	for _, other := range t.others {
+// awaitOthers waits until the other batches have handled the keys in inOtherBatches, or ctx is
+// cancelled. It returns the keys that have not been applied by then. It must be called after
+// release, so that no two batches wait for each other.
+func (cl *claim) awaitOthers(ctx context.Context) []string {
+	for _, other := range cl.otherBatches {
 		select {
 		case <-other:
 		case <-ctx.Done():
-			return t.elsewhere
+			return cl.inOtherBatches
 		}
 	}
-	t.cache.mu.Lock()
-	defer t.cache.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(t.elsewhere), func(key string) bool {
-		return !slices.ContainsFunc(t.records[key], func(r schema.BucketRecord) bool {
-			return !t.cache.applied.Contains(r)
+	cl.cache.mu.Lock()
+	defer cl.cache.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(cl.inOtherBatches), func(key string) bool {
+		return !slices.ContainsFunc(cl.records[key], func(r schema.BucketRecord) bool {
+			return !cl.cache.applied.Contains(r)
 		})
 	})
 }

@@ -22,7 +22,10 @@ func events(keys ...string) []runner.Message[[]schema.BucketRecord] {
 	return batch
 }
 
-func begin(c *dedupeCache, keys ...string) *turn { return c.begin(events(keys...), keys, time.Now()) }
+// claimKeys claims keys for a batch with an event for each.
+func claimKeys(c *dedupeCache, keys ...string) *claim {
+	return c.claim(events(keys...), keys, time.Now())
+}
 
 func expectKeys(t *testing.T, what string, got []string, want ...string) {
 	t.Helper()
@@ -31,36 +34,36 @@ func expectKeys(t *testing.T, what string, got []string, want ...string) {
 	}
 }
 
-// Both events of an upload may be handled at the same time, in two batches: one stat is enough for
-// both, unless it failed.
-func TestTheOtherBatchIsWaitedFor(t *testing.T) {
+// The two events of an upload may be handled concurrently in two batches. The second batch waits
+// for the first, and handles only the keys that the first has not applied.
+func TestClaimWaitsForOtherBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDedupeCache()
-		first := begin(c, "a", "b")
-		second := begin(c, "a", "b", "c")
-		expectKeys(t, "to decide", second.own, "c")
-		expectKeys(t, "decided elsewhere", second.elsewhere, "a", "b")
-		second.end(nil)
+		first := claimKeys(c, "a", "b")
+		second := claimKeys(c, "a", "b", "c")
+		expectKeys(t, "own keys of the second batch", second.own, "c")
+		expectKeys(t, "keys in other batches", second.inOtherBatches, "a", "b")
+		second.release(nil)
 
-		ended, cancel := context.WithCancel(t.Context())
+		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
-		expectKeys(t, "with no time to wait", second.remaining(ended), "a", "b")
+		expectKeys(t, "with a cancelled context", second.awaitOthers(cancelled), "a", "b")
 
 		var remaining []string
 		waiting := true
-		go func() { remaining, waiting = second.remaining(t.Context()), false }()
+		go func() { remaining, waiting = second.awaitOthers(t.Context()), false }()
 		synctest.Wait()
 		if !waiting {
-			t.Fatalf("got %v at once, want it to wait for the first batch", remaining)
+			t.Fatalf("got keys %v immediately, want awaitOthers to block", remaining)
 		}
-		first.end(map[string]outcome{"a": {applied: true}})
+		first.release(map[string]outcome{"a": {applied: true}})
 		synctest.Wait()
-		expectKeys(t, "after b was not applied", remaining, "b")
+		expectKeys(t, "keys that the first batch has not applied", remaining, "b")
 
-		third := begin(c, "a", "b")
-		expectKeys(t, "later", third.own, "b")
-		expectKeys(t, "later, elsewhere", third.elsewhere)
-		third.end(nil)
+		third := claimKeys(c, "a", "b")
+		expectKeys(t, "own keys of the third batch", third.own, "b")
+		expectKeys(t, "keys in other batches of the third", third.inOtherBatches)
+		third.release(nil)
 		if len(c.inFlight) != 0 {
 			t.Errorf("got %d records in flight, want 0", len(c.inFlight))
 		}
@@ -70,13 +73,13 @@ func TestTheOtherBatchIsWaitedFor(t *testing.T) {
 func TestAppliedRecordsExpire(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newDedupeCache()
-		begin(c, "a").end(map[string]outcome{"a": {applied: true}})
+		claimKeys(c, "a").release(map[string]outcome{"a": {applied: true}})
 		<-time.After(dedupeTTL - time.Second)
-		expectKeys(t, "before its TTL is over", begin(c, "a").own)
+		expectKeys(t, "before the TTL", claimKeys(c, "a").own)
 		<-time.After(time.Second)
-		expectKeys(t, "after its TTL", begin(c, "a").own, "a")
+		expectKeys(t, "after the TTL", claimKeys(c, "a").own, "a")
 		if n := c.applied.Len(); n != 0 {
-			t.Errorf("got %d records kept after their TTL, want 0", n)
+			t.Errorf("got %d records in the cache after their TTL, want 0", n)
 		}
 	})
 }

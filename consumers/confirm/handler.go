@@ -10,22 +10,21 @@ import (
 	"intray/schema"
 )
 
-// Handler returns the handler of the consumer confirm, which gets the events of what was created in
-// the bucket.
+// Handler returns the handler of the consumer confirm, which receives the bucket's creation events.
 //
-// MinIO sends two events of each upload. The second one adds nothing after the first has made the
-// document count, so the handler keeps those in a cache and ignores it. While another batch handles
-// the first, it waits for its outcome.
+// MinIO sends two events for each upload. The second one has no effect once the first has been
+// applied, so the handler caches applied records and skips the second event. If another batch is
+// handling the first event, the handler waits for its outcome.
 func (c *Confirmer) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
 	cache := newDedupeCache()
 	return func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
 		confirm := func(ctx context.Context, keys []string) (map[string]error, error) {
 			began := time.Now()
-			t := cache.begin(batch, keys, began)
-			outcomes, err := c.confirmTurn(ctx, t)
-			if err == nil && len(t.elsewhere) > 0 {
+			cl := cache.claim(batch, keys, began)
+			outcomes, err := c.confirmClaim(ctx, cl)
+			if err == nil && len(cl.inOtherBatches) > 0 {
 				var more map[string]outcome
-				more, err = c.confirm(ctx, t.remaining(ctx), nil)
+				more, err = c.confirm(ctx, cl.awaitOthers(ctx), nil)
 				maps.Copy(outcomes, more)
 			}
 			errs := make(map[string]error)
@@ -34,7 +33,7 @@ func (c *Confirmer) Handler(bucket string) runner.Handler[[]schema.BucketRecord]
 					errs[key] = o.Err
 				}
 				if o.uploaded() {
-					measure(t.records[key][0], began)
+					measure(cl.records[key][0], began)
 				}
 			}
 			return errs, err
@@ -48,13 +47,15 @@ func created(r schema.BucketRecord) bool {
 	return created
 }
 
-// confirmTurn confirms the turn's own keys and ends the turn.
-func (c *Confirmer) confirmTurn(ctx context.Context, t *turn) (outcomes map[string]outcome, err error) {
-	defer func() { t.end(outcomes) }() // after a panic too: others wait for it
-	return c.confirm(ctx, t.own, nil)
+// confirmClaim confirms the claim's own keys and releases the claim.
+func (c *Confirmer) confirmClaim(
+	ctx context.Context, cl *claim,
+) (outcomes map[string]outcome, err error) {
+	defer func() { cl.release(outcomes) }() // also after a panic, because other batches wait for it
+	return c.confirm(ctx, cl.own, nil)
 }
 
-// measure measures how long after its event an upload was confirmed.
+// measure records how long after its event an upload was confirmed.
 func measure(r schema.BucketRecord, began time.Time) {
 	runner.ObserveConfirm(r.Time, time.Now())
 	if id, ok := schema.DocumentID(r.Key); ok && telemetry.Tracing() && !r.Time.IsZero() {

@@ -26,10 +26,13 @@ import (
 
 type bucketRunner = runner.Runner[[]schema.BucketRecord]
 
-func (b bundle) newRunner(t *testing.T, db *postgres.DB, objects *minio.Objects, config runner.Config) *bucketRunner {
+func (b bundle) newRunner(
+	t *testing.T, db *postgres.DB, objects *minio.Objects, config runner.Config,
+) *bucketRunner {
 	t.Helper()
 	config.Stream, config.Consumer = schema.StreamBucket, schema.ConsumerConfirm
-	handle := confirm.New(db, objects, nats.NewPublisher(b.Conn, db, b.Log), b.Log).Handler(b.MinIO.Bucket)
+	publisher := nats.NewPublisher(b.Conn, db, b.Log)
+	handle := confirm.New(db, objects, publisher, b.Log).Handler(b.MinIO.Bucket)
 	r, err := runner.New(b.Conn, db, schema.DecodeBucketEvent, handle, config, b.Log)
 	if err != nil {
 		t.Fatal(err)
@@ -37,13 +40,13 @@ func (b bundle) newRunner(t *testing.T, db *postgres.DB, objects *minio.Objects,
 	return r
 }
 
+// created publishes a creation event for the keys.
 func (b bundle) created(subject string, keys ...string) {
 	b.Publish(subject, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, keys...))
 }
 
-// Every upload has two events and some have more, for two replicas, which get the same documents in the
-// same and in other batches.
-func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
+// Two replicas receive eleven events for each document, in the same and in different batches.
+func TestDuplicateEventsOnTwoReplicasConfirmOnce(t *testing.T) {
 	b := setup(t)
 	const documents = 60
 	var keys []string
@@ -68,14 +71,16 @@ func TestTwoReplicasAndEveryEventSeveralTimes(t *testing.T) {
 		b.Go(r.Run)
 	}
 	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
-	if n := b.Count(`SELECT count(*) FROM documents WHERE status = 'uploaded' AND version = 2 AND unpublished_at IS NULL`); n != documents {
-		t.Errorf("got %d documents uploaded once, want %d", n, documents)
+	confirmedOnce := b.Count(`SELECT count(*) FROM documents
+		WHERE status = 'uploaded' AND version = 2 AND unpublished_at IS NULL`)
+	if confirmedOnce != documents {
+		t.Errorf("got %d documents confirmed once, want %d", confirmedOnce, documents)
 	}
 	b.ExpectUsed(b.Alice, documents/2*3)
 	b.ExpectUsed(b.Bob, documents/2*3)
 	expectDeadLetters(t, b, 0)
 	if info, err := b.stream(t).Info(t.Context()); err != nil || info.State.Msgs != documents {
-		t.Errorf("got %+v, %v in the stream; want %d events", info.State, err, documents)
+		t.Errorf("got stream state %+v, %v; want %d events", info.State, err, documents)
 	}
 }
 
@@ -88,7 +93,7 @@ func (b bundle) stream(t *testing.T) jetstream.Stream {
 	return stream
 }
 
-func TestCrashBeforeTheAck(t *testing.T) {
+func TestRedeliveryAfterACrashBeforeTheAckChangesNothing(t *testing.T) {
 	b := setup(t)
 	config := b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).Config
 	config.AckWait = time.Second
@@ -100,7 +105,7 @@ func TestCrashBeforeTheAck(t *testing.T) {
 	b.Put(d.ObjectKey, "abc")
 	b.created(schema.SubjectCreatedDirect, d.ObjectKey)
 
-	// A consumer that takes the message, does the work, and dies.
+	// This consumer handles the message and then crashes.
 	m, err := consumer.Next()
 	if err != nil {
 		t.Fatal(err)
@@ -122,8 +127,8 @@ func TestCrashBeforeTheAck(t *testing.T) {
 	expectPublished(t, b, d.ID, "uploaded")
 }
 
-// With one attempt only, an outage that counted as an attempt would end the message.
-func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
+// With MaxAttempts 1, an outage that counted as an attempt would dead-letter the message.
+func TestOutagesOfPostgresAndMinIODoNotDeadLetterMessages(t *testing.T) {
 	b := setup(t)
 	database := consumertest.NewProxy(t, consumertest.Host(t, b.DatabaseURL))
 	bucket := consumertest.NewProxy(t, b.MinIO.Endpoint)
@@ -142,17 +147,17 @@ func TestOutagesOfPostgresAndMinIOEndNoMessage(t *testing.T) {
 			proxy.Cut()
 			before := probes.Load()
 			b.created(schema.SubjectCreatedDirect, d.ObjectKey)
-			b.Eventually("it is probed", func() bool { return probes.Load() >= before+3 })
+			b.Eventually("the dependencies are probed", func() bool { return probes.Load() >= before+3 })
 			b.Expect(d.ID, "pending")
 			proxy.Restore()
-			b.Eventually("it is uploaded", func() bool { return b.Status(d.ID) == "uploaded" })
+			b.Eventually("the document is uploaded", func() bool { return b.Status(d.ID) == "uploaded" })
 		})
 	}
 	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	expectDeadLetters(t, b, 0)
 }
 
-// timedObjects notes when an object was last stat'ed.
+// timedObjects records the time of the last stat.
 type timedObjects struct {
 	minio.Stater
 	at time.Time
@@ -163,7 +168,7 @@ func (o *timedObjects) Stat(ctx context.Context, key string) (schema.Object, err
 	return o.Stater.Stat(ctx, key)
 }
 
-func TestTheTraceHasTheTimeOfTheStat(t *testing.T) {
+func TestTraceStepBeginsBeforeTheStat(t *testing.T) {
 	b := setup(t)
 	type span struct{ Name, StartTimeUnixNano, EndTimeUnixNano string }
 	spans := make(chan span, 10)
@@ -183,14 +188,16 @@ func TestTheTraceHasTheTimeOfTheStat(t *testing.T) {
 		}
 	}))
 	defer collector.Close()
-	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: collector.URL + "/v1/traces", Ratio: 1})
+	config := telemetry.TraceConfig{Endpoint: collector.URL + "/v1/traces", Ratio: 1}
+	end, err := telemetry.StartTracing(config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
 	objects := &timedObjects{Stater: b.Objects}
-	_, failed := confirm.New(b.DB, objects, b.Publisher, b.Log).Confirm(t.Context(), []string{d.ObjectKey})
+	confirmer := confirm.New(b.DB, objects, b.Publisher, b.Log)
+	_, failed := confirmer.Confirm(t.Context(), []string{d.ObjectKey})
 	if err := errors.Join(failed, end(t.Context())); err != nil {
 		t.Fatal(err)
 	}
@@ -200,15 +207,18 @@ func TestTheTraceHasTheTimeOfTheStat(t *testing.T) {
 		t.Fatal(err)
 	}
 	if stat := objects.at.UnixNano(); s.Name != "confirm" || began > stat {
-		t.Errorf("got the step %q from %d on, want confirm from before the stat at %d", s.Name, began, stat)
+		t.Errorf("got step %q that began at %d, want confirm before the stat at %d",
+			s.Name, began, stat)
 	}
 }
 
-func TestUndecodableEventsEndAndOthersPass(t *testing.T) {
+func TestUndecodableEventsAreDeadLettered(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	for _, bad := range []string{"", "{}", "\x00\x00\x00", `{"Records":[]}`, `{"Records":[{"s3":{"object":{"key":"%zz"}}}]}`} {
+	for _, bad := range []string{
+		"", "{}", "\x00\x00\x00", `{"Records":[]}`, `{"Records":[{"s3":{"object":{"key":"%zz"}}}]}`,
+	} {
 		b.Publish(schema.SubjectCreatedDurable, []byte(bad))
 	}
 	b.created(schema.SubjectCreatedDurable, d.ObjectKey)

@@ -11,11 +11,11 @@ import (
 	"intray/schema"
 )
 
-// bucketView counts the requests and may show something false in its listings.
+// bucketView is a bucket that counts its requests. Its listings show what alter returns.
 type bucketView struct {
 	*minio.Objects
 	heads, pages atomic.Int64
-	lie          func([]schema.Object) []schema.Object
+	alter        func([]schema.Object) []schema.Object
 }
 
 func (v *bucketView) Stat(ctx context.Context, key string) (schema.Object, error) {
@@ -23,17 +23,23 @@ func (v *bucketView) Stat(ctx context.Context, key string) (schema.Object, error
 	return v.Objects.Stat(ctx, key)
 }
 
-func (v *bucketView) Page(ctx context.Context, prefix, after string, limit int) ([]schema.Object, error) {
+func (v *bucketView) Page(
+	ctx context.Context, prefix, after string, limit int,
+) ([]schema.Object, error) {
 	v.pages.Add(1)
 	page, err := v.Objects.Page(ctx, prefix, after, limit)
-	if v.lie != nil {
-		page = v.lie(page)
+	if v.alter != nil {
+		page = v.alter(page)
 	}
 	return page, err
 }
 
-// hear gives one batch of events to a handler, one for each document.
-func (b bundle) hear(t *testing.T, handle runner.Handler[[]schema.BucketRecord], request string, docs ...schema.Document) {
+// handleEvents passes one batch of events to a handler, one event with the request id for each
+// document.
+func (b bundle) handleEvents(
+	t *testing.T, handle runner.Handler[[]schema.BucketRecord], request string,
+	docs ...schema.Document,
+) {
 	t.Helper()
 	var batch []runner.Message[[]schema.BucketRecord]
 	for _, d := range docs {
@@ -48,10 +54,10 @@ func (b bundle) hear(t *testing.T, handle runner.Handler[[]schema.BucketRecord],
 	}
 }
 
-// together makes documents with objects in one folder.
-func (b bundle) together(t *testing.T, n int) []schema.Document {
+// documentsInOneFolder creates n documents with objects whose keys share a folder.
+func (b bundle) documentsInOneFolder(t *testing.T, n int) []schema.Document {
 	t.Helper()
-	for range 5 { // the 256 ms may end in between
+	for range 5 { // the folder of new keys changes every 256 ms
 		var docs []schema.Document
 		for range n {
 			docs = append(docs, b.Document(b.Alice, 3))
@@ -63,27 +69,28 @@ func (b bundle) together(t *testing.T, n int) []schema.Document {
 			return docs
 		}
 	}
-	t.Fatal("five times the documents lie in two folders")
+	t.Fatal("got the documents in two folders in each of 5 attempts, want one folder")
 	return nil
 }
 
-func TestABatchIsConfirmedFromAListing(t *testing.T) {
+func TestBatchIsConfirmedFromAListing(t *testing.T) {
 	b := setup(t)
-	docs := b.together(t, 12)
+	docs := b.documentsInOneFolder(t, 12)
 	view := &bucketView{Objects: b.Objects}
-	b.hear(t, confirm.New(b.DB, view, b.Publisher, b.Log).Handler(b.MinIO.Bucket), "1", docs...)
+	handle := confirm.New(b.DB, view, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
+	b.handleEvents(t, handle, "1", docs...)
 	for _, d := range docs {
 		b.Expect(d.ID, "uploaded")
 		expectPublished(t, b, d.ID, "uploaded")
 	}
 	b.ExpectUsed(b.Alice, 36)
 	if heads, pages := view.heads.Load(), view.pages.Load(); heads != 0 || pages == 0 {
-		t.Errorf("got %d HEADs and %d pages, want no HEAD and a page", heads, pages)
+		t.Errorf("got %d HEADs and %d pages, want 0 HEADs and at least 1 page", heads, pages)
 	}
 }
 
-// Whatever a listing says, nobody loses a document or an object by it.
-func TestAListingThatLiesCostsNothing(t *testing.T) {
+// No document or object is lost because of a wrong listing.
+func TestWrongListingDoesNoHarm(t *testing.T) {
 	each := func(change func(*schema.Object)) func([]schema.Object) []schema.Object {
 		return func(page []schema.Object) []schema.Object {
 			for i := range page {
@@ -92,18 +99,21 @@ func TestAListingThatLiesCostsNothing(t *testing.T) {
 			return page
 		}
 	}
-	for name, lie := range map[string]func([]schema.Object) []schema.Object{
-		"about sizes":   each(func(o *schema.Object) { o.Size++ }),
-		"about content": each(func(o *schema.Object) { o.ETag = "another" }),
-		"by silence":    func([]schema.Object) []schema.Object { return nil },
+	for name, alter := range map[string]func([]schema.Object) []schema.Object{
+		"wrong sizes": each(func(o *schema.Object) { o.Size++ }),
+		"wrong ETags": each(func(o *schema.Object) { o.ETag = "another" }),
+		"no objects":  func([]schema.Object) []schema.Object { return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := setup(t)
-			docs := b.together(t, 8)
-			confirmed := docs[:4] // beside pending ones
-			b.confirm(t, confirmed[0].ObjectKey, confirmed[1].ObjectKey, confirmed[2].ObjectKey, confirmed[3].ObjectKey)
-			handle := confirm.New(b.DB, &bucketView{Objects: b.Objects, lie: lie}, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
-			b.hear(t, handle, "1", docs...)
+			docs := b.documentsInOneFolder(t, 8)
+			confirmed := docs[:4] // the others are pending
+			for _, d := range confirmed {
+				b.confirm(t, d.ObjectKey)
+			}
+			view := &bucketView{Objects: b.Objects, alter: alter}
+			handle := confirm.New(b.DB, view, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
+			b.handleEvents(t, handle, "1", docs...)
 			for _, d := range docs {
 				b.Expect(d.ID, "uploaded")
 			}
@@ -113,88 +123,98 @@ func TestAListingThatLiesCostsNothing(t *testing.T) {
 	}
 }
 
-func TestAListingMayRejectAfterAHead(t *testing.T) {
+func TestListedObjectsCanBeRejected(t *testing.T) {
 	b := setup(t)
-	docs := b.together(t, 8)
+	docs := b.documentsInOneFolder(t, 8)
 	b.Put(docs[0].ObjectKey, "four")
 	b.Exec(`UPDATE quotas SET limit_bytes = 18 WHERE user_id = $1`, b.Alice)
-	b.hear(t, b.confirmer.Handler(b.MinIO.Bucket), "1", docs...)
+	b.handleEvents(t, b.confirmer.Handler(b.MinIO.Bucket), "1", docs...)
 	b.Expect(docs[0].ID, "rejected size_mismatch")
 	b.ExpectUsed(b.Alice, 18)
 	if n := b.Count(`SELECT count(*) FROM documents WHERE reason = 'quota_exceeded'`); n != 1 {
-		t.Errorf("got %d documents that did not fit, want 1 of 7 in the room of 6", n)
+		t.Errorf("got %d documents rejected for the quota, want 1: 7 match their size and 6 fit", n)
 	}
 	expectDeletions(t, b, 2)
 }
 
-// The second event of an upload that counts and is published needs no request, in the process that
-// handled the first.
-func TestTheSecondEventOfAnUploadNeedsNoRequest(t *testing.T) {
+// In the process that handled the first event of an upload, the second one needs no request.
+func TestSecondEventOfAnUploadIsSkipped(t *testing.T) {
 	b := setup(t)
 	view := &bucketView{Objects: b.Objects}
-	handler := func() runner.Handler[[]schema.BucketRecord] {
+	newHandler := func() runner.Handler[[]schema.BucketRecord] {
 		return confirm.New(b.DB, view, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 	}
-	handle := handler()
+	handle := newHandler()
 	d := b.Document(b.Alice, 3)
-	expectHeads := func(want int64, why string) {
+	expectHeads := func(t *testing.T, want int64) {
 		t.Helper()
 		if n := view.heads.Swap(0); n != want {
-			t.Errorf("%s: got %d HEADs, want %d", why, n, want)
+			t.Errorf("got %d HEADs, want %d", n, want)
 		}
 	}
-	b.hear(t, handle, "1", d)
-	expectHeads(1, "before the object is seen")
-	b.Put(d.ObjectKey, "abc")
-	b.hear(t, handle, "1", d)
-	expectHeads(1, "the first time")
-	b.Expect(d.ID, "uploaded")
-	b.hear(t, handle, "1", d)
-	expectHeads(0, "the second time")
-
-	b.hear(t, handle, "", d)
-	b.hear(t, handle, "", d)
-	expectHeads(2, "by nobody's request")
-
-	b.Exec(`UPDATE documents SET status = 'pending', charged_bytes = 0, etag = ''`)
-	b.Exec(`UPDATE quotas SET used_bytes = 0`)
-	handle = handler()
-	b.hear(t, handle, "1", d)
-	expectHeads(1, "by another process, the database set back")
-	b.Expect(d.ID, "uploaded")
-
-	b.Put(d.ObjectKey, "xyz")
-	b.hear(t, handle, "2", d)
-	expectHeads(1, "overwritten")
-	b.Expect(d.ID, "quarantined content_changed")
+	t.Run("no object yet", func(t *testing.T) {
+		b.handleEvents(t, handle, "1", d)
+		expectHeads(t, 1)
+	})
+	t.Run("first event", func(t *testing.T) {
+		b.Put(d.ObjectKey, "abc")
+		b.handleEvents(t, handle, "1", d)
+		expectHeads(t, 1)
+		b.Expect(d.ID, "uploaded")
+	})
+	t.Run("second event", func(t *testing.T) {
+		b.handleEvents(t, handle, "1", d)
+		expectHeads(t, 0)
+	})
+	t.Run("events without a request id are never skipped", func(t *testing.T) {
+		b.handleEvents(t, handle, "", d)
+		b.handleEvents(t, handle, "", d)
+		expectHeads(t, 2)
+	})
+	t.Run("second event in another process, with an older database", func(t *testing.T) {
+		b.Exec(`UPDATE documents SET status = 'pending', charged_bytes = 0, etag = ''`)
+		b.Exec(`UPDATE quotas SET used_bytes = 0`)
+		handle = newHandler()
+		b.handleEvents(t, handle, "1", d)
+		expectHeads(t, 1)
+		b.Expect(d.ID, "uploaded")
+	})
+	t.Run("event of another request", func(t *testing.T) {
+		b.Put(d.ObjectKey, "xyz")
+		b.handleEvents(t, handle, "2", d)
+		expectHeads(t, 1)
+		b.Expect(d.ID, "quarantined content_changed")
+	})
 }
 
-// What could not be published is not in the dedupe cache: the next event publishes it.
-func TestAnUnpublishedUploadIsConfirmedAgain(t *testing.T) {
+// An upload whose event could not be published is not in the dedupe cache.
+func TestUnpublishedUploadIsConfirmedAgain(t *testing.T) {
 	b := setup(t)
 	view := &bucketView{Objects: b.Objects}
-	handle := confirm.New(b.DB, view, unpublishing{}, b.Log).Handler(b.MinIO.Bucket)
+	handle := confirm.New(b.DB, view, failingPublisher{}, b.Log).Handler(b.MinIO.Bucket)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	b.hear(t, handle, "1", d)
-	b.hear(t, handle, "1", d)
+	b.handleEvents(t, handle, "1", d)
+	b.handleEvents(t, handle, "1", d)
 	if n := view.heads.Load(); n != 2 {
 		t.Errorf("got %d HEADs, want 2", n)
 	}
 }
 
-// A change whose event is not published yet is its worker's to publish, until the timeout of that.
-func TestAnotherWorkersChangeIsItsOwnToPublish(t *testing.T) {
+// The worker that changed a document publishes its event. Others do so only after
+// nats.PublishTimeout.
+func TestRecentChangeByAnotherWorkerIsNotPublished(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	b.hear(t, confirm.New(b.DB, b.Objects, unpublishing{}, b.Log).Handler(b.MinIO.Bucket), "1", d)
+	first := confirm.New(b.DB, b.Objects, failingPublisher{}, b.Log).Handler(b.MinIO.Bucket)
+	b.handleEvents(t, first, "1", d)
 	b.Expect(d.ID, "uploaded")
 
 	another := confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
-	b.hear(t, another, "2", d)
+	b.handleEvents(t, another, "2", d)
 	expectPublished(t, b, d.ID)
 	b.Exec(`UPDATE documents SET unpublished_at = now() - interval '6 seconds'`)
-	b.hear(t, another, "2", d)
+	b.handleEvents(t, another, "2", d)
 	expectPublished(t, b, d.ID, "uploaded")
 }

@@ -1,6 +1,6 @@
-// Package consumertest gives the consumers' tests a database, a NATS server and
-// a bucket of their own on real servers, with two users, and short words for
-// what happens to them.
+// Package consumertest provides test fixtures for the consumers. Each test gets its own database,
+// NATS server and bucket, with two users, Alice and Bob, and helpers that create documents and
+// objects and check their state. The servers are real.
 package consumertest
 
 import (
@@ -29,52 +29,57 @@ import (
 	"intray/schema"
 )
 
-// rolePassword is the same in every package's tests: roles belong to the server
-// that they share.
+// rolePassword is the same in the tests of all packages, because they share one server and roles
+// belong to the server.
 const rolePassword = "for-tests-only"
 
-// Timeout is how long the tests wait for what must happen.
+// Timeout is how long tests wait for an expected condition.
 const Timeout = 30 * time.Second
 
-// Bundle is what one test has.
+// Bundle holds the fixtures of one test.
 type Bundle struct {
 	t testing.TB
-	// DB and API are in the roles worker and api; Raw is the owner's.
+	// DB connects in the role worker, API in the role api, and Raw as the owner.
 	DB, API *postgres.DB
 	Raw     *sqlx.DB
 	NATS    *localtest.NATSServer
-	// Conn is the worker's, Operator may do everything.
+	// Conn connects as the user worker, Operator as the operator, who has all permissions.
 	Conn, Operator *nats.Conn
-	// Publisher is the worker's.
+	// Publisher publishes through Conn and DB.
 	Publisher  *nats.Publisher
 	Objects    *minio.Objects
 	MinIO      localtest.MinIOServer
 	Alice, Bob uuid.UUID
 	Log        *slog.Logger
 
-	// Database and objects for tests that put something in between.
+	// DatabaseURL is the database's URL in the role worker, and OwnerURL as the owner.
 	DatabaseURL string
 	OwnerURL    string
 	root        *miniogo.Client
 }
 
-func migrated(ctx context.Context, url string) error {
+// migrate migrates the database and creates the roles.
+func migrate(ctx context.Context, url string) error {
 	if err := postgres.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
 }
 
-// New returns a fresh bundle, which ends with the test.
+// New returns a new Bundle, which is closed when the test ends.
 func New(t testing.TB) *Bundle {
 	t.Helper()
-	owner := localtest.PostgresMigrated(t, migrated)
+	owner := localtest.PostgresMigrated(t, migrate)
 	b := &Bundle{
-		t: t, NATS: localtest.NATS(t), MinIO: localtest.MinIO(t), Log: slog.New(slog.NewTextHandler(t.Output(), nil)),
-		DatabaseURL: as(t, owner, "worker"), OwnerURL: owner,
+		t:           t,
+		NATS:        localtest.NATS(t),
+		MinIO:       localtest.MinIO(t),
+		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
+		DatabaseURL: withRole(t, owner, "worker"),
+		OwnerURL:    owner,
 	}
 	b.root = b.MinIO.Client(t)
-	b.DB, b.API = b.Open(b.DatabaseURL), b.Open(as(t, owner, "api"))
+	b.DB, b.API = b.Open(b.DatabaseURL), b.Open(withRole(t, owner, "api"))
 	raw, err := sqlx.Open("postgres", owner)
 	b.must(err)
 	t.Cleanup(func() { _ = raw.Close() })
@@ -91,7 +96,8 @@ func New(t testing.TB) *Bundle {
 	return b
 }
 
-func as(t testing.TB, address, role string) string {
+// withRole returns the URL with another role.
+func withRole(t testing.TB, address, role string) string {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
@@ -108,7 +114,7 @@ func (b *Bundle) must(err error) {
 	}
 }
 
-// Open opens a database until the test ends.
+// Open opens a database, which is closed when the test ends.
 func (b *Bundle) Open(url string) *postgres.DB {
 	b.t.Helper()
 	db, err := postgres.Open(context.Background(), url, postgres.Options{})
@@ -117,7 +123,7 @@ func (b *Bundle) Open(url string) *postgres.DB {
 	return db
 }
 
-// ObjectsAt are the bucket's objects, seen through another address.
+// ObjectsAt returns a client of the bucket that connects to endpoint, such as a Proxy.
 func (b *Bundle) ObjectsAt(endpoint string) *minio.Objects {
 	b.t.Helper()
 	objects, err := minio.NewObjects(minio.Config{
@@ -129,65 +135,74 @@ func (b *Bundle) ObjectsAt(endpoint string) *minio.Objects {
 	return objects
 }
 
-// Connect connects to NATS as a user until the test ends.
+// Connect connects to NATS as a user. The connection is closed when the test ends.
 func (b *Bundle) Connect(user string) *nats.Conn {
 	b.t.Helper()
 	conn, err := nats.Connect(b.t.Context(), nats.Options{
-		URL: b.NATS.URL, User: user, Password: b.NATS.Passwords[user], Name: "test", Log: slog.New(slog.DiscardHandler),
+		URL: b.NATS.URL, User: user, Password: b.NATS.Passwords[user], Name: "test", Log: Discard(),
 	})
 	b.must(err)
 	b.t.Cleanup(conn.Close)
 	return conn
 }
 
+// user creates a user with a quota of 1 MiB.
 func (b *Bundle) user(owner *postgres.DB, name string) uuid.UUID {
 	b.t.Helper()
 	id := uuid.Must(uuid.NewV7())
-	b.must(owner.AddUser(b.t.Context(), postgres.NewUser{ID: id, Email: name + "@example.org", LimitBytes: 1 << 20}))
+	user := postgres.NewUser{ID: id, Email: name + "@example.org", LimitBytes: 1 << 20}
+	b.must(owner.AddUser(b.t.Context(), user))
 	return id
 }
 
-// Document makes a pending document of the user.
+// Document creates a pending document of the user with the declared size.
 func (b *Bundle) Document(user uuid.UUID, size int) schema.Document {
 	b.t.Helper()
-	d := schema.NewDocument(uuid.Must(uuid.NewV7()), user, "letter.txt", "text/plain", int64(size), time.Now())
+	id := uuid.Must(uuid.NewV7())
+	d := schema.NewDocument(id, user, "letter.txt", "text/plain", int64(size), time.Now())
 	d, _, err := b.API.ForUser(user).CreateDocument(b.t.Context(), d, "", 10_000)
 	b.must(err)
 	return d
 }
 
-// Put stores an object.
+// Put stores an object at the key.
 func (b *Bundle) Put(key, content string) {
 	b.t.Helper()
-	_, err := b.root.PutObject(b.t.Context(), b.MinIO.Bucket, key, strings.NewReader(content), int64(len(content)), miniogo.PutObjectOptions{})
+	_, err := b.root.PutObject(b.t.Context(), b.MinIO.Bucket, key,
+		strings.NewReader(content), int64(len(content)), miniogo.PutObjectOptions{})
 	b.must(err)
 }
 
-// Delete deletes an object, as somebody else would.
+// Delete deletes the object at the key, without any change in the database.
 func (b *Bundle) Delete(key string) {
 	b.t.Helper()
 	b.must(b.Objects.Remove(b.t.Context(), key))
 }
 
-// Exists reports whether an object is at the key.
+// Exists reports whether there is an object at the key.
 func (b *Bundle) Exists(key string) bool {
 	b.t.Helper()
 	_, err := b.Objects.Stat(b.t.Context(), key)
 	return err == nil
 }
 
-// Uploaded makes a document with its object, and a made-up confirm of it.
+// Uploaded creates an uploaded document and its object, without running the consumer confirm.
 func (b *Bundle) Uploaded(user uuid.UUID, content string) schema.Document {
 	b.t.Helper()
 	d := b.Document(user, len(content))
 	b.Put(d.ObjectKey, content)
 	o, err := b.Objects.Stat(b.t.Context(), d.ObjectKey)
 	b.must(err)
-	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Confirm(o, q, time.Now()) })
+	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		return d.Confirm(o, q, time.Now())
+	})
 }
 
-// Change carries out one transition and marks it as published.
-func (b *Bundle) Change(id uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) schema.Document {
+// Change carries out one transition of a document and marks it as published, without publishing an
+// event.
+func (b *Bundle) Change(
+	id uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision,
+) schema.Document {
 	b.t.Helper()
 	docs, err := b.DB.Transition(b.t.Context(), []uuid.UUID{id}, decide)
 	b.must(err)
@@ -195,26 +210,28 @@ func (b *Bundle) Change(id uuid.UUID, decide func(*schema.Document, *schema.Quot
 	return docs[0]
 }
 
-// Expect compares a document with what it must be, "gone" where there is no row.
+// Expect compares the document's Status.
 func (b *Bundle) Expect(id uuid.UUID, want string) {
 	b.t.Helper()
 	if got := b.Status(id); got != want {
-		b.t.Errorf("document %s is %q, want %q", id, got, want)
+		b.t.Errorf("document %s: got status %q, want %q", id, got, want)
 	}
 }
 
-// Status is a document's status with its reason, or "gone".
+// Status returns a document's status and reason, separated by a space, or "gone" if there is no
+// such document or its object is gone.
 func (b *Bundle) Status(id uuid.UUID) string {
 	b.t.Helper()
 	var found []struct{ Status, Reason string }
-	b.must(b.Raw.SelectContext(b.t.Context(), &found, `SELECT status, reason FROM documents WHERE id = $1 AND gone_at IS NULL`, id))
+	b.must(b.Raw.SelectContext(b.t.Context(), &found,
+		`SELECT status, reason FROM documents WHERE id = $1 AND gone_at IS NULL`, id))
 	if len(found) == 0 {
 		return "gone"
 	}
 	return strings.TrimSpace(found[0].Status + " " + found[0].Reason)
 }
 
-// Count runs a query that gives one number.
+// Count runs a query that returns one number.
 func (b *Bundle) Count(query string, args ...any) int {
 	b.t.Helper()
 	var n int
@@ -229,45 +246,48 @@ func (b *Bundle) Exec(statement string, args ...any) {
 	b.must(err)
 }
 
-// ExpectUsed compares a user's used bytes, and those with the sum of the charges.
+// ExpectUsed checks that both the user's used bytes and the sum of the user's charges are want.
 func (b *Bundle) ExpectUsed(user uuid.UUID, want int) {
 	b.t.Helper()
 	used := b.Count(`SELECT used_bytes FROM quotas WHERE user_id = $1`, user)
-	sum := b.Count(`SELECT coalesce(sum(charged_bytes), 0) FROM documents WHERE user_id = $1`, user)
+	const charges = `SELECT coalesce(sum(charged_bytes), 0) FROM documents WHERE user_id = $1`
+	sum := b.Count(charges, user)
 	if used != want || sum != used {
-		b.t.Errorf("used bytes are %d, the sum of the charges %d, want %d", used, sum, want)
+		b.t.Errorf("got %d used bytes and charges of %d, want %d for both", used, sum, want)
 	}
 }
 
-// BucketEvent is a notification as MinIO sends it, with a record for each key.
+// BucketEvent returns a notification in MinIO's format, with a record for each key.
 func BucketEvent(name, bucket string, keys ...string) []byte {
 	var records []string
 	for _, key := range keys {
 		records = append(records, fmt.Sprintf(
-			`{"eventName":%q,"eventTime":"2026-11-01T10:00:00.000Z","s3":{"bucket":{"name":%q},"object":{"key":%q,"size":1,"eTag":"forged"}}}`,
+			`{"eventName":%q,"eventTime":"2026-11-01T10:00:00.000Z",
+			"s3":{"bucket":{"name":%q},"object":{"key":%q,"size":1,"eTag":"forged"}}}`,
 			name, bucket, url.QueryEscape(key)))
 	}
 	return []byte(`{"EventName":"` + name + `","Records":[` + strings.Join(records, ",") + `]}`)
 }
 
-// The names of the two events.
+// Event names for BucketEvent.
 const (
 	Created = "s3:ObjectCreated:Put"
 	Removed = "s3:ObjectRemoved:Delete"
 )
 
-// Publish puts a message into its stream. It repeats a publish that was lost, for the client may not
-// know yet that the server has just restarted; the stream keeps one of them.
+// Publish publishes a message and waits until its stream has stored it. It retries a failed
+// publish, because the client may not have noticed yet that the server was restarted. The stream
+// drops duplicates.
 func (b *Bundle) Publish(subject string, data []byte) {
 	b.t.Helper()
 	id := jetstream.WithMsgID(uuid.NewString())
-	b.Eventually("the stream has the message", func() bool {
+	b.Eventually("the stream stores the message", func() bool {
 		_, err := b.Operator.JetStream().Publish(b.t.Context(), subject, data, id)
 		return err == nil
 	})
 }
 
-// Published returns the statuses in the events of the document in the stream DOCUMENTS, in order.
+// Published returns the statuses in the document's events in the stream DOCUMENTS, in order.
 func (b *Bundle) Published(id uuid.UUID) []string {
 	b.t.Helper()
 	stream, err := b.Operator.JetStream().Stream(b.t.Context(), schema.StreamDocuments)
@@ -286,7 +306,7 @@ func (b *Bundle) Published(id uuid.UUID) []string {
 	return published
 }
 
-// ConsumerInfo is the present state of a durable consumer.
+// ConsumerInfo returns the current state of a durable consumer.
 func (b *Bundle) ConsumerInfo(stream, consumer string) *jetstream.ConsumerInfo {
 	b.t.Helper()
 	c, err := b.Operator.JetStream().Consumer(b.t.Context(), stream, consumer)
@@ -294,19 +314,19 @@ func (b *Bundle) ConsumerInfo(stream, consumer string) *jetstream.ConsumerInfo {
 	return c.CachedInfo()
 }
 
-// AwaitIdle waits until the consumer has delivered everything that was published before, and
-// everything that it delivered is acknowledged.
+// AwaitIdle waits until the consumer has delivered all messages published before the call, and all
+// delivered messages have been acknowledged.
 func (b *Bundle) AwaitIdle(stream, consumer string) {
 	b.t.Helper()
 	last := b.lastFor(stream, consumer)
-	b.Eventually(consumer+" has nothing left", func() bool {
+	b.Eventually(consumer+" is idle", func() bool {
 		info := b.ConsumerInfo(stream, consumer)
-		// A message that was just published may not be counted as pending yet.
+		// NumPending may not include a message that was published just now.
 		return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= last
 	})
 }
 
-// lastFor returns the sequence of the last message in the stream that is for the consumer, or 0.
+// lastFor returns the sequence of the last message in the stream that the consumer receives, or 0.
 func (b *Bundle) lastFor(stream, consumer string) (last uint64) {
 	b.t.Helper()
 	s, err := b.Operator.JetStream().Stream(b.t.Context(), stream)
@@ -327,23 +347,23 @@ func (b *Bundle) lastFor(stream, consumer string) (last uint64) {
 	return last
 }
 
-// Eventually waits until ok.
-func (b *Bundle) Eventually(what string, ok func() bool) {
+// Eventually waits until condition returns true, and fails the test after Timeout.
+func (b *Bundle) Eventually(what string, condition func() bool) {
 	b.t.Helper()
 	deadline := time.After(Timeout)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	for !ok() {
+	for !condition() {
 		select {
 		case <-deadline:
-			b.t.Fatalf("%s: not within %s", what, Timeout)
+			b.t.Fatalf("got no success within %s, want: %s", Timeout, what)
 		case <-tick.C:
 		}
 	}
 }
 
-// Go runs f until the test ends or the returned function is called, which waits
-// for its end.
+// Go runs f in a goroutine. The returned function cancels f's context and waits until f has
+// returned. It is also called when the test ends.
 func (b *Bundle) Go(f func(ctx context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -356,9 +376,9 @@ func (b *Bundle) Go(f func(ctx context.Context)) (stop func()) {
 	return stop
 }
 
-// Main runs a package's tests and fails if one leaves a goroutine behind. Those
-// that set the servers up are let pass: the wait for the servers' process, and
-// idle HTTP connections.
+// Main runs a package's tests and fails if a goroutine is left running. It ignores the goroutines
+// that belong to the shared servers: the one that waits for their process, and those of idle HTTP
+// connections.
 func Main(m *testing.M) {
 	localtest.RunHelperProcess()
 	goleak.VerifyTestMain(m,
@@ -367,5 +387,5 @@ func Main(m *testing.M) {
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"))
 }
 
-// Discard is a log that nobody reads.
+// Discard returns a logger that discards its output.
 func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Proxy stands before a server, so that a test can cut it off.
+// Proxy is a TCP proxy. A test can cut the connection to a server with it.
 type Proxy struct {
 	t       testing.TB
 	target  string
@@ -20,7 +20,7 @@ type Proxy struct {
 	copies   sync.WaitGroup
 }
 
-// NewProxy listens before target (host:port) until the test ends.
+// NewProxy starts a proxy that forwards to target (host:port) until the test ends.
 func NewProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	p := &Proxy{t: t, target: target, Address: "127.0.0.1:0", open: make(map[net.Conn]bool)}
@@ -29,7 +29,7 @@ func NewProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Cut ends all connections and refuses new ones.
+// Cut closes all connections and refuses new ones.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	if p.listener != nil {
@@ -43,7 +43,7 @@ func (p *Proxy) Cut() {
 	p.copies.Wait()
 }
 
-// Restore accepts connections again, at the same address.
+// Restore accepts connections again, at the same address as before.
 func (p *Proxy) Restore() {
 	p.t.Helper()
 	listener, err := net.Listen("tcp", p.Address)
@@ -64,6 +64,7 @@ func (p *Proxy) Restore() {
 	})
 }
 
+// serve forwards the data of one connection in both directions.
 func (p *Proxy) serve(listener net.Listener, c net.Conn) {
 	defer c.Close()
 	server, err := net.Dial("tcp", p.target)
@@ -90,7 +91,7 @@ func (p *Proxy) serve(listener net.Listener, c net.Conn) {
 	both.Wait()
 }
 
-// Host is the host:port of a URL.
+// Host returns the host:port of a URL.
 func Host(t testing.TB, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
@@ -100,7 +101,7 @@ func Host(t testing.TB, address string) string {
 	return u.Host
 }
 
-// WithHost is the URL with another host:port.
+// WithHost returns the URL with another host:port.
 func WithHost(t testing.TB, address, host string) string {
 	t.Helper()
 	u, err := url.Parse(address)

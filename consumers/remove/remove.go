@@ -1,9 +1,9 @@
-// Package remove ends documents whose objects are gone. It proves by a HEAD that there is no object,
-// gives the document's charge back (schema.Document.Gone), and publishes documents.deleted, with which
-// the row ends.
+// Package remove ends documents whose objects are gone. It verifies with a HEAD that the object
+// does not exist, releases the document's charge (schema.Document.Gone) and publishes
+// documents.deleted. Publishing that event deletes the document's row.
 //
-// An object that still exists changes nothing: it was put again, which has its own event, or its
-// deletion is still to be carried out.
+// If the object still exists, nothing changes: either it was put again, which has an event of its
+// own, or its deletion has not been carried out yet.
 package remove
 
 import (
@@ -36,26 +36,27 @@ func New(
 	return &Remover{db: db, objects: objects, publisher: publisher, log: log}
 }
 
-// Remove stats the objects at keys, ends in one transaction the deleting and counted documents whose
-// objects are proved to be gone, and publishes the documents' events. It returns the keys whose objects
-// could not be stat'ed, with the cause. Its error is that of the database, and then nothing was changed.
+// Remove stats the objects at keys, ends the deleting and counted documents whose objects do not
+// exist, in one transaction, and publishes the documents' events. It returns the keys whose objects
+// could not be stat'ed, with the error for each. If the database fails it returns an error and
+// changes nothing.
 func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]error, err error) {
 	documents, err := r.db.DocumentsByKey(ctx, keys)
 	if err != nil {
 		return nil, fmt.Errorf("remove %d keys: %w", len(keys), err)
 	}
-	// The others stay as they are, whatever is at their keys.
-	var concerned []string
+	// Documents in all other statuses stay as they are, whether their objects exist or not.
+	var candidates []string
 	byKey := make(map[string]int, len(documents))
 	for i, d := range documents {
 		byKey[d.ObjectKey] = i
 		if d.GoneAt == nil && (d.Status == schema.StatusDeleting || d.Status.Counted()) {
-			concerned = append(concerned, d.ObjectKey)
+			candidates = append(candidates, d.ObjectKey)
 		}
 	}
 	failed = make(map[string]error)
 	var gone []uuid.UUID
-	for key, stat := range minio.StatAll(ctx, r.objects, concerned) {
+	for key, stat := range minio.StatAll(ctx, r.objects, candidates) {
 		switch {
 		case stat.Absent():
 			gone = append(gone, documents[byKey[key]].ID)
@@ -65,9 +66,8 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	}
 	if len(gone) > 0 {
 		now := schema.Now()
-		changed, err := r.db.Transition(ctx, gone, func(d *schema.Document, q *schema.Quota) schema.Decision {
-			return d.Gone(q, now)
-		})
+		end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, now) }
+		changed, err := r.db.Transition(ctx, gone, end)
 		if err != nil {
 			return nil, fmt.Errorf("remove %d documents: %w", len(gone), err)
 		}
@@ -82,8 +82,7 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	return failed, nil
 }
 
-// Handler returns the handler of the consumer remove, which gets the events of what was removed from
-// the bucket.
+// Handler returns the handler of the consumer remove, which receives the bucket's removal events.
 func (r *Remover) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
 	return func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
 		return runner.BucketBatch(ctx, bucket, batch, removed, r.Remove)

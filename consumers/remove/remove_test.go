@@ -19,13 +19,13 @@ func TestMain(m *testing.M) { consumertest.Main(m) }
 func expectPublished(t *testing.T, b *consumertest.Bundle, id uuid.UUID, want ...string) {
 	t.Helper()
 	if got := b.Published(id); !slices.Equal(got, want) {
-		t.Errorf("got the events %v published, want %v", got, want)
+		t.Errorf("got published events %v, want %v", got, want)
 	}
 }
 
 func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
 
-func TestWhatARemovalMakesOfADocument(t *testing.T) {
+func TestRemove(t *testing.T) {
 	b := consumertest.New(t)
 	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
 	for _, test := range []struct {
@@ -34,39 +34,41 @@ func TestWhatARemovalMakesOfADocument(t *testing.T) {
 		want      string
 		published []string
 	}{
-		{"a deleted document's object is gone", func() schema.Document {
+		{"deleted document whose object is gone", func() schema.Document {
 			d := b.Change(b.Uploaded(b.Alice, "abc").ID, deleted)
 			b.Delete(d.ObjectKey)
 			return d
 		}, "gone", []string{"deleted"}},
-		{"a counted document's object is gone", func() schema.Document {
+		{"counted document whose object is gone", func() schema.Document {
 			d := b.Uploaded(b.Alice, "abc")
 			b.Delete(d.ObjectKey)
 			return d
 		}, "gone", []string{"deleted"}},
-		{"the deletion is still to come", func() schema.Document {
+		{"deleted document whose object still exists", func() schema.Document {
 			return b.Change(b.Uploaded(b.Bob, "abc").ID, deleted)
 		}, "deleting", nil},
-		{"the object was put again", func() schema.Document {
+		{"counted document whose object was put again", func() schema.Document {
 			d := b.Uploaded(b.Bob, "abc")
 			b.Delete(d.ObjectKey)
 			b.Put(d.ObjectKey, "abc")
 			return d
 		}, "uploaded", nil},
-		{"a deleted document that never had one", func() schema.Document {
+		{"deleted document that never had an object", func() schema.Document {
 			return b.Change(b.Document(b.Alice, 3).ID, deleted)
 		}, "gone", []string{"deleted"}},
-		{"a pending document", func() schema.Document { return b.Document(b.Alice, 3) }, "pending", nil},
-		{"a rejected document whose object was deleted", func() schema.Document {
+		{"pending document", func() schema.Document { return b.Document(b.Alice, 3) }, "pending", nil},
+		{"rejected document whose object was deleted", func() schema.Document {
 			d := b.Document(b.Alice, 3)
 			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
 				return d.Confirm(schema.Object{Size: 4}, q, time.Now())
 			})
 		}, "rejected size_mismatch", nil},
-		{"a quarantined document", func() schema.Document {
+		{"quarantined document whose object is gone", func() schema.Document {
 			d := b.Uploaded(b.Alice, "abc")
 			b.Delete(d.ObjectKey)
-			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Quarantine(q, time.Now()) })
+			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+				return d.Quarantine(q, time.Now())
+			})
 		}, "quarantined content_changed", nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -74,13 +76,13 @@ func TestWhatARemovalMakesOfADocument(t *testing.T) {
 			for range 10 {
 				failed, err := remover.Remove(t.Context(), []string{d.ObjectKey, "documents/nobody"})
 				if err != nil || len(failed) != 0 {
-					t.Fatalf("got %v, %v; want no failure", failed, err)
+					t.Fatalf("got %v, %v; want no failed keys and no error", failed, err)
 				}
 			}
 			b.Expect(d.ID, test.want)
 			expectPublished(t, b, d.ID, test.published...)
 			if n := b.Count(`SELECT count(*) FROM documents WHERE gone_at IS NOT NULL`); n != 0 {
-				t.Errorf("got %d rows that have not ended, want 0", n)
+				t.Errorf("got %d rows of documents that are gone, want 0", n)
 			}
 		})
 	}
@@ -88,51 +90,58 @@ func TestWhatARemovalMakesOfADocument(t *testing.T) {
 	b.ExpectUsed(b.Bob, 6)
 }
 
-func TestNothingEndsWhileMinIOIsAway(t *testing.T) {
+func TestOutageOfMinIOEndsNoDocument(t *testing.T) {
 	b := consumertest.New(t)
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	objects := b.ObjectsAt(proxy.Address)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
 	proxy.Cut()
-	failed, err := remove.New(b.DB, objects, b.Publisher, b.Log).Remove(t.Context(), []string{d.ObjectKey})
+	remover := remove.New(b.DB, objects, b.Publisher, b.Log)
+	failed, err := remover.Remove(t.Context(), []string{d.ObjectKey})
 	if err != nil || !runner.Outage(failed[d.ObjectKey]) {
 		t.Errorf("got %v, %v; want an outage", failed, err)
 	}
 	b.Expect(d.ID, "uploaded")
 }
 
-// The events of one object in every order, each several times, through the two
-// consumers: what the bucket holds decides.
-func TestEventsSwappedAndRepeated(t *testing.T) {
+// Creation and removal events for the same objects arrive out of order and repeatedly. Only whether
+// the object exists determines the result.
+func TestReorderedAndRepeatedEventsHaveNoEffect(t *testing.T) {
 	b := consumertest.New(t)
 	confirmer := confirm.New(b.DB, b.Objects, b.Publisher, b.Log)
 	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
 	b.Go(newRunner(t, b, schema.ConsumerConfirm, confirmer.Handler(b.MinIO.Bucket)).Run)
 	b.Go(newRunner(t, b, schema.ConsumerRemove, remover.Handler(b.MinIO.Bucket)).Run)
 
-	there, gone := b.Document(b.Alice, 3), b.Uploaded(b.Alice, "abc")
-	b.Put(there.ObjectKey, "abc")
+	existing, gone := b.Document(b.Alice, 3), b.Uploaded(b.Alice, "abc")
+	b.Put(existing.ObjectKey, "abc")
 	b.Delete(gone.ObjectKey)
 	for range 10 {
-		for _, d := range []schema.Document{there, gone} {
-			b.Publish(schema.SubjectRemovedDurable, consumertest.BucketEvent(consumertest.Removed, b.MinIO.Bucket, d.ObjectKey))
-			b.Publish(schema.SubjectCreatedDirect, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey))
+		for _, d := range []schema.Document{existing, gone} {
+			event := func(name string) []byte {
+				return consumertest.BucketEvent(name, b.MinIO.Bucket, d.ObjectKey)
+			}
+			b.Publish(schema.SubjectRemovedDurable, event(consumertest.Removed))
+			b.Publish(schema.SubjectCreatedDirect, event(consumertest.Created))
 		}
 	}
 	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
 	b.AwaitIdle(schema.StreamBucket, schema.ConsumerRemove)
-	b.Expect(there.ID, "uploaded")
+	b.Expect(existing.ID, "uploaded")
 	b.Expect(gone.ID, "gone")
 	b.ExpectUsed(b.Alice, 3)
-	expectPublished(t, b, there.ID, "uploaded")
+	expectPublished(t, b, existing.ID, "uploaded")
 	expectPublished(t, b, gone.ID, "deleted")
 	if n := b.Count(`SELECT count(*) FROM dead_letters`); n != 0 {
 		t.Errorf("got %d dead letters, want 0", n)
 	}
 }
 
-func newRunner(t *testing.T, b *consumertest.Bundle, consumer string, handle runner.Handler[[]schema.BucketRecord]) *runner.Runner[[]schema.BucketRecord] {
+func newRunner(
+	t *testing.T, b *consumertest.Bundle, consumer string,
+	handle runner.Handler[[]schema.BucketRecord],
+) *runner.Runner[[]schema.BucketRecord] {
 	t.Helper()
 	r, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, handle,
 		runner.Config{Stream: schema.StreamBucket, Consumer: consumer}, b.Log)
@@ -142,23 +151,23 @@ func newRunner(t *testing.T, b *consumertest.Bundle, consumer string, handle run
 	return r
 }
 
-// The event of a removal whose consumer died between the commit and the publish is published after its
-// redelivery, which ends the row.
-func TestCrashBeforeThePublish(t *testing.T) {
+// A consumer crashes between the commit and the publish. The redelivered event is handled again,
+// which publishes documents.deleted and deletes the row.
+func TestRedeliveryPublishesAfterACrashBeforeThePublish(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
-	if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Gone(q, time.Now())
-	}); err != nil {
+	end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) }
+	if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, end); err != nil {
 		t.Fatal(err)
 	}
 	b.ExpectUsed(b.Alice, 0)
-	if _, err := remove.New(b.DB, b.Objects, b.Publisher, b.Log).Remove(t.Context(), []string{d.ObjectKey}); err != nil {
+	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
+	if _, err := remover.Remove(t.Context(), []string{d.ObjectKey}); err != nil {
 		t.Fatal(err)
 	}
 	if n := b.Count(`SELECT count(*) FROM documents`); n != 0 {
-		t.Errorf("got %d rows left, want 0", n)
+		t.Errorf("got %d documents, want 0", n)
 	}
 	expectPublished(t, b, d.ID, "deleted")
 	b.ExpectUsed(b.Alice, 0)

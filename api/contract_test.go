@@ -216,7 +216,7 @@ func TestCodes(t *testing.T) {
 	}
 	for _, r := range []schema.Reason{
 		schema.ReasonQuotaExceeded, schema.ReasonSizeMismatch, schema.ReasonEncrypted, schema.ReasonNoText, schema.ReasonBroken,
-		schema.ReasonUnsupported, schema.ReasonAIUnavailable, schema.ReasonContentChange,
+		schema.ReasonUnsupported, schema.ReasonAIUnavailable, schema.ReasonContentChanged,
 	} {
 		listed("DocumentReason", string(r))
 	}

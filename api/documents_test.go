@@ -105,7 +105,7 @@ func TestDocumentsWay(t *testing.T) {
 func gone(b *bundle, id uuid.UUID) {
 	b.t.Helper()
 	_, err := b.owner.Transition(b.t.Context(), []uuid.UUID{id}, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Gone(q, d.ChangedAt)
+		return d.MarkGone(q, d.ChangedAt)
 	})
 	if err != nil {
 		b.t.Fatal(err)

@@ -16,7 +16,7 @@ func TestOnlyCountedDocumentsHaveADownload(t *testing.T) {
 	d := b.alice.confirmed("a.txt", []byte("x"))
 	b.exec(`UPDATE documents SET uploaded_at = now()`)
 	reasons := map[schema.Status]schema.Reason{
-		schema.StatusFailed: schema.ReasonNoText, schema.StatusRejected: schema.ReasonSizeMismatch, schema.StatusQuarantined: schema.ReasonContentChange,
+		schema.StatusFailed: schema.ReasonNoText, schema.StatusRejected: schema.ReasonSizeMismatch, schema.StatusQuarantined: schema.ReasonContentChanged,
 	}
 	for _, status := range schema.Statuses {
 		charged := 0

@@ -102,7 +102,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	// The object is gone, and the row with the announcement.
-	docs, err := b.owner.Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) })
+	docs, err := b.owner.Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, time.Now()) })
 	if err != nil {
 		t.Fatal(err)
 	}

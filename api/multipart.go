@@ -119,9 +119,9 @@ func (s *server) SignPart(
 	if err != nil {
 		return nil, err
 	}
-	if r.Number > m.Parts() {
+	if r.Number > m.PartCount() {
 		return nil, schema.Errorf(schema.CodeNotFound,
-			"There is no part %d. The upload has %d parts.", r.Number, m.Parts())
+			"There is no part %d. The upload has %d parts.", r.Number, m.PartCount())
 	}
 	url, expiresAt, err := s.config.Presigner.PartURL(
 		ctx, m.ObjectKey, m.UploadID, r.Number, m.PartLength(r.Number), uploadURLTTL)
@@ -193,7 +193,7 @@ func multipartOf(u schema.MultipartUpload) MultipartUpload {
 		UploadID:  u.UploadID,
 		Key:       u.ObjectKey,
 		PartSize:  u.PartSize,
-		PartCount: u.Parts(),
+		PartCount: u.PartCount(),
 		ExpiresAt: u.RenewedAt.Add(schema.ExpireAfter).UTC(),
 	}
 }

@@ -77,7 +77,7 @@ func (s *server) completeMultipart(
 // completeParts returns the listed parts in the order of their numbers. It fails with CodeInvalid
 // unless every part of the upload is listed exactly once.
 func completeParts(u schema.MultipartUpload, listed []CompletedPart) ([]schema.Part, error) {
-	parts := make([]schema.Part, u.Parts())
+	parts := make([]schema.Part, u.PartCount())
 	for _, p := range listed {
 		switch {
 		case p.Number > len(parts):

@@ -234,7 +234,7 @@ func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	b.t.Helper()
 	ids := []uuid.UUID{id}
 	classified := func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Classified(topics, "builtin", "bm25", d.ChangedAt)
+		return d.Classify(topics, "builtin", "bm25", d.ChangedAt)
 	}
 	docs, err := b.owner.Transition(b.t.Context(), ids, classified)
 	if err != nil || len(docs) != 1 || docs[0].Status != schema.StatusClassified {

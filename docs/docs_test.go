@@ -33,7 +33,7 @@ func TestStatesNamesEveryStatusAndReason(t *testing.T) {
 	}
 	for _, reason := range []schema.Reason{
 		schema.ReasonQuotaExceeded, schema.ReasonSizeMismatch, schema.ReasonEncrypted, schema.ReasonNoText,
-		schema.ReasonBroken, schema.ReasonUnsupported, schema.ReasonAIUnavailable, schema.ReasonContentChange,
+		schema.ReasonBroken, schema.ReasonUnsupported, schema.ReasonAIUnavailable, schema.ReasonContentChanged,
 	} {
 		if !strings.Contains(page, "\n| `"+string(reason)+"` |") {
 			t.Errorf("the table of reasons has no row for %s", reason)

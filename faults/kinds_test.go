@@ -454,7 +454,7 @@ func (f *fault) poison(ctx context.Context) error {
 	}{
 		{schema.ConsumerConfirm, "bucket.created.poison", bodies("s3:ObjectCreated:Put")},
 		{schema.ConsumerRemove, "bucket.removed.poison", bodies("s3:ObjectRemoved:Delete")},
-		{schema.ConsumerClassify, schema.SubjectDocumentUpload, []string{"", "no JSON", "{}", `{"document_id":"7"}`, `[1]`}},
+		{schema.ConsumerClassify, schema.SubjectDocumentUploaded, []string{"", "no JSON", "{}", `{"document_id":"7"}`, `[1]`}},
 	} {
 		stored := 0
 		for _, body := range target.bodies {

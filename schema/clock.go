@@ -5,6 +5,6 @@ import "time"
 // Now returns the current time as [StoredTime] gives it.
 func Now() time.Time { return StoredTime(time.Now()) }
 
-// StoredTime returns t in UTC and as precise as PostgreSQL stores it. PostgreSQL keeps microseconds,
-// so a time that is compared with a stored one must not hold more.
+// StoredTime returns t in UTC, truncated to microseconds, which is the precision that PostgreSQL
+// stores. A time that is compared with a stored one must be truncated in the same way.
 func StoredTime(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }

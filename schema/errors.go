@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Code is a stable name for what went wrong, which a program can act on. The
-// HTTP API sends it in every problem.
+// Code identifies a kind of failure. Codes are stable, so that programs can act on them. The HTTP
+// API sends the code in every problem.
 type Code string
 
 const (
@@ -24,33 +24,36 @@ const (
 	CodeInvalid         Code = "invalid"
 	CodeUnknownTopic    Code = "unknown_topic"
 	CodeRateLimited     Code = "rate_limited"
-	// CodeUnavailable: a part we depend on did not answer; try again.
+	// CodeUnavailable means that a server that Intray depends on is unavailable. The same request
+	// may succeed later.
 	CodeUnavailable Code = "unavailable"
-	// CodeInternal: our fault; the log says more than the caller may know.
+	// CodeInternal means that the failure is a defect of Intray. The cause is logged and not sent to
+	// the client.
 	CodeInternal Code = "internal"
 )
 
-// Error is a failure that the caller may see: Detail is a sentence for a person
-// that says what to do, and holds nothing secret.
+// Error is a failure whose text may be sent to the client. Detail is written for a person: it says
+// what happened and what to do, and contains nothing confidential.
 type Error struct {
 	Code   Code
 	Detail string
 }
 
-// Errorf returns an *Error with a formatted detail.
+// Errorf returns an *Error whose detail is formatted as by fmt.Sprintf.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Detail }
 
-// Is makes errors.Is(err, &Error{Code: c}) true for every error of that code.
+// Is reports whether target is an *Error with the same code and either the same detail or none. So
+// errors.Is(err, &Error{Code: c}) is true for every error with the code c.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code && (t.Detail == "" || t.Detail == e.Detail)
 }
 
-// CodeOf returns the code that err carries, and CodeInternal if it carries none.
+// CodeOf returns the code of the *Error in err's chain, or CodeInternal if there is none.
 func CodeOf(err error) Code {
 	var e *Error
 	if errors.As(err, &e) {

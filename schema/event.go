@@ -12,29 +12,30 @@ import (
 	"github.com/google/uuid"
 )
 
-// The streams. All keep their messages by limits, so that they can be
-// replayed, and refuse new ones when full rather than drop unread ones.
+// The streams. All have limits retention, so that their messages can be replayed. A full stream
+// rejects new messages and does not delete unread ones.
 const (
-	StreamBucket    = "BUCKET"    // what MinIO says
-	StreamDocuments = "DOCUMENTS" // what we say
-	StreamReplay    = "REPLAY"    // what an operator has asked for again
+	StreamBucket    = "BUCKET"    // bucket notifications from MinIO
+	StreamDocuments = "DOCUMENTS" // transitions of documents
+	StreamReplay    = "REPLAY"    // events that an operator replays
 )
 
-// The subjects. MinIO sends each creation twice: DIRECT within a millisecond,
-// but lost if NATS is away; DURABLE up to 3 s late, but never lost.
+// The subjects. MinIO publishes each creation twice. The message on the direct subject arrives
+// within a millisecond, but is lost if NATS is unavailable. The message on the durable subject is
+// never lost, but arrives up to 3 s later.
 const (
-	SubjectsBucket         = "bucket.>"
-	SubjectsBucketCreated  = "bucket.created.*"
-	SubjectCreatedDirect   = "bucket.created.direct"
-	SubjectCreatedDurable  = "bucket.created.durable"
-	SubjectsBucketRemoved  = "bucket.removed.*"
-	SubjectRemovedDurable  = "bucket.removed.durable"
-	SubjectsDocuments      = "documents.*"
-	SubjectDocumentUpload  = "documents.uploaded"
-	SubjectDocumentDeleted = "documents.deleted"
-	SubjectsReplay         = "replay.>"
-	SubjectsReplayConfirm  = "replay.confirm.>"
-	SubjectsReplayClassify = "replay.classify.>"
+	SubjectsBucket          = "bucket.>"
+	SubjectsBucketCreated   = "bucket.created.*"
+	SubjectCreatedDirect    = "bucket.created.direct"
+	SubjectCreatedDurable   = "bucket.created.durable"
+	SubjectsBucketRemoved   = "bucket.removed.*"
+	SubjectRemovedDurable   = "bucket.removed.durable"
+	SubjectsDocuments       = "documents.*"
+	SubjectDocumentUploaded = "documents.uploaded"
+	SubjectDocumentDeleted  = "documents.deleted"
+	SubjectsReplay          = "replay.>"
+	SubjectsReplayConfirm   = "replay.confirm.>"
+	SubjectsReplayClassify  = "replay.classify.>"
 )
 
 // The durable consumers.
@@ -44,19 +45,19 @@ const (
 	ConsumerClassify = "classify"
 )
 
-// DocumentEvent reports that a document has reached a status. It is a hint:
-// whoever receives it reads the document.
+// DocumentEvent is the event that a document has reached a status. It is a hint: the receiver reads
+// the current state from the database.
 type DocumentEvent struct {
 	DocumentID uuid.UUID `json:"document_id"`
 	UserID     uuid.UUID `json:"user_id"`
 	Version    int64     `json:"version"`
-	// Status is the document's status, or "deleted" when its row has ended.
+	// Status is the status of the document, or "deleted" if its object is gone.
 	Status string    `json:"status"`
 	Reason Reason    `json:"reason,omitempty"`
 	At     time.Time `json:"at"`
 }
 
-// Event returns the event of the document's present status.
+// Event returns the event of the document's last transition.
 func (d Document) Event() DocumentEvent {
 	e := DocumentEvent{
 		DocumentID: d.ID, UserID: d.UserID, Version: d.Version,
@@ -68,22 +69,20 @@ func (d Document) Event() DocumentEvent {
 	return e
 }
 
-// Subject returns where the event is published: documents.<status>.
+// Subject returns the subject that the event is published on, documents.<status>.
 func (e DocumentEvent) Subject() string { return "documents." + e.Status }
 
-// MessageID returns the Nats-Msg-Id under which the event of the document's
-// present version is published: <document>:<version>:<announcement>. JetStream
-// drops a message whose id it has seen within its window, so publishing an event
-// again on purpose raises the last number.
+// MessageID returns the Nats-Msg-Id of the event of the document's current version,
+// <document>:<version>:<announcement>. JetStream drops a message whose id it has received within
+// the stream's duplicate window. To publish an event again, increase the announcement first.
 func (d Document) MessageID() string {
 	return fmt.Sprintf("%s:%d:%d", d.ID, d.Version, d.Announcement)
 }
 
-// ErrUndecodable marks a message that no retry will make readable.
+// ErrUndecodable means that a message cannot be decoded, however often it is delivered.
 var ErrUndecodable = errors.New("undecodable event")
 
-// DecodeDocumentEvent reads a message of the DOCUMENTS stream. It fails with
-// ErrUndecodable.
+// DecodeDocumentEvent decodes a message of the stream DOCUMENTS. Every error is an ErrUndecodable.
 func DecodeDocumentEvent(data []byte) (DocumentEvent, error) {
 	var e DocumentEvent
 	if err := json.Unmarshal(data, &e); err != nil {
@@ -95,42 +94,54 @@ func DecodeDocumentEvent(data []byte) (DocumentEvent, error) {
 	return e, nil
 }
 
-// BucketRecord is one record of a bucket notification. Only the bucket and the
-// key are used, as a hint of where to look.
+// BucketRecord is one record of a bucket notification. It is a hint that the object at Key may have
+// changed; the size and ETag in the notification are not used.
 type BucketRecord struct {
-	// EventName is such as s3:ObjectCreated:Put.
+	// EventName is the S3 event type, for example s3:ObjectCreated:Put.
 	EventName string
 	Bucket    string
-	// Key is decoded.
+	// Key is the object key, no longer query-escaped.
 	Key string
-	// Time is when MinIO says it happened; zero if it does not say.
+	// Time is when the event happened according to MinIO; zero if the record has no valid time.
 	Time time.Time
-	// Request is MinIO's name for the request that did it; empty if it does not
-	// say. Two records that agree in everything are about the same change.
-	Request string
+	// RequestID identifies the request to MinIO that caused the event; it may be empty. Two equal
+	// records describe the same event.
+	RequestID string
 }
 
-// About reports whether the record is about a whole object that was created or
-// removed: tagging events match the same filter and mean neither.
-func (r BucketRecord) About() (created, removed bool) {
+// IsCreated reports whether the record says that an object was created. Tagging events, whose names
+// also begin with s3:ObjectCreated, do not create an object.
+func (r BucketRecord) IsCreated() bool {
 	switch r.EventName {
 	case "s3:ObjectCreated:Put", "s3:ObjectCreated:Post", "s3:ObjectCreated:Copy",
 		"s3:ObjectCreated:CompleteMultipartUpload":
-		return true, false
-	case "s3:ObjectRemoved:Delete", "s3:ObjectRemoved:NoOP", "s3:ObjectRemoved:DeleteMarkerCreated":
-		return false, true
+		return true
 	default:
-		return false, false
+		return false
 	}
 }
 
-// tolerant takes what encoding/json would take.
-var tolerant = jsonv2.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true), jsonv2.MatchCaseInsensitiveNames(true))
+// IsRemoved reports whether the record says that an object was removed.
+func (r BucketRecord) IsRemoved() bool {
+	switch r.EventName {
+	case "s3:ObjectRemoved:Delete", "s3:ObjectRemoved:NoOP", "s3:ObjectRemoved:DeleteMarkerCreated":
+		return true
+	default:
+		return false
+	}
+}
 
-// DecodeBucketEvent reads a message of the BUCKET stream: an S3 notification
-// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html)
-// whose keys are query-escaped. It fails with ErrUndecodable; a notification
-// without records is one.
+// lenientJSON makes jsonv2 accept what encoding/json accepts.
+var lenientJSON = jsonv2.JoinOptions(
+	jsontext.AllowInvalidUTF8(true),
+	jsontext.AllowDuplicateNames(true),
+	jsonv2.MatchCaseInsensitiveNames(true),
+)
+
+// DecodeBucketEvent decodes a message of the stream BUCKET: an S3 notification
+// (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html),
+// whose object keys are query-escaped. Every error is an ErrUndecodable. A notification without
+// records is an error.
 func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 	var n struct {
 		Records []struct {
@@ -149,7 +160,7 @@ func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 			} `json:"s3"`
 		} `json:"Records"`
 	}
-	if err := jsonv2.Unmarshal(data, &n, tolerant); err != nil {
+	if err := jsonv2.Unmarshal(data, &n, lenientJSON); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUndecodable, err)
 	}
 	if len(n.Records) == 0 {
@@ -165,7 +176,13 @@ func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 		if err != nil {
 			at = time.Time{}
 		}
-		records = append(records, BucketRecord{EventName: r.EventName, Bucket: r.S3.Bucket.Name, Key: key, Time: at, Request: r.Response.RequestID})
+		records = append(records, BucketRecord{
+			EventName: r.EventName,
+			Bucket:    r.S3.Bucket.Name,
+			Key:       key,
+			Time:      at,
+			RequestID: r.Response.RequestID,
+		})
 	}
 	return records, nil
 }

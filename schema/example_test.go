@@ -9,9 +9,8 @@ import (
 	"intray/schema"
 )
 
-// The object at a pending document's key decides what becomes of it: with the declared
-// size it is uploaded and charged to its owner's quota, and confirming it again changes
-// nothing.
+// If the object has the declared size, Confirm makes a pending document uploaded and charges it to
+// its owner's quota. A second call changes nothing.
 func ExampleDocument_Confirm() {
 	now := time.Now()
 	quota := schema.Quota{LimitBytes: 1000}
@@ -27,8 +26,8 @@ func ExampleDocument_Confirm() {
 	// uploaded false 300
 }
 
-// A document that does not fit into its owner's quota is rejected, and its object is
-// given up.
+// If the object exceeds the rest of the quota, Confirm makes the document rejected and gives its
+// object up.
 func ExampleDocument_Confirm_quotaExceeded() {
 	now := time.Now()
 	quota := schema.Quota{LimitBytes: 1000, UsedBytes: 900}
@@ -40,7 +39,7 @@ func ExampleDocument_Confirm_quotaExceeded() {
 	// Output: rejected quota_exceeded true 900
 }
 
-// An object's key leads back to its document.
+// DocumentID returns the id of the document that an object belongs to.
 func ExampleDocumentID() {
 	id := uuid.MustParse("0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b")
 	key := schema.ObjectKey(id)

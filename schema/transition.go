@@ -6,30 +6,32 @@ import (
 	"github.com/google/uuid"
 )
 
-// ExpireAfter is how long after its last upload URL was issued a pending
-// document without an object expires. URLs live for 15 minutes and a PUT for
-// at most 30, so nothing can still be on its way by then.
+// ExpireAfter is how long after its last upload URL was issued a pending document without an object
+// expires. A URL is valid for 15 minutes and a PUT takes at most 30, so by then no upload can be in
+// progress.
 const ExpireAfter = time.Hour
 
-// Decision is what one transition asks of the transaction that carries it
-// out, beside the changed document and quota themselves.
+// Decision is the result of a transition. The transaction that executes the transition writes the
+// changed document and quota, and what the Decision asks for.
 type Decision struct {
-	// Changed: the document was changed, its version raised, and its event
+	// Changed reports whether the document was changed and its version increased. If so, its event
 	// must be published.
 	Changed bool
-	// DeleteObject: the object at the document's key was given up and must be
-	// recorded as an object deletion in the same transaction. It may be asked
-	// for again when an object turns up at a key that was given up before.
+	// DeleteObject reports whether the object at the document's key is given up. If so, the
+	// transaction records an object deletion. It is also set when an object is found at a key that
+	// was given up before.
 	DeleteObject bool
-	// Topics replaces the document's topics if it is not nil.
+	// Topics, if not nil, replaces the topics of the document.
 	Topics []DocumentTopic
 }
 
-// Confirm decides what the object found at the document's key makes of it:
-// a pending or expired document becomes uploaded and is charged to the quota,
-// or rejected; a counted one whose content is not what was confirmed is
-// quarantined; an object at a key that was given up is to be deleted again.
-// Confirming twice changes nothing.
+// Confirm applies the stat result o to the document:
+//   - A pending or expired document becomes uploaded and is charged to the quota. It becomes
+//     rejected if the size is not the declared one or exceeds the rest of the quota.
+//   - A counted document becomes quarantined if the object is not the one that was confirmed.
+//   - If the document is rejected or deleting, the object is given up again.
+//
+// A second call with the same object changes nothing.
 func (d *Document) Confirm(o Object, q *Quota, now time.Time) Decision {
 	switch {
 	case d.Status == StatusPending || d.Status == StatusExpired:
@@ -57,8 +59,8 @@ func (d *Document) accept(o Object, q *Quota, now time.Time) Decision {
 	return d.change(StatusUploaded, ReasonNone, now)
 }
 
-// verify holds an object against the confirmed content. A document from before
-// ETags were kept adopts the one found.
+// verify compares an object with the confirmed one. A document without an ETag was confirmed before
+// ETags were stored; it takes over the ETag of the object.
 func (d *Document) verify(o Object, q *Quota, now time.Time) Decision {
 	if o.Size == d.Size && d.ETag == "" {
 		d.ETag = o.ETag
@@ -76,10 +78,11 @@ func (d *Document) reject(r Reason, now time.Time) Decision {
 	return dec
 }
 
-// Classified ends the classification of an uploaded document with the topics
-// found, none included. Topics that a person set stay as they are. In any
-// other status nothing changes.
-func (d *Document) Classified(topics []DocumentTopic, provider, model string, now time.Time) Decision {
+// Classify sets the topics of an uploaded document, possibly none, and makes it classified. Topics
+// that the user set manually are kept. In any other status Classify changes nothing.
+func (d *Document) Classify(
+	topics []DocumentTopic, provider, model string, now time.Time,
+) Decision {
 	if d.Status != StatusUploaded {
 		return Decision{}
 	}
@@ -92,8 +95,8 @@ func (d *Document) Classified(topics []DocumentTopic, provider, model string, no
 	return dec
 }
 
-// Fail ends the classification of an uploaded document without an answer. In
-// any other status nothing changes.
+// Fail makes an uploaded document failed, because it cannot be classified for the reason r. In any
+// other status Fail changes nothing.
 func (d *Document) Fail(r Reason, now time.Time) Decision {
 	if d.Status != StatusUploaded {
 		return Decision{}
@@ -101,9 +104,9 @@ func (d *Document) Fail(r Reason, now time.Time) Decision {
 	return d.change(StatusFailed, r, now)
 }
 
-// SetTopics gives a counted document the topics that its owner chose, each with
-// full confidence, and locks them: no classification takes them away. In any
-// other status nothing changes.
+// SetTopics sets the topics of a counted document to those that its owner chose, each with a
+// confidence of 100, and locks them, so that classification does not change them. In any other
+// status SetTopics changes nothing.
 func (d *Document) SetTopics(ids []uuid.UUID, now time.Time) Decision {
 	if !d.Status.Counted() {
 		return Decision{}
@@ -117,9 +120,8 @@ func (d *Document) SetTopics(ids []uuid.UUID, now time.Time) Decision {
 	return dec
 }
 
-// Reclassify sends a counted document back to be classified once more. Until
-// that has ended it keeps the topics it has. In any other status nothing
-// changes.
+// Reclassify makes a counted document uploaded, so that it is classified again. It keeps its topics
+// until then. In any other status Reclassify changes nothing.
 func (d *Document) Reclassify(now time.Time) Decision {
 	if !d.Status.Counted() {
 		return Decision{}
@@ -129,18 +131,19 @@ func (d *Document) Reclassify(now time.Time) Decision {
 	return d.change(StatusUploaded, ReasonNone, now)
 }
 
-// Quarantine takes a counted document, whose object is not what was confirmed,
-// out of use and gives its charge back. The object is kept.
+// Quarantine makes a counted document quarantined, because its object is not the one that was
+// confirmed, and releases its charge. The object is kept. In any other status Quarantine changes
+// nothing.
 func (d *Document) Quarantine(q *Quota, now time.Time) Decision {
 	if !d.Status.Counted() {
 		return Decision{}
 	}
 	d.release(q)
-	return d.change(StatusQuarantined, ReasonContentChange, now)
+	return d.change(StatusQuarantined, ReasonContentChanged, now)
 }
 
-// Expire ends a pending document whose last URL was issued ExpireAfter ago.
-// The caller has proved by a HEAD that there is no object.
+// Expire makes a pending document expired if its last URL was issued at least ExpireAfter ago.
+// Otherwise it changes nothing. The caller must have verified by a HEAD that there is no object.
 func (d *Document) Expire(now time.Time) Decision {
 	if d.Status != StatusPending || now.Before(d.URLIssuedAt.Add(ExpireAfter)) {
 		return Decision{}
@@ -148,8 +151,8 @@ func (d *Document) Expire(now time.Time) Decision {
 	return d.change(StatusExpired, ReasonNone, now)
 }
 
-// Delete gives the document and its object up at its owner's wish. The charge
-// is given back by Gone, when the object is gone.
+// Delete makes a document deleting at its owner's request and gives its object up. MarkGone
+// releases the charge once the object is gone.
 func (d *Document) Delete(now time.Time) Decision {
 	if d.Status == StatusDeleting {
 		return Decision{}
@@ -159,9 +162,10 @@ func (d *Document) Delete(now time.Time) Decision {
 	return dec
 }
 
-// Gone ends a deleting or counted document whose object is proved to be gone
-// and gives its charge back. Documents in other statuses stay as they are.
-func (d *Document) Gone(q *Quota, now time.Time) Decision {
+// MarkGone records that the object of a deleting or counted document is gone, and releases the
+// document's charge. In any other status MarkGone changes nothing. The caller must have verified by
+// a HEAD that there is no object.
+func (d *Document) MarkGone(q *Quota, now time.Time) Decision {
 	if d.GoneAt != nil || (d.Status != StatusDeleting && !d.Status.Counted()) {
 		return Decision{}
 	}
@@ -170,8 +174,8 @@ func (d *Document) Gone(q *Quota, now time.Time) Decision {
 	return d.change(StatusDeleting, ReasonNone, now)
 }
 
-// MarkUnpublished asks for the document's present version to be published again,
-// under a new message id.
+// MarkUnpublished marks the event of the document's current version as unpublished and increases
+// the announcement, so that the event is published again under a new message id.
 func (d *Document) MarkUnpublished(now time.Time) {
 	d.Announcement++
 	d.UnpublishedAt = &now

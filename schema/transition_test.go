@@ -1,6 +1,7 @@
 package schema_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -16,11 +17,11 @@ func pending(size int64) schema.Document {
 	return schema.NewDocument(uuid.Must(uuid.NewV7()), uuid.New(), "a.txt", "text/plain", size, start)
 }
 
-func found(d schema.Document, size int64, etag string) schema.Object {
+func objectOf(d schema.Document, size int64, etag string) schema.Object {
 	return schema.Object{Key: d.ObjectKey, Size: size, ETag: etag}
 }
 
-// TestConfirm states what the object found makes of a document in each status.
+// TestConfirm checks the result of Confirm for a document in each status.
 func TestConfirm(t *testing.T) {
 	type want struct {
 		status  schema.Status
@@ -36,18 +37,18 @@ func TestConfirm(t *testing.T) {
 		limit   int64
 		want    want
 	}{
-		"pending fits":           {size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
-		"pending one byte over":  {size: 10, etag: "a", limit: 9, want: want{schema.StatusRejected, schema.ReasonQuotaExceeded, 0, true, true}},
-		"pending of other size":  {size: 11, etag: "a", limit: 99, want: want{schema.StatusRejected, schema.ReasonSizeMismatch, 0, true, true}},
-		"expired comes late":     {prepare: expire, size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
-		"uploaded again":         {prepare: upload, size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, false, false}},
-		"uploaded, other etag":   {prepare: upload, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChange, 0, true, false}},
-		"uploaded, other size":   {prepare: upload, size: 11, etag: "a", limit: 99, want: want{schema.StatusQuarantined, schema.ReasonContentChange, 0, true, false}},
-		"classified, other etag": {prepare: classify, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChange, 0, true, false}},
-		"failed again":           {prepare: fail, size: 10, etag: "a", limit: 10, want: want{schema.StatusFailed, schema.ReasonBroken, 10, false, false}},
-		"old, without an etag":   {prepare: forgetETag, size: 10, etag: "b", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
-		"deleting":               {prepare: remove, size: 10, etag: "a", limit: 10, want: want{schema.StatusDeleting, "", 10, false, true}},
-		"quarantined":            {prepare: quarantine, size: 10, etag: "a", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChange, 0, false, false}},
+		"pending fits":            {size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
+		"pending, 1 byte too big": {size: 10, etag: "a", limit: 9, want: want{schema.StatusRejected, schema.ReasonQuotaExceeded, 0, true, true}},
+		"pending, other size":     {size: 11, etag: "a", limit: 99, want: want{schema.StatusRejected, schema.ReasonSizeMismatch, 0, true, true}},
+		"expired, late upload":    {prepare: expire, size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
+		"uploaded, same object":   {prepare: upload, size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, false, false}},
+		"uploaded, other etag":    {prepare: upload, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
+		"uploaded, other size":    {prepare: upload, size: 11, etag: "a", limit: 99, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
+		"classified, other etag":  {prepare: classify, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
+		"failed, same object":     {prepare: fail, size: 10, etag: "a", limit: 10, want: want{schema.StatusFailed, schema.ReasonBroken, 10, false, false}},
+		"uploaded, no etag yet":   {prepare: clearETag, size: 10, etag: "b", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
+		"deleting":                {prepare: remove, size: 10, etag: "a", limit: 10, want: want{schema.StatusDeleting, "", 10, false, true}},
+		"quarantined":             {prepare: quarantine, size: 10, etag: "a", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, false, false}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := pending(10)
@@ -56,16 +57,18 @@ func TestConfirm(t *testing.T) {
 				c.prepare(&d, &q)
 			}
 			before := d
-			dec := d.Confirm(found(d, c.size, c.etag), &q, start.Add(time.Minute))
+			dec := d.Confirm(objectOf(d, c.size, c.etag), &q, start.Add(time.Minute))
 			got := want{d.Status, d.Reason, d.ChargedBytes, dec.Changed, dec.DeleteObject}
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
 			if q.UsedBytes != d.ChargedBytes {
-				t.Errorf("used %d bytes, charged %d", q.UsedBytes, d.ChargedBytes)
+				t.Errorf("got %d used bytes, want the charge of %d", q.UsedBytes, d.ChargedBytes)
 			}
-			if raised := d.Version == before.Version+1 && d.UnpublishedAt != nil; dec.Changed != raised {
-				t.Errorf("changed is %v, version went from %d to %d", dec.Changed, before.Version, d.Version)
+			increased := d.Version == before.Version+1 && d.UnpublishedAt != nil
+			if dec.Changed != increased {
+				t.Errorf("Changed is %v, and the version changed from %d to %d",
+					dec.Changed, before.Version, d.Version)
 			}
 		})
 	}
@@ -74,80 +77,93 @@ func TestConfirm(t *testing.T) {
 func upload(d *schema.Document, q *schema.Quota) {
 	limit := q.LimitBytes
 	q.LimitBytes = 1 << 40
-	d.Confirm(found(*d, d.Size, "a"), q, start)
+	d.Confirm(objectOf(*d, d.Size, "a"), q, start)
 	q.LimitBytes = limit
 }
 func classify(d *schema.Document, q *schema.Quota) {
 	upload(d, q)
-	d.Classified(nil, "builtin", "", start)
+	d.Classify(nil, "builtin", "", start)
 }
-func fail(d *schema.Document, q *schema.Quota)       { upload(d, q); d.Fail(schema.ReasonBroken, start) }
-func forgetETag(d *schema.Document, q *schema.Quota) { upload(d, q); d.ETag = "" }
+
+func fail(d *schema.Document, q *schema.Quota) {
+	upload(d, q)
+	d.Fail(schema.ReasonBroken, start)
+}
+
+func clearETag(d *schema.Document, q *schema.Quota)  { upload(d, q); d.ETag = "" }
 func remove(d *schema.Document, q *schema.Quota)     { upload(d, q); d.Delete(start) }
 func quarantine(d *schema.Document, q *schema.Quota) { upload(d, q); d.Quarantine(q, start) }
 func expire(d *schema.Document, _ *schema.Quota)     { d.Expire(start.Add(schema.ExpireAfter)) }
 
-func TestExpireWaitsForTheLastURL(t *testing.T) {
+func TestDocumentExpiresAnHourAfterItsLastURL(t *testing.T) {
 	d := pending(1)
 	d.URLIssuedAt = start.Add(time.Minute)
 	if d.Expire(start.Add(schema.ExpireAfter)); d.Status != schema.StatusPending {
-		t.Fatal("expired less than an hour after its last URL")
+		t.Fatalf("less than an hour after its last URL: got status %s, want pending", d.Status)
 	}
 	if d.Expire(start.Add(schema.ExpireAfter + time.Minute)); d.Status != schema.StatusExpired {
-		t.Fatal("did not expire an hour after its last URL")
+		t.Fatalf("an hour after its last URL: got status %s, want expired", d.Status)
 	}
 }
 
-func TestTopicsSetByHandStay(t *testing.T) {
+func TestManuallySetTopicsAreKept(t *testing.T) {
 	d, q := pending(1), schema.Quota{LimitBytes: 1}
 	upload(&d, &q)
 	chosen := uuid.New()
 	dec := d.SetTopics([]uuid.UUID{chosen}, start)
-	if !dec.Changed || len(dec.Topics) != 1 || dec.Topics[0] != (schema.DocumentTopic{TopicID: chosen, Confidence: 100}) || d.Status != schema.StatusUploaded {
-		t.Errorf("set by hand: %+v, document %s", dec, d.Status)
+	want := []schema.DocumentTopic{{TopicID: chosen, Confidence: 100}}
+	if !dec.Changed || !slices.Equal(dec.Topics, want) || d.Status != schema.StatusUploaded {
+		t.Errorf("SetTopics: got %+v and status %s, want topics %v and status uploaded",
+			dec, d.Status, want)
 	}
 	for range 2 {
-		if dec := d.Classified([]schema.DocumentTopic{{TopicID: uuid.New()}}, "builtin", "", start); !dec.Changed || dec.Topics != nil {
-			t.Errorf("a classification replaced topics that a person set: %+v", dec)
+		others := []schema.DocumentTopic{{TopicID: uuid.New()}}
+		if dec := d.Classify(others, "builtin", "", start); !dec.Changed || dec.Topics != nil {
+			t.Errorf("Classify: got %+v, want a change that keeps the topics", dec)
 		}
 		if dec := d.Reclassify(start); !dec.Changed || dec.Topics != nil {
-			t.Errorf("classifying again replaced topics that a person set: %+v", dec)
+			t.Errorf("Reclassify: got %+v, want a change that keeps the topics", dec)
 		}
 	}
 	if dec := d.SetTopics(nil, start); dec.Topics == nil || len(dec.Topics) != 0 {
-		t.Errorf("setting none gave %v, want an empty set", dec.Topics)
+		t.Errorf("SetTopics(nil): got topics %v, want an empty set", dec.Topics)
 	}
 }
 
 func TestReclassify(t *testing.T) {
 	d, q := pending(1), schema.Quota{LimitBytes: 1}
 	if dec := d.Reclassify(start); dec.Changed {
-		t.Error("a pending document was classified again")
+		t.Error("pending document: got a change, want none")
 	}
 	fail(&d, &q)
 	version := d.Version
-	if dec := d.Reclassify(start); !dec.Changed || d.Status != schema.StatusUploaded || d.Reason != "" || d.Version != version+1 || d.UnpublishedAt == nil {
-		t.Errorf("a failed document became %+v", d)
+	dec := d.Reclassify(start)
+	if !dec.Changed || d.Status != schema.StatusUploaded || d.Reason != "" ||
+		d.Version != version+1 || d.UnpublishedAt == nil {
+		t.Errorf("failed document: got %+v, want an unpublished uploaded one of version %d", d, version+1)
 	}
-	d.Classified(nil, "builtin", "m", start)
-	if d.Reclassify(start); d.ClassifiedAt != nil || d.Provider != "" || d.Model != "" || d.ChargedBytes != 1 {
-		t.Errorf("a classified document became %+v", d)
+	d.Classify(nil, "builtin", "m", start)
+	d.Reclassify(start)
+	if d.ClassifiedAt != nil || d.Provider != "" || d.Model != "" || d.ChargedBytes != 1 {
+		t.Errorf("classified document: got %+v, want a charged one without a classification", d)
 	}
 }
 
-func TestClassifiedWithNoTopicClearsThem(t *testing.T) {
+func TestClassifyWithoutTopicsClearsTopics(t *testing.T) {
 	d, q := pending(1), schema.Quota{LimitBytes: 1}
 	upload(&d, &q)
-	if dec := d.Classified(nil, "builtin", "", start); dec.Topics == nil || len(dec.Topics) != 0 {
+	if dec := d.Classify(nil, "builtin", "", start); dec.Topics == nil || len(dec.Topics) != 0 {
 		t.Errorf("got topics %v, want an empty set", dec.Topics)
 	}
 }
 
-// TestStateMachine runs random transitions over a user's documents and holds
-// them against the rules: the quota is the sum of the charges and is never
-// passed by a confirm; a version rises by one with each change; a document that
-// was given up is never counted again; only counted and deleting ones are charged.
-func TestStateMachine(t *testing.T) {
+// TestRandomTransitions applies random transitions to a user's documents and checks after each:
+//   - The used bytes of the quota are the sum of the charges.
+//   - Confirm does not exceed the quota.
+//   - Each change increases the version by one.
+//   - A document whose object was given up does not become counted again.
+//   - Only counted and deleting documents are charged.
+func TestRandomTransitions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := schema.Quota{LimitBytes: rapid.Int64Range(0, 100).Draw(t, "limit")}
 		docs := make([]schema.Document, rapid.IntRange(1, 6).Draw(t, "documents"))
@@ -162,14 +178,15 @@ func TestStateMachine(t *testing.T) {
 					sum += d.ChargedBytes
 					charged := d.Status.Counted() || (d.Status == schema.StatusDeleting && d.GoneAt == nil)
 					if d.ChargedBytes != 0 && !charged {
-						t.Fatalf("a document %s is charged %d bytes", d.Status, d.ChargedBytes)
+						t.Fatalf("%s document: got a charge of %d bytes, want 0", d.Status, d.ChargedBytes)
 					}
 					if d.Status.Counted() && d.ChargedBytes != d.Size {
-						t.Fatalf("a document %s of %d bytes is charged %d", d.Status, d.Size, d.ChargedBytes)
+						t.Fatalf("%s document: got a charge of %d bytes, want %d",
+							d.Status, d.ChargedBytes, d.Size)
 					}
 				}
 				if sum != q.UsedBytes {
-					t.Fatalf("used %d bytes, charges sum to %d", q.UsedBytes, sum)
+					t.Fatalf("got %d used bytes, want the sum of the charges, %d", q.UsedBytes, sum)
 				}
 			},
 			"step": func(t *rapid.T) {
@@ -179,17 +196,20 @@ func TestStateMachine(t *testing.T) {
 				step(t, &docs[i], &q, now)
 				d := docs[i]
 				if got := d.Version - before.Version; got != 0 && got != 1 {
-					t.Fatalf("version rose by %d", got)
+					t.Fatalf("the version increased by %d, want 0 or 1", got)
 				}
 				if d.Version == before.Version && d.Status != before.Status {
-					t.Fatalf("%s became %s without a new version", before.Status, d.Status)
+					t.Fatalf("%s became %s, and the version did not change", before.Status, d.Status)
 				}
-				givenUp := before.Status == schema.StatusRejected || before.Status == schema.StatusDeleting || before.Status == schema.StatusQuarantined
+				givenUp := before.Status == schema.StatusRejected ||
+					before.Status == schema.StatusDeleting || before.Status == schema.StatusQuarantined
 				if givenUp && d.Status.Counted() {
-					t.Fatalf("%s came back as %s", before.Status, d.Status)
+					t.Fatalf("%s became %s, want a status that is not counted", before.Status, d.Status)
 				}
-				if !before.Status.Counted() && d.Status == schema.StatusUploaded && q.UsedBytes > q.LimitBytes {
-					t.Fatalf("confirmed to %d of %d bytes", q.UsedBytes, q.LimitBytes)
+				confirmed := !before.Status.Counted() && d.Status == schema.StatusUploaded
+				if confirmed && q.UsedBytes > q.LimitBytes {
+					t.Fatalf("Confirm charged the quota up to %d bytes, want at most %d",
+						q.UsedBytes, q.LimitBytes)
 				}
 			},
 			"limit": func(t *rapid.T) { q.LimitBytes = rapid.Int64Range(0, 100).Draw(t, "limit") },
@@ -198,12 +218,17 @@ func TestStateMachine(t *testing.T) {
 }
 
 func step(t *rapid.T, d *schema.Document, q *schema.Quota, now time.Time) {
-	switch rapid.SampledFrom([]string{"confirm", "classified", "fail", "quarantine", "expire", "delete", "gone", "set topics", "reclassify"}).Draw(t, "transition") {
+	transitions := []string{
+		"confirm", "classify", "fail", "quarantine", "expire", "delete", "mark gone", "set topics",
+		"reclassify",
+	}
+	switch rapid.SampledFrom(transitions).Draw(t, "transition") {
 	case "confirm":
-		size := d.Size + rapid.Int64Range(0, 1).Draw(t, "too long")
-		d.Confirm(found(*d, size, rapid.SampledFrom([]string{"a", "b"}).Draw(t, "etag")), q, now)
-	case "classified":
-		d.Classified(nil, "builtin", "", now)
+		size := d.Size + rapid.Int64Range(0, 1).Draw(t, "excess bytes")
+		etag := rapid.SampledFrom([]string{"a", "b"}).Draw(t, "etag")
+		d.Confirm(objectOf(*d, size, etag), q, now)
+	case "classify":
+		d.Classify(nil, "builtin", "", now)
 	case "fail":
 		d.Fail(schema.ReasonNoText, now)
 	case "quarantine":
@@ -212,8 +237,8 @@ func step(t *rapid.T, d *schema.Document, q *schema.Quota, now time.Time) {
 		d.Expire(now)
 	case "delete":
 		d.Delete(now)
-	case "gone":
-		d.Gone(q, now)
+	case "mark gone":
+		d.MarkGone(q, now)
 	case "set topics":
 		d.SetTopics(nil, now)
 	case "reclassify":

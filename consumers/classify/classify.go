@@ -282,7 +282,7 @@ func (c *Classifier) accept(ctx context.Context, in input, answer ai.Answer) (de
 		}
 	}
 	return func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
-		return d.Classified(topics, answer.Provider, answer.Model, now)
+		return d.Classify(topics, answer.Provider, answer.Model, now)
 	}, nil
 }
 

@@ -205,7 +205,7 @@ func TestObjectPutAgainAfterItsDocumentIsGoneIsDeletedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Gone(q, time.Now())
+		return d.MarkGone(q, time.Now())
 	})
 	b.Expect(d.ID, "gone")
 

@@ -104,7 +104,7 @@ func (cl *claim) assign(key string) {
 	case open:
 		cl.own = append(cl.own, key)
 		for _, r := range cl.records[key] {
-			if _, busy := cl.cache.inFlight[r]; !busy && r.Request != "" {
+			if _, busy := cl.cache.inFlight[r]; !busy && r.RequestID != "" {
 				cl.cache.inFlight[r] = cl.released
 				cl.inFlight = append(cl.inFlight, r)
 			}

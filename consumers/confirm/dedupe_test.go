@@ -16,7 +16,7 @@ func events(keys ...string) []runner.Message[[]schema.BucketRecord] {
 	var batch []runner.Message[[]schema.BucketRecord]
 	for _, key := range keys {
 		batch = append(batch, runner.Message[[]schema.BucketRecord]{Event: []schema.BucketRecord{
-			{EventName: "s3:ObjectCreated:Put", Bucket: "b", Key: key, Request: "1"},
+			{EventName: "s3:ObjectCreated:Put", Bucket: "b", Key: key, RequestID: "1"},
 		}})
 	}
 	return batch

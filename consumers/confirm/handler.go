@@ -43,8 +43,7 @@ func (c *Confirmer) Handler(bucket string) runner.Handler[[]schema.BucketRecord]
 }
 
 func created(r schema.BucketRecord) bool {
-	created, _ := r.About()
-	return created
+	return r.IsCreated()
 }
 
 // confirmClaim confirms the claim's own keys and releases the claim.

@@ -44,7 +44,7 @@ func (b bundle) handleEvents(
 	var batch []runner.Message[[]schema.BucketRecord]
 	for _, d := range docs {
 		batch = append(batch, runner.Message[[]schema.BucketRecord]{Event: []schema.BucketRecord{{
-			EventName: "s3:ObjectCreated:Put", Bucket: b.MinIO.Bucket, Key: d.ObjectKey, Request: request,
+			EventName: "s3:ObjectCreated:Put", Bucket: b.MinIO.Bucket, Key: d.ObjectKey, RequestID: request,
 		}}})
 	}
 	for i, err := range handle(t.Context(), batch) {

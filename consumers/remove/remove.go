@@ -66,7 +66,7 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	}
 	if len(gone) > 0 {
 		now := schema.Now()
-		end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, now) }
+		end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, now) }
 		changed, err := r.db.Transition(ctx, gone, end)
 		if err != nil {
 			return nil, fmt.Errorf("remove %d documents: %w", len(gone), err)
@@ -90,6 +90,5 @@ func (r *Remover) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
 }
 
 func removed(r schema.BucketRecord) bool {
-	_, removed := r.About()
-	return removed
+	return r.IsRemoved()
 }

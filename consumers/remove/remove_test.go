@@ -157,7 +157,7 @@ func TestRedeliveryPublishesAfterACrashBeforeThePublish(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
-	end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) }
+	end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, time.Now()) }
 	if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, end); err != nil {
 		t.Fatal(err)
 	}

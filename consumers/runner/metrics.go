@@ -149,7 +149,7 @@ func (r *Runner[T]) observeBatch(batch []*inFlight[T], took time.Duration, retur
 func kindOf(subject string) string {
 	switch subject {
 	case schema.SubjectCreatedDirect, schema.SubjectCreatedDurable, schema.SubjectRemovedDurable,
-		schema.SubjectDocumentUpload:
+		schema.SubjectDocumentUploaded:
 		return subject
 	}
 	for _, consumer := range []string{schema.ConsumerConfirm, schema.ConsumerClassify} {

@@ -226,7 +226,7 @@ func TestUploadedIsPublishedAgainWhenItsEventIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := b.DB.AddDeadLetter(t.Context(), postgres.DeadLetter{
-		Stream: schema.StreamDocuments, Sequence: 7, Consumer: schema.ConsumerClassify, Subject: schema.SubjectDocumentUpload,
+		Stream: schema.StreamDocuments, Sequence: 7, Consumer: schema.ConsumerClassify, Subject: schema.SubjectDocumentUploaded,
 		Headers: map[string][]string{"Nats-Msg-Id": {document.MessageID()}}, Reason: "test", Attempts: 8, FirstAt: time.Now(),
 	}); err != nil {
 		t.Fatal(err)

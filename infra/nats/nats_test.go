@@ -112,7 +112,7 @@ func TestPublishStoresEachVersionOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	event, err := schema.DecodeDocumentEvent(msg.Data)
-	if err != nil || event.DocumentID != a.ID || msg.Subject != schema.SubjectDocumentUpload || msg.Header.Get("Nats-Msg-Id") != a.MessageID() {
+	if err != nil || event.DocumentID != a.ID || msg.Subject != schema.SubjectDocumentUploaded || msg.Header.Get("Nats-Msg-Id") != a.MessageID() {
 		t.Errorf("stored %s %v %+v, %v", msg.Subject, msg.Header, event, err)
 	}
 

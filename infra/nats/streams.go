@@ -71,7 +71,7 @@ var consumersOf = []struct {
 	{schema.StreamBucket, schema.ConsumerRemove, schema.SubjectsBucketRemoved, 2048},
 	// A message that waits for an AI that is away counts as in hand too: the
 	// bound must not let a few hundred of those hold up the others.
-	{schema.StreamDocuments, schema.ConsumerClassify, schema.SubjectDocumentUpload, 100_000},
+	{schema.StreamDocuments, schema.ConsumerClassify, schema.SubjectDocumentUploaded, 100_000},
 	// What is replayed has few in hand, so that it never keeps a worker from what
 	// just happened for long.
 	{schema.StreamReplay, schema.ConsumerConfirm, schema.SubjectsReplayConfirm, 1024},

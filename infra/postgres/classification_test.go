@@ -55,7 +55,7 @@ func TestExamplesAreTheNewestSortedByHand(t *testing.T) {
 	byAI := b.uploaded(t, b.alice, "by AI", 1)
 	must(t, b.worker.SaveExample(t.Context(), byAI.ID, []byte("by AI")))
 	b.transition(t, byAI.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Classified([]schema.DocumentTopic{{TopicID: system, Confidence: 100}}, "p", "m", time.Now())
+		return d.Classify([]schema.DocumentTopic{{TopicID: system, Confidence: 100}}, "p", "m", time.Now())
 	})
 	expect := func(topic uuid.UUID, limit int, want ...string) {
 		t.Helper()

@@ -16,7 +16,7 @@ var transitionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 func Metrics() []prometheus.Collector {
 	for reason, status := range map[schema.Reason]schema.Status{
 		schema.ReasonQuotaExceeded: schema.StatusRejected, schema.ReasonSizeMismatch: schema.StatusRejected,
-		schema.ReasonAIUnavailable: schema.StatusFailed, schema.ReasonContentChange: schema.StatusQuarantined,
+		schema.ReasonAIUnavailable: schema.StatusFailed, schema.ReasonContentChanged: schema.StatusQuarantined,
 	} {
 		transitionsTotal.WithLabelValues(string(status), string(reason))
 	}

@@ -42,7 +42,7 @@ func TestMultipart(t *testing.T) {
 	alice := b.api.ForUser(b.alice)
 	m, err := alice.Multipart(t.Context(), d.ID, nil)
 	must(t, err)
-	if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID || !m.RenewedAt.Equal(u.RenewedAt) || m.Parts() != 3 || m.PartLength(3) != 4<<20 {
+	if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID || !m.RenewedAt.Equal(u.RenewedAt) || m.PartCount() != 3 || m.PartLength(3) != 4<<20 {
 		t.Errorf("found %+v, want %+v", m, u)
 	}
 	// A second one for the same document is given up at once.

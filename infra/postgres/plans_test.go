@@ -212,7 +212,7 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 		{"MarkPublished of a document that is gone", func(id uuid.UUID) error {
 			docs, err := db.Transition(t.Context(), []uuid.UUID{id}, func(d *schema.Document, q *schema.Quota) schema.Decision {
 				d.Status = schema.StatusDeleting
-				return d.Gone(q, schema.Now())
+				return d.MarkGone(q, schema.Now())
 			})
 			if err != nil {
 				return err

@@ -124,7 +124,7 @@ func confirm(d *schema.Document, q *schema.Quota) schema.Decision {
 	return d.Confirm(schema.Object{Key: d.ObjectKey, Size: d.Size, ETag: "etag"}, q, time.Now())
 }
 
-func gone(d *schema.Document, q *schema.Quota) schema.Decision { return d.Gone(q, time.Now()) }
+func gone(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, time.Now()) }
 
 func remove(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
 

@@ -24,7 +24,7 @@ func secured(t *testing.T) (b *bundle, of map[uuid.UUID]schema.Document) {
 		must(t, b.api.ForUser(user).CreateTopic(t.Context(), own))
 		d := b.uploaded(t, user, "file", 10)
 		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-			return d.Classified([]schema.DocumentTopic{{TopicID: own.ID, Confidence: 90}, {TopicID: system.ID, Confidence: 80}}, "p", "m", d.ChangedAt)
+			return d.Classify([]schema.DocumentTopic{{TopicID: own.ID, Confidence: 90}, {TopicID: system.ID, Confidence: 80}}, "p", "m", d.ChangedAt)
 		})
 		of[user] = d
 		b.transition(t, b.uploaded(t, user, "deleted", 1).ID, remove)

@@ -220,7 +220,7 @@ var operations = map[string]decision{
 		return d.Confirm(schema.Object{Size: d.Size + 1, ETag: "etag"}, q, time.Now())
 	},
 	"classified": func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Classified(nil, "p", "m", time.Now())
+		return d.Classify(nil, "p", "m", time.Now())
 	},
 	"failed": func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		return d.Fail(schema.ReasonBroken, time.Now())

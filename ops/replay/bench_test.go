@@ -134,7 +134,7 @@ type uploadedEvents struct {
 func (b *bundle) hear(t testing.TB) *uploadedEvents {
 	t.Helper()
 	h := &uploadedEvents{waits: make(map[uuid.UUID]chan time.Time)}
-	_, err := b.Operator.Core().Subscribe(schema.SubjectDocumentUpload, func(m *natsgo.Msg) {
+	_, err := b.Operator.Core().Subscribe(schema.SubjectDocumentUploaded, func(m *natsgo.Msg) {
 		if e, err := schema.DecodeDocumentEvent(m.Data); err == nil {
 			h.mu.Lock()
 			defer h.mu.Unlock()

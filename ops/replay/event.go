@@ -77,10 +77,10 @@ func decode(m nats.StoredMessage) Event {
 		}
 		e.Kind = KindOther
 		for _, r := range records {
-			switch created, removed := r.About(); {
-			case created:
+			switch {
+			case r.IsCreated():
 				e.Kind = KindCreated
-			case removed && e.Kind == KindOther:
+			case r.IsRemoved() && e.Kind == KindOther:
 				e.Kind = KindRemoved
 			}
 			e.Bucket = r.Bucket

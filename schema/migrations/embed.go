@@ -1,11 +1,10 @@
-// Package migrations holds the database's migrations in the file layout of
-// golang-migrate (https://github.com/golang-migrate/migrate), embedded, so that
-// the binary alone can make or change a database.
+// Package migrations embeds the migrations of the database in the binary, in the file layout of
+// golang-migrate (https://github.com/golang-migrate/migrate).
 //
-// Each file is one transaction, which also writes (or, on the way down, removes)
-// the file's version in the table applied_migrations. golang-migrate keeps its own
-// note of the version outside of that transaction; after a crash the table has
-// what is true.
+// Each file is one transaction, which also inserts the file's version into the table
+// applied_migrations, or deletes it if the file migrates down. golang-migrate records the version
+// outside of that transaction, in schema_migrations. If the two differ after a crash,
+// applied_migrations is right.
 package migrations
 
 import (
@@ -14,14 +13,14 @@ import (
 	"strings"
 )
 
-// FS holds <version>_<name>.up.sql and .down.sql for every version.
+// FS contains the files <version>_<name>.up.sql and <version>_<name>.down.sql of every version.
 //
 //go:embed *.sql
 var FS embed.FS
 
-// Newest returns the highest version that there is.
+// Newest returns the highest version.
 func Newest() int64 {
-	files, _ := FS.ReadDir(".") // an embedded folder can always be read
+	files, _ := FS.ReadDir(".") // reading an embedded directory cannot fail
 	var newest int64
 	for _, f := range files {
 		number, _, _ := strings.Cut(f.Name(), "_")

@@ -308,9 +308,9 @@ func (e UserPatchAiProvider) Valid() bool {
 	}
 }
 
-// Classifier An AI that sorted a document.
+// Classifier The AI that classified a document.
 type Classifier struct {
-	// Model The provider's model; empty if the provider has but one.
+	// Model The model of the provider. It is empty if the provider has only one.
 	//
 	// Examples: bm25-vectors
 	Model string `json:"model"`
@@ -321,97 +321,111 @@ type Classifier struct {
 	Provider string `json:"provider"`
 }
 
-// CompleteRequest What the file is made of.
+// CompleteRequest The parts from which the file is assembled.
 type CompleteRequest struct {
-	// Parts Every part once.
+	// Parts All parts, each once.
 	//
 	// Examples: [{"etag":"9e107d9d372bb6826bd81d3542a419d6","number":1}]
 	Parts []CompletedPart `json:"parts"`
 }
 
-// CompletedPart A part and the content that it is meant to have.
+// CompletedPart A part and its expected content.
 type CompletedPart struct {
-	// Etag The `ETag` of storage's answer to its PUT, with or without the quotes.
+	// Etag The header `ETag` of storage's response to the PUT, with or without quotes.
 	//
 	// Examples: 9e107d9d372bb6826bd81d3542a419d6
 	Etag string `json:"etag"`
 
-	// Number Its number, from 1.
+	// Number The number of the part, from 1.
 	//
 	// Examples: 1
 	Number int `json:"number"`
 }
 
-// Credentials What one signs in with.
+// Credentials The credentials of a user.
 type Credentials struct {
-	// Email The account's email address; case does not matter.
+	// Email The user's email address. Case is ignored.
 	//
 	// Examples: alice@example.com
 	Email string `json:"email"`
 
-	// Password The account's password.
+	// Password The user's password.
 	//
 	// Examples: correct horse battery staple
 	Password string `json:"password"`
 }
 
-// Document A document and what became of it.
+// Document A document.
 type Document struct {
-	// ClassifiedAt When it was sorted; null until then.
+	// ClassifiedAt When the document was classified. Null until then.
 	//
 	// Examples: 2026-11-23T18:00:03.790Z
 	ClassifiedAt *time.Time `json:"classified_at"`
 
-	// ClassifiedBy Which AI sorted it; null until it is sorted.
+	// ClassifiedBy The AI that classified the document. Null until it is classified.
 	//
 	// Examples: {"model":"bm25-vectors","provider":"builtin"}
 	ClassifiedBy *Classifier `json:"classified_by"`
 
-	// ContentType The file's media type, as it was declared.
+	// ContentType The media type of the file, as declared by the client.
 	//
 	// Examples: application/pdf
 	ContentType string `json:"content_type"`
 
-	// CreatedAt When the upload URL was first asked for.
+	// CreatedAt When the document was created, that is, when its upload URL was first requested.
+	//
 	//
 	// Examples: 2026-11-23T18:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
-	// Filename The file's name, in Unicode normalization form C.
+	// Filename The name of the file, in Unicode normalization form C.
 	//
 	// Examples: invoice.pdf
 	Filename string `json:"filename"`
 
-	// ID A UUID in its usual form. Newer things have greater ids.
+	// ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
+	//
 	//
 	// Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 	ID ID `json:"id"`
 
-	// Reason Why it is in its status; null unless it is `rejected`, `failed` or `quarantined`.
+	// Reason The reason for the status `rejected`, `failed` or `quarantined`. Null for any other
+	// status.
+	//
 	//
 	// Examples: null
 	Reason *DocumentReason `json:"reason"`
 
-	// Size The file's size in bytes, as it was declared; from `uploaded` on the file is known to have it.
+	// Size The size of the file in bytes, as declared by the client. Once the document is
+	// `uploaded`, it is the verified size.
+	//
 	//
 	// Examples: 52341
 	Size int64 `json:"size"`
 
-	// Status Where a document stands. `pending`: no file is there yet. `uploaded`: the file is there and waits to be sorted. `classified`: it was sorted;
-	// without topics if none fits. `failed`: it could not be sorted, but can be downloaded. `rejected`: the file was refused and is deleted.
-	// `expired`: no file came within an hour. `quarantined`: the file is not what was confirmed. `deleting`: it is being deleted.
-	// A `rejected` or `expired` document is shown for 24 hours.
+	// Status The status of a document:
+	//
+	// - `pending`: the file has not been uploaded yet.
+	// - `uploaded`: the file is stored and waits to be classified.
+	// - `classified`: the classifier has assigned topics. If no topic fits, there are none.
+	// - `failed`: the document could not be classified. It can still be downloaded.
+	// - `rejected`: the file was refused and is deleted.
+	// - `expired`: the file was not uploaded within an hour after the last upload URL.
+	// - `quarantined`: the file has changed since it was confirmed.
+	// - `deleting`: the document and its file are being deleted.
+	//
+	// A `rejected` or `expired` document can be read for 24 hours.
 	//
 	//
 	// Examples: classified
 	Status DocumentStatus `json:"status"`
 
-	// Topics The topics it has, the most certain first.
+	// Topics The topics of the document, highest confidence first.
 	//
 	// Examples: []
 	Topics []DocumentTopic `json:"topics"`
 
-	// UploadedAt When the file was confirmed; null until then.
+	// UploadedAt When the upload was confirmed. Null until then.
 	//
 	// Examples: 2026-11-23T18:00:03.412Z
 	UploadedAt *time.Time `json:"uploaded_at"`
@@ -424,78 +438,108 @@ type DocumentPage struct {
 	// Examples: []
 	Items []Document `json:"items"`
 
-	// NextCursor What to send as `cursor` for the next page; null on the last one.
+	// NextCursor The `cursor` of the next page, or null on the last page.
 	//
 	// Examples: AQGTpbB9IXxOjwocLT5PWms
 	NextCursor *string `json:"next_cursor"`
 }
 
-// DocumentPatch What is to change of a document.
+// DocumentPatch The members of a document to change.
 type DocumentPatch struct {
-	// TopicIds The ids of all topics that it is to have, system topics or one's own, 100 at most. One that is there twice counts once.
+	// TopicIds The ids of all topics that the document is to have, at most 100. They may be system
+	// topics or the user's own. Duplicates are ignored.
+	//
 	//
 	// Examples: ["0193a5b0-6a10-7b1e-9c3d-5e6f7a8b9c0d"]
 	TopicIds []ID `json:"topic_ids"`
 }
 
-// DocumentReason Why a document is in its status. Rejected: `quota_exceeded`, the file does not fit in what is left; `size_mismatch`, it is not as large as
-// declared. Failed: `encrypted`, it needs a password; `no_text`, it holds no text or is empty; `broken`, it is damaged; `unsupported`, this kind of
-// file is not read; `ai_unavailable`, the AI gave no answer in every try. Quarantined: `content_changed`, the file is not what was
-// confirmed.
+// DocumentReason The reason for a document's status.
+//
+// Reasons for `rejected`:
+//
+// - `quota_exceeded`: the file does not fit into the user's quota.
+// - `size_mismatch`: the size of the file is not the declared size.
+//
+// Reasons for `failed`:
+//
+// - `encrypted`: the file is protected with a password.
+// - `no_text`: the file is empty or contains no text.
+// - `broken`: the file is damaged.
+// - `unsupported`: the classifier cannot read files of this type.
+// - `ai_unavailable`: the AI provider did not respond in any attempt.
+//
+// Reason for `quarantined`:
+//
+// - `content_changed`: the file has changed since it was confirmed.
 //
 // Examples: quota_exceeded
 type DocumentReason string
 
-// DocumentStatus Where a document stands. `pending`: no file is there yet. `uploaded`: the file is there and waits to be sorted. `classified`: it was sorted;
-// without topics if none fits. `failed`: it could not be sorted, but can be downloaded. `rejected`: the file was refused and is deleted.
-// `expired`: no file came within an hour. `quarantined`: the file is not what was confirmed. `deleting`: it is being deleted.
-// A `rejected` or `expired` document is shown for 24 hours.
+// DocumentStatus The status of a document:
+//
+// - `pending`: the file has not been uploaded yet.
+// - `uploaded`: the file is stored and waits to be classified.
+// - `classified`: the classifier has assigned topics. If no topic fits, there are none.
+// - `failed`: the document could not be classified. It can still be downloaded.
+// - `rejected`: the file was refused and is deleted.
+// - `expired`: the file was not uploaded within an hour after the last upload URL.
+// - `quarantined`: the file has changed since it was confirmed.
+// - `deleting`: the document and its file are being deleted.
+//
+// A `rejected` or `expired` document can be read for 24 hours.
 //
 // Examples: classified
 type DocumentStatus string
 
-// DocumentTopic A topic that a document has.
+// DocumentTopic A topic that is assigned to a document.
 type DocumentTopic struct {
-	// Confidence How sure the classifier is, in percent. A topic set by hand has 100.
+	// Confidence The classifier's confidence in percent. It is 100 for a topic that a user has set.
+	//
 	//
 	// Examples: 93
 	Confidence int `json:"confidence"`
 
-	// ID A UUID in its usual form. Newer things have greater ids.
+	// ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
+	//
 	//
 	// Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 	ID ID `json:"id"`
 
-	// Name The topic's name.
+	// Name The name of the topic.
 	//
 	// Examples: Invoices
 	Name string `json:"name"`
 
-	// Scope Whose a topic is. `system` topics are everybody's and changed by administrators; `user` topics are one's own.
+	// Scope Who has a topic. All users share the `system` topics, which administrators manage. A `user`
+	// topic belongs to one user.
+	//
 	//
 	// Examples: system
 	Scope TopicScope `json:"scope"`
 
-	// Suggested The classifier made the topic up; nobody has taken it over yet.
+	// Suggested Whether the classifier suggested the topic and no user has changed it since.
 	//
 	// Examples: false
 	Suggested bool `json:"suggested"`
 }
 
-// DownloadURL Where a document's file can be read for a while.
+// DownloadURL A URL from which a document's file can be downloaded.
 type DownloadURL struct {
-	// ExpiresAt When the URL ends.
+	// ExpiresAt When the URL expires.
 	//
 	// Examples: 2026-11-23T18:20:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// URL Where to get the file, without any header. Whoever has the URL can read it.
+	// URL The URL of the file, to be requested without additional headers. Anyone who has the URL
+	// can download the file.
+	//
 	//
 	// Examples: https://files.example.com/intray/documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b?X-Amz-Signature=…
 	URL string `json:"url"`
 }
 
-// Health A sign of life.
+// Health The result of a health check.
 type Health struct {
 	// Status Always `ok`.
 	//
@@ -508,181 +552,201 @@ type Health struct {
 // Examples: ok
 type HealthStatus string
 
-// ID A UUID in its usual form. Newer things have greater ids.
+// ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
 //
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type ID = openapi_types.UUID
 
-// MultipartCreated A document and its upload in parts.
+// MultipartCreated A document and its multipart upload.
 type MultipartCreated struct {
-	// Document A document and what became of it.
+	// Document A document.
 	Document Document `json:"document"`
 
-	// Upload An upload in parts.
+	// Upload A multipart upload.
 	Upload MultipartUpload `json:"upload"`
 }
 
-// MultipartProgress An upload in parts and what arrived of it.
+// MultipartProgress A multipart upload and its uploaded parts.
 type MultipartProgress struct {
-	// Parts The parts that storage has, by number.
+	// Parts The parts that storage has received, ordered by number.
 	//
 	// Examples: []
 	Parts []UploadedPart `json:"parts"`
 
-	// Upload An upload in parts.
+	// Upload A multipart upload.
 	Upload MultipartUpload `json:"upload"`
 }
 
-// MultipartRequest The file that is to be uploaded in parts.
+// MultipartRequest A file to upload in parts.
 type MultipartRequest struct {
-	// ContentType The file's media type. Send `application/octet-stream` if it is not known.
+	// ContentType The media type of the file. Send `application/octet-stream` if it is not known.
+	//
 	//
 	// Examples: application/pdf
 	ContentType string `json:"content_type"`
 
-	// Filename The file's name, as in `UploadRequest`.
+	// Filename The name of the file, with the same rules as in `UploadRequest`.
 	//
 	// Examples: scans.pdf
 	Filename string `json:"filename"`
 
-	// Size The file's exact size in bytes. The sizes of the parts follow from it. An empty file has no parts; upload it by a single PUT.
+	// Size The exact size of the file in bytes. It determines the sizes of the parts. An empty file
+	// has no parts; upload it with a single PUT.
+	//
 	//
 	// Examples: 20971520
 	Size int64 `json:"size"`
 }
 
-// MultipartUpload An upload in parts.
+// MultipartUpload A multipart upload.
 type MultipartUpload struct {
-	// ExpiresAt When the upload ends unless a URL for one of its parts is asked for before.
+	// ExpiresAt When the upload expires. Creating a URL for one of its parts postpones it.
 	//
 	// Examples: 2026-11-23T19:00:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Key Where storage will have the file.
+	// Key The key that the file will have in storage.
 	//
 	// Examples: documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 	Key string `json:"key"`
 
-	// PartCount How many parts there are.
+	// PartCount The number of parts.
 	//
 	// Examples: 3
 	PartCount int `json:"part_count"`
 
-	// PartSize The exact size in bytes of every part but the last, which has what remains.
+	// PartSize The exact size in bytes of every part except the last one, which has the rest.
+	//
 	//
 	// Examples: 8388608
 	PartSize int64 `json:"part_size"`
 
-	// UploadID Storage's name for the upload. The calls here do not need it; a document has one upload at a time.
+	// UploadID The id of the upload in storage. No operation of this API needs it, because a document
+	// has only one upload at a time.
+	//
 	//
 	// Examples: ZGVwbG95bWVudC51cGxvYWQ
 	UploadID string `json:"upload_id"`
 }
 
-// NewTopic A topic to make.
+// NewTopic A topic to create.
 type NewTopic struct {
-	// Description What belongs to the topic, in at most 500 characters. The better it is said, the better the sorting.
+	// Description What the topic is about, at most 500 characters. A precise description improves the
+	// classification.
+	//
 	//
 	// Examples: Plants and seeds
 	Description *TopicDescription `json:"description,omitempty"`
 
-	// Keywords At most 50 words or phrases of 1 to 40 characters that its documents are likely to hold.
+	// Keywords Up to 50 words or phrases, of 1 to 40 characters each, that documents with this topic are
+	// likely to contain.
+	//
 	//
 	// Examples: ["seed","soil"]
 	Keywords *TopicKeywords `json:"keywords,omitempty"`
 
-	// Name A name of 1 to 40 characters that no other topic of the same scope has, ignoring case.
+	// Name The name of a topic, 1 to 40 characters. No other topic of the same scope may have it. Case
+	// is ignored.
+	//
 	//
 	// Examples: Garden
 	Name TopicName `json:"name"`
 }
 
-// PartUpload The one request that uploads a part: `method` to `url` with all of `headers` and the part's bytes as the body. Storage answers 200 with the part's `ETag`, 403
-// if the URL has ended or the size is another, and 404 if the upload has ended.
+// PartUpload The request that uploads a part. Send `method` to `url` with exactly the given `headers` and
+// the bytes of the part as the body. Storage responds with:
+//
+// - 200 and the header `ETag` if it has stored the part,
+// - 403 if the URL has expired or the size is not that of the part,
+// - 404 if the upload has ended.
 type PartUpload struct {
-	// ExpiresAt When the URL ends. An upload that has begun may end later.
+	// ExpiresAt When the URL expires. An upload that begins before may end later.
 	//
 	// Examples: 2026-11-23T18:15:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Headers The headers to send, as they are; none at present.
+	// Headers The headers of the request, to be sent exactly as given. Currently there are none.
+	//
 	//
 	// Examples: {}
 	Headers map[string]string `json:"headers"`
 
-	// Method The method to use.
+	// Method The method of the request.
 	//
 	// Examples: PUT
 	Method PartUploadMethod `json:"method"`
 
-	// URL Where to send the part. Whoever has the URL can upload it.
+	// URL The URL of the request. Anyone who has the URL can upload the part.
 	//
 	// Examples: https://files.example.com/intray/documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b?partNumber=2&uploadId=…
 	URL string `json:"url"`
 }
 
-// PartUploadMethod The method to use.
+// PartUploadMethod The method of the request.
 //
 // Examples: PUT
 type PartUploadMethod string
 
-// PasswordChange The password of now and the one to come.
+// PasswordChange The current password and the new one.
 type PasswordChange struct {
-	// CurrentPassword The account's password of now.
+	// CurrentPassword The user's current password.
 	//
 	// Examples: correct horse battery staple
 	CurrentPassword string `json:"current_password"`
 
-	// NewPassword The new password, 15 to 1024 characters. Several words are easier to remember than signs.
+	// NewPassword The new password, 15 to 1024 characters. A few unrelated words are easier to remember
+	// than symbols.
+	//
 	//
 	// Examples: a longer way to say it
 	NewPassword string `json:"new_password"`
 }
 
-// Problem What went wrong, after RFC 9457.
+// Problem A problem document as defined by RFC 9457.
 type Problem struct {
 	// Code The stable name of a kind of problem.
 	//
-	// | code | status | what happened, and what to do |
+	// | code | status | cause and remedy |
 	// | --- | --- | --- |
-	// | `unauthenticated` | 401 | There is no good token. Refresh it, or sign in (again). |
-	// | `forbidden` | 403 | The account may not do this. Use an administrator's. |
-	// | `not_found` | 404 | There is no such thing, or it is somebody else's. |
-	// | `method_not_allowed` | 405 | The path does not have this method. See `Allow`. |
-	// | `object_missing` | 409 | No file is there yet. Upload it, then try again. |
-	// | `wrong_status` | 409 | The document's status does not permit this. Look at it. |
-	// | `not_downloadable` | 409 | The document has no file to download. Look at its status. |
-	// | `name_taken` | 409 | Another topic of this scope has the name. Choose another. |
-	// | `too_many_pending` | 409 | Too many uploads were asked for and not made. Make or delete some. |
-	// | `quota_exceeded` | 413 | The file does not fit in what is left. Delete something. |
-	// | `too_large` | 413 (headers: 431) | The file or the request is over what is allowed at all. |
-	// | `type_not_allowed` | 415 | Files (or request bodies) of this type are not taken. |
-	// | `invalid` | 422 | Something in the request is not as it must be. `detail` names it. |
-	// | `unknown_topic` | 422 | A topic is not among those that the user has: ask for the list of topics. |
-	// | `rate_limited` | 429 | Too much at once. Wait as long as `Retry-After` says. |
-	// | `internal` | 500 | The server's fault. Report the `X-Request-Id`. |
-	// | `unavailable` | 503 | A part that the server depends on does not answer. Try again. |
+	// | `unauthenticated` | 401 | The token or the credentials are missing, invalid or expired. Refresh the token, or sign in. |
+	// | `forbidden` | 403 | The user is not allowed to do this. |
+	// | `not_found` | 404 | The resource does not exist, or it belongs to another user. |
+	// | `method_not_allowed` | 405 | The path does not support the method. The header `Allow` lists those it supports. |
+	// | `object_missing` | 409 | Storage does not have the file, or not all of its parts. Upload it and try again. |
+	// | `wrong_status` | 409 | The status of the document does not allow this. Get the document to see its status. |
+	// | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
+	// | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
+	// | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
+	// | `quota_exceeded` | 413 | The file does not fit into the user's quota. Delete documents to make room. |
+	// | `too_large` | 413, for headers 431 | The file or the request is larger than allowed. |
+	// | `type_not_allowed` | 415 | The file or the request body is of a type that is not allowed. |
+	// | `invalid` | 422 | A parameter or a member of the body is invalid. `detail` names it. |
+	// | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
+	// | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
+	// | `internal` | 500 | An unexpected error occurred on the server. Report it with the `X-Request-Id`. |
+	// | `unavailable` | 503 | A server that the API depends on does not respond. Try again later. |
 	//
 	//
 	// Examples: not_found
 	Code ProblemCode `json:"code"`
 
-	// Detail What went wrong this time and what to do about it, for a person.
+	// Detail What went wrong and what to do about it, as a sentence for a person.
 	//
 	// Examples: There is no such document.
 	Detail string `json:"detail"`
 
-	// Status The HTTP status of the answer.
+	// Status The HTTP status of the response.
 	//
 	// Examples: 404
 	Status int `json:"status"`
 
-	// Title The kind of problem in words, the same for each problem of a code.
+	// Title A short name of the kind of problem. It is the same for all problems with the same code.
+	//
 	//
 	// Examples: Not found
 	Title string `json:"title"`
 
-	// Type Names the kind of problem; the code, as a URI.
+	// Type Identifies the kind of problem. It is the code as a URI.
 	//
 	// Examples: urn:intray:problem:not_found
 	Type string `json:"type"`
@@ -690,50 +754,54 @@ type Problem struct {
 
 // ProblemCode The stable name of a kind of problem.
 //
-// | code | status | what happened, and what to do |
+// | code | status | cause and remedy |
 // | --- | --- | --- |
-// | `unauthenticated` | 401 | There is no good token. Refresh it, or sign in (again). |
-// | `forbidden` | 403 | The account may not do this. Use an administrator's. |
-// | `not_found` | 404 | There is no such thing, or it is somebody else's. |
-// | `method_not_allowed` | 405 | The path does not have this method. See `Allow`. |
-// | `object_missing` | 409 | No file is there yet. Upload it, then try again. |
-// | `wrong_status` | 409 | The document's status does not permit this. Look at it. |
-// | `not_downloadable` | 409 | The document has no file to download. Look at its status. |
-// | `name_taken` | 409 | Another topic of this scope has the name. Choose another. |
-// | `too_many_pending` | 409 | Too many uploads were asked for and not made. Make or delete some. |
-// | `quota_exceeded` | 413 | The file does not fit in what is left. Delete something. |
-// | `too_large` | 413 (headers: 431) | The file or the request is over what is allowed at all. |
-// | `type_not_allowed` | 415 | Files (or request bodies) of this type are not taken. |
-// | `invalid` | 422 | Something in the request is not as it must be. `detail` names it. |
-// | `unknown_topic` | 422 | A topic is not among those that the user has: ask for the list of topics. |
-// | `rate_limited` | 429 | Too much at once. Wait as long as `Retry-After` says. |
-// | `internal` | 500 | The server's fault. Report the `X-Request-Id`. |
-// | `unavailable` | 503 | A part that the server depends on does not answer. Try again. |
+// | `unauthenticated` | 401 | The token or the credentials are missing, invalid or expired. Refresh the token, or sign in. |
+// | `forbidden` | 403 | The user is not allowed to do this. |
+// | `not_found` | 404 | The resource does not exist, or it belongs to another user. |
+// | `method_not_allowed` | 405 | The path does not support the method. The header `Allow` lists those it supports. |
+// | `object_missing` | 409 | Storage does not have the file, or not all of its parts. Upload it and try again. |
+// | `wrong_status` | 409 | The status of the document does not allow this. Get the document to see its status. |
+// | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
+// | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
+// | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
+// | `quota_exceeded` | 413 | The file does not fit into the user's quota. Delete documents to make room. |
+// | `too_large` | 413, for headers 431 | The file or the request is larger than allowed. |
+// | `type_not_allowed` | 415 | The file or the request body is of a type that is not allowed. |
+// | `invalid` | 422 | A parameter or a member of the body is invalid. `detail` names it. |
+// | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
+// | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
+// | `internal` | 500 | An unexpected error occurred on the server. Report it with the `X-Request-Id`. |
+// | `unavailable` | 503 | A server that the API depends on does not respond. Try again later. |
 //
 // Examples: not_found
 type ProblemCode string
 
-// Quota How much an account may store, and how much it does.
+// Quota How much a user may store, and how much is used.
 type Quota struct {
-	// LimitBytes The most bytes that its documents may have together. It may be lowered below what is used; then nothing more fits.
+	// LimitBytes The maximum total size of the user's documents in bytes. It may be lower than the used
+	// bytes; then no further file fits.
+	//
 	//
 	// Examples: 104857600
 	LimitBytes int64 `json:"limit_bytes"`
 
-	// UsedBytes The bytes of its documents that are `uploaded`, `classified`, `failed`, or `deleting` with a file still there.
+	// UsedBytes The total size in bytes of the user's documents that are `uploaded`, `classified` or
+	// `failed`, or that are `deleting` and still have their file.
+	//
 	//
 	// Examples: 52341
 	UsedBytes int64 `json:"used_bytes"`
 }
 
-// Readiness What works and what does not.
+// Readiness The readiness of the API and the states of the servers it depends on.
 type Readiness struct {
-	// Parts Each part that the server depends on, `up` or `down`.
+	// Parts The state of each server that the API depends on, `up` or `down`.
 	//
 	// Examples: {"minio":"up","nats":"up","postgres":"up"}
 	Parts map[string]ReadinessParts `json:"parts"`
 
-	// Status Always `ready`; what is not ready answers 503.
+	// Status Always `ready`. If the API is not ready, the response is 503.
 	//
 	// Examples: ready
 	Status ReadinessStatus `json:"status"`
@@ -742,286 +810,327 @@ type Readiness struct {
 // ReadinessParts defines model for Readiness.Parts.
 type ReadinessParts string
 
-// ReadinessStatus Always `ready`; what is not ready answers 503.
+// ReadinessStatus Always `ready`. If the API is not ready, the response is 503.
 //
 // Examples: ready
 type ReadinessStatus string
 
-// RefreshRequest A session's refresh token.
+// RefreshRequest The refresh token of a session.
 type RefreshRequest struct {
-	// RefreshToken The refresh token that came last.
+	// RefreshToken The refresh token that was received last.
 	//
 	// Examples: C5jMhCvl1S4yHWcOaYqcpVyfsPOVJSQGxeNTtzqfm0dI0YsL4mEmEDEBb6xLZy9y
 	RefreshToken string `json:"refresh_token"`
 }
 
-// Token A token that speaks for an account for some minutes, and one to get the next with.
+// Token An access token and the refresh token with which to get the next one.
 type Token struct {
-	// AccessToken The token; it means nothing to the client.
+	// AccessToken The access token, which is opaque to clients.
 	//
 	// Examples: eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln
 	AccessToken string `json:"access_token"`
 
-	// ExpiresIn For how many seconds from now the access token is good.
+	// ExpiresIn The number of seconds until the access token expires.
 	//
 	// Examples: 900
 	ExpiresIn int `json:"expires_in"`
 
-	// RefreshToken What `POST /api/auth/refresh` takes, once. Keep it as secret as the password.
+	// RefreshToken The refresh token for `POST /api/auth/refresh`, which can be used once. Keep it as
+	// secret as a password.
+	//
 	//
 	// Examples: C5jMhCvl1S4yHWcOaYqcpVyfsPOVJSQGxeNTtzqfm0dI0YsL4mEmEDEBb6xLZy9y
 	RefreshToken string `json:"refresh_token"`
 
-	// TokenType How the token is sent.
+	// TokenType The authentication scheme with which the access token is sent.
 	//
 	// Examples: Bearer
 	TokenType TokenTokenType `json:"token_type"`
 }
 
-// TokenTokenType How the token is sent.
+// TokenTokenType The authentication scheme with which the access token is sent.
 //
 // Examples: Bearer
 type TokenTokenType string
 
-// Topic A label that documents can get.
+// Topic A label that can be assigned to documents.
 type Topic struct {
-	// Description What belongs to it, in words that the classifier reads.
+	// Description What the topic is about. The classifier reads it.
 	//
 	// Examples: Bills that ask for payment
 	Description string `json:"description"`
 
-	// ID A UUID in its usual form. Newer things have greater ids.
+	// ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
+	//
 	//
 	// Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 	ID ID `json:"id"`
 
-	// Keywords Words that its documents are likely to hold.
+	// Keywords Words that documents with this topic are likely to contain.
 	//
 	// Examples: ["invoice","amount due"]
 	Keywords []string `json:"keywords"`
 
-	// Name Its name.
+	// Name The name of the topic.
 	//
 	// Examples: Invoices
 	Name string `json:"name"`
 
-	// Scope Whose a topic is. `system` topics are everybody's and changed by administrators; `user` topics are one's own.
+	// Scope Who has a topic. All users share the `system` topics, which administrators manage. A `user`
+	// topic belongs to one user.
+	//
 	//
 	// Examples: system
 	Scope TopicScope `json:"scope"`
 
-	// Suggested The classifier made it up; changing it takes it over.
+	// Suggested Whether the classifier suggested the topic and no user has changed it since.
 	//
 	// Examples: false
 	Suggested bool `json:"suggested"`
 }
 
-// TopicDescription What belongs to the topic, in at most 500 characters. The better it is said, the better the sorting.
+// TopicDescription What the topic is about, at most 500 characters. A precise description improves the
+// classification.
 //
 // Examples: Plants and seeds
 type TopicDescription = string
 
-// TopicKeywords At most 50 words or phrases of 1 to 40 characters that its documents are likely to hold.
+// TopicKeywords Up to 50 words or phrases, of 1 to 40 characters each, that documents with this topic are
+// likely to contain.
 //
 // Examples: ["seed","soil"]
 type TopicKeywords = []string
 
-// TopicName A name of 1 to 40 characters that no other topic of the same scope has, ignoring case.
+// TopicName The name of a topic, 1 to 40 characters. No other topic of the same scope may have it. Case
+// is ignored.
 //
 // Examples: Garden
 type TopicName = string
 
-// TopicPage All topics, in the form of a page.
+// TopicPage A page with all topics.
 type TopicPage struct {
-	// Items The topics by name.
+	// Items The topics, ordered by name.
 	//
 	// Examples: []
 	Items []Topic `json:"items"`
 
-	// NextCursor Null; there is only one page.
+	// NextCursor Always null, because there is only one page.
 	//
 	// Examples: null
 	NextCursor *string `json:"next_cursor"`
 }
 
-// TopicPatch What is to change of a topic; at least one member.
+// TopicPatch The members of a topic to change, at least one.
 type TopicPatch struct {
-	// Description What belongs to the topic, in at most 500 characters. The better it is said, the better the sorting.
+	// Description What the topic is about, at most 500 characters. A precise description improves the
+	// classification.
+	//
 	//
 	// Examples: Plants and seeds
 	Description *TopicDescription `json:"description,omitempty"`
 
-	// Keywords At most 50 words or phrases of 1 to 40 characters that its documents are likely to hold.
+	// Keywords Up to 50 words or phrases, of 1 to 40 characters each, that documents with this topic are
+	// likely to contain.
+	//
 	//
 	// Examples: ["seed","soil"]
 	Keywords *TopicKeywords `json:"keywords,omitempty"`
 
-	// Name A name of 1 to 40 characters that no other topic of the same scope has, ignoring case.
+	// Name The name of a topic, 1 to 40 characters. No other topic of the same scope may have it. Case
+	// is ignored.
+	//
 	//
 	// Examples: Garden
 	Name *TopicName `json:"name,omitempty"`
 }
 
-// TopicScope Whose a topic is. `system` topics are everybody's and changed by administrators; `user` topics are one's own.
+// TopicScope Who has a topic. All users share the `system` topics, which administrators manage. A `user`
+// topic belongs to one user.
 //
 // Examples: system
 type TopicScope string
 
-// Upload The one request that uploads the file: `method` to `url` with all of `headers` exactly as they are and the file as the body. Storage answers 200
-// once it has the file, 403 if the URL has ended or size or type are others, and 412 if the file is there already.
+// Upload The request that uploads the file. Send `method` to `url` with exactly the given `headers`
+// and the file as the body. Storage responds with:
+//
+// - 200 if it has stored the file,
+// - 400 if the file does not match the declared `sha256`,
+// - 403 if the URL has expired, or if the size or type differs from the declared one,
+// - 412 if the file was already uploaded.
 type Upload struct {
-	// ExpiresAt When the URL ends. An upload that has begun may end later.
+	// ExpiresAt When the URL expires. An upload that begins before may end later.
 	//
 	// Examples: 2026-11-23T18:15:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Headers The headers to send, as they are.
+	// Headers The headers of the request, to be sent exactly as given.
 	//
 	// Examples: {"Content-Type":"application/pdf","If-None-Match":"*"}
 	Headers map[string]string `json:"headers"`
 
-	// Method The method to use.
+	// Method The method of the request.
 	//
 	// Examples: PUT
 	Method UploadMethod `json:"method"`
 
-	// URL Where to send the file. Whoever has the URL can upload.
+	// URL The URL of the request. Anyone who has the URL can upload the file.
 	//
 	// Examples: https://files.example.com/intray/documents/0193a5b07d/0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b?X-Amz-Signature=…
 	URL string `json:"url"`
 }
 
-// UploadMethod The method to use.
+// UploadMethod The method of the request.
 //
 // Examples: PUT
 type UploadMethod string
 
-// UploadRequest The file that is to be uploaded.
+// UploadRequest A file to upload.
 type UploadRequest struct {
-	// ContentType The file's media type. Send `application/octet-stream` if it is not known.
+	// ContentType The media type of the file. Send `application/octet-stream` if it is not known.
+	//
 	//
 	// Examples: application/pdf
 	ContentType string `json:"content_type"`
 
-	// Filename The file's name, 1 to 255 characters, without a path: control characters, `/`, `\` and characters that turn the direction
-	// of writing are refused. It is kept in Unicode normalization form C.
+	// Filename The name of the file, 1 to 255 characters, without a path. Control characters, `/`, `\`
+	// and characters that change the text direction are refused. The name is converted to
+	// Unicode normalization form C.
 	//
 	//
 	// Examples: invoice.pdf
 	Filename string `json:"filename"`
 
-	// Sha256 The SHA-256 of the file in hexadecimal. If it is given, storage refuses a file with any other.
+	// Sha256 The SHA-256 of the file in hexadecimal. If it is present, storage refuses a file with
+	// another digest.
+	//
 	//
 	// Examples: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 	Sha256 *string `json:"sha256,omitempty"`
 
-	// Size The file's exact size in bytes. Storage refuses any other.
+	// Size The exact size of the file in bytes. Storage refuses a file of another size.
 	//
 	// Examples: 52341
 	Size int64 `json:"size"`
 }
 
-// UploadURL A document and how to upload its file.
+// UploadURL A document and its upload URL.
 type UploadURL struct {
-	// Document A document and what became of it.
+	// Document A document.
 	Document Document `json:"document"`
 
-	// Upload The one request that uploads the file: `method` to `url` with all of `headers` exactly as they are and the file as the body. Storage answers 200
-	// once it has the file, 403 if the URL has ended or size or type are others, and 412 if the file is there already.
+	// Upload The request that uploads the file. Send `method` to `url` with exactly the given `headers`
+	// and the file as the body. Storage responds with:
+	//
+	// - 200 if it has stored the file,
+	// - 400 if the file does not match the declared `sha256`,
+	// - 403 if the URL has expired, or if the size or type differs from the declared one,
+	// - 412 if the file was already uploaded.
 	Upload Upload `json:"upload"`
 }
 
-// UploadedPart A part that storage has.
+// UploadedPart A part that storage has received.
 type UploadedPart struct {
-	// Etag Names its content; what completing asks for.
+	// Etag Identifies the content of the part. It is needed to complete the upload.
 	//
 	// Examples: 9e107d9d372bb6826bd81d3542a419d6
 	Etag string `json:"etag"`
 
-	// Number Its number, from 1.
+	// Number The number of the part, from 1.
 	//
 	// Examples: 1
 	Number int `json:"number"`
 
-	// Size Its size in bytes.
+	// Size The size of the part in bytes.
 	//
 	// Examples: 8388608
 	Size int64 `json:"size"`
 }
 
-// User An account.
+// User A user's account.
 type User struct {
-	// AiModel The model that sorts its documents; null for the default.
+	// AiModel The AI model that classifies the user's documents. Null selects the default.
 	//
 	// Examples: llama3.2
 	AiModel *string `json:"ai_model"`
 
-	// AiProvider The AI provider that sorts its documents; null for the system's default.
+	// AiProvider The AI provider that classifies the user's documents. Null selects the system's default.
+	//
 	//
 	// Examples: ollama
 	AiProvider *string `json:"ai_provider"`
 
-	// Email The email address it signs in with.
+	// Email The email address with which the user signs in.
 	//
 	// Examples: alice@example.com
 	Email string `json:"email"`
 
-	// ID A UUID in its usual form. Newer things have greater ids.
+	// ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
+	//
 	//
 	// Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 	ID ID `json:"id"`
 
-	// Quota How much an account may store, and how much it does.
+	// Quota How much a user may store, and how much is used.
 	Quota Quota `json:"quota"`
 
-	// Role What it may do. `user` has its own documents and topics; `admin` may change system topics too.
+	// Role What the user may do. A `user` manages their own documents and topics. An `admin` may
+	// also manage system topics and users.
+	//
 	//
 	// Examples: user
 	Role UserRole `json:"role"`
 }
 
-// UserRole What it may do. `user` has its own documents and topics; `admin` may change system topics too.
+// UserRole What the user may do. A `user` manages their own documents and topics. An `admin` may
+// also manage system topics and users.
 //
 // Examples: user
 type UserRole string
 
-// UserPage A page of accounts.
+// UserPage A page of users.
 type UserPage struct {
-	// Items The accounts, the oldest first.
+	// Items The users, oldest first.
 	//
 	// Examples: []
 	Items []User `json:"items"`
 
-	// NextCursor What to send as `cursor` for the next page; null on the last one.
+	// NextCursor The `cursor` of the next page, or null on the last page.
 	//
 	// Examples: AQGTpbB9IXxOjwocLT5PWms
 	NextCursor *string `json:"next_cursor"`
 }
 
-// UserPatch What is to change of an account; at least one member.
+// UserPatch The members of a user to change, at least one.
 type UserPatch struct {
-	// AiModel The model that sorts its documents, in at most 100 characters; empty for the default.
+	// AiModel The AI model that classifies the user's documents, at most 100 characters. The empty
+	// string selects the default.
+	//
 	//
 	// Examples: llama3.2
 	AiModel *string `json:"ai_model,omitempty"`
 
-	// AiProvider The AI provider that sorts its documents; empty for the system's default.
+	// AiProvider The AI provider that classifies the user's documents. The empty string selects the
+	// system's default.
+	//
 	//
 	// Examples: ollama
 	AiProvider *UserPatchAiProvider `json:"ai_provider,omitempty"`
 
-	// LimitBytes The most bytes that its documents may have together. It may be below what is used.
+	// LimitBytes The maximum total size of the user's documents in bytes. It may be lower than the used
+	// bytes.
+	//
 	//
 	// Examples: 1073741824
 	LimitBytes *int64 `json:"limit_bytes,omitempty"`
 }
 
-// UserPatchAiProvider The AI provider that sorts its documents; empty for the system's default.
+// UserPatchAiProvider The AI provider that classifies the user's documents. The empty string selects the
+// system's default.
 //
 // Examples: ollama
 type UserPatchAiProvider string
 
-// DocumentID A UUID in its usual form. Newer things have greater ids.
+// DocumentID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
 //
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type DocumentID = ID
@@ -1032,146 +1141,157 @@ type IfNoneMatch = string
 // Prefer defines model for Prefer.
 type Prefer = string
 
-// TopicID A UUID in its usual form. Newer things have greater ids.
+// TopicID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
 //
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type TopicID = ID
 
-// UserID A UUID in its usual form. Newer things have greater ids.
+// UserID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
 //
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type UserID = ID
 
-// BodyNotJSON What went wrong, after RFC 9457.
+// BodyNotJSON A problem document as defined by RFC 9457.
 type BodyNotJSON = Problem
 
-// BodyTooLarge What went wrong, after RFC 9457.
+// BodyTooLarge A problem document as defined by RFC 9457.
 type BodyTooLarge = Problem
 
-// CompleteConflict What went wrong, after RFC 9457.
+// CompleteConflict A problem document as defined by RFC 9457.
 type CompleteConflict = Problem
 
-// Forbidden What went wrong, after RFC 9457.
+// Forbidden A problem document as defined by RFC 9457.
 type Forbidden = Problem
 
-// Internal What went wrong, after RFC 9457.
+// Internal A problem document as defined by RFC 9457.
 type Internal = Problem
 
-// Invalid What went wrong, after RFC 9457.
+// Invalid A problem document as defined by RFC 9457.
 type Invalid = Problem
 
-// LoginRefused What went wrong, after RFC 9457.
+// LoginRefused A problem document as defined by RFC 9457.
 type LoginRefused = Problem
 
-// MultipartEnded What went wrong, after RFC 9457.
+// MultipartEnded A problem document as defined by RFC 9457.
 type MultipartEnded = Problem
 
-// NameTaken What went wrong, after RFC 9457.
+// NameTaken A problem document as defined by RFC 9457.
 type NameTaken = Problem
 
-// NotDownloadable What went wrong, after RFC 9457.
+// NotDownloadable A problem document as defined by RFC 9457.
 type NotDownloadable = Problem
 
-// NotFound What went wrong, after RFC 9457.
+// NotFound A problem document as defined by RFC 9457.
 type NotFound = Problem
 
-// ObjectMissing What went wrong, after RFC 9457.
+// ObjectMissing A problem document as defined by RFC 9457.
 type ObjectMissing = Problem
 
-// RateLimited What went wrong, after RFC 9457.
+// RateLimited A problem document as defined by RFC 9457.
 type RateLimited = Problem
 
-// RefreshRefused What went wrong, after RFC 9457.
+// RefreshRefused A problem document as defined by RFC 9457.
 type RefreshRefused = Problem
 
-// TopicCreated A label that documents can get.
+// TopicCreated A label that can be assigned to documents.
 type TopicCreated = Topic
 
-// TopicsInvalid What went wrong, after RFC 9457.
+// TopicsInvalid A problem document as defined by RFC 9457.
 type TopicsInvalid = Problem
 
-// TypeNotAllowed What went wrong, after RFC 9457.
+// TypeNotAllowed A problem document as defined by RFC 9457.
 type TypeNotAllowed = Problem
 
-// Unauthenticated What went wrong, after RFC 9457.
+// Unauthenticated A problem document as defined by RFC 9457.
 type Unauthenticated = Problem
 
-// Unavailable What went wrong, after RFC 9457.
+// Unavailable A problem document as defined by RFC 9457.
 type Unavailable = Problem
 
-// UploadConflict What went wrong, after RFC 9457.
+// UploadConflict A problem document as defined by RFC 9457.
 type UploadConflict = Problem
 
-// UploadTooLarge What went wrong, after RFC 9457.
+// UploadTooLarge A problem document as defined by RFC 9457.
 type UploadTooLarge = Problem
 
-// WrongStatus What went wrong, after RFC 9457.
+// WrongStatus A problem document as defined by RFC 9457.
 type WrongStatus = Problem
 
-// RefreshToken A session's refresh token.
+// RefreshToken The refresh token of a session.
 type RefreshToken = RefreshRequest
 
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
-	// Cursor The `next_cursor` of the page before. It means the same with another limit.
+	// Cursor The `next_cursor` of the previous page. It remains valid if `limit` changes.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many accounts a page holds at most.
+	// Limit The maximum number of users on a page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListDocumentsParams defines parameters for ListDocuments.
 type ListDocumentsParams struct {
-	// Status Only documents in this status.
+	// Status Return only documents with this status.
 	Status *DocumentStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Topic Only documents with the topic of this id.
+	// Topic Return only documents with the topic that has this id.
 	Topic *ID `form:"topic,omitempty" json:"topic,omitempty"`
 
-	// Q Only documents whose filename contains this text, ignoring case.
+	// Q Return only documents whose filename contains this text. Case is ignored.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 
-	// Cursor The `next_cursor` of the page before. It means the same with other filters and other limits.
+	// Cursor The `next_cursor` of the previous page. It remains valid if the filters or `limit`
+	// change.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Limit How many documents a page holds at most.
+	// Limit The maximum number of documents on a page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// IfNoneMatch The `ETag` of an earlier answer (or several, or `*`). If nothing has changed since, the answer is 304.
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`. If the
+	// current `ETag` is one of them, the response is 304.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer `wait=N` holds an answer that would be 304 back for up to N seconds, 30 at most, and gives it as soon as there is something new
-	// (RFC 7240). Without `If-None-Match` it means nothing. Who has 2,000 requests waiting is answered at once.
+	// Prefer With `wait=N` (RFC 7240), a response that would be 304 is delayed until something changes,
+	// for N seconds at most. N is limited to 30. It has no effect without `If-None-Match`, nor
+	// while 2,000 requests of the same user are already waiting.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // StreamDocumentEventsParams defines parameters for StreamDocumentEvents.
 type StreamDocumentEventsParams struct {
-	// LastEventID The `id` of the last event that the client has seen. The stream goes on after it.
+	// LastEventID The `id` of the last event that the client received. The stream resumes after it.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
 // CreateMultipartUploadParams defines parameters for CreateMultipartUpload.
 type CreateMultipartUploadParams struct {
-	// IdempotencyKey A value of the client's own making, such as a UUID. The same request with the same key gives the same document and upload
-	// again, or a new upload if that one has ended; another request with the same key is refused as `invalid`.
+	// IdempotencyKey A key that the client chooses, such as a UUID. Repeating the same request with the same
+	// key returns the same document and upload, or a new upload if the old one has ended. A
+	// different request with the same key is refused with 422 `invalid`. If the file of the
+	// document can no longer be uploaded, for example because it has been confirmed, the
+	// response is 409 `wrong_status`.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateUploadURLParams defines parameters for CreateUploadURL.
 type CreateUploadURLParams struct {
-	// IdempotencyKey A value of the client's own making, such as a UUID. The same request with the same key gives the same document again, with
-	// a fresh URL, however often it is repeated; another request with the same key is refused as `invalid`.
+	// IdempotencyKey A key that the client chooses, such as a UUID. Repeating the same request with the same
+	// key returns the same document with a new URL, as often as needed. A different request
+	// with the same key is refused with 422 `invalid`. If the file of the document can no
+	// longer be uploaded, for example because it has been confirmed, the response is 409
+	// `wrong_status`.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // GetDocumentParams defines parameters for GetDocument.
 type GetDocumentParams struct {
-	// IfNoneMatch The `ETag` of an earlier answer (or several, or `*`). If nothing has changed since, the answer is 304.
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`. If the
+	// current `ETag` is one of them, the response is 304.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
-	// Prefer `wait=N` holds an answer that would be 304 back for up to N seconds, 30 at most, and gives it as soon as there is something new
-	// (RFC 7240). Without `If-None-Match` it means nothing. Who has 2,000 requests waiting is answered at once.
+	// Prefer With `wait=N` (RFC 7240), a response that would be 304 is delayed until something changes,
+	// for N seconds at most. N is limited to 30. It has no effect without `If-None-Match`, nor
+	// while 2,000 requests of the same user are already waiting.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
@@ -1219,7 +1339,7 @@ type ServerInterface interface {
 	// ListSystemTopics List system topics
 	// (GET /api/admin/topics)
 	ListSystemTopics(ctx echo.Context) error
-	// CreateSystemTopic Make a system topic
+	// CreateSystemTopic Create a system topic
 	// (POST /api/admin/topics)
 	CreateSystemTopic(ctx echo.Context) error
 	// DeleteSystemTopic Delete a system topic
@@ -1228,10 +1348,10 @@ type ServerInterface interface {
 	// UpdateSystemTopic Change a system topic
 	// (PATCH /api/admin/topics/{id})
 	UpdateSystemTopic(ctx echo.Context, id TopicID) error
-	// ListUsers List accounts
+	// ListUsers List users
 	// (GET /api/admin/users)
 	ListUsers(ctx echo.Context, params ListUsersParams) error
-	// ChangeUser Change an account
+	// ChangeUser Change a user
 	// (PATCH /api/admin/users/{id})
 	ChangeUser(ctx echo.Context, id UserID) error
 	// Login Sign in
@@ -1240,64 +1360,64 @@ type ServerInterface interface {
 	// Logout Sign out
 	// (POST /api/auth/logout)
 	Logout(ctx echo.Context) error
-	// ChangePassword Change one's password
+	// ChangePassword Change the password
 	// (POST /api/auth/password)
 	ChangePassword(ctx echo.Context) error
-	// Refresh Go on with a session
+	// Refresh Refresh a session
 	// (POST /api/auth/refresh)
 	Refresh(ctx echo.Context) error
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx echo.Context, params ListDocumentsParams) error
-	// StreamDocumentEvents Follow all documents
+	// StreamDocumentEvents Stream changes of documents
 	// (GET /api/documents/events)
 	StreamDocumentEvents(ctx echo.Context, params StreamDocumentEventsParams) error
-	// CreateMultipartUpload Begin an upload in parts
+	// CreateMultipartUpload Begin a multipart upload
 	// (POST /api/documents/multipart-upload)
 	CreateMultipartUpload(ctx echo.Context, params CreateMultipartUploadParams) error
-	// CreateUploadURL Ask for an upload URL
+	// CreateUploadURL Create a document and its upload URL
 	// (POST /api/documents/upload-url)
 	CreateUploadURL(ctx echo.Context, params CreateUploadURLParams) error
 	// DeleteDocument Delete a document
 	// (DELETE /api/documents/{id})
 	DeleteDocument(ctx echo.Context, id DocumentID) error
-	// GetDocument Look at a document
+	// GetDocument Get a document
 	// (GET /api/documents/{id})
 	GetDocument(ctx echo.Context, id DocumentID, params GetDocumentParams) error
-	// UpdateDocument Set a document's topics by hand
+	// UpdateDocument Set the topics of a document
 	// (PATCH /api/documents/{id})
 	UpdateDocument(ctx echo.Context, id DocumentID) error
-	// ConfirmDocument Confirm an upload by hand
+	// ConfirmDocument Confirm an upload
 	// (POST /api/documents/{id}/confirm)
 	ConfirmDocument(ctx echo.Context, id DocumentID) error
-	// GetDownloadURL Ask for a download URL
+	// GetDownloadURL Create a download URL
 	// (GET /api/documents/{id}/download-url)
 	GetDownloadURL(ctx echo.Context, id DocumentID) error
-	// AbortMultipartUpload Give an upload in parts up
+	// AbortMultipartUpload Abort a multipart upload
 	// (DELETE /api/documents/{id}/multipart-upload)
 	AbortMultipartUpload(ctx echo.Context, id DocumentID) error
-	// GetMultipartUpload List the parts that arrived
+	// GetMultipartUpload List the uploaded parts
 	// (GET /api/documents/{id}/multipart-upload)
 	GetMultipartUpload(ctx echo.Context, id DocumentID) error
-	// CompleteMultipartUpload Complete an upload in parts
+	// CompleteMultipartUpload Complete a multipart upload
 	// (POST /api/documents/{id}/multipart-upload/complete)
 	CompleteMultipartUpload(ctx echo.Context, id DocumentID) error
-	// SignPart Ask for the URL of a part
+	// SignPart Create the URL of a part
 	// (POST /api/documents/{id}/multipart-upload/parts/{number})
 	SignPart(ctx echo.Context, id DocumentID, number int) error
-	// ReclassifyDocument Sort a document again
+	// ReclassifyDocument Classify a document again
 	// (POST /api/documents/{id}/reclassify)
 	ReclassifyDocument(ctx echo.Context, id DocumentID) error
-	// GetMe Who am I
+	// GetMe Get your own account
 	// (GET /api/me)
 	GetMe(ctx echo.Context) error
-	// GetContract This contract
+	// GetContract Get the OpenAPI description
 	// (GET /api/openapi.yaml)
 	GetContract(ctx echo.Context) error
 	// ListTopics List topics
 	// (GET /api/topics)
 	ListTopics(ctx echo.Context) error
-	// CreateTopic Make a topic
+	// CreateTopic Create a topic
 	// (POST /api/topics)
 	CreateTopic(ctx echo.Context) error
 	// DeleteTopic Delete a topic
@@ -1306,10 +1426,10 @@ type ServerInterface interface {
 	// UpdateTopic Change a topic
 	// (PATCH /api/topics/{id})
 	UpdateTopic(ctx echo.Context, id TopicID) error
-	// GetHealth Is the process alive
+	// GetHealth Check that the process responds
 	// (GET /healthz)
 	GetHealth(ctx echo.Context) error
-	// GetReadiness Can it serve
+	// GetReadiness Check that the API can serve requests
 	// (GET /readyz)
 	GetReadiness(ctx echo.Context) error
 }
@@ -6301,7 +6421,7 @@ type StrictServerInterface interface {
 	// ListSystemTopics List system topics
 	// (GET /api/admin/topics)
 	ListSystemTopics(ctx context.Context, request ListSystemTopicsRequestObject) (ListSystemTopicsResponseObject, error)
-	// CreateSystemTopic Make a system topic
+	// CreateSystemTopic Create a system topic
 	// (POST /api/admin/topics)
 	CreateSystemTopic(ctx context.Context, request CreateSystemTopicRequestObject) (CreateSystemTopicResponseObject, error)
 	// DeleteSystemTopic Delete a system topic
@@ -6310,10 +6430,10 @@ type StrictServerInterface interface {
 	// UpdateSystemTopic Change a system topic
 	// (PATCH /api/admin/topics/{id})
 	UpdateSystemTopic(ctx context.Context, request UpdateSystemTopicRequestObject) (UpdateSystemTopicResponseObject, error)
-	// ListUsers List accounts
+	// ListUsers List users
 	// (GET /api/admin/users)
 	ListUsers(ctx context.Context, request ListUsersRequestObject) (ListUsersResponseObject, error)
-	// ChangeUser Change an account
+	// ChangeUser Change a user
 	// (PATCH /api/admin/users/{id})
 	ChangeUser(ctx context.Context, request ChangeUserRequestObject) (ChangeUserResponseObject, error)
 	// Login Sign in
@@ -6322,64 +6442,64 @@ type StrictServerInterface interface {
 	// Logout Sign out
 	// (POST /api/auth/logout)
 	Logout(ctx context.Context, request LogoutRequestObject) (LogoutResponseObject, error)
-	// ChangePassword Change one's password
+	// ChangePassword Change the password
 	// (POST /api/auth/password)
 	ChangePassword(ctx context.Context, request ChangePasswordRequestObject) (ChangePasswordResponseObject, error)
-	// Refresh Go on with a session
+	// Refresh Refresh a session
 	// (POST /api/auth/refresh)
 	Refresh(ctx context.Context, request RefreshRequestObject) (RefreshResponseObject, error)
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx context.Context, request ListDocumentsRequestObject) (ListDocumentsResponseObject, error)
-	// StreamDocumentEvents Follow all documents
+	// StreamDocumentEvents Stream changes of documents
 	// (GET /api/documents/events)
 	StreamDocumentEvents(ctx context.Context, request StreamDocumentEventsRequestObject) (StreamDocumentEventsResponseObject, error)
-	// CreateMultipartUpload Begin an upload in parts
+	// CreateMultipartUpload Begin a multipart upload
 	// (POST /api/documents/multipart-upload)
 	CreateMultipartUpload(ctx context.Context, request CreateMultipartUploadRequestObject) (CreateMultipartUploadResponseObject, error)
-	// CreateUploadURL Ask for an upload URL
+	// CreateUploadURL Create a document and its upload URL
 	// (POST /api/documents/upload-url)
 	CreateUploadURL(ctx context.Context, request CreateUploadURLRequestObject) (CreateUploadURLResponseObject, error)
 	// DeleteDocument Delete a document
 	// (DELETE /api/documents/{id})
 	DeleteDocument(ctx context.Context, request DeleteDocumentRequestObject) (DeleteDocumentResponseObject, error)
-	// GetDocument Look at a document
+	// GetDocument Get a document
 	// (GET /api/documents/{id})
 	GetDocument(ctx context.Context, request GetDocumentRequestObject) (GetDocumentResponseObject, error)
-	// UpdateDocument Set a document's topics by hand
+	// UpdateDocument Set the topics of a document
 	// (PATCH /api/documents/{id})
 	UpdateDocument(ctx context.Context, request UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error)
-	// ConfirmDocument Confirm an upload by hand
+	// ConfirmDocument Confirm an upload
 	// (POST /api/documents/{id}/confirm)
 	ConfirmDocument(ctx context.Context, request ConfirmDocumentRequestObject) (ConfirmDocumentResponseObject, error)
-	// GetDownloadURL Ask for a download URL
+	// GetDownloadURL Create a download URL
 	// (GET /api/documents/{id}/download-url)
 	GetDownloadURL(ctx context.Context, request GetDownloadURLRequestObject) (GetDownloadURLResponseObject, error)
-	// AbortMultipartUpload Give an upload in parts up
+	// AbortMultipartUpload Abort a multipart upload
 	// (DELETE /api/documents/{id}/multipart-upload)
 	AbortMultipartUpload(ctx context.Context, request AbortMultipartUploadRequestObject) (AbortMultipartUploadResponseObject, error)
-	// GetMultipartUpload List the parts that arrived
+	// GetMultipartUpload List the uploaded parts
 	// (GET /api/documents/{id}/multipart-upload)
 	GetMultipartUpload(ctx context.Context, request GetMultipartUploadRequestObject) (GetMultipartUploadResponseObject, error)
-	// CompleteMultipartUpload Complete an upload in parts
+	// CompleteMultipartUpload Complete a multipart upload
 	// (POST /api/documents/{id}/multipart-upload/complete)
 	CompleteMultipartUpload(ctx context.Context, request CompleteMultipartUploadRequestObject) (CompleteMultipartUploadResponseObject, error)
-	// SignPart Ask for the URL of a part
+	// SignPart Create the URL of a part
 	// (POST /api/documents/{id}/multipart-upload/parts/{number})
 	SignPart(ctx context.Context, request SignPartRequestObject) (SignPartResponseObject, error)
-	// ReclassifyDocument Sort a document again
+	// ReclassifyDocument Classify a document again
 	// (POST /api/documents/{id}/reclassify)
 	ReclassifyDocument(ctx context.Context, request ReclassifyDocumentRequestObject) (ReclassifyDocumentResponseObject, error)
-	// GetMe Who am I
+	// GetMe Get your own account
 	// (GET /api/me)
 	GetMe(ctx context.Context, request GetMeRequestObject) (GetMeResponseObject, error)
-	// GetContract This contract
+	// GetContract Get the OpenAPI description
 	// (GET /api/openapi.yaml)
 	GetContract(ctx context.Context, request GetContractRequestObject) (GetContractResponseObject, error)
 	// ListTopics List topics
 	// (GET /api/topics)
 	ListTopics(ctx context.Context, request ListTopicsRequestObject) (ListTopicsResponseObject, error)
-	// CreateTopic Make a topic
+	// CreateTopic Create a topic
 	// (POST /api/topics)
 	CreateTopic(ctx context.Context, request CreateTopicRequestObject) (CreateTopicResponseObject, error)
 	// DeleteTopic Delete a topic
@@ -6388,10 +6508,10 @@ type StrictServerInterface interface {
 	// UpdateTopic Change a topic
 	// (PATCH /api/topics/{id})
 	UpdateTopic(ctx context.Context, request UpdateTopicRequestObject) (UpdateTopicResponseObject, error)
-	// GetHealth Is the process alive
+	// GetHealth Check that the process responds
 	// (GET /healthz)
 	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
-	// GetReadiness Can it serve
+	// GetReadiness Check that the API can serve requests
 	// (GET /readyz)
 	GetReadiness(ctx context.Context, request GetReadinessRequestObject) (GetReadinessResponseObject, error)
 }

@@ -180,7 +180,7 @@ func requirement(err *openapi3.SchemaError) string {
 	default: // pattern, format
 		description := strings.Join(strings.Fields(s.Description), " ")
 		sentence, _, _ := strings.Cut(description, ". ")
-		return "is malformed. Its description is: " + strings.TrimSuffix(sentence, ".")
+		return "is malformed. Expected: " + strings.TrimSuffix(sentence, ".")
 	}
 }
 

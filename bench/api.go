@@ -21,18 +21,19 @@ import (
 	"intray/schema"
 )
 
-// APIConfig says how API measures, and on which system.
+// APIConfig configures API.
 type APIConfig struct {
 	Config
-	// RoleURL reaches the database in the role api, as the API does.
+	// RoleURL is the URL of the database for the role api, which the API uses.
 	RoleURL string
-	// Round is how long each of the things measured runs at a time, in turns, Rounds times.
-	Round  time.Duration
+	// Round is how long each step is measured in one round.
+	Round time.Duration
+	// Rounds is how many rounds are measured. In each round the steps run one after the other.
 	Rounds int
 }
 
-// APIReport is what API measured. All figures are medians of the rounds, also those that compare:
-// the machine may be slower in one round than in another.
+// APIReport is the result of API. All figures are medians over the rounds. Ratios and differences
+// are calculated within each round, because the machine may be slower in one round than in another.
 type APIReport struct {
 	InFlight int     `json:"in_flight"`
 	Rounds   int     `json:"rounds"`
@@ -43,27 +44,28 @@ type APIReport struct {
 	URLs Step `json:"upload_url"`
 }
 
-// Step is one way of answering.
+// Step is the result for one kind of request.
 type Step struct {
 	Name string  `json:"name"`
-	Rate float64 `json:"rate"` // answers a second
-	// OfFloor is the rate as a share of the floor's.
+	Rate float64 `json:"rate"` // responses per second
+	// OfFloor is the rate divided by the rate of the floor.
 	OfFloor float64 `json:"of_floor"`
-	// Adds is how much longer than the floor an answer takes the machine, in µs; of the floor
-	// itself, how long it takes.
+	// Adds is the time in µs that a response takes the machine in addition to the time of the floor.
+	// For the floor itself it is the whole time.
 	Adds float64 `json:"adds_us"`
 }
 
-// The names of the steps.
+// The names of the steps. The floor is the smallest amount of work that answers a request from the
+// database.
 const (
 	StepFloor = "floor: a handler with one SELECT by primary key"
 	StepPolls = "the whole API: polls answered 304"
 	StepURLs  = "the whole API: URL requests"
 )
 
-// clients is how many users send requests. Those in flight are theirs in turns, so that no user
-// exceeds the API's limits, which are the default ones.
-const clients = 4 * inFlight
+// apiUsers is the number of users that send requests. They take turns, so that none of them exceeds
+// the API's default rate limits.
+const apiUsers = 4 * inFlight
 
 // apiRun is one run of API.
 type apiRun struct {
@@ -71,11 +73,11 @@ type apiRun struct {
 	config  APIConfig
 	targets []target
 	closers []func()
-	last    uuid.UUID // of the documents that stay
+	last    uuid.UUID // greatest id of the documents that exist before the first round
 }
 
-// API measures the HTTP API in this process, over HTTP, on the database of a running system. The
-// report that it returns beside an error has what was measured until then.
+// API measures the HTTP API over HTTP. The API runs in this process and uses the database of a
+// running system. If API returns an error, the report contains what was measured until then.
 func API(ctx context.Context, config APIConfig) (report APIReport, err error) {
 	measure := func(b *bench, ctx context.Context) error {
 		r := &apiRun{bench: b, config: config}
@@ -96,7 +98,7 @@ func (r *apiRun) close() {
 	}
 }
 
-// prepare makes the users and their documents, and starts the servers.
+// prepare creates the users and their documents, and starts the servers.
 func (r *apiRun) prepare(ctx context.Context) error {
 	handler, err := r.handler(ctx)
 	if err != nil {
@@ -123,7 +125,7 @@ func (r *apiRun) prepare(ctx context.Context) error {
 			"Authorization: Bearer %s\r\nIf-None-Match: \"%d\"\r\n\r\n",
 			docs[user].ID, tokens[user], docs[user].Version)
 	}
-	// An empty file, so that the bucket keeps nothing of what is measured.
+	// The declared file is empty, so that its size is not charged. It is never uploaded.
 	const body = `{"filename":"bench.txt","content_type":"text/plain","size":0}`
 	issue := func(user int) []byte {
 		return fmt.Appendf(nil, "POST /api/documents/upload-url HTTP/1.1\r\nHost: x\r\n"+
@@ -138,7 +140,7 @@ func (r *apiRun) prepare(ctx context.Context) error {
 	return nil
 }
 
-// handler returns the API as it is.
+// handler returns the API with its default limits.
 func (r *apiRun) handler(ctx context.Context) (http.Handler, error) {
 	role, err := postgres.Open(ctx, r.config.RoleURL, postgres.Options{MaxConns: inFlight})
 	if err != nil {
@@ -168,8 +170,8 @@ func (r *apiRun) handler(ctx context.Context) (http.Handler, error) {
 	return handler, nil
 }
 
-// floor is the least that an answer from the database costs: echo and one SELECT by primary key,
-// without row-level security, through a pool of the same size.
+// floor returns a handler for [StepFloor]: echo and one SELECT by primary key, without row-level
+// security, through a pool of the same size as the API's.
 func floor(db *database) http.Handler {
 	e := echo.New()
 	e.GET("/api/documents/:id", func(c echo.Context) error {
@@ -186,7 +188,7 @@ func floor(db *database) http.Handler {
 	return e
 }
 
-// serve answers with h on a free port until close.
+// serve serves h on a free port until r.close is called.
 func (r *apiRun) serve(ctx context.Context, h http.Handler) (address string, err error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -196,7 +198,7 @@ func (r *apiRun) serve(ctx context.Context, h http.Handler) (address string, err
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		_ = server.Serve(listener) // until it is closed
+		_ = server.Serve(listener) // returns when the server is closed
 	}()
 	r.closers = append(r.closers, func() {
 		_ = server.Close()
@@ -205,7 +207,7 @@ func (r *apiRun) serve(ctx context.Context, h http.Handler) (address string, err
 	return listener.Addr().String(), nil
 }
 
-// signIn makes the users and returns their tokens.
+// signIn creates the users and returns an access token of each.
 func (r *apiRun) signIn(ctx context.Context, address string) ([]string, error) {
 	password, hash, err := newPassword()
 	if err != nil {
@@ -213,7 +215,7 @@ func (r *apiRun) signIn(ctx context.Context, address string) ([]string, error) {
 	}
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
-	tokens := make([]string, clients)
+	tokens := make([]string, apiUsers)
 	for i := range tokens {
 		name := "api" + strconv.Itoa(i)
 		if err := r.addUser(ctx, name, hash); err != nil {
@@ -229,17 +231,17 @@ func (r *apiRun) signIn(ctx context.Context, address string) ([]string, error) {
 	return tokens, nil
 }
 
-// addDocuments stores a classified document of each user, after those that lie beside.
+// addDocuments stores the additional rows and then one classified document for each user.
 func (r *apiRun) addDocuments(ctx context.Context) ([]schema.Document, error) {
 	if err := r.addRows(ctx); err != nil {
 		return nil, err
 	}
-	docs := make([]schema.Document, clients)
+	docs := make([]schema.Document, apiUsers)
 	now := time.Now().UTC()
 	for i := range docs {
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, fmt.Errorf("make an id: %w", err)
+			return nil, fmt.Errorf("generate a document id: %w", err)
 		}
 		docs[i] = schema.NewDocument(id, r.users[i], "bench.txt", "text/plain", 0, now)
 		docs[i].Status, docs[i].Version = schema.StatusClassified, 3
@@ -248,7 +250,7 @@ func (r *apiRun) addDocuments(ctx context.Context) ([]schema.Document, error) {
 	return docs, r.sql.addDocuments(ctx, docs)
 }
 
-// measure runs everything once to warm up, then in turns.
+// measure runs one round to warm up, whose results it discards, and then the measured rounds.
 func (r *apiRun) measure(ctx context.Context, report *APIReport) error {
 	total := (r.config.Rounds + 1) * len(r.targets)
 	for round := range r.config.Rounds + 1 {
@@ -283,8 +285,8 @@ func (r *apiRun) measure(ctx context.Context, report *APIReport) error {
 	return nil
 }
 
-// removePending leaves no user more pending documents than one round adds, for the API counts them
-// against the limit.
+// removePending removes the pending documents that the round created, because the API limits how
+// many a user may have.
 func (r *apiRun) removePending(ctx context.Context) error {
 	for {
 		rows, err := r.sql.documentsOf(ctx, r.users, r.last, 5000)

@@ -16,23 +16,24 @@ import (
 	"intray/schema"
 )
 
-// content is what every object holds: 1 KiB.
+// content is the content of every object: 1 KiB.
 var content = bytes.Repeat([]byte("an invoice of no account\n"), 41)[:1024]
 
-// pauseFor is how long the consumers stay paused if the measurement is killed. Each backlog begins
-// it anew.
-const pauseFor = 15 * time.Minute
+// pauseDuration is how long the consumers stay paused if the measurement is killed. Each backlog
+// pauses them again for the full duration.
+const pauseDuration = 15 * time.Minute
 
-// paused are the consumers that receive the events of what the measurement makes.
+// paused are the consumers that receive events about the measurement's documents.
 var paused = []struct{ stream, consumer string }{
 	{schema.StreamBucket, schema.ConsumerConfirm},
 	{schema.StreamDocuments, schema.ConsumerClassify},
 }
 
-// pause has the server deliver nothing to confirm and classify, so that a backlog builds up.
+// pause makes the NATS server deliver no messages to confirm and classify, so that a backlog can be
+// created.
 func (b *bench) pause(ctx context.Context) error {
 	for _, p := range paused {
-		until := time.Now().Add(pauseFor)
+		until := time.Now().Add(pauseDuration)
 		if _, err := b.conn.JetStream().PauseConsumer(ctx, p.stream, p.consumer, until); err != nil {
 			return fmt.Errorf("pause consumer %s of stream %s: %w", p.consumer, p.stream, err)
 		}
@@ -55,13 +56,13 @@ func (b *bench) resumeOne(ctx context.Context, stream, consumer string) error {
 	return nil
 }
 
-// document returns a new document of one of the users.
+// document returns a new document that belongs to a random user.
 func (b *bench) document(id uuid.UUID, at time.Time) schema.Document {
 	user := b.users[rand.IntN(len(b.users))]
 	return schema.NewDocument(id, user, "bench.txt", "text/plain", int64(len(content)), at)
 }
 
-// idAt returns a UUIDv7 (RFC 9562, section 5.7) of the time.
+// idAt returns a UUIDv7 (RFC 9562, section 5.7) with that timestamp.
 func idAt(t time.Time) uuid.UUID {
 	id := uuid.New()
 	var milliseconds [8]byte
@@ -71,20 +72,21 @@ func idAt(t time.Time) uuid.UUID {
 	return id
 }
 
-// dense returns ids as of uploads that follow one another closely: Folder of them in each 256 ms,
-// which share a folder.
+// dense returns the id of document i of a dense backlog, in which Folder documents are created
+// within each 256 ms. Their keys share a folder, whose name is the first 10 hex digits of the id.
 func (r *confirmRun) dense(i int, epoch time.Time) uuid.UUID {
 	return idAt(epoch.Add(time.Duration(i) * 256 * time.Millisecond / time.Duration(r.config.Folder)))
 }
 
-// scattered returns ids that each have a folder of their own, in no order.
+// scattered returns the id of document i of a scattered backlog, in which each key has a folder of
+// its own and the order of the keys is not that of the documents.
 func (r *confirmRun) scattered(i int, epoch time.Time) uuid.UUID {
-	shuffled := i * 7919 % r.config.Documents // a prime that is no factor of a round number
+	shuffled := i * 7919 % r.config.Documents // a permutation unless the prime 7919 divides Documents
 	return idAt(epoch.Add(time.Duration(shuffled) * time.Second))
 }
 
-// backlog makes n documents that wait to be confirmed: row, object, and both of MinIO's events in
-// the stream. It returns the rate of the PUTs too.
+// backlog pauses the consumers and creates n pending documents, each with its row, its object and
+// both of MinIO's events in the stream. It returns the documents and the rate of the PUTs.
 func (r *confirmRun) backlog(
 	ctx context.Context, n int, id func(i int, epoch time.Time) uuid.UUID,
 ) (docs []schema.Document, putRate float64, err error) {
@@ -92,22 +94,24 @@ func (r *confirmRun) backlog(
 	if err != nil {
 		return nil, 0, fmt.Errorf("stream %s: %w", schema.StreamBucket, err)
 	}
-	const eventBytes = 4096 // of both events, generously
+	const eventBytes = 4096 // upper bound for both events of one document
 	state, limit := stream.CachedInfo().State, stream.CachedInfo().Config.MaxBytes
 	if int64(state.Bytes)+int64(n)*eventBytes > limit {
-		return nil, 0, errors.New("the stream BUCKET has no room for the events: " +
-			"measure on another data folder")
+		return nil, 0, fmt.Errorf("the stream %s has no space for the events of %d documents: "+
+			"measure on another data folder", schema.StreamBucket, n)
 	}
-	before, err := created(ctx, stream)
+	before, err := createdEvents(ctx, stream)
 	if err != nil {
 		return nil, 0, err
 	}
-	// Long ago, so that no other document is in the same folders; each backlog in years of its own.
+	// The ids lie in the past, so that no other documents share their folders. Each backlog begins
+	// five years after the one before.
 	if r.epoch.IsZero() {
 		r.epoch = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	r.epoch = r.epoch.AddDate(5, 0, 0)
-	// The sweeper would confirm documents whose URL was issued a while ago.
+	// The sweeper confirms documents whose URL was issued some time ago. A time in the future keeps it
+	// away from the backlog.
 	issued := time.Now().UTC().Add(24 * time.Hour)
 	docs = make([]schema.Document, n)
 	for i := range docs {
@@ -123,14 +127,15 @@ func (r *confirmRun) backlog(
 		return nil, 0, err
 	}
 	err = poll(ctx, 100*time.Millisecond, func() (bool, error) {
-		now, err := created(ctx, stream)
+		now, err := createdEvents(ctx, stream)
 		r.Progress("events", now-before, 2*n)
 		return now-before >= 2*n, err
 	})
 	return docs, putRate, err
 }
 
-// putAll stores the documents' objects, straight in MinIO, and returns the rate.
+// putAll stores the documents' objects directly in MinIO and returns the rate, in objects per
+// second.
 func (r *confirmRun) putAll(ctx context.Context, docs []schema.Document) (rate float64, err error) {
 	options := miniogo.PutObjectOptions{ContentType: "text/plain", DisableMultipart: true}
 	began := time.Now()
@@ -142,10 +147,10 @@ func (r *confirmRun) putAll(ctx context.Context, docs []schema.Document) (rate f
 	return float64(len(docs)) / time.Since(began).Seconds(), err
 }
 
-// settle waits until the consumers have nothing to do, so that what was there before is not
-// measured too.
-func (b *bench) settle(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, pauseFor)
+// awaitIdle waits until the consumers have no messages left, so that earlier messages do not affect
+// the measurement.
+func (b *bench) awaitIdle(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pauseDuration)
 	defer cancel()
 	for _, c := range []struct{ stream, consumer string }{
 		{schema.StreamBucket, schema.ConsumerConfirm},
@@ -161,19 +166,19 @@ func (b *bench) settle(ctx context.Context) error {
 			if err != nil {
 				return false, err
 			}
-			b.Progress("events waiting for "+c.consumer, int(info.NumPending), 0)
+			b.Progress("pending events of "+c.consumer, int(info.NumPending), 0)
 			return info.NumPending == 0 && info.NumAckPending == 0, nil
 		})
 		if err != nil {
-			return fmt.Errorf("wait until consumer %s of stream %s has nothing to do: %w",
+			return fmt.Errorf("wait until consumer %s of stream %s is idle: %w",
 				c.consumer, c.stream, err)
 		}
 	}
 	return nil
 }
 
-// created returns the number of events of creations in the stream.
-func created(ctx context.Context, stream jetstream.Stream) (n int, err error) {
+// createdEvents returns how many events about created objects are in the stream.
+func createdEvents(ctx context.Context, stream jetstream.Stream) (n int, err error) {
 	info, err := stream.Info(ctx, jetstream.WithSubjectFilter(schema.SubjectsBucketCreated))
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", schema.StreamBucket, err)

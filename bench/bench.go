@@ -1,10 +1,12 @@
-// Package bench measures a running system against what the parts beneath it can do: the way of an
-// upload from its PUT to uploaded ([Confirm]), the HTTP API ([API]) and the way of documents to
-// classified ([Documents]). [Classify] measures the builtin classifier by itself. The command
-// intray-bench runs them; nothing of the shipped program imports this package.
+// Package bench measures a running system and compares it with what PostgreSQL, MinIO and NATS can
+// do alone. [Confirm] measures uploads, from the PUT until the document is uploaded. [API] measures
+// the HTTP API. [Documents] measures documents, from the PUT until they are classified. [Classify]
+// measures the builtin classifier alone, without a system. The command intray-bench runs the
+// measurements; the shipped program does not import this package.
 //
-// Confirm and API work with users of their own, whose addresses end in [Domain]. What they make is
-// removed at the end; what a killed run left behind is removed by the next.
+// Confirm and API create their own users, whose email addresses end in [Domain]. They remove the
+// users and everything that belongs to them at the end. If a run is killed, the next run removes
+// them.
 package bench
 
 import (
@@ -24,21 +26,24 @@ import (
 	"intray/infra/postgres"
 )
 
-// Config says how to reach the system with all rights, and what Confirm and API have in common.
+// Config has the settings that Confirm and API share: how to access the system, with the rights of
+// the owner and the operator.
 type Config struct {
-	Database string // the owner's URL
+	Database string // URL for the owner's role
 	NATS     nats.Options
-	MinIO    minio.Config // with a key that may PUT
-	// Rows is how many classified documents without objects are added to the table first.
+	MinIO    minio.Config // with a key that may PUT objects
+	// Rows is how many classified documents without objects are added to the table before the
+	// measurement.
 	Rows     int
 	Progress Progress
 }
 
-// Progress is called with how far a stage of a measurement is. total is 0 where it is not known. It
-// must be safe for concurrent use.
+// Progress reports that done of total operations of a stage are done. total is 0 if it is not
+// known. A Progress must be safe for concurrent use.
 type Progress func(stage string, done, total int)
 
-// inFlight is how many requests are in flight at once, except where it is one.
+// inFlight is the number of concurrent requests in all measurements but those of one request at a
+// time.
 const inFlight = 16
 
 // bench is one run of a measurement.
@@ -49,15 +54,15 @@ type bench struct {
 	conn    *nats.Conn
 	objects *minio.Objects
 	core    miniogo.Core
-	users   []uuid.UUID // that this run has made
+	users   []uuid.UUID // created by this run
 }
 
-// cleanupTimeout bounds the removal of what was made, which an interrupt does not stop.
+// cleanupTimeout bounds the cleanup at the end of a run, which canceling ctx does not stop.
 const cleanupTimeout = 10 * time.Minute
 
-// run connects to the system, removes what a killed run left behind, and calls measure. No other
-// measurement runs meanwhile. finish is called at the end, also after an error and after ctx is
-// canceled.
+// run connects to the system, removes what a killed run left behind, and calls measure. It holds a
+// lock, so that no other measurement runs on the system at the same time. After measure it calls
+// finish, even if measure failed or ctx was canceled.
 func run(
 	ctx context.Context, config Config, measure, finish func(*bench, context.Context) error,
 ) (err error) {
@@ -71,7 +76,7 @@ func run(
 		return err
 	}
 	if !ok {
-		return errors.New("another benchmark runs on this system")
+		return errors.New("another benchmark is running on this system: wait until it has ended")
 	}
 	defer release()
 	if err := b.cleanup(ctx); err != nil {
@@ -85,7 +90,7 @@ func run(
 	return measure(b, ctx)
 }
 
-// open connects to the system. The caller calls close.
+// open connects to the system. The caller must call close on the result.
 func open(ctx context.Context, config Config) (b *bench, err error) {
 	b = &bench{Config: config}
 	defer func() {
@@ -113,7 +118,7 @@ func open(ctx context.Context, config Config) (b *bench, err error) {
 		BucketLookup: miniogo.BucketLookupPath, MaxRetries: 1,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("minio client for %s: %w", config.MinIO.Endpoint, err)
+		return nil, fmt.Errorf("create a MinIO client for %s: %w", config.MinIO.Endpoint, err)
 	}
 	b.core = miniogo.Core{Client: client}
 	return b, nil
@@ -134,8 +139,9 @@ func (b *bench) close() {
 	}
 }
 
-// concurrently calls do for 0 to n-1, inFlight at a time, until one call fails, and reports each
-// call that succeeds as progress of the stage.
+// concurrently calls do with 0 to n-1, in up to inFlight calls at a time. It stops after the first
+// call that fails and returns its error. Each call that succeeds is reported as progress of the
+// stage.
 func (progress Progress) concurrently(
 	ctx context.Context, stage string, n int, do func(ctx context.Context, i int) error,
 ) error {
@@ -160,7 +166,8 @@ func (progress Progress) concurrently(
 	return context.Cause(ctx)
 }
 
-// poll calls done at each interval until it returns true or an error.
+// poll calls done at once and then at each interval, until it returns true or an error or ctx is
+// done.
 func poll(ctx context.Context, interval time.Duration, done func() (bool, error)) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

@@ -18,7 +18,7 @@ func TestPercentiles(t *testing.T) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if got := percentiles(nil); got != (Times{}) {
-		t.Errorf("got %+v for no measurements, want %+v", got, Times{})
+		t.Errorf("no measurements: got %+v, want %+v", got, Times{})
 	}
 }
 
@@ -30,7 +30,7 @@ func TestMedian(t *testing.T) {
 }
 
 func TestConcurrently(t *testing.T) {
-	t.Run("calls and reports each", func(t *testing.T) {
+	t.Run("calls do and reports progress for each number", func(t *testing.T) {
 		var calls, reports atomic.Int64
 		progress := Progress(func(_ string, done, total int) {
 			reports.Add(1)
@@ -43,12 +43,12 @@ func TestConcurrently(t *testing.T) {
 			return nil
 		})
 		if err != nil || calls.Load() != 100 || reports.Load() != 100 {
-			t.Errorf("got %d calls, %d reports and %v, want 100, 100 and no error",
+			t.Errorf("got %d calls, %d reports and error %v, want 100, 100 and no error",
 				calls.Load(), reports.Load(), err)
 		}
 	})
 	silent := Progress(func(string, int, int) {})
-	t.Run("ends at the first error", func(t *testing.T) {
+	t.Run("stops after the first error", func(t *testing.T) {
 		broken := errors.New("broken")
 		var calls atomic.Int64
 		err := silent.concurrently(t.Context(), "", 100_000, func(context.Context, int) error {
@@ -56,10 +56,10 @@ func TestConcurrently(t *testing.T) {
 			return broken
 		})
 		if n := calls.Load(); !errors.Is(err, broken) || n == 100_000 {
-			t.Errorf("got %d calls and %v, want fewer than 100000 and %v", n, err, broken)
+			t.Errorf("got %d calls and error %v, want fewer than 100000 and %v", n, err, broken)
 		}
 	})
-	t.Run("fails when it is canceled", func(t *testing.T) {
+	t.Run("fails if the context is canceled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := silent.concurrently(ctx, "", 1, func(context.Context, int) error { return nil })
@@ -69,7 +69,7 @@ func TestConcurrently(t *testing.T) {
 	})
 }
 
-func TestWatchMemoryKeepsTheLargest(t *testing.T) {
+func TestWatchMemoryReturnsTheMaximum(t *testing.T) {
 	var n int64
 	enough := make(chan struct{})
 	stop := watchMemory(time.Millisecond, func() int64 {
@@ -83,19 +83,19 @@ func TestWatchMemoryKeepsTheLargest(t *testing.T) {
 		t.Errorf("got %v MiB, want 3", got)
 	}
 	if got := stop(); got != 3 {
-		t.Errorf("got %v MiB the second time, want 3", got)
+		t.Errorf("second call: got %v MiB, want 3", got)
 	}
 }
 
 func TestResidentTreeOfThisProcess(t *testing.T) {
 	if _, err := os.Stat("/proc/self/statm"); err != nil {
 		if got := residentTree(os.Getpid()); got != 0 {
-			t.Errorf("got %d, want 0 without /proc", got)
+			t.Errorf("without /proc: got %d bytes, want 0", got)
 		}
 		return
 	}
 	if got := residentTree(os.Getpid()); got < 1<<20 {
-		t.Errorf("got %d, want at least 1 MiB", got)
+		t.Errorf("got %d bytes, want at least 1 MiB", got)
 	}
 }
 
@@ -104,10 +104,10 @@ func TestContained(t *testing.T) {
 		report DocumentsReport
 		want   bool
 	}{
-		"all classified": {DocumentsReport{SoundOutcomes: map[string]int{"classified": 3}}, true},
-		"none beside":    {DocumentsReport{}, true},
+		"all classified": {DocumentsReport{ValidOutcomes: map[string]int{"classified": 3}}, true},
+		"no sound files": {DocumentsReport{}, true},
 		"one failed": {
-			DocumentsReport{SoundOutcomes: map[string]int{"classified": 2, "failed (broken)": 1}}, false,
+			DocumentsReport{ValidOutcomes: map[string]int{"classified": 2, "failed (broken)": 1}}, false,
 		},
 		"restarted": {DocumentsReport{Restarted: true}, false},
 	} {

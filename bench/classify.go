@@ -9,30 +9,34 @@ import (
 	"intray/consumers/classify/builtin/vectors"
 )
 
-// ClassifyConfig says what Classify measures.
+// ClassifyConfig configures Classify.
 type ClassifyConfig struct {
-	Folder string // where the sets are kept
-	// Seed deals the documents into halves; the weights were fitted on those of [sets.Seed].
+	Folder string // the cache folder of the sets
+	// Seed determines how the documents of each set are split into halves. The weights were fitted
+	// with [sets.Seed].
 	Seed uint64
-	// Tuning measures the halves that the weights were fitted on rather than the others.
+	// Tuning selects the tuning halves, on which the weights were fitted, instead of the held-out
+	// halves.
 	Tuning   bool
 	Progress Progress
-	// Skipped is called with each set that cannot be measured.
+	// Skipped is called for each set that cannot be measured.
 	Skipped func(source sets.Source, err error)
 }
 
-// ClassifyReport is what Classify measured.
+// ClassifyReport is the result of Classify.
 type ClassifyReport struct {
 	Seed uint64        `json:"seed"`
 	Half string        `json:"half"`
 	Rows []ClassifyRow `json:"rows"`
-	// TableBytes lie in the binary, HeapBytes is what the classifier keeps after all.
-	TableBytes int      `json:"table_bytes"`
-	HeapBytes  int64    `json:"heap_bytes"`
-	Missing    []string `json:"missing"`
+	// TableBytes is the size of the word vectors in the binary.
+	TableBytes int `json:"table_bytes"`
+	// HeapBytes is how much the heap has grown by the end, because of the classifier.
+	HeapBytes int64 `json:"heap_bytes"`
+	// Missing are the names of the sets that could not be measured.
+	Missing []string `json:"missing"`
 }
 
-// ClassifyRow is what was measured on one set in one mode: a [sets.Result].
+// ClassifyRow is the [sets.Result] of one set in one mode.
 type ClassifyRow struct {
 	Set           string  `json:"set"`
 	Mode          string  `json:"mode"`
@@ -46,12 +50,12 @@ type ClassifyRow struct {
 	Milliseconds  float64 `json:"milliseconds"`
 }
 
-// mode is what the classifier is given of the topics.
+// mode determines what the classifier is given about the topics.
 type mode struct {
 	name      string
-	namesOnly bool // neither descriptions nor keywords
-	oneNew    bool // see [sets.Set]
-	examples  int  // documents of each topic that a user has sorted by hand
+	namesOnly bool // topics have neither descriptions nor keywords
+	oneNew    bool // see New of [sets.Set]
+	examples  int  // how many documents of each topic a user has sorted manually
 }
 
 var modes = []mode{
@@ -63,7 +67,7 @@ var modes = []mode{
 	{name: "one new, 20 examples", oneNew: true, examples: 20},
 }
 
-// Classify measures the builtin classifier on the public sets, in each mode.
+// Classify measures the builtin classifier on each of the public sets, in each mode.
 func Classify(ctx context.Context, config ClassifyConfig) (ClassifyReport, error) {
 	report := ClassifyReport{
 		Seed: config.Seed, Half: "held-out", TableBytes: vectors.Size(), Missing: []string{},
@@ -77,7 +81,7 @@ func Classify(ctx context.Context, config ClassifyConfig) (ClassifyReport, error
 		return report, err
 	}
 	for i, source := range sets.Sources {
-		config.Progress("sets, now "+source.Name, i, len(sets.Sources))
+		config.Progress("sets, currently "+source.Name, i, len(sets.Sources))
 		rows, err := config.measure(ctx, classifier, source)
 		if ctx.Err() != nil {
 			return report, ctx.Err()
@@ -93,7 +97,8 @@ func Classify(ctx context.Context, config ClassifyConfig) (ClassifyReport, error
 	return report, nil
 }
 
-// measure returns the rows of one set, which it does not keep.
+// measure returns the rows of one set. The set is loaded for the call only, so that it does not
+// count as memory of the classifier.
 func (config ClassifyConfig) measure(
 	ctx context.Context, classifier *builtin.Classifier, source sets.Source,
 ) (rows []ClassifyRow, err error) {
@@ -111,7 +116,7 @@ func (config ClassifyConfig) measure(
 		if m.namesOnly {
 			s = s.NamesOnly()
 		}
-		if s, err = s.Taught(ctx, classifier, tuning, m.examples); err != nil {
+		if s, err = s.WithExamples(ctx, classifier, tuning, m.examples); err != nil {
 			return rows, err
 		}
 		r := sets.Measure(classifier, s, builtin.MinConfidence)
@@ -120,14 +125,14 @@ func (config ClassifyConfig) measure(
 		}
 		rows = append(rows, ClassifyRow{
 			Set: source.Name, Mode: m.name, Documents: r.Documents, Topics: len(s.Topics),
-			Top1: r.Top1, ConfidentHalf: r.ConfidentHalf, Answered: r.Answered, Precision: r.Precision,
-			Invented: r.Invented, Milliseconds: r.PerDocument.Seconds() * 1000,
+			Top1: r.Top1, ConfidentHalf: r.ConfidentHalf, Answered: r.Answered,
+			Precision: r.Precision, Invented: r.Invented, Milliseconds: r.PerDocument.Seconds() * 1000,
 		})
 	}
 	return rows, nil
 }
 
-// heapBytes returns the size of what is reachable in the heap.
+// heapBytes returns the size of the reachable objects on the heap.
 func heapBytes() int64 {
 	runtime.GC()
 	var m runtime.MemStats

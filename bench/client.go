@@ -14,14 +14,14 @@ import (
 	"intray/schema"
 )
 
-// client is one user of the API who has signed in.
+// client calls the API as one user.
 type client struct {
 	transport *http.Transport
 	api       string // URL
-	token     string
-	// waits is set where a call that is answered 429 is repeated when the API says so. Otherwise it
-	// fails.
-	waits bool
+	token     string // access token; empty before login
+	// retries determines what happens when the API answers 429: the call is repeated after the time in
+	// Retry-After if retries is set, and fails otherwise.
+	retries bool
 }
 
 func newTransport() *http.Transport {
@@ -37,15 +37,15 @@ type file struct {
 	content           []byte
 }
 
-// document is what is read of the API's documents.
+// document has the members of the API's documents that are used here.
 type document struct {
 	ID     string        `json:"id"`
 	Status schema.Status `json:"status"`
 	Reason *string       `json:"reason"`
 }
 
-// issued is an answer to a request for an upload URL.
-type issued struct {
+// uploadURL is the response to a request for an upload URL.
+type uploadURL struct {
 	Document document `json:"document"`
 	Upload   struct {
 		Method  string            `json:"method"`
@@ -55,62 +55,63 @@ type issued struct {
 }
 
 func (c *client) login(ctx context.Context, email, password string) error {
-	var answer struct {
+	var resp struct {
 		AccessToken string `json:"access_token"`
 	}
 	credentials := map[string]string{"email": email, "password": password}
-	err := c.call(ctx, http.MethodPost, "/api/auth/login", credentials, &answer)
-	c.token = answer.AccessToken
+	err := c.call(ctx, http.MethodPost, "/api/auth/login", credentials, &resp)
+	c.token = resp.AccessToken
 	return err
 }
 
-// issue requests an upload URL.
-func (c *client) issue(ctx context.Context, f file) (u issued, err error) {
+// requestUpload requests an upload URL for the file.
+func (c *client) requestUpload(ctx context.Context, f file) (u uploadURL, err error) {
 	err = c.call(ctx, http.MethodPost, "/api/documents/upload-url",
 		map[string]any{"filename": f.name, "content_type": f.contentType, "size": len(f.content)}, &u)
 	return u, err
 }
 
-// put uploads the content to the URL and returns when that was answered.
+// put uploads the content to the URL and returns the time of the response.
 func (c *client) put(
-	ctx context.Context, u issued, content []byte,
-) (answered time.Time, err error) {
+	ctx context.Context, u uploadURL, content []byte,
+) (responseTime time.Time, err error) {
 	body := bytes.NewReader(content)
 	req, err := http.NewRequestWithContext(ctx, u.Upload.Method, u.Upload.URL, body)
 	if err != nil {
-		return answered, fmt.Errorf("upload of document %s: the URL cannot be used", u.Document.ID)
+		return time.Time{}, fmt.Errorf("upload document %s: the upload URL is not valid", u.Document.ID)
 	}
 	for name, value := range u.Upload.Headers {
 		req.Header.Set(name, value)
 	}
 	if err := c.do(req, nil); err != nil {
-		return answered, fmt.Errorf("upload of document %s: %w", u.Document.ID, err)
+		return time.Time{}, fmt.Errorf("upload document %s: %w", u.Document.ID, err)
 	}
 	return time.Now(), nil
 }
 
-// wait polls the document until ended reports true for its status. It returns the document and how
-// long after answered that was seen. pause is the time between two polls.
+// wait polls the document until done returns true for its status. It returns the document and the
+// time from start until the response with that status. interval returns how long to wait before the
+// next poll, given the time since start.
 func (c *client) wait(
-	ctx context.Context, id string, answered time.Time,
-	ended func(schema.Status) bool, pause func(passed time.Duration) time.Duration,
+	ctx context.Context, id string, start time.Time,
+	done func(schema.Status) bool, interval func(elapsed time.Duration) time.Duration,
 ) (d document, took time.Duration, err error) {
 	for {
 		if err := c.call(ctx, http.MethodGet, "/api/documents/"+id, nil, &d); err != nil {
 			return d, 0, err
 		}
-		passed := time.Since(answered)
-		if ended(d.Status) {
-			return d, passed, nil
+		elapsed := time.Since(start)
+		if done(d.Status) {
+			return d, elapsed, nil
 		}
-		if err := sleep(ctx, pause(passed)); err != nil {
+		if err := sleep(ctx, interval(elapsed)); err != nil {
 			return d, 0, err
 		}
 	}
 }
 
-// call calls the API and decodes its answer.
-func (c *client) call(ctx context.Context, method, path string, body, answer any) error {
+// call calls the API with body as JSON and decodes the response into response. Both may be nil.
+func (c *client) call(ctx context.Context, method, path string, body, response any) error {
 	var encoded []byte
 	if body != nil {
 		var err error
@@ -129,9 +130,9 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 		if c.token != "" {
 			req.Header.Set("Authorization", "Bearer "+c.token)
 		}
-		err = c.do(req, answer)
+		err = c.do(req, response)
 		var limited *rateLimitedError
-		if c.waits && errors.As(err, &limited) {
+		if c.retries && errors.As(err, &limited) {
 			if err := sleep(ctx, limited.after); err != nil {
 				return err
 			}
@@ -144,15 +145,16 @@ func (c *client) call(ctx context.Context, method, path string, body, answer any
 	}
 }
 
-// rateLimitedError is an answer 429, with the time after which the call may be repeated.
+// rateLimitedError reports a response 429 and the time after which the call may be repeated.
 type rateLimitedError struct{ after time.Duration }
 
 func (e *rateLimitedError) Error() string {
-	return fmt.Sprintf("answered 429: repeat the call after %s", e.after)
+	return fmt.Sprintf("answered 429 Too Many Requests: may be repeated after %s", e.after)
 }
 
-// do sends the request and decodes the answer. Its errors hold no URL, which may be presigned.
-func (c *client) do(req *http.Request, answer any) error {
+// do sends the request and decodes the response. Its errors do not contain the URL, which may be
+// presigned.
+func (c *client) do(req *http.Request, response any) error {
 	resp, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return err
@@ -169,13 +171,13 @@ func (c *client) do(req *http.Request, answer any) error {
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		return fmt.Errorf("answered %s: %.300s", resp.Status, text)
 	}
-	if answer == nil {
+	if response == nil {
 		return nil
 	}
-	return json.Unmarshal(text, answer)
+	return json.Unmarshal(text, response)
 }
 
-// sleep waits for d, or fails when ctx is canceled.
+// sleep waits for d. It returns an error if ctx is done before that.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

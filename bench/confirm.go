@@ -9,23 +9,23 @@ import (
 	"intray/schema"
 )
 
-// ConfirmConfig says what Confirm measures, and on which system.
+// ConfirmConfig configures Confirm.
 type ConfirmConfig struct {
 	Config
 	API string // URL
-	// ConsumePID is the process id of the consumers, whose memory is then watched, if they run on
-	// this machine; otherwise 0.
+	// ConsumePID is the process id of the consumers, whose memory is measured. It is 0 if they do not
+	// run on this machine; their memory is not measured then.
 	ConsumePID int
 
-	Documents int // in each backlog
-	Users     int // that own them
+	Documents int // documents in each backlog
+	Users     int // users who own the documents
 	Folder    int // documents in each folder of the dense backlog
 	Single    int // documents for the one-by-one handler
-	Uploads   int // in the burst; a fifth of it for the uploads one at a time
+	Uploads   int // uploads in the burst; a fifth as many are uploaded one at a time before it
 }
 
-// ConfirmReport is what Confirm measured. Rates are documents (or HEADs) a second, times are in
-// milliseconds.
+// ConfirmReport is the result of Confirm. Rates are documents, or HEAD requests, per second. Times
+// are in milliseconds.
 type ConfirmReport struct {
 	Documents int     `json:"documents"`
 	Users     int     `json:"users"`
@@ -36,26 +36,29 @@ type ConfirmReport struct {
 	PutRate   float64 `json:"put_rate"`
 	Dense     Drain   `json:"dense"`
 	Scattered Drain   `json:"scattered"`
-	// OneByOne is the rate of the handler that takes one message at a time.
+	// OneByOne is the rate of the handler that handles one message at a time.
 	OneByOne float64 `json:"one_by_one_rate"`
-	// Floor is the time that HEAD, commit and publish take for one document.
+	// Floor is the time that this handler takes for HEAD, commit and publish of one document.
 	Floor Times `json:"head_commit_publish_ms"`
 
+	// OneAtATime and Burst are the times from the response to the PUT until a client that polls
+	// sees the status uploaded.
 	OneAtATime Times `json:"uploaded_after_put_1_at_a_time_ms"`
 	Burst      Times `json:"uploaded_after_put_16_at_a_time_ms"`
-	// Last is that time for the upload of the burst that was answered last.
+	// Last is that time for the upload whose PUT was the last of the burst to be answered.
 	Last float64 `json:"uploaded_after_last_put_ms"`
 }
 
-// Drain is what was measured on one backlog.
+// Drain is the result for one backlog.
 type Drain struct {
-	// Head is MinIO's HEAD rate on the same objects, 16 in flight: the mean of before and after.
+	// Head is the rate at which MinIO answers HEAD requests for the same objects, 16 in flight. It is
+	// the mean of a measurement before and one after the backlog is drained.
 	Head float64 `json:"head_rate"`
-	// Rate is that of the consumer, from its first delivery until every document is uploaded and
+	// Rate is the rate of the consumer, from its first delivery until every document is uploaded and
 	// published.
 	Rate float64 `json:"confirm_rate"`
-	// Memory is the most that the consumers' process had in memory meanwhile, in MiB; 0 if it was
-	// not watched.
+	// Memory is the maximum resident memory of the consumers' process during that time, in MiB, or 0
+	// if it was not measured.
 	Memory float64 `json:"consume_mib"`
 }
 
@@ -63,11 +66,11 @@ type Drain struct {
 type confirmRun struct {
 	*bench
 	config ConfirmConfig
-	epoch  time.Time // of the next backlog's ids
+	epoch  time.Time // timestamp of the first id of the current backlog
 }
 
-// Confirm measures the way of an upload from its PUT to uploaded. The report that it returns beside
-// an error has what was measured until then.
+// Confirm measures uploads from their PUT until their documents are uploaded. If it returns an
+// error, the report contains what was measured until then.
 func Confirm(ctx context.Context, config ConfirmConfig) (report ConfirmReport, err error) {
 	report = ConfirmReport{
 		Documents: config.Documents, Users: config.Users, Folder: config.Folder,
@@ -78,7 +81,8 @@ func Confirm(ctx context.Context, config ConfirmConfig) (report ConfirmReport, e
 		return r.measure(ctx, &report)
 	}
 	finish := func(b *bench, ctx context.Context) error {
-		// The consumers go on only when there is nothing left for them to find.
+		// The consumers resume after the documents are removed, so that the remaining events have no
+		// effect.
 		return errors.Join(b.pause(ctx), b.cleanup(ctx), b.resume(ctx))
 	}
 	err = run(ctx, config.Config, measure, finish)
@@ -95,7 +99,7 @@ func (r *confirmRun) measure(ctx context.Context, report *ConfirmReport) error {
 		return err
 	}
 	if r.config.Uploads > 0 {
-		if err := r.settle(ctx); err != nil {
+		if err := r.awaitIdle(ctx); err != nil {
 			return err
 		}
 		if err := r.uploads(ctx, report); err != nil {
@@ -115,7 +119,7 @@ func (r *confirmRun) measure(ctx context.Context, report *ConfirmReport) error {
 	return nil
 }
 
-// drains measures both backlogs.
+// drains measures the dense and then the scattered backlog.
 func (r *confirmRun) drains(ctx context.Context, report *ConfirmReport) error {
 	var docs []schema.Document
 	var err error

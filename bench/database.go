@@ -14,24 +14,24 @@ import (
 	"intray/schema"
 )
 
-// database is a pool of connections in the owner's role for the statements that only measurements
-// run.
+// database runs the SQL statements that only the measurements need, as the owner of the database.
 type database struct{ pool *sqlx.DB }
 
-// openDatabase returns a pool for the owner's URL. It connects to nothing yet.
+// openDatabase returns a database for the owner's URL. It does not connect yet. Its errors do not
+// contain the URL, which contains a password.
 func openDatabase(address string) (*database, error) {
 	u, err := url.Parse(address)
 	if err != nil {
-		return nil, errors.New("the address of the database cannot be read") // it holds a password
+		return nil, errors.New("the URL of the database is not valid")
 	}
 	settings := u.Query()
-	// A statement takes one round trip, as it does for package postgres.
+	// With this setting a statement takes one round trip, as in package postgres.
 	settings.Set("binary_parameters", "yes")
 	settings.Set("statement_timeout", "300000")
 	u.RawQuery = settings.Encode()
 	pool, err := sqlx.Open("postgres", u.String())
 	if err != nil {
-		return nil, errors.New("the address of the database cannot be used")
+		return nil, errors.New("the URL of the database is not valid")
 	}
 	pool.SetMaxOpenConns(inFlight)
 	pool.SetMaxIdleConns(inFlight)
@@ -40,8 +40,8 @@ func openDatabase(address string) (*database, error) {
 
 func (db *database) close() { _ = db.pool.Close() }
 
-// addDocuments stores documents as they are, and brings the planner's statistics up to date, which
-// the server does by itself only some time later.
+// addDocuments inserts the documents and updates the planner's statistics, which autovacuum would
+// update only some time later.
 func (db *database) addDocuments(ctx context.Context, docs []schema.Document) error {
 	if err := postgrestest.AddDocuments(ctx, db.pool, docs); err != nil {
 		return err
@@ -52,11 +52,12 @@ func (db *database) addDocuments(ctx context.Context, docs []schema.Document) er
 	return nil
 }
 
-// unpublished counts the users' documents that are pending, or whose last transition is not
-// published yet.
+// unpublished returns the number of the users' documents that are pending or whose last transition
+// is not yet published.
 func (db *database) unpublished(ctx context.Context, users []uuid.UUID) (n int, err error) {
 	err = db.pool.GetContext(ctx, &n, `
-		SELECT (SELECT count(*) FROM documents WHERE status = 'pending' AND user_id = ANY($1::uuid[]))
+		SELECT (SELECT count(*) FROM documents
+				WHERE status = 'pending' AND user_id = ANY($1::uuid[]))
 			+ (SELECT count(*) FROM documents
 				WHERE unpublished_at IS NOT NULL AND user_id = ANY($1::uuid[]))`, pq.Array(users))
 	if err != nil {
@@ -65,28 +66,30 @@ func (db *database) unpublished(ctx context.Context, users []uuid.UUID) (n int, 
 	return n, nil
 }
 
-// A row is what has to be known of a document to remove it.
+// A row has the columns of a document that are needed to remove it.
 type row struct {
 	ID        uuid.UUID `db:"id"`
 	ObjectKey string    `db:"object_key"`
 	Size      int64     `db:"size"`
 }
 
-// documentsOf returns up to limit of the users' documents with an id greater than after, by id.
+// documentsOf returns up to limit of the users' documents whose id is greater than after, ordered
+// by id.
 func (db *database) documentsOf(
 	ctx context.Context, users []uuid.UUID, after uuid.UUID, limit int,
 ) (rows []row, err error) {
 	err = db.pool.SelectContext(ctx, &rows, `
 		SELECT id, object_key, size FROM documents
-		WHERE user_id = ANY($1::uuid[]) AND id > $2 ORDER BY id LIMIT $3`, pq.Array(users), after, limit)
+		WHERE user_id = ANY($1::uuid[]) AND id > $2 ORDER BY id LIMIT $3`,
+		pq.Array(users), after, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list documents: %w", err)
 	}
 	return rows, nil
 }
 
-// removeDocuments deletes the rows of documents whose objects are gone already, and what is
-// recorded about deleting those objects.
+// removeDocuments deletes the rows of documents whose objects do not exist, and their rows in
+// object_deletions.
 func (db *database) removeDocuments(ctx context.Context, rows []row) error {
 	ids := make([]uuid.UUID, len(rows))
 	for i, r := range rows {
@@ -101,7 +104,7 @@ func (db *database) removeDocuments(ctx context.Context, rows []row) error {
 	return nil
 }
 
-// removeUsers deletes accounts that have no documents.
+// removeUsers deletes users who have no documents, and their quotas.
 func (db *database) removeUsers(ctx context.Context, ids []uuid.UUID) error {
 	err := db.execAll(ctx, ids,
 		`DELETE FROM quotas WHERE user_id = ANY($1::uuid[])`,
@@ -112,7 +115,7 @@ func (db *database) removeUsers(ctx context.Context, ids []uuid.UUID) error {
 	return nil
 }
 
-// execAll runs the statements, each with the ids, in one transaction.
+// execAll runs the statements in one transaction. The ids are the only parameter of each.
 func (db *database) execAll(ctx context.Context, ids []uuid.UUID, statements ...string) error {
 	tx, err := db.pool.BeginTxx(ctx, nil)
 	if err != nil {
@@ -127,7 +130,8 @@ func (db *database) execAll(ctx context.Context, ids []uuid.UUID, statements ...
 	return tx.Commit()
 }
 
-// version returns a document's version by one SELECT by primary key: the floor of the API.
+// version returns the version of a document, with one SELECT by primary key. It is the query of
+// [StepFloor].
 func (db *database) version(ctx context.Context, id uuid.UUID) (version int64, err error) {
 	err = db.pool.GetContext(ctx, &version, `SELECT version FROM documents WHERE id = $1`, id)
 	if err != nil {

@@ -11,39 +11,39 @@ import (
 	"intray/schema"
 )
 
-// DocumentsConfig says what Documents measures, and on which system.
+// DocumentsConfig configures Documents.
 type DocumentsConfig struct {
 	API string // URL
-	// Email and Password are of the account that uploads.
+	// Email and Password are the credentials of the user who uploads.
 	Email, Password string
-	// ConsumePID returns the process id that the consumers have now.
+	// ConsumePID returns the current process id of the consumers.
 	ConsumePID func() int
 
-	Single   int // PDFs of one page, one at a time
-	Mixed    int // documents of many kinds
-	Hostile  int // damaged and hostile files, with a sound one beside every tenth
+	Single   int // PDFs of one page, uploaded one at a time
+	Mixed    int // documents of many types, 16 at a time
+	Hostile  int // damaged and hostile files; with every tenth, a valid file is uploaded too
 	Progress Progress
 }
 
-// DocumentsReport is what Documents measured. Each map has the number of documents by how they
-// ended: their status, with the reason if there is one.
+// DocumentsReport is the result of Documents. The maps count documents by outcome, which is the
+// final status, with the reason in parentheses if there is one.
 type DocumentsReport struct {
 	P50             float64        `json:"one_page_p50_ms"`
 	P90             float64        `json:"one_page_p90_ms"`
 	PerSecond       float64        `json:"mixed_per_second"`
 	MixedOutcomes   map[string]int `json:"mixed_ends"`
 	HostileOutcomes map[string]int `json:"hostile_ends"`
-	SoundOutcomes   map[string]int `json:"beside_ends"`
+	ValidOutcomes   map[string]int `json:"beside_ends"`
 	HostileSeconds  float64        `json:"hostile_seconds"`
 	PeakMiB         float64        `json:"peak_mib"`
 	Restarted       bool           `json:"restarted"`
 }
 
-// Contained reports whether the hostile files harmed nothing else: every sound document beside them
-// is classified, and the consumers are the same process.
+// Contained reports whether the hostile files did not affect anything else: all valid files that
+// were uploaded with them were classified, and the consumers' process was not replaced.
 func (r DocumentsReport) Contained() bool {
-	for end := range r.SoundOutcomes {
-		if end != string(schema.StatusClassified) {
+	for outcome := range r.ValidOutcomes {
+		if outcome != string(schema.StatusClassified) {
 			return false
 		}
 	}
@@ -55,14 +55,14 @@ type documentsRun struct {
 	config DocumentsConfig
 	client *client
 
-	mu   sync.Mutex
-	made []string // ids
+	mu      sync.Mutex
+	created []string // ids of the documents created so far
 }
 
-// Documents measures how uploaded documents become classified, as a client sees it. What it uploads
-// is deleted at the end, also after ctx is canceled.
+// Documents measures, as a client sees it, how uploaded documents become classified. At the end it
+// deletes the documents that it uploaded, even if ctx was canceled.
 func Documents(ctx context.Context, config DocumentsConfig) (report DocumentsReport, err error) {
-	c := &client{transport: newTransport(), api: config.API, waits: true}
+	c := &client{transport: newTransport(), api: config.API, retries: true}
 	defer c.transport.CloseIdleConnections()
 	if err := c.login(ctx, config.Email, config.Password); err != nil {
 		return report, err
@@ -91,7 +91,8 @@ func Documents(ctx context.Context, config DocumentsConfig) (report DocumentsRep
 	report.PerSecond = float64(config.Mixed) / time.Since(began).Seconds()
 
 	began = time.Now()
-	report.HostileOutcomes, report.SoundOutcomes, err = r.all(ctx, "hostile", config.Hostile, hostileFile, 10)
+	report.HostileOutcomes, report.ValidOutcomes, err =
+		r.all(ctx, "hostile", config.Hostile, hostileFile, 10)
 	if err != nil {
 		return report, err
 	}
@@ -101,80 +102,87 @@ func Documents(ctx context.Context, config DocumentsConfig) (report DocumentsRep
 	return report, nil
 }
 
-// all uploads n files, 16 at a time, and a sound one beside every one in so many, or none if every
-// is 0. It counts how they end.
+// all uploads n files, 16 at a time. With one in every validInterval files it also uploads a valid
+// file; with none if validInterval is 0. It counts the outcomes of the n files and of the valid
+// ones.
 func (r *documentsRun) all(
-	ctx context.Context, stage string, n int, next func(int) file, every int,
-) (ends, beside map[string]int, err error) {
-	ends, beside = map[string]int{}, map[string]int{}
+	ctx context.Context, stage string, n int, newFile func(int) file, validInterval int,
+) (outcomes, valid map[string]int, err error) {
+	outcomes, valid = map[string]int{}, map[string]int{}
 	type upload struct {
-		make func(int) file
-		i    int
-		ends map[string]int
+		newFile  func(int) file
+		i        int
+		outcomes map[string]int
 	}
 	var uploads []upload
 	for i := range n {
-		uploads = append(uploads, upload{next, i, ends})
-		if every > 0 && i%every == 0 {
-			uploads = append(uploads, upload{mixedFile, 100_000 + i, beside})
+		uploads = append(uploads, upload{newFile, i, outcomes})
+		if validInterval > 0 && i%validInterval == 0 {
+			uploads = append(uploads, upload{mixedFile, 100_000 + i, valid})
 		}
 	}
 	var mu sync.Mutex
 	one := func(ctx context.Context, i int) error {
 		u := uploads[i]
-		f := u.make(u.i)
-		// So many at a time poll less often, to stay within the limit of requests.
-		end, _, err := r.classified(ctx, f, 30*time.Millisecond)
+		f := u.newFile(u.i)
+		// 16 concurrent clients poll less often than a single one, to stay within the rate limit.
+		outcome, _, err := r.classified(ctx, f, 30*time.Millisecond)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		u.ends[end]++
+		u.outcomes[outcome]++
 		return nil
 	}
 	err = r.config.Progress.concurrently(ctx, stage, len(uploads), one)
-	return ends, beside, err
+	return outcomes, valid, err
 }
 
-var errStillWaiting = errors.New("neither classified nor failed after five minutes")
+var errStillPending = errors.New("neither classified nor failed within 5 minutes")
 
-// classified uploads a file and returns how it ended, with its reason, and how long after the
-// answer to its PUT. It polls at the interval, later on less often.
+// classified uploads a file and waits until it is classified or has failed. It returns the outcome
+// and the time since the response to the PUT. It polls at the interval at first and less often
+// later.
 func (r *documentsRun) classified(
 	ctx context.Context, f file, interval time.Duration,
-) (end string, took time.Duration, err error) {
-	u, err := r.client.issue(ctx, f)
+) (outcome string, took time.Duration, err error) {
+	u, err := r.client.requestUpload(ctx, f)
 	if err != nil {
 		return "", 0, err
 	}
 	r.mu.Lock()
-	r.made = append(r.made, u.Document.ID)
+	r.created = append(r.created, u.Document.ID)
 	r.mu.Unlock()
-	answered, err := r.client.put(ctx, u, f.content)
+	responseTime, err := r.client.put(ctx, u, f.content)
 	if err != nil {
 		return "", 0, err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errStillWaiting)
+	ctx, cancel := context.WithTimeoutCause(ctx, 5*time.Minute, errStillPending)
 	defer cancel()
-	d, took, err := r.client.wait(ctx, u.Document.ID, answered,
-		func(s schema.Status) bool { return s != schema.StatusPending && s != schema.StatusUploaded },
-		func(passed time.Duration) time.Duration { return min(50*time.Millisecond, interval+passed/20) })
+	done := func(s schema.Status) bool {
+		return s != schema.StatusPending && s != schema.StatusUploaded
+	}
+	next := func(elapsed time.Duration) time.Duration {
+		return min(50*time.Millisecond, interval+elapsed/20)
+	}
+	d, took, err := r.client.wait(ctx, u.Document.ID, responseTime, done, next)
 	if err != nil {
 		return "", 0, err
 	}
-	end = string(d.Status)
+	outcome = string(d.Status)
 	if d.Reason != nil {
-		end += " (" + *d.Reason + ")"
+		outcome += " (" + *d.Reason + ")"
 	}
-	return end, took, nil
+	return outcome, took, nil
 }
 
-// deleteAll deletes what was uploaded. A document that it cannot delete stays visible to its owner.
+// deleteAll deletes the uploaded documents. A document that cannot be deleted remains visible to
+// its owner.
 func (r *documentsRun) deleteAll(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	for _, id := range r.made {
+	for _, id := range r.created {
 		_ = r.client.call(ctx, http.MethodDelete, "/api/documents/"+id, nil, nil)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"intray/schema"
 )
 
-// drain measures how the system's own consumers confirm the backlog, between two measurements of
-// MinIO's HEAD rate.
+// drain measures the rate at which the system's consumers confirm the backlog with that name. It
+// measures MinIO's HEAD rate before and after it.
 func (r *confirmRun) drain(
-	ctx context.Context, what string, docs []schema.Document,
+	ctx context.Context, name string, docs []schema.Document,
 ) (d Drain, err error) {
 	before, err := r.headRate(ctx, docs)
 	if err != nil {
@@ -23,7 +23,7 @@ func (r *confirmRun) drain(
 		}
 		return resident(r.config.ConsumePID)
 	})
-	d.Rate, err = r.drainRate(ctx, what, len(docs))
+	d.Rate, err = r.drainRate(ctx, name, len(docs))
 	d.Memory = stop()
 	if err != nil {
 		return d, err
@@ -33,22 +33,23 @@ func (r *confirmRun) drain(
 	return d, err
 }
 
-// headRate returns how many HEADs a second MinIO answers, 16 in flight.
+// headRate returns how many HEAD requests per second MinIO answers, with 16 in flight.
 func (r *confirmRun) headRate(ctx context.Context, docs []schema.Document) (float64, error) {
 	docs = docs[:min(len(docs), 5000)]
-	began := time.Now()
-	err := r.Progress.concurrently(ctx, "HEADs", len(docs), func(ctx context.Context, i int) error {
+	stat := func(ctx context.Context, i int) error {
 		_, err := r.objects.Stat(ctx, docs[i].ObjectKey)
 		return err
-	})
+	}
+	began := time.Now()
+	err := r.Progress.concurrently(ctx, "HEAD requests", len(docs), stat)
 	return float64(len(docs)) / time.Since(began).Seconds(), err
 }
 
-// drainRate resumes confirm and waits until every document is uploaded and published. It counts the
-// events, which is cheap, and then asks the database. The time begins with the first delivery: a
-// consumer that was paused is delivered nothing until its client's next pull, which takes up to
-// 0.5 s.
-func (r *confirmRun) drainRate(ctx context.Context, what string, n int) (float64, error) {
+// drainRate resumes the consumer confirm and waits until every document is uploaded and published.
+// It first waits for the number of published events, which is cheap to read, and then queries the
+// database. The measured time begins with the first delivery, because the server delivers nothing
+// to a resumed consumer until its client's next pull, which takes up to 0.5 s.
+func (r *confirmRun) drainRate(ctx context.Context, name string, n int) (float64, error) {
 	stream, err := r.conn.JetStream().Stream(ctx, schema.StreamDocuments)
 	if err != nil {
 		return 0, fmt.Errorf("stream %s: %w", schema.StreamDocuments, err)
@@ -77,7 +78,7 @@ func (r *confirmRun) drainRate(ctx context.Context, what string, n int) (float64
 			return false, fmt.Errorf("stream %s: %w", schema.StreamDocuments, err)
 		}
 		published := int(info.State.LastSeq - first)
-		r.Progress(what+" drained", published, n)
+		r.Progress(name+" drained", published, n)
 		if published < n {
 			return false, nil
 		}

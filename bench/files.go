@@ -20,7 +20,7 @@ var sentences = []string{
 	"Your policy %d covers the vehicle named overleaf; the premium is due in May.",
 }
 
-// pageText returns a page of text that no other n has.
+// pageText returns a page of text that differs for each n.
 func pageText(n int) string {
 	var b strings.Builder
 	for i := range 40 {
@@ -29,7 +29,7 @@ func pageText(n int) string {
 	return b.String()
 }
 
-// mixedFile returns a sound document; its kind depends on n.
+// mixedFile returns a valid file whose type depends on n.
 func mixedFile(n int) file {
 	text := pageText(n)
 	switch n % 6 {
@@ -55,7 +55,7 @@ func mixedFile(n int) file {
 
 const docxType = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
-// hostileFile returns a file that is damaged, or made to do harm; its kind depends on n.
+// hostileFile returns a file that is damaged or malicious. What is wrong with it depends on n.
 func hostileFile(n int) file {
 	random := rand.New(rand.NewPCG(1, uint64(n)))
 	noise := make([]byte, 4096)
@@ -65,39 +65,39 @@ func hostileFile(n int) file {
 	pdf := onePagePDF(pageText(n))
 	name := fmt.Sprintf("hostile-%d", n)
 	switch n % 10 {
-	case 0: // cut off anywhere
+	case 0: // a PDF truncated at a random position
 		return file{name + ".pdf", "application/pdf", pdf[:1+random.IntN(len(pdf)-1)]}
-	case 1: // bytes changed anywhere
+	case 1: // a PDF with random bytes changed
 		for range 1 + random.IntN(200) {
 			pdf[random.IntN(len(pdf))] = byte(random.Uint32())
 		}
 		return file{name + ".pdf", "application/pdf", pdf}
-	case 2: // a page tree that is its own child
+	case 2: // a PDF whose page tree contains itself
 		loop := "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n" +
 			"2 0 obj<</Type/Pages/Kids[2 0 R 2 0 R]/Count 99999999>>endobj\n" +
 			"trailer<</Root 1 0 R>>\n%%EOF"
 		return file{name + ".pdf", "application/pdf", []byte(loop)}
-	case 3: // a document that unpacks to 80 MiB
+	case 3: // a document that is 80 MiB when decompressed
 		return file{name + ".docx", docxType, docxOf(io.LimitReader(spaces{}, 80<<20))}
-	case 4: // elements within elements
+	case 4: // deeply nested elements
 		return file{name + ".html", "text/html", []byte(strings.Repeat("<div><table><a>", 60_000))}
-	case 5: // a picture whose header claims a huge size
+	case 5: // an image whose header declares huge dimensions
 		return file{name + ".png", "image/png", hugePNG()}
-	case 6: // parts within parts
+	case 6: // deeply nested MIME parts
 		const part = "Content-Type: multipart/mixed; boundary=a\r\n\r\n"
 		mail := "MIME-Version: 1.0\r\n" + part + strings.Repeat("--a\r\n"+part, 5_000)
 		return file{name + ".eml", "message/rfc822", []byte(mail)}
-	case 7: // noise declared as a PDF
+	case 7: // random bytes declared as a PDF
 		return file{name + ".pdf", "application/pdf", append([]byte("%PDF-1.7\n"), noise...)}
-	case 8: // an archive cut off
+	case 8: // a truncated ZIP archive
 		docx := docxOf(strings.NewReader("<w:t>" + pageText(n) + "</w:t>"))
 		return file{name + ".docx", docxType, docx[:1+random.IntN(len(docx)-1)]}
-	default: // noise declared as text
+	default: // random bytes declared as text
 		return file{name + ".txt", "text/plain", noise}
 	}
 }
 
-// spaces is an endless text of spaces.
+// spaces is a reader of infinitely many spaces.
 type spaces struct{}
 
 func (spaces) Read(p []byte) (int, error) {
@@ -107,7 +107,7 @@ func (spaces) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// docxOf returns a Word document with body as the XML of its one run.
+// docxOf returns a Word document with one text run, whose XML is body.
 func docxOf(body io.Reader) []byte {
 	var b bytes.Buffer
 	archive := zip.NewWriter(&b)
@@ -128,14 +128,14 @@ func docxOf(body io.Reader) []byte {
 			strings.NewReader("</w:r></w:p></w:body></w:document>"))},
 	} {
 		if w, err := archive.Create(part.name); err == nil {
-			_, _ = io.Copy(w, part.text) // a buffer takes everything
+			_, _ = io.Copy(w, part.text) // writing to a buffer does not fail
 		}
 	}
 	_ = archive.Close()
 	return b.Bytes()
 }
 
-// onePagePDF returns a PDF with the lines on one page.
+// onePagePDF returns a PDF with the lines of text on one page.
 func onePagePDF(text string) []byte {
 	var page strings.Builder
 	page.WriteString("BT /F1 9 Tf 40 800 Td 12 TL\n")
@@ -167,7 +167,7 @@ func onePagePDF(text string) []byte {
 	return b.Bytes()
 }
 
-// hugePNG returns the header of a picture of 30,000 × 30,000 pixels.
+// hugePNG returns the header of a PNG image of 30,000 × 30,000 pixels, without the image data.
 func hugePNG() []byte {
 	header := binary.BigEndian.AppendUint32([]byte("IHDR"), 30_000)
 	header = append(binary.BigEndian.AppendUint32(header, 30_000), 8, 2, 0, 0, 0)

@@ -10,33 +10,33 @@ import (
 	"time"
 )
 
-// watchMemory calls resident at each interval until the function that it returns is called, which
-// returns the largest of the values in MiB.
+// watchMemory calls resident at each interval until stop is called. stop returns the largest value
+// in MiB.
 func watchMemory(interval time.Duration, resident func() int64) (stop func() float64) {
-	end := make(chan struct{})
-	var most int64
+	done := make(chan struct{})
+	var peak int64
 	var watching sync.WaitGroup
 	watching.Go(func() {
 		ticker := time.NewTicker(interval)
 		defer ticker.Stop()
 		for {
-			most = max(most, resident())
+			peak = max(peak, resident())
 			select {
-			case <-end:
+			case <-done:
 				return
 			case <-ticker.C:
 			}
 		}
 	})
 	return sync.OnceValue(func() float64 {
-		close(end)
+		close(done)
 		watching.Wait()
-		return float64(most) / (1 << 20)
+		return float64(peak) / (1 << 20)
 	})
 }
 
-// resident returns a process's resident memory in bytes, or 0 where that cannot be read
-// (proc_pid_statm(5): the second field, in pages).
+// resident returns the resident memory of a process in bytes, or 0 if it cannot be read. It is the
+// second field of /proc/PID/statm, in pages (see proc_pid_statm(5)).
 func resident(pid int) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	fields := strings.Fields(string(text))
@@ -50,12 +50,13 @@ func resident(pid int) int64 {
 	return pages * int64(os.Getpagesize())
 }
 
-// residentTree returns the resident memory of a process and its descendants.
+// residentTree returns the resident memory of a process and its descendants in bytes.
 func residentTree(pid int) int64 {
 	total := resident(pid)
-	tasks, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is sound
+	pattern := fmt.Sprintf("/proc/%d/task/*/children", pid)
+	tasks, _ := filepath.Glob(pattern) // fails only on a bad pattern
 	for _, task := range tasks {
-		children, _ := os.ReadFile(task) // a thread that has ended has none
+		children, _ := os.ReadFile(task) // fails if the thread has ended
 		for child := range strings.FieldsSeq(string(children)) {
 			if id, err := strconv.Atoi(child); err == nil {
 				total += residentTree(id)
@@ -65,7 +66,7 @@ func residentTree(pid int) int64 {
 	return total
 }
 
-// loadAverage returns that of the last minute, or 0 where there is none.
+// loadAverage returns the system's load average over the last minute, or 0 if it cannot be read.
 func loadAverage() float64 {
 	text, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 	"intray/schema"
 )
 
-// oneByOne measures a handler as one would write it first: for each message a HEAD, a transaction,
-// the publication, the ack; then the next. It receives the same events, two of each object, through
-// a consumer of its own.
+// oneByOne measures a simple handler that handles one message at a time: for each, a HEAD request,
+// a transaction, the publication of the event and the ack. The handler receives both of MinIO's
+// events for each object, through a consumer of its own.
 func (r *confirmRun) oneByOne(ctx context.Context) (rate float64, floor Times, err error) {
 	js := r.conn.JetStream()
 	stream, err := js.Stream(ctx, schema.StreamBucket)
@@ -31,14 +31,14 @@ func (r *confirmRun) oneByOne(ctx context.Context) (rate float64, floor Times, e
 		AckPolicy: jetstream.AckExplicitPolicy, InactiveThreshold: time.Minute,
 	})
 	if err != nil {
-		return 0, floor, fmt.Errorf("consumer for the one-by-one handler: %w", err)
+		return 0, floor, fmt.Errorf("create a consumer for the one-by-one handler: %w", err)
 	}
-	defer func() { // the server removes it a minute later otherwise
+	defer func() { // if this fails, the server deletes the consumer after a minute
 		_ = stream.DeleteConsumer(context.WithoutCancel(ctx), consumer.CachedInfo().Name)
 	}()
 	messages, err := consumer.Messages()
 	if err != nil {
-		return 0, floor, fmt.Errorf("messages for the one-by-one handler: %w", err)
+		return 0, floor, fmt.Errorf("receive messages for the one-by-one handler: %w", err)
 	}
 	defer messages.Stop()
 
@@ -47,7 +47,7 @@ func (r *confirmRun) oneByOne(ctx context.Context) (rate float64, floor Times, e
 	for len(took) < len(docs) {
 		m, err := messages.Next(jetstream.NextContext(ctx))
 		if err != nil {
-			return 0, floor, fmt.Errorf("next message: %w", err)
+			return 0, floor, fmt.Errorf("receive the next message: %w", err)
 		}
 		times, err := r.handle(ctx, m)
 		if err != nil {
@@ -60,8 +60,8 @@ func (r *confirmRun) oneByOne(ctx context.Context) (rate float64, floor Times, e
 	return rate, percentiles(took), nil
 }
 
-// handle confirms what a message names and acks it. It returns how long each document that changed
-// took.
+// handle confirms the documents whose objects a message reports and acks the message. It returns
+// the time for each document that changed.
 func (r *confirmRun) handle(
 	ctx context.Context, m jetstream.Msg,
 ) (took []time.Duration, err error) {
@@ -84,7 +84,8 @@ func (r *confirmRun) handle(
 	return took, nil
 }
 
-// confirmOne confirms one document and returns how long HEAD, commit and publish took.
+// confirmOne confirms one document. It returns the time for HEAD, commit and publish, and whether
+// the document changed.
 func (r *confirmRun) confirmOne(
 	ctx context.Context, key string,
 ) (took time.Duration, changed bool, err error) {

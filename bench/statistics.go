@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Times are percentiles in milliseconds, of N measurements.
+// Times are percentiles of N measurements, in milliseconds.
 type Times struct {
 	P50 float64 `json:"p50"`
 	P90 float64 `json:"p90"`
@@ -13,7 +13,7 @@ type Times struct {
 	N   int     `json:"n"`
 }
 
-// percentiles sorts took.
+// percentiles returns the percentiles of took, which it sorts.
 func percentiles(took []time.Duration) Times {
 	if len(took) == 0 {
 		return Times{}
@@ -23,11 +23,11 @@ func percentiles(took []time.Duration) Times {
 	return Times{P50: at(0.5), P90: at(0.9), P99: at(0.99), N: len(took)}
 }
 
-// median returns the median of what each of the rounds gives.
-func median(rounds int, of func(round int) float64) float64 {
+// median returns the median of value(0) to value(rounds-1).
+func median(rounds int, value func(round int) float64) float64 {
 	values := make([]float64, rounds)
 	for i := range values {
-		values[i] = of(i)
+		values[i] = value(i)
 	}
 	slices.Sort(values)
 	return values[len(values)/2]

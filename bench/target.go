@@ -14,13 +14,13 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// target is one way of answering, on an address of its own, and each user's request for it.
+// target is a server, and a request of each user, that one step measures.
 type target struct {
 	name     string
-	status   int
+	status   int // of a successful response
 	address  string
-	requests [clients][]byte
-	rates    []float64 // of the rounds
+	requests [apiUsers][]byte
+	rates    []float64 // one for each round
 }
 
 func newTarget(name, address string, status int, request func(user int) []byte) target {
@@ -31,31 +31,31 @@ func newTarget(name, address string, status int, request func(user int) []byte) 
 	return t
 }
 
-// run keeps a request in flight on each of as many connections for d, and returns the number of
-// answers a second.
+// run keeps one request in flight on each of inFlight connections for d, and returns the number of
+// responses per second.
 func (t *target) run(ctx context.Context, d time.Duration) (rate float64, err error) {
-	var answers atomic.Int64
+	var responses atomic.Int64
 	group, during := errgroup.WithContext(ctx)
 	began := time.Now()
-	for requests := range slices.Chunk(t.requests[:], clients/inFlight) {
+	for requests := range slices.Chunk(t.requests[:], apiUsers/inFlight) {
 		group.Go(func() error {
-			n, err := t.ask(during, requests, began.Add(d))
-			answers.Add(n)
+			n, err := t.send(during, requests, began.Add(d))
+			responses.Add(n)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return 0, err
 	}
-	return float64(answers.Load()) / time.Since(began).Seconds(), context.Cause(ctx)
+	return float64(responses.Load()) / time.Since(began).Seconds(), context.Cause(ctx)
 }
 
-// ask sends the requests in turns on one connection, each when the one before is answered, and
-// returns how many were answered until the given time, at least one. It writes and reads by hand,
-// to leave the machine's time to the server.
-func (t *target) ask(
+// send sends the requests in turn on one connection, each after the response to the one before,
+// until the given time. It sends at least one request. It returns the number of responses. It does
+// not use http.Client, which would take more of the machine's time from the server.
+func (t *target) send(
 	ctx context.Context, requests [][]byte, until time.Time,
-) (answered int64, err error) {
+) (responses int64, err error) {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.address)
 	if err != nil {
 		return 0, err
@@ -65,23 +65,23 @@ func (t *target) ask(
 		return 0, err
 	}
 	reader := bufio.NewReader(conn)
-	for answered == 0 || time.Now().Before(until) && ctx.Err() == nil {
-		if _, err := conn.Write(requests[answered%int64(len(requests))]); err != nil {
-			return answered, err
+	for responses == 0 || time.Now().Before(until) && ctx.Err() == nil {
+		if _, err := conn.Write(requests[responses%int64(len(requests))]); err != nil {
+			return responses, err
 		}
 		resp, err := http.ReadResponse(reader, nil)
 		if err != nil {
-			return answered, err
+			return responses, err
 		}
 		body, err := io.ReadAll(resp.Body)
 		_ = resp.Body.Close()
 		if err != nil {
-			return answered, err
+			return responses, err
 		}
 		if resp.StatusCode != t.status {
-			return answered, fmt.Errorf("answered %s, want %d: %.300s", resp.Status, t.status, body)
+			return responses, fmt.Errorf("answered %s, want %d: %.300s", resp.Status, t.status, body)
 		}
-		answered++
+		responses++
 	}
-	return answered, nil
+	return responses, nil
 }

@@ -10,11 +10,11 @@ import (
 	"intray/schema"
 )
 
-// note is what the uploads of Confirm upload.
-var note = file{"bench.txt", "text/plain", content}
+// textFile is the file that Confirm uploads.
+var textFile = file{"bench.txt", "text/plain", content}
 
-// uploads measures what a client sees: how long after the answer to its PUT the document is
-// uploaded.
+// uploads measures the time from the response to the PUT until a client that polls sees that its
+// document is uploaded.
 func (r *confirmRun) uploads(ctx context.Context, report *ConfirmReport) error {
 	password, hash, err := newPassword()
 	if err != nil {
@@ -37,11 +37,11 @@ func (r *confirmRun) uploads(ctx context.Context, report *ConfirmReport) error {
 	single := max(1, r.config.Uploads/5)
 	took := make([]time.Duration, single)
 	for i := range took {
-		id, answered, err := clients[0].upload(ctx, note)
+		id, responseTime, err := clients[0].upload(ctx, textFile)
 		if err != nil {
 			return err
 		}
-		if took[i], err = clients[0].waitUploaded(ctx, id, answered); err != nil {
+		if took[i], err = clients[0].waitUploaded(ctx, id, responseTime); err != nil {
 			return err
 		}
 		r.Progress("uploads one at a time", i+1, single)
@@ -50,41 +50,41 @@ func (r *confirmRun) uploads(ctx context.Context, report *ConfirmReport) error {
 	return r.burst(ctx, clients, report)
 }
 
-// burst keeps 16 uploads in flight. A client waits for each of its documents while it goes on
-// uploading.
+// burst keeps 16 uploads in flight. A client starts its next upload while it still polls for the
+// documents before.
 func (r *confirmRun) burst(ctx context.Context, clients []*client, report *ConfirmReport) error {
-	type outcome struct {
-		answered time.Time
-		took     time.Duration
-		err      error
+	type result struct {
+		responseTime time.Time // of the PUT
+		took         time.Duration
+		err          error
 	}
-	outcomes := make([]outcome, r.config.Uploads)
+	results := make([]result, r.config.Uploads)
 	var waiting sync.WaitGroup
-	whole := ctx // a wait goes on after the last upload
+	parent := ctx // upload's ctx is done after the last upload, when documents may still be pending
 	upload := func(ctx context.Context, i int) error {
-		c, o := clients[i%len(clients)], &outcomes[i]
-		id, answered, err := c.upload(ctx, note)
+		c, u := clients[i%len(clients)], &results[i]
+		id, responseTime, err := c.upload(ctx, textFile)
 		if err != nil {
 			return err
 		}
-		o.answered = answered
-		waiting.Go(func() { o.took, o.err = c.waitUploaded(whole, id, answered) })
+		u.responseTime = responseTime
+		waiting.Go(func() { u.took, u.err = c.waitUploaded(parent, id, responseTime) })
 		return nil
 	}
-	err := r.Progress.concurrently(ctx, "uploads in a burst", len(outcomes), upload)
+	err := r.Progress.concurrently(ctx, "uploads in a burst", len(results), upload)
 	waiting.Wait()
 	if err != nil {
 		return err
 	}
-	var last outcome
-	took := make([]time.Duration, len(outcomes))
-	for i, o := range outcomes {
-		if o.err != nil {
-			return o.err
+	var last result
+	took := make([]time.Duration, len(results))
+	for i, u := range results {
+		if u.err != nil {
+			return u.err
 		}
-		took[i] = o.took
-		if o.answered.After(last.answered) {
-			last = o
+		took[i] = u.took
+		if u.responseTime.After(last.responseTime) {
+			last = u
 		}
 	}
 	report.Burst = percentiles(took)
@@ -92,25 +92,27 @@ func (r *confirmRun) burst(ctx context.Context, clients []*client, report *Confi
 	return nil
 }
 
-// upload requests a URL and uploads the file there. It returns the document's id and when the PUT
-// was answered.
-func (c *client) upload(ctx context.Context, f file) (id string, answered time.Time, err error) {
-	u, err := c.issue(ctx, f)
+// upload requests an upload URL and uploads the file. It returns the document's id and the time of
+// the response to the PUT.
+func (c *client) upload(
+	ctx context.Context, f file,
+) (id string, responseTime time.Time, err error) {
+	u, err := c.requestUpload(ctx, f)
 	if err != nil {
-		return "", answered, err
+		return "", time.Time{}, err
 	}
-	answered, err = c.put(ctx, u, f.content)
-	return u.Document.ID, answered, err
+	responseTime, err = c.put(ctx, u, f.content)
+	return u.Document.ID, responseTime, err
 }
 
-// waitUploaded returns how long after answered the document was uploaded. It polls every
-// millisecond at first, later after an eighth of the time that has passed.
+// waitUploaded polls until the document is uploaded and returns the time since start. It polls
+// every millisecond at first, and later at an eighth of the time since start.
 func (c *client) waitUploaded(
-	ctx context.Context, id string, answered time.Time,
+	ctx context.Context, id string, start time.Time,
 ) (time.Duration, error) {
-	d, took, err := c.wait(ctx, id, answered,
-		func(s schema.Status) bool { return s != schema.StatusPending },
-		func(passed time.Duration) time.Duration { return max(time.Millisecond, passed/8) })
+	done := func(s schema.Status) bool { return s != schema.StatusPending }
+	interval := func(elapsed time.Duration) time.Duration { return max(time.Millisecond, elapsed/8) }
+	d, took, err := c.wait(ctx, id, start, done, interval)
 	if err == nil && !d.Status.Counted() {
 		err = fmt.Errorf("document %s is %s", id, d.Status)
 	}

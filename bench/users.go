@@ -15,28 +15,31 @@ import (
 	"intray/schema"
 )
 
-// Domain ends the addresses of the users that a measurement makes. No mail goes there (RFC 2606).
+// Domain is the end of the email addresses of the users that a measurement creates. The top-level
+// domain invalid is reserved (RFC 2606), so no mail is delivered to them.
 const Domain = "@bench.invalid"
 
-// quota is each user's in bytes: enough for any run.
+// quota is the quota of each user in bytes, large enough for any run.
 const quota = 1 << 40
 
-// newPassword returns a password that nobody can guess, and a hash of it that is quick to check:
-// signing in is not measured.
+// newPassword returns a random password and its hash. The hash is weak and therefore quick to
+// check, because logins are not measured.
 func newPassword() (password, hash string, err error) {
 	password = rand.Text()
-	quick := &argon2id.Params{Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
-	if hash, err = argon2id.CreateHash(password, quick); err != nil {
+	weak := &argon2id.Params{
+		Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
+	}
+	if hash, err = argon2id.CreateHash(password, weak); err != nil {
 		return "", "", fmt.Errorf("hash a password: %w", err)
 	}
 	return password, hash, nil
 }
 
-// addUser makes a user, who cannot sign in if hash is empty.
+// addUser creates a user. With an empty hash, the user cannot log in.
 func (b *bench) addUser(ctx context.Context, name, hash string) error {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return fmt.Errorf("make an id: %w", err)
+		return fmt.Errorf("generate a user id: %w", err)
 	}
 	user := postgres.NewUser{ID: id, Email: name + Domain, PasswordHash: hash, LimitBytes: quota}
 	if err := b.db.AddUser(ctx, user); err != nil {
@@ -46,7 +49,7 @@ func (b *bench) addUser(ctx context.Context, name, hash string) error {
 	return nil
 }
 
-// addRows adds the classified documents without objects that lie in the table from the start.
+// addRows adds the configured number of classified documents without objects to the table.
 func (b *bench) addRows(ctx context.Context) error {
 	const page = 20_000
 	now := time.Now().UTC()
@@ -60,13 +63,13 @@ func (b *bench) addRows(ctx context.Context) error {
 		if err := b.sql.addDocuments(ctx, docs); err != nil {
 			return err
 		}
-		b.Progress("rows beside", done+len(docs), b.Rows)
+		b.Progress("rows added", done+len(docs), b.Rows)
 	}
 	return nil
 }
 
-// cleanup removes the users of this and of earlier runs, with their documents and objects. The
-// objects are deleted by force, for which MinIO sends no event.
+// cleanup removes the users of this run and of earlier runs, with their documents and objects. It
+// deletes the objects with the option ForceDelete, for which MinIO publishes no event.
 func (b *bench) cleanup(ctx context.Context) error {
 	all, err := b.db.Users(ctx)
 	if err != nil {
@@ -90,13 +93,14 @@ func (b *bench) cleanup(ctx context.Context) error {
 		if len(rows) == 0 {
 			break
 		}
-		err = b.Progress.concurrently(ctx, "removal", len(rows), func(ctx context.Context, i int) error {
-			if rows[i].Size == 0 { // there was never an object
+		remove := func(ctx context.Context, i int) error {
+			if rows[i].Size == 0 { // the document has no object
 				return nil
 			}
 			options := miniogo.RemoveObjectOptions{ForceDelete: true}
 			return b.core.RemoveObject(ctx, b.MinIO.Bucket, rows[i].ObjectKey, options)
-		})
+		}
+		err = b.Progress.concurrently(ctx, "objects deleted", len(rows), remove)
 		if err != nil {
 			return fmt.Errorf("delete objects: %w", err)
 		}
@@ -104,7 +108,7 @@ func (b *bench) cleanup(ctx context.Context) error {
 			return err
 		}
 		removed += len(rows)
-		b.Progress("removed", removed, 0)
+		b.Progress("documents removed", removed, 0)
 	}
 	b.users = nil
 	return b.sql.removeUsers(ctx, users)

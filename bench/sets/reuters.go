@@ -11,19 +11,20 @@ import (
 
 var reutersTopics = []ai.Topic{
 	topic("acq", "acquisitions", "Mergers and acquisitions: one company buys another or its shares.",
-		"merger, acquire, takeover, shares, stake, buyout, bid, offer, shareholders, subsidiary, tender offer"),
+		"merger, acquire, takeover, shares, stake, buyout, bid, offer, shareholders, subsidiary, "+
+			"tender offer"),
 	topic("crude", "crude oil", "The oil market: production, prices and OPEC.",
 		"crude, oil, barrel, OPEC, petroleum, production, bpd, refinery, price, Saudi Arabia"),
 }
 
-// Reuters reads the texts folder of R's package tm (Debian's r-cran-tm): 50
-// stories of Reuters-21578 on acquisitions and 20 on crude oil.
+// Reuters reads the folder texts of the R package tm (the Debian package r-cran-tm). It contains 50
+// stories of Reuters-21578 about acquisitions and 20 about crude oil.
 func Reuters(folder string) (Set, error) {
 	set := Set{Name: "reuters", Topics: reutersTopics}
 	for _, t := range reutersTopics {
 		files, err := filepath.Glob(filepath.Join(folder, t.ID, "*.xml"))
 		if err != nil || len(files) == 0 {
-			return Set{}, fmt.Errorf("no Reuters stories in %s", filepath.Join(folder, t.ID))
+			return Set{}, fmt.Errorf("read Reuters stories: none in %s", filepath.Join(folder, t.ID))
 		}
 		for _, file := range files {
 			raw, err := os.ReadFile(file)
@@ -37,7 +38,8 @@ func Reuters(folder string) (Set, error) {
 			if err := xml.Unmarshal(raw, &story); err != nil {
 				return Set{}, fmt.Errorf("read %s: %w", file, err)
 			}
-			set.Documents = append(set.Documents, Document{Topic: t.ID, Text: story.Title + "\n" + story.Body})
+			text := story.Title + "\n" + story.Body
+			set.Documents = append(set.Documents, Document{Topic: t.ID, Text: text})
 		}
 	}
 	return set, nil

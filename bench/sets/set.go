@@ -11,29 +11,29 @@ import (
 	"intray/infra/ai"
 )
 
-// Seed deals the documents into the halves that the weights of package builtin were fitted on, and
-// the others.
+// Seed is the seed for [Set.Split] with which the tuning halves were made that the weights of
+// package builtin were fitted on.
 const Seed = 1
 
 // Document is one labeled document.
 type Document struct {
-	// Topic is the ID of the topic that is right.
+	// Topic is the ID of the right topic.
 	Topic string
 	// Filename and Text are as in [ai.Request].
 	Filename, Text string
 }
 
-// Set is a collection of documents, each of one topic.
+// Set is a collection of topics and of documents, each of which has one right topic.
 type Set struct {
 	Name      string
 	Topics    []ai.Topic
 	Documents []Document
-	// New is set where each document is asked for as if its topic had just been made: of that topic
-	// there are a name and examples, of the others everything but examples.
+	// New makes [Measure] treat the topic of each document as one that the user has just created: that
+	// topic has only its name and its examples, and the other topics have everything but examples.
 	New bool
 }
 
-// topicsFor gives the topics to ask for the document with.
+// topicsFor returns the topics to rank for a document.
 func (s Set) topicsFor(d Document) []ai.Topic {
 	if !s.New {
 		return s.Topics
@@ -49,13 +49,15 @@ func (s Set) topicsFor(d Document) []ai.Topic {
 	return topics
 }
 
-// Split deals the documents of each topic into a half to tune on and a half that
-// is held out. The same seed gives the same halves.
+// Split splits the documents of each topic into a half for tuning and a held-out half. The same
+// seed always gives the same halves.
 func (s Set) Split(seed uint64) (tuning, heldOut Set) {
 	tuning = Set{Name: s.Name + "/tuning", Topics: s.Topics}
 	heldOut = Set{Name: s.Name + "/held-out", Topics: s.Topics}
 	documents := s.sample(len(s.Documents), seed)
-	slices.SortStableFunc(documents, func(a, b Document) int { return cmp.Compare(a.Topic, b.Topic) })
+	slices.SortStableFunc(documents, func(a, b Document) int {
+		return cmp.Compare(a.Topic, b.Topic)
+	})
 	for i, d := range documents {
 		half := &tuning
 		if i%2 == 1 {
@@ -66,7 +68,7 @@ func (s Set) Split(seed uint64) (tuning, heldOut Set) {
 	return tuning, heldOut
 }
 
-// NamesOnly is the set with topics that have neither description nor keywords.
+// NamesOnly returns the set with topics that have neither descriptions nor keywords.
 func (s Set) NamesOnly() Set {
 	s.Name += "/names"
 	topics := make([]ai.Topic, len(s.Topics))
@@ -77,14 +79,16 @@ func (s Set) NamesOnly() Set {
 	return s
 }
 
-// Learner is a classifier that answers with an example of the document.
-type Learner interface {
+// ExampleClassifier is a classifier whose answers contain an example of the document.
+type ExampleClassifier interface {
 	Classify(context.Context, ai.Request) (ai.Answer, error)
 }
 
-// Taught is the set with topics that a user has sorted up to n documents of another
-// set into by hand, the first of each topic.
-func (s Set) Taught(ctx context.Context, c Learner, from Set, n int) (Set, error) {
+// WithExamples returns the set with topics that have up to n examples each, as if a user had sorted
+// documents manually. The examples are those of the first documents of each topic in the set from.
+func (s Set) WithExamples(
+	ctx context.Context, c ExampleClassifier, from Set, n int,
+) (Set, error) {
 	s.Name += fmt.Sprintf("/%d examples", n)
 	topics := slices.Clone(s.Topics)
 	for _, d := range from.Documents {
@@ -102,12 +106,14 @@ func (s Set) Taught(ctx context.Context, c Learner, from Set, n int) (Set, error
 	return s, nil
 }
 
-// sample takes up to n documents of each topic, in an order that the seed alone
-// decides.
+// sample returns up to n documents of each topic in random order. The same seed always gives the
+// same sample.
 func (s Set) sample(n int, seed uint64) []Document {
 	documents := slices.Clone(s.Documents)
 	random := rand.New(rand.NewPCG(seed, seed))
-	random.Shuffle(len(documents), func(i, j int) { documents[i], documents[j] = documents[j], documents[i] })
+	random.Shuffle(len(documents), func(i, j int) {
+		documents[i], documents[j] = documents[j], documents[i]
+	})
 	taken := map[string]int{}
 	return slices.DeleteFunc(documents, func(d Document) bool {
 		taken[d.Topic]++

@@ -76,7 +76,7 @@ func writeDocuments(w io.Writer, r bench.DocumentsReport) error {
 	fmt.Fprintf(table, "one page, PUT answered to classified\tp50 %.1f ms, p90 %.1f ms\n", r.P50, r.P90)
 	fmt.Fprintf(table, "mixed\t%.1f /s\t%s\n", r.PerSecond, ends(r.MixedOutcomes))
 	fmt.Fprintf(table, "hostile, in %.1f s\t%s\n", r.HostileSeconds, ends(r.HostileOutcomes))
-	fmt.Fprintf(table, "sound ones beside them\t%s\n", ends(r.SoundOutcomes))
+	fmt.Fprintf(table, "sound ones beside them\t%s\n", ends(r.ValidOutcomes))
 	fmt.Fprintf(table, "memory of consume and its children\t%.0f MiB\n", r.PeakMiB)
 	fmt.Fprintf(table, "consume is another process\t%t\n", r.Restarted)
 	return table.Flush()

@@ -26,7 +26,7 @@ func testDocuments(t *testing.T, s *stacktest.Stack) {
 			t.Errorf("got a hostile file that is %s, want failed or classified", end)
 		}
 	}
-	if hostile != 10 || r.MixedOutcomes["classified"] != 6 || r.SoundOutcomes["classified"] != 1 {
+	if hostile != 10 || r.MixedOutcomes["classified"] != 6 || r.ValidOutcomes["classified"] != 1 {
 		t.Errorf("got %s, want 10 hostile files, and 6 and 1 others classified", out)
 	}
 	if r.P50 <= 0 || r.PerSecond <= 0 || r.PeakMiB <= 0 || r.Restarted {

@@ -10,8 +10,7 @@ import (
 	"intray/infra/ai"
 )
 
-// background writes the mean direction of documents in general: that of all sets, each of which
-// weighs the same.
+// background writes background.go: the mean direction of documents. Every set has the same weight.
 func background(ctx context.Context, classifier *builtin.Classifier) error {
 	all, err := tuningSets(ctx)
 	if err != nil {

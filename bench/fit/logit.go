@@ -5,26 +5,28 @@ import (
 	"math"
 )
 
-// question is a choice among alternatives, each with what speaks for it, of which
-// one is right. It counts as much as its weight.
+// question is a choice among alternatives, of which one is right. Each alternative is described by
+// its features.
 type question struct {
 	alternatives [][]float64
 	right        int
 	weight       float64
 }
 
-// shrinkage keeps weights small that hardly matter: it takes half of it times each
-// weight's square from the likelihood of all questions, which weigh 1 together.
+// shrinkage keeps weights small that have little influence (L2 regularization). Half of it times
+// the square of each weight is subtracted from the log-likelihood of all questions, whose weights
+// are scaled to add up to 1.
 const shrinkage = 1e-7
 
-// fit finds the weights under which the right answers are the most likely, where each
-// alternative's probability is in proportion to the exponential of its weighted sum: a
-// conditional logit (McFadden, 1974), by Newton's method. A yes or no is a question with an
-// alternative of zeros: a logistic regression.
+// fit returns the weights of the features that maximize the likelihood of the right answers. The
+// probability of an alternative is proportional to the exponential of the weighted sum of its
+// features, so the model is a conditional logit (McFadden, 1974). fit uses Newton's method. A
+// question whose answer is yes or no has two alternatives, one of them all zeros; the model is then
+// a logistic regression. width is the number of features.
 func fit(questions []question, width int) ([]float64, error) {
 	weights := make([]float64, width)
 	for range 50 {
-		gradient, curvature := slope(questions, weights)
+		gradient, curvature := derivatives(questions, weights)
 		step, err := solve(curvature, gradient)
 		if err != nil {
 			return nil, err
@@ -38,12 +40,13 @@ func fit(questions []question, width int) ([]float64, error) {
 			return weights, nil
 		}
 	}
-	return nil, errors.New("the weights do not settle")
+	return nil, errors.New("fit the weights: no convergence after 50 steps")
 }
 
-// slope gives the gradient of the likelihood's logarithm and its negative second
-// derivatives.
-func slope(questions []question, weights []float64) (gradient []float64, curvature [][]float64) {
+// derivatives returns the gradient of the log-likelihood and its negative second derivatives.
+func derivatives(
+	questions []question, weights []float64,
+) (gradient []float64, curvature [][]float64) {
 	width := len(weights)
 	gradient, curvature = make([]float64, width), make([][]float64, width)
 	var all float64
@@ -84,6 +87,7 @@ func slope(questions []question, weights []float64) (gradient []float64, curvatu
 	return gradient, curvature
 }
 
+// probabilities returns the probability of each alternative.
 func probabilities(q question, weights []float64) []float64 {
 	p := make([]float64, len(q.alternatives))
 	largest := math.Inf(-1)
@@ -104,8 +108,8 @@ func probabilities(q question, weights []float64) []float64 {
 	return p
 }
 
-// solve gives x of a·x = b for a symmetric, positive definite a, by Cholesky's
-// decomposition, which takes the place of a.
+// solve returns x with a·x = b for a symmetric, positive definite matrix a. It overwrites a with
+// its Cholesky decomposition.
 func solve(a [][]float64, b []float64) ([]float64, error) {
 	n := len(b)
 	x := make([]float64, n)
@@ -119,7 +123,7 @@ func solve(a [][]float64, b []float64) ([]float64, error) {
 			case i != j:
 				a[i][j] = sum / a[j][j]
 			case sum <= 0:
-				return nil, errors.New("what speaks for the alternatives is not independent")
+				return nil, errors.New("fit the weights: the features are linearly dependent")
 			default:
 				a[i][i] = math.Sqrt(sum)
 			}

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// draw makes questions whose answers are drawn by the weights.
+// draw returns n random questions. Their answers are drawn with the probabilities that the weights
+// give.
 func draw(n int, weights []float64) []question {
 	random := rand.New(rand.NewPCG(1, 2))
 	questions := make([]question, n)
@@ -31,7 +32,7 @@ func draw(n int, weights []float64) []question {
 	return questions
 }
 
-func TestFitFindsTheWeightsThatAnswersWereDrawnBy(t *testing.T) {
+func TestFitRecoversWeights(t *testing.T) {
 	want := []float64{2, -1, 0, 0.5}
 	got, err := fit(draw(20_000, want), len(want))
 	if err != nil {
@@ -39,23 +40,27 @@ func TestFitFindsTheWeightsThatAnswersWereDrawnBy(t *testing.T) {
 	}
 	for i := range want {
 		if math.Abs(got[i]-want[i]) > 0.06 {
-			t.Errorf("got %.3f, want %v", got, want)
+			t.Errorf("got %.3f, want %.3f within 0.06", got, want)
 			break
 		}
 	}
 }
 
-func TestAQuestionCountsAsMuchAsItsWeight(t *testing.T) {
+func TestFitUsesTheWeightOfQuestions(t *testing.T) {
 	yes := func(right int, weight float64) question {
 		return question{alternatives: [][]float64{{0}, {1}}, right: right, weight: weight}
 	}
 	got, err := fit([]question{yes(1, 3), yes(0, 1)}, 1)
-	if err != nil || math.Abs(got[0]-math.Log(3)) > 1e-4 {
-		t.Errorf("got %v, %v; three of four are yes, so the logit is %.4f", got, err, math.Log(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Three quarters of the weight are for yes.
+	if want := math.Log(3); math.Abs(got[0]-want) > 1e-4 {
+		t.Errorf("got weight %.4f, want %.4f", got[0], want)
 	}
 }
 
-func TestWhatNeverDiffersGetsNoWeight(t *testing.T) {
+func TestFitGivesAConstantNoWeight(t *testing.T) {
 	questions := draw(500, []float64{1})
 	for i := range questions {
 		for j := range questions[i].alternatives {
@@ -63,17 +68,23 @@ func TestWhatNeverDiffersGetsNoWeight(t *testing.T) {
 		}
 	}
 	got, err := fit(questions, 2)
-	if err != nil || math.Abs(got[1]) > 1e-6 {
-		t.Errorf("got %v, %v", got, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(got[1]) > 1e-6 {
+		t.Errorf("got weight %v, want 0", got[1])
 	}
 }
 
 func TestSolve(t *testing.T) {
 	x, err := solve([][]float64{{4, 2}, {2, 3}}, []float64{2, 5})
-	if err != nil || math.Abs(x[0]+0.5) > 1e-12 || math.Abs(x[1]-2) > 1e-12 {
-		t.Errorf("got %v, %v", x, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(x[0]+0.5) > 1e-12 || math.Abs(x[1]-2) > 1e-12 {
+		t.Errorf("got %v, want [-0.5 2]", x)
 	}
 	if _, err := solve([][]float64{{1, 1}, {1, 1}}, []float64{1, 1}); err == nil {
-		t.Error("no error where there is no single answer")
+		t.Error("singular matrix: got no error, want one")
 	}
 }

@@ -1,22 +1,26 @@
-// Command fit writes what the classifier in package builtin has learned from labeled documents: the
-// weights of the kinds of evidence, and the direction of documents in general.
+// Command fit generates what the classifier in package builtin has learned from labeled documents:
+// the weights of the features, and the mean direction of documents (the background).
 //
-// It asks the classifier for the evidence for each topic of the documents in the tuning halves of
-// package sets, and of half of the samples in testdata, and finds the weights under which the right
-// topics are the most likely. It never reads the other halves, which `intray-bench classify`
-// measures. To make both anew, from the module's root, the background first, for the evidence
-// depends on it:
+// It uses the tuning halves of the sets in package sets and half of the samples in testdata. It
+// computes the classifier's features of each topic for these documents and finds the weights that
+// maximize the likelihood of the right topics. It never reads the held-out halves, which
+// `intray-bench classify` measures.
+//
+// To generate both, run the following commands in the module's root. The background comes first,
+// because the features depend on it.
 //
 //	go run ./bench/fit background
 //	go run ./bench/fit weights
 //
-// A set of 57 pages can be dealt well or badly. To see how good the classifier is on the average of
-// 20 deals, each time with weights fitted on one half and measured on the other:
+// A small set, such as the one of 57 web pages, can be split into halves well or badly. The
+// following command measures the mean over 20 splits. For each split it fits the weights on one
+// half and measures the other one.
 //
 //	go run ./bench/fit splits
 //
-// The sets are fetched once, into the user's cache folder, as `intray-bench classify` does. The same
-// sets give the same weights; Debian's descriptions change with its release.
+// The sets are downloaded once, into the user's cache folder, which `intray-bench classify` uses
+// too. The same sets always give the same weights. Debian's descriptions change with each release
+// of Debian.
 package main
 
 import (
@@ -30,7 +34,7 @@ import (
 	"intray/consumers/classify/builtin"
 )
 
-// folder is the one of package builtin.
+// folder is the folder of package builtin.
 const folder = "consumers/classify/builtin"
 
 func main() {
@@ -38,7 +42,7 @@ func main() {
 		"background": background, "weights": weights, "splits": splits,
 	}
 	if len(os.Args) != 2 || steps[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: fit background|weights|splits, in the module's root")
+		fmt.Fprintln(os.Stderr, "usage: fit background|weights|splits (run in the module's root)")
 		os.Exit(2)
 	}
 	classifier, err := builtin.New()
@@ -51,7 +55,7 @@ func main() {
 	}
 }
 
-// write writes a source file of package builtin.
+// write formats Go source and writes it to a file of package builtin.
 func write(name string, source []byte) error {
 	source, err := format.Source(source)
 	if err != nil {
@@ -60,7 +64,7 @@ func write(name string, source []byte) error {
 	return os.WriteFile(filepath.Join(folder, name), source, 0o600)
 }
 
-// tuningSets returns the halves to learn from.
+// tuningSets returns the tuning half of each public set.
 func tuningSets(ctx context.Context) ([]sets.Set, error) {
 	all, err := wholeSets(ctx)
 	for i := range all {
@@ -78,14 +82,15 @@ func wholeSets(ctx context.Context) (all []sets.Set, err error) {
 	for _, source := range sets.Sources {
 		set, err := source.Fetch(ctx, filepath.Join(cache, "intray", "bench"))
 		if err != nil {
-			return nil, fmt.Errorf("fetch the set %s, which takes %s: %w", source.Name, source.Requires, err)
+			return nil, fmt.Errorf("download the set %s, which requires %s: %w",
+				source.Name, source.Requires, err)
 		}
 		all = append(all, set)
 	}
 	return all, nil
 }
 
-// weights writes the weights of the kinds of evidence.
+// weights writes weights.go: the weights of the features.
 func weights(ctx context.Context, classifier *builtin.Classifier) error {
 	tuning, err := tuningSets(ctx)
 	if err != nil {
@@ -99,22 +104,22 @@ func weights(ctx context.Context, classifier *builtin.Classifier) error {
 	for _, set := range append(tuning, samples) {
 		fmt.Fprintf(os.Stderr, "%s: %d documents\n", set.Name, len(set.Documents))
 		for _, m := range modes {
-			asked, err := ask(ctx, classifier, set, m)
+			rankings, err := rank(ctx, classifier, set, m)
 			if err != nil {
 				return err
 			}
-			all = append(all, asked...)
+			all = append(all, rankings...)
 		}
 	}
 	for _, set := range tuning {
-		all = append(all, strangers(classifier, set, samples.Topics)...)
-		asked, err := series(ctx, classifier, set)
+		all = append(all, rankForeign(classifier, set, samples.Topics)...)
+		rankings, err := rankSeries(ctx, classifier, set)
 		if err != nil {
 			return err
 		}
-		all = append(all, asked...)
+		all = append(all, rankings...)
 	}
-	f, err := weigh(all)
+	f, err := fitWeights(all)
 	if err != nil {
 		return err
 	}

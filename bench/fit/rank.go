@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"intray/bench/sets"
+	"intray/consumers/classify/builtin"
+	"intray/infra/ai"
+	"intray/schema"
+)
+
+// ranking has the features of each topic for one document, and whether each topic is right. One
+// topic is right for a document, two for two documents joined into one, and none if the right topic
+// was removed from the topics.
+type ranking struct {
+	features []builtin.Features
+	right    []bool
+	weight   float64
+}
+
+// mode determines what the classifier is given about the topics.
+type mode struct {
+	namesOnly bool // topics have neither descriptions nor keywords
+	// examples is how many documents a user has sorted manually into each topic that has examples.
+	// Every topic has them, unless some or one is set. With some, every other topic has them. With
+	// one, a single topic has them and has otherwise only its name, as if the user had just created
+	// it.
+	examples  int
+	some, one bool
+}
+
+var modes = []mode{
+	{}, {namesOnly: true},
+	{examples: 5}, {examples: 20}, {examples: 5, some: true},
+	{examples: 20, namesOnly: true},
+	{examples: 5, one: true}, {examples: 20, one: true},
+}
+
+// ownTopicInterval is used in mode one: for one in ownTopicInterval documents, the topic that has
+// examples is the document's own topic. That is more often than by chance, and less often than not.
+const ownTopicInterval = 5
+
+// rank returns the rankings of each document of the set: one of the document with all topics, one
+// without the document's own topic, and one of the document joined with a document of another
+// topic. The examples of a topic never include the ranked documents. The weights of the documents
+// of a set add up to 1.
+func rank(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ranking, error) {
+	if m.namesOnly {
+		set = set.NamesOnly()
+	}
+	examples := make([][]byte, len(set.Documents))
+	for i, d := range set.Documents {
+		answer, err := c.Classify(ctx, ai.Request{Text: d.Text})
+		if err != nil {
+			return nil, err
+		}
+		examples[i] = answer.Example
+	}
+	random := rand.New(rand.NewPCG(sets.Seed, uint64(len(set.Documents))))
+	weight := 1 / float64(len(set.Documents))
+	var rankings []ranking
+	for i, d := range set.Documents {
+		other := random.IntN(len(set.Documents))
+		topics := topicsWithExamples(set, examples, m, i, other)
+		add := func(text string, topics []ai.Topic, right ...string) {
+			r := ranking{features: c.Features(ai.Request{Text: text, Topics: topics}), weight: weight}
+			for _, t := range topics {
+				r.right = append(r.right, slices.Contains(right, t.ID))
+			}
+			rankings = append(rankings, r)
+		}
+		add(d.Text, topics, d.Topic)
+		if d.Topic != "" {
+			isRight := func(t ai.Topic) bool { return t.ID == d.Topic }
+			add(d.Text, slices.DeleteFunc(slices.Clone(topics), isRight))
+		}
+		if o := set.Documents[other]; o.Topic != d.Topic {
+			add(start(d.Text)+"\n"+start(o.Text), topics, d.Topic, o.Topic)
+		}
+	}
+	return rankings, nil
+}
+
+const (
+	// passageWords is the number of words of a passage of a series.
+	passageWords = 100
+	// seriesExamples is how many passages of a series a user has sorted into the new topic.
+	seriesExamples = 5
+	// seriesWeight is the weight of the rankings of a series. Those of rank have the weight 1. A
+	// passage counts less because it is not a typical document.
+	seriesWeight = 0.2
+)
+
+// rankSeries returns rankings for the following situation. A user has created a topic for a series
+// of similar documents, such as the invoices of one sender, whose words suggest another topic. The
+// name of the new topic is not related to its documents. The next document of the series belongs to
+// the new topic, and documents outside the series belong to their own topics. Each series consists
+// of the passages of one document that is long enough.
+func rankSeries(
+	ctx context.Context, c *builtin.Classifier, set sets.Set,
+) (rankings []ranking, err error) {
+	passages := make([][]string, len(set.Documents))
+	for i, d := range set.Documents {
+		for words := range slices.Chunk(strings.Fields(d.Text), passageWords) {
+			passages[i] = append(passages[i], strings.Join(words, " "))
+		}
+	}
+	for i := range set.Documents {
+		if len(passages[i]) <= seriesExamples {
+			continue
+		}
+		newTopic := ai.Topic{ID: "new", Name: "Folder"}
+		for _, passage := range passages[i][:seriesExamples] {
+			answer, err := c.Classify(ctx, ai.Request{Text: passage})
+			if err != nil {
+				return nil, err
+			}
+			newTopic.Examples = append(newTopic.Examples, answer.Example)
+		}
+		topics := append(slices.Clone(set.Topics), newTopic)
+		add := func(passage, right string) {
+			r := ranking{
+				features: c.Features(ai.Request{Text: passage, Topics: topics}),
+				weight:   seriesWeight / float64(len(set.Documents)),
+			}
+			for _, t := range topics {
+				r.right = append(r.right, t.ID == right)
+			}
+			rankings = append(rankings, r)
+		}
+		add(passages[i][seriesExamples], newTopic.ID)
+		for _, j := range []int{nextDocument(set, i, true), nextDocument(set, i, false)} {
+			if j >= 0 && len(passages[j]) > 0 {
+				add(passages[j][0], set.Documents[j].Topic)
+			}
+		}
+	}
+	return rankings, nil
+}
+
+// nextDocument returns the index of the next document after i that has the same topic if same is
+// set, and another topic otherwise. After the last document it continues with the first one. It
+// returns -1 if there is no such document.
+func nextDocument(set sets.Set, i int, same bool) int {
+	for k := 1; k < len(set.Documents); k++ {
+		j := (i + k) % len(set.Documents)
+		if (set.Documents[j].Topic == set.Documents[i].Topic) == same {
+			return j
+		}
+	}
+	return -1
+}
+
+// rankForeign returns the rankings of the documents of a set with topics that fit none of them: one
+// with all that is known about the topics and one with the topics' names only. Their weight is that
+// of one mode of rank.
+func rankForeign(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (rankings []ranking) {
+	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
+		for _, d := range set.Documents {
+			rankings = append(rankings, ranking{
+				features: c.Features(ai.Request{Text: d.Text, Topics: topics}),
+				right:    make([]bool, len(topics)), weight: 1 / float64(len(set.Documents)),
+			})
+		}
+	}
+	return rankings
+}
+
+// topicsWithExamples returns the set's topics with the examples that the mode requires. The
+// examples do not include those of the documents i and j. examples are those of the set's
+// documents.
+func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
+	topics := slices.Clone(set.Topics)
+	one := i / ownTopicInterval % len(topics)
+	if i%ownTopicInterval == 0 {
+		isOwn := func(t ai.Topic) bool { return t.ID == set.Documents[i].Topic }
+		one = slices.IndexFunc(topics, isOwn)
+	}
+	for t := range topics {
+		if m.some && t%2 == 1 || m.one && t != one {
+			continue
+		}
+		if m.one {
+			topics[t] = ai.Topic{ID: topics[t].ID, Name: topics[t].Name}
+		}
+		for k, d := range set.Documents {
+			if d.Topic == topics[t].ID && k != i && k != j && len(topics[t].Examples) < m.examples {
+				topics[t].Examples = append(topics[t].Examples, examples[k])
+			}
+		}
+	}
+	return topics
+}
+
+// start returns the first 8 KiB of a text. The classifier reads a second text of this length that
+// follows it too.
+func start(text string) string { return strings.ToValidUTF8(text[:min(len(text), 8<<10)], "") }
+
+// readSamples reads the first sample of each starter topic, and every other sample that fits no
+// topic.
+func readSamples(folder string) (sets.Set, error) {
+	set := sets.Set{Name: "samples"}
+	for _, t := range schema.StarterTopics {
+		id := strings.ReplaceAll(strings.ToLower(t.Name), " ", "-")
+		set.Topics = append(set.Topics, ai.Topic{
+			ID: id, Name: t.Name, Description: t.Description, Keywords: t.Keywords,
+		})
+		text, err := os.ReadFile(filepath.Join(folder, "fits", id+"-1.txt"))
+		if err != nil {
+			return set, fmt.Errorf("read the samples: %w", err)
+		}
+		set.Documents = append(set.Documents, sets.Document{Topic: id, Text: string(text)})
+	}
+	none, err := filepath.Glob(filepath.Join(folder, "none", "*.txt"))
+	if err != nil || len(none) == 0 {
+		return set, errors.New("read the samples: there are none that fit no topic")
+	}
+	for i, file := range none {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return set, fmt.Errorf("read the samples: %w", err)
+		}
+		if i%2 == 0 {
+			set.Documents = append(set.Documents, sets.Document{Text: string(text)})
+		}
+	}
+	return set, nil
+}

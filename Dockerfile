@@ -22,5 +22,6 @@ RUN mkdir -p /out/root/etc/ssl/certs /out/owned/var/cache/intray /out/owned/data
 FROM scratch
 COPY --from=build /out/root/ /
 COPY --from=build --chown=10001:10001 /out/owned/ /
+COPY THIRD_PARTY_NOTICES.md /usr/share/doc/intray/
 USER 10001:10001
 ENTRYPOINT ["/usr/local/bin/intray"]

@@ -190,6 +190,20 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
+// Whoever passes an image on passes on the notices of what it contains.
+func TestImagesContainNotices(t *testing.T) {
+	const notices = "THIRD_PARTY_NOTICES.md"
+	if ignore := read(t, ".dockerignore"); !strings.Contains(ignore, "\n!"+notices+"\n") {
+		t.Errorf(".dockerignore: got\n%s\nwant %s in the context", ignore, notices)
+	}
+	for _, file := range []string{"Dockerfile", "infra/minio/Dockerfile"} {
+		want := regexp.MustCompile(`(?m)\Q` + notices + `\E.* /usr/share/doc/intray/`)
+		if text := read(t, file); !want.MatchString(text) {
+			t.Errorf("%s: got\n%s\nwant %s in /usr/share/doc/intray", file, text, notices)
+		}
+	}
+}
+
 // The versions are those that `intray up` runs and the tests ran on.
 func TestVersionsAgree(t *testing.T) {
 	p := project(t)

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestNoticesAreCurrent(t *testing.T) {
+	want, err := notices(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile("../../THIRD_PARTY_NOTICES.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) == want {
+		return
+	}
+	had := strings.Split(string(got), "\n")
+	for _, line := range strings.Split(want, "\n") {
+		if strings.HasPrefix(line, "| ") && !slices.Contains(had, line) {
+			t.Errorf("THIRD_PARTY_NOTICES.md lacks the row %s", line)
+		}
+	}
+	t.Error("THIRD_PARTY_NOTICES.md is out of date; run: " +
+		"go run ./docs/notices >THIRD_PARTY_NOTICES.md")
+}
+
+func TestIdentify(t *testing.T) {
+	const bsd = "Redistribution and use in source and binary forms, with or without"
+	for text, want := range map[string]string{
+		"Apache License\n  Version 2.0, January 2004":                                  "Apache-2.0",
+		"Mozilla Public License, version 2.0":                                          "MPL-2.0",
+		"Permission is hereby granted, free of charge, to any person obtaining a copy": "MIT",
+		bsd + "\nNeither the name of":                                                  "BSD-3-Clause",
+		bsd:                                                                            "BSD-2-Clause",
+		"All rights reserved.":                                                         "",
+		"Apache License Version 2.0 " + bsd + " neither the names of":                  "Apache-2.0, BSD-3-Clause",
+	} {
+		if got := strings.Join(identify(text), ", "); got != want {
+			t.Errorf("%q: got %s, want %s", text, got, want)
+		}
+	}
+}

@@ -19,25 +19,25 @@ import (
 	"intray/schema"
 )
 
-// Settings are a user's AI settings, empty where the system's defaults apply.
+// Settings holds a user's AI settings. Empty fields mean that the defaults in Config apply.
 type Settings = postgres.AISettings
 
-// SuggestedConfidence is the confidence of a topic that the AI made up for the
-// document, for which it gives none: below that of a topic it was sure of.
+// SuggestedConfidence is the confidence of a topic that the AI provider suggests. Providers return
+// no confidence for suggested topics, so this is below that of a topic the provider is sure of.
 const SuggestedConfidence = 50
 
-// errDailyLimit is why a document waits for the next day.
-var errDailyLimit = fmt.Errorf("%w: the owner's calls of this day are used up", ai.ErrUnavailable)
+// errDailyLimit means that the document waits for the next day.
+var errDailyLimit = fmt.Errorf("%w: the owner's daily calls are used up", ai.ErrUnavailable)
 
-// admit fails where asking the provider is of no use now: with a postponement
-// while its circuit breaker is open or the owner's calls are used up, and with
-// errOutageTimeout where the document has waited long enough.
+// admit returns an error if a call of the provider would be pointless now. It returns a
+// postponement while the provider's circuit breaker is open or the owner's daily calls are used up,
+// and errOutageTimeout if the document has waited for the provider for Config.OutageTimeout.
 func (c *Classifier) admit(d schema.Document, provider string, now time.Time) error {
 	b, ok := c.breakers[provider]
 	if !ok {
-		return fmt.Errorf("%w: this program has no provider %q", ai.ErrUnavailable, provider)
+		return fmt.Errorf("%w: provider %q is not configured", ai.ErrUnavailable, provider)
 	}
-	if c.config.Limits[provider].DailyCalls > 0 && c.spent.contains(d.UserID, now) {
+	if c.config.Limits[provider].DailyCalls > 0 && c.dailyLimits.contains(d.UserID, now) {
 		return runner.Postpone(errDailyLimit, untilTomorrow(now))
 	}
 	wait, failingSince := b.state(now)
@@ -51,15 +51,15 @@ func (c *Classifier) admit(d schema.Document, provider string, now time.Time) er
 	return c.postpone(provider, wait)
 }
 
-// postpone postpones a document whose provider is not to be called for a while,
-// with jitter so that those that wait do not come back together.
+// postpone returns a postponement by wait plus a random time, so that waiting documents are not
+// redelivered together.
 func (c *Classifier) postpone(provider string, wait time.Duration) error {
-	return runner.Postpone(fmt.Errorf("%w: %s is held back", ai.ErrUnavailable, provider),
-		wait+rand.N(wait/2+c.config.MinDelay+1))
+	err := fmt.Errorf("%w: the circuit breaker of %s is open", ai.ErrUnavailable, provider)
+	return runner.Postpone(err, wait+rand.N(wait/2+c.config.MinDelay+1))
 }
 
-// ask asks the provider that the owner's settings, or else the defaults, name,
-// and once more if the answer cannot be used.
+// ask calls the provider that the owner's settings or the defaults name. If the answer is invalid
+// it calls the provider once more.
 func (c *Classifier) ask(ctx context.Context, in input, text string) (answer ai.Answer, err error) {
 	name, model := c.choose(in.settings)
 	owner := in.document.UserID
@@ -93,12 +93,12 @@ func (c *Classifier) ask(ctx context.Context, in input, text string) (answer ai.
 	return answer, nil
 }
 
-// examplesPerTopic is how many of the newest documents that a user has sorted into a
-// topic by hand are shown to a provider that learns.
+// examplesPerTopic is the number of examples per topic that are passed to the builtin provider.
+// They come from the newest documents whose topics the user set manually.
 const examplesPerTopic = 32
 
-// addExamples adds the examples that the user has set by hand to the topics of a
-// request.
+// addExamples adds the user's examples to the topics of a request, which are in the same order as
+// topics.
 func (c *Classifier) addExamples(
 	ctx context.Context, user uuid.UUID, topics []schema.Topic, asked []ai.Topic,
 ) error {
@@ -116,13 +116,12 @@ func (c *Classifier) addExamples(
 	return nil
 }
 
-// call makes one call, if the provider's circuit breaker and the owner's daily limit
-// allow it.
+// call makes one call of the provider if its circuit breaker and the owner's daily limit allow it.
 func (c *Classifier) call(
 	ctx context.Context, owner uuid.UUID, name string, request ai.Request,
 ) (ai.Answer, error) {
 	b := c.breakers[name]
-	select { // in the order in which they came
+	select { // waiting calls are served in their order
 	case b.slots <- struct{}{}:
 		defer func() { <-b.slots }()
 	case <-ctx.Done():
@@ -142,7 +141,8 @@ func (c *Classifier) call(
 	return answer, err
 }
 
-// count counts a call for its owner, and fails where the day's calls are used up.
+// count counts a call for its owner. It returns a postponement if the owner's daily calls are used
+// up.
 func (c *Classifier) count(
 	ctx context.Context, owner uuid.UUID, provider string, now time.Time,
 ) error {
@@ -154,22 +154,22 @@ func (c *Classifier) count(
 	if err != nil || ok {
 		return err
 	}
-	if c.spent.add(owner, now) {
-		c.log.Warn("daily limit reached; the user's documents wait for the next day",
+	if c.dailyLimits.add(owner, now) {
+		c.log.Warn("daily limit of AI calls reached, the user's documents wait for the next day",
 			"user_id", owner, "calls", limit)
 	}
 	return runner.Postpone(errDailyLimit, untilTomorrow(now))
 }
 
-// choose returns the provider's name and the model for a user's settings, each by
-// itself the user's or else the default.
+// choose returns the names of the provider and the model for a user's settings. Each is the user's
+// choice, or else the default.
 func (c *Classifier) choose(s Settings) (provider, model string) {
 	return cmp.Or(s.Provider, c.config.DefaultProvider), cmp.Or(s.Model, c.config.DefaultModel)
 }
 
-// topicsOf returns the topics that an answer gives the document, those that it
-// suggests among them, which are created for its owner. A document whose topics a
-// person has set suggests none.
+// topicsOf returns the topics of a document according to an answer. It creates the topics that the
+// answer suggests, as topics of the document's owner, and includes them. For a document with locked
+// topics it ignores suggestions.
 func (c *Classifier) topicsOf(
 	ctx context.Context, in input, answer ai.Answer,
 ) ([]schema.DocumentTopic, error) {
@@ -194,7 +194,7 @@ func (c *Classifier) topicsOf(
 	return topics, nil
 }
 
-// proposedTopics returns new topics for the names that can be used.
+// proposedTopics returns new topics for the valid ones of the names, up to llm.MaxSuggested.
 func proposedTopics(names []string) ([]schema.Topic, error) {
 	var topics []schema.Topic
 	for _, suggested := range names {
@@ -204,21 +204,20 @@ func proposedTopics(names []string) ([]schema.Topic, error) {
 		}
 		id, err := uuid.NewV7()
 		if err != nil {
-			return nil, fmt.Errorf("make a topic id: %w", err)
+			return nil, fmt.Errorf("create topic id: %w", err)
 		}
 		topics = append(topics, schema.Topic{ID: id, Name: name})
 	}
 	return topics, nil
 }
 
-// chosen returns the topics of the answer that the document was asked about,
-// each once.
+// chosen returns the topics in the answer that were part of the request, each once.
 func chosen(answer ai.Answer, topics []schema.Topic) []schema.DocumentTopic {
 	asked := make(map[uuid.UUID]bool, len(topics))
 	for _, t := range topics {
 		asked[t.ID] = true
 	}
-	found := []schema.DocumentTopic{}
+	result := []schema.DocumentTopic{}
 	for _, choice := range answer.Choices {
 		id, err := uuid.Parse(choice.TopicID)
 		if err != nil || !asked[id] {
@@ -226,14 +225,13 @@ func chosen(answer ai.Answer, topics []schema.Topic) []schema.DocumentTopic {
 		}
 		asked[id] = false
 		confidence := min(100, max(0, choice.Confidence))
-		found = append(found, schema.DocumentTopic{TopicID: id, Confidence: confidence})
+		result = append(result, schema.DocumentTopic{TopicID: id, Confidence: confidence})
 	}
-	return found
+	return result
 }
 
-// untilTomorrow is the wait of a document until the next UTC day has begun. It is
-// an hour at most: after that it is handled again, should the bound have been
-// raised.
+// untilTomorrow returns the delay until shortly after the start of the next UTC day, but at most
+// about an hour: the limit may be raised in the meantime.
 func untilTomorrow(now time.Time) time.Duration {
 	tomorrow := now.UTC().Truncate(24 * time.Hour).Add(24 * time.Hour)
 	return min(tomorrow.Sub(now)+rand.N(time.Minute), time.Hour+rand.N(time.Minute))

@@ -10,30 +10,30 @@ import (
 	"intray/infra/ai"
 )
 
-// breaker is the circuit breaker of one provider, and the limit of its concurrent
-// calls. It opens after failureThreshold failures in a row, or for as long as the
-// provider asked: then calls are refused. When its delay has passed it is half
-// open and lets one trial call through at a time, until one is answered. An outage
-// therefore costs a call now and then, however many documents wait, and blocks no
-// worker.
+// breaker is the circuit breaker of one provider. It also limits the number of concurrent calls.
+//
+// The breaker opens after failureThreshold consecutive failures, or when the provider asks for a
+// delay. While it is open it refuses calls. After the delay it is half-open: it allows one trial
+// call at a time, and closes when a call is answered. During an outage only occasional calls are
+// made, however many documents wait, and no worker is blocked.
 type breaker struct {
-	slots chan struct{} // one for each call under way
-	// minDelay and maxDelay bound the time between trial calls. maxRetryAfter
-	// bounds the delay that a provider may ask for.
+	slots chan struct{} // holds one element for each call in progress
+	// minDelay and maxDelay limit the time between trial calls. maxRetryAfter limits the delay that
+	// the provider may ask for.
 	minDelay, maxDelay, maxRetryAfter time.Duration
 
 	mu           sync.Mutex
-	failures     int       // in a row
+	failures     int       // consecutive failures
 	failingSince time.Time // zero while the provider answers
-	lastFailure  time.Time // the last one that was counted
+	lastFailure  time.Time // when the last counted failure was recorded
 	openUntil    time.Time
-	trial        bool // a trial call is under way
+	trial        bool // whether a trial call is in progress
 }
 
 const (
 	failureThreshold = 3
-	// maxTrialDelay bounds the time between two trial calls, and with it how late
-	// a recovery is noticed.
+	// maxTrialDelay limits the time between two trial calls, and therefore the time until a recovery
+	// is noticed.
 	maxTrialDelay = time.Minute
 )
 
@@ -46,8 +46,8 @@ func newBreaker(concurrent int, config Config) *breaker {
 	}
 }
 
-// state returns how long calls are refused, 0 where they are let through, and
-// since when the provider has failed.
+// state returns how long calls are still refused, or 0 if they are allowed, and since when all
+// calls have failed, or the zero time if the last call was answered.
 func (b *breaker) state(now time.Time) (wait time.Duration, failingSince time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -64,8 +64,8 @@ func (b *breaker) wait(now time.Time) time.Duration {
 	return 0
 }
 
-// allow returns 0 where a call may be made, which record then ends, and otherwise
-// how long to wait.
+// allow returns 0 if a call may be made now; the caller must call record after it. Otherwise it
+// returns how long to wait.
 func (b *breaker) allow(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -76,13 +76,13 @@ func (b *breaker) allow(now time.Time) time.Duration {
 	return wait
 }
 
-// record takes the result of a call that was allowed at began.
+// record records the result of a call that was allowed at began and finished at now.
 func (b *breaker) record(began, now time.Time, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.trial = false
 	switch {
-	case errors.Is(err, context.Canceled): // our own shutdown says nothing about the provider
+	case errors.Is(err, context.Canceled): // cancelled by this process, not by the provider
 	case !errors.Is(err, ai.ErrUnavailable):
 		b.failures, b.failingSince = 0, time.Time{}
 	default:
@@ -94,7 +94,7 @@ func (b *breaker) fail(began, now time.Time, err error) {
 	if b.failures == 0 {
 		b.failingSince = now
 	}
-	if !began.Before(b.lastFailure) { // concurrent calls fail as one
+	if !began.Before(b.lastFailure) { // concurrent failures count as one
 		b.failures++
 		b.lastFailure = now
 	}

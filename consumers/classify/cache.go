@@ -8,14 +8,14 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// maxCachedUsers bounds each cache that has an entry a user.
+// maxCachedUsers is the size of each cache that has one entry per user.
 const maxCachedUsers = 10_000
 
-// newCache returns a cache of the size, which must be a positive constant.
+// newCache returns an LRU cache. It panics if size is not positive.
 func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 	cache, err := lru.New[K, V](size)
 	if err != nil {
-		panic(err) // the size is not positive
+		panic(err)
 	}
 	return cache
 }
@@ -23,8 +23,8 @@ func newCache[K comparable, V any](size int) *lru.Cache[K, V] {
 // settingsTTL is how long a user's AI settings are cached.
 const settingsTTL = 5 * time.Second
 
-// settingsCache caches the users' AI settings for a moment: a backlog asks for the
-// same ones again and again.
+// settingsCache caches the users' AI settings for settingsTTL, because the messages of a backlog
+// need the same settings again and again.
 type settingsCache struct {
 	read  func(ctx context.Context, user uuid.UUID) (Settings, error)
 	users *lru.Cache[uuid.UUID, cachedSettings]
@@ -35,7 +35,7 @@ type cachedSettings struct {
 	until    time.Time
 }
 
-// get returns a user's settings, or the zero ones where they cannot be read.
+// get returns a user's settings, or the zero value if they cannot be read.
 func (c settingsCache) get(ctx context.Context, user uuid.UUID) Settings {
 	now := time.Now()
 	if cached, ok := c.users.Get(user); ok && now.Before(cached.until) {
@@ -43,23 +43,24 @@ func (c settingsCache) get(ctx context.Context, user uuid.UUID) Settings {
 	}
 	settings, err := c.read(ctx, user)
 	if err != nil {
-		return Settings{} // handling the document meets the failure again
+		return Settings{} // Handle reads the settings again and reports the error
 	}
 	c.users.Add(user, cachedSettings{settings, now.Add(settingsTTL)})
 	return settings
 }
 
-// spentCache caches on which UTC day a user's daily calls were last used up, so
-// that documents are not read in vain.
-type spentCache struct{ days *lru.Cache[uuid.UUID, string] }
+// dailyLimitCache caches the last UTC day on which each user's daily calls were used up. It saves
+// reading documents that must wait for the next day.
+type dailyLimitCache struct{ days *lru.Cache[uuid.UUID, string] }
 
-func (c spentCache) contains(user uuid.UUID, now time.Time) bool {
+func (c dailyLimitCache) contains(user uuid.UUID, now time.Time) bool {
 	day, ok := c.days.Get(user)
 	return ok && day == dayOf(now)
 }
 
-// add reports whether the user is new on this day.
-func (c spentCache) add(user uuid.UUID, now time.Time) bool {
+// add adds the user for the day of now, and reports whether the user was not in the cache for that
+// day.
+func (c dailyLimitCache) add(user uuid.UUID, now time.Time) bool {
 	isNew := !c.contains(user, now)
 	c.days.Add(user, dayOf(now))
 	return isNew

@@ -26,21 +26,21 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
-// scripted is an AI whose answers the test gives.
+// scripted is a Provider that records its requests and answers with a function of the test.
 type scripted struct {
-	mu     sync.Mutex
-	asked  []ai.Request
-	answer func(ai.Request) (ai.Answer, error)
+	mu       sync.Mutex
+	requests []ai.Request
+	answer   func(ai.Request) (ai.Answer, error)
 }
 
 func (s *scripted) Classify(_ context.Context, r ai.Request) (ai.Answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asked = append(s.asked, r)
+	s.requests = append(s.requests, r)
 	return s.answer(r)
 }
 
-// first chooses the first topic.
+// first answers with the first topic.
 func first(r ai.Request) (ai.Answer, error) {
 	a := ai.Answer{Provider: "scripted", Model: "m1"}
 	if len(r.Topics) > 0 {
@@ -54,19 +54,19 @@ type bundle struct {
 	ai         *scripted
 	config     classify.Config
 	extractor  *extract.Extractor
-	logged     *bytes.Buffer
+	logs       *bytes.Buffer
 	classifier *classify.Classifier
 }
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
-	b := &bundle{Bundle: consumertest.New(t), ai: &scripted{answer: first}, logged: new(bytes.Buffer)}
+	b := &bundle{Bundle: consumertest.New(t), ai: &scripted{answer: first}, logs: new(bytes.Buffer)}
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The cache is kept for the next run and shared with the tests of package extract, because
-	// compiling takes long under the race detector.
+	// The cache is kept between runs and shared with the tests of package extract, because compiling
+	// the WebAssembly modules takes long under the race detector.
 	config := extract.Config{CacheDir: filepath.Join(cache, "intray", "test-wasm")}
 	if b.extractor, err = extract.New(config); err != nil {
 		t.Fatal(err)
@@ -84,9 +84,10 @@ func setup(t *testing.T) *bundle {
 	return b
 }
 
+// build replaces the classifier with a new one that has the current config.
 func (b *bundle) build(t *testing.T) {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(b.logged, nil))
+	log := slog.New(slog.NewTextHandler(b.logs, nil))
 	var err error
 	b.classifier, err = classify.New(b.DB, b.Objects, b.extractor, b.Publisher, b.config, log)
 	if err != nil {
@@ -94,6 +95,7 @@ func (b *bundle) build(t *testing.T) {
 	}
 }
 
+// topic creates a topic. It is a system topic if owner is nil.
 func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 	t.Helper()
 	id := uuid.Must(uuid.NewV7())
@@ -102,7 +104,7 @@ func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 	return id
 }
 
-// classify handles a message about the document, after some failed attempts.
+// classify handles a message about the document that has failed attempts times before.
 func (b *bundle) classify(t *testing.T, d schema.Document, attempts int) error {
 	t.Helper()
 	return b.classifier.Handle(t.Context(), []runner.Message[schema.DocumentEvent]{
@@ -113,11 +115,11 @@ func (b *bundle) classify(t *testing.T, d schema.Document, attempts int) error {
 func expectPublished(t *testing.T, b *bundle, id uuid.UUID, want ...string) {
 	t.Helper()
 	if got := b.Published(id); !slices.Equal(got, want) {
-		t.Errorf("published %v, want %v", got, want)
+		t.Errorf("got published events %v, want %v", got, want)
 	}
 }
 
-func TestUploadedBecomesClassifiedOnce(t *testing.T) {
+func TestUploadedDocumentIsClassifiedOnce(t *testing.T) {
 	b := setup(t)
 	mine := b.topic(t, &b.Alice, "Letters")
 	b.topic(t, &b.Bob, "Secrets")
@@ -128,10 +130,7 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 		return ai.Answer{Provider: "scripted", Model: r.Model, Choices: []ai.Choice{
 			{TopicID: mine.String(), Confidence: 150},
 			{TopicID: mine.String(), Confidence: 10},
-			{
-				TopicID:    uuid.NewString(),
-				Confidence: 99,
-			},
+			{TopicID: uuid.NewString(), Confidence: 99},
 			{TopicID: "nonsense"},
 			{TopicID: system.String(), Confidence: 20},
 		}}, nil
@@ -144,10 +143,10 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 	b.Expect(d.ID, "classified")
 	expectPublished(t, b, d.ID, "classified")
 	b.ExpectUsed(b.Alice, len("Dear Sir or Madam"))
-	if len(b.ai.asked) != 1 {
-		t.Fatalf("asked %d times", len(b.ai.asked))
+	if len(b.ai.requests) != 1 {
+		t.Fatalf("got %d calls, want 1", len(b.ai.requests))
 	}
-	asked := b.ai.asked[0]
+	asked := b.ai.requests[0]
 	var names []string
 	for _, topic := range asked.Topics {
 		names = append(names, topic.Name)
@@ -155,7 +154,7 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 	slices.Sort(names)
 	if asked.Text != "Dear Sir or Madam" || asked.Model != "m2" || asked.SystemPrompt == "" ||
 		!slices.Equal(names, []string{"Invoices", "Letters"}) {
-		t.Errorf("asked %+v", asked)
+		t.Errorf("got request %+v, want the text, model m2 and topics Invoices and Letters", asked)
 	}
 	view, err := b.API.ForUser(b.Alice).Document(t.Context(), d.ID)
 	if err != nil {
@@ -167,23 +166,24 @@ func TestUploadedBecomesClassifiedOnce(t *testing.T) {
 	}
 	if len(got) != 2 || got[mine] != 100 || got[system] != 20 || view.Model != "m2" ||
 		view.Provider != "scripted" {
-		t.Errorf("document %+v with topics %v", view.Document, got)
+		t.Errorf("got document %+v with topics %v, want Letters at 100 and Invoices at 20 by m2",
+			view.Document, got)
 	}
-	if strings.Contains(b.logged.String(), "Madam") {
-		t.Error("the document's text is in the log")
+	if strings.Contains(b.logs.String(), "Madam") {
+		t.Errorf("got log\n%s\nwant it without the document's text", b.logs)
 	}
 }
 
-func TestWhatADocumentComesTo(t *testing.T) {
+func TestStatusByContent(t *testing.T) {
 	b := setup(t)
 	for _, test := range []struct {
 		name, content, want string
 	}{
 		{"text", "some words", "classified"},
-		{"an empty file", "", "failed no_text"},
-		{"only blanks", " \n \n", "failed no_text"},
-		{"a truncated PDF", "%PDF-1.7\n1 0 obj\n<<", "failed broken"},
-		{"a program", "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00", "failed unsupported"},
+		{"empty file", "", "failed no_text"},
+		{"only spaces", " \n \n", "failed no_text"},
+		{"truncated PDF", "%PDF-1.7\n1 0 obj\n<<", "failed broken"},
+		{"program", "\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\x3e\x00", "failed unsupported"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			d := b.Uploaded(b.Alice, test.content)
@@ -196,9 +196,9 @@ func TestWhatADocumentComesTo(t *testing.T) {
 	}
 }
 
-// A declared type that the content contradicts is recorded, whether the content can
-// be read or not; one that it does not contradict is not.
-func TestALyingTypeIsRecorded(t *testing.T) {
+// The detected type is stored if it contradicts the declared type, whether or not text can be
+// extracted.
+func TestDetectedTypeIsStoredIfItContradictsTheDeclaredType(t *testing.T) {
 	b := setup(t)
 	for _, test := range []struct{ declared, content, want string }{
 		{"application/pdf", "<!DOCTYPE html><html><body><p>some words</p></body></html>", "text/html"},
@@ -211,20 +211,21 @@ func TestALyingTypeIsRecorded(t *testing.T) {
 		if err := b.classify(t, d, 0); err != nil {
 			t.Fatal(err)
 		}
-		if found, err := b.DB.DetectedType(t.Context(), d.ID); err != nil || found != test.want {
-			t.Errorf("declared as %s: found %q, %v, want %q", test.declared, found, err, test.want)
+		if detected, err := b.DB.DetectedType(t.Context(), d.ID); err != nil || detected != test.want {
+			t.Errorf("declared as %s: got detected type %q, %v; want %q",
+				test.declared, detected, err, test.want)
 		}
-		line := "declared=" + test.declared + " found="
-		if logged := strings.Contains(b.logged.String(), line); logged != (test.want != "") {
-			t.Errorf("declared as %s: logged %t", test.declared, logged)
+		line := "declared=" + test.declared + " detected="
+		if logged := strings.Contains(b.logs.String(), line); logged != (test.want != "") {
+			t.Errorf("declared as %s: got logged %t, want %t", test.declared, logged, test.want != "")
 		}
-		if strings.Contains(b.logged.String(), "some words") {
-			t.Error("the document's text is logged")
+		if strings.Contains(b.logs.String(), "some words") {
+			t.Errorf("got log\n%s\nwant it without the document's text", b.logs)
 		}
 	}
 }
 
-func TestOverwrittenObjectIsQuarantinedUnread(t *testing.T) {
+func TestOverwrittenObjectIsQuarantinedWithoutAnAICall(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Put(d.ObjectKey, "xyz")
@@ -233,13 +234,13 @@ func TestOverwrittenObjectIsQuarantinedUnread(t *testing.T) {
 	}
 	b.Expect(d.ID, "quarantined content_changed")
 	b.ExpectUsed(b.Alice, 0)
-	if len(b.ai.asked) != 0 {
-		t.Error("the AI was asked about it")
+	if len(b.ai.requests) != 0 {
+		t.Errorf("got %d AI calls, want 0", len(b.ai.requests))
 	}
 }
 
-// What was found in one content is not kept for another that was confirmed meanwhile.
-func TestContentThatIsReplacedMeanwhileIsNotClassified(t *testing.T) {
+// A result is dropped if another content was confirmed during the AI call.
+func TestResultForReplacedContentIsDropped(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
@@ -252,7 +253,7 @@ func TestContentThatIsReplacedMeanwhileIsNotClassified(t *testing.T) {
 	b.Expect(d.ID, "uploaded")
 }
 
-func TestWhatIsNotUploadedIsLeftAlone(t *testing.T) {
+func TestOnlyUploadedDocumentsAreClassified(t *testing.T) {
 	b := setup(t)
 	pending := b.Document(b.Alice, 3)
 	deleted := b.Uploaded(b.Alice, "abc")
@@ -270,25 +271,25 @@ func TestWhatIsNotUploadedIsLeftAlone(t *testing.T) {
 	b.Expect(pending.ID, "pending")
 	b.Expect(deleted.ID, "deleting")
 	b.Expect(removed.ID, "uploaded")
-	if len(b.ai.asked) != 0 {
-		t.Error("the AI was asked")
+	if len(b.ai.requests) != 0 {
+		t.Errorf("got %d AI calls, want 0", len(b.ai.requests))
 	}
 }
 
-func TestAIThatIsAway(t *testing.T) {
+func TestFailingProvider(t *testing.T) {
 	b := setup(t)
-	away := fmt.Errorf("dial: %w", ai.ErrUnavailable)
+	unavailable := fmt.Errorf("dial: %w", ai.ErrUnavailable)
 	for _, test := range []struct {
 		name     string
 		err      error
 		attempts int
 		want     string
 	}{
-		{"away", away, 0, "uploaded"},
-		{"away in the last attempt", away, 2, "failed ai_unavailable"},
-		{"talks nonsense", ai.ErrInvalidAnswer, 0, "failed ai_unavailable"},
-		{"refuses", ai.ErrRefused, 0, "failed ai_unavailable"},
-		{"fails otherwise", errors.New("bug"), 2, "uploaded"},
+		{"unavailable", unavailable, 0, "uploaded"},
+		{"unavailable in the last attempt", unavailable, 2, "failed ai_unavailable"},
+		{"invalid answers", ai.ErrInvalidAnswer, 0, "failed ai_unavailable"},
+		{"refusals", ai.ErrRefused, 0, "failed ai_unavailable"},
+		{"another error", errors.New("bug"), 2, "uploaded"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, test.err }
@@ -296,21 +297,21 @@ func TestAIThatIsAway(t *testing.T) {
 			err := b.classify(t, d, test.attempts)
 			b.Expect(d.ID, test.want)
 			if (err == nil) != strings.HasPrefix(test.want, "failed") {
-				t.Errorf("outcome %v", err)
+				t.Errorf("got error %v for a document that is %s", err, test.want)
 			}
 			if runner.Outage(err) || errors.Is(err, runner.ErrPermanent) {
-				t.Errorf("outcome %v does not count as an attempt", err)
+				t.Errorf("got %v, want an error that counts as an attempt", err)
 			}
 		})
 	}
 }
 
-func TestProviderThatThisProgramDoesNotHave(t *testing.T) {
+func TestUnknownProviderIsUnavailable(t *testing.T) {
 	b := setup(t)
-	b.Exec(`UPDATE users SET ai_provider = 'unheard-of' WHERE id = $1`, b.Alice)
+	b.Exec(`UPDATE users SET ai_provider = 'unknown' WHERE id = $1`, b.Alice)
 	d := b.Uploaded(b.Alice, "abc")
 	if err := b.classify(t, d, 0); !errors.Is(err, ai.ErrUnavailable) {
-		t.Errorf("outcome %v, want ErrUnavailable", err)
+		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 	b.Expect(d.ID, "uploaded")
 	if err := b.classify(t, d, 2); err != nil {
@@ -319,7 +320,7 @@ func TestProviderThatThisProgramDoesNotHave(t *testing.T) {
 	b.Expect(d.ID, "failed ai_unavailable")
 }
 
-func TestSettingsFallBackOneByOne(t *testing.T) {
+func TestDefaultProviderAndModel(t *testing.T) {
 	b := setup(t)
 	ollama := &scripted{answer: first}
 	b.config = classify.Config{Providers: map[string]classify.Provider{"ollama": ollama}}
@@ -327,12 +328,12 @@ func TestSettingsFallBackOneByOne(t *testing.T) {
 	if err := b.classify(t, b.Uploaded(b.Alice, "abc"), 0); err != nil {
 		t.Fatal(err)
 	}
-	if len(ollama.asked) != 1 || ollama.asked[0].Model != "llama3.2" {
-		t.Errorf("asked %+v", ollama.asked)
+	if len(ollama.requests) != 1 || ollama.requests[0].Model != "llama3.2" {
+		t.Errorf("got requests %+v, want one for llama3.2", ollama.requests)
 	}
 }
 
-func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
+func TestUnavailableMinIOIsAnOutage(t *testing.T) {
 	b := setup(t)
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	objects := b.ObjectsAt(proxy.Address)
@@ -345,7 +346,7 @@ func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
 	d := b.Uploaded(b.Alice, "abc")
 	proxy.Cut()
 	if err := b.classify(t, d, 100); !runner.Outage(err) {
-		t.Errorf("outcome %v, want an outage", err)
+		t.Errorf("got %v, want an outage", err)
 	}
 	b.Expect(d.ID, "uploaded")
 	proxy.Restore()
@@ -355,8 +356,8 @@ func TestMinIOThatIsAwayIsAnOutage(t *testing.T) {
 	b.Expect(d.ID, "classified")
 }
 
-// Through the runner, from the event on: an AI that comes back in time loses
-// nothing, whatever else it holds up.
+// With a runner: a document whose calls fail at first is classified later, and does not delay
+// another.
 func TestClassifyThroughTheRunner(t *testing.T) {
 	b := setup(t)
 	failures := 2
@@ -379,7 +380,7 @@ func TestClassifyThroughTheRunner(t *testing.T) {
 	if _, err := b.Conn.Publish(t.Context(), []schema.Document{slow, other}); err != nil {
 		t.Fatal(err)
 	}
-	b.Eventually("both are classified", func() bool {
+	b.Eventually("both documents are classified", func() bool {
 		return b.Status(slow.ID) == "classified" && b.Status(other.ID) == "classified"
 	})
 	b.AwaitIdle(schema.StreamDocuments, schema.ConsumerClassify)
@@ -391,7 +392,7 @@ func (b *bundle) probe(ctx context.Context) error { return runner.Probe(ctx, b.D
 func TestProbe(t *testing.T) {
 	b := setup(t)
 	if err := b.probe(t.Context()); err != nil {
-		t.Errorf("with both there: %v", err)
+		t.Errorf("with both available: got %v, want nil", err)
 	}
 	for _, target := range []string{"postgres", "minio"} {
 		t.Run(target, func(t *testing.T) {
@@ -406,7 +407,7 @@ func TestProbe(t *testing.T) {
 				proxy.Cut()
 			}
 			if err := runner.Probe(t.Context(), db, objects); !runner.Outage(err) {
-				t.Errorf("Probe = %v, want an outage", err)
+				t.Errorf("got %v, want an outage", err)
 			}
 		})
 	}

@@ -27,7 +27,7 @@ var (
 	}
 )
 
-func TestBuiltinLearnsFromWhatAUserSortsByHand(t *testing.T) {
+func TestBuiltinLearnsFromTopicsThatAUserSetManually(t *testing.T) {
 	b := setup(t)
 	provider, err := builtin.New()
 	if err != nil {
@@ -36,7 +36,7 @@ func TestBuiltinLearnsFromWhatAUserSortsByHand(t *testing.T) {
 	b.config.Providers[builtin.Provider] = provider
 	b.config.DefaultProvider = builtin.Provider
 	b.build(t)
-	// Their names say nothing.
+	// The names of the topics do not help to choose one.
 	first, second := b.topic(t, nil, "Folder Q"), b.topic(t, nil, "Folder Z")
 	classified := func(user uuid.UUID, text string) schema.Document {
 		t.Helper()
@@ -49,11 +49,11 @@ func TestBuiltinLearnsFromWhatAUserSortsByHand(t *testing.T) {
 	}
 	topics := func(d schema.Document) []schema.DocumentTopic {
 		t.Helper()
-		found, err := b.DB.DocumentTopics(t.Context(), d.ID)
+		topics, err := b.DB.DocumentTopics(t.Context(), d.ID)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return found
+		return topics
 	}
 	for i := range garden {
 		for topic, text := range map[uuid.UUID]string{first: garden[i], second: football[i]} {
@@ -68,9 +68,9 @@ func TestBuiltinLearnsFromWhatAUserSortsByHand(t *testing.T) {
 	}
 	const news = "In the garden the tomatoes and the lettuce grow in good soil; water the seeds."
 	if got := topics(classified(b.Alice, news)); len(got) != 1 || got[0].TopicID != first {
-		t.Errorf("got %v, want %s alone", got, first)
+		t.Errorf("got topics %v, want only %s", got, first)
 	}
 	if got := topics(classified(b.Bob, news)); len(got) != 0 {
-		t.Errorf("another user's document has %v", got)
+		t.Errorf("got topics %v for another user's document, want none", got)
 	}
 }

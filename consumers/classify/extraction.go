@@ -11,38 +11,39 @@ import (
 	"intray/schema"
 )
 
-// extraction gets the text out of the content of a document.
+// extraction is a function that extracts the text of a document from its content.
 type extraction func(ctx context.Context, d schema.Document, content io.Reader, size int64) (
 	extract.Result, error,
 )
 
-// slowDelay is when a document comes back that turned out to need character
-// recognition, to wait with those that do.
-const slowDelay = 10 * time.Millisecond
+// ocrDelay is the delay before a document that turned out to need OCR is redelivered.
+const ocrDelay = 10 * time.Millisecond
 
-// extractInTurn is the extraction of a runner in the lanes that Lane gives.
-func (c *Classifier) extractInTurn(
+// extractInLanes is the extraction for a runner that uses the lanes returned by Lane. The first
+// time a document turns out to need OCR, it is postponed and its message then gets a lane for OCR.
+func (c *Classifier) extractInLanes(
 	ctx context.Context, d schema.Document, content io.Reader, size int64,
 ) (extract.Result, error) {
-	if c.slow.Contains(d.ID) {
+	if c.needsOCR.Contains(d.ID) {
 		return c.extractor.TextWithOCR(ctx, content, size, d.ContentType)
 	}
 	result, err := c.extractor.TextWithoutOCR(ctx, content, size, d.ContentType)
 	if errors.Is(err, extract.ErrNeedsOCR) {
-		c.slow.Add(d.ID, struct{}{})
-		err = runner.Postpone(err, slowDelay)
+		c.needsOCR.Add(d.ID, struct{}{})
+		err = runner.Postpone(err, ocrDelay)
 	}
 	return result, err
 }
 
-// extractAtOnce is the extraction of a runner without lanes.
-func (c *Classifier) extractAtOnce(
+// extractDirectly is the extraction for a runner without lanes.
+func (c *Classifier) extractDirectly(
 	ctx context.Context, d schema.Document, content io.Reader, size int64,
 ) (extract.Result, error) {
 	return c.extractor.Text(ctx, content, size, d.ContentType)
 }
 
-// read gets the text of the content that was confirmed.
+// read returns the text of the content that was confirmed. It also stores the detected type if that
+// differs from the declared one.
 func (c *Classifier) read(
 	ctx context.Context, d schema.Document, extract extraction,
 ) (string, error) {
@@ -53,8 +54,8 @@ func (c *Classifier) read(
 	defer body.Close()
 	result, err := extract(ctx, d, body, object.Size)
 	if result.TypeMismatch {
-		c.log.Info("content is not of the declared type",
-			"document_id", d.ID, "declared", d.ContentType, "found", result.Kind)
+		c.log.Info("content does not match the declared type",
+			"document_id", d.ID, "declared", d.ContentType, "detected", result.Kind)
 		if err := c.db.SetDetectedType(ctx, d.ID, result.Kind); err != nil {
 			return "", err
 		}
@@ -65,7 +66,8 @@ func (c *Classifier) read(
 	return result.Text, nil
 }
 
-// reasonOf returns the reason that err, a fault of the document itself, stands for.
+// reasonOf returns the reason for a failed document that corresponds to an extraction error. It
+// reports false if the error is not the fault of the document.
 func reasonOf(err error) (schema.Reason, bool) {
 	switch {
 	case errors.Is(err, extract.ErrEncrypted):

@@ -9,6 +9,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,15 +27,15 @@ import (
 	"intray/schema"
 )
 
-// answering is an AI that a function stands for; calls may be concurrent.
-type answering func(ctx context.Context, r ai.Request) (ai.Answer, error)
+// providerFunc implements Provider with a function.
+type providerFunc func(ctx context.Context, r ai.Request) (ai.Answer, error)
 
-func (f answering) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) {
+func (f providerFunc) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) {
 	return f(ctx, r)
 }
 
-// take waits so long, or until ctx ends.
-func take(ctx context.Context, d time.Duration) error {
+// sleep waits for d or until ctx is cancelled.
+func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
@@ -45,7 +46,7 @@ func take(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// backlog makes n uploaded documents of the user at once, with their objects.
+// backlog creates n uploaded documents of the user with their objects.
 func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []schema.Document {
 	t.Helper()
 	model := b.Uploaded(user, content)
@@ -65,14 +66,14 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 	for _, key := range keys {
 		puts.Go(func() error { b.Put(key, content); return nil })
 	}
-	_ = puts.Wait() // Put fails the test itself
+	_ = puts.Wait() // Put itself fails the test
 	b.Exec(fmt.Sprintf(`
 		INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, etag,
 			charged_bytes, version, created_at, url_issued_at, changed_at, uploaded_at)
 		SELECT n.id, d.user_id, n.key, d.filename, d.content_type, d.size, d.status, d.etag,
 			d.charged_bytes, d.version, d.created_at, d.url_issued_at, d.changed_at, d.uploaded_at
 		FROM documents AS d, unnest('{%s}'::uuid[], '{%s}'::text[]) AS n (id, key)
-		WHERE d.id = $1`, join(ids), join(keys)), model.ID)
+		WHERE d.id = $1`, strings.Join(ids, ","), strings.Join(keys, ",")), model.ID)
 	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + $2 WHERE user_id = $1`,
 		user, int64(n)*model.Size)
 	b.Change(model.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
@@ -81,27 +82,19 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 	return docs
 }
 
-func join(values []string) (s string) {
-	for i, v := range values {
-		if i > 0 {
-			s += ","
-		}
-		s += v
-	}
-	return s
-}
-
+// publish publishes the events of the documents.
 func (b *bundle) publish(t *testing.T, docs ...schema.Document) {
 	t.Helper()
 	for len(docs) > 0 {
 		n := min(len(docs), 250)
 		if published, err := b.Conn.Publish(t.Context(), docs[:n]); err != nil || len(published) != n {
-			t.Fatalf("%d of %d published: %v", len(published), n, err)
+			t.Fatalf("got %d of %d events published, %v", len(published), n, err)
 		}
 		docs = docs[n:]
 	}
 }
 
+// consume runs the classifier until the test ends or stop is called.
 func (b *bundle) consume(t *testing.T) (stop func()) {
 	t.Helper()
 	return b.consumeInLanes(t, b.classifier.Lane)
@@ -121,18 +114,16 @@ func (b *bundle) consumeInLanes(t *testing.T,
 	return b.Go(run.InLanes(lane).Run)
 }
 
-// One user's documents, more than the runner pulls at once, wait for a slow AI. Another
-// user's single document comes last and waits for a few calls only.
-func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
-	const documents, concurrent, most = 300, 2, 5
-	b := setup(t)
-	// Each call waits for a permit, so that the test and not the clock says how
-	// many are made.
+// One user has a backlog of documents, more than the runner pulls at a time, and the AI provider is
+// slow. Another user's single document arrives last and waits only for a few calls.
+func TestBacklogOfOneUserDoesNotDelayAnother(t *testing.T) {
+	const documents, concurrent, maxCalls = 300, 2, 5
+	b := setup(t) // Each call waits for a permit, so that the test controls the number of calls.
 	permits := make(chan struct{})
-	asked := make(chan string, documents+1) // texts, in the order of the calls
+	calls := make(chan string, documents+1) // the texts in the order of the calls
 	b.config.Providers = map[string]classify.Provider{
-		"scripted": answering(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
-			asked <- r.Text
+		"scripted": providerFunc(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
+			calls <- r.Text
 			select {
 			case <-permits:
 				return first(r)
@@ -158,38 +149,36 @@ func TestOneUsersBacklogHoldsUpNobodyElse(t *testing.T) {
 		case text := <-from:
 			return text
 		case <-time.After(consumertest.Timeout):
-			t.Fatalf("%s: got none within %s, want one", what, consumertest.Timeout)
+			t.Fatalf("got no %s within %s, want one", what, consumertest.Timeout)
 			return ""
 		}
 	}
-	for range concurrent { // the backlog is under way
-		next(asked, "call for the backlog")
+	for range concurrent { // the backlog is being classified
+		next(calls, "call for the backlog")
 	}
 	b.publish(t, single)
 	select {
 	case <-arrived:
 	case <-time.After(consumertest.Timeout):
-		t.Fatal("the single document did not reach the lanes, want it to")
+		t.Fatal("got no delivery of the single document, want one")
 	}
 
 	waited := 0
 	for text := ""; text != "bob's words"; waited++ {
 		permits <- struct{}{}
-		text = next(asked, "call after a permit")
+		text = next(calls, "call after a permit")
 	}
-	if waited > most {
-		t.Errorf("got a single document that waited for %d calls, want at most %d", waited, most)
-	}
-	// Each permit was followed by a call, so the backlog goes on; the rest shows
-	// that it does to its end.
+	if waited > maxCalls {
+		t.Errorf("got %d calls before the single document, want at most %d", waited, maxCalls)
+	} // Each permit was followed by a call, so the backlog makes progress. Now let it finish.
 	close(permits)
-	b.Eventually("all are classified", func() bool {
+	b.Eventually("all documents are classified", func() bool {
 		return b.Count(`SELECT count(*) FROM documents WHERE status = 'classified'`) == documents+1
 	})
 }
 
-// One user never has all of a provider's places, whatever the bound.
-func TestALaneLeavesAPlace(t *testing.T) {
+// Whatever the limit is, one user never occupies all places of a provider.
+func TestKeyLimitIsBelowGroupLimit(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "words")
 	for _, n := range []int{0, 1, 7} {
@@ -198,21 +187,23 @@ func TestALaneLeavesAPlace(t *testing.T) {
 		l := b.classifier.Lane(t.Context(), d.Event())
 		if l.KeyLimit < max(1, n) || l.KeyLimit >= l.GroupLimit ||
 			b.classifier.RunnerConfig().Workers < l.GroupLimit {
-			t.Errorf("%d calls: lane %+v", n, l)
+			t.Errorf("%d concurrent calls: got lane %+v, want KeyLimit from %d and below GroupLimit",
+				n, l, max(1, n))
 		}
 	}
 }
 
-// Calls are bounded, whoever's documents they are for.
-func TestCallsOfAProviderAreBounded(t *testing.T) {
+// The limit applies to the calls for all users together.
+func TestConcurrentCallsOfAProviderAreLimited(t *testing.T) {
 	b := setup(t)
-	var calls, most, done atomic.Int64
-	counting := answering(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
+	var calls, maxCalls, done atomic.Int64
+	counting := providerFunc(func(ctx context.Context, r ai.Request) (ai.Answer, error) {
 		n := calls.Add(1)
 		defer calls.Add(-1)
-		for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+		for old := maxCalls.Load(); n > old && !maxCalls.CompareAndSwap(old, n); {
+			old = maxCalls.Load()
 		}
-		if err := take(ctx, 5*time.Millisecond); err != nil {
+		if err := sleep(ctx, 5*time.Millisecond); err != nil {
 			return ai.Answer{}, err
 		}
 		done.Add(1)
@@ -224,24 +215,24 @@ func TestCallsOfAProviderAreBounded(t *testing.T) {
 	b.publish(t, b.backlog(t, b.Alice, 50, "alice's words")...)
 	b.publish(t, b.backlog(t, b.Bob, 50, "bob's words")...)
 	b.consume(t)
-	b.Eventually("all are classified", func() bool { return done.Load() >= 100 })
-	if most.Load() != 2 {
-		t.Errorf("%d calls at once, want 2", most.Load())
+	b.Eventually("all documents are classified", func() bool { return done.Load() >= 100 })
+	if n := maxCalls.Load(); n != 2 {
+		t.Errorf("got %d concurrent calls, want 2", n)
 	}
 }
 
-// Recognizing characters takes many seconds and has one turn: pictures wait for each
-// other, and nobody's other documents, their owner's neither, wait for them.
-func TestPicturesHoldUpNoOtherDocuments(t *testing.T) {
+// OCR takes many seconds, and one document at a time has it. Pictures wait for each other, but they
+// delay no other documents, not even those of their owner.
+func TestOCRDoesNotDelayOtherDocuments(t *testing.T) {
 	b := setup(t)
 	folder := t.TempDir()
-	program, over := filepath.Join(folder, "tesseract"), filepath.Join(folder, "over")
+	program, release := filepath.Join(folder, "tesseract"), filepath.Join(folder, "release")
 	const script = `#!/bin/sh
 cat >/dev/null
 until [ -e %s ]; do sleep 0.02; done
 printf '5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t96\tRecognized\n'
 `
-	if err := os.WriteFile(program, fmt.Appendf(nil, script, over), 0o700); err != nil {
+	if err := os.WriteFile(program, fmt.Appendf(nil, script, release), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	extractor, err := extract.New(extract.Config{Tesseract: program})
@@ -267,29 +258,29 @@ printf '5\t1\t1\t1\t1\t1\t0\t0\t9\t9\t96\tRecognized\n'
 	for _, owner := range []uuid.UUID{b.Alice, b.Bob, b.Alice, b.Bob} {
 		d := b.Uploaded(owner, "words")
 		b.publish(t, d)
-		b.Eventually("a text is classified", func() bool { return b.Status(d.ID) == "classified" })
+		b.Eventually("the text is classified", func() bool { return b.Status(d.ID) == "classified" })
 	}
 	for _, d := range scans {
 		b.Expect(d.ID, "uploaded")
 	}
-	if err := os.WriteFile(over, nil, 0o600); err != nil {
+	if err := os.WriteFile(release, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, d := range scans {
-		b.Eventually("a picture is classified", func() bool { return b.Status(d.ID) == "classified" })
+		b.Eventually("the picture is classified", func() bool { return b.Status(d.ID) == "classified" })
 	}
-	if asked := b.ai.asked[len(b.ai.asked)-1]; asked.Text != "Recognized" {
-		t.Errorf("text %q", asked.Text)
+	if last := b.ai.requests[len(b.ai.requests)-1]; last.Text != "Recognized" {
+		t.Errorf("got text %q, want Recognized", last.Text)
 	}
 }
 
-// A provider that hangs holds up its users and nobody else's documents.
-func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
+// A provider that does not answer delays only the documents of its users.
+func TestHungProviderDelaysOnlyItsUsers(t *testing.T) {
 	b := setup(t)
-	over := make(chan struct{})
-	hang := answering(func(ctx context.Context, _ ai.Request) (ai.Answer, error) {
+	release := make(chan struct{})
+	hang := providerFunc(func(ctx context.Context, _ ai.Request) (ai.Answer, error) {
 		select {
-		case <-over:
+		case <-release:
 			return ai.Answer{}, ai.ErrRefused
 		case <-ctx.Done():
 			return ai.Answer{}, ctx.Err()
@@ -299,8 +290,8 @@ func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
 	b.config.Limits = map[string]classify.Limits{"hung": {ConcurrentCalls: 3}}
 	b.build(t)
 	b.Exec(`UPDATE users SET ai_provider = 'hung' WHERE id = $1`, b.Alice)
-	held := b.backlog(t, b.Alice, 30, "alice's words")
-	b.publish(t, held...)
+	waiting := b.backlog(t, b.Alice, 30, "alice's words")
+	b.publish(t, waiting...)
 	stop := b.consume(t)
 	for range 3 {
 		d := b.Uploaded(b.Bob, "bob's words")
@@ -309,45 +300,46 @@ func TestAProviderThatHangsDelaysItsUsersOnly(t *testing.T) {
 			return b.Status(d.ID) == "classified"
 		})
 	}
-	b.Expect(held[0].ID, "uploaded")
-	close(over)
+	b.Expect(waiting[0].ID, "uploaded")
+	close(release)
 	stop()
 }
 
-// Where nothing answers, a backlog costs a call now and then, and none of its
-// documents a try; all are classified once the provider is back.
-func TestADeadProviderIsCalledSeldomAndComesBack(t *testing.T) {
+// While a provider is down, a backlog leads to occasional trial calls only and no document uses up
+// its attempts. All documents are classified once the provider is up again.
+func TestUnavailableProviderIsCalledRarelyUntilItRecovers(t *testing.T) {
 	b := setup(t)
-	var dead atomic.Bool
-	dead.Store(true)
+	var down atomic.Bool
+	down.Store(true)
 	var calls atomic.Int64
 	b.config.Providers = map[string]classify.Provider{
-		"scripted": answering(func(_ context.Context, r ai.Request) (ai.Answer, error) {
+		"scripted": providerFunc(func(_ context.Context, r ai.Request) (ai.Answer, error) {
 			calls.Add(1)
-			if dead.Load() {
+			if down.Load() {
 				return ai.Answer{}, &ai.UnavailableError{Cause: errors.New("status 529")}
 			}
 			return first(r)
 		}),
 	}
 	b.config.Limits = map[string]classify.Limits{"scripted": {ConcurrentCalls: 2}}
-	b.config.AIAttempts, b.config.MinDelay, b.config.MaxDelay = 10, 200*time.Millisecond, 400*time.Millisecond
+	b.config.AIAttempts = 10
+	b.config.MinDelay, b.config.MaxDelay = 200*time.Millisecond, 400*time.Millisecond
 	b.build(t)
 	docs := b.backlog(t, b.Alice, 100, "words")
 	b.publish(t, docs...)
 	b.consume(t)
-	b.Eventually("it was tried again", func() bool { return calls.Load() >= 5 })
+	b.Eventually("trial calls are made", func() bool { return calls.Load() >= 5 })
 	if n := calls.Load(); n > 20 {
-		t.Errorf("a dead provider was called %d times for 100 documents", n)
+		t.Errorf("got %d calls during the outage for 100 documents, want at most 20", n)
 	}
-	dead.Store(false)
-	b.Eventually("all are classified", func() bool {
+	down.Store(false)
+	b.Eventually("all documents are classified", func() bool {
 		return b.Count(`SELECT count(*) FROM documents WHERE status = 'classified'`) == len(docs)
 	})
 	b.AwaitIdle(schema.StreamDocuments, schema.ConsumerClassify)
 }
 
-func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
+func TestRetryAfterAppliesToAllUsersOfTheProvider(t *testing.T) {
 	b := setup(t)
 	b.config.MaxDelay = time.Hour
 	b.build(t)
@@ -356,74 +348,75 @@ func TestRetryAfterHoldsEverybodyOfTheProvider(t *testing.T) {
 	}
 	err := b.classify(t, b.Uploaded(b.Alice, "one"), 0)
 	if !errors.Is(err, ai.ErrUnavailable) || runner.Postponed(err) {
-		t.Errorf("the first call: %v", err)
+		t.Errorf("first document: got %v, want ErrUnavailable that is no postponement", err)
 	}
-	// Even in what would be its last try: nothing was tried.
+	// This would be the last attempt, but without a call it does not count as one.
 	other := b.Uploaded(b.Bob, "two")
 	if err := b.classify(t, other, 2); !runner.Postponed(err) {
-		t.Errorf("while it asks for a pause: %v", err)
+		t.Errorf("second document: got %v, want a postponement", err)
 	}
-	if len(b.ai.asked) != 1 {
-		t.Errorf("asked %d times", len(b.ai.asked))
+	if len(b.ai.requests) != 1 {
+		t.Errorf("got %d calls, want 1", len(b.ai.requests))
 	}
 	b.Expect(other.ID, "uploaded")
 }
 
 func TestOutageTimeout(t *testing.T) {
 	b := setup(t)
-	b.config.AIAttempts, b.config.MinDelay, b.config.MaxDelay, b.config.OutageTimeout = 100, time.Minute, time.Minute, 50*time.Millisecond
+	b.config.AIAttempts, b.config.OutageTimeout = 100, 50*time.Millisecond
+	b.config.MinDelay, b.config.MaxDelay = time.Minute, time.Minute
 	b.build(t)
 	b.ai.answer = func(ai.Request) (ai.Answer, error) { return ai.Answer{}, ai.ErrUnavailable }
 	d := b.Uploaded(b.Alice, "abc")
 	for range 3 {
 		if err := b.classify(t, d, 0); runner.Postponed(err) || err == nil {
-			t.Fatalf("outcome %v", err)
+			t.Fatalf("got %v, want an error that counts as an attempt", err)
 		}
 	}
-	b.Eventually("it is given up", func() bool { return b.classify(t, d, 0) == nil })
+	b.Eventually("the document is failed", func() bool { return b.classify(t, d, 0) == nil })
 	b.Expect(d.ID, "failed ai_unavailable")
-	if len(b.ai.asked) != 3 {
-		t.Errorf("asked %d times", len(b.ai.asked))
+	if len(b.ai.requests) != 3 {
+		t.Errorf("got %d calls, want 3", len(b.ai.requests))
 	}
 	fresh := b.Uploaded(b.Alice, "abc")
 	b.config.OutageTimeout = time.Hour
 	if err := b.classify(t, fresh, 0); err != nil && !runner.Postponed(err) {
-		t.Errorf("a fresh document: %v", err)
+		t.Errorf("new document: got %v, want a postponement", err)
 	}
 }
 
-func TestDailyBound(t *testing.T) {
+func TestDailyLimit(t *testing.T) {
 	b := setup(t)
 	b.config.Limits = map[string]classify.Limits{"scripted": {DailyCalls: 2}}
 	b.build(t)
 	for i, want := range []string{"classified", "classified", "uploaded", "uploaded"} {
 		d := b.Uploaded(b.Alice, "abc")
 		if err := b.classify(t, d, 2); runner.Postponed(err) != (i >= 2) {
-			t.Errorf("document %d: %v", i, err)
+			t.Errorf("document %d: got %v, want postponed %v", i, err, i >= 2)
 		}
 		b.Expect(d.ID, want)
 	}
 	bobs := b.Uploaded(b.Bob, "abc")
 	if err := b.classify(t, bobs, 0); err != nil {
-		t.Errorf("another user's: %v", err)
+		t.Errorf("another user's document: got %v, want nil", err)
 	}
-	b.build(t) // a restart forgets nothing
+	b.build(t) // as after a restart
 	if err := b.classify(t, b.Uploaded(b.Alice, "abc"), 0); !runner.Postponed(err) {
-		t.Errorf("after a restart: %v", err)
+		t.Errorf("after a restart: got %v, want a postponement", err)
 	}
-	if len(b.ai.asked) != 3 {
-		t.Errorf("asked %d times", len(b.ai.asked))
+	if len(b.ai.requests) != 3 {
+		t.Errorf("got %d calls, want 3", len(b.ai.requests))
 	}
 	b.Exec(`UPDATE ai_calls SET day = day - 1`)
 	b.build(t)
 	next := b.Uploaded(b.Alice, "abc")
 	if err := b.classify(t, next, 0); err != nil {
-		t.Errorf("on the next day: %v", err)
+		t.Errorf("on the next day: got %v, want nil", err)
 	}
 	b.Expect(next.ID, "classified")
 }
 
-func TestAnInvalidAnswerIsAskedForOnceMore(t *testing.T) {
+func TestInvalidAnswerLeadsToASecondCall(t *testing.T) {
 	b := setup(t)
 	var once sync.Once
 	b.ai.answer = func(r ai.Request) (a ai.Answer, err error) {
@@ -442,7 +435,7 @@ func TestAnInvalidAnswerIsAskedForOnceMore(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Expect(d.ID, "failed ai_unavailable")
-	if len(b.ai.asked) != 4 {
-		t.Errorf("asked %d times, want twice for each", len(b.ai.asked))
+	if len(b.ai.requests) != 4 {
+		t.Errorf("got %d calls, want 4, two for each document", len(b.ai.requests))
 	}
 }

@@ -9,13 +9,12 @@ import (
 	"intray/schema"
 )
 
-// HandleReplay is Handle for events that an operator replays: it also classifies
-// documents that were classified before, and those that failed.
+// HandleReplay handles events that an operator replays. In contrast to Handle, it also classifies
+// documents that are classified or failed already.
 //
-// A document keeps its status and its topics while the AI is asked, and for good
-// where the AI gives no answer: then the message becomes a dead letter. Topics
-// that a person set stay as they are. A result that is the same as before changes
-// nothing.
+// A document keeps its status and topics until there is a new answer. If no attempt gets an answer,
+// the message is dead-lettered and the document stays as it is. Topics that were set manually are
+// kept. A result equal to the previous one changes nothing.
 func (c *Classifier) HandleReplay(
 	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) []error {
@@ -27,15 +26,16 @@ func (c *Classifier) HandleReplay(
 }
 
 var (
-	errChangedMeanwhile = errors.New("the document was changed meanwhile")
-	errNoAnswer         = errors.New("the AI gave no answer in any attempt")
+	errChangedMeanwhile = errors.New("the document was changed by somebody else")
+	errNoAnswer         = errors.New("no answer from the AI provider in any attempt")
 )
 
-// reclassify classifies a document that was classified or has failed.
+// reclassify classifies a document that is classified or failed already. It skips documents whose
+// topics are locked.
 func (c *Classifier) reclassify(ctx context.Context, in input) error {
 	d := in.document
 	switch {
-	case d.Status == schema.StatusUploaded: // its first classification is still due
+	case d.Status == schema.StatusUploaded: // not classified yet
 		return c.classify(ctx, in)
 	case d.Status != schema.StatusFailed && d.Status != schema.StatusClassified,
 		d.Status == schema.StatusClassified && d.TopicsLocked:
@@ -45,7 +45,7 @@ func (c *Classifier) reclassify(ctx context.Context, in input) error {
 	if err != nil {
 		return err
 	}
-	decide, err := c.decide(ctx, in, c.extractAtOnce)
+	decide, err := c.decide(ctx, in, c.extractDirectly)
 	if err != nil || decide == nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (c *Classifier) reclassify(ctx context.Context, in input) error {
 		if refused = nil; current.Version != d.Version {
 			refused = errChangedMeanwhile
 		} else {
-			decision, refused = decide.again(current, q, before)
+			decision, refused = decide.reapply(current, q, before)
 		}
 		return decision
 	})
@@ -65,10 +65,10 @@ func (c *Classifier) reclassify(ctx context.Context, in input) error {
 	return refused
 }
 
-// again carries out the decision on a document that was classified or has failed,
-// whose topics were before. It changes nothing where the result is the same or
-// worse, and fails where the AI gave no answer.
-func (decide decision) again(d *schema.Document, q *schema.Quota, before []schema.DocumentTopic,
+// reapply applies the decision to a document that is classified or failed, and whose topics are
+// before. If the result is the same, or would turn a classified document into a failed one, it
+// changes nothing. It returns an error if there was no answer.
+func (decide decision) reapply(d *schema.Document, q *schema.Quota, before []schema.DocumentTopic,
 ) (schema.Decision, error) {
 	after, now := *d, schema.Now()
 	after.Reclassify(now)
@@ -90,8 +90,8 @@ func sameResult(a, b *schema.Document) bool {
 		a.Model == b.Model
 }
 
-// sameTopics reports whether a decision leaves the topics as they were before; one
-// whose topics are nil does not change them.
+// sameTopics reports whether a decision with the topics after leaves the topics before unchanged. A
+// decision whose topics are nil does.
 func sameTopics(before, after []schema.DocumentTopic) bool {
 	if after == nil {
 		return true

@@ -13,15 +13,15 @@ import (
 	"intray/schema"
 )
 
-// again handles a replayed message about the document, after some failed attempts.
-func (b *bundle) again(t *testing.T, id uuid.UUID, attempts int) error {
+// replay handles a replayed message about the document that has failed attempts times before.
+func (b *bundle) replay(t *testing.T, id uuid.UUID, attempts int) error {
 	t.Helper()
 	return b.classifier.HandleReplay(t.Context(), []runner.Message[schema.DocumentEvent]{
 		{Event: schema.DocumentEvent{DocumentID: id}, Attempts: attempts},
 	})[0]
 }
 
-// state is what a classification may change of a document.
+// state returns everything that a classification may change, as text.
 func (b *bundle) state(t *testing.T, id uuid.UUID) (s string) {
 	t.Helper()
 	const state = `
@@ -37,6 +37,7 @@ func (b *bundle) state(t *testing.T, id uuid.UUID) (s string) {
 	return s
 }
 
+// choosing answers with one topic.
 func choosing(id uuid.UUID) func(ai.Request) (ai.Answer, error) {
 	return func(ai.Request) (ai.Answer, error) {
 		return ai.Answer{
@@ -47,43 +48,45 @@ func choosing(id uuid.UUID) func(ai.Request) (ai.Answer, error) {
 	}
 }
 
+// failing answers with an error.
 func failing(err error) func(ai.Request) (ai.Answer, error) {
 	return func(ai.Request) (ai.Answer, error) { return ai.Answer{}, err }
 }
 
-func TestClassifyingAgainChangesWhatIsAnotherOnly(t *testing.T) {
+func TestReplayChangesOnlyDifferentResults(t *testing.T) {
 	b := setup(t)
 	letters, bills := b.topic(t, nil, "Letters"), b.topic(t, nil, "Bills")
 	b.ai.answer = choosing(letters)
 	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
-	if err := b.again(t, d.ID, 0); err != nil { // it waited for its first time
+	if err := b.replay(t, d.ID, 0); err != nil { // the first classification
 		t.Fatal(err)
 	}
 	before := b.state(t, d.ID)
 	for range 2 {
-		if err := b.again(t, d.ID, 0); err != nil {
+		if err := b.replay(t, d.ID, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if after := b.state(t, d.ID); after != before {
-		t.Errorf("the same answer made %q of %q", after, before)
+		t.Errorf("same answer: got state %q, want %q", after, before)
 	}
 	expectPublished(t, b, d.ID, "classified")
 
 	b.ai.answer = choosing(bills)
 	for range 2 {
-		if err := b.again(t, d.ID, 0); err != nil {
+		if err := b.replay(t, d.ID, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if after := b.state(t, d.ID); after != "classified  v5 scripted m1 f Bills=80" {
-		t.Errorf("another answer made %q of %q", after, before)
+	const want = "classified  v5 scripted m1 f Bills=80"
+	if after := b.state(t, d.ID); after != want {
+		t.Errorf("another answer: got state %q, want %q", after, want)
 	}
-	expectPublished(t, b, d.ID, "classified", "classified") // nobody saw it as uploaded
+	expectPublished(t, b, d.ID, "classified", "classified") // it was never uploaded again in between
 	b.ExpectUsed(b.Alice, len("Dear Sir or Madam"))
 }
 
-func TestClassifyingAgainKeepsWhatAPersonSet(t *testing.T) {
+func TestReplayKeepsTopicsThatWereSetManually(t *testing.T) {
 	b := setup(t)
 	letters, bills := b.topic(t, nil, "Letters"), b.topic(t, nil, "Bills")
 	b.ai.answer = choosing(letters)
@@ -92,7 +95,7 @@ func TestClassifyingAgainKeepsWhatAPersonSet(t *testing.T) {
 	set := func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		return d.SetTopics([]uuid.UUID{bills}, time.Now())
 	}
-	if err := b.again(t, d.ID, 0); err != nil {
+	if err := b.replay(t, d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.Change(d.ID, set)
@@ -102,52 +105,52 @@ func TestClassifyingAgainKeepsWhatAPersonSet(t *testing.T) {
 	})
 	before := b.state(t, d.ID)
 	for _, id := range []uuid.UUID{d.ID, failed.ID} {
-		if err := b.again(t, id, 0); err != nil {
+		if err := b.replay(t, id, 0); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if after := b.state(t, d.ID); after != before {
-		t.Errorf("it made %q of %q", after, before)
+		t.Errorf("got state %q, want %q", after, before)
 	}
 	b.Expect(failed.ID, "classified")
 	topics, err := b.DB.DocumentTopics(t.Context(), failed.ID)
 	if err != nil || len(topics) != 1 || topics[0].TopicID != bills {
-		t.Errorf("the failed one has %v, %v", topics, err)
+		t.Errorf("got topics %v, %v for the failed document, want %s", topics, err, bills)
 	}
 }
 
-func TestClassifyingAgainWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
+func TestReplayWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 	b := setup(t)
 	letters := b.topic(t, nil, "Letters")
 	for i, c := range []struct {
-		cause    error
-		attempts int
-		final    bool
+		cause     error
+		attempts  int
+		permanent bool
 	}{
 		{ai.ErrRefused, 0, true},
 		{fmt.Errorf("busy: %w", ai.ErrUnavailable), 0, false},
 		{fmt.Errorf("busy: %w", ai.ErrUnavailable), 2, true},
 	} {
 		b.ai.answer = choosing(letters)
-		b.build(t) // one that has not met the failure before
+		b.build(t) // with a closed circuit breaker
 		d := b.Uploaded(b.Alice, fmt.Sprint("Dear Sir or Madam ", i))
-		if err := b.again(t, d.ID, 0); err != nil {
+		if err := b.replay(t, d.ID, 0); err != nil {
 			t.Fatal(err)
 		}
 		before := b.state(t, d.ID)
 		b.ai.answer = failing(c.cause)
-		err := b.again(t, d.ID, c.attempts)
-		if err == nil || errors.Is(err, runner.ErrPermanent) != c.final {
-			t.Errorf("%v after %d attempts: %v, want a final failure: %v",
-				c.cause, c.attempts, err, c.final)
+		err := b.replay(t, d.ID, c.attempts)
+		if err == nil || errors.Is(err, runner.ErrPermanent) != c.permanent {
+			t.Errorf("%v after %d attempts: got %v, want permanent %v",
+				c.cause, c.attempts, err, c.permanent)
 		}
 		if after := b.state(t, d.ID); after != before {
-			t.Errorf("%v made %q of %q", c.cause, after, before)
+			t.Errorf("%v: got state %q, want %q", c.cause, after, before)
 		}
 	}
 }
 
-func TestClassifyingAgainLeavesEndsAsTheyAre(t *testing.T) {
+func TestReplayIgnoresDocumentsThatCannotBeClassified(t *testing.T) {
 	b := setup(t)
 	pending := b.Document(b.Alice, 3)
 	deleting, empty := b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "")
@@ -159,28 +162,28 @@ func TestClassifyingAgainLeavesEndsAsTheyAre(t *testing.T) {
 	}
 	for _, id := range []uuid.UUID{pending.ID, deleting.ID, empty.ID} {
 		before := b.state(t, id)
-		if err := b.again(t, id, 0); err != nil {
+		if err := b.replay(t, id, 0); err != nil {
 			t.Fatal(err)
 		}
 		if after := b.state(t, id); after != before {
-			t.Errorf("it made %q of %q", after, before)
+			t.Errorf("got state %q, want %q", after, before)
 		}
 	}
-	if err := b.again(t, uuid.New(), 0); err != nil {
-		t.Errorf("a document that has ended: %v", err)
+	if err := b.replay(t, uuid.New(), 0); err != nil {
+		t.Errorf("deleted document: got %v, want nil", err)
 	}
-	if len(b.ai.asked) != 0 {
-		t.Errorf("the AI was asked %d times", len(b.ai.asked))
+	if len(b.ai.requests) != 0 {
+		t.Errorf("got %d AI calls, want 0", len(b.ai.requests))
 	}
 }
 
-// What changes while the AI is asked is decided again.
-func TestClassifyingAgainGivesWayToAPerson(t *testing.T) {
+// If a document changes during the AI call, the message is retried and sees the change.
+func TestReplayDoesNotOverwriteConcurrentChanges(t *testing.T) {
 	b := setup(t)
 	letters, bills := b.topic(t, nil, "Letters"), b.topic(t, nil, "Bills")
 	b.ai.answer = choosing(letters)
 	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
-	if err := b.again(t, d.ID, 0); err != nil {
+	if err := b.replay(t, d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
@@ -189,24 +192,24 @@ func TestClassifyingAgainGivesWayToAPerson(t *testing.T) {
 		})
 		return first(r)
 	}
-	if err := b.again(t, d.ID, 0); err == nil || errors.Is(err, runner.ErrPermanent) {
-		t.Errorf("changed meanwhile: %v", err)
+	if err := b.replay(t, d.ID, 0); err == nil || errors.Is(err, runner.ErrPermanent) {
+		t.Errorf("changed during the call: got %v, want an error that is not permanent", err)
 	}
 	before := b.state(t, d.ID)
-	if err := b.again(t, d.ID, 1); err != nil {
+	if err := b.replay(t, d.ID, 1); err != nil {
 		t.Fatal(err)
 	}
 	if after := b.state(t, d.ID); after != before {
-		t.Errorf("it made %q of %q", after, before)
+		t.Errorf("got state %q, want %q", after, before)
 	}
 
 	other := b.Uploaded(b.Alice, "Dear Madam")
 	b.ai.answer = choosing(letters)
-	if err := b.again(t, other.ID, 0); err != nil {
+	if err := b.replay(t, other.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.Put(other.ObjectKey, "something else")
-	if err := b.again(t, other.ID, 0); err != nil {
+	if err := b.replay(t, other.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.Expect(other.ID, "quarantined content_changed")

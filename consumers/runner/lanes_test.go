@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -71,16 +72,18 @@ func TestInLanesReturnedMessagesDoNotCountAsRedeliveries(t *testing.T) {
 	config := fastConfig
 	config.Workers = 1
 	proceed := make(chan bool)
+	release := sync.OnceFunc(func() { close(proceed) })
 	stop := runInLanes(t, b, config, handleEach(func(m runner.Message[string]) error {
 		<-proceed
 		done.add(m.Event)
 		return nil
 	}))
+	t.Cleanup(release) // otherwise a failure would leave the handler blocked
 	// While the first message is being handled, the runner returns most of the others.
 	b.Eventually("most messages are redelivered", func() bool {
 		return b.ConsumerInfo(schema.StreamBucket, schema.ConsumerConfirm).NumRedelivered > n/2
 	})
-	close(proceed)
+	release()
 	awaitIdle(b)
 	stop()
 	if got := len(done.all()); got != n {

@@ -343,6 +343,7 @@ func TestSlowMessageIsNotRedelivered(t *testing.T) {
 	}
 	publish(b, "slow")
 	started, finish := make(chan bool, 10), make(chan bool)
+	release := sync.OnceFunc(func() { close(finish) })
 	config := fastConfig
 	config.Workers = 3
 	runInBatches(t, b, config, func(_ context.Context, messages batch) []error {
@@ -350,6 +351,7 @@ func TestSlowMessageIsNotRedelivered(t *testing.T) {
 		<-finish
 		return make([]error, len(messages))
 	})
+	t.Cleanup(release) // otherwise a failure would leave the handler blocked
 	<-started
 	for range 5 {
 		ack, err := acks.NextMsg(consumertest.Timeout)
@@ -360,7 +362,7 @@ func TestSlowMessageIsNotRedelivered(t *testing.T) {
 			t.Errorf("got ack %q while the message is handled, want +WPI", got)
 		}
 	}
-	close(finish)
+	release()
 	awaitIdle(b)
 	if n := len(started); n != 0 {
 		t.Errorf("got %d redeliveries, want 0", n)

@@ -2,70 +2,85 @@ package nats_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
+	natsgo "github.com/nats-io/nats.go"
 
 	"intray/infra/local/localtest"
 	"intray/infra/nats"
 	"intray/schema"
 )
 
-// followed is what a follower was called with.
-type followed struct {
+// recorder records the calls of Follow.
+type recorder struct {
 	sync.Mutex
-	events []uuid.UUID
-	at     []uint64
-	resets []uint64
+	events    []uuid.UUID
+	sequences []uint64
+	resets    []uint64
 }
 
-func follow(t *testing.T, conn *nats.Conn, history uint64) *followed {
+// follow runs Follow until the end of the test.
+func follow(t *testing.T, conn *nats.Conn, history uint64) *recorder {
 	t.Helper()
-	f := &followed{}
+	r := &recorder{}
+	handle := func(sequence uint64, e schema.DocumentEvent) {
+		r.Lock()
+		defer r.Unlock()
+		r.events, r.sequences = append(r.events, e.DocumentID), append(r.sequences, sequence)
+	}
+	reset := func(after uint64) {
+		r.Lock()
+		defer r.Unlock()
+		r.resets = append(r.resets, after)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() {
-		ended <- conn.Follow(ctx, history, func(sequence uint64, e schema.DocumentEvent) {
-			f.Lock()
-			defer f.Unlock()
-			f.events, f.at = append(f.events, e.DocumentID), append(f.at, sequence)
-		}, func(after uint64) {
-			f.Lock()
-			defer f.Unlock()
-			f.resets = append(f.resets, after)
-		})
-	}()
+	go func() { ended <- conn.Follow(ctx, history, handle, reset) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("Follow = %v", err)
+			t.Errorf("Follow: got %v, want nil after its context ended", err)
 		}
 	})
-	return f
+	return r
 }
 
-func (f *followed) count() (events, resets int) {
-	f.Lock()
-	defer f.Unlock()
-	return len(f.events), len(f.resets)
+func (r *recorder) count() (events, resets int) {
+	r.Lock()
+	defer r.Unlock()
+	return len(r.events), len(r.resets)
 }
 
-// are ends the test unless the follower was called with these, in order, from the
-// sequence on.
-func (f *followed) are(t *testing.T, docs []schema.Document, from uint64) {
+// expect waits until there are as many events as docs, and fails the test unless they are the
+// events of docs in this order, with sequence numbers that start at from.
+func (r *recorder) expect(t *testing.T, docs []schema.Document, from uint64) {
 	t.Helper()
-	eventually(t, "all events follow", func() bool { n, _ := f.count(); return n >= len(docs) })
-	f.Lock()
-	defer f.Unlock()
-	if len(f.events) != len(docs) {
-		t.Fatalf("%d events, want %d", len(f.events), len(docs))
+	eventually(t, "all events arrive", func() bool { n, _ := r.count(); return n >= len(docs) })
+	r.Lock()
+	defer r.Unlock()
+	if len(r.events) != len(docs) {
+		t.Fatalf("got %d events, want %d", len(r.events), len(docs))
 	}
 	for i, d := range docs {
-		if f.events[i] != d.ID || f.at[i] != from+uint64(i) {
-			t.Fatalf("event %d is %s at %d, want %s at %d", i, f.events[i], f.at[i], d.ID, from+uint64(i))
+		if want := from + uint64(i); r.events[i] != d.ID || r.sequences[i] != want {
+			t.Fatalf("event %d: got document %s at sequence %d, want %s at %d",
+				i, r.events[i], r.sequences[i], d.ID, want)
 		}
+	}
+}
+
+// expectResets waits until there are as many resets as want, and fails the test unless they are
+// equal.
+func (r *recorder) expectResets(t *testing.T, want ...uint64) {
+	t.Helper()
+	eventually(t, "all resets arrive", func() bool { _, n := r.count(); return n >= len(want) })
+	r.Lock()
+	defer r.Unlock()
+	if !slices.Equal(r.resets, want) {
+		t.Fatalf("got resets after %v, want after %v", r.resets, want)
 	}
 }
 
@@ -79,75 +94,97 @@ func documents(n int) []schema.Document {
 
 func publish(t *testing.T, conn *nats.Conn, docs []schema.Document) {
 	t.Helper()
-	if published, err := conn.Publish(t.Context(), docs); err != nil || len(published) != len(docs) {
-		t.Fatalf("%d of %d published, %v", len(published), len(docs), err)
+	published, err := conn.Publish(t.Context(), docs)
+	if err != nil || len(published) != len(docs) {
+		t.Fatalf("Publish: got %d documents, %v; want %d", len(published), err, len(docs))
 	}
 }
 
-// What was stored before comes first, then what comes, one by one or in a batch,
-// each once and in order, with the rights of the API alone.
+// The follower has the API's permissions only.
 func TestFollow(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
 	docs := documents(2000)
 	publish(t, operator, docs[:1200])
-	f := follow(t, connect(t, server, nats.UserAPI), 1100)
-	f.are(t, docs[100:1200], 101)
-	for _, d := range docs[1200:1210] {
-		publish(t, operator, []schema.Document{d})
-	}
-	publish(t, operator, docs[1210:])
-	publish(t, operator, docs[1990:]) // swallowed: the stream has them
-	f.are(t, docs[100:], 101)
-	if _, resets := f.count(); resets != 1 || f.resets[0] != 100 {
-		t.Errorf("resets %v, want one after 100", f.resets)
-	}
+	r := follow(t, connect(t, server, nats.UserAPI), 1100)
+	t.Run("stored events of the history come first", func(t *testing.T) {
+		r.expect(t, docs[100:1200], 101)
+	})
+	t.Run("new events follow, once each and in order", func(t *testing.T) {
+		for _, d := range docs[1200:1210] {
+			publish(t, operator, []schema.Document{d})
+		}
+		publish(t, operator, docs[1210:])
+		publish(t, operator, docs[1990:]) // the stream drops these duplicates
+		r.expect(t, docs[100:], 101)
+	})
+	t.Run("reset is called once, before the first event", func(t *testing.T) {
+		r.expectResets(t, 100)
+	})
 }
 
-// An event follows soon after it is stored.
-func TestFollowIsQuick(t *testing.T) {
+// A follower receives new events from the server as they are stored, without reading the stream.
+func TestFollowReceivesNewEventsWithoutReading(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
-	f := follow(t, connect(t, server, nats.UserAPI), 0)
-	eventually(t, "it has begun", func() bool { _, resets := f.count(); return resets == 1 })
-	d := documents(1)
-	publish(t, operator, d)
-	began := time.Now()
-	f.are(t, d, 1)
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("it took %s", took)
-	} else {
-		t.Logf("heard %s after the acknowledgment (looked for every 5 ms)", took)
+	reads := make(chan *natsgo.Msg, 100)
+	subject := "$JS.API.DIRECT.GET." + schema.StreamDocuments
+	if _, err := operator.Core().ChanSubscribe(subject, reads); err != nil {
+		t.Fatal(err)
+	}
+	countReads := func() int {
+		if err := operator.Core().Flush(); err != nil {
+			t.Fatal(err)
+		}
+		return len(reads)
+	}
+	api := connect(t, server, nats.UserAPI)
+	r := follow(t, api, 0)
+	r.expectResets(t, 0)
+	docs := documents(3)
+	publish(t, operator, docs)
+	r.expect(t, docs, 1)
+	if n := countReads(); n != 0 {
+		t.Errorf("new events: got %d reads of the stream, want 0", n)
+	}
+
+	// A follower with a history must read it, which shows that this test counts the reads.
+	follow(t, api, 3).expect(t, docs, 1)
+	if n := countReads(); n == 0 {
+		t.Error("history: got 0 reads of the stream, want at least 1")
 	}
 }
 
-// A follower that was away hears what was stored meanwhile, and learns where
-// that is not there any more.
-func TestFollowOverAnOutage(t *testing.T) {
+func TestFollowAcrossOutages(t *testing.T) {
 	server := localtest.NATS(t)
 	provision(t, server)
 	api := connect(t, server, nats.UserAPI)
-	f := follow(t, api, 0)
-	eventually(t, "it has begun", func() bool { _, resets := f.count(); return resets == 1 })
-
+	r := follow(t, api, 0)
+	r.expectResets(t, 0)
 	docs := documents(3)
-	server.Stop()
-	eventually(t, "the loss is seen", func() bool { return !api.Connected() })
-	server.Start()
-	publish(t, connect(t, server, nats.UserOperator), docs[:2]) // before or after the API is back
-	f.are(t, docs[:2], 1)
-
-	server.Stop()
-	eventually(t, "the loss is seen", func() bool { return !api.Connected() })
-	server.Start()
-	operator := connect(t, server, nats.UserOperator)
-	if err := operator.JetStream().DeleteStream(t.Context(), schema.StreamDocuments); err != nil {
-		t.Fatal(err)
+	restart := func(t *testing.T) {
+		t.Helper()
+		server.Stop()
+		eventually(t, "the API loses its connection", func() bool { return !api.Connected() })
+		server.Start()
 	}
-	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{}); err != nil {
-		t.Fatal(err)
-	}
-	eventually(t, "the API is back", api.Connected)
-	publish(t, operator, docs[2:])
-	eventually(t, "the new stream is followed", func() bool { _, resets := f.count(); return resets == 2 })
+	t.Run("events stored during an outage arrive after it", func(t *testing.T) {
+		restart(t)
+		publish(t, connect(t, server, nats.UserOperator), docs[:2])
+		r.expect(t, docs[:2], 1)
+	})
+	t.Run("a stream that was created again causes a reset", func(t *testing.T) {
+		restart(t)
+		operator := connect(t, server, nats.UserOperator)
+		err := operator.JetStream().DeleteStream(t.Context(), schema.StreamDocuments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nats.Provision(t.Context(), operator, nats.StreamLimits{}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the API reconnects", api.Connected)
+		publish(t, operator, docs[2:])
+		eventually(t, "a reset arrives", func() bool { _, resets := r.count(); return resets == 2 })
+	})
 }

@@ -22,12 +22,17 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const timeout = 20 * time.Second
+// timeout is how long eventually waits. It only bounds the time of a failing test.
+const timeout = time.Minute
 
 func connect(t *testing.T, server *localtest.NATSServer, user string) *nats.Conn {
 	t.Helper()
 	conn, err := nats.Connect(t.Context(), nats.Options{
-		URL: server.URL, User: user, Password: server.Passwords[user], Name: "test", Log: slog.New(slog.DiscardHandler),
+		URL:      server.URL,
+		User:     user,
+		Password: server.Passwords[user],
+		Name:     "test",
+		Log:      slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -36,6 +41,7 @@ func connect(t *testing.T, server *localtest.NATSServer, user string) *nats.Conn
 	return conn
 }
 
+// provision creates the streams and returns the operator's connection.
 func provision(t *testing.T, server *localtest.NATSServer) *nats.Conn {
 	t.Helper()
 	operator := connect(t, server, nats.UserOperator)
@@ -45,13 +51,25 @@ func provision(t *testing.T, server *localtest.NATSServer) *nats.Conn {
 	return operator
 }
 
+// documentsStream returns the stream DOCUMENTS with its current state.
+func documentsStream(t *testing.T, operator *nats.Conn) jetstream.Stream {
+	t.Helper()
+	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream
+}
+
+// uploaded returns a new document with the status uploaded.
 func uploaded() schema.Document {
-	d := schema.NewDocument(uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7()), "a.txt", "text/plain", 3, time.Now())
+	id, user := uuid.Must(uuid.NewV7()), uuid.Must(uuid.NewV7())
+	d := schema.NewDocument(id, user, "a.txt", "text/plain", 3, time.Now())
 	d.Confirm(schema.Object{Size: 3, ETag: "e"}, &schema.Quota{LimitBytes: 10}, time.Now())
 	return d
 }
 
-// eventually waits until ok is true.
+// eventually waits until ok returns true.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.After(timeout)
@@ -60,31 +78,32 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("%s: not within %s", what, timeout)
+			t.Fatalf("timeout after %s: want that %s", timeout, what)
 		case <-tick.C:
 		}
 	}
 }
 
-func TestProvisionTwiceKeepsWhatTheStreamsHold(t *testing.T) {
+func TestProvisionAgainKeepsMessages(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
-	if _, err := operator.Publish(t.Context(), []schema.Document{uploaded()}); err != nil {
+	publish(t, operator, documents(1))
+	limits := nats.StreamLimits{MaxAge: time.Hour, DocumentsBytes: 1 << 20}
+	if err := nats.Provision(t.Context(), operator, limits); err != nil {
 		t.Fatal(err)
 	}
-	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{MaxAge: time.Hour, DocumentsBytes: 1 << 20}); err != nil {
-		t.Fatal(err)
+	info := documentsStream(t, operator).CachedInfo()
+	if info.State.Msgs != 1 {
+		t.Errorf("got %d messages, want 1", info.State.Msgs)
 	}
-	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
-	if err != nil {
-		t.Fatal(err)
+	if info.Config.MaxAge != time.Hour || info.Config.MaxBytes != 1<<20 {
+		t.Errorf("got age %s and %d bytes, want the new limits %+v",
+			info.Config.MaxAge, info.Config.MaxBytes, limits)
 	}
-	info := stream.CachedInfo()
-	if info.State.Msgs != 1 || info.Config.MaxAge != time.Hour || info.Config.MaxBytes != 1<<20 {
-		t.Errorf("after a second Provision: %d messages, age %s, %d bytes", info.State.Msgs, info.Config.MaxAge, info.Config.MaxBytes)
-	}
-	if info.Config.Retention != jetstream.LimitsPolicy || info.Config.Discard != jetstream.DiscardNew || info.Config.Storage != jetstream.FileStorage || !info.Config.AllowAtomicPublish {
-		t.Errorf("stream is %+v", info.Config)
+	c := info.Config
+	if c.Retention != jetstream.LimitsPolicy || c.Discard != jetstream.DiscardNew ||
+		c.Storage != jetstream.FileStorage || !c.AllowAtomicPublish {
+		t.Errorf("got %+v, want limits retention, discard new, file storage, atomic publish", c)
 	}
 }
 
@@ -93,132 +112,145 @@ func TestPublishStoresEachVersionOnce(t *testing.T) {
 	operator := provision(t, server)
 	api := connect(t, server, nats.UserAPI)
 	a, b := uploaded(), uploaded()
-	docs := []schema.Document{a, b}
 	for range 3 {
-		published, err := api.Publish(t.Context(), docs)
+		published, err := api.Publish(t.Context(), []schema.Document{a, b})
 		if err != nil || len(published) != 2 || published[0].ID != a.ID || published[1].ID != b.ID {
-			t.Fatalf("got %v, %v; want both documents", published, err)
+			t.Fatalf("Publish: got %v, %v; want both documents", published, err)
 		}
 	}
-	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := stream.CachedInfo().State.Msgs; n != 2 {
-		t.Errorf("the stream holds %d messages, want 2", n)
-	}
-	msg, err := stream.GetMsg(t.Context(), 1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	event, err := schema.DecodeDocumentEvent(msg.Data)
-	if err != nil || event.DocumentID != a.ID || msg.Subject != schema.SubjectDocumentUploaded || msg.Header.Get("Nats-Msg-Id") != a.MessageID() {
-		t.Errorf("stored %s %v %+v, %v", msg.Subject, msg.Header, event, err)
-	}
-
-	a.MarkUnpublished(time.Now())
-	if _, err := api.Publish(t.Context(), []schema.Document{a}); err != nil {
-		t.Fatal(err)
-	}
-	if info, err := stream.Info(t.Context()); err != nil || info.State.Msgs != 3 {
-		t.Errorf("a document published again on purpose was taken for a duplicate: %+v, %v", info, err)
-	}
+	stream := documentsStream(t, operator)
+	t.Run("duplicates are dropped", func(t *testing.T) {
+		if n := stream.CachedInfo().State.Msgs; n != 2 {
+			t.Errorf("got %d stored messages, want 2", n)
+		}
+	})
+	t.Run("the message is the document's event", func(t *testing.T) {
+		msg, err := stream.GetMsg(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		event, err := schema.DecodeDocumentEvent(msg.Data)
+		if err != nil || event.DocumentID != a.ID {
+			t.Errorf("got event %+v, %v; want document %s", event, err, a.ID)
+		}
+		if msg.Subject != schema.SubjectDocumentUploaded {
+			t.Errorf("got subject %s, want %s", msg.Subject, schema.SubjectDocumentUploaded)
+		}
+		if id := msg.Header.Get("Nats-Msg-Id"); id != a.MessageID() {
+			t.Errorf("got message ID %s, want %s", id, a.MessageID())
+		}
+	})
+	t.Run("another announcement of a version is stored", func(t *testing.T) {
+		a.MarkUnpublished(time.Now())
+		publish(t, api, []schema.Document{a})
+		info, err := stream.Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.State.Msgs != 3 {
+			t.Errorf("got %d stored messages, want 3", info.State.Msgs)
+		}
+	})
 }
 
-func TestPublishWithoutServerFailsAtOnce(t *testing.T) {
+func TestPublishDuringAnOutage(t *testing.T) {
 	server := localtest.NATS(t)
 	provision(t, server)
 	api := connect(t, server, nats.UserAPI)
 	server.Stop()
-	eventually(t, "the loss is noticed", func() bool { return !api.Connected() })
+	eventually(t, "the API loses its connection", func() bool { return !api.Connected() })
 
-	began := time.Now()
-	published, err := api.Publish(t.Context(), []schema.Document{uploaded()})
-	if !errors.Is(err, nats.ErrUnavailable) || len(published) != 0 {
-		t.Errorf("got %v, %v; want ErrUnavailable", published, err)
-	}
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("it took %s", took)
-	}
-	if err := api.Ping(t.Context()); !errors.Is(err, nats.ErrUnavailable) {
-		t.Errorf("Ping = %v; want ErrUnavailable", err)
-	}
-
-	server.Start()
-	eventually(t, "it connects again", api.Connected)
-	if published, err := api.Publish(t.Context(), []schema.Document{uploaded()}); err != nil || len(published) != 1 {
-		t.Errorf("after the outage: %v, %v", published, err)
-	}
+	t.Run("Publish fails without waiting", func(t *testing.T) {
+		// If Publish waited for anything, it would return the error of the canceled context.
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		published, err := api.Publish(ctx, documents(1))
+		if !errors.Is(err, nats.ErrUnavailable) || errors.Is(err, context.Canceled) {
+			t.Errorf("got error %v, want ErrUnavailable", err)
+		}
+		if len(published) != 0 {
+			t.Errorf("got %d published documents, want 0", len(published))
+		}
+	})
+	t.Run("Ping fails", func(t *testing.T) {
+		if err := api.Ping(t.Context()); !errors.Is(err, nats.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+	})
+	t.Run("Publish succeeds after reconnecting", func(t *testing.T) {
+		server.Start()
+		eventually(t, "the API reconnects", api.Connected)
+		publish(t, api, documents(1))
+	})
 }
 
-func TestPublishWithoutStream(t *testing.T) {
+func TestPublishWithoutStreamIsUnavailable(t *testing.T) {
 	server := localtest.NATS(t)
 	api := connect(t, server, nats.UserAPI)
-	if published, err := api.Publish(t.Context(), []schema.Document{uploaded()}); !errors.Is(err, nats.ErrUnavailable) || len(published) != 0 {
-		t.Errorf("got %v, %v; want ErrUnavailable", published, err)
+	published, err := api.Publish(t.Context(), documents(1))
+	if !errors.Is(err, nats.ErrUnavailable) || len(published) != 0 {
+		t.Errorf("got %d documents, %v; want 0, ErrUnavailable", len(published), err)
 	}
 }
 
-func TestFullStreamRefusesAndSaysWhatWasStored(t *testing.T) {
+func TestPublishToFullStreamReturnsStoredDocuments(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := connect(t, server, nats.UserOperator)
-	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{DocumentsBytes: 4 << 10}); err != nil {
+	limits := nats.StreamLimits{DocumentsBytes: 4 << 10}
+	if err := nats.Provision(t.Context(), operator, limits); err != nil {
 		t.Fatal(err)
 	}
-	docs := make([]schema.Document, 50)
-	for i := range docs {
-		docs[i] = uploaded()
-	}
+	docs := documents(50)
 	published, err := operator.Publish(t.Context(), docs)
 	if err == nil || len(published) == 0 || len(published) == len(docs) {
-		t.Fatalf("got %d published, %v; want those before the stream was full", len(published), err)
+		t.Fatalf("got %d of %d documents, %v; want some documents and an error",
+			len(published), len(docs), err)
 	}
-	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := stream.CachedInfo().State.Msgs; n != uint64(len(published)) {
-		t.Errorf("%d are said to be stored, %d are", len(published), n)
+	n := documentsStream(t, operator).CachedInfo().State.Msgs
+	if n != uint64(len(published)) {
+		t.Errorf("got %d documents, but %d messages are stored", len(published), n)
 	}
 }
 
-func TestConnectToAnAbsentServer(t *testing.T) {
+func TestConnectBeforeTheServerStarts(t *testing.T) {
 	server := localtest.NATS(t)
 	server.Stop()
 	conn := connect(t, server, nats.UserWorker)
 	if conn.Connected() {
-		t.Fatal("connected to nothing")
+		t.Fatal("Connected: got true without a server, want false")
 	}
 	server.Start()
-	eventually(t, "it connects", conn.Connected)
+	eventually(t, "the connection is established", conn.Connected)
 }
 
-func TestConnectSaysThatThePasswordIsWrong(t *testing.T) {
+func TestConnectWithWrongPassword(t *testing.T) {
 	server := localtest.NATS(t)
 	conn, err := nats.Connect(t.Context(), nats.Options{
-		URL: server.URL, User: nats.UserAPI, Password: "wrong", Log: slog.New(slog.DiscardHandler),
+		URL:      server.URL,
+		User:     nats.UserAPI,
+		Password: "wrong",
+		Log:      slog.New(slog.DiscardHandler),
 	})
 	if !errors.Is(err, natsgo.ErrAuthorization) {
-		t.Errorf("Connect = %v; want ErrAuthorization", err)
+		t.Errorf("got %v, want ErrAuthorization", err)
 	}
 	if conn != nil {
 		conn.Close()
 	}
 }
 
-func TestConnectRefusesEmptyOptions(t *testing.T) {
-	if _, err := nats.Connect(context.Background(), nats.Options{URL: "nats://127.0.0.1:1"}); err == nil {
-		t.Error("a connection as nobody was made")
+func TestConnectRequiresAUser(t *testing.T) {
+	options := nats.Options{URL: "nats://127.0.0.1:1", Log: slog.New(slog.DiscardHandler)}
+	if conn, err := nats.Connect(t.Context(), options); err == nil {
+		conn.Close()
+		t.Error("got a connection without a user, want an error")
 	}
 }
 
-// ids returns how often the stream holds each message id.
-func ids(t *testing.T, operator *nats.Conn) map[string]int {
+// countByID returns the number of stored messages for each message ID.
+func countByID(t *testing.T, operator *nats.Conn) map[string]int {
 	t.Helper()
-	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream := documentsStream(t, operator)
 	count := map[string]int{}
 	for seq := uint64(1); seq <= stream.CachedInfo().State.LastSeq; seq++ {
 		m, err := stream.GetMsg(t.Context(), seq)
@@ -230,67 +262,57 @@ func ids(t *testing.T, operator *nats.Conn) map[string]int {
 	return count
 }
 
-func TestManyArePublishedOnceThoughSomeWereBefore(t *testing.T) {
+func TestPublishBatchesWithDuplicates(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
 	worker := connect(t, server, nats.UserWorker)
-	docs := make([]schema.Document, 1300) // more than a batch
-	for i := range docs {
-		docs[i] = uploaded()
-	}
-	for i, of := range [][]schema.Document{docs[7:8], docs, docs} {
-		published, err := worker.Publish(t.Context(), of)
-		if err != nil || len(published) != len(of) || published[0].ID != of[0].ID || published[len(published)-1].ID != of[len(of)-1].ID {
-			t.Fatalf("call %d: %d of %d published, %v", i, len(published), len(of), err)
+	docs := documents(1300) // more than one batch
+	for i, list := range [][]schema.Document{docs[7:8], docs, docs} {
+		published, err := worker.Publish(t.Context(), list)
+		if err != nil || len(published) != len(list) {
+			t.Fatalf("call %d: got %d documents, %v; want %d", i, len(published), err, len(list))
+		}
+		first, last := published[0].ID, published[len(published)-1].ID
+		if first != list[0].ID || last != list[len(list)-1].ID {
+			t.Fatalf("call %d: got documents %s to %s, want them in the order of the argument",
+				i, first, last)
 		}
 	}
-	count := ids(t, operator)
+	count := countByID(t, operator)
 	for _, d := range docs {
-		if count[d.MessageID()] != 1 {
-			t.Errorf("%s is stored %d times", d.MessageID(), count[d.MessageID()])
+		if n := count[d.MessageID()]; n != 1 {
+			t.Errorf("message %s: got %d copies, want 1", d.MessageID(), n)
 		}
 	}
 	if len(count) != len(docs) {
-		t.Errorf("%d ids are stored, want %d", len(count), len(docs))
+		t.Errorf("got %d message IDs, want %d", len(count), len(docs))
 	}
 }
 
-func TestManyWhereTheStreamTakesNoBatches(t *testing.T) {
+func TestPublishToAStreamWithoutBatches(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
-	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := stream.CachedInfo().Config
+	config := documentsStream(t, operator).CachedInfo().Config
 	config.AllowAtomicPublish = false
 	if _, err := operator.JetStream().UpdateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	docs := make([]schema.Document, 40)
-	for i := range docs {
-		docs[i] = uploaded()
-	}
-	published, err := operator.Publish(t.Context(), docs)
-	if err != nil || len(published) != len(docs) || len(ids(t, operator)) != len(docs) {
-		t.Errorf("%d of %d published, %d stored, %v", len(published), len(docs), len(ids(t, operator)), err)
+	docs := documents(40)
+	publish(t, operator, docs)
+	if n := len(countByID(t, operator)); n != len(docs) {
+		t.Errorf("got %d stored messages, want %d", n, len(docs))
 	}
 }
 
-func TestABatchOutlivesTheServer(t *testing.T) {
+func TestBatchSurvivesARestart(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
-	docs := make([]schema.Document, 100)
-	for i := range docs {
-		docs[i] = uploaded()
-	}
-	if published, err := operator.Publish(t.Context(), docs); err != nil || len(published) != len(docs) {
-		t.Fatalf("%d published, %v", len(published), err)
-	}
+	docs := documents(100)
+	publish(t, operator, docs)
 	server.Stop()
 	server.Start()
-	eventually(t, "it connects again", operator.Connected)
-	if n := len(ids(t, operator)); n != len(docs) {
-		t.Errorf("%d are stored, want %d", n, len(docs))
+	eventually(t, "the operator reconnects", operator.Connected)
+	if n := len(countByID(t, operator)); n != len(docs) {
+		t.Errorf("got %d stored messages, want %d", n, len(docs))
 	}
 }

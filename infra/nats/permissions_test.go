@@ -15,8 +15,9 @@ import (
 
 var users = []string{nats.UserMinIO, nats.UserAPI, nats.UserWorker, nats.UserOperator}
 
-// subjects says who may publish to and hear what; the operator may all.
-var subjects = []struct {
+// permissions lists the users that may publish and subscribe to each subject. The operator, who may
+// do everything, is left out.
+var permissions = []struct {
 	subject            string
 	publish, subscribe []string
 }{
@@ -72,33 +73,39 @@ var subjects = []struct {
 	{"_INBOX_*.>", nil, nil},
 }
 
-func TestEachUserMayOnlyWhatItsRoleNeeds(t *testing.T) {
+func TestUserPermissions(t *testing.T) {
 	server := localtest.NATS(t)
 	provision(t, server)
 	for _, user := range users {
 		t.Run(user, func(t *testing.T) {
-			for _, s := range subjects {
-				want := user == nats.UserOperator || slices.Contains(s.publish, user)
-				got := allowed(t, server, user, func(conn *natsgo.Conn) error { return conn.Publish(s.subject, nil) })
-				if got != want && !strings.ContainsAny(s.subject, "*>") {
-					t.Errorf("publish %s: allowed %v, want %v", s.subject, got, want)
+			for _, p := range permissions {
+				if !strings.ContainsAny(p.subject, "*>") { // nobody publishes to a wildcard
+					got := allowed(t, server, user, func(conn *natsgo.Conn) error {
+						return conn.Publish(p.subject, nil)
+					})
+					want := user == nats.UserOperator || slices.Contains(p.publish, user)
+					if got != want {
+						t.Errorf("publish to %s: got allowed %v, want %v", p.subject, got, want)
+					}
 				}
-				want = user == nats.UserOperator || slices.Contains(s.subscribe, user)
-				got = allowed(t, server, user, func(conn *natsgo.Conn) error {
-					_, err := conn.SubscribeSync(s.subject)
+				got := allowed(t, server, user, func(conn *natsgo.Conn) error {
+					_, err := conn.SubscribeSync(p.subject)
 					return err
 				})
+				want := user == nats.UserOperator || slices.Contains(p.subscribe, user)
 				if got != want {
-					t.Errorf("subscribe %s: allowed %v, want %v", s.subject, got, want)
+					t.Errorf("subscribe to %s: got allowed %v, want %v", p.subject, got, want)
 				}
 			}
 		})
 	}
 }
 
-// allowed reports whether the server lets the user do it. Its refusal comes before
-// its answer to the flush.
-func allowed(t *testing.T, server *localtest.NATSServer, user string, do func(*natsgo.Conn) error) bool {
+// allowed reports whether the server permits the action to the user. The server sends a permission
+// error before it answers the flush.
+func allowed(
+	t *testing.T, server *localtest.NATSServer, user string, action func(*natsgo.Conn) error,
+) bool {
 	t.Helper()
 	conn, err := natsgo.Connect(server.URL, natsgo.UserInfo(user, server.Passwords[user]),
 		natsgo.ErrorHandler(func(*natsgo.Conn, *natsgo.Subscription, error) {}))
@@ -106,7 +113,7 @@ func allowed(t *testing.T, server *localtest.NATSServer, user string, do func(*n
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	if err := do(conn); err != nil {
+	if err := action(conn); err != nil {
 		t.Fatal(err)
 	}
 	if err := conn.Flush(); err != nil {
@@ -115,22 +122,27 @@ func allowed(t *testing.T, server *localtest.NATSServer, user string, do func(*n
 	return !errors.Is(conn.LastError(), natsgo.ErrPermissionViolation)
 }
 
-func TestNobodyConnectsWithoutAPassword(t *testing.T) {
+func TestConnectionsRequireAPassword(t *testing.T) {
 	server := localtest.NATS(t)
-	for _, option := range []natsgo.Option{natsgo.UserInfo("", ""), natsgo.UserInfo(nats.UserOperator, ""), natsgo.UserInfo("admin", "admin")} {
+	for name, option := range map[string]natsgo.Option{
+		"no user":      natsgo.UserInfo("", ""),
+		"no password":  natsgo.UserInfo(nats.UserOperator, ""),
+		"unknown user": natsgo.UserInfo("admin", "admin"),
+	} {
 		if conn, err := natsgo.Connect(server.URL, option); err == nil {
 			conn.Close()
-			t.Error("connected without a password")
+			t.Errorf("%s: got a connection, want an error", name)
 		}
 	}
 }
 
-// MinIO's target publishes to JetStream with the old client and waits for the
-// stream's acknowledgment on an inbox without a prefix of its own.
-func TestMinIOPublishesAsItsTargetDoes(t *testing.T) {
+// MinIO publishes to JetStream with the legacy API of nats.go, and waits for the acknowledgment on
+// an inbox with the default prefix.
+func TestMinIOCanPublishWithTheLegacyAPI(t *testing.T) {
 	server := localtest.NATS(t)
 	provision(t, server)
-	conn, err := natsgo.Connect(server.URL, natsgo.UserInfo(nats.UserMinIO, server.Passwords[nats.UserMinIO]))
+	credentials := natsgo.UserInfo(nats.UserMinIO, server.Passwords[nats.UserMinIO])
+	conn, err := natsgo.Connect(server.URL, credentials)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,6 +153,6 @@ func TestMinIOPublishesAsItsTargetDoes(t *testing.T) {
 	}
 	ack, err := js.Publish(schema.SubjectCreatedDirect, []byte("{}"), natsgo.AckWait(timeout))
 	if err != nil || ack.Stream != schema.StreamBucket {
-		t.Errorf("publish = %+v, %v", ack, err)
+		t.Errorf("got acknowledgment %+v, %v; want stream %s", ack, err, schema.StreamBucket)
 	}
 }

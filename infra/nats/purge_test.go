@@ -13,154 +13,184 @@ import (
 	"intray/schema"
 )
 
-// bounded is a BUCKET stream of some bytes with its consumers.
-type bounded struct {
-	t        *testing.T
+// smallStream is a small BUCKET stream with its consumers.
+type smallStream struct {
 	operator *nats.Conn
 	worker   *nats.Conn
-	bytes    int64
+	bytes    int64 // its limit
 	stream   jetstream.Stream
 }
 
-const boundedBytes = 64 << 10
+const smallBytes = 64 << 10
 
-func newBounded(t *testing.T, bytes int64) bounded {
+func newSmallStream(t *testing.T, bytes int64) *smallStream {
 	t.Helper()
 	server := localtest.NATS(t)
-	b := bounded{t: t, operator: connect(t, server, nats.UserOperator), worker: connect(t, server, nats.UserWorker), bytes: bytes}
-	b.anew()
-	return b
+	s := &smallStream{
+		operator: connect(t, server, nats.UserOperator),
+		worker:   connect(t, server, nats.UserWorker),
+		bytes:    bytes,
+	}
+	s.recreate(t)
+	return s
 }
 
-// anew makes the stream and its consumers anew.
-func (b *bounded) anew() {
-	b.t.Helper()
-	js := b.operator.JetStream()
-	if err := js.DeleteStream(b.t.Context(), schema.StreamBucket); err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
-		b.t.Fatal(err)
+func (s *smallStream) provision(t *testing.T) {
+	t.Helper()
+	limits := nats.StreamLimits{BucketBytes: s.bytes}
+	if err := nats.Provision(t.Context(), s.operator, limits); err != nil {
+		t.Fatal(err)
 	}
-	if err := nats.Provision(b.t.Context(), b.operator, nats.StreamLimits{BucketBytes: b.bytes}); err != nil {
-		b.t.Fatal(err)
-	}
-	stream, err := js.Stream(b.t.Context(), schema.StreamBucket)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.stream = stream
 }
 
-func (b bounded) state() jetstream.StreamState {
-	b.t.Helper()
-	info, err := b.stream.Info(b.t.Context())
+// recreate deletes the stream and creates it again, with its consumers.
+func (s *smallStream) recreate(t *testing.T) {
+	t.Helper()
+	js := s.operator.JetStream()
+	err := js.DeleteStream(t.Context(), schema.StreamBucket)
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Fatal(err)
+	}
+	s.provision(t)
+	if s.stream, err = js.Stream(t.Context(), schema.StreamBucket); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *smallStream) state(t *testing.T) jetstream.StreamState {
+	t.Helper()
+	info, err := s.stream.Info(t.Context())
 	if err != nil {
-		b.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return info.State
 }
 
-// publish stores a message of about that size.
-func (b bounded) publish(subject string, size int) error {
-	_, err := b.operator.JetStream().Publish(b.t.Context(), subject, []byte(strings.Repeat("x", size)))
+// publish publishes a message with size bytes of data.
+func (s *smallStream) publish(t *testing.T, subject string, size int) error {
+	data := []byte(strings.Repeat("x", size))
+	_, err := s.operator.JetStream().Publish(t.Context(), subject, data)
 	return err
 }
 
-// acknowledge lets a consumer take and acknowledge n messages.
-func (b bounded) acknowledge(name string, n int) {
-	b.t.Helper()
-	consumer, err := b.stream.Consumer(b.t.Context(), name)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	batch, err := consumer.Fetch(n)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	taken := 0
-	for m := range batch.Messages() {
-		if err := m.DoubleAck(b.t.Context()); err != nil {
-			b.t.Fatal(err)
-		}
-		taken++
-	}
-	if taken != n {
-		b.t.Fatalf("%s took %d of %d messages", name, taken, n)
-	}
-}
-
-func (b bounded) purge() nats.PurgeResult {
-	b.t.Helper()
-	p, err := b.worker.Purge(b.t.Context(), schema.StreamBucket)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return p
-}
-
-// fill publishes messages of 1 kB until the stream refuses, and returns how many.
-func (b bounded) fill(subject string) (n int) {
-	for b.publish(subject, 1000) == nil {
+// fill publishes messages of 1000 bytes until the stream rejects one, and returns their number.
+func (s *smallStream) fill(t *testing.T, subject string) (n int) {
+	for s.publish(t, subject, 1000) == nil {
 		n++
 	}
 	return n
 }
 
-func TestPurgeStopsAtTheSlowestConsumer(t *testing.T) {
-	b := newBounded(t, boundedBytes)
-	b.fill(schema.SubjectCreatedDirect)
-	if p := b.purge(); p.First != 0 || !p.Blocked {
-		t.Errorf("before anything is acknowledged: %+v", p)
-	}
-	b.acknowledge(schema.ConsumerConfirm, 5)
-	if p := b.purge(); p.First != 1 || p.Last != 5 || !p.Blocked || b.state().FirstSeq != 6 {
-		t.Errorf("five are acknowledged: %+v, the first is %d", p, b.state().FirstSeq)
-	}
-	b.fill(schema.SubjectCreatedDirect)
-	b.acknowledge(schema.ConsumerConfirm, 40)
-	p := b.purge()
-	if s := b.state(); p.Blocked || s.Bytes > boundedBytes*70/100 || s.Bytes < boundedBytes*67/100 || s.FirstSeq != p.Last+1 {
-		t.Errorf("forty-five are acknowledged: %+v; %d bytes from %d on are left", p, s.Bytes, s.FirstSeq)
-	}
-	if p := b.purge(); p.First != 0 || p.Blocked { // 70 % is not over 80 %
-		t.Errorf("purged once more: %+v", p)
-	}
-}
-
-func TestPurgeKeepsWhatAnyDurableConsumerHasToRead(t *testing.T) {
-	b := newBounded(t, boundedBytes)
-	n := b.fill(schema.SubjectCreatedDirect)
-	b.acknowledge(schema.ConsumerConfirm, n)
-	other, err := b.stream.CreateConsumer(t.Context(), jetstream.ConsumerConfig{Durable: "other", AckPolicy: jetstream.AckExplicitPolicy})
+// acknowledge fetches and acknowledges the next n messages of a consumer.
+func (s *smallStream) acknowledge(t *testing.T, name string, n int) {
+	t.Helper()
+	consumer, err := s.stream.Consumer(t.Context(), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p := b.purge(); p.First != 0 || !p.Blocked {
-		t.Errorf("another durable consumer has read nothing: %+v", p)
-	}
-	if err := b.stream.DeleteConsumer(t.Context(), other.CachedInfo().Name); err != nil {
+	batch, err := consumer.Fetch(n)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.stream.DeleteConsumer(t.Context(), schema.ConsumerRemove); err != nil {
-		t.Fatal(err)
+	acknowledged := 0
+	for m := range batch.Messages() {
+		if err := m.DoubleAck(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		acknowledged++
 	}
-	if p := b.purge(); p.First != 0 || !p.Blocked {
-		t.Errorf("a consumer is missing: %+v", p)
-	}
-	if err := nats.Provision(t.Context(), b.operator, nats.StreamLimits{BucketBytes: boundedBytes}); err != nil {
-		t.Fatal(err)
-	}
-	// The new one has heard nothing, but of what it hears there is nothing either.
-	if p := b.purge(); p.First != 1 || p.Blocked {
-		t.Errorf("all is acknowledged: %+v", p)
+	if acknowledged != n {
+		t.Fatalf("consumer %s: got %d messages, want %d", name, acknowledged, n)
 	}
 }
 
-// Whatever the sizes, and however far each consumer is, nothing goes that one of
-// them has still to acknowledge, and no more than is needed by one message.
-func TestPurgeTakesNoMoreThanItMay(t *testing.T) {
+func (s *smallStream) purge(t *testing.T) nats.PurgeResult {
+	t.Helper()
+	p, err := s.worker.Purge(t.Context(), schema.StreamBucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// expectNothingPurged purges the stream and fails the test if a message was deleted, or if the
+// result has another value of Blocked.
+func (s *smallStream) expectNothingPurged(t *testing.T, blocked bool) {
+	t.Helper()
+	if p := s.purge(t); p.First != 0 || p.Blocked != blocked {
+		t.Errorf("Purge: got %+v, want no deleted message and Blocked %v", p, blocked)
+	}
+}
+
+func TestPurgeStopsAtTheSlowestConsumer(t *testing.T) {
+	s := newSmallStream(t, smallBytes)
+	s.fill(t, schema.SubjectCreatedDirect)
+	t.Run("nothing is acknowledged", func(t *testing.T) {
+		s.expectNothingPurged(t, true)
+	})
+	t.Run("five messages are acknowledged", func(t *testing.T) {
+		s.acknowledge(t, schema.ConsumerConfirm, 5)
+		p := s.purge(t)
+		if p.First != 1 || p.Last != 5 || !p.Blocked {
+			t.Errorf("Purge: got %+v, want messages 1 to 5 deleted, and Blocked", p)
+		}
+		if first := s.state(t).FirstSeq; first != 6 {
+			t.Errorf("got first message %d, want 6", first)
+		}
+	})
+	t.Run("enough messages are acknowledged", func(t *testing.T) {
+		s.fill(t, schema.SubjectCreatedDirect)
+		s.acknowledge(t, schema.ConsumerConfirm, 40)
+		p, left := s.purge(t), s.state(t)
+		if p.Blocked || left.FirstSeq != p.Last+1 {
+			t.Errorf("got %+v with first message %d; want it to be Last + 1, and not Blocked",
+				p, left.FirstSeq)
+		}
+		least, most := uint64(smallBytes*67/100), uint64(smallBytes*70/100)
+		if left.Bytes < least || left.Bytes > most {
+			t.Errorf("got %d bytes left, want %d to %d", left.Bytes, least, most)
+		}
+	})
+	t.Run("a stream that is 70 % full is not purged", func(t *testing.T) {
+		s.expectNothingPurged(t, false)
+	})
+}
+
+func TestPurgeWaitsForEveryDurableConsumer(t *testing.T) {
+	s := newSmallStream(t, smallBytes)
+	n := s.fill(t, schema.SubjectCreatedDirect)
+	s.acknowledge(t, schema.ConsumerConfirm, n)
+	t.Run("another durable consumer has pending messages", func(t *testing.T) {
+		config := jetstream.ConsumerConfig{Durable: "other", AckPolicy: jetstream.AckExplicitPolicy}
+		if _, err := s.stream.CreateConsumer(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		s.expectNothingPurged(t, true)
+		if err := s.stream.DeleteConsumer(t.Context(), config.Durable); err != nil {
+			t.Fatal(err)
+		}
+	})
+	t.Run("a consumer of Provision is missing", func(t *testing.T) {
+		if err := s.stream.DeleteConsumer(t.Context(), schema.ConsumerRemove); err != nil {
+			t.Fatal(err)
+		}
+		s.expectNothingPurged(t, true)
+	})
+	t.Run("no consumer has pending messages", func(t *testing.T) {
+		s.provision(t) // the new consumer has no messages of its subject
+		if p := s.purge(t); p.First != 1 || p.Blocked {
+			t.Errorf("Purge: got %+v, want message 1 deleted, and not Blocked", p)
+		}
+	})
+}
+
+// For random message sizes and consumer positions, Purge must not delete a message that a consumer
+// has not acknowledged, and must report whether it reached its target.
+func TestPurgeKeepsUnacknowledgedMessages(t *testing.T) {
 	const size = 16 << 10
-	b := newBounded(t, size)
+	s := newSmallStream(t, size)
 	rapid.Check(t, func(rt *rapid.T) {
-		b.anew()
+		s.recreate(t)
 		var subjects []string
 		sizes := rapid.SampledFrom([][2]int{{100, 400}, {100, 3000}, {1000, 2000}}).Draw(rt, "sizes")
 		for {
@@ -168,54 +198,67 @@ func TestPurgeTakesNoMoreThanItMay(t *testing.T) {
 			if rapid.IntRange(0, 4).Draw(rt, "kind") == 0 {
 				subject = schema.SubjectRemovedDurable
 			}
-			if b.publish(subject, rapid.IntRange(sizes[0], sizes[1]).Draw(rt, "size")) != nil {
+			if s.publish(t, subject, rapid.IntRange(sizes[0], sizes[1]).Draw(rt, "size")) != nil {
 				break
 			}
 			subjects = append(subjects, subject)
 		}
-		floor := uint64(len(subjects)) // the first that is not acknowledged is after it
+		floor := uint64(len(subjects)) // all consumers have acknowledged the messages up to it
 		for consumer, subject := range map[string]string{
-			schema.ConsumerConfirm: schema.SubjectCreatedDirect, schema.ConsumerRemove: schema.SubjectRemovedDurable,
+			schema.ConsumerConfirm: schema.SubjectCreatedDirect,
+			schema.ConsumerRemove:  schema.SubjectRemovedDurable,
 		} {
-			var mine []uint64
-			for i, s := range subjects {
-				if s == subject {
-					mine = append(mine, uint64(i)+1)
+			var sequences []uint64
+			for i, other := range subjects {
+				if other == subject {
+					sequences = append(sequences, uint64(i)+1)
 				}
 			}
-			n := rapid.IntRange(0, len(mine)).Draw(rt, consumer)
+			n := rapid.IntRange(0, len(sequences)).Draw(rt, consumer)
 			if n > 0 {
-				b.acknowledge(consumer, n)
+				s.acknowledge(t, consumer, n)
 			}
-			if n < len(mine) {
-				floor = min(floor, mine[n]-1)
+			if n < len(sequences) {
+				floor = min(floor, sequences[n]-1)
 			}
 		}
-		full := b.state()
-		p := b.purge()
-		left := b.state()
+		full := s.state(t)
+		p := s.purge(t)
+		left := s.state(t)
 		if left.FirstSeq > floor+1 {
-			rt.Fatalf("message %d is the first, though only those up to %d are acknowledged by all", left.FirstSeq, floor)
+			rt.Fatalf("got first message %d, want at most %d, the first that is not acknowledged",
+				left.FirstSeq, floor+1)
 		}
-		if p.Blocked != (left.Bytes > size/100*70) || (p.First != 0) != (left.FirstSeq > full.FirstSeq) {
-			rt.Fatalf("%+v, but %d bytes are left from %d on", p, left.Bytes, left.FirstSeq)
+		if want := left.Bytes > size/100*70; p.Blocked != want {
+			rt.Fatalf("got %+v with %d bytes left, want Blocked %v", p, left.Bytes, want)
+		}
+		if want := left.FirstSeq > full.FirstSeq; (p.First != 0) != want {
+			rt.Fatalf("got %+v, want deleted messages %v", p, want)
 		}
 	})
+}
+
+func TestPurgeAnEmptyStream(t *testing.T) {
+	server := localtest.NATS(t)
+	provision(t, server)
+	p, err := connect(t, server, nats.UserWorker).Purge(t.Context(), schema.StreamDocuments)
+	if err != nil || p.First != 0 || p.Blocked {
+		t.Errorf("got %+v, %v; want no deleted message and not Blocked", p, err)
+	}
 }
 
 func TestPurgeWithoutStreamOrServer(t *testing.T) {
 	server := localtest.NATS(t)
 	worker := connect(t, server, nats.UserWorker)
-	if _, err := worker.Purge(t.Context(), schema.StreamBucket); !errors.Is(err, nats.ErrUnavailable) {
-		t.Errorf("without the stream: %v", err)
+	expectUnavailable := func(t *testing.T) {
+		t.Helper()
+		_, err := worker.Purge(t.Context(), schema.StreamBucket)
+		if !errors.Is(err, nats.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
 	}
-	provision(t, server)
-	if p, err := worker.Purge(t.Context(), schema.StreamDocuments); err != nil || p.First != 0 || p.Blocked {
-		t.Errorf("an empty stream: %+v, %v", p, err)
-	}
+	t.Run("without the stream", expectUnavailable)
 	server.Stop()
-	eventually(t, "the loss is noticed", func() bool { return !worker.Connected() })
-	if _, err := worker.Purge(t.Context(), schema.StreamBucket); !errors.Is(err, nats.ErrUnavailable) {
-		t.Errorf("without the server: %v", err)
-	}
+	eventually(t, "the worker loses its connection", func() bool { return !worker.Connected() })
+	t.Run("without the server", expectUnavailable)
 }

@@ -11,48 +11,51 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Options say where NATS is and as whom to connect.
+// Options are the server's address and the user to connect as.
 type Options struct {
-	URL string // nats://host:port, or several, separated by commas; no password in it
-	// User is one of the account's users, with its password. The user's name
-	// also ends the connection's inbox prefix: nobody reads another's answers.
+	// URL is nats://host:port, or several such URLs separated by commas. It contains no password.
+	URL string
+	// User is one of the users of the account, and Password the user's password. The connection's
+	// inbox prefix ends with the user's name, so that the server can restrict each user to its own
+	// inboxes.
 	User, Password string
-	Name           string // of the process, as the server's own tools show it
-	Log            *slog.Logger
+	// Name is the process's name in the output of the NATS tools.
+	Name string
+	Log  *slog.Logger
 }
 
 const (
-	// dialTimeout bounds one attempt to connect.
+	// dialTimeout bounds one connection attempt.
 	dialTimeout = 2 * time.Second
-	// A server that hangs is noticed after pingInterval × (maxPingsOut + 1).
+	// The client detects a server that hangs after pingInterval × (maxPingsOut + 1).
 	pingInterval = 5 * time.Second
 	maxPingsOut  = 2
-	// The first attempts to reconnect come quickly, as after a restart of the
-	// server; the later ones keep to maxReconnectWait.
+	// The wait between reconnection attempts doubles from minReconnectWait, so that a restart of the
+	// server is noticed quickly, up to maxReconnectWait.
 	minReconnectWait = 50 * time.Millisecond
 	maxReconnectWait = 2 * time.Second
-	// ackTimeout is how long a publish waits for its acknowledgment. The
-	// API's confirm waits for it: a hung server must not hold a user up.
+	// ackTimeout is how long a publish waits for its acknowledgment. It is short because users wait
+	// for it when they confirm an upload through the API.
 	ackTimeout = 2 * time.Second
-	// flushTimeout bounds what Close waits for the last acks to be written.
+	// flushTimeout is how long Close waits until the last acknowledgments are sent.
 	flushTimeout = 2 * time.Second
 )
 
-// Conn is a connection that reconnects for ever. It is safe for concurrent use.
+// Conn is a connection to NATS that never stops trying to reconnect. It is safe for concurrent use.
 type Conn struct {
 	core *natsgo.Conn
 	js   jetstream.JetStream
 }
 
-// Connect connects to NATS. An absent server is no error: the connection is
-// then made as soon as the server is there. Wrong options are errors, and so is
-// a refused password where the server is there to refuse it.
+// Connect connects to NATS. If the server is unreachable, Connect succeeds, and the connection is
+// established as soon as the server is reachable. Connect returns an error if options are missing
+// or invalid, or if the server rejects the password.
 //
-// Nothing is kept for a server that is away: a publish fails at once, for its
-// event is sent later by other means.
+// While the server is unreachable, a publish fails immediately instead of being buffered, because
+// the sweeper publishes the event later.
 func Connect(ctx context.Context, o Options) (*Conn, error) {
 	if o.URL == "" || o.User == "" || o.Log == nil {
-		return nil, errors.New("connect to nats: URL, User and Log are needed")
+		return nil, errors.New("connect to nats: URL, User and Log are required")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("connect to nats: %w", err)
@@ -67,16 +70,17 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		natsgo.MaxPingsOutstanding(maxPingsOut),
 		natsgo.RetryOnFailedConnect(true),
 		natsgo.MaxReconnects(-1),
-		natsgo.IgnoreAuthErrorAbort(), // passwords may be changed on both sides, one after the other
+		// A password change reaches the server and the client at different times.
+		natsgo.IgnoreAuthErrorAbort(),
 		natsgo.CustomReconnectDelay(reconnectDelay),
 		natsgo.ReconnectBufSize(-1),
 		natsgo.ConnectHandler(func(*natsgo.Conn) { log.Info("connected to nats") }),
 		natsgo.DisconnectErrHandler(func(_ *natsgo.Conn, err error) {
 			if err != nil {
-				log.Warn("connection to nats lost", "error", err)
+				log.Warn("lost connection to nats", "error", err)
 			}
 		}),
-		natsgo.ReconnectHandler(func(*natsgo.Conn) { log.Info("connected to nats again") }),
+		natsgo.ReconnectHandler(func(*natsgo.Conn) { log.Info("reconnected to nats") }),
 		natsgo.ErrorHandler(func(_ *natsgo.Conn, _ *natsgo.Subscription, err error) {
 			log.Error("nats reported an error", "error", err)
 		}),
@@ -100,17 +104,17 @@ func reconnectDelay(attempts int) time.Duration {
 	return min(maxReconnectWait, minReconnectWait<<min(attempts, 10))
 }
 
-// Connected reports whether the connection is up at this moment.
+// Connected reports whether the connection is currently established.
 func (c *Conn) Connected() bool { return c.core.IsConnected() }
 
-// Core is the connection itself, for subscriptions without a stream.
+// Core returns the underlying connection, for subscriptions without a stream.
 func (c *Conn) Core() *natsgo.Conn { return c.core }
 
-// JetStream is the connection's JetStream context.
+// JetStream returns the connection's JetStream context.
 func (c *Conn) JetStream() jetstream.JetStream { return c.js }
 
-// Ping asks the server for an answer and fails with ErrUnavailable if none
-// comes before ctx ends.
+// Ping sends a request to the server and waits up to 2 s for the response. It returns
+// ErrUnavailable if no response arrives.
 func (c *Conn) Ping(ctx context.Context) error {
 	if !c.Connected() {
 		return fmt.Errorf("ping: %w", ErrUnavailable)
@@ -123,12 +127,12 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close writes what was published or acknowledged so far, waiting 2 s at most,
-// and closes the connection.
+// Close waits up to 2 s until all messages and acknowledgments so far are sent, and closes the
+// connection.
 func (c *Conn) Close() {
 	if c.Connected() {
-		// A failure means that the server is away: what it did not get is sent
-		// again, or delivered again.
+		// If this fails, the server is unreachable. Events that it did not receive are published
+		// again by the sweeper, and messages whose acknowledgment it did not receive are redelivered.
 		_ = c.core.FlushTimeout(flushTimeout)
 	}
 	c.js.CleanupPublisher()

@@ -13,43 +13,50 @@ import (
 	"intray/schema"
 )
 
-// The stream DOCUMENTS sends each event on once it is stored, with its sequence
-// in a header. So a follower needs neither a consumer, of which the server would
-// keep the state, nor the right to make one, which is the right to change others'.
+// The server republishes each event of the stream DOCUMENTS after storing it, with the sequence
+// number in a header. So a follower needs no JetStream consumer, whose state the server would have
+// to keep, and no permission to create one, which would also allow it to change other consumers.
 const (
 	storedSource      = schema.SubjectsDocuments
 	storedDestination = "stored.documents.{{wildcard(1)}}"
 	subjectsStored    = "stored.documents.*"
-	// subjectRead answers with stored messages and changes nothing
+	// subjectRead is the subject of read requests for stored messages
 	// (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md).
 	subjectRead = "$JS.API.DIRECT.GET." + schema.StreamDocuments
 )
 
 const (
-	// followBuffer is how many events may wait for Follow's caller. What comes
-	// while it is full is read from the stream afterwards.
+	// followBuffer is how many received events can wait until the caller has handled the previous
+	// ones. If the buffer is full, later events are dropped and then read from the stream.
 	followBuffer = 4096
-	// maxMissed is how many missed events are read again at most. Reading more
-	// takes longer than looking at the documents.
+	// maxMissed is the largest number of missed events that are read from the stream. For more, it
+	// is faster to query the documents.
 	maxMissed = 100_000
-	// readBatch is how many events are asked for at once, readTimeout how long
-	// they may take.
+	// readBatch is how many events one request reads, and readTimeout how long reading all missed
+	// events may take.
 	readBatch   = 500
 	readTimeout = 5 * time.Second
 	// followRetry is the wait after a read that failed while connected.
 	followRetry = 500 * time.Millisecond
 )
 
-// Follow calls each with the events of the stream DOCUMENTS and their sequences,
-// in the stream's order and each once: first the last history of those that are
-// stored, then what comes, until ctx ends. Before the first, and wherever some are
-// skipped because they are too many or gone, it calls reset with the sequence
-// after which it goes on. Undecodable messages are left out.
+// Follow calls handle with the events of the stream DOCUMENTS and their sequence numbers, each once
+// and in the order of the stream. It starts with the last history stored events and continues with
+// new ones until ctx ends. It skips messages that it cannot decode.
 //
-// While NATS is away nothing is called; what was stored meanwhile follows when it
-// is back. The calls come one at a time and hold Follow up. It returns nil when ctx
-// ends, and ErrUnavailable when the connection was closed.
-func (c *Conn) Follow(ctx context.Context, history uint64, each func(sequence uint64, e schema.DocumentEvent), reset func(after uint64)) error {
+// Follow calls reset before the first event, and again whenever it skips events because there are
+// too many or because they were deleted. The argument of reset is the sequence number after which
+// Follow continues.
+//
+// While NATS is unreachable, Follow waits. After reconnecting it delivers the events that were
+// stored in the meantime. Follow makes one call at a time and waits for it to return. It returns
+// nil when ctx ends, and ErrUnavailable when the connection is closed.
+func (c *Conn) Follow(
+	ctx context.Context,
+	history uint64,
+	handle func(sequence uint64, e schema.DocumentEvent),
+	reset func(after uint64),
+) error {
 	messages := make(chan *natsgo.Msg, followBuffer)
 	sub, err := c.core.ChanSubscribe(subjectsStored, messages)
 	if err != nil {
@@ -59,9 +66,9 @@ func (c *Conn) Follow(ctx context.Context, history uint64, each func(sequence ui
 	connected := c.core.StatusChanged(natsgo.CONNECTED)
 	defer c.core.RemoveStatusListener(connected)
 
-	f := &follower{conn: c, history: min(history, maxMissed), each: each, reset: reset}
-	again := time.NewTimer(0) // the first catching up
-	defer again.Stop()
+	f := &follower{conn: c, history: min(history, maxMissed), handle: handle, reset: reset}
+	catchUp := time.NewTimer(0) // the first catch-up starts immediately
+	defer catchUp.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -70,41 +77,42 @@ func (c *Conn) Follow(ctx context.Context, history uint64, each func(sequence ui
 			if !open {
 				return fmt.Errorf("follow documents: %w: connection closed", ErrUnavailable)
 			}
-			again.Reset(0)
-		case <-again.C:
+			catchUp.Reset(0)
+		case <-catchUp.C:
 			if f.catchUp(ctx) != nil && c.Connected() {
-				again.Reset(followRetry)
+				catchUp.Reset(followRetry)
 			}
 		case m := <-messages:
 			if !f.next(m) {
-				again.Reset(0)
+				catchUp.Reset(0)
 			}
 		}
 	}
 }
 
-// follower is where a Follow stands.
+// follower is the state of a call of Follow.
 type follower struct {
 	conn    *Conn
 	history uint64
-	each    func(uint64, schema.DocumentEvent)
+	handle  func(uint64, schema.DocumentEvent)
 	reset   func(uint64)
-	begun   bool
-	last    uint64 // the sequence that was called last
-	lastAt  string // when that was stored
+	started bool
+	last    uint64 // the sequence number of the last event that was handled
+	lastAt  string // the time at which that event was stored
 }
 
-// next takes an event as it is stored. It returns false if others are missing
-// before it.
+// next handles an event that was just stored. It returns false if earlier events are missing, so
+// that the follower must catch up.
 func (f *follower) next(m *natsgo.Msg) bool {
 	sequence, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
 	switch at := m.Header.Get("Nats-Time-Stamp"); {
 	case err != nil:
 		return true
-	case !f.begun:
+	case !f.started:
 		return false
 	case sequence <= f.last:
-		// Read already, unless it is newer: then the stream was made anew.
+		// The event was handled already, unless it was stored later than the last one. In that case
+		// the stream was deleted and created again.
 		return !newer(at, f.lastAt)
 	case sequence == f.last+1:
 		f.call(sequence, m)
@@ -114,6 +122,7 @@ func (f *follower) next(m *natsgo.Msg) bool {
 	}
 }
 
+// newer reports whether time a, in RFC 3339 format, is after time b.
 func newer(a, b string) bool {
 	at, err := time.Parse(time.RFC3339Nano, a)
 	other, otherErr := time.Parse(time.RFC3339Nano, b)
@@ -123,24 +132,24 @@ func newer(a, b string) bool {
 func (f *follower) call(sequence uint64, m *natsgo.Msg) {
 	f.last, f.lastAt = sequence, m.Header.Get("Nats-Time-Stamp")
 	if e, err := schema.DecodeDocumentEvent(m.Data); err == nil {
-		f.each(sequence, e)
+		f.handle(sequence, e)
 	}
 }
 
-// catchUp reads what the stream holds after the last event.
+// catchUp reads and handles the events that the stream stores after the last handled one.
 func (f *follower) catchUp(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	if !f.conn.Connected() {
-		return fmt.Errorf("read documents' events: %w", ErrUnavailable)
+		return fmt.Errorf("read document events: %w", ErrUnavailable)
 	}
 	stream, err := f.conn.js.Stream(ctx, schema.StreamDocuments)
 	if err != nil {
-		return fmt.Errorf("read documents' events: %w", unavailable(err))
+		return fmt.Errorf("read document events: %w", unavailable(err))
 	}
 	state := stream.CachedInfo().State
 	switch {
-	case !f.begun:
+	case !f.started:
 		f.skip(state.LastSeq-min(state.LastSeq, f.history), state.FirstSeq)
 	case f.last > state.LastSeq, f.last+1 < state.FirstSeq, state.LastSeq-f.last > maxMissed:
 		f.skip(state.LastSeq, state.FirstSeq)
@@ -151,56 +160,60 @@ func (f *follower) catchUp(ctx context.Context) error {
 			return err
 		}
 		for _, m := range messages {
-			sequence, err := strconv.ParseUint(m.Header.Get("Nats-Sequence"), 10, 64)
+			header := m.Header.Get("Nats-Sequence")
+			sequence, err := strconv.ParseUint(header, 10, 64)
 			if err != nil || sequence <= f.last {
-				return fmt.Errorf("read documents' events: message with sequence %q after %d", m.Header.Get("Nats-Sequence"), f.last)
+				return fmt.Errorf("read document events: message with sequence %q after %d",
+					header, f.last)
 			}
 			f.call(sequence, m)
 		}
-		if len(messages) == 0 { // what lies between was deleted
+		if len(messages) == 0 { // the remaining messages were deleted
 			f.last = state.LastSeq
 		}
 	}
 	return nil
 }
 
-// skip goes on after the sequence, or where the stream begins.
+// skip makes the follower continue after sequence number after, or at the stream's first message if
+// that is later.
 func (f *follower) skip(after, first uint64) {
 	if first > 0 {
 		after = max(after, first-1)
 	}
-	f.begun, f.last, f.lastAt = true, after, ""
+	f.started, f.last, f.lastAt = true, after, ""
 	f.reset(after)
 }
 
-// read returns stored messages from the sequence on, none where there are none.
+// read returns up to readBatch stored messages, starting at sequence number from. It returns none
+// if there are none.
 func (c *Conn) read(ctx context.Context, from uint64) ([]*natsgo.Msg, error) {
 	request, err := json.Marshal(map[string]uint64{"seq": from, "batch": readBatch})
 	if err != nil {
-		return nil, fmt.Errorf("read documents' events: %w", err)
+		return nil, fmt.Errorf("read document events: %w", err)
 	}
 	inbox := c.core.NewInbox()
 	sub, err := c.core.SubscribeSync(inbox)
 	if err != nil {
-		return nil, fmt.Errorf("read documents' events: %w", unavailable(err))
+		return nil, fmt.Errorf("read document events: %w", unavailable(err))
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	if err := c.core.PublishRequest(subjectRead, inbox, request); err != nil {
-		return nil, fmt.Errorf("read documents' events: %w", unavailable(err))
+		return nil, fmt.Errorf("read document events: %w", unavailable(err))
 	}
 	var messages []*natsgo.Msg
 	for {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("read documents' events: %w", errors.Join(ErrUnavailable, err))
+			return nil, fmt.Errorf("read document events: %w", errors.Join(ErrUnavailable, err))
 		}
 		switch status := m.Header.Get("Status"); status {
 		case "":
 			messages = append(messages, m)
-		case "204", "404": // the end of the batch; nothing there
+		case "204", "404": // end of the batch; no message found
 			return messages, nil
 		default:
-			return nil, fmt.Errorf("read documents' events: %w: status %s", ErrUnavailable, status)
+			return nil, fmt.Errorf("read document events: %w: status %s", ErrUnavailable, status)
 		}
 	}
 }

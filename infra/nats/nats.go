@@ -1,9 +1,9 @@
-// Package nats is everything Intray asks of NATS: the server's configuration
-// (ServerConfig), connections that outlive outages (Connect), the streams and
-// their durable consumers (Provision), and the publishing of documents' events
-// (Conn.Publish, Publisher).
+// Package nats contains everything that Intray does with NATS: the server's configuration
+// (ServerConfig), connections that survive outages (Connect), the streams and their durable
+// consumers (Provision), publishing document events (Conn.Publish, Publisher), and reading,
+// following, replaying and purging the streams.
 //
-// One account holds a user for each role; nats.conf says what each may do.
+// All users are in one account, with a user for each role. nats.conf defines their permissions.
 package nats
 
 import (
@@ -12,29 +12,28 @@ import (
 	"fmt"
 )
 
-// ServerConfig is nats.conf, the server's configuration. It reads $NATS_HOST,
-// $NATS_PORT, $NATS_STORE_DIR and a password for each user, $NATS_MINIO_PASSWORD,
-// $NATS_API_PASSWORD, $NATS_WORKER_PASSWORD and $NATS_OPERATOR_PASSWORD, from
-// the server's environment. Passwords begin with a letter and hold letters and
-// digits only.
+// ServerConfig is nats.conf, the server's configuration. It reads $NATS_HOST, $NATS_PORT,
+// $NATS_STORE_DIR and a password for each user ($NATS_MINIO_PASSWORD, $NATS_API_PASSWORD,
+// $NATS_WORKER_PASSWORD and $NATS_OPERATOR_PASSWORD) from the server's environment. Passwords must
+// begin with a letter and consist of letters and digits.
 //
 //go:embed nats.conf
 var ServerConfig []byte
 
 // The users of the account.
 const (
-	UserMinIO    = "minio"    // publishes what happens in the bucket
-	UserAPI      = "api"      // publishes and hears documents' events
-	UserWorker   = "worker"   // consumes, and publishes documents' events
-	UserOperator = "operator" // may do everything
+	UserMinIO    = "minio"    // publishes the bucket's events
+	UserAPI      = "api"      // publishes and follows document events
+	UserWorker   = "worker"   // consumes all events and publishes document events
+	UserOperator = "operator" // has all permissions
 )
 
-// ErrUnavailable says that NATS, or the stream, did not answer. The same call
-// may succeed later.
+// ErrUnavailable means that NATS or JetStream did not answer, or that the stream or consumer does
+// not exist yet. The same call may succeed later.
 var ErrUnavailable = errors.New("nats is unavailable")
 
-// Unavailable wraps whatever kept JetStream from answering with ErrUnavailable, and
-// says what to do where it lacks what was asked for.
+// Unavailable wraps err with ErrUnavailable. If a stream or a consumer is missing, the message says
+// which command creates it.
 func Unavailable(err error) error {
 	if err = unavailable(err); !errors.Is(err, ErrUnavailable) {
 		err = fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -14,14 +14,18 @@ import (
 	"intray/schema"
 )
 
-// Publish publishes each document's present event (documents.<status>, under Document.MessageID),
-// waits until the stream has stored them, and returns the documents whose events are stored, in the
-// order of docs, whatever the error. The error is the first failure; it is ErrUnavailable, at once,
-// when NATS is not connected.
+// Publish publishes the event of each document's current status (subject documents.<status>,
+// message ID Document.MessageID) and waits until the stream has stored the events. It returns the
+// documents whose events are stored, in the order of docs, even if it also returns an error. The
+// error is that of the first failure. If NATS is not connected, Publish returns ErrUnavailable
+// immediately.
 //
-// Many documents are published in atomic batches, which the server writes to the disk once for all
-// of a batch. Few, and those of a batch that the server refuses, are published concurrently.
-func (c *Conn) Publish(ctx context.Context, docs []schema.Document) (published []schema.Document, err error) {
+// If there are many documents, Publish uses atomic batches, because the server writes a whole batch
+// to the disk at once. It publishes few documents, and the documents of a batch that the server
+// rejects, as separate messages concurrently.
+func (c *Conn) Publish(
+	ctx context.Context, docs []schema.Document,
+) (published []schema.Document, err error) {
 	if len(docs) == 0 {
 		return nil, nil
 	}
@@ -47,46 +51,50 @@ func (c *Conn) Publish(ctx context.Context, docs []schema.Document) (published [
 }
 
 const (
-	// minBatch is how many messages an atomic batch pays for: the server makes a
-	// folder for each.
+	// minBatch is the smallest number of messages for which an atomic batch is faster than separate
+	// messages. The server creates a directory for each batch.
 	minBatch = 16
-	// maxBatch is the most that the server takes in one.
+	// maxBatch is the largest batch that the server accepts.
 	maxBatch = 1000
 )
 
 // store publishes messages, one for each of docs, and returns the documents whose
 // messages are stored.
-func (c *Conn) store(ctx context.Context, docs []schema.Document, messages []*natsgo.Msg) ([]schema.Document, error) {
+func (c *Conn) store(
+	ctx context.Context, docs []schema.Document, messages []*natsgo.Msg,
+) ([]schema.Document, error) {
 	if len(docs) >= minBatch {
 		err := c.publishBatch(ctx, messages)
 		if err == nil {
 			return docs, nil
 		}
-		// A refusal stores nothing: one message that the stream has seen already is
-		// enough for it, or a stream that is nearly full. No answer is an outage.
-		if !errors.Is(err, errRefused) {
-			return nil, fmt.Errorf("publish %d documents from %s on: %w", len(docs), docs[0].ID, unavailable(err))
+		// The server rejects a whole batch if the stream has already stored one of its messages, or
+		// if the stream is nearly full. Publish each message separately in this case. Any other error
+		// is an outage.
+		if !errors.Is(err, errRejected) {
+			return nil, fmt.Errorf("publish a batch of %d documents that begins with %s: %w",
+				len(docs), docs[0].ID, unavailable(err))
 		}
 	}
 	return c.publishEach(ctx, docs, messages)
 }
 
-// errRefused says that the server answered and stored nothing of a batch.
-var errRefused = errors.New("batch refused")
+// errRejected means that the server answered, and that it stored no message of a batch.
+var errRejected = errors.New("batch rejected")
 
-// publishBatch stores all messages or none
-// (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md).
-// With sync_interval "always" the server writes the whole batch to the disk
-// before it answers (nats-server, processJetStreamAtomicBatchMsg).
+// publishBatch publishes messages as an atomic batch, of which the stream stores all messages or
+// none (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md). With
+// sync_interval "always" the server writes the whole batch to the disk before it answers
+// (nats-server, processJetStreamAtomicBatchMsg).
 func (c *Conn) publishBatch(ctx context.Context, messages []*natsgo.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
 	id := nuid.Next()
 	last := len(messages) - 1
-	for i, plain := range messages {
-		m := natsgo.NewMsg(plain.Subject)
-		m.Data = plain.Data
-		m.Header.Set(natsgo.MsgIdHdr, plain.Header.Get(natsgo.MsgIdHdr))
+	for i, original := range messages {
+		m := natsgo.NewMsg(original.Subject) // publishEach may still need the original
+		m.Data = original.Data
+		m.Header.Set(natsgo.MsgIdHdr, original.Header.Get(natsgo.MsgIdHdr))
 		m.Header.Set("Nats-Batch-Id", id)
 		m.Header.Set("Nats-Batch-Sequence", strconv.Itoa(i+1))
 		if i < last {
@@ -100,34 +108,38 @@ func (c *Conn) publishBatch(ctx context.Context, messages []*natsgo.Msg) error {
 		if err != nil {
 			return err
 		}
-		return batchAnswer(answer.Data, id, len(messages))
+		return checkBatchAck(answer.Data, id, len(messages))
 	}
 	return nil
 }
 
-// batchAnswer reads the stream's answer to a batch's last message.
-func batchAnswer(data []byte, id string, n int) error {
+// checkBatchAck checks the stream's response to the last message of a batch with n messages. It
+// returns nil if the stream stored all of them.
+func checkBatchAck(data []byte, id string, n int) error {
 	var ack struct {
 		Batch string              `json:"batch"`
 		Count int                 `json:"count"`
 		Error *jetstream.APIError `json:"error"`
 	}
 	if err := json.Unmarshal(data, &ack); err != nil {
-		return fmt.Errorf("answer to a batch: %w", err)
+		return fmt.Errorf("decode response to a batch: %w", err)
 	}
 	switch {
 	case ack.Error != nil:
-		return fmt.Errorf("%w: %w", errRefused, ack.Error)
+		return fmt.Errorf("%w: %w", errRejected, ack.Error)
 	case ack.Batch != id || ack.Count != n:
-		// A server that knows no batches stores each message as any other, and
-		// recognizes it when it comes again.
-		return fmt.Errorf("%w: %d of %d messages were acknowledged", errRefused, ack.Count, n)
+		// A server without support for batches stores the messages individually. It drops the
+		// duplicates when publishEach sends them again.
+		return fmt.Errorf("%w: %d of %d messages were acknowledged", errRejected, ack.Count, n)
 	}
 	return nil
 }
 
-// publishEach publishes concurrently.
-func (c *Conn) publishEach(ctx context.Context, docs []schema.Document, messages []*natsgo.Msg) (stored []schema.Document, err error) {
+// publishEach publishes messages, one for each of docs, concurrently. It returns the documents
+// whose messages are stored, and the first error.
+func (c *Conn) publishEach(
+	ctx context.Context, docs []schema.Document, messages []*natsgo.Msg,
+) (stored []schema.Document, err error) {
 	futures := make([]jetstream.PubAckFuture, len(docs))
 	for i, m := range messages {
 		futures[i], err = c.js.PublishMsgAsync(m)
@@ -151,6 +163,7 @@ func (c *Conn) publishEach(ctx context.Context, docs []schema.Document, messages
 	return stored, err
 }
 
+// message returns the message for the event of d's current status.
 func message(d schema.Document) (*natsgo.Msg, error) {
 	event := d.Event()
 	data, err := json.Marshal(event)
@@ -163,7 +176,8 @@ func message(d schema.Document) (*natsgo.Msg, error) {
 	return msg, nil
 }
 
-// wait ends with the stream's answer. A duplicate is stored already.
+// wait waits for the stream's acknowledgment. The stream also acknowledges duplicates, which it has
+// stored before.
 func wait(ctx context.Context, f jetstream.PubAckFuture) error {
 	select {
 	case <-f.Ok():
@@ -175,19 +189,33 @@ func wait(ctx context.Context, f jetstream.PubAckFuture) error {
 	}
 }
 
-// unavailable wraps the errors that mean that nobody answered, or that there is
-// nothing yet that could.
+// notFoundErrors maps JetStream errors to what does not exist.
+var notFoundErrors = map[error]string{
+	jetstream.ErrStreamNotFound:   "stream",
+	jetstream.ErrConsumerNotFound: "consumer",
+}
+
+// unavailable wraps err with ErrUnavailable if it means that the server did not answer, or that the
+// stream or consumer does not exist yet. It returns other errors unchanged.
 func unavailable(err error) error {
-	for lost, what := range map[error]string{jetstream.ErrStreamNotFound: "stream", jetstream.ErrConsumerNotFound: "consumer"} {
-		if errors.Is(err, lost) {
-			return fmt.Errorf("%w: there is no such %s; \"intray provision\" makes it (%w)", ErrUnavailable, what, err)
+	for notFound, what := range notFoundErrors {
+		if errors.Is(err, notFound) {
+			return fmt.Errorf("%w: the %s does not exist; create it with \"intray provision\" (%w)",
+				ErrUnavailable, what, err)
 		}
 	}
 	for _, e := range []error{
-		natsgo.ErrNoResponders, natsgo.ErrTimeout, natsgo.ErrConnectionClosed, natsgo.ErrDisconnected,
-		natsgo.ErrReconnectBufExceeded, natsgo.ErrConnectionReconnecting, context.DeadlineExceeded,
-		jetstream.ErrNoStreamResponse, jetstream.ErrAsyncPublishTimeout, jetstream.ErrTooManyStalledMsgs,
+		context.DeadlineExceeded,
+		jetstream.ErrAsyncPublishTimeout,
 		jetstream.ErrJetStreamNotEnabled,
+		jetstream.ErrNoStreamResponse,
+		jetstream.ErrTooManyStalledMsgs,
+		natsgo.ErrConnectionClosed,
+		natsgo.ErrConnectionReconnecting,
+		natsgo.ErrDisconnected,
+		natsgo.ErrNoResponders,
+		natsgo.ErrReconnectBufExceeded,
+		natsgo.ErrTimeout,
 	} {
 		if errors.Is(err, e) {
 			return fmt.Errorf("%w: %w", ErrUnavailable, err)

@@ -10,15 +10,15 @@ import (
 	"intray/schema"
 )
 
-// Marker records in the database which documents' events are published; *postgres.DB does.
+// Marker records in the database that document events are published. *postgres.DB implements it.
 type Marker interface {
-	// MarkPublished clears the mark of documents whose version and announcement are still those
-	// that were published.
+	// MarkPublished marks the documents as published, except those whose version or announcement
+	// has changed since.
 	MarkPublished(ctx context.Context, docs []schema.Document) error
 }
 
-// Publisher publishes the events of documents and clears their marks in the database. It is safe for
-// concurrent use.
+// Publisher publishes document events and marks the documents as published in the database. It is
+// safe for concurrent use.
 type Publisher struct {
 	conn *Conn
 	db   Marker
@@ -30,7 +30,7 @@ func NewPublisher(conn *Conn, db Marker, log *slog.Logger) *Publisher {
 	return &Publisher{conn: conn, db: db, log: log}
 }
 
-// Unpublished returns those of docs whose last transition is not published yet.
+// Unpublished returns those of docs whose last transition has not been published yet.
 func Unpublished(docs []schema.Document) []schema.Document {
 	var unpublished []schema.Document
 	for _, d := range docs {
@@ -41,9 +41,11 @@ func Unpublished(docs []schema.Document) []schema.Document {
 	return unpublished
 }
 
-// Publish publishes the events of those of docs that are unpublished, clears the marks of those that
-// the stream has stored, and returns how many these are, whatever the error.
-func (p *Publisher) Publish(ctx context.Context, docs []schema.Document) (published int, err error) {
+// Publish publishes the events of the unpublished documents among docs and marks the documents
+// whose events are stored as published. It returns their number, even if it also returns an error.
+func (p *Publisher) Publish(
+	ctx context.Context, docs []schema.Document,
+) (published int, err error) {
 	stored, err := p.conn.Publish(ctx, Unpublished(docs))
 	if len(stored) == 0 {
 		return 0, err
@@ -54,12 +56,13 @@ func (p *Publisher) Publish(ctx context.Context, docs []schema.Document) (publis
 	return len(stored), err
 }
 
-// PublishTimeout bounds TryPublish. After this timeout somebody else may publish the event.
+// PublishTimeout is how long TryPublish runs at most. After it, another process may publish the
+// events.
 const PublishTimeout = 5 * time.Second
 
-// TryPublish is Publish for those whose transitions are committed. It does not end with ctx, and it
-// reports whether the events of all docs are published now. A failure is logged and no more: the
-// sweeper publishes what has been unpublished for a while.
+// TryPublish calls Publish for documents whose transitions are committed, and reports whether the
+// events of all docs are published. It continues when ctx is canceled. It logs an error instead of
+// returning it, because the sweeper publishes events that have been unpublished for some time.
 func (p *Publisher) TryPublish(ctx context.Context, docs []schema.Document) bool {
 	docs = Unpublished(docs)
 	if len(docs) == 0 {
@@ -69,7 +72,7 @@ func (p *Publisher) TryPublish(ctx context.Context, docs []schema.Document) bool
 	defer cancel()
 	published, err := p.Publish(ctx, docs)
 	if err != nil {
-		p.log.Warn("documents stay marked as unpublished for now",
+		p.log.Warn("publishing document events failed; the sweeper will publish them",
 			"documents", len(docs), "published", published, "error", err)
 	}
 	return published == len(docs)

@@ -7,28 +7,27 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A stream that is fuller than purgeAbove of its size, in percent, is purged down
-// to purgeTo.
+// Purge starts when a stream is more than purgeAbove percent full, and stops at purgeTo percent.
 const purgeAbove, purgeTo = 80, 70
 
-// PurgeResult says what Purge did to a stream.
+// PurgeResult is the result of Purge.
 type PurgeResult struct {
-	// Bytes is what the stream held before, and MaxBytes what it may hold.
+	// Bytes is the size of the stream before Purge, and MaxBytes its limit.
 	Bytes, MaxBytes uint64
-	// First and Last are the sequences of the oldest and the newest message that
-	// went; both are 0 where none did.
+	// First and Last are the sequence numbers of the oldest and the newest deleted message. Both are
+	// 0 if no message was deleted.
 	First, Last uint64
-	// Blocked says that the stream stays fuller than it should be, because a consumer
-	// has not acknowledged what is oldest.
+	// Blocked reports that the stream is still fuller than it should be, because a consumer has not
+	// acknowledged the oldest messages.
 	Blocked bool
 }
 
-// Purge makes room in a stream that is more than 80 % full: the oldest messages go
-// until it is 70 % full, but none that a durable consumer has still to
-// acknowledge. As long as one of this package's consumers is missing, none go at
-// all: it may be about to be made anew, and to read the stream from its start.
+// Purge makes room in a stream that is more than 80 % full. It deletes the oldest messages until
+// the stream is 70 % full, but no message that a durable consumer has not acknowledged yet. If one
+// of the consumers that Provision creates is missing, Purge deletes nothing: the consumer may be
+// about to be created again, and would then read the stream from its start.
 //
-// It fails with ErrUnavailable while NATS is away or the stream is missing.
+// Purge returns ErrUnavailable if NATS is unreachable or the stream does not exist.
 func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {
 	fail := func(err error) (PurgeResult, error) {
 		return PurgeResult{}, fmt.Errorf("purge stream %s: %w", stream, unavailable(err))
@@ -46,14 +45,14 @@ func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {
 	if !over(info, purgeAbove) {
 		return p, nil
 	}
-	// The consumers are looked at after the stream: one with nothing left then has
-	// acknowledged all that the stream held.
-	floor, err := acknowledged(ctx, s, info)
+	// The consumers are read after the stream. So a consumer without pending messages has acknowledged
+	// everything that the stream contained.
+	floor, err := ackFloor(ctx, s, info)
 	if err != nil {
 		return fail(err)
 	}
-	// How large the oldest messages are is not known: a first guess by the mean of
-	// all is followed by others.
+	// The sizes of the oldest messages are unknown. Each iteration estimates the number of messages to
+	// delete from the mean size of all messages.
 	for over(info, purgeTo) && floor >= info.State.FirstSeq {
 		before := min(floor+1, info.State.FirstSeq+surplus(info))
 		if err := s.Purge(ctx, jetstream.WithPurgeSequence(before)); err != nil {
@@ -71,27 +70,30 @@ func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {
 	return p, nil
 }
 
-// over reports whether a stream holds more than this much of its size.
+// over reports whether a stream is more than this many percent full.
 func over(info *jetstream.StreamInfo, percent uint64) bool {
-	return info.State.Bytes > target(info, percent)
+	return info.State.Bytes > percentOfMax(info, percent)
 }
 
-func target(info *jetstream.StreamInfo, percent uint64) uint64 {
+// percentOfMax returns this many percent of a stream's limit, in bytes.
+func percentOfMax(info *jetstream.StreamInfo, percent uint64) uint64 {
 	return uint64(info.Config.MaxBytes) / 100 * percent
 }
 
-// surplus is how many messages, at least 1, are too many by the mean of their sizes.
+// surplus estimates from the mean message size how many messages, at least 1, must be deleted.
 func surplus(info *jetstream.StreamInfo) uint64 {
 	mean := max(1, info.State.Bytes/max(1, info.State.Msgs))
-	return max(1, (info.State.Bytes-target(info, purgeTo))/mean)
+	return max(1, (info.State.Bytes-percentOfMax(info, purgeTo))/mean)
 }
 
-// acknowledged returns the sequence up to which every durable consumer of the
-// stream has acknowledged what concerns it; 0 where one that must be there is not.
-// info was read before.
-func acknowledged(ctx context.Context, s jetstream.Stream, info *jetstream.StreamInfo) (uint64, error) {
+// ackFloor returns the sequence number up to which every durable consumer of the stream has
+// acknowledged all messages of its subjects. It returns 0 if a consumer that Provision creates is
+// missing. info must have been read before the call.
+func ackFloor(
+	ctx context.Context, s jetstream.Stream, info *jetstream.StreamInfo,
+) (uint64, error) {
 	missing := map[string]bool{}
-	for _, c := range consumersOf {
+	for _, c := range durableConsumers {
 		if c.stream == info.Config.Name {
 			missing[c.name] = true
 		}
@@ -101,10 +103,10 @@ func acknowledged(ctx context.Context, s jetstream.Stream, info *jetstream.Strea
 	for c := range consumers.Info() {
 		delete(missing, c.Name)
 		if c.Config.Durable == "" {
-			continue // somebody who looks in
+			continue // a temporary reader, such as that of Read
 		}
-		// The floor of a consumer that hears a part of the subjects stays behind at
-		// the last one that it heard.
+		// If a consumer receives only some of the subjects, its acknowledgment floor stays at the last
+		// message of these subjects. So the floor matters only if messages are pending.
 		if c.NumPending > 0 || c.NumAckPending > 0 {
 			floor = min(floor, c.AckFloor.Stream)
 		}

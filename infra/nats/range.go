@@ -10,36 +10,37 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A StoredMessage message is one that a stream holds.
+// A StoredMessage is a message in a stream.
 type StoredMessage struct {
 	Stream, Subject string
 	Sequence        uint64
-	Time            time.Time // when the stream stored it
+	Time            time.Time // when the stream stored the message
 	Header          map[string][]string
 	Data            []byte
-	// Last says that no other message of the range was there when it was read.
+	// Last reports that the range had no further message when this one was read.
 	Last bool
 }
 
-// A Range is a stretch of a stream. Zero fields do not bound it.
+// A Range selects messages of a stream. A zero field does not restrict the range.
 type Range struct {
 	Stream   string
 	Subjects []string
-	From, To time.Time // when the stream stored it
-	// After and Through bound the sequences: above the one, up to the other.
+	// From and To bound the time at which the stream stored the messages. Both are inclusive.
+	From, To time.Time
+	// After and Through bound the sequence numbers: greater than After, and at most Through.
 	After, Through uint64
-	// Follow waits for what comes, until the context ends. Otherwise the range
-	// ends with what is there when it begins.
+	// Follow makes Read wait for new messages until the context ends. Without it, Read ends after the
+	// messages that the stream contained when Read started.
 	Follow bool
 }
 
-// rangeTimeout is how long Read waits for the next message before it checks that the
-// server still answers.
+// rangeTimeout is how long Read waits for the next message before it checks that the server still
+// answers.
 const rangeTimeout = 2 * time.Second
 
-// Read yields the messages of a range in order, in constant memory, and leaves
-// nothing behind on the server. The first error is yielded and ends it, the
-// context's included; it is ErrUnavailable while NATS is away.
+// Read yields the messages of a range in order. It uses constant memory, and it removes its
+// temporary consumer from the server at the end. Read yields the first error, including that of the
+// context, and ends. The error is ErrUnavailable if NATS is unreachable.
 func (c *Conn) Read(ctx context.Context, r Range) iter.Seq2[StoredMessage, error] {
 	return func(yield func(StoredMessage, error) bool) {
 		state, err := c.State(ctx, r.Stream)
@@ -63,13 +64,16 @@ func (c *Conn) Read(ctx context.Context, r Range) iter.Seq2[StoredMessage, error
 	}
 }
 
-// errSilent is the error of next if the server sends nothing before the end of the range: the
-// rest was deleted meanwhile, or the server is away.
-var errSilent = errors.New("no further message came")
+// errNoMessage is the error of next if no message arrives within rangeTimeout although the range
+// has not ended. Either the remaining messages were deleted, or the server is unreachable.
+var errNoMessage = errors.New("no further message arrived")
 
-// readRange yields messages until there are no more, and moves r.After along. again reports
-// that the server has gone silent before the end of the range but still answers.
-func (c *Conn) readRange(ctx context.Context, r *Range, yield func(StoredMessage, error) bool) (again bool, err error) {
+// readRange yields messages until the end of the range and updates r.After to the last message that
+// it read. again reports that no message arrived for rangeTimeout before the end of the range, but
+// that the server still answers, so that reading can continue.
+func (c *Conn) readRange(
+	ctx context.Context, r *Range, yield func(StoredMessage, error) bool,
+) (again bool, err error) {
 	if !r.Follow && r.After >= r.Through {
 		return false, nil
 	}
@@ -80,7 +84,8 @@ func (c *Conn) readRange(ctx context.Context, r *Range, yield func(StoredMessage
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rangeTimeout)
 		defer cancel()
-		_ = c.js.DeleteConsumer(ctx, r.Stream, consumer.CachedInfo().Name) // else the server removes it
+		// If this fails, the server deletes the consumer when it has been inactive for a while.
+		_ = c.js.DeleteConsumer(ctx, r.Stream, consumer.CachedInfo().Name)
 	}()
 	if !r.Follow && consumer.CachedInfo().NumPending == 0 {
 		return false, nil
@@ -93,7 +98,7 @@ func (c *Conn) readRange(ctx context.Context, r *Range, yield func(StoredMessage
 	for {
 		m, err := r.next(ctx, messages)
 		switch {
-		case errors.Is(err, errSilent):
+		case errors.Is(err, errNoMessage):
 			return true, c.Ping(ctx)
 		case err != nil:
 			return false, err
@@ -101,18 +106,22 @@ func (c *Conn) readRange(ctx context.Context, r *Range, yield func(StoredMessage
 			return false, nil
 		}
 		r.After = m.Sequence
-		// A range that begins with a sequence may begin with a time too.
-		if !m.Time.Before(r.From) && !yield(m, nil) || m.Last && !r.Follow {
+		// If the consumer starts at a sequence number, messages before r.From must be skipped here.
+		if !m.Time.Before(r.From) && !yield(m, nil) {
+			return false, nil
+		}
+		if m.Last && !r.Follow {
 			return false, nil
 		}
 	}
 }
 
-// consumer returns the configuration of a consumer that begins where the range does.
+// consumer returns the configuration of a consumer that starts at the beginning of the range.
 func (r *Range) consumer() jetstream.OrderedConsumerConfig {
 	config := jetstream.OrderedConsumerConfig{
-		FilterSubjects: r.Subjects, DeliverPolicy: jetstream.DeliverAllPolicy,
-		InactiveThreshold: 30 * time.Second, // should this process die
+		FilterSubjects:    r.Subjects,
+		DeliverPolicy:     jetstream.DeliverAllPolicy,
+		InactiveThreshold: 30 * time.Second, // for the case that this process crashes
 	}
 	switch {
 	case r.After > 0:
@@ -123,9 +132,11 @@ func (r *Range) consumer() jetstream.OrderedConsumerConfig {
 	return config
 }
 
-// next waits for the next message. A range that follows waits until ctx ends; the others fail
-// with errSilent after rangeTimeout.
-func (r *Range) next(ctx context.Context, messages jetstream.MessagesContext) (StoredMessage, error) {
+// next waits for the next message. With r.Follow it waits until ctx ends. Otherwise it returns
+// errNoMessage after rangeTimeout.
+func (r *Range) next(
+	ctx context.Context, messages jetstream.MessagesContext,
+) (StoredMessage, error) {
 	for {
 		waiting, cancel := context.WithTimeout(ctx, rangeTimeout)
 		m, err := messages.Next(jetstream.NextContext(waiting))
@@ -135,7 +146,7 @@ func (r *Range) next(ctx context.Context, messages jetstream.MessagesContext) (S
 			return StoredMessage{}, ctx.Err()
 		case errors.Is(err, context.DeadlineExceeded) && r.Follow:
 		case errors.Is(err, context.DeadlineExceeded):
-			return StoredMessage{}, errSilent
+			return StoredMessage{}, errNoMessage
 		case err != nil:
 			return StoredMessage{}, err
 		default:
@@ -144,15 +155,20 @@ func (r *Range) next(ctx context.Context, messages jetstream.MessagesContext) (S
 	}
 }
 
-// stored returns the message as it lies in the stream.
+// stored converts a message to a StoredMessage.
 func (r *Range) stored(m jetstream.Msg) (StoredMessage, error) {
 	meta, err := m.Metadata()
 	if err != nil {
 		return StoredMessage{}, err
 	}
 	return StoredMessage{
-		Stream: meta.Stream, Subject: m.Subject(), Sequence: meta.Sequence.Stream, Time: meta.Timestamp.UTC(),
-		Header: m.Headers(), Data: m.Data(), Last: meta.NumPending == 0 || meta.Sequence.Stream == r.Through,
+		Stream:   meta.Stream,
+		Subject:  m.Subject(),
+		Sequence: meta.Sequence.Stream,
+		Time:     meta.Timestamp.UTC(),
+		Header:   m.Headers(),
+		Data:     m.Data(),
+		Last:     meta.NumPending == 0 || meta.Sequence.Stream == r.Through,
 	}, nil
 }
 

@@ -11,15 +11,18 @@ import (
 	"intray/schema"
 )
 
-// ReplayMessage is one message to publish.
+// ReplayMessage is a message to publish to the stream REPLAY.
 type ReplayMessage struct {
 	Subject string
-	ID      string // the stream takes a message of that id once within its window
-	Data    []byte
+	// ID is the message ID. The stream drops a message whose ID it has stored within the last two
+	// minutes.
+	ID   string
+	Data []byte
 }
 
-// Replay publishes messages to the stream REPLAY and waits until it has stored
-// them all. After an error, ErrUnavailable among them, some may be stored.
+// Replay publishes messages to the stream REPLAY and waits until the stream has stored all of them.
+// If Replay returns an error, some of the messages may be stored. The error is ErrUnavailable if
+// NATS is unreachable.
 func (c *Conn) Replay(ctx context.Context, messages []ReplayMessage) error {
 	raw := make([]*natsgo.Msg, len(messages))
 	for i, m := range messages {
@@ -32,7 +35,8 @@ func (c *Conn) Replay(ctx context.Context, messages []ReplayMessage) error {
 		if err == nil {
 			return nil
 		}
-		if !errors.Is(err, errRefused) { // by one message that is stored already, for example
+		// The server rejects a batch if, for example, one of its messages is already stored.
+		if !errors.Is(err, errRejected) {
 			return fmt.Errorf("publish %d replayed events: %w", len(raw), unavailable(err))
 		}
 	}
@@ -51,11 +55,12 @@ func (c *Conn) Replay(ctx context.Context, messages []ReplayMessage) error {
 	return nil
 }
 
-// ReplaySubject is where the events of a replay to a consumer are published.
+// ReplaySubject returns the subject of a replay's events. target is the consumer that receives
+// them, and name is the name of the replay.
 func ReplaySubject(target, name string) string { return "replay." + target + "." + name }
 
-// PurgeReplay drops the messages of that subject from the stream REPLAY, those up
-// to the sequence only unless it is 0.
+// PurgeReplay deletes the messages of subject from the stream REPLAY: those up to the sequence
+// number through, or all if through is 0.
 func (c *Conn) PurgeReplay(ctx context.Context, subject string, through uint64) error {
 	stream, err := c.js.Stream(ctx, schema.StreamReplay)
 	if err == nil {

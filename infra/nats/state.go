@@ -5,28 +5,36 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"intray/schema"
 )
 
-// A StreamState is what a stream holds.
+// StreamState is the state of a stream.
 type StreamState struct {
 	FirstSequence, LastSequence uint64
 	// FirstTime is when the oldest message was stored; zero if there is none.
 	FirstTime time.Time
-	Created   time.Time // in whole microseconds, as the database keeps it
+	// Created is when the stream was created. It is in whole microseconds, like times in the database.
+	Created time.Time
 }
 
-// State returns what the stream holds at this moment. It fails with ErrUnavailable.
+// State returns the current state of a stream. It returns ErrUnavailable if NATS is unreachable or
+// the stream does not exist.
 func (c *Conn) State(ctx context.Context, stream string) (StreamState, error) {
 	if !c.Connected() {
-		return StreamState{}, fmt.Errorf("look at stream %s: %w", stream, ErrUnavailable)
+		return StreamState{}, fmt.Errorf("get state of stream %s: %w", stream, ErrUnavailable)
 	}
 	s, err := c.js.Stream(ctx, stream)
 	if err != nil {
-		return StreamState{}, fmt.Errorf("look at stream %s: %w", stream, unavailable(err))
+		return StreamState{}, fmt.Errorf("get state of stream %s: %w", stream, unavailable(err))
 	}
 	info := s.CachedInfo()
-	state := StreamState{FirstSequence: info.State.FirstSeq, LastSequence: info.State.LastSeq, Created: schema.StoredTime(info.Created)}
+	state := StreamState{
+		FirstSequence: info.State.FirstSeq,
+		LastSequence:  info.State.LastSeq,
+		Created:       schema.StoredTime(info.Created),
+	}
 	if info.State.Msgs > 0 {
 		state.FirstTime = info.State.FirstTime.UTC()
 	}
@@ -35,28 +43,42 @@ func (c *Conn) State(ctx context.Context, stream string) (StreamState, error) {
 
 // Lag is how far a durable consumer is behind its stream.
 type Lag struct {
-	Pending    uint64 // messages that were not delivered yet
-	AckPending uint64 // messages that were delivered and not acknowledged yet
-	AckFloor   uint64 // the sequence up to which all messages are acknowledged
+	Pending    uint64 // messages that are not delivered yet
+	AckPending uint64 // messages that are delivered but not acknowledged yet
+	AckFloor   uint64 // sequence number up to which all messages are acknowledged
 }
 
-// Lag returns the lag of a durable consumer. It fails with ErrUnavailable.
+// Lag returns the lag of a durable consumer. It returns ErrUnavailable if NATS is unreachable, or
+// if the stream or consumer does not exist.
 func (c *Conn) Lag(ctx context.Context, stream, consumer string) (Lag, error) {
-	found, err := c.js.Consumer(ctx, stream, consumer)
+	info, err := c.consumerInfo(ctx, stream, consumer)
 	if err != nil {
-		return Lag{}, fmt.Errorf("look at consumer %s of stream %s: %w", consumer, stream, unavailable(err))
+		return Lag{}, err
 	}
-	info := found.CachedInfo()
-	return Lag{Pending: info.NumPending, AckPending: uint64(max(0, info.NumAckPending)), AckFloor: info.AckFloor.Stream}, nil
+	return Lag{
+		Pending:    info.NumPending,
+		AckPending: uint64(max(0, info.NumAckPending)),
+		AckFloor:   info.AckFloor.Stream,
+	}, nil
 }
 
-// Idle reports whether a durable consumer has nothing to deliver and nothing in hand: it will
-// receive no message that is in the stream now. It fails with ErrUnavailable.
+// Idle reports whether a durable consumer has no undelivered and no unacknowledged messages, so
+// that it will not deliver any message that is in the stream now. Its errors are those of Lag.
 func (c *Conn) Idle(ctx context.Context, stream, consumer string) (bool, error) {
-	found, err := c.js.Consumer(ctx, stream, consumer)
+	info, err := c.consumerInfo(ctx, stream, consumer)
 	if err != nil {
-		return false, fmt.Errorf("look at consumer %s of stream %s: %w", consumer, stream, unavailable(err))
+		return false, err
 	}
-	info := found.CachedInfo()
 	return info.NumPending == 0 && info.NumAckPending == 0, nil
+}
+
+func (c *Conn) consumerInfo(
+	ctx context.Context, stream, name string,
+) (*jetstream.ConsumerInfo, error) {
+	consumer, err := c.js.Consumer(ctx, stream, name)
+	if err != nil {
+		return nil, fmt.Errorf("get state of consumer %s of stream %s: %w",
+			name, stream, unavailable(err))
+	}
+	return consumer.CachedInfo(), nil
 }

@@ -66,7 +66,7 @@ func unstorable(o schema.Object) Finding {
 	}
 }
 
-func driftOf(q postgres.QuotaSum) Finding {
+func driftOf(q postgres.QuotaUsage) Finding {
 	return Finding{
 		Kind: QuotaDrift, UserID: &q.UserID, UsedBytes: &q.UsedBytes, ChargedBytes: &q.ChargedBytes,
 		Bytes: max(q.UsedBytes-q.ChargedBytes, q.ChargedBytes-q.UsedBytes),

@@ -45,7 +45,10 @@ func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) err
 	}{
 		{toConfirm, func(ctx context.Context, keys []string) error { _, err := r.confirmer.Confirm(ctx, keys); return err }},
 		{toRemove, func(ctx context.Context, keys []string) error { _, err := r.remover.Remove(ctx, keys); return err }},
-		{toDelete, func(ctx context.Context, keys []string) error { _, err := r.db.RequestDeletions(ctx, keys); return err }},
+		{toDelete, func(ctx context.Context, keys []string) error {
+			_, err := r.db.RequestUnknownDeletions(ctx, keys)
+			return err
+		}},
 	} {
 		if err := apart(ctx, remedy.keys, remedy.do, failed); err != nil {
 			return err

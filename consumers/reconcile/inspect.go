@@ -135,12 +135,12 @@ func (r *run) inspect(ctx context.Context, batch []suspect) ([]inspection, error
 	for i, s := range batch {
 		keys[i] = s.key
 	}
-	before, err := r.db.KeyStates(ctx, keys)
+	before, err := r.db.ObjectKeyStates(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	objects := minio.StatAll(ctx, r.objects, keys)
-	after, err := r.db.KeyStates(ctx, keys)
+	after, err := r.db.ObjectKeyStates(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +157,8 @@ func (r *run) inspect(ctx context.Context, batch []suspect) ([]inspection, error
 }
 
 // inspectionOf returns the inspection of a key from its rows and the stat of its object.
-func inspectionOf(known postgres.KeyState, o minio.StatResult, listed *schema.Object) inspection {
-	l := inspection{state: state{KeyState: known}}
+func inspectionOf(known postgres.ObjectKeyState, o minio.StatResult, listed *schema.Object) inspection {
+	l := inspection{state: state{ObjectKeyState: known}}
 	switch {
 	case o.Err == nil:
 		l.object = &o.Object

@@ -204,7 +204,7 @@ func (r *run) compare(ctx context.Context) error {
 		if p.document != nil {
 			r.summary.Documents++
 		}
-		kind := state{postgres.KeyState{Document: p.document}, p.object}.verdict()
+		kind := state{postgres.ObjectKeyState{Document: p.document}, p.object}.verdict()
 		if kind != inOrder && (kind != adopt || r.Fix) {
 			if err := r.suspect(ctx, p); err != nil {
 				return err
@@ -235,7 +235,7 @@ func (r *run) reportProgress() {
 func (r *run) quotas(ctx context.Context) error {
 	after := uuid.Nil
 	for {
-		sums, err := r.db.QuotaSums(ctx, after, usersPage)
+		sums, err := r.db.QuotaUsages(ctx, after, usersPage)
 		if err != nil {
 			return err
 		}

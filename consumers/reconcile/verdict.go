@@ -54,7 +54,7 @@ const (
 
 // state is what is known of one key.
 type state struct {
-	postgres.KeyState
+	postgres.ObjectKeyState
 	object *schema.Object // nil: none is there
 }
 
@@ -126,7 +126,7 @@ func (s state) changedAt(since time.Time) time.Time {
 }
 
 // same reports whether two reads of a key returned the same.
-func same(a, b postgres.KeyState) bool {
+func same(a, b postgres.ObjectKeyState) bool {
 	if (a.Document == nil) != (b.Document == nil) || !sameTime(a.RequestedAt, b.RequestedAt) ||
 		!sameTime(a.DeletedAt, b.DeletedAt) {
 		return false

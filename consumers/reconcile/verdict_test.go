@@ -14,14 +14,14 @@ import (
 // table is what verdict makes of every status and every object, as rows of cells.
 func table() [][]string {
 	at := time.Now()
-	tombstone := postgres.KeyState{RequestedAt: &at, DeletedAt: &at}
+	tombstone := postgres.ObjectKeyState{RequestedAt: &at, DeletedAt: &at}
 	type row struct {
 		name  string
-		known postgres.KeyState
+		known postgres.ObjectKeyState
 	}
-	rows := []row{{"none", postgres.KeyState{}}, {"none, but tombstone", tombstone}}
+	rows := []row{{"none", postgres.ObjectKeyState{}}, {"none, but tombstone", tombstone}}
 	for _, s := range schema.Statuses {
-		known := postgres.KeyState{Document: &schema.Document{Status: s, Size: 3, ETag: "a"}}
+		known := postgres.ObjectKeyState{Document: &schema.Document{Status: s, Size: 3, ETag: "a"}}
 		if s == schema.StatusPending || s == schema.StatusExpired {
 			known.Document.ETag = ""
 		}
@@ -30,7 +30,7 @@ func table() [][]string {
 		}
 		rows = append(rows, row{string(s), known})
 	}
-	rows = append(rows, row{"deleting, gone", postgres.KeyState{Document: &schema.Document{Status: schema.StatusDeleting, Size: 3, GoneAt: &at}}})
+	rows = append(rows, row{"deleting, gone", postgres.ObjectKeyState{Document: &schema.Document{Status: schema.StatusDeleting, Size: 3, GoneAt: &at}}})
 	var cells [][]string
 	for _, r := range rows {
 		line := []string{r.name}
@@ -84,7 +84,7 @@ func TestTheTableIsTrue(t *testing.T) {
 func TestAnOwedDeletionIsUnderWay(t *testing.T) {
 	at := time.Now()
 	for _, s := range schema.Statuses {
-		known := postgres.KeyState{Document: &schema.Document{Status: s, Size: 3}, RequestedAt: &at}
+		known := postgres.ObjectKeyState{Document: &schema.Document{Status: s, Size: 3}, RequestedAt: &at}
 		for _, o := range []*schema.Object{nil, {Size: 3}, {Size: 4}} {
 			if kind := (state{known, o}).verdict(); kind != inOrder {
 				t.Errorf("%s with object %v is %s", s, o, kind)
@@ -95,7 +95,7 @@ func TestAnOwedDeletionIsUnderWay(t *testing.T) {
 
 func TestADocumentWithoutAnETagAdopts(t *testing.T) {
 	for size, want := range map[int64]Kind{3: adopt, 4: ChangedObject} {
-		known := postgres.KeyState{Document: &schema.Document{Status: schema.StatusClassified, Size: 3}}
+		known := postgres.ObjectKeyState{Document: &schema.Document{Status: schema.StatusClassified, Size: 3}}
 		if kind := (state{known, &schema.Object{Size: size, ETag: "a"}}).verdict(); kind != want {
 			t.Errorf("size %d: %s, want %s", size, kind, want)
 		}

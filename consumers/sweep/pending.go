@@ -40,7 +40,7 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 	}
 	var due []schema.Document
 	for {
-		documents, err := s.db.PendingSince(ctx, now.Add(-s.config.Grace), after, page)
+		documents, err := s.db.PendingDocuments(ctx, now.Add(-s.config.Grace), after, page)
 		if err != nil {
 			return err
 		}

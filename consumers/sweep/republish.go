@@ -18,7 +18,7 @@ const republishBatch = 256
 // second.
 func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 	for ctx.Err() == nil {
-		documents, err := s.db.Unpublished(ctx, now.Add(-s.config.RepublishAfter), republishBatch)
+		documents, err := s.db.UnpublishedDocuments(ctx, now.Add(-s.config.RepublishAfter), republishBatch)
 		if err != nil || len(documents) == 0 {
 			return err
 		}
@@ -33,7 +33,7 @@ func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 // are lost, with a stream that was lost or deleted. While classify has anything to
 // do, a document that waits may just be waiting for its turn.
 func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) error {
-	documents, err := s.db.Unclassified(ctx, now, s.config.RepublishAfter, republishBatch)
+	documents, err := s.db.UnclassifiedDocuments(ctx, now, s.config.RepublishAfter, republishBatch)
 	if err != nil || len(documents) == 0 {
 		return err
 	}
@@ -42,7 +42,7 @@ func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) erro
 		return err
 	}
 	// Some may have been classified between the two queries.
-	documents, err = s.db.Unclassified(ctx, now, s.config.RepublishAfter, republishBatch)
+	documents, err = s.db.UnclassifiedDocuments(ctx, now, s.config.RepublishAfter, republishBatch)
 	if err != nil || len(documents) == 0 {
 		return err
 	}

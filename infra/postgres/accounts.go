@@ -39,9 +39,9 @@ type AccountPatch struct {
 // ChangeAccount changes an account, all of it or nothing, and returns it as it is then. It fails with ErrUserNotFound, and with
 // ErrLastAdmin if no administrator would be left.
 func (db *DB) ChangeAccount(ctx context.Context, id uuid.UUID, p AccountPatch) (u schema.User, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		if p.Role != nil && *p.Role != schema.RoleAdmin {
-			if err := tx.anotherAdmin(ctx, id); err != nil {
+			if err := tx.lockOtherAdmins(ctx, id); err != nil {
 				return err
 			}
 		}
@@ -70,10 +70,10 @@ func (db *DB) ChangeAccount(ctx context.Context, id uuid.UUID, p AccountPatch) (
 	return u, wrap(ctx, err, "change user %s", id)
 }
 
-// anotherAdmin fails with ErrLastAdmin if the user is the only administrator. Otherwise the others,
+// lockOtherAdmins fails with ErrLastAdmin if the user is the only administrator. Otherwise the others,
 // if it is one, stay so until the transaction ends: two that are demoted concurrently wait for each
 // other here.
-func (tx *tx) anotherAdmin(ctx context.Context, id uuid.UUID) error {
+func (tx *tx) lockOtherAdmins(ctx context.Context, id uuid.UUID) error {
 	var admins []uuid.UUID
 	if err := tx.SelectContext(ctx, &admins, `SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR NO KEY UPDATE`); err != nil {
 		return err
@@ -102,7 +102,7 @@ func (db *DB) UserContents(ctx context.Context, id uuid.UUID) (b UserContents, e
 		Bytes  int64         `db:"bytes"`
 	}
 	b.Documents = map[schema.Status]int64{}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		if err := tx.SelectContext(ctx, &counts, `SELECT status, count(*) AS n, coalesce(sum(charged_bytes), 0)::bigint AS bytes
 			FROM documents WHERE user_id = $1 GROUP BY status`, id); err != nil {
 			return err
@@ -120,8 +120,8 @@ func (db *DB) UserContents(ctx context.Context, id uuid.UUID) (b UserContents, e
 // DisableAccount takes every way to sign in from a user, and the rights of an administrator: the first step of removing one. Access
 // tokens that are out last until the user is removed. It fails with ErrLastAdmin.
 func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
-	err := db.within(ctx, func(tx *tx) error {
-		if err := tx.anotherAdmin(ctx, id); err != nil {
+	err := db.inTransaction(ctx, func(tx *tx) error {
+		if err := tx.lockOtherAdmins(ctx, id); err != nil {
 			return err
 		}
 		for _, statement := range []string{
@@ -147,7 +147,7 @@ func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
 func (db *DB) RemoveUserDocuments(ctx context.Context, id uuid.UUID, limit int) (n int, err error) {
 	for try := 1; ; try++ {
 		n, err = db.removeDocumentsOf(ctx, id, limit)
-		if try < transitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure) {
+		if try < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure) {
 			continue
 		}
 		return n, wrap(ctx, err, "remove documents of user %s", id)
@@ -155,7 +155,7 @@ func (db *DB) RemoveUserDocuments(ctx context.Context, id uuid.UUID, limit int) 
 }
 
 func (db *DB) removeDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n int, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		// Locked in the order of Transition: documents by id, the quota, object deletions by key.
 		var docs []schema.Document
 		if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents WHERE user_id = $1
@@ -174,7 +174,7 @@ func (db *DB) removeDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM documents
-			WHERE `+among("id", "$1::uuid[]", len(ids))+` AND `+foreignKeysByIndex, array(ids))
+			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND `+foreignKeysByIndex, array(ids))
 		n = len(docs)
 		return err
 	})
@@ -187,7 +187,7 @@ func (db *DB) removeDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n
 // RemoveUser deletes a user who has no documents, with quota, topics and sessions. It returns false, and does nothing, if there
 // are documents. That there is no such user is no error. The address is free afterwards.
 func (db *DB) RemoveUser(ctx context.Context, id uuid.UUID) (removed bool, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		// Whoever stores a document holds the quota, then the user's row for the foreign key: none comes from here on.
 		for _, lock := range []string{`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`, `SELECT FROM users WHERE id = $1 FOR UPDATE`} {
 			if _, err := tx.ExecContext(ctx, lock, id); err != nil {

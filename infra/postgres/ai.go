@@ -26,7 +26,7 @@ func (db *DB) UserAISettings(ctx context.Context, user uuid.UUID) (AISettings, e
 }
 
 // CountAICall counts one more call for the user on the UTC day of now, and reports whether it is
-// among the first limit of that day; one over the limit is not counted. The role is worker.
+// anyOf the first limit of that day; one over the limit is not counted. The role is worker.
 func (db *DB) CountAICall(ctx context.Context, user uuid.UUID, limit int, now time.Time) (bool, error) {
 	if limit <= 0 {
 		return false, nil

@@ -5,28 +5,28 @@ import (
 	"github.com/lib/pq"
 )
 
-// fewElements is how many rows the planner expects of an array whose length it does not know.
-const fewElements = 10
+// defaultArrayRows is how many rows the planner expects of an array whose length it does not know.
+const defaultArrayRows = 10
 
-// among returns the condition that a column is one of the n elements of an array parameter such as
+// anyOf returns the condition that a column is one of the n elements of an array parameter such as
 // "$1::uuid[]". Of a long array a subquery hides the length from the planner, which then expects
-// fewElements rows and uses the index of the column. Where it knows of a thousand elements and has no
+// defaultArrayRows rows and uses the index of the column. Where it knows of a thousand elements and has no
 // statistics yet, it scans tables of up to 60,000 rows instead, which takes up to fifteen times as
 // long. A short array needs no help, and without it the statement is planned and run faster.
-func among(column, parameter string, n int) string {
-	if n <= fewElements {
+func anyOf(column, parameter string, n int) string {
+	if n <= defaultArrayRows {
 		return column + ` = ANY(` + parameter + `)`
 	}
 	return column + ` = ANY(ARRAY(SELECT unnest(` + parameter + `)))`
 }
 
-// joined is among for a statement that is limited to the same elements by a join: it says nothing new,
+// anyOfHint is among for a statement that is limited to the same elements by a join: it says nothing new,
 // except to the planner.
-func joined(column, parameter string, n int) string {
-	if n <= fewElements {
+func anyOfHint(column, parameter string, n int) string {
+	if n <= defaultArrayRows {
 		return `true`
 	}
-	return among(column, parameter, n)
+	return anyOf(column, parameter, n)
 }
 
 // foreignKeysByIndex is a condition that is always true. It has the checks and cascades of foreign keys

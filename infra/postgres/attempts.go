@@ -25,8 +25,8 @@ type Attempt struct {
 const (
 	// maxReasonBytes bounds the stored reason. The log has all of it.
 	maxReasonBytes = 500
-	// attemptsKeptFor is how long attempts are kept: as long as the streams keep the events.
-	attemptsKeptFor = 30 * 24 * time.Hour
+	// attemptRetention is how long attempts are kept: as long as the streams keep the events.
+	attemptRetention = 30 * 24 * time.Hour
 )
 
 // RecordAttempt stores an attempt for each of the documents that exist. Attempts with the Number 0
@@ -40,7 +40,7 @@ func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a Attemp
 	_, err := db.pool.ExecContext(ctx, `
 		INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason, next_at)
 		SELECT id, $2, $3, $4, $5, $6, $7 FROM documents
-		WHERE `+among("id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
+		WHERE `+anyOf("id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
 		ON CONFLICT (document_id, stream, consumer) WHERE attempt = 0
 			DO UPDATE SET at = excluded.at, reason = excluded.reason, next_at = excluded.next_at`,
 		array(documents), a.Stream, a.Consumer, a.At, a.Number, reason, next)

@@ -13,10 +13,10 @@ type Backlog struct {
 	Pending         int64         `db:"pending"`
 	OldestPending   *time.Time    `db:"oldest_pending"`
 	OldestPendingID uuid.NullUUID `db:"oldest_pending_id"`
-	// Unclassified documents are uploaded, the oldest by its id since the time.
+	// UnclassifiedDocuments documents are uploaded, the oldest by its id since the time.
 	Unclassified       int64      `db:"unclassified"`
 	OldestUnclassified *time.Time `db:"oldest_unclassified"`
-	// Unpublished counts the documents whose last transition is not published yet.
+	// UnpublishedDocuments counts the documents whose last transition is not published yet.
 	Unpublished       int64      `db:"unpublished"`
 	OldestUnpublished *time.Time `db:"oldest_unpublished"`
 	// Deletions of objects are not carried out; Failing ones have failed at least once.

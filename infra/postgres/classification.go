@@ -16,7 +16,7 @@ import (
 func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 	d schema.Document, ai AISettings, topics []schema.Topic, err error,
 ) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		err := tx.GetContext(ctx, &d, `
 			SELECT `+documentColumns+` FROM documents WHERE id = $1 AND gone_at IS NULL`, id)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -29,7 +29,7 @@ func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 		if err != nil {
 			return err
 		}
-		topics, err = tx.unionOfTopics(ctx, d.UserID)
+		topics, err = tx.availableTopics(ctx, d.UserID)
 		return err
 	})
 	return d, ai, topics, wrap(ctx, err, "read what classifying %s needs", id)

@@ -12,20 +12,20 @@ import (
 	"intray/schema"
 )
 
-// creations are the new documents of concurrent requests, which are stored by one statement and one
+// creationQueue are the new documents of concurrent requests, which are stored by one statement and one
 // commit. No request waits for others: one that comes while no statement is under way is stored at
 // once, and all that come meanwhile are stored together next.
-type creations struct {
+type creationQueue struct {
 	mu      sync.Mutex
 	waiting []*creation
-	busy    bool // a statement is under way
+	running bool // a statement is under way
 }
 
 const (
-	// maxTogether bounds what one statement stores, and so for how long it holds quotas.
-	maxTogether = 64
-	// creatingTimeout is longer than the server lets a statement run.
-	creatingTimeout = 20 * time.Second
+	// maxCreationBatch bounds what one statement stores, and so for how long it holds quotas.
+	maxCreationBatch = 64
+	// createTimeout is longer than the server lets a statement run.
+	createTimeout = 20 * time.Second
 )
 
 // A creation is one new document.
@@ -35,71 +35,71 @@ type creation struct {
 	maxPending int64
 
 	done   chan struct{} // closed when the following are set
-	answer createAnswer
+	result createResult
 	err    error
 }
 
 // A createAnswer is what the database says of a new document.
-type createAnswer struct {
-	// Left is what was left of the quota before, in bytes. Without it nothing was decided.
-	Left sql.NullInt64 `db:"remaining_bytes"`
+type createResult struct {
+	// RemainingBytes is what was left of the quota before, in bytes. Without it nothing was decided.
+	RemainingBytes sql.NullInt64 `db:"remaining_bytes"`
 	// Pending is the limit on pending documents if it was reached, otherwise 0.
 	Pending sql.NullInt64 `db:"pending"`
 }
 
 // create stores a document, with others if there are, and returns when that is done.
-func (c *creations) create(ctx context.Context, db *DB, d schema.Document, maxPending int) (createAnswer, error) {
+func (c *creationQueue) create(ctx context.Context, db *DB, d schema.Document, maxPending int) (createResult, error) {
 	mine := &creation{ctx: ctx, document: d, maxPending: int64(maxPending), done: make(chan struct{})}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, mine)
-	if !c.busy {
-		c.busy = true
-		go c.work(db)
+	if !c.running {
+		c.running = true
+		go c.run(db)
 	}
 	c.mu.Unlock()
 	select {
 	case <-mine.done:
-		return mine.answer, mine.err
+		return mine.result, mine.err
 	case <-ctx.Done():
-		return createAnswer{}, ctx.Err()
+		return createResult{}, ctx.Err()
 	}
 }
 
-// work stores what waits, until nothing does.
-func (c *creations) work(db *DB) {
+// run stores what waits, until nothing does.
+func (c *creationQueue) run(db *DB) {
 	for {
-		together := c.next()
+		together := c.nextBatch()
 		if len(together) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(together[0].ctx), creatingTimeout)
-		answers, err := db.createTogether(ctx, together)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(together[0].ctx), createTimeout)
+		answers, err := db.createBatch(ctx, together)
 		cancel()
 		for i, one := range together {
 			if one.err = err; err == nil {
-				one.answer = answers[i]
+				one.result = answers[i]
 			}
 			close(one.done)
 		}
 	}
 }
 
-// next takes from what waits, without those whose callers have gone. When it returns none, nothing is busy any more.
-func (c *creations) next() (together []*creation) {
+// nextBatch takes from what waits, without those whose callers have gone. When it returns none, nothing is busy any more.
+func (c *creationQueue) nextBatch() (together []*creation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for len(together) < maxTogether && len(c.waiting) > 0 {
+	for len(together) < maxCreationBatch && len(c.waiting) > 0 {
 		if first := c.waiting[0]; first.ctx.Err() == nil {
 			together = append(together, first)
 		}
 		c.waiting = c.waiting[1:]
 	}
-	c.busy = len(together) > 0
+	c.running = len(together) > 0
 	return together
 }
 
-func (db *DB) createTogether(ctx context.Context, together []*creation) ([]createAnswer, error) {
-	stmt, err := db.prepared(ctx, `SELECT remaining_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
+func (db *DB) createBatch(ctx context.Context, together []*creation) ([]createResult, error) {
+	stmt, err := db.prepare(ctx, `SELECT remaining_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +107,7 @@ func (db *DB) createTogether(ctx context.Context, together []*creation) ([]creat
 	for i, one := range together {
 		documents[i], maxPending[i] = &one.document, one.maxPending
 	}
-	var answers []createAnswer
+	var answers []createResult
 	if err := stmt.SelectContext(ctx, &answers,
 		column(documents, func(d *schema.Document) uuid.UUID { return d.UserID }),
 		column(documents, func(d *schema.Document) uuid.UUID { return d.ID }),

@@ -39,7 +39,7 @@ func (db *DB) PendingDeletions(ctx context.Context) (int, error) {
 }
 
 // MarkDeleted notes that deletions, as DueDeletions returned them, are carried out. The rows stay as tombstones. One that
-// was requested again meanwhile stays due: its document may have been given up after it was looked at.
+// versions requested again meanwhile stays due: its document may have been given up after it was looked at.
 func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 	keys, requested := make([]string, len(done)), make([]time.Time, len(done))
 	for i, d := range done {
@@ -49,7 +49,7 @@ func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 		WITH done AS MATERIALIZED (
 			SELECT o.object_key FROM object_deletions AS o
 			JOIN unnest($1::text[], $2::timestamptz[]) AS n (object_key, requested_at) USING (object_key, requested_at)
-			WHERE o.deleted_at IS NULL AND `+joined("o.object_key", "$1::text[]", len(done))+` ORDER BY o.object_key FOR NO KEY UPDATE OF o)
+			WHERE o.deleted_at IS NULL AND `+anyOfHint("o.object_key", "$1::text[]", len(done))+` ORDER BY o.object_key FOR NO KEY UPDATE OF o)
 		UPDATE object_deletions AS d SET deleted_at = now(), last_error = '' FROM done WHERE d.object_key = done.object_key`,
 		array(keys), array(requested))
 	return wrap(ctx, err, "note %d object deletions as done", len(keys))
@@ -65,10 +65,10 @@ func (db *DB) RecordDeletionFailure(ctx context.Context, key, cause string, next
 // RepeatDeletions makes the tombstones of the keys, at which an object was seen again, due at once, and returns how many
 // there were. Keys without a tombstone are left alone.
 func (db *DB) RepeatDeletions(ctx context.Context, keys []string) (n int, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		result, err := tx.ExecContext(ctx, `
 			WITH again AS MATERIALIZED (
-				SELECT object_key FROM object_deletions WHERE `+among("object_key", "$1::text[]", len(keys))+` AND deleted_at IS NOT NULL
+				SELECT object_key FROM object_deletions WHERE `+anyOf("object_key", "$1::text[]", len(keys))+` AND deleted_at IS NOT NULL
 				ORDER BY object_key FOR NO KEY UPDATE)
 			UPDATE object_deletions AS d SET deleted_at = NULL, attempts = 0, next_attempt_at = now(), last_error = ''
 			FROM again WHERE d.object_key = again.object_key`, array(keys))

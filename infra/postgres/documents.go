@@ -14,7 +14,7 @@ import (
 // document.
 func (db *DB) DocumentsByKey(ctx context.Context, keys []string) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find documents by object key",
-		`WHERE `+among("object_key", "$1::text[]", len(keys))+` ORDER BY id`, array(keys))
+		`WHERE `+anyOf("object_key", "$1::text[]", len(keys))+` ORDER BY id`, array(keys))
 }
 
 // selectDocuments returns the documents that the clauses after FROM give, in a transaction bound to the DB's user.
@@ -58,7 +58,7 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 		SELECT d.id, d.gone_at, d.unpublished_at FROM documents AS d
 		JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, version, announcement)
 			ON d.id = n.id AND d.version = n.version AND d.announcement = n.announcement
-		WHERE ` + joined("d.id", "$1::uuid[]", len(docs)) + ` ORDER BY d.id FOR NO KEY UPDATE OF d)`
+		WHERE ` + anyOfHint("d.id", "$1::uuid[]", len(docs)) + ` ORDER BY d.id FOR NO KEY UPDATE OF d)`
 	const clear = ` UPDATE documents AS d SET unpublished_at = NULL FROM lazily, published AS p
 		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unpublished_at IS NOT NULL`
 	const end = `, ended AS (DELETE FROM documents AS d USING lazily, published AS p
@@ -91,7 +91,7 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 // An idempotency key that the user sent before gives the document of that time, its URL counted as issued now, and
 // created false; with another filename, content type or size it is schema.CodeInvalid. "" is no key.
 func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotencyKey string, maxPending int) (doc schema.Document, created bool, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return schema.Document{}, false, err
 	}
 	d.UserID = db.user
@@ -101,7 +101,7 @@ func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotency
 	for try := 1; ; try++ {
 		doc, created, err = db.createDocument(ctx, d, idempotencyKey, maxPending)
 		// Another request with the same key won: find what it made.
-		if try < transitionAttempts && (violates(err, "documents_idempotency") || hasCode(err, deadlockDetected)) {
+		if try < maxTransitionAttempts && (violates(err, "documents_idempotency") || hasCode(err, deadlockDetected)) {
 			continue
 		}
 		return doc, created, wrap(ctx, err, "create document %s", d.ID)
@@ -111,29 +111,29 @@ func (db *DB) CreateDocument(ctx context.Context, d schema.Document, idempotency
 func (db *DB) createDocument(ctx context.Context, d schema.Document, key string, maxPending int) (doc schema.Document, created bool, err error) {
 	var answer struct {
 		Existing uuid.NullUUID `db:"existing"`
-		createAnswer
+		createResult
 	}
 	if key == "" {
-		answer.createAnswer, err = db.creations.create(ctx, db, d, maxPending)
+		answer.createResult, err = db.creationQueue.create(ctx, db, d, maxPending)
 		if err != nil && (ctx.Err() != nil || unavailable(err)) {
 			return schema.Document{}, false, err
 		}
 	}
 	// Alone: what has a key may be there already, what was not decided has to wait for its quota, and what failed may
 	// have failed because of another document.
-	if key != "" || err != nil || !answer.Left.Valid {
-		err = db.ask(ctx, &answer, `SELECT existing, remaining_bytes, pending FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
+	if key != "" || err != nil || !answer.RemainingBytes.Valid {
+		err = db.queryFunction(ctx, &answer, `SELECT existing, remaining_bytes, pending FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
 			db.user, d.ID, d.Filename, d.ContentType, d.Size, d.CreatedAt, key, maxPending)
 		if err != nil {
 			return schema.Document{}, false, err
 		}
 	}
-	left, pending := answer.Left.Int64, answer.Pending.Int64
+	left, pending := answer.RemainingBytes.Int64, answer.Pending.Int64
 	switch {
 	case answer.Existing.Valid:
-		doc, err := db.issuedBefore(ctx, answer.Existing.UUID, d)
+		doc, err := db.existingDocument(ctx, answer.Existing.UUID, d)
 		return doc, false, err
-	case !answer.Left.Valid:
+	case !answer.RemainingBytes.Valid:
 		return schema.Document{}, false, fmt.Errorf("user %s has no quota", db.user)
 	case d.Size > left:
 		return schema.Document{}, false, schema.Errorf(schema.CodeQuotaExceeded,
@@ -145,8 +145,8 @@ func (db *DB) createDocument(ctx context.Context, d schema.Document, key string,
 	return d, true, nil
 }
 
-// issuedBefore returns the document that an idempotency key made before, if d is the same file again.
-func (db *DB) issuedBefore(ctx context.Context, id uuid.UUID, d schema.Document) (schema.Document, error) {
+// existingDocument returns the document that an idempotency key made before, if d is the same file again.
+func (db *DB) existingDocument(ctx context.Context, id uuid.UUID, d schema.Document) (schema.Document, error) {
 	docs, err := db.selectDocuments(ctx, "find the document of an idempotency key", `WHERE id = $1 AND user_id = $2`, id, db.user)
 	switch {
 	case err != nil:

@@ -147,7 +147,7 @@ func TestADocumentWhoseObjectIsGoneEndsWhenThatIsAnnounced(t *testing.T) {
 	b.checkQuotas(t)
 	rows := func() int { return count(t, b.raw, `SELECT count(*) FROM documents`) }
 	must(t, b.api.ForUser(b.alice).MarkPublished(t.Context(), []schema.Document{d}))
-	found, err := b.worker.Unpublished(t.Context(), time.Now().Add(time.Minute), 10)
+	found, err := b.worker.UnpublishedDocuments(t.Context(), time.Now().Add(time.Minute), 10)
 	must(t, err)
 	if rows() != 1 || len(found) != 1 {
 		t.Errorf("the API's role ended the row or cleared its mark: %d rows, %d unannounced", rows(), len(found))

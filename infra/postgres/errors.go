@@ -22,13 +22,13 @@ var ErrUnavailable = errors.New("postgres is unavailable")
 
 // SQLSTATE codes, https://www.postgresql.org/docs/current/errcodes-appendix.html
 const (
-	serializationFailure = "40001"
-	deadlockDetected     = "40P01"
-	foreignKeyViolation  = "23503"
-	uniqueViolation      = "23505"
-	insufficientRight    = "42501"
-	undefinedTable       = "42P01"
-	noSuchUser           = "IN401" // our own, from schema/migrations/000010
+	serializationFailure  = "40001"
+	deadlockDetected      = "40P01"
+	foreignKeyViolation   = "23503"
+	uniqueViolation       = "23505"
+	insufficientPrivilege = "42501"
+	undefinedTable        = "42P01"
+	userDoesNotExist      = "IN401" // our own, from schema/migrations/000010
 )
 
 var unavailableCodes = []pqerror.Code{

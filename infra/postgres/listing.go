@@ -48,15 +48,15 @@ type Cursor struct{ ID uuid.UUID }
 // Document returns one document of the user that the DB is bound to (or anybody's, if to none). It fails with
 // schema.CodeNotFound, also for another user's document and for one whose object is gone.
 func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) {
-	query, args := viewOfAny, []any{id}
+	query, args := anyDocumentQuery, []any{id}
 	if db.user != uuid.Nil {
-		query, args = viewOfUser, []any{db.user, id}
+		query, args = userDocumentQuery, []any{db.user, id}
 	}
 	var row struct {
 		schema.Document
 		Topics []byte `db:"topics"`
 	}
-	err := db.ask(ctx, &row, query, args...)
+	err := db.queryFunction(ctx, &row, query, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = schema.Errorf(schema.CodeNotFound, "There is no such document.")
 	}
@@ -72,7 +72,7 @@ func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) 
 
 // What reads one document, its topics as JSON or NULL: anybody's, and one user's.
 var (
-	viewOfAny = `SELECT ` + columnsOf("d") + `, (
+	anyDocumentQuery = `SELECT ` + qualifiedColumns("d") + `, (
 			SELECT jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name,
 				'scope', CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END,
 				'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
@@ -80,11 +80,11 @@ var (
 			WHERE dt.document_id = d.id) AS topics
 		FROM documents AS d WHERE d.id = $1 AND d.gone_at IS NULL`
 
-	viewOfUser = `SELECT ` + columnsOf("(v.document)") + `, v.topics FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
+	userDocumentQuery = `SELECT ` + qualifiedColumns("(v.document)") + `, v.topics FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
 )
 
-// columnsOf are documentColumns of a composite value.
-func columnsOf(value string) string {
+// qualifiedColumns are documentColumns of a composite value.
+func qualifiedColumns(value string) string {
 	names := strings.Split(documentColumns, ",")
 	for i, name := range names {
 		names[i] = value + "." + strings.TrimSpace(name)
@@ -96,13 +96,13 @@ func columnsOf(value string) string {
 // Those being deleted are in no listing. next is nil at the end. A page looks at a bounded number of documents, so with a
 // topic or a query it may hold fewer than the limit, even none, before the end.
 func (db *DB) Documents(ctx context.Context, f Filter) (items []DocumentView, next *Cursor, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return nil, nil, err
 	}
 	if f.Limit <= 0 {
 		f.Limit = 50
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		docs, after, err := tx.page(ctx, f)
 		if err != nil {
 			return err
@@ -117,20 +117,20 @@ func (db *DB) Documents(ctx context.Context, f Filter) (items []DocumentView, ne
 	return items, next, nil
 }
 
-// examined is how many entries of the index in whose order a listing goes one page may look at, where a filter is
-// tested on each. It bounds what a page costs to some 40 ms (BenchmarkListing), whatever the filter and however few documents it chooses.
-const examined = 20_000
+// pageScanLimit is how many entries of the index in whose order a listing goes one page may look at, where a filter is
+// documentConditions on each. It bounds what a page costs to some 40 ms (BenchmarkListing), whatever the filter and however few documents it chooses.
+const pageScanLimit = 20_000
 
 // page returns one page of documents and, unless it is the last, where the next begins.
 func (tx *tx) page(ctx context.Context, f Filter) ([]schema.Document, *Cursor, error) {
 	var edge uuid.NullUUID
 	if f.Query != "" || f.Topic != uuid.Nil {
-		query, args := f.edge(tx.user)
+		query, args := f.scanEndQuery(tx.user)
 		if err := tx.GetContext(ctx, &edge, query, args...); err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, nil, err
 		}
 	}
-	query, args := f.listing(tx.user, edge)
+	query, args := f.pageQuery(tx.user, edge)
 	var docs []schema.Document
 	if err := tx.SelectContext(ctx, &docs, query, args...); err != nil {
 		return nil, nil, err
@@ -163,8 +163,8 @@ func (q *query) and(condition string, value any) {
 
 func (q *query) where() string { return strings.Join(q.conditions, " AND ") }
 
-// walk begins the query for those entries that a listing goes through, newest first: of one index, which the filter says.
-func (f Filter) walk(user uuid.UUID) (q *query, table, id string) {
+// scan begins the query for those entries that a listing goes through, newest first: of one index, which the filter says.
+func (f Filter) scan(user uuid.UUID) (q *query, table, id string) {
 	q, table, id = &query{}, "documents", "id"
 	q.and("user_id = %s", user)
 	switch {
@@ -180,32 +180,32 @@ func (f Filter) walk(user uuid.UUID) (q *query, table, id string) {
 	return q, table, id
 }
 
-// edge returns the query for the last entry that a page may look at, no row if there are fewer.
-func (f Filter) edge(user uuid.UUID) (string, []any) {
-	q, table, id := f.walk(user)
-	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s DESC OFFSET %d LIMIT 1`, id, table, q.where(), id, examined-1), q.args
+// scanEndQuery returns the query for the last entry that a page may look at, no row if there are fewer.
+func (f Filter) scanEndQuery(user uuid.UUID) (string, []any) {
+	q, table, id := f.scan(user)
+	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s DESC OFFSET %d LIMIT 1`, id, table, q.where(), id, pageScanLimit-1), q.args
 }
 
-// listing returns the query for one page, down to the edge, and the item behind it, which shows
+// pageQuery returns the query for one page, down to the edge, and the item behind it, which shows
 // that there is another page.
-func (f Filter) listing(user uuid.UUID, edge uuid.NullUUID) (string, []any) {
-	q, table, id := f.walk(user)
+func (f Filter) pageQuery(user uuid.UUID, edge uuid.NullUUID) (string, []any) {
+	q, table, id := f.scan(user)
 	if edge.Valid {
 		q.and(id+" >= %s", edge.UUID)
 	}
 	entries := q.where()
 	if table == "documents" {
-		entries += f.tested(q)
+		entries += f.documentConditions(q)
 		return fmt.Sprintf(`SELECT %s FROM documents WHERE %s ORDER BY id DESC LIMIT %s`, documentColumns, entries, q.arg(f.Limit+1)), q.args
 	}
 	// OFFSET 0 keeps the planner from turning the order of the join around.
 	return fmt.Sprintf(`SELECT d.* FROM (SELECT document_id FROM document_topics WHERE %s ORDER BY document_id DESC) AS t
 		CROSS JOIN LATERAL (SELECT %s FROM documents WHERE id = t.document_id AND user_id = $1%s OFFSET 0) AS d
-		ORDER BY t.document_id DESC LIMIT %s`, entries, documentColumns, f.tested(q), q.arg(f.Limit+1)), q.args
+		ORDER BY t.document_id DESC LIMIT %s`, entries, documentColumns, f.documentConditions(q), q.arg(f.Limit+1)), q.args
 }
 
-// tested returns the conditions that each document is tested with.
-func (f Filter) tested(q *query) string {
+// documentConditions returns the conditions that each document is tested with.
+func (f Filter) documentConditions(q *query) string {
 	conditions := " AND status <> 'deleting'"
 	if f.Topic != uuid.Nil && f.Status != "" {
 		conditions += " AND status = " + q.arg(string(f.Status))
@@ -220,13 +220,13 @@ var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
 // DocumentsByID returns those of the documents that [DB.Document] would return, in no order.
 func (db *DB) DocumentsByID(ctx context.Context, ids []uuid.UUID) (views []DocumentView, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return nil, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		var docs []schema.Document
 		if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-			WHERE `+among("id", "$1::uuid[]", len(ids))+` AND gone_at IS NULL AND user_id = $2`, array(ids), tx.user); err != nil {
+			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND gone_at IS NULL AND user_id = $2`, array(ids), tx.user); err != nil {
 			return err
 		}
 		views, err = tx.views(ctx, docs)
@@ -265,7 +265,7 @@ func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 		SELECT dt.document_id, t.id, t.name, CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END AS scope,
 			dt.confidence, t.suggested
 		FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-		WHERE `+among("dt.document_id", "$1::uuid[]", len(ids))+` ORDER BY lower(t.name), t.id`, array(ids))
+		WHERE `+anyOf("dt.document_id", "$1::uuid[]", len(ids))+` ORDER BY lower(t.name), t.id`, array(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -276,8 +276,8 @@ func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 	return topics, nil
 }
 
-// within runs f in a transaction that is bound to the DB's user, and commits it unless f fails.
-func (db *DB) within(ctx context.Context, f func(*tx) error) error {
+// inTransaction runs f in a transaction that is bound to the DB's user, and commits it unless f fails.
+func (db *DB) inTransaction(ctx context.Context, f func(*tx) error) error {
 	tx, err := db.begin(ctx)
 	if err != nil {
 		return err

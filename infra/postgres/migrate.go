@@ -30,7 +30,7 @@ const migrationLock = "intray migrations"
 // than the binary is an error. If ctx ends, the running version is broken off.
 func Migrate(ctx context.Context, ownerURL string, log *slog.Logger) error {
 	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error {
-		return stepwise(ctx, func() error { return m.Steps(1) }, -1)
+		return runSteps(ctx, func() error { return m.Steps(1) }, -1)
 	})
 }
 
@@ -41,13 +41,13 @@ func MigrateDown(ctx context.Context, ownerURL string, steps int, log *slog.Logg
 		return fmt.Errorf("migrate down by %d versions: at least one is needed", steps)
 	}
 	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error {
-		return stepwise(ctx, func() error { return m.Steps(-1) }, steps)
+		return runSteps(ctx, func() error { return m.Steps(-1) }, steps)
 	})
 }
 
-// stepwise takes so many steps (-1: all there are), one at a time: golang-migrate reads ahead and, where a version fails, leaves
+// runSteps takes so many steps (-1: all there are), one at a time: golang-migrate reads ahead and, where a version fails, leaves
 // the reader of the next one waiting for ever.
-func stepwise(ctx context.Context, step func() error, most int) error {
+func runSteps(ctx context.Context, step func() error, most int) error {
 	for i := 0; i != most; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -70,7 +70,7 @@ func MigrationVersion(ctx context.Context, ownerURL string) (uint, error) {
 		return 0, wrap(ctx, err, "read the migration version")
 	}
 	defer s.close()
-	version, err := s.committed(ctx)
+	version, err := s.appliedVersion(ctx)
 	return uint(max(version, 0)), wrap(ctx, err, "read the migration version")
 }
 
@@ -92,12 +92,12 @@ func migrateWith(ctx context.Context, ownerURL string, log *slog.Logger, files f
 	if runErr == nil {
 		return nil
 	}
-	return wrap(ctx, s.failed(ctx, ownerURL, src, runErr), "migrate")
+	return wrap(ctx, s.resetAfterFailure(ctx, ownerURL, src, runErr), "migrate")
 }
 
-// failed clears golang-migrate's mark after a failed version, on a connection of its own: the old one may be cut, or within the
+// resetAfterFailure clears golang-migrate's mark after a failed version, on a connection of its own: the old one may be cut, or within the
 // broken transaction. If it cannot, the next call will.
-func (s *session) failed(ctx context.Context, ownerURL string, src source.Driver, cause error) error {
+func (s *migrationSession) resetAfterFailure(ctx context.Context, ownerURL string, src source.Driver, cause error) error {
 	s.close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -107,18 +107,18 @@ func (s *session) failed(ctx context.Context, ownerURL string, src source.Driver
 		err = after.prepare(ctx, src)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; where the database stands is not known (%w): migrate again, which finds out", explain(cause), err)
+		return fmt.Errorf("%w; where the database stands is not known (%w): migrate again, which finds out", migrationError(cause), err)
 	}
-	version, err := after.committed(ctx)
+	version, err := after.appliedVersion(ctx)
 	if err != nil {
-		return explain(cause)
+		return migrationError(cause)
 	}
-	return fmt.Errorf("%w; the database is intact at version %d: remove the cause and migrate again", explain(cause), max(version, 0))
+	return fmt.Errorf("%w; the database is intact at version %d: remove the cause and migrate again", migrationError(cause), max(version, 0))
 }
 
-// explain leaves out the whole text of the migration, which golang-migrate's error repeats, and brings in the hint, which it
+// migrationError leaves out the whole text of the migration, which golang-migrate's error repeats, and brings in the hint, which it
 // leaves out.
-func explain(err error) error {
+func migrationError(err error) error {
 	var e database.Error
 	if !errors.As(err, &e) {
 		return err
@@ -138,14 +138,14 @@ func explain(err error) error {
 
 // A session is the one connection that a migration uses. It holds the lock, so the lock lives exactly as long as whatever the
 // server still does for this connection, even after the process was killed.
-type session struct {
+type migrationSession struct {
 	log  *slog.Logger
 	pool *sql.DB
 	conn *sql.Conn
 	pid  int
 }
 
-func openSession(ctx context.Context, ownerURL string, log *slog.Logger) (*session, error) {
+func openSession(ctx context.Context, ownerURL string, log *slog.Logger) (*migrationSession, error) {
 	config, err := parse(ownerURL)
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func openSession(ctx context.Context, ownerURL string, log *slog.Logger) (*sessi
 	if err != nil {
 		return nil, errors.New("the PostgreSQL connection string cannot be used")
 	}
-	s := &session{log: log}
+	s := &migrationSession{log: log}
 	s.pool = sql.OpenDB(pq.ConnectorWithNoticeHandler(connector, func(n *pq.Error) {
 		if n.Severity == "NOTICE" && n.Code == "00000" && n.Routine == "exec_stmt_raise" {
 			log.InfoContext(ctx, "migration notice", "notice", n.Message)
@@ -172,7 +172,7 @@ func openSession(ctx context.Context, ownerURL string, log *slog.Logger) (*sessi
 	return s, nil
 }
 
-func (s *session) close() {
+func (s *migrationSession) close() {
 	if s.conn != nil {
 		discard(s.conn)
 	}
@@ -181,15 +181,15 @@ func (s *session) close() {
 
 // prepare takes the lock, waiting for whoever migrates, sets golang-migrate's note of the version right, and refuses a database
 // that is newer than the binary.
-func (s *session) prepare(ctx context.Context, src source.Driver) error {
+func (s *migrationSession) prepare(ctx context.Context, src source.Driver) error {
 	if _, err := s.conn.ExecContext(ctx, `SELECT pg_advisory_lock(hashtextextended($1, 0))`, migrationLock); err != nil {
 		return fmt.Errorf("wait for another migration: %w", err)
 	}
-	committed, err := s.committed(ctx)
+	committed, err := s.appliedVersion(ctx)
 	if err != nil {
 		return err
 	}
-	latest, err := newest(src)
+	latest, err := newestVersion(src)
 	if err != nil {
 		return err
 	}
@@ -212,9 +212,9 @@ func (s *session) prepare(ctx context.Context, src source.Driver) error {
 	return driver.SetVersion(committed, false)
 }
 
-// committed returns the version that the database is truly at, or database.NilVersion: what the migrations themselves wrote in
+// appliedVersion returns the version that the database is truly at, or database.NilVersion: what the migrations themselves wrote in
 // their transactions. Before there was such a table, there were a first version and golang-migrate's note.
-func (s *session) committed(ctx context.Context) (int, error) {
+func (s *migrationSession) appliedVersion(ctx context.Context) (int, error) {
 	var applied, old bool
 	err := s.conn.QueryRowContext(ctx, `SELECT to_regclass('applied_migrations') IS NOT NULL,
 		to_regclass('schema_migrations') IS NOT NULL AND to_regclass('documents') IS NOT NULL`).Scan(&applied, &old)
@@ -232,7 +232,7 @@ func (s *session) committed(ctx context.Context) (int, error) {
 	}
 }
 
-func newest(src source.Driver) (uint, error) {
+func newestVersion(src source.Driver) (uint, error) {
 	version, err := src.First()
 	for err == nil {
 		var next uint
@@ -248,7 +248,7 @@ func newest(src source.Driver) (uint, error) {
 
 // run lets golang-migrate work on the session's connection. When ctx ends, the statement it runs is canceled, from another
 // connection.
-func (s *session) run(ctx context.Context, src source.Driver, f func(*migrate.Migrate) error) error {
+func (s *migrationSession) run(ctx context.Context, src source.Driver, f func(*migrate.Migrate) error) error {
 	driver, err := migratepg.WithConnection(ctx, s.conn, &migratepg.Config{})
 	if err != nil {
 		return err

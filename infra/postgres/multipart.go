@@ -14,9 +14,9 @@ import (
 // multipartColumns are the columns that scan into a schema.MultipartUpload.
 const multipartColumns = `upload_id, document_id, user_id, object_key, size, part_size, renewed_at, aborting_at, attempts`
 
-// renewEvery is how old the time of an upload's last URL may be before another one moves it: an upload of hundreds of parts
+// renewInterval is how old the time of an upload's last URL may be before another one moves it: an upload of hundreds of parts
 // would otherwise write its document's row as often. schema.ExpireAfter leaves room for it.
-const renewEvery = time.Minute
+const renewInterval = time.Minute
 
 // A Multipart is an upload in parts with the status of its document.
 type Multipart struct {
@@ -29,7 +29,7 @@ type Multipart struct {
 // AddMultipart records an upload that storage has begun for a document of the user that the DB is bound to. If the document has
 // one already that goes on, that one is returned, and u is recorded as given up.
 func (db *DB) AddMultipart(ctx context.Context, u schema.MultipartUpload) (schema.MultipartUpload, error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return schema.MultipartUpload{}, err
 	}
 	u.UserID = db.user
@@ -37,7 +37,7 @@ func (db *DB) AddMultipart(ctx context.Context, u schema.MultipartUpload) (schem
 	for try := 1; ; try++ {
 		added, err := db.addMultipart(ctx, u)
 		// The other one ended between the two statements.
-		if try < transitionAttempts && errors.Is(err, sql.ErrNoRows) {
+		if try < maxTransitionAttempts && errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
 		return added, wrap(ctx, err, "add multipart upload of document %s", u.DocumentID)
@@ -48,7 +48,7 @@ func (db *DB) addMultipart(ctx context.Context, u schema.MultipartUpload) (added
 	const insert = `INSERT INTO multipart_uploads (upload_id, document_id, user_id, object_key, size, part_size, renewed_at, aborting_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
 	args := []any{u.UploadID, u.DocumentID, u.UserID, u.ObjectKey, u.Size, u.PartSize, u.RenewedAt}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		result, err := tx.ExecContext(ctx, insert+` ON CONFLICT (document_id) WHERE aborting_at IS NULL DO NOTHING`, append(args, nil)...)
 		if err != nil {
 			return err
@@ -72,10 +72,10 @@ func (db *DB) addMultipart(ctx context.Context, u schema.MultipartUpload) (added
 // there is no such document. With renewed, a URL for a part counts as issued at that time, to the minute, if the
 // document still waits for its object: neither it nor the upload then ends before schema.ExpireAfter has passed.
 func (db *DB) Multipart(ctx context.Context, document uuid.UUID, renewed *time.Time) (m Multipart, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return Multipart{}, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		m = Multipart{}
 		err := tx.QueryRowContext(ctx, `SELECT status, object_key FROM documents WHERE id = $1 AND user_id = $2 AND gone_at IS NULL`,
 			document, tx.user).Scan(&m.Status, &m.ObjectKey)
@@ -95,7 +95,7 @@ func (db *DB) Multipart(ctx context.Context, document uuid.UUID, renewed *time.T
 		}
 		m.Active = true
 		waits := m.Status == schema.StatusPending || m.Status == schema.StatusExpired
-		if renewed == nil || !waits || renewed.Sub(m.RenewedAt) < renewEvery {
+		if renewed == nil || !waits || renewed.Sub(m.RenewedAt) < renewInterval {
 			return nil
 		}
 		return tx.renew(ctx, &m, schema.StoredTime(*renewed))
@@ -122,7 +122,7 @@ func (tx *tx) renew(ctx context.Context, m *Multipart, now time.Time) error {
 
 // DeleteMultipart forgets an upload of which storage has made the object, or whose parts it has dropped.
 func (db *DB) DeleteMultipart(ctx context.Context, uploadID string) error {
-	err := db.within(ctx, func(tx *tx) error {
+	err := db.inTransaction(ctx, func(tx *tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM multipart_uploads WHERE upload_id = $1`, uploadID)
 		return err
 	})
@@ -133,7 +133,7 @@ func (db *DB) DeleteMultipart(ctx context.Context, uploadID string) error {
 // deleted, were rejected, are gone, or have expired; and returns those given up whose parts are to be dropped by now,
 // the longest due first.
 func (db *DB) DueMultipartAborts(ctx context.Context, now time.Time, limit int) (due []schema.MultipartUpload, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		// The time is a condition of the upload's row itself: only those are evaluated again when the
 		// row was renewed while its lock was awaited. OFFSET 0 keeps the subqueries lookups by the index.
 		_, err := tx.ExecContext(ctx, `UPDATE multipart_uploads AS m SET aborting_at = $1, next_attempt_at = $1

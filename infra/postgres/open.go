@@ -43,8 +43,8 @@ type DB struct {
 	url  string    // holds the password: never to be shown
 	user uuid.UUID // Nil: not bound
 	// statements are those that are prepared, by their text.
-	statements *sync.Map
-	creations  *creations // of all users
+	statements    *sync.Map
+	creationQueue *creationQueue // of all users
 }
 
 // Open returns a DB for a connection string (a URL, or key=value pairs). It connects to nothing
@@ -73,14 +73,14 @@ func Open(_ context.Context, url string, o Options) (*DB, error) {
 	if statement == 0 {
 		statement = 15 * time.Second
 	}
-	pool, err := connect(config, timeoutDialer{readTimeout: statement + answerTime})
+	pool, err := connect(config, timeoutDialer{readTimeout: statement + answerGrace})
 	if err != nil {
 		return nil, err
 	}
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{pool: pool, url: url, statements: new(sync.Map), creations: new(creations)}, nil
+	return &DB{pool: pool, url: url, statements: new(sync.Map), creationQueue: new(creationQueue)}, nil
 }
 
 // parse reads a connection string. lib/pq's own error repeats the string, password included.
@@ -121,7 +121,7 @@ func (db *DB) Ping(ctx context.Context) error {
 // ForUser returns the same DB bound to one user: each of its transactions sees and changes what is that user's alone, and
 // fails with schema.CodeUnauthenticated if there is no such user. It costs nothing to make.
 func (db *DB) ForUser(id uuid.UUID) *DB {
-	return &DB{pool: db.pool, url: db.url, user: id, statements: db.statements, creations: db.creations}
+	return &DB{pool: db.pool, url: db.url, user: id, statements: db.statements, creationQueue: db.creationQueue}
 }
 
 // A tx is a transaction with what begin learned about the user it is bound to.
@@ -149,25 +149,25 @@ func (db *DB) begin(ctx context.Context) (*tx, error) {
 	}
 	if !role.Valid {
 		_ = t.Rollback()
-		return nil, errNoAccount
+		return nil, errUserDeleted
 	}
 	bound.role = schema.Role(role.String)
 	return bound, nil
 }
 
-var errNoAccount = schema.Errorf(schema.CodeUnauthenticated, "This account does not exist any more. Sign in again.")
+var errUserDeleted = schema.Errorf(schema.CodeUnauthenticated, "This account does not exist any more. Sign in again.")
 
-// ask runs a function of the database that binds itself to the DB's user, and scans its one row: all in one round trip, and
+// queryFunction runs a function of the database that binds itself to the DB's user, and scans its one row: all in one round trip, and
 // parsed and planned once a connection. It fails with sql.ErrNoRows, and with schema.CodeUnauthenticated if there is no
 // such user.
-func (db *DB) ask(ctx context.Context, row any, query string, args ...any) error {
-	stmt, err := db.prepared(ctx, query)
+func (db *DB) queryFunction(ctx context.Context, row any, query string, args ...any) error {
+	stmt, err := db.prepare(ctx, query)
 	if err != nil {
 		return err
 	}
 	err = stmt.GetContext(ctx, row, args...)
-	if hasCode(err, noSuchUser) {
-		return errNoAccount
+	if hasCode(err, userDoesNotExist) {
+		return errUserDeleted
 	}
 	return err
 }
@@ -178,8 +178,8 @@ type statement interface {
 	SelectContext(ctx context.Context, rows any, args ...any) error
 }
 
-// prepared returns the query as a statement.
-func (db *DB) prepared(ctx context.Context, query string) (statement, error) {
+// prepare returns the query as a statement.
+func (db *DB) prepare(ctx context.Context, query string) (statement, error) {
 	if stmt, ok := db.statements.Load(query); ok {
 		return stmt.(statement), nil
 	}
@@ -194,8 +194,8 @@ func (db *DB) prepared(ctx context.Context, query string) (statement, error) {
 	return first.(statement), nil
 }
 
-// bound fails, naming the programming mistake, if the DB is bound to no user.
-func (db *DB) bound() error {
+// requireUser fails, naming the programming mistake, if the DB is bound to no user.
+func (db *DB) requireUser() error {
 	if db.user == uuid.Nil {
 		return errors.New("postgres: this call needs ForUser")
 	}

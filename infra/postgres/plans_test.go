@@ -91,7 +91,7 @@ func TestBatchesUseIndexes(t *testing.T) {
 				return 0, worker.RecordAttempt(ctx, ids, postgres.Attempt{Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy"})
 			}, 0},
 			{"KeyStates", worker, func(ctx context.Context) (int, error) {
-				states, err := worker.KeyStates(ctx, gone)
+				states, err := worker.ObjectKeyStates(ctx, gone)
 				return len(states), err
 			}, batch},
 			{"DeletionDone", worker, func(ctx context.Context) (int, error) {
@@ -105,7 +105,7 @@ func TestBatchesUseIndexes(t *testing.T) {
 				_, err := worker.RepeatDeletions(ctx, gone)
 				return 0, err
 			}, 0},
-			{"RequestDeletions", owner, func(ctx context.Context) (int, error) { return owner.RequestDeletions(ctx, keys) }, 0},
+			{"RequestDeletions", owner, func(ctx context.Context) (int, error) { return owner.RequestUnknownDeletions(ctx, keys) }, 0},
 			{"DocumentStates", worker, func(ctx context.Context) (int, error) {
 				states, err := worker.DocumentStates(ctx, ids, keys)
 				return len(states), err
@@ -126,9 +126,9 @@ func TestBatchesUseIndexes(t *testing.T) {
 			}, 0},
 			{"sweeping", worker, func(ctx context.Context) (int, error) {
 				now := time.Now()
-				_, pending := worker.PendingSince(ctx, now, uuid.Nil, batch)
-				_, unpublished := worker.Unpublished(ctx, now, batch)
-				_, unclassified := worker.Unclassified(ctx, now, time.Minute, batch)
+				_, pending := worker.PendingDocuments(ctx, now, uuid.Nil, batch)
+				_, unpublished := worker.UnpublishedDocuments(ctx, now, batch)
+				_, unclassified := worker.UnclassifiedDocuments(ctx, now, time.Minute, batch)
 				_, purge := worker.PurgeExpired(ctx, now.Add(30*24*time.Hour))
 				_, uploads := worker.DueMultipartAborts(ctx, now, batch)
 				return 0, errors.Join(pending, unpublished, unclassified, purge, uploads)

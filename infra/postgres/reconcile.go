@@ -103,7 +103,7 @@ func (db *DB) CountDocuments(ctx context.Context) (n int64, err error) {
 }
 
 // A KeyState is what the database knows of one object key.
-type KeyState struct {
+type ObjectKeyState struct {
 	// Document is the one whose object lies at the key; nil if there is none.
 	Document *schema.Document
 	// RequestedAt is when the object was given up, the last time; nil if it never was.
@@ -112,15 +112,15 @@ type KeyState struct {
 	DeletedAt *time.Time
 }
 
-// KeyStates returns what is known of each key; keys of which nothing is known are left out.
-func (db *DB) KeyStates(ctx context.Context, keys []string) (map[string]KeyState, error) {
-	states := make(map[string]KeyState)
+// ObjectKeyStates returns what is known of each key; keys of which nothing is known are left out.
+func (db *DB) ObjectKeyStates(ctx context.Context, keys []string) (map[string]ObjectKeyState, error) {
+	states := make(map[string]ObjectKeyState)
 	docs, err := db.DocumentsByKey(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	for _, d := range docs {
-		states[d.ObjectKey] = KeyState{Document: &d}
+		states[d.ObjectKey] = ObjectKeyState{Document: &d}
 	}
 	var given []struct {
 		Key         string     `db:"object_key"`
@@ -128,7 +128,7 @@ func (db *DB) KeyStates(ctx context.Context, keys []string) (map[string]KeyState
 		DeletedAt   *time.Time `db:"deleted_at"`
 	}
 	err = db.pool.SelectContext(ctx, &given, `SELECT object_key, requested_at, deleted_at FROM object_deletions
-		WHERE `+among("object_key", "$1::text[]", len(keys)), array(keys))
+		WHERE `+anyOf("object_key", "$1::text[]", len(keys)), array(keys))
 	if err != nil {
 		return nil, wrap(ctx, err, "find object deletions by key")
 	}
@@ -140,9 +140,9 @@ func (db *DB) KeyStates(ctx context.Context, keys []string) (map[string]KeyState
 	return states, nil
 }
 
-// RequestDeletions records object deletions for those of the keys that neither a document nor an earlier deletion knows, and
+// RequestUnknownDeletions records object deletions for those of the keys that neither a document nor an earlier deletion knows, and
 // returns how many there were. It is for objects that an administrator gives up.
-func (db *DB) RequestDeletions(ctx context.Context, keys []string) (int, error) {
+func (db *DB) RequestUnknownDeletions(ctx context.Context, keys []string) (int, error) {
 	// OFFSET 0 keeps the subquery a lookup by the index for each key.
 	result, err := db.pool.ExecContext(ctx, `
 		INSERT INTO object_deletions (object_key)
@@ -157,18 +157,18 @@ func (db *DB) RequestDeletions(ctx context.Context, keys []string) (int, error) 
 }
 
 // A QuotaSum holds a user's used bytes against what the user's documents are charged, as of one moment.
-type QuotaSum struct {
+type QuotaUsage struct {
 	UserID       uuid.UUID `db:"user_id"`
 	UsedBytes    int64     `db:"used_bytes"`
 	ChargedBytes int64     `db:"charged_bytes"`
 }
 
 // Drift reports whether the two differ, which no transition can bring about.
-func (q QuotaSum) Drift() bool { return q.UsedBytes != q.ChargedBytes }
+func (q QuotaUsage) Drift() bool { return q.UsedBytes != q.ChargedBytes }
 
-// QuotaSums returns the sums of users in the order of their ids, those after the given one.
-func (db *DB) QuotaSums(ctx context.Context, after uuid.UUID, limit int) ([]QuotaSum, error) {
-	var sums []QuotaSum
+// QuotaUsages returns the sums of users in the order of their ids, those after the given one.
+func (db *DB) QuotaUsages(ctx context.Context, after uuid.UUID, limit int) ([]QuotaUsage, error) {
+	var sums []QuotaUsage
 	// One statement sees one moment, and every transition changes both at one moment.
 	err := db.pool.SelectContext(ctx, &sums, `
 		SELECT q.user_id, q.used_bytes, coalesce(sum(d.charged_bytes), 0)::bigint AS charged_bytes
@@ -180,7 +180,7 @@ func (db *DB) QuotaSums(ctx context.Context, after uuid.UUID, limit int) ([]Quot
 
 // RecomputeQuota sets a user's used bytes to the sum of what the user's documents are charged.
 func (db *DB) RecomputeQuota(ctx context.Context, user uuid.UUID) error {
-	err := db.within(ctx, func(tx *tx) error {
+	err := db.inTransaction(ctx, func(tx *tx) error {
 		// Every transition that changes a charge holds this lock until its commit. The sum is taken by a later statement,
 		// which sees all that was committed before the lock was given. No document is locked, so nothing can deadlock.
 		if _, err := tx.ExecContext(ctx, `SELECT FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, user); err != nil {

@@ -74,7 +74,7 @@ func TestKeyStates(t *testing.T) {
 	done := b.transition(t, b.uploaded(t, b.alice, "done", 1).ID, remove)
 	b.deletionDone(t, done.ObjectKey)
 	b.raw.MustExec(`DELETE FROM documents WHERE id = $1`, done.ID)
-	states, err := b.worker.KeyStates(t.Context(), []string{fine.ObjectKey, owed.ObjectKey, done.ObjectKey, "nobody's"})
+	states, err := b.worker.ObjectKeyStates(t.Context(), []string{fine.ObjectKey, owed.ObjectKey, done.ObjectKey, "nobody's"})
 	must(t, err)
 	if len(states) != 3 {
 		t.Errorf("states %+v", states)
@@ -97,7 +97,7 @@ func TestRequestDeletionsTakesUnknownKeysOnly(t *testing.T) {
 	b.deletionDone(t, tombstone.ObjectKey)
 	keys := []string{known.ObjectKey, tombstone.ObjectKey, "documents/x/unknown", "documents/x/unknown"}
 	for _, want := range []int{1, 0} {
-		if n, err := b.worker.RequestDeletions(t.Context(), keys); err != nil || n != want {
+		if n, err := b.worker.RequestUnknownDeletions(t.Context(), keys); err != nil || n != want {
 			t.Errorf("RequestDeletions = %d, %v; want %d", n, err, want)
 		}
 	}
@@ -106,11 +106,11 @@ func TestRequestDeletionsTakesUnknownKeysOnly(t *testing.T) {
 	}
 }
 
-func sums(t testing.TB, db *postgres.DB) (drift []postgres.QuotaSum, users int) {
+func sums(t testing.TB, db *postgres.DB) (drift []postgres.QuotaUsage, users int) {
 	t.Helper()
 	after := uuid.Nil
 	for {
-		page, err := db.QuotaSums(t.Context(), after, 2)
+		page, err := db.QuotaUsages(t.Context(), after, 2)
 		must(t, err)
 		for _, s := range page {
 			users++

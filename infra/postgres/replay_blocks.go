@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// BlockSize is how many positions of a replay's source lie in one block.
-const BlockSize = 1024
+// ReplayBlockSize is how many positions of a replay's source lie in one block.
+const ReplayBlockSize = 1024
 
-// Bits are the positions of one block.
-type Bits [BlockSize / 64]uint64
+// PositionSet are the positions of one block.
+type PositionSet [ReplayBlockSize / 64]uint64
 
 // Set adds the position, of which only its place in its block counts.
-func (b *Bits) Set(position uint64) { b[position%BlockSize/64] |= 1 << (position % 64) }
+func (b *PositionSet) Set(position uint64) { b[position%ReplayBlockSize/64] |= 1 << (position % 64) }
 
 // Count is how many positions there are.
-func (b Bits) Count() (n int) {
+func (b PositionSet) Count() (n int) {
 	for _, word := range b {
 		n += bits.OnesCount64(word)
 	}
@@ -26,8 +26,8 @@ func (b Bits) Count() (n int) {
 }
 
 // text is how PostgreSQL writes bit(1024): the position 0 comes first.
-func (b Bits) text() string {
-	text := make([]byte, BlockSize)
+func (b PositionSet) text() string {
+	text := make([]byte, ReplayBlockSize)
 	for i := range text {
 		text[i] = '0' + byte(b[i/64]>>(i%64)&1)
 	}
@@ -35,7 +35,7 @@ func (b Bits) text() string {
 }
 
 // Scan implements sql.Scanner.
-func (b *Bits) Scan(value any) error {
+func (b *PositionSet) Scan(value any) error {
 	var text string
 	switch v := value.(type) {
 	case string:
@@ -43,10 +43,10 @@ func (b *Bits) Scan(value any) error {
 	case []byte:
 		text = string(v)
 	}
-	if len(text) != BlockSize {
+	if len(text) != ReplayBlockSize {
 		return fmt.Errorf("a block of %d bits", len(text))
 	}
-	*b = Bits{}
+	*b = PositionSet{}
 	for i := range len(text) {
 		if text[i] == '1' {
 			b.Set(uint64(i))
@@ -56,16 +56,16 @@ func (b *Bits) Scan(value any) error {
 }
 
 // A Block is positions block×1024 to block×1024+1023 of a replay's source.
-type Block struct {
-	Number int64 `db:"block"`
-	Bits   Bits  `db:"bits"`
+type ReplayBlock struct {
+	Number    int64       `db:"block"`
+	Positions PositionSet `db:"positions"`
 }
 
 // All yields the positions in order.
-func (b Block) All() iter.Seq[uint64] {
+func (b ReplayBlock) All() iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {
-		for i := range uint64(BlockSize) {
-			if b.Bits[i/64]>>(i%64)&1 == 1 && !yield(uint64(b.Number)*BlockSize+i) {
+		for i := range uint64(ReplayBlockSize) {
+			if b.Positions[i/64]>>(i%64)&1 == 1 && !yield(uint64(b.Number)*ReplayBlockSize+i) {
 				return
 			}
 		}
@@ -73,10 +73,10 @@ func (b Block) All() iter.Seq[uint64] {
 }
 
 // SelectEvents adds positions to those that a replay has chosen.
-func (db *DB) SelectEvents(ctx context.Context, replay string, blocks []Block) error {
+func (db *DB) SelectEvents(ctx context.Context, replay string, blocks []ReplayBlock) error {
 	numbers, chosen := make([]int64, len(blocks)), make([]string, len(blocks))
 	for i, b := range blocks {
-		numbers[i], chosen[i] = b.Number, b.Bits.text()
+		numbers[i], chosen[i] = b.Number, b.Positions.text()
 	}
 	_, err := db.pool.ExecContext(ctx, `
 		INSERT INTO replay_blocks (replay, block, selected)
@@ -87,17 +87,17 @@ func (db *DB) SelectEvents(ctx context.Context, replay string, blocks []Block) e
 }
 
 // UnfinishedEvents returns chosen events that have not come to an end, at the position or after it, in at most limit blocks.
-func (db *DB) UnfinishedEvents(ctx context.Context, replay string, position uint64, limit int) ([]Block, error) {
-	var blocks []Block
+func (db *DB) UnfinishedEvents(ctx context.Context, replay string, position uint64, limit int) ([]ReplayBlock, error) {
+	var blocks []ReplayBlock
 	err := db.pool.SelectContext(ctx, &blocks, `
-		SELECT block, (selected & ~(applied | unchanged | failed))::text AS bits FROM replay_blocks
+		SELECT block, (selected & ~(applied | unchanged | failed))::text AS positions FROM replay_blocks
 		WHERE replay = $1 AND block >= $2 AND bit_count(selected & ~(applied | unchanged | failed)) > 0
-		ORDER BY block LIMIT $3`, replay, int64(position/BlockSize), limit)
-	if len(blocks) > 0 && uint64(blocks[0].Number) == position/BlockSize {
-		for i := range position % BlockSize {
-			blocks[0].Bits[i/64] &^= 1 << (i % 64)
+		ORDER BY block LIMIT $3`, replay, int64(position/ReplayBlockSize), limit)
+	if len(blocks) > 0 && uint64(blocks[0].Number) == position/ReplayBlockSize {
+		for i := range position % ReplayBlockSize {
+			blocks[0].Positions[i/64] &^= 1 << (i % 64)
 		}
-		if blocks[0].Bits == (Bits{}) {
+		if blocks[0].Positions == (PositionSet{}) {
 			blocks = blocks[1:]
 		}
 	}
@@ -133,11 +133,11 @@ func (db *DB) RecordOutcomes(ctx context.Context, decided []EventOutcome) error 
 		replay string
 		block  int64
 	}
-	sets := make(map[place]*[4]Bits)
+	sets := make(map[place]*[4]PositionSet)
 	for _, d := range decided {
-		p := place{d.Replay, int64(d.Position / BlockSize)}
+		p := place{d.Replay, int64(d.Position / ReplayBlockSize)}
 		if sets[p] == nil {
-			sets[p] = new([4]Bits)
+			sets[p] = new([4]PositionSet)
 		}
 		sets[p][d.Outcome].Set(d.Position)
 	}
@@ -194,7 +194,7 @@ func (db *DB) ReplaysOf(ctx context.Context, stream string, created time.Time, p
 		JOIN replays AS r ON r.name = b.replay
 		WHERE r.stream = $1 AND r.stream_created = $2
 		ORDER BY r.created_at, r.name, p.position`,
-		stream, created, array(positions), Applied, Unchanged, Failed, int64(BlockSize))
+		stream, created, array(positions), Applied, Unchanged, Failed, int64(ReplayBlockSize))
 	return all, wrap(ctx, err, "find replays of %d events of stream %s", len(positions), stream)
 }
 

@@ -55,8 +55,8 @@ type Replay struct {
 // Remaining is how many events have not come to an end.
 func (r Replay) Remaining() int64 { return r.Matched - r.Applied - r.Unchanged - r.Failed }
 
-// ReplayLock is the name of the lock (TryLock) that whoever publishes a replay's events holds.
-func ReplayLock(name string) string { return "replay " + name }
+// ReplayLockName is the name of the lock (TryLock) that whoever publishes a replay's events holds.
+func ReplayLockName(name string) string { return "replay " + name }
 
 const selectReplays = `
 	SELECT r.name, r.actor, r.reason, r.target, r.status, r.selection, r.stream, r.stream_created, r.rate, r.matched, r.published, r.position,
@@ -118,7 +118,7 @@ func (db *DB) DeletePlannedReplay(ctx context.Context, name string) error {
 // running or paused, has chosen some of the same events, nothing is changed and that one's name is returned. Replays of
 // made events are of the same events if both are.
 func (db *DB) StartReplay(ctx context.Context, name string) (other string, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		var r struct {
 			Target string `db:"target"`
 			Stream string `db:"stream"`
@@ -167,7 +167,7 @@ func (db *DB) SetReplayStatus(ctx context.Context, name, status string) (bool, e
 
 // EndReplay ends a replay that is not done or canceled yet: its counts are kept, the events it had chosen forgotten.
 func (db *DB) EndReplay(ctx context.Context, name, status string) error {
-	err := db.within(ctx, func(tx *tx) error {
+	err := db.inTransaction(ctx, func(tx *tx) error {
 		_, err := tx.ExecContext(ctx, `
 			UPDATE replays AS r SET status = $2, ended_at = now(), applied = s.applied, unchanged = s.unchanged, failed = s.failed, last_outcome_at = s.last_outcome_at
 			FROM (SELECT coalesce(sum(bit_count(applied)), 0) AS applied, coalesce(sum(bit_count(unchanged)), 0) AS unchanged,
@@ -182,7 +182,7 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 		}
 		// What became of each event is kept as long as the streams keep the events, for the stories of documents.
 		_, err = tx.ExecContext(ctx, `DELETE FROM replay_blocks WHERE replay IN (
-			SELECT name FROM replays WHERE (name = $1 AND stream = '') OR ended_at < now() - make_interval(secs => $2))`, name, attemptsKeptFor.Seconds())
+			SELECT name FROM replays WHERE (name = $1 AND stream = '') OR ended_at < now() - make_interval(secs => $2))`, name, attemptRetention.Seconds())
 		return err
 	})
 	return wrap(ctx, err, "end replay %s", name)
@@ -217,9 +217,9 @@ func (db *DB) DocumentStates(ctx context.Context, ids []uuid.UUID, keys []string
 		State string `db:"state"`
 	}
 	err := db.pool.SelectContext(ctx, &rows, `
-		SELECT id::text AS ref, version::text AS state FROM documents WHERE `+among("id", "$1::uuid[]", len(ids))+`
+		SELECT id::text AS ref, version::text AS state FROM documents WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
 		UNION ALL SELECT object_key, etag || ' ' || CASE WHEN status IN ('uploaded', 'classified', 'failed') THEN 'counted' ELSE status END
-		FROM documents WHERE `+among("object_key", "$2::text[]", len(keys)), array(ids), array(keys))
+		FROM documents WHERE `+anyOf("object_key", "$2::text[]", len(keys)), array(ids), array(keys))
 	if err != nil {
 		return nil, wrap(ctx, err, "read the states of %d documents", len(ids)+len(keys))
 	}
@@ -246,11 +246,11 @@ type DocumentInfo struct {
 func (db *DB) DocumentInfos(ctx context.Context, ids []uuid.UUID, keys []string) (facts []DocumentInfo, err error) {
 	err = db.pool.SelectContext(ctx, &facts, `
 		WITH known AS (
-			SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+among("id", "$1::uuid[]", len(ids))+`
-			UNION SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+among("object_key", "$2::text[]", len(keys))+`),
+			SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
+			UNION SELECT id, object_key, user_id, status, reason, gone_at FROM documents WHERE `+anyOf("object_key", "$2::text[]", len(keys))+`),
 		deleted AS (
 			SELECT document_id AS id, object_key, user_id FROM object_deletions
-			WHERE `+among("object_key", "$2::text[]", len(keys))+` AND document_id IS NOT NULL AND object_key NOT IN (SELECT object_key FROM known))
+			WHERE `+anyOf("object_key", "$2::text[]", len(keys))+` AND document_id IS NOT NULL AND object_key NOT IN (SELECT object_key FROM known))
 		SELECT k.id, k.object_key, k.user_id, u.email, CASE WHEN k.gone_at IS NULL THEN k.status ELSE 'gone' END AS status, k.reason
 		FROM known AS k JOIN users AS u ON u.id = k.user_id
 		UNION ALL
@@ -267,7 +267,7 @@ func (db *DB) DeadLetterSequences(ctx context.Context, stream, consumer string, 
 	}
 	var rows []int64
 	err := db.pool.SelectContext(ctx, &rows, `SELECT sequence FROM dead_letters
-		WHERE stream = $1 AND `+among("sequence", "$2::bigint[]", len(wanted))+` AND consumer = $3`, stream, array(wanted), consumer)
+		WHERE stream = $1 AND `+anyOf("sequence", "$2::bigint[]", len(wanted))+` AND consumer = $3`, stream, array(wanted), consumer)
 	dead := make(map[uint64]bool, len(rows))
 	for _, s := range rows {
 		dead[uint64(s)] = true

@@ -17,9 +17,9 @@ func (b *bundle) planned(t *testing.T, name string, positions ...uint64) {
 	t.Helper()
 	must(t, b.owner.CreateReplay(t.Context(), postgres.Replay{Name: name, Target: "confirm", Selection: []byte(`{}`), Stream: "BUCKET"}))
 	for _, p := range positions {
-		block := postgres.Block{Number: int64(p / postgres.BlockSize)}
-		block.Bits.Set(p)
-		must(t, b.owner.SelectEvents(t.Context(), name, []postgres.Block{block}))
+		block := postgres.ReplayBlock{Number: int64(p / postgres.ReplayBlockSize)}
+		block.Positions.Set(p)
+		must(t, b.owner.SelectEvents(t.Context(), name, []postgres.ReplayBlock{block}))
 	}
 }
 
@@ -85,9 +85,9 @@ func TestReplaysOfADocumentsEventsAreFound(t *testing.T) {
 			Name: name, Target: "confirm", Actor: "w", Reason: "y", Selection: []byte(`{}`), Stream: stream, StreamCreated: &created,
 		}))
 		for _, p := range positions {
-			block := postgres.Block{Number: int64(p / postgres.BlockSize)}
-			block.Bits.Set(p)
-			must(t, b.owner.SelectEvents(t.Context(), name, []postgres.Block{block}))
+			block := postgres.ReplayBlock{Number: int64(p / postgres.ReplayBlockSize)}
+			block.Positions.Set(p)
+			must(t, b.owner.SelectEvents(t.Context(), name, []postgres.ReplayBlock{block}))
 		}
 	}
 	plan("a", "BUCKET", made, 1, 1023, 1024, 2048)
@@ -167,7 +167,7 @@ func TestAReplayIsAttendedWhileItsLockIsHeld(t *testing.T) {
 		}
 	}
 	attended(false)
-	release, ok, err := b.worker.TryLock(t.Context(), postgres.ReplayLock("r"))
+	release, ok, err := b.worker.TryLock(t.Context(), postgres.ReplayLockName("r"))
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
@@ -198,14 +198,14 @@ func TestBitsAreReadAsTheyWereWritten(t *testing.T) {
 	block := int64(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		block++
-		var bits postgres.Bits
+		var bits postgres.PositionSet
 		want := map[uint64]bool{}
-		for _, p := range rapid.SliceOfN(rapid.Uint64Range(0, postgres.BlockSize-1), 1, 50).Draw(rt, "positions") {
+		for _, p := range rapid.SliceOfN(rapid.Uint64Range(0, postgres.ReplayBlockSize-1), 1, 50).Draw(rt, "positions") {
 			bits.Set(p)
-			want[uint64(block)*postgres.BlockSize+p] = true
+			want[uint64(block)*postgres.ReplayBlockSize+p] = true
 		}
-		must(t, b.owner.SelectEvents(t.Context(), "r", []postgres.Block{{Number: block, Bits: bits}}))
-		got := b.undecided(t, "r", uint64(block)*postgres.BlockSize)
+		must(t, b.owner.SelectEvents(t.Context(), "r", []postgres.ReplayBlock{{Number: block, Positions: bits}}))
+		got := b.undecided(t, "r", uint64(block)*postgres.ReplayBlockSize)
 		if len(got) != len(want) || bits.Count() != len(want) || !slices.IsSorted(got) {
 			rt.Fatalf("wrote %v, read %v", want, got)
 		}

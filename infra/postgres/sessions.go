@@ -12,7 +12,7 @@ import (
 )
 
 // A NewSession is a session to start. Its refresh token has two halves, of which the SHA-256 are kept: one that names the
-// session in all its tokens, and one that changes at each use.
+// migrationSession in all its tokens, and one that changes at each use.
 type NewSession struct {
 	ID     uuid.UUID
 	UserID uuid.UUID
@@ -24,7 +24,7 @@ type NewSession struct {
 }
 
 // StartSession stores a session. It fails with schema.CodeUnauthenticated if the user's password is not any more the one that
-// was checked. It needs no ForUser.
+// versions checked. It needs no ForUser.
 func (db *DB) StartSession(ctx context.Context, s NewSession) error {
 	var started bool
 	err := db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6)`,
@@ -92,20 +92,20 @@ func (db *DB) EndSession(ctx context.Context, family [32]byte) error {
 
 // OwnPasswordHash returns the password hash of the user that the DB is bound to, "" for one without a password.
 func (db *DB) OwnPasswordHash(ctx context.Context) (hash string, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return "", err
 	}
-	err = db.within(ctx, func(tx *tx) error { return tx.GetContext(ctx, &hash, `SELECT own_password_hash()`) })
+	err = db.inTransaction(ctx, func(tx *tx) error { return tx.GetContext(ctx, &hash, `SELECT own_password_hash()`) })
 	return hash, wrap(ctx, err, "read the password of user %s", db.user)
 }
 
 // ChangeOwnPassword changes the password of the user that the DB is bound to, and ends all of the user's sessions but the one to
 // keep (uuid.Nil: all). It returns false, and does nothing, if the password is not any more the one that was checked.
 func (db *DB) ChangeOwnPassword(ctx context.Context, checkedHash, newHash string, keep uuid.UUID) (changed bool, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return false, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		return tx.GetContext(ctx, &changed, `SELECT change_own_password($1, $2, $3)`,
 			checkedHash, newHash, uuid.NullUUID{UUID: keep, Valid: keep != uuid.Nil})
 	})

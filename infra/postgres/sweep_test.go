@@ -27,7 +27,7 @@ func TestPendingSinceGoesThroughAllById(t *testing.T) {
 	b.raw.MustExec(`UPDATE documents SET url_issued_at = now() - interval '2 hours' WHERE id <> $1`, recent.ID)
 	var got []uuid.UUID
 	for after := uuid.Nil; ; {
-		page, err := b.worker.PendingSince(t.Context(), time.Now().Add(-time.Hour), after, 2)
+		page, err := b.worker.PendingDocuments(t.Context(), time.Now().Add(-time.Hour), after, 2)
 		must(t, err)
 		if len(page) == 0 {
 			break
@@ -45,12 +45,12 @@ func TestUnpublishedAreThoseThatWait(t *testing.T) {
 	b := setup(t)
 	first, second := b.uploaded(t, b.alice, "f", 1), b.uploaded(t, b.bob, "f", 1)
 	b.create(t, b.alice, "f", 1) // pending: nothing to tell
-	got, err := b.worker.Unpublished(t.Context(), second.UnpublishedAt.Add(time.Microsecond), 10)
+	got, err := b.worker.UnpublishedDocuments(t.Context(), second.UnpublishedAt.Add(time.Microsecond), 10)
 	must(t, err)
 	if len(got) != 2 || got[0].ID != first.ID || got[1].ID != second.ID {
 		t.Errorf("unpublished %+v, want the longest waiting first", got)
 	}
-	got, err = b.worker.Unpublished(t.Context(), *second.UnpublishedAt, 10)
+	got, err = b.worker.UnpublishedDocuments(t.Context(), *second.UnpublishedAt, 10)
 	must(t, err)
 	if len(got) != 1 {
 		t.Errorf("before the second: %+v", got)
@@ -247,7 +247,7 @@ func TestOneHoldsTheLock(t *testing.T) {
 	again()
 }
 
-// within polls until the condition holds.
+// inTransaction polls until the condition holds.
 func within(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// answerTime is how much longer than its statement_timeout a statement is waited for. A server that
+// answerGrace is how much longer than its statement_timeout a statement is waited for. A server that
 // has not answered by then hangs or is cut off. lib/pq alone would wait for ever, even after the
 // caller's context has ended.
-const answerTime = 3 * time.Second
+const answerGrace = 3 * time.Second
 
 // timeoutDialer dials connections whose reads time out after readTimeout.
 type timeoutDialer struct {

@@ -49,23 +49,23 @@ func (r topicRow) topic() schema.Topic {
 
 // Topics returns what the user that the DB is bound to can choose from: the system topics, then the user's own, each by name.
 func (db *DB) Topics(ctx context.Context) (topics []schema.Topic, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return nil, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
-		topics, err = tx.unionOfTopics(ctx, tx.user)
+	err = db.inTransaction(ctx, func(tx *tx) error {
+		topics, err = tx.availableTopics(ctx, tx.user)
 		return err
 	})
 	return topics, wrap(ctx, err, "list topics of user %s", db.user)
 }
 
-func (tx *tx) unionOfTopics(ctx context.Context, user uuid.UUID) ([]schema.Topic, error) {
+func (tx *tx) availableTopics(ctx context.Context, user uuid.UUID) ([]schema.Topic, error) {
 	return tx.selectTopics(ctx, `WHERE user_id IS NULL OR user_id = $1 ORDER BY user_id IS NOT NULL, lower(name), id`, user)
 }
 
 // SystemTopics returns the system topics, by name.
 func (db *DB) SystemTopics(ctx context.Context) (topics []schema.Topic, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		topics, err = tx.selectTopics(ctx, `WHERE user_id IS NULL ORDER BY lower(name), id`)
 		return err
 	})
@@ -75,7 +75,7 @@ func (db *DB) SystemTopics(ctx context.Context) (topics []schema.Topic, err erro
 // CreateTopic stores a topic: a system topic if t.UserID is nil, else one of the user that the DB is bound to. It fails with
 // schema.CodeNameTaken, and with schema.CodeForbidden for a system topic if the user is no administrator.
 func (db *DB) CreateTopic(ctx context.Context, t schema.Topic) error {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return err
 	}
 	tx, err := db.begin(ctx)
@@ -83,14 +83,14 @@ func (db *DB) CreateTopic(ctx context.Context, t schema.Topic) error {
 		return wrap(ctx, err, "create topic %s", t.ID)
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := tx.mayWrite(t.Scope()); err != nil {
+	if err := tx.checkTopicAccess(t.Scope()); err != nil {
 		return err
 	}
 	if t.UserID != nil {
 		t.UserID = &tx.user
 	}
 	if err := tx.insertTopic(ctx, t); err != nil {
-		return wrap(ctx, nameTaken(err, t.Name), "create topic %s", t.ID)
+		return wrap(ctx, translateNameTaken(err, t.Name), "create topic %s", t.ID)
 	}
 	return wrap(ctx, tx.Commit(), "create topic %s", t.ID)
 }
@@ -108,7 +108,7 @@ func (tx *tx) insertTopic(ctx context.Context, t schema.Topic) error {
 // UpdateTopic changes a topic of the scope and returns it as it is then. It fails with schema.CodeNotFound, also for another
 // user's, with schema.CodeNameTaken, and with schema.CodeForbidden for a system topic if the user is no administrator.
 func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID, p TopicPatch) (schema.Topic, error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return schema.Topic{}, err
 	}
 	tx, err := db.begin(ctx)
@@ -116,7 +116,7 @@ func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID,
 		return schema.Topic{}, wrap(ctx, err, "change topic %s", id)
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := tx.mayWrite(scope); err != nil {
+	if err := tx.checkTopicAccess(scope); err != nil {
 		return schema.Topic{}, err
 	}
 	var keywords any
@@ -128,12 +128,12 @@ func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID,
 		UPDATE topics SET name = coalesce($3, name), description = coalesce($4, description),
 			keywords = coalesce($5::text[], keywords), suggested = coalesce($6, suggested)
 		WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid RETURNING `+topicColumns,
-		id, tx.namespace(scope), p.Name, p.Description, keywords, p.Suggested)
+		id, tx.topicOwner(scope), p.Name, p.Description, keywords, p.Suggested)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
-		return schema.Topic{}, noSuchTopic()
+		return schema.Topic{}, topicNotFound()
 	case err != nil && p.Name != nil:
-		return schema.Topic{}, wrap(ctx, nameTaken(err, *p.Name), "change topic %s", id)
+		return schema.Topic{}, wrap(ctx, translateNameTaken(err, *p.Name), "change topic %s", id)
 	case err != nil:
 		return schema.Topic{}, wrap(ctx, err, "change topic %s", id)
 	}
@@ -142,13 +142,13 @@ func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID,
 
 // DeleteTopic deletes a topic of the scope, and takes it from all documents. It fails as UpdateTopic does.
 func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return err
 	}
 	for try := 1; ; try++ {
 		err := db.deleteTopic(ctx, scope, id)
 		// A classification that assigns this very topic waits for it and holds what the deletion needs.
-		if try < transitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
+		if try < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
 			continue
 		}
 		return wrap(ctx, err, "delete topic %s", id)
@@ -161,38 +161,38 @@ func (db *DB) deleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if err := tx.mayWrite(scope); err != nil {
+	if err := tx.checkTopicAccess(scope); err != nil {
 		return err
 	}
-	result, err := tx.ExecContext(ctx, `DELETE FROM topics WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid`, id, tx.namespace(scope))
+	result, err := tx.ExecContext(ctx, `DELETE FROM topics WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid`, id, tx.topicOwner(scope))
 	if err != nil {
 		return err
 	}
 	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		return errors.Join(noSuchTopic(), err)
+		return errors.Join(topicNotFound(), err)
 	}
 	return tx.Commit()
 }
 
-// mayWrite refuses what row-level security would refuse too, with a sentence.
-func (tx *tx) mayWrite(scope schema.Scope) error {
+// checkTopicAccess refuses what row-level security would refuse too, with a sentence.
+func (tx *tx) checkTopicAccess(scope schema.Scope) error {
 	if scope == schema.ScopeSystem && tx.role != schema.RoleAdmin {
 		return schema.Errorf(schema.CodeForbidden, "Only an administrator changes system topics.")
 	}
 	return nil
 }
 
-// namespace returns what user_id is in the topics of the scope.
-func (tx *tx) namespace(scope schema.Scope) *uuid.UUID {
+// topicOwner returns what user_id is in the topics of the scope.
+func (tx *tx) topicOwner(scope schema.Scope) *uuid.UUID {
 	if scope == schema.ScopeSystem {
 		return nil
 	}
 	return &tx.user
 }
 
-func noSuchTopic() error { return schema.Errorf(schema.CodeNotFound, "There is no such topic.") }
+func topicNotFound() error { return schema.Errorf(schema.CodeNotFound, "There is no such topic.") }
 
-func nameTaken(err error, name string) error {
+func translateNameTaken(err error, name string) error {
 	if violates(err, "topics_name_in_namespace") {
 		return schema.Errorf(schema.CodeNameTaken, "There is already a topic named %q. Choose another name.", name)
 	}
@@ -208,14 +208,14 @@ const MaxSuggestedTopics = 100
 // those of a user who is gone, are left out.
 func (db *DB) SuggestTopics(ctx context.Context, user uuid.UUID, topics []schema.Topic) ([]schema.Topic, error) {
 	named := make([]schema.Topic, 0, len(topics))
-	err := db.within(ctx, func(tx *tx) error {
+	err := db.inTransaction(ctx, func(tx *tx) error {
 		// The user's lock: two documents that suggest the same name at once must not both make it.
 		var quotas []schema.Quota
 		err := tx.SelectContext(ctx, &quotas, `SELECT user_id, limit_bytes, used_bytes FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, user)
 		if err != nil || len(quotas) == 0 {
 			return err
 		}
-		known, err := tx.unionOfTopics(ctx, user)
+		known, err := tx.availableTopics(ctx, user)
 		if err != nil {
 			return err
 		}
@@ -267,14 +267,14 @@ func (tx *tx) suggestTopic(ctx context.Context, user uuid.UUID, t schema.Topic) 
 	}
 	found, err := tx.selectTopics(ctx, `WHERE user_id = $1 AND lower(name) = lower($2)`, user, t.Name)
 	if err != nil || len(found) == 0 {
-		return schema.Topic{}, errors.Join(err, noSuchTopic())
+		return schema.Topic{}, errors.Join(err, topicNotFound())
 	}
 	return found[0], nil
 }
 
 // SeedTopics stores system topics, but only into an empty table, and returns how many it stored. The role is the owner.
 func (db *DB) SeedTopics(ctx context.Context, topics []schema.Topic) (n int, err error) {
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE topics IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}

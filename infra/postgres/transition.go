@@ -17,8 +17,8 @@ const documentColumns = `id, user_id, object_key, filename, content_type, size, 
 	announcement, unpublished_at, topics_locked, provider, model, created_at, url_issued_at, changed_at, uploaded_at,
 	classified_at, gone_at`
 
-// transitionAttempts is how often a transition runs that the server broke off to end a deadlock.
-const transitionAttempts = 3
+// maxTransitionAttempts is how often a transition runs that the server broke off to end a deadlock.
+const maxTransitionAttempts = 3
 
 // Transition changes documents: it locks those of the ids that exist, in the order of their ids, then their owners' quotas, in
 // the order of the users, calls decide once for each document in that order, and writes changed documents, quotas, topics
@@ -38,7 +38,7 @@ func (db *DB) Transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 	for try := 1; ; try++ {
 		docs, err := db.transition(ctx, ids, decide)
 		// A topic that was deleted since it was chosen breaks its foreign key once: the next try leaves it out.
-		if try < transitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
+		if try < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
 			continue
 		}
 		return docs, wrap(ctx, err, "change %d documents from %s on", len(ids), ids[0])
@@ -56,7 +56,7 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 
 	var docs []schema.Document
 	if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-		WHERE `+among("id", "$1::uuid[]", len(ids))+` ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
+		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
 		return nil, fmt.Errorf("lock documents: %w", err)
 	}
 	if len(docs) == 0 {
@@ -66,7 +66,7 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 	if err != nil {
 		return nil, err
 	}
-	w := &writes{was: make([]int64, 0, len(docs))}
+	w := &pendingWrites{versions: make([]int64, 0, len(docs))}
 	for i := range docs {
 		d := &docs[i]
 		q := quotas[d.UserID]
@@ -96,7 +96,7 @@ func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.
 	users = slices.Compact(users)
 	var rows []schema.Quota
 	if err := tx.SelectContext(ctx, &rows, `SELECT user_id, limit_bytes, used_bytes FROM quotas
-		WHERE `+among("user_id", "$1::uuid[]", len(users))+` ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
+		WHERE `+anyOf("user_id", "$1::uuid[]", len(users))+` ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
 	quotas := make(map[uuid.UUID]*schema.Quota, len(rows))
@@ -106,12 +106,12 @@ func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.
 	return quotas, nil
 }
 
-// writes are what the decisions of one transition ask for.
-type writes struct {
-	changed []*schema.Document
-	was     []int64 // the version that each changed document was found at
-	deleted []*schema.Document
-	topics  []topicSet
+// pendingWrites are what the decisions of one transition ask for.
+type pendingWrites struct {
+	changed  []*schema.Document
+	versions []int64 // the version that each changed document was found at
+	deleted  []*schema.Document
+	topics   []topicSet
 }
 
 type topicSet struct {
@@ -119,7 +119,7 @@ type topicSet struct {
 	topics   []schema.DocumentTopic
 }
 
-func (w *writes) add(d *schema.Document, was int64, decision schema.Decision) {
+func (w *pendingWrites) add(d *schema.Document, was int64, decision schema.Decision) {
 	if decision.Changed {
 		// The database keeps microseconds; what is returned is what will be read.
 		for _, t := range []*time.Time{&d.URLIssuedAt, &d.ChangedAt, d.UnpublishedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt} {
@@ -127,7 +127,7 @@ func (w *writes) add(d *schema.Document, was int64, decision schema.Decision) {
 				*t = schema.StoredTime(*t)
 			}
 		}
-		w.changed, w.was = append(w.changed, d), append(w.was, was)
+		w.changed, w.versions = append(w.changed, d), append(w.versions, was)
 	}
 	if decision.DeleteObject {
 		w.deleted = append(w.deleted, d)
@@ -137,7 +137,7 @@ func (w *writes) add(d *schema.Document, was int64, decision schema.Decision) {
 	}
 }
 
-func (tx *tx) write(ctx context.Context, w *writes, quotas map[uuid.UUID]*schema.Quota) error {
+func (tx *tx) write(ctx context.Context, w *pendingWrites, quotas map[uuid.UUID]*schema.Quota) error {
 	if len(w.changed) > 0 {
 		if err := tx.updateDocuments(ctx, w); err != nil {
 			return fmt.Errorf("write documents: %w", err)
@@ -169,7 +169,7 @@ func column[T any](docs []*schema.Document, field func(*schema.Document) T) any 
 }
 
 // updateDocuments writes the changed documents, each only if its version is still the one it was found at.
-func (tx *tx) updateDocuments(ctx context.Context, w *writes) error {
+func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 	docs := w.changed
 	result, err := tx.ExecContext(ctx, `
 		UPDATE documents AS d SET
@@ -182,9 +182,9 @@ func (tx *tx) updateDocuments(ctx context.Context, w *writes) error {
 			$16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
 			AS n (id, was, size, status, reason, etag, charged_bytes, version, announcement, unpublished_at, topics_locked,
 				provider, model, url_issued_at, changed_at, uploaded_at, classified_at, gone_at)
-		WHERE d.id = n.id AND d.version = n.was AND `+joined("d.id", "$1::uuid[]", len(docs)),
+		WHERE d.id = n.id AND d.version = n.was AND `+anyOfHint("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
-		array(w.was),
+		array(w.versions),
 		column(docs, func(d *schema.Document) int64 { return d.Size }),
 		column(docs, func(d *schema.Document) string { return string(d.Status) }),
 		column(docs, func(d *schema.Document) string { return string(d.Reason) }),
@@ -218,7 +218,7 @@ func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quo
 	}
 	_, err := tx.ExecContext(ctx, `UPDATE quotas AS q SET used_bytes = n.used_bytes
 		FROM unnest($1::uuid[], $2::bigint[]) AS n (user_id, used_bytes)
-		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes AND `+joined("q.user_id", "$1::uuid[]", len(users)), array(users), array(used))
+		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes AND `+anyOfHint("q.user_id", "$1::uuid[]", len(users)), array(users), array(used))
 	return err
 }
 
@@ -233,7 +233,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 			documents, topics, confidences = append(documents, s.document), append(topics, t.TopicID), append(confidences, int64(t.Confidence))
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE `+among("document_id", "$1::uuid[]", len(cleared)), array(cleared)); err != nil {
+	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE `+anyOf("document_id", "$1::uuid[]", len(cleared)), array(cleared)); err != nil {
 		return err
 	}
 	if len(topics) == 0 {
@@ -245,7 +245,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 		FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n (document_id, topic_id, confidence)
 		JOIN documents AS d ON d.id = n.document_id
 		JOIN topics AS t ON t.id = n.topic_id AND (t.user_id IS NULL OR t.user_id = d.user_id)
-		WHERE `+joined("d.id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
+		WHERE `+anyOfHint("d.id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
 		ORDER BY n.document_id, n.topic_id, n.confidence DESC`,
 		array(documents), array(topics), array(confidences))
 	return err

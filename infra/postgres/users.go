@@ -38,10 +38,10 @@ const userColumns = `u.id, u.email, u.role, u.ai_provider, u.ai_model,
 
 // Me returns the user that the DB is bound to.
 func (db *DB) Me(ctx context.Context) (u schema.User, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return schema.User{}, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		return tx.GetContext(ctx, &u, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = $1`, tx.user)
 	})
 	return u, wrap(ctx, err, "read user %s", db.user)
@@ -58,54 +58,54 @@ type UserPatch struct {
 // AdminUsers lists all users in the order of their ids, those after the given one (uuid.Nil: from the first). The DB is bound
 // to an administrator; otherwise it fails with schema.CodeForbidden. A full page may have another behind it.
 func (db *DB) AdminUsers(ctx context.Context, after uuid.UUID, limit int) (users []schema.User, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return nil, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		return tx.SelectContext(ctx, &users, adminColumns+`FROM admin_users($1, $2) ORDER BY id`,
 			uuid.NullUUID{UUID: after, Valid: after != uuid.Nil}, limit)
 	})
-	return users, wrap(ctx, adminOnly(err), "list users")
+	return users, wrap(ctx, translateForbidden(err), "list users")
 }
 
 // AdminUser returns any user. The DB is bound to an administrator; otherwise it fails with schema.CodeForbidden. It fails with
 // ErrUserNotFound.
 func (db *DB) AdminUser(ctx context.Context, id uuid.UUID) (user schema.User, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return schema.User{}, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_user($1)`, id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrUserNotFound
 		}
 		return err
 	})
-	return user, wrap(ctx, adminOnly(err), "read user %s", id)
+	return user, wrap(ctx, translateForbidden(err), "read user %s", id)
 }
 
 // ChangeUser changes any user's quota and settings and returns the user. The DB is bound to an administrator; otherwise it
 // fails with schema.CodeForbidden. It fails with ErrUserNotFound.
 func (db *DB) ChangeUser(ctx context.Context, id uuid.UUID, p UserPatch) (user schema.User, err error) {
-	if err := db.bound(); err != nil {
+	if err := db.requireUser(); err != nil {
 		return schema.User{}, err
 	}
-	err = db.within(ctx, func(tx *tx) error {
+	err = db.inTransaction(ctx, func(tx *tx) error {
 		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_change_user($1, $2, $3, $4)`, id, p.LimitBytes, p.AIProvider, p.AIModel)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrUserNotFound
 		}
 		return err
 	})
-	return user, wrap(ctx, adminOnly(err), "change user %s", id)
+	return user, wrap(ctx, translateForbidden(err), "change user %s", id)
 }
 
 // adminColumns scan what the functions for administrators return into a schema.User.
 const adminColumns = `SELECT id, email, role, ai_provider, ai_model,
 	id AS "quota.user_id", limit_bytes AS "quota.limit_bytes", used_bytes AS "quota.used_bytes" `
 
-func adminOnly(err error) error {
-	if hasCode(err, insufficientRight) {
+func translateForbidden(err error) error {
+	if hasCode(err, insufficientPrivilege) {
 		return schema.Errorf(schema.CodeForbidden, "This needs an administrator.")
 	}
 	return err
@@ -129,7 +129,7 @@ func (db *DB) AddUser(ctx context.Context, u NewUser) error {
 	if u.LimitBytes == 0 {
 		u.LimitBytes = schema.DefaultQuota
 	}
-	err := db.within(ctx, func(tx *tx) error {
+	err := db.inTransaction(ctx, func(tx *tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO users (id, email, password_hash, role) VALUES ($1, $2, nullif($3, ''), $4)`,
 			u.ID, u.Email, u.PasswordHash, string(u.Role))
 		if err != nil {

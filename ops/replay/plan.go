@@ -183,7 +183,7 @@ type choice struct {
 	db     *postgres.DB
 	replay string
 	made   bool
-	blocks []postgres.Block
+	blocks []postgres.ReplayBlock
 	first  uint64
 	keys   []string
 }
@@ -198,16 +198,16 @@ func (c *choice) add(ctx context.Context, e Event) error {
 	if c == nil {
 		return nil
 	}
-	number := int64(e.Sequence / postgres.BlockSize)
+	number := int64(e.Sequence / postgres.ReplayBlockSize)
 	if n := len(c.blocks); n == 0 || c.blocks[n-1].Number != number {
 		if n == chosenBlocks {
 			if err := c.flush(ctx); err != nil {
 				return err
 			}
 		}
-		c.blocks = append(c.blocks, postgres.Block{Number: number})
+		c.blocks = append(c.blocks, postgres.ReplayBlock{Number: number})
 	}
-	c.blocks[len(c.blocks)-1].Bits.Set(e.Sequence)
+	c.blocks[len(c.blocks)-1].Positions.Set(e.Sequence)
 	if !c.made {
 		return nil
 	}

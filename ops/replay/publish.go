@@ -48,7 +48,7 @@ func (r *run) publishUndecided(ctx context.Context) error {
 // read returns the messages of the blocks' events, in order, and the last of their
 // positions. Events that are not stored any more go to r.lost.
 func (r *run) read(
-	ctx context.Context, blocks []postgres.Block,
+	ctx context.Context, blocks []postgres.ReplayBlock,
 ) (messages []Message, last uint64, err error) {
 	var positions []uint64
 	for _, b := range blocks {

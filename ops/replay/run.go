@@ -38,7 +38,7 @@ const defaultLag = 200
 // ErrAttended where another process runs the replay, with ErrOver where it cannot be
 // resumed, and with any other error where it can.
 func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
-	release, ok, err := r.DB.TryLock(ctx, postgres.ReplayLock(name))
+	release, ok, err := r.DB.TryLock(ctx, postgres.ReplayLockName(name))
 	if err != nil {
 		return postgres.Replay{}, err
 	}

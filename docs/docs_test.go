@@ -3,10 +3,7 @@
 package docs_test
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -38,33 +35,5 @@ func TestStatesNamesEveryStatusAndReason(t *testing.T) {
 		if !strings.Contains(page, "\n| `"+string(reason)+"` |") {
 			t.Errorf("the table of reasons has no row for %s", reason)
 		}
-	}
-}
-
-var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
-
-// Links between the pages and to files of the repository lead somewhere.
-func TestLinksLeadSomewhere(t *testing.T) {
-	pages := []string{filepath.Join(root, "README.md"), filepath.Join(root, "CHANGELOG.md")}
-	err := filepath.WalkDir(".", func(path string, _ fs.DirEntry, err error) error {
-		if filepath.Ext(path) == ".md" {
-			pages = append(pages, path)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	links := 0
-	for _, page := range pages {
-		for _, match := range link.FindAllStringSubmatch(read(t, page), -1) {
-			links++
-			if _, err := os.Stat(filepath.Join(filepath.Dir(page), match[1])); err != nil {
-				t.Errorf("%s links to %s: %v", page, match[1], err)
-			}
-		}
-	}
-	if links < 20 {
-		t.Errorf("found %d links, want at least 20", links)
 	}
 }

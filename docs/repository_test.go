@@ -23,10 +23,11 @@ func git(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// trackedFiles returns the files that git tracks and that exist, relative to the root.
+// trackedFiles returns the files that git tracks, or would track, relative to the root.
 func trackedFiles(t *testing.T) []string {
 	t.Helper()
-	files := strings.FieldsFunc(git(t, "ls-files", "-z"), func(r rune) bool { return r == 0 })
+	list := git(t, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	files := strings.FieldsFunc(list, func(r rune) bool { return r == 0 })
 	files = slices.DeleteFunc(files, func(file string) bool {
 		_, err := os.Stat(filepath.Join(root, file))
 		return err != nil

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -45,8 +46,6 @@ func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {
 	if !over(info, purgeAbove) {
 		return p, nil
 	}
-	// The consumers are read after the stream. So a consumer without pending messages has acknowledged
-	// everything that the stream contained.
 	floor, err := ackFloor(ctx, s, info)
 	if err != nil {
 		return fail(err)
@@ -101,13 +100,16 @@ func ackFloor(
 	floor := info.State.LastSeq
 	consumers := s.ListConsumers(ctx)
 	for c := range consumers.Info() {
+		ours := missing[c.Name]
 		delete(missing, c.Name)
 		if c.Config.Durable == "" {
 			continue // a temporary reader, such as that of Read
 		}
-		// If a consumer receives only some of the subjects, its acknowledgment floor stays at the last
-		// message of these subjects. So the floor matters only if messages are pending.
-		if c.NumPending > 0 || c.NumAckPending > 0 {
+		done, err := caughtUp(ctx, s, c, ours)
+		if err != nil {
+			return 0, err
+		}
+		if !done {
 			floor = min(floor, c.AckFloor.Stream)
 		}
 	}
@@ -118,4 +120,27 @@ func ackFloor(
 		return 0, nil
 	}
 	return floor, nil
+}
+
+// caughtUp reports whether a consumer has acknowledged every message of its subjects. If it receives
+// only some of the stream's subjects, its acknowledgment floor stays at the last message of these
+// subjects, so the floor alone does not show this.
+//
+// The server updates the number of pending messages a moment after it stores a message. So for a
+// consumer that Provision creates, caughtUp also compares the floor with the last stored message of
+// its subject, for which the worker has the permission.
+func caughtUp(
+	ctx context.Context, s jetstream.Stream, c *jetstream.ConsumerInfo, ours bool,
+) (bool, error) {
+	if c.NumPending > 0 || c.NumAckPending > 0 || !ours {
+		return c.NumPending == 0 && c.NumAckPending == 0, nil
+	}
+	last, err := s.GetLastMsgForSubject(ctx, c.Config.FilterSubject)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("get the last message of %s: %w", c.Config.FilterSubject, err)
+	}
+	return last.Sequence <= c.AckFloor.Stream, nil
 }

@@ -59,11 +59,7 @@ func (s *smallStream) recreate(t *testing.T) {
 
 func (s *smallStream) state(t *testing.T) jetstream.StreamState {
 	t.Helper()
-	info, err := s.stream.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return info.State
+	return stateOf(t, s.stream)
 }
 
 // publish publishes a message with size bytes of data.
@@ -236,6 +232,45 @@ func TestPurgeKeepsUnacknowledgedMessages(t *testing.T) {
 			rt.Fatalf("got %+v, want deleted messages %v", p, want)
 		}
 	})
+}
+
+// The stream of documents is read directly, so Purge needs another permission for it.
+func TestPurgeTheStreamOfDocuments(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := connect(t, server, nats.UserOperator)
+	limits := nats.StreamLimits{DocumentsBytes: smallBytes}
+	if err := nats.Provision(t.Context(), operator, limits); err != nil {
+		t.Fatal(err)
+	}
+	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &smallStream{operator: operator, stream: stream}
+	n := s.fill(t, schema.SubjectDocumentUploaded)
+	s.acknowledge(t, schema.ConsumerClassify, n-1)
+	worker := connect(t, server, nats.UserWorker)
+	for i, want := range []bool{true, false} {
+		p, err := worker.Purge(t.Context(), schema.StreamDocuments)
+		if got := p.First == 1 && p.Last > 0; err != nil || got != want {
+			t.Errorf("Purge %d: got %+v, %v; want messages deleted %v", i+1, p, err, want)
+		}
+	}
+	s.acknowledge(t, schema.ConsumerClassify, 1)
+	s.fill(t, schema.SubjectDocumentUploaded)
+	s.acknowledge(t, schema.ConsumerClassify, int(stateOf(t, stream).LastSeq)-n)
+	if p, err := worker.Purge(t.Context(), schema.StreamDocuments); err != nil || p.Last == 0 || p.Blocked {
+		t.Errorf("Purge with all messages acknowledged: got %+v, %v; want messages deleted", p, err)
+	}
+}
+
+func stateOf(t *testing.T, stream jetstream.Stream) jetstream.StreamState {
+	t.Helper()
+	info, err := stream.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.State
 }
 
 func TestPurgeAnEmptyStream(t *testing.T) {

@@ -94,13 +94,10 @@ func (s *stack) showsDrift(t *testing.T, left int) {
 	if got, want := strings.Contains(out, problem), left > 0; got != want {
 		t.Errorf("status contains %q: got %v, want %v:\n%s", problem, got, want, out)
 	}
-	port, err := local.ReadPort(s.Dir, "consume")
-	if err != nil {
-		t.Fatal(err)
-	}
+	address := s.privateAddress(t, "consume")
 	stacktest.Await(t, 20*time.Second, "the metrics to show what is left", func() error {
 		want := fmt.Sprintf("intray_reconcile_remaining %d\n", left)
-		if text := scrape(t, fmt.Sprintf("http://127.0.0.1:%d", port)); !strings.Contains(text, want) {
+		if text := scrape(t, address); !strings.Contains(text, want) {
 			return fmt.Errorf("there is no %s", want)
 		}
 		return nil

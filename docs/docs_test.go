@@ -1,5 +1,5 @@
-// Package docs_test holds the documentation against the code: a page that names a file or a status
-// that is not there misleads. The test of the settings is in cmd/intray.
+// Package docs_test compares the documentation with the code: every link, command, path, setting
+// and metric that a page names must exist. The settings are also compared in cmd/intray.
 package docs_test
 
 import (
@@ -29,8 +29,9 @@ func TestStatesNamesEveryStatusAndReason(t *testing.T) {
 		}
 	}
 	for _, reason := range []schema.Reason{
-		schema.ReasonQuotaExceeded, schema.ReasonSizeMismatch, schema.ReasonEncrypted, schema.ReasonNoText,
-		schema.ReasonBroken, schema.ReasonUnsupported, schema.ReasonAIUnavailable, schema.ReasonContentChanged,
+		schema.ReasonQuotaExceeded, schema.ReasonSizeMismatch,
+		schema.ReasonEncrypted, schema.ReasonNoText, schema.ReasonBroken, schema.ReasonUnsupported,
+		schema.ReasonAIUnavailable, schema.ReasonContentChanged,
 	} {
 		if !strings.Contains(page, "\n| `"+string(reason)+"` |") {
 			t.Errorf("the table of reasons has no row for %s", reason)

@@ -38,7 +38,8 @@ func trackedFiles(t *testing.T) []string {
 	return files
 }
 
-var generatedHeader = regexp.MustCompile(`(?m)^(//|#) Code generated .* DO NOT EDIT\.$|^-- .* It is generated `)
+var generatedHeader = regexp.MustCompile(
+	`(?m)^(//|#) Code generated .* DO NOT EDIT\.$|^-- .* It is generated `)
 
 func TestGitAttributes(t *testing.T) {
 	files := trackedFiles(t)

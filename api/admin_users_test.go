@@ -1,7 +1,7 @@
 package api_test
 
 import (
-	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,91 +11,120 @@ import (
 	"intray/schema"
 )
 
-func TestAdministratorsListUsers(t *testing.T) {
+func TestListUsers(t *testing.T) {
 	b := setup(t)
-	var emails []string
-	for cursor, pages := "", 0; ; pages++ {
-		page := as[api.UserPage](b.admin.get("/api/admin/users?limit=2" + cursor).is(200))
-		if len(page.Items) > 2 || pages > 2 {
-			t.Fatalf("page %d: %+v", pages, page)
+	list := func(t *testing.T, query string) api.UserPage {
+		t.Helper()
+		return as[api.UserPage](b.admin.in(t).get("/api/admin/users" + query).is(200))
+	}
+	t.Run("pages contain all users in the order of their creation", func(t *testing.T) {
+		var got []string
+		for cursor, pages := "", 1; ; pages++ {
+			page := list(t, "?limit=2"+cursor)
+			if len(page.Items) > 2 || pages > 2 {
+				t.Fatalf("page %d: got %+v, want two pages of at most 2 users", pages, page)
+			}
+			for _, u := range page.Items {
+				got = append(got, u.Email)
+			}
+			if page.NextCursor == nil {
+				break
+			}
+			cursor = "&cursor=" + *page.NextCursor
 		}
-		for _, u := range page.Items {
-			emails = append(emails, u.Email)
+		want := []string{"alice@example.com", "bob@example.com", "admin@example.com"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
 		}
-		if page.NextCursor == nil {
-			break
+	})
+	t.Run("a full last page has no next cursor", func(t *testing.T) {
+		if got := list(t, "?limit=3"); len(got.Items) != 3 || got.NextCursor != nil {
+			t.Errorf("got %+v, want 3 users and no next_cursor", got)
 		}
-		cursor = "&cursor=" + *page.NextCursor
-	}
-	if got := strings.Join(emails, " "); got != "alice@example.com bob@example.com admin@example.com" {
-		t.Errorf("listed %s", got)
-	}
-	// A page that is just full is the last one.
-	if page := as[api.UserPage](b.admin.get("/api/admin/users?limit=3").is(200)); len(page.Items) != 3 || page.NextCursor != nil {
-		t.Errorf("all on one page: %+v", page)
-	}
-	me := as[api.User](b.alice.get("/api/me").is(200))
-	if page := as[api.UserPage](b.admin.get("/api/admin/users").is(200)); page.Items[0] != me {
-		t.Errorf("alice is %+v to herself and %+v to the administrator", me, page.Items[0])
-	}
-	for query, says := range map[string]string{"limit=0": `"limit"`, "limit=101": `"limit"`, "limit=x": `"limit"`, "cursor=x": `"cursor"`, "cursor=": `"cursor"`} {
-		b.admin.get("/api/admin/users?" + query).fails(schema.CodeInvalid).says(says)
+	})
+	t.Run("a user is the same as in /api/me", func(t *testing.T) {
+		if got, want := list(t, "").Items[0], b.alice.in(t).me(); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+	for query, says := range map[string]string{
+		"limit=0":   `"limit"`,
+		"limit=101": `"limit"`,
+		"limit=x":   `"limit"`,
+		"cursor=x":  `"cursor"`,
+		"cursor=":   `"cursor"`,
+	} {
+		t.Run("invalid "+query, func(t *testing.T) {
+			b.admin.in(t).get("/api/admin/users?" + query).fails(schema.CodeInvalid).says(says)
+		})
 	}
 }
 
-func TestAdministratorsChangeUsers(t *testing.T) {
+func TestChangeUser(t *testing.T) {
 	b := setup(t)
-	at := "/api/admin/users/" + b.alice.id.String()
-	change := func(body any) *answer {
+	alicePath := "/api/admin/users/" + b.alice.id.String()
+	change := func(t *testing.T, body any) *response {
 		t.Helper()
-		return b.admin.do(http.MethodPatch, at, body)
+		return b.admin.in(t).patch(alicePath, body)
 	}
 	b.alice.confirmed("a", make([]byte, 100))
-	b.alice.get("/api/me")
 
-	// Below what is used: nothing goes, nothing more fits.
-	u := as[api.User](change(api.UserPatch{LimitBytes: ptr(int64(10))}).is(200))
-	if u.Quota.LimitBytes != 10 || u.Quota.UsedBytes != 100 || u.ID != b.alice.id {
-		t.Errorf("changed: %+v", u)
-	}
-	b.alice.post("/api/documents/upload-url", api.UploadRequest{Filename: "b", ContentType: "text/plain", Size: 1}).fails(schema.CodeQuotaExceeded)
-	if docs := as[api.DocumentPage](b.alice.get("/api/documents").is(200)); len(docs.Items) != 1 {
-		t.Errorf("alice has %d documents", len(docs.Items))
-	}
-	u = as[api.User](change(map[string]any{"ai_provider": "ollama", "ai_model": " llama3.2 "}).is(200))
-	if u.AiProvider == nil || *u.AiProvider != "ollama" || u.AiModel == nil || *u.AiModel != "llama3.2" || u.Quota.LimitBytes != 10 {
-		t.Errorf("changed: %+v", u)
-	}
-	u = as[api.User](change(map[string]any{"ai_provider": "", "ai_model": "", "limit_bytes": 1 << 40}).is(200))
-	if u.AiProvider != nil || u.AiModel != nil || u.Quota.LimitBytes != 1<<40 {
-		t.Errorf("changed back: %+v", u)
-	}
-	if me := as[api.User](b.alice.get("/api/me").is(200)); me != u {
-		t.Errorf("alice sees %+v", me)
-	}
-	if me := as[api.User](b.bob.get("/api/me").is(200)); me.Quota.LimitBytes != schema.DefaultQuota {
-		t.Errorf("bob sees %+v", me)
-	}
-
-	for name, c := range map[string]struct {
+	t.Run("a limit below the used bytes deletes nothing", func(t *testing.T) {
+		b := b.in(t)
+		got := as[api.User](change(t, api.UserPatch{LimitBytes: ptr(int64(10))}).is(200))
+		if got.ID != b.alice.id || got.Quota != (api.Quota{LimitBytes: 10, UsedBytes: 100}) {
+			t.Errorf("got %+v, want alice with 100 of 10 bytes used", got)
+		}
+		upload := api.UploadRequest{Filename: "b", ContentType: "text/plain", Size: 1}
+		b.alice.post("/api/documents/upload-url", upload).fails(schema.CodeQuotaExceeded)
+		if got := b.alice.documents(); len(got) != 1 {
+			t.Errorf("got %d documents, want 1", len(got))
+		}
+	})
+	t.Run("AI settings are set and removed", func(t *testing.T) {
+		b := b.in(t)
+		settings := map[string]any{"ai_provider": "ollama", "ai_model": " llama3.2 "}
+		got := as[api.User](change(t, settings).is(200))
+		if got.AiProvider == nil || *got.AiProvider != "ollama" ||
+			got.AiModel == nil || *got.AiModel != "llama3.2" || got.Quota.LimitBytes != 10 {
+			t.Errorf("got %+v, want ollama with llama3.2 and the same limit", got)
+		}
+		removed := map[string]any{"ai_provider": "", "ai_model": "", "limit_bytes": 1 << 40}
+		got = as[api.User](change(t, removed).is(200))
+		if got.AiProvider != nil || got.AiModel != nil || got.Quota.LimitBytes != 1<<40 {
+			t.Errorf("got %+v, want no AI settings and a limit of 1 TiB", got)
+		}
+		if me := b.alice.me(); me != got {
+			t.Errorf("alice sees %+v, want %+v", me, got)
+		}
+		if got := b.bob.me().Quota.LimitBytes; got != schema.DefaultQuota {
+			t.Errorf("bob has a limit of %d, want %d as before", got, schema.DefaultQuota)
+		}
+	})
+	for _, c := range []struct {
+		name string
 		body any
 		says string
 	}{
-		"nothing":            {"{}", "at least one member"},
-		"a negative limit":   {map[string]any{"limit_bytes": -1}, `"limit_bytes" of the request body must be at least 0`},
-		"a limit of 2^63":    {`{"limit_bytes":9223372036854775808}`, `"limit_bytes"`},
-		"half a byte":        {`{"limit_bytes":0.5}`, `"limit_bytes"`},
-		"null":               {`{"limit_bytes":null}`, `"limit_bytes"`},
-		"a role":             {map[string]any{"role": "admin"}, "may only have"},
-		"a provider of none": {map[string]any{"ai_provider": "abacus"}, "must be one of builtin, ollama, openai, anthropic"},
-		"a long model":       {map[string]any{"ai_model": strings.Repeat("m", 101)}, "at most 100"},
-		"a NUL":              {map[string]any{"ai_model": "a\x00"}, "control characters"},
+		{"no member", "{}", "at least one member"},
+		{"negative limit", map[string]any{"limit_bytes": -1}, `"limit_bytes" of the request body must be at least 0`},
+		{"limit of 2^63", `{"limit_bytes":9223372036854775808}`, `"limit_bytes"`},
+		{"fractional limit", `{"limit_bytes":0.5}`, `"limit_bytes"`},
+		{"null limit", `{"limit_bytes":null}`, `"limit_bytes"`},
+		{"unknown member", map[string]any{"role": "admin"}, "may only have"},
+		{"unknown provider", map[string]any{"ai_provider": "abacus"}, "must be one of builtin, ollama, openai, anthropic"},
+		{"long model", map[string]any{"ai_model": strings.Repeat("m", 101)}, "at most 100"},
+		{"NUL in model", map[string]any{"ai_model": "a\x00"}, "control characters"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			b.admin.in(t).do(http.MethodPatch, at, c.body).fails(schema.CodeInvalid).says(c.says)
+		t.Run("refuses "+c.name, func(t *testing.T) {
+			change(t, c.body).fails(schema.CodeInvalid).says(c.says)
 		})
 	}
-	b.admin.do(http.MethodPatch, "/api/admin/users/"+uuid.NewString(), api.UserPatch{LimitBytes: ptr(int64(1))}).fails(schema.CodeNotFound)
-	b.admin.do(http.MethodPatch, "/api/admin/users/"+uuid.NewString(), "{}").fails(schema.CodeNotFound)
-	b.admin.do(http.MethodPatch, "/api/admin/users/alice", api.UserPatch{LimitBytes: ptr(int64(1))}).fails(schema.CodeNotFound)
+	t.Run("unknown user", func(t *testing.T) {
+		b := b.in(t)
+		limit := api.UserPatch{LimitBytes: ptr(int64(1))}
+		b.admin.patch("/api/admin/users/"+uuid.NewString(), limit).fails(schema.CodeNotFound)
+		b.admin.patch("/api/admin/users/"+uuid.NewString(), "{}").fails(schema.CodeNotFound)
+		b.admin.patch("/api/admin/users/alice", limit).fails(schema.CodeNotFound)
+	})
 }

@@ -19,7 +19,7 @@ import (
 
 func TestLogin(t *testing.T) {
 	b := setup(t)
-	token := as[api.Token](b.nobody.post("/api/auth/login", api.Credentials{Email: "ALICE@example.com", Password: userPassword}).is(200))
+	token := as[api.Token](b.anonymous.post("/api/auth/login", api.Credentials{Email: "ALICE@example.com", Password: userPassword}).is(200))
 	if token.TokenType != "Bearer" || token.ExpiresIn != 900 || len(token.RefreshToken) != 64 {
 		t.Errorf("token: %+v", token)
 	}
@@ -42,7 +42,7 @@ func TestLogin(t *testing.T) {
 		{Email: "alice@example.com", Password: "wrong"}, {Email: "nobody@example.com", Password: userPassword},
 		{Email: "carol@example.com", Password: userPassword}, {Email: "a\x00b", Password: userPassword},
 	} {
-		a := b.nobody.post("/api/auth/login", c).fails(schema.CodeUnauthenticated)
+		a := b.anonymous.post("/api/auth/login", c).fails(schema.CodeUnauthenticated)
 		if first == "" {
 			first = string(a.body)
 		}
@@ -50,8 +50,8 @@ func TestLogin(t *testing.T) {
 			t.Errorf("%+v: %s", c, a.body)
 		}
 	}
-	b.nobody.post("/api/auth/login", map[string]string{"email": "alice@example.com"}).fails(schema.CodeInvalid).says(`"password"`)
-	b.nobody.post("/api/auth/login", api.Credentials{Email: "", Password: "x"}).fails(schema.CodeInvalid).says(`"email"`)
+	b.anonymous.post("/api/auth/login", map[string]string{"email": "alice@example.com"}).fails(schema.CodeInvalid).says(`"password"`)
+	b.anonymous.post("/api/auth/login", api.Credentials{Email: "", Password: "x"}).fails(schema.CodeInvalid).says(`"email"`)
 	if strings.Contains(b.log.String(), userPassword) || strings.Contains(b.log.String(), b.alice.token) || strings.Contains(b.log.String(), token.RefreshToken) {
 		t.Error("the log has a password or a token")
 	}
@@ -63,9 +63,9 @@ func TestLoginLimits(t *testing.T) {
 		c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 4, Every: time.Hour}
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
-	try := func(email, password, from string) *answer {
+	try := func(email, password, from string) *response {
 		t.Helper()
-		return b.nobody.post("/api/auth/login", api.Credentials{Email: email, Password: password}, with{"X-Forwarded-For": from})
+		return b.anonymous.post("/api/auth/login", api.Credentials{Email: email, Password: password}, with{"X-Forwarded-For": from})
 	}
 	for range 20 { // whoever knows the password signs in as often as they like
 		try("alice@example.com", userPassword, "192.0.2.1").is(200)
@@ -92,9 +92,9 @@ func TestLoginLimits(t *testing.T) {
 // TestForwardedFor: nobody escapes the limit with a header of their own.
 func TestForwardedFor(t *testing.T) {
 	b := setup(t, func(c *api.Config) { c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 1, Every: time.Hour} })
-	try := func(from string) *answer {
+	try := func(from string) *response {
 		t.Helper()
-		return b.nobody.post("/api/auth/login", api.Credentials{Email: "x" + from, Password: "wrong"},
+		return b.anonymous.post("/api/auth/login", api.Credentials{Email: "x" + from, Password: "wrong"},
 			with{"X-Forwarded-For": from, "X-Real-Ip": from})
 	}
 	try("192.0.2.1").fails(schema.CodeUnauthenticated)

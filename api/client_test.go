@@ -19,30 +19,30 @@ import (
 	"intray/schema"
 )
 
-// client calls the API as one user, and holds every answer against the contract.
+// client calls the API as one user and checks every response against the contract.
 type client struct {
 	t     testing.TB
 	http  *http.Client
 	base  string
 	id    uuid.UUID
 	email string
-	token string // "": sends none
+	token string // if it is empty, no token is sent
 }
 
-// answer is what came back.
-type answer struct {
-	t      testing.TB
-	what   string // method and path
-	status int
-	header http.Header
-	body   []byte
+// response is the response to one request.
+type response struct {
+	t       testing.TB
+	request string // method and path
+	status  int
+	header  http.Header
+	body    []byte
 }
 
-// with is headers for one request.
+// with contains headers for one request.
 type with map[string]string
 
-// do sends body (nil: none; a string: as it is; else as JSON).
-func (c *client) do(method, path string, body any, headers ...with) *answer {
+// do sends a request. A string body is sent as it is, any other as JSON.
+func (c *client) do(method, path string, body any, headers ...with) *response {
 	c.t.Helper()
 	var reader io.Reader = http.NoBody
 	switch b := body.(type) {
@@ -76,150 +76,184 @@ func (c *client) do(method, path string, body any, headers ...with) *answer {
 		c.t.Fatalf("%s %s: %v", method, path, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	a := &answer{t: c.t, what: method + " " + path, status: resp.StatusCode, header: resp.Header}
-	if a.body, err = io.ReadAll(resp.Body); err != nil {
-		c.t.Fatalf("%s: %v", a.what, err)
+	got := &response{
+		t: c.t, request: method + " " + path, status: resp.StatusCode, header: resp.Header,
 	}
-	a.check(r)
-	return a
+	if got.body, err = io.ReadAll(resp.Body); err != nil {
+		c.t.Fatalf("%s: %v", got.request, err)
+	}
+	got.check(r)
+	return got
 }
 
-// in is the same client, for a subtest.
+// in returns a copy of the client that reports failures to t, for use in a subtest.
 func (c *client) in(t testing.TB) *client {
 	other := *c
 	other.t = t
 	return &other
 }
 
-func (c *client) get(path string, headers ...with) *answer {
+func (c *client) get(path string, headers ...with) *response {
 	c.t.Helper()
 	return c.do(http.MethodGet, path, nil, headers...)
 }
 
-func (c *client) post(path string, body any, headers ...with) *answer {
+func (c *client) post(path string, body any, headers ...with) *response {
 	c.t.Helper()
 	return c.do(http.MethodPost, path, body, headers...)
 }
 
-func (c *client) delete(path string) *answer {
+func (c *client) patch(path string, body any) *response {
+	c.t.Helper()
+	return c.do(http.MethodPatch, path, body)
+}
+
+func (c *client) delete(path string) *response {
 	c.t.Helper()
 	return c.do(http.MethodDelete, path, nil)
 }
 
-// check holds the answer against the contract. What is at no path of the contract
-// must be a problem.
-func (a *answer) check(r *http.Request) {
+// check checks the response to r against the contract. A response to a path that the contract does
+// not have must be a problem.
+func (a *response) check(r *http.Request) {
 	a.t.Helper()
-	if a.header.Get("X-Request-Id") == "" || a.header.Get("X-Content-Type-Options") != "nosniff" || a.header.Get("Cache-Control") != "no-store" {
-		a.t.Errorf("%s: headers %v", a.what, a.header)
+	if a.header.Get("X-Request-Id") == "" ||
+		a.header.Get("X-Content-Type-Options") != "nosniff" ||
+		a.header.Get("Cache-Control") != "no-store" {
+		a.t.Errorf("%s: got headers %v, want X-Request-Id, nosniff and no-store",
+			a.request, a.header)
 	}
 	if a.status >= http.StatusBadRequest {
 		a.checkProblem()
 	}
 	route, params := findRoute(a.t, r)
 	if route == nil {
-		if a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed && a.status != http.StatusNoContent {
-			a.t.Errorf("%s: status %d for what the contract does not have", a.what, a.status)
+		switch a.status {
+		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNoContent:
+		default:
+			a.t.Errorf("%s: got status %d, want 404, 405 or 204 for an unknown operation",
+				a.request, a.status)
 		}
 		return
 	}
-	seen.Lock()
-	seen.answers[route.Operation.OperationID+" "+http.StatusText(a.status)] = true
-	seen.answers[route.Operation.OperationID+" "+itoa(a.status)] = true
-	seen.Unlock()
-	if route.Operation.Responses.Status(a.status) == nil {
-		a.t.Errorf("%s: the contract has no status %d", a.what, a.status)
+	operation := route.Operation
+	covered.Lock()
+	covered.responses[operation.OperationID+" "+itoa(a.status)] = true
+	covered.Unlock()
+	declared := operation.Responses.Status(a.status)
+	if declared == nil {
+		a.t.Errorf("%s: got status %d, which the contract does not list", a.request, a.status)
 		return
 	}
-	if declared := route.Operation.Responses.Status(a.status).Value.Content; len(declared) == 0 && len(a.body) > 0 {
-		a.t.Errorf("%s: a body where the contract has none: %s", a.what, a.body)
+	if len(declared.Value.Content) == 0 && len(a.body) > 0 {
+		a.t.Errorf("%s: got body %s, want none according to the contract", a.request, a.body)
 	}
 	err := openapi3filter.ValidateResponse(r.Context(), &openapi3filter.ResponseValidationInput{
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: r, PathParams: params, Route: route},
-		Status:                 a.status, Header: a.header, Body: io.NopCloser(bytes.NewReader(a.body)),
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: r, PathParams: params, Route: route,
+		},
+		Status:  a.status,
+		Header:  a.header,
+		Body:    io.NopCloser(bytes.NewReader(a.body)),
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	})
 	if err != nil {
-		a.t.Errorf("%s: the answer is not as in the contract: %.400s", a.what, err) // it may quote all of the contract
+		// The error is cut because it may quote the whole contract.
+		a.t.Errorf("%s: the response does not conform to the contract: %.400s", a.request, err)
 	}
 }
 
-func (a *answer) checkProblem() {
+func (a *response) checkProblem() {
 	a.t.Helper()
-	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
-		a.t.Errorf("%s: status %d with content type %q", a.what, a.status, got)
+	const want = "application/problem+json"
+	if got := a.header.Get("Content-Type"); got != want {
+		a.t.Errorf("%s: got status %d with content type %q, want %q", a.request, a.status, got, want)
 	}
 	var value any
 	if err := json.Unmarshal(a.body, &value); err != nil {
-		a.t.Fatalf("%s: %v in %s", a.what, err, a.body)
+		a.t.Fatalf("%s: %v in %s", a.request, err, a.body)
 	}
 	problem := loadContract().Components.Schemas["Problem"].Value
 	if err := problem.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
-		a.t.Errorf("%s: not a problem: %.400s", a.what, err)
+		a.t.Errorf("%s: the body is not a problem: %.400s", a.request, err)
 	}
 	p := a.problem()
-	if p.Status != a.status || p.Type != "urn:intray:problem:"+string(p.Code) || p.Title == "" || !strings.HasSuffix(p.Detail, ".") && !strings.HasSuffix(p.Detail, "…") {
-		a.t.Errorf("%s: status %d with problem %+v", a.what, a.status, p)
+	sentence := strings.HasSuffix(p.Detail, ".") || strings.HasSuffix(p.Detail, "…")
+	if p.Status != a.status || p.Type != "urn:intray:problem:"+string(p.Code) || p.Title == "" ||
+		!sentence {
+		a.t.Errorf("%s: got status %d with problem %+v, want matching status and type, "+
+			"a title and a sentence as detail", a.request, a.status, p)
 	}
-	for _, leak := range []string{"pq:", "sql:", "goroutine", "schema", "$ref", "Go value", "127.0.0.1", "json:"} {
+	for _, leak := range []string{
+		"pq:", "sql:", "goroutine", "schema", "$ref", "Go value", "127.0.0.1", "json:",
+	} {
 		if strings.Contains(p.Detail, leak) {
-			a.t.Errorf("%s: the detail gives %q away: %s", a.what, leak, p.Detail)
+			a.t.Errorf("%s: got detail %q, want it without %q", a.request, p.Detail, leak)
 		}
 	}
-	seen.Lock()
-	seen.codes[string(p.Code)] = true
-	seen.Unlock()
+	covered.Lock()
+	covered.codes[string(p.Code)] = true
+	covered.Unlock()
 }
 
-func (a *answer) problem() (p api.Problem) {
+func (a *response) problem() (p api.Problem) {
 	a.t.Helper()
 	if err := json.Unmarshal(a.body, &p); err != nil {
-		a.t.Fatalf("%s: %v in %s", a.what, err, a.body)
+		a.t.Fatalf("%s: %v in %s", a.request, err, a.body)
 	}
 	return p
 }
 
-// fails ends the test unless the answer is a problem of this code.
-func (a *answer) fails(code schema.Code) *answer {
+// fails ends the test unless the response is a problem with this code.
+func (a *response) fails(code schema.Code) *response {
 	a.t.Helper()
 	if a.status < http.StatusBadRequest || a.problem().Code != api.ProblemCode(code) {
-		a.t.Fatalf("%s: want %s, got %d %s", a.what, code, a.status, a.body)
+		a.t.Fatalf("%s: got %d %s, want %s", a.request, a.status, a.body, code)
 	}
 	return a
 }
 
-// says ends the test unless the problem's detail contains all of these.
-func (a *answer) says(parts ...string) {
+// says ends the test unless the problem's detail contains all of these texts.
+func (a *response) says(texts ...string) {
 	a.t.Helper()
-	for _, part := range parts {
-		if !strings.Contains(a.problem().Detail, part) {
-			a.t.Fatalf("%s: want a detail with %q, got %q", a.what, part, a.problem().Detail)
+	for _, text := range texts {
+		if got := a.problem().Detail; !strings.Contains(got, text) {
+			a.t.Fatalf("%s: got detail %q, want it to contain %q", a.request, got, text)
 		}
 	}
 }
 
-// is ends the test unless the answer has this status.
-func (a *answer) is(status int) *answer {
+// is ends the test unless the response has this status.
+func (a *response) is(status int) *response {
 	a.t.Helper()
 	if a.status != status {
-		a.t.Fatalf("%s: want %d, got %d %s", a.what, status, a.status, a.body)
+		a.t.Fatalf("%s: got %d %s, want %d", a.request, a.status, a.body, status)
 	}
 	return a
 }
 
-// as reads the body.
-func as[T any](a *answer) (v T) {
+// as decodes the body.
+func as[T any](a *response) (v T) {
 	a.t.Helper()
 	if err := json.Unmarshal(a.body, &v); err != nil {
-		a.t.Fatalf("%s: %v in %s", a.what, err, a.body)
+		a.t.Fatalf("%s: %v in %s", a.request, err, a.body)
 	}
 	return v
 }
 
-// put uploads as an upload URL says and returns storage's status.
+// requestUpload creates a document for a text file.
+func (c *client) requestUpload(name string, size int) api.UploadURL {
+	c.t.Helper()
+	return as[api.UploadURL](c.post("/api/documents/upload-url", api.UploadRequest{
+		Filename: name, ContentType: "text/plain", Size: int64(size),
+	}).is(http.StatusCreated))
+}
+
+// put sends content to an upload URL and returns the status of storage's response.
 func (c *client) put(u api.Upload, content []byte) int {
 	c.t.Helper()
-	r, err := http.NewRequestWithContext(c.t.Context(), string(u.Method), u.URL, bytes.NewReader(content))
+	body := bytes.NewReader(content)
+	r, err := http.NewRequestWithContext(c.t.Context(), string(u.Method), u.URL, body)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -235,22 +269,57 @@ func (c *client) put(u api.Upload, content []byte) int {
 	return resp.StatusCode
 }
 
-// upload asks for a URL and uploads the content.
+// upload creates a document and uploads its file. It does not confirm the upload.
 func (c *client) upload(name string, content []byte) api.Document {
 	c.t.Helper()
-	u := as[api.UploadURL](c.post("/api/documents/upload-url",
-		api.UploadRequest{Filename: name, ContentType: "text/plain", Size: int64(len(content))}).is(http.StatusCreated))
-	if status := c.put(u.Upload, content); status != http.StatusOK {
-		c.t.Fatalf("PUT of %s: %d", name, status)
+	u := c.requestUpload(name, len(content))
+	if got := c.put(u.Upload, content); got != http.StatusOK {
+		c.t.Fatalf("PUT %s: got status %d, want 200", name, got)
 	}
 	return u.Document
 }
 
-// confirmed uploads the content and confirms it.
+// confirmed creates a document, uploads its file and confirms the upload.
 func (c *client) confirmed(name string, content []byte) api.Document {
 	c.t.Helper()
-	d := c.upload(name, content)
-	return as[api.Document](c.post("/api/documents/"+d.ID.String()+"/confirm", nil).is(http.StatusOK))
+	return c.confirm(c.upload(name, content))
+}
+
+// confirm confirms the upload of a document and returns the document.
+func (c *client) confirm(d api.Document) api.Document {
+	c.t.Helper()
+	return as[api.Document](c.post(path(d)+"/confirm", nil).is(http.StatusOK))
+}
+
+// document reads a document.
+func (c *client) document(d api.Document) api.Document {
+	c.t.Helper()
+	return as[api.Document](c.get(path(d)).is(http.StatusOK))
+}
+
+// createTopic creates a topic of the client.
+func (c *client) createTopic(name string) api.Topic {
+	c.t.Helper()
+	return as[api.Topic](c.post("/api/topics", api.NewTopic{Name: name}).is(http.StatusCreated))
+}
+
+// createSystemTopic creates a system topic. The client must be an administrator.
+func (c *client) createSystemTopic(name string) api.Topic {
+	c.t.Helper()
+	topic := api.NewTopic{Name: name}
+	return as[api.Topic](c.post("/api/admin/topics", topic).is(http.StatusCreated))
+}
+
+// me reads the client's own account.
+func (c *client) me() api.User {
+	c.t.Helper()
+	return as[api.User](c.get("/api/me").is(http.StatusOK))
+}
+
+// documents reads the first page of the client's documents.
+func (c *client) documents() []api.Document {
+	c.t.Helper()
+	return as[api.DocumentPage](c.get("/api/documents").is(http.StatusOK)).Items
 }
 
 func findRoute(t testing.TB, r *http.Request) (*routers.Route, map[string]string) {
@@ -266,15 +335,15 @@ func findRoute(t testing.TB, r *http.Request) (*routers.Route, map[string]string
 	return route, params
 }
 
-// eventually waits until f is true.
-func eventually(t testing.TB, what string, f func() bool) {
+// eventually waits until f returns true. condition describes what f checks.
+func eventually(t testing.TB, condition string, f func() bool) {
 	t.Helper()
 	deadline, tick := time.After(20*time.Second), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
 	for !f() {
 		select {
 		case <-deadline:
-			t.Fatalf("%s: not within 20 s", what)
+			t.Fatalf("timed out after 20 s waiting until %s", condition)
 		case <-tick.C:
 		}
 	}

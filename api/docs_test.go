@@ -42,7 +42,7 @@ func TestDocs(t *testing.T) {
 		}
 		loaded++
 		if u.Path == "/api/openapi.yaml" {
-			b.nobody.get(u.Path).is(200)
+			b.anonymous.get(u.Path).is(200)
 		} else {
 			b.file(u.Path)
 		}
@@ -59,9 +59,9 @@ func TestDocs(t *testing.T) {
 			t.Errorf("the script lacks %s", want)
 		}
 	}
-	b.nobody.get("/api/docs/x").fails("not_found")
-	b.nobody.get("/api/docs/").fails("not_found")
-	b.nobody.do(http.MethodPost, "/api/docs", nil).fails("method_not_allowed")
+	b.anonymous.get("/api/docs/x").fails("not_found")
+	b.anonymous.get("/api/docs/").fails("not_found")
+	b.anonymous.do(http.MethodPost, "/api/docs", nil).fails("method_not_allowed")
 }
 
 // file gets what is beside the contract.
@@ -71,7 +71,7 @@ func (b *bundle) file(path string) ([]byte, http.Header) {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	resp, err := b.nobody.http.Do(r)
+	resp, err := b.anonymous.http.Do(r)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -127,7 +127,7 @@ func TestDocsAreCompressedAndCached(t *testing.T) {
 		}
 		r.Header.Set("Accept-Encoding", encoding)
 		r.Header.Set("If-None-Match", etag)
-		resp, err := b.nobody.http.Do(r)
+		resp, err := b.anonymous.http.Do(r)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -26,10 +26,10 @@ func TestRequestLimits(t *testing.T) {
 	config.Limits.Reads = api.Rate{Burst: 5, Every: time.Hour}
 	config.Limits.Writes = api.Rate{Burst: 3, Every: time.Hour}
 	config.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	for _, c := range []*client{b.nobody, b.alice, b.bob, b.admin} {
+	for _, c := range []*client{b.anonymous, b.alice, b.bob, b.admin} {
 		c.base = b.serve(config)
 	}
-	b.bob.base, b.admin.base, b.nobody.base = b.alice.base, b.alice.base, b.alice.base
+	b.bob.base, b.admin.base, b.anonymous.base = b.alice.base, b.alice.base, b.alice.base
 
 	for range 5 {
 		b.alice.get("/api/me").is(200)
@@ -49,11 +49,11 @@ func TestRequestLimits(t *testing.T) {
 	b.alice.post("/api/topics", api.NewTopic{Name: "3"}).fails(schema.CodeRateLimited)
 	b.bob.get("/api/me").is(200)
 	b.bob.post("/api/topics", api.NewTopic{Name: "0"}).is(201)
-	b.nobody.get("/api/me").fails(schema.CodeUnauthenticated) // a 401 comes first
+	b.anonymous.get("/api/me").fails(schema.CodeUnauthenticated) // a 401 comes first
 
-	from := func(address string) *answer {
+	from := func(address string) *response {
 		t.Helper()
-		return b.nobody.post("/api/auth/logout", api.RefreshRequest{RefreshToken: "x"}, with{"X-Forwarded-For": address})
+		return b.anonymous.post("/api/auth/logout", api.RefreshRequest{RefreshToken: "x"}, with{"X-Forwarded-For": address})
 	}
 	for range 3 {
 		from("192.0.2.1").is(204)
@@ -61,7 +61,7 @@ func TestRequestLimits(t *testing.T) {
 	from("192.0.2.1").fails(schema.CodeRateLimited)
 	from("192.0.2.2").is(204)
 	for range 10 { // machines that watch the process are not counted
-		b.nobody.get("/healthz").is(200)
+		b.anonymous.get("/healthz").is(200)
 	}
 }
 
@@ -124,7 +124,7 @@ func TestHead(t *testing.T) {
 			t.Errorf("%s: %d, with GET %d", path, got.StatusCode, get.status)
 		}
 	}
-	if got := head(t, b.nobody, "/api/me"); got.StatusCode != http.StatusUnauthorized {
+	if got := head(t, b.anonymous, "/api/me"); got.StatusCode != http.StatusUnauthorized {
 		t.Errorf("without a token: %d", got.StatusCode)
 	}
 	for _, path := range []string{"/api/auth/login", path(document) + "/confirm"} { // no GET there

@@ -19,50 +19,61 @@ import (
 func TestMain(m *testing.M) {
 	localtest.RunHelperProcess()
 	flag.Parse()
-	// The servers of the whole run, which outlive this process, and the idle
-	// connections of the clients that make buckets there.
-	others := []goleak.Option{
+	// Not leaks: the servers, which are shared by the test processes and outlive this one, and the
+	// idle connections of the clients that create buckets.
+	ignored := []goleak.Option{
 		goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"),
-		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"), goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"),
 	}
-	goleak.VerifyTestMain(m, append(others, goleak.Cleanup(func(code int) {
-		whole := flag.Lookup("test.run").Value.String() == "" && flag.Lookup("test.skip").Value.String() == "" &&
-			flag.Lookup("test.list").Value.String() == "" && flag.Lookup("test.fuzz").Value.String() == ""
-		if code == 0 && whole {
-			code = checkSeen()
+	goleak.VerifyTestMain(m, append(ignored, goleak.Cleanup(func(code int) {
+		if code == 0 && allTestsRun() {
+			code = checkCoverage()
 		}
 		os.Exit(code)
 	}))...)
 }
 
-// seen is what the whole run has met: operations with their status, and codes.
-var seen = struct {
-	sync.Mutex
-	answers map[string]bool
-	codes   map[string]bool
-}{answers: map[string]bool{}, codes: map[string]bool{}}
+// allTestsRun reports whether no flag restricts the run to some of the tests.
+func allTestsRun() bool {
+	for _, name := range []string{"test.run", "test.skip", "test.list", "test.fuzz"} {
+		if flag.Lookup(name).Value.String() != "" {
+			return false
+		}
+	}
+	return true
+}
 
-// checkSeen fails the run if an operation's success or one of the codes was met
-// by no test.
-func checkSeen() (code int) {
+// covered records what all the tests together have received: the statuses of each operation, as
+// "GetMe 200", and the problem codes.
+var covered = struct {
+	sync.Mutex
+	responses map[string]bool
+	codes     map[string]bool
+}{responses: map[string]bool{}, codes: map[string]bool{}}
+
+// checkCoverage returns 1 if no test received a successful response of some operation of the
+// contract, or some problem code.
+func checkCoverage() (code int) {
 	contract := loadContract()
-	complain := func(format string, args ...any) {
+	missing := func(format string, args ...any) {
 		code = 1
-		fmt.Printf("no test meets "+format+"\n", args...)
+		fmt.Printf("no test receives "+format+"\n", args...)
 	}
 	for path, item := range contract.Paths.Map() {
 		for method, op := range item.Operations() {
 			for status := range op.Responses.Map() {
 				n, err := strconv.Atoi(status)
-				if err == nil && n < http.StatusBadRequest && !seen.answers[op.OperationID+" "+status] {
-					complain("%s %s answering %s", method, path, status)
+				success := err == nil && n < http.StatusBadRequest
+				if success && !covered.responses[op.OperationID+" "+status] {
+					missing("status %s from %s %s", status, method, path)
 				}
 			}
 		}
 	}
 	for _, c := range contract.Components.Schemas["ProblemCode"].Value.Enum {
-		if !seen.codes[c.(string)] {
-			complain("the code %s", c)
+		if !covered.codes[c.(string)] {
+			missing("the problem code %s", c)
 		}
 	}
 	return code

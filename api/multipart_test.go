@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,15 +24,16 @@ import (
 	"intray/schema"
 )
 
-// behindGateway lets the API have the keys of a deployment, and sign for a gateway
-// before its MinIO.
+// behindGateway returns a change of the configuration that puts a gateway in front of MinIO and
+// gives the API the MinIO keys of a deployment.
 func behindGateway(t *testing.T) func(*api.Config) {
 	store := localtest.MinIO(t)
 	proxy := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server := gateway.Server(gateway.Config{
-		Upstream: &url.URL{Scheme: "http", Host: store.Endpoint}, Bucket: store.Bucket, Log: slog.New(slog.DiscardHandler),
+	proxy.Config = gateway.Server(gateway.Config{
+		Upstream: &url.URL{Scheme: "http", Host: store.Endpoint},
+		Bucket:   store.Bucket,
+		Log:      slog.New(slog.DiscardHandler),
 	})
-	proxy.Config = server
 	proxy.Start()
 	t.Cleanup(proxy.Close)
 	public, err := url.Parse(proxy.URL)
@@ -39,62 +41,85 @@ func behindGateway(t *testing.T) func(*api.Config) {
 		t.Fatal(err)
 	}
 	key := func() minio.Key { return minio.Key{Access: rand.Text()[:16], Secret: rand.Text()} }
-	keys := minio.Keys{Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key()}
+	keys := minio.Keys{
+		Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key(),
+	}
 	if err := minio.Provision(t.Context(), minio.Admin{
-		Endpoint: store.Endpoint, RootUser: store.RootUser, RootPassword: store.RootPassword, Bucket: store.Bucket, Keys: keys,
+		Endpoint:     store.Endpoint,
+		RootUser:     store.RootUser,
+		RootPassword: store.RootPassword,
+		Bucket:       store.Bucket,
+		Keys:         keys,
 	}); err != nil {
 		t.Fatal(err)
 	}
-	presigner, err := minio.NewPresigner(minio.PresignerConfig{Public: public, Bucket: store.Bucket, Upload: keys.Upload, Download: keys.Download})
+	presigner, err := minio.NewPresigner(minio.PresignerConfig{
+		Public: public, Bucket: store.Bucket, Upload: keys.Upload, Download: keys.Download,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := func(key minio.Key) minio.Config {
+	withKey := func(key minio.Key) minio.Config {
 		return minio.Config{Endpoint: store.Endpoint, Bucket: store.Bucket, Key: key}
 	}
-	objects, err := minio.NewObjects(at(keys.Confirm))
+	objects, err := minio.NewObjects(withKey(keys.Confirm))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(objects.Close)
-	multipart, err := minio.NewMultipart(at(keys.Multipart))
+	multipart, err := minio.NewMultipart(withKey(keys.Multipart))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(multipart.Close)
-	return func(c *api.Config) { c.Presigner, c.Objects, c.Multipart = presigner, objects, multipart }
+	return func(c *api.Config) {
+		c.Presigner, c.Objects, c.Multipart = presigner, objects, multipart
+	}
 }
 
 const partSize = 8 << 20
 
-// large is a file of three parts, and request what is asked for it.
-func large() (content []byte, request api.MultipartRequest) {
+// threePartFile returns a file that is uploaded in three parts, and the request for its upload.
+func threePartFile() (content []byte, request api.MultipartRequest) {
 	content = bytes.Repeat([]byte("0123456789abcdef"), 2*partSize/16)
 	content = append(content, "and the rest"...)
-	return content, api.MultipartRequest{Filename: "Großes.txt", ContentType: "text/plain", Size: int64(len(content))}
+	return content, api.MultipartRequest{
+		Filename: "Großes.txt", ContentType: "text/plain", Size: int64(len(content)),
+	}
 }
 
+// part returns the content of a part of the file.
 func part(content []byte, number int) []byte {
 	return content[(number-1)*partSize : min(number*partSize, len(content))]
 }
 
-// begin begins an upload of the content.
+// begin begins a multipart upload.
 func (c *client) begin(request api.MultipartRequest) (api.Document, api.MultipartUpload) {
 	c.t.Helper()
-	created := as[api.MultipartCreated](c.post("/api/documents/multipart-upload", request).is(201))
+	response := c.post("/api/documents/multipart-upload", request).is(201)
+	created := as[api.MultipartCreated](response)
 	return created.Document, created.Upload
 }
 
-// sign asks for the URL of a part.
-func (c *client) sign(d api.Document, number int) *answer {
+// beginSmall begins a multipart upload of a text file of size bytes.
+func (c *client) beginSmall(name string, size int) (api.Document, api.MultipartUpload) {
+	c.t.Helper()
+	return c.begin(api.MultipartRequest{
+		Filename: name, ContentType: "text/plain", Size: int64(size),
+	})
+}
+
+// signPart requests the URL of a part.
+func (c *client) signPart(d api.Document, number int) *response {
 	c.t.Helper()
 	return c.post(path(d)+"/multipart-upload/parts/"+itoa(number), nil)
 }
 
-// putPart uploads a part as a page of another origin would.
+// putPart sends a part in the same way as a page of another origin.
 func (c *client) putPart(u api.PartUpload, content []byte) (status int, etag string) {
 	c.t.Helper()
-	r, err := http.NewRequestWithContext(c.t.Context(), string(u.Method), u.URL, bytes.NewReader(content))
+	body := bytes.NewReader(content)
+	r, err := http.NewRequestWithContext(c.t.Context(), string(u.Method), u.URL, body)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -106,16 +131,17 @@ func (c *client) putPart(u api.PartUpload, content []byte) (status int, etag str
 	_, _ = io.Copy(io.Discard, resp.Body)
 	_ = resp.Body.Close()
 	if resp.StatusCode == 200 && !exposes(resp.Header, "ETag") {
-		c.t.Errorf("a page cannot read the ETag: %v", resp.Header)
+		c.t.Errorf("got headers %v, want the ETag exposed to pages of other origins", resp.Header)
 	}
 	return resp.StatusCode, resp.Header.Get("ETag")
 }
 
+// exposes reports whether pages of other origins can read the header.
 func exposes(h http.Header, name string) bool {
 	if h.Get("Access-Control-Allow-Origin") == "" {
 		return false
 	}
-	for _, exposed := range strings.Split(h.Get("Access-Control-Expose-Headers"), ",") {
+	for exposed := range strings.SplitSeq(h.Get("Access-Control-Expose-Headers"), ",") {
 		if e := strings.TrimSpace(exposed); e == "*" || strings.EqualFold(e, name) {
 			return true
 		}
@@ -123,270 +149,367 @@ func exposes(h http.Header, name string) bool {
 	return false
 }
 
-// sendPart signs and uploads a part.
-func (c *client) sendPart(d api.Document, number int, content []byte) api.CompletedPart {
+// uploadPart requests the URL of a part and sends the part.
+func (c *client) uploadPart(d api.Document, number int, content []byte) api.CompletedPart {
 	c.t.Helper()
-	status, etag := c.putPart(as[api.PartUpload](c.sign(d, number).is(200)), part(content, number))
+	url := as[api.PartUpload](c.signPart(d, number).is(200))
+	status, etag := c.putPart(url, part(content, number))
 	if status != 200 {
-		c.t.Fatalf("PUT of part %d: %d", number, status)
+		c.t.Fatalf("PUT of part %d: got status %d, want 200", number, status)
 	}
 	return api.CompletedPart{Number: number, Etag: etag}
 }
 
-func (c *client) complete(d api.Document, parts ...api.CompletedPart) *answer {
+func (c *client) complete(d api.Document, parts ...api.CompletedPart) *response {
 	c.t.Helper()
 	return c.post(path(d)+"/multipart-upload/complete", api.CompleteRequest{Parts: parts})
 }
 
-// TestUploadInParts is the way of a large file through the gateway, with what goes
-// wrong on it, and a page that is loaded anew in the middle.
-func TestUploadInParts(t *testing.T) {
+// TestMultipartLifecycle uploads a file in three parts through a gateway, with errors in between.
+// The subtests depend on each other.
+func TestMultipartLifecycle(t *testing.T) {
 	b := setup(t, behindGateway(t))
-	content, request := large()
-	d, u := b.alice.begin(request)
-	if d.Status != api.DocumentStatusPending || d.Size != request.Size || u.PartSize != partSize || u.PartCount != 3 || u.UploadID == "" || !strings.HasSuffix(u.Key, d.ID.String()) {
-		t.Fatalf("begun: %+v %+v", d, u)
-	}
-	if left := time.Until(u.ExpiresAt); left < 59*time.Minute || left > time.Hour {
-		t.Errorf("it lives %s", left)
-	}
+	content, request := threePartFile()
+	var (
+		d             api.Document
+		u             api.MultipartUpload
+		first         api.PartUpload
+		part1, part3  api.CompletedPart
+		part2         = api.CompletedPart{Number: 2, Etag: strings.Repeat("0", 32)}
+		multipartPath string
+	)
 
-	first := as[api.PartUpload](b.alice.sign(d, 1).is(200))
-	if left := time.Until(first.ExpiresAt); left < 14*time.Minute || left > 15*time.Minute {
-		t.Errorf("a part's URL lives %s", left)
-	}
-	for name, wrong := range map[string][]byte{"a byte less": part(content, 1)[1:], "a byte more": content[:partSize+1], "nothing": {}} {
-		if status, _ := b.alice.putPart(first, wrong); status != http.StatusForbidden {
-			t.Errorf("a part of %s: %d", name, status)
+	step(t, "begin the upload", func(t *testing.T) {
+		b := b.in(t)
+		d, u = b.alice.begin(request)
+		multipartPath = path(d) + "/multipart-upload"
+		if d.Status != api.DocumentStatusPending || d.Size != request.Size {
+			t.Errorf("got document %+v, want it pending with size %d", d, request.Size)
 		}
-	}
-	if status, _ := b.alice.putPart(as[api.PartUpload](b.alice.sign(d, 3).is(200)), part(content, 1)); status != http.StatusForbidden {
-		t.Errorf("another part in place of the last: %d", status)
-	}
-	if status, _ := b.alice.putPart(api.PartUpload{Method: "PUT", URL: strings.Replace(first.URL, "partNumber=1", "partNumber=2", 1)}, part(content, 1)); status != http.StatusForbidden {
-		t.Errorf("the first URL for the second part: %d", status)
-	}
-	b.alice.sign(d, 4).fails(schema.CodeNotFound).says("3 parts")
-	b.alice.sign(d, 0).fails(schema.CodeNotFound)
-	b.alice.sign(d, 10_001).fails(schema.CodeNotFound)
-
-	third := b.alice.sendPart(d, 3, content)
-	status, etag := b.alice.putPart(first, part(content, 1))
-	if status != 200 {
-		t.Fatalf("the first part: %d", status)
-	}
-	one := api.CompletedPart{Number: 1, Etag: etag}
-
-	// The page is loaded anew: what arrived is known.
-	progress := as[api.MultipartProgress](b.alice.get(path(d) + "/multipart-upload").is(200))
-	if progress.Upload.UploadID != u.UploadID || progress.Upload.PartCount != 3 || len(progress.Parts) != 2 ||
-		progress.Parts[0] != (api.UploadedPart{Number: 1, Size: partSize, Etag: strings.Trim(one.Etag, `"`)}) ||
-		progress.Parts[1] != (api.UploadedPart{Number: 3, Size: 12, Etag: strings.Trim(third.Etag, `"`)}) {
-		t.Fatalf("what arrived: %+v", progress)
-	}
-
-	two := api.CompletedPart{Number: 2, Etag: strings.Repeat("0", 32)}
-	b.alice.complete(d, one, two, third).fails(schema.CodeObjectMissing).says("Part 2")
-	two = b.alice.sendPart(d, 2, content)
-	b.alice.complete(d, one, third).fails(schema.CodeInvalid).says("part 2")
-	b.alice.complete(d, one, two, two, third).fails(schema.CodeInvalid).says("part 2 twice")
-	b.alice.complete(d, one, two, third, api.CompletedPart{Number: 4, Etag: two.Etag}).fails(schema.CodeInvalid).says("3 parts")
-	b.alice.complete(d, one, two, api.CompletedPart{Number: 3, Etag: two.Etag}).fails(schema.CodeInvalid).says("Part 3", "ETag")
-	b.alice.complete(d, one, two, api.CompletedPart{Number: 3, Etag: "x"}).fails(schema.CodeInvalid).says("etag")
-	b.alice.complete(d).fails(schema.CodeInvalid)
-	b.bob.complete(d, one, two, third).fails(schema.CodeNotFound)
-	b.alice.post(path(d)+"/confirm", nil).fails(schema.CodeObjectMissing)
-
-	for range 2 { // the second is for an answer that was lost
-		if done := as[api.Document](b.alice.complete(d, third, one, two).is(200)); done.ID != d.ID {
-			t.Fatalf("completed: %+v", done)
+		if u.PartSize != partSize || u.PartCount != 3 || u.UploadID == "" ||
+			!strings.HasSuffix(u.Key, d.ID.String()) {
+			t.Fatalf("got upload %+v, want 3 parts of %d bytes", u, partSize)
 		}
-	}
-	done := as[api.Document](b.alice.post(path(d)+"/confirm", nil).is(200))
-	if done.Status != api.DocumentStatusUploaded {
-		t.Fatalf("confirmed: %+v", done)
-	}
-	b.alice.complete(d, third, one, two).is(200)
-	b.alice.sign(d, 1).fails(schema.CodeWrongStatus)
-	b.alice.get(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
-	b.alice.delete(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
-	if got := as[api.Document](b.alice.get(path(d)).is(200)); got.Status != api.DocumentStatusUploaded {
-		t.Errorf("after the refusals: %+v", got)
-	}
-
-	download := as[api.DownloadURL](b.alice.get(path(d) + "/download-url").is(200))
-	resp, err := b.alice.http.Get(download.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	got, err := io.ReadAll(resp.Body)
-	if err != nil || !bytes.Equal(got, content) || resp.Header.Get("Content-Type") != "text/plain" || !strings.Contains(resp.Header.Get("Content-Disposition"), "Gro%C3%9Fes.txt") {
-		t.Errorf("downloaded %d bytes, %v, %v", len(got), err, resp.Header)
-	}
+		checkExpiry(t, "the upload", u.ExpiresAt, time.Hour)
+	})
+	step(t, "a URL accepts only its own part with its size", func(t *testing.T) {
+		b := b.in(t)
+		first = as[api.PartUpload](b.alice.signPart(d, 1).is(200))
+		checkExpiry(t, "the URL of a part", first.ExpiresAt, 15*time.Minute)
+		second := first
+		second.URL = strings.Replace(first.URL, "partNumber=1", "partNumber=2", 1)
+		last := as[api.PartUpload](b.alice.signPart(d, 3).is(200))
+		for _, c := range []struct {
+			name    string
+			url     api.PartUpload
+			content []byte
+		}{
+			{"one byte less", first, part(content, 1)[1:]},
+			{"one byte more", first, content[:partSize+1]},
+			{"empty part", first, nil},
+			{"full part as the last one", last, part(content, 1)},
+			{"URL changed to another part", second, part(content, 1)},
+		} {
+			if got, _ := b.alice.putPart(c.url, c.content); got != http.StatusForbidden {
+				t.Errorf("%s: got status %d, want 403", c.name, got)
+			}
+		}
+	})
+	step(t, "there are only three parts", func(t *testing.T) {
+		b := b.in(t)
+		b.alice.signPart(d, 4).fails(schema.CodeNotFound).says("3 parts")
+		b.alice.signPart(d, 0).fails(schema.CodeNotFound)
+		b.alice.signPart(d, 10_001).fails(schema.CodeNotFound)
+	})
+	step(t, "list the uploaded parts", func(t *testing.T) {
+		b := b.in(t)
+		part3 = b.alice.uploadPart(d, 3, content)
+		status, etag := b.alice.putPart(first, part(content, 1))
+		if status != 200 {
+			t.Fatalf("PUT of part 1: got status %d, want 200", status)
+		}
+		part1 = api.CompletedPart{Number: 1, Etag: etag}
+		got := as[api.MultipartProgress](b.alice.get(multipartPath).is(200))
+		want := []api.UploadedPart{
+			{Number: 1, Size: partSize, Etag: strings.Trim(part1.Etag, `"`)},
+			{Number: 3, Size: 12, Etag: strings.Trim(part3.Etag, `"`)},
+		}
+		if got.Upload.UploadID != u.UploadID || got.Upload.PartCount != 3 ||
+			!slices.Equal(got.Parts, want) {
+			t.Fatalf("got %+v, want upload %s with the parts %+v", got, u.UploadID, want)
+		}
+	})
+	step(t, "the upload cannot be completed without all parts", func(t *testing.T) {
+		b := b.in(t)
+		b.alice.complete(d, part1, part2, part3).fails(schema.CodeObjectMissing).says("Part 2")
+		part2 = b.alice.uploadPart(d, 2, content)
+		part4 := api.CompletedPart{Number: 4, Etag: part2.Etag}
+		wrong3 := api.CompletedPart{Number: 3, Etag: part2.Etag}
+		malformed3 := api.CompletedPart{Number: 3, Etag: "x"}
+		for _, c := range []struct {
+			name  string
+			parts []api.CompletedPart
+			says  []string
+		}{
+			{"missing part", []api.CompletedPart{part1, part3}, []string{"part 2"}},
+			{"duplicate part", []api.CompletedPart{part1, part2, part2, part3}, []string{"part 2 twice"}},
+			{"surplus part", []api.CompletedPart{part1, part2, part3, part4}, []string{"3 parts"}},
+			{"wrong ETag", []api.CompletedPart{part1, part2, wrong3}, []string{"Part 3", "ETag"}},
+			{"malformed ETag", []api.CompletedPart{part1, part2, malformed3}, []string{"etag"}},
+			{"no parts", nil, nil},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				b.alice.in(t).complete(d, c.parts...).fails(schema.CodeInvalid).says(c.says...)
+			})
+		}
+		b.bob.complete(d, part1, part2, part3).fails(schema.CodeNotFound)
+		b.alice.post(path(d)+"/confirm", nil).fails(schema.CodeObjectMissing)
+	})
+	step(t, "completing can be repeated", func(t *testing.T) {
+		b := b.in(t)
+		for range 2 {
+			done := as[api.Document](b.alice.complete(d, part3, part1, part2).is(200))
+			if done.ID != d.ID {
+				t.Fatalf("got document %s, want %s", done.ID, d.ID)
+			}
+		}
+		if got := b.alice.confirm(d); got.Status != api.DocumentStatusUploaded {
+			t.Fatalf("got %+v, want it uploaded", got)
+		}
+		b.alice.complete(d, part3, part1, part2).is(200)
+	})
+	step(t, "a completed upload cannot be changed", func(t *testing.T) {
+		b := b.in(t)
+		b.alice.signPart(d, 1).fails(schema.CodeWrongStatus)
+		b.alice.get(multipartPath).fails(schema.CodeWrongStatus)
+		b.alice.delete(multipartPath).fails(schema.CodeWrongStatus)
+		if got := b.alice.document(d).Status; got != api.DocumentStatusUploaded {
+			t.Errorf("got status %s, want uploaded", got)
+		}
+	})
+	step(t, "download the file", func(t *testing.T) {
+		b := b.in(t)
+		download := as[api.DownloadURL](b.alice.get(path(d) + "/download-url").is(200))
+		resp, err := b.alice.http.Get(download.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		got, err := io.ReadAll(resp.Body)
+		if err != nil || !bytes.Equal(got, content) {
+			t.Errorf("got %d bytes and error %v, want the %d bytes of the file",
+				len(got), err, len(content))
+		}
+		if got := resp.Header.Get("Content-Type"); got != "text/plain" {
+			t.Errorf("got content type %q, want text/plain", got)
+		}
+		const filename = "Gro%C3%9Fes.txt"
+		if got := resp.Header.Get("Content-Disposition"); !strings.Contains(got, filename) {
+			t.Errorf("got disposition %q, want it to contain %q", got, filename)
+		}
+	})
 }
 
-// TestPartsOfAnotherSize: whoever has the keys may store what no URL of ours permits;
-// it is not taken all the same.
-func TestPartsOfAnotherSize(t *testing.T) {
+// TestPartOfWrongSizeIsRefused stores a part that no URL of the API permits, with the keys of
+// storage.
+func TestPartOfWrongSizeIsRefused(t *testing.T) {
 	b := setup(t)
-	d, u := b.alice.begin(api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 5})
+	d, u := b.alice.beginSmall("a", 5)
 	core := miniogo.Core{Client: b.minio}
-	p, err := core.PutObjectPart(t.Context(), b.bucket, u.Key, u.UploadID, 1, strings.NewReader("four"), 4, miniogo.PutObjectPartOptions{})
+	p, err := core.PutObjectPart(t.Context(), b.bucket, u.Key, u.UploadID, 1,
+		strings.NewReader("four"), 4, miniogo.PutObjectPartOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.alice.complete(d, api.CompletedPart{Number: 1, Etag: p.ETag}).fails(schema.CodeObjectMissing).says("4 bytes instead of 5")
-	if _, err := core.CompleteMultipartUpload(t.Context(), b.bucket, u.Key, u.UploadID, []miniogo.CompletePart{{PartNumber: 1, ETag: p.ETag}}, miniogo.PutObjectOptions{}); err != nil {
+	part1 := api.CompletedPart{Number: 1, Etag: p.ETag}
+	b.alice.complete(d, part1).fails(schema.CodeObjectMissing).says("4 bytes instead of 5")
+
+	parts := []miniogo.CompletePart{{PartNumber: 1, ETag: p.ETag}}
+	_, err = core.CompleteMultipartUpload(t.Context(), b.bucket, u.Key, u.UploadID,
+		parts, miniogo.PutObjectOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	rejected := as[api.Document](b.alice.post(path(d)+"/confirm", nil).is(200))
-	if rejected.Status != api.DocumentStatusRejected || rejected.Reason == nil || *rejected.Reason != api.DocumentReasonSizeMismatch {
-		t.Errorf("a file of another size: %+v", rejected)
+	got := b.alice.confirm(d)
+	if got.Status != api.DocumentStatusRejected || got.Reason == nil ||
+		*got.Reason != api.DocumentReasonSizeMismatch {
+		t.Errorf("got %+v, want it rejected with size_mismatch", got)
 	}
-	if again := as[api.Document](b.alice.complete(d, api.CompletedPart{Number: 1, Etag: p.ETag}).is(200)); again.Status != api.DocumentStatusRejected {
-		t.Errorf("completed again: %+v", again)
+	again := as[api.Document](b.alice.complete(d, part1).is(200))
+	if again.Status != api.DocumentStatusRejected {
+		t.Errorf("completed again: got %+v, want it rejected", again)
 	}
 }
 
-func TestAbortingAnUpload(t *testing.T) {
+func TestAbortMultipartUpload(t *testing.T) {
 	b := setup(t)
-	d, _ := b.alice.begin(api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 4})
-	one := b.alice.sendPart(d, 1, []byte("four"))
-	b.bob.delete(path(d) + "/multipart-upload").fails(schema.CodeNotFound)
-	for range 2 {
-		b.alice.delete(path(d) + "/multipart-upload").is(202)
-	}
-	if page := as[api.DocumentPage](b.alice.get("/api/documents").is(200)); len(page.Items) != 0 {
-		t.Errorf("listed: %+v", page.Items)
-	}
-	b.alice.sign(d, 1).fails(schema.CodeWrongStatus)
-	b.alice.get(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
-	b.alice.complete(d, one).fails(schema.CodeWrongStatus)
-	due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
-	if err != nil || len(due) != 1 || due[0].DocumentID != d.ID {
-		t.Errorf("to drop: %+v, %v", due, err)
-	}
-	gone(b, d.ID)
-	b.alice.delete(path(d) + "/multipart-upload").fails(schema.CodeNotFound)
-
-	// A file that came by a single PUT has no such upload, and is kept.
-	single := b.alice.upload("single", []byte("x"))
-	b.alice.delete(path(single) + "/multipart-upload").fails(schema.CodeWrongStatus)
-	b.alice.sign(single, 1).fails(schema.CodeWrongStatus)
-	b.alice.get(path(single) + "/multipart-upload").fails(schema.CodeWrongStatus)
-	// Nor has one whose parts are the file already, be its event late.
-	late, _ := b.alice.begin(api.MultipartRequest{Filename: "late", ContentType: "text/plain", Size: 4})
-	b.alice.complete(late, b.alice.sendPart(late, 1, []byte("four"))).is(200)
-	b.alice.delete(path(late) + "/multipart-upload").fails(schema.CodeWrongStatus)
+	t.Run("an active upload", func(t *testing.T) {
+		b := b.in(t)
+		d, _ := b.alice.beginSmall("a", 4)
+		multipartPath := path(d) + "/multipart-upload"
+		part1 := b.alice.uploadPart(d, 1, []byte("four"))
+		b.bob.delete(multipartPath).fails(schema.CodeNotFound)
+		for range 2 {
+			b.alice.delete(multipartPath).is(202)
+		}
+		if got := b.alice.documents(); len(got) != 0 {
+			t.Errorf("got the listing %+v, want it empty", got)
+		}
+		b.alice.signPart(d, 1).fails(schema.CodeWrongStatus)
+		b.alice.get(multipartPath).fails(schema.CodeWrongStatus)
+		b.alice.complete(d, part1).fails(schema.CodeWrongStatus)
+		due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
+		if err != nil || len(due) != 1 || due[0].DocumentID != d.ID {
+			t.Errorf("got due aborts %+v and error %v, want document %s", due, err, d.ID)
+		}
+		b.finishDeletion(d.ID)
+		b.alice.delete(multipartPath).fails(schema.CodeNotFound)
+	})
+	t.Run("a document uploaded with a single PUT", func(t *testing.T) {
+		b := b.in(t)
+		d := b.alice.upload("single", []byte("x"))
+		multipartPath := path(d) + "/multipart-upload"
+		b.alice.delete(multipartPath).fails(schema.CodeWrongStatus)
+		b.alice.signPart(d, 1).fails(schema.CodeWrongStatus)
+		b.alice.get(multipartPath).fails(schema.CodeWrongStatus)
+	})
+	t.Run("a completed upload whose event is late", func(t *testing.T) {
+		b := b.in(t)
+		d, _ := b.alice.beginSmall("late", 4)
+		b.alice.complete(d, b.alice.uploadPart(d, 1, []byte("four"))).is(200)
+		b.alice.delete(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
+	})
 }
 
-// TestAnUploadThatEnded: storage dropped it, by itself or because it was given up.
-func TestAnUploadThatEnded(t *testing.T) {
+// TestUploadThatEndedCanBeginAgain covers an upload that storage has removed, which happens after
+// it was aborted or has expired.
+func TestUploadThatEndedCanBeginAgain(t *testing.T) {
 	b := setup(t)
-	request := api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 4}
-	key := with{"Idempotency-Key": "once"}
-	ask := func() api.MultipartCreated {
+	request := func() *response {
 		t.Helper()
-		return as[api.MultipartCreated](b.alice.post("/api/documents/multipart-upload", request, key).is(201))
+		body := api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 4}
+		key := with{"Idempotency-Key": "once"}
+		return b.alice.post("/api/documents/multipart-upload", body, key)
 	}
-	first := ask()
-	if again := ask(); again.Document.ID != first.Document.ID || again.Upload.UploadID != first.Upload.UploadID {
-		t.Errorf("the same key gave %+v and %+v", first, again)
+	first := as[api.MultipartCreated](request().is(201))
+	d, u := first.Document, first.Upload
+	again := as[api.MultipartCreated](request().is(201))
+	if again.Document.ID != d.ID || again.Upload.UploadID != u.UploadID {
+		t.Errorf("same key: got %+v, want %+v", again, first)
 	}
-	one := b.alice.sendPart(first.Document, 1, []byte("four"))
-	if err := (&miniogo.Core{Client: b.minio}).AbortMultipartUpload(t.Context(), b.bucket, first.Upload.Key, first.Upload.UploadID); err != nil {
+	part1 := b.alice.uploadPart(d, 1, []byte("four"))
+
+	// Storage removes the upload.
+	core := miniogo.Core{Client: b.minio}
+	if err := core.AbortMultipartUpload(t.Context(), b.bucket, u.Key, u.UploadID); err != nil {
 		t.Fatal(err)
 	}
-	b.alice.get(path(first.Document) + "/multipart-upload").fails(schema.CodeWrongStatus)
-	b.alice.complete(first.Document, one).fails(schema.CodeWrongStatus)
-	// The sweeper, an hour later.
+	b.alice.get(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
+	b.alice.complete(d, part1).fails(schema.CodeWrongStatus)
+
+	// The sweeper lets the document expire and marks the upload as aborted.
 	b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '2 hours'`)
-	b.exec(`UPDATE documents SET status = 'expired', url_issued_at = now() - interval '2 hours'`)
-	if due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10); err != nil || len(due) != 1 {
-		t.Fatalf("to drop: %v, %v", due, err)
+	b.exec(`UPDATE documents
+		SET status = 'expired', url_issued_at = now() - interval '2 hours'`)
+	due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
+	if err != nil || len(due) != 1 {
+		t.Fatalf("got due aborts %v and error %v, want one", due, err)
 	}
-	b.alice.sign(first.Document, 1).fails(schema.CodeWrongStatus).says("expired")
-	second := ask()
-	if second.Document.ID != first.Document.ID || second.Upload.UploadID == first.Upload.UploadID {
-		t.Fatalf("after its end the same key gave %+v", second)
+	b.alice.signPart(d, 1).fails(schema.CodeWrongStatus).says("expired")
+
+	// The same key begins a new upload, which can be confirmed although the document has expired.
+	second := as[api.MultipartCreated](request().is(201))
+	if second.Document.ID != d.ID || second.Upload.UploadID == u.UploadID {
+		t.Fatalf("got %+v, want a new upload of document %s", second, d.ID)
 	}
-	// It is confirmed, though its row has expired.
-	b.alice.complete(second.Document, b.alice.sendPart(second.Document, 1, []byte("four"))).is(200)
-	if d := as[api.Document](b.alice.post(path(first.Document)+"/confirm", nil).is(200)); d.Status != api.DocumentStatusUploaded {
-		t.Errorf("confirmed: %+v", d)
+	b.alice.complete(d, b.alice.uploadPart(d, 1, []byte("four"))).is(200)
+	if got := b.alice.confirm(d); got.Status != api.DocumentStatusUploaded {
+		t.Errorf("got %+v, want it uploaded", got)
 	}
-	b.alice.post("/api/documents/multipart-upload", request, key).fails(schema.CodeWrongStatus)
+	request().fails(schema.CodeWrongStatus)
 }
 
-// TestASlowUploadLives: asking for the URL of a part puts the end off.
-func TestASlowUploadLives(t *testing.T) {
+func TestSigningAPartPostponesExpiry(t *testing.T) {
 	b := setup(t)
-	d, _ := b.alice.begin(api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 4})
+	d, _ := b.alice.beginSmall("a", 4)
 	b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '59 minutes'`)
 	b.exec(`UPDATE documents SET url_issued_at = now() - interval '59 minutes'`)
-	b.alice.sign(d, 1).is(200)
+	b.alice.signPart(d, 1).is(200)
 	var issued time.Time
-	if err := b.sql.Get(&issued, `SELECT url_issued_at FROM documents`); err != nil || time.Since(issued) > time.Minute {
-		t.Errorf("the URL counts as issued at %s, %v", issued, err)
+	err := b.sql.Get(&issued, `SELECT url_issued_at FROM documents`)
+	if err != nil || time.Since(issued) > time.Minute {
+		t.Errorf("got url_issued_at %s and error %v, want now", issued, err)
 	}
-	if u := as[api.MultipartProgress](b.alice.get(path(d) + "/multipart-upload").is(200)).Upload; time.Until(u.ExpiresAt) < 59*time.Minute {
-		t.Errorf("it ends at %s", u.ExpiresAt)
-	}
+	progress := as[api.MultipartProgress](b.alice.get(path(d) + "/multipart-upload").is(200))
+	checkExpiry(t, "the upload", progress.Upload.ExpiresAt, time.Hour)
 }
 
-func TestMultipartRefusals(t *testing.T) {
+func TestMultipartUploadRefusesInvalidRequests(t *testing.T) {
 	b := setup(t, func(c *api.Config) { c.Limits.MaxPending = 1; c.Limits.MaxSize = 1 << 20 })
 	b.exec(`UPDATE quotas SET limit_bytes = 1000`)
-	ask := func(change map[string]any) *answer {
+	request := func(t *testing.T, member string, value any) *response {
 		t.Helper()
 		body := map[string]any{"filename": "a", "content_type": "text/plain", "size": 4}
-		for name, value := range change {
-			body[name] = value
-		}
-		return b.alice.post("/api/documents/multipart-upload", body)
+		body[member] = value
+		return b.alice.in(t).post("/api/documents/multipart-upload", body)
 	}
 	digest := sha256.Sum256(nil)
-	ask(map[string]any{"sha256": hex.EncodeToString(digest[:])}).fails(schema.CodeInvalid)
-	ask(map[string]any{"size": 0}).fails(schema.CodeInvalid).says("at least 1")
-	ask(map[string]any{"size": -1}).fails(schema.CodeInvalid)
-	ask(map[string]any{"size": 1<<20 + 1}).fails(schema.CodeTooLarge)
-	ask(map[string]any{"size": 1001}).fails(schema.CodeQuotaExceeded)
-	ask(map[string]any{"content_type": "video/mp4"}).fails(schema.CodeTypeNotAllowed)
-	ask(map[string]any{"filename": "a/b"}).fails(schema.CodeInvalid)
-	ask(nil).is(201)
-	ask(nil).fails(schema.CodeTooManyPending)
+	for _, c := range []struct {
+		name   string
+		member string
+		value  any
+		code   schema.Code
+		says   string
+	}{
+		{"digest", "sha256", hex.EncodeToString(digest[:]), schema.CodeInvalid, ""},
+		{"empty file", "size", 0, schema.CodeInvalid, "at least 1"},
+		{"negative size", "size", -1, schema.CodeInvalid, ""},
+		{"file too large", "size", 1<<20 + 1, schema.CodeTooLarge, ""},
+		{"file over the quota", "size", 1001, schema.CodeQuotaExceeded, ""},
+		{"type not allowed", "content_type", "video/mp4", schema.CodeTypeNotAllowed, ""},
+		{"path as name", "filename", "a/b", schema.CodeInvalid, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			request(t, c.member, c.value).fails(c.code).says(c.says)
+		})
+	}
+	request(t, "size", 4).is(201)
+	request(t, "size", 4).fails(schema.CodeTooManyPending)
 }
 
-// TestMultipartWithoutMinIO: an outage is said to be one.
-func TestMultipartWithoutMinIO(t *testing.T) {
-	away, err := minio.NewMultipart(minio.Config{Endpoint: "127.0.0.1:1", Bucket: "b", Key: minio.Key{Access: "key", Secret: "secretsecret"}})
+func TestMultipartUploadWithoutMinIOIsUnavailable(t *testing.T) {
+	unreachable, err := minio.NewMultipart(minio.Config{
+		Endpoint: "127.0.0.1:1",
+		Bucket:   "b",
+		Key:      minio.Key{Access: "key", Secret: "secretsecret"},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := setup(t, func(c *api.Config) { c.Multipart = away })
-	b.alice.post("/api/documents/multipart-upload", api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 4}).fails(schema.CodeUnavailable)
+	b := setup(t, func(c *api.Config) { c.Multipart = unreachable })
+	request := api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 4}
+	b.alice.post("/api/documents/multipart-upload", request).fails(schema.CodeUnavailable)
 }
 
-// TestDigestThroughTheGateway: a file with a wrong byte does not get past storage.
-func TestDigestThroughTheGateway(t *testing.T) {
+func TestStorageVerifiesDigestBehindTheGateway(t *testing.T) {
 	b := setup(t, behindGateway(t))
 	content := []byte("good")
 	sum := sha256.Sum256(content)
 	digest := hex.EncodeToString(sum[:])
-	u := as[api.UploadURL](b.alice.post("/api/documents/upload-url",
-		api.UploadRequest{Filename: "a", ContentType: "text/plain", Size: 4, Sha256: &digest}).is(201))
-	if status := b.alice.put(u.Upload, []byte("goof")); status != http.StatusBadRequest {
-		t.Errorf("a wrong byte: %d", status)
+	u := as[api.UploadURL](b.alice.post("/api/documents/upload-url", api.UploadRequest{
+		Filename: "a", ContentType: "text/plain", Size: 4, Sha256: &digest,
+	}).is(201))
+	if got := b.alice.put(u.Upload, []byte("goof")); got != http.StatusBadRequest {
+		t.Errorf("PUT with a wrong byte: got status %d, want 400", got)
 	}
-	bare := u.Upload
-	bare.Headers = map[string]string{"Content-Type": "text/plain", "If-None-Match": "*"}
-	if status := b.alice.put(bare, []byte("goof")); status == http.StatusOK {
-		t.Error("without the header a wrong byte is taken")
+	withoutDigest := u.Upload
+	withoutDigest.Headers = map[string]string{"Content-Type": "text/plain", "If-None-Match": "*"}
+	if got := b.alice.put(withoutDigest, []byte("goof")); got == http.StatusOK {
+		t.Error("PUT with a wrong byte and without the digest header: got status 200, want an error")
 	}
 	b.alice.post(path(u.Document)+"/confirm", nil).fails(schema.CodeObjectMissing)
-	if status := b.alice.put(u.Upload, content); status != http.StatusOK {
-		t.Errorf("as it is: %d", status)
+	if got := b.alice.put(u.Upload, content); got != http.StatusOK {
+		t.Errorf("PUT: got status %d, want 200", got)
 	}
-	b.alice.post(path(u.Document)+"/confirm", nil).is(200)
+	b.alice.confirm(u.Document)
 }

@@ -142,7 +142,7 @@ func TestUsersOfTheIssuer(t *testing.T) {
 	b.exec(`UPDATE users SET role = 'admin' WHERE id = $1`, first.ID)
 	c.get("/api/admin/users").is(200)
 	c.post("/api/auth/password", api.PasswordChange{CurrentPassword: "x", NewPassword: newPassword}).fails(schema.CodeForbidden)
-	b.nobody.post("/api/auth/login", api.Credentials{Email: first.Email, Password: "x"}).fails(schema.CodeUnauthenticated)
+	b.anonymous.post("/api/auth/login", api.Credentials{Email: first.Email, Password: "x"}).fails(schema.CodeUnauthenticated)
 
 	// An account is nobody's but its owner's, whatever address the issuer verified.
 	b.me(p.token("mallory", jwt.MapClaims{"email": "Alice@example.com"})).fails(schema.CodeUnauthenticated).says("Another account", "password")
@@ -230,7 +230,7 @@ func TestKeysOfTheIssuer(t *testing.T) {
 	// Forged tokens make us ask for keys now and then, not each time.
 	seldom := b.config
 	seldom.OIDC.MinRefetchInterval = time.Hour
-	b.nobody.base = b.serve(seldom)
+	b.anonymous.base = b.serve(seldom)
 	b.me(after).is(200)
 	asked := p.requests.Load()
 	for range 50 {
@@ -250,7 +250,7 @@ func TestIssuerAway(t *testing.T) {
 		t.Error("no Retry-After")
 	}
 	b.alice.get("/api/me").is(200)
-	b.nobody.get("/readyz").is(200)
+	b.anonymous.get("/readyz").is(200)
 	if log := b.log.String(); !strings.Contains(log, "issuer does not respond") || strings.Contains(log, token) {
 		t.Error("the log does not tell of it as it should")
 	}
@@ -263,7 +263,7 @@ func TestIssuerAway(t *testing.T) {
 
 	nowhere := b.config
 	nowhere.OIDC.Issuer = "http://127.0.0.1:1"
-	b.nobody.base = b.serve(nowhere)
+	b.anonymous.base = b.serve(nowhere)
 	b.me(token).fails(schema.CodeUnavailable)
 }
 

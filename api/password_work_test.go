@@ -23,7 +23,7 @@ func TestPasswordWork(t *testing.T) {
 	work := func(email string) time.Duration {
 		began := processorTime(t)
 		login := api.Credentials{Email: email, Password: "wrong"}
-		b.nobody.post("/api/auth/login", login).fails(schema.CodeUnauthenticated)
+		b.anonymous.post("/api/auth/login", login).fails(schema.CodeUnauthenticated)
 		return processorTime(t) - began
 	}
 	known, unknown := work("alice@example.com"), work("unknown@example.com")

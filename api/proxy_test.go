@@ -7,12 +7,11 @@ import (
 	"testing"
 )
 
-// proxy forwards connections to an address. It counts the bytes that are sent there,
-// and keeps everything to itself once it hangs.
+// proxy forwards connections to an address.
 type proxy struct {
 	address string
-	sent    atomic.Int64
-	hung    atomic.Bool
+	sent    atomic.Int64 // the number of bytes forwarded to the address
+	hung    atomic.Bool  // if set, nothing is forwarded in either direction
 }
 
 func startProxy(t testing.TB, to string) *proxy {
@@ -55,7 +54,7 @@ func startProxy(t testing.TB, to string) *proxy {
 	return p
 }
 
-// forward copies until one of the two is closed, and then closes the other.
+// forward copies data until one of the connections is closed, then closes to.
 func (p *proxy) forward(to, from net.Conn, count *atomic.Int64) {
 	defer func() { _ = to.Close() }()
 	buffer := make([]byte, 32<<10)

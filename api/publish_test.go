@@ -15,9 +15,8 @@ import (
 	"intray/schema"
 )
 
-// announced starts NATS with its streams and returns it with an operator's
-// connection.
-func announced(t *testing.T) (*localtest.NATSServer, *nats.Conn) {
+// startNATS starts NATS with its streams. It also returns a connection of an operator.
+func startNATS(t *testing.T) (*localtest.NATSServer, *nats.Conn) {
 	t.Helper()
 	server := localtest.NATS(t)
 	operator, err := nats.Connect(t.Context(), nats.Options{
@@ -37,7 +36,7 @@ func announced(t *testing.T) (*localtest.NATSServer, *nats.Conn) {
 	return server, operator
 }
 
-// published returns the subjects of what the stream holds about the document.
+// published returns the subjects of the document's events in the stream.
 func published(t *testing.T, operator *nats.Conn, id uuid.UUID) (subjects []string) {
 	t.Helper()
 	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
@@ -64,6 +63,7 @@ func published(t *testing.T, operator *nats.Conn, id uuid.UUID) (subjects []stri
 	return subjects
 }
 
+// unpublished returns the number of documents whose last change is not published yet.
 func (b *bundle) unpublished() (n int) {
 	b.t.Helper()
 	const query = `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`
@@ -73,56 +73,60 @@ func (b *bundle) unpublished() (n int) {
 	return n
 }
 
-func TestTelling(t *testing.T) {
-	server, operator := announced(t)
+func TestChangesArePublished(t *testing.T) {
+	server, operator := startNATS(t)
 	conn := connect(t, server.URL, server.Passwords[nats.UserAPI])
 	b := setup(t, func(c *api.Config) { c.NATS = conn })
-	d := b.alice.confirmed("a", []byte("x"))
-	eventually(t, "the mark of uploaded is cleared", func() bool { return b.unpublished() == 0 })
-	b.alice.delete(path(d)).is(202)
-	eventually(t, "the mark of deleting is cleared", func() bool { return b.unpublished() == 0 })
-	b.alice.delete(path(d)).is(202)
-	const want = "documents.uploaded documents.deleting"
-	if got := strings.Join(published(t, operator, d.ID), " "); got != want {
-		t.Errorf("got the events %q, want %q", got, want)
-	}
-
-	// While NATS is down all works, at once, and stays marked for the sweeper.
-	server.Stop()
-	eventually(t, "the connection is seen to be lost", func() bool { return !conn.Connected() })
-	began := time.Now()
-	second := b.alice.confirmed("b", []byte("y"))
-	b.alice.delete(path(second)).is(202)
-	t.Logf("upload, confirm and DELETE with NATS down took %s", time.Since(began))
-	if n := b.unpublished(); n != 1 {
-		t.Errorf("%d documents are unannounced", n)
-	}
+	t.Run("once each", func(t *testing.T) {
+		b := b.in(t)
+		d := b.alice.confirmed("a", []byte("x"))
+		eventually(t, "uploaded is published", func() bool { return b.unpublished() == 0 })
+		b.alice.delete(path(d)).is(202)
+		eventually(t, "deleting is published", func() bool { return b.unpublished() == 0 })
+		b.alice.delete(path(d)).is(202)
+		const want = "documents.uploaded documents.deleting"
+		if got := strings.Join(published(t, operator, d.ID), " "); got != want {
+			t.Errorf("got the events %q, want %q", got, want)
+		}
+	})
+	t.Run("later if NATS is down", func(t *testing.T) {
+		b := b.in(t)
+		server.Stop()
+		eventually(t, "the connection is lost", func() bool { return !conn.Connected() })
+		began := time.Now()
+		d := b.alice.confirmed("b", []byte("y"))
+		b.alice.delete(path(d)).is(202)
+		t.Logf("upload, confirm and DELETE without NATS took %s", time.Since(began))
+		if got := b.unpublished(); got != 1 {
+			t.Errorf("got %d unpublished documents, want 1", got)
+		}
+	})
 }
 
-// TestHungNATS: a NATS that takes everything and answers nothing holds nobody up. The
-// answer comes before publishing has failed; on a busy machine it may take some uploads
-// to see that.
-func TestHungNATS(t *testing.T) {
+// TestHungNATSDelaysNoResponse uses a NATS server that accepts data and never responds. The
+// response must be sent before publishing has failed. On a busy machine it may arrive later, so the
+// test uploads several documents and needs only one that shows the order.
+func TestHungNATSDelaysNoResponse(t *testing.T) {
 	t.Parallel()
-	server, _ := announced(t)
+	server, _ := startNATS(t)
 	proxy := startProxy(t, strings.TrimPrefix(server.URL, "nats://"))
 	conn := connect(t, "nats://"+proxy.address, server.Passwords[nats.UserAPI])
-	eventually(t, "connected", conn.Connected)
+	eventually(t, "NATS is connected", conn.Connected)
 	b := setup(t, func(c *api.Config) { c.NATS = conn })
 	proxy.hung.Store(true)
 	failures := func() int { return strings.Count(b.log.String(), "unpublished") }
-	const most = 5
-	for i := range most {
+	const uploads = 5
+	for i := range uploads {
 		d := b.alice.upload(itoa(i), []byte("x"))
 		before := failures()
-		b.alice.post(path(d)+"/confirm", nil).is(200)
+		b.alice.confirm(d)
 		after := failures()
-		if n := b.unpublished(); n != i+1 {
-			t.Errorf("got %d unpublished documents, want %d", n, i+1)
+		if got := b.unpublished(); got != i+1 {
+			t.Errorf("got %d unpublished documents, want %d", got, i+1)
 		}
 		if after == before {
 			return
 		}
 	}
-	t.Errorf("got %d answers, each after publishing had failed, want one before", most)
+	t.Errorf("got %d responses, all after publishing had failed, want one before", uploads)
 }

@@ -30,7 +30,7 @@ func (b *bundle) rotation() []*client {
 func TestRotateTokenKey(t *testing.T) {
 	b := setup(t)
 	replicas := b.rotation()
-	me := func(c *client, token api.Token) *answer {
+	me := func(c *client, token api.Token) *response {
 		return c.get("/api/me", with{"Authorization": "Bearer " + token.AccessToken})
 	}
 	for i := range replicas[1:] {

@@ -15,7 +15,7 @@ import (
 
 func TestUnknownRoutes(t *testing.T) {
 	b := setup(t)
-	for _, c := range []*client{b.nobody, b.alice, b.admin} {
+	for _, c := range []*client{b.anonymous, b.alice, b.admin} {
 		for _, path := range []string{"/", "/api", "/api/settings", "/api/nothing", "/api/me/", "/api/documents/", "/api/topics/a/b", "/api/documents/a/b", "/api/documents/a/confirm/b", "//api/me", "/metrics", "/debug/pprof/", "/api/admin/users/x/y"} {
 			c.get(path).fails(schema.CodeNotFound)
 		}
@@ -38,14 +38,14 @@ func TestOperation(t *testing.T) {
 			{Name: "nats", Check: func(context.Context) error { return down }},
 		}
 	})
-	if h := as[api.Health](b.nobody.get("/healthz").is(200)); h.Status != "ok" {
+	if h := as[api.Health](b.anonymous.get("/healthz").is(200)); h.Status != "ok" {
 		t.Errorf("health: %+v", h)
 	}
-	ready := as[api.Readiness](b.nobody.get("/readyz").is(200))
+	ready := as[api.Readiness](b.anonymous.get("/readyz").is(200))
 	if len(ready.Parts) != 3 || ready.Parts["postgres"] != "up" || ready.Parts["minio"] != "up" || ready.Parts["nats"] != "down" {
 		t.Errorf("readiness: %+v", ready)
 	}
-	contract := b.nobody.get("/api/openapi.yaml").is(200)
+	contract := b.anonymous.get("/api/openapi.yaml").is(200)
 	if string(contract.body) != string(api.Contract) || contract.header.Get("Content-Type") != "application/yaml" {
 		t.Errorf("contract: %v", contract.header)
 	}
@@ -54,7 +54,7 @@ func TestOperation(t *testing.T) {
 
 	// Before the migrations it is not ready, and says what to do.
 	b.sql.MustExec(`DELETE FROM applied_migrations`)
-	if p := b.nobody.get("/readyz").fails(schema.CodeUnavailable); !strings.Contains(string(p.body), "migrate up") {
+	if p := b.anonymous.get("/readyz").fails(schema.CodeUnavailable); !strings.Contains(string(p.body), "migrate up") {
 		t.Errorf("without migrations: %s", p.body)
 	}
 
@@ -62,7 +62,7 @@ func TestOperation(t *testing.T) {
 	if err := b.config.DB.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b.nobody.get("/healthz").is(200)
+	b.anonymous.get("/healthz").is(200)
 	a := b.alice.get("/api/me")
 	if a.status < 500 {
 		t.Errorf("without a database: %d", a.status)
@@ -79,7 +79,7 @@ func (b *bundle) metrics(t *testing.T) {
 	d := b.alice.confirmed("a", []byte("x"))
 	b.bob.get(path(d)).fails(schema.CodeNotFound)
 	const made = "/api/made-up-by-somebody"
-	b.nobody.get(made)
+	b.anonymous.get(made)
 	w := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
 	telemetry.MetricsHandler(api.Metrics()...).ServeHTTP(w, request)
@@ -107,7 +107,7 @@ func TestDatabaseAway(t *testing.T) {
 	b := setup(t)
 	for name, url := range map[string]string{
 		"nobody listens":           "postgres://api:secret-of-the-url@127.0.0.1:1/intray?sslmode=disable",
-		"the password was changed": strings.Replace(b.address, rolePassword, "secret-of-the-url", 1),
+		"the password was changed": strings.Replace(b.roleURL, rolePassword, "secret-of-the-url", 1),
 	} {
 		t.Run(name, func(t *testing.T) { b.withoutDatabase(t, url) })
 	}
@@ -117,10 +117,10 @@ func (b *bundle) withoutDatabase(t *testing.T, url string) {
 	config := b.config
 	config.DB = open(t, url)
 	b.alice.base = b.serve(config)
-	for _, a := range []*answer{b.alice.get("/api/me"), b.alice.get("/readyz"), b.alice.post("/api/documents/upload-url", "{"),
+	for _, a := range []*response{b.alice.get("/api/me"), b.alice.get("/readyz"), b.alice.post("/api/documents/upload-url", "{"),
 		b.alice.post("/api/auth/login", api.Credentials{Email: "a", Password: "b"})} {
 		if a.fails(schema.CodeUnavailable).header.Get("Retry-After") == "" {
-			t.Errorf("%s: no Retry-After", a.what)
+			t.Errorf("%s: no Retry-After", a.request)
 		}
 	}
 	b.alice.get("/healthz").is(200)
@@ -185,17 +185,17 @@ func TestCrossOrigin(t *testing.T) {
 	if a := closed.alice.get("/api/me", with{"Origin": page}).is(200); a.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("open to other origins by default")
 	}
-	if a := closed.nobody.do(http.MethodOptions, "/api/topics/x", nil, preflight); a.header.Get("Access-Control-Allow-Origin") != "" {
+	if a := closed.anonymous.do(http.MethodOptions, "/api/topics/x", nil, preflight); a.header.Get("Access-Control-Allow-Origin") != "" {
 		t.Error("open to other origins' preflights by default")
 	}
 	b := setup(t, func(c *api.Config) { c.AllowedOrigins = []string{page} })
-	if a := b.nobody.do(http.MethodOptions, "/api/topics/x", nil, preflight).is(204); a.header.Get("Access-Control-Allow-Origin") != page ||
+	if a := b.anonymous.do(http.MethodOptions, "/api/topics/x", nil, preflight).is(204); a.header.Get("Access-Control-Allow-Origin") != page ||
 		!strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "Idempotency-Key") || !strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PATCH") {
 		t.Errorf("preflight: %v", a.header)
 	}
-	for _, a := range []*answer{b.alice.get("/api/me", with{"Origin": page}).is(200), b.nobody.get("/api/me", with{"Origin": page}).is(401)} {
+	for _, a := range []*response{b.alice.get("/api/me", with{"Origin": page}).is(200), b.anonymous.get("/api/me", with{"Origin": page}).is(401)} {
 		if a.header.Get("Access-Control-Allow-Origin") != page || !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Retry-After") {
-			t.Errorf("%s: %v", a.what, a.header)
+			t.Errorf("%s: %v", a.request, a.header)
 		}
 	}
 	if a := b.alice.get("/api/me", with{"Origin": "http://evil.example"}); a.header.Get("Access-Control-Allow-Origin") != "" {

@@ -16,7 +16,7 @@ import (
 	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	_ "github.com/lib/pq" // the owner's own look at the database
+	_ "github.com/lib/pq" // for queries as the owner of the database
 	miniogo "github.com/minio/minio-go/v7"
 
 	"intray/api"
@@ -28,42 +28,42 @@ import (
 )
 
 const (
-	// rolePassword is the one that every test of the run gives the roles, which
-	// belong to the whole server.
+	// rolePassword is the password of the database roles. All tests must use the same one, because
+	// roles belong to the whole server.
 	rolePassword = "for-tests-only"
 	userPassword = "correct horse battery staple"
 )
 
 var tokenKey = []byte("0123456789abcdef0123456789abcdef")
 
-// bundle is an API on fresh servers, with three users.
+// bundle is an API with a database and a bucket of its own, and with three users.
 type bundle struct {
-	t    testing.TB
-	base string
-	// address is the database's, as the role api; ownerURL as its owner.
-	address, ownerURL string
-	owner             *postgres.DB
-	sql               *sqlx.DB // as the owner
-	config            api.Config
-	bucket            string
-	minio             *miniogo.Client
-	log               *lines
-	// nobody sends no token.
-	nobody, alice, bob, admin *client
+	t        testing.TB
+	base     string
+	roleURL  string // of the database, with the role api
+	ownerURL string // of the database, with its owner
+	owner    *postgres.DB
+	sql      *sqlx.DB // as the owner
+	config   api.Config
+	bucket   string
+	minio    *miniogo.Client
+	log      *logBuffer
+	// anonymous sends no token.
+	anonymous, alice, bob, admin *client
 }
 
-func migrated(ctx context.Context, url string) error {
+func migrate(ctx context.Context, url string) error {
 	if err := postgres.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
 	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
 }
 
-// setup starts an API. NATS is away unless change gives another NATS: no
-// answer depends on it.
+// setup starts an API. Unless change sets a NATS connection, the API's connection is to an address
+// at which nothing listens.
 func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Helper()
-	address := localtest.PostgresMigrated(t, migrated)
+	address := localtest.PostgresMigrated(t, migrate)
 	store := localtest.MinIO(t)
 	b := &bundle{
 		t:        t,
@@ -71,7 +71,7 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 		owner:    open(t, address),
 		bucket:   store.Bucket,
 		minio:    store.Client(t),
-		log:      &lines{},
+		log:      &logBuffer{},
 	}
 	var err error
 	if b.sql, err = sqlx.Open("postgres", address); err != nil {
@@ -100,14 +100,15 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.address = asRole(t, address, "api")
+	b.roleURL = asRole(t, address, "api")
+	logOptions := &slog.HandlerOptions{Level: slog.LevelDebug}
 	b.config = api.Config{
-		DB:        open(t, b.address),
+		DB:        open(t, b.roleURL),
 		Presigner: presigner,
 		Objects:   objects,
 		Multipart: multipart,
 		TokenKey:  tokenKey,
-		Log:       slog.New(slog.NewJSONHandler(b.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Log:       slog.New(slog.NewJSONHandler(b.log, logOptions)),
 	}
 	for _, c := range change {
 		c(&b.config)
@@ -116,11 +117,21 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 		b.config.NATS = connect(t, "nats://127.0.0.1:1", "password")
 	}
 	b.base = b.serve(b.config)
-	b.nobody = b.client()
+	b.anonymous = b.client()
 	b.alice = b.user("alice", schema.RoleUser)
 	b.bob = b.user("bob", schema.RoleUser)
 	b.admin = b.user("admin", schema.RoleAdmin)
 	return b
+}
+
+// in returns a copy of the bundle that reports failures to t, for use in a subtest.
+func (b *bundle) in(t testing.TB) *bundle {
+	other := *b
+	other.t = t
+	for _, c := range []**client{&other.anonymous, &other.alice, &other.bob, &other.admin} {
+		*c = (*c).in(t)
+	}
+	return &other
 }
 
 func (b *bundle) serve(config api.Config, change ...func(*http.Server)) string {
@@ -156,7 +167,7 @@ type listeningServer struct {
 	shutdown func()
 }
 
-// listen starts a server as cmd/intray does.
+// listen starts a server in the same way as cmd/intray.
 func (b *bundle) listen() listeningServer {
 	b.t.Helper()
 	handler, err := api.New(b.config)
@@ -172,10 +183,10 @@ func (b *bundle) listen() listeningServer {
 	go func() { served <- server.Serve(listener) }()
 	shutdown := sync.OnceFunc(func() {
 		if err := server.Shutdown(context.WithoutCancel(b.t.Context())); err != nil {
-			b.t.Errorf("got %v, want the shutdown to succeed", err)
+			b.t.Errorf("shut down: got error %v, want none", err)
 		}
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			b.t.Errorf("got %v, want %v", err, http.ErrServerClosed)
+			b.t.Errorf("serve: got error %v, want %v", err, http.ErrServerClosed)
 		}
 		handler.Close()
 	})
@@ -186,14 +197,14 @@ func (b *bundle) listen() listeningServer {
 func (b *bundle) client() *client {
 	transport := &http.Transport{}
 	b.t.Cleanup(transport.CloseIdleConnections)
-	return &client{t: b.t, base: b.base, http: &http.Client{
-		Transport:     transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	noRedirects := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &client{
+		t: b.t, base: b.base, http: &http.Client{Transport: transport, CheckRedirect: noRedirects},
+	}
 }
 
-// cheap keeps the tests quick; a hash carries its own parameters.
-var cheap = sync.OnceValue(func() string {
+// cheapHash returns a hash of userPassword that is quick to check. A hash contains its parameters.
+var cheapHash = sync.OnceValue(func() string {
 	hash, err := argon2id.CreateHash(userPassword, &argon2id.Params{
 		Memory: 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32,
 	})
@@ -203,7 +214,7 @@ var cheap = sync.OnceValue(func() string {
 	return hash
 })
 
-// user makes a user and signs in.
+// user creates a user and signs in.
 func (b *bundle) user(name string, role schema.Role) *client {
 	b.t.Helper()
 	id, err := uuid.NewV7()
@@ -212,12 +223,13 @@ func (b *bundle) user(name string, role schema.Role) *client {
 	}
 	c := b.client()
 	c.id, c.email = id, name+"@example.com"
-	user := postgres.NewUser{ID: id, Email: c.email, PasswordHash: cheap(), Role: role}
+	user := postgres.NewUser{ID: id, Email: c.email, PasswordHash: cheapHash(), Role: role}
 	if err := b.owner.AddUser(b.t.Context(), user); err != nil {
 		b.t.Fatal(err)
 	}
 	credentials := api.Credentials{Email: c.email, Password: userPassword}
-	c.token = as[api.Token](c.post("/api/auth/login", credentials).is(http.StatusOK)).AccessToken
+	token := as[api.Token](c.post("/api/auth/login", credentials).is(http.StatusOK))
+	c.token = token.AccessToken
 	return c
 }
 
@@ -229,7 +241,7 @@ func (b *bundle) exec(statement string, args ...any) {
 	}
 }
 
-// classify ends a document's classification as the worker would.
+// classify classifies a document in the same way as the consumer classify.
 func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	b.t.Helper()
 	ids := []uuid.UUID{id}
@@ -238,7 +250,7 @@ func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	}
 	docs, err := b.owner.Transition(b.t.Context(), ids, classified)
 	if err != nil || len(docs) != 1 || docs[0].Status != schema.StatusClassified {
-		b.t.Fatalf("classify %s: %v %v", id, docs, err)
+		b.t.Fatalf("classify %s: got %v and error %v, want it classified", id, docs, err)
 	}
 }
 
@@ -278,19 +290,19 @@ func connect(t testing.TB, address, password string) *nats.Conn {
 	return conn
 }
 
-// lines collects a log.
-type lines struct {
+// logBuffer is a log that tests can read.
+type logBuffer struct {
 	sync.Mutex
 	text bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.Lock()
 	defer l.Unlock()
 	return l.text.Write(p)
 }
 
-func (l *lines) String() string {
+func (l *logBuffer) String() string {
 	l.Lock()
 	defer l.Unlock()
 	return l.text.String()

@@ -91,7 +91,7 @@ func TestRouteWalk(t *testing.T) {
 				}
 				// To an administrator alice's own topic is nobody's, and so is the user who is gone.
 				id := map[string]uuid.UUID{"document": document, "topic": topic, "user": ended.id}[w.of].String()
-				call := func(c *client, id string, body any, query string) *answer {
+				call := func(c *client, id string, body any, query string) *response {
 					t.Helper()
 					return c.in(t).do(method, strings.NewReplacer("{id}", id, "{number}", "1").Replace(path)+query, body)
 				}
@@ -109,11 +109,11 @@ func TestRouteWalk(t *testing.T) {
 						call(c, "x", w.body, "").fails(code)
 					}
 				}
-				everyWay(b.nobody, schema.CodeUnauthenticated)
+				everyWay(b.anonymous, schema.CodeUnauthenticated)
 				everyWay(ended, schema.CodeUnauthenticated)
 				for name, tokens := range map[string]map[string]string{"user": forged, "admin": forgedAdmin} {
 					for kind, token := range tokens {
-						c := *b.nobody
+						c := *b.anonymous
 						c.token = token
 						if a := call(&c, id, w.body, ""); a.status != http.StatusUnauthorized {
 							t.Errorf("%s, %s: %d %s", name, kind, a.status, a.body)

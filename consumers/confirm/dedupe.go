@@ -61,7 +61,7 @@ func (c *dedupeCache) claim(
 	}
 	for _, message := range batch {
 		for _, r := range message.Event {
-			if created(r) {
+			if r.IsCreated() {
 				cl.records[r.Key] = append(cl.records[r.Key], r)
 			}
 		}

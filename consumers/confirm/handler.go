@@ -38,12 +38,8 @@ func (c *Confirmer) Handler(bucket string) runner.Handler[[]schema.BucketRecord]
 			}
 			return errs, err
 		}
-		return runner.BucketBatch(ctx, bucket, batch, created, confirm)
+		return runner.BucketBatch(ctx, bucket, batch, schema.BucketRecord.IsCreated, confirm)
 	}
-}
-
-func created(r schema.BucketRecord) bool {
-	return r.IsCreated()
 }
 
 // confirmClaim confirms the claim's own keys and releases the claim.

@@ -1,5 +1,5 @@
 // Package remove ends documents whose objects are gone. It verifies with a HEAD that the object
-// does not exist, releases the document's charge (schema.Document.Gone) and publishes
+// does not exist, releases the document's charge (schema.Document.MarkGone) and publishes
 // documents.deleted. Publishing that event deletes the document's row.
 //
 // If the object still exists, nothing changes: either it was put again, which has an event of its
@@ -85,10 +85,6 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 // Handler returns the handler of the consumer remove, which receives the bucket's removal events.
 func (r *Remover) Handler(bucket string) runner.Handler[[]schema.BucketRecord] {
 	return func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
-		return runner.BucketBatch(ctx, bucket, batch, removed, r.Remove)
+		return runner.BucketBatch(ctx, bucket, batch, schema.BucketRecord.IsRemoved, r.Remove)
 	}
-}
-
-func removed(r schema.BucketRecord) bool {
-	return r.IsRemoved()
 }

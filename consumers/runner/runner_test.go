@@ -300,14 +300,18 @@ func TestShutdownReturnsMessagesUnfinishedAfterDrainTimeout(t *testing.T) {
 	publish(b, "a")
 	config := fastConfig
 	config.MaxAttempts, config.DrainTimeout = 1, 10*time.Millisecond
-	started := make(chan bool, 1)
+	started, ended := make(chan bool, 1), make(chan error, 1)
 	stop := runInBatches(t, b, config, func(ctx context.Context, _ batch) []error {
 		started <- true
 		<-ctx.Done()
+		ended <- ctx.Err()
 		return []error{ctx.Err()}
 	})
 	<-started
 	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got the handler's context ended with %v, want it cancelled after DrainTimeout", err)
+	}
 	var attempts recorder
 	runInBatches(t, b, config, handleEach(func(m runner.Message[string]) error {
 		attempts.add(fmt.Sprint(m.Attempts))

@@ -14,14 +14,14 @@ import (
 	"intray/infra/postgres"
 )
 
-// Objects stats objects and deletes them; *minio.Objects does.
+// Objects stats and deletes objects. *minio.Objects implements it.
 type Objects interface {
 	minio.Stater
-	// Remove succeeds where no object is.
+	// Remove deletes the object at key. It succeeds if there is none.
 	Remove(ctx context.Context, key string) error
 }
 
-// Deletions carries the object deletions out that transactions recorded.
+// Deletions carries out the object deletions that transactions have requested.
 type Deletions struct {
 	db      *postgres.DB
 	objects Objects
@@ -29,7 +29,7 @@ type Deletions struct {
 	log     *slog.Logger
 }
 
-// NewDeletions returns the object deletions of db.
+// NewDeletions returns a Deletions for the requests in db.
 func NewDeletions(
 	db *postgres.DB, objects Objects, remover *remove.Remover, log *slog.Logger,
 ) *Deletions {
@@ -38,17 +38,17 @@ func NewDeletions(
 
 const (
 	deletionBatch = 256
-	// A deletion that fails is attempted again after 5 s, doubling up to an hour, for
-	// as long as it takes.
+	// A failed deletion is retried after a delay that starts at 5 s and doubles up to an hour. The
+	// number of attempts is unlimited.
 	minDeletionDelay, maxDeletionDelay = 5 * time.Second, time.Hour
 )
 
-// Drain carries out every deletion that is due, and for each the ending of its
-// document, and returns how many are done. One that MinIO refuses is put off and
-// holds up no other. It fails, at once, when a dependency does not answer; the
-// rest is then still due.
+// Drain carries out all deletions that are due, ends their documents, and returns the number of
+// finished deletions. A deletion that MinIO refuses is postponed and does not block others. If a
+// dependency is unavailable Drain returns an error immediately, and the remaining deletions stay
+// due.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
-	now := time.Now() // what is put off meanwhile is not due by this
+	now := time.Now() // deletions that are postponed below are not due at this time
 	for ctx.Err() == nil {
 		due, err := d.db.DueDeletions(ctx, now, deletionBatch)
 		if err != nil || len(due) == 0 {
@@ -63,6 +63,7 @@ func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 	return done, ctx.Err()
 }
 
+// carryOut carries out a batch of deletions.
 func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done int, err error) {
 	errs := make([]error, len(due))
 	var requests errgroup.Group
@@ -70,40 +71,41 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 	for i, x := range due {
 		requests.Go(func() error { errs[i] = d.objects.Remove(ctx, x.ObjectKey); return nil })
 	}
-	_ = requests.Wait() // each has its error in errs
+	_ = requests.Wait() // the errors are in errs
 	var removed []string
 	for i, x := range due {
 		if errs[i] == nil {
 			removed = append(removed, x.ObjectKey)
 		}
 	}
-	// The document ends before the deletion counts as done: a crash between the
-	// two deletes once more, while the other order would leave the document.
+	// The document ends before the deletion is marked as done. A crash between the two repeats the
+	// deletion; in the opposite order it would leave the document behind.
 	failed, err := d.remover.Remove(ctx, removed)
 	if err != nil {
 		return 0, err
 	}
 	var finished []string
-	var carried []postgres.Deletion
+	var finishedDeletions []postgres.Deletion
 	var outage error
 	for i, x := range due {
 		cause := errors.Join(errs[i], failed[x.ObjectKey])
 		switch {
 		case cause == nil:
-			finished, carried = append(finished, x.ObjectKey), append(carried, x)
+			finished = append(finished, x.ObjectKey)
+			finishedDeletions = append(finishedDeletions, x)
 		case runner.Outage(cause):
 			outage = cause
 		default:
 			next := time.Now().Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
-			d.log.Warn("object cannot be deleted; it is tried again",
-				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next", next, "error", cause)
+			d.log.Warn("object cannot be deleted, will retry",
+				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next_attempt", next, "error", cause)
 			if err := d.db.RecordDeletionFailure(ctx, x.ObjectKey, cause.Error(), next); err != nil {
 				return 0, err
 			}
 		}
 	}
 	if len(finished) > 0 {
-		if err := d.db.MarkDeleted(ctx, carried); err != nil {
+		if err := d.db.MarkDeleted(ctx, finishedDeletions); err != nil {
 			return 0, err
 		}
 	}
@@ -113,16 +115,17 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 	return len(finished), outage
 }
 
-// recheck has the objects deleted again that were put between their deletion and
-// its being marked as done: their event may have come before the mark, and
-// been undone by it. One that is put later finds the mark.
+// recheck requests another deletion of objects that were put again between their deletion and the
+// time it was marked as done: if the event of such an object was handled before, marking the
+// deletion as done has overwritten the request that the event led to. The event of an object that
+// is put later finds the tombstone.
 func (d *Deletions) recheck(ctx context.Context, keys []string) error {
 	var again []string
-	for key, l := range minio.StatAll(ctx, d.objects, keys) {
-		if l.Err == nil {
+	for key, stat := range minio.StatAll(ctx, d.objects, keys) {
+		if stat.Err == nil {
 			again = append(again, key)
-		} else if errors.Is(l.Err, minio.ErrUnavailable) {
-			return l.Err
+		} else if errors.Is(stat.Err, minio.ErrUnavailable) {
+			return stat.Err
 		}
 	}
 	if len(again) == 0 {

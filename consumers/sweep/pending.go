@@ -12,26 +12,26 @@ import (
 	"intray/schema"
 )
 
-// checkAges are the ages of a URL, besides Config.Grace, after which its object is
-// checked for once more: a HEAD for each pending document in every
-// round would cost as much as the uploads themselves. URLs live for 15 minutes
-// and a PUT for at most 30, so nothing comes after the last.
+// checkAges are the ages of a document's upload URL, after Config.Grace, at which the sweeper
+// checks for its object again. A HEAD for each pending document in every round would cost as much
+// as the uploads themselves. URLs expire after 15 minutes and a PUT takes at most 30, so no object
+// appears after the last check.
 var checkAges = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, 45 * time.Minute}
 
 const (
-	// page is how many rows are read at once.
+	// page is the number of rows per query.
 	page = 1000
-	// confirmBatch is how many documents are confirmed in one transaction.
+	// confirmBatch is the number of documents that are confirmed in one transaction.
 	confirmBatch = 256
-	// clockSkew is how far the clocks of the machines that make ids may differ.
+	// clockSkew is the maximum difference between the clocks of the machines that create ids.
 	clockSkew = time.Minute
 )
 
-// pending confirms the due pending documents whose object exists, and expires those
-// whose time is over.
+// pending checks the pending documents that are due. It confirms those whose object exists and
+// expires those without an object whose URL is older than schema.ExpireAfter.
 //
-// Every round reads the newest documents, whose ids lie after the time of the
-// last round; now and then all are read, those with a renewed URL among them.
+// Each round reads the newest documents, according to the time in their ids. Once per ScanInterval
+// it reads all pending documents, because older ones may have a new URL.
 func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 	all := now.Sub(s.scannedAll) >= s.config.ScanInterval
 	last, after := s.scannedNew, firstID(s.scannedNew.Add(-s.config.Grace-clockSkew))
@@ -69,8 +69,8 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// isDue reports whether the document's URL has passed one of the ages since the last
-// scan, or its time is over.
+// isDue reports whether the document's URL has reached one of checkAges since the last scan, or the
+// document expires.
 func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 	age := now.Sub(d.URLIssuedAt)
 	if last.IsZero() || age >= schema.ExpireAfter {
@@ -83,8 +83,8 @@ func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 	return slices.ContainsFunc(checkAges, func(t time.Duration) bool { return before < t && age >= t })
 }
 
-// confirmOrExpire confirms the documents whose object exists, and expires those of the
-// others whose time is over.
+// confirmOrExpire confirms the documents whose object exists. It expires those of the others whose
+// URL is older than schema.ExpireAfter.
 func (s *Sweeper) confirmOrExpire(
 	ctx context.Context, documents []schema.Document, now time.Time,
 ) error {
@@ -96,7 +96,7 @@ func (s *Sweeper) confirmOrExpire(
 	if err != nil {
 		return err
 	}
-	var over []uuid.UUID
+	var expired []uuid.UUID
 	confirmed := 0
 	var outage error
 	for i, r := range results {
@@ -104,23 +104,24 @@ func (s *Sweeper) confirmOrExpire(
 		case runner.Outage(r.Err):
 			outage = r.Err
 		case r.Err != nil:
-			s.log.Warn("object cannot be checked", "document_id", documents[i].ID, "error", r.Err)
+			s.log.Warn("cannot stat object", "document_id", documents[i].ID, "error", r.Err)
 		case r.Found:
 			confirmed++
 		case !now.Before(documents[i].URLIssuedAt.Add(schema.ExpireAfter)):
-			over = append(over, documents[i].ID)
+			expired = append(expired, documents[i].ID)
 		}
 	}
 	runner.CountSweeperActions("confirmed", confirmed)
 	if confirmed > 0 {
-		s.log.Info("uploads confirmed whose event did not come", "documents", confirmed)
+		s.log.Info("confirmed uploads whose events were lost", "documents", confirmed)
 	}
-	if err := s.expire(ctx, over, now); err != nil {
+	if err := s.expire(ctx, expired, now); err != nil {
 		return err
 	}
 	return outage
 }
 
+// expire expires the documents that are still pending.
 func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) error {
 	if len(ids) == 0 {
 		return nil
@@ -137,7 +138,7 @@ func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) er
 	return nil
 }
 
-// firstID is the least UUIDv7 (RFC 9562, section 5.7) of the millisecond of t.
+// firstID returns the smallest UUIDv7 (RFC 9562, section 5.7) of t's millisecond.
 func firstID(t time.Time) uuid.UUID {
 	var id uuid.UUID
 	binary.BigEndian.PutUint64(id[:], uint64(max(0, t.UnixMilli()))<<16)

@@ -7,10 +7,10 @@ import (
 	"intray/consumers/runner"
 )
 
-// purgeInterval is the time between two purges of ended rows.
+// purgeInterval is the time between two purges of expired rows.
 const purgeInterval = 10 * time.Minute
 
-// purge deletes the rows that were kept for reading only, each purgeInterval.
+// purge deletes expired rows, at most once per purgeInterval.
 func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
 	if now.Sub(s.purged) < purgeInterval {
 		return nil
@@ -22,7 +22,7 @@ func (s *Sweeper) purge(ctx context.Context, now time.Time) error {
 	s.purged = now
 	runner.CountSweeperActions("purged", int(n))
 	if n > 0 {
-		s.log.Info("ended rows purged", "rows", n)
+		s.log.Info("purged expired rows", "rows", n)
 	}
 	return nil
 }

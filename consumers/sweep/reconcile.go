@@ -7,20 +7,20 @@ import (
 	"intray/consumers/reconcile"
 )
 
-// Bucket is what a sweeper needs of the bucket; *minio.Objects is one.
+// Bucket combines the methods of the bucket that a Sweeper needs. *minio.Objects implements it.
 type Bucket interface {
 	Objects
 	Uploads
 	reconcile.Objects
 }
 
-// reconcileLock names the advisory lock of the one that reconciles. It is not the
-// one that sweeps: going through a large bucket takes minutes, and no deletion
-// waits for it.
+// reconcileLock is the name of the advisory lock of the reconciling replica. It differs from
+// lockName, because listing a large bucket takes minutes, and object deletions must not wait for
+// that.
 const reconcileLock = "reconcile"
 
-// runReconciler reconciles bucket and database, once ReconcileDelay has passed and then
-// at each ReconcileInterval, until ctx ends.
+// runReconciler reconciles bucket and database after ReconcileDelay and then once per
+// ReconcileInterval, until ctx is cancelled. After an error it tries again after ReconcileDelay.
 func (s *Sweeper) runReconciler(ctx context.Context) {
 	next := s.config.ReconcileDelay
 	for {
@@ -31,22 +31,23 @@ func (s *Sweeper) runReconciler(ctx context.Context) {
 		next = s.config.ReconcileInterval
 		if err := s.reconcile(ctx); err != nil && ctx.Err() == nil {
 			next = min(s.config.ReconcileDelay, s.config.ReconcileInterval)
-			s.log.Warn("reconciling was broken off", "next", time.Now().Add(next), "error", err)
+			s.log.Warn("reconciliation failed, will retry",
+				"next_attempt", time.Now().Add(next), "error", err)
 		}
 	}
 }
 
-// More documents than these, and than the hundredth part of all, do not lose their
-// objects in a day by somebody's hand: it is an empty volume, a wrong bucket, a
-// restored backup. Ending them all would make that final.
+// If more than missingAllowed objects, and more than 1/missingFraction of all, are missing, nothing
+// is repaired. The cause is then probably an empty volume, a wrong bucket or a restored backup, and
+// ending all their documents could not be undone.
 const (
 	missingAllowed  = 100
 	missingFraction = 100
 )
 
-// reconcile repairs what the rules allow, if no other replica is at it, and logs
-// what it found. Objects that the database does not know stay, and nothing is
-// repaired where so many objects are missing that a person must look first.
+// reconcile repairs the differences between bucket and database and logs them, unless another
+// replica is reconciling. Objects unknown to the database are kept. If too many objects are
+// missing, nothing is repaired, because an operator must examine the cause first.
 func (s *Sweeper) reconcile(ctx context.Context) error {
 	release, ok, err := s.db.TryLock(ctx, reconcileLock)
 	if err != nil || !ok {
@@ -63,8 +64,8 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 	}
 	allowed := max(missingAllowed, summary.Documents/missingFraction)
 	if summary.Kinds[reconcile.MissingObject].Found > allowed {
-		s.log.Error("so many objects are missing that nothing was repaired; "+
-			`is this the right bucket? see "intray reconcile"`, counts(summary)...)
+		s.log.Error("too many objects are missing, nothing was repaired; "+
+			`check that this is the right bucket and run "intray reconcile"`, counts(summary)...)
 		return s.reconciler.Record(ctx, summary)
 	}
 	found := func(f reconcile.Finding) {
@@ -77,27 +78,19 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 		return err
 	}
 	if summary.Left > 0 {
-		s.log.Warn("bucket and database are reconciled; something is left for an operator",
+		s.log.Warn("bucket and database reconciled, some differences need an operator",
 			counts(summary)...)
 	} else {
-		s.log.Info("bucket and database are reconciled", counts(summary)...)
+		s.log.Info("bucket and database reconciled", counts(summary)...)
 	}
 	return nil
 }
 
-// counts are the summary's numbers, for the log.
+// counts returns the numbers of a summary as log attributes.
 func counts(s reconcile.Summary) []any {
 	all := []any{
-		"objects",
-		s.Objects,
-		"documents",
-		s.Documents,
-		"seconds",
-		s.Took,
-		"found",
-		s.Found,
-		"left",
-		s.Left,
+		"objects", s.Objects, "documents", s.Documents, "seconds", s.Took,
+		"found", s.Found, "left", s.Left,
 	}
 	for _, k := range reconcile.Kinds {
 		if n := s.Kinds[k].Found; n > 0 {

@@ -7,35 +7,35 @@ import (
 	"intray/schema"
 )
 
-func TestBucketAndDatabaseAreReconciledByTheClock(t *testing.T) {
+func TestSweeperReconcilesPeriodically(t *testing.T) {
 	b := setup(t)
 	b.Uploaded(b.Alice, "abc")
-	often := Config{ReconcileDelay: 10 * time.Millisecond, ReconcileInterval: 10 * time.Millisecond}
+	config := Config{ReconcileDelay: 10 * time.Millisecond, ReconcileInterval: 10 * time.Millisecond}
 	for range 2 {
-		sweeper := b.newSweeper(t, often)
+		sweeper := b.newSweeper(t, config)
 		sweeper.settle = time.Millisecond
 		b.Go(sweeper.Run)
 	}
-	for range 2 { // more than once
+	for range 2 {
 		b.Exec(`UPDATE quotas SET used_bytes = 99 WHERE user_id = $1`, b.Alice)
-		b.Eventually("the quota is set right", func() bool {
+		b.Eventually("the quota is repaired", func() bool {
 			return b.Count(`SELECT used_bytes FROM quotas WHERE user_id = $1`, b.Alice) == 3
 		})
 	}
 }
 
-func TestOnlyOneReconcilesAtATime(t *testing.T) {
+func TestOnlyOneReplicaReconcilesAtATime(t *testing.T) {
 	b := setup(t)
 	release, ok, err := b.DB.TryLock(t.Context(), reconcileLock)
 	if err != nil || !ok {
-		t.Fatalf("TryLock = %v, %v", ok, err)
+		t.Fatalf("TryLock: got %v, %v; want the lock", ok, err)
 	}
 	b.Exec(`UPDATE quotas SET used_bytes = 99 WHERE user_id = $1`, b.Alice)
 	if err := b.sweeper.reconcile(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if n := b.Count(`SELECT used_bytes FROM quotas WHERE user_id = $1`, b.Alice); n != 99 {
-		t.Errorf("got %d used bytes, want 99: two reconcile at a time", n)
+		t.Errorf("got %d used bytes, want 99: another replica has the lock", n)
 	}
 	release()
 	if err := b.sweeper.reconcile(t.Context()); err != nil {
@@ -44,13 +44,14 @@ func TestOnlyOneReconcilesAtATime(t *testing.T) {
 	b.ExpectUsed(b.Alice, 0)
 }
 
-func TestNothingIsEndedWhereTooManyObjectsAreMissing(t *testing.T) {
+func TestNothingIsRepairedIfTooManyObjectsAreMissing(t *testing.T) {
 	b := setup(t)
 	b.sweeper.settle = time.Millisecond
 	for range missingAllowed + 1 {
 		d := b.Document(b.Alice, 3)
 		b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-			return d.Confirm(schema.Object{Key: d.ObjectKey, Size: 3, ETag: "gone"}, q, time.Now().Add(-time.Hour))
+			o := schema.Object{Key: d.ObjectKey, Size: 3, ETag: "gone"}
+			return d.Confirm(o, q, time.Now().Add(-time.Hour))
 		})
 	}
 	reconcileOnce := func() {
@@ -61,8 +62,9 @@ func TestNothingIsEndedWhereTooManyObjectsAreMissing(t *testing.T) {
 	}
 	reconcileOnce()
 	b.ExpectUsed(b.Alice, 3*(missingAllowed+1))
-	if last, err := b.DB.LastReconciliation(t.Context()); err != nil || last == nil || last.Remaining != missingAllowed+1 {
-		t.Errorf("left to a person are %+v, %v", last, err)
+	last, err := b.DB.LastReconciliation(t.Context())
+	if err != nil || last == nil || last.Remaining != missingAllowed+1 {
+		t.Errorf("got last reconciliation %+v, %v; want %d remaining", last, err, missingAllowed+1)
 	}
 
 	b.Exec(`UPDATE quotas SET used_bytes = used_bytes - 3 WHERE user_id = $1`, b.Alice)

@@ -10,12 +10,11 @@ import (
 	"intray/schema"
 )
 
-// republishBatch is how many documents are published again at once.
+// republishBatch is the number of documents per batch.
 const republishBatch = 256
 
-// republish publishes the events that have been unpublished for RepublishAfter. Their
-// message ids stay the same: where one was stored after all, the stream drops the
-// second.
+// republish publishes the events that have been unpublished for Config.RepublishAfter. The message
+// ids do not change, so if an event is in the stream already, the stream drops the duplicate.
 func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 	for ctx.Err() == nil {
 		documents, err := s.db.UnpublishedDocuments(ctx, now.Add(-s.config.RepublishAfter), republishBatch)
@@ -29,9 +28,9 @@ func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// republishUnclassified publishes the events again of uploaded documents whose events
-// are lost, with a stream that was lost or deleted. While classify has anything to
-// do, a document that waits may just be waiting for its turn.
+// republishUnclassified publishes again the events of uploaded documents that classify never
+// received, such as after the stream was deleted. It does so only while classify is idle: otherwise
+// a document may just be waiting in the stream.
 func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) error {
 	documents, err := s.db.UnclassifiedDocuments(ctx, now, s.config.RepublishAfter, republishBatch)
 	if err != nil || len(documents) == 0 {
@@ -41,7 +40,7 @@ func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) erro
 	if err != nil || !idle {
 		return err
 	}
-	// Some may have been classified between the two queries.
+	// Some documents may have been classified between the query and the check.
 	documents, err = s.db.UnclassifiedDocuments(ctx, now, s.config.RepublishAfter, republishBatch)
 	if err != nil || len(documents) == 0 {
 		return err
@@ -56,13 +55,13 @@ func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) erro
 	return s.publish(ctx, "unclassified", documents)
 }
 
-// publish publishes the documents' events. The label is that of the metric.
-func (s *Sweeper) publish(ctx context.Context, label string, documents []schema.Document) error {
+// publish publishes the documents' events and counts them under kind in the metrics.
+func (s *Sweeper) publish(ctx context.Context, kind string, documents []schema.Document) error {
 	published, err := s.publisher.Publish(ctx, documents)
 	if err != nil {
 		return err
 	}
-	runner.CountSweeperActions(label, published)
-	s.log.Info("events published again", "documents", published)
+	runner.CountSweeperActions(kind, published)
+	s.log.Info("republished events", "documents", published)
 	return nil
 }

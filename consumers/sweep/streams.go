@@ -7,25 +7,29 @@ import (
 	"intray/schema"
 )
 
-// purgeStreams makes room in the streams of events: a full one refuses what comes.
+// purgeStreams purges the streams of events if they are nearly full, because a full stream refuses
+// new messages.
 func (s *Sweeper) purgeStreams(ctx context.Context) error {
-	return errors.Join(s.makeRoom(ctx, schema.StreamBucket), s.makeRoom(ctx, schema.StreamDocuments))
+	return errors.Join(
+		s.purgeStream(ctx, schema.StreamBucket), s.purgeStream(ctx, schema.StreamDocuments),
+	)
 }
 
-func (s *Sweeper) makeRoom(ctx context.Context, stream string) error {
+// purgeStream purges a stream that is nearly full, as far as its messages are acknowledged.
+func (s *Sweeper) purgeStream(ctx context.Context, stream string) error {
 	p, err := s.streams.Purge(ctx, stream)
 	if p.First > 0 {
-		s.log.Info("stream purged of what every consumer has acknowledged",
+		s.log.Info("purged acknowledged messages from stream",
 			"stream", stream, "first_sequence", p.First, "last_sequence", p.Last,
 			"bytes_before", p.Bytes, "max_bytes", p.MaxBytes)
 	}
 	if err != nil {
 		return err
 	}
-	if p.Blocked && !s.held[stream] {
-		s.log.Warn("stream is nearly full of what its consumers have still to acknowledge",
+	if p.Blocked && !s.blocked[stream] {
+		s.log.Warn("stream is nearly full of unacknowledged messages",
 			"stream", stream, "bytes", p.Bytes, "max_bytes", p.MaxBytes)
 	}
-	s.held[stream] = p.Blocked
+	s.blocked[stream] = p.Blocked
 	return nil
 }

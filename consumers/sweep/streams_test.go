@@ -11,27 +11,30 @@ import (
 	"intray/schema"
 )
 
-// TestRoomIsMadeInStreams lets the streams fill up, with nobody who reads, until
-// they refuse; then what is read is purged and they take more.
-func TestRoomIsMadeInStreams(t *testing.T) {
+// A stream is filled until it refuses messages. After the messages have been acknowledged, a round
+// purges them and the stream accepts messages again.
+func TestFullStreamIsPurgedOfAcknowledgedMessages(t *testing.T) {
 	b := setup(t)
-	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{BucketBytes: 64 << 10}); err != nil {
+	limits := nats.StreamLimits{BucketBytes: 64 << 10}
+	if err := nats.Provision(t.Context(), b.Operator, limits); err != nil {
 		t.Fatal(err)
 	}
 	event := consumertest.BucketEvent(consumertest.Created, "another", "a")
-	fill := func() (refused bool) {
-		t.Helper()
-		for range 1000 {
-			if _, err := b.Operator.JetStream().Publish(t.Context(), schema.SubjectCreatedDirect, event); err != nil {
-				return true
-			}
+	js := b.Operator.JetStream()
+	publish := func() error {
+		_, err := js.Publish(t.Context(), schema.SubjectCreatedDirect, event)
+		return err
+	}
+	refused := false
+	for range 1000 {
+		if refused = publish() != nil; refused {
+			break
 		}
-		return false
 	}
-	if !fill() {
-		t.Fatal("the stream does not fill up")
+	if !refused {
+		t.Fatal("got 1000 messages accepted, want the stream to be full")
 	}
-	stream, err := b.Operator.JetStream().Stream(t.Context(), schema.StreamBucket)
+	stream, err := js.Stream(t.Context(), schema.StreamBucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,11 +48,11 @@ func TestRoomIsMadeInStreams(t *testing.T) {
 	}
 	full := state()
 	b.round(t, time.Now())
-	if state().Msgs != full.Msgs {
-		t.Fatal("what nobody has read was purged")
+	if n := state().Msgs; n != full.Msgs {
+		t.Fatalf("got %d messages, want all %d unacknowledged ones kept", n, full.Msgs)
 	}
 
-	consumer, err := b.Operator.JetStream().Consumer(t.Context(), schema.StreamBucket, schema.ConsumerConfirm)
+	consumer, err := js.Consumer(t.Context(), schema.StreamBucket, schema.ConsumerConfirm)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,20 +65,22 @@ func TestRoomIsMadeInStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// A replica that does not sweep does not purge either.
+	// A replica that is not the sweeping one does not purge.
 	release, ok, err := b.DB.TryLock(t.Context(), lockName)
 	if err != nil || !ok {
-		t.Fatalf("TryLock = %v, %v", ok, err)
+		t.Fatalf("TryLock: got %v, %v; want the lock", ok, err)
 	}
 	if b.sweeper.term(t.Context(), nil) || state().Msgs != full.Msgs {
-		t.Error("purged by one that does not sweep")
+		t.Error("got messages purged by a replica that does not hold the lock, want none")
 	}
 	release()
 	b.round(t, time.Now())
-	if left := state(); left.Bytes > 64<<10*70/100 || left.Bytes < 64<<10*65/100 || left.LastSeq != full.LastSeq {
-		t.Errorf("%d of %d bytes are left, up to message %d of %d", left.Bytes, full.Bytes, left.LastSeq, full.LastSeq)
+	left := state()
+	if left.Bytes > 64<<10*70/100 || left.Bytes < 64<<10*65/100 || left.LastSeq != full.LastSeq {
+		t.Errorf("got %d bytes up to message %d, want 65 %% to 70 %% of %d up to message %d",
+			left.Bytes, left.LastSeq, 64<<10, full.LastSeq)
 	}
-	if _, err := b.Operator.JetStream().Publish(t.Context(), schema.SubjectCreatedDirect, event); err != nil {
-		t.Error(err)
+	if err := publish(); err != nil {
+		t.Errorf("got %v after the purge, want the message accepted", err)
 	}
 }

@@ -1,18 +1,18 @@
-// Package sweep runs the periodic maintenance that no event triggers. It
+// Package sweep runs the periodic maintenance that no event triggers. The sweeper
 //
-//   - confirms pending documents whose object exists: their event was lost;
-//   - expires those whose last URL was issued schema.ExpireAfter ago, after a
-//     stat proved that no object exists;
-//   - publishes events again that have been unpublished for a while, and those of
-//     documents that wait for a classification that no event will bring;
+//   - confirms pending documents whose object exists, because their event was lost;
+//   - expires pending documents whose last URL was issued schema.ExpireAfter ago, after a stat has
+//     proved that there is no object;
+//   - publishes events that have been unpublished for a while, and publishes again the events of
+//     uploaded documents that classify has not received;
 //   - aborts multipart uploads that were given up;
-//   - carries out the object deletions, for which a commit also wakes it;
-//   - purges the rows that were kept for reading only;
-//   - makes room in streams that are nearly full;
-//   - reconciles bucket and database, once a day (package reconcile).
+//   - deletes objects that were given up, also as soon as a commit requests a deletion;
+//   - purges rows that were kept only so that clients could read them for a while;
+//   - purges acknowledged messages from streams that are nearly full;
+//   - reconciles bucket and database once a day (package reconcile).
 //
-// One replica sweeps at a time; another takes over when it ends. Two at once
-// would do no harm, for every step can be done twice.
+// Only one replica sweeps at a time. When it stops, another replica takes over. Two sweepers at the
+// same time would be harmless, because repeating a step changes nothing.
 package sweep
 
 import (
@@ -33,24 +33,23 @@ import (
 	"intray/schema"
 )
 
-// Config is how often each step is taken. Zero fields stand for the defaults.
+// Config configures how often each step runs. Zero fields take the defaults.
 type Config struct {
-	// Interval is the time between two rounds, and between two attempts to become
-	// the one that sweeps; default 10 s.
+	// Interval is the time between two rounds, and between two attempts to become the sweeping
+	// replica; default 10 s.
 	Interval time.Duration
-	// Grace is how old a URL must be before its object is first checked for;
-	// default 10 s. Events come within 3 s.
+	// Grace is the age of a document's upload URL at which its object is first checked; default 10 s.
+	// Events usually arrive within 3 s.
 	Grace time.Duration
-	// ScanInterval is the time between two readings of all pending documents;
-	// default 1 minute. Rounds between them read only the newest.
+	// ScanInterval is the time between two scans of all pending documents; default 1 minute. The
+	// rounds in between read only the newest documents.
 	ScanInterval time.Duration
-	// RepublishAfter is how long a transition may be unpublished, or an uploaded
-	// document wait while classify is idle, before its event is published again;
-	// default 30 s.
+	// RepublishAfter is how long an event may be unpublished, or a document may be uploaded while
+	// classify is idle, before the sweeper publishes the event; default 30 s.
 	RepublishAfter time.Duration
-	// ReconcileInterval is the time between two reconciliations, and ReconcileDelay
-	// that before the first; defaults 24 hours and 1 hour. Replicas count for
-	// themselves, but only one reconciles at a time.
+	// ReconcileInterval is the time between two reconciliations, and ReconcileDelay the time before
+	// the first; defaults 24 hours and 1 hour. Each replica has its own timer, but only one reconciles
+	// at a time.
 	ReconcileInterval, ReconcileDelay time.Duration
 }
 
@@ -70,27 +69,29 @@ func (c Config) validate() error {
 		return fmt.Errorf("a duration is negative: %+v", c)
 	}
 	if c.Grace >= schema.ExpireAfter {
-		return fmt.Errorf("grace %s is not below %s, when documents expire", c.Grace, schema.ExpireAfter)
+		return fmt.Errorf("grace period of %s is not below %s, after which documents expire",
+			c.Grace, schema.ExpireAfter)
 	}
 	return nil
 }
 
-// Publisher publishes documents' events; *nats.Publisher does.
+// Publisher publishes the events of documents. *nats.Publisher implements it.
 type Publisher interface {
 	runner.Publisher
-	// Publish returns how many events were published, whatever its error.
+	// Publish publishes the events of docs. It returns the number of published events, also if it
+	// returns an error.
 	Publish(ctx context.Context, docs []schema.Document) (published int, err error)
 }
 
-// Streams makes room in streams and reports what is queued; *nats.Conn does.
+// Streams inspects and purges streams. *nats.Conn implements it.
 type Streams interface {
-	// Idle reports whether a consumer has nothing to deliver and nothing in hand.
+	// Idle reports whether a consumer has no undelivered and no unacknowledged messages.
 	Idle(ctx context.Context, stream, consumer string) (bool, error)
-	// Purge makes room in a stream that is nearly full.
+	// Purge removes acknowledged messages from a stream that is nearly full.
 	Purge(ctx context.Context, stream string) (nats.PurgeResult, error)
 }
 
-// Sweeper sweeps.
+// Sweeper runs the maintenance steps.
 type Sweeper struct {
 	config     Config
 	db         *postgres.DB
@@ -98,16 +99,16 @@ type Sweeper struct {
 	confirmer  *confirm.Confirmer
 	deletions  *Deletions
 	reconciler *reconcile.Reconciler
-	settle     time.Duration // of the reconciler; 0 is its default
+	settle     time.Duration // reconcile.Options.Settle, which tests shorten
 	publisher  Publisher
 	streams    Streams
 	log        *slog.Logger
 
-	// The state of the replica that sweeps, which one goroutine uses: when it last
-	// scanned the newest and all pending documents, and when it last purged.
+	// The remaining fields are used by one goroutine, while this replica sweeps: when it last scanned
+	// the newest and all pending documents, and when it last purged rows.
 	scannedNew, scannedAll, purged time.Time
-	failing                        map[string]bool // by step
-	held                           map[string]bool // the streams in which no room can be made
+	failing                        map[string]bool // the steps that are failing
+	blocked                        map[string]bool // the streams that cannot be purged
 }
 
 // New returns a Sweeper.
@@ -124,22 +125,23 @@ func New(db *postgres.DB, objects Bucket, publisher Publisher, streams Streams,
 		confirmer:  confirm.New(db, objects, publisher, log),
 		deletions:  NewDeletions(db, objects, remove.New(db, objects, publisher, log), log),
 		reconciler: reconcile.New(db, objects, publisher, log),
-		failing:    make(map[string]bool), held: make(map[string]bool),
+		failing:    make(map[string]bool), blocked: make(map[string]bool),
 	}, nil
 }
 
-// lockName names the advisory lock of the one that sweeps.
+// lockName is the name of the advisory lock of the sweeping replica.
 const lockName = "sweep"
 
-// Run sweeps whenever no other replica does, until ctx ends; then it finishes
-// the step in hand. No failure ends it earlier.
+// Run sweeps whenever no other replica does, until ctx is cancelled. It then finishes the current
+// step and returns. It does not return earlier for any error.
 func (s *Sweeper) Run(ctx context.Context) {
 	woken, err := s.db.ListenDeletions(ctx)
 	if err != nil {
-		s.log.Error("object deletions are carried out by the clock only", "error", err)
+		s.log.Error("cannot listen for object deletions, they are carried out periodically only",
+			"error", err)
 	} else {
 		defer func() {
-			for range woken { // until the listening has ended
+			for range woken { // wait until the listener has stopped
 			}
 		}()
 	}
@@ -148,16 +150,16 @@ func (s *Sweeper) Run(ctx context.Context) {
 	reconciling.Go(func() { s.runReconciler(ctx) })
 	for ctx.Err() == nil {
 		if !s.term(ctx, woken) {
-			// What another replica scans meanwhile is not known here.
+			// Another replica may sweep now, so the times of this replica's scans are outdated.
 			s.scannedNew, s.scannedAll = time.Time{}, time.Time{}
 			wait(ctx, s.config.Interval)
 		}
 	}
 }
 
-// term sweeps for a ScanInterval if no other replica does, and reports whether it
-// did and may go on. The lock is taken anew for each term: it is lost with its
-// connection, and then it may be another's without this replica noticing.
+// term sweeps for one ScanInterval if no other replica is sweeping. It reports whether it did so
+// and may start another term immediately. The lock is acquired again for each term, because it is
+// lost if its connection is, and another replica may acquire it then without this one noticing.
 func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
 	release, ok, err := s.db.TryLock(ctx, lockName)
 	s.report("lock", err)
@@ -182,7 +184,7 @@ func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
 			case <-next.C:
 				due = true
 			case _, open := <-woken:
-				if open { // steps log their errors
+				if open { // step logs the errors
 					_ = s.step(ctx, "uploads", s.uploads)
 					_ = s.step(ctx, "deletions", s.drain)
 				}
@@ -191,8 +193,7 @@ func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
 	}
 }
 
-// round does everything that is due once, and returns the first error. A step
-// that fails keeps no other from its turn, and all are logged.
+// round runs each step once and returns their joined errors. All steps run, even if one fails.
 func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 	return errors.Join(
 		s.step(ctx, "uploads", s.uploads),
@@ -207,6 +208,7 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 	)
 }
 
+// step runs one step, unless ctx is cancelled, and logs its error.
 func (s *Sweeper) step(ctx context.Context, name string, do func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -219,17 +221,18 @@ func (s *Sweeper) step(ctx context.Context, name string, do func(context.Context
 	return err
 }
 
-// report logs a failing step when it begins and when it ends.
+// report logs when a step starts to fail and when it succeeds again.
 func (s *Sweeper) report(step string, err error) {
 	switch {
 	case err != nil && !s.failing[step]:
-		s.log.Warn("sweeping fails", "step", step, "error", err)
+		s.log.Warn("sweep step failed", "step", step, "error", err)
 	case err == nil && s.failing[step]:
-		s.log.Info("sweeping goes on", "step", step)
+		s.log.Info("sweep step succeeded again", "step", step)
 	}
 	s.failing[step] = err != nil
 }
 
+// drain carries out the object deletions that are due.
 func (s *Sweeper) drain(ctx context.Context) error {
 	n, err := s.deletions.Drain(ctx)
 	runner.CountSweeperActions("deleted", n)

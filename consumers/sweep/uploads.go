@@ -11,28 +11,28 @@ import (
 	"intray/schema"
 )
 
-// Uploads aborts multipart uploads; *minio.Objects does.
+// Uploads aborts multipart uploads. *minio.Objects implements it.
 type Uploads interface {
-	// AbortUpload succeeds where no such upload is.
+	// AbortUpload aborts an upload and deletes its parts. It succeeds if there is no such upload.
 	AbortUpload(ctx context.Context, key, uploadID string) error
 }
 
 const (
 	abortBatch = 256
-	// An abort that fails is repeated after 5 s, doubling up to an
-	// hour, for as long as it takes.
+	// A failed abort is retried after a delay that starts at 5 s and doubles up to an hour. The number
+	// of attempts is unlimited.
 	minAbortDelay, maxAbortDelay = 5 * time.Second, time.Hour
 )
 
-// uploads aborts the multipart uploads whose documents wait for no object any more, by
-// the ids that were stored when they began. One that MinIO refuses to abort is put
-// off and delays no other. It fails, at once, when a dependency does not answer; the
-// rest is then still due.
+// uploads aborts the multipart uploads whose documents no longer need an object. It uses the upload
+// ids that were stored when the uploads began. An abort that MinIO refuses is postponed and does
+// not block others. If a dependency is unavailable uploads returns an error immediately, and the
+// remaining aborts stay due.
 //
-// It goes before the deletions: an upload that is completed after its document's
-// object was deleted makes another one.
+// This step runs before the deletions, because an upload that is completed after its document's
+// object was deleted would create another object.
 func (s *Sweeper) uploads(ctx context.Context) error {
-	now := time.Now() // what is put off meanwhile is not due by this
+	now := time.Now() // aborts that are postponed below are not due at this time
 	for ctx.Err() == nil {
 		due, err := s.db.DueMultipartAborts(ctx, now, abortBatch)
 		if err != nil || len(due) == 0 {
@@ -45,6 +45,7 @@ func (s *Sweeper) uploads(ctx context.Context) error {
 	return ctx.Err()
 }
 
+// abort aborts a batch of uploads.
 func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error {
 	errs := make([]error, len(due))
 	var requests errgroup.Group
@@ -55,7 +56,7 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 			return nil
 		})
 	}
-	_ = requests.Wait() // each has its error in errs
+	_ = requests.Wait() // the errors are in errs
 	var outage error
 	for i, u := range due {
 		switch cause := errs[i]; {
@@ -67,8 +68,8 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 			outage = cause
 		default:
 			next := time.Now().Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
-			s.log.Warn("incomplete upload cannot be dropped; it is tried again",
-				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next", next, "error", cause)
+			s.log.Warn("cannot abort multipart upload, will retry",
+				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next_attempt", next, "error", cause)
 			if err := s.db.RecordAbortFailure(ctx, u.UploadID, cause.Error(), next); err != nil {
 				return err
 			}

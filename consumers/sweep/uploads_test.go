@@ -16,21 +16,27 @@ import (
 	"intray/schema"
 )
 
-// begun is a document with an upload in parts of which one has arrived.
-type begun struct {
+// multipart is a document with a multipart upload of which one part has been uploaded.
+type multipart struct {
 	schema.Document
 	upload string
 	core   miniogo.Core
 	part   miniogo.ObjectPart
 }
 
-const firstPart = "the first part of it"
+const firstPart = "content of the first part"
 
-func (b bundle) begun(t *testing.T) begun {
+// startMultipart creates a document of Alice with a multipart upload and uploads its only part.
+func (b bundle) startMultipart(t *testing.T) multipart {
 	t.Helper()
-	u := begun{Document: b.Document(b.Alice, len(firstPart)), core: miniogo.Core{Client: b.MinIO.Client(t)}}
+	u := multipart{
+		Document: b.Document(b.Alice, len(firstPart)),
+		core:     miniogo.Core{Client: b.MinIO.Client(t)},
+	}
 	var err error
-	if u.upload, err = u.core.NewMultipartUpload(t.Context(), b.MinIO.Bucket, u.ObjectKey, miniogo.PutObjectOptions{}); err != nil {
+	u.upload, err = u.core.NewMultipartUpload(t.Context(), b.MinIO.Bucket, u.ObjectKey,
+		miniogo.PutObjectOptions{})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if u.part, err = u.core.PutObjectPart(t.Context(), b.MinIO.Bucket, u.ObjectKey, u.upload, 1,
@@ -38,164 +44,178 @@ func (b bundle) begun(t *testing.T) begun {
 		t.Fatal(err)
 	}
 	if _, err = b.API.ForUser(b.Alice).AddMultipart(t.Context(), schema.MultipartUpload{
-		UploadID: u.upload, DocumentID: u.ID, ObjectKey: u.ObjectKey, Size: u.Size, PartSize: schema.PartSize(u.Size), RenewedAt: time.Now(),
+		UploadID: u.upload, DocumentID: u.ID, ObjectKey: u.ObjectKey,
+		Size: u.Size, PartSize: schema.PartSize(u.Size), RenewedAt: time.Now(),
 	}); err != nil {
 		t.Fatal(err)
 	}
 	return u
 }
 
-// expired makes the document's last URL older than documents without a file become.
-func (b bundle) expired(d schema.Document) {
-	b.issued(d, schema.ExpireAfter+time.Second)
-	b.Exec(`UPDATE multipart_uploads SET renewed_at = now() - make_interval(secs => $2) WHERE document_id = $1`, d.ID, (schema.ExpireAfter + time.Second).Seconds())
+// expireURL makes the document's last URL older than schema.ExpireAfter.
+func (b bundle) expireURL(d schema.Document) {
+	const age = schema.ExpireAfter + time.Second
+	b.setURLAge(d, age)
+	b.Exec(`UPDATE multipart_uploads SET renewed_at = now() - make_interval(secs => $2)
+		WHERE document_id = $1`, d.ID, age.Seconds())
 }
 
-// incomplete is how many incomplete uploads storage has of the document.
-func (b bundle) incomplete(t *testing.T, u begun) int {
+// incompleteUploads returns the number of incomplete multipart uploads of the document in MinIO.
+func (b bundle) incompleteUploads(t *testing.T, u multipart) int {
 	t.Helper()
-	all, err := u.core.ListMultipartUploads(t.Context(), b.MinIO.Bucket, u.ObjectKey, "", "", "", 10)
+	list, err := u.core.ListMultipartUploads(t.Context(), b.MinIO.Bucket, u.ObjectKey, "", "", "", 10)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(all.Uploads)
+	return len(list.Uploads)
 }
 
-func (b bundle) complete(t *testing.T, u begun) error {
+// complete completes the multipart upload.
+func (b bundle) complete(t *testing.T, u multipart) error {
 	t.Helper()
 	_, err := u.core.CompleteMultipartUpload(t.Context(), b.MinIO.Bucket, u.ObjectKey, u.upload,
 		[]miniogo.CompletePart{{PartNumber: 1, ETag: u.part.ETag}}, miniogo.PutObjectOptions{})
 	return err
 }
 
+// rows returns the number of multipart uploads in the database.
 func (b bundle) rows() int { return b.Count(`SELECT count(*) FROM multipart_uploads`) }
 
-func TestIncompleteUploadsAreDropped(t *testing.T) {
+func TestUnneededMultipartUploadsAreAborted(t *testing.T) {
 	b := setup(t)
-	expires, deleted, rejected, gone, goes := b.begun(t), b.begun(t), b.begun(t), b.begun(t), b.begun(t)
-	b.expired(expires.Document)
-	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
+	expired, removed, rejected := b.startMultipart(t), b.startMultipart(t), b.startMultipart(t)
+	gone, active := b.startMultipart(t), b.startMultipart(t)
+	b.expireURL(expired.Document)
+	b.Change(removed.ID, deleted)
 	b.Put(rejected.ObjectKey, "of another size")
-	if _, err := b.sweeper.confirmer.Confirm(t.Context(), []string{rejected.ObjectKey}); err != nil {
-		t.Fatal(err)
-	}
+	b.confirm(t, rejected.ObjectKey)
 	b.Expect(rejected.ID, "rejected size_mismatch")
 	b.Exec(`DELETE FROM documents WHERE id = $1`, gone.ID)
-	for range 2 { // the first one lets it expire
+	for range 2 { // the first round expires the document, the second aborts its upload
 		b.round(t, time.Now())
 	}
-	b.Expect(expires.ID, "expired")
-	for name, u := range map[string]begun{"expired": expires, "deleted": deleted, "rejected": rejected, "gone": gone} {
-		if n := b.incomplete(t, u); n != 0 {
-			t.Errorf("%s: %d incomplete uploads are left", name, n)
+	b.Expect(expired.ID, "expired")
+	for name, u := range map[string]multipart{
+		"expired": expired, "deleted": removed, "rejected": rejected, "gone": gone,
+	} {
+		if n := b.incompleteUploads(t, u); n != 0 {
+			t.Errorf("%s: got %d incomplete uploads, want 0", name, n)
 		}
 		if err := b.complete(t, u); miniogo.ToErrorResponse(err).Code != "NoSuchUpload" {
-			t.Errorf("%s: it could be completed: %v", name, err)
+			t.Errorf("%s: got %v from completing the upload, want NoSuchUpload", name, err)
 		}
 	}
-	if n := b.incomplete(t, goes); n != 1 || b.rows() != 1 {
-		t.Errorf("the one that goes on: %d incomplete uploads, %d rows", n, b.rows())
+	if n := b.incompleteUploads(t, active); n != 1 || b.rows() != 1 {
+		t.Errorf("active upload: got %d incomplete uploads and %d rows, want 1 of each", n, b.rows())
 	}
-	if err := b.complete(t, goes); err != nil {
+	if err := b.complete(t, active); err != nil {
 		t.Error(err)
 	}
 }
 
-// A deletion wakes the sweeper, which does not wait for its next round.
-func TestADeletionDropsItsUploadAtOnce(t *testing.T) {
+// A deletion wakes the sweeper before its next round.
+func TestDeletionAbortsTheUploadImmediately(t *testing.T) {
 	b := setup(t)
-	u := b.begun(t)
+	u := b.startMultipart(t)
 	b.Go(b.newSweeper(t, Config{Interval: time.Hour, Grace: time.Millisecond}).Run)
-	b.Eventually("the first round is over", func() bool { return b.objects.at(u.ObjectKey) > 0 })
-	b.Change(u.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) })
-	b.Eventually("the parts are dropped", func() bool { return b.rows() == 0 && b.incomplete(t, u) == 0 })
+	b.Eventually("the first round checks the document", func() bool {
+		return b.objects.statsOf(u.ObjectKey) > 0
+	})
+	b.Change(u.ID, deleted)
+	b.Eventually("the upload is aborted", func() bool {
+		return b.rows() == 0 && b.incompleteUploads(t, u) == 0
+	})
 	b.Eventually("the document is gone", func() bool { return b.Status(u.ID) == "gone" })
 }
 
-// Rule: whatever still arrives is confirmed, however old its row.
-func TestAnUploadCompletedAfterItsDocumentExpiredIsConfirmed(t *testing.T) {
+// An object that arrives late is confirmed, however old its document is.
+func TestUploadCompletedAfterItsDocumentExpiredIsConfirmed(t *testing.T) {
 	b := setup(t)
-	u := b.begun(t)
-	b.expired(u.Document)
+	u := b.startMultipart(t)
+	b.expireURL(u.Document)
 	b.round(t, time.Now())
 	b.Expect(u.ID, "expired")
-	if err := b.complete(t, u); err != nil { // before the round that would drop it
+	if err := b.complete(t, u); err != nil { // before the round that would abort it
 		t.Fatal(err)
 	}
-	if _, err := b.sweeper.confirmer.Confirm(t.Context(), []string{u.ObjectKey}); err != nil { // as its event does
-		t.Fatal(err)
-	}
+	b.confirm(t, u.ObjectKey)
 	b.round(t, time.Now())
 	b.Expect(u.ID, "uploaded")
 	b.ExpectUsed(b.Alice, len(firstPart))
 	if n := b.rows(); n != 0 || !b.Exists(u.ObjectKey) {
-		t.Errorf("%d rows are left; the object is there: %v", n, b.Exists(u.ObjectKey))
+		t.Errorf("got %d rows and object %v, want 0 rows and the object",
+			n, b.Exists(u.ObjectKey))
 	}
 	etag := b.Count(`SELECT count(*) FROM documents WHERE etag ~ '^[0-9a-f]{32}-1$'`)
 	if etag != 1 {
-		t.Error("the ETag is not that of an upload in parts")
+		t.Errorf("got %d documents with the ETag of a multipart upload, want 1", etag)
 	}
-	if summary, err := b.sweeper.reconciler.Run(t.Context(), reconcile.Options{Settle: time.Nanosecond}); err != nil || summary.Found != 0 {
-		t.Errorf("reconcile finds %+v, %v", summary, err)
+	options := reconcile.Options{Settle: time.Nanosecond}
+	summary, err := b.sweeper.reconciler.Run(t.Context(), options)
+	if err != nil || summary.Found != 0 {
+		t.Errorf("got summary %+v, %v; want no differences", summary, err)
 	}
 }
 
-// refusing refuses to drop uploads, so often.
-type refusing struct {
-	*watched
+// refusingUploads is a bucket that refuses a number of aborts.
+type refusingUploads struct {
+	*countingObjects
 	times atomic.Int32
 }
 
-func (r *refusing) AbortUpload(ctx context.Context, key, uploadID string) error {
+func (r *refusingUploads) AbortUpload(ctx context.Context, key, uploadID string) error {
 	if r.times.Add(-1) >= 0 {
 		return errors.New("refused")
 	}
-	return r.watched.AbortUpload(ctx, key, uploadID)
+	return r.countingObjects.AbortUpload(ctx, key, uploadID)
 }
 
-func TestDroppingIsTriedUntilItSucceeds(t *testing.T) {
+func TestFailedAbortIsRetried(t *testing.T) {
 	b := setup(t)
-	first, second := b.begun(t), b.begun(t)
+	first, second := b.startMultipart(t), b.startMultipart(t)
 	b.Exec(`DELETE FROM documents`)
-	refusing := &refusing{watched: b.objects}
+	refusing := &refusingUploads{countingObjects: b.objects}
 	refusing.times.Store(1)
 	b.sweeper.objects = refusing
 	b.round(t, time.Now())
-	if left := b.incomplete(t, first) + b.incomplete(t, second); left != 1 || b.rows() != 1 {
-		t.Fatalf("%d uploads and %d rows are left after one refusal of two", left, b.rows())
+	left := func() int { return b.incompleteUploads(t, first) + b.incompleteUploads(t, second) }
+	if left() != 1 || b.rows() != 1 {
+		t.Fatalf("got %d uploads and %d rows after one refusal, want 1 of each", left(), b.rows())
 	}
-	if n := b.Count(`SELECT count(*) FROM multipart_uploads WHERE attempts = 1 AND last_error = 'refused' AND next_attempt_at > now() + interval '2 s'`); n != 1 {
-		t.Error("it is not put off")
+	const postponed = `SELECT count(*) FROM multipart_uploads
+		WHERE attempts = 1 AND last_error = 'refused' AND next_attempt_at > now() + interval '2 s'`
+	if n := b.Count(postponed); n != 1 {
+		t.Errorf("got %d postponed aborts, want 1", n)
 	}
 	b.round(t, time.Now())
-	if b.rows() != 1 {
-		t.Error("it was tried before its turn")
+	if n := b.rows(); n != 1 {
+		t.Errorf("got %d rows before the next attempt is due, want 1", n)
 	}
 	b.Exec(`UPDATE multipart_uploads SET next_attempt_at = now()`)
 	b.round(t, time.Now())
-	if left := b.incomplete(t, first) + b.incomplete(t, second); left != 0 || b.rows() != 0 {
-		t.Errorf("%d uploads and %d rows are left", left, b.rows())
+	if left() != 0 || b.rows() != 0 {
+		t.Errorf("got %d uploads and %d rows, want 0 of each", left(), b.rows())
 	}
 }
 
-func TestNothingIsForgottenWhileMinIOIsAway(t *testing.T) {
+func TestOutageDoesNotCountAsAbortAttempt(t *testing.T) {
 	b := setup(t)
-	u := b.begun(t)
+	u := b.startMultipart(t)
 	b.Exec(`DELETE FROM documents`)
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	b.objects.Objects = b.ObjectsAt(proxy.Address)
 	proxy.Cut()
 	if err := b.sweeper.uploads(t.Context()); !errors.Is(err, minio.ErrUnavailable) {
-		t.Errorf("uploads = %v, want ErrUnavailable", err)
+		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 	if n := b.Count(`SELECT count(*) FROM multipart_uploads WHERE attempts = 0`); n != 1 {
-		t.Error("an outage counts as an attempt")
+		t.Errorf("got %d uploads without an attempt, want 1", n)
 	}
 	proxy.Restore()
 	if err := b.sweeper.uploads(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if b.rows() != 0 || b.incomplete(t, u) != 0 {
-		t.Error("it is left")
+	if left := b.incompleteUploads(t, u); left != 0 || b.rows() != 0 {
+		t.Errorf("got %d uploads and %d rows, want 0 of each", left, b.rows())
 	}
 }

@@ -26,222 +26,430 @@ import (
 	"intray/schema"
 )
 
-// TestAttacks sends each attack to MinIO itself, where it must succeed (or the test shows nothing), and through the
-// gateway, which must refuse it. Requests are signed for the gateway's address and reach MinIO with the same Host.
+// TestAttacks sends each attack twice. Sent directly to MinIO it must succeed, otherwise the test
+// would prove nothing. Sent through the gateway it must be refused. Requests are signed for the
+// gateway's address and are sent to MinIO with the same Host header.
 func TestAttacks(t *testing.T) {
-	s := setup(t)
-	root := minio.Key{Access: s.RootUser, Secret: s.RootPassword}
-	body := []byte("hello")
-	type request struct {
-		method, address string
-		headers         map[string]string
-		body            []byte
-		// done fails unless the attack had its effect; nil: the answer is the effect.
-		done func() error
-	}
-	// presign signs anything, with any key; what a URL of Intray's would be if one of its keys could do more.
-	presign := func(key minio.Key, method, object string, query url.Values, v2 bool) string {
-		creds := credentials.NewStaticV4(key.Access, key.Secret, "")
-		if v2 {
-			creds = credentials.NewStaticV2(key.Access, key.Secret, "")
-		}
-		client, err := miniogo.New(s.address.Host, &miniogo.Options{Creds: creds, Region: "us-east-1", BucketLookup: miniogo.BucketLookupPath})
-		if err != nil {
-			t.Fatal(err)
-		}
-		u, err := client.Presign(context.Background(), method, s.Bucket, object, time.Minute, query)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return u.String()
-	}
-	stored := func() string {
-		t.Helper()
-		key, address, headers := s.upload(t, body)
-		if status, _, answer := send(t, s.address, http.MethodPut, address, headers, body); status != 200 {
-			t.Fatalf("upload: %d %s", status, answer)
-		}
-		return key
-	}
-	victim := stored()
-	// is fails unless the object at key is as it should be after an attack.
-	is := func(key string, want func(o schema.Object) bool) func() error {
-		return func() error {
-			if o, err := s.objects.Stat(context.Background(), key); err != nil || !want(o) {
-				return fmt.Errorf("the object is %+v, %w", o, err)
-			}
-			return nil
+	a := newAttacker(t)
+	for _, attacks := range []map[string]attack{
+		a.unsignedHeaders(), a.forgedReplication(), a.archives(), a.otherRequests(), a.otherURLs(),
+	} {
+		for name, attack := range attacks {
+			t.Run(name, func(t *testing.T) {
+				t.Run("succeeds without the gateway", func(t *testing.T) { a.expectSuccess(t, attack) })
+				t.Run("is refused by the gateway", func(t *testing.T) { a.expectRefusal(t, attack) })
+			})
 		}
 	}
-	there := func(schema.Object) bool { return true }
-	with := func(name, value string, want func(o schema.Object) bool) func() request {
-		return func() request {
-			key, address, headers := s.upload(t, body)
-			headers = maps.Clone(headers)
-			headers[name] = value
-			return request{http.MethodPut, address, headers, body, is(key, want)}
-		}
-	}
-	events := s.events(t)
-	// unpack sends an archive whose one file becomes an object.
-	unpack := func(key minio.Key, headers map[string]string) request {
-		planted := newKey(t)
-		archive := archiveOf(t, planted)
-		headers["X-Amz-Meta-Snowball-Auto-Extract"] = "true"
-		if _, streams := headers["X-Amz-Content-Sha256"]; streams {
-			headers["X-Amz-Decoded-Content-Length"] = strconv.Itoa(len(archive))
-		}
-		address := presignHeader(t, s, key, newKey(t), http.Header{"X-Amz-Meta-Snowball-Auto-Extract": {"true"}})
-		return request{http.MethodPut, address, headers, archive, is(planted, there)}
-	}
+}
 
-	for name, attack := range map[string]func() request{
-		"replication request suppresses the event": func() request {
-			r := with("X-Minio-Source-Replication-Request", "true", there)()
-			key := strings.TrimPrefix(mustParse(t, r.address).Path, "/"+s.Bucket+"/")
-			kept := r.done
-			r.done = func() error {
-				if err := kept(); err != nil {
+// attack returns a new request of an attack, for a new object.
+type attack func() attackRequest
+
+type attackRequest struct {
+	method, address string
+	headers         map[string]string
+	body            []byte
+	// effect returns an error unless the attack had its effect. If it is nil, the response is the
+	// effect.
+	effect func() error
+}
+
+// attacker creates the requests of attacks.
+type attacker struct {
+	*stack
+	t      *testing.T
+	root   minio.Key
+	body   []byte        // of the uploads
+	victim string        // the key of another user's object
+	events func() string // returns the key of the next event
+}
+
+func newAttacker(t *testing.T) *attacker {
+	t.Helper()
+	s := setup(t)
+	a := &attacker{
+		stack: s,
+		t:     t,
+		root:  minio.Key{Access: s.RootUser, Secret: s.RootPassword},
+		body:  []byte("hello"),
+	}
+	a.victim = a.store()
+	a.events = s.events(t)
+	return a
+}
+
+func (a *attacker) expectSuccess(t *testing.T, attack attack) {
+	r := attack()
+	status, _, body := send(t, a.bare, r.method, r.address, r.headers, r.body)
+	if status/100 != 2 {
+		t.Fatalf("got status %d %s, want success", status, body)
+	}
+	if r.effect != nil {
+		if err := r.effect(); err != nil {
+			t.Errorf("the attack had no effect: %v", err)
+		}
+	}
+}
+
+func (a *attacker) expectRefusal(t *testing.T, attack attack) {
+	r := attack()
+	status, header, body := send(t, a.address, r.method, r.address, r.headers, r.body)
+	if status != http.StatusForbidden && status != http.StatusMethodNotAllowed {
+		t.Errorf("got status %d %s, want 403 or 405", status, body)
+	}
+	if r.effect != nil && r.effect() == nil {
+		t.Error("the attack had its effect")
+	}
+	if header.Get("Server") != "" || header.Get("X-Amz-Request-Id") != "" {
+		t.Errorf("got headers %v, want the gateway's response instead of MinIO's", header)
+	}
+	if header.Get("Access-Control-Allow-Origin") != "*" ||
+		header.Get("Content-Length") != strconv.Itoa(len(body)) {
+		t.Errorf("got headers %v, want those with which a page can read the error", header)
+	}
+}
+
+// unsignedHeaders are valid uploads with an additional header that the URL did not sign.
+func (a *attacker) unsignedHeaders() map[string]attack {
+	const digest = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ="
+	const etag = "00000000000000000000000000000000"
+	return map[string]attack{
+		"forged modification time": a.uploadWith("X-Minio-Source-Mtime", "2001-01-01T00:00:00Z",
+			func(o schema.Object) bool { return o.LastModified.Year() == 2001 }),
+		"forged ETag": a.uploadWith("X-Minio-Source-Etag", etag,
+			func(o schema.Object) bool { return o.ETag == etag }),
+		"unsigned storage class": a.uploadWith("X-Amz-Storage-Class", "STANDARD", exists),
+		"unsigned checksum":      a.uploadWith("x-amz-checksum-sha256", digest, exists),
+		"copy of another user's object": func() attackRequest {
+			key := newKey(a.t)
+			return attackRequest{
+				method:  http.MethodPut,
+				address: a.presign(http.MethodPut, key, nil),
+				headers: map[string]string{"X-Amz-Copy-Source": "/" + a.Bucket + "/" + a.victim},
+				effect: a.expectObject(key, func(o schema.Object) bool {
+					return o.Size == int64(len(a.body))
+				}),
+			}
+		},
+	}
+}
+
+// forgedReplication are uploads that pretend to be requests of MinIO's replication.
+func (a *attacker) forgedReplication() map[string]attack {
+	return map[string]attack{
+		"replication request without an event": func() attackRequest {
+			r := a.uploadWith("X-Minio-Source-Replication-Request", "true", exists)()
+			key, stored := a.keyOf(r), r.effect
+			r.effect = func() error {
+				if err := stored(); err != nil {
 					return err
 				}
-				for after := stored(); ; { // MinIO tells before it answers
-					switch told := events(); told {
+				// MinIO publishes an event before it answers. So if there is an event for key, it
+				// is published before the event of the next upload.
+				for next := a.store(); ; {
+					switch a.events() {
 					case key:
-						return errors.New("its event was sent")
-					case after:
+						return errors.New("MinIO published the event")
+					case next:
 						return nil
 					}
 				}
 			}
 			return r
 		},
-		"forged time": with("X-Minio-Source-Mtime", "2001-01-01T00:00:00Z", func(o schema.Object) bool { return o.LastModified.Year() == 2001 }),
-		"forged ETag": with("X-Minio-Source-Etag", "00000000000000000000000000000000", func(o schema.Object) bool { return o.ETag == "00000000000000000000000000000000" }),
-		"forged encryption makes the object unreadable (CVE-2026-34204)": func() request {
-			r := with("X-Minio-Replication-Server-Side-Encryption-Sealed-Key", "bm90IGEga2V5", there)()
-			key := strings.TrimPrefix(mustParse(t, r.address).Path, "/"+s.Bucket+"/")
+		"forged encryption that makes the object unreadable (CVE-2026-34204)": func() attackRequest {
+			const prefix = "X-Minio-Replication-Server-Side-Encryption-"
+			r := a.uploadWith(prefix+"Sealed-Key", "bm90IGEga2V5", exists)()
 			maps.Copy(r.headers, map[string]string{
-				"X-Minio-Source-Replication-Request":                        "true",
-				"X-Minio-Replication-Server-Side-Encryption-Seal-Algorithm": "DAREv2-HMAC-SHA256",
-				"X-Minio-Replication-Server-Side-Encryption-Iv":             "bm90IGFuIGl2IG5vdCBhbiBpdiBub3QgYW4gaXYhISE=",
+				"X-Minio-Source-Replication-Request": "true",
+				prefix + "Seal-Algorithm":            "DAREv2-HMAC-SHA256",
+				prefix + "Iv":                        "bm90IGFuIGl2IG5vdCBhbiBpdiBub3QgYW4gaXYhISE=",
 			})
-			r.done = func() error {
-				down := presign(root, http.MethodGet, key, nil, false)
-				if status, _, answer := send(t, s.bare, http.MethodGet, down, nil, nil); status == 200 || status == 404 {
-					return fmt.Errorf("the object can be read: %d %s", status, answer)
+			download := a.presign(http.MethodGet, a.keyOf(r), nil)
+			r.effect = func() error {
+				status, _, body := send(a.t, a.bare, http.MethodGet, download, nil, nil)
+				if status == http.StatusOK || status == http.StatusNotFound {
+					return fmt.Errorf("GET of the object: status %d %s", status, body)
 				}
 				return nil
 			}
 			return r
 		},
-		"unsigned storage class": with("X-Amz-Storage-Class", "STANDARD", there),
-		"unsigned checksum":      with("x-amz-checksum-sha256", "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=", there),
-		"copy of another's object": func() request {
-			key := newKey(t)
-			return request{http.MethodPut, presign(root, http.MethodPut, key, nil, false), map[string]string{"X-Amz-Copy-Source": "/" + s.Bucket + "/" + victim}, nil,
-				is(key, func(o schema.Object) bool { return o.Size == int64(len(body)) })}
+	}
+}
+
+// archives are uploads whose content MinIO would unpack or decode.
+func (a *attacker) archives() map[string]attack {
+	noSecret := minio.Key{Access: a.root.Access, Secret: "not-the-secret"}
+	const streaming = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+	return map[string]attack{
+		"archive that is unpacked": func() attackRequest {
+			return a.uploadArchive(a.root, map[string]string{})
 		},
-		"archive that unpacks": func() request { return unpack(root, map[string]string{}) },
-		"archive without a signature (CVE-2026-40344)": func() request {
-			return unpack(minio.Key{Access: root.Access, Secret: "not-the-secret"}, map[string]string{"X-Amz-Content-Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER"})
+		"archive without a valid signature (CVE-2026-40344)": func() attackRequest {
+			return a.uploadArchive(noSecret, map[string]string{"X-Amz-Content-Sha256": streaming})
 		},
-		"stream with trailer without a signature (CVE-2026-41145)": func() request {
-			key := newKey(t)
-			address := presign(minio.Key{Access: root.Access, Secret: "not-the-secret"}, http.MethodPut, key, nil, false)
-			return request{http.MethodPut, address, map[string]string{
-				"X-Amz-Content-Sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "X-Amz-Decoded-Content-Length": "5",
-				"X-Amz-Trailer": "x-amz-checksum-crc32", "Content-Encoding": "aws-chunked",
-			}, fmt.Appendf(nil, "5\r\nhello\r\n0\r\nx-amz-checksum-crc32:%s\r\n\r\n", crc32Of(body)), is(key, there)}
+		"stream with a trailer, without a valid signature (CVE-2026-41145)": func() attackRequest {
+			key := newKey(a.t)
+			const format = "5\r\nhello\r\n0\r\nx-amz-checksum-crc32:%s\r\n\r\n"
+			return attackRequest{
+				method:  http.MethodPut,
+				address: a.presignWith(noSecret, http.MethodPut, key, nil),
+				headers: map[string]string{
+					"X-Amz-Content-Sha256":         streaming,
+					"X-Amz-Decoded-Content-Length": "5",
+					"X-Amz-Trailer":                "x-amz-checksum-crc32",
+					"Content-Encoding":             "aws-chunked",
+				},
+				body:   fmt.Appendf(nil, format, crc32Of(a.body)),
+				effect: a.expectObject(key, exists),
+			}
 		},
-		"form that overwrites": func() request {
-			key := stored()
-			address, contentType, form := postForm(t, s, root, key, []byte("overwritten"))
-			return request{http.MethodPost, address, map[string]string{"Content-Type": contentType}, form,
-				is(key, func(o schema.Object) bool { return o.Size == 11 })}
+	}
+}
+
+// otherRequests are requests that are not an upload or download with a presigned URL.
+func (a *attacker) otherRequests() map[string]attack {
+	return map[string]attack{
+		"form upload that overwrites an object": func() attackRequest {
+			key := a.store()
+			address, contentType, form := a.postForm(key, []byte("overwritten"))
+			return attackRequest{
+				method:  http.MethodPost,
+				address: address,
+				headers: map[string]string{"Content-Type": contentType},
+				body:    form,
+				effect:  a.expectObject(key, func(o schema.Object) bool { return o.Size == 11 }),
+			}
 		},
-		"Authorization header": func() request {
-			req, err := http.NewRequest(http.MethodGet, s.address.String()+"/"+s.Bucket+"/"+victim, http.NoBody)
+		"Authorization header": func() attackRequest {
+			address := a.address.String() + "/" + a.Bucket + "/" + a.victim
+			req, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, address, http.NoBody)
 			if err != nil {
-				t.Fatal(err)
+				a.t.Fatal(err)
 			}
 			req.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
-			signed := signer.SignV4(*req, root.Access, root.Secret, "", "us-east-1")
+			signed := signer.SignV4(*req, a.root.Access, a.root.Secret, "", "us-east-1")
 			headers := map[string]string{}
 			for name := range signed.Header {
 				headers[name] = signed.Header.Get(name)
 			}
-			return request{http.MethodGet, req.URL.String(), headers, nil, nil}
+			return attackRequest{method: http.MethodGet, address: address, headers: headers}
 		},
-		"signature version 2": func() request {
-			return request{http.MethodGet, presign(root, http.MethodGet, victim, nil, true), nil, nil, nil}
-		},
-		"delete": func() request {
-			key := stored()
-			return request{http.MethodDelete, presign(root, http.MethodDelete, key, nil, false), nil, nil, func() error {
-				if _, err := s.objects.Stat(t.Context(), key); !errors.Is(err, minio.ErrNotExist) {
-					return fmt.Errorf("the object is still there, %w", err)
-				}
-				return nil
-			}}
-		},
-		"multipart": func() request {
-			return request{http.MethodPost, presign(root, http.MethodPost, newKey(t), url.Values{"uploads": {""}}, false), nil, nil, nil}
-		},
-		"listing": func() request {
-			return request{http.MethodGet, presign(root, http.MethodGet, "", url.Values{"list-type": {"2"}}, false), nil, nil, nil}
-		},
-		"tags": func() request {
-			return request{http.MethodGet, presign(root, http.MethodGet, victim, url.Values{"tagging": {""}}, false), nil, nil, nil}
-		},
-		"other prefix": func() request {
-			return request{http.MethodPut, presign(root, http.MethodPut, "elsewhere/x", nil, false), nil, body, nil}
-		},
-		"encoded path": func() request {
-			address := presign(root, http.MethodGet, victim, nil, false)
-			return request{http.MethodGet, strings.Replace(address, "/documents/", "/%64ocuments/", 1), nil, nil, nil}
-		},
-		"parameter twice": func() request {
-			return request{http.MethodGet, presign(root, http.MethodGet, victim, nil, false) + "&X-Amz-Expires=604800", nil, nil, nil}
-		},
-		"encoded parameter name": func() request {
-			address := presign(root, http.MethodGet, victim, nil, false)
-			return request{http.MethodGet, strings.Replace(address, "X-Amz-Expires", "X-Amz-Expire%73", 1), nil, nil, nil}
-		},
-		"health": func() request {
-			return request{http.MethodGet, s.address.String() + "/minio/health/live", nil, nil, nil}
-		},
-		"metrics": func() request {
-			return request{http.MethodOptions, s.address.String() + "/minio/health/live", map[string]string{"Origin": "https://x.test", "Access-Control-Request-Method": "DELETE"}, nil, nil}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := attack()
-			if status, _, answer := send(t, s.bare, r.method, r.address, r.headers, r.body); status/100 != 2 {
-				t.Errorf("against MinIO itself: got %d %s, want success", status, answer)
-			} else if r.done != nil {
-				if err := r.done(); err != nil {
-					t.Errorf("against MinIO itself: %v", err)
-				}
+		"delete": func() attackRequest {
+			key := a.store()
+			return attackRequest{
+				method:  http.MethodDelete,
+				address: a.presign(http.MethodDelete, key, nil),
+				effect: func() error {
+					_, err := a.objects.Stat(context.Background(), key)
+					if !errors.Is(err, minio.ErrNotExist) {
+						return fmt.Errorf("stat of the object: got %w, want ErrNotExist", err)
+					}
+					return nil
+				},
 			}
-			r = attack()
-			status, header, answer := send(t, s.address, r.method, r.address, r.headers, r.body)
-			if status != http.StatusForbidden && status != http.StatusMethodNotAllowed {
-				t.Errorf("through the gateway: got %d %s", status, answer)
+		},
+		"start of a multipart upload": func() attackRequest {
+			address := a.presign(http.MethodPost, newKey(a.t), url.Values{"uploads": {""}})
+			return attackRequest{method: http.MethodPost, address: address}
+		},
+		"health of MinIO": func() attackRequest {
+			address := a.address.String() + "/minio/health/live"
+			return attackRequest{method: http.MethodGet, address: address}
+		},
+		"preflight request for another path": func() attackRequest {
+			return attackRequest{
+				method:  http.MethodOptions,
+				address: a.address.String() + "/minio/health/live",
+				headers: map[string]string{
+					"Origin": "https://x.test", "Access-Control-Request-Method": "DELETE",
+				},
 			}
-			if r.done != nil && r.done() == nil {
-				t.Error("through the gateway: it had its effect")
-			}
-			if header.Get("Server") != "" || header.Get("X-Amz-Request-Id") != "" {
-				t.Errorf("the answer is MinIO's: %v", header)
-			}
-			if header.Get("Access-Control-Allow-Origin") != "*" || header.Get("Content-Length") != strconv.Itoa(len(answer)) {
-				t.Errorf("a page cannot read the refusal: %v", header)
-			}
-		})
+		},
 	}
 }
 
-// archiveOf is a tar archive with one file.
+// otherURLs are presigned URLs that Intray does not issue.
+func (a *attacker) otherURLs() map[string]attack {
+	get := func(object string, query url.Values) attack {
+		return func() attackRequest {
+			address := a.presign(http.MethodGet, object, query)
+			return attackRequest{method: http.MethodGet, address: address}
+		}
+	}
+	changed := func(change func(address string) string) attack {
+		return func() attackRequest {
+			r := get(a.victim, nil)()
+			r.address = change(r.address)
+			return r
+		}
+	}
+	return map[string]attack{
+		"list of the bucket": get("", url.Values{"list-type": {"2"}}),
+		"tags of an object":  get(a.victim, url.Values{"tagging": {""}}),
+		"key below another prefix": func() attackRequest {
+			address := a.presign(http.MethodPut, "elsewhere/x", nil)
+			return attackRequest{method: http.MethodPut, address: address, body: a.body}
+		},
+		"signature version 2": func() attackRequest {
+			creds := credentials.NewStaticV2(a.root.Access, a.root.Secret, "")
+			u, err := a.client(creds).Presign(
+				context.Background(), http.MethodGet, a.Bucket, a.victim, time.Minute, nil)
+			if err != nil {
+				a.t.Fatal(err)
+			}
+			return attackRequest{method: http.MethodGet, address: u.String()}
+		},
+		"percent-encoded path": changed(func(address string) string {
+			return strings.Replace(address, "/documents/", "/%64ocuments/", 1)
+		}),
+		"parameter twice": changed(func(address string) string {
+			return address + "&X-Amz-Expires=604800"
+		}),
+		"percent-encoded parameter name": changed(func(address string) string {
+			return strings.Replace(address, "X-Amz-Expires", "X-Amz-Expire%73", 1)
+		}),
+	}
+}
+
+func exists(schema.Object) bool { return true }
+
+// expectObject returns a function that returns an error unless there is an object at key for which
+// ok returns true.
+func (a *attacker) expectObject(key string, ok func(o schema.Object) bool) func() error {
+	return func() error {
+		o, err := a.objects.Stat(context.Background(), key)
+		if err != nil {
+			return err
+		}
+		if !ok(o) {
+			return fmt.Errorf("the object is %+v", o)
+		}
+		return nil
+	}
+}
+
+// uploadWith returns a valid upload with an additional header. Its effect is that there is an
+// object for which ok returns true.
+func (a *attacker) uploadWith(name, value string, ok func(o schema.Object) bool) attack {
+	return func() attackRequest {
+		key, address, headers := a.upload(a.t, a.body)
+		headers = maps.Clone(headers)
+		headers[name] = value
+		return attackRequest{http.MethodPut, address, headers, a.body, a.expectObject(key, ok)}
+	}
+}
+
+// uploadArchive returns the upload of a tar archive with a header that makes MinIO unpack it. Its
+// effect is an object for the file in the archive.
+func (a *attacker) uploadArchive(key minio.Key, headers map[string]string) attackRequest {
+	const unpack = "X-Amz-Meta-Snowball-Auto-Extract"
+	file := newKey(a.t)
+	archive := archiveOf(a.t, file)
+	headers[unpack] = "true"
+	if _, streaming := headers["X-Amz-Content-Sha256"]; streaming {
+		headers["X-Amz-Decoded-Content-Length"] = strconv.Itoa(len(archive))
+	}
+	creds := credentials.NewStaticV4(key.Access, key.Secret, "")
+	signed := http.Header{unpack: {"true"}}
+	u, err := a.client(creds).PresignHeader(
+		context.Background(), http.MethodPut, a.Bucket, newKey(a.t), time.Minute, nil, signed)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	effect := a.expectObject(file, exists)
+	return attackRequest{http.MethodPut, u.String(), headers, archive, effect}
+}
+
+// store uploads a valid object through the gateway and returns its key.
+func (a *attacker) store() string {
+	a.t.Helper()
+	key, address, headers := a.upload(a.t, a.body)
+	status, _, body := send(a.t, a.address, http.MethodPut, address, headers, a.body)
+	if status != http.StatusOK {
+		a.t.Fatalf("upload: got status %d %s, want 200", status, body)
+	}
+	return key
+}
+
+// presign signs any URL with the root credentials: what an attacker could do if one of Intray's
+// keys had too many permissions.
+func (a *attacker) presign(method, object string, query url.Values) string {
+	return a.presignWith(a.root, method, object, query)
+}
+
+func (a *attacker) presignWith(key minio.Key, method, object string, query url.Values) string {
+	a.t.Helper()
+	creds := credentials.NewStaticV4(key.Access, key.Secret, "")
+	u, err := a.client(creds).Presign(
+		context.Background(), method, a.Bucket, object, time.Minute, query)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return u.String()
+}
+
+// client returns a client that signs for the gateway's address.
+func (a *attacker) client(creds *credentials.Credentials) *miniogo.Client {
+	a.t.Helper()
+	client, err := miniogo.New(a.address.Host, &miniogo.Options{
+		Creds: creds, Region: "us-east-1", BucketLookup: miniogo.BucketLookupPath,
+	})
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return client
+}
+
+// keyOf returns the key of the object that a request writes.
+func (a *attacker) keyOf(r attackRequest) string {
+	a.t.Helper()
+	u, err := url.Parse(r.address)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return strings.TrimPrefix(u.Path, "/"+a.Bucket+"/")
+}
+
+// postForm returns an upload as an HTML form with a signed policy, which does not support
+// If-None-Match.
+func (a *attacker) postForm(
+	object string, content []byte,
+) (address, contentType string, form []byte) {
+	a.t.Helper()
+	policy := miniogo.NewPostPolicy()
+	err := errors.Join(
+		policy.SetBucket(a.Bucket),
+		policy.SetKey(object),
+		policy.SetExpires(time.Now().Add(time.Minute)),
+	)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	creds := credentials.NewStaticV4(a.root.Access, a.root.Secret, "")
+	u, fields, err := a.client(creds).PresignedPostPolicy(context.Background(), policy)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	var body bytes.Buffer
+	w := multipart.NewWriter(&body)
+	for name, value := range fields {
+		_ = w.WriteField(name, value)
+	}
+	part, err := w.CreateFormFile("file", "file")
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	_, _ = part.Write(content)
+	if err := w.Close(); err != nil {
+		a.t.Fatal(err)
+	}
+	return u.String(), w.FormDataContentType(), body.Bytes()
+}
+
+// archiveOf returns a tar archive with one file.
 func archiveOf(t *testing.T, name string) []byte {
 	t.Helper()
 	var archive bytes.Buffer
@@ -256,61 +464,8 @@ func archiveOf(t *testing.T, name string) []byte {
 	return archive.Bytes()
 }
 
-// postForm is an upload by a form with a signed policy, which knows no If-None-Match.
-func postForm(t *testing.T, s *stack, key minio.Key, object string, content []byte) (address, contentType string, form []byte) {
-	t.Helper()
-	client, err := miniogo.New(s.address.Host, &miniogo.Options{Creds: credentials.NewStaticV4(key.Access, key.Secret, ""), Region: "us-east-1", BucketLookup: miniogo.BucketLookupPath})
-	if err != nil {
-		t.Fatal(err)
-	}
-	policy := miniogo.NewPostPolicy()
-	if err := errors.Join(policy.SetBucket(s.Bucket), policy.SetKey(object), policy.SetExpires(time.Now().Add(time.Minute))); err != nil {
-		t.Fatal(err)
-	}
-	u, fields, err := client.PresignedPostPolicy(t.Context(), policy)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var body bytes.Buffer
-	w := multipart.NewWriter(&body)
-	for name, value := range fields {
-		_ = w.WriteField(name, value)
-	}
-	part, err := w.CreateFormFile("file", "file")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = part.Write(content)
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return u.String(), w.FormDataContentType(), body.Bytes()
-}
-
-func mustParse(t *testing.T, address string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u
-}
-
-// presignHeader signs a PUT of object with key, headers included.
-func presignHeader(t *testing.T, s *stack, key minio.Key, object string, headers http.Header) string {
-	t.Helper()
-	client, err := miniogo.New(s.address.Host, &miniogo.Options{Creds: credentials.NewStaticV4(key.Access, key.Secret, ""), Region: "us-east-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	u, err := client.PresignHeader(t.Context(), http.MethodPut, s.Bucket, object, time.Minute, nil, headers)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return u.String()
-}
-
-// crc32Of is the value of an x-amz-checksum-crc32 trailer.
+// crc32Of returns the value of an x-amz-checksum-crc32 trailer.
 func crc32Of(content []byte) string {
-	return base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(content)))
+	sum := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(content))
+	return base64.StdEncoding.EncodeToString(sum)
 }

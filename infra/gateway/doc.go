@@ -1,24 +1,26 @@
-// Package gateway is the reverse proxy between browsers and MinIO. It passes the requests that
-// Intray's presigned URLs make, and refuses all others.
+// Package gateway is the reverse proxy between browsers and MinIO. It forwards requests that use
+// Intray's presigned URLs and refuses all others.
 //
-// Why it exists: every presigned URL shows an access key, and knowing an access key is enough to
-// write to an unprotected MinIO (CVE-2026-40344, CVE-2026-41145, CVE-2026-34204). MinIO also accepts
-// headers that a URL did not sign.
+// The gateway is necessary because every presigned URL contains an access key, and an access key is
+// enough to write to an unprotected MinIO (CVE-2026-40344, CVE-2026-41145, CVE-2026-34204). MinIO
+// also accepts headers that a URL did not sign.
 //
-// What passes:
+// The gateway forwards:
 //
-//   - GET, HEAD and PUT of one document's object with a presigned URL's parameters;
-//   - PUT of one part of it, with partNumber and uploadId besides;
-//   - a browser's preflight (OPTIONS) for one of these.
+//   - a GET, HEAD or PUT of one document's object with the parameters of a presigned URL;
+//   - a PUT of one part of an object, which also has partNumber and uploadId;
+//   - a browser's preflight request (OPTIONS) for one of these.
 //
-// Of the request headers only those listed in this package are sent on. A PUT must declare its
-// length. Path, query and Host stay byte for byte as they came, because the signature covers them.
-// MinIO checks the signature; the gateway knows no secret.
+// It forwards only the request headers that are listed in this package. A PUT must declare its
+// length. The gateway does not change the path, the query and the Host header, because the
+// signature covers them. It knows no secret; MinIO verifies the signature.
 //
-// A request takes three steps: check refuses it or lets it pass, rewrite makes the request to
-// MinIO, and net/http/httputil's ReverseProxy streams. Nothing is buffered. Query strings are never
-// logged: they are credentials until they expire. A refusal is answered with an XML error of the
-// S3 API that pages of any origin may read.
+// A request is handled in three steps. check refuses or accepts it, rewrite creates the request to
+// MinIO, and ReverseProxy of net/http/httputil streams the content without buffering it. The
+// gateway never logs query strings, because they are credentials until they expire. It answers a
+// refused request with an XML error like those of the S3 API. Pages of any origin can read this
+// error.
 //
-// Headers, transfers, connections and the connections of one address are bounded; see [Config].
+// There are limits for the time of headers and transfers, and for the number of connections in
+// total and per address; see [Config].
 package gateway

@@ -6,8 +6,9 @@ import (
 	"strconv"
 )
 
-// writeError answers as MinIO would: the XML error of the S3 API, which its clients know how to read. A page of any
-// origin may read it too; a browser would hide it otherwise and show a network error.
+// writeError writes an error in the XML format of the S3 API, so that clients can parse it like an
+// error of MinIO. It allows pages of any origin to read the error. Otherwise the browser would hide
+// it and report a network error.
 func writeError(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	body, err := xml.Marshal(struct {
 		XMLName xml.Name `xml:"Error"`
@@ -15,7 +16,7 @@ func writeError(w http.ResponseWriter, r *http.Request, status int, code, messag
 		Message string
 	}{Code: code, Message: message})
 	if err != nil {
-		panic(err) // three strings always marshal
+		panic(err) // cannot happen: a struct of strings can always be marshaled
 	}
 	body = append([]byte(xml.Header), body...)
 	header := w.Header()

@@ -9,19 +9,19 @@ import (
 	"intray/infra/gateway"
 )
 
-// A request without a presigned URL's parameters does not reach MinIO.
+// The gateway refuses a request without the parameters of a presigned URL.
 func ExampleNew() {
 	g := gateway.New(gateway.Config{
 		Upstream: &url.URL{Scheme: "http", Host: "127.0.0.1:9000"},
 		Bucket:   "intray",
 	})
 	const object = "/intray/documents/0123456789/01234567-89ab-7def-8123-456789abcdef"
-	answer := httptest.NewRecorder()
-	g.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, object, nil))
-	fmt.Println(answer.Code)
-	fmt.Println(answer.Body)
+	response := httptest.NewRecorder()
+	g.ServeHTTP(response, httptest.NewRequest(http.MethodGet, object, nil))
+	fmt.Println(response.Code)
+	fmt.Println(response.Body)
 	// Output:
 	// 403
 	// <?xml version="1.0" encoding="UTF-8"?>
-	// <Error><Code>AccessDenied</Code><Message>A presigned URL is needed.</Message></Error>
+	// <Error><Code>AccessDenied</Code><Message>The request needs a presigned URL.</Message></Error>
 }

@@ -10,7 +10,7 @@ import (
 	"intray/schema"
 )
 
-// refusal is why a request does not reach MinIO.
+// refusal is the error that answers a request which is not forwarded to MinIO.
 type refusal struct {
 	status        int
 	code, message string
@@ -24,10 +24,12 @@ func lengthRequired(message string) *refusal {
 	return &refusal{http.StatusLengthRequired, "MissingContentLength", message}
 }
 
-// check returns nil if r may go to MinIO: a presigned GET, HEAD or PUT of one document's object,
-// the presigned PUT of one part of it, or a browser's preflight for one of these. It trusts nothing
-// that the sender can make up. In particular, a header that the URL claims to have signed is still
-// refused if no URL of Intray's signs it, because the open CVEs bypass the signature check.
+// check returns nil if r may be forwarded to MinIO: a presigned GET, HEAD or PUT of one document's
+// object, a presigned PUT of one part of it, or a browser's preflight request for one of these.
+//
+// check does not trust anything that the client can make up. In particular, it refuses a header
+// that the URL claims to have signed if Intray never signs that header, because the CVEs listed in
+// the package comment bypass MinIO's signature check.
 func check(r *http.Request, bucket string) *refusal {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodOptions:
@@ -37,16 +39,17 @@ func check(r *http.Request, bucket string) *refusal {
 			"Only GET, HEAD and PUT with a presigned URL are allowed.",
 		}
 	}
-	// The request line as it was sent: an encoded slash or dot must not become one on the way.
+	// RequestURI is the undecoded request line. In a decoded path an encoded slash or dot could not be
+	// distinguished from a real one.
 	path, rawQuery, _ := strings.Cut(r.RequestURI, "?")
 	if !isObjectPath(path, bucket) {
-		return denied("Only documents can be reached here.")
+		return denied("The path is not that of a document.")
 	}
 	query, refused := parseQuery(rawQuery)
 	if refused != nil {
 		return refused
 	}
-	if refused := query.checkPart(r); refused != nil {
+	if refused := query.checkPartParams(r); refused != nil {
 		return refused
 	}
 	if refused := checkHeaders(r.Header, query); refused != nil {
@@ -61,8 +64,8 @@ func check(r *http.Request, bucket string) *refusal {
 	return checkBody(r)
 }
 
-// isObjectPath reports whether path is /<bucket>/documents/<10 hex digits>/<uuid>, in lower case and
-// not encoded.
+// isObjectPath reports whether path has the form /<bucket>/documents/<10 hex digits>/<uuid>, in
+// lower case and without percent-encoding.
 func isObjectPath(path, bucket string) bool {
 	rest, ok := strings.CutPrefix(path, "/"+bucket+"/"+schema.ObjectPrefix)
 	if !ok || len(rest) != 10+1+36 || rest[10] != '/' || !isHex(rest[:10]) {
@@ -88,82 +91,84 @@ func isHex(s string) bool {
 	return strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// query is the parameters of a presigned URL, decoded.
+// query contains the decoded query parameters of a request.
 type query map[string]string
 
-// signing are the parameters that every presigned URL has.
-var signing = []string{
+// signatureParams are the parameters of every presigned URL.
+var signatureParams = []string{
 	"X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Date", "X-Amz-Expires", "X-Amz-SignedHeaders",
 	"X-Amz-Signature",
 }
 
-// overrides are the parameters that a presigned download has besides.
-var overrides = []string{"response-content-disposition", "response-content-type"}
+// responseParams are the additional parameters of a download URL.
+var responseParams = []string{"response-content-disposition", "response-content-type"}
 
-// The parameters that the presigned upload of one part has besides.
+// The additional parameters of a part's upload URL.
 const (
 	paramPartNumber = "partNumber"
 	paramUploadID   = "uploadId"
 )
 
-// known reports whether presigned URLs have a parameter of that name.
-func known(name string) bool {
+// isPresignedParam reports whether name is a parameter of Intray's presigned URLs.
+func isPresignedParam(name string) bool {
 	return name == paramPartNumber || name == paramUploadID ||
-		slices.Contains(signing, name) || slices.Contains(overrides, name)
+		slices.Contains(signatureParams, name) || slices.Contains(responseParams, name)
 }
 
-// checkPart requires the parameters of a part to come together, in a PUT or its preflight, in
-// the one form that Intray's URLs have, and with only the signature beside them. Browsers make
-// no other request of a multipart upload.
-func (q query) checkPart(r *http.Request) *refusal {
-	number, numbered := q[paramPartNumber]
-	upload, named := q[paramUploadID]
-	if !numbered && !named {
+// checkPartParams checks the parameters of a part. They are allowed in a PUT or its preflight
+// request only, both together, with valid values, and without the parameters of a download.
+// Browsers send no other request for a multipart upload.
+func (q query) checkPartParams(r *http.Request) *refusal {
+	number, hasNumber := q[paramPartNumber]
+	upload, hasUpload := q[paramUploadID]
+	if !hasNumber && !hasUpload {
 		return nil
 	}
 	switch {
-	case purpose(r) != http.MethodPut || !numbered || !named:
-		return denied("Only a PUT with partNumber and uploadId is allowed.")
+	case effectiveMethod(r) != http.MethodPut || !hasNumber || !hasUpload:
+		return denied("A part needs a PUT with partNumber and uploadId.")
 	case !isPartNumber(number):
-		return denied("partNumber is from 1 to 10000.")
+		return denied("partNumber must be from 1 to 10000.")
 	case !isUploadID(upload):
-		return denied("uploadId is not one of this storage's.")
+		return denied("uploadId is not valid.")
 	}
-	for _, name := range overrides {
-		if _, there := q[name]; there {
-			return denied("A part has no answer to name.")
+	for _, name := range responseParams {
+		if _, exists := q[name]; exists {
+			return denied("The upload of a part must not have response parameters.")
 		}
 	}
 	return nil
 }
 
-// purpose returns the method of the request, or of the one that a preflight asks about.
-func purpose(r *http.Request) string {
+// effectiveMethod returns the method of the request. For a preflight request it returns the method
+// of the request that is to follow.
+func effectiveMethod(r *http.Request) string {
 	if r.Method == http.MethodOptions {
 		return r.Header.Get("Access-Control-Request-Method")
 	}
 	return r.Method
 }
 
-// maxPart is the highest number of a part in S3.
+// maxPart is the highest part number in S3.
 const maxPart = 10_000
 
-// isPartNumber reports whether s is the number of a part, without leading zeros.
+// isPartNumber reports whether s is a part number without leading zeros.
 func isPartNumber(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 32)
 	return err == nil && n >= 1 && n <= maxPart && strconv.FormatUint(n, 10) == s
 }
 
-// base64URL are the characters of MinIO's upload ids (RFC 4648, section 5).
+// base64URL contains the characters of MinIO's upload IDs (RFC 4648, section 5).
 const base64URL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_="
 
-// isUploadID reports whether s may be an upload id of MinIO.
+// isUploadID reports whether s has the form of a MinIO upload ID.
 func isUploadID(s string) bool {
 	return s != "" && len(s) <= 256 && strings.Trim(s, base64URL) == ""
 }
 
-// parseQuery reads the parameters. Their names must be known, spelled exactly so, and none may come
-// twice: two readers might take different ones, or see a name that the other does not.
+// parseQuery parses the query. Every name must be a parameter of a presigned URL, in exactly this
+// spelling and without percent-encoding, and must occur once. Otherwise the gateway and MinIO might
+// interpret the query differently.
 func parseQuery(raw string) (query, *refusal) {
 	q := query{}
 	if raw == "" {
@@ -171,35 +176,35 @@ func parseQuery(raw string) (query, *refusal) {
 	}
 	for pair := range strings.SplitSeq(raw, "&") {
 		name, encoded, _ := strings.Cut(pair, "=")
-		if !known(name) {
+		if !isPresignedParam(name) {
 			return nil, denied("The URL has a query parameter that presigned URLs do not have.")
 		}
-		if _, twice := q[name]; twice {
+		if _, exists := q[name]; exists {
 			return nil, denied("The URL has a query parameter twice.")
 		}
 		value, err := url.QueryUnescape(encoded)
 		if err != nil || strings.Contains(encoded, ";") {
-			return nil, denied("The URL's query is not well encoded.")
+			return nil, denied("The URL's query is not encoded correctly.")
 		}
 		q[name] = value
 	}
 	return q, nil
 }
 
-// checkPresigned refuses a request without a presigned URL's parameters.
+// checkPresigned refuses a request without the parameters of a presigned URL.
 func (q query) checkPresigned() *refusal {
-	for _, name := range signing {
+	for _, name := range signatureParams {
 		if q[name] == "" {
-			return denied("A presigned URL is needed.")
+			return denied("The request needs a presigned URL.")
 		}
 	}
 	if q["X-Amz-Algorithm"] != "AWS4-HMAC-SHA256" {
-		return denied("Only AWS4-HMAC-SHA256 is allowed.")
+		return denied("The signature algorithm must be AWS4-HMAC-SHA256.")
 	}
 	return nil
 }
 
-// signed reports whether the URL says that it signed the header name.
+// signed reports whether X-Amz-SignedHeaders contains the header name.
 func (q query) signed(name string) bool {
 	for header := range strings.SplitSeq(q["X-Amz-SignedHeaders"], ";") {
 		if header == strings.ToLower(name) {
@@ -209,25 +214,25 @@ func (q query) signed(name string) bool {
 	return false
 }
 
-// checkHeaders refuses every header by which a sender says more to MinIO than the presigned URL
-// does. Of the X-Amz-* headers only the checksum may come, once and signed. That excludes, among
-// others, X-Amz-Copy-Source* (reads another object with the signing key's rights),
-// X-Amz-Meta-Snowball* (unpacks an archive into many objects) and a streaming X-Amz-Content-Sha256
-// (whose trailers are not authenticated).
+// checkHeaders refuses headers with which a client could ask MinIO for more than the presigned URL
+// allows. The only X-Amz-* header that it accepts is the SHA-256 checksum, once, and only if it is
+// signed. Among others, this excludes X-Amz-Copy-Source* (reads another object with the permissions
+// of the signing key), X-Amz-Meta-Snowball* (unpacks an archive into many objects) and
+// X-Amz-Content-Sha256 for streaming (whose trailers are not authenticated).
 func checkHeaders(header http.Header, q query) *refusal {
 	for name, values := range header {
 		upper := strings.ToUpper(name)
 		switch {
 		case upper == "AUTHORIZATION", upper == "PROXY-AUTHORIZATION":
-			return denied("Authorization is not allowed; use the presigned URL alone.")
+			return denied("An Authorization header is not allowed. Use the presigned URL only.")
 		case strings.HasPrefix(upper, "X-MINIO-"):
 			return denied("X-Minio headers are not allowed.")
 		case upper == "X-AMZ-CHECKSUM-SHA256":
 			if !q.signed(name) {
-				return denied("The URL did not sign the header x-amz-checksum-sha256.")
+				return denied("The header x-amz-checksum-sha256 is not signed by the URL.")
 			}
 			if len(values) != 1 {
-				return denied("The header x-amz-checksum-sha256 came twice.")
+				return denied("The header x-amz-checksum-sha256 is there twice.")
 			}
 		case strings.HasPrefix(upper, "X-AMZ-"):
 			return denied("The request has an X-Amz header that presigned URLs do not use.")
@@ -236,24 +241,26 @@ func checkHeaders(header http.Header, q query) *refusal {
 	return nil
 }
 
-// checkPreflight refuses an OPTIONS request that is not a browser's preflight for an allowed request.
+// checkPreflight refuses an OPTIONS request unless it is a browser's preflight request for a GET,
+// HEAD or PUT.
 func checkPreflight(r *http.Request) *refusal {
 	switch r.Header.Get("Access-Control-Request-Method") {
 	case http.MethodGet, http.MethodHead, http.MethodPut:
 	default:
-		return denied("Only a preflight for GET, HEAD or PUT is allowed.")
+		return denied("Only preflight requests for GET, HEAD or PUT are allowed.")
 	}
 	if r.Header.Get("Origin") == "" {
-		return denied("A preflight needs an Origin.")
+		return denied("A preflight request needs an Origin header.")
 	}
 	return checkBody(r)
 }
 
-// checkBody requires a PUT to declare its length, which every upload URL signs, and other requests
-// to have no body.
+// checkBody refuses a PUT that does not declare its length, which every upload URL signs, and other
+// requests that have a body.
 func checkBody(r *http.Request) *refusal {
 	if len(r.TransferEncoding) > 0 || len(r.Trailer) > 0 || r.ContentLength < 0 {
-		return lengthRequired("The request needs a Content-Length and no chunks or trailers.")
+		return lengthRequired(
+			"The request needs a Content-Length, and must not use chunked encoding or trailers.")
 	}
 	if r.Method != http.MethodPut && r.ContentLength > 0 {
 		return denied("Only a PUT may have a body.")

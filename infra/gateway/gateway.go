@@ -14,33 +14,36 @@ import (
 	"time"
 )
 
-// defaultTransferTimeout is how long a transfer may take. The sweeper relies on it: a row expires
-// an hour after its last URL was issued, which is more than the URL's 15 minutes plus this.
+// defaultTransferTimeout is the default of Config.TransferTimeout. The sweeper relies on it: a
+// document expires an hour after its last URL was issued, which is later than the end of the
+// longest upload (15 minutes until the URL expires plus this timeout).
 const defaultTransferTimeout = 30 * time.Minute
 
 // Config configures a gateway.
 type Config struct {
-	// Upstream is MinIO's address, scheme and host[:port].
+	// Upstream is MinIO's address: scheme and host[:port].
 	Upstream *url.URL
-	// Bucket is the documents' bucket, the only one that can be reached.
+	// Bucket is the bucket of the documents. The gateway gives access to no other.
 	Bucket string
-	// Log receives refusals (at Info) and failures of MinIO (at Error). If it is nil, nothing is
-	// logged.
+	// Log receives refusals (level Info) and failures of MinIO (level Error). If it is nil, the
+	// gateway does not log.
 	Log *slog.Logger
-	// HeaderTimeout is how long a client may take for a request's headers. Default 10 s.
+	// HeaderTimeout is how long a client may take to send the headers of a request. Default 10 s.
 	HeaderTimeout time.Duration
-	// StallTimeout is how long a client may send or take no byte of a transfer. Default 1 min.
+	// StallTimeout is how long a transfer may make no progress on the client's side. Default 1 min.
 	StallTimeout time.Duration
-	// TransferTimeout bounds one request from its headers to its last byte, in either direction.
-	// Default 30 min.
+	// TransferTimeout is how long a request may take from the end of its headers to its last byte, in
+	// each direction. Default 30 min.
 	TransferTimeout time.Duration
-	// MaxConns is how many connections there may be at once; further ones are closed immediately.
-	// Default 4096.
+	// MaxConns is the largest number of open connections. The gateway closes further ones
+	// immediately. Default 4096.
 	MaxConns int
-	// MaxConnsPerAddress is how many of them one address may have (an IPv6 /64 counts as one). A
-	// proxy before the gateway is one address for all of its clients. Default 1024.
+	// MaxConnsPerAddress is the largest number of open connections from one address. The addresses
+	// of an IPv6 /64 count as one, and so do all clients of a proxy in front of the gateway.
+	// Default 1024.
 	MaxConnsPerAddress int
-	// ShutdownTimeout is how long Serve waits for transfers in flight before it cuts them. Default 20 s.
+	// ShutdownTimeout is how long Serve waits for transfers in flight before it closes their
+	// connections. Default 20 s.
 	ShutdownTimeout time.Duration
 }
 
@@ -57,18 +60,18 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// handler is the gateway. See New.
+// handler implements the gateway. See New.
 type handler struct {
 	config    Config
 	proxy     *httputil.ReverseProxy
 	transport *http.Transport
 }
 
-// New returns the gateway as a handler. GET /healthz answers 200 as long as the process serves.
-// Every other request is checked and passed to MinIO, or refused.
+// New returns an HTTP handler for the gateway. It answers GET /healthz with 200, and checks every
+// other request and forwards it to MinIO or refuses it.
 //
-// A caller that makes its own server must set ReadHeaderTimeout and MaxHeaderBytes, as Server does,
-// and bound connections.
+// A caller that runs the handler in its own server must set ReadHeaderTimeout and MaxHeaderBytes,
+// as Server does, and limit the number of connections.
 func New(config Config) http.Handler {
 	config = config.withDefaults()
 	h := &handler{config: config, transport: newTransport()}
@@ -77,7 +80,7 @@ func New(config Config) http.Handler {
 		Transport:     h.transport,
 		FlushInterval: -1,
 		BufferPool:    &buffers{},
-		ErrorHandler:  h.failed,
+		ErrorHandler:  h.handleError,
 		ErrorLog:      slog.NewLogLogger(config.Log.Handler(), slog.LevelError),
 	}
 	return h
@@ -91,7 +94,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refused := check(r, h.config.Bucket); refused != nil {
-		h.config.Log.Info("request refused", "method", r.Method, "path", logged(r.URL.Path),
+		h.config.Log.Info("request refused", "method", r.Method, "path", shorten(r.URL.Path),
 			"remote", r.RemoteAddr, "status", refused.status, "reason", refused.message)
 		if refused.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", "GET, HEAD, PUT, OPTIONS")
@@ -101,24 +104,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := h.transfer(w, r); err != nil {
-		h.config.Log.Error("set deadlines", "error", err)
-		writeError(w, r, http.StatusInternalServerError, "InternalError", "The gateway cannot bound this transfer.")
+		h.config.Log.Error("cannot set the deadlines of a connection", "error", err)
+		writeError(w, r, http.StatusInternalServerError, "InternalError",
+			"The gateway failed to handle the request.")
 	}
 }
 
-// passed are the request headers that go to MinIO. All others are dropped: a header that a
-// signature does not need can only do harm (Content-Encoding would be stored, X-Real-Ip believed).
-var passed = []string{
+// forwardedHeaders are the request headers that are sent to MinIO. All others are dropped, because
+// a header that is not needed can only do harm: MinIO would store Content-Encoding with the object
+// and trust X-Real-Ip.
+var forwardedHeaders = []string{
 	"Accept", "Access-Control-Request-Headers", "Access-Control-Request-Method", "Content-Length",
 	"Content-Type", "Expect", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
 	"If-Unmodified-Since", "Origin", "Range", "User-Agent", "X-Amz-Checksum-Sha256",
 }
 
-// rewrite makes the request to MinIO. Host, path and query stay byte for byte as the browser sent
-// them, because the signature covers them. No X-Forwarded-* is added.
+// rewrite creates the request to MinIO. Host, path and query are the same bytes that the browser
+// sent, because the signature covers them. rewrite adds no X-Forwarded-* headers.
 func (h *handler) rewrite(r *httputil.ProxyRequest) {
-	header := make(http.Header, len(passed))
-	for _, name := range passed {
+	header := make(http.Header, len(forwardedHeaders))
+	for _, name := range forwardedHeaders {
 		if values, ok := r.Out.Header[name]; ok {
 			header[name] = values
 		}
@@ -132,35 +137,36 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 }
 
-// failed answers for a request that MinIO did not answer.
-func (h *handler) failed(w http.ResponseWriter, r *http.Request, err error) {
+// handleError answers a request if forwarding it failed.
+func (h *handler) handleError(w http.ResponseWriter, r *http.Request, err error) {
 	var clientErr error
 	if stored := w.(*writer).upload.err.Load(); stored != nil {
 		clientErr = *stored
 	}
-	path := logged(r.URL.Path)
+	path := shorten(r.URL.Path)
 	switch timeout := net.Error(nil); {
 	case errors.Is(clientErr, os.ErrDeadlineExceeded):
-		h.config.Log.Info("upload took too long", "path", path)
+		h.config.Log.Info("upload timed out", "path", path)
 		w.Header().Set("Connection", "close")
 		writeError(w, r, http.StatusRequestTimeout, "RequestTimeout",
-			"The upload took too long. Ask for a new URL and try again.")
+			"The upload took too long. Request a new URL and try again.")
 	case clientErr != nil, errors.Is(err, context.Canceled):
-		h.config.Log.Info("client went away", "method", r.Method, "path", path)
-		panic(http.ErrAbortHandler) // closes the connection; there is nobody to tell
+		h.config.Log.Info("client closed the connection", "method", r.Method, "path", path)
+		panic(http.ErrAbortHandler) // closes the connection without a response
 	case errors.As(err, &timeout) && timeout.Timeout():
-		h.config.Log.Error("minio does not answer", "method", r.Method, "path", path, "error", err)
+		h.config.Log.Error("minio did not answer in time",
+			"method", r.Method, "path", path, "error", err)
 		writeError(w, r, http.StatusGatewayTimeout, "GatewayTimeout",
-			"The object store does not answer. Try again.")
+			"The object store did not answer in time. Try again later.")
 	default:
-		h.config.Log.Error("minio cannot be reached", "method", r.Method, "path", path, "error", err)
+		h.config.Log.Error("minio is unreachable", "method", r.Method, "path", path, "error", err)
 		writeError(w, r, http.StatusBadGateway, "BadGateway",
-			"The object store cannot be reached. Try again.")
+			"The object store is unreachable. Try again later.")
 	}
 }
 
-// logged shortens a path that anybody may have sent.
-func logged(path string) string {
+// shorten returns the first 200 bytes of path, for the log. Clients can send paths of any length.
+func shorten(path string) string {
 	if len(path) > 200 {
 		return path[:200]
 	}

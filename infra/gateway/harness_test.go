@@ -28,55 +28,60 @@ import (
 
 func TestMain(m *testing.M) { localtest.Main(m) }
 
-// stack is a gateway before the real MinIO, with a provisioned bucket.
+// stack is a gateway in front of the test's MinIO server, with a provisioned bucket.
 type stack struct {
 	minio.Admin
 	server    localtest.MinIOServer
-	bare      *url.URL // MinIO's own address
-	address   *url.URL // the gateway's
-	log       *lines
+	bare      *url.URL // the address of MinIO itself
+	address   *url.URL // the address of the gateway
+	log       *logBuffer
 	presigner *minio.Presigner
 	objects   *minio.Objects
 }
 
-// lines is a log that tests read.
-type lines struct {
+// logBuffer is a log that tests can read while the gateway writes to it.
+type logBuffer struct {
 	mu  sync.Mutex
-	all bytes.Buffer
+	log bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.Write(p)
 }
 
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.String()
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.log.String()
 }
 
+// setup runs a gateway with default settings, or with those that change sets.
 func setup(t testing.TB, change ...func(c *gateway.Config)) *stack {
 	t.Helper()
 	server := localtest.MinIO(t)
-	stream(t, server)
+	createStream(t, server)
 	key := func() minio.Key { return minio.Key{Access: rand.Text()[:16], Secret: rand.Text()} }
 	s := &stack{
 		Admin: minio.Admin{
-			Endpoint: server.Endpoint, RootUser: server.RootUser, RootPassword: server.RootPassword, Bucket: server.Bucket,
-			Keys: minio.Keys{Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key()},
+			Endpoint:     server.Endpoint,
+			RootUser:     server.RootUser,
+			RootPassword: server.RootPassword,
+			Bucket:       server.Bucket,
+			Keys: minio.Keys{
+				Upload: key(), Multipart: key(), Download: key(), Confirm: key(), Worker: key(),
+			},
 		},
 		server: server,
 		bare:   &url.URL{Scheme: "http", Host: server.Endpoint},
-		log:    &lines{},
+		log:    &logBuffer{},
 	}
 	if err := minio.Provision(t.Context(), s.Admin); err != nil {
 		t.Fatal(err)
 	}
-	config := gateway.Config{
-		Upstream: s.bare, Bucket: s.Bucket, Log: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	}
+	handler := slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})
+	config := gateway.Config{Upstream: s.bare, Bucket: s.Bucket, Log: slog.New(handler)}
 	for _, change := range change {
 		change(&config)
 	}
@@ -88,7 +93,9 @@ func setup(t testing.TB, change ...func(c *gateway.Config)) *stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.objects, err = minio.NewObjects(minio.Config{Endpoint: s.Endpoint, Bucket: s.Bucket, Key: s.Keys.Worker})
+	s.objects, err = minio.NewObjects(minio.Config{
+		Endpoint: s.Endpoint, Bucket: s.Bucket, Key: s.Keys.Worker,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,33 +103,39 @@ func setup(t testing.TB, change ...func(c *gateway.Config)) *stack {
 	return s
 }
 
-// stream makes the stream that takes the events. Without one MinIO waits half a second for it after each PUT.
-func stream(t testing.TB, server localtest.MinIOServer) {
+// connectNATS connects to the NATS server to which MinIO publishes.
+func connectNATS(t testing.TB, server localtest.MinIOServer) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(server.NATSURL, nats.UserInfo(local.NATSOperator, server.NATSPasswords[local.NATSOperator]))
+	nc, err := nats.Connect(server.NATSURL,
+		nats.UserInfo(local.NATSOperator, server.NATSPasswords[local.NATSOperator]))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	js, err := jetstream.New(nc)
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// createStream creates the stream that stores the bucket's events. Without a stream, MinIO waits
+// half a second for one after each PUT.
+func createStream(t testing.TB, server localtest.MinIOServer) {
+	t.Helper()
+	js, err := jetstream.New(connectNATS(t, server))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "BUCKET", Subjects: []string{"bucket.>"}})
+	config := jetstream.StreamConfig{Name: "BUCKET", Subjects: []string{"bucket.>"}}
+	_, err = js.CreateStream(t.Context(), config)
 	if err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 		t.Fatal(err)
 	}
 }
 
-// events hears MinIO from now on; each call returns the key of the next event.
+// events subscribes to the events of MinIO. Each call of the returned function waits for the next
+// event and returns its key.
 func (s *stack) events(t testing.TB) func() string {
 	t.Helper()
-	nc, err := nats.Connect(s.server.NATSURL, nats.UserInfo(local.NATSOperator, s.server.NATSPasswords[local.NATSOperator]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	heard, err := nc.SubscribeSync("bucket.>")
+	nc := connectNATS(t, s.server)
+	subscription, err := nc.SubscribeSync("bucket.>")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +144,7 @@ func (s *stack) events(t testing.TB) func() string {
 	}
 	return func() string {
 		t.Helper()
-		msg, err := heard.NextMsg(10 * time.Second)
+		msg, err := subscription.NextMsg(testTimeout)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -143,7 +156,7 @@ func (s *stack) events(t testing.TB) func() string {
 	}
 }
 
-// serve runs a gateway until the test ends or stop is called; stop returns what Serve returned.
+// serve runs a gateway until the test ends or stop is called. stop returns the error of Serve.
 func serve(t testing.TB, config gateway.Config) (address *url.URL, stop func() error) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -163,20 +176,25 @@ func serve(t testing.TB, config gateway.Config) (address *url.URL, stop func() e
 	return &url.URL{Scheme: "http", Host: listener.Addr().String()}, stop
 }
 
-// upload returns a URL and headers for content at a new key.
-func (s *stack) upload(t testing.TB, content []byte) (key, address string, headers map[string]string) {
+// upload returns an upload URL for content at a new key, and the headers of the request.
+func (s *stack) upload(
+	t testing.TB, content []byte,
+) (key, address string, headers map[string]string) {
 	t.Helper()
 	key = newKey(t)
-	address, headers, _, err := s.presigner.UploadURL(t.Context(), key, "text/plain", int64(len(content)), nil, time.Minute)
+	address, headers, _, err := s.presigner.UploadURL(
+		t.Context(), key, "text/plain", int64(len(content)), nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return key, address, headers
 }
 
-// send sends a request to host (the gateway's or MinIO's) as if the browser had sent it to address: the Host header
-// stays, so the same signed request can be tried on both.
-func send(t testing.TB, host *url.URL, method, address string, headers map[string]string, body []byte) (int, http.Header, string) {
+// send sends a request for address to host, which is the gateway or MinIO itself. The Host header
+// is that of address, so the same signed request is valid for both.
+func send(
+	t testing.TB, host *url.URL, method, address string, headers map[string]string, body []byte,
+) (int, http.Header, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(body))
 	if err != nil {
@@ -198,7 +216,7 @@ func newKey(t testing.TB) string {
 	return schema.ObjectKey(id)
 }
 
-// signature is the secret part of a presigned URL.
+// signature returns the secret part of a presigned URL.
 func signature(t testing.TB, address string) string {
 	t.Helper()
 	_, value, ok := strings.Cut(address, "X-Amz-Signature=")

@@ -8,21 +8,30 @@ import (
 	"time"
 )
 
-// listener closes connections that are too many as soon as they are accepted, all told and for each address. It does not
-// leave them waiting: one who holds all that are allowed would keep everybody else waiting with him.
+// listener limits the number of open connections, in total and per network. It closes a connection
+// beyond a limit immediately. If it kept them waiting instead, a client that holds all allowed
+// connections would block everybody else.
 type listener struct {
 	net.Listener
-	log         *slog.Logger
-	max, maxOne int
+	log           *slog.Logger
+	maxTotal      int
+	maxPerNetwork int
 
-	mu   sync.Mutex
-	open int
-	from map[netip.Prefix]int
-	told time.Time // when a refusal was last logged
+	mu        sync.Mutex
+	total     int                  // open connections
+	byNetwork map[netip.Prefix]int // open connections by network
+	logged    time.Time            // when the last refused connection was logged
 }
 
-func bounded(l net.Listener, c Config) net.Listener {
-	return &listener{Listener: l, log: c.Log, max: c.MaxConns, maxOne: c.MaxConnsPerAddress, from: make(map[netip.Prefix]int)}
+// limitConnections returns a listener with the limits of c.
+func limitConnections(l net.Listener, c Config) net.Listener {
+	return &listener{
+		Listener:      l,
+		log:           c.Log,
+		maxTotal:      c.MaxConns,
+		maxPerNetwork: c.MaxConnsPerAddress,
+		byNetwork:     make(map[netip.Prefix]int),
+	}
 }
 
 func (l *listener) Accept() (net.Conn, error) {
@@ -31,39 +40,43 @@ func (l *listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := networkOf(c.RemoteAddr())
-		if l.take(from) {
-			return &conn{Conn: c, release: sync.OnceFunc(func() { l.giveBack(from) })}, nil
+		network := networkOf(c.RemoteAddr())
+		if l.acquire(network) {
+			return &conn{Conn: c, release: sync.OnceFunc(func() { l.release(network) })}, nil
 		}
 		_ = c.Close()
 	}
 }
 
-func (l *listener) take(from netip.Prefix) bool {
+// acquire counts a new connection. It returns false if a limit is reached.
+func (l *listener) acquire(network netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.open < l.max && l.from[from] < l.maxOne {
-		l.open++
-		l.from[from]++
+	if l.total < l.maxTotal && l.byNetwork[network] < l.maxPerNetwork {
+		l.total++
+		l.byNetwork[network]++
 		return true
 	}
-	if now := time.Now(); now.Sub(l.told) > time.Second { // an attack must not fill the disk
-		l.told = now
-		l.log.Warn("too many connections", "remote", from.String(), "of_remote", l.from[from], "open", l.open)
+	// Log at most once per second, so that an attack does not fill the disk.
+	if now := time.Now(); now.Sub(l.logged) > time.Second {
+		l.logged = now
+		l.log.Warn("too many connections", "network", network.String(),
+			"open_from_network", l.byNetwork[network], "open", l.total)
 	}
 	return false
 }
 
-func (l *listener) giveBack(from netip.Prefix) {
+// release uncounts a connection that was closed.
+func (l *listener) release(network netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.open--
-	if l.from[from]--; l.from[from] == 0 {
-		delete(l.from, from)
+	l.total--
+	if l.byNetwork[network]--; l.byNetwork[network] == 0 {
+		delete(l.byNetwork, network)
 	}
 }
 
-// conn gives its place back when it is closed.
+// conn is an accepted connection. It calls release when it is closed.
 type conn struct {
 	net.Conn
 	release func()
@@ -74,17 +87,18 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// networkOf is what counts as one address: an IPv4 address, or an IPv6 /64, which is the least that anybody is given.
+// networkOf returns the network whose connections are counted together: a single IPv4 address, or
+// an IPv6 /64, which is the smallest network that providers assign.
 func networkOf(a net.Addr) netip.Prefix {
 	address, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		return netip.Prefix{} // a listener of another kind: all as one
+		return netip.Prefix{} // not TCP: count all connections together
 	}
 	ip := address.Addr().Unmap().WithZone("")
 	bits := 32
 	if ip.Is6() {
 		bits = 64
 	}
-	network, _ := ip.Prefix(bits) // the bits fit the kind
+	network, _ := ip.Prefix(bits) // fails only if bits is out of range
 	return network
 }

@@ -10,9 +10,10 @@ import (
 	"time"
 )
 
-// Server returns an HTTP server around the gateway with its limits set: headers within HeaderTimeout and 16 KiB (a
-// presigned download URL with a long name in another script has about 4), two idle minutes between requests. The
-// transfer itself is bounded by the handler, the number of connections by the listener of Serve.
+// Server returns an HTTP server for the gateway. It limits the headers of a request to
+// HeaderTimeout and 16 KiB (a presigned download URL with a long non-Latin file name has about 4
+// KiB), and the idle time between requests to two minutes. The handler limits the time of a
+// transfer, and the listener of Serve limits the number of connections.
 func Server(config Config) *http.Server {
 	config = config.withDefaults()
 	return &http.Server{
@@ -21,16 +22,17 @@ func Server(config Config) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelWarn),
-		// OPTIONS * would be answered by net/http itself; here it is refused like any other path.
+		// Otherwise net/http would answer OPTIONS * instead of the handler, which refuses it.
 		DisableGeneralOptionsHandler: true,
 	}
 }
 
-// Serve runs the gateway on listener until ctx is done, then takes no new connections and gives the transfers in flight
-// ShutdownTimeout to end before it cuts them. It returns nil after an orderly end, and closes listener in any case.
+// Serve runs the gateway on listener until ctx is canceled. Then it accepts no new connections,
+// waits up to ShutdownTimeout for transfers in flight, and closes the remaining connections. It
+// returns nil after such a shutdown. It always closes listener.
 func Serve(ctx context.Context, listener net.Listener, config Config) error {
 	config = config.withDefaults()
-	listener = bounded(listener, config)
+	listener = limitConnections(listener, config)
 	server := Server(config)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
@@ -43,7 +45,8 @@ func Serve(ctx context.Context, listener net.Listener, config Config) error {
 	defer cancel()
 	err := server.Shutdown(grace)
 	if errors.Is(err, context.DeadlineExceeded) {
-		config.Log.Warn("transfers cut at shutdown", "after", config.ShutdownTimeout)
+		config.Log.Warn("closed connections with unfinished transfers at shutdown",
+			"timeout", config.ShutdownTimeout)
 		err = server.Close()
 	}
 	<-done

@@ -8,51 +8,58 @@ import (
 	"time"
 )
 
-// transfer passes the request on, within bounds: TransferTimeout for all of it, StallTimeout for each stretch in which
-// the client moves no byte. The bounds are deadlines of the connection, which hold even while a read or a write blocks;
-// a context would not interrupt it. It fails, with nothing answered yet, if the connection has no deadlines.
+// transfer forwards the request to MinIO with two time limits: TransferTimeout for the whole
+// request, and StallTimeout for each period in which the client sends or receives nothing.
+//
+// The limits are deadlines of the connection, because these also interrupt a blocked read or write,
+// which a context does not. If the connection does not support deadlines, transfer returns an error
+// and has written no response.
 func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 	control := http.NewResponseController(w)
-	end := time.Now().Add(h.config.TransferTimeout)
-	in := &deadline{end: end, stall: h.config.StallTimeout, set: control.SetReadDeadline}
-	// The answer gets a little longer, so that a client who was too slow can be told.
-	out := &deadline{end: end.Add(10 * time.Second), stall: h.config.StallTimeout + 10*time.Second, set: control.SetWriteDeadline}
-	if err := errors.Join(in.off(), out.off()); err != nil {
+	end, stall := time.Now().Add(h.config.TransferTimeout), h.config.StallTimeout
+	in := &deadline{end: end, stall: stall, set: control.SetReadDeadline}
+	// Writing may take longer, so that a client whose upload timed out can still get an error.
+	const extra = 10 * time.Second
+	out := &deadline{end: end.Add(extra), stall: stall + extra, set: control.SetWriteDeadline}
+	if err := errors.Join(in.disableStall(), out.disableStall()); err != nil {
 		return err
 	}
 	body := &upload{ReadCloser: r.Body, deadline: in}
 	if r.ContentLength > 0 {
-		r = r.WithContext(r.Context()) // net/http knows the original's body by its type
+		// Set the body of a copy, because net/http inspects the type of the original's body.
+		r = r.WithContext(r.Context())
 		r.Body = body
 	}
-	answer := &writer{ResponseWriter: w, deadline: out, upload: body}
+	response := &writer{ResponseWriter: w, deadline: out, upload: body}
 	began := time.Now()
-	defer func() { // a handler that cuts the connection panics
-		count(r.Method, answer.status)
-		trace(r, answer.status, began)
+	defer func() { // also runs if handleError panics to close the connection
+		count(r.Method, response.status)
+		trace(r, response.status, began)
 	}()
-	h.proxy.ServeHTTP(answer, r)
+	h.proxy.ServeHTTP(response, r)
 	return nil
 }
 
-// deadline is that of one direction of a connection. It moves on with the bytes, but never past end.
+// deadline is the deadline of one direction of a connection. It is extended with each transferred
+// block, but never beyond end.
 type deadline struct {
 	end   time.Time
 	stall time.Duration
 	set   func(time.Time) error
-	next  time.Time // when to move it: it is not done for every few bytes
+	next  time.Time // extend does nothing before this time
 }
 
-// off leaves only the end.
-func (d *deadline) off() error { return d.set(d.end) }
+// disableStall sets the deadline to end.
+func (d *deadline) disableStall() error { return d.set(d.end) }
 
-// moving gives the client another while. A failure is one of the connection, which the next read or write tells.
-func (d *deadline) moving() {
+// extend sets the deadline to stall from now, or to end if that is earlier. It ignores an error,
+// because the next read or write on the connection returns it too.
+func (d *deadline) extend() {
 	now := time.Now()
 	if now.Before(d.next) {
 		return
 	}
-	d.next = now.Add(d.stall / 8)
+	d.next = now.Add(d.stall / 8) // setting the deadline for each block would be expensive
 	until := now.Add(d.stall)
 	if until.After(d.end) {
 		until = d.end
@@ -60,8 +67,8 @@ func (d *deadline) moving() {
 	_ = d.set(until)
 }
 
-// upload is a PUT's body. It remembers why the client's side of it ended, so that a client who went away is not taken
-// for a failure of MinIO.
+// upload is the body of a PUT. It records the error of reading from the client, so that handleError
+// can distinguish a failure of the client from a failure of MinIO.
 type upload struct {
 	io.ReadCloser
 	deadline *deadline
@@ -69,41 +76,42 @@ type upload struct {
 }
 
 func (u *upload) Read(p []byte) (int, error) {
-	u.deadline.moving()
+	u.deadline.extend()
 	n, err := u.ReadCloser.Read(p)
 	bytesIn.Add(float64(n))
 	switch {
 	case err == io.EOF:
-		_ = u.deadline.off() // MinIO may take its time to answer
+		_ = u.deadline.disableStall() // the client sends nothing while MinIO processes the upload
 	case err != nil:
 		u.err.Store(&err)
 	}
 	return n, err
 }
 
-// writer is the answer. It leaves "100 Continue" to net/http, which sends it as soon as the body is read, that is once
-// MinIO has asked for it. The proxy would pass on MinIO's too, and now and then the client would get two.
+// writer writes the response to the client. It does not forward MinIO's "100 Continue", because
+// net/http sends its own when the proxy begins to read the body, which happens after MinIO has sent
+// its "100 Continue". Otherwise the client would sometimes receive two.
 type writer struct {
 	http.ResponseWriter
 	deadline *deadline
-	upload   *upload // what it answers
+	upload   *upload // the body of the request
 	status   int     // 0 until it is sent
 }
 
 func (w *writer) WriteHeader(status int) {
 	if status != http.StatusContinue {
-		w.deadline.moving()
+		w.deadline.extend()
 		w.status = status
 		w.ResponseWriter.WriteHeader(status)
 	}
 }
 
 func (w *writer) Write(p []byte) (int, error) {
-	w.deadline.moving()
+	w.deadline.extend()
 	n, err := w.ResponseWriter.Write(p)
 	bytesOut.Add(float64(n))
 	return n, err
 }
 
-// Unwrap lets http.ResponseController find Flush.
+// Unwrap gives http.ResponseController access to Flush.
 func (w *writer) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -9,8 +9,12 @@ import (
 	"time"
 )
 
-// newTransport returns the transport to MinIO, with idle connections kept for many browsers at once. MinIO answers a
-// PUT within milliseconds after its last byte, but within 5 s while NATS hangs (synchronous events), hence a minute.
+// newTransport returns the transport to MinIO. It keeps idle connections for many concurrent
+// browsers.
+//
+// MinIO answers a PUT within milliseconds after the last byte. While NATS hangs this takes up to 5
+// s, because MinIO publishes events synchronously. A ResponseHeaderTimeout of a minute is well
+// above both.
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{
@@ -23,7 +27,8 @@ func newTransport() *http.Transport {
 		},
 		TLSHandshakeTimeout:   5 * time.Second,
 		ResponseHeaderTimeout: time.Minute,
-		// A client that sent Expect: 100-continue is asked for its body only once MinIO has accepted the headers.
+		// If a client sends Expect: 100-continue, its body is read only after MinIO has accepted the
+		// headers.
 		ExpectContinueTimeout: 5 * time.Second,
 		IdleConnTimeout:       90 * time.Second,
 		MaxIdleConns:          1024,
@@ -34,23 +39,24 @@ func newTransport() *http.Transport {
 	}
 }
 
-// upstream is a connection to MinIO. net/http copies an upload to it 32 KiB at a time; with larger pieces the two
-// processes wake each other less often (BenchmarkThroughput: of MinIO's own rate 0.95 to 0.97 instead of 0.91).
+// upstream is a connection to MinIO. It copies uploads in blocks of 256 KiB instead of net/http's
+// 32 KiB, so that the gateway and MinIO wake each other less often. In BenchmarkThroughput the
+// gateway reaches 0.95 to 0.97 of MinIO's throughput this way, instead of 0.91.
 type upstream struct{ net.Conn }
 
-// ReadFrom implements io.ReaderFrom, by which net/http sends a body.
+// ReadFrom implements io.ReaderFrom, which net/http uses to send a body.
 func (c *upstream) ReadFrom(r io.Reader) (int64, error) {
-	buffer := pieces.Get().(*[]byte)
-	defer pieces.Put(buffer)
+	buffer := copyBuffers.Get().(*[]byte)
+	defer copyBuffers.Put(buffer)
 	return io.CopyBuffer(struct{ io.Writer }{c.Conn}, r, *buffer)
 }
 
-var pieces = sync.Pool{New: func() any {
+var copyBuffers = sync.Pool{New: func() any {
 	buffer := make([]byte, 256<<10)
 	return &buffer
 }}
 
-// buffers are reused for the answers' bodies.
+// buffers implements httputil.BufferPool for the bodies of responses.
 type buffers struct{ pool sync.Pool }
 
 func (b *buffers) Get() []byte {

@@ -9,19 +9,34 @@ import (
 	"github.com/google/uuid"
 )
 
-// auditTables let the database itself write down each transition, as its
-// transaction is committed, and each change of a quota: what no client sees.
-const auditTables = `
+// auditSchema creates tables and triggers with which the database records every transition when its
+// transaction commits, and every change of a quota. The clients see only some of them.
+const auditSchema = `
 CREATE TABLE audit_documents (
-	n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(), tx text NOT NULL,
-	document_id uuid NOT NULL, was_version bigint NOT NULL, version bigint NOT NULL, was text NOT NULL, status text NOT NULL,
-	reason text NOT NULL, gone boolean NOT NULL, size bigint NOT NULL, released bigint NOT NULL,
-	used_bytes bigint NOT NULL, limit_bytes bigint NOT NULL);
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	transaction_id text NOT NULL,
+	document_id uuid NOT NULL,
+	old_version bigint NOT NULL,
+	version bigint NOT NULL,
+	old_status text NOT NULL,
+	status text NOT NULL,
+	reason text NOT NULL,
+	gone boolean NOT NULL,
+	size bigint NOT NULL,
+	released_bytes bigint NOT NULL,
+	used_bytes bigint NOT NULL,
+	limit_bytes bigint NOT NULL);
 CREATE TABLE audit_quotas (
-	n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	user_id uuid NOT NULL, was_bytes bigint NOT NULL, used_bytes bigint NOT NULL, limit_bytes bigint NOT NULL);
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	user_id uuid NOT NULL,
+	old_used_bytes bigint NOT NULL,
+	used_bytes bigint NOT NULL,
+	limit_bytes bigint NOT NULL);
 
-CREATE FUNCTION audit_document() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION audit_document() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 DECLARE
 	d documents;
 	q quotas;
@@ -31,39 +46,46 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	SELECT * INTO q FROM quotas WHERE user_id = d.user_id;
-	INSERT INTO audit_documents (tx, document_id, was_version, version, was, status, reason, gone, size, released, used_bytes, limit_bytes)
-	VALUES (pg_current_xact_id()::text, d.id, coalesce(OLD.version, 0), d.version, coalesce(OLD.status, ''),
-		CASE TG_OP WHEN 'DELETE' THEN '' ELSE d.status END, d.reason, d.gone_at IS NOT NULL, d.size,
-		greatest(coalesce(OLD.charged_bytes, 0) - d.charged_bytes, 0), coalesce(q.used_bytes, 0), coalesce(q.limit_bytes, 0));
+	INSERT INTO audit_documents (transaction_id, document_id, old_version, version,
+		old_status, status, reason,
+		gone, size, released_bytes,
+		used_bytes, limit_bytes)
+	VALUES (pg_current_xact_id()::text, d.id, coalesce(OLD.version, 0), d.version,
+		coalesce(OLD.status, ''), CASE TG_OP WHEN 'DELETE' THEN '' ELSE d.status END, d.reason,
+		d.gone_at IS NOT NULL, d.size, greatest(coalesce(OLD.charged_bytes, 0) - d.charged_bytes, 0),
+		coalesce(q.used_bytes, 0), coalesce(q.limit_bytes, 0));
 	RETURN NULL;
 END $$;
-CREATE FUNCTION audit_quota() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+CREATE FUNCTION audit_quota() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 BEGIN
-	INSERT INTO audit_quotas (user_id, was_bytes, used_bytes, limit_bytes) VALUES (NEW.user_id, OLD.used_bytes, NEW.used_bytes, NEW.limit_bytes);
+	INSERT INTO audit_quotas (user_id, old_used_bytes, used_bytes, limit_bytes)
+	VALUES (NEW.user_id, OLD.used_bytes, NEW.used_bytes, NEW.limit_bytes);
 	RETURN NULL;
 END $$;
 
-CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON documents DEFERRABLE INITIALLY DEFERRED
-	FOR EACH ROW EXECUTE FUNCTION audit_document();
-CREATE TRIGGER audit AFTER UPDATE OF used_bytes ON quotas FOR EACH ROW EXECUTE FUNCTION audit_quota();`
+CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON documents
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_document();
+CREATE TRIGGER audit AFTER UPDATE OF used_bytes ON quotas
+	FOR EACH ROW EXECUTE FUNCTION audit_quota();`
 
-// transition is one row of audit_documents. Used and Limit are the owner's quota
-// as the transaction left it.
+// transition is a row of audit_documents. UsedBytes and LimitBytes are the owner's quota at the end
+// of the transaction.
 type transition struct {
-	N          int64
-	At         time.Time
-	Tx         string
-	DocumentID uuid.UUID `db:"document_id"`
-	WasVersion int64     `db:"was_version"`
-	Version    int64
-	Was        string // empty: the row was made
-	Status     string // empty: the row ended
-	Reason     string
-	Gone       bool
-	Size       int64
-	Released   int64 // of the quota
-	Used       int64 `db:"used_bytes"`
-	Limit      int64 `db:"limit_bytes"`
+	ID            int64
+	At            time.Time
+	TransactionID string    `db:"transaction_id"`
+	DocumentID    uuid.UUID `db:"document_id"`
+	OldVersion    int64     `db:"old_version"`
+	Version       int64
+	OldStatus     string `db:"old_status"` // empty if the row was inserted
+	Status        string // empty if the row was deleted
+	Reason        string
+	Gone          bool // the object is deleted
+	Size          int64
+	ReleasedBytes int64 `db:"released_bytes"` // given back to the quota
+	UsedBytes     int64 `db:"used_bytes"`
+	LimitBytes    int64 `db:"limit_bytes"`
 }
 
 func (x transition) String() string {
@@ -71,12 +93,14 @@ func (x transition) String() string {
 	if x.Gone {
 		status += " (gone)"
 	}
-	return fmt.Sprintf("transaction %s: version %d to %d, %q to %q %s; its owner has used %d of %d bytes", x.Tx, x.WasVersion, x.Version,
-		x.Was, status, x.Reason, x.Used, x.Limit)
+	return fmt.Sprintf("transaction %s: version %d to %d, %q to %q %s; "+
+		"its owner has used %d of %d bytes", x.TransactionID, x.OldVersion, x.Version,
+		x.OldStatus, status, x.Reason, x.UsedBytes, x.LimitBytes)
 }
 
-// next are the statuses that may follow each.
-var next = map[string][]string{
+// allowedTransitions maps each status to the statuses that may follow it. The empty status means
+// that there is no row.
+var allowedTransitions = map[string][]string{
 	"":            {"pending"},
 	"pending":     {"uploaded", "rejected", "expired", "deleting"},
 	"expired":     {"uploaded", "rejected", "deleting", ""},
@@ -88,45 +112,54 @@ var next = map[string][]string{
 	"deleting":    {"deleting", ""},
 }
 
-// auditViolations reads the audit: every status follows from the one before, the
-// versions rise by one, no decision took a quota over its limit, and what was
-// rejected for its quota did not fit.
-func (s *system) auditViolations() (found []violation, err error) {
+// auditViolations checks the audit tables: every transition is allowed, every transition increases
+// the version by one, no transition takes a quota over its limit, and a document that was rejected
+// for its quota did not fit.
+func (s *system) auditViolations() (violations []violation, err error) {
 	var rows []transition
-	if err := s.db.Select(&rows, `SELECT * FROM audit_documents ORDER BY document_id, n`); err != nil {
+	err = s.db.Select(&rows, `SELECT * FROM audit_documents ORDER BY document_id, id`)
+	if err != nil {
 		return nil, err
 	}
-	releasing := map[string]bool{}
+	releasing := map[string]bool{} // transactions that gave bytes back to a quota
 	for _, x := range rows {
-		if x.Released > 0 {
-			releasing[x.Tx] = true
+		if x.ReleasedBytes > 0 {
+			releasing[x.TransactionID] = true
 		}
 	}
 	for i, x := range rows {
 		add := func(format string, args ...any) {
-			found = append(found, violation{x.DocumentID, fmt.Sprintf(format, args...)})
+			violations = append(violations, violation{x.DocumentID, fmt.Sprintf(format, args...)})
 		}
-		if !slices.Contains(next[x.Was], x.Status) {
-			add("a status followed that may not follow, a deleted document came back: %q to %q", x.Was, x.Status)
+		if !slices.Contains(allowedTransitions[x.OldStatus], x.Status) {
+			add("a transition is not allowed: from status %q to %q", x.OldStatus, x.Status)
 		}
-		if x.Status != "" && x.Version != x.WasVersion+1 {
-			add("its version went from %d to %d", x.WasVersion, x.Version)
+		if x.Status != "" && x.Version != x.OldVersion+1 {
+			add("a transition changed the version from %d to %d", x.OldVersion, x.Version)
 		}
-		if i > 0 && rows[i-1].DocumentID == x.DocumentID && rows[i-1].Version != x.WasVersion {
-			add("two transitions from version %d", x.WasVersion)
+		if i > 0 && rows[i-1].DocumentID == x.DocumentID && rows[i-1].Version != x.OldVersion {
+			add("two transitions started from version %d", x.OldVersion)
 		}
-		// Others of the same transaction may have given something back after it.
-		if x.Status == "rejected" && x.Was != "rejected" && x.Reason == "quota_exceeded" && x.Used+x.Size <= x.Limit && !releasing[x.Tx] {
-			add("it was rejected though it fits: %d bytes, %d of %d were used", x.Size, x.Used, x.Limit)
+		rejected := x.Status == "rejected" && x.OldStatus != "rejected" &&
+			x.Reason == "quota_exceeded"
+		// After the rejection, the same transaction may have released bytes of other documents.
+		if rejected && x.UsedBytes+x.Size <= x.LimitBytes && !releasing[x.TransactionID] {
+			add("a document that fits was rejected: it has %d bytes, and %d of %d bytes were used",
+				x.Size, x.UsedBytes, x.LimitBytes)
 		}
 	}
-	var over []string
-	if err := s.db.Select(&over, `SELECT format('%s: user %s went from %s to %s of %s bytes', at, user_id, was_bytes, used_bytes, limit_bytes)
-		FROM audit_quotas WHERE used_bytes > was_bytes AND used_bytes > limit_bytes ORDER BY n`); err != nil {
+	var exceeded []string
+	err = s.db.Select(&exceeded, `
+		SELECT format('%s: user %s went from %s to %s of %s bytes',
+			at, user_id, old_used_bytes, used_bytes, limit_bytes)
+		FROM audit_quotas WHERE used_bytes > old_used_bytes AND used_bytes > limit_bytes
+		ORDER BY id`)
+	if err != nil {
 		return nil, err
 	}
-	if len(over) > 0 {
-		found = append(found, violation{uuid.Nil, "used_bytes passed the limit at a decision: " + strings.Join(over, "; ")})
+	if len(exceeded) > 0 {
+		message := "a transition took used_bytes over the limit: " + strings.Join(exceeded, "; ")
+		violations = append(violations, violation{uuid.Nil, message})
 	}
-	return found, nil
+	return violations, nil
 }

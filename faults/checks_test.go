@@ -18,9 +18,10 @@ import (
 	"intray/schema"
 )
 
-// quietOnce says what still goes on: messages that are not acknowledged, events
-// in MinIO's queue, object deletions, transitions that nobody was told of.
-func (s *system) quietOnce(ctx context.Context) error {
+// checkIdle returns an error that says what work is left: messages that are not acknowledged,
+// events in MinIO's queue, documents to classify or delete, objects to delete, or transitions that
+// are not published. It returns nil if there is none.
+func (s *system) checkIdle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	for _, c := range durables {
@@ -29,15 +30,17 @@ func (s *system) quietOnce(ctx context.Context) error {
 			return err
 		}
 		if info := consumer.CachedInfo(); info.NumPending > 0 || info.NumAckPending > 0 {
-			return fmt.Errorf("%s has %d messages before it and %d in hand", c.name, info.NumPending, info.NumAckPending)
+			return fmt.Errorf("consumer %s has %d messages to be delivered and %d to be acknowledged",
+				c.name, info.NumPending, info.NumAckPending)
 		}
 	}
 	queued := 0
-	err := filepath.WalkDir(filepath.Join(s.dir, "minio", "queue"), func(path string, _ fs.DirEntry, err error) error {
+	queue := filepath.Join(s.dir, "minio", "queue")
+	err := filepath.WalkDir(queue, func(path string, _ fs.DirEntry, err error) error {
 		if strings.HasSuffix(path, ".event") {
 			queued++
 		}
-		if errors.Is(err, fs.ErrNotExist) { // sent meanwhile
+		if errors.Is(err, fs.ErrNotExist) { // MinIO has sent the event in the meantime
 			return nil
 		}
 		return err
@@ -48,18 +51,18 @@ func (s *system) quietOnce(ctx context.Context) error {
 	if queued > 0 {
 		return fmt.Errorf("MinIO has %d events in its queue", queued)
 	}
-	for what, query := range map[string]string{
-		"object deletions":           `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`,
-		"documents to be classified": `SELECT count(*) FROM documents WHERE status = 'uploaded'`,
-		"untold transitions":         `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`,
-		"deletions of documents":     `SELECT count(*) FROM documents WHERE status = 'deleting'`,
+	for description, query := range map[string]string{
+		"objects to delete":       `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`,
+		"documents to classify":   `SELECT count(*) FROM documents WHERE status = 'uploaded'`,
+		"unpublished transitions": `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`,
+		"documents to delete":     `SELECT count(*) FROM documents WHERE status = 'deleting'`,
 	} {
 		var n int
 		if err := s.db.GetContext(ctx, &n, query); err != nil {
 			return err
 		}
 		if n > 0 {
-			return fmt.Errorf("%d %s", n, what)
+			return fmt.Errorf("there are %d %s", n, description)
 		}
 	}
 	return nil
@@ -78,7 +81,7 @@ type row struct {
 
 func (r row) counted() bool { return schema.Status(r.Status).Counted() }
 
-// state is what the database and the bucket hold, looked at while all is quiet.
+// state is the content of the database and of the bucket while the system is idle.
 type state struct {
 	rows    map[uuid.UUID]row
 	objects map[string]miniogo.ObjectInfo // by key
@@ -87,25 +90,28 @@ type state struct {
 func (s *system) state(ctx context.Context) (state, error) {
 	now := state{map[uuid.UUID]row{}, map[string]miniogo.ObjectInfo{}}
 	var rows []row
-	if err := s.db.SelectContext(ctx, &rows, `SELECT d.id, u.email, d.object_key, d.status, d.reason, d.size, d.etag
+	if err := s.db.SelectContext(ctx, &rows, `
+		SELECT d.id, u.email, d.object_key, d.status, d.reason, d.size, d.etag
 		FROM documents AS d JOIN users AS u ON u.id = d.user_id`); err != nil {
 		return now, err
 	}
 	for _, r := range rows {
 		now.rows[r.ID] = r
 	}
-	for object := range s.root.ListObjects(ctx, s.stack.MinIO.Bucket, miniogo.ListObjectsOptions{Recursive: true}) {
+	bucket := s.stack.MinIO.Bucket
+	options := miniogo.ListObjectsOptions{Recursive: true}
+	for object := range s.root.ListObjects(ctx, bucket, options) {
 		if object.Err != nil {
 			return now, object.Err
 		}
 		now.objects[object.Key] = object
 	}
-	// A listing proves no absence.
+	// A listing may lack an object that exists. Only a HEAD proves that an object does not exist.
 	for _, r := range rows {
 		if _, listed := now.objects[r.ObjectKey]; listed {
 			continue
 		}
-		object, err := s.root.StatObject(ctx, s.stack.MinIO.Bucket, r.ObjectKey, miniogo.StatObjectOptions{})
+		object, err := s.root.StatObject(ctx, bucket, r.ObjectKey, miniogo.StatObjectOptions{})
 		if err == nil {
 			now.objects[r.ObjectKey] = object
 		} else if miniogo.ToErrorResponse(err).Code != miniogo.NoSuchKey {
@@ -115,139 +121,154 @@ func (s *system) state(ctx context.Context) (state, error) {
 	return now, nil
 }
 
-// violations holds the state against the clients' histories and the audit.
+// violations returns all invariants that do not hold. It compares the state with the clients'
+// histories and checks the audit tables, the quotas and the dead letters.
 func (s *system) violations(ctx context.Context, r *record) ([]violation, error) {
 	now, err := s.state(ctx)
 	if err != nil {
 		return nil, err
 	}
-	found, err := s.auditViolations()
+	audit, err := s.auditViolations()
 	if err != nil {
 		return nil, err
 	}
-	dead, err := s.deadLetters(ctx, r)
+	deadLetters, err := s.deadLetterViolations(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	sums, err := s.sums(ctx)
+	quotas, err := s.quotaViolations(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	found = slices.Concat(found, r.wrong, dead, sums)
+	all := slices.Concat(audit, r.violations, deadLetters, quotas)
 	for _, d := range r.documents {
-		for _, sentence := range now.reflected(d, r) {
-			found = append(found, violation{d.id, sentence})
+		for _, message := range now.checkHistory(d, r) {
+			all = append(all, violation{d.id, message})
 		}
 	}
 	keys := map[string]bool{}
 	for _, row := range now.rows {
 		keys[row.ObjectKey] = true
-		for _, sentence := range now.paired(row, r) {
-			found = append(found, violation{row.ID, sentence})
+		for _, message := range now.checkObject(row, r) {
+			all = append(all, violation{row.ID, message})
 		}
 	}
 	for key := range now.objects {
-		if !keys[key] && !r.unheard[key] {
-			found = append(found, violation{idOf(key), "there is an object without a document"})
+		if !keys[key] && !r.lostEvents[key] {
+			all = append(all, violation{idOf(key), "an object has no document"})
 		}
 	}
-	return found, nil
+	return all, nil
 }
 
+// idOf returns the id of the document that an object key belongs to.
 func idOf(key string) uuid.UUID {
 	id, _ := uuid.Parse(key[strings.LastIndexByte(key, '/')+1:])
 	return id
 }
 
-// reflected holds a document against what its client knows of it.
-func (now state) reflected(d *document, r *record) (wrong []string) {
-	f := d.facts()
-	row, there := now.rows[d.id]
-	_, object := now.objects[d.key]
-	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	if f.deleted == surely {
-		if there {
-			add("a deleted document is still there, as %q", row.Status)
-		}
-		// Whether a put after the deletion was heard of is another matter.
-		if object && !r.unheard[d.key] {
-			add("a deleted document's object is still there")
-		}
-		return wrong
+// checkHistory compares a document in the database with its history and returns what does not
+// match.
+func (now state) checkHistory(d *document, r *record) (messages []string) {
+	known := d.outcomes()
+	row, exists := now.rows[d.id]
+	_, hasObject := now.objects[d.key]
+	add := func(format string, args ...any) {
+		messages = append(messages, fmt.Sprintf(format, args...))
 	}
-	if !there {
-		if f.deleted == never {
-			add("a document that nobody deleted is gone")
+	if known.deleted == acknowledged {
+		if exists {
+			add("a deleted document exists: it is %s", row.Status)
 		}
-		return wrong
+		// The object may exist if it was uploaded after the deletion and the event was lost.
+		if hasObject && !r.lostEvents[d.key] {
+			add("the object of a deleted document exists")
+		}
+		return messages
+	}
+	if !exists {
+		if known.deleted == notDone {
+			add("a document that nobody deleted does not exist")
+		}
+		return messages
 	}
 	if row.Email != d.user.email {
-		add("it is %s's, not %s's", row.Email, d.user.email)
+		add("a document has another owner: %s, not %s", row.Email, d.user.email)
 	}
 	switch row.Status {
 	case "pending":
-		if f.put == surely {
-			add("an acknowledged PUT is not reflected: its document is still pending")
+		if known.put == acknowledged {
+			add("a document whose PUT was acknowledged is pending")
 		}
 	case "uploaded":
-		add("it was never classified, though everybody is done")
+		add("a document is not classified although the system is idle")
 		fallthrough
 	case "classified":
-		if f.put == never {
-			add("it is %s, though nobody put its file", row.Status)
+		if known.put == notDone {
+			add("a document whose file was not uploaded has the wrong status: it is %s", row.Status)
 		}
-		if f.overwritten == surely && !r.unheard[d.key] {
-			add("it was overwritten and is still %s", row.Status)
+		if known.overwritten == acknowledged && !r.lostEvents[d.key] {
+			add("a document whose object was overwritten has the wrong status: it is %s", row.Status)
 		}
 	case "rejected":
 		if row.Reason != "quota_exceeded" || !d.user.tight && !d.user.lowered.Load() {
-			add("it was rejected for %s", row.Reason)
+			add("a document is rejected unexpectedly: the reason is %s", row.Reason)
 		}
 	case "quarantined":
-		if f.overwritten == never {
-			add("it is quarantined, though nobody overwrote it")
+		if known.overwritten == notDone {
+			add("a document whose object was not overwritten is quarantined")
 		}
 	default:
-		add("it is %s %s", row.Status, row.Reason)
+		add("a document has an unexpected status: it is %s %s", row.Status, row.Reason)
 	}
-	return wrong
+	return messages
 }
 
-// paired holds a row against its object.
-func (now state) paired(row row, r *record) (wrong []string) {
-	object, there := now.objects[row.ObjectKey]
+// checkObject compares a document in the database with its object and returns what does not match.
+func (now state) checkObject(row row, r *record) (messages []string) {
+	object, exists := now.objects[row.ObjectKey]
+	needed := row.counted() || row.Status == "quarantined"
 	switch {
-	case (row.counted() || row.Status == "quarantined") && !there:
-		wrong = append(wrong, "there is a document without an object: it is "+row.Status)
-	case !row.counted() && row.Status != "quarantined" && there && !r.unheard[row.ObjectKey]:
-		wrong = append(wrong, "the object of a document that is "+row.Status+" is there")
-	case row.counted() && (object.Size != row.Size || strings.Trim(object.ETag, `"`) != row.ETag) && !r.unheard[row.ObjectKey]:
-		wrong = append(wrong, fmt.Sprintf("the object is not the one that was confirmed: %d bytes %s, not %d bytes %s", object.Size, object.ETag, row.Size, row.ETag))
+	case needed && !exists:
+		messages = append(messages, "a document has no object: it is "+row.Status)
+	case !needed && exists && !r.lostEvents[row.ObjectKey]:
+		messages = append(messages, "a document still has an object: it is "+row.Status)
+	case row.counted() && !r.lostEvents[row.ObjectKey]:
+		if etag := strings.Trim(object.ETag, `"`); object.Size != row.Size || etag != row.ETag {
+			messages = append(messages, fmt.Sprintf("an object is not the one that was confirmed: "+
+				"it has %d bytes and ETag %s, not %d bytes and ETag %s",
+				object.Size, etag, row.Size, row.ETag))
+		}
 	}
-	return wrong
+	return messages
 }
 
-// sums holds every quota against the documents.
-func (s *system) sums(ctx context.Context) ([]violation, error) {
-	var wrong []string
-	err := s.db.SelectContext(ctx, &wrong, `
-		SELECT format('user %s has used %s bytes, is charged %s for documents of %s bytes', q.user_id, q.used_bytes, sum(d.charged_bytes),
+// quotaViolations compares every quota with the sum over the user's documents.
+func (s *system) quotaViolations(ctx context.Context) ([]violation, error) {
+	var rows []string
+	err := s.db.SelectContext(ctx, &rows, `
+		SELECT format('user %s has used %s bytes, is charged %s for documents of %s bytes',
+			q.user_id, q.used_bytes, sum(d.charged_bytes),
 			sum(d.size) FILTER (WHERE d.status IN ('uploaded', 'classified', 'failed')))
 		FROM quotas AS q LEFT JOIN documents AS d USING (user_id)
 		GROUP BY q.user_id, q.used_bytes
 		HAVING q.used_bytes <> coalesce(sum(d.charged_bytes), 0)
-		    OR q.used_bytes <> coalesce(sum(d.size) FILTER (WHERE d.status IN ('uploaded', 'classified', 'failed')), 0)`)
-	var found []violation
-	for _, w := range wrong {
-		found = append(found, violation{uuid.Nil, "used_bytes is not the sum: " + w})
+			OR q.used_bytes <> coalesce(sum(d.size)
+				FILTER (WHERE d.status IN ('uploaded', 'classified', 'failed')), 0)`)
+	var violations []violation
+	for _, row := range rows {
+		message := "used_bytes is not the sum over the documents: " + row
+		violations = append(violations, violation{uuid.Nil, message})
 	}
-	return found, err
+	return violations, err
 }
 
-// deadLetters holds the table against what was poisoned.
-func (s *system) deadLetters(ctx context.Context, r *record) (found []violation, err error) {
+// deadLetterViolations compares the dead letters with the poisoned messages.
+func (s *system) deadLetterViolations(
+	ctx context.Context, r *record,
+) (violations []violation, err error) {
 	var letters []struct {
 		Consumer string
 		Stream   string
@@ -255,84 +276,109 @@ func (s *system) deadLetters(ctx context.Context, r *record) (found []violation,
 		Headers  []byte
 		Reason   string
 	}
-	if err := s.db.SelectContext(ctx, &letters, `SELECT consumer, stream, sequence, headers, reason FROM dead_letters`); err != nil {
+	err = s.db.SelectContext(ctx, &letters,
+		`SELECT consumer, stream, sequence, headers, reason FROM dead_letters`)
+	if err != nil {
 		return nil, err
 	}
-	kept := map[string]bool{}
+	stored := map[string]bool{}
 	for _, l := range letters {
 		var headers map[string][]string
 		if err := json.Unmarshal(l.Headers, &headers); err != nil {
 			return nil, err
 		}
-		if mark := headers[poisonMark]; len(mark) == 1 {
-			kept[l.Consumer+" "+mark[0]] = true
+		if mark := headers[poisonHeader]; len(mark) == 1 {
+			stored[l.Consumer+" "+mark[0]] = true
 			continue
 		}
-		found = append(found, violation{uuid.Nil, fmt.Sprintf("a message is a dead letter of %s though nobody poisoned it: %d of %s, %s",
-			l.Consumer, l.Sequence, l.Stream, l.Reason)})
+		message := fmt.Sprintf("a message that is not poisoned is a dead letter of %s: "+
+			"message %d of stream %s, %s", l.Consumer, l.Sequence, l.Stream, l.Reason)
+		violations = append(violations, violation{uuid.Nil, message})
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for mark, p := range r.poison {
-		if p.stored == surely && !p.destroyed && !kept[p.consumer+" "+mark] {
-			found = append(found, violation{uuid.Nil, fmt.Sprintf("a poisoned message for %s is not in the dead letters: %q, mark %s", p.consumer, p.what, mark)})
+		if p.published == acknowledged && !p.destroyed && !stored[p.consumer+" "+mark] {
+			message := fmt.Sprintf("a poisoned message is not a dead letter of %s: %q, with header %s",
+				p.consumer, p.data, mark)
+			violations = append(violations, violation{uuid.Nil, message})
 		}
 	}
-	return found, nil
+	return violations, nil
 }
 
-// story tells all that is known of a document.
-func (s *system) story(ctx context.Context, id uuid.UUID, r *record) string {
-	type line struct {
-		at   time.Time
-		what string
-	}
-	var lines []line
-	r.mu.Lock()
-	d := r.documents[id]
-	r.mu.Unlock()
-	if d != nil {
-		d.mu.Lock()
-		for _, m := range d.history {
-			lines = append(lines, line{m.at, "client    " + m.what})
-		}
-		d.mu.Unlock()
+// timeline returns everything that is known about a document: its client's history, its transitions
+// and its events by time, and its current rows and object.
+func (s *system) timeline(ctx context.Context, id uuid.UUID, r *record) string {
+	entries := r.historyOf(id)
+	add := func(at time.Time, format string, args ...any) {
+		entries = append(entries, historyEntry{at, fmt.Sprintf(format, args...)})
 	}
 	var audit []transition
-	if err := s.db.SelectContext(ctx, &audit, `SELECT * FROM audit_documents WHERE document_id = $1 ORDER BY n`, id); err != nil {
-		lines = append(lines, line{time.Now(), "the audit cannot be read: " + err.Error()})
+	err := s.db.SelectContext(ctx, &audit,
+		`SELECT * FROM audit_documents WHERE document_id = $1 ORDER BY id`, id)
+	if err != nil {
+		add(time.Now(), "the audit tables cannot be read: %v", err)
 	}
 	for _, x := range audit {
-		lines = append(lines, line{x.At, "database  " + x.String()})
+		add(x.At, "database  %v", x)
 	}
 	for _, name := range []string{schema.StreamBucket, schema.StreamDocuments} {
-		err := s.each(ctx, name, func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
+		err := s.eachMessage(ctx, name, func(m jetstream.Msg, meta *jetstream.MsgMetadata) {
 			if strings.Contains(string(m.Data()), id.String()) {
-				lines = append(lines, line{meta.Timestamp, fmt.Sprintf("%-9s %d %s %s", name, meta.Sequence.Stream, m.Subject(), m.Headers().Get("Nats-Msg-Id"))})
+				add(meta.Timestamp, "%-9s %d %s %s", name, meta.Sequence.Stream, m.Subject(),
+					m.Headers().Get("Nats-Msg-Id"))
 			}
 		})
 		if err != nil {
-			lines = append(lines, line{time.Now(), name + " cannot be read: " + err.Error()})
+			add(time.Now(), "stream %s cannot be read: %v", name, err)
 		}
 	}
-	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(entries, func(a, b historyEntry) int { return a.at.Compare(b.at) })
 	var out strings.Builder
-	for _, l := range lines {
-		fmt.Fprintf(&out, "    %s  %s\n", l.at.Local().Format("15:04:05.000"), l.what)
+	for _, e := range entries {
+		fmt.Fprintf(&out, "    %s  %s\n", e.at.Local().Format("15:04:05.000"), e.text)
 	}
-	var now []string
-	if err := s.db.SelectContext(ctx, &now, `SELECT row_to_json(d)::text FROM documents AS d WHERE id = $1
-		UNION ALL SELECT row_to_json(o)::text FROM object_deletions AS o WHERE object_key = $2`, id, schema.ObjectKey(id)); err != nil {
-		now = append(now, err.Error())
+	key := schema.ObjectKey(id)
+	var rows []string
+	if err := s.db.SelectContext(ctx, &rows, `
+		SELECT row_to_json(d)::text FROM documents AS d WHERE id = $1
+		UNION ALL
+		SELECT row_to_json(o)::text FROM object_deletions AS o WHERE object_key = $2`,
+		id, key); err != nil {
+		rows = append(rows, err.Error())
 	}
-	fmt.Fprintf(&out, "    rows:   %s\n", strings.Join(now, "\n            "))
-	object, err := s.root.StatObject(ctx, s.stack.MinIO.Bucket, schema.ObjectKey(id), miniogo.StatObjectOptions{})
-	fmt.Fprintf(&out, "    object: %d bytes, %s, %s %v\n", object.Size, object.ETag, object.LastModified, err)
+	fmt.Fprintf(&out, "    rows:   %s\n", strings.Join(rows, "\n            "))
+	object, err := s.root.StatObject(ctx, s.stack.MinIO.Bucket, key, miniogo.StatObjectOptions{})
+	if err != nil {
+		fmt.Fprintf(&out, "    object: %v\n", err)
+	} else {
+		fmt.Fprintf(&out, "    object: %d bytes, ETag %s, modified at %s\n",
+			object.Size, object.ETag, object.LastModified)
+	}
 	return out.String()
 }
 
-// each reads what a stream holds.
-func (s *system) each(ctx context.Context, name string, tell func(jetstream.Msg, *jetstream.MsgMetadata)) error {
+// historyOf returns the history of a document, or nil if no client knows the document.
+func (r *record) historyOf(id uuid.UUID) (entries []historyEntry) {
+	r.mu.Lock()
+	d := r.documents[id]
+	r.mu.Unlock()
+	if d == nil {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, e := range d.history {
+		entries = append(entries, historyEntry{e.at, "client    " + e.text})
+	}
+	return entries
+}
+
+// eachMessage calls handle with each message that is now in a stream.
+func (s *system) eachMessage(
+	ctx context.Context, name string, handle func(jetstream.Msg, *jetstream.MsgMetadata),
+) error {
 	stream, err := s.stream(ctx, name)
 	if err != nil {
 		return err
@@ -354,7 +400,7 @@ func (s *system) each(ctx context.Context, name string, tell func(jetstream.Msg,
 		if err != nil {
 			return err
 		}
-		tell(m, meta)
+		handle(m, meta)
 		if meta.Sequence.Stream >= last {
 			return nil
 		}

@@ -23,47 +23,62 @@ import (
 )
 
 const (
-	clientTimeout = 25 * time.Second // an answer after it is none
-	workers       = 3                // of each user
-	pace          = 150 * time.Millisecond
-	// Half of the users are kept near their limit, so that much is rejected; the
-	// others delete little, so that much stays to be looked for at the end.
-	tightLimit, roomyLimit = 24_000, 100 << 20
-	maxSize                = 4_000
+	clientTimeout = 25 * time.Second // after which a client counts a request as not answered
+	workers       = 3                // for each user
+	stepInterval  = 150 * time.Millisecond
+	// Half of the users have a small quota, so that many of their uploads are rejected. The others
+	// delete little, so that many documents are left to check at the end.
+	tightLimit, largeLimit = 24_000, 100 << 20 // bytes
+	maxSize                = 4_000             // bytes of a document
 )
 
-// user is an account with what its workers share.
+// The names under which the record counts the clients' operations.
+const (
+	countURLs            = "URLs issued"
+	countURLsRefused     = "URLs refused because of the quota"
+	countURLsFailed      = "URL requests that failed"
+	countPUTs            = "PUTs acknowledged"
+	countPUTsFailed      = "PUTs not acknowledged"
+	countConfirms        = "confirms answered"
+	countDELETEs         = "DELETEs acknowledged"
+	countOverwrites      = "overwrites acknowledged"
+	countPUTsAfterDelete = "PUTs to deleted documents"
+)
+
+// user is an account and what its workers share.
 type user struct {
 	email, password string
-	tight           bool
-	lowered         atomic.Bool  // its limit was lowered for a while
-	refused         atomic.Int32 // URLs, for the quota
+	tight           bool         // has the small quota
+	lowered         atomic.Bool  // its limit was lowered at some time
+	refused         atomic.Int32 // number of URLs refused because of the quota
 
 	mu    sync.Mutex
 	token string
 }
 
-// clients use the system from outside, each operation as a front end makes it.
+// clients are the users' workers. They use the HTTP API in the way that a front end does.
 type clients struct {
 	s        *system
 	r        *record
 	http     *http.Client
 	users    []*user
-	inFlight atomic.Int32 // PUTs whose answer has not come
+	inFlight atomic.Int32 // PUTs that are not yet answered
 	running  sync.WaitGroup
 }
 
-// users adds accounts with the operator's command.
-func users(t *testing.T, s *system, n int) []*user {
+// addUsers adds n accounts with the operator's command.
+func addUsers(t *testing.T, s *system, n int) []*user {
 	t.Helper()
 	all := make([]*user, n)
 	for i := range all {
 		u := &user{email: fmt.Sprintf("user-%d@example.org", i), tight: i%2 == 0}
-		limit := roomyLimit
+		limit := largeLimit
 		if u.tight {
 			limit = tightLimit
 		}
-		out, err := exec.CommandContext(t.Context(), s.up.path, "users", "add", "--data", s.dir, "--generate", fmt.Sprintf("--quota=%d", limit), u.email).CombinedOutput()
+		command := exec.CommandContext(t.Context(), s.up.path, "users", "add", "--data", s.dir,
+			"--generate", fmt.Sprintf("--quota=%d", limit), u.email)
+		out, err := command.CombinedOutput()
 		if err != nil {
 			t.Fatalf("users add: %v\n%s", err, out)
 		}
@@ -79,25 +94,26 @@ func newClients(s *system, r *record, all []*user) *clients {
 	}}
 }
 
-// work starts the workers of the users; they end with ctx.
-func (c *clients) work(ctx context.Context, seed uint64) {
+// start starts the workers of all users, which run until ctx is done.
+func (c *clients) start(ctx context.Context, seed uint64) {
 	for i, u := range c.users {
 		for w := range workers {
-			choose := rand.New(rand.NewPCG(seed, uint64(i*workers+w)+1))
-			c.running.Go(func() { (&worker{c, u, choose, nil}).work(ctx) })
+			random := rand.New(rand.NewPCG(seed, uint64(i*workers+w)+1))
+			c.running.Go(func() { (&worker{c, u, random, nil}).run(ctx) })
 		}
 	}
 }
 
-// stop waits for the workers' last answers.
-func (c *clients) stop() {
+// wait waits until the workers have received their last responses.
+func (c *clients) wait() {
 	c.running.Wait()
 	c.http.CloseIdleConnections()
 }
 
-// call makes an API call and returns its status, or 0 if no answer came. An
-// answer of 2xx is read into out.
-func (c *clients) call(u *user, method, path string, in, out any) (status int, problem string) {
+// call makes an API call and returns the status and the beginning of the body. The status is 0 if
+// there was no response; the text is then the error. The body of a successful response is decoded
+// into out. call logs in if the user has no token or the token is no longer valid.
+func (c *clients) call(u *user, method, path string, in, out any) (status int, text string) {
 	for range 2 {
 		u.mu.Lock()
 		token := u.token
@@ -105,7 +121,7 @@ func (c *clients) call(u *user, method, path string, in, out any) (status int, p
 			token = c.login(u)
 		}
 		u.mu.Unlock()
-		status, problem = c.send(method, path, token, in, out)
+		status, text = c.send(method, path, token, in, out)
 		if status != http.StatusUnauthorized {
 			break
 		}
@@ -113,30 +129,32 @@ func (c *clients) call(u *user, method, path string, in, out any) (status int, p
 		u.token = ""
 		u.mu.Unlock()
 	}
-	return status, problem
+	return status, text
 }
 
 const loginPath = "/api/auth/login"
 
+// login sets and returns the user's token. It is empty if the login failed.
 func (c *clients) login(u *user) string {
-	var answer struct {
+	var resp struct {
 		Token string `json:"access_token"`
 	}
-	c.send(http.MethodPost, loginPath, "", map[string]string{"email": u.email, "password": u.password}, &answer)
-	u.token = answer.Token
+	credentials := map[string]string{"email": u.email, "password": u.password}
+	c.send(http.MethodPost, loginPath, "", credentials, &resp)
+	u.token = resp.Token
 	return u.token
 }
 
-// send makes one request. It does not end with the run: an answer that is on its
-// way is waited for.
-func (c *clients) send(method, path, token string, in, out any) (status int, problem string) {
+// send sends one request to the API. It has no context, because at the end of the run the clients
+// wait for the responses to their last requests.
+func (c *clients) send(method, path, token string, in, out any) (status int, text string) {
 	var body io.Reader = http.NoBody
 	if in != nil {
-		text, err := json.Marshal(in)
+		encoded, err := json.Marshal(in)
 		if err != nil {
 			return 0, err.Error()
 		}
-		body = bytes.NewReader(text)
+		body = bytes.NewReader(encoded)
 	}
 	req, err := http.NewRequest(method, c.s.stack.API+path, body)
 	if err != nil {
@@ -151,35 +169,36 @@ func (c *clients) send(method, path, token string, in, out any) (status int, pro
 	return c.do(req, out)
 }
 
-func (c *clients) do(req *http.Request, out any) (status int, problem string) {
+// do sends the request. It returns the same as call.
+func (c *clients) do(req *http.Request, out any) (status int, text string) {
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return 0, err.Error()
 	}
 	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
+	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		return 0, err.Error()
 	}
 	if resp.StatusCode < 300 && out != nil {
-		if err := json.Unmarshal(text, out); err != nil {
+		if err := json.Unmarshal(body, out); err != nil {
 			return 0, err.Error()
 		}
 	}
-	return resp.StatusCode, string(text[:min(len(text), 300)])
+	return resp.StatusCode, string(body[:min(len(body), 300)])
 }
 
-// worker is one of a user's clients. It touches its own documents only, so that
-// the order of what befell each of them is known.
+// worker is one client of a user. No other client uses its documents, so the order of the
+// operations on each document is known.
 type worker struct {
 	*clients
-	user   *user
-	choose *rand.Rand
-	mine   []*document
+	user      *user
+	random    *rand.Rand
+	documents []*document
 }
 
-func (w *worker) work(ctx context.Context) {
-	tick := time.NewTicker(pace)
+func (w *worker) run(ctx context.Context) {
+	tick := time.NewTicker(stepInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -191,15 +210,15 @@ func (w *worker) work(ctx context.Context) {
 	}
 }
 
-// step does one thing by chance.
+// step performs one random operation.
 func (w *worker) step(ctx context.Context) {
-	p := w.choose.IntN(100)
+	p := w.random.IntN(100)
 	deletes := 5
 	if w.user.tight {
 		deletes = 25
 	}
 	switch {
-	case p < 45 || len(w.mine) == 0:
+	case p < 45 || len(w.documents) == 0:
 		w.upload(ctx)
 	case p < 45+deletes:
 		w.delete(w.pick())
@@ -208,59 +227,61 @@ func (w *worker) step(ctx context.Context) {
 	case p < 88:
 		w.overwrite(w.pick())
 	case p < 93:
-		w.putAgain()
+		w.putAfterDelete()
 	default:
-		w.look(w.pick())
+		w.get(w.pick())
 	}
 }
 
-// pick prefers what was touched last.
+// pick returns a random document. Every second time it is one of the four newest.
 func (w *worker) pick() *document {
-	n := len(w.mine)
-	if w.choose.IntN(2) == 0 {
-		return w.mine[n-1-w.choose.IntN(min(n, 4))]
+	n := len(w.documents)
+	if w.random.IntN(2) == 0 {
+		return w.documents[n-1-w.random.IntN(min(n, 4))]
 	}
-	return w.mine[w.choose.IntN(n)]
+	return w.documents[w.random.IntN(n)]
 }
 
-// text returns n bytes that no other document holds.
+// text returns n bytes of text. It begins with a UUID, so that no other document has the same
+// content.
 func (w *worker) text(n int) []byte {
 	words := []string{"river", "stone", "letter", "cloud", "harbor", "window", "garden", "paper"}
 	out := []byte(uuid.NewString())
 	for len(out) < n {
 		out = append(out, ' ')
-		out = append(out, words[w.choose.IntN(len(words))]...)
+		out = append(out, words[w.random.IntN(len(words))]...)
 	}
 	return out[:n]
 }
 
-// upload asks for some URLs at once, so that together they may not fit, and uses
-// most of them.
+// upload requests up to four URLs before it uses the first one, so that the documents may exceed
+// the quota together. Then it uploads most of them and confirms some.
 func (w *worker) upload(ctx context.Context) {
-	var asked []*document
-	for range 1 + w.choose.IntN(4) {
-		if d := w.ask(); d != nil {
-			asked = append(asked, d)
+	var requested []*document
+	for range 1 + w.random.IntN(4) {
+		if d := w.requestUpload(); d != nil {
+			requested = append(requested, d)
 		}
 	}
-	for _, d := range asked {
-		w.mine = append(w.mine, d)
-		if w.choose.IntN(12) == 0 {
-			continue // its owner has lost interest
+	for _, d := range requested {
+		w.documents = append(w.documents, d)
+		if w.random.IntN(12) == 0 {
+			continue // the document is never uploaded
 		}
-		for try := 0; try < 4 && !w.put(d); try++ {
+		for attempt := 0; attempt < 4 && !w.put(d); attempt++ {
 			pause(ctx, 500*time.Millisecond)
 		}
-		if w.choose.IntN(3) == 0 {
+		if w.random.IntN(3) == 0 {
 			w.confirm(d)
 		}
 	}
 }
 
-func (w *worker) ask() *document {
-	size := 40 + w.choose.IntN(maxSize-40)
+// requestUpload requests an upload URL. It returns nil if none was issued.
+func (w *worker) requestUpload() *document {
+	size := 40 + w.random.IntN(maxSize-40)
 	body := w.text(size)
-	var answer struct {
+	var resp struct {
 		Document struct {
 			ID uuid.UUID `json:"id"`
 		} `json:"document"`
@@ -269,55 +290,59 @@ func (w *worker) ask() *document {
 			Headers map[string]string `json:"headers"`
 		} `json:"upload"`
 	}
-	status, _ := w.call(w.user, http.MethodPost, "/api/documents/upload-url",
-		map[string]any{"filename": "letter.txt", "content_type": "text/plain", "size": size}, &answer)
+	request := map[string]any{
+		"filename": "letter.txt", "content_type": "text/plain", "size": size,
+	}
+	status, _ := w.call(w.user, http.MethodPost, "/api/documents/upload-url", request, &resp)
 	switch status {
 	case http.StatusCreated:
 	case http.StatusRequestEntityTooLarge:
 		w.user.refused.Add(1)
-		w.r.count("URLs refused for the quota")
+		w.r.addCount(countURLsRefused)
 		return nil
 	default:
-		w.r.count("URLs not given")
+		w.r.addCount(countURLsFailed)
 		return nil
 	}
 	d := &document{
-		id: answer.Document.ID, key: schema.ObjectKey(answer.Document.ID), user: w.user, size: size, body: body, etag: etagOf(body),
-		url: answer.Upload.URL, head: answer.Upload.Headers,
+		id: resp.Document.ID, key: schema.ObjectKey(resp.Document.ID), user: w.user,
+		size: size, body: body, etag: etagOf(body),
+		url: resp.Upload.URL, header: resp.Upload.Headers,
 	}
-	d.note(nil, never, "%s asked for a URL for %d bytes", w.user.email, size)
-	w.r.add(d)
-	w.r.count("URLs given")
+	d.note("%s requested a URL for %d bytes", w.user.email, size)
+	w.r.addDocument(d)
+	w.r.addCount(countURLs)
 	return d
 }
 
-// put uploads and reports whether it is there. MinIO's 412 means that an earlier attempt,
-// whose answer did not come, was stored.
+// put uploads the document and reports whether no further attempt is needed. A response 412 means
+// that an earlier PUT, which was not answered, was successful.
 func (w *worker) put(d *document) bool {
-	status, problem := w.store(d)
+	status, text := w.sendPUT(d)
 	switch status {
 	case http.StatusOK, http.StatusPreconditionFailed:
-		d.note(&d.put, surely, "PUT answered %d", status)
-		w.r.count("PUTs acknowledged")
+		d.noteOutcome(&d.put, acknowledged, "PUT answered %d", status)
+		w.r.addCount(countPUTs)
 		return true
 	case http.StatusForbidden, http.StatusBadRequest:
-		d.note(nil, never, "PUT refused: %d %s", status, problem)
-		w.r.violated(d.id, "a PUT as its URL asks for was refused: %d %s", status, problem)
+		d.note("PUT refused: %d %s", status, text)
+		w.r.addViolation(d.id, "a valid PUT was refused: %d %s", status, text)
 		return true
 	default:
-		d.note(&d.put, perhaps, "PUT answered %d %s", status, problem)
-		w.r.count("PUTs not acknowledged")
-		w.r.unanswered(d.key)
+		d.noteOutcome(&d.put, unknown, "PUT answered %d %s", status, text)
+		w.r.addCount(countPUTsFailed)
+		w.r.addLostEvent(d.key)
 		return false
 	}
 }
 
-func (w *worker) store(d *document) (status int, problem string) {
+// sendPUT uploads the document's content to its URL.
+func (w *worker) sendPUT(d *document) (status int, text string) {
 	req, err := http.NewRequest(http.MethodPut, d.url, bytes.NewReader(d.body))
 	if err != nil {
 		return 0, err.Error()
 	}
-	for name, value := range d.head {
+	for name, value := range d.header {
 		req.Header.Set(name, value)
 	}
 	w.inFlight.Add(1)
@@ -326,96 +351,103 @@ func (w *worker) store(d *document) (status int, problem string) {
 }
 
 func (w *worker) confirm(d *document) {
-	var answer struct{ Status string }
-	status, problem := w.call(w.user, http.MethodPost, "/api/documents/"+d.id.String()+"/confirm", nil, &answer)
-	d.note(nil, never, "confirm answered %d %s %s", status, answer.Status, problem)
-	if status == http.StatusOK {
-		w.r.count("confirms answered")
+	var resp struct{ Status string }
+	path := "/api/documents/" + d.id.String() + "/confirm"
+	code, text := w.call(w.user, http.MethodPost, path, nil, &resp)
+	d.note("confirm answered %d %s %s", code, resp.Status, text)
+	if code == http.StatusOK {
+		w.r.addCount(countConfirms)
 	}
-	w.judge(d, status, answer.Status)
+	w.checkResponse(d, code, resp.Status)
 }
 
-func (w *worker) look(d *document) (status string) {
-	var answer struct{ Status string }
-	code, problem := w.call(w.user, http.MethodGet, "/api/documents/"+d.id.String(), nil, &answer)
-	d.note(nil, never, "GET answered %d %s %s", code, answer.Status, problem)
-	w.judge(d, code, answer.Status)
-	return answer.Status
+// get requests the document and returns its status.
+func (w *worker) get(d *document) (status string) {
+	var resp struct{ Status string }
+	code, text := w.call(w.user, http.MethodGet, "/api/documents/"+d.id.String(), nil, &resp)
+	d.note("GET answered %d %s %s", code, resp.Status, text)
+	w.checkResponse(d, code, resp.Status)
+	return resp.Status
 }
 
-// judge holds an answer against what the client knows already.
-func (w *worker) judge(d *document, code int, status string) {
-	f := d.facts()
+// checkResponse compares a response with the document's history and records a violation if they do
+// not match. code is the HTTP status of the response, and status the document's status in it.
+func (w *worker) checkResponse(d *document, code int, status string) {
+	known := d.outcomes()
+	uploaded := status == "uploaded" || status == "classified"
 	switch {
-	case code == http.StatusOK && f.deleted == surely && status != "deleting":
-		w.r.violated(d.id, "a deleted document came back as %q", status)
-	case code == http.StatusNotFound && f.deleted == never:
-		w.r.violated(d.id, "a document that nobody deleted is not found")
-	case code == http.StatusOK && f.put == never && (status == "uploaded" || status == "classified"):
-		w.r.violated(d.id, "a document whose file never came is %q", status)
+	case code == http.StatusOK && known.deleted == acknowledged && status != "deleting":
+		w.r.addViolation(d.id, "a response contains a deleted document: it is %q", status)
+	case code == http.StatusNotFound && known.deleted == notDone:
+		w.r.addViolation(d.id, "a document that nobody deleted was not found")
+	case code == http.StatusOK && known.put == notDone && uploaded:
+		w.r.addViolation(d.id, "a response contains a document whose file was not uploaded: "+
+			"it is %q", status)
 	}
 }
 
 func (w *worker) delete(d *document) {
-	status, problem := w.call(w.user, http.MethodDelete, "/api/documents/"+d.id.String(), nil, nil)
+	path := "/api/documents/" + d.id.String()
+	status, text := w.call(w.user, http.MethodDelete, path, nil, nil)
 	switch status {
 	case http.StatusAccepted:
-		d.note(&d.deleted, surely, "DELETE answered %d", status)
-		w.r.count("DELETEs acknowledged")
+		d.noteOutcome(&d.deleted, acknowledged, "DELETE answered %d", status)
+		w.r.addCount(countDELETEs)
 	case http.StatusNotFound:
-		w.judge(d, status, "")
-		d.note(nil, never, "DELETE answered %d", status)
+		w.checkResponse(d, status, "")
+		d.note("DELETE answered %d", status)
 	default:
-		d.note(&d.deleted, perhaps, "DELETE answered %d %s", status, problem)
+		d.noteOutcome(&d.deleted, unknown, "DELETE answered %d %s", status, text)
 	}
 }
 
-// overwrite is somebody with MinIO's keys who puts another content at the key of
-// a document that was confirmed.
+// overwrite writes other content to the key of a confirmed document, with MinIO's root user.
 func (w *worker) overwrite(d *document) {
-	if f := d.facts(); f.deleted != never || f.overwritten != never {
+	if known := d.outcomes(); known.deleted != notDone || known.overwritten != notDone {
 		return
 	}
-	if s := w.look(d); s != "uploaded" && s != "classified" {
+	if status := w.get(d); status != "uploaded" && status != "classified" {
 		return
 	}
 	size := d.size
-	if w.choose.IntN(2) == 0 {
+	if w.random.IntN(2) == 0 {
 		size++
 	}
 	body := w.text(size)
-	d.note(&d.overwritten, perhaps, "somebody with the keys overwrites it with %d bytes", size)
+	d.noteOutcome(&d.overwritten, unknown, "the root user overwrites the object with %d bytes", size)
 	ctx, cancel := context.WithTimeout(context.Background(), clientTimeout)
 	defer cancel()
-	_, err := w.s.root.PutObject(ctx, w.s.stack.MinIO.Bucket, d.key, bytes.NewReader(body), int64(size), miniogo.PutObjectOptions{DisableMultipart: true})
+	_, err := w.s.root.PutObject(ctx, w.s.stack.MinIO.Bucket, d.key, bytes.NewReader(body),
+		int64(size), miniogo.PutObjectOptions{DisableMultipart: true})
 	if err != nil {
-		d.note(nil, never, "no acknowledgment of the overwriting: %v", err)
-		w.r.unanswered(d.key)
+		d.note("the overwrite was not acknowledged: %v", err)
+		w.r.addLostEvent(d.key)
 		return
 	}
-	d.note(&d.overwritten, surely, "the overwriting is acknowledged")
-	w.r.count("overwrites acknowledged")
+	d.noteOutcome(&d.overwritten, acknowledged, "the overwrite was acknowledged")
+	w.r.addCount(countOverwrites)
 }
 
-// putAgain uses the URL of a deleted document once more.
-func (w *worker) putAgain() {
-	gone := slices.DeleteFunc(slices.Clone(w.mine), func(d *document) bool {
-		f := d.facts()
-		return f.deleted != surely || f.put == never
+// putAfterDelete uses the upload URL of a deleted document again.
+func (w *worker) putAfterDelete() {
+	deleted := slices.DeleteFunc(slices.Clone(w.documents), func(d *document) bool {
+		known := d.outcomes()
+		return known.deleted != acknowledged || known.put == notDone
 	})
-	if len(gone) == 0 {
+	if len(deleted) == 0 {
 		return
 	}
-	d := gone[w.choose.IntN(len(gone))]
-	d.note(&d.stray, perhaps, "it is put once more")
-	status, problem := w.store(d)
+	d := deleted[w.random.IntN(len(deleted))]
+	d.note("PUT after the deletion")
+	status, text := w.sendPUT(d)
 	if status == http.StatusOK {
-		d.note(&d.stray, surely, "which is acknowledged")
-		w.r.count("PUTs to deleted documents")
+		d.note("PUT after the deletion acknowledged")
+		w.r.addCount(countPUTsAfterDelete)
 		return
 	}
-	d.note(nil, never, "which is answered %d %s", status, problem)
-	if status != http.StatusForbidden && status != http.StatusPreconditionFailed { // those stored nothing
-		w.r.unanswered(d.key)
+	d.note("PUT after the deletion answered %d %s", status, text)
+	// With 403 or 412, nothing was stored.
+	if status != http.StatusForbidden && status != http.StatusPreconditionFailed {
+		w.r.addLostEvent(d.key)
 	}
 }

@@ -1,16 +1,16 @@
-// Package faults is the fault suite: many users upload, delete and confirm
-// through the real `intray up` while somebody with the keys overwrites objects
-// and every part beneath is killed, stopped, filled, cut and fed with poison, at
-// moments that a seed chooses. At the end all is healed, and what the clients
-// saw is held against the database, the bucket and the streams.
+// Package faults is the fault suite. It runs the real `intray up`. Many users upload, delete and
+// confirm documents, and the root user of MinIO overwrites objects. Meanwhile the suite injects
+// faults at times that a seed determines: it kills and stops processes, fills streams and disks,
+// closes connections, publishes poisoned messages, and more. At the end it waits until the system
+// has recovered and compares what the clients saw with the database, the bucket and the streams.
 //
-// A short run is part of `go test ./...`. For a longer one, or to see a failing
-// one again:
+// A short run is part of `go test ./...`. Use a command such as the following for a longer run, or
+// to repeat a run that failed:
 //
 //	go test -v -timeout 0 ./faults -args -faults.duration 20m -faults.users 12 -faults.seed 7
 //
-// The same seed makes the same faults at the same moments and the clients choose
-// alike; how they fall together remains the machine's.
+// Runs with the same seed have the same faults at the same times, and their clients make the same
+// choices. How the operations interleave still differs from run to run.
 package faults
 
 import (
@@ -33,26 +33,29 @@ import (
 )
 
 var (
-	seedFlag     = flag.Uint64("faults.seed", 0, "chooses the faults and their moments; 0: by chance")
-	durationFlag = flag.Duration("faults.duration", 30*time.Second, "how long faults go on")
-	usersFlag    = flag.Int("faults.users", 6, "how many users are at work")
-	onlyFlag     = flag.String("faults.only", "", "only the kinds of faults whose name contains this")
+	seedFlag = flag.Uint64("faults.seed", 0,
+		"seed that determines the faults and their times; 0 means a random seed")
+	durationFlag = flag.Duration("faults.duration", 30*time.Second,
+		"time during which faults are injected")
+	usersFlag = flag.Int("faults.users", 6, "number of users")
+	onlyFlag  = flag.String("faults.only", "",
+		"inject only the kinds of faults whose names contain this text")
 )
 
-var quiet = slog.New(slog.DiscardHandler)
+var discardLog = slog.New(slog.DiscardHandler)
 
 const (
-	// healing bounds what a part needs to come back and the queues to empty;
-	// messages in the hands of a replica that was killed come again after 30 s.
-	healing = 3 * time.Minute
-	// settling bounds what the sweeper needs to find what no event told.
-	settling = 30 * time.Second
+	// recoveryTimeout bounds how long a part may take to recover and the queues to become empty.
+	// Messages that a killed replica was handling are delivered again after 30 s.
+	recoveryTimeout = 3 * time.Minute
+	// sweepTimeout bounds how long the sweeper may take to repair what lost events have left.
+	sweepTimeout = 30 * time.Second
 )
 
 func TestFaults(t *testing.T) {
-	leaks := goleak.IgnoreCurrent()
-	t.Cleanup(func() { // after everything that start cleans up
-		if err := goleak.Find(leaks); err != nil {
+	ignored := goleak.IgnoreCurrent()
+	t.Cleanup(func() { // runs after the cleanup functions that start registers
+		if err := goleak.Find(ignored); err != nil {
 			t.Error(err)
 		}
 	})
@@ -60,82 +63,82 @@ func TestFaults(t *testing.T) {
 	if seed == 0 {
 		seed = rand.Uint64N(1_000_000) + 1
 	}
-	t.Logf("seed %d: to see this run again: go test -v -timeout 0 ./faults -args -faults.seed %d -faults.duration %v -faults.users %d",
-		seed, seed, *durationFlag, *usersFlag)
+	t.Logf("seed %d; to repeat this run: go test -v -timeout 0 ./faults -args -faults.seed %d "+
+		"-faults.duration %v -faults.users %d", seed, seed, *durationFlag, *usersFlag)
 	began := time.Now()
 	s := start(t)
-	if _, err := s.db.Exec(auditTables); err != nil {
+	if _, err := s.db.Exec(auditSchema); err != nil {
 		t.Fatal(err)
 	}
 	r := newRecord()
-	c := newClients(s, r, users(t, s, *usersFlag))
+	c := newClients(s, r, addUsers(t, s, *usersFlag))
 	t.Logf("ready after %v", time.Since(began).Round(time.Millisecond))
 
-	working, end := context.WithCancel(t.Context())
-	c.work(working, seed)
-	happened := inflict(t, schedule(seed, s, r, c))
-	heal(t, s, r, c)
-	end()
-	c.stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	c.start(ctx, seed)
+	injected := inject(t, schedule(seed, s, r, c))
+	awaitRecovery(t, s, r, c)
+	cancel()
+	c.wait()
 	lost := verify(t, s, r, seed)
-	report(t, r, happened, lost)
+	summarize(t, r, injected, lost)
 }
 
-// schedule draws the faults: rounds of all kinds, each round in another order,
-// spread over the duration.
-func schedule(seed uint64, s *system, r *record, c *clients) (all []*fault) {
-	choose := rand.New(rand.NewPCG(seed, 0))
-	var some []kind
+// schedule returns the faults of the run, by time. They are spread over the duration in rounds.
+// Each round contains every kind once, in random order.
+func schedule(seed uint64, s *system, r *record, c *clients) (faults []*fault) {
+	random := rand.New(rand.NewPCG(seed, 0))
+	var selected []kind
 	for _, k := range kinds() {
 		if strings.Contains(k.name, *onlyFlag) {
-			some = append(some, k)
+			selected = append(selected, k)
 		}
 	}
-	// A fault every 2 s or so, but each kind once however short the run.
-	rounds := max(1, int(*durationFlag/(2*time.Second))/len(some))
-	step := *durationFlag / time.Duration(rounds*len(some))
-	// Most are over soon, so that those that must not overlap do not queue up; some
-	// outlast the 30 s after which messages are delivered again.
+	// There is a fault about every 2 s, and at least one round however short the run is.
+	rounds := max(1, int(*durationFlag/(2*time.Second))/len(selected))
+	interval := *durationFlag / time.Duration(rounds*len(selected))
+	// Most faults are short, because those that must not overlap would have to wait for each other.
+	// Some take longer than the 30 s after which messages are delivered again.
 	longest := min(*durationFlag/10, 45*time.Second)
 	hold := func() time.Duration {
-		if choose.IntN(6) == 0 {
-			return 500*time.Millisecond + upTo(choose, longest)
+		if random.IntN(6) == 0 {
+			return 500*time.Millisecond + randomDuration(random, longest)
 		}
-		return 500*time.Millisecond + upTo(choose, min(longest, 8*time.Second))
+		return 500*time.Millisecond + randomDuration(random, min(longest, 8*time.Second))
 	}
 	for range rounds {
-		for _, i := range choose.Perm(len(some)) {
-			at := time.Duration(len(all))*step + upTo(choose, step)
-			all = append(all, &fault{
-				system: s, r: r, clients: c, kind: some[i], at: at, hold: hold(),
-				choose: rand.New(rand.NewPCG(seed, choose.Uint64())),
+		for _, i := range random.Perm(len(selected)) {
+			at := time.Duration(len(faults))*interval + randomDuration(random, interval)
+			faults = append(faults, &fault{
+				system: s, r: r, clients: c, kind: selected[i], at: at, hold: hold(),
+				random: rand.New(rand.NewPCG(seed, random.Uint64())),
 			})
 		}
 	}
-	return all
+	return faults
 }
 
-func upTo(choose *rand.Rand, most time.Duration) time.Duration {
-	return time.Duration(choose.Int64N(int64(most) + 1))
+// randomDuration returns a duration between 0 and maximum.
+func randomDuration(random *rand.Rand, maximum time.Duration) time.Duration {
+	return time.Duration(random.Int64N(int64(maximum) + 1))
 }
 
-// inflict lets the faults happen, each at its time, and returns how often each
-// kind really did.
-func inflict(t *testing.T, all []*fault) map[string]int {
+// inject runs each fault at its time. It returns how many faults of each kind were successful.
+func inject(t *testing.T, faults []*fault) map[string]int {
 	began := time.Now()
-	happened := map[string]int{}
+	injected := map[string]int{}
 	var mu sync.Mutex
 	var running sync.WaitGroup
 	targets := map[string]*sync.Mutex{}
-	for _, f := range all {
-		happened[f.kind.name] += 0
+	for _, f := range faults {
+		injected[f.kind.name] = 0
 		for _, name := range f.kind.targets {
 			if targets[name] == nil {
 				targets[name] = &sync.Mutex{}
 			}
 		}
 	}
-	for i, f := range all {
+	for i, f := range faults {
 		pause(t.Context(), time.Until(began.Add(f.at)))
 		running.Go(func() {
 			for _, name := range slices.Sorted(slices.Values(f.kind.targets)) {
@@ -146,62 +149,62 @@ func inflict(t *testing.T, all []*fault) map[string]int {
 			defer cancel()
 			start := time.Since(began)
 			err := f.kind.run(f, ctx)
+			took := (time.Since(began) - start).Round(time.Millisecond)
 			mu.Lock()
 			defer mu.Unlock()
-			outcome := "done"
+			result := "done"
 			if err == nil {
-				happened[f.kind.name]++
+				injected[f.kind.name]++
 			} else {
-				outcome = "did not happen: " + err.Error()
+				result = "failed: " + err.Error()
 			}
-			t.Logf("%7.2fs  fault %d of %d: %s, after %v %s; %d PUTs so far", start.Seconds(), i+1, len(all), f.kind.name,
-				(time.Since(began) - start).Round(time.Millisecond), outcome, f.r.counted("PUTs acknowledged"))
+			t.Logf("%7.2fs  fault %d of %d: %s: %s after %v; %d %s so far", start.Seconds(), i+1,
+				len(faults), f.kind.name, result, took, f.r.count(countPUTs), countPUTs)
 		})
 	}
 	running.Wait()
-	return happened
+	return injected
 }
 
-// heal waits until every part answers, restarts the replicas one after the other
-// under load, as a new release does, and waits for uploads to go through.
-func heal(t *testing.T, s *system, r *record, c *clients) {
+// awaitRecovery waits until every part responds. Then it restarts the replicas one after the other
+// under load, as the deployment of a new release does, and waits until uploads succeed.
+func awaitRecovery(t *testing.T, s *system, r *record, c *clients) {
 	t.Helper()
 	for name, p := range s.parts {
-		await(t, healing, name+" to answer", func() error { return p.answer(t.Context()) })
+		await(t, recoveryTimeout, name+" to respond", func() error { return p.probe(t.Context()) })
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), healing)
+	ctx, cancel := context.WithTimeout(t.Context(), recoveryTimeout)
 	defer cancel()
-	for _, name := range []string{partFirst, partSecond} {
+	for _, name := range []string{partConsume, partConsume2} {
 		f := &fault{system: s, r: r, clients: c}
 		if err := restart(name)(f, ctx); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want := r.counted("PUTs acknowledged") + 10
-	await(t, healing, "uploads to go on", func() error {
-		if n := r.counted("PUTs acknowledged"); n < want {
-			return fmt.Errorf("%d of %d", n, want)
+	want := r.count(countPUTs) + 10
+	await(t, recoveryTimeout, "uploads to succeed", func() error {
+		if n := r.count(countPUTs); n < want {
+			return fmt.Errorf("got %d %s, want %d", n, countPUTs, want)
 		}
 		return nil
 	})
 }
 
-// verify waits until all is quiet and then for every sentence to hold: first
-// with what the loss of events excuses, then, once reconciliation has found
-// what those events would have told, without any excuse.
-//
-// It returns how many keys' events may have been lost.
+// verify waits until the system is idle and checks the invariants twice. The first check excuses
+// what lost events can explain. Then it runs reconcile, which repairs the effects of lost events,
+// and the second check excuses nothing. verify returns the number of keys whose events may have
+// been lost.
 func verify(t *testing.T, s *system, r *record, seed uint64) (lost int) {
 	t.Helper()
-	s.settle(seed)
+	s.awaitIdle(seed)
 	if !s.check(r, seed, "after the faults") {
 		return 0
 	}
 	t.Logf("reconcile --fix: %s", s.reconcile(0, "--fix"))
-	s.settle(seed)
+	s.awaitIdle(seed)
 	r.mu.Lock()
-	lost = len(r.unheard)
-	clear(r.unheard)
+	lost = len(r.lostEvents)
+	clear(r.lostEvents)
 	r.mu.Unlock()
 	if s.check(r, seed, "after the reconciliation") {
 		t.Logf("reconcile: %s", s.reconcile(0))
@@ -209,49 +212,50 @@ func verify(t *testing.T, s *system, r *record, seed uint64) (lost int) {
 	return lost
 }
 
-// settle waits until all is quiet, for as long as there is progress: a long run
-// leaves much behind that has still to be classified.
-func (s *system) settle(seed uint64) {
+// awaitIdle waits until the system is idle. It fails the test if the remaining work does not change
+// for recoveryTimeout. After a long run, many documents are still to be classified, so the total
+// time limit grows with the duration of the run.
+func (s *system) awaitIdle(seed uint64) {
 	s.t.Helper()
 	began := time.Now()
-	end := began.Add(healing + 2**durationFlag)
-	last, changed := "", began
-	ctx, cancel := context.WithDeadline(s.t.Context(), end)
+	ctx, cancel := context.WithDeadline(s.t.Context(), began.Add(recoveryTimeout+2**durationFlag))
 	defer cancel()
-	var still error
+	last, changed := "", began
+	var remaining error
 	err := until(ctx, func() error {
-		still = s.quietOnce(s.t.Context())
-		if still == nil {
+		remaining = s.checkIdle(s.t.Context())
+		if remaining == nil {
 			return nil
 		}
-		if still.Error() != last {
-			last, changed = still.Error(), time.Now()
+		if remaining.Error() != last {
+			last, changed = remaining.Error(), time.Now()
 		}
-		if time.Since(changed) > healing {
-			return nil
+		if time.Since(changed) > recoveryTimeout {
+			return nil // give up
 		}
-		return still
+		return remaining
 	})
-	if err = cmp.Or(err, still); err != nil {
-		s.t.Errorf("seed %d: not quiet %v after the last request: %v", seed, time.Since(began).Round(time.Second), err)
+	if err = cmp.Or(err, remaining); err != nil {
+		s.t.Errorf("seed %d: not idle %v after the last request: %v",
+			seed, time.Since(began).Round(time.Second), err)
 		return
 	}
-	s.t.Logf("quiet after %v", time.Since(began).Round(time.Millisecond))
+	s.t.Logf("idle after %v", time.Since(began).Round(time.Millisecond))
 }
 
-// check gives the sentences a little time to hold and reports whether they do.
+// check waits up to sweepTimeout until all invariants hold and reports whether they do.
 func (s *system) check(r *record, seed uint64, when string) bool {
 	s.t.Helper()
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(s.t.Context(), settling)
+	ctx, cancel := context.WithTimeout(s.t.Context(), sweepTimeout)
 	defer cancel()
-	var found []violation
+	var violations []violation
 	err := until(ctx, func() (err error) {
-		if found, err = s.violations(s.t.Context(), r); err != nil {
+		if violations, err = s.violations(s.t.Context(), r); err != nil {
 			return err
 		}
-		if len(found) > 0 {
-			return fmt.Errorf("%d sentences do not hold", len(found))
+		if len(violations) > 0 {
+			return fmt.Errorf("got %d violations of invariants, want none", len(violations))
 		}
 		return nil
 	})
@@ -259,59 +263,65 @@ func (s *system) check(r *record, seed uint64, when string) bool {
 	if err != nil {
 		s.t.Errorf("seed %d: %s: %v", seed, when, err)
 	}
-	tell(s.t, s, r, seed, found)
+	reportViolations(s.t, s, r, seed, violations)
 	return err == nil
 }
 
-// tell gives each sentence that does not hold, with how often, and the stories
-// of the first documents that show it.
-func tell(t *testing.T, s *system, r *record, seed uint64, found []violation) {
+// reportViolations fails the test for each invariant that does not hold. It logs the timelines of
+// the first documents that violate it.
+func reportViolations(t *testing.T, s *system, r *record, seed uint64, violations []violation) {
 	t.Helper()
-	const stories = 2
+	const timelines = 2
 	digits := regexp.MustCompile(`[0-9a-f-]*[0-9][0-9a-f-]*`)
-	alike := map[string][]violation{}
-	for _, v := range found {
-		sentence, _, _ := strings.Cut(v.sentence, ":") // details follow
-		sentence = digits.ReplaceAllString(sentence, "…")
-		alike[sentence] = append(alike[sentence], v)
+	byInvariant := map[string][]violation{}
+	for _, v := range violations {
+		invariant, _, _ := strings.Cut(v.message, ":") // details follow
+		invariant = digits.ReplaceAllString(invariant, "…")
+		byInvariant[invariant] = append(byInvariant[invariant], v)
 	}
-	for _, sentence := range slices.Sorted(maps.Keys(alike)) {
-		t.Errorf("seed %d: %d × %s", seed, len(alike[sentence]), sentence)
-		for _, v := range alike[sentence][:min(stories, len(alike[sentence]))] {
+	for _, invariant := range slices.Sorted(maps.Keys(byInvariant)) {
+		found := byInvariant[invariant]
+		t.Errorf("seed %d: %d × %s", seed, len(found), invariant)
+		for _, v := range found[:min(timelines, len(found))] {
 			if v.document == uuid.Nil {
-				t.Logf("  %s", v.sentence)
+				t.Logf("  %s", v.message)
 			} else {
-				t.Logf("  document %s: %s\n%s", v.document, v.sentence, s.story(t.Context(), v.document, r))
+				t.Logf("  document %s: %s\n%s",
+					v.document, v.message, s.timeline(t.Context(), v.document, r))
 			}
 		}
 	}
 }
 
-// report says what happened, and fails where a kind of fault or of work never did.
-func report(t *testing.T, r *record, happened map[string]int, lost int) {
+// summarize logs what happened in the run. It fails the test if a kind of fault was never
+// successful or no client ever performed an operation that the suite is meant to test.
+func summarize(t *testing.T, r *record, injected map[string]int, lost int) {
 	t.Helper()
-	for _, name := range slices.Sorted(maps.Keys(happened)) {
-		t.Logf("%4d × %s", happened[name], name)
-		if happened[name] == 0 {
-			t.Errorf("never happened: %s", name)
+	for _, name := range slices.Sorted(maps.Keys(injected)) {
+		t.Logf("%4d × %s", injected[name], name)
+		if injected[name] == 0 {
+			t.Errorf("got no fault %q, want at least 1", name)
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, name := range slices.Sorted(maps.Keys(r.counts)) {
-		t.Logf("%6d %s", r.counts[name], name)
+	for _, operation := range slices.Sorted(maps.Keys(r.counts)) {
+		t.Logf("%6d %s", r.counts[operation], operation)
 	}
-	for _, name := range []string{"PUTs acknowledged", "DELETEs acknowledged", "confirms answered", "overwrites acknowledged", "PUTs to deleted documents", "URLs refused for the quota"} {
-		if r.counts[name] == 0 {
-			t.Errorf("no client got so far: %s", name)
+	for _, operation := range []string{
+		countPUTs, countDELETEs, countConfirms, countOverwrites, countPUTsAfterDelete,
+		countURLsRefused,
+	} {
+		if r.counts[operation] == 0 {
+			t.Errorf("got no %s, want at least 1", operation)
 		}
 	}
-	stored := 0
+	deadLetters := 0
 	for _, p := range r.poison {
-		if p.stored == surely && !p.destroyed {
-			stored++
+		if p.published == acknowledged && !p.destroyed {
+			deadLetters++
 		}
 	}
-	t.Logf("%6d documents; %d poisoned messages had to be, and are, dead letters; the events of %d keys may have been lost",
-		len(r.documents), stored, lost)
+	t.Logf("%6d documents; %d poisoned messages are dead letters; "+
+		"events of %d keys may have been lost", len(r.documents), deadLetters, lost)
 }

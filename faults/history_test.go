@@ -10,142 +10,155 @@ import (
 	"github.com/google/uuid"
 )
 
-// outcome is what a client knows of something it asked for.
+// outcome is what a client knows about an operation on one document. The values are ordered by how
+// much the client knows.
 type outcome int
 
 const (
-	never   outcome = iota // it did not ask, or was refused
-	perhaps                // no answer came
-	surely                 // it was acknowledged
+	notDone      outcome = iota // not requested, or refused
+	unknown                     // requested, but the client received no response
+	acknowledged                // requested and acknowledged
 )
 
-// moment is one line of a client's history.
-type moment struct {
+// historyEntry is one entry in the history of a document.
+type historyEntry struct {
 	at   time.Time
-	what string
+	text string
 }
 
-// document is one document's history as its client saw it. One worker writes it.
+// document is the history of one document as its client saw it. Only one worker writes it.
 type document struct {
-	id   uuid.UUID
-	key  string
-	user *user
-	size int
-	etag string // of what its owner put
-	url  string
-	head map[string]string // the headers of the PUT
-	body []byte
+	id     uuid.UUID
+	key    string
+	user   *user
+	size   int
+	etag   string // of body
+	url    string
+	header map[string]string // headers of the PUT
+	body   []byte            // what the owner uploads
 
 	mu          sync.Mutex
-	history     []moment
+	history     []historyEntry
 	put         outcome
 	deleted     outcome
 	overwritten outcome
-	stray       outcome // put once more after its deletion
 }
 
+// etagOf returns the ETag that MinIO gives an object with this content.
 func etagOf(body []byte) string {
-	sum := md5.Sum(body) // what MinIO makes ETags of
+	sum := md5.Sum(body)
 	return hex.EncodeToString(sum[:])
 }
 
-// note writes down what happened, and in field what is known after it.
-func (d *document) note(field *outcome, o outcome, format string, args ...any) {
+// note adds an entry to the history without changing an outcome.
+func (d *document) note(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if field != nil {
-		*field = max(*field, o)
-	}
-	d.history = append(d.history, moment{time.Now(), fmt.Sprintf(format, args...)})
+	d.history = append(d.history, historyEntry{time.Now(), fmt.Sprintf(format, args...)})
 }
 
-// facts are the outcomes of a document.
-type facts struct{ put, deleted, overwritten, stray outcome }
+// noteOutcome adds an entry to the history and raises one of the document's outcomes to o. An
+// outcome is never lowered.
+func (d *document) noteOutcome(field *outcome, o outcome, format string, args ...any) {
+	d.mu.Lock()
+	*field = max(*field, o)
+	d.mu.Unlock()
+	d.note(format, args...)
+}
 
-func (d *document) facts() facts {
+// outcomes are the outcomes of the operations on one document.
+type outcomes struct{ put, deleted, overwritten outcome }
+
+func (d *document) outcomes() outcomes {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return facts{d.put, d.deleted, d.overwritten, d.stray}
+	return outcomes{d.put, d.deleted, d.overwritten}
 }
 
-// record holds every client's documents, and what faults destroyed.
+// record is what the suite knows about a run: the histories of all documents, and what the faults
+// destroyed.
 type record struct {
 	mu        sync.Mutex
 	documents map[uuid.UUID]*document
-	// unheard are the keys of which nobody may hear any more: a bucket event was in
-	// a stream when that was deleted, not yet acknowledged by every consumer; or a PUT
-	// was not acknowledged, so that MinIO may have been killed between the object and
-	// its event. Documents' own events may be lost too: the sweeper tells them again.
-	unheard map[string]bool
-	floors  map[string]uint64 // what each consumer has acknowledged, up to which sequence
-	poison  map[string]poisoned
-	counts  map[string]int // of what clients did
-	wrong   []violation    // seen by clients on the way
+	// lostEvents contains the keys whose bucket events may have been lost. That is the case if an
+	// event was in a stream that was deleted before every consumer acknowledged the event, or if a PUT
+	// was not acknowledged, because MinIO may then have been killed after it stored the object and
+	// before it stored the event. Lost events of the stream DOCUMENTS need no such record, because the
+	// sweeper publishes them again.
+	lostEvents map[string]bool
+	// ackFloors contains, by consumer, the sequence up to which all messages are acknowledged.
+	ackFloors  map[string]uint64
+	poison     map[string]poisoned // by the value of poisonHeader
+	counts     map[string]int      // of the clients' operations, by description
+	violations []violation         // that clients observed during the run
 }
 
-// poisoned is a message that no consumer can bear.
+// poisoned is a message that no consumer can handle.
 type poisoned struct {
 	consumer  string
-	what      string
-	stored    outcome
-	destroyed bool
+	data      string
+	published outcome
+	destroyed bool // its stream was deleted before it was acknowledged
 }
 
 func newRecord() *record {
 	return &record{
-		documents: map[uuid.UUID]*document{}, unheard: map[string]bool{}, floors: map[string]uint64{},
-		poison: map[string]poisoned{}, counts: map[string]int{},
+		documents: map[uuid.UUID]*document{}, lostEvents: map[string]bool{},
+		ackFloors: map[string]uint64{}, poison: map[string]poisoned{}, counts: map[string]int{},
 	}
 }
 
-// raise notes up to where a consumer has acknowledged, and returns the furthest
-// it ever did in its present stream.
-func (r *record) raise(consumer string, sequence uint64) uint64 {
+// raiseAckFloor records that a consumer has acknowledged all messages up to a sequence. It returns
+// the highest sequence recorded for the consumer since the streams were last created. A consumer
+// that was deleted and created again starts with a lower one.
+func (r *record) raiseAckFloor(consumer string, sequence uint64) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.floors[consumer] = max(r.floors[consumer], sequence)
-	return r.floors[consumer]
+	r.ackFloors[consumer] = max(r.ackFloors[consumer], sequence)
+	return r.ackFloors[consumer]
 }
 
-// lower forgets it: the streams begin anew.
-func (r *record) lower() {
+// resetAckFloors is called when the streams were deleted. New streams begin with sequence 1.
+func (r *record) resetAckFloors() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	clear(r.floors)
+	clear(r.ackFloors)
 }
 
-// unanswered notes that a PUT to the key was not acknowledged.
-func (r *record) unanswered(key string) {
+// addLostEvent records that the bucket events of a key may have been lost.
+func (r *record) addLostEvent(key string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.unheard[key] = true
+	r.lostEvents[key] = true
 }
 
-func (r *record) add(d *document) {
+func (r *record) addDocument(d *document) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.documents[d.id] = d
 }
 
-func (r *record) count(what string) {
+// addCount counts one operation of a client.
+func (r *record) addCount(operation string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.counts[what]++
+	r.counts[operation]++
 }
 
-func (r *record) counted(what string) int {
+func (r *record) count(operation string) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.counts[what]
+	return r.counts[operation]
 }
 
-func (r *record) violated(id uuid.UUID, format string, args ...any) {
+func (r *record) addViolation(id uuid.UUID, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.wrong = append(r.wrong, violation{id, fmt.Sprintf(format, args...)})
+	r.violations = append(r.violations, violation{id, fmt.Sprintf(format, args...)})
 }
 
-func (r *record) poisons(mark string, change func(*poisoned)) {
+// updatePoison changes the entry of a poisoned message.
+func (r *record) updatePoison(mark string, change func(*poisoned)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.poison[mark]
@@ -153,8 +166,9 @@ func (r *record) poisons(mark string, change func(*poisoned)) {
 	r.poison[mark] = p
 }
 
-// violation is a sentence that does not hold, and the document that shows it.
+// violation is an invariant that does not hold. The message begins with a description of the
+// invariant; details follow after a colon.
 type violation struct {
-	document uuid.UUID
-	sentence string
+	document uuid.UUID // that violates it, or uuid.Nil
+	message  string
 }

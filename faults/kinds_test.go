@@ -21,13 +21,13 @@ import (
 	"intray/schema"
 )
 
-// kind is a kind of fault. Its run makes it happen, lets it last for hold, heals
-// it, and returns nil only if it really happened. Kinds that share a target do
-// not overlap; others do.
+// kind is a kind of fault. Kinds that share a target do not overlap; others may.
 type kind struct {
 	name    string
 	targets []string
-	run     func(f *fault, ctx context.Context) error
+	// run injects the fault, waits for the fault's hold, and removes the fault. It returns nil only if
+	// the fault had the intended effect.
+	run func(f *fault, ctx context.Context) error
 }
 
 // fault is one fault of the schedule.
@@ -36,28 +36,31 @@ type fault struct {
 	r       *record
 	clients *clients
 	kind    kind
-	at      time.Duration // from the start
-	hold    time.Duration
-	choose  *rand.Rand
+	at      time.Duration // since the start of the run
+	hold    time.Duration // how long the fault lasts
+	random  *rand.Rand
 }
 
-// kinds are all of them.
+// kinds returns all kinds of faults.
 func kinds() []kind {
+	replicas := []string{partConsume, partConsume2}
 	all := []kind{
 		{"graceful restart of minio under load", []string{partMinIO}, (*fault).restartMinIO},
-		{"graceful restart of consume", []string{partFirst}, restart(partFirst)},
-		{"connection to postgres cut at commit", []string{partPostgres, partSecond}, (*fault).cutCommits},
-		{"streams full", []string{partNATS}, (*fault).fill},
+		{"graceful restart of consume", []string{partConsume}, restart(partConsume)},
+		{"connection to postgres cut at commit", []string{partPostgres, partConsume2}, (*fault).cutCommits},
+		{"streams full", []string{partNATS}, (*fault).fillStreams},
 		{"disk of the streams full", []string{partNATS}, (*fault).fillDisk},
 		{"quota lowered below what is used", []string{"quota"}, (*fault).lowerQuota},
 		{"SIGKILL of " + partAPI, []string{partAPI}, kill(partAPI)},
 		{"SIGKILL of " + partGateway, []string{partGateway}, kill(partGateway)},
-		{"streams missing", []string{partNATS, partFirst, partSecond}, (*fault).deleteStreams},
+		{"streams missing", append(replicas, partNATS), (*fault).deleteStreams},
 		{"damaged queue files", []string{partMinIO}, (*fault).damageQueue},
-		{"everything delivered again", []string{partNATS}, (*fault).deliverAgain},
+		{"everything delivered again", []string{partNATS}, (*fault).redeliverAll},
 		{"poisoned messages", []string{partNATS}, (*fault).poison},
 	}
-	for _, name := range []string{partNATS, partMinIO, partPostgres, partFirst, partSecond} {
+	for _, name := range []string{
+		partNATS, partMinIO, partPostgres, partConsume, partConsume2,
+	} {
 		all = append(all,
 			kind{"SIGKILL of " + name, []string{name}, kill(name)},
 			kind{"SIGSTOP of " + name, []string{name}, stop(name)})
@@ -65,33 +68,35 @@ func kinds() []kind {
 	return all
 }
 
-// kill sends SIGKILL and waits until a successor answers. Of PostgreSQL either the
-// postmaster alone dies, which its backends then notice, or all at once.
+// kill returns a fault that sends SIGKILL to a part and waits until its successor responds. For
+// PostgreSQL, it kills either the postmaster alone, which its backends notice, or all processes.
 func kill(name string) func(*fault, context.Context) error {
 	return func(f *fault, ctx context.Context) error {
-		pid, err := f.running(ctx, name)
+		pid, err := f.awaitRunning(ctx, name)
 		if err != nil {
 			return err
 		}
-		victims := []int{pid}
-		if name == partPostgres && f.choose.IntN(2) == 0 {
+		pids := []int{pid}
+		if name == partPostgres && f.random.IntN(2) == 0 {
 			for _, p := range localtest.Descendants(pid) {
-				victims = append(victims, p.PID)
+				pids = append(pids, p.PID)
 			}
 		}
-		for _, v := range victims {
-			if err := syscall.Kill(v, syscall.SIGKILL); err != nil && v == pid {
+		for _, p := range pids {
+			// A descendant may have exited in the meantime.
+			if err := syscall.Kill(p, syscall.SIGKILL); err != nil && p == pid {
 				return fmt.Errorf("kill %s: %w", name, err)
 			}
 		}
-		return f.succeeded(ctx, name, pid)
+		return f.awaitSuccessor(ctx, name, pid)
 	}
 }
 
-// stop sends SIGSTOP, and SIGCONT after a while.
+// stop returns a fault that sends SIGSTOP to a part, SIGCONT after the fault's hold, and waits
+// until the part responds.
 func stop(name string) func(*fault, context.Context) error {
 	return func(f *fault, ctx context.Context) error {
-		pid, err := f.running(ctx, name)
+		pid, err := f.awaitRunning(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -101,29 +106,30 @@ func stop(name string) func(*fault, context.Context) error {
 		}
 		pause(ctx, f.hold)
 		thaw()
-		return until(ctx, func() error { return f.parts[name].answer(ctx) })
+		return until(ctx, func() error { return f.parts[name].probe(ctx) })
 	}
 }
 
-// restart ends a part as an operator does.
+// restart returns a fault that sends SIGTERM to a part, as an operator does, and waits until its
+// successor responds.
 func restart(name string) func(*fault, context.Context) error {
 	return func(f *fault, ctx context.Context) error {
-		pid, err := f.running(ctx, name)
+		pid, err := f.awaitRunning(ctx, name)
 		if err != nil {
 			return err
 		}
 		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-			return fmt.Errorf("end %s: %w", name, err)
+			return fmt.Errorf("terminate %s: %w", name, err)
 		}
-		return f.succeeded(ctx, name, pid)
+		return f.awaitSuccessor(ctx, name, pid)
 	}
 }
 
-// restartMinIO waits for uploads that are under way.
+// restartMinIO restarts MinIO while at least one upload is in flight.
 func (f *fault) restartMinIO(ctx context.Context) error {
 	if err := until(ctx, func() error {
 		if f.clients.inFlight.Load() == 0 {
-			return errors.New("no PUT is under way")
+			return errors.New("no PUT is in flight")
 		}
 		return nil
 	}); err != nil {
@@ -132,90 +138,95 @@ func (f *fault) restartMinIO(ctx context.Context) error {
 	return restart(partMinIO)(f, ctx)
 }
 
-// running returns the process of a part that answers.
-func (f *fault) running(ctx context.Context, name string) (pid int, err error) {
+// awaitRunning waits until a part responds and returns its process id.
+func (f *fault) awaitRunning(ctx context.Context, name string) (pid int, err error) {
 	err = until(ctx, func() error {
 		if pid = f.parts[name].pid(); pid == 0 {
 			return errors.New("not running")
 		}
-		return f.parts[name].answer(ctx)
+		return f.parts[name].probe(ctx)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("%s: %w", name, err)
+		return 0, fmt.Errorf("wait for %s: %w", name, err)
 	}
 	return pid, nil
 }
 
-// succeeded waits until another process than the one answers.
-func (f *fault) succeeded(ctx context.Context, name string, pid int) error {
+// awaitSuccessor waits until a part responds whose process id is not pid.
+func (f *fault) awaitSuccessor(ctx context.Context, name string, pid int) error {
 	err := until(ctx, func() error {
 		if now := f.parts[name].pid(); now == 0 || now == pid {
-			return errors.New("no successor")
+			return errors.New("not restarted")
 		}
-		return f.parts[name].answer(ctx)
+		return f.parts[name].probe(ctx)
 	})
 	if err != nil {
-		return fmt.Errorf("%s after its end: %w", name, err)
+		return fmt.Errorf("wait for the successor of %s: %w", name, err)
 	}
 	return nil
 }
 
-// cutCommits cuts commits of the second replica, at least one before and one
+// cutCommits closes connections of the second replica at their COMMIT, at least one before and one
 // after the server carried it out.
 func (f *fault) cutCommits(ctx context.Context) error {
-	before, after := f.cutter.before.Load(), f.cutter.after.Load()
-	f.cutter.armed.Store(true)
-	defer f.cutter.armed.Store(false)
+	before, after := f.proxy.before.Load(), f.proxy.after.Load()
+	f.proxy.armed.Store(true)
+	defer f.proxy.armed.Store(false)
 	return until(ctx, func() error {
-		if f.cutter.before.Load() == before || f.cutter.after.Load() == after {
-			return errors.New("no COMMIT came by")
+		if f.proxy.before.Load() == before || f.proxy.after.Load() == after {
+			return errors.New("the second replica sent too few COMMITs")
 		}
 		return nil
 	})
 }
 
-// bound sets the size of a stream. One that is below what the stream holds makes
-// it refuse whatever comes, as a full disk does; what it holds stays.
-func (f *fault) bound(ctx context.Context, name string, bytes int64) error {
+// setStreamLimit sets the maximum size of a stream. If the stream is larger, it keeps its messages
+// and refuses new ones, as with a full disk.
+func (f *fault) setStreamLimit(ctx context.Context, name string, bytes int64) error {
 	return until(ctx, func() error {
-		one, cancel := context.WithTimeout(ctx, 5*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 		defer cancel()
-		stream, err := f.stream(one, name)
+		stream, err := f.stream(ctx, name)
 		if err != nil {
 			return err
 		}
 		config := stream.CachedInfo().Config
 		config.MaxBytes = bytes
-		_, err = f.operator.JetStream().UpdateStream(one, config)
+		_, err = f.operator.JetStream().UpdateStream(ctx, config)
 		return err
 	})
 }
 
-// provision makes what is missing and restores the limits.
+// provision creates missing streams and consumers and restores the limits.
 func (f *fault) provision(ctx context.Context) error {
 	return until(ctx, func() error {
-		one, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		return intraynats.Provision(one, f.operator, intraynats.StreamLimits{})
+		return intraynats.Provision(ctx, f.operator, intraynats.StreamLimits{})
 	})
 }
 
-// harmless is about another bucket, so nobody does anything about it.
-const harmless = `{"Records":[{"eventName":"s3:ObjectCreated:Put","s3":{"bucket":{"name":"another"},"object":{"key":"a"}}}]}`
+// foreignEvent is an event of another bucket, which every consumer ignores.
+const foreignEvent = `{"Records":[{"eventName":"s3:ObjectCreated:Put",` +
+	`"s3":{"bucket":{"name":"another"},"object":{"key":"a"}}}]}`
 
-const codeMaximumBytes = 10077 // nats-server's JSStreamStoreFailedF: "maximum bytes exceeded"
+// codeStoreFailed is JSStreamStoreFailedF of nats-server, here with the text "maximum bytes
+// exceeded".
+const codeStoreFailed = 10077
 
-func (f *fault) fill(ctx context.Context) error {
-	defer f.mend()
+// fillStreams sets the maximum size of both streams below their current size.
+func (f *fault) fillStreams(ctx context.Context) error {
+	defer f.restoreStreams()
 	for _, name := range []string{schema.StreamBucket, schema.StreamDocuments} {
-		if err := f.bound(ctx, name, 1); err != nil {
-			return fmt.Errorf("fill %s: %w", name, err)
+		if err := f.setStreamLimit(ctx, name, 1); err != nil {
+			return fmt.Errorf("fill stream %s: %w", name, err)
 		}
 	}
-	_, err := f.publish(ctx, "bucket.created.faults", []byte(harmless), nil)
-	var refused *jetstream.APIError
-	if !errors.As(err, &refused) || refused.ErrorCode != codeMaximumBytes {
-		return fmt.Errorf("a full stream was to refuse, got: %w", err)
+	_, err := f.publish(ctx, "bucket.created.faults", []byte(foreignEvent), nil)
+	var apiError *jetstream.APIError
+	if !errors.As(err, &apiError) || apiError.ErrorCode != codeStoreFailed {
+		return fmt.Errorf("publish to a full stream: got error %w, want code %d",
+			err, codeStoreFailed)
 	}
 	pause(ctx, f.hold)
 	key, after, err := f.refusedEvent(ctx)
@@ -225,26 +236,27 @@ func (f *fault) fill(ctx context.Context) error {
 	if err := f.provision(ctx); err != nil {
 		return err
 	}
-	return f.toldAgain(ctx, key, after)
+	return f.awaitPublished(ctx, key, after)
 }
 
-// mend provisions whatever happened before.
-func (f *fault) mend() {
+// restoreStreams provisions the streams at the end of a fault, whether or not it was successful. It
+// fails the test if that is not possible.
+func (f *fault) restoreStreams() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := f.provision(ctx); err != nil {
-		f.t.Errorf("the streams cannot be provisioned: %v", err)
+		f.t.Errorf("provision the streams: %v", err)
 	}
 }
 
-// deleteStreams deletes both streams of events. Both replicas stand still meanwhile,
-// so that events are lost. What a stream holds that nobody has acknowledged is
-// written down first, while it takes nothing more.
+// deleteStreams deletes both streams of events. Both replicas are stopped before, so that events
+// are lost. Just before it deletes a stream, it makes the stream refuse new messages and records
+// the messages that are not acknowledged.
 func (f *fault) deleteStreams(ctx context.Context) error {
-	defer f.mend()
+	defer f.restoreStreams()
 	names := []string{schema.StreamBucket, schema.StreamDocuments}
-	for _, name := range []string{partFirst, partSecond} {
-		pid, err := f.running(ctx, name)
+	for _, name := range []string{partConsume, partConsume2} {
+		pid, err := f.awaitRunning(ctx, name)
 		if err != nil {
 			return err
 		}
@@ -254,21 +266,21 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 		}
 		defer thaw()
 	}
-	lost := f.r.counted("PUTs acknowledged") + 5
+	want := f.r.count(countPUTs) + 5
 	if err := until(ctx, func() error {
-		if n := f.r.counted("PUTs acknowledged"); n < lost {
-			return fmt.Errorf("%d of %d PUTs whose events are to be lost", n, lost)
+		if n := f.r.count(countPUTs); n < want {
+			return fmt.Errorf("got %d %s, want %d whose events are lost", n, countPUTs, want)
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
 	for _, name := range names {
-		if err := f.bound(ctx, name, 1); err != nil {
-			return fmt.Errorf("close %s: %w", name, err)
+		if err := f.setStreamLimit(ctx, name, 1); err != nil {
+			return fmt.Errorf("close stream %s: %w", name, err)
 		}
-		if err := until(ctx, func() error { return f.writeDown(ctx, name) }); err != nil {
-			return fmt.Errorf("read what %s holds: %w", name, err)
+		if err := until(ctx, func() error { return f.recordLostEvents(ctx, name) }); err != nil {
+			return fmt.Errorf("read stream %s: %w", name, err)
 		}
 		if err := until(ctx, func() error {
 			err := f.operator.JetStream().DeleteStream(ctx, name)
@@ -277,15 +289,16 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 			}
 			return err
 		}); err != nil {
-			return fmt.Errorf("delete %s: %w", name, err)
+			return fmt.Errorf("delete stream %s: %w", name, err)
 		}
 	}
-	f.r.lower()
+	f.r.resetAckFloors()
 	pause(ctx, f.hold)
 	for _, name := range names {
 		if err := until(ctx, func() error {
 			if _, err := f.stream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
-				return fmt.Errorf("%s was to be missing, got: %w", name, err)
+				return fmt.Errorf("look up the deleted stream %s: got error %w, want %w",
+					name, err, jetstream.ErrStreamNotFound)
 			}
 			return nil
 		}); err != nil {
@@ -295,19 +308,19 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 	return f.provision(ctx)
 }
 
-// writeDown notes what is in a stream that one of the consumers it concerns has not
-// acknowledged, be it before that was made anew.
-func (f *fault) writeDown(ctx context.Context, name string) error {
+// recordLostEvents records the messages of a stream that one of the stream's consumers has not
+// acknowledged. What a consumer acknowledged before it was deleted and created again counts too.
+func (f *fault) recordLostEvents(ctx context.Context, name string) error {
 	stream, err := f.stream(ctx, name)
 	if err != nil {
 		return err
 	}
 	state := stream.CachedInfo().State
 	first := state.LastSeq + 1
-	from := map[string]uint64{} // by the beginning of the subjects that a consumer hears
+	unacknowledged := map[string]uint64{} // first sequence, by the prefix of the consumer's subjects
 	for info := range stream.ListConsumers(ctx).Info() {
-		next := f.r.raise(info.Name, info.AckFloor.Stream) + 1
-		from[strings.TrimSuffix(info.Config.FilterSubject, "*")] = next
+		next := f.r.raiseAckFloor(info.Name, info.AckFloor.Stream) + 1
+		unacknowledged[strings.TrimSuffix(info.Config.FilterSubject, "*")] = next
 		first = min(first, next)
 	}
 	for sequence := max(first, state.FirstSeq); sequence <= state.LastSeq; sequence++ {
@@ -318,33 +331,33 @@ func (f *fault) writeDown(ctx context.Context, name string) error {
 		if err != nil {
 			return err
 		}
-		for subjects, next := range from {
-			if strings.HasPrefix(m.Subject, subjects) && sequence >= next {
-				f.destroy(m)
+		for prefix, next := range unacknowledged {
+			if strings.HasPrefix(m.Subject, prefix) && sequence >= next {
+				f.recordLostEvent(m)
 			}
 		}
 	}
 	return nil
 }
 
-func (f *fault) destroy(m *jetstream.RawStreamMsg) {
-	if mark := m.Header.Get(poisonMark); mark != "" {
-		f.r.poisons(mark, func(p *poisoned) { p.destroyed = true })
+// recordLostEvent records that a message is lost.
+func (f *fault) recordLostEvent(m *jetstream.RawStreamMsg) {
+	if mark := m.Header.Get(poisonHeader); mark != "" {
+		f.r.updatePoison(mark, func(p *poisoned) { p.destroyed = true })
 		return
 	}
-	f.r.mu.Lock()
-	defer f.r.mu.Unlock()
 	if records, err := schema.DecodeBucketEvent(m.Data); err == nil {
 		for _, record := range records {
-			f.r.unheard[record.Key] = true
+			f.r.addLostEvent(record.Key)
 		}
 	}
 }
 
-// damageQueue leaves files in MinIO's queue such as a crash of the machine does.
-// MinIO is stopped while they are written, and then killed.
+// damageQueue creates files in MinIO's queue as a crash of the machine leaves them. MinIO is
+// stopped while the files are created and is then killed. When it is started again, the files must
+// be moved out of the queue.
 func (f *fault) damageQueue(ctx context.Context) error {
-	pid, err := f.running(ctx, partMinIO)
+	pid, err := f.awaitRunning(ctx, partMinIO)
 	if err != nil {
 		return err
 	}
@@ -354,43 +367,48 @@ func (f *fault) damageQueue(ctx context.Context) error {
 	}
 	defer thaw()
 	queue := filepath.Join(f.dir, "minio", "queue")
-	event := `{"eventVersion":"2.0","eventSource":"minio:s3","eventName":"s3:ObjectCreated:Put","s3":{"bucket":{"name":"documents"},"obj`
-	var aside []string
-	for name, content := range map[string]string{"empty": "", "torn": event, "nul": strings.Repeat("\x00", 700)} {
+	const truncated = `{"eventVersion":"2.0","eventSource":"minio:s3",` +
+		`"eventName":"s3:ObjectCreated:Put","s3":{"bucket":{"name":"documents"},"obj`
+	var moved []string
+	for name, content := range map[string]string{
+		"empty": "", "truncated": truncated, "nul": strings.Repeat("\x00", 700),
+	} {
 		for _, target := range []string{"CREATED_DURABLE", "REMOVED_DURABLE"} {
 			folders, err := filepath.Glob(filepath.Join(queue, "*"+target+"*"))
 			if err != nil || len(folders) != 1 {
-				return fmt.Errorf("the queue of %s is not one folder below %s: %v", target, queue, folders)
+				return fmt.Errorf("find the queue of target %s in %s: got folders %v, want one",
+					target, queue, folders)
 			}
-			path := filepath.Join(folders[0], fmt.Sprintf("%s-%s.event", uuid.NewString(), name))
+			file := fmt.Sprintf("%s-%s.event", uuid.NewString(), name)
+			path := filepath.Join(folders[0], file)
 			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 				return err
 			}
-			below, err := filepath.Rel(queue, path)
+			relative, err := filepath.Rel(queue, path)
 			if err != nil {
 				return err
 			}
-			aside = append(aside, filepath.Join(queue+"-bad", below))
+			moved = append(moved, filepath.Join(queue+"-bad", relative))
 		}
 	}
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return err
 	}
-	if err := f.succeeded(ctx, partMinIO, pid); err != nil {
+	if err := f.awaitSuccessor(ctx, partMinIO, pid); err != nil {
 		return err
 	}
-	for _, path := range aside {
+	for _, path := range moved {
 		if _, err := os.Stat(path); err != nil {
-			return fmt.Errorf("a damaged event was to be set aside: %w", err)
+			return fmt.Errorf("find a damaged event outside the queue: %w", err)
 		}
 	}
 	return nil
 }
 
-// deliverAgain makes every consumer anew, so that it is given all that its stream
-// holds once more.
-func (f *fault) deliverAgain(ctx context.Context) error {
-	defer f.mend()
+// redeliverAll deletes every consumer and creates it again, so that all messages of its stream are
+// delivered again.
+func (f *fault) redeliverAll(ctx context.Context) error {
+	defer f.restoreStreams()
 	for _, c := range durables {
 		if err := until(ctx, func() error {
 			stream, err := f.stream(ctx, c.stream)
@@ -398,12 +416,13 @@ func (f *fault) deliverAgain(ctx context.Context) error {
 				return err
 			}
 			if consumer, err := stream.Consumer(ctx, c.name); err == nil {
-				f.r.raise(c.name, consumer.CachedInfo().AckFloor.Stream)
+				f.r.raiseAckFloor(c.name, consumer.CachedInfo().AckFloor.Stream)
 			}
-			if err := stream.DeleteConsumer(ctx, c.name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
-				return err
+			err = stream.DeleteConsumer(ctx, c.name)
+			if errors.Is(err, jetstream.ErrConsumerNotFound) {
+				return nil
 			}
-			return nil
+			return err
 		}); err != nil {
 			return fmt.Errorf("delete consumer %s: %w", c.name, err)
 		}
@@ -417,57 +436,73 @@ func (f *fault) deliverAgain(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if info := consumer.CachedInfo(); info.Delivered.Consumer == 0 && info.NumPending > 0 {
-				return fmt.Errorf("nothing of %d messages is delivered to %s", info.NumPending, c.name)
+			info := consumer.CachedInfo()
+			if info.Delivered.Consumer == 0 && info.NumPending > 0 {
+				return fmt.Errorf("none of %d messages is delivered to consumer %s",
+					info.NumPending, c.name)
 			}
 		}
 		return nil
 	})
 }
 
-// durables are the consumers with their streams.
+// durables are the durable consumers and their streams.
 var durables = []struct{ stream, name string }{
 	{schema.StreamBucket, schema.ConsumerConfirm}, {schema.StreamBucket, schema.ConsumerRemove},
 	{schema.StreamDocuments, schema.ConsumerClassify},
 }
 
-// poisonMark is the header by which a poisoned message is known again.
-const poisonMark = "Faults-Poison"
+// poisonHeader is the header that identifies a poisoned message. Its value is unique.
+const poisonHeader = "Faults-Poison"
 
-// poison publishes what no consumer can bear: what cannot be decoded, and keys
-// that no object can have.
+// poison publishes messages that no consumer can handle: data that cannot be decoded, and keys that
+// no object can have.
 func (f *fault) poison(ctx context.Context) error {
-	key := func(event, key string) string {
-		text, err := json.Marshal(map[string]any{"Records": []any{map[string]any{"eventName": event,
-			"s3": map[string]any{"bucket": map[string]any{"name": f.stack.MinIO.Bucket}, "object": map[string]any{"key": key}}}}})
+	for _, target := range []struct {
+		consumer, subject string
+		messages          []string
+	}{
+		{schema.ConsumerConfirm, "bucket.created.poison", f.poisonedEvents("s3:ObjectCreated:Put")},
+		{schema.ConsumerRemove, "bucket.removed.poison", f.poisonedEvents("s3:ObjectRemoved:Delete")},
+		{schema.ConsumerClassify, schema.SubjectDocumentUploaded,
+			[]string{"", "no JSON", "{}", `{"document_id":"7"}`, `[1]`}},
+	} {
+		published := 0
+		for _, data := range target.messages {
+			mark := uuid.NewString()
+			f.r.updatePoison(mark, func(p *poisoned) {
+				*p = poisoned{consumer: target.consumer, data: data, published: unknown}
+			})
+			header := nats.Header{poisonHeader: {mark}}
+			if _, err := f.publish(ctx, target.subject, []byte(data), header); err == nil {
+				f.r.updatePoison(mark, func(p *poisoned) { p.published = acknowledged })
+				published++
+			}
+		}
+		if published == 0 {
+			return fmt.Errorf("no poisoned message was published for consumer %s", target.consumer)
+		}
+	}
+	return nil
+}
+
+// poisonedEvents returns bucket events with that name that cannot be handled.
+func (f *fault) poisonedEvents(name string) []string {
+	withKey := func(key string) string {
+		text, err := json.Marshal(map[string]any{"Records": []any{map[string]any{
+			"eventName": name,
+			"s3": map[string]any{
+				"bucket": map[string]any{"name": f.stack.MinIO.Bucket},
+				"object": map[string]any{"key": key},
+			},
+		}}})
 		if err != nil {
 			f.t.Error(err)
 		}
 		return string(text)
 	}
-	bodies := func(event string) []string {
-		return []string{"\x00\xff{", "", "{}", `{"Records":[]}`, `{"Records":3}`, key(event, "%zz"), key(event, ""), key(event, "a%00b"), key(event, "%ff%fe")}
+	return []string{
+		"\x00\xff{", "", "{}", `{"Records":[]}`, `{"Records":3}`,
+		withKey("%zz"), withKey(""), withKey("a%00b"), withKey("%ff%fe"),
 	}
-	for _, target := range []struct {
-		consumer, subject string
-		bodies            []string
-	}{
-		{schema.ConsumerConfirm, "bucket.created.poison", bodies("s3:ObjectCreated:Put")},
-		{schema.ConsumerRemove, "bucket.removed.poison", bodies("s3:ObjectRemoved:Delete")},
-		{schema.ConsumerClassify, schema.SubjectDocumentUploaded, []string{"", "no JSON", "{}", `{"document_id":"7"}`, `[1]`}},
-	} {
-		stored := 0
-		for _, body := range target.bodies {
-			mark := uuid.NewString()
-			f.r.poisons(mark, func(p *poisoned) { *p = poisoned{consumer: target.consumer, what: body, stored: perhaps} })
-			if _, err := f.publish(ctx, target.subject, []byte(body), nats.Header{poisonMark: {mark}}); err == nil {
-				f.r.poisons(mark, func(p *poisoned) { p.stored = surely })
-				stored++
-			}
-		}
-		if stored == 0 {
-			return fmt.Errorf("no poisoned message for %s was stored", target.consumer)
-		}
-	}
-	return nil
 }

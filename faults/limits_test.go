@@ -17,42 +17,45 @@ import (
 	"intray/schema"
 )
 
-const codeInsufficient = 10023 // nats-server's JSInsufficientResourcesErr: "insufficient resources"
+// codeInsufficientResources is JSInsufficientResourcesErr of nats-server ("insufficient
+// resources").
+const codeInsufficientResources = 10023
 
-// fillDisk lets NATS come back with less room for all streams than they take
-// already, so that it refuses whatever comes.
+// fillDisk restarts NATS with a limit for all streams that is below what they store, so that it
+// refuses every message, as with a full disk.
 func (f *fault) fillDisk(ctx context.Context) (err error) {
 	path := filepath.Join(f.dir, "nats", "nats.conf")
-	roomy, err := os.ReadFile(path)
+	original, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	const before = "sync_interval: always"
-	tight := bytes.Replace(roomy, []byte(before), []byte("max_file_store: 1\n  "+before), 1)
-	if bytes.Equal(tight, roomy) {
-		return errors.New("nats.conf has no place for max_file_store")
+	const setting = "sync_interval: always" // max_file_store is inserted before it
+	limited := bytes.Replace(original, []byte(setting), []byte("max_file_store: 1\n  "+setting), 1)
+	if bytes.Equal(limited, original) {
+		return fmt.Errorf("%s does not contain %q", path, setting)
 	}
 	var key string
 	var after uint64
 	defer func() {
-		mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoveryTimeout)
 		defer cancel()
-		err = errors.Join(err, f.reconfigure(mend, path, roomy), until(mend, func() error {
-			_, err := f.publish(mend, "bucket.created.faults", []byte(harmless), nil)
+		err = errors.Join(err, f.reconfigure(ctx, path, original), until(ctx, func() error {
+			_, err := f.publish(ctx, "bucket.created.faults", []byte(foreignEvent), nil)
 			return err
 		}))
 		if err == nil {
-			err = f.toldAgain(mend, key, after)
+			err = f.awaitPublished(ctx, key, after)
 		}
 	}()
-	if err := f.reconfigure(ctx, path, tight); err != nil {
+	if err := f.reconfigure(ctx, path, limited); err != nil {
 		return err
 	}
 	if err := until(ctx, func() error {
-		_, err := f.publish(ctx, "bucket.created.faults", []byte(harmless), nil)
-		var refused *jetstream.APIError
-		if !errors.As(err, &refused) || refused.ErrorCode != codeInsufficient {
-			return fmt.Errorf("a full disk was to refuse, got: %w", err)
+		_, err := f.publish(ctx, "bucket.created.faults", []byte(foreignEvent), nil)
+		var apiError *jetstream.APIError
+		if !errors.As(err, &apiError) || apiError.ErrorCode != codeInsufficientResources {
+			return fmt.Errorf("publish with a full disk: got error %w, want code %d",
+				err, codeInsufficientResources)
 		}
 		return nil
 	}); err != nil {
@@ -63,9 +66,9 @@ func (f *fault) fillDisk(ctx context.Context) (err error) {
 	return err
 }
 
-// reconfigure kills NATS, which comes back with another configuration.
+// reconfigure writes the configuration of NATS, kills NATS and waits until it has been restarted.
 func (f *fault) reconfigure(ctx context.Context, path string, text []byte) error {
-	pid, err := f.running(ctx, partNATS)
+	pid, err := f.awaitRunning(ctx, partNATS)
 	if err != nil {
 		return err
 	}
@@ -75,35 +78,41 @@ func (f *fault) reconfigure(ctx context.Context, path string, text []byte) error
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		return fmt.Errorf("kill %s: %w", partNATS, err)
 	}
-	return f.succeeded(ctx, partNATS, pid)
+	return f.awaitSuccessor(ctx, partNATS, pid)
 }
 
-// lowerQuota takes half of what a user has used away from the limit, until an
-// upload whose URL was given before is rejected for it, or a URL is refused.
+// lowerQuota sets the limit of a user to half of the used bytes, until a document whose URL was
+// issued before is rejected or a URL is refused.
 func (f *fault) lowerQuota(ctx context.Context) (err error) {
-	u := f.clients.users[f.choose.IntN(len(f.clients.users))]
+	u := f.clients.users[f.random.IntN(len(f.clients.users))]
 	u.lowered.Store(true)
 	var q struct {
-		ID    uuid.UUID `db:"user_id"`
-		Limit int64     `db:"limit_bytes"`
+		UserID uuid.UUID `db:"user_id"`
+		Limit  int64     `db:"limit_bytes"`
 	}
-	const mine = `SELECT q.user_id, q.limit_bytes FROM quotas AS q JOIN users AS u ON u.id = q.user_id WHERE u.email = $1`
-	if err := until(ctx, func() error { return f.db.GetContext(ctx, &q, mine, u.email) }); err != nil {
+	const quota = `
+		SELECT q.user_id, q.limit_bytes
+		FROM quotas AS q JOIN users AS u ON u.id = q.user_id WHERE u.email = $1`
+	err = until(ctx, func() error { return f.db.GetContext(ctx, &q, quota, u.email) })
+	if err != nil {
 		return fmt.Errorf("read the quota of %s: %w", u.email, err)
 	}
 	defer func() {
-		mend, cancel := context.WithTimeout(context.WithoutCancel(ctx), healing)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recoveryTimeout)
 		defer cancel()
-		err = errors.Join(err, until(mend, func() error {
-			_, err := f.db.ExecContext(mend, `UPDATE quotas SET limit_bytes = $2 WHERE user_id = $1`, q.ID, q.Limit)
+		err = errors.Join(err, until(ctx, func() error {
+			const restore = `UPDATE quotas SET limit_bytes = $2 WHERE user_id = $1`
+			_, err := f.db.ExecContext(ctx, restore, q.UserID, q.Limit)
 			return err
 		}))
 	}()
 	refused := u.refused.Load()
-	// Nothing is used yet where the user has just begun.
+	// A user who has just begun has used nothing yet.
 	if err := until(ctx, func() error {
 		var used int64
-		return f.db.GetContext(ctx, &used, `UPDATE quotas SET limit_bytes = used_bytes / 2 WHERE user_id = $1 AND used_bytes > 1000 RETURNING used_bytes`, q.ID)
+		return f.db.GetContext(ctx, &used, `
+			UPDATE quotas SET limit_bytes = used_bytes / 2
+			WHERE user_id = $1 AND used_bytes > 1000 RETURNING used_bytes`, q.UserID)
 	}); err != nil {
 		return fmt.Errorf("lower the quota of %s: %w", u.email, err)
 	}
@@ -113,20 +122,24 @@ func (f *fault) lowerQuota(ctx context.Context) (err error) {
 			return nil
 		}
 		var rejected int
-		err := f.db.GetContext(ctx, &rejected, `SELECT count(*) FROM audit_documents AS a JOIN documents AS d ON d.id = a.document_id
-			WHERE d.user_id = $1 AND a.status = 'rejected' AND a.used_bytes > a.limit_bytes`, q.ID)
+		err := f.db.GetContext(ctx, &rejected, `
+			SELECT count(*) FROM audit_documents AS a JOIN documents AS d ON d.id = a.document_id
+			WHERE d.user_id = $1 AND a.status = 'rejected' AND a.used_bytes > a.limit_bytes`,
+			q.UserID)
 		if err == nil && rejected == 0 {
-			err = fmt.Errorf("nothing of %s was refused or rejected", u.email)
+			err = fmt.Errorf("no document of %s was rejected and no URL refused", u.email)
 		}
 		return err
 	})
 }
 
-// refusedEvent returns the key of an event that MinIO keeps because NATS refused
-// it, and the sequence that it must come after.
+// refusedEvent waits until MinIO's queue contains an event, because NATS refused it. It returns the
+// key in the event and the last sequence of the stream BUCKET, after which the event will be
+// stored.
 func (f *fault) refusedEvent(ctx context.Context) (key string, after uint64, err error) {
+	pattern := filepath.Join(f.dir, "minio", "queue", "*CREATED_DURABLE*", "*.event")
 	err = until(ctx, func() error {
-		files, err := filepath.Glob(filepath.Join(f.dir, "minio", "queue", "*CREATED_DURABLE*", "*.event"))
+		files, err := filepath.Glob(pattern)
 		if err != nil {
 			return err
 		}
@@ -135,13 +148,13 @@ func (f *fault) refusedEvent(ctx context.Context) (key string, after uint64, err
 			var event struct {
 				S3 struct{ Object struct{ Key string } }
 			}
-			// A damaged one is of another fault.
+			// The kind "damaged queue files" creates files that cannot be decoded.
 			if err == nil && json.Unmarshal(text, &event) == nil && event.S3.Object.Key != "" {
 				key = event.S3.Object.Key
 				return nil
 			}
 		}
-		return errors.New("MinIO keeps no event")
+		return errors.New("MinIO has no event in its queue")
 	})
 	if err != nil {
 		return "", 0, err
@@ -156,8 +169,8 @@ func (f *fault) refusedEvent(ctx context.Context) (key string, after uint64, err
 	return key, after, err
 }
 
-// toldAgain waits until MinIO has told what was refused.
-func (f *fault) toldAgain(ctx context.Context, key string, after uint64) error {
+// awaitPublished waits until MinIO has published the event with that key after the sequence.
+func (f *fault) awaitPublished(ctx context.Context, key string, after uint64) error {
 	err := until(ctx, func() error {
 		stream, err := f.stream(ctx, schema.StreamBucket)
 		if err != nil {
@@ -181,7 +194,7 @@ func (f *fault) toldAgain(ctx context.Context, key string, after uint64) error {
 		}
 	})
 	if err != nil {
-		return fmt.Errorf("what was refused was to be told again: %w", err)
+		return fmt.Errorf("wait until MinIO publishes the refused event again: %w", err)
 	}
 	return nil
 }

@@ -17,39 +17,49 @@ import (
 	"intray/infra/local/localtest"
 )
 
-// process is a program that the suite itself runs. It dies with the suite,
-// however that ends.
+// process is a program that the suite runs. The kernel ends it when the suite dies.
 type process struct {
 	t      *testing.T
 	path   string // of the program
-	log    string
+	log    string // path of the log
 	listen string
-	quit   chan struct{}
-	gone   chan struct{}
+	quit   chan struct{} // closed by stop
+	done   chan struct{} // closed when the process has exited and is not started again
 
-	mu    sync.Mutex
-	cmd   *exec.Cmd
-	ended error // how the last one did
+	mu  sync.Mutex
+	cmd *exec.Cmd // nil while the process is not running
+	err error     // of the last process; valid once done is closed
 }
 
-// run starts a program, and starts it again when it dies if again is true.
-func run(t *testing.T, again bool, env []string, log string, path string, args ...string) *process {
+// command is a program to run.
+type command struct {
+	path    string
+	args    []string
+	env     []string
+	log     string // path of the file for its output
+	restart bool   // start it again when it exits
+}
+
+// run starts a program.
+func run(t *testing.T, c command) *process {
 	t.Helper()
-	p := &process{t: t, path: path, log: log, quit: make(chan struct{}), gone: make(chan struct{})}
-	out, err := os.Create(log)
+	p := &process{
+		t: t, path: c.path, log: c.log, quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	out, err := os.Create(c.log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	started := make(chan error, 1)
 	go func() {
-		defer close(p.gone)
+		defer close(p.done)
 		defer out.Close()
-		// The kernel sends the death signal when the starting thread ends.
+		// The kernel sends the parent death signal when the thread that started the process ends.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		for first := true; ; first = false {
-			cmd := exec.Command(path, args...)
-			cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
+			cmd := exec.Command(c.path, c.args...)
+			cmd.Env, cmd.Stdout, cmd.Stderr = c.env, out, out
 			cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM, Setpgid: true}
 			err := cmd.Start()
 			if err == nil {
@@ -61,14 +71,14 @@ func run(t *testing.T, again bool, env []string, log string, path string, args .
 			if err != nil {
 				return
 			}
-			p.ended = cmd.Wait()
+			p.err = cmd.Wait()
 			p.set(nil)
 			select {
 			case <-p.quit:
 				return
 			default:
 			}
-			if !again {
+			if !c.restart {
 				return
 			}
 		}
@@ -85,7 +95,7 @@ func (p *process) set(cmd *exec.Cmd) {
 	p.cmd = cmd
 }
 
-// pid is the process's id, or 0.
+// pid returns the process id, or 0 if the process is not running.
 func (p *process) pid() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,49 +105,53 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// stop sends the signal and waits for the end, which must be a clean one.
+// stop sends the signal and waits until the process has exited. It fails the test if the exit
+// status is not 0. After a minute it kills the process and fails the test.
 func (p *process) stop(signal syscall.Signal) {
 	close(p.quit)
+	name := filepath.Base(p.log)
 	limit := time.NewTimer(time.Minute)
 	defer limit.Stop()
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	for told := 0; ; {
-		// It may be starting again at this moment, as another process.
-		if pid := p.pid(); pid != 0 && pid != told {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for signaled := 0; ; {
+		// The process may have been restarted with another id since the last signal.
+		if pid := p.pid(); pid != 0 && pid != signaled {
 			_ = syscall.Kill(pid, signal)
 			_ = syscall.Kill(pid, syscall.SIGCONT)
-			told = pid
+			signaled = pid
 		}
 		select {
-		case <-p.gone:
-			if p.ended != nil {
-				p.t.Errorf("%s ended with %v after %v; its last lines:\n%s", filepath.Base(p.log), p.ended, signal, p.tail())
+		case <-p.done:
+			if p.err != nil {
+				p.t.Errorf("%s: got %v after %v, want exit status 0; its last lines:\n%s",
+					name, p.err, signal, p.tail())
 			}
 			return
-		case <-again.C:
+		case <-tick.C:
 		case <-limit.C:
-			_ = syscall.Kill(told, syscall.SIGKILL)
-			p.t.Errorf("%s does not end within a minute after %v; its last lines:\n%s", filepath.Base(p.log), signal, p.tail())
+			_ = syscall.Kill(signaled, syscall.SIGKILL)
+			p.t.Errorf("%s: still running a minute after %v; its last lines:\n%s",
+				name, signal, p.tail())
 		}
 	}
 }
 
-// tail returns the last lines that it wrote.
+// tail returns the last lines of the log.
 func (p *process) tail() string {
 	text, _ := os.ReadFile(p.log)
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")
 }
 
-// freeze stops a process and its descendants and returns what lets them go on. It
-// fails if the process is not stopped.
+// freeze stops a process and its descendants with SIGSTOP and waits until the process is stopped.
+// thaw continues them.
 func freeze(pid int) (thaw func(), err error) {
 	p, ok := localtest.FindProcess(pid)
 	if !ok {
-		return nil, fmt.Errorf("no process %d", pid)
+		return nil, fmt.Errorf("process %d does not exist", pid)
 	}
-	// The parent first: it starts no more children then.
+	// The parent is stopped first, so that it does not start more children.
 	if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 		return nil, err
 	}

@@ -28,85 +28,93 @@ import (
 	intraynats "intray/infra/nats"
 )
 
-// system is a running `intray up`, the real binary, with a second replica of the
-// consumers beside it, whose connections to PostgreSQL go through a cutter.
+// system is a running `intray up`, which is the real binary, and a second replica of the consumers.
+// The second replica connects to PostgreSQL through a commitProxy.
 type system struct {
-	t      *testing.T
-	dir    string // the data folder
-	stack  local.Stack
-	up     *process
-	second *process
-	cutter *cutter
-	parts  map[string]part
+	t        *testing.T
+	dir      string // the data folder
+	stack    local.Stack
+	up       *process
+	consume2 *process
+	proxy    *commitProxy
+	parts    map[string]part
 
 	db       *sqlx.DB // as the owner
 	root     *miniogo.Client
 	operator *intraynats.Conn
 }
 
-// part is a process that faults befall.
+// part is a process that faults are injected into.
 type part struct {
-	pid    func() int
-	answer func(context.Context) error
+	pid   func() int                  // 0 if it is not running
+	probe func(context.Context) error // nil if it responds
 }
 
-// The parts, and the replicas' names.
+// The names of the parts.
 const (
 	partNATS     = "nats"
 	partMinIO    = "minio"
 	partPostgres = "postgres"
 	partAPI      = "api"
 	partGateway  = "gateway"
-	partFirst    = "consume"   // the replica that up runs
-	partSecond   = "consume-2" // the one behind the cutter
+	partConsume  = "consume"   // the replica that up runs
+	partConsume2 = "consume-2" // the replica behind the proxy
 )
 
-// build compiles the command into dir and returns the path of the binary.
+// build compiles the command intray into dir and returns the path of the binary.
 func build(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "intray")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", path, "intray/cmd/intray").CombinedOutput(); err != nil {
+	command := exec.CommandContext(t.Context(), "go", "build", "-o", path, "intray/cmd/intray")
+	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)
 	}
 	return path
 }
 
-// start runs everything, with a sweeper that is quick. It is ended by close.
+// start starts the system, with short intervals for the sweeper. It is stopped when the test ends.
 func start(t *testing.T) *system {
 	t.Helper()
 	folder := t.TempDir()
 	s := &system{t: t, dir: filepath.Join(folder, "data")}
 	binary := build(t, folder)
-	env := append(os.Environ(), "SWEEP_INTERVAL=1s", "SWEEP_GRACE=2s", "SWEEP_SCAN_INTERVAL=5s", "SWEEP_PUBLISH_AFTER=3s")
-	s.up = run(t, false, env, filepath.Join(folder, "up.log"), binary, "up", "--data", s.dir, "--listen", freeAddress(t))
+	s.up = run(t, command{
+		path: binary,
+		args: []string{"up", "--data", s.dir, "--listen", freeAddress(t)},
+		env: append(os.Environ(), "SWEEP_INTERVAL=1s", "SWEEP_GRACE=2s",
+			"SWEEP_SCAN_INTERVAL=5s", "SWEEP_PUBLISH_AFTER=3s"),
+		log: filepath.Join(folder, "up.log"),
+	})
 	t.Cleanup(s.close)
-	// The first start of all builds MinIO.
+	// The first start on a machine builds MinIO.
 	await(t, 15*time.Minute, "stack.json", func() (err error) {
 		if s.up.pid() == 0 {
-			t.Fatalf("up ended:\n%s", s.up.tail())
+			t.Fatalf("up exited:\n%s", s.up.tail())
 		}
 		s.stack, err = local.ReadStack(s.dir)
 		return err
 	})
 	s.connect()
-	s.replicate(folder, binary)
+	s.startReplica(folder, binary)
+	minioHealth := "http://" + s.stack.MinIO.Endpoint + "/minio/health/cluster"
+	consume := s.environ(partConsume)["METRICS_LISTEN"]
 	s.parts = map[string]part{
-		partNATS:     {s.pidOf(partNATS), s.answersNATS},
-		partMinIO:    {s.pidOf(partMinIO), answers("http://" + s.stack.MinIO.Endpoint + "/minio/health/cluster")},
-		partPostgres: {s.pidOf(partPostgres), s.answersPostgres},
-		partAPI:      {s.pidOf(partAPI), answers(s.stack.API + "/healthz")},
-		partGateway:  {s.pidOf(partGateway), answers(s.stack.Gateway + "/healthz")},
-		partFirst:    {s.pidOf(partFirst), answers("http://" + s.environ(partFirst)["METRICS_LISTEN"] + "/healthz")},
-		partSecond:   {s.second.pid, answers("http://" + s.second.listen + "/healthz")},
+		partNATS:     {s.pidOf(partNATS), s.probeNATS},
+		partMinIO:    {s.pidOf(partMinIO), probeURL(minioHealth)},
+		partPostgres: {s.pidOf(partPostgres), s.probePostgres},
+		partAPI:      {s.pidOf(partAPI), probeURL(s.stack.API + "/healthz")},
+		partGateway:  {s.pidOf(partGateway), probeURL(s.stack.Gateway + "/healthz")},
+		partConsume:  {s.pidOf(partConsume), probeURL("http://" + consume + "/healthz")},
+		partConsume2: {s.consume2.pid, probeURL("http://" + s.consume2.listen + "/healthz")},
 	}
 	for name, p := range s.parts {
-		await(t, time.Minute, name+" to answer", func() error { return p.answer(t.Context()) })
+		await(t, time.Minute, name+" to respond", func() error { return p.probe(t.Context()) })
 	}
 	return s
 }
 
-// connect makes the connections of the suite itself, with all rights and past
-// the gateway.
+// connect opens the suite's own connections, as the owner of the database, MinIO's root user and
+// the operator of NATS.
 func (s *system) connect() {
 	s.t.Helper()
 	must := func(err error) {
@@ -122,8 +130,9 @@ func (s *system) connect() {
 	transport := &http.Transport{ResponseHeaderTimeout: clientTimeout}
 	s.t.Cleanup(transport.CloseIdleConnections)
 	s.root, err = miniogo.New(s.stack.MinIO.Endpoint, &miniogo.Options{
-		Creds: credentials.NewStaticV4(s.stack.MinIO.RootUser, s.stack.MinIO.RootPassword, ""), Transport: transport, MaxRetries: 1,
-		Region: "us-east-1",
+		Creds: credentials.NewStaticV4(
+			s.stack.MinIO.RootUser, s.stack.MinIO.RootPassword, ""),
+		Transport: transport, MaxRetries: 1, Region: "us-east-1",
 	})
 	must(err)
 	server, err := url.Parse(s.stack.NATS)
@@ -131,33 +140,39 @@ func (s *system) connect() {
 	password, _ := server.User.Password()
 	server.User = nil
 	s.operator, err = intraynats.Connect(s.t.Context(), intraynats.Options{
-		URL: server.String(), User: intraynats.UserOperator, Password: password, Name: "faults", Log: quiet,
+		URL: server.String(), User: intraynats.UserOperator, Password: password,
+		Name: "faults", Log: discardLog,
 	})
 	must(err)
 	s.t.Cleanup(s.operator.Close)
 }
 
-// replicate starts the second replica with the environment of the first.
-func (s *system) replicate(folder, binary string) {
+// startReplica starts the second replica of the consumers. Its environment is that of the first
+// one, except for its own address and the address of the proxy.
+func (s *system) startReplica(folder, binary string) {
 	s.t.Helper()
-	vars := s.environ(partFirst)
+	vars := s.environ(partConsume)
 	database, err := url.Parse(vars["DATABASE_URL"])
 	if err != nil {
-		s.t.Fatal("the first replica's DATABASE_URL cannot be read")
+		// The error contains the URL, which contains a password.
+		s.t.Fatal("the DATABASE_URL of the first replica is not a valid URL")
 	}
-	s.cutter = newCutter(s.t, database.Host)
-	database.Host = s.cutter.address
+	s.proxy = newCommitProxy(s.t, database.Host)
+	database.Host = s.proxy.address
 	vars["DATABASE_URL"] = database.String()
 	vars["METRICS_LISTEN"] = freeAddress(s.t)
 	var env []string
 	for name, value := range vars {
 		env = append(env, name+"="+value)
 	}
-	s.second = run(s.t, true, env, filepath.Join(folder, "consume-2.log"), binary, "consume")
-	s.second.listen = vars["METRICS_LISTEN"]
+	s.consume2 = run(s.t, command{
+		path: binary, args: []string{"consume"}, env: env,
+		log: filepath.Join(folder, "consume-2.log"), restart: true,
+	})
+	s.consume2.listen = vars["METRICS_LISTEN"]
 }
 
-// environ is the environment of a part that up runs.
+// environ returns the environment of a part that up runs.
 func (s *system) environ(name string) map[string]string {
 	s.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.pidOf(name)()))
@@ -172,35 +187,37 @@ func (s *system) environ(name string) map[string]string {
 	return vars
 }
 
-// pidOf returns a function that says which process the part is now, 0 for none.
+// pidOf returns a function that returns the current process id of a part that up runs, or 0.
 func (s *system) pidOf(name string) func() int {
 	return func() int {
-		now, err := local.ReadStack(s.dir)
+		stack, err := local.ReadStack(s.dir)
 		if err != nil {
 			return 0
 		}
-		return now.PIDs[name]
+		return stack.PIDs[name]
 	}
 }
 
-func (s *system) answersNATS(ctx context.Context) error { return s.operator.Ping(ctx) }
+func (s *system) probeNATS(ctx context.Context) error { return s.operator.Ping(ctx) }
 
-func (s *system) answersPostgres(ctx context.Context) error {
+func (s *system) probePostgres(ctx context.Context) error {
 	_, err := s.db.ExecContext(ctx, `SELECT 1`)
 	return err
 }
 
-// answers returns what asks a URL once and fails unless it answers 200.
-func answers(where string) func(context.Context) error {
+// probeURL returns a function that sends one GET request and returns an error unless the response
+// is 200.
+func probeURL(address string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, where, http.NoBody)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 		if err != nil {
 			return err
 		}
 		req.Close = true
-		resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		resp, err := client.Do(req)
 		if err != nil {
 			return err
 		}
@@ -212,48 +229,55 @@ func answers(where string) func(context.Context) error {
 	}
 }
 
-// stream returns a stream as it is now.
+// stream returns a stream with its current state and configuration.
 func (s *system) stream(ctx context.Context, name string) (jetstream.Stream, error) {
 	return s.operator.JetStream().Stream(ctx, name)
 }
 
-// publish stores a message and returns its place in its stream.
-func (s *system) publish(ctx context.Context, subject string, data []byte, header nats.Header) (*jetstream.PubAck, error) {
+// publish publishes a message and waits until it is stored in its stream.
+func (s *system) publish(
+	ctx context.Context, subject string, data []byte, header nats.Header,
+) (*jetstream.PubAck, error) {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
-	return s.operator.JetStream().PublishMsg(ctx, &nats.Msg{Subject: subject, Data: data, Header: header})
+	return s.operator.JetStream().PublishMsg(ctx,
+		&nats.Msg{Subject: subject, Data: data, Header: header})
 }
 
-// reconcile runs the operator's command, wants the exit status, and returns its
-// summary.
+// reconcile runs the command `intray reconcile` and returns the last line of its output, the
+// summary. It fails the test if the exit status is not want.
 func (s *system) reconcile(want int, flags ...string) string {
 	s.t.Helper()
-	command := exec.CommandContext(s.t.Context(), s.up.path, append([]string{"reconcile", "--data", s.dir, "--settle=1s", "--json"}, flags...)...)
-	var problems bytes.Buffer
-	command.Stderr = &problems
+	args := append([]string{"reconcile", "--data", s.dir, "--settle=1s", "--json"}, flags...)
+	command := exec.CommandContext(s.t.Context(), s.up.path, args...)
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
 	out, err := command.Output()
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if status := command.ProcessState.ExitCode(); status != want {
-		s.t.Errorf("%v: exit status %d, want %d (%v)\n%s%s", command.Args, status, want, err, problems.String(), strings.Join(lines[max(0, len(lines)-10):], "\n"))
+	if got := command.ProcessState.ExitCode(); got != want {
+		last := strings.Join(lines[max(0, len(lines)-10):], "\n")
+		s.t.Errorf("%v: got exit status %d, want %d (%v)\n%s%s",
+			command.Args, got, want, err, stderr.String(), last)
 	}
 	return lines[len(lines)-1]
 }
 
-// close ends everything and fails if a process is left.
+// close stops all processes. It fails the test if one of their descendants is left.
 func (s *system) close() {
-	if s.second != nil {
-		s.second.stop(syscall.SIGTERM)
+	if s.consume2 != nil {
+		s.consume2.stop(syscall.SIGTERM)
 	}
 	s.up.stop(syscall.SIGTERM)
-	s.cutter.close()
+	s.proxy.close()
 	if left := localtest.Descendants(os.Getpid()); len(left) > 0 {
-		s.t.Errorf("left at the end: %v, want nothing", left)
+		s.t.Errorf("got running processes %v at the end, want none", left)
 		for _, p := range left {
 			_ = syscall.Kill(p.PID, syscall.SIGKILL)
 		}
 	}
 }
 
+// freeAddress returns an address of the loopback interface with a free port.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -264,18 +288,18 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// await polls until the condition holds.
-func await(t *testing.T, limit time.Duration, what string, condition func() error) {
+// await polls until condition returns nil. It fails the test after the timeout.
+func await(t *testing.T, timeout time.Duration, description string, condition func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	if err := until(ctx, condition); err != nil {
-		t.Fatalf("waited %v for %s: %v", limit, what, err)
+		t.Fatalf("timed out after %v waiting for %s: %v", timeout, description, err)
 	}
 }
 
-// until polls until the condition holds or ctx ends, and returns what was wrong
-// the last time.
+// until polls until condition returns nil or ctx is done. In the second case it returns the last
+// error of condition.
 func until(ctx context.Context, condition func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
@@ -292,7 +316,7 @@ func until(ctx context.Context, condition func() error) error {
 	}
 }
 
-// pause waits; it ends early with ctx.
+// pause waits for d or until ctx is done.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"intray/cmd/internal/stacktest"
-	"intray/infra/local"
 
 	miniogo "github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"

@@ -24,7 +24,7 @@ type statusJSON struct {
 	Components []struct {
 		Name string `json:"name"`
 		Up   bool   `json:"up"`
-	} `json:"components"`
+	} `json:"parts"`
 	Consumers []struct {
 		Stream, Consumer string
 		Pending          int

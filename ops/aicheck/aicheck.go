@@ -50,7 +50,7 @@ type Result struct {
 	// Schema reports whether the response matched the schema. It is nil if there was none.
 	Schema *bool `json:"schema"`
 	// Correct reports whether the sample was classified into the topic it belongs to.
-	Correct bool   `json:"correct"`
+	Correct bool   `json:"sorted"`
 	Error   string `json:"error,omitempty"`
 }
 

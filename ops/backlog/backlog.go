@@ -30,8 +30,8 @@ type Consumer struct {
 	// Pending counts the messages that were not delivered yet, AckPending those that were
 	// delivered and not acknowledged yet. Redelivered counts the messages of AckPending that
 	// were delivered more than once.
-	Pending     uint64 `json:"pending"`
-	AckPending  uint64 `json:"ack_pending"`
+	Pending     uint64 `json:"waiting"`
+	AckPending  uint64 `json:"in_hand"`
 	Redelivered uint64 `json:"redelivered"`
 	// Pulls counts the open pull requests. It is 0 if no consumer runs or every worker of
 	// those that run is busy.

@@ -18,7 +18,7 @@ type Status struct {
 	// Healthy reports whether each component answers and there are no problems.
 	Healthy    bool               `json:"healthy"`
 	Problems   []string           `json:"problems"` // of components that answer
-	Components []Component        `json:"components"`
+	Components []Component        `json:"parts"`
 	Backlog    *Backlog           `json:"backlog"` // nil: PostgreSQL is unreachable
 	Consumers  []backlog.Consumer `json:"consumers"`
 	Streams    []backlog.Stream   `json:"streams"`
@@ -54,7 +54,7 @@ type Backlog struct {
 	LastFailure    string `json:"last_failure,omitempty"`
 	SweeperActive  bool   `json:"sweeper_active"`
 	// Drift counts the differences that the last reconciliation left to a person.
-	Drift        int64      `json:"reconcile_remaining"`
+	Drift        int64      `json:"drift_left"`
 	ReconciledAt *time.Time `json:"reconciled_at"` // nil: not yet
 }
 
@@ -62,7 +62,7 @@ type Backlog struct {
 type Queue struct {
 	Files    int     `json:"files"`
 	Oldest   Seconds `json:"oldest_seconds"`
-	SetAside int     `json:"set_aside"` // files that MinIO could not have sent
+	SetAside int     `json:"aside"` // files that MinIO could not have sent
 }
 
 // Recent counts the documents that reached each status in the last Minutes.

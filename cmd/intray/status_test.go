@@ -27,7 +27,7 @@ type statusJSON struct {
 	} `json:"parts"`
 	Consumers []struct {
 		Stream, Consumer string
-		Pending          int
+		Pending          int `json:"waiting"`
 	} `json:"consumers"`
 	Backlog struct {
 		DeadLetters   int  `json:"dead_letters"`

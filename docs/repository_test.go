@@ -3,49 +3,22 @@ package docs_test
 import (
 	"bytes"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
+
+	"intray/docs/doctest"
 )
-
-// git runs git at the root of the repository and returns what it prints.
-func git(t *testing.T, args ...string) string {
-	t.Helper()
-	command := exec.CommandContext(t.Context(), "git", args...)
-	command.Dir = root
-	out, err := command.Output()
-	if err != nil {
-		t.Fatalf("git %s: %v", strings.Join(args, " "), err)
-	}
-	return string(out)
-}
-
-// trackedFiles returns the files that git tracks, or would track, relative to the root.
-func trackedFiles(t *testing.T) []string {
-	t.Helper()
-	list := git(t, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-	files := strings.FieldsFunc(list, func(r rune) bool { return r == 0 })
-	files = slices.DeleteFunc(files, func(file string) bool {
-		_, err := os.Stat(filepath.Join(root, file))
-		return err != nil
-	})
-	if len(files) < 500 {
-		t.Fatalf("got %d tracked files, want at least 500", len(files))
-	}
-	return files
-}
 
 var generatedHeader = regexp.MustCompile(
 	`(?m)^(//|#) Code generated .* DO NOT EDIT\.$|^-- .* It is generated `)
 
 func TestGitAttributes(t *testing.T) {
-	files := trackedFiles(t)
+	files := doctest.Files(t)
 	attributes := func(name string) map[string]bool {
 		set := make(map[string]bool)
-		lines := git(t, append([]string{"check-attr", name, "--"}, files...)...)
+		lines := doctest.Git(t, append([]string{"check-attr", name, "--"}, files...)...)
 		for line := range strings.Lines(lines) {
 			file, value, _ := strings.Cut(line, ": "+name+": ")
 			set[file] = strings.TrimSpace(value) == "set"

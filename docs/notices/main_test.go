@@ -38,7 +38,7 @@ func TestIdentify(t *testing.T) {
 		bsd + "\nNeither the name of":                                                  "BSD-3-Clause",
 		bsd:                                                                            "BSD-2-Clause",
 		"All rights reserved.":                                                         "",
-		"Apache License Version 2.0 " + bsd + " neither the names of":                  "Apache-2.0, BSD-3-Clause",
+		"Apache License Version 2.0 " + bsd:                                            "Apache-2.0, BSD-2-Clause",
 	} {
 		if got := strings.Join(identify(text), ", "); got != want {
 			t.Errorf("%q: got %s, want %s", text, got, want)

@@ -114,8 +114,8 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		"ACCESS_TOKEN_TTL":        {"44", "ACCESS_TOKEN_TTL must be a duration, such as"},
 		"LOG_LEVEL":               {"loud", "LOG_LEVEL must be debug, info, warn or error"},
 		"OTEL_TRACES_SAMPLER_ARG": {"half", "OTEL_TRACES_SAMPLER_ARG must be a number, such as"},
-		"MINIO_ENDPOINT":          {"minio:9000", "MINIO_ENDPOINT cannot be read: want http(s)://"},
-		"TRUSTED_PROXIES":         {"10.0.0.0/8,proxy", "TRUSTED_PROXIES cannot be read: "},
+		"MINIO_ENDPOINT":          {"minio:9000", "MINIO_ENDPOINT is invalid: want http(s)://"},
+		"TRUSTED_PROXIES":         {"10.0.0.0/8,proxy", "TRUSTED_PROXIES is invalid: "},
 		"MINIO_UPLOAD_SECRET":     {"", "MINIO_UPLOAD_SECRET is not set"},
 	} {
 		t.Run(name, func(t *testing.T) {

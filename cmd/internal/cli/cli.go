@@ -1,6 +1,6 @@
-// Package cli is what the commands of this repository share: how a command line and the
-// environment are parsed, the settings that several commands read, how an operator's
-// command finds the system that it works on, exit statuses, and the progress bar.
+// Package cli implements what the commands of this repository share: parsing of the command line
+// and the environment, settings that several commands read, discovery of the system that an
+// operator's command works on, exit statuses, and the progress bar.
 package cli
 
 import (
@@ -19,16 +19,16 @@ import (
 	"intray/infra/postgres"
 )
 
-// The exit statuses, the same for every command.
+// The exit statuses of all commands.
 const (
-	exitClean       = 0
-	exitFailed      = 1 // something was found, or failed
-	exitUsage       = 2 // the command line or a setting is wrong
-	exitUnreachable = 3 // a part of the system does not answer
+	exitSuccess     = 0
+	exitFailed      = 1 // the command failed, or found a problem
+	exitUsage       = 2 // the command line or a setting is invalid
+	exitUnreachable = 3 // a component of the system cannot be reached
 )
 
-// Main runs the program called name, whose commands are the fields of grammar (see
-// kong), until it is done or interrupted, and exits with its status.
+// Main runs the program with that name until it ends or is interrupted, and exits with its
+// status. The fields of grammar are its commands, as package kong describes.
 func Main(name, description string, grammar any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, name, description, grammar)
@@ -52,7 +52,7 @@ func run(ctx context.Context, name, description string, grammar any) int {
 	err = parsed.Run()
 	switch {
 	case err == nil:
-		return exitClean
+		return exitSuccess
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
 		fmt.Fprintf(os.Stderr, "%s: interrupted\n", name)
 		return exitFailed
@@ -61,7 +61,7 @@ func run(ctx context.Context, name, description string, grammar any) int {
 	return exitStatus(err)
 }
 
-// exitStatus returns the status of a command that failed with err.
+// exitStatus returns the exit status of a command that failed with err.
 func exitStatus(err error) int {
 	switch {
 	case errors.As(err, new(UsageError)):
@@ -75,8 +75,7 @@ func exitStatus(err error) int {
 	}
 }
 
-// commandName returns the program and the command that were named, as far as they were
-// understood.
+// commandName returns the program and the command, as far as the command line was parsed.
 func commandName(parsed *kong.Context) string {
 	if command := parsed.Selected(); command != nil {
 		return command.FullPath()
@@ -84,16 +83,15 @@ func commandName(parsed *kong.Context) string {
 	return parsed.Model.Name
 }
 
-// UsageError is a mistake on the command line or in a setting, with exit status 2.
+// UsageError is an error in the command line or in a setting. Its exit status is 2.
 type UsageError struct{ Err error }
 
 func (e UsageError) Error() string { return e.Err.Error() }
 
-// Unwrap returns the error that it wraps.
+// Unwrap returns the wrapped error.
 func (e UsageError) Unwrap() error { return e.Err }
 
-// ErrUnreachable marks an error that means that a part of the system does not
-// answer, with exit status 3.
+// ErrUnreachable means that a component of the system cannot be reached. Its exit status is 3.
 var ErrUnreachable = errors.New("unreachable")
 
 // Usage returns err as a UsageError.

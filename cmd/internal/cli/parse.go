@@ -12,22 +12,22 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// secretTag marks a setting that does not belong on a command line.
+// secretTag marks a secret setting, which should not be passed on the command line.
 //
-// A setting is a flag with an environment variable (kong's tag "env"). The flag has the
-// variable's name, in lower case and with dashes.
+// A setting is a flag with an environment variable (kong's tag "env"). The name of the flag is
+// the name of the variable in lower case, with dashes.
 const secretTag = "secret"
 
-// New returns the parser of the program called name, whose commands are the fields of
-// grammar.
+// New returns the parser of the program with that name. The fields of grammar are its commands,
+// as package kong describes.
 func New(name, description string, grammar any) (*kong.Kong, error) {
 	return kong.New(grammar, kong.Name(name), kong.Description(description),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),
 		kong.ValueFormatter(flagHelp), kong.Help(printHelp))
 }
 
-// printHelp prints kong's help without the settings that are required in its first
-// line: there may be many, and each is usually in the environment.
+// printHelp prints kong's help, but leaves required settings out of the usage line. There can be
+// many of them, and they are usually set in the environment.
 func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	secrets := slices.ContainsFunc(ctx.Flags(), func(flag *kong.Flag) bool {
 		return flag.Tag.Has(secretTag)
@@ -44,12 +44,12 @@ func printHelp(options kong.HelpOptions, ctx *kong.Context) error {
 	if err := kong.DefaultHelpPrinter(options, ctx); err != nil || !secrets {
 		return err
 	}
-	_, err = fmt.Fprintln(ctx.Stdout, "\nPass what is secret in the environment: "+
-		"others on this machine can read a command line.")
+	_, err = fmt.Fprintln(ctx.Stdout, "\nSet secrets in the environment: "+
+		"other users of this machine can read the command line.")
 	return err
 }
 
-// flagHelp returns the help of a flag or an argument, with its environment variable.
+// flagHelp returns the help text of a flag or an argument, followed by its environment variable.
 func flagHelp(value *kong.Value) string {
 	if len(value.Tag.Envs) == 0 {
 		return value.Help
@@ -64,10 +64,11 @@ func flagHelp(value *kong.Value) string {
 	return strings.TrimSuffix(value.Help, ".") + " (" + note + ")."
 }
 
-// Parse parses a command line and the environment into the parser's grammar. What is
-// wrong with them is a [UsageError]; the context then says how far it came.
+// Parse parses a command line and the environment into the grammar of the parser. It fails with
+// a [UsageError]; the context then holds the part of the command line that was parsed.
 //
-// An empty variable counts as unset: compose.yaml passes on what .env leaves out as empty.
+// An empty variable is treated as unset, because compose.yaml passes variables that are not set
+// in .env as empty.
 func Parse(parser *kong.Kong, args []string) (*kong.Context, error) {
 	if err := unsetEmptyVariables(parser.Model); err != nil {
 		return nil, err
@@ -84,15 +85,15 @@ func Parse(parser *kong.Kong, args []string) (*kong.Context, error) {
 	switch {
 	case errors.As(err, &usage): // from a command's Validate
 		err = usage
-	case failed.Context.Error == nil: // the command line is well-formed
-		if wrong := wrongSettings(failed.Context.Flags()); len(wrong) > 0 {
-			err = settingsError(wrong)
+	case failed.Context.Error == nil: // the command line is valid, so a setting is not
+		if invalid := invalidSettings(failed.Context.Flags()); len(invalid) > 0 {
+			err = settingsError(invalid)
 		}
 	}
 	return failed.Context, Usage(err)
 }
 
-// unsetEmptyVariables removes from the environment the settings that are empty.
+// unsetEmptyVariables removes the variables of empty settings from the environment.
 func unsetEmptyVariables(model *kong.Application) error {
 	return kong.Visit(model, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
@@ -106,9 +107,9 @@ func unsetEmptyVariables(model *kong.Application) error {
 	})
 }
 
-// CheckSettings checks the environment for a command that this one starts: each setting
-// that is set can be read, and they agree with each other. Required settings are not
-// checked, for this command makes them.
+// CheckSettings checks the environment for a command that this process will start: each setting
+// must be valid by itself, and all of them together. It does not check required settings,
+// because the caller sets them.
 func CheckSettings(command *kong.Node) error {
 	var optional []*kong.Flag
 	for _, flag := range command.Flags {
@@ -118,8 +119,8 @@ func CheckSettings(command *kong.Node) error {
 			optional = append(optional, flag)
 		}
 	}
-	if wrong := wrongSettings(optional); len(wrong) > 0 {
-		return Usage(settingsError(wrong))
+	if invalid := invalidSettings(optional); len(invalid) > 0 {
+		return Usage(settingsError(invalid))
 	}
 	if v, ok := command.Target.Addr().Interface().(interface{ Validate() error }); ok {
 		return v.Validate()
@@ -127,13 +128,13 @@ func CheckSettings(command *kong.Node) error {
 	return nil
 }
 
-func settingsError(wrong []string) error {
-	return errors.New(strings.Join(wrong, "; ") + " (see docs/configuration.md)")
+func settingsError(invalid []string) error {
+	return errors.New(strings.Join(invalid, "; ") + " (see docs/configuration.md)")
 }
 
-// wrongSettings describes each setting that cannot be read or is missing. kong's own
-// error is about the first one only and repeats its value, which may be a secret.
-func wrongSettings(flags []*kong.Flag) (wrong []string) {
+// invalidSettings describes each setting that is invalid or missing. The error of kong describes
+// only the first one, and it contains the value, which may be a secret.
+func invalidSettings(flags []*kong.Flag) (invalid []string) {
 	for _, flag := range flags {
 		if len(flag.Envs) == 0 {
 			continue
@@ -144,18 +145,18 @@ func wrongSettings(flags []*kong.Flag) (wrong []string) {
 			flag.Target.SetZero()
 			token := kong.Token{Type: kong.FlagValueToken, Value: value}
 			if err := flag.Parse(kong.ScanFromTokens(token), flag.Target); err != nil {
-				wrong = append(wrong, flag.Envs[0]+" "+wanted(flag, errors.Unwrap(err)))
+				invalid = append(invalid, flag.Envs[0]+" "+requirement(flag, errors.Unwrap(err)))
 			}
 		case flag.Required && !flag.Set:
-			wrong = append(wrong, flag.Envs[0]+" is not set")
+			invalid = append(invalid, flag.Envs[0]+" is not set")
 		}
 	}
-	return wrong
+	return invalid
 }
 
-// wanted says what a setting must be that could not be read because of err. The errors
-// of our own types do not repeat the value.
-func wanted(flag *kong.Flag, err error) string {
+// requirement describes what the value of a setting that was refused with err must be. It does
+// not contain the value: err is used only for our own types, whose errors do not contain it.
+func requirement(flag *kong.Flag, err error) string {
 	switch flag.Target.Interface().(type) {
 	case time.Duration:
 		return "must be a duration, such as 90s, 15m or 24h"
@@ -168,6 +169,6 @@ func wanted(flag *kong.Flag, err error) string {
 	case int, int64:
 		return "must be a whole number, such as 100"
 	default:
-		return fmt.Sprintf("cannot be read: %v", err)
+		return fmt.Sprintf("is invalid: %v", err)
 	}
 }

@@ -5,7 +5,8 @@ import (
 	"unicode"
 )
 
-// Printable replaces the characters of s that a terminal could interpret.
+// Printable replaces the characters of s that are not printable, such as the escape sequences of
+// terminals. It keeps tabs.
 func Printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r != '\t' && !unicode.IsPrint(r) {
@@ -15,7 +16,8 @@ func Printable(s string) string {
 	}, s)
 }
 
-// Shorten returns the beginning of s, in one line of at most n characters.
+// Shorten returns s as one printable line of at most n characters. White space is collapsed, and
+// a longer text ends with "…".
 func Shorten(s string, n int) string {
 	runes := []rune(Printable(strings.Join(strings.Fields(s), " ")))
 	if len(runes) > n {

@@ -11,28 +11,29 @@ import (
 	"golang.org/x/term"
 )
 
-// ProgressBar shows on standard error how far a long command is: on a terminal in one
-// line that changes, and otherwise in a line every few seconds.
+// ProgressBar shows the progress of a long command on standard error. On a terminal it updates
+// one line; otherwise it prints a new line every few seconds.
 type ProgressBar struct {
-	what  string
-	total int64 // -1: not known
-	out   io.Writer
-	width func() int // of the terminal; nil: there is none
-	began time.Time
-	last  time.Time
-	mu    sync.Mutex
-	first int64 // what was done already at the first call of Set; -1: not called yet
+	what      string
+	total     int64 // -1: unknown
+	out       io.Writer
+	width     func() int // returns the width of the terminal; nil: out is no terminal
+	startedAt time.Time
+	updatedAt time.Time
+	mu        sync.Mutex
+	first     int64 // the value of the first call of Set; -1: not called yet
 }
 
-// The times between two lines, on a terminal and where there is none.
+// The minimum times between two updates, on a terminal and otherwise.
 const (
-	changeEvery = 100 * time.Millisecond
-	lineEvery   = 5 * time.Second
+	terminalInterval = 100 * time.Millisecond
+	lineInterval     = 5 * time.Second
 )
 
-// NewProgressBar returns the ProgressBar of a command that expects total steps, or -1.
+// NewProgressBar returns a ProgressBar for total steps, or for an unknown number of steps if
+// total is -1. what is the plural noun of the steps, such as "events replayed".
 func NewProgressBar(what string, total int64) *ProgressBar {
-	p := &ProgressBar{what: what, total: total, out: os.Stderr, began: time.Now(), first: -1}
+	p := &ProgressBar{what: what, total: total, out: os.Stderr, startedAt: time.Now(), first: -1}
 	if fd := int(os.Stderr.Fd()); term.IsTerminal(fd) {
 		p.width = func() int {
 			columns, _, err := term.GetSize(fd)
@@ -42,27 +43,26 @@ func NewProgressBar(what string, total int64) *ProgressBar {
 			return columns
 		}
 	} else {
-		p.last = p.began
+		p.updatedAt = p.startedAt
 	}
 	return p
 }
 
-// Set shows how many steps are done; more than were expected are no error. note
-// is empty or says what else happens.
+// Set shows the number of completed steps, which may be above the total, and the note, which may
+// be empty.
 func (p *ProgressBar) Set(done int64, note string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.setAt(time.Now(), done, note)
 }
 
-// Stage shows how far a stage of the command is. The stage begins when it is first named
-// and has total steps, or 0 where their number is not known. It is safe for concurrent
-// use.
+// Stage shows the progress of one stage of a command. A stage starts with the first call that
+// names it, and has total steps, or an unknown number of steps if total is 0.
 func (p *ProgressBar) Stage(what string, done, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.what != what {
-		p.what, p.began, p.last, p.first = what, time.Now(), time.Time{}, -1
+		p.what, p.startedAt, p.updatedAt, p.first = what, time.Now(), time.Time{}, -1
 	}
 	p.total = int64(total)
 	p.setAt(time.Now(), int64(done), "")
@@ -72,17 +72,17 @@ func (p *ProgressBar) setAt(now time.Time, done int64, note string) {
 	if p.first < 0 {
 		p.first = done
 	}
-	every := lineEvery
+	interval := lineInterval
 	if p.width != nil {
-		every = changeEvery
+		interval = terminalInterval
 	}
-	if now.Sub(p.last) < every {
+	if now.Sub(p.updatedAt) < interval {
 		return
 	}
-	p.last = now
+	p.updatedAt = now
 	line := p.line(now, done, note)
 	if p.width != nil {
-		// A line that wraps could not be taken back.
+		// A line that wraps could not be overwritten.
 		fmt.Fprint(p.out, "\r\x1b[K", Shorten(line, p.width()-1))
 		return
 	}
@@ -90,16 +90,16 @@ func (p *ProgressBar) setAt(now time.Time, done int64, note string) {
 }
 
 func (p *ProgressBar) line(now time.Time, done int64, note string) string {
-	rate := float64(done-p.first) / max(now.Sub(p.began).Seconds(), 0.001)
+	rate := float64(done-p.first) / max(now.Sub(p.startedAt).Seconds(), 0.001)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: %d", p.what, done)
 	if p.total > 0 && done <= p.total {
 		fmt.Fprintf(&b, " of %d (%d %%)", p.total, done*100/p.total)
 	}
 	fmt.Fprintf(&b, ", %.0f/s", rate)
-	if left := p.total - done; left > 0 && rate > 0 {
-		needed := time.Duration(float64(left) / rate * float64(time.Second))
-		fmt.Fprintf(&b, ", %s left", max(time.Second, needed).Round(time.Second))
+	if remaining := p.total - done; remaining > 0 && rate > 0 {
+		needed := time.Duration(float64(remaining) / rate * float64(time.Second))
+		fmt.Fprintf(&b, ", %s remaining", max(time.Second, needed).Round(time.Second))
 	}
 	if note != "" {
 		b.WriteString(", " + note)
@@ -107,11 +107,11 @@ func (p *ProgressBar) line(now time.Time, done int64, note string) string {
 	return b.String()
 }
 
-// Clear removes the line.
+// Clear removes the line from the terminal.
 func (p *ProgressBar) Clear() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.width != nil && !p.last.IsZero() {
+	if p.width != nil && !p.updatedAt.IsZero() {
 		fmt.Fprint(p.out, "\r\x1b[K")
 	}
 }

@@ -10,35 +10,36 @@ import (
 	"intray/infra/telemetry"
 )
 
-// LogSettings are every server's.
+// LogSettings are the log settings of all servers.
 type LogSettings struct {
-	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"The least level that is logged, as JSON lines on standard error: debug, info, warn or error."`
+	LogLevel slog.Level `env:"LOG_LEVEL" default:"info" help:"Minimum level of logged messages: debug, info, warn or error. Logs are JSON lines on standard error."`
 }
 
-// Logger writes JSON lines to standard error.
+// Logger returns a logger that writes JSON lines to standard error. part is the name of the
+// server, and an attribute of each line.
 func (s LogSettings) Logger(part string) *slog.Logger {
 	h := slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: s.LogLevel})
 	return slog.New(telemetry.LogHandler(h)).With("part", part)
 }
 
-// DatabaseSettings say where PostgreSQL is; each part has a role of its own.
+// DatabaseSettings locate PostgreSQL. Each server has a database role of its own.
 type DatabaseSettings struct {
-	DatabaseURL string `env:"DATABASE_URL" secret:"" required:"" placeholder:"URL" help:"postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=…. The role is api for the API, worker for the consumers, the owner for the other commands."`
+	DatabaseURL string `env:"DATABASE_URL" secret:"" required:"" placeholder:"URL" help:"URL of the database: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=MODE. The role is api for the API, worker for the consumers, and the owner for all other commands."`
 }
 
-// NATSSettings say where NATS is; each part has a user of its own.
+// NATSSettings locate NATS. Each server has a NATS user of its own.
 type NATSSettings struct {
-	NATSURL      string `name:"nats-url" env:"NATS_URL" required:"" placeholder:"URL" help:"nats://HOST:PORT, or several separated by commas, without a password."`
-	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"The password of the NATS user: api for the API, worker for the consumers, operator for the other commands."`
+	NATSURL      string `name:"nats-url" env:"NATS_URL" required:"" placeholder:"URL" help:"URL of NATS without a password: nats://HOST:PORT. Separate several URLs with commas."`
+	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password of the NATS user, which is api for the API, worker for the consumers, and operator for all other commands."`
 }
 
-// MinIOSettings say where MinIO itself is, past the gateway.
+// MinIOSettings locate MinIO itself, not the gateway.
 type MinIOSettings struct {
-	MinIOEndpoint HTTPURL `name:"minio-endpoint" env:"MINIO_ENDPOINT" required:"" placeholder:"URL" help:"MinIO itself, past the gateway: http://HOST:PORT."`
-	MinIOBucket   string  `name:"minio-bucket" env:"MINIO_BUCKET" default:"documents" help:"The bucket of the documents."`
+	MinIOEndpoint HTTPURL `name:"minio-endpoint" env:"MINIO_ENDPOINT" required:"" placeholder:"URL" help:"URL of MinIO itself, not of the gateway: http://HOST:PORT."`
+	MinIOBucket   string  `name:"minio-bucket" env:"MINIO_BUCKET" default:"documents" help:"Bucket that stores the documents."`
 }
 
-// MinIO returns how to reach the bucket with an access key.
+// MinIO returns the configuration for the bucket with an access key.
 func (s MinIOSettings) MinIO(access, secret string) minio.Config {
 	return minio.Config{
 		Endpoint: s.MinIOEndpoint.Host, Secure: s.MinIOEndpoint.Secure(),
@@ -46,25 +47,25 @@ func (s MinIOSettings) MinIO(access, secret string) minio.Config {
 	}
 }
 
-// WorkerKeySettings are the consumers' access key.
+// WorkerKeySettings are the MinIO access key of the consumers.
 type WorkerKeySettings struct {
-	WorkerKey    string `name:"minio-worker-key" env:"MINIO_WORKER_KEY" required:"" placeholder:"KEY" help:"The consumers' access key, which reads, lists and deletes objects."`
-	WorkerSecret string `name:"minio-worker-secret" env:"MINIO_WORKER_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
+	WorkerKey    string `name:"minio-worker-key" env:"MINIO_WORKER_KEY" required:"" placeholder:"KEY" help:"MinIO access key of the consumers, which read, list and delete objects."`
+	WorkerSecret string `name:"minio-worker-secret" env:"MINIO_WORKER_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Secret of MINIO_WORKER_KEY."`
 }
 
-// APIKeySettings are the API's access keys.
+// APIKeySettings are the MinIO access keys of the API.
 type APIKeySettings struct {
-	UploadKey       string `name:"minio-upload-key" env:"MINIO_UPLOAD_KEY" required:"" placeholder:"KEY" help:"The access key that signs upload URLs."`
-	UploadSecret    string `name:"minio-upload-secret" env:"MINIO_UPLOAD_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
-	MultipartKey    string `name:"minio-multipart-key" env:"MINIO_MULTIPART_KEY" required:"" placeholder:"KEY" help:"The access key that begins and completes uploads in parts."`
-	MultipartSecret string `name:"minio-multipart-secret" env:"MINIO_MULTIPART_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
-	DownloadKey     string `name:"minio-download-key" env:"MINIO_DOWNLOAD_KEY" required:"" placeholder:"KEY" help:"The access key that signs download URLs."`
-	DownloadSecret  string `name:"minio-download-secret" env:"MINIO_DOWNLOAD_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
-	ConfirmKey      string `name:"minio-confirm-key" env:"MINIO_CONFIRM_KEY" required:"" placeholder:"KEY" help:"The access key that looks up uploaded objects."`
-	ConfirmSecret   string `name:"minio-confirm-secret" env:"MINIO_CONFIRM_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Its secret."`
+	UploadKey       string `name:"minio-upload-key" env:"MINIO_UPLOAD_KEY" required:"" placeholder:"KEY" help:"MinIO access key that signs upload URLs."`
+	UploadSecret    string `name:"minio-upload-secret" env:"MINIO_UPLOAD_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Secret of MINIO_UPLOAD_KEY."`
+	MultipartKey    string `name:"minio-multipart-key" env:"MINIO_MULTIPART_KEY" required:"" placeholder:"KEY" help:"MinIO access key that creates and completes multipart uploads."`
+	MultipartSecret string `name:"minio-multipart-secret" env:"MINIO_MULTIPART_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Secret of MINIO_MULTIPART_KEY."`
+	DownloadKey     string `name:"minio-download-key" env:"MINIO_DOWNLOAD_KEY" required:"" placeholder:"KEY" help:"MinIO access key that signs download URLs."`
+	DownloadSecret  string `name:"minio-download-secret" env:"MINIO_DOWNLOAD_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Secret of MINIO_DOWNLOAD_KEY."`
+	ConfirmKey      string `name:"minio-confirm-key" env:"MINIO_CONFIRM_KEY" required:"" placeholder:"KEY" help:"MinIO access key that stats uploaded objects."`
+	ConfirmSecret   string `name:"minio-confirm-secret" env:"MINIO_CONFIRM_SECRET" secret:"" required:"" placeholder:"SECRET" help:"Secret of MINIO_CONFIRM_KEY."`
 }
 
-// HTTPURL is an address such as http://minio:9000: a scheme, a host, no path.
+// HTTPURL is a URL with a scheme and a host but no path, such as http://minio:9000.
 type HTTPURL struct{ url.URL }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -78,5 +79,5 @@ func (u *HTTPURL) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Secure reports whether the address is reached over TLS.
+// Secure reports whether the scheme is https.
 func (u HTTPURL) Secure() bool { return u.Scheme == "https" }

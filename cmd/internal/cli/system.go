@@ -16,45 +16,45 @@ import (
 	"intray/infra/postgres"
 )
 
-// DataFlags name a stack that "intray up" runs.
+// DataFlags select a stack that "intray up" runs.
 type DataFlags struct {
-	Data string `type:"path" placeholder:"DIR" help:"Work on the stack that \"intray up\" runs on this data folder. Default: what the environment names, or else up's own default folder."`
+	Data string `type:"path" placeholder:"DIR" help:"Use the stack that \"intray up\" runs with this data folder. Default: the system that the environment names, or else the stack with the default data folder."`
 }
 
-// OwnerFlags say in which database an operator's command works, as the owner.
+// OwnerFlags select the database that an operator's command connects to as the owner.
 type OwnerFlags struct {
 	DataFlags
-	DatabaseURL string `group:"System, unless --data names it:" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"The database, as its owner: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=…."`
+	DatabaseURL string `group:"System (instead of --data):" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"URL of the database with its owner as the role: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=MODE."`
 }
 
-// OperatorFlags say which system an operator's command works on.
+// OperatorFlags select the system that an operator's command works on.
 type OperatorFlags struct {
 	OwnerFlags
-	systemFlags `group:"System, unless --data names it:"`
+	systemFlags `group:"System (instead of --data):"`
 }
 
 type systemFlags struct {
-	NATSURL           string  `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"nats://HOST:PORT, or several separated by commas, without a password."`
-	NATSPassword      string  `name:"nats-password" env:"NATS_PASSWORD" secret:"" placeholder:"PASSWORD" help:"The password of the NATS user operator."`
-	MinIOEndpoint     HTTPURL `name:"minio-endpoint" env:"MINIO_ENDPOINT" placeholder:"URL" help:"MinIO itself, past the gateway: http://HOST:PORT."`
-	MinIOBucket       string  `name:"minio-bucket" env:"MINIO_BUCKET" default:"documents" help:"The bucket of the documents."`
-	MinIOWorkerKey    string  `name:"minio-worker-key" env:"MINIO_WORKER_KEY" placeholder:"KEY" help:"The consumers' access key."`
-	MinIOWorkerSecret string  `name:"minio-worker-secret" env:"MINIO_WORKER_SECRET" secret:"" placeholder:"SECRET" help:"Its secret."`
+	NATSURL           string  `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"URL of NATS without a password: nats://HOST:PORT. Separate several URLs with commas."`
+	NATSPassword      string  `name:"nats-password" env:"NATS_PASSWORD" secret:"" placeholder:"PASSWORD" help:"Password of the NATS user operator."`
+	MinIOEndpoint     HTTPURL `name:"minio-endpoint" env:"MINIO_ENDPOINT" placeholder:"URL" help:"URL of MinIO itself, not of the gateway: http://HOST:PORT."`
+	MinIOBucket       string  `name:"minio-bucket" env:"MINIO_BUCKET" default:"documents" help:"Bucket that stores the documents."`
+	MinIOWorkerKey    string  `name:"minio-worker-key" env:"MINIO_WORKER_KEY" placeholder:"KEY" help:"MinIO access key of the consumers."`
+	MinIOWorkerSecret string  `name:"minio-worker-secret" env:"MINIO_WORKER_SECRET" secret:"" placeholder:"SECRET" help:"Secret of MINIO_WORKER_KEY."`
 }
 
-// System is how an operator's command reaches each part, with all rights.
+// System describes how an operator's command connects to each component.
 type System struct {
-	Database string // the owner's URL
+	Database string // URL of the database with its owner as the role
 	NATS     nats.Options
 	MinIO    minio.Config
 }
 
-// Local reports whether the command works on a stack of "intray up": one that --data
-// names, or, with no DATABASE_URL, the one on the default data folder.
+// Local reports whether the command works on a stack of "intray up": either the one that --data
+// names, or, without DATABASE_URL, the one with the default data folder.
 func (f OwnerFlags) Local() bool { return f.Data != "" || f.DatabaseURL == "" }
 
-// Find returns the system: that of --data, else that of the settings if
-// DATABASE_URL is set, else that of the default data folder.
+// Find returns the system that --data names. Without --data it returns the system of the
+// settings if DATABASE_URL is set, and otherwise the stack with the default data folder.
 func (f OperatorFlags) Find() (System, error) {
 	if f.Local() {
 		return f.running()
@@ -69,7 +69,7 @@ func (f OperatorFlags) Find() (System, error) {
 	}, nil
 }
 
-// OpenOwner connects to the database as its owner.
+// OpenOwner opens the database as its owner.
 func (f OwnerFlags) OpenOwner(ctx context.Context) (*postgres.DB, error) {
 	address := f.DatabaseURL
 	if f.Local() {
@@ -82,7 +82,7 @@ func (f OwnerFlags) OpenOwner(ctx context.Context) (*postgres.DB, error) {
 	return postgres.Open(ctx, address, postgres.Options{MaxConns: 2})
 }
 
-// running returns the system that "intray up" runs on the data folder.
+// running returns the system that "intray up" runs with the data folder.
 func (f DataFlags) running() (System, error) {
 	dir, err := DataDir(f.Data)
 	if err != nil {
@@ -91,20 +91,21 @@ func (f DataFlags) running() (System, error) {
 	return Running(dir)
 }
 
-// Running returns the system that `intray up` runs on a data folder.
+// Running returns the system that "intray up" runs with the data folder dir. It fails with
+// ErrUnreachable if none runs.
 func Running(dir string) (System, error) {
 	stack, err := local.ReadStack(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return System{}, fmt.Errorf("%w: %s has no %s; start \"intray up\", "+
-			"or name its folder with --data, or set DATABASE_URL and the other settings",
-			ErrUnreachable, dir, local.StackFile)
+		return System{}, fmt.Errorf("%w: %s does not exist; start \"intray up\", "+
+			"name its data folder with --data, or set DATABASE_URL and the other settings",
+			ErrUnreachable, filepath.Join(dir, local.StackFile))
 	}
 	if err != nil {
 		return System{}, err
 	}
 	server, err := url.Parse(stack.NATS)
 	if err != nil {
-		return System{}, errors.New("the address of NATS in " + local.StackFile + " cannot be read")
+		return System{}, errors.New("the URL of NATS in " + local.StackFile + " is invalid")
 	}
 	password, _ := server.User.Password()
 	server.User = nil
@@ -118,25 +119,24 @@ func Running(dir string) (System, error) {
 	}, nil
 }
 
-// DataDir returns the data folder: the one given, or up's default.
+// DataDir returns the given data folder, or the default data folder if given is empty.
 func DataDir(given string) (string, error) {
 	if given != "" {
 		return given, nil
 	}
 	dir := local.DefaultDir(os.Getuid(), os.Getenv("XDG_DATA_HOME"), os.Getenv("HOME"))
 	if !filepath.IsAbs(dir) {
-		return "", Usage(errors.New("HOME is not set: name the data folder with --data"))
+		return "", Usage(errors.New("HOME is not set; name the data folder with --data"))
 	}
 	return dir, nil
 }
 
-// CacheDir returns the folder for programs that were fetched or built, which all data
-// folders share.
+// CacheDir returns the folder for downloaded and built programs. All data folders share it.
 func CacheDir() string {
 	return local.DefaultCacheDir(os.Getuid(), os.Getenv("XDG_CACHE_HOME"), os.Getenv("HOME"))
 }
 
-// Healthy asks a URL once and fails unless it answers 200.
+// Healthy requests a URL once and fails unless the status of the response is 200.
 func Healthy(ctx context.Context, address string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
@@ -148,7 +148,7 @@ func Healthy(ctx context.Context, address string) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s answered %s", address, resp.Status)
+		return fmt.Errorf("GET %s: %s", address, resp.Status)
 	}
 	return nil
 }

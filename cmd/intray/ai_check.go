@@ -20,28 +20,28 @@ import (
 )
 
 type aiCommand struct {
-	Check aiCheckCommand `cmd:"" help:"Ask each AI provider to sort a line of text, and say what works."`
+	Check aiCheckCommand `cmd:"" help:"Check that each AI provider can classify a sample document."`
 }
 
 type aiCheckCommand struct {
 	cli.OwnerFlags
-	Provider string `help:"Only this provider: builtin, ollama, openai or anthropic."`
-	Model    string `help:"This model, instead of the default and those that users have chosen."`
-	JSON     bool   `help:"A JSON line for each."`
+	Provider string `help:"Check only this provider: builtin, ollama, openai or anthropic."`
+	Model    string `help:"Check this model instead of the default model and the models that users have chosen."`
+	JSON     bool   `help:"Print one JSON object per line."`
 
 	AI aiSettings `embed:"" group:"AI providers:"`
 }
 
-// Help says what is asked and what the exit status means.
+// Help describes the check and the exit status.
 func (aiCheckCommand) Help() string {
-	return `Sends a tiny request, as for a document, to every provider and model that a document would
-go to now: the defaults, those that users have chosen, and each provider that is set up. Says
-how long the answer took and whether it fulfilled the schema. It costs a few hundred tokens
-each. Run it with the environment of the consumers. Without a database users' choices are left
-out.
+	return `Sends a short sample document to every provider and model that documents are sent to
+now: the default, those that users have chosen, and each other configured provider. It prints the
+latency and whether the response matched the schema. Each request costs a few hundred tokens. Run
+the command with the environment of the consumers. Without a database it cannot check the choices
+of users.
 
-Exit status: 0 all work, 1 one refuses, answers wrongly or is not set up, 2 wrong usage, 3 one
-is out of reach and the others work.`
+Exit status: 0 all providers work, 1 a provider refuses the request, returns an invalid response
+or is not configured, 2 wrong usage, 3 a provider is unreachable and all others work.`
 }
 
 // Validate checks the AI settings.
@@ -50,14 +50,14 @@ func (c aiCheckCommand) Validate() error {
 	return err
 }
 
-// Run asks one after the other.
+// Run checks the providers one after another.
 func (c aiCheckCommand) Run(ctx context.Context) error {
 	config, err := c.AI.classification()
 	if err != nil {
 		return err
 	}
 	if _, ok := config.Providers[c.Provider]; c.Provider != "" && !ok {
-		return cli.Usage(fmt.Errorf("provider %q is not set up; there are %s",
+		return cli.Usage(fmt.Errorf("provider %q is not configured; the configured providers are %s",
 			c.Provider, strings.Join(slices.Sorted(maps.Keys(config.Providers)), ", ")))
 	}
 	users, fallback, err := c.users(ctx)
@@ -66,7 +66,8 @@ func (c aiCheckCommand) Run(ctx context.Context) error {
 	}
 	config.DefaultProvider = cmp.Or(config.DefaultProvider, fallback)
 	check := aicheck.Check{Config: config, Users: users, Provider: c.Provider, Model: c.Model}
-	if c.AI.OllamaURL == "" { // there whether wanted or not
+	if c.AI.OllamaURL == "" {
+		// Ollama is always configured, with a default URL, even if nobody uses it.
 		check.Optional = []string{ollama.Name}
 	}
 	results, err := check.Run(ctx)
@@ -79,12 +80,12 @@ func (c aiCheckCommand) Run(ctx context.Context) error {
 	return aicheck.Err(results)
 }
 
-// users returns the users' settings, if there is a database to read them from, and
-// the default provider of where they are.
+// users returns the AI settings of the users and the default provider of their system. Without
+// a running stack or DATABASE_URL there are no settings.
 func (c aiCheckCommand) users(ctx context.Context) ([]classify.Settings, string, error) {
 	fallback := classify.FallbackProvider
 	if c.Local() {
-		fallback = builtin.Provider // up's
+		fallback = builtin.Provider // the default of "intray up"
 	}
 	db, err := c.OpenOwner(ctx)
 	if errors.Is(err, cli.ErrUnreachable) && c.Data == "" {
@@ -112,12 +113,12 @@ func (c aiCheckCommand) print(results []aicheck.Result) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "PROVIDER\tMODEL\tUSERS\tRESULT\tLATENCY\t")
 	for _, r := range results {
-		remark := r.Error
+		note := r.Error
 		if r.Outcome == aicheck.Works && !r.Correct {
-			remark = "but it did not find that an invoice is one: this model may be too weak"
+			note = "the sample invoice was not classified as an invoice; the model may be too weak"
 		}
 		fmt.Fprintf(table, "%s\t%s\t%d\t%s\t%d ms\t%s\n", cli.Printable(r.Provider),
-			cli.Printable(r.Model), r.Users, r.Outcome, r.LatencyMS, cli.Printable(remark))
+			cli.Printable(r.Model), r.Users, r.Outcome, r.LatencyMS, cli.Printable(note))
 	}
 	return table.Flush()
 }

@@ -68,11 +68,11 @@ func TestAICheck(t *testing.T) {
 			[]string{ollama(dead.URL), openai(refuses)}, nil,
 			1, []string{"refused", "status 401", "unavailable"},
 		},
-		"not set up": {
+		"not configured": {
 			[]string{"DEFAULT_AI_PROVIDER=oracle", openai(works)}, nil,
 			1, []string{"oracle", "not_configured", "works"},
 		},
-		"unknown provider": {nil, []string{"--provider", "anthropic"}, 2, []string{"not set up"}},
+		"unknown provider": {nil, []string{"--provider", "anthropic"}, 2, []string{"not configured"}},
 		"bad address":      {[]string{"OLLAMA_URL=http://u:sk-secret@h"}, nil, 2, []string{"OLLAMA_URL"}},
 		"bad bound":        {[]string{"AI_CONCURRENT_CALLS=0"}, nil, 2, []string{"AI_CONCURRENT_CALLS"}},
 		"no such stack":    {nil, []string{"--data", "/nonexistent"}, 3, nil},
@@ -96,7 +96,7 @@ func TestAICheck(t *testing.T) {
 	type line struct {
 		Provider, Model, Result string
 		Schema                  *bool
-		Sorted                  bool
+		Correct                 bool
 	}
 	found := map[string]line{}
 	for text := range strings.Lines(out) {
@@ -107,13 +107,13 @@ func TestAICheck(t *testing.T) {
 		found[l.Provider] = l
 	}
 	good, bad, builtin := found["ollama"], found["openai"], found["builtin"]
-	if good.Result != "works" || good.Model != "m" || !*good.Schema || !good.Sorted {
+	if good.Result != "works" || good.Model != "m" || !*good.Schema || !good.Correct {
 		t.Errorf("got %+v of ollama, want that it works with the model m", good)
 	}
 	if bad.Result != "invalid_answer" || *bad.Schema {
 		t.Errorf("got %+v of openai, want an invalid answer", bad)
 	}
-	if !builtin.Sorted {
-		t.Errorf("got %+v of builtin, want it sorted", builtin)
+	if !builtin.Correct {
+		t.Errorf("got %+v of builtin, want a correct topic", builtin)
 	}
 }

@@ -13,33 +13,33 @@ import (
 	"intray/infra/ai/openai"
 )
 
-// aiSettings are the AI settings of users who have none of their own, and how
-// the providers are reached. Users choose a provider and a model by name; never
-// an address or a key.
+// aiSettings configure the AI providers and the defaults for users who have not chosen a provider
+// or a model. Users choose them by name; they cannot set a URL or a key.
 type aiSettings struct {
-	DefaultProvider string `name:"default-ai-provider" env:"DEFAULT_AI_PROVIDER" placeholder:"ollama" help:"The provider for users who have chosen none: builtin, ollama, openai or anthropic."`
-	DefaultModel    string `name:"default-ai-model" env:"DEFAULT_AI_MODEL" placeholder:"llama3.2" help:"The model for users who have chosen none; builtin ignores it."`
-	SystemPrompt    string `env:"SYSTEM_PROMPT" placeholder:"TEXT" help:"The instruction to a language model, instead of the one in the program."`
+	DefaultProvider string `name:"default-ai-provider" env:"DEFAULT_AI_PROVIDER" placeholder:"ollama" help:"Provider for users who have not chosen one: builtin, ollama, openai or anthropic."`
+	DefaultModel    string `name:"default-ai-model" env:"DEFAULT_AI_MODEL" placeholder:"llama3.2" help:"Model for users who have not chosen one. The builtin provider ignores it."`
+	SystemPrompt    string `env:"SYSTEM_PROMPT" placeholder:"TEXT" help:"System prompt for language models. Default: the one in the program."`
 
-	OllamaURL     string `env:"OLLAMA_URL" placeholder:"http://127.0.0.1:11434" help:"Where Ollama is."`
-	OllamaKey     string `name:"ollama-api-key" env:"OLLAMA_API_KEY" secret:"" placeholder:"KEY" help:"A bearer token, for an Ollama behind a proxy."`
-	OllamaContext int    `name:"ollama-num-ctx" env:"OLLAMA_NUM_CTX" placeholder:"8192" help:"The context window in tokens; documents are cut to fit."`
-	OpenAIURL     string `name:"openai-base-url" env:"OPENAI_BASE_URL" placeholder:"https://api.openai.com/v1" help:"A server that speaks OpenAI's chat completions, with the version."`
-	OpenAIKey     string `name:"openai-api-key" env:"OPENAI_API_KEY" secret:"" placeholder:"KEY" help:"Its key."`
-	AnthropicURL  string `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" placeholder:"https://api.anthropic.com" help:"Anthropic or a gateway in front of it, without the version."`
-	AnthropicKey  string `name:"anthropic-api-key" env:"ANTHROPIC_API_KEY" secret:"" placeholder:"KEY" help:"Its key."`
+	OllamaURL     string `env:"OLLAMA_URL" placeholder:"http://127.0.0.1:11434" help:"URL of Ollama."`
+	OllamaKey     string `name:"ollama-api-key" env:"OLLAMA_API_KEY" secret:"" placeholder:"KEY" help:"Bearer token for an Ollama server behind a proxy."`
+	OllamaContext int    `name:"ollama-num-ctx" env:"OLLAMA_NUM_CTX" placeholder:"8192" help:"Size of the context window in tokens. The text of a document is truncated to fit."`
+	OpenAIURL     string `name:"openai-base-url" env:"OPENAI_BASE_URL" placeholder:"https://api.openai.com/v1" help:"URL of a server with OpenAI's chat completions API, including the version."`
+	OpenAIKey     string `name:"openai-api-key" env:"OPENAI_API_KEY" secret:"" placeholder:"KEY" help:"API key for OPENAI_BASE_URL."`
+	AnthropicURL  string `name:"anthropic-base-url" env:"ANTHROPIC_BASE_URL" placeholder:"https://api.anthropic.com" help:"URL of Anthropic's API, or of a gateway in front of it, without the version."`
+	AnthropicKey  string `name:"anthropic-api-key" env:"ANTHROPIC_API_KEY" secret:"" placeholder:"KEY" help:"API key for ANTHROPIC_BASE_URL."`
 
-	Timeout         time.Duration `name:"ai-timeout" env:"AI_TIMEOUT" default:"2m" help:"The timeout of one call of a provider."`
-	ConcurrentCalls int           `name:"ai-concurrent-calls" env:"AI_CONCURRENT_CALLS" default:"4" help:"How many calls each process makes concurrently of each provider but builtin, 1 to 64."`
-	DailyCalls      int           `name:"ai-daily-calls" env:"AI_DAILY_CALLS" default:"10000" help:"How many calls the documents of one user may take in a day, by UTC; 0 for no limit."`
+	Timeout         time.Duration `name:"ai-timeout" env:"AI_TIMEOUT" default:"2m" help:"Timeout of one call of a provider."`
+	ConcurrentCalls int           `name:"ai-concurrent-calls" env:"AI_CONCURRENT_CALLS" default:"4" help:"Maximum number of concurrent calls of each provider except builtin, for each process, 1 to 64."`
+	DailyCalls      int           `name:"ai-daily-calls" env:"AI_DAILY_CALLS" default:"10000" help:"Maximum number of calls for the documents of one user per day (UTC); 0 means no limit."`
 }
 
-// remote makes the providers that are reached over HTTP: Ollama always, for it
-// has a usual address and needs no key, the others where they are set up.
+// remote returns the configured providers that are called over HTTP. Ollama is always configured,
+// because it has a default URL and needs no key.
 func (s aiSettings) remote() (map[string]classify.Provider, error) {
 	if s.Timeout <= 0 || s.ConcurrentCalls < 1 || s.ConcurrentCalls > 64 || s.DailyCalls < 0 {
-		return nil, cli.Usage(errors.New("AI_TIMEOUT must be more than 0, AI_CONCURRENT_CALLS 1 to 64, " +
-			"AI_DAILY_CALLS not negative (see docs/configuration.md)"))
+		return nil, cli.Usage(errors.New("AI_TIMEOUT must be greater than 0, " +
+			"AI_CONCURRENT_CALLS must be from 1 to 64, " +
+			"and AI_DAILY_CALLS must not be negative (see docs/configuration.md)"))
 	}
 	providers := map[string]classify.Provider{}
 	own, err := ollama.New(ollama.Config{
@@ -68,7 +68,7 @@ func (s aiSettings) remote() (map[string]classify.Provider, error) {
 	return providers, nil
 }
 
-// classification returns how documents are classified with these settings.
+// classification returns the configuration of the consumer classify.
 func (s aiSettings) classification() (classify.Config, error) {
 	providers, err := s.remote()
 	if err != nil {

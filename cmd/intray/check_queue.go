@@ -8,10 +8,10 @@ import (
 )
 
 type checkQueueCommand struct {
-	Dir string `arg:"" help:"MinIO's queue folder (MINIO_NOTIFY_NATS_QUEUE_DIR_...)."`
+	Dir string `arg:"" help:"Folder of MinIO's event queue (MINIO_NOTIFY_NATS_QUEUE_DIR_...)."`
 }
 
-// Run moves damaged files aside and says which.
+// Run moves damaged files out of the queue and prints their names.
 func (c checkQueueCommand) Run() error {
 	moved, err := local.CheckQueue(c.Dir)
 	for _, m := range moved {

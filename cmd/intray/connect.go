@@ -9,8 +9,8 @@ import (
 	"intray/infra/nats"
 )
 
-// connectNATS connects to NATS as the operator, under the name of a command. It fails
-// if NATS does not answer, or if no setting says where it is.
+// connectNATS connects to NATS as the operator, with name as the name of the connection. It fails
+// if NATS cannot be reached or is not configured.
 func connectNATS(ctx context.Context, s cli.System, name string) (*nats.Conn, error) {
 	if s.NATS.URL == "" {
 		return nil, cli.Usage(errors.New("NATS_URL is not set (see docs/configuration.md)"))

@@ -11,57 +11,59 @@ import (
 )
 
 type lettersCommand struct {
-	List  deadLettersListCommand  `cmd:"" help:"List them, the newest first."`
-	Show  deadLettersShowCommand  `cmd:"" help:"Show one with its headers and data."`
-	Retry deadLettersRetryCommand `cmd:"" help:"Give them another try: publish their messages again."`
-	Drop  deadLettersDropCommand  `cmd:"" help:"Forget them."`
+	List  deadLettersListCommand  `cmd:"" help:"List dead letters, newest first."`
+	Show  deadLettersShowCommand  `cmd:"" help:"Show one dead letter with its headers and data."`
+	Retry deadLettersRetryCommand `cmd:"" help:"Publish the messages of dead letters again."`
+	Drop  deadLettersDropCommand  `cmd:"" help:"Delete dead letters."`
 }
 
-const deadLettersHelp = `A dead letter is a message that a consumer gave up: it can never be handled, or it failed in
-every try. docs/deadletters.md says more.
+const deadLettersHelp = `A dead letter is a message that a consumer could not handle: either it
+can never be handled, or every attempt failed. See docs/deadletters.md.
 
-Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.`
+` + exitStatusHelp
 
-// letterFilter chooses dead letters by what they are.
+// letterFilter selects dead letters by their properties.
 type letterFilter struct {
-	Consumer string `help:"Only those of this consumer: confirm, remove or classify."`
-	Since    moment `placeholder:"WHEN" help:"Only those given up since then: how long ago (24h), a date, or a time (RFC 3339)."`
-	Until    moment `placeholder:"WHEN" help:"Only those given up until then."`
-	Reason   string `placeholder:"TEXT" help:"Only those whose reason has this text in it, ignoring case."`
+	Consumer string   `help:"Only dead letters of this consumer: confirm, remove or classify."`
+	Since    timeFlag `placeholder:"TIME" help:"Only messages dead-lettered at or after this time: a duration before now (24h, 30d), a date or an RFC 3339 time."`
+	Until    timeFlag `placeholder:"TIME" help:"Only messages dead-lettered at or before this time."`
+	Reason   string   `placeholder:"TEXT" help:"Only dead letters whose reason contains this text, ignoring case."`
 }
 
-// filter returns what the flags choose.
+// filter returns the filter of the flags.
 func (f letterFilter) filter() (postgres.DeadLetterFilter, error) {
 	if err := deadletters.ValidConsumer(f.Consumer); err != nil {
 		return postgres.DeadLetterFilter{}, cli.Usage(err)
 	}
 	if !f.Until.IsZero() && f.Until.Before(f.Since.Time) {
-		return postgres.DeadLetterFilter{}, cli.Usage(errors.New("the window ends before it begins"))
+		return postgres.DeadLetterFilter{}, cli.Usage(errors.New("--until is before --since"))
 	}
 	return postgres.DeadLetterFilter{
 		Consumer: f.Consumer, Since: f.Since.Time, Until: f.Until.Time, Reason: f.Reason,
 	}, nil
 }
 
-// letterChoice says which dead letters a command changes: by id, by what they are, or
-// all.
-type letterChoice struct {
+// letterSelection selects the dead letters that a command changes: by id, by their properties,
+// or all.
+type letterSelection struct {
 	letterFilter
-	IDs []int64 `arg:"" optional:"" name:"id" help:"The ids that list shows."`
-	All bool    `help:"All of them."`
+	IDs []int64 `arg:"" optional:"" name:"id" help:"Ids of dead letters, as \"list\" shows them."`
+	All bool    `help:"Select all dead letters."`
 }
 
-// choice returns the filter.
-func (c letterChoice) choice() (f postgres.DeadLetterFilter, err error) {
+// selection returns the filter of the flags and arguments. It fails if they select nothing or
+// contradict each other.
+func (c letterSelection) selection() (f postgres.DeadLetterFilter, err error) {
 	if f, err = c.filter(); err != nil {
 		return f, err
 	}
 	filtered := f.Consumer != "" || f.Reason != "" || !f.Since.IsZero() || !f.Until.IsZero()
 	switch {
 	case len(c.IDs) > 0 && (filtered || c.All):
-		return f, cli.Usage(errors.New("give ids, or say which by filters or --all, not both"))
+		return f, cli.Usage(errors.New("ids cannot be combined with --all or a filter"))
 	case len(c.IDs) == 0 && !filtered && !c.All:
-		return f, cli.Usage(errors.New("say which: ids, --consumer, --since, --until, --reason or --all"))
+		return f, cli.Usage(errors.New("select dead letters by id, or with " +
+			"--consumer, --since, --until, --reason or --all"))
 	}
 	f.IDs = c.IDs
 	return f, nil
@@ -79,7 +81,7 @@ type letterJSON struct {
 	FirstAt  time.Time           `json:"first_at"`
 	DeadAt   time.Time           `json:"dead_at"`
 	Headers  map[string][]string `json:"headers,omitempty"`
-	// Data is the message if it is JSON, Base64 whatever it is.
+	// Data is the data of the message if it is JSON. Base64 is always set.
 	Data   json.RawMessage `json:"data,omitempty"`
 	Base64 []byte          `json:"data_base64,omitempty"`
 }

@@ -10,16 +10,16 @@ import (
 
 type deadLettersDropCommand struct {
 	cli.OwnerFlags
-	letterChoice
-	Yes bool `help:"Drop more than one."`
+	letterSelection
+	Yes bool `help:"Confirm that more than one dead letter may be deleted."`
 }
 
-// Help says what a dead letter is and what the exit status means.
+// Help describes dead letters and the exit status.
 func (deadLettersDropCommand) Help() string { return deadLettersHelp }
 
-// Run drops those that are there now.
+// Run deletes the selected dead letters.
 func (c deadLettersDropCommand) Run(ctx context.Context) error {
-	f, err := c.choice()
+	f, err := c.selection()
 	if err != nil {
 		return err
 	}
@@ -33,8 +33,8 @@ func (c deadLettersDropCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if letters.Count > 1 && !c.Yes {
-		return cli.Usage(fmt.Errorf("this would drop %d dead letters, which nothing brings back;"+
-			" say --yes if that is meant", letters.Count))
+		return cli.Usage(fmt.Errorf("this would permanently delete %d dead letters;"+
+			" add --yes to confirm", letters.Count))
 	}
 	n, err := letters.Drop(ctx)
 	if err != nil {

@@ -17,20 +17,20 @@ import (
 type deadLettersListCommand struct {
 	cli.OwnerFlags
 	letterFilter
-	Limit int  `help:"At most so many; default: 50 in the table, all of them with --json."`
-	JSON  bool `help:"One JSON object a line."`
+	Limit int  `help:"Maximum number of dead letters. Default: 50 in the table, no limit with --json."`
+	JSON  bool `help:"Print one JSON object per line."`
 }
 
-// Help says what a dead letter is and what the exit status means.
+// Help describes dead letters and the exit status.
 func (deadLettersListCommand) Help() string { return deadLettersHelp }
 
-// defaultLetters is how many dead letters the table shows without --limit.
-const defaultLetters = 50
+// defaultLimit is the limit of the table without --limit.
+const defaultLimit = 50
 
-// Run lists them.
+// Run lists dead letters.
 func (c deadLettersListCommand) Run(ctx context.Context) error {
 	if c.Limit < 0 {
-		return cli.Usage(errors.New("--limit is not negative"))
+		return cli.Usage(errors.New("--limit must not be negative"))
 	}
 	f, err := c.filter()
 	if err != nil {
@@ -55,13 +55,13 @@ func (c deadLettersListCommand) Run(ctx context.Context) error {
 		return nil
 	}
 	if f.Limit == 0 {
-		f.Limit = defaultLetters
+		f.Limit = defaultLimit
 	}
 	return printLetters(ctx, db, f)
 }
 
-// printLetters prints the table of the dead letters that the filter chooses, and how
-// many more there are than its limit.
+// printLetters prints a table of the dead letters that match the filter, and the number of
+// further ones beyond its limit.
 func printLetters(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter) error {
 	n, _, err := db.CountDeadLetters(ctx, f)
 	if err != nil {
@@ -84,7 +84,7 @@ func printLetters(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFil
 		return err
 	}
 	if more := n - int64(f.Limit); more > 0 {
-		fmt.Printf("and %d more; --limit shows them\n", more)
+		fmt.Printf("%d more; use --limit to show them\n", more)
 	}
 	return nil
 }

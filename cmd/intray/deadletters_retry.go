@@ -13,23 +13,25 @@ import (
 
 type deadLettersRetryCommand struct {
 	cli.OperatorFlags
-	letterChoice
-	Rate   float64 `default:"100" help:"At most so many a second; 0: as fast as it goes."`
-	DryRun bool    `help:"Say which, and change nothing."`
+	letterSelection
+	Rate   float64 `default:"100" help:"Maximum number of retries per second; 0 means no limit."`
+	DryRun bool    `help:"Only print which dead letters would be retried."`
 }
 
-// Help says what retrying means and what the exit status means.
+// Help describes retries, dead letters and the exit status.
 func (deadLettersRetryCommand) Help() string {
-	return "The message is published again to its subject; what fails again becomes a new dead letter." +
-		"\n\n" + deadLettersHelp
+	return `Publishes the messages of the selected dead letters again, oldest first, to their
+original subjects. A message that fails again becomes a new dead letter.
+
+` + deadLettersHelp
 }
 
-// Run retries those that are there now, the oldest first.
+// Run retries the selected dead letters, oldest first.
 func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 	if c.Rate < 0 {
-		return cli.Usage(errors.New("--rate is not negative"))
+		return cli.Usage(errors.New("--rate must not be negative"))
 	}
-	f, err := c.choice()
+	f, err := c.selection()
 	if err != nil {
 		return err
 	}
@@ -73,7 +75,7 @@ func printRetries(ctx context.Context, letters deadletters.Selection) error {
 	return nil
 }
 
-// retry retries the dead letters, with its progress.
+// retry retries the dead letters and shows the progress.
 func (c deadLettersRetryCommand) retry(
 	ctx context.Context, retrier *deadletters.Retrier, letters deadletters.Selection,
 ) error {

@@ -23,14 +23,14 @@ import (
 
 type deadLettersShowCommand struct {
 	cli.OwnerFlags
-	ID   int64 `arg:"" help:"The id that list shows."`
-	JSON bool  `help:"One JSON object."`
+	ID   int64 `arg:"" help:"Id of the dead letter, as \"list\" shows it."`
+	JSON bool  `help:"Print one JSON object."`
 }
 
-// Help says what a dead letter is and what the exit status means.
+// Help describes dead letters and the exit status.
 func (deadLettersShowCommand) Help() string { return deadLettersHelp }
 
-// Run shows one.
+// Run shows the dead letter.
 func (c deadLettersShowCommand) Run(ctx context.Context) error {
 	db, err := c.OpenOwner(ctx)
 	if err != nil {
@@ -57,10 +57,11 @@ func (c deadLettersShowCommand) Run(ctx context.Context) error {
 
 func showLetter(w io.Writer, l postgres.DeadLetter) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%d of stream %s\nsubject\t%s\nattempts\t%d\n",
-		l.ID, l.Consumer, l.Sequence, l.Stream, cli.Printable(l.Subject), l.Attempts)
-	fmt.Fprintf(table, "sent\t%s\ndead-lettered\t%s\nreason\t%s\n", l.FirstAt.UTC().Format(time.RFC3339),
-		l.DeadAt.UTC().Format(time.RFC3339), cli.Printable(l.Reason))
+	fmt.Fprintf(table, "id\t%d\nconsumer\t%s\nmessage\t%s %d\nsubject\t%s\nattempts\t%d\n",
+		l.ID, l.Consumer, l.Stream, l.Sequence, cli.Printable(l.Subject), l.Attempts)
+	fmt.Fprintf(table, "stored\t%s\ndead-lettered\t%s\nreason\t%s\n",
+		l.FirstAt.UTC().Format(time.RFC3339), l.DeadAt.UTC().Format(time.RFC3339),
+		cli.Printable(l.Reason))
 	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
 		for _, value := range l.Headers[name] {
 			fmt.Fprintf(table, "header\t%s: %s\n", cli.Printable(name), cli.Printable(value))

@@ -95,14 +95,14 @@ func (s *stack) poison(t *testing.T) {
 // refusesWrongLetterFlags needs no system: it is not there to be asked.
 func refusesWrongLetterFlags(t *testing.T, id int64) {
 	for args, want := range map[string]string{
-		"list --since 1h --until 2h":      "ends before it begins",
+		"list --since 1h --until 2h":      "--until is before --since",
 		"list --since yesterday":          "neither a duration",
 		"list --consumer confrim":         "choose confirm", // not as if there were none
 		"retry --consumer confrim":        "choose confirm",
 		"drop --consumer confrim":         "choose confirm",
-		"retry":                           "say which",
-		"drop":                            "say which",
-		fmt.Sprintf("retry %d --all", id): "not both",
+		"retry":                           "select dead letters by id",
+		"drop":                            "select dead letters by id",
+		fmt.Sprintf("retry %d --all", id): "cannot be combined",
 		"retry --all --rate -1":           "",
 	} {
 		t.Run(args, func(t *testing.T) {
@@ -140,7 +140,7 @@ func showsLetters(t *testing.T, s *stack, all []letter) {
 	id := func(i int) string { return strconv.FormatInt(all[i].ID, 10) }
 	t.Run("with JSON in it", func(t *testing.T) {
 		expectText(t, s.operator(t, 0, "deadletters", "show", id(0)), "undecodable event: no records",
-			"Trace: t1", "stream BUCKET", "{\n  \"Records\": [],\n  \"Key\": \"x\"\n}\n")
+			"Trace: t1", "BUCKET ", "{\n  \"Records\": [],\n  \"Key\": \"x\"\n}\n")
 	})
 	t.Run("with binary data", func(t *testing.T) {
 		out := s.operator(t, 0, "deadletters", "show", id(1))

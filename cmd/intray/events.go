@@ -16,29 +16,33 @@ import (
 )
 
 type eventsCommand struct {
-	List   eventsListCommand `cmd:"" help:"List events, the oldest first; or follow them."`
-	Show   eventsShowCommand `cmd:"" help:"Tell the story of one document."`
-	Replay replayCommand     `cmd:"" help:"Have one consumer handle events again; see, pause, resume and cancel that."`
+	List   eventsListCommand `cmd:"" help:"List events, oldest first, or follow new ones."`
+	Show   eventsShowCommand `cmd:"" help:"Show the history of one document."`
+	Replay replayCommand     `cmd:"" help:"Replay past events to one consumer; list, pause, resume or cancel replays."`
 }
 
-const eventsHelp = `There are two streams of events: BUCKET, what MinIO tells of objects (created, removed; each
-creation is told twice), and DOCUMENTS, what became of documents (uploaded, rejected, classified, …).
+const exitStatusHelp = `Exit status: 0 success, 1 a failure or something not found, 2 wrong usage,
+3 a component is unreachable.`
 
-Exit status: 0 done, 1 something failed or is not there, 2 wrong usage, 3 out of reach.`
+const eventsHelp = `Events are stored in two streams. BUCKET holds the events that MinIO publishes
+about objects: created (published twice for each object) and removed. DOCUMENTS holds the events
+about documents: uploaded, rejected, classified and so on.
 
-// eventFlags choose events.
+` + exitStatusHelp
+
+// eventFlags select events.
 type eventFlags struct {
-	Since    moment   `aliases:"from" placeholder:"WHEN" help:"Only those stored since then: how long ago (2h), a date, or a time (RFC 3339). Also --from."`
-	User     string   `placeholder:"USER" help:"Only those about the documents of this user: an e-mail address or, also of one who was removed, an id."`
-	Document string   `placeholder:"ID" help:"Only those about this document."`
-	Prefix   string   `placeholder:"KEY" help:"Only those about objects whose key begins so."`
-	Kind     []string `placeholder:"KIND" help:"Only these kinds: created, removed; uploaded, classified, failed, rejected, expired, quarantined, deleting, deleted."`
-	Seq      string   `placeholder:"N[-M]" help:"Only this sequence of the stream, or from N to M, or from N on (N-)."`
+	Since    timeFlag `aliases:"from" placeholder:"TIME" help:"Only events stored at or after this time: a duration before now (2h, 30d), a date or an RFC 3339 time. Alias: --from."`
+	User     string   `placeholder:"USER" help:"Only events about documents of this user: an e-mail address or an id. A removed user can be named by id."`
+	Document string   `placeholder:"ID" help:"Only events about this document."`
+	Prefix   string   `placeholder:"KEY" help:"Only events about objects whose key starts with this prefix."`
+	Kind     []string `placeholder:"KIND" help:"Only events of these kinds: created, removed, uploaded, classified, failed, rejected, expired, quarantined, deleting, deleted."`
+	Seq      string   `placeholder:"N[-M]" help:"Only the event with this sequence in the stream, or a range: N-M or N-."`
 }
 
-// selection returns what the flags choose. A user who is named by the address is left
-// to findOwner.
-func (f eventFlags) selection(until moment) (s replay.Selection, err error) {
+// selection returns the selection of the flags. If the user is named by an e-mail address,
+// findOwner must add the user's id.
+func (f eventFlags) selection(until timeFlag) (s replay.Selection, err error) {
 	s = replay.Selection{
 		From: f.Since.UTC(), To: until.UTC(), KeyPrefix: f.Prefix, Kinds: f.Kind, Email: f.User,
 	}
@@ -58,16 +62,16 @@ func (f eventFlags) selection(until moment) (s replay.Selection, err error) {
 	return s, nil
 }
 
-// documentID reads a document's id.
+// documentID parses the id of a document.
 func documentID(text string) (uuid.UUID, error) {
 	id, err := uuid.Parse(text)
 	if err != nil {
-		return id, cli.Usage(fmt.Errorf("%q is no document's id", text))
+		return id, cli.Usage(fmt.Errorf("%q is not a document id", text))
 	}
 	return id, nil
 }
 
-// findOwner fills in the id of the user whom a selection names by the address.
+// findOwner sets the id of the user if the selection names the user by an e-mail address.
 func findOwner(ctx context.Context, db *postgres.DB, s *replay.Selection) error {
 	if s.Email == "" || s.User != uuid.Nil {
 		return nil
@@ -77,7 +81,7 @@ func findOwner(ctx context.Context, db *postgres.DB, s *replay.Selection) error 
 	return err
 }
 
-// sequences reads N, N-M and N-.
+// sequences parses a sequence or a range of sequences: N, N-M or N-. For N- last is 0.
 func sequences(text string) (first, last uint64, err error) {
 	from, to, isRange := strings.Cut(text, "-")
 	first, err = strconv.ParseUint(from, 10, 63)
@@ -92,11 +96,10 @@ func sequences(text string) (first, last uint64, err error) {
 			return first, last, nil
 		}
 	}
-	return 0, 0, fmt.Errorf("%q is neither a sequence (17) nor a range of them (17-42, 17-)", text)
+	return 0, 0, fmt.Errorf("%q is neither a sequence (17) nor a range (17-42, 17-)", text)
 }
 
-// withArchive connects to where events are and calls do. fromBucket connects to MinIO
-// too.
+// withArchive connects to NATS and PostgreSQL, and to MinIO if fromBucket is true, and calls do.
 func withArchive(
 	ctx context.Context, f cli.OperatorFlags, fromBucket bool, do func(replay.Archive) error,
 ) error {

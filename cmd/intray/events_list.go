@@ -21,17 +21,18 @@ import (
 type eventsListCommand struct {
 	cli.OperatorFlags
 	eventFlags
-	Until  moment `aliases:"to" placeholder:"WHEN" help:"Only those stored until then. Also --to."`
-	Stream string `enum:"all,bucket,documents" default:"all" help:"Which stream: bucket, documents or all."`
-	Limit  int    `help:"At most so many; 0: all of them."`
-	Follow bool   `short:"f" help:"Then wait for others, until interrupted."`
-	JSON   bool   `help:"One JSON object a line."`
+	Until  timeFlag `aliases:"to" placeholder:"TIME" help:"Only events stored at or before this time. Alias: --to."`
+	Stream string   `enum:"all,bucket,documents" default:"all" help:"Stream to read: bucket, documents or all."`
+	Limit  int      `help:"Maximum number of events; 0 means no limit."`
+	Follow bool     `short:"f" help:"Continue with new events until interrupted."`
+	JSON   bool     `help:"Print one JSON object per line."`
 }
 
-// Help says what events there are and what the exit status means.
+// Help describes the defaults, the columns and the exit status.
 func (eventsListCommand) Help() string {
-	return `Without --since, --seq or --document: those of the last hour. The status is the document's as it is
-now: "gone" where it has ended, "unknown" where the database never had it.
+	return `Without --since, --seq or --document the command lists the events of the last hour.
+STATUS NOW is the current status of the document: "gone" if it was deleted, "unknown" if it was
+never in the database.
 
   intray events list --since 2h --user alice@example.org
   intray events list --kind failed --since 24h --json | jq .document_id
@@ -40,7 +41,7 @@ now: "gone" where it has ended, "unknown" where the database never had it.
 ` + eventsHelp
 }
 
-// streams are those that the command names.
+// streams returns the streams that the flag selects.
 func (c eventsListCommand) streams() []string {
 	switch c.Stream {
 	case "bucket":
@@ -52,7 +53,7 @@ func (c eventsListCommand) streams() []string {
 	}
 }
 
-// Run lists them.
+// Run lists events.
 func (c eventsListCommand) Run(ctx context.Context) error {
 	s, err := c.selection()
 	if err != nil {
@@ -65,7 +66,7 @@ func (c eventsListCommand) Run(ctx context.Context) error {
 		if c.Follow {
 			err := c.print(a.Follow(ctx, c.streams(), s))
 			if ctx.Err() != nil {
-				return nil // to interrupt it is how it ends
+				return nil // an interrupt is the normal end of --follow
 			}
 			return err
 		}
@@ -73,10 +74,10 @@ func (c eventsListCommand) Run(ctx context.Context) error {
 	})
 }
 
-// selection returns what the flags choose.
+// selection returns the selection of the flags.
 func (c eventsListCommand) selection() (replay.Selection, error) {
 	if c.Limit < 0 {
-		return replay.Selection{}, cli.Usage(errors.New("--limit is not negative"))
+		return replay.Selection{}, cli.Usage(errors.New("--limit must not be negative"))
 	}
 	s, err := c.eventFlags.selection(c.Until)
 	if err != nil {
@@ -86,8 +87,8 @@ func (c eventsListCommand) selection() (replay.Selection, error) {
 		return s, cli.Usage(err)
 	}
 	if c.Follow && (!s.To.IsZero() || s.LastSequence > 0) {
-		return s, cli.Usage(errors.New("--follow has no end:" +
-			" leave out --until, and the last sequence of --seq"))
+		return s, cli.Usage(errors.New("--follow cannot be combined with --until," +
+			" or with a --seq that has a last sequence"))
 	}
 	switch {
 	case !s.From.IsZero() || s.FirstSequence > 0:
@@ -99,7 +100,7 @@ func (c eventsListCommand) selection() (replay.Selection, error) {
 	return s, nil
 }
 
-// print prints events, --limit at most.
+// print prints at most --limit events.
 func (c eventsListCommand) print(events iter.Seq2[replay.Event, error]) error {
 	show := c.printer(os.Stdout)
 	n := 0
@@ -120,18 +121,18 @@ func (c eventsListCommand) print(events iter.Seq2[replay.Event, error]) error {
 	return nil
 }
 
-// printer writes events as lines of a table, or of JSON.
+// printer returns a function that writes one event as a line of a table, or of JSON.
 func (c eventsListCommand) printer(w io.Writer) func(replay.Event) error {
 	if c.JSON {
 		out := json.NewEncoder(w)
 		return func(e replay.Event) error { return out.Encode(e) }
 	}
-	// Columns of a fixed width: what follows is not known yet.
+	// The columns have fixed widths, because later events are not known yet.
 	const row = "%-24s  %-9s  %8v  %-11s  %-36s  %-22s  %s\n"
-	begun := false
+	started := false
 	return func(e replay.Event) error {
-		if !begun {
-			begun = true
+		if !started {
+			started = true
 			_, err := fmt.Fprintf(w, row,
 				"TIME", "STREAM", "SEQUENCE", "KIND", "DOCUMENT", "STATUS NOW", "USER")
 			if err != nil {

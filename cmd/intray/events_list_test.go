@@ -150,11 +150,11 @@ func showsDocuments(t *testing.T, s *eventful) {
 		want []string // in this order
 	}{
 		"classified": {s.letters[0], []string{
-			"alice@intray.local", "asked for", "the bucket tells: created", "became uploaded", "became classified",
+			"alice@intray.local", "upload URL issued", "bucket event: created", "became uploaded", "became classified",
 		}},
 		"failed": {s.empty, []string{"failed no_text", "became uploaded", "became failed (no_text)"}},
 		"another type": {s.notes[0], []string{
-			"note.txt", "is text/plain, which is not what was declared", "application/pdf",
+			"note.txt", "text/plain, which differs from the declared type", "application/pdf",
 		}},
 		"deleted": {s.deleted, []string{"gone", "became classified", "object given up", "object deleted"}},
 	} {
@@ -191,9 +191,9 @@ func showsFailedAttempts(t *testing.T, s *eventful) {
 	id := s.bob.Upload("waits.txt", "text/plain", []byte(invoice))
 	stacktest.Await(t, time.Minute, "the story to hold the failed attempt", func() error {
 		story := s.operator(t, 0, "events", "show", id)
-		_, after, ok := strings.Cut(story, "classify failed, try 1")
+		_, after, ok := strings.Cut(story, "classify: attempt 1 failed")
 		if !ok || !strings.Contains(after, " ask provider ollama") || strings.Contains(after, "document "+id) ||
-			!strings.Contains(after, "; again at ") {
+			!strings.Contains(after, "; next attempt at ") {
 			return fmt.Errorf("got\n%s\nwant the failed attempt with its cause, and when the next is", story)
 		}
 		return nil

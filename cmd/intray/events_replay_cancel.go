@@ -12,12 +12,15 @@ type replayCancelCommand struct {
 	replayName
 }
 
-// Help says what becomes of a canceled replay.
+// Help describes the effect.
 func (replayCancelCommand) Help() string {
-	return "What it has not delivered yet never is. What it did stays done.\n\n" + eventsHelp
+	return `Events that the replay has not delivered yet are never delivered. Changes that it has
+made remain.
+
+` + eventsHelp
 }
 
-// Run cancels one.
+// Run cancels the replay.
 func (c replayCancelCommand) Run(ctx context.Context) error {
 	return withArchive(ctx, c.OperatorFlags, false, func(a replay.Archive) error {
 		r, err := replay.Runner{Archive: a}.Cancel(ctx, c.Name)

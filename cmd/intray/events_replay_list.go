@@ -15,17 +15,17 @@ import (
 
 type replayListCommand struct {
 	cli.OwnerFlags
-	Limit int  `default:"50" help:"At most so many."`
-	JSON  bool `help:"One JSON object a line."`
+	Limit int  `default:"50" help:"Maximum number of replays."`
+	JSON  bool `help:"Print one JSON object per line."`
 }
 
-// Help says what the exit status means.
+// Help describes events and the exit status.
 func (replayListCommand) Help() string { return eventsHelp }
 
 // Run lists replays.
 func (c replayListCommand) Run(ctx context.Context) error {
 	if c.Limit < 1 {
-		return cli.Usage(errors.New("--limit is 1 or more"))
+		return cli.Usage(errors.New("--limit must be at least 1"))
 	}
 	db, err := c.OpenOwner(ctx)
 	if err != nil {
@@ -39,7 +39,7 @@ func (c replayListCommand) Run(ctx context.Context) error {
 	if c.JSON {
 		out := json.NewEncoder(os.Stdout)
 		for _, r := range all {
-			if err := out.Encode(replay.ReportOf(r)); err != nil {
+			if err := out.Encode(replay.NewReport(r)); err != nil {
 				return err
 			}
 		}
@@ -50,11 +50,13 @@ func (c replayListCommand) Run(ctx context.Context) error {
 		return nil
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "NAME\tTO\tSTATUS\tMATCHED\tAPPLIED\tUNCHANGED\tFAILED\tPLANNED\tACTOR\tREASON")
+	fmt.Fprintln(table, "NAME\tTO\tSTATUS\tMATCHED\tAPPLIED\tUNCHANGED\tFAILED\t"+
+		"PLANNED\tACTOR\tREASON")
 	for _, r := range all {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\t%s\n", cli.Printable(r.Name), r.Target,
-			replay.ReportOf(r).State(), r.Matched, r.Applied, r.Unchanged, r.Failed,
-			r.CreatedAt.UTC().Format(time.RFC3339), cli.Shorten(r.Actor, 30), cli.Shorten(r.Reason, 60))
+			replay.NewReport(r).DisplayStatus(), r.Matched, r.Applied, r.Unchanged, r.Failed,
+			r.CreatedAt.UTC().Format(time.RFC3339), cli.Shorten(r.Actor, 30),
+			cli.Shorten(r.Reason, 60))
 	}
 	return table.Flush()
 }

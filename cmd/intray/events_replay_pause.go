@@ -13,13 +13,15 @@ type replayPauseCommand struct {
 	replayName
 }
 
-// Help says what becomes of a paused replay.
+// Help describes the effect.
 func (replayPauseCommand) Help() string {
-	return "Its command ends within a second or so; what it has published is handled still." +
-		" \"resume\" goes on.\n\n" + eventsHelp
+	return `The command that runs the replay ends within about a second. Events that it has published
+are still handled. "resume" continues the replay.
+
+` + eventsHelp
 }
 
-// Run pauses one.
+// Run pauses the replay.
 func (c replayPauseCommand) Run(ctx context.Context) error {
 	db, err := c.OpenOwner(ctx)
 	if err != nil {
@@ -35,7 +37,7 @@ func (c replayPauseCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if !done {
-		return fmt.Errorf("replay %s is %s", c.Name, r.Status)
+		return fmt.Errorf("pause replay %s: it is %s", c.Name, r.Status)
 	}
 	fmt.Printf("Replay %s is paused.\n", c.Name)
 	return nil

@@ -13,13 +13,15 @@ type replayResumeCommand struct {
 	replayRunFlags
 }
 
-// Help says where a replay goes on.
+// Help describes the effect.
 func (replayResumeCommand) Help() string {
-	return "It goes on after the last event that was published, at the rate it was started with." +
-		"\n\n" + eventsHelp
+	return `The replay continues after the last event that was published, at the rate with which it
+was started.
+
+` + eventsHelp
 }
 
-// Run resumes one.
+// Run resumes the replay.
 func (c replayResumeCommand) Run(ctx context.Context) error {
 	return withArchive(ctx, c.OperatorFlags, false, func(a replay.Archive) error {
 		if _, err := a.DB.Replay(ctx, c.Name); err != nil {

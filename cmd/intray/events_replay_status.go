@@ -9,13 +9,13 @@ import (
 type replayStatusCommand struct {
 	cli.OwnerFlags
 	replayName
-	JSON bool `help:"One JSON object."`
+	JSON bool `help:"Print one JSON object."`
 }
 
-// Help says what the exit status means.
+// Help describes events and the exit status.
 func (replayStatusCommand) Help() string { return eventsHelp }
 
-// Run shows one.
+// Run shows the replay.
 func (c replayStatusCommand) Run(ctx context.Context) error {
 	db, err := c.OpenOwner(ctx)
 	if err != nil {

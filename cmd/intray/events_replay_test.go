@@ -16,7 +16,7 @@ import (
 
 type replayReport struct {
 	Name, Status, To, Actor, Reason     string
-	Attended                            bool
+	HasPublisher                        bool `json:"has_publisher"`
 	Matched, Applied, Unchanged, Failed int64
 	EndedAt                             *time.Time `json:"ended_at"`
 }
@@ -227,7 +227,7 @@ func (s *eventful) slowly(t *testing.T, name string, args ...string) (*exec.Cmd,
 		if status != 0 || json.Unmarshal([]byte(stdout), &r) != nil || r.Unchanged < 5 {
 			return fmt.Errorf("%d: %s%s", status, stdout, stderr)
 		}
-		if !r.Attended {
+		if !r.HasPublisher {
 			t.Errorf("got %+v, want it attended", r)
 		}
 		return nil
@@ -243,7 +243,7 @@ func pausesAndResumes(t *testing.T, s *eventful) {
 	ended(t, c, out, 1)
 	expectText(t, out.String(), "resume slow")
 	r := s.status(t, "slow")
-	if r.Status != "paused" || r.Unchanged >= r.Matched || r.Attended {
+	if r.Status != "paused" || r.Unchanged >= r.Matched || r.HasPublisher {
 		t.Errorf("got %+v, want it paused with some events left, attended by nobody", r)
 	}
 	expectText(t, s.operator(t, 0, "events", "replay", "resume", "slow"), "done")
@@ -251,7 +251,7 @@ func pausesAndResumes(t *testing.T, s *eventful) {
 	s.status(t, "slow").expect(t, "done", n, 0, n, 0)
 	s.operator(t, 1, "events", "replay", "pause", "slow")
 	_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "resume", "slow", "--data", s.Dir)
-	if status != 1 || !strings.Contains(stderr, "slow is done") || strings.Contains(stderr, "goes on with it") {
+	if status != 1 || !strings.Contains(stderr, "slow is done") || strings.Contains(stderr, "to continue") {
 		t.Errorf("resumed when it was done: got status %d, %q, want 1 and that it is done", status, stderr)
 	}
 	s.unchanged(t, before)
@@ -264,7 +264,7 @@ func isInterrupted(t *testing.T, s *eventful) {
 		t.Fatal(err)
 	}
 	ended(t, c, out, 1)
-	expectText(t, out.String(), `replay resume interrupted" goes on with it`)
+	expectText(t, out.String(), `replay resume interrupted"`)
 	s.operator(t, 0, "events", "replay", "cancel", "interrupted")
 	s.unchanged(t, before)
 }
@@ -340,7 +340,7 @@ func makesEvents(t *testing.T, s *eventful) {
 	s.replay(t, 0, "--to", "confirm", "--from-bucket", "--user", "bob@intray.local").expect(t, "done", 4, 1, 3, 0)
 	s.bob.Becomes(s.notes[0], time.Minute, "classified")
 	s.replay(t, 0, "--to", "classify", "--from-bucket").expect(t, "done", 12, 0, 12, 0)
-	expectText(t, s.operator(t, 0, "reconcile"), "Everything is in order")
+	expectText(t, s.operator(t, 0, "reconcile"), "No differences")
 }
 
 // warnsOfALostStream also says what to do where it is not made anew yet. It is the

@@ -17,21 +17,21 @@ import (
 
 type eventsShowCommand struct {
 	cli.OperatorFlags
-	Document string `arg:"" help:"The document's id."`
-	JSON     bool   `help:"One JSON object."`
+	Document string `arg:"" help:"Id of the document."`
+	JSON     bool   `help:"Print one JSON object."`
 }
 
-// Help describes a story and the environment.
+// Help describes what the history contains.
 func (eventsShowCommand) Help() string {
-	return `Everything that is known of one document, in order: what the bucket told of its object, each status that it
-came to and why, each try that failed and what it waits for, tries that were given up (dead letters), replays that took
-it up again, and what became of the deletion of its object. What is older than the streams keep (30 days) is not there
-any more; failed tries go with the document.
+	return `Shows the stored history of one document, in the order of time: upload URLs, the events
+of its object, each status with its reason, failed and postponed attempts, dead letters, replays,
+and the deletion of its object. Events are stored for 30 days. Failed attempts are deleted with
+the document.
 
 ` + eventsHelp
 }
 
-// Run shows it.
+// Run shows the history of the document.
 func (c eventsShowCommand) Run(ctx context.Context) error {
 	id, err := documentID(c.Document)
 	if err != nil {
@@ -43,7 +43,7 @@ func (c eventsShowCommand) Run(ctx context.Context) error {
 			return err
 		}
 		if len(s.Entries) == 0 {
-			return fmt.Errorf("nothing is known of a document %s", id)
+			return fmt.Errorf("nothing is stored about document %s", id)
 		}
 		if c.JSON {
 			return json.NewEncoder(os.Stdout).Encode(s)
@@ -52,7 +52,7 @@ func (c eventsShowCommand) Run(ctx context.Context) error {
 	})
 }
 
-// printStory writes the story for people.
+// printStory writes the history of a document as text.
 func printStory(w io.Writer, s story.Story) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "document\t%s\nstatus\t%s\n", s.ID, strings.TrimSpace(s.Status+" "+s.Reason))
@@ -63,7 +63,7 @@ func printStory(w io.Writer, s story.Story) error {
 		fmt.Fprintf(table, "file\t%s, %d bytes\n", cli.Printable(s.Filename), s.Size)
 	}
 	if s.DetectedType != "" {
-		fmt.Fprintf(table, "content\tis %s, which is not what was declared\n",
+		fmt.Fprintf(table, "detected type\t%s, which differs from the declared type\n",
 			cli.Printable(s.DetectedType))
 	}
 	fmt.Fprintf(table, "object\t%s\n", cli.Printable(s.ObjectKey))

@@ -8,10 +8,10 @@ import (
 )
 
 type healthCommand struct {
-	URL string `arg:"" name:"url" help:"The address to ask."`
+	URL string `arg:"" name:"url" help:"URL to request."`
 }
 
-// Run asks once.
+// Run requests the URL once.
 func (c healthCommand) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -16,9 +16,9 @@ import (
 )
 
 type migrateCommand struct {
-	Up      migrateUpCommand      `cmd:"" help:"Bring the schema to this program's version, and delete the objects that this gave up."`
-	Down    migrateDownCommand    `cmd:"" help:"Undo the newest migrations. Rows that they deleted do not come back."`
-	Version migrateVersionCommand `cmd:"" help:"Print the schema's version."`
+	Up      migrateUpCommand      `cmd:"" help:"Migrate the schema to the version of this program."`
+	Down    migrateDownCommand    `cmd:"" help:"Revert the newest migrations. Deleted rows are not restored."`
+	Version migrateVersionCommand `cmd:"" help:"Print the version of the schema."`
 }
 
 type migrateUpCommand struct {
@@ -28,14 +28,14 @@ type migrateUpCommand struct {
 	cli.WorkerKeySettings `group:"PostgreSQL and MinIO:"`
 }
 
-// Help says what the command does while MinIO is unreachable.
+// Help describes the migrations and the deletion of objects.
 func (migrateUpCommand) Help() string {
-	return `Each migration is one transaction. Objects that a migration gave up are deleted before the
-command ends. With MinIO out of reach the schema stays migrated, the command ends with status 3,
-and the consumers delete the rest.`
+	return `Each migration runs in one transaction. Before the command ends it deletes the objects
+that are no longer needed by the new schema. If MinIO is unreachable, the schema is migrated
+nevertheless, the command exits with status 3, and the consumers delete the objects later.`
 }
 
-// Run migrates up and carries the object deletions out.
+// Run migrates the schema and deletes the objects that were given up.
 func (c migrateUpCommand) Run(ctx context.Context) error {
 	log := c.Logger("migrate")
 	if err := postgres.Migrate(ctx, c.DatabaseURL, log); err != nil {
@@ -49,11 +49,11 @@ func (c migrateUpCommand) Run(ctx context.Context) error {
 	return c.drain(ctx, db, log)
 }
 
-// drain deletes the objects that were given up. The sweeper publishes the events of
-// what it ends, for NATS need not run yet.
+// drain deletes the objects that were given up. It does not publish the events of the documents
+// that end with them, because NATS may not be running yet; the sweeper publishes them later.
 func (c migrateUpCommand) drain(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
-	left, err := db.PendingDeletions(ctx)
-	if err != nil || left == 0 {
+	remaining, err := db.PendingDeletions(ctx)
+	if err != nil || remaining == 0 {
 		return err
 	}
 	objects, err := minio.NewObjects(c.MinIO(c.WorkerKey, c.WorkerSecret))
@@ -61,34 +61,34 @@ func (c migrateUpCommand) drain(ctx context.Context, db *postgres.DB, log *slog.
 		return err
 	}
 	defer objects.Close()
-	remover := remove.New(db, objects, nobody{}, log)
-	done, err := sweep.NewDeletions(db, objects, remover, log).Drain(ctx)
-	left, countErr := db.PendingDeletions(ctx)
-	if err = errors.Join(err, countErr); err != nil || left > 0 {
-		return fmt.Errorf("the schema is migrated; %d objects were deleted and %d are left, "+
-			"which \"intray consume\" deletes: %w",
-			done, left, errors.Join(errNotAllDeleted, err))
+	remover := remove.New(db, objects, noPublisher{}, log)
+	deleted, err := sweep.NewDeletions(db, objects, remover, log).Drain(ctx)
+	remaining, countErr := db.PendingDeletions(ctx)
+	if err = errors.Join(err, countErr); err != nil || remaining > 0 {
+		return fmt.Errorf("the schema is migrated, but only %d objects were deleted; "+
+			"\"intray consume\" will delete the remaining %d: %w",
+			deleted, remaining, errors.Join(errNotAllDeleted, err))
 	}
-	log.Info("objects deleted", "objects", done)
+	log.Info("objects deleted", "objects", deleted)
 	return nil
 }
 
-var errNotAllDeleted = errors.New("not every object could be deleted")
+var errNotAllDeleted = errors.New("some objects could not be deleted")
 
-// nobody publishes nothing.
-type nobody struct{}
+// noPublisher is a publisher that publishes nothing.
+type noPublisher struct{}
 
-// TryPublish leaves every document unpublished.
-func (nobody) TryPublish(context.Context, []schema.Document) bool { return false }
+// TryPublish leaves the documents unpublished and returns false.
+func (noPublisher) TryPublish(context.Context, []schema.Document) bool { return false }
 
 type migrateDownCommand struct {
-	Steps int `default:"1" help:"How many migrations to undo."`
+	Steps int `default:"1" help:"Number of migrations to revert."`
 
 	cli.LogSettings      `group:"Logs:"`
 	cli.DatabaseSettings `group:"PostgreSQL:"`
 }
 
-// Run migrates down.
+// Run reverts migrations.
 func (c migrateDownCommand) Run(ctx context.Context) error {
 	return postgres.MigrateDown(ctx, c.DatabaseURL, c.Steps, c.Logger("migrate"))
 }
@@ -98,7 +98,7 @@ type migrateVersionCommand struct {
 	cli.DatabaseSettings `group:"PostgreSQL:"`
 }
 
-// Run prints the version, 0 for an empty database.
+// Run prints the version of the schema, which is 0 for an empty database.
 func (c migrateVersionCommand) Run(ctx context.Context) error {
 	version, err := postgres.MigrationVersion(ctx, c.DatabaseURL)
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 )
 
 type natsServerCommand struct {
-	Config string `required:"" type:"existingfile" help:"The server's configuration file."`
+	Config string `required:"" type:"existingfile" help:"Configuration file of the server."`
 }
 
-// Run serves until ctx ends.
+// Run runs the server until ctx is cancelled.
 func (c natsServerCommand) Run(ctx context.Context) error {
 	return local.RunNATS(ctx, c.Config)
 }

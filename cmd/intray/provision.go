@@ -16,29 +16,30 @@ import (
 )
 
 type provisionCommand struct {
-	RemoveKey []string `placeholder:"NAME" help:"Then remove this access key of MinIO, which another one has replaced; URLs signed with it end."`
+	RemoveKey []string `placeholder:"NAME" help:"Afterwards remove this MinIO access key, which was replaced by another one. URLs that it signed become invalid."`
 
 	cli.LogSettings `group:"Logs:"`
 
 	cli.DatabaseSettings   `group:"PostgreSQL and NATS:"`
-	APIDatabasePassword    string `group:"PostgreSQL and NATS:" name:"api-database-password" env:"API_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"The password that the database role api gets."`
-	WorkerDatabasePassword string `group:"PostgreSQL and NATS:" env:"WORKER_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"The password that the database role worker gets."`
+	APIDatabasePassword    string `group:"PostgreSQL and NATS:" name:"api-database-password" env:"API_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password to set for the database role api."`
+	WorkerDatabasePassword string `group:"PostgreSQL and NATS:" env:"WORKER_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password to set for the database role worker."`
 	cli.NATSSettings       `group:"PostgreSQL and NATS:"`
 
 	cli.MinIOSettings     `group:"MinIO:"`
-	RootUser              string `group:"MinIO:" name:"minio-root-user" env:"MINIO_ROOT_USER" required:"" placeholder:"USER" help:"MinIO's root user."`
-	RootPassword          string `group:"MinIO:" name:"minio-root-password" env:"MINIO_ROOT_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Its password."`
+	RootUser              string `group:"MinIO:" name:"minio-root-user" env:"MINIO_ROOT_USER" required:"" placeholder:"USER" help:"Root user of MinIO."`
+	RootPassword          string `group:"MinIO:" name:"minio-root-password" env:"MINIO_ROOT_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password of the root user of MinIO."`
 	cli.APIKeySettings    `group:"MinIO:"`
 	cli.WorkerKeySettings `group:"MinIO:"`
 }
 
-// Help says when to run the command.
+// Help describes when to run the command.
 func (provisionCommand) Help() string {
-	return `Run it after "intray migrate up" and before the servers, at each deployment: it makes what is
-missing, updates what differs, and leaves the rest alone.`
+	return `Creates what is missing and updates what differs: the passwords of the database roles,
+the streams and consumers of NATS, and the bucket, notifications and access keys of MinIO. Run it
+at each deployment, after "intray migrate up" and before the servers start.`
 }
 
-// Run provisions once.
+// Run provisions PostgreSQL, NATS and MinIO, and then removes the keys of --remove-key.
 func (c provisionCommand) Run(ctx context.Context) error {
 	if err := c.provision(ctx, c.Logger("provision")); err != nil {
 		return err
@@ -51,8 +52,8 @@ func (c provisionCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// provision provisions NATS before MinIO, whose events are refused while their stream is
-// missing, and the database concurrently.
+// provision provisions PostgreSQL and NATS concurrently, and MinIO last. MinIO could not publish
+// its events before their stream exists.
 func (c provisionCommand) provision(ctx context.Context, log *slog.Logger) error {
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -89,10 +90,11 @@ func (c provisionCommand) admin() minio.Admin {
 	}
 }
 
-// provisionDatabase gives the roles their passwords and an empty database its
-// starter topics.
+// provisionDatabase sets the passwords of the roles, and adds the starter topics to an empty
+// database.
 func (c provisionCommand) provisionDatabase(ctx context.Context) error {
-	err := postgres.ProvisionRoles(ctx, c.DatabaseURL, c.APIDatabasePassword, c.WorkerDatabasePassword)
+	err := postgres.ProvisionRoles(
+		ctx, c.DatabaseURL, c.APIDatabasePassword, c.WorkerDatabasePassword)
 	if err != nil {
 		return err
 	}

@@ -23,24 +23,26 @@ import (
 
 type reconcileCommand struct {
 	cli.OperatorFlags
-	Fix           bool          `help:"Repair what the rules allow. Objects that the database does not know stay."`
-	DeleteUnknown bool          `help:"With --fix: delete the objects that the database does not know, too. Never after the database was restored from a backup: they may be what came since."`
-	OlderThan     time.Duration `default:"5m" help:"With --delete-unknown: only objects that are older than this."`
-	Settle        time.Duration `default:"10s" help:"How long nothing must have happened at a key before a difference there counts."`
-	Limit         int           `default:"10" help:"How many findings of each kind to show."`
-	JSON          bool          `help:"Every finding as a JSON line, then the summary as the last."`
+	Fix           bool          `help:"Repair the differences. Objects that are unknown to the database are kept."`
+	DeleteUnknown bool          `help:"With --fix, also delete objects that are unknown to the database. Do not use this after the database was restored from a backup: unknown objects may have been uploaded since."`
+	OlderThan     time.Duration `default:"5m" help:"With --delete-unknown, delete only objects older than this."`
+	Settle        time.Duration `default:"10s" help:"Report a difference only if the object and the document have not changed for this long."`
+	Limit         int           `default:"10" help:"Maximum number of findings of each kind to print."`
+	JSON          bool          `help:"Print each finding as a JSON line, and the summary as the last line."`
 }
 
-// Help says what is safe and what the exit status means.
+// Help describes the comparison and the exit status.
 func (reconcileCommand) Help() string {
-	return `Compares every object in the bucket with every document in the database, and quotas with
-documents. Safe while uploads and deletions go on: a difference is looked at again before it
-counts. docs/reconcile.md says what each kind means and what --fix does about it.
+	return `Compares every object in the bucket with every document in the database, and the used
+bytes of every quota with the documents. It can run during uploads and deletions, because each
+difference is checked again before it is reported. docs/reconcile.md describes the kinds of
+differences and their repairs.
 
-Exit status: 0 nothing is left to repair, 1 something is, 2 wrong usage, 3 out of reach.`
+Exit status: 0 no differences remain, 1 differences remain, 2 wrong usage, 3 a component is
+unreachable.`
 }
 
-// Run reconciles once.
+// Run reconciles the bucket and the database once.
 func (c reconcileCommand) Run(ctx context.Context) error {
 	if err := c.validate(); err != nil {
 		return cli.Usage(err)
@@ -64,7 +66,7 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer objects.Close()
-	publisher, closePublisher, err := publisherOf(ctx, s, db, log)
+	publisher, closePublisher, err := openPublisher(ctx, s, db, log)
 	if err != nil {
 		return err
 	}
@@ -75,15 +77,15 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if c.Fix {
-		// At once, rather than when the sweeper comes to it.
+		// The sweeper would carry out the deletions too, but only later.
 		remover := remove.New(db, objects, publisher, log)
 		if _, err := sweep.NewDeletions(db, objects, remover, log).Drain(ctx); err != nil {
-			return fmt.Errorf("the repairs are recorded; not every object is deleted yet,"+
-				" which \"intray consume\" does: %w", err)
+			return fmt.Errorf("all repairs are recorded, but some objects are not deleted yet; "+
+				"\"intray consume\" will delete them: %w", err)
 		}
 	}
 	if summary.Left > 0 {
-		return fmt.Errorf("%d differences are left", summary.Left)
+		return fmt.Errorf("%d differences remain", summary.Left)
 	}
 	return nil
 }
@@ -91,22 +93,23 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 func (c reconcileCommand) validate() error {
 	switch {
 	case c.DeleteUnknown && !c.Fix:
-		return errors.New("--delete-unknown needs --fix")
+		return errors.New("--delete-unknown requires --fix")
 	case c.OlderThan <= 0 || c.Settle <= 0:
-		return errors.New("--older-than and --settle are above 0")
+		return errors.New("--older-than and --settle must be greater than 0")
 	case c.Limit < 0:
-		return errors.New("--limit is not negative")
+		return errors.New("--limit must not be negative")
 	}
 	return nil
 }
 
-// publisherOf returns what publishes the changes of repairs, and what closes it. Where
-// no setting names NATS it publishes nothing, and the sweeper does it later.
-func publisherOf(
+// openPublisher returns a publisher for the changes that the repairs make, and a function that
+// closes it. If NATS is not configured, it returns a publisher that publishes nothing; the
+// sweeper publishes the changes later.
+func openPublisher(
 	ctx context.Context, s cli.System, db *postgres.DB, log *slog.Logger,
-) (runner.Publisher, func(), error) {
+) (publisher runner.Publisher, closePublisher func(), err error) {
 	if s.NATS.URL == "" {
-		return nobody{}, func() {}, nil
+		return noPublisher{}, func() {}, nil
 	}
 	options := s.NATS
 	options.Name, options.Log = "reconcile", log
@@ -117,8 +120,8 @@ func publisherOf(
 	return nats.NewPublisher(conn, db, log), conn.Close, nil
 }
 
-// reconcile compares, and repairs with --fix, with its progress, and prints what it
-// found.
+// reconcile compares the bucket and the database, and repairs differences with --fix. It shows
+// the progress and prints the findings.
 func (c reconcileCommand) reconcile(
 	ctx context.Context, db *postgres.DB, objects *minio.Objects, publisher runner.Publisher,
 	log *slog.Logger,
@@ -131,12 +134,12 @@ func (c reconcileCommand) reconcile(
 	defer bar.Clear()
 	out := json.NewEncoder(os.Stdout)
 	shown := make(map[reconcile.Kind][]reconcile.Finding)
-	var writing error
+	var writeErr error
 	summary, err := reconcile.New(db, objects, publisher, log).Run(ctx, reconcile.Options{
 		Fix: c.Fix, DeleteUnknown: c.DeleteUnknown, MinAge: c.OlderThan, Settle: c.Settle,
 		Found: func(f reconcile.Finding) {
 			if c.JSON {
-				writing = errors.Join(writing, out.Encode(f))
+				writeErr = errors.Join(writeErr, out.Encode(f))
 			} else if len(shown[f.Kind]) < c.Limit {
 				shown[f.Kind] = append(shown[f.Kind], f)
 			}
@@ -144,7 +147,7 @@ func (c reconcileCommand) reconcile(
 		Progress: func(p reconcile.Progress) {
 			note := fmt.Sprintf("%d objects", p.Objects)
 			if p.Waiting > 0 {
-				note += fmt.Sprintf(", %d fresh differences are looked at again", p.Waiting)
+				note += fmt.Sprintf(", %d recent differences to check again", p.Waiting)
 			}
 			bar.Set(p.Documents, note)
 		},
@@ -153,8 +156,8 @@ func (c reconcileCommand) reconcile(
 	switch {
 	case err != nil:
 		return summary, err
-	case writing != nil:
-		return summary, fmt.Errorf("write findings: %w", writing)
+	case writeErr != nil:
+		return summary, fmt.Errorf("write findings: %w", writeErr)
 	case c.JSON:
 		return summary, out.Encode(map[string]any{"summary": summary})
 	default:
@@ -163,16 +166,16 @@ func (c reconcileCommand) reconcile(
 }
 
 var meanings = map[reconcile.Kind]string{
-	reconcile.UnknownObject: "objects that the database does not know",
-	reconcile.StrayObject:   "objects that were given up and are there again",
-	reconcile.MissingObject: "documents whose object is gone",
-	reconcile.ChangedObject: "documents whose object is not the one that was confirmed",
-	reconcile.Unconfirmed:   "documents that wait for an object that is there",
-	reconcile.QuotaDrift:    "users whose used bytes are not the sum of their documents'",
-	reconcile.Unchecked:     "documents whose object MinIO refused to show",
+	reconcile.UnknownObject: "objects that are unknown to the database",
+	reconcile.StrayObject:   "objects that were deleted and exist again",
+	reconcile.MissingObject: "documents whose object does not exist",
+	reconcile.ChangedObject: "documents whose object changed after it was confirmed",
+	reconcile.Unconfirmed:   "pending or expired documents whose object exists",
+	reconcile.QuotaDrift:    "users whose used bytes differ from the sum of their documents",
+	reconcile.Unchecked:     "documents whose object MinIO failed to stat",
 }
 
-// report writes the table by kind, the first findings of each, and what to do.
+// report writes a table by kind, the first findings of each kind, and advice.
 func (c reconcileCommand) report(
 	w io.Writer, s reconcile.Summary, shown map[reconcile.Kind][]reconcile.Finding,
 ) error {
@@ -200,7 +203,8 @@ func (c reconcileCommand) report(
 	return nil
 }
 
-// describe returns a finding in one line. Keys are anybody's text.
+// describe formats a finding in one line. It replaces unprintable characters, because object keys
+// can contain any text.
 func describe(f reconcile.Finding) string {
 	text := cli.Printable(f.Key)
 	if f.Kind == reconcile.QuotaDrift {
@@ -223,23 +227,25 @@ func describe(f reconcile.Finding) string {
 	return text
 }
 
+// advise writes what to do next.
 func (c reconcileCommand) advise(w io.Writer, s reconcile.Summary) {
-	unknown := s.Kinds[reconcile.UnknownObject]
-	left := unknown.Found - unknown.Fixed
+	kind := s.Kinds[reconcile.UnknownObject]
+	unknown := kind.Found - kind.Fixed
 	switch {
 	case s.Found == 0:
-		fmt.Fprintln(w, "\nEverything is in order.")
+		fmt.Fprintln(w, "\nNo differences.")
 	case s.Left == 0:
-		fmt.Fprintln(w, "\nEverything found is fixed.")
-	case !c.Fix && s.Left > left:
-		fmt.Fprintln(w, "\nNext: intray reconcile --fix repairs all of these"+
-			" but unknown_object and unchecked.")
-	case s.Left > left:
-		fmt.Fprintln(w, "\nNext: what is left says why it is. Run it again once the cause is gone.")
+		fmt.Fprintln(w, "\nAll differences were repaired.")
+	case !c.Fix && s.Left > unknown:
+		fmt.Fprintln(w, "\nTo repair all kinds except unknown_object and unchecked,"+
+			" run \"intray reconcile --fix\".")
+	case s.Left > unknown:
+		fmt.Fprintln(w, "\nSome differences could not be repaired; the findings say why."+
+			" Fix the cause and run the command again.")
 	}
-	if left > 0 && !c.DeleteUnknown {
-		fmt.Fprintln(w, "\nUnknown objects stay unless you say --fix --delete-unknown."+
-			" After the database was restored\n"+
-			"from a backup they may be what users uploaded since: restore a newer one, or keep them.")
+	if unknown > 0 && !c.DeleteUnknown {
+		fmt.Fprintln(w, "\nUnknown objects are kept. To delete them, add --fix --delete-unknown."+
+			"\nDo not delete them after the database was restored from a backup: they may have been"+
+			"\nuploaded since. Restore a newer backup, or keep them.")
 	}
 }

@@ -18,7 +18,7 @@ func reconciles(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
 	alice.Becomes(alice.Upload("invoice.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
 	inOrder := func(t *testing.T) {
-		expectText(t, s.operator(t, 0, "reconcile"), "1 objects", "Everything is in order")
+		expectText(t, s.operator(t, 0, "reconcile"), "1 objects", "No differences")
 	}
 	t.Run("nothing to do", inOrder)
 
@@ -89,7 +89,7 @@ func fixesDrift(t *testing.T, s *stack) {
 func (s *stack) showsDrift(t *testing.T, left int) {
 	t.Helper()
 	out := s.operator(t, min(left, 1), "status")
-	problem := fmt.Sprintf("%d places that are left to you", left)
+	problem := fmt.Sprintf("(%d differences)", left)
 	if got, want := strings.Contains(out, problem), left > 0; got != want {
 		t.Errorf("status contains %q: got %v, want %v:\n%s", problem, got, want, out)
 	}

@@ -23,39 +23,42 @@ import (
 
 type statusCommand struct {
 	cli.OperatorFlags
-	JSON     bool          `help:"One JSON object."`
-	Watch    bool          `help:"Look again and again, until Ctrl-C."`
-	Interval time.Duration `default:"2s" help:"The time between two looks of --watch."`
+	JSON     bool          `help:"Print one JSON object."`
+	Watch    bool          `help:"Repeat the check until interrupted."`
+	Interval time.Duration `default:"2s" help:"Time between two checks with --watch."`
 
-	healthSettings `group:"System, unless --data names it:"`
+	healthSettings `group:"System (instead of --data):"`
 }
 
-// healthSettings are the addresses whose /healthz is asked; a part without one is not.
+// healthSettings are the URLs of the servers whose /healthz is requested. A server without a URL
+// is not checked.
 type healthSettings struct {
-	APIURL       string `name:"api-url" env:"API_URL" placeholder:"URL" help:"The API, whose /healthz is asked."`
-	GatewayURL   string `env:"GATEWAY_URL" placeholder:"URL" help:"The gateway, whose /healthz is asked."`
-	ConsumersURL string `env:"CONSUMERS_URL" placeholder:"URL" help:"The consumers, whose /healthz is asked."`
+	APIURL       string `name:"api-url" env:"API_URL" placeholder:"URL" help:"URL of the API, to check its /healthz."`
+	GatewayURL   string `env:"GATEWAY_URL" placeholder:"URL" help:"URL of the gateway, to check its /healthz."`
+	ConsumersURL string `env:"CONSUMERS_URL" placeholder:"URL" help:"URL of the consumers, to check their /healthz."`
 }
 
-// Help describes what is checked and what the exit status means.
+// Help describes the checks and the exit status.
 func (statusCommand) Help() string {
-	return `Shows whether each part answers, what waits for the consumers and for how long, dead letters,
-object deletions, what the last reconciliation of bucket and database left to a person, the events that
-MinIO has still to tell (beside "intray up"), the replays that have not ended, and what happened in the
-last minutes. docs/runbook.md says what to do.
+	return `Shows whether each component is up, the backlog of each consumer and of the database with
+the age of its oldest entry, dead letters, object deletions, the differences that the last
+reconciliation did not repair, the replays that have not ended, and how many documents were
+processed in the last minutes. For a stack of "intray up" it also shows the events that MinIO has
+not sent yet. docs/runbook.md explains what to do about each problem.
 
-Exit status: 0 all is well, 1 something is wrong (a line says what), 2 wrong usage, 3 a part is
-out of reach. With --watch it is that of the last look.`
+Exit status: 0 healthy, 1 there are problems (each is printed), 2 wrong usage, 3 a component is
+unreachable. With --watch it is the status of the last check.`
 }
 
-// Run checks once, or until ctx ends.
+// Run checks the system once, or with --watch until ctx is cancelled.
 func (c statusCommand) Run(ctx context.Context) error {
 	if c.Interval <= 0 {
-		return cli.Usage(errors.New("--interval is more than 0"))
+		return cli.Usage(errors.New("--interval must be greater than 0"))
 	}
 	return c.withChecker(ctx, func(checker status.Checker) error {
 		for {
-			// A check that Ctrl-C cuts off would say nothing about the system.
+			// An interrupted check would report components that are up as down, so a check
+			// always runs to its end.
 			s := checker.Check(context.WithoutCancel(ctx))
 			if err := c.show(os.Stdout, s); err != nil {
 				return err
@@ -67,7 +70,7 @@ func (c statusCommand) Run(ctx context.Context) error {
 	})
 }
 
-// wait waits for d, and reports false if ctx ends before.
+// wait waits for d. It returns false if ctx is cancelled first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -79,7 +82,7 @@ func wait(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// show prints one status, with --watch in the place of the last one.
+// show prints one status. With --watch on a terminal it replaces the previous one.
 func (c statusCommand) show(out *os.File, s status.Status) error {
 	if c.JSON {
 		return json.NewEncoder(out).Encode(s)
@@ -90,18 +93,18 @@ func (c statusCommand) show(out *os.File, s status.Status) error {
 	return printStatus(out, s)
 }
 
-// statusError returns nil if all is well.
+// statusError returns an error unless the system is healthy.
 func statusError(s status.Status) error {
-	if away := s.Unreachable(); len(away) > 0 {
-		return fmt.Errorf("%w: %s", cli.ErrUnreachable, strings.Join(away, ", "))
+	if down := s.Down(); len(down) > 0 {
+		return fmt.Errorf("%w: %s", cli.ErrUnreachable, strings.Join(down, ", "))
 	}
 	if !s.Healthy {
-		return errors.New("something is wrong; docs/runbook.md says what to do")
+		return fmt.Errorf("%d problems found; see docs/runbook.md", len(s.Problems))
 	}
 	return nil
 }
 
-// withChecker connects to the parts that a check asks and calls do.
+// withChecker connects to the components and calls do with a Checker for them.
 func (c statusCommand) withChecker(ctx context.Context, do func(status.Checker) error) error {
 	system, err := c.Find()
 	if err != nil {
@@ -133,8 +136,7 @@ func (c statusCommand) withChecker(ctx context.Context, do func(status.Checker) 
 	return do(checker)
 }
 
-// localServers returns the addresses of the servers that "intray up" runs on a data
-// folder.
+// localServers returns the URLs of the servers of the stack with the data folder dir.
 func localServers(dir string) (s healthSettings, err error) {
 	stack, err := local.ReadStack(dir)
 	if err != nil {
@@ -149,7 +151,7 @@ func localServers(dir string) (s healthSettings, err error) {
 	return s, nil
 }
 
-// probes returns how each server whose address is set is asked for its health.
+// probes returns a health check for each server whose URL is set.
 func (s healthSettings) probes() (all []status.Probe) {
 	for _, server := range []struct{ name, url string }{
 		{"api", s.APIURL}, {"gateway", s.GatewayURL}, {"consumers", s.ConsumersURL},

@@ -12,7 +12,7 @@ import (
 	"intray/ops/status"
 )
 
-// printStatus writes the status for people.
+// printStatus writes the status as text.
 func printStatus(out io.Writer, s status.Status) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s\n\n", s.At.Format(time.RFC3339))
@@ -32,7 +32,7 @@ func printStatus(out io.Writer, s status.Status) error {
 	printReplays(w, s.Replays)
 	fmt.Fprintln(w)
 	for _, p := range s.Problems {
-		fmt.Fprintf(w, "PROBLEM: %s\n", p)
+		fmt.Fprintf(w, "PROBLEM: %s\n", cli.Shorten(p, 300))
 	}
 	if s.Healthy {
 		fmt.Fprintln(w, "Healthy.")
@@ -109,9 +109,9 @@ func printRecent(w io.Writer, r status.Recent) {
 func printReplays(w io.Writer, replays []replay.Report) {
 	for i, r := range replays {
 		if i == 0 {
-			fmt.Fprintln(w, "\nREPLAY\tTO\tSTATUS\tLEFT\tOF")
+			fmt.Fprintln(w, "\nREPLAY\tTO\tSTATUS\tREMAINING\tMATCHED")
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%d\t%d\n",
-			cli.Printable(r.Name), r.Target, r.State(), r.Left, r.Matched)
+			cli.Printable(r.Name), r.Target, r.DisplayStatus(), r.Remaining, r.Matched)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func TestStatusGolden(t *testing.T) {
 	}
 }
 
-// noon is the time of everything that has one.
+// noon is the time at which the statuses and stories of the golden files were recorded.
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func ago(d time.Duration) *time.Time {
@@ -68,22 +69,24 @@ func withProblems(s *status.Status) {
 		Unclassified: 300, OldestUnclassified: 4000, Unpublished: 7, OldestUnpublished: 301.2,
 		Deletions: 9, FailingDeletions: 2, OldestDeletion: 86400, DeadLetters: 3,
 		FailedAttempts: 12, Drift: 5,
-		LastFailure: "ask provider ollama:\ndial tcp 127.0.0.1:11434: connection refused",
+		LastFailure: "ask provider ollama:\n\tdial tcp 127.0.0.1:11434: \x1b[31mconnection refused\n" +
+			strings.Repeat("ä", 300),
 	}
 	s.Consumers[0] = backlog.Consumer{Stream: "BUCKET", Name: "confirm", Pending: 1500}
 	s.Streams[0].Bytes = 1_020_000_000
 	s.Queue = &status.Queue{Files: 8, Oldest: 125, SetAside: 1}
 	s.Replays = []replay.Report{
-		replay.ReportOf(postgres.Replay{
+		replay.NewReport(postgres.Replay{
 			Name: "confirm-20260102-110000-000", Target: "confirm", Status: postgres.ReplayRunning,
 			Actor: "ops@host", Reason: "the queue was lost",
 			Selection: json.RawMessage(`{"from":"2026-01-02T09:00:00Z"}`),
 			Matched:   100, Applied: 30, Unchanged: 20, Published: 60, Position: 60,
 			CreatedAt: *ago(time.Hour), StartedAt: ago(59 * time.Minute), LastOutcomeAt: ago(30 * time.Minute),
 		}),
-		replay.ReportOf(postgres.Replay{
+		replay.NewReport(postgres.Replay{
 			Name: "slow", Target: "classify", Status: postgres.ReplayPaused,
-			Actor: "ops@host", Reason: "a new model", Selection: json.RawMessage(`{}`), Rate: 5, Matched: 9, Failed: 1, CreatedAt: *ago(time.Hour),
+			Actor: "ops@host", Reason: "a new model", Selection: json.RawMessage(`{}`), Rate: 5,
+			Matched: 9, Failed: 1, CreatedAt: *ago(time.Hour),
 		}),
 	}
 }
@@ -98,7 +101,8 @@ func withoutNATSAndGateway(s *status.Status) {
 	s.Backlog.ReconciledAt = nil
 }
 
-// withoutDatabase is a check of an address alone, at which no server answers.
+// withoutDatabase is the result of a check for which only the database is configured, which
+// cannot be reached.
 func withoutDatabase(s *status.Status) {
 	*s = status.Status{
 		At: noon, Problems: []string{},

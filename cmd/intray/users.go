@@ -20,25 +20,26 @@ import (
 type usersCommand struct {
 	Add    usersAddCommand    `cmd:"" help:"Add an account."`
 	List   usersListCommand   `cmd:"" help:"List the accounts with their quotas."`
-	Set    usersSetCommand    `cmd:"" help:"Change an account's quota, role, password or AI settings."`
-	Remove usersRemoveCommand `cmd:"" help:"Remove an account with all its documents."`
+	Set    usersSetCommand    `cmd:"" help:"Change the quota, role, password or AI settings of an account."`
+	Remove usersRemoveCommand `cmd:"" help:"Remove an account and all its documents."`
 }
 
-const userHelp = `USER is an e-mail address, ignoring case, or the id that "intray users list" shows.
+const userHelp = `USER is an e-mail address, ignoring case, or an id as "intray users list" shows
+it.
 
-Exit status: 0 done, 1 refused or no such user, 2 wrong usage, 3 out of reach.`
+Exit status: 0 success, 1 a failure or unknown user, 2 wrong usage, 3 the database is unreachable.`
 
-// account is an account in the output of --json.
+// account is the JSON form of an account.
 type account struct {
 	ID         uuid.UUID   `json:"id"`
 	Email      string      `json:"email"`
 	Role       schema.Role `json:"role"`
 	LimitBytes int64       `json:"limit_bytes"`
 	UsedBytes  int64       `json:"used_bytes"`
-	// AIProvider and AIModel are empty where the defaults apply.
+	// AIProvider and AIModel are empty if the defaults apply.
 	AIProvider string `json:"ai_provider"`
 	AIModel    string `json:"ai_model"`
-	// Password is set if it was made by this command.
+	// Password is set only if the command has generated it.
 	Password string `json:"password,omitempty"`
 }
 
@@ -50,8 +51,8 @@ func accountOf(u schema.User) account {
 	}
 }
 
-// writeAccounts writes a table, with a new password below it, or one JSON object per
-// line.
+// writeAccounts writes the accounts as one JSON object per line, or as a table followed by the
+// generated passwords.
 func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
 	if asJSON {
 		out := json.NewEncoder(w)
@@ -80,13 +81,12 @@ func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
 	return nil
 }
 
-// findUser finds a user by address or id. The error for one who is not there says where to
-// look.
-func findUser(ctx context.Context, db *postgres.DB, who string) (schema.User, error) {
-	user, err := db.FindUser(ctx, who)
+// findUser returns the user with an e-mail address or an id.
+func findUser(ctx context.Context, db *postgres.DB, addressOrID string) (schema.User, error) {
+	user, err := db.FindUser(ctx, addressOrID)
 	if errors.Is(err, postgres.ErrUserNotFound) {
-		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows them",
-			cli.Printable(who))
+		return user, fmt.Errorf("there is no user %s; \"intray users list\" shows all users",
+			cli.Printable(addressOrID))
 	}
 	return user, err
 }

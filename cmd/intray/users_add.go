@@ -21,22 +21,22 @@ import (
 
 type usersAddCommand struct {
 	cli.OwnerFlags
-	Email    string `arg:"" help:"The address to log in with."`
-	Role     string `enum:"user,admin" default:"user" help:"user or admin."`
-	Quota    int64  `help:"Bytes the user may store; default: that of new users."`
-	Generate bool   `help:"Make a password and print it; otherwise one line is read from standard input."`
+	Email    string `arg:"" help:"E-mail address to log in with."`
+	Role     string `enum:"user,admin" default:"user" help:"Role of the user: user or admin."`
+	Quota    int64  `placeholder:"BYTES" help:"Quota in bytes. Default: DEFAULT_QUOTA_BYTES."`
+	Generate bool   `help:"Generate a password and print it. Without this flag, the password is read from standard input as one line."`
 
 	quotaSettings
 }
 
-// minPassword is NIST SP 800-63B's bound for passwords without a second
-// factor, in characters.
-const minPassword = 15
+// minPasswordLength is the minimum length of a password in characters. It is the minimum that
+// NIST SP 800-63B requires for passwords without a second factor.
+const minPasswordLength = 15
 
 // Run adds the account.
 func (c usersAddCommand) Run(ctx context.Context) error {
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
-		return cli.Usage(fmt.Errorf("%q is not an e-mail address", c.Email))
+		return cli.Usage(fmt.Errorf("%q is not a valid e-mail address", c.Email))
 	}
 	password, err := newPassword(c.Generate)
 	if err != nil {
@@ -44,7 +44,7 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	}
 	limit := cmp.Or(c.Quota, c.DefaultQuotaBytes)
 	if limit < 0 {
-		return cli.Usage(errors.New("a quota is not negative"))
+		return cli.Usage(errors.New("--quota must not be negative"))
 	}
 	db, err := c.OpenOwner(ctx)
 	if err != nil {
@@ -61,22 +61,22 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// newPassword makes a password, or reads one line from standard input.
+// newPassword generates a password, or reads one line from standard input.
 func newPassword(generate bool) (string, error) {
 	if generate {
 		return rand.Text(), nil
 	}
 	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
 	password := strings.TrimRight(line, "\r\n")
-	if len([]rune(password)) < minPassword {
+	if len([]rune(password)) < minPasswordLength {
 		return "", cli.Usage(errors.Join(fmt.Errorf(
-			"give a password of at least %d characters on standard input, or --generate",
-			minPassword), err))
+			"the password on standard input must have at least %d characters"+
+				" (use --generate to generate one)", minPasswordLength), err))
 	}
 	return password, nil
 }
 
-// addUser adds an account with a password. It fails if the address is taken.
+// addUser adds an account with a password. It fails if the address is in use.
 func addUser(
 	ctx context.Context, db *postgres.DB, user postgres.NewUser, password string,
 ) (err error) {
@@ -84,7 +84,7 @@ func addUser(
 		return err
 	}
 	if user.ID, err = uuid.NewV7(); err != nil {
-		return fmt.Errorf("make an id: %w", err)
+		return fmt.Errorf("generate a user id: %w", err)
 	}
 	return db.AddUser(ctx, user)
 }

@@ -9,10 +9,10 @@ import (
 
 type usersListCommand struct {
 	cli.OwnerFlags
-	JSON bool `help:"One JSON object a line."`
+	JSON bool `help:"Print one JSON object per line."`
 }
 
-// Run lists them by address.
+// Run lists the accounts, ordered by address.
 func (c usersListCommand) Run(ctx context.Context) error {
 	db, err := c.OpenOwner(ctx)
 	if err != nil {

@@ -18,22 +18,23 @@ import (
 
 type usersRemoveCommand struct {
 	cli.OwnerFlags
-	User    string `arg:"" help:"An e-mail address or an id."`
-	Execute bool   `help:"Do it. Without it the command says what would go and changes nothing."`
-	JSON    bool   `help:"One JSON object instead of sentences."`
+	User    string `arg:"" help:"E-mail address or id of the user."`
+	Execute bool   `help:"Remove the user. Without this flag the command only shows what it would remove."`
+	JSON    bool   `help:"Print one JSON object."`
 }
 
-// Help says what goes, and in which order.
+// Help describes what is removed, and in which order.
 func (usersRemoveCommand) Help() string {
-	return `Removes a user for good, with all documents, topics and sessions. First nobody can sign in as
-the user any more, then the documents go, then the account; its address is free afterwards. The
-files are deleted by the object deletions that the consumers carry out ("intray status" counts
-those that wait). Cut off, run it again: it goes on. The last administrator cannot be removed.
+	return `Removes a user permanently, with all documents, topics and sessions. The command first
+prevents the user from signing in, then removes the documents, and the account last; afterwards
+the e-mail address can be used again. The consumers delete the files later; "intray status" shows
+how many deletions are pending. If the command is interrupted, run it again to continue. The last
+administrator cannot be removed.
 
 ` + userHelp
 }
 
-// Run says what would go, or removes it.
+// Run shows what would be removed, or with --execute removes the user.
 func (c usersRemoveCommand) Run(ctx context.Context) error {
 	db, err := c.OpenOwner(ctx)
 	if err != nil {
@@ -44,51 +45,56 @@ func (c usersRemoveCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	had, err := db.UserContents(ctx, user.ID)
+	contents, err := db.UserContents(ctx, user.ID)
 	if err != nil {
 		return err
 	}
 	if c.Execute {
-		bar := cli.NewProgressBar("documents removed", total(had))
+		bar := cli.NewProgressBar("documents removed", documentCount(contents))
 		err := accounts.Remove(ctx, db, user, func(done int64) { bar.Set(done, "") })
 		bar.Clear()
 		if err != nil {
 			return err
 		}
 	}
-	return c.print(os.Stdout, user, had)
+	return c.print(os.Stdout, user, contents)
 }
 
-func total(b postgres.UserContents) (n int64) {
-	for _, of := range b.Documents {
-		n += of
+func documentCount(c postgres.UserContents) (n int64) {
+	for _, count := range c.Documents {
+		n += count
 	}
 	return n
 }
 
-// print says what went, or would go.
-func (c usersRemoveCommand) print(w io.Writer, user schema.User, had postgres.UserContents) error {
+// print writes what was removed, or what would be removed.
+func (c usersRemoveCommand) print(
+	w io.Writer, user schema.User, contents postgres.UserContents,
+) error {
 	if c.JSON {
 		return json.NewEncoder(w).Encode(map[string]any{
-			"id": user.ID, "email": user.Email, "removed": c.Execute, "documents": had.Documents,
-			"charged_bytes": had.ChargedBytes, "topics": had.Topics, "sessions": had.Sessions,
+			"id": user.ID, "email": user.Email, "removed": c.Execute,
+			"documents": contents.Documents, "charged_bytes": contents.ChargedBytes,
+			"topics": contents.Topics, "sessions": contents.Sessions,
 		})
 	}
-	kinds := make([]string, 0, len(had.Documents))
-	for _, status := range slices.Sorted(maps.Keys(had.Documents)) {
-		kinds = append(kinds, fmt.Sprintf("%d %s", had.Documents[status], status))
+	byStatus := make([]string, 0, len(contents.Documents))
+	for _, status := range slices.Sorted(maps.Keys(contents.Documents)) {
+		byStatus = append(byStatus, fmt.Sprintf("%d %s", contents.Documents[status], status))
 	}
-	documents := fmt.Sprintf("%d documents", total(had))
-	if len(kinds) > 0 {
-		documents += " (" + strings.Join(kinds, ", ") + ")"
+	documents := fmt.Sprintf("%d documents", documentCount(contents))
+	if len(byStatus) > 0 {
+		documents += " (" + strings.Join(byStatus, ", ") + ")"
 	}
-	what := fmt.Sprintf("%s, %s: %s, %d bytes, %d topics of their own, %d sessions",
-		cli.Printable(user.Email), user.ID, documents, had.ChargedBytes, had.Topics, had.Sessions)
+	what := fmt.Sprintf("user %s (%s): %s, %d bytes, %d topics, %d sessions",
+		cli.Printable(user.Email), user.ID, documents, contents.ChargedBytes, contents.Topics,
+		contents.Sessions)
 	if !c.Execute {
-		_, err := fmt.Fprintf(w, "would remove %s\nNothing was changed; --execute does it.\n", what)
+		_, err := fmt.Fprintf(w, "Would remove %s.\n"+
+			"Nothing was changed. Add --execute to remove the user.\n", what)
 		return err
 	}
-	_, err := fmt.Fprintf(w, "removed %s\n"+
-		"The files are deleted by the consumers; \"intray status\" shows how many wait.\n", what)
+	_, err := fmt.Fprintf(w, "Removed %s.\nThe consumers delete the files; "+
+		"\"intray status\" shows how many deletions are pending.\n", what)
 	return err
 }

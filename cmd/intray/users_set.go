@@ -15,20 +15,21 @@ import (
 
 type usersSetCommand struct {
 	cli.OwnerFlags
-	User       string  `arg:"" help:"An e-mail address or an id."`
-	Quota      *int64  `placeholder:"BYTES" help:"Bytes that the user may store; may be less than what is used: then nothing more fits."`
-	Role       string  `enum:",user,admin" default:"" placeholder:"ROLE" help:"user or admin. The last administrator stays one."`
-	Password   bool    `help:"Read a new password, one line, from standard input; ends all of the user's sessions."`
-	Generate   bool    `help:"Make a new password and print it; ends all of the user's sessions."`
-	AIProvider *string `name:"ai-provider" placeholder:"NAME" help:"Who classifies the user's documents: builtin, ollama, openai or anthropic; empty (--ai-provider=): the default."`
-	AIModel    *string `name:"ai-model" placeholder:"NAME" help:"With which model; empty: the default."`
-	JSON       bool    `help:"The account as one JSON object."`
+	User       string  `arg:"" help:"E-mail address or id of the user."`
+	Quota      *int64  `placeholder:"BYTES" help:"New quota in bytes. It may be below the used bytes; new uploads are then rejected."`
+	Role       string  `enum:",user,admin" default:"" placeholder:"ROLE" help:"New role: user or admin. The last administrator cannot be demoted."`
+	Password   bool    `help:"Read a new password from standard input as one line. Ends all sessions of the user."`
+	Generate   bool    `help:"Generate a new password and print it. Ends all sessions of the user."`
+	AIProvider *string `name:"ai-provider" placeholder:"NAME" help:"AI provider for the user's documents: builtin, ollama, openai or anthropic. Empty (--ai-provider=) means the default."`
+	AIModel    *string `name:"ai-model" placeholder:"NAME" help:"Model of the AI provider. Empty (--ai-model=) means the default."`
+	JSON       bool    `help:"Print the account as one JSON object."`
 }
 
-// Help says what is changed and how a user is named.
+// Help describes the change and how a user is named.
 func (usersSetCommand) Help() string {
-	return `All that is given is changed, or nothing is. An access token that is out outlives a new
-password by up to ACCESS_TOKEN_TTL (15 minutes).
+	return `Changes all given properties in one transaction. Access tokens that were issued before a
+change of the password remain valid until they expire, for up to ACCESS_TOKEN_TTL (15 minutes by
+default).
 
 ` + userHelp
 }
@@ -60,34 +61,35 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if user.Quota.UsedBytes > user.Quota.LimitBytes {
-		fmt.Fprintf(os.Stderr, "%s uses %d bytes, more than the quota: "+
-			"nothing more fits until documents are deleted\n",
+		fmt.Fprintf(os.Stderr, "Warning: %s uses %d bytes, which is more than the quota. "+
+			"New uploads are rejected until documents are deleted.\n",
 			cli.Printable(user.Email), user.Quota.UsedBytes)
 	}
-	shown := []account{accountOf(user)}
+	changed := accountOf(user)
 	if c.Generate {
-		shown[0].Password = password
+		changed.Password = password
 	}
-	return writeAccounts(os.Stdout, shown, c.JSON)
+	return writeAccounts(os.Stdout, []account{changed}, c.JSON)
 }
 
-// Validate refuses flags that change nothing or contradict each other, and bad values.
+// Validate returns an error if the flags change nothing, contradict each other or have invalid
+// values.
 func (c usersSetCommand) Validate() error {
 	switch {
 	case c.Quota == nil && c.Role == "" && !c.Password && !c.Generate &&
 		c.AIProvider == nil && c.AIModel == nil:
-		return cli.Usage(errors.New("say what to change: " +
-			"--quota, --role, --password, --generate, --ai-provider or --ai-model"))
+		return cli.Usage(errors.New("nothing to change: set at least one of " +
+			"--quota, --role, --password, --generate, --ai-provider and --ai-model"))
 	case c.Password && c.Generate:
-		return cli.Usage(errors.New("give --password or --generate, not both"))
+		return cli.Usage(errors.New("--password and --generate cannot be combined"))
 	case c.Quota != nil && *c.Quota < 0:
-		return cli.Usage(errors.New("a quota is not negative"))
+		return cli.Usage(errors.New("--quota must not be negative"))
 	case c.AIProvider != nil && !api.UserPatchAiProvider(*c.AIProvider).Valid():
-		return cli.Usage(fmt.Errorf("there is no AI provider %q: "+
+		return cli.Usage(fmt.Errorf("unknown AI provider %q: "+
 			"choose builtin, ollama, openai or anthropic", *c.AIProvider))
 	case c.AIModel != nil && !validModel(*c.AIModel):
 		return cli.Usage(fmt.Errorf(
-			"a model's name has at most %d printable characters", api.MaxModelName))
+			"--ai-model must have at most %d characters, all printable", api.MaxModelName))
 	}
 	return nil
 }
@@ -96,7 +98,7 @@ func validModel(name string) bool {
 	return utf8.RuneCountInString(name) <= api.MaxModelName && cli.Printable(name) == name
 }
 
-// patch returns what the flags change, without a password.
+// patch returns the changes of the flags, except the password.
 func (c usersSetCommand) patch() postgres.AccountPatch {
 	var p postgres.AccountPatch
 	p.LimitBytes, p.AIProvider, p.AIModel = c.Quota, c.AIProvider, c.AIModel

@@ -101,7 +101,8 @@ func (r *Retrier) Retry(ctx context.Context, l postgres.DeadLetter) error {
 	if err := r.publish(ctx, l); err != nil {
 		return fmt.Errorf("retry dead letter %d: %w", l.ID, err)
 	}
-	if _, err := r.db.DeleteDeadLetters(ctx, postgres.DeadLetterFilter{IDs: []int64{l.ID}}); err != nil {
+	filter := postgres.DeadLetterFilter{IDs: []int64{l.ID}}
+	if _, err := r.db.DeleteDeadLetters(ctx, filter); err != nil {
 		return fmt.Errorf("delete dead letter %d after publishing its message: %w", l.ID, err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package deadletters_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -27,74 +28,105 @@ func letters(t *testing.T, b *consumertest.Bundle) []postgres.DeadLetter {
 	return all
 }
 
-// An upload that cannot be confirmed, because its owner's quota is missing,
-// becomes a dead letter; retried, it does so again; once the quota is there, a
-// retry confirms it.
-func TestAPoisonedMessageIsRetriedUntilItIsApplied(t *testing.T) {
+// TestRetry retries the message of an upload that cannot be confirmed because the quota of its
+// owner is missing. The first retry fails again; the second one follows once the quota exists.
+func TestRetry(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
 	b.Exec(`DELETE FROM quotas WHERE user_id = $1`, b.Alice)
-	run, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent,
-		confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket),
-		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, MaxAttempts: 2, MinDelay: 1, MaxDelay: 1}, b.Log)
+	runConfirm(t, b)
+	data := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
+	m := natsgo.NewMsg(schema.SubjectCreatedDirect)
+	m.Data = data
+	m.Header.Set("Trace", "t1")
+	m.Header.Set("Nats-Expected-Last-Sequence", "0") // a retry must not repeat this
+	if _, err := b.Operator.JetStream().PublishMsg(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	first := awaitLetter(t, b, 0)
+	retrier := deadletters.New(b.DB, b.Operator)
+
+	t.Run("a message that fails again becomes a new dead letter", func(t *testing.T) {
+		if !strings.Contains(first.Reason, "quota") || first.Attempts != 2 ||
+			string(first.Data) != string(data) {
+			t.Errorf("got %+v, want 2 attempts, a reason with the quota, and data %s", first, data)
+		}
+		if err := retrier.Retry(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		got := awaitLetter(t, b, first.ID)
+		trace, retryOf := got.Headers["Trace"], got.Headers[deadletters.HeaderRetryOf]
+		if got.Sequence != 2 || !slices.Equal(trace, []string{"t1"}) ||
+			!slices.Equal(retryOf, []string{"BUCKET:1"}) {
+			t.Errorf("got sequence %d, Trace %q, %s %q, want 2, t1, BUCKET:1",
+				got.Sequence, trace, deadletters.HeaderRetryOf, retryOf)
+		}
+	})
+	t.Run("a message that succeeds leaves no dead letter", func(t *testing.T) {
+		second := awaitLetter(t, b, first.ID)
+		b.Exec(`INSERT INTO quotas (user_id, limit_bytes) VALUES ($1, 100)`, b.Alice)
+		if err := retrier.Retry(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		b.Eventually("document uploaded", func() bool { return b.Status(d.ID) == "uploaded" })
+		b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
+		expectLetters(t, b, 0)
+		b.ExpectUsed(b.Alice, 3)
+	})
+}
+
+// runConfirm runs the consumer confirm, with two attempts, until the test ends.
+func runConfirm(t *testing.T, b *consumertest.Bundle) {
+	t.Helper()
+	handler := confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
+	run, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, handler,
+		runner.Config{
+			Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm,
+			MaxAttempts: 2, MinDelay: 1, MaxDelay: 1,
+		}, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.Go(run.Run)
-	poison := natsgo.NewMsg(schema.SubjectCreatedDirect)
-	poison.Data = consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
-	poison.Header.Set("Trace", "t1")
-	poison.Header.Set("Nats-Expected-Last-Sequence", "0") // for the first time only
-	if _, err := b.Operator.JetStream().PublishMsg(t.Context(), poison); err != nil {
-		t.Fatal(err)
-	}
-	dead := func(after int64) postgres.DeadLetter {
-		t.Helper()
-		var found postgres.DeadLetter
-		b.Eventually("it is a dead letter", func() bool {
-			all := letters(t, b)
-			if len(all) == 1 {
-				found = all[0]
-			}
-			return found.ID > after
-		})
-		return found
-	}
-	first := dead(0)
-	if !strings.Contains(first.Reason, "quota") || first.Attempts != 2 || string(first.Data) != string(poison.Data) {
-		t.Errorf("dead letter %+v", first)
-	}
-	retrier := deadletters.New(b.DB, b.Operator)
-	if err := retrier.Retry(t.Context(), first); err != nil {
-		t.Fatal(err)
-	}
-	second := dead(first.ID)
-	if second.Headers["Trace"][0] != "t1" || second.Headers[deadletters.HeaderRetryOf][0] != "BUCKET:1" || second.Sequence != 2 {
-		t.Errorf("dead letter %+v", second)
-	}
-	b.Exec(`INSERT INTO quotas (user_id, limit_bytes) VALUES ($1, 100)`, b.Alice)
-	if err := retrier.Retry(t.Context(), second); err != nil {
-		t.Fatal(err)
-	}
-	b.Eventually("it is applied", func() bool { return b.Status(d.ID) == "uploaded" })
-	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
-	if left := letters(t, b); len(left) != 0 {
-		t.Errorf("left %+v", left)
-	}
-	b.ExpectUsed(b.Alice, 3)
 }
 
-// A crash between the publish and the end of the row is followed by a second
-// retry of the same letter, which the stream takes for the first.
-func TestRetriedTwiceIsStoredOnce(t *testing.T) {
-	b := consumertest.New(t)
+// awaitLetter waits for a single dead letter whose id is above after.
+func awaitLetter(t *testing.T, b *consumertest.Bundle, after int64) (l postgres.DeadLetter) {
+	t.Helper()
+	b.Eventually("a new dead letter", func() bool {
+		if all := letters(t, b); len(all) == 1 {
+			l = all[0]
+		}
+		return l.ID > after
+	})
+	return l
+}
+
+func expectLetters(t *testing.T, b *consumertest.Bundle, want int) {
+	t.Helper()
+	if got := letters(t, b); len(got) != want {
+		t.Errorf("got dead letters %+v, want %d", got, want)
+	}
+}
+
+// addLetter adds a dead letter of confirm from a stream.
+func addLetter(t *testing.T, b *consumertest.Bundle, stream string) postgres.DeadLetter {
+	t.Helper()
 	if err := b.DB.AddDeadLetter(t.Context(), postgres.DeadLetter{
-		Stream: schema.StreamBucket, Sequence: 7, Consumer: schema.ConsumerConfirm, Subject: schema.SubjectCreatedDirect, Data: []byte("{}"),
+		Stream: stream, Sequence: 7, Consumer: schema.ConsumerConfirm,
+		Subject: schema.SubjectCreatedDirect, Data: []byte("{}"),
 	}); err != nil {
 		t.Fatal(err)
 	}
-	letter := letters(t, b)[0]
+	return letters(t, b)[0]
+}
+
+// A retrier that crashes after the publish and before it deletes the row is followed by a second
+// retry of the same dead letter.
+func TestMessageRetriedTwiceIsStoredOnce(t *testing.T) {
+	b := consumertest.New(t)
+	letter := addLetter(t, b, schema.StreamBucket)
 	retrier := deadletters.New(b.DB, b.Operator)
 	for range 2 {
 		if err := retrier.Retry(t.Context(), letter); err != nil {
@@ -105,31 +137,28 @@ func TestRetriedTwiceIsStoredOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := stream.CachedInfo().State.Msgs; n != 1 {
-		t.Errorf("%d messages are stored", n)
+	if got := stream.CachedInfo().State.Msgs; got != 1 {
+		t.Errorf("got %d stored messages, want 1", got)
 	}
-	if left := letters(t, b); len(left) != 0 {
-		t.Errorf("left %+v", left)
-	}
+	expectLetters(t, b, 0)
 }
 
-func TestWhatCannotBePublishedStays(t *testing.T) {
+func TestDeadLetterRemainsIfItCannotBePublished(t *testing.T) {
 	b := consumertest.New(t)
-	if err := b.DB.AddDeadLetter(t.Context(), postgres.DeadLetter{
-		Stream: schema.StreamDocuments, Sequence: 7, Consumer: schema.ConsumerConfirm, Subject: schema.SubjectCreatedDirect,
-	}); err != nil {
-		t.Fatal(err)
-	}
-	letter := letters(t, b)[0]
+	letter := addLetter(t, b, schema.StreamDocuments)
 	retrier := deadletters.New(b.DB, b.Operator)
-	if err := retrier.Retry(t.Context(), letter); err == nil || runner.Outage(err) {
-		t.Errorf("a subject that is another stream's: %v", err)
-	}
-	b.NATS.Stop()
-	if err := retrier.Retry(t.Context(), letter); !errors.Is(err, nats.ErrUnavailable) {
-		t.Errorf("without NATS: %v", err)
-	}
-	if left := letters(t, b); len(left) != 1 {
-		t.Errorf("left %+v", left)
-	}
+	t.Run("subject of another stream", func(t *testing.T) {
+		if err := retrier.Retry(t.Context(), letter); err == nil || runner.Outage(err) {
+			t.Errorf("got error %v, want one that is not an outage", err)
+		}
+		expectLetters(t, b, 1)
+	})
+	t.Run("NATS is down", func(t *testing.T) {
+		b.NATS.Stop()
+		err := retrier.Retry(t.Context(), letter)
+		if !errors.Is(err, nats.ErrUnavailable) {
+			t.Errorf("got error %v, want ErrUnavailable", err)
+		}
+		expectLetters(t, b, 1)
+	})
 }

@@ -15,14 +15,13 @@ import (
 	"intray/schema"
 )
 
-// Bucket lists objects; *minio.Objects does.
+// Bucket lists objects. *minio.Objects implements it.
 type Bucket interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[schema.Object, error]
 }
 
-// Archive reads stored events. The database's role is the owner, the connection's
-// user the operator. Objects and BucketName are needed only for events that are made
-// from the bucket.
+// Archive reads stored events. The role of DB must be the owner, and the user of Conn the
+// operator. Objects is needed only to generate events from the bucket.
 type Archive struct {
 	DB         *postgres.DB
 	Conn       *nats.Conn
@@ -30,12 +29,12 @@ type Archive struct {
 	BucketName string
 }
 
-// batchSize is how many events' documents are read from the database at once.
+// batchSize is the number of events whose documents are read from the database with one query.
 const batchSize = 500
 
-// Scan yields the events of a stream that the selection chooses, in order and in
-// constant memory. With follow it then waits for new ones until ctx ends. It ignores
-// OnlyFailed and FromBucket, which are for Choose.
+// Scan yields the events of a stream that match the selection, in order and in constant
+// memory. If follow is true, it then waits for new events until ctx is cancelled. It ignores
+// OnlyFailed and FromBucket, which only Select honors.
 func (a Archive) Scan(
 	ctx context.Context, stream string, s Selection, follow bool,
 ) iter.Seq2[Event, error] {
@@ -49,7 +48,7 @@ func (a Archive) Scan(
 	if !s.mayMatch(stream) {
 		return func(func(Event, error) bool) {}
 	}
-	return a.described(ctx, s, func(yield func(Event, error) bool) {
+	return a.withDocuments(ctx, s, func(yield func(Event, error) bool) {
 		for m, err := range a.Conn.Read(ctx, r) {
 			if !yield(decode(m), err) || err != nil {
 				return
@@ -58,7 +57,7 @@ func (a Archive) Scan(
 	})
 }
 
-// objects yields an event for each object that the selection chooses.
+// objects yields an event for each object that matches the selection.
 func (a Archive) objects(ctx context.Context, s Selection) iter.Seq2[Event, error] {
 	prefix := s.KeyPrefix
 	if s.Document != uuid.Nil && prefix == "" {
@@ -67,7 +66,7 @@ func (a Archive) objects(ctx context.Context, s Selection) iter.Seq2[Event, erro
 	if prefix == "" {
 		prefix = schema.ObjectPrefix
 	}
-	return a.described(ctx, s, func(yield func(Event, error) bool) {
+	return a.withDocuments(ctx, s, func(yield func(Event, error) bool) {
 		for o, err := range a.Objects.List(ctx, prefix, "") {
 			if err != nil {
 				yield(Event{}, err)
@@ -87,15 +86,15 @@ func (a Archive) objects(ctx context.Context, s Selection) iter.Seq2[Event, erro
 	})
 }
 
-// described adds to events what the database has about their documents, and yields
-// those that the selection matches.
-func (a Archive) described(
+// withDocuments adds the current state of the documents to events, and yields the events that
+// match the selection.
+func (a Archive) withDocuments(
 	ctx context.Context, s Selection, events iter.Seq2[Event, error],
 ) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		batch := make([]Event, 0, batchSize)
 		flush := func() bool {
-			if err := a.describe(ctx, batch); err != nil {
+			if err := a.addDocuments(ctx, batch); err != nil {
 				yield(Event{}, err)
 				return false
 			}
@@ -123,8 +122,9 @@ func (a Archive) described(
 	}
 }
 
-// describe fills in what the database has about the documents of events.
-func (a Archive) describe(ctx context.Context, events []Event) error {
+// addDocuments reads the documents of events from the database and adds their current state to
+// the events.
+func (a Archive) addDocuments(ctx context.Context, events []Event) error {
 	if len(events) == 0 {
 		return nil
 	}
@@ -136,34 +136,34 @@ func (a Archive) describe(ctx context.Context, events []Event) error {
 			ids, keys = append(ids, *e.Document), append(keys, schema.ObjectKey(*e.Document))
 		}
 	}
-	facts, err := a.DB.DocumentInfos(ctx, ids, keys)
+	infos, err := a.DB.DocumentInfos(ctx, ids, keys)
 	if err != nil {
-		return fmt.Errorf("look up the documents of %d events: %w", len(events), err)
+		return fmt.Errorf("read the documents of %d events: %w", len(events), err)
 	}
-	byID := make(map[uuid.UUID]postgres.DocumentInfo, len(facts))
-	byKey := make(map[string]postgres.DocumentInfo, len(facts))
-	for _, f := range facts {
-		byID[f.ID], byKey[f.ObjectKey] = f, f
+	byID := make(map[uuid.UUID]postgres.DocumentInfo, len(infos))
+	byKey := make(map[string]postgres.DocumentInfo, len(infos))
+	for _, info := range infos {
+		byID[info.ID], byKey[info.ObjectKey] = info, info
 	}
 	for i := range events {
-		events[i].describe(byID, byKey)
+		events[i].addDocument(byID, byKey)
 	}
 	return nil
 }
 
-// describe fills in the first document of the event that is among the facts.
-func (e *Event) describe(
+// addDocument adds the state of the first document of the event that the maps contain.
+func (e *Event) addDocument(
 	byID map[uuid.UUID]postgres.DocumentInfo, byKey map[string]postgres.DocumentInfo,
 ) {
 	e.Status = "unknown"
-	var fact postgres.DocumentInfo
+	var info postgres.DocumentInfo
 	var ok bool
 	if e.Document != nil {
-		e.Status = "gone" // it existed, for its event was published
-		fact, ok = byID[*e.Document]
+		e.Status = "gone" // the document existed, because an event about it was published
+		info, ok = byID[*e.Document]
 	}
 	for _, key := range e.Keys {
-		if fact, ok = byKey[key]; ok {
+		if info, ok = byKey[key]; ok {
 			break
 		}
 		if id, named := schema.DocumentID(key); named && e.Document == nil {
@@ -173,18 +173,18 @@ func (e *Event) describe(
 	if !ok {
 		return
 	}
-	e.Document, e.Email, e.Status = &fact.ID, fact.Email, fact.Status
-	if fact.UserID.Valid {
-		e.User = &fact.UserID.UUID
+	e.Document, e.Email, e.Status = &info.ID, info.Email, info.Status
+	if info.UserID.Valid {
+		e.User = &info.UserID.UUID
 	}
-	if fact.Reason != "" {
-		e.Status += " " + fact.Reason
+	if info.Reason != "" {
+		e.Status += " " + info.Reason
 	}
 }
 
-// CreationTime returns a time shortly before an id was made, from which to look for
-// the document's events: the first 48 bits of a UUIDv7 are the time in milliseconds
-// (RFC 9562). It is zero for ids of other versions, which hold no such time.
+// CreationTime returns the time one minute before a document's id was generated. All events of
+// the document are newer. The first 48 bits of a UUIDv7 are the time in milliseconds (RFC
+// 9562); for an id of another version CreationTime returns the zero time.
 func CreationTime(id uuid.UUID) time.Time {
 	if id.Version() != 7 {
 		return time.Time{}
@@ -193,8 +193,8 @@ func CreationTime(id uuid.UUID) time.Time {
 	return time.Unix(seconds, nanoseconds).Add(-time.Minute).UTC()
 }
 
-// subjects returns the subjects of a stream that hold the selection's kinds; nil for
-// all of them.
+// subjects returns the subjects of a stream that can hold events of the selection's kinds. It
+// returns nil if all subjects have to be read.
 func (s Selection) subjects(stream string) []string {
 	if len(s.Kinds) == 0 || slices.Contains(s.Kinds, KindUnreadable) {
 		return nil
@@ -216,7 +216,7 @@ func (s Selection) subjects(stream string) []string {
 	return subjects
 }
 
-// mayMatch reports whether the stream may hold events of the selection's kinds.
+// mayMatch reports whether the stream can hold events of the selection's kinds.
 func (s Selection) mayMatch(stream string) bool {
 	if len(s.Kinds) == 0 {
 		return true
@@ -226,7 +226,7 @@ func (s Selection) mayMatch(stream string) bool {
 	})
 }
 
-// matches reports whether the selection chooses a described event.
+// matches reports whether the selection matches an event whose document was added.
 func (s Selection) matches(e Event) bool {
 	if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, e.Kind) {
 		return false

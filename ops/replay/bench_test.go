@@ -17,71 +17,43 @@ import (
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
 	"intray/infra/minio"
-	"intray/infra/postgres"
 	"intray/ops/replay"
 	"intray/schema"
 )
 
-var benchEvents = flag.Int("replay.events", 20_000, "how many events BenchmarkLiveWhileReplaying replays")
+var benchEvents = flag.Int("replay.events", 20_000,
+	"number of events that BenchmarkLiveWhileReplaying replays")
 
-// benchDocuments is how many documents the replayed events are about.
+// benchDocuments is the number of documents that the replayed events are about.
 const benchDocuments = 2000
 
-// BenchmarkLiveWhileReplaying measures how long after its event an upload counts,
-// first by itself, then while a replay of -replay.events events runs in the same
-// process:
+// BenchmarkLiveWhileReplaying measures the time from the bucket's event of an upload to its
+// documents.uploaded: first without a replay, then while a replay of -replay.events events runs
+// in the same process.
 //
-//	go test ./ops/replay -run '^$' -bench Live -benchtime 1x -timeout 30m -args -replay.events 1000000
+//	go test ./ops/replay -run '^$' -bench Live -benchtime 1x -timeout 30m \
+//		-args -replay.events 1000000
 func BenchmarkLiveWhileReplaying(b *testing.B) {
-	s := &bundle{Bundle: consumertest.New(b)}
-	s.archive = replay.Archive{DB: s.Open(s.OwnerURL), Conn: s.Operator, Objects: s.Objects, BucketName: s.MinIO.Bucket}
+	s := setup(b)
 	s.Exec(`UPDATE quotas SET limit_bytes = 1000000000`)
-	live, err := runner.New(s.Conn, s.DB, schema.DecodeBucketEvent, s.confirm(),
-		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, Batch: 1000, Workers: 3}, consumertest.Discard())
-	if err != nil {
-		b.Fatal(err)
-	}
-	again, err := runner.New(s.Conn, s.DB, replay.Decode, replay.Handler(s.DB, replay.BucketEvent, s.confirm(), 8),
-		runner.Config{Stream: schema.StreamReplay, Consumer: replay.Confirm, Batch: 64}, consumertest.Discard())
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.Go(live.Run)
-	s.Go(again.Run)
-
-	documents := make([]schema.Document, benchDocuments)
-	var puts errgroup.Group
-	puts.SetLimit(minio.MaxConcurrent)
-	for i := range documents {
-		puts.Go(func() error {
-			documents[i] = s.Document(s.Bob, 3)
-			s.Put(documents[i].ObjectKey, "abc")
-			return nil
-		})
-	}
-	_ = puts.Wait() // Document and Put fail the benchmark themselves
-	s.flood(b, documents, *benchEvents)
+	s.benchConsumers(b)
+	s.publishEvents(b, s.benchDocuments(), *benchEvents)
 	s.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
-	if _, err := s.archive.Prepare(b.Context(), replay.Confirm, replay.Selection{}, 0, &postgres.Replay{Name: "bench", Selection: []byte(`{}`)}, nil); err != nil {
-		b.Fatal(err)
-	}
-	if err := s.archive.Start(b.Context(), "bench"); err != nil {
-		b.Fatal(err)
-	}
-	events := s.hear(b)
+	s.start(b, "bench", replay.Selection{})
+	events := s.subscribe(b)
 	for b.Loop() {
-		alone := s.uploads(b, events, func(n int) bool { return n < 300 })
+		idle := s.measure(b, events, func(n int) bool { return n < 300 })
 		ended := make(chan struct{})
-		began := time.Now()
+		startedAt := time.Now()
 		var took time.Duration
 		s.Go(func(ctx context.Context) {
 			defer close(ended)
 			if _, err := (replay.Runner{Archive: s.archive}).Run(ctx, "bench"); err != nil {
 				b.Error(err)
 			}
-			took = time.Since(began)
+			took = time.Since(startedAt)
 		})
-		beside := s.uploads(b, events, func(int) bool {
+		replaying := s.measure(b, events, func(int) bool {
 			select {
 			case <-ended:
 				return false
@@ -89,30 +61,68 @@ func BenchmarkLiveWhileReplaying(b *testing.B) {
 				return true
 			}
 		})
-		for name, all := range map[string][]time.Duration{"alone": alone, "beside": beside} {
+		for name, all := range map[string][]time.Duration{"idle": idle, "replaying": replaying} {
 			slices.Sort(all)
 			b.ReportMetric(float64(all[len(all)/2].Microseconds())/1000, name+"-p50-ms")
 			b.ReportMetric(float64(all[len(all)*99/100].Microseconds())/1000, name+"-p99-ms")
 		}
 		b.ReportMetric(float64(*benchEvents)/took.Seconds(), "replayed/s")
-		b.ReportMetric(float64(len(beside)), "uploads-beside")
+		b.ReportMetric(float64(len(replaying)), "uploads-replaying")
 	}
 }
 
-// flood publishes so many events about the documents.
-func (b *bundle) flood(t testing.TB, documents []schema.Document, events int) {
+// benchConsumers runs confirm for the streams BUCKET and REPLAY.
+func (b *bundle) benchConsumers(t testing.TB) {
+	t.Helper()
+	live, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, b.confirm(),
+		runner.Config{
+			Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, Batch: 1000, Workers: 3,
+		}, consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	handler := replay.Handler(b.DB, replay.BucketEvent, b.confirm(), 8)
+	replayed, err := runner.New(b.Conn, b.DB, replay.Decode, handler,
+		runner.Config{Stream: schema.StreamReplay, Consumer: replay.Confirm, Batch: 64},
+		consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Go(live.Run)
+	b.Go(replayed.Run)
+}
+
+// benchDocuments creates pending documents with their objects.
+func (b *bundle) benchDocuments() []schema.Document {
+	documents := make([]schema.Document, benchDocuments)
+	var puts errgroup.Group
+	puts.SetLimit(minio.MaxConcurrent)
+	for i := range documents {
+		puts.Go(func() error {
+			documents[i] = b.Document(b.Bob, 3)
+			b.Put(documents[i].ObjectKey, "abc")
+			return nil
+		})
+	}
+	_ = puts.Wait() // always nil: Document and Put fail the benchmark themselves
+	return documents
+}
+
+// publishEvents publishes n events about the documents, and at least one about each.
+func (b *bundle) publishEvents(t testing.TB, documents []schema.Document, n int) {
 	t.Helper()
 	var futures []jetstream.PubAckFuture
-	for i := range events {
+	for i := range n {
 		d := documents[i%len(documents)]
 		if i >= len(documents) {
 			d = documents[rand.IntN(len(documents))]
 		}
-		f, err := b.Operator.JetStream().PublishAsync(schema.SubjectCreatedDirect, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey))
+		event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
+		f, err := b.Operator.JetStream().PublishAsync(schema.SubjectCreatedDirect, event)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if futures = append(futures, f); len(futures) == 256 || i == events-1 {
+		if futures = append(futures, f); len(futures) == 256 || i == n-1 {
 			for _, f := range futures {
 				select {
 				case <-f.Ok():
@@ -125,35 +135,37 @@ func (b *bundle) flood(t testing.TB, documents []schema.Document, events int) {
 	}
 }
 
-// uploadedEvents receives the events documents.uploaded and the times at which they came.
+// uploadedEvents receives the events documents.uploaded and sends the time of each to the
+// channel of its document.
 type uploadedEvents struct {
 	mu    sync.Mutex
-	waits map[uuid.UUID]chan time.Time
+	times map[uuid.UUID]chan time.Time
 }
 
-func (b *bundle) hear(t testing.TB) *uploadedEvents {
+func (b *bundle) subscribe(t testing.TB) *uploadedEvents {
 	t.Helper()
-	h := &uploadedEvents{waits: make(map[uuid.UUID]chan time.Time)}
+	u := &uploadedEvents{times: make(map[uuid.UUID]chan time.Time)}
 	_, err := b.Operator.Core().Subscribe(schema.SubjectDocumentUploaded, func(m *natsgo.Msg) {
 		if e, err := schema.DecodeDocumentEvent(m.Data); err == nil {
-			h.mu.Lock()
-			defer h.mu.Unlock()
-			if wait, ok := h.waits[e.DocumentID]; ok {
-				wait <- time.Now()
-				delete(h.waits, e.DocumentID)
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if at, ok := u.times[e.DocumentID]; ok {
+				at <- time.Now()
+				delete(u.times, e.DocumentID)
 			}
 		}
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h
+	return u
 }
 
-// uploads puts one object after the other, a hundred a second at most, while more
-// says so, and returns how long after the bucket's event each documents.uploaded came.
-func (b *bundle) uploads(
-	t testing.TB, h *uploadedEvents, more func(n int) bool,
+// measure uploads one object after another, at most 100 per second, while more returns true for
+// the number of uploads so far. It returns the time from the bucket's event of each upload to
+// its documents.uploaded.
+func (b *bundle) measure(
+	t testing.TB, u *uploadedEvents, more func(n int) bool,
 ) (all []time.Duration) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -162,17 +174,18 @@ func (b *bundle) uploads(
 		<-tick.C
 		d := b.Document(b.Alice, 3)
 		b.Put(d.ObjectKey, "abc")
-		wait := make(chan time.Time, 1)
-		h.mu.Lock()
-		h.waits[d.ID] = wait
-		h.mu.Unlock()
-		began := time.Now()
-		b.Publish(schema.SubjectCreatedDirect, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey))
+		uploaded := make(chan time.Time, 1)
+		u.mu.Lock()
+		u.times[d.ID] = uploaded
+		u.mu.Unlock()
+		publishedAt := time.Now()
+		event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
+		b.Publish(schema.SubjectCreatedDirect, event)
 		select {
-		case at := <-wait:
-			all = append(all, at.Sub(began))
+		case at := <-uploaded:
+			all = append(all, at.Sub(publishedAt))
 		case <-time.After(consumertest.Timeout):
-			t.Fatalf("document %s has no event", d.ID)
+			t.Fatalf("document %s: got no documents.uploaded within %v", d.ID, consumertest.Timeout)
 		}
 	}
 	return all

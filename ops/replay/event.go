@@ -11,17 +11,17 @@ import (
 	"intray/schema"
 )
 
-// The kinds of the bucket's events, and deleted. The other kinds of documents' events
-// are their statuses.
+// The kinds of events. The kind of an event of a document is the status that the document
+// reached, or KindDeleted.
 const (
-	KindCreated    = "created"
-	KindRemoved    = "removed"
-	KindOther      = "other"      // tagging, for example; nobody acts on it
-	KindUnreadable = "unreadable" // no event at all
-	KindDeleted    = "deleted"
+	KindCreated    = "created"    // the bucket has a new object
+	KindRemoved    = "removed"    // an object was removed from the bucket
+	KindOther      = "other"      // another event of the bucket, such as tagging; it is ignored
+	KindUnreadable = "unreadable" // the message cannot be decoded
+	KindDeleted    = "deleted"    // a document was deleted
 )
 
-// kindsOf returns all kinds of a stream's events.
+// kindsOf returns all kinds of events that a stream can hold.
 func kindsOf(stream string) []string {
 	if stream == schema.StreamBucket {
 		return []string{KindCreated, KindRemoved, KindOther, KindUnreadable}
@@ -33,35 +33,38 @@ func kindsOf(stream string) []string {
 	return kinds
 }
 
-// Event is a message of BUCKET or DOCUMENTS, or an object where events are made
-// from the bucket, with what is known of its documents now.
+// Event is a message of the stream BUCKET or DOCUMENTS, or an event generated from an object
+// of the bucket, together with the current state of its document.
 type Event struct {
-	Stream   string    `json:"stream,omitempty"`
-	Sequence uint64    `json:"sequence"` // or its number, where it was made
-	Time     time.Time `json:"time"`     // when the stream stored it, or the object was
-	Subject  string    `json:"subject,omitempty"`
-	Kind     string    `json:"kind"`
-	// Bucket and Keys are of an event of the bucket, which names one key as a rule.
+	Stream string `json:"stream,omitempty"` // empty for a generated event
+	// Sequence is the sequence in the stream, or the number of a generated event.
+	Sequence uint64 `json:"sequence"`
+	// Time is when the stream stored the message, or when the object was last modified.
+	Time    time.Time `json:"time"`
+	Subject string    `json:"subject,omitempty"`
+	Kind    string    `json:"kind"`
+	// Bucket and Keys are set for an event of the bucket. It usually has one key.
 	Bucket string   `json:"bucket,omitempty"`
 	Keys   []string `json:"keys,omitempty"`
-	// Version, Reason and At are of a document's event.
+	// Version, Reason and At are set for an event of a document. At is the time of the change.
 	Version int64      `json:"version,omitempty"`
 	Reason  string     `json:"reason,omitempty"`
 	At      *time.Time `json:"at,omitempty"`
-	// RetryOf names the message that this one repeats, after it was a dead letter.
+	// RetryOf names the original message, as <stream>:<sequence>, if this message is the retry
+	// of a dead letter.
 	RetryOf string `json:"retry_of,omitempty"`
-	// Document, User and Email are of the first document that the database has.
+	// Document, User and Email describe the first document of the event that is in the database.
 	Document *uuid.UUID `json:"document_id,omitempty"`
 	User     *uuid.UUID `json:"user_id,omitempty"`
 	Email    string     `json:"email,omitempty"`
-	// Status is the document's now, with its reason; "gone" where it has ended, and
-	// "unknown" where there never was one.
+	// Status is the current status of the document with its reason. It is "gone" if the row of
+	// the document was deleted, and "unknown" if the database has never had the document.
 	Status string `json:"status_now"`
 
-	last bool // nothing else was there when it was read
+	last bool // no later message was stored when this one was read
 }
 
-// decode reads a message. One that cannot be read is an event too.
+// decode decodes a message. A message that cannot be decoded is an event of KindUnreadable.
 func decode(m nats.StoredMessage) Event {
 	e := Event{
 		Stream: m.Stream, Sequence: m.Sequence, Time: m.Time, Subject: m.Subject,
@@ -100,8 +103,8 @@ func decode(m nats.StoredMessage) Event {
 	return e
 }
 
-// message returns what is published of the event for a target; false if the target
-// cannot handle it.
+// message returns the message to publish for the event in the replay of that name. It returns
+// false if the target cannot handle the event.
 func (e Event) message(target, name string) (Message, bool) {
 	m := Message{Replay: name, Position: e.Sequence}
 	if target == Confirm {

@@ -19,5 +19,5 @@ func ExampleSelection() {
 	// Output:
 	// --since 2026-01-02T03:04:05Z --kind uploaded,failed --only-failed
 	// <nil>
-	// the kind "uploaded" is none of created
+	// unknown kind "uploaded": choose from created
 }

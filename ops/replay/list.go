@@ -6,10 +6,10 @@ import (
 	"sync"
 )
 
-// events is what the methods of Archive yield; after an error it ends.
+// events is a sequence of events. It ends after an error.
 type events = iter.Seq2[Event, error]
 
-// List yields the events of several streams that the selection chooses, by time.
+// List yields the events of several streams that match the selection, ordered by time.
 func (a Archive) List(ctx context.Context, streams []string, s Selection) iter.Seq2[Event, error] {
 	var scans []events
 	for _, stream := range streams {
@@ -18,15 +18,16 @@ func (a Archive) List(ctx context.Context, streams []string, s Selection) iter.S
 	return merge(scans)
 }
 
-// Follow yields what List does, then new events as the streams store them, until ctx
-// ends; it then yields ctx's error. The selection has neither To nor LastSequence.
+// Follow yields the events that List yields, and then new events as the streams store them.
+// When ctx is cancelled, it yields the error of ctx and ends. The selection must have neither
+// To nor LastSequence.
 func (a Archive) Follow(
 	ctx context.Context, streams []string, s Selection,
 ) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		var stored, later []events
+		var stored, added []events
 		for _, stream := range streams {
 			state, err := a.Conn.State(ctx, stream)
 			if err != nil {
@@ -39,30 +40,30 @@ func (a Archive) Follow(
 			if state.LastSequence >= max(1, s.FirstSequence) {
 				stored = append(stored, a.Scan(ctx, stream, before, false))
 			}
-			later = append(later, a.Scan(ctx, stream, after, true))
+			added = append(added, a.Scan(ctx, stream, after, true))
 		}
 		for e, err := range merge(stored) {
 			if !yield(e, err) || err != nil {
 				return
 			}
 		}
-		interleave(ctx, cancel, later, yield)
+		interleave(ctx, cancel, added, yield)
 	}
 }
 
-// head is the first event of a scan that was not yielded yet.
+// head holds the next event of a scan that was not yielded yet.
 type head struct {
 	event Event
 	next  func() (Event, error, bool)
 }
 
-// advance moves to the next event, and reports whether there is one.
+// advance moves to the next event of the scan and reports whether there is one.
 func (h *head) advance() (ok bool, err error) {
 	h.event, err, ok = h.next()
 	return ok, err
 }
 
-// merge yields the events of scans, each of which is in the order of time, by time.
+// merge yields the events of several scans ordered by time. Each scan must be ordered by time.
 func merge(scans []events) events {
 	return func(yield func(Event, error) bool) {
 		var heads []*head
@@ -96,7 +97,8 @@ func merge(scans []events) events {
 	}
 }
 
-// earliest returns the index of the earliest event; of several, the first.
+// earliest returns the index of the earliest event, or the lowest index if several events have
+// the same time.
 func earliest(heads []*head) int {
 	first := 0
 	for i, h := range heads {
@@ -107,8 +109,9 @@ func earliest(heads []*head) int {
 	return first
 }
 
-// interleave yields the events of scans as they come, until one fails, ctx ends or
-// yield returns false. It cancels ctx, which the scans must use, before it returns.
+// interleave runs the scans concurrently and yields their events as they arrive, until a scan
+// fails, ctx is cancelled or yield returns false. Before it returns it cancels ctx, which the
+// scans must use, and waits for the scans to end.
 func interleave(
 	ctx context.Context, cancel context.CancelFunc, scans []events, yield func(Event, error) bool,
 ) {

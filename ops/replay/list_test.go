@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// scanOf yields events that were stored so many seconds after a common start, then
-// the error unless it is nil.
+// scanOf yields events of the stream that were stored at the times, in Unix seconds, and then
+// err unless it is nil.
 func scanOf(stream string, err error, seconds ...int) events {
 	return func(yield func(Event, error) bool) {
 		for _, n := range seconds {
@@ -25,8 +25,9 @@ func scanOf(stream string, err error, seconds ...int) events {
 	}
 }
 
-// collected returns the events, as stream and second, and the error that ended them.
-func collected(all events) (names []string, err error) {
+// collect returns the events, each as its stream and time in seconds, and the error that ended
+// them.
+func collect(all events) (names []string, err error) {
 	for e, err := range all {
 		if err != nil {
 			return names, err
@@ -45,7 +46,7 @@ func TestMerge(t *testing.T) {
 	}{
 		"no scans":      {},
 		"an empty scan": {[]events{scanOf("a", nil), scanOf("b", nil, 1)}, []string{"b1"}, nil},
-		"by time": {
+		"two scans": {
 			[]events{scanOf("a", nil, 1, 4, 5), scanOf("b", nil, 2, 3, 6)},
 			[]string{"a1", "b2", "b3", "a4", "a5", "b6"}, nil,
 		},
@@ -57,20 +58,20 @@ func TestMerge(t *testing.T) {
 			[]events{scanOf("a", nil, 1, 1), scanOf("b", nil, 1)},
 			[]string{"a1", "a1", "b1"}, nil,
 		},
-		"fails at once": {[]events{scanOf("a", nil, 1), scanOf("b", broken)}, nil, broken},
-		"fails on its way": {
+		"a scan that fails first": {[]events{scanOf("a", nil, 1), scanOf("b", broken)}, nil, broken},
+		"a scan that fails later": {
 			[]events{scanOf("a", broken, 1), scanOf("b", nil, 2)},
 			[]string{"a1"}, broken,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := collected(merge(c.scans))
+			got, err := collect(merge(c.scans))
 			if !slices.Equal(got, c.want) || !errors.Is(err, c.err) {
 				t.Errorf("got %v, %v, want %v, %v", got, err, c.want, c.err)
 			}
 		})
 	}
-	t.Run("stops early", func(t *testing.T) {
+	t.Run("the reader stops", func(t *testing.T) {
 		for e, err := range merge([]events{scanOf("a", nil, 1, 3), scanOf("b", nil, 2)}) {
 			if got := fmt.Sprint(e.Stream, e.Time.Unix()); got != "a1" || err != nil {
 				t.Errorf("got %s, %v, want a1", got, err)
@@ -81,8 +82,8 @@ func TestMerge(t *testing.T) {
 }
 
 func TestInterleave(t *testing.T) {
-	// following yields one event every period until ctx ends.
-	following := func(ctx context.Context, stream string, period time.Duration) events {
+	// follow yields one event every period until ctx is canceled.
+	follow := func(ctx context.Context, stream string, period time.Duration) events {
 		return func(yield func(Event, error) bool) {
 			for {
 				select {
@@ -99,27 +100,27 @@ func TestInterleave(t *testing.T) {
 	}
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {
-		endAfter time.Duration // 0: the context does not end
-		limit    int           // 0: none
-		failing  bool
-		want     string
-		err      error
+		timeout time.Duration // of the context; 0: none
+		limit   int           // events that the reader reads; 0: all
+		failing bool
+		want    string
+		err     error
 	}{
 		"until the context ends": {
-			endAfter: 7 * time.Second, want: "aabaaaba", err: context.DeadlineExceeded,
+			timeout: 7 * time.Second, want: "aabaaaba", err: context.DeadlineExceeded,
 		},
 		"until the reader stops": {limit: 4, want: "aaba"},
-		"until one fails":        {failing: true, want: "aab", err: broken},
+		"until a scan fails":     {failing: true, want: "aab", err: broken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
-				if c.endAfter > 0 {
-					ctx, cancel = context.WithTimeout(t.Context(), c.endAfter)
+				if c.timeout > 0 {
+					ctx, cancel = context.WithTimeout(t.Context(), c.timeout)
 				}
 				defer cancel()
 				scans := []events{
-					following(ctx, "a", 1100*time.Millisecond), following(ctx, "b", 3*time.Second),
+					follow(ctx, "a", 1100*time.Millisecond), follow(ctx, "b", 3*time.Second),
 				}
 				if c.failing {
 					scans = append(scans, func(yield func(Event, error) bool) {
@@ -137,7 +138,7 @@ func TestInterleave(t *testing.T) {
 					t.Errorf("got %q, %v, want %q, %v", got, err, c.want, c.err)
 				}
 				if ctx.Err() == nil {
-					t.Error("got a context that goes on, want it canceled")
+					t.Error("got a context without an error, want it canceled")
 				}
 			})
 		})

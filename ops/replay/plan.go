@@ -8,37 +8,38 @@ import (
 
 	"intray/infra/nats"
 	"intray/infra/postgres"
-	"intray/schema"
 )
 
-// Plan is what a replay would do.
+// Plan describes what a replay would do.
 type Plan struct {
 	Target    string `json:"target"`
 	Selection `json:"selection"`
 	Matched   int64 `json:"matched"`
-	// Kinds counts the events by kind, Statuses by their documents' status now.
+	// Kinds counts the events by kind, Statuses by the current status of their documents.
 	Kinds    map[string]int64 `json:"kinds"`
 	Statuses map[string]int64 `json:"statuses"`
 	Oldest   *time.Time       `json:"oldest"`
 	Newest   *time.Time       `json:"newest"`
-	// Seconds is how long it would take, by the pace of former replays or a guess.
+	// Seconds is the estimated duration, based on the rate of earlier replays or on a default.
 	Seconds float64 `json:"estimated_seconds"`
-	// Kept is since when the stream holds events; nil if it is empty or not asked.
-	Kept *time.Time `json:"kept_since,omitempty"`
-	// Cut reports whether the window begins before what is kept.
-	Cut bool `json:"window_is_cut"`
+	// RetainedSince is the time of the oldest event in the stream. It is nil if the stream is
+	// empty, or if the events are generated from the bucket.
+	RetainedSince *time.Time `json:"retained_since,omitempty"`
+	// Truncated reports whether the time window starts before the oldest event that the stream
+	// still stores, so that events of the window may be missing.
+	Truncated bool `json:"window_truncated"`
 }
 
-// The pace of replays where none was done yet, in events a second. Classifying
-// depends on the provider; the builtin one is faster.
-var guessedPace = map[string]float64{Confirm: 2000, Classify: 10}
+// defaultRates are the estimated rates, in events per second, if no replay to the target has
+// been completed yet. The rate of classify depends on the AI provider; the builtin provider is
+// faster.
+var defaultRates = map[string]float64{Confirm: 2000, Classify: 10}
 
-// Prepare plans a replay of events to a target. Where r is given, which must have a
-// name, it stores r with the events that it chooses, for Start and the Runner. rate
-// is for the estimate; 0 stands for none. Progress, if not nil, is called with the
-// number of events chosen so far.
-//
-// The window ends with what is there now.
+// Prepare plans a replay of events to a target. It selects events that exist when it is called.
+// If r is not nil, Prepare stores r, which must have a name, together with the positions of the
+// selected events, so that Start and a Runner can run it. rate, in events per second, is used
+// for the estimate; 0 means no limit. progress, if not nil, is called with the number of events
+// selected so far.
 func (a Archive) Prepare(
 	ctx context.Context, target string, s Selection, rate float64, r *postgres.Replay,
 	progress func(int64),
@@ -48,21 +49,21 @@ func (a Archive) Prepare(
 	if err != nil {
 		return plan, err
 	}
-	chosen, err := a.create(ctx, plan, state, r)
+	positions, err := a.create(ctx, plan, state, r)
 	if err != nil {
 		return plan, err
 	}
-	if err := a.fill(ctx, &plan, chosen, progress); err != nil {
-		return plan, a.forget(ctx, r, err)
+	if err := a.selectEvents(ctx, &plan, positions, progress); err != nil {
+		return plan, a.discard(ctx, r, err)
 	}
 	if plan.Seconds, err = a.estimate(ctx, plan, rate); err != nil {
-		return plan, a.forget(ctx, r, err)
+		return plan, a.discard(ctx, r, err)
 	}
 	return plan, nil
 }
 
-// readRetention returns the state of the stream that the plan's events are in, and
-// fills in what of the window is kept. Objects of the bucket are in no stream.
+// readRetention returns the state of the stream that stores the plan's events, and sets
+// RetainedSince and Truncated. It does nothing if the events are generated from the bucket.
 func (a Archive) readRetention(
 	ctx context.Context, plan *Plan,
 ) (state nats.StreamState, err error) {
@@ -77,14 +78,15 @@ func (a Archive) readRetention(
 	if err != nil {
 		return state, err
 	}
-	plan.retention(state, older)
+	plan.setRetention(state, older)
 	return state, nil
 }
 
-// create stores the replay, unless it is nil, and returns where its events go.
+// create stores the replay and returns a writer for the positions of its events. It does
+// nothing and returns a nil writer if r is nil.
 func (a Archive) create(
 	ctx context.Context, plan Plan, state nats.StreamState, r *postgres.Replay,
-) (*choice, error) {
+) (*positionWriter, error) {
 	if r == nil {
 		return nil, nil
 	}
@@ -96,12 +98,14 @@ func (a Archive) create(
 	if err := a.DB.CreateReplay(ctx, *r); err != nil {
 		return nil, err
 	}
-	return &choice{db: a.DB, replay: r.Name, made: plan.FromBucket}, nil
+	return &positionWriter{db: a.DB, replay: r.Name, generated: plan.FromBucket}, nil
 }
 
-// fill counts the events that the plan chooses, and stores them.
-func (a Archive) fill(ctx context.Context, plan *Plan, chosen *choice, progress func(int64)) error {
-	for e, err := range a.Choose(ctx, plan.Target, plan.Selection) {
+// selectEvents counts the events that match the plan's selection and writes their positions.
+func (a Archive) selectEvents(
+	ctx context.Context, plan *Plan, positions *positionWriter, progress func(int64),
+) error {
+	for e, err := range a.Select(ctx, plan.Target, plan.Selection) {
 		if err != nil {
 			return err
 		}
@@ -109,34 +113,34 @@ func (a Archive) fill(ctx context.Context, plan *Plan, chosen *choice, progress 
 		if plan.FromBucket {
 			e.Sequence = uint64(plan.Matched)
 		}
-		if err := chosen.add(ctx, e); err != nil {
+		if err := positions.add(ctx, e); err != nil {
 			return err
 		}
 		if progress != nil {
 			progress(plan.Matched)
 		}
 	}
-	return chosen.flush(ctx)
+	return positions.flush(ctx)
 }
 
-// estimate returns how many seconds the replay would take, at the rate at most if it
-// is above 0.
-func (a Archive) estimate(ctx context.Context, plan Plan, rate float64) (float64, error) {
-	pace, err := a.DB.ReplayRate(ctx, plan.Target)
+// estimate returns the estimated duration of the replay in seconds. If limit is above 0, the
+// replay publishes at most limit events per second.
+func (a Archive) estimate(ctx context.Context, plan Plan, limit float64) (float64, error) {
+	rate, err := a.DB.ReplayRate(ctx, plan.Target)
 	if err != nil {
 		return 0, err
 	}
-	if pace == 0 {
-		pace = guessedPace[plan.Target]
+	if rate == 0 {
+		rate = defaultRates[plan.Target]
 	}
-	if rate > 0 {
-		pace = min(pace, rate)
+	if limit > 0 {
+		rate = min(rate, limit)
 	}
-	return float64(plan.Matched) / pace, nil
+	return float64(plan.Matched) / rate, nil
 }
 
-// forget drops a replay whose planning failed.
-func (a Archive) forget(ctx context.Context, r *postgres.Replay, cause error) error {
+// discard deletes a replay whose planning failed, unless r is nil, and returns the cause.
+func (a Archive) discard(ctx context.Context, r *postgres.Replay, cause error) error {
 	if r == nil {
 		return cause
 	}
@@ -148,22 +152,23 @@ func (a Archive) forget(ctx context.Context, r *postgres.Replay, cause error) er
 	return cause
 }
 
-// retention fills in Kept and Cut. older: there are documents from before the stream
-// was created, so it was lost once and made anew.
-func (p *Plan) retention(state nats.StreamState, older bool) {
-	if older && p.FirstSequence == 0 {
-		p.Cut = p.From.Before(state.Created)
+// setRetention sets RetainedSince and Truncated. olderDocuments means that there are documents
+// from before the stream was created, so that an earlier stream with their events was lost.
+func (p *Plan) setRetention(state nats.StreamState, olderDocuments bool) {
+	if olderDocuments && p.FirstSequence == 0 {
+		p.Truncated = p.From.Before(state.Created)
 	}
 	if state.FirstTime.IsZero() {
-		p.Cut = p.Cut || state.LastSequence > 0
+		p.Truncated = p.Truncated || state.LastSequence > 0
 		return
 	}
-	p.Kept = &state.FirstTime
-	lost := state.FirstSequence > 1 // something has been there before
-	p.Cut = p.Cut || lost && p.From.Before(state.FirstTime) &&
+	p.RetainedSince = &state.FirstTime
+	deleted := state.FirstSequence > 1 // the stream no longer stores its first events
+	p.Truncated = p.Truncated || deleted && p.From.Before(state.FirstTime) &&
 		(p.FirstSequence == 0 || p.FirstSequence < state.FirstSequence)
 }
 
+// add counts an event.
 func (p *Plan) add(e Event) {
 	p.Matched++
 	p.Kinds[e.Kind]++
@@ -177,91 +182,93 @@ func (p *Plan) add(e Event) {
 	}
 }
 
-// choice stores the positions that are chosen, in ascending order. A nil choice
-// stores nothing.
-type choice struct {
-	db     *postgres.DB
-	replay string
-	made   bool
-	blocks []postgres.ReplayBlock
-	first  uint64
-	keys   []string
+// positionWriter stores the positions of the selected events, and the keys of generated ones.
+// The methods of a nil positionWriter do nothing.
+type positionWriter struct {
+	db        *postgres.DB
+	replay    string
+	generated bool
+	blocks    []postgres.ReplayBlock
+	firstKey  uint64 // the position of keys[0]
+	keys      []string
 }
 
-// chosenBlocks and madeKeys are how many go to the database at once.
+// maxBlocks and maxKeys are the numbers of blocks and keys that are stored with one query.
 const (
-	chosenBlocks = 64
-	madeKeys     = 1000
+	maxBlocks = 64
+	maxKeys   = 1000
 )
 
-func (c *choice) add(ctx context.Context, e Event) error {
-	if c == nil {
+// add adds an event. The events must be added in ascending order of their positions.
+func (w *positionWriter) add(ctx context.Context, e Event) error {
+	if w == nil {
 		return nil
 	}
 	number := int64(e.Sequence / postgres.ReplayBlockSize)
-	if n := len(c.blocks); n == 0 || c.blocks[n-1].Number != number {
-		if n == chosenBlocks {
-			if err := c.flush(ctx); err != nil {
+	if n := len(w.blocks); n == 0 || w.blocks[n-1].Number != number {
+		if n == maxBlocks {
+			if err := w.flush(ctx); err != nil {
 				return err
 			}
 		}
-		c.blocks = append(c.blocks, postgres.ReplayBlock{Number: number})
+		w.blocks = append(w.blocks, postgres.ReplayBlock{Number: number})
 	}
-	c.blocks[len(c.blocks)-1].Positions.Set(e.Sequence)
-	if !c.made {
+	w.blocks[len(w.blocks)-1].Positions.Set(e.Sequence)
+	if !w.generated {
 		return nil
 	}
-	if len(c.keys) == 0 {
-		c.first = e.Sequence
+	if len(w.keys) == 0 {
+		w.firstKey = e.Sequence
 	}
-	if c.keys = append(c.keys, e.Keys[0]); len(c.keys) == madeKeys {
-		return c.flush(ctx)
+	if w.keys = append(w.keys, e.Keys[0]); len(w.keys) == maxKeys {
+		return w.flush(ctx)
 	}
 	return nil
 }
 
-func (c *choice) flush(ctx context.Context) error {
-	if c == nil || len(c.blocks) == 0 {
+// flush stores the events that were added since the last flush.
+func (w *positionWriter) flush(ctx context.Context) error {
+	if w == nil || len(w.blocks) == 0 {
 		return nil
 	}
-	if len(c.keys) > 0 {
-		if err := c.db.AddGeneratedEvents(ctx, c.replay, c.first, c.keys); err != nil {
+	if len(w.keys) > 0 {
+		if err := w.db.AddGeneratedEvents(ctx, w.replay, w.firstKey, w.keys); err != nil {
 			return err
 		}
 	}
-	if err := c.db.SelectEvents(ctx, c.replay, c.blocks); err != nil {
+	if err := w.db.SelectEvents(ctx, w.replay, w.blocks); err != nil {
 		return err
 	}
-	c.blocks, c.keys = c.blocks[:0], c.keys[:0]
+	w.blocks, w.keys = w.blocks[:0], w.keys[:0]
 	return nil
 }
 
-// ErrOverlap means that another replay of the same target, which has not ended,
-// has chosen some of the same events.
-var ErrOverlap = errors.New("another replay has chosen some of these events")
+// ErrOverlap means that another replay of the same target, which has not ended, has selected
+// some of the same events.
+var ErrOverlap = errors.New("another replay has selected some of these events")
 
-// Start marks a prepared replay as running, for a Runner to run. It fails with
-// ErrOverlap; the replay is then dropped.
+// Start marks a prepared replay as running, so that a Runner can run it. If it fails, for
+// example with ErrOverlap, it deletes the replay.
 func (a Archive) Start(ctx context.Context, name string) error {
 	other, err := a.DB.StartReplay(ctx, name)
 	if err == nil && other != "" {
-		err = fmt.Errorf("%w: %q; let it end, or cancel it", ErrOverlap, other)
+		err = fmt.Errorf("%w: %q; wait until it has ended, or cancel it", ErrOverlap, other)
 	}
 	if err != nil {
-		return a.forget(ctx, &postgres.Replay{Name: name}, err)
+		return a.discard(ctx, &postgres.Replay{Name: name}, err)
 	}
 	return nil
 }
 
-// ValidName returns what is wrong with a replay's name, which becomes a part of a
-// subject.
+// ValidName returns an error unless name is a valid name for a replay. The name is part of a
+// NATS subject.
 func ValidName(name string) error {
 	if name == "" || len(name) > 64 {
-		return errors.New("a replay's name has 1 to 64 characters")
+		return errors.New("the name of a replay must have 1 to 64 characters")
 	}
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return schema.Errorf(schema.CodeInvalid, "A replay's name holds letters, digits, - and _ only.")
+			return errors.New("the name of a replay may contain only letters, digits, - and _")
 		}
 	}
 	return nil

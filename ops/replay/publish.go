@@ -11,13 +11,14 @@ import (
 	"intray/schema"
 )
 
-// pageBlocks is how many blocks of the source are read at once.
-const pageBlocks = 16
+// blocksPerPage is how many blocks of positions are read from the database at once.
+const blocksPerPage = 16
 
-// publishUndecided publishes the events after the position that have no outcome.
-func (r *run) publishUndecided(ctx context.Context) error {
+// publishUnfinished publishes the events after the replay's position that have no outcome.
+func (r *run) publishUnfinished(ctx context.Context) error {
 	for {
-		blocks, err := r.DB.UnfinishedEvents(ctx, r.replay.Name, uint64(r.replay.Position)+1, pageBlocks)
+		next := uint64(r.replay.Position) + 1
+		blocks, err := r.DB.UnfinishedEvents(ctx, r.replay.Name, next, blocksPerPage)
 		if err != nil {
 			return err
 		}
@@ -28,16 +29,16 @@ func (r *run) publishUndecided(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for chunk := range slices.Chunk(messages, r.pace.chunkAt(r.replay.Rate)) {
+		for chunk := range slices.Chunk(messages, r.limits.chunkAt(r.replay.Rate)) {
 			if err := r.publish(ctx, chunk); err != nil {
 				return err
 			}
 		}
-		if len(r.lost) > 0 {
-			if err := r.DB.RecordOutcomes(ctx, r.lost); err != nil {
+		if len(r.missing) > 0 {
+			if err := r.DB.RecordOutcomes(ctx, r.missing); err != nil {
 				return err
 			}
-			r.lost = r.lost[:0]
+			r.missing = r.missing[:0]
 		}
 		if err := r.advance(ctx, last, 0); err != nil {
 			return err
@@ -45,8 +46,8 @@ func (r *run) publishUndecided(ctx context.Context) error {
 	}
 }
 
-// read returns the messages of the blocks' events, in order, and the last of their
-// positions. Events that are not stored any more go to r.lost.
+// read returns the messages for the events of the blocks, in order, and the last position. It
+// appends the events that are no longer stored to r.missing, as failed.
 func (r *run) read(
 	ctx context.Context, blocks []postgres.ReplayBlock,
 ) (messages []Message, last uint64, err error) {
@@ -56,7 +57,7 @@ func (r *run) read(
 	}
 	var found map[uint64]Message
 	if r.replay.Stream == "" {
-		found, err = r.madeMessages(ctx, positions)
+		found, err = r.generatedMessages(ctx, positions)
 	} else {
 		found, err = r.storedMessages(ctx, positions)
 	}
@@ -67,7 +68,7 @@ func (r *run) read(
 		if m, ok := found[position]; ok {
 			messages = append(messages, m)
 		} else {
-			r.lost = append(r.lost, postgres.EventOutcome{
+			r.missing = append(r.missing, postgres.EventOutcome{
 				Replay: r.replay.Name, Position: position, Outcome: postgres.Failed,
 			})
 		}
@@ -75,15 +76,18 @@ func (r *run) read(
 	return messages, positions[len(positions)-1], nil
 }
 
-// madeMessages returns the messages of the events that were made from the bucket, by
-// position. The positions are in ascending order.
-func (r *run) madeMessages(ctx context.Context, positions []uint64) (map[uint64]Message, error) {
-	made, err := r.DB.GeneratedEvents(ctx, r.replay.Name, positions[0], positions[len(positions)-1])
+// generatedMessages returns the messages for the events that were generated from the bucket,
+// by position. The positions must be in ascending order.
+func (r *run) generatedMessages(
+	ctx context.Context, positions []uint64,
+) (map[uint64]Message, error) {
+	first, last := positions[0], positions[len(positions)-1]
+	keys, err := r.DB.GeneratedEvents(ctx, r.replay.Name, first, last)
 	if err != nil {
 		return nil, err
 	}
-	found := make(map[uint64]Message, len(made))
-	for position, key := range made {
+	found := make(map[uint64]Message, len(keys))
+	for position, key := range keys {
 		e := Event{Sequence: position, Kind: KindCreated, Bucket: r.BucketName, Keys: []string{key}}
 		if id, ok := schema.DocumentID(key); ok {
 			e.Document = &id
@@ -95,18 +99,18 @@ func (r *run) madeMessages(ctx context.Context, positions []uint64) (map[uint64]
 	return found, nil
 }
 
-// storedMessages returns the messages of the stream's events at the positions, which
-// are in ascending order.
+// storedMessages returns the messages for the events that the stream stores at the positions,
+// by position. The positions must be in ascending order.
 func (r *run) storedMessages(ctx context.Context, positions []uint64) (map[uint64]Message, error) {
 	found := make(map[uint64]Message, len(positions))
-	stretch := nats.Range{
+	sequences := nats.Range{
 		Stream: r.replay.Stream, After: positions[0] - 1, Through: positions[len(positions)-1],
 	}
-	for stored, err := range r.Conn.Read(ctx, stretch) {
+	for stored, err := range r.Conn.Read(ctx, sequences) {
 		if err != nil {
 			return nil, err
 		}
-		if _, chosen := slices.BinarySearch(positions, stored.Sequence); !chosen {
+		if _, selected := slices.BinarySearch(positions, stored.Sequence); !selected {
 			continue
 		}
 		if m, ok := decode(stored).message(r.replay.Target, r.replay.Name); ok {
@@ -116,9 +120,9 @@ func (r *run) storedMessages(ctx context.Context, positions []uint64) (map[uint6
 	return found, nil
 }
 
-// publish publishes messages as soon as their turn has come.
+// publish waits until the messages may be published, publishes them and stores the position.
 func (r *run) publish(ctx context.Context, messages []Message) error {
-	if err := r.awaitTurn(ctx, uint64(len(messages))); err != nil {
+	if err := r.awaitCapacity(ctx, uint64(len(messages))); err != nil {
 		return err
 	}
 	all := make([]nats.ReplayMessage, len(messages))

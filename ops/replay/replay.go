@@ -1,14 +1,15 @@
-// Package replay reads stored events, and has one consumer handle some of them again:
-// those of a stretch of a stream, or events made from a listing of the bucket.
+// Package replay reads the events that the streams store, and delivers selected events again
+// to one consumer. The events are either those of a range of a stream, or are generated from
+// a listing of the bucket.
 //
-//	Selection ──Scan──▶ Events ──Plan──▶ what would be done
-//	                               └───▶ positions chosen, in PostgreSQL (Prepare)
-//	undecided positions ──Runner──▶ stream REPLAY ──Handler──▶ confirm or classify
-//	                                      outcome of each position ◀──┘
+//	Selection ──Select──▶ events ──Prepare──▶ Plan: what a replay would do
+//	                                  └─────▶ positions of the events, in PostgreSQL
+//	positions without an outcome ──Runner──▶ stream REPLAY ──Handler──▶ confirm or classify
+//	                                         outcome of each position ◀────┘
 //
-// The selection is fixed before the first event is published. A replay whose process
-// died is resumed where it was, and its sums agree: each chosen event ends as applied,
-// unchanged or failed, however often it was delivered.
+// The selection is fixed before the first event is published. If the process that runs a
+// replay dies, another one can resume the replay where it stopped. Each selected event gets
+// exactly one outcome (applied, unchanged or failed), however often it is delivered.
 package replay
 
 import (
@@ -24,25 +25,26 @@ import (
 	"intray/schema"
 )
 
-// The targets: the consumers that can handle events again.
+// The targets of replays: the consumers that can handle past events again.
 const (
 	Confirm  = schema.ConsumerConfirm
 	Classify = schema.ConsumerClassify
 )
 
-// Message is what the stream REPLAY holds for one event: which event of which
-// replay it is, and what the event is about.
+// Message is the content of a message in the stream REPLAY. It identifies one event of one
+// replay, and the objects or the document of the event.
 type Message struct {
 	Replay string `json:"replay"`
-	// Position is the event's sequence in its stream, or its number among the made.
+	// Position is the sequence of the event in its stream, or the number of a generated
+	// event, counted from 1.
 	Position uint64 `json:"position"`
-	// Bucket and Keys are of an event of the bucket, Document is of a document's.
+	// Bucket and Keys are set for an event of the bucket, Document for an event of a document.
 	Bucket   string     `json:"bucket,omitempty"`
 	Keys     []string   `json:"keys,omitempty"`
 	Document *uuid.UUID `json:"document,omitempty"`
 }
 
-// Documents returns the documents that the message is about.
+// Documents returns the ids of the documents of the event.
 func (m Message) Documents() (ids []uuid.UUID) {
 	if m.Document != nil {
 		ids = append(ids, *m.Document)
@@ -55,20 +57,21 @@ func (m Message) Documents() (ids []uuid.UUID) {
 	return ids
 }
 
-// Decode reads a message of the stream REPLAY. It fails with schema.ErrUndecodable.
+// Decode decodes the data of a message in the stream REPLAY. It fails with
+// schema.ErrUndecodable.
 func Decode(data []byte) (m Message, err error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", schema.ErrUndecodable, err)
 	}
 	if m.Replay == "" || (len(m.Keys) == 0) == (m.Document == nil) {
-		return Message{}, fmt.Errorf("%w: no replay, or neither keys nor a document",
+		return Message{}, fmt.Errorf("%w: want a replay, and either keys or a document",
 			schema.ErrUndecodable)
 	}
 	return m, nil
 }
 
-// BucketEvent returns the message as confirm takes it. It names no request, so that
-// confirm never takes it for a duplicate, and stats the object.
+// BucketEvent converts a message to the event type of the consumer confirm. The records have
+// no request id, so that confirm never drops them as duplicates and always stats the objects.
 func BucketEvent(m Message) []schema.BucketRecord {
 	records := make([]schema.BucketRecord, len(m.Keys))
 	for i, key := range m.Keys {
@@ -77,7 +80,7 @@ func BucketEvent(m Message) []schema.BucketRecord {
 	return records
 }
 
-// DocumentEvent returns the message as classify takes it.
+// DocumentEvent converts a message to the event type of the consumer classify.
 func DocumentEvent(m Message) schema.DocumentEvent {
 	if m.Document == nil {
 		return schema.DocumentEvent{}
@@ -85,15 +88,15 @@ func DocumentEvent(m Message) schema.DocumentEvent {
 	return schema.DocumentEvent{DocumentID: *m.Document, Status: string(schema.StatusUploaded)}
 }
 
-// Handler returns a handler of replayed messages that has handle decide them, after
-// event has turned them into what handle takes, and stores the outcome of each.
-// maxAttempts is the runner's: after so many failed attempts a message becomes a dead
-// letter.
+// Handler returns a handler for the messages of the stream REPLAY. It converts each message
+// with event, calls handle, and stores the outcome of each message. maxAttempts is the number
+// of failed attempts after which the runner dead-letters a message.
 //
-// Applied means that the consumer changed a document of the event; it counts for the
-// first of the batch's messages about that document. Outcomes are stored before the
-// messages are acked. After a crash in between a message is handled once more, and
-// what it had applied may count as unchanged.
+// The outcome is applied if handle changed a document of the event. If a batch has several
+// messages for one document, only the first of them counts as applied. Outcomes are stored
+// before the messages are acknowledged. After a crash in between, the message is handled
+// again, and its outcome may then be unchanged although the first delivery changed the
+// document.
 func Handler[T any](
 	db *postgres.DB, event func(Message) T, handle runner.Handler[T], maxAttempts int,
 ) runner.Handler[Message] {
@@ -105,7 +108,7 @@ func Handler[T any](
 			}
 			return errs
 		}
-		ids, keys := about(batch)
+		ids, keys := references(batch)
 		before, err := db.DocumentStates(ctx, ids, keys)
 		if err != nil {
 			return fail(err)
@@ -114,63 +117,65 @@ func Handler[T any](
 		for i, m := range batch {
 			inner[i] = runner.Message[T]{Event: event(m.Event), Sequence: m.Sequence, Attempts: m.Attempts}
 		}
-		errs = call(ctx, handle, inner)
+		errs = callRecovered(ctx, handle, inner)
 		after, err := db.DocumentStates(ctx, ids, keys)
 		if err != nil {
 			return fail(err)
 		}
-		var decided []postgres.EventOutcome
+		var outcomes []postgres.EventOutcome
 		for i, m := range batch {
-			d := postgres.EventOutcome{
+			o := postgres.EventOutcome{
 				Replay: m.Event.Replay, Position: m.Event.Position, Outcome: postgres.Unchanged,
 			}
 			switch {
 			case errs[i] == nil && changed(m.Event, before, after):
-				d.Outcome = postgres.Applied
+				o.Outcome = postgres.Applied
 			case errs[i] == nil:
-			case final(errs[i], len(batch), m.Attempts, maxAttempts):
-				d.Outcome = postgres.Failed
+			case isFinal(errs[i], len(batch), m.Attempts, maxAttempts):
+				o.Outcome = postgres.Failed
 			default:
 				continue
 			}
-			decided = append(decided, d)
+			outcomes = append(outcomes, o)
 		}
-		if len(decided) == 0 {
+		if len(outcomes) == 0 {
 			return errs
 		}
-		if err := db.RecordOutcomes(ctx, decided); err != nil {
+		if err := db.RecordOutcomes(ctx, outcomes); err != nil {
 			return fail(err)
 		}
 		return errs
 	}
 }
 
-// call turns a panic into an error, so that its outcome is noted too.
-func call[T any](
+// callRecovered calls handle and turns a panic into an error for each message of the batch, so
+// that an outcome can be stored for them.
+func callRecovered[T any](
 	ctx context.Context, handle runner.Handler[T], batch []runner.Message[T],
 ) (errs []error) {
 	defer func() {
 		if p := recover(); p != nil || len(errs) != len(batch) {
 			errs = make([]error, len(batch))
 			for i := range errs {
-				errs[i] = fmt.Errorf("handler panicked or gave no outcome: %v", p)
+				errs[i] = fmt.Errorf("handler panicked or returned too few errors: %v", p)
 			}
 		}
 	}()
 	return handle(ctx, batch)
 }
 
-// final reports whether the runner dead-letters the message after this failure. A
-// failure in a batch of several is retried alone.
-func final(err error, batch, attempts, maxAttempts int) bool {
+// isFinal reports whether the runner dead-letters the message after this error. A permanent
+// error is always final. Another error is final after the last attempt, and only in a batch of
+// one: a message that fails in a larger batch is retried in a batch of its own.
+func isFinal(err error, batch, attempts, maxAttempts int) bool {
 	if runner.Outage(err) || runner.Postponed(err) {
 		return false
 	}
 	return errors.Is(err, runner.ErrPermanent) || (batch == 1 && attempts+1 >= maxAttempts)
 }
 
-// about returns the documents and the keys that the messages name.
-func about(batch []runner.Message[Message]) (ids []uuid.UUID, keys []string) {
+// references returns the document ids and the object keys that the messages name.
+func references(batch []runner.Message[Message]) (ids []uuid.UUID, keys []string) {
 	for _, m := range batch {
 		if m.Event.Document != nil {
 			ids = append(ids, *m.Event.Document)
@@ -180,8 +185,8 @@ func about(batch []runner.Message[Message]) (ids []uuid.UUID, keys []string) {
 	return ids, keys
 }
 
-// changed reports whether a document of the message changed. A change counts for the
-// first message about the document.
+// changed reports whether a document of the message changed. It records the change in before,
+// so that a change is reported only for the first message of a document.
 func changed(m Message, before, after map[string]string) (changed bool) {
 	refs := m.Keys
 	if m.Document != nil {

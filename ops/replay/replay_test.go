@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,17 +25,19 @@ type bundle struct {
 	archive replay.Archive
 }
 
-func setup(t *testing.T) *bundle {
+func setup(t testing.TB) *bundle {
 	t.Helper()
 	b := &bundle{Bundle: consumertest.New(t)}
-	b.archive = replay.Archive{DB: b.Open(b.OwnerURL), Conn: b.Operator, Objects: b.Objects, BucketName: b.MinIO.Bucket}
+	b.archive = replay.Archive{
+		DB: b.Open(b.OwnerURL), Conn: b.Operator, Objects: b.Objects, BucketName: b.MinIO.Bucket,
+	}
 	return b
 }
 
 const maxAttempts = 3
 
 // consume runs the target confirm with the handler until the test ends.
-func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketRecord]) (stop func()) {
+func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketRecord]) {
 	t.Helper()
 	c := runner.Config{
 		Stream: schema.StreamReplay, Consumer: replay.Confirm, MaxAttempts: maxAttempts,
@@ -47,78 +48,127 @@ func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketReco
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b.Go(run.Run)
+	b.Go(run.Run)
 }
 
 func (b *bundle) confirm() runner.Handler[[]schema.BucketRecord] {
 	return confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 }
 
-// created stores an object of a new pending document and publishes its event.
-func (b *bundle) created(t *testing.T) schema.Document {
-	t.Helper()
+// publishCreated publishes the event that an object was created in the bucket of the tests.
+func (b *bundle) publishCreated(key string) {
+	event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, key)
+	b.Publish(schema.SubjectCreatedDurable, event)
+}
+
+// pending creates a pending document and its object.
+func (b *bundle) pending() schema.Document {
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	b.Publish(schema.SubjectCreatedDurable, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey))
 	return d
 }
 
-func (b *bundle) prepare(t *testing.T, name string, s replay.Selection) replay.Plan {
+// created creates a pending document and its object, and publishes the object's event.
+func (b *bundle) created() schema.Document {
+	d := b.pending()
+	b.publishCreated(d.ObjectKey)
+	return d
+}
+
+// plan plans a replay to confirm, and stores it under the name unless the name is empty.
+func (b *bundle) plan(t testing.TB, name string, s replay.Selection) replay.Plan {
 	t.Helper()
-	plan, err := b.archive.Prepare(t.Context(), replay.Confirm, s, 0, &postgres.Replay{Name: name, Selection: []byte(`{}`)}, nil)
-	if err == nil {
-		err = b.archive.Start(t.Context(), name)
+	var r *postgres.Replay
+	if name != "" {
+		r = &postgres.Replay{Name: name, Selection: []byte(`{}`)}
 	}
+	plan, err := b.archive.Prepare(t.Context(), replay.Confirm, s, 0, r, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return plan
 }
 
-// many is a bound on live messages that nobody handles in these tests.
-const many = 1 << 20
+// start plans and starts a replay to confirm.
+func (b *bundle) start(t testing.TB, name string, s replay.Selection) replay.Plan {
+	t.Helper()
+	plan := b.plan(t, name, s)
+	if err := b.archive.Start(t.Context(), name); err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// noMaxLag is above the number of live messages in these tests, which nobody handles.
+const noMaxLag = 1 << 20
 
 func (b *bundle) run(t *testing.T, name string) postgres.Replay {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), consumertest.Timeout)
 	defer cancel()
-	r, err := replay.Runner{Archive: b.archive, MaxLag: many}.Run(ctx, name)
+	r, err := replay.Runner{Archive: b.archive, MaxLag: noMaxLag}.Run(ctx, name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r
 }
 
-func expect(t *testing.T, r postgres.Replay, status string, matched, applied, unchanged, failed int64) {
+// runInBackground runs a started replay until it or the test ends, and sends its end state.
+func (b *bundle) runInBackground(
+	t *testing.T, name string, runner replay.Runner,
+) <-chan postgres.Replay {
+	runner.Archive = b.archive
+	ended := make(chan postgres.Replay, 1)
+	b.Go(func(ctx context.Context) {
+		r, err := runner.Run(ctx, name)
+		if err != nil && ctx.Err() == nil {
+			t.Error(err)
+		}
+		ended <- r
+	})
+	return ended
+}
+
+// counts are the numbers of events of a replay that matched, and by outcome.
+type counts struct{ matched, applied, unchanged, failed int64 }
+
+func expectDone(t *testing.T, r postgres.Replay, want counts) {
 	t.Helper()
-	if r.Status != status || r.Matched != matched || r.Applied != applied || r.Unchanged != unchanged || r.Failed != failed {
-		t.Errorf("replay %s is %s: %d = %d + %d + %d, want %s: %d = %d + %d + %d", r.Name, r.Status, r.Matched, r.Applied, r.Unchanged, r.Failed,
-			status, matched, applied, unchanged, failed)
+	got := counts{r.Matched, r.Applied, r.Unchanged, r.Failed}
+	if r.Status != postgres.ReplayDone || got != want {
+		t.Errorf("replay %s: got status %s, events %+v, want done, %+v", r.Name, r.Status, got, want)
 	}
 }
 
-func TestEachEventComesToOneOutcome(t *testing.T) {
+func TestEachEventGetsOneOutcome(t *testing.T) {
 	b := setup(t)
-	lost := b.created(t)
-	b.created(t)
-	broken, poisoned := b.created(t), b.created(t)
-	b.Publish(schema.SubjectCreatedDurable, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, lost.ObjectKey))
-	b.Publish(schema.SubjectCreatedDurable, consumertest.BucketEvent(consumertest.Created, "another", lost.ObjectKey))
-	b.Publish(schema.SubjectCreatedDurable, []byte("no event"))
-	b.Publish(schema.SubjectRemovedDurable, consumertest.BucketEvent(consumertest.Removed, b.MinIO.Bucket, lost.ObjectKey))
+	d := b.created()
+	b.created()
+	broken, poisoned := b.created(), b.created()
+	b.publishCreated(d.ObjectKey)
+	for _, unsupported := range []struct {
+		subject string
+		data    []byte
+	}{
+		{schema.SubjectCreatedDurable, consumertest.BucketEvent(consumertest.Created, "other", d.ObjectKey)},
+		{schema.SubjectCreatedDurable, []byte("no event")},
+		{schema.SubjectRemovedDurable, consumertest.BucketEvent(consumertest.Removed, b.MinIO.Bucket, d.ObjectKey)},
+	} {
+		b.Publish(unsupported.subject, unsupported.data)
+	}
 
 	var once sync.Once
 	handle := b.confirm()
 	b.consume(t, func(ctx context.Context, batch []runner.Message[[]schema.BucketRecord]) []error {
 		var outage error
-		once.Do(func() { outage = fmt.Errorf("once: %w", postgres.ErrUnavailable) })
+		once.Do(func() { outage = fmt.Errorf("first batch: %w", postgres.ErrUnavailable) })
 		errs := handle(ctx, batch)
 		for i, m := range batch {
 			switch m.Event[0].Key {
 			case poisoned.ObjectKey:
-				panic("cannot bear this one")
+				panic("poisoned message")
 			case broken.ObjectKey:
-				errs[i] = runner.Permanent(errors.New("never"))
+				errs[i] = runner.Permanent(errors.New("broken document"))
 			}
 			if outage != nil {
 				errs[i] = outage
@@ -126,126 +176,132 @@ func TestEachEventComesToOneOutcome(t *testing.T) {
 		}
 		return errs
 	})
-	if plan := b.prepare(t, "r", replay.Selection{}); plan.Matched != 5 || plan.Statuses["pending"] != 5 || plan.Cut {
-		t.Errorf("plan %+v", plan)
-	}
-	r := b.run(t, "r")
-	// What the first call did before it met the outage counts as unchanged the second
-	// time; the sum holds.
-	if r.Status != postgres.ReplayDone || r.Matched != 5 || r.Failed != 2 || r.Applied+r.Unchanged != 3 {
-		t.Errorf("replay %+v", r)
-	}
-	b.Expect(lost.ID, "uploaded")
-	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE stream = 'REPLAY' AND consumer = 'confirm'`); n != 2 {
-		t.Errorf("%d dead letters", n)
-	}
-	b.prepare(t, "again", replay.Selection{KeyPrefix: lost.ObjectKey})
-	expect(t, b.run(t, "again"), "done", 2, 0, 2, 0)
-	b.prepare(t, "failed", replay.Selection{OnlyFailed: true}) // the dead letters are REPLAY's own, and all documents count by now
-	expect(t, b.run(t, "failed"), "done", 0, 0, 0, 0)
+
+	t.Run("supported events get one outcome each", func(t *testing.T) {
+		plan := b.start(t, "all", replay.Selection{})
+		if plan.Matched != 5 || plan.Statuses["pending"] != 5 || plan.Truncated {
+			t.Errorf("got plan %+v, want 5 events of pending documents, not truncated", plan)
+		}
+		r := b.run(t, "all")
+		// What the first batch changed before the outage counts as unchanged when the batch is
+		// delivered again, so only the sum is known.
+		if r.Status != postgres.ReplayDone || r.Matched != 5 || r.Failed != 2 ||
+			r.Applied+r.Unchanged != 3 {
+			t.Errorf("got %+v, want it done with 5 matched, 2 failed, 3 applied or unchanged", r)
+		}
+		b.Expect(d.ID, "uploaded")
+		const query = `SELECT count(*) FROM dead_letters
+			WHERE stream = 'REPLAY' AND consumer = 'confirm'`
+		if got := b.Count(query); got != 2 {
+			t.Errorf("got %d dead letters, want 2", got)
+		}
+	})
+	t.Run("a second replay changes nothing", func(t *testing.T) {
+		b.start(t, "again", replay.Selection{KeyPrefix: d.ObjectKey})
+		expectDone(t, b.run(t, "again"), counts{matched: 2, unchanged: 2})
+	})
+	t.Run("dead letters of the stream REPLAY are not selected", func(t *testing.T) {
+		b.start(t, "failed", replay.Selection{OnlyFailed: true})
+		expectDone(t, b.run(t, "failed"), counts{})
+	})
 }
 
-// Events without an outcome that nobody has are published once more.
-func TestWhatGetsLostOnTheWayIsPublishedAgain(t *testing.T) {
+func TestLostMessagesArePublishedAgain(t *testing.T) {
 	b := setup(t)
 	var docs []schema.Document
 	for range 5 {
-		docs = append(docs, b.created(t))
+		docs = append(docs, b.created())
 	}
-	b.prepare(t, "r", replay.Selection{})
-	ended := make(chan postgres.Replay, 1)
-	b.Go(func(ctx context.Context) {
-		r, err := replay.Runner{Archive: b.archive, MaxLag: many}.Run(ctx, "r")
-		if err != nil && ctx.Err() == nil {
-			t.Error(err)
-		}
-		ended <- r
-	})
-	b.Eventually("they are published", func() bool {
+	b.start(t, "r", replay.Selection{})
+	ended := b.runInBackground(t, "r", replay.Runner{MaxLag: noMaxLag})
+	b.Eventually("the events are published", func() bool {
 		return b.ConsumerInfo(schema.StreamReplay, replay.Confirm).NumPending == 5
 	})
-	if _, err := (replay.Runner{Archive: b.archive}).Run(t.Context(), "r"); !errors.Is(err, replay.ErrAttended) {
-		t.Errorf("a second run: %v", err)
+	_, err := replay.Runner{Archive: b.archive}.Run(t.Context(), "r")
+	if !errors.Is(err, replay.ErrAlreadyRunning) {
+		t.Errorf("second run: got error %v, want ErrAlreadyRunning", err)
 	}
-	if err := b.Operator.PurgeReplay(t.Context(), nats.ReplaySubject(replay.Confirm, "r"), 0); err != nil {
+	subject := nats.ReplaySubject(replay.Confirm, "r")
+	if err := b.Operator.PurgeReplay(t.Context(), subject, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.consume(t, b.confirm())
-	expect(t, <-ended, "done", 5, 5, 0, 0)
+	expectDone(t, <-ended, counts{matched: 5, applied: 5})
 	for _, d := range docs {
 		b.Expect(d.ID, "uploaded")
 	}
 }
 
-func TestEventsThatAreNotKeptAnyMoreFail(t *testing.T) {
+func TestEventsThatAreNoLongerStoredFail(t *testing.T) {
 	b := setup(t)
 	for range 5 {
-		b.created(t)
+		b.created()
 	}
-	b.prepare(t, "r", replay.Selection{})
+	b.start(t, "r", replay.Selection{})
 	stream, err := b.Operator.JetStream().Stream(t.Context(), schema.StreamBucket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.DeleteMsg(t.Context(), 1); err != nil {
-		t.Fatal(err)
-	}
-	if err := stream.DeleteMsg(t.Context(), 4); err != nil {
-		t.Fatal(err)
+	for _, sequence := range []uint64{1, 4} {
+		if err := stream.DeleteMsg(t.Context(), sequence); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.consume(t, b.confirm())
-	expect(t, b.run(t, "r"), "done", 5, 3, 0, 2)
-	plan, err := b.archive.Prepare(t.Context(), replay.Confirm, replay.Selection{From: time.Now().Add(-time.Hour)}, 0, nil, nil)
-	if err != nil || !plan.Cut || plan.Matched != 3 {
-		t.Errorf("plan %+v, %v", plan, err)
+	expectDone(t, b.run(t, "r"), counts{matched: 5, applied: 3, failed: 2})
+	plan := b.plan(t, "", replay.Selection{From: time.Now().Add(-time.Hour)})
+	if !plan.Truncated || plan.Matched != 3 {
+		t.Errorf("got plan %+v, want 3 events and a truncated window", plan)
 	}
+}
 
-	b.prepare(t, "orphaned", replay.Selection{})
+func TestReplayOfALostStreamIsNotResumable(t *testing.T) {
+	b := setup(t)
+	b.created()
+	b.start(t, "r", replay.Selection{})
 	if err := b.Operator.JetStream().DeleteStream(t.Context(), schema.StreamBucket); err != nil {
 		t.Fatal(err)
 	}
 	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := (replay.Runner{Archive: b.archive}).Run(t.Context(), "orphaned"); err == nil || !strings.Contains(err.Error(), "made anew") {
-		t.Errorf("on another stream: %v", err)
+	r := replay.Runner{Archive: b.archive}
+	if _, err := r.Run(t.Context(), "r"); !errors.Is(err, replay.ErrNotResumable) {
+		t.Errorf("run: got error %v, want ErrNotResumable", err)
 	}
-	if r, err := (replay.Runner{Archive: b.archive}).Cancel(t.Context(), "orphaned"); err != nil || r.Status != postgres.ReplayCanceled {
-		t.Errorf("canceled %+v, %v", r, err)
+	got, err := r.Cancel(t.Context(), "r")
+	if err != nil || got.Status != postgres.ReplayCanceled {
+		t.Errorf("cancel: got status %s, error %v, want canceled", got.Status, err)
 	}
 }
 
-// Live events go first: while more of them wait than allowed, none is replayed.
-func TestItWaitsForLiveEvents(t *testing.T) {
+func TestLiveEventsHavePriority(t *testing.T) {
 	b := setup(t)
 	for range 5 {
-		b.created(t)
+		b.created()
 	}
 	b.consume(t, b.confirm())
-	b.prepare(t, "r", replay.Selection{})
-	waits := make(chan string, 100)
-	ended := make(chan postgres.Replay, 1)
-	b.Go(func(ctx context.Context) {
-		r, err := replay.Runner{Archive: b.archive, MaxLag: 4, Progress: func(_ postgres.Replay, waiting string) {
+	b.start(t, "r", replay.Selection{})
+	reports := make(chan string, 100)
+	ended := b.runInBackground(t, "r", replay.Runner{
+		MaxLag: 4,
+		Progress: func(_ postgres.Replay, waitsFor string) {
 			select {
-			case waits <- waiting:
+			case reports <- waitsFor:
 			default:
 			}
-		}}.Run(ctx, "r")
-		if err != nil && ctx.Err() == nil {
-			t.Error(err)
-		}
-		ended <- r
+		},
 	})
-	for waiting := ""; waiting != "5 live events"; {
+	for waitsFor := ""; waitsFor != "5 live events"; {
 		select {
-		case waiting = <-waits:
+		case waitsFor = <-reports:
 		case <-time.After(consumertest.Timeout):
-			t.Fatal("it does not say that it waits")
+			t.Fatal("got no progress report that the replay waits for 5 live events")
 		}
 	}
-	if n := b.ConsumerInfo(schema.StreamReplay, replay.Confirm).Delivered.Consumer; n != 0 {
-		t.Errorf("%d events were replayed meanwhile", n)
+	info := b.ConsumerInfo(schema.StreamReplay, replay.Confirm)
+	if got := info.Delivered.Consumer; got != 0 {
+		t.Errorf("got %d replayed events before the live ones, want 0", got)
 	}
 	live, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, b.confirm(),
 		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm}, b.Log)
@@ -253,85 +309,93 @@ func TestItWaitsForLiveEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Go(live.Run)
-	expect(t, <-ended, "done", 5, 0, 5, 0)
+	expectDone(t, <-ended, counts{matched: 5, unchanged: 5})
 }
 
-func TestMadeEventsOutliveTheirRun(t *testing.T) {
+func TestReplayFromBucketIsResumed(t *testing.T) {
 	b := setup(t)
 	for range 3 {
-		d := b.Document(b.Alice, 3)
-		b.Put(d.ObjectKey, "abc")
+		b.pending()
 	}
-	plan := b.prepare(t, "r", replay.Selection{FromBucket: true})
+	fromBucket := replay.Selection{FromBucket: true}
+	plan := b.start(t, "r", fromBucket)
 	if plan.Matched != 3 || plan.Kinds[replay.KindCreated] != 3 {
-		t.Errorf("plan %+v", plan)
+		t.Errorf("got plan %+v, want 3 events of the kind created", plan)
 	}
-	d := b.Document(b.Alice, 3) // one that came later is not among them
-	b.Put(d.ObjectKey, "abc")
-	if _, err := b.archive.Prepare(t.Context(), replay.Confirm, replay.Selection{FromBucket: true}, 0, &postgres.Replay{Name: "other", Selection: []byte(`{}`)}, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.archive.Start(t.Context(), "other"); !errors.Is(err, replay.ErrOverlap) {
-		t.Errorf("another from the bucket: %v", err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := (replay.Runner{Archive: b.archive}).Run(ctx, "r"); err == nil {
-		t.Error("a run that was canceled succeeds")
-	}
-	b.consume(t, b.confirm())
-	expect(t, b.run(t, "r"), "done", 3, 3, 0, 0)
-	b.Expect(d.ID, "pending")
-	if n := b.Count(`SELECT count(*) FROM replay_generated_events`); n != 0 {
-		t.Errorf("%d made events are left", n)
-	}
+	later := b.pending()
+
+	t.Run("a concurrent replay from the bucket is refused", func(t *testing.T) {
+		b.plan(t, "other", fromBucket)
+		if err := b.archive.Start(t.Context(), "other"); !errors.Is(err, replay.ErrOverlap) {
+			t.Errorf("got error %v, want ErrOverlap", err)
+		}
+	})
+	t.Run("an interrupted run is resumed", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := (replay.Runner{Archive: b.archive}).Run(ctx, "r"); err == nil {
+			t.Error("got no error of a run with a canceled context, want one")
+		}
+		b.consume(t, b.confirm())
+		expectDone(t, b.run(t, "r"), counts{matched: 3, applied: 3})
+	})
+	t.Run("later objects are not replayed", func(t *testing.T) { b.Expect(later.ID, "pending") })
+	t.Run("the generated events are deleted at the end", func(t *testing.T) {
+		if got := b.Count(`SELECT count(*) FROM replay_generated_events`); got != 0 {
+			t.Errorf("got %d generated events, want 0", got)
+		}
+	})
 }
 
-// OnlyFailed chooses by the documents' status, and by the dead letters of the stream.
-func TestOnlyFailed(t *testing.T) {
+func TestOnlyFailedSelectsByStatusAndDeadLetters(t *testing.T) {
 	b := setup(t)
-	b.created(t)
-	for _, d := range []schema.Document{b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "abc")} {
-		event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
-		b.Publish(schema.SubjectCreatedDurable, event)
+	b.created()
+	for range 2 {
+		b.publishCreated(b.Uploaded(b.Alice, "abc").ObjectKey)
 	}
-	b.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, attempts, first_at) VALUES
-		('BUCKET', 3, 'confirm', 's', '', 'test', 1, now()), ('REPLAY', 2, 'confirm', 's', '', 'test', 1, now())`)
+	b.Exec(`INSERT INTO dead_letters
+			(stream, sequence, consumer, subject, data, reason, attempts, first_at)
+		VALUES ('BUCKET', 3, 'confirm', 's', '', 'test', 1, now()),
+			('REPLAY', 2, 'confirm', 's', '', 'test', 1, now())`)
+	type byStatus map[string]int64
 	for name, c := range map[string]struct {
 		selection replay.Selection
-		want      map[string]int64 // by status
+		want      byStatus
 	}{
-		"all events":             {replay.Selection{}, map[string]int64{"pending": 1, "uploaded": 2}},
-		"failed events":          {replay.Selection{OnlyFailed: true}, map[string]int64{"pending": 1, "uploaded": 1}},
-		"objects":                {replay.Selection{FromBucket: true}, map[string]int64{"pending": 1, "uploaded": 2}},
-		"objects not brought on": {replay.Selection{FromBucket: true, OnlyFailed: true}, map[string]int64{"pending": 1}},
+		"all events":     {replay.Selection{}, byStatus{"pending": 1, "uploaded": 2}},
+		"failed events":  {replay.Selection{OnlyFailed: true}, byStatus{"pending": 1, "uploaded": 1}},
+		"all objects":    {replay.Selection{FromBucket: true}, byStatus{"pending": 1, "uploaded": 2}},
+		"failed objects": {replay.Selection{FromBucket: true, OnlyFailed: true}, byStatus{"pending": 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			plan, err := b.archive.Prepare(t.Context(), replay.Confirm, c.selection, 0, nil, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if !maps.Equal(plan.Statuses, c.want) {
-				t.Errorf("got events by status %v, want %v", plan.Statuses, c.want)
+			if got := b.plan(t, "", c.selection).Statuses; !maps.Equal(got, c.want) {
+				t.Errorf("got events by status %v, want %v", got, c.want)
 			}
 		})
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, s := range []string{"", "null", "{}", `{"replay":"r","position":1,"keys":["a"]}`, `{"replay":"r","document":"0190b5a0-0000-7000-8000-000000000000"}`} {
+	for _, s := range []string{
+		"", "null", "{}",
+		`{"replay":"r","position":1,"keys":["a"]}`,
+		`{"replay":"r","document":"0190b5a0-0000-7000-8000-000000000000"}`,
+	} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := replay.Decode(data)
 		if err != nil {
 			if !errors.Is(err, schema.ErrUndecodable) {
-				t.Errorf("%q: %v", data, err)
+				t.Errorf("%q: got error %v, want ErrUndecodable", data, err)
 			}
 			return
 		}
-		if m.Replay == "" || len(replay.BucketEvent(m)) != len(m.Keys) || (m.Document != nil && replay.DocumentEvent(m).DocumentID != *m.Document) {
-			t.Errorf("%q gives %+v", data, m)
+		if m.Replay == "" || len(replay.BucketEvent(m)) != len(m.Keys) {
+			t.Errorf("%q: got %+v, want a replay and a record for each key", data, m)
+		}
+		if m.Document != nil && replay.DocumentEvent(m).DocumentID != *m.Document {
+			t.Errorf("%q: got event %+v, want document %s", data, replay.DocumentEvent(m), m.Document)
 		}
 	})
 }

@@ -12,38 +12,38 @@ import (
 	"intray/schema"
 )
 
-// Runner publishes the events of replays that were started, and waits for their
-// outcomes. Any process may resume what another left.
+// Runner publishes the events of started replays and waits for their outcomes. Any process can
+// resume a replay that another process left unfinished.
 type Runner struct {
 	Archive
-	// MaxLag is how many live messages may wait for the target's own consumer while
-	// replayed ones are published; default 200.
+	// MaxLag is the highest number of live messages that may be pending for the target while
+	// events are replayed. The default is 200.
 	MaxLag uint64
-	// Progress, if not nil, is called about once a second with the replay as it stands,
-	// and with what it waits for, empty if for nothing.
-	Progress func(r postgres.Replay, waiting string)
+	// Progress, if not nil, is called about once per second with the state of the replay and
+	// with what it waits for, which is empty if it does not wait.
+	Progress func(r postgres.Replay, waitsFor string)
 }
 
-// ErrAttended means that another process is publishing the replay's events.
-var ErrAttended = errors.New("another process is at this replay")
+// ErrAlreadyRunning means that another process is publishing the events of the replay.
+var ErrAlreadyRunning = errors.New("another process is running this replay")
 
-// ErrOver means that a replay cannot go on, now or later.
-var ErrOver = errors.New("it does not go on")
+// ErrNotResumable means that a replay can never be resumed.
+var ErrNotResumable = errors.New("replay cannot be resumed")
 
-// defaultLag is Runner.MaxLag's default: a second's worth of a small burst.
-const defaultLag = 200
+// defaultMaxLag is the default of Runner.MaxLag: about one second of a small burst.
+const defaultMaxLag = 200
 
-// Run runs a started replay, or resumes one that was paused or whose process died,
-// until it is done, paused or canceled, and returns it as it then is. It fails with
-// ErrAttended where another process runs the replay, with ErrOver where it cannot be
-// resumed, and with any other error where it can.
+// Run runs a started replay, or resumes a replay that was paused or interrupted, until it is
+// done, paused or canceled. It returns the state of the replay at the end. Run fails with
+// ErrAlreadyRunning if another process runs the replay, and with ErrNotResumable if the replay
+// can never be resumed. After any other error the replay can be resumed.
 func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 	release, ok, err := r.DB.TryLock(ctx, postgres.ReplayLockName(name))
 	if err != nil {
 		return postgres.Replay{}, err
 	}
 	if !ok {
-		return postgres.Replay{}, fmt.Errorf("replay %s: %w", name, ErrAttended)
+		return postgres.Replay{}, fmt.Errorf("replay %s: %w", name, ErrAlreadyRunning)
 	}
 	defer release()
 	replay, err := r.DB.Replay(ctx, name)
@@ -53,37 +53,40 @@ func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 	switch replay.Status {
 	case postgres.ReplayRunning, postgres.ReplayPaused:
 	case postgres.ReplayPlanning:
-		return replay, fmt.Errorf("%w: replay %s ended before it began, while its events were chosen;"+
-			" cancel it and make it anew", ErrOver, name)
+		return replay, fmt.Errorf("%w: replay %s was interrupted while its events were selected;"+
+			" cancel it and start a new one", ErrNotResumable, name)
 	default:
-		return replay, fmt.Errorf("%w: replay %s is %s", ErrOver, name, replay.Status)
+		return replay, fmt.Errorf("%w: replay %s is %s", ErrNotResumable, name, replay.Status)
 	}
-	if err := r.sameStream(ctx, replay); err != nil {
+	if err := r.checkStream(ctx, replay); err != nil {
 		return replay, err
 	}
 	if _, err := r.DB.SetReplayStatus(ctx, name, postgres.ReplayRunning); err != nil {
 		return replay, err
 	}
-	run := &run{Runner: r, replay: replay, pace: paces[replay.Target], began: time.Now()}
-	run.MaxLag = cmp.Or(r.MaxLag, defaultLag)
+	run := &run{
+		Runner: r, replay: replay, limits: targetLimits[replay.Target], startedAt: time.Now(),
+	}
+	run.MaxLag = cmp.Or(r.MaxLag, defaultMaxLag)
 	if err := run.complete(ctx); err != nil && !errors.Is(err, errStopped) {
 		return run.replay, err
 	}
 	ended, err := r.DB.Replay(context.WithoutCancel(ctx), name)
-	ended.HasPublisher = false // by this run, which is over
+	ended.HasPublisher = false // the publisher was this run, which has ended
 	return ended, err
 }
 
-// Cancel ends a replay for good: events that were not delivered yet never are.
+// Cancel ends a replay permanently. Events that were not delivered yet are never delivered.
 func (r Runner) Cancel(ctx context.Context, name string) (postgres.Replay, error) {
 	replay, err := r.DB.Replay(ctx, name)
 	if err != nil {
 		return replay, err
 	}
 	if replay.EndedAt != nil {
-		return replay, fmt.Errorf("replay %s is %s already", name, replay.Status)
+		return replay, fmt.Errorf("cancel replay %s: it is already %s", name, replay.Status)
 	}
-	if _, err := r.DB.SetReplayStatus(ctx, name, postgres.ReplayCanceled); err != nil { // its runner stops
+	// The status stops the process that runs the replay.
+	if _, err := r.DB.SetReplayStatus(ctx, name, postgres.ReplayCanceled); err != nil {
 		return replay, err
 	}
 	if err := r.Conn.PurgeReplay(ctx, nats.ReplaySubject(replay.Target, name), 0); err != nil {
@@ -95,9 +98,9 @@ func (r Runner) Cancel(ctx context.Context, name string) (postgres.Replay, error
 	return r.DB.Replay(ctx, name)
 }
 
-// sameStream fails where the stream was made anew since the replay was planned: its
-// sequences then mean other events.
-func (r Runner) sameStream(ctx context.Context, replay postgres.Replay) error {
+// checkStream fails with ErrNotResumable if the stream was deleted and created again after the
+// replay was planned. The stored sequences then refer to other events.
+func (r Runner) checkStream(ctx context.Context, replay postgres.Replay) error {
 	if replay.Stream == "" {
 		return nil
 	}
@@ -106,45 +109,45 @@ func (r Runner) sameStream(ctx context.Context, replay postgres.Replay) error {
 		return err
 	}
 	if replay.StreamCreated != nil && !replay.StreamCreated.Equal(state.Created) {
-		return fmt.Errorf("%w: the stream %s was made anew since replay %s was planned:"+
-			" its events are gone; cancel it",
-			ErrOver, replay.Stream, replay.Name)
+		return fmt.Errorf("%w: the stream %s was created again after replay %s was planned,"+
+			" and the selected events are lost; cancel the replay",
+			ErrNotResumable, replay.Stream, replay.Name)
 	}
 	return nil
 }
 
-// errStopped means that somebody paused or canceled the replay.
+// errStopped means that an operator paused or canceled the replay.
 var errStopped = errors.New("stopped")
 
 // run is one run of a replay.
 type run struct {
 	Runner
 	replay postgres.Replay
-	pace   pace
-	// round counts the passes over the events: an event that got lost is published
-	// again under another message id.
-	round     int
-	began     time.Time
-	published int // in this run
-	reported  time.Time
-	advanced  time.Time
-	waiting   string // for what; empty: for nothing
-	// lost are chosen events that the stream does not hold any more.
-	lost []postgres.EventOutcome
+	limits limits
+	// round counts the passes over the events. It is part of the message id, so that the
+	// stream accepts an event that was lost and is published again.
+	round      int
+	startedAt  time.Time
+	published  int // number of events published in this run
+	reportedAt time.Time
+	advancedAt time.Time
+	waitsFor   string // empty if the run does not wait
+	// missing holds the outcomes of selected events that the stream no longer stores.
+	missing []postgres.EventOutcome
 }
 
-// complete publishes the undecided events and awaits their outcomes, and does so
-// again for what got lost on the way.
+// complete publishes the events that have no outcome and waits for their outcomes. It repeats
+// this for events that were lost after they were published.
 func (r *run) complete(ctx context.Context) error {
 	for {
-		if err := r.publishUndecided(ctx); err != nil {
+		if err := r.publishUnfinished(ctx); err != nil {
 			return err
 		}
-		left, err := r.awaitOutcomes(ctx)
+		lost, err := r.awaitOutcomes(ctx)
 		if err != nil {
 			return err
 		}
-		if !left {
+		if !lost {
 			break
 		}
 		r.round++
@@ -161,28 +164,28 @@ func (r *run) complete(ctx context.Context) error {
 
 func (r *run) subject() string { return nats.ReplaySubject(r.replay.Target, r.replay.Name) }
 
-// advance stores the position and how many more events were published, and stops the
-// run where somebody paused or canceled the replay.
-func (r *run) advance(ctx context.Context, position uint64, more int) error {
-	status, err := r.DB.RecordReplayProgress(ctx, r.replay.Name, position, more)
+// advance stores the position and adds the number of newly published events. It fails with
+// errStopped if the replay was paused or canceled.
+func (r *run) advance(ctx context.Context, position uint64, published int) error {
+	status, err := r.DB.RecordReplayProgress(ctx, r.replay.Name, position, published)
 	if err != nil {
 		return err
 	}
 	r.replay.Position = int64(position)
-	r.advanced = time.Now()
+	r.advancedAt = time.Now()
 	if status != postgres.ReplayRunning {
 		return errStopped
 	}
 	return r.report(ctx)
 }
 
-// report reports the progress about once a second, and purges what the consumer has
-// handled from the stream, which a million events would fill.
+// report calls Progress about once per second. It also purges the messages that the consumer
+// has handled, because a replay of a million events would otherwise fill the stream.
 func (r *run) report(ctx context.Context) error {
-	if time.Since(r.reported) < reportInterval {
+	if time.Since(r.reportedAt) < reportInterval {
 		return nil
 	}
-	r.reported = time.Now()
+	r.reportedAt = time.Now()
 	lag, err := r.Conn.Lag(ctx, schema.StreamReplay, r.replay.Target)
 	if err != nil {
 		return err
@@ -197,32 +200,33 @@ func (r *run) report(ctx context.Context) error {
 	}
 	now, err := r.DB.Replay(ctx, r.replay.Name)
 	if err == nil {
-		r.Progress(now, r.waiting)
+		r.Progress(now, r.waitsFor)
 	}
 	return err
 }
 
-// awaitOutcomes waits for the outcomes of what was published. It reports whether some
-// of it got lost: it has no outcome, and the consumer has nothing left.
-func (r *run) awaitOutcomes(ctx context.Context) (left bool, err error) {
-	r.waiting = "the consumer"
+// awaitOutcomes waits until each published event has an outcome. It reports whether events were
+// lost: they have no outcome although the consumer has no messages left.
+func (r *run) awaitOutcomes(ctx context.Context) (lost bool, err error) {
+	r.waitsFor = "the consumer"
 	for {
-		// The consumer is asked first: an outcome is stored before its message is acked.
+		// The consumer is checked before the outcomes, because an outcome is stored before its
+		// message is acknowledged.
 		idle, err := r.Conn.Idle(ctx, schema.StreamReplay, r.replay.Target)
 		if err != nil {
 			return false, err
 		}
-		undecided, err := r.DB.UnfinishedEvents(ctx, r.replay.Name, 0, 2)
+		unfinished, err := r.DB.UnfinishedEvents(ctx, r.replay.Name, 0, 2)
 		if err != nil {
 			return false, err
 		}
-		if len(undecided) == 0 {
+		if len(unfinished) == 0 {
 			return false, nil
 		}
 		if idle {
 			return true, nil
 		}
-		if err := r.pause(ctx); err != nil {
+		if err := r.poll(ctx); err != nil {
 			return false, err
 		}
 	}

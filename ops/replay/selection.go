@@ -12,27 +12,29 @@ import (
 	"intray/schema"
 )
 
-// Selection chooses events. Zero fields choose all.
+// Selection is a filter for events. A zero field matches every event.
 type Selection struct {
-	From time.Time `json:"from,omitzero"` // when the stream stored them
+	// From and To limit the time at which the stream stored the event.
+	From time.Time `json:"from,omitzero"`
 	To   time.Time `json:"to,omitzero"`
-	// FirstSequence and LastSequence bound the sequence in the stream, both included.
-	FirstSequence uint64    `json:"first_sequence,omitempty"`
-	LastSequence  uint64    `json:"last_sequence,omitempty"`
-	Email         string    `json:"user,omitempty"`
-	User          uuid.UUID `json:"user_id,omitzero"`
-	Document      uuid.UUID `json:"document_id,omitzero"`
-	KeyPrefix     string    `json:"key_prefix,omitempty"`
-	Kinds         []string  `json:"kinds,omitempty"`
-	// OnlyFailed chooses the target's dead letters, and events of documents that it did
-	// not bring on: pending or expired ones for confirm, failed ones for classify.
+	// FirstSequence and LastSequence limit the sequence in the stream, both inclusive.
+	FirstSequence uint64 `json:"first_sequence,omitempty"`
+	LastSequence  uint64 `json:"last_sequence,omitempty"`
+	// Email is how the operator named the user. User is the id, by which events are matched.
+	Email     string    `json:"user,omitempty"`
+	User      uuid.UUID `json:"user_id,omitzero"`
+	Document  uuid.UUID `json:"document_id,omitzero"`
+	KeyPrefix string    `json:"key_prefix,omitempty"`
+	Kinds     []string  `json:"kinds,omitempty"`
+	// OnlyFailed matches the events that the target failed to handle: its dead letters, and
+	// events of documents that are pending or expired (confirm) or failed (classify).
 	OnlyFailed bool `json:"only_failed,omitempty"`
-	// FromBucket chooses objects instead of stored events, and an event is made for
-	// each. From and To are then when the object was stored.
+	// FromBucket selects objects of the bucket instead of stored events; an event is generated
+	// for each object. From and To then limit the time at which the object was last modified.
 	FromBucket bool `json:"from_bucket,omitempty"`
 }
 
-// String is the selection as the flags that choose it.
+// String formats the selection as the flags of "intray events replay".
 func (s Selection) String() string {
 	flags := s.windowFlags()
 	add := func(format string, args ...any) { flags = append(flags, fmt.Sprintf(format, args...)) }
@@ -55,12 +57,12 @@ func (s Selection) String() string {
 		add("--from-bucket")
 	}
 	if len(flags) == 0 {
-		return "all events that are kept"
+		return "all stored events"
 	}
 	return strings.Join(flags, " ")
 }
 
-// windowFlags returns the flags for the bounds of time and sequence.
+// windowFlags returns the flags that limit the time and the sequence.
 func (s Selection) windowFlags() (flags []string) {
 	if !s.From.IsZero() {
 		flags = append(flags, "--since "+s.From.Format(time.RFC3339))
@@ -80,12 +82,12 @@ func (s Selection) windowFlags() (flags []string) {
 	return flags
 }
 
-// Validate returns what is wrong with the selection for a target; "" stands for none,
-// where events are only listed.
+// Validate returns an error if the selection is not valid for the target. An empty target
+// means that events are only listed.
 func (s Selection) Validate(target string) error {
 	switch {
 	case !s.To.IsZero() && s.To.Before(s.From):
-		return errors.New("the window ends before it begins")
+		return errors.New("the end of the time window is before its start")
 	case s.LastSequence > 0 && s.LastSequence < s.FirstSequence:
 		return errors.New("the last sequence is before the first")
 	case s.FromBucket && (s.FirstSequence > 0 || s.LastSequence > 0 || len(s.Kinds) > 0):
@@ -94,13 +96,13 @@ func (s Selection) Validate(target string) error {
 	allowed := allowedKinds(target)
 	for _, k := range s.Kinds {
 		if !slices.Contains(allowed, k) {
-			return fmt.Errorf("the kind %q is none of %s", k, strings.Join(allowed, ", "))
+			return fmt.Errorf("unknown kind %q: choose from %s", k, strings.Join(allowed, ", "))
 		}
 	}
 	return nil
 }
 
-// allowedKinds returns the kinds of events that a target can be given, sorted.
+// allowedKinds returns the kinds of events that can be selected for a target, sorted.
 func allowedKinds(target string) []string {
 	var kinds []string
 	switch target {

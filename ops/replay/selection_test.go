@@ -9,11 +9,11 @@ import (
 	"intray/ops/replay"
 )
 
-func TestASelectionIsPrintedAsItsFlags(t *testing.T) {
+func TestSelectionStringReturnsFlags(t *testing.T) {
 	id := uuid.MustParse("0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b")
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 	for want, s := range map[string]replay.Selection{
-		"all events that are kept": {},
+		"all stored events": {},
 		"--since 2026-01-02T03:04:05Z --until 2026-01-02T04:04:05Z --user a@example.org": {
 			From: at, To: at.Add(time.Hour), Email: "a@example.org", User: id,
 		},
@@ -27,7 +27,7 @@ func TestASelectionIsPrintedAsItsFlags(t *testing.T) {
 		"--from-bucket": {FromBucket: true},
 	} {
 		if got := s.String(); got != want {
-			t.Errorf("%+v is printed as %q, not %q", s, got, want)
+			t.Errorf("%+v: got %q, want %q", s, got, want)
 		}
 	}
 }

@@ -16,39 +16,42 @@ import (
 	"intray/schema"
 )
 
-// Timeout bounds one check: a part that has not answered by then is unreachable.
+// Timeout is the timeout of one check. A component that has not responded by then counts as
+// down.
 const Timeout = 5 * time.Second
 
 const (
-	// recent is the stretch of time whose events Recent counts.
-	recent = 5 * time.Minute
-	// listedReplays is how many of the newest replays are searched for those that have
-	// not ended.
+	// recentWindow is the time window of Recent.
+	recentWindow = 5 * time.Minute
+	// listedReplays is how many of the newest replays are searched for replays that have not
+	// ended.
 	listedReplays = 20
-	// recheckDelay is how long a consumer that looks stalled is given to pull again.
+	// recheckDelay is the time after which a consumer that seems to be stalled is checked
+	// again.
 	recheckDelay = 300 * time.Millisecond
 )
 
-// Checker is what a check asks. Parts that are not given are not checked; the
-// database must be.
+// Checker checks the components of a system. DB is required; components whose fields are not
+// set are not checked.
 type Checker struct {
-	DB    *postgres.DB
-	Conn  *nats.Conn   // its user is the operator
-	MinIO minio.Config // with a key, the bucket is listed too
-	// Servers are our own servers and how they are asked for their health.
+	DB *postgres.DB
+	// Conn is connected as the operator.
+	Conn *nats.Conn
+	// MinIO is checked by its health. If it has a key, the bucket is also listed.
+	MinIO minio.Config
+	// Servers are the health checks of our own servers.
 	Servers []Probe
-	// DataDir is the data folder of "intray up", where MinIO's event queue is.
+	// DataDir is the data folder of "intray up", which contains the event queue of MinIO.
 	DataDir string
 }
 
-// Probe is how one part is checked. Check fails if the part does not answer, or
-// answers that it is not healthy.
+// Probe checks one component. Check fails if the component does not respond or is not healthy.
 type Probe struct {
 	Name  string
 	Check func(context.Context) error
 }
 
-// Check asks every part concurrently, for at most Timeout, and judges what it found.
+// Check checks all components concurrently, for at most Timeout, and judges the result.
 func (c Checker) Check(ctx context.Context) Status {
 	ctx, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -75,8 +78,8 @@ func (c Checker) Check(ctx context.Context) Status {
 	return s
 }
 
-// probes returns the probe of each part. Each fills in other fields of s, so that
-// they may run concurrently.
+// probes returns the probes of all components. Each probe sets different fields of s, so that
+// they can run concurrently.
 func (c Checker) probes(s *Status) []Probe {
 	database := func(ctx context.Context) error { return s.readDatabase(ctx, c.DB) }
 	events := func(ctx context.Context) error { return s.readEvents(ctx, c.Conn) }
@@ -90,8 +93,8 @@ func (c Checker) probes(s *Status) []Probe {
 	return append(all, c.Servers...)
 }
 
-// checkStorage fails if MinIO does not serve or, where a key is given, the bucket
-// cannot be listed with it.
+// checkStorage fails if MinIO is not healthy. If a key is set, it also fails if the bucket
+// cannot be listed with that key.
 func (c Checker) checkStorage(ctx context.Context) error {
 	err := minio.Ready(ctx, c.MinIO.Endpoint, c.MinIO.Secure)
 	if err != nil || c.MinIO.Key.Access == "" {
@@ -108,7 +111,7 @@ func (c Checker) checkStorage(ctx context.Context) error {
 
 func (s *Status) age(t *time.Time) Seconds { return Seconds(backlog.Age(t, s.At).Seconds()) }
 
-// readDatabase fills in Backlog and Replays.
+// readDatabase sets Backlog and Replays.
 func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 	b, err := db.Backlog(ctx)
 	if err != nil {
@@ -139,13 +142,13 @@ func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 	replays, err := db.Replays(ctx, listedReplays)
 	for _, r := range replays {
 		if r.EndedAt == nil && r.Status != postgres.ReplayDone {
-			s.Replays = append(s.Replays, replay.ReportOf(r))
+			s.Replays = append(s.Replays, replay.NewReport(r))
 		}
 	}
 	return err
 }
 
-// readEvents fills in Consumers, Streams and Recent.
+// readEvents sets Consumers, Streams and Recent.
 func (s *Status) readEvents(ctx context.Context, conn *nats.Conn) error {
 	if err := conn.Ping(ctx); err != nil {
 		return err
@@ -160,18 +163,18 @@ func (s *Status) readEvents(ctx context.Context, conn *nats.Conn) error {
 	}
 	s.Consumers = append(s.Consumers, e.Consumers...)
 	s.Streams = append(s.Streams, e.Streams...)
-	counts, countErr := backlog.Since(ctx, conn, s.At.Add(-recent))
+	counts, countErr := backlog.Since(ctx, conn, s.At.Add(-recentWindow))
 	if countErr == nil {
-		s.Recent = &Recent{Minutes: recent.Minutes(), Counts: counts}
+		s.Recent = &Recent{Minutes: recentWindow.Minutes(), Counts: counts}
 	}
 	return errors.Join(err, countErr)
 }
 
-// readQueue fills in Queue, or reports that it cannot be read.
+// readQueue sets Queue, or adds a problem if the queue cannot be read.
 func (s *Status) readQueue(dir string) {
 	q, err := local.CountQueue(dir)
 	if err != nil {
-		s.problem("the event queue of MinIO cannot be looked at: %v", err)
+		s.problem("MinIO's event queue cannot be read: %v", err)
 		return
 	}
 	s.Queue = &Queue{Files: q.Files, SetAside: q.SetAside}

@@ -20,6 +20,6 @@ func ExampleStatus_Judge() {
 	}
 	// Output:
 	// healthy: false
-	// a document is pending for 2h1m30s
-	// 1 dead letters: see "intray deadletters list"
+	// a document has been pending for 2h1m30s
+	// there are dead letters (1): see "intray deadletters list"
 }

@@ -1,7 +1,8 @@
-// Package story assembles the story of one document: everything that the database,
-// the streams and the replays still have about it, in the order of time.
+// Package story assembles the history of one document from the database, the streams and the
+// replays, in the order of time.
 //
-// The streams keep events for 30 days; failed attempts are deleted with the document.
+// The history is limited to what they still store: the streams keep events for 30 days, and
+// failed attempts are deleted with the document.
 package story
 
 import (
@@ -22,25 +23,27 @@ import (
 	"intray/schema"
 )
 
-// Story is what is left of a document's history, in the form that
-// `intray events show --json` prints.
+// Story is the stored history of a document, in the form in which "intray events show --json"
+// prints it.
 type Story struct {
 	ID uuid.UUID `json:"document_id"`
-	// Status is the document's now; "gone" where its row has ended.
-	Status       string     `json:"status"`
-	Reason       string     `json:"reason,omitempty"`
-	Email        string     `json:"user,omitempty"`
-	Filename     string     `json:"filename,omitempty"`
-	DetectedType string     `json:"detected_type,omitempty"` // where it differs from the declared one
-	Size         int64      `json:"size"`
-	ObjectKey    string     `json:"object_key"`
-	Version      int64      `json:"version,omitempty"`
-	Unpublished  *time.Time `json:"unpublished_since,omitempty"`
-	Entries      []Entry    `json:"story"`
+	// Status is the current status, or "gone" if the database has no such document.
+	Status   string `json:"status"`
+	Reason   string `json:"reason,omitempty"`
+	Email    string `json:"user,omitempty"`
+	Filename string `json:"filename,omitempty"`
+	// DetectedType is the media type of the content if it differs from the declared one.
+	DetectedType string `json:"detected_type,omitempty"`
+	Size         int64  `json:"size"`
+	ObjectKey    string `json:"object_key"`
+	Version      int64  `json:"version,omitempty"`
+	// Unpublished is the time of the last change if its event is not published yet.
+	Unpublished *time.Time `json:"unpublished_since,omitempty"`
+	Entries     []Entry    `json:"story"`
 }
 
-// Entry is one thing that happened. Stream and Sequence name the message that it
-// comes from, where it comes from one.
+// Entry is one step of the history. Stream and Sequence identify the message that it was read
+// from, if it was read from one.
 type Entry struct {
 	At       time.Time `json:"at"`
 	What     string    `json:"what"`
@@ -49,8 +52,8 @@ type Entry struct {
 	Sequence uint64    `json:"sequence,omitempty"`
 }
 
-// Assemble returns the story of a document. It has no entries if nothing is known of
-// a document with the id.
+// Assemble returns the history of a document. It has no entries if nothing is stored about a
+// document with the id.
 func Assemble(ctx context.Context, archive replay.Archive, id uuid.UUID) (Story, error) {
 	a := &assembler{
 		Archive: archive, messages: make(map[message]bool),
@@ -68,15 +71,15 @@ func Assemble(ctx context.Context, archive replay.Archive, id uuid.UUID) (Story,
 	return a.Story, nil
 }
 
-// assembler adds to the story from one source after the other.
+// assembler adds entries to the story from one source after another.
 type assembler struct {
 	replay.Archive
 	Story
-	// messages are those about the document, by which its dead letters are found.
+	// messages holds the messages about the document. Dead letters are matched by it.
 	messages map[message]bool
 }
 
-// message names one message of a stream.
+// message identifies a message of a stream.
 type message struct {
 	stream   string
 	sequence uint64
@@ -88,7 +91,7 @@ func (s *Story) add(at time.Time, what, detail string) {
 	s.Entries = append(s.Entries, Entry{At: at.UTC(), What: what, Detail: detail})
 }
 
-// addDocument adds the document's row, if there still is one.
+// addDocument adds the row of the document, if there is one.
 func (a *assembler) addDocument(ctx context.Context) error {
 	d, err := a.DB.DocumentByID(ctx, a.ID)
 	if schema.CodeOf(err) == schema.CodeNotFound {
@@ -100,16 +103,16 @@ func (a *assembler) addDocument(ctx context.Context) error {
 	a.Status, a.Reason, a.Version = string(d.Status), string(d.Reason), d.Version
 	a.Unpublished = d.UnpublishedAt
 	a.Filename, a.Size, a.ObjectKey = d.Filename, d.Size, d.ObjectKey
-	a.add(d.CreatedAt, "asked for",
-		fmt.Sprintf("an upload URL for %q, %d bytes, %s", d.Filename, d.Size, d.ContentType))
+	a.add(d.CreatedAt, "upload URL issued",
+		fmt.Sprintf("%q, %d bytes, %s", d.Filename, d.Size, d.ContentType))
 	if d.URLIssuedAt.After(d.CreatedAt) {
-		a.add(d.URLIssuedAt, "asked for again", "the same upload, another URL")
+		a.add(d.URLIssuedAt, "upload URL issued again", "for the same upload")
 	}
 	a.DetectedType, err = a.DB.DetectedType(ctx, a.ID)
 	return err
 }
 
-// addEvents adds the events of the bucket and of the document.
+// addEvents adds the events of the document and of its object.
 func (a *assembler) addEvents(ctx context.Context) error {
 	selection := replay.Selection{Document: a.ID, From: replay.CreationTime(a.ID)}
 	for _, stream := range eventStreams {
@@ -127,7 +130,7 @@ func (a *assembler) addEvents(ctx context.Context) error {
 
 func eventEntry(e replay.Event) Entry {
 	entry := Entry{
-		At: e.Time, What: "the bucket tells: " + e.Kind, Detail: e.Subject,
+		At: e.Time, What: "bucket event: " + e.Kind, Detail: e.Subject,
 		Stream: e.Stream, Sequence: e.Sequence,
 	}
 	if e.Stream == schema.StreamDocuments {
@@ -135,19 +138,20 @@ func eventEntry(e replay.Event) Entry {
 		entry.Detail = fmt.Sprintf("version %d", e.Version)
 		if e.At != nil {
 			entry.At = *e.At
-			entry.Detail += fmt.Sprintf(", told %s later", e.Time.Sub(*e.At).Round(time.Millisecond))
+			delay := e.Time.Sub(*e.At).Round(time.Millisecond)
+			entry.Detail += fmt.Sprintf(", published after %s", delay)
 		}
 		if e.Reason != "" {
 			entry.What += " (" + e.Reason + ")"
 		}
 	}
 	if e.RetryOf != "" {
-		entry.Detail += ", a retry of " + e.RetryOf
+		entry.Detail += ", retry of " + e.RetryOf
 	}
 	return entry
 }
 
-// addAttempts adds the failed attempts at the document's messages.
+// addAttempts adds the failed attempts to handle messages about the document.
 func (a *assembler) addAttempts(ctx context.Context) error {
 	attempts, err := a.DB.Attempts(ctx, a.ID)
 	for _, t := range attempts {
@@ -158,24 +162,25 @@ func (a *assembler) addAttempts(ctx context.Context) error {
 
 func attemptEntry(t postgres.Attempt, document uuid.UUID) Entry {
 	entry := Entry{
-		At: t.At.UTC(), What: fmt.Sprintf("%s failed, try %d", t.Consumer, t.Number), Detail: t.Reason,
+		At:   t.At.UTC(),
+		What: fmt.Sprintf("%s: attempt %d failed", t.Consumer, t.Number), Detail: t.Reason,
 	}
 	if _, cause, ok := strings.Cut(t.Reason, document.String()+": "); ok {
-		entry.Detail = cause // the story is about this document alone
+		entry.Detail = cause // the id of the document is known to the reader
 	}
 	if t.Number == 0 {
-		entry.What = t.Consumer + " waits"
+		entry.What = t.Consumer + ": postponed"
 	}
 	if !t.NextAt.IsZero() {
-		entry.Detail += "; again at " + t.NextAt.UTC().Format("15:04:05Z")
+		entry.Detail += "; next attempt at " + t.NextAt.UTC().Format("15:04:05Z")
 	}
 	if t.Stream == schema.StreamReplay {
-		entry.Detail += " (a replay)"
+		entry.Detail += " (replay)"
 	}
 	return entry
 }
 
-// addReplays adds the replays that chose the document's events, with their outcomes.
+// addReplays adds the replays that selected events of the document, with the outcomes.
 func (a *assembler) addReplays(ctx context.Context) error {
 	for _, stream := range eventStreams {
 		var sequences []int64
@@ -196,18 +201,18 @@ func (a *assembler) addReplays(ctx context.Context) error {
 			a.Entries = append(a.Entries, Entry{
 				At: r.At.UTC(), What: fmt.Sprintf("replay to %s: %s", r.Target, r.Outcome),
 				Stream: stream, Sequence: uint64(r.Position),
-				Detail: fmt.Sprintf("%s, by %s: %s", r.Replay, r.Actor, r.Reason),
+				Detail: fmt.Sprintf("replay %s by %s: %s", r.Replay, r.Actor, r.Reason),
 			})
 		}
 	}
 	return nil
 }
 
-// addReplayed adds the replayed messages about the document that the stream still
-// has; they are purged once they are handled.
+// addReplayed adds the messages about the document that the stream REPLAY stores. Messages are
+// purged from it once they are handled.
 func (a *assembler) addReplayed(ctx context.Context) error {
-	stretch := nats.Range{Stream: schema.StreamReplay, From: replay.CreationTime(a.ID)}
-	for stored, err := range a.Conn.Read(ctx, stretch) {
+	messages := nats.Range{Stream: schema.StreamReplay, From: replay.CreationTime(a.ID)}
+	for stored, err := range a.Conn.Read(ctx, messages) {
 		if err != nil {
 			return err
 		}
@@ -217,7 +222,7 @@ func (a *assembler) addReplayed(ctx context.Context) error {
 		}
 		a.messages[message{stored.Stream, stored.Sequence}] = true
 		a.Entries = append(a.Entries, Entry{
-			At: stored.Time, What: "replayed", Detail: stored.Subject,
+			At: stored.Time, What: "replay published", Detail: stored.Subject,
 			Stream: stored.Stream, Sequence: stored.Sequence,
 		})
 	}
@@ -229,8 +234,8 @@ func (a *assembler) concerns(m replay.Message) bool {
 	return slices.Contains(m.Keys, a.ObjectKey) || (m.Document != nil && *m.Document == a.ID)
 }
 
-// addDeadLetters adds the dead letters of the document's messages, and those that
-// name the document.
+// addDeadLetters adds the dead letters of messages about the document, and those whose data
+// contains the document's id.
 func (a *assembler) addDeadLetters(ctx context.Context) error {
 	id := []byte(a.ID.String())
 	filter := postgres.DeadLetterFilter{Since: replay.CreationTime(a.ID)}
@@ -240,15 +245,16 @@ func (a *assembler) addDeadLetters(ctx context.Context) error {
 		}
 		if a.messages[message{l.Stream, l.Sequence}] || bytes.Contains(l.Data, id) {
 			a.Entries = append(a.Entries, Entry{
-				At: l.DeadAt.UTC(), What: l.Consumer + " gave up", Stream: l.Stream, Sequence: l.Sequence,
-				Detail: fmt.Sprintf("after %d tries: %s (dead letter %d)", l.Attempts, l.Reason, l.ID),
+				At: l.DeadAt.UTC(), What: l.Consumer + ": dead-lettered",
+				Detail: fmt.Sprintf("dead letter %d after %d attempts: %s", l.ID, l.Attempts, l.Reason),
+				Stream: l.Stream, Sequence: l.Sequence,
 			})
 		}
 	}
 	return nil
 }
 
-// addDeletion adds the deletion of the document's object.
+// addDeletion adds the steps of the deletion of the document's object.
 func (a *assembler) addDeletion(ctx context.Context) error {
 	d, deletedAt, ok, err := a.DB.Deletion(ctx, a.ObjectKey)
 	if err != nil || !ok {
@@ -256,11 +262,12 @@ func (a *assembler) addDeletion(ctx context.Context) error {
 	}
 	a.add(d.RequestedAt, "object given up", d.ObjectKey)
 	if d.Attempts > 0 && deletedAt == nil {
-		a.add(time.Now(), "object not deleted yet", fmt.Sprintf("%d attempts failed: %s; the next at %s",
-			d.Attempts, d.LastError, d.NextAttemptAt.UTC().Format(time.RFC3339)))
+		a.add(time.Now(), "object not deleted yet",
+			fmt.Sprintf("%d attempts failed, the last with: %s; next attempt at %s",
+				d.Attempts, d.LastError, d.NextAttemptAt.UTC().Format(time.RFC3339)))
 	}
 	if deletedAt != nil {
-		a.add(*deletedAt, "object deleted", "an object put there again is deleted again")
+		a.add(*deletedAt, "object deleted", "if it is uploaded again, it is deleted again")
 	}
 	return nil
 }

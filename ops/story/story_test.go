@@ -16,17 +16,17 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
-// assemble returns the story and the names of its entries.
-func assemble(t *testing.T, a replay.Archive, id uuid.UUID) (s story.Story, names []string) {
+// assemble returns the story and what happened in each of its entries.
+func assemble(t *testing.T, a replay.Archive, id uuid.UUID) (s story.Story, what []string) {
 	t.Helper()
 	s, err := story.Assemble(t.Context(), a, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, e := range s.Entries {
-		names = append(names, e.What)
+		what = append(what, e.What)
 	}
-	return s, names
+	return s, what
 }
 
 func TestAssemble(t *testing.T) {
@@ -42,16 +42,17 @@ func TestAssemble(t *testing.T) {
 
 	t.Run("events", func(t *testing.T) {
 		s, got := assemble(t, archive, d.ID)
-		if want := []string{"asked for", "the bucket tells: created"}; !slices.Equal(got, want) {
+		want := []string{"upload URL issued", "bucket event: created"}
+		if !slices.Equal(got, want) {
 			t.Errorf("got entries %q, want %q", got, want)
 		}
-		want := story.Story{
+		wantStory := story.Story{
 			ID: d.ID, Status: "uploaded", Email: "alice@example.org", Filename: "letter.txt", Size: 3,
 			ObjectKey: d.ObjectKey, Version: d.Version,
 		}
 		s.Entries = nil
-		if !reflect.DeepEqual(s, want) {
-			t.Errorf("got %+v, want %+v", s, want)
+		if !reflect.DeepEqual(s, wantStory) {
+			t.Errorf("got %+v, want %+v", s, wantStory)
 		}
 	})
 	t.Run("attempts, dead letters and the deletion", func(t *testing.T) {
@@ -60,35 +61,37 @@ func TestAssemble(t *testing.T) {
 			($1, 'DOCUMENTS', 'classify', $2, 1, $4),
 			($1, 'REPLAY', 'classify', $3, 0, 'not its turn')`,
 			d.ID, later, later.Add(time.Second), "classify document "+d.ID.String()+": no answer")
-		b.Exec(`INSERT INTO dead_letters 
+		b.Exec(`INSERT INTO dead_letters
 				(stream, sequence, consumer, subject, data, reason, attempts, first_at, dead_at) VALUES
-			('BUCKET', 1, 'confirm', 's', '', 'of the other', 1, now(), $1),
-			('BUCKET', 2, 'confirm', 's', '', 'by its sequence', 8, now(), $1),
-			('DOCUMENTS', 99, 'classify', 's', convert_to($2, 'UTF8'), 'by its data', 8, now(), $1)`,
+			('BUCKET', 1, 'confirm', 's', '', 'other document', 1, now(), $1),
+			('BUCKET', 2, 'confirm', 's', '', 'by sequence', 8, now(), $1),
+			('DOCUMENTS', 99, 'classify', 's', convert_to($2, 'UTF8'), 'by data', 8, now(), $1)`,
 			later.Add(2*time.Second), d.ID.String())
 		b.Exec(`INSERT INTO object_deletions (object_key, requested_at) VALUES ($1, $2)`,
 			d.ObjectKey, later.Add(3*time.Second))
 		s, got := assemble(t, archive, d.ID)
 		want := []string{
-			"asked for", "the bucket tells: created", "classify failed, try 1", "classify waits",
-			"confirm gave up", "classify gave up", "object given up",
+			"upload URL issued", "bucket event: created", "classify: attempt 1 failed",
+			"classify: postponed", "confirm: dead-lettered", "classify: dead-lettered",
+			"object given up",
 		}
 		if !slices.Equal(got, want) {
 			t.Fatalf("got entries %q, want %q", got, want)
 		}
 		for i, detail := range map[int]string{
-			2: "no answer", 3: "not its turn (a replay)",
-			4: "after 8 tries: by its sequence (dead letter 2)",
-			5: "after 8 tries: by its data (dead letter 3)",
+			2: "no answer", 3: "not its turn (replay)",
+			4: "dead letter 2 after 8 attempts: by sequence",
+			5: "dead letter 3 after 8 attempts: by data",
 		} {
 			if got := s.Entries[i].Detail; got != detail {
 				t.Errorf("%s: got detail %q, want %q", want[i], got, detail)
 			}
 		}
 	})
-	t.Run("unknown", func(t *testing.T) {
-		if s, got := assemble(t, archive, uuid.Must(uuid.NewV7())); len(got) > 0 || s.Status != "gone" {
-			t.Errorf("got status %q with entries %q, want gone with none", s.Status, got)
+	t.Run("an unknown document", func(t *testing.T) {
+		s, got := assemble(t, archive, uuid.Must(uuid.NewV7()))
+		if len(got) > 0 || s.Status != "gone" {
+			t.Errorf("got status %q and entries %q, want gone and none", s.Status, got)
 		}
 	})
 }

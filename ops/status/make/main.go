@@ -1,5 +1,5 @@
-// Command make writes the alert rules of Prometheus from their template, with the
-// bounds of package status. "go generate ./ops/status" runs it.
+// Command make generates the Prometheus alert rules from a template and the limits of package
+// status. "go generate ./ops/status" runs it.
 package main
 
 import (
@@ -11,8 +11,8 @@ import (
 	"intray/ops/status"
 )
 
-// bounds are the bounds that the template names: all whose alert has a metric.
-var bounds = map[string]any{
+// limits are the limits that the template refers to by name.
+var limits = map[string]any{
 	"MaxPendingAge":       status.MaxPendingAge,
 	"MaxUnclassifiedAge":  status.MaxUnclassifiedAge,
 	"MaxUnpublishedAge":   status.MaxUnpublishedAge,
@@ -40,8 +40,8 @@ func main() {
 	}
 }
 
-// render returns the rules of the template at path. Its delimiters are [[ and ]],
-// because Prometheus expands {{ and }} itself.
+// render executes the template at path and returns the rules. The delimiters of the template
+// are [[ and ]], because Prometheus itself expands {{ and }}.
 func render(path string) ([]byte, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -52,7 +52,7 @@ func render(path string) ([]byte, error) {
 		return nil, err
 	}
 	var rules bytes.Buffer
-	if err := t.Execute(&rules, bounds); err != nil {
+	if err := t.Execute(&rules, limits); err != nil {
 		return nil, err
 	}
 	return rules.Bytes(), nil

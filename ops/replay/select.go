@@ -8,17 +8,19 @@ import (
 	"intray/schema"
 )
 
-// sourceOf returns the stream that holds a target's events, and their kind.
-func sourceOf(target string) (stream string, kind string) {
+// sourceOf returns the stream that holds the events of a target, and the kind of event that
+// triggers the target.
+func sourceOf(target string) (stream, kind string) {
 	if target == Confirm {
 		return schema.StreamBucket, KindCreated
 	}
 	return schema.StreamDocuments, string(schema.StatusUploaded)
 }
 
-// Choose yields the events that the selection chooses for a target, OnlyFailed and
-// FromBucket included. Events that the target cannot handle are left out.
-func (a Archive) Choose(ctx context.Context, target string, s Selection) iter.Seq2[Event, error] {
+// Select yields the events that match the selection and that the target can handle. Unlike
+// Scan, it honors OnlyFailed and FromBucket. If the selection has no kinds, Select yields
+// events of the kind that triggers the target.
+func (a Archive) Select(ctx context.Context, target string, s Selection) iter.Seq2[Event, error] {
 	stream, kind := sourceOf(target)
 	var events iter.Seq2[Event, error]
 	if s.FromBucket {
@@ -30,15 +32,17 @@ func (a Archive) Choose(ctx context.Context, target string, s Selection) iter.Se
 		}
 		events = a.Scan(ctx, stream, s, false)
 	}
-	events = a.handled(target, events)
+	events = a.onlySupported(target, events)
 	if s.OnlyFailed {
-		events = a.failed(ctx, target, s, events)
+		events = a.onlyFailed(ctx, target, s, events)
 	}
 	return events
 }
 
-// handled yields the events that the target can handle.
-func (a Archive) handled(target string, events iter.Seq2[Event, error]) iter.Seq2[Event, error] {
+// onlySupported yields the events that the target can handle.
+func (a Archive) onlySupported(
+	target string, events iter.Seq2[Event, error],
+) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		for e, err := range events {
 			if err != nil {
@@ -56,20 +60,21 @@ func (a Archive) handled(target string, events iter.Seq2[Event, error]) iter.Seq
 	}
 }
 
-// failed yields the events that the target did not manage.
-func (a Archive) failed(
+// onlyFailed yields the events that the target failed to handle: its dead letters, and events
+// of documents whose status shows that the target has not processed them.
+func (a Archive) onlyFailed(
 	ctx context.Context, target string, s Selection, events iter.Seq2[Event, error],
 ) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		batch := make([]Event, 0, batchSize)
 		flush := func() bool {
-			dead, err := a.deadSequences(ctx, target, s, batch)
+			deadLetters, err := a.deadLetterSequences(ctx, target, s, batch)
 			if err != nil {
 				yield(Event{}, err)
 				return false
 			}
 			for _, e := range batch {
-				if (dead[e.Sequence] || e.failedFor(target)) && !yield(e, nil) {
+				if (deadLetters[e.Sequence] || e.failedFor(target)) && !yield(e, nil) {
 					return false
 				}
 			}
@@ -89,9 +94,10 @@ func (a Archive) failed(
 	}
 }
 
-// deadSequences returns the sequences of the events that are dead letters of the
-// target. Events made from the bucket have no sequence in a stream.
-func (a Archive) deadSequences(
+// deadLetterSequences returns the sequences of those events that are dead letters of the
+// target. It returns none for events generated from the bucket, which have no sequence in a
+// stream.
+func (a Archive) deadLetterSequences(
 	ctx context.Context, target string, s Selection, events []Event,
 ) (map[uint64]bool, error) {
 	if s.FromBucket || len(events) == 0 {
@@ -105,8 +111,8 @@ func (a Archive) deadSequences(
 	return a.DB.DeadLetterSequences(ctx, stream, target, sequences)
 }
 
-// failedFor reports whether the event's document is in a status from which the
-// target did not bring it on.
+// failedFor reports whether the status of the event's document shows that the target has not
+// processed it: pending or expired for confirm, failed for classify.
 func (e Event) failedFor(target string) bool {
 	status, _, _ := strings.Cut(e.Status, " ")
 	switch schema.Status(status) {

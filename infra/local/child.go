@@ -113,9 +113,9 @@ func (c *Child) start(ctx context.Context) error {
 	}
 }
 
-// supervise runs the process again and again until stop is called. It sends one value to started:
-// nil once the process is ready for the first time, or the error because of which it is not started
-// again.
+// supervise starts the process whenever it is not running, until stop is called. It sends one value
+// to started: nil when the process is ready for the first time, or an error if the process is never
+// ready and supervise gives up.
 func (c *Child) supervise(started chan<- error) {
 	defer close(c.done)
 	name, wasReady, delay := c.process.Name, false, minRestartDelay

@@ -26,9 +26,9 @@ func DefaultDir(uid int, xdgDataHome, home string) string {
 }
 
 // DefaultCacheDir returns the folder for downloaded and built programs to use when none is
-// configured: $XDG_CACHE_HOME/intray or, without that variable, ~/.cache/intray. For root the
-// second is /var/cache/intray, because PostgreSQL's user must be able to read the folder and cannot
-// access /root.
+// configured: $XDG_CACHE_HOME/intray or, without that variable, ~/.cache/intray. Root uses
+// /var/cache/intray instead of the latter, because PostgreSQL's user must be able to read the
+// folder and cannot access /root.
 func DefaultCacheDir(uid int, xdgCacheHome, home string) string {
 	switch {
 	case filepath.IsAbs(xdgCacheHome):

@@ -119,9 +119,9 @@ func Start(ctx context.Context, config Config) (_ *Servers, err error) {
 	return s, s.startAll(ctx)
 }
 
-// createFolder creates the data folder. If it belongs to root, everybody may search it, because
-// PostgreSQL's user must be able to access the folder postgres in it. Only their owners can access
-// the folders in it.
+// createFolder creates the data folder and its folder log. If this process runs as root, everybody
+// may search the data folder, because PostgreSQL's user must be able to access the folder postgres
+// in it. The folders in it are accessible to their owners only.
 func createFolder(dir string) error {
 	mode := os.FileMode(0o700)
 	if os.Geteuid() == 0 {

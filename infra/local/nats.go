@@ -18,8 +18,9 @@ import (
 )
 
 // RunNATS runs a NATS server in this process until ctx is done. It is the implementation of the
-// hidden command `intray nats-server`, which [Start] runs as a process of its own. The $VARIABLES
-// in the configuration file are replaced by environment variables.
+// hidden command `intray nats-server`, which [Start] runs as a process of its own. The values of
+// the $VARIABLES in the configuration file are those of the environment variables with the same
+// names.
 //
 // The server logs to standard error. When ctx is done, JetStream writes to disk what it holds in
 // memory, and RunNATS returns nil.

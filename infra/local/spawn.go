@@ -9,9 +9,10 @@ import (
 // until the spawner is closed.
 //
 // Linux delivers a child's parent death signal (PR_SET_PDEATHSIG) when the thread that forked the
-// child ends, not when the parent process ends, and Go may end its threads at any time. The
-// spawner's thread runs nothing else and lives until every child has exited or the process itself
-// ends, so a child receives the signal only in the second case.
+// child ends, not when the parent process ends. Go may end a thread at any time unless a goroutine
+// is locked to it. The spawner's thread therefore starts all children and ends only after all of
+// them have exited, or when the whole process ends. Only in the second case do children receive the
+// signal.
 type spawner struct {
 	requests chan spawnRequest
 	done     chan struct{}

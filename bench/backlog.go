@@ -104,8 +104,8 @@ func (r *confirmRun) backlog(
 	if err != nil {
 		return nil, 0, err
 	}
-	// The ids lie in the past, so that no other documents share their folders. Each backlog begins
-	// five years after the one before.
+	// The ids have timestamps in the past, so that no other documents share their folders. Each
+	// backlog begins five years after the one before.
 	if r.epoch.IsZero() {
 		r.epoch = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
 	}

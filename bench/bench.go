@@ -38,7 +38,7 @@ type Config struct {
 	Progress Progress
 }
 
-// Progress reports that done of total operations of a stage are done. total is 0 if it is not
+// Progress reports how many of the total operations of a stage are done. total is 0 if it is not
 // known. A Progress must be safe for concurrent use.
 type Progress func(stage string, done, total int)
 
@@ -166,8 +166,8 @@ func (progress Progress) concurrently(
 	return context.Cause(ctx)
 }
 
-// poll calls done at once and then at each interval, until it returns true or an error or ctx is
-// done.
+// poll calls done immediately and then at each interval, until it returns true or an error or ctx
+// is done.
 func poll(ctx context.Context, interval time.Duration, done func() (bool, error)) error {
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()

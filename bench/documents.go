@@ -102,9 +102,9 @@ func Documents(ctx context.Context, config DocumentsConfig) (report DocumentsRep
 	return report, nil
 }
 
-// all uploads n files, 16 at a time. With one in every validInterval files it also uploads a valid
-// file; with none if validInterval is 0. It counts the outcomes of the n files and of the valid
-// ones.
+// all uploads n files, 16 at a time. Together with the first of every validInterval files it
+// uploads a valid file; if validInterval is 0, it uploads no valid files. It counts the outcomes of
+// the n files and of the valid files.
 func (r *documentsRun) all(
 	ctx context.Context, stage string, n int, newFile func(int) file, validInterval int,
 ) (outcomes, valid map[string]int, err error) {

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// target is a server, and a request of each user, that one step measures.
+// target is what one step measures: a server, and one request to it for each user.
 type target struct {
 	name     string
 	status   int // of a successful response
@@ -50,7 +50,7 @@ func (t *target) run(ctx context.Context, d time.Duration) (rate float64, err er
 	return float64(responses.Load()) / time.Since(began).Seconds(), context.Cause(ctx)
 }
 
-// send sends the requests in turn on one connection, each after the response to the one before,
+// send sends the requests one after the other on one connection, each after the previous response,
 // until the given time. It sends at least one request. It returns the number of responses. It does
 // not use http.Client, which would take more of the machine's time from the server.
 func (t *target) send(

@@ -11,8 +11,8 @@ import (
 )
 
 // commitProxy is a TCP proxy between one replica and PostgreSQL. While it is armed, it closes
-// connections at their COMMIT, in turn before the server receives it, and after the server has
-// carried it out but before the client receives the response.
+// connections at their COMMIT. It does so alternately before the server receives the COMMIT, and
+// after the server has carried it out but before the client receives the response.
 type commitProxy struct {
 	address  string
 	listener net.Listener

@@ -100,7 +100,7 @@ func schedule(seed uint64, s *system, r *record, c *clients) (faults []*fault) {
 	// Most faults are short, because those that must not overlap would have to wait for each other.
 	// Some take longer than the 30 s after which messages are delivered again.
 	longest := min(*durationFlag/10, 45*time.Second)
-	hold := func() time.Duration {
+	duration := func() time.Duration {
 		if random.IntN(6) == 0 {
 			return 500*time.Millisecond + randomDuration(random, longest)
 		}
@@ -110,7 +110,7 @@ func schedule(seed uint64, s *system, r *record, c *clients) (faults []*fault) {
 		for _, i := range random.Perm(len(selected)) {
 			at := time.Duration(len(faults))*interval + randomDuration(random, interval)
 			faults = append(faults, &fault{
-				system: s, r: r, clients: c, kind: selected[i], at: at, hold: hold(),
+				system: s, r: r, clients: c, kind: selected[i], at: at, duration: duration(),
 				random: rand.New(rand.NewPCG(seed, random.Uint64())),
 			})
 		}
@@ -145,7 +145,7 @@ func inject(t *testing.T, faults []*fault) map[string]int {
 				targets[name].Lock()
 				defer targets[name].Unlock()
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), f.hold+time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), f.duration+time.Minute)
 			defer cancel()
 			start := time.Since(began)
 			err := f.kind.run(f, ctx)

@@ -25,20 +25,20 @@ import (
 type kind struct {
 	name    string
 	targets []string
-	// run injects the fault, waits for the fault's hold, and removes the fault. It returns nil only if
-	// the fault had the intended effect.
+	// run injects the fault, waits for the fault's duration, and removes the fault. It returns nil
+	// only if the fault had the intended effect.
 	run func(f *fault, ctx context.Context) error
 }
 
 // fault is one fault of the schedule.
 type fault struct {
 	*system
-	r       *record
-	clients *clients
-	kind    kind
-	at      time.Duration // since the start of the run
-	hold    time.Duration // how long the fault lasts
-	random  *rand.Rand
+	r        *record
+	clients  *clients
+	kind     kind
+	at       time.Duration // since the start of the run
+	duration time.Duration
+	random   *rand.Rand
 }
 
 // kinds returns all kinds of faults.
@@ -92,8 +92,8 @@ func kill(name string) func(*fault, context.Context) error {
 	}
 }
 
-// stop returns a fault that sends SIGSTOP to a part, SIGCONT after the fault's hold, and waits
-// until the part responds.
+// stop returns a fault that sends SIGSTOP to a part and SIGCONT after the fault's duration, and
+// waits until the part responds.
 func stop(name string) func(*fault, context.Context) error {
 	return func(f *fault, ctx context.Context) error {
 		pid, err := f.awaitRunning(ctx, name)
@@ -104,7 +104,7 @@ func stop(name string) func(*fault, context.Context) error {
 		if err != nil {
 			return fmt.Errorf("stop %s: %w", name, err)
 		}
-		pause(ctx, f.hold)
+		pause(ctx, f.duration)
 		thaw()
 		return until(ctx, func() error { return f.parts[name].probe(ctx) })
 	}
@@ -225,10 +225,10 @@ func (f *fault) fillStreams(ctx context.Context) error {
 	_, err := f.publish(ctx, "bucket.created.faults", []byte(foreignEvent), nil)
 	var apiError *jetstream.APIError
 	if !errors.As(err, &apiError) || apiError.ErrorCode != codeStoreFailed {
-		return fmt.Errorf("publish to a full stream: got error %w, want code %d",
+		return fmt.Errorf("publish to a full stream: got error %v, want code %d",
 			err, codeStoreFailed)
 	}
-	pause(ctx, f.hold)
+	pause(ctx, f.duration)
 	key, after, err := f.refusedEvent(ctx)
 	if err != nil {
 		return err
@@ -293,11 +293,11 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 		}
 	}
 	f.r.resetAckFloors()
-	pause(ctx, f.hold)
+	pause(ctx, f.duration)
 	for _, name := range names {
 		if err := until(ctx, func() error {
 			if _, err := f.stream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
-				return fmt.Errorf("look up the deleted stream %s: got error %w, want %w",
+				return fmt.Errorf("get the deleted stream %s: got error %v, want %w",
 					name, err, jetstream.ErrStreamNotFound)
 			}
 			return nil

@@ -54,14 +54,14 @@ func (f *fault) fillDisk(ctx context.Context) (err error) {
 		_, err := f.publish(ctx, "bucket.created.faults", []byte(foreignEvent), nil)
 		var apiError *jetstream.APIError
 		if !errors.As(err, &apiError) || apiError.ErrorCode != codeInsufficientResources {
-			return fmt.Errorf("publish with a full disk: got error %w, want code %d",
+			return fmt.Errorf("publish with a full disk: got error %v, want code %d",
 				err, codeInsufficientResources)
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	pause(ctx, f.hold)
+	pause(ctx, f.duration)
 	key, after, err = f.refusedEvent(ctx)
 	return err
 }
@@ -116,7 +116,7 @@ func (f *fault) lowerQuota(ctx context.Context) (err error) {
 	}); err != nil {
 		return fmt.Errorf("lower the quota of %s: %w", u.email, err)
 	}
-	pause(ctx, f.hold)
+	pause(ctx, f.duration)
 	return until(ctx, func() error {
 		if u.refused.Load() > refused {
 			return nil

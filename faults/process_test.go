@@ -17,7 +17,7 @@ import (
 	"intray/infra/local/localtest"
 )
 
-// process is a program that the suite runs. The kernel ends it when the suite dies.
+// process is a program that the suite runs. If the suite dies, the kernel sends SIGTERM to it.
 type process struct {
 	t      *testing.T
 	path   string // of the program

@@ -44,13 +44,13 @@ var modes = []mode{
 }
 
 // ownTopicInterval is used in mode one: for one in ownTopicInterval documents, the topic that has
-// examples is the document's own topic. That is more often than by chance, and less often than not.
+// examples is the document's own topic. That is more often than by chance, but less often than not.
 const ownTopicInterval = 5
 
 // rank returns the rankings of each document of the set: one of the document with all topics, one
 // without the document's own topic, and one of the document joined with a document of another
-// topic. The examples of a topic never include the ranked documents. The weights of the documents
-// of a set add up to 1.
+// topic. The examples of a topic never include the ranked documents. Each ranking has the weight
+// 1/n, where n is the number of the set's documents.
 func rank(ctx context.Context, c *builtin.Classifier, set sets.Set, m mode) ([]ranking, error) {
 	if m.namesOnly {
 		set = set.NamesOnly()
@@ -93,8 +93,8 @@ const (
 	passageWords = 100
 	// seriesExamples is how many passages of a series a user has sorted into the new topic.
 	seriesExamples = 5
-	// seriesWeight is the weight of the rankings of a series. Those of rank have the weight 1. A
-	// passage counts less because it is not a typical document.
+	// seriesWeight is the weight of the rankings of a series, relative to those of rank. They count
+	// less because a passage is not a typical document.
 	seriesWeight = 0.2
 )
 
@@ -159,8 +159,8 @@ func nextDocument(set sets.Set, i int, same bool) int {
 }
 
 // rankForeign returns the rankings of the documents of a set with topics that fit none of them: one
-// with all that is known about the topics and one with the topics' names only. Their weight is that
-// of one mode of rank.
+// with all that is known about the topics and one with the topics' names only. Each ranking has the
+// same weight as in rank.
 func rankForeign(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (rankings []ranking) {
 	for _, topics := range [][]ai.Topic{topics, sets.Set{Topics: topics}.NamesOnly().Topics} {
 		for _, d := range set.Documents {

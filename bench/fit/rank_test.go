@@ -41,7 +41,8 @@ func TestExamplesDoNotIncludeTheRankedDocuments(t *testing.T) {
 		}
 	})
 	t.Run("one topic", func(t *testing.T) {
-		// The document's own topic for every fifth document, and the topics in turn for the others.
+		// For every fifth document it is the document's own topic. For the others, the topics alternate
+		// after five documents.
 		for i, want := range []int{0, 0, 0, 0, 0, 1} {
 			topics := topicsWithExamples(set, examples, mode{examples: 2, one: true}, i, 0)
 			got, other := len(topics[want].Examples), len(topics[1-want].Examples)

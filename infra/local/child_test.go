@@ -88,7 +88,7 @@ func TestStopEndsAStoppedProcess(t *testing.T) {
 	}
 }
 
-func TestCancelledStart(t *testing.T) {
+func TestCanceledStart(t *testing.T) {
 	s := newTestSupervisor(t)
 	probed := make(chan struct{})
 	var once sync.Once

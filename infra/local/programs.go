@@ -14,7 +14,7 @@ import (
 // postgresPrograms locates PostgreSQL's programs.
 type postgresPrograms struct {
 	bin       string   // folder of the programs
-	libraries []string // folders of the shared libraries that the programs need beside the system's
+	libraries []string // folders of additional shared libraries that the programs need
 }
 
 // debianPrograms is the folder in which Debian's packages install the programs of all major

@@ -21,8 +21,8 @@ type DamagedEvent struct {
 }
 
 // CheckQueue checks the folder in which MinIO queues events for NATS (MINIO_NOTIFY_NATS_QUEUE_DIR).
-// It moves every file that MinIO cannot send to a folder beside it, whose name is that of the queue
-// with -bad appended. It deletes nothing. No document is lost with the event, because
+// It moves every file that MinIO cannot send to a folder next to it, whose name is that of the
+// queue with -bad appended. It deletes nothing. No document is lost with the event, because
 // reconciliation finds the object. A missing folder is treated as an empty one.
 //
 // MinIO must not be running. MinIO writes the files without fsync, so a crash of the machine can

@@ -43,7 +43,7 @@ func Main(m *testing.M) {
 }
 
 // RunHelperProcess runs the daemon or the NATS server and exits if this process was started as one
-// of them. In a test process it returns at once.
+// of them. In a test process it returns immediately.
 func RunHelperProcess() {
 	mainCalled = true
 	role := os.Getenv(roleVariable)

@@ -231,7 +231,7 @@ func (s *system) awaitIdle(seed uint64) {
 			last, changed = remaining.Error(), time.Now()
 		}
 		if time.Since(changed) > recoveryTimeout {
-			return nil // give up
+			return nil // the remaining work has not changed for too long
 		}
 		return remaining
 	})

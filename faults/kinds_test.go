@@ -223,10 +223,8 @@ func (f *fault) fillStreams(ctx context.Context) error {
 		}
 	}
 	_, err := f.publish(ctx, "bucket.created.faults", []byte(foreignEvent), nil)
-	var apiError *jetstream.APIError
-	if !errors.As(err, &apiError) || apiError.ErrorCode != codeStoreFailed {
-		return fmt.Errorf("publish to a full stream: got error %v, want code %d",
-			err, codeStoreFailed)
+	if err := checkRefused(err, codeStoreFailed); err != nil {
+		return fmt.Errorf("publish to a full stream: %w", err)
 	}
 	pause(ctx, f.duration)
 	key, after, err := f.refusedEvent(ctx)
@@ -237,6 +235,18 @@ func (f *fault) fillStreams(ctx context.Context) error {
 		return err
 	}
 	return f.awaitPublished(ctx, key, after)
+}
+
+// checkRefused returns an error unless err is an error of JetStream with that code.
+func checkRefused(err error, code jetstream.ErrorCode) error {
+	if err == nil {
+		return fmt.Errorf("got no error, want code %d", code)
+	}
+	var apiError *jetstream.APIError
+	if !errors.As(err, &apiError) || apiError.ErrorCode != code {
+		return fmt.Errorf("got error %w, want code %d", err, code)
+	}
+	return nil
 }
 
 // restoreStreams provisions the streams at the end of a fault, whether or not it was successful. It
@@ -296,11 +306,15 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 	pause(ctx, f.duration)
 	for _, name := range names {
 		if err := until(ctx, func() error {
-			if _, err := f.stream(ctx, name); !errors.Is(err, jetstream.ErrStreamNotFound) {
-				return fmt.Errorf("get the deleted stream %s: got error %v, want %w",
-					name, err, jetstream.ErrStreamNotFound)
+			_, err := f.stream(ctx, name)
+			switch {
+			case errors.Is(err, jetstream.ErrStreamNotFound):
+				return nil
+			case err == nil:
+				return fmt.Errorf("the deleted stream %s still exists", name)
+			default:
+				return err
 			}
-			return nil
 		}); err != nil {
 			return err
 		}

@@ -52,14 +52,9 @@ func (f *fault) fillDisk(ctx context.Context) (err error) {
 	}
 	if err := until(ctx, func() error {
 		_, err := f.publish(ctx, "bucket.created.faults", []byte(foreignEvent), nil)
-		var apiError *jetstream.APIError
-		if !errors.As(err, &apiError) || apiError.ErrorCode != codeInsufficientResources {
-			return fmt.Errorf("publish with a full disk: got error %v, want code %d",
-				err, codeInsufficientResources)
-		}
-		return nil
+		return checkRefused(err, codeInsufficientResources)
 	}); err != nil {
-		return err
+		return fmt.Errorf("publish with a full disk: %w", err)
 	}
 	pause(ctx, f.duration)
 	key, after, err = f.refusedEvent(ctx)

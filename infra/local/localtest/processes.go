@@ -22,7 +22,8 @@ type Process struct {
 	start  string // start time in clock ticks since boot
 }
 
-// FindProcess returns the process with that id and reports whether it exists. A zombie does not.
+// FindProcess returns the process with that id and reports whether it exists. A zombie counts as not
+// existing.
 func FindProcess(pid int) (Process, bool) {
 	fields := stat(pid)
 	if fields == nil || fields[0] == "Z" {

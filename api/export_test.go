@@ -7,17 +7,17 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Steps are the steps that PollHandler takes before the handler of a poll.
+// Steps selects what PollHandler does before it calls the handler.
 type Steps struct {
-	// User is who sends the requests where they are not authenticated; uuid.Nil binds the database
-	// to nobody.
+	// User is the caller of the requests if Authenticate is not set. If it is uuid.Nil, the
+	// database is not restricted to a user.
 	User         uuid.UUID
 	Authenticate bool
 	Validate     bool
 }
 
-// PollHandler returns a handler that answers only GET /api/documents/{id}, and as the API does but
-// for the steps that are left out. It uses of c only DB, TokenKey and Log.
+// PollHandler returns a handler that responds to GET /api/documents/{id} like the API, but without
+// the steps that are not set. It uses only the fields DB, TokenKey and Log of c.
 func PollHandler(c Config, steps Steps) (http.Handler, error) {
 	keys, err := c.tokenKeys()
 	if err != nil {
@@ -28,13 +28,15 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 		return nil, err
 	}
 	const path = "/api/documents/:id"
-	s := &server{db: c.DB, tokens: newTokens(keys, c.Sessions.withDefaults().AccessTokenTTL), config: c}
-	take := func(next echo.HandlerFunc) echo.HandlerFunc {
+	ttl := c.Sessions.withDefaults().AccessTokenTTL
+	s := &server{db: c.DB, tokens: newTokens(keys, ttl), config: c}
+	takeSteps := func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(ctx echo.Context) error {
 			who := caller{id: steps.User}
 			if steps.Authenticate {
+				r := ctx.Request()
 				var err error
-				if who, err = s.authenticate(ctx.Request().Context(), ctx.Request().Header); err != nil {
+				if who, err = s.authenticate(r.Context(), r.Header); err != nil {
 					return err
 				}
 			}
@@ -49,13 +51,18 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
-	e.Use(observe(c.Log, map[string]bool{path: true}), securityHeaders, requestLimits(c.Timeouts.withDefaults()), take)
+	e.Use(
+		observe(c.Log, map[string]bool{path: true}),
+		securityHeaders,
+		requestLimits(c.Timeouts.withDefaults()),
+		takeSteps,
+	)
 	wrapper := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
 	e.GET(path, wrapper.GetDocument)
 	return e, nil
 }
 
-// Waiting returns how many requests wait for a change or are streams.
+// Waiting returns the number of requests that wait for a change, including event streams.
 func (a *API) Waiting() (n int) {
 	a.notifier.mu.Lock()
 	defer a.notifier.mu.Unlock()

@@ -11,64 +11,88 @@ import (
 func TestLimiter(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	l := newLimiter(Rate{Burst: 2, Every: 10 * time.Second})
-	take := func(key string, want time.Duration) {
+	take := func(t *testing.T, key string, want time.Duration) {
 		t.Helper()
 		if got := l.take(key, now); got != want {
-			t.Fatalf("take %s: got %s, want %s", key, got, want)
+			t.Fatalf("take %s: got a wait of %s, want %s", key, got, want)
 		}
 	}
-	take("a", 0)
-	take("a", 0)
-	take("a", 10*time.Second)
-	take("b", 0)
-	now = now.Add(4 * time.Second)
-	take("a", 6*time.Second)
-	now = now.Add(6 * time.Second)
-	take("a", 0)
-	take("a", 10*time.Second)
-	l.putBack("a")
-	take("a", 0)
-	take("a", 10*time.Second)
-	now = now.Add(time.Hour)
-	take("a", 0)
-	take("a", 0)
-	take("a", 10*time.Second) // an hour fills the bucket, and no more
+	t.Run("allows a burst per key", func(t *testing.T) {
+		take(t, "a", 0)
+		take(t, "a", 0)
+		take(t, "a", 10*time.Second)
+		take(t, "b", 0)
+	})
+	t.Run("refills one token per interval", func(t *testing.T) {
+		now = now.Add(4 * time.Second)
+		take(t, "a", 6*time.Second)
+		now = now.Add(6 * time.Second)
+		take(t, "a", 0)
+		take(t, "a", 10*time.Second)
+	})
+	t.Run("a token that is put back can be taken again", func(t *testing.T) {
+		l.putBack("a")
+		take(t, "a", 0)
+		take(t, "a", 10*time.Second)
+	})
+	t.Run("refills up to the burst", func(t *testing.T) {
+		now = now.Add(time.Hour)
+		take(t, "a", 0)
+		take(t, "a", 0)
+		take(t, "a", 10*time.Second)
+	})
 }
 
-// TestLimiterIsBounded: made-up names cost no more memory than maxBuckets.
-func TestLimiterIsBounded(t *testing.T) {
+func TestLimiterBoundsTheNumberOfBuckets(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	l := newLimiter(Rate{Burst: 1, Every: time.Hour})
 	for range maxBuckets + maxBuckets/2 {
 		l.take(uuid.NewString(), now)
 	}
-	if n := l.fullAt.Len(); n != maxBuckets {
-		t.Errorf("got %d buckets, want %d", n, maxBuckets)
+	if got := l.fullAt.Len(); got != maxBuckets {
+		t.Errorf("got %d buckets, want %d", got, maxBuckets)
 	}
 }
 
-// TestLimiterRate: whatever the times of the attempts, never more than the burst
-// and one for each interval get through.
-func TestLimiterRate(t *testing.T) {
+// TestLimiterNeverExceedsItsRate makes attempts at random times. At most the burst and one more per
+// interval may be allowed.
+func TestLimiterNeverExceedsItsRate(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := Rate{
 			Burst: rapid.IntRange(1, 5).Draw(t, "burst"),
 			Every: time.Duration(rapid.IntRange(1, 1000).Draw(t, "every")) * time.Millisecond,
 		}
 		l := newLimiter(r)
-		now, through := time.Unix(0, 0), 0
+		start := time.Unix(0, 0)
+		now, allowed := start, 0
 		for range rapid.IntRange(1, 50).Draw(t, "attempts") {
-			now = now.Add(time.Duration(rapid.IntRange(0, 500).Draw(t, "pause")) * time.Millisecond)
+			pause := rapid.IntRange(0, 500).Draw(t, "pause")
+			now = now.Add(time.Duration(pause) * time.Millisecond)
 			wait := l.take("a", now)
 			if wait == 0 {
-				through++
+				allowed++
 			}
-			if most := r.Burst + int(now.Sub(time.Unix(0, 0))/r.Every); through > most {
-				t.Fatalf("got %d through by %s, want at most %d", through, now.Sub(time.Unix(0, 0)), most)
+			passed := now.Sub(start)
+			if most := r.Burst + int(passed/r.Every); allowed > most {
+				t.Fatalf("got %d allowed within %s, want at most %d", allowed, passed, most)
 			}
 			if wait < 0 || wait > r.Every {
 				t.Fatalf("got a wait of %s, want 0 to %s", wait, r.Every)
 			}
 		}
 	})
+}
+
+func TestNetworkOfAddress(t *testing.T) {
+	for address, want := range map[string]string{
+		"192.0.2.1":         "192.0.2.1",
+		"::ffff:192.0.2.1":  "192.0.2.1",
+		"2001:db8:1:2:3::4": "2001:db8:1:2::/64",
+		"fe80::1%eth0":      "fe80::/64",
+		"@":                 "@",
+	} {
+		if got := network(address); got != want {
+			t.Errorf("network of %s: got %s, want %s", address, got, want)
+		}
+	}
 }

@@ -13,192 +13,248 @@ import (
 	"intray/schema"
 )
 
-func TestUnknownRoutes(t *testing.T) {
+func TestUnknownPathsAndMethods(t *testing.T) {
 	b := setup(t)
-	for _, c := range []*client{b.anonymous, b.alice, b.admin} {
-		for _, path := range []string{"/", "/api", "/api/settings", "/api/nothing", "/api/me/", "/api/documents/", "/api/topics/a/b", "/api/documents/a/b", "/api/documents/a/confirm/b", "//api/me", "/metrics", "/debug/pprof/", "/api/admin/users/x/y"} {
-			c.get(path).fails(schema.CodeNotFound)
-		}
-		for path, allow := range map[string]string{"/api/me": "GET", "/api/topics": "GET, POST", "/healthz": "GET"} {
-			a := c.do(http.MethodPut, path, nil).fails("method_not_allowed")
-			for method := range strings.SplitSeq(allow, ", ") {
-				if !strings.Contains(a.header.Get("Allow"), method) {
-					t.Errorf("%s allows %q", path, a.header.Get("Allow"))
+	for name, c := range map[string]*client{
+		"anonymous": b.anonymous, "user": b.alice, "administrator": b.admin,
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := c.in(t)
+			for _, path := range []string{
+				"/", "/api", "/api/settings", "/api/nothing", "/api/me/", "/api/documents/",
+				"/api/topics/a/b", "/api/documents/a/b", "/api/documents/a/confirm/b", "//api/me",
+				"/metrics", "/debug/pprof/", "/api/admin/users/x/y",
+			} {
+				c.get(path).fails(schema.CodeNotFound)
+			}
+			for path, methods := range map[string]string{
+				"/api/me": "GET", "/api/topics": "GET, POST", "/healthz": "GET",
+			} {
+				response := c.do(http.MethodPut, path, nil).fails("method_not_allowed")
+				allow := response.header.Get("Allow")
+				for method := range strings.SplitSeq(methods, ", ") {
+					if !strings.Contains(allow, method) {
+						t.Errorf("%s: got Allow %q, want it to contain %s", path, allow, method)
+					}
 				}
 			}
-		}
+		})
 	}
 }
 
-func TestOperation(t *testing.T) {
-	down := errors.New("secret of the outage")
+func TestReadinessReportsDependencies(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
 		c.Dependencies = []api.Dependency{
 			{Name: "minio", Check: func(context.Context) error { return nil }},
-			{Name: "nats", Check: func(context.Context) error { return down }},
+			{Name: "nats", Check: func(context.Context) error { return errors.New("down") }},
 		}
 	})
-	if h := as[api.Health](b.anonymous.get("/healthz").is(200)); h.Status != "ok" {
-		t.Errorf("health: %+v", h)
-	}
-	ready := as[api.Readiness](b.anonymous.get("/readyz").is(200))
-	if len(ready.Parts) != 3 || ready.Parts["postgres"] != "up" || ready.Parts["minio"] != "up" || ready.Parts["nats"] != "down" {
-		t.Errorf("readiness: %+v", ready)
-	}
-	contract := b.anonymous.get("/api/openapi.yaml").is(200)
-	if string(contract.body) != string(api.Contract) || contract.header.Get("Content-Type") != "application/yaml" {
-		t.Errorf("contract: %v", contract.header)
-	}
-
-	b.metrics(t)
-
-	// Before the migrations it is not ready, and says what to do.
-	b.sql.MustExec(`DELETE FROM applied_migrations`)
-	if p := b.anonymous.get("/readyz").fails(schema.CodeUnavailable); !strings.Contains(string(p.body), "migrate up") {
-		t.Errorf("without migrations: %s", p.body)
-	}
-
-	// Without the database nothing works but the sign of life.
-	if err := b.config.DB.Close(); err != nil {
-		t.Fatal(err)
-	}
-	b.anonymous.get("/healthz").is(200)
-	a := b.alice.get("/api/me")
-	if a.status < 500 {
-		t.Errorf("without a database: %d", a.status)
-	}
-	if !strings.Contains(b.log.String(), `"level":"ERROR"`) {
-		t.Error("the log does not tell of it")
+	got := as[api.Readiness](b.anonymous.get("/readyz").is(200)).Parts
+	if len(got) != 3 || got["postgres"] != "up" || got["minio"] != "up" || got["nats"] != "down" {
+		t.Errorf("got parts %v, want postgres and minio up and nats down", got)
 	}
 }
 
-// metrics checks that what is measured names routes and codes, and nobody's ids or
-// made-up paths.
-func (b *bundle) metrics(t *testing.T) {
-	t.Helper()
+func TestContractIsServed(t *testing.T) {
+	b := setup(t)
+	got := b.anonymous.get("/api/openapi.yaml").is(200)
+	if string(got.body) != string(api.Contract) {
+		t.Errorf("got %d bytes, want the %d bytes of openapi.yaml", len(got.body), len(api.Contract))
+	}
+	if got := got.header.Get("Content-Type"); got != "application/yaml" {
+		t.Errorf("got content type %q, want application/yaml", got)
+	}
+}
+
+// TestHealthWithoutDatabase checks what still works without the schema, and without the database.
+func TestHealthWithoutDatabase(t *testing.T) {
+	b := setup(t)
+	if got := as[api.Health](b.anonymous.get("/healthz").is(200)).Status; got != "ok" {
+		t.Errorf("got health %q, want ok", got)
+	}
+	t.Run("not ready before the migrations", func(t *testing.T) {
+		b.sql.MustExec(`DELETE FROM applied_migrations`)
+		b.anonymous.in(t).get("/readyz").fails(schema.CodeUnavailable).says("migrate up")
+	})
+	t.Run("healthy with a closed database", func(t *testing.T) {
+		b := b.in(t)
+		if err := b.config.DB.Close(); err != nil {
+			t.Fatal(err)
+		}
+		b.anonymous.get("/healthz").is(200)
+		if got := b.alice.get("/api/me").status; got < 500 {
+			t.Errorf("got status %d, want a server error", got)
+		}
+		if !strings.Contains(b.log.String(), `"level":"ERROR"`) {
+			t.Error("the log contains no error, want one for the request")
+		}
+	})
+}
+
+// TestMetricsRevealNothingAboutUsers checks that the metrics contain routes and codes, but no ids
+// and no paths that clients made up.
+func TestMetricsRevealNothingAboutUsers(t *testing.T) {
+	b := setup(t)
 	d := b.alice.confirmed("a", []byte("x"))
 	b.bob.get(path(d)).fails(schema.CodeNotFound)
-	const made = "/api/made-up-by-somebody"
-	b.anonymous.get(made)
+	const madeUp = "/api/made-up-by-somebody"
+	b.anonymous.get(madeUp)
+
 	w := httptest.NewRecorder()
 	request := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
 	telemetry.MetricsHandler(api.Metrics()...).ServeHTTP(w, request)
-	text := w.Body.String()
-	for _, line := range []string{
+	metrics := w.Body.String()
+	for _, want := range []string{
 		`intray_api_requests_total{method="GET",route="/api/documents/:id",status="404"}`,
 		`intray_api_requests_total{method="GET",route="none",status="404"}`,
 		`intray_api_request_seconds_count{method="GET",route="/api/documents/:id"}`,
 		`intray_api_refusals_total{code="not_found"}`,
 		"go_goroutines", "process_resident_memory_bytes",
 	} {
-		if !strings.Contains(text, line) {
-			t.Errorf("no %s in the metrics", line)
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics do not contain %s", want)
 		}
 	}
-	for _, secret := range []string{made, d.ID.String(), b.alice.id.String(), b.bob.id.String(), "@"} {
-		if strings.Contains(text, secret) {
-			t.Errorf("the metrics tell %q", secret)
-		}
-	}
-}
-
-// TestDatabaseAway: a server that refuses connections is an outage, not our fault, and so is one that refuses our password.
-func TestDatabaseAway(t *testing.T) {
-	b := setup(t)
-	for name, url := range map[string]string{
-		"nobody listens":           "postgres://api:secret-of-the-url@127.0.0.1:1/intray?sslmode=disable",
-		"the password was changed": strings.Replace(b.roleURL, rolePassword, "secret-of-the-url", 1),
+	for _, secret := range []string{
+		madeUp, d.ID.String(), b.alice.id.String(), b.bob.id.String(), "@",
 	} {
-		t.Run(name, func(t *testing.T) { b.withoutDatabase(t, url) })
-	}
-}
-
-func (b *bundle) withoutDatabase(t *testing.T, url string) {
-	config := b.config
-	config.DB = open(t, url)
-	b.alice.base = b.serve(config)
-	for _, a := range []*response{b.alice.get("/api/me"), b.alice.get("/readyz"), b.alice.post("/api/documents/upload-url", "{"),
-		b.alice.post("/api/auth/login", api.Credentials{Email: "a", Password: "b"})} {
-		if a.fails(schema.CodeUnavailable).header.Get("Retry-After") == "" {
-			t.Errorf("%s: no Retry-After", a.request)
+		if strings.Contains(metrics, secret) {
+			t.Errorf("the metrics contain %q, want them without it", secret)
 		}
 	}
-	b.alice.get("/healthz").is(200)
-	if strings.Contains(b.log.String(), "secret-of-the-url") {
-		t.Error("the log has the password")
+}
+
+func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
+	b := setup(t)
+	const password = "secret-of-the-url"
+	for name, url := range map[string]string{
+		"connection refused": "postgres://api:" + password + "@127.0.0.1:1/intray?sslmode=disable",
+		"password refused":   strings.Replace(b.roleURL, rolePassword, password, 1),
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := b.in(t)
+			config := b.config
+			config.DB = open(t, url)
+			b.alice.base = b.serve(config)
+			login := api.Credentials{Email: "a", Password: "b"}
+			for _, got := range []*response{
+				b.alice.get("/api/me"),
+				b.alice.get("/readyz"),
+				b.alice.post("/api/documents/upload-url", "{"),
+				b.alice.post("/api/auth/login", login),
+			} {
+				if got.fails(schema.CodeUnavailable).header.Get("Retry-After") == "" {
+					t.Errorf("%s: got no Retry-After, want one", got.request)
+				}
+			}
+			b.alice.get("/healthz").is(200)
+			if strings.Contains(b.log.String(), password) {
+				t.Error("the log contains the password of the database")
+			}
+		})
 	}
 }
 
-// broken stands for MinIO with a fault that nobody foresaw.
-type broken struct{}
+// brokenObjects implements api.Objects. Its error is one that the API does not know.
+type brokenObjects struct{}
 
-func (broken) Stat(context.Context, string) (schema.Object, error) {
+func (brokenObjects) Stat(context.Context, string) (schema.Object, error) {
 	return schema.Object{}, errors.New("the secret cause")
 }
 
-// TestInternal: what nobody foresaw is a 500 that gives nothing away, and is in
-// the log under the request's id.
-func TestInternal(t *testing.T) {
-	b := setup(t, func(c *api.Config) {
-		c.Objects = broken{}
-		c.Dependencies = []api.Dependency{{Name: "x", Check: func(context.Context) error { return nil }}}
-	})
+func TestUnexpectedErrorsAreLoggedAndNotSent(t *testing.T) {
+	b := setup(t, func(c *api.Config) { c.Objects = brokenObjects{} })
 	d := b.alice.upload("a", []byte("x"))
-	a := b.alice.post(path(d)+"/confirm", nil).fails(schema.CodeInternal)
-	if strings.Contains(string(a.body), "secret") {
-		t.Errorf("the answer tells the cause: %s", a.body)
+	got := b.alice.post(path(d)+"/confirm", nil).fails(schema.CodeInternal)
+	if strings.Contains(string(got.body), "secret") {
+		t.Errorf("got body %s, want it without the cause", got.body)
 	}
-	if log := b.log.String(); !strings.Contains(log, "the secret cause") || !strings.Contains(log, a.header.Get("X-Request-Id")) {
-		t.Errorf("the log does not tell the cause: %s", log)
+	log := b.log.String()
+	if id := got.header.Get("X-Request-Id"); !strings.Contains(log, "the secret cause") ||
+		!strings.Contains(log, id) {
+		t.Errorf("got log %s, want it to contain the cause and the request id %s", log, id)
 	}
 }
 
 func TestRequestLog(t *testing.T) {
 	b := setup(t)
-	id := "request-0123456789"
-	a := b.alice.get("/api/documents?q=secret-query", with{"X-Request-Id": id, "User-Agent": "secret-agent"}).is(200)
-	if a.header.Get("X-Request-Id") != id {
-		t.Errorf("the request's own id became %s", a.header.Get("X-Request-Id"))
-	}
-	if a := b.alice.get("/api/me", with{"X-Request-Id": "a\tb"}).is(200); a.header.Get("X-Request-Id") == "a\tb" {
-		t.Error("any request id is taken")
-	}
-	d := b.alice.confirmed("a", []byte("x"))
-	b.alice.get(path(d) + "/download-url").is(200)
-	log := b.log.String()
-	for _, want := range []string{`"request_id":"` + id + `"`, `"route":"/api/documents/:id/download-url"`, `"method":"GET"`, `"status":200`, `"duration":`, b.alice.id.String()} {
-		if !strings.Contains(log, want) {
-			t.Errorf("the log has no %s", want)
+	const id = "request-0123456789"
+	t.Run("a request may set its id", func(t *testing.T) {
+		b := b.in(t)
+		headers := with{"X-Request-Id": id, "User-Agent": "secret-agent"}
+		got := b.alice.get("/api/documents?q=secret-query", headers).is(200)
+		if got := got.header.Get("X-Request-Id"); got != id {
+			t.Errorf("got X-Request-Id %s, want %s", got, id)
 		}
-	}
-	for _, secret := range []string{"secret", "X-Amz", b.alice.token, userPassword} {
-		if strings.Contains(log, secret) {
-			t.Errorf("the log has %q", secret)
+	})
+	t.Run("a malformed id is replaced", func(t *testing.T) {
+		got := b.alice.in(t).get("/api/me", with{"X-Request-Id": "a\tb"}).is(200)
+		if got := got.header.Get("X-Request-Id"); got == "a\tb" {
+			t.Errorf("got X-Request-Id %q, want another", got)
 		}
-	}
+	})
+	t.Run("contains routes and no secrets", func(t *testing.T) {
+		b := b.in(t)
+		d := b.alice.confirmed("a", []byte("x"))
+		b.alice.get(path(d) + "/download-url").is(200)
+		log := b.log.String()
+		for _, want := range []string{
+			`"request_id":"` + id + `"`, `"route":"/api/documents/:id/download-url"`,
+			`"method":"GET"`, `"status":200`, `"duration":`, b.alice.id.String(),
+		} {
+			if !strings.Contains(log, want) {
+				t.Errorf("the log does not contain %s", want)
+			}
+		}
+		for _, secret := range []string{"secret", "X-Amz", b.alice.token, userPassword} {
+			if strings.Contains(log, secret) {
+				t.Errorf("the log contains %q, want it without it", secret)
+			}
+		}
+	})
 }
 
-func TestCrossOrigin(t *testing.T) {
+func TestCrossOriginRequests(t *testing.T) {
 	const page = "http://localhost:5173"
-	preflight := with{"Origin": page, "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization,content-type,idempotency-key"}
-	closed := setup(t)
-	if a := closed.alice.get("/api/me", with{"Origin": page}).is(200); a.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Error("open to other origins by default")
+	preflight := with{
+		"Origin":                         page,
+		"Access-Control-Request-Method":  "PATCH",
+		"Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
 	}
-	if a := closed.anonymous.do(http.MethodOptions, "/api/topics/x", nil, preflight); a.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Error("open to other origins' preflights by default")
-	}
-	b := setup(t, func(c *api.Config) { c.AllowedOrigins = []string{page} })
-	if a := b.anonymous.do(http.MethodOptions, "/api/topics/x", nil, preflight).is(204); a.header.Get("Access-Control-Allow-Origin") != page ||
-		!strings.Contains(a.header.Get("Access-Control-Allow-Headers"), "Idempotency-Key") || !strings.Contains(a.header.Get("Access-Control-Allow-Methods"), "PATCH") {
-		t.Errorf("preflight: %v", a.header)
-	}
-	for _, a := range []*response{b.alice.get("/api/me", with{"Origin": page}).is(200), b.anonymous.get("/api/me", with{"Origin": page}).is(401)} {
-		if a.header.Get("Access-Control-Allow-Origin") != page || !strings.Contains(a.header.Get("Access-Control-Expose-Headers"), "Retry-After") {
-			t.Errorf("%s: %v", a.request, a.header)
+	const allowOrigin = "Access-Control-Allow-Origin"
+
+	t.Run("no other origin is allowed by default", func(t *testing.T) {
+		b := setup(t)
+		for _, got := range []*response{
+			b.alice.get("/api/me", with{"Origin": page}).is(200),
+			b.anonymous.do(http.MethodOptions, "/api/topics/x", nil, preflight),
+		} {
+			if got := got.header.Get(allowOrigin); got != "" {
+				t.Errorf("got %s %q, want none", allowOrigin, got)
+			}
 		}
-	}
-	if a := b.alice.get("/api/me", with{"Origin": "http://evil.example"}); a.header.Get("Access-Control-Allow-Origin") != "" {
-		t.Error("open to any origin")
-	}
+	})
+	t.Run("only configured origins are allowed", func(t *testing.T) {
+		b := setup(t, func(c *api.Config) { c.AllowedOrigins = []string{page} })
+		h := b.anonymous.do(http.MethodOptions, "/api/topics/x", nil, preflight).is(204).header
+		if h.Get(allowOrigin) != page ||
+			!strings.Contains(h.Get("Access-Control-Allow-Headers"), "Idempotency-Key") ||
+			!strings.Contains(h.Get("Access-Control-Allow-Methods"), "PATCH") {
+			t.Errorf("preflight: got headers %v, want the origin, headers and methods allowed", h)
+		}
+		for _, got := range []*response{
+			b.alice.get("/api/me", with{"Origin": page}).is(200),
+			b.anonymous.get("/api/me", with{"Origin": page}).is(401),
+		} {
+			exposed := got.header.Get("Access-Control-Expose-Headers")
+			if got.header.Get(allowOrigin) != page || !strings.Contains(exposed, "Retry-After") {
+				t.Errorf("%s: got headers %v, want the origin allowed and Retry-After exposed",
+					got.request, got.header)
+			}
+		}
+		other := b.alice.get("/api/me", with{"Origin": "http://evil.example"})
+		if got := other.header.Get(allowOrigin); got != "" {
+			t.Errorf("another origin: got %s %q, want none", allowOrigin, got)
+		}
+	})
 }

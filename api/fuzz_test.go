@@ -1,0 +1,101 @@
+package api
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
+	"pgregory.net/rapid"
+
+	"intray/schema"
+)
+
+func FuzzCursor(f *testing.F) {
+	f.Add(encodeCursor(uuid.MustParse("0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b")))
+	f.Add("")
+	f.Add("AQ==")
+	f.Add("AgGTpbB9IXxOjwocLT5PWms")
+	f.Fuzz(func(t *testing.T, cursor string) {
+		last, err := decodeCursor(cursor)
+		if err != nil {
+			if !errors.Is(err, &schema.Error{Code: schema.CodeInvalid}) {
+				t.Errorf("decode %q: got error %v, want code invalid", cursor, err)
+			}
+			return
+		}
+		if got := encodeCursor(last); got != cursor {
+			t.Errorf("decode and encode %q: got %q, want the same", cursor, got)
+		}
+	})
+}
+
+func TestCursorRoundTrip(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		id := uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
+		if got, err := decodeCursor(encodeCursor(id)); err != nil || got != id {
+			t.Fatalf("got %s and error %v, want %s", got, err, id)
+		}
+	})
+}
+
+func FuzzFilename(f *testing.F) {
+	for _, name := range []string{
+		"invoice.pdf", "Cafe\u0301.txt", "..", "a/b", `a\b`, "a\x00", "fdp\u202Eexe", "\xff", " ",
+		strings.Repeat("e\u0301", 300), "a\u2028b",
+	} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		clean, err := cleanFilename(name)
+		if err != nil {
+			if !errors.Is(err, &schema.Error{Code: schema.CodeInvalid}) {
+				t.Errorf("clean %q: got error %v, want code invalid", name, err)
+			}
+			return
+		}
+		forbidden := func(r rune) bool {
+			return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||
+				r == '/' || r == '\\'
+		}
+		if !utf8.ValidString(clean) || !norm.NFC.IsNormalString(clean) ||
+			strings.ContainsFunc(clean, forbidden) || utf8.RuneCountInString(clean) > maxFilename ||
+			clean == "" || clean == "." || clean == ".." {
+			t.Errorf("clean %q: got %q, want a safe filename", name, clean)
+		}
+		if again, err := cleanFilename(clean); err != nil || again != clean {
+			t.Errorf("clean %q again: got %q and error %v, want the same", clean, again, err)
+		}
+	})
+}
+
+func FuzzMediaType(f *testing.F) {
+	for _, media := range []string{
+		"text/plain", "Text/HTML; Charset=UTF-8", "application/pdf;x=y", "text/*", "*/*", "a",
+		"text/plain; charset=\"a\\\"b\"", "text/plain\r\nX: y",
+	} {
+		f.Add(media)
+	}
+	f.Fuzz(func(t *testing.T, media string) {
+		clean, err := allowedType(media, DefaultTypes)
+		if err != nil {
+			code := schema.CodeOf(err)
+			if code != schema.CodeInvalid && code != schema.CodeTypeNotAllowed {
+				t.Errorf("%q: got error %v, want code invalid or type_not_allowed", media, err)
+			}
+			return
+		}
+		// The type is sent in a signed header, so it must be printable ASCII without outer spaces.
+		unprintable := func(r rune) bool { return r < ' ' || r > '~' }
+		if clean == "" || clean != strings.TrimSpace(clean) ||
+			strings.ContainsFunc(clean, unprintable) {
+			t.Errorf("%q: got %q, want a type that is valid in a header", media, clean)
+		}
+		if again, err := allowedType(clean, DefaultTypes); err != nil || again != clean {
+			t.Errorf("%q again: got %q and error %v, want the same", clean, again, err)
+		}
+	})
+}

@@ -8,22 +8,27 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// BenchmarkValidate is what the contract costs a poll and an upload-url request.
+// BenchmarkValidate measures how long it takes to check a request against the contract, for a poll
+// and for the creation of an upload URL.
 func BenchmarkValidate(b *testing.B) {
 	all, err := operations()
 	if err != nil {
 		b.Fatal(err)
 	}
 	e := echo.New()
-	const body = `{"filename":"invoice.pdf","content_type":"application/pdf","size":52341}`
 	for name, c := range map[string]struct{ key, body string }{
-		"poll":       {"GET /api/documents/:id", ""},
-		"upload-url": {"POST /api/documents/upload-url", body},
+		"poll": {"GET /api/documents/:id", ""},
+		"upload-url": {
+			"POST /api/documents/upload-url",
+			`{"filename":"invoice.pdf","content_type":"application/pdf","size":52341}`,
+		},
 	} {
 		b.Run(name, func(b *testing.B) {
+			method, _, _ := strings.Cut(c.key, " ")
 			b.ReportAllocs()
 			for b.Loop() {
-				r := httptest.NewRequestWithContext(b.Context(), strings.Fields(c.key)[0], "/x", strings.NewReader(c.body))
+				body := strings.NewReader(c.body)
+				r := httptest.NewRequestWithContext(b.Context(), method, "/x", body)
 				r.Header.Set("Content-Type", "application/json")
 				r.Header.Set("If-None-Match", `"3"`)
 				ctx := e.NewContext(r, nil)

@@ -9,138 +9,146 @@ import (
 	"intray/schema"
 )
 
-// TestStreamOfChanges holds streams that begin anywhere and are read in any
-// portions against what was told: a stream gives the latest change of each of its
-// user's documents after its beginning, in order, or says that it lost some; and it
-// holds no more than its bound.
-func TestStreamOfChanges(t *testing.T) {
+// TestStreamReceivesLatestChanges records random changes and reads an event stream, which begins at
+// a random position, in random portions. The stream must return the latest change of each document
+// of its user since its beginning, in order, or report that it missed some. Its queue must not
+// exceed maxUnsent.
+func TestStreamReceivesLatestChanges(t *testing.T) {
 	users := []uuid.UUID{uuid.New(), uuid.New()}
 	documents := make([]uuid.UUID, 3*maxUnsent)
 	for i := range documents {
 		documents[i] = uuid.New()
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		c := newNotifier()
+		n := newNotifier()
 		base := rapid.Uint64Range(0, 3).Draw(t, "base")
-		c.reset(base)
+		n.reset(base)
 		last := base
-		tell := func(n, of int) (told []change) {
-			for range n {
+		// record records changes of the first documentCount documents, and returns those of the
+		// user of the stream.
+		record := func(count, documentCount int) (recorded []change) {
+			for range count {
 				last++
-				e := schema.DocumentEvent{UserID: users[rapid.IntRange(0, 1).Draw(t, "user")], DocumentID: documents[int(last)%of], Version: int64(last)}
-				c.record(last, e)
+				e := schema.DocumentEvent{
+					UserID:     users[rapid.IntRange(0, 1).Draw(t, "user")],
+					DocumentID: documents[int(last)%documentCount],
+					Version:    int64(last),
+				}
+				n.record(last, e)
 				if e.UserID == users[0] {
-					told = append(told, change{last, e.UserID, e.DocumentID, e.Version})
+					recorded = append(recorded, change{last, e.UserID, e.DocumentID, e.Version})
 				}
 			}
-			return told
+			return recorded
 		}
-		before := tell(rapid.IntRange(0, 20).Draw(t, "before"), 5)
+		earlier := record(rapid.IntRange(0, 20).Draw(t, "earlier"), 5)
 		after := rapid.Uint64Range(0, last+2).Draw(t, "after")
-		w := c.addStream(users[0], &after)
-		due := map[uuid.UUID]uint64{}
-		expect := func(told []change) {
-			for _, one := range told {
-				if one.sequence > after {
-					due[one.document] = one.sequence
-				}
-			}
-		}
-		expect(before)
-		if w.missed != (after < base || after > last) {
-			t.Fatalf("after %d of %d to %d: lost %v", after, base, last, w.missed)
+		w := n.addStream(users[0], &after)
+		if want := after < base || after > last; w.missed != want {
+			t.Fatalf("stream after %d with changes %d to %d: got missed %v, want %v",
+				after, base, last, w.missed, want)
 		}
 		if w.missed {
 			return
 		}
+
+		due := map[uuid.UUID]uint64{} // the latest change of each document that was not received
+		expect := func(changes []change) {
+			for _, c := range changes {
+				if c.sequence > after {
+					due[c.document] = c.sequence
+				}
+			}
+		}
+		receive := func(c change) {
+			if due[c.document] == c.sequence {
+				delete(due, c.document)
+			}
+		}
+		expect(earlier)
 		reached := after
 		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
-			n := rapid.SampledFrom([]int{1, 30, 3 * maxUnsent}).Draw(t, "changes")
-			expect(tell(n, rapid.SampledFrom([]int{1, 40, len(documents)}).Draw(t, "documents")))
-			if len(w.unsent) > maxUnsent {
-				t.Fatalf("%d changes are kept", len(w.unsent))
+			count := rapid.SampledFrom([]int{1, 30, 3 * maxUnsent}).Draw(t, "changes")
+			documentCount := rapid.SampledFrom([]int{1, 40, len(documents)}).Draw(t, "documents")
+			expect(record(count, documentCount))
+			if got := len(w.unsent); got > maxUnsent {
+				t.Fatalf("got %d queued changes, want at most %d", got, maxUnsent)
 			}
 			for range rapid.IntRange(0, 40).Draw(t, "reads") {
-				unsent, upTo, lost := c.take(w, 50)
-				if lost {
+				unsent, upTo, missed := n.take(w, 50)
+				if missed {
 					if len(due) <= maxUnsent/2 {
-						t.Fatalf("lost with %d documents due", len(due))
+						t.Fatalf("missed changes with only %d documents due", len(due))
 					}
 					clear(due)
 				}
-				for _, one := range unsent {
-					if one.user != users[0] || one.sequence <= reached {
-						t.Fatalf("%+v after %d", one, reached)
+				for _, c := range unsent {
+					if c.user != users[0] || c.sequence <= reached {
+						t.Fatalf("got %+v after %d, want a later change of %s", c, reached, users[0])
 					}
-					if reached = one.sequence; due[one.document] == one.sequence {
-						delete(due, one.document)
-					}
+					reached = c.sequence
+					receive(c)
 				}
 				if upTo < reached {
-					t.Fatalf("up to %d after %d", upTo, reached)
+					t.Fatalf("got position %d, want at least %d", upTo, reached)
 				}
 				reached = upTo
 			}
 		}
 		for {
-			unsent, _, lost := c.take(w, 50)
-			if lost {
+			unsent, _, missed := n.take(w, 50)
+			if missed {
 				clear(due)
 			}
-			for _, one := range unsent {
-				if due[one.document] == one.sequence {
-					delete(due, one.document)
-				}
+			for _, c := range unsent {
+				receive(c)
 			}
-			if !lost && len(unsent) == 0 {
+			if !missed && len(unsent) == 0 {
 				break
 			}
 		}
 		if len(due) != 0 {
-			t.Fatalf("%d documents were never told", len(due))
+			t.Fatalf("the changes of %d documents were not received", len(due))
 		}
-		c.remove(w)
-		if len(c.waiters) != 0 || len(c.perUser) != 0 {
-			t.Fatal("the waiter left something behind")
+		n.remove(w)
+		if len(n.waiters) != 0 || len(n.perUser) != 0 {
+			t.Fatalf("after remove: got waiters %v and counts %v, want none", n.waiters, n.perUser)
 		}
 	})
 }
 
-// TestKeptChangesAreBounded: what is older than the newest maxKeptChanges cannot be resumed.
 func TestKeptChangesAreBounded(t *testing.T) {
-	c := newNotifier()
-	c.reset(0)
+	n := newNotifier()
+	n.reset(0)
 	user := uuid.New()
 	for i := range uint64(maxKeptChanges + 10) {
-		c.record(i+1, schema.DocumentEvent{UserID: user, DocumentID: user, Version: 1})
+		n.record(i+1, schema.DocumentEvent{UserID: user, DocumentID: user, Version: 1})
 	}
 	for after, want := range map[uint64]bool{9: true, 10: false, maxKeptChanges + 10: false} {
-		w := c.addStream(user, &after)
-		if w.missed != want {
-			t.Errorf("after %d: lost %v", after, w.missed)
+		if got := n.addStream(user, &after).missed; got != want {
+			t.Errorf("stream after %d: got missed %v, want %v", after, got, want)
 		}
 	}
-	if len(c.kept) != maxKeptChanges {
-		t.Errorf("%d are kept", len(c.kept))
+	if got := len(n.kept); got != maxKeptChanges {
+		t.Errorf("got %d kept changes, want %d", got, maxKeptChanges)
 	}
 }
 
-// TestWaitersAreBounded: who has too many waiting gets no more.
-func TestWaitersAreBounded(t *testing.T) {
-	c := newNotifier()
+func TestWaitersPerUserAreBounded(t *testing.T) {
+	n := newNotifier()
 	user := uuid.New()
 	var last *waiter
 	for range maxWaitersPerUser {
-		last = c.addWaiter(waitKey{user: user, document: uuid.New()})
+		last = n.addWaiter(waitKey{user: user, document: uuid.New()})
 	}
-	if c.addWaiter(waitKey{user: user}) != nil || c.addStream(user, nil) != nil {
-		t.Error("one more than the most waits")
+	if n.addWaiter(waitKey{user: user}) != nil || n.addStream(user, nil) != nil {
+		t.Errorf("got more than %d waiters of a user, want nil", maxWaitersPerUser)
 	}
-	if c.addWaiter(waitKey{user: uuid.New()}) == nil {
-		t.Error("another user may not wait")
+	if n.addWaiter(waitKey{user: uuid.New()}) == nil {
+		t.Error("got nil for another user, want a waiter")
 	}
-	c.remove(last)
-	if c.addWaiter(waitKey{user: user}) == nil {
-		t.Error("nobody may wait in place of one who left")
+	n.remove(last)
+	if n.addWaiter(waitKey{user: user}) == nil {
+		t.Error("got nil after another waiter was removed, want a waiter")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,14 +14,16 @@ import (
 	"intray/schema"
 )
 
-// TestGenerated holds api.gen.go against what the contract gives now.
-func TestGenerated(t *testing.T) {
+// TestGeneratedCodeIsCurrent generates api.gen.go into a temporary directory and compares it.
+func TestGeneratedCodeIsCurrent(t *testing.T) {
 	want, err := os.ReadFile("api.gen.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The configuration's output has the last word, so it must be another one.
-	out, config := filepath.Join(t.TempDir(), "api.gen.go"), filepath.Join(t.TempDir(), "oapi-codegen.yaml")
+	// The output path of the configuration takes precedence over flags, so a copy of the
+	// configuration must name another one.
+	out := filepath.Join(t.TempDir(), "api.gen.go")
+	config := filepath.Join(t.TempDir(), "oapi-codegen.yaml")
 	settings, err := os.ReadFile("oapi-codegen.yaml")
 	if err != nil {
 		t.Fatal(err)
@@ -29,7 +32,8 @@ func TestGenerated(t *testing.T) {
 	if err := os.WriteFile(config, settings, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", "run", "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2",
+	const generator = "github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen@v2.8.2"
+	cmd := exec.CommandContext(t.Context(), "go", "run", generator,
 		"--config="+config, "openapi.yaml")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -39,185 +43,223 @@ func TestGenerated(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("api.gen.go is not what openapi.yaml gives: run go generate ./api")
+		t.Error("api.gen.go differs from what openapi.yaml generates: run go generate ./api")
 	}
 }
 
 func TestContractIsValid(t *testing.T) {
 	contract := loadContract()
 	if err := contract.Validate(t.Context()); err != nil {
-		t.Errorf("%.2000s", err)
+		t.Errorf("got error %.2000s, want none", err)
 	}
 	if len(contract.Servers) > 0 {
-		t.Error("the contract names a server: it must be good for any")
+		t.Errorf("got servers %v, want none, because the contract applies to all", contract.Servers)
 	}
 	codes := contract.Components.Schemas["ProblemCode"].Value
 	for _, code := range codes.Enum {
 		if !strings.Contains(codes.Description, "| `"+code.(string)+"` | ") {
-			t.Errorf("the code %s has no sentence", code)
+			t.Errorf("the table of problem codes does not explain %s", code)
 		}
 	}
 }
 
-// TestContractSpeaks: every operation, parameter, answer, header, schema and
-// member has a sentence, and whatever carries a value an example.
-func TestContractSpeaks(t *testing.T) {
+// TestContractIsDocumented checks that every operation, parameter, response, header, schema and
+// member has a description, and that everything with a value has an example.
+func TestContractIsDocumented(t *testing.T) {
 	contract := loadContract()
-	say := func(where, description string, examples bool) {
+	check := func(what, description string, hasExample bool) {
 		t.Helper()
 		if strings.TrimSpace(description) == "" {
-			t.Errorf("%s has no sentence", where)
+			t.Errorf("%s has no description", what)
 		}
-		if !examples {
-			t.Errorf("%s has no example", where)
+		if !hasExample {
+			t.Errorf("%s has no example", what)
 		}
 	}
-	content := func(where string, c openapi3.Content) {
+	content := func(what string, c openapi3.Content) {
 		t.Helper()
 		for name, media := range c {
 			if media.Example == nil && len(media.Examples) == 0 {
-				t.Errorf("%s %s has no example", where, name)
+				t.Errorf("%s %s has no example", what, name)
 			}
 		}
 	}
-	parameters := func(where string, all openapi3.Parameters) {
+	parameters := func(what string, all openapi3.Parameters) {
 		for _, p := range all {
-			say(where+" "+p.Value.Name, p.Value.Description, p.Value.Example != nil)
+			check(what+" "+p.Value.Name, p.Value.Description, p.Value.Example != nil)
 		}
 	}
 	for path, item := range contract.Paths.Map() {
 		parameters(path, item.Parameters)
 		for method, op := range item.Operations() {
-			where := method + " " + path
-			say(where, op.Description, true)
+			what := method + " " + path
+			check(what, op.Description, true)
 			if op.Summary == "" || len(op.Tags) != 1 || op.OperationID == "" {
-				t.Errorf("%s lacks a summary, a tag or an id", where)
+				t.Errorf("%s lacks a summary, a tag or an operationId", what)
 			}
-			parameters(where, op.Parameters)
+			parameters(what, op.Parameters)
 			if op.RequestBody != nil {
-				say(where+" body", op.RequestBody.Value.Description, true)
-				content(where+" body", op.RequestBody.Value.Content)
+				check(what+" body", op.RequestBody.Value.Description, true)
+				content(what+" body", op.RequestBody.Value.Content)
 			}
 			for status, r := range op.Responses.Map() {
-				say(where+" "+status, *r.Value.Description, true)
-				content(where+" "+status, r.Value.Content)
+				check(what+" "+status, *r.Value.Description, true)
+				content(what+" "+status, r.Value.Content)
 				for name, h := range r.Value.Headers {
-					say(where+" "+status+" "+name, h.Value.Description, h.Value.Example != nil)
+					check(what+" "+status+" "+name, h.Value.Description, h.Value.Example != nil)
 				}
 			}
 		}
 	}
 	for name, s := range contract.Components.Schemas {
-		say(name, s.Value.Description, true)
+		check(name, s.Value.Description, true)
 		for member, p := range s.Value.Properties {
 			object := p.Value.Type.Is(openapi3.TypeObject) && len(p.Value.Properties) > 0
-			say(name+"."+member, p.Value.Description, object || len(p.Value.Examples) > 0)
+			check(name+"."+member, p.Value.Description, object || len(p.Value.Examples) > 0)
 		}
 	}
 }
 
-// TestExamples holds every example of the contract against its schema, as 3.1
-// means it.
-func TestExamples(t *testing.T) {
+// TestExamplesConformToSchemas checks every example of the contract with the rules of OpenAPI 3.1.
+func TestExamplesConformToSchemas(t *testing.T) {
 	contract := loadContract()
-	fits := func(where string, s *openapi3.SchemaRef, value any) {
+	check := func(what string, s *openapi3.SchemaRef, value any) {
 		t.Helper()
 		if err := s.Value.VisitJSON(value, openapi3.EnableJSONSchema2020()); err != nil {
-			t.Errorf("%s: %.300s", where, err)
+			t.Errorf("%s: %.300s", what, err)
 		}
 	}
-	content := func(where string, c openapi3.Content) {
+	content := func(what string, c openapi3.Content) {
 		for _, media := range c {
 			if media.Example != nil {
-				fits(where, media.Schema, media.Example)
+				check(what, media.Schema, media.Example)
 			}
 			for name, e := range media.Examples {
-				fits(where+" "+name, media.Schema, e.Value.Value)
+				check(what+" "+name, media.Schema, e.Value.Value)
 			}
 		}
 	}
 	for path, item := range contract.Paths.Map() {
 		for method, op := range item.Operations() {
+			what := method + " " + path
 			for _, p := range append(op.Parameters, item.Parameters...) {
-				fits(method+" "+path+" "+p.Value.Name, p.Value.Schema, p.Value.Example)
+				check(what+" "+p.Value.Name, p.Value.Schema, p.Value.Example)
 			}
 			if op.RequestBody != nil {
-				content(method+" "+path+" body", op.RequestBody.Value.Content)
+				content(what+" body", op.RequestBody.Value.Content)
 			}
 			for status, r := range op.Responses.Map() {
-				content(method+" "+path+" "+status, r.Value.Content)
+				content(what+" "+status, r.Value.Content)
 			}
 		}
 	}
 	for name, s := range contract.Components.Schemas {
 		for _, e := range s.Value.Examples {
-			fits(name, s, e)
+			check(name, s, e)
 		}
 		for member, p := range s.Value.Properties {
 			for _, e := range p.Value.Examples {
-				fits(name+"."+member, p, e)
+				check(name+"."+member, p, e)
 			}
 		}
 	}
 }
 
-// TestRequestSchemas: requests are checked as if the contract were of OpenAPI 3.0
-// (see operations). So what they are made of must mean the same there.
+// TestProblemExamplesAreComplete checks that the examples of problems have no member that the
+// schema does not list. A comma in an unquoted detail would make one.
+func TestProblemExamplesAreComplete(t *testing.T) {
+	contract := loadContract()
+	members := contract.Components.Schemas["Problem"].Value.Properties
+	check := func(name string, example any) {
+		for member, value := range example.(map[string]any) {
+			if members[member] == nil {
+				t.Errorf("%s: got the member %q with the value %v, want none of this name",
+					name, member, value)
+			}
+		}
+	}
+	for name, r := range contract.Components.Responses {
+		media := r.Value.Content.Get("application/problem+json")
+		if media == nil {
+			continue
+		}
+		if media.Example != nil {
+			check(name, media.Example)
+		}
+		for kind, e := range media.Examples {
+			check(name+" "+kind, e.Value.Value)
+		}
+	}
+}
+
+// TestRequestSchemas checks that the schemas of requests mean the same in OpenAPI 3.0 as in 3.1,
+// because operations declares them as 3.0.
 func TestRequestSchemas(t *testing.T) {
-	var same func(where string, ref *openapi3.SchemaRef)
-	same = func(where string, ref *openapi3.SchemaRef) {
+	var check func(what string, ref *openapi3.SchemaRef)
+	check = func(what string, ref *openapi3.SchemaRef) {
 		if ref == nil || ref.Value == nil {
 			return
 		}
 		s := ref.Value
-		switch {
-		case s.Type == nil || len(*s.Type) != 1:
-			t.Errorf("%s: not exactly one type", where)
-		case s.Const != nil, s.If != nil, s.Then != nil, s.Else != nil, len(s.PatternProperties) > 0, len(s.PrefixItems) > 0, s.Contains != nil,
-			s.PropertyNames != nil, len(s.DependentRequired) > 0, len(s.DependentSchemas) > 0, len(s.Defs) > 0,
-			s.UnevaluatedItems.Has != nil, s.UnevaluatedProperties.Has != nil, s.ExclusiveMin.IsSet(), s.ExclusiveMax.IsSet():
-			t.Errorf("%s: a keyword that 3.0 does not have, or has otherwise", where)
+		if s.Type == nil || len(*s.Type) != 1 {
+			t.Errorf("%s: got types %v, want exactly one", what, s.Type)
+		}
+		if differsIn30(s) {
+			t.Errorf("%s uses a keyword that OpenAPI 3.0 does not have or defines differently", what)
 		}
 		for name, p := range s.Properties {
-			same(where+"."+name, p)
+			check(what+"."+name, p)
 		}
-		same(where+"[]", s.Items)
+		check(what+"[]", s.Items)
 	}
 	for path, item := range loadContract().Paths.Map() {
 		for method, op := range item.Operations() {
+			what := method + " " + path
 			for _, p := range append(op.Parameters, item.Parameters...) {
-				same(method+" "+path+" "+p.Value.Name, p.Value.Schema)
+				check(what+" "+p.Value.Name, p.Value.Schema)
 			}
 			if op.RequestBody != nil {
 				body := op.RequestBody.Value.Content.Get("application/json")
-				same(method+" "+path, body.Schema)
+				check(what, body.Schema)
 				if has := body.Schema.Value.AdditionalProperties.Has; has == nil || *has {
-					t.Errorf("%s %s takes members that the contract does not know", method, path)
+					t.Errorf("%s allows members that the contract does not list", what)
 				}
 			}
 		}
 	}
 }
 
-// TestCodes: whatever the vocabulary can say of a document, the contract says too.
-func TestCodes(t *testing.T) {
+// differsIn30 reports whether a schema uses a keyword that OpenAPI 3.0 does not have or defines
+// differently.
+func differsIn30(s *openapi3.Schema) bool {
+	return s.Const != nil || s.If != nil || s.Then != nil || s.Else != nil ||
+		len(s.PatternProperties) > 0 || len(s.PrefixItems) > 0 || s.Contains != nil ||
+		s.PropertyNames != nil || len(s.DependentRequired) > 0 || len(s.DependentSchemas) > 0 ||
+		len(s.Defs) > 0 || s.UnevaluatedItems.Has != nil || s.UnevaluatedProperties.Has != nil ||
+		s.ExclusiveMin.IsSet() || s.ExclusiveMax.IsSet()
+}
+
+func TestContractListsAllStatusesAndReasons(t *testing.T) {
 	schemas := loadContract().Components.Schemas
-	listed := func(name, value string) {
+	check := func(name, value string) {
 		t.Helper()
-		for _, e := range schemas[name].Value.Enum {
-			if e == value {
-				return
-			}
+		if values := schemas[name].Value.Enum; !slices.Contains(values, any(value)) {
+			t.Errorf("%s: got %v, want it to contain %s", name, values, value)
 		}
-		t.Errorf("%s lacks %s", name, value)
 	}
 	for _, s := range schema.Statuses {
-		listed("DocumentStatus", string(s))
+		check("DocumentStatus", string(s))
 	}
 	for _, r := range []schema.Reason{
-		schema.ReasonQuotaExceeded, schema.ReasonSizeMismatch, schema.ReasonEncrypted, schema.ReasonNoText, schema.ReasonBroken,
-		schema.ReasonUnsupported, schema.ReasonAIUnavailable, schema.ReasonContentChanged,
+		schema.ReasonQuotaExceeded,
+		schema.ReasonSizeMismatch,
+		schema.ReasonEncrypted,
+		schema.ReasonNoText,
+		schema.ReasonBroken,
+		schema.ReasonUnsupported,
+		schema.ReasonAIUnavailable,
+		schema.ReasonContentChanged,
 	} {
-		listed("DocumentReason", string(r))
+		check("DocumentReason", string(r))
 	}
 }

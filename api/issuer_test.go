@@ -16,17 +16,18 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc/oidctest"
 )
 
-// TestWithdrawnKeys: a key that the issuer withdraws dies here too, although no
-// token asks for another; and keys outlive an issuer that is away, for a day.
-func TestWithdrawnKeys(t *testing.T) {
+// TestIssuerKeysExpire checks how long the issuer's keys are used: until keysTTL if the issuer has
+// withdrawn them, and until staleKeysTTL if the issuer does not respond.
+func TestIssuerKeysExpire(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	published := oidctest.PublicKey{PublicKey: key.Public(), KeyID: "1", Algorithm: oidc.ES256}
-	with, without := &oidctest.Server{PublicKeys: []oidctest.PublicKey{published}}, &oidctest.Server{}
-	var serving atomic.Pointer[oidctest.Server] // nil: away
-	serving.Store(with)
+	publicKey := oidctest.PublicKey{PublicKey: key.Public(), KeyID: "1", Algorithm: oidc.ES256}
+	withKey := &oidctest.Server{PublicKeys: []oidctest.PublicKey{publicKey}}
+	withoutKey := &oidctest.Server{}
+	var serving atomic.Pointer[oidctest.Server] // nil if the issuer does not respond
+	serving.Store(withKey)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s := serving.Load(); s != nil {
 			s.ServeHTTP(w, r)
@@ -35,47 +36,52 @@ func TestWithdrawnKeys(t *testing.T) {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}))
 	defer server.Close()
-	with.SetIssuer(server.URL)
-	without.SetIssuer(server.URL)
+	withKey.SetIssuer(server.URL)
+	withoutKey.SetIssuer(server.URL)
 
-	i, err := newIssuer(OIDC{Issuer: server.URL, Audience: "a", MinRefetchInterval: time.Nanosecond})
+	i, err := newIssuer(OIDC{
+		Issuer: server.URL, Audience: "a", MinRefetchInterval: time.Nanosecond,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	token := oidctest.SignIDToken(key, "1", oidc.ES256, fmt.Sprintf(`{"iss":%q,"aud":"a","sub":"s","exp":%d}`, server.URL, time.Now().Add(time.Hour).Unix()))
-	check := func() error {
-		t.Helper()
+	claims := fmt.Sprintf(`{"iss":%q,"aud":"a","sub":"s","exp":%d}`,
+		server.URL, time.Now().Add(time.Hour).Unix())
+	token := oidctest.SignIDToken(key, "1", oidc.ES256, claims)
+	verify := func() error {
 		_, err := i.verify(t.Context(), token)
 		return err
 	}
-	old := func() { i.fetchedAt = time.Now().Add(-keysTTL) }
-	if err := check(); err != nil {
-		t.Fatal(err)
+	expireKeys := func() { i.fetchedAt = time.Now().Add(-keysTTL) }
+
+	if err := verify(); err != nil {
+		t.Fatalf("valid token: got error %v, want none", err)
 	}
 	serving.Store(nil)
-	old()
-	if err := check(); err != nil {
-		t.Errorf("with the issuer away: %v", err)
+	expireKeys()
+	if err := verify(); err != nil {
+		t.Errorf("issuer does not respond: got error %v, want the old keys to be used", err)
 	}
-	kept := i.client.Transport.(*fetchCache)
-	for address, f := range kept.responses {
-		f.receivedAt = f.receivedAt.Add(-staleKeysTTL)
-		kept.responses[address] = f
+	cache := i.client.Transport.(*fetchCache)
+	for address, r := range cache.responses {
+		r.receivedAt = r.receivedAt.Add(-staleKeysTTL)
+		cache.responses[address] = r
 	}
-	old()
-	if err := check(); !errors.Is(err, errIssuerUnavailable) {
-		t.Errorf("with the issuer away for a day: %v", err)
+	expireKeys()
+	if err := verify(); !errors.Is(err, errIssuerUnavailable) {
+		t.Errorf("issuer has not responded for a day: got error %v, want %v",
+			err, errIssuerUnavailable)
 	}
-	serving.Store(with)
-	if err := check(); err != nil {
-		t.Errorf("with the issuer back: %v", err)
+	serving.Store(withKey)
+	if err := verify(); err != nil {
+		t.Errorf("issuer responds again: got error %v, want none", err)
 	}
-	serving.Store(without)
-	if err := check(); err != nil {
-		t.Errorf("just after the key was withdrawn: %v", err) // not asked again yet
+	serving.Store(withoutKey)
+	if err := verify(); err != nil {
+		t.Errorf("key withdrawn within keysTTL: got error %v, want none", err)
 	}
-	old()
-	if err := check(); err == nil || errors.Is(err, errIssuerUnavailable) {
-		t.Errorf("with the key withdrawn: %v", err)
+	expireKeys()
+	if err := verify(); err == nil || errors.Is(err, errIssuerUnavailable) {
+		t.Errorf("key withdrawn: got error %v, want the token refused", err)
 	}
 }

@@ -11,63 +11,80 @@ import (
 	"intray/schema"
 )
 
-// TestTokenCache: a token that was checked before is still refused when it has
-// expired, or when one letter of it is another.
-func TestTokenCache(t *testing.T) {
-	tokens := newTokens([][]byte{[]byte(strings.Repeat("k", MinTokenKeyBytes))}, time.Hour)
-	user := uuid.New()
-	fresh, err := tokens.issue(user, uuid.Nil, schema.RoleUser, time.Now())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 2 {
-		if who, err := tokens.check(fresh); err != nil || who.id != user {
-			t.Errorf("got %v %v", who, err)
-		}
-	}
-	if _, ok := tokens.cache.get(fresh, time.Now()); !ok {
-		t.Error("it is not remembered")
-	}
-	for i := range fresh {
-		other := []byte(fresh)
-		other[i] ^= 1
-		if _, err := tokens.check(string(other)); err == nil && i < len(fresh)-1 { // the last letter has bits that mean nothing
-			t.Fatalf("taken with another letter %d", i)
-		}
-	}
-	if _, ok := tokens.cache.get(fresh, time.Now().Add(time.Hour)); ok {
-		t.Error("it outlives its time")
-	}
-	old, err := tokens.issue(user, uuid.Nil, schema.RoleUser, time.Now().Add(-time.Hour-time.Second))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tokens.check(old); err != nil {
-		t.Errorf("within the leeway: %v", err)
-	}
-	if _, ok := tokens.cache.get(old, time.Now()); ok {
-		t.Error("one past its time is remembered")
-	}
-	for i := range maxCachedTokens + 5 {
-		tokens.cache.add(strconv.Itoa(i), caller{id: user}, time.Now().Add(time.Hour))
-	}
-	if n := tokens.cache.callers.Len(); n > maxCachedTokens {
-		t.Errorf("%d are remembered", n)
-	}
+func testTokens() *tokens {
+	key := []byte(strings.Repeat("k", MinTokenKeyBytes))
+	return newTokens([][]byte{key}, time.Hour)
 }
 
-// BenchmarkToken is what authentication costs: a token that is seen first, and one
-// that is known.
-func BenchmarkToken(b *testing.B) {
-	tokens := newTokens([][]byte{[]byte(strings.Repeat("k", MinTokenKeyBytes))}, time.Hour)
+func TestTokenCache(t *testing.T) {
+	tokens := testTokens()
+	user := uuid.New()
+	issue := func(t *testing.T, at time.Time) string {
+		t.Helper()
+		token, err := tokens.issue(user, uuid.Nil, schema.RoleUser, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token
+	}
+	token := issue(t, time.Now())
+
+	t.Run("a valid token is cached", func(t *testing.T) {
+		for range 2 {
+			if who, err := tokens.check(token); err != nil || who.id != user {
+				t.Errorf("got %v and error %v, want user %s", who, err, user)
+			}
+		}
+		if _, ok := tokens.cache.get(token, time.Now()); !ok {
+			t.Error("the token is not cached")
+		}
+	})
+	t.Run("a changed token is refused", func(t *testing.T) {
+		// The last character is left out, because some of its bits are not used.
+		for i := range len(token) - 1 {
+			changed := []byte(token)
+			changed[i] ^= 1
+			if _, err := tokens.check(string(changed)); err == nil {
+				t.Fatalf("character %d changed: got no error, want one", i)
+			}
+		}
+	})
+	t.Run("a token is not found after it has expired", func(t *testing.T) {
+		if _, ok := tokens.cache.get(token, time.Now().Add(time.Hour)); ok {
+			t.Error("the expired token is found in the cache")
+		}
+	})
+	t.Run("an expired token within the leeway is not cached", func(t *testing.T) {
+		expired := issue(t, time.Now().Add(-time.Hour-time.Second))
+		if _, err := tokens.check(expired); err != nil {
+			t.Errorf("got error %v, want the token accepted", err)
+		}
+		if _, ok := tokens.cache.get(expired, time.Now()); ok {
+			t.Error("the expired token is cached")
+		}
+	})
+	t.Run("the number of cached tokens is bounded", func(t *testing.T) {
+		for i := range maxCachedTokens + 5 {
+			tokens.cache.add(strconv.Itoa(i), caller{id: user}, time.Now().Add(time.Hour))
+		}
+		if got := tokens.cache.callers.Len(); got > maxCachedTokens {
+			t.Errorf("got %d cached tokens, want at most %d", got, maxCachedTokens)
+		}
+	})
+}
+
+// BenchmarkCheckToken measures how long it takes to check a token that is not cached, and one that
+// is.
+func BenchmarkCheckToken(b *testing.B) {
+	tokens := testTokens()
 	token, err := tokens.issue(uuid.New(), uuid.New(), schema.RoleUser, time.Now())
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, forget := range map[string]bool{"first": true, "known": false} {
+	for name, cached := range map[string]bool{"uncached": false, "cached": true} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				if forget {
+				if !cached {
 					tokens.cache.callers.Purge()
 				}
 				if _, err := tokens.check(token); err != nil {

@@ -11,9 +11,9 @@ import (
 	"intray/schema"
 )
 
-// TestPasswordWork compares the work for an unknown account with that for a known one:
-// both must hash. Work is processor time, which a busy machine does not change much.
-func TestPasswordWork(t *testing.T) {
+// TestUnknownAccountCostsAsMuchAsKnownOne compares the work of failed sign-ins, because both must
+// hash the password. It measures processor time, which depends little on how busy the machine is.
+func TestUnknownAccountCostsAsMuchAsKnownOne(t *testing.T) {
 	b := setup(t)
 	hash, err := api.HashPassword(userPassword)
 	if err != nil {
@@ -28,13 +28,13 @@ func TestPasswordWork(t *testing.T) {
 	}
 	known, unknown := work("alice@example.com"), work("unknown@example.com")
 	t.Logf("known %s, unknown %s", known, unknown)
-	if unknown < known/4 || unknown > known*4 { // without hashing it is a hundredth
+	if unknown < known/4 || unknown > known*4 { // without hashing it would be a hundredth
 		t.Errorf("got %s of work for an unknown account, want about %s, as for a known one",
 			unknown, known)
 	}
 }
 
-// processorTime is what this process has used.
+// processorTime returns the processor time that this process has used in user mode.
 func processorTime(t *testing.T) time.Duration {
 	t.Helper()
 	var used syscall.Rusage

@@ -17,182 +17,238 @@ import (
 	"intray/schema"
 )
 
-func TestLogin(t *testing.T) {
-	b := setup(t)
-	token := as[api.Token](b.anonymous.post("/api/auth/login", api.Credentials{Email: "ALICE@example.com", Password: userPassword}).is(200))
-	if token.TokenType != "Bearer" || token.ExpiresIn != 900 || len(token.RefreshToken) != 64 {
-		t.Errorf("token: %+v", token)
-	}
-	me := as[api.User](b.alice.get("/api/me").is(200))
-	if me.ID != b.alice.id || me.Email != "alice@example.com" || me.Role != "user" || me.AiProvider != nil || me.AiModel != nil ||
-		me.Quota.LimitBytes != schema.DefaultQuota || me.Quota.UsedBytes != 0 {
-		t.Errorf("me: %+v", me)
-	}
-	if me := as[api.User](b.admin.get("/api/me").is(200)); me.Role != "admin" {
-		t.Errorf("the administrator: %+v", me)
-	}
-
-	// A user without a password, one who is not there and a wrong password look alike.
-	err := b.owner.AddUser(t.Context(), postgres.NewUser{ID: uuid.New(), Email: "carol@example.com"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	first := ""
-	for _, c := range []api.Credentials{
-		{Email: "alice@example.com", Password: "wrong"}, {Email: "nobody@example.com", Password: userPassword},
-		{Email: "carol@example.com", Password: userPassword}, {Email: "a\x00b", Password: userPassword},
-	} {
-		a := b.anonymous.post("/api/auth/login", c).fails(schema.CodeUnauthenticated)
-		if first == "" {
-			first = string(a.body)
-		}
-		if string(a.body) != first || a.header.Get("WWW-Authenticate") != "Bearer" {
-			t.Errorf("%+v: %s", c, a.body)
-		}
-	}
-	b.anonymous.post("/api/auth/login", map[string]string{"email": "alice@example.com"}).fails(schema.CodeInvalid).says(`"password"`)
-	b.anonymous.post("/api/auth/login", api.Credentials{Email: "", Password: "x"}).fails(schema.CodeInvalid).says(`"email"`)
-	if strings.Contains(b.log.String(), userPassword) || strings.Contains(b.log.String(), b.alice.token) || strings.Contains(b.log.String(), token.RefreshToken) {
-		t.Error("the log has a password or a token")
-	}
+// login signs in and returns the response.
+func (c *client) login(email, password string, headers ...with) *response {
+	c.t.Helper()
+	credentials := api.Credentials{Email: email, Password: password}
+	return c.post("/api/auth/login", credentials, headers...)
 }
 
-func TestLoginLimits(t *testing.T) {
+// userWithoutPassword creates a user without a password and returns the user's id.
+func (b *bundle) userWithoutPassword(email string) uuid.UUID {
+	b.t.Helper()
+	id := uuid.New()
+	user := postgres.NewUser{ID: id, Email: email}
+	if err := b.owner.AddUser(b.t.Context(), user); err != nil {
+		b.t.Fatal(err)
+	}
+	return id
+}
+
+func TestLogin(t *testing.T) {
+	b := setup(t)
+	t.Run("returns tokens, whatever the case of the email address", func(t *testing.T) {
+		b := b.in(t)
+		token := as[api.Token](b.anonymous.login("ALICE@example.com", userPassword).is(200))
+		if token.TokenType != "Bearer" || token.ExpiresIn != 900 || len(token.RefreshToken) != 64 {
+			t.Errorf("got %+v, want a bearer token for 900 s and a refresh token", token)
+		}
+		for _, secret := range []string{userPassword, b.alice.token, token.RefreshToken} {
+			if strings.Contains(b.log.String(), secret) {
+				t.Errorf("the log contains the secret %q", secret)
+			}
+		}
+	})
+	t.Run("the account of the token", func(t *testing.T) {
+		b := b.in(t)
+		want := api.User{
+			ID:    b.alice.id,
+			Email: "alice@example.com",
+			Role:  api.UserRoleUser,
+			Quota: api.Quota{LimitBytes: schema.DefaultQuota},
+		}
+		if got := b.alice.me(); got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+		if got := b.admin.me().Role; got != api.UserRoleAdmin {
+			t.Errorf("administrator: got role %s, want admin", got)
+		}
+	})
+	t.Run("all failures have the same response", func(t *testing.T) {
+		b := b.in(t)
+		b.userWithoutPassword("carol@example.com")
+		want := ""
+		for _, c := range []struct{ name, email, password string }{
+			{"wrong password", "alice@example.com", "wrong"},
+			{"unknown account", "unknown@example.com", userPassword},
+			{"account without a password", "carol@example.com", userPassword},
+			{"malformed address", "a\x00b", userPassword},
+		} {
+			got := b.anonymous.login(c.email, c.password).fails(schema.CodeUnauthenticated)
+			if want == "" {
+				want = string(got.body)
+			}
+			if string(got.body) != want {
+				t.Errorf("%s: got %s, want %s", c.name, got.body, want)
+			}
+			if got := got.header.Get("WWW-Authenticate"); got != "Bearer" {
+				t.Errorf("%s: got WWW-Authenticate %q, want Bearer", c.name, got)
+			}
+		}
+	})
+	t.Run("invalid requests", func(t *testing.T) {
+		b := b.in(t)
+		noPassword := map[string]string{"email": "alice@example.com"}
+		b.anonymous.post("/api/auth/login", noPassword).fails(schema.CodeInvalid).says(`"password"`)
+		b.anonymous.login("", "x").fails(schema.CodeInvalid).says(`"email"`)
+	})
+}
+
+func TestFailedLoginsAreLimited(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
 		c.Limits.FailedLoginsPerAccount = api.Rate{Burst: 3, Every: time.Hour}
 		c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 4, Every: time.Hour}
 		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 	})
-	try := func(email, password, from string) *response {
+	login := func(t *testing.T, email, password, address string) *response {
 		t.Helper()
-		return b.anonymous.post("/api/auth/login", api.Credentials{Email: email, Password: password}, with{"X-Forwarded-For": from})
+		return b.anonymous.in(t).login(email, password, with{"X-Forwarded-For": address})
 	}
-	for range 20 { // whoever knows the password signs in as often as they like
-		try("alice@example.com", userPassword, "192.0.2.1").is(200)
-	}
-	var failing sync.WaitGroup
-	for range 3 {
-		failing.Go(func() { try("alice@example.com", "wrong", "192.0.2.1") })
-	}
-	failing.Wait()
-	limited := try("Alice@example.com", userPassword, "192.0.2.2").fails(schema.CodeRateLimited)
-	if after, err := strconv.Atoi(limited.header.Get("Retry-After")); err != nil || after < 3000 || after > 3600 {
-		t.Errorf("Retry-After: %s", limited.header.Get("Retry-After"))
-	}
-	try("bob@example.com", userPassword, "192.0.2.2").is(200)
-
-	// Many accounts from one address, which is a whole /64 of IPv6.
-	for i := range 4 {
-		try("user"+itoa(i)+"@example.com", "wrong", "2001:db8:1:2::"+itoa(i+1)).fails(schema.CodeUnauthenticated)
-	}
-	try("bob@example.com", userPassword, "2001:db8:1:2:ffff::1").fails(schema.CodeRateLimited)
-	try("bob@example.com", userPassword, "2001:db8:1:3::1").is(200)
+	t.Run("successful logins are not limited", func(t *testing.T) {
+		for range 20 {
+			login(t, "alice@example.com", userPassword, "192.0.2.1").is(200)
+		}
+	})
+	t.Run("per account", func(t *testing.T) {
+		var failing sync.WaitGroup
+		for range 3 {
+			failing.Go(func() { login(t, "alice@example.com", "wrong", "192.0.2.1") })
+		}
+		failing.Wait()
+		limited := login(t, "Alice@example.com", userPassword, "192.0.2.2").
+			fails(schema.CodeRateLimited)
+		retryAfter := limited.header.Get("Retry-After")
+		if s, err := strconv.Atoi(retryAfter); err != nil || s < 3000 || s > 3600 {
+			t.Errorf("got Retry-After %q, want about an hour in seconds", retryAfter)
+		}
+		login(t, "bob@example.com", userPassword, "192.0.2.2").is(200)
+	})
+	t.Run("per address, which is a /64 for IPv6", func(t *testing.T) {
+		for i := range 4 {
+			email, address := "user"+itoa(i)+"@example.com", "2001:db8:1:2::"+itoa(i+1)
+			login(t, email, "wrong", address).fails(schema.CodeUnauthenticated)
+		}
+		login(t, "bob@example.com", userPassword, "2001:db8:1:2:ffff::1").
+			fails(schema.CodeRateLimited)
+		login(t, "bob@example.com", userPassword, "2001:db8:1:3::1").is(200)
+	})
 }
 
-// TestForwardedFor: nobody escapes the limit with a header of their own.
-func TestForwardedFor(t *testing.T) {
-	b := setup(t, func(c *api.Config) { c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 1, Every: time.Hour} })
-	try := func(from string) *response {
+func TestForwardedAddressOfUntrustedClientIsIgnored(t *testing.T) {
+	b := setup(t, func(c *api.Config) {
+		c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 1, Every: time.Hour}
+	})
+	login := func(address string) *response {
 		t.Helper()
-		return b.anonymous.post("/api/auth/login", api.Credentials{Email: "x" + from, Password: "wrong"},
-			with{"X-Forwarded-For": from, "X-Real-Ip": from})
+		headers := with{"X-Forwarded-For": address, "X-Real-Ip": address}
+		return b.anonymous.login("x"+address, "wrong", headers)
 	}
-	try("192.0.2.1").fails(schema.CodeUnauthenticated)
-	try("192.0.2.2").fails(schema.CodeRateLimited)
+	login("192.0.2.1").fails(schema.CodeUnauthenticated)
+	login("192.0.2.2").fails(schema.CodeRateLimited)
 }
 
-// tampered are tokens that must not be believed, for a user who exists.
-func tampered(t testing.TB, user uuid.UUID, role string) map[string]string {
+// tokenClaims returns the claims of a valid access token that belongs to no session.
+func tokenClaims(user uuid.UUID, role string) jwt.MapClaims {
+	now := time.Now()
+	return jwt.MapClaims{
+		"iss":  "intray",
+		"aud":  "intray-api",
+		"sub":  user.String(),
+		"role": role,
+		"iat":  now.Unix(),
+		"exp":  now.Add(time.Hour).Unix(),
+	}
+}
+
+// validToken returns a valid access token of the user that belongs to no session.
+func (b *bundle) validToken(user uuid.UUID) string {
+	b.t.Helper()
+	claims := tokenClaims(user, "user")
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(tokenKey)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return token
+}
+
+// forgedTokens returns access tokens that must be refused, by what is wrong with them. The user
+// exists. Apart from the errors, the tokens are like the one in TestValidToken.
+func forgedTokens(t testing.TB, user uuid.UUID, role string) map[string]string {
 	t.Helper()
 	now := time.Now()
-	good := func() jwt.MapClaims {
-		return jwt.MapClaims{
-			"iss": "intray", "aud": "intray-api", "sub": user.String(), "role": role,
-			"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(), "jti": uuid.NewString(),
+	signWith := func(method jwt.SigningMethod, key any, changes jwt.MapClaims) string {
+		claims := tokenClaims(user, role)
+		claims["jti"] = uuid.NewString()
+		for name, value := range changes {
+			if value == nil {
+				delete(claims, name)
+			} else {
+				claims[name] = value
+			}
 		}
-	}
-	sign := func(method jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
-		claims := good()
-		change(claims)
 		token, err := jwt.NewWithClaims(method, claims).SignedString(key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return token
 	}
-	set := func(name string, value any) func(jwt.MapClaims) { return func(c jwt.MapClaims) { c[name] = value } }
-	drop := func(name string) func(jwt.MapClaims) { return func(c jwt.MapClaims) { delete(c, name) } }
-	same := func(jwt.MapClaims) {}
+	sign := func(changes jwt.MapClaims) string {
+		return signWith(jwt.SigningMethodHS256, tokenKey, changes)
+	}
 	hs256 := jwt.SigningMethodHS256
-	valid := sign(hs256, tokenKey, same)
-	parts := strings.Split(valid, ".")
+	parts := strings.Split(sign(nil), ".")
+	otherClaims := strings.Split(sign(jwt.MapClaims{"role": "admin"}), ".")[1]
 	return map[string]string{
-		"alg none":           sign(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
-		"no signature":       parts[0] + "." + parts[1] + ".",
-		"another algorithm":  sign(jwt.SigningMethodHS512, tokenKey, same),
-		"another key":        sign(hs256, []byte("fedcba9876543210fedcba9876543210"), same),
-		"an empty key":       sign(hs256, []byte{}, same),
-		"expired":            sign(hs256, tokenKey, set("exp", now.Add(-time.Minute).Unix())),
-		"no expiry":          sign(hs256, tokenKey, drop("exp")),
-		"issued tomorrow":    sign(hs256, tokenKey, set("iat", now.Add(24*time.Hour).Unix())),
-		"another audience":   sign(hs256, tokenKey, set("aud", "other")),
-		"no audience":        sign(hs256, tokenKey, drop("aud")),
-		"another issuer":     sign(hs256, tokenKey, set("iss", "other")),
-		"no subject":         sign(hs256, tokenKey, drop("sub")),
-		"a subject of words": sign(hs256, tokenKey, set("sub", "alice")),
-		"another role":       sign(hs256, tokenKey, set("role", "root")),
-		"other claims":       parts[0] + "." + strings.Split(sign(hs256, tokenKey, set("role", "admin")), ".")[1] + "x." + parts[2],
-		"no token at all":    "x",
-		"a user who is not":  sign(hs256, tokenKey, set("sub", uuid.NewString())),
+		"alg none":          signWith(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, nil),
+		"no signature":      parts[0] + "." + parts[1] + ".",
+		"other algorithm":   signWith(jwt.SigningMethodHS512, tokenKey, nil),
+		"other key":         signWith(hs256, []byte("fedcba9876543210fedcba9876543210"), nil),
+		"empty key":         signWith(hs256, []byte{}, nil),
+		"expired":           sign(jwt.MapClaims{"exp": now.Add(-time.Minute).Unix()}),
+		"no expiry":         sign(jwt.MapClaims{"exp": nil}),
+		"issued tomorrow":   sign(jwt.MapClaims{"iat": now.Add(24 * time.Hour).Unix()}),
+		"other audience":    sign(jwt.MapClaims{"aud": "other"}),
+		"no audience":       sign(jwt.MapClaims{"aud": nil}),
+		"other issuer":      sign(jwt.MapClaims{"iss": "other"}),
+		"no subject":        sign(jwt.MapClaims{"sub": nil}),
+		"subject not an id": sign(jwt.MapClaims{"sub": "alice"}),
+		"unknown role":      sign(jwt.MapClaims{"role": "root"}),
+		"other claims":      parts[0] + "." + otherClaims + "x." + parts[2],
+		"not a token":       "x",
+		"unknown user":      sign(jwt.MapClaims{"sub": uuid.NewString()}),
 	}
 }
 
-// TestUntamperedToken makes sure that the tokens above are refused for what
-// their names say: untampered, such a token is good.
-func TestUntamperedToken(t *testing.T) {
+func TestValidToken(t *testing.T) {
 	b := setup(t)
-	now := time.Now()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"iss": "intray", "aud": "intray-api", "sub": b.alice.id.String(), "role": "user",
-		"iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-	}).SignedString(tokenKey)
-	if err != nil {
-		t.Fatal(err)
+	token := b.validToken(b.alice.id)
+	get := func(t *testing.T, authorization string) *response {
+		t.Helper()
+		return b.anonymous.in(t).get("/api/me", with{"Authorization": authorization})
 	}
-	c := b.client()
-	c.get("/api/me", with{"Authorization": "bearer " + token}).is(200)
-	c.get("/api/me", with{"Authorization": "Bearer  " + token}).is(200)
-	c.get("/api/me", with{"Authorization": token}).fails(schema.CodeUnauthenticated)
-	c.get("/api/me?access_token=" + token).fails(schema.CodeUnauthenticated)
-	if _, err := api.New(api.Config{DB: b.config.DB, Presigner: b.config.Presigner, Objects: b.config.Objects,
-		NATS: b.config.NATS, TokenKey: tokenKey[:31]}); err == nil {
-		t.Error("a key of 31 bytes is taken")
-	}
-	// Two headers are no token: a proxy and this server might each believe another one.
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.base+"/api/me", http.NoBody)
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + token}
-	resp, err := c.http.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("two Authorization headers: %d", resp.StatusCode)
-	}
-}
-
-// sign makes an access token as the API itself does, of no session.
-func (b *bundle) sign(user uuid.UUID) string {
-	b.t.Helper()
-	now := time.Now()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"iss": "intray", "aud": "intray-api", "sub": user.String(), "role": "user", "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-	}).SignedString(tokenKey)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return token
+	t.Run("is accepted in the header Authorization", func(t *testing.T) {
+		get(t, "bearer "+token).is(200)
+		get(t, "Bearer  "+token).is(200)
+	})
+	t.Run("is refused without the scheme and in the query", func(t *testing.T) {
+		get(t, token).fails(schema.CodeUnauthenticated)
+		b.anonymous.in(t).get("/api/me?access_token=" + token).fails(schema.CodeUnauthenticated)
+	})
+	// A proxy and this server might otherwise use different ones.
+	t.Run("is refused in two headers", func(t *testing.T) {
+		url := b.base + "/api/me"
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Header["Authorization"] = []string{"Bearer " + token, "Bearer " + token}
+		resp, err := b.anonymous.http.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != http.StatusUnauthorized {
+			t.Errorf("got status %d, want 401", resp.StatusCode)
+		}
+	})
 }

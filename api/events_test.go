@@ -245,14 +245,9 @@ func TestEventStreamEnds(t *testing.T) {
 // tokenExpiringAt returns a valid access token of a user that belongs to no session.
 func tokenExpiringAt(t testing.TB, user uuid.UUID, expiry time.Time) string {
 	t.Helper()
-	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"iss":  "intray",
-		"aud":  "intray-api",
-		"sub":  user.String(),
-		"role": "user",
-		"iat":  time.Now().Unix(),
-		"exp":  expiry.Unix(),
-	}).SignedString(tokenKey)
+	claims := tokenClaims(user, "user")
+	claims["exp"] = expiry.Unix()
+	token, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString(tokenKey)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,8 +24,8 @@ import (
 	"intray/schema"
 )
 
-// provider is an identity provider: discovery and keys over HTTP, and tokens that
-// are signed with real keys.
+// provider is an OpenID Connect provider. It serves its discovery document and its keys over HTTP
+// and signs tokens with these keys.
 type provider struct {
 	t        testing.TB
 	url      string
@@ -33,7 +33,7 @@ type provider struct {
 	issuer   *oidctest.Server
 	rsa      *rsa.PrivateKey
 	ecdsa    *ecdsa.PrivateKey
-	away     atomic.Bool
+	down     atomic.Bool
 	requests atomic.Int64
 }
 
@@ -42,7 +42,7 @@ const audience = "intray-test"
 func newProvider(t testing.TB) *provider {
 	t.Helper()
 	p := &provider{t: t}
-	p.rotate("1")
+	p.rotateKeys("1")
 	server := httptest.NewServer(p)
 	t.Cleanup(server.Close)
 	p.url = server.URL
@@ -50,8 +50,8 @@ func newProvider(t testing.TB) *provider {
 	return p
 }
 
-// rotate replaces both keys.
-func (p *provider) rotate(id string) {
+// rotateKeys replaces both keys. The ids of the new keys are rsa- and ecdsa- followed by suffix.
+func (p *provider) rotateKeys(suffix string) {
 	p.t.Helper()
 	var err error
 	if p.rsa, err = rsa.GenerateKey(rand.Reader, 2048); err != nil {
@@ -61,8 +61,8 @@ func (p *provider) rotate(id string) {
 		p.t.Fatal(err)
 	}
 	issuer := &oidctest.Server{PublicKeys: []oidctest.PublicKey{
-		{PublicKey: p.rsa.Public(), KeyID: "rsa-" + id, Algorithm: oidc.RS256},
-		{PublicKey: p.ecdsa.Public(), KeyID: "ecdsa-" + id, Algorithm: oidc.ES256},
+		{PublicKey: p.rsa.Public(), KeyID: "rsa-" + suffix, Algorithm: oidc.RS256},
+		{PublicKey: p.ecdsa.Public(), KeyID: "ecdsa-" + suffix, Algorithm: oidc.ES256},
 	}}
 	issuer.SetIssuer(p.url)
 	p.mu.Lock()
@@ -72,7 +72,7 @@ func (p *provider) rotate(id string) {
 
 func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.requests.Add(1)
-	if p.away.Load() {
+	if p.down.Load() {
 		w.WriteHeader(http.StatusBadGateway)
 		return
 	}
@@ -81,14 +81,20 @@ func (p *provider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.issuer.ServeHTTP(w, r)
 }
 
-// claims are a good token's, changed.
-func (p *provider) claims(subject string, change jwt.MapClaims) jwt.MapClaims {
+// claims returns the claims of a valid token with the changes. A claim whose change is nil is
+// removed.
+func (p *provider) claims(subject string, changes jwt.MapClaims) jwt.MapClaims {
 	now := time.Now()
 	c := jwt.MapClaims{
-		"iss": p.url, "aud": audience, "sub": subject, "iat": now.Unix(), "exp": now.Add(time.Hour).Unix(),
-		"email": subject + "@issuer.example", "email_verified": true,
+		"iss":            p.url,
+		"aud":            audience,
+		"sub":            subject,
+		"iat":            now.Unix(),
+		"exp":            now.Add(time.Hour).Unix(),
+		"email":          subject + "@issuer.example",
+		"email_verified": true,
 	}
-	for name, value := range change {
+	for name, value := range changes {
 		if value == nil {
 			delete(c, name)
 		} else {
@@ -98,10 +104,13 @@ func (p *provider) claims(subject string, change jwt.MapClaims) jwt.MapClaims {
 	return c
 }
 
-func sign(t testing.TB, method jwt.SigningMethod, id string, key any, claims jwt.MapClaims) string {
+// sign returns a token that is signed with the key, which has the id kid.
+func sign(
+	t testing.TB, method jwt.SigningMethod, kid string, key any, claims jwt.MapClaims,
+) string {
 	t.Helper()
 	token := jwt.NewWithClaims(method, claims)
-	token.Header["kid"] = id
+	token.Header["kid"] = kid
 	text, err := token.SignedString(key)
 	if err != nil {
 		t.Fatal(err)
@@ -109,191 +118,248 @@ func sign(t testing.TB, method jwt.SigningMethod, id string, key any, claims jwt
 	return text
 }
 
-// token is a good one of the first keys'.
-func (p *provider) token(subject string, change jwt.MapClaims) string {
+// token returns a token that is signed with the provider's first RSA key.
+func (p *provider) token(subject string, changes jwt.MapClaims) string {
 	p.t.Helper()
-	return sign(p.t, jwt.SigningMethodRS256, "rsa-1", p.rsa, p.claims(subject, change))
+	return sign(p.t, jwt.SigningMethodRS256, "rsa-1", p.rsa, p.claims(subject, changes))
 }
 
 func withIssuer(p *provider) func(*api.Config) {
 	return func(c *api.Config) {
-		c.OIDC = api.OIDC{Issuer: p.url, Audience: audience, MinRefetchInterval: time.Nanosecond}
+		c.OIDC = api.OIDC{
+			Issuer: p.url, Audience: audience, MinRefetchInterval: time.Nanosecond,
+		}
 		c.DefaultQuota = 12345
 	}
 }
 
-func TestUsersOfTheIssuer(t *testing.T) {
+func TestIssuerUserGetsAnAccount(t *testing.T) {
 	p := newProvider(t)
 	b := setup(t, withIssuer(p))
-	first := as[api.User](b.me(p.token("carol", nil)).is(200))
-	if first.Email != "carol@issuer.example" || first.Role != api.UserRoleUser || first.Quota.LimitBytes != 12345 {
-		t.Errorf("at first sight: %+v", first)
-	}
-	es256 := sign(t, jwt.SigningMethodES256, "ecdsa-1", p.ecdsa, p.claims("carol", jwt.MapClaims{"email": "new@issuer.example", "aud": []string{"x", audience}}))
-	if again := as[api.User](b.me(es256).is(200)); again != first {
-		t.Errorf("at second sight: %+v", again)
-	}
+	carol := as[api.User](b.me(p.token("carol", nil)).is(200))
 	c := b.client()
 	c.token = p.token("carol", jwt.MapClaims{"email_verified": nil, "email": nil})
-	c.confirmed("a", []byte("x")) // all of it works
-	c.get("/api/admin/users").fails(schema.CodeForbidden)
-	b.alice.get("/api/me").is(200)
 
-	b.exec(`UPDATE users SET role = 'admin' WHERE id = $1`, first.ID)
-	c.get("/api/admin/users").is(200)
-	c.post("/api/auth/password", api.PasswordChange{CurrentPassword: "x", NewPassword: newPassword}).fails(schema.CodeForbidden)
-	b.anonymous.post("/api/auth/login", api.Credentials{Email: first.Email, Password: "x"}).fails(schema.CodeUnauthenticated)
-
-	// An account is nobody's but its owner's, whatever address the issuer verified.
-	b.me(p.token("mallory", jwt.MapClaims{"email": "Alice@example.com"})).fails(schema.CodeUnauthenticated).says("Another account", "password")
-	for name, change := range map[string]jwt.MapClaims{
-		"unverified":     {"email_verified": false},
-		"verified, not":  {"email_verified": "false"},
-		"nobody said":    {"email_verified": nil},
-		"no address":     {"email": nil},
-		"no address, 2":  {"email": "Dave <dave@issuer.example>"},
-		"a long address": {"email": strings.Repeat("d", 320) + "@issuer.example"},
-		"a NUL":          {"email": "da\x00ve@issuer.example"},
-	} {
-		if a := b.me(p.token("dave", change)); a.status != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
+	t.Run("at the first request", func(t *testing.T) {
+		if carol.Email != "carol@issuer.example" || carol.Role != api.UserRoleUser ||
+			carol.Quota.LimitBytes != 12345 {
+			t.Errorf("got %+v, want a user with the email address and the default quota", carol)
 		}
-	}
-	b.me(p.token("dave", jwt.MapClaims{"email_verified": "true"})).is(200) // as some issuers write it
-
-	// Who was deleted here does not come back by signing in.
-	b.exec(`DELETE FROM quotas WHERE user_id = (SELECT id FROM users WHERE email = 'dave@issuer.example')`)
-	b.exec(`DELETE FROM users WHERE email = 'dave@issuer.example'`)
-	b.me(p.token("dave", nil)).fails(schema.CodeUnauthenticated)
+	})
+	t.Run("that later tokens belong to", func(t *testing.T) {
+		claims := p.claims("carol", jwt.MapClaims{
+			"email": "new@issuer.example", "aud": []string{"x", audience},
+		})
+		token := sign(t, jwt.SigningMethodES256, "ecdsa-1", p.ecdsa, claims)
+		if got := as[api.User](b.in(t).me(token).is(200)); got != carol {
+			t.Errorf("got %+v, want %+v", got, carol)
+		}
+	})
+	t.Run("with the rights of its role", func(t *testing.T) {
+		b, c := b.in(t), c.in(t)
+		c.confirmed("a", []byte("x"))
+		c.get("/api/admin/users").fails(schema.CodeForbidden)
+		b.exec(`UPDATE users SET role = 'admin' WHERE id = $1`, carol.ID)
+		c.get("/api/admin/users").is(200)
+	})
+	t.Run("without a password", func(t *testing.T) {
+		b := b.in(t)
+		b.changePassword(c.token, "x", newPassword).fails(schema.CodeForbidden)
+		b.anonymous.login(carol.Email, "x").fails(schema.CodeUnauthenticated)
+	})
+	t.Run("beside local accounts", func(t *testing.T) {
+		b.alice.in(t).me()
+	})
 }
 
-func TestForgedTokensOfTheIssuer(t *testing.T) {
+func TestIssuerEmailAddress(t *testing.T) {
+	p := newProvider(t)
+	b := setup(t, withIssuer(p))
+	t.Run("of another account does not give access to it", func(t *testing.T) {
+		token := p.token("mallory", jwt.MapClaims{"email": "Alice@example.com"})
+		b.in(t).me(token).fails(schema.CodeUnauthenticated).says("Another account", "password")
+	})
+	for name, changes := range map[string]jwt.MapClaims{
+		"not verified":               {"email_verified": false},
+		"not verified, as a string":  {"email_verified": "false"},
+		"without email_verified":     {"email_verified": nil},
+		"missing":                    {"email": nil},
+		"with a display name":        {"email": "Dave <dave@issuer.example>"},
+		"longer than 320 characters": {"email": strings.Repeat("d", 320) + "@issuer.example"},
+		"with a NUL":                 {"email": "da\x00ve@issuer.example"},
+	} {
+		t.Run(name+" creates no account", func(t *testing.T) {
+			b.in(t).me(p.token("dave", changes)).is(http.StatusUnauthorized)
+		})
+	}
+	t.Run("verified as a string creates an account", func(t *testing.T) {
+		b.in(t).me(p.token("dave", jwt.MapClaims{"email_verified": "true"})).is(200)
+	})
+	t.Run("of a deleted account creates none", func(t *testing.T) {
+		b := b.in(t)
+		b.exec(`DELETE FROM quotas WHERE user_id =
+			(SELECT id FROM users WHERE email = 'dave@issuer.example')`)
+		b.exec(`DELETE FROM users WHERE email = 'dave@issuer.example'`)
+		b.me(p.token("dave", nil)).fails(schema.CodeUnauthenticated)
+	})
+}
+
+func TestForgedIssuerTokensAreRefused(t *testing.T) {
 	p := newProvider(t)
 	b := setup(t, withIssuer(p))
 	b.me(p.token("carol", nil)).is(200)
 	other := newProvider(t)
-	hour := time.Hour
-	at := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
-	good := p.claims("carol", nil)
+	in := func(d time.Duration) int64 { return time.Now().Add(d).Unix() }
+	claims := p.claims("carol", nil)
+	valid := p.token("carol", nil)
+	_, afterHeader, _ := strings.Cut(valid, ".")
+	expired := jwt.MapClaims{"iat": in(-2 * time.Hour), "exp": in(-time.Minute)}
+	const (
+		none  = jwt.UnsafeAllowNoneSignatureType
+		idRSA = "rsa-1"
+	)
+	var (
+		rs256 = jwt.SigningMethodRS256
+		hs256 = jwt.SigningMethodHS256
+	)
 	for name, token := range map[string]string{
-		"alg none":                 sign(t, jwt.SigningMethodNone, "rsa-1", jwt.UnsafeAllowNoneSignatureType, good),
-		"another key":              sign(t, jwt.SigningMethodRS256, "rsa-1", other.rsa, good),
-		"another key, no kid":      sign(t, jwt.SigningMethodRS256, "", other.rsa, good),
-		"an unknown kid":           sign(t, jwt.SigningMethodRS256, "rsa-9", p.rsa, good),
-		"the other kind of key":    sign(t, jwt.SigningMethodES256, "rsa-1", p.ecdsa, good),
-		"RS512":                    sign(t, jwt.SigningMethodRS512, "rsa-1", p.rsa, good),
-		"PS256":                    sign(t, jwt.SigningMethodPS256, "rsa-1", p.rsa, good),
-		"the public key as secret": sign(t, jwt.SigningMethodHS256, "rsa-1", pemOf(t, p.rsa.Public()), good),
-		"our key, its claims":      sign(t, jwt.SigningMethodHS256, "rsa-1", tokenKey, good),
-		"its key, our claims": sign(t, jwt.SigningMethodRS256, "rsa-1", p.rsa, jwt.MapClaims{
-			"iss": "intray", "aud": "intray-api", "sub": b.alice.id.String(), "role": "admin", "iat": at(0), "exp": at(hour)}),
-		"another audience":      p.token("carol", jwt.MapClaims{"aud": "other"}),
-		"no audience":           p.token("carol", jwt.MapClaims{"aud": nil}),
-		"our audience":          p.token("carol", jwt.MapClaims{"aud": "intray-api"}),
-		"another issuer":        p.token("carol", jwt.MapClaims{"iss": other.url}),
-		"another issuer's":      other.token("carol", nil),
-		"expired":               p.token("carol", jwt.MapClaims{"iat": at(-2 * hour), "exp": at(-time.Minute)}),
-		"no expiry":             p.token("carol", jwt.MapClaims{"exp": nil}),
-		"not yet":               p.token("carol", jwt.MapClaims{"nbf": at(hour)}),
-		"no subject":            p.token("carol", jwt.MapClaims{"sub": nil}),
-		"a subject with a NUL":  p.token("ca\x00rol", nil),
-		"a subject of 256":      p.token(strings.Repeat("c", 256), nil),
-		"a cut signature":       p.token("carol", nil)[:600],
-		"other claims, same":    swapClaims(p.token("carol", nil), p.token("admin", nil)),
-		"a head of nothing":     "e30." + strings.SplitN(p.token("carol", nil), ".", 2)[1],
-		"a head of garbage":     "!!." + strings.SplitN(p.token("carol", nil), ".", 2)[1],
-		"the id of a local one": p.token(b.alice.id.String(), jwt.MapClaims{"email": nil}),
+		"alg none":                   sign(t, jwt.SigningMethodNone, idRSA, none, claims),
+		"other key":                  sign(t, rs256, idRSA, other.rsa, claims),
+		"other key without kid":      sign(t, rs256, "", other.rsa, claims),
+		"unknown kid":                sign(t, rs256, "rsa-9", p.rsa, claims),
+		"kid of the other key":       sign(t, jwt.SigningMethodES256, idRSA, p.ecdsa, claims),
+		"RS512":                      sign(t, jwt.SigningMethodRS512, idRSA, p.rsa, claims),
+		"PS256":                      sign(t, jwt.SigningMethodPS256, idRSA, p.rsa, claims),
+		"public key as HMAC key":     sign(t, hs256, idRSA, pemOf(t, p.rsa.Public()), claims),
+		"our key, issuer's claims":   sign(t, hs256, idRSA, tokenKey, claims),
+		"issuer's key, our claims":   sign(t, rs256, idRSA, p.rsa, tokenClaims(b.alice.id, "admin")),
+		"other audience":             p.token("carol", jwt.MapClaims{"aud": "other"}),
+		"no audience":                p.token("carol", jwt.MapClaims{"aud": nil}),
+		"audience of our own tokens": p.token("carol", jwt.MapClaims{"aud": "intray-api"}),
+		"other issuer in the claims": p.token("carol", jwt.MapClaims{"iss": other.url}),
+		"token of another issuer":    other.token("carol", nil),
+		"expired":                    p.token("carol", expired),
+		"no expiry":                  p.token("carol", jwt.MapClaims{"exp": nil}),
+		"not valid yet":              p.token("carol", jwt.MapClaims{"nbf": in(time.Hour)}),
+		"no subject":                 p.token("carol", jwt.MapClaims{"sub": nil}),
+		"subject with a NUL":         p.token("ca\x00rol", nil),
+		"subject of 256 characters":  p.token(strings.Repeat("c", 256), nil),
+		"truncated signature":        valid[:600],
+		"claims of another token":    swapClaims(valid, p.token("admin", nil)),
+		"empty header":               "e30." + afterHeader,
+		"malformed header":           "!!." + afterHeader,
+		"subject of a local account": p.token(b.alice.id.String(), jwt.MapClaims{"email": nil}),
 	} {
-		if a := b.me(token); a.status != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
-		}
+		t.Run(name, func(t *testing.T) { b.in(t).me(token).is(http.StatusUnauthorized) })
 	}
-	b.me(p.token("carol", nil)).is(200)
-	// Our own tokens are checked as ever.
-	for name, token := range tampered(t, b.alice.id, "user") {
-		if a := b.me(token); a.status != http.StatusUnauthorized {
-			t.Errorf("%s: %d %s", name, a.status, a.body)
-		}
+	t.Run("valid tokens are still accepted", func(t *testing.T) {
+		b.in(t).me(valid).is(200)
+	})
+	for name, token := range forgedTokens(t, b.alice.id, "user") {
+		t.Run("our own, "+name, func(t *testing.T) {
+			b.in(t).me(token).is(http.StatusUnauthorized)
+		})
 	}
 }
 
-func TestKeysOfTheIssuer(t *testing.T) {
+func TestIssuerKeyRotation(t *testing.T) {
 	p := newProvider(t)
 	b := setup(t, withIssuer(p))
-	b.me(p.token("carol", nil)).is(200)
-	before := p.token("carol", nil)
-	p.rotate("2")
-	after := sign(t, jwt.SigningMethodRS256, "rsa-2", p.rsa, p.claims("carol", nil))
-	b.me(after).is(200)
-	b.me(before).fails(schema.CodeUnauthenticated) // its key is gone
+	old := p.token("carol", nil)
+	b.me(old).is(200)
+	p.rotateKeys("2")
+	current := sign(t, jwt.SigningMethodRS256, "rsa-2", p.rsa, p.claims("carol", nil))
 
-	// Forged tokens make us ask for keys now and then, not each time.
-	seldom := b.config
-	seldom.OIDC.MinRefetchInterval = time.Hour
-	b.anonymous.base = b.serve(seldom)
-	b.me(after).is(200)
-	asked := p.requests.Load()
-	for range 50 {
-		b.me(before).fails(schema.CodeUnauthenticated)
-	}
-	if more := p.requests.Load() - asked; more > 0 {
-		t.Errorf("50 forged tokens cost %d requests to the issuer", more)
-	}
+	t.Run("new keys are fetched and old ones refused", func(t *testing.T) {
+		b := b.in(t)
+		b.me(current).is(200)
+		b.me(old).fails(schema.CodeUnauthenticated)
+	})
+	t.Run("forged tokens cause no more requests than the interval allows", func(t *testing.T) {
+		b := b.in(t)
+		config := b.config
+		config.OIDC.MinRefetchInterval = time.Hour
+		b.anonymous.base = b.serve(config)
+		b.me(current).is(200)
+		before := p.requests.Load()
+		for range 50 {
+			b.me(old).fails(schema.CodeUnauthenticated)
+		}
+		if got := p.requests.Load() - before; got > 0 {
+			t.Errorf("got %d requests to the issuer for 50 tokens with an unknown key, want none", got)
+		}
+	})
 }
 
-func TestIssuerAway(t *testing.T) {
+// TestIssuerUnavailable starts the API while the provider is down. The subtests depend on each
+// other.
+func TestIssuerUnavailable(t *testing.T) {
 	p := newProvider(t)
-	p.away.Store(true)
-	b := setup(t, withIssuer(p)) // which starts, and signs local users in
+	p.down.Store(true)
+	b := setup(t, withIssuer(p))
 	token := p.token("carol", nil)
-	if a := b.me(token).fails(schema.CodeUnavailable); a.header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
-	}
-	b.alice.get("/api/me").is(200)
-	b.anonymous.get("/readyz").is(200)
-	if log := b.log.String(); !strings.Contains(log, "issuer does not respond") || strings.Contains(log, token) {
-		t.Error("the log does not tell of it as it should")
-	}
-	p.away.Store(false)
-	b.me(token).is(200)
-	// Once its keys are known, it may go again.
-	p.away.Store(true)
-	b.me(token).is(200)
-	b.me(p.token("carol", jwt.MapClaims{"aud": "other"})).fails(schema.CodeUnauthenticated)
 
-	nowhere := b.config
-	nowhere.OIDC.Issuer = "http://127.0.0.1:1"
-	b.anonymous.base = b.serve(nowhere)
-	b.me(token).fails(schema.CodeUnavailable)
+	step(t, "only tokens of the issuer are affected", func(t *testing.T) {
+		b := b.in(t)
+		if got := b.me(token).fails(schema.CodeUnavailable); got.header.Get("Retry-After") == "" {
+			t.Error("got no Retry-After, want one")
+		}
+		b.alice.me()
+		b.anonymous.get("/readyz").is(200)
+		log := b.log.String()
+		if !strings.Contains(log, "issuer does not respond") || strings.Contains(log, token) {
+			t.Errorf("got log %s, want it to contain the outage, but not the token", log)
+		}
+	})
+	step(t, "the issuer's keys are used after it went down again", func(t *testing.T) {
+		b := b.in(t)
+		p.down.Store(false)
+		b.me(token).is(200)
+		p.down.Store(true)
+		b.me(token).is(200)
+		otherAudience := p.token("carol", jwt.MapClaims{"aud": "other"})
+		b.me(otherAudience).fails(schema.CodeUnauthenticated)
+	})
+	step(t, "nothing listens at the issuer's address", func(t *testing.T) {
+		b := b.in(t)
+		config := b.config
+		config.OIDC.Issuer = "http://127.0.0.1:1"
+		b.anonymous.base = b.serve(config)
+		b.me(token).fails(schema.CodeUnavailable)
+	})
 }
 
 func TestIssuerSettings(t *testing.T) {
 	b := setup(t)
 	for name, o := range map[string]api.OIDC{
-		"no audience": {Issuer: "https://issuer.example"},
-		"no URL":      {Issuer: "issuer.example", Audience: audience},
-		"another URL": {Issuer: "ftp://issuer.example", Audience: audience},
+		"no audience":     {Issuer: "https://issuer.example"},
+		"no scheme":       {Issuer: "issuer.example", Audience: audience},
+		"unsupported URL": {Issuer: "ftp://issuer.example", Audience: audience},
 	} {
-		config := b.config
-		config.OIDC = o
-		if _, err := api.New(config); err == nil {
-			t.Errorf("%s: taken", name)
+		t.Run(name+" is refused", func(t *testing.T) {
+			config := b.config
+			config.OIDC = o
+			if _, err := api.New(config); err == nil {
+				t.Error("got no error, want one")
+			}
+		})
+	}
+	t.Run("without an issuer no other signature is accepted", func(t *testing.T) {
+		p := newProvider(t)
+		b.in(t).me(p.token("carol", nil)).fails(schema.CodeUnauthenticated)
+		if got := p.requests.Load(); got > 0 {
+			t.Errorf("got %d requests to an issuer that is not configured, want none", got)
 		}
-	}
-	// Without an issuer nobody else's signature is good.
-	p := newProvider(t)
-	b.me(p.token("carol", nil)).fails(schema.CodeUnauthenticated)
-	if p.requests.Load() > 0 {
-		t.Error("an issuer that nobody configured was asked")
-	}
+	})
 }
 
-// swapClaims is one token with the claims of another.
+// swapClaims returns a token with the claims of another token.
 func swapClaims(token, claims string) string {
 	parts := strings.Split(token, ".")
 	return parts[0] + "." + strings.Split(claims, ".")[1] + "." + parts[2]
 }
 
+// pemOf returns the PEM encoding of a public key.
 func pemOf(t testing.TB, key crypto.PublicKey) []byte {
 	t.Helper()
 	der, err := x509.MarshalPKIXPublicKey(key)

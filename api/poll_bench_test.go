@@ -20,19 +20,27 @@ import (
 	"intray/schema"
 )
 
-// pollsInFlight is how many polls BenchmarkPollSteps has in flight, each of which is sent
-// pollsARound times in a row.
 const (
-	pollsInFlight = 16
-	pollsARound   = 200
+	// pollers is the number of goroutines of BenchmarkPollSteps that poll concurrently.
+	pollers = 16
+	// pollsPerRound is the number of polls that each of them sends in a row.
+	pollsPerRound = 200
 )
 
-// BenchmarkPollSteps measures what each step of a poll that is answered 304 costs: an echo handler
-// with one SELECT by primary key (the floor), the API's handler alone, then with row-level security,
-// authentication and validation one after the other, and the API as it is. There is no HTTP between.
-// An iteration is a round of polls of each of these in turns; the metrics are medians of the rounds,
-// in µs of the machine's time: what the floor takes, what each step adds to the one before, and what
-// a poll takes with all of them.
+// BenchmarkPollSteps measures the cost of each step of a poll that is answered with 304. It calls
+// these handlers directly, without HTTP in between:
+//
+//   - the floor, which is an echo handler with one SELECT by primary key,
+//   - the API's handler alone,
+//   - the handler with row-level security,
+//   - the handler with row-level security and authentication,
+//   - the handler with row-level security, authentication and validation,
+//   - the whole API.
+//
+// An iteration is a round in which each of them handles polls. The metrics are medians of the
+// rounds in µs per poll: the time of the floor, the time that each step adds to the previous one,
+// and the time of the whole API. The time per poll is the elapsed time divided by the number of
+// polls, which are handled concurrently.
 //
 //	go test -run '^$' -bench PollSteps -benchtime 25x ./api
 func BenchmarkPollSteps(b *testing.B) {
@@ -50,8 +58,8 @@ func BenchmarkPollSteps(b *testing.B) {
 
 	unbound := s.config
 	unbound.DB = s.owner
-	steps := func(c api.Config, taken api.Steps) http.Handler {
-		h, err := api.PollHandler(c, taken)
+	withSteps := func(c api.Config, steps api.Steps) http.Handler {
+		h, err := api.PollHandler(c, steps)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -67,13 +75,13 @@ func BenchmarkPollSteps(b *testing.B) {
 		name    string
 		status  int
 		handler http.Handler
-		times   []float64 // µs a poll, of the rounds
+		times   []float64 // µs per poll, by round
 	}{
 		{"floor", http.StatusOK, s.floor(), nil},
-		{"handler", notModified, steps(unbound, api.Steps{}), nil},
-		{"RLS", notModified, steps(s.config, api.Steps{User: s.alice.id}), nil},
-		{"authentication", notModified, steps(s.config, api.Steps{Authenticate: true}), nil},
-		{"validation", notModified, steps(s.config, api.Steps{Authenticate: true, Validate: true}), nil},
+		{"handler", notModified, withSteps(unbound, api.Steps{}), nil},
+		{"RLS", notModified, withSteps(s.config, api.Steps{User: s.alice.id}), nil},
+		{"authentication", notModified, withSteps(s.config, api.Steps{Authenticate: true}), nil},
+		{"validation", notModified, withSteps(s.config, api.Steps{Authenticate: true, Validate: true}), nil},
 		{"API", notModified, whole, nil},
 	}
 	request := httptest.NewRequest(http.MethodGet, "/api/documents/"+id.String(), http.NoBody)
@@ -85,14 +93,14 @@ func BenchmarkPollSteps(b *testing.B) {
 			t.times = append(t.times, poll(b, t.handler, request, t.status))
 		}
 	}
-	round() // connections, plans and caches
+	round() // not measured: it opens connections and fills caches
 	for i := range targets {
 		targets[i].times = nil
 	}
 	for b.Loop() {
 		round()
 	}
-	b.ReportMetric(0, "ns/op") // the sum of all steps says nothing
+	b.ReportMetric(0, "ns/op") // hide it: the sum over all handlers is meaningless
 	for i, t := range targets {
 		if i == 0 {
 			b.ReportMetric(median(t.times), t.name+"-µs")
@@ -107,19 +115,19 @@ func BenchmarkPollSteps(b *testing.B) {
 	b.ReportMetric(median(targets[len(targets)-1].times), "all-µs")
 }
 
-// poll sends a round of polls and returns how long one takes the machine, in µs.
+// poll has h handle a round of polls and returns the time per poll in µs.
 func poll(b *testing.B, h http.Handler, request *http.Request, want int) float64 {
 	b.Helper()
 	var wrong atomic.Int64
 	var polling sync.WaitGroup
 	began := time.Now()
-	for range pollsInFlight {
+	for range pollers {
 		polling.Go(func() {
-			for range pollsARound {
-				answer := httptest.NewRecorder()
-				h.ServeHTTP(answer, request.Clone(b.Context()))
-				if answer.Code != want {
-					wrong.Store(int64(answer.Code))
+			for range pollsPerRound {
+				recorder := httptest.NewRecorder()
+				h.ServeHTTP(recorder, request.Clone(b.Context()))
+				if recorder.Code != want {
+					wrong.Store(int64(recorder.Code))
 				}
 			}
 		})
@@ -129,11 +137,11 @@ func poll(b *testing.B, h http.Handler, request *http.Request, want int) float64
 	if got := wrong.Load(); got != 0 {
 		b.Fatalf("got status %d, want %d", got, want)
 	}
-	return float64(took.Nanoseconds()) / 1000 / pollsInFlight / pollsARound
+	return float64(took.Nanoseconds()) / 1000 / pollers / pollsPerRound
 }
 
-// floor is the least that an answer from the database costs: echo and one SELECT by primary key as
-// the owner, in one round trip, through a pool of the same size.
+// floor returns the cheapest handler whose response depends on the database. It is an echo handler
+// with one SELECT by primary key as the owner, in one round trip, with a connection per poller.
 func (b *bundle) floor() http.Handler {
 	b.t.Helper()
 	address, err := url.Parse(b.ownerURL)
@@ -148,8 +156,8 @@ func (b *bundle) floor() http.Handler {
 		b.t.Fatal(err)
 	}
 	b.t.Cleanup(func() { _ = db.Close() })
-	db.SetMaxOpenConns(pollsInFlight)
-	db.SetMaxIdleConns(pollsInFlight)
+	db.SetMaxOpenConns(pollers)
+	db.SetMaxIdleConns(pollers)
 	e := echo.New()
 	e.GET("/api/documents/:id", func(c echo.Context) error {
 		var version int64

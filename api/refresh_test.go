@@ -10,18 +10,15 @@ import (
 	"pgregory.net/rapid"
 
 	"intray/api"
-	"intray/infra/postgres"
 	"intray/schema"
-
-	"github.com/google/uuid"
 )
 
 const newPassword = "a longer way to say it"
 
-// session signs in anew and returns the tokens.
+// session starts another session of the user.
 func (c *client) session() api.Token {
 	c.t.Helper()
-	return as[api.Token](c.post("/api/auth/login", api.Credentials{Email: c.email, Password: userPassword}).is(http.StatusOK))
+	return as[api.Token](c.login(c.email, userPassword).is(http.StatusOK))
 }
 
 func (c *client) refresh(token string) *response {
@@ -29,177 +26,265 @@ func (c *client) refresh(token string) *response {
 	return c.post("/api/auth/refresh", api.RefreshRequest{RefreshToken: token})
 }
 
-// me asks with this access token.
+// refreshed refreshes a session and returns the new tokens.
+func (c *client) refreshed(token string) api.Token {
+	c.t.Helper()
+	return as[api.Token](c.refresh(token).is(http.StatusOK))
+}
+
+func (c *client) logout(token string) *response {
+	c.t.Helper()
+	return c.post("/api/auth/logout", api.RefreshRequest{RefreshToken: token})
+}
+
+// me requests the account that an access token belongs to.
 func (b *bundle) me(token string) *response {
 	b.t.Helper()
 	return b.anonymous.get("/api/me", with{"Authorization": "Bearer " + token})
 }
 
+// TestRefresh uses and reuses the tokens of one session. The subtests depend on each other.
 func TestRefresh(t *testing.T) {
 	b := setup(t)
-	first, other := b.alice.session(), b.alice.session()
-	second := as[api.Token](b.anonymous.refresh(first.RefreshToken).is(200))
-	if second.RefreshToken == first.RefreshToken || second.AccessToken == first.AccessToken || second.ExpiresIn != 900 || second.TokenType != "Bearer" {
-		t.Errorf("refreshed: %+v", second)
-	}
-	if me := as[api.User](b.me(second.AccessToken).is(200)); me.ID != b.alice.id {
-		t.Errorf("refreshed for %+v", me)
-	}
-	// The other tab, or an answer that was lost, gets the same token.
-	if again := as[api.Token](b.anonymous.refresh(first.RefreshToken).is(200)); again.RefreshToken != second.RefreshToken {
-		t.Error("the token before, at once, gives another token")
-	}
-	third := as[api.Token](b.anonymous.refresh(second.RefreshToken).is(200))
+	first, otherSession := b.alice.session(), b.alice.session()
+	var second, third api.Token
+	var refused *response
 
-	// The thief, or the owner after the thief, ends the whole family.
-	refused := b.anonymous.refresh(first.RefreshToken).fails(schema.CodeUnauthenticated)
-	b.anonymous.refresh(third.RefreshToken).fails(schema.CodeUnauthenticated)
-	b.anonymous.refresh(second.RefreshToken).fails(schema.CodeUnauthenticated)
-	b.anonymous.refresh(other.RefreshToken).is(200)
-	if log := b.log.String(); !strings.Contains(log, "refresh token was reused") || !strings.Contains(log, b.alice.id.String()) || strings.Contains(log, third.RefreshToken) {
-		t.Error("the log does not tell of the reuse as it should")
-	}
-
-	for _, made := range []string{"x", strings.Repeat("A", 64), first.RefreshToken + "A", first.RefreshToken[:63], first.AccessToken, strings.ToUpper(other.RefreshToken)} {
-		if len(made) > 256 {
-			b.anonymous.refresh(made).fails(schema.CodeInvalid)
-		} else if a := b.anonymous.refresh(made).fails(schema.CodeUnauthenticated); string(a.body) != string(refused.body) {
-			t.Errorf("another answer: %s", a.body)
+	step(t, "returns new tokens", func(t *testing.T) {
+		b := b.in(t)
+		second = b.anonymous.refreshed(first.RefreshToken)
+		if second.RefreshToken == first.RefreshToken || second.AccessToken == first.AccessToken ||
+			second.ExpiresIn != 900 || second.TokenType != "Bearer" {
+			t.Errorf("got %+v, want tokens other than %+v", second, first)
 		}
-	}
-	b.me(other.RefreshToken).fails(schema.CodeUnauthenticated)
-	b.anonymous.post("/api/auth/refresh", map[string]any{}).fails(schema.CodeInvalid).says(`"refresh_token"`)
-
-	b.exec(`DELETE FROM quotas WHERE user_id = $1`, b.bob.id)
-	bobs := b.bob.session()
-	b.exec(`DELETE FROM users WHERE id = $1`, b.bob.id)
-	b.anonymous.refresh(bobs.RefreshToken).fails(schema.CodeUnauthenticated)
-	b.me(bobs.AccessToken).fails(schema.CodeUnauthenticated)
+		if got := as[api.User](b.me(second.AccessToken).is(200)).ID; got != b.alice.id {
+			t.Errorf("got an access token of user %s, want %s", got, b.alice.id)
+		}
+	})
+	step(t, "returns the same token again within the grace period", func(t *testing.T) {
+		b := b.in(t)
+		if got := b.anonymous.refreshed(first.RefreshToken); got.RefreshToken != second.RefreshToken {
+			t.Errorf("got refresh token %s, want %s", got.RefreshToken, second.RefreshToken)
+		}
+		third = b.anonymous.refreshed(second.RefreshToken)
+	})
+	step(t, "ends the session if an older token is reused", func(t *testing.T) {
+		b := b.in(t)
+		refused = b.anonymous.refresh(first.RefreshToken).fails(schema.CodeUnauthenticated)
+		b.anonymous.refresh(third.RefreshToken).fails(schema.CodeUnauthenticated)
+		b.anonymous.refresh(second.RefreshToken).fails(schema.CodeUnauthenticated)
+		b.anonymous.refresh(otherSession.RefreshToken).is(200)
+		log := b.log.String()
+		if !strings.Contains(log, "refresh token was reused") ||
+			!strings.Contains(log, b.alice.id.String()) {
+			t.Errorf("got log %s, want it to contain the reuse and the user", log)
+		}
+		if strings.Contains(log, third.RefreshToken) {
+			t.Error("the log contains a refresh token")
+		}
+	})
+	step(t, "refuses anything else with the same response", func(t *testing.T) {
+		b := b.in(t)
+		for _, token := range []string{
+			"x",
+			strings.Repeat("A", 64),
+			first.RefreshToken + "A",
+			first.RefreshToken[:63],
+			strings.ToUpper(otherSession.RefreshToken),
+		} {
+			got := b.anonymous.refresh(token).fails(schema.CodeUnauthenticated)
+			if string(got.body) != string(refused.body) {
+				t.Errorf("%s: got %s, want %s", token, got.body, refused.body)
+			}
+		}
+		const maxLength = 256 // of the member refresh_token
+		if access := b.anonymous.refresh(first.AccessToken); len(first.AccessToken) > maxLength {
+			access.fails(schema.CodeInvalid)
+		} else {
+			access.fails(schema.CodeUnauthenticated)
+		}
+		b.me(otherSession.RefreshToken).fails(schema.CodeUnauthenticated)
+		b.anonymous.post("/api/auth/refresh", map[string]any{}).
+			fails(schema.CodeInvalid).says(`"refresh_token"`)
+	})
+	step(t, "refuses the tokens of a deleted user", func(t *testing.T) {
+		b := b.in(t)
+		b.exec(`DELETE FROM quotas WHERE user_id = $1`, b.bob.id)
+		bobs := b.bob.session()
+		b.exec(`DELETE FROM users WHERE id = $1`, b.bob.id)
+		b.anonymous.refresh(bobs.RefreshToken).fails(schema.CodeUnauthenticated)
+		b.me(bobs.AccessToken).fails(schema.CodeUnauthenticated)
+	})
 }
 
-// TestStolenToken: after the seconds of grace the token before is a reuse too.
-func TestStolenToken(t *testing.T) {
+func TestReuseAfterGracePeriodEndsSession(t *testing.T) {
 	b := setup(t)
 	first := b.alice.session()
-	second := as[api.Token](b.anonymous.refresh(first.RefreshToken).is(200))
+	second := b.anonymous.refreshed(first.RefreshToken)
 	b.exec(`UPDATE sessions SET rotated_at = rotated_at - interval '11 seconds'`)
 	b.anonymous.refresh(first.RefreshToken).fails(schema.CodeUnauthenticated)
 	b.anonymous.refresh(second.RefreshToken).fails(schema.CodeUnauthenticated)
 }
 
-func TestSessionLives(t *testing.T) {
+func TestSessionsExpire(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
-		c.Sessions = api.Sessions{AccessTokenTTL: time.Minute, IdleTimeout: time.Hour, TTL: 2 * time.Hour}
+		c.Sessions = api.Sessions{
+			AccessTokenTTL: time.Minute,
+			IdleTimeout:    time.Hour,
+			TTL:            2 * time.Hour,
+		}
 	})
-	s := b.alice.session()
-	if s.ExpiresIn != 60 {
-		t.Errorf("the access token lives %d s", s.ExpiresIn)
-	}
-	b.exec(`UPDATE sessions SET rotated_at = rotated_at - interval '59 minutes'`)
-	s = as[api.Token](b.anonymous.refresh(s.RefreshToken).is(200))
-	b.exec(`UPDATE sessions SET rotated_at = rotated_at - interval '61 minutes'`)
-	b.anonymous.refresh(s.RefreshToken).fails(schema.CodeUnauthenticated)
-	s = b.alice.session()
-	b.exec(`UPDATE sessions SET expires_at = expires_at - interval '119 minutes'`)
-	s = as[api.Token](b.anonymous.refresh(s.RefreshToken).is(200))
-	b.exec(`UPDATE sessions SET expires_at = expires_at - interval '2 minutes'`)
-	b.anonymous.refresh(s.RefreshToken).fails(schema.CodeUnauthenticated)
+	t.Run("access token", func(t *testing.T) {
+		if got := b.alice.in(t).session().ExpiresIn; got != 60 {
+			t.Errorf("got expires_in %d, want 60", got)
+		}
+	})
+	t.Run("idle session", func(t *testing.T) {
+		b := b.in(t)
+		s := b.alice.session()
+		b.exec(`UPDATE sessions SET rotated_at = rotated_at - interval '59 minutes'`)
+		s = b.anonymous.refreshed(s.RefreshToken)
+		b.exec(`UPDATE sessions SET rotated_at = rotated_at - interval '61 minutes'`)
+		b.anonymous.refresh(s.RefreshToken).fails(schema.CodeUnauthenticated)
+	})
+	t.Run("old session", func(t *testing.T) {
+		b := b.in(t)
+		s := b.alice.session()
+		b.exec(`UPDATE sessions SET expires_at = expires_at - interval '119 minutes'`)
+		s = b.anonymous.refreshed(s.RefreshToken)
+		b.exec(`UPDATE sessions SET expires_at = expires_at - interval '2 minutes'`)
+		b.anonymous.refresh(s.RefreshToken).fails(schema.CodeUnauthenticated)
+	})
 }
 
-// TestTabs: many tabs wake up with the same token at the same moment.
-func TestTabs(t *testing.T) {
+// TestConcurrentRefreshesReturnTheSameToken simulates many browser tabs that use the same token.
+func TestConcurrentRefreshesReturnTheSameToken(t *testing.T) {
 	b := setup(t)
 	s := b.alice.session()
-	answers := make([]api.Token, 12)
+	tokens := make([]string, 12)
 	var tabs sync.WaitGroup
-	for i := range answers {
-		tabs.Go(func() { answers[i] = as[api.Token](b.anonymous.refresh(s.RefreshToken)) })
+	for i := range tokens {
+		tabs.Go(func() {
+			tokens[i] = as[api.Token](b.anonymous.refresh(s.RefreshToken)).RefreshToken
+		})
 	}
 	tabs.Wait()
-	for _, a := range answers {
-		if a.RefreshToken == "" || a.RefreshToken != answers[0].RefreshToken {
-			t.Fatalf("the tabs have different tokens: %+v", answers)
+	for _, token := range tokens {
+		if token == "" || token != tokens[0] {
+			t.Fatalf("got the tokens %q, want the same one for all", tokens)
 		}
 	}
-	b.anonymous.refresh(answers[0].RefreshToken).is(200)
+	b.anonymous.refresh(tokens[0]).is(200)
 }
 
 func TestLogout(t *testing.T) {
 	b := setup(t)
-	first, other := b.alice.session(), b.alice.session()
-	second := as[api.Token](b.anonymous.refresh(first.RefreshToken).is(200))
-	logout := func(token string) *response {
-		t.Helper()
-		return b.anonymous.post("/api/auth/logout", api.RefreshRequest{RefreshToken: token})
-	}
-	logout(first.RefreshToken).is(204) // an old one is as good
-	b.anonymous.refresh(second.RefreshToken).fails(schema.CodeUnauthenticated)
-	b.anonymous.refresh(other.RefreshToken).is(200)
-	logout(second.RefreshToken).is(204)
-	logout("none at all").is(204)
-	b.anonymous.post("/api/auth/logout", map[string]any{}).fails(schema.CodeInvalid)
+	first, otherSession := b.alice.session(), b.alice.session()
+	second := b.anonymous.refreshed(first.RefreshToken)
+
+	t.Run("an older token ends its session only", func(t *testing.T) {
+		b := b.in(t)
+		b.anonymous.logout(first.RefreshToken).is(204)
+		b.anonymous.refresh(second.RefreshToken).fails(schema.CodeUnauthenticated)
+		b.anonymous.refresh(otherSession.RefreshToken).is(200)
+	})
+	t.Run("a token without a session is no error", func(t *testing.T) {
+		b := b.in(t)
+		b.anonymous.logout(second.RefreshToken).is(204)
+		b.anonymous.logout("not a token").is(204)
+	})
+	t.Run("the token is required", func(t *testing.T) {
+		b := b.in(t)
+		b.anonymous.post("/api/auth/logout", map[string]any{}).fails(schema.CodeInvalid)
+	})
 }
 
+// changePassword changes the password of the user of an access token.
+func (b *bundle) changePassword(accessToken, current, next string) *response {
+	b.t.Helper()
+	body := api.PasswordChange{CurrentPassword: current, NewPassword: next}
+	headers := with{"Authorization": "Bearer " + accessToken}
+	return b.anonymous.post("/api/auth/password", body, headers)
+}
+
+// TestChangePassword changes the password of alice. The subtests depend on each other.
 func TestChangePassword(t *testing.T) {
-	b := setup(t, func(c *api.Config) { c.Limits.FailedLoginsPerAccount = api.Rate{Burst: 2, Every: time.Hour} })
-	mine, other := b.alice.session(), b.alice.session()
-	bobs := b.bob.session()
-	change := func(current, next string) *response {
-		t.Helper()
-		return b.anonymous.post("/api/auth/password", api.PasswordChange{CurrentPassword: current, NewPassword: next},
-			with{"Authorization": "Bearer " + mine.AccessToken})
-	}
-	change(userPassword, strings.Repeat("x", 14)).fails(schema.CodeInvalid).says(`"new_password"`, "at least 15")
-	change(userPassword, strings.Repeat("x", 1025)).fails(schema.CodeInvalid).says(`"new_password"`, "at most 1024")
-	change(userPassword, userPassword).fails(schema.CodeInvalid).says("another")
-	change("wrong", newPassword).fails(schema.CodeInvalid).says(`"current_password"`)
-	change(userPassword, newPassword).is(204)
+	b := setup(t, func(c *api.Config) {
+		c.Limits.FailedLoginsPerAccount = api.Rate{Burst: 2, Every: time.Hour}
+	})
+	current, other, bobs := b.alice.session(), b.alice.session(), b.bob.session()
 
-	// The session that did it goes on, the others are over; access tokens run out by themselves.
-	mine = as[api.Token](b.anonymous.refresh(mine.RefreshToken).is(200))
-	b.anonymous.refresh(other.RefreshToken).fails(schema.CodeUnauthenticated)
-	b.me(other.AccessToken).is(200)
-	b.anonymous.refresh(bobs.RefreshToken).is(200)
-	b.anonymous.post("/api/auth/login", api.Credentials{Email: b.alice.email, Password: newPassword}).is(200)
-	b.anonymous.post("/api/auth/login", api.Credentials{Email: b.alice.email, Password: userPassword}).fails(schema.CodeUnauthenticated)
-	// Wrong ones count as failed logins, and are bounded with them.
-	if a := change(newPassword, userPassword).fails(schema.CodeRateLimited); a.header.Get("Retry-After") == "" {
-		t.Error("no Retry-After")
+	for _, c := range []struct {
+		name          string
+		current, next string
+		says          []string
+	}{
+		{"short password", userPassword, strings.Repeat("x", 14), []string{`"new_password"`, "at least 15"}},
+		{"long password", userPassword, strings.Repeat("x", 1025), []string{`"new_password"`, "at most 1024"}},
+		{"same password", userPassword, userPassword, []string{"another"}},
+		{"wrong current password", "wrong", newPassword, []string{`"current_password"`}},
+	} {
+		step(t, "refuses a "+c.name, func(t *testing.T) {
+			b.in(t).changePassword(current.AccessToken, c.current, c.next).
+				fails(schema.CodeInvalid).says(c.says...)
+		})
 	}
-	if strings.Contains(b.log.String(), newPassword) {
-		t.Error("the log has the password")
-	}
-
-	// Who has no password changes none.
-	id := uuid.New()
-	if err := b.owner.AddUser(t.Context(), postgres.NewUser{ID: id, Email: "carol@example.com"}); err != nil {
-		t.Fatal(err)
-	}
-	b.anonymous.post("/api/auth/password", api.PasswordChange{CurrentPassword: "x", NewPassword: newPassword},
-		with{"Authorization": "Bearer " + b.sign(id)}).fails(schema.CodeForbidden)
+	step(t, "ends the user's other sessions", func(t *testing.T) {
+		b := b.in(t)
+		b.changePassword(current.AccessToken, userPassword, newPassword).is(204)
+		current = b.anonymous.refreshed(current.RefreshToken)
+		b.anonymous.refresh(other.RefreshToken).fails(schema.CodeUnauthenticated)
+		b.me(other.AccessToken).is(200) // valid until it expires
+		b.anonymous.refresh(bobs.RefreshToken).is(200)
+	})
+	step(t, "only the new password signs in", func(t *testing.T) {
+		b := b.in(t)
+		b.anonymous.login(b.alice.email, newPassword).is(200)
+		b.anonymous.login(b.alice.email, userPassword).fails(schema.CodeUnauthenticated)
+		if strings.Contains(b.log.String(), newPassword) {
+			t.Error("the log contains the password")
+		}
+	})
+	step(t, "wrong passwords count as failed sign-ins", func(t *testing.T) {
+		got := b.in(t).changePassword(current.AccessToken, newPassword, userPassword).
+			fails(schema.CodeRateLimited)
+		if got.header.Get("Retry-After") == "" {
+			t.Error("got no Retry-After, want one")
+		}
+	})
+	step(t, "refuses a user without a password", func(t *testing.T) {
+		b := b.in(t)
+		token := b.validToken(b.userWithoutPassword("carol@example.com"))
+		b.changePassword(token, "x", newPassword).fails(schema.CodeForbidden)
+	})
 }
 
-// TestFamilies: whatever is done with the tokens of a session in whatever order,
-// the newest one works as long as no old one was shown, and none after.
-func TestFamilies(t *testing.T) {
-	b := setup(t)
-	rapid.Check(t, func(t *rapid.T) {
-		tokens := []string{b.alice.session().RefreshToken}
-		over := false
-		for range rapid.IntRange(1, 8).Draw(t, "uses") {
-			i := rapid.IntRange(0, len(tokens)-1).Draw(t, "token")
-			a := b.anonymous.refresh(tokens[i])
-			switch newest := len(tokens) - 1; {
-			case over, i < newest-1:
-				a.fails(schema.CodeUnauthenticated)
-				over = true
-			case i == newest:
-				tokens = append(tokens, as[api.Token](a.is(200)).RefreshToken)
-			default: // the one before, at once
-				if got := as[api.Token](a.is(200)).RefreshToken; got != tokens[newest] {
-					t.Fatalf("repeated: another token than the newest")
-				}
+// checkRandomRefreshes uses the tokens of a new session in a random order, each time with a client
+// that replica returns. As long as no token older than the previous one is used, the newest token
+// must work and the previous one must return the newest again. After that none may work.
+func checkRandomRefreshes(t *rapid.T, replica func() *client) {
+	tokens := []string{replica().session().RefreshToken}
+	ended := false
+	for range rapid.IntRange(1, 8).Draw(t, "uses") {
+		i := rapid.IntRange(0, len(tokens)-1).Draw(t, "token")
+		response := replica().refresh(tokens[i])
+		switch newest := len(tokens) - 1; {
+		case ended, i < newest-1:
+			response.fails(schema.CodeUnauthenticated)
+			ended = true
+		case i == newest:
+			tokens = append(tokens, as[api.Token](response.is(200)).RefreshToken)
+		default: // the previous one
+			if got := as[api.Token](response.is(200)).RefreshToken; got != tokens[newest] {
+				t.Fatalf("previous token: got %s, want the newest token %s", got, tokens[newest])
 			}
 		}
+	}
+}
+
+func TestRandomRefreshes(t *testing.T) {
+	b := setup(t)
+	rapid.Check(t, func(t *rapid.T) {
+		checkRandomRefreshes(t, func() *client { return b.alice })
 	})
 }

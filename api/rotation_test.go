@@ -12,13 +12,16 @@ import (
 
 var newTokenKey = []byte("fedcba9876543210fedcba9876543210")
 
-// rotation starts a replica for each step in which TOKEN_KEY is changed. Where
-// replicas are restarted one after the other, two neighbors serve beside each other.
-func (b *bundle) rotation() []*client {
+// rotationReplicas starts a replica of the API for each step of a rotation of TOKEN_KEY and returns
+// a client of each. While the replicas are restarted one after the other, those of two successive
+// steps serve at the same time.
+func (b *bundle) rotationReplicas() []*client {
 	var replicas []*client
-	for _, keys := range [][2][]byte{{tokenKey, nil}, {tokenKey, newTokenKey}, {newTokenKey, tokenKey}, {newTokenKey, nil}} {
+	for _, step := range []struct{ key, secondary []byte }{
+		{tokenKey, nil}, {tokenKey, newTokenKey}, {newTokenKey, tokenKey}, {newTokenKey, nil},
+	} {
 		config := b.config
-		config.TokenKey, config.SecondaryTokenKey = keys[0], keys[1]
+		config.TokenKey, config.SecondaryTokenKey = step.key, step.secondary
 		c := b.client()
 		c.base, c.email = b.serve(config), b.alice.email
 		replicas = append(replicas, c)
@@ -26,81 +29,79 @@ func (b *bundle) rotation() []*client {
 	return replicas
 }
 
-// TestRotateTokenKey: whatever one of two neighbors gives, the other one takes.
-func TestRotateTokenKey(t *testing.T) {
+func TestTokenKeyRotation(t *testing.T) {
 	b := setup(t)
-	replicas := b.rotation()
+	replicas := b.rotationReplicas()
 	me := func(c *client, token api.Token) *response {
+		c.t.Helper()
 		return c.get("/api/me", with{"Authorization": "Bearer " + token.AccessToken})
 	}
 	for i := range replicas[1:] {
-		for _, pair := range [][2]*client{{replicas[i], replicas[i+1]}, {replicas[i+1], replicas[i]}} {
-			one, other := pair[0], pair[1]
-			first := one.session()
-			me(other, first).is(200)
-			second := as[api.Token](other.refresh(first.RefreshToken).is(200))
-			me(one, second).is(200)
-			// Two tabs, which reach different replicas.
-			if tab := as[api.Token](one.refresh(first.RefreshToken).is(200)); tab.RefreshToken != second.RefreshToken {
-				t.Errorf("step %d: another token for the second tab", i)
-			}
-			third := as[api.Token](one.refresh(second.RefreshToken).is(200))
-			other.refresh(first.RefreshToken).fails(schema.CodeUnauthenticated)
-			one.refresh(third.RefreshToken).fails(schema.CodeUnauthenticated)
-		}
-	}
-
-	// What the old key signed is over with it; the session is not.
-	before, after := replicas[0], replicas[3]
-	old := before.session()
-	me(after, old).fails(schema.CodeUnauthenticated)
-	me(before, after.session()).fails(schema.CodeUnauthenticated)
-	renewed := as[api.Token](after.refresh(old.RefreshToken).is(200))
-	me(after, renewed).is(200)
-	// A key that is not accepted makes no successor: the tab that comes too late
-	// is refused, and gets no token that would end the session at its next use.
-	before.refresh(old.RefreshToken).fails(schema.CodeUnauthenticated)
-	after.refresh(renewed.RefreshToken).is(200)
-}
-
-// TestFamiliesWhileKeysRotate is TestFamilies on replicas with different keys.
-func TestFamiliesWhileKeysRotate(t *testing.T) {
-	b := setup(t)
-	replicas := b.rotation()
-	rapid.Check(t, func(t *rapid.T) {
-		step := rapid.IntRange(0, len(replicas)-2).Draw(t, "step")
-		replica := func() *client { return replicas[step+rapid.IntRange(0, 1).Draw(t, "replica")] }
-		tokens := []string{replica().session().RefreshToken}
-		over := false
-		for range rapid.IntRange(1, 8).Draw(t, "uses") {
-			i := rapid.IntRange(0, len(tokens)-1).Draw(t, "token")
-			a := replica().refresh(tokens[i])
-			switch newest := len(tokens) - 1; {
-			case over, i < newest-1:
-				a.fails(schema.CodeUnauthenticated)
-				over = true
-			case i == newest:
-				tokens = append(tokens, as[api.Token](a.is(200)).RefreshToken)
-			default: // the one before, at once
-				if got := as[api.Token](a.is(200)).RefreshToken; got != tokens[newest] {
-					t.Fatalf("repeated: another token than the newest")
+		t.Run("steps "+itoa(i)+" and "+itoa(i+1)+" accept each other's tokens", func(t *testing.T) {
+			earlier, later := replicas[i].in(t), replicas[i+1].in(t)
+			for _, pair := range [][2]*client{{earlier, later}, {later, earlier}} {
+				one, other := pair[0], pair[1]
+				first := one.session()
+				me(other, first).is(200)
+				second := other.refreshed(first.RefreshToken)
+				me(one, second).is(200)
+				// A second tab whose request reaches the other replica.
+				if got := one.refreshed(first.RefreshToken); got.RefreshToken != second.RefreshToken {
+					t.Errorf("second tab: got refresh token %s, want %s",
+						got.RefreshToken, second.RefreshToken)
 				}
+				third := one.refreshed(second.RefreshToken)
+				other.refresh(first.RefreshToken).fails(schema.CodeUnauthenticated)
+				one.refresh(third.RefreshToken).fails(schema.CodeUnauthenticated)
 			}
-		}
+		})
+	}
+	t.Run("sessions outlive the old key, access tokens do not", func(t *testing.T) {
+		before, after := replicas[0].in(t), replicas[3].in(t)
+		old := before.session()
+		me(after, old).fails(schema.CodeUnauthenticated)
+		me(before, after.session()).fails(schema.CodeUnauthenticated)
+		renewed := after.refreshed(old.RefreshToken)
+		me(after, renewed).is(200)
+		// A replica that does not have the key of the new token cannot return it again. It must
+		// not return another one, because using that would end the session.
+		before.refresh(old.RefreshToken).fails(schema.CodeUnauthenticated)
+		after.refresh(renewed.RefreshToken).is(200)
 	})
 }
 
-func TestTokenKeysAreRefused(t *testing.T) {
+func TestRandomRefreshesDuringKeyRotation(t *testing.T) {
 	b := setup(t)
-	for what, change := range map[string]func(*api.Config){
-		"at least 32": func(c *api.Config) { c.TokenKey = tokenKey[:31] },
-		"31 bytes":    func(c *api.Config) { c.SecondaryTokenKey = tokenKey[:31] },
-		"the same":    func(c *api.Config) { c.SecondaryTokenKey = tokenKey },
+	replicas := b.rotationReplicas()
+	rapid.Check(t, func(t *rapid.T) {
+		step := rapid.IntRange(0, len(replicas)-2).Draw(t, "step")
+		checkRandomRefreshes(t, func() *client {
+			return replicas[step+rapid.IntRange(0, 1).Draw(t, "replica")]
+		})
+	})
+}
+
+func TestInvalidTokenKeysAreRefused(t *testing.T) {
+	b := setup(t)
+	for _, c := range []struct {
+		name           string
+		key, secondary []byte
+		want           string
+	}{
+		{"short key", tokenKey[:31], nil, "at least 32"},
+		{"short secondary key", tokenKey, newTokenKey[:31], "31 bytes"},
+		{"same keys", tokenKey, tokenKey, "the same"},
 	} {
-		config := b.config
-		change(&config)
-		if _, err := api.New(config); err == nil || !strings.Contains(err.Error(), what) || strings.Contains(err.Error(), "0123") {
-			t.Errorf("%s: %v", what, err)
-		}
+		t.Run(c.name, func(t *testing.T) {
+			config := b.config
+			config.TokenKey, config.SecondaryTokenKey = c.key, c.secondary
+			_, err := api.New(config)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Fatalf("got error %v, want it to contain %q", err, c.want)
+			}
+			if strings.Contains(err.Error(), "0123") {
+				t.Errorf("got error %v, want it without the key", err)
+			}
+		})
 	}
 }

@@ -9,30 +9,31 @@ import (
 	"intray/schema"
 )
 
-// Finding is one difference.
+// Finding is one difference between bucket and database.
 type Finding struct {
 	Kind Kind   `json:"kind"`
 	Key  string `json:"object_key,omitempty"`
-	// The document's, if there is one; UserID also of a quota.
+	// DocumentID and UserID are those of the document, if there is one. For a quota, UserID is set.
 	DocumentID *uuid.UUID    `json:"document_id,omitempty"`
 	UserID     *uuid.UUID    `json:"user_id,omitempty"`
 	Status     schema.Status `json:"status,omitempty"`
-	Size       *int64        `json:"size,omitempty"` // confirmed or, until then, declared, in bytes
-	ETag       string        `json:"etag,omitempty"` // confirmed
-	// Object is what is there.
+	// Size is in bytes, as confirmed or, before that, as declared.
+	Size *int64 `json:"size,omitempty"`
+	ETag string `json:"etag,omitempty"` // as confirmed
+	// Object is the object at the key, if there is one.
 	Object *Object `json:"object,omitempty"`
-	// UsedBytes and ChargedBytes are those of a quota that drifted.
+	// UsedBytes and ChargedBytes are set for QuotaDrift.
 	UsedBytes    *int64 `json:"used_bytes,omitempty"`
 	ChargedBytes *int64 `json:"charged_bytes,omitempty"`
-	// Bytes is how much it is about; see Tally.
+	// Bytes is the size of the object or the missing document, or the difference of the quota.
 	Bytes int64 `json:"bytes"`
 	Fixed bool  `json:"fixed"`
-	// Note says why it was not fixed although that was asked for, or what is in the
-	// way.
+	// Note explains why the difference was not fixed although Options.Fix is set, or why the object
+	// could not be checked.
 	Note string `json:"note,omitempty"`
 }
 
-// Object is an object in a Finding.
+// Object describes an object in a Finding.
 type Object struct {
 	Size         int64     `json:"size"`
 	ETag         string    `json:"etag"`
@@ -43,6 +44,7 @@ func objectOf(o schema.Object) *Object {
 	return &Object{Size: o.Size, ETag: o.ETag, LastModified: o.LastModified.UTC()}
 }
 
+// finding returns the finding for an inspected key.
 func (l inspection) finding(key string) Finding {
 	f := Finding{Kind: l.kind, Key: key}
 	if d := l.Document; d != nil {
@@ -53,19 +55,21 @@ func (l inspection) finding(key string) Finding {
 		f.Object = objectOf(*l.object)
 		f.Bytes = l.object.Size
 	}
-	if l.refused != nil {
-		f.Note = l.refused.Error()
+	if l.err != nil {
+		f.Note = l.err.Error()
 	}
 	return f
 }
 
+// unstorable returns the finding for an object whose key cannot be stored in the database.
 func unstorable(o schema.Object) Finding {
 	return Finding{
 		Kind: UnknownObject, Key: o.Key, Object: objectOf(o), Bytes: o.Size,
-		Note: "the key is not text that a database can hold; delete the object by hand",
+		Note: "the key is not valid text in the database; delete the object manually",
 	}
 }
 
+// driftOf returns the finding for a quota that differs from the sum of its charges.
 func driftOf(q postgres.QuotaUsage) Finding {
 	return Finding{
 		Kind: QuotaDrift, UserID: &q.UserID, UsedBytes: &q.UsedBytes, ChargedBytes: &q.ChargedBytes,

@@ -9,14 +9,14 @@ import (
 	"intray/consumers/runner"
 )
 
-// ours are the folders in which the consumers' key may delete
-// (infra/minio/policies/worker.json): documents' own, and that of the
-// single-user days.
-var ours = regexp.MustCompile(`(?s)^(documents/[^/]+/.+|null-user/.+)$`)
+// deletableKeys matches the object keys that the worker's access key may delete
+// (infra/minio/policies/worker.json): those of documents, and those in the folder of the
+// single-user version.
+var deletableKeys = regexp.MustCompile(`(?s)^(documents/[^/]+/.+|null-user/.+)$`)
 
-// fix repairs the findings and notes in each whether it is fixed, which a further
-// inspection decides. The adopted keys are those of documents that take their objects'
-// ETag over. It fails when a dependency does not answer.
+// fix repairs the findings, inspects their keys again, and sets Fixed and Note in each. adopted
+// holds the keys of documents that store the ETag of their object. fix returns an error if a
+// dependency is unavailable.
 func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) error {
 	toConfirm := adopted
 	var toRemove, toDelete []string
@@ -43,38 +43,44 @@ func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) err
 		keys []string
 		do   func(context.Context, []string) error
 	}{
-		{toConfirm, func(ctx context.Context, keys []string) error { _, err := r.confirmer.Confirm(ctx, keys); return err }},
-		{toRemove, func(ctx context.Context, keys []string) error { _, err := r.remover.Remove(ctx, keys); return err }},
+		{toConfirm, func(ctx context.Context, keys []string) error {
+			_, err := r.confirmer.Confirm(ctx, keys)
+			return err
+		}},
+		{toRemove, func(ctx context.Context, keys []string) error {
+			_, err := r.remover.Remove(ctx, keys)
+			return err
+		}},
 		{toDelete, func(ctx context.Context, keys []string) error {
 			_, err := r.db.RequestUnknownDeletions(ctx, keys)
 			return err
 		}},
 	} {
-		if err := apart(ctx, remedy.keys, remedy.do, failed); err != nil {
+		if err := doInHalves(ctx, remedy.keys, remedy.do, failed); err != nil {
 			return err
 		}
 	}
 	return r.verify(ctx, findings, touched, failed)
 }
 
-// mayDelete reports whether an unknown object may be given up, and notes why not.
+// mayDelete reports whether an unknown object may be deleted. If not, it sets the finding's Note.
 func (r *run) mayDelete(f *Finding) bool {
 	switch {
 	case !r.DeleteUnknown:
-	case !ours.MatchString(f.Key):
-		f.Note = "outside of our folders; delete it by hand"
+	case !deletableKeys.MatchString(f.Key):
+		f.Note = "outside of the folders of Intray; delete it manually"
 	case time.Since(f.Object.LastModified) < r.MinAge:
-		f.Note = fmt.Sprintf("younger than %s; left for now", r.MinAge)
+		f.Note = fmt.Sprintf("younger than %s; kept for now", r.MinAge)
 	default:
 		return true
 	}
 	return false
 }
 
-// apart has the keys dealt with in one batch or, if that fails, in smaller ones, at
-// last alone, so that one of them fails no other. What fails alone is noted in
-// failed; an outage is returned.
-func apart(
+// doInHalves calls do with all keys. If that fails it calls do with each half of them, recursively,
+// so that one key cannot make the others fail. The errors of single keys are stored in failed. An
+// outage is returned.
+func doInHalves(
 	ctx context.Context, keys []string, do func(context.Context, []string) error,
 	failed map[string]error,
 ) error {
@@ -92,16 +98,17 @@ func apart(
 		return nil
 	}
 	half := len(keys) / 2
-	if err := apart(ctx, keys[:half], do, failed); err != nil {
+	if err := doInHalves(ctx, keys[:half], do, failed); err != nil {
 		return err
 	}
-	return apart(ctx, keys[half:], do, failed)
+	return doInHalves(ctx, keys[half:], do, failed)
 }
 
+// verify inspects the findings at the indexes touched again and sets their Fixed and Note.
 func (r *run) verify(
 	ctx context.Context, findings []Finding, touched []int, failed map[string]error,
 ) error {
-	batch := make([]suspect, len(touched))
+	batch := make([]candidate, len(touched))
 	for n, i := range touched {
 		batch[n].key = findings[i].Key
 	}
@@ -111,11 +118,11 @@ func (r *run) verify(
 	}
 	for n, i := range touched {
 		f := &findings[i]
-		f.Fixed = results[n].kind == inOrder || results[n].kind == adopt
+		f.Fixed = results[n].kind == correct || results[n].kind == adoptETag
 		if err := failed[f.Key]; err != nil {
 			f.Note = err.Error()
 		} else if !f.Fixed {
-			f.Note = "it is there still, or again"
+			f.Note = "the difference still exists or has appeared again"
 		}
 	}
 	return nil

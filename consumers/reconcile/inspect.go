@@ -12,50 +12,49 @@ import (
 	"intray/schema"
 )
 
-// suspect is a key at which the streams differed.
-type suspect struct {
+// candidate is a key at which listing and database differed.
+type candidate struct {
 	key    string
-	listed *schema.Object // as the listing showed it; nil if it did not
-	since  time.Time      // when the difference was first found
+	listed *schema.Object // the object in the listing; nil if there was none
+	since  time.Time      // when the difference was found first
 }
 
-// suspect adds a difference to those that are to be inspected.
-func (r *run) suspect(ctx context.Context, p pair) error {
-	s := suspect{listed: p.object, since: time.Now()}
+// addCandidate adds a difference to the candidates, and inspects them if there are inspectBatch.
+func (r *run) addCandidate(ctx context.Context, p pair) error {
+	s := candidate{listed: p.object, since: time.Now()}
 	if p.object != nil {
 		s.key = p.object.Key
 	} else {
 		s.key = p.document.ObjectKey
 	}
-	// No text in the database can hold such a key.
+	// PostgreSQL cannot store such a key as text.
 	if !utf8.ValidString(s.key) || strings.ContainsRune(s.key, 0) {
 		r.found(unstorable(*p.object))
 		return nil
 	}
-	if r.suspects = append(r.suspects, s); len(r.suspects) < inspectBatch {
+	if r.candidates = append(r.candidates, s); len(r.candidates) < inspectBatch {
 		return nil
 	}
 	return r.examine(ctx)
 }
 
-// examine inspects the suspects: what is in order is dropped, what differs and
-// has settled is dealt with, and the rest waits.
+// examine evaluates the candidates, and rechecks waiting ones if there are too many.
 func (r *run) examine(ctx context.Context) error {
-	batch := r.suspects
-	r.suspects = r.suspects[:0]
-	if err := r.judge(ctx, batch); err != nil {
+	batch := r.candidates
+	r.candidates = r.candidates[:0]
+	if err := r.evaluate(ctx, batch); err != nil {
 		return err
 	}
 	if len(r.waiting) < maxWaiting {
 		return nil
 	}
-	return r.settle(ctx, maxWaiting/2)
+	return r.recheck(ctx, maxWaiting/2)
 }
 
-// settle inspects what waits again and again, until no more than most wait. Each
-// of them is in order after a while, or counts.
-func (r *run) settle(ctx context.Context, most int) error {
-	for pause := r.Settle / 8; len(r.waiting) > most; pause = min(2*pause, r.Settle/2) {
+// recheck evaluates the waiting candidates repeatedly, with growing pauses, until at most limit are
+// waiting. After Options.Settle each of them is either correct or counts as a difference.
+func (r *run) recheck(ctx context.Context, limit int) error {
+	for pause := r.Settle / 8; len(r.waiting) > limit; pause = min(2*pause, r.Settle/2) {
 		r.reportProgress()
 		timer := time.NewTimer(pause)
 		select {
@@ -68,7 +67,7 @@ func (r *run) settle(ctx context.Context, most int) error {
 		r.waiting = nil
 		for len(again) > 0 {
 			n := min(inspectBatch, len(again))
-			if err := r.judge(ctx, again[:n]); err != nil {
+			if err := r.evaluate(ctx, again[:n]); err != nil {
 				return err
 			}
 			again = again[n:]
@@ -77,8 +76,9 @@ func (r *run) settle(ctx context.Context, most int) error {
 	return nil
 }
 
-// judge inspects a batch of suspects and deals with the differences that count.
-func (r *run) judge(ctx context.Context, batch []suspect) error {
+// evaluate inspects a batch of candidates. It drops those that are correct, keeps those that are
+// too recent in waiting, and repairs and reports the others.
+func (r *run) evaluate(ctx context.Context, batch []candidate) error {
 	results, err := r.inspect(ctx, batch)
 	if err != nil {
 		return err
@@ -87,17 +87,17 @@ func (r *run) judge(ctx context.Context, batch []suspect) error {
 	var adopted []string
 	for i, s := range batch {
 		found := results[i]
-		over := time.Since(s.since) >= r.Settle
+		settled := time.Since(s.since) >= r.Settle
 		switch {
-		case found.moved && over: // a key that keeps changing is in somebody's hands
-		case found.moved:
+		case found.changed && settled: // the key keeps changing, so something is handling it
+		case found.changed:
 			r.waiting = append(r.waiting, s)
-		case found.kind == inOrder:
-		case found.kind == adopt:
+		case found.kind == correct:
+		case found.kind == adoptETag:
 			if r.Fix {
 				adopted = append(adopted, s.key)
 			}
-		case !over && time.Since(found.changedAt(s.since)) < r.Settle:
+		case !settled && time.Since(found.changedAt(s.since)) < r.Settle:
 			r.waiting = append(r.waiting, s)
 		default:
 			findings = append(findings, found.finding(s.key))
@@ -114,20 +114,20 @@ func (r *run) judge(ctx context.Context, batch []suspect) error {
 	return nil
 }
 
-// inspection is what was found at a key when it was inspected.
+// inspection is the result of inspecting a key.
 type inspection struct {
 	state
 	kind Kind
-	// moved reports that the key's rows changed while its object was inspected.
-	moved bool
-	// refused is why nothing is known of the object.
-	refused error
+	// changed reports whether the key's rows changed while its object was stat'ed.
+	changed bool
+	// err is the error of the stat, if the kind is Unchecked.
+	err error
 }
 
-// inspect reads the keys' rows, stats their objects, and reads the rows again: a
-// verdict on a document and an object that were not there at the same moment
-// would be none. It fails when a dependency does not answer.
-func (r *run) inspect(ctx context.Context, batch []suspect) ([]inspection, error) {
+// inspect reads the rows of the keys, stats their objects and reads the rows again. The second read
+// detects changes, because a verdict is valid only for a document and an object that existed at the
+// same time. inspect returns an error if a dependency is unavailable.
+func (r *run) inspect(ctx context.Context, batch []candidate) ([]inspection, error) {
 	if len(batch) == 0 {
 		return nil, nil
 	}
@@ -151,23 +151,26 @@ func (r *run) inspect(ctx context.Context, batch []suspect) ([]inspection, error
 			return nil, o.Err
 		}
 		results[i] = inspectionOf(after[s.key], o, s.listed)
-		results[i].moved = !same(before[s.key], after[s.key])
+		results[i].changed = !same(before[s.key], after[s.key])
 	}
 	return results, nil
 }
 
-// inspectionOf returns the inspection of a key from its rows and the stat of its object.
-func inspectionOf(known postgres.ObjectKeyState, o minio.StatResult, listed *schema.Object) inspection {
+// inspectionOf returns the inspection of a key from its rows, the stat result and the listed
+// object.
+func inspectionOf(
+	known postgres.ObjectKeyState, o minio.StatResult, listed *schema.Object,
+) inspection {
 	l := inspection{state: state{ObjectKeyState: known}}
 	switch {
 	case o.Err == nil:
 		l.object = &o.Object
 	case o.Absent():
 	case known.Document == nil && listed != nil:
-		l.object = listed // a listing proves that it is there, which is all that matters
-	case known.Document == nil: // nothing there that anybody could see
+		l.object = listed // the listing proves that the object exists, which is sufficient here
+	case known.Document == nil: // neither a document nor a visible object
 	default:
-		l.kind, l.refused = Unchecked, o.Err
+		l.kind, l.err = Unchecked, o.Err
 		return l
 	}
 	l.kind = l.verdict()

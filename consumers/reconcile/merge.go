@@ -6,18 +6,17 @@ import (
 	"intray/schema"
 )
 
-// pair is what the bucket and the database have at one key; one of the two may be
-// missing.
+// pair is the object and the document at one key. One of them may be nil.
 type pair struct {
 	object   *schema.Object
 	document *schema.Document
 }
 
-// remainder is the part of a sequence that merge has still to yield.
+// remainder is the part of a sequence that merge has not yielded yet.
 type remainder[T any] struct {
 	next  func() (T, error, bool)
-	value T    // its first element
-	more  bool // whether there is one
+	value T    // the first element
+	more  bool // whether there is a first element
 }
 
 func (r *remainder[T]) advance() (err error) {
@@ -25,12 +24,12 @@ func (r *remainder[T]) advance() (err error) {
 	return err
 }
 
-// merge walks two streams concurrently, both in the order of their keys, and yields
-// every element of both exactly once, together where the keys are the same. It holds
-// one element of each. The first error of either is yielded and ends it.
+// merge merges two streams that are ordered by key. It yields every element of both exactly once,
+// and elements with equal keys as one pair. It keeps one element of each stream in memory. If a
+// stream yields an error, merge yields it and ends.
 //
-// Streams out of order only separate what belongs together: each half is then
-// inspected and found to be in order, so nothing wrong is concluded from it.
+// If a stream is not in order, an object and its document may be yielded separately. This is
+// harmless: each of them is then inspected and found to be correct.
 func merge(
 	objects iter.Seq2[schema.Object, error], documents iter.Seq2[schema.Document, error],
 ) iter.Seq2[pair, error] {
@@ -63,7 +62,7 @@ func merge(
 	}
 }
 
-// first returns what is at the lesser of the two streams' keys.
+// first returns the object and the document at the smaller of the two next keys.
 func first(o remainder[schema.Object], d remainder[schema.Document]) (p pair) {
 	if o.more && (!d.more || o.value.Key <= d.value.ObjectKey) {
 		p.object = &o.value

@@ -12,7 +12,7 @@ import (
 	"intray/schema"
 )
 
-// stream yields values made of keys, and then the error, if there is one.
+// stream yields a value for each key, and then the error if it is not nil.
 func stream[T any](keys []string, of func(string) T, failure error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		for _, k := range keys {
@@ -30,8 +30,8 @@ func stream[T any](keys []string, of func(string) T, failure error) iter.Seq2[T,
 func objectAt(key string) schema.Object     { return schema.Object{Key: key} }
 func documentAt(key string) schema.Document { return schema.Document{ObjectKey: key} }
 
-// Every element of both streams comes exactly once; sorted ones come in order,
-// and together where both have the key. Unsorted ones may part, and lose nothing.
+// Every element of both streams is yielded exactly once. If the streams are sorted, elements are
+// yielded in order, and as a pair if both streams have the key.
 func TestMergeYieldsEveryElementOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		keys := rapid.SliceOfDistinct(rapid.StringOf(rapid.RuneFrom([]rune("ab/-0é"))), rapid.ID[string])
@@ -43,7 +43,7 @@ func TestMergeYieldsEveryElementOnce(t *testing.T) {
 		}
 		stop := rapid.IntRange(-1, len(left)+len(right)).Draw(t, "stop after")
 		var objects, documents, order []string
-		together := make(map[string]bool)
+		pairs := make(map[string]bool)
 		n := 0
 		for p, err := range merge(stream(left, objectAt, nil), stream(right, documentAt, nil)) {
 			if err != nil {
@@ -60,9 +60,10 @@ func TestMergeYieldsEveryElementOnce(t *testing.T) {
 			}
 			if p.object != nil && p.document != nil {
 				if p.object.Key != p.document.ObjectKey {
-					t.Fatalf("%q and %q came together", p.object.Key, p.document.ObjectKey)
+					t.Fatalf("got a pair of keys %q and %q, want equal keys",
+						p.object.Key, p.document.ObjectKey)
 				}
-				together[key] = true
+				pairs[key] = true
 			}
 			order = append(order, key)
 			if n++; n == stop {
@@ -70,7 +71,8 @@ func TestMergeYieldsEveryElementOnce(t *testing.T) {
 			}
 		}
 		if !slices.Equal(objects, left) || !slices.Equal(documents, right) {
-			t.Fatalf("objects %q of %q, documents %q of %q", objects, left, documents, right)
+			t.Fatalf("got objects %q and documents %q, want %q and %q",
+				objects, documents, left, right)
 		}
 		if !sorted {
 			return
@@ -81,30 +83,36 @@ func TestMergeYieldsEveryElementOnce(t *testing.T) {
 				both[k] = true
 			}
 		}
-		if !slices.IsSorted(order) || !maps.Equal(both, together) {
-			t.Fatalf("order %q; together %v, want %v", order, together, both)
+		if !slices.IsSorted(order) || !maps.Equal(both, pairs) {
+			t.Fatalf("got order %q and pairs %v, want sorted keys and pairs %v", order, pairs, both)
 		}
 	})
 }
 
-func TestMergeEndsWithTheFirstError(t *testing.T) {
-	broken := errors.New("broken off")
+func TestMergeYieldsTheFirstErrorAndEnds(t *testing.T) {
+	broken := errors.New("broken")
+	objects := func(failure error, keys ...string) iter.Seq2[schema.Object, error] {
+		return stream(keys, objectAt, failure)
+	}
+	documents := func(failure error, keys ...string) iter.Seq2[schema.Document, error] {
+		return stream(keys, documentAt, failure)
+	}
 	for name, c := range map[string]iter.Seq2[pair, error]{
-		"listing at once":  merge(stream(nil, objectAt, broken), stream([]string{"a"}, documentAt, nil)),
-		"listing later":    merge(stream([]string{"a", "b"}, objectAt, broken), stream([]string{"a", "c"}, documentAt, nil)),
-		"database at once": merge(stream([]string{"a"}, objectAt, nil), stream(nil, documentAt, broken)),
-		"database later":   merge(stream([]string{"z"}, objectAt, nil), stream([]string{"a"}, documentAt, broken)),
+		"listing, first element":  merge(objects(broken), documents(nil, "a")),
+		"listing, later element":  merge(objects(broken, "a", "b"), documents(nil, "a", "c")),
+		"database, first element": merge(objects(nil, "a"), documents(broken)),
+		"database, later element": merge(objects(nil, "z"), documents(broken, "a")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var last error
 			for p, err := range c {
 				if last != nil {
-					t.Fatalf("%+v came after the error", p)
+					t.Fatalf("got %+v after the error, want nothing", p)
 				}
 				last = err
 			}
 			if !errors.Is(last, broken) {
-				t.Errorf("ended with %v", last)
+				t.Errorf("got %v at the end, want %v", last, broken)
 			}
 		})
 	}

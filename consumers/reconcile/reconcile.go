@@ -1,41 +1,40 @@
-// Package reconcile compares the bucket with the database and repairs what
-// differs. Events are hints; this is the guarantee behind them.
+// Package reconcile compares the bucket with the database and repairs the differences. Events are
+// only hints; reconciliation guarantees that bucket and database agree even if events are lost.
 //
-// It merges the listing of the whole bucket with the documents, both in the order
-// of their keys, in constant memory. A difference found so proves nothing, for both
-// go on changing. So the key is inspected: its document and its deletion are read,
-// the object is stat'ed by a HEAD, and the first two are read once more. The
-// difference counts only if nothing changed meanwhile and nothing has happened at
-// the key for a while. So a running system in good order has nothing to report,
-// whatever goes on in it.
+// It merges a listing of the whole bucket with all documents, both in the order of their object
+// keys, in constant memory. A difference found this way proves nothing, because both sides change
+// meanwhile. Therefore the key is inspected: its document and its object deletion are read, the
+// object is stat'ed with a HEAD, and document and deletion are read again. The difference counts
+// only if nothing changed between the two reads and nothing has happened at the key for a while. A
+// system in which uploads and deletions are in progress, but nothing is wrong, therefore has no
+// differences to report.
 //
-// What it makes of each key, unless an object deletion is owed for it, which then
-// is under way:
+// The following table shows the result for each key. It does not apply while an object deletion is
+// pending for the key, which is correct in all cases.
 //
-//	document             no object         the object, as confirmed   another object
-//	none                 in order          unknown_object             unknown_object
-//	none, but tombstone  in order          stray_object               stray_object
-//	pending              in order          unconfirmed                unconfirmed
-//	uploaded             missing_object    in order                   changed_object
-//	classified           missing_object    in order                   changed_object
-//	failed               missing_object    in order                   changed_object
-//	rejected             in order          stray_object               stray_object
-//	expired              in order          unconfirmed                unconfirmed
-//	quarantined          in order          in order                   in order
-//	deleting             missing_object    stray_object               stray_object
-//	deleting, gone       in order          stray_object               stray_object
+//	document               no object         the object, as confirmed   another object
+//	none                   correct           unknown_object             unknown_object
+//	none, but a tombstone  correct           stray_object               stray_object
+//	pending                correct           unconfirmed                unconfirmed
+//	uploaded               missing_object    correct                    changed_object
+//	classified             missing_object    correct                    changed_object
+//	failed                 missing_object    correct                    changed_object
+//	rejected               correct           stray_object               stray_object
+//	expired                correct           unconfirmed                unconfirmed
+//	quarantined            correct           correct                    correct
+//	deleting               missing_object    stray_object               stray_object
+//	deleting, gone         correct           stray_object               stray_object
 //
-// A tombstone is an object deletion that was carried out. A pending document's
-// object has nothing to be compared with but its declared size, which confirming
-// does. A quarantined document's charge was given back, and only a deletion by its
-// owner leads out, so its object may be there or not. One that is gone waits for
-// its event, which the sweeper publishes. A counted document from before
-// ETags were kept, with an object of the right size, is in order; with Fix it
-// adopts the ETag.
+// A tombstone is an object deletion that has been carried out. For a pending document only the
+// declared size can be compared, which confirm does. The charge of a quarantined document has been
+// released and only its owner can delete it, so its object may exist or not. A document that is
+// gone waits for its event to be published, which the sweeper does. A counted document that is
+// older than the storage of ETags is correct if the object's size is; Options.Fix then stores the
+// object's ETag.
 //
-// Repairs use the code that everything else uses: confirm for unconfirmed,
-// changed_object and stray_object, remove for missing_object, and object deletions
-// for unknown_object. All of them stat the object once more themselves.
+// Repairs use the same code as everything else: confirm for unconfirmed, changed_object and
+// stray_object, remove for missing_object, and object deletions for unknown_object. Confirm and
+// remove stat the object once more.
 package reconcile
 
 import (
@@ -55,15 +54,15 @@ import (
 	"intray/schema"
 )
 
-// Objects stats objects and lists them; *minio.Objects does.
+// Objects stats and lists objects. *minio.Objects implements it.
 type Objects interface {
 	minio.Stater
-	// List yields the objects whose keys begin with prefix and sort after
-	// startAfter, in the order of their keys as bytes.
+	// List yields the objects whose keys begin with prefix and are greater than startAfter, in
+	// bytewise order of their keys.
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[schema.Object, error]
 }
 
-// Reconciler reconciles. It is safe for concurrent use.
+// Reconciler reconciles bucket and database. It is safe for concurrent use.
 type Reconciler struct {
 	db        *postgres.DB
 	objects   Objects
@@ -72,7 +71,7 @@ type Reconciler struct {
 	log       *slog.Logger
 }
 
-// New returns a Reconciler. The database's role is the worker or the owner.
+// New returns a Reconciler. db must connect in the role worker or as the owner.
 func New(
 	db *postgres.DB, objects Objects, publisher runner.Publisher, log *slog.Logger,
 ) *Reconciler {
@@ -83,29 +82,29 @@ func New(
 	}
 }
 
-// Options say what a run does. The zero value reports and changes nothing.
+// Options configures a run. With the zero value, a run reports differences and changes nothing.
 type Options struct {
-	// Fix repairs what the rules allow. Objects that the database does not know
-	// stay: a database restored from yesterday must not cost today's files.
+	// Fix repairs all differences except unknown objects: after a restore of an older database, newer
+	// files must not be lost.
 	Fix bool
-	// DeleteUnknown, with Fix, gives those up too, save younger ones than MinAge
-	// (default 5 minutes) and those outside of the folders that are ours.
+	// DeleteUnknown, together with Fix, also deletes unknown objects, except those that are younger
+	// than MinAge (default 5 minutes) and those outside of Intray's folders.
 	DeleteUnknown bool
 	MinAge        time.Duration
-	// Settle is how long nothing must have happened at a key before a difference
-	// there counts; default 10 s. It is longer than an event takes.
+	// Settle is the time for which a key must not have changed before a difference at it counts;
+	// default 10 s. It is longer than the usual delay of an event.
 	Settle time.Duration
-	// Found, if not nil, is called with each finding, once it was dealt with.
+	// Found, if not nil, is called with each finding, after the attempt to repair it.
 	Found func(Finding)
-	// Progress, if not nil, is called now and then with how far the run is.
+	// Progress, if not nil, is called periodically with the progress of the run.
 	Progress func(Progress)
 }
 
-// Progress says how far a run is.
+// Progress is the progress of a run.
 type Progress struct {
-	// Objects and Documents are how many were compared so far.
+	// Objects and Documents are the numbers compared so far.
 	Objects, Documents int64
-	// Waiting is how many fresh differences are to be inspected again.
+	// Waiting is the number of recent differences that will be inspected again.
 	Waiting int
 }
 
@@ -113,38 +112,38 @@ type Progress struct {
 type Tally struct {
 	Found int64 `json:"found"`
 	Fixed int64 `json:"fixed"`
-	// Bytes is how much the findings are about: the objects' size, or the missing
-	// documents', or by how much quotas drifted.
+	// Bytes is the sum of Finding.Bytes: the sizes of objects or missing documents, or the differences
+	// of quotas.
 	Bytes int64 `json:"bytes"`
 }
 
-// Summary is what a run came to.
+// Summary is the result of a run.
 type Summary struct {
 	Objects   int64 `json:"objects"`
 	Bytes     int64 `json:"bytes"` // of all objects
 	Documents int64 `json:"documents"`
 	Users     int64 `json:"users"`
-	// Kinds has every kind, those with nothing found included.
+	// Kinds holds a tally of every kind, including those without findings.
 	Kinds map[Kind]Tally `json:"kinds"`
-	// Found is how many differences there were, Left how many were not fixed.
+	// Found is the number of differences, and Left the number that were not fixed.
 	Found int64 `json:"found"`
 	Left  int64 `json:"left"`
-	// Took is in seconds.
+	// Took is the duration of the run in seconds.
 	Took float64 `json:"seconds"`
 }
 
 const (
-	// inspectBatch is how many differences are inspected at once.
+	// inspectBatch is the number of keys that are inspected together.
 	inspectBatch = 256
-	// maxWaiting bounds the fresh differences that are kept to be inspected again.
+	// maxWaiting limits the number of recent differences that are kept for another inspection.
 	maxWaiting = 10_000
-	// progressEvery is how many keys are compared between two reports of progress.
+	// progressEvery is the number of keys between two calls of Options.Progress.
 	progressEvery = 1000
 	usersPage     = 100
 )
 
-// Run compares everything once. It fails when a dependency does not answer, or
-// ctx ends; the summary then covers what was compared so far.
+// Run compares all objects and documents once. It returns an error if a dependency is unavailable
+// or ctx is cancelled. The summary then covers the part that was compared.
 func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 	o.Settle = cmp.Or(o.Settle, 10*time.Second)
 	o.MinAge = cmp.Or(o.MinAge, 5*time.Minute)
@@ -168,9 +167,9 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 	return run.summary, err
 }
 
-// Record keeps a summary as what the last reconciliation found, for the metrics and
-// `intray status`. Run notes those that repair and those that found nothing: what a
-// run without Fix finds may be what the next one repairs.
+// Record stores a summary as the result of the last reconciliation, for the metrics and "intray
+// status". Run does so itself if it repairs differences or finds none. It does not record
+// differences that it only reports, because a later run may repair them.
 func (r *Reconciler) Record(ctx context.Context, s Summary) error {
 	found := make(map[string]int64, len(s.Kinds))
 	for kind, tally := range s.Kinds {
@@ -180,15 +179,16 @@ func (r *Reconciler) Record(ctx context.Context, s Summary) error {
 	return r.db.SaveReconciliation(ctx, note)
 }
 
-// run is one run; its batches are bounded, so is its memory.
+// run is the state of one run. The sizes of its slices are limited, so its memory is constant.
 type run struct {
 	*Reconciler
 	Options
-	summary  Summary
-	suspects []suspect // to be inspected
-	waiting  []suspect // fresh, to be inspected again
+	summary    Summary
+	candidates []candidate // not inspected yet
+	waiting    []candidate // inspected, but too recent to count
 }
 
+// compare compares all objects with all documents.
 func (r *run) compare(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -205,8 +205,8 @@ func (r *run) compare(ctx context.Context) error {
 			r.summary.Documents++
 		}
 		kind := state{postgres.ObjectKeyState{Document: p.document}, p.object}.verdict()
-		if kind != inOrder && (kind != adopt || r.Fix) {
-			if err := r.suspect(ctx, p); err != nil {
+		if kind != correct && (kind != adoptETag || r.Fix) {
+			if err := r.addCandidate(ctx, p); err != nil {
 				return err
 			}
 		}
@@ -217,7 +217,7 @@ func (r *run) compare(ctx context.Context) error {
 	if err := r.examine(ctx); err != nil {
 		return err
 	}
-	err := r.settle(ctx, 0)
+	err := r.recheck(ctx, 0)
 	r.reportProgress()
 	return err
 }
@@ -230,8 +230,9 @@ func (r *run) reportProgress() {
 	}
 }
 
-// quotas holds each user's quota against its documents. Each statement sees one
-// moment, and transitions change both at one moment, so no inspection is needed.
+// quotas compares each user's quota with the charges of the user's documents. A statement sees a
+// consistent snapshot, and a transition changes both in one transaction, so no second inspection is
+// needed.
 func (r *run) quotas(ctx context.Context) error {
 	after := uuid.Nil
 	for {
@@ -260,6 +261,7 @@ func (r *run) quotas(ctx context.Context) error {
 	}
 }
 
+// found counts a finding and reports it.
 func (r *run) found(f Finding) {
 	t := r.summary.Kinds[f.Kind]
 	t.Found++

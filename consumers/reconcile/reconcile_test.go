@@ -27,11 +27,14 @@ func TestMain(m *testing.M) { consumertest.Main(m) }
 
 func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
 
-// atOnce is for tests in which nothing else goes on.
-const atOnce = time.Nanosecond
+// noSettle is Options.Settle for tests without concurrent changes.
+const noSettle = time.Nanosecond
 
-// runOnce runs once and returns the findings by key, or by user where there is none.
-func runOnce(t *testing.T, b *consumertest.Bundle, objects reconcile.Objects, o reconcile.Options) (map[string]reconcile.Finding, reconcile.Summary) {
+// runOnce runs a reconciliation and returns its findings by object key, or by user if they have no
+// key.
+func runOnce(
+	t *testing.T, b *consumertest.Bundle, objects reconcile.Objects, o reconcile.Options,
+) (map[string]reconcile.Finding, reconcile.Summary) {
 	t.Helper()
 	findings := make(map[string]reconcile.Finding)
 	o.Found = func(f reconcile.Finding) {
@@ -40,7 +43,7 @@ func runOnce(t *testing.T, b *consumertest.Bundle, objects reconcile.Objects, o 
 			name = f.UserID.String()
 		}
 		if before, twice := findings[name]; twice {
-			t.Errorf("found twice: %+v and %+v", before, f)
+			t.Errorf("got two findings %+v and %+v, want one for each key", before, f)
 		}
 		findings[name] = f
 	}
@@ -49,11 +52,12 @@ func runOnce(t *testing.T, b *consumertest.Bundle, objects reconcile.Objects, o 
 		t.Fatal(err)
 	}
 	if int(summary.Found) != len(findings) {
-		t.Errorf("summary says %d findings, %d were reported", summary.Found, len(findings))
+		t.Errorf("got %d findings in the summary, want the %d reported", summary.Found, len(findings))
 	}
 	return findings, summary
 }
 
+// kinds returns the kind of each finding.
 func kinds(findings map[string]reconcile.Finding) map[string]reconcile.Kind {
 	all := make(map[string]reconcile.Kind)
 	for key, f := range findings {
@@ -62,28 +66,31 @@ func kinds(findings map[string]reconcile.Finding) map[string]reconcile.Kind {
 	return all
 }
 
+// drain carries out the object deletions that are due.
 func drain(t *testing.T, b *consumertest.Bundle) {
 	t.Helper()
-	deletions := sweep.NewDeletions(b.DB, b.Objects, remove.New(b.DB, b.Objects, b.Publisher, b.Log), b.Log)
+	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
+	deletions := sweep.NewDeletions(b.DB, b.Objects, remover, b.Log)
 	if _, err := deletions.Drain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// quarrel makes one of every kind, and documents in order beside them. It returns
-// what is to be found.
-type quarrel struct {
+// differences holds documents and keys with differences of all kinds, documents without a
+// difference, and the expected kinds.
+type differences struct {
 	want                                      map[string]reconcile.Kind
 	late, big, changed, missing, stuck, stray schema.Document
 	rejected, old, kept                       schema.Document
-	unknown, foreign, tombstone, slashy       string
+	unknown, foreign, tombstone, folder       string
 }
 
-func setUp(t *testing.T, b *consumertest.Bundle) quarrel {
+// setUpDifferences creates the differences.
+func setUpDifferences(t *testing.T, b *consumertest.Bundle) differences {
 	t.Helper()
-	var q quarrel
-	// In order.
-	b.Uploaded(b.Alice, "fine")
+	var q differences
+	// Without a difference.
+	b.Uploaded(b.Alice, "good")
 	b.Document(b.Alice, 3)
 	ended := b.Change(b.Uploaded(b.Alice, "gone").ID, deleted)
 	q.kept = b.Uploaded(b.Alice, "kept")
@@ -97,12 +104,13 @@ func setUp(t *testing.T, b *consumertest.Bundle) quarrel {
 	q.old = b.Uploaded(b.Bob, "of old")
 	b.Exec(`UPDATE documents SET etag = '' WHERE id = $1`, q.old.ID)
 
-	// Not in order.
+	// With a difference.
 	q.late = b.Document(b.Alice, 3)
 	b.Put(q.late.ObjectKey, "abc")
-	q.big = b.Change(b.Document(b.Alice, 3).ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	expire := func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		return d.Expire(time.Now().Add(2 * schema.ExpireAfter))
-	})
+	}
+	q.big = b.Change(b.Document(b.Alice, 3).ID, expire)
 	b.Put(q.big.ObjectKey, "too much")
 	q.changed = b.Uploaded(b.Alice, "first")
 	b.Put(q.changed.ObjectKey, "later")
@@ -113,75 +121,112 @@ func setUp(t *testing.T, b *consumertest.Bundle) quarrel {
 	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, q.stuck.ObjectKey)
 	q.stray = b.Change(b.Uploaded(b.Bob, "stray").ID, deleted)
 	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, q.stray.ObjectKey)
-	q.rejected = b.Change(b.Document(b.Bob, 3).ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+	reject := func(d *schema.Document, q *schema.Quota) schema.Decision {
 		return d.Confirm(schema.Object{Size: 4}, q, time.Now())
-	})
-	b.Exec(`UPDATE object_deletions SET deleted_at = now() WHERE object_key = $1`, q.rejected.ObjectKey)
+	}
+	q.rejected = b.Change(b.Document(b.Bob, 3).ID, reject)
+	b.Exec(`UPDATE object_deletions SET deleted_at = now() WHERE object_key = $1`,
+		q.rejected.ObjectKey)
 	b.Put(q.rejected.ObjectKey, "abc")
 	q.tombstone = ended.ObjectKey
 	b.Put(q.tombstone, "again")
 	q.unknown = schema.ObjectKey(uuid.Must(uuid.NewV7()))
-	b.Put(q.unknown, "who?")
+	b.Put(q.unknown, "unknown")
 	q.foreign = "elsewhere/ö +%20"
-	b.Put(q.foreign, "what?")
-	q.slashy = "documents/folder"
-	b.Put(q.slashy, "")
+	b.Put(q.foreign, "foreign")
+	q.folder = "documents/folder"
+	b.Put(q.folder, "")
 	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + 7 WHERE user_id = $1`, b.Bob)
 	q.want = map[string]reconcile.Kind{
-		q.late.ObjectKey: reconcile.Unconfirmed, q.big.ObjectKey: reconcile.Unconfirmed, q.changed.ObjectKey: reconcile.ChangedObject,
-		q.missing.ObjectKey: reconcile.MissingObject, q.stuck.ObjectKey: reconcile.MissingObject, q.stray.ObjectKey: reconcile.StrayObject,
-		q.rejected.ObjectKey: reconcile.StrayObject, q.tombstone: reconcile.StrayObject,
-		q.unknown: reconcile.UnknownObject, q.foreign: reconcile.UnknownObject, q.slashy: reconcile.UnknownObject,
-		b.Bob.String(): reconcile.QuotaDrift,
+		q.late.ObjectKey:     reconcile.Unconfirmed,
+		q.big.ObjectKey:      reconcile.Unconfirmed,
+		q.changed.ObjectKey:  reconcile.ChangedObject,
+		q.missing.ObjectKey:  reconcile.MissingObject,
+		q.stuck.ObjectKey:    reconcile.MissingObject,
+		q.stray.ObjectKey:    reconcile.StrayObject,
+		q.rejected.ObjectKey: reconcile.StrayObject,
+		q.tombstone:          reconcile.StrayObject,
+		q.unknown:            reconcile.UnknownObject,
+		q.foreign:            reconcile.UnknownObject,
+		q.folder:             reconcile.UnknownObject,
+		b.Bob.String():       reconcile.QuotaDrift,
 	}
 	return q
 }
 
-// drainOnly carries one object deletion out, and leaves the others owed.
+// drainOnly carries out one object deletion. The others stay pending.
 func drainOnly(t *testing.T, b *consumertest.Bundle, key string) {
 	t.Helper()
-	b.Exec(`UPDATE object_deletions SET next_attempt_at = now() + interval '1 hour' WHERE object_key <> $1`, key)
+	b.Exec(`UPDATE object_deletions SET next_attempt_at = now() + interval '1 hour'
+		WHERE object_key <> $1`, key)
 	drain(t, b)
 }
 
 func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	b := consumertest.New(t)
-	q := setUp(t, b)
-	rows := b.Count(`SELECT count(*) FROM documents`)
-	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce})
-	if got := kinds(found); !maps.Equal(got, q.want) {
-		t.Fatalf("found %v\nwant %v", got, q.want)
-	}
-	if summary.Left != summary.Found || summary.Documents != int64(rows) || summary.Users != 2 || summary.Kinds[reconcile.MissingObject].Bytes != 9 {
-		t.Errorf("summary %+v", summary)
-	}
-	if f := found[b.Bob.String()]; *f.UsedBytes-*f.ChargedBytes != 7 || f.Bytes != 7 {
-		t.Errorf("drift %+v", f)
-	}
-	if f := found[q.changed.ObjectKey]; *f.DocumentID != q.changed.ID || *f.UserID != b.Alice || f.ETag == f.Object.ETag || f.Status != schema.StatusUploaded {
-		t.Errorf("changed %+v", f)
-	}
-	// It only reported.
-	b.Expect(q.late.ID, "pending")
-	b.Expect(q.missing.ID, "uploaded")
-	if again, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce}); !maps.Equal(kinds(again), q.want) {
-		t.Errorf("the second time found %v", kinds(again))
-	}
-
-	fixed, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true})
-	if got := kinds(fixed); !maps.Equal(got, q.want) {
-		t.Fatalf("found %v\nwant %v", got, q.want)
-	}
-	for key, f := range fixed {
-		if f.Fixed != (f.Kind != reconcile.UnknownObject) {
-			t.Errorf("%s: %+v", key, f)
+	q := setUpDifferences(t, b)
+	expectKinds := func(
+		t *testing.T, found map[string]reconcile.Finding, want map[string]reconcile.Kind,
+	) {
+		t.Helper()
+		if got := kinds(found); !maps.Equal(got, want) {
+			t.Fatalf("got kinds %v\nwant %v", got, want)
 		}
 	}
-	if summary.Left != 3 {
-		t.Errorf("%d left, want the three unknown", summary.Left)
-	}
-	b.Exec(`UPDATE object_deletions SET next_attempt_at = now()`)
-	drain(t, b)
+	t.Run("report", func(t *testing.T) {
+		rows := b.Count(`SELECT count(*) FROM documents`)
+		found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle})
+		expectKinds(t, found, q.want)
+		if summary.Left != summary.Found || summary.Documents != int64(rows) || summary.Users != 2 ||
+			summary.Kinds[reconcile.MissingObject].Bytes != 9 {
+			t.Errorf("got summary %+v, want %d documents, 2 users, nothing fixed, 9 bytes missing",
+				summary, rows)
+		}
+		if f := found[b.Bob.String()]; *f.UsedBytes-*f.ChargedBytes != 7 || f.Bytes != 7 {
+			t.Errorf("got drift %+v, want 7 bytes", f)
+		}
+		f := found[q.changed.ObjectKey]
+		if *f.DocumentID != q.changed.ID || *f.UserID != b.Alice || f.ETag == f.Object.ETag ||
+			f.Status != schema.StatusUploaded {
+			t.Errorf("got %+v, want Alice's uploaded document with another ETag", f)
+		}
+	})
+	t.Run("a report changes nothing", func(t *testing.T) {
+		b.Expect(q.late.ID, "pending")
+		b.Expect(q.missing.ID, "uploaded")
+		found, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle})
+		expectKinds(t, found, q.want)
+	})
+	t.Run("fix", func(t *testing.T) {
+		found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle, Fix: true})
+		expectKinds(t, found, q.want)
+		for key, f := range found {
+			if want := f.Kind != reconcile.UnknownObject; f.Fixed != want {
+				t.Errorf("%s: got fixed %v, want %v: %+v", key, f.Fixed, want, f)
+			}
+		}
+		if summary.Left != 3 {
+			t.Errorf("got %d findings left, want 3, the unknown objects", summary.Left)
+		}
+	})
+	t.Run("state after the fix", func(t *testing.T) {
+		b.Exec(`UPDATE object_deletions SET next_attempt_at = now()`)
+		drain(t, b)
+		q.expectFixed(t, b)
+	})
+	t.Run("report after the fix", func(t *testing.T) {
+		found, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle})
+		expectKinds(t, found, map[string]reconcile.Kind{
+			q.unknown: reconcile.UnknownObject,
+			q.foreign: reconcile.UnknownObject,
+			q.folder:  reconcile.UnknownObject,
+		})
+	})
+}
+
+// expectFixed checks the documents, objects and quotas after a fix.
+func (q differences) expectFixed(t *testing.T, b *consumertest.Bundle) {
+	t.Helper()
 	b.Expect(q.late.ID, "uploaded")
 	b.Expect(q.big.ID, "rejected size_mismatch")
 	b.Expect(q.changed.ID, "quarantined content_changed")
@@ -191,75 +236,87 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	b.Expect(q.stray.ID, "gone")
 	b.Expect(q.rejected.ID, "rejected size_mismatch")
 	for key, want := range map[string]bool{
-		q.changed.ObjectKey: true, q.kept.ObjectKey: true, q.unknown: true, q.foreign: true,
-		q.big.ObjectKey: false, q.rejected.ObjectKey: false, q.tombstone: false, q.stray.ObjectKey: false,
+		q.changed.ObjectKey:  true,
+		q.kept.ObjectKey:     true,
+		q.unknown:            true,
+		q.foreign:            true,
+		q.big.ObjectKey:      false,
+		q.rejected.ObjectKey: false,
+		q.tombstone:          false,
+		q.stray.ObjectKey:    false,
 	} {
-		if b.Exists(key) != want {
-			t.Errorf("object %s is there: %v", key, !want)
+		if got := b.Exists(key); got != want {
+			t.Errorf("object %s: got exists %v, want %v", key, got, want)
 		}
 	}
 	if n := b.Count(`SELECT count(*) FROM documents WHERE id = $1 AND etag <> ''`, q.old.ID); n != 1 {
-		t.Error("the document of old has adopted no ETag")
+		t.Error("got a counted document without an ETag, want that of its object")
 	}
-	b.ExpectUsed(b.Alice, len("fine")+len("abc"))
+	b.ExpectUsed(b.Alice, len("good")+len("abc"))
 	b.ExpectUsed(b.Bob, len("of old"))
 	if got := b.Published(q.missing.ID); !slices.Contains(got, "deleted") {
-		t.Errorf("published %v, want deleted among them", got)
-	}
-	left, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce})
-	if got := kinds(left); !maps.Equal(got, map[string]reconcile.Kind{q.unknown: reconcile.UnknownObject, q.foreign: reconcile.UnknownObject, q.slashy: reconcile.UnknownObject}) {
-		t.Errorf("left %v", got)
+		t.Errorf("got published events %v, want deleted among them", got)
 	}
 }
 
 func TestUnknownObjectsAreDeletedOnlyOnRequest(t *testing.T) {
 	b := consumertest.New(t)
-	ours, young, foreign := schema.ObjectKey(uuid.Must(uuid.NewV7())), "null-user/young", "elsewhere/file"
-	for _, key := range []string{ours, young, foreign} {
+	deletable, young := schema.ObjectKey(uuid.Must(uuid.NewV7())), "null-user/young"
+	const foreign = "elsewhere/file"
+	for _, key := range []string{deletable, young, foreign} {
 		b.Put(key, "abc")
 	}
 	for name, o := range map[string]reconcile.Options{
-		"delete without fix": {DeleteUnknown: true, MinAge: atOnce},
-		"fix":                {Fix: true, MinAge: atOnce},
+		"delete without fix": {DeleteUnknown: true, MinAge: noSettle},
+		"fix":                {Fix: true, MinAge: noSettle},
 		"too young":          {Fix: true, DeleteUnknown: true},
 	} {
-		o.Settle = atOnce
-		if found, _ := runOnce(t, b, b.Objects, o); len(found) != 3 || found[ours].Fixed {
-			t.Errorf("%s: %+v", name, found)
+		o.Settle = noSettle
+		found, _ := runOnce(t, b, b.Objects, o)
+		if len(found) != 3 || found[deletable].Fixed {
+			t.Errorf("%s: got %+v, want 3 findings that are not fixed", name, found)
 		}
 	}
 	if n := b.Count(`SELECT count(*) FROM object_deletions`); n != 0 {
-		t.Fatalf("%d deletions were recorded", n)
+		t.Fatalf("got %d object deletions, want 0", n)
 	}
-	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true, DeleteUnknown: true, MinAge: atOnce})
-	if !found[ours].Fixed || !found[young].Fixed || found[foreign].Fixed || found[foreign].Note == "" || summary.Left != 1 {
-		t.Errorf("%+v", found)
+	options := reconcile.Options{Settle: noSettle, Fix: true, DeleteUnknown: true, MinAge: noSettle}
+	found, summary := runOnce(t, b, b.Objects, options)
+	if !found[deletable].Fixed || !found[young].Fixed || summary.Left != 1 {
+		t.Errorf("got %+v, want all but %s fixed", found, foreign)
+	}
+	if f := found[foreign]; f.Fixed || f.Note == "" {
+		t.Errorf("got %+v, want it not fixed, with a note", f)
 	}
 	drain(t, b)
-	if b.Exists(ours) || b.Exists(young) || !b.Exists(foreign) {
-		t.Error("the wrong objects are there")
+	if b.Exists(deletable) || b.Exists(young) || !b.Exists(foreign) {
+		t.Errorf("got objects %v, %v, %v; want only the last, %s",
+			b.Exists(deletable), b.Exists(young), b.Exists(foreign), foreign)
 	}
 }
 
-// The database is that of yesterday: documents uploaded since are not in it, and
-// one deleted since is.
-func TestARestoredDatabaseCostsNoFile(t *testing.T) {
+// The database was restored from an older backup. Documents that were uploaded later are missing,
+// and a document whose object was deleted later still exists.
+func TestRepairAfterARestoreOfTheDatabaseDeletesNoFile(t *testing.T) {
 	b := consumertest.New(t)
-	kept, missing := b.Uploaded(b.Alice, "kept"), b.Uploaded(b.Alice, "deleted since")
-	var since []schema.Document
+	kept, missing := b.Uploaded(b.Alice, "kept"), b.Uploaded(b.Alice, "deleted later")
+	var newer []schema.Document
 	for range 20 {
-		since = append(since, b.Uploaded(b.Bob, "uploaded since"))
+		newer = append(newer, b.Uploaded(b.Bob, "uploaded later"))
 	}
 	b.Exec(`DELETE FROM documents WHERE user_id = $1`, b.Bob)
 	b.Delete(missing.ObjectKey)
-	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true, MinAge: atOnce})
+	options := reconcile.Options{Settle: noSettle, Fix: true, MinAge: noSettle}
+	found, summary := runOnce(t, b, b.Objects, options)
 	drain(t, b)
-	if summary.Kinds[reconcile.UnknownObject].Found != 20 || summary.Kinds[reconcile.MissingObject].Found != 1 || summary.Kinds[reconcile.QuotaDrift].Fixed != 1 || summary.Left != 20 {
-		t.Errorf("found %+v", kinds(found))
+	if summary.Kinds[reconcile.UnknownObject].Found != 20 ||
+		summary.Kinds[reconcile.MissingObject].Found != 1 ||
+		summary.Kinds[reconcile.QuotaDrift].Fixed != 1 || summary.Left != 20 {
+		t.Errorf("got %+v, want 20 unknown objects, a missing one and a repaired quota", kinds(found))
 	}
-	for _, d := range append(since, kept) {
+	for _, d := range append(newer, kept) {
 		if !b.Exists(d.ObjectKey) {
-			t.Fatalf("object %s is gone", d.ObjectKey)
+			t.Fatalf("got object %s deleted, want it kept", d.ObjectKey)
 		}
 	}
 	b.Expect(missing.ID, "gone")
@@ -267,11 +324,11 @@ func TestARestoredDatabaseCostsNoFile(t *testing.T) {
 	b.ExpectUsed(b.Bob, 0)
 }
 
-// Uploads and deletions go on, with the consumers at work on them: nothing is
-// found. Some keys differ in every single look of the stream.
-func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
+// Uploads and deletions are in progress and the consumers handle them. At any time some keys
+// differ, but none of them is a finding.
+func TestRunningSystemHasNoFindings(t *testing.T) {
 	b := consumertest.New(t)
-	ended, end := context.WithCancel(t.Context())
+	ctx, end := context.WithCancel(t.Context())
 	for range 20 {
 		b.Uploaded(b.Alice, "from before")
 	}
@@ -281,8 +338,9 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Go(sweeper.Run)
-	run, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, confirmer.Handler(b.MinIO.Bucket),
-		runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm}, b.Log)
+	config := runner.Config{Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm}
+	handle := confirmer.Handler(b.MinIO.Bucket)
+	run, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, handle, config, b.Log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,9 +352,11 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 			for n := 0; n < 50; n++ {
 				d := b.Document(b.Bob, 3)
 				b.Put(d.ObjectKey, "abc")
-				b.Publish(schema.SubjectCreatedDirect, consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey))
+				event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, d.ObjectKey)
+				b.Publish(schema.SubjectCreatedDirect, event)
 				if n%2 == i%2 {
-					if _, err := b.API.ForUser(b.Bob).Transition(ended, []uuid.UUID{d.ID}, deleted); err != nil {
+					_, err := b.API.ForUser(b.Bob).Transition(ctx, []uuid.UUID{d.ID}, deleted)
+					if err != nil {
 						t.Error(err)
 					}
 				}
@@ -309,7 +369,7 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 	for last := false; !last; runs++ {
 		select {
 		case <-done:
-			last = true // one run more, after everything
+			last = true // one more run after all changes
 		default:
 		}
 		found, summary := runOnce(t, b, b.Objects, reconcile.Options{
@@ -317,65 +377,67 @@ func TestARunningSystemInGoodOrderHasNothingToReport(t *testing.T) {
 			Progress: func(p reconcile.Progress) { waited = max(waited, p.Waiting) },
 		})
 		if summary.Found != 0 {
-			t.Fatalf("run %d found %+v", runs, found)
+			t.Fatalf("run %d: got %+v, want no findings", runs, found)
 		}
 	}
 	end()
 	if waited == 0 {
-		t.Error("no difference was ever seen: the test has not tested anything")
+		t.Error("got no waiting difference in any run, want at least one")
 	}
 	b.ExpectUsed(b.Bob, 3*100)
-	t.Logf("%d runs, at most %d fresh differences", runs, waited)
+	t.Logf("%d runs, at most %d waiting differences", runs, waited)
 }
 
-// blind is a bucket whose listing shows nothing, and in which something happens
-// right after each look.
-type blind struct {
+// unlisted is a bucket whose listing is empty. It calls after after each stat.
+type unlisted struct {
 	*minio.Objects
 	after func()
 }
 
-func (blind) List(context.Context, string, string) iter.Seq2[schema.Object, error] {
+func (unlisted) List(context.Context, string, string) iter.Seq2[schema.Object, error] {
 	return func(func(schema.Object, error) bool) {}
 }
 
-func (b blind) Stat(ctx context.Context, key string) (schema.Object, error) {
+func (b unlisted) Stat(ctx context.Context, key string) (schema.Object, error) {
 	o, err := b.Objects.Stat(ctx, key)
 	b.after()
 	return o, err
 }
 
-// What the look saw and what the rows say then are of two moments, and make no
-// finding: an object that was seen and then deleted is no stray.
-func TestAVerdictIsOfOneMoment(t *testing.T) {
+// A document ends between the stat of its object and the second read of its row. The object that
+// the stat showed is not a stray object.
+func TestStatResultOlderThanTheRowIsNotAFinding(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
 	end := sync.OnceFunc(func() {
 		b.Change(d.ID, deleted)
 		drain(t, b)
 	})
-	found, _ := runOnce(t, b, blind{b.Objects, end}, reconcile.Options{Settle: atOnce})
+	found, _ := runOnce(t, b, unlisted{b.Objects, end}, reconcile.Options{Settle: noSettle})
 	b.Expect(d.ID, "gone")
 	if len(found) != 0 {
-		t.Errorf("found %+v", found)
+		t.Errorf("got %+v, want no findings", found)
 	}
 }
 
-func TestAFreshDifferenceCountsOnceItSettles(t *testing.T) {
+func TestRecentDifferenceCountsAfterTheSettlingTime(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	began := time.Now()
-	found, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: 2 * time.Second})
-	if kinds(found)[d.ObjectKey] != reconcile.Unconfirmed {
-		t.Errorf("found %v", found)
+	waited := 0
+	found, _ := runOnce(t, b, b.Objects, reconcile.Options{
+		Settle:   4 * time.Second,
+		Progress: func(p reconcile.Progress) { waited = max(waited, p.Waiting) },
+	})
+	if got := kinds(found)[d.ObjectKey]; got != reconcile.Unconfirmed {
+		t.Errorf("got kind %q, want %q", got, reconcile.Unconfirmed)
 	}
-	if took := time.Since(began); took < 500*time.Millisecond {
-		t.Errorf("it counted after %s", took)
+	if waited != 1 {
+		t.Errorf("got %d differences waiting, want 1", waited)
 	}
 }
 
-// refusing is a bucket that refuses to show some objects.
+// refusing is a bucket that refuses to stat one object.
 type refusing struct {
 	*minio.Objects
 	refused string
@@ -388,25 +450,28 @@ func (r refusing) Stat(ctx context.Context, key string) (schema.Object, error) {
 	return r.Objects.Stat(ctx, key)
 }
 
-func TestWhatIsRefusedIsNotTakenForAbsent(t *testing.T) {
+func TestRefusedStatIsNotTakenForAMissingObject(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
-	found, _ := runOnce(t, b, refusing{b.Objects, d.ObjectKey}, reconcile.Options{Settle: atOnce, Fix: true})
+	options := reconcile.Options{Settle: noSettle, Fix: true}
+	found, _ := runOnce(t, b, refusing{b.Objects, d.ObjectKey}, options)
 	if f := found[d.ObjectKey]; f.Kind != reconcile.Unchecked || f.Fixed || f.Note == "" {
-		t.Errorf("found %+v", found)
+		t.Errorf("got %+v, want it unchecked and not fixed, with a note", f)
 	}
 	b.Expect(d.ID, "uploaded")
 
 	b.Put("elsewhere/file", "abc")
-	found, _ = runOnce(t, b, refusing{b.Objects, "elsewhere/file"}, reconcile.Options{Settle: atOnce})
-	if f := found["elsewhere/file"]; f.Kind != reconcile.UnknownObject || f.Object.Size != 3 {
-		t.Errorf("found %+v", found)
+	options.Fix = false
+	found, _ = runOnce(t, b, refusing{b.Objects, "elsewhere/file"}, options)
+	f := found["elsewhere/file"]
+	if f.Kind != reconcile.UnknownObject || f.Object.Size != 3 {
+		t.Errorf("got %+v, want an unknown object of 3 bytes", f)
 	}
 }
 
-// A repair that fails by itself fails no other.
-func TestOneFailureFailsNoOther(t *testing.T) {
+// A repair that fails does not make the others in its batch fail.
+func TestFailedRepairDoesNotAffectOthers(t *testing.T) {
 	b := consumertest.New(t)
 	var late []schema.Document
 	for range 5 {
@@ -417,81 +482,93 @@ func TestOneFailureFailsNoOther(t *testing.T) {
 	broken := b.Document(b.Bob, 3)
 	b.Put(broken.ObjectKey, "abc")
 	b.Exec(`DELETE FROM quotas WHERE user_id = $1`, b.Bob)
-	found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: atOnce, Fix: true})
+	options := reconcile.Options{Settle: noSettle, Fix: true}
+	found, summary := runOnce(t, b, b.Objects, options)
 	if summary.Left != 1 || found[broken.ObjectKey].Note == "" {
-		t.Errorf("found %+v", found)
+		t.Errorf("got %+v, want only %s not fixed, with a note", found, broken.ObjectKey)
 	}
 	for _, d := range late {
 		b.Expect(d.ID, "uploaded")
 	}
 }
 
-func TestAnOutageChangesNothing(t *testing.T) {
+func TestOutageChangesNothing(t *testing.T) {
 	b := consumertest.New(t)
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	d := b.Uploaded(b.Alice, "abc")
 	objects := b.ObjectsAt(proxy.Address)
 	proxy.Cut()
-	if _, err := reconcile.New(b.DB, objects, b.Publisher, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
-		t.Errorf("Run = %v", err)
+	expectOutage := func(objects reconcile.Objects) {
+		t.Helper()
+		reconciler := reconcile.New(b.DB, objects, b.Publisher, b.Log)
+		_, err := reconciler.Run(t.Context(), reconcile.Options{Fix: true, Settle: noSettle})
+		if !errors.Is(err, minio.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
 	}
-	// Between the listing and the look.
+	expectOutage(objects)
 	b.Delete(d.ObjectKey)
-	cut := listOnly{b.Objects, objects}
-	if _, err := reconcile.New(b.DB, cut, b.Publisher, b.Log).Run(t.Context(), reconcile.Options{Fix: true, Settle: atOnce}); !errors.Is(err, minio.ErrUnavailable) {
-		t.Errorf("Run = %v", err)
-	}
+	expectOutage(listOnly{b.Objects, objects}) // the outage begins after the listing
 	b.Expect(d.ID, "uploaded")
 }
 
-// listOnly is a bucket that is away except for its listing.
+// listOnly is a bucket that is unavailable except for its listing.
 type listOnly struct {
 	*minio.Objects
-	away *minio.Objects
+	unavailable *minio.Objects
 }
 
 func (l listOnly) Stat(ctx context.Context, key string) (schema.Object, error) {
-	return l.away.Stat(ctx, key)
+	return l.unavailable.Stat(ctx, key)
 }
 
-// The listing is in the order in which the database is read, folders and names
-// that share a beginning included: nothing has to be looked at again.
-func TestListingAndDatabaseAreInTheSameOrder(t *testing.T) {
+// The listing and the database have the same order, also for folders and names with a common
+// prefix. Therefore no object is stat'ed.
+func TestListingAndDatabaseHaveTheSameOrder(t *testing.T) {
 	b := consumertest.New(t)
-	at := func(key string) {
+	uploadedAt := func(key string) {
 		d := b.Uploaded(b.Alice, "abc")
 		b.Delete(d.ObjectKey)
 		b.Put(key, "abc")
 		b.Exec(`UPDATE documents SET object_key = $2 WHERE id = $1`, d.ID, key)
 	}
-	keys := []string{"a", "a-b", "a.b/c", "b/b", "b/b-c", "b/bb/c", "b0", "ä", "Z", "null-user/x", "documents/x", "documents/zzz/z", "zz/z"}
+	keys := []string{
+		"a", "a-b", "a.b/c", "b/b", "b/b-c", "b/bb/c", "b0", "ä", "Z",
+		"null-user/x", "documents/x", "documents/zzz/z", "zz/z",
+	}
 	for _, key := range keys {
-		at(key)
+		uploadedAt(key)
 		b.Uploaded(b.Alice, "abc")
 	}
 	objects := &counting{Objects: b.Objects}
-	if found, summary := runOnce(t, b, objects, reconcile.Options{Settle: atOnce}); len(found) != 0 || summary.Objects != int64(2*len(keys)) || summary.Documents != summary.Objects {
-		t.Errorf("found %v, summary %+v", found, summary)
+	options := reconcile.Options{Settle: noSettle}
+	found, summary := runOnce(t, b, objects, options)
+	if len(found) != 0 || summary.Objects != int64(2*len(keys)) ||
+		summary.Documents != summary.Objects {
+		t.Errorf("got %v and summary %+v, want no findings and %d objects and documents",
+			found, summary, 2*len(keys))
 	}
-	if objects.looks != 0 {
-		t.Errorf("%d objects were looked at again", objects.looks)
+	if objects.stats != 0 {
+		t.Errorf("got %d stats, want 0", objects.stats)
 	}
-	// MinIO's listing leaves out what lies beneath another object. A HEAD does not.
-	at("a/beneath")
-	if found, _ := runOnce(t, b, objects, reconcile.Options{Settle: atOnce}); len(found) != 0 {
-		t.Errorf("found %v", found)
+	// MinIO's listing omits an object whose key continues that of another object after a slash. A HEAD
+	// finds it.
+	uploadedAt("a/beneath")
+	if found, _ := runOnce(t, b, objects, options); len(found) != 0 {
+		t.Errorf("got %v, want no findings", found)
 	}
 }
 
+// counting is a bucket that counts its stats.
 type counting struct {
 	*minio.Objects
 	mu    sync.Mutex
-	looks int
+	stats int
 }
 
 func (c *counting) Stat(ctx context.Context, key string) (schema.Object, error) {
 	c.mu.Lock()
-	c.looks++
+	c.stats++
 	c.mu.Unlock()
 	return c.Objects.Stat(ctx, key)
 }
@@ -499,39 +576,45 @@ func (c *counting) Stat(ctx context.Context, key string) (schema.Object, error) 
 func TestMemoryIsConstant(t *testing.T) {
 	b := consumertest.New(t)
 	const documents, wide = 40_000, 500
-	b.Exec(`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version, created_at, url_issued_at, changed_at)
-		SELECT id, $1, document_object_key(id), repeat('x', $3), 'text/plain', 3, 'expired', 2, now(), now(), now()
-		FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $2)) AS made`, b.Alice, documents, wide)
+	b.Exec(`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
+			version, created_at, url_issued_at, changed_at)
+		SELECT id, $1, document_object_key(id), repeat('x', $3), 'text/plain', 3, 'expired', 2,
+			now(), now(), now()
+		FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $2)) AS made`,
+		b.Alice, documents, wide)
 	live := func() uint64 {
 		runtime.GC()
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	before, most := live(), uint64(0)
-	_, summary := runOnce(t, b, b.Objects, reconcile.Options{Progress: func(p reconcile.Progress) {
+	before, peak := live(), uint64(0)
+	measure := func(p reconcile.Progress) {
 		if p.Documents%10_000 == 0 {
-			most = max(most, live())
+			peak = max(peak, live())
 		}
-	}})
-	if summary.Documents != documents || summary.Found != 0 {
-		t.Fatalf("summary %+v", summary)
 	}
-	if grown := int64(most) - int64(before); most == 0 || grown > documents*wide/4 {
-		t.Errorf("the heap grew by %d bytes over %d documents", grown, documents)
+	_, summary := runOnce(t, b, b.Objects, reconcile.Options{Progress: measure})
+	if summary.Documents != documents || summary.Found != 0 {
+		t.Fatalf("got summary %+v, want %d documents and no differences", summary, documents)
+	}
+	if grown := int64(peak) - int64(before); peak == 0 || grown > documents*wide/4 {
+		t.Errorf("got heap growth of %d bytes for %d documents, want at most %d",
+			grown, documents, documents*wide/4)
 	}
 }
 
-func TestACanceledRunSaysSo(t *testing.T) {
+func TestCancelledRunReturnsTheError(t *testing.T) {
 	b := consumertest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
-	_, err := reconcile.New(b.DB, b.Objects, b.Publisher, b.Log).Run(ctx, reconcile.Options{
+	reconciler := reconcile.New(b.DB, b.Objects, b.Publisher, b.Log)
+	_, err := reconciler.Run(ctx, reconcile.Options{
 		Settle:   time.Hour,
-		Progress: func(p reconcile.Progress) { cancel() },
+		Progress: func(reconcile.Progress) { cancel() },
 	})
 	if !errors.Is(err, context.Canceled) {
-		t.Errorf("Run = %v", err)
+		t.Errorf("got %v, want context.Canceled", err)
 	}
 }

@@ -11,30 +11,29 @@ import (
 type Kind string
 
 const (
-	// UnknownObject: an object at a key that the database has never known, or knows
-	// no more. Nothing is deleted that we did not give up, so it is only reported,
-	// unless Options.DeleteUnknown.
+	// UnknownObject is an object at a key that the database has never known or no longer knows. It is
+	// only reported, unless Options.DeleteUnknown is set.
 	UnknownObject Kind = "unknown_object"
-	// StrayObject: an object at a key that was given up. Fix deletes it again.
+	// StrayObject is an object that was given up and exists again. Fix deletes it again.
 	StrayObject Kind = "stray_object"
-	// MissingObject: a document that is counted or being deleted, without its
-	// object. Fix ends it and gives its charge back.
+	// MissingObject is a counted or deleting document without an object. Fix ends the document and
+	// releases its charge.
 	MissingObject Kind = "missing_object"
-	// ChangedObject: an object of another size or ETag than was confirmed. Fix
-	// quarantines the document and keeps the object.
+	// ChangedObject is an object whose size or ETag differs from what was confirmed. Fix quarantines
+	// the document and keeps the object.
 	ChangedObject Kind = "changed_object"
-	// Unconfirmed: a pending or expired document whose object is there. Fix
-	// confirms it, which may also mean that it is rejected.
+	// Unconfirmed is a pending or expired document whose object exists. Fix confirms the document,
+	// which may also reject it.
 	Unconfirmed Kind = "unconfirmed"
-	// QuotaDrift: a user's used bytes are not the sum of what the user's documents
-	// are charged. Fix sets them to it.
+	// QuotaDrift is a quota whose used bytes differ from the sum of the charges of the user's
+	// documents. Fix sets the used bytes to the sum.
 	QuotaDrift Kind = "quota_drift"
-	// Unchecked: MinIO refused to show what is at a document's key, so nothing is
-	// known. Nothing fixes it but the right key or policy.
+	// Unchecked is a document whose object MinIO refused to stat. Only a correct access key or policy
+	// can fix that.
 	Unchecked Kind = "unchecked"
 )
 
-// Kinds lists every kind, in the order of reports.
+// Kinds lists all kinds in the order in which they are reported.
 var Kinds = []Kind{
 	UnknownObject,
 	StrayObject,
@@ -46,24 +45,25 @@ var Kinds = []Kind{
 }
 
 const (
-	inOrder Kind = ""
-	// adopt: a counted document from before ETags were kept, with an object of the
-	// right size. That is no difference; with Fix its ETag is kept from now on.
-	adopt Kind = "adopt"
+	// correct means that there is no difference.
+	correct Kind = ""
+	// adoptETag is a counted document that is older than the storage of ETags, with an object of the
+	// confirmed size. It does not count as a difference. Fix stores the object's ETag.
+	adoptETag Kind = "adopt_etag"
 )
 
-// state is what is known of one key.
+// state is the state of one key in the database and the bucket.
 type state struct {
 	postgres.ObjectKeyState
-	object *schema.Object // nil: none is there
+	object *schema.Object // nil if there is none
 }
 
-// verdict is the table in the documentation of this package.
+// verdict returns the kind of difference, according to the table in the package documentation.
 func (s state) verdict() Kind {
 	d, exists := s.Document, s.object != nil
 	switch {
 	case s.RequestedAt != nil && s.DeletedAt == nil:
-		return inOrder // its deletion is owed and will be carried out
+		return correct // the deletion is pending and will be carried out
 	case d == nil:
 		return s.unreferenced()
 	case d.Status.Counted():
@@ -71,7 +71,7 @@ func (s state) verdict() Kind {
 	case d.Status == schema.StatusDeleting && !exists && d.GoneAt == nil:
 		return MissingObject
 	case !exists || d.Status == schema.StatusQuarantined:
-		return inOrder
+		return correct
 	case d.Status == schema.StatusPending || d.Status == schema.StatusExpired:
 		return Unconfirmed
 	default: // rejected, deleting
@@ -79,11 +79,11 @@ func (s state) verdict() Kind {
 	}
 }
 
-// unreferenced is the verdict where no document has the key.
+// unreferenced returns the verdict for a key without a document.
 func (s state) unreferenced() Kind {
 	switch {
 	case s.object == nil:
-		return inOrder
+		return correct
 	case s.DeletedAt != nil:
 		return StrayObject
 	default:
@@ -91,7 +91,7 @@ func (s state) unreferenced() Kind {
 	}
 }
 
-// counted is the verdict on a counted document.
+// counted returns the verdict for a counted document.
 func (s state) counted() Kind {
 	switch {
 	case s.object == nil:
@@ -99,16 +99,16 @@ func (s state) counted() Kind {
 	case s.object.Size != s.Document.Size:
 		return ChangedObject
 	case s.Document.ETag == "":
-		return adopt
+		return adoptETag
 	case s.object.ETag != s.Document.ETag:
 		return ChangedObject
 	default:
-		return inOrder
+		return correct
 	}
 }
 
-// changedAt is when the last thing happened at the key; since where an absence is
-// all there is to see.
+// changedAt returns the time of the last change at the key. If there is no object it returns since,
+// because the time of a removal is unknown.
 func (s state) changedAt(since time.Time) time.Time {
 	if s.object == nil {
 		return since
@@ -125,7 +125,7 @@ func (s state) changedAt(since time.Time) time.Time {
 	return latest
 }
 
-// same reports whether two reads of a key returned the same.
+// same reports whether two reads of a key's rows returned the same state.
 func same(a, b postgres.ObjectKeyState) bool {
 	if (a.Document == nil) != (b.Document == nil) || !sameTime(a.RequestedAt, b.RequestedAt) ||
 		!sameTime(a.DeletedAt, b.DeletedAt) {

@@ -11,7 +11,7 @@ import (
 	"intray/schema"
 )
 
-// table is what verdict makes of every status and every object, as rows of cells.
+// table returns the verdicts for every status and every object, as rows of cells.
 func table() [][]string {
 	at := time.Now()
 	tombstone := postgres.ObjectKeyState{RequestedAt: &at, DeletedAt: &at}
@@ -19,7 +19,7 @@ func table() [][]string {
 		name  string
 		known postgres.ObjectKeyState
 	}
-	rows := []row{{"none", postgres.ObjectKeyState{}}, {"none, but tombstone", tombstone}}
+	rows := []row{{"none", postgres.ObjectKeyState{}}, {"none, but a tombstone", tombstone}}
 	for _, s := range schema.Statuses {
 		known := postgres.ObjectKeyState{Document: &schema.Document{Status: s, Size: 3, ETag: "a"}}
 		if s == schema.StatusPending || s == schema.StatusExpired {
@@ -30,14 +30,15 @@ func table() [][]string {
 		}
 		rows = append(rows, row{string(s), known})
 	}
-	rows = append(rows, row{"deleting, gone", postgres.ObjectKeyState{Document: &schema.Document{Status: schema.StatusDeleting, Size: 3, GoneAt: &at}}})
+	gone := &schema.Document{Status: schema.StatusDeleting, Size: 3, GoneAt: &at}
+	rows = append(rows, row{"deleting, gone", postgres.ObjectKeyState{Document: gone}})
 	var cells [][]string
 	for _, r := range rows {
 		line := []string{r.name}
 		for _, o := range []*schema.Object{nil, {Size: 3, ETag: "a"}, {Size: 3, ETag: "b"}} {
 			kind := state{r.known, o}.verdict()
-			if kind == inOrder {
-				kind = "in order"
+			if kind == correct {
+				kind = "correct"
 			}
 			line = append(line, string(kind))
 		}
@@ -46,8 +47,8 @@ func table() [][]string {
 	return cells
 }
 
-// The table in the package's documentation and in docs is what the code does.
-func TestTheTableIsTrue(t *testing.T) {
+// The tables in the package documentation and in docs/reconcile.md match the code.
+func TestDocumentedTablesMatchTheCode(t *testing.T) {
 	source, err := os.ReadFile("reconcile.go")
 	if err != nil {
 		t.Fatal(err)
@@ -58,11 +59,12 @@ func TestTheTableIsTrue(t *testing.T) {
 	}
 	rows := table()
 	if len(rows) != len(schema.Statuses)+3 {
-		t.Fatalf("%d rows", len(rows))
+		t.Fatalf("got %d rows, want %d", len(rows), len(schema.Statuses)+3)
 	}
 	for _, r := range rows {
-		if line := fmt.Sprintf("//\t%-20s %-17s %-26s %s\n", r[0], r[1], r[2], r[3]); !strings.Contains(string(source), line) {
-			t.Errorf("reconcile.go lacks %q", line)
+		line := fmt.Sprintf("//\t%-22s %-17s %-26s %s\n", r[0], r[1], r[2], r[3])
+		if !strings.Contains(string(source), line) {
+			t.Errorf("reconcile.go: got no row %q, want one", line)
 		}
 		for i, cell := range r {
 			if i == 0 {
@@ -71,44 +73,55 @@ func TestTheTableIsTrue(t *testing.T) {
 				} else if r[i] = "`" + status + "`"; more {
 					r[i] += "," + rest
 				}
-			} else if cell != "in order" {
+			} else if cell != "correct" {
 				r[i] = "`" + cell + "`"
 			}
 		}
-		if line := "\n| " + strings.Join(r, " | ") + " |\n"; !strings.Contains(string(page), line) {
-			t.Errorf("docs/reconcile.md lacks %q", line)
+		line = "\n| " + strings.Join(r, " | ") + " |\n"
+		if !strings.Contains(string(page), line) {
+			t.Errorf("docs/reconcile.md: got no row %q, want one", line)
 		}
 	}
 }
 
-func TestAnOwedDeletionIsUnderWay(t *testing.T) {
+func TestPendingDeletionIsCorrect(t *testing.T) {
 	at := time.Now()
 	for _, s := range schema.Statuses {
-		known := postgres.ObjectKeyState{Document: &schema.Document{Status: s, Size: 3}, RequestedAt: &at}
+		document := &schema.Document{Status: s, Size: 3}
+		known := postgres.ObjectKeyState{Document: document, RequestedAt: &at}
 		for _, o := range []*schema.Object{nil, {Size: 3}, {Size: 4}} {
-			if kind := (state{known, o}).verdict(); kind != inOrder {
-				t.Errorf("%s with object %v is %s", s, o, kind)
+			if kind := (state{known, o}).verdict(); kind != correct {
+				t.Errorf("%s with object %v: got %q, want correct", s, o, kind)
 			}
 		}
 	}
 }
 
-func TestADocumentWithoutAnETagAdopts(t *testing.T) {
-	for size, want := range map[int64]Kind{3: adopt, 4: ChangedObject} {
-		known := postgres.ObjectKeyState{Document: &schema.Document{Status: schema.StatusClassified, Size: 3}}
+func TestDocumentWithoutETagAdoptsTheETagOfAnObjectOfItsSize(t *testing.T) {
+	for size, want := range map[int64]Kind{3: adoptETag, 4: ChangedObject} {
+		document := &schema.Document{Status: schema.StatusClassified, Size: 3}
+		known := postgres.ObjectKeyState{Document: document}
 		if kind := (state{known, &schema.Object{Size: size, ETag: "a"}}).verdict(); kind != want {
-			t.Errorf("size %d: %s, want %s", size, kind, want)
+			t.Errorf("size %d: got %s, want %s", size, kind, want)
 		}
 	}
 }
 
-func TestOursAreTheFoldersThatTheWorkersKeyMayDeleteIn(t *testing.T) {
+func TestDeletableKeys(t *testing.T) {
 	for key, want := range map[string]bool{
-		"documents/0123456789/x": true, "null-user/x": true, "null-user/a/b": true, "documents/a/b\nc": true,
-		"documents/x": false, "documents//x": false, "documents/x/": false, "null-user/": false, "Documents/a/b": false, "x/documents/a/b": false,
+		"documents/0123456789/x": true,
+		"documents/a/b\nc":       true,
+		"null-user/x":            true,
+		"null-user/a/b":          true,
+		"documents/x":            false,
+		"documents//x":           false,
+		"documents/x/":           false,
+		"null-user/":             false,
+		"Documents/a/b":          false,
+		"x/documents/a/b":        false,
 	} {
-		if ours.MatchString(key) != want {
-			t.Errorf("%q is ours: %v", key, !want)
+		if got := deletableKeys.MatchString(key); got != want {
+			t.Errorf("%q: got %v, want %v", key, got, want)
 		}
 	}
 }

@@ -17,7 +17,8 @@ const republishBatch = 256
 // ids do not change, so if an event is in the stream already, the stream drops the duplicate.
 func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 	for ctx.Err() == nil {
-		documents, err := s.db.UnpublishedDocuments(ctx, now.Add(-s.config.RepublishAfter), republishBatch)
+		before := now.Add(-s.config.RepublishAfter)
+		documents, err := s.db.UnpublishedDocuments(ctx, before, republishBatch)
 		if err != nil || len(documents) == 0 {
 			return err
 		}

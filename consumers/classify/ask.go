@@ -121,7 +121,7 @@ func (c *Classifier) call(
 	ctx context.Context, owner uuid.UUID, name string, request ai.Request,
 ) (ai.Answer, error) {
 	b := c.breakers[name]
-	select { // waiting calls are served in their order
+	select { // waiting calls proceed in the order of their arrival
 	case b.slots <- struct{}{}:
 		defer func() { <-b.slots }()
 	case <-ctx.Done():

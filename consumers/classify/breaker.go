@@ -54,6 +54,7 @@ func (b *breaker) state(now time.Time) (wait time.Duration, failingSince time.Ti
 	return b.wait(now), b.failingSince
 }
 
+// wait is state without the lock. The caller must hold b.mu.
 func (b *breaker) wait(now time.Time) time.Duration {
 	switch {
 	case now.Before(b.openUntil):
@@ -64,8 +65,8 @@ func (b *breaker) wait(now time.Time) time.Duration {
 	return 0
 }
 
-// allow returns 0 if a call may be made now; the caller must call record after it. Otherwise it
-// returns how long to wait.
+// allow returns 0 if a call may be made now. The caller must then call record when the call has
+// finished. Otherwise allow returns how long to wait.
 func (b *breaker) allow(now time.Time) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -90,6 +91,7 @@ func (b *breaker) record(began, now time.Time, err error) {
 	}
 }
 
+// fail records a failed call. The caller must hold b.mu.
 func (b *breaker) fail(began, now time.Time, err error) {
 	if b.failures == 0 {
 		b.failingSince = now

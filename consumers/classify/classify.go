@@ -1,7 +1,7 @@
 // Package classify classifies uploaded documents into topics. It reads the object that was
-// confirmed, extracts its text and asks the AI provider of the document's owner which of the
-// owner's topics apply. The document becomes classified, possibly with no topic, or failed with a
-// reason.
+// confirmed, extracts its text and asks the AI provider of the document's owner which topics apply:
+// the owner's own and the system topics. The document becomes classified, possibly with no topic,
+// or failed with a reason.
 //
 // An unavailable AI provider delays only the documents that need it. The text of a document is
 // never part of a log line or an error.
@@ -286,7 +286,8 @@ func (c *Classifier) accept(ctx context.Context, in input, answer ai.Answer) (de
 	}, nil
 }
 
-// errOutageTimeout means that all calls of a provider have failed for Config.OutageTimeout.
+// errOutageTimeout means that a document has waited for Config.OutageTimeout while all calls of its
+// provider failed.
 var errOutageTimeout = errors.New("provider unavailable for too long")
 
 // outcome converts the error of a classification without an answer: into a decision that fails the

@@ -26,12 +26,12 @@ func (c *Classifier) HandleReplay(
 }
 
 var (
-	errChangedMeanwhile = errors.New("the document was changed by somebody else")
-	errNoAnswer         = errors.New("no answer from the AI provider in any attempt")
+	errChangedMeanwhile = errors.New("document changed during its classification")
+	errNoAnswer         = errors.New("no attempt got an answer from the AI provider")
 )
 
-// reclassify classifies a document that is classified or failed already. It skips documents whose
-// topics are locked.
+// reclassify classifies a document that is classified or failed already. It skips a classified
+// document whose topics are locked.
 func (c *Classifier) reclassify(ctx context.Context, in input) error {
 	d := in.document
 	switch {
@@ -85,13 +85,15 @@ func (decide decision) reapply(d *schema.Document, q *schema.Quota, before []sch
 	return result, nil
 }
 
+// sameResult reports whether two versions of a document have the same status, reason, provider and
+// model.
 func sameResult(a, b *schema.Document) bool {
 	return a.Status == b.Status && a.Reason == b.Reason && a.Provider == b.Provider &&
 		a.Model == b.Model
 }
 
-// sameTopics reports whether a decision with the topics after leaves the topics before unchanged. A
-// decision whose topics are nil does.
+// sameTopics reports whether a decision leaves a document's topics unchanged: after holds the
+// topics of the decision, and is nil if the decision does not set any.
 func sameTopics(before, after []schema.DocumentTopic) bool {
 	if after == nil {
 		return true

@@ -16,7 +16,7 @@ import (
 	"intray/schema"
 )
 
-// outcome is a Result and what this call did to reach it.
+// outcome is a Result and the effect of the call that returns it.
 type outcome struct {
 	Result
 	changed bool // whether this call changed the document
@@ -99,8 +99,7 @@ func (c *Confirmer) apply(
 	return outcomes, unresolved, nil
 }
 
-// failed returns the result for a stat that returned an error, which may be that there is no
-// object.
+// failed returns the result for a stat with an error. The error may be that there is no object.
 func failed(key string, stat minio.StatResult, known map[string]schema.Document) Result {
 	r := Result{Key: key}
 	if d, ok := known[key]; ok {

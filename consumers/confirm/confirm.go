@@ -133,8 +133,8 @@ func (c *Confirmer) confirm(
 	return outcomes, c.rearm(ctx, strays)
 }
 
-// rearm requests another deletion of the objects at strays, as far as they belonged to documents
-// that have been deleted. Objects that the database has never known are left alone.
+// rearm requests another deletion of the objects at those strays that have a tombstone. All other
+// objects are unknown to the database and are left alone.
 func (c *Confirmer) rearm(ctx context.Context, strays []string) error {
 	slices.Sort(strays)
 	n, err := c.db.RepeatDeletions(ctx, strays)

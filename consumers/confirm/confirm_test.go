@@ -364,7 +364,7 @@ func TestIrrelevantEventsAreIgnored(t *testing.T) {
 		{EventName: "s3:ObjectCreated:PutTagging", Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
 		{EventName: "s3:ObjectCreated:DeleteTagging", Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
 		{EventName: consumertest.Removed, Bucket: b.MinIO.Bucket, Key: d.ObjectKey},
-		{EventName: consumertest.Created, Bucket: b.MinIO.Bucket, Key: "documents/nobody"},
+		{EventName: consumertest.Created, Bucket: b.MinIO.Bucket, Key: "documents/unknown"},
 	} {
 		batch := []runner.Message[[]schema.BucketRecord]{{Event: []schema.BucketRecord{r}}}
 		errs := handle(t.Context(), batch)

@@ -141,7 +141,7 @@ func TestOutagesOfPostgresAndMinIODoNotDeadLetterMessages(t *testing.T) {
 	}
 	b.Go(b.newRunner(t, db, objects, runner.Config{MaxAttempts: 1, Probe: probe}).Run)
 	for name, proxy := range map[string]*consumertest.Proxy{"postgres": database, "minio": bucket} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(name, func(*testing.T) {
 			d := b.Document(b.Alice, 3)
 			b.Put(d.ObjectKey, "abc")
 			proxy.Cut()

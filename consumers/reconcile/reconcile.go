@@ -28,8 +28,8 @@
 // A tombstone is an object deletion that has been carried out. For a pending document only the
 // declared size can be compared, which confirm does. The charge of a quarantined document has been
 // released and only its owner can delete it, so its object may exist or not. A document that is
-// gone waits for its event to be published, which the sweeper does. A counted document that is
-// older than the storage of ETags is correct if the object's size is; Options.Fix then stores the
+// gone waits for its event to be published, which the sweeper does. For a counted document that was
+// stored before ETags were recorded, only the size is compared; Options.Fix then stores the
 // object's ETag.
 //
 // Repairs use the same code as everything else: confirm for unconfirmed, changed_object and

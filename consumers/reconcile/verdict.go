@@ -47,8 +47,9 @@ var Kinds = []Kind{
 const (
 	// correct means that there is no difference.
 	correct Kind = ""
-	// adoptETag is a counted document that is older than the storage of ETags, with an object of the
-	// confirmed size. It does not count as a difference. Fix stores the object's ETag.
+	// adoptETag is a counted document whose ETag is not known, because it was stored before ETags were
+	// recorded, with an object of the confirmed size. It does not count as a difference. Fix stores
+	// the object's ETag.
 	adoptETag Kind = "adopt_etag"
 )
 
@@ -135,6 +136,7 @@ func same(a, b postgres.ObjectKeyState) bool {
 		(a.Document.ID == b.Document.ID && a.Document.Version == b.Document.Version)
 }
 
+// sameTime reports whether two times are equal or both nil.
 func sameTime(a, b *time.Time) bool {
 	return (a == nil) == (b == nil) && (a == nil || a.Equal(*b))
 }

@@ -74,7 +74,7 @@ func TestRemove(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := test.arrange()
 			for range 10 {
-				failed, err := remover.Remove(t.Context(), []string{d.ObjectKey, "documents/nobody"})
+				failed, err := remover.Remove(t.Context(), []string{d.ObjectKey, "documents/unknown"})
 				if err != nil || len(failed) != 0 {
 					t.Fatalf("got %v, %v; want no failed keys and no error", failed, err)
 				}
@@ -157,7 +157,9 @@ func TestRedeliveryPublishesAfterACrashBeforeThePublish(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
-	end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, time.Now()) }
+	end := func(d *schema.Document, q *schema.Quota) schema.Decision {
+		return d.MarkGone(q, time.Now())
+	}
 	if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, end); err != nil {
 		t.Fatal(err)
 	}

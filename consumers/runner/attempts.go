@@ -60,6 +60,7 @@ func (a *attempts) add(sequence uint64) int {
 	return count + 1
 }
 
+// forget removes what is known about the message.
 func (a *attempts) forget(sequence uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -17,7 +17,7 @@ func TestDelayDoublesUpToItsMaximum(t *testing.T) {
 		n := rapid.IntRange(1, 1000).Draw(t, "n")
 		full := time.Duration(min(float64(least)*math.Pow(2, float64(n-1)), float64(most)))
 		if d := Delay(n, least, most); d < full/2 || d > full {
-			t.Fatalf("Delay(%d, %s, %s) = %s, want a value from %s to %s",
+			t.Fatalf("Delay(%d, %s, %s): got %s, want a value from %s to %s",
 				n, least, most, d, full/2, full)
 		}
 	})

@@ -9,8 +9,8 @@ import (
 )
 
 // deadLetter stores the message as a dead letter and then terminates its delivery. After a crash
-// between the two, the message is redelivered and stored again, which changes nothing. In the
-// opposite order a crash could lose the message.
+// between the two, the message is redelivered and stored again under the same key. In the opposite
+// order a crash could lose the message.
 func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int) error {
 	now := time.Now().UTC()
 	err := r.db.AddDeadLetter(ctx, postgres.DeadLetter{

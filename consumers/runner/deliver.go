@@ -123,7 +123,7 @@ func (r *Runner[T]) callHandler(ctx context.Context, messages []Message[T]) (err
 		if len(errs) != len(messages) {
 			errs = make([]error, len(messages))
 			for i := range errs {
-				errs[i] = fmt.Errorf("handler panicked or returned a wrong number of errors: %v", p)
+				errs[i] = fmt.Errorf("handler panicked or returned the wrong number of errors: %v", p)
 			}
 		}
 	}()

@@ -18,6 +18,7 @@ type health struct {
 	isPaused bool
 }
 
+// paused records that the consumer is paused, for a reason that is a constant text.
 func (h *health) paused(reason string, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -27,6 +28,7 @@ func (h *health) paused(reason string, err error) {
 	h.isPaused = true
 }
 
+// resumed records that the consumer is working.
 func (h *health) resumed() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

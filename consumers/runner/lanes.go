@@ -12,14 +12,14 @@ import (
 
 // Lane determines when a message is handled.
 type Lane struct {
-	// Key identifies one of the parties between which the workers are shared fairly, such as a user.
-	// Keys with waiting messages are served round-robin, one message each, however many messages a key
-	// has.
+	// Key identifies whom the message belongs to, such as a user. The workers are shared fairly
+	// between keys: keys with waiting messages are served round-robin, one message each, however many
+	// messages a key has.
 	Key string
 	// Group names the shared resource that the message needs, such as an AI provider.
 	Group string
 	// GroupLimit is how many messages of the group this runner handles concurrently; 0 for no limit
-	// but the number of workers.
+	// other than the number of workers.
 	GroupLimit int
 	// KeyLimit is how many messages of the key are handled concurrently; 0 for no limit. A KeyLimit
 	// below GroupLimit keeps one key from occupying the whole group with slow messages.

@@ -94,9 +94,8 @@ func ObserveAICall(provider string, took time.Duration, err error) {
 	classifySeconds.WithLabelValues(provider, outcome).Observe(took.Seconds())
 }
 
-// TraceClassify adds two steps to a document's trace: the wait from the document's event until
-// began, and the classification from began until now, which ended with err. It ignores postponed
-// messages.
+// TraceClassify adds two steps to a document's trace: the wait between its event and began, and the
+// classification between began and now, which ended with err. It ignores postponed messages.
 func TraceClassify(e schema.DocumentEvent, began time.Time, err error) {
 	if !telemetry.Tracing() || Postponed(err) {
 		return
@@ -144,8 +143,7 @@ func (r *Runner[T]) observeBatch(batch []*inFlight[T], took time.Duration, retur
 }
 
 // kindOf returns the value of the label kind for a subject. To limit the number of values, it omits
-// the name of a replay and maps all subjects that Intray does not publish or subscribe to to
-// "other".
+// the name of a replay and returns "other" for subjects that Intray does not use.
 func kindOf(subject string) string {
 	switch subject {
 	case schema.SubjectCreatedDirect, schema.SubjectCreatedDurable, schema.SubjectRemovedDurable,

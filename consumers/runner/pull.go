@@ -84,6 +84,7 @@ func (s *source) fetch(ctx context.Context, limit int) (delivery, error) {
 	return delivery{messages, s.cached.CachedInfo().Config.AckWait}, nil
 }
 
+// messages is fetch without the handling of errors.
 func (s *source) messages(ctx context.Context, limit int) ([]jetstream.Msg, error) {
 	if !s.conn.Connected() {
 		return nil, nats.ErrUnavailable
@@ -103,6 +104,7 @@ func (s *source) messages(ctx context.Context, limit int) ([]jetstream.Msg, erro
 	return append(messages, more...), nil
 }
 
+// lookup looks up the consumer unless it is cached.
 func (s *source) lookup(ctx context.Context) error {
 	if s.cached != nil {
 		return nil
@@ -117,6 +119,8 @@ func (s *source) lookup(ctx context.Context) error {
 	return nil
 }
 
+// collect returns the messages of a batch. It returns the error of the batch only if there are no
+// messages.
 func collect(batch jetstream.MessageBatch, err error) ([]jetstream.Msg, error) {
 	if err != nil {
 		return nil, err

@@ -167,6 +167,8 @@ func (s *scheduler) next(ctx context.Context) (m *waiting) {
 	return m
 }
 
+// ready returns the next message that may run now and counts it as running, or nil if there is
+// none. The caller must hold s.mu.
 func (s *scheduler) ready() *waiting {
 	if s.paused > 0 {
 		return nil

@@ -145,12 +145,12 @@ func TestAwaitResumeBlocksUntilEveryPauseHasEnded(t *testing.T) {
 		first()
 		synctest.Wait()
 		if ended {
-			t.Fatal("awaitResume returned during a pause, want it to block")
+			t.Fatal("got awaitResume to return during a pause, want it to block")
 		}
 		second()
 		synctest.Wait()
 		if !ended {
-			t.Error("awaitResume still blocks after the last pause, want it to return")
+			t.Error("got awaitResume blocked after the last pause, want it to return")
 		}
 	})
 }

@@ -206,22 +206,23 @@ func TestDetectedTypeIsStoredIfItContradictsTheDeclaredType(t *testing.T) {
 		{"text/markdown; charset=utf-8", "some words", ""},
 		{"application/octet-stream", "some words", ""},
 	} {
-		d := b.Uploaded(b.Alice, test.content)
-		b.Exec(`UPDATE documents SET content_type = $2 WHERE id = $1`, d.ID, test.declared)
-		if err := b.classify(t, d, 0); err != nil {
-			t.Fatal(err)
-		}
-		if detected, err := b.DB.DetectedType(t.Context(), d.ID); err != nil || detected != test.want {
-			t.Errorf("declared as %s: got detected type %q, %v; want %q",
-				test.declared, detected, err, test.want)
-		}
-		line := "declared=" + test.declared + " detected="
-		if logged := strings.Contains(b.logs.String(), line); logged != (test.want != "") {
-			t.Errorf("declared as %s: got logged %t, want %t", test.declared, logged, test.want != "")
-		}
-		if strings.Contains(b.logs.String(), "some words") {
-			t.Errorf("got log\n%s\nwant it without the document's text", b.logs)
-		}
+		t.Run(test.declared, func(t *testing.T) {
+			d := b.Uploaded(b.Alice, test.content)
+			b.Exec(`UPDATE documents SET content_type = $2 WHERE id = $1`, d.ID, test.declared)
+			if err := b.classify(t, d, 0); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := b.DB.DetectedType(t.Context(), d.ID); err != nil || got != test.want {
+				t.Errorf("got detected type %q, %v; want %q", got, err, test.want)
+			}
+			line := "declared=" + test.declared + " detected="
+			if logged := strings.Contains(b.logs.String(), line); logged != (test.want != "") {
+				t.Errorf("got logged %t, want %t", logged, test.want != "")
+			}
+			if strings.Contains(b.logs.String(), "some words") {
+				t.Errorf("got log\n%s\nwant it without the document's text", b.logs)
+			}
+		})
 	}
 }
 

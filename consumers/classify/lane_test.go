@@ -389,31 +389,35 @@ func TestDailyLimit(t *testing.T) {
 	b := setup(t)
 	b.config.Limits = map[string]classify.Limits{"scripted": {DailyCalls: 2}}
 	b.build(t)
-	for i, want := range []string{"classified", "classified", "uploaded", "uploaded"} {
-		d := b.Uploaded(b.Alice, "abc")
-		if err := b.classify(t, d, 2); runner.Postponed(err) != (i >= 2) {
-			t.Errorf("document %d: got %v, want postponed %v", i, err, i >= 2)
+	expect := func(t *testing.T, user uuid.UUID, wantStatus string, wantPostponed bool) {
+		t.Helper()
+		d := b.Uploaded(user, "abc")
+		if err := b.classify(t, d, 2); runner.Postponed(err) != wantPostponed {
+			t.Errorf("got %v, want postponed %v", err, wantPostponed)
 		}
-		b.Expect(d.ID, want)
+		b.Expect(d.ID, wantStatus)
 	}
-	bobs := b.Uploaded(b.Bob, "abc")
-	if err := b.classify(t, bobs, 0); err != nil {
-		t.Errorf("another user's document: got %v, want nil", err)
+	t.Run("documents up to the limit", func(t *testing.T) {
+		expect(t, b.Alice, "classified", false)
+		expect(t, b.Alice, "classified", false)
+	})
+	t.Run("documents beyond the limit", func(t *testing.T) {
+		expect(t, b.Alice, "uploaded", true)
+		expect(t, b.Alice, "uploaded", true)
+	})
+	t.Run("another user", func(t *testing.T) { expect(t, b.Bob, "classified", false) })
+	t.Run("after a restart", func(t *testing.T) {
+		b.build(t)
+		expect(t, b.Alice, "uploaded", true)
+	})
+	if n := len(b.ai.requests); n != 3 {
+		t.Errorf("got %d calls, want 3", n)
 	}
-	b.build(t) // as after a restart
-	if err := b.classify(t, b.Uploaded(b.Alice, "abc"), 0); !runner.Postponed(err) {
-		t.Errorf("after a restart: got %v, want a postponement", err)
-	}
-	if len(b.ai.requests) != 3 {
-		t.Errorf("got %d calls, want 3", len(b.ai.requests))
-	}
-	b.Exec(`UPDATE ai_calls SET day = day - 1`)
-	b.build(t)
-	next := b.Uploaded(b.Alice, "abc")
-	if err := b.classify(t, next, 0); err != nil {
-		t.Errorf("on the next day: got %v, want nil", err)
-	}
-	b.Expect(next.ID, "classified")
+	t.Run("on the next day", func(t *testing.T) {
+		b.Exec(`UPDATE ai_calls SET day = day - 1`)
+		b.build(t)
+		expect(t, b.Alice, "classified", false)
+	})
 }
 
 func TestInvalidAnswerLeadsToASecondCall(t *testing.T) {

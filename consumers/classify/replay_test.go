@@ -122,31 +122,33 @@ func TestReplayKeepsTopicsThatWereSetManually(t *testing.T) {
 func TestReplayWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 	b := setup(t)
 	letters := b.topic(t, nil, "Letters")
-	for i, c := range []struct {
+	busy := fmt.Errorf("busy: %w", ai.ErrUnavailable)
+	for name, test := range map[string]struct {
 		cause     error
 		attempts  int
 		permanent bool
 	}{
-		{ai.ErrRefused, 0, true},
-		{fmt.Errorf("busy: %w", ai.ErrUnavailable), 0, false},
-		{fmt.Errorf("busy: %w", ai.ErrUnavailable), 2, true},
+		"refused":                         {ai.ErrRefused, 0, true},
+		"unavailable":                     {busy, 0, false},
+		"unavailable in the last attempt": {busy, 2, true},
 	} {
-		b.ai.answer = choosing(letters)
-		b.build(t) // with a closed circuit breaker
-		d := b.Uploaded(b.Alice, fmt.Sprint("Dear Sir or Madam ", i))
-		if err := b.replay(t, d.ID, 0); err != nil {
-			t.Fatal(err)
-		}
-		before := b.state(t, d.ID)
-		b.ai.answer = failing(c.cause)
-		err := b.replay(t, d.ID, c.attempts)
-		if err == nil || errors.Is(err, runner.ErrPermanent) != c.permanent {
-			t.Errorf("%v after %d attempts: got %v, want permanent %v",
-				c.cause, c.attempts, err, c.permanent)
-		}
-		if after := b.state(t, d.ID); after != before {
-			t.Errorf("%v: got state %q, want %q", c.cause, after, before)
-		}
+		t.Run(name, func(t *testing.T) {
+			b.ai.answer = choosing(letters)
+			b.build(t) // with a closed circuit breaker
+			d := b.Uploaded(b.Alice, "Dear Sir or Madam, "+name)
+			if err := b.replay(t, d.ID, 0); err != nil {
+				t.Fatal(err)
+			}
+			before := b.state(t, d.ID)
+			b.ai.answer = failing(test.cause)
+			err := b.replay(t, d.ID, test.attempts)
+			if err == nil || errors.Is(err, runner.ErrPermanent) != test.permanent {
+				t.Errorf("got %v, want permanent %v", err, test.permanent)
+			}
+			if after := b.state(t, d.ID); after != before {
+				t.Errorf("got state %q, want %q", after, before)
+			}
+		})
 	}
 }
 
@@ -202,15 +204,18 @@ func TestReplayDoesNotOverwriteConcurrentChanges(t *testing.T) {
 	if after := b.state(t, d.ID); after != before {
 		t.Errorf("got state %q, want %q", after, before)
 	}
+}
 
-	other := b.Uploaded(b.Alice, "Dear Madam")
-	b.ai.answer = choosing(letters)
-	if err := b.replay(t, other.ID, 0); err != nil {
+func TestReplayQuarantinesADocumentWhoseObjectChanged(t *testing.T) {
+	b := setup(t)
+	b.ai.answer = choosing(b.topic(t, nil, "Letters"))
+	d := b.Uploaded(b.Alice, "Dear Madam")
+	if err := b.replay(t, d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
-	b.Put(other.ObjectKey, "something else")
-	if err := b.replay(t, other.ID, 0); err != nil {
+	b.Put(d.ObjectKey, "something else")
+	if err := b.replay(t, d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
-	b.Expect(other.ID, "quarantined content_changed")
+	b.Expect(d.ID, "quarantined content_changed")
 }

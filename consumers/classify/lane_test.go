@@ -118,7 +118,8 @@ func (b *bundle) consumeInLanes(t *testing.T,
 // slow. Another user's single document arrives last and waits only for a few calls.
 func TestBacklogOfOneUserDoesNotDelayAnother(t *testing.T) {
 	const documents, concurrent, maxCalls = 300, 2, 5
-	b := setup(t) // Each call waits for a permit, so that the test controls the number of calls.
+	b := setup(t)
+	// Each call waits for a permit, so that the test controls the number of calls.
 	permits := make(chan struct{})
 	calls := make(chan string, documents+1) // the texts in the order of the calls
 	b.config.Providers = map[string]classify.Provider{
@@ -170,7 +171,8 @@ func TestBacklogOfOneUserDoesNotDelayAnother(t *testing.T) {
 	}
 	if waited > maxCalls {
 		t.Errorf("got %d calls before the single document, want at most %d", waited, maxCalls)
-	} // Each permit was followed by a call, so the backlog makes progress. Now let it finish.
+	}
+	// Each permit was followed by a call, so the backlog makes progress. Now let it finish.
 	close(permits)
 	b.Eventually("all documents are classified", func() bool {
 		return b.Count(`SELECT count(*) FROM documents WHERE status = 'classified'`) == documents+1

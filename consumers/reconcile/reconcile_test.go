@@ -388,10 +388,10 @@ func TestRunningSystemHasNoFindings(t *testing.T) {
 	t.Logf("%d runs, at most %d waiting differences", runs, waited)
 }
 
-// unlisted is a bucket whose listing is empty. It calls after after each stat.
+// unlisted is a bucket whose listing is empty. It calls onStat after each stat.
 type unlisted struct {
 	*minio.Objects
-	after func()
+	onStat func()
 }
 
 func (unlisted) List(context.Context, string, string) iter.Seq2[schema.Object, error] {
@@ -400,7 +400,7 @@ func (unlisted) List(context.Context, string, string) iter.Seq2[schema.Object, e
 
 func (b unlisted) Stat(ctx context.Context, key string) (schema.Object, error) {
 	o, err := b.Objects.Stat(ctx, key)
-	b.after()
+	b.onStat()
 	return o, err
 }
 

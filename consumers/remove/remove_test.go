@@ -107,7 +107,7 @@ func TestOutageOfMinIOEndsNoDocument(t *testing.T) {
 
 // Creation and removal events for the same objects arrive out of order and repeatedly. Only whether
 // the object exists determines the result.
-func TestReorderedAndRepeatedEventsHaveNoEffect(t *testing.T) {
+func TestReorderedAndRepeatedEventsLeadToTheSameState(t *testing.T) {
 	b := consumertest.New(t)
 	confirmer := confirm.New(b.DB, b.Objects, b.Publisher, b.Log)
 	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)

@@ -134,7 +134,7 @@ func TestNoDocumentExpiresDuringAnOutageOfMinIO(t *testing.T) {
 }
 
 // A pending document without an object is stat'ed a few times, not in each round.
-func TestPendingDocumentIsStatedOnlyAtCheckAges(t *testing.T) {
+func TestPendingDocumentIsCheckedOnlyAtCheckAges(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
 	begin := time.Now()
@@ -329,12 +329,12 @@ func TestRejectedObjectIsDeletedAndItsDocumentStays(t *testing.T) {
 	expectPublished(t, b, d.ID, "rejected")
 }
 
-// refusingObjects is a bucket that refuses to delete one object. It calls after, if set, after each
+// refusingObjects is a bucket that refuses to delete one object. It calls onRemove, if set, after each
 // other deletion.
 type refusingObjects struct {
 	*minio.Objects
-	refused string
-	after   func(key string)
+	refused  string
+	onRemove func(key string)
 }
 
 func (s *refusingObjects) Remove(ctx context.Context, key string) error {
@@ -342,8 +342,8 @@ func (s *refusingObjects) Remove(ctx context.Context, key string) error {
 		return errors.New("access denied")
 	}
 	err := s.Objects.Remove(ctx, key)
-	if s.after != nil {
-		s.after(key)
+	if s.onRemove != nil {
+		s.onRemove(key)
 	}
 	return err
 }
@@ -383,8 +383,8 @@ func TestObjectPutDuringItsDeletionIsDeleted(t *testing.T) {
 	b.Put(d.ObjectKey, "four")
 	b.confirm(t, d.ObjectKey)
 	objects := &refusingObjects{Objects: b.Objects}
-	objects.after = func(key string) {
-		objects.after = nil
+	objects.onRemove = func(key string) {
+		objects.onRemove = nil
 		b.Put(key, "abc")
 		b.confirm(t, key)
 	}

@@ -12,22 +12,23 @@ import (
 )
 
 const (
-	// maxDirectory bounds what is read to list an archive, in bytes: 50,000
-	// entries and more.
+	// maxDirectory is the number of bytes that are read to list an archive: enough for more than
+	// 50,000 entries.
 	maxDirectory = 4 << 20
-	// maxInflated bounds what is unpacked of an archive, in bytes, all parts
-	// together. Reading ends earlier once there is enough text.
+	// maxInflated is the number of bytes that are decompressed from an archive, of all parts
+	// together. Reading stops earlier when there is enough text.
 	maxInflated = 64 << 20
 )
 
-// archive is a zip file of which parts are read, one after the other.
+// archive is a zip file whose parts are read one after the other. It holds a context because it
+// exists only during one call.
 type archive struct {
-	ctx   context.Context // the call's own; an archive lives no longer
+	ctx   context.Context
 	files map[string]*zip.File
-	left  int64 // of maxInflated
+	left  int64 // bytes that may still be decompressed
 }
 
-// openArchive lists the archive in src.
+// openArchive reads the list of the parts in src.
 func openArchive(ctx context.Context, src *source) (*archive, error) {
 	directory := &budgetReaderAt{r: src, ctx: ctx, left: maxDirectory}
 	listed, err := zip.NewReader(directory, src.size)
@@ -35,23 +36,25 @@ func openArchive(ctx context.Context, src *source) (*archive, error) {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("list archive: %w", context.Cause(ctx))
 	case directory.left < 0:
-		return nil, fmt.Errorf("%w: the archive's list of contents is over %d bytes", ErrBroken, maxDirectory)
+		return nil, fmt.Errorf("%w: list of the archive exceeds %d bytes", ErrBroken, maxDirectory)
 	case err != nil:
 		return nil, fmt.Errorf("%w: damaged zip archive", ErrBroken)
 	}
 	directory.listed = true
 	a := &archive{ctx: ctx, files: make(map[string]*zip.File, len(listed.File)), left: maxInflated}
 	for _, f := range listed.File {
-		if _, twice := a.files[f.Name]; !twice {
+		if _, duplicate := a.files[f.Name]; !duplicate {
 			a.files[f.Name] = f
 		}
 	}
 	return a, nil
 }
 
-// document finds what kind of document the archive is, and reads it. guessed is
-// the kind that its first bytes show, which is right for no document at all.
-func (a *archive) document(ctx context.Context, guessed kind, text *text) (found kind, pages int, err error) {
+// document reads the archive into text and returns the kind of document that it is. guessed is the
+// kind that the first bytes indicate; it is returned if the archive is not a document.
+func (a *archive) document(
+	ctx context.Context, guessed kind, text *text,
+) (found kind, pages int, err error) {
 	media, err := a.mediaType()
 	if err != nil {
 		return guessed, 0, err
@@ -61,9 +64,10 @@ func (a *archive) document(ctx context.Context, guessed kind, text *text) (found
 	case isODF && openDocuments[odf]:
 		found = kind{media, formatOpenDocument}
 		err = a.readOpenDocument(odf, text)
-	case media == kindBook.name, media == "" && a.has("META-INF/container.xml") && !a.has("content.xml"):
-		found = kindBook
-		err = a.readBook(ctx, text)
+	case media == kindEPUB.name,
+		media == "" && a.has("META-INF/container.xml") && !a.has("content.xml"):
+		found = kindEPUB
+		err = a.readEPUB(ctx, text)
 	default:
 		var main string
 		if found, main, err = a.office(); err != nil {
@@ -84,21 +88,21 @@ func (a *archive) document(ctx context.Context, guessed kind, text *text) (found
 	return found, pages, err
 }
 
-// budgetReaderAt bounds what is read until listed is set.
+// budgetReaderAt limits the number of bytes that are read until listed is set.
 type budgetReaderAt struct {
 	r      io.ReaderAt
-	ctx    context.Context // the call's own
+	ctx    context.Context
 	left   int64
 	listed bool
 }
 
 func (b *budgetReaderAt) ReadAt(p []byte, offset int64) (int, error) {
-	if offset < 0 { // the list of contents names an offset beyond 63 bits
+	if offset < 0 { // the list has an offset of more than 63 bits
 		return 0, fmt.Errorf("%w: damaged zip archive", ErrBroken)
 	}
 	if !b.listed {
 		if b.left -= int64(len(p)); b.left < 0 {
-			return 0, errors.New("over the budget")
+			return 0, errors.New("list of the archive exceeds the limit")
 		}
 	}
 	if err := b.ctx.Err(); err != nil {
@@ -107,48 +111,51 @@ func (b *budgetReaderAt) ReadAt(p []byte, offset int64) (int, error) {
 	return b.r.ReadAt(p, offset)
 }
 
-// has reports whether there is such a part.
+// has reports whether the archive has a part of this name.
 func (a *archive) has(name string) bool { return a.files[name] != nil }
 
-// read calls with on the content of a part. A part that is not there is an
-// archive that is broken.
-func (a *archive) read(name string, with func(io.Reader) error) error {
+// read calls readPart with the content of a part. It returns an ErrBroken if the part is missing.
+func (a *archive) read(name string, readPart func(io.Reader) error) error {
 	f := a.files[name]
 	if f == nil {
-		return fmt.Errorf("%w: a part of the archive is missing", ErrBroken)
+		return fmt.Errorf("%w: part of the archive is missing", ErrBroken)
 	}
 	if f.Flags&1 != 0 { // PKWARE's APPNOTE.TXT, 4.4.4
-		return fmt.Errorf("%w: the archive needs a password", ErrEncrypted)
+		return fmt.Errorf("%w: zip archive with a password", ErrEncrypted)
 	}
 	content, err := f.Open()
 	if err != nil {
-		return a.failed(err)
+		return a.wrapError(err)
 	}
 	defer content.Close()
-	return a.failed(with(&partReader{archive: a, r: content}))
+	return a.wrapError(readPart(&partReader{archive: a, r: content}))
 }
 
-// elements reads a part as XML.
-func (a *archive) elements(name string, want elements) error {
-	return a.read(name, func(r io.Reader) error { return readElements(r, want) })
+// parse reads a part as XML.
+func (a *archive) parse(name string, h xmlHandler) error {
+	return a.read(name, func(r io.Reader) error { return parseXML(r, h) })
 }
 
-// failed says whose fault an error of reading a part is.
-func (a *archive) failed(err error) error {
+// wrapError wraps an error of reading a part in ErrBroken if the document caused it, and in the
+// cause of the context if the context has ended.
+func (a *archive) wrapError(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {
 	case err == nil:
 		return nil
 	case a.ctx.Err() != nil:
 		return fmt.Errorf("read archive: %w", context.Cause(a.ctx))
-	case errors.Is(err, zip.ErrFormat), errors.Is(err, zip.ErrAlgorithm), errors.Is(err, zip.ErrChecksum),
-		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF), errors.As(err, &corrupt):
+	case errors.Is(err, zip.ErrFormat), errors.Is(err, zip.ErrAlgorithm),
+		errors.Is(err, zip.ErrChecksum), errors.Is(err, io.ErrUnexpectedEOF),
+		errors.Is(err, io.EOF), errors.As(err, &corrupt):
 		return fmt.Errorf("%w: damaged zip archive", ErrBroken)
 	}
-	return err // one of the reasons; what storage failed with, the source knows
+	// It wraps one of the package's errors already, or it is an error of the storage, which the
+	// source has recorded.
+	return err
 }
 
-// partReader reads one part within the archive's limits.
+// partReader reads a part. It limits the bytes that are decompressed from the whole archive.
 type partReader struct {
 	archive *archive
 	r       io.Reader
@@ -160,45 +167,48 @@ func (p *partReader) Read(b []byte) (int, error) {
 	}
 	n, err := p.r.Read(b)
 	if p.archive.left -= int64(n); p.archive.left < 0 {
-		return 0, fmt.Errorf("%w: it unpacks to more than %d bytes", ErrBroken, maxInflated)
+		return 0, fmt.Errorf("%w: archive decompresses to more than %d bytes", ErrBroken, maxInflated)
 	}
 	return n, err
 }
 
-// relationships reads the parts that a part of an Office Open XML package names,
-// by id (ECMA-376-2, 9.3). There may be none.
-func (a *archive) relationships(of string) (map[string]relationship, error) {
-	folder, file := path.Split(of)
+// relationships returns the relationships of a part of an Office Open XML package by their IDs
+// (ECMA-376-2, 9.3). A part may have none. The name "" stands for the package itself.
+func (a *archive) relationships(part string) (map[string]relationship, error) {
+	folder, file := path.Split(part)
 	name := folder + "_rels/" + file + ".rels"
 	found := map[string]relationship{}
 	if !a.has(name) {
 		return found, nil
 	}
-	err := a.elements(name, elements{
-		open: func(element string, attributes func() map[string]string) {
+	err := a.parse(name, xmlHandler{
+		start: func(element string, attributes func() map[string]string) {
 			if element != "relationship" {
 				return
 			}
-			of := attributes()
-			kind := of["type"]
-			found[of["id"]] = relationship{kind: kind[strings.LastIndexByte(kind, '/')+1:], target: resolve(folder, of["target"])}
+			attrs := attributes()
+			kind := attrs["type"]
+			found[attrs["id"]] = relationship{
+				kind:   kind[strings.LastIndexByte(kind, '/')+1:],
+				target: resolve(folder, attrs["target"]),
+			}
 		},
-		close: func(string) {}, text: func(string) {},
+		end: func(string) {}, text: func(string) {},
 		done: func() bool { return len(found) >= maxRelationships },
 	})
 	return found, err
 }
 
-// maxRelationships bounds how many parts a part may name.
+// maxRelationships is the number of relationships of a part that are read.
 const maxRelationships = 10_000
 
-// relationship names another part.
+// relationship is a reference from one part to another.
 type relationship struct {
-	kind   string // the last element of its type's URL, such as "officeDocument"
-	target string // the part's name
+	kind   string // the last element of the URL of its type, such as "officeDocument"
+	target string // the name of the other part
 }
 
-// resolve is the name of the part that a reference within folder means.
+// resolve returns the name of the part that a reference in folder refers to.
 func resolve(folder, reference string) string {
 	if strings.HasPrefix(reference, "/") {
 		folder = ""

@@ -12,16 +12,17 @@ import (
 	"time"
 )
 
-// part is a file of an archive. Its content is a string or a bomb.
+// part is a part of an archive. Its content is a string or a bomb.
 type part struct {
 	name    string
 	content any
 }
 
-// bomb is 80 MiB and more of its text again and again.
+// bomb is the content of a part that decompresses to at least 80 MiB of the string, repeated.
 type bomb string
 
-// zipped makes an archive; the first part is stored, as OpenDocument and EPUB want it.
+// zipped returns a zip archive. Its first part is stored uncompressed, as OpenDocument and EPUB
+// require.
 func zipped(parts ...part) []byte {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
@@ -36,8 +37,9 @@ func zipped(parts ...part) []byte {
 		case bomb:
 			chunk := strings.Repeat(string(content), 1<<20/len(content)+1)
 			compressed := deflateRepeated([]byte(chunk), 80)
-			compressed = compressed[2 : len(compressed)-4] // without zlib's header and sum
-			header.CompressedSize64, header.UncompressedSize64 = uint64(len(compressed)), uint64(80*len(chunk))
+			compressed = compressed[2 : len(compressed)-4] // without header and checksum of zlib
+			header.CompressedSize64 = uint64(len(compressed))
+			header.UncompressedSize64 = uint64(80 * len(chunk))
 			if f, err = w.CreateRaw(header); err == nil {
 				_, err = f.Write(compressed)
 			}
@@ -57,53 +59,73 @@ func zipped(parts ...part) []byte {
 }
 
 const (
-	wordType   = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-	sheetType  = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-	slidesType = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+	officePrefix = "application/vnd.openxmlformats-officedocument."
+	wordType     = officePrefix + "wordprocessingml.document"
+	sheetType    = officePrefix + "spreadsheetml.sheet"
+	slidesType   = officePrefix + "presentationml.presentation"
 )
 
-// packaged makes an Office Open XML package of the given type, whose first part is the main one.
-func packaged(mediaType string, parts ...part) []byte {
+// officePackage returns an Office Open XML package of the given type. The first part is the main
+// part.
+func officePackage(mediaType string, parts ...part) []byte {
+	const mainPart = "http://schemas.openxmlformats.org/officeDocument/2006/relationships/" +
+		"officeDocument"
 	return zipped(append([]part{
-		{"[Content_Types].xml", `<?xml version="1.0"?><Types><Default Extension="xml" ContentType="application/xml"/><Override PartName="/` +
-			parts[0].name + `" ContentType="` + mediaType + `.main+xml"/></Types>`},
-		{"_rels/.rels", `<Relationships><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="` +
-			parts[0].name + `"/></Relationships>`},
+		{"[Content_Types].xml", `<?xml version="1.0"?><Types>` +
+			`<Default Extension="xml" ContentType="application/xml"/>` +
+			`<Override PartName="/` + parts[0].name + `" ` +
+			`ContentType="` + mediaType + `.main+xml"/></Types>`},
+		{"_rels/.rels", `<Relationships><Relationship Id="rId1" Type="` + mainPart + `" ` +
+			`Target="` + parts[0].name + `"/></Relationships>`},
 	}, parts...)...)
 }
 
-// related is the part that names others: kind and target, by turns, with ids r0, r1 and so on.
+// related returns a part with relationships, whose IDs are r0, r1 and so on. The strings are the
+// kind and the target of each relationship in turn.
 func related(name string, kindsAndTargets ...string) part {
 	var b strings.Builder
 	b.WriteString("<Relationships>")
 	for i := 0; i < len(kindsAndTargets); i += 2 {
-		fmt.Fprintf(&b, `<Relationship Id="r%d" Type="http://x/%s" Target="%s"/>`, i/2, kindsAndTargets[i], kindsAndTargets[i+1])
+		fmt.Fprintf(&b, `<Relationship Id="r%d" Type="http://x/%s" Target="%s"/>`,
+			i/2, kindsAndTargets[i], kindsAndTargets[i+1])
 	}
 	return part{name, b.String() + "</Relationships>"}
 }
 
 func docx(body string, more ...part) []byte {
-	return packaged(wordType, append([]part{{"word/document.xml", `<?xml version="1.0" encoding="UTF-8"?><w:document xmlns:w="x"><w:body>` + body + `</w:body></w:document>`}}, more...)...)
+	document := `<?xml version="1.0" encoding="UTF-8"?><w:document xmlns:w="x"><w:body>` + body +
+		`</w:body></w:document>`
+	return officePackage(wordType, append([]part{{"word/document.xml", document}}, more...)...)
 }
 
 func xlsx(rows string, more ...part) []byte {
-	return packaged(sheetType, append([]part{
-		{"xl/workbook.xml", `<workbook><sheets><sheet name="Budget" sheetId="1" r:id="r0"/><sheet name="Secret" state="hidden" r:id="r1"/></sheets></workbook>`},
-		related("xl/_rels/workbook.xml.rels", "worksheet", "worksheets/sheet1.xml", "worksheet", "/xl/worksheets/sheet2.xml", "sharedStrings", "sharedStrings.xml"),
+	return officePackage(sheetType, append([]part{
+		{"xl/workbook.xml", `<workbook><sheets>` +
+			`<sheet name="Budget" sheetId="1" r:id="r0"/>` +
+			`<sheet name="Secret" state="hidden" r:id="r1"/></sheets></workbook>`},
+		related("xl/_rels/workbook.xml.rels",
+			"worksheet", "worksheets/sheet1.xml",
+			"worksheet", "/xl/worksheets/sheet2.xml",
+			"sharedStrings", "sharedStrings.xml"),
 		{"xl/worksheets/sheet2.xml", `<worksheet><c><v>77</v></c></worksheet>`},
 		{"xl/worksheets/sheet1.xml", `<worksheet><sheetData>` + rows + `</sheetData></worksheet>`},
 	}, more...)...)
 }
 
-// dated is a workbook with formats: a number, a date, a date with a time, a time, a
-// date of its own, and two numbers whose formats look like dates.
-func dated(properties, rows string) []byte {
-	return packaged(sheetType,
-		part{"xl/workbook.xml", `<workbook>` + properties + `<sheets><sheet name="Budget" r:id="r0"/></sheets></workbook>`},
+// xlsxWithFormats returns a workbook with cell formats for a number, a date, a date with a time, a
+// time and a custom date, and two custom formats for numbers that look like formats for dates.
+func xlsxWithFormats(properties, rows string) []byte {
+	return officePackage(sheetType,
+		part{"xl/workbook.xml", `<workbook>` + properties +
+			`<sheets><sheet name="Budget" r:id="r0"/></sheets></workbook>`},
 		related("xl/_rels/workbook.xml.rels", "worksheet", "s.xml", "styles", "styles.xml"),
 		part{"xl/s.xml", rows},
-		part{"xl/styles.xml", `<styleSheet><numFmts><numFmt numFmtId="164" formatCode="[$-407]dd/\ mmm&quot; of &quot;yy;@"/><numFmt numFmtId="165" formatCode="#,##0.00\ &quot;days&quot;;[Red]-0"/>` +
-			`<numFmt numFmtId="166" formatCode="General"/></numFmts><cellStyleXfs><xf numFmtId="14"/></cellStyleXfs><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/><xf numFmtId="20"/>` +
+		part{"xl/styles.xml", `<styleSheet><numFmts>` +
+			`<numFmt numFmtId="164" formatCode="[$-407]dd/\ mmm&quot; of &quot;yy;@"/>` +
+			`<numFmt numFmtId="165" formatCode="#,##0.00\ &quot;days&quot;;[Red]-0"/>` +
+			`<numFmt numFmtId="166" formatCode="General"/></numFmts>` +
+			`<cellStyleXfs><xf numFmtId="14"/></cellStyleXfs>` +
+			`<cellXfs><xf numFmtId="0"/><xf numFmtId="14"/><xf numFmtId="22"/><xf numFmtId="20"/>` +
 			`<xf numFmtId="164"/><xf numFmtId="165"/><xf numFmtId="166"/></cellXfs></styleSheet>`})
 }
 
@@ -112,22 +134,37 @@ func pptx(slides ...string) []byte {
 	for i, s := range slides {
 		parts = append(parts, part{fmt.Sprintf("ppt/slides/slide%d.xml", i+1), s})
 	}
-	return packaged(slidesType, parts...)
+	return officePackage(slidesType, parts...)
 }
 
+const odfPrefix = "application/vnd.oasis.opendocument."
+
 func odt(content string, more ...part) []byte {
-	return zipped(append([]part{{"mimetype", "application/vnd.oasis.opendocument.text"},
-		{"content.xml", `<office:document-content><office:body>` + content + `</office:body></office:document-content>`}}, more...)...)
+	return zipped(append([]part{
+		{"mimetype", odfPrefix + "text"},
+		{"content.xml", `<office:document-content><office:body>` + content +
+			`</office:body></office:document-content>`},
+	}, more...)...)
+}
+
+func ods(content string) []byte {
+	return zipped(part{"mimetype", odfPrefix + "spreadsheet"}, part{"content.xml", content})
 }
 
 func epub(chapter string, more ...part) []byte {
-	return zipped(append([]part{{"mimetype", "application/epub+zip"},
-		{"META-INF/container.xml", `<container><rootfiles><rootfile full-path="OPS/book.opf" media-type="application/oebps-package+xml"/></rootfiles></container>`},
-		{"OPS/book.opf", `<package><metadata><dc:title>The Book</dc:title><dc:creator>Ann Author</dc:creator></metadata><manifest>` +
-			`<item id="c2" href="two.xhtml" media-type="application/xhtml+xml"/><item id="c1" href="text/one%20and.xhtml" media-type="application/xhtml+xml"/>` +
-			`</manifest><spine><itemref idref="c1"/><itemref idref="c2"/><itemref idref="gone"/></spine></package>`},
+	return zipped(append([]part{
+		{"mimetype", "application/epub+zip"},
+		{"META-INF/container.xml", `<container><rootfiles><rootfile full-path="OPS/book.opf" ` +
+			`media-type="application/oebps-package+xml"/></rootfiles></container>`},
+		{"OPS/book.opf", `<package><metadata>` +
+			`<dc:title>The Book</dc:title><dc:creator>Ann Author</dc:creator></metadata><manifest>` +
+			`<item id="c2" href="two.xhtml" media-type="application/xhtml+xml"/>` +
+			`<item id="c1" href="text/one%20and.xhtml" media-type="application/xhtml+xml"/>` +
+			`</manifest><spine>` +
+			`<itemref idref="c1"/><itemref idref="c2"/><itemref idref="gone"/></spine></package>`},
 		{"OPS/two.xhtml", `<html><head><title/></head><body><p>second chapter</p></body></html>`},
-		{"OPS/text/one and.xhtml", chapter}}, more...)...)
+		{"OPS/text/one and.xhtml", chapter},
+	}, more...)...)
 }
 
 func TestArchives(t *testing.T) {
@@ -139,45 +176,141 @@ func TestArchives(t *testing.T) {
 		pages   int
 		want    string
 	}{
-		"docx": {docx(`<w:p><w:r><w:t>Dear Ann,</w:t></w:r></w:p><w:p><w:r><w:t xml:space="preserve">please </w:t></w:r><w:r><w:t>pay &#x20ac; 5 &amp; tip.</w:t><w:tab/><w:t>soon</w:t><w:br/><w:t>bye</w:t></w:r></w:p>`+
-			`<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>unseen</w:t></w:r><w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>seen</w:t></w:r><w:r><w:t>long</w:t><w:noBreakHyphen/><w:t>term</w:t></w:r><w:del><w:r><w:delText>deleted</w:delText></w:r></w:del><w:instrText>PAGE</w:instrText></w:p>`+
-			`<mc:AlternateContent><mc:Choice><w:t>box</w:t></mc:Choice><mc:Fallback><w:t>box</w:t></mc:Fallback></mc:AlternateContent>`,
-			related("word/_rels/document.xml.rels", "header", "header1.xml", "image", "media/image1.png"), part{"word/header1.xml", `<w:hdr><w:p><w:r><w:t>Header Inc.</w:t></w:r></w:p></w:hdr>`}),
-			wordType, 0, "Dear Ann,\nplease pay € 5 & tip. soon\nbye\nseenlong-term\nbox\n\nHeader Inc."},
-		"docx, other names": {packaged("application/vnd.ms-word.document.macroEnabled", part{"word/document2.xml", `<ns0:document><ns0:p><ns0:t><![CDATA[elsewhere]]></ns0:t></ns0:p></ns0:document>`}),
-			"application/vnd.ms-word.document.macroenabled.12", 0, "elsewhere"},
-		"docx in UTF-16": {packaged(wordType, part{"word/document.xml", "\xff\xfe" + string(utf16le("<w:t>größer</w:t>"))}), wordType, 0, "größer"},
-		"xlsx": {xlsx(`<row><c r="A1" t="s"><v>1</v></c><c r="B1"><v>12.5</v></c><c/><c t="b"><v>1</v></c></row><row><c t="inlineStr"><is><t>in line</t></is></c><c t="s"><v>9</v></c><c t="s"><v>0</v></c></row>`,
-			part{"xl/sharedStrings.xml", `<sst><si><t>to</t><r><t>gether</t></r><rPh><t>phonetic</t></rPh></si><si><t>Rent</t></si></sst>`}),
-			sheetType, 0, "Budget\nRent 12.5\nin line together"},
-		"pptx": {pptx(`<p:sld><a:p><a:r><a:t>First</a:t></a:r><a:br/><a:r><a:t>slide</a:t></a:r></a:p></p:sld>`, `<p:sld show="0"><a:t>unseen</a:t></p:sld>`, `<p:sld><a:t>Last</a:t></p:sld>`),
-			slidesType, 3, "First\nslide\n\nLast"},
-		"odt": {odt(`<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes><text:h>Title</text:h><text:p>a<text:s/>b<text:span>c</text:span><text:line-break/>d</text:p>outside`),
-			"application/vnd.oasis.opendocument.text", 0, "Title\na bc\nd"},
-		"xlsx, dates": {dated(`<workbookPr/>`, `<row><c s="1"><v>46095</v></c><c s="2"><v>46095.75</v></c><c s="3" t="n"><v>0.5</v></c><c s="4"><v>46095</v></c></row>`+
-			`<row><c s="0"><v>46095</v></c><c s="5"><v>46095</v></c><c s="6"><v>46095</v></c><c s="1"><v>x</v></c><c s="1"><v>-3</v></c><c s="1"><v>1e300</v></c><c s="3"><v>30.5</v></c><c s="99"><v>7</v></c></row>`),
-			sheetType, 0, "Budget\n2026-03-14 2026-03-14 18:00 12:00 2026-03-14\n46095 46095 46095 x -3 1e300 30.5 7"},
-		"xlsx, dates since 1904": {dated(`<workbookPr date1904="1"/>`, `<row><c s="1"><v>1</v></c></row>`), sheetType, 0, "Budget\n1904-01-02"},
-		"odt, notes, comments and page headers": {odt(`<text:p>a word<text:note><text:note-citation>1</text:note-citation><text:note-body><text:p>the note</text:p><text:p>goes <text:span>on</text:span></text:p></text:note-body></text:note> and`+
-			`<office:annotation><dc:creator>Rev</dc:creator><dc:date>2026-01-01</dc:date><text:p>a comment</text:p></office:annotation> more <text:date>today</text:date></text:p><text:p>next</text:p>`,
-			part{"styles.xml", `<style:header-style/><text:p>default</text:p><style:master-page><style:header><text:p>Header Inc.</text:p></style:header><text:p>no</text:p><style:footer><text:p>Footer</text:p></style:footer></style:master-page>`}),
-			"application/vnd.oasis.opendocument.text", 0, "a word and more today\nthe note\ngoes on\na comment\nnext\nHeader Inc.\nFooter"},
-		"odp": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.presentation"}, part{"content.xml", `<draw:page><text:p>one<presentation:header/></text:p><presentation:notes><text:p>note</text:p></presentation:notes></draw:page><draw:page><text:p>two</text:p></draw:page>`}),
-			"application/vnd.oasis.opendocument.presentation", 0, "one\nnote\n\ntwo"},
-		"ods, rows": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table table:name="Empty"/><table:table table:name="Budget"><table:table-row><table:table-cell/><table:table-cell><text:p>Item</text:p></table:table-cell>` +
-			`<table:table-cell><office:annotation><text:p>remark</text:p></office:annotation><text:p>Sum</text:p></table:table-cell></table:table-row><table:table-row><table:table-cell><text:p>Rent</text:p><text:p>May</text:p></table:table-cell><table:table-cell><text:p>5</text:p></table:table-cell></table:table-row></table:table>`}),
-			"application/vnd.oasis.opendocument.spreadsheet", 0, "Budget\nItem Sum\nremark\nRent May 5"},
-		"ods": {zipped(part{"mimetype", "application/vnd.oasis.opendocument.spreadsheet"}, part{"content.xml", `<table:table-row table:number-rows-repeated="1000000000"><table:table-cell table:number-columns-repeated="1000000000"><text:p>cell</text:p></table:table-cell></table:table-row>`}),
-			"application/vnd.oasis.opendocument.spreadsheet", 0, "cell"},
-		"epub": {epub(`<html><head><title>One</title><script/></head><body><p>first <b>chap</b>ter<p/>x</p></body></html>`,
-			part{"META-INF/encryption.xml", `<encryption><EncryptionMethod Algorithm="http://www.idpf.org/2008/embedding"/></encryption>`}),
-			"application/epub+zip", 0, "The Book\nAnn Author\n\nOne\nfirst chapter\nx\n\nsecond chapter"},
+		"docx": {
+			content: docx(`<w:p><w:r><w:t>Dear Ann,</w:t></w:r></w:p>`+
+				`<w:p><w:r><w:t xml:space="preserve">please </w:t></w:r>`+
+				`<w:r><w:t>pay &#x20ac; 5 &amp; tip.</w:t><w:tab/><w:t>soon</w:t><w:br/>`+
+				`<w:t>bye</w:t></w:r></w:p>`+
+				`<w:p><w:r><w:rPr><w:vanish/></w:rPr><w:t>hidden</w:t></w:r>`+
+				`<w:r><w:rPr><w:vanish w:val="0"/></w:rPr><w:t>visible</w:t></w:r>`+
+				`<w:r><w:t>long</w:t><w:noBreakHyphen/><w:t>term</w:t></w:r>`+
+				`<w:del><w:r><w:delText>deleted</w:delText></w:r></w:del>`+
+				`<w:instrText>PAGE</w:instrText></w:p>`+
+				`<mc:AlternateContent><mc:Choice><w:t>box</w:t></mc:Choice>`+
+				`<mc:Fallback><w:t>box</w:t></mc:Fallback></mc:AlternateContent>`,
+				related("word/_rels/document.xml.rels",
+					"header", "header1.xml", "image", "media/image1.png"),
+				part{"word/header1.xml",
+					`<w:hdr><w:p><w:r><w:t>Header Inc.</w:t></w:r></w:p></w:hdr>`}),
+			kind: wordType,
+			want: "Dear Ann,\nplease pay € 5 & tip. soon\nbye\nvisiblelong-term\nbox\n\n" +
+				"Header Inc.",
+		},
+		"docx with macros and unusual names": {
+			content: officePackage("application/vnd.ms-word.document.macroEnabled",
+				part{"word/document2.xml", `<ns0:document><ns0:p><ns0:t><![CDATA[elsewhere]]>` +
+					`</ns0:t></ns0:p></ns0:document>`}),
+			kind: "application/vnd.ms-word.document.macroenabled.12",
+			want: "elsewhere",
+		},
+		"docx in UTF-16": {
+			content: officePackage(wordType,
+				part{"word/document.xml", "\xff\xfe" + string(utf16le("<w:t>größer</w:t>"))}),
+			kind: wordType,
+			want: "größer",
+		},
+		"xlsx": {
+			content: xlsx(`<row><c r="A1" t="s"><v>1</v></c><c r="B1"><v>12.5</v></c><c/>`+
+				`<c t="b"><v>1</v></c></row>`+
+				`<row><c t="inlineStr"><is><t>in line</t></is></c><c t="s"><v>9</v></c>`+
+				`<c t="s"><v>0</v></c></row>`,
+				part{"xl/sharedStrings.xml", `<sst><si><t>to</t><r><t>gether</t></r>` +
+					`<rPh><t>phonetic</t></rPh></si><si><t>Rent</t></si></sst>`}),
+			kind: sheetType,
+			want: "Budget\nRent 12.5\nin line together",
+		},
+		"xlsx with dates": {
+			content: xlsxWithFormats(`<workbookPr/>`,
+				`<row><c s="1"><v>46095</v></c><c s="2"><v>46095.75</v></c>`+
+					`<c s="3" t="n"><v>0.5</v></c><c s="4"><v>46095</v></c></row>`+
+					`<row><c s="0"><v>46095</v></c><c s="5"><v>46095</v></c>`+
+					`<c s="6"><v>46095</v></c><c s="1"><v>x</v></c><c s="1"><v>-3</v></c>`+
+					`<c s="1"><v>1e300</v></c><c s="3"><v>30.5</v></c><c s="99"><v>7</v></c></row>`),
+			kind: sheetType,
+			want: "Budget\n2026-03-14 2026-03-14 18:00 12:00 2026-03-14\n" +
+				"46095 46095 46095 x -3 1e300 30.5 7",
+		},
+		"xlsx with dates from 1904": {
+			content: xlsxWithFormats(`<workbookPr date1904="1"/>`,
+				`<row><c s="1"><v>1</v></c></row>`),
+			kind: sheetType,
+			want: "Budget\n1904-01-02",
+		},
+		"pptx": {
+			content: pptx(
+				`<p:sld><a:p><a:r><a:t>First</a:t></a:r><a:br/><a:r><a:t>slide</a:t></a:r></a:p>`+
+					`</p:sld>`,
+				`<p:sld show="0"><a:t>hidden</a:t></p:sld>`,
+				`<p:sld><a:t>Last</a:t></p:sld>`),
+			kind:  slidesType,
+			pages: 3,
+			want:  "First\nslide\n\nLast",
+		},
+		"odt": {
+			content: odt(`<text:tracked-changes><text:p>deleted</text:p></text:tracked-changes>` +
+				`<text:h>Title</text:h><text:p>a<text:s/>b<text:span>c</text:span>` +
+				`<text:line-break/>d</text:p>outside`),
+			kind: odfPrefix + "text",
+			want: "Title\na bc\nd",
+		},
+		"odt with notes, comments and page headers": {
+			content: odt(`<text:p>a word<text:note><text:note-citation>1</text:note-citation>`+
+				`<text:note-body><text:p>the note</text:p><text:p>goes <text:span>on</text:span>`+
+				`</text:p></text:note-body></text:note> and`+
+				`<office:annotation><dc:creator>Rev</dc:creator><dc:date>2026-01-01</dc:date>`+
+				`<text:p>a comment</text:p></office:annotation> more `+
+				`<text:date>today</text:date></text:p><text:p>next</text:p>`,
+				part{"styles.xml", `<style:header-style/><text:p>default</text:p>` +
+					`<style:master-page><style:header><text:p>Header Inc.</text:p></style:header>` +
+					`<text:p>no</text:p><style:footer><text:p>Footer</text:p></style:footer>` +
+					`</style:master-page>`}),
+			kind: odfPrefix + "text",
+			want: "a word and more today\nthe note\ngoes on\na comment\nnext\nHeader Inc.\nFooter",
+		},
+		"odp": {
+			content: zipped(part{"mimetype", odfPrefix + "presentation"},
+				part{"content.xml", `<draw:page><text:p>one<presentation:header/></text:p>` +
+					`<presentation:notes><text:p>note</text:p></presentation:notes></draw:page>` +
+					`<draw:page><text:p>two</text:p></draw:page>`}),
+			kind: odfPrefix + "presentation",
+			want: "one\nnote\n\ntwo",
+		},
+		"ods": {
+			content: ods(`<table:table table:name="Empty"/><table:table table:name="Budget">` +
+				`<table:table-row><table:table-cell/>` +
+				`<table:table-cell><text:p>Item</text:p></table:table-cell>` +
+				`<table:table-cell><office:annotation><text:p>remark</text:p></office:annotation>` +
+				`<text:p>Sum</text:p></table:table-cell></table:table-row>` +
+				`<table:table-row>` +
+				`<table:table-cell><text:p>Rent</text:p><text:p>May</text:p></table:table-cell>` +
+				`<table:table-cell><text:p>5</text:p></table:table-cell></table:table-row>` +
+				`</table:table>`),
+			kind: odfPrefix + "spreadsheet",
+			want: "Budget\nItem Sum\nremark\nRent May 5",
+		},
+		"ods with repeated cells": {
+			content: ods(`<table:table-row table:number-rows-repeated="1000000000">` +
+				`<table:table-cell table:number-columns-repeated="1000000000">` +
+				`<text:p>cell</text:p></table:table-cell></table:table-row>`),
+			kind: odfPrefix + "spreadsheet",
+			want: "cell",
+		},
+		"epub": {
+			content: epub(`<html><head><title>One</title><script/></head>`+
+				`<body><p>first <b>chap</b>ter<p/>x</p></body></html>`,
+				part{"META-INF/encryption.xml", `<encryption><EncryptionMethod ` +
+					`Algorithm="http://www.idpf.org/2008/embedding"/></encryption>`}),
+			kind: "application/epub+zip",
+			want: "The Book\nAnn Author\n\nOne\nfirst chapter\nx\n\nsecond chapter",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			got, err := e.Text(t.Context(), bytes.NewReader(c.content), int64(len(c.content)), c.kind)
-			if err != nil || got.Text != c.want || got.Kind != c.kind || got.Pages != c.pages || got.TypeMismatch {
-				t.Errorf("got %+v, %v\nwant %+v", got, err, c)
+			r := bytes.NewReader(c.content)
+			got, err := e.Text(t.Context(), r, int64(len(c.content)), c.kind)
+			want := Result{Kind: c.kind, Pages: c.pages, Text: c.want}
+			if err != nil || got != want {
+				t.Errorf("got %+v, %v\nwant %+v", got, err, want)
 			}
 		})
 	}
@@ -191,39 +324,42 @@ func utf16le(s string) []byte {
 	return b
 }
 
-// entityBomb is a document type whose entity would be a billion characters.
+// entityBomb returns a document with an entity that expands to a billion times "lollollol".
 func entityBomb() string {
 	b := `<!DOCTYPE x [<!ENTITY a0 "lollollol">`
 	for i := range 9 {
-		b += fmt.Sprintf(`<!ENTITY a%d "%s">`, i+1, strings.Repeat(fmt.Sprintf("&a%d;", i), 10))
+		reference := fmt.Sprintf("&a%d;", i)
+		b += fmt.Sprintf(`<!ENTITY a%d "%s">`, i+1, strings.Repeat(reference, 10))
 	}
 	return b + `]><w:document><w:t>&a9;</w:t>`
 }
 
-// encryptedEntries sets the flag of encryption on each entry.
+// encryptedEntries returns the zip archive with all its entries marked as encrypted.
 func encryptedEntries(content []byte) []byte {
-	for _, signature := range []struct {
-		bytes string
-		flags int
+	content = bytes.Clone(content)
+	for _, header := range []struct {
+		signature   string
+		flagsOffset int
 	}{{"PK\x03\x04", 6}, {"PK\x01\x02", 8}} {
 		for at := 0; ; {
-			i := bytes.Index(content[at:], []byte(signature.bytes))
+			i := bytes.Index(content[at:], []byte(header.signature))
 			if i < 0 {
 				break
 			}
-			content[at+i+signature.flags] |= 1
+			content[at+i+header.flagsOffset] |= 1
 			at += i + 4
 		}
 	}
 	return content
 }
 
-// manyEntries is an archive whose list of contents is over the limit.
-func manyEntries() []byte {
+// archiveWithManyEntries returns an archive whose list of contents exceeds the limit.
+func archiveWithManyEntries() []byte {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)
 	for i := range 20_000 {
-		if _, err := w.CreateHeader(&zip.FileHeader{Name: fmt.Sprintf("%0200d", i)}); err != nil {
+		header := &zip.FileHeader{Name: fmt.Sprintf("%0200d", i)}
+		if _, err := w.CreateHeader(header); err != nil {
 			panic(err)
 		}
 	}
@@ -233,46 +369,69 @@ func manyEntries() []byte {
 	return b.Bytes()
 }
 
-// oleEncrypted begins and looks as an encrypted docx does.
-func oleEncrypted() []byte {
-	content := append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 100<<10)...)
-	copy(content[64<<10-9:], utf16le("EncryptedPackage")) // across two reads
+const oleSignature = "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+// encryptedOffice returns a file with the characteristics of an encrypted docx.
+func encryptedOffice() []byte {
+	content := append([]byte(oleSignature), make([]byte, 100<<10)...)
+	// The name of the stream is split between two reads of 64 KiB.
+	copy(content[64<<10-9:], utf16le("EncryptedPackage"))
 	return content
+}
+
+// emptyCells returns a workbook with 80 MiB of empty cells.
+func emptyCells() []byte {
+	return officePackage(sheetType,
+		part{"xl/workbook.xml", `<sheet name="x" r:id="r0"/>`},
+		related("xl/_rels/workbook.xml.rels", "worksheet", "s.xml"),
+		part{"xl/s.xml", bomb(`<c r="A1" s="` + strings.Repeat("1", 300) + `"/>`)})
 }
 
 func TestHostileArchives(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Timeout: time.Minute})
-	sound := map[string][]byte{"docx": docx("<w:t>words</w:t>"), "xlsx": xlsx("<c><v>5</v></c>"), "pptx": pptx("<a:t>words</a:t>"), "odt": odt("<text:p>words</text:p>"), "epub": epub("<html>words</html>")}
+	word := docx("<w:t>words</w:t>")
+	encryptedPart := part{"META-INF/manifest.xml",
+		`<manifest:file-entry><manifest:encryption-data manifest:checksum="x"/>` +
+			`</manifest:file-entry>`}
+	protectedBook := part{"META-INF/encryption.xml",
+		`<enc:EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc"/>`}
+	manyStrings := part{"xl/sharedStrings.xml",
+		"<sst>" + strings.Repeat("<si><t/></si>", 1<<18)}
+	emptyMainPart := officePackage(wordType,
+		part{"word/other.xml", ""},
+		related("word/_rels/other.xml.rels", "header", "../../../../etc/passwd"))
 	cases := map[string]struct {
 		content []byte
 		want    error
 	}{
-		"80 MiB of one text":        {packaged(wordType, part{"word/document.xml", bomb(" ")}), ErrBroken},
-		"nested zip bomb":           {zipped(part{"a.zip", string(zipped(part{"b.zip", bomb("x")}))}), ErrUnsupported},
-		"docx within a zip":         {zipped(part{"a.docx", string(sound["docx"])}), ErrUnsupported},
-		"entity bomb":               {docx("", part{"x", ""}), ErrNoText},
-		"one attribute of 8 MiB":    {docx(`<w:p a="` + strings.Repeat(" ", 8<<20) + `">`), ErrBroken},
-		"nested 200,000 deep":       {docx(strings.Repeat("<w:p>", 200_000)), ErrNoText},
-		"odt nested 100,000 deep":   {odt(strings.Repeat("<text:p>", 100_000)), ErrNoText},
-		"billion empty cells":       {packaged(sheetType, part{"xl/workbook.xml", `<sheet name="x" r:id="r0"/>`}, related("xl/_rels/workbook.xml.rels", "worksheet", "s.xml"), part{"xl/s.xml", bomb(`<c r="A1" s="` + strings.Repeat("1", 300) + `"/>`)}), ErrBroken},
-		"shared strings bomb":       {xlsx(`<c t="s"><v>999999999</v></c>`, part{"xl/sharedStrings.xml", "<sst>" + strings.Repeat("<si><t/></si>", 1<<18)}), ErrNoText},
-		"20,000 entries":            {manyEntries(), ErrBroken},
-		"encrypted zip":             {encryptedEntries(slices.Clone(sound["docx"])), ErrEncrypted},
-		"encrypted docx":            {oleEncrypted(), ErrEncrypted},
-		"old doc":                   {append([]byte("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"), make([]byte, 9000)...), ErrUnsupported},
-		"encrypted odt":             {odt("<text:p>x</text:p>", part{"META-INF/manifest.xml", `<manifest:file-entry><manifest:encryption-data manifest:checksum="x"/></manifest:file-entry>`}), ErrEncrypted},
-		"protected epub":            {epub("<html>x</html>", part{"META-INF/encryption.xml", `<enc:EncryptionMethod Algorithm="http://www.w3.org/2001/04/xmlenc#aes128-cbc"/>`}), ErrEncrypted},
-		"docx without its main":     {packaged(wordType, part{"word/other.xml", ""}, related("word/_rels/other.xml.rels", "header", "../../../../etc/passwd")), ErrNoText},
-		"epub that names no book":   {zipped(part{"mimetype", "application/epub+zip"}), ErrBroken},
-		"epub that is its own book": {epub("", part{"OPS/x", ""}), nil},
-		"an empty spreadsheet":      {xlsx("<row/>"), ErrNoText},
+		"80 MiB of spaces":        {officePackage(wordType, part{"word/document.xml", bomb(" ")}), ErrBroken},
+		"nested zip bomb":         {zipped(part{"a.zip", string(zipped(part{"b.zip", bomb("x")}))}), ErrUnsupported},
+		"docx within a zip":       {zipped(part{"a.docx", string(word)}), ErrUnsupported},
+		"entity bomb":             {officePackage(wordType, part{"word/document.xml", entityBomb()}), nil},
+		"one attribute of 8 MiB":  {docx(`<w:p a="` + strings.Repeat(" ", 8<<20) + `">`), ErrBroken},
+		"200,000 nested elements": {docx(strings.Repeat("<w:p>", 200_000)), ErrNoText},
+		"odt with 100,000 nested": {odt(strings.Repeat("<text:p>", 100_000)), ErrNoText},
+		"80 MiB of empty cells":   {emptyCells(), ErrBroken},
+		"262,144 shared strings":  {xlsx(`<c t="s"><v>999999999</v></c>`, manyStrings), ErrNoText},
+		"20,000 entries":          {archiveWithManyEntries(), ErrBroken},
+		"encrypted zip":           {encryptedEntries(word), ErrEncrypted},
+		"encrypted docx":          {encryptedOffice(), ErrEncrypted},
+		"old doc":                 {append([]byte(oleSignature), make([]byte, 9000)...), ErrUnsupported},
+		"encrypted odt":           {odt("<text:p>x</text:p>", encryptedPart), ErrEncrypted},
+		"protected epub":          {epub("<html>x</html>", protectedBook), ErrEncrypted},
+		"docx with empty main":    {emptyMainPart, ErrNoText},
+		"epub without book":       {zipped(part{"mimetype", "application/epub+zip"}), ErrBroken},
+		"epub with empty chapter": {epub("", part{"OPS/x", ""}), nil},
+		"empty spreadsheet":       {xlsx("<row/>"), ErrNoText},
 	}
-	bomb := cases["entity bomb"]
-	bomb.content = packaged(wordType, part{"word/document.xml", entityBomb()})
-	bomb.want = nil // the reference itself is text, as it stands
-	cases["entity bomb"] = bomb
-	for name, content := range sound {
+	for name, content := range map[string][]byte{
+		"docx": word,
+		"xlsx": xlsx("<c><v>5</v></c>"),
+		"pptx": pptx("<a:t>words</a:t>"),
+		"odt":  odt("<text:p>words</text:p>"),
+		"epub": epub("<html>words</html>"),
+	} {
 		c := cases["truncated "+name]
 		c.content, c.want = content[:len(content)-30], ErrBroken
 		cases["truncated "+name] = c
@@ -280,58 +439,88 @@ func TestHostileArchives(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			began := time.Now()
+			start := time.Now()
 			got, err := extractBytes(e, c.content)
-			took := time.Since(began)
-			if !errors.Is(err, c.want) || len(got.Text) > 10_000 {
-				t.Errorf("%d bytes: after %s: %+v, %v; want %v", len(c.content), took, got, err, c.want)
+			took := time.Since(start).Round(time.Millisecond)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got error %v, want %v", err, c.want)
 			}
-			t.Logf("%d bytes, %s, %v", len(c.content), took.Round(time.Millisecond), err)
+			if len(got.Text) > 10_000 {
+				t.Errorf("got a text of %d bytes, want at most 10,000", len(got.Text))
+			}
+			t.Logf("%d bytes, %s, error %v", len(c.content), took, err)
 		})
 	}
 }
 
-func TestTextBeforeDamageIsKept(t *testing.T) {
+func TestTextBeforeDamageIsReturned(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{})
-	got, err := extractBytes(e, packaged(wordType, part{"word/document.xml", "<w:p><w:t>first words</w:t></w:p>" + strings.Repeat(" ", 5<<20)}))
+	tooLong := strings.Repeat(" ", 5<<20)
+	got, err := extractBytes(e, officePackage(wordType,
+		part{"word/document.xml", "<w:p><w:t>first words</w:t></w:p>" + tooLong}))
 	if err != nil || got.Text != "first words" || !got.Truncated {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v, want text %q, truncated", got, err, "first words")
 	}
 }
 
-func TestArchiveTakesItsTimeAndTheReadersErrors(t *testing.T) {
+func TestArchiveTimeout(t *testing.T) {
 	t.Parallel()
-	late := setup(t, Config{Timeout: time.Nanosecond})
-	if _, err := extractBytes(late, docx("<w:t>x</w:t>")); !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), "took longer") {
-		t.Errorf("too late: %v", err)
+	e := setup(t, Config{Timeout: time.Nanosecond})
+	_, err := extractBytes(e, docx("<w:t>x</w:t>"))
+	if !errors.Is(err, ErrBroken) || !strings.Contains(err.Error(), "took longer") {
+		t.Errorf("got error %v, want %v that says it took longer", err, ErrBroken)
 	}
-	e := setup(t, Config{MaxBytes: 1 << 20})
-	content := docx("<w:t>in a window</w:t>", part{"word/media/image.bin", string(deflateRepeated([]byte("x"), 1<<16))})
-	if len(content) < 1<<10 {
-		t.Fatal("too small")
+}
+
+// An archive that is larger than MaxBytes is read through a window.
+func TestLargeArchive(t *testing.T) {
+	t.Parallel()
+	image := part{"word/media/image.bin", string(deflateRepeated([]byte("x"), 1<<16))}
+	content := docx("<w:t>in a window</w:t>", image)
+	const maxBytes = 100
+	if len(content) < 10*maxBytes {
+		t.Fatalf("got an archive of %d bytes, want at least %d", len(content), 10*maxBytes)
 	}
-	small := setup(t, Config{MaxBytes: 100})
-	if got, err := extractBytes(small, content); err != nil || got.Text != "in a window" {
-		t.Errorf("through a window: %+v, %v", got, err)
-	}
-	if _, err := small.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, ""); !errors.Is(err, ErrUnsupported) {
-		t.Errorf("without ReadAt: %v", err)
-	}
+	e := setup(t, Config{MaxBytes: maxBytes})
+	size := int64(len(content))
 	down := errors.New("storage is down")
-	_, err := small.Text(t.Context(), &countingReaderAt{Reader: bytes.NewReader(content), failBefore: int64(len(content)), fail: down}, int64(len(content)), "")
-	if !errors.Is(err, down) || isReason(err) {
-		t.Errorf("storage fails: %v", err)
-	}
-	_, err = e.Text(t.Context(), io.MultiReader(bytes.NewReader(content[:len(content)-100]), errReader{down}), -1, "")
-	if !errors.Is(err, down) || isReason(err) {
-		t.Errorf("storage fails, in memory: %v", err)
-	}
+
+	t.Run("with ReadAt", func(t *testing.T) {
+		got, err := extractBytes(e, content)
+		if err != nil || got.Text != "in a window" {
+			t.Errorf("got %+v, %v, want text %q", got, err, "in a window")
+		}
+	})
+	t.Run("without ReadAt", func(t *testing.T) {
+		_, err := e.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, "")
+		if !errors.Is(err, ErrUnsupported) {
+			t.Errorf("got error %v, want %v", err, ErrUnsupported)
+		}
+	})
+	t.Run("storage fails", func(t *testing.T) {
+		r := &countingReaderAt{Reader: bytes.NewReader(content), failBefore: size, fail: down}
+		_, err := e.Text(t.Context(), r, size, "")
+		checkExternalError(t, err, down)
+	})
+	t.Run("storage fails while it is read into memory", func(t *testing.T) {
+		e := setup(t, Config{MaxBytes: 1 << 20})
+		r := io.MultiReader(bytes.NewReader(content[:size-100]), errReader{down})
+		_, err := e.Text(t.Context(), r, -1, "")
+		checkExternalError(t, err, down)
+	})
 }
 
 func FuzzArchive(f *testing.F) {
-	for _, content := range [][]byte{docx("<w:p><w:t>words</w:t>"), xlsx(`<row><c t="s"><v>0</v></c></row>`, part{"xl/sharedStrings.xml", "<si><t>x</t></si>"}),
-		pptx("<a:t>x</a:t>"), odt("<text:p>x"), epub("<html>x"), encryptedEntries(docx("x")), zipped(part{"x", "y"})} {
+	for _, content := range [][]byte{
+		docx("<w:p><w:t>words</w:t>"),
+		xlsx(`<row><c t="s"><v>0</v></c></row>`, part{"xl/sharedStrings.xml", "<si><t>x</t></si>"}),
+		pptx("<a:t>x</a:t>"),
+		odt("<text:p>x"),
+		epub("<html>x"),
+		encryptedEntries(docx("x")),
+		zipped(part{"x", "y"}),
+	} {
 		f.Add(content)
 		f.Add(content[:len(content)/2])
 		f.Add(append(slices.Clone(content[:100]), content...))
@@ -339,26 +528,37 @@ func FuzzArchive(f *testing.F) {
 	e := setup(f, Config{MaxRunes: 100})
 	f.Fuzz(func(t *testing.T, content []byte) {
 		text := newText(100)
-		_, _, err := e.readArchive(t.Context(), document{sequential: bytes.NewReader(content), size: int64(len(content))}, kindZip, text)
-		if err != nil && !isReason(err) {
-			t.Errorf("%v", err)
+		d := document{sequential: bytes.NewReader(content), size: int64(len(content))}
+		_, _, err := e.readArchive(t.Context(), d, kindZip, text)
+		if err != nil && !causedByDocument(err) {
+			t.Errorf("got error %v, want one that the document causes", err)
 		}
 		checkClean(t, text.String(), 100)
 	})
 }
 
-// FuzzParts gives each reader of a part whatever bytes.
+// FuzzParts passes arbitrary bytes to the reader of each part.
 func FuzzParts(f *testing.F) {
-	for _, s := range []string{"<w:p><w:t>x</w:t><w:vanish/>", "<c t='s'><v>1</v>", "<si><rPh><t>", "<text:p><text:s/>", "<a:sld show=0>", "<![CDATA[", "<a", "&#x0;", "\xff\xfe<\x00"} {
+	for _, s := range []string{
+		"<w:p><w:t>x</w:t><w:vanish/>", "<c t='s'><v>1</v>", "<si><rPh><t>", "<text:p><text:s/>",
+		"<a:sld show=0>", "<![CDATA[", "<a", "&#x0;", "\xff\xfe<\x00",
+	} {
 		f.Add(s)
 	}
 	e := setup(f, Config{MaxRunes: 100})
 	f.Fuzz(func(t *testing.T, s string) {
-		for _, content := range [][]byte{docx(s), xlsx(s, part{"xl/sharedStrings.xml", s}), pptx(s), odt(s, part{"META-INF/manifest.xml", s}), epub(s, part{"META-INF/encryption.xml", s}),
-			zipped(part{"mimetype", "application/epub+zip"}, part{"META-INF/container.xml", s}), packaged(wordType, part{"word/d.xml", s}, part{"word/_rels/d.xml.rels", s})} {
+		for _, content := range [][]byte{
+			docx(s),
+			xlsx(s, part{"xl/sharedStrings.xml", s}),
+			pptx(s),
+			odt(s, part{"META-INF/manifest.xml", s}),
+			epub(s, part{"META-INF/encryption.xml", s}),
+			zipped(part{"mimetype", "application/epub+zip"}, part{"META-INF/container.xml", s}),
+			officePackage(wordType, part{"word/d.xml", s}, part{"word/_rels/d.xml.rels", s}),
+		} {
 			got, err := extractBytes(e, content)
-			if err != nil && !isReason(err) {
-				t.Errorf("%v", err)
+			if err != nil && !causedByDocument(err) {
+				t.Errorf("got error %v, want one that the document causes", err)
 			}
 			checkClean(t, got.Text, 100)
 		}

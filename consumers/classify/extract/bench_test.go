@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// BenchmarkPDF reads documents of 1 and 50 pages. The ms/page of the first
-// includes the fresh sandbox that every document gets.
+// BenchmarkPDF reads documents of 1 and 50 pages. The metric ms/page for 1 page includes the new
+// instance of PDFium that every document gets.
 func BenchmarkPDF(b *testing.B) {
 	for _, pages := range []int{1, 50} {
 		b.Run(fmt.Sprintf("pages=%d", pages), func(b *testing.B) {
@@ -22,18 +22,19 @@ func BenchmarkPDF(b *testing.B) {
 			b.SetBytes(int64(len(content)))
 			for b.Loop() {
 				if got, err := extractBytes(e, content); err != nil || got.Pages != pages {
-					b.Fatal(got.Pages, err)
+					b.Fatalf("got %d pages, %v, want %d", got.Pages, err, pages)
 				}
 			}
-			b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N*pages), "ms/page")
+			ms := float64(b.Elapsed().Microseconds()) / 1000
+			b.ReportMetric(ms/float64(b.N*pages), "ms/page")
 		})
 	}
 }
 
-// BenchmarkStart measures New, Warm and Close with an empty folder and a filled one.
+// BenchmarkStart measures New, Warm and Close with an empty and with a filled cache folder.
 func BenchmarkStart(b *testing.B) {
 	filled := b.TempDir()
-	warmOnce(b, filled)
+	startOnce(b, filled)
 	for _, c := range []struct {
 		name string
 		dir  func() string
@@ -43,13 +44,13 @@ func BenchmarkStart(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
-				warmOnce(b, c.dir())
+				startOnce(b, c.dir())
 			}
 		})
 	}
 }
 
-func warmOnce(b *testing.B, dir string) {
+func startOnce(b *testing.B, dir string) {
 	e, err := New(Config{CacheDir: dir})
 	if err != nil {
 		b.Fatal(err)
@@ -62,9 +63,9 @@ func warmOnce(b *testing.B, dir string) {
 	}
 }
 
-// BenchmarkPeakMemory reports the most memory that the process held while it
-// read one document. Meaningful is one case in a process of its own, with
-// -benchtime 1x and -cachedir of a folder that an earlier run has filled.
+// BenchmarkPeakMemory reports the peak memory of the process while it reads one document. The
+// result is meaningful only if each case runs in its own process, with -benchtime 1x and with
+// -cachedir set to a folder that an earlier run has filled.
 func BenchmarkPeakMemory(b *testing.B) {
 	padding := make([]byte, 30<<20)
 	for i := range padding {
@@ -74,7 +75,7 @@ func BenchmarkPeakMemory(b *testing.B) {
 		name    string
 		content func() []byte
 	}{
-		{"started", func() []byte { return textPDF("one page") }},
+		{"1 page", func() []byte { return textPDF("one page") }},
 		{"500 pages", func() []byte { return longPDF(500) }},
 		{"30 MiB", func() []byte {
 			w := newPDF()
@@ -83,7 +84,8 @@ func BenchmarkPeakMemory(b *testing.B) {
 		}},
 		{"bomb", func() []byte {
 			chunk := bytes.Repeat([]byte("q Q "), 1<<18)
-			return newPDF().pages("/Filter [/FlateDecode /FlateDecode]", "", deflate(deflateRepeated(chunk, 300)))
+			content := deflate(deflateRepeated(chunk, 300))
+			return newPDF().pages("/Filter [/FlateDecode /FlateDecode]", "", content)
 		}},
 	} {
 		b.Run(c.name, func(b *testing.B) {
@@ -93,11 +95,11 @@ func BenchmarkPeakMemory(b *testing.B) {
 				b.Fatal(err)
 			}
 			if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil {
-				b.Logf("the peak includes what came before: %v", err)
+				b.Logf("the peak includes what came before this benchmark: %v", err)
 			}
 			before := memoryStatus(b, "VmRSS")
 			for b.Loop() {
-				_, _ = extractBytes(e, content) // the bomb's error is not what is measured
+				_, _ = extractBytes(e, content) // the bomb fails, which is not measured here
 			}
 			b.ReportMetric(before, "MiB-before")
 			b.ReportMetric(memoryStatus(b, "VmHWM"), "MiB-peak")
@@ -106,7 +108,7 @@ func BenchmarkPeakMemory(b *testing.B) {
 	}
 }
 
-// memoryStatus reads a field of Linux's /proc/self/status, in MiB.
+// memoryStatus returns a field of Linux's /proc/self/status, in MiB.
 func memoryStatus(b *testing.B, field string) float64 {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
@@ -127,7 +129,9 @@ func memoryStatus(b *testing.B, field string) float64 {
 
 func BenchmarkHTML(b *testing.B) {
 	e := setup(b, Config{})
-	page := []byte("<html><title>x</title><body>" + strings.Repeat("<div class=\"a\"><p>Some words of <b>a</b> paragraph, and <a href=\"/x\">a link</a>.</p></div>\n", 1500))
+	const paragraph = `<div class="a"><p>Some words of <b>a</b> paragraph, and ` +
+		`<a href="/x">a link</a>.</p></div>` + "\n"
+	page := []byte("<html><title>x</title><body>" + strings.Repeat(paragraph, 1500))
 	b.SetBytes(int64(len(page)))
 	for b.Loop() {
 		if _, err := extractBytes(e, page); err != nil {

@@ -9,44 +9,44 @@ import (
 	"golang.org/x/text/unicode/bidi"
 )
 
-// isRightToLeft reports whether r is a letter of Arabic, Hebrew or another script that is
-// read from the right.
+// isRightToLeft reports whether r is a letter of Arabic, Hebrew or another right-to-left script.
 func isRightToLeft(r rune) bool {
-	if r < 0x0590 { // below Hebrew there is none
+	if r < 0x0590 { // Hebrew is the first right-to-left script in Unicode
 		return false
 	}
 	properties, _ := bidi.LookupRune(r)
 	return properties.Class() == bidi.R || properties.Class() == bidi.AL
 }
 
-// line is the characters of one line of a page in the order in which PDFium gives them.
+// line is one line of a page.
 type line struct {
-	letters []rune
-	// place returns where the character with an index stands; it grows to the right.
-	place func(index int) (float64, error)
+	letters []rune // in the order in which PDFium returns them
+	// position returns the horizontal position of the character at an index. Positions increase to
+	// the right.
+	position func(index int) (float64, error)
 }
 
-// word is what stands between two blanks.
+// word is a run of characters without white space.
 type word struct {
 	letters     []rune
-	rightToLeft bool    // it has a letter that is read from the right
-	x           float64 // where it begins
-	balance     int     // letters that are read from the right, less others
+	rightToLeft bool    // the word has a right-to-left letter
+	x           float64 // position of the first right-to-left letter, or of the first character
+	balance     int     // number of right-to-left letters less the number of other letters
 }
 
-// readingOrder returns the text of one line of a page in the order in which it is read.
-// place returns where the character with an index stands; its errors are returned.
+// readingOrder returns the text of one line of a page in the order in which it is read. position
+// returns the horizontal position of the character at an index. Its errors are returned.
 //
-// A PDF says where each glyph of a line stands. The order in which the glyphs follow each
-// other depends on the program that made it, and PDFium reverses some of them by that
-// order and not by where they stand. So in scripts that are read from the right both the
-// words and the letters of a word may come in either order.
+// A PDF contains the position of each glyph of a line. The order of the glyphs in the file depends
+// on the program that wrote it, and PDFium reverses some glyphs by that order and not by their
+// positions. In right-to-left scripts, therefore, both the words and the letters of a word may be
+// in either order.
 //
-// Letters are reversed if they come from left to right. Words are sorted: those of the
-// direction of most letters by where they stand, and runs of others between them in the
+// The letters of a word are reversed if they are in order from left to right. The words are sorted:
+// those in the direction of most letters by position, and runs of other words between them in the
 // opposite order.
-func readingOrder(letters []rune, place func(index int) (float64, error)) (string, error) {
-	words, err := line{letters, place}.words()
+func readingOrder(letters []rune, position func(index int) (float64, error)) (string, error) {
+	words, err := line{letters, position}.words()
 	if err != nil {
 		return "", err
 	}
@@ -61,7 +61,7 @@ func readingOrder(letters []rune, place func(index int) (float64, error)) (strin
 	return b.String(), nil
 }
 
-// words splits the line into words, the letters of each in reading order.
+// words splits the line into words and puts the letters of each in reading order.
 func (l line) words() ([]word, error) {
 	var words []word
 	for start := 0; start < len(l.letters); {
@@ -83,10 +83,10 @@ func (l line) words() ([]word, error) {
 	return words, nil
 }
 
-// word returns the word from start to end.
+// word returns the word from start to end with its letters in reading order.
 func (l line) word(start, end int) (word, error) {
 	w := word{letters: slices.Clone(l.letters[start:end])}
-	first, last := -1, -1 // of the letters that are read from the right
+	first, last := -1, -1 // indexes of the right-to-left letters
 	for i, r := range w.letters {
 		switch {
 		case isRightToLeft(r):
@@ -99,17 +99,17 @@ func (l line) word(start, end int) (word, error) {
 		}
 	}
 	w.rightToLeft = first >= 0
-	place := func(index int) (float64, error) { return l.place(start + index) }
+	position := func(index int) (float64, error) { return l.position(start + index) }
 	var err error
-	if w.x, err = place(max(0, first)); err != nil || first == last {
+	if w.x, err = position(max(0, first)); err != nil || first == last {
 		return w, err
 	}
-	x, err := place(last)
+	x, err := position(last)
 	if err != nil {
 		return w, err
 	}
 	reversed := w.x < x
-	if err := w.orderLamAlef(reversed, place); err != nil {
+	if err := w.orderLamAlef(reversed, position); err != nil {
 		return w, err
 	}
 	if reversed {
@@ -118,9 +118,9 @@ func (l line) word(start, end int) (word, error) {
 	return w, nil
 }
 
-// orderLamAlef puts lam before alef if it stands to the right: PDFium reverses the two in
-// the glyph that they share.
-func (w *word) orderLamAlef(reversed bool, place func(index int) (float64, error)) error {
+// orderLamAlef moves a lam before an alef if the lam is to the right of it. The two letters share a
+// glyph, in which PDFium reverses them. reversed reports whether the letters are in reverse order.
+func (w *word) orderLamAlef(reversed bool, position func(index int) (float64, error)) error {
 	for i := 0; i+1 < len(w.letters); i++ {
 		alef, lam := i, i+1
 		if reversed {
@@ -129,11 +129,11 @@ func (w *word) orderLamAlef(reversed bool, place func(index int) (float64, error
 		if w.letters[lam] != 'ل' || !strings.ContainsRune("اأإآٱ", w.letters[alef]) {
 			continue
 		}
-		a, err := place(alef)
+		a, err := position(alef)
 		if err != nil {
 			return err
 		}
-		l, err := place(lam)
+		l, err := position(lam)
 		if err != nil {
 			return err
 		}
@@ -145,12 +145,12 @@ func (w *word) orderLamAlef(reversed bool, place func(index int) (float64, error
 	return nil
 }
 
-// reverse reverses the letters of the word, except numbers and letters that are read from
-// the left, which keep their order.
+// reverse reverses the letters of the word. Numbers and runs of left-to-right letters keep their
+// order.
 func (w *word) reverse() {
 	slices.Reverse(w.letters)
 	for start := 0; start < len(w.letters); {
-		end := start // of what is read from the left, which begins and ends with a digit or letter
+		end := start // of the left-to-right run, which begins and ends with a digit or letter
 		for i := start; i < len(w.letters) && !isRightToLeft(w.letters[i]); i++ {
 			if unicode.IsLetter(w.letters[i]) || unicode.IsDigit(w.letters[i]) {
 				end = i + 1
@@ -163,16 +163,15 @@ func (w *word) reverse() {
 	}
 }
 
-// sortWords sorts the words of a line from their places into the order in which they are
-// read.
+// sortWords sorts the words of a line into reading order.
 func sortWords(words []word) {
 	balance := 0
 	for _, w := range words {
 		balance += w.balance
 	}
-	fromRight := balance >= 0
+	rightToLeft := balance >= 0
 	slices.SortStableFunc(words, func(a, b word) int {
-		if fromRight {
+		if rightToLeft {
 			a, b = b, a
 		}
 		return cmp.Compare(a.x, b.x)
@@ -182,7 +181,7 @@ func sortWords(words []word) {
 		for end < len(words) && words[end].rightToLeft == words[start].rightToLeft {
 			end++
 		}
-		if words[start].rightToLeft != fromRight {
+		if words[start].rightToLeft != rightToLeft {
 			slices.Reverse(words[start:end])
 		}
 		start = end

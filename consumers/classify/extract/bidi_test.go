@@ -7,20 +7,17 @@ import (
 	"unicode"
 )
 
-// glyph is a character and where it stands.
+// glyph is a character and its horizontal position.
 type glyph struct {
 	r rune
 	x float64
 }
 
-// placed gives the characters of visual, which is a line from left to right, in the order of others.
-func placed(visual string, order func([]glyph)) []glyph {
+// visualLine returns the glyphs of a line from left to right.
+func visualLine(visual string) []glyph {
 	var line []glyph
 	for _, r := range visual {
 		line = append(line, glyph{r, float64(len(line))})
-	}
-	if order != nil {
-		order(line)
 	}
 	return line
 }
@@ -36,7 +33,8 @@ func eachWord(line []glyph, do func([]glyph)) {
 	}
 }
 
-func ordered(line []glyph) string {
+// inReadingOrder returns the text of the line in reading order.
+func inReadingOrder(line []glyph) string {
 	var letters []rune
 	for _, g := range line {
 		letters = append(letters, g.r)
@@ -48,19 +46,18 @@ func ordered(line []glyph) string {
 	return text
 }
 
-func TestLinesAreReadInTheirOrder(t *testing.T) {
-	// As they stand on the page, from left to right; אבג is read ג last.
+// The order of the glyphs in the file does not affect the order in which they are read.
+func TestReadingOrderOfAnyGlyphOrder(t *testing.T) {
+	// The characters from left to right. In the word אבגד, ד is the last letter and leftmost.
 	const visual = "וה 12 Co Ab דגבא"
 	const want = "אבגד 12 Co Ab הו"
-	for name, order := range map[string]func([]glyph){
-		"from left to right": nil,
-		// The words from right to left, the letters from left to right.
-		"letters turned around": func(line []glyph) {
+	for name, reorder := range map[string]func([]glyph){
+		"all from left to right": func([]glyph) {},
+		"words from right to left, letters from left to right": func(line []glyph) {
 			slices.Reverse(line)
-			eachWord(line, func(word []glyph) { slices.Reverse(word) })
+			eachWord(line, slices.Reverse)
 		},
-		// The words from left to right, the letters as they are read.
-		"words turned around": func(line []glyph) {
+		"words from left to right, letters in reading order": func(line []glyph) {
 			eachWord(line, func(word []glyph) {
 				if isRightToLeft(word[0].r) {
 					slices.Reverse(word)
@@ -68,10 +65,17 @@ func TestLinesAreReadInTheirOrder(t *testing.T) {
 			})
 		},
 	} {
-		if got := ordered(placed(visual, order)); got != want {
-			t.Errorf("%s: %q, want %q", name, got, want)
-		}
+		t.Run(name, func(t *testing.T) {
+			line := visualLine(visual)
+			reorder(line)
+			if got := inReadingOrder(line); got != want {
+				t.Errorf("got %q, want %q", got, want)
+			}
+		})
 	}
+}
+
+func TestReadingOrder(t *testing.T) {
 	for visual, want := range map[string]string{
 		"":                     "",
 		"  ":                   "",
@@ -81,40 +85,45 @@ func TestLinesAreReadInTheirOrder(t *testing.T) {
 		"120.50 :םולשתל":       "לתשלום: 120.50",
 		"120.50-הלוע":          "עולה-120.50",
 	} {
-		if got := ordered(placed(visual, nil)); got != want {
-			t.Errorf("%q: %q, want %q", visual, got, want)
+		if got := inReadingOrder(visualLine(visual)); got != want {
+			t.Errorf("%q from left to right: got %q, want %q", visual, got, want)
 		}
 	}
 }
 
-// In the glyph of lam and alef lam stands to the right, whichever comes first.
-func TestLamComesBeforeAlefInTheirGlyph(t *testing.T) {
-	for _, line := range [][]glyph{
-		{{'س', 4}, {'ا', 2}, {'ل', 3}, {'م', 1}}, // as it is read, but for the glyph
-		{{'م', 1}, {'ل', 3}, {'ا', 2}, {'س', 4}}, // all of it turned around, the glyph once more
-		{{'م', 1}, {'ا', 2}, {'ل', 3}, {'س', 4}},
-		{{'س', 4}, {'ل', 3}, {'ا', 2}, {'م', 1}},
+// In the glyph that lam and alef share, lam is to the right. It comes first in the text, whatever
+// the order of the two in the file.
+func TestReadingOrderOfLamAndAlef(t *testing.T) {
+	for name, line := range map[string][]glyph{
+		"right to left, pair reversed":     {{'س', 4}, {'ا', 2}, {'ل', 3}, {'م', 1}},
+		"right to left, pair not reversed": {{'س', 4}, {'ل', 3}, {'ا', 2}, {'م', 1}},
+		"left to right, pair reversed":     {{'م', 1}, {'ل', 3}, {'ا', 2}, {'س', 4}},
+		"left to right, pair not reversed": {{'م', 1}, {'ا', 2}, {'ل', 3}, {'س', 4}},
 	} {
-		if got := ordered(line); got != "سلام" {
-			t.Errorf("%v: %q", line, got)
+		t.Run(name, func(t *testing.T) {
+			if got := inReadingOrder(line); got != "سلام" {
+				t.Errorf("got %q, want %q", got, "سلام")
+			}
+		})
+	}
+	t.Run("alef before lam in the text", func(t *testing.T) {
+		if got := inReadingOrder([]glyph{{'ا', 3}, {'ل', 2}, {'م', 1}}); got != "الم" {
+			t.Errorf("got %q, want %q", got, "الم")
 		}
-	}
-	if got := ordered([]glyph{{'ا', 3}, {'ل', 2}, {'م', 1}}); got != "الم" {
-		t.Errorf("alef before lam: %q", got)
-	}
+	})
 }
 
-// Whatever stands wherever: nothing is lost, added or changed but blanks.
+// Whatever the positions, only white space is added, removed or changed.
 func FuzzReadingOrder(f *testing.F) {
 	for _, seed := range []string{"וה 12 Co Ab דגבא", "سلام a1-ب 2 لا", "\x00 ا\u00a0ل"} {
 		f.Add(seed, []byte{9, 2, 7, 7, 0, 255, 3})
 	}
-	f.Fuzz(func(t *testing.T, line string, places []byte) {
+	f.Fuzz(func(t *testing.T, line string, positions []byte) {
 		got, err := readingOrder([]rune(line), func(i int) (float64, error) {
-			if len(places) == 0 {
+			if len(positions) == 0 {
 				return 0, nil
 			}
-			return float64(places[i%len(places)]), nil
+			return float64(positions[i%len(positions)]), nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -123,13 +132,13 @@ func FuzzReadingOrder(f *testing.F) {
 			return slices.Sorted(slices.Values(slices.DeleteFunc([]rune(s), unicode.IsSpace)))
 		}
 		if !slices.Equal(letters(got), letters(line)) {
-			t.Errorf("%q became %q", line, got)
+			t.Errorf("got %q, want the same characters as in %q", got, line)
 		}
 	})
 }
 
-// right-to-left.pdf was printed by Chromium from paragraphs of these lines, some with dir="rtl".
-func TestPDFsInArabicAndHebrew(t *testing.T) {
+// Chromium printed right-to-left.pdf from paragraphs of these lines, some of them with dir="rtl".
+func TestPDFInArabicAndHebrew(t *testing.T) {
 	content, err := os.ReadFile("testdata/right-to-left.pdf")
 	if err != nil {
 		t.Fatal(err)
@@ -142,6 +151,6 @@ func TestPDFsInArabicAndHebrew(t *testing.T) {
 Invoice number 2041 for telephone services, amount due 120.50
 The word فاتورة means invoice, and حساب means account.`
 	if err != nil || got.Text != want {
-		t.Errorf("got %v\n%s", err, got.Text)
+		t.Errorf("got %v\n%s\nwant\n%s", err, got.Text, want)
 	}
 }

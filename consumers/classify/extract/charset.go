@@ -14,16 +14,16 @@ import (
 	"golang.org/x/text/encoding/japanese"
 )
 
-// decode turns raw into a string, from the encoding that it shows by itself,
-// else the declared one, else the one that it looks most like, else
-// Windows-1252, as browsers do. What cannot be decoded stays invalid or becomes U+FFFD.
+// decode decodes raw. It uses the encoding that the bytes themselves determine, else the declared
+// one, else the most likely one by statistics, else Windows-1252, as browsers do. Bytes that cannot
+// be decoded stay as they are or become U+FFFD.
 //
-// Valid UTF-8 goes before a declaration: text in another encoding is hardly
-// ever valid UTF-8 by chance, and declarations are often wrong.
+// Valid UTF-8 takes precedence over a declaration: text in another encoding is almost never valid
+// UTF-8 by chance, and declarations are often wrong.
 func decode(raw []byte, contentType string, markup bool) string {
 	e := byBOM(raw)
 	if e == nil {
-		e = byUnits(raw)
+		e = byCodeUnits(raw)
 	}
 	if e == nil {
 		e = byContent(raw, contentType, markup)
@@ -38,11 +38,13 @@ func decode(raw []byte, contentType string, markup bool) string {
 	return string(decoded)
 }
 
+// byContent returns the encoding of text in code units of one byte.
 func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
 	declared := declaredEncoding(raw, contentType, markup)
-	invalid, multibyte := utf8Shape(raw)
+	invalid, multibyte := countUTF8(raw)
 	if invalid == 0 && multibyte == 0 {
-		// ASCII, unless it is one of the encodings that live within ASCII.
+		// This is ASCII, unless it is an encoding that switches to other characters by escape
+		// sequences.
 		switch {
 		case bytes.IndexByte(raw, 0x1b) < 0:
 		case declared != nil:
@@ -52,32 +54,32 @@ func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
 		}
 		return encoding.Nop
 	}
-	// A few bad bytes among many good sequences are damage, not an encoding.
+	// A few invalid bytes among many valid sequences are damaged UTF-8, not another encoding.
 	if invalid*50 < multibyte {
 		return encoding.Nop
 	}
 	if declared != nil {
 		return declared
 	}
-	return byLikeness(raw, markup)
+	return byStatistics(raw, markup)
 }
 
 const (
-	// likenessBytes is how much of a text its encoding is guessed from.
-	likenessBytes = 64 << 10
-	// minLikeness, in percent, is chardet's confidence that is believed.
-	minLikeness = 15
+	// statisticsBytes is the number of bytes from which an encoding is guessed.
+	statisticsBytes = 64 << 10
+	// minCharsetConfidence is the lowest confidence, in percent, of a guess of chardet that is used.
+	minCharsetConfidence = 15
 )
 
-// byLikeness guesses the encoding from the frequencies of letters, as ICU does, by
-// its port to Go: tables and arithmetic without further modules, which change as little as these
-// encodings do. x/net/html/charset knows marks and declarations only and calls
-// everything else Windows-1252: Cyrillic, Greek, Chinese, Japanese and Korean texts that declare nothing
-// would be lost.
+// byStatistics guesses the encoding from the frequencies of letters. It uses chardet, the port to
+// Go of ICU's detector, which consists of tables and arithmetic, depends on no other modules, and
+// needs as few changes as these encodings do. x/net/html/charset only uses byte order marks and
+// declarations, and takes everything else for Windows-1252, which would garble undeclared Cyrillic,
+// Greek, Chinese, Japanese and Korean texts.
 //
-// It returns Windows-1252 or Latin-9 where nothing fits better.
-func byLikeness(raw []byte, markup bool) encoding.Encoding {
-	sample := raw[:min(len(raw), likenessBytes)]
+// It returns Windows-1252 or Latin-9 if no other encoding is more likely.
+func byStatistics(raw []byte, markup bool) encoding.Encoding {
+	sample := raw[:min(len(raw), statisticsBytes)]
 	if isCyrillicDOS(sample) {
 		return charmap.CodePage866
 	}
@@ -85,17 +87,19 @@ func byLikeness(raw []byte, markup bool) encoding.Encoding {
 	if markup {
 		detector = chardet.NewHtmlDetector()
 	}
-	guesses, _ := detector.DetectAll(sample) // its only error is that it found none
+	guesses, _ := detector.DetectAll(sample) // the only error is that there are none
 	// chardet returns guesses of the same confidence in random order.
 	slices.SortFunc(guesses, func(a, b chardet.Result) int {
 		return cmp.Or(cmp.Compare(b.Confidence, a.Confidence), cmp.Compare(a.Charset, b.Charset))
 	})
 	for _, guess := range guesses {
 		e, name := charset.Lookup(guess.Charset)
-		if e == nil || guess.Confidence < minLikeness || name == "utf-8" || strings.HasPrefix(name, "utf-16") {
+		if e == nil || guess.Confidence < minCharsetConfidence ||
+			name == "utf-8" || strings.HasPrefix(name, "utf-16") {
 			continue
 		}
-		if decoded, err := e.NewDecoder().Bytes(sample); err == nil && bytes.Count(decoded, []byte("\ufffd"))*50 <= len(decoded) {
+		decoded, err := e.NewDecoder().Bytes(sample)
+		if err == nil && bytes.Count(decoded, []byte("\ufffd"))*50 <= len(decoded) {
 			if name == "windows-1252" {
 				break
 			}
@@ -105,8 +109,9 @@ func byLikeness(raw []byte, markup bool) encoding.Encoding {
 	return westernEuropean(raw)
 }
 
-// westernEuropean tells Latin-9 from Windows-1252, which differ where texts have a euro sign: Windows-1252 has
-// it among the control characters of Latin-9, and Latin-9 at a sign that hardly any text has.
+// westernEuropean distinguishes Latin-9 from Windows-1252 by the euro sign. Windows-1252 encodes it
+// as 0x80, which is a control character in Latin-9. Latin-9 encodes it as 0xA4, which is the
+// currency sign ¤ in Windows-1252 and rare in texts.
 func westernEuropean(raw []byte) encoding.Encoding {
 	control := slices.ContainsFunc(raw, func(b byte) bool { return b >= 0x80 && b < 0xa0 })
 	if !control && bytes.IndexByte(raw, 0xa4) >= 0 {
@@ -115,16 +120,16 @@ func westernEuropean(raw []byte) encoding.Encoding {
 	return charmap.Windows1252
 }
 
-// isCyrillicDOS recognizes Russian in code page 866, which chardet does not know: nearly all bytes beyond ASCII
-// are Cyrillic letters in it, and as many of them the most frequent ones as in Russian, in which
-// these are more than half.
+// isCyrillicDOS reports whether raw is Russian in code page 866, which chardet does not support. At
+// least 95% of the bytes that are not ASCII must be Cyrillic letters in it, and at least 40% must
+// be one of the seven most frequent letters, which are more than half of all letters in Russian.
 func isCyrillicDOS(raw []byte) bool {
-	beyond, letters, frequent := 0, 0, 0
+	nonASCII, letters, frequent := 0, 0, 0
 	for _, b := range raw {
 		if b < utf8.RuneSelf {
 			continue
 		}
-		beyond++
+		nonASCII++
 		if b <= 0xaf || b >= 0xe0 && b <= 0xf1 {
 			letters++
 		}
@@ -133,19 +138,19 @@ func isCyrillicDOS(raw []byte) bool {
 			frequent++
 		}
 	}
-	return beyond >= 8 && letters*20 >= beyond*19 && frequent*5 >= beyond*2
+	return nonASCII >= 8 && letters*20 >= nonASCII*19 && frequent*5 >= nonASCII*2
 }
 
-// declaredEncoding returns what the content type or, in markup, the document
-// itself declares; nil for nothing, and for UTF-8 and UTF-16, which the
-// content has already ruled out when this matters.
+// declaredEncoding returns the encoding that the content type or, in markup, the document itself
+// declares. It returns nil if there is no declaration. It also returns nil for UTF-8 and UTF-16:
+// the content has ruled them out where the declaration is used.
 func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Encoding {
 	var prefix []byte
 	if markup {
 		prefix = raw[:min(len(raw), 1024)]
 	}
 	e, name, certain := charset.DetermineEncoding(prefix, contentType)
-	if !certain && name == "windows-1252" { // what it says of documents that declare nothing
+	if !certain && name == "windows-1252" { // the default for documents without a declaration
 		return nil
 	}
 	switch name {
@@ -155,10 +160,9 @@ func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Enco
 	return e
 }
 
-// utf8Shape counts the bytes of raw that are not valid UTF-8, and the
-// sequences of two and more bytes that are. A sequence that the end cuts off
-// counts as neither.
-func utf8Shape(raw []byte) (invalid, multibyte int) {
+// countUTF8 counts the bytes of raw that are not valid UTF-8, and the valid sequences of two or
+// more bytes. An incomplete sequence at the end counts as neither.
+func countUTF8(raw []byte) (invalid, multibyte int) {
 	for i := 0; i < len(raw); {
 		if raw[i] < utf8.RuneSelf {
 			i++

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Defaults of Config's fields.
+// Defaults of the fields of Config.
 const (
 	DefaultWorkers  = 1
 	DefaultTimeout  = 10 * time.Second
@@ -20,46 +20,47 @@ const (
 	DefaultOCRTimeout   = 40 * time.Second
 )
 
-// Config is how much an Extractor may use. The zero value is ready for use.
+// Config holds the settings and limits of an Extractor. The zero value is valid: a field that is
+// not set has its default.
 type Config struct {
-	// CacheDir is the folder that keeps PDFium compiled to machine code, about
-	// 20 MB, so that the next process starts it in a tenth of a second instead
-	// of some seconds. It is created if missing, with mode 0700. The files in it are
-	// executed: nobody else may write there. "" keeps the code in memory only.
+	// CacheDir is the folder in which PDFium is kept compiled to machine code, about 20 MB. With it
+	// the next process starts PDFium in a tenth of a second instead of some seconds. The folder is
+	// created if it is missing, with mode 0700. The files in it are executed, so nobody else may be
+	// able to write to it. If CacheDir is empty, the code is kept only in memory.
 	CacheDir string
-	// Workers is how many PDFs are read concurrently. Default 1. Each may
-	// take 64 MiB, one of them 192 MiB, and one core.
+	// Workers is the number of PDFs that are read concurrently. Each uses up to 64 MiB of memory,
+	// one of them up to 192 MiB, and one core. Default 1.
 	Workers int
-	// Timeout bounds the work on one document once its turn has come, except
-	// character recognition. A document that gave text before its time ran out keeps
-	// that text, Truncated. Default 10 s.
+	// Timeout limits the time that one document takes, except for OCR and for waiting until a worker
+	// or memory is free. If the document has given text by then, that text is returned and marked
+	// Truncated. Default 10 s.
 	Timeout time.Duration
-	// MaxBytes is the largest PDF or archive, in bytes, that is held in memory,
-	// and the largest picture. Default 32 MiB.
+	// MaxBytes is the largest size, in bytes, of a PDF or archive that is held in memory, and of an
+	// image. Default 32 MiB.
 	MaxBytes int64
-	// MaxRunes is the largest number of characters in Result.Text. Default
-	// 200,000, more than classification reads.
+	// MaxRunes is the largest number of characters in Result.Text. Default 200,000, which is more
+	// than classification reads.
 	MaxRunes int
-	// MaxPages is how many pages of a PDF are read. Default 1000.
+	// MaxPages is the number of pages of a PDF that are read. Default 1000.
 	MaxPages int
-	// Tesseract is the program that recognizes characters in pictures: its path,
-	// or a name to find in PATH, on each use. Default "tesseract".
+	// Tesseract is the program that recognizes text in images: a path, or a name that is looked up
+	// in PATH at each use. Default "tesseract".
 	Tesseract string
-	// OCRLanguages are tesseract's names of the languages to expect, joined by
-	// plus signs. Their data has to be installed. Default "eng".
+	// OCRLanguages are the languages that tesseract expects, by its own names, joined by plus signs.
+	// Their data must be installed. Default "eng".
 	OCRLanguages string
-	// OCRTimeout bounds character recognition in one document, of which at most
-	// five pages are recognized. Default 40 s.
+	// OCRTimeout limits the time that OCR takes for one document, of which at most five pages are
+	// recognized. Default 40 s.
 	OCRTimeout time.Duration
 }
 
-// ErrLanguages is returned by New for a Config.OCRLanguages that is malformed.
-var ErrLanguages = errors.New("want names of tesseract's languages, joined by plus signs, such as deu+eng")
+// ErrLanguages is returned by New if Config.OCRLanguages is malformed.
+var ErrLanguages = errors.New(
+	"want tesseract's names of languages, joined by plus signs, such as deu+eng")
 
 var languages = regexp.MustCompile(`^[A-Za-z]\w*(\+[A-Za-z]\w*)*$`)
 
-// withDefaults returns the config with each field that is not set replaced by its
-// default.
+// withDefaults returns the config with the default of each field that is not set.
 func (c Config) withDefaults() (Config, error) {
 	c.Workers = orDefault(c.Workers, DefaultWorkers)
 	c.Timeout = orDefault(c.Timeout, DefaultTimeout)
@@ -75,10 +76,10 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// orDefault returns n if it is positive, else the default.
-func orDefault[T int | int64 | time.Duration](n, otherwise T) T {
+// orDefault returns n if it is positive, else defaultValue.
+func orDefault[T int | int64 | time.Duration](n, defaultValue T) T {
 	if n > 0 {
 		return n
 	}
-	return otherwise
+	return defaultValue
 }

@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// maxFormats bounds how many cell formats are kept. Excel has up to 65,490.
+// maxFormats is the largest number of cell formats that are stored. Excel allows 65,490.
 const maxFormats = 70_000
 
-// dates says which cells of a workbook are dates: those stand there as numbers, and
-// only their format (ECMA-376-1, 18.8) makes dates of them.
+// dates formats the dates in the cells of a workbook. Dates are stored as numbers, and only the
+// format of a cell (ECMA-376-1, 18.8) shows that its number is a date.
 type dates struct {
-	styles []string // the layout for each cell format; "" for numbers
-	base   time.Time
+	layouts []string // the time layout of each cell format; "" for formats of numbers
+	base    time.Time
 }
 
 const (
@@ -24,38 +24,38 @@ const (
 	layoutDateTime = layoutDate + " " + layoutTime
 )
 
-// excelBase is day 0, for all days after February 1900, in which Excel has 29 days.
+// excelBase is day 0. It is right for all days after February 1900, to which Excel gives 29 days.
 var excelBase = time.Date(1899, time.December, 30, 0, 0, 0, 0, time.UTC)
 
-// readStyles reads the formats.
+// readStyles reads the cell formats of the workbook.
 func (d *dates) readStyles(a *archive, part string) error {
-	own := map[string]string{}
-	cells := false
-	return a.elements(part, elements{
-		open: func(name string, attributes func() map[string]string) {
+	custom := map[string]string{} // layouts by format ID
+	inCellFormats := false
+	return a.parse(part, xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
 			switch {
-			case name == "numfmt" && len(own) < maxFormats:
-				of := attributes()
-				own[of["numfmtid"]] = layoutOf(of["formatcode"])
+			case name == "numfmt" && len(custom) < maxFormats:
+				attrs := attributes()
+				custom[attrs["numfmtid"]] = customLayout(attrs["formatcode"])
 			case name == "cellxfs":
-				cells = true
-			case name == "xf" && cells:
+				inCellFormats = true
+			case name == "xf" && inCellFormats:
 				id := attributes()["numfmtid"]
-				layout, ok := own[id]
+				layout, ok := custom[id]
 				if !ok {
 					layout = builtinLayout(id)
 				}
-				d.styles = append(d.styles, layout)
+				d.layouts = append(d.layouts, layout)
 			}
 		},
-		close: func(name string) { cells = cells && name != "cellxfs" },
-		text:  func(string) {},
-		done:  func() bool { return len(d.styles) >= maxFormats },
+		end:  func(name string) { inCellFormats = inCellFormats && name != "cellxfs" },
+		text: func(string) {},
+		done: func() bool { return len(d.layouts) >= maxFormats },
 	})
 }
 
-// builtinLayout is the layout of a format that every workbook has (ECMA-376-1,
-// 18.8.30).
+// builtinLayout returns the layout of a format that every workbook has (ECMA-376-1, 18.8.30), or ""
+// for a format of numbers.
 func builtinLayout(id string) string {
 	switch n, err := strconv.Atoi(id); {
 	case err != nil:
@@ -70,13 +70,13 @@ func builtinLayout(id string) string {
 	return ""
 }
 
-// literal is what in a format is no code: quoted and escaped characters, colors and
-// locales. Hours that go over a day are in brackets too.
+// literal matches the parts of a format that are not codes: quoted and escaped characters, colors
+// and locales. It does not match elapsed hours, minutes and seconds, which are in brackets too.
 var literal = regexp.MustCompile(`"[^"]*"|\\.|_.|\*.|\[[^\]]*[^\]hms][^\]]*\]`)
 
-// layoutOf is the layout for a format of the workbook's own, of which only the first
-// section is for dates.
-func layoutOf(code string) string {
+// customLayout returns the layout of a format that the workbook defines, or "" for a format of
+// numbers. Only the first section of the format applies to dates.
+func customLayout(code string) string {
 	code, _, _ = strings.Cut(literal.ReplaceAllString(strings.ToLower(code), ""), ";")
 	if code == "general" {
 		return ""
@@ -93,21 +93,22 @@ func layoutOf(code string) string {
 	return ""
 }
 
-// show is what a number in a cell of a format (its index, as the cell has it) shows.
-func (d *dates) show(style, value string) string {
+// format returns the value of a cell as a date or time if the cell has such a format. style is the
+// index of the format, as the cell has it. It returns other values unchanged.
+func (d *dates) format(style, value string) string {
 	index, err := strconv.Atoi(style)
-	if err != nil || index < 0 || index >= len(d.styles) || d.styles[index] == "" {
+	if err != nil || index < 0 || index >= len(d.layouts) || d.layouts[index] == "" {
 		return value
 	}
 	days, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 	if err != nil || !(days >= 0 && days < 2_958_466) { // up to the year 9999
 		return value
 	}
-	layout := d.styles[index]
+	layout := d.layouts[index]
 	if days >= 1 && layout == layoutTime {
 		return value // a duration
 	}
-	whole, part := math.Modf(days)
-	at := d.base.AddDate(0, 0, int(whole)).Add(time.Duration(math.Round(part*86_400)) * time.Second)
-	return at.Format(layout)
+	whole, fraction := math.Modf(days)
+	seconds := time.Duration(math.Round(fraction * 86_400))
+	return d.base.AddDate(0, 0, int(whole)).Add(seconds * time.Second).Format(layout)
 }

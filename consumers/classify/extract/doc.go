@@ -1,48 +1,42 @@
-// Package extract gets the text out of documents that strangers uploaded.
+// Package extract extracts the text of documents from untrusted sources.
 //
-// [Extractor.Text] finds a document's kind from its content, never from its
-// name or its declared type, and returns clean text of bounded length. It reads:
+// [Extractor.Text] detects the kind of a document from its content, regardless of its name and its
+// declared type, and returns clean text of limited length. It reads:
 //
-//   - plain text in any common encoding, Markdown, CSV, JSON and other text
-//     kinds, XML and HTML;
-//   - PDF: its text or, if it has none, pictures of its first pages;
-//   - docx, xlsx, pptx and their templates, the Open Document Format, and EPUB;
-//   - mails, with the names of their attachments;
-//   - pictures (PNG, JPEG, GIF, BMP, TIFF, WebP), by character recognition.
+//   - plain text in any common encoding, Markdown, CSV, JSON and other text formats, XML and HTML;
+//   - PDF: the text of its pages or, if they have none, what OCR recognizes on the first of them;
+//   - docx, xlsx, pptx and their templates, the OpenDocument formats, and EPUB;
+//   - emails, with the names of their attachments;
+//   - images (PNG, JPEG, GIF, BMP, TIFF, WebP), by OCR.
 //
-// Every other kind is [ErrUnsupported]. Each error about the document itself wraps
-// one of four reasons; any other error says nothing about the document, and the
-// same call may succeed later.
+// For every other kind it returns [ErrUnsupported]. An error that the document itself causes wraps
+// one of four errors: [ErrEncrypted], [ErrNoText], [ErrBroken] or ErrUnsupported. After any other
+// error the same call may succeed later.
 //
-// # What it never does
+// # Safety
 //
-// Package extract never opens a network connection, follows a reference out of a
-// document, runs anything that a document contains, expands an XML entity, or
-// opens an archive within an archive. It writes no files except PDFium's compiled
-// code in [Config.CacheDir]. Errors never quote a document.
+// Package extract never opens a network connection, follows a reference out of a document, runs
+// code from a document, expands an XML entity, or opens an archive within an archive. It writes no
+// files except PDFium's compiled code in [Config.CacheDir]. Errors never quote a document.
 //
-// # Bounds
+// # Limits
 //
-// Documents are assumed to be hostile, so everything is bounded:
+// Documents are assumed to be hostile, so the resources that each of them uses are limited:
 //
-//   - Text kinds: at most 8 MiB of a document are read, and held once raw and
-//     once decoded. The readers of HTML and XML build no tree.
-//   - PDF: PDFium runs as WebAssembly in a sandbox without file system,
-//     environment, arguments or network. A sandbox has at most 64 MiB of memory;
-//     one sandbox at a time may have 192 MiB. Each document gets a fresh instance,
-//     which a deadline ends. A file of up to [Config.MaxBytes] is held in memory. A
-//     larger one is read through a window of 8 MiB if the caller's reader is an
-//     io.ReaderAt.
-//   - Archives: at most 4 MiB of the list of contents are read, and at most 64 MiB
-//     are unpacked.
-//   - Mails: 64 MiB, 1,000 parts, ten levels.
-//   - Pictures: at most as many pixels as fit in 200 MiB. They are decoded in this
-//     process, one at a time; one that needs more than 64 MiB waits until no sandbox
-//     has as much. tesseract, a separate program, receives only the gray pixels. It
-//     has a deadline and 768 MiB of address space, and may not write files. Without
-//     tesseract, pictures and scans are [ErrNoText].
-//   - Output: at most [Config.MaxRunes] characters. Reading stops once they are
-//     there.
+//   - Text formats: at most 8 MiB of a document are read, and held once encoded and once decoded.
+//     The readers of HTML and XML do not build a tree.
+//   - PDF: PDFium runs as WebAssembly in a sandbox without file system, environment, arguments or
+//     network. A sandbox has at most 64 MiB of memory; one sandbox at a time may have 192 MiB. Each
+//     document gets a new instance, which is stopped at a deadline. A file of up to
+//     [Config.MaxBytes] is held in memory. A larger one is read through a window of 8 MiB if the
+//     caller's reader is an io.ReaderAt.
+//   - Archives: at most 4 MiB are read to list an archive, and at most 64 MiB are decompressed.
+//   - Emails: 64 MiB, 1,000 parts, ten levels of nesting.
+//   - Images: an image is decoded in this process if that takes at most 200 MiB, one image at a
+//     time. An image that needs more than 64 MiB waits until no sandbox has that much. tesseract, a
+//     separate program, receives only gray pixels. It has a deadline and 768 MiB of address space,
+//     and cannot write files. Without tesseract, images and scans give [ErrNoText].
+//   - Output: at most [Config.MaxRunes] characters. Reading stops when they are reached.
 //
-// A panic of a reader is [ErrBroken] for its document and affects nothing else.
+// A panic while a document is read is returned as [ErrBroken] and does not affect other documents.
 package extract

@@ -9,27 +9,29 @@ import (
 	"strings"
 )
 
-// fontAlgorithms hide a book's fonts, which is no protection of its text (EPUB
-// 3.3, 4.3, and Adobe's older way).
-var fontAlgorithms = []string{"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC"}
+// fontAlgorithms are the algorithms that obfuscate only the fonts of a book (EPUB 3.3, 4.3, and an
+// older one of Adobe's).
+var fontAlgorithms = []string{
+	"http://www.idpf.org/2008/embedding", "http://ns.adobe.com/pdf/enc#RC",
+}
 
-// maxChapters bounds how many files of a book are read.
+// maxChapters is the number of files of a book that are read.
 const maxChapters = 10_000
 
-// readBook reads an EPUB publication: title, authors, subjects and description,
-// then its files in reading order.
-func (a *archive) readBook(ctx context.Context, text *text) error {
-	if err := a.checkRights(); err != nil {
+// readEPUB reads an EPUB publication: its title, authors, subjects and description, then its files
+// in reading order.
+func (a *archive) readEPUB(ctx context.Context, text *text) error {
+	if err := a.checkEncryption(); err != nil {
 		return err
 	}
 	root := ""
-	err := a.elements("META-INF/container.xml", elements{
-		open: func(name string, attributes func() map[string]string) {
+	err := a.parse("META-INF/container.xml", xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
 			if name == "rootfile" && root == "" {
 				root = attributes()["full-path"]
 			}
 		},
-		close: func(string) {}, text: func(string) {},
+		end: func(string) {}, text: func(string) {},
 	})
 	if err != nil {
 		return err
@@ -60,37 +62,39 @@ func (a *archive) readBook(ctx context.Context, text *text) error {
 	return nil
 }
 
-// readPackage reads the package document (EPUB 3.3, 5): it writes the metadata
-// and returns the names of the files in reading order.
+// readPackage reads the package document (EPUB 3.3, 5). It writes the metadata to text and returns
+// the names of the files in reading order.
 func (a *archive) readPackage(root string, text *text) ([]string, error) {
-	type item struct{ name, media string }
+	type item struct{ name, mediaType string }
 	items := map[string]item{}
 	var chapters []string
-	metadata := false
-	err := a.elements(root, elements{
-		open: func(name string, attributes func() map[string]string) {
+	inMetadata := false
+	err := a.parse(root, xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
 			switch name {
 			case "title", "creator", "subject", "description":
-				metadata = true
+				inMetadata = true
 			case "item":
-				if of := attributes(); len(items) < maxChapters {
-					items[of["id"]] = item{resolve(path.Dir(root), unescaped(of["href"])), of["media-type"]}
+				if attrs := attributes(); len(items) < maxChapters {
+					file := resolve(path.Dir(root), unescapeReference(attrs["href"]))
+					items[attrs["id"]] = item{file, attrs["media-type"]}
 				}
 			case "itemref":
 				found := items[attributes()["idref"]]
-				if (found.media == "application/xhtml+xml" || found.media == "text/html") && len(chapters) < maxChapters {
+				isPage := found.mediaType == "application/xhtml+xml" || found.mediaType == "text/html"
+				if isPage && len(chapters) < maxChapters {
 					chapters = append(chapters, found.name)
 				}
 			}
 		},
-		close: func(string) {
-			if metadata {
-				metadata = false
+		end: func(string) {
+			if inMetadata {
+				inMetadata = false
 				text.startLine()
 			}
 		},
 		text: func(s string) {
-			if metadata {
+			if inMetadata {
 				text.flow(s)
 			}
 		},
@@ -98,32 +102,33 @@ func (a *archive) readPackage(root string, text *text) ([]string, error) {
 	return chapters, err
 }
 
-// unescaped is a reference as a name; one that is no URL is taken as it is.
-func unescaped(reference string) string {
+// unescapeReference decodes the percent-encoding of a reference. It returns an invalid reference
+// unchanged.
+func unescapeReference(reference string) string {
 	if name, err := url.PathUnescape(reference); err == nil {
 		return name
 	}
 	return reference
 }
 
-// checkRights fails where more than the fonts is encrypted.
-func (a *archive) checkRights() error {
+// checkEncryption fails if anything but the fonts of the book is encrypted.
+func (a *archive) checkEncryption() error {
 	const encryption = "META-INF/encryption.xml"
 	if !a.has(encryption) {
 		return nil
 	}
 	encrypted := false
-	err := a.elements(encryption, elements{
-		open: func(name string, attributes func() map[string]string) {
+	err := a.parse(encryption, xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
 			if name == "encryptionmethod" {
 				algorithm := strings.TrimSpace(attributes()["algorithm"])
 				encrypted = encrypted || !slices.Contains(fontAlgorithms, algorithm)
 			}
 		},
-		close: func(string) {}, text: func(string) {},
+		end: func(string) {}, text: func(string) {},
 	})
 	if err == nil && encrypted {
-		return fmt.Errorf("%w: the book is protected", ErrEncrypted)
+		return fmt.Errorf("%w: protected EPUB", ErrEncrypted)
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func Example() {
 		return
 	}
 	defer f.Close()
-	found, err := e.Text(context.Background(), f, -1, "text/plain")
+	result, err := e.Text(context.Background(), f, -1, "text/plain")
 	switch {
 	case errors.Is(err, extract.ErrEncrypted):
 		fmt.Println("the document needs a password")
@@ -31,10 +31,10 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Println(found.Kind, "declared as something else:", found.TypeMismatch)
-	fmt.Printf("%s\ntruncated: %v\n", found.Text, found.Truncated)
+	fmt.Println(result.Kind, "differs from the declared type:", result.TypeMismatch)
+	fmt.Printf("%s\ntruncated: %v\n", result.Text, result.Truncated)
 	// Output:
-	// text/html declared as something else: true
+	// text/html differs from the declared type: true
 	// Your insurance policy
 	// Dear Mrs Example,
 	// truncated: true

@@ -9,66 +9,65 @@ import (
 	"strings"
 )
 
-// Why a document gave no text. Every error of Text that is about the document
-// itself wraps exactly one of these. Any other error (the reader failed, the
-// context ended, the sandbox did not start) says nothing about the document,
-// and another attempt may succeed.
+// Errors that the document itself causes. Every such error of Text wraps exactly one of these.
+// After any other error (the reader failed, the context ended, the sandbox did not start) another
+// attempt may succeed.
 var (
-	// ErrEncrypted: the document needs a password, or a key we do not have.
+	// ErrEncrypted means that the document needs a password, or a key that is not available.
 	ErrEncrypted = errors.New("document is encrypted")
-	// ErrNoText: the document is sound but holds no letter and no digit: an
-	// empty file, a picture without letters, a scan where tesseract is missing.
+	// ErrNoText means that the document is intact but holds no letter and no digit: an empty file,
+	// an image without letters, or a scan while tesseract is missing.
 	ErrNoText = errors.New("document holds no text")
-	// ErrBroken: the document is damaged, or takes more time or memory than
-	// any honest one does.
+	// ErrBroken means that the document is damaged, or that it takes more time or memory than a
+	// legitimate document does.
 	ErrBroken = errors.New("document cannot be read")
-	// ErrUnsupported: the document is of a kind, or of a size, that is not read.
+	// ErrUnsupported means that documents of this kind or of this size are not read.
 	ErrUnsupported = errors.New("document kind is not supported")
 )
 
 const (
-	// maxTextBytes is how much of a text document is read: enough for
-	// DefaultMaxRunes of any encoding, and for pages that are mostly markup.
+	// maxTextBytes is the number of bytes of a text document that are read: enough for
+	// DefaultMaxRunes in any encoding, and for pages that are mostly markup.
 	maxTextBytes = 8 << 20
-	// maxJunk is the share, in percent, of unprintable characters from which on
-	// what began as text is taken for something else.
-	maxJunk = 10
+	// maxUnprintable is the largest share, in percent, of characters in a text document that are
+	// control characters or invalid. With more, the document is taken for binary data.
+	maxUnprintable = 10
 )
 
-// ErrNeedsOCR is returned by TextWithoutOCR for a document whose text can only be had by
-// character recognition. It is not an error of the document.
+// ErrNeedsOCR is returned by TextWithoutOCR if the document has text only in images. The document
+// itself is intact.
 var ErrNeedsOCR = errors.New("document needs character recognition")
 
-// ErrClosed is returned by Text and Warm after Close.
+// ErrClosed is returned by calls of an Extractor that was closed.
 var ErrClosed = errors.New("extractor is closed")
 
-// Result is what was found in a document.
+// Result is the result of reading a document.
 type Result struct {
-	// Kind is the media type found from the content, without parameters, such
-	// as "application/pdf". It is set with most errors too.
+	// Kind is the media type that was detected from the content, without parameters, such as
+	// "application/pdf". It is set with most errors too.
 	Kind string
-	// Text is valid UTF-8 without control, bidi and invisible characters. Runs
-	// of blanks are one space, and there are at most two newlines in a row.
+	// Text is valid UTF-8 without control, bidirectional and invisible characters. Its white space
+	// consists of single spaces, newlines, and pairs of newlines.
 	Text string
-	// TypeMismatch reports whether the declared type differs from Kind.
-	// It is set with most errors too.
+	// TypeMismatch reports whether the declared type differs from Kind. It is set with most errors
+	// too.
 	TypeMismatch bool
-	// Pages is the number of pages the whole document says it has; 0 where the
-	// kind has no pages.
+	// Pages is the number of pages that the whole document declares, or 0 if documents of its kind
+	// have no pages.
 	Pages int
-	// Truncated reports whether the document holds, or may hold, more text than Text.
+	// Truncated reports whether the document has, or may have, more text than Text.
 	Truncated bool
 }
 
-// Extractor reads documents. It is safe for concurrent use.
+// Extractor extracts the text of documents. It is safe for concurrent use.
 type Extractor struct {
 	config Config
 	pdfs   *sandboxes
 	ocr    *recognizer
 }
 
-// New returns an Extractor. It starts nothing yet: PDFium is started by Warm or
-// by the first PDF. It fails when CacheDir cannot be used, and with ErrLanguages.
+// New returns an Extractor. It does not start PDFium, which Warm or the first PDF does. It fails
+// with ErrLanguages, or if CacheDir cannot be used.
 func New(config Config) (*Extractor, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -81,47 +80,45 @@ func New(config Config) (*Extractor, error) {
 	return &Extractor{config: config, pdfs: pdfs, ocr: newRecognizer(config)}, nil
 }
 
-// Warm starts PDFium, so that the first PDF need not wait for it. It takes a
-// tenth of a second with a filled CacheDir and some seconds without.
+// Warm starts PDFium, so that the first PDF does not have to wait for it. That takes a tenth of a
+// second if CacheDir holds the compiled code, else some seconds.
 func (e *Extractor) Warm(ctx context.Context) error {
 	return e.pdfs.warm(ctx)
 }
 
-// Close ends what is running, with ErrClosed, and releases PDFium's memory. It
-// returns once all of it is gone.
+// Close stops all calls that are in progress, which return ErrClosed, and releases PDFium's memory.
+// It returns when the memory is released.
 func (e *Extractor) Close() error {
 	e.ocr.close()
 	return e.pdfs.close()
 }
 
-// Text reads one document from r and returns its text. size is the document's
-// length in bytes, -1 if not known. contentType is the declared media type, of
-// which only the charset is used, and only where the content leaves it open;
-// filename is not used to find the kind.
+// Text reads one document from r and returns its text. size is the length of the document in bytes,
+// or -1 if it is unknown. contentType is the declared media type. Only its charset is used, and
+// only if the content does not determine the encoding.
 //
-// r is read from its current position. If it is an io.ReaderAt too (as
-// *minio.Object and *os.File are), PDFs larger than Config.MaxBytes, up to
-// 2 GiB, are read through it without being loaded whole. r has to obey ctx by
-// itself: a Read that hangs is not interrupted.
+// r is read from its current position. If it is also an io.ReaderAt, as *minio.Object and *os.File
+// are, a PDF that is larger than Config.MaxBytes, up to 2 GiB, is read through it without being
+// loaded into memory. r must itself observe ctx: a Read that blocks is not interrupted.
 //
-// The error wraps ErrEncrypted, ErrNoText, ErrBroken or ErrUnsupported if
-// the document is the reason. Errors never quote the document.
+// The error wraps ErrEncrypted, ErrNoText, ErrBroken or ErrUnsupported if the document is the
+// cause. Errors never quote the document.
 func (e *Extractor) Text(
 	ctx context.Context, r io.Reader, size int64, contentType string,
 ) (Result, error) {
-	return e.text(ctx, document{sequential: r, size: size}, contentType, whenNeeded)
+	return e.text(ctx, document{sequential: r, size: size}, contentType, ocrIfNeeded)
 }
 
-// TextWithoutOCR is Text, except that it returns ErrNeedsOCR instead of recognizing
-// characters, which takes many seconds and is done for one document at a time.
+// TextWithoutOCR is Text, except that it returns ErrNeedsOCR where Text would use OCR, which takes
+// many seconds and is done for one document at a time.
 func (e *Extractor) TextWithoutOCR(
 	ctx context.Context, r io.Reader, size int64, contentType string,
 ) (Result, error) {
-	return e.text(ctx, document{sequential: r, size: size}, contentType, never)
+	return e.text(ctx, document{sequential: r, size: size}, contentType, ocrNever)
 }
 
-// TextWithOCR is Text for a document that was ErrNeedsOCR before: it waits for the turn of
-// character recognition first, so that it holds nothing while it waits.
+// TextWithOCR is Text for a document for which TextWithoutOCR returned ErrNeedsOCR. It waits until
+// OCR is available before it reads the document, so that it uses no memory while it waits.
 func (e *Extractor) TextWithOCR(
 	ctx context.Context, r io.Reader, size int64, contentType string,
 ) (Result, error) {
@@ -130,19 +127,21 @@ func (e *Extractor) TextWithOCR(
 		return Result{}, err
 	}
 	defer release()
-	return e.text(ctx, document{sequential: r, size: size}, contentType, atOnce)
+	return e.text(ctx, document{sequential: r, size: size}, contentType, ocrAcquired)
 }
 
-// recognition is when characters are recognized.
-type recognition int
+// ocrMode says what to do with a document that needs OCR.
+type ocrMode int
 
 const (
-	whenNeeded recognition = iota // after waiting for the turn
-	never                         // ErrNeedsOCR instead
-	atOnce                        // the caller has the turn
+	ocrIfNeeded ocrMode = iota // acquire the recognizer, then recognize
+	ocrNever                   // return ErrNeedsOCR
+	ocrAcquired                // recognize: the caller has acquired the recognizer
 )
 
-func (e *Extractor) text(ctx context.Context, d document, contentType string, ocr recognition) (Result, error) {
+func (e *Extractor) text(
+	ctx context.Context, d document, contentType string, ocr ocrMode,
+) (Result, error) {
 	r := d.sequential
 	head := make([]byte, headBytes)
 	n, err := io.ReadFull(r, head)
@@ -157,9 +156,11 @@ func (e *Extractor) text(ctx context.Context, d document, contentType string, oc
 	kind := detect(head)
 	text := newText(e.config.MaxRunes)
 	d.at, _ = r.(io.ReaderAt)
-	d.sequential = reader{ctx, io.MultiReader(bytes.NewReader(head), r)}
+	d.sequential = contextReader{ctx, io.MultiReader(bytes.NewReader(head), r)}
 	kind, pages, err := e.read(ctx, d, kind, contentType, ocr, text)
-	result := Result{Kind: kind.name, Pages: pages, TypeMismatch: contradicts(contentType, kind.name)}
+	result := Result{
+		Kind: kind.name, Pages: pages, TypeMismatch: typesDiffer(contentType, kind.name),
+	}
 	if err != nil {
 		return result, err
 	}
@@ -170,14 +171,14 @@ func (e *Extractor) text(ctx context.Context, d document, contentType string, oc
 	return result, nil
 }
 
-// read reads a document of the kind that its first bytes show into text, and
-// returns the kind that it really is.
+// read reads the document into text. k is the kind that its first bytes indicate. read returns the
+// actual kind, which differs for archives.
 func (e *Extractor) read(
-	ctx context.Context, d document, k kind, contentType string, ocr recognition, text *text,
+	ctx context.Context, d document, k kind, contentType string, ocr ocrMode, text *text,
 ) (_ kind, pages int, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			// Its value is left out: it may quote the document.
+			// The value of the panic is left out, because it may quote the document.
 			err = fmt.Errorf("%w: the reader of %s panicked", ErrBroken, k.name)
 		}
 	}()
@@ -189,21 +190,23 @@ func (e *Extractor) read(
 	case formatText, formatHTML, formatXHTML, formatXML:
 		err = e.readText(ctx, d.sequential, k, contentType, text)
 	case formatMail:
-		ctx, cancel := e.timed(ctx)
+		ctx, cancel := e.withTimeout(ctx)
 		defer cancel()
-		err = keep(readMail(ctx, reader{ctx, d.sequential}, text), text)
-	case formatPicture:
-		err = e.readPicture(ctx, d, ocr, text)
+		err = keepText(readMail(ctx, contextReader{ctx, d.sequential}, text), text)
+	case formatImage:
+		err = e.readImage(ctx, d, ocr, text)
 	case formatOLE:
-		err = refuseOLE(d.sequential, k.name)
+		err = rejectOLE(d.sequential, k.name)
 	default:
 		err = fmt.Errorf("%w: found %s", ErrUnsupported, k.name)
 	}
 	return k, pages, err
 }
 
-// readText reads a document of one of the text formats into text.
-func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentType string, text *text) error {
+// readText reads a document in one of the text formats into text.
+func (e *Extractor) readText(
+	ctx context.Context, r io.Reader, k kind, contentType string, text *text,
+) error {
 	raw, err := io.ReadAll(io.LimitReader(r, maxTextBytes+1))
 	if err != nil {
 		return fmt.Errorf("read document: %w", err)
@@ -214,7 +217,7 @@ func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentTy
 	}
 	decoded := decode(raw, contentType, k.format != formatText)
 
-	ctx, cancel := e.timed(ctx)
+	ctx, cancel := e.withTimeout(ctx)
 	defer cancel()
 	switch k.format {
 	case formatHTML:
@@ -229,39 +232,44 @@ func (e *Extractor) readText(ctx context.Context, r io.Reader, k kind, contentTy
 		}
 		text.write(decoded)
 	}
-	if err := keep(err, text); err != nil {
+	if err := keepText(err, text); err != nil {
 		return err
 	}
-	if text.junk*100 > maxJunk*(text.runes+text.junk) {
-		return fmt.Errorf("%w: began as %s, holds binary data", ErrUnsupported, k.name)
+	if text.unprintable*100 > maxUnprintable*(text.runes+text.unprintable) {
+		return fmt.Errorf("%w: began as %s, but holds binary data", ErrUnsupported, k.name)
 	}
 	text.incomplete = text.incomplete || cut
 	return nil
 }
 
-// readPDF reads a PDF's text or, if it has none, recognizes the pictures of its pages.
-func (e *Extractor) readPDF(ctx context.Context, d document, ocr recognition, text *text) (pages int, err error) {
-	found, err := e.pdfs.read(ctx, d, ocr != never && e.ocr.installed(), text)
+// readPDF reads the text of a PDF or, if it has none, recognizes the text in images of its pages.
+func (e *Extractor) readPDF(
+	ctx context.Context, d document, ocr ocrMode, text *text,
+) (pages int, err error) {
+	found, err := e.pdfs.read(ctx, d, ocr != ocrNever && e.ocr.installed(), text)
 	if err != nil || text.readable {
 		return found.pages, err
 	}
-	if len(found.scans) == 0 && ocr != never {
-		_, err := e.ocr.find() // an error where they were not even drawn
+	if len(found.scans) == 0 && ocr != ocrNever {
+		// If the pages were not rendered because tesseract is missing, return that as the error.
+		_, err := e.ocr.lookPath()
 		return found.pages, err
 	}
-	return found.pages, e.recognize(ctx, ocr, func() error { return e.ocr.read(ctx, found.scans, text) })
+	return found.pages, e.recognize(ctx, ocr, func() error {
+		return e.ocr.read(ctx, found.scans, text)
+	})
 }
 
-// recognize calls work, which recognizes characters, when its turn has come. If
-// tesseract is missing it fails without waiting.
-func (e *Extractor) recognize(ctx context.Context, ocr recognition, work func() error) error {
-	if _, err := e.ocr.find(); err != nil {
+// recognize calls work, which uses the recognizer, as the mode says. If tesseract is missing it
+// fails without waiting for the recognizer.
+func (e *Extractor) recognize(ctx context.Context, ocr ocrMode, work func() error) error {
+	if _, err := e.ocr.lookPath(); err != nil {
 		return err
 	}
 	switch ocr {
-	case never:
+	case ocrNever:
 		return ErrNeedsOCR
-	case atOnce:
+	case ocrAcquired:
 		return work()
 	}
 	release, err := e.ocr.acquire(ctx)
@@ -272,14 +280,16 @@ func (e *Extractor) recognize(ctx context.Context, ocr recognition, work func() 
 	return work()
 }
 
-// readArchive reads the kinds of documents that are zip archives.
-func (e *Extractor) readArchive(ctx context.Context, d document, k kind, text *text) (_ kind, pages int, err error) {
+// readArchive reads a document that is a zip archive.
+func (e *Extractor) readArchive(
+	ctx context.Context, d document, k kind, text *text,
+) (_ kind, pages int, err error) {
 	src, err := d.open(e.config.MaxBytes)
 	if err != nil {
 		return k, 0, err
 	}
 	caller := ctx
-	ctx, cancel := e.timed(ctx)
+	ctx, cancel := e.withTimeout(ctx)
 	defer cancel()
 	a, err := openArchive(ctx, src)
 	if err == nil {
@@ -289,19 +299,20 @@ func (e *Extractor) readArchive(ctx context.Context, d document, k kind, text *t
 	case src.err != nil:
 		return k, pages, src.err
 	case ctx.Err() != nil && caller.Err() == nil && src.waited > e.config.Timeout/2:
-		return k, pages, fmt.Errorf("read document: storage took %s: %w", src.waited, context.DeadlineExceeded)
+		return k, pages, storageTimeout(src.waited)
 	}
-	return k, pages, keep(err, text)
+	return k, pages, keepText(err, text)
 }
 
-// timed bounds the work on one document.
-func (e *Extractor) timed(ctx context.Context) (context.Context, context.CancelFunc) {
+// withTimeout returns a context that ends after Config.Timeout, with an ErrBroken as its cause.
+func (e *Extractor) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	cause := fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout)
 	return context.WithTimeoutCause(ctx, e.config.Timeout, cause)
 }
 
-// keep drops an error about the document if it gave text before.
-func keep(err error, text *text) error {
+// keepText returns err, or nil if err is an ErrBroken or ErrEncrypted and the document gave text
+// before. The text is then marked incomplete.
+func keepText(err error, text *text) error {
 	if text.readable && (errors.Is(err, ErrBroken) || errors.Is(err, ErrEncrypted)) {
 		text.incomplete = true
 		return nil

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// unescapeJSON undoes the escapes of JSON's strings (RFC 8259, 7), which many
-// writers use for all that is not ASCII. It needs no JSON that is sound, and leaves
-// alone what is no escape.
+// unescapeJSON replaces the escape sequences of JSON strings (RFC 8259, 7), which many programs
+// write for all characters that are not ASCII. The JSON may be invalid. Anything that is not an
+// escape sequence is left unchanged.
 func unescapeJSON(s string) string {
 	var b strings.Builder
 	for {
@@ -38,17 +38,18 @@ func unescapeJSON(s string) string {
 	}
 }
 
-// unicodeEscape is the character at the beginning of s, and how long its escape is: two
-// of them for a pair of surrogates. What is none is a backslash.
+// unicodeEscape returns the character that the escape sequence at the beginning of s stands for,
+// and the length of the sequence. A surrogate pair consists of two sequences. If s does not begin
+// with an escape sequence, unicodeEscape returns its first character, a backslash.
 func unicodeEscape(s string) (rune, int) {
-	unit, ok := unitOf(s)
+	unit, ok := codeUnit(s)
 	switch {
 	case !ok:
 		return '\\', 1
 	case !utf16.IsSurrogate(unit):
 		return unit, 6
 	}
-	if second, ok := unitOf(s[6:]); ok {
+	if second, ok := codeUnit(s[6:]); ok {
 		if r := utf16.DecodeRune(unit, second); r != utf8.RuneError {
 			return r, 12
 		}
@@ -56,7 +57,8 @@ func unicodeEscape(s string) (rune, int) {
 	return ' ', 6
 }
 
-func unitOf(s string) (rune, bool) {
+// codeUnit returns the code unit of the escape sequence \uXXXX at the beginning of s.
+func codeUnit(s string) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false
 	}

@@ -7,29 +7,29 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// format is the way a kind is read.
+// format says how documents of a kind are read.
 type format int
 
 const (
-	formatNone format = iota // not read
+	formatNone format = iota // not supported
 	formatText
 	formatHTML
 	formatXHTML
 	formatXML
 	formatPDF
 	formatMail
-	formatPicture
-	formatOLE // the container of old office files, and of encrypted new ones
-	// formatZip stands for any archive until its list of contents is read.
+	formatImage
+	formatOLE // the container of old Office files, and of new ones that are encrypted
+	// formatZip is the format of every zip archive until its list of contents was read.
 	formatZip
 	formatWord
 	formatSheet
 	formatSlides
 	formatOpenDocument
-	formatBook
+	formatEPUB
 )
 
-// kind is a media type without parameters, and how it is read.
+// kind is a media type, without parameters, and its format.
 type kind struct {
 	name   string
 	format format
@@ -40,30 +40,32 @@ var (
 	kindPDF    = kind{"application/pdf", formatPDF}
 	kindMail   = kind{"message/rfc822", formatMail}
 	kindZip    = kind{"application/zip", formatZip}
-	kindBook   = kind{"application/epub+zip", formatBook}
+	kindEPUB   = kind{"application/epub+zip", formatEPUB}
 )
 
-// contradicts reports whether the declared media type differs from what was found.
-// A type that says nothing (none, octet-stream) contradicts nothing, and neither do
-// different names of one type.
-func contradicts(declared, found string) bool {
+// typesDiffer reports whether the declared media type differs from the detected one. It is false if
+// the declared type is unspecific (missing, malformed or octet-stream) or another name of the same
+// type.
+func typesDiffer(declared, detected string) bool {
 	declared, _, err := mime.ParseMediaType(declared)
-	if err != nil || !strings.Contains(declared, "/") || declared == kindBinary.name || found == "" {
+	if err != nil || !strings.Contains(declared, "/") ||
+		declared == kindBinary.name || detected == "" {
 		return false
 	}
-	return family(declared) != family(found)
+	return typeFamily(declared) != typeFamily(detected)
 }
 
-// family returns what media types are compared by: all kinds of text are one family,
-// and pages that a browser would run are another.
-func family(name string) string {
+// typeFamily returns a name that is the same for all media types that count as equal. All text
+// formats are one family, and pages that a browser would execute are another.
+func typeFamily(name string) string {
 	switch name {
 	case "text/html", "application/xhtml+xml", "image/svg+xml":
 		return "page"
 	case "message/rfc822", "application/mbox":
 		return kindMail.name
 	case "application/json", "application/xml", "application/yaml", "application/x-yaml",
-		"application/x-tex", "application/x-latex", "application/javascript", "application/x-ndjson":
+		"application/x-tex", "application/x-latex",
+		"application/javascript", "application/x-ndjson":
 		return "text"
 	case "text/rtf", "application/rtf":
 		return "rtf"
@@ -72,7 +74,7 @@ func family(name string) string {
 		strings.HasPrefix(name, "application/") && strings.HasSuffix(name, "+xml") {
 		return "text"
 	}
-	if m := mimetype.Lookup(name); m != nil { // one of its names is the main one
+	if m := mimetype.Lookup(name); m != nil { // also finds m by its aliases
 		return m.String()
 	}
 	return name

@@ -2,55 +2,55 @@ package extract
 
 import "sync"
 
-// smallBytes is the memory that each sandbox may have for itself. Text needs
-// some 10 to 30 MiB of it; scans, and bombs, need more.
-const smallBytes = 64 << 20
+// smallMemory is the number of bytes of memory that every sandbox may use. Reading text takes about
+// 10 to 30 MiB. Scans and decompression bombs take more.
+const smallMemory = 64 << 20
 
-// lease is a sandbox's right to more memory than smallBytes, which only one
-// sandbox at a time has. So a few bombs together take no more than one, and
-// documents of common size, which need no lease, are not held up by it.
+// lease is the right of a sandbox to use more memory than smallMemory. Only one sandbox at a time
+// has it, so several bombs together use no more memory than one. Documents of common size need no
+// lease and do not wait for it.
 type lease struct {
-	turn    chan struct{}   // shared by all sandboxes; full while one has the right
-	stopped <-chan struct{} // closed when the sandbox is told to end
+	semaphore chan struct{}   // shared by all sandboxes; full while one of them holds its lease
+	stopped   <-chan struct{} // closed when the sandbox has to stop
 
 	mu    sync.Mutex
 	held  bool
-	watch *stopwatch // of the document that is read, or nil
+	timer *pausableTimer // of the document that is being read, or nil
 }
 
-// take waits for the right, while the document's stopwatch is paused. It returns
-// false if the sandbox is to end.
-func (l *lease) take() bool {
+// acquire waits until the lease is available. The timer of the document is paused meanwhile.
+// acquire returns false if the sandbox has to stop.
+func (l *lease) acquire() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held {
 		return true
 	}
-	if l.watch != nil {
-		l.watch.pause()
-		defer l.watch.resume()
+	if l.timer != nil {
+		l.timer.pause()
+		defer l.timer.resume()
 	}
 	select {
-	case l.turn <- struct{}{}:
+	case l.semaphore <- struct{}{}:
 		l.held = true
 	case <-l.stopped:
 	}
 	return l.held
 }
 
-// measure sets the stopwatch that waiting pauses.
-func (l *lease) measure(c *stopwatch) {
+// setTimer sets the timer that is paused by acquire.
+func (l *lease) setTimer(t *pausableTimer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.watch = c
+	l.timer = t
 }
 
-// giveBack ends the right, once the memory is gone.
-func (l *lease) giveBack() {
+// release gives up the lease. It must be called after the memory was released.
+func (l *lease) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.held {
-		<-l.turn
+		<-l.semaphore
 		l.held = false
 	}
 }

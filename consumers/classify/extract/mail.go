@@ -21,39 +21,39 @@ import (
 )
 
 const (
-	// maxMailBytes bounds what is read of a mail: its texts come first, its
-	// attachments only give their names.
+	// maxMailBytes is the number of bytes of an email that are read. The text comes first; of
+	// attachments only the names are needed.
 	maxMailBytes = 64 << 20
-	// maxMailHeader bounds the mail's own header, in bytes.
+	// maxMailHeader is the largest size of the header of an email, in bytes.
 	maxMailHeader = 1 << 20
-	// maxMailParts and maxMailDepth bound how many parts are looked at and how
-	// deep they lie within each other.
+	// maxMailParts and maxMailDepth are the number of parts that are read and the depth to which
+	// they are nested.
 	maxMailParts = 1000
 	maxMailDepth = 10
-	// maxStub is the length in bytes below which a plain text that names HTML is
-	// taken for a remark about itself.
-	maxStub = 300
+	// maxPlaceholder is the size, in bytes, below which a plain text that mentions HTML is taken for
+	// a note that the text is only available as HTML.
+	maxPlaceholder = 300
 )
 
-// mailFields are header fields of which a file that is a mail has two at least
-// in its first lines (RFC 5322, 3.6, and what servers put before).
-var mailFields = set("bcc", "cc", "content-transfer-encoding", "content-type", "date", "delivered-to", "dkim-signature",
-	"from", "in-reply-to", "message-id", "mime-version", "received", "references", "reply-to", "return-path",
-	"sender", "subject", "to", "x-mailer", "x-received")
+// mailFields are header fields by which an email is recognized: those of RFC 5322, 3.6, and others
+// that servers and programs add.
+var mailFields = set(
+	"bcc", "cc", "content-transfer-encoding", "content-type", "date", "delivered-to",
+	"dkim-signature", "from", "in-reply-to", "message-id", "mime-version", "received",
+	"references", "reply-to", "return-path", "sender", "subject", "to", "x-mailer", "x-received")
 
-// isMail reports whether a text begins as a mail does: with header fields, of
-// which at least two are known ones.
+// isMail reports whether head begins with header fields of which at least two are in mailFields.
 func isMail(head []byte) bool {
 	known := 0
 	for n, line := range bytes.Split(head, []byte("\n")) {
 		line = bytes.TrimSuffix(line, []byte("\r"))
 		name, _, isField := bytes.Cut(line, []byte(":"))
 		switch {
-		case n == 0 && bytes.HasPrefix(line, []byte("From ")): // the separator of mailbox files
+		case n == 0 && bytes.HasPrefix(line, []byte("From ")): // the separator in mailbox files
 		case len(line) == 0:
 			return known >= 2
-		case n > 0 && (line[0] == ' ' || line[0] == '\t'): // goes on
-		case !isField || len(name) == 0 || bytes.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' }):
+		case n > 0 && (line[0] == ' ' || line[0] == '\t'): // continues the previous field
+		case !isField || len(name) == 0 || bytes.ContainsFunc(name, isNotGraphicASCII):
 			return false
 		case mailFields[strings.ToLower(string(name))]:
 			known++
@@ -62,17 +62,19 @@ func isMail(head []byte) bool {
 	return known >= 2
 }
 
-// letter is a mail that is being read.
-type letter struct {
-	ctx       context.Context // the call's own
-	text      *text
-	parts     int
-	encrypted bool
-	stub      bool // the last text only says that the program has to show HTML
+func isNotGraphicASCII(r rune) bool { return r <= ' ' || r > '~' }
+
+// mailReader is the state of readMail. It holds a context because it exists only during one call.
+type mailReader struct {
+	ctx         context.Context
+	text        *text
+	parts       int
+	encrypted   bool
+	placeholder bool // the last text only says that the program has to display HTML
 }
 
-// readMail writes a mail's subject, addresses and text, and the names of its
-// attachments.
+// readMail writes the subject, addresses and text of an email, and the names of its attachments, to
+// text.
 func readMail(ctx context.Context, r io.Reader, text *text) error {
 	limited := &io.LimitedReader{R: r, N: maxMailBytes}
 	lines := bufio.NewReader(limited)
@@ -81,35 +83,35 @@ func readMail(ctx context.Context, r io.Reader, text *text) error {
 			return fmt.Errorf("%w: damaged mail", ErrBroken)
 		}
 	}
-	l := &letter{ctx: ctx, text: text}
-	if err := l.message(lines, 0); err != nil {
+	m := &mailReader{ctx: ctx, text: text}
+	if err := m.message(lines, 0); err != nil {
 		return err
 	}
 	text.incomplete = text.incomplete || limited.N <= 0
-	if l.encrypted && !text.readable {
-		return fmt.Errorf("%w: the mail is sealed", ErrEncrypted)
+	if m.encrypted && !text.readable {
+		return fmt.Errorf("%w: email with end-to-end encryption", ErrEncrypted)
 	}
 	return nil
 }
 
-// message reads a mail, the outermost or one that is attached.
-func (l *letter) message(r io.Reader, depth int) error {
-	headed := &headerReader{r: r, left: maxMailHeader}
-	message, err := mail.ReadMessage(headed)
+// message reads the email itself, or an email that is attached to it.
+func (m *mailReader) message(r io.Reader, depth int) error {
+	limited := &headerReader{r: r, left: maxMailHeader}
+	message, err := mail.ReadMessage(limited)
 	if err != nil {
-		return l.failed(err)
+		return m.wrapError(err)
 	}
-	headed.left = -1
+	limited.left = -1
 	for _, field := range []string{"Subject", "From", "To", "Cc", "Date"} {
 		if value := message.Header.Get(field); value != "" {
-			l.text.flow(decodeWords(value))
-			l.text.startLine()
+			m.text.flow(decodeHeader(value))
+			m.text.startLine()
 		}
 	}
-	return l.part(textproto.MIMEHeader(message.Header), message.Body, depth)
+	return m.part(textproto.MIMEHeader(message.Header), message.Body, depth)
 }
 
-// headerReader bounds what is read until left is negative.
+// headerReader limits the number of bytes that are read to left. A negative left means no limit.
 type headerReader struct {
 	r    io.Reader
 	left int
@@ -120,19 +122,19 @@ func (h *headerReader) Read(p []byte) (int, error) {
 	case h.left < 0:
 		return h.r.Read(p)
 	case h.left == 0:
-		return 0, fmt.Errorf("%w: its header is over %d bytes", ErrBroken, maxMailHeader)
+		return 0, fmt.Errorf("%w: header of the email exceeds %d bytes", ErrBroken, maxMailHeader)
 	}
 	n, err := h.r.Read(p[:min(len(p), h.left)])
 	h.left -= n
 	return n, err
 }
 
-// partHeader is what a part's header says of it.
+// partHeader is the parsed header of a part.
 type partHeader struct {
 	contentType string
 	parameters  map[string]string // of the content type
 	disposition string
-	name        string // of a file, or ""
+	name        string // file name, or ""
 }
 
 func parsePartHeader(header textproto.MIMEHeader) partHeader {
@@ -148,7 +150,7 @@ func parsePartHeader(header textproto.MIMEHeader) partHeader {
 
 func (h partHeader) isText() bool { return strings.HasPrefix(h.contentType, "text/") }
 
-// encrypted reports whether the part can be read only with a key.
+// encrypted reports whether a key is needed to read the part.
 func (h partHeader) encrypted() bool {
 	return h.contentType == "multipart/encrypted" ||
 		h.contentType == "application/pkcs7-mime" && h.parameters["smime-type"] != "signed-data"
@@ -159,85 +161,89 @@ func (h partHeader) multipart() bool {
 	return strings.HasPrefix(h.contentType, "multipart/") && h.parameters["boundary"] != ""
 }
 
-// attached reports whether the part is a file that is not shown with the mail. A text is
-// shown unless the header says otherwise, though it may have a name.
+// attached reports whether the part is a file that is not displayed with the email. A text is
+// displayed even if it has a name, unless the header says that it is an attachment.
 func (h partHeader) attached() bool {
 	return h.disposition == "attachment" || h.name != "" && !h.isText()
 }
 
-// part reads a body, or a part of one, with its header.
-func (l *letter) part(header textproto.MIMEHeader, body io.Reader, depth int) error {
-	if l.parts++; l.parts > maxMailParts || depth > maxMailDepth || l.text.full() {
-		l.text.incomplete = true
+// part reads the body of an email, or a part of it, with its header.
+func (m *mailReader) part(header textproto.MIMEHeader, body io.Reader, depth int) error {
+	if m.parts++; m.parts > maxMailParts || depth > maxMailDepth || m.text.full() {
+		m.text.incomplete = true
 		return nil
 	}
 	switch h := parsePartHeader(header); {
 	case h.encrypted():
-		l.encrypted = true
+		m.encrypted = true
 	case h.multipart():
-		return l.multipart(body, h.contentType, h.parameters["boundary"], depth)
+		return m.multipart(body, h.contentType, h.parameters["boundary"], depth)
 	case h.contentType == "message/rfc822":
-		l.text.startLine()
-		return l.message(transferDecoded(header, body), depth+1)
+		m.text.startLine()
+		return m.message(decodeTransfer(header, body), depth+1)
 	case h.attached():
-		l.named(h.name)
+		m.writeName(h.name)
 	case h.isText():
-		l.named(h.name)
-		return l.body(header, transferDecoded(header, body), h.contentType)
+		m.writeName(h.name)
+		return m.body(header, decodeTransfer(header, body), h.contentType)
 	}
 	return nil
 }
 
-// named writes the name of a part, if it has one.
-func (l *letter) named(name string) {
+// writeName writes the name of a part, if it has one.
+func (m *mailReader) writeName(name string) {
 	if name != "" {
-		l.text.startLine()
-		l.text.flow(name)
-		l.text.startLine()
+		m.text.startLine()
+		m.text.flow(name)
+		m.text.startLine()
 	}
 }
 
-// loose are the parameters of a header field that breaks the rules for them: a name
-// with blanks and no quotes, an encoding other than UTF-8.
-var loose = map[string]*regexp.Regexp{
+// lenientParameters match parameters that violate the standards: names with spaces and without
+// quotes, and encodings other than UTF-8.
+var lenientParameters = map[string]*regexp.Regexp{
 	"filename": regexp.MustCompile(`(?i)[;\s]filename(\*?)\s*=\s*([^;]*)`),
 	"name":     regexp.MustCompile(`(?i)[;\s]name(\*?)\s*=\s*([^;]*)`),
 }
 
-// fileName is the name that a part's header gives it (RFC 2183, 2.3, RFC 2231, 4,
-// and what senders make of them), or "".
+// fileName returns the file name in the header of a part, or "". It follows RFC 2183, 2.3, and RFC
+// 2231, 4, and accepts common violations of them.
 func fileName(header textproto.MIMEHeader) string {
-	for _, of := range []struct{ field, parameter string }{{"Content-Disposition", "filename"}, {"Content-Type", "name"}} {
-		value := header.Get(of.field)
+	for _, source := range []struct{ field, parameter string }{
+		{"Content-Disposition", "filename"},
+		{"Content-Type", "name"},
+	} {
+		value := header.Get(source.field)
 		_, parameters, _ := mime.ParseMediaType(value)
-		if name := parameters[of.parameter]; name != "" {
-			return decodeWords(name)
+		if name := parameters[source.parameter]; name != "" {
+			return decodeHeader(name)
 		}
-		found := loose[of.parameter].FindStringSubmatch(value)
+		found := lenientParameters[source.parameter].FindStringSubmatch(value)
 		if found == nil {
 			continue
 		}
 		name := strings.Trim(strings.TrimSpace(found[2]), `"`)
 		if parts := strings.SplitN(name, "'", 3); found[1] == "*" && len(parts) == 3 {
-			plain, err := url.PathUnescape(parts[2])
+			unescaped, err := url.PathUnescape(parts[2])
 			if e, _ := charset.Lookup(parts[0]); e != nil && err == nil {
-				if decoded, err := e.NewDecoder().String(plain); err == nil {
+				if decoded, err := e.NewDecoder().String(unescaped); err == nil {
 					return decoded
 				}
 			}
 			name = parts[2]
 		}
 		if name != "" {
-			return decodeWords(name)
+			return decodeHeader(name)
 		}
 	}
 	return ""
 }
 
-// multipart reads the parts between the boundaries. Of alternatives it takes the
-// first that is a text: senders put the plain one first. Some put there only that
-// they have none: that one does not count.
-func (l *letter) multipart(body io.Reader, contentType, boundary string, depth int) error {
+// multipart reads the parts between the boundaries. Of alternatives it reads only the first that
+// gives text, because senders put plain text first. A placeholder, which only says that there is no
+// plain text, does not count.
+func (m *mailReader) multipart(body io.Reader, contentType, boundary string, depth int) error {
+	alternative := contentType == "multipart/alternative"
 	parts := multipart.NewReader(body, boundary)
 	for {
 		part, err := parts.NextRawPart()
@@ -245,51 +251,55 @@ func (l *letter) multipart(body io.Reader, contentType, boundary string, depth i
 			return nil
 		}
 		if err != nil {
-			return l.failed(err)
+			return m.wrapError(err)
 		}
-		before := l.text.runes
-		l.stub = false
-		if err := l.part(part.Header, part, depth+1); err != nil {
+		before := m.text.runes
+		m.placeholder = false
+		if err := m.part(part.Header, part, depth+1); err != nil {
 			return err
 		}
-		if l.parts > maxMailParts || l.text.full() || contentType == "multipart/alternative" && l.text.runes > before && !l.stub {
-			l.text.incomplete = l.text.incomplete || contentType != "multipart/alternative"
+		chosen := alternative && m.text.runes > before && !m.placeholder
+		if m.parts > maxMailParts || m.text.full() || chosen {
+			m.text.incomplete = m.text.incomplete || !alternative
 			return nil
 		}
 	}
 }
 
-// body writes one text part.
-func (l *letter) body(header textproto.MIMEHeader, r io.Reader, contentType string) error {
+// body writes a text part.
+func (m *mailReader) body(header textproto.MIMEHeader, r io.Reader, contentType string) error {
 	raw, err := io.ReadAll(io.LimitReader(r, maxTextBytes))
-	if err := l.failed(err); err != nil && (len(raw) == 0 || l.ctx.Err() != nil) {
+	if err := m.wrapError(err); err != nil && (len(raw) == 0 || m.ctx.Err() != nil) {
 		return err
 	}
-	l.text.incomplete = l.text.incomplete || err != nil || len(raw) == maxTextBytes
-	l.text.breakLine()
-	l.text.breakLine()
+	m.text.incomplete = m.text.incomplete || err != nil || len(raw) == maxTextBytes
+	m.text.breakLine()
+	m.text.breakLine()
 	if contentType == "text/html" {
-		return readMarkup(l.ctx, decode(raw, header.Get("Content-Type"), true), dialectHTML, l.text)
+		page := decode(raw, header.Get("Content-Type"), true)
+		return readMarkup(m.ctx, page, dialectHTML, m.text)
 	}
-	l.stub = len(raw) < maxStub && bytes.Contains(bytes.ToUpper(raw), []byte("HTML"))
-	l.text.write(decode(raw, header.Get("Content-Type"), false))
-	l.text.startLine()
+	m.placeholder = len(raw) < maxPlaceholder &&
+		bytes.Contains(bytes.ToUpper(raw), []byte("HTML"))
+	m.text.write(decode(raw, header.Get("Content-Type"), false))
+	m.text.startLine()
 	return nil
 }
 
-// failed says whose fault it is that a mail cannot be read on.
-func (l *letter) failed(err error) error {
+// wrapError returns an ErrBroken for an error of reading the email, or the cause of the context if
+// the context has ended.
+func (m *mailReader) wrapError(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case l.ctx.Err() != nil:
-		return fmt.Errorf("read mail: %w", context.Cause(l.ctx))
+	case m.ctx.Err() != nil:
+		return fmt.Errorf("read email: %w", context.Cause(m.ctx))
 	}
-	return fmt.Errorf("%w: damaged mail", ErrBroken)
+	return fmt.Errorf("%w: damaged email", ErrBroken)
 }
 
-// transferDecoded undoes the Content-Transfer-Encoding (RFC 2045, 6).
-func transferDecoded(header textproto.MIMEHeader, body io.Reader) io.Reader {
+// decodeTransfer decodes the Content-Transfer-Encoding (RFC 2045, 6) of a body.
+func decodeTransfer(header textproto.MIMEHeader, body io.Reader) io.Reader {
 	switch strings.ToLower(strings.TrimSpace(header.Get("Content-Transfer-Encoding"))) {
 	case "base64":
 		return base64.NewDecoder(base64.StdEncoding, body)
@@ -299,9 +309,9 @@ func transferDecoded(header textproto.MIMEHeader, body io.Reader) io.Reader {
 	return body
 }
 
-// decodeWords decodes a header's value: encoded words (RFC 2047), or, against
-// the rules but common, plain characters of some encoding.
-func decodeWords(value string) string {
+// decodeHeader decodes the encoded words (RFC 2047) in the value of a header field. Contrary to the
+// standards but commonly, the value may also contain unencoded characters in any charset.
+func decodeHeader(value string) string {
 	words := mime.WordDecoder{CharsetReader: func(name string, r io.Reader) (io.Reader, error) {
 		return charset.NewReaderLabel(name, r)
 	}}

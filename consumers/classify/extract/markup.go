@@ -12,32 +12,33 @@ import (
 )
 
 const (
-	// maxDepth is how many open elements are remembered; what is nested deeper
-	// is read as if it lay at this depth.
+	// maxDepth is the number of open elements that are tracked. Elements that are nested deeper are
+	// read as if they were at this depth.
 	maxDepth = 512
-	// maxToken bounds one tag, comment or script, in bytes. Pictures that lie
-	// in the page as data URLs are below it.
+	// maxToken is the largest size of a tag, comment or script, in bytes. Images that are embedded
+	// in a page as data URLs are usually smaller.
 	maxToken = 4 << 20
 )
 
-// unseen are the elements whose content is not part of the page that a reader sees.
-var unseen = set("script", "style", "template", "noscript", "iframe", "noembed", "noframes",
-	"datalist", "canvas", "audio", "video", "object")
+// invisibleElements are the elements whose content is not displayed.
+var invisibleElements = set("script", "style", "template", "noscript", "iframe", "noembed",
+	"noframes", "datalist", "canvas", "audio", "video", "object")
 
-// void are the elements without content and end tag (HTML Living Standard, 13.1.2).
-var void = set("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta",
+// voidElements are the elements without content and end tag (HTML Living Standard, 13.1.2).
+var voidElements = set("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta",
 	"source", "track", "wbr")
 
-// blocks are the elements that begin and end a line.
-var blocks = set("address", "article", "aside", "blockquote", "body", "caption", "center", "dd",
-	"details", "dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form",
-	"h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "legend", "li", "main", "menu",
-	"nav", "ol", "option", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead",
-	"title", "tr", "ul")
+// blockElements are the elements that begin and end a line.
+var blockElements = set(
+	"address", "article", "aside", "blockquote", "body", "caption", "center", "dd", "details",
+	"dialog", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2",
+	"h3", "h4", "h5", "h6", "header", "hgroup", "hr", "legend", "li", "main", "menu", "nav", "ol",
+	"option", "p", "pre", "section", "summary", "table", "tbody", "tfoot", "thead", "title", "tr",
+	"ul")
 
-// closes says which open element a start tag ends (HTML Living Standard,
-// 13.1.2.4, the cases that pages use). Blocks end a p besides.
-var closes = map[string]map[string]bool{
+// impliedEnds maps a start tag to the open elements that it ends (HTML Living Standard, 13.1.2.4,
+// the cases that occur in practice). In addition, every block element ends a p.
+var impliedEnds = map[string]map[string]bool{
 	"li": set("li"), "dt": set("dt", "dd"), "dd": set("dt", "dd"), "tr": set("tr", "td", "th"),
 	"td": set("td", "th"), "th": set("td", "th"), "option": set("option"), "body": set("head"),
 }
@@ -50,26 +51,24 @@ func set(names ...string) map[string]bool {
 	return m
 }
 
-// dialect is how tags are understood.
+// dialect says how tags are interpreted.
 type dialect int
 
 const (
 	dialectHTML  dialect = iota
-	dialectXHTML         // HTML's elements by XML's rules: <p/> is empty
+	dialectXHTML         // elements of HTML by the rules of XML: <p/> is empty
 	dialectXML           // elements of any name, each on lines of its own
 )
 
-// readMarkup writes to text what a reader of the HTML page (or of the XML
-// document) sees: first the title, then the body without scripts, styles,
-// templates and hidden elements.
+// readMarkup writes the visible text of an HTML page or an XML document to text: first the title,
+// then the body without scripts, styles, templates and hidden elements.
 //
-// It goes over the tokens and builds no tree: a tree can be thousands of times
-// larger than the page (formatting elements are reopened in each paragraph),
-// and the parser that builds it cannot be stopped. Time and memory here grow
-// only with the length of the page. The price is that what CSS hides is found
-// only where the element itself says so.
+// It processes one token after the other and does not build a tree. A tree can be thousands of
+// times larger than the page, because formatting elements are reopened in each paragraph, and a
+// parser that builds one cannot be stopped. Time and memory are proportional to the length of the
+// page. In return, elements that CSS hides are recognized only by their own style attribute.
 //
-// It fails only when ctx ends, with its cause.
+// It fails only if ctx ends, with the cause of ctx.
 func readMarkup(ctx context.Context, page string, dialect dialect, text *text) error {
 	tokens := html.NewTokenizer(strings.NewReader(page))
 	tokens.SetMaxBuf(maxToken)
@@ -81,7 +80,7 @@ func readMarkup(ctx context.Context, page string, dialect dialect, text *text) e
 		}
 		switch tokens.Next() {
 		case html.ErrorToken:
-			// Tokens are cut only by maxToken: the source is a string.
+			// Since the source is a string, the only other error is a token longer than maxToken.
 			text.incomplete = text.incomplete || !errors.Is(tokens.Err(), io.EOF)
 			return nil
 		case html.TextToken:
@@ -99,13 +98,13 @@ func readMarkup(ctx context.Context, page string, dialect dialect, text *text) e
 	return nil
 }
 
-// markup is the state of readMarkup: the open elements.
+// markup is the state of readMarkup.
 type markup struct {
 	text    *text
 	dialect dialect
-	stack   []string
-	open    map[string]int // how often each name is on the stack
-	hidden  int            // the depth at which what follows is not seen, or -1
+	stack   []string       // the open elements
+	open    map[string]int // number of elements on the stack, by name
+	hidden  int            // index on the stack of the outermost hidden element, or -1
 	titled  bool           // the title was written
 }
 
@@ -113,7 +112,7 @@ type markup struct {
 func (m *markup) characters(tokens *html.Tokenizer) {
 	switch {
 	case m.hidden >= 0:
-	case m.open["title"] > 0 && m.dialect != dialectXML && m.titled: // of a drawing within the page
+	case m.open["title"] > 0 && m.dialect != dialectXML && m.titled: // the title of an SVG image
 	case m.open["pre"] > 0, m.open["textarea"] > 0:
 		m.text.write(string(tokens.Text()))
 	default:
@@ -121,24 +120,24 @@ func (m *markup) characters(tokens *html.Tokenizer) {
 	}
 }
 
-// start opens an element, unless it has no content.
+// start handles a start tag. It opens the element unless the element has no content.
 func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	raw, hasAttributes := tokens.TagName()
 	name := tagName(raw)
-	selfClosing = selfClosing && m.dialect != dialectHTML // there the slash says nothing
+	selfClosing = selfClosing && m.dialect != dialectHTML // HTML ignores the slash
 	if selfClosing {
 		tokens.NextIsNotRawText() // <script/> has no content
 	}
 	m.endImplied(name)
 	m.gap(name)
-	if selfClosing || void[name] && m.dialect != dialectXML || len(m.stack) >= maxDepth {
+	if selfClosing || voidElements[name] && m.dialect != dialectXML || len(m.stack) >= maxDepth {
 		return
 	}
-	var own look
+	var attrs displayAttributes
 	if hasAttributes {
-		own = lookOf(tokens)
+		attrs = readDisplayAttributes(tokens)
 	}
-	hide := m.hides(name, own)
+	hide := m.hides(name, attrs)
 	m.stack = append(m.stack, name)
 	m.open[name]++
 	if hide && m.hidden < 0 {
@@ -146,27 +145,28 @@ func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	}
 }
 
-// endImplied closes the open elements whose end tags a start tag of that name implies.
+// endImplied closes the open elements that a start tag of this name ends.
 func (m *markup) endImplied(name string) {
 	for len(m.stack) > 0 {
 		top := m.stack[len(m.stack)-1]
-		if !closes[name][top] && !(top == "p" && blocks[name]) {
+		if !impliedEnds[name][top] && !(top == "p" && blockElements[name]) {
 			return
 		}
 		m.end(top)
 	}
 }
 
-// hides reports whether the content of an element is not seen. Of a list to choose from
-// only what is chosen is seen; the first one, if nothing is chosen, says nothing.
-func (m *markup) hides(name string, own look) bool {
-	isChoice := m.dialect != dialectXML && name == "option" && m.open["select"] > 0
-	return unseen[name] || own.hidden || isChoice && !own.selected
+// hides reports whether the content of an element is hidden. An option of a select element is
+// hidden unless it is selected. If none is selected, browsers display the first one, but that says
+// nothing about the document.
+func (m *markup) hides(name string, attrs displayAttributes) bool {
+	isOption := m.dialect != dialectXML && name == "option" && m.open["select"] > 0
+	return invisibleElements[name] || attrs.hidden || isOption && !attrs.selected
 }
 
-// end closes the innermost open element of that name and all within it. An end
-// tag without a start tag is ignored. Every element is closed once, so a page
-// takes time in proportion to its length however its tags are crossed.
+// end closes the innermost open element of this name and all elements within it. It ignores an end
+// tag without a start tag. Since every element is closed once, the time is proportional to the
+// length of the page even if its tags are not properly nested.
 func (m *markup) end(name string) {
 	if m.open[name] == 0 {
 		return
@@ -187,20 +187,20 @@ func (m *markup) end(name string) {
 	m.gap(name)
 }
 
-// gap writes the white space that an element's edge shows.
+// gap writes the white space at the start or end of an element.
 func (m *markup) gap(name string) {
 	switch {
 	case m.hidden >= 0:
 	case name == "br":
 		m.text.breakLine()
-	case blocks[name], m.dialect == dialectXML:
+	case blockElements[name], m.dialect == dialectXML:
 		m.text.startLine()
 	case name == "td", name == "th":
 		m.text.flow(" ")
 	}
 }
 
-// tagName returns the name as a string, without allocating for known names.
+// tagName returns the name as a string. It does not allocate for names of HTML.
 func tagName(raw []byte) string {
 	if a := atom.Lookup(raw); a != 0 {
 		return a.String()
@@ -208,28 +208,28 @@ func tagName(raw []byte) string {
 	return string(raw)
 }
 
-// look is what a start tag's own attributes say of how the element looks.
-type look struct{ hidden, selected bool }
+// displayAttributes are the attributes of a start tag that determine whether the element is
+// visible.
+type displayAttributes struct{ hidden, selected bool }
 
-// lookOf reads the attributes of the tag.
-func lookOf(tokens *html.Tokenizer) (l look) {
+func readDisplayAttributes(tokens *html.Tokenizer) (a displayAttributes) {
 	for more := true; more; {
 		var key, value []byte
 		key, value, more = tokens.TagAttr()
 		switch string(key) {
 		case "hidden":
-			l.hidden = true
+			a.hidden = true
 		case "selected":
-			l.selected = true
+			a.selected = true
 		case "style":
-			l.hidden = l.hidden || hidingStyle(string(value))
+			a.hidden = a.hidden || styleHides(string(value))
 		}
 	}
-	return l
+	return a
 }
 
-// hidingStyle reports whether an inline style makes its element invisible.
-func hidingStyle(style string) bool {
+// styleHides reports whether an inline style makes its element invisible.
+func styleHides(style string) bool {
 	for declaration := range strings.SplitSeq(strings.ToLower(style), ";") {
 		property, value, _ := strings.Cut(declaration, ":")
 		value = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(value), "!important"))

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
@@ -15,37 +16,55 @@ func TestHTML(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{})
 	for name, c := range map[string]struct{ page, want string }{
-		"a page": {`<!DOCTYPE html><html><head><title>Invoice &amp; more</title>
-			<meta name=x content=y><style>p{color:red}</style><script>var a = "<p>no</p>";</script></head>
+		"page": {
+			page: `<!DOCTYPE html><html><head><title>Invoice &amp; more</title>
+			<meta name=x content=y><style>p{color:red}</style>` +
+				`<script>var a = "<p>no</p>";</script></head>
 			<body><h1>Dear   Ann</h1><p>Please pay <b>5&nbsp;€</b>
 			today.<p>Thank<br>you<!-- secret --></body></html>`,
-			"Invoice & more\nDear Ann\nPlease pay 5 € today.\nThank\nyou"},
-		"unseen elements": {`<html><body>a<template>no</template><noscript>no</noscript><iframe>no</iframe>
-			<object>no<p>no</object><script>no</script>b</body></html>`, "a b"},
-		"hidden":          {`<html><p hidden>no</p><div hidden="until-found">no<p>no</p></div><p>yes</p>`, "yes"},
-		"hidden by style": {`<html><p style="color:red; DISPLAY : none !important">no</p><span style="visibility:hidden">no</span><i style="font-size:0px">no</i><p style="display:block">yes`, "yes"},
-		"hidden, not ended": {`<html><p hidden>no<p>yes</p><ul><li hidden>no<li>one</ul><div hidden>no <b>no`,
-			"yes\none"},
-		"hidden, nested":           {`<html><div hidden>no<div>no</div>no</div>yes`, "yes"},
-		"ended by its parent":      {`<html><div><span hidden>no</div>yes`, "yes"},
-		"stray end tags":           {`<html></p></div></script>yes</b></html>also`, "yesalso"},
-		"stray end tag, hidden":    {`<html><div hidden>no</section>no</div>yes`, "yes"},
-		"void elements":            {`<html><p>a<img hidden>b<br hidden>c<input hidden>d`, "ab\ncd"},
-		"table":                    {`<html><table><tr><td>1<td>2<tr><th>3</th><th>4</th></table>`, "1 2\n3 4"},
-		"pre":                      {"<html><pre>a\n  b\n\nc</pre>d\ne", "a\nb\n\nc\nd e"},
-		"list to choose from":      {`<html><select><option>no<option selected>yes<option>no</select><datalist><option>no</datalist>`, "yes"},
-		"begins with comments":     {"<!--?xml version=\"1.0\"?-->\n<!-- saved --><!DOCTYPE html><html><p>a<b>b</b>", "ab"},
-		"title of a drawing":       {`<html><title>Page</title><svg><title>no</title><text>yes</text></svg>`, "Page\nyes"},
-		"unclosed script":          {`<html>yes<script>no`, "yes"},
-		"tags in words":            {`<html><p>in<b>vo</b>ice</p>`, "invoice"},
-		"unknown element, hidden":  {`<html><my-box hidden>no<my-box>no</my-box></my-box>yes`, "yes"},
-		"escaped markup stays":     {`<html><p>&lt;script&gt; &#x202e;x`, "<script> x"},
-		"body that begins no head": {`<html><p>1</p>2<div>3</div>4`, "1\n2\n3\n4"},
+			want: "Invoice & more\nDear Ann\nPlease pay 5 € today.\nThank\nyou",
+		},
+		"elements that are not displayed": {
+			page: `<html><body>a<template>no</template><noscript>no</noscript><iframe>no</iframe>
+			<object>no<p>no</object><script>no</script>b</body></html>`,
+			want: "a b",
+		},
+		"hidden by style": {
+			page: `<html><p style="color:red; DISPLAY : none !important">no</p>` +
+				`<span style="visibility:hidden">no</span><i style="font-size:0px">no</i>` +
+				`<p style="display:block">yes`,
+			want: "yes",
+		},
+		"hidden without end tag": {
+			page: `<html><p hidden>no<p>yes</p><ul><li hidden>no<li>one</ul>` +
+				`<div hidden>no <b>no`,
+			want: "yes\none",
+		},
+		"options": {
+			page: `<html><select><option>no<option selected>yes<option>no</select>` +
+				`<datalist><option>no</datalist>`,
+			want: "yes",
+		},
+		"hidden by attribute":    {`<html><p hidden>no</p><div hidden="until-found">no<p>no</p></div><p>yes</p>`, "yes"},
+		"nested in hidden":       {`<html><div hidden>no<div>no</div>no</div>yes`, "yes"},
+		"closed by its parent":   {`<html><div><span hidden>no</div>yes`, "yes"},
+		"stray end tags":         {`<html></p></div></script>yes</b></html>also`, "yesalso"},
+		"stray end tag, hidden":  {`<html><div hidden>no</section>no</div>yes`, "yes"},
+		"void elements":          {`<html><p>a<img hidden>b<br hidden>c<input hidden>d`, "ab\ncd"},
+		"table":                  {`<html><table><tr><td>1<td>2<tr><th>3</th><th>4</th></table>`, "1 2\n3 4"},
+		"pre":                    {"<html><pre>a\n  b\n\nc</pre>d\ne", "a\nb\n\nc\nd e"},
+		"begins with comments":   {"<!--?xml version=\"1.0\"?-->\n<!-- saved --><!DOCTYPE html><html><p>a<b>b</b>", "ab"},
+		"title of an SVG image":  {`<html><title>Page</title><svg><title>no</title><text>yes</text></svg>`, "Page\nyes"},
+		"unclosed script":        {`<html>yes<script>no`, "yes"},
+		"tags in words":          {`<html><p>in<b>vo</b>ice</p>`, "invoice"},
+		"hidden unknown element": {`<html><my-box hidden>no<my-box>no</my-box></my-box>yes`, "yes"},
+		"escaped markup":         {`<html><p>&lt;script&gt; &#x202e;x`, "<script> x"},
+		"no head":                {`<html><p>1</p>2<div>3</div>4`, "1\n2\n3\n4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := extractBytes(e, []byte(c.page))
 			if err != nil || got.Text != c.want || got.Kind != "text/html" {
-				t.Errorf("got %+v, %v\nwant %q", got, err, c.want)
+				t.Errorf("got %+v, %v\nwant text/html with text %q", got, err, c.want)
 			}
 		})
 	}
@@ -54,25 +73,32 @@ func TestHTML(t *testing.T) {
 func TestHTMLEncodings(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{})
-	const page = `<html><head><meta charset="CHARSET"><title>Żółw größer</title>`
+	const want = "Żółw größer"
+	page := func(charset string) string {
+		return `<html><head><meta charset="` + charset + `"><title>` + want + `</title>`
+	}
+	windows1250, utf16 := charmap.Windows1250, uni.UTF16(uni.LittleEndian, uni.UseBOM)
 	for name, c := range map[string]struct {
 		content     []byte
 		contentType string
-		want        string
 	}{
-		"meta":          {encoded(t, charmap.Windows1250.NewEncoder(), strings.Replace(page, "CHARSET", "windows-1250", 1)), "", "Żółw größer"},
-		"meta, lying":   {[]byte(strings.Replace(page, "CHARSET", "koi8-r", 1)), "", "Żółw größer"},
-		"content type":  {encoded(t, charmap.Windows1250.NewEncoder(), page), "text/html; charset=windows-1250", "Żółw größer"},
-		"UTF-16 by BOM": {encoded(t, uni.UTF16(uni.LittleEndian, uni.UseBOM).NewEncoder(), page), "", "Żółw größer"},
+		"declared in meta":         {content: encoded(t, windows1250, page("windows-1250"))},
+		"wrongly declared in meta": {content: []byte(page("koi8-r"))},
+		"declared in content type": {encoded(t, windows1250, page("CHARSET")), "text/html; charset=windows-1250"},
+		"UTF-16 with BOM":          {content: encoded(t, utf16, page("CHARSET"))},
 	} {
-		got, err := e.Text(t.Context(), strings.NewReader(string(c.content)), int64(len(c.content)), c.contentType)
-		if err != nil || got.Text != c.want || got.Kind != "text/html" {
-			t.Errorf("%s: got %+v, %v", name, got, err)
-		}
+		t.Run(name, func(t *testing.T) {
+			r := bytes.NewReader(c.content)
+			got, err := e.Text(t.Context(), r, int64(len(c.content)), c.contentType)
+			if err != nil || got.Text != want || got.Kind != "text/html" {
+				t.Errorf("got %+v, %v, want text/html with text %q", got, err, want)
+			}
+		})
 	}
 }
 
-func TestHostileHTMLTakesLinearTime(t *testing.T) {
+// Without processing in linear time, these pages would exceed the timeout.
+func TestHostileHTML(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Timeout: time.Minute})
 	var formatting strings.Builder
@@ -80,47 +106,55 @@ func TestHostileHTMLTakesLinearTime(t *testing.T) {
 		formatting.WriteString("<b a=" + strings.Repeat("x", formatting.Len()%97) + ">")
 	}
 	for name, page := range map[string]string{
-		"deep":               strings.Repeat("<div>", 1<<18),
-		"formatting bomb":    formatting.String() + strings.Repeat("<p>x</p>", 1<<17),
-		"crossed tags":       strings.Repeat("<a><b></a></b>", 1<<16),
-		"end tags":           strings.Repeat("<x>", 600) + strings.Repeat("</y></x><x>", 1<<16),
-		"attributes":         "<div " + strings.Repeat("a=1 ", 1<<18) + ">",
-		"one comment":        "<!--" + strings.Repeat("-", 5<<20),
-		"entities":           strings.Repeat("&nbsp", 1<<18),
-		"hidden for ever":    "<div hidden>" + strings.Repeat("<p>x", 1<<18),
-		"options in options": strings.Repeat("<option><td><li>", 1<<16),
+		"deep nesting":      strings.Repeat("<div>", 1<<18),
+		"formatting bomb":   formatting.String() + strings.Repeat("<p>x</p>", 1<<17),
+		"misnested tags":    strings.Repeat("<a><b></a></b>", 1<<16),
+		"stray end tags":    strings.Repeat("<x>", 600) + strings.Repeat("</y></x><x>", 1<<16),
+		"many attributes":   "<div " + strings.Repeat("a=1 ", 1<<18) + ">",
+		"one large comment": "<!--" + strings.Repeat("-", 5<<20),
+		"entities":          strings.Repeat("&nbsp", 1<<18),
+		"all hidden":        "<div hidden>" + strings.Repeat("<p>x", 1<<18),
+		"nested options":    strings.Repeat("<option><td><li>", 1<<16),
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := extractBytes(e, []byte("<html><body>word "+page))
 			if err != nil || !strings.HasPrefix(got.Text, "word") {
-				t.Errorf("%d bytes: got %.20q, %v, want a text that begins with \"word\"", len(page), got.Text, err)
+				t.Errorf("%d bytes: got %.20q, %v, want a text that begins with %q",
+					len(page), got.Text, err, "word")
 			}
 		})
 	}
 }
 
-func TestHTMLStopsWithItsContext(t *testing.T) {
+func TestHTMLIsStopped(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	err := readMarkup(ctx, strings.Repeat("<p>x", 5000), dialectHTML, newText(100_000))
-	if !errors.Is(err, context.Canceled) || isReason(err) {
-		t.Errorf("canceled: %v", err)
-	}
 	e := setup(t, Config{Timeout: time.Nanosecond})
-	_, err = extractBytes(e, []byte("<html>"+strings.Repeat("<p> ", 5000)))
-	if !errors.Is(err, ErrBroken) {
-		t.Errorf("too late: %v", err)
-	}
-	got, err := extractBytes(e, []byte("<html>words"+strings.Repeat("<p>", 5000)))
-	if err != nil || got.Text != "words" || !got.Truncated {
-		t.Errorf("too late, with text: %+v, %v", got, err)
-	}
+	t.Run("when the context is canceled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := readMarkup(ctx, strings.Repeat("<p>x", 5000), dialectHTML, newText(100_000))
+		checkExternalError(t, err, context.Canceled)
+	})
+	t.Run("at the timeout, without text", func(t *testing.T) {
+		_, err := extractBytes(e, []byte("<html>"+strings.Repeat("<p> ", 5000)))
+		if !errors.Is(err, ErrBroken) {
+			t.Errorf("got error %v, want %v", err, ErrBroken)
+		}
+	})
+	t.Run("at the timeout, with text", func(t *testing.T) {
+		got, err := extractBytes(e, []byte("<html>words"+strings.Repeat("<p>", 5000)))
+		if err != nil || got.Text != "words" || !got.Truncated {
+			t.Errorf("got %+v, %v, want text %q, truncated", got, err, "words")
+		}
+	})
 }
 
 func FuzzHTML(f *testing.F) {
-	for _, s := range []string{"<title>x</title><p hidden>a<p>b", "<div style='display:none'>x</div>y", "<pre>a\r\nb", "<script/>x",
-		"<![CDATA[x]]>", "<svg><title>x", "<a <b></a></b>", "&#x202e;&lt;", "<li hidden><li>a", "<textarea><p>"} {
+	for _, s := range []string{
+		"<title>x</title><p hidden>a<p>b", "<div style='display:none'>x</div>y", "<pre>a\r\nb",
+		"<script/>x", "<![CDATA[x]]>", "<svg><title>x", "<a <b></a></b>", "&#x202e;&lt;",
+		"<li hidden><li>a", "<textarea><p>",
+	} {
 		f.Add(s, uint8(dialectHTML))
 		f.Add(s, uint8(dialectXHTML))
 		f.Add(s, uint8(dialectXML))

@@ -4,7 +4,7 @@ package extract
 
 import "github.com/tetratelabs/wazero/experimental"
 
-// memory gives a sandbox its linear memory from Go's heap, where there is no mmap.
+// memory allocates the linear memory of a sandbox on Go's heap, for systems without mmap.
 type memory struct{ lease *lease }
 
 type heap struct{ b []byte }

@@ -9,47 +9,46 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// memory gives a sandbox its linear memory as anonymous mappings. Growing one
-// needs no copy, so the peak is what the sandbox really touches, not twice
-// that, and what is given back goes to the operating system at once.
+// memory allocates the linear memory of a sandbox as anonymous mappings. A mapping grows without
+// being copied, so the peak is the memory that the sandbox uses and not twice as much. When it is
+// unmapped, the memory returns to the operating system immediately.
 //
-// A mapping outlives Free until release is called: wazero frees a module's
-// memory as soon as its context ends, while code of the host may still be on
-// its way out of a call and read from there, which would be a fault that ends
-// the process.
+// A mapping is not unmapped by Free but later by release. wazero frees the memory of a module as
+// soon as its context ends, while code of the host may still be returning from a call and read from
+// that memory. If it were unmapped, the fault would end the process.
 type memory struct {
 	lease *lease
 	mu    sync.Mutex
 	maps  []*mapping
 }
 
-// mapping is one linear memory: max bytes of reserved addresses, of which the
-// first used ones can be read and written.
+// mapping is one linear memory: a range of reserved addresses, of which the first used bytes can be
+// read and written.
 type mapping struct {
 	reserved []byte
 	used     uint64
 	freed    bool
-	of       *memory
+	memory   *memory
 }
 
-// Allocate reserves max bytes of addresses. It panics where even these are
-// refused, which wazero's caller recovers.
+// Allocate reserves max bytes of addresses. It panics if the system refuses them; the caller of
+// wazero recovers from that.
 func (m *memory) Allocate(_, max uint64) experimental.LinearMemory {
 	reserved, err := unix.Mmap(-1, 0, int(max), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {
 		panic("reserve sandbox memory: " + err.Error())
 	}
-	mapped := &mapping{reserved: reserved, of: m}
+	mapped := &mapping{reserved: reserved, memory: m}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.maps = append(m.maps, mapped)
 	return mapped
 }
 
-// Reallocate makes the first size bytes usable; nil tells the module that
-// there is no more. For more than smallBytes it waits for the lease.
+// Reallocate makes the first size bytes usable. For more than smallMemory it waits for the lease.
+// It returns nil if the memory cannot grow to that size.
 func (m *mapping) Reallocate(size uint64) []byte {
-	if size > uint64(len(m.reserved)) || size > smallBytes && !m.of.lease.take() {
+	if size > uint64(len(m.reserved)) || size > smallMemory && !m.memory.lease.acquire() {
 		return nil
 	}
 	if size > m.used {
@@ -63,32 +62,32 @@ func (m *mapping) Reallocate(size uint64) []byte {
 
 // Free marks the mapping for release.
 func (m *mapping) Free() {
-	m.of.mu.Lock()
-	defer m.of.mu.Unlock()
+	m.memory.mu.Lock()
+	defer m.memory.mu.Unlock()
 	m.freed = true
 }
 
-// release unmaps what was freed. No call into the sandbox may be under way.
+// release unmaps the mappings that were freed. No call to the sandbox may be in progress.
 func (m *memory) release() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	kept := m.maps[:0]
+	remaining := m.maps[:0]
 	for _, mapped := range m.maps {
 		if !mapped.freed {
-			kept = append(kept, mapped)
+			remaining = append(remaining, mapped)
 			continue
 		}
-		// It fails only for addresses that are not a mapping's.
+		// Munmap fails only for addresses that are not mapped.
 		_ = unix.Munmap(mapped.reserved)
 	}
-	clear(m.maps[len(kept):])
-	m.maps = kept
-	if len(kept) == 0 {
-		m.lease.giveBack()
+	clear(m.maps[len(remaining):])
+	m.maps = remaining
+	if len(remaining) == 0 {
+		m.lease.release()
 	}
 }
 
-// mapped counts the linear memories that are not released.
+// mapped returns the number of mappings that are not released.
 func (m *memory) mapped() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

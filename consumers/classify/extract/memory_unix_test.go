@@ -3,8 +3,11 @@
 package extract
 
 import (
+	"runtime"
 	"testing"
 	"time"
+
+	"github.com/tetratelabs/wazero/experimental"
 )
 
 func TestSandboxMemoryIsLimited(t *testing.T) {
@@ -12,14 +15,18 @@ func TestSandboxMemoryIsLimited(t *testing.T) {
 	if err := e.Warm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	box := <-e.pdfs.places
-	defer func() { e.pdfs.places <- box }()
+	box := <-e.pdfs.idle
+	defer func() { e.pdfs.idle <- box }()
 	instance, err := box.pool.GetInstanceWithContext(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(box.memory.maps) != 1 || len(box.memory.maps[0].reserved) != 192<<20 {
-		t.Errorf("%d memories, the first of %d bytes", len(box.memory.maps), len(box.memory.maps[0].reserved))
+	maps := box.memory.maps
+	if len(maps) != 1 {
+		t.Fatalf("got %d mappings, want 1", len(maps))
+	}
+	if got, want := len(maps[0].reserved), 192<<20; got != want {
+		t.Errorf("got a mapping of %d bytes, want %d", got, want)
 	}
 	if err := instance.Close(); err != nil {
 		t.Fatal(err)
@@ -28,68 +35,85 @@ func TestSandboxMemoryIsLimited(t *testing.T) {
 }
 
 func TestMemory(t *testing.T) {
-	m := &memory{lease: &lease{turn: make(chan struct{}, 1)}}
+	m := &memory{lease: &lease{semaphore: make(chan struct{}, 1)}}
 	linear := m.Allocate(0, 4<<20)
 	small := linear.Reallocate(1 << 20)
 	small[1<<20-1] = 7
 	large := linear.Reallocate(4 << 20)
 	if large[1<<20-1] != 7 || &large[0] != &small[0] || large[4<<20-1] != 0 {
-		t.Error("growing moved or lost what was there")
+		t.Error("growing moved or lost the contents")
 	}
 	if linear.Reallocate(4<<20+1) != nil {
-		t.Error("it grew over its maximum")
+		t.Error("the memory grew beyond its maximum")
 	}
 	linear.Free()
-	if small[1<<20-1] != 7 || m.mapped() != 1 {
-		t.Error("what is freed cannot be read until release")
+	if got := m.mapped(); small[1<<20-1] != 7 || got != 1 {
+		t.Errorf("after Free: got %d mappings, want 1 that can still be read", got)
 	}
 	m.release()
-	if m.mapped() != 0 {
-		t.Error("what is freed was not released")
+	if got := m.mapped(); got != 0 {
+		t.Errorf("after release: got %d mappings, want none", got)
 	}
 }
 
-// One sandbox at a time has more than smallBytes; the clock of who waits stands still.
-func TestLargeMemoryIsTakenInTurns(t *testing.T) {
+// Only one sandbox at a time has more than smallMemory. While another waits for it, the timer of
+// its document is paused.
+func TestOneSandboxAtATimeHasLargeMemory(t *testing.T) {
 	t.Parallel()
-	turn, stopped := make(chan struct{}, 1), make(chan struct{})
-	lends := func() *memory { return &memory{lease: &lease{turn: turn, stopped: stopped}} }
-	first, second, third := lends(), lends(), lends()
-	one, two, three := first.Allocate(0, 2*smallBytes), second.Allocate(0, 2*smallBytes), third.Allocate(0, 2*smallBytes)
-	if one.Reallocate(smallBytes+1) == nil || one.Reallocate(2*smallBytes) == nil {
-		t.Fatal("the first got no large memory")
+	semaphore, stopped := make(chan struct{}, 1), make(chan struct{})
+	newMemory := func() (*memory, experimental.LinearMemory) {
+		m := &memory{lease: &lease{semaphore: semaphore, stopped: stopped}}
+		return m, m.Allocate(0, 2*smallMemory)
 	}
-	if two.Reallocate(smallBytes) == nil {
-		t.Fatal("the second got no small memory")
+	first, firstLinear := newMemory()
+	second, secondLinear := newMemory()
+	third, thirdLinear := newMemory()
+
+	if firstLinear.Reallocate(smallMemory+1) == nil ||
+		firstLinear.Reallocate(2*smallMemory) == nil {
+		t.Fatal("first sandbox: got no large memory, want it")
 	}
-	late := make(chan struct{})
-	watch := startStopwatch(50*time.Millisecond, func() { close(late) })
-	second.lease.measure(watch)
-	got := make(chan bool)
-	go func() { got <- two.Reallocate(smallBytes+1) != nil }()
-	select {
-	case <-got:
-		t.Fatal("two have large memory")
-	case <-late:
-		t.Fatal("the clock of who waits runs")
-	case <-time.After(200 * time.Millisecond):
+	if secondLinear.Reallocate(smallMemory) == nil {
+		t.Fatal("second sandbox: got no small memory, want it while the first has large memory")
 	}
-	one.Free()
+
+	timer := startTimer(time.Hour, func() {})
+	isPaused := func() bool {
+		timer.mu.Lock()
+		defer timer.mu.Unlock()
+		return timer.paused
+	}
+	second.lease.setTimer(timer)
+	granted := make(chan bool)
+	go func() { granted <- secondLinear.Reallocate(smallMemory+1) != nil }()
+	for !isPaused() {
+		select {
+		case <-granted:
+			t.Fatal("second sandbox: got large memory while the first has it")
+		default:
+			runtime.Gosched()
+		}
+	}
+	firstLinear.Free()
 	first.release()
-	if !<-got {
-		t.Error("the second got no large memory after the first")
+	if !<-granted {
+		t.Error("second sandbox: got no large memory after the first released it, want it")
 	}
-	<-late // it runs again
-	go func() { got <- three.Reallocate(smallBytes+1) != nil }()
+	if isPaused() || !timer.stop() {
+		t.Error("the timer is not running after the second sandbox got large memory")
+	}
+
+	go func() { granted <- thirdLinear.Reallocate(smallMemory+1) != nil }()
 	close(stopped)
-	if <-got {
-		t.Error("the third got large memory while it was told to end")
+	if <-granted {
+		t.Error("third sandbox: got large memory when it was stopped, want none")
 	}
-	for memory, linear := range map[*memory]interface{ Free() }{second: two, third: three} {
-		linear.Free()
-		memory.release()
-	}
-	if len(turn) != 0 || watch.stop() {
-		t.Error("the turn was not given back, or the clock did not end")
+
+	secondLinear.Free()
+	second.release()
+	thirdLinear.Free()
+	third.release()
+	if got := len(semaphore); got != 0 {
+		t.Errorf("got %d holders of large memory after all were released, want none", got)
 	}
 }

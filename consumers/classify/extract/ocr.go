@@ -15,60 +15,61 @@ import (
 )
 
 const (
-	// ocrMemory bounds tesseract's addresses, in KiB. A large page takes about
-	// a third of it.
+	// ocrMemory is the limit of tesseract's address space, in KiB. A large page takes about a third
+	// of it.
 	ocrMemory = 768 << 10
-	// minConfidence is the least confidence, in percent, of a word that is kept.
-	// What tesseract sees in pictures without letters mostly lies below.
-	minConfidence = 50
-	// maxTSV bounds what is read of tesseract's output, in bytes.
+	// minWordConfidence is the lowest confidence, in percent, of a word that is used. Words that
+	// tesseract recognizes in images without letters mostly have a lower one.
+	minWordConfidence = 50
+	// maxTSV is the number of bytes of tesseract's output that are read.
 	maxTSV = 8 << 20
 )
 
-// limitedShell runs the program in its arguments after the first two, which
-// bound its memory (KiB) and processor time (s). It may write no file and no
-// core dump.
-const limitedShell = `ulimit -v "$1" && ulimit -t "$2" && ulimit -f 0 && ulimit -c 0 && shift 2 && exec "$@"`
+// limitedShell is a shell script that runs a program with limits. Its arguments are the limit of
+// the address space (KiB), the limit of the processor time (s), and the program with its arguments.
+// The program cannot write files or dump core.
+const limitedShell = `ulimit -v "$1" && ulimit -t "$2" && ulimit -f 0 && ulimit -c 0 &&
+	shift 2 && exec "$@"`
 
-// recognizer reads letters in pictures with tesseract, one picture at a time:
-// each takes a core for some seconds.
+// recognizer recognizes text in images with tesseract, one document at a time. An image takes a
+// core for some seconds.
 type recognizer struct {
-	config Config
-	turn   chan struct{}
-	root   context.Context // ends with close
-	stop   context.CancelFunc
+	config    Config
+	semaphore chan struct{}   // full while a document is being recognized
+	root      context.Context // ends with close
+	stop      context.CancelFunc
 }
 
 func newRecognizer(config Config) *recognizer {
-	r := &recognizer{config: config, turn: make(chan struct{}, 1)}
+	r := &recognizer{config: config, semaphore: make(chan struct{}, 1)}
 	r.root, r.stop = context.WithCancel(context.Background())
 	return r
 }
 
-// close ends what is running.
+// close stops tesseract and the calls that wait for it.
 func (r *recognizer) close() { r.stop() }
 
-// find returns tesseract's path. It looks anew each time, so that tesseract can
-// be installed while the consumer runs.
-func (r *recognizer) find() (string, error) {
+// lookPath returns the path of tesseract, or an ErrNoText. It searches PATH at each call, so that
+// tesseract can be installed while the process is running.
+func (r *recognizer) lookPath() (string, error) {
 	path, err := exec.LookPath(r.config.Tesseract)
 	if err != nil {
-		return "", fmt.Errorf("%w: it is a picture, and tesseract is not installed to read it", ErrNoText)
+		return "", fmt.Errorf("%w: it is an image, and tesseract is not installed", ErrNoText)
 	}
 	return path, nil
 }
 
-// installed reports whether pictures can be read at all.
+// installed reports whether tesseract is installed.
 func (r *recognizer) installed() bool {
-	_, err := r.find()
+	_, err := r.lookPath()
 	return err == nil
 }
 
-// acquire waits for the turn, which ends with the function it returns.
+// acquire waits until no other document is being recognized. The caller must call release.
 func (r *recognizer) acquire(ctx context.Context) (release func(), err error) {
 	select {
-	case r.turn <- struct{}{}:
-		return func() { <-r.turn }, nil
+	case r.semaphore <- struct{}{}:
+		return func() { <-r.semaphore }, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for character recognition: %w", context.Cause(ctx))
 	case <-r.root.Done():
@@ -76,10 +77,11 @@ func (r *recognizer) acquire(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// read writes to text what it reads in the pictures, each as a page. Its caller
-// has the turn. Once there is text, what goes wrong only ends it.
-func (r *recognizer) read(ctx context.Context, pictures []*image.Gray, text *text) error {
-	program, err := r.find()
+// read recognizes the text in images, each of which is a page, and writes it to text. The caller
+// must have acquired the recognizer. If an error of the document occurs after some text was
+// recognized, that text is marked incomplete and read returns nil.
+func (r *recognizer) read(ctx context.Context, images []*image.Gray, text *text) error {
+	program, err := r.lookPath()
 	if err != nil {
 		return err
 	}
@@ -88,8 +90,8 @@ func (r *recognizer) read(ctx context.Context, pictures []*image.Gray, text *tex
 		fmt.Errorf("%w: character recognition took longer than %s", ErrBroken, r.config.OCRTimeout))
 	defer cancel()
 	defer context.AfterFunc(r.root, cancel)()
-	for _, picture := range pictures {
-		err := r.page(ctx, program, picture, text)
+	for _, img := range images {
+		err := r.page(ctx, program, img, text)
 		switch {
 		case r.root.Err() != nil:
 			return ErrClosed
@@ -107,20 +109,22 @@ func (r *recognizer) read(ctx context.Context, pictures []*image.Gray, text *tex
 	return nil
 }
 
-// page runs tesseract on one picture. Its standard input is the picture as a
-// plain gray map that we made: tesseract's own readers never see a stranger's file.
-func (r *recognizer) page(ctx context.Context, program string, picture *image.Gray, text *text) error {
+// page runs tesseract on one image. tesseract reads a simple format that this package writes, so
+// its image decoders never process an untrusted file.
+func (r *recognizer) page(ctx context.Context, program string, img *image.Gray, text *text) error {
 	seconds := strconv.Itoa(int(r.config.OCRTimeout/time.Second) + 1)
-	// Page segmentation 1 finds out which way is up as well.
-	cmd := exec.CommandContext(ctx, "/bin/sh", "-c", limitedShell, "sh", strconv.Itoa(ocrMemory), seconds,
-		program, "stdin", "stdout", "-l", r.config.OCRLanguages, "--psm", "1", "--dpi", strconv.Itoa(scanDPI), "tsv")
+	cmd := exec.CommandContext(ctx,
+		"/bin/sh", "-c", limitedShell, "sh", strconv.Itoa(ocrMemory), seconds,
+		program, "stdin", "stdout", "-l", r.config.OCRLanguages,
+		"--psm", "1", // detect the orientation of the page too
+		"--dpi", strconv.Itoa(scanDPI), "tsv")
 	cmd.Env = []string{"OMP_THREAD_LIMIT=1", "LC_ALL=C.UTF-8"}
 	cmd.Dir = "/"
-	cmd.Stdin = grayMap(picture)
-	out := &bounded{left: maxTSV}
-	problems := &bounded{left: 300}
-	cmd.Stdout, cmd.Stderr = out, problems
-	inOwnGroup(cmd)
+	cmd.Stdin = encodePGM(img)
+	stdout := &limitedBuffer{left: maxTSV}
+	stderr := &limitedBuffer{left: 300}
+	cmd.Stdout, cmd.Stderr = stdout, stderr
+	setProcessGroup(cmd)
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -128,26 +132,26 @@ func (r *recognizer) page(ctx context.Context, program string, picture *image.Gr
 	case ctx.Err() != nil:
 		return fmt.Errorf("recognize characters: %w", context.Cause(ctx))
 	case errors.As(err, &exit) && !exit.Exited():
-		return fmt.Errorf("%w: tesseract ended: %w", ErrBroken, exit)
+		return fmt.Errorf("%w: tesseract was terminated: %w", ErrBroken, exit)
 	case err != nil:
-		// The picture is a sound one: it is tesseract that does not work, or has
-		// too little memory.
-		return fmt.Errorf("%w: tesseract failed: %w: %s", ErrNoText, err, strings.TrimSpace(problems.String()))
+		// The image is valid, so tesseract does not work or has too little memory.
+		message := strings.TrimSpace(stderr.String())
+		return fmt.Errorf("%w: tesseract failed: %w: %s", ErrNoText, err, message)
 	}
-	readTSV(out, text)
+	readTSV(stdout, text)
 	return nil
 }
 
-// grayMap is the picture as a binary Portable Gray Map.
-func grayMap(picture *image.Gray) io.Reader {
-	width, height := picture.Rect.Dx(), picture.Rect.Dy()
+// encodePGM returns the image in the binary Portable Gray Map format.
+func encodePGM(img *image.Gray) io.Reader {
+	width, height := img.Rect.Dx(), img.Rect.Dy()
 	header := fmt.Sprintf("P5\n%d %d\n255\n", width, height)
-	return io.MultiReader(strings.NewReader(header), bytes.NewReader(picture.Pix[:width*height]))
+	return io.MultiReader(strings.NewReader(header), bytes.NewReader(img.Pix[:width*height]))
 }
 
-// readTSV writes the words of tesseract's TSV output: a line for each element,
-// of twelve columns: level, page, block, paragraph, line, word, left, top, width,
-// height, confidence and text. Level 5 is a word.
+// readTSV writes the words in tesseract's TSV output to text. The output has one line for each
+// element, with twelve columns: level, page, block, paragraph, line, word, left, top, width,
+// height, confidence and text. Words have level 5.
 func readTSV(r io.Reader, text *text) {
 	lines := bufio.NewScanner(r)
 	var paragraph, line string
@@ -157,12 +161,12 @@ func readTSV(r io.Reader, text *text) {
 			continue
 		}
 		confidence, err := strconv.ParseFloat(columns[10], 64)
-		if err != nil || !(confidence >= minConfidence) {
+		if err != nil || !(confidence >= minWordConfidence) { // NaN is possible
 			continue
 		}
-		inParagraph := strings.Join(columns[1:4], "\t")
+		wordParagraph := strings.Join(columns[1:4], "\t")
 		switch {
-		case inParagraph != paragraph:
+		case wordParagraph != paragraph:
 			text.breakLine()
 			text.breakLine()
 		case columns[4] != line:
@@ -170,20 +174,20 @@ func readTSV(r io.Reader, text *text) {
 		default:
 			text.flow(" ")
 		}
-		paragraph, line = inParagraph, columns[4]
+		paragraph, line = wordParagraph, columns[4]
 		text.flow(columns[11])
 	}
 }
 
-// bounded keeps the first bytes that are written to it and drops the rest.
-type bounded struct {
+// limitedBuffer stores the first bytes that are written to it and drops the rest.
+type limitedBuffer struct {
 	bytes.Buffer
 	left int
 }
 
-func (b *bounded) Write(p []byte) (int, error) {
-	kept := p[:min(len(p), b.left)]
-	b.left -= len(kept)
-	b.Buffer.Write(kept) // its error is always nil
+func (b *limitedBuffer) Write(p []byte) (int, error) {
+	stored := p[:min(len(p), b.left)]
+	b.left -= len(stored)
+	b.Buffer.Write(stored) // the error is always nil
 	return len(p), nil
 }

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// openXML are the main parts' content types of Office Open XML documents, and
-// the media type of the file. (ECMA-376-1 and [MS-OFFMACRO2]; "main+xml" is cut off.)
+// openXML maps the content type of the main part of an Office Open XML document, without "main+xml"
+// at its end, to the kind of the document (ECMA-376-1 and [MS-OFFMACRO2]).
 var openXML = map[string]kind{
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.document.": {"application/vnd.openxmlformats-officedocument.wordprocessingml.document", formatWord},
 	"application/vnd.openxmlformats-officedocument.wordprocessingml.template.": {"application/vnd.openxmlformats-officedocument.wordprocessingml.template", formatWord},
@@ -30,8 +30,8 @@ var openXML = map[string]kind{
 	"application/vnd.ms-powerpoint.slideshow.macroenabled.":                      {"application/vnd.ms-powerpoint.slideshow.macroenabled.12", formatSlides},
 }
 
-// office finds the main part of an Office Open XML package and what kind of
-// document that makes it. The kind is kindZip where it is no such package.
+// office returns the kind of an Office Open XML document and the name of its main part. The kind of
+// any other archive is kindZip.
 func (a *archive) office() (kind, string, error) {
 	const contentTypes = "[Content_Types].xml"
 	if !a.has(contentTypes) {
@@ -48,24 +48,25 @@ func (a *archive) office() (kind, string, error) {
 		}
 	}
 	found := kindZip
-	err = a.elements(contentTypes, elements{
-		open: func(name string, attributes func() map[string]string) {
+	err = a.parse(contentTypes, xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
 			if name != "override" {
 				return
 			}
-			if of := attributes(); resolve("", of["partname"]) == main {
-				if k, ok := openXML[strings.TrimSuffix(strings.ToLower(of["contenttype"]), "main+xml")]; ok {
+			if attrs := attributes(); resolve("", attrs["partname"]) == main {
+				contentType := strings.ToLower(attrs["contenttype"])
+				if k, ok := openXML[strings.TrimSuffix(contentType, "main+xml")]; ok {
 					found = k
 				}
 			}
 		},
-		close: func(string) {}, text: func(string) {},
+		end: func(string) {}, text: func(string) {},
 	})
 	return found, main, err
 }
 
-// readWord reads a word processor's document: its body, then headers, footers
-// and notes.
+// readWord reads a word processing document: its body, then its headers, footers, notes and
+// comments.
 func (a *archive) readWord(main string, text *text) error {
 	if err := a.readParagraphs(main, text); err != nil {
 		return err
@@ -92,11 +93,11 @@ func (a *archive) readWord(main string, text *text) error {
 	return nil
 }
 
-// numbered matches the parts of a presentation that are slides and speaker's notes.
-var numbered = regexp.MustCompile(`^ppt/(slides/slide|notesSlides/notesSlide)([0-9]{1,9})\.xml$`)
+// slideName matches the names of slides and speaker notes in a presentation.
+var slideName = regexp.MustCompile(`^ppt/(slides/slide|notesSlides/notesSlide)([0-9]{1,9})\.xml$`)
 
-// readSlides reads a presentation: all slides, then all notes, in the order of
-// their numbers. It returns how many slides there are.
+// readSlides reads a presentation: all slides, then all speaker notes, in the order of their
+// numbers. It returns the number of slides.
 func (a *archive) readSlides(text *text) (int, error) {
 	type slide struct {
 		name, folder string
@@ -105,7 +106,7 @@ func (a *archive) readSlides(text *text) (int, error) {
 	var all []slide
 	pages := 0
 	for name := range a.files {
-		if m := numbered.FindStringSubmatch(name); m != nil {
+		if m := slideName.FindStringSubmatch(name); m != nil {
 			number, _ := strconv.Atoi(m[2]) // at most nine digits
 			all = append(all, slide{name, m[1], number})
 			if m[1] == "slides/slide" {
@@ -124,27 +125,29 @@ func (a *archive) readSlides(text *text) (int, error) {
 	return pages, nil
 }
 
-// readParagraphs reads a part of WordprocessingML, or of a slide's DrawingML: in
-// both, "t" holds characters, "r" is a run and "p" a paragraph.
+// readParagraphs reads a part in WordprocessingML, or in the DrawingML of a slide. In both, "p" is
+// a paragraph, "r" a run, and "t" the characters of a run.
 func (a *archive) readParagraphs(part string, text *text) error {
 	text.breakLine()
 	text.breakLine()
 	p := &paragraphReader{text: text}
-	return a.elements(part, elements{open: p.open, close: p.close, text: p.characters, done: text.full})
+	return a.parse(part, xmlHandler{
+		start: p.start, end: p.end, text: p.characters, done: text.full,
+	})
 }
 
 // paragraphReader writes the text of the paragraphs of a part.
 type paragraphReader struct {
 	text         *text
-	inCharacters bool // of a run; nothing else between tags is text
-	// fallbacks counts the open elements that repeat, for old programs, what
-	// stands before them.
+	inCharacters bool // in a "t"; other characters between tags are not text
+	// fallbacks is the number of open elements that repeat the content before them for old
+	// programs.
 	fallbacks   int
 	runHidden   bool
 	slideHidden bool
 }
 
-func (p *paragraphReader) open(name string, attributes func() map[string]string) {
+func (p *paragraphReader) start(name string, attributes func() map[string]string) {
 	switch name {
 	case "t":
 		p.inCharacters = true
@@ -166,7 +169,7 @@ func (p *paragraphReader) open(name string, attributes func() map[string]string)
 	}
 }
 
-func (p *paragraphReader) close(name string) {
+func (p *paragraphReader) end(name string) {
 	switch name {
 	case "t":
 		p.inCharacters = false
@@ -186,13 +189,13 @@ func (p *paragraphReader) characters(s string) {
 	}
 }
 
-// readAll reads a part whole, up to maxTextBytes.
+// readAll returns the content of a part, up to maxTextBytes.
 func (a *archive) readAll(name string) ([]byte, error) {
 	var content []byte
 	err := a.read(name, func(r io.Reader) (err error) {
 		content, err = io.ReadAll(io.LimitReader(r, maxTextBytes))
 		if err != nil {
-			return fmt.Errorf("read a part: %w", err)
+			return fmt.Errorf("read part of archive: %w", err)
 		}
 		return nil
 	})

@@ -6,15 +6,18 @@ import (
 	"strings"
 )
 
-// openDocumentPrefix begins the media types of the Open Document Format.
+// openDocumentPrefix is the prefix of the media types of OpenDocument files.
 const openDocumentPrefix = "application/vnd.oasis.opendocument."
 
-// openDocuments are the ones that are read.
-var openDocuments = map[string]bool{"text": true, "text-template": true, "text-master": true, "spreadsheet": true,
-	"spreadsheet-template": true, "presentation": true, "presentation-template": true, "graphics": true}
+// openDocuments are the media types of OpenDocument files that are read, without their prefix.
+var openDocuments = map[string]bool{
+	"text": true, "text-template": true, "text-master": true,
+	"spreadsheet": true, "spreadsheet-template": true,
+	"presentation": true, "presentation-template": true, "graphics": true,
+}
 
-// mediaType is what the archive's first part says it is (OpenDocument 1.3, part
-// 2, 3.3; EPUB 3.3, 4.2.6), or "".
+// mediaType returns the media type in the part "mimetype" (OpenDocument 1.3, part 2, 3.3; EPUB 3.3,
+// 4.2.6), or "" if the archive has no such part.
 func (a *archive) mediaType() (string, error) {
 	if !a.has("mimetype") {
 		return "", nil
@@ -27,51 +30,54 @@ func (a *archive) mediaType() (string, error) {
 	return strings.TrimSpace(string(content)), err
 }
 
-// readOpenDocument reads a document of the Open Document Format: text, a
-// spreadsheet, a presentation, a drawing; odf is which.
+// readOpenDocument reads an OpenDocument file: a text, a spreadsheet, a presentation or a drawing.
+// odf is its media type without the prefix.
 func (a *archive) readOpenDocument(odf string, text *text) error {
 	if err := a.checkManifest(); err != nil {
 		return err
 	}
-	r := &openReader{text: text, sheets: strings.HasPrefix(odf, "spreadsheet"), whole: true}
+	r := &odfReader{text: text, isSheet: strings.HasPrefix(odf, "spreadsheet"), isContent: true}
 	if err := r.read(a, "content.xml"); err != nil {
 		return err
 	}
-	// Other kinds have page headers that nobody wrote.
+	// In other kinds of documents the page headers are defaults that nobody wrote.
 	if strings.HasPrefix(odf, "text") && a.has("styles.xml") {
-		return (&openReader{text: text}).read(a, "styles.xml")
+		return (&odfReader{text: text}).read(a, "styles.xml")
 	}
 	return nil
 }
 
-// openReader writes the text of a part of a document. Characters count within
-// paragraphs and headings only.
-type openReader struct {
-	text       *text
-	sheets     bool
-	whole      bool   // not only page headers and footers
-	pages      int    // page headers and footers that are open
-	title      string // of a sheet of which no cell was written yet
-	paragraphs int    // that are open
-	cells      int    // that are open
-	hidden     int    // open lists of changes, which keep deleted characters
-	// Notes and comments stand within a paragraph; they are written after it.
-	asides int // that are open
-	around int // the paragraphs around the outermost
-	aside  strings.Builder
+// odfReader writes the text of a part of an OpenDocument file. Only characters in paragraphs and
+// headings are text. The counters are those of open elements.
+type odfReader struct {
+	text        *text
+	isSheet     bool
+	isContent   bool   // read all paragraphs, not only those of page headers and footers
+	pageHeaders int    // page headers and footers
+	title       string // of the current sheet, until its first cell is written
+	paragraphs  int
+	cells       int
+	changeLists int // lists of tracked changes, which hold deleted text
+	// A note or comment is within a paragraph. It is collected in noteText and written after the
+	// paragraph.
+	notes           int
+	paragraphsAbove int // paragraphs around the outermost note
+	noteText        strings.Builder
 }
 
-func (r *openReader) read(a *archive, part string) error {
-	err := a.elements(part, elements{open: r.open, close: r.close, text: r.characters, done: r.text.full})
-	r.paragraphs, r.asides = 0, 0
-	r.endAsides()
+func (r *odfReader) read(a *archive, part string) error {
+	err := a.parse(part, xmlHandler{
+		start: r.start, end: r.end, text: r.characters, done: r.text.full,
+	})
+	r.paragraphs, r.notes = 0, 0
+	r.writeNotes()
 	return err
 }
 
-func (r *openReader) open(name string, attributes func() map[string]string) {
+func (r *odfReader) start(name string, attributes func() map[string]string) {
 	switch name {
 	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
-		r.pages++
+		r.pageHeaders++
 	case "p", "h":
 		r.startParagraph()
 	case "s", "tab":
@@ -81,7 +87,7 @@ func (r *openReader) open(name string, attributes func() map[string]string) {
 	case "page", "table":
 		r.text.breakLine()
 		r.text.breakLine()
-		if r.sheets && name == "table" {
+		if r.isSheet && name == "table" {
 			r.title = attributes()["name"]
 		}
 	case "table-row":
@@ -89,79 +95,79 @@ func (r *openReader) open(name string, attributes func() map[string]string) {
 	case "table-cell":
 		r.cells++
 	case "tracked-changes":
-		r.hidden++
+		r.changeLists++
 	case "note", "annotation":
-		r.startAside()
+		r.startNote()
 	}
 }
 
-func (r *openReader) close(name string) {
+func (r *odfReader) end(name string) {
 	switch name {
 	case "header", "header-left", "header-first", "footer", "footer-left", "footer-first":
-		r.pages = max(0, r.pages-1)
+		r.pageHeaders = max(0, r.pageHeaders-1)
 	case "p", "h":
 		r.endParagraph()
 	case "table-cell":
 		r.cells = max(0, r.cells-1)
 	case "table-row":
-		r.endAsides()
+		r.writeNotes()
 	case "tracked-changes":
-		r.hidden = max(0, r.hidden-1)
+		r.changeLists = max(0, r.changeLists-1)
 	case "note", "annotation":
-		r.endAside()
+		r.endNote()
 	}
 }
 
-func (r *openReader) startParagraph() {
+func (r *odfReader) startParagraph() {
 	r.paragraphs++
 	switch {
-	case r.asides > 0:
+	case r.notes > 0:
 		r.newLine()
-	case r.sheets && r.cells > 0:
+	case r.isSheet && r.cells > 0:
 		r.text.flow(" ")
 	default:
 		r.text.startLine()
 	}
 }
 
-func (r *openReader) endParagraph() {
+func (r *odfReader) endParagraph() {
 	r.paragraphs = max(0, r.paragraphs-1)
-	if r.asides > 0 || r.sheets && r.cells > 0 {
+	if r.notes > 0 || r.isSheet && r.cells > 0 {
 		return
 	}
 	r.text.startLine()
-	r.endAsides()
+	r.writeNotes()
 }
 
-func (r *openReader) startAside() {
-	if r.asides == 0 {
-		r.around = r.paragraphs
+func (r *odfReader) startNote() {
+	if r.notes == 0 {
+		r.paragraphsAbove = r.paragraphs
 	}
-	r.asides++
+	r.notes++
 	r.paragraphs = 0
 }
 
-func (r *openReader) endAside() {
-	r.asides = max(0, r.asides-1)
+func (r *odfReader) endNote() {
+	r.notes = max(0, r.notes-1)
 	r.paragraphs = 0
-	if r.asides == 0 {
-		r.paragraphs = r.around
+	if r.notes == 0 {
+		r.paragraphs = r.paragraphsAbove
 	}
 }
 
-// endAsides writes the notes and comments of the paragraph that has ended.
-func (r *openReader) endAsides() {
-	if r.aside.Len() == 0 || r.paragraphs > 0 {
+// writeNotes writes the collected notes and comments, unless a paragraph is still open.
+func (r *odfReader) writeNotes() {
+	if r.noteText.Len() == 0 || r.paragraphs > 0 {
 		return
 	}
 	r.text.startLine()
-	r.text.write(strings.TrimLeft(r.aside.String(), "\n"))
+	r.text.write(strings.TrimLeft(r.noteText.String(), "\n"))
 	r.text.startLine()
-	r.aside.Reset()
+	r.noteText.Reset()
 }
 
-func (r *openReader) characters(s string) {
-	if r.paragraphs == 0 || r.hidden > 0 || !r.whole && r.pages == 0 {
+func (r *odfReader) characters(s string) {
+	if r.paragraphs == 0 || r.changeLists > 0 || !r.isContent && r.pageHeaders == 0 {
 		return
 	}
 	if r.title != "" && strings.TrimSpace(s) != "" {
@@ -172,42 +178,44 @@ func (r *openReader) characters(s string) {
 	r.write(s)
 }
 
-// write writes characters to the text, or puts them aside.
-func (r *openReader) write(s string) {
+// write writes characters to the text or, within a note, to noteText.
+func (r *odfReader) write(s string) {
 	switch {
-	case r.asides == 0:
+	case r.notes == 0:
 		r.text.flow(s)
-	case r.aside.Len() < maxToken:
-		r.aside.WriteString(strings.Join(strings.FieldsFunc(s, isLineEnd), " "))
+	case r.noteText.Len() < maxToken:
+		r.noteText.WriteString(strings.Join(strings.FieldsFunc(s, isLineEnd), " "))
 	}
 }
 
 func isLineEnd(r rune) bool { return class(r) == lineEnd }
 
-func (r *openReader) newLine() {
+// newLine starts a line in the text or, within a note, in noteText.
+func (r *odfReader) newLine() {
 	switch {
-	case r.asides == 0:
+	case r.notes == 0:
 		r.text.breakLine()
-	case r.aside.Len() < maxToken && !strings.HasSuffix(r.aside.String(), "\n"):
-		r.aside.WriteByte('\n')
+	case r.noteText.Len() < maxToken && !strings.HasSuffix(r.noteText.String(), "\n"):
+		r.noteText.WriteByte('\n')
 	}
 }
 
-// checkManifest fails where a part of the document is encrypted (OpenDocument
-// 1.3, part 2, 4.4).
+// checkManifest fails if a part of the document is encrypted (OpenDocument 1.3, part 2, 4.4).
 func (a *archive) checkManifest() error {
 	const manifest = "META-INF/manifest.xml"
 	if !a.has(manifest) {
 		return nil
 	}
 	encrypted := false
-	err := a.elements(manifest, elements{
-		open:  func(name string, _ func() map[string]string) { encrypted = encrypted || name == "encryption-data" },
-		close: func(string) {}, text: func(string) {},
+	err := a.parse(manifest, xmlHandler{
+		start: func(name string, _ func() map[string]string) {
+			encrypted = encrypted || name == "encryption-data"
+		},
+		end: func(string) {}, text: func(string) {},
 		done: func() bool { return encrypted },
 	})
 	if err == nil && encrypted {
-		return fmt.Errorf("%w: it needs a password", ErrEncrypted)
+		return fmt.Errorf("%w: OpenDocument file with a password", ErrEncrypted)
 	}
 	return err
 }

@@ -14,95 +14,97 @@ import (
 	"github.com/klippa-app/go-pdfium/requests"
 )
 
-// read reads the PDF in src into text, in a fresh instance of PDFium. sound is
-// false when the sandbox must not be used again. Errors that PDFium gives wrap
-// one of the reasons, whatever the cause; the caller knows whether it was the
-// clock, the reader or the context.
-func (b *sandbox) read(src *source, limits limits, text *text) (found pdf, sound bool, err error) {
+// read reads the PDF in src into text, in a new instance of PDFium. usable is false if the sandbox
+// must not be used again. Errors of PDFium are returned as ErrBroken or ErrEncrypted, even if the
+// actual cause is the deadline, the reader or the context. The caller has to check for those.
+func (b *sandbox) read(src *source, o pdfOptions, text *text) (found pdf, usable bool, err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			// Its value is left out: it may quote the document.
-			sound, err = false, fmt.Errorf("%w: the PDF reader panicked", ErrBroken)
+			// The value of the panic is left out, because it may quote the document.
+			usable, err = false, fmt.Errorf("%w: the PDF reader panicked", ErrBroken)
 		}
 	}()
 	instance, err := b.pool.GetInstanceWithContext(context.Background())
 	if err != nil {
-		return pdf{}, false, fmt.Errorf("make PDF instance: %w", err)
+		return pdf{}, false, fmt.Errorf("start PDF instance: %w", err)
 	}
 	file := &detachable{ReadSeeker: src}
 	finished := false
 	defer func() {
 		end := instance.Close
 		if !finished {
-			end = instance.Kill // the code in it may be in any state: do not call it again
+			end = instance.Kill // its code may be in any state and must not be called
 		}
-		sound = end() == nil
+		usable = end() == nil
 		// go-pdfium keeps the readers of killed instances in a global table.
 		file.ReadSeeker = nil
 		b.memory.release()
 	}()
-	err = readPages(instance, file, src.size, limits, text, &found)
+	err = readPages(instance, file, src.size, o, text, &found)
 	finished = err == nil
 	return found, true, err
 }
 
-// detachable is a file that can be taken away from who still points at it.
+// detachable is a file that can be detached from objects that still refer to it.
 type detachable struct{ io.ReadSeeker }
 
-// pdf is what a PDF gave besides its text.
+// pdf is what was read of a PDF besides its text.
 type pdf struct {
-	pages int           // how many it says it has
-	scans []*image.Gray // drawings of the first ones
+	pages int           // number of pages that the PDF declares
+	scans []*image.Gray // images of the first pages, if they were rendered
 }
 
-// limits says what of a PDF is looked at.
-type limits struct {
-	pages   int
-	scanned bool // where there is no text, pages are drawn
+// pdfOptions say what is read of a PDF.
+type pdfOptions struct {
+	maxPages    int
+	renderScans bool // render pages if they have no text
 }
 
-// readPages reads the text of the pages and, if there is none, draws them.
+// readPages reads the text of the pages. If there is none, it renders them.
 func readPages(
-	instance pdfium.Pdfium, file *detachable, size int64, limits limits, text *text, found *pdf,
+	instance pdfium.Pdfium, file *detachable, size int64, o pdfOptions, text *text, found *pdf,
 ) error {
-	opened, err := instance.OpenDocument(&requests.OpenDocument{FileReader: file, FileReaderSize: size})
+	opened, err := instance.OpenDocument(&requests.OpenDocument{
+		FileReader: file, FileReaderSize: size,
+	})
 	if err != nil {
-		return reason(err)
+		return wrapPDFiumError(err)
 	}
-	count, err := instance.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: opened.Document})
+	document := opened.Document
+	count, err := instance.FPDF_GetPageCount(&requests.FPDF_GetPageCount{Document: document})
 	if err != nil {
-		return reason(err)
+		return wrapPDFiumError(err)
 	}
 	found.pages = int(int32(count.PageCount)) // go-pdfium does not extend the sign
 	if found.pages <= 0 {
-		return fmt.Errorf("%w: it has no pages", ErrBroken)
+		return fmt.Errorf("%w: PDF without pages", ErrBroken)
 	}
-	p := pages{instance: instance, document: opened.Document, text: text, count: min(found.pages, limits.pages)}
+	p := pages{instance, document, text, min(found.pages, o.maxPages)}
 	damaged, all, err := p.read()
 	if err != nil || !all {
 		return err
 	}
 	if damaged == p.count {
-		return fmt.Errorf("%w: none of its %d pages can be loaded", ErrBroken, found.pages)
+		return fmt.Errorf("%w: PDF of %d pages, none of which can be loaded", ErrBroken, found.pages)
 	}
-	text.incomplete = text.incomplete || damaged > 0 || found.pages > limits.pages
-	if text.readable || !limits.scanned {
+	text.incomplete = text.incomplete || damaged > 0 || found.pages > o.maxPages
+	if text.readable || !o.renderScans {
 		return nil
 	}
-	found.scans, err = p.draw()
+	found.scans, err = p.render()
 	return err
 }
 
-// pages are the pages of an open document that are read.
+// pages are the first pages of an open PDF.
 type pages struct {
 	instance pdfium.Pdfium
 	document references.FPDF_DOCUMENT
 	text     *text
-	count    int // the first ones, of which there may be more
+	count    int
 }
 
-// read reads the text of the pages. It returns how many of them could not be loaded, and
-// all is false if there was enough text before the last one.
+// read reads the text of the pages. It returns the number of pages that could not be loaded. all is
+// false if reading stopped before the last page because there was enough text.
 func (p pages) read() (damaged int, all bool, err error) {
 	for i := range p.count {
 		if p.text.full() {
@@ -113,7 +115,7 @@ func (p pages) read() (damaged int, all bool, err error) {
 		case errors.Is(err, pdfiumerrors.ErrPage):
 			damaged++
 		case err != nil:
-			return damaged, false, reason(err)
+			return damaged, false, wrapPDFiumError(err)
 		}
 		p.text.breakLine()
 		p.text.breakLine()
@@ -121,15 +123,15 @@ func (p pages) read() (damaged int, all bool, err error) {
 	return damaged, true, nil
 }
 
-// draw draws the first pages.
-func (p pages) draw() (scans []*image.Gray, err error) {
+// render renders the first maxScans pages.
+func (p pages) render() (scans []*image.Gray, err error) {
 	for i := range min(p.count, maxScans) {
-		scan, err := drawPage(p.instance, p.document, i)
+		scan, err := renderPage(p.instance, p.document, i)
 		switch {
 		case errors.Is(err, pdfiumerrors.ErrPage):
 			p.text.incomplete = true
 		case err != nil:
-			return scans, reason(err)
+			return scans, wrapPDFiumError(err)
 		case scan != nil:
 			scans = append(scans, scan)
 		}
@@ -138,49 +140,55 @@ func (p pages) draw() (scans []*image.Gray, err error) {
 	return scans, nil
 }
 
-// readPage adds the text of one page, counted from 0. Pages are closed at once:
-// an open one holds its pictures.
-func readPage(instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index int, text *text) error {
+// readPage writes the text of one page to text. Pages are counted from 0. It closes the page
+// immediately, because an open page holds its images in memory.
+func readPage(
+	instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index int, text *text,
+) error {
 	page, err := instance.FPDF_LoadPage(&requests.FPDF_LoadPage{Document: document, Index: index})
 	if err != nil {
 		return err
 	}
-	words, err := instance.FPDFText_LoadPage(&requests.FPDFText_LoadPage{
+	loaded, err := instance.FPDFText_LoadPage(&requests.FPDFText_LoadPage{
 		Page: requests.Page{ByReference: &page.Page},
 	})
 	if err != nil {
 		return err
 	}
-	count, err := instance.FPDFText_CountChars(&requests.FPDFText_CountChars{TextPage: words.TextPage})
+	textPage := loaded.TextPage
+	count, err := instance.FPDFText_CountChars(&requests.FPDFText_CountChars{TextPage: textPage})
 	if err != nil {
 		return err
 	}
-	// In pieces, so that a page of millions of blanks costs no more than its text.
-	const piece = 1 << 16
-	for from := 0; from < count.Count && !text.full(); from += piece {
+	// The text is read in chunks, so that a page with millions of spaces takes little memory.
+	const chunk = 1 << 16
+	for from := 0; from < count.Count && !text.full(); from += chunk {
+		size := min(chunk, count.Count-from)
 		got, err := instance.FPDFText_GetText(&requests.FPDFText_GetText{
-			TextPage: words.TextPage, StartIndex: from, Count: min(piece, count.Count-from),
+			TextPage: textPage, StartIndex: from, Count: size,
 		})
 		if err != nil {
 			return err
 		}
 		characters := []rune(got.Text)
-		if len(characters) != min(piece, count.Count-from) || !slices.ContainsFunc(characters, isRightToLeft) {
+		if len(characters) != size || !slices.ContainsFunc(characters, isRightToLeft) {
 			text.write(got.Text)
-		} else if err := readLines(instance, words.TextPage, from, characters, text); err != nil {
+		} else if err := writeLines(instance, textPage, from, characters, text); err != nil {
 			return err
 		}
 	}
-	if _, err := instance.FPDFText_ClosePage(&requests.FPDFText_ClosePage{TextPage: words.TextPage}); err != nil {
+	_, err = instance.FPDFText_ClosePage(&requests.FPDFText_ClosePage{TextPage: textPage})
+	if err != nil {
 		return err
 	}
 	_, err = instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: page.Page})
 	return err
 }
 
-// readLines adds the characters of a page from an index on, and puts the lines that are read
-// from the right in order. These cost some calls a word, which the document's deadline bounds.
-func readLines(
+// writeLines writes characters to text and puts lines that have right-to-left letters in reading
+// order. from is the index of the first character on the page. Ordering takes some calls for each
+// word; the deadline of the document limits them.
+func writeLines(
 	instance pdfium.Pdfium, page references.FPDF_TEXTPAGE, from int, characters []rune, text *text,
 ) error {
 	for start := 0; start < len(characters) && !text.full(); {
@@ -212,18 +220,18 @@ func readLines(
 	return nil
 }
 
-// reason puts one of our reasons to an error of PDFium.
-func reason(err error) error {
+// wrapPDFiumError returns an ErrEncrypted or ErrBroken for an error of PDFium.
+func wrapPDFiumError(err error) error {
 	switch {
 	case errors.Is(err, pdfiumerrors.ErrPassword):
-		return fmt.Errorf("%w: it needs a password", ErrEncrypted)
+		return fmt.Errorf("%w: PDF with a password", ErrEncrypted)
 	case errors.Is(err, pdfiumerrors.ErrSecurity):
-		return fmt.Errorf("%w: in a way that is not known", ErrEncrypted)
+		return fmt.Errorf("%w: PDF with an unknown encryption scheme", ErrEncrypted)
 	case errors.Is(err, pdfiumerrors.ErrFile), errors.Is(err, pdfiumerrors.ErrFormat),
 		errors.Is(err, pdfiumerrors.ErrPage), errors.Is(err, pdfiumerrors.ErrUnknown),
 		errors.Is(err, pdfiumerrors.ErrUnexpected), errors.Is(err, pdfiumerrors.ErrSuccess):
 		return fmt.Errorf("%w: damaged PDF", ErrBroken)
 	}
-	// Out of memory, a trap, a stop: whatever it was, the instance is lost.
+	// PDFium is out of memory, has trapped or was stopped. The instance cannot be used any more.
 	return fmt.Errorf("%w: the PDF reader failed", ErrBroken)
 }

@@ -19,13 +19,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-// cacheDir is filled by the first test that reads a PDF. It is kept for the next
-// run, as MinIO's program is: compiling PDFium takes most of a minute under the
-// race detector.
+// cacheDir is filled by the first test that reads a PDF. It is kept for the next run, because
+// compiling PDFium takes most of a minute with the race detector.
 var cacheDir string
 
 func TestMain(m *testing.M) {
-	flag.StringVar(&cacheDir, "cachedir", "", "keep PDFium's compiled code in this folder, not in the user's cache")
+	flag.StringVar(&cacheDir, "cachedir", "",
+		"folder for PDFium's compiled code, instead of one in the user's cache")
 	flag.Parse()
 	if cacheDir == "" {
 		dir, err := os.UserCacheDir()
@@ -35,8 +35,12 @@ func TestMain(m *testing.M) {
 		cacheDir = filepath.Join(dir, "intray", "test-wasm")
 	}
 	code := m.Run()
-	if e, err := commonOnce(); err != nil || e.Close() != nil {
-		fmt.Fprintln(os.Stderr, "the tests' common extractor cannot be closed", err)
+	e, err := openShared()
+	if err == nil {
+		err = e.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "close the shared extractor:", err)
 		code = 1
 	}
 	if code == 0 {
@@ -63,101 +67,128 @@ func setup(t testing.TB, config Config) *Extractor {
 	return e
 }
 
-// common is an Extractor with all defaults, which tests share: each start of
-// PDFium takes its time.
-func common(t testing.TB) *Extractor {
+// shared returns an Extractor with default settings that tests share, because starting PDFium takes
+// time.
+func shared(t testing.TB) *Extractor {
 	t.Helper()
-	e, err := commonOnce()
+	e, err := openShared()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return e
 }
 
-var commonOnce = sync.OnceValues(func() (*Extractor, error) { return New(Config{CacheDir: cacheDir}) })
+var openShared = sync.OnceValues(func() (*Extractor, error) {
+	return New(Config{CacheDir: cacheDir})
+})
 
 func extractBytes(e *Extractor, content []byte) (Result, error) {
 	return e.Text(context.Background(), bytes.NewReader(content), int64(len(content)), "")
 }
 
-// wellAndAlive checks that e still reads a good document and that no sandbox
-// memory of earlier ones is left.
-func wellAndAlive(t *testing.T, e *Extractor) {
+// checkWorking checks that e reads a valid document and has released the memory of earlier ones.
+func checkWorking(t *testing.T, e *Extractor) {
 	t.Helper()
-	got, err := extractBytes(e, textPDF("all is well"))
-	if err != nil || got.Text != "all is well" {
-		t.Fatalf("the next document: %q, %v", got.Text, err)
+	const want = "all is well"
+	got, err := extractBytes(e, textPDF(want))
+	if err != nil || got.Text != want {
+		t.Fatalf("next document: got text %q, %v, want %q", got.Text, err, want)
 	}
-	box := <-e.pdfs.places
-	defer func() { e.pdfs.places <- box }()
+	box := <-e.pdfs.idle
+	defer func() { e.pdfs.idle <- box }()
 	if n := box.memory.mapped(); n != 0 {
-		t.Errorf("%d memories of ended sandboxes are still mapped", n)
+		t.Errorf("got %d mappings of earlier documents, want none", n)
 	}
+}
+
+// checkExternalError checks that err wraps want and none of the errors that a document causes.
+func checkExternalError(t *testing.T, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) || causedByDocument(err) {
+		t.Errorf("got error %v, want %v and no error of the document", err, want)
+	}
+}
+
+func causedByDocument(err error) bool {
+	return errors.Is(err, ErrBroken) || errors.Is(err, ErrEncrypted) ||
+		errors.Is(err, ErrNoText) || errors.Is(err, ErrUnsupported)
 }
 
 func TestPDF(t *testing.T) {
 	t.Parallel()
-	e := common(t)
+	e := shared(t)
 	got, err := extractBytes(e, textPDF("First page\nsecond line", "Gr\xfc\xdfe aus K\xf6ln", "third"))
-	want := Result{Kind: "application/pdf", Text: "First page\nsecond line\n\nGrüße aus Köln\n\nthird", Pages: 3}
+	want := Result{
+		Kind:  "application/pdf",
+		Text:  "First page\nsecond line\n\nGrüße aus Köln\n\nthird",
+		Pages: 3,
+	}
 	if err != nil || got != want {
 		t.Fatalf("got %+v, %v\nwant %+v", got, err, want)
 	}
 }
 
-func TestPDFKindIsFoundFromContent(t *testing.T) {
+func TestPDFIsDetectedFromContent(t *testing.T) {
 	t.Parallel()
-	e := common(t)
-	for _, content := range [][]byte{
-		textPDF("content decides"),
-		append([]byte("\x00\x01 some bytes before the header\n"), textPDF("content decides")...),
-	} {
-		got, err := e.Text(t.Context(), bytes.NewReader(content), int64(len(content)), "text/plain")
-		if err != nil || got.Text != "content decides" || got.Kind != "application/pdf" {
-			t.Errorf("got %+v, %v", got, err)
-		}
-	}
-}
-
-func TestPDFReasons(t *testing.T) {
-	t.Parallel()
-	e := common(t)
-	page := []byte("0 0 m 100 100 l S\n")
-	for name, c := range map[string]struct {
-		content []byte
-		want    error
-	}{
-		"needs a password":        {encryptedPDF("secret", "owner", "hidden"), ErrEncrypted},
-		"a scan":                  {newPDF().pages("", "", page, page), ErrNoText},
-		"only blanks":             {textPDF("   ", " "), ErrNoText},
-		"header on garbage":       {append([]byte("%PDF-1.7\n"), bytes.Repeat([]byte("garbage \x00\xff"), 1000)...), ErrBroken},
-		"header alone":            {[]byte("%PDF-1.7\n"), ErrBroken},
-		"no pages":                {newPDF().pages("", ""), ErrBroken},
-		"recursive page tree":     {recursivePages(), ErrBroken},
-		"catalog that is itself":  {newPDF().end(1), ErrBroken},
-		"unknown security scheme": {unknownCrypt(), ErrEncrypted},
+	e := shared(t)
+	const text = "content decides"
+	for name, content := range map[string][]byte{
+		"header at the start": textPDF(text),
+		"header after other bytes": append(
+			[]byte("\x00\x01 some bytes before the header\n"), textPDF(text)...),
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := extractBytes(e, c.content)
-			if !errors.Is(err, c.want) {
-				t.Errorf("got %+v, %v; want %v", got, err, c.want)
+			r := bytes.NewReader(content)
+			got, err := e.Text(t.Context(), r, int64(len(content)), "text/plain")
+			if err != nil || got.Text != text || got.Kind != "application/pdf" {
+				t.Errorf("got %+v, %v, want application/pdf with text %q", got, err, text)
 			}
-			if got.Kind != "application/pdf" || got.Text != "" {
-				t.Errorf("got %+v", got)
-			}
-			wellAndAlive(t, e)
 		})
 	}
 }
 
-// recursivePages has a page tree that contains itself.
-func recursivePages() []byte {
+func TestUnreadablePDFs(t *testing.T) {
+	t.Parallel()
+	e := shared(t)
+	const header = "%PDF-1.7\n"
+	page := []byte("0 0 m 100 100 l S\n")
+	garbage := bytes.Repeat([]byte("garbage \x00\xff"), 1000)
+	for name, c := range map[string]struct {
+		content []byte
+		want    error
+	}{
+		"with a password":           {encryptedPDF("secret", "owner", "hidden"), ErrEncrypted},
+		"unknown encryption scheme": {pdfWithUnknownEncryption(), ErrEncrypted},
+		"scan":                      {newPDF().pages("", "", page, page), ErrNoText},
+		"only spaces":               {textPDF("   ", " "), ErrNoText},
+		"header and garbage":        {append([]byte(header), garbage...), ErrBroken},
+		"header only":               {[]byte(header), ErrBroken},
+		"no pages":                  {newPDF().pages("", ""), ErrBroken},
+		"recursive page tree":       {pdfWithRecursivePages(), ErrBroken},
+		"catalog refers to itself":  {newPDF().end(1), ErrBroken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := extractBytes(e, c.content)
+			if !errors.Is(err, c.want) {
+				t.Errorf("got %+v, %v, want error %v", got, err, c.want)
+			}
+			if got.Kind != "application/pdf" || got.Text != "" {
+				t.Errorf("got kind %q, text %q, want application/pdf without text",
+					got.Kind, got.Text)
+			}
+			checkWorking(t, e)
+		})
+	}
+}
+
+// pdfWithRecursivePages returns a PDF whose page tree contains itself.
+func pdfWithRecursivePages() []byte {
 	w := newPDF()
 	tree := w.object("<< /Type /Pages /Count 1000000 /Kids [ 1 0 R 1 0 R ] /Parent 1 0 R >>")
 	return w.end(w.object(fmt.Sprintf("<< /Type /Catalog /Pages %d 0 R >>", tree)))
 }
 
-func unknownCrypt() []byte {
+func pdfWithUnknownEncryption() []byte {
 	w := newPDF()
 	crypt := w.object("<< /Filter /Vendor.Scheme /V 1 >>")
 	w.trailer = fmt.Sprintf("/Encrypt %d 0 R /ID [<00> <00>]", crypt)
@@ -166,16 +197,16 @@ func unknownCrypt() []byte {
 
 func TestPDFWithEmptyUserPasswordIsRead(t *testing.T) {
 	t.Parallel()
-	e := common(t)
-	got, err := extractBytes(e, encryptedPDF("", "owner", "may be read by all"))
-	if err != nil || got.Text != "may be read by all" {
-		t.Fatalf("got %+v, %v", got, err)
+	const want = "may be read by all"
+	got, err := extractBytes(shared(t), encryptedPDF("", "owner", want))
+	if err != nil || got.Text != want {
+		t.Fatalf("got %+v, %v, want text %q", got, err, want)
 	}
 }
 
-func TestPDFTruncatedAnywhere(t *testing.T) {
+func TestTruncatedPDF(t *testing.T) {
 	t.Parallel()
-	e := common(t)
+	e := shared(t)
 	whole := longPDF(5)
 	texts := 0
 	for cut := len(whole) - 1; cut > 5; cut -= len(whole) / 25 {
@@ -185,133 +216,108 @@ func TestPDFTruncatedAnywhere(t *testing.T) {
 			texts++
 		case errors.Is(err, ErrBroken):
 		default:
-			t.Errorf("cut at %d of %d: %+v, %v", cut, len(whole), got, err)
+			t.Errorf("truncated to %d of %d bytes: got %+v, %v, want text or %v",
+				cut, len(whole), got, err, ErrBroken)
 		}
 	}
 	if texts == 0 {
-		t.Error("a PDF that lost only its end gave no text")
+		t.Error("got no text from any truncated PDF, want text if only the end is missing")
 	}
-	wellAndAlive(t, e)
+	checkWorking(t, e)
 }
 
-func TestPDFOutputIsBounded(t *testing.T) {
+func TestPDFOutputIsLimited(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{MaxRunes: 5000, MaxPages: 3})
-	began := time.Now()
-	got, err := extractBytes(e, longPDF(500))
-	if err != nil || !got.Truncated || got.Pages != 500 || utf8.RuneCountInString(got.Text) > 5000 {
-		t.Fatalf("pages %d, runes %d, truncated %v, %v", got.Pages, utf8.RuneCountInString(got.Text), got.Truncated, err)
-	}
-	t.Logf("500 pages, 5000 characters wanted: %s", time.Since(began))
-
-	pages := make([]string, 4)
-	for i := range pages {
-		pages[i] = fmt.Sprintf("page %d", i+1)
-	}
-	got, err = extractBytes(e, textPDF(pages...))
-	if err != nil || !got.Truncated || got.Text != "page 1\n\npage 2\n\npage 3" {
-		t.Fatalf("MaxPages: %+v, %v", got, err)
-	}
+	t.Run("by MaxRunes", func(t *testing.T) {
+		start := time.Now()
+		got, err := extractBytes(e, longPDF(500))
+		runes := utf8.RuneCountInString(got.Text)
+		if err != nil || !got.Truncated || got.Pages != 500 || runes > 5000 {
+			t.Fatalf("got %d pages, %d characters, truncated %v, %v, "+
+				"want 500 pages, at most 5000 characters, truncated",
+				got.Pages, runes, got.Truncated, err)
+		}
+		t.Logf("took %s", time.Since(start))
+	})
+	t.Run("by MaxPages", func(t *testing.T) {
+		got, err := extractBytes(e, textPDF("page 1", "page 2", "page 3", "page 4"))
+		const want = "page 1\n\npage 2\n\npage 3"
+		if err != nil || !got.Truncated || got.Text != want {
+			t.Fatalf("got %+v, %v, want text %q, truncated", got, err, want)
+		}
+	})
 }
 
 func TestPDFBombs(t *testing.T) {
 	t.Parallel()
-	e := common(t)
+	e := shared(t)
 	if err := e.Warm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	const once = "/Filter /FlateDecode"
+	const twice = "/Filter [/FlateDecode /FlateDecode]"
 	zeros := deflateRepeated(make([]byte, 1<<20), 300)
 	operators := deflateRepeated(bytes.Repeat([]byte("q Q "), 1<<18), 200)
-	once := "/Filter /FlateDecode"
-	twice := "/Filter [/FlateDecode /FlateDecode]"
+	hugeSize := bytes.Replace(textPDF("x"), []byte("/Size 6"), []byte("/Size 2147483647"), 1)
+	nestedArrays := "/ExtGState " + strings.Repeat("[", 100_000)
+	resources := "/ExtGState << " + strings.Repeat("/G << /A [ 0 ] >> ", 100_000) + " >>"
 	for name, content := range map[string][]byte{
 		"300 MiB of zeros":           newPDF().pages(once, "", zeros),
 		"300 MiB of zeros, twice":    newPDF().pages(twice, "", deflate(zeros)),
 		"200 MiB of operators":       newPDF().pages(twice, "", deflate(operators)),
-		"object numbers to 2^31":     bytes.Replace(textPDF("x"), []byte("/Size 6"), []byte("/Size 2147483647"), 1),
-		"arrays nested 100,000 deep": newPDF().pages("", "/ExtGState "+strings.Repeat("[", 100_000), []byte("/G gs")),
-		"100,000 resources":          newPDF().pages("", "/ExtGState << "+strings.Repeat("/G << /A [ 0 ] >> ", 100_000)+" >>", lines("x")),
+		"2^31-1 objects":             hugeSize,
+		"arrays nested 100,000 deep": newPDF().pages("", nestedArrays, []byte("/G gs")),
+		"100,000 resources":          newPDF().pages("", resources, lines("x")),
 	} {
 		t.Run(name, func(t *testing.T) {
-			began := time.Now()
+			start := time.Now()
 			got, err := extractBytes(e, content)
-			t.Logf("%d bytes: %s, %d runes, %v", len(content), time.Since(began).Round(time.Millisecond), len(got.Text), err)
+			took := time.Since(start).Round(time.Millisecond)
+			t.Logf("%d bytes, %s, text of %d bytes, %v", len(content), took, len(got.Text), err)
 			if err != nil && !errors.Is(err, ErrBroken) && !errors.Is(err, ErrNoText) {
-				t.Errorf("%v", err)
+				t.Errorf("got error %v, want nil, %v or %v", err, ErrBroken, ErrNoText)
 			}
-			wellAndAlive(t, e)
+			checkWorking(t, e)
 		})
 	}
 }
 
-func TestPDFEndlessIsStopped(t *testing.T) {
+func TestEndlessPDFIsStopped(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Timeout: 500 * time.Millisecond})
 	if err := e.Warm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
+	start := time.Now()
 	_, err := extractBytes(e, endlessPDF())
-	if took := time.Since(began); !errors.Is(err, ErrBroken) || took < 400*time.Millisecond {
-		t.Fatalf("after %s: got %v, want %v once 500 ms have passed", took, err, ErrBroken)
+	if took := time.Since(start); !errors.Is(err, ErrBroken) || took < 400*time.Millisecond {
+		t.Fatalf("got error %v after %s, want %v after the timeout of 500 ms", err, took, ErrBroken)
 	}
-	wellAndAlive(t, e)
+	checkWorking(t, e)
 }
 
-func TestPDFEndlessKeepsTextOfEarlierPages(t *testing.T) {
+func TestEndlessPDFKeepsTextOfEarlierPages(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Timeout: 500 * time.Millisecond})
 	if err := e.Warm(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	endless := endlessPDF()
-	// The endless page is made the second of two.
-	content := bytes.Replace(endless, []byte("/Type /Pages /Count 1 /Kids [ "), []byte("/Type /Pages /Count 2 /Kids [ 99 0 R "), 1)
-	page := "\n99 0 obj << /Type /Page /Parent 13 0 R /MediaBox [0 0 612 792] /Contents 98 0 R /Resources << /Font << /F1 10 0 R >> >> >> endobj\n"
-	text := lines("before the trap")
-	page += fmt.Sprintf("98 0 obj << /Length %d >>\nstream\n%s\nendstream endobj\n", len(text), text)
-	content = bytes.Replace(content, []byte("xref\n0 "), []byte(page+"xxxx\n0 "), 1) // without its table PDFium looks for the objects
-	got, err := extractBytes(e, content)
-	if err != nil || got.Text != "before the trap" || !got.Truncated {
-		t.Fatalf("got %+v, %v", got, err)
+	const want = "before the trap"
+	text := lines(want)
+	firstPage := fmt.Sprintf("\n99 0 obj << /Type /Page /Parent 13 0 R /MediaBox [0 0 612 792] "+
+		"/Contents 98 0 R /Resources << /Font << /F1 10 0 R >> >> >> endobj\n"+
+		"98 0 obj << /Length %d >>\nstream\n%s\nendstream endobj\n", len(text), text)
+	content := strings.NewReplacer(
+		"/Type /Pages /Count 1 /Kids [ ", "/Type /Pages /Count 2 /Kids [ 99 0 R ",
+		// Without a cross-reference table PDFium searches for the objects.
+		"xref\n0 ", firstPage+"xxxx\n0 ",
+	).Replace(string(endlessPDF()))
+	got, err := extractBytes(e, []byte(content))
+	if err != nil || got.Text != want || !got.Truncated {
+		t.Fatalf("got %+v, %v, want text %q, truncated", got, err, want)
 	}
-	wellAndAlive(t, e)
-}
-
-func TestPDFContextAndClose(t *testing.T) {
-	t.Parallel()
-	e := setup(t, Config{Timeout: time.Hour})
-	if err := e.Warm(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	content := endlessPDF()
-	ctx, cancel := context.WithCancel(t.Context())
-	started := &signalReader{r: bytes.NewReader(content), done: cancel}
-	_, err := e.Text(ctx, started, int64(len(content)), "")
-	if !errors.Is(err, context.Canceled) || errors.Is(err, ErrBroken) {
-		t.Errorf("canceled: %v", err)
-	}
-	wellAndAlive(t, e)
-
-	reading := make(chan struct{})
-	ended := make(chan error)
-	go func() {
-		_, err := e.Text(context.Background(), &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}, int64(len(content)), "")
-		ended <- err
-	}()
-	<-reading
-	if err := e.Close(); err != nil {
-		t.Error(err)
-	}
-	if err := <-ended; !errors.Is(err, ErrClosed) {
-		t.Errorf("closed while reading: %v", err)
-	}
-	if _, err := extractBytes(e, content); !errors.Is(err, ErrClosed) {
-		t.Errorf("closed before reading: %v", err)
-	}
-	if err := e.Warm(t.Context()); !errors.Is(err, ErrClosed) {
-		t.Errorf("warm after close: %v", err)
-	}
+	checkWorking(t, e)
 }
 
 // signalReader calls done once, when everything was read.
@@ -329,76 +335,126 @@ func (s *signalReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-func TestOneHostilePDFDoesNotHoldOthersUp(t *testing.T) {
+func TestCanceledPDFIsStopped(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{Timeout: time.Hour})
+	if err := e.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	content := endlessPDF()
+	ctx, cancel := context.WithCancel(t.Context())
+	r := &signalReader{r: bytes.NewReader(content), done: cancel}
+	_, err := e.Text(ctx, r, int64(len(content)), "")
+	checkExternalError(t, err, context.Canceled)
+	checkWorking(t, e)
+}
+
+func TestCloseStopsPDF(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{Timeout: time.Hour})
+	content := endlessPDF()
+	reading, ended := make(chan struct{}), make(chan error)
+	go func() {
+		r := &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}
+		_, err := e.Text(context.Background(), r, int64(len(content)), "")
+		ended <- err
+	}()
+	<-reading
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-ended; !errors.Is(err, ErrClosed) {
+		t.Errorf("call in progress: got error %v, want %v", err, ErrClosed)
+	}
+	if _, err := extractBytes(e, content); !errors.Is(err, ErrClosed) {
+		t.Errorf("Text after Close: got error %v, want %v", err, ErrClosed)
+	}
+	if err := e.Warm(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("Warm after Close: got error %v, want %v", err, ErrClosed)
+	}
+}
+
+func TestEndlessPDFDoesNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Workers: 2, Timeout: time.Hour})
 	ctx, cancel := context.WithCancel(t.Context())
 	reading, ended := make(chan struct{}), make(chan error)
 	go func() {
 		content := endlessPDF()
-		_, err := e.Text(ctx, &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}, int64(len(content)), "")
+		r := &signalReader{r: bytes.NewReader(content), done: func() { close(reading) }}
+		_, err := e.Text(ctx, r, int64(len(content)), "")
 		ended <- err
 	}()
 	<-reading
 	for range 3 {
-		if got, err := extractBytes(e, textPDF("beside it")); err != nil || got.Text != "beside it" {
-			t.Errorf("got %q, %v", got.Text, err)
+		const want = "meanwhile"
+		if got, err := extractBytes(e, textPDF(want)); err != nil || got.Text != want {
+			t.Errorf("got text %q, %v, want %q", got.Text, err, want)
 		}
 	}
-	// Both places are taken or waited for: who waits leaves when its context ends.
-	box := <-e.pdfs.places
-	short, stop := context.WithTimeout(ctx, 10*time.Millisecond)
+	// With both sandboxes in use, a call waits until its context ends.
+	box := <-e.pdfs.idle
+	waitCtx, stop := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer stop()
-	if _, err := e.Text(short, bytes.NewReader(textPDF("x")), -1, ""); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("waiting: %v", err)
-	}
-	e.pdfs.places <- box
+	_, err := e.Text(waitCtx, bytes.NewReader(textPDF("x")), -1, "")
+	checkExternalError(t, err, context.DeadlineExceeded)
+	e.pdfs.idle <- box
 	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the hostile one: %v", err)
-	}
+	checkExternalError(t, <-ended, context.Canceled)
 }
 
-func TestLargePDFIsReadThroughAWindow(t *testing.T) {
-	t.Parallel()
-	e := setup(t, Config{MaxBytes: 1 << 20})
-	padding := make([]byte, 20<<20)
-	for i := range padding {
-		padding[i] = byte(i * 7 >> 3)
+// largePDF returns a PDF with the text after padding of this size, in bytes.
+func largePDF(padding int, text string) []byte {
+	content := make([]byte, padding)
+	for i := range content {
+		content[i] = byte(i * 7 >> 3)
 	}
 	w := newPDF()
-	w.stream("", padding)
-	content := w.pages("", "", lines("behind 20 MiB"))
-
-	counted := &countingReaderAt{Reader: bytes.NewReader(content)}
-	got, err := e.Text(t.Context(), counted, int64(len(content)), "")
-	if err != nil || got.Text != "behind 20 MiB" {
-		t.Fatalf("got %+v, %v", got, err)
-	}
-	if counted.bytes > 4<<20 {
-		t.Errorf("read %d bytes of a file of %d", counted.bytes, len(content))
-	}
-
-	_, err = e.Text(t.Context(), readerOnly{bytes.NewReader(content)}, int64(len(content)), "")
-	if !errors.Is(err, ErrUnsupported) {
-		t.Errorf("without ReadAt: %v", err)
-	}
-	_, err = e.Text(t.Context(), readerOnly{bytes.NewReader(content)}, -1, "")
-	if !errors.Is(err, ErrUnsupported) {
-		t.Errorf("of unknown size: %v", err)
-	}
-	_, err = e.Text(t.Context(), counted, 5<<30, "")
-	if !errors.Is(err, ErrUnsupported) {
-		t.Errorf("of 5 GiB: %v", err)
-	}
-	wellAndAlive(t, e)
+	w.stream("", content)
+	return w.pages("", "", lines(text))
 }
 
+// A PDF that is larger than MaxBytes is read through a window.
+func TestLargePDF(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{MaxBytes: 1 << 20})
+	const text = "after 20 MiB"
+	content := largePDF(20<<20, text)
+	size := int64(len(content))
+	t.Run("with ReadAt", func(t *testing.T) {
+		r := &countingReaderAt{Reader: bytes.NewReader(content)}
+		got, err := e.Text(t.Context(), r, size, "")
+		if err != nil || got.Text != text {
+			t.Fatalf("got %+v, %v, want text %q", got, err, text)
+		}
+		if r.bytes > 4<<20 {
+			t.Errorf("read %d bytes of a file of %d, want at most 4 MiB", r.bytes, size)
+		}
+	})
+	for name, c := range map[string]struct {
+		r    io.Reader
+		size int64
+	}{
+		"without ReadAt": {readerOnly{bytes.NewReader(content)}, size},
+		"unknown size":   {readerOnly{bytes.NewReader(content)}, -1},
+		"5 GiB":          {&countingReaderAt{Reader: bytes.NewReader(content)}, 5 << 30},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := e.Text(t.Context(), c.r, c.size, ""); !errors.Is(err, ErrUnsupported) {
+				t.Errorf("got error %v, want %v", err, ErrUnsupported)
+			}
+		})
+	}
+	checkWorking(t, e)
+}
+
+// countingReaderAt counts the bytes that ReadAt reads. ReadAt fails at offsets from failFrom up to,
+// but not including, failBefore.
 type countingReaderAt struct {
 	*bytes.Reader
 	bytes      int
-	failFrom   int64 // ReadAt from this offset on
-	failBefore int64 // and below this one fails
+	failFrom   int64
+	failBefore int64
 	fail       error
 }
 
@@ -410,89 +466,124 @@ func (c *countingReaderAt) ReadAt(p []byte, offset int64) (int, error) {
 	return c.Reader.ReadAt(p, offset)
 }
 
-func TestFailingReaderIsNotTheDocumentsFault(t *testing.T) {
-	t.Parallel()
-	e := setup(t, Config{MaxBytes: 1 << 20})
-	w := newPDF()
-	w.stream("", make([]byte, 5<<20))
-	content := w.pages("", "", lines("behind 5 MiB"))
-	down := errors.New("storage is down")
-
-	for name, r := range map[string]io.Reader{
-		"at once":       io.MultiReader(readerOnly{errReader{down}}),
-		"in the head":   io.MultiReader(bytes.NewReader(content[:100]), errReader{down}),
-		"in the window": &countingReaderAt{Reader: bytes.NewReader(content), failBefore: int64(len(content)), fail: down},
-	} {
-		_, err := e.Text(t.Context(), r, int64(len(content)), "")
-		if !errors.Is(err, down) || isReason(err) {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-	// PDFium shows a page without what it could not read: that is no result.
-	w = newPDF()
-	w.stream("", make([]byte, 2<<20))
-	far := w.stream("", lines("in the middle"))
-	w.stream("", make([]byte, 3<<20))
-	near := w.stream("", lines("near the end"))
-	font := w.object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
-	for _, stream := range []int{near, far} {
-		w.object(fmt.Sprintf("<< /Type /Page /Parent %d 0 R /MediaBox [0 0 612 792] /Contents %d 0 R "+
-			"/Resources << /Font << /F1 %d 0 R >> >> >>", font+3, stream, font))
-	}
-	tree := w.object(fmt.Sprintf("<< /Type /Pages /Count 2 /Kids [ %d 0 R %d 0 R ] >>", font+1, font+2))
-	content = w.end(w.object(fmt.Sprintf("<< /Type /Catalog /Pages %d 0 R >>", tree)))
-	if got, err := extractBytes(e, content); err != nil || got.Text != "near the end\n\nin the middle" {
-		t.Fatalf("in one piece: %+v, %v", got, err)
-	}
-	got, err := e.Text(t.Context(), &countingReaderAt{Reader: bytes.NewReader(content), failFrom: 1 << 20, failBefore: 4 << 20, fail: down}, int64(len(content)), "")
-	if !errors.Is(err, down) || isReason(err) {
-		t.Errorf("in the middle: %+v, %v", got, err)
-	}
-	small := textPDF("small")
-	_, err = e.Text(t.Context(), io.MultiReader(bytes.NewReader(append(small, make([]byte, 8000)...)), errReader{down}), 20000, "")
-	if !errors.Is(err, down) || isReason(err) {
-		t.Errorf("in the body: %v", err)
-	}
-	wellAndAlive(t, e)
-}
-
 type errReader struct{ err error }
 
 func (e errReader) Read([]byte) (int, error) { return 0, e.err }
 
-func isReason(err error) bool {
-	return errors.Is(err, ErrBroken) || errors.Is(err, ErrEncrypted) || errors.Is(err, ErrNoText) || errors.Is(err, ErrUnsupported)
+func TestStorageErrorIsReturned(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{MaxBytes: 1 << 20})
+	content := largePDF(5<<20, "after 5 MiB")
+	size := int64(len(content))
+	inMemory := append(textPDF("small"), make([]byte, 8000)...)
+	down := errors.New("storage is down")
+	for name, c := range map[string]struct {
+		r    io.Reader
+		size int64
+	}{
+		"at the first byte": {errReader{down}, size},
+		"in the head":       {io.MultiReader(bytes.NewReader(content[:100]), errReader{down}), size},
+		"in the window":     {&countingReaderAt{Reader: bytes.NewReader(content), failBefore: size, fail: down}, size},
+		"in memory":         {io.MultiReader(bytes.NewReader(inMemory), errReader{down}), 20000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := e.Text(t.Context(), c.r, c.size, "")
+			checkExternalError(t, err, down)
+		})
+	}
+	checkWorking(t, e)
 }
 
-func TestCacheDir(t *testing.T) {
+// PDFium skips parts of pages that it cannot read. The text without them must not be returned.
+func TestStorageErrorWithinPagesIsReturned(t *testing.T) {
 	t.Parallel()
-	open := filepath.Join(t.TempDir(), "open")
-	if err := os.Mkdir(open, 0o700); err != nil {
-		t.Fatal(err)
+	e := setup(t, Config{MaxBytes: 1 << 20})
+	content := pdfOfDistantPages()
+	const want = "near the end\n\nin the middle"
+	if got, err := extractBytes(e, content); err != nil || got.Text != want {
+		t.Fatalf("without an error: got %+v, %v, want text %q", got, err, want)
 	}
-	if err := os.Chmod(open, 0o777); err != nil { // Mkdir's mode is cut by the umask
-		t.Fatal(err)
+	down := errors.New("storage is down")
+	r := &countingReaderAt{
+		Reader: bytes.NewReader(content), failFrom: 1 << 20, failBefore: 4 << 20, fail: down,
 	}
-	if _, err := New(Config{CacheDir: open}); err == nil || !strings.Contains(err.Error(), open) {
-		t.Errorf("a folder that all may write to: %v", err)
-	}
-	if _, err := New(Config{CacheDir: filepath.Join(os.Args[0], "below a file")}); err == nil {
-		t.Error("a folder that cannot be made was accepted")
-	}
+	_, err := e.Text(t.Context(), r, int64(len(content)), "")
+	checkExternalError(t, err, down)
+	checkWorking(t, e)
+}
 
-	dir := filepath.Join(open, "made", "by us")
+// pdfOfDistantPages returns a PDF of 5 MiB. The content of its first page is near the end of the
+// file, and that of the second page at 2 MiB.
+func pdfOfDistantPages() []byte {
+	w := newPDF()
+	w.stream("", make([]byte, 2<<20))
+	middle := w.stream("", lines("in the middle"))
+	w.stream("", make([]byte, 3<<20))
+	end := w.stream("", lines("near the end"))
+	font := w.object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>")
+	for _, stream := range []int{end, middle} {
+		w.object(fmt.Sprintf("<< /Type /Page /Parent %d 0 R /MediaBox [0 0 612 792] "+
+			"/Contents %d 0 R /Resources << /Font << /F1 %d 0 R >> >> >>", font+3, stream, font))
+	}
+	tree := w.object(fmt.Sprintf("<< /Type /Pages /Count 2 /Kids [ %d 0 R %d 0 R ] >>",
+		font+1, font+2))
+	return w.end(w.object(fmt.Sprintf("<< /Type /Catalog /Pages %d 0 R >>", tree)))
+}
+
+// writableByAll creates a folder that all users can write to.
+func writableByAll(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "open")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil { // Mkdir applies the umask
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestUnusableCacheDirs(t *testing.T) {
+	t.Parallel()
+	for name, dir := range map[string]string{
+		"other users can write to it": writableByAll(t),
+		"cannot be created":           filepath.Join(os.Args[0], "below a file"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(Config{CacheDir: dir})
+			if err == nil || !strings.Contains(err.Error(), dir) {
+				t.Errorf("got error %v, want one that names %s", err, dir)
+			}
+		})
+	}
+}
+
+func TestMissingCacheDirIsCreated(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(writableByAll(t), "new", "folder")
 	e, err := New(Config{CacheDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {
-		t.Errorf("%v, %v", info.Mode(), err)
+	info, err := os.Stat(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := info.Mode().Perm(); got != 0o700 {
+		t.Errorf("got mode %04o, want 0700", got)
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
+}
 
+func TestDamagedCacheIsReplaced(t *testing.T) {
+	t.Parallel()
 	if err := setup(t, Config{}).Warm(t.Context()); err != nil { // fills cacheDir
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "cache")
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.CopyFS(dir, os.DirFS(cacheDir)); err != nil {
@@ -500,32 +591,33 @@ func TestCacheDir(t *testing.T) {
 	}
 	files, err := filepath.Glob(filepath.Join(dir, "wazero-*", "*"))
 	if err != nil || len(files) != 1 {
-		t.Fatalf("%v, %v", files, err)
+		t.Fatalf("got cached files %v, %v, want one", files, err)
 	}
 	if err := os.Truncate(files[0], 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	e, err = New(Config{CacheDir: dir})
+	e, err := New(Config{CacheDir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	repaired := false
-	e.pdfs.spare = func() wazero.CompilationCache {
-		repaired = true
-		cache, err := openCache(cacheDir) // to compile anew takes most of a minute under the race detector
+	replaced := false
+	e.pdfs.newCache = func() wazero.CompilationCache {
+		replaced = true
+		// Compiling again would take most of a minute with the race detector.
+		cache, err := openCache(cacheDir)
 		if err != nil {
 			t.Error(err)
 		}
 		return cache
 	}
-	wellAndAlive(t, e)
-	if !repaired {
-		t.Error("the damaged file was read")
+	checkWorking(t, e)
+	if !replaced {
+		t.Error("the damaged cache was used, want a new one")
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(files[0]); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the damaged file is still there: %v", err)
+		t.Errorf("stat of the damaged file: got error %v, want %v", err, os.ErrNotExist)
 	}
 }

@@ -12,14 +12,12 @@ import (
 	"strings"
 )
 
-// pdfWriter puts objects together to a PDF 1.7 file (ISO 32000-1, 7.5), sound
-// or deliberately not.
+// pdfWriter writes PDF 1.7 files (ISO 32000-1, 7.5), valid or deliberately invalid.
 type pdfWriter struct {
 	b       bytes.Buffer
 	offsets []int
-	trailer string // more entries for the trailer dictionary
-	// key encrypts streams where it is set.
-	key []byte
+	trailer string // further entries of the trailer dictionary
+	key     []byte // encrypts streams unless it is nil
 }
 
 func newPDF() *pdfWriter {
@@ -28,7 +26,7 @@ func newPDF() *pdfWriter {
 	return w
 }
 
-// next is the number that the next object gets.
+// next returns the number of the next object.
 func (w *pdfWriter) next() int { return len(w.offsets) + 1 }
 
 func (w *pdfWriter) object(body string) int {
@@ -42,37 +40,42 @@ func (w *pdfWriter) stream(entries string, content []byte) int {
 	if w.key != nil {
 		content = cipher(objectKey(w.key, w.next()), content)
 	}
-	return w.object(fmt.Sprintf("<< %s /Length %d >>\nstream\n%s\nendstream", entries, len(content), content))
+	return w.object(fmt.Sprintf("<< %s /Length %d >>\nstream\n%s\nendstream",
+		entries, len(content), content))
 }
 
-// end writes cross-reference table and trailer, and returns the file.
+// end writes the cross-reference table and the trailer, and returns the file.
 func (w *pdfWriter) end(root int) []byte {
 	xref := w.b.Len()
 	fmt.Fprintf(&w.b, "xref\n0 %d\n0000000000 65535 f \n", w.next())
 	for _, offset := range w.offsets {
 		fmt.Fprintf(&w.b, "%010d 00000 n \n", offset)
 	}
-	fmt.Fprintf(&w.b, "trailer\n<< /Size %d /Root %d 0 R %s >>\nstartxref\n%d\n%%%%EOF\n", w.next(), root, w.trailer, xref)
+	fmt.Fprintf(&w.b, "trailer\n<< /Size %d /Root %d 0 R %s >>\nstartxref\n%d\n%%%%EOF\n",
+		w.next(), root, w.trailer, xref)
 	return w.b.Bytes()
 }
 
-// pages adds a page for each content stream, with the given filter and
-// resources, and ends the file.
+// pages adds a page for each content stream and ends the file. entries are those of the streams'
+// dictionaries, and resources those of the pages.
 func (w *pdfWriter) pages(entries, resources string, contents ...[]byte) []byte {
-	font := w.object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica /Encoding /WinAnsiEncoding >>")
+	font := w.object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica " +
+		"/Encoding /WinAnsiEncoding >>")
 	parent := w.next() + 2*len(contents)
 	var kids strings.Builder
 	for _, content := range contents {
 		c := w.stream(entries, content)
-		p := w.object(fmt.Sprintf("<< /Type /Page /Parent %d 0 R /MediaBox [0 0 612 792] /Contents %d 0 R "+
-			"/Resources << /Font << /F1 %d 0 R >> %s >> >>", parent, c, font, resources))
+		p := w.object(fmt.Sprintf("<< /Type /Page /Parent %d 0 R /MediaBox [0 0 612 792] "+
+			"/Contents %d 0 R /Resources << /Font << /F1 %d 0 R >> %s >> >>",
+			parent, c, font, resources))
 		fmt.Fprintf(&kids, "%d 0 R ", p)
 	}
-	tree := w.object(fmt.Sprintf("<< /Type /Pages /Count %d /Kids [ %s ] >>", len(contents), kids.String()))
+	tree := w.object(fmt.Sprintf("<< /Type /Pages /Count %d /Kids [ %s ] >>",
+		len(contents), kids.String()))
 	return w.end(w.object(fmt.Sprintf("<< /Type /Catalog /Pages %d 0 R >>", tree)))
 }
 
-// lines is a content stream that shows lines of text.
+// lines returns a content stream that shows lines of text.
 func lines(text ...string) []byte {
 	var b bytes.Buffer
 	b.WriteString("BT /F1 12 Tf 72 720 Td 14 TL\n")
@@ -83,7 +86,7 @@ func lines(text ...string) []byte {
 	return b.Bytes()
 }
 
-// textPDF is a sound PDF with one page for each text.
+// textPDF returns a valid PDF with one page for each text.
 func textPDF(pages ...string) []byte {
 	contents := make([][]byte, len(pages))
 	for i, page := range pages {
@@ -92,13 +95,14 @@ func textPDF(pages ...string) []byte {
 	return newPDF().pages("", "", contents...)
 }
 
-// longPDF has n pages of about 2,700 characters each.
+// longPDF returns a PDF of n pages of about 2,700 characters each.
 func longPDF(n int) []byte {
 	pages := make([]string, n)
 	for i := range pages {
 		page := []string{fmt.Sprintf("Page number %d of the report", i+1)}
 		for j := range 40 {
-			page = append(page, fmt.Sprintf("Line %d speaks of invoices, contracts, insurance and the weather in May.", j))
+			page = append(page, fmt.Sprintf(
+				"Line %d speaks of invoices, contracts, insurance and the weather in May.", j))
 		}
 		pages[i] = strings.Join(page, "\n")
 	}
@@ -113,20 +117,20 @@ func deflate(content []byte) []byte {
 	return b.Bytes()
 }
 
-// deflateRepeated is what inflates to n copies of chunk, made without
-// compressing them all: a flushed block is repeated. The checksum at the end
-// is wrong; readers look at it only after all the rest.
+// deflateRepeated returns zlib data that decompresses to n copies of chunk. It compresses chunk
+// only once and repeats the block. The checksum at the end is wrong, but readers check it only
+// after they have read all data.
 func deflateRepeated(chunk []byte, n int) []byte {
 	var block bytes.Buffer
-	f, _ := flate.NewWriter(&block, flate.BestCompression) // the level is a valid one
+	f, _ := flate.NewWriter(&block, flate.BestCompression) // fails only for invalid levels
 	_, _ = f.Write(chunk)
 	_ = f.Flush()
 	out := append([]byte{0x78, 0xda}, bytes.Repeat(block.Bytes(), n)...)
 	return append(out, 0x03, 0x00, 0, 0, 0, 0) // an empty last block
 }
 
-// encryptedPDF has one page, encrypted by the standard security handler,
-// revision 2: 40-bit RC4 (ISO 32000-1, 7.6.3, algorithms 1 to 4).
+// encryptedPDF returns a PDF with one page, encrypted by revision 2 of the standard security
+// handler: 40-bit RC4 (ISO 32000-1, 7.6.3, algorithms 1 to 4).
 func encryptedPDF(userPassword, ownerPassword, page string) []byte {
 	const permissions = -4
 	id := []byte("0123456789abcdef")
@@ -143,7 +147,8 @@ func encryptedPDF(userPassword, ownerPassword, page string) []byte {
 	user := cipher(key, padded(""))
 
 	w := newPDF()
-	crypt := w.object(fmt.Sprintf("<< /Filter /Standard /V 1 /R 2 /P %d /O <%x> /U <%x> >>", permissions, owner, user))
+	crypt := w.object(fmt.Sprintf("<< /Filter /Standard /V 1 /R 2 /P %d /O <%x> /U <%x> >>",
+		permissions, owner, user))
 	w.trailer = fmt.Sprintf("/Encrypt %d 0 R /ID [<%x> <%x>]", crypt, id, id)
 	w.key = key
 	return w.pages("", "", lines(page))
@@ -171,9 +176,9 @@ func cipher(key, content []byte) []byte {
 	return out
 }
 
-// endlessPDF takes hours to read: form XObjects that each show the next one
-// many times, as the "billion laughs" of XML. What it shows at the end is long
-// and leaves nothing behind, so that time runs out before memory does.
+// endlessPDF returns a PDF that takes hours to read. It has a chain of form XObjects, each of which
+// shows the next one many times, like the "billion laughs" of XML. The last one consists of many
+// operators that use no memory, so that the time runs out before the memory does.
 func endlessPDF() []byte {
 	const depth, width = 9, 30
 	w := newPDF()

@@ -4,5 +4,5 @@ package extract
 
 import "os/exec"
 
-// inOwnGroup does nothing where there are no process groups: cmd alone is killed.
-func inOwnGroup(*exec.Cmd) {}
+// setProcessGroup does nothing on systems without process groups. Only cmd itself is killed there.
+func setProcessGroup(*exec.Cmd) {}

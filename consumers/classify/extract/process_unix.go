@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// inOwnGroup makes cmd the leader of a process group that is killed as a whole.
-func inOwnGroup(cmd *exec.Cmd) {
+// setProcessGroup makes cmd the leader of a process group that is killed as a whole when the
+// context of cmd ends.
+func setProcessGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 }

@@ -19,39 +19,43 @@ import (
 	"github.com/tetratelabs/wazero/experimental"
 )
 
-// sandboxPages is the most memory a sandbox may have, in WebAssembly pages of
-// 64 KiB: 192 MiB, enough to draw a page scanned in color at 600 dpi. At the
-// default limit, 4 GiB, a PDF of 3 kB took 10 GB.
+// sandboxPages is the memory limit of a sandbox, in WebAssembly pages of 64 KiB. It is 192 MiB,
+// enough to render a page that was scanned in color at 600 dpi. With the default limit of 4 GiB, a
+// PDF of 3 kB took 10 GB.
 const sandboxPages = 3072
 
-// sandboxes are the places where PDFs are read, Config.Workers of them. A place
-// starts its sandbox when it is first needed and again after a document that
-// had to be stopped.
+// sandboxes is a pool of Config.Workers sandboxes in which PDFs are read. A sandbox is started when
+// it is first needed, and replaced after a document that had to be stopped.
 type sandboxes struct {
 	config Config
-	// caches holds the one in use last. The others may still hold running code.
+	// caches holds all compilation caches, the current one last. The code in the others may still be
+	// running.
 	caches []wazero.CompilationCache
-	// spare makes the cache that replaces one whose folder is damaged.
-	spare func() wazero.CompilationCache
-	large chan struct{} // the turn of the sandboxes' leases
+	// newCache returns the cache that replaces one whose folder is damaged.
+	newCache func() wazero.CompilationCache
+	// largeMemory is full while a sandbox holds its lease, or an image is decoded that needs as much
+	// memory.
+	largeMemory chan struct{}
 
-	root context.Context // ends with close; sandboxes are its children, calls never see it
+	root context.Context // ends with close; the parent of the sandboxes' contexts
 	stop context.CancelFunc
-	// places holds the idle ones, and nil for each that is not started.
-	places   chan *sandbox
-	starting sync.Mutex // guards caches; the first compiles, the others find its code there
+	// idle holds the sandboxes that are not in use, with nil for each that is not started.
+	idle chan *sandbox
+	// starting guards caches. It also makes sure that PDFium is compiled only once: the first
+	// sandbox compiles it, and the others take it from the cache.
+	starting sync.Mutex
 	once     sync.Once
 	closeErr error
 }
 
-// sandbox is PDFium compiled and ready. Every document gets an instance of its
-// own from it, in memory that no other document has seen.
+// sandbox is a compiled PDFium. For every document it starts a new instance, whose memory no other
+// document has used.
 type sandbox struct {
 	pool   pdfium.Pool
 	memory *memory
 	lease  *lease
-	// cancel stops the running document and makes the sandbox useless. (Not
-	// pdfium.Pdfium.Kill: that frees the memory under the running code.)
+	// cancel stops the document that is being read. The sandbox cannot be used after that.
+	// (pdfium.Pdfium.Kill is not used for it: it frees the memory while the code is running.)
 	cancel context.CancelFunc
 }
 
@@ -60,31 +64,36 @@ func newSandboxes(config Config) (*sandboxes, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sandboxes{config: config, caches: []wazero.CompilationCache{cache}, spare: wazero.NewCompilationCache,
-		large: make(chan struct{}, 1), places: make(chan *sandbox, config.Workers)}
+	s := &sandboxes{
+		config:      config,
+		caches:      []wazero.CompilationCache{cache},
+		newCache:    wazero.NewCompilationCache,
+		largeMemory: make(chan struct{}, 1),
+		idle:        make(chan *sandbox, config.Workers),
+	}
 	s.root, s.stop = context.WithCancel(context.Background())
 	for range config.Workers {
-		s.places <- nil
+		s.idle <- nil
 	}
 	return s, nil
 }
 
-// openCache opens the compilation cache in dir, or one in memory for "". It
-// refuses a folder in which others could place code for us to run.
+// openCache opens the compilation cache in dir, or in memory if dir is empty. It fails if other
+// users can write to dir, since the code in it is executed.
 func openCache(dir string) (wazero.CompilationCache, error) {
 	if dir == "" {
 		return wazero.NewCompilationCache(), nil
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make compilation cache: %w", err)
+		return nil, fmt.Errorf("create compilation cache %s: %w", dir, err)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {
-		return nil, fmt.Errorf("open compilation cache: %w", err)
+		return nil, fmt.Errorf("open compilation cache %s: %w", dir, err)
 	}
 	if info.Mode().Perm()&0o022 != 0 {
-		return nil, fmt.Errorf("open compilation cache %s: others may write there (mode %04o) and its code is executed: "+
-			"name a new folder within it", dir, info.Mode().Perm())
+		return nil, fmt.Errorf("open compilation cache %s: other users can write to the folder "+
+			"(mode %04o), whose code is executed; use a new folder within it", dir, info.Mode().Perm())
 	}
 	cache, err := wazero.NewCompilationCacheWithDir(dir)
 	if err != nil {
@@ -93,14 +102,14 @@ func openCache(dir string) (wazero.CompilationCache, error) {
 	return cache, nil
 }
 
-// acquire waits for a place and gives its sandbox, started.
+// acquire waits for an idle sandbox and returns it. It starts the sandbox if necessary.
 func (s *sandboxes) acquire(ctx context.Context) (*sandbox, error) {
 	if s.root.Err() != nil {
 		return nil, ErrClosed
 	}
 	var box *sandbox
 	select {
-	case box = <-s.places:
+	case box = <-s.idle:
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for a PDF sandbox: %w", context.Cause(ctx))
 	case <-s.root.Done():
@@ -109,7 +118,7 @@ func (s *sandboxes) acquire(ctx context.Context) (*sandbox, error) {
 	if box == nil {
 		var err error
 		if box, err = s.startOrRepair(); err != nil {
-			s.places <- nil
+			s.idle <- nil
 			if s.root.Err() != nil {
 				return nil, ErrClosed
 			}
@@ -119,12 +128,12 @@ func (s *sandboxes) acquire(ctx context.Context) (*sandbox, error) {
 	return box, nil
 }
 
-// takeLarge waits for the turn that one sandbox at a time has for a lot of memory,
-// for who needs as much outside of them.
-func (s *sandboxes) takeLarge(ctx context.Context) (giveBack func(), err error) {
+// acquireLargeMemory waits until no sandbox uses more than smallMemory, for a caller that needs
+// that much memory outside of the sandboxes.
+func (s *sandboxes) acquireLargeMemory(ctx context.Context) (release func(), err error) {
 	select {
-	case s.large <- struct{}{}:
-		return func() { <-s.large }, nil
+	case s.largeMemory <- struct{}{}:
+		return func() { <-s.largeMemory }, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for memory: %w", context.Cause(ctx))
 	case <-s.root.Done():
@@ -132,9 +141,9 @@ func (s *sandboxes) takeLarge(ctx context.Context) (giveBack func(), err error) 
 	}
 }
 
-// startOrRepair starts a sandbox. Where that fails (half a file in the cache's
-// folder, a full disk) it goes on with a cache in memory, and empties the
-// folder so that the next process fills it anew.
+// startOrRepair starts a sandbox. If that fails, for example because of an incomplete file in the
+// folder of the cache or a full disk, it uses a new cache in memory instead. It also empties the
+// folder, so that the next process fills it again.
 func (s *sandboxes) startOrRepair() (*sandbox, error) {
 	s.starting.Lock()
 	defer s.starting.Unlock()
@@ -144,14 +153,14 @@ func (s *sandboxes) startOrRepair() (*sandbox, error) {
 	}
 	if cached, err := filepath.Glob(filepath.Join(s.config.CacheDir, "wazero-*", "*")); err == nil {
 		for _, file := range cached {
-			_ = os.Remove(file) // it may be a read-only folder, and need not work
+			_ = os.Remove(file) // an error is harmless; the folder may be read-only
 		}
 	}
-	s.caches = append(s.caches, s.spare())
+	s.caches = append(s.caches, s.newCache())
 	return s.start()
 }
 
-// start compiles PDFium, or takes it from the cache.
+// start starts a sandbox. It compiles PDFium unless the cache holds it.
 func (s *sandboxes) start() (_ *sandbox, err error) {
 	ctx, cancel := context.WithCancel(s.root)
 	defer func() {
@@ -162,7 +171,7 @@ func (s *sandboxes) start() (_ *sandbox, err error) {
 			cancel()
 		}
 	}()
-	box := &sandbox{lease: &lease{turn: s.large, stopped: ctx.Done()}, cancel: cancel}
+	box := &sandbox{lease: &lease{semaphore: s.largeMemory, stopped: ctx.Done()}, cancel: cancel}
 	box.memory = &memory{lease: box.lease}
 	ctx = experimental.WithCompilationWorkers(ctx, runtime.GOMAXPROCS(0))
 	box.pool, err = webassembly.Init(webassembly.Config{
@@ -181,12 +190,12 @@ func (s *sandboxes) start() (_ *sandbox, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("start PDF sandbox: %w", err)
 	}
-	// Compiling leaves some 250 MiB of garbage, which a quiet process would keep.
+	// Compiling leaves about 250 MiB of garbage, which an idle process would keep.
 	debug.FreeOSMemory()
 	return box, nil
 }
 
-// close ends the sandbox and gives its memory back. No call may be under way.
+// close stops the sandbox and releases its memory. No call to it may be in progress.
 func (b *sandbox) close() error {
 	b.cancel()
 	err := b.pool.Close()
@@ -194,10 +203,12 @@ func (b *sandbox) close() error {
 	return err
 }
 
-// read reads one PDF into text and returns its number of pages and, if it
-// has no text and scanned is true, the drawings of its first pages.
-func (s *sandboxes) read(ctx context.Context, d document, scanned bool, text *text) (pdf, error) {
-	// The place comes first, so that waiting documents hold no memory.
+// read reads one PDF into text. If it has no text and renderScans is true, the result has images of
+// its first pages.
+func (s *sandboxes) read(
+	ctx context.Context, d document, renderScans bool, text *text,
+) (pdf, error) {
+	// The sandbox is acquired first, so that documents use no memory while they wait.
 	box, err := s.acquire(ctx)
 	if err != nil {
 		return pdf{}, err
@@ -208,48 +219,50 @@ func (s *sandboxes) read(ctx context.Context, d document, scanned bool, text *te
 	if err != nil {
 		return pdf{}, err
 	}
-	r := s.run(ctx, box, src, limits{pages: s.config.MaxPages, scanned: scanned}, text)
+	r := s.run(ctx, box, src, pdfOptions{s.config.MaxPages, renderScans}, text)
 	usable = r.usable
-	if err := s.interruption(ctx, src, r); err != nil || r.err == nil {
+	if err := s.externalError(ctx, src, r); err != nil || r.err == nil {
 		return r.found, err
 	}
-	if text.readable || len(r.found.scans) > 0 { // what came before the damage is worth having
+	if text.readable || len(r.found.scans) > 0 { // return what was read before the error
 		text.incomplete = true
 		return r.found, nil
 	}
 	return r.found, r.err
 }
 
-// reading is how one document was read.
-type reading struct {
-	found  pdf
-	err    error // PDFium's, or that it took too long
-	late   bool  // the deadline has ended it
-	usable bool  // the sandbox can be used again
+// pdfResult is the result of reading a PDF in a sandbox.
+type pdfResult struct {
+	found    pdf
+	err      error // an error of PDFium, or that reading took too long
+	timedOut bool  // reading was stopped at the deadline
+	usable   bool  // the sandbox can be used again
 }
 
-// run reads one document in the sandbox, which it stops at the deadline and when ctx ends.
-func (s *sandboxes) run(ctx context.Context, box *sandbox, src *source, limits limits, text *text) (r reading) {
-	var late atomic.Bool
-	watch := startStopwatch(s.config.Timeout, func() { late.Store(true); box.cancel() })
-	box.lease.measure(watch)
-	unhook := context.AfterFunc(ctx, box.cancel)
-	var sound bool
-	r.found, sound, r.err = box.read(src, limits, text)
-	// Both answers count: a false one has canceled the sandbox or is about to.
-	inTime, kept := watch.stop(), unhook()
-	r.usable = inTime && kept && sound && s.root.Err() == nil
-	if r.late = late.Load(); r.late && r.err != nil {
+// run reads one document in the sandbox, which is stopped at the deadline or when ctx ends.
+func (s *sandboxes) run(
+	ctx context.Context, box *sandbox, src *source, o pdfOptions, text *text,
+) (r pdfResult) {
+	var timedOut atomic.Bool
+	timer := startTimer(s.config.Timeout, func() { timedOut.Store(true); box.cancel() })
+	box.lease.setTimer(timer)
+	stopWatching := context.AfterFunc(ctx, box.cancel)
+	var usable bool
+	r.found, usable, r.err = box.read(src, o, text)
+	// If either call returns false, the sandbox was canceled or is about to be. Both must be made.
+	inTime, notCanceled := timer.stop(), stopWatching()
+	r.usable = inTime && notCanceled && usable && s.root.Err() == nil
+	if r.timedOut = timedOut.Load(); r.timedOut && r.err != nil {
 		r.err = fmt.Errorf("%w: took longer than %s", ErrBroken, s.config.Timeout)
 	}
 	return r
 }
 
-// interruption returns the error that kept the document from being read and says nothing
-// about it; nil if there is none.
-func (s *sandboxes) interruption(ctx context.Context, src *source, r reading) error {
+// externalError returns the error that stopped the reading of a document and was not caused by the
+// document, or nil.
+func (s *sandboxes) externalError(ctx context.Context, src *source, r pdfResult) error {
 	switch {
-	case src.err != nil: // even with text: PDFium goes on without what it cannot read
+	case src.err != nil: // even if there is text, because PDFium skips what it cannot read
 		return src.err
 	case r.err == nil:
 		return nil
@@ -257,37 +270,40 @@ func (s *sandboxes) interruption(ctx context.Context, src *source, r reading) er
 		return ErrClosed
 	case ctx.Err() != nil:
 		return fmt.Errorf("read PDF: %w", context.Cause(ctx))
-	case r.late && src.waited > s.config.Timeout/2:
-		return fmt.Errorf("read document: storage took %s: %w", src.waited, context.DeadlineExceeded)
+	case r.timedOut && src.waited > s.config.Timeout/2:
+		return storageTimeout(src.waited)
 	}
 	return nil
 }
 
-// release gives the place back, with its sandbox if that can be used again.
+// release returns a sandbox to the pool. It closes a sandbox that cannot be used again, which is
+// then started anew when it is needed.
 func (s *sandboxes) release(box *sandbox, usable bool) {
 	if !usable {
-		// Its document is answered: an error of closing changes nothing.
-		_ = box.close()
+		_ = box.close() // an error does not affect the result of the document
 		box = nil
 	}
-	s.places <- box
+	s.idle <- box
 }
 
+// warm starts a sandbox, unless one is running and idle.
 func (s *sandboxes) warm(ctx context.Context) error {
 	box, err := s.acquire(ctx)
 	if err != nil {
 		return err
 	}
-	s.places <- box
+	s.idle <- box
 	return nil
 }
+
+// close stops all sandboxes and waits for them.
 
 func (s *sandboxes) close() error {
 	s.once.Do(func() {
 		s.stop()
 		var errs []error
 		for range s.config.Workers {
-			if box := <-s.places; box != nil {
+			if box := <-s.idle; box != nil {
 				errs = append(errs, box.close())
 			}
 		}

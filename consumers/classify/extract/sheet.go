@@ -7,15 +7,15 @@ import (
 )
 
 const (
-	// maxShared and maxSharedBytes bound the table of a workbook's strings.
-	maxShared      = 200_000
-	maxSharedBytes = 4 << 20
-	// maxSheets bounds how many sheets are read.
+	// maxSharedStrings and maxSharedBytes limit the table of strings of a workbook.
+	maxSharedStrings = 200_000
+	maxSharedBytes   = 4 << 20
+	// maxSheets is the number of sheets that are read.
 	maxSheets = 1000
 )
 
-// readWorkbook reads a spreadsheet's visible sheets: the name of each that has
-// cells, then a line for each row. Numbers stand as they are stored, save dates.
+// readWorkbook reads the visible sheets of a spreadsheet: the name of each sheet that has cells,
+// then a line for each row. Except for dates and times, numbers are written as they are stored.
 func (a *archive) readWorkbook(main string, text *text) error {
 	related, err := a.relationships(main)
 	if err != nil {
@@ -30,11 +30,13 @@ func (a *archive) readWorkbook(main string, text *text) error {
 	}
 	for _, s := range w.sheets {
 		part := related[s.id].target
-		if !a.has(part) { // a chart's, or none
+		if !a.has(part) { // the sheet is missing
 			continue
 		}
 		r := &sheetReader{workbook: &w, title: s.name}
-		err := a.elements(part, elements{open: r.open, close: r.close, text: r.characters, done: text.full})
+		err := a.parse(part, xmlHandler{
+			start: r.start, end: r.end, text: r.characters, done: text.full,
+		})
 		if err != nil {
 			return err
 		}
@@ -42,7 +44,7 @@ func (a *archive) readWorkbook(main string, text *text) error {
 	return nil
 }
 
-// workbook is what the sheets of a spreadsheet have in common, and the visible ones.
+// workbook holds the visible sheets of a spreadsheet and the tables that they share.
 type workbook struct {
 	sheets []sheet
 	shared sharedStrings
@@ -50,30 +52,30 @@ type workbook struct {
 	text   *text
 }
 
-// sheet is a visible sheet; id is that of its relationship.
+// sheet is a visible sheet. id is the ID of its relationship.
 type sheet struct{ name, id string }
 
 // readSheets reads the main part, which lists the sheets (ECMA-376-1, 18.2).
 func (w *workbook) readSheets(a *archive, main string) error {
-	return a.elements(main, elements{
-		open: func(name string, attributes func() map[string]string) {
+	return a.parse(main, xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
 			switch name {
 			case "workbookpr":
-				if since := attributes()["date1904"]; since == "1" || since == "true" {
+				if from1904 := attributes()["date1904"]; from1904 == "1" || from1904 == "true" {
 					w.dates.base = time.Date(1904, time.January, 1, 0, 0, 0, 0, time.UTC)
 				}
 			case "sheet":
-				if of := attributes(); of["state"] == "" || of["state"] == "visible" {
-					w.sheets = append(w.sheets, sheet{of["name"], of["id"]})
+				if attrs := attributes(); attrs["state"] == "" || attrs["state"] == "visible" {
+					w.sheets = append(w.sheets, sheet{attrs["name"], attrs["id"]})
 				}
 			}
 		},
-		close: func(string) {}, text: func(string) {},
+		end: func(string) {}, text: func(string) {},
 		done: func() bool { return len(w.sheets) >= maxSheets },
 	})
 }
 
-// readTables reads the tables that cells refer to: the strings and the formats.
+// readTables reads the tables that cells refer to: the shared strings and the cell formats.
 func (w *workbook) readTables(a *archive, related map[string]relationship) error {
 	for _, r := range related {
 		if !a.has(r.target) {
@@ -93,47 +95,47 @@ func (w *workbook) readTables(a *archive, related map[string]relationship) error
 	return nil
 }
 
-// sharedStrings is the table that cells refer to by index (ECMA-376-1, 18.4).
+// sharedStrings is the table of strings that cells refer to by index (ECMA-376-1, 18.4).
 type sharedStrings struct {
 	all  []string
-	full bool // there are more, which are not kept
+	full bool // the table has reached its limit; further strings are not stored
 }
 
 func (s *sharedStrings) read(a *archive, part string) error {
 	var item strings.Builder
-	characters, phonetic, kept := false, 0, 0
-	return a.elements(part, elements{
-		open: func(name string, _ func() map[string]string) {
+	inCharacters, phonetic, size := false, 0, 0
+	return a.parse(part, xmlHandler{
+		start: func(name string, _ func() map[string]string) {
 			switch name {
 			case "si":
 				item.Reset()
 			case "t":
-				characters = true
+				inCharacters = true
 			case "rph":
 				phonetic++
 			}
 		},
-		close: func(name string) {
+		end: func(name string) {
 			switch name {
 			case "si":
 				s.all = append(s.all, item.String())
 				item.Reset()
-				s.full = s.full || len(s.all) >= maxShared
+				s.full = s.full || len(s.all) >= maxSharedStrings
 			case "t":
-				characters = false
+				inCharacters = false
 			case "rph":
 				phonetic = max(0, phonetic-1)
 			}
 		},
-		text: func(characterData string) {
-			if !characters || phonetic > 0 {
+		text: func(characters string) {
+			if !inCharacters || phonetic > 0 {
 				return
 			}
-			if kept += len(characterData); kept > maxSharedBytes {
+			if size += len(characters); size > maxSharedBytes {
 				s.full = true
 				return
 			}
-			item.WriteString(characterData)
+			item.WriteString(characters)
 		},
 		done: func() bool { return s.full },
 	})
@@ -147,17 +149,17 @@ type sheetReader struct {
 	cellType     string
 	style        string
 	value        strings.Builder // of the cell
-	inCharacters bool            // of a value
-	phonetic     int             // open elements that say how a word is pronounced
+	inCharacters bool            // in the value of a cell
+	phonetic     int             // number of open elements that hold a pronunciation
 }
 
-func (r *sheetReader) open(name string, attributes func() map[string]string) {
+func (r *sheetReader) start(name string, attributes func() map[string]string) {
 	switch name {
 	case "row":
 		r.text.startLine()
 	case "c":
-		of := attributes()
-		r.cellType, r.style = of["t"], of["s"]
+		attrs := attributes()
+		r.cellType, r.style = attrs["t"], attrs["s"]
 		r.value.Reset()
 	case "v", "t":
 		r.inCharacters = true
@@ -166,7 +168,7 @@ func (r *sheetReader) open(name string, attributes func() map[string]string) {
 	}
 }
 
-func (r *sheetReader) close(name string) {
+func (r *sheetReader) end(name string) {
 	switch name {
 	case "v", "t":
 		r.inCharacters = false
@@ -183,11 +185,11 @@ func (r *sheetReader) characters(s string) {
 	}
 }
 
-// endCell writes the cell, and before the first one of the sheet its title.
+// endCell writes the cell. Before the first cell of the sheet it writes the title.
 func (r *sheetReader) endCell() {
 	content, ok := r.shared.cell(r.cellType, r.value.String())
 	if r.cellType == "" || r.cellType == "n" {
-		content = r.dates.show(r.style, content)
+		content = r.dates.format(r.style, content)
 	}
 	r.value.Reset()
 	r.text.incomplete = r.text.incomplete || !ok
@@ -205,11 +207,11 @@ func (r *sheetReader) endCell() {
 	r.text.flow(" ")
 }
 
-// cell is what a cell of type t (ECMA-376-1, 18.18.11) shows for its stored
-// value. ok is false for a string that was not kept.
+// cell returns the content of a cell of type t (ECMA-376-1, 18.18.11) with this value. ok is false
+// if the content is a shared string that was not stored.
 func (s *sharedStrings) cell(t, value string) (content string, ok bool) {
 	switch t {
-	case "b", "e": // truth values and errors
+	case "b", "e": // booleans and errors
 		return "", true
 	case "s":
 		index, err := strconv.Atoi(strings.TrimSpace(value))

@@ -8,30 +8,30 @@ import (
 	"golang.org/x/text/encoding"
 )
 
-// headBytes is how much of a document its kind is found from. PDFium accepts
-// a header within the first KiB; mimetype reads 4 KiB.
+// headBytes is the number of bytes from which the kind of a document is detected. PDFium accepts a
+// header within the first KiB; mimetype reads 4 KiB.
 const headBytes = 4096
 
-// formats are how media types are read, if exactly this type was found.
+// formats are the formats of media types. They do not apply to types derived from these.
 var formats = map[string]format{
 	"text/html":             formatHTML,
 	"application/xhtml+xml": formatXHTML,
 
-	"image/png":  formatPicture,
-	"image/jpeg": formatPicture,
-	"image/gif":  formatPicture,
-	"image/bmp":  formatPicture,
-	"image/tiff": formatPicture,
-	"image/webp": formatPicture,
+	"image/png":  formatImage,
+	"image/jpeg": formatImage,
+	"image/gif":  formatImage,
+	"image/bmp":  formatImage,
+	"image/tiff": formatImage,
+	"image/webp": formatImage,
 
-	"text/rtf":                      formatNone, // its markup would drown the words
-	"image/x-portable-bitmap":       formatNone, // these begin as text does
+	"text/rtf":                      formatNone, // most of it would be markup
+	"image/x-portable-bitmap":       formatNone, // this and the following begin like text
 	"image/x-portable-graymap":      formatNone,
 	"image/x-portable-pixmap":       formatNone,
 	"image/x-portable-arbitrarymap": formatNone,
 }
 
-// baseFormats are how a media type and all types derived from it are read.
+// baseFormats are the formats of media types and of all types derived from them.
 var baseFormats = map[string]format{
 	"application/zip":           formatZip,
 	"application/x-ole-storage": formatOLE,
@@ -40,23 +40,23 @@ var baseFormats = map[string]format{
 	"text/plain":                formatText,
 }
 
-// detect finds the kind of a document from its first bytes. A mail is one whatever its
-// parts look like. A PDF may begin with other bytes. All other kinds have the media
-// type that mimetype finds, and are read by it or by the nearest type that it is
-// derived from.
+// detect detects the kind of a document from its first bytes. An email is recognized by its header,
+// whatever mimetype detects. A PDF may begin with other bytes than its header. All other kinds have
+// the media type that mimetype detects. Their format is that of this type or of the nearest type
+// that it is derived from.
 func detect(head []byte) kind {
-	head, found := sniff(head)
+	head, detected := sniff(head)
 	switch {
 	case isMail(head):
 		return kindMail
-	case found.Is(kindPDF.name), found.Is(kindBinary.name) && beginsPDF(head):
+	case detected.Is(kindPDF.name), detected.Is(kindBinary.name) && hasPDFHeader(head):
 		return kindPDF
 	}
-	name := mediaTypeOf(found)
+	name := mediaTypeOf(detected)
 	if f, ok := formats[name]; ok {
 		return kind{name, f}
 	}
-	for base := found; base != nil; base = base.Parent() {
+	for base := detected; base != nil; base = base.Parent() {
 		if f, ok := baseFormats[mediaTypeOf(base)]; ok {
 			return kind{name, f}
 		}
@@ -64,28 +64,28 @@ func detect(head []byte) kind {
 	return kind{name, formatNone}
 }
 
-// sniff returns the head in an encoding that mimetype understands, and what mimetype
-// finds in it.
+// sniff returns the type that mimetype detects, and the head in the encoding in which it was
+// detected.
 func sniff(head []byte) ([]byte, *mimetype.MIME) {
-	// Markup in UTF-16 shows its kind only once it is decoded.
+	// mimetype does not detect markup in UTF-16.
 	head, _ = decodeHead(head, byBOM(head))
-	found := mimetype.Detect(head)
-	if rest := afterComments(head); found.Is("text/plain") && len(rest) < len(head) {
+	detected := mimetype.Detect(head)
+	if rest := skipComments(head); detected.Is("text/plain") && len(rest) < len(head) {
 		switch page := mimetype.Detect(rest); mediaTypeOf(page) {
 		case "text/html", "application/xhtml+xml", "text/xml":
-			found = page
+			detected = page
 		}
 	}
-	if found.Is(kindBinary.name) && !beginsPDF(head) {
-		if decoded, ok := decodeHead(head, byUnits(head)); ok {
-			head, found = decoded, mimetype.Detect(decoded)
+	if detected.Is(kindBinary.name) && !hasPDFHeader(head) {
+		if decoded, ok := decodeHead(head, byCodeUnits(head)); ok {
+			head, detected = decoded, mimetype.Detect(decoded)
 		}
 	}
-	return head, found
+	return head, detected
 }
 
-// decodeHead decodes the head from e. It returns the head unchanged, and false, if e is
-// nil or does not fit.
+// decodeHead decodes the head. It returns the head unchanged, and false, if e is nil or the head
+// cannot be decoded.
 func decodeHead(head []byte, e encoding.Encoding) ([]byte, bool) {
 	if e == nil {
 		return head, false
@@ -103,9 +103,9 @@ func mediaTypeOf(m *mimetype.MIME) string {
 	return name
 }
 
-// afterComments returns what follows the comments that a page may begin with. Programs
-// that save pages put a comment first.
-func afterComments(head []byte) []byte {
+// skipComments returns the part of a page after the comments at its beginning. Programs that save
+// pages write a comment first.
+func skipComments(head []byte) []byte {
 	for {
 		head = bytes.TrimLeft(head, " \t\r\n\f")
 		comment, ok := bytes.CutPrefix(head, []byte("<!--"))
@@ -118,8 +118,8 @@ func afterComments(head []byte) []byte {
 	}
 }
 
-// beginsPDF reports whether there is a PDF's header: readers accept some bytes before
-// it, and so do we.
-func beginsPDF(head []byte) bool {
+// hasPDFHeader reports whether head holds the header of a PDF in its first KiB. Readers of PDF
+// accept other bytes before it.
+func hasPDFHeader(head []byte) bool {
 	return bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF-"))
 }

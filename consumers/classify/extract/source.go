@@ -11,27 +11,28 @@ import (
 )
 
 const (
-	blockBytes     = 1 << 20
-	blockCount     = 8
-	maxWindowBytes = 1<<31 - 1 // PDFium's file access has signed 32-bit offsets here
+	blockBytes = 1 << 20
+	blockCount = 8
+	// maxWindowBytes is the largest file that is read through a window. PDFium's file access uses
+	// signed 32-bit offsets.
+	maxWindowBytes = 1<<31 - 1
 )
 
-// document is an object as Text got it.
+// document is the content of a document as the caller passed it.
 type document struct {
-	sequential io.Reader   // from its first byte on
-	at         io.ReaderAt // or nil
-	size       int64       // -1 if not known
+	sequential io.Reader   // from the first byte on
+	at         io.ReaderAt // nil if the reader is not an io.ReaderAt
+	size       int64       // -1 if unknown
 }
 
-// readSeekerAt is a file that is read.
+// readSeekerAt is a file that can be read sequentially and at offsets.
 type readSeekerAt interface {
 	io.ReadSeeker
 	io.ReaderAt
 }
 
-// source is the file that PDFium sees. It remembers the first error of the
-// reader below it, which PDFium would report as damage of the document, and
-// how long reading took.
+// source is the file that PDFium or a reader of archives reads. It records errors of the underlying
+// reader, which PDFium reports as a damaged document, and the time that reading took.
 type source struct {
 	readSeekerAt
 	size   int64
@@ -39,15 +40,16 @@ type source struct {
 	waited time.Duration
 }
 
-// open makes a source of the document: in memory up to maxBytes, else through
-// a window over its ReaderAt.
+// open returns a source for the document. It reads a document of up to maxBytes into memory. A
+// larger one is read through a window, which requires an io.ReaderAt.
 func (d document) open(maxBytes int64) (*source, error) {
 	if d.size > maxBytes {
 		if d.at == nil || d.size > maxWindowBytes {
-			return nil, fmt.Errorf("%w: a file of %d bytes is over the limit", ErrUnsupported, d.size)
+			return nil, fmt.Errorf("%w: file of %d bytes exceeds the limit", ErrUnsupported, d.size)
 		}
 		s := &source{size: d.size}
-		s.readSeekerAt = io.NewSectionReader(&window{r: d.at, size: d.size, source: s}, 0, d.size)
+		w := &window{r: d.at, size: d.size, source: s}
+		s.readSeekerAt = io.NewSectionReader(w, 0, d.size)
 		return s, nil
 	}
 	content, err := readUpTo(d.sequential, d.size, maxBytes)
@@ -57,8 +59,8 @@ func (d document) open(maxBytes int64) (*source, error) {
 	return &source{readSeekerAt: bytes.NewReader(content), size: int64(len(content))}, nil
 }
 
-// readUpTo reads r whole. Its length is expected to be size, but may be
-// anything up to maxBytes.
+// readUpTo reads all of r. size is the expected length, or -1; the actual length may be anything up
+// to maxBytes.
 func readUpTo(r io.Reader, size, maxBytes int64) ([]byte, error) {
 	content := make([]byte, 0, max(size, 0)+headBytes)
 	r = io.LimitReader(r, maxBytes+1)
@@ -66,7 +68,7 @@ func readUpTo(r io.Reader, size, maxBytes int64) ([]byte, error) {
 		n, err := r.Read(content[len(content):cap(content)])
 		content = content[:len(content)+n]
 		if int64(len(content)) > maxBytes {
-			return nil, fmt.Errorf("%w: a file of more than %d bytes is over the limit", ErrUnsupported, maxBytes)
+			return nil, fmt.Errorf("%w: file exceeds the limit of %d bytes", ErrUnsupported, maxBytes)
 		}
 		if errors.Is(err, io.EOF) {
 			return content, nil
@@ -80,14 +82,14 @@ func readUpTo(r io.Reader, size, maxBytes int64) ([]byte, error) {
 	}
 }
 
-// window reads r in blocks and keeps the ones used last: PDFium reads some
-// hundred bytes at a time, from the end and then here and there, and each
-// ReadAt may be a request to a server.
+// window reads r in blocks of blockBytes and caches the blockCount blocks that were used last.
+// PDFium reads some hundred bytes at a time, first from the end of the file and then from various
+// offsets, and each ReadAt of r may be a request to a server.
 type window struct {
 	r      io.ReaderAt
 	size   int64
 	source *source
-	blocks list.List // of *block, the one used last in front
+	blocks list.List // of *block, the most recently used first
 }
 
 type block struct {
@@ -95,7 +97,7 @@ type block struct {
 	content []byte
 }
 
-// ReadAt implements io.ReaderAt for reads within size.
+// ReadAt implements io.ReaderAt for the first size bytes.
 func (w *window) ReadAt(p []byte, offset int64) (int, error) {
 	n := 0
 	for n < len(p) && offset < w.size {
@@ -114,6 +116,7 @@ func (w *window) ReadAt(p []byte, offset int64) (int, error) {
 	return n, nil
 }
 
+// block returns the block that starts at offset.
 func (w *window) block(offset int64) (*block, error) {
 	for e := w.blocks.Front(); e != nil; e = e.Next() {
 		if b := e.Value.(*block); b.offset == offset {
@@ -129,27 +132,32 @@ func (w *window) block(offset int64) (*block, error) {
 		b.content = make([]byte, 0, blockBytes)
 	}
 	b.content = b.content[:min(blockBytes, w.size-offset)]
-	began := time.Now()
+	start := time.Now()
 	n, err := w.r.ReadAt(b.content, offset)
-	w.source.waited += time.Since(began)
+	w.source.waited += time.Since(start)
 	if n < len(b.content) {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return nil, fmt.Errorf("read document at %d: %w", offset, err)
+		return nil, fmt.Errorf("read document at offset %d: %w", offset, err)
 	}
 	w.blocks.PushFront(b)
 	return b, nil
 }
 
-// reader stops reading when its context ends. (The context is the call's own;
-// the value lives no longer than the call.)
-type reader struct {
+// storageTimeout returns the error for a document that took too long because of its storage.
+func storageTimeout(waited time.Duration) error {
+	return fmt.Errorf("read document: storage took %s: %w", waited, context.DeadlineExceeded)
+}
+
+// contextReader fails when its context has ended. It holds a context because it exists only during
+// one call.
+type contextReader struct {
 	ctx context.Context
 	r   io.Reader
 }
 
-func (r reader) Read(p []byte) (int, error) {
+func (r contextReader) Read(p []byte) (int, error) {
 	if r.ctx.Err() != nil {
 		return 0, context.Cause(r.ctx)
 	}

@@ -6,44 +6,44 @@ import (
 	"unicode/utf8"
 )
 
-// text collects a document's characters, clean, folded and bounded. The zero
-// value is full; use newText.
+// text collects the characters of a document up to a maximum. It drops characters that are not
+// visible and normalizes white space. The zero value is full; use newText.
 type text struct {
 	b     strings.Builder
-	runes int // written, never more than max
+	runes int // written; at most max
 	max   int
 
-	space    bool // a blank waits for the next visible character
-	newlines int  // line ends that wait, at most 2
-	cr       bool // the last character was \r, to which a \n belongs
+	space    bool // write a space before the next visible character
+	newlines int  // newlines to write before the next visible character, at most 2
+	cr       bool // the last character was \r; a \n after it belongs to it
 
-	junk      int  // control characters and U+FFFD that were met
-	readable  bool // at least one letter or digit was written
-	truncated bool // something visible did not fit any more; nothing more is written
+	unprintable int  // number of control characters and U+FFFD in the input
+	readable    bool // at least one letter or digit was written
+	truncated   bool // a visible character did not fit; nothing more is written
 
-	incomplete bool // the reader left something out; more may be written
+	incomplete bool // the reader skipped a part of the document; more may be written
 }
 
 func newText(maxRunes int) *text {
 	return &text{max: maxRunes}
 }
 
-// String returns what was collected. It begins and ends with a visible character.
+// String returns the collected text. It begins and ends with a visible character.
 func (t *text) String() string { return t.b.String() }
 
-// full reports whether anything visible would be dropped.
+// full reports whether further visible characters would be dropped.
 func (t *text) full() bool { return t.truncated || t.runes >= t.max }
 
-// write adds s, in which line ends count.
+// write adds s with its line ends.
 func (t *text) write(s string) { t.add(s, false) }
 
-// flow adds s, in which line ends are blanks like others, as in HTML.
+// flow adds s with its line ends turned into spaces, as in HTML.
 func (t *text) flow(s string) { t.add(s, true) }
 
-// breakLine ends the line, if there is one. Two in a row make a blank line.
+// breakLine ends the line, unless the text is empty. Two calls in a row make a blank line.
 func (t *text) breakLine() { t.newlines = min(t.newlines+1, 2) }
 
-// startLine is breakLine, except that it never makes a blank line.
+// startLine ends the line, unless it has ended already. It never makes a blank line.
 func (t *text) startLine() { t.newlines = max(t.newlines, 1) }
 
 func (t *text) add(s string, flow bool) {
@@ -54,7 +54,7 @@ func (t *text) add(s string, flow bool) {
 		switch class(r) {
 		case visible:
 			if r == utf8.RuneError {
-				t.junk++
+				t.unprintable++
 			}
 			t.put(r)
 		case blank:
@@ -63,19 +63,19 @@ func (t *text) add(s string, flow bool) {
 			switch {
 			case flow:
 				t.space = true
-			case r == '\n' && t.cr: // one line end, counted with its \r
+			case r == '\n' && t.cr: // counted with the \r
 			default:
 				t.breakLine()
 			}
 		case control:
-			t.junk++
+			t.unprintable++
 		case invisible:
 		}
 		t.cr = r == '\r'
 	}
 }
 
-// put writes one visible character and the white space that waits before it.
+// put writes the pending white space and one visible character.
 func (t *text) put(r rune) {
 	gap := ""
 	switch {
@@ -102,15 +102,15 @@ const (
 	visible runeClass = iota
 	blank
 	lineEnd
-	control   // dropped, and a sign that this is no text
+	control   // dropped; many of them indicate binary data
 	invisible // dropped
 )
 
-// class says what becomes of a character. Dropped is whatever a reader of the
-// document does not see but a program that is given the text would: bidi
-// overrides, zero-width characters, tags (U+E0000 and following), variation
-// selectors. The joiners U+200C and U+200D stay: Persian and Hindi need them.
-// Private characters are blanks: in PDFs they are the bullets of symbol fonts.
+// class returns the class of a character. Characters that a person does not see are dropped,
+// because a program that reads the text would see them: bidirectional overrides, zero-width
+// characters, tags (U+E0000 and following) and variation selectors. The joiners U+200C and U+200D
+// are kept, because Persian and Hindi need them. Characters for private use become blanks, because
+// in PDFs they are the bullets of symbol fonts.
 func class(r rune) runeClass {
 	switch {
 	case r == '\n', r == '\r', r == '\f', r == '\v', r == 0x85, r == 0x2028, r == 0x2029:

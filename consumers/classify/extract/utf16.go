@@ -12,11 +12,12 @@ import (
 	"golang.org/x/text/encoding/unicode/utf32"
 )
 
-// byBOM returns the encoding that a byte order mark names, or nil.
+// byBOM returns the encoding that a byte order mark indicates. Without a mark it returns the result
+// of byZeros.
 func byBOM(raw []byte) encoding.Encoding {
 	switch {
 	case bytes.HasPrefix(raw, []byte{0xef, 0xbb, 0xbf}):
-		return encoding.Nop // the mark itself is dropped as invisible
+		return encoding.Nop // the mark itself is an invisible character and dropped later
 	case bytes.HasPrefix(raw, []byte{0xff, 0xfe, 0, 0}):
 		return utf32.UTF32(utf32.LittleEndian, utf32.UseBOM)
 	case bytes.HasPrefix(raw, []byte{0, 0, 0xfe, 0xff}):
@@ -29,8 +30,8 @@ func byBOM(raw []byte) encoding.Encoding {
 	return byZeros(raw)
 }
 
-// byZeros recognizes UTF-16 without a mark by the zeros that are every other
-// byte if most letters are Latin; nil for anything else.
+// byZeros detects UTF-16 without a byte order mark if most of its letters are Latin, because then
+// every other byte is zero. It returns nil for anything else.
 func byZeros(raw []byte) encoding.Encoding {
 	raw = raw[:min(len(raw), headBytes)]
 	var zeros [2]int
@@ -49,7 +50,7 @@ func byZeros(raw []byte) encoding.Encoding {
 	return nil
 }
 
-// byteOrder is one of the two orders of the bytes of a unit.
+// byteOrder is one of the two byte orders.
 type byteOrder struct {
 	binary.ByteOrder
 	reverse binary.ByteOrder
@@ -62,11 +63,11 @@ var byteOrders = []byteOrder{
 	{binary.BigEndian, binary.LittleEndian, unicode.BigEndian, utf32.BigEndian},
 }
 
-// byUnits recognizes UTF-16 without a mark in any script, and UTF-32; nil for
-// anything else.
-func byUnits(raw []byte) encoding.Encoding {
+// byCodeUnits detects UTF-32, and UTF-16 in any script, without a byte order mark. It returns nil
+// for anything else.
+func byCodeUnits(raw []byte) encoding.Encoding {
 	raw = raw[:min(len(raw), headBytes)]
-	if len(raw) < 16 || isSingleBytes(raw) {
+	if len(raw) < 16 || hasByteUnits(raw) {
 		return nil
 	}
 	for _, order := range byteOrders {
@@ -80,10 +81,10 @@ func byUnits(raw []byte) encoding.Encoding {
 	return nil
 }
 
-// isSingleBytes reports whether raw is taken for an encoding of single bytes, because it
-// has no control characters or many pairs of ASCII letters: such a pair, read as one unit,
-// is a Chinese character.
-func isSingleBytes(raw []byte) bool {
+// hasByteUnits reports whether raw is taken for text in code units of one byte. Such text has no
+// control characters, or it has many pairs of ASCII letters. In UTF-16 such a pair would be a
+// Chinese character.
+func hasByteUnits(raw []byte) bool {
 	controls, pairs := 0, 0
 	for i, b := range raw {
 		if class(rune(b)) == control && b < ' ' && b != 0x1b {
@@ -107,38 +108,39 @@ func isUTF32(raw []byte, order byteOrder) bool {
 	return true
 }
 
-// isUTF16 reports whether nearly all units are characters of text, and more of them are
-// characters that every text has than in the reverse order of the bytes.
+// isUTF16 reports whether raw is text in UTF-16 in this byte order. Text has more of the characters
+// that are common in all scripts in the right byte order than in the other.
 func isUTF16(raw []byte, order byteOrder) bool {
-	common, ok := unitsOfText(raw, order)
+	common, ok := commonCharacters(raw, order)
 	if !ok {
 		return false
 	}
-	mistaken, _ := unitsOfText(raw, order.reverse)
-	return common > mistaken
+	reversed, _ := commonCharacters(raw, order.reverse)
+	return common > reversed
 }
 
-// maxUnits is how many units of two bytes are decoded.
-const maxUnits = headBytes / 2
+// maxCodeUnits is the number of code units of two bytes that are decoded.
+const maxCodeUnits = headBytes / 2
 
-// unitsOfText counts the units that are common in all texts. ok reports whether some are,
-// and nearly all of the others are characters of text too.
-func unitsOfText(raw []byte, order binary.ByteOrder) (common int, ok bool) {
-	units := make([]uint16, 0, maxUnits)
+// commonCharacters decodes raw as UTF-16 and counts the characters that are common in texts of all
+// scripts: spaces, line ends, punctuation and digits. ok reports whether they are at least 2% of
+// all characters, and characters that do not occur in texts at most 2%.
+func commonCharacters(raw []byte, order binary.ByteOrder) (common int, ok bool) {
+	units := make([]uint16, 0, maxCodeUnits)
 	for ; len(raw) >= 2; raw = raw[2:] {
 		units = append(units, order.Uint16(raw))
 	}
-	odd, all := 0, utf16.Decode(units)
+	invalid, all := 0, utf16.Decode(units)
 	for i, r := range all {
 		switch {
 		case r == ' ', r == '\n', r == '\r', r == '.', r == ',', r >= '0' && r <= '9',
 			r == '\u3000', r == '\u3001', r == '\u3002', r == '\uff0c':
 			common++
-		case r == utf8.RuneError && i == len(all)-1: // a pair that is cut off
+		case r == utf8.RuneError && i == len(all)-1: // a surrogate pair that is cut off
 		case r == '\t', unicodes.IsGraphic(r) && r != utf8.RuneError, class(r) == invisible:
 		default:
-			odd++
+			invalid++
 		}
 	}
-	return common, odd*50 <= len(all) && common*50 >= len(all)
+	return common, invalid*50 <= len(all) && common*50 >= len(all)
 }

@@ -12,31 +12,31 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// elements is what a reader of an XML part wants to hear. Names are local ones,
-// in lower case: "t" for <w:t>.
-type elements struct {
-	// open is called for each start tag. attributes reads its attributes, by
-	// local name in lower case; it may be called once, before open returns.
-	open func(name string, attributes func() map[string]string)
-	// close is called for each end tag, and for a tag that is both.
-	close func(name string)
+// xmlHandler receives the contents of an XML part. The names that it is passed are local names in
+// lower case: "t" for <w:t>.
+type xmlHandler struct {
+	// start is called for each start tag. attributes returns the attributes of the tag by their
+	// local names in lower case. It may be called once, before start returns.
+	start func(name string, attributes func() map[string]string)
+	// end is called for each end tag, and after start for a self-closing tag.
+	end func(name string)
 	// text is called for the characters between tags, in one or more pieces.
 	text func(characters string)
-	// done, where it is set, ends the reading once it returns true.
+	// done is called before each tag or text, unless it is nil. If it returns true, reading stops.
 	done func() bool
 }
 
-// readElements reads one XML part of an archive.
+// parseXML reads an XML part of an archive.
 //
-// It uses the tokenizer of HTML, which knows neither document types nor
-// entities of their own, does not care for nesting, and holds one token of at
-// most maxToken at a time: there is nothing in it for an "entity bomb" to blow up.
-func readElements(r io.Reader, want elements) error {
+// It uses the tokenizer of HTML, which does not process document types, defines no entities of the
+// document's own, does not check the nesting of elements, and holds one token of at most maxToken
+// bytes at a time. Entities that expand to a large text therefore have no effect.
+func parseXML(r io.Reader, h xmlHandler) error {
 	decoded := transform.NewReader(r, unicode.BOMOverride(encoding.Nop.NewDecoder()))
 	tokens := html.NewTokenizer(decoded)
 	tokens.SetMaxBuf(maxToken)
 	tokens.AllowCDATA(true)
-	for want.done == nil || !want.done() {
+	for h.done == nil || !h.done() {
 		kind := tokens.Next()
 		switch kind {
 		case html.ErrorToken:
@@ -44,29 +44,29 @@ func readElements(r io.Reader, want elements) error {
 			case errors.Is(err, io.EOF):
 				return nil
 			case errors.Is(err, html.ErrBufferExceeded):
-				return fmt.Errorf("%w: a tag or text of more than %d bytes", ErrBroken, maxToken)
+				return fmt.Errorf("%w: tag or text of more than %d bytes", ErrBroken, maxToken)
 			default:
 				return err
 			}
 		case html.TextToken:
-			want.text(string(tokens.Text()))
+			h.text(string(tokens.Text()))
 		case html.StartTagToken, html.SelfClosingTagToken:
 			raw, _ := tokens.TagName()
-			tokens.NextIsNotRawText() // as <title> is in HTML
+			tokens.NextIsNotRawText() // in HTML, the content of <title> and others is raw text
 			name := localName(tagName(raw))
-			want.open(name, func() map[string]string { return attributes(tokens) })
+			h.start(name, func() map[string]string { return attributes(tokens) })
 			if kind == html.SelfClosingTagToken {
-				want.close(name)
+				h.end(name)
 			}
 		case html.EndTagToken:
 			raw, _ := tokens.TagName()
-			want.close(localName(tagName(raw)))
+			h.end(localName(tagName(raw)))
 		}
 	}
 	return nil
 }
 
-// maxAttributes bounds how many attributes of a tag are looked at.
+// maxAttributes is the number of attributes of a tag that are read.
 const maxAttributes = 64
 
 func attributes(tokens *html.Tokenizer) map[string]string {
@@ -83,7 +83,7 @@ func attributes(tokens *html.Tokenizer) map[string]string {
 	return found
 }
 
-// localName is the name without its namespace's prefix.
+// localName returns the name without the prefix of its namespace.
 func localName(name string) string {
 	return name[strings.LastIndexByte(name, ':')+1:]
 }

@@ -1,0 +1,269 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/gif"  // a decoder for image.Decode
+	_ "image/jpeg" // a decoder for image.Decode
+	_ "image/png"  // a decoder for image.Decode
+	"runtime/debug"
+
+	_ "golang.org/x/image/bmp" // a decoder for image.Decode
+	"golang.org/x/image/draw"
+	_ "golang.org/x/image/tiff" // a decoder for image.Decode
+	_ "golang.org/x/image/webp" // a decoder for image.Decode
+)
+
+const (
+	// maxImageMemory is the largest number of bytes that an image may take while it is decoded: 66
+	// million pixels of a typical JPEG, 50 million of a PNG in color.
+	maxImageMemory = 200 << 20
+	// largeImage is the size of an image, in bytes of the file plus pixels, above which its memory is
+	// returned to the operating system immediately.
+	largeImage = 16 << 20
+	// smallImage is the number of pixels up to which an image is taken for a screenshot. Its letters
+	// are too small to be recognized and are enlarged.
+	smallImage = 1_500_000
+)
+
+// readImage recognizes the text in an image. Of a file with several images it reads the first.
+func (e *Extractor) readImage(
+	ctx context.Context, d document, ocr ocrMode, text *text,
+) error {
+	return e.recognize(ctx, ocr, func() error {
+		img, err := e.decodeImage(ctx, d)
+		if err != nil {
+			return err
+		}
+		return e.ocr.read(ctx, []*image.Gray{img}, text)
+	})
+}
+
+// decodeImage decodes an image and prepares it for tesseract. An image that needs more than
+// smallMemory waits while a sandbox uses that much.
+func (e *Extractor) decodeImage(ctx context.Context, d document) (*image.Gray, error) {
+	if d.size > e.config.MaxBytes {
+		return nil, fmt.Errorf("%w: image of %d bytes exceeds the limit", ErrUnsupported, d.size)
+	}
+	content, err := readUpTo(d.sequential, d.size, e.config.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	f, err := openImage(content)
+	if err != nil {
+		return nil, err
+	}
+	if f.memory() > smallMemory {
+		release, err := e.pdfs.acquireLargeMemory(ctx)
+		if err != nil {
+			return nil, err
+		}
+		defer release()
+	}
+	ctx, cancel := e.withTimeout(ctx)
+	defer cancel()
+	return f.decode(ctx)
+}
+
+// imageFile is an image file whose header was read.
+type imageFile struct {
+	content []byte
+	format  string
+	image.Config
+}
+
+// openImage reads the header of an image. It fails if the image is too small or too large.
+func openImage(content []byte) (f imageFile, err error) {
+	f.content = content
+	if f.Config, f.format, err = image.DecodeConfig(bytes.NewReader(content)); err != nil {
+		return f, errDamagedImage
+	}
+	if f.format == "webp" {
+		// A WebP file has a canvas and a frame, each with its own size. DecodeConfig returns the
+		// size of the canvas, but the decoder allocates the frame.
+		frame, _, err := image.DecodeConfig(bytes.NewReader(webpFrame(content)))
+		if err != nil || frame.Width != f.Width || frame.Height != f.Height {
+			return f, errDamagedImage
+		}
+	}
+	switch {
+	case f.Width < minScanSide || f.Height < minScanSide:
+		return f, fmt.Errorf("%w: image of only %d×%d pixels", ErrNoText, f.Width, f.Height)
+	case f.memory() > maxImageMemory:
+		return f, fmt.Errorf("%w: image of %d×%d pixels exceeds the limit",
+			ErrUnsupported, f.Width, f.Height)
+	}
+	return f, nil
+}
+
+var errDamagedImage = fmt.Errorf("%w: damaged image", ErrBroken)
+
+// memory returns the largest number of bytes that decoding takes.
+func (f imageFile) memory() int64 {
+	return int64(f.Width) * int64(f.Height) * pixelBytes(f.ColorModel, f.format, f.content)
+}
+
+// decode decodes the image, unless ctx ends before. A JPEG of few pixels can take hours to decode.
+// Decoders cannot be stopped, but they end when their reader fails, which it does when ctx has
+// ended.
+func (f imageFile) decode(ctx context.Context) (*image.Gray, error) {
+	decoded, _, err := image.Decode(contextReader{ctx, bytes.NewReader(f.content)})
+	switch {
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("decode image: %w", context.Cause(ctx))
+	case err != nil:
+		return nil, errDamagedImage
+	}
+	gray := toGray(decoded)
+	if len(f.content)+f.Width*f.Height > largeImage {
+		debug.FreeOSMemory() // before tesseract uses as much
+	}
+	return gray, nil
+}
+
+// webpFrame returns a simple WebP file (RFC 9649, sections 2.5 and 2.6) with only the first frame
+// of the given file, or nil if there is none.
+func webpFrame(content []byte) []byte {
+	for at := 12; at+8 <= len(content); {
+		size := int(binary.LittleEndian.Uint32(content[at+4:]))
+		switch name := string(content[at : at+4]); name {
+		case "VP8 ", "VP8L":
+			chunk := content[at:min(at+8+size, len(content))]
+			length := uint32(4 + len(chunk) + len(chunk)%2)
+			file := binary.LittleEndian.AppendUint32([]byte("RIFF"), length)
+			file = append(append(file, "WEBP"...), chunk...)
+			return append(file, make([]byte, len(chunk)%2)...)
+		}
+		at += 8 + size + size%2
+	}
+	return nil
+}
+
+// pixelBytes returns the largest number of bytes for each pixel that a decoder holds, including
+// intermediate results. The color model alone does not determine it: the model is that of the
+// header, and the data after it may need more.
+func pixelBytes(model color.Model, format string, content []byte) int64 {
+	switch format {
+	case "png":
+		return pngPixelBytes(content)
+	case "jpeg":
+		return jpegPixelBytes(model, content)
+	case "gif":
+		return 2 // an interlaced frame is copied to put its rows in order
+	case "webp":
+		switch model {
+		case color.YCbCrModel:
+			return 3
+		case color.NYCbCrAModel:
+			return 9 // the opacity is a separate lossless image
+		}
+		return 6 // an image with few colors is decoded at half the width, then expanded
+	}
+	var n int64 = 4
+	switch model {
+	case color.GrayModel:
+		n = 1
+	case color.Gray16Model:
+		n = 2
+	case color.RGBA64Model, color.NRGBA64Model:
+		n = 8
+	default:
+		if _, ok := model.(color.Palette); ok {
+			n = 1
+		}
+	}
+	// A compressed block of a TIFF may take eight bytes for each pixel, whatever the color model.
+	if format == "tiff" {
+		n += 8
+	}
+	return n
+}
+
+// pngPixelBytes is pixelBytes for a PNG with a valid header (PNG, third edition, 11.2.1). A gray
+// image with a transparent color is expanded to four channels. An interlaced image is assembled
+// from seven smaller ones.
+func pngPixelBytes(content []byte) int64 {
+	const gray, palette = 0, 3
+	depth, kind, interlaced := content[24], content[25], content[28] != 0
+	var n int64 = 4
+	switch {
+	case kind == palette, kind == gray && !bytes.Contains(content, []byte("tRNS")):
+		n = 1
+	}
+	if depth == 16 {
+		n *= 2
+	}
+	if interlaced {
+		n *= 2
+	}
+	return n
+}
+
+// jpegPixelBytes is pixelBytes for a JPEG. It counts the planes, and the result if the planes have
+// to be converted because they are not YCbCr. (Adobe's marker with "transform 0" says so, and may
+// come after the header.)
+func jpegPixelBytes(model color.Model, content []byte) int64 {
+	var planes, converted int64
+	switch {
+	case model == color.GrayModel:
+		planes = 1
+	case model == color.CMYKModel:
+		planes, converted = 4, 4
+	case model == color.YCbCrModel && !bytes.Contains(content, []byte("Adobe")):
+		planes = 3
+	default:
+		planes, converted = 3, 4
+	}
+	// The decoder of a progressive JPEG also holds coefficients of four bytes for each plane.
+	if isProgressive(content) {
+		return 5*planes + converted
+	}
+	return planes + converted
+}
+
+// isProgressive reports whether the first frame header of a JPEG is that of a progressive JPEG
+// (ITU-T T.81, B.1.1.3 and B.2.2). It is true if the header cannot be found.
+func isProgressive(content []byte) bool {
+	for at := 2; at+4 <= len(content); {
+		switch marker := content[at+1]; {
+		case content[at] != 0xff:
+			return true
+		case marker == 0xff: // a fill byte
+			at++
+		case marker == 0xc2:
+			return true
+		case marker == 0xc0, marker == 0xc1:
+			return false
+		default:
+			at += 2 + int(content[at+2])<<8 + int(content[at+3])
+		}
+	}
+	return true
+}
+
+// toGray converts an image to gray, with transparent pixels in white. It enlarges a small image and
+// reduces a large one to the limits of a scan.
+func toGray(img image.Image) *image.Gray {
+	bounds := img.Bounds()
+	width, height := bounds.Dx(), bounds.Dy()
+	scale := min(1, scanScale(float64(width), float64(height)))
+	if width*height <= smallImage && 2*max(width, height) <= maxScanSide {
+		scale = 2
+	}
+	scaledWidth := max(1, int(float64(width)*scale))
+	scaledHeight := max(1, int(float64(height)*scale))
+	gray := image.NewGray(image.Rect(0, 0, scaledWidth, scaledHeight))
+	for i := range gray.Pix {
+		gray.Pix[i] = 0xff
+	}
+	if scale == 1 {
+		draw.Draw(gray, gray.Rect, img, bounds.Min, draw.Over)
+	} else {
+		draw.ApproxBiLinear.Scale(gray, gray.Rect, img, bounds, draw.Over, nil)
+	}
+	return gray
+}

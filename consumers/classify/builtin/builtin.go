@@ -55,8 +55,8 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 	}, nil
 }
 
-// Rank returns all topics of the request with their confidence, best first. Classify chooses the
-// first of them.
+// Rank returns all topics of the request with their confidence, best first. Classify returns the
+// first of them that are certain enough.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 	return c.rank(c.lexicon.read(req.Filename, req.Text), req.Topics)
 }
@@ -91,8 +91,8 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 			cmp.Compare(a.TopicID, b.TopicID),
 		)
 	})
-	// The order is that of the totals, which were fitted to rank topics. A confidence is therefore
-	// lowered to that of the topic before it.
+	// The topics are in the order of their totals, which are fitted to rank topics. The confidences
+	// must have the same order: one that is higher than the one before it is lowered to that.
 	for i := 1; i < len(all); i++ {
 		all[i].Confidence = min(all[i].Confidence, all[i-1].Confidence)
 	}

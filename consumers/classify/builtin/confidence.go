@@ -10,8 +10,9 @@ const (
 )
 
 // confidence returns the probability, in percent, that a topic with these features is right, by a
-// logistic regression. lead is the topic's total less the largest total of the other topics; it
-// raises the confidence of the first topic and lowers that of the others.
+// logistic regression. lead is the topic's total less the largest total of the other topics, or
+// less 0 if none of those is positive. A positive lead raises the confidence, a negative one lowers
+// it.
 func confidence(f *Features, lead float64) int {
 	logit := weightConstant + weightedSum(&confidenceWeights, f) +
 		weightLead*max(lead, 0) + weightBehind*min(lead, 0)

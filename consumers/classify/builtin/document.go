@@ -32,8 +32,9 @@ type document struct {
 	stems  map[string]*occurrences
 	// sequence holds the stems of the text in order, then nil, then the stems of the file name.
 	sequence []*occurrences
-	// vector is the direction of the document, of length 1, or zero if none of its words has a
-	// vector. opening is the same for its first headWords words.
+	// vector is the direction of the document: the weighted sum of the vectors of its words, scaled
+	// to length 1. It is zero if none of its words has a vector. opening is the same for the first
+	// headWords words.
 	vector, opening []float32
 	// distinctive are the words with the largest weights. Their weights add up to 1 together with
 	// those of the distinctive words that have no vector and are left out.
@@ -71,7 +72,7 @@ func (l *lexicon) read(filename, text string) *document {
 		opening: make([]float32, l.table.Dims()),
 	}
 	forms := make(map[string]*form)
-	var order []*form // floats are added in this order, since that of a map varies
+	var order []*form // the order in which floats are added: the order of a map varies
 	add := func(token []byte, weight float64) {
 		f, ok := forms[string(token)]
 		if !ok {
@@ -123,8 +124,8 @@ func (l *lexicon) read(filename, text string) *document {
 	return d
 }
 
-// distinctive selects the maxDistinctiveWords forms with the largest weights and returns those of
-// them that have a vector.
+// distinctive returns the words that have a vector among the maxDistinctiveWords forms with the
+// largest weights.
 func (l *lexicon) distinctive(forms []*form) []distinctiveWord {
 	weight := func(f *form) float64 { return f.word.idf * f.count / (f.count + saturation) }
 	forms = slices.Clone(forms)

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// buckets is the number of hash buckets that stems are counted in. The table of words has six
-	// words for each bucket, so a bag shows which documents share words but not which words
-	// they are.
+	// buckets is the number of buckets into which stems are hashed. The table of words has six
+	// words for each bucket, so bags show which documents share words, but not which words those
+	// are.
 	buckets = 1 << bucketBits
 	// An entry of a bag is a uint16: bucketBits bits for the bucket and two bits for the weight.
 	bucketBits = 14

@@ -27,7 +27,8 @@ type Features [NumFeatures]float64
 // confidence. The training weight of a topic grows with the number of its examples, from 0 for
 // none towards 1.
 const (
-	// Lexical is log(1 + score), where the score is that of BM25 with the topic as the query.
+	// Lexical is log(1 + score). The score is that of BM25 with the topic as the query, multiplied
+	// by the scale of the topic's profile.
 	Lexical = iota
 	// Semantic is the cosine between the topic's direction and the document's, less the cosine
 	// between the topic's direction and the background. Opening is the same for the first
@@ -54,10 +55,10 @@ const (
 	VectorMargin
 	StemMargin
 	NeighborMargin
-	// TrainingMargin is the topic's training weight less the mean of all topics. Topics with and
-	// without examples are supported by different features, so their sums are not comparable
-	// without it. LexicalTrainingMargin and StemTrainingMargin are Lexical and StemMargin
-	// multiplied by TrainingMargin.
+	// TrainingMargin is the topic's training weight less the mean of all topics. It makes the
+	// totals of topics with and without examples comparable, since these get them from different
+	// features. LexicalTrainingMargin and StemTrainingMargin are Lexical and StemMargin multiplied
+	// by TrainingMargin.
 	TrainingMargin
 	LexicalTrainingMargin
 	StemTrainingMargin

@@ -12,9 +12,9 @@ const (
 	// description. A word that is a keyword has the weight 1.
 	titleWeight       = 2
 	descriptionWeight = 0.4
-	// A phrase is worth more than the words that it consists of: phraseWeight is its weight for each
-	// of its words, and partWeight is the weight of such a word alone, both times that of the part
-	// of the topic.
+	// phraseWeight is the weight of a phrase for each of its words. partWeight is the weight of each
+	// of these words by itself, which is less than in the phrase. Both are multiplied by the weight
+	// of the name or keyword.
 	phraseWeight = 0.7
 	partWeight   = 0.5
 	// maxTerms is the largest number of words and phrases of a topic.
@@ -34,7 +34,8 @@ type profile struct {
 	terms []term
 	// scale makes the scores of topics with many and with few terms comparable.
 	scale float64
-	// vector is the direction of the topic, of length 1, or zero if none of its words has a vector.
+	// vector is the direction of the topic: the weighted sum of the vectors of its words, scaled to
+	// length 1. It is zero if none of its words has a vector.
 	vector []float32
 }
 
@@ -51,8 +52,8 @@ type profileBuilder struct {
 	phrases []term
 	stems   map[string]*stemWeight
 	forms   map[string]*formWeight
-	// Floats are added in the order in which stems and forms were first added, since that of a map
-	// varies.
+	// The orders in which stems and forms were first added. Floats are added in these orders,
+	// because the order of a map varies.
 	stemOrder []string
 	formOrder []*formWeight
 }
@@ -82,7 +83,7 @@ func (l *lexicon) profile(t ai.Topic) *profile {
 func (b *profileBuilder) full() bool { return len(b.phrases)+len(b.stems) >= maxTerms }
 
 // add adds the words of one part of the topic. If phrase is set, the part is a phrase, which is
-// added besides its words.
+// added in addition to its words.
 func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 	var found []word
 	var forms []string
@@ -93,7 +94,7 @@ func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 		}
 		return len(found) < maxTerms
 	})
-	// In the topic's direction, a phrase counts about as much as a single word.
+	// In the topic's vector, the words of a phrase together count about as much as one word.
 	direction := weight / math.Sqrt(max(1, float64(len(found))))
 	if !phrase {
 		direction = weight

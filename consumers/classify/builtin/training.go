@@ -8,8 +8,7 @@ import (
 )
 
 const (
-	// backgroundExamples is the number of examples that documents in general count as in the
-	// background.
+	// backgroundExamples is the weight of documents in general in the background, in examples.
 	backgroundExamples = 8
 	// halfTraining is the number of examples at which the training weight of a topic is 1/2.
 	halfTraining = 16
@@ -18,19 +17,19 @@ const (
 	// nearestExamples is the number of a topic's most similar examples that count individually, so
 	// that a topic may hold documents of several kinds.
 	nearestExamples = 3
-	// defaultCohesion is the cohesion of a topic with a single example. It also enters the mean of
-	// topics with more.
+	// defaultCohesion is the cohesion of a topic with a single example. With more examples it is one
+	// of the values of which the cohesion is the mean.
 	defaultCohesion = 0.25
-	// maxCohesionRatio limits the ratio of a document's similarity to the examples' cohesion.
+	// maxCohesionRatio is the limit of the ratio of a document's similarity to the cohesion of the
+	// examples.
 	maxCohesionRatio = 2
 )
 
-// exampleModel is what the examples of a request's topics show.
+// exampleModel is a model that was trained from the examples of a request's topics.
 type exampleModel struct {
 	topics []topicModel
-	// background is the direction that documents have in common, which says nothing about any one
-	// of them. It is the mean of the examples and of documents in general, which count as
-	// backgroundExamples examples.
+	// background is the mean direction of the examples and of documents in general. Since documents
+	// have it in common, it does not distinguish topics.
 	background []float32
 	// center is the mean of the topics' centroids and the background.
 	center []float32
@@ -41,7 +40,7 @@ type exampleModel struct {
 	bucketWeights []float32
 }
 
-// topicModel is what the examples of one topic show.
+// topicModel is the part of an exampleModel for one topic.
 type topicModel struct {
 	bags []bag
 	// direction distinguishes the topic from the others. It is nil without examples.
@@ -139,8 +138,8 @@ func (m *exampleModel) weighBuckets() {
 	}
 }
 
-// compare compares the document with the examples and adds the features that result to those in
-// all, which holds one element for each topic.
+// compare compares the document with the examples and sets the features that depend on them. all
+// has one element for each topic.
 func (m *exampleModel) compare(d *document, all []Features) {
 	if m.examples == 0 {
 		return
@@ -185,8 +184,8 @@ func (m *exampleModel) compare(d *document, all []Features) {
 			f[feature-Lexical+LexicalTraining] = mean * f[feature]
 		}
 		if len(t.bags) > 0 {
-			// The 1 stands for a document that belongs to none of the topics: it is one more
-			// topic, with a similarity of 0.
+			// The mean includes one more topic with a similarity of 0: that of documents that
+			// belong to none of the topics.
 			f[StemMargin] = t.training * (f[StemMargin] - stems/(trained+1))
 			f[NeighborMargin] = t.training * (f[NeighborMargin] - neighbors/(trained+1))
 		}

@@ -136,8 +136,8 @@ func (a *archive) parse(name string, h xmlHandler) error {
 	return a.read(name, func(r io.Reader) error { return parseXML(r, h) })
 }
 
-// wrapError wraps an error of reading a part in ErrBroken if the document caused it, and in the
-// cause of the context if the context has ended.
+// wrapError returns the error for err, which occurred while a part was read: the cause of the
+// context if the context has ended, an ErrBroken if the archive is damaged, and else err itself.
 func (a *archive) wrapError(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {
@@ -150,7 +150,7 @@ func (a *archive) wrapError(err error) error {
 		errors.Is(err, io.EOF), errors.As(err, &corrupt):
 		return fmt.Errorf("%w: damaged zip archive", ErrBroken)
 	}
-	// It wraps one of the package's errors already, or it is an error of the storage, which the
+	// err wraps one of the package's errors already, or it is an error of the storage, which the
 	// source has recorded.
 	return err
 }

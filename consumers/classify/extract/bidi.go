@@ -42,9 +42,9 @@ type word struct {
 // positions. In right-to-left scripts, therefore, both the words and the letters of a word may be
 // in either order.
 //
-// The letters of a word are reversed if they are in order from left to right. The words are sorted:
-// those in the direction of most letters by position, and runs of other words between them in the
-// opposite order.
+// The letters of a right-to-left word are reversed if they are in order from left to right. The
+// words are sorted by position in the direction of most letters of the line. Then each run of words
+// in the other direction is reversed.
 func readingOrder(letters []rune, position func(index int) (float64, error)) (string, error) {
 	words, err := line{letters, position}.words()
 	if err != nil {

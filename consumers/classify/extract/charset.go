@@ -142,8 +142,8 @@ func isCyrillicDOS(raw []byte) bool {
 }
 
 // declaredEncoding returns the encoding that the content type or, in markup, the document itself
-// declares. It returns nil if there is no declaration. It also returns nil for UTF-8 and UTF-16:
-// the content has ruled them out where the declaration is used.
+// declares. It returns nil if there is no declaration. It also returns nil for UTF-8 and UTF-16,
+// because the declaration is used only if the content has ruled them out.
 func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Encoding {
 	var prefix []byte
 	if markup {

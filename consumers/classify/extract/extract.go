@@ -34,8 +34,8 @@ const (
 	maxUnprintable = 10
 )
 
-// ErrNeedsOCR is returned by TextWithoutOCR if the document has text only in images. The document
-// itself is intact.
+// ErrNeedsOCR is returned by TextWithoutOCR if only OCR can give the text of the document. The
+// document itself is intact.
 var ErrNeedsOCR = errors.New("document needs character recognition")
 
 // ErrClosed is returned by calls of an Extractor that was closed.
@@ -260,8 +260,8 @@ func (e *Extractor) readPDF(
 	})
 }
 
-// recognize calls work, which uses the recognizer, as the mode says. If tesseract is missing it
-// fails without waiting for the recognizer.
+// recognize calls work, for which the recognizer has to be acquired, or returns ErrNeedsOCR,
+// depending on the mode. If tesseract is missing it fails without waiting for the recognizer.
 func (e *Extractor) recognize(ctx context.Context, ocr ocrMode, work func() error) error {
 	if _, err := e.ocr.lookPath(); err != nil {
 		return err

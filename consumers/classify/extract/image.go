@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	// maxImageMemory is the largest number of bytes that an image may take while it is decoded: 66
-	// million pixels of a typical JPEG, 50 million of a PNG in color.
+	// maxImageMemory is the largest number of bytes that an image may take while it is decoded. It
+	// is enough for a typical JPEG of 66 million pixels or a PNG in color of 50 million.
 	maxImageMemory = 200 << 20
-	// largeImage is the size of an image, in bytes of the file plus pixels, above which its memory is
-	// returned to the operating system immediately.
+	// largeImage is the number of bytes of an image file plus the number of its pixels above which
+	// the memory is returned to the operating system immediately.
 	largeImage = 16 << 20
 	// smallImage is the number of pixels up to which an image is taken for a screenshot. Its letters
 	// are too small to be recognized and are enlarged.
@@ -203,9 +203,9 @@ func pngPixelBytes(content []byte) int64 {
 	return n
 }
 
-// jpegPixelBytes is pixelBytes for a JPEG. It counts the planes, and the result if the planes have
-// to be converted because they are not YCbCr. (Adobe's marker with "transform 0" says so, and may
-// come after the header.)
+// jpegPixelBytes is pixelBytes for a JPEG. It counts the planes and, unless they are gray or YCbCr,
+// the image to which the decoder converts them. (Adobe's marker with "transform 0" means that they
+// are RGB. It may come after the header.)
 func jpegPixelBytes(model color.Model, content []byte) int64 {
 	var planes, converted int64
 	switch {

@@ -38,9 +38,10 @@ func unescapeJSON(s string) string {
 	}
 }
 
-// unicodeEscape returns the character that the escape sequence at the beginning of s stands for,
-// and the length of the sequence. A surrogate pair consists of two sequences. If s does not begin
-// with an escape sequence, unicodeEscape returns its first character, a backslash.
+// unicodeEscape decodes the escape sequence at the beginning of s. It returns the character and the
+// length of the sequence. A surrogate pair consists of two sequences, and an unpaired surrogate is
+// decoded to a space. If s does not begin with an escape sequence, unicodeEscape returns its first
+// character, a backslash.
 func unicodeEscape(s string) (rune, int) {
 	unit, ok := codeUnit(s)
 	switch {

@@ -20,7 +20,7 @@ const (
 	formatMail
 	formatImage
 	formatOLE // the container of old Office files, and of new ones that are encrypted
-	// formatZip is the format of every zip archive until its list of contents was read.
+	// formatZip is the format of every zip archive until its list of contents is read.
 	formatZip
 	formatWord
 	formatSheet

@@ -66,7 +66,7 @@ const (
 // It processes one token after the other and does not build a tree. A tree can be thousands of
 // times larger than the page, because formatting elements are reopened in each paragraph, and a
 // parser that builds one cannot be stopped. Time and memory are proportional to the length of the
-// page. In return, elements that CSS hides are recognized only by their own style attribute.
+// page. The drawback is that elements hidden by CSS are recognized only by their style attributes.
 //
 // It fails only if ctx ends, with the cause of ctx.
 func readMarkup(ctx context.Context, page string, dialect dialect, text *text) error {

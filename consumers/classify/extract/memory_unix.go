@@ -31,8 +31,8 @@ type mapping struct {
 	memory   *memory
 }
 
-// Allocate reserves max bytes of addresses. It panics if the system refuses them; the caller of
-// wazero recovers from that.
+// Allocate reserves max bytes of addresses. It panics if the system refuses them. The callers of
+// wazero in this package recover from the panic.
 func (m *memory) Allocate(_, max uint64) experimental.LinearMemory {
 	reserved, err := unix.Mmap(-1, 0, int(max), unix.PROT_NONE, unix.MAP_PRIVATE|unix.MAP_ANON)
 	if err != nil {

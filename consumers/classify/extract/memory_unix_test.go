@@ -34,7 +34,7 @@ func TestSandboxMemoryIsLimited(t *testing.T) {
 	box.memory.release()
 }
 
-func TestMemory(t *testing.T) {
+func TestLinearMemory(t *testing.T) {
 	m := &memory{lease: &lease{semaphore: make(chan struct{}, 1)}}
 	linear := m.Allocate(0, 4<<20)
 	small := linear.Reallocate(1 << 20)

@@ -109,8 +109,8 @@ func (r *recognizer) read(ctx context.Context, images []*image.Gray, text *text)
 	return nil
 }
 
-// page runs tesseract on one image. tesseract reads a simple format that this package writes, so
-// its image decoders never process an untrusted file.
+// page runs tesseract on one image. It passes the image in a simple format, so that tesseract's
+// decoders never process an untrusted file.
 func (r *recognizer) page(ctx context.Context, program string, img *image.Gray, text *text) error {
 	seconds := strconv.Itoa(int(r.config.OCRTimeout/time.Second) + 1)
 	cmd := exec.CommandContext(ctx,

@@ -22,10 +22,10 @@ func rejectOLE(r io.Reader, name string) error {
 	}
 	r = io.LimitReader(r, maxOLEBytes)
 	buffer := make([]byte, 64<<10)
-	kept := 0
+	overlap := 0
 	for {
-		n, err := r.Read(buffer[kept:])
-		if bytes.Contains(buffer[:kept+n], streamName) {
+		n, err := r.Read(buffer[overlap:])
+		if bytes.Contains(buffer[:overlap+n], streamName) {
 			return fmt.Errorf("%w: Office document with a password", ErrEncrypted)
 		}
 		switch {
@@ -34,8 +34,8 @@ func rejectOLE(r io.Reader, name string) error {
 		case err != nil:
 			return fmt.Errorf("read document: %w", err)
 		}
-		tail := min(kept+n, len(streamName)-1)
-		copy(buffer, buffer[kept+n-tail:kept+n])
-		kept = tail
+		tail := min(overlap+n, len(streamName)-1)
+		copy(buffer, buffer[overlap+n-tail:overlap+n])
+		overlap = tail
 	}
 }

@@ -40,7 +40,7 @@ func (a *archive) readOpenDocument(odf string, text *text) error {
 	if err := r.read(a, "content.xml"); err != nil {
 		return err
 	}
-	// In other kinds of documents the page headers are defaults that nobody wrote.
+	// In other kinds of documents the page headers are defaults and not part of the text.
 	if strings.HasPrefix(odf, "text") && a.has("styles.xml") {
 		return (&odfReader{text: text}).read(a, "styles.xml")
 	}

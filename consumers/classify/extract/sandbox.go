@@ -249,7 +249,7 @@ func (s *sandboxes) run(
 	stopWatching := context.AfterFunc(ctx, box.cancel)
 	var usable bool
 	r.found, usable, r.err = box.read(src, o, text)
-	// If either call returns false, the sandbox was canceled or is about to be. Both must be made.
+	// Both calls must be made. If either returns false, the sandbox was canceled or is about to be.
 	inTime, notCanceled := timer.stop(), stopWatching()
 	r.usable = inTime && notCanceled && usable && s.root.Err() == nil
 	if r.timedOut = timedOut.Load(); r.timedOut && r.err != nil {
@@ -276,8 +276,8 @@ func (s *sandboxes) externalError(ctx context.Context, src *source, r pdfResult)
 	return nil
 }
 
-// release returns a sandbox to the pool. It closes a sandbox that cannot be used again, which is
-// then started anew when it is needed.
+// release returns a sandbox to the pool. It closes a sandbox that cannot be used again; a new one
+// is started when it is needed.
 func (s *sandboxes) release(box *sandbox, usable bool) {
 	if !usable {
 		_ = box.close() // an error does not affect the result of the document

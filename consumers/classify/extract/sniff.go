@@ -64,8 +64,8 @@ func detect(head []byte) kind {
 	return kind{name, formatNone}
 }
 
-// sniff returns the type that mimetype detects, and the head in the encoding in which it was
-// detected.
+// sniff returns the type that mimetype detects, and the head, decoded if that was necessary to
+// detect the type.
 func sniff(head []byte) ([]byte, *mimetype.MIME) {
 	// mimetype does not detect markup in UTF-16.
 	head, _ = decodeHead(head, byBOM(head))

@@ -16,8 +16,8 @@ type pausableTimer struct {
 	stopped bool
 }
 
-// startTimer starts a timer that calls expired once, after d without the time in which it is
-// paused.
+// startTimer starts a timer that calls expired once, after d. Time in which the timer is paused
+// does not count.
 func startTimer(d time.Duration, expired func()) *pausableTimer {
 	return &pausableTimer{timer: time.AfterFunc(d, expired), left: d, started: time.Now()}
 }

@@ -108,8 +108,8 @@ func isUTF32(raw []byte, order byteOrder) bool {
 	return true
 }
 
-// isUTF16 reports whether raw is text in UTF-16 in this byte order. Text has more of the characters
-// that are common in all scripts in the right byte order than in the other.
+// isUTF16 reports whether raw is text in UTF-16 in this byte order. It must have more characters
+// that are common in all scripts than in the other byte order.
 func isUTF16(raw []byte, order byteOrder) bool {
 	common, ok := commonCharacters(raw, order)
 	if !ok {

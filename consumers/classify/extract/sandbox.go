@@ -297,7 +297,6 @@ func (s *sandboxes) warm(ctx context.Context) error {
 }
 
 // close stops all sandboxes and waits for them.
-
 func (s *sandboxes) close() error {
 	s.once.Do(func() {
 		s.stop()

@@ -8,8 +8,9 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// LogHandler returns a handler that adds trace_id to what h is given, where that names a
-// document: a line then leads to the document's trace, and the other way round.
+// LogHandler returns a handler that passes records on to h and adds the attribute trace_id to
+// records with the attribute document_id. So one can find the trace of a log line, and the log
+// lines of a trace.
 func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
 
 type logHandler struct{ slog.Handler }
@@ -39,13 +40,15 @@ func (l logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 }
 
 // WithGroup implements slog.Handler.
-func (l logHandler) WithGroup(name string) slog.Handler { return logHandler{l.Handler.WithGroup(name)} }
+func (l logHandler) WithGroup(name string) slog.Handler {
+	return logHandler{l.Handler.WithGroup(name)}
+}
 
 func traceID(document uuid.UUID) slog.Attr {
 	return slog.String("trace_id", trace.TraceID(document).String())
 }
 
-// documentOf is the document that an attribute names.
+// documentOf returns the document ID in an attribute. It returns false if there is none.
 func documentOf(a slog.Attr) (uuid.UUID, bool) {
 	if a.Key != "document_id" {
 		return uuid.Nil, false

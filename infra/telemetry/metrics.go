@@ -10,13 +10,13 @@ import (
 	"intray/infra/telemetry/buildinfo"
 )
 
-// MetricsHandler returns a handler of /metrics. It answers with the metrics of the collectors, of the
-// Go runtime, of the process and of its build, in Prometheus's text format. A collector that
-// fails is left out of the answer. MetricsHandler panics if two collectors have a name in common,
-// which is a programming error.
+// MetricsHandler returns a handler for /metrics. It serves the metrics of the collectors, of the Go
+// runtime, of the process and of its build in Prometheus's text format. If a collector fails, the
+// response contains the metrics of the others. MetricsHandler panics if two collectors have a
+// metric with the same name, which is a programming error.
 //
-// No label holds a user, a document, a key or a raw path: names of series must not
-// grow with use.
+// Labels must not contain users, documents, object keys or request paths, because the number of
+// time series must not grow with use.
 func MetricsHandler(all ...prometheus.Collector) http.Handler {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -25,5 +25,6 @@ func MetricsHandler(all ...prometheus.Collector) http.Handler {
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	registry.MustRegister(all...)
-	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	options := promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}
+	return promhttp.HandlerFor(registry, options)
 }

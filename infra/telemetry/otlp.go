@@ -19,9 +19,9 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 )
 
-// sender sends spans by OTLP over HTTP, as JSON
-// (https://opentelemetry.io/docs/specs/otlp/#otlphttp). OpenTelemetry's own exporter
-// would bring gRPC, its gateway and their generated code for a request of forty lines.
+// sender sends spans as JSON with OTLP over HTTP
+// (https://opentelemetry.io/docs/specs/otlp/#otlphttp). OpenTelemetry's own exporter would add
+// dependencies on gRPC, its gateway and their generated code, for what takes forty lines here.
 type sender struct {
 	config  TraceConfig
 	client  *http.Client
@@ -33,23 +33,26 @@ const sendTimeout = 10 * time.Second
 func newSender(c TraceConfig) (*sender, error) {
 	u, err := url.Parse(c.Endpoint)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, errors.New("the address for traces is no http(s) URL") // it may hold a password
+		// The error does not contain the URL, which may include a password.
+		return nil, errors.New("the trace endpoint is not an http or https URL")
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &sender{config: c, client: &http.Client{Timeout: sendTimeout, Transport: http.DefaultTransport.(*http.Transport).Clone()}}, nil
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	client := &http.Client{Timeout: sendTimeout, Transport: transport}
+	return &sender{config: c, client: client}, nil
 }
 
-// ExportSpans implements sdktrace.SpanExporter. Spans that cannot be sent are lost;
-// that is logged when it begins and when it ends.
+// ExportSpans implements sdktrace.SpanExporter. If it cannot send spans, it drops them. It logs the
+// first failure and the first success after failures.
 func (s *sender) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan) error {
 	err := s.send(ctx, spans)
-	switch was := s.failing.Swap(err != nil); {
-	case err != nil && !was:
-		s.config.Log.Warn("traces cannot be sent and are dropped", "error", err)
-	case err == nil && was:
-		s.config.Log.Info("traces are sent again")
+	switch failedBefore := s.failing.Swap(err != nil); {
+	case err != nil && !failedBefore:
+		s.config.Log.Warn("sending traces failed; they are dropped until it succeeds", "error", err)
+	case err == nil && failedBefore:
+		s.config.Log.Info("sending traces succeeds again")
 	}
 	return nil
 }
@@ -59,9 +62,10 @@ func (s *sender) send(ctx context.Context, spans []sdktrace.ReadOnlySpan) error 
 	if err != nil {
 		return fmt.Errorf("encode %d spans: %w", len(spans), err)
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.config.Endpoint, bytes.NewReader(body))
+	r, err := http.NewRequestWithContext(
+		ctx, http.MethodPost, s.config.Endpoint, bytes.NewReader(body))
 	if err != nil {
-		return errors.New("the address for traces cannot be used")
+		return errors.New("the trace endpoint is invalid")
 	}
 	r.Header.Set("Content-Type", "application/json")
 	for name, value := range s.config.Headers {
@@ -69,16 +73,16 @@ func (s *sender) send(ctx context.Context, spans []sdktrace.ReadOnlySpan) error 
 	}
 	resp, err := s.client.Do(r)
 	if err != nil {
-		var failed *url.Error // its text holds the address
-		if errors.As(err, &failed) {
-			err = failed.Err
+		var outer *url.Error // its message contains the URL
+		if errors.As(err, &outer) {
+			err = outer.Err
 		}
 		return fmt.Errorf("send %d spans: %w", len(spans), err)
 	}
 	defer resp.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
 	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("send %d spans: answered %s", len(spans), resp.Status)
+		return fmt.Errorf("send %d spans: got status %s", len(spans), resp.Status)
 	}
 	return nil
 }
@@ -94,7 +98,7 @@ type (
 	list   = []any
 )
 
-// request is an ExportTraceServiceRequest in JSON: ids are hexadecimal, 64-bit
+// request returns an ExportTraceServiceRequest for JSON, in which IDs are hexadecimal and 64-bit
 // numbers are strings.
 func request(spans []sdktrace.ReadOnlySpan) object {
 	if len(spans) == 0 {
@@ -102,31 +106,44 @@ func request(spans []sdktrace.ReadOnlySpan) object {
 	}
 	all := make(list, len(spans))
 	for i, s := range spans {
-		span := object{
-			"traceId": s.SpanContext().TraceID().String(), "spanId": s.SpanContext().SpanID().String(),
-			"name": s.Name(), "kind": int(s.SpanKind()), "flags": 1,
-			"startTimeUnixNano": nanos(s.StartTime()), "endTimeUnixNano": nanos(s.EndTime()),
-			"attributes": attributes(s.Attributes()),
-		}
-		if s.Parent().SpanID().IsValid() {
-			span["parentSpanId"] = s.Parent().SpanID().String()
-		}
-		links := list{}
-		for _, l := range s.Links() {
-			links = append(links, object{"traceId": l.SpanContext.TraceID().String(), "spanId": l.SpanContext.SpanID().String()})
-		}
-		if len(links) > 0 {
-			span["links"] = links
-		}
-		if s.Status().Code == codes.Error {
-			span["status"] = object{"code": 2, "message": s.Status().Description}
-		}
-		all[i] = span
+		all[i] = span(s)
 	}
+	scope := object{"name": spans[0].InstrumentationScope().Name}
 	return object{"resourceSpans": list{object{
 		"resource":   object{"attributes": attributes(spans[0].Resource().Attributes())},
-		"scopeSpans": list{object{"scope": object{"name": spans[0].InstrumentationScope().Name}, "spans": all}},
+		"scopeSpans": list{object{"scope": scope, "spans": all}},
 	}}}
+}
+
+// span returns one span of a request.
+func span(s sdktrace.ReadOnlySpan) object {
+	span := object{
+		"traceId":           s.SpanContext().TraceID().String(),
+		"spanId":            s.SpanContext().SpanID().String(),
+		"name":              s.Name(),
+		"kind":              int(s.SpanKind()),
+		"flags":             1,
+		"startTimeUnixNano": nanos(s.StartTime()),
+		"endTimeUnixNano":   nanos(s.EndTime()),
+		"attributes":        attributes(s.Attributes()),
+	}
+	if s.Parent().SpanID().IsValid() {
+		span["parentSpanId"] = s.Parent().SpanID().String()
+	}
+	links := list{}
+	for _, l := range s.Links() {
+		links = append(links, object{
+			"traceId": l.SpanContext.TraceID().String(),
+			"spanId":  l.SpanContext.SpanID().String(),
+		})
+	}
+	if len(links) > 0 {
+		span["links"] = links
+	}
+	if s.Status().Code == codes.Error {
+		span["status"] = object{"code": 2, "message": s.Status().Description}
+	}
+	return span
 }
 
 func nanos(t time.Time) string { return strconv.FormatInt(t.UnixNano(), 10) }

@@ -1,6 +1,6 @@
-// Package telemetry is how the processes are watched: the metrics that Prometheus
-// reads from each (MetricsHandler), and the traces that each sends by OpenTelemetry's
-// protocol where it is told to (StartTracing). What is measured is declared where it
-// happens: a package that measures has a function Metrics that returns its
-// collectors, and cmd registers those of the process.
+// Package telemetry serves Prometheus metrics (MetricsHandler), sends traces over the OpenTelemetry
+// protocol (StartTracing, FirstStep, Step), and adds trace IDs to logs (LogHandler).
+//
+// Metrics are defined in the packages that they measure. Each of these packages has a function
+// Metrics that returns its collectors, and cmd registers the collectors of a process.
 package telemetry

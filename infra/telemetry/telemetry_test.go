@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -45,7 +44,7 @@ type span struct {
 	}
 }
 
-// collector takes spans as OTLP's JSON.
+// collector receives spans with OTLP as JSON.
 type collector struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -54,6 +53,7 @@ type collector struct {
 	header http.Header
 }
 
+// newCollector starts a collector, which stops at the end of the test.
 func newCollector(t *testing.T) *collector {
 	c := &collector{status: http.StatusOK}
 	c.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -62,8 +62,11 @@ func newCollector(t *testing.T) *collector {
 		var request struct {
 			ResourceSpans []struct{ ScopeSpans []struct{ Spans []span } }
 		}
-		if err := json.NewDecoder(r.Body).Decode(&request); err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Content-Type") != "application/json" {
-			t.Errorf("%s %s: %v", r.Method, r.URL, err)
+		err := json.NewDecoder(r.Body).Decode(&request)
+		kind := r.Header.Get("Content-Type")
+		if err != nil || r.URL.Path != "/v1/traces" || kind != "application/json" {
+			t.Errorf("got %s %s with Content-Type %s (%v), want JSON for /v1/traces",
+				r.Method, r.URL, kind, err)
 		}
 		c.header = r.Header
 		for _, resource := range request.ResourceSpans {
@@ -77,50 +80,79 @@ func newCollector(t *testing.T) *collector {
 	return c
 }
 
-func TestOneTraceForADocument(t *testing.T) {
+func TestStepsOfADocumentAreOneTrace(t *testing.T) {
 	c := newCollector(t)
-	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: c.URL + "/v1/traces", Headers: map[string]string{"X-Key": "k"}, Ratio: 1, Service: "test"})
+	end, err := telemetry.StartTracing(telemetry.TraceConfig{
+		Endpoint: c.URL + "/v1/traces",
+		Headers:  map[string]string{"X-Key": "k"},
+		Ratio:    1,
+		Service:  "test",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	id := newID(t)
 	hex := strings.ReplaceAll(id.String(), "-", "")
-	from := trace.NewSpanContext(trace.SpanContextConfig{TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2}})
+	from := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1}, SpanID: trace.SpanID{2},
+	})
 	at := time.Unix(1_700_000_000, 5)
 	telemetry.FirstStep(id, "POST /x", at, from)
-	telemetry.Step(id, "confirm", at, at.Add(time.Second), errors.New("no"), attribute.Int64("bytes", 7))
+	telemetry.Step(id, "confirm", at, at.Add(time.Second), errors.New("failed"),
+		attribute.Int64("bytes", 7))
 	if !telemetry.Tracing() {
-		t.Error("it does not trace")
+		t.Error("Tracing after StartTracing: got false, want true")
 	}
 	if err := end(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if telemetry.Tracing() {
-		t.Error("it goes on")
+		t.Error("Tracing after the end: got true, want false")
 	}
-	telemetry.Step(id, "late", at, at, nil)
-	if len(c.spans) != 2 || c.header.Get("X-Key") != "k" {
-		t.Fatalf("spans %+v, header %v", c.spans, c.header)
+	telemetry.Step(id, "step after the end", at, at, nil)
+
+	if len(c.spans) != 2 {
+		t.Fatalf("got spans %+v, want 2", c.spans)
 	}
 	first, second := c.spans[0], c.spans[1]
-	if first.TraceID != hex || second.TraceID != hex || first.ParentSpanID != "" || second.ParentSpanID != first.SpanID || second.SpanID == first.SpanID {
-		t.Errorf("%+v\n%+v, want one trace %s with the first as the parent", first, second, hex)
-	}
-	if len(first.Links) != 1 || first.Links[0].TraceID != from.TraceID().String() {
-		t.Errorf("links %+v", first.Links)
-	}
-	if second.Status.Code != 2 || second.Status.Message != "no" || second.StartTimeUnixNano != "1700000000000000005" || second.EndTimeUnixNano != "1700000001000000005" {
-		t.Errorf("%+v", second)
-	}
-	if a := second.Attributes[0]; a.Key != "bytes" || a.Value["intValue"] != "7" {
-		t.Errorf("attribute %+v", a)
-	}
+	t.Run("the request has the configured headers", func(t *testing.T) {
+		if got := c.header.Get("X-Key"); got != "k" {
+			t.Errorf("got X-Key %q, want k", got)
+		}
+	})
+	t.Run("the first span is the parent", func(t *testing.T) {
+		if first.TraceID != hex || second.TraceID != hex {
+			t.Errorf("got traces %s and %s, want %s for both", first.TraceID, second.TraceID, hex)
+		}
+		if first.ParentSpanID != "" || second.ParentSpanID != first.SpanID ||
+			second.SpanID == first.SpanID {
+			t.Errorf("got spans\n%+v and\n%+v, want the first to be the parent", first, second)
+		}
+	})
+	t.Run("the first span links to the client's trace", func(t *testing.T) {
+		if len(first.Links) != 1 || first.Links[0].TraceID != from.TraceID().String() {
+			t.Errorf("got links %+v, want one to %s", first.Links, from.TraceID())
+		}
+	})
+	t.Run("a step has its times, its error and its attributes", func(t *testing.T) {
+		start, end := second.StartTimeUnixNano, second.EndTimeUnixNano
+		if start != "1700000000000000005" || end != "1700000001000000005" {
+			t.Errorf("got times %s to %s, want 1700000000000000005 and a second later", start, end)
+		}
+		if second.Status.Code != 2 || second.Status.Message != "failed" {
+			t.Errorf("got status %+v, want code 2 and the error", second.Status)
+		}
+		if a := second.Attributes[0]; a.Key != "bytes" || a.Value["intValue"] != "7" {
+			t.Errorf("got attribute %+v, want bytes 7", a)
+		}
+	})
 }
 
 func TestRatio(t *testing.T) {
 	c := newCollector(t)
 	const n = 400
-	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: c.URL + "/v1/traces", Ratio: 0.5})
+	config := telemetry.TraceConfig{Endpoint: c.URL + "/v1/traces", Ratio: 0.5}
+	end, err := telemetry.StartTracing(config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,81 +168,110 @@ func TestRatio(t *testing.T) {
 	for _, s := range c.spans {
 		steps[s.TraceID]++
 	}
-	if len(steps) < n/3 || len(steps) > n*2/3 { // seven standard deviations
-		t.Errorf("%d of %d documents are traced", len(steps), n)
+	if len(steps) < n/3 || len(steps) > n*2/3 { // seven standard deviations from n/2
+		t.Errorf("got %d of %d documents, want about half", len(steps), n)
 	}
 	for id, k := range steps {
 		if k != 2 {
-			t.Errorf("%d steps of %s", k, id)
+			t.Errorf("trace %s: got %d steps, want both", id, k)
 		}
 	}
 }
 
-func TestNoAddressNoTrace(t *testing.T) {
-	if _, err := telemetry.StartTracing(telemetry.TraceConfig{}); err != nil || telemetry.Tracing() {
-		t.Errorf("error %v, tracing %v", err, telemetry.Tracing())
+func TestTracingIsOffWithoutAnEndpoint(t *testing.T) {
+	if _, err := telemetry.StartTracing(telemetry.TraceConfig{}); err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range []telemetry.TraceConfig{{Endpoint: "collector:4318", Ratio: 1}, {Endpoint: "http://c", Ratio: 2}} {
-		if _, err := telemetry.StartTracing(c); err == nil {
-			t.Errorf("%+v is taken", c)
-		}
+	if telemetry.Tracing() {
+		t.Error("Tracing: got true, want false")
 	}
 	id := uuid.New()
-	if n := testing.AllocsPerRun(100, func() { telemetry.Step(id, "confirm", time.Time{}, time.Time{}, nil) }); n > 0 {
-		t.Errorf("a step that is not traced allocates %v times", n)
+	step := func() { telemetry.Step(id, "confirm", time.Time{}, time.Time{}, nil) }
+	if n := testing.AllocsPerRun(100, step); n > 0 {
+		t.Errorf("Step: got %v allocations, want 0", n)
 	}
 }
 
-func TestACollectorThatFailsIsToldOnce(t *testing.T) {
+func TestStartTracingRejectsInvalidConfig(t *testing.T) {
+	for name, config := range map[string]telemetry.TraceConfig{
+		"endpoint without a scheme": {Endpoint: "collector:4318", Ratio: 1},
+		"ratio above 1":             {Endpoint: "http://c", Ratio: 2},
+	} {
+		if _, err := telemetry.StartTracing(config); err == nil {
+			t.Errorf("%s: got success, want an error", name)
+		}
+	}
+}
+
+// The error must be logged once, without the password in the endpoint.
+func TestFailureToSendIsLogged(t *testing.T) {
 	c := newCollector(t)
 	c.status = http.StatusServiceUnavailable
 	var out bytes.Buffer
-	end, err := telemetry.StartTracing(telemetry.TraceConfig{Endpoint: strings.Replace(c.URL, "http://", "http://user:secret@", 1) + "/v1/traces", Ratio: 1, Log: slog.New(slog.NewJSONHandler(&out, nil))})
+	address := strings.Replace(c.URL, "http://", "http://user:secret@", 1)
+	end, err := telemetry.StartTracing(telemetry.TraceConfig{
+		Endpoint: address + "/v1/traces",
+		Ratio:    1,
+		Log:      slog.New(slog.NewJSONHandler(&out, nil)),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	telemetry.Step(newID(t), "a", time.Now(), time.Now(), nil)
 	if err := end(context.Background()); err != nil {
-		t.Errorf("the end fails: %v", err)
+		t.Errorf("end: got %v, want nil", err)
 	}
-	if n := strings.Count(out.String(), "traces cannot be sent"); n != 1 || strings.Contains(out.String(), "secret") {
-		t.Errorf("the log says\n%s", &out)
+	if n := strings.Count(out.String(), "sending traces failed"); n != 1 {
+		t.Errorf("got log\n%s\nwith %d failures, want 1", &out, n)
+	}
+	if strings.Contains(out.String(), "secret") {
+		t.Errorf("got log\n%s\nwant it without the password", &out)
 	}
 }
 
-func TestLogsNameTheTrace(t *testing.T) {
+func TestLogHandlerAddsTheTraceID(t *testing.T) {
 	id := newID(t)
+	valid := uuid.NullUUID{UUID: id, Valid: true}
 	hex := `"trace_id":"` + strings.ReplaceAll(id.String(), "-", "") + `"`
-	for name, line := range map[string]func(*slog.Logger){
-		"as an id":          func(l *slog.Logger) { l.Info("x", "document_id", id) },
-		"as text":           func(l *slog.Logger) { l.Info("x", "a", 1, "document_id", id.String()) },
-		"where it may lack": func(l *slog.Logger) { l.Info("x", "document_id", uuid.NullUUID{UUID: id, Valid: true}) },
-		"of the logger":     func(l *slog.Logger) { l.With("document_id", id).Info("x") },
+	for name, test := range map[string]struct {
+		log  func(*slog.Logger)
+		want int
+	}{
+		"UUID":                {func(l *slog.Logger) { l.Info("x", "document_id", id) }, 1},
+		"string":              {func(l *slog.Logger) { l.Info("x", "a", 1, "document_id", id.String()) }, 1},
+		"valid NullUUID":      {func(l *slog.Logger) { l.Info("x", "document_id", valid) }, 1},
+		"invalid NullUUID":    {func(l *slog.Logger) { l.Info("x", "document_id", uuid.NullUUID{}) }, 0},
+		"logger's attribute":  {func(l *slog.Logger) { l.With("document_id", id).Info("x") }, 1},
+		"not a UUID":          {func(l *slog.Logger) { l.Info("x", "document_id", "none") }, 0},
+		"UUID of another key": {func(l *slog.Logger) { l.Info("x", "user_id", id) }, 0},
 	} {
-		var out bytes.Buffer
-		line(slog.New(telemetry.LogHandler(slog.NewJSONHandler(&out, nil))).With("part", "p"))
-		if strings.Count(out.String(), hex) != 1 {
-			t.Errorf("%s: %s", name, &out)
-		}
-	}
-	var out bytes.Buffer
-	log := slog.New(telemetry.LogHandler(slog.NewJSONHandler(&out, nil)))
-	log.Info("x", "document_id", "no id", "user_id", id)
-	log.Info("x", "document_id", uuid.NullUUID{})
-	if strings.Contains(out.String(), "trace_id") {
-		t.Errorf("without a document: %s", &out)
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			handler := telemetry.LogHandler(slog.NewJSONHandler(&out, nil))
+			test.log(slog.New(handler).With("part", "p"))
+			all, got := strings.Count(out.String(), "trace_id"), strings.Count(out.String(), hex)
+			if got != test.want || all != test.want {
+				t.Errorf("got %s, want %d times %s", &out, test.want, hex)
+			}
+		})
 	}
 }
 
-func TestMetrics(t *testing.T) {
+func TestMetricsHandler(t *testing.T) {
 	c := prometheus.NewCounter(prometheus.CounterOpts{Name: "intray_test_total", Help: "h"})
 	c.Add(3)
 	w := httptest.NewRecorder()
-	telemetry.MetricsHandler(c).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
-	text, _ := io.ReadAll(w.Body)
-	for _, want := range []string{"\nintray_test_total 3\n", "\nintray_build_info{commit=", "\ngo_goroutines ", "\nprocess_cpu_seconds_total "} {
-		if !strings.Contains(string(text), want) {
-			t.Errorf("no %q in\n%s", want, text)
+	r := httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody)
+	telemetry.MetricsHandler(c).ServeHTTP(w, r)
+	text := w.Body.String()
+	for _, want := range []string{
+		"\nintray_test_total 3\n",
+		"\nintray_build_info{commit=",
+		"\ngo_goroutines ",
+		"\nprocess_cpu_seconds_total ",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("got\n%s\nwant %q in it", text, want)
 		}
 	}
 }

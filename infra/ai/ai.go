@@ -1,60 +1,62 @@
-// Package ai holds what every classification provider is asked and answers:
-// a document's text and the topics it may be sorted into, and the choice that
-// was made among them. The providers are the packages beside it (builtin); the
-// interface they fulfill is declared by the code that calls them.
+// Package ai defines the requests to and the answers of classification providers. A request
+// contains a document's text and the topics to choose from, and an answer contains the chosen
+// topics.
+//
+// The packages ollama, openai and anthropic below this one, and consumers/classify/builtin,
+// implement providers. The interface that they implement is declared by the packages that call
+// them.
 package ai
 
-// Topic is one label a document may get.
+// Topic is a topic that a document can be assigned to.
 type Topic struct {
 	// ID identifies the topic in the answer. It is opaque to a provider.
 	ID string
-	// Name is what users call the topic, as "bank statements".
+	// Name is the topic's name, such as "bank statements".
 	Name string
-	// Description says in a sentence or two what belongs there; may be empty.
+	// Description describes in a sentence or two which documents belong to the topic; may be empty.
 	Description string
-	// Keywords are words or short phrases that such documents use; may be empty.
+	// Keywords are words or short phrases that occur in such documents; may be empty.
 	Keywords []string
-	// Examples are what the provider answered as [Answer.Example] for documents that
-	// the user has sorted into this topic by hand. Only providers that learn read them.
+	// Examples are the values of [Answer.Example] for documents that the user has assigned to this
+	// topic. Only providers that learn from examples read them.
 	Examples [][]byte
 }
 
-// Request asks for the topics of one document.
+// Request is a request for the topics of one document.
 type Request struct {
-	// Model is the provider's name of the model to use; empty means the
-	// provider's own default. A provider with a single model ignores it.
+	// Model is the provider's name of the model. A provider with a single model ignores it. The other
+	// providers require it.
 	Model string
-	// SystemPrompt is the instruction given to a language model. Providers that
-	// have none ignore it.
+	// SystemPrompt is the instruction for a language model. Providers without one ignore it.
 	SystemPrompt string
-	// Filename is the name the document was uploaded under; untrusted.
+	// Filename is the name under which the document was uploaded; untrusted.
 	Filename string
-	// Text is the document's plain text, in UTF-8; untrusted. Providers cut it
-	// to what they can read.
+	// Text is the document's plain text in UTF-8; untrusted. Providers truncate it to the length that
+	// they support.
 	Text string
-	// Topics are the labels to choose from, in any order.
+	// Topics are the topics to choose from, in any order.
 	Topics []Topic
 }
 
-// Choice is one topic that fits the document.
+// Choice is a topic that fits the document.
 type Choice struct {
 	// TopicID is the ID of one of the request's topics.
 	TopicID string
-	// Confidence is how likely it is, in percent, that the topic is right:
-	// 0 to 100.
+	// Confidence is the probability that the topic is right, in percent from 0 to 100.
 	Confidence int
 }
 
-// Answer is what a provider found.
+// Answer is the result of a classification.
 type Answer struct {
-	// Choices are the topics that fit, most confident first, each at most once.
-	// It is empty where no topic fits: a provider abstains rather than guesses.
+	// Choices are the topics that fit, with the highest confidence first and without duplicates. It is
+	// empty if no topic fits.
 	Choices []Choice
-	// Suggested are names for topics that the user does not have yet; often empty.
+	// Suggested are names for new topics; often empty.
 	Suggested []string
-	// Example is what a provider that learns needs to know of this document should a
-	// person sort it by hand: numbers, never its text. Other providers leave it empty.
+	// Example is data about the document that the provider can learn from if the user assigns its
+	// topics. It contains numbers and never text of the document. Providers that do not learn leave it
+	// empty.
 	Example []byte
-	// Provider and Model say who answered, for the record.
+	// Provider and Model are the provider and the model that gave the answer.
 	Provider, Model string
 }

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -27,20 +28,20 @@ type provider interface {
 	Classify(ctx context.Context, request ai.Request) (ai.Answer, error)
 }
 
-// dialect is how one provider's API looks.
+// dialect describes the API of one provider.
 type dialect struct {
 	make    func(t *testing.T, url string, timeout time.Duration) provider
 	path    string
 	headers map[string]string
-	// members are those of the question, in order.
+	// members are the names of a request's members, sorted.
 	members []string
-	// prompt finds the instruction, the message and the schema in a question.
+	// prompt returns the system prompt, the message and the schema in a request.
 	prompt func(q map[string]any) (system, user string, schema map[string]any)
-	// answer is a response whose model said the text.
+	// answer returns a response with the model's text.
 	answer func(text string) any
-	// unfinished and refusal are responses of a model that was cut, and that
-	// declines; refusal may be nil.
-	unfinished, refusal any
+	// incomplete is the response of a model that reached its limit. refusal is the response of a model
+	// that declines the request; it is nil if the API has none.
+	incomplete, refusal any
 }
 
 func must[T any](t *testing.T) func(v T, err error) T {
@@ -53,7 +54,7 @@ func must[T any](t *testing.T) func(v T, err error) T {
 	}
 }
 
-// at follows names and numbers into JSON.
+// at returns the value at a path of member names and indexes in decoded JSON.
 func at(v any, path ...any) any {
 	for _, step := range path {
 		switch step := step.(type) {
@@ -69,62 +70,102 @@ func at(v any, path ...any) any {
 type object = map[string]any
 
 func openaiAnswer(text, finish string) object {
-	return object{"id": "chatcmpl-1", "object": "chat.completion", "model": "m-2026", "choices": []any{object{
-		"index": 0, "finish_reason": finish, "logprobs": nil,
-		"message": object{"role": "assistant", "content": text, "refusal": nil, "annotations": []any{}},
-	}}, "usage": object{"prompt_tokens": 10, "completion_tokens": 5}}
+	message := object{
+		"role": "assistant", "content": text, "refusal": nil, "annotations": []any{},
+	}
+	return object{
+		"id":     "chatcmpl-1",
+		"object": "chat.completion",
+		"model":  "m-2026",
+		"choices": []any{
+			object{"index": 0, "finish_reason": finish, "logprobs": nil, "message": message},
+		},
+		"usage": object{"prompt_tokens": 10, "completion_tokens": 5},
+	}
 }
 
 func anthropicAnswer(text, stop string) object {
-	return object{"id": "msg_1", "type": "message", "role": "assistant", "model": "m-2026",
-		"content":     []any{object{"type": "thinking", "thinking": "hm", "signature": "x"}, object{"type": "text", "text": text}},
-		"stop_reason": stop, "stop_sequence": nil, "usage": object{"input_tokens": 10, "output_tokens": 5}}
+	return object{
+		"id":    "msg_1",
+		"type":  "message",
+		"role":  "assistant",
+		"model": "m-2026",
+		"content": []any{
+			object{"type": "thinking", "thinking": "hm", "signature": "x"},
+			object{"type": "text", "text": text},
+		},
+		"stop_reason":   stop,
+		"stop_sequence": nil,
+		"usage":         object{"input_tokens": 10, "output_tokens": 5},
+	}
 }
 
 func ollamaAnswer(text, reason string) object {
-	return object{"model": "m", "created_at": "2026-11-01T10:00:00Z", "message": object{"role": "assistant", "content": text},
-		"done": true, "done_reason": reason, "total_duration": 1, "prompt_eval_count": 10, "eval_count": 5}
+	return object{
+		"model":             "m",
+		"created_at":        "2026-11-01T10:00:00Z",
+		"message":           object{"role": "assistant", "content": text},
+		"done":              true,
+		"done_reason":       reason,
+		"total_duration":    1,
+		"prompt_eval_count": 10,
+		"eval_count":        5,
+	}
 }
+
+// noTopics is a valid answer without topics and names.
+const noTopics = `{"topics":[],"suggested_names":[]}`
 
 var dialects = map[string]dialect{
 	"ollama": {
 		make: func(t *testing.T, url string, timeout time.Duration) provider {
-			return must[*ollama.Provider](t)(ollama.New(ollama.Config{URL: url, Key: secret, Timeout: timeout}))
+			config := ollama.Config{URL: url, Key: secret, Timeout: timeout}
+			return must[*ollama.Provider](t)(ollama.New(config))
 		},
-		path: "/base/api/chat", headers: map[string]string{"Authorization": "Bearer " + secret},
+		path:    "/base/api/chat",
+		headers: map[string]string{"Authorization": "Bearer " + secret},
 		members: []string{"format", "messages", "model", "options", "stream", "think"},
 		prompt: func(q map[string]any) (string, string, map[string]any) {
-			return at(q, "messages", 0, "content").(string), at(q, "messages", 1, "content").(string), q["format"].(map[string]any)
+			return at(q, "messages", 0, "content").(string),
+				at(q, "messages", 1, "content").(string),
+				q["format"].(map[string]any)
 		},
 		answer:     func(text string) any { return ollamaAnswer(text, "stop") },
-		unfinished: ollamaAnswer(`{"topics":[],"suggested_names":[]}`, "length"),
+		incomplete: ollamaAnswer(noTopics, "length"),
 	},
 	"openai": {
 		make: func(t *testing.T, url string, timeout time.Duration) provider {
-			return must[*openai.Provider](t)(openai.New(openai.Config{URL: url, Key: secret, Timeout: timeout}))
+			config := openai.Config{URL: url, Key: secret, Timeout: timeout}
+			return must[*openai.Provider](t)(openai.New(config))
 		},
-		path: "/base/chat/completions", headers: map[string]string{"Authorization": "Bearer " + secret},
+		path:    "/base/chat/completions",
+		headers: map[string]string{"Authorization": "Bearer " + secret},
 		members: []string{"messages", "model", "response_format", "stream"},
 		prompt: func(q map[string]any) (string, string, map[string]any) {
-			return at(q, "messages", 0, "content").(string), at(q, "messages", 1, "content").(string),
+			return at(q, "messages", 0, "content").(string),
+				at(q, "messages", 1, "content").(string),
 				at(q, "response_format", "json_schema", "schema").(map[string]any)
 		},
 		answer:     func(text string) any { return openaiAnswer(text, "stop") },
-		unfinished: openaiAnswer(`{"topics":[],"suggested_names":[]}`, "length"),
+		incomplete: openaiAnswer(noTopics, "length"),
 		refusal: object{"choices": []any{object{"finish_reason": "stop", "message": object{
 			"role": "assistant", "content": nil, "refusal": "I cannot help with that."}}}},
 	},
 	"anthropic": {
 		make: func(t *testing.T, url string, timeout time.Duration) provider {
-			return must[*anthropic.Provider](t)(anthropic.New(anthropic.Config{URL: url, Key: secret, Timeout: timeout}))
+			config := anthropic.Config{URL: url, Key: secret, Timeout: timeout}
+			return must[*anthropic.Provider](t)(anthropic.New(config))
 		},
-		path: "/base/v1/messages", headers: map[string]string{"X-Api-Key": secret, "Anthropic-Version": "2023-06-01"},
+		path:    "/base/v1/messages",
+		headers: map[string]string{"X-Api-Key": secret, "Anthropic-Version": "2023-06-01"},
 		members: []string{"max_tokens", "messages", "model", "output_config", "stream", "system"},
 		prompt: func(q map[string]any) (string, string, map[string]any) {
-			return q["system"].(string), at(q, "messages", 0, "content").(string), at(q, "output_config", "format", "schema").(map[string]any)
+			return q["system"].(string),
+				at(q, "messages", 0, "content").(string),
+				at(q, "output_config", "format", "schema").(map[string]any)
 		},
 		answer:     func(text string) any { return anthropicAnswer(text, "end_turn") },
-		unfinished: anthropicAnswer(`{"topics":[],"suggested_names":[]}`, "max_tokens"),
+		incomplete: anthropicAnswer(noTopics, "max_tokens"),
 		refusal:    anthropicAnswer("", "refusal"),
 	},
 }
@@ -136,7 +177,7 @@ func each(t *testing.T, test func(t *testing.T, name string, d dialect)) {
 	}
 }
 
-// serve answers every call with the handler, and gives the address with a path.
+// serve starts a server that answers every call with h, and returns its URL with the path /base.
 func serve(t *testing.T, h http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewServer(h)
@@ -157,88 +198,155 @@ var request = ai.Request{
 	},
 }
 
-func TestQuestionAndAnswer(t *testing.T) {
+// record starts a server that decodes each request into the returned map and answers it with a
+// model's text. check, if it is not nil, may inspect the request.
+func record(
+	t *testing.T, d dialect, text string, check func(r *http.Request),
+) (address string, question *map[string]any) {
+	question = new(map[string]any)
+	address = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if check != nil {
+			check(r)
+		}
+		if err := json.NewDecoder(r.Body).Decode(question); err != nil {
+			t.Errorf("decode the request: %v", err)
+		}
+		reply(w, d.answer(text))
+	})
+	return address, question
+}
+
+func TestClassify(t *testing.T) {
+	const text = `{"topics":[{"id":"t2","confidence":60},{"id":"t1","confidence":93}],` +
+		`"suggested_names":["Sea shells"]}`
 	each(t, func(t *testing.T, name string, d dialect) {
-		var question map[string]any
-		address := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method != http.MethodPost || r.URL.Path != d.path || r.URL.RawQuery != "" {
-				t.Errorf("%s %s", r.Method, r.URL)
-			}
-			for h, want := range d.headers {
-				if got := r.Header.Get(h); got != want {
-					t.Errorf("header %s is %q", h, got)
-				}
-			}
-			if ct := r.Header.Get("Content-Type"); ct != "application/json" {
-				t.Errorf("content type %q", ct)
-			}
-			body, _ := io.ReadAll(r.Body)
-			if err := json.Unmarshal(body, &question); err != nil {
-				t.Error(err)
-			}
-			reply(w, d.answer(`{"topics":[{"id":"t2","confidence":60},{"id":"t1","confidence":93}],"suggested_names":["Sea shells"]}`))
-		})
-		got, err := d.make(t, address, 0).Classify(t.Context(), request)
+		address, recorded := record(t, d, text, func(r *http.Request) { d.expectRequest(t, r) })
+		answer, err := d.make(t, address, 0).Classify(t.Context(), request)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := []ai.Choice{{TopicID: "0190-a", Confidence: 93}, {TopicID: "0190-b", Confidence: 60}}; !slices.Equal(got.Choices, want) ||
-			!slices.Equal(got.Suggested, []string{"Sea shells"}) || got.Provider != name || got.Model != "m" {
-			t.Errorf("answer %+v", got)
-		}
-		if members := slices.Sorted(maps.Keys(question)); !slices.Equal(members, d.members) {
-			t.Errorf("members %v", members)
-		}
-		if question["model"] != "m" || question["stream"] != false {
-			t.Errorf("model %v, stream %v", question["model"], question["stream"])
-		}
+		question := *recorded
 		system, user, schema := d.prompt(question)
-		if !strings.HasPrefix(system, "Sort it.") || strings.Contains(system, "Dear Sir") || !strings.Contains(user, "Dear Sir or Madam") ||
-			!strings.Contains(user, "t1 | Letters | With a salutation | dear, regards\nt2 | Invoices\n") || strings.Contains(user, "0190") {
-			t.Errorf("system %q\nuser %q", system, user)
-		}
-		ids, _ := json.Marshal(at(schema, "properties", "topics", "items", "properties", "id", "enum"))
-		if string(ids) != `["t1","t2"]` || schema["additionalProperties"] != false ||
-			at(schema, "properties", "topics", "items", "properties", "confidence", "type") != "integer" {
-			t.Errorf("schema %v", schema)
-		}
-		bounds := fmt.Sprint(schema)
-		if name == "ollama" {
-			if !strings.Contains(bounds, "maxItems:3") || at(question, "options", "num_ctx") != 8192.0 {
-				t.Errorf("schema %v, options %v", bounds, question["options"])
+		t.Run("answer", func(t *testing.T) {
+			want := ai.Answer{
+				Choices: []ai.Choice{
+					{TopicID: "0190-a", Confidence: 93}, {TopicID: "0190-b", Confidence: 60},
+				},
+				Suggested: []string{"Sea shells"},
+				Provider:  name,
+				Model:     "m",
 			}
-			return
+			if !reflect.DeepEqual(answer, want) {
+				t.Errorf("got %+v, want %+v", answer, want)
+			}
+		})
+		t.Run("members of the request", func(t *testing.T) {
+			if got := slices.Sorted(maps.Keys(question)); !slices.Equal(got, d.members) {
+				t.Errorf("got %v, want %v", got, d.members)
+			}
+			if question["model"] != "m" || question["stream"] != false {
+				t.Errorf("got model %v, stream %v; want m, false", question["model"], question["stream"])
+			}
+		})
+		t.Run("prompt", func(t *testing.T) {
+			if !strings.HasPrefix(system, "Sort it.") || strings.Contains(system, "Dear Sir") {
+				t.Errorf("got system prompt %q, want the request's without the document", system)
+			}
+			const topics = "t1 | Letters | With a salutation | dear, regards\nt2 | Invoices\n"
+			if !strings.Contains(user, "Dear Sir or Madam") || !strings.Contains(user, topics) {
+				t.Errorf("got message %q, want the document and %q in it", user, topics)
+			}
+			if strings.Contains(user, "0190") {
+				t.Errorf("got message %q, want it without the topics' real IDs", user)
+			}
+		})
+		t.Run("schema", func(t *testing.T) {
+			item := at(schema, "properties", "topics", "items", "properties")
+			ids, _ := json.Marshal(at(item, "id", "enum"))
+			if string(ids) != `["t1","t2"]` {
+				t.Errorf("got topic IDs %s, want t1 and t2", ids)
+			}
+			if kind := at(item, "confidence", "type"); kind != "integer" {
+				t.Errorf("got a confidence of type %v, want integer", kind)
+			}
+			if got := schema["additionalProperties"]; got != false {
+				t.Errorf("got additionalProperties %v, want false", got)
+			}
+		})
+	})
+}
+
+// expectRequest fails the test unless a request has the method, the path and the headers of the
+// API.
+func (d dialect) expectRequest(t *testing.T, r *http.Request) {
+	if r.Method != http.MethodPost || r.URL.Path != d.path || r.URL.RawQuery != "" {
+		t.Errorf("got request %s %s, want POST %s", r.Method, r.URL, d.path)
+	}
+	for name, want := range d.headers {
+		if got := r.Header.Get(name); got != want {
+			t.Errorf("got header %s %q, want %q", name, got, want)
 		}
-		for _, unknown := range []string{"maxItems", "maxLength", "minimum", "maximum"} {
-			if strings.Contains(bounds, unknown) {
-				t.Errorf("the schema has %s, which the API refuses", unknown)
+	}
+	if got := r.Header.Get("Content-Type"); got != "application/json" {
+		t.Errorf("got Content-Type %q, want application/json", got)
+	}
+}
+
+// Ollama supports keywords that limit the answer. OpenAI and Anthropic reject schemas with them.
+func TestSchemaHasOnlySupportedKeywords(t *testing.T) {
+	each(t, func(t *testing.T, name string, d dialect) {
+		address, question := record(t, d, noTopics, nil)
+		if _, err := d.make(t, address, 0).Classify(t.Context(), request); err != nil {
+			t.Fatal(err)
+		}
+		_, _, schema := d.prompt(*question)
+		text := fmt.Sprint(schema)
+		for _, keyword := range []string{"maxItems", "maxLength", "minimum", "maximum"} {
+			if got, want := strings.Contains(text, keyword), name == "ollama"; got != want {
+				t.Errorf("schema %s: got keyword %s %v, want %v", text, keyword, got, want)
 			}
 		}
 	})
 }
 
-func TestStructuredOutputIsStrict(t *testing.T) {
-	for name, path := range map[string][]any{
-		"openai":    {"response_format", "json_schema", "strict"},
-		"anthropic": {"output_config", "format", "type"},
-	} {
-		var question map[string]any
-		address := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			_ = json.NewDecoder(r.Body).Decode(&question)
-			reply(w, dialects[name].answer(`{"suggested_names":[]}`))
-		})
-		bare := request
-		bare.Topics = nil
-		if _, err := dialects[name].make(t, address, 0).Classify(t.Context(), bare); err != nil {
-			t.Errorf("%s without topics: %v", name, err)
-		}
-		if got := at(question, path...); got != true && got != "json_schema" {
-			t.Errorf("%s: %v is %v", name, path, got)
-		}
+func TestOllamaGetsTheContextWindow(t *testing.T) {
+	d := dialects["ollama"]
+	address, question := record(t, d, noTopics, nil)
+	if _, err := d.make(t, address, 0).Classify(t.Context(), request); err != nil {
+		t.Fatal(err)
+	}
+	if got := at(*question, "options", "num_ctx"); got != 8192.0 {
+		t.Errorf("got num_ctx %v, want 8192", got)
 	}
 }
 
-func TestFailures(t *testing.T) {
+func TestStructuredOutputIsStrict(t *testing.T) {
+	for name, test := range map[string]struct {
+		path []any
+		want any
+	}{
+		"openai":    {[]any{"response_format", "json_schema", "strict"}, true},
+		"anthropic": {[]any{"output_config", "format", "type"}, "json_schema"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := dialects[name]
+			address, question := record(t, d, `{"suggested_names":[]}`, nil)
+			withoutTopics := request
+			withoutTopics.Topics = nil
+			_, err := d.make(t, address, 0).Classify(t.Context(), withoutTopics)
+			if err != nil {
+				t.Errorf("request without topics: got %v, want success", err)
+			}
+			if got := at(*question, test.path...); got != test.want {
+				t.Errorf("%v: got %v, want %v", test.path, got, test.want)
+			}
+		})
+	}
+}
+
+func TestErrorStatus(t *testing.T) {
+	const past = "Mon, 02 Jan 2006 15:04:05 GMT"
+	inTwoDays := time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat)
 	type response struct {
 		status     int
 		retryAfter string
@@ -246,22 +354,22 @@ func TestFailures(t *testing.T) {
 		after      time.Duration
 	}
 	for name, r := range map[string]response{
-		"bad request":              {400, "", ai.ErrRefused, 0},
-		"wrong key":                {401, "", ai.ErrUnavailable, 0},
-		"unpaid":                   {402, "", ai.ErrUnavailable, 0},
-		"forbidden":                {403, "", ai.ErrUnavailable, 0},
-		"no such model":            {404, "", ai.ErrRefused, 0},
-		"redirected":               {307, "", ai.ErrRefused, 0},
-		"rate limit":               {429, "7", ai.ErrUnavailable, 7 * time.Second},
-		"rate limit, unsaid":       {429, "", ai.ErrUnavailable, 0},
-		"rate limit, nonsense":     {429, "soon", ai.ErrUnavailable, 0},
-		"rate limit, negative":     {429, "-5", ai.ErrUnavailable, 0},
-		"rate limit, endless":      {429, "1e300", ai.ErrUnavailable, 24 * time.Hour},
-		"internal error":           {500, "", ai.ErrUnavailable, 0},
-		"bad gateway":              {502, "", ai.ErrUnavailable, 0},
-		"overloaded":               {529, "3", ai.ErrUnavailable, 3 * time.Second},
-		"overloaded, a past date":  {503, "Mon, 02 Jan 2006 15:04:05 GMT", ai.ErrUnavailable, 0},
-		"overloaded, a later date": {503, time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat), ai.ErrUnavailable, 24 * time.Hour},
+		"bad request":                  {400, "", ai.ErrRefused, 0},
+		"wrong key":                    {401, "", ai.ErrUnavailable, 0},
+		"unpaid":                       {402, "", ai.ErrUnavailable, 0},
+		"forbidden":                    {403, "", ai.ErrUnavailable, 0},
+		"unknown model":                {404, "", ai.ErrRefused, 0},
+		"redirect":                     {307, "", ai.ErrRefused, 0},
+		"rate limit":                   {429, "7", ai.ErrUnavailable, 7 * time.Second},
+		"rate limit without a time":    {429, "", ai.ErrUnavailable, 0},
+		"rate limit, invalid time":     {429, "soon", ai.ErrUnavailable, 0},
+		"rate limit, negative time":    {429, "-5", ai.ErrUnavailable, 0},
+		"rate limit, very long time":   {429, "1e300", ai.ErrUnavailable, 24 * time.Hour},
+		"internal error":               {500, "", ai.ErrUnavailable, 0},
+		"bad gateway":                  {502, "", ai.ErrUnavailable, 0},
+		"overloaded":                   {529, "3", ai.ErrUnavailable, 3 * time.Second},
+		"unavailable until a past day": {503, past, ai.ErrUnavailable, 0},
+		"unavailable for two days":     {503, inTwoDays, ai.ErrUnavailable, 24 * time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, _ string, d dialect) {
@@ -273,64 +381,85 @@ func TestFailures(t *testing.T) {
 						w.Header().Set("Retry-After", r.retryAfter)
 					}
 					w.WriteHeader(r.status)
-					reply(w, object{"type": "error", "error": object{"type": "some_error", "code": secret,
-						"message": "Incorrect API key provided: " + secret + ", while reading Dear Sir or Madam"}})
+					reply(w, object{"type": "error", "error": object{
+						"type": "some_error",
+						"code": secret,
+						"message": "Incorrect API key provided: " + secret +
+							", while reading Dear Sir or Madam",
+					}})
 				})
 				_, err := d.make(t, address, 0).Classify(t.Context(), request)
-				after, _ := ai.RetryAfter(err)
-				key := r.status >= 401 && r.status <= 403
-				if !errors.Is(err, r.want) || errors.Is(err, ai.ErrKey) != key || after != r.after || calls != 1 {
-					t.Errorf("after %d calls: %v, again after %s", calls, err, after)
+				if calls != 1 {
+					t.Errorf("got %d calls, want 1", calls)
 				}
-				keepsSecrets(t, err)
-				if !strings.Contains(err.Error(), fmt.Sprintf("%d (some_error)", r.status)) {
-					t.Errorf("%v does not say what happened", err)
+				if !errors.Is(err, r.want) {
+					t.Errorf("got error %v, want %v", err, r.want)
+				}
+				isKey := r.status >= 401 && r.status <= 403
+				if got := errors.Is(err, ai.ErrKey); got != isKey {
+					t.Errorf("error %v: got ErrKey %v, want %v", err, got, isKey)
+				}
+				if after, _ := ai.RetryAfter(err); after != r.after {
+					t.Errorf("RetryAfter: got %s, want %s", after, r.after)
+				}
+				expectNoSecrets(t, err)
+				if want := fmt.Sprintf("%d (some_error)", r.status); !strings.Contains(err.Error(), want) {
+					t.Errorf("got error %v, want %s in it", err, want)
 				}
 			})
 		})
 	}
 }
 
-// keepsSecrets fails if an error holds the key or the document.
-func keepsSecrets(t *testing.T, err error) {
+// expectNoSecrets fails the test if an error contains the key or text of the document.
+func expectNoSecrets(t *testing.T, err error) {
 	t.Helper()
-	if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, "secret") || strings.Contains(text, "Madam") {
-		t.Errorf("the error tells a secret: %s", text)
+	text := fmt.Sprintf("%v %+v", err, err)
+	if strings.Contains(text, "secret") || strings.Contains(text, "Madam") {
+		t.Errorf("the error contains the key or the document: %s", text)
 	}
 }
 
-func TestResponsesThatAreNone(t *testing.T) {
-	fine := `{"topics":[],"suggested_names":[]}`
+func TestInvalidResponses(t *testing.T) {
+	// write returns a handler that writes a fixed text.
+	write := func(text string) func(http.ResponseWriter, *http.Request, dialect) {
+		return func(w http.ResponseWriter, _ *http.Request, _ dialect) { fmt.Fprint(w, text) }
+	}
 	for name, c := range map[string]struct {
 		handle func(w http.ResponseWriter, r *http.Request, d dialect)
 		want   error
 	}{
-		"not JSON": {func(w http.ResponseWriter, _ *http.Request, _ dialect) {
-			fmt.Fprint(w, "<html>Dear Sir or Madam</html>")
+		"not JSON":        {write("<html>Dear Sir or Madam</html>"), ai.ErrInvalidAnswer},
+		"empty":           {write(""), ai.ErrInvalidAnswer},
+		"other JSON":      {write("[1]"), ai.ErrInvalidAnswer},
+		"an empty object": {write("{}"), ai.ErrInvalidAnswer},
+		"a stream":        {write("data: {}\n\ndata: [DONE]\n"), ai.ErrInvalidAnswer},
+		"an empty answer": {func(w http.ResponseWriter, _ *http.Request, d dialect) {
+			reply(w, d.answer(""))
 		}, ai.ErrInvalidAnswer},
-		"empty":           {func(http.ResponseWriter, *http.Request, dialect) {}, ai.ErrInvalidAnswer},
-		"other JSON":      {func(w http.ResponseWriter, _ *http.Request, _ dialect) { reply(w, []int{1}) }, ai.ErrInvalidAnswer},
-		"an empty object": {func(w http.ResponseWriter, _ *http.Request, _ dialect) { reply(w, object{}) }, ai.ErrInvalidAnswer},
-		"no answer in it": {func(w http.ResponseWriter, _ *http.Request, d dialect) { reply(w, d.answer("")) }, ai.ErrInvalidAnswer},
-		"a stream":        {func(w http.ResponseWriter, _ *http.Request, _ dialect) { fmt.Fprint(w, "data: {}\n\ndata: [DONE]\n") }, ai.ErrInvalidAnswer},
-		"unfinished":      {func(w http.ResponseWriter, _ *http.Request, d dialect) { reply(w, d.unfinished) }, ai.ErrInvalidAnswer},
-		"endless": {func(w http.ResponseWriter, r *http.Request, _ dialect) {
+		"an incomplete answer": {func(w http.ResponseWriter, _ *http.Request, d dialect) {
+			reply(w, d.incomplete)
+		}, ai.ErrInvalidAnswer},
+		"an endless response": {func(w http.ResponseWriter, r *http.Request, _ dialect) {
 			for r.Context().Err() == nil {
 				if _, err := w.Write(make([]byte, 64<<10)); err != nil {
 					return
 				}
 			}
 		}, ai.ErrInvalidAnswer},
-		"cut": {func(w http.ResponseWriter, _ *http.Request, d dialect) {
+		"a truncated response": {func(w http.ResponseWriter, _ *http.Request, d dialect) {
 			w.Header().Set("Content-Length", "1000")
-			reply(w, d.answer(fine))
+			reply(w, d.answer(noTopics))
 		}, ai.ErrUnavailable},
-		"hung up": {func(w http.ResponseWriter, _ *http.Request, _ dialect) { panic(http.ErrAbortHandler) }, ai.ErrUnavailable},
-		"too slow": {func(_ http.ResponseWriter, r *http.Request, _ dialect) {
-			_, _ = io.Copy(io.Discard, r.Body) // else the end of the connection is not seen
+		"a closed connection": {func(http.ResponseWriter, *http.Request, dialect) {
+			panic(http.ErrAbortHandler)
+		}, ai.ErrUnavailable},
+		"no response in time": {func(_ http.ResponseWriter, r *http.Request, _ dialect) {
+			// The server notices the end of the connection only after it has read the body.
+			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
 		}, ai.ErrUnavailable},
-		"slow in the middle": {func(w http.ResponseWriter, r *http.Request, _ dialect) {
+		"no complete response in time": {func(w http.ResponseWriter, r *http.Request, _ dialect) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			fmt.Fprint(w, "{")
 			w.(http.Flusher).Flush()
@@ -346,9 +475,9 @@ func TestResponsesThatAreNone(t *testing.T) {
 				address := serve(t, func(w http.ResponseWriter, r *http.Request) { c.handle(w, r, d) })
 				_, err := d.make(t, address, timeout).Classify(t.Context(), request)
 				if !errors.Is(err, c.want) {
-					t.Errorf("%v, want %v", err, c.want)
+					t.Errorf("got %v, want %v", err, c.want)
 				}
-				keepsSecrets(t, err)
+				expectNoSecrets(t, err)
 			})
 		})
 	}
@@ -357,93 +486,135 @@ func TestResponsesThatAreNone(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	each(t, func(t *testing.T, _ string, d dialect) {
 		if d.refusal == nil {
-			return // Ollama's models have no way to say so
+			return // Ollama has no refusals
 		}
 		address := serve(t, func(w http.ResponseWriter, _ *http.Request) { reply(w, d.refusal) })
-		if _, err := d.make(t, address, 0).Classify(t.Context(), request); !errors.Is(err, ai.ErrRefused) {
-			t.Errorf("%v, want a refusal", err)
+		_, err := d.make(t, address, 0).Classify(t.Context(), request)
+		if !errors.Is(err, ai.ErrRefused) {
+			t.Errorf("got %v, want ErrRefused", err)
 		}
 	})
 }
 
-// OpenAI's filter cuts an answer off, or leaves none.
-func TestAFilteredAnswerIsARefusal(t *testing.T) {
-	for _, content := range []string{`null`, `"{\"topics\":[],\"suggested_names\":[]}"`} {
-		answer := `{"choices":[{"finish_reason":"content_filter","message":{"role":"assistant","content":` + content + `}}]}`
-		address := serve(t, func(w http.ResponseWriter, _ *http.Request) { reply(w, json.RawMessage(answer)) })
-		if _, err := dialects["openai"].make(t, address, 0).Classify(t.Context(), request); !errors.Is(err, ai.ErrRefused) {
-			t.Errorf("content %s: %v, want a refusal", content, err)
+// OpenAI's content filter truncates an answer or removes it.
+func TestFilteredAnswerIsARefusal(t *testing.T) {
+	for _, content := range []any{nil, noTopics} {
+		answer := object{"choices": []any{object{
+			"finish_reason": "content_filter",
+			"message":       object{"role": "assistant", "content": content},
+		}}}
+		address := serve(t, func(w http.ResponseWriter, _ *http.Request) { reply(w, answer) })
+		_, err := dialects["openai"].make(t, address, 0).Classify(t.Context(), request)
+		if !errors.Is(err, ai.ErrRefused) {
+			t.Errorf("content %v: got %v, want ErrRefused", content, err)
 		}
 	}
 }
 
-func TestADeadServerIsUnavailableAndOurOwnEndIsNot(t *testing.T) {
+func TestUnreachableServerIsUnavailable(t *testing.T) {
 	each(t, func(t *testing.T, _ string, d dialect) {
 		server := httptest.NewServer(http.NotFoundHandler())
 		server.Close()
 		_, err := d.make(t, server.URL, 0).Classify(t.Context(), request)
 		if !errors.Is(err, ai.ErrUnavailable) {
-			t.Errorf("a dead server: %v", err)
+			t.Errorf("got %v, want ErrUnavailable", err)
 		}
+	})
+}
+
+func TestCanceledContextIsNotAnOutage(t *testing.T) {
+	each(t, func(t *testing.T, _ string, d dialect) {
 		ctx, cancel := context.WithCancel(t.Context())
 		address := serve(t, func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			cancel()
 			<-r.Context().Done()
 		})
-		if _, err = d.make(t, address, 0).Classify(ctx, request); !errors.Is(err, context.Canceled) || errors.Is(err, ai.ErrUnavailable) {
-			t.Errorf("ended by us: %v", err)
-		}
-		bare := request
-		bare.Model = ""
-		if _, err := d.make(t, address, 0).Classify(t.Context(), bare); !errors.Is(err, ai.ErrRefused) {
-			t.Errorf("without a model: %v", err)
+		_, err := d.make(t, address, 0).Classify(ctx, request)
+		if !errors.Is(err, context.Canceled) || errors.Is(err, ai.ErrUnavailable) {
+			t.Errorf("got %v, want context.Canceled without ErrUnavailable", err)
 		}
 	})
 }
 
-func TestSettingsThatCannotBe(t *testing.T) {
-	for _, url := range []string{"ftp://host", "host:1", "http://", "http://user:pass@host", "http://host?x=1", "http://host#x", "http://h\x00st", "http://[::1"} {
-		_, first := ollama.New(ollama.Config{URL: url})
-		_, second := openai.New(openai.Config{URL: url, Key: secret})
-		_, third := anthropic.New(anthropic.Config{URL: url, Key: secret})
-		for _, err := range []error{first, second, third} {
-			if err == nil || strings.Contains(err.Error(), "pass") || strings.Contains(err.Error(), secret) {
-				t.Errorf("%q: %v", url, err)
+func TestRequestWithoutAModelIsRefused(t *testing.T) {
+	each(t, func(t *testing.T, _ string, d dialect) {
+		withoutModel := request
+		withoutModel.Model = ""
+		_, err := d.make(t, "http://127.0.0.1:1", 0).Classify(t.Context(), withoutModel)
+		if !errors.Is(err, ai.ErrRefused) {
+			t.Errorf("got %v, want ErrRefused", err)
+		}
+	})
+}
+
+func TestNewRejectsInvalidURLs(t *testing.T) {
+	for _, url := range []string{
+		"ftp://host", "host:1", "http://", "http://user:pass@host", "http://host?x=1", "http://host#x",
+		"http://h\x00st", "http://[::1",
+	} {
+		_, ollamaErr := ollama.New(ollama.Config{URL: url})
+		_, openaiErr := openai.New(openai.Config{URL: url, Key: secret})
+		_, anthropicErr := anthropic.New(anthropic.Config{URL: url, Key: secret})
+		for name, err := range map[string]error{
+			"ollama": ollamaErr, "openai": openaiErr, "anthropic": anthropicErr,
+		} {
+			if err == nil {
+				t.Errorf("%s with URL %q: got success, want an error", name, url)
+			} else if text := err.Error(); strings.Contains(text, "pass") || strings.Contains(text, secret) {
+				t.Errorf("%s: the error contains a secret: %v", name, err)
 			}
 		}
 	}
-	_, small := ollama.New(ollama.Config{Context: 100})
-	_, keyless := openai.New(openai.Config{})
-	_, nobody := anthropic.New(anthropic.Config{URL: "http://127.0.0.1:1"})
-	if small == nil || keyless == nil || nobody == nil {
-		t.Errorf("%v, %v, %v", small, keyless, nobody)
+}
+
+func TestNewRejectsInvalidConfig(t *testing.T) {
+	if _, err := ollama.New(ollama.Config{Context: 100}); err == nil {
+		t.Error("ollama with a context of 100 tokens: got success, want an error")
+	}
+	if _, err := openai.New(openai.Config{}); err == nil {
+		t.Error("OpenAI's own server without a key: got success, want an error")
 	}
 	if _, err := openai.New(openai.Config{URL: "http://127.0.0.1:1/v1"}); err != nil {
-		t.Errorf("a server of one's own needs no key: %v", err)
+		t.Errorf("another server without a key: got %v, want success", err)
+	}
+	if _, err := anthropic.New(anthropic.Config{URL: "http://127.0.0.1:1"}); err == nil {
+		t.Error("anthropic without a key: got success, want an error")
 	}
 }
 
-// The whole prompt fits in the window that Ollama is asked for, by the estimate,
-// whatever the document is; and it still has the rules, the topics and both marks.
-func TestPromptsFitTheWindow(t *testing.T) {
+// A prompt must fit into the window for every document and any number of topics, and must still
+// contain the topics and both delimiters.
+func TestPromptFitsTheWindow(t *testing.T) {
 	for name, text := range map[string]string{
-		"English": strings.Repeat("a word or two ", 100_000), "Chinese": strings.Repeat("文件分类", 50_000),
-		"emoji": strings.Repeat("😀", 50_000), "empty": "",
+		"English": strings.Repeat("a word or two ", 100_000),
+		"Chinese": strings.Repeat("文件分类", 50_000),
+		"emoji":   strings.Repeat("😀", 50_000),
+		"empty":   "",
 	} {
 		for _, topics := range []int{0, 1, 30, 5000} {
-			r := request
-			r.Text, r.Topics = text, nil
-			for i := range topics {
-				r.Topics = append(r.Topics, ai.Topic{ID: fmt.Sprint(i), Name: fmt.Sprintf("Topic %d", i), Description: strings.Repeat("d", 500), Keywords: []string{"k", "l"}})
-			}
-			p := llm.NewPrompt(r, 4000)
-			if n := llm.EstimateTokens(p.System) + llm.EstimateTokens(p.User); n > 4000 {
-				t.Errorf("%s with %d topics: %d tokens", name, topics, n)
-			}
-			if topics > 0 && !strings.Contains(p.User, "t1 | Topic 0") || strings.Count(p.User, "document ") < 2 {
-				t.Errorf("%s with %d topics: the frame is cut", name, topics)
-			}
+			t.Run(fmt.Sprintf("%s, %d topics", name, topics), func(t *testing.T) {
+				r := request
+				r.Text, r.Topics = text, nil
+				for i := range topics {
+					r.Topics = append(r.Topics, ai.Topic{
+						ID:          fmt.Sprint(i),
+						Name:        fmt.Sprintf("Topic %d", i),
+						Description: strings.Repeat("d", 500),
+						Keywords:    []string{"k", "l"},
+					})
+				}
+				p := llm.NewPrompt(r, 4000)
+				if n := llm.EstimateTokens(p.System) + llm.EstimateTokens(p.User); n > 4000 {
+					t.Errorf("got %d tokens, want at most 4000", n)
+				}
+				if topics > 0 && !strings.Contains(p.User, "t1 | Topic 0") {
+					t.Error("the prompt does not contain the first topic")
+				}
+				if n := strings.Count(p.User, "document "); n < 2 {
+					t.Errorf("got %d delimiters, want 2", n)
+				}
+			})
 		}
 	}
 }

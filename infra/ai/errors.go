@@ -6,43 +6,42 @@ import (
 	"time"
 )
 
-// What a provider's failure means for the caller, found with [errors.Is].
+// The errors of providers, for use with [errors.Is].
 var (
-	// ErrUnavailable says that the provider could not be asked now (it is down,
-	// slow, asks to come back later, or refuses the operator's key) and that the same
-	// request may succeed later. [RetryAfter] tells when, if the provider said so.
+	// ErrUnavailable means that the provider cannot be used now, and that the same request may succeed
+	// later: the provider is down, too slow or overloaded, or it rejects the operator's key.
+	// [RetryAfter] returns the time to wait if the provider gave one.
 	ErrUnavailable = errors.New("ai provider unavailable")
-	// ErrKey says that the provider refuses the operator's key. It comes with
-	// ErrUnavailable, for no document can mend it.
-	ErrKey = errors.New("the key is refused")
-	// ErrRefused says that the provider will not take this request, whenever it
-	// is sent: an unknown model, content it declines. Trying
-	// again without changing something is of no use.
-	ErrRefused = errors.New("ai provider refused")
-	// ErrInvalidAnswer says that the provider answered with something that does
-	// not fulfill the contract. Language models vary, so one more try is worth it.
-	ErrInvalidAnswer = errors.New("ai provider gave an invalid answer")
+	// ErrKey means that the provider rejects the operator's key. The error also wraps ErrUnavailable,
+	// because the failure does not depend on the document.
+	ErrKey = errors.New("the API key was rejected")
+	// ErrRefused means that the provider refuses this request, for example because the model is
+	// unknown or because of the document's content. Retrying the same request does not help.
+	ErrRefused = errors.New("ai provider refused the request")
+	// ErrInvalidAnswer means that the provider's answer does not have the required form. Answers of
+	// language models vary, so another attempt may succeed.
+	ErrInvalidAnswer = errors.New("ai provider returned an invalid answer")
 )
 
-// UnavailableError is an [ErrUnavailable] that carries its cause and, where the
-// provider named one, the wait before the next try.
+// UnavailableError is an [ErrUnavailable] with its cause and, if the provider gave one, the time to
+// wait before the next attempt.
 type UnavailableError struct {
-	// After is how long to wait before trying again; 0 when not told.
+	// After is how long to wait before the next attempt, or 0 if the provider gave no time.
 	After time.Duration
-	// Cause is what happened.
+	// Cause is the reason.
 	Cause error
 }
 
-// Error gives the cause behind ErrUnavailable's text.
+// Error implements error.
 func (e *UnavailableError) Error() string {
 	return fmt.Sprintf("%v: %v", ErrUnavailable, e.Cause)
 }
 
-// Unwrap makes both ErrUnavailable and the cause visible to [errors.Is].
+// Unwrap makes [errors.Is] match both ErrUnavailable and the cause.
 func (e *UnavailableError) Unwrap() []error { return []error{ErrUnavailable, e.Cause} }
 
-// RetryAfter returns the wait that the provider asked for, and whether it asked
-// for one at all.
+// RetryAfter returns the time to wait that the provider asked for. It returns false if the provider
+// gave none.
 func RetryAfter(err error) (time.Duration, bool) {
 	var u *UnavailableError
 	if !errors.As(err, &u) || u.After <= 0 {

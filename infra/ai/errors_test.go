@@ -10,22 +10,22 @@ import (
 	"intray/infra/ai"
 )
 
-func TestUnavailableErrorKeepsItsMeaningWhenWrapped(t *testing.T) {
+func TestUnavailableErrorCanBeWrapped(t *testing.T) {
 	err := fmt.Errorf("classify document 7: %w",
 		&ai.UnavailableError{After: 3 * time.Second, Cause: context.DeadlineExceeded})
 
 	if !errors.Is(err, ai.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("%v hides ErrUnavailable or its cause", err)
+		t.Errorf("got %v, want an error that wraps ErrUnavailable and its cause", err)
 	}
 	if errors.Is(err, ai.ErrRefused) {
-		t.Errorf("%v must not look like a refusal", err)
+		t.Errorf("got %v, want an error that does not wrap ErrRefused", err)
 	}
 	if after, ok := ai.RetryAfter(err); !ok || after != 3*time.Second {
-		t.Errorf("RetryAfter = %v, %v; want 3s, true", after, ok)
+		t.Errorf("RetryAfter: got %v, %v; want 3s, true", after, ok)
 	}
 }
 
-func TestRetryAfterIsFalseWhereTheProviderNamedNoWait(t *testing.T) {
+func TestRetryAfterWithoutATime(t *testing.T) {
 	for _, err := range []error{
 		nil,
 		ai.ErrUnavailable,
@@ -33,7 +33,7 @@ func TestRetryAfterIsFalseWhereTheProviderNamedNoWait(t *testing.T) {
 		&ai.UnavailableError{After: -time.Second, Cause: context.DeadlineExceeded},
 	} {
 		if after, ok := ai.RetryAfter(err); ok {
-			t.Errorf("RetryAfter(%v) = %v, true; want false", err, after)
+			t.Errorf("RetryAfter(%v): got %v, true; want false", err, after)
 		}
 	}
 }

@@ -8,13 +8,13 @@ import (
 	"intray/infra/ai"
 )
 
-// A provider's error reports whether and when the same request is worth another attempt.
+// The error of a provider shows whether another attempt may succeed, and when.
 func ExampleRetryAfter() {
 	var err error = &ai.UnavailableError{After: 30 * time.Second, Cause: errors.New("status 429")}
-	switch wait, told := ai.RetryAfter(err); {
+	switch wait, ok := ai.RetryAfter(err); {
 	case errors.Is(err, ai.ErrRefused):
 		fmt.Println("no attempt will succeed:", err)
-	case errors.Is(err, ai.ErrUnavailable) && told:
+	case errors.Is(err, ai.ErrUnavailable) && ok:
 		fmt.Println("next attempt in", wait)
 	}
 	fmt.Println(err)

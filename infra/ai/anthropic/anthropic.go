@@ -1,5 +1,5 @@
-// Package anthropic asks a Claude model through Anthropic's messages API
-// (https://platform.claude.com/docs/en/api/messages), with structured outputs
+// Package anthropic is a provider that uses a Claude model. It uses Anthropic's messages API
+// (https://platform.claude.com/docs/en/api/messages) with structured outputs
 // (https://platform.claude.com/docs/en/build-with-claude/structured-outputs).
 package anthropic
 
@@ -17,28 +17,29 @@ import (
 // Name is the provider's name in settings and answers.
 const Name = "anthropic"
 
-// DefaultURL is Anthropic's own base URL.
+// DefaultURL is Anthropic's base URL.
 const DefaultURL = "https://api.anthropic.com"
 
 const (
-	version = "2023-06-01"
-	// maxPrompt is how long a prompt may be, in tokens by a cautious estimate.
+	version = "2023-06-01" // of the API
+	// maxPrompt is the largest estimated number of tokens in a prompt.
 	maxPrompt = 12_000
-	// maxAnswer leaves room for models that think before they answer.
+	// maxAnswer is the largest number of tokens in an answer. It has room for models that think before
+	// they answer.
 	maxAnswer = 4096
 )
 
-// Config says how to reach the API. Zero fields stand for the defaults.
+// Config is the API's address and its settings. A zero field means its default.
 type Config struct {
-	Key     string        // the API key; no default
+	Key     string        // the API key; required
 	URL     string        // without the version; default DefaultURL
-	Timeout time.Duration // default llm.DefaultTimeout
+	Timeout time.Duration // of one call; default llm.DefaultTimeout
 }
 
-// Provider asks the API. It is safe for concurrent use.
+// Provider uses the API. It is safe for concurrent use.
 type Provider struct{ endpoint llm.Endpoint }
 
-// New returns a Provider. It calls nobody. It fails without a key.
+// New returns a Provider. It makes no network call. It returns an error if there is no key.
 func New(c Config) (*Provider, error) {
 	if c.Key == "" {
 		return nil, errors.New("anthropic: no API key")
@@ -84,18 +85,17 @@ type answer struct {
 	StopReason string `json:"stop_reason"`
 }
 
-// Classify asks the model that the request names. Its errors are those of package
-// ai.
+// Classify classifies a document with the request's model. It returns the errors of package ai.
 func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) {
 	if r.Model == "" {
-		return ai.Answer{}, fmt.Errorf("%w: no model is named", ai.ErrRefused)
+		return ai.Answer{}, fmt.Errorf("%w: no model is set", ai.ErrRefused)
 	}
 	prompt := llm.NewPrompt(r, maxPrompt)
 	var a answer
 	err := p.endpoint.Post(ctx, question{
 		Model: r.Model, MaxTokens: maxAnswer,
 		System: prompt.System, Messages: []message{{"user", prompt.User}},
-		// Structured outputs refuse the keywords that bound numbers, strings and arrays.
+		// Structured outputs do not support the keywords that limit numbers, strings and arrays.
 		OutputConfig: outputConfig{format{"json_schema", prompt.Schema(false)}},
 	}, &a)
 	if err != nil {
@@ -104,9 +104,9 @@ func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error
 	switch a.StopReason {
 	case "end_turn":
 	case "refusal":
-		return ai.Answer{}, fmt.Errorf("%w: the model declines this document", ai.ErrRefused)
-	default: // max_tokens, or what cannot happen without tools
-		return ai.Answer{}, fmt.Errorf("%w: it was not finished", ai.ErrInvalidAnswer)
+		return ai.Answer{}, fmt.Errorf("%w: the model declined the document", ai.ErrRefused)
+	default: // max_tokens; the other reasons cannot occur without tools
+		return ai.Answer{}, fmt.Errorf("%w: the answer is incomplete", ai.ErrInvalidAnswer)
 	}
 	text := ""
 	for _, block := range a.Content {

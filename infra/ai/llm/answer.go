@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -12,111 +13,111 @@ import (
 	"intray/infra/ai"
 )
 
-// Answer reads what a model said and returns what may be used of it: topics of
-// the request, most confident first, each once, MaxChoices at most and none below
-// MinConfidence; and names that CleanName accepts, each once, MaxSuggested at most.
+// Answer checks the text that a model returned, and returns the valid part of it: the request's
+// topics with the highest confidence first, and names for new topics. There are at most MaxChoices
+// topics, each at most once and with at least MinConfidence. There are at most MaxSuggested names,
+// without duplicates, all accepted by CleanName.
 //
-// It fails with [ai.ErrInvalidAnswer] for anything but one JSON object of the
-// schema: other or further text, unknown ids, a confidence out of range. What the
-// schema cannot forbid (a topic twice, a name with odd letters) is left out without an
-// error. Errors contain nothing of the answer, which may repeat the document.
+// Answer returns [ai.ErrInvalidAnswer] unless the text is one JSON object that matches the schema.
+// So it rejects additional text, unknown IDs and a confidence that is out of range. It drops values
+// that the schema cannot exclude, such as a duplicate topic or an invalid name. Errors contain
+// nothing of the text, because it may repeat the document.
 func (p Prompt) Answer(text string) ([]ai.Choice, []string, error) {
-	said, err := parse(text)
+	answer, err := parse(text)
 	if err != nil {
 		return nil, nil, err
 	}
-	if said.Suggested == nil || said.Topics == nil && len(p.topics) > 0 {
+	if answer.Suggested == nil || answer.Topics == nil && len(p.topics) > 0 {
 		return nil, nil, fmt.Errorf("%w: a member is missing", ai.ErrInvalidAnswer)
 	}
-	var topics []saidTopic
-	if said.Topics != nil {
-		topics = *said.Topics
+	var topics []answerTopic
+	if answer.Topics != nil {
+		topics = *answer.Topics
 	}
-	best, err := p.best(topics)
+	confidences, err := p.confidences(topics)
 	if err != nil {
 		return nil, nil, err
 	}
-	return p.choices(best), names(*said.Suggested), nil
+	return p.choices(confidences), names(*answer.Suggested), nil
 }
 
-// said is an answer of the schema. A nil is a member that is missing.
-type said struct {
-	Topics    *[]saidTopic `json:"topics"`
-	Suggested *[]string    `json:"suggested_names"`
+// answer is a JSON object that matches the schema. A missing member is nil.
+type answer struct {
+	Topics    *[]answerTopic `json:"topics"`
+	Suggested *[]string      `json:"suggested_names"`
 }
 
-type saidTopic struct {
+type answerTopic struct {
 	ID         *string `json:"id"`
 	Confidence *int    `json:"confidence"`
 }
 
-func (t saidTopic) valid() bool {
+func (t answerTopic) valid() bool {
 	return t.ID != nil && t.Confidence != nil && *t.Confidence >= 0 && *t.Confidence <= 100
 }
 
-// parse reads one JSON object of the schema.
-func parse(text string) (s said, err error) {
+// parse decodes one JSON object that matches the schema.
+func parse(text string) (a answer, err error) {
 	if len(text) > MaxAnswer {
-		return s, fmt.Errorf("%w: %d bytes", ai.ErrInvalidAnswer, len(text))
+		return a, fmt.Errorf("%w: %d bytes, want at most %d", ai.ErrInvalidAnswer, len(text), MaxAnswer)
 	}
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&s); err != nil {
-		return s, fmt.Errorf("%w: no JSON object of the schema", ai.ErrInvalidAnswer)
+	if err := decoder.Decode(&a); err != nil {
+		return a, fmt.Errorf("%w: not a JSON object that matches the schema", ai.ErrInvalidAnswer)
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return s, fmt.Errorf("%w: more than one JSON object", ai.ErrInvalidAnswer)
+		return a, fmt.Errorf("%w: more than one JSON object", ai.ErrInvalidAnswer)
 	}
-	return s, nil
+	return a, nil
 }
 
-// best returns the largest confidence that was said of each topic, by the topic's place in
-// the prompt.
-func (p Prompt) best(topics []saidTopic) (map[int]int, error) {
-	places := make(map[string]int, len(p.topics))
+// confidences returns the confidence for each topic of the answer, by the topic's index in
+// p.topics. If a topic occurs several times, its highest confidence counts.
+func (p Prompt) confidences(topics []answerTopic) (map[int]int, error) {
+	indexes := make(map[string]int, len(p.topics))
 	for i := range p.topics {
-		places[id(i)] = i
+		indexes[topicID(i)] = i
 	}
-	best := make(map[int]int)
+	confidences := make(map[int]int)
 	for _, t := range topics {
 		if !t.valid() {
-			return nil, fmt.Errorf("%w: a topic without id, or a confidence out of range", ai.ErrInvalidAnswer)
+			return nil, fmt.Errorf("%w: a topic without an id, or a confidence out of range",
+				ai.ErrInvalidAnswer)
 		}
-		i, ok := places[*t.ID]
+		i, ok := indexes[*t.ID]
 		if !ok {
 			return nil, fmt.Errorf("%w: an unknown topic", ai.ErrInvalidAnswer)
 		}
-		best[i] = max(best[i], *t.Confidence)
+		confidences[i] = max(confidences[i], *t.Confidence)
 	}
-	return best, nil
+	return confidences, nil
 }
 
-// choices orders topics, by their place in the prompt with their confidence.
-func (p Prompt) choices(best map[int]int) []ai.Choice {
-	places := make([]int, 0, len(best))
-	for i, confidence := range best {
+// choices returns the topics with the highest confidences, highest first.
+func (p Prompt) choices(confidences map[int]int) []ai.Choice {
+	indexes := make([]int, 0, len(confidences))
+	for i, confidence := range confidences {
 		if confidence >= MinConfidence {
-			places = append(places, i)
+			indexes = append(indexes, i)
 		}
 	}
-	slices.SortFunc(places, func(a, b int) int {
-		if best[a] != best[b] {
-			return best[b] - best[a]
-		}
-		return a - b
+	slices.SortFunc(indexes, func(a, b int) int {
+		return cmp.Or(cmp.Compare(confidences[b], confidences[a]), cmp.Compare(a, b))
 	})
-	places = places[:min(len(places), MaxChoices)]
-	choices := make([]ai.Choice, len(places))
-	for n, i := range places {
-		choices[n] = ai.Choice{TopicID: p.topics[i].ID, Confidence: best[i]}
+	indexes = indexes[:min(len(indexes), MaxChoices)]
+	choices := make([]ai.Choice, len(indexes))
+	for n, i := range indexes {
+		choices[n] = ai.Choice{TopicID: p.topics[i].ID, Confidence: confidences[i]}
 	}
 	return choices
 }
 
-func names(said []string) []string {
+// names returns the first MaxSuggested valid names of suggested, without duplicates.
+func names(suggested []string) []string {
 	var clean []string
 	seen := make(map[string]bool)
-	for _, s := range said {
+	for _, s := range suggested {
 		name, ok := CleanName(s)
 		folded := cases.Fold().String(name)
 		if !ok || seen[folded] {

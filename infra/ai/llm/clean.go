@@ -9,11 +9,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Clean removes from untrusted text what a person does not see and a model does:
-// control characters except line breaks and tabs, format characters (bidirectional
-// controls, zero-width characters, tags), variation selectors, private and invalid
-// characters. The markers of chat templates (<|im_start|>, [INST], </s>) are rewritten,
-// because some servers interpret them in messages too.
+// Clean removes characters from untrusted text that a model can read but a person cannot see:
+// control characters except line breaks and tabs, format characters (bidirectional controls,
+// zero-width characters, tags), variation selectors, and private-use and invalid characters. It
+// also rewrites the markers of chat templates (<|im_start|>, [INST], </s>), because some servers
+// interpret them in messages too.
 func Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		switch {
@@ -35,14 +35,16 @@ func Clean(s string) string {
 
 var bracketed = regexp.MustCompile(`\[(/?[A-Z_]+)\]`)
 
-// line is Clean for what stands on one line of the prompt.
-func line(s string) string {
+// cleanLine cleans text for a single line of the prompt. It replaces white space by single spaces,
+// and the separator | by /.
+func cleanLine(s string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(Clean(s), "|", "/")), " ")
 }
 
-// EstimateTokens estimates how many tokens a text is, rather too many: two letters of
-// English to one (really four), and for others as many as a rune has bytes
-// after its first. No tokenizer is as bad on text; on noise some come near.
+// EstimateTokens returns an upper estimate of the number of tokens in a text. It counts one token
+// for two ASCII characters (English text has about four per token), and for another character as
+// many tokens as it has bytes after the first. Tokenizers need fewer tokens for text; for random
+// characters some need nearly as many.
 func EstimateTokens(s string) int {
 	half := 0
 	for _, r := range s {
@@ -51,10 +53,11 @@ func EstimateTokens(s string) int {
 	return (half + 1) / 2
 }
 
+// halfTokens returns the estimated number of half tokens of r.
 func halfTokens(r rune) int { return max(1, 2*(utf8.RuneLen(r)-1)) }
 
-// Truncate returns the beginning of s that is at most so many tokens, as [EstimateTokens]
-// counts them.
+// Truncate returns the longest prefix of s with at most this many tokens according to
+// [EstimateTokens].
 func Truncate(s string, tokens int) string {
 	half := 0
 	for i, r := range s {
@@ -65,28 +68,28 @@ func Truncate(s string, tokens int) string {
 	return s
 }
 
-// CleanName returns a name that a model made up as it may be stored: in Unicode
-// normalization form KC, without double spaces. It returns false for a name that a topic
-// must not have: more than MaxName characters, anything but letters with their
-// accents, digits and " -&", no letter at all, or a web address.
+// CleanName normalizes the name of a topic that a model suggested: to Unicode normalization form KC
+// and single spaces. It returns false for an invalid name: one that is longer than MaxName
+// characters, has other characters than letters with their marks, digits and " -&", has no letter,
+// or is a web address.
 func CleanName(s string) (string, bool) {
 	if len(s) > 8*MaxName {
 		return "", false
 	}
 	s = strings.Join(strings.Fields(norm.NFKC.String(s)), " ")
-	if utf8.RuneCountInString(s) > MaxName || !isSpelled(s) || isAddress(s) {
+	if utf8.RuneCountInString(s) > MaxName || !hasNameCharacters(s) || isAddress(s) {
 		return "", false
 	}
 	return s, strings.ContainsFunc(s, unicode.IsLetter)
 }
 
-// maxMarks is how many marks a letter may have: some scripts write vowels so.
+// maxMarks is how many combining marks a letter may have. Some scripts write vowels as marks.
 const maxMarks = 2
 
-// isSpelled reports whether s consists of letters with their marks, digits and the
+// hasNameCharacters reports whether s consists of letters with their marks, digits and the
 // punctuation of names, and is not empty.
-func isSpelled(s string) bool {
-	marks := maxMarks // of the letter before, as if there were no room for more
+func hasNameCharacters(s string) bool {
+	marks := maxMarks // of the preceding letter; at the beginning no mark is allowed
 	for _, r := range s {
 		switch {
 		case unicode.IsLetter(r):
@@ -102,10 +105,10 @@ func isSpelled(s string) bool {
 	return s != ""
 }
 
-// isPunctuation reports whether r may stand between the words of a name.
+// isPunctuation reports whether r is allowed between the words of a name.
 func isPunctuation(r rune) bool { return r == ' ' || r == '-' || r == '&' }
 
-// isAddress reports whether s has a word that only web addresses have.
+// isAddress reports whether s contains a word that occurs in web addresses only.
 func isAddress(s string) bool {
 	for word := range strings.FieldsFuncSeq(strings.ToLower(s), isPunctuation) {
 		if word == "http" || word == "https" || word == "www" {

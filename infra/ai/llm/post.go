@@ -19,49 +19,50 @@ import (
 )
 
 const (
-	// DefaultTimeout bounds one call. A model on a processor takes a minute for a
+	// DefaultTimeout is the default timeout of a call. A model that runs on a CPU takes a minute for a
 	// long prompt.
 	DefaultTimeout = 2 * time.Minute
-	// maxBody bounds what is read of a response: an answer with all that
-	// providers write around it.
+	// maxBody is the largest size of a response in bytes: an answer and the data that providers add.
 	maxBody = 1 << 20
 )
 
-// Endpoint is one address that takes a question as JSON and answers with JSON.
+// Endpoint is a URL of an API to which requests are sent as JSON and which answers with JSON.
 type Endpoint struct {
-	// URL is the address. It never holds a secret: use Header.
+	// URL must not contain a secret. Use Header for secrets.
 	URL string
-	// Header is sent with each call, the key among them.
+	// Header is added to each call. It includes the key.
 	Header http.Header
-	// Timeout bounds a call, the reading included; 0 stands for DefaultTimeout.
+	// Timeout limits a call, including the time to read the response. 0 means DefaultTimeout.
 	Timeout time.Duration
-	// Transport is for tests; nil stands for http.DefaultTransport.
+	// Transport is for tests. nil means http.DefaultTransport.
 	Transport http.RoundTripper
 }
 
-// BaseURL checks an operator's base URL and joins a path to it. An empty base
-// stands for the other.
-func BaseURL(base, otherwise, path string) (string, error) {
-	u, err := url.Parse(cmp.Or(strings.TrimSpace(base), otherwise))
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+// BaseURL checks the base URL in a configuration and appends path to it. If base is empty, BaseURL
+// uses defaultBase.
+func BaseURL(base, defaultBase, path string) (string, error) {
+	u, err := url.Parse(cmp.Or(strings.TrimSpace(base), defaultBase))
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" ||
+		u.User != nil || u.RawQuery != "" || u.Fragment != "" {
 		return "", errors.New("want http(s)://host[:port][/path], without user, query or fragment")
 	}
 	return u.JoinPath(path).String(), nil
 }
 
-// Post sends question and reads the response into answer. It follows no redirect:
-// the key is for this address alone. Its errors hold the status and the
-// provider's own short code for it, and nothing else of the response, which may
-// repeat the key or the document:
+// Post sends question and decodes the response into answer. It does not follow redirects, so that
+// the key is sent to this URL only. Its errors are:
 //
-//   - [ai.ErrUnavailable] when nothing or too little came in time, for 408, 409,
-//     425, 429 and 5xx (529 among them), with the wait of Retry-After;
-//   - ErrUnavailable together with [ai.ErrKey] for 401, 402 and 403: a key that is
-//     wrong, unpaid or not allowed to is the operator's to mend, and no fault of the
+//   - [ai.ErrUnavailable] if no complete response arrives before the timeout, and for status 408,
+//     409, 425, 429 and 5xx (including 529), with the time in Retry-After;
+//   - ErrUnavailable together with [ai.ErrKey] for status 401, 402 and 403: the key is invalid,
+//     unpaid or lacks a permission, which the operator must fix and which does not depend on the
 //     document;
 //   - [ai.ErrRefused] for every other status than 200;
-//   - [ai.ErrInvalidAnswer] for a response that is too long or no JSON;
-//   - the context's own error when ctx was canceled.
+//   - [ai.ErrInvalidAnswer] for a response that is too long or is not the expected JSON;
+//   - the error of ctx if it is canceled.
+//
+// An error contains the status and the provider's short code for it, and nothing else of the
+// response, because the response may repeat the key or the document.
 func (e Endpoint) Post(ctx context.Context, question, answer any) error {
 	body, err := json.Marshal(question)
 	if err != nil {
@@ -71,7 +72,7 @@ func (e Endpoint) Post(ctx context.Context, question, answer any) error {
 	defer cancel()
 	req, err := http.NewRequestWithContext(call, http.MethodPost, e.URL, bytes.NewReader(body))
 	if err != nil {
-		return fmt.Errorf("%w: its address cannot be used", ai.ErrRefused)
+		return fmt.Errorf("%w: the provider's URL is invalid", ai.ErrRefused)
 	}
 	for name, values := range e.Header {
 		req.Header[name] = values
@@ -90,20 +91,20 @@ func (e Endpoint) Post(ctx context.Context, question, answer any) error {
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return refusal(resp, raw) // its text is of use, and may be missing
+		return statusError(resp, raw) // raw may be incomplete
 	case err != nil:
 		return unavailable(ctx, err)
 	case len(raw) > maxBody:
 		return fmt.Errorf("%w: more than %d bytes", ai.ErrInvalidAnswer, maxBody)
 	}
 	if err := json.Unmarshal(raw, answer); err != nil {
-		return fmt.Errorf("%w: the response is no JSON of its API", ai.ErrInvalidAnswer)
+		return fmt.Errorf("%w: the response is not the expected JSON", ai.ErrInvalidAnswer)
 	}
 	return nil
 }
 
-// unavailable says what kept a response from coming, without the address: that
-// belongs to the operator.
+// unavailable returns the error for a call without a complete response. The error does not contain
+// the URL, which only the operator should see.
 func unavailable(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
@@ -115,25 +116,27 @@ func unavailable(ctx context.Context, err error) error {
 	return &ai.UnavailableError{Cause: err}
 }
 
-// refusal turns a status other than 200 into an error.
-func refusal(resp *http.Response, body []byte) error {
+// statusError returns the error for a status other than 200.
+func statusError(resp *http.Response, body []byte) error {
 	cause := "status " + strconv.Itoa(resp.StatusCode)
-	if code := codeOf(body); code != "" {
+	if code := errorCode(body); code != "" {
 		cause += " (" + code + ")"
 	}
 	switch s := resp.StatusCode; {
 	case s == http.StatusUnauthorized, s == http.StatusPaymentRequired, s == http.StatusForbidden:
 		return &ai.UnavailableError{Cause: fmt.Errorf("%w: %s", ai.ErrKey, cause)}
-	case s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusTooEarly, s == http.StatusTooManyRequests, s >= 500:
-		return &ai.UnavailableError{After: retryAfter(resp.Header.Get("Retry-After"), time.Now()), Cause: errors.New(cause)}
+	case s == http.StatusRequestTimeout, s == http.StatusConflict, s == http.StatusTooEarly,
+		s == http.StatusTooManyRequests, s >= 500:
+		after := retryAfter(resp.Header.Get("Retry-After"), time.Now())
+		return &ai.UnavailableError{After: after, Cause: errors.New(cause)}
 	}
 	return fmt.Errorf("%w: %s", ai.ErrRefused, cause)
 }
 
 var shortCode = regexp.MustCompile(`^[a-z][a-z_]{0,50}$`)
 
-// codeOf finds the code that OpenAI and Anthropic send beside an error's text.
-func codeOf(body []byte) string {
+// errorCode returns the code in an error response of OpenAI or Anthropic, or "" if there is none.
+func errorCode(body []byte) string {
 	var e struct {
 		Error struct {
 			Type string `json:"type"`
@@ -152,8 +155,8 @@ func codeOf(body []byte) string {
 	return ""
 }
 
-// retryAfter reads the header: seconds, or a date (RFC 9110, 10.2.3). It is 0 for
-// none and at most a day.
+// retryAfter returns the time in a Retry-After header, which contains seconds or a date (RFC 9110,
+// section 10.2.3). It returns at most a day, and 0 if the header is empty or invalid.
 func retryAfter(header string, now time.Time) time.Duration {
 	var wait time.Duration
 	if seconds, err := strconv.ParseFloat(header, 64); err == nil && seconds > 0 {

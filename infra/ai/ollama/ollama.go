@@ -1,5 +1,5 @@
-// Package ollama asks a model that an Ollama server runs, through its own chat API
-// (https://docs.ollama.com/api/chat), which holds the answer to a JSON schema.
+// Package ollama is a provider that uses a model on an Ollama server. It uses Ollama's own chat API
+// (https://docs.ollama.com/api/chat), which can restrict the answer to a JSON schema.
 package ollama
 
 import (
@@ -17,37 +17,39 @@ import (
 const Name = "ollama"
 
 const (
-	// DefaultURL is where Ollama listens on its own machine.
+	// DefaultURL is the address of an Ollama server on this machine.
 	DefaultURL = "http://127.0.0.1:11434"
-	// DefaultContext is the context window in tokens that is asked for.
+	// DefaultContext is the default context window in tokens.
 	DefaultContext = 8192
-	// maxAnswer is how many tokens an answer may have. Five topics and three
-	// names are about 150; some models think first, whatever they are told.
+	// minContext is the smallest context window in tokens.
+	minContext = 2048
+	// maxAnswer is the largest number of tokens in an answer. Five topics and three names are about
+	// 150 tokens. The rest is for models that think first although the request turns it off.
 	maxAnswer = 1024
 )
 
-// Config says how to reach the server. Zero fields stand for the defaults.
+// Config is the server's address and its settings. A zero field means its default.
 type Config struct {
 	URL string // default DefaultURL
-	// Key is sent as a bearer token, for servers behind a proxy; default none.
+	// Key is sent as a bearer token, for servers behind a proxy. Default none.
 	Key string
-	// Context is the window in tokens that each call asks for; default
-	// DefaultContext, least 2048. A larger one costs memory on the server.
+	// Context is the context window in tokens, at least 2048. Default DefaultContext. A larger window
+	// needs more memory on the server.
 	Context int
-	Timeout time.Duration // default llm.DefaultTimeout
+	Timeout time.Duration // of one call; default llm.DefaultTimeout
 }
 
-// Provider asks an Ollama server. It is safe for concurrent use.
+// Provider uses an Ollama server. It is safe for concurrent use.
 type Provider struct {
 	endpoint llm.Endpoint
 	context  int
 }
 
-// New returns a Provider. It calls nobody.
+// New returns a Provider. It makes no network call.
 func New(c Config) (*Provider, error) {
 	c.Context = cmp.Or(c.Context, DefaultContext)
-	if c.Context < 2048 {
-		return nil, fmt.Errorf("ollama: a context of %d tokens is too small, the least is 2048", c.Context)
+	if c.Context < minContext {
+		return nil, fmt.Errorf("ollama: context of %d tokens, want at least %d", c.Context, minContext)
 	}
 	address, err := llm.BaseURL(c.URL, DefaultURL, "/api/chat")
 	if err != nil {
@@ -57,7 +59,8 @@ func New(c Config) (*Provider, error) {
 	if c.Key != "" {
 		header.Set("Authorization", "Bearer "+c.Key)
 	}
-	return &Provider{llm.Endpoint{URL: address, Header: header, Timeout: c.Timeout}, c.Context}, nil
+	endpoint := llm.Endpoint{URL: address, Header: header, Timeout: c.Timeout}
+	return &Provider{endpoint, c.Context}, nil
 }
 
 type message struct {
@@ -70,13 +73,13 @@ type question struct {
 	Messages []message `json:"messages"`
 	Format   any       `json:"format"`
 	Stream   bool      `json:"stream"`
-	Think    bool      `json:"think"` // models that do not think take a false too
+	Think    bool      `json:"think"` // false is valid for models without thinking too
 	Options  options   `json:"options"`
 }
 
 type options struct {
-	// NumCtx is always sent, and the prompt made to fit: Ollama cuts a longer one
-	// without a word, the instructions first.
+	// NumCtx is always sent, and the prompt always fits into it. Ollama truncates a longer prompt
+	// without an error, beginning with the instructions.
 	NumCtx      int     `json:"num_ctx"`
 	NumPredict  int     `json:"num_predict"`
 	Temperature float64 `json:"temperature"`
@@ -89,11 +92,10 @@ type answer struct {
 	DoneReason string  `json:"done_reason"`
 }
 
-// Classify asks the model that the request names. Its errors are those of package
-// ai.
+// Classify classifies a document with the request's model. It returns the errors of package ai.
 func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) {
 	if r.Model == "" {
-		return ai.Answer{}, fmt.Errorf("%w: no model is named", ai.ErrRefused)
+		return ai.Answer{}, fmt.Errorf("%w: no model is set", ai.ErrRefused)
 	}
 	prompt := llm.NewPrompt(r, p.context-maxAnswer)
 	var a answer
@@ -107,7 +109,7 @@ func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error
 		return ai.Answer{}, err
 	}
 	if !a.Done || a.DoneReason == "length" {
-		return ai.Answer{}, fmt.Errorf("%w: it was not finished", ai.ErrInvalidAnswer)
+		return ai.Answer{}, fmt.Errorf("%w: the answer is incomplete", ai.ErrInvalidAnswer)
 	}
 	choices, names, err := prompt.Answer(a.Message.Content)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package openai asks a model through OpenAI's chat completions API
-// (https://platform.openai.com/docs/api-reference/chat/create), which many other
-// servers speak too: vLLM, llama.cpp, LM Studio, gateways. It uses no more of it
-// than those know.
+// Package openai is a provider that uses OpenAI's chat completions API
+// (https://platform.openai.com/docs/api-reference/chat/create). Many other servers have the same
+// API, such as vLLM, llama.cpp and LM Studio. The package uses only features that these servers
+// support.
 package openai
 
 import (
@@ -19,26 +19,26 @@ import (
 // Name is the provider's name in settings and answers.
 const Name = "openai"
 
-// DefaultURL is OpenAI's own base URL.
+// DefaultURL is OpenAI's base URL.
 const DefaultURL = "https://api.openai.com/v1"
 
-// maxPrompt is how long a prompt may be, in tokens by a cautious estimate: the
-// beginning of a document says what it is, and every token is paid for.
+// maxPrompt is the largest estimated number of tokens in a prompt. The beginning of a document is
+// enough to classify it, and OpenAI charges for every token.
 const maxPrompt = 12_000
 
-// Config says how to reach the server. Zero fields stand for the defaults.
+// Config is the server's address and its settings. A zero field means its default.
 type Config struct {
-	// Key is the API key; a server of one's own may need none.
+	// Key is the API key. It is required for DefaultURL; other servers may need none.
 	Key     string
-	URL     string        // with the version, as "https://host/v1"; default DefaultURL
-	Timeout time.Duration // default llm.DefaultTimeout
+	URL     string        // with the version, such as "https://host/v1"; default DefaultURL
+	Timeout time.Duration // of one call; default llm.DefaultTimeout
 }
 
-// Provider asks a server. It is safe for concurrent use.
+// Provider uses a server with OpenAI's API. It is safe for concurrent use.
 type Provider struct{ endpoint llm.Endpoint }
 
-// New returns a Provider. It calls nobody. It fails without a key for OpenAI's
-// own address.
+// New returns a Provider. It makes no network call. It returns an error if there is no key for
+// OpenAI's own server.
 func New(c Config) (*Provider, error) {
 	address, err := llm.BaseURL(c.URL, DefaultURL, "/chat/completions")
 	if err != nil {
@@ -87,32 +87,32 @@ type answer struct {
 	} `json:"choices"`
 }
 
-// Classify asks the model that the request names. Its errors are those of package
-// ai.
+// Classify classifies a document with the request's model. It returns the errors of package ai.
 func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error) {
 	if r.Model == "" {
-		return ai.Answer{}, fmt.Errorf("%w: no model is named", ai.ErrRefused)
+		return ai.Answer{}, fmt.Errorf("%w: no model is set", ai.ErrRefused)
 	}
 	prompt := llm.NewPrompt(r, maxPrompt)
+	// Strict mode does not support the keywords that limit strings.
+	schema := jsonSchema{Name: "classification", Strict: true, Schema: prompt.Schema(false)}
 	var a answer
 	err := p.endpoint.Post(ctx, question{
-		Model:    r.Model,
-		Messages: []message{{"system", prompt.System}, {"user", prompt.User}},
-		// Bounds of strings are none of strict mode's keywords.
-		ResponseFormat: responseFormat{"json_schema", jsonSchema{"classification", true, prompt.Schema(false)}},
+		Model:          r.Model,
+		Messages:       []message{{"system", prompt.System}, {"user", prompt.User}},
+		ResponseFormat: responseFormat{"json_schema", schema},
 	}, &a)
 	if err != nil {
 		return ai.Answer{}, err
 	}
 	if len(a.Choices) != 1 {
-		return ai.Answer{}, fmt.Errorf("%w: %d choices", ai.ErrInvalidAnswer, len(a.Choices))
+		return ai.Answer{}, fmt.Errorf("%w: %d choices, want 1", ai.ErrInvalidAnswer, len(a.Choices))
 	}
 	c := a.Choices[0]
 	switch {
 	case c.Message.Refusal != nil && *c.Message.Refusal != "", c.FinishReason == "content_filter":
-		return ai.Answer{}, fmt.Errorf("%w: the model declines this document", ai.ErrRefused)
+		return ai.Answer{}, fmt.Errorf("%w: the model declined the document", ai.ErrRefused)
 	case c.FinishReason == "length" || c.Message.Content == nil:
-		return ai.Answer{}, fmt.Errorf("%w: it was not finished", ai.ErrInvalidAnswer)
+		return ai.Answer{}, fmt.Errorf("%w: the answer is incomplete", ai.ErrInvalidAnswer)
 	}
 	choices, names, err := prompt.Answer(*c.Message.Content)
 	if err != nil {

@@ -25,7 +25,7 @@ type Report struct {
 	Applied   int64 `json:"applied"`
 	Unchanged int64 `json:"unchanged"`
 	Failed    int64 `json:"failed"`
-	Remaining int64 `json:"remaining"`
+	Remaining int64 `json:"left"`
 	// Position is the position of the last event that was published.
 	Position      int64      `json:"position"`
 	CreatedAt     time.Time  `json:"created_at"`

@@ -142,3 +142,30 @@ func TestNamesExist(t *testing.T) {
 		t.Errorf("got %d names, want at least 60", len(checked))
 	}
 }
+
+var (
+	contractPath = regexp.MustCompile(`(?m)^  (/\S*):$`)
+	shownPath    = regexp.MustCompile(`(?:\b(?:GET|POST|PATCH|PUT|DELETE) |\$api)(/[\w/{}$.-]+)`)
+	parameter    = regexp.MustCompile(`\{\w+\}|\$\w+`)
+)
+
+// TestHTTPPathsExist compares the paths of calls that pages show with api/openapi.yaml.
+func TestHTTPPathsExist(t *testing.T) {
+	known := make(map[string]bool)
+	contract := read(t, filepath.Join(root, "api/openapi.yaml"))
+	for _, match := range contractPath.FindAllStringSubmatch(contract, -1) {
+		known[parameter.ReplaceAllString(match[1], "{}")] = true
+	}
+	count := 0
+	for _, s := range doctest.Snippets(t) {
+		for _, match := range shownPath.FindAllStringSubmatch(s.Text, -1) {
+			count++
+			if !known[parameter.ReplaceAllString(match[1], "{}")] {
+				t.Errorf("%s: %s: openapi.yaml has no path %s", s.Page, s.Text, match[1])
+			}
+		}
+	}
+	if count < 20 {
+		t.Errorf("got %d paths, want at least 20", count)
+	}
+}

@@ -31,14 +31,15 @@ func TestNoticesAreCurrent(t *testing.T) {
 
 func TestIdentify(t *testing.T) {
 	const bsd = "Redistribution and use in source and binary forms, with or without"
+	const mit = "Permission is hereby granted, free of charge, to any person obtaining a copy"
 	for text, want := range map[string]string{
-		"Apache License\n  Version 2.0, January 2004":                                  "Apache-2.0",
-		"Mozilla Public License, version 2.0":                                          "MPL-2.0",
-		"Permission is hereby granted, free of charge, to any person obtaining a copy": "MIT",
-		bsd + "\nNeither the name of":                                                  "BSD-3-Clause",
-		bsd:                                                                            "BSD-2-Clause",
-		"All rights reserved.":                                                         "",
-		"Apache License Version 2.0 " + bsd:                                            "Apache-2.0, BSD-2-Clause",
+		"Apache License\n  Version 2.0, January 2004": "Apache-2.0",
+		"Mozilla Public License, version 2.0":         "MPL-2.0",
+		mit:                                           "MIT",
+		bsd + "\nNeither the name of":                 "BSD-3-Clause",
+		bsd:                                           "BSD-2-Clause",
+		"All rights reserved.":                        "",
+		"Apache License Version 2.0 " + bsd:           "Apache-2.0, BSD-2-Clause",
 	} {
 		if got := strings.Join(identify(text), ", "); got != want {
 			t.Errorf("%q: got %s, want %s", text, got, want)

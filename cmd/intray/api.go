@@ -16,56 +16,53 @@ import (
 )
 
 type apiCommand struct {
-	Listen        string      `env:"LISTEN" default:"127.0.0.1:8080" help:"The address to serve on."`
-	MetricsListen string      `env:"METRICS_LISTEN" default:"127.0.0.1:8082" help:"The private address to serve /metrics, /healthz and /debug/pprof/ on. Clients must not reach it."`
-	GatewayURL    cli.HTTPURL `env:"GATEWAY_URL" required:"" placeholder:"URL" help:"The gateway's public address, for which URLs are signed."`
-	CORSOrigins   []string    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of pages on other hosts that may call the API."`
+	Listen        string      `env:"LISTEN" default:"127.0.0.1:8080" help:"Public address to listen on."`
+	MetricsListen string      `env:"METRICS_LISTEN" default:"127.0.0.1:8082" help:"Private address to listen on, for /metrics, /healthz and /debug/pprof/. Clients must not reach it."`
+	GatewayURL    cli.HTTPURL `env:"GATEWAY_URL" required:"" placeholder:"URL" help:"Public URL of the gateway, for which upload and download URLs are signed."`
+	CORSOrigins   []string    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of web pages on other hosts that may call the API."`
 
-	apiTokenSettings     `group:"Tokens and sessions:"`
-	apiLimitSettings     `group:"Limits:"`
-	quotaSettings        `group:"Limits:"`
-	cli.LogSettings      `group:"Logs and traces:"`
-	traceSettings        `group:"Logs and traces:"`
-	cli.DatabaseSettings `group:"PostgreSQL, NATS and MinIO:"`
-	cli.NATSSettings     `group:"PostgreSQL, NATS and MinIO:"`
-	cli.MinIOSettings    `group:"PostgreSQL, NATS and MinIO:"`
-	cli.APIKeySettings   `group:"PostgreSQL, NATS and MinIO:"`
+	apiTokenSettings `group:"Tokens and sessions:"`
+	apiLimitSettings `group:"Limits:"`
+	quotaSettings    `group:"Limits:"`
+	serverSettings
+	cli.APIKeySettings `group:"PostgreSQL, NATS and MinIO:"`
 }
 
-// apiTokenSettings say how people sign in and for how long.
+// apiTokenSettings are the settings of tokens and sessions.
 type apiTokenSettings struct {
-	TokenKey           string        `env:"TOKEN_KEY" secret:"" required:"" placeholder:"KEY" help:"The key that signs access tokens, at least 32 bytes."`
-	SecondaryTokenKey  string        `name:"token-key-secondary" env:"TOKEN_KEY_SECONDARY" secret:"" placeholder:"KEY" help:"Another key whose tokens are accepted, while TOKEN_KEY is rotated."`
-	AccessTokenTTL     time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"15m" help:"The TTL of access tokens."`
-	SessionIdleTimeout time.Duration `name:"session-idle" env:"SESSION_IDLE" default:"720h" help:"A session that was not refreshed for so long ends."`
-	SessionTTL         time.Duration `name:"session-ttl" env:"SESSION_TTL" default:"2160h" help:"The TTL of sessions."`
-	OIDCIssuer         string        `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"An OpenID Connect provider whose tokens are accepted beside local accounts."`
-	OIDCAudience       string        `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"The audience that its tokens must name."`
+	TokenKey           string        `env:"TOKEN_KEY" secret:"" required:"" placeholder:"KEY" help:"Key that signs access tokens, at least 32 bytes."`
+	SecondaryTokenKey  string        `name:"token-key-secondary" env:"TOKEN_KEY_SECONDARY" secret:"" placeholder:"KEY" help:"Second key whose access tokens are accepted but that signs none. Set it while TOKEN_KEY is rotated."`
+	AccessTokenTTL     time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"15m" help:"Time after which an access token expires."`
+	SessionIdleTimeout time.Duration `name:"session-idle" env:"SESSION_IDLE" default:"720h" help:"Time after which a session ends if it is not refreshed."`
+	SessionTTL         time.Duration `name:"session-ttl" env:"SESSION_TTL" default:"2160h" help:"Time after its start at which a session ends in any case."`
+	OIDCIssuer         string        `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect provider whose tokens are accepted in addition to local accounts."`
+	OIDCAudience       string        `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"Audience that the tokens of OIDC_ISSUER must have."`
 }
 
-// apiLimitSettings bound what clients may do.
+// apiLimitSettings are the limits for clients of the API.
 type apiLimitSettings struct {
-	MaxDocumentBytes    int64     `env:"MAX_DOCUMENT_BYTES" placeholder:"5368709120" help:"The largest file that an upload URL is issued for."`
-	AllowedTypes        []string  `env:"ALLOWED_TYPES" placeholder:"TYPE" help:"The media types that are accepted; text/* stands for all of one kind. Default: those that can be classified."`
-	MaxPendingDocuments int       `env:"MAX_PENDING_DOCUMENTS" placeholder:"1000" help:"How many documents of one user may wait for their file."`
-	TrustedProxies      []network `env:"TRUSTED_PROXIES" placeholder:"NETWORK" help:"Addresses and networks of the proxies before the API, whose X-Forwarded-For is believed."`
-	ReadsPerSecond      int       `env:"READS_PER_SECOND" default:"1000" help:"GET requests of one user per second."`
-	WritesPerSecond     int       `env:"WRITES_PER_SECOND" default:"100" help:"Other requests of one user per second."`
-	RequestsBurst       int       `env:"REQUESTS_BURST" default:"2000" help:"How many requests of either kind may come at once."`
-	HashConcurrency     int       `name:"password-hash-concurrency" env:"PASSWORD_HASH_CONCURRENCY" default:"4" help:"How many passwords are hashed concurrently, 64 MiB each."`
+	MaxDocumentBytes    int64     `env:"MAX_DOCUMENT_BYTES" placeholder:"5368709120" help:"Maximum size of a document in bytes."`
+	AllowedTypes        []string  `env:"ALLOWED_TYPES" placeholder:"TYPE" help:"Accepted media types; text/* accepts all text types. Default: the types that can be classified."`
+	MaxPendingDocuments int       `env:"MAX_PENDING_DOCUMENTS" placeholder:"1000" help:"Maximum number of pending documents of one user."`
+	TrustedProxies      []network `env:"TRUSTED_PROXIES" placeholder:"NETWORK" help:"Addresses and networks of the proxies in front of the API, whose X-Forwarded-For header is trusted."`
+	ReadsPerSecond      int       `env:"READS_PER_SECOND" default:"1000" help:"Maximum number of GET requests of one user per second."`
+	WritesPerSecond     int       `env:"WRITES_PER_SECOND" default:"100" help:"Maximum number of other requests of one user per second."`
+	RequestsBurst       int       `env:"REQUESTS_BURST" default:"2000" help:"Maximum burst of GET requests, and of other requests."`
+	HashConcurrency     int       `name:"password-hash-concurrency" env:"PASSWORD_HASH_CONCURRENCY" default:"4" help:"Maximum number of passwords that are hashed concurrently. Each hash takes 64 MiB of memory."`
 }
 
-// quotaSettings are the quota of new users.
+// quotaSettings are the settings of the quota of new users.
 type quotaSettings struct {
-	DefaultQuotaBytes int64 `env:"DEFAULT_QUOTA_BYTES" default:"104857600" help:"The quota of a new user, in bytes."`
+	DefaultQuotaBytes int64 `env:"DEFAULT_QUOTA_BYTES" default:"104857600" help:"Quota of a new user in bytes."`
 }
 
-// Help says what the command does.
+// Help describes the API.
 func (apiCommand) Help() string {
-	return "Issues upload and download URLs and answers queries; it never touches a document's bytes."
+	return `The API issues upload and download URLs and answers queries. It never reads or writes the
+content of a document; clients transfer files through the gateway.`
 }
 
-// Validate refuses limits that would refuse everybody, and keys that are too short.
+// Validate returns an error if a limit is 0 or negative, or if a token key is too short.
 func (c apiCommand) Validate() error {
 	for _, limit := range []struct {
 		name  string
@@ -81,15 +78,16 @@ func (c apiCommand) Validate() error {
 		{"DEFAULT_QUOTA_BYTES", c.DefaultQuotaBytes},
 	} {
 		if limit.value <= 0 {
-			return cli.Usage(fmt.Errorf("%s must be more than 0 (see docs/configuration.md)", limit.name))
+			return cli.Usage(
+				fmt.Errorf("%s must be greater than 0 (see docs/configuration.md)", limit.name))
 		}
 	}
 	return c.validateTokenKeys()
 }
 
-// validateTokenKeys checks the keys that are set.
+// validateTokenKeys returns an error if the token keys are too short or equal.
 func (s apiTokenSettings) validateTokenKeys() error {
-	const short = "%s has %d bytes; at least %d are needed (see docs/configuration.md)"
+	const short = "%s has %d bytes, but must have at least %d (see docs/configuration.md)"
 	if n := len(s.TokenKey); n > 0 && n < api.MinTokenKeyBytes {
 		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY", n, api.MinTokenKeyBytes))
 	}
@@ -97,13 +95,13 @@ func (s apiTokenSettings) validateTokenKeys() error {
 		return cli.Usage(fmt.Errorf(short, "TOKEN_KEY_SECONDARY", n, api.MinTokenKeyBytes))
 	}
 	if s.TokenKey != "" && s.TokenKey == s.SecondaryTokenKey {
-		return cli.Usage(errors.New("TOKEN_KEY_SECONDARY is the same as TOKEN_KEY: " +
-			"give the key that is rotated from or to, or leave it out (see docs/configuration.md)"))
+		return cli.Usage(errors.New("TOKEN_KEY_SECONDARY must differ from TOKEN_KEY; " +
+			"unset it when the rotation is complete (see docs/configuration.md)"))
 	}
 	return nil
 }
 
-// network is a range of addresses such as 10.0.0.0/8, or a single one.
+// network is a range of IP addresses, such as 10.0.0.0/8, or a single address.
 type network struct{ netip.Prefix }
 
 // UnmarshalText implements encoding.TextUnmarshaler.
@@ -120,32 +118,18 @@ func (n *network) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// perSecond returns the rate of n requests per second with a burst.
+// perSecond returns a rate of n requests per second with the burst.
 func perSecond(n, burst int) api.Rate {
 	return api.Rate{Burst: burst, Every: time.Second / time.Duration(n)}
 }
 
-// Run serves until ctx ends.
+// Run serves the API until ctx is canceled.
 func (c apiCommand) Run(ctx context.Context) error {
-	log := c.Logger("api")
-	logStart(log)
-	stopTracing, err := c.startTracing("api", log)
+	server, err := c.connect(ctx, "api", nats.UserAPI)
 	if err != nil {
 		return err
 	}
-	defer stopTracing()
-	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	conn, err := nats.Connect(ctx, nats.Options{
-		URL: c.NATSURL, User: nats.UserAPI, Password: c.NATSPassword, Name: "api", Log: log,
-	})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+	defer server.close()
 	presigner, err := minio.NewPresigner(minio.PresignerConfig{
 		Public: &c.GatewayURL.URL, Bucket: c.MinIOBucket,
 		Upload:   minio.Key{Access: c.UploadKey, Secret: c.UploadSecret},
@@ -166,11 +150,11 @@ func (c apiCommand) Run(ctx context.Context) error {
 	defer multipart.Close()
 
 	config := c.config()
-	config.DB, config.Presigner = db, presigner
+	config.DB, config.Presigner = server.db, presigner
 	config.Objects, config.Multipart = objects, multipart
-	config.NATS, config.Changes, config.Log = conn, conn, log
+	config.NATS, config.Changes, config.Log = server.conn, server.conn, server.log
 	config.Dependencies = []api.Dependency{
-		{Name: "nats", Check: conn.Ping},
+		{Name: "nats", Check: server.conn.Ping},
 		{Name: "minio", Check: func(ctx context.Context) error {
 			return minio.Ready(ctx, c.MinIOEndpoint.Host, c.MinIOEndpoint.Secure())
 		}},
@@ -181,16 +165,17 @@ func (c apiCommand) Run(ctx context.Context) error {
 	}
 	defer handler.Close()
 	metrics := slices.Concat(api.Metrics(), postgres.Metrics())
-	return servePrivately(ctx, c.MetricsListen, metrics, log, func(ctx context.Context) error {
-		listener, err := listen(ctx, "public", c.Listen, log)
+	public := func(ctx context.Context) error {
+		listener, err := listen(ctx, "public", c.Listen, server.log)
 		if err != nil {
 			return err
 		}
-		return serve(ctx, api.Server(handler, log), listener)
-	})
+		return serve(ctx, api.Server(handler, server.log), listener)
+	}
+	return serveWithPrivate(ctx, c.MetricsListen, metrics, server.log, public)
 }
 
-// config returns the part of the API's configuration that settings make.
+// config returns the configuration of the API that depends on settings alone.
 func (c apiCommand) config() api.Config {
 	proxies := make([]netip.Prefix, len(c.TrustedProxies))
 	for i, p := range c.TrustedProxies {

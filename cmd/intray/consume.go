@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -28,51 +27,53 @@ import (
 )
 
 type consumeCommand struct {
-	Names []string `arg:"" optional:"" name:"consumer" help:"Which to run: confirm, remove, classify, sweep. Default: all of them."`
+	Names []string `arg:"" optional:"" name:"consumer" help:"Consumers to run: confirm, remove, classify, sweep. Default: all of them."`
 
-	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:8081" help:"The private address to serve /metrics, /healthz and /debug/pprof/ on. Clients must not reach it."`
-	CacheDir      string `env:"CACHE_DIR" placeholder:"DIR" help:"A private folder for the compiled PDF reader, which shortens the start."`
-	OCRLanguages  string `name:"ocr-languages" env:"OCR_LANGUAGES" placeholder:"eng" help:"The languages that tesseract expects in pictures and scans, as in deu+eng."`
+	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:8081" help:"Private address to listen on, for /metrics, /healthz and /debug/pprof/. Clients must not reach it."`
+	CacheDir      string `env:"CACHE_DIR" placeholder:"DIR" help:"Private folder for the compiled PDF reader, so that later starts are faster."`
+	OCRLanguages  string `name:"ocr-languages" env:"OCR_LANGUAGES" placeholder:"eng" help:"Languages of text in pictures and scans, for tesseract, such as deu+eng."`
 
-	AI                    aiSettings `embed:"" group:"AI providers:"`
-	sweepSettings         `group:"Sweeper:"`
-	cli.LogSettings       `group:"Logs and traces:"`
-	traceSettings         `group:"Logs and traces:"`
-	cli.DatabaseSettings  `group:"PostgreSQL, NATS and MinIO:"`
-	cli.NATSSettings      `group:"PostgreSQL, NATS and MinIO:"`
-	cli.MinIOSettings     `group:"PostgreSQL, NATS and MinIO:"`
+	AI            aiSettings `embed:"" group:"AI providers:"`
+	sweepSettings `group:"Sweeper:"`
+	serverSettings
 	cli.WorkerKeySettings `group:"PostgreSQL, NATS and MinIO:"`
 }
 
-// sweepSettings are the sweeper's intervals; 0 stands for its defaults.
+// sweepSettings are the intervals of the sweeper. 0 means the default of package sweep.
 type sweepSettings struct {
-	SweepInterval     time.Duration `env:"SWEEP_INTERVAL" placeholder:"10s" help:"The time between two rounds, and between two attempts of a replica to become the one that sweeps."`
-	SweepGrace        time.Duration `env:"SWEEP_GRACE" placeholder:"10s" help:"The age of an upload URL at which the sweeper first looks for its file."`
-	SweepScanInterval time.Duration `env:"SWEEP_SCAN_INTERVAL" placeholder:"1m" help:"The time between two readings of all pending documents."`
-	PublishAfter      time.Duration `name:"sweep-publish-after" env:"SWEEP_PUBLISH_AFTER" placeholder:"30s" help:"The age at which a change that is not published yet is published by the sweeper."`
+	SweepInterval     time.Duration `env:"SWEEP_INTERVAL" placeholder:"10s" help:"Time between two rounds of the sweeper, and between two attempts of a replica to become the active sweeper."`
+	SweepGrace        time.Duration `env:"SWEEP_GRACE" placeholder:"10s" help:"Age of an upload URL at which the sweeper first checks whether its file exists."`
+	SweepScanInterval time.Duration `env:"SWEEP_SCAN_INTERVAL" placeholder:"1m" help:"Time between two scans of all pending documents."`
+	PublishAfter      time.Duration `name:"sweep-publish-after" env:"SWEEP_PUBLISH_AFTER" placeholder:"30s" help:"Age at which the sweeper publishes the event of a change that is still unpublished."`
 }
 
-// consumerSweep names the sweeper, which has no durable consumer but is run like one.
+// consumerSweep is the name of the sweeper. It has no durable consumer, but is run like one.
 const consumerSweep = "sweep"
 
-// consumerNames are the names of all consumers, in the order in which they are wired.
+// consumerNames are the names of all consumers, in the order in which they are started.
 var consumerNames = []string{
 	schema.ConsumerConfirm, schema.ConsumerRemove, schema.ConsumerClassify, consumerSweep,
 }
 
-// Help says what the consumers do.
+// Help describes the consumers.
 func (consumeCommand) Help() string {
-	return `Confirms uploads, sorts them into topics, ends deleted documents, and runs the maintenance
-that no event triggers. Any number of replicas may run concurrently, and each may run some of
-the consumers only: where documents are not classified, the PDF reader and the classifier take
-no memory.`
+	return `Runs all consumers, or those that are named:
+
+  confirm    confirms uploads and charges quotas
+  remove     completes deletions when objects are removed from the bucket
+  classify   classifies documents into topics
+  sweep      runs the periodic maintenance that no event triggers
+
+Any number of replicas may run concurrently, each with all or some of the consumers. Only replicas
+with classify need memory for the PDF reader and the classifier.`
 }
 
-// Validate refuses names that are no consumer's, and bad AI settings.
+// Validate returns an error if a name is not that of a consumer, or if the AI settings are
+// invalid.
 func (c consumeCommand) Validate() error {
 	for _, name := range c.Names {
 		if !slices.Contains(consumerNames, name) {
-			return cli.Usage(fmt.Errorf("there is no consumer %q; give some of %s",
+			return cli.Usage(fmt.Errorf("unknown consumer %q: choose from %s",
 				name, strings.Join(consumerNames, ", ")))
 		}
 	}
@@ -83,39 +84,26 @@ func (c consumeCommand) Validate() error {
 	return err
 }
 
-// runs reports whether a consumer is one of those to run.
+// runs reports whether the command runs the consumer with that name.
 func (c consumeCommand) runs(name string) bool {
 	return len(c.Names) == 0 || slices.Contains(c.Names, name)
 }
 
-// Run consumes until ctx ends, then finishes what is in hand.
+// Run runs the consumers until ctx is canceled, and then until they have finished the messages
+// that they are handling.
 func (c consumeCommand) Run(ctx context.Context) error {
-	log := c.Logger("consume")
-	logStart(log)
-	stopTracing, err := c.startTracing("consume", log)
+	server, err := c.connect(ctx, "consume", nats.UserWorker)
 	if err != nil {
 		return err
 	}
-	defer stopTracing()
-	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{})
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	conn, err := nats.Connect(ctx, nats.Options{
-		URL: c.NATSURL, User: nats.UserWorker, Password: c.NATSPassword, Name: "consume", Log: log,
-	})
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
+	defer server.close()
 	objects, err := minio.NewObjects(c.MinIO(c.WorkerKey, c.WorkerSecret))
 	if err != nil {
 		return err
 	}
 	defer objects.Close()
 
-	runs, err := wiring{c, db, conn, objects, log}.consumers()
+	runs, err := wiring{c, server, objects}.consumers()
 	if err != nil {
 		return err
 	}
@@ -128,36 +116,37 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	}
 	storage := func(ctx context.Context) error { return runner.ProbeStorage(ctx, objects) }
 	metrics := slices.Concat(runner.Metrics(), postgres.Metrics(),
-		[]prometheus.Collector{backlog.NewMetrics(db, conn, storage, log)})
-	listener, err := listen(ctx, "private", c.MetricsListen, log)
+		[]prometheus.Collector{
+			backlog.NewMetrics(server.db, server.conn, storage, server.log),
+		})
+	listener, err := listen(ctx, "private", c.MetricsListen, server.log)
 	if err != nil {
 		return err
 	}
 	return serve(ctx, privateServer(ctx, metrics...), listener)
 }
 
-// While one worker's batch is committed and published, another stats the objects of the
-// next (docs/performance.md).
 const (
+	// With several workers, one commits and publishes its batch while another one stats the
+	// objects of the next batch (docs/performance.md).
 	confirmBatch   = 1000
 	confirmWorkers = 3
 
-	// Small: an upload waits for what MinIO answers to one batch of a replay.
+	// The batch of a replay is small, because live uploads wait while MinIO handles its
+	// requests.
 	replayBatch    = 64
 	replayAttempts = 8
 )
 
-// wiring is what the consumers talk to.
+// wiring creates the consumers.
 type wiring struct {
 	settings consumeCommand
-	db       *postgres.DB
-	conn     *nats.Conn
-	objects  *minio.Objects
-	log      *slog.Logger
+	connections
+	objects *minio.Objects
 }
 
-// consumers wires the named consumers, all if none is named, and nothing that only
-// others need.
+// consumers returns a function for each consumer that the settings name, which runs it. It
+// creates nothing that only other consumers need.
 func (w wiring) consumers() (runs []func(context.Context), err error) {
 	var names []string
 	for _, name := range consumerNames {
@@ -189,7 +178,7 @@ func (w wiring) publisher() *nats.Publisher { return nats.NewPublisher(w.conn, w
 
 func (w wiring) probe(ctx context.Context) error { return runner.Probe(ctx, w.db, w.objects) }
 
-// bucket wires a consumer of MinIO's events.
+// bucket creates a consumer of the stream BUCKET.
 func (w wiring) bucket(
 	c runner.Config, h runner.Handler[[]schema.BucketRecord],
 ) (func(context.Context), error) {
@@ -201,7 +190,7 @@ func (w wiring) bucket(
 	return run.Run, nil
 }
 
-// confirm wires the consumer confirm, for what happens and for what is replayed.
+// confirm creates the consumer confirm, for live and for replayed events.
 func (w wiring) confirm() (func(context.Context), error) {
 	confirmer := confirm.New(w.db, w.objects, w.publisher(), w.log)
 	handler := confirmer.Handler(w.settings.MinIOBucket)
@@ -211,14 +200,14 @@ func (w wiring) confirm() (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
-	again, err := replayed(w, replay.Confirm, replay.BucketEvent, handler,
+	replayed, err := replayConsumer(w, replay.Confirm, replay.BucketEvent, handler,
 		runner.Config{Batch: replayBatch, MaxAttempts: replayAttempts})
-	return together(run, again), err
+	return concurrently(run, replayed), err
 }
 
-// replayed wires a target of replays, with one worker: it shares the processor with
-// those of what just happened.
-func replayed[T any](
+// replayConsumer creates the consumer of replayed events for a target. It has only one worker,
+// because it shares the CPU with the consumers of live events.
+func replayConsumer[T any](
 	w wiring, target string, event func(replay.Message) T, h runner.Handler[T], c runner.Config,
 ) (func(context.Context), error) {
 	c.Stream, c.Consumer, c.Workers, c.Probe = schema.StreamReplay, target, 1, w.probe
@@ -231,8 +220,8 @@ func replayed[T any](
 	return run.Run, nil
 }
 
-// together runs both.
-func together(a, b func(context.Context)) func(context.Context) {
+// concurrently returns a function that runs a and b concurrently and waits for both.
+func concurrently(a, b func(context.Context)) func(context.Context) {
 	return func(ctx context.Context) {
 		var both sync.WaitGroup
 		both.Go(func() { a(ctx) })
@@ -241,6 +230,7 @@ func together(a, b func(context.Context)) func(context.Context) {
 	}
 }
 
+// classify creates the consumer classify, for live and for replayed events.
 func (w wiring) classify() (func(context.Context), error) {
 	config, err := w.settings.AI.classification()
 	if err != nil {
@@ -265,7 +255,8 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
-	again, err := replayed(w, replay.Classify, replay.DocumentEvent, classifier.HandleReplay, classifier.RunnerConfig())
+	replayed, err := replayConsumer(w, replay.Classify, replay.DocumentEvent,
+		classifier.HandleReplay, classifier.RunnerConfig())
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
@@ -275,14 +266,15 @@ func (w wiring) classify() (func(context.Context), error) {
 		defer warming.Wait()
 		warming.Go(func() {
 			if err := extractor.Warm(ctx); err != nil && ctx.Err() == nil {
-				w.log.Warn("the PDF reader does not start; it is tried again with the first PDF",
+				w.log.Warn("PDF reader not started; it is started again for the first PDF",
 					"error", err)
 			}
 		})
-		together(run.InLanes(classifier.Lane).Run, again)(ctx)
+		concurrently(run.InLanes(classifier.Lane).Run, replayed)(ctx)
 	}, nil
 }
 
+// sweep creates the sweeper.
 func (w wiring) sweep() (func(context.Context), error) {
 	s := w.settings.sweepSettings
 	sweeper, err := sweep.New(w.db, w.objects, w.publisher(), w.conn, sweep.Config{

@@ -8,23 +8,24 @@ import (
 )
 
 type gatewayCommand struct {
-	Listen        string `env:"LISTEN" default:"127.0.0.1:9000" help:"The address to serve on."`
-	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:9002" help:"The private address to serve /metrics, /healthz and /debug/pprof/ on. Clients must not reach it."`
+	Listen        string `env:"LISTEN" default:"127.0.0.1:9000" help:"Public address to listen on."`
+	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:9002" help:"Private address to listen on, for /metrics, /healthz and /debug/pprof/. Clients must not reach it."`
 
-	MaxConnections           int `env:"MAX_CONNECTIONS" placeholder:"4096" help:"How many connections there may be at once."`
-	MaxConnectionsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS" placeholder:"1024" help:"How many of them one address may have; an IPv6 /64 counts as one."`
+	MaxConnections           int `env:"MAX_CONNECTIONS" placeholder:"4096" help:"Maximum number of concurrent connections."`
+	MaxConnectionsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS" placeholder:"1024" help:"Maximum number of concurrent connections of one address. An IPv6 /64 network counts as one address."`
 
 	cli.LogSettings   `group:"Logs and traces:"`
 	traceSettings     `group:"Logs and traces:"`
 	cli.MinIOSettings `group:"MinIO:"`
 }
 
-// Help says what the gateway is for.
+// Help describes the gateway.
 func (gatewayCommand) Help() string {
-	return "Browsers upload to and download from the gateway; nothing else reaches MinIO."
+	return `The gateway forwards uploads and downloads with presigned URLs to MinIO, and refuses all
+other requests. Clients need no other access to MinIO.`
 }
 
-// Run serves until ctx ends.
+// Run serves the gateway until ctx is canceled.
 func (c gatewayCommand) Run(ctx context.Context) error {
 	log := c.Logger("gateway")
 	logStart(log)
@@ -33,8 +34,7 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer stopTracing()
-	metrics := gateway.Metrics()
-	return servePrivately(ctx, c.MetricsListen, metrics, log, func(ctx context.Context) error {
+	public := func(ctx context.Context) error {
 		listener, err := listen(ctx, "public", c.Listen, log)
 		if err != nil {
 			return err
@@ -43,5 +43,6 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 			Upstream: &c.MinIOEndpoint.URL, Bucket: c.MinIOBucket, Log: log,
 			MaxConns: c.MaxConnections, MaxConnsPerAddress: c.MaxConnectionsPerAddress,
 		})
-	})
+	}
+	return serveWithPrivate(ctx, c.MetricsListen, gateway.Metrics(), log, public)
 }

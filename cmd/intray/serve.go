@@ -18,17 +18,17 @@ import (
 	"intray/infra/telemetry/buildinfo"
 )
 
-// shutdownTimeout is how long requests in flight may take to end.
+// shutdownTimeout is how long a server waits at shutdown for requests in flight.
 const shutdownTimeout = 10 * time.Second
 
-// logStart logs which build of a server starts.
+// logStart logs the start of a server with the version of its build.
 func logStart(log *slog.Logger) {
 	build := buildinfo.Read()
 	log.Info("starting", "version", build.Version, "commit", build.Commit)
 }
 
-// privateServer returns the server of a listener that clients do not reach, with /healthz,
-// /metrics and Go's profiles at /debug/pprof/. Profiles that are being taken end with ctx.
+// privateServer returns the server of the private listener. It serves /healthz, /metrics and Go's
+// profiles at /debug/pprof/. Requests for profiles end when ctx is canceled.
 func privateServer(ctx context.Context, metrics ...prometheus.Collector) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -44,15 +44,15 @@ func privateServer(ctx context.Context, metrics ...prometheus.Collector) *http.S
 	return &http.Server{
 		Handler:           mux,
 		ReadHeaderTimeout: 5 * time.Second,
-		// A profile or trace of n seconds has n seconds more: pprof extends the deadline.
+		// Package pprof extends the deadline by the duration of a profile or trace.
 		WriteTimeout: 30 * time.Second,
 		BaseContext:  func(net.Listener) context.Context { return ctx },
 	}
 }
 
-// servePrivately serves the private listener at address while public runs. It returns when
-// both have ended; ctx ends both, and the failure of one ends the other.
-func servePrivately(
+// serveWithPrivate runs public and serves the private listener at address. It returns when both
+// have ended. Both end when ctx is canceled or when one of them fails.
+func serveWithPrivate(
 	ctx context.Context, address string, metrics []prometheus.Collector, log *slog.Logger,
 	public func(context.Context) error,
 ) error {
@@ -66,8 +66,7 @@ func servePrivately(
 	return both.Wait()
 }
 
-// listen listens on address and logs it. The name tells a server's listeners apart: "public"
-// or "private".
+// listen opens a listener on address and logs it. The name is "public" or "private".
 func listen(ctx context.Context, name, address string, log *slog.Logger) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
@@ -77,7 +76,8 @@ func listen(ctx context.Context, name, address string, log *slog.Logger) (net.Li
 	return listener, nil
 }
 
-// serve runs server on listener until ctx ends, then lets the requests in flight finish.
+// serve runs server on listener until ctx is canceled, and then waits up to shutdownTimeout for
+// the requests in flight.
 func serve(ctx context.Context, server *http.Server, listener net.Listener) error {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
@@ -89,7 +89,7 @@ func serve(ctx context.Context, server *http.Server, listener net.Listener) erro
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	if err := server.Shutdown(grace); err != nil {
-		return errors.Join(fmt.Errorf("requests cut at shutdown: %w", err), server.Close())
+		return errors.Join(fmt.Errorf("requests aborted at shutdown: %w", err), server.Close())
 	}
 	return nil
 }

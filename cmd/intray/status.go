@@ -50,7 +50,7 @@ Exit status: 0 healthy, 1 there are problems (each is printed), 2 wrong usage, 3
 unreachable. With --watch it is the status of the last check.`
 }
 
-// Run checks the system once, or with --watch until ctx is cancelled.
+// Run checks the system once, or with --watch until ctx is canceled.
 func (c statusCommand) Run(ctx context.Context) error {
 	if c.Interval <= 0 {
 		return cli.Usage(errors.New("--interval must be greater than 0"))
@@ -70,7 +70,7 @@ func (c statusCommand) Run(ctx context.Context) error {
 	})
 }
 
-// wait waits for d. It returns false if ctx is cancelled first.
+// wait waits for d. It returns false if ctx is canceled first.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -19,31 +19,34 @@ import (
 )
 
 type upCommand struct {
-	Data         string `type:"path" placeholder:"DIR" help:"Data folder; default: /var/lib/intray for root, else intray in XDG_DATA_HOME or ~/.local/share."`
-	Listen       string `default:"127.0.0.1:8080" help:"Address of the API."`
+	Data         string `type:"path" placeholder:"DIR" help:"Data folder. Default: /var/lib/intray for root, otherwise intray in XDG_DATA_HOME or ~/.local/share."`
+	Listen       string `default:"127.0.0.1:8080" help:"Address of the API and the web page."`
 	Maintenance  bool   `help:"Start only PostgreSQL, NATS and MinIO, so that nothing changes the database or the bucket during a backup or a restore."`
-	GatewayPort  int    `help:"Port of the gateway; default: a free one, kept in the data folder. Likewise below."`
+	GatewayPort  int    `help:"Port of the gateway. Default of all ports: a free port, which is stored in the data folder."`
 	PostgresPort int    `help:"Port of PostgreSQL."`
 	NATSPort     int    `name:"nats-port" help:"Port of NATS."`
 	MinIOPort    int    `name:"minio-port" help:"Port of MinIO."`
-	PGBin        string `name:"pg-bin" env:"PG_BIN" placeholder:"DIR" help:"The folder of PostgreSQL's programs; default: found, or fetched."`
-	MinIOBin     string `name:"minio-bin" env:"MINIO_BIN" placeholder:"FILE" help:"MinIO's program; default: built once."`
+	PGBin        string `name:"pg-bin" env:"PG_BIN" placeholder:"DIR" help:"Folder of PostgreSQL's programs. Default: an installed version, or a downloaded one."`
+	MinIOBin     string `name:"minio-bin" env:"MINIO_BIN" placeholder:"FILE" help:"MinIO's program. Default: one that is built at the first start."`
 }
 
-// Help says what the command needs and leaves behind.
+// Help describes the requirements and the effects.
 func (upCommand) Help() string {
-	return `Needs Go (to build MinIO at the first start, some minutes) and, where PostgreSQL is not
-installed, Debian's apt-get and dpkg-deb (to fetch and unpack it; nothing is installed).
-Everything listens on this machine only. Once all is ready DIR/stack.json says how to reach it,
-and the development accounts are printed. Ctrl-C ends all of it; what was stored is there at the
-next start.
+	return `Runs a complete stack for development and trials. The first start takes some minutes,
+because it builds MinIO, which requires Go. If PostgreSQL is not installed, its packages are
+downloaded and unpacked with apt-get and dpkg-deb, but not installed.
 
-The settings of the API, the consumers and the gateway ("intray api --help" and so on) are
-passed on from the environment, except addresses, passwords and keys, which this command makes
-itself. DEFAULT_AI_PROVIDER is builtin unless it is set.`
+All components listen on this machine only. When they are ready, the command prints the address of
+the web page and the development accounts, and writes all addresses and credentials to
+DIR/stack.json. To stop all components, press Ctrl-C. The data is kept in the data folder.
+
+The settings of the API, the consumers and the gateway (see "intray api --help" and so on) are
+passed on from the environment, except addresses, passwords and keys, which this command sets
+itself. If DEFAULT_AI_PROVIDER is not set, it is builtin.`
 }
 
-// Validate refuses settings that a part would refuse when everything else runs.
+// Validate returns an error if a setting is invalid for one of the parts, so that the command
+// fails before it starts anything.
 func (upCommand) Validate(parsed *kong.Context) error {
 	for _, name := range parts {
 		if err := cli.CheckSettings(command(parsed.Model, name)); err != nil {
@@ -53,16 +56,16 @@ func (upCommand) Validate(parsed *kong.Context) error {
 	return nil
 }
 
-// Run brings everything up and waits until ctx ends.
+// Run starts the stack, waits until ctx is canceled and stops the stack.
 func (c upCommand) Run(ctx context.Context, parser *kong.Kong) error {
-	ctx, stop := endWithGo(ctx)
+	ctx, stop := cancelWithGo(ctx)
 	defer stop()
-	began := time.Now()
+	startedAt := time.Now()
 	config, err := c.config()
 	if err != nil {
 		return err
 	}
-	if err := addressFree(ctx, c.Listen); err != nil {
+	if err := checkAddress(ctx, c.Listen); err != nil {
 		return err
 	}
 	servers, err := local.Start(ctx, config)
@@ -72,7 +75,7 @@ func (c upCommand) Run(ctx context.Context, parser *kong.Kong) error {
 	defer servers.Close()
 	stack := local.Stack{MinIO: local.StackMinIO{Bucket: bucket}, Accounts: []local.Account{}}
 	if !c.Maintenance {
-		if stack, err = c.raise(ctx, servers, parser.Model); err != nil {
+		if stack, err = c.startParts(ctx, servers, parser.Model); err != nil {
 			return err
 		}
 	}
@@ -84,22 +87,23 @@ func (c upCommand) Run(ctx context.Context, parser *kong.Kong) error {
 			"the API, the consumers and the gateway are not.\n")
 	} else {
 		fmt.Fprintf(config.Out, "\nReady after %.1f s: %s\n\nDevelopment accounts:\n",
-			time.Since(began).Seconds(), stack.Web)
+			time.Since(startedAt).Seconds(), stack.Web)
 	}
 	for _, a := range stack.Accounts {
 		fmt.Fprintf(config.Out, "  %-20s %-6s %s\n", a.Email, a.Role, a.Password)
 	}
-	fmt.Fprintf(config.Out, "\nHow to reach each part: %s/%s. Ctrl-C ends everything.\n",
+	fmt.Fprintf(config.Out, "\nAddresses and credentials: %s/%s. Press Ctrl-C to stop.\n",
 		servers.Dir(), local.StackFile)
 	<-ctx.Done()
-	fmt.Fprintln(config.Out, "\nEnding every part; what was stored stays.")
+	fmt.Fprintln(config.Out, "\nStopping all components. The data is kept.")
 	return nil
 }
 
+// config returns the configuration of the servers that Intray needs.
 func (c upCommand) config() (local.Config, error) {
 	executable, err := os.Executable()
 	if err != nil {
-		return local.Config{}, fmt.Errorf("find this program's file: %w", err)
+		return local.Config{}, fmt.Errorf("find the path of this program: %w", err)
 	}
 	dir, err := cli.DataDir(c.Data)
 	if err != nil {
@@ -116,24 +120,26 @@ func (c upCommand) config() (local.Config, error) {
 	}, nil
 }
 
-// addressFree fails, before anything is started, if the API could not listen.
-func addressFree(ctx context.Context, address string) error {
+// checkAddress returns an error if the API cannot listen on address. It is called before anything
+// is started.
+func checkAddress(ctx context.Context, address string) error {
 	if _, port, err := net.SplitHostPort(address); err != nil {
-		return cli.Usage(fmt.Errorf("--listen: %w; give host:port, such as 127.0.0.1:8080", err))
+		return cli.Usage(fmt.Errorf("--listen must be HOST:PORT, such as 127.0.0.1:8080: %w", err))
 	} else if port == "0" {
-		return cli.Usage(errors.New("--listen: give a port: clients must know it before the API starts"))
+		return cli.Usage(errors.New("the port of --listen must not be 0"))
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
-		return fmt.Errorf("the API cannot listen on %s (%w): "+
-			"end the program that does, or choose another address with --listen", address, err)
+		return fmt.Errorf("the API cannot listen on %s (%w); "+
+			"stop the program that uses the port, or choose another address with --listen",
+			address, err)
 	}
 	return l.Close()
 }
 
-// raise migrates and provisions the running servers and starts the parts of
-// Intray beside them.
-func (c upCommand) raise(
+// startParts migrates the database, provisions the running servers and starts the parts of
+// Intray.
+func (c upCommand) startParts(
 	ctx context.Context, servers *local.Servers, model *kong.Application,
 ) (local.Stack, error) {
 	e, err := newEnvironment(ctx, servers, c.Listen)
@@ -141,7 +147,7 @@ func (c upCommand) raise(
 		return local.Stack{}, err
 	}
 	log := slog.New(slog.DiscardHandler)
-	began := time.Now()
+	startedAt := time.Now()
 	if err := postgres.Migrate(ctx, servers.PostgresURL(), log); err != nil {
 		return local.Stack{}, err
 	}
@@ -152,8 +158,8 @@ func (c upCommand) raise(
 	if err != nil {
 		return local.Stack{}, err
 	}
-	fmt.Printf("schema, roles, streams, bucket and keys are ready after %d ms\n",
-		time.Since(began).Milliseconds())
+	fmt.Printf("schema, roles, streams, bucket and keys: ready after %d ms\n",
+		time.Since(startedAt).Milliseconds())
 	for _, p := range e.processes(model) {
 		if _, err := servers.Run(ctx, p); err != nil {
 			return local.Stack{}, err
@@ -170,8 +176,8 @@ var developers = []struct {
 	role schema.Role
 }{{"admin", schema.RoleAdmin}, {"alice", schema.RoleUser}, {"bob", schema.RoleUser}}
 
-// accounts makes the development accounts at the first start, with passwords
-// that the data folder keeps.
+// accounts returns the development accounts, whose passwords are stored in the data folder. It
+// adds the accounts that do not exist yet.
 func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.Account, error) {
 	db, err := postgres.Open(ctx, servers.PostgresURL(), postgres.Options{MaxConns: 1})
 	if err != nil {
@@ -182,9 +188,9 @@ func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.
 	if err != nil {
 		return nil, err
 	}
-	there := map[string]bool{}
+	exists := map[string]bool{}
 	for _, u := range users {
-		there[u.Email] = true
+		exists[u.Email] = true
 	}
 	var accounts []local.Account
 	for _, d := range developers {
@@ -195,10 +201,10 @@ func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.
 		a := local.Account{
 			Email: d.name + "@intray.local", Password: secret[:20], Role: string(d.role),
 		}
-		if !there[a.Email] {
+		if !exists[a.Email] {
 			user := postgres.NewUser{Email: a.Email, Role: d.role, LimitBytes: schema.DefaultQuota}
 			if err := addUser(ctx, db, user, a.Password); err != nil {
-				return nil, fmt.Errorf("make account %s: %w", a.Email, err)
+				return nil, fmt.Errorf("add account %s: %w", a.Email, err)
 			}
 		}
 		accounts = append(accounts, a)
@@ -206,9 +212,10 @@ func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.
 	return accounts, nil
 }
 
-// endWithGo ends the context when the go command that ran this program has
-// gone: it hands SIGINT on, but not SIGTERM, and would leave the servers behind.
-func endWithGo(ctx context.Context) (context.Context, context.CancelFunc) {
+// cancelWithGo returns a context that is also canceled when the "go run" command that started
+// this program ends. That command forwards SIGINT but not SIGTERM, so without this the servers
+// would keep running.
+func cancelWithGo(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	parent := os.Getppid()
 	name, err := os.ReadFile("/proc/" + strconv.Itoa(parent) + "/comm")

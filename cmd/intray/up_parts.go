@@ -19,18 +19,18 @@ import (
 	"intray/infra/nats"
 )
 
-// bucket is the bucket of the stack that up runs.
+// bucket is the name of the bucket of the stack.
 const bucket = "documents"
 
-// environment is what up decides about the parts of its stack: addresses and credentials.
+// environment holds the addresses and credentials that up sets for the parts of the stack.
 type environment struct {
 	servers *local.Servers
 	listen  string            // the API's address
 	ports   map[string]int    // gateway, api_metrics, consume_metrics, gateway_metrics
-	secrets map[string]string // by the names below
+	secrets map[string]string // by the secret names below
 }
 
-// The secrets that the data folder keeps for us.
+// The names of the secrets in the data folder.
 const (
 	secretToken     = "token_key"
 	secretAPI       = "postgres_api"
@@ -74,7 +74,7 @@ func newEnvironment(
 	return e, nil
 }
 
-// metricsPort returns the name of the port of a part's private listener.
+// metricsPort returns the name under which the port of a part's private listener is stored.
 func metricsPort(part string) string { return part + "_metrics" }
 
 func (e environment) address(name string) string {
@@ -84,7 +84,7 @@ func (e environment) address(name string) string {
 func (e environment) apiURL() string     { return "http://" + e.listen }
 func (e environment) gatewayURL() string { return "http://" + e.address("gateway") }
 
-// key returns an access key and its secret, cut to the longest that MinIO takes.
+// key returns an access key and its secret, truncated to the maximum lengths of MinIO.
 func (e environment) key(name string) (access, secret string) {
 	return e.secrets[name+"_name"][:20], e.secrets[name][:40]
 }
@@ -106,27 +106,27 @@ func (e environment) provision() provisionCommand {
 	return s
 }
 
-// parts are the commands that up runs, in the order in which they start; they end in the
-// reverse of it.
+// parts are the commands that up runs as processes of their own. They are started in this order
+// and stopped in the reverse order.
 var parts = []string{"consume", "api", "gateway"}
 
-// processes returns the parts of Intray as up runs them.
+// processes returns the processes of the parts.
 func (e environment) processes(model *kong.Application) []local.Process {
 	processes := make([]local.Process, len(parts))
 	for i, name := range parts {
-		decided := e.decided(name)
+		own := e.ownSettings(name)
 		// A server that has a public listener opens it last.
-		health := "http://" + cmp.Or(decided["LISTEN"], decided["METRICS_LISTEN"]) + "/healthz"
+		health := "http://" + cmp.Or(own["LISTEN"], own["METRICS_LISTEN"]) + "/healthz"
 		processes[i] = local.Process{
-			Name: name, Args: []string{name}, Env: partEnvironment(command(model, name), decided),
+			Name: name, Args: []string{name}, Env: partEnvironment(command(model, name), own),
 			Ready: func(ctx context.Context) error { return cli.Healthy(ctx, health) },
 		}
 	}
 	return processes
 }
 
-// decided returns the settings of a part that up makes and does not pass on.
-func (e environment) decided(part string) map[string]string {
+// ownSettings returns the settings of a part that up sets itself instead of passing them on.
+func (e environment) ownSettings(part string) map[string]string {
 	s := e.provision()
 	set := map[string]string{
 		"MINIO_ENDPOINT": s.MinIOEndpoint.String(), "MINIO_BUCKET": bucket,
@@ -158,15 +158,15 @@ func (e environment) decided(part string) map[string]string {
 	return set
 }
 
-// command returns a command of this program by its name.
+// command returns the model of a command of this program.
 func command(model *kong.Application, name string) *kong.Node {
 	i := slices.IndexFunc(model.Children, func(n *kong.Node) bool { return n.Name == name })
 	return model.Children[i]
 }
 
-// partEnvironment returns the environment of a part: each of its settings as up's own
-// environment has it, and over them those that up has decided.
-func partEnvironment(part *kong.Node, decided map[string]string) []string {
+// partEnvironment returns the environment of a part. It contains the settings of the part from
+// the environment of this process, and own, which overrides them.
+func partEnvironment(part *kong.Node, own map[string]string) []string {
 	set := map[string]string{"PATH": os.Getenv("PATH")}
 	for _, flag := range part.Flags {
 		for _, name := range flag.Envs {
@@ -176,7 +176,7 @@ func partEnvironment(part *kong.Node, decided map[string]string) []string {
 			}
 		}
 	}
-	maps.Copy(set, decided)
+	maps.Copy(set, own)
 	var env []string
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		if set[name] != "" {

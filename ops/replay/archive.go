@@ -33,7 +33,7 @@ type Archive struct {
 const batchSize = 500
 
 // Scan yields the events of a stream that match the selection, in order and in constant
-// memory. If follow is true, it then waits for new events until ctx is cancelled. It ignores
+// memory. If follow is true, it then waits for new events until ctx is canceled. It ignores
 // OnlyFailed and FromBucket, which only Select honors.
 func (a Archive) Scan(
 	ctx context.Context, stream string, s Selection, follow bool,

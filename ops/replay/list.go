@@ -19,7 +19,7 @@ func (a Archive) List(ctx context.Context, streams []string, s Selection) iter.S
 }
 
 // Follow yields the events that List yields, and then new events as the streams store them.
-// When ctx is cancelled, it yields the error of ctx and ends. The selection must have neither
+// When ctx is canceled, it yields the error of ctx and ends. The selection must have neither
 // To nor LastSequence.
 func (a Archive) Follow(
 	ctx context.Context, streams []string, s Selection,
@@ -110,7 +110,7 @@ func earliest(heads []*head) int {
 }
 
 // interleave runs the scans concurrently and yields their events as they arrive, until a scan
-// fails, ctx is cancelled or yield returns false. Before it returns it cancels ctx, which the
+// fails, ctx is canceled or yield returns false. Before it returns it cancels ctx, which the
 // scans must use, and waits for the scans to end.
 func interleave(
 	ctx context.Context, cancel context.CancelFunc, scans []events, yield func(Event, error) bool,

@@ -18,7 +18,7 @@ type VersionCommand struct {
 	JSON bool `help:"Print one JSON object."`
 }
 
-// Run prints the version.
+// Run prints the build information of the program.
 func (c VersionCommand) Run(parser *kong.Kong) error {
 	info := buildinfo.Read()
 	if c.JSON {

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+
+	"intray/cmd/internal/cli"
+	"intray/infra/nats"
+	"intray/infra/postgres"
+)
+
+// serverSettings are the settings that the API and the consumers have in common.
+type serverSettings struct {
+	cli.LogSettings      `group:"Logs and traces:"`
+	traceSettings        `group:"Logs and traces:"`
+	cli.DatabaseSettings `group:"PostgreSQL, NATS and MinIO:"`
+	cli.NATSSettings     `group:"PostgreSQL, NATS and MinIO:"`
+	cli.MinIOSettings    `group:"PostgreSQL, NATS and MinIO:"`
+}
+
+// connections are the connections of a server to PostgreSQL and NATS, with its logger.
+type connections struct {
+	log         *slog.Logger
+	db          *postgres.DB
+	conn        *nats.Conn
+	stopTracing func()
+}
+
+// connect logs the start of the server with that name, starts its tracing and connects it to
+// PostgreSQL and, as the NATS user, to NATS. The caller must close the connections.
+func (s serverSettings) connect(
+	ctx context.Context, name, natsUser string,
+) (c connections, err error) {
+	c.log = s.Logger(name)
+	logStart(c.log)
+	if c.stopTracing, err = s.startTracing(name, c.log); err != nil {
+		return c, err
+	}
+	if c.db, err = postgres.Open(ctx, s.DatabaseURL, postgres.Options{}); err != nil {
+		c.close()
+		return c, err
+	}
+	c.conn, err = nats.Connect(ctx, nats.Options{
+		URL: s.NATSURL, User: natsUser, Password: s.NATSPassword, Name: name, Log: c.log,
+	})
+	if err != nil {
+		c.close()
+	}
+	return c, err
+}
+
+// close closes the connections that were opened, and exports the last traces.
+func (c connections) close() {
+	if c.conn != nil {
+		c.conn.Close()
+	}
+	if c.db != nil {
+		_ = c.db.Close()
+	}
+	c.stopTracing()
+}

@@ -1,5 +1,5 @@
-// Package prometheus holds what Prometheus is told: what to read (prometheus.yaml)
-// and when to call somebody (alerts.yaml, tested by alerts_test.yaml). Its tests
-// run promtool; that every measurement in them, and in Grafana's dashboard, is one
-// that the processes really show is tested in cmd/intray.
+// Package prometheus holds the configuration of Prometheus: the servers to scrape (prometheus.yaml)
+// and the alert rules (alerts.yaml). The rules are generated from alerts.yaml.tmpl and tested by
+// alerts_test.yaml. The tests of this package run promtool. A test in cmd/intray checks that the
+// servers export every metric that the rules and the Grafana dashboard use.
 package prometheus

@@ -23,8 +23,9 @@ func TestPromtool(t *testing.T) {
 	}
 }
 
-// TestEveryAlert wants a test that fires and a chapter of the runbook for each alert.
-func TestEveryAlert(t *testing.T) {
+// TestEveryAlertIsTestedAndDocumented checks that each alert has a test in which it fires, a
+// section of the runbook, and a link to that section.
+func TestEveryAlertIsTestedAndDocumented(t *testing.T) {
 	read := func(path string) string {
 		text, err := os.ReadFile(path)
 		if err != nil {
@@ -35,18 +36,18 @@ func TestEveryAlert(t *testing.T) {
 	rules, tests, runbook := read("alerts.yaml"), read("alerts_test.yaml"), read("../../docs/runbook.md")
 	names := regexp.MustCompile(`(?m)^ +- alert: (\w+)$`).FindAllStringSubmatch(rules, -1)
 	if len(names) < 10 {
-		t.Fatalf("%d alerts", len(names))
+		t.Fatalf("got %d alerts in alerts.yaml, want at least 10", len(names))
 	}
 	for _, n := range names {
 		name := n[1]
 		if !strings.Contains(tests, "- alertname: "+name+"\n") {
-			t.Errorf("%s: no test has it fire", name)
+			t.Errorf("%s: got no test in which it fires, want one", name)
 		}
 		if !strings.Contains(runbook, "\n### "+name+"\n") {
-			t.Errorf("%s: the runbook does not say what to do", name)
+			t.Errorf("%s: got no section in the runbook, want one", name)
 		}
 		if !strings.Contains(rules, "runbook: docs/runbook.md#"+strings.ToLower(name)+"\n") {
-			t.Errorf("%s: it does not say where to read on", name)
+			t.Errorf("%s: got no link to its section in the runbook, want one", name)
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"intray/schema"
 )
 
-// GetDownloadURL returns a URL for a document's file. The file is served as an attachment with the
-// confirmed content type.
+// GetDownloadURL returns a URL for a document's file. Storage serves the file as an attachment with
+// the document's filename and content type.
 func (s *server) GetDownloadURL(
 	ctx context.Context, r GetDownloadURLRequestObject,
 ) (GetDownloadURLResponseObject, error) {

@@ -50,7 +50,7 @@ func (l *limiter) take(key string, now time.Time) time.Duration {
 	return 0
 }
 
-// putBack returns a token that was taken to the bucket of key.
+// putBack puts a token that was taken back into the bucket of key.
 func (l *limiter) putBack(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -31,7 +31,7 @@ type OIDC struct {
 	// Audience must be one of the audiences of a token. It is required if Issuer is set.
 	Audience string
 	// MinRefetchInterval is the minimum time between two requests for the same document of the
-	// provider, such as its keys, whatever tokens arrive. Default: 10 s.
+	// provider, such as its keys, however many tokens with unknown keys arrive. Default: 10 s.
 	MinRefetchInterval time.Duration
 }
 

@@ -1,6 +1,7 @@
 "use strict";
 
-// Shows the contract. Nothing is asked of another host: no validator, no contract from a ?url= of somebody's link.
+// Displays the contract. The settings prevent requests to other hosts: there is no validator, and a
+// link with ?url= cannot make the page load another contract.
 SwaggerUIBundle({
   url: "openapi.yaml",
   dom_id: "#contract",

@@ -31,34 +31,34 @@ func (o outcome) uploaded() bool {
 }
 
 // apply applies stat results to their documents in one transaction and publishes the documents'
-// events. known holds documents that have been read already, by key.
+// events. loaded holds documents that have been read already, by key.
 //
 // It returns the outcomes by key, and the keys that have an object but could not be resolved:
 // either no document was found, or only a LIST showed the object and that is not conclusive. began
 // is when the objects were stat'ed, for traces.
 func (c *Confirmer) apply(
 	ctx context.Context, began time.Time, stats map[string]minio.StatResult,
-	known map[string]schema.Document,
+	loaded map[string]schema.Document,
 ) (outcomes map[string]outcome, unresolved []string, err error) {
 	now := schema.Now()
-	knownIDs := make(map[uuid.UUID]bool, len(known))
-	for _, d := range known {
-		knownIDs[d.ID] = true
+	loadedIDs := make(map[uuid.UUID]bool, len(loaded))
+	for _, d := range loaded {
+		loadedIDs[d.ID] = true
 	}
 	outcomes = make(map[string]outcome, len(stats))
 	statByID := make(map[uuid.UUID]minio.StatResult, len(stats))
 	ids := make([]uuid.UUID, 0, len(stats))
 	for key, stat := range stats {
-		d, isKnown := known[key]
+		d, isLoaded := loaded[key]
 		id, named := d.ID, true
-		if !isKnown {
+		if !isLoaded {
 			id, named = schema.DocumentID(key)
-			named = named && !knownIDs[id] // otherwise the document with this id has another key
+			named = named && !loadedIDs[id] // otherwise the document with this id has another key
 		}
 		switch {
 		case stat.Err != nil:
-			outcomes[key] = outcome{Result: failed(key, stat, known)}
-		case isKnown && alreadyApplied(d, stat.Object, now):
+			outcomes[key] = outcome{Result: failed(key, stat, loaded)}
+		case isLoaded && alreadyApplied(d, stat.Object, now):
 			outcomes[key] = outcome{Result: Result{Key: key, Document: &d, Found: true}}
 		case !named:
 			unresolved = append(unresolved, key)
@@ -100,9 +100,9 @@ func (c *Confirmer) apply(
 }
 
 // failed returns the result for a stat with an error. The error may be that there is no object.
-func failed(key string, stat minio.StatResult, known map[string]schema.Document) Result {
+func failed(key string, stat minio.StatResult, loaded map[string]schema.Document) Result {
 	r := Result{Key: key}
-	if d, ok := known[key]; ok {
+	if d, ok := loaded[key]; ok {
 		r.Document = &d
 	}
 	if !stat.Absent() {

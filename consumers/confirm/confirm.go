@@ -67,11 +67,11 @@ type Result struct {
 // Confirm returns an error only if the database fails. Events that could not be published are not
 // an error: the sweeper publishes them later.
 func (c *Confirmer) Confirm(ctx context.Context, keys []string) ([]Result, error) {
-	known, err := c.documents(ctx, keys)
+	loaded, err := c.documents(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	outcomes, err := c.confirm(ctx, keys, known)
+	outcomes, err := c.confirm(ctx, keys, loaded)
 	if err != nil {
 		return nil, err
 	}
@@ -97,21 +97,21 @@ func (c *Confirmer) documents(
 	return documents, nil
 }
 
-// confirm returns the outcome for each key. known holds documents that have been read already;
+// confirm returns the outcome for each key. loaded holds documents that have been read already;
 // those that their object would not change need no transaction. All other documents are read in the
 // transaction, by the id in their key.
 func (c *Confirmer) confirm(
-	ctx context.Context, keys []string, known map[string]schema.Document,
+	ctx context.Context, keys []string, loaded map[string]schema.Document,
 ) (map[string]outcome, error) {
 	began := time.Now()
 	stats := minio.StatOrList(ctx, c.objects, keys)
-	outcomes, unresolved, err := c.apply(ctx, began, stats, known)
+	outcomes, unresolved, err := c.apply(ctx, began, stats, loaded)
 	if err != nil || len(unresolved) == 0 {
 		return outcomes, err
 	}
 
 	// For these keys either no document has the id in the key, or a LIST was not conclusive.
-	if known, err = c.documents(ctx, unresolved); err != nil {
+	if loaded, err = c.documents(ctx, unresolved); err != nil {
 		return outcomes, err
 	}
 	unresolvedStats := make(map[string]minio.StatResult, len(unresolved))
@@ -122,7 +122,7 @@ func (c *Confirmer) confirm(
 		}
 	}
 	maps.Copy(unresolvedStats, minio.StatAll(ctx, c.objects, listed))
-	more, strays, err := c.apply(ctx, began, unresolvedStats, known)
+	more, strays, err := c.apply(ctx, began, unresolvedStats, loaded)
 	maps.Copy(outcomes, more)
 	if err != nil || len(strays) == 0 {
 		return outcomes, err
@@ -130,12 +130,12 @@ func (c *Confirmer) confirm(
 	for _, key := range strays {
 		outcomes[key] = outcome{Result: Result{Key: key, Found: true}}
 	}
-	return outcomes, c.rearm(ctx, strays)
+	return outcomes, c.repeatDeletions(ctx, strays)
 }
 
-// rearm requests another deletion of the objects at those strays that have a tombstone. All other
+// repeatDeletions requests another deletion of the objects at those strays that have a tombstone. All other
 // objects are unknown to the database and are left alone.
-func (c *Confirmer) rearm(ctx context.Context, strays []string) error {
+func (c *Confirmer) repeatDeletions(ctx context.Context, strays []string) error {
 	slices.Sort(strays)
 	n, err := c.db.RepeatDeletions(ctx, strays)
 	if err != nil {

@@ -159,16 +159,16 @@ func (r *run) inspect(ctx context.Context, batch []candidate) ([]inspection, err
 // inspectionOf returns the inspection of a key from its rows, the stat result and the listed
 // object.
 func inspectionOf(
-	known postgres.ObjectKeyState, o minio.StatResult, listed *schema.Object,
+	rows postgres.ObjectKeyState, o minio.StatResult, listed *schema.Object,
 ) inspection {
-	l := inspection{state: state{ObjectKeyState: known}}
+	l := inspection{state: state{ObjectKeyState: rows}}
 	switch {
 	case o.Err == nil:
 		l.object = &o.Object
 	case o.Absent():
-	case known.Document == nil && listed != nil:
+	case rows.Document == nil && listed != nil:
 		l.object = listed // the listing proves that the object exists, which is sufficient here
-	case known.Document == nil: // neither a document nor a visible object
+	case rows.Document == nil: // neither a document nor a visible object
 	default:
 		l.kind, l.err = Unchecked, o.Err
 		return l

@@ -135,13 +135,13 @@ const lockName = "sweep"
 // Run sweeps whenever no other replica does, until ctx is cancelled. It then finishes the current
 // step and returns. It does not return earlier for any error.
 func (s *Sweeper) Run(ctx context.Context) {
-	woken, err := s.db.ListenDeletions(ctx)
+	wake, err := s.db.ListenDeletions(ctx)
 	if err != nil {
 		s.log.Error("cannot listen for object deletions, they are carried out periodically only",
 			"error", err)
 	} else {
 		defer func() {
-			for range woken { // wait until the listener has stopped
+			for range wake { // wait until the listener has stopped
 			}
 		}()
 	}
@@ -149,7 +149,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 	defer reconciling.Wait()
 	reconciling.Go(func() { s.runReconciler(ctx) })
 	for ctx.Err() == nil {
-		if !s.term(ctx, woken) {
+		if !s.term(ctx, wake) {
 			// Another replica may sweep now, so the times of this replica's scans are outdated.
 			s.scannedNew, s.scannedAll = time.Time{}, time.Time{}
 			wait(ctx, s.config.Interval)
@@ -160,7 +160,7 @@ func (s *Sweeper) Run(ctx context.Context) {
 // term sweeps for one ScanInterval if no other replica is sweeping. It reports whether it did so
 // and may start another term immediately. The lock is acquired again for each term, because it is
 // lost if its connection is, and another replica may acquire it then without this one noticing.
-func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
+func (s *Sweeper) term(ctx context.Context, wake <-chan struct{}) bool {
 	release, ok, err := s.db.TryLock(ctx, lockName)
 	s.report("lock", err)
 	if err != nil || !ok {
@@ -183,7 +183,7 @@ func (s *Sweeper) term(ctx context.Context, woken <-chan struct{}) bool {
 				return true
 			case <-next.C:
 				due = true
-			case _, open := <-woken:
+			case _, open := <-wake:
 				if open { // step logs the errors
 					_ = s.step(ctx, "uploads", s.uploads)
 					_ = s.step(ctx, "deletions", s.drain)

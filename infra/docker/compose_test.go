@@ -1,5 +1,5 @@
-// Package docker_test holds compose.yaml against what the programs need, without a container engine: it is loaded and
-// validated as Docker Compose does it.
+// Package docker_test checks that compose.yaml matches the programs. It loads and validates the
+// file with the library of Docker Compose and needs no container engine.
 package docker_test
 
 import (
@@ -24,7 +24,7 @@ import (
 
 const root = "../.."
 
-// settings returns .env.example with a value for each name that has none.
+// settings returns the settings in .env.example, with a value for each that has none.
 func settings(t *testing.T) map[string]string {
 	t.Helper()
 	env, err := dotenv.Read(filepath.Join(root, ".env.example"))
@@ -39,7 +39,7 @@ func settings(t *testing.T) map[string]string {
 	return env
 }
 
-// load loads compose.yaml with these settings, all profiles included.
+// load loads compose.yaml with these settings and all profiles.
 func load(t *testing.T, env map[string]string) (*types.Project, error) {
 	t.Helper()
 	var list []string
@@ -63,7 +63,7 @@ func project(t *testing.T) *types.Project {
 	return p
 }
 
-// environment returns what a service is given. A name that nobody sets is not among it.
+// environment returns the environment variables of a service, without those that are not set.
 func environment(s types.ServiceConfig) map[string]string {
 	env := map[string]string{}
 	for name, value := range s.Environment {
@@ -74,15 +74,19 @@ func environment(s types.ServiceConfig) map[string]string {
 	return env
 }
 
-func TestEveryServiceIsThere(t *testing.T) {
+func TestServices(t *testing.T) {
 	got := slices.Sorted(maps.Keys(project(t).Services))
-	want := []string{"api", "consumers", "gateway", "migrate", "minio", "nats", "operator", "postgres", "provision", "queue-check"}
+	want := []string{
+		"api", "consumers", "gateway", "migrate", "minio", "nats", "operator", "postgres", "provision",
+		"queue-check",
+	}
 	if !slices.Equal(got, want) {
-		t.Errorf("services are %v, want %v", got, want)
+		t.Errorf("got services %v, want %v", got, want)
 	}
 }
 
-// The example holds no secrets, so that nobody runs with published ones: compose must refuse it, whichever is missing.
+// .env.example contains no secrets, so that nobody uses published ones. Compose must not start if
+// any of them is missing.
 func TestEverySecretIsRequired(t *testing.T) {
 	example, err := dotenv.Read(filepath.Join(root, ".env.example"))
 	if err != nil {
@@ -97,27 +101,30 @@ func TestEverySecretIsRequired(t *testing.T) {
 		env := settings(t)
 		env[name] = ""
 		if _, err := load(t, env); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("with no %s compose says %v, want an error that names it", name, err)
+			t.Errorf("without %s: got error %v, want one with the setting's name", name, err)
 		}
 	}
 	if secrets < 10 {
-		t.Errorf("the example leaves %d names empty, want every secret", secrets)
+		t.Errorf("got %d settings without a value, want at least 10", secrets)
 	}
 }
 
-// A service waits for what it talks to, and can reach it.
-func TestServicesWaitForWhatTheyNeed(t *testing.T) {
+// A service must wait for the services that it connects to, and must share a network with them.
+func TestServicesWaitForDependencies(t *testing.T) {
 	p := project(t)
 	for name, s := range p.Services {
 		needs := map[string]string{}
 		for _, value := range environment(s) {
-			for other, address := range map[string]string{"postgres": "postgres:5432", "nats": "nats:4222", "minio": "minio:9000"} {
+			for other, address := range map[string]string{
+				"postgres": "postgres:5432", "nats": "nats:4222", "minio": "minio:9000",
+			} {
 				if strings.Contains(value, address) {
 					needs[other] = types.ServiceConditionHealthy
 				}
 			}
-			// Roles and schema are there only then.
-			if strings.HasPrefix(value, "postgres://api:") || strings.HasPrefix(value, "postgres://worker:") {
+			// The roles and the schema exist only after provision.
+			if strings.HasPrefix(value, "postgres://api:") ||
+				strings.HasPrefix(value, "postgres://worker:") {
 				needs["provision"] = types.ServiceConditionCompletedSuccessfully
 			}
 		}
@@ -128,11 +135,11 @@ func TestServicesWaitForWhatTheyNeed(t *testing.T) {
 			needs["migrate"] = types.ServiceConditionCompletedSuccessfully
 		}
 		for other, condition := range needs {
-			if s.DependsOn[other].Condition != condition {
-				t.Errorf("%s waits for %s with condition %q, want %s", name, other, s.DependsOn[other].Condition, condition)
+			if got := s.DependsOn[other].Condition; got != condition {
+				t.Errorf("%s depends on %s: got condition %q, want %s", name, other, got, condition)
 			}
 			if condition == types.ServiceConditionHealthy && !shareNetwork(s, p.Services[other]) {
-				t.Errorf("%s cannot reach %s: they share no network", name, other)
+				t.Errorf("%s and %s: got no common network, want one", name, other)
 			}
 		}
 	}
@@ -150,23 +157,27 @@ func shareNetwork(a, b types.ServiceConfig) bool {
 func TestOnlyGatewayAndAPIArePublished(t *testing.T) {
 	p := project(t)
 	for name, s := range p.Services {
-		public := name == "gateway" || name == "api"
-		if public != (len(s.Ports) == 1) {
-			t.Errorf("%s publishes %d ports", name, len(s.Ports))
+		want := 0
+		if name == "gateway" || name == "api" {
+			want = 1
+		}
+		if len(s.Ports) != want {
+			t.Errorf("%s: got %d published ports, want %d", name, len(s.Ports), want)
 		}
 		for _, port := range s.Ports {
 			if port.HostIP != "127.0.0.1" {
-				t.Errorf("%s is published on %q unless told otherwise, want this machine only", name, port.HostIP)
+				t.Errorf("%s: got default address %q, want 127.0.0.1", name, port.HostIP)
 			}
 		}
+		mayUseOutside := slices.Contains([]string{"gateway", "api", "consumers"}, name)
 		for network := range s.Networks {
-			if network != "inside" && !slices.Contains([]string{"gateway", "api", "consumers"}, name) {
-				t.Errorf("%s is on the network %s", name, network)
+			if network != "inside" && !mayUseOutside {
+				t.Errorf("%s: got network %s, want only inside", name, network)
 			}
 		}
 	}
 	if !p.Networks["inside"].Internal {
-		t.Error("the network inside has a way out")
+		t.Error("network inside: got access to other networks, want internal")
 	}
 }
 
@@ -176,7 +187,7 @@ func TestImagesArePinned(t *testing.T) {
 	for name, s := range project(t).Services {
 		_, tag, _ := strings.Cut(s.Image, ":")
 		if !version.MatchString(tag) {
-			t.Errorf("%s has the image %q, want a version as its tag", name, s.Image)
+			t.Errorf("%s: got image %q, want a tag with a version", name, s.Image)
 		}
 	}
 	for _, file := range []string{"Dockerfile", "infra/minio/Dockerfile"} {
@@ -184,13 +195,13 @@ func TestImagesArePinned(t *testing.T) {
 		for _, from := range regexp.MustCompile(`(?m)^FROM (\S+)`).FindAllStringSubmatch(text, -1) {
 			_, tag, _ := strings.Cut(from[1], ":")
 			if from[1] != "scratch" && !version.MatchString(tag) {
-				t.Errorf("%s builds on %q, want a version as its tag", file, from[1])
+				t.Errorf("%s: got base image %q, want a tag with a version", file, from[1])
 			}
 		}
 	}
 }
 
-// Whoever passes an image on passes on the notices of what it contains.
+// An image must contain the notices of the third-party code in it.
 func TestImagesContainNotices(t *testing.T) {
 	const notices = "THIRD_PARTY_NOTICES.md"
 	if ignore := read(t, ".dockerignore"); !strings.Contains(ignore, "\n!"+notices+"\n") {
@@ -204,24 +215,27 @@ func TestImagesContainNotices(t *testing.T) {
 	}
 }
 
-// The versions are those that `intray up` runs and the tests ran on.
+// The versions of MinIO and NATS must be those of `intray up` and of the tests.
 func TestVersionsAgree(t *testing.T) {
 	p := project(t)
-	for _, args := range regexp.MustCompile(`(?m)^ARG MINIO_VERSION=(\S+)`).FindAllStringSubmatch(read(t, "infra/minio/Dockerfile"), -1) {
+	minioVersion := regexp.MustCompile(`(?m)^ARG MINIO_VERSION=(\S+)`)
+	for _, args := range minioVersion.FindAllStringSubmatch(read(t, "infra/minio/Dockerfile"), -1) {
 		if args[1] != local.MinIOVersion {
-			t.Errorf("infra/minio/Dockerfile builds %s, want %s", args[1], local.MinIOVersion)
+			t.Errorf("infra/minio/Dockerfile: got version %s, want %s", args[1], local.MinIOVersion)
 		}
 	}
-	if want := "intray-minio:" + local.MinIOVersion; p.Services["minio"].Image != want {
-		t.Errorf("minio has the image %s, want %s", p.Services["minio"].Image, want)
-	}
-	if want := "nats:" + server.VERSION + "-alpine"; p.Services["nats"].Image != want {
-		t.Errorf("nats has the image %s, want %s", p.Services["nats"].Image, want)
+	for name, want := range map[string]string{
+		"minio": "intray-minio:" + local.MinIOVersion,
+		"nats":  "nats:" + server.VERSION + "-alpine",
+	} {
+		if got := p.Services[name].Image; got != want {
+			t.Errorf("%s: got image %s, want %s", name, got, want)
+		}
 	}
 }
 
-// Prometheus reads the private listener of each server. The health check and the operator's
-// container ask the consumers there.
+// Prometheus scrapes the private listener of each server. The health check of the consumers and the
+// operator's container use the private listener of the consumers.
 func TestPrivateListenersAgree(t *testing.T) {
 	p, prometheus := project(t), read(t, "infra/prometheus/prometheus.yaml")
 	ports := map[string]string{}
@@ -232,21 +246,21 @@ func TestPrivateListenersAgree(t *testing.T) {
 		service := p.Services[name]
 		host, port, _ := strings.Cut(environment(service)["METRICS_LISTEN"], ":")
 		if ports[name] = port; host != "0.0.0.0" {
-			t.Errorf("%s serves its metrics on the host %q, want 0.0.0.0", name, host)
+			t.Errorf("%s: got metrics on host %q, want 0.0.0.0", name, host)
 		}
 		if want := fmt.Sprintf(target, port); !strings.Contains(prometheus, want) {
 			t.Errorf("prometheus.yaml: got\n%s\nwant %s in it", prometheus, want)
 		}
 		for _, published := range service.Ports {
 			if fmt.Sprint(published.Target) == port {
-				t.Errorf("%s publishes its private port %s", name, port)
+				t.Errorf("%s: got published port %s, want it private", name, port)
 			}
 		}
 	}
-	asked := p.Services["consumers"].HealthCheck.Test
+	check := p.Services["consumers"].HealthCheck.Test
 	want := "http://127.0.0.1:" + ports["consumers"] + "/healthz"
-	if got := asked[len(asked)-1]; got != want {
-		t.Errorf("the health check of consumers asks %q, want %s", got, want)
+	if got := check[len(check)-1]; got != want {
+		t.Errorf("health check of consumers: got URL %q, want %s", got, want)
 	}
 	want = "http://consumers:" + ports["consumers"]
 	if got := environment(p.Services["operator"])["CONSUMERS_URL"]; got != want {
@@ -262,18 +276,21 @@ func TestImagesCanBeReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := p.Services["minio"].Image; got != env["MINIO_IMAGE"] {
-		t.Errorf("minio has the image %s, want that of MINIO_IMAGE", got)
+		t.Errorf("minio: got image %s, want %s", got, env["MINIO_IMAGE"])
 	}
 }
 
-// MinIO is told exactly what `intray up` tells it.
-func TestMinIOIsAsUnderUp(t *testing.T) {
+// MinIO must have the same settings as with `intray up`.
+func TestMinIOSettings(t *testing.T) {
 	p, env := project(t), settings(t)
 	want := map[string]string{}
 	for _, setting := range local.MinIOEnv(local.MinIOSettings{
-		RootUser: "intray-root", RootPassword: env["MINIO_ROOT_PASSWORD"],
-		NATSAddress: "nats:4222", NATSUser: local.NATSMinIO, NATSPassword: env["NATS_MINIO_PASSWORD"],
-		QueueDir: "/data/queue",
+		RootUser:     "intray-root",
+		RootPassword: env["MINIO_ROOT_PASSWORD"],
+		NATSAddress:  "nats:4222",
+		NATSUser:     local.NATSMinIO,
+		NATSPassword: env["NATS_MINIO_PASSWORD"],
+		QueueDir:     "/data/queue",
 	}) {
 		name, value, _ := strings.Cut(setting, "=")
 		want[name] = value
@@ -281,28 +298,35 @@ func TestMinIOIsAsUnderUp(t *testing.T) {
 	got := environment(p.Services["minio"])
 	for name := range want {
 		if got[name] != want[name] {
-			t.Errorf("minio's %s is %q, want %q", name, got[name], want[name])
+			t.Errorf("minio: got %s %q, want %q", name, got[name], want[name])
 		}
 	}
 	for name := range got {
 		if _, ok := want[name]; !ok {
-			t.Errorf("minio's %s is not set under up", name)
+			t.Errorf("minio: got %s, which `intray up` does not set", name)
 		}
 	}
-	// What loses no event; stated here too, should both places lose it.
+	// Without these settings events can be lost, so the test does not rely on MinIOEnv for them.
 	for name, value := range map[string]string{
-		"MINIO_SYNC_BOOT": "on", "MINIO_API_SYNC_EVENTS": "on",
-		"MINIO_NOTIFY_NATS_QUEUE_DIR_CREATED_DURABLE": "/data/queue", "MINIO_NOTIFY_NATS_QUEUE_DIR_REMOVED_DURABLE": "/data/queue",
+		"MINIO_SYNC_BOOT":                             "on",
+		"MINIO_API_SYNC_EVENTS":                       "on",
+		"MINIO_NOTIFY_NATS_QUEUE_DIR_CREATED_DURABLE": "/data/queue",
+		"MINIO_NOTIFY_NATS_QUEUE_DIR_REMOVED_DURABLE": "/data/queue",
 	} {
 		if got[name] != value {
-			t.Errorf("minio's %s is %q, want %q", name, got[name], value)
+			t.Errorf("minio: got %s %q, want %q", name, got[name], value)
 		}
 	}
-	if command := p.Services["queue-check"].Command; !slices.Equal(command, []string{"check-queue", "/data/queue"}) {
-		t.Errorf("queue-check runs %v", command)
+}
+
+func TestQueueCheckUsesMinIOsQueue(t *testing.T) {
+	p := project(t)
+	check, minio := p.Services["queue-check"], p.Services["minio"]
+	if want := []string{"check-queue", "/data/queue"}; !slices.Equal(check.Command, want) {
+		t.Errorf("got command %v, want %v", check.Command, want)
 	}
-	if !slices.Equal(volumes(p.Services["queue-check"]), volumes(p.Services["minio"])) {
-		t.Error("queue-check looks at another volume than minio's")
+	if got, want := volumes(check), volumes(minio); !slices.Equal(got, want) {
+		t.Errorf("got volumes %v, want those of minio, %v", got, want)
 	}
 }
 
@@ -314,16 +338,17 @@ func volumes(s types.ServiceConfig) []string {
 	return list
 }
 
-// nats.conf is read by the server itself, with compose's environment.
-func TestNATSReadsItsConfiguration(t *testing.T) {
+// The test parses nats.conf with the server's own code and the environment of compose.yaml.
+func TestNATSConfiguration(t *testing.T) {
 	p, env := project(t), settings(t)
-	given := environment(p.Services["nats"])
-	for _, name := range regexp.MustCompile(`\$(NATS_[A-Z_]+)`).FindAllStringSubmatch(string(nats.ServerConfig), -1) {
-		if given[name[1]] == "" {
-			t.Errorf("nats.conf reads $%s, which compose does not give", name[1])
+	environ := environment(p.Services["nats"])
+	variable := regexp.MustCompile(`\$(NATS_[A-Z_]+)`)
+	for _, name := range variable.FindAllStringSubmatch(string(nats.ServerConfig), -1) {
+		if environ[name[1]] == "" {
+			t.Errorf("nats.conf uses $%s, which compose.yaml does not set", name[1])
 		}
 	}
-	for name, value := range given {
+	for name, value := range environ {
 		t.Setenv(name, value)
 	}
 	opts, err := server.ProcessConfigFile(filepath.Join(root, "infra/nats/nats.conf"))
@@ -331,22 +356,25 @@ func TestNATSReadsItsConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	if opts.Host != "0.0.0.0" || opts.Port != 4222 || opts.StoreDir != "/data" {
-		t.Errorf("nats listens on %s:%d and stores in %s", opts.Host, opts.Port, opts.StoreDir)
+		t.Errorf("got address %s:%d and store %s, want 0.0.0.0:4222 and /data",
+			opts.Host, opts.Port, opts.StoreDir)
 	}
 	for _, user := range opts.Users {
-		if want := env["NATS_"+strings.ToUpper(user.Username)+"_PASSWORD"]; user.Password != want {
-			t.Errorf("the password of %s is %q, want %q", user.Username, user.Password, want)
+		want := env["NATS_"+strings.ToUpper(user.Username)+"_PASSWORD"]
+		if user.Password != want {
+			t.Errorf("user %s: got password %q, want %q", user.Username, user.Password, want)
 		}
 	}
 	if len(opts.Users) != 4 {
-		t.Errorf("nats has %d users, want 4", len(opts.Users))
+		t.Errorf("got %d users, want 4", len(opts.Users))
 	}
-	if !slices.Contains(volumes(p.Services["nats"]), filepath.Join(abs(t, root), "infra/nats/nats.conf")+":/etc/nats/intray.conf") {
-		t.Errorf("nats mounts %v, want nats.conf among them", volumes(p.Services["nats"]))
+	want := filepath.Join(abs(t, root), "infra/nats/nats.conf") + ":/etc/nats/intray.conf"
+	if got := volumes(p.Services["nats"]); !slices.Contains(got, want) {
+		t.Errorf("got volumes %v, want %s among them", got, want)
 	}
 }
 
-// Passwords that one side sets are those that the other gives.
+// A service must connect with the password that the other service sets.
 func TestPasswordsAgree(t *testing.T) {
 	p := project(t)
 	of := func(service, name string) string { return environment(p.Services[service])[name] }
@@ -360,56 +388,75 @@ func TestPasswordsAgree(t *testing.T) {
 		{of("minio", "MINIO_ROOT_PASSWORD"), of("provision", "MINIO_ROOT_PASSWORD")},
 	} {
 		if pair[0] != pair[1] || pair[0] == "" {
-			t.Errorf("%q is set and %q is given", pair[0], pair[1])
+			t.Errorf("got password %q, want %q as set by the other service", pair[1], pair[0])
 		}
-	}
-	for _, key := range []string{"MINIO_UPLOAD", "MINIO_MULTIPART", "MINIO_DOWNLOAD", "MINIO_CONFIRM", "MINIO_WORKER"} {
-		for _, half := range []string{key + "_KEY", key + "_SECRET"} {
-			for name, s := range p.Services {
-				if got, ok := environment(s)[half]; ok && got != of("provision", half) {
-					t.Errorf("%s has %s %q, provision makes %q", name, half, got, of("provision", half))
-				}
-			}
-		}
-		if n := len(of("provision", key+"_KEY")); n < 3 || n > 20 {
-			t.Errorf("%s_KEY has %d characters, MinIO takes 3 to 20", key, n)
-		}
-	}
-	if strings.Contains(fmt.Sprint(environment(p.Services["consumers"])), "minioupload") {
-		t.Error("the consumers hold the key that signs uploads")
 	}
 }
 
+// Every service must use the access keys that provision creates, and the consumers must not have
+// the key that signs uploads.
+func TestAccessKeysAgree(t *testing.T) {
+	p := project(t)
+	provisioned := environment(p.Services["provision"])
+	for _, role := range []string{"UPLOAD", "MULTIPART", "DOWNLOAD", "CONFIRM", "WORKER"} {
+		key, secret := "MINIO_"+role+"_KEY", "MINIO_"+role+"_SECRET"
+		for service, s := range p.Services {
+			for _, name := range []string{key, secret} {
+				if got, ok := environment(s)[name]; ok && got != provisioned[name] {
+					t.Errorf("%s: got %s %q, want %q", service, name, got, provisioned[name])
+				}
+			}
+		}
+		if n := len(provisioned[key]); n < 3 || n > 20 {
+			t.Errorf("got %s with %d characters, want 3 to 20", key, n)
+		}
+	}
+	if strings.Contains(fmt.Sprint(environment(p.Services["consumers"])), "minioupload") {
+		t.Error("consumers: got the upload key's secret, want it in the API only")
+	}
+}
+
+// password returns the password in a PostgreSQL URL.
 func password(url string) string {
 	_, rest, _ := strings.Cut(strings.TrimPrefix(url, "postgres://"), ":")
 	password, _, _ := strings.Cut(rest, "@")
 	return password
 }
 
-func TestServicesAreConfined(t *testing.T) {
+func TestServicesAreHardened(t *testing.T) {
 	for name, s := range project(t).Services {
-		if !s.ReadOnly || !slices.Contains(s.CapDrop, "ALL") || !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
-			t.Errorf("%s may write to its image, has capabilities or may gain privileges", name)
-		}
-		if s.Build != nil && s.User != "10001:10001" {
-			t.Errorf("%s runs as %q, want the unprivileged user of the image", name, s.User)
-		}
-		if s.Deploy == nil || s.Deploy.Resources.Limits == nil || s.Deploy.Resources.Limits.MemoryBytes == 0 {
-			t.Errorf("%s may take all memory", name)
-		}
-		once := slices.Contains([]string{"queue-check", "migrate", "provision", "operator"}, name)
-		if want := map[bool]string{true: "no", false: "unless-stopped"}[once]; s.Restart != want {
-			t.Errorf("%s is restarted %q, want %q", name, s.Restart, want)
-		}
-		if !once && (s.HealthCheck == nil || len(s.HealthCheck.Test) == 0) {
-			t.Errorf("%s has no health check", name)
-		}
+		t.Run(name, func(t *testing.T) {
+			if !s.ReadOnly {
+				t.Error("got a writable root file system, want read_only")
+			}
+			if !slices.Contains(s.CapDrop, "ALL") {
+				t.Errorf("got dropped capabilities %v, want ALL", s.CapDrop)
+			}
+			if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
+				t.Errorf("got security options %v, want no-new-privileges", s.SecurityOpt)
+			}
+			if s.Build != nil && s.User != "10001:10001" {
+				t.Errorf("got user %q, want 10001:10001, the image's unprivileged user", s.User)
+			}
+			limits := s.Deploy != nil && s.Deploy.Resources.Limits != nil
+			if !limits || s.Deploy.Resources.Limits.MemoryBytes == 0 {
+				t.Error("got no memory limit, want one")
+			}
+			once := slices.Contains([]string{"queue-check", "migrate", "provision", "operator"}, name)
+			if want := map[bool]string{true: "no", false: "unless-stopped"}[once]; s.Restart != want {
+				t.Errorf("got restart policy %q, want %q", s.Restart, want)
+			}
+			if !once && (s.HealthCheck == nil || len(s.HealthCheck.Test) == 0) {
+				t.Error("got no health check, want one")
+			}
+		})
 	}
 }
 
-// The script fills in every secret, with passwords that NATS and MinIO take, and leaves a .env alone that is there.
-func TestWriteEnv(t *testing.T) {
-	dir := t.TempDir()
+// writeEnv copies .env.example and the script to a new directory and runs the script there.
+func writeEnv(t *testing.T) (dir, script string) {
+	t.Helper()
+	dir = t.TempDir()
 	for _, name := range []string{".env.example", "infra/docker/write-env.sh"} {
 		to := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
@@ -419,39 +466,59 @@ func TestWriteEnv(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	script := filepath.Join(dir, "infra/docker/write-env.sh")
+	script = filepath.Join(dir, "infra/docker/write-env.sh")
 	if out, err := exec.CommandContext(t.Context(), "sh", script).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	env, err := dotenv.Read(filepath.Join(dir, ".env"))
+	return dir, script
+}
+
+func TestWriteEnv(t *testing.T) {
+	dir, script := writeEnv(t)
+	path := filepath.Join(dir, ".env")
+	env, err := dotenv.Read(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := load(t, env); err != nil {
-		t.Error(err)
-	}
-	seen, form := map[string]bool{}, regexp.MustCompile(`^[a-z][A-Za-z0-9]{31,39}$`)
-	for name := range settings(t) {
-		value := env[name]
-		if name == "DEFAULT_AI_PROVIDER" {
-			continue
+	t.Run("compose accepts the file", func(t *testing.T) {
+		if _, err := load(t, env); err != nil {
+			t.Error(err)
 		}
-		if !form.MatchString(value) || seen[value] {
-			t.Errorf("%s has a value of %d characters that NATS or MinIO would not take, or that came before", name, len(value))
+	})
+	t.Run("every secret is different and valid for NATS and MinIO", func(t *testing.T) {
+		seen, valid := map[string]bool{}, regexp.MustCompile(`^[a-z][A-Za-z0-9]{31,39}$`)
+		for name := range settings(t) {
+			value := env[name]
+			if name == "DEFAULT_AI_PROVIDER" {
+				continue
+			}
+			if !valid.MatchString(value) {
+				t.Errorf("%s: got a value of %d characters, want it to match %s", name, len(value), valid)
+			}
+			if seen[value] {
+				t.Errorf("%s: got the value of another setting", name)
+			}
+			seen[value] = true
 		}
-		seen[value] = true
-	}
-	info, err := os.Stat(filepath.Join(dir, ".env"))
-	if err != nil || info.Mode().Perm() != 0o600 {
-		t.Errorf(".env has mode %v (%v), want 0600", info.Mode(), err)
-	}
-	if err := exec.CommandContext(t.Context(), "sh", script).Run(); err == nil {
-		t.Error("a second run did not refuse")
-	}
-	again, err := dotenv.Read(filepath.Join(dir, ".env"))
-	if err != nil || !maps.Equal(again, env) {
-		t.Errorf("a second run changed .env (%v)", err)
-	}
+	})
+	t.Run("only the user can read the file", func(t *testing.T) {
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := info.Mode().Perm(); got != 0o600 {
+			t.Errorf("got mode %v, want 0600", got)
+		}
+	})
+	t.Run("a second run does not change the file", func(t *testing.T) {
+		if err := exec.CommandContext(t.Context(), "sh", script).Run(); err == nil {
+			t.Error("got exit status 0, want an error")
+		}
+		again, err := dotenv.Read(path)
+		if err != nil || !maps.Equal(again, env) {
+			t.Errorf("got %d settings (%v), want the same %d", len(again), err, len(env))
+		}
+	})
 }
 
 func read(t *testing.T, name string) string {

@@ -1,16 +1,16 @@
 #!/bin/sh
-# Writes .env from .env.example with a random value for every setting that is empty there. It never touches a .env that
-# exists: the passwords in it are in the databases too.
+# Writes .env from .env.example, with a random value for every setting that is empty there. It never
+# changes an existing .env, because its passwords are also stored in the databases.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ -e .env ]; then
-  echo "write-env: .env is there already; nothing was changed" >&2
+  echo "write-env: .env exists already; it was not changed" >&2
   exit 1
 fi
 umask 077
 
-# NATS reads a password as a value of its configuration, so it begins with a letter; MinIO takes 40 characters at most.
-# 35 of 62 kinds hold 208 bits.
+# NATS parses a password as a value of its configuration, so it must begin with a letter. MinIO
+# accepts at most 40 characters. 35 random letters and digits have 208 bits of entropy.
 secret() {
   printf k
   LC_ALL=C tr -dc 'A-Za-z0-9' </dev/urandom | head -c 35
@@ -24,4 +24,4 @@ while IFS= read -r line || [ -n "$line" ]; do
   esac
 done <.env.example >.env.new
 mv .env.new .env
-echo "write-env: wrote .env, readable for you alone" >&2
+echo "write-env: wrote .env; only the current user can read it" >&2

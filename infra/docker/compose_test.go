@@ -201,6 +201,30 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
+// The build context must contain the source of every package of the module that the images build.
+func TestBuildContextContainsEveryPackage(t *testing.T) {
+	const ownPackages = `{{with .Module}}{{if .Main}}{{$.ImportPath}}{{end}}{{end}}`
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", ownPackages, "./cmd/intray")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	if len(packages) == 0 {
+		t.Fatal("got no packages of the module, want those of cmd/intray")
+	}
+	included := strings.Fields(read(t, ".dockerignore"))
+	missing := map[string]bool{}
+	for _, path := range packages {
+		folder := strings.Split(path, "/")[1]
+		if !slices.Contains(included, "!"+folder) && !missing[folder] {
+			missing[folder] = true
+			t.Errorf(".dockerignore: got no line !%s, want it for %s", folder, path)
+		}
+	}
+}
+
 // An image must contain the notices of the third-party code in it.
 func TestImagesContainNotices(t *testing.T) {
 	const notices = "THIRD_PARTY_NOTICES.md"

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"intray/docs/doctest"
 )
@@ -60,6 +61,22 @@ func linksOf(p doctest.Page) (targets []string) {
 		}
 	}
 	return targets
+}
+
+// Rows of tables, URLs and code may be longer.
+func TestLinesAreWrapped(t *testing.T) {
+	const limit = 100
+	for _, p := range doctest.Pages(t) {
+		for i, line := range p.Lines {
+			isRow := strings.HasPrefix(strings.TrimSpace(line.Text), "|")
+			if line.Code || isRow || strings.Contains(line.Text, "://") {
+				continue
+			}
+			if got := utf8.RuneCountInString(line.Text); got > limit {
+				t.Errorf("%s:%d has %d columns, want at most %d", p.Path, i+1, got, limit)
+			}
+		}
+	}
 }
 
 func TestLinksResolve(t *testing.T) {

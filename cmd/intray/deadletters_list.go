@@ -41,7 +41,7 @@ func (c deadLettersListCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	f.Newest, f.Limit = true, c.Limit
+	f.NewestFirst, f.Limit = true, c.Limit
 	if c.JSON {
 		out := json.NewEncoder(os.Stdout)
 		for l, err := range deadletters.List(ctx, db, f) {

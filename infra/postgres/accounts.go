@@ -10,55 +10,64 @@ import (
 	"intray/schema"
 )
 
-// The operator's calls on accounts. Their role is the owner.
+// The methods in this file manage accounts for operators. They require the owner's role.
 
-// ErrLastAdmin is what demoting or removing the only administrator gives.
-var ErrLastAdmin = errors.New("this is the last administrator: make another account one first")
+// ErrLastAdmin means that a call would demote or remove the only administrator.
+var ErrLastAdmin = errors.New("this is the last administrator: " +
+	"make another account an administrator first")
 
-// FindUser returns the user with an email address, ignoring case, or with an id. It fails with ErrUserNotFound.
-func (db *DB) FindUser(ctx context.Context, who string) (u schema.User, err error) {
-	condition, arg := `lower(u.email) = lower($1)`, any(who)
-	if id, err := uuid.Parse(who); err == nil {
+// FindUser returns the user with an email address, ignoring case, or with an id. It fails with
+// ErrUserNotFound.
+func (db *DB) FindUser(ctx context.Context, emailOrID string) (u schema.User, err error) {
+	condition, arg := `lower(u.email) = lower($1)`, any(emailOrID)
+	if id, err := uuid.Parse(emailOrID); err == nil {
 		condition, arg = `u.id = $1`, id
 	}
-	err = db.pool.GetContext(ctx, &u, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE `+condition, arg)
+	err = db.pool.GetContext(ctx, &u, selectUsers+`WHERE `+condition, arg)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.User{}, ErrUserNotFound
 	}
 	return u, wrap(ctx, err, "find a user")
 }
 
-// An AccountPatch changes what is not nil.
+// An AccountPatch contains the new values of an account. Fields that are nil do not change.
 type AccountPatch struct {
 	UserPatch
 	Role *schema.Role
-	// PasswordHash also ends all sessions of the user.
+	// PasswordHash replaces the password and ends all sessions of the user.
 	PasswordHash *string
 }
 
-// ChangeAccount changes an account, all of it or nothing, and returns it as it is then. It fails with ErrUserNotFound, and with
-// ErrLastAdmin if no administrator would be left.
-func (db *DB) ChangeAccount(ctx context.Context, id uuid.UUID, p AccountPatch) (u schema.User, err error) {
+// ChangeAccount applies the patch to an account in one transaction and returns the account. It
+// fails with ErrUserNotFound, and with ErrLastAdmin if no administrator would remain.
+func (db *DB) ChangeAccount(
+	ctx context.Context, id uuid.UUID, p AccountPatch,
+) (u schema.User, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		if p.Role != nil && *p.Role != schema.RoleAdmin {
 			if err := tx.lockOtherAdmins(ctx, id); err != nil {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE users SET role = coalesce($2, role), ai_provider = coalesce($3, ai_provider),
-				ai_model = coalesce($4, ai_model), password_hash = coalesce($5, password_hash) WHERE id = $1`,
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE users SET role = coalesce($2, role), ai_provider = coalesce($3, ai_provider),
+				ai_model = coalesce($4, ai_model), password_hash = coalesce($5, password_hash)
+			WHERE id = $1`,
 			id, p.Role, p.AIProvider, p.AIModel, p.PasswordHash); err != nil {
 			return err
 		}
 		if p.PasswordHash != nil {
-			if _, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, id); err != nil {
+			_, err := tx.ExecContext(ctx, `DELETE FROM sessions WHERE user_id = $1`, id)
+			if err != nil {
 				return err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE quotas SET limit_bytes = coalesce($2, limit_bytes) WHERE user_id = $1`, id, p.LimitBytes); err != nil {
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE quotas SET limit_bytes = coalesce($2, limit_bytes) WHERE user_id = $1`,
+			id, p.LimitBytes); err != nil {
 			return err
 		}
-		err := tx.GetContext(ctx, &u, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = $1`, id)
+		err := tx.GetContext(ctx, &u, selectUsers+`WHERE u.id = $1`, id)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrUserNotFound
 		}
@@ -70,12 +79,14 @@ func (db *DB) ChangeAccount(ctx context.Context, id uuid.UUID, p AccountPatch) (
 	return u, wrap(ctx, err, "change user %s", id)
 }
 
-// lockOtherAdmins fails with ErrLastAdmin if the user is the only administrator. Otherwise the others,
-// if it is one, stay so until the transaction ends: two that are demoted concurrently wait for each
-// other here.
+// lockOtherAdmins fails with ErrLastAdmin if the user is the only administrator. It locks the rows
+// of all administrators until the transaction ends. So if two administrators are demoted
+// concurrently, the second transaction waits for the first.
 func (tx *tx) lockOtherAdmins(ctx context.Context, id uuid.UUID) error {
 	var admins []uuid.UUID
-	if err := tx.SelectContext(ctx, &admins, `SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR NO KEY UPDATE`); err != nil {
+	err := tx.SelectContext(ctx, &admins,
+		`SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR NO KEY UPDATE`)
+	if err != nil {
 		return err
 	}
 	if len(admins) == 1 && admins[0] == id {
@@ -84,41 +95,44 @@ func (tx *tx) lockOtherAdmins(ctx context.Context, id uuid.UUID) error {
 	return nil
 }
 
-// UserContents are what goes with a user who is removed.
+// UserContents summarizes what is deleted together with a user.
 type UserContents struct {
-	// Documents are counted by their status.
+	// Documents is the number of documents in each status.
 	Documents map[schema.Status]int64
-	// ChargedBytes is what they are charged together.
+	// ChargedBytes is the sum of the documents' charges.
 	ChargedBytes int64
 	Topics       int64
 	Sessions     int64
 }
 
-// UserContents counts what a user has.
-func (db *DB) UserContents(ctx context.Context, id uuid.UUID) (b UserContents, err error) {
+// UserContents counts the documents, topics and sessions of a user.
+func (db *DB) UserContents(ctx context.Context, id uuid.UUID) (c UserContents, err error) {
 	var counts []struct {
 		Status schema.Status `db:"status"`
 		N      int64         `db:"n"`
 		Bytes  int64         `db:"bytes"`
 	}
-	b.Documents = map[schema.Status]int64{}
+	c.Documents = map[schema.Status]int64{}
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		if err := tx.SelectContext(ctx, &counts, `SELECT status, count(*) AS n, coalesce(sum(charged_bytes), 0)::bigint AS bytes
+		if err := tx.SelectContext(ctx, &counts, `
+			SELECT status, count(*) AS n, coalesce(sum(charged_bytes), 0)::bigint AS bytes
 			FROM documents WHERE user_id = $1 GROUP BY status`, id); err != nil {
 			return err
 		}
-		return tx.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM topics WHERE user_id = $1), (SELECT count(*) FROM sessions WHERE user_id = $1)`, id).
-			Scan(&b.Topics, &b.Sessions)
+		return tx.QueryRowContext(ctx, `
+			SELECT (SELECT count(*) FROM topics WHERE user_id = $1),
+				(SELECT count(*) FROM sessions WHERE user_id = $1)`, id).Scan(&c.Topics, &c.Sessions)
 	})
-	for _, c := range counts {
-		b.Documents[c.Status] = c.N
-		b.ChargedBytes += c.Bytes
+	for _, row := range counts {
+		c.Documents[row.Status] = row.N
+		c.ChargedBytes += row.Bytes
 	}
-	return b, wrap(ctx, err, "count what user %s has", id)
+	return c, wrap(ctx, err, "count the contents of user %s", id)
 }
 
-// DisableAccount takes every way to sign in from a user, and the rights of an administrator: the first step of removing one. Access
-// tokens that are out last until the user is removed. It fails with ErrLastAdmin.
+// DisableAccount removes a user's password, sessions, identities and administrator role. It is the
+// first step of removing a user. Access tokens that were already issued stay valid until the user
+// is removed. It fails with ErrLastAdmin.
 func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
 	err := db.inTransaction(ctx, func(tx *tx) error {
 		if err := tx.lockOtherAdmins(ctx, id); err != nil {
@@ -126,7 +140,8 @@ func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
 		}
 		for _, statement := range []string{
 			`UPDATE users SET password_hash = NULL, role = 'user' WHERE id = $1`,
-			`UPDATE user_identities SET user_id = NULL WHERE user_id = $1`, // remembered as one that was removed
+			// An identity without a user is one whose user was deleted. It cannot sign in again.
+			`UPDATE user_identities SET user_id = NULL WHERE user_id = $1`,
 			`DELETE FROM sessions WHERE user_id = $1`,
 		} {
 			if _, err := tx.ExecContext(ctx, statement, id); err != nil {
@@ -138,39 +153,48 @@ func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
 	if errors.Is(err, ErrLastAdmin) {
 		return err
 	}
-	return wrap(ctx, err, "close the account of user %s", id)
+	return wrap(ctx, err, "disable the account of user %s", id)
 }
 
-// RemoveUserDocuments deletes the rows of a user's documents, at most limit of them, gives their charges back, and records an
-// object deletion for each, whatever its status: one that waits for its file may get it at any time. It returns how many
-// it deleted.
-func (db *DB) RemoveUserDocuments(ctx context.Context, id uuid.UUID, limit int) (n int, err error) {
-	for try := 1; ; try++ {
-		n, err = db.removeDocumentsOf(ctx, id, limit)
-		if try < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure) {
+// RemoveUserDocuments deletes up to limit documents of a user, releases their charges, and records
+// an object deletion for each document in any status, because even the object of a pending document
+// may still arrive. It returns the number of deleted documents.
+func (db *DB) RemoveUserDocuments(
+	ctx context.Context, id uuid.UUID, limit int,
+) (n int, err error) {
+	for attempt := 1; ; attempt++ {
+		n, err = db.removeUserDocuments(ctx, id, limit)
+		if attempt < maxTransitionAttempts && ctx.Err() == nil &&
+			hasCode(err, deadlockDetected, serializationFailure) {
 			continue
 		}
 		return n, wrap(ctx, err, "remove documents of user %s", id)
 	}
 }
 
-func (db *DB) removeDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n int, err error) {
+func (db *DB) removeUserDocuments(
+	ctx context.Context, id uuid.UUID, limit int,
+) (n int, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		// Locked in the order of Transition: documents by id, the quota, object deletions by key.
+		// The locks are taken in the same order as in Transition: documents by id, then the quota, then
+		// object deletions by key.
 		var docs []schema.Document
-		if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents WHERE user_id = $1
+		if err := tx.SelectContext(ctx, &docs, `
+			SELECT `+documentColumns+` FROM documents WHERE user_id = $1
 			ORDER BY id LIMIT $2 FOR UPDATE`, id, limit); err != nil || len(docs) == 0 {
 			return err
 		}
-		given, ids, charged := make([]*schema.Document, len(docs)), make([]uuid.UUID, len(docs)), int64(0)
+		pointers, ids := make([]*schema.Document, len(docs)), make([]uuid.UUID, len(docs))
+		var charged int64
 		for i := range docs {
-			given[i], ids[i] = &docs[i], docs[i].ID
+			pointers[i], ids[i] = &docs[i], docs[i].ID
 			charged += docs[i].ChargedBytes
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE quotas SET used_bytes = used_bytes - $2 WHERE user_id = $1`, id, charged); err != nil {
+		if _, err := tx.ExecContext(ctx, `
+			UPDATE quotas SET used_bytes = used_bytes - $2 WHERE user_id = $1`, id, charged); err != nil {
 			return err
 		}
-		if err := tx.requestDeletions(ctx, given); err != nil {
+		if err := tx.requestDeletions(ctx, pointers); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, `DELETE FROM documents
@@ -184,23 +208,30 @@ func (db *DB) removeDocumentsOf(ctx context.Context, id uuid.UUID, limit int) (n
 	return n, nil
 }
 
-// RemoveUser deletes a user who has no documents, with quota, topics and sessions. It returns false, and does nothing, if there
-// are documents. That there is no such user is no error. The address is free afterwards.
+// RemoveUser deletes a user with the quota, topics and sessions, and returns true. If the user
+// still has documents, it deletes nothing and returns false. If the user does not exist, it returns
+// true. The email address can then be used again.
 func (db *DB) RemoveUser(ctx context.Context, id uuid.UUID) (removed bool, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		// Whoever stores a document holds the quota, then the user's row for the foreign key: none comes from here on.
-		for _, lock := range []string{`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`, `SELECT FROM users WHERE id = $1 FOR UPDATE`} {
+		// A transaction that stores a document locks the quota and then, for the foreign key, the user.
+		// With both rows locked, no document can be added.
+		for _, lock := range []string{
+			`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`,
+			`SELECT FROM users WHERE id = $1 FOR UPDATE`,
+		} {
 			if _, err := tx.ExecContext(ctx, lock, id); err != nil {
 				return err
 			}
 		}
-		if err := tx.GetContext(ctx, &removed, `SELECT NOT EXISTS (SELECT FROM documents WHERE user_id = $1)`, id); err != nil || !removed {
+		err := tx.GetContext(ctx, &removed,
+			`SELECT NOT EXISTS (SELECT FROM documents WHERE user_id = $1)`, id)
+		if err != nil || !removed {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM quotas WHERE user_id = $1`, id); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM users WHERE id = $1`, id)
+		_, err = tx.ExecContext(ctx, `DELETE FROM users WHERE id = $1`, id)
 		return err
 	})
 	return removed && err == nil, wrap(ctx, err, "remove user %s", id)

@@ -5,14 +5,18 @@ import (
 	"github.com/lib/pq"
 )
 
-// defaultArrayRows is how many rows the planner expects of an array whose length it does not know.
+// defaultArrayRows is the number of elements that the planner assumes for an array whose length it
+// does not know.
 const defaultArrayRows = 10
 
-// anyOf returns the condition that a column is one of the n elements of an array parameter such as
-// "$1::uuid[]". Of a long array a subquery hides the length from the planner, which then expects
-// defaultArrayRows rows and uses the index of the column. Where it knows of a thousand elements and has no
-// statistics yet, it scans tables of up to 60,000 rows instead, which takes up to fifteen times as
-// long. A short array needs no help, and without it the statement is planned and run faster.
+// anyOf returns the condition that a column equals one of the n elements of an array parameter such
+// as "$1::uuid[]".
+//
+// If the array has more than defaultArrayRows elements, the condition hides the length in a
+// subquery. The planner then expects defaultArrayRows rows and uses the column's index. If it knew
+// that the array has a thousand elements and had no statistics yet, it would scan tables of up to
+// 60,000 rows, which takes up to 15 times as long. Short arrays do not need the subquery, and a
+// statement without it is planned and executed faster.
 func anyOf(column, parameter string, n int) string {
 	if n <= defaultArrayRows {
 		return column + ` = ANY(` + parameter + `)`
@@ -20,8 +24,9 @@ func anyOf(column, parameter string, n int) string {
 	return column + ` = ANY(ARRAY(SELECT unnest(` + parameter + `)))`
 }
 
-// anyOfHint is among for a statement that is limited to the same elements by a join: it says nothing new,
-// except to the planner.
+// anyOfHint returns the same condition as anyOf for a statement that already has a join with the
+// array. The condition does not change the result; it only helps the planner. For a short array it
+// is true.
 func anyOfHint(column, parameter string, n int) string {
 	if n <= defaultArrayRows {
 		return `true`
@@ -29,14 +34,14 @@ func anyOfHint(column, parameter string, n int) string {
 	return anyOf(column, parameter, n)
 }
 
-// foreignKeysByIndex is a condition that is always true. It has the checks and cascades of foreign keys
-// that a statement leads to use indexes. A session keeps their plans: made while a table holds a page
-// or two, such a plan scans the whole table for each row until the next ANALYZE. The setting ends with
-// the transaction.
+// foreignKeysByIndex is a condition that is always true. It makes the foreign key checks and
+// cascades of the statement use indexes. A session caches their plans, and a plan that was made
+// while a table had one or two pages scans the whole table for each row until the next ANALYZE. The
+// setting ends with the transaction.
 const foreignKeysByIndex = `(SELECT set_config('enable_seqscan', 'off', true)) IS NOT NULL`
 
-// array returns a slice as an array parameter. It is pq.Array, save that ids, of which a batch has a thousand, do not take
-// its way through reflection.
+// array returns a slice as an array parameter. It is pq.Array without the reflection for ids,
+// because a batch has up to a thousand of them.
 func array[T any](values []T) any {
 	ids, ok := any(values).([]uuid.UUID)
 	if !ok {

@@ -9,13 +9,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// An Attempt is one attempt of a consumer at a document: one that failed, or one that was put off
-// before anything was tried.
+// An Attempt is one attempt of a consumer to handle a message about a document, which either failed
+// or was postponed before it began.
 type Attempt struct {
 	Stream   string    `db:"stream"`
 	Consumer string    `db:"consumer"`
 	At       time.Time `db:"at"`
-	// Number counts from 1. It is 0 if the attempt was put off.
+	// Number counts from 1. It is 0 if the attempt was postponed.
 	Number int    `db:"attempt"`
 	Reason string `db:"reason"`
 	// NextAt is when the next attempt is due, or zero if there is none.
@@ -23,14 +23,14 @@ type Attempt struct {
 }
 
 const (
-	// maxReasonBytes bounds the stored reason. The log has all of it.
+	// maxReasonBytes limits the stored reason. The log contains the whole reason.
 	maxReasonBytes = 500
-	// attemptRetention is how long attempts are kept: as long as the streams keep the events.
+	// attemptRetention is how long attempts are stored. The streams keep events equally long.
 	attemptRetention = 30 * 24 * time.Hour
 )
 
-// RecordAttempt stores an attempt for each of the documents that exist. Attempts with the Number 0
-// may be many, so only the last of them is kept.
+// RecordAttempt stores an attempt for each of the documents that exist. Postponed attempts, with
+// the Number 0, can be many, so only the last one is stored for each document, stream and consumer.
 func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a Attempt) error {
 	reason := strings.ReplaceAll(strings.ToValidUTF8(a.Reason, "?"), "\x00", "?")
 	if len(reason) > maxReasonBytes {
@@ -47,18 +47,19 @@ func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a Attemp
 	return wrap(ctx, err, "record an attempt of %s", a.Consumer)
 }
 
-// Attempts returns the stored attempts at a document, oldest first. They are deleted with the
-// document, or after 30 days.
+// Attempts returns the stored attempts to handle messages about a document, oldest first. They are
+// deleted with the document, or after 30 days.
 func (db *DB) Attempts(ctx context.Context, document uuid.UUID) ([]Attempt, error) {
 	var rows []struct {
 		Attempt
 		Next sql.NullTime `db:"next_at"`
 	}
-	err := db.pool.SelectContext(ctx, &rows, `SELECT stream, consumer, at, attempt, reason, next_at FROM document_attempts
+	err := db.pool.SelectContext(ctx, &rows, `
+		SELECT stream, consumer, at, attempt, reason, next_at FROM document_attempts
 		WHERE document_id = $1 ORDER BY at`, document)
 	attempts := make([]Attempt, len(rows))
 	for i, r := range rows {
 		attempts[i], attempts[i].NextAt = r.Attempt, r.Next.Time
 	}
-	return attempts, wrap(ctx, err, "read the attempts at document %s", document)
+	return attempts, wrap(ctx, err, "read the attempts for document %s", document)
 }

@@ -10,9 +10,9 @@ import (
 	"intray/schema"
 )
 
-// ClassifyInput returns what classifying a document needs, as of one moment: the document, its
-// owner's AI settings, and the topics to choose from, which are the system's and its owner's, never
-// another user's. It fails with schema.CodeNotFound.
+// ClassifyInput returns the input for classifying a document, read in one transaction: the
+// document, its owner's AI settings, and the topics to choose from, which are the system topics and
+// the owner's own. It fails with schema.CodeNotFound.
 func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 	d schema.Document, ai AISettings, topics []schema.Topic, err error,
 ) {
@@ -20,7 +20,7 @@ func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 		err := tx.GetContext(ctx, &d, `
 			SELECT `+documentColumns+` FROM documents WHERE id = $1 AND gone_at IS NULL`, id)
 		if errors.Is(err, sql.ErrNoRows) {
-			return schema.Errorf(schema.CodeNotFound, "There is no such document.")
+			return errDocumentNotFound
 		}
 		if err != nil {
 			return err
@@ -32,26 +32,30 @@ func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 		topics, err = tx.availableTopics(ctx, d.UserID)
 		return err
 	})
-	return d, ai, topics, wrap(ctx, err, "read what classifying %s needs", id)
+	return d, ai, topics, wrap(ctx, err, "read the input for classifying document %s", id)
 }
 
-// SaveExample keeps what a provider that learns needs to know of a document, in place of what was kept before; nothing where
-// the document is gone. The role is worker.
+// SaveExample stores the example of a document, from which a provider learns, and replaces an
+// earlier one. If the document does not exist, it stores nothing. It requires the role worker.
 func (db *DB) SaveExample(ctx context.Context, document uuid.UUID, example []byte) error {
 	_, err := db.pool.ExecContext(ctx, `
-		INSERT INTO document_examples (document_id, user_id, example) SELECT id, user_id, $2 FROM documents
-		WHERE id = $1 AND `+foreignKeysByIndex+`
-		ON CONFLICT (document_id) DO UPDATE SET example = EXCLUDED.example WHERE document_examples.example <> EXCLUDED.example`,
+		INSERT INTO document_examples (document_id, user_id, example)
+		SELECT id, user_id, $2 FROM documents WHERE id = $1 AND `+foreignKeysByIndex+`
+		ON CONFLICT (document_id) DO UPDATE SET example = EXCLUDED.example
+			WHERE document_examples.example <> EXCLUDED.example`,
 		document, example)
 	if hasCode(err, foreignKeyViolation) {
-		return nil // it has just gone
+		return nil // the document was deleted concurrently
 	}
-	return wrap(ctx, err, "keep the example of document %s", document)
+	return wrap(ctx, err, "save the example of document %s", document)
 }
 
-// Examples returns, by topic, the examples of the newest documents that the user has sorted there by hand, at most limit a
-// topic. Its cost depends on the number of topics and on limit, never on the user's documents. The role is worker.
-func (db *DB) Examples(ctx context.Context, user uuid.UUID, topics []uuid.UUID, limit int) (map[uuid.UUID][][]byte, error) {
+// Examples returns, for each of the topics, the examples of up to limit of the user's documents
+// whose topics the user set manually, newest first. Its cost depends on the number of topics and on
+// limit, but not on the number of documents. It requires the role worker.
+func (db *DB) Examples(
+	ctx context.Context, user uuid.UUID, topics []uuid.UUID, limit int,
+) (map[uuid.UUID][][]byte, error) {
 	var rows []struct {
 		Topic   uuid.UUID `db:"topic"`
 		Example []byte    `db:"example"`
@@ -75,21 +79,23 @@ func (db *DB) Examples(ctx context.Context, user uuid.UUID, topics []uuid.UUID, 
 	return examples, nil
 }
 
-// SetDetectedType records the media type that a document's content shows, which is
-// not the declared one; nothing where the document is gone. It is no transition:
-// the document stays as it is. The role is worker.
+// SetDetectedType stores the media type that was detected from a document's content and differs
+// from the declared one. If the document does not exist, it stores nothing. This is not a
+// transition: the status and the version do not change. It requires the role worker.
 func (db *DB) SetDetectedType(ctx context.Context, document uuid.UUID, mediaType string) error {
-	_, err := db.pool.ExecContext(ctx,
-		`UPDATE documents SET detected_type = $2 WHERE id = $1 AND detected_type IS DISTINCT FROM $2`, document, mediaType)
-	return wrap(ctx, err, "keep the found type of document %s", document)
+	_, err := db.pool.ExecContext(ctx, `
+		UPDATE documents SET detected_type = $2
+		WHERE id = $1 AND detected_type IS DISTINCT FROM $2`, document, mediaType)
+	return wrap(ctx, err, "set the detected type of document %s", document)
 }
 
-// DetectedType is what SetDetectedType recorded, or "".
+// DetectedType returns the media type that SetDetectedType stored, or "" if there is none.
 func (db *DB) DetectedType(ctx context.Context, document uuid.UUID) (string, error) {
-	var found sql.NullString
-	err := db.pool.GetContext(ctx, &found, `SELECT detected_type FROM documents WHERE id = $1`, document)
+	var detected sql.NullString
+	err := db.pool.GetContext(ctx, &detected,
+		`SELECT detected_type FROM documents WHERE id = $1`, document)
 	if errors.Is(err, sql.ErrNoRows) {
 		return "", nil
 	}
-	return found.String, wrap(ctx, err, "read the found type of document %s", document)
+	return detected.String, wrap(ctx, err, "read the detected type of document %s", document)
 }

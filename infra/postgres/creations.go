@@ -12,103 +12,110 @@ import (
 	"intray/schema"
 )
 
-// creationQueue are the new documents of concurrent requests, which are stored by one statement and one
-// commit. No request waits for others: one that comes while no statement is under way is stored at
-// once, and all that come meanwhile are stored together next.
+// A creationQueue stores the new documents of concurrent requests in batches, each with one
+// statement and one commit. It never waits for a batch to fill: if no statement is running, a
+// document is stored immediately. Documents that arrive while a statement is running form the next
+// batch.
 type creationQueue struct {
 	mu      sync.Mutex
 	waiting []*creation
-	running bool // a statement is under way
+	running bool // a statement is running
 }
 
 const (
-	// maxCreationBatch bounds what one statement stores, and so for how long it holds quotas.
+	// maxCreationBatch is the largest number of documents in a batch. It limits how long a statement
+	// holds the locks of quotas.
 	maxCreationBatch = 64
-	// createTimeout is longer than the server lets a statement run.
+	// createTimeout is the timeout of a batch. It is longer than the server's statement_timeout.
 	createTimeout = 20 * time.Second
 )
 
-// A creation is one new document.
+// A creation is the request to store one new document.
 type creation struct {
 	ctx        context.Context
 	document   schema.Document
 	maxPending int64
 
-	done   chan struct{} // closed when the following are set
+	done   chan struct{} // closed after result and err are set
 	result createResult
 	err    error
 }
 
-// A createAnswer is what the database says of a new document.
+// A createResult is what the database returns for a new document.
 type createResult struct {
-	// RemainingBytes is what was left of the quota before, in bytes. Without it nothing was decided.
+	// RemainingBytes is the rest of the quota before the document is charged. If it is NULL, the
+	// document was not stored and the caller has to call create_document.
 	RemainingBytes sql.NullInt64 `db:"remaining_bytes"`
-	// Pending is the limit on pending documents if it was reached, otherwise 0.
+	// Pending is the limit on pending documents if the limit was reached, otherwise 0.
 	Pending sql.NullInt64 `db:"pending"`
 }
 
-// create stores a document, with others if there are, and returns when that is done.
-func (c *creationQueue) create(ctx context.Context, db *DB, d schema.Document, maxPending int) (createResult, error) {
-	mine := &creation{ctx: ctx, document: d, maxPending: int64(maxPending), done: make(chan struct{})}
-	c.mu.Lock()
-	c.waiting = append(c.waiting, mine)
-	if !c.running {
-		c.running = true
-		go c.run(db)
+// create stores a document, in a batch with others if there are any, and waits for the result.
+func (q *creationQueue) create(
+	ctx context.Context, db *DB, d schema.Document, maxPending int,
+) (createResult, error) {
+	c := &creation{ctx: ctx, document: d, maxPending: int64(maxPending), done: make(chan struct{})}
+	q.mu.Lock()
+	q.waiting = append(q.waiting, c)
+	if !q.running {
+		q.running = true
+		go q.run(db)
 	}
-	c.mu.Unlock()
+	q.mu.Unlock()
 	select {
-	case <-mine.done:
-		return mine.result, mine.err
+	case <-c.done:
+		return c.result, c.err
 	case <-ctx.Done():
 		return createResult{}, ctx.Err()
 	}
 }
 
-// run stores what waits, until nothing does.
-func (c *creationQueue) run(db *DB) {
+// run stores batches until no creation is waiting.
+func (q *creationQueue) run(db *DB) {
 	for {
-		together := c.nextBatch()
-		if len(together) == 0 {
+		batch := q.nextBatch()
+		if len(batch) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(together[0].ctx), createTimeout)
-		answers, err := db.createBatch(ctx, together)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), createTimeout)
+		results, err := db.createBatch(ctx, batch)
 		cancel()
-		for i, one := range together {
-			if one.err = err; err == nil {
-				one.result = answers[i]
+		for i, c := range batch {
+			if c.err = err; err == nil {
+				c.result = results[i]
 			}
-			close(one.done)
+			close(c.done)
 		}
 	}
 }
 
-// nextBatch takes from what waits, without those whose callers have gone. When it returns none, nothing is busy any more.
-func (c *creationQueue) nextBatch() (together []*creation) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(together) < maxCreationBatch && len(c.waiting) > 0 {
-		if first := c.waiting[0]; first.ctx.Err() == nil {
-			together = append(together, first)
+// nextBatch removes the next batch from the queue, without the creations whose context has ended.
+// If there is none, it returns nil and sets running to false.
+func (q *creationQueue) nextBatch() (batch []*creation) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(batch) < maxCreationBatch && len(q.waiting) > 0 {
+		if first := q.waiting[0]; first.ctx.Err() == nil {
+			batch = append(batch, first)
 		}
-		c.waiting = c.waiting[1:]
+		q.waiting = q.waiting[1:]
 	}
-	c.running = len(together) > 0
-	return together
+	q.running = len(batch) > 0
+	return batch
 }
 
-func (db *DB) createBatch(ctx context.Context, together []*creation) ([]createResult, error) {
-	stmt, err := db.prepare(ctx, `SELECT remaining_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
+func (db *DB) createBatch(ctx context.Context, batch []*creation) ([]createResult, error) {
+	stmt, err := db.prepare(ctx, `
+		SELECT remaining_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
 	if err != nil {
 		return nil, err
 	}
-	documents, maxPending := make([]*schema.Document, len(together)), make([]int64, len(together))
-	for i, one := range together {
-		documents[i], maxPending[i] = &one.document, one.maxPending
+	documents, maxPending := make([]*schema.Document, len(batch)), make([]int64, len(batch))
+	for i, c := range batch {
+		documents[i], maxPending[i] = &c.document, c.maxPending
 	}
-	var answers []createResult
-	if err := stmt.SelectContext(ctx, &answers,
+	var results []createResult
+	if err := stmt.SelectContext(ctx, &results,
 		column(documents, func(d *schema.Document) uuid.UUID { return d.UserID }),
 		column(documents, func(d *schema.Document) uuid.UUID { return d.ID }),
 		column(documents, func(d *schema.Document) string { return d.Filename }),
@@ -118,8 +125,9 @@ func (db *DB) createBatch(ctx context.Context, together []*creation) ([]createRe
 		array(maxPending)); err != nil {
 		return nil, err
 	}
-	if len(answers) != len(together) {
-		return nil, fmt.Errorf("%d answers for %d documents", len(answers), len(together))
+	if len(results) != len(batch) {
+		return nil, fmt.Errorf("create_documents returned %d rows for %d documents",
+			len(results), len(batch))
 	}
-	return answers, nil
+	return results, nil
 }

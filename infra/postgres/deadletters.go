@@ -14,9 +14,9 @@ import (
 	"intray/schema"
 )
 
-// A DeadLetter is a message that a consumer gave up, as it came.
+// A DeadLetter is a message that a consumer gave up, unchanged.
 type DeadLetter struct {
-	// ID is given by the database, in the order in which messages were given up.
+	// ID is assigned by the database in increasing order.
 	ID       int64
 	Stream   string
 	Sequence uint64 // in the stream
@@ -24,17 +24,20 @@ type DeadLetter struct {
 	Subject  string
 	Headers  map[string][]string
 	Data     []byte
-	// Reason is why the message was given up, Attempts how often it was delivered.
-	Reason   string
+	// Reason is why the message was given up.
+	Reason string
+	// Attempts is how often the message was delivered.
 	Attempts int
-	// FirstAt is when the message entered the stream, DeadAt when it was given up (now, if zero).
+	// FirstAt is when the message was stored in the stream.
 	FirstAt time.Time
-	DeadAt  time.Time
+	// DeadAt is when the message was given up. AddDeadLetter replaces zero by the current time.
+	DeadAt time.Time
 }
 
-// AddDeadLetter keeps a message that a consumer gives up. One that is there already, by stream, sequence, consumer and
-// FirstAt, stays as it is: it was kept, and then its acknowledgement was lost. A sequence alone would not do: a stream
-// that was deleted and made anew counts from 1 again.
+// AddDeadLetter stores a message that a consumer gives up. If the message is already stored, it
+// does nothing: the message was then stored before, and its ack was lost. A message is identified
+// by stream, sequence, consumer and FirstAt. The sequence alone is not enough, because a stream
+// that is deleted and created again numbers its messages from 1.
 func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 	headers := l.Headers
 	if headers == nil {
@@ -52,63 +55,71 @@ func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 		data = []byte{}
 	}
 	_, err = db.pool.ExecContext(ctx, `
-		INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, attempts, first_at, dead_at)
+		INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, attempts,
+			first_at, dead_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
-		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Attempts, l.FirstAt, l.DeadAt)
-	return wrap(ctx, err, "keep message %d of %s as a dead letter", l.Sequence, l.Stream)
+		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Attempts,
+		l.FirstAt, l.DeadAt)
+	return wrap(ctx, err, "store message %d of %s as a dead letter", l.Sequence, l.Stream)
 }
 
-// A DeadLetterFilter chooses dead letters; zero fields choose all.
+// A DeadLetterFilter selects dead letters. A field with the zero value selects all.
 type DeadLetterFilter struct {
 	IDs      []int64
 	Consumer string
-	Since    time.Time // when they were given up, at the earliest
-	Until    time.Time // and at the latest; zero: now
-	Reason   string    // a part of it, ignoring case
-	// After and Through bound the ids: above the one, up to the other.
+	Since    time.Time // the earliest DeadAt
+	Until    time.Time // the latest DeadAt
+	Reason   string    // a substring of the reason, ignoring case
+	// After and Through select the ids that are greater than After and at most Through.
 	After, Through int64
-	// Newest gives the newest first instead of the oldest.
-	Newest bool
-	Limit  int
+	// NewestFirst reverses the order. Without it the oldest dead letter is first.
+	NewestFirst bool
+	Limit       int
 }
 
-const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, data, reason, attempts, first_at, dead_at`
+const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, data, reason, attempts,
+	first_at, dead_at`
 
-// where are the clauses that choose the filter's rows, with their parameters.
-func (f DeadLetterFilter) where() (clauses string, args []any) {
-	return `WHERE ($1::bigint[] IS NULL OR id = ANY($1)) AND ($2 = '' OR consumer = $2) AND dead_at >= $3
-		AND ($4 = '' OR position(lower($4) in lower(reason)) > 0) AND id > $5 AND id <= $6 AND ($7::timestamptz IS NULL OR dead_at <= $7)`,
-		[]any{array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After, cmp.Or(f.Through, math.MaxInt64),
-			sql.NullTime{Time: f.Until, Valid: !f.Until.IsZero()}}
+// where returns the WHERE clause of the filter and its parameters, $1 to $7.
+func (f DeadLetterFilter) where() (clause string, args []any) {
+	return `WHERE ($1::bigint[] IS NULL OR id = ANY($1)) AND ($2 = '' OR consumer = $2)
+			AND dead_at >= $3 AND ($4 = '' OR position(lower($4) in lower(reason)) > 0)
+			AND id > $5 AND id <= $6 AND ($7::timestamptz IS NULL OR dead_at <= $7)`,
+		[]any{
+			array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After,
+			cmp.Or(f.Through, math.MaxInt64), sql.NullTime{Time: f.Until, Valid: !f.Until.IsZero()},
+		}
 }
 
-// DeadLetters returns the dead letters that the filter chooses, whole.
+// DeadLetters returns the dead letters that the filter selects.
 func (db *DB) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
-	clauses, args := f.where()
+	where, args := f.where()
 	order := "id"
-	if f.Newest {
+	if f.NewestFirst {
 		order = "id DESC"
 	}
-	rows, err := db.pool.QueryxContext(ctx, `SELECT `+deadLetterColumns+` FROM dead_letters `+clauses+`
+	rows, err := db.pool.QueryxContext(ctx, `
+		SELECT `+deadLetterColumns+` FROM dead_letters `+where+`
 		ORDER BY `+order+` LIMIT $8`, append(args, cmp.Or(f.Limit, math.MaxInt32))...)
 	if err != nil {
-		return nil, wrap(ctx, err, "find dead letters")
+		return nil, wrap(ctx, err, "list dead letters")
 	}
 	defer func() { _ = rows.Close() }()
 	var letters []DeadLetter
 	for rows.Next() {
 		l, err := scanDeadLetter(rows)
 		if err != nil {
-			return nil, wrap(ctx, err, "read a dead letter")
+			return nil, wrap(ctx, err, "list dead letters")
 		}
 		letters = append(letters, l)
 	}
-	return letters, wrap(ctx, rows.Err(), "find dead letters")
+	return letters, wrap(ctx, rows.Err(), "list dead letters")
 }
 
-// DeadLetter returns one. It fails with schema.CodeNotFound.
+// DeadLetter returns the dead letter with the id. It fails with schema.CodeNotFound.
 func (db *DB) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
-	l, err := scanDeadLetter(db.pool.QueryRowxContext(ctx, `SELECT `+deadLetterColumns+` FROM dead_letters WHERE id = $1`, id))
+	l, err := scanDeadLetter(db.pool.QueryRowxContext(ctx,
+		`SELECT `+deadLetterColumns+` FROM dead_letters WHERE id = $1`, id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return DeadLetter{}, schema.Errorf(schema.CodeNotFound, "There is no dead letter %d.", id)
 	}
@@ -118,7 +129,8 @@ func (db *DB) DeadLetter(ctx context.Context, id int64) (DeadLetter, error) {
 func scanDeadLetter(row interface{ Scan(...any) error }) (l DeadLetter, err error) {
 	var headers []byte
 	var sequence int64
-	err = row.Scan(&l.ID, &l.Stream, &sequence, &l.Consumer, &l.Subject, &headers, &l.Data, &l.Reason, &l.Attempts, &l.FirstAt, &l.DeadAt)
+	err = row.Scan(&l.ID, &l.Stream, &sequence, &l.Consumer, &l.Subject, &headers, &l.Data,
+		&l.Reason, &l.Attempts, &l.FirstAt, &l.DeadAt)
 	if err != nil {
 		return DeadLetter{}, err
 	}
@@ -126,22 +138,25 @@ func scanDeadLetter(row interface{ Scan(...any) error }) (l DeadLetter, err erro
 	return l, json.Unmarshal(headers, &l.Headers)
 }
 
-// CountDeadLetters counts those that the filter chooses, its Limit aside, and returns the highest id among them, 0 if
-// there is none.
-func (db *DB) CountDeadLetters(ctx context.Context, f DeadLetterFilter) (n, last int64, err error) {
-	clauses, args := f.where()
-	err = db.pool.QueryRowxContext(ctx, `SELECT count(*), coalesce(max(id), 0) FROM dead_letters `+clauses, args...).Scan(&n, &last)
+// CountDeadLetters returns the number of dead letters that the filter selects, and the highest id
+// among them, or 0 if there is none. It ignores the filter's Limit.
+func (db *DB) CountDeadLetters(
+	ctx context.Context, f DeadLetterFilter,
+) (n, last int64, err error) {
+	where, args := f.where()
+	err = db.pool.QueryRowxContext(ctx,
+		`SELECT count(*), coalesce(max(id), 0) FROM dead_letters `+where, args...).Scan(&n, &last)
 	return n, last, wrap(ctx, err, "count dead letters")
 }
 
-// DeleteDeadLetters deletes those that the filter chooses, its Limit aside, and returns how many there were. A filter that
-// chooses all is as good as any other.
+// DeleteDeadLetters deletes the dead letters that the filter selects and returns their number. It
+// ignores the filter's Limit. A zero filter deletes all dead letters.
 func (db *DB) DeleteDeadLetters(ctx context.Context, f DeadLetterFilter) (int64, error) {
-	clauses, args := f.where()
-	result, err := db.pool.ExecContext(ctx, `DELETE FROM dead_letters `+clauses, args...)
+	where, args := f.where()
+	result, err := db.pool.ExecContext(ctx, `DELETE FROM dead_letters `+where, args...)
 	if err != nil {
-		return 0, wrap(ctx, err, "drop dead letters")
+		return 0, wrap(ctx, err, "delete dead letters")
 	}
 	n, err := result.RowsAffected()
-	return n, wrap(ctx, err, "drop dead letters")
+	return n, wrap(ctx, err, "delete dead letters")
 }

@@ -7,21 +7,24 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Deletion is an object that was given up and is to be removed from the bucket.
+// A Deletion is an object deletion: an object that was given up and is to be deleted from the
+// bucket.
 type Deletion struct {
 	ObjectKey string `db:"object_key"`
-	// DocumentID is the document that gave it up; its row may be gone, as those without an owner are.
+	// DocumentID is the document that gave the object up. Its row may no longer exist.
 	DocumentID uuid.NullUUID `db:"document_id"`
 	UserID     uuid.NullUUID `db:"user_id"`
-	// RequestedAt is when it was given up, the last time.
+	// RequestedAt is when the object was last given up.
 	RequestedAt time.Time `db:"requested_at"`
-	// Attempts is how often it failed since then, LastError why the last time.
+	// Attempts is how often the deletion has failed since RequestedAt. LastError is why it failed
+	// last.
 	Attempts      int       `db:"attempts"`
 	NextAttemptAt time.Time `db:"next_attempt_at"`
 	LastError     string    `db:"last_error"`
 }
 
-// DueDeletions returns object deletions whose next attempt is due, the longest due first.
+// DueDeletions returns up to limit object deletions whose next attempt is due, those that have been
+// due for longest first.
 func (db *DB) DueDeletions(ctx context.Context, now time.Time, limit int) ([]Deletion, error) {
 	var due []Deletion
 	err := db.pool.SelectContext(ctx, &due, `
@@ -31,15 +34,17 @@ func (db *DB) DueDeletions(ctx context.Context, now time.Time, limit int) ([]Del
 	return due, wrap(ctx, err, "find due object deletions")
 }
 
-// PendingDeletions counts the object deletions that are not carried out, due or not.
+// PendingDeletions returns the number of object deletions that are not done, whether due or not.
 func (db *DB) PendingDeletions(ctx context.Context) (int, error) {
 	var n int
-	err := db.pool.GetContext(ctx, &n, `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`)
+	err := db.pool.GetContext(ctx, &n,
+		`SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`)
 	return n, wrap(ctx, err, "count object deletions")
 }
 
-// MarkDeleted notes that deletions, as DueDeletions returned them, are carried out. The rows stay as tombstones. One that
-// versions requested again meanwhile stays due: its document may have been given up after it was looked at.
+// MarkDeleted records that deletions, as DueDeletions returned them, are done. The rows remain as
+// tombstones. A deletion that was requested again in the meantime stays due, because the object was
+// given up again after DueDeletions returned it.
 func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 	keys, requested := make([]string, len(done)), make([]time.Time, len(done))
 	for i, d := range done {
@@ -48,29 +53,38 @@ func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 	_, err := db.pool.ExecContext(ctx, `
 		WITH done AS MATERIALIZED (
 			SELECT o.object_key FROM object_deletions AS o
-			JOIN unnest($1::text[], $2::timestamptz[]) AS n (object_key, requested_at) USING (object_key, requested_at)
-			WHERE o.deleted_at IS NULL AND `+anyOfHint("o.object_key", "$1::text[]", len(done))+` ORDER BY o.object_key FOR NO KEY UPDATE OF o)
-		UPDATE object_deletions AS d SET deleted_at = now(), last_error = '' FROM done WHERE d.object_key = done.object_key`,
+			JOIN unnest($1::text[], $2::timestamptz[]) AS n (object_key, requested_at)
+				USING (object_key, requested_at)
+			WHERE o.deleted_at IS NULL AND `+anyOfHint("o.object_key", "$1::text[]", len(done))+`
+			ORDER BY o.object_key FOR NO KEY UPDATE OF o)
+		UPDATE object_deletions AS d SET deleted_at = now(), last_error = ''
+		FROM done WHERE d.object_key = done.object_key`,
 		array(keys), array(requested))
-	return wrap(ctx, err, "note %d object deletions as done", len(keys))
+	return wrap(ctx, err, "mark %d objects as deleted", len(keys))
 }
 
-// RecordDeletionFailure notes a failed attempt and when the next one is due.
-func (db *DB) RecordDeletionFailure(ctx context.Context, key, cause string, next time.Time) error {
-	_, err := db.pool.ExecContext(ctx, `UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
+// RecordDeletionFailure records a failed attempt to delete an object, and when the next one is due.
+func (db *DB) RecordDeletionFailure(
+	ctx context.Context, key, cause string, next time.Time,
+) error {
+	_, err := db.pool.ExecContext(ctx, `
+		UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
 		WHERE object_key = $1 AND deleted_at IS NULL`, key, cause, next)
-	return wrap(ctx, err, "note a failed deletion of object %s", key)
+	return wrap(ctx, err, "record the failed deletion of object %s", key)
 }
 
-// RepeatDeletions makes the tombstones of the keys, at which an object was seen again, due at once, and returns how many
-// there were. Keys without a tombstone are left alone.
+// RepeatDeletions makes the tombstones of the keys due object deletions again, because an object
+// was found at each of the keys. It returns the number of tombstones. Keys without a tombstone are
+// ignored.
 func (db *DB) RepeatDeletions(ctx context.Context, keys []string) (n int, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		result, err := tx.ExecContext(ctx, `
 			WITH again AS MATERIALIZED (
-				SELECT object_key FROM object_deletions WHERE `+anyOf("object_key", "$1::text[]", len(keys))+` AND deleted_at IS NOT NULL
+				SELECT object_key FROM object_deletions
+				WHERE `+anyOf("object_key", "$1::text[]", len(keys))+` AND deleted_at IS NOT NULL
 				ORDER BY object_key FOR NO KEY UPDATE)
-			UPDATE object_deletions AS d SET deleted_at = NULL, attempts = 0, next_attempt_at = now(), last_error = ''
+			UPDATE object_deletions AS d
+			SET deleted_at = NULL, attempts = 0, next_attempt_at = now(), last_error = ''
 			FROM again WHERE d.object_key = again.object_key`, array(keys))
 		if err != nil {
 			return err
@@ -80,12 +94,12 @@ func (db *DB) RepeatDeletions(ctx context.Context, keys []string) (n int, err er
 			return err
 		}
 		n = int(rows)
-		// The trigger tells of inserts only, for whoever drains updates rows itself.
+		// The trigger notifies of inserted rows only, because the sweeper itself updates rows.
 		_, err = tx.ExecContext(ctx, `SELECT pg_notify($1, '')`, deletionsChannel)
 		return err
 	})
 	if err != nil {
-		return 0, wrap(ctx, err, "rearm deletions of %d objects", len(keys))
+		return 0, wrap(ctx, err, "repeat the deletion of %d objects", len(keys))
 	}
 	return n, nil
 }

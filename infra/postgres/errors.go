@@ -15,9 +15,11 @@ import (
 	"intray/schema"
 )
 
-// ErrUnavailable says that PostgreSQL did not answer, or cannot serve now: the connection is refused or cut, the server is
-// starting or stopping, it refuses our sign-in, it has no connection, disk or memory left, or a lock or a statement took longer than allowed. The
-// same call may succeed later. After a commit it may also have been done: the outcome of a cut connection is unknown.
+// ErrUnavailable means that PostgreSQL did not answer or cannot execute the statement now: the
+// connection was refused or lost, the server is starting or stopping, it rejected the credentials,
+// it has no connection slots, disk or memory left, or a lock or statement timeout expired. The same
+// call may succeed later. If the connection was lost during a commit, the transaction may have been
+// committed.
 var ErrUnavailable = errors.New("postgres is unavailable")
 
 // SQLSTATE codes, https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -28,7 +30,7 @@ const (
 	uniqueViolation       = "23505"
 	insufficientPrivilege = "42501"
 	undefinedTable        = "42P01"
-	userDoesNotExist      = "IN401" // our own, from schema/migrations/000010
+	userDoesNotExist      = "IN401" // defined by the function require_user
 )
 
 var unavailableCodes = []pqerror.Code{
@@ -39,13 +41,13 @@ var unavailableCodes = []pqerror.Code{
 	"57P02", // crash_shutdown
 	"57P03", // cannot_connect_now
 	"57P05", // idle_session_timeout
-	"3D000", // invalid_catalog_name: not made yet, or being restored
+	"3D000", // invalid_catalog_name: the database is not created yet, or is being restored
 	deadlockDetected, serializationFailure,
 }
 
-// wrap gives an error its operation, and ErrUnavailable where it is one. A caller's own cancellation stays
-// context.Canceled and is no outage; a deadline that passed before the server answered is one. An error for the
-// caller's caller (*schema.Error) stays what it is.
+// wrap adds the operation to an error, and ErrUnavailable if the error means that PostgreSQL is
+// unavailable. An expired deadline means that, too. If the caller canceled ctx, the result is
+// context.Canceled and not ErrUnavailable. A *schema.Error is returned unchanged.
 func wrap(ctx context.Context, err error, format string, args ...any) error {
 	if err == nil {
 		return nil
@@ -63,26 +65,28 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 	}
 }
 
+// unavailable reports whether err means that PostgreSQL is unavailable.
 func unavailable(err error) bool {
 	var e *pq.Error
 	if errors.As(err, &e) {
 		switch e.Code.Class() {
-		case "08", "28", "53", "58": // connection exceptions, sign-in refused, resources, I/O errors
+		case "08", "28", "53", "58": // connections, credentials, resources, I/O errors
 			return true
 		}
 		return slices.Contains(unavailableCodes, e.Code)
 	}
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+	return errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.As(err, new(net.Error))
 }
 
-// hasCode reports whether err is one of these SQLSTATEs.
+// hasCode reports whether err has one of the SQLSTATE codes.
 func hasCode(err error, codes ...pqerror.Code) bool {
 	var e *pq.Error
 	return errors.As(err, &e) && slices.Contains(codes, e.Code)
 }
 
-// violates reports whether err is a violation of the unique index or constraint of that name.
+// violates reports whether err is a violation of the unique index or constraint with the name.
 func violates(err error, constraint string) bool {
 	var e *pq.Error
 	return errors.As(err, &e) && e.Code == uniqueViolation && e.Constraint == constraint

@@ -8,15 +8,19 @@ import (
 )
 
 const (
-	// deletionsChannel is what a trigger notifies when object deletions are recorded.
+	// deletionsChannel is the notification channel for recorded object deletions. A trigger notifies
+	// it.
 	deletionsChannel = "object_deletions"
-	// listenerPing is how often a silent listener's connection is tried: a peer that vanished says nothing.
+	// listenerPing is the interval of pings on the listener's connection. They detect a peer that
+	// disappeared without closing the connection.
 	listenerPing = time.Minute
 )
 
-// ListenDeletions returns a channel that receives after each commit that recorded object deletions, and after each
-// (re)connection, for some may have been missed. Several may come as one. It uses a connection of its own, outside the
-// pool, reconnects for ever, and closes the channel when ctx ends.
+// ListenDeletions returns a channel that receives a value after each commit that recorded object
+// deletions. It also receives one after each connection and reconnection, because notifications may
+// have been missed before. Several notifications can result in one value. ListenDeletions uses its
+// own connection outside of the pool, reconnects without limit, and closes the channel when ctx
+// ends.
 func (db *DB) ListenDeletions(ctx context.Context) (<-chan struct{}, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -25,14 +29,15 @@ func (db *DB) ListenDeletions(ctx context.Context) (<-chan struct{}, error) {
 	notify := func() {
 		select {
 		case wake <- struct{}{}:
-		default: // one is waiting already, and stands for this one too
+		default: // a value that was not received yet covers this notification too
 		}
 	}
 	listener := pq.NewListener(db.url, 100*time.Millisecond, 5*time.Second, nil)
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
-		_ = listener.Listen(deletionsChannel) // waits for a connection; fails only once the listener is closed
+		// Listen waits for a connection. It fails only if the listener is closed.
+		_ = listener.Listen(deletionsChannel)
 		notify()
 	}()
 	go func() {
@@ -45,10 +50,10 @@ func (db *DB) ListenDeletions(ctx context.Context) (<-chan struct{}, error) {
 			select {
 			case <-ctx.Done():
 				return
-			case <-listener.Notify: // nil after a reconnection
+			case <-listener.Notify: // receives nil after a reconnection
 				notify()
 			case <-ping.C:
-				go func() { _ = listener.Ping() }() // a failure makes the listener reconnect
+				go func() { _ = listener.Ping() }() // if the ping fails, the listener reconnects
 			}
 		}
 	}()

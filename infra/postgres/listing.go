@@ -13,40 +13,42 @@ import (
 	"intray/schema"
 )
 
-// A DocumentView is a document with its topics, by name.
+// A DocumentView is a document with its topics, ordered by name.
 type DocumentView struct {
 	schema.Document
 	Topics []DocumentTopicView
 }
 
-// A ViewTopic is one topic of one document.
+// A DocumentTopicView is a topic of a document.
 type DocumentTopicView struct {
 	ID    uuid.UUID    `db:"id"`
 	Name  string       `db:"name"`
 	Scope schema.Scope `db:"scope"`
-	// Confidence is from 0 to 100.
+	// Confidence is between 0 and 100.
 	Confidence int  `db:"confidence"`
 	Suggested  bool `db:"suggested"`
 }
 
-// A Filter chooses documents for a listing; zero values choose all.
+// A Filter selects documents. A field with the zero value selects all.
 type Filter struct {
 	Status schema.Status
-	// Topic is a topic that the documents have.
+	// Topic selects the documents with this topic.
 	Topic uuid.UUID
-	// Query is a part of the filename, ignoring case.
+	// Query is a substring of the filename, ignoring case.
 	Query string
-	// After continues a listing behind its last item.
+	// After is the cursor of the previous page, or nil for the first page.
 	After *Cursor
-	// Limit is the most items to return, 50 if zero.
+	// Limit is the largest number of items on a page, 50 if it is zero.
 	Limit int
 }
 
-// A Cursor is a place in a listing: behind the document with this id. The document need not exist any more.
+// A Cursor is the position in a listing after the document with the ID. The document need not
+// exist.
 type Cursor struct{ ID uuid.UUID }
 
-// Document returns one document of the user that the DB is bound to (or anybody's, if to none). It fails with
-// schema.CodeNotFound, also for another user's document and for one whose object is gone.
+// Document returns a document. If the DB is bound to a user, it must be one of the user's
+// documents. It fails with schema.CodeNotFound, also for another user's document and for one whose
+// object is gone.
 func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) {
 	query, args := anyDocumentQuery, []any{id}
 	if db.user != uuid.Nil {
@@ -58,7 +60,7 @@ func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) 
 	}
 	err := db.queryFunction(ctx, &row, query, args...)
 	if errors.Is(err, sql.ErrNoRows) {
-		err = schema.Errorf(schema.CodeNotFound, "There is no such document.")
+		err = errDocumentNotFound
 	}
 	view := DocumentView{Document: row.Document}
 	if err == nil && row.Topics != nil {
@@ -70,7 +72,8 @@ func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) 
 	return view, nil
 }
 
-// What reads one document, its topics as JSON or NULL: anybody's, and one user's.
+// The queries that return one document, and its topics as JSON or NULL: anyDocumentQuery of any
+// user, userDocumentQuery of one user.
 var (
 	anyDocumentQuery = `SELECT ` + qualifiedColumns("d") + `, (
 			SELECT jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name,
@@ -80,10 +83,11 @@ var (
 			WHERE dt.document_id = d.id) AS topics
 		FROM documents AS d WHERE d.id = $1 AND d.gone_at IS NULL`
 
-	userDocumentQuery = `SELECT ` + qualifiedColumns("(v.document)") + `, v.topics FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
+	userDocumentQuery = `SELECT ` + qualifiedColumns("(v.document)") + `, v.topics
+		FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
 )
 
-// qualifiedColumns are documentColumns of a composite value.
+// qualifiedColumns returns documentColumns, each qualified with the value that it is a column of.
 func qualifiedColumns(value string) string {
 	names := strings.Split(documentColumns, ",")
 	for i, name := range names {
@@ -92,10 +96,13 @@ func qualifiedColumns(value string) string {
 	return strings.Join(names, ", ")
 }
 
-// Documents lists the documents of the user that the DB is bound to, newest first, which is by descending id: ids are UUIDv7.
-// Those being deleted are in no listing. next is nil at the end. A page looks at a bounded number of documents, so with a
-// topic or a query it may hold fewer than the limit, even none, before the end.
-func (db *DB) Documents(ctx context.Context, f Filter) (items []DocumentView, next *Cursor, err error) {
+// Documents returns a page of the documents of the user that the DB is bound to, newest first. That
+// is the descending order of the ids, which are UUIDv7. Deleting documents are not listed. next is
+// nil on the last page. The cost of a page is bounded: with a topic or a query, a page that is not
+// the last may have fewer items than the limit, or none.
+func (db *DB) Documents(
+	ctx context.Context, f Filter,
+) (items []DocumentView, next *Cursor, err error) {
 	if err := db.requireUser(); err != nil {
 		return nil, nil, err
 	}
@@ -117,20 +124,22 @@ func (db *DB) Documents(ctx context.Context, f Filter) (items []DocumentView, ne
 	return items, next, nil
 }
 
-// pageScanLimit is how many entries of the index in whose order a listing goes one page may look at, where a filter is
-// documentConditions on each. It bounds what a page costs to some 40 ms (BenchmarkListing), whatever the filter and however few documents it chooses.
+// pageScanLimit is the largest number of index entries that a page with a topic or a query scans.
+// It limits the cost of a page to about 40 ms (BenchmarkListing), even if the filter selects few
+// documents.
 const pageScanLimit = 20_000
 
-// page returns one page of documents and, unless it is the last, where the next begins.
+// page returns a page of documents, and the cursor of the next page or nil.
 func (tx *tx) page(ctx context.Context, f Filter) ([]schema.Document, *Cursor, error) {
-	var edge uuid.NullUUID
+	var scanEnd uuid.NullUUID
 	if f.Query != "" || f.Topic != uuid.Nil {
 		query, args := f.scanEndQuery(tx.user)
-		if err := tx.GetContext(ctx, &edge, query, args...); err != nil && !errors.Is(err, sql.ErrNoRows) {
+		err := tx.GetContext(ctx, &scanEnd, query, args...)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, nil, err
 		}
 	}
-	query, args := f.pageQuery(tx.user, edge)
+	query, args := f.pageQuery(tx.user, scanEnd)
 	var docs []schema.Document
 	if err := tx.SelectContext(ctx, &docs, query, args...); err != nil {
 		return nil, nil, err
@@ -138,32 +147,34 @@ func (tx *tx) page(ctx context.Context, f Filter) ([]schema.Document, *Cursor, e
 	switch {
 	case len(docs) > f.Limit:
 		return docs[:f.Limit], &Cursor{ID: docs[f.Limit-1].ID}, nil
-	case edge.Valid:
-		return docs, &Cursor{ID: edge.UUID}, nil
+	case scanEnd.Valid:
+		return docs, &Cursor{ID: scanEnd.UUID}, nil
 	default:
 		return docs, nil, nil
 	}
 }
 
-// A query is put together of conditions and their arguments.
+// A query collects the conditions of a WHERE clause and their arguments.
 type query struct {
 	conditions []string
 	args       []any
 }
 
-// arg returns the placeholder of an argument.
+// arg adds an argument and returns its placeholder.
 func (q *query) arg(value any) string {
 	q.args = append(q.args, value)
 	return fmt.Sprintf("$%d", len(q.args))
 }
 
+// and adds a condition, in which %s stands for the placeholder of the value.
 func (q *query) and(condition string, value any) {
 	q.conditions = append(q.conditions, fmt.Sprintf(condition, q.arg(value)))
 }
 
 func (q *query) where() string { return strings.Join(q.conditions, " AND ") }
 
-// scan begins the query for those entries that a listing goes through, newest first: of one index, which the filter says.
+// scan returns the conditions that are met by one range of an index, which the listing reads in
+// descending order, with the table and the column of the document's id.
 func (f Filter) scan(user uuid.UUID) (q *query, table, id string) {
 	q, table, id = &query{}, "documents", "id"
 	q.and("user_id = %s", user)
@@ -180,31 +191,38 @@ func (f Filter) scan(user uuid.UUID) (q *query, table, id string) {
 	return q, table, id
 }
 
-// scanEndQuery returns the query for the last entry that a page may look at, no row if there are fewer.
+// scanEndQuery returns the query for the id of the last index entry that a page may scan. It has no
+// row if there are fewer entries.
 func (f Filter) scanEndQuery(user uuid.UUID) (string, []any) {
 	q, table, id := f.scan(user)
-	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s DESC OFFSET %d LIMIT 1`, id, table, q.where(), id, pageScanLimit-1), q.args
+	return fmt.Sprintf(`SELECT %s FROM %s WHERE %s ORDER BY %s DESC OFFSET %d LIMIT 1`,
+		id, table, q.where(), id, pageScanLimit-1), q.args
 }
 
-// pageQuery returns the query for one page, down to the edge, and the item behind it, which shows
-// that there is another page.
-func (f Filter) pageQuery(user uuid.UUID, edge uuid.NullUUID) (string, []any) {
+// pageQuery returns the query for a page and one more item, which shows that there is another page.
+// It scans the index no further than to scanEnd.
+func (f Filter) pageQuery(user uuid.UUID, scanEnd uuid.NullUUID) (string, []any) {
 	q, table, id := f.scan(user)
-	if edge.Valid {
-		q.and(id+" >= %s", edge.UUID)
+	if scanEnd.Valid {
+		q.and(id+" >= %s", scanEnd.UUID)
 	}
-	entries := q.where()
+	entries, conditions := q.where(), f.documentConditions(q)
+	limit := q.arg(f.Limit + 1)
 	if table == "documents" {
-		entries += f.documentConditions(q)
-		return fmt.Sprintf(`SELECT %s FROM documents WHERE %s ORDER BY id DESC LIMIT %s`, documentColumns, entries, q.arg(f.Limit+1)), q.args
+		return fmt.Sprintf(`SELECT %s FROM documents WHERE %s%s ORDER BY id DESC LIMIT %s`,
+			documentColumns, entries, conditions, limit), q.args
 	}
-	// OFFSET 0 keeps the planner from turning the order of the join around.
-	return fmt.Sprintf(`SELECT d.* FROM (SELECT document_id FROM document_topics WHERE %s ORDER BY document_id DESC) AS t
-		CROSS JOIN LATERAL (SELECT %s FROM documents WHERE id = t.document_id AND user_id = $1%s OFFSET 0) AS d
-		ORDER BY t.document_id DESC LIMIT %s`, entries, documentColumns, f.documentConditions(q), q.arg(f.Limit+1)), q.args
+	// OFFSET 0 prevents the planner from reversing the order of the join.
+	return fmt.Sprintf(`
+		SELECT d.* FROM (
+			SELECT document_id FROM document_topics WHERE %s ORDER BY document_id DESC) AS t
+		CROSS JOIN LATERAL (
+			SELECT %s FROM documents WHERE id = t.document_id AND user_id = $1%s OFFSET 0) AS d
+		ORDER BY t.document_id DESC LIMIT %s`,
+		entries, documentColumns, conditions, limit), q.args
 }
 
-// documentConditions returns the conditions that each document is tested with.
+// documentConditions returns the conditions that are tested on each scanned document.
 func (f Filter) documentConditions(q *query) string {
 	conditions := " AND status <> 'deleting'"
 	if f.Topic != uuid.Nil && f.Status != "" {
@@ -218,15 +236,20 @@ func (f Filter) documentConditions(q *query) string {
 
 var likeEscaper = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 
-// DocumentsByID returns those of the documents that [DB.Document] would return, in no order.
-func (db *DB) DocumentsByID(ctx context.Context, ids []uuid.UUID) (views []DocumentView, err error) {
+// DocumentsByID returns the documents with the ids that [DB.Document] would return, in no
+// particular order.
+func (db *DB) DocumentsByID(
+	ctx context.Context, ids []uuid.UUID,
+) (views []DocumentView, err error) {
 	if err := db.requireUser(); err != nil {
 		return nil, err
 	}
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		var docs []schema.Document
-		if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND gone_at IS NULL AND user_id = $2`, array(ids), tx.user); err != nil {
+		if err := tx.SelectContext(ctx, &docs, `
+			SELECT `+documentColumns+` FROM documents
+			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND gone_at IS NULL AND user_id = $2`,
+			array(ids), tx.user); err != nil {
 			return err
 		}
 		views, err = tx.views(ctx, docs)
@@ -235,7 +258,7 @@ func (db *DB) DocumentsByID(ctx context.Context, ids []uuid.UUID) (views []Docum
 	return views, wrap(ctx, err, "read %d documents of user %s", len(ids), db.user)
 }
 
-// views gives documents their topics.
+// views reads the topics of the documents and returns both.
 func (tx *tx) views(ctx context.Context, docs []schema.Document) ([]DocumentView, error) {
 	ids := make([]uuid.UUID, len(docs))
 	for i, d := range docs {
@@ -252,8 +275,10 @@ func (tx *tx) views(ctx context.Context, docs []schema.Document) ([]DocumentView
 	return views, nil
 }
 
-// viewTopics returns the documents' topics, each by name.
-func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]DocumentTopicView, error) {
+// viewTopics returns the topics of each document, ordered by name.
+func (tx *tx) viewTopics(
+	ctx context.Context, ids []uuid.UUID,
+) (map[uuid.UUID][]DocumentTopicView, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -262,10 +287,11 @@ func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 		DocumentTopicView
 	}
 	err := tx.SelectContext(ctx, &rows, `
-		SELECT dt.document_id, t.id, t.name, CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END AS scope,
-			dt.confidence, t.suggested
+		SELECT dt.document_id, t.id, t.name, dt.confidence, t.suggested,
+			CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END AS scope
 		FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-		WHERE `+anyOf("dt.document_id", "$1::uuid[]", len(ids))+` ORDER BY lower(t.name), t.id`, array(ids))
+		WHERE `+anyOf("dt.document_id", "$1::uuid[]", len(ids))+`
+		ORDER BY lower(t.name), t.id`, array(ids))
 	if err != nil {
 		return nil, err
 	}
@@ -276,7 +302,8 @@ func (tx *tx) viewTopics(ctx context.Context, ids []uuid.UUID) (map[uuid.UUID][]
 	return topics, nil
 }
 
-// inTransaction runs f in a transaction that is bound to the DB's user, and commits it unless f fails.
+// inTransaction runs f in a transaction that is bound to the user of the DB. It commits if f
+// returns nil and rolls back otherwise.
 func (db *DB) inTransaction(ctx context.Context, f func(*tx) error) error {
 	tx, err := db.begin(ctx)
 	if err != nil {

@@ -12,8 +12,9 @@ import (
 	"intray/schema"
 )
 
-// BenchmarkListing measures a page of 50 for a user who has ten thousand documents and for one who has a million, beside
-// each other in one table, by each filter and where it chooses few documents, none, or half of all.
+// BenchmarkListing measures a page of 50 for a user who has ten thousand documents and for one who
+// has a million, beside each other in one table, by each filter and where it chooses few documents,
+// none, or half of all.
 func BenchmarkListing(bench *testing.B) {
 	b := setup(bench)
 	half, rare := newID(bench), newID(bench)

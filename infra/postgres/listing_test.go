@@ -15,7 +15,8 @@ import (
 	"intray/schema"
 )
 
-// Page after page, a listing gives each document that the filter chooses once, newest first, while others come and go.
+// Page after page, a listing gives each document that the filter chooses once, newest first, while
+// others come and go.
 func TestListingIsCompleteAndInOrder(t *testing.T) {
 	b := setup(t)
 	topics := []uuid.UUID{newID(t), newID(t)}
@@ -97,7 +98,8 @@ func TestListingIsCompleteAndInOrder(t *testing.T) {
 	})
 }
 
-// Where a filter chooses few of many documents, the pages look at a bounded number each and still find all of them.
+// Where a filter chooses few of many documents, the pages look at a bounded number each and still
+// find all of them.
 func TestListingOfManyDocuments(t *testing.T) {
 	b := setup(t)
 	topic := newID(t)

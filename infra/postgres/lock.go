@@ -7,15 +7,18 @@ import (
 	"time"
 )
 
-// TryLock takes the lock of that name in the whole database, if nobody has it. It is held on a connection of the pool until
-// release or until that connection dies, so a process that is killed loses it at once.
+// TryLock acquires the database's advisory lock with the name if no other session holds it, and
+// reports whether it did. The lock is held by a connection of the pool, until release is called or
+// the connection ends. So a process that is killed releases the lock immediately.
 func (db *DB) TryLock(ctx context.Context, name string) (release func(), ok bool, err error) {
 	conn, err := db.pool.Conn(ctx)
 	if err != nil {
 		return nil, false, wrap(ctx, err, "lock %s", name)
 	}
-	if err := conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&ok); err != nil {
-		discard(conn) // it may hold the lock
+	err = conn.QueryRowContext(ctx,
+		`SELECT pg_try_advisory_lock(hashtextextended($1, 0))`, name).Scan(&ok)
+	if err != nil {
+		discard(conn) // the session may hold the lock
 		return nil, false, wrap(ctx, err, "lock %s", name)
 	}
 	if !ok {
@@ -24,7 +27,9 @@ func (db *DB) TryLock(ctx context.Context, name string) (release func(), ok bool
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		if _, err := conn.ExecContext(ctx, `SELECT pg_advisory_unlock(hashtextextended($1, 0))`, name); err != nil {
+		_, err := conn.ExecContext(ctx,
+			`SELECT pg_advisory_unlock(hashtextextended($1, 0))`, name)
+		if err != nil {
 			discard(conn)
 			return
 		}
@@ -32,7 +37,8 @@ func (db *DB) TryLock(ctx context.Context, name string) (release func(), ok bool
 	}, true, nil
 }
 
-// discard ends a connection rather than give it back to its pool: what its session holds goes with it.
+// discard closes a connection instead of returning it to the pool. This releases the session's
+// locks.
 func discard(conn *sql.Conn) {
 	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	_ = conn.Close()

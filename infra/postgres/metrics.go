@@ -8,22 +8,25 @@ import (
 
 var transitionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 	Name: "intray_transitions_total",
-	Help: "Documents by the status that a committed transition gave them, and its reason. Some keep their status: new topics are one.",
+	Help: "Committed transitions of documents, by the new status and its reason. " +
+		"A transition can keep the status, for example one that sets topics.",
 }, []string{"status", "reason"})
 
-// Metrics are what this package measures. How documents end that nobody wants to end
-// so is there from the start, as 0: the first one is an increase.
+// Metrics returns the metrics of this package. The counters of unwanted outcomes exist from the
+// start with the value 0, so that the first such outcome is an increase.
 func Metrics() []prometheus.Collector {
 	for reason, status := range map[schema.Reason]schema.Status{
-		schema.ReasonQuotaExceeded: schema.StatusRejected, schema.ReasonSizeMismatch: schema.StatusRejected,
-		schema.ReasonAIUnavailable: schema.StatusFailed, schema.ReasonContentChanged: schema.StatusQuarantined,
+		schema.ReasonQuotaExceeded:  schema.StatusRejected,
+		schema.ReasonSizeMismatch:   schema.StatusRejected,
+		schema.ReasonAIUnavailable:  schema.StatusFailed,
+		schema.ReasonContentChanged: schema.StatusQuarantined,
 	} {
 		transitionsTotal.WithLabelValues(string(status), string(reason))
 	}
 	return []prometheus.Collector{transitionsTotal}
 }
 
-// countTransitions counts documents that a committed transaction changed.
+// countTransitions counts the documents that a committed transaction changed.
 func countTransitions(changed []*schema.Document) {
 	type key struct {
 		status schema.Status

@@ -20,41 +20,47 @@ import (
 	"intray/schema/migrations"
 )
 
-// migrationLock is the name of the session lock that a migration holds, hashed like TryLock's.
+// migrationLock is the name of the advisory lock that a migration holds, hashed as in TryLock.
 const migrationLock = "intray migrations"
 
-// Migrate brings the database to the newest version that the binary knows. The URL's role is the owner. Where another process
-// migrates, it waits for it. Each version is one transaction: if one fails, the database is as it was before that
-// version, and Migrate can be called again once the cause that the error names is gone. A migration that was killed, or
-// whose connection was cut, needs nobody either: the next call finds out whether it was committed. A database newer
-// than the binary is an error. If ctx ends, the running version is broken off.
+// Migrate migrates the database up to the newest version that the binary contains. The URL must
+// have the owner's role. If another process is migrating, Migrate waits for it.
+//
+// Each version is one transaction. If one fails, the database stays at the version before. Migrate
+// can be called again once the cause, which the error names, is removed. After a migration was
+// killed or lost its connection, the next call determines whether it was committed, so no repair is
+// necessary.
+//
+// It is an error if the database is newer than the binary. If ctx ends, the running version is
+// canceled.
 func Migrate(ctx context.Context, ownerURL string, log *slog.Logger) error {
 	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error {
 		return runSteps(ctx, func() error { return m.Steps(1) }, -1)
 	})
 }
 
-// MigrateDown goes back by that many versions, at most to an empty database. What a version deleted on its way up does not come
-// back; PostgreSQL's notices, which are logged, say what that is.
+// MigrateDown migrates the database down by the number of versions, at most to an empty database.
+// It does not restore what a version deleted on its way up. The migrations raise notices about such
+// data, which are logged.
 func MigrateDown(ctx context.Context, ownerURL string, steps int, log *slog.Logger) error {
 	if steps <= 0 {
-		return fmt.Errorf("migrate down by %d versions: at least one is needed", steps)
+		return fmt.Errorf("migrate down by %d versions: the number must be at least 1", steps)
 	}
 	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error {
 		return runSteps(ctx, func() error { return m.Steps(-1) }, steps)
 	})
 }
 
-// runSteps takes so many steps (-1: all there are), one at a time: golang-migrate reads ahead and, where a version fails, leaves
-// the reader of the next one waiting for ever.
-func runSteps(ctx context.Context, step func() error, most int) error {
-	for i := 0; i != most; i++ {
+// runSteps runs up to limit steps, or all if limit is -1. The steps are run one at a time because
+// golang-migrate reads ahead: if a version fails, the goroutine that reads the next one never ends.
+func runSteps(ctx context.Context, step func() error, limit int) error {
+	for i := 0; i != limit; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		err := step()
 		if short := (migrate.ErrShortLimit{}); errors.As(err, &short) || errors.Is(err, fs.ErrNotExist) {
-			return nil // there are no more
+			return nil // there are no further versions
 		}
 		if err != nil {
 			return err
@@ -63,7 +69,7 @@ func runSteps(ctx context.Context, step func() error, most int) error {
 	return nil
 }
 
-// MigrationVersion returns the version that the database is at; 0 is before the first.
+// MigrationVersion returns the version of the database, or 0 before the first migration.
 func MigrationVersion(ctx context.Context, ownerURL string) (uint, error) {
 	s, err := openSession(ctx, ownerURL, slog.New(slog.DiscardHandler))
 	if err != nil {
@@ -74,7 +80,10 @@ func MigrationVersion(ctx context.Context, ownerURL string) (uint, error) {
 	return uint(max(version, 0)), wrap(ctx, err, "read the migration version")
 }
 
-func migrateWith(ctx context.Context, ownerURL string, log *slog.Logger, files fs.FS, run func(*migrate.Migrate) error) error {
+func migrateWith(
+	ctx context.Context, ownerURL string, log *slog.Logger, files fs.FS,
+	run func(*migrate.Migrate) error,
+) error {
 	src, err := iofs.New(files, ".")
 	if err != nil {
 		return fmt.Errorf("read the embedded migrations: %w", err)
@@ -95,9 +104,12 @@ func migrateWith(ctx context.Context, ownerURL string, log *slog.Logger, files f
 	return wrap(ctx, s.resetAfterFailure(ctx, ownerURL, src, runErr), "migrate")
 }
 
-// resetAfterFailure clears golang-migrate's mark after a failed version, on a connection of its own: the old one may be cut, or within the
-// broken transaction. If it cannot, the next call will.
-func (s *migrationSession) resetAfterFailure(ctx context.Context, ownerURL string, src source.Driver, cause error) error {
+// resetAfterFailure clears golang-migrate's dirty flag after a version failed, and returns cause
+// with the state of the database. It uses a new connection, because the old one may be lost or in
+// the failed transaction. If it fails, the next call of Migrate clears the flag.
+func (s *migrationSession) resetAfterFailure(
+	ctx context.Context, ownerURL string, src source.Driver, cause error,
+) error {
 	s.close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
@@ -107,17 +119,19 @@ func (s *migrationSession) resetAfterFailure(ctx context.Context, ownerURL strin
 		err = after.prepare(ctx, src)
 	}
 	if err != nil {
-		return fmt.Errorf("%w; where the database stands is not known (%w): migrate again, which finds out", migrationError(cause), err)
+		return fmt.Errorf("%w; the version of the database could not be read (%w): migrate again",
+			migrationError(cause), err)
 	}
 	version, err := after.appliedVersion(ctx)
 	if err != nil {
 		return migrationError(cause)
 	}
-	return fmt.Errorf("%w; the database is intact at version %d: remove the cause and migrate again", migrationError(cause), max(version, 0))
+	return fmt.Errorf("%w; the database is intact at version %d: remove the cause and migrate again",
+		migrationError(cause), max(version, 0))
 }
 
-// migrationError leaves out the whole text of the migration, which golang-migrate's error repeats, and brings in the hint, which it
-// leaves out.
+// migrationError returns the server's message, detail and hint. golang-migrate's error contains the
+// whole text of the migration instead, and not the hint.
 func migrationError(err error) error {
 	var e database.Error
 	if !errors.As(err, &e) {
@@ -136,8 +150,8 @@ func migrationError(err error) error {
 	return fmt.Errorf("%s: %w", strings.Join(text, ". "), server)
 }
 
-// A session is the one connection that a migration uses. It holds the lock, so the lock lives exactly as long as whatever the
-// server still does for this connection, even after the process was killed.
+// A migrationSession is the connection of a migration. The same connection holds the lock. So, even
+// if the process is killed, the lock is held until the server has stopped executing its statement.
 type migrationSession struct {
 	log  *slog.Logger
 	pool *sql.DB
@@ -145,16 +159,19 @@ type migrationSession struct {
 	pid  int
 }
 
-func openSession(ctx context.Context, ownerURL string, log *slog.Logger) (*migrationSession, error) {
+func openSession(
+	ctx context.Context, ownerURL string, log *slog.Logger,
+) (*migrationSession, error) {
 	config, err := parse(ownerURL)
 	if err != nil {
 		return nil, err
 	}
-	// A stopped process must not hold the others up for ever; statements may take as long as the tables are large.
+	// A process that hangs must not block other migrations forever. Statements have no timeout,
+	// because their duration depends on the size of the tables.
 	config.Runtime["idle_in_transaction_session_timeout"] = "60000"
 	connector, err := pq.NewConnectorConfig(config)
 	if err != nil {
-		return nil, errors.New("the PostgreSQL connection string cannot be used")
+		return nil, errUnusableURL
 	}
 	s := &migrationSession{log: log}
 	s.pool = sql.OpenDB(pq.ConnectorWithNoticeHandler(connector, func(n *pq.Error) {
@@ -179,51 +196,60 @@ func (s *migrationSession) close() {
 	_ = s.pool.Close()
 }
 
-// prepare takes the lock, waiting for whoever migrates, sets golang-migrate's note of the version right, and refuses a database
-// that is newer than the binary.
+// prepare acquires the lock, which waits for another migration, and corrects the version that
+// golang-migrate recorded. It fails if the database is newer than the binary.
 func (s *migrationSession) prepare(ctx context.Context, src source.Driver) error {
-	if _, err := s.conn.ExecContext(ctx, `SELECT pg_advisory_lock(hashtextextended($1, 0))`, migrationLock); err != nil {
+	_, err := s.conn.ExecContext(ctx,
+		`SELECT pg_advisory_lock(hashtextextended($1, 0))`, migrationLock)
+	if err != nil {
 		return fmt.Errorf("wait for another migration: %w", err)
 	}
-	committed, err := s.appliedVersion(ctx)
+	applied, err := s.appliedVersion(ctx)
 	if err != nil {
 		return err
 	}
-	latest, err := newestVersion(src)
+	newest, err := newestVersion(src)
 	if err != nil {
 		return err
 	}
-	if committed > int(latest) {
-		return fmt.Errorf("the database is at version %d and this program knows versions up to %d: use a newer program", committed, latest)
+	if applied > int(newest) {
+		return fmt.Errorf("the database is at version %d and this program knows versions up to %d: "+
+			"use a newer program", applied, newest)
 	}
 	driver, err := migratepg.WithConnection(ctx, s.conn, &migratepg.Config{})
 	if err != nil {
 		return err
 	}
-	noted, dirty, err := driver.Version()
+	recorded, dirty, err := driver.Version()
 	if err != nil {
 		return err
 	}
-	if !dirty && noted == committed {
+	if !dirty && recorded == applied {
 		return nil
 	}
-	s.log.WarnContext(ctx, "a migration was broken off: its version is set to what was committed",
-		"noted_version", noted, "committed_version", committed)
-	return driver.SetVersion(committed, false)
+	s.log.WarnContext(ctx, "a migration was interrupted, correcting the recorded version",
+		"recorded_version", recorded, "applied_version", applied)
+	return driver.SetVersion(applied, false)
 }
 
-// appliedVersion returns the version that the database is truly at, or database.NilVersion: what the migrations themselves wrote in
-// their transactions. Before there was such a table, there were a first version and golang-migrate's note.
+// appliedVersion returns the version of the database, or database.NilVersion before the first
+// migration. It is the version that the migrations wrote to applied_migrations in their
+// transactions. Databases from before that table was introduced are at version 1 and have only
+// golang-migrate's record.
 func (s *migrationSession) appliedVersion(ctx context.Context) (int, error) {
 	var applied, old bool
-	err := s.conn.QueryRowContext(ctx, `SELECT to_regclass('applied_migrations') IS NOT NULL,
-		to_regclass('schema_migrations') IS NOT NULL AND to_regclass('documents') IS NOT NULL`).Scan(&applied, &old)
+	err := s.conn.QueryRowContext(ctx, `
+		SELECT to_regclass('applied_migrations') IS NOT NULL,
+			to_regclass('schema_migrations') IS NOT NULL AND to_regclass('documents') IS NOT NULL`).
+		Scan(&applied, &old)
 	switch {
 	case err != nil:
 		return 0, err
 	case applied:
 		var version int
-		err := s.conn.QueryRowContext(ctx, `SELECT coalesce(max(version), $1) FROM applied_migrations`, database.NilVersion).Scan(&version)
+		err := s.conn.QueryRowContext(ctx,
+			`SELECT coalesce(max(version), $1) FROM applied_migrations`,
+			database.NilVersion).Scan(&version)
 		return version, err
 	case old:
 		return 1, nil
@@ -246,9 +272,11 @@ func newestVersion(src source.Driver) (uint, error) {
 	return 0, fmt.Errorf("read the embedded migrations: %w", err)
 }
 
-// run lets golang-migrate work on the session's connection. When ctx ends, the statement it runs is canceled, from another
-// connection.
-func (s *migrationSession) run(ctx context.Context, src source.Driver, f func(*migrate.Migrate) error) error {
+// run calls f with a migrate.Migrate that uses the session's connection. When ctx ends, it cancels
+// the running statement from another connection.
+func (s *migrationSession) run(
+	ctx context.Context, src source.Driver, f func(*migrate.Migrate) error,
+) error {
 	driver, err := migratepg.WithConnection(ctx, s.conn, &migratepg.Config{})
 	if err != nil {
 		return err
@@ -268,7 +296,7 @@ func (s *migrationSession) run(ctx context.Context, src source.Driver, f func(*m
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
 		if _, err := s.pool.ExecContext(ctx, `SELECT pg_cancel_backend($1)`, s.pid); err != nil {
-			s.log.WarnContext(ctx, "the running migration could not be canceled", "error", err)
+			s.log.WarnContext(ctx, "cannot cancel the running migration", "error", err)
 		}
 	})
 	err = f(m)
@@ -281,7 +309,7 @@ func (s *migrationSession) run(ctx context.Context, src source.Driver, f func(*m
 	return errors.Join(err, ctx.Err())
 }
 
-// migrationLog writes what golang-migrate says to the injected log.
+// migrationLog writes golang-migrate's messages to the injected log.
 type migrationLog struct {
 	ctx context.Context
 	log *slog.Logger

@@ -214,7 +214,8 @@ func TestTheMarkOfAKilledMigrationNeedsNobody(t *testing.T) {
 	})
 }
 
-// blocked holds a table that the migration must lock, starts the migration, and calls f once it waits for the table.
+// blocked holds a table that the migration must lock, starts the migration, and calls f once it
+// waits for the table.
 func blocked(ctx context.Context, t *testing.T, url string, raw *sqlx.DB, f func(pid int, result <-chan error)) {
 	t.Helper()
 	holder := openRaw(t, url)

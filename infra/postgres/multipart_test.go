@@ -169,7 +169,8 @@ func TestAbortableMultiparts(t *testing.T) {
 	}
 }
 
-// An upload that is being renewed while the worker looks is not given up, and one that was given up is not renewed.
+// An upload that is being renewed while the worker looks is not given up, and one that was given up
+// is not renewed.
 func TestRenewingRacesGivingUp(t *testing.T) {
 	b := setup(t)
 	for range 20 {

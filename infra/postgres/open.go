@@ -1,12 +1,14 @@
-// Package postgres holds all SQL: the adapter between the vocabulary of package schema and a PostgreSQL database (15 to 18)
-// that schema/migrations has made.
+// Package postgres contains all SQL. It stores the types of package schema in a PostgreSQL database
+// (versions 15 to 18) with the tables of package migrations.
 //
-// The one way to change a document is [DB.Transition]: it locks documents and quotas, lets a pure function of package
-// schema decide, and writes everything the decisions ask for in one transaction. Everything else reads, or clears
-// marks. No network call is ever made inside a transaction.
+// [DB.Transition] executes the transitions of documents. It locks the documents and their quotas,
+// calls a pure function of package schema that decides, and writes the result in the same
+// transaction. No other network call is made inside a transaction.
 //
-// There are three roles. The owner migrates and administers. The role worker sees every user. The role api sees only
-// the user to whom [DB.ForUser] binds it: row-level security, forced, gives it no row at all otherwise.
+// There are three database roles. The owner migrates the database and administers users. The role
+// worker can access the documents of all users. The role api can access only the rows of the user
+// that [DB.ForUser] binds the DB to. Forced row-level security enforces this: if the DB is not
+// bound to a user, the role api sees no rows.
 package postgres
 
 import (
@@ -24,33 +26,35 @@ import (
 	"intray/schema"
 )
 
-// Options bound what one process may ask of the server. Zero values mean the defaults.
+// Options limit the resources that a process uses. A zero value means the default.
 type Options struct {
-	// MaxConns is how many connections the pool may hold, 16 by default. TryLock and ListenDeletions take one each.
+	// MaxConns is the largest number of connections in the pool, 16 by default. A lock that TryLock
+	// acquired holds one of them. ListenDeletions uses one outside of the pool.
 	MaxConns int
-	// LockTimeout is how long a statement waits for a lock, 5 s by default.
+	// LockTimeout is the longest time that a statement waits for a lock, 5 s by default.
 	LockTimeout time.Duration
-	// StatementTimeout is how long one statement may run, 15 s by default.
+	// StatementTimeout is the longest time that a statement may run, 15 s by default.
 	StatementTimeout time.Duration
-	// IdleInTransactionTimeout is how long a transaction may stand still before the server ends it, 10 s by default: a
-	// stopped process must not hold the others up.
+	// IdleInTransactionTimeout is the longest time that a transaction may be idle before the server
+	// ends it, 10 s by default. It prevents a process that hangs from blocking others.
 	IdleInTransactionTimeout time.Duration
 }
 
-// A DB is a pool of connections in one role, bound to one user or to none. It is safe for concurrent use.
+// A DB is a pool of connections with one role. It can be bound to a user. A DB is safe for
+// concurrent use.
 type DB struct {
 	pool *sqlx.DB
-	url  string    // holds the password: never to be shown
-	user uuid.UUID // Nil: not bound
-	// statements are those that are prepared, by their text.
+	url  string    // contains the password and must not be logged
+	user uuid.UUID // uuid.Nil if the DB is not bound to a user
+	// statements are the prepared statements by their text. The DBs that ForUser returns share them.
 	statements    *sync.Map
-	creationQueue *creationQueue // of all users
+	creationQueue *creationQueue // shared by the DBs that ForUser returns
 }
 
-// Open returns a DB for a connection string (a URL, or key=value pairs). It connects to nothing
-// yet, so that a process can start before its database; [DB.Ping] reports whether it answers.
-// Without sslmode in the string, TLS is required. An error never holds any part of the string, for
-// it may hold a password.
+// Open returns a DB for a connection string, which is a URL or key=value pairs. It does not
+// connect, so that a process can start before its database; use [DB.Ping] to connect. If the string
+// has no sslmode, TLS is required. Errors do not contain any part of the string, because it may
+// contain a password.
 func Open(_ context.Context, url string, o Options) (*DB, error) {
 	config, err := parse(url)
 	if err != nil {
@@ -83,14 +87,16 @@ func Open(_ context.Context, url string, o Options) (*DB, error) {
 	return &DB{pool: pool, url: url, statements: new(sync.Map), creationQueue: new(creationQueue)}, nil
 }
 
-// parse reads a connection string. lib/pq's own error repeats the string, password included.
+// parse parses a connection string. lib/pq's own error would contain the string with the password.
 func parse(url string) (pq.Config, error) {
 	config, err := pq.NewConfig(url)
 	if err != nil {
-		return pq.Config{}, errors.New("the PostgreSQL connection string is malformed; it has the form postgres://user:password@host:port/database?sslmode=disable, special characters in the password percent-encoded")
+		return pq.Config{}, errors.New("the PostgreSQL connection string is malformed: " +
+			"it has the form postgres://user:password@host:port/database?sslmode=disable, " +
+			"with special characters in the password percent-encoded")
 	}
-	config = config.Clone() // its Runtime map is ours
-	// One round trip a statement: lib/pq otherwise prepares each one first.
+	config = config.Clone() // the callers change the Runtime map
+	// With binary parameters a statement takes one round trip. Otherwise lib/pq prepares it first.
 	config.BinaryParameters = true
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = 5 * time.Second
@@ -101,38 +107,44 @@ func parse(url string) (pq.Config, error) {
 	return config, nil
 }
 
+// errUnusableURL replaces lib/pq's error, which could contain the connection string.
+var errUnusableURL = errors.New("the PostgreSQL connection string cannot be used")
+
 func connect(config pq.Config, dialer pq.Dialer) (*sqlx.DB, error) {
 	connector, err := pq.NewConnectorConfig(config)
 	if err != nil {
-		return nil, errors.New("the PostgreSQL connection string cannot be used")
+		return nil, errUnusableURL
 	}
 	connector.Dialer(dialer)
 	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
 }
 
-// Close ends all connections, those of every DB that ForUser made included.
+// Close closes all connections, including those of the DBs that ForUser returned.
 func (db *DB) Close() error { return db.pool.Close() }
 
-// Ping asks the server for an answer. It fails with ErrUnavailable.
+// Ping verifies that the server answers. It fails with ErrUnavailable.
 func (db *DB) Ping(ctx context.Context) error {
 	return wrap(ctx, db.pool.PingContext(ctx), "ping PostgreSQL")
 }
 
-// ForUser returns the same DB bound to one user: each of its transactions sees and changes what is that user's alone, and
-// fails with schema.CodeUnauthenticated if there is no such user. It costs nothing to make.
+// ForUser returns a DB that shares the pool and is bound to a user. Its transactions can access
+// only the rows of that user, and fail with schema.CodeUnauthenticated if the user does not exist.
+// ForUser does not access the database.
 func (db *DB) ForUser(id uuid.UUID) *DB {
-	return &DB{pool: db.pool, url: db.url, user: id, statements: db.statements, creationQueue: db.creationQueue}
+	bound := *db
+	bound.user = id
+	return &bound
 }
 
-// A tx is a transaction with what begin learned about the user it is bound to.
+// A tx is a transaction. If it is bound to a user, it has the user's role.
 type tx struct {
 	*sqlx.Tx
-	user uuid.UUID   // Nil: not bound
-	role schema.Role // of the user
+	user uuid.UUID // uuid.Nil if the transaction is not bound to a user
+	role schema.Role
 }
 
-// begin starts a transaction and binds it to the DB's user. The caller defers its Rollback, which after a Commit does
-// nothing.
+// begin starts a transaction and binds it to the user of the DB. The caller must defer Rollback,
+// which does nothing after a Commit.
 func (db *DB) begin(ctx context.Context) (*tx, error) {
 	t, err := db.pool.BeginTxx(ctx, nil)
 	if err != nil {
@@ -155,11 +167,13 @@ func (db *DB) begin(ctx context.Context) (*tx, error) {
 	return bound, nil
 }
 
-var errUserDeleted = schema.Errorf(schema.CodeUnauthenticated, "This account does not exist any more. Sign in again.")
+var errUserDeleted = schema.Errorf(schema.CodeUnauthenticated,
+	"This account no longer exists. Sign in again.")
 
-// queryFunction runs a function of the database that binds itself to the DB's user, and scans its one row: all in one round trip, and
-// parsed and planned once a connection. It fails with sql.ErrNoRows, and with schema.CodeUnauthenticated if there is no
-// such user.
+// queryFunction calls a function of the database that binds the transaction to a user itself, and
+// scans the row that it returns. This takes one round trip, and each connection parses and plans
+// the query only once. It fails with sql.ErrNoRows, and with schema.CodeUnauthenticated if the user
+// does not exist.
 func (db *DB) queryFunction(ctx context.Context, row any, query string, args ...any) error {
 	stmt, err := db.prepare(ctx, query)
 	if err != nil {
@@ -172,13 +186,14 @@ func (db *DB) queryFunction(ctx context.Context, row any, query string, args ...
 	return err
 }
 
-// A statement is a query that is parsed and planned once a connection, and lives as long as the pool.
+// A statement is a prepared query. Each connection parses and plans it once. It exists as long as
+// the pool.
 type statement interface {
 	GetContext(ctx context.Context, row any, args ...any) error
 	SelectContext(ctx context.Context, rows any, args ...any) error
 }
 
-// prepare returns the query as a statement.
+// prepare returns the prepared statement of the query. It prepares each query only once.
 func (db *DB) prepare(ctx context.Context, query string) (statement, error) {
 	if stmt, ok := db.statements.Load(query); ok {
 		return stmt.(statement), nil
@@ -187,17 +202,17 @@ func (db *DB) prepare(ctx context.Context, query string) (statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	first, was := db.statements.LoadOrStore(query, fresh)
-	if was { // another call was first
+	stored, loaded := db.statements.LoadOrStore(query, fresh)
+	if loaded { // a concurrent call prepared the query first
 		defer func() { _ = fresh.Close() }()
 	}
-	return first.(statement), nil
+	return stored.(statement), nil
 }
 
-// requireUser fails, naming the programming mistake, if the DB is bound to no user.
+// requireUser returns an error if the DB is not bound to a user, which is a programming error.
 func (db *DB) requireUser() error {
 	if db.user == uuid.Nil {
-		return errors.New("postgres: this call needs ForUser")
+		return errors.New("the DB is not bound to a user: call ForUser first")
 	}
 	return nil
 }

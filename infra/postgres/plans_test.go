@@ -250,8 +250,8 @@ func single(t *testing.T, url string) *postgres.DB {
 	return db
 }
 
-// scans returns how often each table was scanned from end to end. The DB has one connection, whose own
-// scans are counted up to now.
+// scans returns how often each table was scanned from end to end. The DB has one connection, whose
+// own scans are counted up to now.
 func scans(t *testing.T, db *postgres.DB) map[string]int {
 	t.Helper()
 	var rows []struct {

@@ -125,7 +125,8 @@ func sums(t testing.TB, db *postgres.DB) (drift []postgres.QuotaUsage, users int
 	}
 }
 
-// A recomputation among transitions leaves the sum, and no sum that is taken among them ever differs.
+// A recomputation among transitions leaves the sum, and no sum that is taken among them ever
+// differs.
 func TestQuotasAreRecomputedWhileDocumentsChange(t *testing.T) {
 	b := setup(t)
 	var documents []schema.Document
@@ -210,8 +211,8 @@ func TestDeadLettersAreChosen(t *testing.T) {
 		want   []int64
 	}{
 		"all":       {postgres.DeadLetterFilter{}, []int64{1, 2, 3}},
-		"newest":    {postgres.DeadLetterFilter{Newest: true}, []int64{3, 2, 1}},
-		"limit":     {postgres.DeadLetterFilter{Newest: true, Limit: 2}, []int64{3, 2}},
+		"newest":    {postgres.DeadLetterFilter{NewestFirst: true}, []int64{3, 2, 1}},
+		"limit":     {postgres.DeadLetterFilter{NewestFirst: true, Limit: 2}, []int64{3, 2}},
 		"ids":       {postgres.DeadLetterFilter{IDs: []int64{3, 1, 9}}, []int64{1, 3}},
 		"consumer":  {postgres.DeadLetterFilter{Consumer: "confirm"}, []int64{1, 2}},
 		"reason":    {postgres.DeadLetterFilter{Reason: "violates"}, []int64{1, 3}},

@@ -15,8 +15,9 @@ import (
 	"github.com/lib/pq"
 )
 
-// ProvisionRoles lets the roles api and worker, which the migrations make, sign in with these passwords. The URL's role is the
-// owner. It can be repeated, with other passwords too; sessions that are open stay so.
+// ProvisionRoles sets the passwords of the roles api and worker, which the migrations create, and
+// permits them to log in. The URL must have the owner's role. ProvisionRoles can be repeated with
+// other passwords; open sessions are not affected.
 func ProvisionRoles(ctx context.Context, ownerURL, apiPassword, workerPassword string) error {
 	if apiPassword == "" || workerPassword == "" {
 		return errors.New("provision roles: a password is empty")
@@ -26,9 +27,12 @@ func ProvisionRoles(ctx context.Context, ownerURL, apiPassword, workerPassword s
 		return err
 	}
 	defer func() { _ = db.Close() }()
-	for _, role := range []struct{ name, password string }{{"api", apiPassword}, {"worker", workerPassword}} {
+	for _, role := range []struct{ name, password string }{
+		{"api", apiPassword},
+		{"worker", workerPassword},
+	} {
 		if err := db.alterRole(ctx, role.name, role.password); err != nil {
-			return wrap(ctx, err, "let role %s sign in", role.name)
+			return wrap(ctx, err, "set the password of role %s", role.name)
 		}
 	}
 	return nil
@@ -39,11 +43,12 @@ func (db *DB) alterRole(ctx context.Context, name, password string) error {
 	if err != nil {
 		return err
 	}
-	statement := `ALTER ROLE ` + pq.QuoteIdentifier(name) + ` LOGIN PASSWORD ` + pq.QuoteLiteral(verifier)
-	for try := 1; ; try++ {
+	statement := `ALTER ROLE ` + pq.QuoteIdentifier(name) +
+		` LOGIN PASSWORD ` + pq.QuoteLiteral(verifier)
+	for attempt := 1; ; attempt++ {
 		_, err := db.pool.ExecContext(ctx, statement)
-		// Roles belong to the whole server, and it refuses two changes of one row at the same moment.
-		if err != nil && try < 5 && strings.Contains(err.Error(), "tuple concurrently updated") {
+		// Roles belong to the whole server, which rejects concurrent changes of the same role.
+		if err != nil && attempt < 5 && strings.Contains(err.Error(), "tuple concurrently updated") {
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
@@ -55,14 +60,16 @@ func (db *DB) alterRole(ctx context.Context, name, password string) error {
 	}
 }
 
-// scramVerifier returns what PostgreSQL stores for a password, so that the password itself reaches neither the server
-// nor its log: SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, RFC 5803 and
-// https://www.postgresql.org/docs/current/catalog-pg-authid.html. Passwords are not normalized (SASLprep): ours are ASCII.
+// scramVerifier returns the value that PostgreSQL stores for a password:
+// SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>, see RFC 5803 and
+// https://www.postgresql.org/docs/current/catalog-pg-authid.html. With it, the password itself is
+// neither sent to the server nor written to its log. The password is not normalized with SASLprep,
+// because the passwords of the roles are ASCII.
 func scramVerifier(password string) (string, error) {
-	const iterations = 4096 // PostgreSQL's own
+	const iterations = 4096 // PostgreSQL's default
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
-		return "", fmt.Errorf("make a salt: %w", err)
+		return "", fmt.Errorf("generate a salt: %w", err)
 	}
 	salted, err := pbkdf2.Key(sha256.New, password, salt, iterations, sha256.Size)
 	if err != nil {
@@ -75,5 +82,6 @@ func scramVerifier(password string) (string, error) {
 	}
 	stored := sha256.Sum256(sign("Client Key"))
 	encode := base64.StdEncoding.EncodeToString
-	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", iterations, encode(salt), encode(stored[:]), encode(sign("Server Key"))), nil
+	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s",
+		iterations, encode(salt), encode(stored[:]), encode(sign("Server Key"))), nil
 }

@@ -51,8 +51,8 @@ func TestSchemaFile(t *testing.T) {
 	}
 }
 
-// TestUpDownUp applies one version after the other, takes them back one by one, and compares what each
-// step down leaves with what was there before that version. Then it applies all of them again.
+// TestUpDownUp applies one version after the other, takes them back one by one, and compares what
+// each step down leaves with what was there before that version. Then it applies all of them again.
 func TestUpDownUp(t *testing.T) {
 	url := localtest.PostgresEmpty(t)
 	raw := openRaw(t, url)
@@ -188,8 +188,8 @@ func (d *describer) function(oid string) {
 	d.text.WriteString("\n")
 }
 
-// grants returns the query for the grants in the access control lists that the query from gives, with
-// the owner's oid, what is granted on, and the column if the list is that of a column.
+// grants returns the query for the grants in the access control lists that the query from gives,
+// with the owner's oid, what is granted on, and the column if the list is that of a column.
 func grants(on, from string) string {
 	return `
 	WITH privileges AS (

@@ -11,103 +11,120 @@ import (
 	"intray/schema"
 )
 
-// A NewSession is a session to start. Its refresh token has two halves, of which the SHA-256 are kept: one that names the
-// migrationSession in all its tokens, and one that changes at each use.
+// A NewSession is a session to start. A refresh token has two halves, of which the SHA-256 hashes
+// are stored. The first half is the same in all tokens of the session; the second changes with each
+// use.
 type NewSession struct {
 	ID     uuid.UUID
 	UserID uuid.UUID
-	// VerifiedHash is the password hash that the sign-in was checked against.
-	VerifiedHash  string
+	// VerifiedHash is the password hash that the login was verified with.
+	VerifiedHash string
+	// Family and Token are the hashes of the two halves.
 	Family, Token [32]byte
-	// TTL is after how long the session ends however much it is used.
+	// TTL is the time after which the session expires, even if it is used.
 	TTL time.Duration
 }
 
-// StartSession stores a session. It fails with schema.CodeUnauthenticated if the user's password is not any more the one that
-// versions checked. It needs no ForUser.
+// StartSession stores a session. It fails with schema.CodeUnauthenticated if the user's password
+// hash is no longer VerifiedHash. The DB need not be bound to a user.
 func (db *DB) StartSession(ctx context.Context, s NewSession) error {
 	var started bool
 	err := db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6)`,
 		s.ID, s.UserID, s.VerifiedHash, s.Family[:], s.Token[:], s.TTL.Seconds())
 	if err == nil && !started {
-		return schema.Errorf(schema.CodeUnauthenticated, "The password was changed just now. Sign in with the new one.")
+		return schema.Errorf(schema.CodeUnauthenticated,
+			"The password was just changed. Sign in with the new password.")
 	}
 	return wrap(ctx, err, "start a session of user %s", s.UserID)
 }
 
-// A Rotation is one use of a refresh token.
+// A Rotation is a use of a refresh token.
 type Rotation struct {
-	// Family and Shown are the SHA-256 of the token's halves.
+	// Family and PresentedToken are the SHA-256 hashes of the token's halves.
 	Family, PresentedToken [32]byte
-	// NewToken is the SHA-256 of the half that replaces the one shown, and Nonce what it was made with.
+	// NewToken is the hash of the new second half, and NewNonce the nonce that it was derived with.
 	NewToken [32]byte
 	NewNonce []byte
-	// IdleTimeout is after how long without a use a session ends; Grace how long the token before the current one may be shown again.
-	IdleTimeout, GracePeriod time.Duration
+	// IdleTimeout is the time after the last use when a session expires.
+	IdleTimeout time.Duration
+	// GracePeriod is how long the previous token is accepted after it was replaced.
+	GracePeriod time.Duration
 }
 
-// A Refreshed is what became of a session whose token was used.
+// A RefreshResult is the result of using a refresh token.
 type RefreshResult struct {
-	// Outcome says which of the other fields mean something.
+	// Outcome determines whether the session exists. If not, the other fields are not valid.
 	Outcome   RefreshOutcome `db:"outcome"`
 	SessionID uuid.UUID      `db:"session"`
 	UserID    uuid.UUID      `db:"user_id"`
 	Role      schema.Role    `db:"role"`
-	// Nonce is what the session's current token was made with.
+	// Nonce is the nonce that the session's current token was derived with.
 	Nonce []byte `db:"nonce"`
 }
 
-// RefreshOutcome is one of the constants below.
+// RefreshOutcome is the kind of a RefreshResult.
 type RefreshOutcome string
 
 const (
-	// RefreshRotated: the token was the current one; Rotation.Next is now.
+	// RefreshRotated means that the token was the current one. Rotation.NewToken has replaced it.
 	RefreshRotated RefreshOutcome = "rotated"
-	// RefreshRepeated: the token was the one before, within the grace; nothing was changed.
+	// RefreshRepeated means that the token was the previous one, within the grace period. Nothing
+	// changed.
 	RefreshRepeated RefreshOutcome = "repeated"
-	// RefreshReused: the token was an older one, so two hold the session's tokens; the session is ended.
+	// RefreshReused means that the token was an older one, so two parties have tokens of the session.
+	// The session was deleted.
 	RefreshReused RefreshOutcome = "reused"
-	// RefreshOver: the session had ended by itself.
+	// RefreshExpired means that the session had expired. It was deleted.
 	RefreshExpired RefreshOutcome = "expired"
-	// RefreshUnknown: there is no such session.
+	// RefreshUnknown means that the session does not exist.
 	RefreshUnknown RefreshOutcome = ""
 )
 
-// RefreshSession replaces a session's token. It needs no ForUser.
+// RefreshSession replaces the token of a session. The DB need not be bound to a user.
 func (db *DB) RefreshSession(ctx context.Context, r Rotation) (RefreshResult, error) {
-	var got RefreshResult
-	err := db.pool.GetContext(ctx, &got, `SELECT outcome, session, user_id, role, nonce FROM refresh_session($1, $2, $3, $4, $5, $6)`,
-		r.Family[:], r.PresentedToken[:], r.NewToken[:], r.NewNonce, r.IdleTimeout.Seconds(), r.GracePeriod.Seconds())
+	var result RefreshResult
+	err := db.pool.GetContext(ctx, &result, `
+		SELECT outcome, session, user_id, role, nonce FROM refresh_session($1, $2, $3, $4, $5, $6)`,
+		r.Family[:], r.PresentedToken[:], r.NewToken[:], r.NewNonce,
+		r.IdleTimeout.Seconds(), r.GracePeriod.Seconds())
 	if errors.Is(err, sql.ErrNoRows) {
 		return RefreshResult{}, nil
 	}
-	return got, wrap(ctx, err, "refresh a session")
+	return result, wrap(ctx, err, "refresh a session")
 }
 
-// EndSession ends the session with this family, if there is one. It needs no ForUser.
+// EndSession deletes the session with the family, if there is one. The DB need not be bound to a
+// user.
 func (db *DB) EndSession(ctx context.Context, family [32]byte) error {
 	_, err := db.pool.ExecContext(ctx, `SELECT end_session($1)`, family[:])
 	return wrap(ctx, err, "end a session")
 }
 
-// OwnPasswordHash returns the password hash of the user that the DB is bound to, "" for one without a password.
+// OwnPasswordHash returns the password hash of the user that the DB is bound to, or "" if the user
+// has no password.
 func (db *DB) OwnPasswordHash(ctx context.Context) (hash string, err error) {
 	if err := db.requireUser(); err != nil {
 		return "", err
 	}
-	err = db.inTransaction(ctx, func(tx *tx) error { return tx.GetContext(ctx, &hash, `SELECT own_password_hash()`) })
+	err = db.inTransaction(ctx, func(tx *tx) error {
+		return tx.GetContext(ctx, &hash, `SELECT own_password_hash()`)
+	})
 	return hash, wrap(ctx, err, "read the password of user %s", db.user)
 }
 
-// ChangeOwnPassword changes the password of the user that the DB is bound to, and ends all of the user's sessions but the one to
-// keep (uuid.Nil: all). It returns false, and does nothing, if the password is not any more the one that was checked.
-func (db *DB) ChangeOwnPassword(ctx context.Context, checkedHash, newHash string, keep uuid.UUID) (changed bool, err error) {
+// ChangeOwnPassword sets the password hash of the user that the DB is bound to, deletes the user's
+// sessions other than keptSession, and returns true. It returns false and changes nothing if the
+// hash is no longer verifiedHash. If keptSession is uuid.Nil, it deletes all sessions.
+func (db *DB) ChangeOwnPassword(
+	ctx context.Context, verifiedHash, newHash string, keptSession uuid.UUID,
+) (changed bool, err error) {
 	if err := db.requireUser(); err != nil {
 		return false, err
 	}
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		return tx.GetContext(ctx, &changed, `SELECT change_own_password($1, $2, $3)`,
-			checkedHash, newHash, uuid.NullUUID{UUID: keep, Valid: keep != uuid.Nil})
+			verifiedHash, newHash,
+			uuid.NullUUID{UUID: keptSession, Valid: keptSession != uuid.Nil})
 	})
 	return changed, wrap(ctx, err, "change the password of user %s", db.user)
 }

@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// answerGrace is how much longer than its statement_timeout a statement is waited for. A server that
-// has not answered by then hangs or is cut off. lib/pq alone would wait for ever, even after the
-// caller's context has ended.
+// answerGrace is how long after the statement_timeout a read from the server times out. A server
+// that has not answered by then hangs or is unreachable. Without this timeout lib/pq would wait
+// forever, even after the caller's context has ended.
 const answerGrace = 3 * time.Second
 
 // timeoutDialer dials connections whose reads time out after readTimeout.
@@ -24,7 +24,9 @@ func (d timeoutDialer) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialTimeout implements pq.Dialer.
-func (d timeoutDialer) DialTimeout(network, address string, timeout time.Duration) (net.Conn, error) {
+func (d timeoutDialer) DialTimeout(
+	network, address string, timeout time.Duration,
+) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	return d.DialContext(ctx, network, address)
@@ -42,7 +44,7 @@ func (d timeoutDialer) DialContext(ctx context.Context, network, address string)
 type timeoutConn struct {
 	net.Conn
 	readTimeout time.Duration
-	// deadlineSet reports whether lib/pq has set a deadline of its own, as it does while it connects.
+	// deadlineSet reports whether lib/pq has set a deadline itself, which it does while it connects.
 	deadlineSet atomic.Bool
 }
 
@@ -56,7 +58,7 @@ func (c *timeoutConn) Read(b []byte) (int, error) {
 	return c.Conn.Read(b)
 }
 
-// SetDeadline sets a deadline that applies in place of readTimeout until it is cleared.
+// SetDeadline sets a deadline that replaces readTimeout until it is cleared.
 func (c *timeoutConn) SetDeadline(t time.Time) error {
 	c.deadlineSet.Store(!t.IsZero())
 	return c.Conn.SetDeadline(t)

@@ -9,11 +9,13 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// topicKey is the same for two spellings of one topic's name: case, width and other compatible forms, spaces, hyphens, "&" for
-// "and", and the simple plurals of English make no difference. It is for comparing a classifier's proposals with what is
-// there, and errs on the side of sameness; a person may give two topics names that differ by no more.
+// topicKey returns a key that is equal for different spellings of a topic's name. It ignores case,
+// width and other Unicode compatibility differences, spaces, hyphens, regular English plurals, and
+// whether "and" is written "&". It is used to compare the proposals of a classifier with the
+// existing topics, and rather treats two different names as equal than the reverse. Users may still
+// create topics with equal keys.
 func topicKey(name string) string {
-	// Folding may undo the normal form, so the form comes again.
+	// Folding can result in a string that is not normalized, so it is normalized again.
 	name = norm.NFKC.String(cases.Fold().String(norm.NFKC.String(name)))
 	words := strings.FieldsFunc(strings.ReplaceAll(name, "&", " and "), func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
@@ -21,13 +23,13 @@ func topicKey(name string) string {
 	for i, w := range words {
 		words[i] = singular(w)
 	}
-	if len(words) == 0 { // signs only
+	if len(words) == 0 { // the name has no letters or digits
 		return strings.TrimSpace(name)
 	}
 	return strings.Join(words, " ")
 }
 
-// singular takes the regular endings of English plurals off.
+// singular removes the regular endings of English plurals.
 func singular(word string) string {
 	if utf8.RuneCountInString(word) < 4 {
 		return word

@@ -14,24 +14,27 @@ import (
 
 const topicColumns = `id, user_id, name, description, keywords, suggested`
 
-// A TopicPatch changes what is not nil.
+// A TopicPatch contains the new values of a topic. Fields that are nil do not change.
 type TopicPatch struct {
 	Name        *string
 	Description *string
 	Keywords    *[]string
-	// Suggested: false turns a suggestion into a topic that a person keeps.
+	// Suggested is false to accept a suggested topic.
 	Suggested *bool
 }
 
-// topicRow scans a schema.Topic, whose keywords are an array.
+// topicRow is the scan target for a schema.Topic, whose keywords are an array.
 type topicRow struct {
 	schema.Topic
 	Keywords pq.StringArray `db:"keywords"`
 }
 
-func (tx *tx) selectTopics(ctx context.Context, clauses string, args ...any) ([]schema.Topic, error) {
+func (tx *tx) selectTopics(
+	ctx context.Context, clauses string, args ...any,
+) ([]schema.Topic, error) {
 	var rows []topicRow
-	if err := tx.SelectContext(ctx, &rows, `SELECT `+topicColumns+` FROM topics `+clauses, args...); err != nil {
+	err := tx.SelectContext(ctx, &rows, `SELECT `+topicColumns+` FROM topics `+clauses, args...)
+	if err != nil {
 		return nil, err
 	}
 	topics := make([]schema.Topic, len(rows))
@@ -47,7 +50,8 @@ func (r topicRow) topic() schema.Topic {
 	return t
 }
 
-// Topics returns what the user that the DB is bound to can choose from: the system topics, then the user's own, each by name.
+// Topics returns the topics that are available to the user that the DB is bound to: the system
+// topics, then the user's own, each ordered by name.
 func (db *DB) Topics(ctx context.Context) (topics []schema.Topic, err error) {
 	if err := db.requireUser(); err != nil {
 		return nil, err
@@ -59,11 +63,13 @@ func (db *DB) Topics(ctx context.Context) (topics []schema.Topic, err error) {
 	return topics, wrap(ctx, err, "list topics of user %s", db.user)
 }
 
+// availableTopics returns the system topics and the user's own topics.
 func (tx *tx) availableTopics(ctx context.Context, user uuid.UUID) ([]schema.Topic, error) {
-	return tx.selectTopics(ctx, `WHERE user_id IS NULL OR user_id = $1 ORDER BY user_id IS NOT NULL, lower(name), id`, user)
+	return tx.selectTopics(ctx, `WHERE user_id IS NULL OR user_id = $1
+		ORDER BY user_id IS NOT NULL, lower(name), id`, user)
 }
 
-// SystemTopics returns the system topics, by name.
+// SystemTopics returns the system topics, ordered by name.
 func (db *DB) SystemTopics(ctx context.Context) (topics []schema.Topic, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		topics, err = tx.selectTopics(ctx, `WHERE user_id IS NULL ORDER BY lower(name), id`)
@@ -72,8 +78,9 @@ func (db *DB) SystemTopics(ctx context.Context) (topics []schema.Topic, err erro
 	return topics, wrap(ctx, err, "list system topics")
 }
 
-// CreateTopic stores a topic: a system topic if t.UserID is nil, else one of the user that the DB is bound to. It fails with
-// schema.CodeNameTaken, and with schema.CodeForbidden for a system topic if the user is no administrator.
+// CreateTopic stores a topic. It is a system topic if t.UserID is nil, and otherwise a topic of the
+// user that the DB is bound to. It fails with schema.CodeNameTaken. For a system topic it fails
+// with schema.CodeForbidden if the user is not an administrator.
 func (db *DB) CreateTopic(ctx context.Context, t schema.Topic) error {
 	if err := db.requireUser(); err != nil {
 		return err
@@ -100,14 +107,18 @@ func (tx *tx) insertTopic(ctx context.Context, t schema.Topic) error {
 	if keywords == nil {
 		keywords = []string{}
 	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
+	_, err := tx.ExecContext(ctx,
+		`INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, $6)`,
 		t.ID, t.UserID, t.Name, t.Description, array(keywords), t.Suggested)
 	return err
 }
 
-// UpdateTopic changes a topic of the scope and returns it as it is then. It fails with schema.CodeNotFound, also for another
-// user's, with schema.CodeNameTaken, and with schema.CodeForbidden for a system topic if the user is no administrator.
-func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID, p TopicPatch) (schema.Topic, error) {
+// UpdateTopic applies the patch to a topic of the scope and returns the topic. It fails with
+// schema.CodeNotFound, also for another user's topic, and with schema.CodeNameTaken. For a system
+// topic it fails with schema.CodeForbidden if the user is not an administrator.
+func (db *DB) UpdateTopic(
+	ctx context.Context, scope schema.Scope, id uuid.UUID, p TopicPatch,
+) (schema.Topic, error) {
 	if err := db.requireUser(); err != nil {
 		return schema.Topic{}, err
 	}
@@ -140,15 +151,16 @@ func (db *DB) UpdateTopic(ctx context.Context, scope schema.Scope, id uuid.UUID,
 	return row.topic(), wrap(ctx, tx.Commit(), "change topic %s", id)
 }
 
-// DeleteTopic deletes a topic of the scope, and takes it from all documents. It fails as UpdateTopic does.
+// DeleteTopic deletes a topic of the scope and removes it from all documents. It fails with
+// schema.CodeNotFound and schema.CodeForbidden, as UpdateTopic does.
 func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
 	if err := db.requireUser(); err != nil {
 		return err
 	}
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		err := db.deleteTopic(ctx, scope, id)
-		// A classification that assigns this very topic waits for it and holds what the deletion needs.
-		if try < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
+		// A deadlock can occur with a concurrent transaction that assigns the topic to a document.
+		if attempt < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
 			continue
 		}
 		return wrap(ctx, err, "delete topic %s", id)
@@ -164,7 +176,9 @@ func (db *DB) deleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 	if err := tx.checkTopicAccess(scope); err != nil {
 		return err
 	}
-	result, err := tx.ExecContext(ctx, `DELETE FROM topics WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid`, id, tx.topicOwner(scope))
+	result, err := tx.ExecContext(ctx, `
+		DELETE FROM topics WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid`,
+		id, tx.topicOwner(scope))
 	if err != nil {
 		return err
 	}
@@ -174,15 +188,16 @@ func (db *DB) deleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 	return tx.Commit()
 }
 
-// checkTopicAccess refuses what row-level security would refuse too, with a sentence.
+// checkTopicAccess fails with schema.CodeForbidden if the user may not change topics of the scope.
+// Row-level security would reject the change, too, but without a message for the user.
 func (tx *tx) checkTopicAccess(scope schema.Scope) error {
 	if scope == schema.ScopeSystem && tx.role != schema.RoleAdmin {
-		return schema.Errorf(schema.CodeForbidden, "Only an administrator changes system topics.")
+		return schema.Errorf(schema.CodeForbidden, "Only administrators can change system topics.")
 	}
 	return nil
 }
 
-// topicOwner returns what user_id is in the topics of the scope.
+// topicOwner returns the user_id of the topics of the scope.
 func (tx *tx) topicOwner(scope schema.Scope) *uuid.UUID {
 	if scope == schema.ScopeSystem {
 		return nil
@@ -192,38 +207,47 @@ func (tx *tx) topicOwner(scope schema.Scope) *uuid.UUID {
 
 func topicNotFound() error { return schema.Errorf(schema.CodeNotFound, "There is no such topic.") }
 
+// translateNameTaken returns a schema.CodeNameTaken error if err means that the name is taken, and
+// err otherwise.
 func translateNameTaken(err error, name string) error {
 	if violates(err, "topics_name_in_namespace") {
-		return schema.Errorf(schema.CodeNameTaken, "There is already a topic named %q. Choose another name.", name)
+		return schema.Errorf(schema.CodeNameTaken,
+			"There is already a topic named %q. Choose another name.", name)
 	}
 	return err
 }
 
-// MaxSuggestedTopics is how many topics of one user may be marked as suggested: who accepts none of them needs no more.
+// MaxSuggestedTopics is the largest number of suggested topics of a user. A user who accepts none
+// of them does not need more.
 const MaxSuggestedTopics = 100
 
-// SuggestTopics stores topics that a classifier proposes for a user, in the user's own namespace and marked as suggested, save
-// those that a system topic or one of the user's own has the name of, in whatever spelling (topicKey). It returns the topic
-// that now bears each name, in the order given; a name given twice is one topic. Names beyond MaxSuggestedTopics, and
-// those of a user who is gone, are left out.
-func (db *DB) SuggestTopics(ctx context.Context, user uuid.UUID, topics []schema.Topic) ([]schema.Topic, error) {
-	named := make([]schema.Topic, 0, len(topics))
+// SuggestTopics stores the topics that a classifier proposes for a document of the user. They
+// become the user's own topics and are marked as suggested. If a system topic or one of the user's
+// own topics already has the name, in any spelling (see topicKey), that topic is used instead.
+// SuggestTopics returns the topics with the proposed names in the same order. It leaves names out
+// that would exceed MaxSuggestedTopics, and all names if the user no longer exists.
+func (db *DB) SuggestTopics(
+	ctx context.Context, user uuid.UUID, topics []schema.Topic,
+) ([]schema.Topic, error) {
+	suggestions := make([]schema.Topic, 0, len(topics))
 	err := db.inTransaction(ctx, func(tx *tx) error {
-		// The user's lock: two documents that suggest the same name at once must not both make it.
+		// The lock of the user's quota prevents two concurrent calls from creating the same topic.
 		var quotas []schema.Quota
-		err := tx.SelectContext(ctx, &quotas, `SELECT user_id, limit_bytes, used_bytes FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, user)
+		err := tx.SelectContext(ctx, &quotas, `
+			SELECT user_id, limit_bytes, used_bytes FROM quotas
+			WHERE user_id = $1 FOR NO KEY UPDATE`, user)
 		if err != nil || len(quotas) == 0 {
 			return err
 		}
-		known, err := tx.availableTopics(ctx, user)
+		available, err := tx.availableTopics(ctx, user)
 		if err != nil {
 			return err
 		}
-		bearer := make(map[string]schema.Topic, len(known))
+		byKey := make(map[string]schema.Topic, len(available))
 		suggested := 0
-		for _, t := range known {
-			if key := topicKey(t.Name); bearer[key].ID == uuid.Nil {
-				bearer[key] = t
+		for _, t := range available {
+			if key := topicKey(t.Name); byKey[key].ID == uuid.Nil {
+				byKey[key] = t
 			}
 			if t.Suggested {
 				suggested++
@@ -231,34 +255,39 @@ func (db *DB) SuggestTopics(ctx context.Context, user uuid.UUID, topics []schema
 		}
 		for _, t := range topics {
 			key := topicKey(t.Name)
-			if found, ok := bearer[key]; ok {
-				named = append(named, found)
+			if existing, ok := byKey[key]; ok {
+				suggestions = append(suggestions, existing)
 				continue
 			}
 			if suggested >= MaxSuggestedTopics {
 				continue
 			}
-			made, err := tx.suggestTopic(ctx, user, t)
+			created, err := tx.suggestTopic(ctx, user, t)
 			if err != nil {
 				return err
 			}
 			suggested++
-			bearer[key] = made
-			named = append(named, made)
+			byKey[key] = created
+			suggestions = append(suggestions, created)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, wrap(ctx, err, "suggest topics to user %s", user)
 	}
-	return named, nil
+	return suggestions, nil
 }
 
-// suggestTopic makes the topic, unless the user made it at this moment, and returns it.
-func (tx *tx) suggestTopic(ctx context.Context, user uuid.UUID, t schema.Topic) (schema.Topic, error) {
+// suggestTopic stores a suggested topic and returns it. If the user has created a topic with the
+// name in the meantime, it returns that topic.
+func (tx *tx) suggestTopic(
+	ctx context.Context, user uuid.UUID, t schema.Topic,
+) (schema.Topic, error) {
 	t.UserID, t.Suggested = &user, true
-	result, err := tx.ExecContext(ctx, `INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, true)
-		ON CONFLICT (user_id, lower(name)) DO NOTHING`, t.ID, user, t.Name, t.Description, array(append([]string{}, t.Keywords...)))
+	result, err := tx.ExecContext(ctx, `
+		INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, true)
+		ON CONFLICT (user_id, lower(name)) DO NOTHING`,
+		t.ID, user, t.Name, t.Description, array(append([]string{}, t.Keywords...)))
 	if err != nil {
 		return schema.Topic{}, err
 	}
@@ -272,21 +301,23 @@ func (tx *tx) suggestTopic(ctx context.Context, user uuid.UUID, t schema.Topic) 
 	return found[0], nil
 }
 
-// SeedTopics stores system topics, but only into an empty table, and returns how many it stored. The role is the owner.
+// SeedTopics stores system topics if the database has no topics yet, and returns the number of
+// stored topics. It requires the owner's role.
 func (db *DB) SeedTopics(ctx context.Context, topics []schema.Topic) (n int, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE topics IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return err
 		}
 		var empty bool
-		if err := tx.GetContext(ctx, &empty, `SELECT NOT EXISTS (SELECT FROM topics)`); err != nil || !empty {
+		err := tx.GetContext(ctx, &empty, `SELECT NOT EXISTS (SELECT FROM topics)`)
+		if err != nil || !empty {
 			return err
 		}
 		for _, t := range topics {
 			t.UserID = nil
 			if t.ID == uuid.Nil {
 				if t.ID, err = uuid.NewV7(); err != nil {
-					return fmt.Errorf("make an id: %w", err)
+					return fmt.Errorf("generate a topic id: %w", err)
 				}
 			}
 			if err := tx.insertTopic(ctx, t); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,41 +14,53 @@ import (
 )
 
 // documentColumns are the columns that scan into a schema.Document.
-const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason, etag, charged_bytes, version,
-	announcement, unpublished_at, topics_locked, provider, model, created_at, url_issued_at, changed_at, uploaded_at,
-	classified_at, gone_at`
+const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason,
+	etag, charged_bytes, version, announcement, unpublished_at, topics_locked, provider, model, created_at,
+	url_issued_at, changed_at, uploaded_at, classified_at, gone_at`
 
-// maxTransitionAttempts is how often a transition runs that the server broke off to end a deadlock.
+// maxTransitionAttempts is how often a transaction is attempted that the server aborts, for example
+// because of a deadlock.
 const maxTransitionAttempts = 3
 
-// Transition changes documents: it locks those of the ids that exist, in the order of their ids, then their owners' quotas, in
-// the order of the users, calls decide once for each document in that order, and writes changed documents, quotas, topics
-// and object deletions in the same transaction. It returns all documents found, as they are afterwards, by id. An id
-// that is there twice is decided once; documents of one user share one Quota.
+// A DecideFunc changes a document and its owner's quota by a transition, and returns the decision.
+// It must be a pure function of its arguments.
+type DecideFunc func(*schema.Document, *schema.Quota) schema.Decision
+
+// Transition executes a transition of each of the documents in one transaction. It locks the
+// documents that exist, in the order of their ids, and then their owners' quotas, in the order of
+// the users' ids. It calls decide once for each document in the order of the ids, and writes the
+// changed documents, quotas and topics, and the object deletions. It returns all documents that
+// exist, ordered by id, as they are after the transaction. Documents of the same user share one
+// Quota.
 //
-// decide must be a pure function of its arguments: it runs inside the transaction, and again from the start if the
-// server breaks the transaction off. If Transition fails, nothing was changed, save that after ErrUnavailable the commit
-// may have happened unseen; deciding again finds it done.
-func (db *DB) Transition(ctx context.Context, ids []uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) ([]schema.Document, error) {
+// decide is called inside the transaction. If the server aborts the transaction, Transition starts
+// again. If Transition fails, nothing has changed, with one exception: after ErrUnavailable the
+// transaction may have been committed. Another call then finds the documents changed.
+func (db *DB) Transition(
+	ctx context.Context, ids []uuid.UUID, decide DecideFunc,
+) ([]schema.Document, error) {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
 	ids = slices.Compact(ids)
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		docs, err := db.transition(ctx, ids, decide)
-		// A topic that was deleted since it was chosen breaks its foreign key once: the next try leaves it out.
-		if try < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
+		// If a topic is deleted concurrently, its foreign key is violated. The next attempt ignores it.
+		if attempt < maxTransitionAttempts && ctx.Err() == nil &&
+			hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
 			continue
 		}
-		return docs, wrap(ctx, err, "change %d documents from %s on", len(ids), ids[0])
+		return docs, wrap(ctx, err, "change %d documents, the first is %s", len(ids), ids[0])
 	}
 }
 
 func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
-func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) ([]schema.Document, error) {
+func (db *DB) transition(
+	ctx context.Context, ids []uuid.UUID, decide DecideFunc,
+) ([]schema.Document, error) {
 	tx, err := db.begin(ctx)
 	if err != nil {
 		return nil, err
@@ -55,8 +68,10 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 	defer func() { _ = tx.Rollback() }()
 
 	var docs []schema.Document
-	if err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
+	if err := tx.SelectContext(ctx, &docs, `
+		SELECT `+documentColumns+` FROM documents
+		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
+		ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
 		return nil, fmt.Errorf("lock documents: %w", err)
 	}
 	if len(docs) == 0 {
@@ -73,8 +88,8 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 		if q == nil {
 			return nil, fmt.Errorf("user %s has no quota", d.UserID)
 		}
-		was := d.Version
-		w.add(d, was, decide(d, q))
+		version := d.Version
+		w.add(d, version, decide(d, q))
 	}
 	if err := tx.write(ctx, w, quotas); err != nil {
 		return nil, err
@@ -86,8 +101,11 @@ func (db *DB) transition(ctx context.Context, ids []uuid.UUID, decide func(*sche
 	return docs, nil
 }
 
-// lockQuotas returns the quotas of the documents' owners by user, locked in the order of the users.
-func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.UUID]*schema.Quota, error) {
+// lockQuotas locks the quotas of the documents' owners, in the order of the users' ids, and returns
+// them by user.
+func (tx *tx) lockQuotas(
+	ctx context.Context, docs []schema.Document,
+) (map[uuid.UUID]*schema.Quota, error) {
 	users := make([]uuid.UUID, 0, len(docs))
 	for _, d := range docs {
 		users = append(users, d.UserID)
@@ -95,8 +113,10 @@ func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.
 	slices.SortFunc(users, compareIDs)
 	users = slices.Compact(users)
 	var rows []schema.Quota
-	if err := tx.SelectContext(ctx, &rows, `SELECT user_id, limit_bytes, used_bytes FROM quotas
-		WHERE `+anyOf("user_id", "$1::uuid[]", len(users))+` ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
+	if err := tx.SelectContext(ctx, &rows, `
+		SELECT user_id, limit_bytes, used_bytes FROM quotas
+		WHERE `+anyOf("user_id", "$1::uuid[]", len(users))+`
+		ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
 		return nil, fmt.Errorf("lock quotas: %w", err)
 	}
 	quotas := make(map[uuid.UUID]*schema.Quota, len(rows))
@@ -106,10 +126,10 @@ func (tx *tx) lockQuotas(ctx context.Context, docs []schema.Document) (map[uuid.
 	return quotas, nil
 }
 
-// pendingWrites are what the decisions of one transition ask for.
+// pendingWrites are the writes that the decisions of one transaction ask for.
 type pendingWrites struct {
 	changed  []*schema.Document
-	versions []int64 // the version that each changed document was found at
+	versions []int64 // of the changed documents, before the change
 	deleted  []*schema.Document
 	topics   []topicSet
 }
@@ -119,15 +139,17 @@ type topicSet struct {
 	topics   []schema.DocumentTopic
 }
 
-func (w *pendingWrites) add(d *schema.Document, was int64, decision schema.Decision) {
+func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.Decision) {
 	if decision.Changed {
-		// The database keeps microseconds; what is returned is what will be read.
-		for _, t := range []*time.Time{&d.URLIssuedAt, &d.ChangedAt, d.UnpublishedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt} {
+		// PostgreSQL stores microseconds. The returned documents must be equal to the stored ones.
+		for _, t := range []*time.Time{
+			&d.URLIssuedAt, &d.ChangedAt, d.UnpublishedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt,
+		} {
 			if t != nil {
 				*t = schema.StoredTime(*t)
 			}
 		}
-		w.changed, w.versions = append(w.changed, d), append(w.versions, was)
+		w.changed, w.versions = append(w.changed, d), append(w.versions, version)
 	}
 	if decision.DeleteObject {
 		w.deleted = append(w.deleted, d)
@@ -137,7 +159,9 @@ func (w *pendingWrites) add(d *schema.Document, was int64, decision schema.Decis
 	}
 }
 
-func (tx *tx) write(ctx context.Context, w *pendingWrites, quotas map[uuid.UUID]*schema.Quota) error {
+func (tx *tx) write(
+	ctx context.Context, w *pendingWrites, quotas map[uuid.UUID]*schema.Quota,
+) error {
 	if len(w.changed) > 0 {
 		if err := tx.updateDocuments(ctx, w); err != nil {
 			return fmt.Errorf("write documents: %w", err)
@@ -168,21 +192,24 @@ func column[T any](docs []*schema.Document, field func(*schema.Document) T) any 
 	return array(values)
 }
 
-// updateDocuments writes the changed documents, each only if its version is still the one it was found at.
+// updateDocuments writes the changed documents. It fails if the version of one of them has changed.
 func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 	docs := w.changed
 	result, err := tx.ExecContext(ctx, `
 		UPDATE documents AS d SET
-			size = n.size, status = n.status, reason = n.reason, etag = n.etag, charged_bytes = n.charged_bytes, version = n.version,
-			announcement = n.announcement, unpublished_at = n.unpublished_at, topics_locked = n.topics_locked,
-			provider = n.provider, model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
+			size = n.size, status = n.status, reason = n.reason, etag = n.etag,
+			charged_bytes = n.charged_bytes, version = n.version, announcement = n.announcement,
+			unpublished_at = n.unpublished_at, topics_locked = n.topics_locked, provider = n.provider,
+			model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at
-		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::bigint[],
-			$9::bigint[], $10::timestamptz[], $11::boolean[], $12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[],
-			$16::timestamptz[], $17::timestamptz[], $18::timestamptz[])
-			AS n (id, was, size, status, reason, etag, charged_bytes, version, announcement, unpublished_at, topics_locked,
-				provider, model, url_issued_at, changed_at, uploaded_at, classified_at, gone_at)
-		WHERE d.id = n.id AND d.version = n.was AND `+anyOfHint("d.id", "$1::uuid[]", len(docs)),
+		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],
+				$12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
+				$17::timestamptz[], $18::timestamptz[])
+			AS n (id, old_version, size, status, reason, etag, charged_bytes, version, announcement,
+				unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
+				uploaded_at, classified_at, gone_at)
+		WHERE d.id = n.id AND d.version = n.old_version AND `+anyOfHint("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		array(w.versions),
 		column(docs, func(d *schema.Document) int64 { return d.Size }),
@@ -205,7 +232,8 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 		return err
 	}
 	if n, err := result.RowsAffected(); err != nil || n != int64(len(docs)) {
-		return fmt.Errorf("%d of %d were changed by somebody else while locked: %w", int64(len(docs))-n, len(docs), err)
+		return fmt.Errorf("%d of %d documents have another version although they are locked: %w",
+			int64(len(docs))-n, len(docs), err)
 	}
 	return nil
 }
@@ -216,30 +244,36 @@ func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quo
 	for _, q := range quotas {
 		users, used = append(users, q.UserID), append(used, q.UsedBytes)
 	}
-	_, err := tx.ExecContext(ctx, `UPDATE quotas AS q SET used_bytes = n.used_bytes
+	_, err := tx.ExecContext(ctx, `
+		UPDATE quotas AS q SET used_bytes = n.used_bytes
 		FROM unnest($1::uuid[], $2::bigint[]) AS n (user_id, used_bytes)
-		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes AND `+anyOfHint("q.user_id", "$1::uuid[]", len(users)), array(users), array(used))
+		WHERE q.user_id = n.user_id AND q.used_bytes <> n.used_bytes
+			AND `+anyOfHint("q.user_id", "$1::uuid[]", len(users)), array(users), array(used))
 	return err
 }
 
-// replaceTopics gives documents their new topics. A topic that is gone, or is another user's, is left out: a document has
-// system topics and its owner's, whatever was asked.
+// replaceTopics replaces the topics of documents. It ignores topics that do not exist or belong to
+// another user, because a document can have only system topics and its owner's topics.
 func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 	var cleared, documents, topics []uuid.UUID
 	var confidences []int64
 	for _, s := range sets {
 		cleared = append(cleared, s.document)
 		for _, t := range s.topics {
-			documents, topics, confidences = append(documents, s.document), append(topics, t.TopicID), append(confidences, int64(t.Confidence))
+			documents, topics = append(documents, s.document), append(topics, t.TopicID)
+			confidences = append(confidences, int64(t.Confidence))
 		}
 	}
-	if _, err := tx.ExecContext(ctx, `DELETE FROM document_topics WHERE `+anyOf("document_id", "$1::uuid[]", len(cleared)), array(cleared)); err != nil {
+	_, err := tx.ExecContext(ctx, `
+		DELETE FROM document_topics
+		WHERE `+anyOf("document_id", "$1::uuid[]", len(cleared)), array(cleared))
+	if err != nil {
 		return err
 	}
 	if len(topics) == 0 {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, `
+	_, err = tx.ExecContext(ctx, `
 		INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
 		SELECT DISTINCT ON (n.document_id, n.topic_id) n.document_id, d.user_id, n.topic_id, n.confidence
 		FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n (document_id, topic_id, confidence)
@@ -251,16 +285,19 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 	return err
 }
 
-// requestDeletions records that the documents' objects were given up, in the order of their keys. A key that was given up
-// before is due again at once.
+// requestDeletions records object deletions of the documents' objects, in the order of their keys.
+// If a key already has an object deletion or a tombstone, it becomes due immediately.
 func (tx *tx) requestDeletions(ctx context.Context, docs []*schema.Document) error {
 	docs = slices.Clone(docs)
-	slices.SortFunc(docs, func(a, b *schema.Document) int { return bytes.Compare([]byte(a.ObjectKey), []byte(b.ObjectKey)) })
+	slices.SortFunc(docs, func(a, b *schema.Document) int {
+		return strings.Compare(a.ObjectKey, b.ObjectKey)
+	})
 	_, err := tx.ExecContext(ctx, `
 		INSERT INTO object_deletions (object_key, document_id, user_id)
 		SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[])
 		ON CONFLICT (object_key) DO UPDATE SET
-			requested_at = now(), attempts = 0, next_attempt_at = now(), last_error = '', deleted_at = NULL`,
+			requested_at = now(), attempts = 0, next_attempt_at = now(), last_error = '',
+			deleted_at = NULL`,
 		column(docs, func(d *schema.Document) string { return d.ObjectKey }),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }))

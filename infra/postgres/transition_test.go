@@ -187,8 +187,8 @@ func TestTopicsDeletedWhileTheyAreAssigned(t *testing.T) {
 	}
 }
 
-// guard makes the database itself check, at every commit, that use is the sum of the charges and never grew beyond the
-// limit, and that each change of a document raises its version by one.
+// guard makes the database itself check, at every commit, that use is the sum of the charges and
+// never grew beyond the limit, and that each change of a document raises its version by one.
 func (b *bundle) guard() {
 	b.raw.MustExec(`
 		CREATE FUNCTION check_quota() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$

@@ -10,31 +10,35 @@ import (
 	"intray/schema"
 )
 
-// ErrUserNotFound is what Login and the operator's calls give for a user that does not exist. Its code is
-// schema.CodeNotFound.
+// ErrUserNotFound means that a user does not exist. Its code is schema.CodeNotFound.
 var ErrUserNotFound = &schema.Error{Code: schema.CodeNotFound, Detail: "There is no such user."}
 
-// An Account is what a login is checked against.
+// An Account contains what is needed to verify a login.
 type Account struct {
 	ID uuid.UUID `db:"id"`
-	// PasswordHash is empty for a user who cannot sign in with a password.
+	// PasswordHash is empty if the user cannot log in with a password.
 	PasswordHash string      `db:"password_hash"`
 	Role         schema.Role `db:"role"`
 }
 
-// AccountByEmail returns the account with the email address, ignoring case. It fails with ErrUserNotFound. It needs no ForUser.
+// AccountByEmail returns the account with the email address, ignoring case. It fails with
+// ErrUserNotFound. The DB need not be bound to a user.
 func (db *DB) AccountByEmail(ctx context.Context, email string) (Account, error) {
 	var a Account
-	err := db.pool.GetContext(ctx, &a, `SELECT id, password_hash, role FROM account_by_email($1)`, email)
+	err := db.pool.GetContext(ctx, &a,
+		`SELECT id, password_hash, role FROM account_by_email($1)`, email)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Account{}, ErrUserNotFound
 	}
 	return a, wrap(ctx, err, "find an account")
 }
 
-// userColumns scan into a schema.User, its quota included.
-const userColumns = `u.id, u.email, u.role, u.ai_provider, u.ai_model,
-	q.user_id AS "quota.user_id", q.limit_bytes AS "quota.limit_bytes", q.used_bytes AS "quota.used_bytes"`
+// selectUsers is the SELECT statement, without WHERE, whose rows scan into a schema.User with its
+// quota.
+const selectUsers = `SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model,
+		q.user_id AS "quota.user_id", q.limit_bytes AS "quota.limit_bytes",
+		q.used_bytes AS "quota.used_bytes"
+	FROM users AS u JOIN quotas AS q ON q.user_id = u.id `
 
 // Me returns the user that the DB is bound to.
 func (db *DB) Me(ctx context.Context) (u schema.User, err error) {
@@ -42,22 +46,25 @@ func (db *DB) Me(ctx context.Context) (u schema.User, err error) {
 		return schema.User{}, err
 	}
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		return tx.GetContext(ctx, &u, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = $1`, tx.user)
+		return tx.GetContext(ctx, &u, selectUsers+`WHERE u.id = $1`, tx.user)
 	})
 	return u, wrap(ctx, err, "read user %s", db.user)
 }
 
-// A UserPatch changes what is not nil.
+// A UserPatch contains the new values of a user. Fields that are nil do not change.
 type UserPatch struct {
-	// LimitBytes may be below what is used; then nothing more fits.
+	// LimitBytes may be less than the used bytes. Then no further document fits.
 	LimitBytes *int64
 	AIProvider *string
 	AIModel    *string
 }
 
-// AdminUsers lists all users in the order of their ids, those after the given one (uuid.Nil: from the first). The DB is bound
-// to an administrator; otherwise it fails with schema.CodeForbidden. A full page may have another behind it.
-func (db *DB) AdminUsers(ctx context.Context, after uuid.UUID, limit int) (users []schema.User, err error) {
+// AdminUsers returns up to limit users in the order of their ids, starting after the id, or with
+// the first user if it is uuid.Nil. If it returns limit users, there may be more. It fails with
+// schema.CodeForbidden unless the DB is bound to an administrator.
+func (db *DB) AdminUsers(
+	ctx context.Context, after uuid.UUID, limit int,
+) (users []schema.User, err error) {
 	if err := db.requireUser(); err != nil {
 		return nil, err
 	}
@@ -68,8 +75,8 @@ func (db *DB) AdminUsers(ctx context.Context, after uuid.UUID, limit int) (users
 	return users, wrap(ctx, translateForbidden(err), "list users")
 }
 
-// AdminUser returns any user. The DB is bound to an administrator; otherwise it fails with schema.CodeForbidden. It fails with
-// ErrUserNotFound.
+// AdminUser returns any user. It fails with ErrUserNotFound, and with schema.CodeForbidden unless
+// the DB is bound to an administrator.
 func (db *DB) AdminUser(ctx context.Context, id uuid.UUID) (user schema.User, err error) {
 	if err := db.requireUser(); err != nil {
 		return schema.User{}, err
@@ -84,14 +91,17 @@ func (db *DB) AdminUser(ctx context.Context, id uuid.UUID) (user schema.User, er
 	return user, wrap(ctx, translateForbidden(err), "read user %s", id)
 }
 
-// ChangeUser changes any user's quota and settings and returns the user. The DB is bound to an administrator; otherwise it
-// fails with schema.CodeForbidden. It fails with ErrUserNotFound.
-func (db *DB) ChangeUser(ctx context.Context, id uuid.UUID, p UserPatch) (user schema.User, err error) {
+// ChangeUser applies the patch to any user and returns the user. It fails with ErrUserNotFound, and
+// with schema.CodeForbidden unless the DB is bound to an administrator.
+func (db *DB) ChangeUser(
+	ctx context.Context, id uuid.UUID, p UserPatch,
+) (user schema.User, err error) {
 	if err := db.requireUser(); err != nil {
 		return schema.User{}, err
 	}
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_change_user($1, $2, $3, $4)`, id, p.LimitBytes, p.AIProvider, p.AIModel)
+		err := tx.GetContext(ctx, &user, adminColumns+`FROM admin_change_user($1, $2, $3, $4)`,
+			id, p.LimitBytes, p.AIProvider, p.AIModel)
 		if errors.Is(err, sql.ErrNoRows) {
 			return ErrUserNotFound
 		}
@@ -100,28 +110,31 @@ func (db *DB) ChangeUser(ctx context.Context, id uuid.UUID, p UserPatch) (user s
 	return user, wrap(ctx, translateForbidden(err), "change user %s", id)
 }
 
-// adminColumns scan what the functions for administrators return into a schema.User.
+// adminColumns selects the columns of the functions admin_users, admin_user and admin_change_user
+// that scan into a schema.User.
 const adminColumns = `SELECT id, email, role, ai_provider, ai_model,
 	id AS "quota.user_id", limit_bytes AS "quota.limit_bytes", used_bytes AS "quota.used_bytes" `
 
+// translateForbidden returns a schema.CodeForbidden error if err means that the user is not an
+// administrator, and err otherwise.
 func translateForbidden(err error) error {
 	if hasCode(err, insufficientPrivilege) {
-		return schema.Errorf(schema.CodeForbidden, "This needs an administrator.")
+		return schema.Errorf(schema.CodeForbidden, "Only administrators can do this.")
 	}
 	return err
 }
 
-// A NewUser is an account to make.
+// A NewUser is a user to create.
 type NewUser struct {
 	ID           uuid.UUID
 	Email        string
-	PasswordHash string // "": no sign-in with a password
+	PasswordHash string // "" if the user cannot log in with a password
 	Role         schema.Role
-	LimitBytes   int64 // 0: schema.DefaultQuota
+	LimitBytes   int64 // schema.DefaultQuota if it is 0
 }
 
-// AddUser stores an account with its quota. It fails with schema.CodeNameTaken if the email address, ignoring case, has one. The
-// role is the owner.
+// AddUser creates a user with a quota. It fails with schema.CodeNameTaken if another user has the
+// email address, ignoring case. It requires the owner's role.
 func (db *DB) AddUser(ctx context.Context, u NewUser) error {
 	if u.Role == "" {
 		u.Role = schema.RoleUser
@@ -130,23 +143,26 @@ func (db *DB) AddUser(ctx context.Context, u NewUser) error {
 		u.LimitBytes = schema.DefaultQuota
 	}
 	err := db.inTransaction(ctx, func(tx *tx) error {
-		_, err := tx.ExecContext(ctx, `INSERT INTO users (id, email, password_hash, role) VALUES ($1, $2, nullif($3, ''), $4)`,
+		_, err := tx.ExecContext(ctx, `
+			INSERT INTO users (id, email, password_hash, role) VALUES ($1, $2, nullif($3, ''), $4)`,
 			u.ID, u.Email, u.PasswordHash, string(u.Role))
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `INSERT INTO quotas (user_id, limit_bytes) VALUES ($1, $2)`, u.ID, u.LimitBytes)
+		_, err = tx.ExecContext(ctx,
+			`INSERT INTO quotas (user_id, limit_bytes) VALUES ($1, $2)`, u.ID, u.LimitBytes)
 		return err
 	})
 	if violates(err, "users_email_ignoring_case") || violates(err, "users_email_key") {
-		return schema.Errorf(schema.CodeNameTaken, "There is already a user with the address %s.", u.Email)
+		return schema.Errorf(schema.CodeNameTaken,
+			"There is already a user with the address %s.", u.Email)
 	}
 	return wrap(ctx, err, "add user %s", u.ID)
 }
 
-// Users returns all users by email address. The role is the owner.
+// Users returns all users, ordered by email address. It requires the owner's role.
 func (db *DB) Users(ctx context.Context) ([]schema.User, error) {
 	var users []schema.User
-	err := db.pool.SelectContext(ctx, &users, `SELECT `+userColumns+` FROM users AS u JOIN quotas AS q ON q.user_id = u.id ORDER BY lower(u.email)`)
+	err := db.pool.SelectContext(ctx, &users, selectUsers+`ORDER BY lower(u.email)`)
 	return users, wrap(ctx, err, "list users")
 }

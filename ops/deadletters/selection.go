@@ -63,7 +63,7 @@ func List(
 // nextPage moves the filter past the last id of a page. It reports whether more dead letters
 // may follow.
 func nextPage(f *postgres.DeadLetterFilter, last int64) bool {
-	if !f.Newest {
+	if !f.NewestFirst {
 		f.After = last
 		return true
 	}

@@ -35,9 +35,9 @@ func TestListReadsAllPages(t *testing.T) {
 		want   []int64
 	}{
 		"all":                     {postgres.DeadLetterFilter{}, ids},
-		"newest first":            {postgres.DeadLetterFilter{Newest: true}, newest},
+		"newest first":            {postgres.DeadLetterFilter{NewestFirst: true}, newest},
 		"a limit within a page":   {postgres.DeadLetterFilter{Limit: 7}, ids[:7]},
-		"a limit of two pages":    {postgres.DeadLetterFilter{Newest: true, Limit: 200}, newest[:200]},
+		"a limit of two pages":    {postgres.DeadLetterFilter{NewestFirst: true, Limit: 200}, newest[:200]},
 		"a limit above the count": {postgres.DeadLetterFilter{Limit: 1000}, ids},
 		"another consumer":        {postgres.DeadLetterFilter{Consumer: "remove"}, nil},
 		"a range of ids":          {postgres.DeadLetterFilter{After: ids[9], Through: ids[19]}, ids[10:20]},

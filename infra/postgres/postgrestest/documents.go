@@ -1,5 +1,5 @@
-// Package postgrestest writes rows straight into a database, for tests and measurements that need
-// many documents at once. Nothing that ships imports it.
+// Package postgrestest contains helpers for tests and benchmarks that use a database. The shipped
+// binary does not import it.
 package postgrestest
 
 import (
@@ -13,8 +13,9 @@ import (
 	"intray/schema"
 )
 
-// AddDocuments inserts documents as they are, in one statement and without any check. No quota is
-// charged, so their charge must be 0. db is a connection of the owner.
+// AddDocuments inserts documents with one statement, without the checks of postgres.DB. It does not
+// charge a quota, so the documents' charges must be 0. db must be a connection with the owner's
+// role.
 func AddDocuments(ctx context.Context, db sqlx.ExecerContext, docs []schema.Document) error {
 	text := func(field func(schema.Document) string) any { return pq.StringArray(column(docs, field)) }
 	number := func(field func(schema.Document) int64) any { return pq.Int64Array(column(docs, field)) }

@@ -14,38 +14,41 @@ import (
 
 type apiCommand struct {
 	cli.DataFlags
-	JSON   bool          `help:"One JSON object instead of the table."`
-	Round  time.Duration `default:"250ms" help:"How long each of the things measured runs at a time."`
-	Rounds int           `default:"25" help:"How often, in turns."`
-	Rows   int           `default:"10000" help:"Settled documents to lie in the table beside."`
+	JSON   bool          `help:"Print one JSON object instead of a table."`
+	Round  time.Duration `default:"250ms" help:"Duration of each step in one round."`
+	Rounds int           `default:"25" help:"Number of rounds. In each round all steps run one after another."`
+	Rows   int           `default:"10000" help:"Number of classified documents to insert before the measurement."`
 }
 
-// Help says what is measured.
+// Help describes the measurement.
 func (apiCommand) Help() string {
-	return `Measures the API, on the database of the stack that "intray up" runs, over HTTP with 16 requests in
-flight, of 64 users within the default limits, everything in turns in one run and in one process:
+	return `Measures the API over HTTP with the database of the stack that "intray up" runs. The API
+and the client run in the process of the benchmark, with 16 concurrent requests of 64 users within
+the default limits. The steps alternate in rounds:
 
-floor: an echo handler that does one SELECT by primary key, without row-level security, through a
-pool of the same size.
+floor: an echo handler that executes one SELECT by primary key, without row-level security, with a
+connection pool of the same size.
 
-polls: GET /api/documents/{id} with an If-None-Match that still holds, answered 304.
+polls: GET /api/documents/{id} with an If-None-Match that matches, with the response 304.
 
-URL requests: POST /api/documents/upload-url, which commits a document to the disk.
+URL requests: POST /api/documents/upload-url, which commits a document to disk.
 
-The µs are what each adds to the floor's time that an answer takes this machine. What row-level security,
-authentication and validation add to a poll: go test -run '^$' -bench PollSteps -benchtime 25x ./api
+"adds µs" is the time in microseconds that one response takes in addition to the floor. To measure
+what row-level security, authentication and validation add to a poll, run:
 
-What it makes belongs to users whose addresses end in ` + bench.Domain + ` and is removed afterwards, also after
-Ctrl-C; what a killed run left is removed by the next.
+  go test -run '^$' -bench PollSteps -benchtime 25x ./api
 
-Figures depend on the machine and its load: compare those of one run.`
+The command creates users whose addresses end in` + bench.Domain + `, and removes them with all
+their documents at the end, also after Ctrl-C. If it is killed, the next run removes them.
+
+The figures depend on the machine and its load. Compare only figures of the same run.`
 }
 
-// Run measures and reports.
+// Run measures the API and prints the report.
 func (c apiCommand) Run(ctx context.Context) error {
 	if c.Rounds < 1 || c.Round <= 0 || c.Rows < 0 {
 		return cli.Usage(errors.New(
-			"there is at least one round, which takes some time, and numbers are not negative"))
+			"--rounds must be at least 1, --round greater than 0, and --rows not negative"))
 	}
 	s, err := running(c.Data)
 	if err != nil {
@@ -68,7 +71,7 @@ func (c apiCommand) Run(ctx context.Context) error {
 
 // writeAPI prints the report as a table.
 func writeAPI(w io.Writer, r bench.APIReport) error {
-	fmt.Fprintf(w, "%d requests in flight, medians of %d rounds; load average %.1f at the start\n\n",
+	fmt.Fprintf(w, "%d concurrent requests, medians of %d rounds, load average %.1f at the start\n\n",
 		r.InFlight, r.Rounds, r.Load)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "\t/s\tof the floor\tadds µs\t")

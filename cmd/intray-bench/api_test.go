@@ -14,11 +14,11 @@ import (
 	"intray/infra/postgres"
 )
 
-// testAPI runs small measurements: what they report, what they leave, and how they end.
+// testAPI checks the report of small measurements, and that they leave nothing behind.
 func testAPI(t *testing.T, s *stacktest.Stack) {
 	small := []string{"api", "--data", s.Dir, "--round", "30ms", "--rounds", "2", "--rows", "30"}
 
-	t.Run("reports and leaves nothing", func(t *testing.T) {
+	t.Run("reports and leaves nothing behind", func(t *testing.T) {
 		out, errs, code := stacktest.Run(t, nil, "intray-bench", append(small, "--json")...)
 		if code != 0 {
 			t.Fatalf("got status %d, want 0: %s", code, errs)
@@ -28,25 +28,25 @@ func testAPI(t *testing.T, s *stacktest.Stack) {
 			t.Fatalf("got %s, want a report: %v", out, err)
 		}
 		if len(r.Steps) != 2 || r.Rounds != 2 || r.Steps[0].OfFloor != 1 {
-			t.Errorf("got %+v, want the floor, which is 1 of itself, and polls, of 2 rounds", r)
+			t.Errorf("got %+v, want 2 rounds, and the steps floor, whose ratio to itself is 1, and polls", r)
 		}
 		for _, step := range append(r.Steps, r.URLs) {
 			if step.Rate <= 0 || step.OfFloor <= 0 {
 				t.Errorf("got %+v, want a rate", step)
 			}
 		}
-		nothingIsLeft(t, s)
+		expectNothingLeft(t, s)
 	})
 
 	for _, c := range []struct {
 		name   string
 		args   []string
 		status int
-		want   []string // on standard output and error
+		want   []string // on standard output or standard error
 	}{
-		{"prints a table and its progress", small, 0, []string{bench.StepURLs, "users: "}},
-		{"refuses no rounds", append(small, "--rounds", "0"), 2, []string{"at least one round"}},
-		{"needs a stack", []string{"api", "--data", t.TempDir()}, 3, []string{"start \"intray up\""}},
+		{"a table with progress", small, 0, []string{bench.StepURLs, "users: "}},
+		{"no rounds", append(small, "--rounds", "0"), 2, []string{"--rounds must be at least 1"}},
+		{"no stack", []string{"api", "--data", t.TempDir()}, 3, []string{"start \"intray up\""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			out, errs, status := stacktest.Run(t, nil, "intray-bench", c.args...)
@@ -61,7 +61,9 @@ func testAPI(t *testing.T, s *stacktest.Stack) {
 		})
 	}
 
-	t.Run("leaves nothing when it is interrupted", func(t *testing.T) { testAPIInterrupted(t, s) })
+	t.Run("leaves nothing behind when it is interrupted", func(t *testing.T) {
+		testAPIInterrupted(t, s)
+	})
 }
 
 func testAPIInterrupted(t *testing.T, s *stacktest.Stack) {
@@ -75,14 +77,14 @@ func testAPIInterrupted(t *testing.T, s *stacktest.Stack) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	stacktest.Await(t, time.Minute, "its users", func() error {
+	stacktest.Await(t, time.Minute, "the users of the measurement", func() error {
 		users, err := db.Users(t.Context())
 		for _, u := range users {
 			if strings.HasSuffix(u.Email, bench.Domain) {
 				return err
 			}
 		}
-		return errors.Join(err, errors.New("none"))
+		return errors.Join(err, errors.New("got none"))
 	})
 	if err := command.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
@@ -91,5 +93,5 @@ func testAPIInterrupted(t *testing.T, s *stacktest.Stack) {
 	if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("got %v, want exit status 1", err)
 	}
-	nothingIsLeft(t, s)
+	expectNothingLeft(t, s)
 }

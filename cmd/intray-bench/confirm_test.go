@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/url"
 	"os/exec"
@@ -49,9 +50,9 @@ func openObjects(t *testing.T, s *stacktest.Stack) *minio.Objects {
 	return objects
 }
 
-// nothingIsLeft fails if a measurement left a user, a document, an object or a paused consumer
+// expectNothingLeft fails if a measurement left a user, a document, an object or a paused consumer
 // behind.
-func nothingIsLeft(t *testing.T, s *stacktest.Stack) {
+func expectNothingLeft(t *testing.T, s *stacktest.Stack) {
 	t.Helper()
 	db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
 	if err != nil {
@@ -92,17 +93,18 @@ func nothingIsLeft(t *testing.T, s *stacktest.Stack) {
 			t.Fatal(err)
 		}
 		if consumer.CachedInfo().Paused {
-			t.Errorf("got %s paused, want it to run", name)
+			t.Errorf("got consumer %s paused, want it running", name)
 		}
 	}
 }
 
-// testConfirm runs small measurements: what they report, what they leave, and how they end.
+// testConfirm checks the report of small measurements, and that they leave nothing behind.
 func testConfirm(t *testing.T, s *stacktest.Stack) {
-	t.Run("reports and leaves nothing", func(t *testing.T) {
+	t.Run("reports and leaves nothing behind", func(t *testing.T) {
 		var out, progress bytes.Buffer
 		command := benchConfirm(t, s, &out, &progress,
-			"--documents", "60", "--folder", "20", "--single", "10", "--uploads", "20", "--rows", "30", "--json")
+			"--documents", "60", "--folder", "20", "--single", "10", "--uploads", "20",
+			"--rows", "30", "--json")
 		if err := command.Wait(); err != nil {
 			t.Fatalf("got %v, want no error\n%s", err, &progress)
 		}
@@ -123,12 +125,14 @@ func testConfirm(t *testing.T, s *stacktest.Stack) {
 		if want := []int{60, 3, 20, 30, 4, 20, 10}; !slices.Equal(got, want) {
 			t.Errorf("got the numbers %v, want %v", got, want)
 		}
-		nothingIsLeft(t, s)
+		expectNothingLeft(t, s)
 	})
 
-	t.Run("leaves nothing when it is interrupted", func(t *testing.T) { testConfirmInterrupted(t, s) })
+	t.Run("leaves nothing behind when it is interrupted", func(t *testing.T) {
+		testConfirmInterrupted(t, s)
+	})
 
-	t.Run("does not run beside another", func(t *testing.T) {
+	t.Run("refuses to run concurrently", func(t *testing.T) {
 		db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +145,8 @@ func testConfirm(t *testing.T, s *stacktest.Stack) {
 		defer release()
 		var out, progress bytes.Buffer
 		command := benchConfirm(t, s, &out, &progress, "--documents", "10")
-		if err := command.Wait(); err == nil || !strings.Contains(progress.String(), "another benchmark") {
+		err = command.Wait()
+		if err == nil || !strings.Contains(progress.String(), "another benchmark") {
 			t.Errorf("got %v and %q, want it to name another benchmark", err, &progress)
 		}
 	})
@@ -153,8 +158,9 @@ func testConfirmInterrupted(t *testing.T, s *stacktest.Stack) {
 		"--documents", "5000", "--single", "0", "--uploads", "0")
 	objects := openObjects(t, s)
 	stacktest.Await(t, time.Minute, "objects", func() error {
-		if page, err := objects.Page(t.Context(), schema.ObjectPrefix, "", 50); err != nil || len(page) < 50 {
-			return errors.Join(err, errors.New("few objects"))
+		page, err := objects.Page(t.Context(), schema.ObjectPrefix, "", 50)
+		if err != nil || len(page) < 50 {
+			return errors.Join(err, fmt.Errorf("got %d objects, want 50", len(page)))
 		}
 		return nil
 	})
@@ -165,5 +171,5 @@ func testConfirmInterrupted(t *testing.T, s *stacktest.Stack) {
 	if err := command.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 1 {
 		t.Errorf("got %v, want exit status 1", err)
 	}
-	nothingIsLeft(t, s)
+	expectNothingLeft(t, s)
 }

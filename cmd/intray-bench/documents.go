@@ -17,31 +17,37 @@ import (
 
 type documentsCommand struct {
 	cli.DataFlags
-	JSON    bool `help:"One JSON object instead of the table."`
-	Single  int  `default:"50" help:"PDFs of one page, one at a time."`
-	Mixed   int  `default:"500" help:"Documents of many kinds, 16 uploads at a time."`
-	Hostile int  `default:"200" help:"Damaged and hostile files, with a sound document beside every tenth."`
+	JSON    bool `help:"Print one JSON object instead of a table."`
+	Single  int  `default:"50" help:"Number of PDFs of one page, uploaded one at a time."`
+	Mixed   int  `default:"500" help:"Number of documents of many kinds, uploaded 16 at a time."`
+	Hostile int  `default:"200" help:"Number of damaged and hostile files. A valid document is uploaded with every tenth."`
 }
 
-// Help says what is measured.
+// Help describes the measurement.
 func (documentsCommand) Help() string {
-	return `Measures, on the stack that "intray up" runs, how documents become classified, as a client sees it:
+	return `Measures how fast documents become classified, as a client sees it, on the stack that
+"intray up" runs:
 
-one page: from the answer to the PUT of a PDF of one page to classified, one at a time.
-mixed: PDF, text, HTML, CSV, mail and docx; from the first PUT to the last that is classified.
-hostile: files cut off, changed, recursive, bombs, noise. None may be left waiting, no sound document
-beside them may end other than classified, and consume must be the same process afterwards; else the
-exit status is 1.
+one page: the time from the response to the PUT of a PDF of one page until it is classified, one
+at a time.
 
-Memory is that of consume and all its children, looked at every 20 ms (on Linux).
+mixed: the rate for PDF, text, HTML, CSV, mail and docx files, from the first PUT until the last
+one is classified.
 
-The documents belong to the development account that has the role user, and are deleted afterwards.`
+hostile: truncated, modified and recursive files, decompression bombs and random bytes. Each of
+them must reach a final status, each valid document uploaded with them must become classified, and
+the process of the consumers must not have been restarted. Otherwise the exit status is 1.
+
+The memory is that of "intray consume" and all its child processes, sampled every 20 ms (Linux
+only).
+
+The documents belong to the development account with the role user, and are deleted at the end.`
 }
 
-// Run measures and reports.
+// Run measures the classification of documents and prints the report.
 func (c documentsCommand) Run(ctx context.Context) error {
 	if min(c.Single, c.Mixed, c.Hostile) < 0 {
-		return cli.Usage(errors.New("numbers are not negative"))
+		return cli.Usage(errors.New("--single, --mixed and --hostile must not be negative"))
 	}
 	s, err := running(c.Data)
 	if err != nil {
@@ -49,7 +55,7 @@ func (c documentsCommand) Run(ctx context.Context) error {
 	}
 	user := slices.IndexFunc(s.stack.Accounts, func(a local.Account) bool { return a.Role == "user" })
 	if user < 0 {
-		return errors.New("no account in " + local.StackFile + " has the role user")
+		return errors.New(local.StackFile + " has no account with the role user")
 	}
 	account := s.stack.Accounts[user]
 	progress := cli.NewProgressBar("", -1)
@@ -65,7 +71,7 @@ func (c documentsCommand) Run(ctx context.Context) error {
 		return err
 	}
 	if !report.Contained() {
-		return errors.New("hostile files did not stay alone with what they did")
+		return errors.New("hostile files affected other documents or the consumers")
 	}
 	return nil
 }
@@ -73,20 +79,21 @@ func (c documentsCommand) Run(ctx context.Context) error {
 // writeDocuments prints the report as a table.
 func writeDocuments(w io.Writer, r bench.DocumentsReport) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(table, "one page, PUT answered to classified\tp50 %.1f ms, p90 %.1f ms\n", r.P50, r.P90)
-	fmt.Fprintf(table, "mixed\t%.1f /s\t%s\n", r.PerSecond, ends(r.MixedOutcomes))
-	fmt.Fprintf(table, "hostile, in %.1f s\t%s\n", r.HostileSeconds, ends(r.HostileOutcomes))
-	fmt.Fprintf(table, "sound ones beside them\t%s\n", ends(r.ValidOutcomes))
-	fmt.Fprintf(table, "memory of consume and its children\t%.0f MiB\n", r.PeakMiB)
-	fmt.Fprintf(table, "consume is another process\t%t\n", r.Restarted)
+	fmt.Fprintf(table, "one page, PUT response to classified\tp50 %.1f ms, p90 %.1f ms\n",
+		r.P50, r.P90)
+	fmt.Fprintf(table, "mixed\t%.1f/s\t%s\n", r.PerSecond, outcomes(r.MixedOutcomes))
+	fmt.Fprintf(table, "hostile, in %.1f s\t%s\n", r.HostileSeconds, outcomes(r.HostileOutcomes))
+	fmt.Fprintf(table, "valid documents beside them\t%s\n", outcomes(r.ValidOutcomes))
+	fmt.Fprintf(table, "memory of the consumers\t%.0f MiB\n", r.PeakMiB)
+	fmt.Fprintf(table, "consumers restarted\t%t\n", r.Restarted)
 	return table.Flush()
 }
 
-// ends lists the numbers of documents by how they ended.
-func ends(counts map[string]int) string {
-	var parts []string
-	for _, end := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%s %d", end, counts[end]))
+// outcomes formats the numbers of documents by outcome.
+func outcomes(counts map[string]int) string {
+	var texts []string
+	for _, outcome := range slices.Sorted(maps.Keys(counts)) {
+		texts = append(texts, fmt.Sprintf("%s %d", outcome, counts[outcome]))
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(texts, ", ")
 }

@@ -9,7 +9,7 @@ import (
 	"intray/cmd/internal/stacktest"
 )
 
-// testDocuments runs a small measurement: what it reports.
+// testDocuments checks the report of a small measurement.
 func testDocuments(t *testing.T, s *stacktest.Stack) {
 	out, errs, status := stacktest.Run(t, nil, "intray-bench",
 		"documents", "--data", s.Dir, "--single", "2", "--mixed", "6", "--hostile", "10", "--json")

@@ -1,18 +1,19 @@
-// Command intray-bench measures a running stack and the builtin classifier against
-// what the parts beneath them can do. docs/performance.md and docs/classification.md
-// have its figures.
+// Command intray-bench measures a running stack and the builtin classifier, and compares them with
+// the limits of the components that they use. Its results are in docs/performance.md and
+// docs/classification.md.
 package main
 
 import "intray/cmd/internal/cli"
 
-const description = `Measures what "intray up" runs, and the builtin classifier, against what the parts beneath
-them can do. Figures depend on the machine and its load: compare those of one run.`
+const description = `Measures a stack that "intray up" runs and the builtin classifier, and
+compares them with the limits of the components that they use. The figures depend on the machine and
+its load. Compare only figures of the same run.`
 
 type commands struct {
-	Confirm   confirmCommand     `cmd:"" help:"Measure the way of an upload from MinIO's event to uploaded."`
-	API       apiCommand         `cmd:"" name:"api" help:"Measure the API against a handler with one SELECT."`
-	Classify  classifyCommand    `cmd:"" help:"Measure the provider builtin on public documents."`
-	Documents documentsCommand   `cmd:"" help:"Measure how uploaded documents become classified on a running stack."`
+	Confirm   confirmCommand     `cmd:"" help:"Measure the confirmation of uploads, from MinIO's event to uploaded."`
+	API       apiCommand         `cmd:"" name:"api" help:"Measure the API, compared with a handler that executes one SELECT."`
+	Classify  classifyCommand    `cmd:"" help:"Measure the builtin provider with public documents."`
+	Documents documentsCommand   `cmd:"" help:"Measure how fast uploaded documents become classified."`
 	Version   cli.VersionCommand `cmd:"" help:"Print the version, the commit and the platform of this program."`
 }
 

@@ -8,8 +8,8 @@ import (
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-// TestMeasurements runs each measurement of a running stack, on one stack. Documents comes last: its
-// objects are deleted some time after it ends.
+// TestMeasurements runs all measurements on one stack. testDocuments is the last one, because its
+// objects are deleted some time after it has ended.
 func TestMeasurements(t *testing.T) {
 	s := stacktest.Up(t)
 	t.Run("confirm", func(t *testing.T) { testConfirm(t, s) })

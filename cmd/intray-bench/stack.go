@@ -15,14 +15,14 @@ import (
 	"intray/infra/local"
 )
 
-// runningStack is the stack that "intray up" runs on a data folder.
+// runningStack is a stack that "intray up" runs.
 type runningStack struct {
 	dir    string
 	system cli.System
 	stack  local.Stack
 }
 
-// running finds the stack of the data folder, or of the default one.
+// running returns the stack with the data folder, or with the default data folder if data is empty.
 func running(data string) (s runningStack, err error) {
 	if s.dir, err = cli.DataDir(data); err != nil {
 		return s, err
@@ -32,12 +32,12 @@ func running(data string) (s runningStack, err error) {
 	}
 	s.stack, err = local.ReadStack(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s, fmt.Errorf("%w: it has just ended", cli.ErrUnreachable)
+		return s, fmt.Errorf("%w: the stack has just been stopped", cli.ErrUnreachable)
 	}
 	return s, err
 }
 
-// config returns what the measurements need to reach the stack.
+// config returns the configuration with which the measurements connect to the stack.
 func (s runningStack) config(rows int, progress *cli.ProgressBar) bench.Config {
 	options := s.system.NATS
 	options.Name, options.Log = "bench", slog.New(slog.DiscardHandler)
@@ -47,24 +47,25 @@ func (s runningStack) config(rows int, progress *cli.ProgressBar) bench.Config {
 	}
 }
 
-// roleURL returns the URL of the database in a role.
+// roleURL returns the URL of the database with another role.
 func (s runningStack) roleURL(name string) (string, error) {
 	password, err := local.ReadSecret(s.dir, "postgres_"+name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("%w: %s has no password of the role %s", cli.ErrUnreachable, s.dir, name)
+		return "", fmt.Errorf("%w: %s has no password for the role %s",
+			cli.ErrUnreachable, s.dir, name)
 	}
 	if err != nil {
 		return "", err
 	}
 	role, err := url.Parse(s.system.Database)
 	if err != nil {
-		return "", errors.New("the address of the database in " + local.StackFile + " cannot be read")
+		return "", errors.New("the URL of the database in " + local.StackFile + " is invalid")
 	}
 	role.User = url.UserPassword(name, password)
 	return role.String(), nil
 }
 
-// consumePID returns the process id that the consumers have now, or 0 where that cannot be read.
+// consumePID returns the current process id of the consumers, or 0 if it cannot be read.
 func (s runningStack) consumePID() int {
 	stack, err := local.ReadStack(s.dir)
 	if err != nil {
@@ -73,7 +74,7 @@ func (s runningStack) consumePID() int {
 	return stack.PIDs["consume"]
 }
 
-// write prints a report on standard output: as one JSON object, or as table does.
+// write prints a report on standard output, as one JSON object or with the function table.
 func write[R any](asJSON bool, report R, table func(io.Writer, R) error) error {
 	if asJSON {
 		return json.NewEncoder(os.Stdout).Encode(report)

@@ -27,9 +27,9 @@ func lengthRequired(message string) *refusal {
 // check returns nil if r may be forwarded to MinIO: a presigned GET, HEAD or PUT of one document's
 // object, a presigned PUT of one part of it, or a browser's preflight request for one of these.
 //
-// check does not trust anything that the client can make up. In particular, it refuses a header
-// that the URL claims to have signed if Intray never signs that header, because the CVEs listed in
-// the package comment bypass MinIO's signature check.
+// check does not rely on values that the client controls. In particular, it refuses a header that
+// Intray never signs even if the URL claims to have signed it, because the CVEs listed in the
+// package comment bypass MinIO's signature check.
 func check(r *http.Request, bucket string) *refusal {
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPut, http.MethodOptions:
@@ -180,7 +180,7 @@ func parseQuery(raw string) (query, *refusal) {
 			return nil, denied("The URL has a query parameter that presigned URLs do not have.")
 		}
 		if _, exists := q[name]; exists {
-			return nil, denied("The URL has a query parameter twice.")
+			return nil, denied("A query parameter of the URL occurs twice.")
 		}
 		value, err := url.QueryUnescape(encoded)
 		if err != nil || strings.Contains(encoded, ";") {
@@ -232,7 +232,7 @@ func checkHeaders(header http.Header, q query) *refusal {
 				return denied("The header x-amz-checksum-sha256 is not signed by the URL.")
 			}
 			if len(values) != 1 {
-				return denied("The header x-amz-checksum-sha256 is there twice.")
+				return denied("The header x-amz-checksum-sha256 occurs twice.")
 			}
 		case strings.HasPrefix(upper, "X-AMZ-"):
 			return denied("The request has an X-Amz header that presigned URLs do not use.")

@@ -30,7 +30,7 @@ type Config struct {
 	Log *slog.Logger
 	// HeaderTimeout is how long a client may take to send the headers of a request. Default 10 s.
 	HeaderTimeout time.Duration
-	// StallTimeout is how long a transfer may make no progress on the client's side. Default 1 min.
+	// StallTimeout is how long a client may send or receive no byte during a transfer. Default 1 min.
 	StallTimeout time.Duration
 	// TransferTimeout is how long a request may take from the end of its headers to its last byte, in
 	// each direction. Default 30 min.

@@ -48,7 +48,7 @@ func (l *listener) Accept() (net.Conn, error) {
 	}
 }
 
-// acquire counts a new connection. It returns false if a limit is reached.
+// acquire adds a new connection to the counts. It returns false if a limit is reached.
 func (l *listener) acquire(network netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +66,7 @@ func (l *listener) acquire(network netip.Prefix) bool {
 	return false
 }
 
-// release uncounts a connection that was closed.
+// release removes a closed connection from the counts.
 func (l *listener) release(network netip.Prefix) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

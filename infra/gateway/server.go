@@ -11,9 +11,9 @@ import (
 )
 
 // Server returns an HTTP server for the gateway. It limits the headers of a request to
-// HeaderTimeout and 16 KiB (a presigned download URL with a long non-Latin file name has about 4
-// KiB), and the idle time between requests to two minutes. The handler limits the time of a
-// transfer, and the listener of Serve limits the number of connections.
+// HeaderTimeout and 16 KiB, and the idle time between requests to two minutes. For comparison, a
+// presigned download URL with a long non-Latin file name has about 4 KiB. The handler limits the
+// time of a transfer, and the listener of Serve limits the number of connections.
 func Server(config Config) *http.Server {
 	config = config.withDefaults()
 	return &http.Server{

@@ -142,7 +142,7 @@ func checkImport(answer []byte, admin Admin) error {
 		} `json:"failed"`
 	}
 	if err := json.Unmarshal(answer, &report); err != nil {
-		return fmt.Errorf("import users and policies: answer: %w", err)
+		return fmt.Errorf("import users and policies: decode response: %w", err)
 	}
 	var errs []error
 	for kind, failed := range map[string]failures{

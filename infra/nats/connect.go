@@ -30,8 +30,8 @@ const (
 	// The client detects a server that hangs after pingInterval × (maxPingsOut + 1).
 	pingInterval = 5 * time.Second
 	maxPingsOut  = 2
-	// The wait between reconnection attempts doubles from minReconnectWait, so that a restart of the
-	// server is noticed quickly, up to maxReconnectWait.
+	// The wait between reconnection attempts starts at minReconnectWait, because a restart of the
+	// server takes little time, and doubles up to maxReconnectWait.
 	minReconnectWait = 50 * time.Millisecond
 	maxReconnectWait = 2 * time.Second
 	// ackTimeout is how long a publish waits for its acknowledgment. It is short because users wait

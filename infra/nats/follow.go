@@ -29,8 +29,8 @@ const (
 	// followBuffer is how many received events can wait until the caller has handled the previous
 	// ones. If the buffer is full, later events are dropped and then read from the stream.
 	followBuffer = 4096
-	// maxMissed is the largest number of missed events that are read from the stream. For more, it
-	// is faster to query the documents.
+	// maxMissed is the largest number of missed events that are read from the stream. If there are
+	// more, Follow skips them, because querying the documents is faster.
 	maxMissed = 100_000
 	// readBatch is how many events one request reads, and readTimeout how long reading all missed
 	// events may take.
@@ -115,7 +115,7 @@ func (f *follower) next(m *natsgo.Msg) bool {
 		// the stream was deleted and created again.
 		return !newer(at, f.lastAt)
 	case sequence == f.last+1:
-		f.call(sequence, m)
+		f.deliver(sequence, m)
 		return true
 	default:
 		return false
@@ -129,7 +129,8 @@ func newer(a, b string) bool {
 	return err == nil && otherErr == nil && at.After(other)
 }
 
-func (f *follower) call(sequence uint64, m *natsgo.Msg) {
+// deliver passes the event in m to the caller of Follow. It drops a message that it cannot decode.
+func (f *follower) deliver(sequence uint64, m *natsgo.Msg) {
 	f.last, f.lastAt = sequence, m.Header.Get("Nats-Time-Stamp")
 	if e, err := schema.DecodeDocumentEvent(m.Data); err == nil {
 		f.handle(sequence, e)
@@ -166,7 +167,7 @@ func (f *follower) catchUp(ctx context.Context) error {
 				return fmt.Errorf("read document events: message with sequence %q after %d",
 					header, f.last)
 			}
-			f.call(sequence, m)
+			f.deliver(sequence, m)
 		}
 		if len(messages) == 0 { // the remaining messages were deleted
 			f.last = state.LastSeq

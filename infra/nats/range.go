@@ -102,7 +102,7 @@ func (c *Conn) readRange(
 			return true, c.Ping(ctx)
 		case err != nil:
 			return false, err
-		case r.isBefore(m):
+		case r.endsBefore(m):
 			return false, nil
 		}
 		r.After = m.Sequence
@@ -172,7 +172,7 @@ func (r *Range) stored(m jetstream.Msg) (StoredMessage, error) {
 	}, nil
 }
 
-// isBefore reports whether the range ends before the message.
-func (r *Range) isBefore(m StoredMessage) bool {
+// endsBefore reports whether the range ends before the message.
+func (r *Range) endsBefore(m StoredMessage) bool {
 	return !r.To.IsZero() && m.Time.After(r.To) || r.Through > 0 && m.Sequence > r.Through
 }

@@ -114,9 +114,9 @@ func describe(topics []ai.Topic, budget int) (string, []ai.Topic) {
 	return describe(topics[:len(topics)/2], budget)
 }
 
-// topicID returns the ID of topic i in the prompt. It is short. It is not the topic's real ID, so
-// that users with the same number of topics have the same schema, because providers cache compiled
-// schemas.
+// topicID returns the ID of topic i in the prompt. It is short and does not depend on the topic's
+// real ID. So all users with the same number of topics have the same schema, which matters because
+// providers cache compiled schemas.
 func topicID(i int) string { return "t" + strconv.Itoa(i+1) }
 
 // Schema returns the JSON schema of the answer. limits adds keywords that limit numbers, strings

@@ -18,129 +18,7 @@ import (
 // action that is not listed as allowed must fail with a 403.
 func TestKeyPermissions(t *testing.T) {
 	s := setup(t)
-	other := setup(t) // another bucket
-	document, source := newKey(t), newKey(t)
-	const old, elsewhere = "null-user/old.pdf", "elsewhere/x"
-	for _, key := range []string{document, source, old, elsewhere} {
-		s.put(t, key, "x")
-	}
-	other.put(t, document, "x")
-
-	root := &miniogo.Core{Client: s.root}
-	incomplete, err := root.NewMultipartUpload(
-		t.Context(), s.Bucket, document, miniogo.PutObjectOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-
-	type action struct {
-		name string
-		run  func(c *miniogo.Client) error
-	}
-	list := func(bucket, prefix string) func(c *miniogo.Client) error {
-		return func(c *miniogo.Client) error {
-			options := miniogo.ListObjectsOptions{Prefix: prefix, Recursive: true}
-			for info := range c.ListObjectsIter(t.Context(), bucket, options) {
-				return info.Err
-			}
-			return nil
-		}
-	}
-	get := func(bucket, key string) func(c *miniogo.Client) error {
-		return func(c *miniogo.Client) error {
-			core := &miniogo.Core{Client: c}
-			body, _, _, err := core.GetObject(t.Context(), bucket, key, miniogo.GetObjectOptions{})
-			if err == nil {
-				body.Close()
-			}
-			return err
-		}
-	}
-	put := func(key string) func(c *miniogo.Client) error {
-		return func(c *miniogo.Client) error {
-			_, err := c.PutObject(t.Context(), s.Bucket, key,
-				strings.NewReader("x"), 1, miniogo.PutObjectOptions{})
-			return err
-		}
-	}
-	remove := func(key string) func(c *miniogo.Client) error {
-		return func(c *miniogo.Client) error {
-			return c.RemoveObject(t.Context(), s.Bucket, key, miniogo.RemoveObjectOptions{})
-		}
-	}
-	forceDelete := func(key string) func(c *miniogo.Client) error {
-		return func(c *miniogo.Client) error {
-			options := miniogo.RemoveObjectOptions{ForceDelete: true}
-			return c.RemoveObject(t.Context(), s.Bucket, key, options)
-		}
-	}
-	actions := []action{
-		{"get documents", get(s.Bucket, document)},
-		{"get null-user", get(s.Bucket, old)},
-		{"get elsewhere", get(s.Bucket, elsewhere)},
-		{"get other bucket", get(other.Bucket, document)},
-		{"head missing", func(c *miniogo.Client) error {
-			_, err := c.StatObject(t.Context(), s.Bucket, newKey(t), miniogo.StatObjectOptions{})
-			if miniogo.ToErrorResponse(err).Code == miniogo.NoSuchKey {
-				return nil
-			}
-			return err
-		}},
-		{"list documents", list(s.Bucket, "documents/")},
-		{"list null-user", list(s.Bucket, "null-user/")},
-		{"list elsewhere", list(s.Bucket, "elsewhere/")},
-		{"list bucket", list(s.Bucket, "")},
-		{"list other bucket", list(other.Bucket, "documents/")},
-		{"put documents", put(newKey(t))},
-		{"put elsewhere", put("elsewhere/y")},
-		{"copy", func(c *miniogo.Client) error {
-			_, err := c.CopyObject(t.Context(),
-				miniogo.CopyDestOptions{Bucket: s.Bucket, Object: newKey(t)},
-				miniogo.CopySrcOptions{Bucket: s.Bucket, Object: source})
-			return err
-		}},
-		{"start multipart", func(c *miniogo.Client) error {
-			core := &miniogo.Core{Client: c}
-			_, err := core.NewMultipartUpload(
-				t.Context(), s.Bucket, newKey(t), miniogo.PutObjectOptions{})
-			return err
-		}},
-		{"list parts", func(c *miniogo.Client) error {
-			core := &miniogo.Core{Client: c}
-			_, err := core.ListObjectParts(t.Context(), s.Bucket, document, incomplete, 0, 10)
-			return err
-		}},
-		{"list uploads", func(c *miniogo.Client) error {
-			core := &miniogo.Core{Client: c}
-			_, err := core.ListMultipartUploads(t.Context(), s.Bucket, document, "", "", "", 10)
-			return err
-		}},
-		{"abort multipart", func(c *miniogo.Client) error {
-			core := &miniogo.Core{Client: c}
-			return core.AbortMultipartUpload(t.Context(), s.Bucket, document, incomplete)
-		}},
-		{"remove tags", func(c *miniogo.Client) error {
-			return c.RemoveObjectTagging(
-				t.Context(), s.Bucket, document, miniogo.RemoveObjectTaggingOptions{})
-		}},
-		{"read policy", func(c *miniogo.Client) error {
-			_, err := c.GetBucketPolicy(t.Context(), s.Bucket)
-			return err
-		}},
-		{"read notifications", func(c *miniogo.Client) error {
-			_, err := c.GetBucketNotification(t.Context(), s.Bucket)
-			return err
-		}},
-		{"create bucket", func(c *miniogo.Client) error {
-			return c.MakeBucket(t.Context(), s.Bucket+"-new", miniogo.MakeBucketOptions{})
-		}},
-		{"force delete documents", forceDelete("documents/")},
-		{"force delete a folder", forceDelete(path.Dir(document) + "/")},
-		{"force delete null-user", forceDelete("null-user/")},
-		{"delete elsewhere", remove(elsewhere)},
-		{"delete null-user", remove(old)},
-		{"delete documents", remove(document)},
-	}
+	actions := newKeyActions(t, s).all()
 	for _, role := range []struct {
 		name    string
 		key     minio.Key
@@ -157,7 +35,7 @@ func TestKeyPermissions(t *testing.T) {
 		}},
 	} {
 		t.Run(role.name, func(t *testing.T) {
-			client := s.client(t, role.key)
+			client := &miniogo.Core{Client: s.client(t, role.key)}
 			for _, action := range actions {
 				err := action.run(client)
 				status := miniogo.ToErrorResponse(err).StatusCode
@@ -170,6 +48,171 @@ func TestKeyPermissions(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// keyAction is an action that a key may or may not have the permission for.
+type keyAction struct {
+	name string
+	run  func(c *miniogo.Core) error
+}
+
+// keyActions creates actions on the objects of a bucket.
+type keyActions struct {
+	t                *testing.T
+	bucket, other    string // other is another bucket
+	document, source string // keys below documents/
+	upload           string // the ID of an incomplete upload of document
+}
+
+const (
+	nullUserKey  = "null-user/old.pdf"
+	elsewhereKey = "elsewhere/x"
+)
+
+// newKeyActions stores the objects that the actions need.
+func newKeyActions(t *testing.T, s *stack) *keyActions {
+	t.Helper()
+	other := setup(t)
+	a := &keyActions{
+		t: t, bucket: s.Bucket, other: other.Bucket, document: newKey(t), source: newKey(t),
+	}
+	for _, key := range []string{a.document, a.source, nullUserKey, elsewhereKey} {
+		s.put(t, key, "x")
+	}
+	other.put(t, a.document, "x")
+	var err error
+	root := &miniogo.Core{Client: s.root}
+	a.upload, err = root.NewMultipartUpload(
+		t.Context(), a.bucket, a.document, miniogo.PutObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+// all returns all actions. Those that delete the objects of other actions are at the end.
+func (a *keyActions) all() []keyAction {
+	return slices.Concat(a.reads(), a.writes(), a.multipart(), a.bucketSettings(), a.deletions())
+}
+
+func (a *keyActions) reads() []keyAction {
+	ctx := a.t.Context()
+	get := func(bucket, key string) func(c *miniogo.Core) error {
+		return func(c *miniogo.Core) error {
+			body, _, _, err := c.GetObject(ctx, bucket, key, miniogo.GetObjectOptions{})
+			if err == nil {
+				body.Close()
+			}
+			return err
+		}
+	}
+	list := func(bucket, prefix string) func(c *miniogo.Core) error {
+		return func(c *miniogo.Core) error {
+			options := miniogo.ListObjectsOptions{Prefix: prefix, Recursive: true}
+			for info := range c.ListObjectsIter(ctx, bucket, options) {
+				return info.Err
+			}
+			return nil
+		}
+	}
+	return []keyAction{
+		{"get documents", get(a.bucket, a.document)},
+		{"get null-user", get(a.bucket, nullUserKey)},
+		{"get elsewhere", get(a.bucket, elsewhereKey)},
+		{"get other bucket", get(a.other, a.document)},
+		{"head missing", func(c *miniogo.Core) error {
+			_, err := c.StatObject(ctx, a.bucket, newKey(a.t), miniogo.StatObjectOptions{})
+			if miniogo.ToErrorResponse(err).Code == miniogo.NoSuchKey {
+				return nil
+			}
+			return err
+		}},
+		{"list documents", list(a.bucket, "documents/")},
+		{"list null-user", list(a.bucket, "null-user/")},
+		{"list elsewhere", list(a.bucket, "elsewhere/")},
+		{"list bucket", list(a.bucket, "")},
+		{"list other bucket", list(a.other, "documents/")},
+	}
+}
+
+func (a *keyActions) writes() []keyAction {
+	ctx := a.t.Context()
+	put := func(key string) func(c *miniogo.Core) error {
+		return func(c *miniogo.Core) error {
+			_, err := c.Client.PutObject(
+				ctx, a.bucket, key, strings.NewReader("x"), 1, miniogo.PutObjectOptions{})
+			return err
+		}
+	}
+	return []keyAction{
+		{"put documents", put(newKey(a.t))},
+		{"put elsewhere", put("elsewhere/y")},
+		{"copy", func(c *miniogo.Core) error {
+			_, err := c.Client.CopyObject(ctx,
+				miniogo.CopyDestOptions{Bucket: a.bucket, Object: newKey(a.t)},
+				miniogo.CopySrcOptions{Bucket: a.bucket, Object: a.source})
+			return err
+		}},
+		{"remove tags", func(c *miniogo.Core) error {
+			return c.RemoveObjectTagging(
+				ctx, a.bucket, a.document, miniogo.RemoveObjectTaggingOptions{})
+		}},
+	}
+}
+
+func (a *keyActions) multipart() []keyAction {
+	ctx := a.t.Context()
+	return []keyAction{
+		{"start multipart", func(c *miniogo.Core) error {
+			_, err := c.NewMultipartUpload(ctx, a.bucket, newKey(a.t), miniogo.PutObjectOptions{})
+			return err
+		}},
+		{"list parts", func(c *miniogo.Core) error {
+			_, err := c.ListObjectParts(ctx, a.bucket, a.document, a.upload, 0, 10)
+			return err
+		}},
+		{"list uploads", func(c *miniogo.Core) error {
+			_, err := c.ListMultipartUploads(ctx, a.bucket, a.document, "", "", "", 10)
+			return err
+		}},
+		{"abort multipart", func(c *miniogo.Core) error {
+			return c.AbortMultipartUpload(ctx, a.bucket, a.document, a.upload)
+		}},
+	}
+}
+
+func (a *keyActions) bucketSettings() []keyAction {
+	ctx := a.t.Context()
+	return []keyAction{
+		{"read policy", func(c *miniogo.Core) error {
+			_, err := c.GetBucketPolicy(ctx, a.bucket)
+			return err
+		}},
+		{"read notifications", func(c *miniogo.Core) error {
+			_, err := c.GetBucketNotification(ctx, a.bucket)
+			return err
+		}},
+		{"create bucket", func(c *miniogo.Core) error {
+			return c.MakeBucket(ctx, a.bucket+"-new", miniogo.MakeBucketOptions{})
+		}},
+	}
+}
+
+func (a *keyActions) deletions() []keyAction {
+	remove := func(key string, force bool) func(c *miniogo.Core) error {
+		return func(c *miniogo.Core) error {
+			options := miniogo.RemoveObjectOptions{ForceDelete: force}
+			return c.RemoveObject(a.t.Context(), a.bucket, key, options)
+		}
+	}
+	return []keyAction{
+		{"force delete documents", remove("documents/", true)},
+		{"force delete a folder", remove(path.Dir(a.document)+"/", true)},
+		{"force delete null-user", remove("null-user/", true)},
+		{"delete elsewhere", remove(elsewhereKey, false)},
+		{"delete null-user", remove(nullUserKey, false)},
+		{"delete documents", remove(a.document, false)},
 	}
 }
 

@@ -44,7 +44,7 @@ func TestAttacks(t *testing.T) {
 }
 
 // attack returns a new request of an attack, for a new object.
-type attack func() attackRequest
+type attack func(t *testing.T) attackRequest
 
 type attackRequest struct {
 	method, address string
@@ -58,7 +58,6 @@ type attackRequest struct {
 // attacker creates the requests of attacks.
 type attacker struct {
 	*stack
-	t      *testing.T
 	root   minio.Key
 	body   []byte        // of the uploads
 	victim string        // the key of another user's object
@@ -70,17 +69,16 @@ func newAttacker(t *testing.T) *attacker {
 	s := setup(t)
 	a := &attacker{
 		stack: s,
-		t:     t,
 		root:  minio.Key{Access: s.RootUser, Secret: s.RootPassword},
 		body:  []byte("hello"),
 	}
-	a.victim = a.store()
+	a.victim = a.store(t)
 	a.events = s.events(t)
 	return a
 }
 
 func (a *attacker) expectSuccess(t *testing.T, attack attack) {
-	r := attack()
+	r := attack(t)
 	status, _, body := send(t, a.bare, r.method, r.address, r.headers, r.body)
 	if status/100 != 2 {
 		t.Fatalf("got status %d %s, want success", status, body)
@@ -93,7 +91,7 @@ func (a *attacker) expectSuccess(t *testing.T, attack attack) {
 }
 
 func (a *attacker) expectRefusal(t *testing.T, attack attack) {
-	r := attack()
+	r := attack(t)
 	status, header, body := send(t, a.address, r.method, r.address, r.headers, r.body)
 	if status != http.StatusForbidden && status != http.StatusMethodNotAllowed {
 		t.Errorf("got status %d %s, want 403 or 405", status, body)
@@ -121,11 +119,11 @@ func (a *attacker) unsignedHeaders() map[string]attack {
 			func(o schema.Object) bool { return o.ETag == etag }),
 		"unsigned storage class": a.uploadWith("X-Amz-Storage-Class", "STANDARD", exists),
 		"unsigned checksum":      a.uploadWith("x-amz-checksum-sha256", digest, exists),
-		"copy of another user's object": func() attackRequest {
-			key := newKey(a.t)
+		"copy of another user's object": func(t *testing.T) attackRequest {
+			key := newKey(t)
 			return attackRequest{
 				method:  http.MethodPut,
-				address: a.presign(http.MethodPut, key, nil),
+				address: a.presign(t, http.MethodPut, key, nil),
 				headers: map[string]string{"X-Amz-Copy-Source": "/" + a.Bucket + "/" + a.victim},
 				effect: a.expectObject(key, func(o schema.Object) bool {
 					return o.Size == int64(len(a.body))
@@ -138,16 +136,16 @@ func (a *attacker) unsignedHeaders() map[string]attack {
 // forgedReplication are uploads that pretend to be requests of MinIO's replication.
 func (a *attacker) forgedReplication() map[string]attack {
 	return map[string]attack{
-		"replication request without an event": func() attackRequest {
-			r := a.uploadWith("X-Minio-Source-Replication-Request", "true", exists)()
-			key, stored := a.keyOf(r), r.effect
+		"replication request without an event": func(t *testing.T) attackRequest {
+			r := a.uploadWith("X-Minio-Source-Replication-Request", "true", exists)(t)
+			key, stored := a.keyOf(t, r), r.effect
 			r.effect = func() error {
 				if err := stored(); err != nil {
 					return err
 				}
 				// MinIO publishes an event before it answers. So if there is an event for key, it
 				// is published before the event of the next upload.
-				for next := a.store(); ; {
+				for next := a.store(t); ; {
 					switch a.events() {
 					case key:
 						return errors.New("MinIO published the event")
@@ -158,17 +156,17 @@ func (a *attacker) forgedReplication() map[string]attack {
 			}
 			return r
 		},
-		"forged encryption that makes the object unreadable (CVE-2026-34204)": func() attackRequest {
+		"forged encryption, object unreadable (CVE-2026-34204)": func(t *testing.T) attackRequest {
 			const prefix = "X-Minio-Replication-Server-Side-Encryption-"
-			r := a.uploadWith(prefix+"Sealed-Key", "bm90IGEga2V5", exists)()
+			r := a.uploadWith(prefix+"Sealed-Key", "bm90IGEga2V5", exists)(t)
 			maps.Copy(r.headers, map[string]string{
 				"X-Minio-Source-Replication-Request": "true",
 				prefix + "Seal-Algorithm":            "DAREv2-HMAC-SHA256",
 				prefix + "Iv":                        "bm90IGFuIGl2IG5vdCBhbiBpdiBub3QgYW4gaXYhISE=",
 			})
-			download := a.presign(http.MethodGet, a.keyOf(r), nil)
+			download := a.presign(t, http.MethodGet, a.keyOf(t, r), nil)
 			r.effect = func() error {
-				status, _, body := send(a.t, a.bare, http.MethodGet, download, nil, nil)
+				status, _, body := send(t, a.bare, http.MethodGet, download, nil, nil)
 				if status == http.StatusOK || status == http.StatusNotFound {
 					return fmt.Errorf("GET of the object: status %d %s", status, body)
 				}
@@ -184,18 +182,18 @@ func (a *attacker) archives() map[string]attack {
 	noSecret := minio.Key{Access: a.root.Access, Secret: "not-the-secret"}
 	const streaming = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 	return map[string]attack{
-		"archive that is unpacked": func() attackRequest {
-			return a.uploadArchive(a.root, map[string]string{})
+		"archive that is unpacked": func(t *testing.T) attackRequest {
+			return a.uploadArchive(t, a.root, map[string]string{})
 		},
-		"archive without a valid signature (CVE-2026-40344)": func() attackRequest {
-			return a.uploadArchive(noSecret, map[string]string{"X-Amz-Content-Sha256": streaming})
+		"archive, no valid signature (CVE-2026-40344)": func(t *testing.T) attackRequest {
+			return a.uploadArchive(t, noSecret, map[string]string{"X-Amz-Content-Sha256": streaming})
 		},
-		"stream with a trailer, without a valid signature (CVE-2026-41145)": func() attackRequest {
-			key := newKey(a.t)
+		"stream with trailer, no valid signature (CVE-2026-41145)": func(t *testing.T) attackRequest {
+			key := newKey(t)
 			const format = "5\r\nhello\r\n0\r\nx-amz-checksum-crc32:%s\r\n\r\n"
 			return attackRequest{
 				method:  http.MethodPut,
-				address: a.presignWith(noSecret, http.MethodPut, key, nil),
+				address: a.presignWith(t, noSecret, http.MethodPut, key, nil),
 				headers: map[string]string{
 					"X-Amz-Content-Sha256":         streaming,
 					"X-Amz-Decoded-Content-Length": "5",
@@ -212,9 +210,9 @@ func (a *attacker) archives() map[string]attack {
 // otherRequests are requests that are not an upload or download with a presigned URL.
 func (a *attacker) otherRequests() map[string]attack {
 	return map[string]attack{
-		"form upload that overwrites an object": func() attackRequest {
-			key := a.store()
-			address, contentType, form := a.postForm(key, []byte("overwritten"))
+		"form upload that overwrites an object": func(t *testing.T) attackRequest {
+			key := a.store(t)
+			address, contentType, form := a.postForm(t, key, []byte("overwritten"))
 			return attackRequest{
 				method:  http.MethodPost,
 				address: address,
@@ -223,11 +221,11 @@ func (a *attacker) otherRequests() map[string]attack {
 				effect:  a.expectObject(key, func(o schema.Object) bool { return o.Size == 11 }),
 			}
 		},
-		"Authorization header": func() attackRequest {
+		"Authorization header": func(t *testing.T) attackRequest {
 			address := a.address.String() + "/" + a.Bucket + "/" + a.victim
-			req, err := http.NewRequestWithContext(a.t.Context(), http.MethodGet, address, http.NoBody)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, address, http.NoBody)
 			if err != nil {
-				a.t.Fatal(err)
+				t.Fatal(err)
 			}
 			req.Header.Set("X-Amz-Content-Sha256", "UNSIGNED-PAYLOAD")
 			signed := signer.SignV4(*req, a.root.Access, a.root.Secret, "", "us-east-1")
@@ -237,11 +235,11 @@ func (a *attacker) otherRequests() map[string]attack {
 			}
 			return attackRequest{method: http.MethodGet, address: address, headers: headers}
 		},
-		"delete": func() attackRequest {
-			key := a.store()
+		"delete": func(t *testing.T) attackRequest {
+			key := a.store(t)
 			return attackRequest{
 				method:  http.MethodDelete,
-				address: a.presign(http.MethodDelete, key, nil),
+				address: a.presign(t, http.MethodDelete, key, nil),
 				effect: func() error {
 					_, err := a.objects.Stat(context.Background(), key)
 					if !errors.Is(err, minio.ErrNotExist) {
@@ -251,15 +249,15 @@ func (a *attacker) otherRequests() map[string]attack {
 				},
 			}
 		},
-		"start of a multipart upload": func() attackRequest {
-			address := a.presign(http.MethodPost, newKey(a.t), url.Values{"uploads": {""}})
+		"start of a multipart upload": func(t *testing.T) attackRequest {
+			address := a.presign(t, http.MethodPost, newKey(t), url.Values{"uploads": {""}})
 			return attackRequest{method: http.MethodPost, address: address}
 		},
-		"health of MinIO": func() attackRequest {
+		"health of MinIO": func(t *testing.T) attackRequest {
 			address := a.address.String() + "/minio/health/live"
 			return attackRequest{method: http.MethodGet, address: address}
 		},
-		"preflight request for another path": func() attackRequest {
+		"preflight request for another path": func(t *testing.T) attackRequest {
 			return attackRequest{
 				method:  http.MethodOptions,
 				address: a.address.String() + "/minio/health/live",
@@ -274,14 +272,14 @@ func (a *attacker) otherRequests() map[string]attack {
 // otherURLs are presigned URLs that Intray does not issue.
 func (a *attacker) otherURLs() map[string]attack {
 	get := func(object string, query url.Values) attack {
-		return func() attackRequest {
-			address := a.presign(http.MethodGet, object, query)
+		return func(t *testing.T) attackRequest {
+			address := a.presign(t, http.MethodGet, object, query)
 			return attackRequest{method: http.MethodGet, address: address}
 		}
 	}
 	changed := func(change func(address string) string) attack {
-		return func() attackRequest {
-			r := get(a.victim, nil)()
+		return func(t *testing.T) attackRequest {
+			r := get(a.victim, nil)(t)
 			r.address = change(r.address)
 			return r
 		}
@@ -289,16 +287,16 @@ func (a *attacker) otherURLs() map[string]attack {
 	return map[string]attack{
 		"list of the bucket": get("", url.Values{"list-type": {"2"}}),
 		"tags of an object":  get(a.victim, url.Values{"tagging": {""}}),
-		"key below another prefix": func() attackRequest {
-			address := a.presign(http.MethodPut, "elsewhere/x", nil)
+		"key below another prefix": func(t *testing.T) attackRequest {
+			address := a.presign(t, http.MethodPut, "elsewhere/x", nil)
 			return attackRequest{method: http.MethodPut, address: address, body: a.body}
 		},
-		"signature version 2": func() attackRequest {
+		"signature version 2": func(t *testing.T) attackRequest {
 			creds := credentials.NewStaticV2(a.root.Access, a.root.Secret, "")
-			u, err := a.client(creds).Presign(
+			u, err := a.client(t, creds).Presign(
 				context.Background(), http.MethodGet, a.Bucket, a.victim, time.Minute, nil)
 			if err != nil {
-				a.t.Fatal(err)
+				t.Fatal(err)
 			}
 			return attackRequest{method: http.MethodGet, address: u.String()}
 		},
@@ -334,8 +332,8 @@ func (a *attacker) expectObject(key string, ok func(o schema.Object) bool) func(
 // uploadWith returns a valid upload with an additional header. Its effect is that there is an
 // object for which ok returns true.
 func (a *attacker) uploadWith(name, value string, ok func(o schema.Object) bool) attack {
-	return func() attackRequest {
-		key, address, headers := a.upload(a.t, a.body)
+	return func(t *testing.T) attackRequest {
+		key, address, headers := a.upload(t, a.body)
 		headers = maps.Clone(headers)
 		headers[name] = value
 		return attackRequest{http.MethodPut, address, headers, a.body, a.expectObject(key, ok)}
@@ -344,71 +342,75 @@ func (a *attacker) uploadWith(name, value string, ok func(o schema.Object) bool)
 
 // uploadArchive returns the upload of a tar archive with a header that makes MinIO unpack it. Its
 // effect is an object for the file in the archive.
-func (a *attacker) uploadArchive(key minio.Key, headers map[string]string) attackRequest {
+func (a *attacker) uploadArchive(
+	t *testing.T, key minio.Key, headers map[string]string,
+) attackRequest {
 	const unpack = "X-Amz-Meta-Snowball-Auto-Extract"
-	file := newKey(a.t)
-	archive := archiveOf(a.t, file)
+	file := newKey(t)
+	archive := archiveOf(t, file)
 	headers[unpack] = "true"
 	if _, streaming := headers["X-Amz-Content-Sha256"]; streaming {
 		headers["X-Amz-Decoded-Content-Length"] = strconv.Itoa(len(archive))
 	}
 	creds := credentials.NewStaticV4(key.Access, key.Secret, "")
 	signed := http.Header{unpack: {"true"}}
-	u, err := a.client(creds).PresignHeader(
-		context.Background(), http.MethodPut, a.Bucket, newKey(a.t), time.Minute, nil, signed)
+	u, err := a.client(t, creds).PresignHeader(
+		context.Background(), http.MethodPut, a.Bucket, newKey(t), time.Minute, nil, signed)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	effect := a.expectObject(file, exists)
 	return attackRequest{http.MethodPut, u.String(), headers, archive, effect}
 }
 
 // store uploads a valid object through the gateway and returns its key.
-func (a *attacker) store() string {
-	a.t.Helper()
-	key, address, headers := a.upload(a.t, a.body)
-	status, _, body := send(a.t, a.address, http.MethodPut, address, headers, a.body)
+func (a *attacker) store(t *testing.T) string {
+	t.Helper()
+	key, address, headers := a.upload(t, a.body)
+	status, _, body := send(t, a.address, http.MethodPut, address, headers, a.body)
 	if status != http.StatusOK {
-		a.t.Fatalf("upload: got status %d %s, want 200", status, body)
+		t.Fatalf("upload: got status %d %s, want 200", status, body)
 	}
 	return key
 }
 
 // presign signs any URL with the root credentials: what an attacker could do if one of Intray's
 // keys had too many permissions.
-func (a *attacker) presign(method, object string, query url.Values) string {
-	return a.presignWith(a.root, method, object, query)
+func (a *attacker) presign(t *testing.T, method, object string, query url.Values) string {
+	return a.presignWith(t, a.root, method, object, query)
 }
 
-func (a *attacker) presignWith(key minio.Key, method, object string, query url.Values) string {
-	a.t.Helper()
+func (a *attacker) presignWith(
+	t *testing.T, key minio.Key, method, object string, query url.Values,
+) string {
+	t.Helper()
 	creds := credentials.NewStaticV4(key.Access, key.Secret, "")
-	u, err := a.client(creds).Presign(
+	u, err := a.client(t, creds).Presign(
 		context.Background(), method, a.Bucket, object, time.Minute, query)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return u.String()
 }
 
 // client returns a client that signs for the gateway's address.
-func (a *attacker) client(creds *credentials.Credentials) *miniogo.Client {
-	a.t.Helper()
+func (a *attacker) client(t *testing.T, creds *credentials.Credentials) *miniogo.Client {
+	t.Helper()
 	client, err := miniogo.New(a.address.Host, &miniogo.Options{
 		Creds: creds, Region: "us-east-1", BucketLookup: miniogo.BucketLookupPath,
 	})
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return client
 }
 
 // keyOf returns the key of the object that a request writes.
-func (a *attacker) keyOf(r attackRequest) string {
-	a.t.Helper()
+func (a *attacker) keyOf(t *testing.T, r attackRequest) string {
+	t.Helper()
 	u, err := url.Parse(r.address)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return strings.TrimPrefix(u.Path, "/"+a.Bucket+"/")
 }
@@ -416,9 +418,9 @@ func (a *attacker) keyOf(r attackRequest) string {
 // postForm returns an upload as an HTML form with a signed policy, which does not support
 // If-None-Match.
 func (a *attacker) postForm(
-	object string, content []byte,
+	t *testing.T, object string, content []byte,
 ) (address, contentType string, form []byte) {
-	a.t.Helper()
+	t.Helper()
 	policy := miniogo.NewPostPolicy()
 	err := errors.Join(
 		policy.SetBucket(a.Bucket),
@@ -426,12 +428,12 @@ func (a *attacker) postForm(
 		policy.SetExpires(time.Now().Add(time.Minute)),
 	)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	creds := credentials.NewStaticV4(a.root.Access, a.root.Secret, "")
-	u, fields, err := a.client(creds).PresignedPostPolicy(context.Background(), policy)
+	u, fields, err := a.client(t, creds).PresignedPostPolicy(context.Background(), policy)
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	var body bytes.Buffer
 	w := multipart.NewWriter(&body)
@@ -440,11 +442,11 @@ func (a *attacker) postForm(
 	}
 	part, err := w.CreateFormFile("file", "file")
 	if err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	_, _ = part.Write(content)
 	if err := w.Close(); err != nil {
-		a.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return u.String(), w.FormDataContentType(), body.Bytes()
 }

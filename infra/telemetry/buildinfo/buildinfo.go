@@ -1,6 +1,6 @@
 // Package buildinfo describes the build of the running program. The Go toolchain records the
-// facts when it builds in a git checkout. A build without one, such as that of an image, sets
-// version, commit and commitDate with the linker's flag -X (see Dockerfile).
+// version and the commit when it builds in a git checkout. A build without a checkout, such as that
+// of the image, sets version, commit and commitDate with the linker flag -X (see Dockerfile).
 package buildinfo
 
 import (
@@ -12,10 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Set by the linker; they take precedence over what the toolchain recorded.
+// These variables can be set by the linker. They take precedence over the values that the toolchain
+// recorded.
 var version, commit, commitDate string
 
-// unknown is the version and the commit of a build that recorded none, as of `go run`.
+// unknown is the version and the commit of a build that recorded none, such as one of `go run`.
 const unknown = "unknown"
 
 // Info describes a build.

@@ -114,7 +114,9 @@ func TestHungNATSDelaysNoResponse(t *testing.T) {
 	eventually(t, "NATS is connected", conn.Connected)
 	b := setup(t, func(c *api.Config) { c.NATS = conn })
 	proxy.hung.Store(true)
-	failures := func() int { return strings.Count(b.log.String(), "unpublished") }
+	failures := func() int {
+		return strings.Count(b.log.String(), "publishing document events failed")
+	}
 	const uploads = 5
 	for i := range uploads {
 		d := b.alice.upload(itoa(i), []byte("x"))
@@ -125,6 +127,7 @@ func TestHungNATSDelaysNoResponse(t *testing.T) {
 			t.Errorf("got %d unpublished documents, want %d", got, i+1)
 		}
 		if after == before {
+			eventually(t, "the failure is logged", func() bool { return failures() > after })
 			return
 		}
 	}

@@ -4,9 +4,12 @@ package docs_test
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
+	"intray/docs/doctest"
 	"intray/schema"
 )
 
@@ -36,5 +39,36 @@ func TestStatesNamesEveryStatusAndReason(t *testing.T) {
 		if !strings.Contains(page, "\n| `"+string(reason)+"` |") {
 			t.Errorf("the table of reasons has no row for %s", reason)
 		}
+	}
+}
+
+var (
+	phrase = regexp.MustCompile("`([a-z]+(?: [a-z]+)+)`")
+	// command matches what is not a message: a command, or a status in a document's history.
+	command = regexp.MustCompile(`^(intray|docker|migrate|became) `)
+)
+
+// The runbook names messages that an operator looks for in logs and in a document's history.
+func TestRunbookNamesRealMessages(t *testing.T) {
+	page := strings.Join(strings.Fields(read(t, "runbook.md")), " ")
+	var code strings.Builder
+	for _, file := range doctest.Files(t) {
+		if filepath.Ext(file) == ".go" && !strings.HasSuffix(file, "_test.go") {
+			code.WriteString(read(t, filepath.Join(root, file)))
+		}
+	}
+	checked := 0
+	for _, match := range phrase.FindAllStringSubmatch(page, -1) {
+		message := match[1]
+		if command.MatchString(message) {
+			continue
+		}
+		checked++
+		if !strings.Contains(code.String(), message) {
+			t.Errorf("the runbook names the message %q, which no code contains", message)
+		}
+	}
+	if checked < 5 {
+		t.Errorf("got %d messages, want at least 5", checked)
 	}
 }

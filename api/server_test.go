@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"intray/api"
+	"intray/infra/postgres/postgrestest"
 	"intray/infra/telemetry"
 	"intray/schema"
 )
@@ -129,7 +130,7 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	const password = "secret-of-the-url"
 	for name, url := range map[string]string{
 		"connection refused": "postgres://api:" + password + "@127.0.0.1:1/intray?sslmode=disable",
-		"password refused":   strings.Replace(b.roleURL, rolePassword, password, 1),
+		"password refused":   strings.Replace(b.roleURL, postgrestest.RolePassword, password, 1),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := b.in(t)

@@ -24,15 +24,11 @@ import (
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
-const (
-	// rolePassword is the password of the database roles. All tests must use the same one, because
-	// roles belong to the whole server.
-	rolePassword = "for-tests-only"
-	userPassword = "correct horse battery staple"
-)
+const userPassword = "correct horse battery staple"
 
 var tokenKey = []byte("0123456789abcdef0123456789abcdef")
 
@@ -52,18 +48,11 @@ type bundle struct {
 	anonymous, alice, bob, admin *client
 }
 
-func migrate(ctx context.Context, url string) error {
-	if err := postgres.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
-		return err
-	}
-	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
-}
-
 // setup starts an API. Unless change sets a NATS connection, the API's connection is to an address
 // at which nothing listens.
 func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Helper()
-	address := localtest.PostgresMigrated(t, migrate)
+	address := localtest.PostgresMigrated(t, postgrestest.Migrate)
 	store := localtest.MinIO(t)
 	b := &bundle{
 		t:        t,
@@ -100,7 +89,7 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.roleURL = asRole(t, address, "api")
+	b.roleURL = postgrestest.RoleURL(address, "api")
 	logOptions := &slog.HandlerOptions{Level: slog.LevelDebug}
 	b.config = api.Config{
 		DB:        open(t, b.roleURL),
@@ -262,16 +251,6 @@ func open(t testing.TB, address string) *postgres.DB {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
-}
-
-func asRole(t testing.TB, address, role string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(role, rolePassword)
-	return u.String()
 }
 
 func connect(t testing.TB, address, password string) *nats.Conn {

@@ -26,12 +26,9 @@ import (
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
-
-// rolePassword is the same in the tests of all packages, because they share one server and roles
-// belong to the server.
-const rolePassword = "for-tests-only"
 
 // Timeout is how long tests wait for an expected condition.
 const Timeout = 30 * time.Second
@@ -58,28 +55,20 @@ type Bundle struct {
 	root        *miniogo.Client
 }
 
-// migrate migrates the database and creates the roles.
-func migrate(ctx context.Context, url string) error {
-	if err := postgres.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
-		return err
-	}
-	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
-}
-
 // New returns a new Bundle, which is closed when the test ends.
 func New(t testing.TB) *Bundle {
 	t.Helper()
-	owner := localtest.PostgresMigrated(t, migrate)
+	owner := localtest.PostgresMigrated(t, postgrestest.Migrate)
 	b := &Bundle{
 		t:           t,
 		NATS:        localtest.NATS(t),
 		MinIO:       localtest.MinIO(t),
 		Log:         slog.New(slog.NewTextHandler(t.Output(), nil)),
-		DatabaseURL: withRole(t, owner, "worker"),
+		DatabaseURL: postgrestest.RoleURL(owner, "worker"),
 		OwnerURL:    owner,
 	}
 	b.root = b.MinIO.Client(t)
-	b.DB, b.API = b.Open(b.DatabaseURL), b.Open(withRole(t, owner, "api"))
+	b.DB, b.API = b.Open(b.DatabaseURL), b.Open(postgrestest.RoleURL(owner, "api"))
 	raw, err := sqlx.Open("postgres", owner)
 	b.must(err)
 	t.Cleanup(func() { _ = raw.Close() })
@@ -94,17 +83,6 @@ func New(t testing.TB) *Bundle {
 	ownerDB := b.Open(owner)
 	b.Alice, b.Bob = b.user(ownerDB, "alice"), b.user(ownerDB, "bob")
 	return b
-}
-
-// withRole returns the URL with another role.
-func withRole(t testing.TB, address, role string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(role, rolePassword)
-	return u.String()
 }
 
 func (b *Bundle) must(err error) {

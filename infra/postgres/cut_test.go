@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -97,7 +98,7 @@ func (c *cutter) forward(client, upstream net.Conn) {
 func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
 	b := setup(t)
 	var c cutter
-	db := open(t, c.listen(t, as(t, b.url, "worker")))
+	db := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker")))
 	for mode, name := range map[int32]string{cutBeforeCommit: "before", cutAfterCommit: "after"} {
 		d := b.create(t, b.alice, "f", 10)
 		c.mode.Store(mode)
@@ -125,7 +126,7 @@ func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
 func TestAServerThatHangsIsUnavailable(t *testing.T) {
 	b := setup(t)
 	var c cutter
-	db, err := postgres.Open(t.Context(), c.listen(t, as(t, b.url, "worker")), postgres.Options{StatementTimeout: 100 * time.Millisecond})
+	db, err := postgres.Open(t.Context(), c.listen(t, postgrestest.RoleURL(b.url, "worker")), postgres.Options{StatementTimeout: 100 * time.Millisecond})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	must(t, db.Ping(t.Context())) // the connection is there
@@ -149,7 +150,7 @@ func TestAServerThatHangsIsUnavailable(t *testing.T) {
 func TestRoundTripsOfATransition(t *testing.T) {
 	b := setup(t)
 	var c cutter
-	worker, api := open(t, c.listen(t, as(t, b.url, "worker"))), open(t, c.listen(t, as(t, b.url, "api")))
+	worker, api := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker"))), open(t, c.listen(t, postgrestest.RoleURL(b.url, "api")))
 	for name, test := range map[string]struct {
 		db   *postgres.DB
 		want int32

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 	"intray/schema/migrations"
 )
@@ -40,7 +41,7 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 
 func TestRolesSignInWithTheirPassword(t *testing.T) {
 	b := setup(t)
-	u, err := url.Parse(as(t, b.url, "api"))
+	u, err := url.Parse(postgrestest.RoleURL(b.url, "api"))
 	must(t, err)
 	u.User = url.UserPassword("api", "wrong")
 	db, err := postgres.Open(t.Context(), u.String(), postgres.Options{})
@@ -73,7 +74,7 @@ func TestUnavailable(t *testing.T) {
 	}
 
 	// A process that stands still within a transaction holds the others no longer than allowed.
-	quick, err := postgres.Open(t.Context(), as(t, b.url, "worker"), postgres.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second, IdleInTransactionTimeout: 300 * time.Millisecond})
+	quick, err := postgres.Open(t.Context(), postgrestest.RoleURL(b.url, "worker"), postgres.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second, IdleInTransactionTimeout: 300 * time.Millisecond})
 	must(t, err)
 	defer func() { _ = quick.Close() }()
 	stopped, resume := make(chan struct{}), make(chan struct{})

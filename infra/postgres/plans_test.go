@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -54,7 +55,7 @@ func TestBatchesUseIndexes(t *testing.T) {
 		for i, key := range keys {
 			gone[i] = "gone/" + key
 		}
-		worker, owner, api := single(t, as(t, b.url, "worker")), single(t, b.url), single(t, as(t, b.url, "api"))
+		worker, owner, api := single(t, postgrestest.RoleURL(b.url, "worker")), single(t, b.url), single(t, postgrestest.RoleURL(b.url, "api"))
 		for _, call := range []struct {
 			name string
 			db   *postgres.DB
@@ -158,7 +159,7 @@ func TestKeptPlansUseIndexes(t *testing.T) {
 	b.raw.MustExec(`ALTER TABLE documents SET (autovacuum_enabled = false)`)
 	few, _ := fillDocuments(t, b.raw, b.alice, 60)
 	b.raw.MustExec(`VACUUM ANALYZE documents, quotas, users`)
-	db := single(t, as(t, b.url, "api"))
+	db := single(t, postgrestest.RoleURL(b.url, "api"))
 	use := func() {
 		user := db.ForUser(b.alice)
 		_, err := user.Document(t.Context(), few[30])
@@ -191,7 +192,7 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 	b.raw.MustExec(`INSERT INTO topics (id, name) VALUES ($1, 'Invoices')`, topic)
 	few, _ := fillDocuments(t, b.raw, b.alice, 60)
 	b.raw.MustExec(`VACUUM ANALYZE documents, quotas, users`)
-	db := single(t, as(t, b.url, "worker"))
+	db := single(t, postgrestest.RoleURL(b.url, "worker"))
 	for _, call := range []struct {
 		name string
 		run  func(id uuid.UUID) error

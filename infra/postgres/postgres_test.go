@@ -1,10 +1,8 @@
 package postgres_test
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"testing"
 	"time"
@@ -15,6 +13,7 @@ import (
 
 	"intray/infra/local/localtest"
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -22,16 +21,6 @@ func TestMain(m *testing.M) {
 	localtest.RunHelperProcess()
 	// Waiting for the servers that the tests share; this package starts no process.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"))
-}
-
-// The passwords that every test of the run gives the roles, which belong to the whole server.
-const rolePassword = "for-tests-only"
-
-func migrated(ctx context.Context, url string) error {
-	if err := postgres.Migrate(ctx, url, slog.New(slog.DiscardHandler)); err != nil {
-		return err
-	}
-	return postgres.ProvisionRoles(ctx, url, rolePassword, rolePassword)
 }
 
 // bundle is one fresh database and its three roles.
@@ -49,23 +38,13 @@ type bundle struct {
 
 func setup(t testing.TB) *bundle {
 	t.Helper()
-	b := &bundle{url: localtest.PostgresMigrated(t, migrated)}
-	b.owner, b.api, b.worker = open(t, b.url), open(t, as(t, b.url, "api")), open(t, as(t, b.url, "worker"))
-	b.raw, b.rawAPI, b.rawWorker = openRaw(t, b.url), openRaw(t, as(t, b.url, "api")), openRaw(t, as(t, b.url, "worker"))
+	b := &bundle{url: localtest.PostgresMigrated(t, postgrestest.Migrate)}
+	b.owner, b.api, b.worker = open(t, b.url), open(t, postgrestest.RoleURL(b.url, "api")), open(t, postgrestest.RoleURL(b.url, "worker"))
+	b.raw, b.rawAPI, b.rawWorker = openRaw(t, b.url), openRaw(t, postgrestest.RoleURL(b.url, "api")), openRaw(t, postgrestest.RoleURL(b.url, "worker"))
 	b.alice = b.user(t, "alice@example.org", schema.RoleUser)
 	b.bob = b.user(t, "bob@example.org", schema.RoleUser)
 	b.administrator = b.user(t, "admin@example.org", schema.RoleAdmin)
 	return b
-}
-
-func as(t testing.TB, address, role string) string {
-	t.Helper()
-	u, err := url.Parse(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	u.User = url.UserPassword(role, rolePassword)
-	return u.String()
 }
 
 func open(t testing.TB, url string) *postgres.DB {

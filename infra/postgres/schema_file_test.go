@@ -16,6 +16,7 @@ import (
 
 	"intray/infra/local/localtest"
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema/migrations"
 )
 
@@ -37,7 +38,7 @@ const (
 
 // TestSchemaFile compares schema/schema.sql with the database that the migrations make.
 func TestSchemaFile(t *testing.T) {
-	url := localtest.PostgresMigrated(t, migrated)
+	url := localtest.PostgresMigrated(t, postgrestest.Migrate)
 	made := schemaHead + describe(t, openRaw(t, url))
 	if *updateSchema {
 		must(t, os.WriteFile(schemaFile, []byte(made), 0o644))

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -216,7 +217,7 @@ func TestPutDeadLetterKeepsTheFirst(t *testing.T) {
 
 func TestOneHoldsTheLock(t *testing.T) {
 	b := setup(t)
-	other := open(t, as(t, b.url, "worker"))
+	other := open(t, postgrestest.RoleURL(b.url, "worker"))
 	release, ok, err := b.worker.TryLock(t.Context(), "sweep")
 	if err != nil || !ok {
 		t.Fatalf("first: %v, %v", ok, err)

@@ -98,7 +98,7 @@ func callRecovering(next echo.HandlerFunc, c echo.Context) (err error) {
 
 // errHeadersTooLarge is the only CodeTooLarge error with the status 431.
 var errHeadersTooLarge = schema.Errorf(schema.CodeTooLarge,
-	"The request line and headers are larger than %d bytes. Send less.", maxHeaders)
+	"The request line and headers are larger than %d bytes. Shorten them.", maxHeaders)
 
 // requestLimits returns a middleware that limits the size of a request's headers and body and the
 // time that the request may take.

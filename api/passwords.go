@@ -96,7 +96,7 @@ func (p *passwords) check(ctx context.Context, password, hash string) (bool, err
 	}
 	match, err := argon2id.ComparePasswordAndHash(password, hash)
 	if err != nil {
-		return false, fmt.Errorf("check password: %w", err)
+		return false, fmt.Errorf("compare with the stored hash: %w", err)
 	}
 	return match && exists, nil
 }

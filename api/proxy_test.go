@@ -14,6 +14,7 @@ type proxy struct {
 	hung    atomic.Bool  // if set, nothing is forwarded in either direction
 }
 
+// startProxy starts a proxy to an address. It is closed when the test ends.
 func startProxy(t testing.TB, to string) *proxy {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

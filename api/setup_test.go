@@ -123,12 +123,15 @@ func (b *bundle) in(t testing.TB) *bundle {
 	return &other
 }
 
+// serve starts another server, which is closed when the test ends, and returns its base URL. The
+// functions change the HTTP server before it starts.
 func (b *bundle) serve(config api.Config, change ...func(*http.Server)) string {
 	b.t.Helper()
 	_, base := b.serveHandler(config, change...)
 	return base
 }
 
+// serveHandler is like serve and also returns the API.
 func (b *bundle) serveHandler(config api.Config, change ...func(*http.Server)) (*api.API, string) {
 	b.t.Helper()
 	handler, err := api.New(config)
@@ -183,6 +186,7 @@ func (b *bundle) listen() listeningServer {
 	return listeningServer{handler, "http://" + listener.Addr().String(), shutdown}
 }
 
+// client returns a client that sends no token.
 func (b *bundle) client() *client {
 	transport := &http.Transport{}
 	b.t.Cleanup(transport.CloseIdleConnections)
@@ -243,6 +247,7 @@ func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	}
 }
 
+// open opens a database, which is closed when the test ends.
 func open(t testing.TB, address string) *postgres.DB {
 	t.Helper()
 	db, err := postgres.Open(t.Context(), address, postgres.Options{})
@@ -253,6 +258,7 @@ func open(t testing.TB, address string) *postgres.DB {
 	return db
 }
 
+// connect connects to NATS as the API. The connection is closed when the test ends.
 func connect(t testing.TB, address, password string) *nats.Conn {
 	t.Helper()
 	conn, err := nats.Connect(t.Context(), nats.Options{

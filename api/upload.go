@@ -71,7 +71,7 @@ func (s *server) storeDocument(
 	requested := requestDocument{id: d.ID, created: created}
 	if !awaitsFile(d.Status) {
 		return d, requested, &documentError{requested, schema.Errorf(schema.CodeWrongStatus,
-			"The document with this Idempotency-Key is %s, so its file cannot be uploaded again. "+
+			"The document with this Idempotency-Key is %s, so its file can no longer be uploaded. "+
 				"Use a new key for a new document.", d.Status)}
 	}
 	return d, requested, nil
@@ -116,26 +116,25 @@ func fileTooLarge(size, limit int64) error {
 // make it display as a different name.
 func cleanFilename(name string) (string, error) {
 	name = norm.NFC.String(name)
-	invalid := func(problem string) (string, error) {
-		return "", schema.Errorf(schema.CodeInvalid,
-			`The member "filename" %s. Send the file's name without a path.`, problem)
+	invalid := func(requirement string) (string, error) {
+		return "", schema.Errorf(schema.CodeInvalid, `The member "filename" must %s.`, requirement)
 	}
 	switch {
 	case !utf8.ValidString(name):
-		return invalid("is not UTF-8")
+		return invalid("be UTF-8")
 	case utf8.RuneCountInString(name) > maxFilename:
-		return invalid(fmt.Sprintf("has more than %d characters", maxFilename))
+		return invalid(fmt.Sprintf("have at most %d characters", maxFilename))
 	case strings.ContainsAny(name, `/\`):
-		return invalid("must not contain / or \\")
+		return invalid("be a name without a path, so without / and \\")
 	case strings.Trim(name, " .") == "":
-		return invalid("must contain more than dots and spaces")
+		return invalid("contain a character other than dots and spaces")
 	}
 	for _, r := range name {
 		switch {
 		case unicode.IsControl(r), r == '\u2028', r == '\u2029':
-			return invalid("must not contain control characters")
+			return invalid("not contain control characters")
 		case unicode.Is(unicode.Bidi_Control, r):
-			return invalid("must not contain characters that change the text direction")
+			return invalid("not contain characters that change the text direction")
 		}
 	}
 	return name, nil

@@ -234,7 +234,7 @@ func TestValidToken(t *testing.T) {
 		get(t, token).fails(schema.CodeUnauthenticated)
 		b.anonymous.in(t).get("/api/me?access_token=" + token).fails(schema.CodeUnauthenticated)
 	})
-	// A proxy and this server might otherwise use different ones.
+	// If it were accepted, a proxy and this server might use different headers.
 	t.Run("is refused in two headers", func(t *testing.T) {
 		url := b.base + "/api/me"
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

@@ -157,8 +157,8 @@ func (s *server) admit(c echo.Context, op *operation) error {
 	return nil
 }
 
-// refusal returns the error with which a request is refused that is invalid because of err: a 401
-// or 404 if one applies, or else err.
+// refusal returns the error to report for a request that is invalid. That is a 401 or 404 if one
+// applies, or else err, which describes what is invalid.
 func (s *server) refusal(c echo.Context, op *operation, err error) error {
 	if op.public {
 		return err

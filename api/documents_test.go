@@ -20,7 +20,7 @@ import (
 
 func path(d api.Document) string { return "/api/documents/" + d.ID.String() }
 
-// checkExpiry reports an error unless what expires within the minute before ttl.
+// checkExpiry checks that something expires after ttl, with a tolerance of a minute.
 func checkExpiry(t testing.TB, what string, expiresAt time.Time, ttl time.Duration) {
 	t.Helper()
 	if left := time.Until(expiresAt); left > ttl || left < ttl-time.Minute {

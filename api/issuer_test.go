@@ -17,7 +17,8 @@ import (
 )
 
 // TestIssuerKeysExpire checks how long the issuer's keys are used: until keysTTL if the issuer has
-// withdrawn them, and until staleKeysTTL if the issuer does not respond.
+// withdrawn them, and until staleKeysTTL if the issuer does not respond. The subtests depend on each
+// other.
 func TestIssuerKeysExpire(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -48,40 +49,52 @@ func TestIssuerKeysExpire(t *testing.T) {
 	claims := fmt.Sprintf(`{"iss":%q,"aud":"a","sub":"s","exp":%d}`,
 		server.URL, time.Now().Add(time.Hour).Unix())
 	token := oidctest.SignIDToken(key, "1", oidc.ES256, claims)
-	verify := func() error {
+	verify := func(t *testing.T) error {
+		t.Helper()
 		_, err := i.verify(t.Context(), token)
 		return err
 	}
 	expireKeys := func() { i.fetchedAt = time.Now().Add(-keysTTL) }
 
-	if err := verify(); err != nil {
-		t.Fatalf("valid token: got error %v, want none", err)
-	}
-	serving.Store(nil)
-	expireKeys()
-	if err := verify(); err != nil {
-		t.Errorf("issuer does not respond: got error %v, want the old keys to be used", err)
-	}
-	cache := i.client.Transport.(*fetchCache)
-	for address, r := range cache.responses {
-		r.receivedAt = r.receivedAt.Add(-staleKeysTTL)
-		cache.responses[address] = r
-	}
-	expireKeys()
-	if err := verify(); !errors.Is(err, errIssuerUnavailable) {
-		t.Errorf("issuer has not responded for a day: got error %v, want %v",
-			err, errIssuerUnavailable)
-	}
-	serving.Store(withKey)
-	if err := verify(); err != nil {
-		t.Errorf("issuer responds again: got error %v, want none", err)
-	}
-	serving.Store(withoutKey)
-	if err := verify(); err != nil {
-		t.Errorf("key withdrawn within keysTTL: got error %v, want none", err)
-	}
-	expireKeys()
-	if err := verify(); err == nil || errors.Is(err, errIssuerUnavailable) {
-		t.Errorf("key withdrawn: got error %v, want the token refused", err)
-	}
+	t.Run("a valid token is accepted", func(t *testing.T) {
+		if err := verify(t); err != nil {
+			t.Fatalf("got error %v, want none", err)
+		}
+	})
+	t.Run("old keys are used if the issuer does not respond", func(t *testing.T) {
+		serving.Store(nil)
+		expireKeys()
+		if err := verify(t); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+	})
+	t.Run("old keys are not used for more than a day", func(t *testing.T) {
+		cache := i.client.Transport.(*fetchCache)
+		for address, r := range cache.responses {
+			r.receivedAt = r.receivedAt.Add(-staleKeysTTL)
+			cache.responses[address] = r
+		}
+		expireKeys()
+		if err := verify(t); !errors.Is(err, errIssuerUnavailable) {
+			t.Errorf("got error %v, want %v", err, errIssuerUnavailable)
+		}
+	})
+	t.Run("keys are fetched again when the issuer responds", func(t *testing.T) {
+		serving.Store(withKey)
+		if err := verify(t); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+	})
+	t.Run("a withdrawn key is used until keysTTL", func(t *testing.T) {
+		serving.Store(withoutKey)
+		if err := verify(t); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+	})
+	t.Run("a withdrawn key is refused after keysTTL", func(t *testing.T) {
+		expireKeys()
+		if err := verify(t); err == nil || errors.Is(err, errIssuerUnavailable) {
+			t.Errorf("got error %v, want the token refused", err)
+		}
+	})
 }

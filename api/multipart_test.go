@@ -382,51 +382,60 @@ func TestAbortMultipartUpload(t *testing.T) {
 }
 
 // TestUploadThatEndedCanBeginAgain covers an upload that storage has removed, which happens after
-// it was aborted or has expired.
+// it was aborted or has expired. The subtests depend on each other.
 func TestUploadThatEndedCanBeginAgain(t *testing.T) {
 	b := setup(t)
-	request := func() *response {
+	request := func(t *testing.T) *response {
 		t.Helper()
 		body := api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 4}
 		key := with{"Idempotency-Key": "once"}
-		return b.alice.post("/api/documents/multipart-upload", body, key)
+		return b.alice.in(t).post("/api/documents/multipart-upload", body, key)
 	}
-	first := as[api.MultipartCreated](request().is(201))
+	first := as[api.MultipartCreated](request(t).is(201))
 	d, u := first.Document, first.Upload
-	again := as[api.MultipartCreated](request().is(201))
-	if again.Document.ID != d.ID || again.Upload.UploadID != u.UploadID {
-		t.Errorf("same key: got %+v, want %+v", again, first)
-	}
-	part1 := b.alice.uploadPart(d, 1, []byte("four"))
+	content := []byte("four")
 
-	// Storage removes the upload.
-	core := miniogo.Core{Client: b.minio}
-	if err := core.AbortMultipartUpload(t.Context(), b.bucket, u.Key, u.UploadID); err != nil {
-		t.Fatal(err)
-	}
-	b.alice.get(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
-	b.alice.complete(d, part1).fails(schema.CodeWrongStatus)
-
-	// The sweeper lets the document expire and marks the upload as aborted.
-	b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '2 hours'`)
-	b.exec(`UPDATE documents
-		SET status = 'expired', url_issued_at = now() - interval '2 hours'`)
-	due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
-	if err != nil || len(due) != 1 {
-		t.Fatalf("got due aborts %v and error %v, want one", due, err)
-	}
-	b.alice.signPart(d, 1).fails(schema.CodeWrongStatus).says("expired")
-
-	// The same key begins a new upload, which can be confirmed although the document has expired.
-	second := as[api.MultipartCreated](request().is(201))
-	if second.Document.ID != d.ID || second.Upload.UploadID == u.UploadID {
-		t.Fatalf("got %+v, want a new upload of document %s", second, d.ID)
-	}
-	b.alice.complete(d, b.alice.uploadPart(d, 1, []byte("four"))).is(200)
-	if got := b.alice.confirm(d); got.Status != api.DocumentStatusUploaded {
-		t.Errorf("got %+v, want it uploaded", got)
-	}
-	request().fails(schema.CodeWrongStatus)
+	step(t, "the same key returns an active upload", func(t *testing.T) {
+		got := as[api.MultipartCreated](request(t).is(201))
+		if got.Document.ID != d.ID || got.Upload.UploadID != u.UploadID {
+			t.Errorf("got %+v, want %+v", got, first)
+		}
+	})
+	step(t, "an upload that storage has removed cannot continue", func(t *testing.T) {
+		b := b.in(t)
+		part1 := b.alice.uploadPart(d, 1, content)
+		core := miniogo.Core{Client: b.minio}
+		if err := core.AbortMultipartUpload(t.Context(), b.bucket, u.Key, u.UploadID); err != nil {
+			t.Fatal(err)
+		}
+		b.alice.get(path(d) + "/multipart-upload").fails(schema.CodeWrongStatus)
+		b.alice.complete(d, part1).fails(schema.CodeWrongStatus)
+	})
+	step(t, "an upload that has expired cannot continue", func(t *testing.T) {
+		b := b.in(t)
+		b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '2 hours'`)
+		b.exec(`UPDATE documents
+			SET status = 'expired', url_issued_at = now() - interval '2 hours'`)
+		due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
+		if err != nil || len(due) != 1 {
+			t.Fatalf("got due aborts %v and error %v, want one", due, err)
+		}
+		b.alice.signPart(d, 1).fails(schema.CodeWrongStatus).says("expired")
+	})
+	step(t, "the same key begins a new upload of the document", func(t *testing.T) {
+		got := as[api.MultipartCreated](request(t).is(201))
+		if got.Document.ID != d.ID || got.Upload.UploadID == u.UploadID {
+			t.Fatalf("got %+v, want a new upload of document %s", got, d.ID)
+		}
+	})
+	step(t, "the expired document can be confirmed", func(t *testing.T) {
+		b := b.in(t)
+		b.alice.complete(d, b.alice.uploadPart(d, 1, content)).is(200)
+		if got := b.alice.confirm(d); got.Status != api.DocumentStatusUploaded {
+			t.Errorf("got %+v, want it uploaded", got)
+		}
+		request(t).fails(schema.CodeWrongStatus)
+	})
 }
 
 func TestSigningAPartPostponesExpiry(t *testing.T) {

@@ -93,8 +93,8 @@ func operationKey(method, path string) string {
 }
 
 // contract returns a middleware that passes on the requests that the contract permits and refuses
-// the others. If several errors apply, it reports 401 before 403, 403 before 404, and 404 before
-// any other.
+// the others. If several errors apply, it reports the first of 401, 429, 403 and 404, and any other
+// error only if none of these applies.
 //
 // A token can be checked without the database, but only the database knows whether the user and
 // the resource still exist. The handler of a valid request learns this from its own query. An

@@ -17,8 +17,8 @@ import (
 )
 
 // TestIssuerKeysExpire checks how long the issuer's keys are used: until keysTTL if the issuer has
-// withdrawn them, and until staleKeysTTL if the issuer does not respond. The subtests depend on each
-// other.
+// withdrawn them, and until staleKeysTTL if the issuer does not respond. The subtests depend on
+// each other.
 func TestIssuerKeysExpire(t *testing.T) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

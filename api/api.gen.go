@@ -405,12 +405,13 @@ type Document struct {
 
 	// Status The status of a document:
 	//
-	// - `pending`: the file has not been uploaded yet.
-	// - `uploaded`: the file is stored and waits to be classified.
+	// - `pending`: the file has not been uploaded, or storage has not reported it yet.
+	// - `uploaded`: the file is stored and the document is queued to be classified.
 	// - `classified`: the classifier has assigned topics. If no topic fits, there are none.
 	// - `failed`: the document could not be classified. It can still be downloaded.
 	// - `rejected`: the file was refused and is deleted.
-	// - `expired`: the file was not uploaded within an hour after the last upload URL.
+	// - `expired`: the file was not uploaded within an hour after the last upload URL was created.
+	//   If it still arrives, the document becomes `uploaded`.
 	// - `quarantined`: the file has changed since it was confirmed.
 	// - `deleting`: the document and its file are being deleted.
 	//
@@ -478,14 +479,15 @@ type DocumentReason string
 
 // DocumentStatus The status of a document:
 //
-// - `pending`: the file has not been uploaded yet.
-// - `uploaded`: the file is stored and waits to be classified.
-// - `classified`: the classifier has assigned topics. If no topic fits, there are none.
-// - `failed`: the document could not be classified. It can still be downloaded.
-// - `rejected`: the file was refused and is deleted.
-// - `expired`: the file was not uploaded within an hour after the last upload URL.
-// - `quarantined`: the file has changed since it was confirmed.
-// - `deleting`: the document and its file are being deleted.
+//   - `pending`: the file has not been uploaded, or storage has not reported it yet.
+//   - `uploaded`: the file is stored and the document is queued to be classified.
+//   - `classified`: the classifier has assigned topics. If no topic fits, there are none.
+//   - `failed`: the document could not be classified. It can still be downloaded.
+//   - `rejected`: the file was refused and is deleted.
+//   - `expired`: the file was not uploaded within an hour after the last upload URL was created.
+//     If it still arrives, the document becomes `uploaded`.
+//   - `quarantined`: the file has changed since it was confirmed.
+//   - `deleting`: the document and its file are being deleted.
 //
 // A `rejected` or `expired` document can be read for 24 hours.
 //

@@ -133,8 +133,8 @@ func (c *Confirmer) confirm(
 	return outcomes, c.repeatDeletions(ctx, strays)
 }
 
-// repeatDeletions requests another deletion of the objects at those strays that have a tombstone. All other
-// objects are unknown to the database and are left alone.
+// repeatDeletions requests another deletion of the objects at those strays that have a tombstone.
+// All other objects are unknown to the database and are left alone.
 func (c *Confirmer) repeatDeletions(ctx context.Context, strays []string) error {
 	slices.Sort(strays)
 	n, err := c.db.RepeatDeletions(ctx, strays)

@@ -380,11 +380,6 @@ func TestOutageTimeout(t *testing.T) {
 	if len(b.ai.requests) != 3 {
 		t.Errorf("got %d calls, want 3", len(b.ai.requests))
 	}
-	fresh := b.Uploaded(b.Alice, "abc")
-	b.config.OutageTimeout = time.Hour
-	if err := b.classify(t, fresh, 0); err != nil && !runner.Postponed(err) {
-		t.Errorf("new document: got %v, want a postponement", err)
-	}
 }
 
 func TestDailyLimit(t *testing.T) {

@@ -62,6 +62,40 @@ func TestInLanesEveryMessageOfABacklogIsHandledOnce(t *testing.T) {
 	}
 }
 
+// A single message behind another user's backlog is handled among the first.
+func TestInLanesBacklogOfOneUserDoesNotDelayAnother(t *testing.T) {
+	b := consumertest.New(t)
+	publish(b, numbered("alice", 20)...)
+	publish(b, "bob:0")
+	arrived := make(chan struct{})
+	proceed := make(chan bool)
+	release := sync.OnceFunc(func() { close(proceed) })
+	var done recorder
+	handle := handleEach(func(m runner.Message[string]) error {
+		<-proceed
+		done.add(m.Event)
+		return nil
+	})
+	r, err := runner.New(b.Conn, b.DB, decodeText, handle, fastConfig, consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	notify := sync.OnceFunc(func() { close(arrived) })
+	b.Go(r.InLanes(func(ctx context.Context, event string) runner.Lane {
+		if event == "bob:0" {
+			notify()
+		}
+		return byUser(ctx, event)
+	}).Run)
+	t.Cleanup(release) // otherwise a failure would leave the handler blocked
+	<-arrived
+	release()
+	awaitIdle(b)
+	if i := slices.Index(done.all(), "bob:0"); i < 0 || i > 10 {
+		t.Errorf("got bob's message at index %d of %v, want one of the first", i, done.all())
+	}
+}
+
 // This test must not run in parallel with others: the metrics are those of the whole process.
 func TestInLanesReturnedMessagesDoNotCountAsRedeliveries(t *testing.T) {
 	b := consumertest.New(t)

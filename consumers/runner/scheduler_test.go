@@ -7,7 +7,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"pgregory.net/rapid"
+
+	"intray/infra/nats"
 )
 
 func lane(key, group string, limit int) Lane {
@@ -151,6 +154,38 @@ func TestAwaitResumeBlocksUntilEveryPauseHasEnded(t *testing.T) {
 		synctest.Wait()
 		if !ended {
 			t.Error("got awaitResume blocked after the last pause, want it to return")
+		}
+	})
+}
+
+// extendable is a message that counts the extensions of its ack deadline.
+type extendable struct {
+	jetstream.Msg
+	extensions int
+}
+
+func (m *extendable) InProgress() error {
+	m.extensions++
+	return nil
+}
+
+func TestAckDeadlinesOfWaitingMessagesAreExtended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, m := newScheduler(), &extendable{}
+		s.add(&waiting{raw: m, sequence: 1, lane: lane("alice", "g", 0)}, time.Now())
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go extendWaiting(ctx, s)
+		<-time.After(nats.AckWait - time.Nanosecond)
+		synctest.Wait()
+		if m.extensions != 2 {
+			t.Errorf("got %d extensions within the AckWait, want 2", m.extensions)
+		}
+		take(s)
+		<-time.After(nats.AckWait)
+		synctest.Wait()
+		if m.extensions != 2 {
+			t.Errorf("got %d extensions after the message was taken, want 2", m.extensions)
 		}
 	})
 }

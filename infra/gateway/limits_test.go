@@ -212,7 +212,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// poll calls f until it succeeds.
+// poll calls f until it succeeds, for at most testTimeout.
 func poll(t *testing.T, what string, f func() error) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)

@@ -1,5 +1,5 @@
-// Package stacktest runs "intray up" for tests: the real program with all its parts, on
-// a fresh data folder, and front ends that upload to it.
+// Package stacktest runs "intray up" for tests, with a new data folder, and provides clients that
+// upload to it.
 package stacktest
 
 import (
@@ -25,24 +25,27 @@ import (
 	"intray/infra/local/localtest"
 )
 
-// programs is where the programs under test are built, once for all tests of a package.
-var programs = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "intray-programs-*") })
+// programDir returns the folder in which the programs under test are built. All tests of a
+// package share it.
+var programDir = sync.OnceValues(func() (string, error) {
+	return os.MkdirTemp("", "intray-programs-*")
+})
 
 var (
-	building sync.Mutex
-	built    = make(map[string]string)
+	buildMutex sync.Mutex
+	built      = make(map[string]string) // paths of programs by name
 )
 
-// Program returns the path of a command of this module, such as intray, which is built
-// when it is first asked for.
+// Program returns the path of a command of this module, such as intray. The first call builds
+// it.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	building.Lock()
-	defer building.Unlock()
+	buildMutex.Lock()
+	defer buildMutex.Unlock()
 	if path, ok := built[name]; ok {
 		return path
 	}
-	dir, err := programs()
+	dir, err := programDir()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,26 +58,28 @@ func Program(t testing.TB, name string) string {
 	return path
 }
 
-// Main runs the tests of a package and removes the programs that they built.
+// Main runs the tests of a package and then removes the programs that Program built.
 func Main(m *testing.M) {
 	status := m.Run()
 	if len(built) > 0 {
-		if dir, err := programs(); err == nil {
+		if dir, err := programDir(); err == nil {
 			_ = os.RemoveAll(dir)
 		}
 	}
 	os.Exit(status)
 }
 
-// Run runs a command of this module with arguments and returns what it wrote and its
-// exit status. It has this process's environment without what names a system, and the
-// given variables.
-func Run(t testing.TB, environment []string, name string, args ...string) (stdout, stderr string, status int) {
+// Run runs a command of this module and returns its output and exit status. Its environment is
+// that of this process without DATABASE_URL, MINIO_… and NATS_…, plus the given variables.
+func Run(
+	t testing.TB, environment []string, name string, args ...string,
+) (stdout, stderr string, status int) {
 	t.Helper()
 	var out, errs bytes.Buffer
 	c := exec.CommandContext(t.Context(), Program(t, name), args...)
 	c.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "DATABASE_URL=") || strings.HasPrefix(v, "MINIO_") || strings.HasPrefix(v, "NATS_")
+		return strings.HasPrefix(v, "DATABASE_URL=") || strings.HasPrefix(v, "MINIO_") ||
+			strings.HasPrefix(v, "NATS_")
 	}), environment...)
 	c.Stdout, c.Stderr = &out, &errs
 	var ended *exec.ExitError
@@ -84,21 +89,21 @@ func Run(t testing.TB, environment []string, name string, args ...string) (stdou
 	return out.String(), errs.String(), c.ProcessState.ExitCode()
 }
 
-// Stack is a running `intray up`.
+// Stack is a running "intray up".
 type Stack struct {
 	local.Stack
 	t       testing.TB
 	Dir     string // the data folder
 	listen  string
 	Command *exec.Cmd
-	Output  *bytes.Buffer
-	Ended   chan struct{}
+	Output  *bytes.Buffer // standard output and standard error
+	Ended   chan struct{} // is closed when the command has ended
 
 	stopped []localtest.Process // the children when Stop was called
 }
 
-// Up starts `intray up` in a fresh data folder and waits until it is ready. It
-// is ended with the test.
+// Up starts "intray up" with a new data folder and waits until it is ready. It is stopped at the
+// end of the test.
 func Up(t testing.TB) *Stack {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -114,13 +119,13 @@ func Up(t testing.TB) *Stack {
 	return s
 }
 
-// Start starts the command, with more flags if they are given, and waits for
-// stack.json. The very first start builds MinIO.
+// Start starts the command with additional flags and waits for stack.json. The first start on a
+// machine builds MinIO, which takes some minutes.
 func (s *Stack) Start(flags ...string) {
 	s.t.Helper()
 	path := Program(s.t, "intray")
 	s.Output = &bytes.Buffer{}
-	// Stop ends it, after the test's context has ended.
+	// The context of the test is canceled before Stop runs, and would kill the command.
 	args := append([]string{"up", "--data", s.Dir, "--listen", s.listen}, flags...)
 	s.Command = exec.CommandContext(context.Background(), path, args...)
 	s.Command.Stdout, s.Command.Stderr = s.Output, s.Output
@@ -141,7 +146,7 @@ func (s *Stack) Start(flags ...string) {
 	})
 }
 
-// Stop sends the signal and waits for the end.
+// Stop sends the signal and waits until the command has ended.
 func (s *Stack) Stop(signal syscall.Signal) {
 	s.t.Helper()
 	select {
@@ -153,54 +158,55 @@ func (s *Stack) Stop(signal syscall.Signal) {
 	_ = s.Command.Process.Signal(signal)
 	select {
 	case <-s.Ended:
-	case <-time.After(leastLimit):
+	case <-time.After(minTimeout):
 		_ = s.Command.Process.Kill()
-		s.t.Errorf("up does not end within %v after %v:\n%s", leastLimit, signal, s.Output)
+		s.t.Errorf("intray up did not end within %v after %v:\n%s", minTimeout, signal, s.Output)
 	}
 }
 
-// Kill sends SIGKILL to one part and waits until it is back under another id.
+// Kill sends SIGKILL to one part and waits until it runs again, with another process id.
 func (s *Stack) Kill(part string) {
 	s.t.Helper()
 	pid := s.PIDs[part]
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		s.t.Fatalf("kill %s: %v", part, err)
 	}
-	Await(s.t, time.Minute, part+" to come back", func() error {
+	Await(s.t, time.Minute, part+" to be restarted", func() error {
 		now, err := local.ReadStack(s.Dir)
 		if err != nil {
 			return err
 		}
 		if now.PIDs[part] == pid || now.PIDs[part] == 0 {
-			return errors.New("still away")
+			return errors.New("not restarted yet")
 		}
 		s.Stack = now
 		return nil
 	})
 }
 
-// Children returns the processes below the command, PostgreSQL's own included. After
-// [Stack.Stop] it returns those of them that have not ended.
+// Children returns all descendants of the command, including those of PostgreSQL. After
+// [Stack.Stop] it returns the descendants that still run.
 func (s *Stack) Children() []localtest.Process {
 	select {
 	case <-s.Ended:
-		return slices.DeleteFunc(slices.Clone(s.stopped), func(p localtest.Process) bool { return !p.Alive() })
+		return slices.DeleteFunc(slices.Clone(s.stopped), func(p localtest.Process) bool {
+			return !p.Alive()
+		})
 	default:
 		return localtest.Descendants(s.Command.Process.Pid)
 	}
 }
 
-// leastLimit is how long [Await] waits at least. A condition that holds soon on an idle
-// machine may need much longer on a busy one, and a limit serves only to end a test that
-// fails.
-const leastLimit = 2 * time.Minute
+// minTimeout is the minimum timeout of [Await]. A timeout only ends a test that fails, and on a
+// busy machine a condition may take much longer than usual.
+const minTimeout = 2 * time.Minute
 
-// Await polls until the condition holds. It fails the test after the limit, or after
-// leastLimit if that is longer.
-func Await(t testing.TB, limit time.Duration, what string, condition func() error) {
+// Await polls until condition returns nil. After the timeout, or minTimeout if that is longer, it
+// fails the test.
+func Await(t testing.TB, timeout time.Duration, what string, condition func() error) {
 	t.Helper()
-	limit = max(limit, leastLimit)
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	timeout = max(timeout, minTimeout)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -211,26 +217,26 @@ func Await(t testing.TB, limit time.Duration, what string, condition func() erro
 		}
 		select {
 		case <-ctx.Done():
-			t.Fatalf("waited %v for %s: %v", limit, what, err)
+			t.Fatalf("waited %v for %s: %v", timeout, what, err)
 		case <-tick.C:
 		}
 	}
 }
 
-// Client is a front end.
+// Client is a client of the API.
 type Client struct {
 	t     testing.TB
-	api   string // its URL
+	api   string // URL of the API
 	HTTP  *http.Client
 	token string
 }
 
-// Client returns a front end that has not logged in.
+// Client returns a client that has not logged in.
 func (s *Stack) Client(t testing.TB) *Client {
 	return &Client{t: t, api: s.API, HTTP: &http.Client{Timeout: 30 * time.Second}}
 }
 
-// Login logs an account in, by the first part of its address.
+// Login returns a client that has logged in to the development account NAME@intray.local.
 func (s *Stack) Login(t testing.TB, name string) *Client {
 	t.Helper()
 	c := s.Client(t)
@@ -239,16 +245,18 @@ func (s *Stack) Login(t testing.TB, name string) *Client {
 			var answer struct {
 				AccessToken string `json:"access_token"`
 			}
-			c.Must("POST", "/api/auth/login", map[string]string{"email": a.Email, "password": a.Password}, &answer, http.StatusOK)
+			credentials := map[string]string{"email": a.Email, "password": a.Password}
+			c.Must("POST", "/api/auth/login", credentials, &answer, http.StatusOK)
 			c.token = answer.AccessToken
 			return c
 		}
 	}
-	t.Fatalf("no account %s", name)
+	t.Fatalf("got no account %s, want one", name)
 	return nil
 }
 
-// Call makes a request and returns the status; an answer of 2xx is read into out.
+// Call sends a request with the JSON of in and returns the status of the response. It decodes a
+// successful response into out, and returns the body of any other response as problem.
 func (c *Client) Call(method, path string, in, out any) (status int, problem string, err error) {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -284,16 +292,17 @@ func (c *Client) Call(method, path string, in, out any) (status int, problem str
 	return resp.StatusCode, "", err
 }
 
-// Must makes a request and fails unless its status is want.
+// Must sends a request and fails the test unless the status of the response is want.
 func (c *Client) Must(method, path string, in, out any, want int) {
 	c.t.Helper()
 	status, problem, err := c.Call(method, path, in, out)
 	if err != nil || status != want {
-		c.t.Fatalf("%s %s: status %d, want %d: %s %v", method, path, status, want, problem, err)
+		c.t.Fatalf("%s %s: got status %d, %s, error %v, want status %d",
+			method, path, status, problem, err, want)
 	}
 }
 
-// Document is what the tests read of a document.
+// Document holds the members of a document that the tests use.
 type Document struct {
 	ID     string `json:"id"`
 	Size   int64  `json:"size"`
@@ -304,7 +313,7 @@ type Document struct {
 	} `json:"topics"`
 }
 
-// UploadURL is an answer to a request for an upload URL.
+// UploadURL is the response to a request for an upload URL.
 type UploadURL struct {
 	Document Document `json:"document"`
 	Upload   struct {
@@ -314,20 +323,21 @@ type UploadURL struct {
 	} `json:"upload"`
 }
 
-// Ask asks for an upload URL.
+// Ask requests an upload URL.
 func (c *Client) Ask(filename, contentType string, size int) (UploadURL, error) {
 	var u UploadURL
 	status, problem, err := c.Call("POST", "/api/documents/upload-url",
 		map[string]any{"filename": filename, "content_type": contentType, "size": size}, &u)
 	if err == nil && status != http.StatusCreated {
-		err = fmt.Errorf("upload-url: status %d: %s", status, problem)
+		err = fmt.Errorf("upload-url: got status %d, want 201: %s", status, problem)
 	}
 	return u, err
 }
 
-// Put uploads as a browser does: the URL and the headers as they were given.
+// Put uploads the content with the method, URL and headers of u, as a browser does.
 func (c *Client) Put(u UploadURL, content []byte) error {
-	req, err := http.NewRequestWithContext(c.t.Context(), u.Upload.Method, u.Upload.URL, bytes.NewReader(content))
+	req, err := http.NewRequestWithContext(
+		c.t.Context(), u.Upload.Method, u.Upload.URL, bytes.NewReader(content))
 	if err != nil {
 		return err
 	}
@@ -341,12 +351,12 @@ func (c *Client) Put(u UploadURL, content []byte) error {
 	defer resp.Body.Close()
 	text, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("PUT: status %d: %s", resp.StatusCode, text)
+		return fmt.Errorf("PUT: got status %d, want 200: %s", resp.StatusCode, text)
 	}
 	return nil
 }
 
-// Upload asks and puts.
+// Upload requests an upload URL, uploads the content and returns the id of the document.
 func (c *Client) Upload(filename, contentType string, content []byte) (id string) {
 	c.t.Helper()
 	u, err := c.Ask(filename, contentType, len(content))
@@ -359,27 +369,25 @@ func (c *Client) Upload(filename, contentType string, content []byte) (id string
 	return u.Document.ID
 }
 
-// Becomes polls until the document has one of the statuses.
-func (c *Client) Becomes(id string, limit time.Duration, statuses ...string) Document {
+// Becomes polls until the document has one of the statuses, and returns it.
+func (c *Client) Becomes(id string, timeout time.Duration, statuses ...string) Document {
 	c.t.Helper()
 	var d Document
-	Await(c.t, limit, fmt.Sprintf("document %s to be %v", id, statuses), func() error {
+	Await(c.t, timeout, fmt.Sprintf("document %s to be %v", id, statuses), func() error {
 		d = Document{}
 		status, problem, err := c.Call("GET", "/api/documents/"+id, nil, &d)
 		if err != nil || status != http.StatusOK {
-			return fmt.Errorf("status %d: %s %w", status, problem, err)
+			return fmt.Errorf("got status %d: %s %w", status, problem, err)
 		}
-		for _, s := range statuses {
-			if d.Status == s {
-				return nil
-			}
+		if !slices.Contains(statuses, d.Status) {
+			return fmt.Errorf("the document is %s %s", d.Status, d.Reason)
 		}
-		return fmt.Errorf("it is %s %s", d.Status, d.Reason)
+		return nil
 	})
 	return d
 }
 
-// Used returns the bytes charged to the user.
+// Used returns the used bytes of the user's quota.
 func (c *Client) Used() int64 {
 	c.t.Helper()
 	var me struct {

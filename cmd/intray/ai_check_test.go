@@ -11,8 +11,9 @@ import (
 	"intray/cmd/internal/stacktest"
 )
 
-// providers answers as Ollama and as OpenAI do, by the given status and text.
-func providers(t *testing.T, status int, text string) string {
+// fakeProvider starts a server that responds like Ollama and OpenAI, with the status and with the
+// text as the message of the model. It returns the URL of the server.
+func fakeProvider(t *testing.T, status int, text string) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(status)
@@ -30,13 +31,14 @@ func providers(t *testing.T, status int, text string) string {
 }
 
 func TestAICheck(t *testing.T) {
-	const fine = `{"topics":[{"id":"t2","confidence":95}],"suggested_names":[]}`
-	works := providers(t, 200, fine)
-	wrong, refuses := providers(t, 200, `{"topic":"Invoices"}`), providers(t, 401, "")
+	const valid = `{"topics":[{"id":"t2","confidence":95}],"suggested_names":[]}`
+	works := fakeProvider(t, http.StatusOK, valid)
+	invalid := fakeProvider(t, http.StatusOK, `{"topic":"Invoices"}`)
+	refuses := fakeProvider(t, http.StatusUnauthorized, "")
 	dead := httptest.NewServer(http.NotFoundHandler())
 	dead.Close()
-	// No stack is found, and so no users.
-	nowhere := []string{
+	// There is no stack with the default data folder, and so there are no users.
+	base := []string{
 		"XDG_DATA_HOME=" + t.TempDir(), "HOME=" + t.TempDir(),
 		"OPENAI_API_KEY=sk-secret", "DEFAULT_AI_MODEL=m",
 	}
@@ -45,26 +47,26 @@ func TestAICheck(t *testing.T) {
 	for name, c := range map[string]struct {
 		environment []string
 		args        []string
-		status      int
-		says        []string
+		exit        int
+		want        []string
 	}{
 		"builtin": {
 			[]string{"DEFAULT_AI_PROVIDER=builtin", openai(works)}, nil,
 			0, []string{"builtin", "openai", "works"},
 		},
-		"all of one": {
+		"one provider with a model": {
 			[]string{ollama(works), openai(works)}, []string{"--provider", "openai", "--model", "x9"},
 			0, []string{"x9"},
 		},
-		"one is away": {
+		"one is unavailable": {
 			[]string{ollama(dead.URL), openai(works)}, nil,
 			3, []string{"works", "unavailable", "connection refused"},
 		},
-		"one breaks the rules": {
-			[]string{ollama(wrong), openai(works)}, nil,
+		"one returns an invalid response": {
+			[]string{ollama(invalid), openai(works)}, nil,
 			1, []string{"works", "invalid_answer"},
 		},
-		"one refuses": {
+		"one refuses the key": {
 			[]string{ollama(dead.URL), openai(refuses)}, nil,
 			1, []string{"refused", "status 401", "unavailable"},
 		},
@@ -73,47 +75,45 @@ func TestAICheck(t *testing.T) {
 			1, []string{"oracle", "not_configured", "works"},
 		},
 		"unknown provider": {nil, []string{"--provider", "anthropic"}, 2, []string{"not configured"}},
-		"bad address":      {[]string{"OLLAMA_URL=http://u:sk-secret@h"}, nil, 2, []string{"OLLAMA_URL"}},
-		"bad bound":        {[]string{"AI_CONCURRENT_CALLS=0"}, nil, 2, []string{"AI_CONCURRENT_CALLS"}},
+		"invalid URL":      {[]string{"OLLAMA_URL=http://u:sk-secret@h"}, nil, 2, []string{"OLLAMA_URL"}},
+		"invalid limit":    {[]string{"AI_CONCURRENT_CALLS=0"}, nil, 2, []string{"AI_CONCURRENT_CALLS"}},
 		"no such stack":    {nil, []string{"--data", "/nonexistent"}, 3, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, errs, status := stacktest.Run(t, append(slices.Clip(nowhere), c.environment...),
+			out, errs, exit := stacktest.Run(t, append(slices.Clip(base), c.environment...),
 				"intray", append([]string{"ai", "check"}, c.args...)...)
-			if status != c.status || strings.Contains(out+errs, "sk-secret") {
-				t.Errorf("got status %d, want %d and no secret in\n%s%s", status, c.status, out, errs)
+			if exit != c.exit || strings.Contains(out+errs, "sk-secret") {
+				t.Errorf("got exit status %d, want %d, and no secret in\n%s%s", exit, c.exit, out, errs)
 			}
-			for _, want := range c.says {
-				if !strings.Contains(out+errs, want) {
-					t.Errorf("got\n%s%swant %q in it", out, errs, want)
-				}
-			}
+			expectText(t, out+errs, c.want...)
 		})
 	}
 
-	out, _, _ := stacktest.Run(t, append(slices.Clip(nowhere), ollama(works), openai(wrong)),
-		"intray", "ai", "check", "--json")
-	type line struct {
-		Provider, Model, Result string
-		Schema                  *bool
-		Correct                 bool
-	}
-	found := map[string]line{}
-	for text := range strings.Lines(out) {
-		var l line
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Fatalf("%s: %v", text, err)
+	t.Run("as JSON", func(t *testing.T) {
+		out, _, _ := stacktest.Run(t, append(slices.Clip(base), ollama(works), openai(invalid)),
+			"intray", "ai", "check", "--json")
+		type line struct {
+			Provider, Model, Result string
+			Schema                  *bool
+			Sorted                  bool
 		}
-		found[l.Provider] = l
-	}
-	good, bad, builtin := found["ollama"], found["openai"], found["builtin"]
-	if good.Result != "works" || good.Model != "m" || !*good.Schema || !good.Correct {
-		t.Errorf("got %+v of ollama, want that it works with the model m", good)
-	}
-	if bad.Result != "invalid_answer" || *bad.Schema {
-		t.Errorf("got %+v of openai, want an invalid answer", bad)
-	}
-	if !builtin.Correct {
-		t.Errorf("got %+v of builtin, want a correct topic", builtin)
-	}
+		lines := map[string]line{}
+		for text := range strings.Lines(out) {
+			var l line
+			if err := json.Unmarshal([]byte(text), &l); err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			lines[l.Provider] = l
+		}
+		if got := lines["ollama"]; got.Result != "works" || got.Model != "m" || !*got.Schema ||
+			!got.Sorted {
+			t.Errorf("got %+v for ollama, want the result works for the model m", got)
+		}
+		if got := lines["openai"]; got.Result != "invalid_answer" || *got.Schema {
+			t.Errorf("got %+v for openai, want the result invalid_answer", got)
+		}
+		if got := lines["builtin"]; !got.Sorted {
+			t.Errorf("got %+v for builtin, want sorted", got)
+		}
+	})
 }

@@ -28,8 +28,8 @@ type letter struct {
 	Base64   []byte `json:"data_base64"`
 }
 
-// letters waits for n dead letters that the filters choose and returns them in the
-// order of their messages.
+// letters waits until n dead letters match the filters, and returns them in the order of their
+// messages.
 func (s *stack) letters(t *testing.T, n int, filters ...string) (all []letter) {
 	t.Helper()
 	stacktest.Await(t, time.Minute, strconv.Itoa(n)+" dead letters", func() error {
@@ -43,7 +43,7 @@ func (s *stack) letters(t *testing.T, n int, filters ...string) (all []letter) {
 			all = append(all, l)
 		}
 		if len(all) != n {
-			return fmt.Errorf("got %d, want %d", len(all), n)
+			return fmt.Errorf("got %d dead letters, want %d", len(all), n)
 		}
 		return nil
 	})
@@ -51,16 +51,16 @@ func (s *stack) letters(t *testing.T, n int, filters ...string) (all []letter) {
 	return all
 }
 
-func deadLetters(t *testing.T, s *stack) {
+func testDeadLetters(t *testing.T, s *stack) {
 	expectText(t, s.operator(t, 0, "deadletters", "list"), "No dead letters")
-	s.poison(t)
+	s.publishUndecodable(t)
 	all := s.letters(t, 3)
-	t.Run("wrong flags", func(t *testing.T) { refusesWrongLetterFlags(t, all[0].ID) })
-	t.Run("list", func(t *testing.T) { listsLetters(t, s) })
-	t.Run("show", func(t *testing.T) { showsLetters(t, s, all) })
-	t.Run("retry", func(t *testing.T) { all = retriesLetters(t, s, all) })
+	t.Run("wrong usage", func(t *testing.T) { testDeadLettersUsage(t, all[0].ID) })
+	t.Run("list", func(t *testing.T) { testDeadLettersList(t, s) })
+	t.Run("show", func(t *testing.T) { testDeadLettersShow(t, s, all) })
+	t.Run("retry", func(t *testing.T) { all = testDeadLettersRetry(t, s, all) })
 	t.Run("drop", func(t *testing.T) {
-		s.operator(t, 2, "deadletters", "drop", "--all") // more than one
+		s.operator(t, 2, "deadletters", "drop", "--all") // without --yes
 		s.letters(t, 3)
 		first := strconv.FormatInt(all[0].ID, 10)
 		s.operator(t, 0, "deadletters", "drop", first)
@@ -70,8 +70,8 @@ func deadLetters(t *testing.T, s *stack) {
 	})
 }
 
-// poison publishes three messages that cannot be decoded.
-func (s *stack) poison(t *testing.T) {
+// publishUndecodable publishes three messages that cannot be decoded.
+func (s *stack) publishUndecodable(t *testing.T) {
 	t.Helper()
 	conn, err := natsgo.Connect(s.NATS)
 	if err != nil {
@@ -82,7 +82,9 @@ func (s *stack) poison(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, data := range []string{`{"Records": [], "Key": "x"}`, "no JSON at all\x1b[31m", "nor this"} {
+	for _, data := range []string{
+		`{"Records": [], "Key": "x"}`, "not JSON\x1b[31m", "not JSON either",
+	} {
 		m := natsgo.NewMsg(schema.SubjectCreatedDirect)
 		m.Data = []byte(data)
 		m.Header.Set("Trace", "t1")
@@ -92,12 +94,13 @@ func (s *stack) poison(t *testing.T) {
 	}
 }
 
-// refusesWrongLetterFlags needs no system: it is not there to be asked.
-func refusesWrongLetterFlags(t *testing.T, id int64) {
+// testDeadLettersUsage uses an empty data folder, because wrong usage is reported even if no stack
+// is running.
+func testDeadLettersUsage(t *testing.T, id int64) {
 	for args, want := range map[string]string{
 		"list --since 1h --until 2h":      "--until is before --since",
 		"list --since yesterday":          "neither a duration",
-		"list --consumer confrim":         "choose confirm", // not as if there were none
+		"list --consumer confrim":         "choose confirm",
 		"retry --consumer confrim":        "choose confirm",
 		"drop --consumer confrim":         "choose confirm",
 		"retry":                           "select dead letters by id",
@@ -109,14 +112,14 @@ func refusesWrongLetterFlags(t *testing.T, id int64) {
 			flags := append([]string{"deadletters"}, strings.Fields(args)...)
 			_, stderr, got := stacktest.Run(t, nil, "intray", append(flags, "--data", t.TempDir())...)
 			if got != 2 {
-				t.Errorf("got status %d, want 2", got)
+				t.Errorf("got exit status %d, want 2", got)
 			}
 			expectText(t, stderr, want)
 		})
 	}
 }
 
-func listsLetters(t *testing.T, s *stack) {
+func testDeadLettersList(t *testing.T, s *stack) {
 	for filters, want := range map[string]int{
 		"--consumer confirm --since 1h --reason UNDECODABLE": 3,
 		"--consumer remove":     0,
@@ -136,40 +139,41 @@ func listsLetters(t *testing.T, s *stack) {
 	})
 }
 
-func showsLetters(t *testing.T, s *stack, all []letter) {
+func testDeadLettersShow(t *testing.T, s *stack, all []letter) {
 	id := func(i int) string { return strconv.FormatInt(all[i].ID, 10) }
-	t.Run("with JSON in it", func(t *testing.T) {
+	t.Run("JSON data", func(t *testing.T) {
 		expectText(t, s.operator(t, 0, "deadletters", "show", id(0)), "undecodable event: no records",
 			"Trace: t1", "BUCKET ", "{\n  \"Records\": [],\n  \"Key\": \"x\"\n}\n")
 	})
-	t.Run("with binary data", func(t *testing.T) {
+	t.Run("binary data", func(t *testing.T) {
 		out := s.operator(t, 0, "deadletters", "show", id(1))
-		expectText(t, out, "6e 6f 20 4a 53 4f 4e")
+		expectText(t, out, "6e 6f 74 20 4a 53 4f 4e") // "not JSON"
 		if strings.Contains(out, "\x1b") {
-			t.Errorf("got %q, want no control characters in it", out)
+			t.Errorf("got %q, want no control characters", out)
 		}
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		var got letter
-		if err := json.Unmarshal([]byte(s.operator(t, 0, "deadletters", "show", "--json", id(1))), &got); err != nil {
+		out := s.operator(t, 0, "deadletters", "show", "--json", id(1))
+		if err := json.Unmarshal([]byte(out), &got); err != nil {
 			t.Fatal(err)
 		}
-		const data = "no JSON at all\x1b[31m"
+		const data = "not JSON\x1b[31m"
 		if string(got.Base64) != data || got.Data != nil || got.Headers["Trace"][0] != "t1" {
-			t.Errorf("got %+v, want %q as Base64 alone, and the header Trace", got, data)
+			t.Errorf("got %+v, want %q only as Base64, and the header Trace", got, data)
 		}
 	})
 	t.Run("unknown", func(t *testing.T) { s.operator(t, 1, "deadletters", "show", "999999") })
 }
 
-// retriesLetters returns the dead letters that came of the last retry.
-func retriesLetters(t *testing.T, s *stack, all []letter) []letter {
+// testDeadLettersRetry returns the dead letters after the last retry.
+func testDeadLettersRetry(t *testing.T, s *stack, all []letter) []letter {
 	s.operator(t, 1, "deadletters", "retry", "999999")
 	out := s.operator(t, 0, "deadletters", "retry", "--all", "--dry-run")
 	if got := strings.Count(out, "would retry"); got != 3 {
-		t.Errorf("got %d that would be retried, want 3:\n%s", got, out)
+		t.Errorf("got %d dead letters to retry, want 3:\n%s", got, out)
 	}
-	// What still cannot be decoded comes back, each time as a new one.
+	// The messages still cannot be decoded, so that each retry leads to new dead letters.
 	byID := func(a, b letter) int { return cmp.Compare(a.ID, b.ID) }
 	for range 2 {
 		before := all
@@ -177,7 +181,7 @@ func retriesLetters(t *testing.T, s *stack, all []letter) []letter {
 		expectText(t, out, "3 dead letters retried")
 		all = s.letters(t, 3)
 		if slices.MinFunc(all, byID).ID <= slices.MaxFunc(before, byID).ID {
-			t.Errorf("got dead letters %+v, want newer ones than %+v", all, before)
+			t.Errorf("got dead letters %+v, want all ids above those of %+v", all, before)
 		}
 	}
 	return all

@@ -26,9 +26,11 @@ type eventLine struct {
 	Time         time.Time
 }
 
-func (s *eventful) list(t *testing.T, args ...string) (events []eventLine) {
+// list returns the events that "events list" prints with the flags.
+func (s *eventStack) list(t *testing.T, args ...string) (events []eventLine) {
 	t.Helper()
-	for line := range strings.Lines(s.operator(t, 0, append([]string{"events", "list", "--json"}, args...)...)) {
+	out := s.operator(t, 0, append([]string{"events", "list", "--json"}, args...)...)
+	for line := range strings.Lines(out) {
 		var e eventLine
 		if err := json.Unmarshal([]byte(line), &e); err != nil {
 			t.Fatalf("%s: %v", line, err)
@@ -38,55 +40,57 @@ func (s *eventful) list(t *testing.T, args ...string) (events []eventLine) {
 	return events
 }
 
-func listsEvents(t *testing.T, s *eventful) {
-	t.Run("by time", func(t *testing.T) {
+func testEventsList(t *testing.T, s *eventStack) {
+	t.Run("ordered by time", func(t *testing.T) {
 		all := s.list(t)
 		if want := 24 + 24 + 2; len(all) < want {
 			t.Errorf("got %d events, want %d or more", len(all), want)
 		}
 		if !slices.IsSortedFunc(all, func(a, b eventLine) int { return a.Time.Compare(b.Time) }) {
-			t.Errorf("got events %+v, want them by time", all)
+			t.Errorf("got events %+v, want them ordered by time", all)
 		}
 	})
 	t.Run("of a document", func(t *testing.T) {
 		got := map[string]int{}
 		for _, e := range s.list(t, "--document", s.letters[0]) {
 			got[e.Kind]++
-			if e.Document != s.letters[0] || e.Email != "alice@intray.local" || e.Status != "classified" {
-				t.Errorf("got event %+v, want alice's %s, classified", e, s.letters[0])
+			if e.Document != s.letters[0] || e.Email != "alice@intray.local" ||
+				e.Status != "classified" {
+				t.Errorf("got event %+v, want document %s of alice, classified", e, s.letters[0])
 			}
 		}
-		if want := map[string]int{"created": 2, "uploaded": 1, "classified": 1}; !maps.Equal(got, want) {
+		want := map[string]int{"created": 2, "uploaded": 1, "classified": 1}
+		if !maps.Equal(got, want) {
 			t.Errorf("got events by kind %v, want %v", got, want)
 		}
 	})
 	t.Run("of a deleted document", func(t *testing.T) {
 		got := s.list(t, "--document", s.deleted, "--stream", "bucket", "--kind", "removed")
 		if len(got) == 0 || got[0].Status != "gone" {
-			t.Errorf("got %+v, want removals of a document that is gone", got)
+			t.Errorf("got %+v, want removed events of a document that is gone", got)
 		}
 	})
 	t.Run("of a user", func(t *testing.T) {
 		for _, e := range s.list(t, "--user", "BOB@intray.local") {
 			if e.Document == s.empty || slices.Contains(s.letters, e.Document) {
-				t.Errorf("got %+v, want bob's only", e)
+				t.Errorf("got %+v, want only events of bob's documents", e)
 			}
 		}
 		id := s.list(t, "--document", s.empty)[0].User
-		byID, byAddress := len(s.list(t, "--user", id)), len(s.list(t, "--user", "alice@intray.local"))
-		if byID == 0 || byID != byAddress {
-			t.Errorf("got %d events of the user's id, want the %d of the address", byID, byAddress)
+		got, want := len(s.list(t, "--user", id)), len(s.list(t, "--user", "alice@intray.local"))
+		if got == 0 || got != want {
+			t.Errorf("got %d events by the id of a user, want %d as by the address", got, want)
 		}
 	})
 	for name, c := range map[string]struct {
 		args []string
 		want int
 	}{
-		"of sequences":    {[]string{"--seq", "2-4", "--stream", "bucket"}, 3},
-		"of the future":   {[]string{"--since", "2999-01-01"}, 0},
-		"of the far past": {[]string{"--from", "2000-01-01", "--to", "2001-01-01"}, 0},
-		"of a key":        {[]string{"--prefix", objectKey(s.empty)}, 4},
-		"at most":         {[]string{"--limit", "7"}, 7},
+		"of a range of sequences": {[]string{"--seq", "2-4", "--stream", "bucket"}, 3},
+		"of the future":           {[]string{"--since", "2999-01-01"}, 0},
+		"of the far past":         {[]string{"--from", "2000-01-01", "--to", "2001-01-01"}, 0},
+		"of a key":                {[]string{"--prefix", objectKey(s.empty)}, 4},
+		"with a limit":            {[]string{"--limit", "7"}, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := len(s.list(t, c.args...)); got != c.want {
@@ -108,9 +112,10 @@ func objectKey(id string) string {
 	return schema.ObjectPrefix + strings.ReplaceAll(id, "-", "")[:10] + "/" + id
 }
 
-func followsEvents(t *testing.T, s *eventful) {
+func testEventsFollow(t *testing.T, s *eventStack) {
 	path := stacktest.Program(t, "intray")
-	c := exec.CommandContext(t.Context(), path, "events", "list", "--follow", "--json", "--since", "1s", "--data", s.Dir)
+	c := exec.CommandContext(t.Context(), path,
+		"events", "list", "--follow", "--json", "--since", "1s", "--data", s.Dir)
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -124,7 +129,8 @@ func followsEvents(t *testing.T, s *eventful) {
 	lines := bufio.NewScanner(out)
 	for got["created"] < 2 || got["classified"] < 1 {
 		if !lines.Scan() {
-			t.Fatalf("got %v, then the end (%v), want 2 created and 1 classified", got, lines.Err())
+			t.Fatalf("got %v before the end (error %v), want 2 created and 1 classified",
+				got, lines.Err())
 		}
 		var e eventLine
 		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
@@ -136,27 +142,29 @@ func followsEvents(t *testing.T, s *eventful) {
 	}
 	_ = c.Process.Signal(syscall.SIGINT)
 	if err := c.Wait(); err != nil {
-		t.Errorf("interrupted, it ended with %v, want status 0", err)
+		t.Errorf("after an interrupt: got %v, want exit status 0", err)
 	}
 	s.alice.Becomes(id, time.Minute, "classified")
-	s.quiet(t)
+	s.awaitIdle(t)
 }
 
-// showsDocuments holds the stories of some documents to what happened; how a story is
-// printed is compared with a golden file.
-func showsDocuments(t *testing.T, s *eventful) {
+// testEventsShow checks the histories of some documents. TestStoryGolden checks their format.
+func testEventsShow(t *testing.T, s *eventStack) {
 	for name, c := range map[string]struct {
 		id   string
 		want []string // in this order
 	}{
 		"classified": {s.letters[0], []string{
-			"alice@intray.local", "upload URL issued", "bucket event: created", "became uploaded", "became classified",
+			"alice@intray.local", "upload URL issued", "bucket event: created", "became uploaded",
+			"became classified",
 		}},
 		"failed": {s.empty, []string{"failed no_text", "became uploaded", "became failed (no_text)"}},
-		"another type": {s.notes[0], []string{
+		"of another type than declared": {s.notes[0], []string{
 			"note.txt", "text/plain, which differs from the declared type", "application/pdf",
 		}},
-		"deleted": {s.deleted, []string{"gone", "became classified", "object given up", "object deleted"}},
+		"deleted": {s.deleted, []string{
+			"gone", "became classified", "object given up", "object deleted",
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			out := s.operator(t, 0, "events", "show", c.id)
@@ -164,7 +172,7 @@ func showsDocuments(t *testing.T, s *eventful) {
 			for _, want := range c.want {
 				_, after, found := strings.Cut(rest, want)
 				if !found {
-					t.Fatalf("got\n%s\nwant %q in it, in this order", out, c.want)
+					t.Fatalf("got\n%s\nwant the texts %q in this order", out, c.want)
 				}
 				rest = after
 			}
@@ -180,21 +188,22 @@ func showsDocuments(t *testing.T, s *eventful) {
 			t.Fatal(err)
 		}
 		if got.Status != "gone" || len(got.Story) < 6 {
-			t.Errorf("got %+v, want gone with 6 entries or more", got)
+			t.Errorf("got %+v, want status gone and at least 6 entries", got)
 		}
 	})
 }
 
-// showsFailedAttempts sends a document to an AI that is not there.
-func showsFailedAttempts(t *testing.T, s *eventful) {
+// testEventsShowFailedAttempts classifies a document with an AI provider that is not running.
+func testEventsShowFailedAttempts(t *testing.T, s *eventStack) {
 	s.operator(t, 0, "users", "set", "bob@intray.local", "--ai-provider", "ollama")
 	id := s.bob.Upload("waits.txt", "text/plain", []byte(invoice))
-	stacktest.Await(t, time.Minute, "the story to hold the failed attempt", func() error {
+	stacktest.Await(t, time.Minute, "the failed attempt in the history", func() error {
 		story := s.operator(t, 0, "events", "show", id)
 		_, after, ok := strings.Cut(story, "classify: attempt 1 failed")
-		if !ok || !strings.Contains(after, " ask provider ollama") || strings.Contains(after, "document "+id) ||
-			!strings.Contains(after, "; next attempt at ") {
-			return fmt.Errorf("got\n%s\nwant the failed attempt with its cause, and when the next is", story)
+		if !ok || !strings.Contains(after, " ask provider ollama") ||
+			strings.Contains(after, "document "+id) || !strings.Contains(after, "; next attempt at ") {
+			return fmt.Errorf("got\n%s\nwant the failed attempt with its cause and the time of the next",
+				story)
 		}
 		return nil
 	})

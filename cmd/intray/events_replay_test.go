@@ -21,33 +21,45 @@ type replayReport struct {
 	EndedAt                             *time.Time `json:"ended_at"`
 }
 
-func (r replayReport) expect(t *testing.T, status string, matched, applied, unchanged, failed int64) {
+// counts are the numbers of events of a replay that matched, and by outcome.
+type counts struct{ matched, applied, unchanged, failed int64 }
+
+func (r replayReport) expectDone(t *testing.T, want counts) {
 	t.Helper()
-	if r.Status != status || r.Matched != matched || r.Applied != applied || r.Unchanged != unchanged || r.Failed != failed {
-		t.Errorf("replay %+v, want %s with %d = %d + %d + %d", r, status, matched, applied, unchanged, failed)
+	got := counts{r.Matched, r.Applied, r.Unchanged, r.Failed}
+	if r.Status != "done" || got != want {
+		t.Errorf("replay %s: got status %s, events %+v, want done, %+v", r.Name, r.Status, got, want)
 	}
 }
 
-// replay runs a replay to its end and returns its report.
-func (s *eventful) replay(t *testing.T, want int, args ...string) (r replayReport) {
+// replay runs a replay until it ends and returns its report.
+func (s *eventStack) replay(t *testing.T, exit int, args ...string) (r replayReport) {
 	t.Helper()
-	out := s.operator(t, want, append([]string{"events", "replay", "--json", "--execute", "--reason", "a test"}, args...)...)
+	command := []string{"events", "replay", "--json", "--execute", "--reason", "a test"}
+	out := s.operator(t, exit, append(command, args...)...)
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("%s: %v", out, err)
 	}
 	return r
 }
 
-func (s *eventful) status(t *testing.T, name string) (r replayReport) {
+func (s *eventStack) replayStatus(t *testing.T, name string) (r replayReport) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(s.operator(t, 0, "events", "replay", "status", "--json", name)), &r); err != nil {
-		t.Fatal(err)
+	out := s.operator(t, 0, "events", "replay", "status", "--json", name)
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%s: %v", out, err)
 	}
 	return r
 }
 
-// start starts a command in the background and returns it with what it writes.
-func (s *eventful) begin(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
+// run runs a command on the stack.
+func (s *eventStack) run(t *testing.T, args ...string) (stdout, stderr string, exit int) {
+	t.Helper()
+	return stacktest.Run(t, nil, "intray", append(args, "--data", s.Dir)...)
+}
+
+// start starts a command in the background. The buffer receives its output.
+func (s *eventStack) start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
 	path := stacktest.Program(t, "intray")
 	out := new(bytes.Buffer)
@@ -59,27 +71,29 @@ func (s *eventful) begin(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer
 	return c, out
 }
 
-func ended(t *testing.T, c *exec.Cmd, out *bytes.Buffer, want int) {
+// expectExit waits for a command that was started in the background and checks its exit status.
+func expectExit(t *testing.T, c *exec.Cmd, out *bytes.Buffer, want int) {
 	t.Helper()
 	_ = c.Wait()
 	if got := c.ProcessState.ExitCode(); got != want {
-		t.Errorf("%v ended with %d, want %d:\n%s", c.Args, got, want, out)
+		t.Errorf("%v: got exit status %d, want %d:\n%s", c.Args, got, want, out)
 	}
 }
 
-func plansReplays(t *testing.T, s *eventful) {
+func testReplayPlan(t *testing.T, s *eventStack) {
 	before := s.dump(t)
 	t.Run("as text", func(t *testing.T) {
 		expectText(t, s.operator(t, 0, "events", "replay", "--to", "confirm"),
-			"Would replay 26 events to confirm", "created 26", "classified 22", "failed no_text 2", "gone 2",
-			"Nothing was changed")
+			"Would replay 26 events to confirm",
+			"created 26", "classified 22", "failed no_text 2", "gone 2", "Nothing was changed")
 	})
 	t.Run("as JSON", func(t *testing.T) {
 		var got struct {
 			Matched  int64
 			Statuses map[string]int64
 		}
-		out := s.operator(t, 0, "events", "replay", "--json", "--to", "classify", "--user", "alice@intray.local")
+		out := s.operator(t, 0, "events", "replay", "--json",
+			"--to", "classify", "--user", "alice@intray.local")
 		if err := json.Unmarshal([]byte(out), &got); err != nil {
 			t.Fatal(err)
 		}
@@ -87,243 +101,304 @@ func plansReplays(t *testing.T, s *eventful) {
 			t.Errorf("got plan %+v, want 8 events, 7 of them classified", got)
 		}
 	})
-	s.unchanged(t, before)
+	s.expectUnchanged(t, before)
 	expectText(t, s.operator(t, 0, "events", "replay", "list"), "No replays")
 }
 
-// unchanged compares everything that a replay might change with what it was before.
-func (s *eventful) unchanged(t *testing.T, before string) {
+// expectUnchanged compares everything that a replay could change with an earlier dump.
+func (s *eventStack) expectUnchanged(t *testing.T, before string) {
 	t.Helper()
 	if after := s.dump(t); after != before {
-		t.Errorf("got\n%s\nwant what was before:\n%s", after, before)
+		t.Errorf("got\n%s\nwant the state before:\n%s", after, before)
 	}
 }
 
-func replaysEverythingTwice(t *testing.T, s *eventful) {
+func testReplayOfEverything(t *testing.T, s *eventStack) {
 	before := s.dump(t)
-	classified := s.delivered(t, schema.StreamDocuments, "classify")
+	liveClassify := s.delivered(t, schema.StreamDocuments, "classify")
 	for range 2 {
-		s.replay(t, 0, "--to", "confirm").expect(t, "done", 26, 0, 26, 0)
+		s.replay(t, 0, "--to", "confirm").expectDone(t, counts{matched: 26, unchanged: 26})
 	}
 	if got := s.delivered(t, schema.StreamReplay, "classify"); got != 0 {
-		t.Errorf("classify was given %d events of confirm's replays, want 0", got)
+		t.Errorf("got %d events of replays to confirm delivered to classify, want 0", got)
 	}
-	live := s.delivered(t, schema.StreamBucket, "confirm")
+	liveConfirm := s.delivered(t, schema.StreamBucket, "confirm")
 	for range 2 {
-		s.replay(t, 0, "--to", "classify").expect(t, "done", 13, 0, 13, 0)
+		s.replay(t, 0, "--to", "classify").expectDone(t, counts{matched: 13, unchanged: 13})
 	}
-	for _, c := range []struct {
+	for name, c := range map[string]struct {
 		stream, consumer string
 		want             uint64
 	}{
-		{schema.StreamReplay, "confirm", 52}, {schema.StreamReplay, "classify", 26},
-		// Live consumers are given no replayed events.
-		{schema.StreamBucket, "confirm", live}, {schema.StreamDocuments, "classify", classified},
+		"replayed events of confirm":  {schema.StreamReplay, "confirm", 52},
+		"replayed events of classify": {schema.StreamReplay, "classify", 26},
+		"live events of confirm":      {schema.StreamBucket, "confirm", liveConfirm},
+		"live events of classify":     {schema.StreamDocuments, "classify", liveClassify},
 	} {
 		if got := s.delivered(t, c.stream, c.consumer); got != c.want {
-			t.Errorf("%s was given %d events of %s, want %d", c.consumer, got, c.stream, c.want)
+			t.Errorf("%s: got %d delivered, want %d", name, got, c.want)
 		}
 	}
-	s.unchanged(t, before)
+	s.expectUnchanged(t, before)
 	s.expectNoObject(t, objectKey(s.deleted))
 	stream, err := s.js.Stream(t.Context(), schema.StreamReplay)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := stream.CachedInfo().State.Msgs; got != 0 {
-		t.Errorf("replays that are done left %d messages, want 0", got)
+		t.Errorf("got %d messages in the stream after the replays, want 0", got)
 	}
-	story := s.operator(t, 0, "events", "show", s.letters[0])
-	expectText(t, story, ": a test")
-	confirms, classifies := strings.Count(story, "replay to confirm: unchanged"), strings.Count(story, "replay to classify: ")
-	if confirms < 2 || classifies != 2 {
-		t.Errorf("got %d and %d replays in the story, want 2 or more to confirm and 2 to classify:\n%s",
-			confirms, classifies, story)
-	}
-	out := s.operator(t, 0, "events", "replay", "list")
-	if lines, reasons := strings.Count(out, "\n"), strings.Count(out, "a test"); lines != 5 || reasons != 4 {
-		t.Errorf("got %d lines with %d reasons, want 5 with 4:\n%s", lines, reasons, out)
-	}
+	t.Run("history of a document", func(t *testing.T) {
+		story := s.operator(t, 0, "events", "show", s.letters[0])
+		expectText(t, story, ": a test")
+		confirms := strings.Count(story, "replay to confirm: unchanged")
+		classifies := strings.Count(story, "replay to classify: ")
+		if confirms < 2 || classifies != 2 {
+			t.Errorf("got %d replays to confirm and %d to classify, want at least 2 and 2:\n%s",
+				confirms, classifies, story)
+		}
+	})
+	t.Run("list of replays", func(t *testing.T) {
+		out := s.operator(t, 0, "events", "replay", "list")
+		lines, reasons := strings.Count(out, "\n"), strings.Count(out, "a test")
+		if lines != 5 || reasons != 4 {
+			t.Errorf("got %d lines with %d reasons, want 5 with 4:\n%s", lines, reasons, out)
+		}
+	})
 }
 
-// pend makes a document pending, as if its events had got lost.
-func (s *eventful) pend(t *testing.T, id string) {
+// makePending makes a document pending again, as if its events had been lost.
+func (s *eventStack) makePending(t *testing.T, id string) {
 	t.Helper()
 	if _, err := s.database(t).Exec(`
-		WITH d AS (UPDATE documents SET status = 'pending', charged_bytes = 0, etag = '', uploaded_at = NULL, classified_at = NULL,
-				version = version + 1, url_issued_at = now() WHERE id = $1 RETURNING user_id, size)
-		UPDATE quotas AS q SET used_bytes = used_bytes - d.size FROM d WHERE q.user_id = d.user_id`, id); err != nil {
+		WITH d AS (UPDATE documents SET status = 'pending', charged_bytes = 0, etag = '',
+				uploaded_at = NULL, classified_at = NULL, version = version + 1,
+				url_issued_at = now()
+			WHERE id = $1 RETURNING user_id, size)
+		UPDATE quotas AS q SET used_bytes = used_bytes - d.size FROM d
+		WHERE q.user_id = d.user_id`, id); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func replaysWhatFailed(t *testing.T, s *eventful) {
+func testReplayOnlyFailed(t *testing.T, s *eventStack) {
 	used := s.alice.Used()
-	s.pend(t, s.letters[1])
-	s.replay(t, 0, "--to", "confirm", "--only-failed", "--user", "alice@intray.local").expect(t, "done", 2, 1, 1, 0) // its two events
+	s.makePending(t, s.letters[1])
+	// The document has two events. The first one confirms it.
+	s.replay(t, 0, "--to", "confirm", "--only-failed", "--user", "alice@intray.local").
+		expectDone(t, counts{matched: 2, applied: 1, unchanged: 1})
 	s.alice.Becomes(s.letters[1], time.Minute, "classified")
-	if now := s.alice.Used(); now != used {
-		t.Errorf("got %d bytes used, want %d", now, used)
+	if got := s.alice.Used(); got != used {
+		t.Errorf("got %d used bytes, want %d", got, used)
 	}
-	s.quiet(t)
-	s.replay(t, 0, "--to", "confirm", "--only-failed").expect(t, "done", 0, 0, 0, 0)
+	s.awaitIdle(t)
+	s.replay(t, 0, "--to", "confirm", "--only-failed").expectDone(t, counts{})
 }
 
-func classifiesAgain(t *testing.T, s *eventful) {
-	db := s.database(t)
-	topics := func(id string) (names string) {
-		t.Helper()
-		if err := db.Get(&names, `SELECT coalesce(string_agg(t.name, ',' ORDER BY t.name), '') FROM document_topics AS dt
-			JOIN topics AS t ON t.id = dt.topic_id WHERE dt.document_id = $1`, id); err != nil {
-			t.Fatal(err)
-		}
-		return names
+// topics returns the names of a document's topics.
+func (s *eventStack) topics(t *testing.T, id string) (names string) {
+	t.Helper()
+	if err := s.database(t).Get(&names, `
+		SELECT coalesce(string_agg(t.name, ',' ORDER BY t.name), '')
+		FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
+		WHERE dt.document_id = $1`, id); err != nil {
+		t.Fatal(err)
 	}
-	byHand, wrong, failed := s.letters[2], s.letters[3], s.letters[4]
-	right := topics(wrong)
+	return names
+}
+
+func testReplayToClassify(t *testing.T, s *eventStack) {
+	manual, wrong, failed := s.letters[2], s.letters[3], s.letters[4]
+	right := s.topics(t, wrong)
 	for _, statement := range []string{
 		`DELETE FROM document_topics WHERE document_id IN ($1, $2, $3)`,
-		`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) SELECT d.id, d.user_id, t.id, 100
-			FROM documents AS d, topics AS t WHERE d.id IN ($1, $2) AND d.id <> $3 AND lower(t.name) = 'contracts'`,
-		`UPDATE documents SET topics_locked = (id = $1), status = CASE WHEN id = $3 THEN 'failed' ELSE status END,
-			reason = CASE WHEN id = $3 THEN 'ai_unavailable' ELSE reason END, version = version + 1 WHERE id IN ($1, $2, $3)`,
+		`INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+			SELECT d.id, d.user_id, t.id, 100 FROM documents AS d, topics AS t
+			WHERE d.id IN ($1, $2) AND d.id <> $3 AND lower(t.name) = 'contracts'`,
+		`UPDATE documents SET topics_locked = (id = $1), version = version + 1,
+				status = CASE WHEN id = $3 THEN 'failed' ELSE status END,
+				reason = CASE WHEN id = $3 THEN 'ai_unavailable' ELSE reason END
+			WHERE id IN ($1, $2, $3)`,
 	} {
-		if _, err := db.Exec(statement, byHand, wrong, failed); err != nil {
+		if _, err := s.database(t).Exec(statement, manual, wrong, failed); err != nil {
 			t.Fatal(err)
 		}
 	}
-	// The failed ones are the empty file and this one.
-	s.replay(t, 0, "--to", "classify", "--only-failed").expect(t, "done", 2, 1, 1, 0)
-	d := s.alice.Becomes(failed, time.Second, "classified")
-	if got := topics(failed); got != right || d.Reason != "" {
-		t.Errorf("the failed one: got topics %q and reason %q, want %q and none", got, d.Reason, right)
-	}
-	if got := topics(wrong); got == right || right == "" {
-		t.Errorf("before it is classified again: got topics %q, want others than %q", got, right)
-	}
-	last := s.delivered(t, schema.StreamDocuments, "classify")
-	if r := s.replay(t, 0, "--to", "classify", "--user", "alice@intray.local"); r.Applied != 1 || r.Failed != 0 {
-		t.Errorf("got %+v, want 1 applied and none failed", r)
-	}
-	if got := topics(wrong); got != right {
-		t.Errorf("classified again: got topics %q, want %q", got, right)
-	}
-	if got := topics(byHand); !strings.EqualFold(got, "contracts") {
-		t.Errorf("set by hand: got topics %q, want contracts", got)
-	}
-	s.quiet(t)
-	if n := s.delivered(t, schema.StreamDocuments, "classify"); n != last {
-		t.Errorf("classify was given %d live events, want none", n-last)
-	}
+	t.Run("only failed", func(t *testing.T) {
+		// The failed documents are the empty one and this one.
+		s.replay(t, 0, "--to", "classify", "--only-failed").
+			expectDone(t, counts{matched: 2, applied: 1, unchanged: 1})
+		d := s.alice.Becomes(failed, time.Second, "classified")
+		if got := s.topics(t, failed); got != right || d.Reason != "" {
+			t.Errorf("failed document: got topics %q, reason %q, want %q and none",
+				got, d.Reason, right)
+		}
+		if got := s.topics(t, wrong); got == right || right == "" {
+			t.Errorf("classified document: got topics %q, want topics other than %q", got, right)
+		}
+	})
+	t.Run("all documents of a user", func(t *testing.T) {
+		last := s.delivered(t, schema.StreamDocuments, "classify")
+		r := s.replay(t, 0, "--to", "classify", "--user", "alice@intray.local")
+		if r.Applied != 1 || r.Failed != 0 {
+			t.Errorf("got %+v, want 1 applied and 0 failed", r)
+		}
+		if got := s.topics(t, wrong); got != right {
+			t.Errorf("document with wrong topics: got %q, want %q", got, right)
+		}
+		if got := s.topics(t, manual); !strings.EqualFold(got, "contracts") {
+			t.Errorf("document with manually set topics: got %q, want contracts", got)
+		}
+		s.awaitIdle(t)
+		if got := s.delivered(t, schema.StreamDocuments, "classify"); got != last {
+			t.Errorf("got %d live events delivered to classify, want 0", got-last)
+		}
+	})
 }
 
-// slowly starts a replay that takes some seconds and waits until some of it is done.
-func (s *eventful) slowly(t *testing.T, name string, args ...string) (*exec.Cmd, *bytes.Buffer) {
+// startSlowReplay starts a replay that takes some seconds, and waits until some of its events have
+// an outcome.
+func (s *eventStack) startSlowReplay(
+	t *testing.T, name string, args ...string,
+) (*exec.Cmd, *bytes.Buffer) {
 	t.Helper()
-	c, out := s.begin(t, append([]string{"events", "replay", "--to", "confirm", "--rate", "5", "--execute", "--reason", "a test", "--name", name}, args...)...)
-	stacktest.Await(t, time.Minute, "some events to be replayed", func() error {
-		stdout, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "status", "--json", name, "--data", s.Dir)
+	command := []string{
+		"events", "replay", "--to", "confirm", "--rate", "5", "--execute", "--reason", "a test",
+		"--name", name,
+	}
+	c, out := s.start(t, append(command, args...)...)
+	stacktest.Await(t, time.Minute, "outcomes of some events", func() error {
+		stdout, stderr, exit := s.run(t, "events", "replay", "status", "--json", name)
 		var r replayReport
-		if status != 0 || json.Unmarshal([]byte(stdout), &r) != nil || r.Unchanged < 5 {
-			return fmt.Errorf("%d: %s%s", status, stdout, stderr)
+		if exit != 0 || json.Unmarshal([]byte(stdout), &r) != nil || r.Unchanged < 5 {
+			return fmt.Errorf("got exit status %d: %s%s", exit, stdout, stderr)
 		}
 		if !r.HasPublisher {
-			t.Errorf("got %+v, want it attended", r)
+			t.Errorf("got %+v, want has_publisher true", r)
 		}
 		return nil
 	})
 	return c, out
 }
 
-func pausesAndResumes(t *testing.T, s *eventful) {
+func testReplayPauseAndResume(t *testing.T, s *eventStack) {
 	before := s.dump(t)
-	c, out := s.slowly(t, "slow")
-	s.operator(t, 1, "events", "replay", "resume", "slow") // it is running
-	s.operator(t, 0, "events", "replay", "pause", "slow")
-	ended(t, c, out, 1)
-	expectText(t, out.String(), "resume slow")
-	r := s.status(t, "slow")
-	if r.Status != "paused" || r.Unchanged >= r.Matched || r.HasPublisher {
-		t.Errorf("got %+v, want it paused with some events left, attended by nobody", r)
-	}
-	expectText(t, s.operator(t, 0, "events", "replay", "resume", "slow"), "done")
-	n := s.status(t, "slow").Matched
-	s.status(t, "slow").expect(t, "done", n, 0, n, 0)
-	s.operator(t, 1, "events", "replay", "pause", "slow")
-	_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "resume", "slow", "--data", s.Dir)
-	if status != 1 || !strings.Contains(stderr, "slow is done") || strings.Contains(stderr, "to continue") {
-		t.Errorf("resumed when it was done: got status %d, %q, want 1 and that it is done", status, stderr)
-	}
-	s.unchanged(t, before)
+	c, out := s.startSlowReplay(t, "slow")
+	t.Run("resume while it runs", func(t *testing.T) {
+		s.operator(t, 1, "events", "replay", "resume", "slow")
+	})
+	t.Run("pause", func(t *testing.T) {
+		s.operator(t, 0, "events", "replay", "pause", "slow")
+		expectExit(t, c, out, 1)
+		expectText(t, out.String(), "resume slow")
+		r := s.replayStatus(t, "slow")
+		if r.Status != "paused" || r.Unchanged >= r.Matched || r.HasPublisher {
+			t.Errorf("got %+v, want it paused, with remaining events and no publisher", r)
+		}
+	})
+	t.Run("resume", func(t *testing.T) {
+		expectText(t, s.operator(t, 0, "events", "replay", "resume", "slow"), "done")
+		r := s.replayStatus(t, "slow")
+		r.expectDone(t, counts{matched: r.Matched, unchanged: r.Matched})
+	})
+	t.Run("pause and resume after its end", func(t *testing.T) {
+		s.operator(t, 1, "events", "replay", "pause", "slow")
+		_, stderr, exit := s.run(t, "events", "replay", "resume", "slow")
+		if exit != 1 || strings.Contains(stderr, "to continue") {
+			t.Errorf("resume: got exit status %d, %q, want 1 and no hint to continue", exit, stderr)
+		}
+		expectText(t, stderr, "slow is done")
+	})
+	s.expectUnchanged(t, before)
 }
 
-func isInterrupted(t *testing.T, s *eventful) {
+func testReplayInterrupt(t *testing.T, s *eventStack) {
 	before := s.dump(t)
-	c, out := s.slowly(t, "interrupted")
+	c, out := s.startSlowReplay(t, "interrupted")
 	if err := c.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
 	}
-	ended(t, c, out, 1)
+	expectExit(t, c, out, 1)
 	expectText(t, out.String(), `replay resume interrupted"`)
 	s.operator(t, 0, "events", "replay", "cancel", "interrupted")
-	s.unchanged(t, before)
+	s.expectUnchanged(t, before)
 }
 
-func cancelsReplays(t *testing.T, s *eventful) {
+func testReplayCancel(t *testing.T, s *eventStack) {
 	before := s.dump(t)
-	c, out := s.slowly(t, "unwanted")
+	c, out := s.startSlowReplay(t, "unwanted")
 	expectText(t, s.operator(t, 0, "events", "replay", "cancel", "unwanted"), "not replayed")
-	ended(t, c, out, 1)
-	r := s.status(t, "unwanted")
+	expectExit(t, c, out, 1)
+	r := s.replayStatus(t, "unwanted")
 	if r.Status != "canceled" || r.Unchanged == 0 || r.Unchanged >= r.Matched || r.EndedAt == nil {
-		t.Errorf("got %+v, want it canceled with some events replayed and some not", r)
+		t.Errorf("got %+v, want it canceled, with some events replayed and some not", r)
 	}
 	s.operator(t, 1, "events", "replay", "resume", "unwanted")
 	s.operator(t, 1, "events", "replay", "cancel", "unwanted")
-	s.unchanged(t, before)
+	s.expectUnchanged(t, before)
 }
 
-func survivesItsDeath(t *testing.T, s *eventful) {
-	s.pend(t, s.letters[5]) // its events are the last but a few
-	given := s.delivered(t, schema.StreamReplay, "confirm")
-	c, out := s.slowly(t, "killed")
+func testReplayKilled(t *testing.T, s *eventStack) {
+	s.makePending(t, s.letters[5]) // its events are among the last ones of the replay
+	delivered := s.delivered(t, schema.StreamReplay, "confirm")
+	c, out := s.startSlowReplay(t, "killed")
 	if err := c.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	ended(t, c, out, -1)
-	expectText(t, s.operator(t, 0, "events", "replay", "status", "killed"), "running, interrupted")
-	found, _, _ := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir)
-	expectText(t, found, "running, interrupted", `replay resume killed"`)
-	// One that died blocks others of the same events until it is resumed or canceled.
-	s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--reason", "again")
-	s.operator(t, 0, "events", "replay", "resume", "killed")
-	r := s.status(t, "killed")
-	r.expect(t, "done", r.Matched, 1, r.Matched-1, 0)
-	if again := s.delivered(t, schema.StreamReplay, "confirm") - given - uint64(r.Matched); again > 0 {
-		t.Errorf("%d events were replayed twice, want none", again)
-	}
+	expectExit(t, c, out, -1)
+	t.Run("is shown as interrupted", func(t *testing.T) {
+		shown := s.operator(t, 0, "events", "replay", "status", "killed")
+		expectText(t, shown, "running, interrupted")
+		stdout, _, _ := s.run(t, "status")
+		expectText(t, stdout, "running, interrupted", `replay resume killed"`)
+	})
+	t.Run("blocks replays of the same events", func(t *testing.T) {
+		s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--reason", "again")
+	})
+	t.Run("is resumed without delivering an event twice", func(t *testing.T) {
+		s.operator(t, 0, "events", "replay", "resume", "killed")
+		r := s.replayStatus(t, "killed")
+		r.expectDone(t, counts{matched: r.Matched, applied: 1, unchanged: r.Matched - 1})
+		got := s.delivered(t, schema.StreamReplay, "confirm") - delivered
+		if got != uint64(r.Matched) {
+			t.Errorf("got %d events delivered, want %d", got, r.Matched)
+		}
+	})
 	s.alice.Becomes(s.letters[5], time.Minute, "classified")
-	s.quiet(t)
+	s.awaitIdle(t)
 }
 
-func refusesTheSameEvents(t *testing.T, s *eventful) {
-	c, out := s.slowly(t, "first", "--user", "alice@intray.local")
-	_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "--to", "confirm", "--execute",
-		"--reason", "x", "--document", s.letters[0], "--name", "second", "--data", s.Dir)
-	if status != 1 || !strings.Contains(stderr, `"first"`) {
-		t.Errorf("the second: got status %d, %q, want 1 and the name of the first", status, stderr)
-	}
-	// Other events, and another consumer, are no overlap.
-	s.replay(t, 0, "--to", "confirm", "--user", "bob@intray.local").expect(t, "done", 10, 0, 10, 0)
-	s.replay(t, 0, "--to", "classify", "--document", s.letters[0])
+func testReplayOverlap(t *testing.T, s *eventStack) {
+	c, out := s.startSlowReplay(t, "first", "--user", "alice@intray.local")
+	t.Run("the same events", func(t *testing.T) {
+		_, stderr, exit := s.run(t, "events", "replay", "--to", "confirm", "--execute",
+			"--reason", "x", "--document", s.letters[0], "--name", "second")
+		if exit != 1 {
+			t.Errorf("got exit status %d, want 1", exit)
+		}
+		expectText(t, stderr, `"first"`)
+	})
+	t.Run("other events", func(t *testing.T) {
+		s.replay(t, 0, "--to", "confirm", "--user", "bob@intray.local").
+			expectDone(t, counts{matched: 10, unchanged: 10})
+	})
+	t.Run("another consumer", func(t *testing.T) {
+		s.replay(t, 0, "--to", "classify", "--document", s.letters[0])
+	})
 	s.operator(t, 0, "events", "replay", "cancel", "first")
-	ended(t, c, out, 1)
-	s.replay(t, 0, "--to", "confirm", "--document", s.letters[0], "--name", "second").expect(t, "done", 2, 0, 2, 0)
-	s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--reason", "x", "--name", "second")
+	expectExit(t, c, out, 1)
+	t.Run("the same events after a cancel", func(t *testing.T) {
+		s.replay(t, 0, "--to", "confirm", "--document", s.letters[0], "--name", "second").
+			expectDone(t, counts{matched: 2, unchanged: 2})
+	})
+	t.Run("a name that is in use", func(t *testing.T) {
+		s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute",
+			"--reason", "x", "--name", "second")
+	})
 }
 
-func makesEvents(t *testing.T, s *eventful) {
-	s.pend(t, s.notes[0])
+func testReplayFromBucket(t *testing.T, s *eventStack) {
+	s.makePending(t, s.notes[0])
 	stream, err := s.js.Stream(t.Context(), schema.StreamBucket)
 	if err != nil {
 		t.Fatal(err)
@@ -331,21 +406,32 @@ func makesEvents(t *testing.T, s *eventful) {
 	if err := stream.Purge(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "--to", "confirm", "--since", "2h", "--data", s.Dir)
-	if status != 0 || !strings.Contains(stderr, "--from-bucket") {
-		t.Errorf("got status %d, %q, want 0 and a hint at --from-bucket", status, stderr)
-	}
-	expectText(t, s.operator(t, 0, "events", "replay", "--to", "confirm", "--from-bucket"),
-		"Would replay 12 events", "pending 1")
-	s.replay(t, 0, "--to", "confirm", "--from-bucket", "--user", "bob@intray.local").expect(t, "done", 4, 1, 3, 0)
-	s.bob.Becomes(s.notes[0], time.Minute, "classified")
-	s.replay(t, 0, "--to", "classify", "--from-bucket").expect(t, "done", 12, 0, 12, 0)
+	t.Run("a plan without --from-bucket warns", func(t *testing.T) {
+		_, stderr, exit := s.run(t, "events", "replay", "--to", "confirm", "--since", "2h")
+		if exit != 0 {
+			t.Errorf("got exit status %d, want 0", exit)
+		}
+		expectText(t, stderr, "--from-bucket")
+	})
+	t.Run("plan", func(t *testing.T) {
+		expectText(t, s.operator(t, 0, "events", "replay", "--to", "confirm", "--from-bucket"),
+			"Would replay 12 events", "pending 1")
+	})
+	t.Run("to confirm", func(t *testing.T) {
+		s.replay(t, 0, "--to", "confirm", "--from-bucket", "--user", "bob@intray.local").
+			expectDone(t, counts{matched: 4, applied: 1, unchanged: 3})
+		s.bob.Becomes(s.notes[0], time.Minute, "classified")
+	})
+	t.Run("to classify", func(t *testing.T) {
+		s.replay(t, 0, "--to", "classify", "--from-bucket").
+			expectDone(t, counts{matched: 12, unchanged: 12})
+	})
 	expectText(t, s.operator(t, 0, "reconcile"), "No differences")
 }
 
-// warnsOfALostStream also says what to do where it is not made anew yet. It is the
-// last test: the stream's consumers are lost with it.
-func warnsOfALostStream(t *testing.T, s *eventful) {
+// testLostStream deletes the stream BUCKET and creates it again. It must be the last test, because
+// the consumers of the stream are deleted with it.
+func testLostStream(t *testing.T, s *eventStack) {
 	stream, err := s.js.Stream(t.Context(), schema.StreamBucket)
 	if err != nil {
 		t.Fatal(err)
@@ -354,20 +440,31 @@ func warnsOfALostStream(t *testing.T, s *eventful) {
 	if err := s.js.DeleteStream(t.Context(), schema.StreamBucket); err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"status"}, {"events", "replay", "--to", "confirm"}} {
-		stdout, stderr, status := stacktest.Run(t, nil, "intray", append(args, "--data", s.Dir)...)
-		if status != 3 || !strings.Contains(stdout+stderr, `"intray provision"`) {
-			t.Errorf("%v without a stream: got status %d, %s%s, want 3 and what makes it", args, status, stdout, stderr)
-		}
+	for _, command := range []string{"status", "events replay --to confirm"} {
+		t.Run(command+" without the stream", func(t *testing.T) {
+			stdout, stderr, exit := s.run(t, strings.Fields(command)...)
+			if exit != 3 {
+				t.Errorf("got exit status %d, want 3", exit)
+			}
+			expectText(t, stdout+stderr, `"intray provision"`)
+		})
 	}
 	if _, err := s.js.CreateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
 	created := time.Now()
-	for since, warned := range map[string]bool{"2h": true, created.Add(time.Second).Format(time.RFC3339): false} {
-		_, stderr, status := stacktest.Run(t, nil, "intray", "events", "replay", "--to", "confirm", "--since", since, "--data", s.Dir)
-		if status != 0 || strings.Contains(stderr, "--from-bucket") != warned {
-			t.Errorf("since %s, of a new stream: got status %d, %q, want 0 and a warning: %v", since, status, stderr, warned)
-		}
+	for name, c := range map[string]struct {
+		since string
+		warns bool
+	}{
+		"events from before the new stream": {"2h", true},
+		"events of the new stream":          {created.Add(time.Second).Format(time.RFC3339), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, stderr, exit := s.run(t, "events", "replay", "--to", "confirm", "--since", c.since)
+			if got := strings.Contains(stderr, "--from-bucket"); exit != 0 || got != c.warns {
+				t.Errorf("got exit status %d, %q, want 0 and a warning: %v", exit, stderr, c.warns)
+			}
+		})
 	}
 }

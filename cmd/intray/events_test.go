@@ -3,6 +3,7 @@ package main_test
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -14,19 +15,19 @@ import (
 	"intray/schema"
 )
 
-// eventful is a stack on which something has happened.
-type eventful struct {
+// eventStack is a stack with the events of some documents.
+type eventStack struct {
 	*stack
 	js         jetstream.JetStream
 	alice, bob *stacktest.Client
-	letters    []string // alice's, classified
-	empty      string   // alice's, failed: it holds no text
-	notes      []string // bob's
-	deleted    string   // bob's, gone
+	letters    []string // documents of alice, classified
+	empty      string   // document of alice, failed, because it has no text
+	notes      []string // documents of bob, classified
+	deleted    string   // document of bob, deleted
 }
 
-func happened(t *testing.T) *eventful {
-	s := &eventful{stack: up(t)}
+func newEventStack(t *testing.T) *eventStack {
+	s := &eventStack{stack: up(t)}
 	conn, err := natsgo.Connect(s.NATS)
 	if err != nil {
 		t.Fatal(err)
@@ -51,45 +52,50 @@ func happened(t *testing.T) *eventful {
 	for _, id := range append(s.notes, s.deleted) {
 		s.bob.Becomes(id, time.Minute, "classified")
 	}
-	s.bob.Must("DELETE", "/api/documents/"+s.deleted, nil, nil, 202)
-	s.quiet(t)
+	s.bob.Must("DELETE", "/api/documents/"+s.deleted, nil, nil, http.StatusAccepted)
+	s.awaitIdle(t)
 	return s
 }
 
-// quiet waits until every event is published, twice where MinIO publishes it twice, and
-// handled, and the deleted document is gone.
-func (s *eventful) quiet(t *testing.T) {
+// awaitIdle waits until all events are published and handled, including both events of each upload,
+// and the deleted document is gone.
+func (s *eventStack) awaitIdle(t *testing.T) {
 	t.Helper()
 	db := s.database(t)
 	stacktest.Await(t, time.Minute, "every event to be published and handled", func() error {
 		var n int
-		if err := db.Get(&n, `SELECT (SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL OR gone_at IS NOT NULL)
-			+ (SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL)`); err != nil || n > 0 {
-			return fmt.Errorf("%d documents are not published or not gone: %w", n, err)
+		err := db.Get(&n, `SELECT
+			(SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL OR gone_at IS NOT NULL)
+			+ (SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL)`)
+		if err != nil || n > 0 {
+			return fmt.Errorf("%d documents are unpublished or not deleted yet: %w", n, err)
 		}
-		// Every upload has two events.
-		want := uint64(2 * (len(s.letters) + len(s.notes) + 2))
+		want := uint64(2 * (len(s.letters) + len(s.notes) + 2)) // each upload has two events
 		if n := s.stored(t, schema.SubjectsBucketCreated); n < want {
-			return fmt.Errorf("got %d events of creations, want %d", n, want)
+			return fmt.Errorf("got %d events of created objects, want %d", n, want)
 		}
 		if s.stored(t, schema.SubjectsBucketRemoved) == 0 {
-			return errors.New("the removal is not published")
+			return errors.New("got no event of the removed object")
 		}
-		for _, c := range [][2]string{{"BUCKET", "confirm"}, {"BUCKET", "remove"}, {"DOCUMENTS", "classify"}} {
+		for _, c := range [][2]string{
+			{schema.StreamBucket, "confirm"}, {schema.StreamBucket, "remove"},
+			{schema.StreamDocuments, "classify"},
+		} {
 			consumer, err := s.js.Consumer(t.Context(), c[0], c[1])
 			if err != nil {
 				return err
 			}
-			if info := consumer.CachedInfo(); info.NumPending+uint64(info.NumAckPending) > 0 {
-				return fmt.Errorf("%s has some left", c[1])
+			info := consumer.CachedInfo()
+			if n := info.NumPending + uint64(info.NumAckPending); n > 0 {
+				return fmt.Errorf("%s has %d messages left", c[1], n)
 			}
 		}
 		return nil
 	})
 }
 
-// stored is how many of BUCKET's messages are on a subject.
-func (s *eventful) stored(t *testing.T, subject string) (n uint64) {
+// stored returns the number of messages of the stream BUCKET on a subject.
+func (s *eventStack) stored(t *testing.T, subject string) (n uint64) {
 	t.Helper()
 	stream, err := s.js.Stream(t.Context(), schema.StreamBucket)
 	if err != nil {
@@ -99,18 +105,20 @@ func (s *eventful) stored(t *testing.T, subject string) (n uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, of := range info.State.Subjects {
-		n += of
+	for _, count := range info.State.Subjects {
+		n += count
 	}
 	return n
 }
 
-// dump is everything that a replay might change.
-func (s *eventful) dump(t *testing.T) string {
+// dump returns everything that a replay could change, as text.
+func (s *eventStack) dump(t *testing.T) string {
 	t.Helper()
 	db := s.database(t)
 	var all []string
-	for _, table := range []string{"documents", "quotas", "topics", "document_topics", "object_deletions", "dead_letters"} {
+	for _, table := range []string{
+		"documents", "quotas", "topics", "document_topics", "object_deletions", "dead_letters",
+	} {
 		var rows []string
 		if err := db.Select(&rows, `SELECT x::text FROM `+table+` AS x ORDER BY 1`); err != nil {
 			t.Fatal(err)
@@ -122,13 +130,14 @@ func (s *eventful) dump(t *testing.T) string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, fmt.Sprintf("%s ends with %d", name, stream.CachedInfo().State.LastSeq))
+		last := stream.CachedInfo().State.LastSeq
+		all = append(all, fmt.Sprintf("%s: last sequence %d", name, last))
 	}
 	return strings.Join(all, "\n")
 }
 
-// delivered is how many messages a consumer was ever given.
-func (s *eventful) delivered(t *testing.T, stream, consumer string) uint64 {
+// delivered returns the number of messages that were ever delivered to a consumer.
+func (s *eventStack) delivered(t *testing.T, stream, consumer string) uint64 {
 	t.Helper()
 	c, err := s.js.Consumer(t.Context(), stream, consumer)
 	if err != nil {
@@ -138,49 +147,54 @@ func (s *eventful) delivered(t *testing.T, stream, consumer string) uint64 {
 }
 
 func TestEvents(t *testing.T) {
-	s := happened(t)
-	t.Run("wrong flags", func(t *testing.T) { refusesWrongFlags(t, s) })
-	t.Run("list", func(t *testing.T) { listsEvents(t, s) })
-	t.Run("follow", func(t *testing.T) { followsEvents(t, s) })
-	t.Run("show", func(t *testing.T) { showsDocuments(t, s) })
-	t.Run("plan", func(t *testing.T) { plansReplays(t, s) })
-	t.Run("everything twice", func(t *testing.T) { replaysEverythingTwice(t, s) })
-	t.Run("only failed", func(t *testing.T) { replaysWhatFailed(t, s) })
-	t.Run("classify again", func(t *testing.T) { classifiesAgain(t, s) })
-	t.Run("pause", func(t *testing.T) { pausesAndResumes(t, s) })
-	t.Run("interrupt", func(t *testing.T) { isInterrupted(t, s) })
-	t.Run("cancel", func(t *testing.T) { cancelsReplays(t, s) })
-	t.Run("killed", func(t *testing.T) { survivesItsDeath(t, s) })
-	t.Run("overlap", func(t *testing.T) { refusesTheSameEvents(t, s) })
-	t.Run("from the bucket", func(t *testing.T) { makesEvents(t, s) })
-	t.Run("failed attempts", func(t *testing.T) { showsFailedAttempts(t, s) })
-	t.Run("a stream made anew", func(t *testing.T) { warnsOfALostStream(t, s) })
+	s := newEventStack(t)
+	t.Run("wrong usage", func(t *testing.T) { testEventsUsage(t, s) })
+	t.Run("list", func(t *testing.T) { testEventsList(t, s) })
+	t.Run("follow", func(t *testing.T) { testEventsFollow(t, s) })
+	t.Run("show", func(t *testing.T) { testEventsShow(t, s) })
+	t.Run("replay: plan", func(t *testing.T) { testReplayPlan(t, s) })
+	t.Run("replay: everything twice", func(t *testing.T) { testReplayOfEverything(t, s) })
+	t.Run("replay: only failed", func(t *testing.T) { testReplayOnlyFailed(t, s) })
+	t.Run("replay: to classify", func(t *testing.T) { testReplayToClassify(t, s) })
+	t.Run("replay: pause and resume", func(t *testing.T) { testReplayPauseAndResume(t, s) })
+	t.Run("replay: interrupt", func(t *testing.T) { testReplayInterrupt(t, s) })
+	t.Run("replay: cancel", func(t *testing.T) { testReplayCancel(t, s) })
+	t.Run("replay: killed", func(t *testing.T) { testReplayKilled(t, s) })
+	t.Run("replay: overlap", func(t *testing.T) { testReplayOverlap(t, s) })
+	t.Run("replay: from the bucket", func(t *testing.T) { testReplayFromBucket(t, s) })
+	t.Run("show: failed attempts", func(t *testing.T) { testEventsShowFailedAttempts(t, s) })
+	t.Run("a lost stream", func(t *testing.T) { testLostStream(t, s) })
 }
 
-// refusesWrongFlags also where no system runs: it is not needed to refuse them.
-func refusesWrongFlags(t *testing.T, s *eventful) {
-	nowhere := t.TempDir()
+func testEventsUsage(t *testing.T, s *eventStack) {
+	// Wrong usage is reported even if no stack is running.
+	noStack := t.TempDir()
 	for _, args := range []string{
 		"list --kind nonsense", "list --seq 0", "list --document x", "list --follow --until 1h",
 		"list --since 1h --until 2h", "list --since soon", "list --limit -1", "show nonsense",
-		"replay", "replay --to remove", "replay --to confirm --kind removed", "replay --to confirm --execute",
-		"replay --to confirm --execute --reason x --name a.b", "replay --to confirm --seq 3-1",
-		"replay --to classify --kind created", "replay --to confirm --from-bucket --kind created",
+		"replay", "replay --to remove", "replay --to confirm --kind removed",
+		"replay --to confirm --execute", "replay --to confirm --execute --reason x --name a.b",
+		"replay --to confirm --seq 3-1", "replay --to classify --kind created",
+		"replay --to confirm --from-bucket --kind created",
 	} {
 		t.Run(args, func(t *testing.T) {
 			flags := append([]string{"events"}, strings.Fields(args)...)
-			_, stderr, got := stacktest.Run(t, nil, "intray", append(flags, "--data", nowhere)...)
+			_, stderr, got := stacktest.Run(t, nil, "intray", append(flags, "--data", noStack)...)
 			if got != 2 {
-				t.Errorf("got status %d, want 2: %s", got, stderr)
+				t.Errorf("got exit status %d, want 2: %s", got, stderr)
 			}
 			if args == "list --since soon" {
 				expectText(t, stderr, `Try "intray events list --help"`)
 			}
 		})
 	}
-	for _, args := range []string{
-		"list --user nobody@intray.local", "show 0190b5a0-0000-7000-8000-000000000000", "replay status nobody",
+	for name, args := range map[string]string{
+		"unknown user":     "list --user nobody@intray.local",
+		"unknown document": "show 0190b5a0-0000-7000-8000-000000000000",
+		"unknown replay":   "replay status nobody",
 	} {
-		t.Run(args, func(t *testing.T) { s.operator(t, 1, append([]string{"events"}, strings.Fields(args)...)...) })
+		t.Run(name, func(t *testing.T) {
+			s.operator(t, 1, append([]string{"events"}, strings.Fields(args)...)...)
+		})
 	}
 }

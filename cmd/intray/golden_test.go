@@ -10,10 +10,10 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write the golden files of testdata anew")
+var update = flag.Bool("update", false, "update the golden files in testdata")
 
-// golden compares what write writes, and value as JSON, with the golden files
-// testdata/<name>.txt.golden and testdata/<name>.json.golden.
+// golden compares the output of write with testdata/<name>.txt.golden, and the JSON of value with
+// testdata/<name>.json.golden.
 func golden(t *testing.T, name string, write func(io.Writer) error, value any) {
 	t.Helper()
 	var text, encoded bytes.Buffer
@@ -23,7 +23,7 @@ func golden(t *testing.T, name string, write func(io.Writer) error, value any) {
 	if err := json.NewEncoder(&encoded).Encode(value); err != nil {
 		t.Fatal(err)
 	}
-	// Indented, a difference can be read; the names and values are the command's.
+	// The indentation makes differences readable. It is not part of the output of the command.
 	var indented bytes.Buffer
 	if err := json.Indent(&indented, encoded.Bytes(), "", "  "); err != nil {
 		t.Fatal(err)
@@ -42,7 +42,7 @@ func golden(t *testing.T, name string, write func(io.Writer) error, value any) {
 			t.Fatal(err)
 		}
 		if !bytes.Equal(got, want) {
-			t.Errorf("%s (go test ./cmd/intray -run Golden -update writes it anew): got\n%s\nwant\n%s",
+			t.Errorf("%s (update it with go test ./cmd/intray -run Golden -update): got\n%s\nwant\n%s",
 				path, got, want)
 		}
 	}

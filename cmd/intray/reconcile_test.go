@@ -14,16 +14,18 @@ import (
 	"github.com/minio/minio-go/v7/pkg/credentials"
 )
 
-func reconciles(t *testing.T, s *stack) {
+func testReconcile(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
-	alice.Becomes(alice.Upload("invoice.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
-	inOrder := func(t *testing.T) {
+	id := alice.Upload("invoice.txt", "text/plain", []byte(invoice))
+	alice.Becomes(id, 30*time.Second, "classified")
+	expectNoDifferences := func(t *testing.T) {
 		expectText(t, s.operator(t, 0, "reconcile"), "1 objects", "No differences")
 	}
-	t.Run("nothing to do", inOrder)
+	t.Run("no differences", expectNoDifferences)
 
 	const key = "documents/0000000000/unknown\x1b[31m"
-	_, err := s.root(t).PutObject(t.Context(), s.MinIO.Bucket, key, strings.NewReader("who?"), 4, miniogo.PutObjectOptions{})
+	_, err := s.root(t).PutObject(t.Context(), s.MinIO.Bucket, key,
+		strings.NewReader("text"), 4, miniogo.PutObjectOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,27 +36,27 @@ func reconciles(t *testing.T, s *stack) {
 		out := s.operator(t, 1, "reconcile", "--settle", "1ms")
 		expectText(t, out, "documents/0000000000/unknown", "reconcile --fix")
 		if strings.Contains(out, "\x1b") {
-			t.Errorf("got %q, want no control characters in it", out)
+			t.Errorf("got %q, want no control characters", out)
 		}
 	})
-	t.Run("fix", func(t *testing.T) { fixesDrift(t, s) })
-	// What is left to a person is shown until somebody has settled it.
-	t.Run("left", func(t *testing.T) { s.showsDrift(t, 1) })
+	t.Run("fix", func(t *testing.T) { testReconcileFix(t, s) })
+	t.Run("remaining differences are shown", func(t *testing.T) { s.expectDrift(t, 1) })
 	t.Run("delete unknown objects", func(t *testing.T) {
 		s.operator(t, 2, "reconcile", "--delete-unknown")
 		remove := []string{"reconcile", "--settle", "1ms", "--fix", "--delete-unknown"}
-		s.operator(t, 1, remove...) // it is too young
+		s.operator(t, 1, remove...) // the object is not older than --older-than
 		s.operator(t, 0, append(remove, "--older-than", "1ms")...)
 		s.expectNoObject(t, key)
 	})
-	t.Run("nothing left", func(t *testing.T) {
-		inOrder(t)
-		s.showsDrift(t, 0)
+	t.Run("no differences remain", func(t *testing.T) {
+		expectNoDifferences(t)
+		s.expectDrift(t, 0)
 	})
 }
 
-// fixesDrift reads the findings and the summary of a fix, which leaves the object.
-func fixesDrift(t *testing.T, s *stack) {
+// testReconcileFix checks the findings and the summary of --fix, which does not delete the unknown
+// object.
+func testReconcileFix(t *testing.T, s *stack) {
 	out := s.operator(t, 1, "reconcile", "--settle", "1ms", "--fix", "--json")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	got := map[string]int{}
@@ -68,7 +70,8 @@ func fixesDrift(t *testing.T, s *stack) {
 		}
 		got[fmt.Sprint(f.Kind, " ", f.Fixed)]++
 	}
-	if want := map[string]int{"unknown_object false": 1, "quota_drift true": 3}; !maps.Equal(got, want) {
+	want := map[string]int{"unknown_object false": 1, "quota_drift true": 3}
+	if !maps.Equal(got, want) {
 		t.Errorf("got findings %v, want %v", got, want)
 	}
 	var last struct {
@@ -81,12 +84,12 @@ func fixesDrift(t *testing.T, s *stack) {
 		t.Fatal(err)
 	}
 	if sum := last.Summary; sum.Found != 4 || sum.Left != 1 || sum.Kinds["quota_drift"].Bytes != 15 {
-		t.Errorf("got summary %+v, want 4 found, 1 left, 15 bytes of quota drift", sum)
+		t.Errorf("got summary %+v, want 4 found, 1 left and 15 bytes of quota drift", sum)
 	}
 }
 
-// showsDrift holds status and the consumers' metrics to the differences that are left.
-func (s *stack) showsDrift(t *testing.T, left int) {
+// expectDrift checks that "intray status" and the metrics show the number of remaining differences.
+func (s *stack) expectDrift(t *testing.T, left int) {
 	t.Helper()
 	out := s.operator(t, min(left, 1), "status")
 	problem := fmt.Sprintf("(%d differences)", left)
@@ -94,16 +97,16 @@ func (s *stack) showsDrift(t *testing.T, left int) {
 		t.Errorf("status contains %q: got %v, want %v:\n%s", problem, got, want, out)
 	}
 	address := s.privateAddress(t, "consume")
-	stacktest.Await(t, 20*time.Second, "the metrics to show what is left", func() error {
+	stacktest.Await(t, 20*time.Second, "the number of differences in the metrics", func() error {
 		want := fmt.Sprintf("intray_reconcile_remaining %d\n", left)
 		if text := scrape(t, address); !strings.Contains(text, want) {
-			return fmt.Errorf("there is no %s", want)
+			return fmt.Errorf("got no line %q", want)
 		}
 		return nil
 	})
 }
 
-// root returns a client of MinIO with all rights.
+// root returns a client of MinIO as its root user.
 func (s *stack) root(t *testing.T) *miniogo.Client {
 	t.Helper()
 	key := credentials.NewStaticV4(s.MinIO.RootUser, s.MinIO.RootPassword, "")
@@ -114,7 +117,7 @@ func (s *stack) root(t *testing.T) *miniogo.Client {
 	return root
 }
 
-// expectNoObject checks that there is no object at a key.
+// expectNoObject checks that the bucket has no object with the key.
 func (s *stack) expectNoObject(t *testing.T, key string) {
 	t.Helper()
 	_, err := s.root(t).StatObject(t.Context(), s.MinIO.Bucket, key, miniogo.StatObjectOptions{})

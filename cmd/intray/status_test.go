@@ -39,29 +39,32 @@ type statusJSON struct {
 	} `json:"recent"`
 }
 
-// checksStatus leaves the stack as it was.
-func checksStatus(t *testing.T, s *stack) {
+// testStatus leaves the stack unchanged.
+func testStatus(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
-	alice.Becomes(alice.Upload("status.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
-	stacktest.Await(t, 20*time.Second, "all to be well", func() error {
+	id := alice.Upload("status.txt", "text/plain", []byte(invoice))
+	alice.Becomes(id, 30*time.Second, "classified")
+	stacktest.Await(t, 20*time.Second, "the system to be healthy", func() error {
 		stdout, stderr, status := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir)
 		if status != 0 || !strings.Contains(stdout, "Healthy.") {
-			return fmt.Errorf("got status %d, want 0 and that all is well\n%s%s", status, stdout, stderr)
+			return fmt.Errorf("got exit status %d, want 0 and Healthy\n%s%s", status, stdout, stderr)
 		}
 		return nil
 	})
 	t.Run("healthy", func(t *testing.T) {
 		got := s.check(t, 0)
-		if !got.Healthy || len(got.Components) != 6 || len(got.Consumers) != 5 || !got.Backlog.SweeperActive || got.Queue == nil {
-			t.Errorf("got %+v, want it healthy, with the sweeper active, 6 components, 5 consumers and the queue", got)
+		if !got.Healthy || len(got.Components) != 6 || len(got.Consumers) != 5 ||
+			!got.Backlog.SweeperActive || got.Queue == nil {
+			t.Errorf("got %+v, want it healthy, with 6 components, 5 consumers, the queue"+
+				" and an active sweeper", got)
 		}
 		if counts := got.Recent.Counts; counts["uploaded"] < 1 || counts["classified"] < 1 {
 			t.Errorf("got recent counts %v, want an uploaded and a classified document", counts)
 		}
 	})
-	t.Run("a dead letter", func(t *testing.T) { checksDeadLetters(t, s) })
-	t.Run("failed attempts", func(t *testing.T) { checksFailedAttempts(t, s) })
-	t.Run("a gateway that hangs", func(t *testing.T) {
+	t.Run("a dead letter", func(t *testing.T) { testStatusDeadLetter(t, s) })
+	t.Run("failed attempts", func(t *testing.T) { testStatusFailedAttempts(t, s) })
+	t.Run("the gateway hangs", func(t *testing.T) {
 		if err := syscall.Kill(s.PIDs["gateway"], syscall.SIGSTOP); err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +74,7 @@ func checksStatus(t *testing.T, s *stack) {
 		}
 		for _, p := range found.Components {
 			if want := p.Name != "gateway"; p.Up != want {
-				t.Errorf("%s is up: got %v, want %v", p.Name, p.Up, want)
+				t.Errorf("%s: got up %v, want %v", p.Name, p.Up, want)
 			}
 		}
 	})
@@ -79,18 +82,18 @@ func checksStatus(t *testing.T, s *stack) {
 		args []string
 		want int
 	}{
-		"nothing runs": {[]string{"status", "--data", t.TempDir()}, 3},
-		"no interval":  {[]string{"status", "--interval", "0s", "--data", s.Dir}, 2},
+		"no stack":         {[]string{"status", "--data", t.TempDir()}, 3},
+		"an interval of 0": {[]string{"status", "--interval", "0s", "--data", s.Dir}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, stderr, got := stacktest.Run(t, nil, "intray", c.args...); got != c.want {
-				t.Errorf("got status %d, want %d: %s", got, c.want, stderr)
+				t.Errorf("got exit status %d, want %d: %s", got, c.want, stderr)
 			}
 		})
 	}
 }
 
-// check runs "status --json", which has to end with the exit status.
+// check runs "status --json" and checks its exit status.
 func (s *stack) check(t *testing.T, exit int) (found statusJSON) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(s.operator(t, exit, "status", "--json")), &found); err != nil {
@@ -99,32 +102,35 @@ func (s *stack) check(t *testing.T, exit int) (found statusJSON) {
 	return found
 }
 
-func checksDeadLetters(t *testing.T, s *stack) {
+func testStatusDeadLetter(t *testing.T, s *stack) {
 	db := s.database(t)
-	if _, err := db.Exec(`INSERT INTO dead_letters (stream, sequence, consumer, subject, data, reason, attempts, first_at)
+	if _, err := db.Exec(`INSERT INTO dead_letters
+			(stream, sequence, consumer, subject, data, reason, attempts, first_at)
 		VALUES ('NONE', 1, 'confirm', 's', '', 'test', 1, now())`); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.check(t, 1); got.Healthy || got.Backlog.DeadLetters != 1 || len(got.Problems) != 1 {
-		t.Errorf("got %+v, want one problem, which is a dead letter", got)
+		t.Errorf("got %+v, want a dead letter as the only problem", got)
 	}
 	if _, err := db.Exec(`DELETE FROM dead_letters WHERE stream = 'NONE'`); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// checksFailedAttempts: they count while their document is queued; this one waits for
-// its file.
-func checksFailedAttempts(t *testing.T, s *stack) {
+// testStatusFailedAttempts adds failed attempts for a pending document. Attempts count while their
+// document is queued.
+func testStatusFailedAttempts(t *testing.T, s *stack) {
 	db := s.database(t)
-	asked, err := s.Login(t, "alice").Ask("never.txt", "text/plain", 5)
+	u, err := s.Login(t, "alice").Ask("never.txt", "text/plain", 5)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := asked.Document.ID
+	id := u.Document.ID
 	for n, wantExit := range []int{0, 0, 1} {
-		if _, err := db.Exec(`INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason)
-			VALUES ($1, 'DOCUMENTS', 'classify', now(), $2, 'the provider is away')`, id, n+1); err != nil {
+		if _, err := db.Exec(`INSERT INTO document_attempts
+				(document_id, stream, consumer, at, attempt, reason)
+			VALUES ($1, 'DOCUMENTS', 'classify', now(), $2, 'connection refused')`,
+			id, n+1); err != nil {
 			t.Fatal(err)
 		}
 		got := s.check(t, wantExit)
@@ -132,20 +138,22 @@ func checksFailedAttempts(t *testing.T, s *stack) {
 			t.Fatalf("after %d failed attempts: got problems %q, want %d", n+1, got.Problems, wantExit)
 		}
 		if wantExit == 1 {
-			expectText(t, got.Problems[0], "the provider is away")
+			expectText(t, got.Problems[0], "connection refused")
 		}
 	}
-	if _, err := db.Exec(`UPDATE document_attempts SET at = now() - interval '11 minutes' WHERE document_id = $1`, id); err != nil {
+	if _, err := db.Exec(`UPDATE document_attempts SET at = now() - interval '11 minutes'
+		WHERE document_id = $1`, id); err != nil {
 		t.Fatal(err)
 	}
 	s.check(t, 0)
 }
 
-// showsMetrics reads the metrics of each part, and holds the alert rules and the
-// dashboard to them.
-func showsMetrics(t *testing.T, s *stack) {
+// testMetrics reads the metrics of all servers, and checks that they include all metrics that the
+// alert rules and the dashboard use.
+func testMetrics(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
-	alice.Becomes(alice.Upload("metrics.txt", "text/plain", []byte(invoice)), 30*time.Second, "classified")
+	id := alice.Upload("metrics.txt", "text/plain", []byte(invoice))
+	alice.Becomes(id, 30*time.Second, "classified")
 	_, _, _ = alice.Call("GET", "/api/documents/"+strings.Repeat("x", 40), nil, nil)
 	_, _, _ = alice.Call("GET", "/made/up/path", nil, nil)
 	var text string
@@ -174,7 +182,9 @@ func showsMetrics(t *testing.T, s *stack) {
 			shown[name] = true
 		}
 	}
-	for _, path := range []string{"../../infra/prometheus/alerts.yaml", "../../infra/grafana/dashboard.json"} {
+	for _, path := range []string{
+		"../../infra/prometheus/alerts.yaml", "../../infra/grafana/dashboard.json",
+	} {
 		file, err := os.ReadFile(path)
 		if err != nil {
 			t.Fatal(err)
@@ -182,36 +192,42 @@ func showsMetrics(t *testing.T, s *stack) {
 		names := regexp.MustCompile(`\b(intray|process)_[a-z_]+\b`).FindAllString(string(file), -1)
 		slices.Sort(names)
 		if names = slices.Compact(names); len(names) < 8 {
-			t.Errorf("%s: got metrics %v, want 8 or more", path, names)
+			t.Errorf("%s: got metrics %v, want at least 8", path, names)
 		}
 		for _, name := range names {
 			if !shown[name] {
-				t.Errorf("%s: got %s, want metrics that a process shows", path, name)
+				t.Errorf("%s: got %s, want only metrics that a server exports", path, name)
 			}
 		}
 	}
 	for _, want := range []string{
 		`intray_events_total{consumer="confirm",kind="bucket.created.direct",outcome="done",stream="BUCKET"} `,
 		`intray_transitions_total{reason="",status="uploaded"} `,
-		`intray_transitions_total{reason="quota_exceeded",status="rejected"} 0`, // the first is an increase
+		// A series that starts with 0 makes the first event an increase.
+		`intray_transitions_total{reason="quota_exceeded",status="rejected"} 0`,
 		`intray_api_refusals_total{code="quota_exceeded"} 0`,
 		`intray_classify_seconds_count{outcome="ok",provider="builtin"} `,
 		`intray_api_requests_total{method="POST",route="/api/documents/upload-url",status="201"} `,
 		`intray_api_requests_total{method="GET",route="none",status="404"} `,
 		`intray_gateway_requests_total{method="PUT",status="200"} `,
-		`intray_dependency_up{dependency="postgres"} 1`, `intray_dependency_up{dependency="nats"} 1`, `intray_dependency_up{dependency="minio"} 1`,
+		`intray_dependency_up{dependency="postgres"} 1`,
+		`intray_dependency_up{dependency="nats"} 1`,
+		`intray_dependency_up{dependency="minio"} 1`,
 	} {
 		if !strings.Contains(text, "\n"+want) {
-			t.Errorf("got no %s, want it among the metrics", want)
+			t.Errorf("got no metric %s, want one", want)
 		}
 	}
-	if in := regexp.MustCompile(`(?m)^intray_gateway_bytes_total\{direction="in"\} (\S+)`).FindStringSubmatch(text); in == nil || in[1] == "0" {
-		t.Errorf("got bytes in %v, want more than 0", in)
+	received := regexp.MustCompile(`(?m)^intray_gateway_bytes_total\{direction="in"\} (\S+)`)
+	if got := received.FindStringSubmatch(text); got == nil || got[1] == "0" {
+		t.Errorf("got received bytes %v, want more than 0", got)
 	}
-	if made := regexp.MustCompile(`made|x{40}|@|[0-9a-f]{8}-[0-9a-f]{4}-`).FindString(text); made != "" {
-		t.Errorf("got %q in a label, want nothing that grows with use", made)
+	// Labels must not contain paths, addresses or ids of clients, whose number is unbounded.
+	unbounded := regexp.MustCompile(`made|x{40}|@|[0-9a-f]{8}-[0-9a-f]{4}-`)
+	if got := unbounded.FindString(text); got != "" {
+		t.Errorf("got %q in a label, want none", got)
 	}
-	missesMinIO(t, s)
+	testDependencyMetrics(t, s)
 	for _, path := range []string{"/metrics", "/debug/pprof/"} {
 		if got := statusOf(t, s.API+path); got != http.StatusNotFound {
 			t.Errorf("%s at the public address of the API: got status %d, want 404", path, got)
@@ -242,8 +258,8 @@ func statusOf(t *testing.T, url string) int {
 	return resp.StatusCode
 }
 
-// missesMinIO stops MinIO until the consumers' metrics show it.
-func missesMinIO(t *testing.T, s *stack) {
+// testDependencyMetrics suspends MinIO until the metrics show that it is down.
+func testDependencyMetrics(t *testing.T, s *stack) {
 	address := s.privateAddress(t, "consume")
 	shows := func(value string) func() error {
 		return func() error {
@@ -261,7 +277,7 @@ func missesMinIO(t *testing.T, s *stack) {
 		if err := syscall.Kill(s.PIDs["minio"], step.signal); err != nil {
 			t.Fatal(err)
 		}
-		stacktest.Await(t, 20*time.Second, "the metrics to show how MinIO is", shows(step.value))
+		stacktest.Await(t, 20*time.Second, "the metric of MinIO to be "+step.value, shows(step.value))
 	}
 }
 
@@ -274,7 +290,7 @@ func scrape(t *testing.T, address string) string {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	if err != nil || resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s/metrics: %s, %v", address, resp.Status, err)
+		t.Fatalf("%s/metrics: got %s, error %v, want 200", address, resp.Status, err)
 	}
 	return string(text) + "\n"
 }

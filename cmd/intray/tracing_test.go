@@ -13,8 +13,8 @@ import (
 	"intray/cmd/internal/stacktest"
 )
 
-// spans takes what the parts of a stack send, and gives what was sent of a trace:
-// the names of its spans with those of their parents.
+// spans starts a server that receives traces. The function of returns the names of the spans of a
+// trace, with the names of their parents.
 func spans(t *testing.T) (address string, of func(trace string) map[string]string) {
 	type span struct{ TraceID, SpanID, ParentSpanID, Name string }
 	var mu sync.Mutex
@@ -53,18 +53,20 @@ func spans(t *testing.T) (address string, of func(trace string) map[string]strin
 	}
 }
 
-// traces follows one upload from the request for its URL to its topics.
-func traces(t *testing.T, s *stack, of func(trace string) map[string]string) {
+// testTraces checks the trace of one upload, from the request for its URL to its classification.
+func testTraces(t *testing.T, s *stack, of func(trace string) map[string]string) {
 	alice := s.Login(t, "alice")
 	id := alice.Upload("traced.txt", "text/plain", []byte(invoice))
 	alice.Becomes(id, 30*time.Second, "classified")
 	const first = "POST /api/documents/upload-url"
-	stacktest.Await(t, 20*time.Second, "the whole trace", func() error {
+	stacktest.Await(t, 20*time.Second, "all spans of the trace", func() error {
 		found := of(strings.ReplaceAll(id, "-", ""))
-		for _, name := range []string{first, "PUT object", "s3:ObjectCreated:Put", "confirm", "documents.uploaded", "classify"} {
+		for _, name := range []string{
+			first, "PUT object", "s3:ObjectCreated:Put", "confirm", "documents.uploaded", "classify",
+		} {
 			parent, ok := found[name]
 			if !ok || (name == first) != (parent == "") || name != first && parent != first {
-				return fmt.Errorf("%s is below %q in %v", name, parent, found)
+				return fmt.Errorf("%s: got parent %q in %v, want %q", name, parent, found, first)
 			}
 		}
 		return nil

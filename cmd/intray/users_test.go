@@ -10,7 +10,6 @@ import (
 	"time"
 
 	miniogo "github.com/minio/minio-go/v7"
-	"github.com/minio/minio-go/v7/pkg/credentials"
 
 	"intray/cmd/internal/stacktest"
 	"intray/infra/local"
@@ -18,52 +17,70 @@ import (
 
 func TestUsersCommands(t *testing.T) {
 	s := up(t)
-	t.Run("wrong usage", func(t *testing.T) { refusesMistakes(t, s) })
-	t.Run("set", func(t *testing.T) { setsAnAccount(t, s) })
-	t.Run("remove", func(t *testing.T) { removesAUser(t, s) })
+	t.Run("wrong usage", func(t *testing.T) { testUsersUsage(t, s) })
+	t.Run("the last administrator", func(t *testing.T) { testLastAdministrator(t, s) })
+	t.Run("set", func(t *testing.T) { testUsersSet(t, s) })
+	t.Run("remove", func(t *testing.T) { testUsersRemove(t, s) })
 }
 
-func refusesMistakes(t *testing.T, s *stack) {
-	for _, args := range [][]string{
-		{"set", "bob@intray.local"},
-		{"set", "bob@intray.local", "--quota=-1"},
-		{"set", "bob@intray.local", "--role", "owner"},
-		{"set", "bob@intray.local", "--ai-provider", "skynet"},
-		{"set", "bob@intray.local", "--ai-model", strings.Repeat("m", 101)},
-		{"set", "bob@intray.local", "--password", "--generate"},
-		{"set", "bob@intray.local", "--password"}, // nothing on standard input
-		{"remove"},
+func testUsersUsage(t *testing.T, s *stack) {
+	for name, c := range map[string]struct {
+		args []string
+		exit int
+	}{
+		"nothing to change":       {[]string{"set", "bob@intray.local"}, 2},
+		"a negative quota":        {[]string{"set", "bob@intray.local", "--quota=-1"}, 2},
+		"an unknown role":         {[]string{"set", "bob@intray.local", "--role", "owner"}, 2},
+		"an unknown provider":     {[]string{"set", "bob@intray.local", "--ai-provider", "skynet"}, 2},
+		"a model name too long":   {[]string{"set", "bob@intray.local", "--ai-model", strings.Repeat("m", 101)}, 2},
+		"two ways for a password": {[]string{"set", "bob@intray.local", "--password", "--generate"}, 2},
+		"no password on input":    {[]string{"set", "bob@intray.local", "--password"}, 2},
+		"remove without a user":   {[]string{"remove"}, 2},
+		"set an unknown user":     {[]string{"set", "nobody@intray.local", "--quota", "1"}, 1},
+		"remove an unknown user":  {[]string{"remove", "nobody@intray.local", "--execute"}, 1},
 	} {
-		s.operator(t, 2, append([]string{"users"}, args...)...)
+		t.Run(name, func(t *testing.T) {
+			s.operator(t, c.exit, append([]string{"users"}, c.args...)...)
+		})
 	}
-	s.operator(t, 1, "users", "set", "nobody@intray.local", "--quota", "1")
-	s.operator(t, 1, "users", "remove", "nobody@intray.local", "--execute")
+}
+
+// accountJSON holds the members of GET /api/me that the tests use.
+type accountJSON struct {
+	Role       string `json:"role"`
+	AIProvider string `json:"ai_provider"`
+	AIModel    string `json:"ai_model"`
+	Quota      struct {
+		LimitBytes int64 `json:"limit_bytes"`
+	} `json:"quota"`
+}
+
+func testLastAdministrator(t *testing.T, s *stack) {
 	s.operator(t, 1, "users", "set", "admin@intray.local", "--role", "user", "--quota", "5")
 	s.operator(t, 1, "users", "remove", "admin@intray.local", "--execute")
-	admin := s.Login(t, "admin")
-	var me struct {
-		Role  string `json:"role"`
-		Quota struct {
-			LimitBytes int64 `json:"limit_bytes"`
-		} `json:"quota"`
-	}
-	if admin.Must("GET", "/api/me", nil, &me, http.StatusOK); me.Role != "admin" || me.Quota.LimitBytes == 5 {
-		t.Errorf("the last administrator became %+v", me)
+	var got accountJSON
+	s.Login(t, "admin").Must("GET", "/api/me", nil, &got, http.StatusOK)
+	if got.Role != "admin" || got.Quota.LimitBytes == 5 {
+		t.Errorf("got %+v, want an administrator with an unchanged quota", got)
 	}
 }
 
-func setsAnAccount(t *testing.T, s *stack) {
-	bob := s.Login(t, "bob")
-	var old struct {
-		RefreshToken string `json:"refresh_token"`
-	}
-	var password string
+// password returns the password of the development account NAME@intray.local.
+func (s *stack) password(t *testing.T, name string) string {
+	t.Helper()
 	for _, a := range s.Accounts {
-		if strings.HasPrefix(a.Email, "bob@") {
-			password = a.Password
+		if strings.HasPrefix(a.Email, name+"@") {
+			return a.Password
 		}
 	}
+	t.Fatalf("got no account %s, want one", name)
+	return ""
+}
+
+func testUsersSet(t *testing.T, s *stack) {
+	bob := s.Login(t, "bob")
 	login := func(password string, out any) int {
+		t.Helper()
 		status, _, err := s.Client(t).Call("POST", "/api/auth/login",
 			map[string]string{"email": "bob@intray.local", "password": password}, out)
 		if err != nil {
@@ -71,100 +88,116 @@ func setsAnAccount(t *testing.T, s *stack) {
 		}
 		return status
 	}
-	if status := login(password, &old); status != http.StatusOK || old.RefreshToken == "" {
-		t.Fatalf("login: %d, %+v", status, old)
+	oldPassword := s.password(t, "bob")
+	var session struct {
+		RefreshToken string `json:"refresh_token"`
 	}
-	var set struct{ Password string }
-	if err := json.Unmarshal([]byte(s.operator(t, 0, "users", "set", "BOB@intray.local", "--quota", "12345", "--role", "admin",
-		"--ai-provider", "ollama", "--ai-model", "llama3.2", "--generate", "--json")), &set); err != nil || len(set.Password) < 15 {
-		t.Fatalf("%+v, %v", set, err)
+	if got := login(oldPassword, &session); got != http.StatusOK || session.RefreshToken == "" {
+		t.Fatalf("login: got status %d, %+v, want 200 and a refresh token", got, session)
 	}
-	var me struct {
-		Role       string `json:"role"`
-		AIProvider string `json:"ai_provider"`
-		AIModel    string `json:"ai_model"`
-		Quota      struct {
-			LimitBytes int64 `json:"limit_bytes"`
-		} `json:"quota"`
+	out := s.operator(t, 0, "users", "set", "BOB@intray.local", "--quota", "12345",
+		"--role", "admin", "--ai-provider", "ollama", "--ai-model", "llama3.2", "--generate", "--json")
+	var changed struct{ Password string }
+	if err := json.Unmarshal([]byte(out), &changed); err != nil || len(changed.Password) < 15 {
+		t.Fatalf("got %s, error %v, want a password of at least 15 characters", out, err)
 	}
-	bob.Must("GET", "/api/me", nil, &me, http.StatusOK)
-	if me.Role != "admin" || me.AIProvider != "ollama" || me.AIModel != "llama3.2" || me.Quota.LimitBytes != 12345 {
-		t.Errorf("bob is %+v", me)
-	}
-	if status := login(password, nil); status != http.StatusUnauthorized {
-		t.Errorf("the old password: %d", status)
-	}
-	if status, _, err := bob.Call("POST", "/api/auth/refresh", old, nil); err != nil || status != http.StatusUnauthorized {
-		t.Errorf("the old session: %d, %v", status, err)
-	}
-	if status := login(set.Password, nil); status != http.StatusOK {
-		t.Errorf("the new password: %d", status)
-	}
-	if out := s.operator(t, 0, "users", "set", "bob@intray.local", "--role", "user", "--ai-provider=", "--ai-model="); !strings.Contains(out, "default") {
-		t.Errorf("it says\n%s", out)
-	}
-	if out := s.operator(t, 0, "users", "list"); !strings.Contains(out, "12345") || strings.Contains(out, set.Password) {
-		t.Errorf("it lists\n%s", out)
-	}
+
+	t.Run("properties are changed", func(t *testing.T) {
+		var got accountJSON
+		bob.Must("GET", "/api/me", nil, &got, http.StatusOK)
+		want := accountJSON{Role: "admin", AIProvider: "ollama", AIModel: "llama3.2"}
+		want.Quota.LimitBytes = 12345
+		if got != want {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+	t.Run("the password is changed", func(t *testing.T) {
+		if got := login(oldPassword, nil); got != http.StatusUnauthorized {
+			t.Errorf("old password: got status %d, want 401", got)
+		}
+		if got := login(changed.Password, nil); got != http.StatusOK {
+			t.Errorf("new password: got status %d, want 200", got)
+		}
+	})
+	t.Run("sessions are ended", func(t *testing.T) {
+		got, _, err := bob.Call("POST", "/api/auth/refresh", session, nil)
+		if err != nil || got != http.StatusUnauthorized {
+			t.Errorf("refresh: got status %d, error %v, want 401", got, err)
+		}
+	})
+	t.Run("AI settings are reset", func(t *testing.T) {
+		expectText(t, s.operator(t, 0, "users", "set", "bob@intray.local", "--role", "user",
+			"--ai-provider=", "--ai-model="), "default")
+	})
+	t.Run("the list has no password", func(t *testing.T) {
+		out := s.operator(t, 0, "users", "list")
+		expectText(t, out, "12345")
+		if strings.Contains(out, changed.Password) {
+			t.Errorf("got the password in\n%s", out)
+		}
+	})
 }
 
-func removesAUser(t *testing.T, s *stack) {
-	alice, bob := s.Login(t, "alice"), s.Login(t, "admin")
-	var kept []string
+func testUsersRemove(t *testing.T, s *stack) {
+	alice, admin := s.Login(t, "alice"), s.Login(t, "admin")
 	for i := range 3 {
 		id := alice.Upload(fmt.Sprintf("invoice%d.txt", i), "text/plain", []byte(invoice))
 		alice.Becomes(id, 30*time.Second, "classified")
 	}
-	kept = append(kept, bob.Upload("kept.txt", "text/plain", []byte(invoice)))
-	bob.Becomes(kept[0], 30*time.Second, "classified")
+	kept := admin.Upload("kept.txt", "text/plain", []byte(invoice))
+	admin.Becomes(kept, 30*time.Second, "classified")
 	late, err := alice.Ask("late.txt", "text/plain", len(invoice))
 	if err != nil {
 		t.Fatal(err)
 	}
 
-	out := s.operator(t, 0, "users", "remove", "alice@intray.local")
-	if !strings.Contains(out, "4 documents (3 classified, 1 pending)") || !strings.Contains(out, "--execute") {
-		t.Errorf("it says\n%s", out)
-	}
-	if used := alice.Used(); used != 3*int64(len(invoice)) {
-		t.Errorf("alice uses %d after a dry run", used)
-	}
-
-	var removed struct {
-		Removed   bool           `json:"removed"`
-		Documents map[string]int `json:"documents"`
-	}
-	if err := json.Unmarshal([]byte(s.operator(t, 0, "users", "remove", "alice@intray.local", "--execute", "--json")), &removed); err != nil ||
-		!removed.Removed || removed.Documents["classified"] != 3 {
-		t.Errorf("removed %+v, %v", removed, err)
-	}
-	if status, _, err := alice.Call("GET", "/api/documents", nil, nil); err != nil || status != http.StatusUnauthorized {
-		t.Errorf("with her token: %d, %v", status, err)
-	}
-	if err := alice.Put(late, []byte(invoice)); err != nil { // its URL is still good
-		t.Fatal(err)
-	}
-	root, err := miniogo.New(s.MinIO.Endpoint, &miniogo.Options{Creds: credentials.NewStaticV4(s.MinIO.RootUser, s.MinIO.RootPassword, "")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	stacktest.Await(t, time.Minute, "her objects to be deleted", func() error {
-		for o := range root.ListObjectsIter(t.Context(), s.MinIO.Bucket, miniogo.ListObjectsOptions{Recursive: true}) {
-			if o.Err != nil || !strings.HasSuffix(o.Key, kept[0]) {
-				return errors.Join(fmt.Errorf("%s is there", o.Key), o.Err)
-			}
+	t.Run("without --execute", func(t *testing.T) {
+		expectText(t, s.operator(t, 0, "users", "remove", "alice@intray.local"),
+			"4 documents (3 classified, 1 pending)", "--execute")
+		if got, want := alice.Used(), 3*int64(len(invoice)); got != want {
+			t.Errorf("got %d used bytes, want %d", got, want)
 		}
-		return nil
 	})
-	bob.Becomes(kept[0], time.Second, "classified")
-	s.operator(t, 0, "reconcile", "--settle", "1ms")
-
-	s.operator(t, 0, "users", "add", "alice@intray.local", "--generate")
-	var page struct {
-		Items []local.Account `json:"items"`
-	}
-	bob.Must("GET", "/api/admin/users", nil, &page, http.StatusOK)
-	if len(page.Items) != 3 {
-		t.Errorf("%d users", len(page.Items))
-	}
+	t.Run("with --execute", func(t *testing.T) {
+		out := s.operator(t, 0, "users", "remove", "alice@intray.local", "--execute", "--json")
+		var got struct {
+			Removed   bool           `json:"removed"`
+			Documents map[string]int `json:"documents"`
+		}
+		err := json.Unmarshal([]byte(out), &got)
+		if err != nil || !got.Removed || got.Documents["classified"] != 3 {
+			t.Errorf("got %s, error %v, want removed with 3 classified documents", out, err)
+		}
+		status, _, err := alice.Call("GET", "/api/documents", nil, nil)
+		if err != nil || status != http.StatusUnauthorized {
+			t.Errorf("with her access token: got status %d, error %v, want 401", status, err)
+		}
+	})
+	t.Run("objects are deleted", func(t *testing.T) {
+		// The upload URL is still valid. The object that it creates must be deleted too.
+		if err := alice.Put(late, []byte(invoice)); err != nil {
+			t.Fatal(err)
+		}
+		stacktest.Await(t, time.Minute, "the deletion of her objects", func() error {
+			options := miniogo.ListObjectsOptions{Recursive: true}
+			for o := range s.root(t).ListObjectsIter(t.Context(), s.MinIO.Bucket, options) {
+				if o.Err != nil || !strings.HasSuffix(o.Key, kept) {
+					return errors.Join(fmt.Errorf("object %s exists", o.Key), o.Err)
+				}
+			}
+			return nil
+		})
+		admin.Becomes(kept, time.Second, "classified")
+		s.operator(t, 0, "reconcile", "--settle", "1ms")
+	})
+	t.Run("the address can be used again", func(t *testing.T) {
+		s.operator(t, 0, "users", "add", "alice@intray.local", "--generate")
+		var page struct {
+			Items []local.Account `json:"items"`
+		}
+		admin.Must("GET", "/api/admin/users", nil, &page, http.StatusOK)
+		if got := len(page.Items); got != 3 {
+			t.Errorf("got %d users, want 3", got)
+		}
+	})
 }

@@ -11,8 +11,8 @@ import (
 	"intray/cmd/internal/cli"
 )
 
-// setAPI gives the settings that are required.
-func setAPI(t *testing.T) {
+// setRequired sets the required settings of the API.
+func setRequired(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{
 		"DATABASE_URL": "postgres://api@127.0.0.1:1/intray",
@@ -46,8 +46,8 @@ func parseAPI(t *testing.T) (apiCommand, error) {
 	return c.API, err
 }
 
-func TestAPISettings(t *testing.T) {
-	setAPI(t)
+func TestAPIDefaults(t *testing.T) {
+	setRequired(t)
 	s, err := parseAPI(t)
 	if err != nil {
 		t.Fatal(err)
@@ -55,14 +55,15 @@ func TestAPISettings(t *testing.T) {
 	config := s.config()
 	reads, writes := config.Limits.Reads, config.Limits.Writes
 	if want := (api.Rate{Every: time.Millisecond, Burst: 2000}); reads != want {
-		t.Errorf("by default reads are limited to %+v, want %+v", reads, want)
+		t.Errorf("got limit of reads %+v, want %+v", reads, want)
 	}
 	if want := (api.Rate{Every: 10 * time.Millisecond, Burst: 2000}); writes != want {
-		t.Errorf("by default writes are limited to %+v, want %+v", writes, want)
+		t.Errorf("got limit of writes %+v, want %+v", writes, want)
 	}
-	if config.Limits.HashConcurrency != 4 || config.DefaultQuota != 100<<20 || len(config.TrustedProxies) != 0 ||
-		config.OIDC.Issuer != "" {
-		t.Errorf("defaults: %+v", s)
+	if config.Limits.HashConcurrency != 4 || config.DefaultQuota != 100<<20 ||
+		len(config.TrustedProxies) != 0 || config.OIDC.Issuer != "" {
+		t.Errorf("got settings %+v, want the hash concurrency 4, the quota 100 MiB,"+
+			" no proxies and no OIDC issuer", s)
 	}
 	want := api.Sessions{
 		AccessTokenTTL: 15 * time.Minute,
@@ -70,18 +71,26 @@ func TestAPISettings(t *testing.T) {
 		TTL:            90 * 24 * time.Hour,
 	}
 	if config.Sessions != want {
-		t.Errorf("by default sessions are %+v, want %+v", config.Sessions, want)
+		t.Errorf("got sessions %+v, want %+v", config.Sessions, want)
 	}
+}
 
+func TestAPITrustedProxies(t *testing.T) {
+	setRequired(t)
 	t.Setenv("TRUSTED_PROXIES", "10.1.2.3/8,192.0.2.1,2001:db8::/32,::1")
-	if s, err = parseAPI(t); err != nil {
+	s, err := parseAPI(t)
+	if err != nil {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"10.0.0.0/8", "192.0.2.1/32", "2001:db8::/32", "::1/128"} {
-		if s.TrustedProxies[i].Prefix != netip.MustParsePrefix(want) {
-			t.Errorf("proxy %d is %s, want %s", i, s.TrustedProxies[i], want)
+		if got := s.TrustedProxies[i].Prefix; got != netip.MustParsePrefix(want) {
+			t.Errorf("proxy %d: got %s, want %s", i, got, want)
 		}
 	}
+}
+
+func TestAPIRefusesInvalidSettings(t *testing.T) {
+	setRequired(t)
 	for name, value := range map[string]string{
 		"TRUSTED_PROXIES": "10.0.0.0/33", "READS_PER_SECOND": "0", "WRITES_PER_SECOND": "-1",
 		"REQUESTS_BURST": "0", "PASSWORD_HASH_CONCURRENCY": "0", "DEFAULT_QUOTA_BYTES": "0",
@@ -92,23 +101,31 @@ func TestAPISettings(t *testing.T) {
 			t.Setenv(name, value)
 			_, err := parseAPI(t)
 			if !errors.As(err, new(cli.UsageError)) || !strings.HasPrefix(err.Error(), name+" ") {
-				t.Errorf("%s=%s: error %v, want a usage error that begins with the name", name, value, err)
+				t.Errorf("%s=%s: got error %v, want a usage error that starts with the name",
+					name, value, err)
 			}
 		})
 	}
-
-	t.Setenv("TOKEN_KEY_SECONDARY", strings.Repeat("n", 31))
-	if _, err = parseAPI(t); err == nil || !strings.Contains(err.Error(), "31 bytes") {
-		t.Errorf("31 bytes: error %v, want the number of bytes", err)
-	}
-	t.Setenv("TOKEN_KEY_SECONDARY", strings.Repeat("n", 32))
-	if _, err = parseAPI(t); err != nil {
-		t.Errorf("another key: %v", err)
-	}
 }
 
-func TestWrongSettingsAreNamed(t *testing.T) {
-	setAPI(t)
+func TestAPISecondaryTokenKey(t *testing.T) {
+	setRequired(t)
+	t.Run("31 bytes", func(t *testing.T) {
+		t.Setenv("TOKEN_KEY_SECONDARY", strings.Repeat("n", 31))
+		if _, err := parseAPI(t); err == nil || !strings.Contains(err.Error(), "31 bytes") {
+			t.Errorf("got error %v, want one with the number of bytes", err)
+		}
+	})
+	t.Run("32 bytes", func(t *testing.T) {
+		t.Setenv("TOKEN_KEY_SECONDARY", strings.Repeat("n", 32))
+		if _, err := parseAPI(t); err != nil {
+			t.Errorf("got error %v, want none", err)
+		}
+	})
+}
+
+func TestErrorsNameInvalidSettings(t *testing.T) {
+	setRequired(t)
 	for name, c := range map[string]struct{ value, want string }{
 		"MAX_PENDING_DOCUMENTS":   {"many", "MAX_PENDING_DOCUMENTS must be a whole number"},
 		"ACCESS_TOKEN_TTL":        {"44", "ACCESS_TOKEN_TTL must be a duration, such as"},
@@ -124,18 +141,21 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) ||
 				!strings.HasSuffix(err.Error(), "(see docs/configuration.md)") ||
 				c.value != "" && strings.Contains(err.Error(), c.value) {
-				t.Errorf("error %v, want %q…, where to look, and no value", err, c.want)
+				t.Errorf("got error %v, want %q…, a reference to the documentation, and no value",
+					err, c.want)
 			}
 		})
 	}
-	t.Run("all at once", func(t *testing.T) {
+	t.Run("several invalid settings", func(t *testing.T) {
 		t.Setenv("NATS_URL", "")
 		t.Setenv("TOKEN_KEY", "")
 		t.Setenv("SESSION_IDLE", "soon")
 		_, err := parseAPI(t)
-		for _, want := range []string{"NATS_URL is not set", "TOKEN_KEY is not set", "SESSION_IDLE must be a duration"} {
+		for _, want := range []string{
+			"NATS_URL is not set", "TOKEN_KEY is not set", "SESSION_IDLE must be a duration",
+		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("error %v, want %q in it", err, want)
+				t.Errorf("got error %v, want %q in it", err, want)
 			}
 		}
 	})
@@ -143,18 +163,18 @@ func TestWrongSettingsAreNamed(t *testing.T) {
 		t.Setenv("NATS_URL", "")
 		c, err := parse(t, "api", "--nats-url=nats://a", "--reads-per-second=7")
 		if err != nil || c.API.NATSURL != "nats://a" || c.API.ReadsPerSecond != 7 {
-			t.Errorf("NATS is at %q, %d reads per second, error %v, want nats://a, 7, none",
+			t.Errorf("got NATS URL %q, %d reads per second, error %v, want nats://a, 7, none",
 				c.API.NATSURL, c.API.ReadsPerSecond, err)
 		}
 		_, err = parse(t, "api", "--no-such-flag")
 		if err == nil || !strings.Contains(err.Error(), "--no-such-flag") {
-			t.Errorf("error %v, want it to name the flag", err)
+			t.Errorf("got error %v, want the name of the flag in it", err)
 		}
 	})
 	t.Run("an empty variable is unset", func(t *testing.T) {
 		t.Setenv("READS_PER_SECOND", "")
 		if s, err := parseAPI(t); err != nil || s.ReadsPerSecond != 1000 {
-			t.Errorf("%d reads per second, error %v, want the default", s.ReadsPerSecond, err)
+			t.Errorf("got %d reads per second, error %v, want 1000, none", s.ReadsPerSecond, err)
 		}
 	})
 }

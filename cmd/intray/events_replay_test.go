@@ -228,7 +228,7 @@ func testReplayToClassify(t *testing.T, s *eventStack) {
 		// The failed documents are the empty one and this one.
 		s.replay(t, 0, "--to", "classify", "--only-failed").
 			expectDone(t, counts{matched: 2, applied: 1, unchanged: 1})
-		d := s.alice.Becomes(failed, time.Second, "classified")
+		d := s.alice.For(t).Becomes(failed, time.Second, "classified")
 		if got := s.topics(t, failed); got != right || d.Reason != "" {
 			t.Errorf("failed document: got topics %q, reason %q, want %q and none",
 				got, d.Reason, right)
@@ -420,7 +420,7 @@ func testReplayFromBucket(t *testing.T, s *eventStack) {
 	t.Run("to confirm", func(t *testing.T) {
 		s.replay(t, 0, "--to", "confirm", "--from-bucket", "--user", "bob@intray.local").
 			expectDone(t, counts{matched: 4, applied: 1, unchanged: 3})
-		s.bob.Becomes(s.notes[0], time.Minute, "classified")
+		s.bob.For(t).Becomes(s.notes[0], time.Minute, "classified")
 	})
 	t.Run("to classify", func(t *testing.T) {
 		s.replay(t, 0, "--to", "classify", "--from-bucket").

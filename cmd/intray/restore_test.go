@@ -18,9 +18,9 @@ import (
 	"intray/cmd/internal/stacktest"
 )
 
-// A document that was deleted after the backup is there again after a restore of database and
-// bucket. Without maintenance mode, the sweeper deletes the restored object, because the old
-// database says that it was given up.
+// TestRestoreInMaintenanceMode deletes a document after a backup and restores the database and the
+// bucket. The document must exist again. Without maintenance mode, the sweeper would delete the
+// restored object, because the database from before the restore says that it was given up.
 func TestRestoreInMaintenanceMode(t *testing.T) {
 	s := up(t)
 	alice := s.Login(t, "alice")
@@ -40,8 +40,8 @@ func TestRestoreInMaintenanceMode(t *testing.T) {
 	alice = s.Login(t, "alice")
 	alice.Must("DELETE", "/api/documents/"+id, nil, nil, http.StatusAccepted)
 	stacktest.Await(t, time.Minute, "the object to be deleted", func() error {
-		if left := alice.Used(); left != 0 {
-			return fmt.Errorf("%d bytes are still charged", left)
+		if got := alice.Used(); got != 0 {
+			return fmt.Errorf("got %d used bytes, want 0", got)
 		}
 		return nil
 	})
@@ -76,22 +76,23 @@ func (s *stack) maintain(t *testing.T, f func(*sqlx.DB)) {
 	defer s.Stop(syscall.SIGTERM)
 	for _, part := range []string{"api", "consume", "gateway"} {
 		if pid := s.PIDs[part]; pid != 0 {
-			t.Errorf("%s runs as process %d in maintenance mode, want none", part, pid)
+			t.Errorf("%s: got process %d in maintenance mode, want none", part, pid)
 		}
 	}
 	text, err := os.ReadFile(filepath.Join(s.Dir, "secrets.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var kept struct{ Secrets map[string]string }
-	if err := json.Unmarshal(text, &kept); err != nil {
+	var file struct{ Secrets map[string]string }
+	if err := json.Unmarshal(text, &file); err != nil {
 		t.Fatal(err)
 	}
 	super, err := url.Parse(s.Postgres)
 	if err != nil {
 		t.Fatal(err)
 	}
-	super.User, super.Path = url.UserPassword("postgres", kept.Secrets["postgres_superuser"]), "/postgres"
+	super.User = url.UserPassword("postgres", file.Secrets["postgres_superuser"])
+	super.Path = "/postgres"
 	db, err := sqlx.ConnectContext(t.Context(), "postgres", super.String())
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +101,7 @@ func (s *stack) maintain(t *testing.T, f func(*sqlx.DB)) {
 	f(db)
 }
 
-// content downloads a document.
+// content downloads the content of a document.
 func content(t *testing.T, c *stacktest.Client, id string) []byte {
 	t.Helper()
 	var answer struct {
@@ -118,7 +119,8 @@ func content(t *testing.T, c *stacktest.Client, id string) []byte {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	if err != nil || response.StatusCode != http.StatusOK {
-		t.Fatalf("download %s: status %d, %q, %v; want 200", id, response.StatusCode, body, err)
+		t.Fatalf("download %s: got status %d, %q, error %v, want 200",
+			id, response.StatusCode, body, err)
 	}
 	return body
 }

@@ -20,8 +20,9 @@ func serveMetrics(t *testing.T, ctx context.Context, writeTimeout time.Duration)
 		t.Fatal(err)
 	}
 	address := listener.Addr().String()
-	if want := "msg=listening listener=private address=" + address; !strings.Contains(log.String(), want) {
-		t.Errorf("got log %q, want %q", &log, want)
+	want := "msg=listening listener=private address=" + address
+	if !strings.Contains(log.String(), want) {
+		t.Errorf("got log %q, want %q in it", &log, want)
 	}
 	server := privateServer(ctx)
 	server.WriteTimeout = min(server.WriteTimeout, writeTimeout)
@@ -63,7 +64,8 @@ func TestPrivateServer(t *testing.T) {
 		"/debug/pprof/symbol":            "num_symbols",
 	} {
 		if status, body := get(t, url+path); status != http.StatusOK || !strings.Contains(body, want) {
-			t.Errorf("GET %s: got status %d, want 200 and %q in\n%s", path, status, want, body)
+			t.Errorf("GET %s: got status %d, body\n%s\nwant 200, with %q in the body",
+				path, status, body, want)
 		}
 	}
 	if status, _ := get(t, url+"/"); status != http.StatusNotFound {
@@ -71,7 +73,7 @@ func TestPrivateServer(t *testing.T) {
 	}
 }
 
-// A profile and a trace take as long as asked for, which may be more than the write timeout.
+// The duration of a profile or trace may be longer than the write timeout.
 func TestProfilesOutlastTheWriteTimeout(t *testing.T) {
 	url := serveMetrics(t, t.Context(), 100*time.Millisecond)
 	for _, path := range []string{"/debug/pprof/profile?seconds=1", "/debug/pprof/trace?seconds=1"} {
@@ -81,22 +83,23 @@ func TestProfilesOutlastTheWriteTimeout(t *testing.T) {
 	}
 }
 
-// A profile that is being taken does not delay the end of the process.
+// A profile or trace in progress must not delay the end of the process.
 func TestProfilesEndWithTheServer(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	url := serveMetrics(t, ctx, time.Hour)
-	began := make(chan struct{})
+	started := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		resp, err := http.Get(url + "/debug/pprof/trace?seconds=3600") // its first bytes come at once
-		close(began)
+		// Get returns with the first bytes of the trace, which are sent immediately.
+		resp, err := http.Get(url + "/debug/pprof/trace?seconds=3600")
+		close(started)
 		if err == nil {
 			_, err = io.Copy(io.Discard, resp.Body)
 			_ = resp.Body.Close()
 		}
 		ended <- err
 	}()
-	<-began
+	<-started
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("got error %v, want a complete trace", err)

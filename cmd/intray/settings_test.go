@@ -14,7 +14,7 @@ import (
 	"intray/cmd/internal/cli"
 )
 
-// settings returns the flags of a command that have an environment variable, by its name.
+// settings returns the settings of a command by the names of their environment variables.
 func settings(command *kong.Node) map[string]*kong.Flag {
 	found := make(map[string]*kong.Flag)
 	for _, group := range command.AllFlags(false) {
@@ -27,7 +27,7 @@ func settings(command *kong.Node) map[string]*kong.Flag {
 	return found
 }
 
-// everyCommand returns the model of each command by its words, such as "users add".
+// everyCommand returns the models of all commands by their names, such as "users add".
 func everyCommand(t *testing.T) map[string]*kong.Node {
 	t.Helper()
 	parser, err := cli.New("intray", description, &commands{})
@@ -53,7 +53,8 @@ func help(t *testing.T, command string) string {
 	}
 	var out strings.Builder
 	parser.Stdout, parser.Exit = &out, func(int) {}
-	// It fails after the help was printed: this Exit does not end the process.
+	// Parse continues after it has printed the help, because Exit does not end the process, and
+	// may then return an error.
 	_, _ = parser.Parse(append(strings.Fields(command), "--help"))
 	return out.String()
 }
@@ -82,40 +83,40 @@ func TestEverySettingIsInHelpAndDocumentation(t *testing.T) {
 	for command, node := range everyCommand(t) {
 		t.Run(command, func(t *testing.T) {
 			if strings.Contains(node.Detail, "Environment") {
-				t.Errorf("the help lists variables by hand:\n%s", node.Detail)
+				t.Errorf("got a list of variables in the help text, want none:\n%s", node.Detail)
 			}
 			text := help(t, command)
 			for name, flag := range settings(node) {
 				read[name] = true
 				if want := strings.ToLower(strings.ReplaceAll(name, "_", "-")); flag.Name != want {
-					t.Errorf("the flag of %s is --%s, want --%s", name, flag.Name, want)
+					t.Errorf("%s: got flag --%s, want --%s", name, flag.Name, want)
 				}
 				if got := len(flag.Envs); got != 1 {
-					t.Errorf("--%s has %d variables, want 1", flag.Name, got)
+					t.Errorf("--%s: got %d variables, want 1", flag.Name, got)
 				}
 				if !regexp.MustCompile(`\$` + name + `\b`).MatchString(text) {
-					t.Errorf("--help does not name %s:\n%s", name, text)
+					t.Errorf("%s: got help without it:\n%s", name, text)
 				}
 				if !strings.Contains(page, "`"+name+"`") {
-					t.Errorf("configuration.md does not name %s", name)
+					t.Errorf("%s: not in configuration.md", name)
 				}
 				if got, want := flag.Tag.Has("secret"), holdsSecret.MatchString(name); got != want {
-					t.Errorf("%s is tagged as a secret: %v, want %v", name, got, want)
+					t.Errorf("%s: got tag secret %v, want %v", name, got, want)
 				}
 				if flag.Tag.Has("secret") && flag.HasDefault {
-					t.Errorf("%s is a secret and has the default %q", name, flag.Default)
+					t.Errorf("%s: got default %q of a secret, want none", name, flag.Default)
 				}
 			}
 		})
 	}
 	for _, match := range inCode.FindAllStringSubmatch(page, -1) {
 		if name := match[1]; !read[name] && !strings.HasPrefix(name, "XDG_") {
-			t.Errorf("configuration.md names %s, which no command reads", name)
+			t.Errorf("%s: in configuration.md, but no command reads it", name)
 		}
 	}
 }
 
-// serviceOf returns the service of compose.yaml in whose environment a command runs.
+// serviceOf returns the service of compose.yaml that runs a command.
 func serviceOf(command string) string {
 	name, _, _ := strings.Cut(command, " ")
 	switch name {
@@ -163,12 +164,12 @@ func TestComposeSetsEverySetting(t *testing.T) {
 			given := project.Services[service].Environment
 			for name := range read[service] {
 				if _, ok := given[name]; !ok {
-					t.Errorf("compose.yaml does not give %s to %s", name, service)
+					t.Errorf("%s: compose.yaml does not set it for %s", name, service)
 				}
 			}
 			for name := range given {
 				if !read[service][name] {
-					t.Errorf("compose.yaml gives %s to %s, which does not read it", name, service)
+					t.Errorf("%s: compose.yaml sets it for %s, which does not read it", name, service)
 				}
 			}
 		})
@@ -177,12 +178,12 @@ func TestComposeSetsEverySetting(t *testing.T) {
 	example := readFile(t, "../../.env.example")
 	for _, match := range regexp.MustCompile(`[A-Z]+_[A-Z0-9_]+`).FindAllString(example, -1) {
 		if !regexp.MustCompile(`\b` + match + `\b`).MatchString(compose) {
-			t.Errorf(".env.example names %s, which compose.yaml does not read", match)
+			t.Errorf("%s: in .env.example, but compose.yaml does not read it", match)
 		}
 	}
 }
 
-func TestUpPassesEverySettingOn(t *testing.T) {
+func TestUpPassesSettingsOn(t *testing.T) {
 	every := everyCommand(t)
 	for _, part := range parts {
 		t.Run(part, func(t *testing.T) {
@@ -218,7 +219,7 @@ func TestUpPassesEverySettingOn(t *testing.T) {
 	})
 }
 
-func TestUpRefusesSettingsThatItsPartsRefuse(t *testing.T) {
+func TestUpRefusesInvalidSettingsOfItsParts(t *testing.T) {
 	for name, value := range map[string]string{
 		"SESSION_IDLE": "soon", "READS_PER_SECOND": "0", "AI_CONCURRENT_CALLS": "65",
 		"MAX_CONNECTIONS": "many", "OLLAMA_URL": "http://u:p@h",
@@ -226,15 +227,15 @@ func TestUpRefusesSettingsThatItsPartsRefuse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)
 			if _, err := parse(t, "up"); err == nil || !strings.Contains(err.Error(), name) {
-				t.Errorf("%s=%s: error %v, want one that names it", name, value, err)
+				t.Errorf("%s=%s: got error %v, want one that names the setting", name, value, err)
 			}
 		})
 	}
-	t.Run("what up makes itself", func(t *testing.T) {
+	t.Run("settings that up sets itself", func(t *testing.T) {
 		t.Setenv("TOKEN_KEY", "short")
 		t.Setenv("MINIO_ENDPOINT", "not an address")
 		if _, err := parse(t, "up"); err != nil {
-			t.Errorf("error %v, want none", err)
+			t.Errorf("got error %v, want none", err)
 		}
 	})
 }

@@ -81,7 +81,8 @@ func withProblems(s *status.Status) {
 			Actor: "ops@host", Reason: "the queue was lost",
 			Selection: json.RawMessage(`{"from":"2026-01-02T09:00:00Z"}`),
 			Matched:   100, Applied: 30, Unchanged: 20, Published: 60, Position: 60,
-			CreatedAt: *ago(time.Hour), StartedAt: ago(59 * time.Minute), LastOutcomeAt: ago(30 * time.Minute),
+			CreatedAt: *ago(time.Hour), StartedAt: ago(59 * time.Minute),
+			LastOutcomeAt: ago(30 * time.Minute),
 		}),
 		replay.NewReport(postgres.Replay{
 			Name: "slow", Target: "classify", Status: postgres.ReplayPaused,

@@ -104,7 +104,7 @@ func testUsersSet(t *testing.T, s *stack) {
 
 	t.Run("properties are changed", func(t *testing.T) {
 		var got accountJSON
-		bob.Must("GET", "/api/me", nil, &got, http.StatusOK)
+		bob.For(t).Must("GET", "/api/me", nil, &got, http.StatusOK)
 		want := accountJSON{Role: "admin", AIProvider: "ollama", AIModel: "llama3.2"}
 		want.Quota.LimitBytes = 12345
 		if got != want {
@@ -120,7 +120,7 @@ func testUsersSet(t *testing.T, s *stack) {
 		}
 	})
 	t.Run("sessions are ended", func(t *testing.T) {
-		got, _, err := bob.Call("POST", "/api/auth/refresh", session, nil)
+		got, _, err := bob.For(t).Call("POST", "/api/auth/refresh", session, nil)
 		if err != nil || got != http.StatusUnauthorized {
 			t.Errorf("refresh: got status %d, error %v, want 401", got, err)
 		}
@@ -154,7 +154,7 @@ func testUsersRemove(t *testing.T, s *stack) {
 	t.Run("without --execute", func(t *testing.T) {
 		expectText(t, s.operator(t, 0, "users", "remove", "alice@intray.local"),
 			"4 documents (3 classified, 1 pending)", "--execute")
-		if got, want := alice.Used(), 3*int64(len(invoice)); got != want {
+		if got, want := alice.For(t).Used(), 3*int64(len(invoice)); got != want {
 			t.Errorf("got %d used bytes, want %d", got, want)
 		}
 	})
@@ -168,14 +168,14 @@ func testUsersRemove(t *testing.T, s *stack) {
 		if err != nil || !got.Removed || got.Documents["classified"] != 3 {
 			t.Errorf("got %s, error %v, want removed with 3 classified documents", out, err)
 		}
-		status, _, err := alice.Call("GET", "/api/documents", nil, nil)
+		status, _, err := alice.For(t).Call("GET", "/api/documents", nil, nil)
 		if err != nil || status != http.StatusUnauthorized {
 			t.Errorf("with her access token: got status %d, error %v, want 401", status, err)
 		}
 	})
 	t.Run("objects are deleted", func(t *testing.T) {
 		// The upload URL is still valid. The object that it creates must be deleted too.
-		if err := alice.Put(late, []byte(invoice)); err != nil {
+		if err := alice.For(t).Put(late, []byte(invoice)); err != nil {
 			t.Fatal(err)
 		}
 		stacktest.Await(t, time.Minute, "the deletion of her objects", func() error {
@@ -187,7 +187,7 @@ func testUsersRemove(t *testing.T, s *stack) {
 			}
 			return nil
 		})
-		admin.Becomes(kept, time.Second, "classified")
+		admin.For(t).Becomes(kept, time.Second, "classified")
 		s.operator(t, 0, "reconcile", "--settle", "1ms")
 	})
 	t.Run("the address can be used again", func(t *testing.T) {
@@ -195,7 +195,7 @@ func testUsersRemove(t *testing.T, s *stack) {
 		var page struct {
 			Items []local.Account `json:"items"`
 		}
-		admin.Must("GET", "/api/admin/users", nil, &page, http.StatusOK)
+		admin.For(t).Must("GET", "/api/admin/users", nil, &page, http.StatusOK)
 		if got := len(page.Items); got != 3 {
 			t.Errorf("got %d users, want 3", got)
 		}

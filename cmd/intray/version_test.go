@@ -14,8 +14,8 @@ import (
 	"intray/infra/telemetry/buildinfo"
 )
 
-// In a checkout the toolchain records the commit. -buildvcs=true is its default where git is
-// installed, unless GOFLAGS says otherwise.
+// The toolchain records the commit of a checkout. -buildvcs=true is the default if git is
+// installed, but GOFLAGS may change it.
 func TestVersionOfACheckout(t *testing.T) {
 	head, err := exec.CommandContext(t.Context(), "git", "rev-parse", "HEAD").Output()
 	if err != nil {
@@ -39,7 +39,8 @@ func TestVersionOfACheckout(t *testing.T) {
 	expectText(t, string(text), got.Version, got.Commit, got.Platform)
 }
 
-// An image is built without the git directory: Dockerfile passes its arguments to the linker.
+// A container image is built without the .git directory, so Dockerfile passes its arguments to the
+// linker.
 func TestVersionOfAnImage(t *testing.T) {
 	dockerfile, err := os.ReadFile("../../Dockerfile")
 	if err != nil {
@@ -55,7 +56,7 @@ func TestVersionOfAnImage(t *testing.T) {
 	}
 	given := os.Expand(strings.ReplaceAll(flags[1], "\\\n", ""), func(name string) string {
 		if !strings.Contains(string(dockerfile), "ARG "+name+"\n") {
-			t.Errorf("Dockerfile uses %s and does not declare it", name)
+			t.Errorf("%s: Dockerfile uses it but does not declare it", name)
 		}
 		return arguments[name]
 	})

@@ -236,6 +236,14 @@ func (s *Stack) Client(t testing.TB) *Client {
 	return &Client{t: t, api: s.API, HTTP: &http.Client{Timeout: 30 * time.Second}}
 }
 
+// For returns a copy of the client that fails t. A subtest must not use the client of its parent
+// test, because it must not end the parent test.
+func (c *Client) For(t testing.TB) *Client {
+	copied := *c
+	copied.t = t
+	return &copied
+}
+
 // Login returns a client that has logged in to the development account NAME@intray.local.
 func (s *Stack) Login(t testing.TB, name string) *Client {
 	t.Helper()

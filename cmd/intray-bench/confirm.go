@@ -75,7 +75,7 @@ func (c confirmCommand) Run(ctx context.Context) error {
 
 // writeConfirm prints the report as tables.
 func writeConfirm(w io.Writer, r bench.ConfirmReport) error {
-	fmt.Fprintf(w, "%d documents of %d users in each backlog, %d settled ones beside; "+
+	fmt.Fprintf(w, "%d documents of %d users in each backlog, %d other documents, "+
 		"load average %.1f at the start\n\n", r.Documents, r.Users, r.Rows, r.Load)
 	rates := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(rates, "\tHEAD /s\tconfirm /s\tconfirm / HEAD\tconfirm / one by one\tmemory\t")

@@ -266,7 +266,7 @@ func (w wiring) classify() (func(context.Context), error) {
 		defer warming.Wait()
 		warming.Go(func() {
 			if err := extractor.Warm(ctx); err != nil && ctx.Err() == nil {
-				w.log.Warn("PDF reader not started; it is started again for the first PDF",
+				w.log.Warn("PDF reader not started; the first PDF starts it again",
 					"error", err)
 			}
 		})

@@ -100,9 +100,9 @@ func testDeadLettersUsage(t *testing.T, id int64) {
 	for args, want := range map[string]string{
 		"list --since 1h --until 2h":      "--until is before --since",
 		"list --since yesterday":          "neither a duration",
-		"list --consumer confrim":         "choose confirm",
-		"retry --consumer confrim":        "choose confirm",
-		"drop --consumer confrim":         "choose confirm",
+		"list --consumer confrim":         "choose from confirm",
+		"retry --consumer confrim":        "choose from confirm",
+		"drop --consumer confrim":         "choose from confirm",
 		"retry":                           "select dead letters by id",
 		"drop":                            "select dead letters by id",
 		fmt.Sprintf("retry %d --all", id): "cannot be combined",

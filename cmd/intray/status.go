@@ -99,7 +99,7 @@ func statusError(s status.Status) error {
 		return fmt.Errorf("%w: %s", cli.ErrUnreachable, strings.Join(down, ", "))
 	}
 	if !s.Healthy {
-		return fmt.Errorf("%d problems found; see docs/runbook.md", len(s.Problems))
+		return fmt.Errorf("problems found: %d; see docs/runbook.md", len(s.Problems))
 	}
 	return nil
 }

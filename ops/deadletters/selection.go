@@ -20,7 +20,7 @@ func ValidConsumer(consumer string) error {
 	if consumer == "" || slices.Contains(consumers, consumer) {
 		return nil
 	}
-	return fmt.Errorf("there is no consumer %q: choose %s", consumer, strings.Join(consumers, ", "))
+	return fmt.Errorf("unknown consumer %q: choose from %s", consumer, strings.Join(consumers, ", "))
 }
 
 // pageSize is how many dead letters one query reads.

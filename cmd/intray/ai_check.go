@@ -25,8 +25,8 @@ type aiCommand struct {
 
 type aiCheckCommand struct {
 	cli.OwnerFlags
-	Provider string `help:"Check only this provider: builtin, ollama, openai or anthropic."`
-	Model    string `help:"Check this model instead of the default model and the models that users have chosen."`
+	Provider string `placeholder:"NAME" help:"Check only this provider: builtin, ollama, openai or anthropic."`
+	Model    string `placeholder:"NAME" help:"Check this model instead of the default model and the models that users have chosen."`
 	JSON     bool   `help:"Print one JSON object per line."`
 
 	AI aiSettings `embed:"" group:"AI providers:"`

@@ -24,7 +24,7 @@ can never be handled, or every attempt failed. See docs/deadletters.md.
 
 // letterFilter selects dead letters by their properties.
 type letterFilter struct {
-	Consumer string   `help:"Only dead letters of this consumer: confirm, remove or classify."`
+	Consumer string   `placeholder:"NAME" help:"Only dead letters of this consumer: confirm, remove or classify."`
 	Since    timeFlag `placeholder:"TIME" help:"Only messages dead-lettered at or after this time: a duration before now (24h, 30d), a date or an RFC 3339 time."`
 	Until    timeFlag `placeholder:"TIME" help:"Only messages dead-lettered at or before this time."`
 	Reason   string   `placeholder:"TEXT" help:"Only dead letters whose reason contains this text, ignoring case."`

@@ -17,7 +17,7 @@ import (
 type deadLettersListCommand struct {
 	cli.OwnerFlags
 	letterFilter
-	Limit int  `help:"Maximum number of dead letters. Default: 50 in the table, no limit with --json."`
+	Limit int  `placeholder:"N" help:"Maximum number of dead letters. Default: 50 in the table, no limit with --json."`
 	JSON  bool `help:"Print one JSON object per line."`
 }
 

@@ -23,7 +23,7 @@ type eventsListCommand struct {
 	eventFlags
 	Until  timeFlag `aliases:"to" placeholder:"TIME" help:"Only events stored at or before this time. Alias: --to."`
 	Stream string   `enum:"all,bucket,documents" default:"all" help:"Stream to read: bucket, documents or all."`
-	Limit  int      `help:"Maximum number of events; 0 means no limit."`
+	Limit  int      `placeholder:"N" help:"Maximum number of events; 0 means no limit."`
 	Follow bool     `short:"f" help:"Continue with new events until interrupted."`
 	JSON   bool     `help:"Print one JSON object per line."`
 }

@@ -38,17 +38,19 @@ running "intray consume" with the consumer.
 
 `
 
-// Help describes replays and gives examples.
-func (replayCommand) Help() string {
-	return replayHelp + `"intray events replay start --help" lists the flags that select events.
-Examples:
+const replayExamples = `Examples:
 
   intray events replay --to confirm --since 2h
   intray events replay --to confirm --since 2h --execute --reason "queue was lost"
   intray events replay --to classify --only-failed --execute --reason "AI was down" --rate 5
   intray events replay --to confirm --from-bucket --execute --reason "restored the database"
 
-` + eventsHelp
+`
+
+// Help describes replays and gives examples.
+func (replayCommand) Help() string {
+	const flags = "\"intray events replay start --help\" lists the flags that select events.\n\n"
+	return replayHelp + flags + replayExamples + eventsHelp
 }
 
 // replayName is the argument that names a replay.

@@ -27,15 +27,15 @@ type replayStartCommand struct {
 	OnlyFailed bool     `help:"Only events that the consumer failed to handle: its dead letters, and events of documents that are pending or expired (confirm) or failed (classify)."`
 	FromBucket bool     `help:"Instead of stored events, replay an event generated for each object in the bucket. --since and --until then limit the time at which the object was stored."`
 	Execute    bool     `help:"Run the replay. Without this flag the command only shows what it would do."`
-	Name       string   `help:"Name of the replay. Default: the consumer and the time."`
+	Name       string   `placeholder:"NAME" help:"Name of the replay. Default: the consumer and the time."`
 	Reason     string   `placeholder:"TEXT" help:"Reason for the replay, which is stored with it. Required with --execute."`
-	Actor      string   `help:"Who starts the replay, which is stored with it. Default: USER@HOST."`
-	Rate       float64  `help:"Maximum number of events per second. Default: as many as live events allow."`
+	Actor      string   `placeholder:"NAME" help:"Who starts the replay, which is stored with it. Default: USER@HOST."`
+	Rate       float64  `placeholder:"N" help:"Maximum number of events per second. Default: as many as live events allow."`
 	replayRunFlags
 }
 
 // Help describes replays and gives examples.
-func (replayStartCommand) Help() string { return replayCommand{}.Help() }
+func (replayStartCommand) Help() string { return replayHelp + replayExamples + eventsHelp }
 
 func (c replayStartCommand) validate() error {
 	switch {

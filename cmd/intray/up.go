@@ -22,10 +22,10 @@ type upCommand struct {
 	Data         string `type:"path" placeholder:"DIR" help:"Data folder. Default: /var/lib/intray for root, otherwise intray in XDG_DATA_HOME or ~/.local/share."`
 	Listen       string `default:"127.0.0.1:8080" help:"Address of the API and the web page."`
 	Maintenance  bool   `help:"Start only PostgreSQL, NATS and MinIO, so that nothing changes the database or the bucket during a backup or a restore."`
-	GatewayPort  int    `help:"Port of the gateway. Default of all ports: a free port, which is stored in the data folder."`
-	PostgresPort int    `help:"Port of PostgreSQL."`
-	NATSPort     int    `name:"nats-port" help:"Port of NATS."`
-	MinIOPort    int    `name:"minio-port" help:"Port of MinIO."`
+	GatewayPort  int    `placeholder:"PORT" help:"Port of the gateway. Default of all ports: a free port, which is stored in the data folder."`
+	PostgresPort int    `placeholder:"PORT" help:"Port of PostgreSQL."`
+	NATSPort     int    `name:"nats-port" placeholder:"PORT" help:"Port of NATS."`
+	MinIOPort    int    `name:"minio-port" placeholder:"PORT" help:"Port of MinIO."`
 	PGBin        string `name:"pg-bin" env:"PG_BIN" placeholder:"DIR" help:"Folder of PostgreSQL's programs. Default: an installed version, or a downloaded one."`
 	MinIOBin     string `name:"minio-bin" env:"MINIO_BIN" placeholder:"FILE" help:"MinIO's program. Default: one that is built at the first start."`
 }

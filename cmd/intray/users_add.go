@@ -33,6 +33,14 @@ type usersAddCommand struct {
 // NIST SP 800-63B requires for passwords without a second factor.
 const minPasswordLength = 15
 
+// Help describes the password and the exit status.
+func (usersAddCommand) Help() string {
+	return `A password that is read from standard input must have at least 15 characters.
+
+Exit status: 0 success, 1 a failure, such as an address that is in use, 2 wrong usage, 3 the
+database is unreachable.`
+}
+
 // Run adds the account.
 func (c usersAddCommand) Run(ctx context.Context) error {
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {

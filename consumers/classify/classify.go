@@ -288,7 +288,7 @@ func (c *Classifier) accept(ctx context.Context, in input, answer ai.Answer) (de
 
 // errOutageTimeout means that a document has waited for Config.OutageTimeout while all calls of its
 // provider failed.
-var errOutageTimeout = errors.New("provider unavailable for too long")
+var errOutageTimeout = errors.New("unavailable for too long")
 
 // outcome converts the error of a classification without an answer: into a decision that fails the
 // document, or into an error that tells the runner when to retry.

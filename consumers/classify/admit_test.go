@@ -1,12 +1,14 @@
 package classify
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"intray/consumers/consumertest"
 	"intray/consumers/runner"
 	"intray/infra/ai"
 	"intray/schema"
@@ -64,5 +66,59 @@ func TestAdmit(t *testing.T) {
 				t.Errorf("got %v, want %v, postponed %v", err, test.want, test.postponed)
 			}
 		})
+	}
+}
+
+// A call that the daily limit forbids says nothing about the provider.
+func TestRefusedCallDoesNotChangeTheBreaker(t *testing.T) {
+	b := consumertest.New(t)
+	start := time.Now()
+	provider, wait := open(t, start.Add(-time.Hour))
+	provider.slots = make(chan struct{}, 1)
+	if wait > time.Hour {
+		t.Fatalf("got a wait of %s, want at most an hour", wait)
+	}
+	c := &Classifier{
+		config:      Config{Limits: map[string]Limits{"p": {DailyCalls: 1}}},
+		db:          b.DB,
+		breakers:    map[string]*breaker{"p": provider},
+		dailyLimits: dailyLimitCache{days: newCache[uuid.UUID, string](1)},
+		log:         b.Log,
+	}
+	if ok, err := b.DB.CountAICall(t.Context(), b.Alice, 1, start); err != nil || !ok {
+		t.Fatalf("got %v, %v; want the first call counted", ok, err)
+	}
+	if _, err := c.call(t.Context(), b.Alice, "p", ai.Request{}); !errors.Is(err, errDailyLimit) {
+		t.Errorf("got %v, want %v", err, errDailyLimit)
+	}
+	if _, since := provider.state(start); since.IsZero() {
+		t.Error("got a closed breaker, want it half-open")
+	}
+	if wait := provider.allow(time.Now()); wait != 0 {
+		t.Errorf("got a wait of %s, want 0 for a trial call", wait)
+	}
+}
+
+// countingProvider counts its calls.
+type countingProvider struct{ calls int }
+
+func (p *countingProvider) Classify(context.Context, ai.Request) (ai.Answer, error) {
+	p.calls++
+	return ai.Answer{}, nil
+}
+
+// The breaker may open after a document was admitted, while its text is extracted or while its call
+// waits for a slot.
+func TestCallIsPostponedWhileTheBreakerIsOpen(t *testing.T) {
+	b, _ := open(t, time.Now())
+	b.slots = make(chan struct{}, 1)
+	provider := &countingProvider{}
+	c := &Classifier{
+		config:   Config{Providers: map[string]Provider{"p": provider}},
+		breakers: map[string]*breaker{"p": b},
+	}
+	_, err := c.call(t.Context(), uuid.New(), "p", ai.Request{})
+	if !runner.Postponed(err) || provider.calls != 0 {
+		t.Errorf("got %v and %d calls, want a postponement and 0 calls", err, provider.calls)
 	}
 }

@@ -329,8 +329,8 @@ func TestRejectedObjectIsDeletedAndItsDocumentStays(t *testing.T) {
 	expectPublished(t, b, d.ID, "rejected")
 }
 
-// refusingObjects is a bucket that refuses to delete one object. It calls onRemove, if set, after each
-// other deletion.
+// refusingObjects is a bucket that refuses to delete one object. It calls onRemove, if set, after
+// each other deletion.
 type refusingObjects struct {
 	*minio.Objects
 	refused  string

@@ -10,7 +10,7 @@ import (
 	"intray/ops/deadletters"
 )
 
-type lettersCommand struct {
+type deadLettersCommand struct {
 	List  deadLettersListCommand  `cmd:"" help:"List dead letters, newest first."`
 	Show  deadLettersShowCommand  `cmd:"" help:"Show one dead letter with its headers and data."`
 	Retry deadLettersRetryCommand `cmd:"" help:"Publish the messages of dead letters again."`

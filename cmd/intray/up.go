@@ -36,8 +36,8 @@ func (upCommand) Help() string {
 because it builds MinIO, which requires Go. If PostgreSQL is not installed, its packages are
 downloaded and unpacked with apt-get and dpkg-deb, but not installed.
 
-All components listen on this machine only. When they are ready, the command prints the address of
-the web page and the development accounts, and writes all addresses and credentials to
+By default all components listen on this machine only. When they are ready, the command prints the
+address of the web page and the development accounts, and writes all addresses and credentials to
 DIR/stack.json. To stop all components, press Ctrl-C. The data is kept in the data folder.
 
 The settings of the API, the consumers and the gateway (see "intray api --help" and so on) are

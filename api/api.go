@@ -92,7 +92,7 @@ type Objects interface {
 // Changes delivers document events in stream order. *nats.Conn implements it.
 type Changes interface {
 	// Follow calls each for the newest history events that the stream holds, then for every event
-	// that follows, in stream order, until ctx is cancelled. It calls reset before the first event
+	// that follows, in stream order, until ctx is canceled. It calls reset before the first event
 	// and whenever events were skipped. The argument of reset is the sequence number after which
 	// the events continue.
 	Follow(

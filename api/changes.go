@@ -79,7 +79,7 @@ func newNotifier() *notifier {
 	return n
 }
 
-// follow records the events of source until ctx is cancelled.
+// follow records the events of source until ctx is canceled.
 func (n *notifier) follow(ctx context.Context, source Changes) error {
 	return source.Follow(ctx, maxKeptChanges, n.record, n.reset)
 }

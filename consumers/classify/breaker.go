@@ -83,7 +83,7 @@ func (b *breaker) record(began, now time.Time, err error) {
 	defer b.mu.Unlock()
 	b.trial = false
 	switch {
-	case errors.Is(err, context.Canceled): // cancelled by this process, not by the provider
+	case errors.Is(err, context.Canceled): // canceled by this process, not by the provider
 	case !errors.Is(err, ai.ErrUnavailable):
 		b.failures, b.failingSince = 0, time.Time{}
 	default:

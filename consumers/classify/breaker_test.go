@@ -94,7 +94,7 @@ func open(t *testing.T, now time.Time) (*breaker, time.Duration) {
 	return b, wait
 }
 
-func TestBreakerIgnoresCancelledCalls(t *testing.T) {
+func TestBreakerIgnoresCanceledCalls(t *testing.T) {
 	start := time.Now()
 	b, wait := open(t, start)
 	now := start.Add(wait)

@@ -34,7 +34,7 @@ func (f providerFunc) Classify(ctx context.Context, r ai.Request) (ai.Answer, er
 	return f(ctx, r)
 }
 
-// sleep waits for d or until ctx is cancelled.
+// sleep waits for d or until ctx is canceled.
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -131,7 +131,7 @@ func (cl *claim) release(outcomes map[string]outcome) {
 }
 
 // awaitOthers waits until the other batches have handled the keys in inOtherBatches, or ctx is
-// cancelled. It returns the keys that have not been applied by then. It must be called after
+// canceled. It returns the keys that have not been applied by then. It must be called after
 // release, so that no two batches wait for each other.
 func (cl *claim) awaitOthers(ctx context.Context) []string {
 	for _, other := range cl.otherBatches {

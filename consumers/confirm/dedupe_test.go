@@ -45,9 +45,9 @@ func TestClaimWaitsForOtherBatches(t *testing.T) {
 		expectKeys(t, "keys in other batches", second.inOtherBatches, "a", "b")
 		second.release(nil)
 
-		cancelled, cancel := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
-		expectKeys(t, "with a cancelled context", second.awaitOthers(cancelled), "a", "b")
+		expectKeys(t, "with a canceled context", second.awaitOthers(canceled), "a", "b")
 
 		var remaining []string
 		waiting := true

@@ -143,7 +143,7 @@ const (
 )
 
 // Run compares all objects and documents once. It returns an error if a dependency is unavailable
-// or ctx is cancelled. The summary then covers the part that was compared.
+// or ctx is canceled. The summary then covers the part that was compared.
 func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 	o.Settle = cmp.Or(o.Settle, 10*time.Second)
 	o.MinAge = cmp.Or(o.MinAge, 5*time.Minute)

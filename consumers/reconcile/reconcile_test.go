@@ -604,7 +604,7 @@ func TestMemoryIsConstant(t *testing.T) {
 	}
 }
 
-func TestCancelledRunReturnsTheError(t *testing.T) {
+func TestCanceledRunReturnsTheError(t *testing.T) {
 	b := consumertest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	d := b.Document(b.Alice, 3)

@@ -49,13 +49,13 @@ func TestBackoff(t *testing.T) {
 			}
 		})
 	})
-	t.Run("returns when its context is cancelled", func(t *testing.T) {
+	t.Run("returns when its context is canceled", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
 			var b backoff
 			if took := sleep(t, ctx, &b, false); took != 0 {
-				t.Errorf("got a sleep of %s with a cancelled context, want 0", took)
+				t.Errorf("got a sleep of %s with a canceled context, want 0", took)
 			}
 		})
 	})

@@ -6,7 +6,7 @@ import (
 )
 
 // runBatches delivers batches in stream order, one at a time to each worker, until ctx is
-// cancelled.
+// canceled.
 func (r *Runner[T]) runBatches(ctx context.Context) {
 	var workers sync.WaitGroup
 	for range r.config.Workers {

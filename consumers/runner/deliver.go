@@ -22,7 +22,7 @@ type inFlight[T any] struct {
 // deliver decodes, handles and acknowledges messages. If an outage kept any of them from being
 // handled, it returns that error.
 //
-// After ctx is cancelled it continues for up to Config.DrainTimeout. While it runs, it extends the
+// After ctx is canceled it continues for up to Config.DrainTimeout. While it runs, it extends the
 // ack deadline of the messages three times per AckWait. returned reports whether these messages are
 // redelivered only because the runner returned them to the stream earlier.
 func (r *Runner[T]) deliver(ctx context.Context, d delivery, returned bool) error {

@@ -43,7 +43,7 @@ func (e *retryError) Error() string { return e.cause.Error() }
 func (e *retryError) Unwrap() error { return e.cause }
 
 // Outage reports whether err means that a dependency is unavailable, or that the context was
-// cancelled. An outage does not count as an attempt: the runner waits until the dependency is up
+// canceled. An outage does not count as an attempt: the runner waits until the dependency is up
 // again.
 func Outage(err error) bool {
 	return errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||

@@ -42,7 +42,7 @@ func (r *Runner[T]) InLanes(of func(ctx context.Context, event T) Lane) *Runner[
 // lanePullSize is the maximum number of messages per pull.
 const lanePullSize = 256
 
-// runLanes delivers messages by lane until ctx is cancelled. It then returns the waiting messages
+// runLanes delivers messages by lane until ctx is canceled. It then returns the waiting messages
 // to the stream without a delay.
 func (r *Runner[T]) runLanes(ctx context.Context) {
 	s := newScheduler()
@@ -64,7 +64,7 @@ func (r *Runner[T]) runLanes(ctx context.Context) {
 	}
 }
 
-// workInLanes handles one message at a time until ctx is cancelled.
+// workInLanes handles one message at a time until ctx is canceled.
 func (r *Runner[T]) workInLanes(ctx context.Context, s *scheduler) {
 	for {
 		m := s.next(ctx)
@@ -111,7 +111,7 @@ func (r *Runner[T]) assignLane(
 }
 
 // extendWaiting periodically extends the ack deadline of the waiting messages, until ctx is
-// cancelled. deliver does the same for messages that are being handled.
+// canceled. deliver does the same for messages that are being handled.
 func extendWaiting(ctx context.Context, s *scheduler) {
 	tick := time.NewTicker(nats.AckWait / 3)
 	defer tick.Stop()

@@ -18,7 +18,7 @@ type delivery struct {
 	ackWait time.Duration
 }
 
-// pull pulls up to limit messages at a time and passes them to deliver, until ctx is cancelled. A
+// pull pulls up to limit messages at a time and passes them to deliver, until ctx is canceled. A
 // delivery may be empty. An error from deliver means an outage: pull then waits until the probe
 // succeeds.
 func (r *Runner[T]) pull(ctx context.Context, limit int, deliver func(delivery) error) {
@@ -42,7 +42,7 @@ func (r *Runner[T]) pull(ctx context.Context, limit int, deliver func(delivery) 
 	}
 }
 
-// awaitRecovery waits until the probe succeeds or ctx is cancelled.
+// awaitRecovery waits until the probe succeeds or ctx is canceled.
 func (r *Runner[T]) awaitRecovery(ctx context.Context, outage error) {
 	r.health.paused("a dependency is unavailable", outage)
 	var wait backoff
@@ -59,7 +59,7 @@ func (r *Runner[T]) awaitRecovery(ctx context.Context, outage error) {
 const (
 	probeTimeout = 5 * time.Second
 	// pullWait is how long one pull waits for a message. It is short because Run waits for the pull
-	// when it ends. Cancelling the pull instead could lose a message that is being sent, which would
+	// when it ends. Canceling the pull instead could lose a message that is being sent, which would
 	// then be redelivered only after its AckWait.
 	pullWait = 500 * time.Millisecond
 )

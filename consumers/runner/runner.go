@@ -68,7 +68,7 @@ type Config struct {
 	// doubles with each failed attempt.
 	MinDelay, MaxDelay time.Duration
 	// DrainTimeout is how long Run may take to finish messages in progress after its context is
-	// cancelled; default 15 s. Messages that are not finished by then are redelivered later.
+	// canceled; default 15 s. Messages that are not finished by then are redelivered later.
 	DrainTimeout time.Duration
 	// Probe returns nil if the dependencies of the handler are available; default db.Ping. After an
 	// outage the runner resumes once Probe returns nil.
@@ -130,7 +130,7 @@ func New[T any](
 	}, nil
 }
 
-// Run delivers messages until ctx is cancelled. It then finishes and acknowledges the messages in
+// Run delivers messages until ctx is canceled. It then finishes and acknowledges the messages in
 // progress and returns. It does not return earlier for any error.
 func (r *Runner[T]) Run(ctx context.Context) {
 	if r.laneOf != nil {

@@ -310,7 +310,7 @@ func TestShutdownReturnsMessagesUnfinishedAfterDrainTimeout(t *testing.T) {
 	<-started
 	stop()
 	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("got the handler's context ended with %v, want it cancelled after DrainTimeout", err)
+		t.Errorf("got the handler's context ended with %v, want it canceled after DrainTimeout", err)
 	}
 	var attempts recorder
 	runInBatches(t, b, config, handleEach(func(m runner.Message[string]) error {

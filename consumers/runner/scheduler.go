@@ -158,7 +158,7 @@ func (s *scheduler) take(q *queue, i int) *waiting {
 }
 
 // next returns the next message to handle and counts it as running. It blocks until there is one,
-// and returns nil once ctx is cancelled.
+// and returns nil once ctx is canceled.
 func (s *scheduler) next(ctx context.Context) (m *waiting) {
 	s.wait(ctx, func() bool {
 		m = s.ready()
@@ -228,12 +228,12 @@ func (s *scheduler) pause() (resume func()) {
 	}
 }
 
-// awaitResume blocks while any pause is in effect, or until ctx is cancelled.
+// awaitResume blocks while any pause is in effect, or until ctx is canceled.
 func (s *scheduler) awaitResume(ctx context.Context) {
 	s.wait(ctx, func() bool { return s.paused == 0 })
 }
 
-// wait blocks until ready returns true or ctx is cancelled. It calls ready with s.mu held.
+// wait blocks until ready returns true or ctx is canceled. It calls ready with s.mu held.
 func (s *scheduler) wait(ctx context.Context, ready func() bool) {
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()

@@ -110,7 +110,7 @@ func TestNextBlocks(t *testing.T) {
 		"until a message arrives": {func(s *scheduler, _ func()) {
 			fill(s, time.Now(), lane("alice", "g", 0), 7)
 		}, 7},
-		"until its context is cancelled": {func(_ *scheduler, cancel func()) { cancel() }, 0},
+		"until its context is canceled": {func(_ *scheduler, cancel func()) { cancel() }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,7 @@ type Bucket interface {
 const reconcileLock = "reconcile"
 
 // runReconciler reconciles bucket and database after ReconcileDelay and then once per
-// ReconcileInterval, until ctx is cancelled. After an error it tries again after ReconcileDelay.
+// ReconcileInterval, until ctx is canceled. After an error it tries again after ReconcileDelay.
 func (s *Sweeper) runReconciler(ctx context.Context) {
 	next := s.config.ReconcileDelay
 	for {

@@ -132,7 +132,7 @@ func New(db *postgres.DB, objects Bucket, publisher Publisher, streams Streams,
 // lockName is the name of the advisory lock of the sweeping replica.
 const lockName = "sweep"
 
-// Run sweeps whenever no other replica does, until ctx is cancelled. It then finishes the current
+// Run sweeps whenever no other replica does, until ctx is canceled. It then finishes the current
 // step and returns. It does not return earlier for any error.
 func (s *Sweeper) Run(ctx context.Context) {
 	wake, err := s.db.ListenDeletions(ctx)
@@ -208,7 +208,7 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 	)
 }
 
-// step runs one step, unless ctx is cancelled, and logs its error.
+// step runs one step, unless ctx is canceled, and logs its error.
 func (s *Sweeper) step(ctx context.Context, name string, do func(context.Context) error) error {
 	if ctx.Err() != nil {
 		return nil

@@ -167,12 +167,18 @@ func (s *server) ConfirmDocument(
 		return nil, err
 	}
 	// A missing object is an error only in a status in which the document should have one.
-	objectExpected := view.Status == schema.StatusPending || view.Status == schema.StatusExpired ||
-		view.Status.Counted()
-	if !results[0].Found && objectExpected {
+	if results[0].Found {
+		return ConfirmDocument200JSONResponse(documentOf(view)), nil
+	}
+	switch {
+	case view.Status == schema.StatusPending || view.Status == schema.StatusExpired:
 		return nil, schema.Errorf(schema.CodeObjectMissing,
 			"The document is %s and storage has no file for it. "+
 				"PUT the file to its upload URL and try again.",
+			view.Status)
+	case view.Status.Counted():
+		return nil, schema.Errorf(schema.CodeObjectMissing,
+			"The document is %s, but storage no longer has its file. Ask the operator.",
 			view.Status)
 	}
 	return ConfirmDocument200JSONResponse(documentOf(view)), nil

@@ -163,6 +163,23 @@ func (b *bundle) finishDeletion(id uuid.UUID) {
 	}
 }
 
+// The remedy depends on whether the upload URL can still be used.
+func TestConfirmWithoutAnObject(t *testing.T) {
+	b := setup(t)
+	pending := b.alice.requestUpload("pending", 1).Document
+	b.alice.post(path(pending)+"/confirm", nil).
+		fails(schema.CodeObjectMissing).says("pending", "PUT the file")
+
+	lost := b.alice.confirmed("lost", []byte("x"))
+	key := schema.ObjectKey(lost.ID)
+	err := b.minio.RemoveObject(t.Context(), b.bucket, key, miniogo.RemoveObjectOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.alice.post(path(lost)+"/confirm", nil).
+		fails(schema.CodeObjectMissing).says("uploaded", "Ask the operator")
+}
+
 func TestConfirmEnforcesQuota(t *testing.T) {
 	b := setup(t)
 	content := make([]byte, 1000)

@@ -20,7 +20,7 @@ import (
 
 type upCommand struct {
 	Data         string `type:"path" placeholder:"DIR" help:"Data folder. Default: /var/lib/intray for root, otherwise intray in XDG_DATA_HOME or ~/.local/share."`
-	Listen       string `default:"127.0.0.1:8080" help:"Address of the API and the web page."`
+	Listen       string `default:"127.0.0.1:8080" help:"Address of the API."`
 	Maintenance  bool   `help:"Start only PostgreSQL, NATS and MinIO, so that nothing changes the database or the bucket during a backup or a restore."`
 	GatewayPort  int    `placeholder:"PORT" help:"Port of the gateway. Default of all ports: a free port, which is stored in the data folder."`
 	PostgresPort int    `placeholder:"PORT" help:"Port of PostgreSQL."`
@@ -37,7 +37,7 @@ because it builds MinIO, which requires Go. If PostgreSQL is not installed, its 
 downloaded and unpacked with apt-get and dpkg-deb, but not installed.
 
 By default all components listen on this machine only. When they are ready, the command prints the
-address of the web page and the development accounts, and writes all addresses and credentials to
+address of the API and the development accounts, and writes all addresses and credentials to
 DIR/stack.json. To stop all components, press Ctrl-C. The data is kept in the data folder.
 
 The settings of the API, the consumers and the gateway (see "intray api --help" and so on) are

@@ -202,18 +202,18 @@ var request = ai.Request{
 // model's text. check, if it is not nil, may inspect the request.
 func record(
 	t *testing.T, d dialect, text string, check func(r *http.Request),
-) (address string, question *map[string]any) {
-	question = new(map[string]any)
+) (address string, sent *map[string]any) {
+	sent = new(map[string]any)
 	address = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if check != nil {
 			check(r)
 		}
-		if err := json.NewDecoder(r.Body).Decode(question); err != nil {
+		if err := json.NewDecoder(r.Body).Decode(sent); err != nil {
 			t.Errorf("decode the request: %v", err)
 		}
 		reply(w, d.answer(text))
 	})
-	return address, question
+	return address, sent
 }
 
 func TestClassify(t *testing.T) {
@@ -225,8 +225,8 @@ func TestClassify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		question := *recorded
-		system, user, schema := d.prompt(question)
+		sent := *recorded
+		system, user, schema := d.prompt(sent)
 		t.Run("answer", func(t *testing.T) {
 			want := ai.Answer{
 				Choices: []ai.Choice{
@@ -241,11 +241,11 @@ func TestClassify(t *testing.T) {
 			}
 		})
 		t.Run("members of the request", func(t *testing.T) {
-			if got := slices.Sorted(maps.Keys(question)); !slices.Equal(got, d.members) {
+			if got := slices.Sorted(maps.Keys(sent)); !slices.Equal(got, d.members) {
 				t.Errorf("got %v, want %v", got, d.members)
 			}
-			if question["model"] != "m" || question["stream"] != false {
-				t.Errorf("got model %v, stream %v; want m, false", question["model"], question["stream"])
+			if sent["model"] != "m" || sent["stream"] != false {
+				t.Errorf("got model %v, stream %v; want m, false", sent["model"], sent["stream"])
 			}
 		})
 		t.Run("prompt", func(t *testing.T) {
@@ -295,11 +295,11 @@ func (d dialect) expectRequest(t *testing.T, r *http.Request) {
 // Ollama supports keywords that limit the answer. OpenAI and Anthropic reject schemas with them.
 func TestSchemaHasOnlySupportedKeywords(t *testing.T) {
 	each(t, func(t *testing.T, name string, d dialect) {
-		address, question := record(t, d, noTopics, nil)
+		address, sent := record(t, d, noTopics, nil)
 		if _, err := d.make(t, address, 0).Classify(t.Context(), request); err != nil {
 			t.Fatal(err)
 		}
-		_, _, schema := d.prompt(*question)
+		_, _, schema := d.prompt(*sent)
 		text := fmt.Sprint(schema)
 		for _, keyword := range []string{"maxItems", "maxLength", "minimum", "maximum"} {
 			if got, want := strings.Contains(text, keyword), name == "ollama"; got != want {
@@ -311,11 +311,11 @@ func TestSchemaHasOnlySupportedKeywords(t *testing.T) {
 
 func TestOllamaGetsTheContextWindow(t *testing.T) {
 	d := dialects["ollama"]
-	address, question := record(t, d, noTopics, nil)
+	address, sent := record(t, d, noTopics, nil)
 	if _, err := d.make(t, address, 0).Classify(t.Context(), request); err != nil {
 		t.Fatal(err)
 	}
-	if got := at(*question, "options", "num_ctx"); got != 8192.0 {
+	if got := at(*sent, "options", "num_ctx"); got != 8192.0 {
 		t.Errorf("got num_ctx %v, want 8192", got)
 	}
 }
@@ -330,14 +330,14 @@ func TestStructuredOutputIsStrict(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := dialects[name]
-			address, question := record(t, d, `{"suggested_names":[]}`, nil)
+			address, sent := record(t, d, `{"suggested_names":[]}`, nil)
 			withoutTopics := request
 			withoutTopics.Topics = nil
 			_, err := d.make(t, address, 0).Classify(t.Context(), withoutTopics)
 			if err != nil {
 				t.Errorf("request without topics: got %v, want success", err)
 			}
-			if got := at(*question, test.path...); got != test.want {
+			if got := at(*sent, test.path...); got != test.want {
 				t.Errorf("%v: got %v, want %v", test.path, got, test.want)
 			}
 		})

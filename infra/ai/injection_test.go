@@ -90,11 +90,11 @@ func TestPromptInjection(t *testing.T) {
 		var document, answer string
 		marks := map[string]bool{}
 		address := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			var question map[string]any
-			if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
+			var sent map[string]any
+			if err := json.NewDecoder(r.Body).Decode(&sent); err != nil {
 				t.Error(err)
 			}
-			system, user, _ := d.prompt(question)
+			system, user, _ := d.prompt(sent)
 			marks[expectDelimited(t, system, user, document)] = true
 			reply(w, d.answer(answer))
 		})

@@ -59,7 +59,7 @@ type message struct {
 	Content string `json:"content"`
 }
 
-type question struct {
+type requestBody struct {
 	Model        string       `json:"model"`
 	MaxTokens    int          `json:"max_tokens"`
 	System       string       `json:"system"`
@@ -77,7 +77,7 @@ type format struct {
 	Schema map[string]any `json:"schema"`
 }
 
-type answer struct {
+type responseBody struct {
 	Content []struct {
 		Type string `json:"type"`
 		Text string `json:"text"`
@@ -91,8 +91,8 @@ func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error
 		return ai.Answer{}, fmt.Errorf("%w: no model is set", ai.ErrRefused)
 	}
 	prompt := llm.NewPrompt(r, maxPrompt)
-	var a answer
-	err := p.endpoint.Post(ctx, question{
+	var a responseBody
+	err := p.endpoint.Post(ctx, requestBody{
 		Model: r.Model, MaxTokens: maxAnswer,
 		System: prompt.System, Messages: []message{{"user", prompt.User}},
 		// Structured outputs do not support the keywords that limit numbers, strings and arrays.

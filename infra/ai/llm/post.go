@@ -26,7 +26,7 @@ const (
 	maxBody = 1 << 20
 )
 
-// Endpoint is a URL of an API to which requests are sent as JSON and which answers with JSON.
+// Endpoint is the URL of an API whose requests and responses are JSON.
 type Endpoint struct {
 	// URL must not contain a secret. Use Header for secrets.
 	URL string
@@ -49,24 +49,24 @@ func BaseURL(base, defaultBase, path string) (string, error) {
 	return u.JoinPath(path).String(), nil
 }
 
-// Post sends question and decodes the response into answer. It does not follow redirects, so that
-// the key is sent to this URL only. Its errors are:
+// Post sends request as JSON and decodes the response into response. It does not follow redirects,
+// so that the key is sent to this URL only. Its errors are:
 //
 //   - [ai.ErrUnavailable] if no complete response arrives before the timeout, and for status 408,
 //     409, 425, 429 and 5xx (including 529), with the time in Retry-After;
-//   - ErrUnavailable together with [ai.ErrKey] for status 401, 402 and 403: the key is invalid,
-//     unpaid or lacks a permission, which the operator must fix and which does not depend on the
-//     document;
-//   - [ai.ErrRefused] for every other status than 200;
+//   - ErrUnavailable together with [ai.ErrKey] for status 401, 402 and 403: the key is invalid, its
+//     account has no credit, or it lacks a permission. The operator must fix this; it does not
+//     depend on the document;
+//   - [ai.ErrRefused] for every other status except 200;
 //   - [ai.ErrInvalidAnswer] for a response that is too long or is not the expected JSON;
 //   - the error of ctx if it is canceled.
 //
 // An error contains the status and the provider's short code for it, and nothing else of the
 // response, because the response may repeat the key or the document.
-func (e Endpoint) Post(ctx context.Context, question, answer any) error {
-	body, err := json.Marshal(question)
+func (e Endpoint) Post(ctx context.Context, request, response any) error {
+	body, err := json.Marshal(request)
 	if err != nil {
-		return fmt.Errorf("encode question: %w", err)
+		return fmt.Errorf("encode request: %w", err)
 	}
 	call, cancel := context.WithTimeout(ctx, cmp.Or(e.Timeout, DefaultTimeout))
 	defer cancel()
@@ -95,9 +95,9 @@ func (e Endpoint) Post(ctx context.Context, question, answer any) error {
 	case err != nil:
 		return unavailable(ctx, err)
 	case len(raw) > maxBody:
-		return fmt.Errorf("%w: more than %d bytes", ai.ErrInvalidAnswer, maxBody)
+		return fmt.Errorf("%w: the response has more than %d bytes", ai.ErrInvalidAnswer, maxBody)
 	}
-	if err := json.Unmarshal(raw, answer); err != nil {
+	if err := json.Unmarshal(raw, response); err != nil {
 		return fmt.Errorf("%w: the response is not the expected JSON", ai.ErrInvalidAnswer)
 	}
 	return nil

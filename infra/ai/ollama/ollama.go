@@ -68,7 +68,7 @@ type message struct {
 	Content string `json:"content"`
 }
 
-type question struct {
+type requestBody struct {
 	Model    string    `json:"model"`
 	Messages []message `json:"messages"`
 	Format   any       `json:"format"`
@@ -85,7 +85,7 @@ type options struct {
 	Temperature float64 `json:"temperature"`
 }
 
-type answer struct {
+type responseBody struct {
 	Model      string  `json:"model"`
 	Message    message `json:"message"`
 	Done       bool    `json:"done"`
@@ -98,8 +98,8 @@ func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error
 		return ai.Answer{}, fmt.Errorf("%w: no model is set", ai.ErrRefused)
 	}
 	prompt := llm.NewPrompt(r, p.context-maxAnswer)
-	var a answer
-	err := p.endpoint.Post(ctx, question{
+	var a responseBody
+	err := p.endpoint.Post(ctx, requestBody{
 		Model:    r.Model,
 		Messages: []message{{"system", prompt.System}, {"user", prompt.User}},
 		Format:   prompt.Schema(true),

@@ -59,7 +59,7 @@ type message struct {
 	Content string `json:"content"`
 }
 
-type question struct {
+type requestBody struct {
 	Model          string         `json:"model"`
 	Messages       []message      `json:"messages"`
 	ResponseFormat responseFormat `json:"response_format"`
@@ -77,7 +77,7 @@ type jsonSchema struct {
 	Schema map[string]any `json:"schema"`
 }
 
-type answer struct {
+type responseBody struct {
 	Choices []struct {
 		FinishReason string `json:"finish_reason"`
 		Message      struct {
@@ -95,8 +95,8 @@ func (p *Provider) Classify(ctx context.Context, r ai.Request) (ai.Answer, error
 	prompt := llm.NewPrompt(r, maxPrompt)
 	// Strict mode does not support the keywords that limit strings.
 	schema := jsonSchema{Name: "classification", Strict: true, Schema: prompt.Schema(false)}
-	var a answer
-	err := p.endpoint.Post(ctx, question{
+	var a responseBody
+	err := p.endpoint.Post(ctx, requestBody{
 		Model:          r.Model,
 		Messages:       []message{{"system", prompt.System}, {"user", prompt.User}},
 		ResponseFormat: responseFormat{"json_schema", schema},

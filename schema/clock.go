@@ -2,7 +2,7 @@ package schema
 
 import "time"
 
-// Now returns the current time as [StoredTime] gives it.
+// Now returns the current time, converted by [StoredTime].
 func Now() time.Time { return StoredTime(time.Now()) }
 
 // StoredTime returns t in UTC, truncated to microseconds, which is the precision that PostgreSQL

@@ -12,7 +12,8 @@ import (
 type Status string
 
 const (
-	// StatusPending is the initial status: an upload URL was issued, and no object is known yet.
+	// StatusPending is the initial status: an upload URL was issued, and no object has been confirmed
+	// yet.
 	StatusPending Status = "pending"
 	// StatusUploaded means that the object was confirmed and charged to the quota. The document waits
 	// for classification.
@@ -20,9 +21,9 @@ const (
 	// StatusClassified means that classification succeeded. A document that fits no topic is
 	// classified with none.
 	StatusClassified Status = "classified"
-	// StatusFailed means that classification failed, for Reason. The object can be downloaded.
+	// StatusFailed means that classification failed. Reason says why. The object can be downloaded.
 	StatusFailed Status = "failed"
-	// StatusRejected means that the object was refused, for Reason, and given up. The row stays
+	// StatusRejected means that the object was refused and given up. Reason says why. The row stays
 	// readable for 24 hours.
 	StatusRejected Status = "rejected"
 	// StatusExpired means that no object arrived within an hour of the last URL. An object that
@@ -59,7 +60,7 @@ const (
 	ReasonNoText         Reason = "no_text"         // failed: the file contains no text, or is empty
 	ReasonBroken         Reason = "broken"          // failed: the file is damaged
 	ReasonUnsupported    Reason = "unsupported"     // failed: files of this type are not supported
-	ReasonAIUnavailable  Reason = "ai_unavailable"  // failed: the AI provider answered in no attempt
+	ReasonAIUnavailable  Reason = "ai_unavailable"  // failed: the AI provider did not answer
 	ReasonContentChanged Reason = "content_changed" // quarantined: the object is not the confirmed one
 )
 
@@ -86,8 +87,8 @@ type Document struct {
 	Version int64 `db:"version"`
 	// Announcement counts how often the event of this version was deliberately published again.
 	Announcement int64 `db:"announcement"`
-	// UnpublishedAt is the time since when the event of the last transition is to be published, or
-	// nil if it is published.
+	// UnpublishedAt is the time since which the event of the last transition has been waiting to be
+	// published, or nil once it has been published.
 	UnpublishedAt *time.Time `db:"unpublished_at"`
 	// TopicsLocked reports whether the user set the topics manually. Classification then does not
 	// change them.
@@ -115,8 +116,8 @@ type Object struct {
 	LastModified time.Time
 }
 
-// NewDocument returns a pending document with the declared size in bytes, whose upload URL counts
-// as issued now.
+// NewDocument returns a pending document with the declared size in bytes, whose upload URL was
+// issued at now.
 func NewDocument(
 	id, user uuid.UUID, filename, contentType string, size int64, now time.Time,
 ) Document {
@@ -132,8 +133,8 @@ func NewDocument(
 const ObjectPrefix = "documents/"
 
 // ObjectKey returns the key of a document's object, documents/<first 10 hex digits of the id>/<id>.
-// Ids are UUIDv7, whose first 10 digits change every 256 ms. So documents that are created at about
-// the same time share a small folder, and one listing returns all their objects.
+// Ids are UUIDv7, whose first 10 digits change every 256 ms. Therefore documents that are created
+// at about the same time share a small folder, and one listing returns all their objects.
 func ObjectKey(id uuid.UUID) string {
 	return ObjectPrefix + hex.EncodeToString(id[:5]) + "/" + id.String()
 }

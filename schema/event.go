@@ -100,7 +100,7 @@ type BucketRecord struct {
 	// EventName is the S3 event type, for example s3:ObjectCreated:Put.
 	EventName string
 	Bucket    string
-	// Key is the object key, no longer query-escaped.
+	// Key is the object key, query-unescaped.
 	Key string
 	// Time is when the event happened according to MinIO; zero if the record has no valid time.
 	Time time.Time
@@ -170,7 +170,7 @@ func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 	for i, r := range n.Records {
 		key, err := url.QueryUnescape(r.S3.Object.Key)
 		if err != nil {
-			return nil, fmt.Errorf("%w: record %d: key is not query-escaped", ErrUndecodable, i)
+			return nil, fmt.Errorf("%w: record %d: invalid escape in the key", ErrUndecodable, i)
 		}
 		at, err := time.Parse(time.RFC3339Nano, r.EventTime)
 		if err != nil {

@@ -153,7 +153,7 @@ func TestDocumentIDInvertsObjectKey(t *testing.T) {
 	}
 }
 
-// // BenchmarkDecodeBucketEvent decodes a complete notification. MinIO sends two for each upload.
+// BenchmarkDecodeBucketEvent decodes a complete notification. MinIO sends two for each upload.
 func BenchmarkDecodeBucketEvent(b *testing.B) {
 	whole := []byte(strings.Join([]string{
 		`{"EventName":"s3:ObjectCreated:Put",`,

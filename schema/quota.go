@@ -2,7 +2,7 @@ package schema
 
 import "github.com/google/uuid"
 
-// DefaultQuota is the limit in bytes of a new user, 100 MiB, unless the settings give another.
+// DefaultQuota is the limit of a new user in bytes, 100 MiB, unless the settings specify another.
 const DefaultQuota = 100 << 20
 
 // Quota is the limit and the usage of one user. At every commit, UsedBytes is the sum of

@@ -3,6 +3,6 @@
 // caller can distinguish.
 //
 // It imports no other package of this module and does no I/O. A transition is a method on values.
-// Package postgres locks the rows, calls the method, and writes what it changed. So every rule
-// about statuses and quotas is implemented in this package, and only here.
+// Package postgres locks the rows, calls the method, and writes what it changed. Every rule about
+// statuses and quotas is implemented in this package, and only here.
 package schema

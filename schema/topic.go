@@ -2,7 +2,7 @@ package schema
 
 import "github.com/google/uuid"
 
-// Scope tells a system topic from a user's own topic.
+// Scope distinguishes system topics from users' own topics.
 type Scope string
 
 const (
@@ -49,8 +49,8 @@ const (
 	MaxTopicKeyword     = 40
 )
 
-// StarterTopics are the system topics that a new database is given, so that the first documents can
-// be classified.
+// StarterTopics are the system topics that are added to a new database, so that the first documents
+// can be classified.
 var StarterTopics = []Topic{
 	{
 		Name: "Invoices", Description: "Bills that ask for payment for goods or services",

@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// ExpireAfter is how long after its last upload URL was issued a pending document without an object
-// expires. A URL is valid for 15 minutes and a PUT takes at most 30, so by then no upload can be in
-// progress.
+// ExpireAfter is the time after which a pending document without an object expires. It starts when
+// the document's last upload URL is issued. A URL is valid for 15 minutes and a PUT takes at most
+// 30, so by then no upload can be in progress.
 const ExpireAfter = time.Hour
 
 // Decision is the result of a transition. The transaction that executes the transition writes the
@@ -60,7 +60,7 @@ func (d *Document) accept(o Object, q *Quota, now time.Time) Decision {
 }
 
 // verify compares an object with the confirmed one. A document without an ETag was confirmed before
-// ETags were stored; it takes over the ETag of the object.
+// ETags were stored; verify then sets its ETag to that of the object.
 func (d *Document) verify(o Object, q *Quota, now time.Time) Decision {
 	if o.Size == d.Size && d.ETag == "" {
 		d.ETag = o.ETag
@@ -143,7 +143,7 @@ func (d *Document) Quarantine(q *Quota, now time.Time) Decision {
 }
 
 // Expire makes a pending document expired if its last URL was issued at least ExpireAfter ago.
-// Otherwise it changes nothing. The caller must have verified by a HEAD that there is no object.
+// Otherwise it changes nothing. The caller must have verified with a HEAD that there is no object.
 func (d *Document) Expire(now time.Time) Decision {
 	if d.Status != StatusPending || now.Before(d.URLIssuedAt.Add(ExpireAfter)) {
 		return Decision{}
@@ -163,8 +163,8 @@ func (d *Document) Delete(now time.Time) Decision {
 }
 
 // MarkGone records that the object of a deleting or counted document is gone, and releases the
-// document's charge. In any other status MarkGone changes nothing. The caller must have verified by
-// a HEAD that there is no object.
+// document's charge. In any other status MarkGone changes nothing. The caller must have verified
+// with a HEAD that there is no object.
 func (d *Document) MarkGone(q *Quota, now time.Time) Decision {
 	if d.GoneAt != nil || (d.Status != StatusDeleting && !d.Status.Counted()) {
 		return Decision{}

@@ -140,12 +140,13 @@ func TestReclassify(t *testing.T) {
 	dec := d.Reclassify(start)
 	if !dec.Changed || d.Status != schema.StatusUploaded || d.Reason != "" ||
 		d.Version != version+1 || d.UnpublishedAt == nil {
-		t.Errorf("failed document: got %+v, want an unpublished uploaded one of version %d", d, version+1)
+		t.Errorf("failed document: got %+v, want status uploaded, unpublished, version %d",
+			d, version+1)
 	}
 	d.Classify(nil, "builtin", "m", start)
 	d.Reclassify(start)
 	if d.ClassifiedAt != nil || d.Provider != "" || d.Model != "" || d.ChargedBytes != 1 {
-		t.Errorf("classified document: got %+v, want a charged one without a classification", d)
+		t.Errorf("classified document: got %+v, want a charge and no classification", d)
 	}
 }
 
@@ -161,7 +162,7 @@ func TestClassifyWithoutTopicsClearsTopics(t *testing.T) {
 //   - The used bytes of the quota are the sum of the charges.
 //   - Confirm does not exceed the quota.
 //   - Each change increases the version by one.
-//   - A document whose object was given up does not become counted again.
+//   - A rejected, quarantined or deleting document does not become counted again.
 //   - Only counted and deleting documents are charged.
 func TestRandomTransitions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -201,9 +202,9 @@ func TestRandomTransitions(t *testing.T) {
 				if d.Version == before.Version && d.Status != before.Status {
 					t.Fatalf("%s became %s, and the version did not change", before.Status, d.Status)
 				}
-				givenUp := before.Status == schema.StatusRejected ||
+				final := before.Status == schema.StatusRejected ||
 					before.Status == schema.StatusDeleting || before.Status == schema.StatusQuarantined
-				if givenUp && d.Status.Counted() {
+				if final && d.Status.Counted() {
 					t.Fatalf("%s became %s, want a status that is not counted", before.Status, d.Status)
 				}
 				confirmed := !before.Status.Counted() && d.Status == schema.StatusUploaded

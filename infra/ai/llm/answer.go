@@ -28,7 +28,7 @@ func (p Prompt) Answer(text string) ([]ai.Choice, []string, error) {
 		return nil, nil, err
 	}
 	if answer.Suggested == nil || answer.Topics == nil && len(p.topics) > 0 {
-		return nil, nil, fmt.Errorf("%w: a member is missing", ai.ErrInvalidAnswer)
+		return nil, nil, fmt.Errorf("%w: a member of the JSON object is missing", ai.ErrInvalidAnswer)
 	}
 	var topics []answerTopic
 	if answer.Topics != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 // LogHandler returns a handler that passes records on to h and adds the attribute trace_id to
-// records with the attribute document_id. So one can find the trace of a log line, and the log
-// lines of a trace.
+// records with the attribute document_id. The attribute connects a document's log lines with its
+// trace.
 func LogHandler(h slog.Handler) slog.Handler { return logHandler{h} }
 
 type logHandler struct{ slog.Handler }

@@ -21,7 +21,8 @@ import (
 
 // sender sends spans as JSON with OTLP over HTTP
 // (https://opentelemetry.io/docs/specs/otlp/#otlphttp). OpenTelemetry's own exporter would add
-// dependencies on gRPC, its gateway and their generated code, for what takes forty lines here.
+// dependencies on gRPC, its gateway and their generated code, which is more than this short file
+// justifies.
 type sender struct {
 	config  TraceConfig
 	client  *http.Client
@@ -50,9 +51,9 @@ func (s *sender) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 	err := s.send(ctx, spans)
 	switch failedBefore := s.failing.Swap(err != nil); {
 	case err != nil && !failedBefore:
-		s.config.Log.Warn("sending traces failed; they are dropped until it succeeds", "error", err)
+		s.config.Log.Warn("cannot send traces, they are dropped until sending succeeds", "error", err)
 	case err == nil && failedBefore:
-		s.config.Log.Info("sending traces succeeds again")
+		s.config.Log.Info("traces are sent again")
 	}
 	return nil
 }

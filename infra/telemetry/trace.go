@@ -35,7 +35,7 @@ type TraceConfig struct {
 	Log *slog.Logger
 }
 
-// tracer is nil if tracing is off, so that Step then costs a single load.
+// tracer is nil if tracing is off. Step then costs a single atomic load.
 var tracer atomic.Pointer[trace.Tracer]
 
 // StartTracing starts to send the steps of documents. The returned function stops it and sends the
@@ -46,7 +46,7 @@ func StartTracing(c TraceConfig) (end func(context.Context) error, err error) {
 		return func(context.Context) error { return nil }, nil
 	}
 	if math.IsNaN(c.Ratio) || c.Ratio < 0 || c.Ratio > 1 {
-		return nil, fmt.Errorf("the ratio of traced documents is %g, want from 0 to 1", c.Ratio)
+		return nil, fmt.Errorf("the ratio of traced documents is %g, want 0 to 1", c.Ratio)
 	}
 	sender, err := newSender(c)
 	if err != nil {
@@ -128,14 +128,14 @@ func documentID(id uuid.UUID) attribute.KeyValue {
 }
 
 // firstSpanID returns the ID of the first span of a document's trace, which is the second half of
-// the document's ID. The trace's ID is the document's ID. So every process can compute both, and
-// messages need not carry them (docs/adr/0014-traces.md).
+// the document's ID. The trace's ID is the document's ID. Therefore every process can compute both,
+// and messages need not carry them (docs/adr/0014-traces.md).
 func firstSpanID(document uuid.UUID) (id trace.SpanID) {
 	copy(id[:], document[8:]) // never zero, because the two highest bits of this half are 10
 	return id
 }
 
-// documentKey is the context key of the document ID, from FirstStep to idGenerator.
+// documentKey is the context key with which FirstStep passes the document ID to idGenerator.
 type documentKey struct{}
 
 // idGenerator derives the IDs of a document's first span from the document's ID, and returns random

@@ -1,6 +1,7 @@
 // Package buildinfo describes the build of the running program. The Go toolchain records the
-// version and the commit when it builds in a git checkout. A build without a checkout, such as that
-// of the image, sets version, commit and commitDate with the linker flag -X (see Dockerfile).
+// version and the commit when it builds in a git checkout. A build without a checkout, such as the
+// build of the container image, sets version, commit and commitDate with the linker flag -X (see
+// Dockerfile).
 package buildinfo
 
 import (
@@ -16,7 +17,7 @@ import (
 // recorded.
 var version, commit, commitDate string
 
-// unknown is the version and the commit of a build that recorded none, such as one of `go run`.
+// unknown is the version and the commit of a build that recorded none, such as that of `go run`.
 const unknown = "unknown"
 
 // Info describes a build.

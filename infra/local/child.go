@@ -114,8 +114,8 @@ func (c *Child) start(ctx context.Context) error {
 }
 
 // supervise starts the process whenever it is not running, until stop is called. It sends one value
-// to started: nil when the process is ready for the first time, or an error if the process is never
-// ready and supervise gives up.
+// to started: nil when the process is ready for the first time, or an error when supervise returns
+// before that.
 func (c *Child) supervise(started chan<- error) {
 	defer close(c.done)
 	name, wasReady, delay := c.process.Name, false, minRestartDelay

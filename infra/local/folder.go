@@ -40,13 +40,13 @@ func DefaultCacheDir(uid int, xdgCacheHome, home string) string {
 	}
 }
 
-// minFreeSpace is the disk space that must be free in the data folder at start, in bytes.
-// PostgreSQL's files and write-ahead log take about 60 MB, and up to 1 GB under load. The rest is
-// for uploads.
+// minFreeSpace is the disk space that must be free in the data folder at start, in bytes. It is
+// enough for PostgreSQL's files and write-ahead log, which take about 60 MB at first, and for a
+// number of uploads. Under load the write-ahead log grows to up to 1 GB.
 const minFreeSpace = 512 << 20
 
-// checkSpace returns an error unless that many bytes are free on the folder's file system. purpose
-// says in the error message what the space is needed for.
+// checkSpace returns an error unless that many bytes are free on the folder's file system. The
+// error message names the purpose for which the space is needed.
 func checkSpace(folder string, bytes uint64, purpose string) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(folder, &fs); err != nil {

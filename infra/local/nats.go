@@ -18,9 +18,8 @@ import (
 )
 
 // RunNATS runs a NATS server in this process until ctx is done. It is the implementation of the
-// hidden command `intray nats-server`, which [Start] runs as a process of its own. The values of
-// the $VARIABLES in the configuration file are those of the environment variables with the same
-// names.
+// hidden command `intray nats-server`, which [Start] runs as a separate process. The $VARIABLES in
+// the configuration file are replaced by the values of the environment variables with these names.
 //
 // The server logs to standard error. When ctx is done, JetStream writes to disk what it holds in
 // memory, and RunNATS returns nil.

@@ -80,8 +80,8 @@ func (p *postgres) initialize(ctx context.Context, f *fetcher) error {
 	if err := p.user.chown(passwordFile); err != nil {
 		return fmt.Errorf("create a database cluster: %w", err)
 	}
-	// Every Debian has the locale C.UTF-8. It sorts by code point and can convert between upper and
-	// lower case.
+	// The locale C.UTF-8 exists on every Debian system. It sorts by code point and can convert between
+	// upper and lower case.
 	args := []string{"--pgdata=" + partial, "--username=" + superuser, "--pwfile=" + passwordFile,
 		"--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"}
 	if p.volatile {

@@ -27,8 +27,8 @@ type DamagedEvent struct {
 //
 // MinIO must not be running. MinIO writes the files without fsync, so a crash of the machine can
 // leave truncated files, empty files and files of NUL bytes. MinIO retries a truncated file forever
-// and sends nothing else to that target. A file of NUL bytes ends MinIO at every start with a panic
-// (in internal/store, Get takes items[0] of an empty slice). An empty file stays forever.
+// and sends nothing else to that target. A file of NUL bytes makes MinIO panic at every start (in
+// internal/store, Get takes items[0] of an empty slice). An empty file stays forever.
 func CheckQueue(dir string) ([]DamagedEvent, error) {
 	var damaged []DamagedEvent
 	badDir := badQueue(filepath.Clean(dir))

@@ -44,7 +44,7 @@ type Account struct {
 	Role     string `json:"role"` // "user" or "admin"
 }
 
-// ReadStack reads the stack.json in a data folder. The error is fs.ErrNotExist if no servers are
+// ReadStack reads the stack.json in a data folder. The error wraps fs.ErrNotExist if no servers are
 // running there.
 func ReadStack(dir string) (Stack, error) {
 	var stack Stack
@@ -110,7 +110,7 @@ func (s *Servers) removeStack() error {
 	s.stack = nil
 	err := os.Remove(filepath.Join(s.config.Dir, StackFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove the old stack.json: %w", err)
+		return fmt.Errorf("remove stack.json: %w", err)
 	}
 	return nil
 }

@@ -17,12 +17,13 @@ import (
 
 const (
 	checkInterval = 200 * time.Millisecond
-	idleTimeout   = time.Minute // without a test process, after which the daemon ends the servers
+	// idleTimeout is the time without a test process after which the daemon ends the servers.
+	idleTimeout = time.Minute
 )
 
-// runDaemon runs the servers of the run in folder. It ends them when ctx is done, when the process
-// that started the run has ended and no test process uses them, or when no test process has used
-// them for idleTimeout.
+// runDaemon runs the servers of the test run in folder. It ends them when ctx is done, when the
+// process that started the test run has ended and no test process uses them, or when no test
+// process has used them for idleTimeout.
 func runDaemon(ctx context.Context, folder string) error {
 	removeOldFolders()
 	data, err := os.MkdirTemp(folder, "data-")
@@ -107,9 +108,9 @@ func writeServers(folder string, s *local.Servers) error {
 	return os.Rename(partial, filepath.Join(folder, serversFile))
 }
 
-// serversInUse reports whether a test process uses the servers or is joining the run. If none does
-// and remove is set, it also deletes servers.json while it holds both locks, so that a process that
-// joins afterwards starts a new daemon.
+// serversInUse reports whether a test process uses the servers or is joining the test run. If none
+// does and remove is set, it also deletes servers.json while it holds both locks, so that a process
+// that joins afterwards starts a new daemon.
 func serversInUse(folder string, remove bool) (bool, error) {
 	starting, locked, err := tryLock(filepath.Join(folder, startingFile))
 	if err != nil || !locked {
@@ -136,7 +137,7 @@ func tryLock(path string) (f *os.File, locked bool, err error) {
 	return f, err == nil, err
 }
 
-// folderParent returns the process after which the folder of a run is named; see runFolder.
+// folderParent returns the process after which the folder of a test run is named; see runFolder.
 func folderParent(folder string) Process {
 	var p Process
 	parts := strings.Split(filepath.Base(folder), "-")
@@ -147,8 +148,8 @@ func folderParent(folder string) Process {
 	return p
 }
 
-// removeOldFolders removes the folders of runs that are over and whose daemon was killed before it
-// could remove them.
+// removeOldFolders removes the folders of test runs that are over and whose daemon was killed
+// before it could remove them.
 func removeOldFolders() {
 	pattern := fmt.Sprintf("intray-test-%d-*", os.Geteuid())
 	folders, _ := filepath.Glob(filepath.Join(os.TempDir(), pattern))

@@ -22,8 +22,8 @@ type Process struct {
 	start  string // start time in clock ticks since boot
 }
 
-// FindProcess returns the process with that id and reports whether it exists. A zombie counts as not
-// existing.
+// FindProcess returns the process with that id and reports whether it exists. It reports that a
+// zombie does not exist.
 func FindProcess(pid int) (Process, bool) {
 	fields := stat(pid)
 	if fields == nil || fields[0] == "Z" {

@@ -50,8 +50,8 @@ type Step struct {
 	Rate float64 `json:"rate"` // responses per second
 	// OfFloor is the rate divided by the rate of the floor.
 	OfFloor float64 `json:"of_floor"`
-	// Adds is the time in µs that a response takes the machine in addition to the time of the floor.
-	// For the floor itself it is the whole time.
+	// Adds is the machine's time for each response, in µs, minus that of the floor. For the floor
+	// itself nothing is subtracted.
 	Adds float64 `json:"adds_us"`
 }
 

@@ -105,13 +105,13 @@ func (r *confirmRun) backlog(
 		return nil, 0, err
 	}
 	// The ids have timestamps in the past, so that no other documents share their folders. Each
-	// backlog begins five years after the one before.
+	// backlog begins five years after the previous one.
 	if r.epoch.IsZero() {
 		r.epoch = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC)
 	}
 	r.epoch = r.epoch.AddDate(5, 0, 0)
-	// The sweeper confirms documents whose URL was issued some time ago. A time in the future keeps it
-	// away from the backlog.
+	// The sweeper confirms pending documents whose URL was issued some time ago. With a time in the
+	// future it ignores the backlog.
 	issued := time.Now().UTC().Add(24 * time.Hour)
 	docs = make([]schema.Document, n)
 	for i := range docs {

@@ -42,8 +42,8 @@ type Config struct {
 // known. A Progress must be safe for concurrent use.
 type Progress func(stage string, done, total int)
 
-// inFlight is the number of concurrent requests in all measurements but those of one request at a
-// time.
+// inFlight is the number of concurrent requests, except in the measurements that send one request
+// at a time.
 const inFlight = 16
 
 // bench is one run of a measurement.
@@ -57,7 +57,7 @@ type bench struct {
 	users   []uuid.UUID // created by this run
 }
 
-// cleanupTimeout bounds the cleanup at the end of a run, which canceling ctx does not stop.
+// cleanupTimeout limits the cleanup at the end of a run. Canceling ctx does not stop the cleanup.
 const cleanupTimeout = 10 * time.Minute
 
 // run connects to the system, removes what a killed run left behind, and calls measure. It holds a

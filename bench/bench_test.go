@@ -105,7 +105,7 @@ func TestContained(t *testing.T) {
 		want   bool
 	}{
 		"all classified": {DocumentsReport{ValidOutcomes: map[string]int{"classified": 3}}, true},
-		"no sound files": {DocumentsReport{}, true},
+		"no valid files": {DocumentsReport{}, true},
 		"one failed": {
 			DocumentsReport{ValidOutcomes: map[string]int{"classified": 2, "failed (broken)": 1}}, false,
 		},

@@ -30,7 +30,7 @@ type ClassifyReport struct {
 	Rows []ClassifyRow `json:"rows"`
 	// TableBytes is the size of the word vectors in the binary.
 	TableBytes int `json:"table_bytes"`
-	// HeapBytes is how much the heap has grown by the end, because of the classifier.
+	// HeapBytes is how much the classifier has made the heap grow by the end.
 	HeapBytes int64 `json:"heap_bytes"`
 	// Missing are the names of the sets that could not be measured.
 	Missing []string `json:"missing"`
@@ -54,7 +54,7 @@ type ClassifyRow struct {
 type mode struct {
 	name      string
 	namesOnly bool // topics have neither descriptions nor keywords
-	oneNew    bool // see New of [sets.Set]
+	oneNew    bool // the value of New in the [sets.Set]
 	examples  int  // how many documents of each topic a user has sorted manually
 }
 

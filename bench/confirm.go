@@ -45,7 +45,7 @@ type ConfirmReport struct {
 	// sees the status uploaded.
 	OneAtATime Times `json:"uploaded_after_put_1_at_a_time_ms"`
 	Burst      Times `json:"uploaded_after_put_16_at_a_time_ms"`
-	// Last is that time for the upload whose PUT was the last of the burst to be answered.
+	// Last is the time of the upload whose PUT was answered last in the burst.
 	Last float64 `json:"uploaded_after_last_put_ms"`
 }
 

@@ -59,8 +59,9 @@ type documentsRun struct {
 	created []string // ids of the documents created so far
 }
 
-// Documents measures, as a client sees it, how uploaded documents become classified. At the end it
-// deletes the documents that it uploaded, even if ctx was canceled.
+// Documents measures, from the point of view of a client, how long it takes until uploaded
+// documents are classified. At the end it deletes the documents that it uploaded, even if ctx was
+// canceled.
 func Documents(ctx context.Context, config DocumentsConfig) (report DocumentsReport, err error) {
 	c := &client{transport: newTransport(), api: config.API, retries: true}
 	defer c.transport.CloseIdleConnections()

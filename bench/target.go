@@ -52,7 +52,7 @@ func (t *target) run(ctx context.Context, d time.Duration) (rate float64, err er
 
 // send sends the requests one after the other on one connection, each after the previous response,
 // until the given time. It sends at least one request. It returns the number of responses. It does
-// not use http.Client, which would take more of the machine's time from the server.
+// not use http.Client, which takes more processor time, because the server needs that time.
 func (t *target) send(
 	ctx context.Context, requests [][]byte, until time.Time,
 ) (responses int64, err error) {

@@ -50,8 +50,8 @@ func (r *confirmRun) uploads(ctx context.Context, report *ConfirmReport) error {
 	return r.burst(ctx, clients, report)
 }
 
-// burst keeps 16 uploads in flight. A client starts its next upload while it still polls for the
-// documents before.
+// burst keeps 16 uploads in flight. A client starts its next upload while it still polls for its
+// earlier documents.
 func (r *confirmRun) burst(ctx context.Context, clients []*client, report *ConfirmReport) error {
 	type result struct {
 		responseTime time.Time // of the PUT
@@ -105,8 +105,8 @@ func (c *client) upload(
 	return u.Document.ID, responseTime, err
 }
 
-// waitUploaded polls until the document is uploaded and returns the time since start. It polls
-// every millisecond at first, and later at an eighth of the time since start.
+// waitUploaded polls until the document is uploaded and returns the time since start. The interval
+// between polls is an eighth of the time since start, but at least a millisecond.
 func (c *client) waitUploaded(
 	ctx context.Context, id string, start time.Time,
 ) (time.Duration, error) {

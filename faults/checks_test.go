@@ -18,7 +18,7 @@ import (
 	"intray/schema"
 )
 
-// checkIdle returns an error that says what work is left: messages that are not acknowledged,
+// checkIdle returns an error that describes the remaining work: messages that are not acknowledged,
 // events in MinIO's queue, documents to classify or delete, objects to delete, or transitions that
 // are not published. It returns nil if there is none.
 func (s *system) checkIdle(ctx context.Context) error {
@@ -106,7 +106,7 @@ func (s *system) state(ctx context.Context) (state, error) {
 		}
 		now.objects[object.Key] = object
 	}
-	// A listing may lack an object that exists. Only a HEAD proves that an object does not exist.
+	// A listing may omit an object that exists. Only a HEAD proves that an object does not exist.
 	for _, r := range rows {
 		if _, listed := now.objects[r.ObjectKey]; listed {
 			continue
@@ -249,7 +249,7 @@ func (now state) checkObject(row row, r *record) (messages []string) {
 func (s *system) quotaViolations(ctx context.Context) ([]violation, error) {
 	var rows []string
 	err := s.db.SelectContext(ctx, &rows, `
-		SELECT format('user %s has used %s bytes, is charged %s for documents of %s bytes',
+		SELECT format('user %s has %s used bytes, charges of %s bytes, and counted documents of %s bytes',
 			q.user_id, q.used_bytes, sum(d.charged_bytes),
 			sum(d.size) FILTER (WHERE d.status IN ('uploaded', 'classified', 'failed')))
 		FROM quotas AS q LEFT JOIN documents AS d USING (user_id)
@@ -259,7 +259,7 @@ func (s *system) quotaViolations(ctx context.Context) ([]violation, error) {
 				FILTER (WHERE d.status IN ('uploaded', 'classified', 'failed')), 0)`)
 	var violations []violation
 	for _, row := range rows {
-		message := "used_bytes is not the sum over the documents: " + row
+		message := "a quota differs from the sum over its documents: " + row
 		violations = append(violations, violation{uuid.Nil, message})
 	}
 	return violations, err

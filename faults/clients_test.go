@@ -23,11 +23,11 @@ import (
 )
 
 const (
-	clientTimeout = 25 * time.Second // after which a client counts a request as not answered
+	clientTimeout = 25 * time.Second // after which a request counts as not answered
 	workers       = 3                // for each user
 	stepInterval  = 150 * time.Millisecond
 	// Half of the users have a small quota, so that many of their uploads are rejected. The others
-	// delete little, so that many documents are left to check at the end.
+	// rarely delete documents, so that many documents are left to check at the end.
 	tightLimit, largeLimit = 24_000, 100 << 20 // bytes
 	maxSize                = 4_000             // bytes of a document
 )
@@ -49,7 +49,7 @@ const (
 type user struct {
 	email, password string
 	tight           bool         // has the small quota
-	lowered         atomic.Bool  // its limit was lowered at some time
+	lowered         atomic.Bool  // its limit was lowered at least once
 	refused         atomic.Int32 // number of URLs refused because of the quota
 
 	mu    sync.Mutex

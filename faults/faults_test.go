@@ -48,7 +48,7 @@ const (
 	// recoveryTimeout bounds how long a part may take to recover and the queues to become empty.
 	// Messages that a killed replica was handling are delivered again after 30 s.
 	recoveryTimeout = 3 * time.Minute
-	// sweepTimeout bounds how long the sweeper may take to repair what lost events have left.
+	// sweepTimeout bounds how long the sweeper may take to repair the effects of lost events.
 	sweepTimeout = 30 * time.Second
 )
 
@@ -190,10 +190,10 @@ func awaitRecovery(t *testing.T, s *system, r *record, c *clients) {
 	})
 }
 
-// verify waits until the system is idle and checks the invariants twice. The first check excuses
-// what lost events can explain. Then it runs reconcile, which repairs the effects of lost events,
-// and the second check excuses nothing. verify returns the number of keys whose events may have
-// been lost.
+// verify waits until the system is idle and checks the invariants twice. The first check ignores
+// violations that lost events can explain. Then verify runs reconcile, which repairs the effects of
+// lost events, and the second check ignores no violation. verify returns the number of keys whose
+// events may have been lost.
 func verify(t *testing.T, s *system, r *record, seed uint64) (lost int) {
 	t.Helper()
 	s.awaitIdle(seed)

@@ -44,7 +44,7 @@ type document struct {
 	overwritten outcome
 }
 
-// etagOf returns the ETag that MinIO gives an object with this content.
+// etagOf returns the ETag that MinIO assigns to an object with this content.
 func etagOf(body []byte) string {
 	sum := md5.Sum(body)
 	return hex.EncodeToString(sum[:])

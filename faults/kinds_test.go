@@ -210,8 +210,8 @@ func (f *fault) provision(ctx context.Context) error {
 const foreignEvent = `{"Records":[{"eventName":"s3:ObjectCreated:Put",` +
 	`"s3":{"bucket":{"name":"another"},"object":{"key":"a"}}}]}`
 
-// codeStoreFailed is JSStreamStoreFailedF of nats-server, here with the text "maximum bytes
-// exceeded".
+// codeStoreFailed is JSStreamStoreFailedF of nats-server. For a full stream its text is "maximum
+// bytes exceeded".
 const codeStoreFailed = 10077
 
 // fillStreams sets the maximum size of both streams below their current size.
@@ -279,7 +279,7 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 	want := f.r.count(countPUTs) + 5
 	if err := until(ctx, func() error {
 		if n := f.r.count(countPUTs); n < want {
-			return fmt.Errorf("got %d %s, want %d whose events are lost", n, countPUTs, want)
+			return fmt.Errorf("got %d %s, want %d", n, countPUTs, want)
 		}
 		return nil
 	}); err != nil {
@@ -287,7 +287,7 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 	}
 	for _, name := range names {
 		if err := f.setStreamLimit(ctx, name, 1); err != nil {
-			return fmt.Errorf("close stream %s: %w", name, err)
+			return fmt.Errorf("make stream %s refuse messages: %w", name, err)
 		}
 		if err := until(ctx, func() error { return f.recordLostEvents(ctx, name) }); err != nil {
 			return fmt.Errorf("read stream %s: %w", name, err)
@@ -323,7 +323,8 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 }
 
 // recordLostEvents records the messages of a stream that one of the stream's consumers has not
-// acknowledged. What a consumer acknowledged before it was deleted and created again counts too.
+// acknowledged. A message that a consumer acknowledged before it was deleted and created again
+// counts as acknowledged.
 func (f *fault) recordLostEvents(ctx context.Context, name string) error {
 	stream, err := f.stream(ctx, name)
 	if err != nil {

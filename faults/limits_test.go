@@ -102,7 +102,7 @@ func (f *fault) lowerQuota(ctx context.Context) (err error) {
 		}))
 	}()
 	refused := u.refused.Load()
-	// A user who has just begun has used nothing yet.
+	// At the start of the run, a user has used nothing yet.
 	if err := until(ctx, func() error {
 		var used int64
 		return f.db.GetContext(ctx, &used, `

@@ -20,9 +20,9 @@ import (
 // process is a program that the suite runs. If the suite dies, the kernel sends SIGTERM to it.
 type process struct {
 	t      *testing.T
-	path   string // of the program
-	log    string // path of the log
-	listen string
+	path   string        // of the program
+	log    string        // path of the log
+	listen string        // address of its metrics server; set by the caller of run
 	quit   chan struct{} // closed by stop
 	done   chan struct{} // closed when the process has exited and is not started again
 

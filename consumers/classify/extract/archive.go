@@ -50,7 +50,7 @@ func openArchive(ctx context.Context, src *source) (*archive, error) {
 	return a, nil
 }
 
-// document reads the archive into text and returns the kind of document that it is. guessed is the
+// document reads the archive into text and returns the kind of the document. guessed is the
 // kind that the first bytes indicate; it is returned if the archive is not a document.
 func (a *archive) document(
 	ctx context.Context, guessed kind, text *text,

@@ -31,16 +31,16 @@ type word struct {
 	letters     []rune
 	rightToLeft bool    // the word has a right-to-left letter
 	x           float64 // position of the first right-to-left letter, or of the first character
-	balance     int     // number of right-to-left letters less the number of other letters
+	balance     int     // number of right-to-left letters minus the number of other letters
 }
 
 // readingOrder returns the text of one line of a page in the order in which it is read. position
 // returns the horizontal position of the character at an index. Its errors are returned.
 //
 // A PDF contains the position of each glyph of a line. The order of the glyphs in the file depends
-// on the program that wrote it, and PDFium reverses some glyphs by that order and not by their
-// positions. In right-to-left scripts, therefore, both the words and the letters of a word may be
-// in either order.
+// on the program that wrote it, and PDFium reverses some glyphs based on that order instead of
+// their positions. In right-to-left scripts, therefore, both the words and the letters of a word
+// may be in either order.
 //
 // The letters of a right-to-left word are reversed if they are in order from left to right. The
 // words are sorted by position in the direction of most letters of the line. Then each run of words
@@ -118,8 +118,9 @@ func (l line) word(start, end int) (word, error) {
 	return w, nil
 }
 
-// orderLamAlef moves a lam before an alef if the lam is to the right of it. The two letters share a
-// glyph, in which PDFium reverses them. reversed reports whether the letters are in reverse order.
+// orderLamAlef swaps an alef and the lam that follows it in reading order if the lam is to the
+// right of the alef. PDFium reverses these two letters when they share a glyph. reversed reports
+// whether the letters of the word are in reverse order.
 func (w *word) orderLamAlef(reversed bool, position func(index int) (float64, error)) error {
 	for i := 0; i+1 < len(w.letters); i++ {
 		alef, lam := i, i+1

@@ -91,8 +91,8 @@ func TestReadingOrder(t *testing.T) {
 	}
 }
 
-// In the glyph that lam and alef share, lam is to the right. It comes first in the text, whatever
-// the order of the two in the file.
+// In the glyph that lam and alef share, lam is to the right. It must come first in the text,
+// regardless of the order of the two in the file.
 func TestReadingOrderOfLamAndAlef(t *testing.T) {
 	for name, line := range map[string][]glyph{
 		"right to left, pair reversed":     {{'س', 4}, {'ا', 2}, {'ل', 3}, {'م', 1}},

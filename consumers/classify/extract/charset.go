@@ -14,9 +14,9 @@ import (
 	"golang.org/x/text/encoding/japanese"
 )
 
-// decode decodes raw. It uses the encoding that the bytes themselves determine, else the declared
-// one, else the most likely one by statistics, else Windows-1252, as browsers do. Bytes that cannot
-// be decoded stay as they are or become U+FFFD.
+// decode decodes raw. It uses the first of these encodings that it can determine: the one that the
+// bytes themselves show, the declared one, the most likely one by statistics, and Windows-1252,
+// which browsers use as well. Bytes that cannot be decoded stay as they are or become U+FFFD.
 //
 // Valid UTF-8 takes precedence over a declaration: text in another encoding is almost never valid
 // UTF-8 by chance, and declarations are often wrong.
@@ -161,7 +161,7 @@ func declaredEncoding(raw []byte, contentType string, markup bool) encoding.Enco
 }
 
 // countUTF8 counts the bytes of raw that are not valid UTF-8, and the valid sequences of two or
-// more bytes. An incomplete sequence at the end counts as neither.
+// more bytes. An incomplete sequence at the end is not counted.
 func countUTF8(raw []byte) (invalid, multibyte int) {
 	for i := 0; i < len(raw); {
 		if raw[i] < utf8.RuneSelf {

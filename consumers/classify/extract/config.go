@@ -24,7 +24,7 @@ const (
 // not set has its default.
 type Config struct {
 	// CacheDir is the folder in which PDFium is kept compiled to machine code, about 20 MB. With it
-	// the next process starts PDFium in a tenth of a second instead of some seconds. The folder is
+	// the next process starts PDFium in a tenth of a second instead of several seconds. The folder is
 	// created if it is missing, with mode 0700. The files in it are executed, so nobody else may be
 	// able to write to it. If CacheDir is empty, the code is kept only in memory.
 	CacheDir string
@@ -32,7 +32,7 @@ type Config struct {
 	// one of them up to 192 MiB, and one core. Default 1.
 	Workers int
 	// Timeout limits the time that one document takes, except for OCR and for waiting until a worker
-	// or memory is free. If the document has given text by then, that text is returned and marked
+	// or memory is free. If some text has been read by then, that text is returned and marked
 	// Truncated. Default 10 s.
 	Timeout time.Duration
 	// MaxBytes is the largest size, in bytes, of a PDF or archive that is held in memory, and of an
@@ -76,7 +76,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// orDefault returns n if it is positive, else defaultValue.
+// orDefault returns n if it is positive, and defaultValue otherwise.
 func orDefault[T int | int64 | time.Duration](n, defaultValue T) T {
 	if n > 0 {
 		return n

@@ -24,8 +24,8 @@ const (
 	layoutDateTime = layoutDate + " " + layoutTime
 )
 
-// excelBase is day 0 for all dates from March 1900. Earlier dates would be one day off, because
-// Excel gives 29 days to February 1900.
+// excelBase is day 0 for all dates from March 1900. Earlier dates would be one day off, because in
+// Excel, February 1900 has 29 days.
 var excelBase = time.Date(1899, time.December, 30, 0, 0, 0, 0, time.UTC)
 
 // readStyles reads the cell formats of the workbook.

@@ -35,7 +35,7 @@
 //   - Images: an image is decoded in this process if that takes at most 200 MiB, one image at a
 //     time. An image that needs more than 64 MiB waits until no sandbox has that much. tesseract, a
 //     separate program, receives only gray pixels. It has a deadline and 768 MiB of address space,
-//     and cannot write files. Without tesseract, images and scans give [ErrNoText].
+//     and cannot write files. Without tesseract, images and scans result in [ErrNoText].
 //   - Output: at most [Config.MaxRunes] characters. Reading stops when they are reached.
 //
 // A panic while a document is read is returned as [ErrBroken] and does not affect other documents.

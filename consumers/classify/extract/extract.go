@@ -15,9 +15,9 @@ import (
 var (
 	// ErrEncrypted means that the document needs a password, or a key that is not available.
 	ErrEncrypted = errors.New("document is encrypted")
-	// ErrNoText means that the document is intact but holds no letter and no digit: an empty file,
+	// ErrNoText means that the document is intact but contains no letters or digits: an empty file,
 	// an image without letters, or a scan while tesseract is missing.
-	ErrNoText = errors.New("document holds no text")
+	ErrNoText = errors.New("document contains no text")
 	// ErrBroken means that the document is damaged, or that it takes more time or memory than a
 	// legitimate document does.
 	ErrBroken = errors.New("document cannot be read")
@@ -30,12 +30,12 @@ const (
 	// DefaultMaxRunes in any encoding, and for pages that are mostly markup.
 	maxTextBytes = 8 << 20
 	// maxUnprintable is the largest share, in percent, of characters in a text document that are
-	// control characters or invalid. With more, the document is taken for binary data.
+	// control characters or invalid. With more, the document is treated as binary data.
 	maxUnprintable = 10
 )
 
-// ErrNeedsOCR is returned by TextWithoutOCR if only OCR can give the text of the document. The
-// document itself is intact.
+// ErrNeedsOCR is returned by TextWithoutOCR if the text of the document can only be read with OCR.
+// The document itself is intact.
 var ErrNeedsOCR = errors.New("document needs character recognition")
 
 // ErrClosed is returned by calls of an Extractor that was closed.
@@ -66,7 +66,7 @@ type Extractor struct {
 	ocr    *recognizer
 }
 
-// New returns an Extractor. It does not start PDFium, which Warm or the first PDF does. It fails
+// New returns an Extractor. It does not start PDFium; Warm or the first PDF starts it. New fails
 // with ErrLanguages, or if CacheDir cannot be used.
 func New(config Config) (*Extractor, error) {
 	config, err := config.withDefaults()
@@ -81,7 +81,7 @@ func New(config Config) (*Extractor, error) {
 }
 
 // Warm starts PDFium, so that the first PDF does not have to wait for it. That takes a tenth of a
-// second if CacheDir holds the compiled code, else some seconds.
+// second if CacheDir contains the compiled code, and several seconds otherwise.
 func (e *Extractor) Warm(ctx context.Context) error {
 	return e.pdfs.warm(ctx)
 }
@@ -130,7 +130,7 @@ func (e *Extractor) TextWithOCR(
 	return e.text(ctx, document{sequential: r, size: size}, contentType, ocrAcquired)
 }
 
-// ocrMode says what to do with a document that needs OCR.
+// ocrMode determines what happens to a document that needs OCR.
 type ocrMode int
 
 const (
@@ -236,7 +236,7 @@ func (e *Extractor) readText(
 		return err
 	}
 	if text.unprintable*100 > maxUnprintable*(text.runes+text.unprintable) {
-		return fmt.Errorf("%w: began as %s, but holds binary data", ErrUnsupported, k.name)
+		return fmt.Errorf("%w: it begins like %s but contains binary data", ErrUnsupported, k.name)
 	}
 	text.incomplete = text.incomplete || cut
 	return nil
@@ -310,8 +310,8 @@ func (e *Extractor) withTimeout(ctx context.Context) (context.Context, context.C
 	return context.WithTimeoutCause(ctx, e.config.Timeout, cause)
 }
 
-// keepText returns err, or nil if err is an ErrBroken or ErrEncrypted and the document gave text
-// before. The text is then marked incomplete.
+// keepText returns err, or nil if err is an ErrBroken or ErrEncrypted and some text has been read.
+// The text is then marked incomplete.
 func keepText(err error, text *text) error {
 	if text.readable && (errors.Is(err, ErrBroken) || errors.Is(err, ErrEncrypted)) {
 		text.incomplete = true

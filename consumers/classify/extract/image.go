@@ -25,12 +25,13 @@ const (
 	// largeImage is the number of bytes of an image file plus the number of its pixels above which
 	// the memory is returned to the operating system immediately.
 	largeImage = 16 << 20
-	// smallImage is the number of pixels up to which an image is taken for a screenshot. Its letters
-	// are too small to be recognized and are enlarged.
+	// smallImage is the number of pixels up to which an image is treated as a screenshot, whose
+	// letters are too small to be recognized. Such an image is enlarged.
 	smallImage = 1_500_000
 )
 
-// readImage recognizes the text in an image. Of a file with several images it reads the first.
+// readImage recognizes the text in an image. If the file contains several images, it reads the
+// first one.
 func (e *Extractor) readImage(
 	ctx context.Context, d document, ocr ocrMode, text *text,
 ) error {
@@ -144,8 +145,8 @@ func webpFrame(content []byte) []byte {
 }
 
 // pixelBytes returns the largest number of bytes for each pixel that a decoder holds, including
-// intermediate results. The color model alone does not determine it: the model is that of the
-// header, and the data after it may need more.
+// intermediate results. The color model alone does not determine it: the header declares the model,
+// and the data after the header may need more.
 func pixelBytes(model color.Model, format string, content []byte) int64 {
 	switch format {
 	case "png":
@@ -176,7 +177,7 @@ func pixelBytes(model color.Model, format string, content []byte) int64 {
 			n = 1
 		}
 	}
-	// A compressed block of a TIFF may take eight bytes for each pixel, whatever the color model.
+	// A compressed block of a TIFF may take eight bytes for each pixel in every color model.
 	if format == "tiff" {
 		n += 8
 	}

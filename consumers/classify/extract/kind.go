@@ -7,7 +7,7 @@ import (
 	"github.com/gabriel-vasile/mimetype"
 )
 
-// format says how documents of a kind are read.
+// format determines how documents of a kind are read.
 type format int
 
 const (

@@ -21,16 +21,16 @@ import (
 )
 
 const (
-	// maxMailBytes is the number of bytes of an email that are read. The text comes first; of
-	// attachments only the names are needed.
+	// maxMailBytes is the number of bytes of an email that are read. The text usually comes first, and
+	// only the names of the attachments are needed.
 	maxMailBytes = 64 << 20
 	// maxMailHeader is the largest size of the header of an email, in bytes.
 	maxMailHeader = 1 << 20
-	// maxMailParts and maxMailDepth are the number of parts that are read and the depth to which
-	// they are nested.
+	// maxMailParts is the number of parts that are read, and maxMailDepth the depth of nesting up to
+	// which they are read.
 	maxMailParts = 1000
 	maxMailDepth = 10
-	// maxPlaceholder is the size, in bytes, below which a plain text that mentions HTML is taken for
+	// maxPlaceholder is the size, in bytes, below which a plain text that mentions HTML is treated as
 	// a note that the text is only available as HTML.
 	maxPlaceholder = 300
 )
@@ -70,7 +70,7 @@ type mailReader struct {
 	text        *text
 	parts       int
 	encrypted   bool
-	placeholder bool // the last text only says that the program has to display HTML
+	placeholder bool // the last text is only a note that the email has to be read as HTML
 }
 
 // readMail writes the subject, addresses and text of an email, and the names of its attachments, to
@@ -80,7 +80,7 @@ func readMail(ctx context.Context, r io.Reader, text *text) error {
 	lines := bufio.NewReader(limited)
 	if start, err := lines.Peek(5); err == nil && string(start) == "From " {
 		if _, err := lines.ReadSlice('\n'); err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return fmt.Errorf("%w: damaged mail", ErrBroken)
+			return fmt.Errorf("%w: damaged email", ErrBroken)
 		}
 	}
 	m := &mailReader{ctx: ctx, text: text}
@@ -150,13 +150,13 @@ func parsePartHeader(header textproto.MIMEHeader) partHeader {
 
 func (h partHeader) isText() bool { return strings.HasPrefix(h.contentType, "text/") }
 
-// encrypted reports whether a key is needed to read the part.
+// encrypted reports whether reading the part requires a key.
 func (h partHeader) encrypted() bool {
 	return h.contentType == "multipart/encrypted" ||
 		h.contentType == "application/pkcs7-mime" && h.parameters["smime-type"] != "signed-data"
 }
 
-// multipart reports whether the part consists of parts.
+// multipart reports whether the part consists of other parts.
 func (h partHeader) multipart() bool {
 	return strings.HasPrefix(h.contentType, "multipart/") && h.parameters["boundary"] != ""
 }
@@ -239,9 +239,9 @@ func fileName(header textproto.MIMEHeader) string {
 	return ""
 }
 
-// multipart reads the parts between the boundaries. Of alternatives it reads only the first that
-// gives text, because senders put plain text first. A placeholder, which only says that there is no
-// plain text, does not count.
+// multipart reads the parts between the boundaries. If they are alternatives, it stops after the
+// first one that contains text, because senders put plain text first. It does not stop after a
+// placeholder, which is only a note that there is no plain text.
 func (m *mailReader) multipart(body io.Reader, contentType, boundary string, depth int) error {
 	alternative := contentType == "multipart/alternative"
 	parts := multipart.NewReader(body, boundary)
@@ -309,8 +309,9 @@ func decodeTransfer(header textproto.MIMEHeader, body io.Reader) io.Reader {
 	return body
 }
 
-// decodeHeader decodes the encoded words (RFC 2047) in the value of a header field. Contrary to the
-// standards but commonly, the value may also contain unencoded characters in any charset.
+// decodeHeader decodes the encoded words (RFC 2047) in the value of a header field. It also decodes
+// characters of any charset that are not encoded, which are common although the standards forbid
+// them.
 func decodeHeader(value string) string {
 	words := mime.WordDecoder{CharsetReader: func(name string, r io.Reader) (io.Reader, error) {
 		return charset.NewReaderLabel(name, r)

@@ -129,7 +129,7 @@ func mailWithParts(n int) string {
 		strings.Repeat("--b\nContent-Type: text/plain\n\nword\n", n)
 }
 
-// deepMail returns an email of n parts, each within the one before.
+// deepMail returns an email of n parts, each nested in the previous one.
 func deepMail(n int) string {
 	var b strings.Builder
 	b.WriteString("From: x\nTo: y\n")

@@ -51,7 +51,7 @@ func set(names ...string) map[string]bool {
 	return m
 }
 
-// dialect says how tags are interpreted.
+// dialect determines how tags are interpreted.
 type dialect int
 
 const (
@@ -157,8 +157,8 @@ func (m *markup) endImplied(name string) {
 }
 
 // hides reports whether the content of an element is hidden. An option of a select element is
-// hidden unless it is selected. If none is selected, browsers display the first one, but that says
-// nothing about the document.
+// hidden unless it is selected. If none is selected, browsers display the first one. It is treated
+// as hidden nevertheless, because it does not describe the document.
 func (m *markup) hides(name string, attrs displayAttributes) bool {
 	isOption := m.dialect != dialectXML && name == "option" && m.open["select"] > 0
 	return invisibleElements[name] || attrs.hidden || isOption && !attrs.selected

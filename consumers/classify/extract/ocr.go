@@ -31,8 +31,8 @@ const (
 const limitedShell = `ulimit -v "$1" && ulimit -t "$2" && ulimit -f 0 && ulimit -c 0 &&
 	shift 2 && exec "$@"`
 
-// recognizer recognizes text in images with tesseract, one document at a time. An image takes a
-// core for some seconds.
+// recognizer recognizes text in images with tesseract, one document at a time. An image occupies
+// one core for several seconds.
 type recognizer struct {
 	config    Config
 	semaphore chan struct{}   // full while a document is being recognized

@@ -125,7 +125,7 @@ func TestOCR(t *testing.T) {
 	}
 }
 
-// Of a scan only the first pages are recognized, each once.
+// Only the first pages of a scan are recognized, each once.
 func TestScansAreLimited(t *testing.T) {
 	t.Parallel()
 	program := fakeTesseract(t, printWord+"96 page")

@@ -48,7 +48,7 @@ func (a *archive) readOpenDocument(odf string, text *text) error {
 }
 
 // odfReader writes the text of a part of an OpenDocument file. Only characters in paragraphs and
-// headings are text. The counters are those of open elements.
+// headings are text. Each counter is the number of open elements of one kind.
 type odfReader struct {
 	text        *text
 	isSheet     bool

@@ -48,13 +48,13 @@ func (b *sandbox) read(src *source, o pdfOptions, text *text) (found pdf, usable
 // detachable is a file that can be detached from objects that still refer to it.
 type detachable struct{ io.ReadSeeker }
 
-// pdf is what was read of a PDF besides its text.
+// pdf is what was read from a PDF besides its text.
 type pdf struct {
 	pages int           // number of pages that the PDF declares
 	scans []*image.Gray // images of the first pages, if they were rendered
 }
 
-// pdfOptions say what is read of a PDF.
+// pdfOptions determines what is read from a PDF.
 type pdfOptions struct {
 	maxPages    int
 	renderScans bool // render pages if they have no text

@@ -56,8 +56,8 @@ func (w *pdfWriter) end(root int) []byte {
 	return w.b.Bytes()
 }
 
-// pages adds a page for each content stream and ends the file. entries are those of the streams'
-// dictionaries, and resources those of the pages.
+// pages adds a page for each content stream and ends the file. It adds entries to the dictionary of
+// each stream, and resources to the resources of each page.
 func (w *pdfWriter) pages(entries, resources string, contents ...[]byte) []byte {
 	font := w.object("<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica " +
 		"/Encoding /WinAnsiEncoding >>")

@@ -11,7 +11,7 @@ import (
 
 const (
 	// maxScans is the number of pages of a PDF without text that are rendered and recognized:
-	// enough to see what the document is, at some seconds for each page.
+	// enough to classify the document, at several seconds for each page.
 	maxScans = 5
 	// scanDPI is the resolution at which pages are rendered. It is enough for tesseract to recognize
 	// common print, and takes half the time of 300 dpi.

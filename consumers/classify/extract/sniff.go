@@ -41,9 +41,9 @@ var baseFormats = map[string]format{
 }
 
 // detect detects the kind of a document from its first bytes. An email is recognized by its header,
-// whatever mimetype detects. A PDF may begin with other bytes than its header. All other kinds have
-// the media type that mimetype detects. Their format is that of this type or of the nearest type
-// that it is derived from.
+// even if mimetype detects another type. A PDF may have other bytes before its header. All other
+// kinds have the media type that mimetype detects. Their format is that of this type or of the
+// nearest type that it is derived from.
 func detect(head []byte) kind {
 	head, detected := sniff(head)
 	switch {

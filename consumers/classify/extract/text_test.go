@@ -238,7 +238,7 @@ func (e *endlessReader) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Binary data that contains spaces is not taken for UTF-16.
+// Binary data that contains spaces must not be decoded as UTF-16.
 func TestBinaryDataIsNotUTF16(t *testing.T) {
 	for name, content := range map[string]string{
 		"records of text":    strings.Repeat("record of words \x00", 40),

@@ -81,7 +81,7 @@ func byCodeUnits(raw []byte) encoding.Encoding {
 	return nil
 }
 
-// hasByteUnits reports whether raw is taken for text in code units of one byte. Such text has no
+// hasByteUnits reports whether raw is treated as text in code units of one byte. Such text has no
 // control characters, or it has many pairs of ASCII letters. In UTF-16 such a pair would be a
 // Chinese character.
 func hasByteUnits(raw []byte) bool {

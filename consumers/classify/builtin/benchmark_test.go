@@ -12,8 +12,8 @@ import (
 	"intray/infra/ai"
 )
 
-// longText returns a text that is as long as what is read of a document and has many different
-// words.
+// longText returns a text with many different words, as long as the part of a document that is
+// read.
 func longText(t testing.TB) string {
 	all := samples(t, "fits")
 	maps.Copy(all, samples(t, "none"))
@@ -22,7 +22,7 @@ func longText(t testing.TB) string {
 		for _, name := range slices.Sorted(maps.Keys(all)) {
 			for j, word := range strings.Fields(all[name]) {
 				b.WriteString(word)
-				if (i+j)%3 == 0 { // makes it another word
+				if (i+j)%3 == 0 { // append a letter to make it a different word
 					b.WriteByte(byte('a' + i%26))
 				}
 				b.WriteByte(' ')
@@ -58,8 +58,8 @@ func BenchmarkNew(b *testing.B) {
 	}
 }
 
-// The embedded table takes at most its 12 MB. With a cache full of the largest topics, the heap
-// must keep the total below 60 MB.
+// With a cache full of large topics the heap must grow by at most 40 MB. The embedded table takes
+// another 12 MB, so that the classifier takes less than 60 MB in total.
 func TestMemoryIsLimitedWithManyLargeTopics(t *testing.T) {
 	c, err := builtin.New()
 	if err != nil {

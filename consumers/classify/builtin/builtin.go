@@ -11,14 +11,14 @@ import (
 	"intray/infra/ai"
 )
 
-// Provider and Model name this classifier in answers. Model changes with every change that may sort
-// the same document into other topics.
+// Provider and Model name this classifier in answers. Every change after which the same document
+// may be classified into other topics must also change Model.
 const (
 	Provider = "builtin"
 	Model    = "bm25-sg100d-4"
 )
 
-// Classifier sorts documents into topics. It is safe for concurrent use.
+// Classifier classifies documents into topics. It is safe for concurrent use.
 type Classifier struct {
 	lexicon  *lexicon
 	profiles *profileCache
@@ -37,7 +37,7 @@ func New() (*Classifier, error) {
 
 // Classify returns the topics of the document, in descending order of confidence: at most three,
 // each with a confidence of at least MinConfidence. It never suggests new topics. Equal requests
-// give equal answers, whatever the order of their topics. The only error is that of ctx.
+// have equal answers, regardless of the order of their topics. The only error is that of ctx.
 func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
@@ -55,8 +55,8 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 	}, nil
 }
 
-// Rank returns all topics of the request with their confidence, best first. Classify returns the
-// first of them that are certain enough.
+// Rank returns all topics of the request with their confidences, in descending order of confidence.
+// Unlike Classify, it also returns those with a confidence below MinConfidence.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
 	return c.rank(c.lexicon.read(req.Filename, req.Text), req.Topics)
 }
@@ -92,7 +92,7 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 		)
 	})
 	// The topics are in the order of their totals, which are fitted to rank topics. The confidences
-	// must have the same order: one that is higher than the one before it is lowered to that.
+	// must have the same order, so a confidence that exceeds the previous one is lowered to it.
 	for i := 1; i < len(all); i++ {
 		all[i].Confidence = min(all[i].Confidence, all[i-1].Confidence)
 	}

@@ -1,5 +1,5 @@
-// Package builtin sorts documents into topics without a server, a language model or any other call
-// outside the process.
+// Package builtin classifies documents into topics without a server, a language model or any other
+// call outside the process.
 //
 // # How a document is classified
 //
@@ -16,15 +16,15 @@
 //  4. The document is compared with the examples of each topic: documents that the user has sorted
 //     manually. A linear discriminant separates the vectors of a topic's examples from those of
 //     other topics. Stems are compared as weighted bags, with the nearest examples and with their
-//     centroid. An example consists of numbers and holds no text.
+//     centroid. An example consists of numbers and contains no text.
 //  5. All comparisons together are the topic's [Features]. A weighted sum of them ranks the topics.
-//     A logistic regression of the features and of the lead over the other topics gives the
+//     A logistic regression of the features and of the lead over the other topics determines the
 //     confidence.
-//  6. A topic is chosen if its confidence is at least [MinConfidence]. A document is sorted into at
-//     most three topics, and into none if no topic reaches that confidence.
+//  6. A topic is chosen if its confidence is at least [MinConfidence]. A document is classified
+//     into at most three topics, and into none if no topic reaches that confidence.
 //
-// Names of topics are enough; keywords improve the results. Stems and vectors are those of English.
-// A topic in another language is found if its words occur in the text.
+// Names of topics are enough; keywords improve the results. The stemmer and the word vectors are
+// for English. A topic in another language is chosen only if its words occur in the text.
 //
 // # Sources
 //

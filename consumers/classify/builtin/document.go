@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// maxText is the number of bytes of a text that are read, and maxWords the number of words
-	// among them, not counting stop words. The first pages show what a document is about.
+	// maxText is the number of bytes of a text that are read, and maxWords the number of words of
+	// it, not counting stop words. The first pages show what a document is about.
 	maxText  = 64 << 10
 	maxWords = 4000
 	// maxFilename is the number of bytes of a file name that are read.
 	maxFilename = 1 << 10
 	// The first headWords words of the text count headWeight times, and the words of the file name
-	// nameWeight times, because titles and names say what a document is.
+	// nameWeight times, because titles and names usually describe the document.
 	headWords  = 20
 	headWeight = 2
 	nameWeight = 2
@@ -42,7 +42,7 @@ type document struct {
 	bag         bag
 }
 
-// distinctiveWord is one of the words that say most about a document.
+// distinctiveWord is a word that helps to distinguish the document from others.
 type distinctiveWord struct {
 	weight float64
 	vector []float32 // of length 1
@@ -53,7 +53,7 @@ type occurrences struct {
 	count float64 // weighted by position
 	// positions are the indexes in the document's sequence, in ascending order.
 	positions []int
-	// idf is that of the most common form of the stem.
+	// idf is the inverse document frequency of the most common form of the stem.
 	idf float64
 }
 
@@ -72,7 +72,7 @@ func (l *lexicon) read(filename, text string) *document {
 		opening: make([]float32, l.table.Dims()),
 	}
 	forms := make(map[string]*form)
-	var order []*form // the order in which floats are added: the order of a map varies
+	var order []*form // floats are added in this order, because the order of a map varies
 	add := func(token []byte, weight float64) {
 		f, ok := forms[string(token)]
 		if !ok {

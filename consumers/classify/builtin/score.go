@@ -30,7 +30,7 @@ const (
 	// Lexical is log(1 + score). The score is that of BM25 with the topic as the query, multiplied
 	// by the scale of the topic's profile.
 	Lexical = iota
-	// Semantic is the cosine between the topic's direction and the document's, less the cosine
+	// Semantic is the cosine between the topic's direction and the document's, minus the cosine
 	// between the topic's direction and the background. Opening is the same for the first
 	// headWords words of the document.
 	Semantic
@@ -55,16 +55,16 @@ const (
 	VectorMargin
 	StemMargin
 	NeighborMargin
-	// TrainingMargin is the topic's training weight less the mean of all topics. It makes the
-	// totals of topics with and without examples comparable, since these get them from different
+	// TrainingMargin is the topic's training weight minus the mean of all topics. It makes the
+	// totals of topics with and without examples comparable, although they result from different
 	// features. LexicalTrainingMargin and StemTrainingMargin are Lexical and StemMargin multiplied
 	// by TrainingMargin.
 	TrainingMargin
 	LexicalTrainingMargin
 	StemTrainingMargin
 	// Training is the topic's training weight. NearestSimilarity is the training weight times
-	// the similarity of the most similar example, regardless of the other topics. Both say how
-	// reliable the other features are.
+	// the similarity of the most similar example, regardless of the other topics. Both indicate
+	// how reliable the other features are.
 	Training
 	NearestSimilarity
 	// DocumentLength is log(1 + words/bm25Length).

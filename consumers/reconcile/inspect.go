@@ -118,7 +118,7 @@ func (r *run) evaluate(ctx context.Context, batch []candidate) error {
 type inspection struct {
 	state
 	kind Kind
-	// changed reports whether the key's rows changed while its object was stat'ed.
+	// changed reports whether the key's rows changed during the stat of its object.
 	changed bool
 	// err is the error of the stat, if the kind is Unchecked.
 	err error

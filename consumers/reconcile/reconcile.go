@@ -3,9 +3,9 @@
 //
 // It merges a listing of the whole bucket with all documents, both in the order of their object
 // keys, in constant memory. A difference found this way proves nothing, because both sides change
-// meanwhile. Therefore the key is inspected: its document and its object deletion are read, the
-// object is stat'ed with a HEAD, and document and deletion are read again. The difference counts
-// only if nothing changed between the two reads and nothing has happened at the key for a while. A
+// meanwhile. Therefore the key is inspected: its document and its object deletion are read, a HEAD
+// stats the object, and document and deletion are read again. The difference counts only if nothing
+// changed between the two reads and nothing has happened at the key for a while. A
 // system in which uploads and deletions are in progress, but nothing is wrong, therefore has no
 // differences to report.
 //

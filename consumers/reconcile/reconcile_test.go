@@ -404,8 +404,8 @@ func (b unlisted) Stat(ctx context.Context, key string) (schema.Object, error) {
 	return o, err
 }
 
-// A document ends between the stat of its object and the second read of its row. The object that
-// the stat showed is not a stray object.
+// A document is deleted between the stat of its object and the second read of its row. The object
+// that the stat showed is not a stray object.
 func TestStatResultOlderThanTheRowIsNotAFinding(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
@@ -522,8 +522,8 @@ func (l listOnly) Stat(ctx context.Context, key string) (schema.Object, error) {
 	return l.unavailable.Stat(ctx, key)
 }
 
-// The listing and the database have the same order, also for folders and names with a common
-// prefix. Therefore no object is stat'ed.
+// The listing and the database have the same order, even for folders and names with a common
+// prefix. Therefore no stat request is needed.
 func TestListingAndDatabaseHaveTheSameOrder(t *testing.T) {
 	b := consumertest.New(t)
 	uploadedAt := func(key string) {
@@ -549,7 +549,7 @@ func TestListingAndDatabaseHaveTheSameOrder(t *testing.T) {
 			found, summary, 2*len(keys))
 	}
 	if objects.stats != 0 {
-		t.Errorf("got %d stats, want 0", objects.stats)
+		t.Errorf("got %d stat requests, want 0", objects.stats)
 	}
 	// MinIO's listing omits an object whose key continues that of another object after a slash. A HEAD
 	// finds it.
@@ -559,7 +559,7 @@ func TestListingAndDatabaseHaveTheSameOrder(t *testing.T) {
 	}
 }
 
-// counting is a bucket that counts its stats.
+// counting is a bucket that counts the stat requests.
 type counting struct {
 	*minio.Objects
 	mu    sync.Mutex

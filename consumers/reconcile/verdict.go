@@ -16,7 +16,7 @@ const (
 	UnknownObject Kind = "unknown_object"
 	// StrayObject is an object that was given up and exists again. Fix deletes it again.
 	StrayObject Kind = "stray_object"
-	// MissingObject is a counted or deleting document without an object. Fix ends the document and
+	// MissingObject is a counted or deleting document without an object. Fix deletes the document and
 	// releases its charge.
 	MissingObject Kind = "missing_object"
 	// ChangedObject is an object whose size or ETag differs from what was confirmed. Fix quarantines

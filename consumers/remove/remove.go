@@ -1,9 +1,9 @@
-// Package remove ends documents whose objects are gone. It verifies with a HEAD that the object
-// does not exist, releases the document's charge (schema.Document.MarkGone) and publishes
-// documents.deleted. Publishing that event deletes the document's row.
+// Package remove deletes documents whose objects are gone. It verifies with a HEAD that the object
+// does not exist, marks the document as gone, which releases its charge (schema.Document.MarkGone),
+// and publishes documents.deleted. Publishing that event deletes the document's row.
 //
-// If the object still exists, nothing changes: either it was put again, which has an event of its
-// own, or its deletion has not been carried out yet.
+// If the object still exists, nothing changes: either it was uploaded again, which has an event of
+// its own, or its deletion has not been carried out yet.
 package remove
 
 import (
@@ -21,7 +21,7 @@ import (
 	"intray/schema"
 )
 
-// Remover ends documents. It is safe for concurrent use.
+// Remover deletes documents whose objects are gone. It is safe for concurrent use.
 type Remover struct {
 	db        *postgres.DB
 	objects   minio.Stater
@@ -36,9 +36,9 @@ func New(
 	return &Remover{db: db, objects: objects, publisher: publisher, log: log}
 }
 
-// Remove stats the objects at keys, ends the deleting and counted documents whose objects do not
-// exist, in one transaction, and publishes the documents' events. It returns the keys whose objects
-// could not be stat'ed, with the error for each. If the database fails it returns an error and
+// Remove stats the objects at keys, marks the deleting and counted documents whose objects do not
+// exist as gone, in one transaction, and publishes the documents' events. It returns the keys whose
+// stat requests failed, with the error of each. If the database fails it returns an error and
 // changes nothing.
 func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]error, err error) {
 	documents, err := r.db.DocumentsByKey(ctx, keys)
@@ -66,8 +66,8 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 	}
 	if len(gone) > 0 {
 		now := schema.Now()
-		end := func(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, now) }
-		changed, err := r.db.Transition(ctx, gone, end)
+		changed, err := r.db.Transition(ctx, gone,
+			func(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, now) })
 		if err != nil {
 			return nil, fmt.Errorf("remove %d documents: %w", len(gone), err)
 		}

@@ -43,7 +43,7 @@ const (
 	minDeletionDelay, maxDeletionDelay = 5 * time.Second, time.Hour
 )
 
-// Drain carries out all deletions that are due, ends their documents, and returns the number of
+// Drain carries out all deletions that are due, deletes their documents, and returns the number of
 // finished deletions. A deletion that MinIO refuses is postponed and does not block others. If a
 // dependency is unavailable Drain returns an error immediately, and the remaining deletions stay
 // due.
@@ -78,8 +78,8 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 			removed = append(removed, x.ObjectKey)
 		}
 	}
-	// The document ends before the deletion is marked as done. A crash between the two repeats the
-	// deletion; in the opposite order it would leave the document behind.
+	// The document is marked as gone before the deletion is marked as done. After a crash between the
+	// two, the deletion is repeated. In the opposite order a crash would leave the document behind.
 	failed, err := d.remover.Remove(ctx, removed)
 	if err != nil {
 		return 0, err
@@ -115,10 +115,10 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 	return len(finished), outage
 }
 
-// recheck requests another deletion of objects that were put again between their deletion and the
-// time it was marked as done: if the event of such an object was handled before, marking the
-// deletion as done has overwritten the request that the event led to. The event of an object that
-// is put later finds the tombstone.
+// recheck requests another deletion of objects that were uploaded again after they had been deleted
+// and before their deletion was marked as done. The event of such an upload may have requested a
+// deletion in between, which was overwritten when the first one was marked as done. If an object is
+// uploaded later, the consumer that handles its event finds the tombstone and requests a deletion.
 func (d *Deletions) recheck(ctx context.Context, keys []string) error {
 	var again []string
 	for key, stat := range minio.StatAll(ctx, d.objects, keys) {

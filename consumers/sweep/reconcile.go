@@ -39,7 +39,7 @@ func (s *Sweeper) runReconciler(ctx context.Context) {
 
 // If more than missingAllowed objects, and more than 1/missingFraction of all, are missing, nothing
 // is repaired. The cause is then probably an empty volume, a wrong bucket or a restored backup, and
-// ending all their documents could not be undone.
+// deleting all their documents could not be undone.
 const (
 	missingAllowed  = 100
 	missingFraction = 100

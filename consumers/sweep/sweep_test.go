@@ -133,7 +133,7 @@ func TestNoDocumentExpiresDuringAnOutageOfMinIO(t *testing.T) {
 	b.Expect(d.ID, "expired")
 }
 
-// A pending document without an object is stat'ed a few times, not in each round.
+// The object of a pending document is checked a few times, not in each round.
 func TestPendingDocumentIsCheckedOnlyAtCheckAges(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)
@@ -375,8 +375,8 @@ func TestFailedDeletionIsPostponedAndBlocksNoOther(t *testing.T) {
 	b.ExpectUsed(b.Alice, 0)
 }
 
-// An object is put again, and its event is handled, after the old object was deleted and before the
-// tombstone is stored. The new object is deleted as well.
+// An object is uploaded again, and its event is handled, after the old object was deleted and
+// before the tombstone is stored. The new object is deleted as well.
 func TestObjectPutDuringItsDeletionIsDeleted(t *testing.T) {
 	b := setup(t)
 	d := b.Document(b.Alice, 3)

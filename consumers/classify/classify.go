@@ -237,7 +237,7 @@ func quarantine(d *schema.Document, q *schema.Quota, now time.Time) schema.Decis
 }
 
 // decide extracts the document's text and asks the AI provider. It returns nil if the object is
-// gone; the consumer remove or reconcile then ends the document.
+// gone; the consumer remove or reconcile then deletes the document.
 func (c *Classifier) decide(ctx context.Context, in input, extract extraction) (decision, error) {
 	d := in.document
 	if d.Size == 0 {
@@ -290,8 +290,8 @@ func (c *Classifier) accept(ctx context.Context, in input, answer ai.Answer) (de
 // provider failed.
 var errOutageTimeout = errors.New("unavailable for too long")
 
-// outcome converts the error of a classification without an answer: into a decision that fails the
-// document, or into an error that tells the runner when to retry.
+// outcome converts the error of a classification without an answer into a decision that makes the
+// document failed, or into an error that determines when the runner retries the message.
 func (c *Classifier) outcome(ctx context.Context, in input, err error) (decision, error) {
 	attempts := in.attempts + 1
 	unavailable := errors.Is(err, ai.ErrUnavailable) && !runner.Postponed(err)

@@ -13,7 +13,8 @@ import (
 	"intray/schema"
 )
 
-// replay handles a replayed message about the document that has failed attempts times before.
+// replay handles a replayed message about the document. attempts is how often handling it has
+// failed before.
 func (b *bundle) replay(t *testing.T, id uuid.UUID, attempts int) error {
 	t.Helper()
 	return b.classifier.HandleReplay(t.Context(), []runner.Message[schema.DocumentEvent]{
@@ -37,7 +38,7 @@ func (b *bundle) state(t *testing.T, id uuid.UUID) (s string) {
 	return s
 }
 
-// choosing answers with one topic.
+// choosing returns a provider's answer function that chooses one topic.
 func choosing(id uuid.UUID) func(ai.Request) (ai.Answer, error) {
 	return func(ai.Request) (ai.Answer, error) {
 		return ai.Answer{
@@ -48,7 +49,7 @@ func choosing(id uuid.UUID) func(ai.Request) (ai.Answer, error) {
 	}
 }
 
-// failing answers with an error.
+// failing returns a provider's answer function that returns an error.
 func failing(err error) func(ai.Request) (ai.Answer, error) {
 	return func(ai.Request) (ai.Answer, error) { return ai.Answer{}, err }
 }
@@ -82,7 +83,7 @@ func TestReplayChangesOnlyDifferentResults(t *testing.T) {
 	if after := b.state(t, d.ID); after != want {
 		t.Errorf("another answer: got state %q, want %q", after, want)
 	}
-	expectPublished(t, b, d.ID, "classified", "classified") // it was never uploaded again in between
+	expectPublished(t, b, d.ID, "classified", "classified") // and no uploaded event in between
 	b.ExpectUsed(b.Alice, len("Dear Sir or Madam"))
 }
 
@@ -119,7 +120,7 @@ func TestReplayKeepsTopicsThatWereSetManually(t *testing.T) {
 	}
 }
 
-func TestReplayWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
+func TestReplayWithoutAnAnswerKeepsTheOldTopics(t *testing.T) {
 	b := setup(t)
 	letters := b.topic(t, nil, "Letters")
 	busy := fmt.Errorf("busy: %w", ai.ErrUnavailable)
@@ -143,7 +144,7 @@ func TestReplayWithoutAnAnswerKeepsTheOldOne(t *testing.T) {
 			b.ai.answer = failing(test.cause)
 			err := b.replay(t, d.ID, test.attempts)
 			if err == nil || errors.Is(err, runner.ErrPermanent) != test.permanent {
-				t.Errorf("got %v, want permanent %v", err, test.permanent)
+				t.Errorf("got error %v, want an error with permanent %v", err, test.permanent)
 			}
 			if after := b.state(t, d.ID); after != before {
 				t.Errorf("got state %q, want %q", after, before)

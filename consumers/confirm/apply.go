@@ -35,7 +35,7 @@ func (o outcome) uploaded() bool {
 //
 // It returns the outcomes by key, and the keys that have an object but could not be resolved:
 // either no document was found, or only a LIST showed the object and that is not conclusive. began
-// is when the objects were stat'ed, for traces.
+// is the time of the stat requests, for traces.
 func (c *Confirmer) apply(
 	ctx context.Context, began time.Time, stats map[string]minio.StatResult,
 	loaded map[string]schema.Document,
@@ -50,17 +50,17 @@ func (c *Confirmer) apply(
 	ids := make([]uuid.UUID, 0, len(stats))
 	for key, stat := range stats {
 		d, isLoaded := loaded[key]
-		id, named := d.ID, true
+		id, hasID := d.ID, true
 		if !isLoaded {
-			id, named = schema.DocumentID(key)
-			named = named && !loadedIDs[id] // otherwise the document with this id has another key
+			id, hasID = schema.DocumentID(key)
+			hasID = hasID && !loadedIDs[id] // a loaded document with this id has another key
 		}
 		switch {
 		case stat.Err != nil:
 			outcomes[key] = outcome{Result: failed(key, stat, loaded)}
 		case isLoaded && alreadyApplied(d, stat.Object, now):
 			outcomes[key] = outcome{Result: Result{Key: key, Document: &d, Found: true}}
-		case !named:
+		case !hasID:
 			unresolved = append(unresolved, key)
 		default:
 			statByID[id] = stat

@@ -55,8 +55,8 @@ type Result struct {
 	Document *schema.Document
 	// Found reports whether an object exists at the key.
 	Found bool
-	// Err is the error that kept the object from being stat'ed, such as minio.ErrUnavailable. A
-	// missing object, which a HEAD has proved, is not an error.
+	// Err is the error of the stat request, such as minio.ErrUnavailable. It is nil if a HEAD has
+	// proved that there is no object.
 	Err error
 }
 
@@ -133,8 +133,8 @@ func (c *Confirmer) confirm(
 	return outcomes, c.repeatDeletions(ctx, strays)
 }
 
-// repeatDeletions requests another deletion of the objects at those strays that have a tombstone.
-// All other objects are unknown to the database and are left alone.
+// repeatDeletions requests another deletion of the objects at those keys that have a tombstone. All
+// other objects are unknown to the database and are left alone.
 func (c *Confirmer) repeatDeletions(ctx context.Context, strays []string) error {
 	slices.Sort(strays)
 	n, err := c.db.RepeatDeletions(ctx, strays)

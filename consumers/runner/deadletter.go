@@ -45,9 +45,9 @@ func protocolText(s string) string {
 		}
 		return c
 	}, s)
-	const most = 200
-	if len(s) > most {
-		s = strings.ToValidUTF8(s[:most], "")
+	const maxLength = 200
+	if len(s) > maxLength {
+		s = strings.ToValidUTF8(s[:maxLength], "")
 	}
 	return s
 }

@@ -80,7 +80,7 @@ func keepInProgress(d delivery) (stop func()) {
 			case <-ticker.C:
 				for _, m := range d.messages {
 					// This fails for a message that has been acknowledged already, and while the server is down.
-					// At worst a message is redelivered once more.
+					// In the worst case the message is redelivered.
 					_ = m.InProgress()
 				}
 			}

@@ -46,7 +46,7 @@ func Probe(ctx context.Context, db *postgres.DB, objects *minio.Objects) error {
 	return ProbeStorage(ctx, objects)
 }
 
-// ProbeStorage returns nil if MinIO answers a stat of an unused key, whatever the answer is.
+// ProbeStorage stats an unused key. It returns an error only if MinIO is unavailable.
 func ProbeStorage(ctx context.Context, objects *minio.Objects) error {
 	if _, err := objects.Stat(ctx, "documents/probe"); errors.Is(err, minio.ErrUnavailable) {
 		return err

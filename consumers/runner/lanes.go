@@ -28,7 +28,7 @@ type Lane struct {
 
 // InLanes makes the runner serve lanes round-robin instead of delivering in stream order, and
 // returns the runner. It must be called before Run. Each worker then handles one message at a time,
-// whatever Config.Batch is.
+// regardless of Config.Batch.
 //
 // JetStream delivers in stream order, so one user's single message may be behind thousands of
 // another user's. To find it, the runner pulls every message, keeps a few, and returns the rest to

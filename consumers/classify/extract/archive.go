@@ -81,7 +81,7 @@ func (a *archive) document(
 		case formatSlides:
 			pages, err = a.readSlides(text)
 		default:
-			return guessed, 0, fmt.Errorf("%w: found %s", ErrUnsupported, guessed.name)
+			return guessed, 0, fmt.Errorf("%w: detected %s", ErrUnsupported, guessed.name)
 		}
 	}
 	text.incomplete = text.incomplete || text.full()
@@ -137,7 +137,8 @@ func (a *archive) parse(name string, h xmlHandler) error {
 }
 
 // wrapError returns the error for err, which occurred while a part was read: the cause of the
-// context if the context has ended, an ErrBroken if the archive is damaged, and else err itself.
+// context if the context has ended, an ErrBroken if the archive is damaged, and err itself
+// otherwise.
 func (a *archive) wrapError(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {
@@ -173,7 +174,7 @@ func (p *partReader) Read(b []byte) (int, error) {
 }
 
 // relationships returns the relationships of a part of an Office Open XML package by their IDs
-// (ECMA-376-2, 9.3). A part may have none. The name "" stands for the package itself.
+// (ECMA-376-2, 9.3). A part may have none. The name "" means the package itself.
 func (a *archive) relationships(part string) (map[string]relationship, error) {
 	folder, file := path.Split(part)
 	name := folder + "_rels/" + file + ".rels"

@@ -113,7 +113,7 @@ func TestReadingOrderOfLamAndAlef(t *testing.T) {
 	})
 }
 
-// Whatever the positions, only white space is added, removed or changed.
+// For any positions, only white space is added, removed or changed.
 func FuzzReadingOrder(f *testing.F) {
 	for _, seed := range []string{"וה 12 Co Ab דגבא", "سلام a1-ب 2 لا", "\x00 ا\u00a0ل"} {
 		f.Add(seed, []byte{9, 2, 7, 7, 0, 255, 3})

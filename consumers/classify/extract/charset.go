@@ -73,9 +73,9 @@ const (
 
 // byStatistics guesses the encoding from the frequencies of letters. It uses chardet, the port to
 // Go of ICU's detector, which consists of tables and arithmetic, depends on no other modules, and
-// needs as few changes as these encodings do. x/net/html/charset only uses byte order marks and
-// declarations, and takes everything else for Windows-1252, which would garble undeclared Cyrillic,
-// Greek, Chinese, Japanese and Korean texts.
+// rarely needs changes, because the encodings do not change. x/net/html/charset only uses byte
+// order marks and declarations, and decodes everything else as Windows-1252, which would garble
+// undeclared Cyrillic, Greek, Chinese, Japanese and Korean texts.
 //
 // It returns Windows-1252 or Latin-9 if no other encoding is more likely.
 func byStatistics(raw []byte, markup bool) encoding.Encoding {

@@ -95,7 +95,7 @@ func customLayout(code string) string {
 }
 
 // format returns the value of a cell as a date or time if the cell has such a format. style is the
-// index of the format, as the cell has it. It returns other values unchanged.
+// index of the format, as it is written in the cell. It returns other values unchanged.
 func (d *dates) format(style, value string) string {
 	index, err := strconv.Atoi(style)
 	if err != nil || index < 0 || index >= len(d.layouts) || d.layouts[index] == "" {

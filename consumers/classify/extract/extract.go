@@ -165,7 +165,7 @@ func (e *Extractor) text(
 		return result, err
 	}
 	if !text.readable {
-		return result, fmt.Errorf("%w: found %s", ErrNoText, kind.name)
+		return result, fmt.Errorf("%w: detected %s", ErrNoText, kind.name)
 	}
 	result.Text, result.Truncated = text.String(), text.truncated || text.incomplete
 	return result, nil
@@ -198,7 +198,7 @@ func (e *Extractor) read(
 	case formatOLE:
 		err = rejectOLE(d.sequential, k.name)
 	default:
-		err = fmt.Errorf("%w: found %s", ErrUnsupported, k.name)
+		err = fmt.Errorf("%w: detected %s", ErrUnsupported, k.name)
 	}
 	return k, pages, err
 }

@@ -108,9 +108,9 @@ func (f imageFile) memory() int64 {
 	return int64(f.Width) * int64(f.Height) * pixelBytes(f.ColorModel, f.format, f.content)
 }
 
-// decode decodes the image, unless ctx ends before. A JPEG of few pixels can take hours to decode.
-// Decoders cannot be stopped, but they end when their reader fails, which it does when ctx has
-// ended.
+// decode decodes the image, unless ctx ends first. A JPEG of few pixels can take hours to decode.
+// Decoders cannot be stopped, but they return when their reader fails, and the reader fails as soon
+// as ctx has ended.
 func (f imageFile) decode(ctx context.Context) (*image.Gray, error) {
 	decoded, _, err := image.Decode(contextReader{ctx, bytes.NewReader(f.content)})
 	switch {
@@ -184,9 +184,9 @@ func pixelBytes(model color.Model, format string, content []byte) int64 {
 	return n
 }
 
-// pngPixelBytes is pixelBytes for a PNG with a valid header (PNG, third edition, 11.2.1). A gray
-// image with a transparent color is expanded to four channels. An interlaced image is assembled
-// from seven smaller ones.
+// pngPixelBytes implements pixelBytes for a PNG with a valid header (PNG, third edition, 11.2.1).
+// A gray image with a transparent color is expanded to four channels. An interlaced image is
+// assembled from seven smaller ones.
 func pngPixelBytes(content []byte) int64 {
 	const gray, palette = 0, 3
 	depth, kind, interlaced := content[24], content[25], content[28] != 0
@@ -204,9 +204,9 @@ func pngPixelBytes(content []byte) int64 {
 	return n
 }
 
-// jpegPixelBytes is pixelBytes for a JPEG. It counts the planes and, unless they are gray or YCbCr,
-// the image to which the decoder converts them. (Adobe's marker with "transform 0" means that they
-// are RGB. It may come after the header.)
+// jpegPixelBytes implements pixelBytes for a JPEG. It counts the planes and, unless they are gray
+// or YCbCr, the image to which the decoder converts them. (Adobe's marker with "transform 0" means
+// that they are RGB. It may come after the header.)
 func jpegPixelBytes(model color.Model, content []byte) int64 {
 	var planes, converted int64
 	switch {

@@ -104,8 +104,8 @@ func webpOfOneColor() []byte {
 // pngHeader returns a PNG whose header declares this size, with one row of data.
 func pngHeader(width, height uint32) []byte { return pngOfType(width, height, 8, 2, 0) }
 
-// pngOfType is pngHeader with a bit depth, a color type and an interlace method. A gray image also
-// declares a transparent color.
+// pngOfType returns the same as pngHeader, but with the given bit depth, color type and interlace
+// method. A gray image also declares a transparent color.
 func pngOfType(width, height uint32, depth, colorType, interlace byte) []byte {
 	var b bytes.Buffer
 	chunk := func(name string, content []byte) {
@@ -158,7 +158,7 @@ func progressiveJPEG(n int) []byte {
 }
 
 // The image would take minutes to decode and then has no text. An error that names the timeout
-// therefore shows that decoding was stopped, however slow the machine is.
+// therefore shows that decoding was stopped, even on a slow machine.
 func TestEndlessJPEGIsStopped(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Tesseract: fakeTesseract(t, ""), Timeout: 2 * time.Second})
@@ -266,8 +266,7 @@ func TestImagesAreReduced(t *testing.T) {
 	}
 }
 
-// A large image waits while a sandbox has large memory, and the other way round. Small images do
-// not wait.
+// A large image waits while a sandbox has large memory, and vice versa. Small images do not wait.
 func TestLargeImagesWaitForLargeMemory(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Tesseract: fakeTesseract(t, printWord+"90 word")})

@@ -24,7 +24,7 @@ const (
 var invisibleElements = set("script", "style", "template", "noscript", "iframe", "noembed",
 	"noframes", "datalist", "canvas", "audio", "video", "object")
 
-// voidElements are the elements without content and end tag (HTML Living Standard, 13.1.2).
+// voidElements are the elements without content or an end tag (HTML Living Standard, 13.1.2).
 var voidElements = set("area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta",
 	"source", "track", "wbr")
 

@@ -15,7 +15,7 @@ import (
 //
 // A mapping is not unmapped by Free but later by release. wazero frees the memory of a module as
 // soon as its context ends, while code of the host may still be returning from a call and read from
-// that memory. If it were unmapped, the fault would end the process.
+// that memory. If it were unmapped, that access would crash the process.
 type memory struct {
 	lease *lease
 	mu    sync.Mutex

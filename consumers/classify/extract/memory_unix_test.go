@@ -71,10 +71,10 @@ func TestOneSandboxAtATimeHasLargeMemory(t *testing.T) {
 
 	if firstLinear.Reallocate(smallMemory+1) == nil ||
 		firstLinear.Reallocate(2*smallMemory) == nil {
-		t.Fatal("first sandbox: got no large memory, want it")
+		t.Fatal("first sandbox: got no large memory while no other sandbox has any")
 	}
 	if secondLinear.Reallocate(smallMemory) == nil {
-		t.Fatal("second sandbox: got no small memory, want it while the first has large memory")
+		t.Fatal("second sandbox: got no small memory while the first has large memory")
 	}
 
 	timer := startTimer(time.Hour, func() {})
@@ -97,7 +97,7 @@ func TestOneSandboxAtATimeHasLargeMemory(t *testing.T) {
 	firstLinear.Free()
 	first.release()
 	if !<-granted {
-		t.Error("second sandbox: got no large memory after the first released it, want it")
+		t.Error("second sandbox: got no large memory after the first released it")
 	}
 	if isPaused() || !timer.stop() {
 		t.Error("the timer is not running after the second sandbox got large memory")

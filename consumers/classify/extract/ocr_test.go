@@ -274,7 +274,7 @@ func TestCancelingRecognition(t *testing.T) {
 	t.Run("canceling ends tesseract and its children", func(t *testing.T) {
 		cancel()
 		checkExternalError(t, <-ended, context.Canceled)
-		for !hasEnded(child) { // go test's timeout ends the test if it does not end
+		for !hasEnded(child) { // if it never ends, the timeout of go test ends the test
 			runtime.Gosched()
 		}
 	})

@@ -30,7 +30,7 @@ func rejectOLE(r io.Reader, name string) error {
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: found %s", ErrUnsupported, name)
+			return fmt.Errorf("%w: detected %s", ErrUnsupported, name)
 		case err != nil:
 			return fmt.Errorf("read document: %w", err)
 		}

@@ -57,7 +57,7 @@ type odfReader struct {
 	title       string // of the current sheet, until its first cell is written
 	paragraphs  int
 	cells       int
-	changeLists int // lists of tracked changes, which hold deleted text
+	changeLists int // lists of tracked changes, which contain deleted text
 	// A note or comment is within a paragraph. It is collected in noteText and written after the
 	// paragraph.
 	notes           int

@@ -33,7 +33,7 @@ func scanScale(width, height float64) float64 {
 }
 
 // renderPage renders one page, counted from 0, at scanDPI or at the highest resolution that the
-// limits allow. It returns nil for a page that is too small to hold a letter.
+// limits allow. It returns nil for a page that is too small for a letter.
 func renderPage(
 	instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index int,
 ) (*image.Gray, error) {

@@ -150,7 +150,7 @@ type sheetReader struct {
 	style        string
 	value        strings.Builder // of the cell
 	inCharacters bool            // in the value of a cell
-	phonetic     int             // number of open elements that hold a pronunciation
+	phonetic     int             // number of open elements that contain a pronunciation
 }
 
 func (r *sheetReader) start(name string, attributes func() map[string]string) {

@@ -118,7 +118,7 @@ func skipComments(head []byte) []byte {
 	}
 }
 
-// hasPDFHeader reports whether head holds the header of a PDF in its first KiB. Readers of PDF
+// hasPDFHeader reports whether head contains the header of a PDF in its first KiB. PDF readers
 // accept other bytes before it.
 func hasPDFHeader(head []byte) bool {
 	return bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF-"))

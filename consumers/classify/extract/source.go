@@ -82,8 +82,8 @@ func readUpTo(r io.Reader, size, maxBytes int64) ([]byte, error) {
 	}
 }
 
-// window reads r in blocks of blockBytes and caches the blockCount blocks that were used last.
-// PDFium reads some hundred bytes at a time, first from the end of the file and then from various
+// window reads r in blocks of blockBytes and caches the blockCount most recently used blocks.
+// PDFium reads a few hundred bytes at a time, first from the end of the file and then from various
 // offsets, and each ReadAt of r may be a request to a server.
 type window struct {
 	r      io.ReaderAt

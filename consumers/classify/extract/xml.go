@@ -28,9 +28,9 @@ type xmlHandler struct {
 
 // parseXML reads an XML part of an archive.
 //
-// It uses the tokenizer of HTML, which does not process document types, defines no entities of the
-// document's own, does not check the nesting of elements, and holds one token of at most maxToken
-// bytes at a time. Entities that expand to a large text therefore have no effect.
+// It uses the tokenizer of HTML, which ignores document types and the entities that they define,
+// does not check the nesting of elements, and keeps one token of at most maxToken bytes in memory.
+// Entities that expand to a large text therefore have no effect.
 func parseXML(r io.Reader, h xmlHandler) error {
 	decoded := transform.NewReader(r, unicode.BOMOverride(encoding.Nop.NewDecoder()))
 	tokens := html.NewTokenizer(decoded)

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// draw returns n random questions. Their answers are drawn with the probabilities that the weights
-// give.
+// draw returns n random questions. Their answers are drawn with the probabilities that result from
+// the weights.
 func draw(n int, weights []float64) []question {
 	random := rand.New(rand.NewPCG(1, 2))
 	questions := make([]question, n)
@@ -54,13 +54,13 @@ func TestFitUsesTheWeightOfQuestions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Three quarters of the weight are for yes.
+	// The questions with the answer yes have three quarters of the total weight.
 	if want := math.Log(3); math.Abs(got[0]-want) > 1e-4 {
 		t.Errorf("got weight %.4f, want %.4f", got[0], want)
 	}
 }
 
-func TestFitGivesAConstantNoWeight(t *testing.T) {
+func TestConstantFeatureGetsNoWeight(t *testing.T) {
 	questions := draw(500, []float64{1})
 	for i := range questions {
 		for j := range questions[i].alternatives {

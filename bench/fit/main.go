@@ -19,8 +19,8 @@
 //	go run ./bench/fit splits
 //
 // The sets are downloaded once, into the user's cache folder, which `intray-bench classify` uses
-// too. The same sets always give the same weights. Debian's descriptions change with each release
-// of Debian.
+// too. The same sets always result in the same weights. Debian's descriptions change with each
+// release of Debian.
 package main
 
 import (

@@ -29,22 +29,23 @@ type ranking struct {
 type mode struct {
 	namesOnly bool // topics have neither descriptions nor keywords
 	// examples is how many documents a user has sorted manually into each topic that has examples.
-	// Every topic has them, unless some or one is set. With some, every other topic has them. With
-	// one, a single topic has them and has otherwise only its name, as if the user had just created
-	// it.
-	examples  int
-	some, one bool
+	// Every topic has them, unless everyOther or onlyOne is set. With everyOther, every other topic
+	// has them. With onlyOne, a single topic has them, and otherwise only a name, as if the user had
+	// just created it.
+	examples            int
+	everyOther, onlyOne bool
 }
 
 var modes = []mode{
 	{}, {namesOnly: true},
-	{examples: 5}, {examples: 20}, {examples: 5, some: true},
+	{examples: 5}, {examples: 20}, {examples: 5, everyOther: true},
 	{examples: 20, namesOnly: true},
-	{examples: 5, one: true}, {examples: 20, one: true},
+	{examples: 5, onlyOne: true}, {examples: 20, onlyOne: true},
 }
 
-// ownTopicInterval is used in mode one: for one in ownTopicInterval documents, the topic that has
-// examples is the document's own topic. That is more often than by chance, but less often than not.
+// ownTopicInterval is used in the modes with onlyOne: for one in ownTopicInterval documents, the
+// topic that has examples is the document's own topic. That is more often than by chance, but still
+// for a minority of the documents.
 const ownTopicInterval = 5
 
 // rank returns the rankings of each document of the set: one of the document with all topics, one
@@ -173,9 +174,9 @@ func rankForeign(c *builtin.Classifier, set sets.Set, topics []ai.Topic) (rankin
 	return rankings
 }
 
-// topicsWithExamples returns the set's topics with the examples that the mode requires. The
-// examples do not include those of the documents i and j. examples are those of the set's
-// documents.
+// topicsWithExamples returns the set's topics with the examples that the mode requires. It takes
+// them from examples, which has one for each of the set's documents, but not from those of the
+// documents i and j.
 func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i, j int) []ai.Topic {
 	topics := slices.Clone(set.Topics)
 	one := i / ownTopicInterval % len(topics)
@@ -184,10 +185,10 @@ func topicsWithExamples(set sets.Set, examples [][]byte, m mode, i, j int) []ai.
 		one = slices.IndexFunc(topics, isOwn)
 	}
 	for t := range topics {
-		if m.some && t%2 == 1 || m.one && t != one {
+		if m.everyOther && t%2 == 1 || m.onlyOne && t != one {
 			continue
 		}
-		if m.one {
+		if m.onlyOne {
 			topics[t] = ai.Topic{ID: topics[t].ID, Name: topics[t].Name}
 		}
 		for k, d := range set.Documents {

@@ -35,7 +35,7 @@ func TestExamplesDoNotIncludeTheRankedDocuments(t *testing.T) {
 		}
 	})
 	t.Run("every other topic", func(t *testing.T) {
-		topics := topicsWithExamples(set, examples, mode{examples: 2, some: true}, 0, 1)
+		topics := topicsWithExamples(set, examples, mode{examples: 2, everyOther: true}, 0, 1)
 		if a, b := len(topics[0].Examples), len(topics[1].Examples); a == 0 || b > 0 {
 			t.Errorf("got %d and %d examples, want some and none", a, b)
 		}
@@ -44,7 +44,7 @@ func TestExamplesDoNotIncludeTheRankedDocuments(t *testing.T) {
 		// For every fifth document it is the document's own topic. For the others, the topics alternate
 		// after five documents.
 		for i, want := range []int{0, 0, 0, 0, 0, 1} {
-			topics := topicsWithExamples(set, examples, mode{examples: 2, one: true}, i, 0)
+			topics := topicsWithExamples(set, examples, mode{examples: 2, onlyOne: true}, i, 0)
 			got, other := len(topics[want].Examples), len(topics[1-want].Examples)
 			if got == 0 || other > 0 {
 				t.Errorf("document %d: got %d examples of topic %d and %d of the other, "+

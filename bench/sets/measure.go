@@ -16,7 +16,7 @@ type Ranker interface {
 // Result is the result of measuring a classifier on a set.
 type Result struct {
 	Documents int
-	// Top1 is the share of documents whose best topic is right, whatever its confidence.
+	// Top1 is the share of documents whose best topic is right, regardless of its confidence.
 	Top1 float64
 	// Answered is the share of documents whose best topic reaches the threshold. Precision is the
 	// share of these whose best topic is right.

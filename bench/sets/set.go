@@ -11,8 +11,8 @@ import (
 	"intray/infra/ai"
 )
 
-// Seed is the seed for [Set.Split] with which the tuning halves were made that the weights of
-// package builtin were fitted on.
+// Seed is the seed with which [Set.Split] made the tuning halves on which the weights of package
+// builtin were fitted.
 const Seed = 1
 
 // Document is one labeled document.
@@ -50,7 +50,7 @@ func (s Set) topicsFor(d Document) []ai.Topic {
 }
 
 // Split splits the documents of each topic into a half for tuning and a held-out half. The same
-// seed always gives the same halves.
+// seed always results in the same halves.
 func (s Set) Split(seed uint64) (tuning, heldOut Set) {
 	tuning = Set{Name: s.Name + "/tuning", Topics: s.Topics}
 	heldOut = Set{Name: s.Name + "/held-out", Topics: s.Topics}
@@ -106,8 +106,8 @@ func (s Set) WithExamples(
 	return s, nil
 }
 
-// sample returns up to n documents of each topic in random order. The same seed always gives the
-// same sample.
+// sample returns up to n documents of each topic in random order. The same seed always results in
+// the same sample.
 func (s Set) sample(n int, seed uint64) []Document {
 	documents := slices.Clone(s.Documents)
 	random := rand.New(rand.NewPCG(seed, seed))

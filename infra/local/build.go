@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// MinIOVersion is the version of github.com/minio/minio that is built. It is the last one. Upstream
-// publishes no binaries and documents `go install` as the way to build it.
+// MinIOVersion is the version of github.com/minio/minio that is built. It is the last one that
+// upstream published. Upstream publishes no binaries and documents `go install` as the way to build
+// it.
 const MinIOVersion = "v0.0.0-20260212201848-7aac2a2c5b7c"
 
 // minioPackages is the number of packages that a build compiles with an empty build cache, counted
@@ -84,8 +85,8 @@ func (f *fetcher) followBuild(r io.Reader, began time.Time) []string {
 		for s := bufio.NewScanner(r); s.Scan(); {
 			lines <- s.Text()
 		}
-		// The scanner stops at a line that exceeds its limit. The rest is read all the same, because
-		// the build would block otherwise.
+		// The scanner stops at a line that exceeds its limit. The rest must be read nevertheless,
+		// because the build would block otherwise.
 		_, _ = io.Copy(io.Discard, r)
 	}()
 	tick := time.NewTicker(time.Second)

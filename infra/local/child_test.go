@@ -59,7 +59,7 @@ func TestStopKillsProcessThatIgnoresSIGTERM(t *testing.T) {
 	}
 }
 
-func TestStopEndsAStoppedProcess(t *testing.T) {
+func TestStopTerminatesProcessSuspendedBySIGSTOP(t *testing.T) {
 	s, messages := newRecordingSupervisor(t)
 	c := add(t, s, Process{
 		Name: "stopped", Path: "/bin/sleep", Args: []string{"600"}, StopTimeout: time.Minute,
@@ -82,7 +82,7 @@ func TestStopEndsAStoppedProcess(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.stop()
-	// If SIGTERM had not ended the process, the supervisor would print that it kills it.
+	// If SIGTERM had not terminated the process, the supervisor would have printed that it kills it.
 	if got := messages.String(); got != "" {
 		t.Errorf("got messages %q, want none", got)
 	}

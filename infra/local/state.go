@@ -50,7 +50,7 @@ func loadState(dir string) (*state, error) {
 }
 
 // ReadSecret returns the secret with that name, such as "postgres_api", that is stored in a data
-// folder. The error is fs.ErrNotExist if there is none.
+// folder. The error wraps fs.ErrNotExist if there is none.
 func ReadSecret(dir, name string) (string, error) {
 	s, err := loadState(dir)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 // The shell stands in for `go test`: it is the parent of two test processes, one after the other.
-func TestRunSharesServers(t *testing.T) {
+func TestServersOfATestRun(t *testing.T) {
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -24,7 +24,7 @@ func TestRunSharesServers(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Run("between its processes", func(t *testing.T) {
+	t.Run("are shared by its processes", func(t *testing.T) {
 		var servers []string
 		for line := range strings.Lines(string(out)) {
 			if strings.HasPrefix(line, "{") {
@@ -35,7 +35,7 @@ func TestRunSharesServers(t *testing.T) {
 			t.Errorf("got servers %q, want the same for both processes; output:\n%s", servers, out)
 		}
 	})
-	t.Run("and removes them with their data at its end", func(t *testing.T) {
+	t.Run("are removed with their data at its end", func(t *testing.T) {
 		for deadline := time.Now().Add(5 * time.Minute); ; {
 			left, err := filepath.Glob(filepath.Join(temp, "intray-test-*"))
 			if err != nil {

@@ -24,8 +24,8 @@ func PostgresEmpty(t testing.TB) string {
 
 // PostgresMigrated is like [PostgresEmpty] but returns a database that migrate has run on. migrate
 // is called once in a test process, on a template of which each database is a copy. It must close
-// its connections. Functions are compared by their code: closures of the same function literal are
-// the same migrate.
+// its connections. Functions are compared by their code, so closures of the same function literal
+// count as one function.
 func PostgresMigrated(t testing.TB, migrate func(ctx context.Context, url string) error) string {
 	t.Helper()
 	value, _ := templates.LoadOrStore(reflect.ValueOf(migrate).Pointer(), &template{})

@@ -42,9 +42,9 @@ func cleanLine(s string) string {
 }
 
 // EstimateTokens returns an upper estimate of the number of tokens in a text. It counts one token
-// for two ASCII characters (English text has about four per token), and for another character as
-// many tokens as it has bytes after the first. Tokenizers need fewer tokens for text; for random
-// characters some need nearly as many.
+// for two ASCII characters (English text has about four per token), and for every other character
+// one token less than its number of bytes in UTF-8. Tokenizers need fewer tokens for text; for
+// random characters some need nearly as many.
 func EstimateTokens(s string) int {
 	half := 0
 	for _, r := range s {

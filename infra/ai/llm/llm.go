@@ -5,7 +5,7 @@
 // The prompt makes such instructions less effective: the roles are fixed, the document is between
 // delimiters that its author cannot predict, and characters that could deceive the model, such as
 // control and bidirectional characters and the markers of chat templates, are removed. The check
-// limits the damage: whatever a model answers, [Prompt.Answer] returns only topics of the request
+// limits the damage: for any answer of a model, [Prompt.Answer] returns only topics of the request
 // and at most three short names.
 package llm
 
@@ -20,8 +20,8 @@ import (
 // Limits of an answer. Answer enforces them, because not every provider supports schemas that
 // express all of them.
 const (
-	// MaxChoices is the largest number of topics that a document gets. If a document had many topics,
-	// the classification would be of no use.
+	// MaxChoices is the largest number of topics that a document gets. With many topics for each
+	// document, the classification would be useless.
 	MaxChoices = 5
 	// MinConfidence is the lowest confidence of a choice. With a lower one, the model itself considers
 	// the topic more likely wrong than right.
@@ -115,8 +115,8 @@ func describe(topics []ai.Topic, budget int) (string, []ai.Topic) {
 }
 
 // topicID returns the ID of topic i in the prompt. It is short and does not depend on the topic's
-// real ID. So all users with the same number of topics have the same schema, which matters because
-// providers cache compiled schemas.
+// real ID. Therefore all users with the same number of topics have the same schema, which matters
+// because providers cache compiled schemas.
 func topicID(i int) string { return "t" + strconv.Itoa(i+1) }
 
 // Schema returns the JSON schema of the answer. limits adds keywords that limit numbers, strings

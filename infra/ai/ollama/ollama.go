@@ -24,7 +24,7 @@ const (
 	// minContext is the smallest context window in tokens.
 	minContext = 2048
 	// maxAnswer is the largest number of tokens in an answer. Five topics and three names are about
-	// 150 tokens. The rest is for models that think first although the request turns it off.
+	// 150 tokens. The rest is for models that think first although the request turns thinking off.
 	maxAnswer = 1024
 )
 

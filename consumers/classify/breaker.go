@@ -15,7 +15,7 @@ import (
 // The breaker opens after failureThreshold consecutive failures, or when the provider asks for a
 // delay. While it is open it refuses calls. After the delay it is half-open: it allows one trial
 // call at a time, and closes when a call is answered. During an outage only occasional calls are
-// made, however many documents wait, and no worker is blocked.
+// made, regardless of the number of waiting documents, and no worker is blocked.
 type breaker struct {
 	slots chan struct{} // holds one element for each call in progress
 	// minDelay and maxDelay limit the time between trial calls. maxRetryAfter limits the delay that
@@ -46,15 +46,15 @@ func newBreaker(concurrent int, config Config) *breaker {
 	}
 }
 
-// state returns how long calls are still refused, or 0 if they are allowed, and since when all
-// calls have failed, or the zero time if the last call was answered.
+// state returns how long calls will still be refused, which is 0 if they are allowed. It also
+// returns the time since which all calls have failed, which is zero if the last call was answered.
 func (b *breaker) state(now time.Time) (wait time.Duration, failingSince time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.wait(now), b.failingSince
 }
 
-// wait is state without the lock. The caller must hold b.mu.
+// wait returns the same wait as state. The caller must hold b.mu.
 func (b *breaker) wait(now time.Time) time.Duration {
 	switch {
 	case now.Before(b.openUntil):

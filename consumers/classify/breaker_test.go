@@ -33,7 +33,7 @@ func TestBreakerOpensOnOverlappingFailures(t *testing.T) {
 		}
 		began = append(began, now)
 	}
-	t.Errorf("got a closed breaker after %d calls, want it open", maxCalls)
+	t.Errorf("got a closed breaker after %d calls, want an open one", maxCalls)
 }
 
 func TestBreakerCountsConcurrentFailuresAsOne(t *testing.T) {
@@ -48,7 +48,7 @@ func TestBreakerCountsConcurrentFailuresAsOne(t *testing.T) {
 		b.record(now, now.Add(time.Duration(i+1)*time.Millisecond), errTestUnavailable)
 	}
 	if wait, since := b.state(now.Add(time.Second)); wait != 0 || since.IsZero() {
-		t.Errorf("got a wait of %s, failing since %s; want 0, and a time", wait, since)
+		t.Errorf("got a wait of %s, failing since %s; want a wait of 0 and a time", wait, since)
 	}
 }
 

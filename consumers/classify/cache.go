@@ -58,8 +58,8 @@ func (c dailyLimitCache) contains(user uuid.UUID, now time.Time) bool {
 	return ok && day == dayOf(now)
 }
 
-// add adds the user for the day of now. It reports whether the user was not in the cache for that
-// day before.
+// add adds the user for the day of now. It reports whether the user is new in the cache for that
+// day.
 func (c dailyLimitCache) add(user uuid.UUID, now time.Time) bool {
 	isNew := !c.contains(user, now)
 	c.days.Add(user, dayOf(now))

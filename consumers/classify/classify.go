@@ -201,7 +201,7 @@ func (c *Classifier) classify(ctx context.Context, in input) error {
 	}
 	err = c.transition(ctx, in.document.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
 		if d.ETag != in.document.ETag {
-			return schema.Decision{} // another content has been confirmed since
+			return schema.Decision{} // another object has been confirmed in the meantime
 		}
 		return decide(d, q, schema.Now())
 	})

@@ -104,7 +104,8 @@ func (b *bundle) topic(t *testing.T, owner *uuid.UUID, name string) uuid.UUID {
 	return id
 }
 
-// classify handles a message about the document that has failed attempts times before.
+// classify handles a message about the document. attempts is how often handling it has failed
+// before.
 func (b *bundle) classify(t *testing.T, d schema.Document, attempts int) error {
 	t.Helper()
 	return b.classifier.Handle(t.Context(), []runner.Message[schema.DocumentEvent]{
@@ -240,8 +241,8 @@ func TestOverwrittenObjectIsQuarantinedWithoutAnAICall(t *testing.T) {
 	}
 }
 
-// A result is dropped if another content was confirmed during the AI call.
-func TestResultForReplacedContentIsDropped(t *testing.T) {
+// A result is dropped if another object was confirmed during the AI call.
+func TestResultForReplacedObjectIsDropped(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.ai.answer = func(r ai.Request) (ai.Answer, error) {

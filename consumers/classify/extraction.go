@@ -42,8 +42,8 @@ func (c *Classifier) extractDirectly(
 	return c.extractor.Text(ctx, content, size, d.ContentType)
 }
 
-// read returns the text of the content that was confirmed. It also stores the detected type if that
-// differs from the declared one.
+// read returns the text of the confirmed object. It also stores the detected type if that differs
+// from the declared one.
 func (c *Classifier) read(
 	ctx context.Context, d schema.Document, extract extraction,
 ) (string, error) {

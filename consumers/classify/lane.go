@@ -11,7 +11,8 @@ import (
 // Limits holds the limits of a provider.
 type Limits struct {
 	// ConcurrentCalls is the number of concurrent calls of the provider by this process; default 2.
-	// One document more is handled at a time, so that one user's documents never occupy all places.
+	// The number of documents handled concurrently is one higher for all users together, but not for
+	// one user, so that one user's documents never occupy all places.
 	ConcurrentCalls int
 	// DailyCalls is the number of calls per user and UTC day; default no limit. Documents beyond it
 	// stay uploaded until the next day.

@@ -179,7 +179,7 @@ func TestBacklogOfOneUserDoesNotDelayAnother(t *testing.T) {
 	})
 }
 
-// Whatever the limit is, one user never occupies all places of a provider.
+// One user must not occupy all places of a provider, regardless of the limit.
 func TestKeyLimitIsBelowGroupLimit(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "words")
@@ -223,8 +223,8 @@ func TestConcurrentCallsOfAProviderAreLimited(t *testing.T) {
 	}
 }
 
-// OCR takes many seconds, and one document at a time has it. Pictures wait for each other, but they
-// delay no other documents, not even those of their owner.
+// OCR takes many seconds and is done for one document at a time. Pictures wait for each other, but
+// they delay no other documents, not even those of the same owner.
 func TestOCRDoesNotDelayOtherDocuments(t *testing.T) {
 	b := setup(t)
 	folder := t.TempDir()
@@ -350,7 +350,7 @@ func TestRetryAfterAppliesToAllUsersOfTheProvider(t *testing.T) {
 	}
 	err := b.classify(t, b.Uploaded(b.Alice, "one"), 0)
 	if !errors.Is(err, ai.ErrUnavailable) || runner.Postponed(err) {
-		t.Errorf("first document: got %v, want ErrUnavailable that is no postponement", err)
+		t.Errorf("first document: got %v, want ErrUnavailable that is not a postponement", err)
 	}
 	// This would be the last attempt, but without a call it does not count as one.
 	other := b.Uploaded(b.Bob, "two")

@@ -65,9 +65,9 @@ func (c *Classifier) reclassify(ctx context.Context, in input) error {
 	return refused
 }
 
-// reapply applies the decision to a document that is classified or failed, and whose topics are
-// before. If the result is the same, or would turn a classified document into a failed one, it
-// changes nothing. It returns an error if there was no answer.
+// reapply applies the decision to a document that is classified or failed. before contains the
+// document's topics. If the result is the same, or would turn a classified document into a failed
+// one, reapply changes nothing. It returns an error if there was no answer.
 func (decide decision) reapply(d *schema.Document, q *schema.Quota, before []schema.DocumentTopic,
 ) (schema.Decision, error) {
 	after, now := *d, schema.Now()

@@ -61,9 +61,9 @@ func bagOf(stems map[string]*occurrences) bag {
 	return b
 }
 
-// example encodes what is stored of a document: the version, one byte; the direction, one int8 for
-// each dimension; and the bag, two bytes for each entry, little-endian. It returns nil for a text
-// without words.
+// example encodes what is stored about a document: the version, one byte; the direction, one int8
+// for each dimension; and the bag, two bytes for each entry, little-endian. It returns nil for a
+// text without words.
 func (d *document) example() []byte {
 	if len(d.stems) == 0 {
 		return nil

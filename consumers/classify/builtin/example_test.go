@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestBagHoldsTheMostDistinctiveStemsOnce(t *testing.T) {
+func TestBagContainsTheMostDistinctiveStemsOnce(t *testing.T) {
 	l := testLexicon(t)
 	var text strings.Builder
 	for i := range 3000 {
@@ -34,7 +34,7 @@ func TestBagHoldsTheMostDistinctiveStemsOnce(t *testing.T) {
 		t.Error("the bag lacks the most frequent rare word")
 	}
 	if common := l.read("", "people").bag; seen[bucketOf(common[0])] {
-		t.Error("the bag holds a common word")
+		t.Error("the bag contains a common word")
 	}
 }
 

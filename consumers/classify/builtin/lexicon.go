@@ -48,8 +48,8 @@ func (l *lexicon) word(text string) word {
 }
 
 // addTo adds the word's direction to sum, multiplied by weight and by the square root of the word's
-// idf. Without the idf, common words would dominate the sum. With more than its square root, rare
-// words would, whose vectors were trained on little text.
+// idf. Without the idf, common words would dominate the sum. With the full idf, rare words would
+// dominate it, although their vectors were trained on little text.
 func (l *lexicon) addTo(sum []float32, w word, weight float64) {
 	if w.vector < 0 {
 		return

@@ -22,7 +22,7 @@ const (
 	// maxPhrase is the largest number of words in a phrase. The words of a longer one count only
 	// individually.
 	maxPhrase = 8
-	// maxTopicText is the number of bytes that are read of each part of a topic.
+	// maxTopicText is the number of bytes that are read from each part of a topic.
 	maxTopicText = 2 << 10
 	// lengthPower sets how strongly the total weight of a topic's terms lowers its score: 0 not at
 	// all, 1 in proportion.

@@ -15,10 +15,10 @@ const (
 	// maxExamples is the number of examples of a topic that are read.
 	maxExamples = 64
 	// nearestExamples is the number of a topic's most similar examples that count individually, so
-	// that a topic may hold documents of several kinds.
+	// that a topic may contain documents of several kinds.
 	nearestExamples = 3
-	// defaultCohesion is the cohesion of a topic with a single example. With more examples it is one
-	// of the values of which the cohesion is the mean.
+	// defaultCohesion is the cohesion of a topic with a single example. With more examples, the
+	// cohesion is a mean in which defaultCohesion is one of the values.
 	defaultCohesion = 0.25
 	// maxCohesionRatio is the limit of the ratio of a document's similarity to the cohesion of the
 	// examples.
@@ -196,12 +196,12 @@ func (m *exampleModel) compare(d *document, all []Features) {
 	}
 }
 
-// spread writes each weight of the bag, times the weight of its bucket, to the element of to for
-// that bucket. It returns the length of the resulting vector.
-func (m *exampleModel) spread(b bag, to []float32) (norm float64) {
+// spread writes the bag to vector, which has one element for each bucket: the weight of the entry
+// times the weight of its bucket. It returns the length of the vector.
+func (m *exampleModel) spread(b bag, vector []float32) (norm float64) {
 	for _, entry := range b {
 		x := weightOf(entry) * m.bucketWeights[bucketOf(entry)]
-		to[bucketOf(entry)] = x
+		vector[bucketOf(entry)] = x
 		norm += float64(x * x)
 	}
 	return math.Sqrt(norm)

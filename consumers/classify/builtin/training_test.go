@@ -160,7 +160,7 @@ func TestInvalidExamplesAreIgnored(t *testing.T) {
 	}
 }
 
-func TestExampleIsSmallAndHoldsNoText(t *testing.T) {
+func TestExampleIsSmallAndContainsNoText(t *testing.T) {
 	if got := example(t, " \n"); got != nil {
 		t.Errorf("text without words: got an example of %d bytes, want none", len(got))
 	}
@@ -171,7 +171,7 @@ func TestExampleIsSmallAndHoldsNoText(t *testing.T) {
 	}
 	for word := range strings.FieldsSeq(text) {
 		if len(word) > 3 && bytes.Contains(e, []byte(word)) {
-			t.Fatalf("the example holds the word %q", word)
+			t.Fatalf("the example contains the word %q", word)
 		}
 	}
 	if !bytes.Equal(e, example(t, text)) {

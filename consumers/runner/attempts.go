@@ -18,7 +18,7 @@ const (
 // attempts counts the failed attempts of each message, by its sequence in the stream.
 type attempts struct {
 	mu sync.Mutex
-	// The LRUs are not safe for concurrent use. mu makes reading and updating a count one step.
+	// The LRUs are not safe for concurrent use. mu also makes reading and updating a count atomic.
 	counts    *simplelru.LRU[uint64, int]
 	postponed *simplelru.LRU[uint64, time.Time] // when a postponement was last recorded
 }
@@ -60,7 +60,7 @@ func (a *attempts) add(sequence uint64) int {
 	return count + 1
 }
 
-// forget removes what is known about the message.
+// forget removes the message's attempts and postponements.
 func (a *attempts) forget(sequence uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -7,8 +7,8 @@ import (
 )
 
 // Delay returns the delay after n failed attempts (n ≥ 1). The delay doubles with each attempt,
-// from least to most. It is randomized between half and the whole of that value, so that messages
-// that failed together are not retried together.
+// from least to most. It is randomized between half of that value and the full value, so that
+// messages that failed together are not retried together.
 func Delay(n int, least, most time.Duration) time.Duration {
 	d := min(least, most)
 	for i := 1; i < n && d < most; i++ {

@@ -18,7 +18,7 @@ var ErrPermanent = errors.New("permanent failure")
 func Permanent(err error) error { return fmt.Errorf("%w: %w", ErrPermanent, err) }
 
 // RetryAfter wraps err so that the message is retried after wait, instead of the delay that the
-// runner computes. The attempt counts.
+// runner computes. It counts as an attempt.
 func RetryAfter(err error, wait time.Duration) error { return &retryError{cause: err, wait: wait} }
 
 // Postpone wraps err so that the message is redelivered after wait. It does not count as an

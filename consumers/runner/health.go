@@ -10,8 +10,8 @@ import (
 	"intray/infra/postgres"
 )
 
-// health logs when the consumer pauses and when it resumes, once each, however many workers report
-// it.
+// health logs when the consumer pauses and when it resumes. It logs each once, even if several
+// workers report it.
 type health struct {
 	log      *slog.Logger
 	mu       sync.Mutex

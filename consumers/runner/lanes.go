@@ -13,8 +13,8 @@ import (
 // Lane determines when a message is handled.
 type Lane struct {
 	// Key identifies whom the message belongs to, such as a user. The workers are shared fairly
-	// between keys: keys with waiting messages are served round-robin, one message each, however many
-	// messages a key has.
+	// between keys: keys with waiting messages are served round-robin, one message each, regardless of
+	// the number of messages of a key.
 	Key string
 	// Group names the shared resource that the message needs, such as an AI provider.
 	Group string

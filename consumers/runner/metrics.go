@@ -121,7 +121,7 @@ const (
 )
 
 // observeBatch updates the metrics after a batch. returned reports whether its messages were
-// redelivered because the runner had returned them to the stream, which does not count as
+// redelivered because the runner had returned them to the stream, which does not count as a
 // redelivery.
 func (r *Runner[T]) observeBatch(batch []*inFlight[T], took time.Duration, returned bool) {
 	stream, consumer := r.config.Stream, r.config.Consumer

@@ -84,7 +84,7 @@ func (s *source) fetch(ctx context.Context, limit int) (delivery, error) {
 	return delivery{messages, s.cached.CachedInfo().Config.AckWait}, nil
 }
 
-// messages is fetch without the handling of errors.
+// messages returns the messages of fetch. It keeps the cached consumer after an error.
 func (s *source) messages(ctx context.Context, limit int) ([]jetstream.Msg, error) {
 	if !s.conn.Connected() {
 		return nil, nats.ErrUnavailable

@@ -97,9 +97,9 @@ func (c *Confirmer) documents(
 	return documents, nil
 }
 
-// confirm returns the outcome for each key. loaded holds documents that have been read already;
-// those that their object would not change need no transaction. All other documents are read in the
-// transaction, by the id in their key.
+// confirm returns the outcome for each key. loaded holds documents that have been read already. If
+// the object of such a document would not change it, the document needs no transaction. All other
+// documents are read in the transaction, by the id in their key.
 func (c *Confirmer) confirm(
 	ctx context.Context, keys []string, loaded map[string]schema.Document,
 ) (map[string]outcome, error) {

@@ -50,7 +50,7 @@ func (b bundle) confirm(t *testing.T, keys ...string) []confirm.Result {
 	return results
 }
 
-// publisher returns a publisher that is restricted to Alice's documents, in the role api.
+// publisher returns a publisher with the role api that is restricted to Alice's documents.
 func (b bundle) publisher(conn *nats.Conn) *nats.Publisher {
 	return nats.NewPublisher(conn, b.API.ForUser(b.Alice), b.Log)
 }
@@ -225,8 +225,8 @@ func TestUnknownObjectIsKept(t *testing.T) {
 	}
 }
 
-// Documents that are older than the current form of object keys have other keys. An object may
-// exist at the key that a document of today with the same id would have.
+// Documents that were created before the current form of object keys have other keys. An object may
+// nevertheless exist at the key that schema.ObjectKey returns for the id of such a document.
 func TestObjectAtTheKeyForAnIDIsIgnoredIfTheDocumentHasAnotherKey(t *testing.T) {
 	for name, confirmAll := range map[string]func(bundle, *testing.T, []schema.Document){
 		"keys": func(b bundle, t *testing.T, docs []schema.Document) {
@@ -262,8 +262,8 @@ func TestObjectAtTheKeyForAnIDIsIgnoredIfTheDocumentHasAnotherKey(t *testing.T) 
 	}
 }
 
-// The quota has room for some of the uploads. Exactly as many are accepted as fit, however their
-// confirmations overlap.
+// The quota has room for some of the uploads. Exactly as many are accepted as fit, regardless of
+// how their confirmations overlap.
 func TestConcurrentConfirmsFillTheQuotaExactly(t *testing.T) {
 	b := setup(t)
 	const uploads, fit = 200, 31

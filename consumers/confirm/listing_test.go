@@ -89,8 +89,8 @@ func TestBatchIsConfirmedFromAListing(t *testing.T) {
 	}
 }
 
-// No document or object is lost because of a wrong listing.
-func TestWrongListingDoesNoHarm(t *testing.T) {
+// A wrong listing must not cause the loss of a document or an object.
+func TestWrongListingLosesNothing(t *testing.T) {
 	each := func(change func(*schema.Object)) func([]schema.Object) []schema.Object {
 		return func(page []schema.Object) []schema.Object {
 			for i := range page {

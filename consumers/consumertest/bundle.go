@@ -36,7 +36,7 @@ const Timeout = 30 * time.Second
 // Bundle holds the fixtures of one test.
 type Bundle struct {
 	t testing.TB
-	// DB connects in the role worker, API in the role api, and Raw as the owner.
+	// DB connects with the role worker, API with the role api, and Raw as the owner.
 	DB, API *postgres.DB
 	Raw     *sqlx.DB
 	NATS    *localtest.NATSServer
@@ -49,7 +49,7 @@ type Bundle struct {
 	Alice, Bob uuid.UUID
 	Log        *slog.Logger
 
-	// DatabaseURL is the database's URL in the role worker, and OwnerURL as the owner.
+	// DatabaseURL is the database's URL for the role worker, and OwnerURL its URL for the owner.
 	DatabaseURL string
 	OwnerURL    string
 	root        *miniogo.Client

@@ -17,7 +17,7 @@ type Finding struct {
 	DocumentID *uuid.UUID    `json:"document_id,omitempty"`
 	UserID     *uuid.UUID    `json:"user_id,omitempty"`
 	Status     schema.Status `json:"status,omitempty"`
-	// Size is in bytes, as confirmed or, before that, as declared.
+	// Size is the confirmed size in bytes, or the declared one if the document was not confirmed.
 	Size *int64 `json:"size,omitempty"`
 	ETag string `json:"etag,omitempty"` // as confirmed
 	// Object is the object at the key, if there is one.

@@ -15,8 +15,8 @@ import (
 var deletableKeys = regexp.MustCompile(`(?s)^(documents/[^/]+/.+|null-user/.+)$`)
 
 // fix repairs the findings, inspects their keys again, and sets Fixed and Note in each. adopted
-// holds the keys of documents that store the ETag of their object. fix returns an error if a
-// dependency is unavailable.
+// contains the keys of the documents in which the ETag of their object is to be stored. fix returns
+// an error if a dependency is unavailable.
 func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) error {
 	toConfirm := adopted
 	var toRemove, toDelete []string
@@ -104,7 +104,7 @@ func doInHalves(
 	return doInHalves(ctx, keys[half:], do, failed)
 }
 
-// verify inspects the findings at the indexes touched again and sets their Fixed and Note.
+// verify inspects those findings again whose indexes are in touched, and sets their Fixed and Note.
 func (r *run) verify(
 	ctx context.Context, findings []Finding, touched []int, failed map[string]error,
 ) error {

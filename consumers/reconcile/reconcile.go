@@ -5,9 +5,8 @@
 // keys, in constant memory. A difference found this way proves nothing, because both sides change
 // meanwhile. Therefore the key is inspected: its document and its object deletion are read, a HEAD
 // stats the object, and document and deletion are read again. The difference counts only if nothing
-// changed between the two reads and nothing has happened at the key for a while. A
-// system in which uploads and deletions are in progress, but nothing is wrong, therefore has no
-// differences to report.
+// changed between the two reads and nothing has happened at the key for a while. Uploads and
+// deletions that are in progress during the run therefore cause no findings.
 //
 // The following table shows the result for each key. It does not apply while an object deletion is
 // pending for the key, which is correct in all cases.
@@ -71,7 +70,7 @@ type Reconciler struct {
 	log       *slog.Logger
 }
 
-// New returns a Reconciler. db must connect in the role worker or as the owner.
+// New returns a Reconciler. db must connect with the role worker or as the owner.
 func New(
 	db *postgres.DB, objects Objects, publisher runner.Publisher, log *slog.Logger,
 ) *Reconciler {

@@ -250,7 +250,7 @@ func (q differences) expectFixed(t *testing.T, b *consumertest.Bundle) {
 		}
 	}
 	if n := b.Count(`SELECT count(*) FROM documents WHERE id = $1 AND etag <> ''`, q.old.ID); n != 1 {
-		t.Error("got a counted document without an ETag, want that of its object")
+		t.Error("got a counted document without an ETag, want the ETag of its object")
 	}
 	b.ExpectUsed(b.Alice, len("good")+len("abc"))
 	b.ExpectUsed(b.Bob, len("of old"))
@@ -286,7 +286,7 @@ func TestUnknownObjectsAreDeletedOnlyOnRequest(t *testing.T) {
 		t.Errorf("got %+v, want all but %s fixed", found, foreign)
 	}
 	if f := found[foreign]; f.Fixed || f.Note == "" {
-		t.Errorf("got %+v, want it not fixed, with a note", f)
+		t.Errorf("got %+v, want a finding that is not fixed and has a note", f)
 	}
 	drain(t, b)
 	if b.Exists(deletable) || b.Exists(young) || !b.Exists(foreign) {
@@ -457,7 +457,7 @@ func TestRefusedStatIsNotTakenForAMissingObject(t *testing.T) {
 	options := reconcile.Options{Settle: noSettle, Fix: true}
 	found, _ := runOnce(t, b, refusing{b.Objects, d.ObjectKey}, options)
 	if f := found[d.ObjectKey]; f.Kind != reconcile.Unchecked || f.Fixed || f.Note == "" {
-		t.Errorf("got %+v, want it unchecked and not fixed, with a note", f)
+		t.Errorf("got %+v, want an unchecked finding that is not fixed and has a note", f)
 	}
 	b.Expect(d.ID, "uploaded")
 

@@ -90,7 +90,7 @@ func TestRemove(t *testing.T) {
 	b.ExpectUsed(b.Bob, 6)
 }
 
-func TestOutageOfMinIOEndsNoDocument(t *testing.T) {
+func TestOutageOfMinIODeletesNoDocument(t *testing.T) {
 	b := consumertest.New(t)
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
 	objects := b.ObjectsAt(proxy.Address)

@@ -83,8 +83,8 @@ func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 	return slices.ContainsFunc(checkAges, func(t time.Duration) bool { return before < t && age >= t })
 }
 
-// confirmOrExpire confirms the documents whose object exists. It expires those of the others whose
-// URL is older than schema.ExpireAfter.
+// confirmOrExpire confirms the documents whose object exists. Of the other documents, it expires
+// those whose URL is older than schema.ExpireAfter.
 func (s *Sweeper) confirmOrExpire(
 	ctx context.Context, documents []schema.Document, now time.Time,
 ) error {

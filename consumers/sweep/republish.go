@@ -30,8 +30,8 @@ func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 }
 
 // republishUnclassified publishes again the events of uploaded documents that classify never
-// received, such as after the stream was deleted. It does so only while classify is idle: otherwise
-// a document may just be waiting in the stream.
+// received, for example because the stream was deleted. It does so only while classify is idle:
+// otherwise the event may still be waiting in the stream.
 func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) error {
 	documents, err := s.db.UnclassifiedDocuments(ctx, now, s.config.RepublishAfter, republishBatch)
 	if err != nil || len(documents) == 0 {

@@ -15,7 +15,7 @@ func (s *Sweeper) purgeStreams(ctx context.Context) error {
 	)
 }
 
-// purgeStream purges a stream that is nearly full, as far as its messages are acknowledged.
+// purgeStream removes acknowledged messages from a stream that is nearly full.
 func (s *Sweeper) purgeStream(ctx context.Context, stream string) error {
 	p, err := s.streams.Purge(ctx, stream)
 	if p.First > 0 {

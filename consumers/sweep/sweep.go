@@ -6,7 +6,7 @@
 //   - publishes events that have been unpublished for a while, and publishes again the events of
 //     uploaded documents that classify has not received;
 //   - aborts multipart uploads that were given up;
-//   - deletes objects that were given up, also as soon as a commit requests a deletion;
+//   - deletes objects that were given up, periodically and as soon as a commit requests a deletion;
 //   - purges rows that were kept only so that clients could read them for a while;
 //   - purges acknowledged messages from streams that are nearly full;
 //   - reconciles bucket and database once a day (package reconcile).
@@ -78,7 +78,7 @@ func (c Config) validate() error {
 // Publisher publishes the events of documents. *nats.Publisher implements it.
 type Publisher interface {
 	runner.Publisher
-	// Publish publishes the events of docs. It returns the number of published events, also if it
+	// Publish publishes the events of docs. It returns the number of published events, even if it
 	// returns an error.
 	Publish(ctx context.Context, docs []schema.Document) (published int, err error)
 }
@@ -104,11 +104,12 @@ type Sweeper struct {
 	streams    Streams
 	log        *slog.Logger
 
-	// The remaining fields are used by one goroutine, while this replica sweeps: when it last scanned
-	// the newest and all pending documents, and when it last purged rows.
-	scannedNew, scannedAll, purged time.Time
-	failing                        map[string]bool // the steps that are failing
-	blocked                        map[string]bool // the streams that cannot be purged
+	// Only the goroutine that sweeps uses the following fields.
+	scannedNew time.Time       // the last scan of the newest pending documents
+	scannedAll time.Time       // the last scan of all pending documents
+	purged     time.Time       // the last purge of rows
+	failing    map[string]bool // the steps that are failing
+	blocked    map[string]bool // the streams that cannot be purged
 }
 
 // New returns a Sweeper.
@@ -158,8 +159,9 @@ func (s *Sweeper) Run(ctx context.Context) {
 }
 
 // term sweeps for one ScanInterval if no other replica is sweeping. It reports whether it did so
-// and may start another term immediately. The lock is acquired again for each term, because it is
-// lost if its connection is, and another replica may acquire it then without this one noticing.
+// and may start another term immediately. The lock is acquired again for each term, because the
+// lock is lost if its connection fails. Another replica may then acquire it, and this one would not
+// notice.
 func (s *Sweeper) term(ctx context.Context, wake <-chan struct{}) bool {
 	release, ok, err := s.db.TryLock(ctx, lockName)
 	s.report("lock", err)

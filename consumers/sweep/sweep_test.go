@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
-// countingObjects counts the stats of each key.
+// countingObjects counts the stat requests for each key.
 type countingObjects struct {
 	*minio.Objects
 	mu    sync.Mutex
@@ -145,7 +145,7 @@ func TestPendingDocumentIsCheckedOnlyAtCheckAges(t *testing.T) {
 		b.round(t, at)
 	}
 	if n := b.objects.statsOf(d.ObjectKey); n != 1+len(checkAges) {
-		t.Errorf("got %d stats, want %d", n, 1+len(checkAges))
+		t.Errorf("got %d stat requests, want %d", n, 1+len(checkAges))
 	}
 	b.round(t, begin.Add(schema.ExpireAfter+10*time.Second))
 	b.Expect(d.ID, "expired")
@@ -226,7 +226,7 @@ func TestLostEventOfAnUploadedDocumentIsPublishedAgain(t *testing.T) {
 		b.round(t, later)
 		expectPublished(t, b, d.ID, "uploaded")
 	})
-	t.Run("less often after each time", func(t *testing.T) {
+	t.Run("at increasing intervals", func(t *testing.T) {
 		for range 10 {
 			loseEvents(t)
 			b.round(t, later)
@@ -259,7 +259,7 @@ func TestLostEventOfAnUploadedDocumentIsPublishedAgain(t *testing.T) {
 	})
 }
 
-// However often a full stream refuses an event, the message id stays the same.
+// The message id stays the same even if a full stream refuses the event several times.
 func TestEventRefusedByAFullStreamIsPublishedLater(t *testing.T) {
 	b := setup(t)
 	limits := nats.StreamLimits{DocumentsBytes: 1}
@@ -288,7 +288,7 @@ func TestEventRefusedByAFullStreamIsPublishedLater(t *testing.T) {
 	expectPublished(t, b, d.ID, "uploaded")
 }
 
-func TestDeletionIsCarriedOutAndEndsTheDocument(t *testing.T) {
+func TestDeletionDeletesTheObjectAndTheDocument(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Go(b.newSweeper(t, Config{Interval: time.Hour}).Run) // only the commit of the deletion wakes it
@@ -306,7 +306,7 @@ func TestDeletionIsCarriedOutAndEndsTheDocument(t *testing.T) {
 	})
 	expectPublished(t, b, d.ID, "deleted")
 
-	b.Put(d.ObjectKey, "abc") // put again with the same URL
+	b.Put(d.ObjectKey, "abc") // uploaded again with the same URL
 	b.confirm(t, d.ObjectKey)
 	b.Eventually("the object is deleted again", func() bool { return !b.Exists(d.ObjectKey) })
 }

@@ -128,7 +128,7 @@ func TestDeletionAbortsTheUploadImmediately(t *testing.T) {
 	b.Eventually("the document is gone", func() bool { return b.Status(u.ID) == "gone" })
 }
 
-// An object that arrives late is confirmed, however old its document is.
+// An object that arrives late is confirmed, even if its document has expired.
 func TestUploadCompletedAfterItsDocumentExpiredIsConfirmed(t *testing.T) {
 	b := setup(t)
 	u := b.startMultipart(t)

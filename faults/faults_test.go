@@ -94,7 +94,7 @@ func schedule(seed uint64, s *system, r *record, c *clients) (faults []*fault) {
 			selected = append(selected, k)
 		}
 	}
-	// There is a fault about every 2 s, and at least one round however short the run is.
+	// There is a fault about every 2 s. Even a short run has at least one round.
 	rounds := max(1, int(*durationFlag/(2*time.Second))/len(selected))
 	interval := *durationFlag / time.Duration(rounds*len(selected))
 	// Most faults are short, because those that must not overlap would have to wait for each other.

@@ -79,7 +79,7 @@ func (d Document) MessageID() string {
 	return fmt.Sprintf("%s:%d:%d", d.ID, d.Version, d.Announcement)
 }
 
-// ErrUndecodable means that a message cannot be decoded, however often it is delivered.
+// ErrUndecodable means that a message cannot be decoded. Delivering it again does not help.
 var ErrUndecodable = errors.New("undecodable event")
 
 // DecodeDocumentEvent decodes a message of the stream DOCUMENTS. Every error is an ErrUndecodable.

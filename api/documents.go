@@ -265,8 +265,8 @@ func documentETag(v postgres.DocumentView) string {
 	return fmt.Sprintf(`"%d-%x"`, v.Version, topics.Sum64())
 }
 
-// pageETag returns the entity tag of a page of documents. It hashes what was read, which takes about
-// 10 µs, and needs no query.
+// pageETag returns the entity tag of a page of documents. It hashes what was read, which takes
+// about 10 µs, and needs no query.
 func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
 	page := fnv.New128a()
 	for _, v := range views {

@@ -140,9 +140,10 @@ func (e eventStream) idle(
 	}
 }
 
-// catchUp waits until this process has recorded the events that the client has already received.
-// It waits for Timeouts.CatchUp at most, because the stream may not have an event with the client's
-// id. It fails with CodeUnavailable if the process has not been able to follow events from NATS yet.
+// catchUp waits until this process has recorded the events that the client has already received. It
+// waits for Timeouts.CatchUp at most, because the stream may not have an event with the client's
+// id. It fails with CodeUnavailable if the process has not been able to follow events from NATS
+// yet.
 func (e eventStream) catchUp() error {
 	var after uint64
 	if e.after != nil {

@@ -73,8 +73,8 @@ func TestTokenCache(t *testing.T) {
 	})
 }
 
-// BenchmarkCheckToken measures how long it takes to check tokens that are cached and tokens that are
-// not.
+// BenchmarkCheckToken measures how long it takes to check tokens that are cached and tokens that
+// are not.
 func BenchmarkCheckToken(b *testing.B) {
 	tokens := testTokens()
 	token, err := tokens.issue(uuid.New(), uuid.New(), schema.RoleUser, time.Now())

@@ -31,8 +31,8 @@ type eventsListCommand struct {
 // Help describes the defaults, the columns and the exit status.
 func (eventsListCommand) Help() string {
 	return `Without --since, --seq or --document the command lists the events of the last hour.
-STATUS NOW is the current status of the document. It is "gone" or "unknown" if the database no longer
-has the document, or never had it.
+STATUS NOW is the current status of the document. It is "gone" or "unknown" if the database no
+longer has the document, or never had it.
 
   intray events list --since 2h --user alice@example.org
   intray events list --kind failed --since 24h --json | jq .document_id

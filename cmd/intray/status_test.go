@@ -201,7 +201,8 @@ func testMetrics(t *testing.T, s *stack) {
 		}
 	}
 	for _, want := range []string{
-		`intray_events_total{consumer="confirm",kind="bucket.created.direct",outcome="done",stream="BUCKET"} `,
+		`intray_events_total{consumer="confirm",kind="bucket.created.direct",` +
+			`outcome="done",stream="BUCKET"} `,
 		`intray_transitions_total{reason="",status="uploaded"} `,
 		// A series that starts with 0 makes the first event an increase.
 		`intray_transitions_total{reason="quota_exceeded",status="rejected"} 0`,

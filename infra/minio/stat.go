@@ -76,9 +76,9 @@ const (
 )
 
 // StatOrList returns the same objects and errors as StatAll, with fewer requests if most of the
-// objects exist. If objects is a Lister and several keys are close together in one folder, StatOrList lists
-// that range of the folder, which covers all of them with one request. It sends a HEAD for every
-// key that no LIST returned, so that only a HEAD proves absence.
+// objects exist. If objects is a Lister and several keys are close together in one folder,
+// StatOrList lists that range of the folder, which covers all of them with one request. It sends a
+// HEAD for every key that no LIST returned, so that only a HEAD proves absence.
 func StatOrList(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
 	lister, lists := objects.(Lister)
 	if !lists || len(keys) < minListed {

@@ -122,9 +122,9 @@ func ackFloor(
 	return floor, nil
 }
 
-// caughtUp reports whether a consumer has acknowledged every message of its subjects. If it receives
-// only some of the stream's subjects, its acknowledgment floor stays at the last message of these
-// subjects, so the floor alone does not show this.
+// caughtUp reports whether a consumer has acknowledged every message of its subjects. If it
+// receives only some of the stream's subjects, its acknowledgment floor stays at the last message
+// of these subjects, so the floor alone does not show this.
 //
 // The server updates the number of pending messages a moment after it stores a message. So for a
 // consumer that Provision creates, caughtUp also compares the floor with the last stored message of

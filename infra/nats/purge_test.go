@@ -259,7 +259,8 @@ func TestPurgeTheStreamOfDocuments(t *testing.T) {
 	s.acknowledge(t, schema.ConsumerClassify, 1)
 	s.fill(t, schema.SubjectDocumentUploaded)
 	s.acknowledge(t, schema.ConsumerClassify, int(stateOf(t, stream).LastSeq)-n)
-	if p, err := worker.Purge(t.Context(), schema.StreamDocuments); err != nil || p.Last == 0 || p.Blocked {
+	p, err := worker.Purge(t.Context(), schema.StreamDocuments)
+	if err != nil || p.Last == 0 || p.Blocked {
 		t.Errorf("Purge with all messages acknowledged: got %+v, %v; want messages deleted", p, err)
 	}
 }

@@ -85,9 +85,9 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 		name, subjects, description string
 		bytes                       int64
 	}{
-		{schema.StreamBucket, schema.SubjectsBucket, "Bucket events, published by MinIO", limits.BucketBytes},
+		{schema.StreamBucket, schema.SubjectsBucket, "Bucket events of MinIO", limits.BucketBytes},
 		{schema.StreamDocuments, schema.SubjectsDocuments, "Document events", limits.DocumentsBytes},
-		{schema.StreamReplay, schema.SubjectsReplay, "Events that an operator replays", limits.ReplayBytes},
+		{schema.StreamReplay, schema.SubjectsReplay, "Events that are replayed", limits.ReplayBytes},
 	} {
 		config := jetstream.StreamConfig{
 			Name:        s.name,

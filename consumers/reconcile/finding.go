@@ -45,18 +45,18 @@ func objectOf(o schema.Object) *Object {
 }
 
 // finding returns the finding for an inspected key.
-func (l inspection) finding(key string) Finding {
-	f := Finding{Kind: l.kind, Key: key}
-	if d := l.Document; d != nil {
+func (in inspection) finding(key string) Finding {
+	f := Finding{Kind: in.kind, Key: key}
+	if d := in.Document; d != nil {
 		f.DocumentID, f.UserID, f.Status, f.Size, f.ETag = &d.ID, &d.UserID, d.Status, &d.Size, d.ETag
 		f.Bytes = d.Size
 	}
-	if l.object != nil {
-		f.Object = objectOf(*l.object)
-		f.Bytes = l.object.Size
+	if in.object != nil {
+		f.Object = objectOf(*in.object)
+		f.Bytes = in.object.Size
 	}
-	if l.err != nil {
-		f.Note = l.err.Error()
+	if in.err != nil {
+		f.Note = in.err.Error()
 	}
 	return f
 }

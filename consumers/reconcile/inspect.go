@@ -16,23 +16,23 @@ import (
 type candidate struct {
 	key    string
 	listed *schema.Object // the object in the listing; nil if there was none
-	since  time.Time      // when the difference was found first
+	since  time.Time      // when the difference was first found
 }
 
 // addCandidate adds a difference to the candidates, and inspects them if there are inspectBatch.
 func (r *run) addCandidate(ctx context.Context, p pair) error {
-	s := candidate{listed: p.object, since: time.Now()}
+	c := candidate{listed: p.object, since: time.Now()}
 	if p.object != nil {
-		s.key = p.object.Key
+		c.key = p.object.Key
 	} else {
-		s.key = p.document.ObjectKey
+		c.key = p.document.ObjectKey
 	}
-	// PostgreSQL cannot store such a key as text.
-	if !utf8.ValidString(s.key) || strings.ContainsRune(s.key, 0) {
+	// PostgreSQL cannot store a key that is not valid UTF-8 or contains NUL.
+	if !utf8.ValidString(c.key) || strings.ContainsRune(c.key, 0) {
 		r.found(unstorable(*p.object))
 		return nil
 	}
-	if r.candidates = append(r.candidates, s); len(r.candidates) < inspectBatch {
+	if r.candidates = append(r.candidates, c); len(r.candidates) < inspectBatch {
 		return nil
 	}
 	return r.examine(ctx)
@@ -85,22 +85,22 @@ func (r *run) evaluate(ctx context.Context, batch []candidate) error {
 	}
 	var findings []Finding
 	var adopted []string
-	for i, s := range batch {
+	for i, c := range batch {
 		found := results[i]
-		settled := time.Since(s.since) >= r.Settle
+		settled := time.Since(c.since) >= r.Settle
 		switch {
 		case found.changed && settled: // the key keeps changing, so something is handling it
 		case found.changed:
-			r.waiting = append(r.waiting, s)
+			r.waiting = append(r.waiting, c)
 		case found.kind == correct:
 		case found.kind == adoptETag:
 			if r.Fix {
-				adopted = append(adopted, s.key)
+				adopted = append(adopted, c.key)
 			}
-		case !settled && time.Since(found.changedAt(s.since)) < r.Settle:
-			r.waiting = append(r.waiting, s)
+		case !settled && time.Since(found.changedAt(c.since)) < r.Settle:
+			r.waiting = append(r.waiting, c)
 		default:
-			findings = append(findings, found.finding(s.key))
+			findings = append(findings, found.finding(c.key))
 		}
 	}
 	if r.Fix {
@@ -132,8 +132,8 @@ func (r *run) inspect(ctx context.Context, batch []candidate) ([]inspection, err
 		return nil, nil
 	}
 	keys := make([]string, len(batch))
-	for i, s := range batch {
-		keys[i] = s.key
+	for i, c := range batch {
+		keys[i] = c.key
 	}
 	before, err := r.db.ObjectKeyStates(ctx, keys)
 	if err != nil {
@@ -145,13 +145,13 @@ func (r *run) inspect(ctx context.Context, batch []candidate) ([]inspection, err
 		return nil, err
 	}
 	results := make([]inspection, len(batch))
-	for i, s := range batch {
-		o := objects[s.key]
+	for i, c := range batch {
+		o := objects[c.key]
 		if runner.Outage(o.Err) {
 			return nil, o.Err
 		}
-		results[i] = inspectionOf(after[s.key], o, s.listed)
-		results[i].changed = !same(before[s.key], after[s.key])
+		results[i] = inspectionOf(after[c.key], o, c.listed)
+		results[i].changed = !same(before[c.key], after[c.key])
 	}
 	return results, nil
 }
@@ -161,18 +161,18 @@ func (r *run) inspect(ctx context.Context, batch []candidate) ([]inspection, err
 func inspectionOf(
 	rows postgres.ObjectKeyState, o minio.StatResult, listed *schema.Object,
 ) inspection {
-	l := inspection{state: state{ObjectKeyState: rows}}
+	in := inspection{state: state{ObjectKeyState: rows}}
 	switch {
 	case o.Err == nil:
-		l.object = &o.Object
+		in.object = &o.Object
 	case o.Absent():
 	case rows.Document == nil && listed != nil:
-		l.object = listed // the listing proves that the object exists, which is sufficient here
+		in.object = listed // the listing proves that the object exists, which is sufficient here
 	case rows.Document == nil: // neither a document nor a visible object
 	default:
-		l.kind, l.err = Unchecked, o.Err
-		return l
+		in.kind, in.err = Unchecked, o.Err
+		return in
 	}
-	l.kind = l.verdict()
-	return l
+	in.kind = in.verdict()
+	return in
 }

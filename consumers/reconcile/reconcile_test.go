@@ -88,70 +88,70 @@ type differences struct {
 // setUpDifferences creates the differences.
 func setUpDifferences(t *testing.T, b *consumertest.Bundle) differences {
 	t.Helper()
-	var q differences
+	var diff differences
 	// Without a difference.
 	b.Uploaded(b.Alice, "good")
 	b.Document(b.Alice, 3)
 	ended := b.Change(b.Uploaded(b.Alice, "gone").ID, deleted)
-	q.kept = b.Uploaded(b.Alice, "kept")
-	b.Put(q.kept.ObjectKey, "other")
+	diff.kept = b.Uploaded(b.Alice, "kept")
+	b.Put(diff.kept.ObjectKey, "other")
 	confirmer := confirm.New(b.DB, b.Objects, b.Publisher, b.Log)
-	if _, err := confirmer.Confirm(t.Context(), []string{q.kept.ObjectKey}); err != nil {
+	if _, err := confirmer.Confirm(t.Context(), []string{diff.kept.ObjectKey}); err != nil {
 		t.Fatal(err)
 	}
-	b.Change(b.Uploaded(b.Bob, "owed").ID, deleted)
+	b.Change(b.Uploaded(b.Bob, "not deleted yet").ID, deleted)
 	drainOnly(t, b, ended.ObjectKey)
-	q.old = b.Uploaded(b.Bob, "of old")
-	b.Exec(`UPDATE documents SET etag = '' WHERE id = $1`, q.old.ID)
+	diff.old = b.Uploaded(b.Bob, "legacy")
+	b.Exec(`UPDATE documents SET etag = '' WHERE id = $1`, diff.old.ID)
 
 	// With a difference.
-	q.late = b.Document(b.Alice, 3)
-	b.Put(q.late.ObjectKey, "abc")
+	diff.late = b.Document(b.Alice, 3)
+	b.Put(diff.late.ObjectKey, "abc")
 	expire := func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		return d.Expire(time.Now().Add(2 * schema.ExpireAfter))
 	}
-	q.big = b.Change(b.Document(b.Alice, 3).ID, expire)
-	b.Put(q.big.ObjectKey, "too much")
-	q.changed = b.Uploaded(b.Alice, "first")
-	b.Put(q.changed.ObjectKey, "later")
-	q.missing = b.Uploaded(b.Alice, "lost")
-	b.Delete(q.missing.ObjectKey)
-	q.stuck = b.Change(b.Uploaded(b.Bob, "stuck").ID, deleted)
-	b.Delete(q.stuck.ObjectKey)
-	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, q.stuck.ObjectKey)
-	q.stray = b.Change(b.Uploaded(b.Bob, "stray").ID, deleted)
-	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, q.stray.ObjectKey)
+	diff.big = b.Change(b.Document(b.Alice, 3).ID, expire)
+	b.Put(diff.big.ObjectKey, "too much")
+	diff.changed = b.Uploaded(b.Alice, "first")
+	b.Put(diff.changed.ObjectKey, "later")
+	diff.missing = b.Uploaded(b.Alice, "lost")
+	b.Delete(diff.missing.ObjectKey)
+	diff.stuck = b.Change(b.Uploaded(b.Bob, "stuck").ID, deleted)
+	b.Delete(diff.stuck.ObjectKey)
+	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, diff.stuck.ObjectKey)
+	diff.stray = b.Change(b.Uploaded(b.Bob, "stray").ID, deleted)
+	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, diff.stray.ObjectKey)
 	reject := func(d *schema.Document, q *schema.Quota) schema.Decision {
 		return d.Confirm(schema.Object{Size: 4}, q, time.Now())
 	}
-	q.rejected = b.Change(b.Document(b.Bob, 3).ID, reject)
+	diff.rejected = b.Change(b.Document(b.Bob, 3).ID, reject)
 	b.Exec(`UPDATE object_deletions SET deleted_at = now() WHERE object_key = $1`,
-		q.rejected.ObjectKey)
-	b.Put(q.rejected.ObjectKey, "abc")
-	q.tombstone = ended.ObjectKey
-	b.Put(q.tombstone, "again")
-	q.unknown = schema.ObjectKey(uuid.Must(uuid.NewV7()))
-	b.Put(q.unknown, "unknown")
-	q.foreign = "elsewhere/ö +%20"
-	b.Put(q.foreign, "foreign")
-	q.folder = "documents/folder"
-	b.Put(q.folder, "")
+		diff.rejected.ObjectKey)
+	b.Put(diff.rejected.ObjectKey, "abc")
+	diff.tombstone = ended.ObjectKey
+	b.Put(diff.tombstone, "again")
+	diff.unknown = schema.ObjectKey(uuid.Must(uuid.NewV7()))
+	b.Put(diff.unknown, "unknown")
+	diff.foreign = "elsewhere/ö +%20"
+	b.Put(diff.foreign, "foreign")
+	diff.folder = "documents/folder"
+	b.Put(diff.folder, "")
 	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + 7 WHERE user_id = $1`, b.Bob)
-	q.want = map[string]reconcile.Kind{
-		q.late.ObjectKey:     reconcile.Unconfirmed,
-		q.big.ObjectKey:      reconcile.Unconfirmed,
-		q.changed.ObjectKey:  reconcile.ChangedObject,
-		q.missing.ObjectKey:  reconcile.MissingObject,
-		q.stuck.ObjectKey:    reconcile.MissingObject,
-		q.stray.ObjectKey:    reconcile.StrayObject,
-		q.rejected.ObjectKey: reconcile.StrayObject,
-		q.tombstone:          reconcile.StrayObject,
-		q.unknown:            reconcile.UnknownObject,
-		q.foreign:            reconcile.UnknownObject,
-		q.folder:             reconcile.UnknownObject,
-		b.Bob.String():       reconcile.QuotaDrift,
+	diff.want = map[string]reconcile.Kind{
+		diff.late.ObjectKey:     reconcile.Unconfirmed,
+		diff.big.ObjectKey:      reconcile.Unconfirmed,
+		diff.changed.ObjectKey:  reconcile.ChangedObject,
+		diff.missing.ObjectKey:  reconcile.MissingObject,
+		diff.stuck.ObjectKey:    reconcile.MissingObject,
+		diff.stray.ObjectKey:    reconcile.StrayObject,
+		diff.rejected.ObjectKey: reconcile.StrayObject,
+		diff.tombstone:          reconcile.StrayObject,
+		diff.unknown:            reconcile.UnknownObject,
+		diff.foreign:            reconcile.UnknownObject,
+		diff.folder:             reconcile.UnknownObject,
+		b.Bob.String():          reconcile.QuotaDrift,
 	}
-	return q
+	return diff
 }
 
 // drainOnly carries out one object deletion. The others stay pending.
@@ -164,7 +164,7 @@ func drainOnly(t *testing.T, b *consumertest.Bundle, key string) {
 
 func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	b := consumertest.New(t)
-	q := setUpDifferences(t, b)
+	diff := setUpDifferences(t, b)
 	expectKinds := func(
 		t *testing.T, found map[string]reconcile.Finding, want map[string]reconcile.Kind,
 	) {
@@ -176,7 +176,7 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	t.Run("report", func(t *testing.T) {
 		rows := b.Count(`SELECT count(*) FROM documents`)
 		found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle})
-		expectKinds(t, found, q.want)
+		expectKinds(t, found, diff.want)
 		if summary.Left != summary.Found || summary.Documents != int64(rows) || summary.Users != 2 ||
 			summary.Kinds[reconcile.MissingObject].Bytes != 9 {
 			t.Errorf("got summary %+v, want %d documents, 2 users, nothing fixed, 9 bytes missing",
@@ -185,21 +185,21 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 		if f := found[b.Bob.String()]; *f.UsedBytes-*f.ChargedBytes != 7 || f.Bytes != 7 {
 			t.Errorf("got drift %+v, want 7 bytes", f)
 		}
-		f := found[q.changed.ObjectKey]
-		if *f.DocumentID != q.changed.ID || *f.UserID != b.Alice || f.ETag == f.Object.ETag ||
+		f := found[diff.changed.ObjectKey]
+		if *f.DocumentID != diff.changed.ID || *f.UserID != b.Alice || f.ETag == f.Object.ETag ||
 			f.Status != schema.StatusUploaded {
 			t.Errorf("got %+v, want Alice's uploaded document with another ETag", f)
 		}
 	})
 	t.Run("a report changes nothing", func(t *testing.T) {
-		b.Expect(q.late.ID, "pending")
-		b.Expect(q.missing.ID, "uploaded")
+		b.Expect(diff.late.ID, "pending")
+		b.Expect(diff.missing.ID, "uploaded")
 		found, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle})
-		expectKinds(t, found, q.want)
+		expectKinds(t, found, diff.want)
 	})
 	t.Run("fix", func(t *testing.T) {
 		found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle, Fix: true})
-		expectKinds(t, found, q.want)
+		expectKinds(t, found, diff.want)
 		for key, f := range found {
 			if want := f.Kind != reconcile.UnknownObject; f.Fixed != want {
 				t.Errorf("%s: got fixed %v, want %v: %+v", key, f.Fixed, want, f)
@@ -212,49 +212,49 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 	t.Run("state after the fix", func(t *testing.T) {
 		b.Exec(`UPDATE object_deletions SET next_attempt_at = now()`)
 		drain(t, b)
-		q.expectFixed(t, b)
+		diff.expectFixed(t, b)
 	})
 	t.Run("report after the fix", func(t *testing.T) {
 		found, _ := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle})
 		expectKinds(t, found, map[string]reconcile.Kind{
-			q.unknown: reconcile.UnknownObject,
-			q.foreign: reconcile.UnknownObject,
-			q.folder:  reconcile.UnknownObject,
+			diff.unknown: reconcile.UnknownObject,
+			diff.foreign: reconcile.UnknownObject,
+			diff.folder:  reconcile.UnknownObject,
 		})
 	})
 }
 
 // expectFixed checks the documents, objects and quotas after a fix.
-func (q differences) expectFixed(t *testing.T, b *consumertest.Bundle) {
+func (diff differences) expectFixed(t *testing.T, b *consumertest.Bundle) {
 	t.Helper()
-	b.Expect(q.late.ID, "uploaded")
-	b.Expect(q.big.ID, "rejected size_mismatch")
-	b.Expect(q.changed.ID, "quarantined content_changed")
-	b.Expect(q.kept.ID, "quarantined content_changed")
-	b.Expect(q.missing.ID, "gone")
-	b.Expect(q.stuck.ID, "gone")
-	b.Expect(q.stray.ID, "gone")
-	b.Expect(q.rejected.ID, "rejected size_mismatch")
+	b.Expect(diff.late.ID, "uploaded")
+	b.Expect(diff.big.ID, "rejected size_mismatch")
+	b.Expect(diff.changed.ID, "quarantined content_changed")
+	b.Expect(diff.kept.ID, "quarantined content_changed")
+	b.Expect(diff.missing.ID, "gone")
+	b.Expect(diff.stuck.ID, "gone")
+	b.Expect(diff.stray.ID, "gone")
+	b.Expect(diff.rejected.ID, "rejected size_mismatch")
 	for key, want := range map[string]bool{
-		q.changed.ObjectKey:  true,
-		q.kept.ObjectKey:     true,
-		q.unknown:            true,
-		q.foreign:            true,
-		q.big.ObjectKey:      false,
-		q.rejected.ObjectKey: false,
-		q.tombstone:          false,
-		q.stray.ObjectKey:    false,
+		diff.changed.ObjectKey:  true,
+		diff.kept.ObjectKey:     true,
+		diff.unknown:            true,
+		diff.foreign:            true,
+		diff.big.ObjectKey:      false,
+		diff.rejected.ObjectKey: false,
+		diff.tombstone:          false,
+		diff.stray.ObjectKey:    false,
 	} {
 		if got := b.Exists(key); got != want {
 			t.Errorf("object %s: got exists %v, want %v", key, got, want)
 		}
 	}
-	if n := b.Count(`SELECT count(*) FROM documents WHERE id = $1 AND etag <> ''`, q.old.ID); n != 1 {
+	if n := b.Count(`SELECT count(*) FROM documents WHERE id = $1 AND etag <> ''`, diff.old.ID); n != 1 {
 		t.Error("got a counted document without an ETag, want the ETag of its object")
 	}
 	b.ExpectUsed(b.Alice, len("good")+len("abc"))
-	b.ExpectUsed(b.Bob, len("of old"))
-	if got := b.Published(q.missing.ID); !slices.Contains(got, "deleted") {
+	b.ExpectUsed(b.Bob, len("legacy"))
+	if got := b.Published(diff.missing.ID); !slices.Contains(got, "deleted") {
 		t.Errorf("got published events %v, want deleted among them", got)
 	}
 }

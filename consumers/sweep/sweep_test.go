@@ -28,17 +28,17 @@ type countingObjects struct {
 	stats map[string]int
 }
 
-func (w *countingObjects) Stat(ctx context.Context, key string) (schema.Object, error) {
-	w.mu.Lock()
-	w.stats[key]++
-	w.mu.Unlock()
-	return w.Objects.Stat(ctx, key)
+func (o *countingObjects) Stat(ctx context.Context, key string) (schema.Object, error) {
+	o.mu.Lock()
+	o.stats[key]++
+	o.mu.Unlock()
+	return o.Objects.Stat(ctx, key)
 }
 
-func (w *countingObjects) statsOf(key string) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.stats[key]
+func (o *countingObjects) statsOf(key string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.stats[key]
 }
 
 type bundle struct {
@@ -337,13 +337,13 @@ type refusingObjects struct {
 	onRemove func(key string)
 }
 
-func (s *refusingObjects) Remove(ctx context.Context, key string) error {
-	if key == s.refused {
+func (o *refusingObjects) Remove(ctx context.Context, key string) error {
+	if key == o.refused {
 		return errors.New("access denied")
 	}
-	err := s.Objects.Remove(ctx, key)
-	if s.onRemove != nil {
-		s.onRemove(key)
+	err := o.Objects.Remove(ctx, key)
+	if o.onRemove != nil {
+		o.onRemove(key)
 	}
 	return err
 }

@@ -10,8 +10,8 @@ import (
 	"intray/infra/telemetry/buildinfo"
 )
 
-// MetricsHandler returns a handler for /metrics. It serves the metrics of the collectors, of the Go
-// runtime, of the process and of its build in Prometheus's text format. If a collector fails, the
+// MetricsHandler returns a handler for /metrics. In Prometheus's text format, it serves the metrics
+// of the collectors, of the Go runtime, of the process and of its build. If a collector fails, the
 // response contains the metrics of the others. MetricsHandler panics if two collectors have a
 // metric with the same name, which is a programming error.
 //

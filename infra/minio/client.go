@@ -36,10 +36,10 @@ type Key struct {
 // String returns the access key without the secret, so that a printed Key reveals nothing.
 func (k Key) String() string { return k.Access }
 
-// GoString does the same for %#v.
+// GoString leaves out the secret too, for %#v.
 func (k Key) GoString() string { return fmt.Sprintf("minio.Key{Access:%q}", k.Access) }
 
-// Config is the address of MinIO, the bucket, and the credentials to use.
+// Config contains MinIO's address, the bucket, and the credentials to use.
 type Config struct {
 	Endpoint string // host:port, without a scheme
 	Secure   bool   // use https instead of http
@@ -76,8 +76,8 @@ func newTransport() *http.Transport {
 //
 // MaxRetries is 1, which means one attempt and no retry. With minio-go's default of ten attempts an
 // outage would block a caller for about a minute, although callers can handle it immediately: the
-// consumers stop pulling, and the API answers 503. If MinIO closed an idle connection, net/http
-// reconnects without an error.
+// consumers stop pulling, and the API answers 503. If MinIO has closed an idle connection, net/http
+// reconnects without returning an error.
 func newClient(
 	endpoint string, secure bool, key Key, transport http.RoundTripper,
 ) (*miniogo.Client, error) {

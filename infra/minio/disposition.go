@@ -11,8 +11,8 @@ import (
 // The header contains the name twice: as filename in ASCII for old clients, with other characters
 // replaced by _, and as filename* in full (RFC 8187), which every current browser prefers.
 // attachment removes control characters and bidirectional controls, which can make "fdp.exe" look
-// like "exe.pdf". It replaces path separators by _ and invalid UTF-8 by U+FFFD. If the resulting
-// name has only spaces and dots, or is empty, attachment uses "document".
+// like "exe.pdf". It replaces path separators with _ and invalid UTF-8 with U+FFFD. If the
+// resulting name has only spaces and dots, or is empty, attachment uses "document".
 func attachment(filename string) string {
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' {
@@ -52,7 +52,7 @@ func extValue(s string) string {
 }
 
 // withoutControls removes control characters (including CR and LF), line and paragraph separators
-// and bidirectional controls from s, and replaces invalid UTF-8 by U+FFFD.
+// and bidirectional controls from s, and replaces invalid UTF-8 with U+FFFD.
 func withoutControls(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) ||

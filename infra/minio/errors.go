@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	// ErrNotExist means that the object is proven not to exist: MinIO answered that the bucket
+	// ErrNotExist means that the object certainly does not exist: MinIO answered that the bucket
 	// exists and the key does not.
 	ErrNotExist = errors.New("object does not exist")
 	// ErrChanged means that the object at the key has a different ETag from the one requested.
@@ -23,8 +23,8 @@ var (
 )
 
 // wrapError adds the operation, the key and, where one applies, a sentinel error of this package to
-// an error of minio-go. A canceled context stays context.Canceled and does not count as an outage.
-// A deadline that expires before MinIO answers does.
+// an error that minio-go returned. A canceled context stays context.Canceled and does not count as
+// an outage. A deadline that expires before MinIO answers counts as an outage.
 func wrapError(op, key string, err error) error {
 	resp := miniogo.ToErrorResponse(err)
 	var kind error
@@ -33,8 +33,8 @@ func wrapError(op, key string, err error) error {
 	case resp.StatusCode == 0: // no response: dial, TLS, timeout, or a broken connection
 		kind = ErrUnavailable
 	case resp.StatusCode == http.StatusNotFound && resp.RequestID == "":
-		// minio-go reports NoSuchKey for any 404 without a body. Every S3 server sends a request ID.
-		// A response without one comes from some other server or proxy at MinIO's address, and proves
+		// minio-go reports NoSuchKey for any 404 without a body. Every S3 server sends a request ID. A
+		// response without one comes from a proxy or another server at MinIO's address, and proves
 		// nothing about the object.
 		kind = ErrUnavailable
 	case resp.StatusCode >= 500,

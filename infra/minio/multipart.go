@@ -16,8 +16,8 @@ import (
 )
 
 var (
-	// ErrNoUpload means that MinIO has no incomplete upload with that ID: the upload was completed or
-	// aborted.
+	// ErrNoUpload means that MinIO has no incomplete upload with that ID, because the upload was
+	// completed or aborted.
 	ErrNoUpload = errors.New("multipart upload does not exist")
 	// ErrExists means that the key already has an object, which an upload must not replace.
 	ErrExists = errors.New("object exists")
@@ -113,7 +113,8 @@ func (o *Objects) AbortUpload(ctx context.Context, key, uploadID string) error {
 	return err
 }
 
-// wrapUploadError extends wrapError with the errors that occur in multipart uploads only.
+// wrapUploadError is like wrapError, and also recognizes the errors that only multipart uploads
+// cause.
 func wrapUploadError(op, key string, err error) error {
 	resp := miniogo.ToErrorResponse(err)
 	var kind error
@@ -136,13 +137,15 @@ func wrapUploadError(op, key string, err error) error {
 // any number of times. number is from 1 to 10,000. For the range of expiry see UploadURL.
 //
 // The only header that the request needs is Content-Length, which browsers set themselves. It is
-// signed, so MinIO answers 403 to a part of another size. Complete needs the ETag of the response.
+// signed, so MinIO answers 403 to a part of a different size. The client must keep the ETag of the
+// response, because Complete requires it.
 func (p *Presigner) PartURL(
 	ctx context.Context, key, uploadID string, number int, size int64, expiry time.Duration,
 ) (address string, expiresAt time.Time, err error) {
 	if number < 1 || number > 10_000 || size < 0 || uploadID == "" {
 		return "", time.Time{}, fmt.Errorf(
-			"presign part %d of %s: part number not from 1 to 10000, negative size, or no upload ID",
+			"presign part %d of %s: the part number is not from 1 to 10000, the size is negative, "+
+				"or the upload ID is empty",
 			number, key)
 	}
 	query := url.Values{"partNumber": {strconv.Itoa(number)}, "uploadId": {uploadID}}

@@ -20,7 +20,7 @@ const (
 	// TargetCreatedDurable queues events on disk before it publishes them. It loses nothing while
 	// NATS is unreachable, but an event arrives up to 3 s late.
 	TargetCreatedDurable = "CREATED_DURABLE"
-	// TargetRemovedDurable does the same for removals.
+	// TargetRemovedDurable queues events on disk like TargetCreatedDurable, but for removals.
 	TargetRemovedDurable = "REMOVED_DURABLE"
 )
 
@@ -48,14 +48,14 @@ func (r rule) arn() notification.Arn {
 	return notification.NewArn("minio", "sqs", "", r.target, "nats")
 }
 
-// matches reports whether queue, read from MinIO, is equal to the rule.
+// matches reports whether queue, which was read from MinIO, is equal to the rule.
 func (r rule) matches(queue notification.QueueConfig) bool {
 	return queue.Queue == r.arn().String() &&
 		queue.Equal([]notification.EventType{r.events}, r.prefix, "")
 }
 
-// setNotifications replaces the bucket's notification rules for Intray's targets with rules, unless
-// they are equal already. It keeps the rules for other targets.
+// setNotifications sets the bucket's notification rules for Intray's targets to rules. It sends no
+// change if they already match, and keeps the rules for other targets.
 func setNotifications(ctx context.Context, client *miniogo.Client, bucket string) error {
 	config, err := client.GetBucketNotification(ctx, bucket)
 	if err != nil {
@@ -85,8 +85,8 @@ func setNotifications(ctx context.Context, client *miniogo.Client, bucket string
 		config.AddQueue(queue)
 	}
 	if err := client.SetBucketNotification(ctx, bucket, config); err != nil {
-		return fmt.Errorf("%w (MinIO must run with MINIO_NOTIFY_NATS_ENABLE_%s, _%s and _%s on)",
-			wrapError("set notifications of bucket", bucket, err),
+		return fmt.Errorf("%w (start MinIO with MINIO_NOTIFY_NATS_ENABLE_<id>=on "+
+			"for the ids %s, %s and %s)", wrapError("set notifications of bucket", bucket, err),
 			TargetCreatedDirect, TargetCreatedDurable, TargetRemovedDurable)
 	}
 	return nil

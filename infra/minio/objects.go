@@ -39,7 +39,7 @@ func (o *Objects) Close() { o.transport.CloseIdleConnections() }
 // Stat sends a HEAD for the object at key and returns its size in bytes, its ETag (without quotes)
 // and its modification time (to the second).
 //
-// Only Stat proves that an object does not exist: ErrNotExist means that MinIO answered so. A
+// Only Stat proves that an object does not exist: it returns ErrNotExist only if MinIO says so. A
 // rejected key, a missing bucket and an outage are different errors.
 func (o *Objects) Stat(ctx context.Context, key string) (schema.Object, error) {
 	info, err := o.core.StatObject(ctx, o.bucket, key, miniogo.StatObjectOptions{})
@@ -49,10 +49,10 @@ func (o *Objects) Stat(ctx context.Context, key string) (schema.Object, error) {
 	return object(info, key), nil
 }
 
-// Get opens the object at key for reading if its ETag is etag, and returns ErrChanged otherwise. So
-// a caller that passes the confirmed ETag never reads any other content. The body is streamed, and
-// the caller must close it. If the connection breaks, Read returns an error that wraps
-// ErrUnavailable, never io.EOF.
+// Get opens the object at key for reading if its ETag is etag, and returns ErrChanged otherwise. A
+// caller that passes the confirmed ETag therefore never reads different content. The body is
+// streamed, and the caller must close it. If the connection breaks, Read returns an error that
+// wraps ErrUnavailable, never io.EOF.
 func (o *Objects) Get(ctx context.Context, key, etag string) (io.ReadCloser, schema.Object, error) {
 	var opts miniogo.GetObjectOptions
 	if err := opts.SetMatchETag(etag); err != nil {

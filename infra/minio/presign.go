@@ -42,7 +42,7 @@ func NewPresigner(config PresignerConfig) (*Presigner, error) {
 	public := config.Public
 	if !isBaseURL(public) {
 		return nil, fmt.Errorf(
-			"presigner: public address %v: want http(s)://host[:port] without a path", public)
+			"presigner: public address %v is not of the form http(s)://host[:port]", public)
 	}
 	secure := public.Scheme == "https"
 	upload, err := newClient(public.Host, secure, config.Upload, noNetwork{})
@@ -65,14 +65,14 @@ func isBaseURL(u *url.URL) bool {
 // UploadURL returns a URL to which a client can PUT one object of exactly size bytes and of
 // contentType at key until expiresAt. It also returns the headers that the client must send
 // unchanged. sha256 is the 32-byte digest of the content, or nil; with a digest, MinIO rejects any
-// other content. expiry is at least one second and at most seven days, the limit of S3.
+// other content. expiry is at least one second and at most seven days, which is S3's limit.
 //
 // The URL signs these headers, so MinIO enforces them:
 //
-//   - Content-Length: another size is a 403;
-//   - Content-Type: another type is a 403;
-//   - If-None-Match: *: an existing object at the key is a 412;
-//   - x-amz-checksum-sha256, if there is a digest: other content is a 400.
+//   - Content-Length: MinIO answers 403 if the size differs;
+//   - Content-Type: MinIO answers 403 if the type differs;
+//   - If-None-Match: *: MinIO answers 412 if the key already has an object;
+//   - x-amz-checksum-sha256, if there is a digest: MinIO answers 400 if the content differs.
 //
 // Content-Length is not among the returned headers, because browsers set it themselves and do not
 // let scripts set it. After the object is deleted, the same URL works again until it expires.
@@ -110,8 +110,8 @@ func (p *Presigner) UploadURL(
 
 // DownloadURL returns a URL from which a client can GET the object at key until expiresAt. The
 // response is always an attachment named filename (any Unicode; RFC 6266) with the given
-// contentType, whatever type the object was stored with. Both are signed, so a client cannot remove
-// or change them. expiry is at least one second and at most MaxDownloadExpiry.
+// contentType, even if the object was stored with a different type. Both are signed, so a client
+// cannot remove or change them. expiry is at least one second and at most MaxDownloadExpiry.
 func (p *Presigner) DownloadURL(
 	ctx context.Context, key, filename, contentType string, expiry time.Duration,
 ) (address string, expiresAt time.Time, err error) {

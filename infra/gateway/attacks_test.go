@@ -26,9 +26,9 @@ import (
 	"intray/schema"
 )
 
-// TestAttacks sends each attack twice. Sent directly to MinIO it must succeed, otherwise the test
-// would prove nothing. Sent through the gateway it must be refused. Requests are signed for the
-// gateway's address and are sent to MinIO with the same Host header.
+// TestAttacks sends each attack twice. The attack must succeed when it is sent directly to MinIO,
+// because otherwise the test would prove nothing, and the gateway must refuse it. Requests are
+// signed for the gateway's address and are sent to MinIO with the same Host header.
 func TestAttacks(t *testing.T) {
 	a := newAttacker(t)
 	for _, attacks := range []map[string]attack{
@@ -50,8 +50,8 @@ type attackRequest struct {
 	method, address string
 	headers         map[string]string
 	body            []byte
-	// effect returns an error unless the attack had its effect. If it is nil, the response is the
-	// effect.
+	// effect returns an error unless the attack had its effect. It is nil if a successful response is
+	// the effect.
 	effect func() error
 }
 
@@ -79,7 +79,7 @@ func newAttacker(t *testing.T) *attacker {
 
 func (a *attacker) expectSuccess(t *testing.T, attack attack) {
 	r := attack(t)
-	status, _, body := send(t, a.bare, r.method, r.address, r.headers, r.body)
+	status, _, body := send(t, a.direct, r.method, r.address, r.headers, r.body)
 	if status/100 != 2 {
 		t.Fatalf("got status %d %s, want success", status, body)
 	}
@@ -104,7 +104,7 @@ func (a *attacker) expectRefusal(t *testing.T, attack attack) {
 	}
 	if header.Get("Access-Control-Allow-Origin") != "*" ||
 		header.Get("Content-Length") != strconv.Itoa(len(body)) {
-		t.Errorf("got headers %v, want those with which a page can read the error", header)
+		t.Errorf("got headers %v, want those that let a page read the error", header)
 	}
 }
 
@@ -166,7 +166,7 @@ func (a *attacker) forgedReplication() map[string]attack {
 			})
 			download := a.presign(t, http.MethodGet, a.keyOf(t, r), nil)
 			r.effect = func() error {
-				status, _, body := send(t, a.bare, http.MethodGet, download, nil, nil)
+				status, _, body := send(t, a.direct, http.MethodGet, download, nil, nil)
 				if status == http.StatusOK || status == http.StatusNotFound {
 					return fmt.Errorf("GET of the object: status %d %s", status, body)
 				}
@@ -253,7 +253,7 @@ func (a *attacker) otherRequests() map[string]attack {
 			address := a.presign(t, http.MethodPost, newKey(t), url.Values{"uploads": {""}})
 			return attackRequest{method: http.MethodPost, address: address}
 		},
-		"health of MinIO": func(t *testing.T) attackRequest {
+		"MinIO's health check": func(t *testing.T) attackRequest {
 			address := a.address.String() + "/minio/health/live"
 			return attackRequest{method: http.MethodGet, address: address}
 		},
@@ -285,8 +285,8 @@ func (a *attacker) otherURLs() map[string]attack {
 		}
 	}
 	return map[string]attack{
-		"list of the bucket": get("", url.Values{"list-type": {"2"}}),
-		"tags of an object":  get(a.victim, url.Values{"tagging": {""}}),
+		"listing of the bucket": get("", url.Values{"list-type": {"2"}}),
+		"tags of an object":     get(a.victim, url.Values{"tagging": {""}}),
 		"key below another prefix": func(t *testing.T) attackRequest {
 			address := a.presign(t, http.MethodPut, "elsewhere/x", nil)
 			return attackRequest{method: http.MethodPut, address: address, body: a.body}

@@ -31,19 +31,19 @@ func BenchmarkPut(b *testing.B) {
 				return took
 			}
 			for range 20 { // warm up connections and caches
-				put(s.bare)
+				put(s.direct)
 				put(s.address)
 			}
-			var bare, gateway []time.Duration
+			var direct, gateway []time.Duration
 			for b.Loop() {
-				bare = append(bare, put(s.bare))
+				direct = append(direct, put(s.direct))
 				gateway = append(gateway, put(s.address))
 			}
-			without, with := median(bare), median(gateway)
-			b.ReportMetric(float64(without.Microseconds()), "bare-µs")
+			without, with := median(direct), median(gateway)
+			b.ReportMetric(float64(without.Microseconds()), "direct-µs")
 			b.ReportMetric(float64(with.Microseconds()), "gateway-µs")
 			b.ReportMetric(float64((with - without).Microseconds()), "cost-µs")
-			b.ReportMetric(float64(with)/float64(without), "gateway/bare")
+			b.ReportMetric(float64(with)/float64(without), "gateway/direct")
 		})
 	}
 }
@@ -78,15 +78,15 @@ func BenchmarkThroughput(b *testing.B) {
 		clients.Wait()
 		return uploads * size / 1e6 / time.Since(begin).Seconds()
 	}
-	round(s.bare) // warm up
+	round(s.direct) // warm up
 	round(s.address)
-	var bare, gateway []float64
+	var direct, gateway []float64
 	for b.Loop() {
-		bare = append(bare, round(s.bare))
+		direct = append(direct, round(s.direct))
 		gateway = append(gateway, round(s.address))
 	}
-	without, with := median(bare), median(gateway)
-	b.ReportMetric(without, "bare-MB/s")
+	without, with := median(direct), median(gateway)
+	b.ReportMetric(without, "direct-MB/s")
 	b.ReportMetric(with, "gateway-MB/s")
-	b.ReportMetric(with/without, "gateway/bare")
+	b.ReportMetric(with/without, "gateway/direct")
 }

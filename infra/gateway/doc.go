@@ -13,7 +13,7 @@
 //
 // It forwards only the request headers that are listed in this package. A PUT must declare its
 // length. The gateway does not change the path, the query and the Host header, because the
-// signature covers them. It knows no secret; MinIO verifies the signature.
+// signature covers them. It holds no secrets; MinIO verifies the signature.
 //
 // A request is handled in three steps. check refuses or accepts it, rewrite creates the request to
 // MinIO, and ReverseProxy of net/http/httputil streams the content without buffering it. The
@@ -21,6 +21,6 @@
 // refused request with an XML error like those of the S3 API. Pages of any origin can read this
 // error.
 //
-// There are limits for the time of headers and transfers, and for the number of connections in
-// total and per address; see [Config].
+// The gateway limits how long headers and transfers may take, and how many connections may be open
+// in total and per address; see [Config].
 package gateway

@@ -6,9 +6,9 @@ import (
 	"strconv"
 )
 
-// writeError writes an error in the XML format of the S3 API, so that clients can parse it like an
-// error of MinIO. It allows pages of any origin to read the error. Otherwise the browser would hide
-// it and report a network error.
+// writeError writes an error in the XML format of the S3 API, so that clients can parse it like one
+// from MinIO. It allows pages of any origin to read the error. Otherwise the browser would hide it
+// and report a network error.
 func writeError(w http.ResponseWriter, r *http.Request, status int, code, message string) {
 	body, err := xml.Marshal(struct {
 		XMLName xml.Name `xml:"Error"`

@@ -23,5 +23,5 @@ func ExampleNew() {
 	// Output:
 	// 403
 	// <?xml version="1.0" encoding="UTF-8"?>
-	// <Error><Code>AccessDenied</Code><Message>The request needs a presigned URL.</Message></Error>
+	// <Error><Code>AccessDenied</Code><Message>The request requires a presigned URL.</Message></Error>
 }

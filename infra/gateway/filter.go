@@ -10,7 +10,7 @@ import (
 	"intray/schema"
 )
 
-// refusal is the error that answers a request which is not forwarded to MinIO.
+// refusal is the error response to a request that is not forwarded to MinIO.
 type refusal struct {
 	status        int
 	code, message string
@@ -39,11 +39,11 @@ func check(r *http.Request, bucket string) *refusal {
 			"Only GET, HEAD and PUT with a presigned URL are allowed.",
 		}
 	}
-	// RequestURI is the undecoded request line. In a decoded path an encoded slash or dot could not be
-	// distinguished from a real one.
+	// RequestURI is the URI as the client sent it. In a decoded path an encoded slash or dot could not
+	// be distinguished from a literal one.
 	path, rawQuery, _ := strings.Cut(r.RequestURI, "?")
 	if !isObjectPath(path, bucket) {
-		return denied("The path is not that of a document.")
+		return denied("The path is not that of a document's object.")
 	}
 	query, refused := parseQuery(rawQuery)
 	if refused != nil {
@@ -117,7 +117,7 @@ func isPresignedParam(name string) bool {
 
 // checkPartParams checks the parameters of a part. They are allowed in a PUT or its preflight
 // request only, both together, with valid values, and without the parameters of a download.
-// Browsers send no other request for a multipart upload.
+// Browsers send no other requests to MinIO for a multipart upload.
 func (q query) checkPartParams(r *http.Request) *refusal {
 	number, hasNumber := q[paramPartNumber]
 	upload, hasUpload := q[paramUploadID]
@@ -126,7 +126,7 @@ func (q query) checkPartParams(r *http.Request) *refusal {
 	}
 	switch {
 	case effectiveMethod(r) != http.MethodPut || !hasNumber || !hasUpload:
-		return denied("A part needs a PUT with partNumber and uploadId.")
+		return denied("A part must be uploaded with PUT, partNumber and uploadId.")
 	case !isPartNumber(number):
 		return denied("partNumber must be from 1 to 10000.")
 	case !isUploadID(upload):
@@ -180,7 +180,7 @@ func parseQuery(raw string) (query, *refusal) {
 			return nil, denied("The URL has a query parameter that presigned URLs do not have.")
 		}
 		if _, exists := q[name]; exists {
-			return nil, denied("A query parameter of the URL occurs twice.")
+			return nil, denied("A query parameter of the URL occurs more than once.")
 		}
 		value, err := url.QueryUnescape(encoded)
 		if err != nil || strings.Contains(encoded, ";") {
@@ -195,7 +195,7 @@ func parseQuery(raw string) (query, *refusal) {
 func (q query) checkPresigned() *refusal {
 	for _, name := range signatureParams {
 		if q[name] == "" {
-			return denied("The request needs a presigned URL.")
+			return denied("The request requires a presigned URL.")
 		}
 	}
 	if q["X-Amz-Algorithm"] != "AWS4-HMAC-SHA256" {
@@ -229,10 +229,10 @@ func checkHeaders(header http.Header, q query) *refusal {
 			return denied("X-Minio headers are not allowed.")
 		case upper == "X-AMZ-CHECKSUM-SHA256":
 			if !q.signed(name) {
-				return denied("The header x-amz-checksum-sha256 is not signed by the URL.")
+				return denied("The URL does not sign the x-amz-checksum-sha256 header.")
 			}
 			if len(values) != 1 {
-				return denied("The header x-amz-checksum-sha256 occurs twice.")
+				return denied("The x-amz-checksum-sha256 header occurs more than once.")
 			}
 		case strings.HasPrefix(upper, "X-AMZ-"):
 			return denied("The request has an X-Amz header that presigned URLs do not use.")
@@ -250,7 +250,7 @@ func checkPreflight(r *http.Request) *refusal {
 		return denied("Only preflight requests for GET, HEAD or PUT are allowed.")
 	}
 	if r.Header.Get("Origin") == "" {
-		return denied("A preflight request needs an Origin header.")
+		return denied("A preflight request requires an Origin header.")
 	}
 	return checkBody(r)
 }
@@ -260,13 +260,13 @@ func checkPreflight(r *http.Request) *refusal {
 func checkBody(r *http.Request) *refusal {
 	if len(r.TransferEncoding) > 0 || len(r.Trailer) > 0 || r.ContentLength < 0 {
 		return lengthRequired(
-			"The request needs a Content-Length, and must not use chunked encoding or trailers.")
+			"The request requires a Content-Length, and must not use chunked encoding or trailers.")
 	}
 	if r.Method != http.MethodPut && r.ContentLength > 0 {
 		return denied("Only a PUT may have a body.")
 	}
 	if r.Method == http.MethodPut && r.Header.Get("Content-Length") == "" {
-		return lengthRequired("A PUT needs a Content-Length.")
+		return lengthRequired("A PUT requires a Content-Length.")
 	}
 	return nil
 }

@@ -159,7 +159,7 @@ func TestCheck(t *testing.T) {
 		"other algorithm":           {query("HMAC-SHA256", "ECDSA-P256-SHA256"), 403},
 		"unknown parameter":         {query("X-Amz-Date=d", "X-Amz-Date=d&acl"), 403},
 		"security token":            {query("X-Amz-Date=d", "X-Amz-Date=d&X-Amz-Security-Token=x"), 403},
-		"signed header as a query":  {query("X-Amz-Date=d", "X-Amz-Date=d&if-none-match=*"), 403},
+		"header as a parameter":     {query("X-Amz-Date=d", "X-Amz-Date=d&if-none-match=*"), 403},
 		"parameter in another case": {query("X-Amz-Date=d", "x-amz-date=d"), 403},
 		"parameter twice":           {query("X-Amz-Date=d", "X-Amz-Date=d&X-Amz-Date=d"), 403},
 		"empty pair":                {query("X-Amz-Date=d", "X-Amz-Date=d&"), 403},

@@ -15,22 +15,22 @@ import (
 )
 
 // defaultTransferTimeout is the default of Config.TransferTimeout. The sweeper relies on it: a
-// document expires an hour after its last URL was issued, which is later than the end of the
-// longest upload (15 minutes until the URL expires plus this timeout).
+// document expires an hour after its last URL was issued, and by then the longest upload has ended
+// (15 minutes until the URL expires, plus this timeout).
 const defaultTransferTimeout = 30 * time.Minute
 
 // Config configures a gateway.
 type Config struct {
 	// Upstream is MinIO's address: scheme and host[:port].
 	Upstream *url.URL
-	// Bucket is the bucket of the documents. The gateway gives access to no other.
+	// Bucket contains the documents' objects. The gateway gives access to no other bucket.
 	Bucket string
-	// Log receives refusals (level Info) and failures of MinIO (level Error). If it is nil, the
-	// gateway does not log.
+	// Log receives refusals (level Info) and MinIO's failures (level Error). If it is nil, the gateway
+	// does not log.
 	Log *slog.Logger
 	// HeaderTimeout is how long a client may take to send the headers of a request. Default 10 s.
 	HeaderTimeout time.Duration
-	// StallTimeout is how long a client may send or receive no byte during a transfer. Default 1 min.
+	// StallTimeout is how long a transfer may go without sending or receiving a byte. Default 1 min.
 	StallTimeout time.Duration
 	// TransferTimeout is how long a request may take from the end of its headers to its last byte, in
 	// each direction. Default 30 min.
@@ -67,8 +67,8 @@ type handler struct {
 	transport *http.Transport
 }
 
-// New returns an HTTP handler for the gateway. It answers GET /healthz with 200, and checks every
-// other request and forwards it to MinIO or refuses it.
+// New returns an HTTP handler for the gateway. It answers GET /healthz with 200. It checks every
+// other request and either forwards it to MinIO or refuses it.
 //
 // A caller that runs the handler in its own server must set ReadHeaderTimeout and MaxHeaderBytes,
 // as Server does, and limit the number of connections.
@@ -111,8 +111,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // forwardedHeaders are the request headers that are sent to MinIO. All others are dropped, because
-// a header that is not needed can only do harm: MinIO would store Content-Encoding with the object
-// and trust X-Real-Ip.
+// an unnecessary header can only do harm: for example, MinIO would store Content-Encoding with the
+// object and trust X-Real-Ip.
 var forwardedHeaders = []string{
 	"Accept", "Access-Control-Request-Headers", "Access-Control-Request-Method", "Content-Length",
 	"Content-Type", "Expect", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",

@@ -22,7 +22,7 @@ func TestUploadAndDownload(t *testing.T) {
 	s := setup(t)
 	content := []byte(strings.Repeat("0123456789", 100_000))
 	key, address, headers := s.upload(t, content)
-	t.Run("upload of another size is rejected", func(t *testing.T) {
+	t.Run("an upload of a different size is rejected", func(t *testing.T) {
 		status, _, body := send(t, s.address, http.MethodPut, address, headers, content[1:])
 		if status != 403 || !strings.Contains(body, "SignatureDoesNotMatch") {
 			t.Errorf("got status %d %s, want 403 SignatureDoesNotMatch", status, body)
@@ -162,7 +162,7 @@ func put(
 	return conn, bufio.NewReader(conn)
 }
 
-// expectContinue is the header line with which a client waits before it sends the body.
+// expectContinue is the header line of a client that sends the body only after a "100 Continue".
 const expectContinue = "Expect: 100-continue\r\n"
 
 // readContinue reads a "100 Continue" response.
@@ -271,7 +271,7 @@ func TestForwardedRequest(t *testing.T) {
 
 func TestShutdownWaitsForUploads(t *testing.T) {
 	s := setup(t)
-	config := gateway.Config{Upstream: s.bare, Bucket: s.Bucket}
+	config := gateway.Config{Upstream: s.direct, Bucket: s.Bucket}
 	address, stop := serve(t, config)
 	key, target, headers := s.upload(t, []byte("hello"))
 	conn, reader := put(t, address, target, headers, 5, expectContinue)
@@ -298,8 +298,8 @@ func TestShutdownWaitsForUploads(t *testing.T) {
 	}
 }
 
-// The gateway forwards a request, refuses one, loses a client, and closes the connection of another
-// at shutdown. After that no goroutine of it must be left.
+// The gateway forwards a request and refuses another. One client disconnects, and the connection of
+// another is closed at shutdown. After that the gateway must have left no goroutine behind.
 func TestServeLeavesNoGoroutines(t *testing.T) {
 	s := setup(t)
 	other := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -308,7 +308,7 @@ func TestServeLeavesNoGoroutines(t *testing.T) {
 	}
 	ignore := goleak.IgnoreCurrent()
 	address, stop := serve(t, gateway.Config{
-		Upstream: s.bare, Bucket: s.Bucket, ShutdownTimeout: 100 * time.Millisecond,
+		Upstream: s.direct, Bucket: s.Bucket, ShutdownTimeout: 100 * time.Millisecond,
 	})
 	for _, change := range []string{"", "&list-type=2"} {
 		_, target, headers := s.upload(t, []byte("hello"))
@@ -345,7 +345,7 @@ func TestServeLeavesNoGoroutines(t *testing.T) {
 func TestShutdownTimeout(t *testing.T) {
 	s := setup(t)
 	address, stop := serve(t, gateway.Config{
-		Upstream: s.bare, Bucket: s.Bucket, ShutdownTimeout: 100 * time.Millisecond,
+		Upstream: s.direct, Bucket: s.Bucket, ShutdownTimeout: 100 * time.Millisecond,
 	})
 	_, target, headers := s.upload(t, []byte("hello"))
 	_, reader := put(t, address, target, headers, 5, expectContinue)

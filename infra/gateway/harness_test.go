@@ -32,7 +32,7 @@ func TestMain(m *testing.M) { localtest.Main(m) }
 type stack struct {
 	minio.Admin
 	server    localtest.MinIOServer
-	bare      *url.URL // the address of MinIO itself
+	direct    *url.URL // MinIO's own address
 	address   *url.URL // the address of the gateway
 	log       *logBuffer
 	presigner *minio.Presigner
@@ -74,14 +74,14 @@ func setup(t testing.TB, change ...func(c *gateway.Config)) *stack {
 			},
 		},
 		server: server,
-		bare:   &url.URL{Scheme: "http", Host: server.Endpoint},
+		direct: &url.URL{Scheme: "http", Host: server.Endpoint},
 		log:    &logBuffer{},
 	}
 	if err := minio.Provision(t.Context(), s.Admin); err != nil {
 		t.Fatal(err)
 	}
 	handler := slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug})
-	config := gateway.Config{Upstream: s.bare, Bucket: s.Bucket, Log: slog.New(handler)}
+	config := gateway.Config{Upstream: s.direct, Bucket: s.Bucket, Log: slog.New(handler)}
 	for _, change := range change {
 		change(&config)
 	}
@@ -115,8 +115,8 @@ func connectNATS(t testing.TB, server localtest.MinIOServer) *nats.Conn {
 	return nc
 }
 
-// createStream creates the stream that stores the bucket's events. Without a stream, MinIO waits
-// half a second for one after each PUT.
+// createStream creates the stream that stores the bucket's events. Without it, MinIO would wait
+// half a second for an acknowledgment after each PUT.
 func createStream(t testing.TB, server localtest.MinIOServer) {
 	t.Helper()
 	js, err := jetstream.New(connectNATS(t, server))
@@ -130,8 +130,8 @@ func createStream(t testing.TB, server localtest.MinIOServer) {
 	}
 }
 
-// events subscribes to the events of MinIO. Each call of the returned function waits for the next
-// event and returns its key.
+// events subscribes to MinIO's events. Each call of the returned function waits for the next event
+// and returns its key.
 func (s *stack) events(t testing.TB) func() string {
 	t.Helper()
 	nc := connectNATS(t, s.server)

@@ -52,10 +52,10 @@ func healthy(conn net.Conn) error {
 // unreachable is an upstream that refuses connections.
 var unreachable = &url.URL{Scheme: "http", Host: "127.0.0.1:1"}
 
-// TestSlowHeadersAreCut opens as many connections as an address may have. On each it keeps sending
-// headers slowly and never ends the request (the "Slowloris" attack). The gateway must close all of
-// them and then accept the next client.
-func TestSlowHeadersAreCut(t *testing.T) {
+// TestSlowHeadersAreDisconnected opens as many connections as an address may have. On each it keeps
+// sending headers slowly and never finishes the request (the "Slowloris" attack). The gateway must
+// close all of them and then accept the next client.
+func TestSlowHeadersAreDisconnected(t *testing.T) {
 	const conns = 20
 	address, _ := serve(t, gateway.Config{
 		Upstream:           unreachable,
@@ -100,7 +100,8 @@ func TestSlowHeadersAreCut(t *testing.T) {
 	poll(t, "a new client is served", func() error { return healthy(dial(t, address)) })
 }
 
-// Connections beyond a limit are closed immediately. A connection that ends makes room for another.
+// A connection that exceeds a limit is closed immediately. When a connection ends, another one is
+// accepted.
 func TestConnectionLimits(t *testing.T) {
 	for name, config := range map[string]gateway.Config{
 		"in total":         {MaxConns: 3},
@@ -165,9 +166,9 @@ func TestHeaderSizeLimit(t *testing.T) {
 	}
 }
 
-// The TransferTimeout of these uploads is half an hour.
+// TransferTimeout keeps its default of 30 minutes, so only StallTimeout can end these uploads.
 func TestStallTimeout(t *testing.T) {
-	t.Run("an upload without progress is cut", func(t *testing.T) {
+	t.Run("an upload without progress times out", func(t *testing.T) {
 		s := setup(t, func(c *gateway.Config) { c.StallTimeout = 400 * time.Millisecond })
 		key, address, headers := s.upload(t, []byte("hello"))
 		conn, reader := put(t, s.address, address, headers, 5, "")
@@ -223,7 +224,7 @@ func poll(t *testing.T, what string, f func() error) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("timeout: want that %s: %v", what, err)
+			t.Fatalf("timed out after %s waiting until %s: %v", testTimeout, what, err)
 		}
 	}
 }

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// listener limits the number of open connections, in total and per network. It closes a connection
-// beyond a limit immediately. If it kept them waiting instead, a client that holds all allowed
-// connections would block everybody else.
+// listener limits the number of open connections, in total and per network. It immediately closes a
+// connection that exceeds a limit. If it made such connections wait instead, a client that holds
+// all allowed connections would block all other clients.
 type listener struct {
 	net.Listener
 	log           *slog.Logger
@@ -92,7 +92,7 @@ func (c *conn) Close() error {
 func networkOf(a net.Addr) netip.Prefix {
 	address, err := netip.ParseAddrPort(a.String())
 	if err != nil {
-		return netip.Prefix{} // not TCP: count all connections together
+		return netip.Prefix{} // not TCP: all such connections are counted together
 	}
 	ip := address.Addr().Unmap().WithZone("")
 	bits := 32

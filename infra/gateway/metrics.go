@@ -16,7 +16,8 @@ import (
 var (
 	requestsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_gateway_requests_total",
-		Help: "Requests by method and status; status 0 if the connection ended before the response.",
+		Help: "Requests by method and status. " +
+			"The status is 0 if the connection ended before the response.",
 	}, []string{"method", "status"})
 	bytesTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "intray_gateway_bytes_total",

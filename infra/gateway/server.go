@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Server returns an HTTP server for the gateway. It limits the headers of a request to
-// HeaderTimeout and 16 KiB, and the idle time between requests to two minutes. For comparison, a
-// presigned download URL with a long non-Latin file name has about 4 KiB. The handler limits the
-// time of a transfer, and the listener of Serve limits the number of connections.
+// Server returns an HTTP server for the gateway. It accepts headers of up to 16 KiB that arrive
+// within HeaderTimeout, and closes a connection that is idle for two minutes. A presigned download
+// URL with a long non-Latin file name takes about 4 KiB. The handler limits the duration of a
+// transfer, and the listener of Serve limits the number of connections.
 func Server(config Config) *http.Server {
 	config = config.withDefaults()
 	return &http.Server{
@@ -22,7 +22,7 @@ func Server(config Config) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelWarn),
-		// Otherwise net/http would answer OPTIONS * instead of the handler, which refuses it.
+		// Otherwise net/http would answer OPTIONS * itself, and the handler could not refuse it.
 		DisableGeneralOptionsHandler: true,
 	}
 }

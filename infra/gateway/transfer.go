@@ -18,7 +18,7 @@ func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 	control := http.NewResponseController(w)
 	end, stall := time.Now().Add(h.config.TransferTimeout), h.config.StallTimeout
 	in := &deadline{end: end, stall: stall, set: control.SetReadDeadline}
-	// Writing may take longer, so that a client whose upload timed out can still get an error.
+	// Allow extra time for writing, so that a client whose upload timed out still gets an error.
 	const extra = 10 * time.Second
 	out := &deadline{end: end.Add(extra), stall: stall + extra, set: control.SetWriteDeadline}
 	if err := errors.Join(in.disableStall(), out.disableStall()); err != nil {
@@ -68,7 +68,7 @@ func (d *deadline) extend() {
 }
 
 // upload is the body of a PUT. It records the error of reading from the client, so that handleError
-// can distinguish a failure of the client from a failure of MinIO.
+// can tell the client's failures from MinIO's.
 type upload struct {
 	io.ReadCloser
 	deadline *deadline
@@ -88,9 +88,9 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// writer writes the response to the client. It does not forward MinIO's "100 Continue", because
-// net/http sends its own when the proxy begins to read the body, which happens after MinIO has sent
-// its "100 Continue". Otherwise the client would sometimes receive two.
+// writer writes the response to the client. It does not forward MinIO's "100 Continue", because the
+// client would sometimes receive two: net/http sends its own when the proxy begins to read the
+// body, which the proxy does once MinIO has sent its "100 Continue".
 type writer struct {
 	http.ResponseWriter
 	deadline *deadline

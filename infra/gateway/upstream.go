@@ -12,9 +12,9 @@ import (
 // newTransport returns the transport to MinIO. It keeps idle connections for many concurrent
 // browsers.
 //
-// MinIO answers a PUT within milliseconds after the last byte, but within 5 s while NATS hangs,
-// because MinIO publishes events synchronously. A ResponseHeaderTimeout of a minute is well above
-// both.
+// MinIO normally answers a PUT within milliseconds of its last byte. If NATS hangs, it can take up
+// to 5 s, because MinIO publishes events synchronously. A ResponseHeaderTimeout of a minute is well
+// above both.
 func newTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 3 * time.Second, KeepAlive: 15 * time.Second}
 	return &http.Transport{

@@ -33,7 +33,7 @@ type stack struct {
 
 func TestMain(m *testing.M) { localtest.Main(m) }
 
-// unprovisioned returns a stack with an empty bucket that is not provisioned yet.
+// unprovisioned returns a stack with an empty bucket that has not been provisioned yet.
 func unprovisioned(t *testing.T) *stack {
 	t.Helper()
 	server := localtest.MinIO(t)
@@ -86,7 +86,7 @@ func (tb *exampleTB) cleanup() {
 }
 
 // createStream creates the stream that stores the bucket's events and returns the connection.
-// Without a stream, MinIO waits half a second for one after each PUT.
+// Without the stream, MinIO would wait half a second for an acknowledgment after each PUT.
 func createStream(t testing.TB, server localtest.MinIOServer) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(server.NATSURL,

@@ -68,7 +68,7 @@ func TestMultipartUpload(t *testing.T) {
 	s.putPart(t, key, id, 1, []byte("replaced by the next PUT"))
 	parts[0] = s.putPart(t, key, id, 1, first)
 
-	t.Run("the last PUT of a part counts", func(t *testing.T) {
+	t.Run("a part that is uploaded again replaces the first", func(t *testing.T) {
 		if got, err := m.Parts(t.Context(), key, id); err != nil || !slices.Equal(got, parts) {
 			t.Errorf("Parts: got %v, %v; want %v", got, err, parts)
 		}
@@ -134,7 +134,7 @@ func TestMultipartUpload(t *testing.T) {
 			t.Errorf("read: got %d bytes, %v; want both parts", len(content), err)
 		}
 	})
-	t.Run("the object has the content type of Begin", func(t *testing.T) {
+	t.Run("the object has the content type that was passed to Begin", func(t *testing.T) {
 		info, err := s.root.StatObject(t.Context(), s.Bucket, key, miniogo.StatObjectOptions{})
 		if err != nil || info.ContentType != "text/plain" {
 			t.Errorf("got content type %q, %v; want text/plain", info.ContentType, err)
@@ -217,7 +217,8 @@ func TestPartURLAcceptsOnlyWhatItSigned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// with returns the URL with another value of a parameter, or without the parameter.
+	// with returns the URL with a different value of the parameter, or without the parameter if the
+	// value is empty.
 	with := func(name, value string) string {
 		u, err := url.Parse(address)
 		if err != nil {
@@ -236,8 +237,8 @@ func TestPartURLAcceptsOnlyWhatItSigned(t *testing.T) {
 		content string
 		headers map[string]string
 	}{
-		"a byte more":            {address, "123456", nil},
-		"a byte less":            {address, "1234", nil},
+		"one byte too many":      {address, "123456", nil},
+		"one byte too few":       {address, "1234", nil},
 		"another part":           {with("partNumber", "2"), "12345", nil},
 		"another upload":         {with("uploadId", otherID), "12345", nil},
 		"a whole object":         {with("uploadId", ""), "12345", nil},

@@ -51,7 +51,7 @@ func TestKeyPermissions(t *testing.T) {
 	}
 }
 
-// keyAction is an action that a key may or may not have the permission for.
+// keyAction is an action that some keys have the permission for.
 type keyAction struct {
 	name string
 	run  func(c *miniogo.Core) error

@@ -63,12 +63,12 @@ func TestProvisionCreatesBucketAndRules(t *testing.T) {
 func TestProvisionRepairsRules(t *testing.T) {
 	s := setup(t)
 	damage := map[string]func(c *notification.Configuration){
-		"no rules":    func(c *notification.Configuration) { *c = notification.Configuration{} },
-		"a rule less": func(c *notification.Configuration) { c.QueueConfigs = c.QueueConfigs[1:] },
+		"no rules":       func(c *notification.Configuration) { *c = notification.Configuration{} },
+		"a missing rule": func(c *notification.Configuration) { c.QueueConfigs = c.QueueConfigs[1:] },
 		"wrong prefix": func(c *notification.Configuration) {
 			c.QueueConfigs[0].Filter.S3Key.FilterRules[0].Value = "old/"
 		},
-		"a rule more": func(c *notification.Configuration) {
+		"an extra rule": func(c *notification.Configuration) {
 			arn := notification.NewArn("minio", "sqs", "", minio.TargetCreatedDirect, "nats")
 			extra := notification.NewConfig(arn)
 			extra.AddEvents(notification.ObjectCreatedPut)
@@ -99,7 +99,7 @@ func TestProvisionRepairsRules(t *testing.T) {
 	}
 }
 
-// The test provisions repeatedly while every kind of key is in use.
+// The test calls Provision repeatedly while every kind of key is in use.
 func TestProvisionDoesNotDisturbKeysInUse(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
@@ -240,7 +240,7 @@ func TestEventsArePublished(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := newKey(t)
-	s.put(t, "null-user/old", "x") // not below documents/, so without a created event
+	s.put(t, "null-user/old", "x") // publishes no created event, because it is not below documents/
 	s.put(t, key, "x")
 	for _, key := range []string{key, "null-user/old"} {
 		err := s.root.RemoveObject(t.Context(), s.Bucket, key, miniogo.RemoveObjectOptions{})

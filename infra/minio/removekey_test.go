@@ -9,7 +9,7 @@ import (
 	"intray/infra/minio"
 )
 
-func TestReplaceAKey(t *testing.T) {
+func TestReplaceKey(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, "x")
@@ -28,7 +28,7 @@ func TestReplaceAKey(t *testing.T) {
 		}
 	}
 	oldKey, oldURL := s.Keys.Download.Access, sign()
-	t.Run("keys in use and root are not removed", func(t *testing.T) {
+	t.Run("neither keys in use nor the root user are removed", func(t *testing.T) {
 		for _, access := range []string{oldKey, s.RootUser} {
 			if err := minio.RemoveKey(t.Context(), s.Admin, access); err == nil {
 				t.Errorf("RemoveKey(%q): got success, want an error", access)

@@ -15,11 +15,11 @@ import (
 	"intray/schema"
 )
 
-// counter counts the requests to the bucket. If show is set, it replaces the result of a LIST.
+// counter counts the requests to the bucket. If replace is set, it replaces the result of a LIST.
 type counter struct {
 	*minio.Objects
 	heads, pages, listed atomic.Int64
-	show                 func([]schema.Object, error) ([]schema.Object, error)
+	replace              func([]schema.Object, error) ([]schema.Object, error)
 }
 
 func (c *counter) Stat(ctx context.Context, key string) (schema.Object, error) {
@@ -33,8 +33,8 @@ func (c *counter) Page(
 	c.pages.Add(1)
 	page, err := c.Objects.Page(ctx, prefix, after, limit)
 	c.listed.Add(int64(len(page)))
-	if c.show != nil {
-		return c.show(page, err)
+	if c.replace != nil {
+		return c.replace(page, err)
 	}
 	return page, err
 }
@@ -123,7 +123,7 @@ func TestStatOrListSendsAHeadForEachKeyNotListed(t *testing.T) {
 	b := setupStat(t)
 	keys := b.folder(t, "0190000000", 20)
 	absent := "documents/0190000000/0005x"
-	for name, show := range map[string]func([]schema.Object, error) ([]schema.Object, error){
+	for name, replace := range map[string]func([]schema.Object, error) ([]schema.Object, error){
 		"incomplete LIST": func(page []schema.Object, err error) ([]schema.Object, error) {
 			return page[:len(page)/2], err
 		},
@@ -133,7 +133,7 @@ func TestStatOrListSendsAHeadForEachKeyNotListed(t *testing.T) {
 		"empty LIST": func([]schema.Object, error) ([]schema.Object, error) { return nil, nil },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := &counter{Objects: b.objects, show: show}
+			c := &counter{Objects: b.objects, replace: replace}
 			results := minio.StatOrList(t.Context(), c, append(slices.Clone(keys), absent))
 			b.expect(t, append(slices.Clone(keys), absent), results)
 			if !results[absent].Absent() {

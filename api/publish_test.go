@@ -115,7 +115,7 @@ func TestHungNATSDelaysNoResponse(t *testing.T) {
 	b := setup(t, func(c *api.Config) { c.NATS = conn })
 	proxy.hung.Store(true)
 	failures := func() int {
-		return strings.Count(b.log.String(), "publishing document events failed")
+		return strings.Count(b.log.String(), "failed to publish document events")
 	}
 	const uploads = 5
 	for i := range uploads {

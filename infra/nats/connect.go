@@ -19,7 +19,7 @@ type Options struct {
 	// inbox prefix ends with the user's name, so that the server can restrict each user to its own
 	// inboxes.
 	User, Password string
-	// Name is the process's name in the output of the NATS tools.
+	// Name identifies the process in the output of NATS tools.
 	Name string
 	Log  *slog.Logger
 }
@@ -27,7 +27,7 @@ type Options struct {
 const (
 	// dialTimeout bounds one connection attempt.
 	dialTimeout = 2 * time.Second
-	// The client detects a server that hangs after pingInterval × (maxPingsOut + 1).
+	// If the server hangs, the client notices within pingInterval × (maxPingsOut + 1).
 	pingInterval = 5 * time.Second
 	maxPingsOut  = 2
 	// The wait between reconnection attempts starts at minReconnectWait, because a restart of the
@@ -37,7 +37,7 @@ const (
 	// ackTimeout is how long a publish waits for its acknowledgment. It is short because users wait
 	// for it when they confirm an upload through the API.
 	ackTimeout = 2 * time.Second
-	// flushTimeout is how long Close waits until the last acknowledgments are sent.
+	// flushTimeout is how long Close waits for the last acknowledgments to be sent.
 	flushTimeout = 2 * time.Second
 )
 
@@ -127,7 +127,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Close waits up to 2 s until all messages and acknowledgments so far are sent, and closes the
+// Close waits up to 2 s for all pending messages and acknowledgments to be sent, and closes the
 // connection.
 func (c *Conn) Close() {
 	if c.Connected() {

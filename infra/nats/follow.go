@@ -13,9 +13,10 @@ import (
 	"intray/schema"
 )
 
-// The server republishes each event of the stream DOCUMENTS after storing it, with the sequence
-// number in a header. So a follower needs no JetStream consumer, whose state the server would have
-// to keep, and no permission to create one, which would also allow it to change other consumers.
+// The server republishes each event of the DOCUMENTS stream after storing it, with the sequence
+// number in a header. A follower therefore needs no JetStream consumer, whose state the server
+// would have to keep, and no permission to create one, which would also allow it to change other
+// consumers.
 const (
 	storedSource      = schema.SubjectsDocuments
 	storedDestination = "stored.documents.{{wildcard(1)}}"
@@ -26,8 +27,8 @@ const (
 )
 
 const (
-	// followBuffer is how many received events can wait until the caller has handled the previous
-	// ones. If the buffer is full, later events are dropped and then read from the stream.
+	// followBuffer is how many received events can wait while the caller handles earlier ones. If the
+	// buffer is full, later events are dropped and then read from the stream.
 	followBuffer = 4096
 	// maxMissed is the largest number of missed events that are read from the stream. If there are
 	// more, Follow skips them, because querying the documents is faster.
@@ -40,9 +41,9 @@ const (
 	followRetry = 500 * time.Millisecond
 )
 
-// Follow calls handle with the events of the stream DOCUMENTS and their sequence numbers, each once
-// and in the order of the stream. It starts with the last history stored events and continues with
-// new ones until ctx ends. It skips messages that it cannot decode.
+// Follow calls handle with each event of the DOCUMENTS stream and its sequence number, once per
+// event and in stream order. It starts with the newest stored events, at most history of them, and
+// continues with new ones until ctx ends. It skips messages that it cannot decode.
 //
 // Follow calls reset before the first event, and again whenever it skips events because there are
 // too many or because they were deleted. The argument of reset is the sequence number after which
@@ -90,7 +91,7 @@ func (c *Conn) Follow(
 	}
 }
 
-// follower is the state of a call of Follow.
+// follower is the state of one call to Follow.
 type follower struct {
 	conn    *Conn
 	history uint64

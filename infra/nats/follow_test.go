@@ -100,7 +100,7 @@ func publish(t *testing.T, conn *nats.Conn, docs []schema.Document) {
 	}
 }
 
-// The follower has the API's permissions only.
+// The follower connects as the API, so this also tests the API's permissions.
 func TestFollow(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
@@ -148,7 +148,7 @@ func TestFollowReceivesNewEventsWithoutReading(t *testing.T) {
 		t.Errorf("new events: got %d reads of the stream, want 0", n)
 	}
 
-	// A follower with a history must read it, which shows that this test counts the reads.
+	// A follower with a history must read the stream, which shows that the test counts reads.
 	follow(t, api, 3).expect(t, docs, 1)
 	if n := countReads(); n == 0 {
 		t.Error("history: got 0 reads of the stream, want at least 1")

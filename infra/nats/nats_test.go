@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// timeout is how long eventually waits. It only bounds the time of a failing test.
+// timeout is how long eventually waits. It only limits how long a failing test takes.
 const timeout = time.Minute
 
 func connect(t *testing.T, server *localtest.NATSServer, user string) *nats.Conn {
@@ -51,7 +51,7 @@ func provision(t *testing.T, server *localtest.NATSServer) *nats.Conn {
 	return operator
 }
 
-// documentsStream returns the stream DOCUMENTS with its current state.
+// documentsStream returns the DOCUMENTS stream with its current state.
 func documentsStream(t *testing.T, operator *nats.Conn) jetstream.Stream {
 	t.Helper()
 	stream, err := operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
@@ -78,7 +78,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	for !ok() {
 		select {
 		case <-deadline:
-			t.Fatalf("timeout after %s: want that %s", timeout, what)
+			t.Fatalf("timed out after %s waiting until %s", timeout, what)
 		case <-tick.C:
 		}
 	}
@@ -289,7 +289,7 @@ func TestPublishBatchesWithDuplicates(t *testing.T) {
 	}
 }
 
-func TestPublishToAStreamWithoutBatches(t *testing.T) {
+func TestPublishToStreamWithoutBatches(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)
 	config := documentsStream(t, operator).CachedInfo().Config

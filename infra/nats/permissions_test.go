@@ -15,8 +15,8 @@ import (
 
 var users = []string{nats.UserMinIO, nats.UserAPI, nats.UserWorker, nats.UserOperator}
 
-// permissions lists the users that may publish and subscribe to each subject. The operator, who may
-// do everything, is left out.
+// permissions lists the users that may publish and subscribe to each subject. The operator, who has
+// all permissions, is left out.
 var permissions = []struct {
 	subject            string
 	publish, subscribe []string
@@ -81,7 +81,7 @@ func TestUserPermissions(t *testing.T) {
 	for _, user := range users {
 		t.Run(user, func(t *testing.T) {
 			for _, p := range permissions {
-				if !strings.ContainsAny(p.subject, "*>") { // nobody publishes to a wildcard
+				if !strings.ContainsAny(p.subject, "*>") { // a message cannot be published to a wildcard
 					got := allowed(t, server, user, func(conn *natsgo.Conn) error {
 						return conn.Publish(p.subject, nil)
 					})

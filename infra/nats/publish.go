@@ -21,8 +21,8 @@ import (
 // immediately.
 //
 // If there are many documents, Publish uses atomic batches, because the server writes a whole batch
-// to the disk at once. It publishes few documents, and the documents of a batch that the server
-// rejects, as separate messages concurrently.
+// to disk in one step. If there are few documents, or if the server rejects a batch, Publish
+// publishes the messages separately and concurrently.
 func (c *Conn) Publish(
 	ctx context.Context, docs []schema.Document,
 ) (published []schema.Document, err error) {
@@ -58,8 +58,8 @@ const (
 	maxBatch = 1000
 )
 
-// store publishes messages, one for each of docs, and returns the documents whose
-// messages are stored.
+// store publishes messages, one for each of docs, and returns the documents whose messages are
+// stored.
 func (c *Conn) store(
 	ctx context.Context, docs []schema.Document, messages []*natsgo.Msg,
 ) ([]schema.Document, error) {
@@ -79,13 +79,14 @@ func (c *Conn) store(
 	return c.publishEach(ctx, docs, messages)
 }
 
-// errRejected means that the server answered, and that it stored no message of a batch.
+// errRejected means that the server answered that it did not store a batch, or stored its messages
+// individually.
 var errRejected = errors.New("batch rejected")
 
 // publishBatch publishes messages as an atomic batch, of which the stream stores all messages or
 // none (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md). With
-// sync_interval "always" the server writes the whole batch to the disk before it answers
-// (nats-server, processJetStreamAtomicBatchMsg).
+// sync_interval "always" the server writes the whole batch to disk before it answers (nats-server,
+// processJetStreamAtomicBatchMsg).
 func (c *Conn) publishBatch(ctx context.Context, messages []*natsgo.Msg) error {
 	ctx, cancel := context.WithTimeout(ctx, ackTimeout)
 	defer cancel()
@@ -163,7 +164,7 @@ func (c *Conn) publishEach(
 	return stored, err
 }
 
-// message returns the message for the event of d's current status.
+// message returns the message that contains the event of d's current status.
 func message(d schema.Document) (*natsgo.Msg, error) {
 	event := d.Event()
 	data, err := json.Marshal(event)
@@ -176,8 +177,8 @@ func message(d schema.Document) (*natsgo.Msg, error) {
 	return msg, nil
 }
 
-// wait waits for the stream's acknowledgment. The stream also acknowledges duplicates, which it has
-// stored before.
+// wait waits for the stream's acknowledgment. The stream also acknowledges a duplicate, because it
+// has already stored the message.
 func wait(ctx context.Context, f jetstream.PubAckFuture) error {
 	select {
 	case <-f.Ok():
@@ -189,7 +190,7 @@ func wait(ctx context.Context, f jetstream.PubAckFuture) error {
 	}
 }
 
-// notFoundErrors maps JetStream errors to what does not exist.
+// notFoundErrors maps JetStream's errors to the name of what does not exist.
 var notFoundErrors = map[error]string{
 	jetstream.ErrStreamNotFound:   "stream",
 	jetstream.ErrConsumerNotFound: "consumer",

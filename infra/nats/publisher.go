@@ -12,8 +12,8 @@ import (
 
 // Marker records in the database that document events are published. *postgres.DB implements it.
 type Marker interface {
-	// MarkPublished marks the documents as published, except those whose version or announcement
-	// has changed since.
+	// MarkPublished marks the documents as published, except those whose version or announcement has
+	// changed in the database.
 	MarkPublished(ctx context.Context, docs []schema.Document) error
 }
 
@@ -41,8 +41,9 @@ func Unpublished(docs []schema.Document) []schema.Document {
 	return unpublished
 }
 
-// Publish publishes the events of the unpublished documents among docs and marks the documents
-// whose events are stored as published. It returns their number, even if it also returns an error.
+// Publish publishes the events of those of docs that are unpublished. When the stream has stored
+// the events, Publish marks their documents as published. It returns the number of documents whose
+// events are stored, even if it also returns an error.
 func (p *Publisher) Publish(
 	ctx context.Context, docs []schema.Document,
 ) (published int, err error) {
@@ -56,8 +57,8 @@ func (p *Publisher) Publish(
 	return len(stored), err
 }
 
-// PublishTimeout is how long TryPublish runs at most. After it, another process may publish the
-// events.
+// PublishTimeout is how long TryPublish runs at most. After that time, another process may publish
+// the events.
 const PublishTimeout = 5 * time.Second
 
 // TryPublish calls Publish for documents whose transitions are committed, and reports whether the
@@ -72,7 +73,7 @@ func (p *Publisher) TryPublish(ctx context.Context, docs []schema.Document) bool
 	defer cancel()
 	published, err := p.Publish(ctx, docs)
 	if err != nil {
-		p.log.Warn("publishing document events failed; the sweeper will publish them",
+		p.log.Warn("failed to publish document events; the sweeper will publish them",
 			"documents", len(docs), "published", published, "error", err)
 	}
 	return published == len(docs)

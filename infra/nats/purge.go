@@ -24,7 +24,7 @@ type PurgeResult struct {
 }
 
 // Purge makes room in a stream that is more than 80 % full. It deletes the oldest messages until
-// the stream is 70 % full, but no message that a durable consumer has not acknowledged yet. If one
+// the stream is 70 % full, but never a message that a durable consumer has not acknowledged. If one
 // of the consumers that Provision creates is missing, Purge deletes nothing: the consumer may be
 // about to be created again, and would then read the stream from its start.
 //
@@ -50,8 +50,8 @@ func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {
 	if err != nil {
 		return fail(err)
 	}
-	// The sizes of the oldest messages are unknown. Each iteration estimates the number of messages to
-	// delete from the mean size of all messages.
+	// The sizes of the oldest messages are unknown. Each iteration estimates from the mean size of all
+	// messages how many to delete.
 	for over(info, purgeTo) && floor >= info.State.FirstSeq {
 		before := min(floor+1, info.State.FirstSeq+surplus(info))
 		if err := s.Purge(ctx, jetstream.WithPurgeSequence(before)); err != nil {
@@ -69,12 +69,12 @@ func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {
 	return p, nil
 }
 
-// over reports whether a stream is more than this many percent full.
+// over reports whether a stream uses more than the given percentage of its limit.
 func over(info *jetstream.StreamInfo, percent uint64) bool {
 	return info.State.Bytes > percentOfMax(info, percent)
 }
 
-// percentOfMax returns this many percent of a stream's limit, in bytes.
+// percentOfMax returns the given percentage of a stream's limit, in bytes.
 func percentOfMax(info *jetstream.StreamInfo, percent uint64) uint64 {
 	return uint64(info.Config.MaxBytes) / 100 * percent
 }
@@ -103,7 +103,7 @@ func ackFloor(
 		ours := missing[c.Name]
 		delete(missing, c.Name)
 		if c.Config.Durable == "" {
-			continue // a temporary reader, such as that of Read
+			continue // a temporary consumer, such as that of Read
 		}
 		done, err := caughtUp(ctx, s, c, ours)
 		if err != nil {
@@ -122,13 +122,13 @@ func ackFloor(
 	return floor, nil
 }
 
-// caughtUp reports whether a consumer has acknowledged every message of its subjects. If it
-// receives only some of the stream's subjects, its acknowledgment floor stays at the last message
-// of these subjects, so the floor alone does not show this.
+// caughtUp reports whether a consumer has acknowledged every message of its subjects. The
+// acknowledgment floor alone does not show this: if a consumer receives only some of the stream's
+// subjects, its floor stays at the last message of these subjects.
 //
-// The server updates the number of pending messages a moment after it stores a message. So for a
-// consumer that Provision creates, caughtUp also compares the floor with the last stored message of
-// its subject, for which the worker has the permission.
+// The server updates the number of pending messages a moment after it stores a message. For a
+// consumer that Provision creates, caughtUp therefore also compares the floor with the last stored
+// message of the consumer's subject, which the worker has permission to read.
 func caughtUp(
 	ctx context.Context, s jetstream.Stream, c *jetstream.ConsumerInfo, ours bool,
 ) (bool, error) {

@@ -17,19 +17,19 @@ import (
 type smallStream struct {
 	operator *nats.Conn
 	worker   *nats.Conn
-	bytes    int64 // its limit
+	maxBytes int64
 	stream   jetstream.Stream
 }
 
 const smallBytes = 64 << 10
 
-func newSmallStream(t *testing.T, bytes int64) *smallStream {
+func newSmallStream(t *testing.T, maxBytes int64) *smallStream {
 	t.Helper()
 	server := localtest.NATS(t)
 	s := &smallStream{
 		operator: connect(t, server, nats.UserOperator),
 		worker:   connect(t, server, nats.UserWorker),
-		bytes:    bytes,
+		maxBytes: maxBytes,
 	}
 	s.recreate(t)
 	return s
@@ -37,7 +37,7 @@ func newSmallStream(t *testing.T, bytes int64) *smallStream {
 
 func (s *smallStream) provision(t *testing.T) {
 	t.Helper()
-	limits := nats.StreamLimits{BucketBytes: s.bytes}
+	limits := nats.StreamLimits{BucketBytes: s.maxBytes}
 	if err := nats.Provision(t.Context(), s.operator, limits); err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func (s *smallStream) purge(t *testing.T) nats.PurgeResult {
 }
 
 // expectNothingPurged purges the stream and fails the test if a message was deleted, or if the
-// result has another value of Blocked.
+// result's Blocked differs from blocked.
 func (s *smallStream) expectNothingPurged(t *testing.T, blocked bool) {
 	t.Helper()
 	if p := s.purge(t); p.First != 0 || p.Blocked != blocked {
@@ -139,7 +139,7 @@ func TestPurgeStopsAtTheSlowestConsumer(t *testing.T) {
 		s.acknowledge(t, schema.ConsumerConfirm, 40)
 		p, left := s.purge(t), s.state(t)
 		if p.Blocked || left.FirstSeq != p.Last+1 {
-			t.Errorf("got %+v with first message %d; want it to be Last + 1, and not Blocked",
+			t.Errorf("got %+v with first message %d; want Last + 1, and not Blocked",
 				p, left.FirstSeq)
 		}
 		least, most := uint64(smallBytes*67/100), uint64(smallBytes*70/100)
@@ -166,7 +166,7 @@ func TestPurgeWaitsForEveryDurableConsumer(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	t.Run("a consumer of Provision is missing", func(t *testing.T) {
+	t.Run("a consumer that Provision creates is missing", func(t *testing.T) {
 		if err := s.stream.DeleteConsumer(t.Context(), schema.ConsumerRemove); err != nil {
 			t.Fatal(err)
 		}
@@ -234,8 +234,9 @@ func TestPurgeKeepsUnacknowledgedMessages(t *testing.T) {
 	})
 }
 
-// The stream of documents is read directly, so Purge needs another permission for it.
-func TestPurgeTheStreamOfDocuments(t *testing.T) {
+// Purge reads the last message of the DOCUMENTS stream with a direct get, which requires a
+// different permission than for BUCKET.
+func TestPurgeDocumentsStream(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := connect(t, server, nats.UserOperator)
 	limits := nats.StreamLimits{DocumentsBytes: smallBytes}
@@ -274,7 +275,7 @@ func stateOf(t *testing.T, stream jetstream.Stream) jetstream.StreamState {
 	return info.State
 }
 
-func TestPurgeAnEmptyStream(t *testing.T) {
+func TestPurgeEmptyStream(t *testing.T) {
 	server := localtest.NATS(t)
 	provision(t, server)
 	p, err := connect(t, server, nats.UserWorker).Purge(t.Context(), schema.StreamDocuments)

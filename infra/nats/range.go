@@ -64,13 +64,13 @@ func (c *Conn) Read(ctx context.Context, r Range) iter.Seq2[StoredMessage, error
 	}
 }
 
-// errNoMessage is the error of next if no message arrives within rangeTimeout although the range
-// has not ended. Either the remaining messages were deleted, or the server is unreachable.
+// errNoMessage means that no message arrived within rangeTimeout although the range has not ended.
+// Either the remaining messages were deleted, or the server is unreachable.
 var errNoMessage = errors.New("no further message arrived")
 
-// readRange yields messages until the end of the range and updates r.After to the last message that
-// it read. again reports that no message arrived for rangeTimeout before the end of the range, but
-// that the server still answers, so that reading can continue.
+// readRange yields messages until the end of the range and sets r.After to the sequence number of
+// the last message that it read. It returns again == true if no message arrived for rangeTimeout
+// although the range has not ended, and the server still answers, so that reading can continue.
 func (c *Conn) readRange(
 	ctx context.Context, r *Range, yield func(StoredMessage, error) bool,
 ) (again bool, err error) {
@@ -121,7 +121,7 @@ func (r *Range) consumer() jetstream.OrderedConsumerConfig {
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects:    r.Subjects,
 		DeliverPolicy:     jetstream.DeliverAllPolicy,
-		InactiveThreshold: 30 * time.Second, // for the case that this process crashes
+		InactiveThreshold: 30 * time.Second, // deletes the consumer if this process crashes
 	}
 	switch {
 	case r.After > 0:

@@ -11,7 +11,7 @@ import (
 	"intray/schema"
 )
 
-// ReplayMessage is a message to publish to the stream REPLAY.
+// ReplayMessage is a message to publish to the REPLAY stream.
 type ReplayMessage struct {
 	Subject string
 	// ID is the message ID. The stream drops a message whose ID it has stored within the last two
@@ -20,7 +20,7 @@ type ReplayMessage struct {
 	Data []byte
 }
 
-// Replay publishes messages to the stream REPLAY and waits until the stream has stored all of them.
+// Replay publishes messages to the REPLAY stream and waits until the stream has stored all of them.
 // If Replay returns an error, some of the messages may be stored. The error is ErrUnavailable if
 // NATS is unreachable.
 func (c *Conn) Replay(ctx context.Context, messages []ReplayMessage) error {
@@ -59,8 +59,8 @@ func (c *Conn) Replay(ctx context.Context, messages []ReplayMessage) error {
 // them, and name is the name of the replay.
 func ReplaySubject(target, name string) string { return "replay." + target + "." + name }
 
-// PurgeReplay deletes the messages of subject from the stream REPLAY: those up to the sequence
-// number through, or all if through is 0.
+// PurgeReplay deletes the messages of subject from the REPLAY stream. It deletes those up to the
+// sequence number through, or all if through is 0.
 func (c *Conn) PurgeReplay(ctx context.Context, subject string, through uint64) error {
 	stream, err := c.js.Stream(ctx, schema.StreamReplay)
 	if err == nil {

@@ -41,11 +41,11 @@ func (c *Conn) State(ctx context.Context, stream string) (StreamState, error) {
 	return state, nil
 }
 
-// Lag is how far a durable consumer is behind its stream.
+// Lag is how far a durable consumer has fallen behind its stream.
 type Lag struct {
-	Pending    uint64 // messages that are not delivered yet
-	AckPending uint64 // messages that are delivered but not acknowledged yet
-	AckFloor   uint64 // sequence number up to which all messages are acknowledged
+	Pending    uint64 // messages that have not been delivered yet
+	AckPending uint64 // messages that have been delivered but not acknowledged
+	AckFloor   uint64 // all messages up to this sequence number are acknowledged
 }
 
 // Lag returns the lag of a durable consumer. It returns ErrUnavailable if NATS is unreachable, or

@@ -48,14 +48,14 @@ func (l StreamLimits) WithDefaults() StreamLimits {
 }
 
 // duplicateWindow is how long a stream remembers message IDs, to drop duplicates. It is longer than
-// the 30 s after which the sweeper republishes an event. So an event that the sweeper and a
-// redelivery both publish again is stored only once.
+// the 30 s after which the sweeper republishes an event. If the sweeper and a redelivery both
+// publish an event again, the stream therefore stores it only once.
 const duplicateWindow = 2 * time.Minute
 
 // AckWait is how long a delivered message may stay unacknowledged before it is redelivered. For a
 // batch, confirm and remove send HEADs, run a transaction and publish events. Each of these steps
-// ends or fails within about 10 s, so 30 s are enough. After a crash of a consumer process its
-// messages are delayed by AckWait. Classify takes longer and extends the time with InProgress.
+// ends or fails within about 10 s, so 30 s are enough. If a consumer process crashes, its messages
+// are delayed by AckWait. Classify takes longer and extends the time with InProgress.
 const AckWait = 30 * time.Second
 
 // durableConsumers are the durable consumers that Provision creates. maxAckPending is the largest
@@ -64,8 +64,8 @@ var durableConsumers = []struct {
 	stream, name, filter string
 	maxAckPending        int
 }{
-	// Eight batches of 1024 or 256 messages, so that no replica waits for the acknowledgments of
-	// another.
+	// The limits allow for eight batches of 1024 or 256 messages, so that no replica waits for the
+	// acknowledgments of another.
 	{schema.StreamBucket, schema.ConsumerConfirm, schema.SubjectsBucketCreated, 8192},
 	{schema.StreamBucket, schema.ConsumerRemove, schema.SubjectsBucketRemoved, 2048},
 	// Messages that wait for an unreachable AI provider count as well. The limit is high so that they
@@ -77,8 +77,8 @@ var durableConsumers = []struct {
 }
 
 // Provision creates the streams and their durable consumers, or updates their settings. It keeps
-// all messages. It needs the operator's connection and can be repeated at any time. It returns
-// ErrUnavailable if NATS is unreachable.
+// all messages. The connection's user must be the operator. Provision can be repeated at any time.
+// It returns ErrUnavailable if NATS is unreachable.
 func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 	limits = limits.WithDefaults()
 	for _, s := range []struct {

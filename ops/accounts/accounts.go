@@ -1,4 +1,4 @@
-// Package accounts implements the operations on accounts that take several transactions.
+// Package accounts implements operations on accounts that require several transactions.
 package accounts
 
 import (
@@ -12,10 +12,10 @@ import (
 // batch is how many documents are removed in one transaction.
 const batch = 1000
 
-// Remove removes a user and all of the user's documents, topics and sessions. It first
-// prevents the user from signing in, then removes the documents in batches, and the account
-// last. The documents' objects are recorded as object deletions, which the sweeper carries
-// out later. After an error, Remove may be called again and continues where it stopped.
+// Remove removes a user and all of the user's documents, topics and sessions. It first prevents the
+// user from signing in, then removes the documents in batches, and finally the account. The
+// documents' objects are recorded as object deletions, which the sweeper carries out later. After
+// an error, Remove can be called again to continue where it stopped.
 //
 // Remove calls progress after each batch with the number of documents removed so far.
 func Remove(ctx context.Context, db *postgres.DB, user schema.User, progress func(int64)) error {

@@ -18,7 +18,7 @@ import (
 
 // Check selects the providers and models to check.
 type Check struct {
-	// Config is the configuration of the consumer classify. Its DefaultProvider must be set.
+	// Config is the configuration of the classify consumer. Its DefaultProvider must be set.
 	Config classify.Config
 	// Users are the AI settings that users have chosen.
 	Users []classify.Settings
@@ -35,7 +35,7 @@ const (
 	Works         = "works"
 	InvalidAnswer = "invalid_answer" // the response does not match the schema
 	Refused       = "refused"        // the provider rejects the request or the API key
-	Unavailable   = "unavailable"    // the provider cannot be reached, or fails
+	Unavailable   = "unavailable"    // the provider cannot be reached, or fails in another way
 	NotConfigured = "not_configured" // a user or a default names it, but it is not configured
 )
 
@@ -125,7 +125,7 @@ var sampleTopics = []ai.Topic{
 func (r *Result) ask(ctx context.Context, config classify.Config) {
 	provider, ok := config.Providers[r.Provider]
 	if !ok {
-		r.Outcome, r.Error = NotConfigured, "there is no configured provider of this name"
+		r.Outcome, r.Error = NotConfigured, "no provider with this name is configured"
 		return
 	}
 	began := time.Now()

@@ -22,7 +22,7 @@ func (p provider) Classify(context.Context, ai.Request) (ai.Answer, error) {
 	return ai.Answer{Choices: []ai.Choice{{TopicID: p.topic}}}, p.err
 }
 
-func TestRunChecksTheProvidersThatDocumentsAreSentTo(t *testing.T) {
+func TestRunChecksProvidersInUse(t *testing.T) {
 	works := provider{topic: "b"}
 	config := classify.Config{
 		DefaultProvider: "ollama", DefaultModel: "m",

@@ -27,14 +27,14 @@ var streams = []string{schema.StreamBucket, schema.StreamDocuments, schema.Strea
 type Consumer struct {
 	Stream string `json:"stream"`
 	Name   string `json:"consumer"`
-	// Pending counts the messages that were not delivered yet, AckPending those that were
-	// delivered and not acknowledged yet. Redelivered counts the messages of AckPending that
-	// were delivered more than once.
+	// Pending counts the messages that have not been delivered yet, and AckPending those that have
+	// been delivered but not acknowledged. Redelivered counts those of AckPending that have been
+	// delivered more than once.
 	Pending     uint64 `json:"waiting"`
 	AckPending  uint64 `json:"in_hand"`
 	Redelivered uint64 `json:"redelivered"`
-	// Pulls counts the open pull requests. It is 0 if no consumer runs or every worker of
-	// those that run is busy.
+	// Pulls counts the open pull requests. It is 0 if no consumer process runs, or if all workers of
+	// the running ones are busy.
 	Pulls int `json:"pulls"`
 }
 

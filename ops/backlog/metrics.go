@@ -19,14 +19,14 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 // Every replica of the consumers exports the same values, so queries take their maximum.
 var (
 	consumerPending = describe("consumer_pending",
-		"Messages of a stream that were not delivered to a durable consumer yet.",
+		"Messages of a stream that have not been delivered to a durable consumer yet.",
 		"stream", "consumer")
 	consumerAckPending = describe("consumer_ack_pending",
-		"Messages that were delivered to a durable consumer and are not acknowledged yet.",
+		"Messages that have been delivered to a durable consumer but not acknowledged yet.",
 		"stream", "consumer")
 	consumerRedelivered = describe("consumer_redelivered",
-		"Unacknowledged messages that were delivered more than once. Messages that classify returned"+
-			" to the stream until their user's turn are included.", "stream", "consumer")
+		"Unacknowledged messages that have been delivered more than once, including messages that"+
+			" classify returned to the stream until their user's turn.", "stream", "consumer")
 	streamBytes    = describe("stream_bytes", "Size of a stream in bytes.", "stream")
 	streamMaxBytes = describe("stream_max_bytes", "Maximum size of a stream in bytes.", "stream")
 	queued         = describe("backlog",
@@ -47,8 +47,8 @@ var (
 const (
 	// readTimeout is the timeout of one measurement.
 	readTimeout = 2 * time.Second
-	// cacheTTL is how long a measurement is served again, so that frequent scrapes do not
-	// load the database.
+	// cacheTTL is how long scrapes receive the same measurement, so that frequent scrapes do not load
+	// the database.
 	cacheTTL = 5 * time.Second
 )
 
@@ -64,8 +64,8 @@ type Metrics struct {
 	last []prometheus.Metric
 }
 
-// NewMetrics returns a Metrics. The role of db is the worker. storage checks MinIO and fails
-// if it cannot be reached.
+// NewMetrics returns a Metrics. The role of db is the worker. storage returns an error if MinIO
+// cannot be reached.
 func NewMetrics(
 	db *postgres.DB, conn *nats.Conn, storage func(context.Context) error, log *slog.Logger,
 ) *Metrics {
@@ -125,7 +125,7 @@ func (m *Metrics) read() []prometheus.Metric {
 	} {
 		r.add(dependencyUp, boolValue(err == nil), dependency)
 		if err != nil {
-			m.log.Debug("backlog not measured", "dependency", dependency, "error", err)
+			m.log.Debug("failed to measure the backlog", "dependency", dependency, "error", err)
 		}
 	}
 	if natsErr == nil {
@@ -136,7 +136,7 @@ func (m *Metrics) read() []prometheus.Metric {
 	}
 	last, err := m.db.LastReconciliation(ctx)
 	if err != nil {
-		m.log.Debug("last reconciliation not read", "error", err)
+		m.log.Debug("failed to read the last reconciliation", "error", err)
 	} else {
 		r.addReconciliation(last)
 	}

@@ -2,9 +2,9 @@
 // its message again to its original subject, and deletes the row of the dead letter once the
 // stream has stored the message.
 //
-// Other consumers of the subject receive the message again too. This is harmless, because
-// each consumer decides by the current state of the document and the object. If the message
-// fails again, it becomes a dead letter with a new id.
+// Other consumers of the subject receive the message again too. This is harmless, because each
+// consumer acts on the current state of the document and the object. If the message fails again, it
+// becomes a dead letter with a new id.
 package deadletters
 
 import (
@@ -36,8 +36,8 @@ type Retrier struct {
 	conn *nats.Conn
 }
 
-// New returns a Retrier. The connection's user must be the operator, who may publish to
-// every subject.
+// New returns a Retrier. The connection's user must be the operator, which may publish to every
+// subject.
 func New(db *postgres.DB, conn *nats.Conn) *Retrier { return &Retrier{db: db, conn: conn} }
 
 // RetryOptions configures RetryAll.
@@ -121,9 +121,9 @@ func (r *Retrier) publish(ctx context.Context, l postgres.DeadLetter) error {
 	return err
 }
 
-// message returns the message to publish for a dead letter. It has a message id of its own,
-// because the stream may still remember the original id and drop the message as a duplicate.
-// Headers that instruct the server (Nats-…) are not repeated.
+// message returns the message to publish for a dead letter. It has a message id of its own, because
+// the stream may still remember the original id and drop the message as a duplicate. Headers that
+// are instructions to the server (Nats-…) are left out.
 func message(l postgres.DeadLetter) *natsgo.Msg {
 	m := natsgo.NewMsg(l.Subject)
 	m.Data = l.Data

@@ -28,8 +28,8 @@ func letters(t *testing.T, b *consumertest.Bundle) []postgres.DeadLetter {
 	return all
 }
 
-// TestRetry retries the message of an upload that cannot be confirmed because the quota of its
-// owner is missing. The first retry fails again; the second one follows once the quota exists.
+// TestRetry retries the message of an upload that cannot be confirmed because its owner's quota is
+// missing. The first retry fails again. The second one succeeds, because the quota exists by then.
 func TestRetry(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Document(b.Alice, 3)
@@ -40,7 +40,7 @@ func TestRetry(t *testing.T) {
 	m := natsgo.NewMsg(schema.SubjectCreatedDirect)
 	m.Data = data
 	m.Header.Set("Trace", "t1")
-	m.Header.Set("Nats-Expected-Last-Sequence", "0") // a retry must not repeat this
+	m.Header.Set("Nats-Expected-Last-Sequence", "0") // a retry must leave this header out
 	if _, err := b.Operator.JetStream().PublishMsg(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
@@ -76,7 +76,7 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// runConfirm runs the consumer confirm, with two attempts, until the test ends.
+// runConfirm runs the confirm consumer, with two attempts, until the test ends.
 func runConfirm(t *testing.T, b *consumertest.Bundle) {
 	t.Helper()
 	handler := confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
@@ -122,8 +122,8 @@ func addLetter(t *testing.T, b *consumertest.Bundle, stream string) postgres.Dea
 	return letters(t, b)[0]
 }
 
-// A retrier that crashes after the publish and before it deletes the row is followed by a second
-// retry of the same dead letter.
+// If a retrier crashes after it has published the message and before it deletes the row, the same
+// dead letter is retried again.
 func TestMessageRetriedTwiceIsStoredOnce(t *testing.T) {
 	b := consumertest.New(t)
 	letter := addLetter(t, b, schema.StreamBucket)

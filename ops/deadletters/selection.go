@@ -89,8 +89,8 @@ func Select(ctx context.Context, db *postgres.DB, f postgres.DeadLetterFilter) (
 	return s, err
 }
 
-// Missing returns an error if the filter names more ids than the number of dead letters
-// found.
+// Missing returns an error if the filter names more ids than found, the number of dead letters that
+// were found.
 func (s Selection) Missing(found int64) error {
 	if missing := int64(len(s.filter.IDs)) - found; missing > 0 {
 		return fmt.Errorf("%d of the ids do not exist or were already retried or dropped", missing)

@@ -122,8 +122,8 @@ func (a Archive) withDocuments(
 	}
 }
 
-// addDocuments reads the documents of events from the database and adds their current state to
-// the events.
+// addDocuments reads the documents of the events from the database and adds the documents' current
+// state to the events.
 func (a Archive) addDocuments(ctx context.Context, events []Event) error {
 	if len(events) == 0 {
 		return nil
@@ -182,9 +182,9 @@ func (e *Event) addDocument(
 	}
 }
 
-// CreationTime returns the time one minute before a document's id was generated. All events of
-// the document are newer. The first 48 bits of a UUIDv7 are the time in milliseconds (RFC
-// 9562); for an id of another version CreationTime returns the zero time.
+// CreationTime returns a time one minute before a document's id was generated, so that all events
+// of the document are later. The first 48 bits of a UUIDv7 are the time in milliseconds (RFC 9562);
+// for an id of another version CreationTime returns the zero time.
 func CreationTime(id uuid.UUID) time.Time {
 	if id.Version() != 7 {
 		return time.Time{}
@@ -226,7 +226,7 @@ func (s Selection) mayMatch(stream string) bool {
 	})
 }
 
-// matches reports whether the selection matches an event whose document was added.
+// matches reports whether the selection matches an event to which addDocument has been applied.
 func (s Selection) matches(e Event) bool {
 	if len(s.Kinds) > 0 && !slices.Contains(s.Kinds, e.Kind) {
 		return false

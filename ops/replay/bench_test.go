@@ -27,9 +27,9 @@ var benchEvents = flag.Int("replay.events", 20_000,
 // benchDocuments is the number of documents that the replayed events are about.
 const benchDocuments = 2000
 
-// BenchmarkLiveWhileReplaying measures the time from the bucket's event of an upload to its
-// documents.uploaded: first without a replay, then while a replay of -replay.events events runs
-// in the same process.
+// BenchmarkLiveWhileReplaying measures the time from an upload's bucket event to its
+// documents.uploaded event: first without a replay, then while a replay of -replay.events events
+// runs in the same process.
 //
 //	go test ./ops/replay -run '^$' -bench Live -benchtime 1x -timeout 30m \
 //		-args -replay.events 1000000
@@ -71,7 +71,7 @@ func BenchmarkLiveWhileReplaying(b *testing.B) {
 	}
 }
 
-// benchConsumers runs confirm for the streams BUCKET and REPLAY.
+// benchConsumers runs confirm for the BUCKET and REPLAY streams.
 func (b *bundle) benchConsumers(t testing.TB) {
 	t.Helper()
 	live, err := runner.New(b.Conn, b.DB, schema.DecodeBucketEvent, b.confirm(),
@@ -104,7 +104,7 @@ func (b *bundle) benchDocuments() []schema.Document {
 			return nil
 		})
 	}
-	_ = puts.Wait() // always nil: Document and Put fail the benchmark themselves
+	_ = puts.Wait() // always nil, because Document and Put end the benchmark on failure
 	return documents
 }
 
@@ -135,7 +135,7 @@ func (b *bundle) publishEvents(t testing.TB, documents []schema.Document, n int)
 	}
 }
 
-// uploadedEvents receives the events documents.uploaded and sends the time of each to the
+// uploadedEvents receives documents.uploaded events and sends the time at which each arrives to the
 // channel of its document.
 type uploadedEvents struct {
 	mu    sync.Mutex
@@ -161,9 +161,9 @@ func (b *bundle) subscribe(t testing.TB) *uploadedEvents {
 	return u
 }
 
-// measure uploads one object after another, at most 100 per second, while more returns true for
-// the number of uploads so far. It returns the time from the bucket's event of each upload to
-// its documents.uploaded.
+// measure uploads one object after another, at most 100 per second, while more returns true for the
+// number of uploads so far. It returns the time from the bucket event of each upload to its
+// documents.uploaded event.
 func (b *bundle) measure(
 	t testing.TB, u *uploadedEvents, more func(n int) bool,
 ) (all []time.Duration) {

@@ -33,8 +33,8 @@ func kindsOf(stream string) []string {
 	return kinds
 }
 
-// Event is a message of the stream BUCKET or DOCUMENTS, or an event generated from an object
-// of the bucket, together with the current state of its document.
+// Event is a message of the BUCKET or DOCUMENTS stream, or an event generated from an object of the
+// bucket, together with the current state of its document.
 type Event struct {
 	Stream string `json:"stream,omitempty"` // empty for a generated event
 	// Sequence is the sequence in the stream, or the number of a generated event.
@@ -43,7 +43,7 @@ type Event struct {
 	Time    time.Time `json:"time"`
 	Subject string    `json:"subject,omitempty"`
 	Kind    string    `json:"kind"`
-	// Bucket and Keys are set for an event of the bucket. It usually has one key.
+	// Bucket and Keys are set for an event of the bucket, which usually has one key.
 	Bucket string   `json:"bucket,omitempty"`
 	Keys   []string `json:"keys,omitempty"`
 	// Version, Reason and At are set for an event of a document. At is the time of the change.

@@ -51,7 +51,7 @@ func (a Archive) Follow(
 	}
 }
 
-// head holds the next event of a scan that was not yielded yet.
+// head holds the next event of a scan, which has not been yielded yet.
 type head struct {
 	event Event
 	next  func() (Event, error, bool)

@@ -152,8 +152,8 @@ func (a Archive) discard(ctx context.Context, r *postgres.Replay, cause error) e
 	return cause
 }
 
-// setRetention sets RetainedSince and Truncated. olderDocuments means that there are documents
-// from before the stream was created, so that an earlier stream with their events was lost.
+// setRetention sets RetainedSince and Truncated. olderDocuments reports whether some documents are
+// older than the stream. If so, an earlier stream that held their events was lost.
 func (p *Plan) setRetention(state nats.StreamState, olderDocuments bool) {
 	if olderDocuments && p.FirstSequence == 0 {
 		p.Truncated = p.From.Before(state.Created)
@@ -193,7 +193,7 @@ type positionWriter struct {
 	keys      []string
 }
 
-// maxBlocks and maxKeys are the numbers of blocks and keys that are stored with one query.
+// maxBlocks and maxKeys are the largest numbers of blocks and keys that one query stores.
 const (
 	maxBlocks = 64
 	maxKeys   = 1000

@@ -11,7 +11,7 @@ import (
 	"intray/schema"
 )
 
-// blocksPerPage is how many blocks of positions are read from the database at once.
+// blocksPerPage is how many blocks of positions one query reads from the database.
 const blocksPerPage = 16
 
 // publishUnfinished publishes the events after the replay's position that have no outcome.

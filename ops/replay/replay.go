@@ -31,12 +31,12 @@ const (
 	Classify = schema.ConsumerClassify
 )
 
-// Message is the content of a message in the stream REPLAY. It identifies one event of one
-// replay, and the objects or the document of the event.
+// Message is the content of a message in the REPLAY stream. It identifies one event of one replay,
+// and the objects or the document of the event.
 type Message struct {
 	Replay string `json:"replay"`
-	// Position is the sequence of the event in its stream, or the number of a generated
-	// event, counted from 1.
+	// Position is the sequence of the event in its stream. For a generated event it is the event's
+	// number, counted from 1.
 	Position uint64 `json:"position"`
 	// Bucket and Keys are set for an event of the bucket, Document for an event of a document.
 	Bucket   string     `json:"bucket,omitempty"`
@@ -57,21 +57,21 @@ func (m Message) Documents() (ids []uuid.UUID) {
 	return ids
 }
 
-// Decode decodes the data of a message in the stream REPLAY. It fails with
-// schema.ErrUndecodable.
+// Decode decodes the data of a message in the REPLAY stream. It returns an error that wraps
+// schema.ErrUndecodable if the data is not valid.
 func Decode(data []byte) (m Message, err error) {
 	if err := json.Unmarshal(data, &m); err != nil {
 		return Message{}, fmt.Errorf("%w: %w", schema.ErrUndecodable, err)
 	}
 	if m.Replay == "" || (len(m.Keys) == 0) == (m.Document == nil) {
-		return Message{}, fmt.Errorf("%w: want a replay, and either keys or a document",
+		return Message{}, fmt.Errorf("%w: it must name a replay, and either keys or a document",
 			schema.ErrUndecodable)
 	}
 	return m, nil
 }
 
-// BucketEvent converts a message to the event type of the consumer confirm. The records have
-// no request id, so that confirm never drops them as duplicates and always stats the objects.
+// BucketEvent converts a message to the event type of the confirm consumer. The records have no
+// request id, so that confirm never drops them as duplicates and always stats the objects.
 func BucketEvent(m Message) []schema.BucketRecord {
 	records := make([]schema.BucketRecord, len(m.Keys))
 	for i, key := range m.Keys {
@@ -80,7 +80,7 @@ func BucketEvent(m Message) []schema.BucketRecord {
 	return records
 }
 
-// DocumentEvent converts a message to the event type of the consumer classify.
+// DocumentEvent converts a message to the event type of the classify consumer.
 func DocumentEvent(m Message) schema.DocumentEvent {
 	if m.Document == nil {
 		return schema.DocumentEvent{}
@@ -88,9 +88,9 @@ func DocumentEvent(m Message) schema.DocumentEvent {
 	return schema.DocumentEvent{DocumentID: *m.Document, Status: string(schema.StatusUploaded)}
 }
 
-// Handler returns a handler for the messages of the stream REPLAY. It converts each message
-// with event, calls handle, and stores the outcome of each message. maxAttempts is the number
-// of failed attempts after which the runner dead-letters a message.
+// Handler returns a handler for the messages of the REPLAY stream. It converts each message by
+// calling event, passes the results to handle, and stores the outcome of each message. maxAttempts
+// is the number of failed attempts after which the runner dead-letters a message.
 //
 // The outcome is applied if handle changed a document of the event. If a batch has several
 // messages for one document, only the first of them counts as applied. Outcomes are stored
@@ -157,16 +157,16 @@ func callRecovered[T any](
 		if p := recover(); p != nil || len(errs) != len(batch) {
 			errs = make([]error, len(batch))
 			for i := range errs {
-				errs[i] = fmt.Errorf("handler panicked or returned too few errors: %v", p)
+				errs[i] = fmt.Errorf("handler panicked or returned a wrong number of errors: %v", p)
 			}
 		}
 	}()
 	return handle(ctx, batch)
 }
 
-// isFinal reports whether the runner dead-letters the message after this error. A permanent
-// error is always final. Another error is final after the last attempt, and only in a batch of
-// one: a message that fails in a larger batch is retried in a batch of its own.
+// isFinal reports whether the runner dead-letters the message after this error. A permanent error
+// is always final. Any other error is final only after the last attempt in a batch of one, because
+// a message that fails in a larger batch is retried in a batch of its own.
 func isFinal(err error, batch, attempts, maxAttempts int) bool {
 	if runner.Outage(err) || runner.Postponed(err) {
 		return false

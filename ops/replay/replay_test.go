@@ -36,7 +36,7 @@ func setup(t testing.TB) *bundle {
 
 const maxAttempts = 3
 
-// consume runs the target confirm with the handler until the test ends.
+// consume runs the confirm target with the handler until the test ends.
 func (b *bundle) consume(t *testing.T, handle runner.Handler[[]schema.BucketRecord]) {
 	t.Helper()
 	c := runner.Config{
@@ -200,7 +200,7 @@ func TestEachEventGetsOneOutcome(t *testing.T) {
 		b.start(t, "again", replay.Selection{KeyPrefix: d.ObjectKey})
 		expectDone(t, b.run(t, "again"), counts{matched: 2, unchanged: 2})
 	})
-	t.Run("dead letters of the stream REPLAY are not selected", func(t *testing.T) {
+	t.Run("dead letters of the REPLAY stream are not selected", func(t *testing.T) {
 		b.start(t, "failed", replay.Selection{OnlyFailed: true})
 		expectDone(t, b.run(t, "failed"), counts{})
 	})

@@ -19,8 +19,8 @@ type Runner struct {
 	// MaxLag is the highest number of live messages that may be pending for the target while
 	// events are replayed. The default is 200.
 	MaxLag uint64
-	// Progress, if not nil, is called about once per second with the state of the replay and
-	// with what it waits for, which is empty if it does not wait.
+	// Progress, if not nil, is called about once per second with the state of the replay. waitsFor
+	// describes what the replay is waiting for, and is empty if it is not waiting.
 	Progress func(r postgres.Replay, waitsFor string)
 }
 
@@ -30,7 +30,8 @@ var ErrAlreadyRunning = errors.New("another process is running this replay")
 // ErrNotResumable means that a replay can never be resumed.
 var ErrNotResumable = errors.New("replay cannot be resumed")
 
-// defaultMaxLag is the default of Runner.MaxLag: about one second of a small burst.
+// defaultMaxLag is the default of Runner.MaxLag. A small burst causes about this lag within a
+// second.
 const defaultMaxLag = 200
 
 // Run runs a started replay, or resumes a replay that was paused or interrupted, until it is
@@ -76,7 +77,7 @@ func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 	return ended, err
 }
 
-// Cancel ends a replay permanently. Events that were not delivered yet are never delivered.
+// Cancel ends a replay permanently. Events that have not been delivered never will be.
 func (r Runner) Cancel(ctx context.Context, name string) (postgres.Replay, error) {
 	replay, err := r.DB.Replay(ctx, name)
 	if err != nil {
@@ -99,7 +100,7 @@ func (r Runner) Cancel(ctx context.Context, name string) (postgres.Replay, error
 }
 
 // checkStream fails with ErrNotResumable if the stream was deleted and created again after the
-// replay was planned. The stored sequences then refer to other events.
+// replay was planned, because the stored sequences then refer to different events.
 func (r Runner) checkStream(ctx context.Context, replay postgres.Replay) error {
 	if replay.Stream == "" {
 		return nil
@@ -109,7 +110,7 @@ func (r Runner) checkStream(ctx context.Context, replay postgres.Replay) error {
 		return err
 	}
 	if replay.StreamCreated != nil && !replay.StreamCreated.Equal(state.Created) {
-		return fmt.Errorf("%w: the stream %s was created again after replay %s was planned,"+
+		return fmt.Errorf("%w: stream %s was created again after replay %s was planned,"+
 			" and the selected events are lost; cancel the replay",
 			ErrNotResumable, replay.Stream, replay.Name)
 	}
@@ -119,7 +120,7 @@ func (r Runner) checkStream(ctx context.Context, replay postgres.Replay) error {
 // errStopped means that an operator paused or canceled the replay.
 var errStopped = errors.New("stopped")
 
-// run is one run of a replay.
+// run is the state of one call to Runner.Run.
 type run struct {
 	Runner
 	replay postgres.Replay

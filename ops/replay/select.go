@@ -60,8 +60,8 @@ func (a Archive) onlySupported(
 	}
 }
 
-// onlyFailed yields the events that the target failed to handle: its dead letters, and events
-// of documents whose status shows that the target has not processed them.
+// onlyFailed yields the events that the target failed to handle: those that became dead letters,
+// and those of documents whose status shows that the target has not processed them.
 func (a Archive) onlyFailed(
 	ctx context.Context, target string, s Selection, events iter.Seq2[Event, error],
 ) iter.Seq2[Event, error] {
@@ -94,9 +94,8 @@ func (a Archive) onlyFailed(
 	}
 }
 
-// deadLetterSequences returns the sequences of those events that are dead letters of the
-// target. It returns none for events generated from the bucket, which have no sequence in a
-// stream.
+// deadLetterSequences returns the sequences of those of events that became dead letters of the
+// target. It returns none for events generated from the bucket, which have no sequence in a stream.
 func (a Archive) deadLetterSequences(
 	ctx context.Context, target string, s Selection, events []Event,
 ) (map[uint64]bool, error) {

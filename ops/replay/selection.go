@@ -20,14 +20,15 @@ type Selection struct {
 	// FirstSequence and LastSequence limit the sequence in the stream, both inclusive.
 	FirstSequence uint64 `json:"first_sequence,omitempty"`
 	LastSequence  uint64 `json:"last_sequence,omitempty"`
-	// Email is how the operator named the user. User is the id, by which events are matched.
+	// Email is the user's email address as the operator gave it. Events are matched by User, the
+	// user's id.
 	Email     string    `json:"user,omitempty"`
 	User      uuid.UUID `json:"user_id,omitzero"`
 	Document  uuid.UUID `json:"document_id,omitzero"`
 	KeyPrefix string    `json:"key_prefix,omitempty"`
 	Kinds     []string  `json:"kinds,omitempty"`
-	// OnlyFailed matches the events that the target failed to handle: its dead letters, and
-	// events of documents that are pending or expired (confirm) or failed (classify).
+	// OnlyFailed matches the events that the target failed to handle: those that became dead letters,
+	// and those of documents that are pending or expired (confirm) or failed (classify).
 	OnlyFailed bool `json:"only_failed,omitempty"`
 	// FromBucket selects objects of the bucket instead of stored events; an event is generated
 	// for each object. From and To then limit the time at which the object was last modified.

@@ -30,10 +30,10 @@ func (l limits) chunkAt(rate float64) int {
 }
 
 const (
-	// pollInterval is the time between two checks of what a run waits for.
+	// pollInterval is the time between two checks whether a run can continue.
 	pollInterval = 50 * time.Millisecond
-	// reportInterval is the time between two progress reports, and between two checks whether
-	// the replay was paused or canceled.
+	// reportInterval is the time between two progress reports, and between two checks for a pause or a
+	// cancellation.
 	reportInterval = time.Second
 )
 

@@ -37,11 +37,11 @@ type Checker struct {
 	DB *postgres.DB
 	// Conn is connected as the operator.
 	Conn *nats.Conn
-	// MinIO is checked by its health. If it has a key, the bucket is also listed.
+	// MinIO is checked with its health endpoint. If a key is set, the bucket is also listed.
 	MinIO minio.Config
 	// Servers are the health checks of our own servers.
 	Servers []Probe
-	// DataDir is the data folder of "intray up", which contains the event queue of MinIO.
+	// DataDir is the data folder of "intray up", which contains MinIO's event queue.
 	DataDir string
 }
 

@@ -19,8 +19,8 @@ const (
 	MaxUnpublishedAge = 5 * time.Minute
 	// MaxDeletionAge limits the time until an object that was given up is deleted.
 	MaxDeletionAge = time.Hour
-	// MaxDeadLetters and MaxDrift are 0, because each dead letter and each difference that a
-	// reconciliation did not repair needs an operator.
+	// MaxDeadLetters and MaxDrift are 0, because an operator must handle each dead letter and each
+	// difference that a reconciliation did not repair.
 	MaxDeadLetters = 0
 	MaxDrift       = 0
 	// MaxStreamFill limits the fraction of a stream's maximum size that is used. A full stream
@@ -32,9 +32,9 @@ const (
 const (
 	// MaxQueueAge limits the age of the oldest event in MinIO's own event queue.
 	MaxQueueAge = time.Minute
-	// MaxFailedAttempts limits the number of attempts that failed in the last 10 minutes for
-	// documents that are still queued. After three failures in a row, the circuit breaker of an
-	// AI provider opens.
+	// MaxFailedAttempts limits the number of attempts that failed in the last 10 minutes for documents
+	// that are still queued. The circuit breaker of an AI provider opens after three consecutive
+	// failures.
 	MaxFailedAttempts = 2
 )
 

@@ -17,7 +17,7 @@ type Status struct {
 	At time.Time `json:"at"`
 	// Healthy reports whether all components are up and there are no problems.
 	Healthy bool `json:"healthy"`
-	// Problems are sentences about problems other than components that are down.
+	// Problems are sentences, one for each problem other than a component that is down.
 	Problems   []string    `json:"problems"`
 	Components []Component `json:"parts"`
 	// Backlog is nil if PostgreSQL cannot be reached.
@@ -35,7 +35,7 @@ type Status struct {
 // Component is the state of one component of the system.
 type Component struct {
 	Name string `json:"name"`
-	// Up reports whether the component responded and is healthy; otherwise Error says why not.
+	// Up reports whether the component responded and is healthy. If not, Error is the reason.
 	Up    bool   `json:"up"`
 	Error string `json:"error,omitempty"`
 }
@@ -47,7 +47,7 @@ type Backlog struct {
 	OldestPendingID    string  `json:"oldest_pending_id,omitempty"`
 	Unclassified       int64   `json:"unclassified"`
 	OldestUnclassified Seconds `json:"oldest_unclassified_seconds"`
-	// Unpublished counts the committed changes whose events are not published yet.
+	// Unpublished counts the committed changes whose events have not been published yet.
 	Unpublished       int64   `json:"unpublished"`
 	OldestUnpublished Seconds `json:"oldest_unpublished_seconds"`
 	Deletions         int64   `json:"deletions"`
@@ -65,11 +65,11 @@ type Backlog struct {
 	ReconciledAt *time.Time `json:"reconciled_at"`
 }
 
-// Queue is the event queue of MinIO. It holds the events that MinIO has not sent to NATS yet.
+// Queue is MinIO's event queue. It holds the events that MinIO has not sent to NATS yet.
 type Queue struct {
 	Files  int     `json:"files"`
 	Oldest Seconds `json:"oldest_seconds"`
-	// SetAside counts the damaged files that were moved out of the queue.
+	// SetAside counts the damaged event files that were moved out of the queue.
 	SetAside int `json:"aside"`
 }
 

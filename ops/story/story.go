@@ -1,8 +1,8 @@
 // Package story assembles the history of one document from the database, the streams and the
-// replays, in the order of time.
+// replays, in chronological order.
 //
-// The history is limited to what they still store: the streams keep events for 30 days, and
-// failed attempts are deleted with the document.
+// The history is limited to what is still stored: the streams keep events for 30 days, and failed
+// attempts are deleted with the document.
 package story
 
 import (
@@ -75,7 +75,7 @@ func Assemble(ctx context.Context, archive replay.Archive, id uuid.UUID) (Story,
 type assembler struct {
 	replay.Archive
 	Story
-	// messages holds the messages about the document. Dead letters are matched by it.
+	// messages holds the messages about the document, to find their dead letters.
 	messages map[message]bool
 }
 
@@ -166,7 +166,7 @@ func attemptEntry(t postgres.Attempt, document uuid.UUID) Entry {
 		What: fmt.Sprintf("%s: attempt %d failed", t.Consumer, t.Number), Detail: t.Reason,
 	}
 	if _, cause, ok := strings.Cut(t.Reason, document.String()+": "); ok {
-		entry.Detail = cause // the id of the document is known to the reader
+		entry.Detail = cause // the reader already knows the id of the document
 	}
 	if t.Number == 0 {
 		entry.What = t.Consumer + ": postponed"
@@ -208,8 +208,8 @@ func (a *assembler) addReplays(ctx context.Context) error {
 	return nil
 }
 
-// addReplayed adds the messages about the document that the stream REPLAY stores. Messages are
-// purged from it once they are handled.
+// addReplayed adds the messages about the document that the REPLAY stream stores. They are purged
+// from the stream once they have been handled.
 func (a *assembler) addReplayed(ctx context.Context) error {
 	messages := nats.Range{Stream: schema.StreamReplay, From: replay.CreationTime(a.ID)}
 	for stored, err := range a.Conn.Read(ctx, messages) {

@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
-// assemble returns the story and what happened in each of its entries.
+// assemble returns the story and the What of each of its entries.
 func assemble(t *testing.T, a replay.Archive, id uuid.UUID) (s story.Story, what []string) {
 	t.Helper()
 	s, err := story.Assemble(t.Context(), a, id)

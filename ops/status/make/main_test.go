@@ -24,8 +24,8 @@ func TestAlertRulesAreUpToDate(t *testing.T) {
 	}
 }
 
-// A limit in the template would be a second definition of it. The template may compare with 0,
-// for "any" and for metrics that are 0 or 1.
+// The template must refer to a limit by name, so that it is defined only once. Comparisons with 0
+// are allowed, because they mean "any" or apply to a metric that is 0 or 1.
 func TestTemplateContainsNoLimits(t *testing.T) {
 	text, err := os.ReadFile(rulesPath + ".tmpl")
 	if err != nil {

@@ -1,11 +1,12 @@
-# The image of Intray's own processes, without PostgreSQL, NATS and MinIO. It contains a static
-# binary and the CA certificates.
+# Builds the image of Intray's own processes, without PostgreSQL, NATS and MinIO. The image contains
+# a static binary and the CA certificates.
 FROM golang:1.26-trixie AS build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
-# The build context has no git directory, so the values that `intray version` prints are arguments.
+# The build context has no git directory, so the values that `intray version` prints are passed as
+# arguments.
 ARG INTRAY_VERSION
 ARG INTRAY_COMMIT
 ARG INTRAY_COMMIT_DATE
@@ -15,8 +16,8 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     -X intray/infra/telemetry/buildinfo.commit=$INTRAY_COMMIT \
     -X intray/infra/telemetry/buildinfo.commitDate=$INTRAY_COMMIT_DATE" \
     -o /out/root/usr/local/bin/intray ./cmd/intray
-# A new volume gets the owner of the directory that it is mounted on. These directories are for the
-# consumers' cache and MinIO's data.
+# A new volume has the same owner as the directory that it is mounted on. These directories are the
+# mount points of the consumers' cache and of MinIO's data.
 RUN mkdir -p /out/root/etc/ssl/certs /out/owned/var/cache/intray /out/owned/data && \
     cp /etc/ssl/certs/ca-certificates.crt /out/root/etc/ssl/certs/ && \
     printf 'intray:x:10001:10001::/nonexistent:/sbin/nologin\n' >/out/root/etc/passwd

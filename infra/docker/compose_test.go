@@ -85,8 +85,8 @@ func TestServices(t *testing.T) {
 	}
 }
 
-// .env.example contains no secrets, so that nobody uses published ones. Compose must not start if
-// any of them is missing.
+// .env.example contains no secrets, so that no deployment uses published ones. Compose must not
+// start if a secret is missing.
 func TestEverySecretIsRequired(t *testing.T) {
 	example, err := dotenv.Read(filepath.Join(root, ".env.example"))
 	if err != nil {
@@ -201,7 +201,8 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
-// The build context must contain the source of every package of the module that the images build.
+// The build context must contain the source of every package of this module that the images
+// contain.
 func TestBuildContextContainsEveryPackage(t *testing.T) {
 	const ownPackages = `{{with .Module}}{{if .Main}}{{$.ImportPath}}{{end}}{{end}}`
 	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", ownPackages, "./cmd/intray")
@@ -239,7 +240,7 @@ func TestImagesContainNotices(t *testing.T) {
 	}
 }
 
-// The versions of MinIO and NATS must be those of `intray up` and of the tests.
+// The versions of MinIO and NATS must be the ones that `intray up` and the tests use.
 func TestVersionsAgree(t *testing.T) {
 	p := project(t)
 	minioVersion := regexp.MustCompile(`(?m)^ARG MINIO_VERSION=(\S+)`)
@@ -304,7 +305,7 @@ func TestImagesCanBeReplaced(t *testing.T) {
 	}
 }
 
-// MinIO must have the same settings as with `intray up`.
+// MinIO must have the same settings here and with `intray up`.
 func TestMinIOSettings(t *testing.T) {
 	p, env := project(t), settings(t)
 	want := map[string]string{}
@@ -401,15 +402,15 @@ func TestNATSConfiguration(t *testing.T) {
 // A service must connect with the password that the other service sets.
 func TestPasswordsAgree(t *testing.T) {
 	p := project(t)
-	of := func(service, name string) string { return environment(p.Services[service])[name] }
+	setting := func(service, name string) string { return environment(p.Services[service])[name] }
 	for _, pair := range [][2]string{
-		{of("provision", "API_DATABASE_PASSWORD"), password(of("api", "DATABASE_URL"))},
-		{of("provision", "WORKER_DATABASE_PASSWORD"), password(of("consumers", "DATABASE_URL"))},
-		{of("postgres", "INTRAY_OWNER_PASSWORD"), password(of("migrate", "DATABASE_URL"))},
-		{of("nats", "NATS_API_PASSWORD"), of("api", "NATS_PASSWORD")},
-		{of("nats", "NATS_WORKER_PASSWORD"), of("consumers", "NATS_PASSWORD")},
-		{of("nats", "NATS_OPERATOR_PASSWORD"), of("provision", "NATS_PASSWORD")},
-		{of("minio", "MINIO_ROOT_PASSWORD"), of("provision", "MINIO_ROOT_PASSWORD")},
+		{setting("provision", "API_DATABASE_PASSWORD"), password(setting("api", "DATABASE_URL"))},
+		{setting("provision", "WORKER_DATABASE_PASSWORD"), password(setting("consumers", "DATABASE_URL"))},
+		{setting("postgres", "INTRAY_OWNER_PASSWORD"), password(setting("migrate", "DATABASE_URL"))},
+		{setting("nats", "NATS_API_PASSWORD"), setting("api", "NATS_PASSWORD")},
+		{setting("nats", "NATS_WORKER_PASSWORD"), setting("consumers", "NATS_PASSWORD")},
+		{setting("nats", "NATS_OPERATOR_PASSWORD"), setting("provision", "NATS_PASSWORD")},
+		{setting("minio", "MINIO_ROOT_PASSWORD"), setting("provision", "MINIO_ROOT_PASSWORD")},
 	} {
 		if pair[0] != pair[1] || pair[0] == "" {
 			t.Errorf("got password %q, want %q as set by the other service", pair[1], pair[0])

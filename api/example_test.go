@@ -43,7 +43,7 @@ func exampleConfig(address string) (config api.Config, closeAll func()) {
 	key := minio.Key{Access: "access-key", Secret: "secret-key"}
 	storage := minio.Config{Endpoint: address, Bucket: "intray", Key: key}
 
-	db := must(postgres.Open(ctx, "postgres://api:password@"+address+"/intray", postgres.Options{}))
+	db := must(postgres.Open("postgres://api:password@"+address+"/intray", postgres.Options{}))
 	conn := must(nats.Connect(ctx, nats.Options{
 		URL: "nats://" + address, User: nats.UserAPI, Password: "password", Name: "api", Log: log,
 	}))

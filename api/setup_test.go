@@ -250,7 +250,7 @@ func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 // open opens a database, which is closed when the test ends.
 func open(t testing.TB, address string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), address, postgres.Options{})
+	db, err := postgres.Open(address, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (r *apiRun) prepare(ctx context.Context) error {
 
 // handler returns the API with its default limits.
 func (r *apiRun) handler(ctx context.Context) (http.Handler, error) {
-	role, err := postgres.Open(ctx, r.config.RoleURL, postgres.Options{MaxConns: inFlight})
+	role, err := postgres.Open(r.config.RoleURL, postgres.Options{MaxConns: inFlight})
 	if err != nil {
 		return nil, err
 	}

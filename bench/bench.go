@@ -98,7 +98,7 @@ func open(ctx context.Context, config Config) (b *bench, err error) {
 			b.close()
 		}
 	}()
-	b.db, err = postgres.Open(ctx, config.Database,
+	b.db, err = postgres.Open(config.Database,
 		postgres.Options{MaxConns: inFlight, StatementTimeout: 5 * time.Minute})
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func testAPIInterrupted(t *testing.T, s *stacktest.Stack) {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
+	db, err := postgres.Open(s.Postgres, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -54,7 +54,7 @@ func openObjects(t *testing.T, s *stacktest.Stack) *minio.Objects {
 // behind.
 func expectNothingLeft(t *testing.T, s *stacktest.Stack) {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
+	db, err := postgres.Open(s.Postgres, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +133,7 @@ func testConfirm(t *testing.T, s *stacktest.Stack) {
 	})
 
 	t.Run("refuses to run concurrently", func(t *testing.T) {
-		db, err := postgres.Open(t.Context(), s.Postgres, postgres.Options{})
+		db, err := postgres.Open(s.Postgres, postgres.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -36,7 +36,7 @@ func (s serverSettings) connect(
 	if c.stopTracing, err = s.startTracing(name, c.log); err != nil {
 		return c, err
 	}
-	if c.db, err = postgres.Open(ctx, s.DatabaseURL, postgres.Options{}); err != nil {
+	if c.db, err = postgres.Open(s.DatabaseURL, postgres.Options{}); err != nil {
 		c.close()
 		return c, err
 	}

@@ -39,7 +39,7 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := postgres.Open(ctx, s.Database, postgres.Options{MaxConns: 2})
+	db, err := postgres.Open(s.Database, postgres.Options{MaxConns: 2})
 	if err != nil {
 		return err
 	}

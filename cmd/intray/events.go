@@ -113,7 +113,7 @@ func withArchive(
 	}
 	defer a.Conn.Close()
 	options := postgres.Options{MaxConns: 4, StatementTimeout: 2 * time.Minute}
-	if a.DB, err = postgres.Open(ctx, s.Database, options); err != nil {
+	if a.DB, err = postgres.Open(s.Database, options); err != nil {
 		return err
 	}
 	defer a.DB.Close()

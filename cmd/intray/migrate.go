@@ -41,7 +41,7 @@ func (c migrateUpCommand) Run(ctx context.Context) error {
 	if err := postgres.Migrate(ctx, c.DatabaseURL, log); err != nil {
 		return err
 	}
-	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{MaxConns: 4})
+	db, err := postgres.Open(c.DatabaseURL, postgres.Options{MaxConns: 4})
 	if err != nil {
 		return err
 	}

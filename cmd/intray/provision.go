@@ -98,7 +98,7 @@ func (c provisionCommand) provisionDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := postgres.Open(ctx, c.DatabaseURL, postgres.Options{MaxConns: 1})
+	db, err := postgres.Open(c.DatabaseURL, postgres.Options{MaxConns: 1})
 	if err != nil {
 		return err
 	}

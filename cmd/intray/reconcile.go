@@ -56,7 +56,7 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
 	options := postgres.Options{MaxConns: 4, StatementTimeout: 5 * time.Minute}
-	db, err := postgres.Open(ctx, s.Database, options)
+	db, err := postgres.Open(s.Database, options)
 	if err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (c statusCommand) withChecker(ctx context.Context, do func(status.Checker) 
 	}
 	checker.Servers = servers.probes()
 	options := postgres.Options{MaxConns: 2, StatementTimeout: status.Timeout / 2}
-	if checker.DB, err = postgres.Open(ctx, system.Database, options); err != nil {
+	if checker.DB, err = postgres.Open(system.Database, options); err != nil {
 		return err
 	}
 	defer checker.DB.Close()

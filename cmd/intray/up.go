@@ -179,7 +179,7 @@ var developers = []struct {
 // accounts returns the development accounts, whose passwords are stored in the data folder. It
 // adds the accounts that do not exist yet.
 func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.Account, error) {
-	db, err := postgres.Open(ctx, servers.PostgresURL(), postgres.Options{MaxConns: 1})
+	db, err := postgres.Open(servers.PostgresURL(), postgres.Options{MaxConns: 1})
 	if err != nil {
 		return nil, err
 	}

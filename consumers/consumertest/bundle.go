@@ -95,7 +95,7 @@ func (b *Bundle) must(err error) {
 // Open opens a database, which is closed when the test ends.
 func (b *Bundle) Open(url string) *postgres.DB {
 	b.t.Helper()
-	db, err := postgres.Open(context.Background(), url, postgres.Options{})
+	db, err := postgres.Open(url, postgres.Options{})
 	b.must(err)
 	b.t.Cleanup(func() { _ = db.Close() })
 	return db

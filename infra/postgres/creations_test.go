@@ -95,7 +95,7 @@ func TestNobodyWaitsForAnothersQuota(t *testing.T) {
 	defer func() { _ = lock.Rollback() }()
 	_, err = lock.Exec(`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`, b.alice)
 	must(t, err)
-	patient, err := postgres.Open(t.Context(), postgrestest.RoleURL(b.url, "api"), postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
+	patient, err := postgres.Open(postgrestest.RoleURL(b.url, "api"), postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
 	must(t, err)
 	t.Cleanup(func() { _ = patient.Close() })
 	create := func(ctx context.Context, user uuid.UUID) error {

@@ -126,7 +126,7 @@ func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
 func TestAServerThatHangsIsUnavailable(t *testing.T) {
 	b := setup(t)
 	var c cutter
-	db, err := postgres.Open(t.Context(), c.listen(t, postgrestest.RoleURL(b.url, "worker")), postgres.Options{StatementTimeout: 100 * time.Millisecond})
+	db, err := postgres.Open(c.listen(t, postgrestest.RoleURL(b.url, "worker")), postgres.Options{StatementTimeout: 100 * time.Millisecond})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	must(t, db.Ping(t.Context())) // the connection is there

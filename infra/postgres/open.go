@@ -55,7 +55,7 @@ type DB struct {
 // connect, so that a process can start before its database; use [DB.Ping] to connect. If the string
 // has no sslmode, TLS is required. Errors do not contain any part of the string, because it may
 // contain a password.
-func Open(_ context.Context, url string, o Options) (*DB, error) {
+func Open(url string, o Options) (*DB, error) {
 	config, err := parse(url)
 	if err != nil {
 		return nil, err

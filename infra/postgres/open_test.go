@@ -26,7 +26,7 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 			postgres.Migrate(t.Context(), text, logger()),
 			postgres.ProvisionRoles(t.Context(), text, "hunter2", "hunter2"),
 		}
-		db, err := postgres.Open(t.Context(), text, postgres.Options{})
+		db, err := postgres.Open(text, postgres.Options{})
 		if err == nil {
 			err = db.Ping(t.Context())
 			must(t, db.Close())
@@ -44,7 +44,7 @@ func TestRolesSignInWithTheirPassword(t *testing.T) {
 	u, err := url.Parse(postgrestest.RoleURL(b.url, "api"))
 	must(t, err)
 	u.User = url.UserPassword("api", "wrong")
-	db, err := postgres.Open(t.Context(), u.String(), postgres.Options{})
+	db, err := postgres.Open(u.String(), postgres.Options{})
 	must(t, err)
 	defer func() { _ = db.Close() }()
 	// Nothing that is in hand is at fault: it waits until the password is right again.
@@ -63,7 +63,7 @@ func TestUnavailable(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, listener.Close())
-	db, err := postgres.Open(t.Context(), "postgres://api:x@"+listener.Addr().String()+"/intray?sslmode=disable", postgres.Options{})
+	db, err := postgres.Open("postgres://api:x@"+listener.Addr().String()+"/intray?sslmode=disable", postgres.Options{})
 	must(t, err)
 	defer func() { _ = db.Close() }()
 	if err := db.Ping(t.Context()); !errors.Is(err, postgres.ErrUnavailable) {
@@ -74,7 +74,7 @@ func TestUnavailable(t *testing.T) {
 	}
 
 	// A process that stands still within a transaction holds the others no longer than allowed.
-	quick, err := postgres.Open(t.Context(), postgrestest.RoleURL(b.url, "worker"), postgres.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second, IdleInTransactionTimeout: 300 * time.Millisecond})
+	quick, err := postgres.Open(postgrestest.RoleURL(b.url, "worker"), postgres.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second, IdleInTransactionTimeout: 300 * time.Millisecond})
 	must(t, err)
 	defer func() { _ = quick.Close() }()
 	stopped, resume := make(chan struct{}), make(chan struct{})

@@ -245,7 +245,7 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 // single returns a DB of one connection.
 func single(t *testing.T, url string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), url, postgres.Options{MaxConns: 1})
+	db, err := postgres.Open(url, postgres.Options{MaxConns: 1})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	return db

@@ -49,7 +49,7 @@ func setup(t testing.TB) *bundle {
 
 func open(t testing.TB, url string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(t.Context(), url, postgres.Options{})
+	db, err := postgres.Open(url, postgres.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,7 @@ func ProvisionRoles(ctx context.Context, ownerURL, apiPassword, workerPassword s
 	if apiPassword == "" || workerPassword == "" {
 		return errors.New("provision roles: a password is empty")
 	}
-	db, err := Open(ctx, ownerURL, Options{MaxConns: 1})
+	db, err := Open(ownerURL, Options{MaxConns: 1})
 	if err != nil {
 		return err
 	}

@@ -79,7 +79,7 @@ func (f OwnerFlags) OpenOwner(ctx context.Context) (*postgres.DB, error) {
 		}
 		address = s.Database
 	}
-	return postgres.Open(ctx, address, postgres.Options{MaxConns: 2})
+	return postgres.Open(address, postgres.Options{MaxConns: 2})
 }
 
 // running returns the system that "intray up" runs with the data folder.

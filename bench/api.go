@@ -100,7 +100,7 @@ func (r *apiRun) close() {
 
 // prepare creates the users and their documents, and starts the servers.
 func (r *apiRun) prepare(ctx context.Context) error {
-	handler, err := r.handler(ctx)
+	handler, err := r.handler()
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (r *apiRun) prepare(ctx context.Context) error {
 }
 
 // handler returns the API with its default limits.
-func (r *apiRun) handler(ctx context.Context) (http.Handler, error) {
+func (r *apiRun) handler() (http.Handler, error) {
 	role, err := postgres.Open(r.config.RoleURL, postgres.Options{MaxConns: inFlight})
 	if err != nil {
 		return nil, err

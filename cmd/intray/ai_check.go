@@ -87,7 +87,7 @@ func (c aiCheckCommand) users(ctx context.Context) ([]classify.Settings, string,
 	if c.Local() {
 		fallback = builtin.Provider // the default of "intray up"
 	}
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if errors.Is(err, cli.ErrUnreachable) && c.Data == "" {
 		return nil, classify.FallbackProvider, nil
 	}

@@ -23,7 +23,7 @@ func (c deadLettersDropCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

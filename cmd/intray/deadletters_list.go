@@ -36,7 +36,7 @@ func (c deadLettersListCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

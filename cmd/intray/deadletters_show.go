@@ -32,7 +32,7 @@ func (deadLettersShowCommand) Help() string { return deadLettersHelp }
 
 // Run shows the dead letter.
 func (c deadLettersShowCommand) Run(ctx context.Context) error {
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (c replayListCommand) Run(ctx context.Context) error {
 	if c.Limit < 1 {
 		return cli.Usage(errors.New("--limit must be at least 1"))
 	}
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ are still handled. "resume" continues the replay.
 
 // Run pauses the replay.
 func (c replayPauseCommand) Run(ctx context.Context) error {
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (replayStatusCommand) Help() string { return eventsHelp }
 
 // Run shows the replay.
 func (c replayStatusCommand) Run(ctx context.Context) error {
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	if limit < 0 {
 		return cli.Usage(errors.New("--quota must not be negative"))
 	}
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ type usersListCommand struct {
 
 // Run lists the accounts, ordered by address.
 func (c usersListCommand) Run(ctx context.Context) error {
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ administrator cannot be removed.
 
 // Run shows what would be removed, or with --execute removes the user.
 func (c usersRemoveCommand) Run(ctx context.Context) error {
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ default).
 // Run changes the account.
 func (c usersSetCommand) Run(ctx context.Context) error {
 	patch := c.patch()
-	db, err := c.OpenOwner(ctx)
+	db, err := c.OpenOwner()
 	if err != nil {
 		return err
 	}

@@ -70,7 +70,7 @@ func (f OperatorFlags) Find() (System, error) {
 }
 
 // OpenOwner opens the database as its owner.
-func (f OwnerFlags) OpenOwner(ctx context.Context) (*postgres.DB, error) {
+func (f OwnerFlags) OpenOwner() (*postgres.DB, error) {
 	address := f.DatabaseURL
 	if f.Local() {
 		s, err := f.running()

@@ -1,12 +1,13 @@
--- The database after all migrations: each table with what belongs to it, then the functions.
+-- The schema of the database after all migrations: each table with its
+-- indexes, triggers, policies and privileges, then the functions.
 --
--- This file is for reading. It is generated from a database that the migrations made, and a test
--- compares it. Do not edit it. After a change in schema/migrations, update it:
+-- This file is documentation. It is generated from a migrated database, and a test compares it. Do
+-- not edit it. After a change in schema/migrations, update it:
 --
 --     go test ./infra/postgres -run TestSchemaFile -update
 --
--- The comments in schema/migrations say why things are as they are. The roles are the owner
--- (CURRENT_USER below), api and worker. The owner's own privileges are left out.
+-- The comments in schema/migrations give the reasons. The roles are the owner (CURRENT_USER below),
+-- api and worker. The owner's own privileges are omitted.
 
 ---- Schema
 

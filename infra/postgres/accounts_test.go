@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -16,61 +16,83 @@ import (
 
 func ptr[T any](v T) *T { return &v }
 
-func TestChangingAnAccount(t *testing.T) {
+func TestChangeAccount(t *testing.T) {
 	b := setup(t)
 	b.raw.MustExec(`INSERT INTO sessions (id, user_id, family, token, expires_at)
-		SELECT gen_random_uuid(), id, sha256(email::bytea), sha256('t'), now() + interval '1 day' FROM users`)
+		SELECT gen_random_uuid(), id, sha256(email::bytea), sha256('t'), now() + interval '1 day'
+		FROM users`)
 	sessions := func() (n int) {
 		must(t, b.raw.Get(&n, `SELECT count(*) FROM sessions WHERE user_id = $1`, b.alice))
 		return n
 	}
-	want := schema.User{ID: b.alice, Email: "alice@example.org", Role: schema.RoleAdmin, AIProvider: "ollama", AIModel: "m",
-		Quota: schema.Quota{UserID: b.alice, LimitBytes: 7}}
-	got, err := b.owner.ChangeAccount(t.Context(), b.alice, postgres.AccountPatch{
-		UserPatch: postgres.UserPatch{LimitBytes: ptr(int64(7)), AIProvider: ptr("ollama"), AIModel: ptr("m")}, Role: ptr(schema.RoleAdmin)})
-	if err != nil || got != want {
-		t.Errorf("changed to %+v, %v", got, err)
+	want := schema.User{
+		ID: b.alice, Email: "alice@example.org", Role: schema.RoleAdmin,
+		AIProvider: "ollama", AIModel: "m",
+		Quota: schema.Quota{UserID: b.alice, LimitBytes: 7},
 	}
-	if sessions() != 1 {
-		t.Error("a session was ended without a new password")
-	}
-	got, err = b.owner.ChangeAccount(t.Context(), b.alice, postgres.AccountPatch{PasswordHash: ptr("new")})
-	if err != nil || got != want || sessions() != 0 {
-		t.Errorf("changed to %+v, %v, %d sessions", got, err, sessions())
-	}
-	if a, err := b.api.AccountByEmail(t.Context(), want.Email); err != nil || a.PasswordHash != "new" {
-		t.Errorf("account %+v, %v", a, err)
-	}
-	for _, who := range []string{"ALICE@example.org", b.alice.String()} {
-		if got, err := b.owner.FindUser(t.Context(), who); err != nil || got != want {
-			t.Errorf("%s is %+v, %v", who, got, err)
+	t.Run("settings are changed and sessions kept", func(t *testing.T) {
+		got, err := b.owner.ChangeAccount(t.Context(), b.alice, postgres.AccountPatch{
+			UserPatch: postgres.UserPatch{
+				LimitBytes: ptr(int64(7)), AIProvider: ptr("ollama"), AIModel: ptr("m"),
+			},
+			Role: ptr(schema.RoleAdmin),
+		})
+		if err != nil || got != want {
+			t.Errorf("got %+v and error %v, want %+v", got, err, want)
 		}
-	}
-	for _, who := range []string{"alice", newID(t).String(), ""} {
-		if _, err := b.owner.FindUser(t.Context(), who); !errors.Is(err, postgres.ErrUserNotFound) {
-			t.Errorf("%q: %v", who, err)
+		if n := sessions(); n != 1 {
+			t.Errorf("got %d sessions, want 1", n)
 		}
-	}
-	_, err = b.owner.ChangeAccount(t.Context(), newID(t), postgres.AccountPatch{})
-	wantCode(t, err, schema.CodeNotFound)
+	})
+	t.Run("a new password ends the sessions", func(t *testing.T) {
+		patch := postgres.AccountPatch{PasswordHash: ptr("new")}
+		got, err := b.owner.ChangeAccount(t.Context(), b.alice, patch)
+		if n := sessions(); err != nil || got != want || n != 0 {
+			t.Errorf("got %+v, error %v and %d sessions, want %+v and no session", got, err, n, want)
+		}
+		a, err := b.api.AccountByEmail(t.Context(), want.Email)
+		if err != nil || a.PasswordHash != "new" {
+			t.Errorf("got account %+v and error %v, want the new password hash", a, err)
+		}
+	})
+	t.Run("the account is found by email address and id", func(t *testing.T) {
+		for _, key := range []string{"ALICE@example.org", b.alice.String()} {
+			if got, err := b.owner.FindUser(t.Context(), key); err != nil || got != want {
+				t.Errorf("%s: got %+v and error %v, want %+v", key, got, err, want)
+			}
+		}
+	})
+	t.Run("an unknown user is not found", func(t *testing.T) {
+		for _, key := range []string{"alice", newID(t).String(), ""} {
+			_, err := b.owner.FindUser(t.Context(), key)
+			if !errors.Is(err, postgres.ErrUserNotFound) {
+				t.Errorf("%q: got error %v, want ErrUserNotFound", key, err)
+			}
+		}
+		_, err := b.owner.ChangeAccount(t.Context(), newID(t), postgres.AccountPatch{})
+		wantCode(t, err, schema.CodeNotFound)
+	})
 }
 
-func TestAnAdministratorStays(t *testing.T) {
+func TestLastAdministratorCannotBeRemoved(t *testing.T) {
 	b := setup(t)
 	demote := postgres.AccountPatch{Role: ptr(schema.RoleUser), PasswordHash: ptr("new")}
-	if _, err := b.owner.ChangeAccount(t.Context(), b.administrator, demote); !errors.Is(err, postgres.ErrLastAdmin) {
-		t.Errorf("demoting the last: %v", err)
+	_, err := b.owner.ChangeAccount(t.Context(), b.administrator, demote)
+	if !errors.Is(err, postgres.ErrLastAdmin) {
+		t.Errorf("ChangeAccount: got error %v, want ErrLastAdmin", err)
 	}
-	if err := b.owner.DisableAccount(t.Context(), b.administrator); !errors.Is(err, postgres.ErrLastAdmin) {
-		t.Errorf("closing the last: %v", err)
+	err = b.owner.DisableAccount(t.Context(), b.administrator)
+	if !errors.Is(err, postgres.ErrLastAdmin) {
+		t.Errorf("DisableAccount: got error %v, want ErrLastAdmin", err)
 	}
-	if a, err := b.api.AccountByEmail(t.Context(), "admin@example.org"); err != nil || a.Role != schema.RoleAdmin || a.PasswordHash == "new" {
-		t.Errorf("account %+v, %v", a, err)
+	a, err := b.api.AccountByEmail(t.Context(), "admin@example.org")
+	if err != nil || a.Role != schema.RoleAdmin || a.PasswordHash == "new" {
+		t.Errorf("got account %+v and error %v, want an unchanged administrator", a, err)
 	}
 	for range 50 {
 		b.raw.MustExec(`UPDATE users SET role = 'admin'`)
-		refused := 0
-		for _, err := range sideBySide(3, func(i int) (err error) {
+		rejected := 0
+		for _, err := range inParallel(3, func(i int) (err error) {
 			switch i {
 			case 0:
 				_, err = b.owner.ChangeAccount(t.Context(), b.alice, demote)
@@ -82,20 +104,20 @@ func TestAnAdministratorStays(t *testing.T) {
 			return err
 		}) {
 			if errors.Is(err, postgres.ErrLastAdmin) {
-				refused++
+				rejected++
 			} else if err != nil {
 				t.Fatal(err)
 			}
 		}
 		var left int
 		must(t, b.raw.Get(&left, `SELECT count(*) FROM users WHERE role = 'admin'`))
-		if left != 1 || refused != 1 {
-			t.Fatalf("%d administrators are left, %d were refused", left, refused)
+		if left != 1 || rejected != 1 {
+			t.Fatalf("got %d administrators and %d rejected changes, want 1 and 1", left, rejected)
 		}
 	}
 }
 
-func TestRemovingAUserWhoGoesOn(t *testing.T) {
+func TestRemoveUserDuringUploads(t *testing.T) {
 	b := setup(t)
 	bobs := b.uploaded(t, b.bob, "bobs", 7)
 	var keys []string
@@ -103,45 +125,57 @@ func TestRemovingAUserWhoGoesOn(t *testing.T) {
 		keys = append(keys, b.uploaded(t, b.alice, fmt.Sprint(i), int64(i)).ObjectKey)
 	}
 	b.transition(t, b.create(t, b.alice, "deleting", 3).ID, remove)
-	b.raw.MustExec(`INSERT INTO topics (id, user_id, name) VALUES (gen_random_uuid(), $1, 'hers')`, b.alice)
-	b.raw.MustExec(`INSERT INTO user_identities (issuer, subject, user_id) VALUES ('i', 's', $1)`, b.alice)
+	b.raw.MustExec(`
+		INSERT INTO topics (id, user_id, name) VALUES (gen_random_uuid(), $1, 'hers')`, b.alice)
+	b.raw.MustExec(`
+		INSERT INTO user_identities (issuer, subject, user_id) VALUES ('i', 's', $1)`, b.alice)
 	before, err := b.owner.UserContents(t.Context(), b.alice)
 	must(t, err)
-	if before.Documents[schema.StatusUploaded] != 30 || before.Documents[schema.StatusDeleting] != 1 || before.ChargedBytes != 435 || before.Topics != 1 {
-		t.Errorf("she has %+v", before)
+	want := postgres.UserContents{
+		Documents:    map[schema.Status]int64{schema.StatusUploaded: 30, schema.StatusDeleting: 1},
+		ChargedBytes: 435,
+		Topics:       1,
+	}
+	if !reflect.DeepEqual(before, want) {
+		t.Errorf("got %+v, want %+v", before, want)
 	}
 
 	must(t, b.owner.DisableAccount(t.Context(), b.alice))
-	if a, err := b.api.AccountByEmail(t.Context(), "alice@example.org"); err != nil || a.PasswordHash != "" {
-		t.Errorf("account %+v, %v", a, err)
+	a, err := b.api.AccountByEmail(t.Context(), "alice@example.org")
+	if err != nil || a.PasswordHash != "" {
+		t.Errorf("disabled account: got %+v and error %v, want no password hash", a, err)
 	}
-	_, err = b.api.IdentityAccount(t.Context(), postgres.Identity{Issuer: "i", Subject: "s", Email: "new@example.org"}, 1)
+	identity := postgres.Identity{Issuer: "i", Subject: "s", Email: "new@example.org"}
+	_, err = b.api.IdentityAccount(t.Context(), identity, 1)
 	wantCode(t, err, schema.CodeUnauthenticated)
 
-	// Her token still works: she asks for URLs, and what she uploads is confirmed, until she is gone.
+	// Alice's access token is still valid. Until she is removed, she creates documents, which are
+	// confirmed.
 	ctx, stop := context.WithCancel(t.Context())
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	for range 4 {
 		all.Go(func() {
 			for ctx.Err() == nil {
-				d, _, err := b.api.ForUser(b.alice).CreateDocument(ctx, schema.NewDocument(newID(t), b.alice, "f", "t", 5, time.Now()), "", 1000)
+				d, _, err := b.api.ForUser(b.alice).
+					CreateDocument(ctx, newDocument(t, b.alice, 5), "", 1000)
 				if err != nil {
 					if ctx.Err() == nil && schema.CodeOf(err) != schema.CodeUnauthenticated {
-						t.Errorf("she asks for a URL: %v", err)
+						t.Errorf("create a document: %v", err)
 					}
 					return
 				}
 				mu.Lock()
 				keys = append(keys, d.ObjectKey)
 				mu.Unlock()
-				if _, err := b.worker.Transition(ctx, []uuid.UUID{d.ID}, confirm); err != nil && ctx.Err() == nil {
-					t.Error(err)
+				_, err = b.worker.Transition(ctx, []uuid.UUID{d.ID}, confirm)
+				if err != nil && ctx.Err() == nil {
+					t.Errorf("confirm a document: %v", err)
 				}
 			}
 		})
 	}
-	refused := 0
+	rejected := 0
 	for removed := false; !removed; {
 		n, err := b.owner.RemoveUserDocuments(t.Context(), b.alice, 20)
 		must(t, err)
@@ -152,36 +186,41 @@ func TestRemovingAUserWhoGoesOn(t *testing.T) {
 		removed, err = b.owner.RemoveUser(t.Context(), b.alice)
 		must(t, err)
 		if !removed {
-			refused++
+			rejected++
 		}
 	}
 	all.Wait()
 	stop()
-	t.Logf("%d documents, %d times there were new ones", len(keys), refused)
+	t.Logf("%d documents were created, and RemoveUser found new ones %d times", len(keys), rejected)
 
-	if _, err := b.owner.FindUser(t.Context(), "alice@example.org"); !errors.Is(err, postgres.ErrUserNotFound) {
-		t.Errorf("she is there: %v", err)
+	_, err = b.owner.FindUser(t.Context(), "alice@example.org")
+	if !errors.Is(err, postgres.ErrUserNotFound) {
+		t.Errorf("removed user: got error %v, want ErrUserNotFound", err)
 	}
 	for _, key := range keys {
 		var due bool
-		if err := b.raw.Get(&due, `SELECT deleted_at IS NULL FROM object_deletions WHERE object_key = $1`, key); err != nil || !due {
-			t.Errorf("object %s: due %v, %v", key, due, err)
+		err := b.raw.Get(&due, `
+			SELECT deleted_at IS NULL FROM object_deletions WHERE object_key = $1`, key)
+		if err != nil || !due {
+			t.Errorf("object %s: got due %v and error %v, want a due object deletion", key, due, err)
 		}
 	}
 	var left int
-	must(t, b.raw.Get(&left, `SELECT (SELECT count(*) FROM documents WHERE user_id = $1) + (SELECT count(*) FROM topics WHERE user_id = $1)
-		+ (SELECT count(*) FROM quotas WHERE user_id = $1)`, b.alice))
+	must(t, b.raw.Get(&left, `
+		SELECT (SELECT count(*) FROM documents WHERE user_id = $1)
+			+ (SELECT count(*) FROM topics WHERE user_id = $1)
+			+ (SELECT count(*) FROM quotas WHERE user_id = $1)`, b.alice))
 	if left != 0 {
-		t.Errorf("%d rows are left", left)
+		t.Errorf("removed user: got %d rows, want 0", left)
 	}
 	page, _, err := b.api.ForUser(b.bob).Documents(t.Context(), postgres.Filter{})
 	must(t, err)
 	if len(page) != 1 || page[0].ID != bobs.ID {
-		t.Errorf("bob has %+v", page)
+		t.Errorf("bob's documents: got %+v, want only %s", page, bobs.ID)
 	}
 	b.checkQuotas(t)
 	if removed, err := b.owner.RemoveUser(t.Context(), b.alice); err != nil || !removed {
-		t.Errorf("once more: %v, %v", removed, err)
+		t.Errorf("second RemoveUser: got %v and error %v, want true", removed, err)
 	}
 	must(t, b.owner.AddUser(t.Context(), postgres.NewUser{ID: newID(t), Email: "alice@example.org"}))
 }

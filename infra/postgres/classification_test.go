@@ -14,24 +14,32 @@ import (
 func (b *bundle) topic(t *testing.T, user *uuid.UUID, name string) uuid.UUID {
 	t.Helper()
 	topic := schema.Topic{ID: newID(t), UserID: user, Name: name}
-	who := b.administrator
+	creator := b.administrator
 	if user != nil {
-		who = *user
+		creator = *user
 	}
-	must(t, b.api.ForUser(who).CreateTopic(t.Context(), topic))
+	must(t, b.api.ForUser(creator).CreateTopic(t.Context(), topic))
 	return topic.ID
 }
 
-// sorted stores a document with an example, and has its owner sort it by hand.
-func (b *bundle) sorted(t *testing.T, user uuid.UUID, example string, topics ...uuid.UUID) schema.Document {
+// sorted stores a document with an example, whose topics its owner sets manually.
+func (b *bundle) sorted(
+	t *testing.T, user uuid.UUID, example string, topics ...uuid.UUID,
+) schema.Document {
 	t.Helper()
 	d := b.uploaded(t, user, "file", 1)
 	must(t, b.worker.SaveExample(t.Context(), d.ID, []byte(example)))
-	_, err := b.api.ForUser(user).Transition(t.Context(), []uuid.UUID{d.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.SetTopics(topics, time.Now())
-	})
-	must(t, err)
+	b.setTopics(t, user, d.ID, topics...)
 	return d
+}
+
+func (b *bundle) setTopics(t *testing.T, user, document uuid.UUID, topics ...uuid.UUID) {
+	t.Helper()
+	setTopics := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return d.SetTopics(topics, time.Now())
+	}
+	_, err := b.api.ForUser(user).Transition(t.Context(), []uuid.UUID{document}, setTopics)
+	must(t, err)
 }
 
 func (b *bundle) examples(t *testing.T, user, topic uuid.UUID, limit int) []string {
@@ -45,7 +53,7 @@ func (b *bundle) examples(t *testing.T, user, topic uuid.UUID, limit int) []stri
 	return texts
 }
 
-func TestExamplesAreTheNewestSortedByHand(t *testing.T) {
+func TestExamplesAreNewestManuallySetFirst(t *testing.T) {
 	b := setup(t)
 	system, own := b.topic(t, nil, "System"), b.topic(t, &b.alice, "Own")
 	first := b.sorted(t, b.alice, "first", system)
@@ -55,47 +63,46 @@ func TestExamplesAreTheNewestSortedByHand(t *testing.T) {
 	byAI := b.uploaded(t, b.alice, "by AI", 1)
 	must(t, b.worker.SaveExample(t.Context(), byAI.ID, []byte("by AI")))
 	b.transition(t, byAI.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Classify([]schema.DocumentTopic{{TopicID: system, Confidence: 100}}, "p", "m", time.Now())
+		topics := []schema.DocumentTopic{{TopicID: system, Confidence: 100}}
+		return d.Classify(topics, "p", "m", time.Now())
 	})
 	expect := func(topic uuid.UUID, limit int, want ...string) {
 		t.Helper()
 		if got := b.examples(t, b.alice, topic, limit); !slices.Equal(got, want) {
-			t.Errorf("got %q, want %q", got, want)
+			t.Errorf("got examples %q, want %q", got, want)
 		}
 	}
 	expect(system, 9, "both", "first")
 	expect(system, 1, "both")
 	expect(own, 9, "last", "both")
 
-	// What is kept anew takes the place of what was.
+	// A saved example replaces the previous one.
 	must(t, b.worker.SaveExample(t.Context(), first.ID, []byte("first, again")))
 	expect(system, 9, "both", "first, again")
-	// A person changes her mind.
-	_, err := b.api.ForUser(b.alice).Transition(t.Context(), []uuid.UUID{first.ID}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.SetTopics([]uuid.UUID{own}, time.Now())
-	})
-	must(t, err)
+	// The user sets other topics.
+	b.setTopics(t, b.alice, first.ID, own)
 	expect(system, 9, "both")
 	expect(own, 9, "last", "both", "first, again")
-	// A document goes, a topic goes, and what is kept of a document that is gone is nothing.
+	// A deleted document has no example and gets no new one. A deleted topic has no examples.
 	if _, err := b.raw.Exec(`DELETE FROM documents WHERE id = $1`, both.ID); err != nil {
 		t.Fatal(err)
 	}
 	expect(system, 9)
 	must(t, b.worker.SaveExample(t.Context(), both.ID, []byte("late")))
-	if n := count(t, b.raw, `SELECT count(*) FROM document_examples WHERE document_id = $1`, both.ID); n != 0 {
-		t.Error("a document that is gone has an example")
+	n := count(t, b.raw, `SELECT count(*) FROM document_examples WHERE document_id = $1`, both.ID)
+	if n != 0 {
+		t.Errorf("deleted document: got %d examples, want 0", n)
 	}
 	must(t, b.api.ForUser(b.alice).DeleteTopic(t.Context(), schema.ScopeUser, own))
 	expect(own, 9)
 }
 
-func TestTheAPISeesNoExamples(t *testing.T) {
+func TestAPIRoleCannotReadExamples(t *testing.T) {
 	b := setup(t)
 	b.sorted(t, b.alice, "hers", b.topic(t, &b.alice, "Own"))
 	asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
 		if _, err := tx.Exec(`SELECT * FROM document_examples`); err == nil {
-			t.Error("the role api reads examples")
+			t.Error("SELECT FROM document_examples as api: got no error, want insufficient privilege")
 		}
 	})
 }

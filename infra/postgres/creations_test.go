@@ -15,8 +15,8 @@ import (
 	"intray/schema"
 )
 
-// sideBySide calls do n times at once and returns what each returned.
-func sideBySide(n int, do func(i int) error) []error {
+// inParallel makes n concurrent calls of do and returns their results.
+func inParallel(n int, do func(i int) error) []error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
@@ -26,7 +26,7 @@ func sideBySide(n int, do func(i int) error) []error {
 	return errs
 }
 
-func TestDocumentsCreatedTogetherAreEachTheirUsers(t *testing.T) {
+func TestConcurrentCreationsAreChargedToTheirOwners(t *testing.T) {
 	b := setup(t)
 	users := []uuid.UUID{b.alice, b.bob, b.administrator}
 	for i := range 20 {
@@ -36,8 +36,8 @@ func TestDocumentsCreatedTogetherAreEachTheirUsers(t *testing.T) {
 	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 100 WHERE user_id = $1`, b.bob)
 	const each, maxPending = 12, 10
 	var mu sync.Mutex
-	made := map[uuid.UUID]map[uuid.UUID]string{}
-	sideBySide(each*(len(users)+1), func(i int) error {
+	names := map[uuid.UUID]map[uuid.UUID]string{}
+	inParallel(each*(len(users)+1), func(i int) error {
 		user, name := nobody, fmt.Sprintf("file %d, \"{,}\" \\ NULL.txt", i)
 		if n := i / each; n < len(users) {
 			user = users[n]
@@ -52,17 +52,18 @@ func TestDocumentsCreatedTogetherAreEachTheirUsers(t *testing.T) {
 		case user == nobody && code != schema.CodeUnauthenticated,
 			user == b.bob && code != schema.CodeQuotaExceeded,
 			user != nobody && user != b.bob && err != nil && code != schema.CodeTooManyPending:
-			t.Errorf("%s: %v", user, err)
+			t.Errorf("create a document of user %s: unexpected result %v", user, err)
 		case err == nil:
-			if !created || got.Filename != name || got.UserID != user || got.Size != size || got.Status != schema.StatusPending {
-				t.Errorf("created %v, %+v", created, got)
+			if !created || got.Filename != name || got.UserID != user || got.Size != size ||
+				got.Status != schema.StatusPending {
+				t.Errorf("got created %v and %+v, want a new pending document", created, got)
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			if made[user] == nil {
-				made[user] = map[uuid.UUID]string{}
+			if names[user] == nil {
+				names[user] = map[uuid.UUID]string{}
 			}
-			made[user][d.ID] = name
+			names[user][d.ID] = name
 		}
 		return nil
 	})
@@ -71,35 +72,37 @@ func TestDocumentsCreatedTogetherAreEachTheirUsers(t *testing.T) {
 		if user == b.bob {
 			n = 0
 		}
-		if len(made[user]) != n {
-			t.Errorf("%d documents of %s, want %d", len(made[user]), user, n)
+		if len(names[user]) != n {
+			t.Errorf("user %s: got %d created documents, want %d", user, len(names[user]), n)
 		}
 		page, _, err := b.api.ForUser(user).Documents(t.Context(), postgres.Filter{Limit: 2 * each})
 		must(t, err)
 		for _, d := range page {
-			if made[user][d.ID] != d.Filename || d.UserID != user || d.ObjectKey != schema.ObjectKey(d.ID) {
-				t.Errorf("%s lists %+v", user, d)
+			if names[user][d.ID] != d.Filename || d.UserID != user ||
+				d.ObjectKey != schema.ObjectKey(d.ID) {
+				t.Errorf("user %s: got %+v, want the created document", user, d)
 			}
 		}
 		if len(page) != n {
-			t.Errorf("%s lists %d, want %d", user, len(page), n)
+			t.Errorf("user %s: got %d listed documents, want %d", user, len(page), n)
 		}
 	}
 	b.checkQuotas(t)
 }
 
-func TestNobodyWaitsForAnothersQuota(t *testing.T) {
+func TestLockedQuotaDoesNotBlockOtherUsers(t *testing.T) {
 	b := setup(t)
 	lock, err := b.raw.Beginx()
 	must(t, err)
 	defer func() { _ = lock.Rollback() }()
 	_, err = lock.Exec(`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`, b.alice)
 	must(t, err)
-	patient, err := postgres.Open(postgrestest.RoleURL(b.url, "api"), postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
+	db, err := postgres.Open(postgrestest.RoleURL(b.url, "api"),
+		postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
 	must(t, err)
-	t.Cleanup(func() { _ = patient.Close() })
+	t.Cleanup(func() { _ = db.Close() })
 	create := func(ctx context.Context, user uuid.UUID) error {
-		_, _, err := patient.ForUser(user).CreateDocument(ctx, schema.NewDocument(newID(t), user, "f", "t", 1, time.Now()), "", 1000)
+		_, _, err := db.ForUser(user).CreateDocument(ctx, newDocument(t, user, 1), "", 1000)
 		return err
 	}
 	ctx, cancel := context.WithCancel(t.Context())
@@ -107,12 +110,12 @@ func TestNobodyWaitsForAnothersQuota(t *testing.T) {
 	for range cap(alices) {
 		go func() { alices <- create(ctx, b.alice) }()
 	}
-	for _, err := range sideBySide(200, func(int) error { return create(t.Context(), b.bob) }) {
+	for _, err := range inParallel(200, func(int) error { return create(t.Context(), b.bob) }) {
 		must(t, err)
 	}
 	select {
 	case err := <-alices:
-		t.Fatalf("alice's is through: %v", err)
+		t.Fatalf("alice's quota is locked: got result %v, want none yet", err)
 	default:
 	}
 	must(t, lock.Rollback())
@@ -121,6 +124,6 @@ func TestNobodyWaitsForAnothersQuota(t *testing.T) {
 	}
 	cancel()
 	if err := create(ctx, b.alice); !errors.Is(err, context.Canceled) {
-		t.Errorf("canceled: %v", err)
+		t.Errorf("canceled context: got error %v, want context.Canceled", err)
 	}
 }

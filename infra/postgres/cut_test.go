@@ -21,14 +21,15 @@ const (
 	cutNever int32 = iota
 	cutBeforeCommit
 	cutAfterCommit
-	hangs // nothing reaches the server any more, and nothing is cut
+	hang // keep the connections open and forward nothing
 )
 
-// cutter stands between a client and PostgreSQL and cuts the connection around the next COMMIT.
+// A cutter is a proxy in front of PostgreSQL that closes the connection before or after the next
+// COMMIT.
 type cutter struct {
 	mode  atomic.Int32
 	cuts  atomic.Int32
-	reads atomic.Int32 // what came from the client: a small request each
+	reads atomic.Int32 // reads from clients; each small request is one
 }
 
 // listen returns the URL of the database through the cutter.
@@ -74,7 +75,7 @@ func (c *cutter) forward(client, upstream net.Conn) {
 			return
 		}
 		c.reads.Add(1)
-		if c.mode.Load() == hangs {
+		if c.mode.Load() == hang {
 			continue
 		}
 		commit := bytes.Contains(buffer[:n], []byte("COMMIT"))
@@ -84,9 +85,9 @@ func (c *cutter) forward(client, upstream net.Conn) {
 		}
 		if commit && c.mode.CompareAndSwap(cutAfterCommit, cutNever) {
 			c.cuts.Add(1)
-			_ = client.Close() // the answer will not arrive
+			_ = client.Close() // the client does not receive the response
 			_, _ = upstream.Write(buffer[:n])
-			_, _ = upstream.Read(buffer) // committed
+			_, _ = upstream.Read(buffer) // the transaction is committed
 			return
 		}
 		if _, err := upstream.Write(buffer[:n]); err != nil {
@@ -95,7 +96,7 @@ func (c *cutter) forward(client, upstream net.Conn) {
 	}
 }
 
-func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
+func TestConnectionLostDuringCommit(t *testing.T) {
 	b := setup(t)
 	var c cutter
 	db := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker")))
@@ -104,33 +105,36 @@ func TestAConnectionThatIsCutAtTheCommit(t *testing.T) {
 		c.mode.Store(mode)
 		_, err := db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
 		if !errors.Is(err, postgres.ErrUnavailable) {
-			t.Fatalf("cut %s the commit: %v", name, err)
+			t.Fatalf("cut %s the commit: got error %v, want ErrUnavailable", name, err)
 		}
 		b.checkQuotas(t)
 		docs, err := db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
 		must(t, err)
-		if docs[0].Status != schema.StatusUploaded || docs[0].Version != 2 || docs[0].UnpublishedAt == nil {
-			t.Errorf("cut %s the commit, then again: %+v", name, docs[0])
+		d = docs[0]
+		if d.Status != schema.StatusUploaded || d.Version != 2 || d.UnpublishedAt == nil {
+			t.Errorf("second call after a cut %s the commit: got %+v, want it confirmed once", name, d)
 		}
 		b.checkQuotas(t)
 	}
 	if n := c.cuts.Load(); n != 2 {
-		t.Errorf("%d cuts, want 2", n)
+		t.Errorf("got %d cuts, want 2", n)
 	}
-	if used := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice); used != 20 {
-		t.Errorf("%d bytes used, want 20", used)
+	used := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice)
+	if used != 20 {
+		t.Errorf("got %d used bytes, want 20", used)
 	}
 }
 
-// A server that is stopped keeps its connections open and answers nothing.
-func TestAServerThatHangsIsUnavailable(t *testing.T) {
+// A server process that is stopped (SIGSTOP) keeps its connections open and does not answer.
+func TestUnresponsiveServerIsUnavailable(t *testing.T) {
 	b := setup(t)
 	var c cutter
-	db, err := postgres.Open(c.listen(t, postgrestest.RoleURL(b.url, "worker")), postgres.Options{StatementTimeout: 100 * time.Millisecond})
+	db, err := postgres.Open(c.listen(t, postgrestest.RoleURL(b.url, "worker")),
+		postgres.Options{StatementTimeout: 100 * time.Millisecond})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
-	must(t, db.Ping(t.Context())) // the connection is there
-	c.mode.Store(hangs)
+	must(t, db.Ping(t.Context())) // opens the connection
+	c.mode.Store(hang)
 	answered := make(chan error, 1)
 	go func() {
 		_, err := db.Backlog(t.Context())
@@ -139,25 +143,26 @@ func TestAServerThatHangsIsUnavailable(t *testing.T) {
 	select {
 	case err := <-answered:
 		if !errors.Is(err, postgres.ErrUnavailable) {
-			t.Errorf("it fails with %v", err)
+			t.Errorf("got error %v, want ErrUnavailable", err)
 		}
 	case <-time.After(20 * time.Second):
-		t.Error("it is waited for still after 20 s")
+		t.Error("the call did not return within 20 s")
 	}
 }
 
-// The time from a PUT to uploaded is made of round trips.
-func TestRoundTripsOfATransition(t *testing.T) {
+// TestTransitionRoundTrips counts round trips, because they determine how long a confirm takes.
+func TestTransitionRoundTrips(t *testing.T) {
 	b := setup(t)
 	var c cutter
-	worker, api := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker"))), open(t, c.listen(t, postgrestest.RoleURL(b.url, "api")))
+	worker := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker")))
+	api := open(t, c.listen(t, postgrestest.RoleURL(b.url, "api")))
 	for name, test := range map[string]struct {
 		db   *postgres.DB
 		want int32
 	}{
 		// begin, lock documents, lock quotas, write documents, write quotas, commit
 		"worker": {worker, 6},
-		// and set_current_user
+		// the same and set_current_user
 		"api": {api.ForUser(b.alice), 7},
 	} {
 		d := b.create(t, b.alice, "f", 1)
@@ -165,8 +170,8 @@ func TestRoundTripsOfATransition(t *testing.T) {
 		if _, err := test.db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm); err != nil {
 			t.Fatal(err)
 		}
-		if n := c.reads.Load() - before; n != test.want {
-			t.Errorf("%s: %d round trips, want %d", name, n, test.want)
+		if got := c.reads.Load() - before; got != test.want {
+			t.Errorf("%s: got %d round trips, want %d", name, got, test.want)
 		}
 	}
 }

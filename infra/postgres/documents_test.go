@@ -14,34 +14,35 @@ import (
 	"intray/schema"
 )
 
-func TestCreateDocumentRefusesEarly(t *testing.T) {
+func TestCreateDocumentRejectsWhatExceedsTheQuota(t *testing.T) {
 	b := setup(t)
 	db := b.api.ForUser(b.alice)
 	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 100 WHERE user_id = $1`, b.alice)
 	b.uploaded(t, b.alice, "f", 60)
 	create := func(size int64, maxPending int) error {
-		_, _, err := db.CreateDocument(t.Context(), schema.NewDocument(newID(t), b.alice, "f", "t", size, time.Now()), "", maxPending)
+		d := newDocument(t, b.alice, size)
+		_, _, err := db.CreateDocument(t.Context(), d, "", maxPending)
 		return err
 	}
 	wantCode(t, create(41, 10), schema.CodeQuotaExceeded)
 	must(t, create(40, 10))
-	must(t, create(40, 10)) // nothing is reserved for the first one
+	must(t, create(40, 10)) // the first document is not charged yet
 	wantCode(t, create(1, 2), schema.CodeTooManyPending)
 	must(t, create(1, 3))
 	if n := count(t, b.raw, `SELECT count(*) FROM documents WHERE status = 'pending'`); n != 3 {
-		t.Errorf("%d pending, want 3", n)
+		t.Errorf("got %d pending documents, want 3", n)
 	}
-	// Bob's documents are not Alice's.
-	_, _, err := b.api.ForUser(b.bob).CreateDocument(t.Context(), schema.NewDocument(newID(t), b.bob, "f", "t", 1, time.Now()), "", 1)
+	// The limit of one user does not affect another.
+	_, _, err := b.api.ForUser(b.bob).CreateDocument(t.Context(), newDocument(t, b.bob, 1), "", 1)
 	must(t, err)
 }
 
-func TestPendingDocumentsSideBySideNeverPassTheLimit(t *testing.T) {
+func TestConcurrentCreationsKeepThePendingLimit(t *testing.T) {
 	b := setup(t)
 	var group sync.WaitGroup
 	for range 12 {
 		group.Go(func() {
-			d := schema.NewDocument(uuid.New(), b.alice, "f", "t", 1, time.Now())
+			d := newDocument(t, b.alice, 1)
 			_, _, err := b.api.ForUser(b.alice).CreateDocument(context.Background(), d, "", 5)
 			if err != nil && schema.CodeOf(err) != schema.CodeTooManyPending {
 				t.Error(err)
@@ -50,7 +51,7 @@ func TestPendingDocumentsSideBySideNeverPassTheLimit(t *testing.T) {
 	}
 	group.Wait()
 	if n := count(t, b.raw, `SELECT count(*) FROM documents`); n != 5 {
-		t.Errorf("%d documents, want 5", n)
+		t.Errorf("got %d documents, want 5", n)
 	}
 }
 
@@ -62,31 +63,34 @@ func TestIdempotencyKey(t *testing.T) {
 	_, created, err := db.CreateDocument(t.Context(), first, "key", 1)
 	must(t, err)
 	if !created {
-		t.Fatal("not created")
+		t.Fatal("got created false, want true")
 	}
 	again := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at.Add(time.Minute))
-	got, created, err := db.CreateDocument(t.Context(), again, "key", 1) // at the limit of pending ones, which it does not raise
+	// The limit of one pending document is reached, but this call does not create another one.
+	got, created, err := db.CreateDocument(t.Context(), again, "key", 1)
 	must(t, err)
-	if created || got.ID != first.ID || !got.URLIssuedAt.Equal(again.URLIssuedAt) || !got.CreatedAt.Equal(first.CreatedAt) {
-		t.Errorf("created %v: %+v", created, got)
+	if created || got.ID != first.ID || !got.URLIssuedAt.Equal(again.URLIssuedAt) ||
+		!got.CreatedAt.Equal(first.CreatedAt) {
+		t.Errorf("same key: got created %v and %+v, want the first document with a new URL", created, got)
 	}
 	other := again
 	other.Size = 2
 	_, _, err = db.CreateDocument(t.Context(), other, "key", 10)
 	wantCode(t, err, schema.CodeInvalid)
-	// Another user's key of the same name is another key.
+	// The same key of another user is independent.
 	theirs := schema.NewDocument(newID(t), b.bob, "f", "t", 1, at)
 	got, created, err = b.api.ForUser(b.bob).CreateDocument(t.Context(), theirs, "key", 1)
 	must(t, err)
 	if !created || got.ID != theirs.ID {
-		t.Errorf("bob: created %v: %+v", created, got)
+		t.Errorf("bob: got created %v and %+v, want a new document", created, got)
 	}
 
 	var group sync.WaitGroup
 	ids := make([]uuid.UUID, 8)
 	for i := range ids {
 		group.Go(func() {
-			got, _, err := db.CreateDocument(context.Background(), schema.NewDocument(uuid.New(), b.alice, "f", "t", 1, at), "race", 100)
+			d := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at)
+			got, _, err := db.CreateDocument(context.Background(), d, "race", 100)
 			if err != nil {
 				t.Error(err)
 			}
@@ -96,53 +100,56 @@ func TestIdempotencyKey(t *testing.T) {
 	group.Wait()
 	for _, id := range ids {
 		if id != ids[0] {
-			t.Errorf("one key made %v", ids)
+			t.Errorf("concurrent calls with one key: got documents %v, want only one", ids)
 			break
 		}
 	}
 }
 
-func TestAnnouncedClearsOnlyWhatWasPublished(t *testing.T) {
+func TestMarkPublishedIgnoresOlderVersions(t *testing.T) {
 	b := setup(t)
 	d := b.uploaded(t, b.alice, "f", 1)
-	unannounced := func() int { return count(t, b.raw, `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`) }
+	unpublished := func() int {
+		return count(t, b.raw, `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`)
+	}
 	old := d
 	old.Version--
 	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{old}))
-	if unannounced() != 1 {
-		t.Error("an older version's event cleared the mark")
+	if unpublished() != 1 {
+		t.Error("older version: the document is published, want it unpublished")
 	}
 	again, err := b.worker.MarkUnpublished(t.Context(), []uuid.UUID{d.ID, newID(t)})
 	must(t, err)
 	if len(again) != 1 || again[0].Announcement != 1 || again[0].MessageID() == d.MessageID() {
-		t.Fatalf("announced again: %+v", again)
+		t.Fatalf("MarkUnpublished: got %+v, want one document with announcement 1", again)
 	}
 	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
-	if unannounced() != 1 {
-		t.Error("an older announcement cleared the mark")
+	if unpublished() != 1 {
+		t.Error("older announcement: the document is published, want it unpublished")
 	}
 	must(t, b.api.ForUser(b.bob).MarkPublished(t.Context(), again))
-	if unannounced() != 1 {
-		t.Error("another user cleared the mark")
+	if unpublished() != 1 {
+		t.Error("other user: the document is published, want it unpublished")
 	}
 	must(t, b.api.ForUser(b.alice).MarkPublished(t.Context(), again))
-	if unannounced() != 0 {
-		t.Error("the mark stays")
+	if unpublished() != 0 {
+		t.Error("owner: the document is unpublished, want it published")
 	}
 }
 
-func TestADocumentWhoseObjectIsGoneEndsWhenThatIsAnnounced(t *testing.T) {
+func TestMarkPublishedDeletesGoneDocuments(t *testing.T) {
 	b := setup(t)
 	d := b.uploaded(t, b.alice, "f", 1)
 	d = b.transition(t, d.ID, remove)
-	if view, err := b.api.ForUser(b.alice).Document(t.Context(), d.ID); err != nil || view.Status != schema.StatusDeleting {
-		t.Errorf("deleting: %+v, %v", view.Document, err)
+	view, err := b.api.ForUser(b.alice).Document(t.Context(), d.ID)
+	if err != nil || view.Status != schema.StatusDeleting {
+		t.Errorf("got %+v and error %v, want a deleting document", view.Document, err)
 	}
 	d = b.transition(t, d.ID, gone)
-	_, err := b.api.ForUser(b.alice).Document(t.Context(), d.ID)
+	_, err = b.api.ForUser(b.alice).Document(t.Context(), d.ID)
 	wantCode(t, err, schema.CodeNotFound)
-	if d.Event().Status != "deleted" {
-		t.Errorf("event %+v", d.Event())
+	if got := d.Event(); got.Status != "deleted" {
+		t.Errorf("got event %+v, want the status deleted", got)
 	}
 	b.checkQuotas(t)
 	rows := func() int { return count(t, b.raw, `SELECT count(*) FROM documents`) }
@@ -150,16 +157,16 @@ func TestADocumentWhoseObjectIsGoneEndsWhenThatIsAnnounced(t *testing.T) {
 	found, err := b.worker.UnpublishedDocuments(t.Context(), time.Now().Add(time.Minute), 10)
 	must(t, err)
 	if rows() != 1 || len(found) != 1 {
-		t.Errorf("the API's role ended the row or cleared its mark: %d rows, %d unannounced", rows(), len(found))
+		t.Errorf("role api: got %d documents and %d unpublished, want 1 and 1", rows(), len(found))
 	}
 	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
-	if rows() != 0 {
-		t.Error("the row stays")
+	if n := rows(); n != 0 {
+		t.Errorf("role worker: got %d documents, want 0", n)
 	}
 	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
 }
 
-func TestForeignDocumentsAreNotFound(t *testing.T) {
+func TestDocumentsOfOtherUsersAreNotFound(t *testing.T) {
 	b := setup(t)
 	d := b.uploaded(t, b.alice, "f", 1)
 	bob := b.api.ForUser(b.bob)
@@ -172,11 +179,11 @@ func TestForeignDocumentsAreNotFound(t *testing.T) {
 	list, next, err := bob.Documents(t.Context(), postgres.Filter{})
 	must(t, err)
 	if len(docs)+len(byKey)+len(list) != 0 || next != nil {
-		t.Errorf("bob sees %v %v %v", docs, byKey, list)
+		t.Errorf("bob: got %v, %v and %v, want no documents of alice", docs, byKey, list)
 	}
 }
 
-func TestInconsistentRowsAreRefused(t *testing.T) {
+func TestInconsistentDocumentsAreRejected(t *testing.T) {
 	b := setup(t)
 	d := b.uploaded(t, b.alice, "file", 10)
 	for _, set := range []string{
@@ -198,10 +205,10 @@ func TestInconsistentRowsAreRefused(t *testing.T) {
 		`announcement = -1`,
 		`object_key = ''`,
 	} {
-		var refused *pq.Error
+		var rejected *pq.Error
 		_, err := b.raw.Exec(`UPDATE documents SET `+set+` WHERE id = $1`, d.ID)
-		if !errors.As(err, &refused) || refused.Code != "23514" {
-			t.Errorf("%s: %v", set, err)
+		if !errors.As(err, &rejected) || rejected.Code != "23514" {
+			t.Errorf("%s: got error %v, want check_violation", set, err)
 		}
 	}
 	for _, set := range []string{
@@ -212,7 +219,7 @@ func TestInconsistentRowsAreRefused(t *testing.T) {
 		`gone_at = now()`,
 	} {
 		if _, err := b.raw.Exec(`UPDATE documents SET `+set+` WHERE id = $1`, d.ID); err != nil {
-			t.Errorf("%s: %v", set, err)
+			t.Errorf("%s: got error %v, want none", set, err)
 		}
 	}
 }

@@ -12,13 +12,14 @@ import (
 	"intray/schema"
 )
 
-// BenchmarkListing measures a page of 50 for a user who has ten thousand documents and for one who
-// has a million, beside each other in one table, by each filter and where it chooses few documents,
-// none, or half of all.
+// BenchmarkListing measures a page of 50 items for a user with 10,000 documents and for a user with
+// 1,000,000, in the same table, with filters that select all documents, half of them, few or none.
 func BenchmarkListing(bench *testing.B) {
 	b := setup(bench)
 	half, rare := newID(bench), newID(bench)
-	b.raw.MustExec(`INSERT INTO topics (id, user_id, name) VALUES ($1, NULL, 'Half'), ($2, NULL, 'Rare')`, half, rare)
+	b.raw.MustExec(`
+		INSERT INTO topics (id, user_id, name) VALUES ($1, NULL, 'Half'), ($2, NULL, 'Rare')`,
+		half, rare)
 	owners := []struct {
 		name string
 		id   uuid.UUID
@@ -27,9 +28,12 @@ func BenchmarkListing(bench *testing.B) {
 	for _, o := range owners {
 		fill(bench, b, o.id, o.n)
 	}
-	b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
-		SELECT id, user_id, CASE WHEN filename LIKE 'rare%' THEN $2::uuid ELSE $1 END, 90 FROM documents
-		WHERE filename LIKE 'rare%' OR filename LIKE '%0.pdf' OR filename LIKE '%2.pdf' OR filename LIKE '%4.pdf' OR filename LIKE '%6.pdf' OR filename LIKE '%8.pdf'`, half, rare)
+	b.raw.MustExec(`
+		INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+		SELECT id, user_id, CASE WHEN filename LIKE 'rare%' THEN $2::uuid ELSE $1 END, 90
+		FROM documents
+		WHERE filename LIKE 'rare%' OR filename LIKE '%0.pdf' OR filename LIKE '%2.pdf'
+			OR filename LIKE '%4.pdf' OR filename LIKE '%6.pdf' OR filename LIKE '%8.pdf'`, half, rare)
 	b.raw.MustExec(`VACUUM ANALYZE documents, document_topics`)
 
 	for _, c := range []struct {
@@ -61,7 +65,8 @@ func BenchmarkListing(bench *testing.B) {
 	}
 }
 
-// fill gives the user n documents: of each 100,000 ten are pending and ten called rare.
+// fill stores n documents of the user. Of each 100,000, ten are pending and ten have a filename
+// that begins with rare.
 func fill(bench *testing.B, b *bundle, user uuid.UUID, n int) {
 	bench.Helper()
 	const batch = 5000
@@ -69,7 +74,8 @@ func fill(bench *testing.B, b *bundle, user uuid.UUID, n int) {
 	for from := 0; from < n; from += batch {
 		docs := make([]schema.Document, batch)
 		for i := range docs {
-			d := schema.NewDocument(newID(bench), user, fmt.Sprintf("Invoice %d.pdf", from+i), "application/pdf", 0, now)
+			name := fmt.Sprintf("Invoice %d.pdf", from+i)
+			d := schema.NewDocument(newID(bench), user, name, "application/pdf", 0, now)
 			d.Status = schema.StatusClassified
 			switch (from + i) % 10_000 {
 			case 1:

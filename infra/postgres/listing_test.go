@@ -15,18 +15,20 @@ import (
 	"intray/schema"
 )
 
-// Page after page, a listing gives each document that the filter chooses once, newest first, while
-// others come and go.
-func TestListingIsCompleteAndInOrder(t *testing.T) {
+// TestListingIsCompleteAndOrdered checks that the pages of a listing contain each selected document
+// once, newest first, while other documents are created.
+func TestListingIsCompleteAndOrdered(t *testing.T) {
 	b := setup(t)
 	topics := []uuid.UUID{newID(t), newID(t)}
 	for i, id := range topics {
-		must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(), schema.Topic{ID: id, UserID: &b.alice, Name: []string{"One", "Two"}[i]}))
+		topic := schema.Topic{ID: id, UserID: &b.alice, Name: []string{"One", "Two"}[i]}
+		must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(), topic))
 	}
 	ctx := context.Background()
 	db := b.api.ForUser(b.alice)
 	rapid.Check(t, func(r *rapid.T) {
-		b.raw.MustExec(`DELETE FROM documents; DELETE FROM object_deletions; UPDATE quotas SET used_bytes = 0`)
+		b.raw.MustExec(`DELETE FROM documents; DELETE FROM object_deletions;
+			UPDATE quotas SET used_bytes = 0`)
 		type stored struct {
 			schema.Document
 			topics []uuid.UUID
@@ -34,13 +36,16 @@ func TestListingIsCompleteAndInOrder(t *testing.T) {
 		var all []stored
 		for range rapid.IntRange(0, 12).Draw(r, "documents") {
 			id, _ := uuid.NewV7()
-			name := rapid.SampledFrom([]string{"report.pdf", "100%.txt", "a_b", "a%b", `back\slash`, "ÄRGER.md", "x"}).Draw(r, "name")
-			d, _, err := db.CreateDocument(ctx, schema.NewDocument(id, b.alice, name, "t", 1, time.Now()), "", 100)
+			names := []string{"report.pdf", "100%.txt", "a_b", "a%b", `back\slash`, "ÄRGER.md", "x"}
+			name := rapid.SampledFrom(names).Draw(r, "name")
+			d := schema.NewDocument(id, b.alice, name, "t", 1, time.Now())
+			d, _, err := db.CreateDocument(ctx, d, "", 100)
 			if err != nil {
 				r.Fatal(err)
 			}
 			s := stored{Document: d}
-			if operation := rapid.SampledFrom([]string{"", "confirm", "delete", "expire"}).Draw(r, "operation"); operation != "" {
+			choices := []string{"", "confirm", "delete", "expire"}
+			if operation := rapid.SampledFrom(choices).Draw(r, "operation"); operation != "" {
 				docs, err := b.worker.Transition(ctx, []uuid.UUID{id}, operations[operation])
 				if err != nil {
 					r.Fatal(err)
@@ -50,20 +55,27 @@ func TestListingIsCompleteAndInOrder(t *testing.T) {
 			for _, topic := range topics {
 				if rapid.Bool().Draw(r, "has topic") {
 					s.topics = append(s.topics, topic)
-					b.raw.MustExec(`INSERT INTO document_topics VALUES ($1, $2, $3, 50)`, id, topic, b.alice)
+					b.raw.MustExec(`INSERT INTO document_topics VALUES ($1, $2, $3, 50)`,
+						id, topic, b.alice)
 				}
 			}
 			all = append(all, s)
 		}
+		statuses := []schema.Status{
+			"", schema.StatusPending, schema.StatusUploaded, schema.StatusDeleting,
+		}
 		f := postgres.Filter{
-			Status: rapid.SampledFrom([]schema.Status{"", schema.StatusPending, schema.StatusUploaded, schema.StatusDeleting}).Draw(r, "status"),
+			Status: rapid.SampledFrom(statuses).Draw(r, "status"),
 			Topic:  rapid.SampledFrom([]uuid.UUID{uuid.Nil, topics[0], topics[1]}).Draw(r, "topic"),
-			Query:  rapid.SampledFrom([]string{"", "%", "_", `\`, "RePort", "är", "A_B"}).Draw(r, "query"),
-			Limit:  rapid.IntRange(1, 5).Draw(r, "limit"),
+			Query: rapid.SampledFrom([]string{"", "%", "_", `\`, "RePort", "är", "A_B"}).
+				Draw(r, "query"),
+			Limit: rapid.IntRange(1, 5).Draw(r, "limit"),
 		}
 		var want, got []uuid.UUID
 		for _, s := range slices.Backward(all) {
-			if s.Status != schema.StatusDeleting && (f.Status == "" || s.Status == f.Status) && (f.Topic == uuid.Nil || slices.Contains(s.topics, f.Topic)) &&
+			if s.Status != schema.StatusDeleting &&
+				(f.Status == "" || s.Status == f.Status) &&
+				(f.Topic == uuid.Nil || slices.Contains(s.topics, f.Topic)) &&
 				strings.Contains(strings.ToLower(s.Filename), strings.ToLower(f.Query)) {
 				want = append(want, s.ID)
 			}
@@ -74,13 +86,14 @@ func TestListingIsCompleteAndInOrder(t *testing.T) {
 				r.Fatal(err)
 			}
 			if len(items) > f.Limit || (next != nil && len(items) < f.Limit) {
-				r.Fatalf("%d items on a page of %d, next %v", len(items), f.Limit, next)
+				r.Fatalf("got a page of %d items and cursor %v, want at most %d, and as many "+
+					"unless it is the last page", len(items), next, f.Limit)
 			}
 			for _, item := range items {
 				got = append(got, item.ID)
 				i := slices.IndexFunc(all, func(s stored) bool { return s.ID == item.ID })
 				if len(item.Topics) != len(all[i].topics) {
-					r.Fatalf("%s has topics %v, want %v", item.ID, item.Topics, all[i].topics)
+					r.Fatalf("document %s: got topics %v, want %v", item.ID, item.Topics, all[i].topics)
 				}
 			}
 			if next == nil {
@@ -88,22 +101,24 @@ func TestListingIsCompleteAndInOrder(t *testing.T) {
 			}
 			f.After = next
 			id, _ := uuid.NewV7()
-			if _, _, err := db.CreateDocument(ctx, schema.NewDocument(id, b.alice, "x", "t", 1, time.Now()), "", 1000); err != nil {
+			d := schema.NewDocument(id, b.alice, "x", "t", 1, time.Now())
+			if _, _, err := db.CreateDocument(ctx, d, "", 1000); err != nil {
 				r.Fatal(err)
 			}
 		}
 		if !slices.Equal(got, want) {
-			r.Fatalf("%v, want %v", got, want)
+			r.Fatalf("got documents %v, want %v", got, want)
 		}
 	})
 }
 
-// Where a filter chooses few of many documents, the pages look at a bounded number each and still
-// find all of them.
-func TestListingOfManyDocuments(t *testing.T) {
+// TestListingScanIsBounded checks that each page scans at most a fixed number of documents if a
+// filter selects few of many, and that the pages together contain all selected documents.
+func TestListingScanIsBounded(t *testing.T) {
 	b := setup(t)
 	topic := newID(t)
-	must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(), schema.Topic{ID: topic, UserID: &b.alice, Name: "All"}))
+	must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(),
+		schema.Topic{ID: topic, UserID: &b.alice, Name: "All"}))
 	docs := make([]schema.Document, 45_000)
 	var want []uuid.UUID
 	for i := range docs {
@@ -114,7 +129,9 @@ func TestListingOfManyDocuments(t *testing.T) {
 		}
 	}
 	must(t, postgrestest.AddDocuments(t.Context(), b.raw, docs))
-	b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) SELECT id, user_id, $1, 50 FROM documents`, topic)
+	b.raw.MustExec(`
+		INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+		SELECT id, user_id, $1, 50 FROM documents`, topic)
 	for name, f := range map[string]postgres.Filter{
 		"query":            {Query: "NEEDLE"},
 		"query and status": {Query: "NEEDLE", Status: schema.StatusPending},
@@ -136,23 +153,21 @@ func TestListingOfManyDocuments(t *testing.T) {
 				next = after
 			}
 			if !slices.Equal(got, want) || pages != 3 {
-				t.Errorf("%v on %d pages, want %v on 3", got, pages, want)
+				t.Errorf("got %v on %d pages, want %v on 3 pages", got, pages, want)
 			}
 		})
 	}
 }
 
-// The views of several documents are those that the user has of each.
 func TestDocumentsByID(t *testing.T) {
 	b := setup(t)
-	mine, gone, bobs := newID(t), newID(t), newID(t)
-	must(t, postgrestest.AddDocuments(t.Context(), b.raw, []schema.Document{
-		schema.NewDocument(mine, b.alice, "a", "t", 1, time.Now()), schema.NewDocument(gone, b.alice, "a", "t", 1, time.Now()),
-		schema.NewDocument(bobs, b.bob, "a", "t", 1, time.Now()),
-	}))
-	b.raw.MustExec(`UPDATE documents SET status = 'deleting', gone_at = now() WHERE id = $1`, gone)
-	views, err := b.api.ForUser(b.alice).DocumentsByID(t.Context(), []uuid.UUID{bobs, gone, mine, newID(t)})
-	if err != nil || len(views) != 1 || views[0].ID != mine {
-		t.Errorf("%+v, %v", views, err)
+	own, gone := newDocument(t, b.alice, 1), newDocument(t, b.alice, 1)
+	bobs := newDocument(t, b.bob, 1)
+	must(t, postgrestest.AddDocuments(t.Context(), b.raw, []schema.Document{own, gone, bobs}))
+	b.raw.MustExec(`UPDATE documents SET status = 'deleting', gone_at = now() WHERE id = $1`, gone.ID)
+	ids := []uuid.UUID{bobs.ID, gone.ID, own.ID, newID(t)}
+	views, err := b.api.ForUser(b.alice).DocumentsByID(t.Context(), ids)
+	if err != nil || len(views) != 1 || views[0].ID != own.ID {
+		t.Errorf("got %+v and error %v, want only document %s", views, err, own.ID)
 	}
 }

@@ -13,18 +13,22 @@ import (
 	"intray/schema"
 )
 
-// begin records an upload in parts of the document, whose last URL was issued so long ago.
-func (b *bundle) begin(t testing.TB, d schema.Document, id string, ago time.Duration) schema.MultipartUpload {
+// begin records a multipart upload of the document whose last URL was issued the duration ago.
+func (b *bundle) begin(
+	t testing.TB, d schema.Document, id string, ago time.Duration,
+) schema.MultipartUpload {
 	t.Helper()
 	u, err := b.api.ForUser(d.UserID).AddMultipart(t.Context(), schema.MultipartUpload{
-		UploadID: id, DocumentID: d.ID, ObjectKey: d.ObjectKey, Size: d.Size, PartSize: schema.PartSize(d.Size), RenewedAt: time.Now().Add(-ago),
+		UploadID: id, DocumentID: d.ID, ObjectKey: d.ObjectKey,
+		Size: d.Size, PartSize: schema.PartSize(d.Size), RenewedAt: time.Now().Add(-ago),
 	})
 	must(t, err)
 	return u
 }
 
-// abortable are the ids of the uploads that the worker finds to abort at that time.
-func (b *bundle) abortable(t testing.TB, now time.Time) string {
+// dueAborts returns the ids of the uploads that are due to be aborted at the time, separated by
+// spaces.
+func (b *bundle) dueAborts(t testing.TB, now time.Time) string {
 	t.Helper()
 	due, err := b.worker.DueMultipartAborts(t.Context(), now, 100)
 	must(t, err)
@@ -37,25 +41,26 @@ func (b *bundle) abortable(t testing.TB, now time.Time) string {
 
 func TestMultipart(t *testing.T) {
 	b := setup(t)
-	d, plain := b.create(t, b.alice, "large", 20<<20), b.create(t, b.alice, "plain", 1)
+	d, single := b.create(t, b.alice, "large", 20<<20), b.create(t, b.alice, "single", 1)
 	u := b.begin(t, d, "one", 0)
 	alice := b.api.ForUser(b.alice)
 	m, err := alice.Multipart(t.Context(), d.ID, nil)
 	must(t, err)
-	if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID || !m.RenewedAt.Equal(u.RenewedAt) || m.PartCount() != 3 || m.PartLength(3) != 4<<20 {
-		t.Errorf("found %+v, want %+v", m, u)
+	if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID ||
+		!m.RenewedAt.Equal(u.RenewedAt) || m.PartCount() != 3 || m.PartLength(3) != 4<<20 {
+		t.Errorf("got %+v, want %+v", m, u)
 	}
-	// A second one for the same document is given up at once.
+	// A second upload of the same document is abandoned immediately.
 	if again := b.begin(t, d, "two", 0); again.UploadID != u.UploadID {
-		t.Errorf("the second is %+v, want %+v", again, u)
+		t.Errorf("second AddMultipart: got %+v, want %+v", again, u)
 	}
-	if got := b.abortable(t, time.Now()); got != "two" {
-		t.Errorf("to abort: %q", got)
+	if got := b.dueAborts(t, time.Now()); got != "two" {
+		t.Errorf("got due aborts %q, want two", got)
 	}
-	m, err = alice.Multipart(t.Context(), plain.ID, nil)
+	m, err = alice.Multipart(t.Context(), single.ID, nil)
 	must(t, err)
-	if m.Active || m.ObjectKey != plain.ObjectKey {
-		t.Errorf("without an upload: %+v", m)
+	if m.Active || m.ObjectKey != single.ObjectKey {
+		t.Errorf("document without an upload: got %+v, want an inactive one with its object key", m)
 	}
 	_, err = b.api.ForUser(b.bob).Multipart(t.Context(), d.ID, nil)
 	wantCode(t, err, schema.CodeNotFound)
@@ -63,16 +68,17 @@ func TestMultipart(t *testing.T) {
 	wantCode(t, err, schema.CodeNotFound)
 	must(t, b.api.ForUser(b.bob).DeleteMultipart(t.Context(), "one"))
 	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || !m.Active {
-		t.Errorf("after bob ended it: %+v, %v", m, err)
+		t.Errorf("after DeleteMultipart of bob: got %+v and error %v, want an active upload", m, err)
 	}
 	must(t, alice.DeleteMultipart(t.Context(), "one"))
 	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || m.Active {
-		t.Errorf("after its end: %+v, %v", m, err)
+		t.Errorf("after DeleteMultipart: got %+v and error %v, want no active upload", m, err)
 	}
 }
 
-// Begun concurrently, one goes on and all others are aborted.
-func TestMultipartsOfOneDocument(t *testing.T) {
+// TestDocumentHasOneActiveMultipart checks that of several uploads that are begun concurrently one
+// is active and the others are abandoned.
+func TestDocumentHasOneActiveMultipart(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "large", 20<<20)
 	var all sync.WaitGroup
@@ -83,25 +89,30 @@ func TestMultipartsOfOneDocument(t *testing.T) {
 	all.Wait()
 	for _, w := range winners {
 		if w != winners[0] || w == "" {
-			t.Fatalf("they were given %q", winners)
+			t.Fatalf("got uploads %q, want the same one for all calls", winners)
 		}
 	}
-	if got := b.abortable(t, time.Now()); len(strings.Fields(got)) != 7 || strings.Contains(got, winners[0]) {
-		t.Errorf("%q goes on, to abort: %q", winners[0], got)
+	got := b.dueAborts(t, time.Now())
+	if len(strings.Fields(got)) != 7 || strings.Contains(got, winners[0]) {
+		t.Errorf("got due aborts %q, want all 7 uploads except %q", got, winners[0])
 	}
 }
 
-func TestRenewingAMultipart(t *testing.T) {
+func TestMultipartRenewal(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "large", 20<<20)
 	b.begin(t, d, "one", 50*time.Minute)
 	b.raw.MustExec(`UPDATE documents SET url_issued_at = now() - interval '50 minutes'`)
 	issued := func() (ago time.Duration) {
 		var document, upload float64
-		must(t, b.raw.QueryRow(`SELECT extract(epoch FROM now() - d.url_issued_at), extract(epoch FROM now() - m.renewed_at)
-			FROM documents d JOIN multipart_uploads m ON m.document_id = d.id`).Scan(&document, &upload))
+		must(t, b.raw.QueryRow(`
+			SELECT extract(epoch FROM now() - d.url_issued_at),
+				extract(epoch FROM now() - m.renewed_at)
+			FROM documents d JOIN multipart_uploads m ON m.document_id = d.id`).
+			Scan(&document, &upload))
 		if diff := document - upload; diff > 1 || diff < -1 {
-			t.Errorf("the document's URL is %f s old, the upload's %f s", document, upload)
+			t.Errorf("got a URL age of %f s for the document and %f s for the upload, want equal ages",
+				document, upload)
 		}
 		return time.Duration(document * float64(time.Second)).Round(time.Minute)
 	}
@@ -112,26 +123,26 @@ func TestRenewingAMultipart(t *testing.T) {
 	}{{nil, 50 * time.Minute}, {&now, 0}} {
 		m, err := alice.Multipart(t.Context(), d.ID, step.renewed)
 		if must(t, err); !m.Active {
-			t.Fatal("it does not go on")
+			t.Fatal("got an inactive upload, want an active one")
 		}
 		if got := issued(); got != step.want {
-			t.Errorf("renewed %v: %s ago, want %s", step.renewed, got, step.want)
+			t.Errorf("renewed at %v: got a URL age of %s, want %s", step.renewed, got, step.want)
 		}
 	}
 	soon := now.Add(30 * time.Second) // within the minute
 	m, err := alice.Multipart(t.Context(), d.ID, &soon)
 	if must(t, err); m.RenewedAt.After(now.Add(time.Second)) {
-		t.Error("each part moves the time")
+		t.Errorf("renewed within a minute: got time %s, want it unchanged", m.RenewedAt)
 	}
-	// What was given up is not renewed, and says so.
+	// An abandoned upload is not renewed.
 	b.raw.MustExec(`UPDATE multipart_uploads SET aborting_at = now()`)
 	later := now.Add(time.Hour)
 	if m, err = alice.Multipart(t.Context(), d.ID, &later); err != nil || m.Active || issued() != 0 {
-		t.Errorf("given up: %+v, %v", m, err)
+		t.Errorf("abandoned upload: got %+v and error %v, want an inactive one", m, err)
 	}
 }
 
-func TestAbortableMultiparts(t *testing.T) {
+func TestDueMultipartAborts(t *testing.T) {
 	b := setup(t)
 	now := time.Now()
 	upload := func(name string, ago time.Duration) schema.Document {
@@ -139,97 +150,103 @@ func TestAbortableMultiparts(t *testing.T) {
 		b.begin(t, d, name, ago)
 		return d
 	}
-	upload("waits", 2*time.Hour)
+	upload("pending", 2*time.Hour)
 	expire := func(d schema.Document) {
-		b.raw.MustExec(`UPDATE documents SET url_issued_at = now() - interval '2 hours' WHERE id = $1`, d.ID)
-		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Expire(now) })
+		b.raw.MustExec(`
+			UPDATE documents SET url_issued_at = now() - interval '2 hours' WHERE id = $1`, d.ID)
+		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+			return d.Expire(now)
+		})
 	}
 	expire(upload("expired", 61*time.Minute))
 	expire(upload("renewed", 59*time.Minute))
 	b.transition(t, upload("deleted", 0).ID, remove)
 	b.transition(t, upload("uploaded", 0).ID, confirm)
-	b.transition(t, upload("rejected", 0).ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Confirm(schema.Object{Size: d.Size + 1}, q, now)
-	})
+	b.transition(t, upload("rejected", 0).ID, operations["wrong size"])
 	b.raw.MustExec(`DELETE FROM documents WHERE id = $1`, upload("gone", 0).ID)
 	for range 2 {
-		if got := b.abortable(t, now); got != "deleted expired gone rejected uploaded" {
-			t.Errorf("to abort: %q", got)
+		want := "deleted expired gone rejected uploaded"
+		if got := b.dueAborts(t, now); got != want {
+			t.Errorf("got due aborts %q, want %q", got, want)
 		}
 	}
-	must(t, b.worker.RecordAbortFailure(t.Context(), "deleted", "refused", now.Add(20*time.Second)))
+	next := now.Add(20 * time.Second)
+	must(t, b.worker.RecordAbortFailure(t.Context(), "deleted", "refused", next))
 	must(t, b.worker.DeleteMultipart(t.Context(), "gone"))
-	if got := b.abortable(t, now); got != "expired rejected uploaded" {
-		t.Errorf("to abort after one failed and one ended: %q", got)
+	if got := b.dueAborts(t, now); got != "expired rejected uploaded" {
+		t.Errorf("after a failed and a completed abort: got due aborts %q, want the other three", got)
 	}
 	due, err := b.worker.DueMultipartAborts(t.Context(), now.Add(30*time.Second), 100)
 	must(t, err)
 	if last := due[len(due)-1]; last.UploadID != "deleted" || last.Attempts != 1 {
-		t.Errorf("the one that failed: %+v", last)
+		t.Errorf("got last due abort %+v, want the failed one with 1 attempt", last)
 	}
 }
 
-// An upload that is being renewed while the worker looks is not given up, and one that was given up
-// is not renewed.
-func TestRenewingRacesGivingUp(t *testing.T) {
+// TestMultipartRenewalDuringAbort checks that, if an upload is renewed and abandoned concurrently,
+// exactly one of the two succeeds.
+func TestMultipartRenewalDuringAbort(t *testing.T) {
 	b := setup(t)
 	for range 20 {
 		now := time.Now()
 		d := b.create(t, b.alice, "large", 10)
 		b.begin(t, d, d.ID.String(), 2*time.Hour)
-		b.raw.MustExec(`UPDATE documents SET status = 'expired', url_issued_at = now() - interval '2 hours' WHERE id = $1`, d.ID)
+		b.raw.MustExec(`
+			UPDATE documents SET status = 'expired', url_issued_at = now() - interval '2 hours'
+			WHERE id = $1`, d.ID)
 		var all sync.WaitGroup
 		var m postgres.Multipart
 		var aborted string
 		all.Go(func() {
 			var err error
-			if m, err = b.api.ForUser(b.alice).Multipart(t.Context(), d.ID, &now); err != nil {
+			m, err = b.api.ForUser(b.alice).Multipart(t.Context(), d.ID, &now)
+			if err != nil {
 				t.Error(err)
 			}
 		})
-		all.Go(func() { aborted = b.abortable(t, now) })
+		all.Go(func() { aborted = b.dueAborts(t, now) })
 		all.Wait()
 		if m.Active == strings.Contains(aborted, d.ID.String()) {
-			t.Fatalf("goes on: %v; aborted: %q", m.Active, aborted)
+			t.Fatalf("got active %v and due aborts %q, want the upload either active or due",
+				m.Active, aborted)
 		}
 		b.raw.MustExec(`DELETE FROM multipart_uploads`)
 	}
 }
 
-func TestMultipartsAreTheirOwners(t *testing.T) {
+func TestMultipartsOfOtherUsersAreNotFound(t *testing.T) {
 	b := setup(t)
-	d, foreign := b.create(t, b.alice, "mine", 10), b.create(t, b.bob, "foreign", 10)
-	b.begin(t, d, "mine", 0)
-	b.begin(t, foreign, "foreign", 0)
+	d, bobs := b.create(t, b.alice, "alices", 10), b.create(t, b.bob, "bobs", 10)
+	b.begin(t, d, "alices", 0)
+	b.begin(t, bobs, "bobs", 0)
 	for user, want := range map[uuid.UUID]int{uuid.Nil: 0, b.alice: 1, b.administrator: 0} {
 		asUser(t, b.rawAPI, user, func(tx *sqlx.Tx) {
 			var n int
 			must(t, tx.Get(&n, `SELECT count(*) FROM multipart_uploads`))
 			result, err := tx.Exec(`DELETE FROM multipart_uploads`)
 			must(t, err)
-			if gone, _ := result.RowsAffected(); n != want || int(gone) != want {
-				t.Errorf("%s sees %d and deletes %d, want %d", user, n, gone, want)
+			if deleted, _ := result.RowsAffected(); n != want || int(deleted) != want {
+				t.Errorf("user %s: got %d visible and %d deleted uploads, want %d", user, n, deleted, want)
 			}
 		})
 	}
-	const insert = `INSERT INTO multipart_uploads (upload_id, document_id, user_id, object_key, size, part_size) VALUES ('x', $1, $2, $3, 1, 1)`
+	const insert = `
+		INSERT INTO multipart_uploads (upload_id, document_id, user_id, object_key, size, part_size)
+		VALUES ('x', $1, $2, $3, 1, 1)`
 	for name, args := range map[string][]any{
-		"for bob":                 {foreign.ID, b.bob, foreign.ObjectKey},
-		"of bob's document":       {foreign.ID, b.alice, foreign.ObjectKey},
-		"at the key of bob's":     {d.ID, b.alice, foreign.ObjectKey},
-		"of no document":          {newID(t), b.alice, d.ObjectKey},
+		"for bob":                 {bobs.ID, b.bob, bobs.ObjectKey},
+		"of bob's document":       {bobs.ID, b.alice, bobs.ObjectKey},
+		"at bob's object key":     {d.ID, b.alice, bobs.ObjectKey},
+		"of an unknown document":  {newID(t), b.alice, d.ObjectKey},
 		"under another user's id": {d.ID, b.bob, d.ObjectKey},
 	} {
 		asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
-			if _, err := tx.Exec(insert, args...); err == nil || !strings.Contains(err.Error(), "42501") {
-				t.Errorf("%s: %v, want insufficient privilege", name, err)
-			}
+			wantInsufficientPrivilege(t, "insert "+name, execStatement(tx, insert, args...))
 		})
 	}
 	if n := count(t, b.rawWorker, `SELECT count(*) FROM multipart_uploads`); n != 2 {
-		t.Errorf("the worker sees %d of 2", n)
+		t.Errorf("role worker: got %d uploads, want 2", n)
 	}
-	if _, err := b.rawWorker.Exec(insert, d.ID, b.alice, d.ObjectKey); err == nil {
-		t.Error("the worker could begin one")
-	}
+	wantInsufficientPrivilege(t, "insert as worker",
+		execStatement(b.rawWorker, insert, d.ID, b.alice, d.ObjectKey))
 }

@@ -17,10 +17,13 @@ import (
 	"intray/schema/migrations"
 )
 
-func TestErrorsHoldNoPassword(t *testing.T) {
+func TestErrorsDoNotContainThePassword(t *testing.T) {
 	for _, text := range []string{
-		"postgres://api:hunter2%zz@127.0.0.1/intray", "postgres://api:hunter2@127.0.0.1:port/intray", "host=x password='hunter2",
-		"postgres://api:hunter2@127.0.0.1:1/intray?sslmode=disable", "postgres://api:hunter2@127.0.0.1:1/intray?sslmode=hunter2",
+		"postgres://api:hunter2%zz@127.0.0.1/intray",
+		"postgres://api:hunter2@127.0.0.1:port/intray",
+		"host=x password='hunter2",
+		"postgres://api:hunter2@127.0.0.1:1/intray?sslmode=disable",
+		"postgres://api:hunter2@127.0.0.1:1/intray?sslmode=hunter2",
 	} {
 		errs := []error{
 			postgres.Migrate(t.Context(), text, logger()),
@@ -33,13 +36,13 @@ func TestErrorsHoldNoPassword(t *testing.T) {
 		}
 		for _, err := range append(errs, err) {
 			if err == nil || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("%v", err)
+				t.Errorf("got error %v, want one without the password", err)
 			}
 		}
 	}
 }
 
-func TestRolesSignInWithTheirPassword(t *testing.T) {
+func TestRolesLogInWithTheirPassword(t *testing.T) {
 	b := setup(t)
 	u, err := url.Parse(postgrestest.RoleURL(b.url, "api"))
 	must(t, err)
@@ -47,12 +50,14 @@ func TestRolesSignInWithTheirPassword(t *testing.T) {
 	db, err := postgres.Open(u.String(), postgres.Options{})
 	must(t, err)
 	defer func() { _ = db.Close() }()
-	// Nothing that is in hand is at fault: it waits until the password is right again.
-	if err := db.Ping(t.Context()); !errors.Is(err, postgres.ErrUnavailable) || strings.Contains(err.Error(), "wrong") {
-		t.Errorf("with a wrong password: %v", err)
+	// Rejected credentials count as an outage, because the messages that are being handled are not the
+	// cause.
+	err = db.Ping(t.Context())
+	if !errors.Is(err, postgres.ErrUnavailable) || strings.Contains(err.Error(), "wrong") {
+		t.Errorf("wrong password: got error %v, want ErrUnavailable without the password", err)
 	}
 	if err := postgres.ProvisionRoles(t.Context(), b.url, "", "x"); err == nil {
-		t.Error("an empty password is accepted")
+		t.Error("empty password: got no error, want one")
 	}
 }
 
@@ -63,45 +68,53 @@ func TestUnavailable(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	must(t, listener.Close())
-	db, err := postgres.Open("postgres://api:x@"+listener.Addr().String()+"/intray?sslmode=disable", postgres.Options{})
+	address := "postgres://api:x@" + listener.Addr().String() + "/intray?sslmode=disable"
+	db, err := postgres.Open(address, postgres.Options{})
 	must(t, err)
 	defer func() { _ = db.Close() }()
 	if err := db.Ping(t.Context()); !errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("refused: %v", err)
+		t.Errorf("refused connection: got error %v, want ErrUnavailable", err)
 	}
-	if _, err := db.ForUser(b.alice).Me(t.Context()); !errors.Is(err, postgres.ErrUnavailable) || schema.CodeOf(err) != schema.CodeInternal {
-		t.Errorf("refused: %v", err)
+	_, err = db.ForUser(b.alice).Me(t.Context())
+	if !errors.Is(err, postgres.ErrUnavailable) || schema.CodeOf(err) != schema.CodeInternal {
+		t.Errorf("refused connection: got error %v, want ErrUnavailable and no code", err)
 	}
 
-	// A process that stands still within a transaction holds the others no longer than allowed.
-	quick, err := postgres.Open(postgrestest.RoleURL(b.url, "worker"), postgres.Options{LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second, IdleInTransactionTimeout: 300 * time.Millisecond})
+	// A process that hangs in a transaction blocks others only until the timeout.
+	quick, err := postgres.Open(postgrestest.RoleURL(b.url, "worker"), postgres.Options{
+		LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second,
+		IdleInTransactionTimeout: 300 * time.Millisecond,
+	})
 	must(t, err)
 	defer func() { _ = quick.Close() }()
 	stopped, resume := make(chan struct{}), make(chan struct{})
 	result := make(chan error, 1)
 	go func() {
-		_, err := quick.Transition(context.Background(), []uuid.UUID{d.ID}, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		hang := func(d *schema.Document, q *schema.Quota) schema.Decision {
 			close(stopped)
 			<-resume
 			return confirm(d, q)
-		})
+		}
+		_, err := quick.Transition(context.Background(), []uuid.UUID{d.ID}, hang)
 		result <- err
 	}()
 	<-stopped
-	if _, err := quick.Transition(t.Context(), []uuid.UUID{d.ID}, confirm); !errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("locked: %v", err)
+	_, err = quick.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
+	if !errors.Is(err, postgres.ErrUnavailable) {
+		t.Errorf("locked document: got error %v, want ErrUnavailable", err)
 	}
-	b.transition(t, d.ID, confirm) // waits 5 s at most
+	b.transition(t, d.ID, confirm) // its lock timeout is 5 s
 	close(resume)
 	if err := <-result; !errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("the one that stood still: %v", err)
+		t.Errorf("transaction that was idle too long: got error %v, want ErrUnavailable", err)
 	}
 	b.checkQuotas(t)
 
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := b.worker.Transition(ctx, []uuid.UUID{d.ID}, confirm); !errors.Is(err, context.Canceled) || errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("canceled: %v", err)
+	_, err = b.worker.Transition(ctx, []uuid.UUID{d.ID}, confirm)
+	if !errors.Is(err, context.Canceled) || errors.Is(err, postgres.ErrUnavailable) {
+		t.Errorf("canceled context: got error %v, want context.Canceled and not ErrUnavailable", err)
 	}
 }
 
@@ -110,16 +123,19 @@ func TestCheckSchema(t *testing.T) {
 	for _, db := range []*postgres.DB{b.owner, b.api, b.worker} {
 		must(t, db.CheckSchema(t.Context()))
 	}
-	needed := migrations.Newest()
-	b.raw.MustExec(`INSERT INTO applied_migrations (version) VALUES ($1)`, needed+1)
+	required := migrations.Newest()
+	b.raw.MustExec(`INSERT INTO applied_migrations (version) VALUES ($1)`, required+1)
 	must(t, b.api.CheckSchema(t.Context()))
-	b.raw.MustExec(`DELETE FROM applied_migrations WHERE version >= $1`, needed)
-	var old *postgres.OutdatedSchemaError
-	if err := b.api.CheckSchema(t.Context()); !errors.As(err, &old) || old.Required != needed || old.Version >= needed || old.Version == 0 {
-		t.Errorf("an older one: %v", err)
+	b.raw.MustExec(`DELETE FROM applied_migrations WHERE version >= $1`, required)
+	var outdated *postgres.OutdatedSchemaError
+	err := b.api.CheckSchema(t.Context())
+	if !errors.As(err, &outdated) || outdated.Required != required ||
+		outdated.Version >= required || outdated.Version == 0 {
+		t.Errorf("older schema: got error %v, want an OutdatedSchemaError", err)
 	}
 	b.raw.MustExec(`DROP TABLE applied_migrations`)
-	if err := b.api.CheckSchema(t.Context()); !errors.As(err, &old) || old.Version != 0 {
-		t.Errorf("without migrations: %v", err)
+	err = b.api.CheckSchema(t.Context())
+	if !errors.As(err, &outdated) || outdated.Version != 0 {
+		t.Errorf("no migrations: got error %v, want an OutdatedSchemaError with version 0", err)
 	}
 }

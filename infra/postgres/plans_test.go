@@ -16,19 +16,20 @@ import (
 	"intray/schema"
 )
 
-// TestSessionsLeaveThePlannerAlone compares the planner's settings of a session with the server's.
-func TestSessionsLeaveThePlannerAlone(t *testing.T) {
+// TestSessionsDoNotChangePlannerSettings compares the planner's settings of a session with the
+// server's.
+func TestSessionsDoNotChangePlannerSettings(t *testing.T) {
 	b := setup(t)
 	var changed []string
 	must(t, b.worker.Pool().Select(&changed, `SELECT name || ' = ' || setting FROM pg_settings
 		WHERE source = 'client' AND (category LIKE 'Query Tuning%' OR name LIKE 'enable_%')`))
 	if len(changed) > 0 {
-		t.Errorf("sessions set %q, want none of the planner's settings", changed)
+		t.Errorf("got changed planner settings %q, want none", changed)
 	}
 }
 
-// TestBatchesUseIndexes counts the scans of whole tables that a batch of a thousand keys causes, in
-// tables of 20,000 rows, with fresh statistics and with none.
+// TestBatchesUseIndexes checks that calls with a batch of 1,000 keys make no sequential scans of
+// tables with 20,000 rows, with current statistics and with none.
 func TestBatchesUseIndexes(t *testing.T) {
 	const batch = 1000
 	for _, analyzed := range []bool{false, true} {
@@ -41,10 +42,17 @@ func TestBatchesUseIndexes(t *testing.T) {
 		b.raw.MustExec(`UPDATE documents SET status = 'expired' WHERE id < $1`, all[3000])
 		topic := newID(t)
 		b.raw.MustExec(`INSERT INTO topics (id, name) VALUES ($1, 'Invoices')`, topic)
-		b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence) SELECT id, user_id, $1, 90 FROM documents`, topic)
-		b.raw.MustExec(`INSERT INTO object_deletions (object_key, document_id, user_id, next_attempt_at)
-			SELECT 'gone/' || object_key, id, user_id, now() - make_interval(secs => row_number() OVER ()) FROM documents`)
-		b.raw.MustExec(`INSERT INTO document_attempts SELECT id, 'DOCUMENTS', 'classify', now(), 1, 'busy' FROM documents`)
+		b.raw.MustExec(`
+			INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+			SELECT id, user_id, $1, 90 FROM documents`, topic)
+		b.raw.MustExec(`
+			INSERT INTO object_deletions (object_key, document_id, user_id, next_attempt_at)
+			SELECT 'gone/' || object_key, id, user_id,
+				now() - make_interval(secs => row_number() OVER ())
+			FROM documents`)
+		b.raw.MustExec(`
+			INSERT INTO document_attempts
+			SELECT id, 'DOCUMENTS', 'classify', now(), 1, 'busy' FROM documents`)
 		if analyzed {
 			for _, table := range tables {
 				b.raw.MustExec(`VACUUM ANALYZE ` + table)
@@ -55,7 +63,9 @@ func TestBatchesUseIndexes(t *testing.T) {
 		for i, key := range keys {
 			gone[i] = "gone/" + key
 		}
-		worker, owner, api := single(t, postgrestest.RoleURL(b.url, "worker")), single(t, b.url), single(t, postgrestest.RoleURL(b.url, "api"))
+		owner := single(t, b.url)
+		worker := single(t, postgrestest.RoleURL(b.url, "worker"))
+		api := single(t, postgrestest.RoleURL(b.url, "api"))
 		for _, call := range []struct {
 			name string
 			db   *postgres.DB
@@ -75,10 +85,14 @@ func TestBatchesUseIndexes(t *testing.T) {
 				return len(docs), err
 			}, batch},
 			{"Transition", worker, func(ctx context.Context) (int, error) {
-				docs, err := worker.Transition(ctx, ids, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+				change := func(d *schema.Document, _ *schema.Quota) schema.Decision {
 					d.Version++
-					return schema.Decision{Changed: true, DeleteObject: true, Topics: []schema.DocumentTopic{{TopicID: topic, Confidence: 80}}}
-				})
+					return schema.Decision{
+						Changed: true, DeleteObject: true,
+						Topics: []schema.DocumentTopic{{TopicID: topic, Confidence: 80}},
+					}
+				}
+				docs, err := worker.Transition(ctx, ids, change)
 				return len(docs), err
 			}, batch},
 			{"MarkUnpublished and MarkPublished", worker, func(ctx context.Context) (int, error) {
@@ -89,31 +103,35 @@ func TestBatchesUseIndexes(t *testing.T) {
 				return len(docs), err
 			}, batch},
 			{"RecordAttempt", worker, func(ctx context.Context) (int, error) {
-				return 0, worker.RecordAttempt(ctx, ids, postgres.Attempt{Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy"})
+				return 0, worker.RecordAttempt(ctx, ids, postgres.Attempt{
+					Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy",
+				})
 			}, 0},
-			{"KeyStates", worker, func(ctx context.Context) (int, error) {
+			{"ObjectKeyStates", worker, func(ctx context.Context) (int, error) {
 				states, err := worker.ObjectKeyStates(ctx, gone)
 				return len(states), err
 			}, batch},
-			{"DeletionDone", worker, func(ctx context.Context) (int, error) {
+			{"MarkDeleted", worker, func(ctx context.Context) (int, error) {
 				due, err := worker.DueDeletions(ctx, time.Now().Add(time.Hour), batch)
 				if err == nil {
 					err = worker.MarkDeleted(ctx, due)
 				}
 				return len(due), err
 			}, batch},
-			{"RearmDeletions", worker, func(ctx context.Context) (int, error) {
+			{"RepeatDeletions", worker, func(ctx context.Context) (int, error) {
 				_, err := worker.RepeatDeletions(ctx, gone)
 				return 0, err
 			}, 0},
-			{"RequestDeletions", owner, func(ctx context.Context) (int, error) { return owner.RequestUnknownDeletions(ctx, keys) }, 0},
+			{"RequestUnknownDeletions", owner, func(ctx context.Context) (int, error) {
+				return owner.RequestUnknownDeletions(ctx, keys)
+			}, 0},
 			{"DocumentStates", worker, func(ctx context.Context) (int, error) {
 				states, err := worker.DocumentStates(ctx, ids, keys)
 				return len(states), err
 			}, 2 * batch},
-			{"DocumentFacts", owner, func(ctx context.Context) (int, error) {
-				facts, err := owner.DocumentInfos(ctx, ids, keys)
-				return len(facts), err
+			{"DocumentInfos", owner, func(ctx context.Context) (int, error) {
+				infos, err := owner.DocumentInfos(ctx, ids, keys)
+				return len(infos), err
 			}, batch},
 			{"Documents", api, func(ctx context.Context) (int, error) {
 				for _, f := range []postgres.Filter{
@@ -134,18 +152,20 @@ func TestBatchesUseIndexes(t *testing.T) {
 				_, uploads := worker.DueMultipartAborts(ctx, now, batch)
 				return 0, errors.Join(pending, unpublished, unclassified, purge, uploads)
 			}, 0},
-			{"RemoveDocumentsOf", owner, func(ctx context.Context) (int, error) { return owner.RemoveUserDocuments(ctx, b.alice, batch) }, batch},
+			{"RemoveUserDocuments", owner, func(ctx context.Context) (int, error) {
+				return owner.RemoveUserDocuments(ctx, b.alice, batch)
+			}, batch},
 		} {
 			t.Run(fmt.Sprintf("%s, analyzed %v", call.name, analyzed), func(t *testing.T) {
 				before := scans(t, call.db)
 				got, err := call.run(t.Context())
 				if err != nil || got != call.want {
-					t.Fatalf("got %d, %v; want %d", got, err, call.want)
+					t.Fatalf("got result %d and error %v, want %d", got, err, call.want)
 				}
 				after := scans(t, call.db)
 				for _, table := range tables {
 					if n := after[table] - before[table]; n != 0 {
-						t.Errorf("%d scans of the whole table %s, want 0", n, table)
+						t.Errorf("got %d sequential scans of table %s, want 0", n, table)
 					}
 				}
 			})
@@ -153,8 +173,9 @@ func TestBatchesUseIndexes(t *testing.T) {
 	}
 }
 
-// TestKeptPlansUseIndexes makes the plans that a session keeps while the tables hold a few rows.
-func TestKeptPlansUseIndexes(t *testing.T) {
+// TestCachedPlansUseIndexes checks that plans that a session caches while the tables have few rows
+// use indexes.
+func TestCachedPlansUseIndexes(t *testing.T) {
 	b := setup(t)
 	b.raw.MustExec(`ALTER TABLE documents SET (autovacuum_enabled = false)`)
 	few, _ := fillDocuments(t, b.raw, b.alice, 60)
@@ -170,19 +191,20 @@ func TestKeptPlansUseIndexes(t *testing.T) {
 			must(t, err)
 		}
 	}
-	for range 10 { // PostgreSQL keeps the plan after five calls
+	for range 10 { // PostgreSQL caches the generic plan after five calls
 		use()
 	}
 	fillDocuments(t, b.raw, b.alice, 5000)
 	before := scans(t, db)
 	use()
 	if n := scans(t, db)["documents"] - before["documents"]; n != 0 {
-		t.Errorf("%d scans of the whole table documents, want 0", n)
+		t.Errorf("got %d sequential scans of table documents, want 0", n)
 	}
 }
 
-// TestKeptPlansOfForeignKeysUseIndexes does so for the checks of foreign keys.
-func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
+// TestCachedForeignKeyPlansUseIndexes checks the same for the plans of foreign key checks and
+// cascades.
+func TestCachedForeignKeyPlansUseIndexes(t *testing.T) {
 	b := setup(t)
 	tables := []string{"documents", "document_topics", "document_attempts", "document_examples"}
 	for _, table := range tables {
@@ -198,10 +220,12 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 		run  func(id uuid.UUID) error
 	}{
 		{"Transition", func(id uuid.UUID) error {
-			_, err := db.Transition(t.Context(), []uuid.UUID{id}, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+			change := func(d *schema.Document, _ *schema.Quota) schema.Decision {
 				d.Version++
-				return schema.Decision{Changed: true, Topics: []schema.DocumentTopic{{TopicID: topic, Confidence: 80}}}
-			})
+				topics := []schema.DocumentTopic{{TopicID: topic, Confidence: 80}}
+				return schema.Decision{Changed: true, Topics: topics}
+			}
+			_, err := db.Transition(t.Context(), []uuid.UUID{id}, change)
 			return err
 		}},
 		{"RecordAttempt", func(id uuid.UUID) error {
@@ -209,12 +233,15 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 				Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy",
 			})
 		}},
-		{"KeepExample", func(id uuid.UUID) error { return db.SaveExample(t.Context(), id, []byte("x")) }},
-		{"MarkPublished of a document that is gone", func(id uuid.UUID) error {
-			docs, err := db.Transition(t.Context(), []uuid.UUID{id}, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		{"SaveExample", func(id uuid.UUID) error {
+			return db.SaveExample(t.Context(), id, []byte("x"))
+		}},
+		{"MarkPublished of a gone document", func(id uuid.UUID) error {
+			end := func(d *schema.Document, q *schema.Quota) schema.Decision {
 				d.Status = schema.StatusDeleting
 				return d.MarkGone(q, schema.Now())
-			})
+			}
+			docs, err := db.Transition(t.Context(), []uuid.UUID{id}, end)
 			if err != nil {
 				return err
 			}
@@ -222,7 +249,7 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 		}},
 	} {
 		t.Run(call.name, func(t *testing.T) {
-			for _, id := range few[:10] { // PostgreSQL keeps the plan after five calls
+			for _, id := range few[:10] { // PostgreSQL caches the generic plan after five calls
 				must(t, call.run(id))
 			}
 			many, _ := fillDocuments(t, b.raw, b.alice, 5000)
@@ -233,16 +260,17 @@ func TestKeptPlansOfForeignKeysUseIndexes(t *testing.T) {
 			after := scans(t, db)
 			for _, table := range tables {
 				if n := after[table] - before[table]; n != 0 {
-					t.Errorf("%d scans of the whole table %s, want 0", n, table)
+					t.Errorf("got %d sequential scans of table %s, want 0", n, table)
 				}
 			}
 			b.raw.MustExec(`DELETE FROM documents WHERE id >= $1`, many[0])
-			b.raw.MustExec(`VACUUM ANALYZE documents, document_topics, document_attempts, document_examples`)
+			b.raw.MustExec(`
+				VACUUM ANALYZE documents, document_topics, document_attempts, document_examples`)
 		})
 	}
 }
 
-// single returns a DB of one connection.
+// single returns a DB with one connection.
 func single(t *testing.T, url string) *postgres.DB {
 	t.Helper()
 	db, err := postgres.Open(url, postgres.Options{MaxConns: 1})
@@ -251,8 +279,8 @@ func single(t *testing.T, url string) *postgres.DB {
 	return db
 }
 
-// scans returns how often each table was scanned from end to end. The DB has one connection, whose
-// own scans are counted up to now.
+// scans returns the number of sequential scans of each table. The DB must have one connection, so
+// that its own scans are included.
 func scans(t *testing.T, db *postgres.DB) map[string]int {
 	t.Helper()
 	var rows []struct {
@@ -261,7 +289,8 @@ func scans(t *testing.T, db *postgres.DB) map[string]int {
 	}
 	_, err := db.Pool().ExecContext(t.Context(), `SELECT pg_stat_force_next_flush()`)
 	must(t, err)
-	must(t, db.Pool().SelectContext(t.Context(), &rows, `SELECT relname, seq_scan FROM pg_stat_user_tables`))
+	must(t, db.Pool().SelectContext(t.Context(), &rows,
+		`SELECT relname, seq_scan FROM pg_stat_user_tables`))
 	counts := make(map[string]int, len(rows))
 	for _, r := range rows {
 		counts[r.Table] = r.Scans
@@ -269,8 +298,10 @@ func scans(t *testing.T, db *postgres.DB) map[string]int {
 	return counts
 }
 
-// fillDocuments gives a user n classified documents and returns their ids and object keys.
-func fillDocuments(t testing.TB, raw *sqlx.DB, user uuid.UUID, n int) (ids []uuid.UUID, keys []string) {
+// fillDocuments stores n classified documents of a user and returns their ids and object keys.
+func fillDocuments(
+	t testing.TB, raw *sqlx.DB, user uuid.UUID, n int,
+) (ids []uuid.UUID, keys []string) {
 	t.Helper()
 	ids, keys = make([]uuid.UUID, n), make([]string, n)
 	for i := range ids {
@@ -282,9 +313,12 @@ func fillDocuments(t testing.TB, raw *sqlx.DB, user uuid.UUID, n int) (ids []uui
 		list, err := json.Marshal(ids[from:min(from+batch, n)])
 		must(t, err)
 		_, err = raw.ExecContext(t.Context(), `
-			INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, created_at, url_issued_at, changed_at)
-			SELECT id, $1, document_object_key(id), 'Invoice ' || id || '.pdf', 'application/pdf', 0, 'classified', now(), now(), now()
-			FROM (SELECT v::uuid AS id FROM jsonb_array_elements_text($2::jsonb) AS v) AS n`, user, string(list))
+			INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
+				created_at, url_issued_at, changed_at)
+			SELECT id, $1, document_object_key(id), 'Invoice ' || id || '.pdf', 'application/pdf', 0,
+				'classified', now(), now(), now()
+			FROM (SELECT v::uuid AS id FROM jsonb_array_elements_text($2::jsonb) AS v) AS n`,
+			user, string(list))
 		must(t, err)
 	}
 	return ids, keys

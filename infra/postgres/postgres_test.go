@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,11 +20,11 @@ import (
 
 func TestMain(m *testing.M) {
 	localtest.RunHelperProcess()
-	// Waiting for the servers that the tests share; this package starts no process.
+	// localtest waits for the server processes that the tests share. This package starts no process.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"))
 }
 
-// bundle is one fresh database and its three roles.
+// bundle is a new database with connections in its three roles, and three users.
 type bundle struct {
 	url           string
 	owner         *postgres.DB
@@ -39,8 +40,9 @@ type bundle struct {
 func setup(t testing.TB) *bundle {
 	t.Helper()
 	b := &bundle{url: localtest.PostgresMigrated(t, postgrestest.Migrate)}
-	b.owner, b.api, b.worker = open(t, b.url), open(t, postgrestest.RoleURL(b.url, "api")), open(t, postgrestest.RoleURL(b.url, "worker"))
-	b.raw, b.rawAPI, b.rawWorker = openRaw(t, b.url), openRaw(t, postgrestest.RoleURL(b.url, "api")), openRaw(t, postgrestest.RoleURL(b.url, "worker"))
+	api, worker := postgrestest.RoleURL(b.url, "api"), postgrestest.RoleURL(b.url, "worker")
+	b.owner, b.api, b.worker = open(t, b.url), open(t, api), open(t, worker)
+	b.raw, b.rawAPI, b.rawWorker = openRaw(t, b.url), openRaw(t, api), openRaw(t, worker)
 	b.alice = b.user(t, "alice@example.org", schema.RoleUser)
 	b.bob = b.user(t, "bob@example.org", schema.RoleUser)
 	b.administrator = b.user(t, "admin@example.org", schema.RoleAdmin)
@@ -82,19 +84,25 @@ func newID(t testing.TB) uuid.UUID {
 func (b *bundle) user(t testing.TB, email string, role schema.Role) uuid.UUID {
 	t.Helper()
 	id := newID(t)
-	if err := b.owner.AddUser(t.Context(), postgres.NewUser{ID: id, Email: email, PasswordHash: "hash of " + email, Role: role}); err != nil {
-		t.Fatal(err)
-	}
+	must(t, b.owner.AddUser(t.Context(), postgres.NewUser{
+		ID: id, Email: email, PasswordHash: "hash of " + email, Role: role,
+	}))
 	return id
 }
 
-// create stores a pending document through the API's role.
+// newDocument returns a pending document of the user that is not stored.
+func newDocument(t testing.TB, user uuid.UUID, size int64) schema.Document {
+	t.Helper()
+	return schema.NewDocument(newID(t), user, "f", "t", size, time.Now())
+}
+
+// create stores a pending document with the role api.
 func (b *bundle) create(t testing.TB, user uuid.UUID, name string, size int64) schema.Document {
 	t.Helper()
 	d := schema.NewDocument(newID(t), user, name, "text/plain", size, time.Now())
 	d, created, err := b.api.ForUser(user).CreateDocument(t.Context(), d, "", 1000)
 	if err != nil || !created {
-		t.Fatalf("create %s: created %v, %v", name, created, err)
+		t.Fatalf("create document %s: got created %v and error %v, want true", name, created, err)
 	}
 	return d
 }
@@ -114,40 +122,59 @@ func (b *bundle) uploaded(t testing.TB, user uuid.UUID, name string, size int64)
 	return b.transition(t, d.ID, confirm)
 }
 
-func (b *bundle) transition(t testing.TB, id uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision) schema.Document {
+func (b *bundle) transition(
+	t testing.TB, id uuid.UUID, decide postgres.DecideFunc,
+) schema.Document {
 	t.Helper()
 	docs, err := b.worker.Transition(t.Context(), []uuid.UUID{id}, decide)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(docs) != 1 {
-		t.Fatalf("transition returned %d documents", len(docs))
+		t.Fatalf("Transition returned %d documents, want 1", len(docs))
 	}
 	return docs[0]
 }
 
-// checkQuotas holds used_bytes against the sum of what is charged.
+// checkQuotas checks that the used bytes of each quota are the sum of the charges.
 func (b *bundle) checkQuotas(t interface {
 	Helper()
 	Fatalf(string, ...any)
 }) {
 	t.Helper()
 	var wrong []string
-	err := b.raw.Select(&wrong, `SELECT q.user_id || ': used ' || q.used_bytes || ', charged ' || coalesce(sum(d.charged_bytes), 0)
+	err := b.raw.Select(&wrong, `
+		SELECT q.user_id || ': used ' || q.used_bytes ||
+			', charged ' || coalesce(sum(d.charged_bytes), 0)
 		FROM quotas q LEFT JOIN documents d ON d.user_id = q.user_id GROUP BY q.user_id, q.used_bytes
 		HAVING q.used_bytes <> coalesce(sum(d.charged_bytes), 0)`)
 	if err != nil {
 		t.Fatalf("read quotas: %v", err)
 	}
 	if len(wrong) > 0 {
-		t.Fatalf("quota drift: %s", fmt.Sprint(wrong))
+		t.Fatalf("quotas whose used bytes are not the sum of the charges: %s", fmt.Sprint(wrong))
 	}
 }
 
 func wantCode(t testing.TB, err error, code schema.Code) {
 	t.Helper()
 	if err == nil || schema.CodeOf(err) != code {
-		t.Fatalf("error %v, want code %s", err, code)
+		t.Fatalf("got error %v, want code %s", err, code)
+	}
+}
+
+// execStatement executes a statement and returns its error.
+func execStatement(db sqlx.Execer, statement string, args ...any) error {
+	_, err := db.Exec(statement, args...)
+	return err
+}
+
+// wantInsufficientPrivilege checks that the operation failed with PostgreSQL's
+// insufficient_privilege.
+func wantInsufficientPrivilege(t testing.TB, operation string, err error) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), "42501") {
+		t.Errorf("%s: got error %v, want insufficient_privilege", operation, err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -12,18 +11,21 @@ import (
 	"intray/schema"
 )
 
-func (b *bundle) atKey(t testing.TB, key string) {
+// createAtKey stores a document whose object has the key.
+func (b *bundle) createAtKey(t testing.TB, key string) {
 	t.Helper()
 	d := b.create(t, b.alice, "old", 1)
 	b.raw.MustExec(`UPDATE documents SET object_key = $2 WHERE id = $1`, d.ID, key)
 }
 
-func keysInOrder(t testing.TB, db *postgres.DB, most int) []string {
+// keysInOrder returns the first limit object keys that DocumentsInKeyOrder yields, or all if limit
+// is -1.
+func keysInOrder(t testing.TB, db *postgres.DB, limit int) []string {
 	t.Helper()
 	var keys []string
 	for d, err := range db.DocumentsInKeyOrder(t.Context()) {
 		must(t, err)
-		if keys = append(keys, d.ObjectKey); len(keys) == most {
+		if keys = append(keys, d.ObjectKey); len(keys) == limit {
 			break
 		}
 	}
@@ -33,27 +35,36 @@ func keysInOrder(t testing.TB, db *postgres.DB, most int) []string {
 func TestDocumentsInKeyOrder(t *testing.T) {
 	b := setup(t)
 	if keys := keysInOrder(t, b.worker, -1); len(keys) != 0 {
-		t.Fatalf("an empty table gives %q", keys)
+		t.Fatalf("empty table: got keys %q, want none", keys)
 	}
-	// More than two pages of each kind, with keys that a locale would sort in another order.
-	b.raw.MustExec(`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, created_at, url_issued_at, changed_at)
-		SELECT id, $1, CASE WHEN n % 2 = 0 THEN document_object_key(id) ELSE 'Old-' || md5(n::text) || chr(1 + n % 200) END,
+	// There are more than two pages of both kinds of keys, with keys that a locale's collation would
+	// order differently.
+	b.raw.MustExec(`
+		INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
+			created_at, url_issued_at, changed_at)
+		SELECT id, $1, CASE WHEN n % 2 = 0 THEN document_object_key(id)
+				ELSE 'Old-' || md5(n::text) || chr(1 + n % 200) END,
 			'f', 'text/plain', 1, 'expired', now(), now(), now()
-		FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, 4500) AS n) AS made`, b.alice)
-	for _, key := range []string{"A", "a", "Z", "documents", "documents/", "documents/00000/x", "documents/z", "documents0", "null-user/ä", "é", "zz"} {
-		b.atKey(t, key)
+		FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, 4500) AS n) AS new`, b.alice)
+	for _, key := range []string{
+		"A", "a", "Z", "documents", "documents/", "documents/00000/x", "documents/z", "documents0",
+		"null-user/ä", "é", "zz",
+	} {
+		b.createAtKey(t, key)
 	}
 	keys := keysInOrder(t, b.worker, -1)
-	if len(keys) != 4511 || !slices.IsSorted(keys) || len(slices.Compact(slices.Clone(keys))) != len(keys) {
-		t.Errorf("%d keys, sorted: %v", len(keys), slices.IsSorted(keys))
+	distinct := len(slices.Compact(slices.Clone(keys)))
+	if len(keys) != 4511 || !slices.IsSorted(keys) || distinct != len(keys) {
+		t.Errorf("got %d keys, %d distinct, sorted %v; want 4511 distinct keys in order",
+			len(keys), distinct, slices.IsSorted(keys))
 	}
-	for _, most := range []int{1, 1000, 3000} {
-		if got := keysInOrder(t, b.worker, most); !slices.Equal(got, keys[:most]) {
-			t.Errorf("the first %d are others", most)
+	for _, limit := range []int{1, 1000, 3000} {
+		if got := keysInOrder(t, b.worker, limit); !slices.Equal(got, keys[:limit]) {
+			t.Errorf("the first %d keys differ from those of a complete iteration", limit)
 		}
 	}
 	if n, err := b.worker.CountDocuments(t.Context()); err != nil || n != 4511 {
-		t.Errorf("CountDocuments = %d, %v", n, err)
+		t.Errorf("CountDocuments: got %d and error %v, want 4511", n, err)
 	}
 	b.raw.MustExec(`DROP FUNCTION document_object_key CASCADE`)
 	failed := 0
@@ -63,50 +74,60 @@ func TestDocumentsInKeyOrder(t *testing.T) {
 		}
 	}
 	if failed != 1 {
-		t.Errorf("a stream that fails yields %d errors", failed)
+		t.Errorf("failing query: got %d errors, want 1", failed)
 	}
 }
 
-func TestKeyStates(t *testing.T) {
+func TestObjectKeyStates(t *testing.T) {
 	b := setup(t)
-	fine := b.uploaded(t, b.alice, "fine", 1)
-	owed := b.transition(t, b.uploaded(t, b.alice, "owed", 1).ID, remove)
+	stored := b.uploaded(t, b.alice, "stored", 1)
+	due := b.transition(t, b.uploaded(t, b.alice, "due", 1).ID, remove)
 	done := b.transition(t, b.uploaded(t, b.alice, "done", 1).ID, remove)
-	b.deletionDone(t, done.ObjectKey)
+	b.markDeleted(t, done.ObjectKey)
 	b.raw.MustExec(`DELETE FROM documents WHERE id = $1`, done.ID)
-	states, err := b.worker.ObjectKeyStates(t.Context(), []string{fine.ObjectKey, owed.ObjectKey, done.ObjectKey, "nobody's"})
+	keys := []string{stored.ObjectKey, due.ObjectKey, done.ObjectKey, "unknown"}
+	states, err := b.worker.ObjectKeyStates(t.Context(), keys)
 	must(t, err)
 	if len(states) != 3 {
-		t.Errorf("states %+v", states)
+		t.Errorf("got states %+v, want 3", states)
 	}
-	if s := states[fine.ObjectKey]; s.Document == nil || s.Document.ID != fine.ID || s.RequestedAt != nil || s.DeletedAt != nil {
-		t.Errorf("fine: %+v", s)
+	s := states[stored.ObjectKey]
+	if s.Document == nil || s.Document.ID != stored.ID || s.RequestedAt != nil || s.DeletedAt != nil {
+		t.Errorf("stored object: got %+v, want its document and no deletion", s)
 	}
-	if s := states[owed.ObjectKey]; s.Document == nil || s.Document.Status != schema.StatusDeleting || s.RequestedAt == nil || s.DeletedAt != nil {
-		t.Errorf("owed: %+v", s)
+	s = states[due.ObjectKey]
+	if s.Document == nil || s.Document.Status != schema.StatusDeleting ||
+		s.RequestedAt == nil || s.DeletedAt != nil {
+		t.Errorf("object with a due deletion: got %+v, want its document and a deletion", s)
 	}
-	if s := states[done.ObjectKey]; s.Document != nil || s.RequestedAt == nil || s.DeletedAt == nil {
-		t.Errorf("done: %+v", s)
+	s = states[done.ObjectKey]
+	if s.Document != nil || s.RequestedAt == nil || s.DeletedAt == nil {
+		t.Errorf("deleted object: got %+v, want a tombstone and no document", s)
 	}
 }
 
-func TestRequestDeletionsTakesUnknownKeysOnly(t *testing.T) {
+func TestRequestUnknownDeletions(t *testing.T) {
 	b := setup(t)
 	known := b.uploaded(t, b.alice, "known", 1)
 	tombstone := b.transition(t, b.uploaded(t, b.alice, "done", 1).ID, remove)
-	b.deletionDone(t, tombstone.ObjectKey)
-	keys := []string{known.ObjectKey, tombstone.ObjectKey, "documents/x/unknown", "documents/x/unknown"}
+	b.markDeleted(t, tombstone.ObjectKey)
+	const unknown = "documents/x/unknown"
+	keys := []string{known.ObjectKey, tombstone.ObjectKey, unknown, unknown}
 	for _, want := range []int{1, 0} {
 		if n, err := b.worker.RequestUnknownDeletions(t.Context(), keys); err != nil || n != want {
-			t.Errorf("RequestDeletions = %d, %v; want %d", n, err, want)
+			t.Errorf("got %d recorded deletions and error %v, want %d", n, err, want)
 		}
 	}
-	if n := count(t, b.raw, `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL AND object_key = 'documents/x/unknown' AND document_id IS NULL`); n != 1 {
-		t.Error("it is not recorded")
+	n := count(t, b.raw, `
+		SELECT count(*) FROM object_deletions
+		WHERE deleted_at IS NULL AND object_key = 'documents/x/unknown' AND document_id IS NULL`)
+	if n != 1 {
+		t.Errorf("got %d object deletions of the unknown key, want 1", n)
 	}
 }
 
-func sums(t testing.TB, db *postgres.DB) (drift []postgres.QuotaUsage, users int) {
+// quotaDrift returns the quotas with a drift and the number of all quotas.
+func quotaDrift(t testing.TB, db *postgres.DB) (drift []postgres.QuotaUsage, users int) {
 	t.Helper()
 	after := uuid.Nil
 	for {
@@ -125,9 +146,9 @@ func sums(t testing.TB, db *postgres.DB) (drift []postgres.QuotaUsage, users int
 	}
 }
 
-// A recomputation among transitions leaves the sum, and no sum that is taken among them ever
-// differs.
-func TestQuotasAreRecomputedWhileDocumentsChange(t *testing.T) {
+// TestRecomputeQuotaDuringTransitions checks that recomputing quotas and reading their usage is
+// correct while transitions change charges.
+func TestRecomputeQuotaDuringTransitions(t *testing.T) {
 	b := setup(t)
 	var documents []schema.Document
 	for range 40 {
@@ -137,8 +158,9 @@ func TestQuotasAreRecomputedWhileDocumentsChange(t *testing.T) {
 	for i := range 4 {
 		writers.Go(func() {
 			for n := i; n < len(documents); n += 4 {
-				for _, decide := range []func(*schema.Document, *schema.Quota) schema.Decision{confirm, gone}[:1+n%2] {
-					if _, err := b.worker.Transition(t.Context(), []uuid.UUID{documents[n].ID}, decide); err != nil {
+				for _, decide := range []postgres.DecideFunc{confirm, gone}[:1+n%2] {
+					ids := []uuid.UUID{documents[n].ID}
+					if _, err := b.worker.Transition(t.Context(), ids, decide); err != nil {
 						t.Error(err)
 					}
 				}
@@ -147,25 +169,26 @@ func TestQuotasAreRecomputedWhileDocumentsChange(t *testing.T) {
 	}
 	ended := make(chan bool)
 	go func() { writers.Wait(); close(ended) }()
-	for going := true; going; {
+	for running := true; running; {
 		select {
 		case <-ended:
-			going = false
+			running = false
 		default:
 		}
-		if drift, users := sums(t, b.worker); len(drift) > 0 || users != 3 {
-			t.Errorf("drift %+v among %d users", drift, users)
+		if drift, users := quotaDrift(t, b.worker); len(drift) > 0 || users != 3 {
+			t.Errorf("got drift %+v of %d users, want none of 3", drift, users)
 		}
 		must(t, b.worker.RecomputeQuota(t.Context(), b.alice))
 	}
 	b.checkQuotas(t)
-	if n := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice); n != 20*5 {
-		t.Errorf("used %d bytes, want 100", n)
+	n := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice)
+	if n != 20*5 {
+		t.Errorf("got %d used bytes, want 100", n)
 	}
 	b.raw.MustExec(`UPDATE quotas SET used_bytes = 1`)
-	drift, _ := sums(t, b.worker)
+	drift, _ := quotaDrift(t, b.worker)
 	if len(drift) != 3 {
-		t.Errorf("drift %+v", drift)
+		t.Errorf("got drift %+v, want 3 quotas", drift)
 	}
 	for _, s := range drift {
 		must(t, b.worker.RecomputeQuota(t.Context(), s.UserID))
@@ -173,19 +196,23 @@ func TestQuotasAreRecomputedWhileDocumentsChange(t *testing.T) {
 	b.checkQuotas(t)
 }
 
-// The recomputation waits for a transition that has changed a charge, and sees it.
-func TestRecomputeQuotaWaitsForTheTransitionUnderWay(t *testing.T) {
+// TestRecomputeQuotaWaitsForRunningTransition checks that RecomputeQuota waits for a transition
+// that has changed a charge and includes the change.
+func TestRecomputeQuotaWaitsForRunningTransition(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "f", 5)
 	tx := b.raw.MustBegin()
 	defer func() { _ = tx.Rollback() }()
 	tx.MustExec(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, d.ID)
 	tx.MustExec(`SELECT FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, b.alice)
-	tx.MustExec(`UPDATE documents SET status = 'uploaded', charged_bytes = 5, version = 2 WHERE id = $1`, d.ID)
+	tx.MustExec(`
+		UPDATE documents SET status = 'uploaded', charged_bytes = 5, version = 2 WHERE id = $1`, d.ID)
 	result := make(chan error, 1)
 	go func() { result <- b.worker.RecomputeQuota(t.Context(), b.alice) }()
-	within(t, "it waits", func() bool {
-		return count(t, b.raw, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`) == 1
+	eventually(t, "RecomputeQuota waits for the lock", func() bool {
+		return count(t, b.raw, `
+			SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`) == 1
 	})
 	tx.MustExec(`UPDATE quotas SET used_bytes = used_bytes + 5 WHERE user_id = $1`, b.alice)
 	must(t, tx.Commit())
@@ -193,10 +220,13 @@ func TestRecomputeQuotaWaitsForTheTransitionUnderWay(t *testing.T) {
 	b.checkQuotas(t)
 }
 
-func TestDeadLettersAreChosen(t *testing.T) {
+func TestDeadLetterFilter(t *testing.T) {
 	b := setup(t)
 	for i, l := range []postgres.DeadLetter{
-		{Consumer: "confirm", Reason: "it VIOLATES 100% of it", Headers: map[string][]string{"A": {"1", "2"}}, Data: []byte{0, 0xff}},
+		{
+			Consumer: "confirm", Reason: "it VIOLATES 100% of it",
+			Headers: map[string][]string{"A": {"1", "2"}}, Data: []byte{0, 0xff},
+		},
 		{Consumer: "confirm", Reason: "undecodable"},
 		{Consumer: "classify", Reason: "violates"},
 	} {
@@ -216,8 +246,8 @@ func TestDeadLettersAreChosen(t *testing.T) {
 		"ids":       {postgres.DeadLetterFilter{IDs: []int64{3, 1, 9}}, []int64{1, 3}},
 		"consumer":  {postgres.DeadLetterFilter{Consumer: "confirm"}, []int64{1, 2}},
 		"reason":    {postgres.DeadLetterFilter{Reason: "violates"}, []int64{1, 3}},
-		"no wild":   {postgres.DeadLetterFilter{Reason: "100%"}, []int64{1}},
-		"not a one": {postgres.DeadLetterFilter{Reason: "_"}, nil},
+		"percent":   {postgres.DeadLetterFilter{Reason: "100%"}, []int64{1}},
+		"underline": {postgres.DeadLetterFilter{Reason: "_"}, nil},
 		"since":     {hour, []int64{1, 2}},
 		"between":   {postgres.DeadLetterFilter{After: 1, Through: 2}, []int64{2}},
 	} {
@@ -228,25 +258,29 @@ func TestDeadLettersAreChosen(t *testing.T) {
 			ids = append(ids, l.ID)
 		}
 		if !slices.Equal(ids, c.want) {
-			t.Errorf("%s: %v, want %v", name, ids, c.want)
+			t.Errorf("%s: got ids %v, want %v", name, ids, c.want)
 		}
 		n, last, err := b.worker.CountDeadLetters(t.Context(), c.filter)
-		if c.filter.Limit == 0 && (err != nil || n != int64(len(c.want)) || (n > 0 && last != slices.Max(c.want))) {
-			t.Errorf("%s: CountDeadLetters = %d, %d, %v", name, n, last, err)
+		if c.filter.Limit > 0 {
+			continue // CountDeadLetters ignores the limit
+		}
+		if err != nil || n != int64(len(c.want)) || (n > 0 && last != slices.Max(c.want)) {
+			t.Errorf("%s: CountDeadLetters: got %d, %d and error %v, want the count and maximum of %v",
+				name, n, last, err, c.want)
 		}
 	}
 	l, err := b.worker.DeadLetter(t.Context(), 1)
 	must(t, err)
 	if l.Sequence != 1 || l.Headers["A"][1] != "2" || string(l.Data) != "\x00\xff" || l.Attempts != 1 {
-		t.Errorf("letter %+v", l)
+		t.Errorf("got dead letter %+v, want the one that was added", l)
 	}
-	if _, err := b.worker.DeadLetter(t.Context(), 9); !errors.Is(err, &schema.Error{Code: schema.CodeNotFound}) {
-		t.Errorf("a letter that is not there: %v", err)
-	}
-	if n, err := b.worker.DeleteDeadLetters(t.Context(), postgres.DeadLetterFilter{Consumer: "confirm", Through: 1}); err != nil || n != 1 {
-		t.Errorf("DropDeadLetters = %d, %v", n, err)
+	_, err = b.worker.DeadLetter(t.Context(), 9)
+	wantCode(t, err, schema.CodeNotFound)
+	filter := postgres.DeadLetterFilter{Consumer: "confirm", Through: 1}
+	if n, err := b.worker.DeleteDeadLetters(t.Context(), filter); err != nil || n != 1 {
+		t.Errorf("DeleteDeadLetters: got %d and error %v, want 1", n, err)
 	}
 	if n := count(t, b.raw, `SELECT count(*) FROM dead_letters`); n != 2 {
-		t.Errorf("%d are left", n)
+		t.Errorf("got %d remaining dead letters, want 2", n)
 	}
 }

@@ -12,10 +12,12 @@ import (
 	"intray/schema"
 )
 
-// planned stores a replay that has chosen positions.
-func (b *bundle) planned(t *testing.T, name string, positions ...uint64) {
+// planReplay stores a replay that selects the positions.
+func (b *bundle) planReplay(t *testing.T, name string, positions ...uint64) {
 	t.Helper()
-	must(t, b.owner.CreateReplay(t.Context(), postgres.Replay{Name: name, Target: "confirm", Selection: []byte(`{}`), Stream: "BUCKET"}))
+	must(t, b.owner.CreateReplay(t.Context(), postgres.Replay{
+		Name: name, Target: "confirm", Selection: []byte(`{}`), Stream: "BUCKET",
+	}))
 	for _, p := range positions {
 		block := postgres.ReplayBlock{Number: int64(p / postgres.ReplayBlockSize)}
 		block.Positions.Set(p)
@@ -23,66 +25,80 @@ func (b *bundle) planned(t *testing.T, name string, positions ...uint64) {
 	}
 }
 
-func (b *bundle) undecided(t *testing.T, name string, from uint64) (left []uint64) {
+// unfinished returns the positions without an outcome, starting with from.
+func (b *bundle) unfinished(t *testing.T, name string, from uint64) (positions []uint64) {
 	t.Helper()
 	blocks, err := b.owner.UnfinishedEvents(t.Context(), name, from, 100)
 	must(t, err)
 	for _, block := range blocks {
-		left = append(left, slices.Collect(block.All())...)
+		positions = append(positions, slices.Collect(block.All())...)
 	}
-	return left
+	return positions
 }
 
-func TestOutcomesAreNotedOnceAndTheStrongestStays(t *testing.T) {
+func TestHighestOutcomeIsKept(t *testing.T) {
 	b := setup(t)
-	chosen := []uint64{1, 5, 1023, 1024, 1025, 5000}
-	b.planned(t, "r", chosen...)
+	selected := []uint64{1, 5, 1023, 1024, 1025, 5000}
+	b.planReplay(t, "r", selected...)
 	if other, err := b.owner.StartReplay(t.Context(), "r"); err != nil || other != "" {
 		t.Fatal(other, err)
 	}
-	if left := b.undecided(t, "r", 0); !slices.Equal(left, chosen) {
-		t.Fatalf("undecided %v", left)
+	if got := b.unfinished(t, "r", 0); !slices.Equal(got, selected) {
+		t.Fatalf("got unfinished events %v, want %v", got, selected)
 	}
-	if left := b.undecided(t, "r", 1024); !slices.Equal(left, chosen[3:]) {
-		t.Errorf("undecided from 1024 on %v", left)
+	if got := b.unfinished(t, "r", 1024); !slices.Equal(got, selected[3:]) {
+		t.Errorf("got unfinished events %v from 1024 on, want %v", got, selected[3:])
 	}
-	note := func(position uint64, o postgres.Outcome) postgres.EventOutcome {
+	event := func(position uint64, o postgres.Outcome) postgres.EventOutcome {
 		return postgres.EventOutcome{Replay: "r", Position: position, Outcome: o}
 	}
 	for _, batch := range [][]postgres.EventOutcome{
-		{note(1, postgres.Failed), note(5, postgres.Applied), note(1024, postgres.Unchanged), note(7, postgres.Applied)}, // 7 was not chosen
-		{note(1, postgres.Unchanged), note(5, postgres.Unchanged), note(1024, postgres.Applied), {Replay: "other", Position: 1, Outcome: postgres.Applied}},
-		{note(5, postgres.Failed), note(1024, postgres.Failed), note(1023, postgres.Failed)},
+		{
+			event(1, postgres.Failed), event(5, postgres.Applied), event(1024, postgres.Unchanged),
+			event(7, postgres.Applied), // not selected
+		},
+		{
+			event(1, postgres.Unchanged), event(5, postgres.Unchanged), event(1024, postgres.Applied),
+			{Replay: "other", Position: 1, Outcome: postgres.Applied},
+		},
+		{
+			event(5, postgres.Failed), event(1024, postgres.Failed), event(1023, postgres.Failed),
+		},
 	} {
 		for range 2 {
-			must(t, b.worker.RecordOutcomes(t.Context(), batch)) // the worker's right is enough
+			must(t, b.worker.RecordOutcomes(t.Context(), batch))
 		}
 	}
 	r, err := b.owner.Replay(t.Context(), "r")
 	must(t, err)
-	if r.Matched != 6 || r.Applied != 2 || r.Unchanged != 1 || r.Failed != 1 || r.Remaining() != 2 || r.LastOutcomeAt == nil || r.HasPublisher {
-		t.Errorf("replay %+v", r)
+	if r.Matched != 6 || r.Applied != 2 || r.Unchanged != 1 || r.Failed != 1 || r.Remaining() != 2 ||
+		r.LastOutcomeAt == nil || r.HasPublisher {
+		t.Errorf("got %+v, want 2 applied, 1 unchanged, 1 failed and 2 unfinished of 6 events", r)
 	}
-	if left := b.undecided(t, "r", 0); !slices.Equal(left, []uint64{1025, 5000}) {
-		t.Errorf("undecided %v", left)
+	want := []uint64{1025, 5000}
+	if got := b.unfinished(t, "r", 0); !slices.Equal(got, want) {
+		t.Errorf("got unfinished events %v, want %v", got, want)
 	}
 	must(t, b.owner.EndReplay(t.Context(), "r", postgres.ReplayCanceled))
-	must(t, b.worker.RecordOutcomes(t.Context(), []postgres.EventOutcome{note(5000, postgres.Applied)}))
+	late := []postgres.EventOutcome{event(5000, postgres.Applied)}
+	must(t, b.worker.RecordOutcomes(t.Context(), late))
 	must(t, b.owner.EndReplay(t.Context(), "r", postgres.ReplayDone))
 	r, err = b.owner.Replay(t.Context(), "r")
 	must(t, err)
-	if r.Status != postgres.ReplayCanceled || r.Applied != 2 || r.Remaining() != 2 || r.EndedAt == nil {
-		t.Errorf("ended %+v", r)
+	if r.Status != postgres.ReplayCanceled || r.Applied != 2 || r.Remaining() != 2 ||
+		r.EndedAt == nil {
+		t.Errorf("ended replay: got %+v, want it canceled with unchanged counts", r)
 	}
 }
 
-func TestReplaysOfADocumentsEventsAreFound(t *testing.T) {
+func TestReplaysOf(t *testing.T) {
 	b := setup(t)
-	made := time.Now().Add(-time.Hour)
+	created := time.Now().Add(-time.Hour)
 	plan := func(name, stream string, created time.Time, positions ...uint64) {
 		t.Helper()
 		must(t, b.owner.CreateReplay(t.Context(), postgres.Replay{
-			Name: name, Target: "confirm", Actor: "w", Reason: "y", Selection: []byte(`{}`), Stream: stream, StreamCreated: &created,
+			Name: name, Target: "confirm", Actor: "w", Reason: "y", Selection: []byte(`{}`),
+			Stream: stream, StreamCreated: &created,
 		}))
 		for _, p := range positions {
 			block := postgres.ReplayBlock{Number: int64(p / postgres.ReplayBlockSize)}
@@ -90,20 +106,23 @@ func TestReplaysOfADocumentsEventsAreFound(t *testing.T) {
 			must(t, b.owner.SelectEvents(t.Context(), name, []postgres.ReplayBlock{block}))
 		}
 	}
-	plan("a", "BUCKET", made, 1, 1023, 1024, 2048)
-	plan("anew", "BUCKET", made.Add(time.Minute), 1023)
-	plan("other", "DOCUMENTS", made, 1023)
-	plan("b", "BUCKET", made, 1023)
+	plan("a", "BUCKET", created, 1, 1023, 1024, 2048)
+	plan("recreated", "BUCKET", created.Add(time.Minute), 1023)
+	plan("other", "DOCUMENTS", created, 1023)
+	plan("b", "BUCKET", created, 1023)
 	must(t, b.worker.RecordOutcomes(t.Context(), []postgres.EventOutcome{
-		{Replay: "a", Position: 1023, Outcome: postgres.Unchanged}, {Replay: "a", Position: 1024, Outcome: postgres.Applied}, {Replay: "a", Position: 2048, Outcome: postgres.Failed},
+		{Replay: "a", Position: 1023, Outcome: postgres.Unchanged},
+		{Replay: "a", Position: 1024, Outcome: postgres.Applied},
+		{Replay: "a", Position: 2048, Outcome: postgres.Failed},
 	}))
 	find := func() (found []string) {
 		t.Helper()
-		all, err := b.owner.ReplaysOf(t.Context(), "BUCKET", made, []int64{2, 1023, 1024, 2048})
+		all, err := b.owner.ReplaysOf(t.Context(), "BUCKET", created, []int64{2, 1023, 1024, 2048})
 		must(t, err)
 		for _, r := range all {
-			if r.Actor != "w" || r.Reason != "y" || r.Target != "confirm" || time.Since(r.At) > time.Hour {
-				t.Errorf("found %+v", r)
+			if r.Actor != "w" || r.Reason != "y" || r.Target != "confirm" ||
+				time.Since(r.At) > time.Hour {
+				t.Errorf("got %+v, want the actor, reason, target and time of the replay", r)
 			}
 			found = append(found, fmt.Sprint(r.Replay, " ", r.Position, " ", r.Outcome))
 		}
@@ -111,39 +130,40 @@ func TestReplaysOfADocumentsEventsAreFound(t *testing.T) {
 	}
 	want := []string{"a 1023 unchanged", "a 1024 applied", "a 2048 failed", "b 1023 chosen"}
 	if found := find(); !slices.Equal(found, want) {
-		t.Errorf("found %q, want %q", found, want)
+		t.Errorf("running replays: got %q, want %q", found, want)
 	}
 	must(t, b.owner.EndReplay(t.Context(), "a", postgres.ReplayDone))
 	if found := find(); !slices.Equal(found, want) {
-		t.Errorf("after its end found %q, want %q", found, want)
+		t.Errorf("ended replay: got %q, want %q", found, want)
 	}
-	// They go with the events.
+	// The outcomes are deleted after 30 days, as the events are.
 	_, err := b.raw.Exec(`UPDATE replays SET ended_at = now() - interval '31 days' WHERE name = 'a'`)
 	must(t, err)
 	must(t, b.owner.EndReplay(t.Context(), "b", postgres.ReplayCanceled))
 	if found := find(); !slices.Equal(found, want[3:]) {
-		t.Errorf("a month later found %q, want %q", found, want[3:])
+		t.Errorf("31 days after the end: got %q, want %q", found, want[3:])
 	}
-	if r, err := b.owner.Replay(t.Context(), "a"); err != nil || r.Applied != 1 || r.Unchanged != 1 || r.Failed != 1 {
-		t.Errorf("its counts are %+v, %v", r, err)
+	r, err := b.owner.Replay(t.Context(), "a")
+	if err != nil || r.Applied != 1 || r.Unchanged != 1 || r.Failed != 1 {
+		t.Errorf("31 days after the end: got %+v and error %v, want the counts 1, 1 and 1", r, err)
 	}
 }
 
-func TestReplaysOfTheSameEventsAreFound(t *testing.T) {
+func TestStartReplayFindsOverlappingReplay(t *testing.T) {
 	b := setup(t)
 	start := func(name, want string) {
 		t.Helper()
 		if other, err := b.owner.StartReplay(t.Context(), name); err != nil || other != want {
-			t.Errorf("start %s: %q, %v, want %q", name, other, err, want)
+			t.Errorf("StartReplay(%s): got %q and error %v, want %q", name, other, err, want)
 		}
 	}
-	b.planned(t, "a", 10, 2000)
-	b.planned(t, "b", 11, 2000)
-	b.planned(t, "c", 11, 2001)
+	b.planReplay(t, "a", 10, 2000)
+	b.planReplay(t, "b", 11, 2000)
+	b.planReplay(t, "c", 11, 2001)
 	start("a", "")
 	start("b", "a")
 	start("c", "")
-	start("b", "a") // nothing was changed
+	start("b", "a") // the failed start changed nothing
 	if ok, err := b.owner.SetReplayStatus(t.Context(), "a", postgres.ReplayPaused); err != nil || !ok {
 		t.Fatal(ok, err)
 	}
@@ -152,66 +172,69 @@ func TestReplaysOfTheSameEventsAreFound(t *testing.T) {
 	start("b", "c")
 	must(t, b.owner.EndReplay(t.Context(), "c", postgres.ReplayDone))
 	start("b", "")
-	wantCode(t, b.owner.CreateReplay(t.Context(), postgres.Replay{Name: "b", Target: "confirm", Selection: []byte(`{}`)}), schema.CodeNameTaken)
-	_, err := b.owner.Replay(t.Context(), "nobody")
+	again := postgres.Replay{Name: "b", Target: "confirm", Selection: []byte(`{}`)}
+	wantCode(t, b.owner.CreateReplay(t.Context(), again), schema.CodeNameTaken)
+	_, err := b.owner.Replay(t.Context(), "unknown")
 	wantCode(t, err, schema.CodeNotFound)
 }
 
-func TestAReplayIsAttendedWhileItsLockIsHeld(t *testing.T) {
+func TestReplayHasPublisherWhileLocked(t *testing.T) {
 	b := setup(t)
-	b.planned(t, "r", 1)
-	attended := func(want bool) {
+	b.planReplay(t, "r", 1)
+	wantPublisher := func(want bool) {
 		t.Helper()
-		if all, err := b.owner.Replays(t.Context(), 10); err != nil || len(all) != 1 || all[0].HasPublisher != want {
-			t.Errorf("replays %+v, %v, want attended %v", all, err, want)
+		replays, err := b.owner.Replays(t.Context(), 10)
+		if err != nil || len(replays) != 1 || replays[0].HasPublisher != want {
+			t.Errorf("got %+v and error %v, want one replay with HasPublisher %v", replays, err, want)
 		}
 	}
-	attended(false)
+	wantPublisher(false)
 	release, ok, err := b.worker.TryLock(t.Context(), postgres.ReplayLockName("r"))
 	if err != nil || !ok {
 		t.Fatal(ok, err)
 	}
-	attended(true)
+	wantPublisher(true)
 	release()
-	attended(false)
+	wantPublisher(false)
 }
 
-func TestTheWorkerOnlyNotesOutcomes(t *testing.T) {
+func TestWorkerRoleCanOnlyRecordOutcomes(t *testing.T) {
 	b := setup(t)
-	b.planned(t, "r", 1)
+	b.planReplay(t, "r", 1)
 	for _, statement := range []string{
-		`SELECT * FROM replays`, `UPDATE replays SET status = 'done'`, `DELETE FROM replay_blocks`, `SELECT * FROM replay_generated_events`,
+		`SELECT * FROM replays`,
+		`UPDATE replays SET status = 'done'`,
+		`DELETE FROM replay_blocks`,
+		`SELECT * FROM replay_generated_events`,
 		`UPDATE replay_blocks SET selected = ~selected`,
 	} {
-		if _, err := b.rawWorker.Exec(statement); err == nil {
-			t.Errorf("the worker may %s", statement)
-		}
-		if _, err := b.rawAPI.Exec(statement); err == nil {
-			t.Errorf("the api may %s", statement)
-		}
+		wantInsufficientPrivilege(t, "as worker: "+statement, execStatement(b.rawWorker, statement))
+		wantInsufficientPrivilege(t, "as api: "+statement, execStatement(b.rawAPI, statement))
 	}
 }
 
-func TestBitsAreReadAsTheyWereWritten(t *testing.T) {
+func TestPositionSetRoundTrip(t *testing.T) {
 	b := setup(t)
-	b.planned(t, "r")
+	b.planReplay(t, "r")
 	block := int64(0)
 	rapid.Check(t, func(rt *rapid.T) {
 		block++
-		var bits postgres.PositionSet
+		var set postgres.PositionSet
 		want := map[uint64]bool{}
-		for _, p := range rapid.SliceOfN(rapid.Uint64Range(0, postgres.ReplayBlockSize-1), 1, 50).Draw(rt, "positions") {
-			bits.Set(p)
+		position := rapid.Uint64Range(0, postgres.ReplayBlockSize-1)
+		for _, p := range rapid.SliceOfN(position, 1, 50).Draw(rt, "positions") {
+			set.Set(p)
 			want[uint64(block)*postgres.ReplayBlockSize+p] = true
 		}
-		must(t, b.owner.SelectEvents(t.Context(), "r", []postgres.ReplayBlock{{Number: block, Positions: bits}}))
-		got := b.undecided(t, "r", uint64(block)*postgres.ReplayBlockSize)
-		if len(got) != len(want) || bits.Count() != len(want) || !slices.IsSorted(got) {
-			rt.Fatalf("wrote %v, read %v", want, got)
+		must(t, b.owner.SelectEvents(t.Context(), "r",
+			[]postgres.ReplayBlock{{Number: block, Positions: set}}))
+		got := b.unfinished(t, "r", uint64(block)*postgres.ReplayBlockSize)
+		if len(got) != len(want) || set.Count() != len(want) || !slices.IsSorted(got) {
+			rt.Fatalf("got %v with Count %d, want %v in order", got, set.Count(), want)
 		}
 		for _, p := range got {
 			if !want[p] {
-				rt.Fatalf("wrote %v, read %v", want, got)
+				rt.Fatalf("got %v, want %v", got, want)
 			}
 		}
 	})

@@ -13,7 +13,7 @@ import (
 	"intray/schema"
 )
 
-func TestPendingSinceGoesThroughAllById(t *testing.T) {
+func TestPendingDocumentsArePagedByID(t *testing.T) {
 	b := setup(t)
 	var want []uuid.UUID
 	for i := range 7 {
@@ -25,7 +25,8 @@ func TestPendingSinceGoesThroughAllById(t *testing.T) {
 		want = append(want, d.ID)
 	}
 	recent := b.create(t, b.alice, "f", 1)
-	b.raw.MustExec(`UPDATE documents SET url_issued_at = now() - interval '2 hours' WHERE id <> $1`, recent.ID)
+	b.raw.MustExec(`
+		UPDATE documents SET url_issued_at = now() - interval '2 hours' WHERE id <> $1`, recent.ID)
 	var got []uuid.UUID
 	for after := uuid.Nil; ; {
 		page, err := b.worker.PendingDocuments(t.Context(), time.Now().Add(-time.Hour), after, 2)
@@ -38,47 +39,50 @@ func TestPendingSinceGoesThroughAllById(t *testing.T) {
 		}
 	}
 	if !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+		t.Errorf("got documents %v, want %v", got, want)
 	}
 }
 
-func TestUnpublishedAreThoseThatWait(t *testing.T) {
+func TestUnpublishedDocuments(t *testing.T) {
 	b := setup(t)
 	first, second := b.uploaded(t, b.alice, "f", 1), b.uploaded(t, b.bob, "f", 1)
-	b.create(t, b.alice, "f", 1) // pending: nothing to tell
-	got, err := b.worker.UnpublishedDocuments(t.Context(), second.UnpublishedAt.Add(time.Microsecond), 10)
+	b.create(t, b.alice, "f", 1) // a pending document has no event
+	after := second.UnpublishedAt.Add(time.Microsecond)
+	got, err := b.worker.UnpublishedDocuments(t.Context(), after, 10)
 	must(t, err)
 	if len(got) != 2 || got[0].ID != first.ID || got[1].ID != second.ID {
-		t.Errorf("unpublished %+v, want the longest waiting first", got)
+		t.Errorf("got %+v, want %s and %s", got, first.ID, second.ID)
 	}
 	got, err = b.worker.UnpublishedDocuments(t.Context(), *second.UnpublishedAt, 10)
 	must(t, err)
 	if len(got) != 1 {
-		t.Errorf("before the second: %+v", got)
+		t.Errorf("before the second: got %+v, want 1 document", got)
 	}
 }
 
-func TestDeadLettersAreKeptOnceAlsoFromAStreamThatWasMadeAnew(t *testing.T) {
+func TestDeadLettersOfRecreatedStreamAreDistinct(t *testing.T) {
 	b := setup(t)
-	letter := postgres.DeadLetter{Stream: "BUCKET", Sequence: 1, Consumer: "confirm", Reason: "first", FirstAt: time.Now()}
+	letter := postgres.DeadLetter{
+		Stream: "BUCKET", Sequence: 1, Consumer: "confirm", Reason: "first", FirstAt: time.Now(),
+	}
 	must(t, b.worker.AddDeadLetter(t.Context(), letter))
-	must(t, b.worker.AddDeadLetter(t.Context(), letter)) // its Term was lost
+	must(t, b.worker.AddDeadLetter(t.Context(), letter)) // as after a lost ack
 	letter.FirstAt, letter.Reason = letter.FirstAt.Add(time.Hour), "second"
 	must(t, b.worker.AddDeadLetter(t.Context(), letter))
 	var reasons []string
 	must(t, b.raw.Select(&reasons, `SELECT reason FROM dead_letters ORDER BY first_at`))
-	if !slices.Equal(reasons, []string{"first", "second"}) {
-		t.Errorf("kept %v, want the first and the second", reasons)
+	if want := []string{"first", "second"}; !slices.Equal(reasons, want) {
+		t.Errorf("got dead letters with the reasons %v, want %v", reasons, want)
 	}
 }
 
-// deletionDone notes the deletions of the keys that are owed as done.
-func (b *bundle) deletionDone(t testing.TB, keys ...string) {
+// markDeleted marks the due deletions of the keys as done.
+func (b *bundle) markDeleted(t testing.TB, keys ...string) {
 	t.Helper()
-	owed, err := b.worker.DueDeletions(t.Context(), time.Now().Add(24*time.Hour), 1000)
+	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(24*time.Hour), 1000)
 	must(t, err)
 	done := []postgres.Deletion{{ObjectKey: "unknown"}}
-	for _, d := range owed {
+	for _, d := range due {
 		if slices.Contains(keys, d.ObjectKey) {
 			done = append(done, d)
 		}
@@ -86,18 +90,18 @@ func (b *bundle) deletionDone(t testing.TB, keys ...string) {
 	must(t, b.worker.MarkDeleted(t.Context(), done))
 }
 
-func TestDeletionThatIsRequestedAgainWhileItIsCarriedOutStaysDue(t *testing.T) {
+func TestDeletionRequestedAgainStaysDue(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "f", 1)
 	b.transition(t, d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
 		return d.Confirm(schema.Object{Size: 2}, q, time.Now())
-	}) // rejected: its object is given up
+	}) // the document is rejected and its object given up
 	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(time.Minute), 10)
 	must(t, err)
 	b.transition(t, d.ID, remove)
 	must(t, b.worker.MarkDeleted(t.Context(), due))
 	if n, err := b.worker.PendingDeletions(t.Context()); n != 1 || err != nil {
-		t.Errorf("%d deletions are owed, %v: nothing ends the document any more", n, err)
+		t.Errorf("got %d pending deletions and error %v, want 1", n, err)
 	}
 }
 
@@ -106,96 +110,112 @@ func TestObjectDeletions(t *testing.T) {
 	ctx := t.Context()
 	d := b.uploaded(t, b.alice, "f", 1)
 	if n, err := b.worker.RepeatDeletions(ctx, []string{d.ObjectKey}); n != 0 || err != nil {
-		t.Errorf("rearmed %d of a living document, %v", n, err)
+		t.Errorf("key without a tombstone: got %d repeated deletions and error %v, want 0", n, err)
 	}
 	b.transition(t, d.ID, remove)
 	due := func(at time.Time) []postgres.Deletion {
 		t.Helper()
-		found, err := b.worker.DueDeletions(ctx, at, 10)
+		deletions, err := b.worker.DueDeletions(ctx, at, 10)
 		must(t, err)
-		return found
+		return deletions
 	}
 	soon := time.Now().Add(time.Minute)
 	got := due(soon)
-	if len(got) != 1 || got[0].ObjectKey != d.ObjectKey || got[0].DocumentID.UUID != d.ID || got[0].UserID.UUID != b.alice || got[0].Attempts != 0 {
-		t.Fatalf("due %+v", got)
+	if len(got) != 1 || got[0].ObjectKey != d.ObjectKey || got[0].DocumentID.UUID != d.ID ||
+		got[0].UserID.UUID != b.alice || got[0].Attempts != 0 {
+		t.Fatalf("got due deletions %+v, want the one of document %s", got, d.ID)
 	}
-	must(t, b.worker.RecordDeletionFailure(ctx, d.ObjectKey, "minio is away", soon.Add(time.Hour)))
+	next := soon.Add(time.Hour)
+	must(t, b.worker.RecordDeletionFailure(ctx, d.ObjectKey, "minio is unavailable", next))
 	if got := due(soon); len(got) != 0 {
-		t.Errorf("due before its next attempt: %+v", got)
+		t.Errorf("before the next attempt: got due deletions %+v, want none", got)
 	}
 	got = due(soon.Add(time.Hour))
-	if len(got) != 1 || got[0].Attempts != 1 || got[0].LastError != "minio is away" {
-		t.Errorf("due again %+v", got)
+	if len(got) != 1 || got[0].Attempts != 1 || got[0].LastError != "minio is unavailable" {
+		t.Errorf("at the next attempt: got due deletions %+v, want one with 1 attempt", got)
 	}
 	if n, err := b.worker.PendingDeletions(ctx); n != 1 || err != nil {
-		t.Errorf("%d pending, %v", n, err)
+		t.Errorf("got %d pending deletions and error %v, want 1", n, err)
 	}
-	b.deletionDone(t, d.ObjectKey)
+	b.markDeleted(t, d.ObjectKey)
 	if n, err := b.worker.PendingDeletions(ctx); n != 0 || err != nil {
-		t.Errorf("%d pending after the deletion, %v", n, err)
+		t.Errorf("after the deletion: got %d pending deletions and error %v, want 0", n, err)
 	}
 	must(t, b.worker.RecordDeletionFailure(ctx, d.ObjectKey, "late", soon))
 	if got := due(soon.Add(time.Hour)); len(got) != 0 {
-		t.Errorf("a late failure revived it: %+v", got)
+		t.Errorf("failure recorded after the deletion: got due deletions %+v, want none", got)
 	}
-	// The object was seen again: by its key, and by an event for its document.
+	// An object is found at the key of the tombstone, first by its key, then by an event of the
+	// document.
 	if n, err := b.worker.RepeatDeletions(ctx, []string{d.ObjectKey}); n != 1 || err != nil {
-		t.Errorf("rearmed %d, %v", n, err)
+		t.Errorf("RepeatDeletions: got %d and error %v, want 1", n, err)
 	}
 	if got := due(soon); len(got) != 1 || got[0].Attempts != 0 || got[0].LastError != "" {
-		t.Errorf("rearmed %+v", got)
+		t.Errorf("repeated deletion: got %+v, want one with 0 attempts", got)
 	}
-	b.deletionDone(t, d.ObjectKey)
-	b.transition(t, d.ID, confirm) // deleting: the object is given up again
+	b.markDeleted(t, d.ObjectKey)
+	b.transition(t, d.ID, confirm) // gives the object of the deleting document up again
 	if got := due(soon); len(got) != 1 {
-		t.Errorf("given up again %+v", got)
+		t.Errorf("object given up again: got due deletions %+v, want 1", got)
 	}
-	// The API's role gives up objects too, its own user's.
+	// The role api can give up the objects of its user.
 	other := b.uploaded(t, b.bob, "f", 1)
 	_, err := b.api.ForUser(b.bob).Transition(ctx, []uuid.UUID{other.ID}, remove)
 	must(t, err)
 	_, err = b.api.ForUser(b.bob).Transition(ctx, []uuid.UUID{other.ID}, confirm)
 	must(t, err)
 	if got := due(soon); len(got) != 2 {
-		t.Errorf("after the API's: %+v", got)
+		t.Errorf("object given up by the role api: got due deletions %+v, want 2", got)
 	}
 }
 
-func TestPurgeEnded(t *testing.T) {
+func TestPurgeExpired(t *testing.T) {
 	b := setup(t)
 	ctx := t.Context()
 	wrongSize := operations["wrong size"]
-	rejected, told, fresh := b.create(t, b.alice, "owed", 1), b.create(t, b.alice, "done", 1), b.create(t, b.alice, "fresh", 1)
-	expired, unannounced, renewed := b.create(t, b.bob, "expired", 1), b.create(t, b.bob, "unannounced", 1), b.create(t, b.bob, "renewed", 1)
+	due, deleted := b.create(t, b.alice, "due", 1), b.create(t, b.alice, "deleted", 1)
+	fresh := b.create(t, b.alice, "fresh", 1)
+	expired, unpublished := b.create(t, b.bob, "expired", 1), b.create(t, b.bob, "unpublished", 1)
+	renewed := b.create(t, b.bob, "renewed", 1)
 	kept := b.uploaded(t, b.bob, "uploaded", 1)
-	for _, d := range []schema.Document{rejected, told, fresh} {
+	for _, d := range []schema.Document{due, deleted, fresh} {
 		b.transition(t, d.ID, wrongSize)
 	}
-	for _, d := range []schema.Document{expired, unannounced, renewed} {
+	for _, d := range []schema.Document{expired, unpublished, renewed} {
 		b.transition(t, d.ID, operations["expire"])
 	}
-	b.deletionDone(t, told.ObjectKey, fresh.ObjectKey)
-	b.raw.MustExec(`UPDATE documents SET unpublished_at = NULL WHERE id <> $1`, unannounced.ID)
-	b.raw.MustExec(`UPDATE documents SET changed_at = now() - interval '25 hours', url_issued_at = now() - interval '26 hours' WHERE id <> $1`, fresh.ID)
+	b.markDeleted(t, deleted.ObjectKey, fresh.ObjectKey)
+	b.raw.MustExec(`UPDATE documents SET unpublished_at = NULL WHERE id <> $1`, unpublished.ID)
+	b.raw.MustExec(`
+		UPDATE documents SET changed_at = now() - interval '25 hours',
+			url_issued_at = now() - interval '26 hours'
+		WHERE id <> $1`, fresh.ID)
 	b.raw.MustExec(`UPDATE documents SET url_issued_at = now() WHERE id = $1`, renewed.ID)
-	b.raw.MustExec(`INSERT INTO object_deletions (object_key, deleted_at) VALUES ('old', now() - interval '31 days'), ('young', now() - interval '29 days')`)
+	b.raw.MustExec(`
+		INSERT INTO object_deletions (object_key, deleted_at)
+		VALUES ('old', now() - interval '31 days'), ('recent', now() - interval '29 days')`)
 	n, err := b.worker.PurgeExpired(ctx, time.Now())
 	must(t, err)
 	var left []string
 	must(t, b.raw.Select(&left, `SELECT filename FROM documents ORDER BY id`))
-	if want := []string{"owed", "fresh", "unannounced", "renewed", kept.Filename}; n != 3 || !slices.Equal(left, want) {
-		t.Errorf("%d purged, left %q, want %q", n, left, want)
+	want := []string{"due", "fresh", "unpublished", "renewed", kept.Filename}
+	if n != 3 || !slices.Equal(left, want) {
+		t.Errorf("got %d purged rows and the documents %q, want 3 and %q", n, left, want)
 	}
-	if count(t, b.raw, `SELECT count(*) FROM object_deletions WHERE object_key = 'old'`) != 0 || count(t, b.raw, `SELECT count(*) FROM object_deletions`) != 4 {
-		t.Error("tombstones are not those that are younger than 30 days")
+	old := count(t, b.raw, `SELECT count(*) FROM object_deletions WHERE object_key = 'old'`)
+	all := count(t, b.raw, `SELECT count(*) FROM object_deletions`)
+	if old != 0 || all != 4 {
+		t.Errorf("got %d object deletions, %d of them older than 30 days; want 4 and 0", all, old)
 	}
 }
 
-func TestPutDeadLetterKeepsTheFirst(t *testing.T) {
+func TestAddDeadLetterKeepsTheFirst(t *testing.T) {
 	b := setup(t)
-	l := postgres.DeadLetter{Stream: "BUCKET", Sequence: 7, Consumer: "confirm", Subject: "bucket.created.direct",
-		Headers: map[string][]string{"A": {"1", "2"}}, Data: []byte{0, 0xff, '\n'}, Reason: "undecodable", Attempts: 3, FirstAt: time.Now()}
+	l := postgres.DeadLetter{
+		Stream: "BUCKET", Sequence: 7, Consumer: "confirm", Subject: "bucket.created.direct",
+		Headers: map[string][]string{"A": {"1", "2"}}, Data: []byte{0, 0xff, '\n'},
+		Reason: "undecodable", Attempts: 3, FirstAt: time.Now(),
+	}
 	must(t, b.worker.AddDeadLetter(t.Context(), l))
 	again := l
 	again.Reason = "another"
@@ -207,37 +227,43 @@ func TestPutDeadLetterKeepsTheFirst(t *testing.T) {
 	}
 	must(t, b.raw.Get(&got, `SELECT reason, data, headers->'A'->>1 AS second FROM dead_letters`))
 	if got.Reason != "undecodable" || string(got.Data) != string(l.Data) || got.Second != "2" {
-		t.Errorf("kept %+v", got)
+		t.Errorf("got dead letter %+v, want the first one", got)
 	}
-	must(t, b.worker.AddDeadLetter(t.Context(), postgres.DeadLetter{Stream: "BUCKET", Sequence: 7, Consumer: "remove", FirstAt: time.Now()}))
+	other := postgres.DeadLetter{
+		Stream: "BUCKET", Sequence: 7, Consumer: "remove", FirstAt: time.Now(),
+	}
+	must(t, b.worker.AddDeadLetter(t.Context(), other))
 	if n := count(t, b.raw, `SELECT count(*) FROM dead_letters`); n != 2 {
-		t.Errorf("%d dead letters, want 2", n)
+		t.Errorf("got %d dead letters, want 2", n)
 	}
 }
 
-func TestOneHoldsTheLock(t *testing.T) {
+func TestTryLockIsExclusive(t *testing.T) {
 	b := setup(t)
 	other := open(t, postgrestest.RoleURL(b.url, "worker"))
 	release, ok, err := b.worker.TryLock(t.Context(), "sweep")
 	if err != nil || !ok {
-		t.Fatalf("first: %v, %v", ok, err)
+		t.Fatalf("free lock: got %v and error %v, want true", ok, err)
 	}
 	if _, ok, err := other.TryLock(t.Context(), "sweep"); ok || err != nil {
-		t.Fatalf("second: %v, %v", ok, err)
+		t.Fatalf("held lock: got %v and error %v, want false", ok, err)
 	}
 	if r, ok, err := other.TryLock(t.Context(), "another"); !ok || err != nil {
-		t.Fatalf("another: %v, %v", ok, err)
+		t.Fatalf("other lock: got %v and error %v, want true", ok, err)
 	} else {
 		r()
 	}
 	release()
 	again, ok, err := other.TryLock(t.Context(), "sweep")
 	if err != nil || !ok {
-		t.Fatalf("after the release: %v, %v", ok, err)
+		t.Fatalf("released lock: got %v and error %v, want true", ok, err)
 	}
-	// The holder dies without a word.
-	b.rawWorker.MustExec(`SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
-	within(t, "the lock is free", func() bool {
+	// The connection that holds the lock is terminated.
+	b.rawWorker.MustExec(`
+		SELECT pg_terminate_backend(pid) FROM pg_locks
+		WHERE locktype = 'advisory'
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
+	eventually(t, "the lock is free", func() bool {
 		r, ok, err := b.worker.TryLock(t.Context(), "sweep")
 		must(t, err)
 		if ok {
@@ -248,18 +274,18 @@ func TestOneHoldsTheLock(t *testing.T) {
 	again()
 }
 
-// inTransaction polls until the condition holds.
-func within(t *testing.T, what string, condition func() bool) {
+// eventually polls until the condition holds, for up to 20 s.
+func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
 		if condition() {
 			return
 		}
 	}
-	t.Fatalf("not within 20 s: %s", what)
+	t.Fatalf("condition did not hold within 20 s: %s", what)
 }
 
-func TestListenDeletionsWakesOnCommitAndSurvivesACut(t *testing.T) {
+func TestListenDeletionsReconnects(t *testing.T) {
 	b := setup(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -270,31 +296,34 @@ func TestListenDeletionsWakesOnCommitAndSurvivesACut(t *testing.T) {
 		select {
 		case _, open := <-wake:
 			if !open {
-				t.Fatalf("%s: closed", what)
+				t.Fatalf("%s: the channel is closed, want a value", what)
 			}
 		case <-time.After(20 * time.Second):
-			t.Fatalf("%s: no wake", what)
+			t.Fatalf("%s: got no value within 20 s", what)
 		}
 	}
 	receive("connected")
 	d := b.uploaded(t, b.alice, "f", 1)
 	select {
 	case <-wake:
-		t.Error("woken by a confirm")
+		t.Error("transition without an object deletion: got a value, want none")
 	default:
 	}
 	b.transition(t, d.ID, remove)
 	receive("deletion")
-	b.deletionDone(t, d.ObjectKey)
+	b.markDeleted(t, d.ObjectKey)
 	_, err = b.worker.RepeatDeletions(t.Context(), []string{d.ObjectKey})
 	must(t, err)
-	receive("rearmed")
-	if n := count(t, b.rawWorker, `SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()`); n != 1 {
-		t.Fatalf("%d listeners cut", n)
+	receive("repeated deletion")
+	n := count(t, b.rawWorker, `
+		SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+		WHERE query LIKE 'LISTEN%' AND datname = current_database()`)
+	if n != 1 {
+		t.Fatalf("terminated %d listener connections, want 1", n)
 	}
 	receive("reconnected")
 	b.transition(t, b.uploaded(t, b.alice, "g", 1).ID, remove)
-	receive("deletion after the cut")
+	receive("deletion after the reconnection")
 	cancel()
 	for range wake {
 	}

@@ -15,8 +15,8 @@ import (
 
 // documentColumns are the columns that scan into a schema.Document.
 const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason,
-	etag, charged_bytes, version, announcement, unpublished_at, topics_locked, provider, model, created_at,
-	url_issued_at, changed_at, uploaded_at, classified_at, gone_at`
+	etag, charged_bytes, version, announcement, unpublished_at, topics_locked, provider, model,
+	created_at, url_issued_at, changed_at, uploaded_at, classified_at, gone_at`
 
 // maxTransitionAttempts is how often a transaction is attempted that the server aborts, for example
 // because of a deadlock.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,27 +18,28 @@ import (
 	"intray/schema"
 )
 
-type decision = func(*schema.Document, *schema.Quota) schema.Decision
-
 func TestTransitionConfirmsAndCharges(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "a.txt", 100)
 	got := b.transition(t, d.ID, confirm)
-	if got.Status != schema.StatusUploaded || got.ChargedBytes != 100 || got.Version != 2 || got.UnpublishedAt == nil {
-		t.Fatalf("after confirm: %+v", got)
+	if got.Status != schema.StatusUploaded || got.ChargedBytes != 100 || got.Version != 2 ||
+		got.UnpublishedAt == nil {
+		t.Fatalf("got %+v, want an unpublished uploaded document of version 2", got)
 	}
 	read, err := b.worker.DocumentsByKey(t.Context(), []string{d.ObjectKey, "documents/unknown"})
 	must(t, err)
-	if len(read) != 1 || read[0].MessageID() != got.MessageID() || !read[0].UploadedAt.Equal(*got.UploadedAt) || !read[0].UnpublishedAt.Equal(*got.UnpublishedAt) {
-		t.Fatalf("read %+v, want %+v", read, got)
+	if len(read) != 1 || read[0].MessageID() != got.MessageID() ||
+		!read[0].UploadedAt.Equal(*got.UploadedAt) ||
+		!read[0].UnpublishedAt.Equal(*got.UnpublishedAt) {
+		t.Fatalf("stored document: got %+v, want %+v", read, got)
 	}
 	if again := b.transition(t, d.ID, confirm); again.Version != 2 {
-		t.Fatalf("confirmed twice: %+v", again)
+		t.Fatalf("second confirm: got version %d, want 2", again.Version)
 	}
 	b.checkQuotas(t)
 }
 
-func TestTransitionDecidesEachDocumentOnceInOrderWithOneQuotaAUser(t *testing.T) {
+func TestTransitionDecidesEachDocumentOnce(t *testing.T) {
 	b := setup(t)
 	var ids []uuid.UUID
 	for _, user := range []uuid.UUID{b.alice, b.bob, b.alice} {
@@ -47,24 +50,29 @@ func TestTransitionDecidesEachDocumentOnceInOrderWithOneQuotaAUser(t *testing.T)
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	quotas := map[uuid.UUID]*schema.Quota{}
 	var seen []schema.Document
-	docs, err := b.worker.Transition(t.Context(), ids, func(d *schema.Document, q *schema.Quota) schema.Decision {
+	decide := func(d *schema.Document, q *schema.Quota) schema.Decision {
 		if quotas[d.UserID] == nil {
 			quotas[d.UserID] = q
 		}
 		if quotas[d.UserID] != q || q.UserID != d.UserID {
-			t.Errorf("document %s got another quota", d.ID)
+			t.Errorf("document %s: got a quota that is not the one of its owner", d.ID)
 		}
 		seen = append(seen, *d)
 		return confirm(d, q)
-	})
+	}
+	docs, err := b.worker.Transition(t.Context(), ids, decide)
 	must(t, err)
-	if len(docs) != 3 || len(seen) != 3 || seen[0].ID.String() > seen[1].ID.String() || seen[1].ID.String() > seen[2].ID.String() {
-		t.Fatalf("decided %d, returned %d", len(seen), len(docs))
+	inOrder := slices.IsSortedFunc(seen, func(a, b schema.Document) int {
+		return strings.Compare(a.ID.String(), b.ID.String())
+	})
+	if len(docs) != 3 || len(seen) != 3 || !inOrder {
+		t.Fatalf("got %d returned documents and %d decisions, in order %v; want 3 and 3 in order",
+			len(docs), len(seen), inOrder)
 	}
 	b.checkQuotas(t)
 }
 
-func TestTheLastBytesGoToAsManyAsFit(t *testing.T) {
+func TestConcurrentTransitionsKeepTheQuota(t *testing.T) {
 	b := setup(t)
 	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 50 WHERE user_id = $1`, b.alice)
 	ids := make([]uuid.UUID, 30)
@@ -74,25 +82,26 @@ func TestTheLastBytesGoToAsManyAsFit(t *testing.T) {
 	var group sync.WaitGroup
 	for _, id := range ids {
 		group.Go(func() {
-			if _, err := b.worker.Transition(context.Background(), []uuid.UUID{id}, confirm); err != nil {
+			_, err := b.worker.Transition(context.Background(), []uuid.UUID{id}, confirm)
+			if err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
 	if n := count(t, b.raw, `SELECT count(*) FROM documents WHERE status = 'uploaded'`); n != 16 {
-		t.Errorf("%d fit in 50 bytes of 3 each, want 16", n)
+		t.Errorf("got %d uploaded documents of 3 bytes with a limit of 50, want 16", n)
 	}
 	if n := count(t, b.raw, `SELECT count(*) FROM object_deletions`); n != 14 {
-		t.Errorf("%d objects given up, want 14", n)
+		t.Errorf("got %d object deletions, want 14", n)
 	}
 	b.checkQuotas(t)
 }
 
-func TestADecisionThatBreaksTheRulesChangesNothing(t *testing.T) {
+func TestInvalidDecisionChangesNothing(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "f", 5)
-	for name, decide := range map[string]decision{
+	for name, decide := range map[string]postgres.DecideFunc{
 		"charge that is not the size": func(d *schema.Document, q *schema.Quota) schema.Decision {
 			dec := confirm(d, q)
 			d.ChargedBytes++
@@ -109,24 +118,24 @@ func TestADecisionThatBreaksTheRulesChangesNothing(t *testing.T) {
 			return schema.Decision{Changed: true}
 		},
 	} {
-		if _, err := b.worker.Transition(t.Context(), []uuid.UUID{d.ID}, decide); err == nil || errors.Is(err, postgres.ErrUnavailable) {
-			t.Errorf("%s: %v", name, err)
+		_, err := b.worker.Transition(t.Context(), []uuid.UUID{d.ID}, decide)
+		if err == nil || errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("%s: got error %v, want one that is not ErrUnavailable", name, err)
 		}
 	}
-	if got := b.transition(t, d.ID, func(*schema.Document, *schema.Quota) schema.Decision { return schema.Decision{} }); got.Status != schema.StatusPending || got.Version != 1 {
-		t.Errorf("changed: %+v", got)
+	docs, err := b.worker.DocumentsByKey(t.Context(), []string{d.ObjectKey})
+	must(t, err)
+	if got := docs[0]; got.Status != schema.StatusPending || got.Version != 1 {
+		t.Errorf("got %+v, want an unchanged document", got)
 	}
 }
 
-func TestTransitionReplacesTopicsWithThoseThatAreTheUsers(t *testing.T) {
+func TestTransitionIgnoresTopicsOfOtherUsers(t *testing.T) {
 	b := setup(t)
-	system := schema.Topic{ID: newID(t), Name: "System"}
-	must(t, b.api.ForUser(b.administrator).CreateTopic(t.Context(), system))
-	own, foreign := schema.Topic{ID: newID(t), UserID: &b.alice, Name: "Own"}, schema.Topic{ID: newID(t), UserID: &b.bob, Name: "Foreign"}
-	must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(), own))
-	must(t, b.api.ForUser(b.bob).CreateTopic(t.Context(), foreign))
+	system := b.topic(t, nil, "System")
+	own, bobs := b.topic(t, &b.alice, "Own"), b.topic(t, &b.bob, "Bob's")
 	d := b.uploaded(t, b.alice, "f", 1)
-	classify := func(confidence int, topics ...uuid.UUID) decision {
+	classify := func(confidence int, topics ...uuid.UUID) postgres.DecideFunc {
 		return func(d *schema.Document, _ *schema.Quota) schema.Decision {
 			set := []schema.DocumentTopic{}
 			for _, id := range topics {
@@ -144,28 +153,28 @@ func TestTransitionReplacesTopicsWithThoseThatAreTheUsers(t *testing.T) {
 		}
 		return text
 	}
-	b.transition(t, d.ID, classify(70, own.ID, system.ID, foreign.ID, newID(t), own.ID))
-	if got := names(); got != "Own/user/70 System/system/70 " {
-		t.Errorf("topics %q", got)
+	expect := func(want string) {
+		t.Helper()
+		if got := names(); got != want {
+			t.Errorf("got topics %q, want %q", got, want)
+		}
 	}
-	b.transition(t, d.ID, classify(60, system.ID))
-	if got := names(); got != "System/system/60 " {
-		t.Errorf("topics %q", got)
-	}
-	// The API's role may do the same for its own user.
-	_, err := b.api.ForUser(b.alice).Transition(t.Context(), []uuid.UUID{d.ID}, classify(100, own.ID, foreign.ID))
+	b.transition(t, d.ID, classify(70, own, system, bobs, newID(t), own))
+	expect("Own/user/70 System/system/70 ")
+	b.transition(t, d.ID, classify(60, system))
+	expect("System/system/60 ")
+	// The role api can do the same for its user.
+	_, err := b.api.ForUser(b.alice).
+		Transition(t.Context(), []uuid.UUID{d.ID}, classify(100, own, bobs))
 	must(t, err)
-	if got := names(); got != "Own/user/100 " {
-		t.Errorf("topics %q", got)
-	}
+	expect("Own/user/100 ")
 	b.transition(t, d.ID, classify(1))
-	if got := names(); got != "" {
-		t.Errorf("topics %q", got)
-	}
+	expect("")
 }
 
-// A topic that is deleted while it is being assigned is left out, and nothing fails.
-func TestTopicsDeletedWhileTheyAreAssigned(t *testing.T) {
+// TestTransitionDuringTopicDeletion checks that a topic that is deleted while it is assigned is
+// ignored.
+func TestTransitionDuringTopicDeletion(t *testing.T) {
 	b := setup(t)
 	d := b.uploaded(t, b.alice, "f", 1)
 	for range 20 {
@@ -174,44 +183,62 @@ func TestTopicsDeletedWhileTheyAreAssigned(t *testing.T) {
 		var group sync.WaitGroup
 		var assign, remove error
 		group.Go(func() {
-			_, assign = b.worker.Transition(context.Background(), []uuid.UUID{d.ID}, func(*schema.Document, *schema.Quota) schema.Decision {
-				return schema.Decision{Topics: []schema.DocumentTopic{{TopicID: topic.ID, Confidence: 1}}}
-			})
+			setTopic := func(*schema.Document, *schema.Quota) schema.Decision {
+				topics := []schema.DocumentTopic{{TopicID: topic.ID, Confidence: 1}}
+				return schema.Decision{Topics: topics}
+			}
+			_, assign = b.worker.Transition(context.Background(), []uuid.UUID{d.ID}, setTopic)
 		})
-		group.Go(func() { remove = b.api.ForUser(b.alice).DeleteTopic(context.Background(), schema.ScopeUser, topic.ID) })
+		group.Go(func() {
+			remove = b.api.ForUser(b.alice).
+				DeleteTopic(context.Background(), schema.ScopeUser, topic.ID)
+		})
 		group.Wait()
 		must(t, errors.Join(assign, remove))
 	}
 	if n := count(t, b.raw, `SELECT count(*) FROM document_topics`); n != 0 {
-		t.Errorf("%d assignments of deleted topics", n)
+		t.Errorf("got %d assignments of deleted topics, want 0", n)
 	}
 }
 
-// guard makes the database itself check, at every commit, that use is the sum of the charges and
-// never grew beyond the limit, and that each change of a document raises its version by one.
-func (b *bundle) guard() {
+// addChecks adds triggers that check at every commit that the used bytes are the sum of the charges
+// and were not increased above the limit, and that each change of a document increases its version
+// by one.
+func (b *bundle) addChecks() {
 	b.raw.MustExec(`
 		CREATE FUNCTION check_quota() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 		DECLARE charged bigint;
 		BEGIN
-			SELECT coalesce(sum(charged_bytes), 0) INTO charged FROM documents WHERE user_id = NEW.user_id;
-			IF (SELECT used_bytes FROM quotas WHERE user_id = NEW.user_id) <> charged THEN RAISE EXCEPTION 'drift'; END IF;
-			IF NEW.used_bytes > OLD.used_bytes AND NEW.used_bytes > NEW.limit_bytes THEN RAISE EXCEPTION 'over the limit'; END IF;
+			SELECT coalesce(sum(charged_bytes), 0) INTO charged
+				FROM documents WHERE user_id = NEW.user_id;
+			IF (SELECT used_bytes FROM quotas WHERE user_id = NEW.user_id) <> charged THEN
+				RAISE EXCEPTION 'the used bytes are not the sum of the charges';
+			END IF;
+			IF NEW.used_bytes > OLD.used_bytes AND NEW.used_bytes > NEW.limit_bytes THEN
+				RAISE EXCEPTION 'the used bytes exceed the limit';
+			END IF;
 			RETURN NULL;
 		END $$;
-		CREATE CONSTRAINT TRIGGER check_quota AFTER UPDATE ON quotas DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_quota();
+		CREATE CONSTRAINT TRIGGER check_quota AFTER UPDATE ON quotas
+			DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION check_quota();
 		CREATE FUNCTION check_version() RETURNS trigger LANGUAGE plpgsql AS $$
 		BEGIN
-			IF NEW.version <> OLD.version + 1 AND (NEW.status, NEW.reason, NEW.charged_bytes, NEW.etag) IS DISTINCT FROM (OLD.status, OLD.reason, OLD.charged_bytes, OLD.etag)
-			THEN RAISE EXCEPTION 'changed without a version'; END IF;
-			IF NEW.version NOT IN (OLD.version, OLD.version + 1) THEN RAISE EXCEPTION 'version jumped'; END IF;
+			IF NEW.version <> OLD.version + 1
+					AND (NEW.status, NEW.reason, NEW.charged_bytes, NEW.etag)
+					IS DISTINCT FROM (OLD.status, OLD.reason, OLD.charged_bytes, OLD.etag) THEN
+				RAISE EXCEPTION 'the document changed and its version did not';
+			END IF;
+			IF NEW.version NOT IN (OLD.version, OLD.version + 1) THEN
+				RAISE EXCEPTION 'the version increased by more than one';
+			END IF;
 			RETURN NEW;
 		END $$;
-		CREATE TRIGGER check_version BEFORE UPDATE ON documents FOR EACH ROW EXECUTE FUNCTION check_version();`)
+		CREATE TRIGGER check_version BEFORE UPDATE ON documents
+			FOR EACH ROW EXECUTE FUNCTION check_version();`)
 }
 
-// operations are what may happen to a document, in any status.
-var operations = map[string]decision{
+// operations are the transitions that can be applied to a document in any status.
+var operations = map[string]postgres.DecideFunc{
 	"confirm": confirm,
 	"overwritten": func(d *schema.Document, q *schema.Quota) schema.Decision {
 		return d.Confirm(schema.Object{Size: d.Size, ETag: "other"}, q, time.Now())
@@ -236,16 +263,21 @@ var operations = map[string]decision{
 }
 
 func operationNames() []string {
-	return []string{"confirm", "overwritten", "wrong size", "classified", "failed", "expire", "delete", "gone", "quarantine"}
+	return []string{
+		"confirm", "overwritten", "wrong size", "classified", "failed", "expire", "delete", "gone",
+		"quarantine",
+	}
 }
 
-// The database follows the pure transitions, for one caller after another.
-func TestTransitionFollowsTheModel(t *testing.T) {
+// TestTransitionMatchesModel applies random transitions to the database and to values in memory,
+// and compares the results.
+func TestTransitionMatchesModel(t *testing.T) {
 	b := setup(t)
-	b.guard()
+	b.addChecks()
 	users := []uuid.UUID{b.alice, b.bob, b.administrator}
 	rapid.Check(t, func(r *rapid.T) {
-		b.raw.MustExec(`DELETE FROM documents; DELETE FROM object_deletions; UPDATE quotas SET used_bytes = 0`)
+		b.raw.MustExec(`DELETE FROM documents; DELETE FROM object_deletions;
+			UPDATE quotas SET used_bytes = 0`)
 		model, quotas := map[uuid.UUID]*schema.Document{}, map[uuid.UUID]*schema.Quota{}
 		for _, user := range users {
 			limit := rapid.Int64Range(0, 60).Draw(r, "limit")
@@ -256,12 +288,14 @@ func TestTransitionFollowsTheModel(t *testing.T) {
 		for range rapid.IntRange(1, 8).Draw(r, "documents") {
 			user := rapid.SampledFrom(users).Draw(r, "user")
 			id, _ := uuid.NewV7()
-			d := schema.NewDocument(id, user, "f", "t", rapid.Int64Range(0, 30).Draw(r, "size"), time.Now().Add(-time.Minute))
+			size := rapid.Int64Range(0, 30).Draw(r, "size")
+			d := schema.NewDocument(id, user, "f", "t", size, time.Now().Add(-time.Minute))
 			if !quotas[user].Fits(d.Size) {
 				continue
 			}
-			if _, _, err := b.api.ForUser(user).CreateDocument(context.Background(), d, "", 1000); err != nil {
-				r.Fatalf("create: %v", err)
+			_, _, err := b.api.ForUser(user).CreateDocument(context.Background(), d, "", 1000)
+			if err != nil {
+				r.Fatalf("create a document: %v", err)
 			}
 			model[id], ids = &d, append(ids, id)
 		}
@@ -278,15 +312,18 @@ func TestTransitionFollowsTheModel(t *testing.T) {
 			for _, got := range docs {
 				want := model[got.ID]
 				operations[operation](want, quotas[want.UserID])
-				if got.Status != want.Status || got.Version != want.Version || got.ChargedBytes != want.ChargedBytes || got.Reason != want.Reason ||
+				if got.Status != want.Status || got.Version != want.Version ||
+					got.ChargedBytes != want.ChargedBytes || got.Reason != want.Reason ||
 					(got.GoneAt == nil) != (want.GoneAt == nil) {
-					r.Fatalf("%s: %+v, want %+v", operation, got, want)
+					r.Fatalf("%s: got %+v, want %+v", operation, got, want)
 				}
 			}
 			for user, q := range quotas {
 				var used int64
-				if err := b.raw.Get(&used, `SELECT used_bytes FROM quotas WHERE user_id = $1`, user); err != nil || used != q.UsedBytes {
-					r.Fatalf("%s: %d used, want %d: %v", operation, used, q.UsedBytes, err)
+				err := b.raw.Get(&used, `SELECT used_bytes FROM quotas WHERE user_id = $1`, user)
+				if err != nil || used != q.UsedBytes {
+					r.Fatalf("%s: got %d used bytes and error %v, want %d",
+						operation, used, err, q.UsedBytes)
 				}
 			}
 		}
@@ -294,10 +331,11 @@ func TestTransitionFollowsTheModel(t *testing.T) {
 	})
 }
 
-// Overlapping batches, each in its own order, neither deadlock nor miscount, whatever else goes on.
-func TestTransitionsSideBySide(t *testing.T) {
+// TestConcurrentTransitions checks that overlapping batches in different orders cause no deadlock
+// and keep the quotas correct, while other calls write the same documents.
+func TestConcurrentTransitions(t *testing.T) {
 	b := setup(t)
-	b.guard()
+	b.addChecks()
 	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 400`)
 	users := []uuid.UUID{b.alice, b.bob, b.administrator}
 	ids := make([]uuid.UUID, 60)
@@ -305,7 +343,8 @@ func TestTransitionsSideBySide(t *testing.T) {
 		ids[i] = b.create(t, users[i%len(users)], "f", int64(i%20)).ID
 	}
 	deadlocks := func() int {
-		return count(t, b.raw, `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`)
+		return count(t, b.raw,
+			`SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`)
 	}
 	before := deadlocks()
 	ctx, names := context.Background(), operationNames()
@@ -318,7 +357,8 @@ func TestTransitionsSideBySide(t *testing.T) {
 				for i := range batch {
 					batch[i] = ids[random.IntN(len(ids))]
 				}
-				docs, err := b.worker.Transition(ctx, batch, operations[names[random.IntN(len(names))]])
+				operation := operations[names[random.IntN(len(names))]]
+				docs, err := b.worker.Transition(ctx, batch, operation)
 				if err == nil {
 					docs, err = b.worker.MarkUnpublished(ctx, batch)
 				}
@@ -328,7 +368,8 @@ func TestTransitionsSideBySide(t *testing.T) {
 				if err == nil && random.IntN(4) == 0 {
 					user := users[random.IntN(len(users))]
 					d := schema.NewDocument(uuid.New(), user, "f", "t", 0, time.Now())
-					_, _, err = b.api.ForUser(user).CreateDocument(ctx, d, fmt.Sprint("key ", random.IntN(3)), 1000)
+					key := fmt.Sprint("key ", random.IntN(3))
+					_, _, err = b.api.ForUser(user).CreateDocument(ctx, d, key, 1000)
 				}
 				if err != nil {
 					t.Error(err)
@@ -339,7 +380,7 @@ func TestTransitionsSideBySide(t *testing.T) {
 	group.Wait()
 	b.raw.MustExec(`SELECT pg_stat_force_next_flush()`)
 	if n := deadlocks() - before; n != 0 {
-		t.Errorf("%d deadlocks", n)
+		t.Errorf("got %d deadlocks, want 0", n)
 	}
 	b.checkQuotas(t)
 }
@@ -348,7 +389,10 @@ func BenchmarkTransition(bench *testing.B) {
 	b := setup(bench)
 	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 1099511627776`)
 	for _, size := range []int{1, 256} {
-		for name, db := range map[string]*postgres.DB{"worker": b.worker, "api": b.api.ForUser(b.alice)} {
+		for name, db := range map[string]*postgres.DB{
+			"worker": b.worker,
+			"api":    b.api.ForUser(b.alice),
+		} {
 			bench.Run(fmt.Sprintf("%s/%d", name, size), func(bench *testing.B) {
 				for bench.Loop() {
 					bench.StopTimer()

@@ -10,20 +10,24 @@ import (
 	"intray/schema"
 )
 
-func TestLogin(t *testing.T) {
+func TestAccountByEmail(t *testing.T) {
 	b := setup(t)
 	got, err := b.api.AccountByEmail(t.Context(), "ALICE@example.org")
 	must(t, err)
-	if got != (postgres.Account{ID: b.alice, PasswordHash: "hash of alice@example.org", Role: schema.RoleUser}) {
-		t.Errorf("account %+v", got)
+	want := postgres.Account{
+		ID: b.alice, PasswordHash: "hash of alice@example.org", Role: schema.RoleUser,
+	}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
 	}
 	_, err = b.api.AccountByEmail(t.Context(), "alice%")
 	if !errors.Is(err, postgres.ErrUserNotFound) || schema.CodeOf(err) != schema.CodeNotFound {
-		t.Errorf("unknown: %v", err)
+		t.Errorf("unknown address: got error %v, want ErrUserNotFound", err)
 	}
 	b.raw.MustExec(`UPDATE users SET password_hash = NULL WHERE id = $1`, b.bob)
-	if got, err := b.api.AccountByEmail(t.Context(), "bob@example.org"); err != nil || got.PasswordHash != "" {
-		t.Errorf("without a password: %+v, %v", got, err)
+	got, err = b.api.AccountByEmail(t.Context(), "bob@example.org")
+	if err != nil || got.PasswordHash != "" {
+		t.Errorf("no password: got %+v and error %v, want an empty hash", got, err)
 	}
 }
 
@@ -32,16 +36,19 @@ func TestUsers(t *testing.T) {
 	b.uploaded(t, b.alice, "f", 5)
 	me, err := b.api.ForUser(b.alice).Me(t.Context())
 	must(t, err)
-	want := schema.User{ID: b.alice, Email: "alice@example.org", Role: schema.RoleUser,
-		Quota: schema.Quota{UserID: b.alice, LimitBytes: schema.DefaultQuota, UsedBytes: 5}}
-	if me != want {
-		t.Errorf("me %+v, want %+v", me, want)
+	want := schema.User{
+		ID: b.alice, Email: "alice@example.org", Role: schema.RoleUser,
+		Quota: schema.Quota{UserID: b.alice, LimitBytes: schema.DefaultQuota, UsedBytes: 5},
 	}
-	wantCode(t, b.owner.AddUser(t.Context(), postgres.NewUser{ID: newID(t), Email: "Alice@Example.org"}), schema.CodeNameTaken)
+	if me != want {
+		t.Errorf("Me: got %+v, want %+v", me, want)
+	}
+	duplicate := postgres.NewUser{ID: newID(t), Email: "Alice@Example.org"}
+	wantCode(t, b.owner.AddUser(t.Context(), duplicate), schema.CodeNameTaken)
 	all, err := b.owner.Users(t.Context())
 	must(t, err)
 	if len(all) != 3 || all[0].ID != b.administrator || all[1] != want {
-		t.Errorf("users %+v", all)
+		t.Errorf("Users: got %+v, want 3 users ordered by email address", all)
 	}
 
 	admin := b.api.ForUser(b.administrator)
@@ -58,7 +65,7 @@ func TestUsers(t *testing.T) {
 		after = page[1].ID
 	}
 	if len(listed) != 3 || listed[0] != b.alice || listed[2] != b.administrator {
-		t.Errorf("listed %v", listed)
+		t.Errorf("AdminUsers: got %v, want 3 users ordered by id", listed)
 	}
 	_, err = b.api.ForUser(b.alice).AdminUsers(t.Context(), uuid.Nil, 10)
 	wantCode(t, err, schema.CodeForbidden)
@@ -66,20 +73,21 @@ func TestUsers(t *testing.T) {
 	wantCode(t, err, schema.CodeForbidden)
 	_, err = admin.ChangeUser(t.Context(), newID(t), postgres.UserPatch{})
 	wantCode(t, err, schema.CodeNotFound)
-	below := int64(2) // less than what is used
+	below := int64(2) // less than the used bytes
 	u, err := admin.ChangeUser(t.Context(), b.alice, postgres.UserPatch{LimitBytes: &below})
 	must(t, err)
-	if u.Quota != (schema.Quota{UserID: b.alice, LimitBytes: 2, UsedBytes: 5}) {
-		t.Errorf("changed %+v", u)
+	quota := schema.Quota{UserID: b.alice, LimitBytes: 2, UsedBytes: 5}
+	if u.Quota != quota {
+		t.Errorf("ChangeUser: got quota %+v, want %+v", u.Quota, quota)
 	}
 }
 
-func TestCallsThatNeedAUserSaySo(t *testing.T) {
+func TestMethodsRequireAUser(t *testing.T) {
 	b := setup(t)
 	if _, err := b.api.Me(t.Context()); err == nil {
-		t.Error("Me without ForUser")
+		t.Error("Me: got no error, want one")
 	}
 	if _, _, err := b.worker.Documents(t.Context(), postgres.Filter{}); err == nil {
-		t.Error("Documents without ForUser")
+		t.Error("Documents: got no error, want one")
 	}
 }

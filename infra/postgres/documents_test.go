@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -60,50 +61,51 @@ func TestIdempotencyKey(t *testing.T) {
 	db := b.api.ForUser(b.alice)
 	at := schema.Now().Add(-time.Hour)
 	first := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at)
-	_, created, err := db.CreateDocument(t.Context(), first, "key", 1)
-	must(t, err)
-	if !created {
-		t.Fatal("got created false, want true")
-	}
 	again := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at.Add(time.Minute))
-	// The limit of one pending document is reached, but this call does not create another one.
-	got, created, err := db.CreateDocument(t.Context(), again, "key", 1)
-	must(t, err)
-	if created || got.ID != first.ID || !got.URLIssuedAt.Equal(again.URLIssuedAt) ||
-		!got.CreatedAt.Equal(first.CreatedAt) {
-		t.Errorf("same key: got created %v and %+v, want the first document with a new URL", created, got)
-	}
-	other := again
-	other.Size = 2
-	_, _, err = db.CreateDocument(t.Context(), other, "key", 10)
-	wantCode(t, err, schema.CodeInvalid)
-	// The same key of another user is independent.
-	theirs := schema.NewDocument(newID(t), b.bob, "f", "t", 1, at)
-	got, created, err = b.api.ForUser(b.bob).CreateDocument(t.Context(), theirs, "key", 1)
-	must(t, err)
-	if !created || got.ID != theirs.ID {
-		t.Errorf("bob: got created %v and %+v, want a new document", created, got)
-	}
-
-	var group sync.WaitGroup
-	ids := make([]uuid.UUID, 8)
-	for i := range ids {
-		group.Go(func() {
-			d := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at)
-			got, _, err := db.CreateDocument(context.Background(), d, "race", 100)
-			if err != nil {
-				t.Error(err)
-			}
-			ids[i] = got.ID
-		})
-	}
-	group.Wait()
-	for _, id := range ids {
-		if id != ids[0] {
-			t.Errorf("concurrent calls with one key: got documents %v, want only one", ids)
-			break
+	t.Run("first request creates a document", func(t *testing.T) {
+		_, created, err := db.CreateDocument(t.Context(), first, "key", 1)
+		must(t, err)
+		if !created {
+			t.Fatal("got created false, want true")
 		}
-	}
+	})
+	t.Run("same request returns the document with a new URL", func(t *testing.T) {
+		// The limit of one pending document is reached, but this call does not create another one.
+		got, created, err := db.CreateDocument(t.Context(), again, "key", 1)
+		must(t, err)
+		if created || got.ID != first.ID || !got.URLIssuedAt.Equal(again.URLIssuedAt) ||
+			!got.CreatedAt.Equal(first.CreatedAt) {
+			t.Errorf("got created %v and %+v, want the first document with a new URL", created, got)
+		}
+	})
+	t.Run("request for another file is rejected", func(t *testing.T) {
+		other := again
+		other.Size = 2
+		_, _, err := db.CreateDocument(t.Context(), other, "key", 10)
+		wantCode(t, err, schema.CodeInvalid)
+	})
+	t.Run("keys of different users are independent", func(t *testing.T) {
+		bobs := schema.NewDocument(newID(t), b.bob, "f", "t", 1, at)
+		got, created, err := b.api.ForUser(b.bob).CreateDocument(t.Context(), bobs, "key", 1)
+		must(t, err)
+		if !created || got.ID != bobs.ID {
+			t.Errorf("got created %v and %+v, want a new document", created, got)
+		}
+	})
+	t.Run("concurrent requests create one document", func(t *testing.T) {
+		ids := make([]uuid.UUID, 8)
+		for _, err := range inParallel(len(ids), func(i int) error {
+			d := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at)
+			got, _, err := db.CreateDocument(t.Context(), d, "race", 100)
+			ids[i] = got.ID
+			return err
+		}) {
+			must(t, err)
+		}
+		if len(slices.Compact(ids)) != 1 {
+			t.Errorf("got documents %v, want only one", ids)
+		}
+	})
 }
 
 func TestMarkPublishedIgnoresOlderVersions(t *testing.T) {

@@ -65,57 +65,63 @@ func TestUnavailable(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "f", 1)
 
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
-	address := "postgres://api:x@" + listener.Addr().String() + "/intray?sslmode=disable"
-	db, err := postgres.Open(address, postgres.Options{})
-	must(t, err)
-	defer func() { _ = db.Close() }()
-	if err := db.Ping(t.Context()); !errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("refused connection: got error %v, want ErrUnavailable", err)
-	}
-	_, err = db.ForUser(b.alice).Me(t.Context())
-	if !errors.Is(err, postgres.ErrUnavailable) || schema.CodeOf(err) != schema.CodeInternal {
-		t.Errorf("refused connection: got error %v, want ErrUnavailable and no code", err)
-	}
+	t.Run("refused connection", func(t *testing.T) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		must(t, listener.Close())
+		address := "postgres://api:x@" + listener.Addr().String() + "/intray?sslmode=disable"
+		db, err := postgres.Open(address, postgres.Options{})
+		must(t, err)
+		defer func() { _ = db.Close() }()
+		if err := db.Ping(t.Context()); !errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("Ping: got error %v, want ErrUnavailable", err)
+		}
+		_, err = db.ForUser(b.alice).Me(t.Context())
+		if !errors.Is(err, postgres.ErrUnavailable) || schema.CodeOf(err) != schema.CodeInternal {
+			t.Errorf("Me: got error %v, want ErrUnavailable and no code", err)
+		}
+	})
 
 	// A process that hangs in a transaction blocks others only until the timeout.
-	quick, err := postgres.Open(postgrestest.RoleURL(b.url, "worker"), postgres.Options{
-		LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second,
-		IdleInTransactionTimeout: 300 * time.Millisecond,
-	})
-	must(t, err)
-	defer func() { _ = quick.Close() }()
-	stopped, resume := make(chan struct{}), make(chan struct{})
-	result := make(chan error, 1)
-	go func() {
-		hang := func(d *schema.Document, q *schema.Quota) schema.Decision {
-			close(stopped)
-			<-resume
-			return confirm(d, q)
+	t.Run("transaction that is idle too long", func(t *testing.T) {
+		quick, err := postgres.Open(postgrestest.RoleURL(b.url, "worker"), postgres.Options{
+			LockTimeout: 50 * time.Millisecond, StatementTimeout: time.Second,
+			IdleInTransactionTimeout: 300 * time.Millisecond,
+		})
+		must(t, err)
+		defer func() { _ = quick.Close() }()
+		stopped, resume := make(chan struct{}), make(chan struct{})
+		result := make(chan error, 1)
+		go func() {
+			hang := func(d *schema.Document, q *schema.Quota) schema.Decision {
+				close(stopped)
+				<-resume
+				return confirm(d, q)
+			}
+			_, err := quick.Transition(context.Background(), []uuid.UUID{d.ID}, hang)
+			result <- err
+		}()
+		<-stopped
+		_, err = quick.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
+		if !errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("locked document: got error %v, want ErrUnavailable", err)
 		}
-		_, err := quick.Transition(context.Background(), []uuid.UUID{d.ID}, hang)
-		result <- err
-	}()
-	<-stopped
-	_, err = quick.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
-	if !errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("locked document: got error %v, want ErrUnavailable", err)
-	}
-	b.transition(t, d.ID, confirm) // its lock timeout is 5 s
-	close(resume)
-	if err := <-result; !errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("transaction that was idle too long: got error %v, want ErrUnavailable", err)
-	}
-	b.checkQuotas(t)
+		b.transition(t, d.ID, confirm) // its lock timeout is 5 s
+		close(resume)
+		if err := <-result; !errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("idle transaction: got error %v, want ErrUnavailable", err)
+		}
+		b.checkQuotas(t)
+	})
 
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = b.worker.Transition(ctx, []uuid.UUID{d.ID}, confirm)
-	if !errors.Is(err, context.Canceled) || errors.Is(err, postgres.ErrUnavailable) {
-		t.Errorf("canceled context: got error %v, want context.Canceled and not ErrUnavailable", err)
-	}
+	t.Run("a canceled context is not an outage", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := b.worker.Transition(ctx, []uuid.UUID{d.ID}, confirm)
+		if !errors.Is(err, context.Canceled) || errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("got error %v, want context.Canceled and not ErrUnavailable", err)
+		}
+	})
 }
 
 func TestCheckSchema(t *testing.T) {

@@ -53,48 +53,60 @@ func (b *bundle) refresh(
 func TestRefreshSession(t *testing.T) {
 	b := setup(t)
 	id := b.start(t, "f")
-	want := postgres.RefreshResult{SessionID: id, UserID: b.alice, Role: schema.RoleUser}
-	expect := func(got postgres.RefreshResult, outcome postgres.RefreshOutcome, nonce string) {
+	expect := func(
+		t *testing.T, got postgres.RefreshResult, outcome postgres.RefreshOutcome, nonce string,
+	) {
 		t.Helper()
-		want.Outcome, want.Nonce = outcome, []byte(nonce)
+		want := postgres.RefreshResult{
+			Outcome: outcome, SessionID: id, UserID: b.alice, Role: schema.RoleUser,
+			Nonce: []byte(nonce),
+		}
 		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	expect(b.refresh(t, "f", "0", "1"), postgres.RefreshRotated, "nonce of 1")
-	// Another tab, or a client that did not receive the response, presents the previous token.
-	expect(b.refresh(t, "f", "0", "1b"), postgres.RefreshRepeated, "nonce of 1")
-	expect(b.refresh(t, "f", "1", "2"), postgres.RefreshRotated, "nonce of 2")
-	got := b.refresh(t, "f", "0", "3")
-	if got.Outcome != postgres.RefreshReused || got.UserID != b.alice {
-		t.Errorf("token from two rotations before: got %+v, want reused", got)
+	expectOutcome := func(
+		t *testing.T, got postgres.RefreshResult, want postgres.RefreshOutcome,
+	) {
+		t.Helper()
+		if got.Outcome != want {
+			t.Errorf("got %+v, want outcome %q", got, want)
+		}
 	}
-	if got := b.refresh(t, "f", "2", "3"); got.Outcome != postgres.RefreshUnknown {
-		t.Errorf("current token after a reuse: got %+v, want unknown", got)
-	}
-
-	b.start(t, "late")
-	b.refresh(t, "late", "0", "1")
-	b.raw.MustExec(`UPDATE sessions SET rotated_at = rotated_at - interval '11 seconds'`)
-	if got := b.refresh(t, "late", "0", "2"); got.Outcome != postgres.RefreshReused {
-		t.Errorf("previous token after the grace period: got %+v, want reused", got)
-	}
+	t.Run("current token is rotated", func(t *testing.T) {
+		expect(t, b.refresh(t, "f", "0", "1"), postgres.RefreshRotated, "nonce of 1")
+	})
+	t.Run("previous token is repeated", func(t *testing.T) {
+		// Another tab, or a client that did not receive the response, presents the previous token.
+		expect(t, b.refresh(t, "f", "0", "1b"), postgres.RefreshRepeated, "nonce of 1")
+		expect(t, b.refresh(t, "f", "1", "2"), postgres.RefreshRotated, "nonce of 2")
+	})
+	t.Run("older token ends the session", func(t *testing.T) {
+		expectOutcome(t, b.refresh(t, "f", "0", "3"), postgres.RefreshReused)
+		expectOutcome(t, b.refresh(t, "f", "2", "3"), postgres.RefreshUnknown)
+	})
+	t.Run("previous token is rejected after the grace period", func(t *testing.T) {
+		b.start(t, "late")
+		b.refresh(t, "late", "0", "1")
+		b.raw.MustExec(`UPDATE sessions SET rotated_at = rotated_at - interval '11 seconds'`)
+		expectOutcome(t, b.refresh(t, "late", "0", "2"), postgres.RefreshReused)
+	})
 	for name, age := range map[string]string{
 		"idle": `UPDATE sessions SET rotated_at = rotated_at - interval '61 seconds'`,
 		"old":  `UPDATE sessions SET expires_at = now() - interval '1 second'`,
 	} {
-		b.start(t, name)
-		b.raw.MustExec(age)
-		if got := b.refresh(t, name, "0", "1"); got.Outcome != postgres.RefreshExpired {
-			t.Errorf("%s session: got %+v, want expired", name, got)
-		}
+		t.Run(name+" session is expired", func(t *testing.T) {
+			b.start(t, name)
+			b.raw.MustExec(age)
+			expectOutcome(t, b.refresh(t, name, "0", "1"), postgres.RefreshExpired)
+		})
 	}
-	b.start(t, "ended")
-	must(t, b.api.EndSession(t.Context(), hash("ended")))
-	must(t, b.api.EndSession(t.Context(), hash("ended")))
-	if got := b.refresh(t, "ended", "0", "1"); got.Outcome != postgres.RefreshUnknown {
-		t.Errorf("ended session: got %+v, want unknown", got)
-	}
+	t.Run("ended session is unknown", func(t *testing.T) {
+		b.start(t, "ended")
+		must(t, b.api.EndSession(t.Context(), hash("ended")))
+		must(t, b.api.EndSession(t.Context(), hash("ended")))
+		expectOutcome(t, b.refresh(t, "ended", "0", "1"), postgres.RefreshUnknown)
+	})
 	if n := count(t, b.raw, `SELECT count(*) FROM sessions`); n != 0 {
 		t.Errorf("got %d remaining sessions, want 0", n)
 	}
@@ -199,57 +211,62 @@ func TestDeletingUserDeletesSessions(t *testing.T) {
 func TestIdentityAccount(t *testing.T) {
 	b := setup(t)
 	carol := postgres.Identity{Issuer: "https://issuer.example", Subject: "1"}
-	_, err := b.api.IdentityAccount(t.Context(), carol, 7)
-	wantCode(t, err, schema.CodeUnauthenticated) // no verified address
-
-	carol.Email = "carol@example.org"
-	results := make([]postgres.Account, 8)
-	var requests sync.WaitGroup
-	for i := range results {
-		requests.Go(func() {
-			var err error
-			if results[i], err = b.api.IdentityAccount(t.Context(), carol, 7); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	requests.Wait()
-	for _, r := range results {
-		if r != results[0] || r.Role != schema.RoleUser || r.ID == uuid.Nil {
-			t.Fatalf("concurrent first calls: got %+v, want one new user", results)
-		}
-	}
-	me, err := b.api.ForUser(results[0].ID).Me(t.Context())
-	must(t, err)
-	if me.Email != "carol@example.org" || me.Quota.LimitBytes != 7 {
-		t.Errorf("got user %+v, want carol with a limit of 7 bytes", me)
-	}
-	account, err := b.api.AccountByEmail(t.Context(), "carol@example.org")
-	if err != nil || account.PasswordHash != "" {
-		t.Errorf("got account %+v and error %v, want one without a password", account, err)
-	}
-	carol.Email = "alice@example.org" // the address at the issuer changed, the subject did not
-	again, err := b.api.IdentityAccount(t.Context(), carol, 7)
-	if err != nil || again.ID != results[0].ID {
-		t.Errorf("changed email address: got %+v and error %v, want the same user", again, err)
-	}
-
-	for _, other := range []postgres.Identity{
-		{Issuer: "https://issuer.example", Subject: "2", Email: "ALICE@example.org"},
-		{Issuer: "https://other.example", Subject: "1", Email: "carol@example.org"},
-	} {
-		_, err := b.api.IdentityAccount(t.Context(), other, 7)
+	var user uuid.UUID
+	t.Run("user without a verified address is not created", func(t *testing.T) {
+		_, err := b.api.IdentityAccount(t.Context(), carol, 7)
 		wantCode(t, err, schema.CodeUnauthenticated)
-	}
-	if n := count(t, b.raw, `SELECT count(*) FROM users`); n != 4 {
-		t.Errorf("got %d users, want 4", n)
-	}
-
-	b.raw.MustExec(`DELETE FROM quotas WHERE user_id = $1`, results[0].ID)
-	b.raw.MustExec(`DELETE FROM users WHERE id = $1`, results[0].ID)
+	})
 	carol.Email = "carol@example.org"
-	_, err = b.api.IdentityAccount(t.Context(), carol, 7)
-	wantCode(t, err, schema.CodeUnauthenticated)
+	t.Run("concurrent first calls create one user", func(t *testing.T) {
+		accounts := make([]postgres.Account, 8)
+		for _, err := range inParallel(len(accounts), func(i int) (err error) {
+			accounts[i], err = b.api.IdentityAccount(t.Context(), carol, 7)
+			return err
+		}) {
+			must(t, err)
+		}
+		for _, a := range accounts {
+			if a != accounts[0] || a.Role != schema.RoleUser || a.ID == uuid.Nil {
+				t.Fatalf("got accounts %+v, want one user", accounts)
+			}
+		}
+		user = accounts[0].ID
+		me, err := b.api.ForUser(user).Me(t.Context())
+		must(t, err)
+		if me.Email != "carol@example.org" || me.Quota.LimitBytes != 7 {
+			t.Errorf("got user %+v, want carol with a limit of 7 bytes", me)
+		}
+		account, err := b.api.AccountByEmail(t.Context(), "carol@example.org")
+		if err != nil || account.PasswordHash != "" {
+			t.Errorf("got account %+v and error %v, want one without a password", account, err)
+		}
+	})
+	t.Run("user is identified by the subject, not the address", func(t *testing.T) {
+		changed := carol
+		changed.Email = "alice@example.org"
+		account, err := b.api.IdentityAccount(t.Context(), changed, 7)
+		if err != nil || account.ID != user {
+			t.Errorf("got account %+v and error %v, want user %s", account, err, user)
+		}
+	})
+	t.Run("user with the address of another user is not created", func(t *testing.T) {
+		for _, other := range []postgres.Identity{
+			{Issuer: "https://issuer.example", Subject: "2", Email: "ALICE@example.org"},
+			{Issuer: "https://other.example", Subject: "1", Email: "carol@example.org"},
+		} {
+			_, err := b.api.IdentityAccount(t.Context(), other, 7)
+			wantCode(t, err, schema.CodeUnauthenticated)
+		}
+		if n := count(t, b.raw, `SELECT count(*) FROM users`); n != 4 {
+			t.Errorf("got %d users, want 4", n)
+		}
+	})
+	t.Run("deleted user is not created again", func(t *testing.T) {
+		b.raw.MustExec(`DELETE FROM quotas WHERE user_id = $1`, user)
+		b.raw.MustExec(`DELETE FROM users WHERE id = $1`, user)
+		_, err := b.api.IdentityAccount(t.Context(), carol, 7)
+		wantCode(t, err, schema.CodeUnauthenticated)
+	})
 }
 
 func TestRolesCannotReadSessions(t *testing.T) {

@@ -116,14 +116,17 @@ func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 // panic is eventually dead-lettered.
 func (r *Runner[T]) callHandler(ctx context.Context, messages []Message[T]) (errs []error) {
 	defer func() {
-		p := recover()
-		if p != nil {
+		var failure error
+		if p := recover(); p != nil {
 			r.log.Error("handler panicked", "panic", p, "stack", string(debug.Stack()))
+			failure = fmt.Errorf("handler panicked: %v", p)
+		} else if len(errs) != len(messages) {
+			failure = fmt.Errorf("handler returned %d errors for %d messages", len(errs), len(messages))
 		}
-		if len(errs) != len(messages) {
+		if failure != nil {
 			errs = make([]error, len(messages))
 			for i := range errs {
-				errs[i] = fmt.Errorf("handler panicked or returned the wrong number of errors: %v", p)
+				errs[i] = failure
 			}
 		}
 	}()

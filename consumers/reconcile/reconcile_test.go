@@ -249,7 +249,8 @@ func (diff differences) expectFixed(t *testing.T, b *consumertest.Bundle) {
 			t.Errorf("object %s: got exists %v, want %v", key, got, want)
 		}
 	}
-	if n := b.Count(`SELECT count(*) FROM documents WHERE id = $1 AND etag <> ''`, diff.old.ID); n != 1 {
+	n := b.Count(`SELECT count(*) FROM documents WHERE id = $1 AND etag <> ''`, diff.old.ID)
+	if n != 1 {
 		t.Error("got a counted document without an ETag, want the ETag of its object")
 	}
 	b.ExpectUsed(b.Alice, len("good")+len("abc"))

@@ -127,7 +127,7 @@ func TestFailingMessagesAreDeadLetteredAndOthersAreHandled(t *testing.T) {
 	if _, err := b.Operator.JetStream().PublishMsg(t.Context(), poison); err != nil {
 		t.Fatal(err)
 	}
-	publish(b, "c", "panics", "permanent", "d")
+	publish(b, "c", "panics", "miscounts", "permanent", "d")
 
 	terminated, err := b.Operator.Core().SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.>")
 	if err != nil {
@@ -142,6 +142,8 @@ func TestFailingMessagesAreDeadLetteredAndOthersAreHandled(t *testing.T) {
 				return slices.Repeat([]error{errors.New("the batch failed")}, len(messages))
 			case "panics":
 				panic("cannot handle this one")
+			case "miscounts":
+				return nil
 			case "permanent":
 				errs[i] = runner.Permanent(errors.New("never"))
 			}
@@ -177,7 +179,8 @@ func TestFailingMessagesAreDeadLetteredAndOthersAreHandled(t *testing.T) {
 	}{
 		{"undecodable", 1, "not readable"},
 		{"poison", 3, "t1"},
-		{"panics", 3, "panicked"},
+		{"panics", 3, "handler panicked: cannot handle this one"},
+		{"miscounts", 3, "handler returned 0 errors for 1 messages"},
 		{"permanent", 1, "never"},
 	}
 	if len(letters) != len(want) {

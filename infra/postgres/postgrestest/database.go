@@ -21,8 +21,8 @@ func Migrate(ctx context.Context, ownerURL string) error {
 	return postgres.ProvisionRoles(ctx, ownerURL, RolePassword, RolePassword)
 }
 
-// RoleURL returns the database's URL with the role and RolePassword as the credentials. It panics if the
-// URL is invalid.
+// RoleURL returns the database's URL with the role and RolePassword as the credentials. It panics
+// if the URL is invalid.
 func RoleURL(databaseURL, role string) string {
 	u, err := url.Parse(databaseURL)
 	if err != nil {

@@ -331,7 +331,7 @@ type CompleteRequest struct {
 
 // CompletedPart A part and its expected content.
 type CompletedPart struct {
-	// Etag The header `ETag` of storage's response to the PUT, with or without quotes.
+	// Etag The `ETag` header of storage's response to the PUT, with or without quotes.
 	//
 	// Examples: 9e107d9d372bb6826bd81d3542a419d6
 	Etag string `json:"etag"`
@@ -513,8 +513,8 @@ type DocumentTopic struct {
 	// Examples: Invoices
 	Name string `json:"name"`
 
-	// Scope Who has a topic. All users share the `system` topics, which administrators manage. A `user`
-	// topic belongs to one user.
+	// Scope Who can use a topic. All users share the `system` topics, which administrators manage. A
+	// `user` topic belongs to one user.
 	//
 	//
 	// Examples: system
@@ -593,7 +593,7 @@ type MultipartRequest struct {
 	Filename string `json:"filename"`
 
 	// Size The exact size of the file in bytes. It determines the sizes of the parts. An empty file
-	// has no parts; upload it with a single PUT.
+	// has no parts, so upload it with a single PUT.
 	//
 	//
 	// Examples: 20971520
@@ -658,11 +658,11 @@ type NewTopic struct {
 // PartUpload The request that uploads a part. Send `method` to `url` with exactly the given `headers` and
 // the bytes of the part as the body. Storage responds with:
 //
-// - 200 and the header `ETag` if it has stored the part,
+// - 200 and an `ETag` header if it has stored the part,
 // - 403 if the URL has expired or the size is not that of the part,
 // - 404 if the upload has ended.
 type PartUpload struct {
-	// ExpiresAt When the URL expires. An upload that begins before may end later.
+	// ExpiresAt When the URL expires. An upload that starts before then may end later.
 	//
 	// Examples: 2026-11-23T18:15:00Z
 	ExpiresAt time.Time `json:"expires_at"`
@@ -713,15 +713,15 @@ type Problem struct {
 	// | `unauthenticated` | 401 | The token or the credentials are missing, invalid or expired. Refresh the token, or sign in. |
 	// | `forbidden` | 403 | The user is not allowed to do this. |
 	// | `not_found` | 404 | The resource does not exist, or it belongs to another user. |
-	// | `method_not_allowed` | 405 | The path does not support the method. The header `Allow` lists those it supports. |
+	// | `method_not_allowed` | 405 | The path does not support the method. The `Allow` header lists those it supports. |
 	// | `object_missing` | 409 | Storage does not have the file, or not all of its parts. Upload it and try again. |
 	// | `wrong_status` | 409 | The status of the document does not allow this. Get the document to see its status. |
 	// | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
 	// | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
 	// | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
 	// | `quota_exceeded` | 413 | The file does not fit into the user's quota. Delete documents to make room. |
-	// | `too_large` | 413, for headers 431 | The file or the request is larger than allowed. |
-	// | `type_not_allowed` | 415 | The file or the request body is of a type that is not allowed. |
+	// | `too_large` | 413, or 431 for headers | The file or the request is larger than allowed. |
+	// | `type_not_allowed` | 415 | The type of the file or of the request body is not allowed. |
 	// | `invalid` | 422 | A parameter or a member of the body is invalid. `detail` names it. |
 	// | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
 	// | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
@@ -761,15 +761,15 @@ type Problem struct {
 // | `unauthenticated` | 401 | The token or the credentials are missing, invalid or expired. Refresh the token, or sign in. |
 // | `forbidden` | 403 | The user is not allowed to do this. |
 // | `not_found` | 404 | The resource does not exist, or it belongs to another user. |
-// | `method_not_allowed` | 405 | The path does not support the method. The header `Allow` lists those it supports. |
+// | `method_not_allowed` | 405 | The path does not support the method. The `Allow` header lists those it supports. |
 // | `object_missing` | 409 | Storage does not have the file, or not all of its parts. Upload it and try again. |
 // | `wrong_status` | 409 | The status of the document does not allow this. Get the document to see its status. |
 // | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
 // | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
 // | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
 // | `quota_exceeded` | 413 | The file does not fit into the user's quota. Delete documents to make room. |
-// | `too_large` | 413, for headers 431 | The file or the request is larger than allowed. |
-// | `type_not_allowed` | 415 | The file or the request body is of a type that is not allowed. |
+// | `too_large` | 413, or 431 for headers | The file or the request is larger than allowed. |
+// | `type_not_allowed` | 415 | The type of the file or of the request body is not allowed. |
 // | `invalid` | 422 | A parameter or a member of the body is invalid. `detail` names it. |
 // | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
 // | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
@@ -781,8 +781,8 @@ type ProblemCode string
 
 // Quota How much a user may store, and how much is used.
 type Quota struct {
-	// LimitBytes The maximum total size of the user's documents in bytes. It may be lower than the used
-	// bytes; then no further file fits.
+	// LimitBytes The maximum total size of the user's documents in bytes. It may be lower than
+	// `used_bytes`; the user can then upload nothing.
 	//
 	//
 	// Examples: 104857600
@@ -819,13 +819,13 @@ type ReadinessStatus string
 
 // RefreshRequest The refresh token of a session.
 type RefreshRequest struct {
-	// RefreshToken The refresh token that was received last.
+	// RefreshToken The most recently received refresh token.
 	//
 	// Examples: C5jMhCvl1S4yHWcOaYqcpVyfsPOVJSQGxeNTtzqfm0dI0YsL4mEmEDEBb6xLZy9y
 	RefreshToken string `json:"refresh_token"`
 }
 
-// Token An access token and the refresh token with which to get the next one.
+// Token An access token, and a refresh token to get the next one.
 type Token struct {
 	// AccessToken The access token, which is opaque to clients.
 	//
@@ -844,13 +844,13 @@ type Token struct {
 	// Examples: C5jMhCvl1S4yHWcOaYqcpVyfsPOVJSQGxeNTtzqfm0dI0YsL4mEmEDEBb6xLZy9y
 	RefreshToken string `json:"refresh_token"`
 
-	// TokenType The authentication scheme with which the access token is sent.
+	// TokenType The authentication scheme to send the access token with.
 	//
 	// Examples: Bearer
 	TokenType TokenTokenType `json:"token_type"`
 }
 
-// TokenTokenType The authentication scheme with which the access token is sent.
+// TokenTokenType The authentication scheme to send the access token with.
 //
 // Examples: Bearer
 type TokenTokenType string
@@ -878,8 +878,8 @@ type Topic struct {
 	// Examples: Invoices
 	Name string `json:"name"`
 
-	// Scope Who has a topic. All users share the `system` topics, which administrators manage. A `user`
-	// topic belongs to one user.
+	// Scope Who can use a topic. All users share the `system` topics, which administrators manage. A
+	// `user` topic belongs to one user.
 	//
 	//
 	// Examples: system
@@ -946,8 +946,8 @@ type TopicPatch struct {
 	Name *TopicName `json:"name,omitempty"`
 }
 
-// TopicScope Who has a topic. All users share the `system` topics, which administrators manage. A `user`
-// topic belongs to one user.
+// TopicScope Who can use a topic. All users share the `system` topics, which administrators manage. A
+// `user` topic belongs to one user.
 //
 // Examples: system
 type TopicScope string
@@ -960,7 +960,7 @@ type TopicScope string
 // - 403 if the URL has expired, or if the size or type differs from the declared one,
 // - 412 if the file was already uploaded.
 type Upload struct {
-	// ExpiresAt When the URL expires. An upload that begins before may end later.
+	// ExpiresAt When the URL expires. An upload that starts before then may end later.
 	//
 	// Examples: 2026-11-23T18:15:00Z
 	ExpiresAt time.Time `json:"expires_at"`
@@ -1002,14 +1002,15 @@ type UploadRequest struct {
 	// Examples: invoice.pdf
 	Filename string `json:"filename"`
 
-	// Sha256 The SHA-256 of the file in hexadecimal. If it is present, storage refuses a file with
-	// another digest.
+	// Sha256 The SHA-256 of the file in hexadecimal. If it is present, storage refuses a file with a
+	// different digest.
 	//
 	//
 	// Examples: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
 	Sha256 *string `json:"sha256,omitempty"`
 
-	// Size The exact size of the file in bytes. Storage refuses a file of another size.
+	// Size The exact size of the file in bytes. Storage refuses a file of a different size.
+	//
 	//
 	// Examples: 52341
 	Size int64 `json:"size"`
@@ -1032,7 +1033,7 @@ type UploadURL struct {
 
 // UploadedPart A part that storage has received.
 type UploadedPart struct {
-	// Etag Identifies the content of the part. It is needed to complete the upload.
+	// Etag Identifies the content of the part. It is required to complete the upload.
 	//
 	// Examples: 9e107d9d372bb6826bd81d3542a419d6
 	Etag string `json:"etag"`
@@ -1249,13 +1250,13 @@ type ListDocumentsParams struct {
 	// Limit The maximum number of documents on a page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
-	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`. If the
-	// current `ETag` is one of them, the response is 304.
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
+	// matches any. If the current `ETag` matches, the response is 304.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// Prefer With `wait=N` (RFC 7240), a response that would be 304 is delayed until something changes,
-	// for N seconds at most. N is limited to 30. It has no effect without `If-None-Match`, nor
-	// while 2,000 requests of the same user are already waiting.
+	// for at most N seconds. N is limited to 30. The header has no effect without `If-None-Match`,
+	// or while 2,000 requests of the same user are already waiting.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
@@ -1287,13 +1288,13 @@ type CreateUploadURLParams struct {
 
 // GetDocumentParams defines parameters for GetDocument.
 type GetDocumentParams struct {
-	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`. If the
-	// current `ETag` is one of them, the response is 304.
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
+	// matches any. If the current `ETag` matches, the response is 304.
 	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 
 	// Prefer With `wait=N` (RFC 7240), a response that would be 304 is delayed until something changes,
-	// for N seconds at most. N is limited to 30. It has no effect without `If-None-Match`, nor
-	// while 2,000 requests of the same user are already waiting.
+	// for at most N seconds. N is limited to 30. The header has no effect without `If-None-Match`,
+	// or while 2,000 requests of the same user are already waiting.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 

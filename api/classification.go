@@ -24,7 +24,7 @@ func (s *server) UpdateDocument(
 	for _, id := range ids {
 		if !slices.ContainsFunc(visible, func(t schema.Topic) bool { return t.ID == id }) {
 			return nil, schema.Errorf(schema.CodeUnknownTopic,
-				"You have no topic %s. GET /api/topics lists the topics that a document can have.",
+				"You have no topic with the id %s. GET /api/topics lists the topics that a document can have.",
 				id)
 		}
 	}

@@ -226,7 +226,7 @@ func TestValidToken(t *testing.T) {
 		t.Helper()
 		return b.anonymous.in(t).get("/api/me", with{"Authorization": authorization})
 	}
-	t.Run("is accepted in the header Authorization", func(t *testing.T) {
+	t.Run("is accepted in the Authorization header", func(t *testing.T) {
 		get(t, "bearer "+token).is(200)
 		get(t, "Bearer  "+token).is(200)
 	})

@@ -21,8 +21,8 @@ type operationCase struct {
 	resource     string // what {id} identifies: "document", "topic" or "user"
 }
 
-// operationCases contains every operation of the contract by its operationId. A new operation must
-// be added, so that its authorization is tested.
+// operationCases contains every operation of the contract by its operationId. The test fails if an
+// operation is missing, so that the authorization of every operation is tested.
 var operationCases = map[string]operationCase{
 	"Login":        {public: true},
 	"Refresh":      {public: true},
@@ -168,7 +168,7 @@ func TestAuthorization(t *testing.T) {
 					testForgedTokens(t, b.anonymous, o, forged)
 				})
 				if o.admin {
-					t.Run("without the role admin", func(t *testing.T) {
+					t.Run("without the admin role", func(t *testing.T) {
 						o.fails(b.alice.in(t), schema.CodeForbidden)
 						o.fails(demoted.in(t), schema.CodeForbidden)
 					})

@@ -9,9 +9,9 @@ import (
 	"intray/schema"
 )
 
-// TestStreamReceivesLatestChanges records random changes and reads an event stream, which begins at
-// a random position, in random portions. The stream must return the latest change of each document
-// of its user since its beginning, in order, or report that it missed some. Its queue must not
+// TestStreamReceivesLatestChanges records random changes and reads an event stream in batches of
+// random size. The stream starts at a random position. It must return, in order, the latest change
+// since then of each of its user's documents, or report that it missed changes. Its queue must not
 // exceed maxUnsent.
 func TestStreamReceivesLatestChanges(t *testing.T) {
 	users := []uuid.UUID{uuid.New(), uuid.New()}
@@ -24,8 +24,8 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 		base := rapid.Uint64Range(0, 3).Draw(t, "base")
 		n.reset(base)
 		last := base
-		// record records changes of the first documentCount documents, and returns those of the
-		// user of the stream.
+		// record records changes of the first documentCount documents, and returns those of the stream's
+		// user.
 		record := func(count, documentCount int) (recorded []change) {
 			for range count {
 				last++
@@ -52,7 +52,7 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 			return
 		}
 
-		due := map[uuid.UUID]uint64{} // the latest change of each document that was not received
+		due := map[uuid.UUID]uint64{} // the latest changes, by document, that have not been received
 		expect := func(changes []change) {
 			for _, c := range changes {
 				if c.sequence > after {
@@ -78,7 +78,7 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 				unsent, upTo, missed := n.take(w, 50)
 				if missed {
 					if len(due) <= maxUnsent/2 {
-						t.Fatalf("missed changes with only %d documents due", len(due))
+						t.Fatalf("got missed changes with %d documents due, want none missed", len(due))
 					}
 					clear(due)
 				}
@@ -108,7 +108,7 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 			}
 		}
 		if len(due) != 0 {
-			t.Fatalf("the changes of %d documents were not received", len(due))
+			t.Fatalf("got %d documents whose changes were not received, want 0", len(due))
 		}
 		n.remove(w)
 		if len(n.waiters) != 0 || len(n.perUser) != 0 {
@@ -142,7 +142,7 @@ func TestWaitersPerUserAreBounded(t *testing.T) {
 		last = n.addWaiter(waitKey{user: user, document: uuid.New()})
 	}
 	if n.addWaiter(waitKey{user: user}) != nil || n.addStream(user, nil) != nil {
-		t.Errorf("got more than %d waiters of a user, want nil", maxWaitersPerUser)
+		t.Errorf("got another waiter after %d of the same user, want nil", maxWaitersPerUser)
 	}
 	if n.addWaiter(waitKey{user: uuid.New()}) == nil {
 		t.Error("got nil for another user, want a waiter")

@@ -152,7 +152,7 @@ func step(t *testing.T, name string, f func(t *testing.T)) {
 	}
 }
 
-// finishDeletion ends the deletion of a document in the same way as the consumer remove.
+// finishDeletion ends the deletion of a document in the same way as the remove consumer.
 func (b *bundle) finishDeletion(id uuid.UUID) {
 	b.t.Helper()
 	gone := func(d *schema.Document, q *schema.Quota) schema.Decision {

@@ -67,7 +67,7 @@ func (c *client) stream(ctx context.Context, after string) *bufio.Reader {
 	if resp.StatusCode != http.StatusOK ||
 		resp.Header.Get("Content-Type") != "text/event-stream" ||
 		resp.Header.Get("Cache-Control") != "no-store" {
-		c.t.Fatalf("got status %d and headers %v, want 200 with an event stream that is not stored",
+		c.t.Fatalf("got status %d and headers %v, want 200 with an event stream and no-store",
 			resp.StatusCode, resp.Header)
 	}
 	covered.Lock()
@@ -159,7 +159,7 @@ func TestEventStream(t *testing.T) {
 			t.Errorf("got event %+v, want document %s", got, want.ID)
 		}
 	})
-	step(t, "a resumed stream combines the changes of a document", func(t *testing.T) {
+	step(t, "a resumed stream combines the changes to a document", func(t *testing.T) {
 		b := b.in(t)
 		got := nextEvent(t, b.alice.stream(ctx, second.id))
 		if got.id != last.id || got.data != last.data {
@@ -186,7 +186,7 @@ func TestEventStream(t *testing.T) {
 }
 
 // TestEventStreamResumesAfterRestart checks that a process that has just started reads earlier
-// events from NATS, and sends a resync if NATS does not have them any more.
+// events from NATS, and sends a resync if NATS no longer has them.
 func TestEventStreamResumesAfterRestart(t *testing.T) {
 	b, operator := setupWithNATS(t)
 	d := b.alice.confirmed("a", []byte("x"))
@@ -291,7 +291,8 @@ func TestEventStreamOfSlowClientEnds(t *testing.T) {
 	slow.http = &http.Client{Transport: transport}
 	stalled, quick := slow.stream(t.Context(), "0"), b.alice.stream(t.Context(), "0")
 
-	// More documents than changes are queued for a stream, with long filenames to fill the buffers.
+	// There are more documents than the changes that a stream queues. Their filenames are long, to
+	// fill the buffers.
 	docs := make([]schema.Document, 1500)
 	longName := strings.Repeat("ä", 250)
 	for i := range docs {

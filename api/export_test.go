@@ -7,7 +7,7 @@ import (
 	"github.com/labstack/echo/v4"
 )
 
-// Steps selects what PollHandler does before it calls the handler.
+// Steps selects the steps that PollHandler runs before the handler.
 type Steps struct {
 	// User is the caller of the requests if Authenticate is not set. If it is uuid.Nil, the
 	// database is not restricted to a user.

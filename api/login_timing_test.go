@@ -11,9 +11,10 @@ import (
 	"intray/schema"
 )
 
-// TestUnknownAccountCostsAsMuchAsKnownOne compares the work of failed sign-ins, because both must
-// hash the password. It measures processor time, which depends little on how busy the machine is.
-func TestUnknownAccountCostsAsMuchAsKnownOne(t *testing.T) {
+// TestFailedSignInCostsTheSameForUnknownAccount checks that a failed sign-in hashes the password
+// even if the account does not exist. It compares processor time, which depends little on how busy
+// the machine is.
+func TestFailedSignInCostsTheSameForUnknownAccount(t *testing.T) {
 	b := setup(t)
 	hash, err := api.HashPassword(userPassword)
 	if err != nil {
@@ -28,7 +29,7 @@ func TestUnknownAccountCostsAsMuchAsKnownOne(t *testing.T) {
 	}
 	known, unknown := work("alice@example.com"), work("unknown@example.com")
 	t.Logf("known %s, unknown %s", known, unknown)
-	if unknown < known/4 || unknown > known*4 { // without hashing it would be a hundredth
+	if unknown < known/4 || unknown > known*4 { // without hashing, about a hundredth
 		t.Errorf("got %s of work for an unknown account, want about %s, as for a known one",
 			unknown, known)
 	}

@@ -25,7 +25,7 @@ import (
 )
 
 // behindGateway returns a change of the configuration that puts a gateway in front of MinIO and
-// gives the API the MinIO keys of a deployment.
+// gives the API the same restricted MinIO keys as in a deployment.
 func behindGateway(t *testing.T) func(*api.Config) {
 	store := localtest.MinIO(t)
 	proxy := httptest.NewUnstartedServer(http.NotFoundHandler())
@@ -115,7 +115,7 @@ func (c *client) signPart(d api.Document, number int) *response {
 	return c.post(path(d)+"/multipart-upload/parts/"+itoa(number), nil)
 }
 
-// putPart sends a part in the same way as a page of another origin.
+// putPart sends a part as a page of another origin would.
 func (c *client) putPart(u api.PartUpload, content []byte) (status int, etag string) {
 	c.t.Helper()
 	body := bytes.NewReader(content)
@@ -215,7 +215,7 @@ func TestMultipartLifecycle(t *testing.T) {
 			}
 		}
 	})
-	step(t, "there are only three parts", func(t *testing.T) {
+	step(t, "part numbers beyond the last one are not found", func(t *testing.T) {
 		b := b.in(t)
 		b.alice.signPart(d, 4).fails(schema.CodeNotFound).says("3 parts")
 		b.alice.signPart(d, 0).fails(schema.CodeNotFound)
@@ -310,8 +310,8 @@ func TestMultipartLifecycle(t *testing.T) {
 	})
 }
 
-// TestPartOfWrongSizeIsRefused stores a part that no URL of the API permits, with the keys of
-// storage.
+// TestPartOfWrongSizeIsRefused stores a part directly in storage, because no URL of the API permits
+// a part of the wrong size.
 func TestPartOfWrongSizeIsRefused(t *testing.T) {
 	b := setup(t)
 	d, u := b.alice.beginSmall("a", 5)
@@ -438,7 +438,7 @@ func TestUploadThatEndedCanBeginAgain(t *testing.T) {
 	})
 }
 
-func TestSigningAPartPostponesExpiry(t *testing.T) {
+func TestSigningPartPostponesExpiry(t *testing.T) {
 	b := setup(t)
 	d, _ := b.alice.beginSmall("a", 4)
 	b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '59 minutes'`)

@@ -140,13 +140,13 @@ func TestIssuerUserGetsAnAccount(t *testing.T) {
 	c := b.client()
 	c.token = p.token("carol", jwt.MapClaims{"email_verified": nil, "email": nil})
 
-	t.Run("at the first request", func(t *testing.T) {
+	t.Run("created by the first request", func(t *testing.T) {
 		if carol.Email != "carol@issuer.example" || carol.Role != api.UserRoleUser ||
 			carol.Quota.LimitBytes != 12345 {
 			t.Errorf("got %+v, want a user with the email address and the default quota", carol)
 		}
 	})
-	t.Run("that later tokens belong to", func(t *testing.T) {
+	t.Run("shared by later tokens", func(t *testing.T) {
 		claims := p.claims("carol", jwt.MapClaims{
 			"email": "new@issuer.example", "aud": []string{"x", audience},
 		})
@@ -167,7 +167,7 @@ func TestIssuerUserGetsAnAccount(t *testing.T) {
 		b.changePassword(c.token, "x", newPassword).fails(schema.CodeForbidden)
 		b.anonymous.login(carol.Email, "x").fails(schema.CodeUnauthenticated)
 	})
-	t.Run("beside local accounts", func(t *testing.T) {
+	t.Run("alongside local accounts", func(t *testing.T) {
 		b.alice.in(t).me()
 	})
 }
@@ -175,7 +175,7 @@ func TestIssuerUserGetsAnAccount(t *testing.T) {
 func TestIssuerEmailAddress(t *testing.T) {
 	p := newProvider(t)
 	b := setup(t, withIssuer(p))
-	t.Run("of another account does not give access to it", func(t *testing.T) {
+	t.Run("of a local account gives no access to it", func(t *testing.T) {
 		token := p.token("mallory", jwt.MapClaims{"email": "Alice@example.com"})
 		b.in(t).me(token).fails(schema.CodeUnauthenticated).says("Another account", "password")
 	})
@@ -195,7 +195,7 @@ func TestIssuerEmailAddress(t *testing.T) {
 	t.Run("verified as a string creates an account", func(t *testing.T) {
 		b.in(t).me(p.token("dave", jwt.MapClaims{"email_verified": "true"})).is(200)
 	})
-	t.Run("of a deleted account creates none", func(t *testing.T) {
+	t.Run("of a deleted account creates no account", func(t *testing.T) {
 		b := b.in(t)
 		b.exec(`DELETE FROM quotas WHERE user_id =
 			(SELECT id FROM users WHERE email = 'dave@issuer.example')`)
@@ -275,7 +275,7 @@ func TestIssuerKeyRotation(t *testing.T) {
 		b.me(current).is(200)
 		b.me(old).fails(schema.CodeUnauthenticated)
 	})
-	t.Run("forged tokens cause no more requests than the interval allows", func(t *testing.T) {
+	t.Run("forged tokens cause at most one request per interval", func(t *testing.T) {
 		b := b.in(t)
 		config := b.config
 		config.OIDC.MinRefetchInterval = time.Hour
@@ -308,10 +308,10 @@ func TestIssuerUnavailable(t *testing.T) {
 		b.anonymous.get("/readyz").is(200)
 		log := b.log.String()
 		if !strings.Contains(log, "issuer does not respond") || strings.Contains(log, token) {
-			t.Errorf("got log %s, want it to contain the outage, but not the token", log)
+			t.Errorf("got log %s, want the outage in it, but not the token", log)
 		}
 	})
-	step(t, "the issuer's keys are used after it went down again", func(t *testing.T) {
+	step(t, "cached keys are used when the issuer is down again", func(t *testing.T) {
 		b := b.in(t)
 		p.down.Store(false)
 		b.me(token).is(200)

@@ -23,12 +23,12 @@ import (
 const (
 	// pollers is the number of goroutines of BenchmarkPollSteps that poll concurrently.
 	pollers = 16
-	// pollsPerRound is the number of polls that each of them sends in a row.
+	// pollsPerRound is the number of polls that each of these goroutines sends in a round.
 	pollsPerRound = 200
 )
 
 // BenchmarkPollSteps measures the cost of each step of a poll that is answered with 304. It calls
-// these handlers directly, without HTTP in between:
+// these handlers directly, without an HTTP connection:
 //
 //   - the floor, which is an echo handler with one SELECT by primary key,
 //   - the API's handler alone,
@@ -37,7 +37,7 @@ const (
 //   - the handler with row-level security, authentication and validation,
 //   - the whole API.
 //
-// An iteration is a round in which each of them handles polls. The metrics are medians of the
+// Each iteration is a round in which every handler handles polls. The metrics are medians over the
 // rounds in µs per poll: the time of the floor, the time that each step adds to the previous one,
 // and the time of the whole API. The time per poll is the elapsed time divided by the number of
 // polls, which are handled concurrently.
@@ -56,8 +56,8 @@ func BenchmarkPollSteps(b *testing.B) {
 	}
 	s.exec(`ANALYZE documents`)
 
-	unbound := s.config
-	unbound.DB = s.owner
+	withoutRLS := s.config
+	withoutRLS.DB = s.owner
 	withSteps := func(c api.Config, steps api.Steps) http.Handler {
 		h, err := api.PollHandler(c, steps)
 		if err != nil {
@@ -78,7 +78,7 @@ func BenchmarkPollSteps(b *testing.B) {
 		times   []float64 // µs per poll, by round
 	}{
 		{"floor", http.StatusOK, s.floor(), nil},
-		{"handler", notModified, withSteps(unbound, api.Steps{}), nil},
+		{"handler", notModified, withSteps(withoutRLS, api.Steps{}), nil},
 		{"RLS", notModified, withSteps(s.config, api.Steps{User: s.alice.id}), nil},
 		{"authentication", notModified, withSteps(s.config, api.Steps{Authenticate: true}), nil},
 		{"validation", notModified, withSteps(s.config, api.Steps{Authenticate: true, Validate: true}), nil},
@@ -100,7 +100,7 @@ func BenchmarkPollSteps(b *testing.B) {
 	for b.Loop() {
 		round()
 	}
-	b.ReportMetric(0, "ns/op") // hide it: the sum over all handlers is meaningless
+	b.ReportMetric(0, "ns/op") // hidden, because the sum over all handlers is meaningless
 	for i, t := range targets {
 		if i == 0 {
 			b.ReportMetric(median(t.times), t.name+"-µs")

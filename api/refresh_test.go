@@ -219,12 +219,12 @@ func TestChangePassword(t *testing.T) {
 		current, next string
 		says          []string
 	}{
-		{"short password", userPassword, strings.Repeat("x", 14), []string{`"new_password"`, "at least 15"}},
-		{"long password", userPassword, strings.Repeat("x", 1025), []string{`"new_password"`, "at most 1024"}},
-		{"same password", userPassword, userPassword, []string{"another"}},
-		{"wrong current password", "wrong", newPassword, []string{`"current_password"`}},
+		{"a short password", userPassword, strings.Repeat("x", 14), []string{`"new_password"`, "at least 15"}},
+		{"a long password", userPassword, strings.Repeat("x", 1025), []string{`"new_password"`, "at most 1024"}},
+		{"the current password as the new one", userPassword, userPassword, []string{"different"}},
+		{"a wrong current password", "wrong", newPassword, []string{`"current_password"`}},
 	} {
-		step(t, "refuses a "+c.name, func(t *testing.T) {
+		step(t, "refuses "+c.name, func(t *testing.T) {
 			b.in(t).changePassword(current.AccessToken, c.current, c.next).
 				fails(schema.CodeInvalid).says(c.says...)
 		})

@@ -36,8 +36,8 @@ var tokenKey = []byte("0123456789abcdef0123456789abcdef")
 type bundle struct {
 	t        testing.TB
 	base     string
-	roleURL  string // of the database, with the role api
-	ownerURL string // of the database, with its owner
+	roleURL  string // the URL of the database for the api role
+	ownerURL string // the URL of the database for its owner
 	owner    *postgres.DB
 	sql      *sqlx.DB // as the owner
 	config   api.Config
@@ -48,8 +48,8 @@ type bundle struct {
 	anonymous, alice, bob, admin *client
 }
 
-// setup starts an API. Unless change sets a NATS connection, the API's connection is to an address
-// at which nothing listens.
+// setup starts an API. Unless change sets a NATS connection, the API is given the address of a NATS
+// server that does not exist.
 func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	t.Helper()
 	address := localtest.PostgresMigrated(t, postgrestest.Migrate)
@@ -155,7 +155,7 @@ func (b *bundle) serveHandler(config api.Config, change ...func(*http.Server)) (
 type listeningServer struct {
 	handler *api.API
 	base    string
-	// shutdown shuts the server down and waits for its end.
+	// shutdown shuts the server down and waits until it has stopped.
 	shutdown func()
 }
 
@@ -234,7 +234,7 @@ func (b *bundle) exec(statement string, args ...any) {
 	}
 }
 
-// classify classifies a document in the same way as the consumer classify.
+// classify classifies a document in the same way as the classify consumer.
 func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	b.t.Helper()
 	ids := []uuid.UUID{id}

@@ -17,7 +17,7 @@ import (
 )
 
 // setupWithNATS starts an API that is connected to NATS and follows document events. It also
-// returns a connection of an operator.
+// returns an operator's connection.
 func setupWithNATS(t *testing.T) (*bundle, *nats.Conn) {
 	t.Helper()
 	server, operator := startNATS(t)
@@ -25,7 +25,7 @@ func setupWithNATS(t *testing.T) (*bundle, *nats.Conn) {
 	return setup(t, func(c *api.Config) { c.NATS, c.Changes = conn, conn }), operator
 }
 
-// waiting returns the headers of a request that waits for a change of what etag identifies.
+// waiting returns the headers of a request that waits until the entity tag is no longer etag.
 func waiting(seconds int, etag string) with {
 	return with{"Prefer": fmt.Sprintf("wait=%d", seconds), "If-None-Match": etag}
 }
@@ -55,7 +55,7 @@ func waitUntilIdle(t testing.TB, database *proxy) {
 	})
 }
 
-// checkMinimum reports an error if waiting has taken less than want.
+// checkMinimum reports an error if less time than want has passed since began.
 func checkMinimum(t testing.TB, began time.Time, want time.Duration) {
 	t.Helper()
 	if took := time.Since(began); took < want {
@@ -75,7 +75,7 @@ func TestWaitForDocument(t *testing.T) {
 	b, _ := setupWithNATS(t)
 	d := b.alice.confirmed("a", []byte("x"))
 
-	t.Run("without a known ETag the response is immediate", func(t *testing.T) {
+	t.Run("without a matching ETag the response is immediate", func(t *testing.T) {
 		b := b.in(t)
 		b.alice.get(path(d)).is(200).checkRetryAfter("1")
 		b.alice.get(path(d), with{"Prefer": "wait=30"}).is(200)
@@ -112,7 +112,7 @@ func TestWaitForDocument(t *testing.T) {
 			}
 			(<-page).is(200)
 			if took := changed.at.Sub(began); took > 15*time.Second {
-				t.Errorf("got the response %s after the change, want it before the wait of 30 s ends",
+				t.Errorf("got the response %s after the change, want it within the wait of 30 s",
 					took)
 			}
 		}
@@ -194,8 +194,8 @@ func TestWaitExceedsServerTimeouts(t *testing.T) {
 	checkMinimum(t, began, config.Timeouts.Wait)
 }
 
-// TestPreferHeader checks which headers make a request wait. A request that waits in spite of a
-// header without a wait would not return, because Timeouts.Wait is an hour.
+// TestPreferHeader checks which headers make a request wait. A request that waits although it
+// should not would not return during the test, because Timeouts.Wait is an hour.
 func TestPreferHeader(t *testing.T) {
 	b := setup(t)
 	d := b.alice.confirmed("a", []byte("x"))

@@ -7,7 +7,7 @@
 // returns either a response type of the contract or an error, which problem.go turns into a
 // problem document (RFC 9457).
 //
-// A request passes through these middlewares:
+// A request passes through this middleware:
 //
 //	observe → security headers → CORS → request limits → contract → handler
 //	(log,                               (sizes,          (401, 429,
@@ -47,9 +47,9 @@ type Config struct {
 	// TokenKey signs access tokens. It must have at least MinTokenKeyBytes random, secret bytes.
 	TokenKey []byte
 	// SecondaryTokenKey is a second key whose tokens are accepted, but which signs none. It is set
-	// while TokenKey is rotated: tokens of the previous key remain valid, and replicas that
-	// already sign with the new key can run beside replicas that do not. If it is empty, only
-	// tokens of TokenKey are accepted.
+	// while TokenKey is rotated: tokens of the previous key remain valid, and replicas that already
+	// sign with the new key can run together with replicas that do not. If it is empty, only tokens of
+	// TokenKey are accepted.
 	SecondaryTokenKey []byte
 	Sessions          Sessions
 	// OIDC is an identity provider whose tokens are accepted in addition to our own.
@@ -62,8 +62,8 @@ type Config struct {
 	// AllowedOrigins are the origins (scheme://host[:port]) other than the API's own whose pages
 	// may call the API. If it is empty, no other origin may.
 	AllowedOrigins []string
-	// TrustedProxies are the networks of the proxies whose X-Forwarded-For header is used to find
-	// the client's address. If it is empty, the client's address is that of the connection.
+	// TrustedProxies are the networks of the proxies whose X-Forwarded-For header determines the
+	// client's address. If it is empty, the client's address is that of the connection.
 	TrustedProxies []netip.Prefix
 	// Dependencies are reported by /readyz in addition to PostgreSQL. Their state does not affect
 	// readiness.
@@ -91,13 +91,13 @@ type Objects interface {
 
 // Changes delivers document events in stream order. *nats.Conn implements it.
 type Changes interface {
-	// Follow calls each for the newest history events that the stream holds, then for every event
-	// that follows, in stream order, until ctx is canceled. It calls reset before the first event
-	// and whenever events were skipped. The argument of reset is the sequence number after which
-	// the events continue.
+	// Follow calls handle with the newest stored events, at most history of them, and then with every
+	// new event, in stream order, until ctx is canceled. It calls reset before the first event and
+	// whenever it skips events. The argument of reset is the sequence number after which the events
+	// continue.
 	Follow(
 		ctx context.Context, history uint64,
-		each func(sequence uint64, e schema.DocumentEvent), reset func(after uint64),
+		handle func(sequence uint64, e schema.DocumentEvent), reset func(after uint64),
 	) error
 }
 
@@ -183,8 +183,8 @@ type Timeouts struct {
 	// Wait is the longest time that a request waits for a change, even if the client asks for
 	// more. Proxies commonly close a connection that is silent for 60 s. Default: 30 s.
 	Wait time.Duration
-	// CatchUp bounds how long an event stream waits until this process has received the events
-	// that the client already received from another process. Default: 2 s.
+	// CatchUp bounds how long an event stream waits for this process to receive the events that the
+	// client has already received from another process. Default: 2 s.
 	CatchUp time.Duration
 }
 

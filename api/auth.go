@@ -12,8 +12,8 @@ import (
 	"intray/schema"
 )
 
-// Login starts a session for an email address and a password. If the account does not exist, has
-// no password or has another password, the response and the work done for it are the same.
+// Login starts a session for an email address and a password. The response and its cost are the
+// same whether the account does not exist, has no password or has a different password.
 func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponseObject, error) {
 	var account postgres.Account
 	email, password := r.Body.Email, r.Body.Password
@@ -99,7 +99,7 @@ func (s *server) ChangePassword(
 	}
 	if next == current {
 		return nil, schema.Errorf(schema.CodeInvalid,
-			`The member "new_password" is the current password. Choose another one.`)
+			`The member "new_password" is the current password. Choose a different one.`)
 	}
 	newHash, err := s.passwords.hash(ctx, next)
 	if err != nil {

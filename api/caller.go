@@ -10,7 +10,8 @@ import (
 	"intray/schema"
 )
 
-// caller is the client that makes a request. Its id is uuid.Nil for operations that need no token.
+// caller is the client that makes a request. Its id is uuid.Nil for operations that require no
+// token.
 type caller struct {
 	id      uuid.UUID
 	role    schema.Role // the role in the token, which may differ from the one in the database

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// maxKeptChanges is the number of recent changes, of all users together, that are kept for
-	// event streams that resume. They take 48 bytes each, 3 MiB in total. When the process starts,
-	// they are read from the stream DOCUMENTS.
+	// maxKeptChanges is the number of recent changes, of all users together, that are kept so that
+	// event streams can resume. They take 48 bytes each, 3 MiB in total. When the process starts, they
+	// are read from the DOCUMENTS stream.
 	maxKeptChanges = 1 << 16
 	// maxWaitersPerUser is the maximum number of a user's requests that can wait at the same time.
 	maxWaitersPerUser = 2000
@@ -110,8 +110,8 @@ func (w *waiter) deliver(c change) {
 	w.newest = max(w.newest, c.version)
 	if w.stream && !w.missed && c.sequence > w.after {
 		if w.unsent = append(w.unsent, c); len(w.unsent) > maxUnsent {
-			// Drop superseded changes. If that removes less than half of them, give up, because
-			// the queue would soon be full again.
+			// Drop superseded changes. If that removes less than half of them, drop all of them, because the
+			// queue would soon be full again.
 			if w.unsent = latestChanges(w.unsent); len(w.unsent) > maxUnsent/2 {
 				w.unsent, w.missed = nil, true
 			}
@@ -246,10 +246,10 @@ func (n *notifier) newestVersion(w *waiter) int64 {
 	return w.newest
 }
 
-// take removes up to limit changes from the queue of an event stream and returns them without those
-// that later ones of them supersede. Once the client has received them, it has all changes up to
-// the sequence number upTo. If missed is true, changes were dropped; the stream then continues
-// after upTo.
+// take removes up to limit changes from the queue of an event stream and returns the latest change
+// of each document among them. Once the client has received these, it has all changes up to the
+// sequence number upTo. If missed is true, changes were dropped; the stream then continues after
+// upTo.
 func (n *notifier) take(w *waiter, limit int) (unsent []change, upTo uint64, missed bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

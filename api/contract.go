@@ -27,8 +27,8 @@ var Contract []byte
 
 // operation is an operation of the contract with what is needed to check requests.
 type operation struct {
-	public bool // needs no token
-	admin  bool // needs the token of an administrator
+	public bool // requires no token
+	admin  bool // requires an administrator's token
 	path   string
 	route  *routers.Route
 	// fastPath are the parameters that passesFastPath checks. It is nil if the operation has no
@@ -42,7 +42,7 @@ type operation struct {
 // kin-openapi compiles a 3.1 schema for each value that it checks, which takes ten to thirty times
 // as long as checking a 3.0 schema (BenchmarkValidate). The schemas of requests mean the same in
 // both versions, so each operation refers to a copy of the contract that declares version 3.0.
-// TestRequestSchemas checks that the contract uses no request schema that would differ.
+// TestRequestSchemas checks that no request schema of the contract differs between the versions.
 func operations() (map[string]*operation, error) {
 	contract, err := openapi3.NewLoader().LoadFromData(Contract)
 	if err != nil {
@@ -96,14 +96,14 @@ func operationKey(method, path string) string {
 // the others. If several errors apply, it reports the first of 401, 429, 403 and 404, and any other
 // error only if none of these applies.
 //
-// A token can be checked without the database, but only the database knows whether the user and
-// the resource still exist. The handler of a valid request learns this from its own query. An
-// invalid request does not reach that query, so the middleware looks both up in order to report
-// 401 or 404 before the error in the request.
+// A token can be checked without the database, but only the database knows whether the user and the
+// resource still exist. The handler of a valid request learns this from its own query. An invalid
+// request does not reach that query, so the middleware queries the user and the resource itself, in
+// order to report 401 or 404 rather than the error in the request.
 func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
-			// The last parameter of an echo pattern also matches a rest of the path with slashes.
+			// The last parameter of an echo pattern also matches text that contains slashes.
 			if strings.Count(c.Request().URL.Path, "/") != strings.Count(c.Path(), "/") {
 				return echo.ErrNotFound
 			}
@@ -126,7 +126,7 @@ func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc 
 }
 
 // notInContract passes the request to echo, which responds with 404 or 405, and adds HEAD to the
-// header Allow of a path that supports GET.
+// Allow header of a path that supports GET.
 func notInContract(c echo.Context, next echo.HandlerFunc) error {
 	err := next(c)
 	header := c.Response().Header()
@@ -165,8 +165,8 @@ func (s *server) refusal(c echo.Context, op *operation, err error) error {
 	}
 	ctx := c.Request().Context()
 	first := s.checkExists(ctx, op, c.Param("id"))
-	// If ctx has ended, because the client disconnected or was too slow, the check has failed for
-	// that reason only.
+	// If ctx has ended because the client disconnected or was too slow, the failure of the check
+	// proves nothing.
 	if first != nil && ctx.Err() == nil {
 		return first
 	}
@@ -196,7 +196,7 @@ func (s *server) throttle(who caller, op *operation) error {
 }
 
 // isInvalid reports whether err describes an error in the request. Such an error is reported only
-// to clients to which none of 401, 403 and 404 applies.
+// if none of 401, 403 and 404 applies.
 func isInvalid(err error) bool {
 	switch clientError(err).Code {
 	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic:

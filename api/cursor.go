@@ -8,8 +8,8 @@ import (
 	"intray/schema"
 )
 
-// cursorVersion is the first byte of a cursor. If the order of the listing ever changes, cursors of
-// the new form need another version, so that old cursors are refused.
+// cursorVersion is the first byte of a cursor. If the order of the listing ever changes, new
+// cursors must have a different version, so that old ones are refused.
 const cursorVersion = 1
 
 // encodeCursor returns the cursor of the page that follows the item with the id last.
@@ -17,8 +17,8 @@ func encodeCursor(last uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(append([]byte{cursorVersion}, last[:]...))
 }
 
-// decodeCursor returns the id of the last item on the previous page. It fails with CodeInvalid for
-// any text that encodeCursor does not return.
+// decodeCursor returns the id of the last item on the previous page. It fails with CodeInvalid if
+// encodeCursor cannot have returned the cursor.
 func decodeCursor(cursor string) (uuid.UUID, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
 	if err != nil || len(raw) != 17 || raw[0] != cursorVersion ||

@@ -52,7 +52,7 @@ const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self' 'uns
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 // registerDocs adds the routes of the documentation page and its files, GET /api/docs and below.
-// They need no token, because /api/openapi.yaml with the same content needs none.
+// They require no token, because /api/openapi.yaml has the same content and requires none.
 func registerDocs(e *echo.Echo) error {
 	for name, file := range docsFiles {
 		handler, err := docsHandler(file)
@@ -65,13 +65,13 @@ func registerDocs(e *echo.Echo) error {
 }
 
 // docsHandler returns the handler of one file. It serves the file compressed if the client accepts
-// gzip. Swagger UI has 1.7 MB, and 0.5 MB compressed.
+// gzip. Swagger UI takes 1.7 MB, or 0.5 MB compressed.
 func docsHandler(file string) (echo.HandlerFunc, error) {
 	plain, err := docs.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	// Compress at the first request: compressing takes longer than the rest of the start.
+	// Compress at the first request, because compressing takes longer than everything else at startup.
 	compressed := sync.OnceValues(func() ([]byte, error) { return gzipped(plain) })
 	etag := fmt.Sprintf("%x", sha256.Sum256(plain))[:16]
 	return func(c echo.Context) (err error) {

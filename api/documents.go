@@ -46,7 +46,7 @@ func (s *server) ListDocuments(
 		}
 		etag = pageETag(views, next)
 		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
-		return 0, changed, nil // read the page again whatever the version of a change
+		return 0, changed, nil // version 0: read the page again after any change
 	})
 	if err != nil {
 		return nil, err
@@ -140,7 +140,7 @@ func (s *server) GetDocument(
 	}, nil
 }
 
-// inProgress reports whether a document is expected to change its status without a request.
+// inProgress reports whether the status of a document is about to change without a further request.
 func inProgress(v postgres.DocumentView) bool {
 	return v.Status == schema.StatusPending || v.Status == schema.StatusUploaded
 }
@@ -265,8 +265,8 @@ func documentETag(v postgres.DocumentView) string {
 	return fmt.Sprintf(`"%d-%x"`, v.Version, topics.Sum64())
 }
 
-// pageETag returns the entity tag of a page of documents. It hashes what was read, which takes
-// about 10 µs, and needs no query.
+// pageETag returns the entity tag of a page of documents. It hashes the documents that were read,
+// which takes about 10 µs and requires no query.
 func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
 	page := fnv.New128a()
 	for _, v := range views {
@@ -279,7 +279,7 @@ func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
 	return fmt.Sprintf(`"%x"`, page.Sum(nil))
 }
 
-// matches reports whether the header If-None-Match contains etag. It compares weakly (RFC 9110,
+// matches reports whether the If-None-Match header contains etag. It compares weakly (RFC 9110,
 // section 13.1.2), because a proxy may have turned our tag into a weak one.
 func matches(ifNoneMatch, etag string) bool {
 	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {

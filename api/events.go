@@ -96,8 +96,8 @@ func (e eventStream) send(w http.ResponseWriter, waiter *waiter) {
 		var open bool
 		switch {
 		case missed:
-			// A stream that has just begun continues after the resync. Later, missed changes mean
-			// that the client reads too slowly, so the stream ends.
+			// A stream that has just begun continues after the resync. If changes are missed later, the
+			// client reads too slowly, so the stream ends.
 			resync := fmt.Appendf(nil, "event: resync\nid: %d\ndata: {}\n\n", upTo)
 			open = e.write(w, resync) && first
 		case len(unsent) > 0:
@@ -142,8 +142,7 @@ func (e eventStream) idle(
 
 // catchUp waits until this process has recorded the events that the client has already received. It
 // waits for Timeouts.CatchUp at most, because the stream may not have an event with the client's
-// id. It fails with CodeUnavailable if the process has not been able to follow events from NATS
-// yet.
+// id. It fails with CodeUnavailable if the process is not following events from NATS by then.
 func (e eventStream) catchUp() error {
 	var after uint64
 	if e.after != nil {

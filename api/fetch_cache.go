@@ -11,8 +11,8 @@ import (
 
 // fetchCache is an http.RoundTripper that sends a GET request for the same URL at most once per
 // interval and otherwise returns the last successful response. A flood of forged tokens therefore
-// does not become a flood of requests to the issuer, and the issuer's keys remain available while
-// it does not respond.
+// does not become a flood of requests to the issuer. If the issuer does not respond, its keys
+// remain available.
 //
 // The cache needs no size limit, because only the issuer's discovery document and its keys are
 // fetched.
@@ -67,7 +67,8 @@ func (c *fetchCache) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// maxIssuerResponse is the maximum number of bytes that are read of a response of the issuer.
+// maxIssuerResponse is the maximum number of bytes that are read from one of the issuer's
+// responses.
 const maxIssuerResponse = 1 << 20
 
 func (c *fetchCache) fetch(r *http.Request) (http.Header, []byte, error) {
@@ -81,7 +82,7 @@ func (c *fetchCache) fetch(r *http.Request) (http.Header, []byte, error) {
 		return nil, nil, fmt.Errorf("%w: %w", errIssuerUnavailable, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, nil, fmt.Errorf("%w: its status is %s", errIssuerUnavailable, resp.Status)
+		return nil, nil, fmt.Errorf("%w: got status %s", errIssuerUnavailable, resp.Status)
 	}
 	return resp.Header, body, nil
 }

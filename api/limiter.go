@@ -20,9 +20,9 @@ type limiter struct {
 	fullAt *simplelru.LRU[string, time.Time]
 }
 
-// maxBuckets is the maximum number of buckets. It bounds the memory that requests with made-up
-// keys can occupy to 40 MB, because an email address has at most 320 characters. A new bucket
-// beyond it evicts the least recently used one.
+// maxBuckets is the maximum number of buckets. It bounds the memory that requests with made-up keys
+// can occupy to 40 MB, because an email address has at most 320 characters. If there are more, a
+// new bucket evicts the least recently used one.
 const maxBuckets = 100_000
 
 func newLimiter(r Rate) *limiter {
@@ -50,7 +50,7 @@ func (l *limiter) take(key string, now time.Time) time.Duration {
 	return 0
 }
 
-// putBack puts a token that was taken back into the bucket of key.
+// putBack returns a token to the bucket of key, from which it was taken.
 func (l *limiter) putBack(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -30,8 +30,8 @@ var (
 	}, []string{"code"})
 )
 
-// Metrics returns the collectors of the API. The counters of uploads that were refused for lack of
-// space exist from the start with the value 0, so that the first refusal is an increase.
+// Metrics returns the collectors of the API. The counters of refused uploads exist from the start
+// with the value 0, so that the first refusal shows as an increase.
 func Metrics() []prometheus.Collector {
 	for _, code := range []schema.Code{schema.CodeQuotaExceeded, schema.CodeTooManyPending} {
 		refusalsTotal.WithLabelValues(string(code))
@@ -40,7 +40,7 @@ func Metrics() []prometheus.Collector {
 }
 
 // noRoute is the route label of requests whose path is unknown. The path itself must not be a
-// label, because each value of a label makes a time series and clients can make up any path.
+// label, because each value of a label creates a time series and clients can send any path.
 const noRoute = "none"
 
 // recordMetrics counts a request after its response. route is a route pattern or noRoute.

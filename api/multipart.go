@@ -19,8 +19,8 @@ import (
 type Multipart interface {
 	Begin(ctx context.Context, key, contentType string) (uploadID string, err error)
 	Parts(ctx context.Context, key, uploadID string) ([]schema.Part, error)
-	// Complete returns minio.ErrExists if there already is an object with this key, and
-	// minio.ErrChanged if a stored part has another ETag than the one in parts.
+	// Complete returns minio.ErrExists if there is already an object with this key, and
+	// minio.ErrChanged if the ETag of a stored part differs from the one in parts.
 	Complete(ctx context.Context, key, uploadID string, parts []schema.Part) error
 }
 
@@ -166,8 +166,8 @@ func (s *server) AbortMultipartUpload(
 }
 
 // activeMultipart returns the multipart upload of a document that still awaits its file. It fails
-// with CodeWrongStatus if there is none. If renewed is not nil, a part URL counts as issued at that
-// time.
+// with CodeWrongStatus if there is none. If renewed is not nil, activeMultipart records that a URL
+// for a part was issued at that time, which postpones the expiry.
 func (s *server) activeMultipart(
 	ctx context.Context, id uuid.UUID, renewed *time.Time,
 ) (postgres.Multipart, error) {

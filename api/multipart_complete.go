@@ -16,8 +16,7 @@ import (
 )
 
 // CompleteMultipartUpload has storage assemble the file from its parts. The document is then
-// confirmed like after any other upload, by the bucket event or by POST
-// /api/documents/{id}/confirm.
+// confirmed as after any other upload, by the bucket event or by POST /api/documents/{id}/confirm.
 func (s *server) CompleteMultipartUpload(
 	ctx context.Context, r CompleteMultipartUploadRequestObject,
 ) (CompleteMultipartUploadResponseObject, error) {
@@ -82,7 +81,7 @@ func completeParts(u schema.MultipartUpload, listed []CompletedPart) ([]schema.P
 		switch {
 		case p.Number > len(parts):
 			return nil, schema.Errorf(schema.CodeInvalid,
-				`The member "parts" lists a part %d. The upload has %d parts.`,
+				`The member "parts" lists part %d, but the upload has %d parts.`,
 				p.Number, len(parts))
 		case parts[p.Number-1].Number != 0:
 			return nil, schema.Errorf(schema.CodeInvalid,
@@ -117,7 +116,7 @@ func compareParts(u schema.MultipartUpload, wanted, stored []schema.Part) error 
 		}
 		if stored[i].ETag != w.ETag {
 			return schema.Errorf(schema.CodeInvalid,
-				"Part %d was uploaded with another ETag. List the parts, or upload it again.",
+				"Part %d was uploaded with a different ETag. List the parts, or upload it again.",
 				w.Number)
 		}
 	}

@@ -81,8 +81,8 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 	}
 }
 
-// callRecovering calls next and returns a panic as an error. It passes on http.ErrAbortHandler,
-// with which a handler closes the connection.
+// callRecovering calls next and returns a panic as an error. It does not recover from
+// http.ErrAbortHandler, because a handler panics with it to close the connection.
 func callRecovering(next echo.HandlerFunc, c echo.Context) (err error) {
 	defer func() {
 		switch v := recover(); v {
@@ -96,7 +96,7 @@ func callRecovering(next echo.HandlerFunc, c echo.Context) (err error) {
 	return next(c)
 }
 
-// errHeadersTooLarge is the only CodeTooLarge error with the status 431.
+// errHeadersTooLarge is the only CodeTooLarge error with status 431.
 var errHeadersTooLarge = schema.Errorf(schema.CodeTooLarge,
 	"The request line and headers are larger than %d bytes. Shorten them.", maxHeaders)
 
@@ -110,10 +110,10 @@ func requestLimits(timeouts Timeouts) echo.MiddlewareFunc {
 			}
 			timeout := timeouts.forRequest(c)
 			if timeout > timeouts.Request {
-				// Extend the connection's deadlines for this request. net/http sets them anew for
-				// the next request. They matter even while the client sends nothing: when the read
-				// deadline passes, net/http takes the connection for closed. An error means that
-				// the writer has no deadlines, as in some tests, and is harmless.
+				// Extend the connection's deadlines for this request. net/http sets them again for the next
+				// request. They matter even while the client sends nothing: when the read deadline passes,
+				// net/http treats the connection as closed. An error is harmless: the writer does not support
+				// deadlines, as in some tests.
 				controller := http.NewResponseController(c.Response())
 				at := time.Now().Add(timeout + responseTimeout)
 				_, _ = controller.SetReadDeadline(at), controller.SetWriteDeadline(at)
@@ -144,8 +144,8 @@ func headerSize(r *http.Request) int {
 // responseTimeout is how long sending the response may take after the processing timeout.
 const responseTimeout = 10 * time.Second
 
-// forRequest returns the processing timeout of a request. It is longer by the wait for a request
-// that waits for a change. For an event stream it is the time until the token expires.
+// forRequest returns the processing timeout of a request. If the request waits for a change, the
+// timeout includes the wait. For an event stream it is the time until the token expires.
 func (t Timeouts) forRequest(c echo.Context) time.Duration {
 	r := c.Request()
 	if r.Method != http.MethodGet {
@@ -153,7 +153,7 @@ func (t Timeouts) forRequest(c echo.Context) time.Duration {
 	}
 	if c.Path() == eventsPath {
 		if expiry, ok := tokenExpiry(r.Header); ok {
-			// A token that has expired needs some time too, to be refused.
+			// Even a request with an expired token must have enough time to be refused.
 			return max(time.Until(expiry), time.Second)
 		}
 	}

@@ -24,9 +24,9 @@ import (
 
 // OIDC configures an OpenID Connect provider whose tokens are accepted in addition to our own.
 type OIDC struct {
-	// Issuer is the provider's URL, exactly as in the claim iss of its tokens. Its discovery
-	// document is at /.well-known/openid-configuration below it. If it is empty, only our own
-	// tokens are accepted.
+	// Issuer is the provider's URL, exactly as in the iss claim of its tokens. Its discovery document
+	// is at /.well-known/openid-configuration below it. If it is empty, only our own tokens are
+	// accepted.
 	Issuer string
 	// Audience must be one of the audiences of a token. It is required if Issuer is set.
 	Audience string
@@ -39,12 +39,12 @@ const (
 	// issuerTimeout bounds one request to the issuer.
 	issuerTimeout = 5 * time.Second
 	// keysTTL is how long the issuer's keys are used before they are fetched again, even if they
-	// verify all tokens. It bounds how long a withdrawn key is still accepted.
+	// verify all tokens. It limits how long a key is accepted after the issuer has withdrawn it.
 	keysTTL = 10 * time.Minute
 	// staleKeysTTL is how long the last keys are used while the issuer does not respond.
 	staleKeysTTL = 24 * time.Hour
-	// maxSubject is the maximum length of the claim sub in characters (OpenID Connect Core,
-	// section 2).
+	// maxSubject is the maximum length of the sub claim in characters (OpenID Connect Core, section
+	// 2).
 	maxSubject = 255
 )
 
@@ -52,7 +52,7 @@ const (
 // lists.
 var issuerAlgorithms = []string{oidc.RS256, oidc.ES256}
 
-// errIssuerUnavailable is returned if the issuer's keys are not known and cannot be fetched.
+// errIssuerUnavailable means that the issuer's keys are not cached and cannot be fetched.
 var errIssuerUnavailable = errors.New("the OIDC issuer does not respond")
 
 // issuer checks the tokens of an OpenID Connect provider. It sends no request before the first
@@ -72,7 +72,7 @@ func newIssuer(c OIDC) (*issuer, error) {
 		return nil, fmt.Errorf("the OIDC issuer %q is not an HTTP URL", c.Issuer)
 	}
 	if c.Audience == "" {
-		return nil, errors.New("an OIDC issuer needs an audience: " +
+		return nil, errors.New("an OIDC issuer requires an audience: " +
 			"without it, tokens that were issued for other services would be accepted")
 	}
 	if c.MinRefetchInterval == 0 {
@@ -101,8 +101,8 @@ func (i *issuer) usesAlgorithmOf(token string) bool {
 	return json.Unmarshal(raw, &header) == nil && slices.Contains(issuerAlgorithms, header.Algorithm)
 }
 
-// verify returns the claims of a valid token. It fails with errIssuerUnavailable, or with an error
-// of go-oidc if the token is not valid.
+// verify returns the claims of a valid token. It fails with errIssuerUnavailable if the issuer's
+// keys cannot be read, and with an error from go-oidc if the token is not valid.
 func (i *issuer) verify(ctx context.Context, token string) (*oidc.IDToken, error) {
 	remote, err := i.currentKeys()
 	if err != nil {
@@ -125,7 +125,8 @@ func (i *issuer) currentKeys() (*oidc.RemoteKeySet, error) {
 	if i.keys != nil && time.Since(i.fetchedAt) < keysTTL {
 		return i.keys, nil
 	}
-	// Not the context of the request: go-oidc keeps this one to fetch the keys later.
+	// The request's context must not be used, because go-oidc keeps the context and fetches keys with
+	// it later.
 	ctx := oidc.ClientContext(context.Background(), i.client)
 	provider, err := oidc.NewProvider(ctx, i.config.Issuer)
 	if err != nil {
@@ -159,8 +160,8 @@ func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 	return payload, err
 }
 
-// authenticateWithIssuer returns the user that a token of the issuer identifies. It creates an
-// account for a user whose token arrives for the first time.
+// authenticateWithIssuer returns the user that a token of the issuer identifies. If the user has no
+// account yet, it creates one.
 func (s *server) authenticateWithIssuer(ctx context.Context, token string) (caller, error) {
 	verified, err := s.issuer.verify(ctx, token)
 	var expired *oidc.TokenExpiredError

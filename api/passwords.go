@@ -21,7 +21,7 @@ var hashParams = &argon2id.Params{
 	KeyLength:   32,
 }
 
-// HashPassword returns the argon2id hash of password in its standard encoded form, in which it is
+// HashPassword returns the argon2id hash of password in the standard encoded form in which it is
 // stored with the user. It takes about a tenth of a second and 64 MiB of memory.
 func HashPassword(password string) (string, error) {
 	if password == "" {

@@ -95,7 +95,7 @@ func echoError(err *echo.HTTPError) *schema.Error {
 			"The API has no such path. /api/openapi.yaml lists its paths.")
 	case http.StatusMethodNotAllowed:
 		return schema.Errorf(codeMethodNotAllowed,
-			"The path does not support this method. The header Allow lists the methods it supports.")
+			"The path does not support this method. The Allow header lists the methods it supports.")
 	case http.StatusUnsupportedMediaType:
 		return errNotJSON
 	case http.StatusBadRequest:

@@ -21,8 +21,8 @@ import (
 
 // A refresh token is the base64url encoding of two random halves. The first half, the family,
 // identifies the session and is the same in all of the session's tokens. The second half, the
-// secret, is replaced at each use. The database stores the SHA-256 of each half. A slower hash is
-// not needed, because the halves are long and random. See docs/adr/0010-sessions.md.
+// secret, is replaced whenever the token is used. The database stores the SHA-256 of each half. A
+// slower hash is not needed, because the halves are long and random. See docs/adr/0010-sessions.md.
 const (
 	familyBytes = 16
 	secretBytes = 32
@@ -67,8 +67,8 @@ func parseRefreshToken(text string) (t refreshToken, err error) {
 // key, so that the two are used for different purposes only.
 type refreshKey struct {
 	key []byte
-	// id is the beginning of each nonce that is used with the key. A replica that makes tokens
-	// with another key uses it to find the key that made a token.
+	// id is the beginning of each nonce that is used with the key. A replica whose first key is a
+	// different one uses it to find the key that made a token.
 	id []byte
 }
 
@@ -103,7 +103,7 @@ func (k refreshKey) nonce() []byte {
 
 // successor returns the token that replaces t, given the nonce that is stored for it. Computing it
 // requires the server's key, t itself and the nonce from the database. To anybody else the result
-// is as unpredictable as a random token, and yet it can be returned again without being stored.
+// is as unpredictable as a random token, but the server can compute it again without storing it.
 func (k refreshKey) successor(t refreshToken, nonce []byte) refreshToken {
 	mac := hmac.New(sha256.New, k.key)
 	mac.Write(t.secret[:])
@@ -112,7 +112,7 @@ func (k refreshKey) successor(t refreshToken, nonce []byte) refreshToken {
 }
 
 // repeatSuccessor returns the successor of t that was made with nonce, using the key that made it.
-// It fails with CodeUnauthenticated if that key is no longer accepted: another key would make a
+// It fails with CodeUnauthenticated if that key is no longer accepted: a different key would make a
 // different token, and its next use would look like the reuse of a stolen token.
 func (s *server) repeatSuccessor(t refreshToken, nonce []byte) (refreshToken, error) {
 	for _, k := range s.refreshKeys {

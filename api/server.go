@@ -113,7 +113,7 @@ func newServer(c Config) (*server, error) {
 	}, nil
 }
 
-// router returns the handler of all routes, wrapped in the middlewares.
+// router returns the handler of all routes, wrapped in the middleware.
 func (s *server) router() (*echo.Echo, error) {
 	operations, err := operations()
 	if err != nil {
@@ -152,8 +152,8 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a.echo.ServeHTTP(headWriter{w, cancel}, get)
 }
 
-// headWriter cancels a request when its response is flushed. It thereby ends an event stream, which
-// flushes its header first and would otherwise continue.
+// headWriter cancels a request when its response is flushed. This ends an event stream, which would
+// otherwise continue after it has flushed its header.
 type headWriter struct {
 	http.ResponseWriter
 	cancel context.CancelFunc
@@ -187,9 +187,9 @@ const (
 	// maxBody is the maximum size of a request body in bytes. The largest useful body is a topic
 	// with 50 keywords.
 	maxBody = 64 << 10
-	// maxHeaders is the maximum size of the request line and the headers together, in bytes.
-	// net/http reads up to four times as much, so that the refusal can be a problem document. If
-	// there is more, net/http itself responds with 431 and closes the connection.
+	// maxHeaders is the maximum size of the request line and the headers together, in bytes. net/http
+	// reads up to four times as much, so that the API can refuse the request with a problem document.
+	// If there is more, net/http itself responds with 431 and closes the connection.
 	maxHeaders = 16 << 10
 )
 
@@ -212,7 +212,7 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 	return server
 }
 
-// clientAddress returns a function that finds the address of a request's client. It uses
+// clientAddress returns a function that determines the address of a request's client. It uses
 // X-Forwarded-For only if a trusted proxy sent it, because any client can send that header.
 func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
 	if len(trusted) == 0 {

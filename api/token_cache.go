@@ -29,8 +29,9 @@ func newTokenCache() tokenCache {
 	return tokenCache{callers}
 }
 
-// get takes only a read lock, because it does not mark the token as recently used. Tokens are thus
-// evicted in the order in which they were added, which is roughly the order in which they expire.
+// get takes only a read lock, because it does not mark the token as recently used. Tokens are
+// therefore evicted in the order in which they were added, which is roughly the order in which they
+// expire.
 func (c tokenCache) get(token string, now time.Time) (caller, bool) {
 	cached, ok := c.callers.Peek(token)
 	return cached.caller, ok && now.Before(cached.expiresAt)

@@ -61,7 +61,7 @@ func (c Config) tokenKeys() ([][]byte, error) {
 	return keys, nil
 }
 
-// newTokens returns tokens that signs with the first key and accepts all keys.
+// newTokens returns a tokens value that signs with the first key and accepts all keys.
 func newTokens(keys [][]byte, ttl time.Duration) *tokens {
 	var accepted jwt.VerificationKeySet
 	for _, key := range keys {
@@ -98,21 +98,21 @@ func (t *tokens) issue(user, session uuid.UUID, role schema.Role, now time.Time)
 	return token, nil
 }
 
-// authenticate returns the user that the request's access token identifies. The token is one of
-// ours or, if an issuer is configured, one of the issuer's. authenticate does not check whether a
-// user with one of our tokens still exists; the queries of the handler do. It fails with
-// CodeUnauthenticated if the token is missing or invalid, and with CodeUnavailable if the issuer's
-// keys are needed and cannot be fetched.
+// authenticate returns the user that the request's access token identifies. We issued the token or,
+// if an issuer is configured, the issuer did. authenticate does not check whether a user with one
+// of our tokens still exists; the queries of the handler do. It fails with CodeUnauthenticated if
+// the token is missing or invalid, and with CodeUnavailable if the issuer's keys are needed and
+// cannot be fetched.
 func (s *server) authenticate(ctx context.Context, h http.Header) (caller, error) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(h.Values("Authorization")) > 1 {
 		return caller{}, schema.Errorf(schema.CodeUnauthenticated,
 			"An access token is required. "+
-				"Sign in and send the token in the header Authorization: Bearer …")
+				"Sign in and send the header \"Authorization: Bearer <token>\".")
 	}
-	// The token itself determines which of the two checks it, but each accepts only what it can
-	// verify: HMAC with our keys, or a signature with the issuer's public keys.
+	// The token's header determines which of the two checks is used. This is safe, because each check
+	// accepts only tokens that it can verify: with our HMAC keys, or with the issuer's public keys.
 	if s.issuer != nil && s.issuer.usesAlgorithmOf(token) {
 		return s.authenticateWithIssuer(ctx, token)
 	}

@@ -125,7 +125,7 @@ func cleanFilename(name string) (string, error) {
 	case utf8.RuneCountInString(name) > maxFilename:
 		return invalid(fmt.Sprintf("have at most %d characters", maxFilename))
 	case strings.ContainsAny(name, `/\`):
-		return invalid("be a name without a path, so without / and \\")
+		return invalid("be a name without a path: it must not contain / or \\")
 	case strings.Trim(name, " .") == "":
 		return invalid("contain a character other than dots and spaces")
 	}

@@ -140,8 +140,8 @@ func quoted(name string) string {
 	return fmt.Sprintf("%q", name)
 }
 
-// requirement describes the requirement that the invalid value does not meet. It is the predicate
-// of a sentence whose subject is the value.
+// requirement describes the requirement that the invalid value does not meet. It returns the
+// predicate of a sentence whose subject is the value.
 func requirement(err *openapi3.SchemaError) string {
 	s := err.Schema
 	switch err.SchemaField {

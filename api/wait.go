@@ -36,8 +36,8 @@ func (s *server) waitTime(ifNoneMatch, prefer *string) time.Duration {
 	return min(parsePrefer(*prefer), s.config.Timeouts.Wait)
 }
 
-// parsePrefer returns the wait that a header Prefer asks for (RFC 7240, section 4.3). It returns 0
-// if the header asks for none or is malformed.
+// parsePrefer returns the wait that a Prefer header asks for (RFC 7240, section 4.3). It returns 0
+// if the header asks for no wait or is malformed.
 func parsePrefer(prefer string) time.Duration {
 	for preference := range strings.SplitSeq(prefer, ",") {
 		preference, _, _ = strings.Cut(preference, ";")
@@ -60,8 +60,8 @@ func parsePrefer(prefer string) time.Duration {
 // only when there is an event for key, so that waiting does not load the database. If an event is
 // lost, the client learns of the change from its next request.
 //
-// read returns the version that it read. An event with that version or an older one does not make
-// await call read again. await subscribes to events before the first call of read, so that it
+// read returns the version that it read. await does not call read again for an event with that
+// version or an older one. await subscribes to events before the first call of read, so that it
 // misses no change between the two.
 func (s *server) await(
 	ctx context.Context, key waitKey, wait time.Duration,

@@ -172,7 +172,7 @@ func (b *bundle) validToken(user uuid.UUID) string {
 }
 
 // forgedTokens returns access tokens that must be refused, by what is wrong with them. The user
-// exists. Apart from the errors, the tokens are like the one in TestValidToken.
+// exists. In every other respect the tokens are like the one in TestValidToken.
 func forgedTokens(t testing.TB, user uuid.UUID, role string) map[string]string {
 	t.Helper()
 	now := time.Now()
@@ -234,7 +234,7 @@ func TestValidToken(t *testing.T) {
 		get(t, token).fails(schema.CodeUnauthenticated)
 		b.anonymous.in(t).get("/api/me?access_token=" + token).fails(schema.CodeUnauthenticated)
 	})
-	// If it were accepted, a proxy and this server might use different headers.
+	// If such a request were accepted, a proxy and this server might use different tokens.
 	t.Run("is refused in two headers", func(t *testing.T) {
 		url := b.base + "/api/me"
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, http.NoBody)

@@ -41,7 +41,7 @@ type response struct {
 // with contains headers for one request.
 type with map[string]string
 
-// do sends a request. A string body is sent as it is, any other as JSON.
+// do sends a request. A body that is a string is sent unchanged, any other as JSON.
 func (c *client) do(method, path string, body any, headers ...with) *response {
 	c.t.Helper()
 	var reader io.Reader = http.NoBody
@@ -113,8 +113,8 @@ func (c *client) delete(path string) *response {
 	return c.do(http.MethodDelete, path, nil)
 }
 
-// check checks the response to r against the contract. A response to a path that the contract does
-// not have must be a problem.
+// check checks the response to r against the contract. If the contract does not have the path, the
+// response must be a problem document.
 func (a *response) check(r *http.Request) {
 	a.t.Helper()
 	if a.header.Get("X-Request-Id") == "" ||
@@ -158,7 +158,7 @@ func (a *response) check(r *http.Request) {
 		Options: &openapi3filter.Options{IncludeResponseStatus: true},
 	})
 	if err != nil {
-		// The error is cut because it may quote the whole contract.
+		// The error is shortened, because it may quote the whole contract.
 		a.t.Errorf("%s: the response does not conform to the contract: %.400s", a.request, err)
 	}
 }

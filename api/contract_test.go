@@ -58,7 +58,7 @@ func TestContractIsValid(t *testing.T) {
 	codes := contract.Components.Schemas["ProblemCode"].Value
 	for _, code := range codes.Enum {
 		if !strings.Contains(codes.Description, "| `"+code.(string)+"` | ") {
-			t.Errorf("the table of problem codes does not explain %s", code)
+			t.Errorf("got a table of problem codes without %s, want all codes", code)
 		}
 	}
 }

@@ -163,8 +163,8 @@ func (b *bundle) finishDeletion(id uuid.UUID) {
 	}
 }
 
-// The remedy depends on whether the upload URL can still be used.
-func TestConfirmWithoutAnObject(t *testing.T) {
+// The remedy in the error depends on whether the upload URL can still be used.
+func TestConfirmWithoutObject(t *testing.T) {
 	b := setup(t)
 	pending := b.alice.requestUpload("pending", 1).Document
 	b.alice.post(path(pending)+"/confirm", nil).
@@ -301,7 +301,7 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 	bobs := as[api.UploadURL](request(b.bob, body).is(201))
 	if got := bobs.Document.ID; got == first.Document.ID {
-		t.Fatalf("same key of another user: got document %s of alice, want another", got)
+		t.Fatalf("same key of another user: got alice's document %s, want a different one", got)
 	}
 	other := body
 	other.Size = 5
@@ -323,7 +323,7 @@ func TestStorageVerifiesDigest(t *testing.T) {
 		Filename: "a", ContentType: "text/plain", Size: 4, Sha256: &digest,
 	}).is(201))
 	if got := b.alice.put(u.Upload, other); got != http.StatusBadRequest {
-		t.Errorf("PUT of another file: got status %d, want 400", got)
+		t.Errorf("PUT of a different file: got status %d, want 400", got)
 	}
 	if got := b.alice.put(u.Upload, content); got != http.StatusOK {
 		t.Errorf("PUT: got status %d, want 200", got)
@@ -418,7 +418,7 @@ func TestListDocuments(t *testing.T) {
 			}
 		}
 	})
-	t.Run("the first of several limits counts", func(t *testing.T) {
+	t.Run("a repeated parameter causes no server error", func(t *testing.T) {
 		b := b.in(t)
 		got := b.alice.get("/api/documents?limit=1&limit=2")
 		if got.status != 200 {

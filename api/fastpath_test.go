@@ -33,7 +33,7 @@ func TestFastPathAcceptsOnlyValidRequests(t *testing.T) {
 		"If-None-Match": {`"3"`}, "Prefer": {"wait=30"},
 	})
 	if !poll.passesFastPath(typical) {
-		t.Error("a typical poll does not pass the fast path, want it to")
+		t.Error("got a typical poll that does not pass the fast path, want it to pass")
 	}
 	var withFastPath []*operation
 	for _, op := range all {

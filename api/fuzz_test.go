@@ -28,7 +28,7 @@ func FuzzCursor(f *testing.F) {
 			return
 		}
 		if got := encodeCursor(last); got != cursor {
-			t.Errorf("decode and encode %q: got %q, want the same", cursor, got)
+			t.Errorf("decode and encode %q: got %q, want the original", cursor, got)
 		}
 	})
 }
@@ -88,7 +88,8 @@ func FuzzMediaType(f *testing.F) {
 			}
 			return
 		}
-		// The type is sent in a signed header, so it must be printable ASCII without outer spaces.
+		// The type is sent in a signed header, so it must be printable ASCII without leading or trailing
+		// spaces.
 		unprintable := func(r rune) bool { return r < ' ' || r > '~' }
 		if clean == "" || clean != strings.TrimSpace(clean) ||
 			strings.ContainsFunc(clean, unprintable) {

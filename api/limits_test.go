@@ -97,7 +97,7 @@ func TestContractLists429ForEveryLimitedOperation(t *testing.T) {
 		for method, op := range item.Operations() {
 			listed := op.Responses.Status(http.StatusTooManyRequests) != nil
 			if strings.HasPrefix(path, "/api/") && !listed {
-				t.Errorf("%s %s does not list the status 429", method, path)
+				t.Errorf("%s %s does not list status 429", method, path)
 			}
 		}
 	}
@@ -173,8 +173,8 @@ func TestHeadRequests(t *testing.T) {
 	})
 }
 
-// TestHeaderLimits checks that large headers are refused with a problem, and that net/http does not
-// read even larger ones.
+// TestHeaderLimits checks that large headers are refused with a problem document, and that net/http
+// does not read headers that are larger still.
 func TestHeaderLimits(t *testing.T) {
 	b := setup(t)
 	for _, c := range []struct {
@@ -248,7 +248,7 @@ func TestSlowClientsAreDisconnected(t *testing.T) {
 		server.Close()
 		handler.Close()
 	})
-	// send sends the beginning of a request and nothing more.
+	// send sends only the beginning of a request.
 	send := func(t *testing.T, text string) *bufio.Reader {
 		t.Helper()
 		address := server.Listener.Addr().String()

@@ -19,8 +19,8 @@ import (
 func TestMain(m *testing.M) {
 	localtest.RunHelperProcess()
 	flag.Parse()
-	// Not leaks: the servers, which are shared by the test processes and outlive this one, and the
-	// idle connections of the clients that create buckets.
+	// These goroutines are not leaks: those of the servers, which the test processes share and which
+	// outlive this process, and those of idle connections of the clients that create buckets.
 	ignored := []goleak.Option{
 		goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"),
 		goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
@@ -44,7 +44,7 @@ func allTestsRun() bool {
 	return true
 }
 
-// covered records what all the tests together have received: the statuses of each operation, as
+// covered records what all tests together have received: the statuses of each operation, such as
 // "GetMe 200", and the problem codes.
 var covered = struct {
 	sync.Mutex
@@ -52,8 +52,8 @@ var covered = struct {
 	codes     map[string]bool
 }{responses: map[string]bool{}, codes: map[string]bool{}}
 
-// checkCoverage returns 1 if no test received a successful response of some operation of the
-// contract, or some problem code.
+// checkCoverage returns 0 if the tests have received a successful response of every operation of
+// the contract, and every problem code. Otherwise it returns 1.
 func checkCoverage() (code int) {
 	contract := loadContract()
 	missing := func(format string, args ...any) {

@@ -15,7 +15,7 @@ import (
 	"intray/schema"
 )
 
-// startNATS starts NATS with its streams. It also returns a connection of an operator.
+// startNATS starts NATS with its streams. It also returns an operator's connection.
 func startNATS(t *testing.T) (*localtest.NATSServer, *nats.Conn) {
 	t.Helper()
 	server := localtest.NATS(t)
@@ -63,7 +63,7 @@ func published(t *testing.T, operator *nats.Conn, id uuid.UUID) (subjects []stri
 	return subjects
 }
 
-// unpublished returns the number of documents whose last change is not published yet.
+// unpublished returns the number of documents whose last change has not been published yet.
 func (b *bundle) unpublished() (n int) {
 	b.t.Helper()
 	const query = `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`

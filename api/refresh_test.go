@@ -77,7 +77,7 @@ func TestRefresh(t *testing.T) {
 		log := b.log.String()
 		if !strings.Contains(log, "refresh token was reused") ||
 			!strings.Contains(log, b.alice.id.String()) {
-			t.Errorf("got log %s, want it to contain the reuse and the user", log)
+			t.Errorf("got log %s, want the reuse and the user in it", log)
 		}
 		if strings.Contains(log, third.RefreshToken) {
 			t.Error("the log contains a refresh token")
@@ -97,7 +97,7 @@ func TestRefresh(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", token, got.body, refused.body)
 			}
 		}
-		const maxLength = 256 // of the member refresh_token
+		const maxLength = 256 // of the refresh_token member
 		if access := b.anonymous.refresh(first.AccessToken); len(first.AccessToken) > maxLength {
 			access.fails(schema.CodeInvalid)
 		} else {
@@ -188,7 +188,7 @@ func TestLogout(t *testing.T) {
 		b.anonymous.refresh(second.RefreshToken).fails(schema.CodeUnauthenticated)
 		b.anonymous.refresh(otherSession.RefreshToken).is(200)
 	})
-	t.Run("a token without a session is no error", func(t *testing.T) {
+	t.Run("a token without a session is not an error", func(t *testing.T) {
 		b := b.in(t)
 		b.anonymous.logout(second.RefreshToken).is(204)
 		b.anonymous.logout("not a token").is(204)
@@ -199,7 +199,7 @@ func TestLogout(t *testing.T) {
 	})
 }
 
-// changePassword changes the password of the user of an access token.
+// changePassword changes the password of the user that an access token identifies.
 func (b *bundle) changePassword(accessToken, current, next string) *response {
 	b.t.Helper()
 	body := api.PasswordChange{CurrentPassword: current, NewPassword: next}
@@ -207,7 +207,7 @@ func (b *bundle) changePassword(accessToken, current, next string) *response {
 	return b.anonymous.post("/api/auth/password", body, headers)
 }
 
-// TestChangePassword changes the password of alice. The subtests depend on each other.
+// TestChangePassword changes alice's password. The subtests depend on each other.
 func TestChangePassword(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
 		c.Limits.FailedLoginsPerAccount = api.Rate{Burst: 2, Every: time.Hour}

@@ -13,8 +13,8 @@ import (
 var newTokenKey = []byte("fedcba9876543210fedcba9876543210")
 
 // rotationReplicas starts a replica of the API for each step of a rotation of TOKEN_KEY and returns
-// a client of each. While the replicas are restarted one after the other, those of two successive
-// steps serve at the same time.
+// a client of each. In production the replicas are restarted one after another, so those of two
+// successive steps serve requests at the same time.
 func (b *bundle) rotationReplicas() []*client {
 	var replicas []*client
 	for _, step := range []struct{ key, secondary []byte }{

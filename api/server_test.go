@@ -67,7 +67,8 @@ func TestContractIsServed(t *testing.T) {
 	}
 }
 
-// TestHealthWithoutDatabase checks what still works without the schema, and without the database.
+// TestHealthWithoutDatabase checks the health checks before the migrations have run, and after the
+// connection to the database was closed.
 func TestHealthWithoutDatabase(t *testing.T) {
 	b := setup(t)
 	if got := as[api.Health](b.anonymous.get("/healthz").is(200)).Status; got != "ok" {
@@ -92,8 +93,8 @@ func TestHealthWithoutDatabase(t *testing.T) {
 	})
 }
 
-// TestMetricsRevealNothingAboutUsers checks that the metrics contain routes and codes, but no ids
-// and no paths that clients made up.
+// TestMetricsRevealNothingAboutUsers checks that the metrics contain routes and codes, but neither
+// ids nor paths that clients made up.
 func TestMetricsRevealNothingAboutUsers(t *testing.T) {
 	b := setup(t)
 	d := b.alice.confirmed("a", []byte("x"))
@@ -120,7 +121,7 @@ func TestMetricsRevealNothingAboutUsers(t *testing.T) {
 		madeUp, d.ID.String(), b.alice.id.String(), b.bob.id.String(), "@",
 	} {
 		if strings.Contains(metrics, secret) {
-			t.Errorf("the metrics contain %q, want them without it", secret)
+			t.Errorf("got %q in the metrics, want it absent", secret)
 		}
 	}
 }
@@ -156,7 +157,8 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
-// brokenObjects implements api.Objects. Its error is one that the API does not know.
+// brokenObjects implements api.Objects. Its method returns an error that the API does not
+// recognize.
 type brokenObjects struct{}
 
 func (brokenObjects) Stat(context.Context, string) (schema.Object, error) {
@@ -173,7 +175,7 @@ func TestUnexpectedErrorsAreLoggedAndNotSent(t *testing.T) {
 	log := b.log.String()
 	if id := got.header.Get("X-Request-Id"); !strings.Contains(log, "the secret cause") ||
 		!strings.Contains(log, id) {
-		t.Errorf("got log %s, want it to contain the cause and the request id %s", log, id)
+		t.Errorf("got log %s, want the cause and the request id %s in it", log, id)
 	}
 }
 
@@ -191,7 +193,7 @@ func TestRequestLog(t *testing.T) {
 	t.Run("a malformed id is replaced", func(t *testing.T) {
 		got := b.alice.in(t).get("/api/me", with{"X-Request-Id": "a\tb"}).is(200)
 		if got := got.header.Get("X-Request-Id"); got == "a\tb" {
-			t.Errorf("got X-Request-Id %q, want another", got)
+			t.Errorf("got X-Request-Id %q, want a new id", got)
 		}
 	})
 	t.Run("contains routes and no secrets", func(t *testing.T) {
@@ -209,7 +211,7 @@ func TestRequestLog(t *testing.T) {
 		}
 		for _, secret := range []string{"secret", "X-Amz", b.alice.token, userPassword} {
 			if strings.Contains(log, secret) {
-				t.Errorf("the log contains %q, want it without it", secret)
+				t.Errorf("got %q in the log, want it absent", secret)
 			}
 		}
 	})

@@ -38,7 +38,7 @@ func TestTopics(t *testing.T) {
 			t.Errorf("got Location %s, want %s", got, systemPath)
 		}
 	})
-	step(t, "create an own topic", func(t *testing.T) {
+	step(t, "create a user topic", func(t *testing.T) {
 		b := b.in(t)
 		created := b.alice.post("/api/topics", api.NewTopic{
 			Name: "  Garde\u0301n ", Keywords: ptr([]string{"seed", " Seed", "soil"}),

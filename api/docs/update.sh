@@ -1,8 +1,8 @@
 #!/bin/sh
-# Downloads the built files of Swagger UI into swagger-ui/. They come from the package
-# swagger-ui-dist of the npm registry, so npm is required. To update to another version, set version
-# and integrity below, the latter to the output of `npm view swagger-ui-dist@VERSION dist.integrity`.
-# Then check that the page loads nothing that the policy in api/docs.go forbids.
+# Downloads the built files of Swagger UI into swagger-ui/. They come from the swagger-ui-dist
+# package in the npm registry, so npm is required. To update to a different version, set version and
+# integrity below. `npm view swagger-ui-dist@VERSION dist.integrity` prints the integrity. Then
+# check that the page loads nothing that the policy in api/docs.go forbids.
 set -eu
 version=5.35.0
 integrity='sha512-U06rpMtW9V3XPGOBeamTUSr0Z09jMX4IJuANpE/EZbAhw0G8CgwrzU4YmXkn/h0wCDNsXdGarTNNHC3sU8yVUQ=='

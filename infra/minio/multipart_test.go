@@ -83,7 +83,7 @@ func TestMultipartUpload(t *testing.T) {
 		wrong[1].ETag = strings.Repeat("0", 32)
 		missing := append(slices.Clone(parts), schema.Part{Number: 3, ETag: wrong[1].ETag})
 		for name, list := range map[string][]schema.Part{
-			"another ETag": wrong, "a part that was not uploaded": missing,
+			"a wrong ETag": wrong, "a part that was not uploaded": missing,
 		} {
 			if err := m.Complete(t.Context(), key, id, list); !errors.Is(err, minio.ErrChanged) {
 				t.Errorf("%s: got %v, want ErrChanged", name, err)

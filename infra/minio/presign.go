@@ -18,8 +18,8 @@ import (
 // URL can read the object.
 const MaxDownloadExpiry = 5 * time.Minute
 
-// Presigner issues the presigned URLs with which browsers upload and download. It computes them
-// from the keys and the clock without any network call. It is safe for concurrent use.
+// Presigner issues the presigned URLs that browsers use to upload and download files. It computes
+// them from the keys and the clock without any network call. It is safe for concurrent use.
 type Presigner struct {
 	upload, download *miniogo.Client
 	bucket           string

@@ -214,7 +214,7 @@ func TestDownloadURL(t *testing.T) {
 			t.Errorf("got Content-Type %q, want application/pdf", got)
 		}
 		if got := header.Get("X-Evil"); got != "" {
-			t.Errorf("the file name injected the header X-Evil: %s", got)
+			t.Errorf("got X-Evil %q, want no header that the file name injects", got)
 		}
 	})
 	t.Run("another method", func(t *testing.T) {

@@ -81,7 +81,7 @@ func (c Check) targets() []Result {
 		named[t.provider] = true
 	}
 	for name := range c.Config.Providers {
-		// A provider that Provider names is checked even if nobody uses it.
+		// A provider that Provider names is checked even if no user has chosen it.
 		optional := slices.Contains(c.Optional, name) && name != c.Provider
 		if !named[name] && !optional {
 			users[target{name, model}] = 0

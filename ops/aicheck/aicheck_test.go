@@ -45,7 +45,7 @@ func TestRunChecksProvidersInUse(t *testing.T) {
 			aicheck.Check{Users: users},
 			[]string{"anthropic m 0", "builtin  0", "gone m 1", "ollama m 2", "openai x 1"},
 		},
-		"an optional provider that nobody uses": {
+		"an optional provider that no user has chosen": {
 			aicheck.Check{Optional: []string{"anthropic"}},
 			[]string{"builtin  0", "ollama m 0", "openai m 0"},
 		},

@@ -55,7 +55,7 @@ func (b *bundle) confirm() runner.Handler[[]schema.BucketRecord] {
 	return confirm.New(b.DB, b.Objects, b.Publisher, b.Log).Handler(b.MinIO.Bucket)
 }
 
-// publishCreated publishes the event that an object was created in the bucket of the tests.
+// publishCreated publishes the bucket event for the creation of an object.
 func (b *bundle) publishCreated(key string) {
 	event := consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, key)
 	b.Publish(schema.SubjectCreatedDurable, event)
@@ -99,7 +99,7 @@ func (b *bundle) start(t testing.TB, name string, s replay.Selection) replay.Pla
 	return plan
 }
 
-// noMaxLag is above the number of live messages in these tests, which nobody handles.
+// noMaxLag is higher than the number of live messages in these tests, which no consumer handles.
 const noMaxLag = 1 << 20
 
 func (b *bundle) run(t *testing.T, name string) postgres.Replay {
@@ -113,7 +113,8 @@ func (b *bundle) run(t *testing.T, name string) postgres.Replay {
 	return r
 }
 
-// runInBackground runs a started replay until it or the test ends, and sends its end state.
+// runInBackground runs a started replay until the replay or the test ends, and sends the replay's
+// final state.
 func (b *bundle) runInBackground(
 	t *testing.T, name string, runner replay.Runner,
 ) <-chan postgres.Replay {
@@ -255,7 +256,7 @@ func TestEventsThatAreNoLongerStoredFail(t *testing.T) {
 	}
 }
 
-func TestReplayOfALostStreamIsNotResumable(t *testing.T) {
+func TestReplayOfLostStreamIsNotResumable(t *testing.T) {
 	b := setup(t)
 	b.created()
 	b.start(t, "r", replay.Selection{})
@@ -320,7 +321,7 @@ func TestReplayFromBucketIsResumed(t *testing.T) {
 	fromBucket := replay.Selection{FromBucket: true}
 	plan := b.start(t, "r", fromBucket)
 	if plan.Matched != 3 || plan.Kinds[replay.KindCreated] != 3 {
-		t.Errorf("got plan %+v, want 3 events of the kind created", plan)
+		t.Errorf("got plan %+v, want 3 events of kind created", plan)
 	}
 	later := b.pending()
 
@@ -334,7 +335,7 @@ func TestReplayFromBucketIsResumed(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, err := (replay.Runner{Archive: b.archive}).Run(ctx, "r"); err == nil {
-			t.Error("got no error of a run with a canceled context, want one")
+			t.Error("got no error from a run with a canceled context, want one")
 		}
 		b.consume(t, b.confirm())
 		expectDone(t, b.run(t, "r"), counts{matched: 3, applied: 3})

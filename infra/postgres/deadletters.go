@@ -14,7 +14,7 @@ import (
 	"intray/schema"
 )
 
-// A DeadLetter is a message that a consumer gave up, unchanged.
+// A DeadLetter is a message that a consumer gave up. The message itself is stored unchanged.
 type DeadLetter struct {
 	// ID is assigned by the database in increasing order.
 	ID       int64

@@ -23,8 +23,8 @@ type Deletion struct {
 	LastError     string    `db:"last_error"`
 }
 
-// DueDeletions returns up to limit object deletions whose next attempt is due, those that have been
-// due for longest first.
+// DueDeletions returns up to limit object deletions whose next attempt is due, the longest due
+// first.
 func (db *DB) DueDeletions(ctx context.Context, now time.Time, limit int) ([]Deletion, error) {
 	var due []Deletion
 	err := db.pool.SelectContext(ctx, &due, `

@@ -142,8 +142,8 @@ func (db *DB) createDocument(
 		}
 	}
 	// The document is stored by a statement of its own in three cases: it has a key, so it may exist
-	// already; the batch skipped it, because its quota was locked; or the batch failed, perhaps
-	// because of another document.
+	// already; the batch skipped it, because its owner's quota was locked or does not exist; or the
+	// batch failed, perhaps because of another document.
 	if key != "" || err != nil || !result.RemainingBytes.Valid {
 		err = db.queryFunction(ctx, &result, `
 			SELECT existing, remaining_bytes, pending

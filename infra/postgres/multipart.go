@@ -157,7 +157,7 @@ func (db *DB) DeleteMultipart(ctx context.Context, uploadID string) error {
 // DueMultipartAborts first abandons two kinds of uploads: those whose document is neither pending
 // nor expired, or no longer exists; and those of expired documents whose last URL was issued
 // schema.ExpireAfter ago. It then returns up to limit abandoned uploads that are due to be aborted
-// in object storage, those that have been due for longest first.
+// in object storage, the longest due first.
 func (db *DB) DueMultipartAborts(
 	ctx context.Context, now time.Time, limit int,
 ) (due []schema.MultipartUpload, err error) {

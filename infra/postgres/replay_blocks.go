@@ -57,8 +57,8 @@ func (b *PositionSet) Scan(value any) error {
 	return nil
 }
 
-// A ReplayBlock is a set of positions in the block of a replay's source that contains the positions
-// from Number×1024 to Number×1024+1023.
+// A ReplayBlock is a set of positions in one block of a replay's source. The block with the Number
+// n contains the positions from n×1024 to n×1024+1023.
 type ReplayBlock struct {
 	Number    int64       `db:"block"`
 	Positions PositionSet `db:"positions"`
@@ -132,9 +132,9 @@ type EventOutcome struct {
 	Outcome  Outcome
 }
 
-// String returns the outcome in one word, or "chosen" if there is none.
+// String returns the outcome in one word, or "selected" if there is none.
 func (o Outcome) String() string {
-	return [...]string{"chosen", "failed", "unchanged", "applied"}[o]
+	return [...]string{"selected", "failed", "unchanged", "applied"}[o]
 }
 
 // RecordOutcomes records outcomes of events. Recording an outcome again changes nothing. The counts

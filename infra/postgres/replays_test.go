@@ -128,7 +128,7 @@ func TestReplaysOf(t *testing.T) {
 		}
 		return found
 	}
-	want := []string{"a 1023 unchanged", "a 1024 applied", "a 2048 failed", "b 1023 chosen"}
+	want := []string{"a 1023 unchanged", "a 1024 applied", "a 2048 failed", "b 1023 selected"}
 	if found := find(); !slices.Equal(found, want) {
 		t.Errorf("running replays: got %q, want %q", found, want)
 	}

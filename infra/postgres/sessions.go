@@ -45,7 +45,7 @@ type Rotation struct {
 	// NewToken is the hash of the new second half, and NewNonce the nonce that it was derived with.
 	NewToken [32]byte
 	NewNonce []byte
-	// IdleTimeout is the time after the last use when a session expires.
+	// IdleTimeout is how long a session can be unused before it expires.
 	IdleTimeout time.Duration
 	// GracePeriod is how long the previous token is accepted after it was replaced.
 	GracePeriod time.Duration
@@ -53,7 +53,7 @@ type Rotation struct {
 
 // A RefreshResult is the result of using a refresh token.
 type RefreshResult struct {
-	// Outcome determines whether the session exists. If not, the other fields are not valid.
+	// Outcome is what the call did. If it is RefreshUnknown, the other fields are not set.
 	Outcome   RefreshOutcome `db:"outcome"`
 	SessionID uuid.UUID      `db:"session"`
 	UserID    uuid.UUID      `db:"user_id"`

@@ -30,8 +30,8 @@ func (db *DB) PendingDocuments(
 		before, after, limit)
 }
 
-// UnpublishedDocuments returns up to limit documents that have been unpublished since before the
-// time, those that have been for longest first.
+// UnpublishedDocuments returns up to limit documents that became unpublished before the time, in
+// the order in which they did.
 func (db *DB) UnpublishedDocuments(
 	ctx context.Context, before time.Time, limit int,
 ) ([]schema.Document, error) {

@@ -12,8 +12,8 @@ import (
 // topicKey returns a key that is equal for different spellings of a topic's name. It ignores case,
 // width and other Unicode compatibility differences, spaces, hyphens, regular English plurals, and
 // whether "and" is written "&". It is used to compare the proposals of a classifier with the
-// existing topics, and rather treats two different names as equal than the reverse. Users may still
-// create topics with equal keys.
+// existing topics. In doubt, it treats two names as equal. Users may still create topics with equal
+// keys.
 func topicKey(name string) string {
 	// Folding can result in a string that is not normalized, so it is normalized again.
 	name = norm.NFKC.String(cases.Fold().String(norm.NFKC.String(name)))

@@ -44,36 +44,45 @@ func TestMultipart(t *testing.T) {
 	d, single := b.create(t, b.alice, "large", 20<<20), b.create(t, b.alice, "single", 1)
 	u := b.begin(t, d, "one", 0)
 	alice := b.api.ForUser(b.alice)
-	m, err := alice.Multipart(t.Context(), d.ID, nil)
-	must(t, err)
-	if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID ||
-		!m.RenewedAt.Equal(u.RenewedAt) || m.PartCount() != 3 || m.PartLength(3) != 4<<20 {
-		t.Errorf("got %+v, want %+v", m, u)
-	}
-	// A second upload of the same document is abandoned immediately.
-	if again := b.begin(t, d, "two", 0); again.UploadID != u.UploadID {
-		t.Errorf("second AddMultipart: got %+v, want %+v", again, u)
-	}
-	if got := b.dueAborts(t, time.Now()); got != "two" {
-		t.Errorf("got due aborts %q, want two", got)
-	}
-	m, err = alice.Multipart(t.Context(), single.ID, nil)
-	must(t, err)
-	if m.Active || m.ObjectKey != single.ObjectKey {
-		t.Errorf("document without an upload: got %+v, want an inactive one with its object key", m)
-	}
-	_, err = b.api.ForUser(b.bob).Multipart(t.Context(), d.ID, nil)
-	wantCode(t, err, schema.CodeNotFound)
-	_, err = alice.Multipart(t.Context(), newID(t), nil)
-	wantCode(t, err, schema.CodeNotFound)
-	must(t, b.api.ForUser(b.bob).DeleteMultipart(t.Context(), "one"))
-	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || !m.Active {
-		t.Errorf("after DeleteMultipart of bob: got %+v and error %v, want an active upload", m, err)
-	}
-	must(t, alice.DeleteMultipart(t.Context(), "one"))
-	if m, err = alice.Multipart(t.Context(), d.ID, nil); err != nil || m.Active {
-		t.Errorf("after DeleteMultipart: got %+v and error %v, want no active upload", m, err)
-	}
+	t.Run("active upload is returned", func(t *testing.T) {
+		m, err := alice.Multipart(t.Context(), d.ID, nil)
+		must(t, err)
+		if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID ||
+			!m.RenewedAt.Equal(u.RenewedAt) || m.PartCount() != 3 || m.PartLength(3) != 4<<20 {
+			t.Errorf("got %+v, want %+v", m, u)
+		}
+	})
+	t.Run("second upload of a document is abandoned", func(t *testing.T) {
+		if again := b.begin(t, d, "two", 0); again.UploadID != u.UploadID {
+			t.Errorf("got %+v, want %+v", again, u)
+		}
+		if got := b.dueAborts(t, time.Now()); got != "two" {
+			t.Errorf("got due aborts %q, want two", got)
+		}
+	})
+	t.Run("document without an upload", func(t *testing.T) {
+		m, err := alice.Multipart(t.Context(), single.ID, nil)
+		must(t, err)
+		if m.Active || m.ObjectKey != single.ObjectKey {
+			t.Errorf("got %+v, want no active upload and the key %s", m, single.ObjectKey)
+		}
+	})
+	t.Run("unknown document and another user's are not found", func(t *testing.T) {
+		_, err := b.api.ForUser(b.bob).Multipart(t.Context(), d.ID, nil)
+		wantCode(t, err, schema.CodeNotFound)
+		_, err = alice.Multipart(t.Context(), newID(t), nil)
+		wantCode(t, err, schema.CodeNotFound)
+	})
+	t.Run("only the owner can delete an upload", func(t *testing.T) {
+		must(t, b.api.ForUser(b.bob).DeleteMultipart(t.Context(), "one"))
+		if m, err := alice.Multipart(t.Context(), d.ID, nil); err != nil || !m.Active {
+			t.Errorf("bob: got %+v and error %v, want an active upload", m, err)
+		}
+		must(t, alice.DeleteMultipart(t.Context(), "one"))
+		if m, err := alice.Multipart(t.Context(), d.ID, nil); err != nil || m.Active {
+			t.Errorf("alice: got %+v and error %v, want no active upload", m, err)
+		}
+	})
 }
 
 // TestDocumentHasOneActiveMultipart checks that of several uploads that are begun concurrently one

@@ -107,66 +107,81 @@ func TestDeletionRequestedAgainStaysDue(t *testing.T) {
 
 func TestObjectDeletions(t *testing.T) {
 	b := setup(t)
-	ctx := t.Context()
 	d := b.uploaded(t, b.alice, "f", 1)
-	if n, err := b.worker.RepeatDeletions(ctx, []string{d.ObjectKey}); n != 0 || err != nil {
-		t.Errorf("key without a tombstone: got %d repeated deletions and error %v, want 0", n, err)
-	}
-	b.transition(t, d.ID, remove)
-	due := func(at time.Time) []postgres.Deletion {
+	soon := time.Now().Add(time.Minute)
+	next := soon.Add(time.Hour)
+	due := func(t *testing.T, at time.Time) []postgres.Deletion {
 		t.Helper()
-		deletions, err := b.worker.DueDeletions(ctx, at, 10)
+		deletions, err := b.worker.DueDeletions(t.Context(), at, 10)
 		must(t, err)
 		return deletions
 	}
-	soon := time.Now().Add(time.Minute)
-	got := due(soon)
-	if len(got) != 1 || got[0].ObjectKey != d.ObjectKey || got[0].DocumentID.UUID != d.ID ||
-		got[0].UserID.UUID != b.alice || got[0].Attempts != 0 {
-		t.Fatalf("got due deletions %+v, want the one of document %s", got, d.ID)
+	wantPending := func(t *testing.T, want int) {
+		t.Helper()
+		if n, err := b.worker.PendingDeletions(t.Context()); n != want || err != nil {
+			t.Errorf("got %d pending deletions and error %v, want %d", n, err, want)
+		}
 	}
-	next := soon.Add(time.Hour)
-	must(t, b.worker.RecordDeletionFailure(ctx, d.ObjectKey, "minio is unavailable", next))
-	if got := due(soon); len(got) != 0 {
-		t.Errorf("before the next attempt: got due deletions %+v, want none", got)
+	wantRepeated := func(t *testing.T, want int) {
+		t.Helper()
+		n, err := b.worker.RepeatDeletions(t.Context(), []string{d.ObjectKey})
+		if n != want || err != nil {
+			t.Errorf("RepeatDeletions: got %d and error %v, want %d", n, err, want)
+		}
 	}
-	got = due(soon.Add(time.Hour))
-	if len(got) != 1 || got[0].Attempts != 1 || got[0].LastError != "minio is unavailable" {
-		t.Errorf("at the next attempt: got due deletions %+v, want one with 1 attempt", got)
-	}
-	if n, err := b.worker.PendingDeletions(ctx); n != 1 || err != nil {
-		t.Errorf("got %d pending deletions and error %v, want 1", n, err)
-	}
-	b.markDeleted(t, d.ObjectKey)
-	if n, err := b.worker.PendingDeletions(ctx); n != 0 || err != nil {
-		t.Errorf("after the deletion: got %d pending deletions and error %v, want 0", n, err)
-	}
-	must(t, b.worker.RecordDeletionFailure(ctx, d.ObjectKey, "late", soon))
-	if got := due(soon.Add(time.Hour)); len(got) != 0 {
-		t.Errorf("failure recorded after the deletion: got due deletions %+v, want none", got)
-	}
-	// An object is found at the key of the tombstone, first by its key, then by an event of the
-	// document.
-	if n, err := b.worker.RepeatDeletions(ctx, []string{d.ObjectKey}); n != 1 || err != nil {
-		t.Errorf("RepeatDeletions: got %d and error %v, want 1", n, err)
-	}
-	if got := due(soon); len(got) != 1 || got[0].Attempts != 0 || got[0].LastError != "" {
-		t.Errorf("repeated deletion: got %+v, want one with 0 attempts", got)
-	}
-	b.markDeleted(t, d.ObjectKey)
-	b.transition(t, d.ID, confirm) // gives the object of the deleting document up again
-	if got := due(soon); len(got) != 1 {
-		t.Errorf("object given up again: got due deletions %+v, want 1", got)
-	}
-	// The role api can give up the objects of its user.
-	other := b.uploaded(t, b.bob, "f", 1)
-	_, err := b.api.ForUser(b.bob).Transition(ctx, []uuid.UUID{other.ID}, remove)
-	must(t, err)
-	_, err = b.api.ForUser(b.bob).Transition(ctx, []uuid.UUID{other.ID}, confirm)
-	must(t, err)
-	if got := due(soon); len(got) != 2 {
-		t.Errorf("object given up by the role api: got due deletions %+v, want 2", got)
-	}
+	t.Run("object that was not given up has no deletion to repeat", func(t *testing.T) {
+		wantRepeated(t, 0)
+	})
+	t.Run("object of a deleted document is due", func(t *testing.T) {
+		b.transition(t, d.ID, remove)
+		got := due(t, soon)
+		if len(got) != 1 || got[0].ObjectKey != d.ObjectKey || got[0].DocumentID.UUID != d.ID ||
+			got[0].UserID.UUID != b.alice || got[0].Attempts != 0 {
+			t.Fatalf("got due deletions %+v, want the one of document %s", got, d.ID)
+		}
+	})
+	t.Run("failed deletion is due at its next attempt", func(t *testing.T) {
+		const cause = "minio is unavailable"
+		must(t, b.worker.RecordDeletionFailure(t.Context(), d.ObjectKey, cause, next))
+		if got := due(t, soon); len(got) != 0 {
+			t.Errorf("before the next attempt: got due deletions %+v, want none", got)
+		}
+		got := due(t, next)
+		if len(got) != 1 || got[0].Attempts != 1 || got[0].LastError != cause {
+			t.Errorf("at the next attempt: got due deletions %+v, want one with 1 attempt", got)
+		}
+		wantPending(t, 1)
+	})
+	t.Run("deleted object is not due", func(t *testing.T) {
+		b.markDeleted(t, d.ObjectKey)
+		wantPending(t, 0)
+		must(t, b.worker.RecordDeletionFailure(t.Context(), d.ObjectKey, "late", soon))
+		if got := due(t, next); len(got) != 0 {
+			t.Errorf("after a late failure: got due deletions %+v, want none", got)
+		}
+	})
+	t.Run("object that is found again is due again", func(t *testing.T) {
+		wantRepeated(t, 1)
+		if got := due(t, soon); len(got) != 1 || got[0].Attempts != 0 || got[0].LastError != "" {
+			t.Errorf("got due deletions %+v, want one with 0 attempts", got)
+		}
+		b.markDeleted(t, d.ObjectKey)
+		b.transition(t, d.ID, confirm) // gives the object of the deleting document up again
+		if got := due(t, soon); len(got) != 1 {
+			t.Errorf("object given up again: got due deletions %+v, want 1", got)
+		}
+	})
+	t.Run("role api can give up the objects of its user", func(t *testing.T) {
+		other := b.uploaded(t, b.bob, "f", 1)
+		for _, decide := range []postgres.DecideFunc{remove, confirm} {
+			ids := []uuid.UUID{other.ID}
+			_, err := b.api.ForUser(b.bob).Transition(t.Context(), ids, decide)
+			must(t, err)
+		}
+		if got := due(t, soon); len(got) != 2 {
+			t.Errorf("got due deletions %+v, want 2", got)
+		}
+	})
 }
 
 func TestPurgeExpired(t *testing.T) {

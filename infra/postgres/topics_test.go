@@ -15,7 +15,6 @@ import (
 
 func TestTopics(t *testing.T) {
 	b := setup(t)
-	ctx := t.Context()
 	alice, bob, admin := b.api.ForUser(b.alice), b.api.ForUser(b.bob), b.api.ForUser(b.administrator)
 	system := schema.Topic{
 		ID: newID(t), Name: "Invoices", Description: "d",
@@ -24,65 +23,78 @@ func TestTopics(t *testing.T) {
 	own := schema.Topic{
 		ID: newID(t), UserID: &b.alice, Name: "invoices", Keywords: []string{},
 	}
-
-	wantCode(t, alice.CreateTopic(ctx, system), schema.CodeForbidden)
-	must(t, admin.CreateTopic(ctx, system))
-	must(t, alice.CreateTopic(ctx, own)) // names of user topics are independent of system topics
 	userTopic := func(name string) schema.Topic {
 		return schema.Topic{ID: newID(t), UserID: &b.alice, Name: name}
 	}
-	must(t, bob.CreateTopic(ctx, userTopic("Invoices"))) // becomes a topic of bob
-	again := schema.Topic{ID: newID(t), Name: "INVOICES"}
-	wantCode(t, admin.CreateTopic(ctx, again), schema.CodeNameTaken)
-	wantCode(t, alice.CreateTopic(ctx, userTopic("Invoices")), schema.CodeNameTaken)
-
-	topics, err := alice.Topics(ctx)
-	must(t, err)
-	if want := []schema.Topic{system, own}; !reflect.DeepEqual(topics, want) {
-		t.Errorf("alice: got topics %+v, want %+v", topics, want)
-	}
-	topics, err = bob.Topics(ctx)
-	must(t, err)
-	if len(topics) != 2 || *topics[1].UserID != b.bob {
-		t.Errorf("bob: got topics %+v, want the system topic and one of bob", topics)
-	}
-	topics, err = alice.SystemTopics(ctx)
-	must(t, err)
-	if len(topics) != 1 {
-		t.Errorf("got system topics %+v, want 1", topics)
-	}
-
+	t.Run("only administrators create system topics", func(t *testing.T) {
+		wantCode(t, alice.CreateTopic(t.Context(), system), schema.CodeForbidden)
+		must(t, admin.CreateTopic(t.Context(), system))
+	})
+	t.Run("names are unique among system topics and among a user's", func(t *testing.T) {
+		must(t, alice.CreateTopic(t.Context(), own))
+		must(t, bob.CreateTopic(t.Context(), userTopic("Invoices"))) // becomes a topic of bob
+		again := schema.Topic{ID: newID(t), Name: "INVOICES"}
+		wantCode(t, admin.CreateTopic(t.Context(), again), schema.CodeNameTaken)
+		wantCode(t, alice.CreateTopic(t.Context(), userTopic("Invoices")), schema.CodeNameTaken)
+	})
+	t.Run("users see system topics and their own", func(t *testing.T) {
+		topics, err := alice.Topics(t.Context())
+		must(t, err)
+		if want := []schema.Topic{system, own}; !reflect.DeepEqual(topics, want) {
+			t.Errorf("alice: got topics %+v, want %+v", topics, want)
+		}
+		topics, err = bob.Topics(t.Context())
+		must(t, err)
+		if len(topics) != 2 || *topics[1].UserID != b.bob {
+			t.Errorf("bob: got topics %+v, want the system topic and one of bob", topics)
+		}
+		topics, err = alice.SystemTopics(t.Context())
+		must(t, err)
+		if len(topics) != 1 {
+			t.Errorf("got system topics %+v, want 1", topics)
+		}
+	})
 	name := "Bills"
-	patch := postgres.TopicPatch{Name: &name, Keywords: &[]string{}, Suggested: ptr(false)}
-	got, err := admin.UpdateTopic(ctx, schema.ScopeSystem, system.ID, patch)
-	must(t, err)
-	if got.Name != "Bills" || got.Description != "d" || len(got.Keywords) != 0 {
-		t.Errorf("got %+v, want a new name, no keywords and the old description", got)
-	}
-	must(t, alice.CreateTopic(ctx, userTopic("Other")))
-	taken := postgres.TopicPatch{Name: ptr("OTHER")}
-	_, err = alice.UpdateTopic(ctx, schema.ScopeUser, own.ID, taken)
-	wantCode(t, err, schema.CodeNameTaken)
-	for _, rejected := range []struct {
-		db    *postgres.DB
-		scope schema.Scope
-		id    uuid.UUID
-		code  schema.Code
-	}{
-		{bob, schema.ScopeUser, own.ID, schema.CodeNotFound},
-		{alice, schema.ScopeUser, system.ID, schema.CodeNotFound},
-		{alice, schema.ScopeSystem, system.ID, schema.CodeForbidden},
-		{admin, schema.ScopeSystem, own.ID, schema.CodeNotFound},
-		{admin, schema.ScopeUser, own.ID, schema.CodeNotFound},
-	} {
-		patch := postgres.TopicPatch{Name: &name}
-		_, err = rejected.db.UpdateTopic(ctx, rejected.scope, rejected.id, patch)
-		wantCode(t, err, rejected.code)
-		wantCode(t, rejected.db.DeleteTopic(ctx, rejected.scope, rejected.id), rejected.code)
-	}
-	must(t, alice.DeleteTopic(ctx, schema.ScopeUser, own.ID))
-	must(t, admin.DeleteTopic(ctx, schema.ScopeSystem, system.ID))
-	wantCode(t, alice.DeleteTopic(ctx, schema.ScopeUser, own.ID), schema.CodeNotFound)
+	t.Run("update keeps what the patch does not set", func(t *testing.T) {
+		patch := postgres.TopicPatch{Name: &name, Keywords: &[]string{}, Suggested: ptr(false)}
+		got, err := admin.UpdateTopic(t.Context(), schema.ScopeSystem, system.ID, patch)
+		must(t, err)
+		if got.Name != "Bills" || got.Description != "d" || len(got.Keywords) != 0 {
+			t.Errorf("got %+v, want a new name, no keywords and the old description", got)
+		}
+	})
+	t.Run("update to a name in use is rejected", func(t *testing.T) {
+		must(t, alice.CreateTopic(t.Context(), userTopic("Other")))
+		taken := postgres.TopicPatch{Name: ptr("OTHER")}
+		_, err := alice.UpdateTopic(t.Context(), schema.ScopeUser, own.ID, taken)
+		wantCode(t, err, schema.CodeNameTaken)
+	})
+	t.Run("topics of another scope or user cannot be changed", func(t *testing.T) {
+		for _, rejected := range []struct {
+			db    *postgres.DB
+			scope schema.Scope
+			id    uuid.UUID
+			code  schema.Code
+		}{
+			{bob, schema.ScopeUser, own.ID, schema.CodeNotFound},
+			{alice, schema.ScopeUser, system.ID, schema.CodeNotFound},
+			{alice, schema.ScopeSystem, system.ID, schema.CodeForbidden},
+			{admin, schema.ScopeSystem, own.ID, schema.CodeNotFound},
+			{admin, schema.ScopeUser, own.ID, schema.CodeNotFound},
+		} {
+			patch := postgres.TopicPatch{Name: &name}
+			_, err := rejected.db.UpdateTopic(t.Context(), rejected.scope, rejected.id, patch)
+			wantCode(t, err, rejected.code)
+			err = rejected.db.DeleteTopic(t.Context(), rejected.scope, rejected.id)
+			wantCode(t, err, rejected.code)
+		}
+	})
+	t.Run("deleted topic is not found", func(t *testing.T) {
+		must(t, alice.DeleteTopic(t.Context(), schema.ScopeUser, own.ID))
+		must(t, admin.DeleteTopic(t.Context(), schema.ScopeSystem, system.ID))
+		err := alice.DeleteTopic(t.Context(), schema.ScopeUser, own.ID)
+		wantCode(t, err, schema.CodeNotFound)
+	})
 }
 
 func TestSuggestTopicsIgnoresSpelling(t *testing.T) {

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/uuid"
@@ -34,52 +35,63 @@ func TestAccountByEmail(t *testing.T) {
 func TestUsers(t *testing.T) {
 	b := setup(t)
 	b.uploaded(t, b.alice, "f", 5)
-	me, err := b.api.ForUser(b.alice).Me(t.Context())
-	must(t, err)
+	alice, admin := b.api.ForUser(b.alice), b.api.ForUser(b.administrator)
 	want := schema.User{
 		ID: b.alice, Email: "alice@example.org", Role: schema.RoleUser,
 		Quota: schema.Quota{UserID: b.alice, LimitBytes: schema.DefaultQuota, UsedBytes: 5},
 	}
-	if me != want {
-		t.Errorf("Me: got %+v, want %+v", me, want)
-	}
-	duplicate := postgres.NewUser{ID: newID(t), Email: "Alice@Example.org"}
-	wantCode(t, b.owner.AddUser(t.Context(), duplicate), schema.CodeNameTaken)
-	all, err := b.owner.Users(t.Context())
-	must(t, err)
-	if len(all) != 3 || all[0].ID != b.administrator || all[1] != want {
-		t.Errorf("Users: got %+v, want 3 users ordered by email address", all)
-	}
-
-	admin := b.api.ForUser(b.administrator)
-	var listed []uuid.UUID
-	for after := uuid.Nil; ; {
-		page, err := admin.AdminUsers(t.Context(), after, 2)
+	t.Run("Me", func(t *testing.T) {
+		me, err := alice.Me(t.Context())
 		must(t, err)
-		for _, u := range page {
-			listed = append(listed, u.ID)
+		if me != want {
+			t.Errorf("got %+v, want %+v", me, want)
 		}
-		if len(page) < 2 {
-			break
+	})
+	t.Run("AddUser rejects an address in use", func(t *testing.T) {
+		duplicate := postgres.NewUser{ID: newID(t), Email: "Alice@Example.org"}
+		wantCode(t, b.owner.AddUser(t.Context(), duplicate), schema.CodeNameTaken)
+	})
+	t.Run("Users", func(t *testing.T) {
+		all, err := b.owner.Users(t.Context())
+		must(t, err)
+		if len(all) != 3 || all[0].ID != b.administrator || all[1] != want {
+			t.Errorf("got %+v, want 3 users ordered by email address", all)
 		}
-		after = page[1].ID
-	}
-	if len(listed) != 3 || listed[0] != b.alice || listed[2] != b.administrator {
-		t.Errorf("AdminUsers: got %v, want 3 users ordered by id", listed)
-	}
-	_, err = b.api.ForUser(b.alice).AdminUsers(t.Context(), uuid.Nil, 10)
-	wantCode(t, err, schema.CodeForbidden)
-	_, err = b.api.ForUser(b.alice).ChangeUser(t.Context(), b.alice, postgres.UserPatch{})
-	wantCode(t, err, schema.CodeForbidden)
-	_, err = admin.ChangeUser(t.Context(), newID(t), postgres.UserPatch{})
-	wantCode(t, err, schema.CodeNotFound)
-	below := int64(2) // less than the used bytes
-	u, err := admin.ChangeUser(t.Context(), b.alice, postgres.UserPatch{LimitBytes: &below})
-	must(t, err)
-	quota := schema.Quota{UserID: b.alice, LimitBytes: 2, UsedBytes: 5}
-	if u.Quota != quota {
-		t.Errorf("ChangeUser: got quota %+v, want %+v", u.Quota, quota)
-	}
+	})
+	t.Run("AdminUsers", func(t *testing.T) {
+		var listed []uuid.UUID
+		for after := uuid.Nil; ; {
+			page, err := admin.AdminUsers(t.Context(), after, 2)
+			must(t, err)
+			for _, u := range page {
+				listed = append(listed, u.ID)
+			}
+			if len(page) < 2 {
+				break
+			}
+			after = page[1].ID
+		}
+		if ids := []uuid.UUID{b.alice, b.bob, b.administrator}; !slices.Equal(listed, ids) {
+			t.Errorf("got %v, want %v", listed, ids)
+		}
+	})
+	t.Run("ChangeUser", func(t *testing.T) {
+		_, err := admin.ChangeUser(t.Context(), newID(t), postgres.UserPatch{})
+		wantCode(t, err, schema.CodeNotFound)
+		lower := postgres.UserPatch{LimitBytes: ptr(int64(2))} // less than the used bytes
+		u, err := admin.ChangeUser(t.Context(), b.alice, lower)
+		must(t, err)
+		quota := schema.Quota{UserID: b.alice, LimitBytes: 2, UsedBytes: 5}
+		if u.Quota != quota {
+			t.Errorf("got quota %+v, want %+v", u.Quota, quota)
+		}
+	})
+	t.Run("only administrators can list and change users", func(t *testing.T) {
+		_, err := alice.AdminUsers(t.Context(), uuid.Nil, 10)
+		wantCode(t, err, schema.CodeForbidden)
+		_, err = alice.ChangeUser(t.Context(), b.alice, postgres.UserPatch{})
+		wantCode(t, err, schema.CodeForbidden)
+	})
 }
 
 func TestMethodsRequireAUser(t *testing.T) {

@@ -153,8 +153,8 @@ CREATE TABLE documents (
     CONSTRAINT documents_consistent CHECK (document_is_consistent(status, reason, size, charged_bytes, gone_at, version, announcement, object_key)),
     CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 );
-COMMENT ON COLUMN documents.unpublished_at IS 'when the transition was made whose event is not yet published; NULL: it is published';
-COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL if it is content_type';
+COMMENT ON COLUMN documents.unpublished_at IS 'since when the event of the current version is to be published; NULL: it is published';
+COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: none, or the same as content_type';
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_ended ON documents USING btree (changed_at) WHERE status = ANY
     (ARRAY['rejected'::text, 'expired'::text]);

@@ -8,9 +8,9 @@ ALTER TABLE documents RENAME COLUMN unannounced_at TO unpublished_at;
 ALTER INDEX documents_unannounced RENAME TO documents_unpublished;
 ALTER TABLE documents RENAME COLUMN found_type TO detected_type;
 COMMENT ON COLUMN documents.detected_type
-    IS 'the media type detected from the content; NULL if it is content_type';
+    IS 'the media type detected from the content; NULL: none, or the same as content_type';
 COMMENT ON COLUMN documents.unpublished_at
-    IS 'when the transition was made whose event is not yet published; NULL: it is published';
+    IS 'since when the event of the current version is to be published; NULL: it is published';
 ALTER INDEX documents_of_status RENAME TO documents_by_status;
 
 ALTER TABLE document_tries RENAME TO document_attempts;

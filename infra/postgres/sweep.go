@@ -70,14 +70,14 @@ func (db *DB) MarkUnpublished(
 			return err
 		}
 		now := schema.Now()
-		found := make([]uuid.UUID, len(docs))
+		existing := make([]uuid.UUID, len(docs))
 		for i := range docs {
 			docs[i].MarkUnpublished(now)
-			found[i] = docs[i].ID
+			existing[i] = docs[i].ID
 		}
 		_, err = tx.ExecContext(ctx, `
 			UPDATE documents SET announcement = announcement + 1, unpublished_at = $2
-			WHERE `+anyOf("id", "$1::uuid[]", len(found)), array(found), now)
+			WHERE `+anyOf("id", "$1::uuid[]", len(existing)), array(existing), now)
 		return err
 	})
 	if err != nil {

@@ -18,22 +18,22 @@ import (
 )
 
 const (
-	cutNever int32 = iota
-	cutBeforeCommit
-	cutAfterCommit
+	forwardAll int32 = iota
+	closeBeforeCommit
+	closeAfterCommit
 	hang // keep the connections open and forward nothing
 )
 
-// A cutter is a proxy in front of PostgreSQL that closes the connection before or after the next
-// COMMIT.
-type cutter struct {
-	mode  atomic.Int32
-	cuts  atomic.Int32
-	reads atomic.Int32 // reads from clients; each small request is one
+// A faultyProxy is a TCP proxy in front of PostgreSQL that closes the connection before or after
+// the next COMMIT.
+type faultyProxy struct {
+	mode   atomic.Int32
+	closed atomic.Int32
+	reads  atomic.Int32 // reads from clients; each small request is one
 }
 
-// listen returns the URL of the database through the cutter.
-func (c *cutter) listen(t *testing.T, address string) string {
+// listen returns the URL of the database through the proxy.
+func (c *faultyProxy) listen(t *testing.T, address string) string {
 	t.Helper()
 	u, err := url.Parse(address)
 	must(t, err)
@@ -65,7 +65,7 @@ func (c *cutter) listen(t *testing.T, address string) string {
 	return u.String()
 }
 
-func (c *cutter) forward(client, upstream net.Conn) {
+func (c *faultyProxy) forward(client, upstream net.Conn) {
 	defer func() { _ = client.Close() }()
 	defer func() { _ = upstream.Close() }()
 	buffer := make([]byte, 1<<20)
@@ -79,12 +79,12 @@ func (c *cutter) forward(client, upstream net.Conn) {
 			continue
 		}
 		commit := bytes.Contains(buffer[:n], []byte("COMMIT"))
-		if commit && c.mode.CompareAndSwap(cutBeforeCommit, cutNever) {
-			c.cuts.Add(1)
+		if commit && c.mode.CompareAndSwap(closeBeforeCommit, forwardAll) {
+			c.closed.Add(1)
 			return
 		}
-		if commit && c.mode.CompareAndSwap(cutAfterCommit, cutNever) {
-			c.cuts.Add(1)
+		if commit && c.mode.CompareAndSwap(closeAfterCommit, forwardAll) {
+			c.closed.Add(1)
 			_ = client.Close() // the client does not receive the response
 			_, _ = upstream.Write(buffer[:n])
 			_, _ = upstream.Read(buffer) // the transaction is committed
@@ -98,26 +98,27 @@ func (c *cutter) forward(client, upstream net.Conn) {
 
 func TestConnectionLostDuringCommit(t *testing.T) {
 	b := setup(t)
-	var c cutter
+	var c faultyProxy
 	db := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker")))
-	for mode, name := range map[int32]string{cutBeforeCommit: "before", cutAfterCommit: "after"} {
+	for mode, name := range map[int32]string{closeBeforeCommit: "before", closeAfterCommit: "after"} {
 		d := b.create(t, b.alice, "f", 10)
 		c.mode.Store(mode)
 		_, err := db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
 		if !errors.Is(err, postgres.ErrUnavailable) {
-			t.Fatalf("cut %s the commit: got error %v, want ErrUnavailable", name, err)
+			t.Fatalf("connection closed %s the commit: got error %v, want ErrUnavailable", name, err)
 		}
 		b.checkQuotas(t)
 		docs, err := db.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
 		must(t, err)
 		d = docs[0]
 		if d.Status != schema.StatusUploaded || d.Version != 2 || d.UnpublishedAt == nil {
-			t.Errorf("second call after a cut %s the commit: got %+v, want it confirmed once", name, d)
+			t.Errorf("second call after a connection closed %s the commit: "+
+				"got %+v, want a document that was confirmed once", name, d)
 		}
 		b.checkQuotas(t)
 	}
-	if n := c.cuts.Load(); n != 2 {
-		t.Errorf("got %d cuts, want 2", n)
+	if n := c.closed.Load(); n != 2 {
+		t.Errorf("got %d closed connections, want 2", n)
 	}
 	used := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice)
 	if used != 20 {
@@ -128,7 +129,7 @@ func TestConnectionLostDuringCommit(t *testing.T) {
 // A server process that is stopped (SIGSTOP) keeps its connections open and does not answer.
 func TestUnresponsiveServerIsUnavailable(t *testing.T) {
 	b := setup(t)
-	var c cutter
+	var c faultyProxy
 	db, err := postgres.Open(c.listen(t, postgrestest.RoleURL(b.url, "worker")),
 		postgres.Options{StatementTimeout: 100 * time.Millisecond})
 	must(t, err)
@@ -153,7 +154,7 @@ func TestUnresponsiveServerIsUnavailable(t *testing.T) {
 // TestTransitionRoundTrips counts round trips, because they determine how long a confirm takes.
 func TestTransitionRoundTrips(t *testing.T) {
 	b := setup(t)
-	var c cutter
+	var c faultyProxy
 	worker := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker")))
 	api := open(t, c.listen(t, postgrestest.RoleURL(b.url, "api")))
 	for name, test := range map[string]struct {

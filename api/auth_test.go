@@ -45,7 +45,7 @@ func TestLogin(t *testing.T) {
 		}
 		for _, secret := range []string{userPassword, b.alice.token, token.RefreshToken} {
 			if strings.Contains(b.log.String(), secret) {
-				t.Errorf("the log contains the secret %q", secret)
+				t.Errorf("got the secret %q in the log, want it absent", secret)
 			}
 		}
 	})

@@ -70,17 +70,17 @@ func TestContractIsDocumented(t *testing.T) {
 	check := func(what, description string, hasExample bool) {
 		t.Helper()
 		if strings.TrimSpace(description) == "" {
-			t.Errorf("%s has no description", what)
+			t.Errorf("%s: got no description, want one", what)
 		}
 		if !hasExample {
-			t.Errorf("%s has no example", what)
+			t.Errorf("%s: got no example, want one", what)
 		}
 	}
 	content := func(what string, c openapi3.Content) {
 		t.Helper()
 		for name, media := range c {
 			if media.Example == nil && len(media.Examples) == 0 {
-				t.Errorf("%s %s has no example", what, name)
+				t.Errorf("%s %s: got no example, want one", what, name)
 			}
 		}
 	}
@@ -95,7 +95,7 @@ func TestContractIsDocumented(t *testing.T) {
 			what := method + " " + path
 			check(what, op.Description, true)
 			if op.Summary == "" || len(op.Tags) != 1 || op.OperationID == "" {
-				t.Errorf("%s lacks a summary, a tag or an operationId", what)
+				t.Errorf("%s: got no summary, tag or operationId, want all three", what)
 			}
 			parameters(what, op.Parameters)
 			if op.RequestBody != nil {

@@ -71,7 +71,7 @@ func TestDocsPage(t *testing.T) {
 			`url: "openapi.yaml"`, "validatorUrl: null", "queryConfigEnabled: false",
 		} {
 			if !strings.Contains(string(script), want) {
-				t.Errorf("the script does not contain %s", want)
+				t.Errorf("got a script without %s, want it included", want)
 			}
 		}
 	})

@@ -88,7 +88,7 @@ func TestHealthWithoutDatabase(t *testing.T) {
 			t.Errorf("got status %d, want a server error", got)
 		}
 		if !strings.Contains(b.log.String(), `"level":"ERROR"`) {
-			t.Error("the log contains no error, want one for the request")
+			t.Error("got no error in the log, want one for the request")
 		}
 	})
 }
@@ -114,7 +114,7 @@ func TestMetricsRevealNothingAboutUsers(t *testing.T) {
 		"go_goroutines", "process_resident_memory_bytes",
 	} {
 		if !strings.Contains(metrics, want) {
-			t.Errorf("the metrics do not contain %s", want)
+			t.Errorf("got metrics without %s, want it included", want)
 		}
 	}
 	for _, secret := range []string{
@@ -151,7 +151,7 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 			}
 			b.alice.get("/healthz").is(200)
 			if strings.Contains(b.log.String(), password) {
-				t.Error("the log contains the password of the database")
+				t.Error("got the database password in the log, want it absent")
 			}
 		})
 	}
@@ -206,7 +206,7 @@ func TestRequestLog(t *testing.T) {
 			`"method":"GET"`, `"status":200`, `"duration":`, b.alice.id.String(),
 		} {
 			if !strings.Contains(log, want) {
-				t.Errorf("the log does not contain %s", want)
+				t.Errorf("got a log without %s, want it included", want)
 			}
 		}
 		for _, secret := range []string{"secret", "X-Amz", b.alice.token, userPassword} {

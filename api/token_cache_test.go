@@ -36,7 +36,7 @@ func TestTokenCache(t *testing.T) {
 			}
 		}
 		if _, ok := tokens.cache.get(token, time.Now()); !ok {
-			t.Error("the token is not cached")
+			t.Error("got the token not cached, want it cached")
 		}
 	})
 	t.Run("a changed token is refused", func(t *testing.T) {
@@ -51,7 +51,7 @@ func TestTokenCache(t *testing.T) {
 	})
 	t.Run("a token is not found after it has expired", func(t *testing.T) {
 		if _, ok := tokens.cache.get(token, time.Now().Add(time.Hour)); ok {
-			t.Error("the expired token is found in the cache")
+			t.Error("got the expired token from the cache, want it absent")
 		}
 	})
 	t.Run("an expired token within the leeway is not cached", func(t *testing.T) {
@@ -60,7 +60,7 @@ func TestTokenCache(t *testing.T) {
 			t.Errorf("got error %v, want the token accepted", err)
 		}
 		if _, ok := tokens.cache.get(expired, time.Now()); ok {
-			t.Error("the expired token is cached")
+			t.Error("got the expired token cached, want it not cached")
 		}
 	})
 	t.Run("the number of cached tokens is bounded", func(t *testing.T) {

@@ -54,7 +54,7 @@ type Reason string
 
 const (
 	ReasonNone           Reason = ""
-	ReasonQuotaExceeded  Reason = "quota_exceeded"  // rejected: exceeds the rest of the quota
+	ReasonQuotaExceeded  Reason = "quota_exceeded"  // rejected: exceeds the remaining quota
 	ReasonSizeMismatch   Reason = "size_mismatch"   // rejected: not the declared size
 	ReasonEncrypted      Reason = "encrypted"       // failed: the file needs a password
 	ReasonNoText         Reason = "no_text"         // failed: the file contains no text, or is empty

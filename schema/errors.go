@@ -46,8 +46,8 @@ func Errorf(code Code, format string, args ...any) *Error {
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Detail }
 
-// Is reports whether target is an *Error with the same code and either the same detail or none. So
-// errors.Is(err, &Error{Code: c}) is true for every error with the code c.
+// Is reports whether target is an *Error with the same code and either the same detail or none.
+// Therefore errors.Is(err, &Error{Code: c}) is true for every error with the code c.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code && (t.Detail == "" || t.Detail == e.Detail)

@@ -79,10 +79,10 @@ func (d Document) MessageID() string {
 	return fmt.Sprintf("%s:%d:%d", d.ID, d.Version, d.Announcement)
 }
 
-// ErrUndecodable means that a message cannot be decoded. Delivering it again does not help.
+// ErrUndecodable means that a message cannot be decoded. Delivering it again would not help.
 var ErrUndecodable = errors.New("undecodable event")
 
-// DecodeDocumentEvent decodes a message of the stream DOCUMENTS. Every error is an ErrUndecodable.
+// DecodeDocumentEvent decodes a message of the stream DOCUMENTS. Every error wraps ErrUndecodable.
 func DecodeDocumentEvent(data []byte) (DocumentEvent, error) {
 	var e DocumentEvent
 	if err := json.Unmarshal(data, &e); err != nil {
@@ -140,7 +140,7 @@ var lenientJSON = jsonv2.JoinOptions(
 
 // DecodeBucketEvent decodes a message of the stream BUCKET: an S3 notification
 // (https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html),
-// whose object keys are query-escaped. Every error is an ErrUndecodable. A notification without
+// whose object keys are query-escaped. Every error wraps ErrUndecodable. A notification without
 // records is an error.
 func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 	var n struct {

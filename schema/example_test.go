@@ -9,8 +9,8 @@ import (
 	"intray/schema"
 )
 
-// If the object has the declared size, Confirm makes a pending document uploaded and charges it to
-// its owner's quota. A second call changes nothing.
+// If the object has the declared size, Confirm marks a pending document as uploaded and charges it
+// to its owner's quota. A second call changes nothing.
 func ExampleDocument_Confirm() {
 	now := time.Now()
 	quota := schema.Quota{LimitBytes: 1000}
@@ -26,8 +26,8 @@ func ExampleDocument_Confirm() {
 	// uploaded false 300
 }
 
-// If the object exceeds the rest of the quota, Confirm makes the document rejected and gives its
-// object up.
+// If the object exceeds the remaining quota, Confirm marks the document as rejected and gives up
+// its object.
 func ExampleDocument_Confirm_quotaExceeded() {
 	now := time.Now()
 	quota := schema.Quota{LimitBytes: 1000, UsedBytes: 900}

@@ -19,10 +19,10 @@ const (
 	MaxMultipartSize = MaxParts * int64(maxPartSize)
 )
 
-// PartSize returns the size in bytes of every part except the last of a file that has size bytes,
-// at most MaxMultipartSize. It is 8 MiB, or the smallest larger number of whole MiB with which the
-// file has at most MaxParts parts. It is part of the API's contract, because clients compute it
-// too.
+// PartSize returns the size in bytes of every part except the last, for a file of size bytes. size
+// is at most MaxMultipartSize. The result is the smallest whole number of MiB, but at least 8, for
+// which the file has at most MaxParts parts. This rule is part of the API's contract, because
+// clients compute it too.
 func PartSize(size int64) int64 {
 	const mib = 1 << 20
 	perPart := (size + MaxParts - 1) / MaxParts
@@ -54,7 +54,7 @@ func (u MultipartUpload) PartCount() int {
 	return int(max(1, (u.Size+u.PartSize-1)/u.PartSize))
 }
 
-// PartLength returns the exact size in bytes of the part with the number, from 1 to PartCount.
+// PartLength returns the exact size in bytes of a part. Parts are numbered from 1 to PartCount.
 func (u MultipartUpload) PartLength(number int) int64 {
 	return min(u.PartSize, u.Size-int64(number-1)*u.PartSize)
 }

@@ -27,7 +27,7 @@ type Decision struct {
 
 // Confirm applies the stat result o to the document:
 //   - A pending or expired document becomes uploaded and is charged to the quota. It becomes
-//     rejected if the size is not the declared one or exceeds the rest of the quota.
+//     rejected if the size is not the declared one or exceeds the remaining quota.
 //   - A counted document becomes quarantined if the object is not the one that was confirmed.
 //   - If the document is rejected or deleting, the object is given up again.
 //
@@ -78,8 +78,8 @@ func (d *Document) reject(r Reason, now time.Time) Decision {
 	return dec
 }
 
-// Classify sets the topics of an uploaded document, possibly none, and makes it classified. Topics
-// that the user set manually are kept. In any other status Classify changes nothing.
+// Classify sets the topics of an uploaded document, possibly none, and marks it as classified.
+// Topics that the user set manually are kept. In any other status Classify changes nothing.
 func (d *Document) Classify(
 	topics []DocumentTopic, provider, model string, now time.Time,
 ) Decision {
@@ -95,8 +95,8 @@ func (d *Document) Classify(
 	return dec
 }
 
-// Fail makes an uploaded document failed, because it cannot be classified for the reason r. In any
-// other status Fail changes nothing.
+// Fail marks an uploaded document as failed, because it cannot be classified for the reason r. In
+// any other status Fail changes nothing.
 func (d *Document) Fail(r Reason, now time.Time) Decision {
 	if d.Status != StatusUploaded {
 		return Decision{}
@@ -120,8 +120,8 @@ func (d *Document) SetTopics(ids []uuid.UUID, now time.Time) Decision {
 	return dec
 }
 
-// Reclassify makes a counted document uploaded, so that it is classified again. It keeps its topics
-// until then. In any other status Reclassify changes nothing.
+// Reclassify moves a counted document back to the status uploaded, so that it is classified again.
+// It keeps its topics until then. In any other status Reclassify changes nothing.
 func (d *Document) Reclassify(now time.Time) Decision {
 	if !d.Status.Counted() {
 		return Decision{}
@@ -131,7 +131,7 @@ func (d *Document) Reclassify(now time.Time) Decision {
 	return d.change(StatusUploaded, ReasonNone, now)
 }
 
-// Quarantine makes a counted document quarantined, because its object is not the one that was
+// Quarantine marks a counted document as quarantined, because its object is not the one that was
 // confirmed, and releases its charge. The object is kept. In any other status Quarantine changes
 // nothing.
 func (d *Document) Quarantine(q *Quota, now time.Time) Decision {
@@ -142,7 +142,7 @@ func (d *Document) Quarantine(q *Quota, now time.Time) Decision {
 	return d.change(StatusQuarantined, ReasonContentChanged, now)
 }
 
-// Expire makes a pending document expired if its last URL was issued at least ExpireAfter ago.
+// Expire marks a pending document as expired if its last URL was issued at least ExpireAfter ago.
 // Otherwise it changes nothing. The caller must have verified with a HEAD that there is no object.
 func (d *Document) Expire(now time.Time) Decision {
 	if d.Status != StatusPending || now.Before(d.URLIssuedAt.Add(ExpireAfter)) {
@@ -151,7 +151,7 @@ func (d *Document) Expire(now time.Time) Decision {
 	return d.change(StatusExpired, ReasonNone, now)
 }
 
-// Delete makes a document deleting at its owner's request and gives its object up. MarkGone
+// Delete marks a document as deleting at its owner's request and gives up its object. MarkGone
 // releases the charge once the object is gone.
 func (d *Document) Delete(now time.Time) Decision {
 	if d.Status == StatusDeleting {

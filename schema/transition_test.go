@@ -38,13 +38,13 @@ func TestConfirm(t *testing.T) {
 		want    want
 	}{
 		"pending fits":            {size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
-		"pending, 1 byte too big": {size: 10, etag: "a", limit: 9, want: want{schema.StatusRejected, schema.ReasonQuotaExceeded, 0, true, true}},
-		"pending, other size":     {size: 11, etag: "a", limit: 99, want: want{schema.StatusRejected, schema.ReasonSizeMismatch, 0, true, true}},
+		"pending, over the quota": {size: 10, etag: "a", limit: 9, want: want{schema.StatusRejected, schema.ReasonQuotaExceeded, 0, true, true}},
+		"pending, wrong size":     {size: 11, etag: "a", limit: 99, want: want{schema.StatusRejected, schema.ReasonSizeMismatch, 0, true, true}},
 		"expired, late upload":    {prepare: expire, size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
 		"uploaded, same object":   {prepare: upload, size: 10, etag: "a", limit: 10, want: want{schema.StatusUploaded, "", 10, false, false}},
-		"uploaded, other etag":    {prepare: upload, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
-		"uploaded, other size":    {prepare: upload, size: 11, etag: "a", limit: 99, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
-		"classified, other etag":  {prepare: classify, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
+		"uploaded, new etag":      {prepare: upload, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
+		"uploaded, new size":      {prepare: upload, size: 11, etag: "a", limit: 99, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
+		"classified, new etag":    {prepare: classify, size: 10, etag: "b", limit: 10, want: want{schema.StatusQuarantined, schema.ReasonContentChanged, 0, true, false}},
 		"failed, same object":     {prepare: fail, size: 10, etag: "a", limit: 10, want: want{schema.StatusFailed, schema.ReasonBroken, 10, false, false}},
 		"uploaded, no etag yet":   {prepare: clearETag, size: 10, etag: "b", limit: 10, want: want{schema.StatusUploaded, "", 10, true, false}},
 		"deleting":                {prepare: remove, size: 10, etag: "a", limit: 10, want: want{schema.StatusDeleting, "", 10, false, true}},

@@ -10,12 +10,12 @@ import (
 
 // Limits holds the limits of a provider.
 type Limits struct {
-	// ConcurrentCalls is the number of concurrent calls of the provider by this process; default 2.
-	// The number of documents handled concurrently is one higher for all users together, but not for
-	// one user, so that one user's documents never occupy all places.
+	// ConcurrentCalls is the maximum number of concurrent calls to the provider by this process;
+	// default 2. For one user, at most this many documents are handled concurrently; for all users
+	// together, one more, so that one user's documents never occupy the whole provider.
 	ConcurrentCalls int
-	// DailyCalls is the number of calls per user and UTC day; default no limit. Documents beyond it
-	// stay uploaded until the next day.
+	// DailyCalls is the maximum number of calls per user and UTC day; default no limit. Documents that
+	// exceed it stay uploaded until the next day.
 	DailyCalls int
 }
 

@@ -179,7 +179,7 @@ func TestBacklogOfOneUserDoesNotDelayAnother(t *testing.T) {
 	})
 }
 
-// One user must not occupy all places of a provider, regardless of the limit.
+// One user's documents must not occupy the whole provider, whatever its limit is.
 func TestKeyLimitIsBelowGroupLimit(t *testing.T) {
 	b := setup(t)
 	d := b.Uploaded(b.Alice, "words")

@@ -94,9 +94,9 @@ func TestTopicsThatWereSetManuallyAreKept(t *testing.T) {
 	}
 }
 
-// With a real provider: a document that contains instructions, and a model that obeys them, can
-// only affect the document itself. They reveal nothing about other users and leave no text in the
-// log.
+// The test uses a real provider. A document that contains instructions can affect only itself, even
+// if the model obeys them. The prompt contains nothing about other users, and no text of the
+// document is logged.
 func TestPromptInjectionIsContained(t *testing.T) {
 	b := setup(t)
 	b.topic(t, &b.Bob, "Bobs secret")
@@ -135,7 +135,7 @@ func TestPromptInjectionIsContained(t *testing.T) {
 				strings.Repeat("x", 50)),
 			"classified",
 		},
-		"no JSON":        {`xyzzy xyzzy`, "failed ai_unavailable"},
+		"not JSON":       {`xyzzy xyzzy`, "failed ai_unavailable"},
 		"unknown member": {`{"topics":[],"suggested_names":[],"xyzzy":"xyzzy"}`, "failed ai_unavailable"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -132,7 +132,7 @@ func TestConfirm(t *testing.T) {
 			b.Put(d.ObjectKey, "")
 			return d
 		}, "uploaded", []string{"uploaded"}, false},
-		{"object of another size than declared", func() schema.Document {
+		{"object that does not have the declared size", func() schema.Document {
 			d := b.Document(b.Alice, 3)
 			b.Put(d.ObjectKey, "four")
 			return d

@@ -68,7 +68,7 @@ func (r *run) mayDelete(f *Finding) bool {
 	switch {
 	case !r.DeleteUnknown:
 	case !deletableKeys.MatchString(f.Key):
-		f.Note = "outside of the folders of Intray; delete it manually"
+		f.Note = "outside Intray's folders; delete it manually"
 	case time.Since(f.Object.LastModified) < r.MinAge:
 		f.Note = fmt.Sprintf("younger than %s; kept for now", r.MinAge)
 	default:
@@ -78,8 +78,8 @@ func (r *run) mayDelete(f *Finding) bool {
 }
 
 // doInHalves calls do with all keys. If that fails it calls do with each half of them, recursively,
-// so that one key cannot make the others fail. The errors of single keys are stored in failed. An
-// outage is returned.
+// so that one key cannot make the others fail. The errors of individual keys are stored in failed.
+// An outage is returned.
 func doInHalves(
 	ctx context.Context, keys []string, do func(context.Context, []string) error,
 	failed map[string]error,

@@ -188,7 +188,7 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 		f := found[diff.changed.ObjectKey]
 		if *f.DocumentID != diff.changed.ID || *f.UserID != b.Alice || f.ETag == f.Object.ETag ||
 			f.Status != schema.StatusUploaded {
-			t.Errorf("got %+v, want Alice's uploaded document with another ETag", f)
+			t.Errorf("got %+v, want Alice's uploaded document with a different ETag", f)
 		}
 	})
 	t.Run("a report changes nothing", func(t *testing.T) {

@@ -18,11 +18,12 @@ type Lane struct {
 	Key string
 	// Group names the shared resource that the message needs, such as an AI provider.
 	Group string
-	// GroupLimit is how many messages of the group this runner handles concurrently; 0 for no limit
-	// other than the number of workers.
+	// GroupLimit is the maximum number of messages of the group that this runner handles concurrently;
+	// 0 means no limit other than the number of workers.
 	GroupLimit int
-	// KeyLimit is how many messages of the key are handled concurrently; 0 for no limit. A KeyLimit
-	// below GroupLimit keeps one key from occupying the whole group with slow messages.
+	// KeyLimit is the maximum number of messages of the key that are handled concurrently; 0 means no
+	// limit. A KeyLimit below GroupLimit keeps one key from occupying the whole group with slow
+	// messages.
 	KeyLimit int
 }
 
@@ -32,10 +33,10 @@ type Lane struct {
 //
 // JetStream delivers in stream order, so one user's single message may be behind thousands of
 // another user's. To find it, the runner pulls every message, keeps a few, and returns the rest to
-// the stream with a delay. Such a message counts as unacknowledged, so the consumer's MaxAckPending
-// limits how far ahead the runner can read.
-func (r *Runner[T]) InLanes(of func(ctx context.Context, event T) Lane) *Runner[T] {
-	r.laneOf = of
+// the stream with a delay. A message that was returned with a delay counts as unacknowledged, so
+// the consumer's MaxAckPending limits how far ahead the runner can read.
+func (r *Runner[T]) InLanes(laneOf func(ctx context.Context, event T) Lane) *Runner[T] {
+	r.laneOf = laneOf
 	return r
 }
 

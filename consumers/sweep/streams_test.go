@@ -77,7 +77,7 @@ func TestFullStreamIsPurgedOfAcknowledgedMessages(t *testing.T) {
 	b.round(t, time.Now())
 	left := state()
 	if left.Bytes > 64<<10*70/100 || left.Bytes < 64<<10*65/100 || left.LastSeq != full.LastSeq {
-		t.Errorf("got %d bytes up to message %d, want 65 %% to 70 %% of %d up to message %d",
+		t.Errorf("got %d bytes up to message %d, want 65%% to 70%% of %d up to message %d",
 			left.Bytes, left.LastSeq, 64<<10, full.LastSeq)
 	}
 	if err := publish(); err != nil {

@@ -87,7 +87,7 @@ func TestUnneededMultipartUploadsAreAborted(t *testing.T) {
 	gone, active := b.startMultipart(t), b.startMultipart(t)
 	b.expireURL(expired.Document)
 	b.Change(removed.ID, deleted)
-	b.Put(rejected.ObjectKey, "of another size")
+	b.Put(rejected.ObjectKey, "too many bytes")
 	b.confirm(t, rejected.ObjectKey)
 	b.Expect(rejected.ID, "rejected size_mismatch")
 	b.Exec(`DELETE FROM documents WHERE id = $1`, gone.ID)

@@ -24,7 +24,7 @@ func TestTopicsOfEqualContentShareAProfile(t *testing.T) {
 		{Name: "Taxa", Keywords: []string{"b"}},
 	} {
 		if c.profile(other) == first {
-			t.Errorf("topic %v got the profile of a topic with other content", other)
+			t.Errorf("topic %v got the profile of a topic with different content", other)
 		}
 	}
 }

@@ -14,9 +14,10 @@ import (
 	"golang.org/x/text/encoding/japanese"
 )
 
-// decode decodes raw. It uses the first of these encodings that it can determine: the one that the
-// bytes themselves show, the declared one, the most likely one by statistics, and Windows-1252,
-// which browsers use as well. Bytes that cannot be decoded stay as they are or become U+FFFD.
+// decode decodes raw. It uses the first of these encodings that it can determine: the one that a
+// byte order mark or the pattern of the bytes identifies, the declared one, the most likely one
+// according to letter frequencies, and Windows-1252, which is also the default of browsers. Bytes
+// that cannot be decoded stay as they are or become U+FFFD.
 //
 // Valid UTF-8 takes precedence over a declaration: text in another encoding is almost never valid
 // UTF-8 by chance, and declarations are often wrong.
@@ -65,15 +66,15 @@ func byContent(raw []byte, contentType string, markup bool) encoding.Encoding {
 }
 
 const (
-	// statisticsBytes is the number of bytes from which an encoding is guessed.
+	// statisticsBytes is how many bytes at the start of a text are used to guess its encoding.
 	statisticsBytes = 64 << 10
-	// minCharsetConfidence is the lowest confidence, in percent, of a guess of chardet that is used.
+	// minCharsetConfidence is the confidence, in percent, below which a guess by chardet is ignored.
 	minCharsetConfidence = 15
 )
 
 // byStatistics guesses the encoding from the frequencies of letters. It uses chardet, the port to
 // Go of ICU's detector, which consists of tables and arithmetic, depends on no other modules, and
-// rarely needs changes, because the encodings do not change. x/net/html/charset only uses byte
+// rarely needs changes, because the encodings do not change. x/net/html/charset uses only byte
 // order marks and declarations, and decodes everything else as Windows-1252, which would garble
 // undeclared Cyrillic, Greek, Chinese, Japanese and Korean texts.
 //
@@ -87,7 +88,7 @@ func byStatistics(raw []byte, markup bool) encoding.Encoding {
 	if markup {
 		detector = chardet.NewHtmlDetector()
 	}
-	guesses, _ := detector.DetectAll(sample) // the only error is that there are none
+	guesses, _ := detector.DetectAll(sample) // fails only if there are none
 	// chardet returns guesses of the same confidence in random order.
 	slices.SortFunc(guesses, func(a, b chardet.Result) int {
 		return cmp.Or(cmp.Compare(b.Confidence, a.Confidence), cmp.Compare(a.Charset, b.Charset))
@@ -122,7 +123,8 @@ func westernEuropean(raw []byte) encoding.Encoding {
 
 // isCyrillicDOS reports whether raw is Russian in code page 866, which chardet does not support. At
 // least 95% of the bytes that are not ASCII must be Cyrillic letters in it, and at least 40% must
-// be one of the seven most frequent letters, which are more than half of all letters in Russian.
+// be one of the seven most frequent letters, which make up more than half of the letters of Russian
+// text.
 func isCyrillicDOS(raw []byte) bool {
 	nonASCII, letters, frequent := 0, 0, 0
 	for _, b := range raw {

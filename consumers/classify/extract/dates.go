@@ -14,7 +14,7 @@ const maxFormats = 70_000
 // dates formats the dates in the cells of a workbook. Dates are stored as numbers, and only the
 // format of a cell (ECMA-376-1, 18.8) shows that its number is a date.
 type dates struct {
-	layouts []string // the time layout of each cell format; "" for formats of numbers
+	layouts []string // the time layout of each cell format; "" for number formats
 	base    time.Time
 }
 
@@ -56,7 +56,7 @@ func (d *dates) readStyles(a *archive, part string) error {
 }
 
 // builtinLayout returns the layout of a format that every workbook has (ECMA-376-1, 18.8.30), or ""
-// for a format of numbers.
+// for a number format.
 func builtinLayout(id string) string {
 	switch n, err := strconv.Atoi(id); {
 	case err != nil:
@@ -75,8 +75,8 @@ func builtinLayout(id string) string {
 // and locales. It does not match elapsed hours, minutes and seconds, which are in brackets too.
 var literal = regexp.MustCompile(`"[^"]*"|\\.|_.|\*.|\[[^\]]*[^\]hms][^\]]*\]`)
 
-// customLayout returns the layout of a format that the workbook defines, or "" for a format of
-// numbers. Only the first section of the format applies to dates.
+// customLayout returns the layout of a format that the workbook defines, or "" for a number format.
+// Only the first section of the format applies to dates.
 func customLayout(code string) string {
 	code, _, _ = strings.Cut(literal.ReplaceAllString(strings.ToLower(code), ""), ";")
 	if code == "general" {

@@ -157,8 +157,8 @@ func progressiveJPEG(n int) []byte {
 	return append(append(b, bytes.Repeat(pass, n)...), 0xff, 0xd9)
 }
 
-// The image would take minutes to decode and then has no text. An error that names the timeout
-// therefore shows that decoding was stopped, even on a slow machine.
+// The image takes minutes to decode and contains no text. An error that names the timeout therefore
+// shows that decoding was stopped, even on a slow machine.
 func TestEndlessJPEGIsStopped(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Tesseract: fakeTesseract(t, ""), Timeout: 2 * time.Second})
@@ -251,7 +251,7 @@ func TestHostileImages(t *testing.T) {
 	})
 }
 
-// Images are reduced to the limits for tesseract, but not further.
+// Images are scaled down to the limits for tesseract, but no further.
 func TestImagesAreReduced(t *testing.T) {
 	for _, c := range []struct{ width, height, wantWidth, wantHeight int }{
 		{2000, 2800, 2000, 2800},

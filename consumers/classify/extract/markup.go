@@ -63,10 +63,10 @@ const (
 // readMarkup writes the visible text of an HTML page or an XML document to text: first the title,
 // then the body without scripts, styles, templates and hidden elements.
 //
-// It processes one token after the other and does not build a tree. A tree can be thousands of
-// times larger than the page, because formatting elements are reopened in each paragraph, and a
-// parser that builds one cannot be stopped. Time and memory are proportional to the length of the
-// page. The drawback is that elements hidden by CSS are recognized only by their style attributes.
+// It processes one token at a time and does not build a tree. A tree can be thousands of times
+// larger than the page, because formatting elements are reopened in each paragraph, and a parser
+// that builds one cannot be stopped. Time and memory are proportional to the length of the page.
+// The drawback is that elements hidden by CSS are recognized only by their style attributes.
 //
 // It fails only if ctx ends, with the cause of ctx.
 func readMarkup(ctx context.Context, page string, dialect dialect, text *text) error {

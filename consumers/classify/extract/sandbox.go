@@ -129,7 +129,7 @@ func (s *sandboxes) acquire(ctx context.Context) (*sandbox, error) {
 }
 
 // acquireLargeMemory waits until no sandbox uses more than smallMemory, for a caller that needs
-// that much memory outside of the sandboxes.
+// that much memory outside the sandboxes.
 func (s *sandboxes) acquireLargeMemory(ctx context.Context) (release func(), err error) {
 	select {
 	case s.largeMemory <- struct{}{}:

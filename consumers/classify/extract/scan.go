@@ -19,11 +19,11 @@ const (
 	// maxScanSide is the largest width and height of an image that is recognized, in pixels: the
 	// longer side of A4 at 300 dpi.
 	maxScanSide = 3508
-	// maxScanPixels is the largest number of pixels of an image that is recognized: those of A4 at
-	// 250 dpi. tesseract needs about 20 bytes for each pixel.
+	// maxScanPixels is the largest number of pixels of an image that is recognized: about that of A4
+	// at 250 dpi. tesseract needs about 20 bytes for each pixel.
 	maxScanPixels = 6_000_000
-	// minScanSide is the smallest width and height of an image that is recognized, in pixels.
-	// tesseract recognizes no letters that fit in a smaller one.
+	// minScanSide is the smallest width and height of an image that is recognized, in pixels. Letters
+	// that fit in a smaller image are too small for tesseract.
 	minScanSide = 12
 )
 

@@ -75,7 +75,7 @@ func TestEncodeAndParse(t *testing.T) {
 	}
 	slices.Reverse(list)
 	if again, err := vectors.Encode(list); err != nil || !bytes.Equal(file, again) {
-		t.Errorf("the same words in another order: got %q, %v, want %q", again, err, file)
+		t.Errorf("the same words in a different order: got %q, %v, want %q", again, err, file)
 	}
 	parsed, err := vectors.Parse(string(file))
 	if err != nil {

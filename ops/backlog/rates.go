@@ -11,10 +11,10 @@ import (
 	"intray/schema"
 )
 
-// Since counts the documents that became uploaded, classified, failed, rejected or deleted since
-// the time at. It counts their events in the DOCUMENTS stream: for each status it creates a
-// temporary consumer, reads its number of pending messages and deletes it. The connection's user
-// must be the operator. The error wraps nats.ErrUnavailable.
+// Since counts the documents that have become uploaded, classified, failed, rejected or deleted
+// since at. It counts their events in the DOCUMENTS stream: for each status it creates a temporary
+// consumer, reads its number of pending messages and deletes it. The connection's user must be the
+// operator. The error wraps nats.ErrUnavailable.
 func Since(ctx context.Context, conn *nats.Conn, at time.Time) (map[string]uint64, error) {
 	if !conn.Connected() {
 		return nil, fmt.Errorf("count events: %w", nats.ErrUnavailable)

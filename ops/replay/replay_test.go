@@ -130,7 +130,7 @@ func (b *bundle) runInBackground(
 	return ended
 }
 
-// counts are the numbers of events of a replay that matched, and by outcome.
+// counts holds how many events of a replay matched, and how many of them had each outcome.
 type counts struct{ matched, applied, unchanged, failed int64 }
 
 func expectDone(t *testing.T, r postgres.Replay, want counts) {

@@ -15,7 +15,7 @@ func (s *Status) Judge() {
 	}
 	s.judgeStreams()
 	if s.Queue != nil && s.Queue.Oldest.exceeds(MaxQueueAge) {
-		s.problem("MinIO has not sent an event to NATS for %s", s.Queue.Oldest)
+		s.problem("an event has been waiting in MinIO's queue for %s", s.Queue.Oldest)
 	}
 	for _, r := range s.Replays {
 		if r.Interrupted() {
@@ -57,7 +57,7 @@ func (s *Status) judgeBacklog(b Backlog) {
 			"the last one with: %s", b.FailedAttempts, b.LastFailure)
 	}
 	if b.Drift > MaxDrift {
-		s.problem(`bucket and database differ, and reconciliation did not repair it (%d differences): `+
+		s.problem(`differences between bucket and database were not repaired (%d): `+
 			`see "intray reconcile"`, b.Drift)
 	}
 	if b.FailingDeletions > 0 {
@@ -78,7 +78,7 @@ func (s *Status) judgeStreams() {
 	}
 	for _, m := range s.Streams {
 		if m.MaxBytes > 0 && float64(m.Bytes) > MaxStreamFill*float64(m.MaxBytes) {
-			s.problem("stream %s is %d %% full", m.Name, m.Bytes*100/m.MaxBytes)
+			s.problem("stream %s is %d%% full", m.Name, m.Bytes*100/m.MaxBytes)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func TestJudge(t *testing.T) {
 			"a document has waited to be classified for 1h0m1s",
 			"a change has been unpublished for 5m1s",
 			"an object deletion has been pending for 1h0m1s",
-			"MinIO has not sent an event to NATS for 1m1s",
+			"an event has been waiting in MinIO's queue for 1m1s",
 		}},
 		"a dead letter": {func(s *status.Status) { s.Backlog.DeadLetters = 1 }, []string{
 			`there are dead letters (1): see "intray deadletters list"`,
@@ -58,7 +58,7 @@ func TestJudge(t *testing.T) {
 				"the last one with: slow",
 		}},
 		"drift": {func(s *status.Status) { s.Backlog.Drift = 2 }, []string{
-			`bucket and database differ, and reconciliation did not repair it (2 differences): ` +
+			`differences between bucket and database were not repaired (2): ` +
 				`see "intray reconcile"`,
 		}},
 		"failing deletions": {func(s *status.Status) { s.Backlog.FailingDeletions = 4 }, []string{
@@ -80,7 +80,7 @@ func TestJudge(t *testing.T) {
 				{Name: "DOCUMENTS", Bytes: full + 1, MaxBytes: mostBytes},
 				{Name: "REPLAY", Bytes: full + 1},
 			}
-		}, []string{"stream DOCUMENTS is 90 % full"}},
+		}, []string{"stream DOCUMENTS is 90% full"}},
 		"an interrupted replay": {func(s *status.Status) {
 			s.Replays = []replay.Report{
 				{Name: "paused", Status: postgres.ReplayPaused},

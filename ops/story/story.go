@@ -52,8 +52,8 @@ type Entry struct {
 	Sequence uint64    `json:"sequence,omitempty"`
 }
 
-// Assemble returns the history of a document. It has no entries if nothing is stored about a
-// document with the id.
+// Assemble returns the history of a document. It has no entries if nothing is stored about the
+// document.
 func Assemble(ctx context.Context, archive replay.Archive, id uuid.UUID) (Story, error) {
 	a := &assembler{
 		Archive: archive, messages: make(map[message]bool),

@@ -46,7 +46,7 @@ const MaxConcurrent = 16
 func StatAll(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
 	keys = distinct(keys)
 	results := make([]StatResult, len(keys))
-	// A goroutine per key would cost more: growing its stack takes 8 % of the time of a HEAD.
+	// A goroutine per key would cost more: growing its stack takes 8% of the time of a HEAD.
 	var workers errgroup.Group
 	var next atomic.Int64
 	for range min(MaxConcurrent, len(keys)) {

@@ -23,10 +23,10 @@ type PurgeResult struct {
 	Blocked bool
 }
 
-// Purge makes room in a stream that is more than 80 % full. It deletes the oldest messages until
-// the stream is 70 % full, but never a message that a durable consumer has not acknowledged. If one
-// of the consumers that Provision creates is missing, Purge deletes nothing: the consumer may be
-// about to be created again, and would then read the stream from its start.
+// Purge makes room in a stream that is more than 80% full. It deletes the oldest messages until the
+// stream is 70% full, but never a message that a durable consumer has not acknowledged. If one of
+// the consumers that Provision creates is missing, Purge deletes nothing: the consumer may be about
+// to be created again, and would then read the stream from its start.
 //
 // Purge returns ErrUnavailable if NATS is unreachable or the stream does not exist.
 func (c *Conn) Purge(ctx context.Context, stream string) (PurgeResult, error) {

@@ -147,7 +147,7 @@ func TestPurgeStopsAtTheSlowestConsumer(t *testing.T) {
 			t.Errorf("got %d bytes left, want %d to %d", left.Bytes, least, most)
 		}
 	})
-	t.Run("a stream that is 70 % full is not purged", func(t *testing.T) {
+	t.Run("a stream that is 70% full is not purged", func(t *testing.T) {
 		s.expectNothingPurged(t, false)
 	})
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// auditSchema creates tables and triggers with which the database records every transition when its
-// transaction commits, and every change of a quota. The clients see only some of them.
+// auditSchema creates tables and triggers that record every transition when its transaction
+// commits, and every change of a quota. The clients see only some of these changes.
 const auditSchema = `
 CREATE TABLE audit_documents (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -45,7 +45,7 @@ const (
 	countPUTsAfterDelete = "PUTs to deleted documents"
 )
 
-// user is an account and what its workers share.
+// user is an account and the state that its workers share.
 type user struct {
 	email, password string
 	tight           bool         // has the small quota
@@ -233,7 +233,7 @@ func (w *worker) step(ctx context.Context) {
 	}
 }
 
-// pick returns a random document. Every second time it is one of the four newest.
+// pick returns a random document. Half of the time it is one of the four newest.
 func (w *worker) pick() *document {
 	n := len(w.documents)
 	if w.random.IntN(2) == 0 {
@@ -401,7 +401,8 @@ func (w *worker) delete(d *document) {
 	}
 }
 
-// overwrite writes other content to the key of a confirmed document, with MinIO's root user.
+// overwrite replaces the object of a confirmed document with different content, as MinIO's root
+// user.
 func (w *worker) overwrite(d *document) {
 	if known := d.outcomes(); known.deleted != notDone || known.overwritten != notDone {
 		return

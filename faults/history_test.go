@@ -118,7 +118,7 @@ func (r *record) raiseAckFloor(consumer string, sequence uint64) uint64 {
 	return r.ackFloors[consumer]
 }
 
-// resetAckFloors is called when the streams were deleted. New streams begin with sequence 1.
+// resetAckFloors is called after the streams have been deleted. New streams begin with sequence 1.
 func (r *record) resetAckFloors() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

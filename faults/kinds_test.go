@@ -166,8 +166,8 @@ func (f *fault) awaitSuccessor(ctx context.Context, name string, pid int) error 
 	return nil
 }
 
-// cutCommits closes connections of the second replica at their COMMIT, at least one before and one
-// after the server carried it out.
+// cutCommits closes connections of the second replica at their COMMIT: at least one before the
+// server has executed the COMMIT, and at least one after.
 func (f *fault) cutCommits(ctx context.Context) error {
 	before, after := f.proxy.before.Load(), f.proxy.after.Load()
 	f.proxy.armed.Store(true)
@@ -237,7 +237,7 @@ func (f *fault) fillStreams(ctx context.Context) error {
 	return f.awaitPublished(ctx, key, after)
 }
 
-// checkRefused returns an error unless err is an error of JetStream with that code.
+// checkRefused returns an error unless err is a JetStream error with the given code.
 func checkRefused(err error, code jetstream.ErrorCode) error {
 	if err == nil {
 		return fmt.Errorf("got no error, want code %d", code)
@@ -259,9 +259,9 @@ func (f *fault) restoreStreams() {
 	}
 }
 
-// deleteStreams deletes both streams of events. Both replicas are stopped before, so that events
-// are lost. Just before it deletes a stream, it makes the stream refuse new messages and records
-// the messages that are not acknowledged.
+// deleteStreams deletes both streams of events. It stops both replicas first, so that events are
+// lost. Just before it deletes a stream, it makes the stream refuse new messages and records the
+// messages that are not acknowledged.
 func (f *fault) deleteStreams(ctx context.Context) error {
 	defer f.restoreStreams()
 	names := []string{schema.StreamBucket, schema.StreamDocuments}
@@ -322,9 +322,9 @@ func (f *fault) deleteStreams(ctx context.Context) error {
 	return f.provision(ctx)
 }
 
-// recordLostEvents records the messages of a stream that one of the stream's consumers has not
-// acknowledged. A message that a consumer acknowledged before it was deleted and created again
-// counts as acknowledged.
+// recordLostEvents records the messages of a stream that at least one of the stream's consumers has
+// not acknowledged. If a consumer was deleted and created again, the messages that it had
+// acknowledged before still count as acknowledged.
 func (f *fault) recordLostEvents(ctx context.Context, name string) error {
 	stream, err := f.stream(ctx, name)
 	if err != nil {
@@ -368,9 +368,9 @@ func (f *fault) recordLostEvent(m *jetstream.RawStreamMsg) {
 	}
 }
 
-// damageQueue creates files in MinIO's queue as a crash of the machine leaves them. MinIO is
-// stopped while the files are created and is then killed. When it is started again, the files must
-// be moved out of the queue.
+// damageQueue creates files in MinIO's queue like those that a crash of the machine leaves behind.
+// MinIO is stopped while the files are created and is then killed. When it is started again, the
+// files must be moved out of the queue.
 func (f *fault) damageQueue(ctx context.Context) error {
 	pid, err := f.awaitRunning(ctx, partMinIO)
 	if err != nil {
@@ -453,7 +453,7 @@ func (f *fault) redeliverAll(ctx context.Context) error {
 			}
 			info := consumer.CachedInfo()
 			if info.Delivered.Consumer == 0 && info.NumPending > 0 {
-				return fmt.Errorf("none of %d messages is delivered to consumer %s",
+				return fmt.Errorf("none of %d messages has been delivered to consumer %s",
 					info.NumPending, c.name)
 			}
 		}
@@ -480,7 +480,7 @@ func (f *fault) poison(ctx context.Context) error {
 		{schema.ConsumerConfirm, "bucket.created.poison", f.poisonedEvents("s3:ObjectCreated:Put")},
 		{schema.ConsumerRemove, "bucket.removed.poison", f.poisonedEvents("s3:ObjectRemoved:Delete")},
 		{schema.ConsumerClassify, schema.SubjectDocumentUploaded,
-			[]string{"", "no JSON", "{}", `{"document_id":"7"}`, `[1]`}},
+			[]string{"", "not JSON", "{}", `{"document_id":"7"}`, `[1]`}},
 	} {
 		published := 0
 		for _, data := range target.messages {
@@ -501,7 +501,7 @@ func (f *fault) poison(ctx context.Context) error {
 	return nil
 }
 
-// poisonedEvents returns bucket events with that name that cannot be handled.
+// poisonedEvents returns bucket events that cannot be handled. name is their event name.
 func (f *fault) poisonedEvents(name string) []string {
 	withKey := func(key string) string {
 		text, err := json.Marshal(map[string]any{"Records": []any{map[string]any{

@@ -76,8 +76,8 @@ func (f *fault) reconfigure(ctx context.Context, path string, text []byte) error
 	return f.awaitSuccessor(ctx, partNATS, pid)
 }
 
-// lowerQuota sets the limit of a user to half of the used bytes, until a document whose URL was
-// issued before is rejected or a URL is refused.
+// lowerQuota sets the limit of a user to half of the used bytes until a URL is refused or a
+// document whose URL was issued earlier is rejected.
 func (f *fault) lowerQuota(ctx context.Context) (err error) {
 	u := f.clients.users[f.random.IntN(len(f.clients.users))]
 	u.lowered.Store(true)
@@ -102,7 +102,7 @@ func (f *fault) lowerQuota(ctx context.Context) (err error) {
 		}))
 	}()
 	refused := u.refused.Load()
-	// At the start of the run, a user has used nothing yet.
+	// Wait until the user has used some bytes. At the start of the run there are none.
 	if err := until(ctx, func() error {
 		var used int64
 		return f.db.GetContext(ctx, &used, `
@@ -128,9 +128,8 @@ func (f *fault) lowerQuota(ctx context.Context) (err error) {
 	})
 }
 
-// refusedEvent waits until MinIO's queue contains an event, because NATS refused it. It returns the
-// key in the event and the last sequence of the stream BUCKET, after which the event will be
-// stored.
+// refusedEvent waits until MinIO's queue contains an event that NATS refused. It returns the key in
+// the event and the last sequence of the stream BUCKET, after which the event will be stored.
 func (f *fault) refusedEvent(ctx context.Context) (key string, after uint64, err error) {
 	pattern := filepath.Join(f.dir, "minio", "queue", "*CREATED_DURABLE*", "*.event")
 	err = until(ctx, func() error {
@@ -164,7 +163,7 @@ func (f *fault) refusedEvent(ctx context.Context) (key string, after uint64, err
 	return key, after, err
 }
 
-// awaitPublished waits until MinIO has published the event with that key after the sequence.
+// awaitPublished waits until the stream has an event for the key after the sequence number after.
 func (f *fault) awaitPublished(ctx context.Context, key string, after uint64) error {
 	err := until(ctx, func() error {
 		stream, err := f.stream(ctx, schema.StreamBucket)

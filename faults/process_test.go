@@ -17,7 +17,8 @@ import (
 	"intray/infra/local/localtest"
 )
 
-// process is a program that the suite runs. If the suite dies, the kernel sends SIGTERM to it.
+// process is a program that the suite runs. If the suite dies, the kernel sends the program
+// SIGTERM.
 type process struct {
 	t      *testing.T
 	path   string        // of the program

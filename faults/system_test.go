@@ -28,8 +28,8 @@ import (
 	intraynats "intray/infra/nats"
 )
 
-// system is a running `intray up`, which is the real binary, and a second replica of the consumers.
-// The second replica connects to PostgreSQL through a commitProxy.
+// system consists of the real binary running `intray up` and a second replica of the consumers. The
+// second replica connects to PostgreSQL through a commitProxy.
 type system struct {
 	t        *testing.T
 	dir      string // the data folder
@@ -72,7 +72,7 @@ func build(t *testing.T, dir string) string {
 	return path
 }
 
-// start starts the system, with short intervals for the sweeper. It is stopped when the test ends.
+// start starts the system, with short intervals for the sweeper. The system is stopped when the test ends.
 func start(t *testing.T) *system {
 	t.Helper()
 	folder := t.TempDir()
@@ -262,7 +262,7 @@ func (s *system) reconcile(want int, flags ...string) string {
 	return lines[len(lines)-1]
 }
 
-// close stops all processes. It fails the test if one of their descendants is left.
+// close stops all processes. It fails the test if one of their descendants is still running.
 func (s *system) close() {
 	if s.consume2 != nil {
 		s.consume2.stop(syscall.SIGTERM)
@@ -298,7 +298,7 @@ func await(t *testing.T, timeout time.Duration, description string, condition fu
 	}
 }
 
-// until polls until condition returns nil or ctx is done. In the second case it returns the last
+// until polls until condition returns nil or ctx is done. If ctx is done first, it returns the last
 // error of condition.
 func until(ctx context.Context, condition func() error) error {
 	tick := time.NewTicker(50 * time.Millisecond)

@@ -196,7 +196,7 @@ func (s *server) throttle(who caller, op *operation) error {
 }
 
 // isInvalid reports whether err describes an error in the request. Such an error is reported only
-// if none of 401, 403 and 404 applies.
+// if none of 401, 429, 403 and 404 applies.
 func isInvalid(err error) bool {
 	switch clientError(err).Code {
 	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic:

@@ -12,7 +12,7 @@ import (
 // cursors must have a different version, so that old ones are refused.
 const cursorVersion = 1
 
-// encodeCursor returns the cursor of the page that follows the item with the id last.
+// encodeCursor returns the cursor of the page that follows the item whose id is last.
 func encodeCursor(last uuid.UUID) string {
 	return base64.RawURLEncoding.EncodeToString(append([]byte{cursorVersion}, last[:]...))
 }

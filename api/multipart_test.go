@@ -24,8 +24,8 @@ import (
 	"intray/schema"
 )
 
-// behindGateway returns a change of the configuration that puts a gateway in front of MinIO and
-// gives the API the same restricted MinIO keys as in a deployment.
+// behindGateway starts a gateway in front of MinIO. It returns a function that configures the API
+// to issue URLs of the gateway and to use the same restricted MinIO keys as in a deployment.
 func behindGateway(t *testing.T) func(*api.Config) {
 	store := localtest.MinIO(t)
 	proxy := httptest.NewUnstartedServer(http.NotFoundHandler())

@@ -58,7 +58,7 @@ func (e *retryError) Error() string { return e.cause.Error() }
 func (e *retryError) Unwrap() error { return e.cause }
 
 // clientError returns the error that is sent to the client for err. It replaces the text of an
-// internal error by one that reveals nothing about the server.
+// internal error with one that reveals nothing about the server.
 func clientError(err error) *schema.Error {
 	var ours *schema.Error
 	var tooLong *http.MaxBytesError

@@ -63,8 +63,8 @@ func parseRefreshToken(text string) (t refreshToken, err error) {
 	return t, nil
 }
 
-// refreshKey derives refresh tokens from their predecessors. It is itself derived from a token
-// key, so that the two are used for different purposes only.
+// refreshKey derives refresh tokens from their predecessors. It is itself derived from a token key,
+// so that neither key serves two purposes.
 type refreshKey struct {
 	key []byte
 	// id is the beginning of each nonce that is used with the key. A replica whose first key is a

@@ -98,11 +98,11 @@ func (t *tokens) issue(user, session uuid.UUID, role schema.Role, now time.Time)
 	return token, nil
 }
 
-// authenticate returns the user that the request's access token identifies. We issued the token or,
-// if an issuer is configured, the issuer did. authenticate does not check whether a user with one
-// of our tokens still exists; the queries of the handler do. It fails with CodeUnauthenticated if
-// the token is missing or invalid, and with CodeUnavailable if the issuer's keys are needed and
-// cannot be fetched.
+// authenticate returns the user that the request's access token identifies. It accepts tokens of
+// our own and, if an issuer is configured, those of the issuer. authenticate does not check whether
+// a user with one of our tokens still exists; the queries of the handler do. It fails with
+// CodeUnauthenticated if the token is missing or invalid, and with CodeUnavailable if the issuer's
+// keys are needed and cannot be fetched.
 func (s *server) authenticate(ctx context.Context, h http.Header) (caller, error) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)

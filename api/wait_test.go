@@ -108,7 +108,7 @@ func TestWaitForDocument(t *testing.T) {
 			b.alice.post(path(d)+"/reclassify", nil).is(202)
 			changed := <-document
 			if got := changed.is(200).header.Get("ETag"); got == etag {
-				t.Fatalf("got the same ETag %s, want another", got)
+				t.Fatalf("got the same ETag %s, want a different one", got)
 			}
 			(<-page).is(200)
 			if took := changed.at.Sub(began); took > 15*time.Second {
@@ -194,8 +194,8 @@ func TestWaitExceedsServerTimeouts(t *testing.T) {
 	checkMinimum(t, began, config.Timeouts.Wait)
 }
 
-// TestPreferHeader checks which headers make a request wait. A request that waits although it
-// should not would not return during the test, because Timeouts.Wait is an hour.
+// TestPreferHeader checks which headers make a request wait. Timeouts.Wait is an hour, so the test
+// would time out if a request waited by mistake.
 func TestPreferHeader(t *testing.T) {
 	b := setup(t)
 	d := b.alice.confirmed("a", []byte("x"))

@@ -431,7 +431,7 @@ func TestInvalidResponses(t *testing.T) {
 	}{
 		"not JSON":        {write("<html>Dear Sir or Madam</html>"), ai.ErrInvalidAnswer},
 		"empty":           {write(""), ai.ErrInvalidAnswer},
-		"other JSON":      {write("[1]"), ai.ErrInvalidAnswer},
+		"different JSON":  {write("[1]"), ai.ErrInvalidAnswer},
 		"an empty object": {write("{}"), ai.ErrInvalidAnswer},
 		"a stream":        {write("data: {}\n\ndata: [DONE]\n"), ai.ErrInvalidAnswer},
 		"an empty answer": {func(w http.ResponseWriter, _ *http.Request, d dialect) {

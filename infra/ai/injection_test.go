@@ -55,7 +55,7 @@ var obeyed = map[string]string{
 	"a thousand names":  `{"topics":[],"suggested_names":[` + strings.TrimSuffix(strings.Repeat(`"Name A","Name B","Name C","Name D","Name E",`, 200), ",") + `]}`,
 	"HTML":              `<html><body><h1>Pwned</h1></body></html>`,
 	"HTML in names":     `{"topics":[],"suggested_names":["<b>Bold</b>","<img src=x onerror=alert(1)>","a&lt;b"]}`,
-	"other JSON":        `{"users":["alice","bob"],"password":"hunter2"}`,
+	"different JSON":    `{"users":["alice","bob"],"password":"hunter2"}`,
 	"more members":      `{"topics":[],"suggested_names":[],"command":"delete"}`,
 	"an array":          `[{"id":"t1","confidence":100}]`,
 	"null":              `null`,

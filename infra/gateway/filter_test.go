@@ -156,7 +156,7 @@ func TestCheck(t *testing.T) {
 		"no query":                  {func(r *http.Request) { r.RequestURI = path }, 403},
 		"no signature":              {query("X-Amz-Signature=s", "X-Amz-Signature="), 403},
 		"no credential":             {query("X-Amz-Credential=a%2Fb&", ""), 403},
-		"other algorithm":           {query("HMAC-SHA256", "ECDSA-P256-SHA256"), 403},
+		"wrong algorithm":           {query("HMAC-SHA256", "ECDSA-P256-SHA256"), 403},
 		"unknown parameter":         {query("X-Amz-Date=d", "X-Amz-Date=d&acl"), 403},
 		"security token":            {query("X-Amz-Date=d", "X-Amz-Date=d&X-Amz-Security-Token=x"), 403},
 		"header as a parameter":     {query("X-Amz-Date=d", "X-Amz-Date=d&if-none-match=*"), 403},

@@ -36,9 +36,9 @@ func (f *fetcher) run(ctx context.Context, cmd *exec.Cmd) error {
 	return errors.Join(ctx.Err(), err)
 }
 
-// fetchOnce returns the path of the folder with that name in the cache. If the folder does not
-// exist, fetchOnce calls fetch with a new, empty folder and renames it to name if fetch succeeds.
-// When several processes need the same folder, one of them calls fetch and the others wait for it.
+// fetchOnce returns the path of the named folder in the cache. If the folder does not exist,
+// fetchOnce calls fetch with a new, empty folder and renames it to name if fetch succeeds. When
+// several processes need the same folder, one of them calls fetch and the others wait for it.
 func (f *fetcher) fetchOnce(name string, fetch func(folder string) error) (string, error) {
 	cached := filepath.Join(f.config.CacheDir, name)
 	if _, err := os.Stat(cached); err == nil {

@@ -51,8 +51,8 @@ func (l *logFile) open() error {
 }
 
 // Write appends p to the log. It never returns an error, because an error would close the child's
-// output and so terminate the child. When the disk is full, the file lacks the lines, and only the
-// tail in memory has them.
+// output and so terminate the child. When the disk is full, the lines are missing from the file,
+// and only the tail in memory has them.
 func (l *logFile) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -82,9 +82,9 @@ func start(t *testing.T, c local.Config) (*local.Servers, *messageBuffer) {
 	return s, messages
 }
 
-// sharedFolder contains the data folder that all tests use, because creating a database cluster for
-// each would take a second each time. Its mode is 0700, so that PostgreSQL's user cannot access it
-// without a capability when root runs the tests.
+// sharedFolder contains the data folder that all tests use, because each test would otherwise take
+// a second to create a database cluster. Its mode is 0700, so that PostgreSQL's user cannot access
+// it without a capability when root runs the tests.
 var sharedFolder string
 
 // dataFolder returns the data folder that the tests use one after the other.

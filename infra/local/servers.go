@@ -17,19 +17,19 @@ func (s *Servers) Run(ctx context.Context, p Process) (*Child, error) {
 	return c, s.startOne(ctx, c)
 }
 
-// Child returns the process with that name, or nil if there is none. The name is postgres, nats,
-// minio or that of a process added with [Servers.Run].
+// Child returns the named process, or nil if there is none. The name is postgres, nats, minio or
+// that of a process added with [Servers.Run].
 func (s *Servers) Child(name string) *Child { return s.supervisor.child(name) }
 
-// Port returns the port for the part with that name to listen on. It is the port in [Config].Ports,
-// or the one stored in the data folder, or a free port, which Port then stores there. Port returns
-// an error if another program listens on the port. Call it before the part is started.
+// Port returns the port on which the named part is to listen. It is the port in [Config].Ports, or
+// the one stored in the data folder, or a free port, which Port then stores there. Port returns an
+// error if another program listens on the port. Call it before the part is started.
 func (s *Servers) Port(ctx context.Context, name string) (int, error) {
 	return s.state.port(ctx, name, s.config.Ports[name])
 }
 
-// Secret returns the random password or key with that name. It is generated on first use and stored
-// in the data folder. It has at least 256 random bits and consists of letters and digits.
+// Secret returns the random password or key called name. It is generated on first use and stored in
+// the data folder. It has at least 256 random bits and consists of letters and digits.
 func (s *Servers) Secret(name string) (string, error) { return s.state.secret(name) }
 
 // Dir returns the absolute path of the data folder.

@@ -49,8 +49,8 @@ func loadState(dir string) (*state, error) {
 	return s, nil
 }
 
-// ReadSecret returns the secret with that name, such as "postgres_api", that is stored in a data
-// folder. The error wraps fs.ErrNotExist if there is none.
+// ReadSecret returns a secret that is stored in a data folder. name is its name, such as
+// "postgres_api". The error wraps fs.ErrNotExist if there is none.
 func ReadSecret(dir, name string) (string, error) {
 	s, err := loadState(dir)
 	if err != nil {
@@ -62,8 +62,7 @@ func ReadSecret(dir, name string) (string, error) {
 	return "", fmt.Errorf("read the secret %s in %s: %w", name, s.path, fs.ErrNotExist)
 }
 
-// ReadPort returns the port of the part with that name that is stored in a data folder, or 0 if
-// none is stored.
+// ReadPort returns the port that a data folder stores for the named part, or 0 if it stores none.
 func ReadPort(dir, name string) (int, error) {
 	s, err := loadState(dir)
 	if err != nil {
@@ -72,9 +71,9 @@ func ReadPort(dir, name string) (int, error) {
 	return s.Ports[name], nil
 }
 
-// secret returns the stored secret with that name, or generates and stores it on first use. A
-// secret has at least 256 random bits and consists of letters and digits. The first character is a
-// letter, because NATS reads a value that begins with a digit as a number.
+// secret returns the stored secret called name, or generates and stores it on first use. A secret
+// has at least 256 random bits and consists of letters and digits. The first character is a letter,
+// because NATS reads a value that begins with a digit as a number.
 func (s *state) secret(name string) (string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,9 +85,9 @@ func (s *state) secret(name string) (string, error) {
 	return v, s.save()
 }
 
-// port returns the port for the part with that name to listen on: the configured one if it is not
-// 0, or the stored one, or a free one, which port then stores. It returns an error if another
-// program listens on the port.
+// port returns the port on which the named part is to listen: the configured one if it is not 0, or
+// the stored one, or a free one, which port then stores. It returns an error if another program
+// listens on the port.
 func (s *state) port(ctx context.Context, name string, configured int) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

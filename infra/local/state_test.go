@@ -17,8 +17,8 @@ func TestState(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		port, err := first.port(t.Context(), name, 0)
 		if err != nil || ports[port] != "" {
-			t.Errorf("got port %d and error %v for %s, want one that %q does not have",
-				port, err, name, ports[port])
+			t.Errorf("got port %d and error %v for %s, want a port that no other name has",
+				port, err, name)
 		}
 		ports[port] = name
 	}

@@ -47,7 +47,7 @@ func (s *supervisor) add(p Process) (*Child, error) {
 	return c, nil
 }
 
-// child returns the child with that name, or nil.
+// child returns the named child, or nil if there is none.
 func (s *supervisor) child(name string) *Child {
 	s.mu.Lock()
 	defer s.mu.Unlock()

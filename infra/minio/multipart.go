@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	// ErrNoUpload means that MinIO has no incomplete upload with that ID, because the upload was
+	// ErrNoUpload means that MinIO has no incomplete upload with the given ID, because the upload was
 	// completed or aborted.
 	ErrNoUpload = errors.New("multipart upload does not exist")
 	// ErrExists means that the key already has an object, which an upload must not replace.

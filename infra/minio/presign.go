@@ -65,7 +65,8 @@ func isBaseURL(u *url.URL) bool {
 // UploadURL returns a URL to which a client can PUT one object of exactly size bytes and of
 // contentType at key until expiresAt. It also returns the headers that the client must send
 // unchanged. sha256 is the 32-byte digest of the content, or nil; with a digest, MinIO rejects any
-// other content. expiry is at least one second and at most seven days, which is S3's limit.
+// content that does not match it. expiry is at least one second and at most seven days, which is
+// S3's limit.
 //
 // The URL signs these headers, so MinIO enforces them:
 //

@@ -39,13 +39,13 @@ func TestUploadURLAcceptsOnlyWhatItSigned(t *testing.T) {
 		"shorter":               {nil, nil, content[1:], 403, "SignatureDoesNotMatch"},
 		"longer":                {nil, nil, append([]byte("x"), content...), 403, "SignatureDoesNotMatch"},
 		"empty":                 {nil, nil, nil, 403, "SignatureDoesNotMatch"},
-		"other type":            {nil, set("Content-Type", "text/html"), content, 403, "SignatureDoesNotMatch"},
+		"wrong type":            {nil, set("Content-Type", "text/html"), content, 403, "SignatureDoesNotMatch"},
 		"no type":               {nil, drop("Content-Type"), content, 400, "AccessDenied"},
 		"no condition":          {nil, drop("If-None-Match"), content, 400, "AccessDenied"},
-		"other condition":       {nil, set("If-None-Match", `"abc"`), content, 403, "SignatureDoesNotMatch"},
+		"wrong condition":       {nil, set("If-None-Match", `"abc"`), content, 403, "SignatureDoesNotMatch"},
 		"no digest":             {digest[:], drop(checksum), content, 400, "AccessDenied"},
-		"other digest":          {digest[:], set(checksum, zeros), content, 403, "SignatureDoesNotMatch"},
-		"other bytes":           {digest[:], nil, []byte("HELLO, in-tray"), 400, "XAmzContentChecksumMismatch"},
+		"wrong digest":          {digest[:], set(checksum, zeros), content, 403, "SignatureDoesNotMatch"},
+		"wrong bytes":           {digest[:], nil, []byte("HELLO, in-tray"), 400, "XAmzContentChecksumMismatch"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, size := newKey(t), int64(len(content))

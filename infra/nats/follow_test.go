@@ -54,8 +54,8 @@ func (r *recorder) count() (events, resets int) {
 	return len(r.events), len(r.resets)
 }
 
-// expect waits until there are as many events as docs, and fails the test unless they are the
-// events of docs in this order, with sequence numbers that start at from.
+// expect waits for as many events as there are docs, and fails the test unless they are the events
+// of docs in this order, with sequence numbers that start at from.
 func (r *recorder) expect(t *testing.T, docs []schema.Document, from uint64) {
 	t.Helper()
 	eventually(t, "all events arrive", func() bool { n, _ := r.count(); return n >= len(docs) })
@@ -72,8 +72,8 @@ func (r *recorder) expect(t *testing.T, docs []schema.Document, from uint64) {
 	}
 }
 
-// expectResets waits until there are as many resets as want, and fails the test unless they are
-// equal.
+// expectResets waits for as many resets as want has, and fails the test unless the resets equal
+// want.
 func (r *recorder) expectResets(t *testing.T, want ...uint64) {
 	t.Helper()
 	eventually(t, "all resets arrive", func() bool { _, n := r.count(); return n >= len(want) })

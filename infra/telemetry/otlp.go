@@ -51,7 +51,7 @@ func (s *sender) ExportSpans(ctx context.Context, spans []sdktrace.ReadOnlySpan)
 	err := s.send(ctx, spans)
 	switch failedBefore := s.failing.Swap(err != nil); {
 	case err != nil && !failedBefore:
-		s.config.Log.Warn("cannot send traces, they are dropped until sending succeeds", "error", err)
+		s.config.Log.Warn("cannot send traces; they are dropped until sending succeeds", "error", err)
 	case err == nil && failedBefore:
 		s.config.Log.Info("traces are sent again")
 	}

@@ -22,7 +22,7 @@ type Process struct {
 	start  string // start time in clock ticks since boot
 }
 
-// FindProcess returns the process with that id and reports whether it exists. It reports that a
+// FindProcess returns the process with the id pid and reports whether it exists. It reports that a
 // zombie does not exist.
 func FindProcess(pid int) (Process, bool) {
 	fields := stat(pid)
@@ -33,9 +33,9 @@ func FindProcess(pid int) (Process, bool) {
 	return Process{PID: pid, parent: parent, start: fields[19]}, err == nil
 }
 
-// Descendants returns the children of the process with that id, their children, and so on, without
-// zombies. Parents precede their children. It follows parent ids rather than process groups or
-// sessions, because each of PostgreSQL's backends has its own session.
+// Descendants returns the children of the process with the id pid, their children, and so on,
+// without zombies. Parents precede their children. It follows parent ids rather than process groups
+// or sessions, because each of PostgreSQL's backends has its own session.
 func Descendants(pid int) []Process {
 	children := map[int][]Process{}
 	entries, _ := filepath.Glob("/proc/[0-9]*") // fails only on a bad pattern

@@ -39,7 +39,7 @@ type waitKey struct {
 }
 
 // waiter is a request that waits for changes, or an event stream. notifier.mu guards all fields
-// but key and woken.
+// except key and woken.
 type waiter struct {
 	key   waitKey
 	woken chan struct{} // receives a value after a change
@@ -104,7 +104,7 @@ func (n *notifier) record(sequence uint64, e schema.DocumentEvent) {
 	}
 }
 
-// deliver wakes w because of c and, if w is an event stream, queues c. The caller holds
+// deliver wakes w for the change c and, if w is an event stream, queues c. The caller holds
 // notifier.mu.
 func (w *waiter) deliver(c change) {
 	w.newest = max(w.newest, c.version)
@@ -120,7 +120,7 @@ func (w *waiter) deliver(c change) {
 	w.wake()
 }
 
-// latestChanges removes all changes but the last one of each document. It keeps the order.
+// latestChanges removes all changes except the last one of each document. It keeps the order.
 func latestChanges(all []change) []change {
 	last := make(map[uuid.UUID]uint64, len(all))
 	for _, c := range all {
@@ -136,8 +136,8 @@ func (w *waiter) wake() {
 	}
 }
 
-// reset discards the kept changes because events up to the sequence number after were skipped. It
-// wakes all waiters, since any document may have changed.
+// reset discards the kept changes because events were skipped. The events continue at sequence
+// number after+1. It wakes all waiters, since any document may have changed.
 func (n *notifier) reset(after uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -214,7 +214,7 @@ func (n *notifier) remove(w *waiter) {
 }
 
 // wait waits for the duration pause and then until there is a change for w with a version greater
-// than version. It returns false if ctx ends or the server shuts down first.
+// than version. It returns false if ctx is done or the server shuts down first.
 func (n *notifier) wait(ctx context.Context, w *waiter, version int64, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()

@@ -165,8 +165,8 @@ func (s *server) refusal(c echo.Context, op *operation, err error) error {
 	}
 	ctx := c.Request().Context()
 	first := s.checkExists(ctx, op, c.Param("id"))
-	// If ctx has ended because the client disconnected or was too slow, the failure of the check
-	// proves nothing.
+	// If ctx is done because the client disconnected or was too slow, the failure of the check proves
+	// nothing.
 	if first != nil && ctx.Err() == nil {
 		return first
 	}

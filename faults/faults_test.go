@@ -243,7 +243,7 @@ func (s *system) awaitIdle(seed uint64) {
 	s.t.Logf("idle after %v", time.Since(began).Round(time.Millisecond))
 }
 
-// check waits up to sweepTimeout until all invariants hold and reports whether they do.
+// check waits up to sweepTimeout for all invariants to hold and reports whether they do.
 func (s *system) check(r *record, seed uint64, when string) bool {
 	s.t.Helper()
 	began := time.Now()

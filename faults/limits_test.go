@@ -163,7 +163,8 @@ func (f *fault) refusedEvent(ctx context.Context) (key string, after uint64, err
 	return key, after, err
 }
 
-// awaitPublished waits until the stream has an event for the key after the sequence number after.
+// awaitPublished waits until the stream has an event for the key with a sequence number greater
+// than after.
 func (f *fault) awaitPublished(ctx context.Context, key string, after uint64) error {
 	err := until(ctx, func() error {
 		stream, err := f.stream(ctx, schema.StreamBucket)

@@ -116,7 +116,7 @@ func (p *process) stop(signal syscall.Signal) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for signaled := 0; ; {
-		// The process may have been restarted with another id since the last signal.
+		// The process may have been restarted with a different id since the last signal.
 		if pid := p.pid(); pid != 0 && pid != signaled {
 			_ = syscall.Kill(pid, signal)
 			_ = syscall.Kill(pid, syscall.SIGCONT)

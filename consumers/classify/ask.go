@@ -29,7 +29,7 @@ const SuggestedConfidence = 50
 // errDailyLimit means that the document waits for the next day.
 var errDailyLimit = fmt.Errorf("%w: the owner's daily calls are used up", ai.ErrUnavailable)
 
-// admit returns an error if a call of the provider would be pointless now. It returns a
+// admit returns an error if a call to the provider would be pointless now. It returns a
 // postponement while the provider's circuit breaker is open or the owner's daily calls are used up,
 // and errOutageTimeout if the document has waited for the provider for Config.OutageTimeout.
 func (c *Classifier) admit(d schema.Document, provider string, now time.Time) error {
@@ -116,7 +116,7 @@ func (c *Classifier) addExamples(
 	return nil
 }
 
-// call makes one call of the provider if its circuit breaker and the owner's daily limit allow it.
+// call makes one call to the provider if its circuit breaker and the owner's daily limit allow it.
 func (c *Classifier) call(
 	ctx context.Context, owner uuid.UUID, name string, request ai.Request,
 ) (ai.Answer, error) {
@@ -155,7 +155,7 @@ func (c *Classifier) count(
 		return err
 	}
 	if c.dailyLimits.add(owner, now) {
-		c.log.Warn("daily limit of AI calls reached, the user's documents wait for the next day",
+		c.log.Warn("daily limit of AI calls reached; the user's documents wait for the next day",
 			"user_id", owner, "calls", limit)
 	}
 	return runner.Postpone(errDailyLimit, untilTomorrow(now))

@@ -67,7 +67,7 @@ func (c *Classifier) read(
 }
 
 // reasonOf returns the reason for a failed document that corresponds to an extraction error. It
-// reports false if the error is not the fault of the document.
+// returns false if the error is not the fault of the document.
 func reasonOf(err error) (schema.Reason, bool) {
 	switch {
 	case errors.Is(err, extract.ErrEncrypted):

@@ -352,7 +352,8 @@ func TestRetryAfterAppliesToAllUsersOfTheProvider(t *testing.T) {
 	if !errors.Is(err, ai.ErrUnavailable) || runner.Postponed(err) {
 		t.Errorf("first document: got %v, want ErrUnavailable that is not a postponement", err)
 	}
-	// This would be the last attempt, but without a call it does not count as one.
+	// This would be the last attempt, but it does not count as one, because the provider is not
+	// called.
 	other := b.Uploaded(b.Bob, "two")
 	if err := b.classify(t, other, 2); !runner.Postponed(err) {
 		t.Errorf("second document: got %v, want a postponement", err)

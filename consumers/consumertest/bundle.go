@@ -299,7 +299,7 @@ func (b *Bundle) AwaitIdle(stream, consumer string) {
 	last := b.lastFor(stream, consumer)
 	b.Eventually(consumer+" is idle", func() bool {
 		info := b.ConsumerInfo(stream, consumer)
-		// NumPending may not include a message that was published just now.
+		// NumPending may not yet include a message that has just been published.
 		return info.NumPending == 0 && info.NumAckPending == 0 && info.AckFloor.Stream >= last
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// Proxy is a TCP proxy. A test can cut the connection to a server with it.
+// Proxy is a TCP proxy with which a test can cut the connection to a server.
 type Proxy struct {
 	t       testing.TB
 	target  string
@@ -101,7 +101,7 @@ func Host(t testing.TB, address string) string {
 	return u.Host
 }
 
-// WithHost returns the URL with another host:port.
+// WithHost returns the URL with a different host:port.
 func WithHost(t testing.TB, address, host string) string {
 	t.Helper()
 	u, err := url.Parse(address)

@@ -15,7 +15,7 @@ import (
 var deletableKeys = regexp.MustCompile(`(?s)^(documents/[^/]+/.+|null-user/.+)$`)
 
 // fix repairs the findings, inspects their keys again, and sets Fixed and Note in each. adopted
-// contains the keys of the documents in which the ETag of their object is to be stored. fix returns
+// contains the keys of the documents that still need the ETag of their object stored. fix returns
 // an error if a dependency is unavailable.
 func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) error {
 	toConfirm := adopted

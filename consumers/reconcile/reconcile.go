@@ -2,11 +2,11 @@
 // only hints; reconciliation guarantees that bucket and database agree even if events are lost.
 //
 // It merges a listing of the whole bucket with all documents, both in the order of their object
-// keys, in constant memory. A difference found this way proves nothing, because both sides change
-// meanwhile. Therefore the key is inspected: its document and its object deletion are read, a HEAD
-// stats the object, and document and deletion are read again. The difference counts only if nothing
-// changed between the two reads and nothing has happened at the key for a while. Uploads and
-// deletions that are in progress during the run therefore cause no findings.
+// keys, in constant memory. A difference found this way proves nothing, because both sides may
+// change in the meantime. Therefore the key is inspected: its document and its object deletion are
+// read, a HEAD stats the object, and document and deletion are read again. The difference counts
+// only if nothing changed between the two reads and nothing has happened at the key for a while.
+// Uploads and deletions that are in progress during the run therefore cause no findings.
 //
 // The following table shows the result for each key. It does not apply while an object deletion is
 // pending for the key, which is correct in all cases.
@@ -87,7 +87,7 @@ type Options struct {
 	// files must not be lost.
 	Fix bool
 	// DeleteUnknown, together with Fix, also deletes unknown objects, except those that are younger
-	// than MinAge (default 5 minutes) and those outside of Intray's folders.
+	// than MinAge (default 5 minutes) and those outside Intray's folders.
 	DeleteUnknown bool
 	MinAge        time.Duration
 	// Settle is the time for which a key must not have changed before a difference at it counts;

@@ -61,7 +61,7 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 }
 
 // recordAttempt stores the failed attempt for each document of the message, so that operators can
-// see why a document is delayed. An error is harmless, because the attempt has been logged as well.
+// see why a document is delayed. An error is harmless, because the attempt is also logged.
 func (r *Runner[T]) recordAttempt(
 	ctx context.Context, f *inFlight[T], attempt int, wait time.Duration,
 ) {

@@ -19,7 +19,7 @@ func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int
 		Reason: f.err.Error(), Attempts: attempts, FirstAt: f.meta.Timestamp.UTC(), DeadAt: now,
 	})
 	if err != nil {
-		r.log.Error("cannot store dead letter, message will be retried",
+		r.log.Error("cannot store dead letter; the message will be retried",
 			"sequence", f.message.Sequence, "error", err, "reason", f.err)
 		r.logAckError(f, f.raw.NakWithDelay(Delay(attempts, r.config.MinDelay, r.config.MaxDelay)))
 		if Outage(err) {

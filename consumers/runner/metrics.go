@@ -43,7 +43,7 @@ var (
 	})
 	classifySeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "intray_classify_seconds",
-		Help:    "Time per call of an AI provider, by outcome: ok, unavailable, refused, invalid, error.",
+		Help:    "Time per call to an AI provider, by outcome: ok, unavailable, refused, invalid, error.",
 		Buckets: []float64{.001, .005, .01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120},
 	}, []string{"provider", "outcome"})
 	sweeperActionsTotal = prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -77,7 +77,7 @@ func ObserveConfirm(at, now time.Time) {
 	}
 }
 
-// ObserveAICall records the duration and the outcome of a call of an AI provider.
+// ObserveAICall records the duration and the outcome of a call to an AI provider.
 func ObserveAICall(provider string, took time.Duration, err error) {
 	outcome := "ok"
 	switch {

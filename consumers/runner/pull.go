@@ -74,7 +74,7 @@ type source struct {
 // fetch waits briefly for one message and returns it with all messages that are available
 // immediately, up to limit in total. It does not wait for more, because that would delay the first
 // message. After an error the consumer is looked up again, because it may have been deleted and
-// created again with another AckWait.
+// created again with a different AckWait.
 func (s *source) fetch(ctx context.Context, limit int) (delivery, error) {
 	messages, err := s.messages(ctx, limit)
 	if err != nil {

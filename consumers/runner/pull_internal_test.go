@@ -9,7 +9,7 @@ import (
 	"intray/schema"
 )
 
-// A consumer that was deleted may be created again with another AckWait.
+// A consumer that was deleted may be created again with a different AckWait.
 func TestSourceLooksUpTheConsumerAgainAfterAnError(t *testing.T) {
 	b := consumertest.New(t)
 	s := source{conn: b.Conn, stream: schema.StreamBucket, consumer: schema.ConsumerConfirm}

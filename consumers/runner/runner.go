@@ -60,7 +60,8 @@ type Config struct {
 	// Workers is the number of batches that are handled concurrently; default 1.
 	Workers int
 	// Timeout limits the time to handle one batch; default 1 minute. It may be longer than the
-	// consumer's AckWait, because the runner extends the ack deadline of the messages meanwhile.
+	// consumer's AckWait, because the runner extends the ack deadline of the messages while they are
+	// handled.
 	Timeout time.Duration
 	// MaxAttempts is the number of failed attempts after which a message is dead-lettered; default 8.
 	MaxAttempts int

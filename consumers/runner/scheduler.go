@@ -16,8 +16,8 @@ const (
 	// of how long they would have to wait anyway.
 	maxWaiting = 64
 	// minPostponed and maxPostponed limit that delay. It is half of the estimate: a message that is
-	// redelivered too early is simply returned again, but one that is redelivered too late leaves
-	// workers idle.
+	// redelivered too early is returned again, but one that is redelivered too late leaves workers
+	// idle.
 	minPostponed, maxPostponed = 100 * time.Millisecond, 30 * time.Second
 	// initialPace is the assumed time per message until the first one has been measured.
 	initialPace = 20 * time.Millisecond

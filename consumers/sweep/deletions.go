@@ -97,7 +97,7 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 			outage = cause
 		default:
 			next := time.Now().Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
-			d.log.Warn("object cannot be deleted, will retry",
+			d.log.Warn("object cannot be deleted; the sweeper will retry",
 				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next_attempt", next, "error", cause)
 			if err := d.db.RecordDeletionFailure(ctx, x.ObjectKey, cause.Error(), next); err != nil {
 				return 0, err

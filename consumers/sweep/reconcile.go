@@ -31,7 +31,7 @@ func (s *Sweeper) runReconciler(ctx context.Context) {
 		next = s.config.ReconcileInterval
 		if err := s.reconcile(ctx); err != nil && ctx.Err() == nil {
 			next = min(s.config.ReconcileDelay, s.config.ReconcileInterval)
-			s.log.Warn("reconciliation failed, will retry",
+			s.log.Warn("reconciliation failed; it will be retried",
 				"next_attempt", time.Now().Add(next), "error", err)
 		}
 	}
@@ -64,7 +64,7 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 	}
 	allowed := max(missingAllowed, summary.Documents/missingFraction)
 	if summary.Kinds[reconcile.MissingObject].Found > allowed {
-		s.log.Error("too many objects are missing, nothing was repaired; "+
+		s.log.Error("too many objects are missing; nothing was repaired; "+
 			`check that this is the right bucket and run "intray reconcile"`, counts(summary)...)
 		return s.reconciler.Record(ctx, summary)
 	}
@@ -78,7 +78,7 @@ func (s *Sweeper) reconcile(ctx context.Context) error {
 		return err
 	}
 	if summary.Left > 0 {
-		s.log.Warn("bucket and database reconciled, some differences need an operator",
+		s.log.Warn("bucket and database reconciled; some differences need an operator",
 			counts(summary)...)
 	} else {
 		s.log.Info("bucket and database reconciled", counts(summary)...)

@@ -138,7 +138,7 @@ const lockName = "sweep"
 func (s *Sweeper) Run(ctx context.Context) {
 	wake, err := s.db.ListenDeletions(ctx)
 	if err != nil {
-		s.log.Error("cannot listen for object deletions, they are carried out periodically only",
+		s.log.Error("cannot listen for object deletions; they are carried out only periodically",
 			"error", err)
 	} else {
 		defer func() {

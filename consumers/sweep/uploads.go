@@ -68,7 +68,7 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 			outage = cause
 		default:
 			next := time.Now().Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
-			s.log.Warn("cannot abort multipart upload, will retry",
+			s.log.Warn("cannot abort multipart upload; the sweeper will retry",
 				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next_attempt", next, "error", cause)
 			if err := s.db.RecordAbortFailure(ctx, u.UploadID, cause.Error(), next); err != nil {
 				return err

@@ -143,8 +143,8 @@ func (a *attacker) forgedReplication() map[string]attack {
 				if err := stored(); err != nil {
 					return err
 				}
-				// MinIO publishes an event before it answers. So if there is an event for key, it
-				// is published before the event of the next upload.
+				// MinIO publishes an event before it answers. Therefore an event for key is published before
+				// the event of the next upload.
 				for next := a.store(t); ; {
 					switch a.events() {
 					case key:

@@ -22,7 +22,7 @@ func Server(config Config) *http.Server {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelWarn),
-		// Otherwise net/http would answer OPTIONS * itself, and the handler could not refuse it.
+		// By default net/http answers OPTIONS * itself, so the handler could not refuse it.
 		DisableGeneralOptionsHandler: true,
 	}
 }

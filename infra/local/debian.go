@@ -95,9 +95,9 @@ func (f *fetcher) unpackDebian(ctx context.Context, folder string, program debia
 	options := []string{"-q=2", "-o", "Dir::State=" + state,
 		"-o", "Dir::State::status=/var/lib/dpkg/status",
 		"-o", "Dir::Cache=" + state, "-o", "Debug::NoLocking=1",
-		// Otherwise apt, as root, would download as a user who cannot write to this folder.
+		// By default apt, if run by root, downloads as a user who cannot write to this folder.
 		"-o", "APT::Sandbox::User=root",
-		// Otherwise an unreachable mirror is only a warning, and its packages are unknown.
+		// By default an unreachable mirror causes only a warning, and its packages are missing.
 		"-o", "APT::Update::Error-Mode=any"}
 	apt := func(operation string, args ...string) (string, error) {
 		args = append(options[:len(options):len(options)], args...)

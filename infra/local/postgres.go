@@ -153,9 +153,9 @@ func (p *postgres) process() Process {
 
 // clearStalePID removes a postmaster.pid whose process is not a PostgreSQL server. Process ids are
 // reused after each boot of a machine or container, and PostgreSQL would take any running process
-// of its user with that id for another postmaster. If the process is a PostgreSQL server, it is the
-// one of the previous run, which has received its death signal, and clearStalePID waits up to 10 s
-// until it has exited.
+// of its user with the recorded id for another postmaster. If the process is a PostgreSQL server,
+// it is that of the previous run, which has received its death signal, and clearStalePID waits up
+// to 10 s for it to exit.
 func (p *postgres) clearStalePID(ctx context.Context) error {
 	path := filepath.Join(p.data(), "postmaster.pid")
 	return poll(ctx, 10*time.Second, func(context.Context) error {

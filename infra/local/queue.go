@@ -114,8 +114,8 @@ func CountQueue(dir string) (q Queue, err error) {
 	return q, errors.Join(err, eachFile(badQueue(queue), func(fs.FileInfo) { q.SetAside++ }))
 }
 
-// maxEventSize is the size, in bytes, from which a file cannot be an event. An event is much
-// smaller: object keys have at most 1,024 bytes and user metadata at most 2 KiB.
+// maxEventSize is a size, in bytes, that no event reaches. An event is much smaller: object keys
+// have at most 1,024 bytes and user metadata at most 2 KiB.
 const maxEventSize = 1 << 20
 
 // checkEventFile returns the reason why MinIO cannot send the file, or nil if MinIO can send it.
@@ -142,7 +142,7 @@ func checkEventFile(path string) (reason, err error) {
 }
 
 // queuedEvent has all fields of MinIO's internal/event.Event with their types, because MinIO fails
-// to decode a field of another type.
+// to decode a field of a different type.
 type queuedEvent struct {
 	EventVersion      string            `json:"eventVersion"`
 	EventSource       string            `json:"eventSource"`

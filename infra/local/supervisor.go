@@ -27,7 +27,7 @@ func newSupervisor(logDir string, printf func(string, ...any), pidChanged func()
 
 var errStopping = errors.New("the servers are being stopped")
 
-// add registers a child without starting it. The order of the calls of add determines the order in
+// add registers a child without starting it. The order of the calls to add determines the order in
 // which stop ends the children.
 func (s *supervisor) add(p Process) (*Child, error) {
 	s.mu.Lock()
@@ -72,7 +72,7 @@ func (s *supervisor) pids() map[string]int {
 	return pids
 }
 
-// stop ends the children one after the other, the last added one first, and returns when all of
+// stop ends the children one at a time, starting with the last one added, and returns when all of
 // them have exited. Each child has its own StopTimeout.
 func (s *supervisor) stop() {
 	s.mu.Lock()

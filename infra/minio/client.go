@@ -67,7 +67,7 @@ func newTransport() *http.Transport {
 		MaxIdleConns:          256,
 		MaxIdleConnsPerHost:   128,
 		TLSClientConfig:       &tls.Config{MinVersion: tls.VersionTLS12},
-		// Otherwise net/http would decompress objects that are stored with Content-Encoding: gzip.
+		// By default net/http decompresses objects that are stored with Content-Encoding: gzip.
 		DisableCompression: true,
 	}
 }

@@ -95,7 +95,7 @@ func (o *Objects) List(
 				return
 			}
 		}
-		// If the context ends between two pages, minio-go returns no error. Without this check a
+		// If the context is canceled between two pages, minio-go returns no error. Without this check a
 		// partial listing would look complete.
 		if err := ctx.Err(); err != nil {
 			yield(schema.Object{}, wrapError("list objects", prefix, err))

@@ -28,7 +28,7 @@ type Presigner struct {
 // PresignerConfig is the public address that URLs are signed for, and the keys to sign them with.
 type PresignerConfig struct {
 	// Public is the scheme and host[:port] that browsers connect to: the gateway's address, not
-	// MinIO's. The signature covers the host, so MinIO rejects a request with another Host header.
+	// MinIO's. The signature covers the host, so MinIO rejects a request with a different Host header.
 	// Public must not have a path.
 	Public   *url.URL
 	Bucket   string

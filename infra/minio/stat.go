@@ -67,8 +67,8 @@ func StatAll(ctx context.Context, objects Stater, keys []string) map[string]Stat
 
 const (
 	// A HEAD costs MinIO and its client about as much as listing five objects. A LIST has a fixed cost
-	// of about three HEADs. So a LIST is cheaper for minListed or more keys in one folder, unless it
-	// returns more than maxForeign other objects per key.
+	// of about three HEADs. Therefore a LIST is cheaper for minListed or more keys in one folder,
+	// unless it returns more than maxForeign other objects per key.
 	minListed  = 4
 	maxForeign = 3
 	// maxPage is the largest number of objects that MinIO returns in one page.

@@ -43,7 +43,7 @@ const (
 
 // Follow calls handle with each event of the DOCUMENTS stream and its sequence number, once per
 // event and in stream order. It starts with the newest stored events, at most history of them, and
-// continues with new ones until ctx ends. It skips messages that it cannot decode.
+// continues with new ones until ctx is done. It skips messages that it cannot decode.
 //
 // Follow calls reset before the first event, and again whenever it skips events because there are
 // too many or because they were deleted. The argument of reset is the sequence number after which
@@ -51,7 +51,7 @@ const (
 //
 // While NATS is unreachable, Follow waits. After reconnecting it delivers the events that were
 // stored in the meantime. Follow makes one call at a time and waits for it to return. It returns
-// nil when ctx ends, and ErrUnavailable when the connection is closed.
+// nil when ctx is done, and ErrUnavailable when the connection is closed.
 func (c *Conn) Follow(
 	ctx context.Context,
 	history uint64,
@@ -177,7 +177,7 @@ func (f *follower) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// skip makes the follower continue after sequence number after, or at the stream's first message if
+// skip makes the follower continue at sequence number after+1, or at the stream's first message if
 // that is later.
 func (f *follower) skip(after, first uint64) {
 	if first > 0 {

@@ -29,8 +29,8 @@ type Range struct {
 	From, To time.Time
 	// After and Through bound the sequence numbers: greater than After, and at most Through.
 	After, Through uint64
-	// Follow makes Read wait for new messages until the context ends. Without it, Read ends after the
-	// messages that the stream contained when Read started.
+	// Follow makes Read wait for new messages until the context is done. Without it, Read ends after
+	// the messages that the stream contained when Read started.
 	Follow bool
 }
 
@@ -132,7 +132,7 @@ func (r *Range) consumer() jetstream.OrderedConsumerConfig {
 	return config
 }
 
-// next waits for the next message. With r.Follow it waits until ctx ends. Otherwise it returns
+// next waits for the next message. With r.Follow it waits until ctx is done. Otherwise it returns
 // errNoMessage after rangeTimeout.
 func (r *Range) next(
 	ctx context.Context, messages jetstream.MessagesContext,

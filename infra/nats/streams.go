@@ -68,8 +68,8 @@ var durableConsumers = []struct {
 	// acknowledgments of another.
 	{schema.StreamBucket, schema.ConsumerConfirm, schema.SubjectsBucketCreated, 8192},
 	{schema.StreamBucket, schema.ConsumerRemove, schema.SubjectsBucketRemoved, 2048},
-	// Messages that wait for an unreachable AI provider count as well. The limit is high so that they
-	// do not block the others.
+	// Messages that wait for an unreachable AI provider also count. The limit is high so that they do
+	// not block the others.
 	{schema.StreamDocuments, schema.ConsumerClassify, schema.SubjectDocumentUploaded, 100_000},
 	// The limits for replayed messages are low, so that replays do not delay live events for long.
 	{schema.StreamReplay, schema.ConsumerConfirm, schema.SubjectsReplayConfirm, 1024},

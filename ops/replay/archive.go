@@ -184,7 +184,7 @@ func (e *Event) addDocument(
 
 // CreationTime returns a time one minute before a document's id was generated, so that all events
 // of the document are later. The first 48 bits of a UUIDv7 are the time in milliseconds (RFC 9562);
-// for an id of another version CreationTime returns the zero time.
+// for an id of a different version CreationTime returns the zero time.
 func CreationTime(id uuid.UUID) time.Time {
 	if id.Version() != 7 {
 		return time.Time{}

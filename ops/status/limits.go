@@ -43,7 +43,7 @@ const (
 const (
 	// MaxPendingMessages limits the number of messages that are pending for one consumer.
 	MaxPendingMessages = 1000
-	// MaxProviderFailures limits the fraction of the calls of an AI provider that fail.
+	// MaxProviderFailures limits the fraction of the calls to an AI provider that fail.
 	MaxProviderFailures = 0.5
 	// MaxServerErrors limits the fraction of the API's responses with status 500 or above.
 	MaxServerErrors = 0.01

@@ -3,7 +3,7 @@
 //
 // Each file is one transaction, which also inserts the file's version into the table
 // applied_migrations, or deletes it if the file migrates down. golang-migrate records the version
-// outside of that transaction, in schema_migrations. If the two differ after a crash,
+// outside that transaction, in schema_migrations. If the two differ after a crash,
 // applied_migrations is right.
 package migrations
 

@@ -82,8 +82,8 @@ func (l *lexicon) profile(t ai.Topic) *profile {
 
 func (b *profileBuilder) full() bool { return len(b.phrases)+len(b.stems) >= maxTerms }
 
-// add adds the words of one part of the topic. If phrase is set, the part is a phrase, which is
-// added in addition to its words.
+// add adds the words of one part of the topic. If phrase is set, the part is a phrase, and both the
+// phrase and its words are added.
 func (b *profileBuilder) add(text string, weight float64, phrase bool) {
 	var found []word
 	var forms []string

@@ -20,8 +20,8 @@ const (
 	maxInflated = 64 << 20
 )
 
-// archive is a zip file whose parts are read one after the other. It holds a context because it
-// exists only during one call.
+// archive is a zip file whose parts are read one at a time. It holds a context because it exists
+// only during one call.
 type archive struct {
 	ctx   context.Context
 	files map[string]*zip.File
@@ -137,8 +137,7 @@ func (a *archive) parse(name string, h xmlHandler) error {
 }
 
 // wrapError returns the error for err, which occurred while a part was read: the cause of the
-// context if the context has ended, an ErrBroken if the archive is damaged, and err itself
-// otherwise.
+// context if the context is done, an ErrBroken if the archive is damaged, and err itself otherwise.
 func (a *archive) wrapError(err error) error {
 	var corrupt flate.CorruptInputError
 	switch {

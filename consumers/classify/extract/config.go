@@ -23,10 +23,10 @@ const (
 // Config holds the settings and limits of an Extractor. The zero value is valid: a field that is
 // not set has its default.
 type Config struct {
-	// CacheDir is the folder in which PDFium is kept compiled to machine code, about 20 MB. With it
-	// the next process starts PDFium in a tenth of a second instead of several seconds. The folder is
-	// created if it is missing, with mode 0700. The files in it are executed, so nobody else may be
-	// able to write to it. If CacheDir is empty, the code is kept only in memory.
+	// CacheDir is the folder that caches PDFium compiled to machine code, about 20 MB. With this
+	// cache, the next process starts PDFium in a tenth of a second instead of several seconds. The
+	// folder is created if it is missing, with mode 0700. The files in it are executed, so no other
+	// user must be able to write to it. If CacheDir is empty, the code is kept only in memory.
 	CacheDir string
 	// Workers is the number of PDFs that are read concurrently. Each uses up to 64 MiB of memory,
 	// one of them up to 192 MiB, and one core. Default 1.

@@ -10,8 +10,8 @@ import (
 )
 
 // Errors that the document itself causes. Every such error of Text wraps exactly one of these.
-// After any other error (the reader failed, the context ended, the sandbox did not start) another
-// attempt may succeed.
+// After any other error (the reader failed, the context was done, the sandbox did not start)
+// another attempt may succeed.
 var (
 	// ErrEncrypted means that the document needs a password, or a key that is not available.
 	ErrEncrypted = errors.New("document is encrypted")
@@ -38,7 +38,7 @@ const (
 // The document itself is intact.
 var ErrNeedsOCR = errors.New("document needs character recognition")
 
-// ErrClosed is returned by calls of an Extractor that was closed.
+// ErrClosed is returned by calls to an Extractor that was closed.
 var ErrClosed = errors.New("extractor is closed")
 
 // Result is the result of reading a document.
@@ -304,7 +304,8 @@ func (e *Extractor) readArchive(
 	return k, pages, keepText(err, text)
 }
 
-// withTimeout returns a context that ends after Config.Timeout, with an ErrBroken as its cause.
+// withTimeout returns a context that is canceled after Config.Timeout, with an ErrBroken as its
+// cause.
 func (e *Extractor) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	cause := fmt.Errorf("%w: took longer than %s", ErrBroken, e.config.Timeout)
 	return context.WithTimeoutCause(ctx, e.config.Timeout, cause)

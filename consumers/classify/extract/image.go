@@ -108,9 +108,9 @@ func (f imageFile) memory() int64 {
 	return int64(f.Width) * int64(f.Height) * pixelBytes(f.ColorModel, f.format, f.content)
 }
 
-// decode decodes the image, unless ctx ends first. A JPEG of few pixels can take hours to decode.
-// Decoders cannot be stopped, but they return when their reader fails, and the reader fails as soon
-// as ctx has ended.
+// decode decodes the image, unless ctx is done first. A JPEG of few pixels can take hours to
+// decode. Decoders cannot be stopped, but they return when their reader fails, and the reader fails
+// as soon as ctx is done.
 func (f imageFile) decode(ctx context.Context) (*image.Gray, error) {
 	decoded, _, err := image.Decode(contextReader{ctx, bytes.NewReader(f.content)})
 	switch {

@@ -44,8 +44,8 @@ var (
 )
 
 // typesDiffer reports whether the declared media type differs from the detected one. It is false if
-// the declared type is unspecific (missing, malformed or octet-stream) or another name of the same
-// type.
+// the declared type is unspecific (missing, malformed or octet-stream) or is another name for the
+// same type.
 func typesDiffer(declared, detected string) bool {
 	declared, _, err := mime.ParseMediaType(declared)
 	if err != nil || !strings.Contains(declared, "/") ||

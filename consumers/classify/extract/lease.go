@@ -18,7 +18,7 @@ type lease struct {
 	timer *pausableTimer // of the document that is being read, or nil
 }
 
-// acquire waits until the lease is available. The timer of the document is paused meanwhile.
+// acquire waits until the lease is available. In the meantime the timer of the document is paused.
 // acquire returns false if the sandbox has to stop.
 func (l *lease) acquire() bool {
 	l.mu.Lock()

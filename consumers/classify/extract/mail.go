@@ -287,7 +287,7 @@ func (m *mailReader) body(header textproto.MIMEHeader, r io.Reader, contentType 
 }
 
 // wrapError returns an ErrBroken for an error of reading the email, or the cause of the context if
-// the context has ended.
+// the context is done.
 func (m *mailReader) wrapError(err error) error {
 	switch {
 	case err == nil:

@@ -68,7 +68,7 @@ const (
 // that builds one cannot be stopped. Time and memory are proportional to the length of the page.
 // The drawback is that elements hidden by CSS are recognized only by their style attributes.
 //
-// It fails only if ctx ends, with the cause of ctx.
+// It fails only if ctx is done, with the cause of ctx.
 func readMarkup(ctx context.Context, page string, dialect dialect, text *text) error {
 	tokens := html.NewTokenizer(strings.NewReader(page))
 	tokens.SetMaxBuf(maxToken)

@@ -14,8 +14,8 @@ import (
 // unmapped, the memory returns to the operating system immediately.
 //
 // A mapping is not unmapped by Free but later by release. wazero frees the memory of a module as
-// soon as its context ends, while code of the host may still be returning from a call and read from
-// that memory. If it were unmapped, that access would crash the process.
+// soon as its context is done, while code of the host may still be returning from a call and read
+// from that memory. If it were unmapped, that access would crash the process.
 type memory struct {
 	lease *lease
 	mu    sync.Mutex

@@ -48,7 +48,7 @@ func (b *sandbox) read(src *source, o pdfOptions, text *text) (found pdf, usable
 // detachable is a file that can be detached from objects that still refer to it.
 type detachable struct{ io.ReadSeeker }
 
-// pdf is what was read from a PDF besides its text.
+// pdf is what was read from a PDF in addition to its text.
 type pdf struct {
 	pages int           // number of pages that the PDF declares
 	scans []*image.Gray // images of the first pages, if they were rendered

@@ -392,7 +392,7 @@ func TestEndlessPDFDoesNotBlockOthers(t *testing.T) {
 			t.Errorf("got text %q, %v, want %q", got.Text, err, want)
 		}
 	}
-	// With both sandboxes in use, a call waits until its context ends.
+	// With both sandboxes in use, a call waits until its context is done.
 	box := <-e.pdfs.idle
 	waitCtx, stop := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer stop()

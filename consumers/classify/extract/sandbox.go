@@ -239,7 +239,7 @@ type pdfResult struct {
 	usable   bool  // the sandbox can be used again
 }
 
-// run reads one document in the sandbox, which is stopped at the deadline or when ctx ends.
+// run reads one document in the sandbox, which is stopped at the deadline or when ctx is done.
 func (s *sandboxes) run(
 	ctx context.Context, box *sandbox, src *source, o pdfOptions, text *text,
 ) (r pdfResult) {

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/text/encoding"
 )
 
-// headBytes is the number of bytes from which the kind of a document is detected. PDFium accepts a
-// header within the first KiB; mimetype reads 4 KiB.
+// headBytes is how many bytes at the start of a document are used to detect its kind. PDFium
+// accepts a header within the first KiB; mimetype reads 4 KiB.
 const headBytes = 4096
 
 // formats are the formats of media types. They do not apply to types derived from these.
@@ -41,9 +41,9 @@ var baseFormats = map[string]format{
 }
 
 // detect detects the kind of a document from its first bytes. An email is recognized by its header,
-// even if mimetype detects another type. A PDF may have other bytes before its header. All other
-// kinds have the media type that mimetype detects. Their format is that of this type or of the
-// nearest type that it is derived from.
+// even if mimetype detects another type. A PDF may have arbitrary bytes before its header. All
+// other kinds have the media type that mimetype detects. Their format is that of this type or of
+// the nearest type that it is derived from.
 func detect(head []byte) kind {
 	head, detected := sniff(head)
 	switch {
@@ -119,7 +119,7 @@ func skipComments(head []byte) []byte {
 }
 
 // hasPDFHeader reports whether head contains the header of a PDF in its first KiB. PDF readers
-// accept other bytes before it.
+// accept arbitrary bytes before it.
 func hasPDFHeader(head []byte) bool {
 	return bytes.Contains(head[:min(len(head), 1024)], []byte("%PDF-"))
 }

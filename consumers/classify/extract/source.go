@@ -20,7 +20,7 @@ const (
 
 // document is the content of a document as the caller passed it.
 type document struct {
-	sequential io.Reader   // from the first byte on
+	sequential io.Reader   // starts at the first byte
 	at         io.ReaderAt // nil if the reader is not an io.ReaderAt
 	size       int64       // -1 if unknown
 }
@@ -150,7 +150,7 @@ func storageTimeout(waited time.Duration) error {
 	return fmt.Errorf("read document: storage took %s: %w", waited, context.DeadlineExceeded)
 }
 
-// contextReader fails when its context has ended. It holds a context because it exists only during
+// contextReader fails when its context is done. It holds a context because it exists only during
 // one call.
 type contextReader struct {
 	ctx context.Context

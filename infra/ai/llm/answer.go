@@ -19,9 +19,9 @@ import (
 // without duplicates, all accepted by CleanName.
 //
 // Answer returns [ai.ErrInvalidAnswer] unless the text is one JSON object that matches the schema.
-// So it rejects additional text, unknown IDs and a confidence that is out of range. It drops values
-// that the schema cannot exclude, such as a duplicate topic or an invalid name. Errors contain
-// nothing of the text, because it may repeat the document.
+// It therefore rejects additional text, unknown IDs and a confidence that is out of range. It drops
+// values that the schema cannot exclude, such as a duplicate topic or an invalid name. Errors
+// contain nothing of the text, because it may repeat the document.
 func (p Prompt) Answer(text string) ([]ai.Choice, []string, error) {
 	answer, err := parse(text)
 	if err != nil {

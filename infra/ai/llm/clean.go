@@ -35,8 +35,8 @@ func Clean(s string) string {
 
 var bracketed = regexp.MustCompile(`\[(/?[A-Z_]+)\]`)
 
-// cleanLine cleans text for a single line of the prompt. It replaces white space by single spaces,
-// and the separator | by /.
+// cleanLine cleans text for a single line of the prompt. It replaces white space with single
+// spaces, and the separator | with /.
 func cleanLine(s string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(Clean(s), "|", "/")), " ")
 }

@@ -83,7 +83,7 @@ func (p Process) String() string {
 	return fmt.Sprintf("%d %s", p.PID, bytes.TrimSpace(command))
 }
 
-// stat returns the fields of /proc/PID/stat from the third one on, or nil if there is no such
+// stat returns the fields of /proc/PID/stat, starting with the third, or nil if there is no such
 // process. In the file, the third field is the state, the fourth the parent and the 22nd the start
 // time.
 func stat(pid int) []string {

@@ -51,8 +51,8 @@ type Table struct {
 func Open() (*Table, error) { return Parse(embedded) }
 
 // Parse returns the table in a file made by [Encode]. The table refers to the bytes of file and
-// does not copy them. Parse fails if the file is of another format, if its length differs from that
-// in its header, or if its words are not sorted.
+// does not copy them. Parse fails if the file has a different format, if its length differs from
+// that in its header, or if its words are not sorted.
 func Parse(file string) (*Table, error) {
 	if len(file) < header || file[:len(magic)] != magic {
 		return nil, fmt.Errorf("parse word vectors: no %s header", magic)

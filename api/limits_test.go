@@ -44,7 +44,7 @@ func TestRateLimits(t *testing.T) {
 	t.Run("an invalid request counts too", func(t *testing.T) {
 		b.alice.in(t).get("/api/documents?limit=0").fails(schema.CodeRateLimited)
 	})
-	t.Run("HEAD is a read", func(t *testing.T) {
+	t.Run("HEAD counts as a read", func(t *testing.T) {
 		if got := b.alice.in(t).head("/api/me").StatusCode; got != http.StatusTooManyRequests {
 			t.Errorf("got status %d, want 429", got)
 		}
@@ -134,7 +134,7 @@ func TestHeadRequests(t *testing.T) {
 		path(document) + "/download-url", "/api/topics", "/healthz", "/readyz",
 		"/api/openapi.yaml", "/api/nothing", "/api/admin/users", "/api/documents/x",
 	} {
-		t.Run("like GET "+path, func(t *testing.T) {
+		t.Run("has the headers of GET "+path, func(t *testing.T) {
 			alice := b.alice.in(t)
 			want, got := alice.get(path), alice.head(path)
 			for _, name := range []string{
@@ -157,7 +157,7 @@ func TestHeadRequests(t *testing.T) {
 		}
 	})
 	for _, path := range []string{"/api/auth/login", path(document) + "/confirm"} {
-		t.Run("no GET at "+path, func(t *testing.T) {
+		t.Run("not allowed without GET at "+path, func(t *testing.T) {
 			got := b.alice.in(t).head(path).StatusCode
 			if got != http.StatusMethodNotAllowed {
 				t.Errorf("got status %d, want 405", got)

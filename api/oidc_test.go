@@ -175,7 +175,7 @@ func TestIssuerUserGetsAnAccount(t *testing.T) {
 func TestIssuerEmailAddress(t *testing.T) {
 	p := newProvider(t)
 	b := setup(t, withIssuer(p))
-	t.Run("of a local account gives no access to it", func(t *testing.T) {
+	t.Run("the address of a local account gives no access to it", func(t *testing.T) {
 		token := p.token("mallory", jwt.MapClaims{"email": "Alice@example.com"})
 		b.in(t).me(token).fails(schema.CodeUnauthenticated).says("Another account", "password")
 	})
@@ -192,10 +192,10 @@ func TestIssuerEmailAddress(t *testing.T) {
 			b.in(t).me(p.token("dave", changes)).is(http.StatusUnauthorized)
 		})
 	}
-	t.Run("verified as a string creates an account", func(t *testing.T) {
+	t.Run("email_verified may be the string true", func(t *testing.T) {
 		b.in(t).me(p.token("dave", jwt.MapClaims{"email_verified": "true"})).is(200)
 	})
-	t.Run("of a deleted account creates no account", func(t *testing.T) {
+	t.Run("the address of a deleted account creates no account", func(t *testing.T) {
 		b := b.in(t)
 		b.exec(`DELETE FROM quotas WHERE user_id =
 			(SELECT id FROM users WHERE email = 'dave@issuer.example')`)
@@ -256,7 +256,7 @@ func TestForgedIssuerTokensAreRefused(t *testing.T) {
 		b.in(t).me(valid).is(200)
 	})
 	for name, token := range forgedTokens(t, b.alice.id, "user") {
-		t.Run("our own, "+name, func(t *testing.T) {
+		t.Run("forged token of our own, "+name, func(t *testing.T) {
 			b.in(t).me(token).is(http.StatusUnauthorized)
 		})
 	}

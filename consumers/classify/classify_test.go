@@ -26,7 +26,7 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
-// scripted is a Provider that records its requests and answers with a function of the test.
+// scripted is a Provider that records its requests and answers with a function that the test sets.
 type scripted struct {
 	mu       sync.Mutex
 	requests []ai.Request
@@ -358,8 +358,8 @@ func TestUnavailableMinIOIsAnOutage(t *testing.T) {
 	b.Expect(d.ID, "classified")
 }
 
-// With a runner: a document whose calls fail at first is classified later, and does not delay
-// another.
+// When a runner delivers the messages, a document whose calls fail at first is classified later,
+// and does not delay another.
 func TestClassifyThroughTheRunner(t *testing.T) {
 	b := setup(t)
 	failures := 2

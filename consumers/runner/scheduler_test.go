@@ -74,8 +74,8 @@ func TestNoMessageIsTakenDuringAPause(t *testing.T) {
 	expectOrder(t, s, 1)
 }
 
-// A key with many messages leaves one place in its group to other keys.
-func TestKeyLimitLeavesAPlaceInTheGroup(t *testing.T) {
+// A key with many messages leaves one slot of its group to other keys.
+func TestKeyLimitLeavesASlotInTheGroup(t *testing.T) {
 	s, now := newScheduler(), time.Now()
 	fill(s, now, Lane{Key: "alice", Group: "g", GroupLimit: 3, KeyLimit: 2}, 1, 2, 3, 4)
 	taken := expectOrder(t, s, 1, 2, 0)

@@ -68,12 +68,12 @@ func TestRestartKeepsState(t *testing.T) {
 			t.Errorf("got %v, want %v", got, want)
 		}
 	})
-	t.Run("other ports", func(t *testing.T) {
+	t.Run("ports requested with Port", func(t *testing.T) {
 		if got, err := second.Port(t.Context(), "gateway"); err != nil || got != port {
 			t.Errorf("got port %d and error %v, want port %d", got, err, port)
 		}
 	})
-	t.Run("other secrets", func(t *testing.T) {
+	t.Run("secrets requested with Secret", func(t *testing.T) {
 		if got, err := second.Secret("postgres_api"); err != nil || got != secret {
 			t.Errorf("got secret %s and error %v, want %s", got, err, secret)
 		}

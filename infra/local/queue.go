@@ -114,8 +114,8 @@ func CountQueue(dir string) (q Queue, err error) {
 	return q, errors.Join(err, eachFile(badQueue(queue), func(fs.FileInfo) { q.SetAside++ }))
 }
 
-// maxEventSize is a size, in bytes, that no event reaches. An event is much smaller: object keys
-// have at most 1,024 bytes and user metadata at most 2 KiB.
+// maxEventSize is the size, in bytes, above which a file cannot be an event. An event is much
+// smaller: object keys have at most 1,024 bytes and user metadata at most 2 KiB.
 const maxEventSize = 1 << 20
 
 // checkEventFile returns the reason why MinIO cannot send the file, or nil if MinIO can send it.

@@ -157,7 +157,7 @@ func callRecovered[T any](
 		if p := recover(); p != nil || len(errs) != len(batch) {
 			errs = make([]error, len(batch))
 			for i := range errs {
-				errs[i] = fmt.Errorf("handler panicked or returned a wrong number of errors: %v", p)
+				errs[i] = fmt.Errorf("handler panicked or returned the wrong number of errors: %v", p)
 			}
 		}
 	}()

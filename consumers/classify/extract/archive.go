@@ -121,7 +121,7 @@ func (a *archive) read(name string, readPart func(io.Reader) error) error {
 		return fmt.Errorf("%w: part of the archive is missing", ErrBroken)
 	}
 	if f.Flags&1 != 0 { // PKWARE's APPNOTE.TXT, 4.4.4
-		return fmt.Errorf("%w: zip archive with a password", ErrEncrypted)
+		return fmt.Errorf("%w: password-protected zip archive", ErrEncrypted)
 	}
 	content, err := f.Open()
 	if err != nil {

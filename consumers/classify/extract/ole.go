@@ -26,7 +26,7 @@ func rejectOLE(r io.Reader, name string) error {
 	for {
 		n, err := r.Read(buffer[overlap:])
 		if bytes.Contains(buffer[:overlap+n], streamName) {
-			return fmt.Errorf("%w: Office document with a password", ErrEncrypted)
+			return fmt.Errorf("%w: password-protected Office document", ErrEncrypted)
 		}
 		switch {
 		case errors.Is(err, io.EOF):

@@ -215,7 +215,7 @@ func (a *archive) checkManifest() error {
 		done: func() bool { return encrypted },
 	})
 	if err == nil && encrypted {
-		return fmt.Errorf("%w: OpenDocument file with a password", ErrEncrypted)
+		return fmt.Errorf("%w: password-protected OpenDocument file", ErrEncrypted)
 	}
 	return err
 }

@@ -224,7 +224,7 @@ func writeLines(
 func wrapPDFiumError(err error) error {
 	switch {
 	case errors.Is(err, pdfiumerrors.ErrPassword):
-		return fmt.Errorf("%w: PDF with a password", ErrEncrypted)
+		return fmt.Errorf("%w: password-protected PDF", ErrEncrypted)
 	case errors.Is(err, pdfiumerrors.ErrSecurity):
 		return fmt.Errorf("%w: PDF with an unknown encryption scheme", ErrEncrypted)
 	case errors.Is(err, pdfiumerrors.ErrFile), errors.Is(err, pdfiumerrors.ErrFormat),

@@ -88,43 +88,43 @@ type state struct {
 }
 
 func (s *system) state(ctx context.Context) (state, error) {
-	now := state{map[uuid.UUID]row{}, map[string]miniogo.ObjectInfo{}}
+	current := state{map[uuid.UUID]row{}, map[string]miniogo.ObjectInfo{}}
 	var rows []row
 	if err := s.db.SelectContext(ctx, &rows, `
 		SELECT d.id, u.email, d.object_key, d.status, d.reason, d.size, d.etag
 		FROM documents AS d JOIN users AS u ON u.id = d.user_id`); err != nil {
-		return now, err
+		return current, err
 	}
 	for _, r := range rows {
-		now.rows[r.ID] = r
+		current.rows[r.ID] = r
 	}
 	bucket := s.stack.MinIO.Bucket
 	options := miniogo.ListObjectsOptions{Recursive: true}
 	for object := range s.root.ListObjects(ctx, bucket, options) {
 		if object.Err != nil {
-			return now, object.Err
+			return current, object.Err
 		}
-		now.objects[object.Key] = object
+		current.objects[object.Key] = object
 	}
 	// A listing may omit an object that exists. Only a HEAD proves that an object does not exist.
 	for _, r := range rows {
-		if _, listed := now.objects[r.ObjectKey]; listed {
+		if _, listed := current.objects[r.ObjectKey]; listed {
 			continue
 		}
 		object, err := s.root.StatObject(ctx, bucket, r.ObjectKey, miniogo.StatObjectOptions{})
 		if err == nil {
-			now.objects[r.ObjectKey] = object
+			current.objects[r.ObjectKey] = object
 		} else if miniogo.ToErrorResponse(err).Code != miniogo.NoSuchKey {
-			return now, err
+			return current, err
 		}
 	}
-	return now, nil
+	return current, nil
 }
 
 // violations returns all invariants that do not hold. It compares the state with the clients'
 // histories and checks the audit tables, the quotas and the dead letters.
 func (s *system) violations(ctx context.Context, r *record) ([]violation, error) {
-	now, err := s.state(ctx)
+	current, err := s.state(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -144,18 +144,18 @@ func (s *system) violations(ctx context.Context, r *record) ([]violation, error)
 	defer r.mu.Unlock()
 	all := slices.Concat(audit, r.violations, deadLetters, quotas)
 	for _, d := range r.documents {
-		for _, message := range now.checkHistory(d, r) {
+		for _, message := range current.checkHistory(d, r) {
 			all = append(all, violation{d.id, message})
 		}
 	}
 	keys := map[string]bool{}
-	for _, row := range now.rows {
+	for _, row := range current.rows {
 		keys[row.ObjectKey] = true
-		for _, message := range now.checkObject(row, r) {
+		for _, message := range current.checkObject(row, r) {
 			all = append(all, violation{row.ID, message})
 		}
 	}
-	for key := range now.objects {
+	for key := range current.objects {
 		if !keys[key] && !r.lostEvents[key] {
 			all = append(all, violation{idOf(key), "an object has no document"})
 		}
@@ -171,14 +171,14 @@ func idOf(key string) uuid.UUID {
 
 // checkHistory compares a document in the database with its history and returns what does not
 // match.
-func (now state) checkHistory(d *document, r *record) (messages []string) {
-	known := d.outcomes()
-	row, exists := now.rows[d.id]
-	_, hasObject := now.objects[d.key]
+func (current state) checkHistory(d *document, r *record) (messages []string) {
+	outcomes := d.outcomes()
+	row, exists := current.rows[d.id]
+	_, hasObject := current.objects[d.key]
 	add := func(format string, args ...any) {
 		messages = append(messages, fmt.Sprintf(format, args...))
 	}
-	if known.deleted == acknowledged {
+	if outcomes.deleted == acknowledged {
 		if exists {
 			add("a deleted document exists: it is %s", row.Status)
 		}
@@ -189,7 +189,7 @@ func (now state) checkHistory(d *document, r *record) (messages []string) {
 		return messages
 	}
 	if !exists {
-		if known.deleted == notDone {
+		if outcomes.deleted == notDone {
 			add("a document that nobody deleted does not exist")
 		}
 		return messages
@@ -199,17 +199,17 @@ func (now state) checkHistory(d *document, r *record) (messages []string) {
 	}
 	switch row.Status {
 	case "pending":
-		if known.put == acknowledged {
+		if outcomes.put == acknowledged {
 			add("a document whose PUT was acknowledged is pending")
 		}
 	case "uploaded":
 		add("a document is not classified although the system is idle")
 		fallthrough
 	case "classified":
-		if known.put == notDone {
+		if outcomes.put == notDone {
 			add("a document whose file was not uploaded has the wrong status: it is %s", row.Status)
 		}
-		if known.overwritten == acknowledged && !r.lostEvents[d.key] {
+		if outcomes.overwritten == acknowledged && !r.lostEvents[d.key] {
 			add("a document whose object was overwritten has the wrong status: it is %s", row.Status)
 		}
 	case "rejected":
@@ -217,7 +217,7 @@ func (now state) checkHistory(d *document, r *record) (messages []string) {
 			add("a document is rejected unexpectedly: the reason is %s", row.Reason)
 		}
 	case "quarantined":
-		if known.overwritten == notDone {
+		if outcomes.overwritten == notDone {
 			add("a document whose object was not overwritten is quarantined")
 		}
 	default:
@@ -227,8 +227,8 @@ func (now state) checkHistory(d *document, r *record) (messages []string) {
 }
 
 // checkObject compares a document in the database with its object and returns what does not match.
-func (now state) checkObject(row row, r *record) (messages []string) {
-	object, exists := now.objects[row.ObjectKey]
+func (current state) checkObject(row row, r *record) (messages []string) {
+	object, exists := current.objects[row.ObjectKey]
 	needed := row.counted() || row.Status == "quarantined"
 	switch {
 	case needed && !exists:

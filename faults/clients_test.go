@@ -169,7 +169,7 @@ func (c *clients) send(method, path, token string, in, out any) (status int, tex
 	return c.do(req, out)
 }
 
-// do sends the request. It returns the same as call.
+// do sends the request. Its results are those of call.
 func (c *clients) do(req *http.Request, out any) (status int, text string) {
 	resp, err := c.http.Do(req)
 	if err != nil {
@@ -373,14 +373,14 @@ func (w *worker) get(d *document) (status string) {
 // checkResponse compares a response with the document's history and records a violation if they do
 // not match. code is the HTTP status of the response, and status the document's status in it.
 func (w *worker) checkResponse(d *document, code int, status string) {
-	known := d.outcomes()
+	outcomes := d.outcomes()
 	uploaded := status == "uploaded" || status == "classified"
 	switch {
-	case code == http.StatusOK && known.deleted == acknowledged && status != "deleting":
+	case code == http.StatusOK && outcomes.deleted == acknowledged && status != "deleting":
 		w.r.addViolation(d.id, "a response contains a deleted document: it is %q", status)
-	case code == http.StatusNotFound && known.deleted == notDone:
+	case code == http.StatusNotFound && outcomes.deleted == notDone:
 		w.r.addViolation(d.id, "a document that nobody deleted was not found")
-	case code == http.StatusOK && known.put == notDone && uploaded:
+	case code == http.StatusOK && outcomes.put == notDone && uploaded:
 		w.r.addViolation(d.id, "a response contains a document whose file was not uploaded: "+
 			"it is %q", status)
 	}
@@ -404,7 +404,7 @@ func (w *worker) delete(d *document) {
 // overwrite replaces the object of a confirmed document with different content, as MinIO's root
 // user.
 func (w *worker) overwrite(d *document) {
-	if known := d.outcomes(); known.deleted != notDone || known.overwritten != notDone {
+	if outcomes := d.outcomes(); outcomes.deleted != notDone || outcomes.overwritten != notDone {
 		return
 	}
 	if status := w.get(d); status != "uploaded" && status != "classified" {
@@ -432,8 +432,8 @@ func (w *worker) overwrite(d *document) {
 // putAfterDelete uses the upload URL of a deleted document again.
 func (w *worker) putAfterDelete() {
 	deleted := slices.DeleteFunc(slices.Clone(w.documents), func(d *document) bool {
-		known := d.outcomes()
-		return known.deleted != acknowledged || known.put == notDone
+		outcomes := d.outcomes()
+		return outcomes.deleted != acknowledged || outcomes.put == notDone
 	})
 	if len(deleted) == 0 {
 		return

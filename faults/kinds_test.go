@@ -155,7 +155,7 @@ func (f *fault) awaitRunning(ctx context.Context, name string) (pid int, err err
 // awaitSuccessor waits until a part responds whose process id is not pid.
 func (f *fault) awaitSuccessor(ctx context.Context, name string, pid int) error {
 	err := until(ctx, func() error {
-		if now := f.parts[name].pid(); now == 0 || now == pid {
+		if current := f.parts[name].pid(); current == 0 || current == pid {
 			return errors.New("not restarted")
 		}
 		return f.parts[name].probe(ctx)

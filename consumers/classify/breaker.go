@@ -54,7 +54,7 @@ func (b *breaker) state(now time.Time) (wait time.Duration, failingSince time.Ti
 	return b.wait(now), b.failingSince
 }
 
-// wait returns the same wait as state. The caller must hold b.mu.
+// wait returns the same duration as state. The caller must hold b.mu.
 func (b *breaker) wait(now time.Time) time.Duration {
 	switch {
 	case now.Before(b.openUntil):

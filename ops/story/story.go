@@ -154,27 +154,28 @@ func eventEntry(e replay.Event) Entry {
 // addAttempts adds the failed attempts to handle messages about the document.
 func (a *assembler) addAttempts(ctx context.Context) error {
 	attempts, err := a.DB.Attempts(ctx, a.ID)
-	for _, t := range attempts {
-		a.Entries = append(a.Entries, attemptEntry(t, a.ID))
+	for _, attempt := range attempts {
+		a.Entries = append(a.Entries, attemptEntry(attempt, a.ID))
 	}
 	return err
 }
 
-func attemptEntry(t postgres.Attempt, document uuid.UUID) Entry {
+func attemptEntry(attempt postgres.Attempt, document uuid.UUID) Entry {
 	entry := Entry{
-		At:   t.At.UTC(),
-		What: fmt.Sprintf("%s: attempt %d failed", t.Consumer, t.Number), Detail: t.Reason,
+		At:     attempt.At.UTC(),
+		What:   fmt.Sprintf("%s: attempt %d failed", attempt.Consumer, attempt.Number),
+		Detail: attempt.Reason,
 	}
-	if _, cause, ok := strings.Cut(t.Reason, document.String()+": "); ok {
+	if _, cause, ok := strings.Cut(attempt.Reason, document.String()+": "); ok {
 		entry.Detail = cause // the reader already knows the id of the document
 	}
-	if t.Number == 0 {
-		entry.What = t.Consumer + ": postponed"
+	if attempt.Number == 0 {
+		entry.What = attempt.Consumer + ": postponed"
 	}
-	if !t.NextAt.IsZero() {
-		entry.Detail += "; next attempt at " + t.NextAt.UTC().Format("15:04:05Z")
+	if !attempt.NextAt.IsZero() {
+		entry.Detail += "; next attempt at " + attempt.NextAt.UTC().Format("15:04:05Z")
 	}
-	if t.Stream == schema.StreamReplay {
+	if attempt.Stream == schema.StreamReplay {
 		entry.Detail += " (replay)"
 	}
 	return entry

@@ -104,8 +104,8 @@ func webpOfOneColor() []byte {
 // pngHeader returns a PNG whose header declares this size, with one row of data.
 func pngHeader(width, height uint32) []byte { return pngOfType(width, height, 8, 2, 0) }
 
-// pngOfType returns the same as pngHeader, but with the given bit depth, color type and interlace
-// method. A gray image also declares a transparent color.
+// pngOfType returns the same PNG as pngHeader, but with the given bit depth, color type and
+// interlace method. A gray image also declares a transparent color.
 func pngOfType(width, height uint32, depth, colorType, interlace byte) []byte {
 	var b bytes.Buffer
 	chunk := func(name string, content []byte) {

@@ -72,7 +72,8 @@ func build(t *testing.T, dir string) string {
 	return path
 }
 
-// start starts the system, with short intervals for the sweeper. The system is stopped when the test ends.
+// start starts the system, with short intervals for the sweeper. The system is stopped when the
+// test ends.
 func start(t *testing.T) *system {
 	t.Helper()
 	folder := t.TempDir()

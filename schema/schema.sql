@@ -55,7 +55,7 @@ CREATE TABLE dead_letters (
 );
 COMMENT ON COLUMN dead_letters.attempts IS 'how often the message was delivered to the consumer';
 COMMENT ON COLUMN dead_letters.first_at IS 'when the message was stored in the stream';
-COMMENT ON COLUMN dead_letters.dead_at IS 'when the consumer gave the message up';
+COMMENT ON COLUMN dead_letters.dead_at IS 'when the message was dead-lettered';
 GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO worker;
 
 CREATE TABLE document_attempts (
@@ -69,7 +69,7 @@ CREATE TABLE document_attempts (
     CONSTRAINT document_attempts_attempt_check CHECK (attempt >= 0),
     CONSTRAINT document_attempts_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
 );
-COMMENT ON COLUMN document_attempts.attempt IS 'counts from 1; 0: postponed before anything was attempted, of which only the last is kept';
+COMMENT ON COLUMN document_attempts.attempt IS 'counts from 1; 0: postponed before it began; only the last postponed attempt is kept';
 COMMENT ON COLUMN document_attempts.next_at IS 'when the next attempt is due; NULL: there is none';
 CREATE INDEX document_attempts_by_document ON document_attempts USING btree (document_id, at);
 CREATE INDEX document_attempts_by_time ON document_attempts USING btree (at);
@@ -89,7 +89,7 @@ CREATE TABLE document_examples (
     CONSTRAINT document_examples_size CHECK (octet_length(example) >= 1 AND octet_length(example) <= 4096),
     CONSTRAINT document_examples_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
 );
-COMMENT ON COLUMN document_examples.example IS 'sums of word vectors and hashes; contains no text';
+COMMENT ON COLUMN document_examples.example IS 'the mean word vector and hashes of stems; contains no text';
 ALTER TABLE document_examples ENABLE ROW LEVEL SECURITY;
 ALTER TABLE document_examples FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON document_examples TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -559,10 +559,10 @@ BEGIN
         RETURN;
     END IF;
     pending := 0;
-    -- This is a separate statement, so that it sees what was committed while the lock was awaited.
-    -- The range contains only the one status and is read from documents_by_status. For an equality
-    -- the planner, whose statistics are older than a burst, could choose documents_pending and read
-    -- all users' pending documents.
+    -- The count is in a separate statement, so that it sees what was committed while this function
+    -- waited for the lock. Its condition on the status is a range that contains only pending, so
+    -- that the planner uses documents_by_status. For an equality, with statistics from before a
+    -- burst, it could choose documents_pending and read all users' pending documents.
     INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
             created_at, url_issued_at, changed_at, idempotency_key)
         SELECT new_id, owner, document_object_key(new_id), new_filename, new_type, new_size,

@@ -23,10 +23,11 @@ ALTER INDEX document_tries_of RENAME TO document_attempts_by_document;
 ALTER INDEX document_tries_by_time RENAME TO document_attempts_by_time;
 ALTER INDEX document_tries_postponed RENAME TO document_attempts_postponed;
 COMMENT ON COLUMN document_attempts.attempt
-    IS 'counts from 1; 0: postponed before anything was attempted, of which only the last is kept';
+    IS 'counts from 1; 0: postponed before it began; only the last postponed attempt is kept';
 COMMENT ON COLUMN document_attempts.next_at IS 'when the next attempt is due; NULL: there is none';
 
-COMMENT ON COLUMN document_examples.example IS 'sums of word vectors and hashes; contains no text';
+COMMENT ON COLUMN document_examples.example
+    IS 'the mean word vector and hashes of stems; contains no text';
 
 ---------------- topics of documents
 
@@ -53,7 +54,7 @@ $$;
 ALTER TABLE dead_letters RENAME COLUMN tries TO attempts;
 COMMENT ON COLUMN dead_letters.attempts IS 'how often the message was delivered to the consumer';
 COMMENT ON COLUMN dead_letters.first_at IS 'when the message was stored in the stream';
-COMMENT ON COLUMN dead_letters.dead_at IS 'when the consumer gave the message up';
+COMMENT ON COLUMN dead_letters.dead_at IS 'when the message was dead-lettered';
 
 ALTER TABLE replays RENAME COLUMN who TO actor;
 ALTER TABLE replays RENAME COLUMN why TO reason;
@@ -159,7 +160,7 @@ BEGIN
 END
 $$;
 
--- Returns one user to an administrator; no row if the user does not exist.
+-- Returns a user, or no row if the user does not exist. Only an administrator may call it.
 CREATE FUNCTION admin_user(target uuid)
     RETURNS TABLE (id uuid, email text, role text, ai_provider text, ai_model text,
         limit_bytes bigint, used_bytes bigint)
@@ -173,8 +174,8 @@ BEGIN
 END
 $$;
 
--- Sets those of a user's attributes that are not NULL and returns the user to an administrator; no
--- row if the user does not exist.
+-- Sets the attributes of a user for which the new value is not NULL, and returns the user. Only an
+-- administrator may call it. It returns no row if the user does not exist.
 CREATE FUNCTION admin_change_user(target uuid, new_limit bigint, new_provider text, new_model text)
     RETURNS TABLE (id uuid, email text, role text, ai_provider text, ai_model text,
         limit_bytes bigint, used_bytes bigint)
@@ -339,7 +340,7 @@ $$;
 -- SQL function is planned in each transaction. Sequential scans are off because a plan that was
 -- cached while a table had a page or two would otherwise scan the table until the next ANALYZE.
 --
--- A document or quota that is found proves, by its foreign key, that the user exists. Therefore
+-- A document or a quota has a foreign key to its user. If one is found, the user exists; therefore
 -- require_user is called only if none is found.
 
 -- Returns one of the user's documents and its topics ordered by name. Both are NULL if there is no
@@ -367,11 +368,13 @@ BEGIN
 END
 $$;
 
--- Stores a new pending document of the owner, unless one of these holds:
---   existing is the document that was created with the same idempotency key; if the requests are
---   equal, its URL now counts as issued at created;
---   remaining_bytes, the rest of the quota, is less than the size; NULL if the owner has no quota;
---   pending is max_pending.
+-- Stores a new pending document of the owner and returns the rest of the quota in remaining_bytes,
+-- and 0 in pending. It stores nothing in these cases:
+--   A document was created with the same idempotency key: existing is its id. If the requests are
+--   equal, the URL of that document now counts as issued at created.
+--   The document does not fit the quota: remaining_bytes is less than the size, or NULL if the
+--   owner has no quota.
+--   The owner has max_pending pending documents: pending is max_pending.
 -- The quota stays locked until the commit, so that concurrent requests cannot exceed max_pending
 -- together.
 CREATE FUNCTION create_document(owner uuid, new_id uuid, new_filename text, new_type text,
@@ -405,10 +408,10 @@ BEGIN
         RETURN;
     END IF;
     pending := 0;
-    -- This is a separate statement, so that it sees what was committed while the lock was awaited.
-    -- The range contains only the one status and is read from documents_by_status. For an equality
-    -- the planner, whose statistics are older than a burst, could choose documents_pending and read
-    -- all users' pending documents.
+    -- The count is in a separate statement, so that it sees what was committed while this function
+    -- waited for the lock. Its condition on the status is a range that contains only pending, so
+    -- that the planner uses documents_by_status. For an equality, with statistics from before a
+    -- burst, it could choose documents_pending and read all users' pending documents.
     INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
             created_at, url_issued_at, changed_at, idempotency_key)
         SELECT new_id, owner, document_object_key(new_id), new_filename, new_type, new_size,

@@ -231,11 +231,12 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 	if err != nil {
 		return err
 	}
-	if n, err := result.RowsAffected(); err != nil || n != int64(len(docs)) {
-		return fmt.Errorf("%d of %d documents have another version although they are locked: %w",
-			int64(len(docs))-n, len(docs), err)
+	n, err := result.RowsAffected()
+	if err == nil && n != int64(len(docs)) {
+		err = fmt.Errorf("%d of %d documents have another version although they are locked",
+			int64(len(docs))-n, len(docs))
 	}
-	return nil
+	return err
 }
 
 func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quota) error {

@@ -45,7 +45,7 @@ func (db *DB) ChangeAccount(
 ) (u schema.User, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		if p.Role != nil && *p.Role != schema.RoleAdmin {
-			if err := tx.lockOtherAdmins(ctx, id); err != nil {
+			if err := tx.requireAnotherAdmin(ctx, id); err != nil {
 				return err
 			}
 		}
@@ -79,10 +79,10 @@ func (db *DB) ChangeAccount(
 	return u, wrap(ctx, err, "change user %s", id)
 }
 
-// lockOtherAdmins fails with ErrLastAdmin if the user is the only administrator. It locks the rows
-// of all administrators until the transaction ends. So if two administrators are demoted
+// requireAnotherAdmin fails with ErrLastAdmin if the user is the only administrator. It locks the
+// rows of all administrators until the transaction ends. So if two administrators are demoted
 // concurrently, the second transaction waits for the first.
-func (tx *tx) lockOtherAdmins(ctx context.Context, id uuid.UUID) error {
+func (tx *tx) requireAnotherAdmin(ctx context.Context, id uuid.UUID) error {
 	var admins []uuid.UUID
 	err := tx.SelectContext(ctx, &admins,
 		`SELECT id FROM users WHERE role = 'admin' ORDER BY id FOR NO KEY UPDATE`)
@@ -135,7 +135,7 @@ func (db *DB) UserContents(ctx context.Context, id uuid.UUID) (c UserContents, e
 // is removed. It fails with ErrLastAdmin.
 func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
 	err := db.inTransaction(ctx, func(tx *tx) error {
-		if err := tx.lockOtherAdmins(ctx, id); err != nil {
+		if err := tx.requireAnotherAdmin(ctx, id); err != nil {
 			return err
 		}
 		for _, statement := range []string{
@@ -164,7 +164,7 @@ func (db *DB) RemoveUserDocuments(
 ) (n int, err error) {
 	for attempt := 1; ; attempt++ {
 		n, err = db.removeUserDocuments(ctx, id, limit)
-		if attempt < maxTransitionAttempts && ctx.Err() == nil &&
+		if attempt < maxTransactionAttempts && ctx.Err() == nil &&
 			hasCode(err, deadlockDetected, serializationFailure) {
 			continue
 		}

@@ -92,7 +92,7 @@ func TestLastAdministratorCannotBeRemoved(t *testing.T) {
 	for range 50 {
 		b.raw.MustExec(`UPDATE users SET role = 'admin'`)
 		rejected := 0
-		for _, err := range inParallel(3, func(i int) (err error) {
+		for _, err := range concurrently(3, func(i int) (err error) {
 			switch i {
 			case 0:
 				_, err = b.owner.ChangeAccount(t.Context(), b.alice, demote)

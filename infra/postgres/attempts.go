@@ -25,7 +25,7 @@ type Attempt struct {
 const (
 	// maxReasonBytes limits the stored reason. The log contains the whole reason.
 	maxReasonBytes = 500
-	// attemptRetention is how long attempts are stored. The streams keep events equally long.
+	// attemptRetention is how long attempts are stored. The streams keep events for the same time.
 	attemptRetention = 30 * 24 * time.Hour
 )
 

@@ -12,7 +12,8 @@ import (
 
 // ClassifyInput returns the input for classifying a document, read in one transaction: the
 // document, its owner's AI settings, and the topics to choose from, which are the system topics and
-// the owner's own. It fails with schema.CodeNotFound.
+// the owner's own. It fails with schema.CodeNotFound if the document does not exist or its object
+// is gone.
 func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
 	d schema.Document, ai AISettings, topics []schema.Topic, err error,
 ) {

@@ -15,8 +15,8 @@ import (
 	"intray/schema"
 )
 
-// inParallel makes n concurrent calls of do and returns their results.
-func inParallel(n int, do func(i int) error) []error {
+// concurrently makes n concurrent calls of do and returns their results.
+func concurrently(n int, do func(i int) error) []error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
 	for i := range n {
@@ -26,7 +26,7 @@ func inParallel(n int, do func(i int) error) []error {
 	return errs
 }
 
-func TestConcurrentCreationsAreChargedToTheirOwners(t *testing.T) {
+func TestConcurrentCreationsBelongToTheirOwners(t *testing.T) {
 	b := setup(t)
 	users := []uuid.UUID{b.alice, b.bob, b.administrator}
 	for i := range 20 {
@@ -37,7 +37,7 @@ func TestConcurrentCreationsAreChargedToTheirOwners(t *testing.T) {
 	const each, maxPending = 12, 10
 	var mu sync.Mutex
 	names := map[uuid.UUID]map[uuid.UUID]string{}
-	inParallel(each*(len(users)+1), func(i int) error {
+	concurrently(each*(len(users)+1), func(i int) error {
 		user, name := nobody, fmt.Sprintf("file %d, \"{,}\" \\ NULL.txt", i)
 		if n := i / each; n < len(users) {
 			user = users[n]
@@ -110,7 +110,7 @@ func TestLockedQuotaDoesNotBlockOtherUsers(t *testing.T) {
 	for range cap(alices) {
 		go func() { alices <- create(ctx, b.alice) }()
 	}
-	for _, err := range inParallel(200, func(int) error { return create(t.Context(), b.bob) }) {
+	for _, err := range concurrently(200, func(int) error { return create(t.Context(), b.bob) }) {
 		must(t, err)
 	}
 	select {

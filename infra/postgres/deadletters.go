@@ -14,7 +14,8 @@ import (
 	"intray/schema"
 )
 
-// A DeadLetter is a message that a consumer gave up. The message itself is stored unchanged.
+// A DeadLetter is a message that a consumer could not handle in any attempt. The message itself is
+// stored unchanged.
 type DeadLetter struct {
 	// ID is assigned by the database in increasing order.
 	ID       int64
@@ -24,20 +25,20 @@ type DeadLetter struct {
 	Subject  string
 	Headers  map[string][]string
 	Data     []byte
-	// Reason is why the message was given up.
+	// Reason is why the message was dead-lettered.
 	Reason string
 	// Attempts is how often the message was delivered.
 	Attempts int
 	// FirstAt is when the message was stored in the stream.
 	FirstAt time.Time
-	// DeadAt is when the message was given up. AddDeadLetter replaces zero by the current time.
+	// DeadAt is when the message was dead-lettered. AddDeadLetter replaces zero by the current time.
 	DeadAt time.Time
 }
 
-// AddDeadLetter stores a message that a consumer gives up. If the message is already stored, it
-// does nothing: the message was then stored before, and its ack was lost. A message is identified
-// by stream, sequence, consumer and FirstAt. The sequence alone is not enough, because a stream
-// that is deleted and created again numbers its messages from 1.
+// AddDeadLetter stores a dead letter. If it is already stored, AddDeadLetter does nothing. That
+// happens if the message was redelivered because its ack was lost. A message is identified by
+// stream, sequence, consumer and FirstAt. The sequence alone is not enough, because a stream that
+// is deleted and created again numbers its messages from 1.
 func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 	headers := l.Headers
 	if headers == nil {

@@ -120,7 +120,7 @@ func (db *DB) CreateDocument(
 	for attempt := 1; ; attempt++ {
 		doc, created, err = db.createDocument(ctx, d, idempotencyKey, maxPending)
 		// If a concurrent request with the same key was first, the next attempt finds its document.
-		if attempt < maxTransitionAttempts &&
+		if attempt < maxTransactionAttempts &&
 			(violates(err, "documents_idempotency") || hasCode(err, deadlockDetected)) {
 			continue
 		}

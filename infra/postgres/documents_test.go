@@ -94,7 +94,7 @@ func TestIdempotencyKey(t *testing.T) {
 	})
 	t.Run("concurrent requests create one document", func(t *testing.T) {
 		ids := make([]uuid.UUID, 8)
-		for _, err := range inParallel(len(ids), func(i int) error {
+		for _, err := range concurrently(len(ids), func(i int) error {
 			d := schema.NewDocument(newID(t), b.alice, "f", "t", 1, at)
 			got, _, err := db.CreateDocument(t.Context(), d, "race", 100)
 			ids[i] = got.ID

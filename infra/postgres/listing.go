@@ -166,15 +166,16 @@ func (q *query) arg(value any) string {
 	return fmt.Sprintf("$%d", len(q.args))
 }
 
-// and adds a condition, in which %s stands for the placeholder of the value.
+// and adds a condition. It replaces %s in the condition with the placeholder of the value.
 func (q *query) and(condition string, value any) {
 	q.conditions = append(q.conditions, fmt.Sprintf(condition, q.arg(value)))
 }
 
 func (q *query) where() string { return strings.Join(q.conditions, " AND ") }
 
-// scan returns the conditions that are met by one range of an index, which the listing reads in
-// descending order, with the table and the column of the document's id.
+// scan returns conditions that exactly one range of an index satisfies; the listing reads that
+// range in descending order. It also returns the table of the index, and the column of the table
+// that holds the document's id.
 func (f Filter) scan(user uuid.UUID) (q *query, table, id string) {
 	q, table, id = &query{}, "documents", "id"
 	q.and("user_id = %s", user)

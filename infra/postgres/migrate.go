@@ -150,8 +150,9 @@ func migrationError(err error) error {
 	return fmt.Errorf("%s: %w", strings.Join(text, ". "), server)
 }
 
-// A migrationSession is the connection of a migration. The same connection holds the lock. So, even
-// if the process is killed, the lock is held until the server has stopped executing its statement.
+// A migrationSession is the connection of a migration. The same connection holds the lock, so the
+// lock is held until the server has stopped executing the migration's statement, even if the
+// process is killed.
 type migrationSession struct {
 	log  *slog.Logger
 	pool *sql.DB
@@ -309,7 +310,7 @@ func (s *migrationSession) run(
 	return errors.Join(err, ctx.Err())
 }
 
-// migrationLog writes golang-migrate's messages to the injected log.
+// migrationLog writes golang-migrate's messages to the log of the session.
 type migrationLog struct {
 	ctx context.Context
 	log *slog.Logger

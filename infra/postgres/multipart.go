@@ -43,7 +43,7 @@ func (db *DB) AddMultipart(
 	for attempt := 1; ; attempt++ {
 		added, err := db.addMultipart(ctx, u)
 		// If there is no row, the active upload ended after the INSERT and before the SELECT.
-		if attempt < maxTransitionAttempts && errors.Is(err, sql.ErrNoRows) {
+		if attempt < maxTransactionAttempts && errors.Is(err, sql.ErrNoRows) {
 			continue
 		}
 		return added, wrap(ctx, err, "add multipart upload of document %s", u.DocumentID)

@@ -41,7 +41,7 @@ func TestHighestOutcomeIsKept(t *testing.T) {
 	selected := []uint64{1, 5, 1023, 1024, 1025, 5000}
 	b.planReplay(t, "r", selected...)
 	if other, err := b.owner.StartReplay(t.Context(), "r"); err != nil || other != "" {
-		t.Fatal(other, err)
+		t.Fatalf("StartReplay: got overlapping replay %q and error %v, want none", other, err)
 	}
 	if got := b.unfinished(t, "r", 0); !slices.Equal(got, selected) {
 		t.Fatalf("got unfinished events %v, want %v", got, selected)
@@ -91,7 +91,7 @@ func TestHighestOutcomeIsKept(t *testing.T) {
 	}
 }
 
-func TestReplaysOf(t *testing.T) {
+func TestReplaysOfStreamPositions(t *testing.T) {
 	b := setup(t)
 	created := time.Now().Add(-time.Hour)
 	plan := func(name, stream string, created time.Time, positions ...uint64) {
@@ -115,7 +115,7 @@ func TestReplaysOf(t *testing.T) {
 		{Replay: "a", Position: 1024, Outcome: postgres.Applied},
 		{Replay: "a", Position: 2048, Outcome: postgres.Failed},
 	}))
-	find := func() (found []string) {
+	replaysOf := func() (found []string) {
 		t.Helper()
 		all, err := b.owner.ReplaysOf(t.Context(), "BUCKET", created, []int64{2, 1023, 1024, 2048})
 		must(t, err)
@@ -129,18 +129,18 @@ func TestReplaysOf(t *testing.T) {
 		return found
 	}
 	want := []string{"a 1023 unchanged", "a 1024 applied", "a 2048 failed", "b 1023 selected"}
-	if found := find(); !slices.Equal(found, want) {
+	if found := replaysOf(); !slices.Equal(found, want) {
 		t.Errorf("running replays: got %q, want %q", found, want)
 	}
 	must(t, b.owner.EndReplay(t.Context(), "a", postgres.ReplayDone))
-	if found := find(); !slices.Equal(found, want) {
+	if found := replaysOf(); !slices.Equal(found, want) {
 		t.Errorf("ended replay: got %q, want %q", found, want)
 	}
 	// The outcomes are deleted after 30 days, as the events are.
 	_, err := b.raw.Exec(`UPDATE replays SET ended_at = now() - interval '31 days' WHERE name = 'a'`)
 	must(t, err)
 	must(t, b.owner.EndReplay(t.Context(), "b", postgres.ReplayCanceled))
-	if found := find(); !slices.Equal(found, want[3:]) {
+	if found := replaysOf(); !slices.Equal(found, want[3:]) {
 		t.Errorf("31 days after the end: got %q, want %q", found, want[3:])
 	}
 	r, err := b.owner.Replay(t.Context(), "a")
@@ -165,7 +165,7 @@ func TestStartReplayFindsOverlappingReplay(t *testing.T) {
 	start("c", "")
 	start("b", "a") // the failed start changed nothing
 	if ok, err := b.owner.SetReplayStatus(t.Context(), "a", postgres.ReplayPaused); err != nil || !ok {
-		t.Fatal(ok, err)
+		t.Fatalf("SetReplayStatus: got %v and error %v, want true", ok, err)
 	}
 	start("b", "a")
 	must(t, b.owner.EndReplay(t.Context(), "a", postgres.ReplayDone))
@@ -191,7 +191,7 @@ func TestReplayHasPublisherWhileLocked(t *testing.T) {
 	wantPublisher(false)
 	release, ok, err := b.worker.TryLock(t.Context(), postgres.ReplayLockName("r"))
 	if err != nil || !ok {
-		t.Fatal(ok, err)
+		t.Fatalf("TryLock: got %v and error %v, want true", ok, err)
 	}
 	wantPublisher(true)
 	release()

@@ -17,7 +17,7 @@ import (
 type NewSession struct {
 	ID     uuid.UUID
 	UserID uuid.UUID
-	// VerifiedHash is the password hash that the login was verified with.
+	// VerifiedHash is the password hash that the sign-in was verified with.
 	VerifiedHash string
 	// Family and Token are the hashes of the two halves.
 	Family, Token [32]byte

@@ -186,7 +186,7 @@ func TestChangeOwnPasswordEndsOtherSessions(t *testing.T) {
 	if err != nil || got.PasswordHash != "hash of bob@example.org" {
 		t.Errorf("bob: got %+v and error %v, want an unchanged password hash", got, err)
 	}
-	// A login that was verified with the old password cannot start a session.
+	// A sign-in that was verified with the old password cannot start a session.
 	late := b.newSession(t, b.alice, "alice@example.org", "late")
 	wantCode(t, b.api.StartSession(t.Context(), late), schema.CodeUnauthenticated)
 	changed, err = alice.ChangeOwnPassword(t.Context(), "new", "newer", uuid.Nil)
@@ -219,7 +219,7 @@ func TestIdentityAccount(t *testing.T) {
 	carol.Email = "carol@example.org"
 	t.Run("concurrent first calls create one user", func(t *testing.T) {
 		accounts := make([]postgres.Account, 8)
-		for _, err := range inParallel(len(accounts), func(i int) (err error) {
+		for _, err := range concurrently(len(accounts), func(i int) (err error) {
 			accounts[i], err = b.api.IdentityAccount(t.Context(), carol, 7)
 			return err
 		}) {

@@ -160,7 +160,7 @@ func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 	for attempt := 1; ; attempt++ {
 		err := db.deleteTopic(ctx, scope, id)
 		// A deadlock can occur with a concurrent transaction that assigns the topic to a document.
-		if attempt < maxTransitionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
+		if attempt < maxTransactionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
 			continue
 		}
 		return wrap(ctx, err, "delete topic %s", id)
@@ -224,8 +224,8 @@ const MaxSuggestedTopics = 100
 // SuggestTopics stores the topics that a classifier proposes for a document of the user. They
 // become the user's own topics and are marked as suggested. If a system topic or one of the user's
 // own topics already has the name, in any spelling (see topicKey), that topic is used instead.
-// SuggestTopics returns the topics with the proposed names in the same order. It leaves names out
-// that would exceed MaxSuggestedTopics, and all names if the user no longer exists.
+// SuggestTopics returns the topics with the proposed names in the same order. It leaves out names
+// that would exceed MaxSuggestedTopics. If the user no longer exists, it returns no topics.
 func (db *DB) SuggestTopics(
 	ctx context.Context, user uuid.UUID, topics []schema.Topic,
 ) ([]schema.Topic, error) {

@@ -18,20 +18,20 @@ const documentColumns = `id, user_id, object_key, filename, content_type, size, 
 	etag, charged_bytes, version, announcement, unpublished_at, topics_locked, provider, model,
 	created_at, url_issued_at, changed_at, uploaded_at, classified_at, gone_at`
 
-// maxTransitionAttempts is how often a transaction is attempted that the server aborts, for example
-// because of a deadlock.
-const maxTransitionAttempts = 3
+// maxTransactionAttempts is the largest number of attempts of a transaction that the server aborts,
+// for example because of a deadlock.
+const maxTransactionAttempts = 3
 
 // A DecideFunc changes a document and its owner's quota by a transition, and returns the decision.
 // It must be a pure function of its arguments.
 type DecideFunc func(*schema.Document, *schema.Quota) schema.Decision
 
-// Transition executes a transition of each of the documents in one transaction. It locks the
-// documents that exist, in the order of their ids, and then their owners' quotas, in the order of
-// the users' ids. It calls decide once for each document in the order of the ids, and writes the
-// changed documents, quotas and topics, and the object deletions. It returns all documents that
-// exist, ordered by id, as they are after the transaction. Documents of the same user share one
-// Quota.
+// Transition calls decide for each of the documents and writes its decisions, all in one
+// transaction. It locks the documents that exist, in the order of their ids, and then their owners'
+// quotas, in the order of the users' ids. It calls decide once for each document in the order of
+// the ids, and writes the changed documents, quotas and topics, and the object deletions. It
+// returns all documents that exist, ordered by id, as they are after the transaction. Documents of
+// the same user share one Quota.
 //
 // decide is called inside the transaction. If the server aborts the transaction, Transition starts
 // again. If Transition fails, nothing has changed, with one exception: after ErrUnavailable the
@@ -47,8 +47,9 @@ func (db *DB) Transition(
 	}
 	for attempt := 1; ; attempt++ {
 		docs, err := db.transition(ctx, ids, decide)
-		// If a topic is deleted concurrently, its foreign key is violated. The next attempt ignores it.
-		if attempt < maxTransitionAttempts && ctx.Err() == nil &&
+		// If a topic is deleted concurrently, the foreign key to it is violated. The next attempt ignores
+		// the topic.
+		if attempt < maxTransactionAttempts && ctx.Err() == nil &&
 			hasCode(err, deadlockDetected, serializationFailure, foreignKeyViolation) {
 			continue
 		}
@@ -126,12 +127,12 @@ func (tx *tx) lockQuotas(
 	return quotas, nil
 }
 
-// pendingWrites are the writes that the decisions of one transaction ask for.
+// pendingWrites are the writes that the decisions of one transaction require.
 type pendingWrites struct {
-	changed  []*schema.Document
-	versions []int64 // of the changed documents, before the change
-	deleted  []*schema.Document
-	topics   []topicSet
+	changed   []*schema.Document
+	versions  []int64            // of the changed documents, before the change
+	deletions []*schema.Document // documents whose objects are given up
+	topics    []topicSet
 }
 
 type topicSet struct {
@@ -152,7 +153,7 @@ func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.D
 		w.changed, w.versions = append(w.changed, d), append(w.versions, version)
 	}
 	if decision.DeleteObject {
-		w.deleted = append(w.deleted, d)
+		w.deletions = append(w.deletions, d)
 	}
 	if decision.Topics != nil {
 		w.topics = append(w.topics, topicSet{d.ID, decision.Topics})
@@ -175,8 +176,8 @@ func (tx *tx) write(
 			return fmt.Errorf("write topics: %w", err)
 		}
 	}
-	if len(w.deleted) > 0 {
-		if err := tx.requestDeletions(ctx, w.deleted); err != nil {
+	if len(w.deletions) > 0 {
+		if err := tx.requestDeletions(ctx, w.deletions); err != nil {
 			return fmt.Errorf("write object deletions: %w", err)
 		}
 	}

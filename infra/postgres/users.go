@@ -13,10 +13,10 @@ import (
 // ErrUserNotFound means that a user does not exist. Its code is schema.CodeNotFound.
 var ErrUserNotFound = &schema.Error{Code: schema.CodeNotFound, Detail: "There is no such user."}
 
-// An Account contains what is needed to verify a login.
+// An Account contains what is needed to verify a sign-in.
 type Account struct {
 	ID uuid.UUID `db:"id"`
-	// PasswordHash is empty if the user cannot log in with a password.
+	// PasswordHash is empty if the user cannot sign in with a password.
 	PasswordHash string      `db:"password_hash"`
 	Role         schema.Role `db:"role"`
 }
@@ -128,7 +128,7 @@ func translateForbidden(err error) error {
 type NewUser struct {
 	ID           uuid.UUID
 	Email        string
-	PasswordHash string // "" if the user cannot log in with a password
+	PasswordHash string // "" if the user cannot sign in with a password
 	Role         schema.Role
 	LimitBytes   int64 // schema.DefaultQuota if it is 0
 }

@@ -33,14 +33,14 @@ about documents: uploaded, rejected, classified and so on.
 // eventFlags select events.
 type eventFlags struct {
 	Since    timeFlag `aliases:"from" placeholder:"TIME" help:"Only events stored at or after this time: a duration before now (2h, 30d), a date or an RFC 3339 time. Alias: --from."`
-	User     string   `placeholder:"USER" help:"Only events about documents of this user: an e-mail address or an id. A removed user can be named by id."`
+	User     string   `placeholder:"USER" help:"Only events about documents of this user: an email address or an id. A removed user can be named by id."`
 	Document string   `placeholder:"ID" help:"Only events about this document."`
 	Prefix   string   `placeholder:"KEY" help:"Only events about objects whose key starts with this prefix."`
 	Kind     []string `placeholder:"KIND" help:"Only events of these kinds: created, removed, uploaded, classified, failed, rejected, expired, quarantined, deleting, deleted."`
 	Seq      string   `placeholder:"N[-M]" help:"Only the event with this sequence in the stream, or a range: N-M or N-."`
 }
 
-// selection returns the selection of the flags. If the user is named by an e-mail address,
+// selection returns the selection of the flags. If the user is named by an email address,
 // findOwner must add the user's id.
 func (f eventFlags) selection(until timeFlag) (s replay.Selection, err error) {
 	s = replay.Selection{
@@ -71,7 +71,7 @@ func documentID(text string) (uuid.UUID, error) {
 	return id, nil
 }
 
-// findOwner sets the id of the user if the selection names the user by an e-mail address.
+// findOwner sets the id of the user if the selection names the user by an email address.
 func findOwner(ctx context.Context, db *postgres.DB, s *replay.Selection) error {
 	if s.Email == "" || s.User != uuid.Nil {
 		return nil

@@ -24,7 +24,7 @@ type usersCommand struct {
 	Remove usersRemoveCommand `cmd:"" help:"Remove an account and all its documents."`
 }
 
-const userHelp = `USER is an e-mail address, ignoring case, or an id as "intray users list" shows
+const userHelp = `USER is an email address, ignoring case, or an id as "intray users list" shows
 it.
 
 Exit status: 0 success, 1 a failure or unknown user, 2 wrong usage, 3 the database is unreachable.`
@@ -81,7 +81,7 @@ func writeAccounts(w io.Writer, accounts []account, asJSON bool) error {
 	return nil
 }
 
-// findUser returns the user with an e-mail address or an id.
+// findUser returns the user with an email address or an id.
 func findUser(ctx context.Context, db *postgres.DB, addressOrID string) (schema.User, error) {
 	user, err := db.FindUser(ctx, addressOrID)
 	if errors.Is(err, postgres.ErrUserNotFound) {

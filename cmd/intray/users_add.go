@@ -21,7 +21,7 @@ import (
 
 type usersAddCommand struct {
 	cli.OwnerFlags
-	Email    string `arg:"" help:"E-mail address to log in with."`
+	Email    string `arg:"" help:"Email address to sign in with."`
 	Role     string `enum:"user,admin" default:"user" help:"Role of the user: user or admin."`
 	Quota    int64  `placeholder:"BYTES" help:"Quota in bytes. Default: DEFAULT_QUOTA_BYTES."`
 	Generate bool   `help:"Generate a password and print it. Without this flag, the password is read from standard input as one line."`
@@ -44,7 +44,7 @@ database is unreachable.`
 // Run adds the account.
 func (c usersAddCommand) Run(ctx context.Context) error {
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
-		return cli.Usage(fmt.Errorf("%q is not a valid e-mail address", c.Email))
+		return cli.Usage(fmt.Errorf("%q is not a valid email address", c.Email))
 	}
 	password, err := newPassword(c.Generate)
 	if err != nil {

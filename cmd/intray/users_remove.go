@@ -18,7 +18,7 @@ import (
 
 type usersRemoveCommand struct {
 	cli.OwnerFlags
-	User    string `arg:"" help:"E-mail address or id of the user."`
+	User    string `arg:"" help:"Email address or id of the user."`
 	Execute bool   `help:"Remove the user. Without this flag the command only shows what it would remove."`
 	JSON    bool   `help:"Print one JSON object."`
 }
@@ -27,7 +27,7 @@ type usersRemoveCommand struct {
 func (usersRemoveCommand) Help() string {
 	return `Removes a user permanently, with all documents, topics and sessions. The command first
 prevents the user from signing in, then removes the documents, and the account last; afterwards
-the e-mail address can be used again. The consumers delete the files later; "intray status" shows
+the email address can be used again. The consumers delete the files later; "intray status" shows
 how many deletions are pending. If the command is interrupted, run it again to continue. The last
 administrator cannot be removed.
 

@@ -15,7 +15,7 @@ import (
 
 type usersSetCommand struct {
 	cli.OwnerFlags
-	User       string  `arg:"" help:"E-mail address or id of the user."`
+	User       string  `arg:"" help:"Email address or id of the user."`
 	Quota      *int64  `placeholder:"BYTES" help:"New quota in bytes. It may be below the used bytes; new uploads are then rejected."`
 	Role       string  `enum:",user,admin" default:"" placeholder:"ROLE" help:"New role: user or admin. The last administrator cannot be demoted."`
 	Password   bool    `help:"Read a new password from standard input as one line. Ends all sessions of the user."`

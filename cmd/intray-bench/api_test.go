@@ -19,13 +19,13 @@ func testAPI(t *testing.T, s *stacktest.Stack) {
 	small := []string{"api", "--data", s.Dir, "--round", "30ms", "--rounds", "2", "--rows", "30"}
 
 	t.Run("reports and leaves nothing behind", func(t *testing.T) {
-		out, errs, code := stacktest.Run(t, nil, "intray-bench", append(small, "--json")...)
-		if code != 0 {
-			t.Fatalf("got status %d, want 0: %s", code, errs)
+		stdout, stderr, exit := stacktest.Run(t, nil, "intray-bench", append(small, "--json")...)
+		if exit != 0 {
+			t.Fatalf("got exit status %d, want 0: %s", exit, stderr)
 		}
 		var r bench.APIReport
-		if err := json.Unmarshal([]byte(out), &r); err != nil {
-			t.Fatalf("got %s, want a report: %v", out, err)
+		if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+			t.Fatalf("got %s, want a report: %v", stdout, err)
 		}
 		if len(r.Steps) != 2 || r.Rounds != 2 || r.Steps[0].OfFloor != 1 {
 			t.Errorf("got %+v, want 2 rounds, and the steps floor, whose ratio to itself is 1, and polls", r)
@@ -39,23 +39,23 @@ func testAPI(t *testing.T, s *stacktest.Stack) {
 	})
 
 	for _, c := range []struct {
-		name   string
-		args   []string
-		status int
-		want   []string // on standard output or standard error
+		name string
+		args []string
+		exit int
+		want []string // on standard output or standard error
 	}{
 		{"a table with progress", small, 0, []string{bench.StepURLs, "users: "}},
 		{"no rounds", append(small, "--rounds", "0"), 2, []string{"--rounds must be at least 1"}},
 		{"no stack", []string{"api", "--data", t.TempDir()}, 3, []string{"start \"intray up\""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			out, errs, status := stacktest.Run(t, nil, "intray-bench", c.args...)
-			if status != c.status {
-				t.Errorf("got status %d, want %d", status, c.status)
+			stdout, stderr, exit := stacktest.Run(t, nil, "intray-bench", c.args...)
+			if exit != c.exit {
+				t.Errorf("got exit status %d, want %d", exit, c.exit)
 			}
 			for _, want := range c.want {
-				if !strings.Contains(out+errs, want) {
-					t.Errorf("got %s%s, want %q in it", out, errs, want)
+				if !strings.Contains(stdout+stderr, want) {
+					t.Errorf("got %s%s, want %q in it", stdout, stderr, want)
 				}
 			}
 		})

@@ -16,7 +16,7 @@ type confirmCommand struct {
 	JSON      bool `help:"Print one JSON object instead of tables."`
 	Documents int  `default:"20000" help:"Number of documents in each of the two backlogs; 0 skips the backlogs."`
 	Users     int  `default:"50" help:"Number of users who own the documents."`
-	Folder    int  `default:"256" help:"Number of documents in each folder of the dense backlog. Real uploads of 256 ms share a folder."`
+	Folder    int  `default:"256" help:"Number of documents in each folder of the dense backlog. In real use, the documents of 256 ms share a folder."`
 	Single    int  `default:"2000" help:"Number of documents for the one-by-one handler; 0 skips it."`
 	Uploads   int  `default:"1000" help:"Number of uploads in the burst. Before it, a fifth of them are uploaded one at a time; 0 skips both."`
 	Rows      int  `default:"0" help:"Number of other, classified documents to insert first, to measure whether the size of the table matters."`

@@ -25,7 +25,7 @@ type documentsCommand struct {
 
 // Help describes the measurement.
 func (documentsCommand) Help() string {
-	return `Measures how fast documents become classified, as a client sees it, on the stack that
+	return `Measures how fast documents are classified, as a client sees it, on the stack that
 "intray up" runs:
 
 one page: the time from the response to the PUT of a PDF of one page until it is classified, one
@@ -35,7 +35,7 @@ mixed: the rate for PDF, text, HTML, CSV, mail and docx files, from the first PU
 one is classified.
 
 hostile: truncated, modified and recursive files, decompression bombs and random bytes. Each of
-them must reach a final status, each valid document uploaded with them must become classified, and
+them must reach a final status, each valid document uploaded with them must be classified, and
 the process of the consumers must not have been restarted. Otherwise the exit status is 1.
 
 The memory is that of "intray consume" and all its child processes, sampled every 20 ms (Linux

@@ -11,14 +11,14 @@ import (
 
 // testDocuments checks the report of a small measurement.
 func testDocuments(t *testing.T, s *stacktest.Stack) {
-	out, errs, status := stacktest.Run(t, nil, "intray-bench",
+	stdout, stderr, exit := stacktest.Run(t, nil, "intray-bench",
 		"documents", "--data", s.Dir, "--single", "2", "--mixed", "6", "--hostile", "10", "--json")
-	if status != 0 {
-		t.Fatalf("got status %d, want 0: %s", status, errs)
+	if exit != 0 {
+		t.Fatalf("got exit status %d, want 0: %s", exit, stderr)
 	}
 	var r bench.DocumentsReport
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
-		t.Fatalf("got %s, want a report: %v", out, err)
+	if err := json.Unmarshal([]byte(stdout), &r); err != nil {
+		t.Fatalf("got %s, want a report: %v", stdout, err)
 	}
 	hostile := 0
 	for end, n := range r.HostileOutcomes {
@@ -27,9 +27,9 @@ func testDocuments(t *testing.T, s *stacktest.Stack) {
 		}
 	}
 	if hostile != 10 || r.MixedOutcomes["classified"] != 6 || r.ValidOutcomes["classified"] != 1 {
-		t.Errorf("got %s, want 10 hostile files, and 6 and 1 others classified", out)
+		t.Errorf("got %s, want 10 hostile files, and 6 and 1 others classified", stdout)
 	}
 	if r.P50 <= 0 || r.PerSecond <= 0 || r.PeakMiB <= 0 || r.Restarted {
-		t.Errorf("got %s, want figures above 0 and no restart", out)
+		t.Errorf("got %s, want figures above 0 and no restart", stdout)
 	}
 }

@@ -13,7 +13,7 @@ type commands struct {
 	Confirm   confirmCommand     `cmd:"" help:"Measure the confirmation of uploads, from MinIO's event to uploaded."`
 	API       apiCommand         `cmd:"" name:"api" help:"Measure the API, compared with a handler that executes one SELECT."`
 	Classify  classifyCommand    `cmd:"" help:"Measure the builtin provider with public documents."`
-	Documents documentsCommand   `cmd:"" help:"Measure how fast uploaded documents become classified."`
+	Documents documentsCommand   `cmd:"" help:"Measure how fast uploaded documents are classified."`
 	Version   cli.VersionCommand `cmd:"" help:"Print the version, the commit and the platform of this program."`
 }
 

@@ -80,17 +80,17 @@ func TestAICheck(t *testing.T) {
 		"no such stack":    {nil, []string{"--data", "/nonexistent"}, 3, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, errs, exit := stacktest.Run(t, append(slices.Clip(base), c.environment...),
+			stdout, stderr, exit := stacktest.Run(t, append(slices.Clip(base), c.environment...),
 				"intray", append([]string{"ai", "check"}, c.args...)...)
-			if exit != c.exit || strings.Contains(out+errs, "sk-secret") {
-				t.Errorf("got exit status %d, want %d, and no secret in\n%s%s", exit, c.exit, out, errs)
+			if exit != c.exit || strings.Contains(stdout+stderr, "sk-secret") {
+				t.Errorf("got exit status %d, want %d, and no secret in\n%s%s", exit, c.exit, stdout, stderr)
 			}
-			expectText(t, out+errs, c.want...)
+			expectText(t, stdout+stderr, c.want...)
 		})
 	}
 
 	t.Run("as JSON", func(t *testing.T) {
-		out, _, _ := stacktest.Run(t, append(slices.Clip(base), ollama(works), openai(invalid)),
+		stdout, _, _ := stacktest.Run(t, append(slices.Clip(base), ollama(works), openai(invalid)),
 			"intray", "ai", "check", "--json")
 		type line struct {
 			Provider, Model, Result string
@@ -98,7 +98,7 @@ func TestAICheck(t *testing.T) {
 			Sorted                  bool
 		}
 		lines := map[string]line{}
-		for text := range strings.Lines(out) {
+		for text := range strings.Lines(stdout) {
 			var l line
 			if err := json.Unmarshal([]byte(text), &l); err != nil {
 				t.Fatalf("%s: %v", text, err)

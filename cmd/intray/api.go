@@ -175,7 +175,7 @@ func (c apiCommand) Run(ctx context.Context) error {
 	return serveWithPrivate(ctx, c.MetricsListen, metrics, server.log, public)
 }
 
-// config returns the configuration of the API that depends on settings alone.
+// config returns the configuration of the API as far as it depends only on the settings.
 func (c apiCommand) config() api.Config {
 	proxies := make([]netip.Prefix, len(c.TrustedProxies))
 	for i, p := range c.TrustedProxies {

@@ -172,10 +172,10 @@ func consume(t *testing.T, environment []string, names ...string) (stop func()) 
 	return stop
 }
 
-// environment returns the environment of a part that "up" runs.
-func (s *stack) environment(t *testing.T, part string) []string {
+// environment returns the environment of a server that "up" runs.
+func (s *stack) environment(t *testing.T, server string) []string {
 	t.Helper()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.PIDs[part]))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", s.PIDs[server]))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,13 +40,14 @@ func TestEndToEnd(t *testing.T) {
 	for name, value := range passedSettings {
 		t.Setenv(name, value)
 	}
-	// "up" must not pass these settings on. The address is not one of this machine.
+	// "up" must not pass these settings on. No machine has this address, so a server that got it could
+	// not listen.
 	t.Setenv("LISTEN", "192.0.2.1:1")
 	t.Setenv("METRICS_LISTEN", "192.0.2.1:1")
 	s := up(t)
 	alice := s.Login(t, "alice")
 
-	t.Run("files become classified", func(t *testing.T) { testClassified(t, alice.For(t)) })
+	t.Run("files are classified", func(t *testing.T) { testClassified(t, alice.For(t)) })
 	t.Run("an upload above the quota is rejected", func(t *testing.T) { testQuota(t, s) })
 	t.Run("a deletion releases the charge", func(t *testing.T) { testDelete(t, alice.For(t)) })
 	t.Run("a download returns the same bytes", func(t *testing.T) { testDownload(t, alice.For(t)) })
@@ -61,7 +62,9 @@ func TestEndToEnd(t *testing.T) {
 		}
 	})
 	t.Run("confirm while NATS is down", func(t *testing.T) { testNATSDown(t, s) })
-	t.Run("no upload is lost when parts are killed", func(t *testing.T) { testKilledParts(t, s) })
+	t.Run("no upload is lost when components are killed", func(t *testing.T) {
+		testKilledComponents(t, s)
+	})
 	t.Run("restart", func(t *testing.T) { testRestart(t, s) })
 	t.Run("no process is left after a kill", func(t *testing.T) {
 		s.Stop(syscall.SIGKILL)
@@ -156,7 +159,7 @@ func testQuota(t *testing.T, s *stack) {
 	var urls [2]stacktest.UploadURL
 	for i := range urls {
 		var err error
-		if urls[i], err = bob.Ask("sixty.txt", "text/plain", 60); err != nil {
+		if urls[i], err = bob.RequestURL("sixty.txt", "text/plain", 60); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -182,10 +185,10 @@ func testQuota(t *testing.T, s *stack) {
 	stacktest.Await(t, 10*time.Second, "the deletion of the rejected object", func() error {
 		var n int
 		err := db.Get(&n, `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`)
-		if err != nil || n > 0 {
-			return fmt.Errorf("%d object deletions are pending: %w", n, err)
+		if err == nil && n > 0 {
+			err = fmt.Errorf("got %d pending object deletions, want 0", n)
 		}
-		return nil
+		return err
 	})
 	status, problem, err := bob.Call("POST", "/api/documents/upload-url",
 		map[string]any{"filename": "b", "content_type": "text/plain", "size": 41}, nil)
@@ -203,10 +206,10 @@ func testDelete(t *testing.T, c *stacktest.Client) {
 	c.Must("DELETE", "/api/documents/"+id, nil, nil, http.StatusAccepted)
 	stacktest.Await(t, 10*time.Second, "the document to be gone", func() error {
 		status, _, err := c.Call("GET", "/api/documents/"+id, nil, nil)
-		if err != nil || status != http.StatusNotFound {
-			return fmt.Errorf("got status %d: %w", status, err)
+		if err == nil && status != http.StatusNotFound {
+			err = fmt.Errorf("got status %d, want 404", status)
 		}
-		return nil
+		return err
 	})
 	if got := c.Used(); got != before {
 		t.Errorf("got %d used bytes, want %d", got, before)
@@ -239,7 +242,7 @@ func testDownload(t *testing.T, c *stacktest.Client) {
 // testNATSDown suspends NATS with SIGSTOP, because "up" would restart a process that has ended.
 func testNATSDown(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
-	u, err := alice.Ask("late.txt", "text/plain", len(invoice))
+	u, err := alice.RequestURL("late.txt", "text/plain", len(invoice))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -261,9 +264,9 @@ func testNATSDown(t *testing.T, s *stack) {
 	alice.Becomes(u.Document.ID, 90*time.Second, "classified")
 }
 
-// testKilledParts uploads continuously while the parts are killed one after another. Every upload
-// whose PUT succeeded must be confirmed.
-func testKilledParts(t *testing.T, s *stack) {
+// testKilledComponents uploads continuously while the components are killed one after another.
+// Every upload whose PUT succeeded must be confirmed.
+func testKilledComponents(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
 	var mu sync.Mutex
 	var uploaded []string // ids of documents whose PUT succeeded
@@ -278,7 +281,7 @@ func testKilledParts(t *testing.T, s *stack) {
 				default:
 				}
 				content := fmt.Appendf(nil, "document %d of worker %d", i, worker)
-				u, err := alice.Ask("k.txt", "text/plain", len(content))
+				u, err := alice.RequestURL("k.txt", "text/plain", len(content))
 				if err == nil {
 					err = alice.Put(u, content)
 				}
@@ -303,9 +306,9 @@ func testKilledParts(t *testing.T, s *stack) {
 			return nil
 		})
 	}
-	for _, part := range []string{"nats", "postgres", "minio", "api", "consume", "gateway"} {
+	for _, component := range []string{"nats", "postgres", "minio", "api", "consume", "gateway"} {
 		awaitUploads(20)
-		s.Kill(part)
+		s.Kill(component)
 	}
 	awaitUploads(20)
 	close(stop)
@@ -352,7 +355,7 @@ func (s *stack) database(t *testing.T) *sqlx.DB {
 func testRestart(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
 	used := alice.Used()
-	before, err := alice.Ask("over the restart.txt", "text/plain", len(invoice))
+	before, err := alice.RequestURL("across the restart.txt", "text/plain", len(invoice))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,11 +52,11 @@ func testEventsList(t *testing.T, s *eventStack) {
 	})
 	t.Run("of a document", func(t *testing.T) {
 		got := map[string]int{}
-		for _, e := range s.list(t, "--document", s.letters[0]) {
+		for _, e := range s.list(t, "--document", s.aliceDocs[0]) {
 			got[e.Kind]++
-			if e.Document != s.letters[0] || e.Email != "alice@intray.local" ||
+			if e.Document != s.aliceDocs[0] || e.Email != "alice@intray.local" ||
 				e.Status != "classified" {
-				t.Errorf("got event %+v, want document %s of alice, classified", e, s.letters[0])
+				t.Errorf("got event %+v, want document %s of alice, classified", e, s.aliceDocs[0])
 			}
 		}
 		want := map[string]int{"created": 2, "uploaded": 1, "classified": 1}
@@ -65,18 +65,18 @@ func testEventsList(t *testing.T, s *eventStack) {
 		}
 	})
 	t.Run("of a deleted document", func(t *testing.T) {
-		got := s.list(t, "--document", s.deleted, "--stream", "bucket", "--kind", "removed")
+		got := s.list(t, "--document", s.bobDeleted, "--stream", "bucket", "--kind", "removed")
 		if len(got) == 0 || got[0].Status != "gone" {
 			t.Errorf("got %+v, want removed events of a document that is gone", got)
 		}
 	})
 	t.Run("of a user", func(t *testing.T) {
 		for _, e := range s.list(t, "--user", "BOB@intray.local") {
-			if e.Document == s.empty || slices.Contains(s.letters, e.Document) {
+			if e.Document == s.aliceEmpty || slices.Contains(s.aliceDocs, e.Document) {
 				t.Errorf("got %+v, want only events of bob's documents", e)
 			}
 		}
-		id := s.list(t, "--document", s.empty)[0].User
+		id := s.list(t, "--document", s.aliceEmpty)[0].User
 		got, want := len(s.list(t, "--user", id)), len(s.list(t, "--user", "alice@intray.local"))
 		if got == 0 || got != want {
 			t.Errorf("got %d events by the id of a user, want %d as by the address", got, want)
@@ -89,7 +89,7 @@ func testEventsList(t *testing.T, s *eventStack) {
 		"of a range of sequences": {[]string{"--seq", "2-4", "--stream", "bucket"}, 3},
 		"of the future":           {[]string{"--since", "2999-01-01"}, 0},
 		"of the far past":         {[]string{"--from", "2000-01-01", "--to", "2001-01-01"}, 0},
-		"of a key":                {[]string{"--prefix", objectKey(s.empty)}, 4},
+		"of a key":                {[]string{"--prefix", objectKey(s.aliceEmpty)}, 4},
 		"with a limit":            {[]string{"--limit", "7"}, 7},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -103,7 +103,7 @@ func testEventsList(t *testing.T, s *eventStack) {
 		if got := strings.Count(out, "\n"); got != 2 {
 			t.Errorf("got %d lines, want 2:\n%s", got, out)
 		}
-		expectText(t, out, s.empty, "failed no_text")
+		expectText(t, out, s.aliceEmpty, "failed no_text")
 	})
 }
 
@@ -124,7 +124,7 @@ func testEventsFollow(t *testing.T, s *eventStack) {
 		t.Fatal(err)
 	}
 	id := s.alice.Upload("late.txt", "text/plain", []byte(invoice))
-	s.letters = append(s.letters, id)
+	s.aliceDocs = append(s.aliceDocs, id)
 	got := map[string]int{}
 	lines := bufio.NewScanner(out)
 	for got["created"] < 2 || got["classified"] < 1 {
@@ -154,15 +154,17 @@ func testEventsShow(t *testing.T, s *eventStack) {
 		id   string
 		want []string // in this order
 	}{
-		"classified": {s.letters[0], []string{
+		"classified": {s.aliceDocs[0], []string{
 			"alice@intray.local", "upload URL issued", "bucket event: created", "became uploaded",
 			"became classified",
 		}},
-		"failed": {s.empty, []string{"failed no_text", "became uploaded", "became failed (no_text)"}},
-		"of another type than declared": {s.notes[0], []string{
+		"failed": {s.aliceEmpty, []string{
+			"failed no_text", "became uploaded", "became failed (no_text)",
+		}},
+		"of another type than declared": {s.bobDocs[0], []string{
 			"note.txt", "text/plain, which differs from the declared type", "application/pdf",
 		}},
-		"deleted": {s.deleted, []string{
+		"deleted": {s.bobDeleted, []string{
 			"gone", "became classified", "object given up", "object deleted",
 		}},
 	} {
@@ -183,7 +185,7 @@ func testEventsShow(t *testing.T, s *eventStack) {
 			Status string
 			Story  []struct{ What string }
 		}
-		out := s.operator(t, 0, "events", "show", "--json", s.deleted)
+		out := s.operator(t, 0, "events", "show", "--json", s.bobDeleted)
 		if err := json.Unmarshal([]byte(out), &got); err != nil {
 			t.Fatal(err)
 		}

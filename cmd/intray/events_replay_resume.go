@@ -15,8 +15,8 @@ type replayResumeCommand struct {
 
 // Help describes the effect.
 func (replayResumeCommand) Help() string {
-	return `The replay continues after the last event that was published, at the rate with which it
-was started.
+	return `The replay continues after the last event that it published, at the rate with which it was
+started.
 
 ` + eventsHelp
 }

@@ -140,7 +140,7 @@ func testReplayOfEverything(t *testing.T, s *eventStack) {
 		}
 	}
 	s.expectUnchanged(t, before)
-	s.expectNoObject(t, objectKey(s.deleted))
+	s.expectNoObject(t, objectKey(s.bobDeleted))
 	stream, err := s.js.Stream(t.Context(), schema.StreamReplay)
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func testReplayOfEverything(t *testing.T, s *eventStack) {
 		t.Errorf("got %d messages in the stream after the replays, want 0", got)
 	}
 	t.Run("history of a document", func(t *testing.T) {
-		story := s.operator(t, 0, "events", "show", s.letters[0])
+		story := s.operator(t, 0, "events", "show", s.aliceDocs[0])
 		expectText(t, story, ": a test")
 		confirms := strings.Count(story, "replay to confirm: unchanged")
 		classifies := strings.Count(story, "replay to classify: ")
@@ -183,11 +183,11 @@ func (s *eventStack) makePending(t *testing.T, id string) {
 
 func testReplayOnlyFailed(t *testing.T, s *eventStack) {
 	used := s.alice.Used()
-	s.makePending(t, s.letters[1])
+	s.makePending(t, s.aliceDocs[1])
 	// The document has two events. The first one confirms it.
 	s.replay(t, 0, "--to", "confirm", "--only-failed", "--user", "alice@intray.local").
 		expectDone(t, counts{matched: 2, applied: 1, unchanged: 1})
-	s.alice.Becomes(s.letters[1], time.Minute, "classified")
+	s.alice.Becomes(s.aliceDocs[1], time.Minute, "classified")
 	if got := s.alice.Used(); got != used {
 		t.Errorf("got %d used bytes, want %d", got, used)
 	}
@@ -208,7 +208,7 @@ func (s *eventStack) topics(t *testing.T, id string) (names string) {
 }
 
 func testReplayToClassify(t *testing.T, s *eventStack) {
-	manual, wrong, failed := s.letters[2], s.letters[3], s.letters[4]
+	manual, wrong, failed := s.aliceDocs[2], s.aliceDocs[3], s.aliceDocs[4]
 	right := s.topics(t, wrong)
 	for _, statement := range []string{
 		`DELETE FROM document_topics WHERE document_id IN ($1, $2, $3)`,
@@ -346,7 +346,7 @@ func testReplayCancel(t *testing.T, s *eventStack) {
 }
 
 func testReplayKilled(t *testing.T, s *eventStack) {
-	s.makePending(t, s.letters[5]) // its events are among the last ones of the replay
+	s.makePending(t, s.aliceDocs[5]) // its events are among the last ones of the replay
 	delivered := s.delivered(t, schema.StreamReplay, "confirm")
 	c, out := s.startSlowReplay(t, "killed", resumedRate)
 	if err := c.Process.Kill(); err != nil {
@@ -371,7 +371,7 @@ func testReplayKilled(t *testing.T, s *eventStack) {
 			t.Errorf("got %d events delivered, want %d", got, r.Matched)
 		}
 	})
-	s.alice.Becomes(s.letters[5], time.Minute, "classified")
+	s.alice.Becomes(s.aliceDocs[5], time.Minute, "classified")
 	s.awaitIdle(t)
 }
 
@@ -379,7 +379,7 @@ func testReplayOverlap(t *testing.T, s *eventStack) {
 	c, out := s.startSlowReplay(t, "first", endlessRate, "--user", "alice@intray.local")
 	t.Run("the same events", func(t *testing.T) {
 		_, stderr, exit := s.run(t, "events", "replay", "--to", "confirm", "--execute",
-			"--reason", "x", "--document", s.letters[0], "--name", "second")
+			"--reason", "x", "--document", s.aliceDocs[0], "--name", "second")
 		if exit != 1 {
 			t.Errorf("got exit status %d, want 1", exit)
 		}
@@ -390,12 +390,12 @@ func testReplayOverlap(t *testing.T, s *eventStack) {
 			expectDone(t, counts{matched: 10, unchanged: 10})
 	})
 	t.Run("another consumer", func(t *testing.T) {
-		s.replay(t, 0, "--to", "classify", "--document", s.letters[0])
+		s.replay(t, 0, "--to", "classify", "--document", s.aliceDocs[0])
 	})
 	s.operator(t, 0, "events", "replay", "cancel", "first")
 	expectExit(t, c, out, 1)
 	t.Run("the same events after a cancel", func(t *testing.T) {
-		s.replay(t, 0, "--to", "confirm", "--document", s.letters[0], "--name", "second").
+		s.replay(t, 0, "--to", "confirm", "--document", s.aliceDocs[0], "--name", "second").
 			expectDone(t, counts{matched: 2, unchanged: 2})
 	})
 	t.Run("a name that is in use", func(t *testing.T) {
@@ -405,7 +405,7 @@ func testReplayOverlap(t *testing.T, s *eventStack) {
 }
 
 func testReplayFromBucket(t *testing.T, s *eventStack) {
-	s.makePending(t, s.notes[0])
+	s.makePending(t, s.bobDocs[0])
 	stream, err := s.js.Stream(t.Context(), schema.StreamBucket)
 	if err != nil {
 		t.Fatal(err)
@@ -427,7 +427,7 @@ func testReplayFromBucket(t *testing.T, s *eventStack) {
 	t.Run("to confirm", func(t *testing.T) {
 		s.replay(t, 0, "--to", "confirm", "--from-bucket", "--user", "bob@intray.local").
 			expectDone(t, counts{matched: 4, applied: 1, unchanged: 3})
-		s.bob.For(t).Becomes(s.notes[0], time.Minute, "classified")
+		s.bob.For(t).Becomes(s.bobDocs[0], time.Minute, "classified")
 	})
 	t.Run("to classify", func(t *testing.T) {
 		s.replay(t, 0, "--to", "classify", "--from-bucket").

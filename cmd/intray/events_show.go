@@ -23,7 +23,7 @@ type eventsShowCommand struct {
 
 // Help describes what the history contains.
 func (eventsShowCommand) Help() string {
-	return `Shows the stored history of one document, in the order of time: upload URLs, the events
+	return `Shows the stored history of one document in chronological order: upload URLs, the events
 of its object, each status with its reason, failed and postponed attempts, dead letters, replays,
 and the deletion of its object. Events are stored for 30 days. Failed attempts are deleted with
 the document.

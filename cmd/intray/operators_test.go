@@ -53,10 +53,10 @@ func testSystemOfEnvironment(t *testing.T, s *stack) {
 		"no stack":          {nil, "reconcile --data " + filepath.Join(t.TempDir(), "none"), 3},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out, errs, got := stacktest.Run(t, c.environment, "intray", strings.Fields(c.command)...)
-			if got != c.want || (got > 1 && errs == "") {
+			stdout, stderr, got := stacktest.Run(t, c.environment, "intray", strings.Fields(c.command)...)
+			if got != c.want || (got > 1 && stderr == "") {
 				t.Errorf("got exit status %d, want %d, with an error message if it is above 1:\n%s%s",
-					got, c.want, out, errs)
+					got, c.want, stdout, stderr)
 			}
 		})
 	}
@@ -67,9 +67,9 @@ func testSystemOfEnvironment(t *testing.T, s *stack) {
 			t.Fatal(err)
 		}
 		settings := []string{database, "NATS_URL=nats://" + unused, "NATS_PASSWORD=x"}
-		_, errs, got := stacktest.Run(t, settings, "intray", "deadletters", "retry", "--all")
+		_, stderr, got := stacktest.Run(t, settings, "intray", "deadletters", "retry", "--all")
 		if got != 3 {
-			t.Errorf("got exit status %d, want 3: %s", got, errs)
+			t.Errorf("got exit status %d, want 3: %s", got, stderr)
 		}
 	})
 }

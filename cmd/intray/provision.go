@@ -16,7 +16,7 @@ import (
 )
 
 type provisionCommand struct {
-	RemoveKey []string `placeholder:"NAME" help:"Afterwards remove this MinIO access key, which was replaced by another one. URLs that it signed become invalid."`
+	RemoveKey []string `placeholder:"NAME" help:"After provisioning, remove this MinIO access key, which another key has replaced. URLs that it signed become invalid."`
 
 	cli.LogSettings `group:"Logs:"`
 

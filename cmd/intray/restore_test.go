@@ -19,8 +19,9 @@ import (
 )
 
 // TestRestoreInMaintenanceMode deletes a document after a backup and restores the database and the
-// bucket. The document must exist again. Without maintenance mode, the sweeper would delete the
-// restored object, because the database from before the restore says that it was given up.
+// bucket. The document must exist again. Without maintenance mode, the sweeper would run with the
+// database that is about to be replaced. That database has given up the object, so the sweeper
+// would delete the restored object.
 func TestRestoreInMaintenanceMode(t *testing.T) {
 	s := up(t)
 	alice := s.Login(t, "alice")
@@ -74,9 +75,9 @@ func (s *stack) maintain(t *testing.T, f func(*sqlx.DB)) {
 	s.Stop(syscall.SIGTERM)
 	s.Start("--maintenance")
 	defer s.Stop(syscall.SIGTERM)
-	for _, part := range []string{"api", "consume", "gateway"} {
-		if pid := s.PIDs[part]; pid != 0 {
-			t.Errorf("%s: got process %d in maintenance mode, want none", part, pid)
+	for _, server := range []string{"api", "consume", "gateway"} {
+		if pid := s.PIDs[server]; pid != 0 {
+			t.Errorf("%s: got process %d in maintenance mode, want none", server, pid)
 		}
 	}
 	text, err := os.ReadFile(filepath.Join(s.Dir, "secrets.json"))

@@ -185,23 +185,23 @@ func TestComposeSetsEverySetting(t *testing.T) {
 
 func TestUpPassesSettingsOn(t *testing.T) {
 	every := everyCommand(t)
-	for _, part := range parts {
-		t.Run(part, func(t *testing.T) {
+	for _, server := range ownServers {
+		t.Run(server, func(t *testing.T) {
 			want := []string{"PATH=" + os.Getenv("PATH")}
-			for name := range settings(every[part]) {
-				t.Setenv(name, "up's "+name)
+			for name := range settings(every[server]) {
+				t.Setenv(name, "given "+name)
 				if name == "LISTEN" || name == "METRICS_LISTEN" {
-					want = append(want, name+"=decided")
+					want = append(want, name+"=up's own")
 				} else {
-					want = append(want, name+"=up's "+name)
+					want = append(want, name+"=given "+name)
 				}
 			}
-			decided := map[string]string{"METRICS_LISTEN": "decided"}
-			if part != "consume" {
-				decided["LISTEN"] = "decided"
+			own := map[string]string{"METRICS_LISTEN": "up's own"}
+			if server != "consume" {
+				own["LISTEN"] = "up's own"
 			}
 			slices.Sort(want)
-			if got := partEnvironment(every[part], decided); !slices.Equal(got, want) {
+			if got := serverEnvironment(every[server], own); !slices.Equal(got, want) {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
@@ -209,7 +209,7 @@ func TestUpPassesSettingsOn(t *testing.T) {
 	t.Run("defaults", func(t *testing.T) {
 		t.Setenv("DEFAULT_AI_PROVIDER", "")
 		t.Setenv("DEFAULT_AI_MODEL", "")
-		got := partEnvironment(every["consume"], nil)
+		got := serverEnvironment(every["consume"], nil)
 		if !slices.Contains(got, "DEFAULT_AI_PROVIDER=builtin") {
 			t.Errorf("got %q, want the provider builtin", got)
 		}
@@ -219,7 +219,7 @@ func TestUpPassesSettingsOn(t *testing.T) {
 	})
 }
 
-func TestUpRefusesInvalidSettingsOfItsParts(t *testing.T) {
+func TestUpRefusesInvalidSettingsOfItsServers(t *testing.T) {
 	for name, value := range map[string]string{
 		"SESSION_IDLE": "soon", "READS_PER_SECOND": "0", "AI_CONCURRENT_CALLS": "65",
 		"MAX_CONNECTIONS": "many", "OLLAMA_URL": "http://u:p@h",

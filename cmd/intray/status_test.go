@@ -121,7 +121,7 @@ func testStatusDeadLetter(t *testing.T, s *stack) {
 // document is queued.
 func testStatusFailedAttempts(t *testing.T, s *stack) {
 	db := s.database(t)
-	u, err := s.Login(t, "alice").Ask("never.txt", "text/plain", 5)
+	u, err := s.Login(t, "alice").RequestURL("never.txt", "text/plain", 5)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -157,18 +157,18 @@ func testMetrics(t *testing.T, s *stack) {
 	_, _, _ = alice.Call("GET", "/api/documents/"+strings.Repeat("x", 40), nil, nil)
 	_, _, _ = alice.Call("GET", "/made/up/path", nil, nil)
 	var text string
-	for _, part := range []string{"api", "consume", "gateway"} {
-		address := s.privateAddress(t, part)
+	for _, server := range []string{"api", "consume", "gateway"} {
+		address := s.privateAddress(t, server)
 		shown := scrape(t, address)
 		if !strings.Contains(shown, "\nintray_build_info{") {
-			t.Errorf("%s: got no intray_build_info, want it among the metrics", part)
+			t.Errorf("%s: got no intray_build_info, want it among the metrics", server)
 		}
 		for _, path := range []string{"/healthz", "/debug/pprof/heap"} {
 			if got := statusOf(t, address+path); got != http.StatusOK {
-				t.Errorf("%s: got status %d for %s, want 200", part, got, path)
+				t.Errorf("%s: got status %d for %s, want 200", server, got, path)
 			}
 		}
-		log, err := os.ReadFile(filepath.Join(s.Dir, "log", part+".log"))
+		log, err := os.ReadFile(filepath.Join(s.Dir, "log", server+".log"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -239,10 +239,10 @@ func testMetrics(t *testing.T, s *stack) {
 	}
 }
 
-// privateAddress returns the URL of the private listener of a part.
-func (s *stack) privateAddress(t *testing.T, part string) string {
+// privateAddress returns the URL of the private listener of a server.
+func (s *stack) privateAddress(t *testing.T, server string) string {
 	t.Helper()
-	port, err := local.ReadPort(s.Dir, part+"_metrics")
+	port, err := local.ReadPort(s.Dir, server+"_metrics")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,10 +45,10 @@ passed on from the environment, except addresses, passwords and keys, which this
 itself. If DEFAULT_AI_PROVIDER is not set, it is builtin.`
 }
 
-// Validate returns an error if a setting is invalid for one of the parts, so that the command
+// Validate returns an error if a setting is invalid for one of the servers, so that the command
 // fails before it starts anything.
 func (upCommand) Validate(parsed *kong.Context) error {
-	for _, name := range parts {
+	for _, name := range ownServers {
 		if err := cli.CheckSettings(command(parsed.Model, name)); err != nil {
 			return err
 		}
@@ -75,7 +75,7 @@ func (c upCommand) Run(ctx context.Context, parser *kong.Kong) error {
 	defer servers.Close()
 	stack := local.Stack{MinIO: local.StackMinIO{Bucket: bucket}, Accounts: []local.Account{}}
 	if !c.Maintenance {
-		if stack, err = c.startParts(ctx, servers, parser.Model); err != nil {
+		if stack, err = c.startOwnServers(ctx, servers, parser.Model); err != nil {
 			return err
 		}
 	}
@@ -137,9 +137,9 @@ func checkAddress(ctx context.Context, address string) error {
 	return l.Close()
 }
 
-// startParts migrates the database, provisions the running servers and starts the parts of
-// Intray.
-func (c upCommand) startParts(
+// startOwnServers migrates the database, provisions PostgreSQL, NATS and MinIO, and starts Intray's
+// own servers.
+func (c upCommand) startOwnServers(
 	ctx context.Context, servers *local.Servers, model *kong.Application,
 ) (local.Stack, error) {
 	e, err := newEnvironment(ctx, servers, c.Listen)

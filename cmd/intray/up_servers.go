@@ -22,7 +22,7 @@ import (
 // bucket is the name of the bucket of the stack.
 const bucket = "documents"
 
-// environment holds the addresses and credentials that up sets for the parts of the stack.
+// environment holds the addresses and credentials that up sets for its processes.
 type environment struct {
 	servers *local.Servers
 	listen  string            // the API's address
@@ -61,8 +61,8 @@ func newEnvironment(
 		}
 	}
 	names := []string{"gateway"}
-	for _, part := range parts {
-		names = append(names, metricsPort(part))
+	for _, server := range ownServers {
+		names = append(names, metricsPort(server))
 	}
 	for _, name := range names {
 		port, err := servers.Port(ctx, name)
@@ -74,8 +74,8 @@ func newEnvironment(
 	return e, nil
 }
 
-// metricsPort returns the name under which the port of a part's private listener is stored.
-func metricsPort(part string) string { return part + "_metrics" }
+// metricsPort returns the name under which the port of a server's private listener is stored.
+func metricsPort(server string) string { return server + "_metrics" }
 
 func (e environment) address(name string) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.ports[name]))
@@ -106,33 +106,33 @@ func (e environment) provision() provisionCommand {
 	return s
 }
 
-// parts are the commands that up runs as processes of their own. They are started in this order
+// ownServers are the commands that up runs as Intray's own servers. They are started in this order
 // and stopped in the reverse order.
-var parts = []string{"consume", "api", "gateway"}
+var ownServers = []string{"consume", "api", "gateway"}
 
-// processes returns the processes of the parts.
+// processes returns the processes of Intray's own servers.
 func (e environment) processes(model *kong.Application) []local.Process {
-	processes := make([]local.Process, len(parts))
-	for i, name := range parts {
+	processes := make([]local.Process, len(ownServers))
+	for i, name := range ownServers {
 		own := e.ownSettings(name)
 		// A server that has a public listener opens it last.
 		health := "http://" + cmp.Or(own["LISTEN"], own["METRICS_LISTEN"]) + "/healthz"
 		processes[i] = local.Process{
-			Name: name, Args: []string{name}, Env: partEnvironment(command(model, name), own),
+			Name: name, Args: []string{name}, Env: serverEnvironment(command(model, name), own),
 			Ready: func(ctx context.Context) error { return cli.Healthy(ctx, health) },
 		}
 	}
 	return processes
 }
 
-// ownSettings returns the settings of a part that up sets itself instead of passing them on.
-func (e environment) ownSettings(part string) map[string]string {
+// ownSettings returns the settings of a server that up sets itself instead of passing them on.
+func (e environment) ownSettings(server string) map[string]string {
 	s := e.provision()
 	set := map[string]string{
 		"MINIO_ENDPOINT": s.MinIOEndpoint.String(), "MINIO_BUCKET": bucket,
-		"METRICS_LISTEN": e.address(metricsPort(part)),
+		"METRICS_LISTEN": e.address(metricsPort(server)),
 	}
-	switch part {
+	switch server {
 	case "consume":
 		maps.Copy(set, map[string]string{
 			"DATABASE_URL": e.servers.PostgresAs("worker", e.secrets[secretWorker]),
@@ -164,11 +164,11 @@ func command(model *kong.Application, name string) *kong.Node {
 	return model.Children[i]
 }
 
-// partEnvironment returns the environment of a part. It contains the settings of the part from
-// the environment of this process, and own, which overrides them.
-func partEnvironment(part *kong.Node, own map[string]string) []string {
+// serverEnvironment returns the environment of a server. It contains the settings of the server
+// from the environment of this process, and own, which overrides them.
+func serverEnvironment(server *kong.Node, own map[string]string) []string {
 	set := map[string]string{"PATH": os.Getenv("PATH")}
-	for _, flag := range part.Flags {
+	for _, flag := range server.Flags {
 		for _, name := range flag.Envs {
 			set[name] = os.Getenv(name)
 			if name == "DEFAULT_AI_PROVIDER" {

@@ -146,7 +146,7 @@ func testUsersRemove(t *testing.T, s *stack) {
 	}
 	kept := admin.Upload("kept.txt", "text/plain", []byte(invoice))
 	admin.Becomes(kept, 30*time.Second, "classified")
-	late, err := alice.Ask("late.txt", "text/plain", len(invoice))
+	late, err := alice.RequestURL("late.txt", "text/plain", len(invoice))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,19 +164,19 @@ func (s *Stack) Stop(signal syscall.Signal) {
 	}
 }
 
-// Kill sends SIGKILL to one part and waits until it runs again, with another process id.
-func (s *Stack) Kill(part string) {
+// Kill sends SIGKILL to one component and waits until it runs again, with another process id.
+func (s *Stack) Kill(component string) {
 	s.t.Helper()
-	pid := s.PIDs[part]
+	pid := s.PIDs[component]
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		s.t.Fatalf("kill %s: %v", part, err)
+		s.t.Fatalf("kill %s: %v", component, err)
 	}
-	Await(s.t, time.Minute, part+" to be restarted", func() error {
+	Await(s.t, time.Minute, component+" to be restarted", func() error {
 		now, err := local.ReadStack(s.Dir)
 		if err != nil {
 			return err
 		}
-		if now.PIDs[part] == pid || now.PIDs[part] == 0 {
+		if now.PIDs[component] == pid || now.PIDs[component] == 0 {
 			return errors.New("not restarted yet")
 		}
 		s.Stack = now
@@ -231,7 +231,7 @@ type Client struct {
 	token string
 }
 
-// Client returns a client that has not logged in.
+// Client returns a client that is not signed in.
 func (s *Stack) Client(t testing.TB) *Client {
 	return &Client{t: t, api: s.API, HTTP: &http.Client{Timeout: 30 * time.Second}}
 }
@@ -244,7 +244,7 @@ func (c *Client) For(t testing.TB) *Client {
 	return &copied
 }
 
-// Login returns a client that has logged in to the development account NAME@intray.local.
+// Login returns a client that is signed in to the development account NAME@intray.local.
 func (s *Stack) Login(t testing.TB, name string) *Client {
 	t.Helper()
 	c := s.Client(t)
@@ -331,8 +331,8 @@ type UploadURL struct {
 	} `json:"upload"`
 }
 
-// Ask requests an upload URL.
-func (c *Client) Ask(filename, contentType string, size int) (UploadURL, error) {
+// RequestURL requests an upload URL.
+func (c *Client) RequestURL(filename, contentType string, size int) (UploadURL, error) {
 	var u UploadURL
 	status, problem, err := c.Call("POST", "/api/documents/upload-url",
 		map[string]any{"filename": filename, "content_type": contentType, "size": size}, &u)
@@ -367,7 +367,7 @@ func (c *Client) Put(u UploadURL, content []byte) error {
 // Upload requests an upload URL, uploads the content and returns the id of the document.
 func (c *Client) Upload(filename, contentType string, content []byte) (id string) {
 	c.t.Helper()
-	u, err := c.Ask(filename, contentType, len(content))
+	u, err := c.RequestURL(filename, contentType, len(content))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -384,8 +384,11 @@ func (c *Client) Becomes(id string, timeout time.Duration, statuses ...string) D
 	Await(c.t, timeout, fmt.Sprintf("document %s to be %v", id, statuses), func() error {
 		d = Document{}
 		status, problem, err := c.Call("GET", "/api/documents/"+id, nil, &d)
-		if err != nil || status != http.StatusOK {
-			return fmt.Errorf("got status %d: %s %w", status, problem, err)
+		if err != nil {
+			return err
+		}
+		if status != http.StatusOK {
+			return fmt.Errorf("got status %d, want 200: %s", status, problem)
 		}
 		if !slices.Contains(statuses, d.Status) {
 			return fmt.Errorf("the document is %s %s", d.Status, d.Reason)

@@ -12,8 +12,8 @@ import (
 
 var errDocumentNotFound = schema.Errorf(schema.CodeNotFound, "There is no such document.")
 
-// DocumentsByKey returns the documents whose objects have the keys, ordered by id. Keys of which
-// the database has no document are ignored.
+// DocumentsByKey returns the documents whose objects have the keys, ordered by id. Keys without a
+// document are ignored.
 func (db *DB) DocumentsByKey(ctx context.Context, keys []string) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find documents by object key",
 		`WHERE `+anyOf("object_key", "$1::text[]", len(keys))+` ORDER BY id`, array(keys))

@@ -16,9 +16,9 @@ type Identity struct {
 }
 
 // IdentityAccount returns the account of the identity's issuer and subject. If there is none, it
-// creates a user with the quota limit in bytes. It fails with schema.CodeUnauthenticated if it
-// would have to create a user and the identity has no email address or that of another user, or if
-// the user was deleted. The DB need not be bound to a user.
+// creates a user with a quota of limit bytes. It fails with schema.CodeUnauthenticated if the user
+// was deleted, if a new user would have no email address, or if another user has the address. The
+// DB need not be bound to a user.
 func (db *DB) IdentityAccount(ctx context.Context, i Identity, limit int64) (Account, error) {
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -41,7 +41,7 @@ func singleUserDatabase(t *testing.T) (url string, raw *sqlx.DB, alice, bob uuid
 }
 
 // A singleUserDocument is a row of the single-user schema, and the document that the migration
-// makes of it.
+// creates from it.
 type singleUserDocument struct {
 	name        string
 	owner       *uuid.UUID

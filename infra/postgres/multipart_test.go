@@ -13,7 +13,8 @@ import (
 	"intray/schema"
 )
 
-// begin records a multipart upload of the document whose last URL was issued the duration ago.
+// begin records a multipart upload of the document. The last URL of the upload was issued the given
+// duration ago.
 func (b *bundle) begin(
 	t testing.TB, d schema.Document, id string, ago time.Duration,
 ) schema.MultipartUpload {

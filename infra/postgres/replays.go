@@ -131,7 +131,7 @@ func (db *DB) DeletePlannedReplay(ctx context.Context, name string) error {
 
 // StartReplay changes the status of a planned replay to running. If another running or paused
 // replay to the same target has selected some of the same events, StartReplay changes nothing and
-// returns the name of that replay. All replays of generated events count as having the same events.
+// returns the name of that replay. Two replays of generated events always count as overlapping.
 func (db *DB) StartReplay(ctx context.Context, name string) (other string, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		var r struct {

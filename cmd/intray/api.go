@@ -34,7 +34,7 @@ type apiTokenSettings struct {
 	SecondaryTokenKey  string        `name:"token-key-secondary" env:"TOKEN_KEY_SECONDARY" secret:"" placeholder:"KEY" help:"Second key whose access tokens are accepted but that signs none. Set it while TOKEN_KEY is rotated."`
 	AccessTokenTTL     time.Duration `name:"access-token-ttl" env:"ACCESS_TOKEN_TTL" default:"15m" help:"Time after which an access token expires."`
 	SessionIdleTimeout time.Duration `name:"session-idle" env:"SESSION_IDLE" default:"720h" help:"Time after which a session ends if it is not refreshed."`
-	SessionTTL         time.Duration `name:"session-ttl" env:"SESSION_TTL" default:"2160h" help:"Time after its start at which a session ends in any case."`
+	SessionTTL         time.Duration `name:"session-ttl" env:"SESSION_TTL" default:"2160h" help:"Time after its start at which a session ends, even if it is used."`
 	OIDCIssuer         string        `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect provider whose tokens are accepted in addition to local accounts."`
 	OIDCAudience       string        `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"Audience that the tokens of OIDC_ISSUER must have."`
 }

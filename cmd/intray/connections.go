@@ -26,7 +26,7 @@ type connections struct {
 	stopTracing func()
 }
 
-// connect logs the start of the server with that name, starts its tracing and connects it to
+// connect logs the start of the server with the name, starts its tracing and connects it to
 // PostgreSQL and, as the NATS user, to NATS. The caller must close the connections.
 func (s serverSettings) connect(
 	ctx context.Context, name, natsUser string,

@@ -84,7 +84,7 @@ func (c consumeCommand) Validate() error {
 	return err
 }
 
-// runs reports whether the command runs the consumer with that name.
+// runs reports whether the command runs the named consumer.
 func (c consumeCommand) runs(name string) bool {
 	return len(c.Names) == 0 || slices.Contains(c.Names, name)
 }

@@ -34,9 +34,9 @@ type reconcileCommand struct {
 // Help describes the comparison and the exit status.
 func (reconcileCommand) Help() string {
 	return `Compares every object in the bucket with every document in the database, and the used
-bytes of every quota with the documents. It can run during uploads and deletions, because each
-difference is checked again before it is reported. docs/reconcile.md describes the kinds of
-differences and their repairs.
+bytes of every quota with the charges of the user's documents. It can run during uploads and
+deletions, because each difference is checked again before it is reported. docs/reconcile.md
+describes the kinds of differences and their repairs.
 
 Exit status: 0 no differences remain, 1 differences remain, 2 wrong usage, 3 a component is
 unreachable.`

@@ -27,8 +27,8 @@ const (
 	exitUnreachable = 3 // a component of the system cannot be reached
 )
 
-// Main runs the program with that name until it ends or is interrupted, and exits with its
-// status. The fields of grammar are its commands, as package kong describes.
+// Main runs the program with the name until it ends or is interrupted, and exits with its status.
+// The fields of grammar are its commands, as package kong describes.
 func Main(name, description string, grammar any) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	status := run(ctx, name, description, grammar)

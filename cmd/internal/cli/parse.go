@@ -18,8 +18,8 @@ import (
 // the name of the variable in lower case, with dashes.
 const secretTag = "secret"
 
-// New returns the parser of the program with that name. The fields of grammar are its commands,
-// as package kong describes.
+// New returns the parser of the program with the name. The fields of grammar are its commands, as
+// package kong describes.
 func New(name, description string, grammar any) (*kong.Kong, error) {
 	return kong.New(grammar, kong.Name(name), kong.Description(description),
 		kong.ConfigureHelp(kong.HelpOptions{WrapUpperBound: 100}),

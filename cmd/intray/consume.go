@@ -145,8 +145,8 @@ type wiring struct {
 	objects *minio.Objects
 }
 
-// consumers returns a function for each consumer that the settings name, which runs it. It
-// creates nothing that only other consumers need.
+// consumers returns, for each consumer that the settings name, a function that runs it. It creates
+// nothing that only other consumers need.
 func (w wiring) consumers() (runs []func(context.Context), err error) {
 	var names []string
 	for _, name := range consumerNames {

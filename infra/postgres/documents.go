@@ -171,8 +171,8 @@ func (db *DB) createDocument(
 	return d, true, nil
 }
 
-// existingDocument returns the document that was created with an idempotency key before. It fails
-// with schema.CodeInvalid if d describes another file.
+// existingDocument returns the document that an earlier request with the same idempotency key
+// created. It fails with schema.CodeInvalid if d describes another file.
 func (db *DB) existingDocument(
 	ctx context.Context, id uuid.UUID, d schema.Document,
 ) (schema.Document, error) {

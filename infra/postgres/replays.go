@@ -257,8 +257,8 @@ func (db *DB) DocumentTopics(ctx context.Context, id uuid.UUID) ([]schema.Docume
 // DocumentStates returns the state of documents, so that the caller can compare the states before
 // and after a consumer has handled an event. The keys of the map are the ids as text and the object
 // keys. The state of an id is the version, which classify increases. The state of an object key is
-// the ETag and the status, with all counted statuses as one, which confirm changes and classify
-// does not.
+// the ETag and the status, in which all counted statuses are the same. Confirm changes it, and
+// classify does not.
 func (db *DB) DocumentStates(
 	ctx context.Context, ids []uuid.UUID, keys []string,
 ) (map[string]string, error) {

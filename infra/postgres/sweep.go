@@ -39,11 +39,11 @@ func (db *DB) UnpublishedDocuments(
 		`WHERE unpublished_at < $1 ORDER BY unpublished_at, id LIMIT $2`, before, limit)
 }
 
-// UnclassifiedDocuments returns up to limit published documents, ordered by id, that have been
-// uploaded for longer than after and are still not classified. A document whose event was published
-// again n times is returned after (n+1)² times the duration. So the interval grows, but the
-// document is always returned again, because a stream can be lost any number of times. Documents
-// whose current event is a dead letter are left to an operator.
+// UnclassifiedDocuments returns up to limit published documents, ordered by id, that have the
+// status uploaded and have not changed for longer than after × (n+1)². n is how often the sweeper
+// has published the event again. So the interval grows, but there is no last time, because a stream
+// can be lost any number of times. Documents whose current event is a dead letter are left to an
+// operator.
 func (db *DB) UnclassifiedDocuments(
 	ctx context.Context, now time.Time, after time.Duration, limit int,
 ) ([]schema.Document, error) {

@@ -23,8 +23,8 @@ const (
 	StatusClassified Status = "classified"
 	// StatusFailed means that classification failed. Reason says why. The object can be downloaded.
 	StatusFailed Status = "failed"
-	// StatusRejected means that the object was refused and given up. Reason says why. The row stays
-	// readable for 24 hours.
+	// StatusRejected means that the object was refused and marked for deletion. Reason says why.
+	// The row stays readable for 24 hours.
 	StatusRejected Status = "rejected"
 	// StatusExpired means that no object arrived within an hour of the last URL. An object that
 	// arrives later is still confirmed. The row stays readable for 24 hours.

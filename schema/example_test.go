@@ -26,8 +26,8 @@ func ExampleDocument_Confirm() {
 	// uploaded false 300
 }
 
-// If the object exceeds the remaining quota, Confirm marks the document as rejected and gives up
-// its object.
+// If the object exceeds the remaining quota, Confirm marks the document as rejected and its object
+// for deletion.
 func ExampleDocument_Confirm_quotaExceeded() {
 	now := time.Now()
 	quota := schema.Quota{LimitBytes: 1000, UsedBytes: 900}

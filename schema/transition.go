@@ -17,9 +17,9 @@ type Decision struct {
 	// Changed reports whether the document was changed and its version increased. If so, its event
 	// must be published.
 	Changed bool
-	// DeleteObject reports whether the object at the document's key is given up. If so, the
-	// transaction records an object deletion. It is also set when an object is found at a key that
-	// was given up before.
+	// DeleteObject reports whether the object at the document's key is marked for deletion. If so,
+	// the transaction records an object deletion. It is also set when an object is found at a key
+	// whose object was marked for deletion before.
 	DeleteObject bool
 	// Topics, if not nil, replaces the topics of the document.
 	Topics []DocumentTopic
@@ -29,7 +29,7 @@ type Decision struct {
 //   - A pending or expired document becomes uploaded and is charged to the quota. It becomes
 //     rejected if the size is not the declared one or exceeds the remaining quota.
 //   - A counted document becomes quarantined if the object is not the one that was confirmed.
-//   - If the document is rejected or deleting, the object is given up again.
+//   - If the document is rejected or deleting, the object is marked for deletion again.
 //
 // A second call with the same object changes nothing.
 func (d *Document) Confirm(o Object, q *Quota, now time.Time) Decision {
@@ -151,8 +151,8 @@ func (d *Document) Expire(now time.Time) Decision {
 	return d.change(StatusExpired, ReasonNone, now)
 }
 
-// Delete marks a document as deleting at its owner's request and gives up its object. MarkGone
-// releases the charge once the object is gone.
+// Delete marks a document as deleting at its owner's request, and marks its object for deletion.
+// MarkGone releases the charge once the object is gone.
 func (d *Document) Delete(now time.Time) Decision {
 	if d.Status == StatusDeleting {
 		return Decision{}

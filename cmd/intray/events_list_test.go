@@ -165,7 +165,7 @@ func testEventsShow(t *testing.T, s *eventStack) {
 			"note.txt", "text/plain, which differs from the declared type", "application/pdf",
 		}},
 		"deleted": {s.bobDeleted, []string{
-			"gone", "became classified", "object given up", "object deleted",
+			"gone", "became classified", "object marked for deletion", "object deleted",
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

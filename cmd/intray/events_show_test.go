@@ -45,7 +45,7 @@ func TestStoryGolden(t *testing.T) {
 		"story_gone": {
 			ID: id, Status: "gone", ObjectKey: key,
 			Entries: []story.Entry{
-				entry(0, "object given up", key),
+				entry(0, "object marked for deletion", key),
 				entry(123456*time.Microsecond, "object deleted",
 					"if it is uploaded again, it is deleted again"),
 			},

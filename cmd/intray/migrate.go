@@ -35,7 +35,7 @@ that are no longer needed by the new schema. If MinIO is unreachable, the schema
 nevertheless, the command exits with status 3, and the consumers delete the objects later.`
 }
 
-// Run migrates the schema and deletes the objects that were given up.
+// Run migrates the schema and deletes the objects that are marked for deletion.
 func (c migrateUpCommand) Run(ctx context.Context) error {
 	log := c.Logger("migrate")
 	if err := postgres.Migrate(ctx, c.DatabaseURL, log); err != nil {
@@ -49,8 +49,8 @@ func (c migrateUpCommand) Run(ctx context.Context) error {
 	return c.drain(ctx, db, log)
 }
 
-// drain deletes the objects that were given up. It does not publish the events of the documents
-// that end with them, because NATS may not be running yet; the sweeper publishes them later.
+// drain deletes the objects that are marked for deletion. It does not publish the events of their
+// documents, because NATS may not be running yet; the sweeper publishes them later.
 func (c migrateUpCommand) drain(ctx context.Context, db *postgres.DB, log *slog.Logger) error {
 	remaining, err := db.PendingDeletions(ctx)
 	if err != nil || remaining == 0 {

@@ -20,8 +20,8 @@ import (
 
 // TestRestoreInMaintenanceMode deletes a document after a backup and restores the database and the
 // bucket. The document must exist again. Without maintenance mode, the sweeper would run with the
-// database that is about to be replaced. That database has given up the object, so the sweeper
-// would delete the restored object.
+// database that is about to be replaced. In that database the object is marked for deletion, so the
+// sweeper would delete the restored object.
 func TestRestoreInMaintenanceMode(t *testing.T) {
 	s := up(t)
 	alice := s.Login(t, "alice")

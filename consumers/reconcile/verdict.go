@@ -14,7 +14,7 @@ const (
 	// UnknownObject is an object at a key that the database has never known or no longer knows. It is
 	// only reported, unless Options.DeleteUnknown is set.
 	UnknownObject Kind = "unknown_object"
-	// StrayObject is an object that was given up and exists again. Fix deletes it again.
+	// StrayObject is an object that was marked for deletion and exists again. Fix deletes it again.
 	StrayObject Kind = "stray_object"
 	// MissingObject is a counted or deleting document without an object. Fix deletes the document and
 	// releases its charge.

@@ -5,8 +5,8 @@
 //     proved that there is no object;
 //   - publishes events that have been unpublished for a while, and publishes again the events of
 //     uploaded documents that classify has not received;
-//   - aborts multipart uploads that were given up;
-//   - deletes objects that were given up, periodically and as soon as a commit requests a deletion;
+//   - aborts multipart uploads that were abandoned;
+//   - deletes objects that are marked for deletion, periodically and as soon as a commit marks one;
 //   - purges rows that were kept only so that clients could read them for a while;
 //   - purges acknowledged messages from streams that are nearly full;
 //   - reconciles bucket and database once a day (package reconcile).

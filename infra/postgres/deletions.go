@@ -7,14 +7,13 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Deletion is an object deletion: an object that was given up and is to be deleted from the
-// bucket.
+// A Deletion is an object deletion: the object is marked for deletion from the bucket.
 type Deletion struct {
 	ObjectKey string `db:"object_key"`
-	// DocumentID is the document that gave the object up. Its row may no longer exist.
+	// DocumentID is the document whose object it was. Its row may no longer exist.
 	DocumentID uuid.NullUUID `db:"document_id"`
 	UserID     uuid.NullUUID `db:"user_id"`
-	// RequestedAt is when the object was last given up.
+	// RequestedAt is when the object was last marked for deletion.
 	RequestedAt time.Time `db:"requested_at"`
 	// Attempts is how often the deletion has failed since RequestedAt. LastError is why it failed
 	// last.
@@ -44,7 +43,7 @@ func (db *DB) PendingDeletions(ctx context.Context) (int, error) {
 
 // MarkDeleted records that deletions, as DueDeletions returned them, are done. The rows remain as
 // tombstones. A deletion that was requested again in the meantime stays due, because the object was
-// given up again after DueDeletions returned it.
+// marked for deletion again after DueDeletions returned it.
 func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 	keys, requested := make([]string, len(done)), make([]time.Time, len(done))
 	for i, d := range done {

@@ -113,7 +113,7 @@ func (db *DB) CountDocuments(ctx context.Context) (n int64, err error) {
 type ObjectKeyState struct {
 	// Document is the document whose object has the key, or nil.
 	Document *schema.Document
-	// RequestedAt is when the object was last given up, or nil.
+	// RequestedAt is when the object was last marked for deletion, or nil.
 	RequestedAt *time.Time
 	// DeletedAt is when the object was deleted, or nil if it was not.
 	DeletedAt *time.Time

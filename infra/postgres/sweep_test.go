@@ -95,7 +95,7 @@ func TestDeletionRequestedAgainStaysDue(t *testing.T) {
 	d := b.create(t, b.alice, "f", 1)
 	b.transition(t, d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
 		return d.Confirm(schema.Object{Size: 2}, q, time.Now())
-	}) // the document is rejected and its object given up
+	}) // the document is rejected and its object marked for deletion
 	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(time.Minute), 10)
 	must(t, err)
 	b.transition(t, d.ID, remove)
@@ -129,7 +129,7 @@ func TestObjectDeletions(t *testing.T) {
 			t.Errorf("RepeatDeletions: got %d and error %v, want %d", n, err, want)
 		}
 	}
-	t.Run("object that was not given up has no deletion to repeat", func(t *testing.T) {
+	t.Run("object that is not marked for deletion has no deletion to repeat", func(t *testing.T) {
 		wantRepeated(t, 0)
 	})
 	t.Run("object of a deleted document is due", func(t *testing.T) {
@@ -166,12 +166,12 @@ func TestObjectDeletions(t *testing.T) {
 			t.Errorf("got due deletions %+v, want one with 0 attempts", got)
 		}
 		b.markDeleted(t, d.ObjectKey)
-		b.transition(t, d.ID, confirm) // gives the object of the deleting document up again
+		b.transition(t, d.ID, confirm) // marks the object for deletion again
 		if got := due(t, soon); len(got) != 1 {
-			t.Errorf("object given up again: got due deletions %+v, want 1", got)
+			t.Errorf("object marked for deletion again: got due deletions %+v, want 1", got)
 		}
 	})
-	t.Run("role api can give up the objects of its user", func(t *testing.T) {
+	t.Run("role api can mark the objects of its user for deletion", func(t *testing.T) {
 		other := b.uploaded(t, b.bob, "f", 1)
 		for _, decide := range []postgres.DecideFunc{remove, confirm} {
 			ids := []uuid.UUID{other.ID}

@@ -131,7 +131,7 @@ func (tx *tx) lockQuotas(
 type pendingWrites struct {
 	changed   []*schema.Document
 	versions  []int64            // of the changed documents, before the change
-	deletions []*schema.Document // documents whose objects are given up
+	deletions []*schema.Document // documents whose objects are marked for deletion
 	topics    []topicSet
 }
 

@@ -17,7 +17,7 @@ const (
 	// MaxUnpublishedAge limits the time between the commit of a change and the publication of
 	// its event. The sweeper publishes unpublished events much earlier.
 	MaxUnpublishedAge = 5 * time.Minute
-	// MaxDeletionAge limits the time until an object that was given up is deleted.
+	// MaxDeletionAge limits the time until an object that is marked for deletion is deleted.
 	MaxDeletionAge = time.Hour
 	// MaxDeadLetters and MaxDrift are 0, because an operator must handle each dead letter and each
 	// difference that a reconciliation did not repair.

@@ -261,7 +261,7 @@ func (a *assembler) addDeletion(ctx context.Context) error {
 	if err != nil || !ok {
 		return err
 	}
-	a.add(d.RequestedAt, "object given up", d.ObjectKey)
+	a.add(d.RequestedAt, "object marked for deletion", d.ObjectKey)
 	if d.Attempts > 0 && deletedAt == nil {
 		a.add(time.Now(), "object not deleted yet",
 			fmt.Sprintf("%d attempts failed, the last with: %s; next attempt at %s",

@@ -73,7 +73,7 @@ func TestAssemble(t *testing.T) {
 		want := []string{
 			"upload URL issued", "bucket event: created", "classify: attempt 1 failed",
 			"classify: postponed", "confirm: dead-lettered", "classify: dead-lettered",
-			"object given up",
+			"object marked for deletion",
 		}
 		if !slices.Equal(got, want) {
 			t.Fatalf("got entries %q, want %q", got, want)

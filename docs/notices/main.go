@@ -220,7 +220,7 @@ func swaggerTexts(ctx context.Context) (all []text, err error) {
 
 const apacheEnd = "END OF TERMS AND CONDITIONS"
 
-// clean returns a text without blank ends and without tabs. Of the Apache license it leaves out
+// clean returns content without blank ends and without tabs. Of the Apache license it leaves out
 // the appendix, which says how to apply it, unless another license follows.
 func clean(content string) string {
 	content = strings.ReplaceAll(content, "\r\n", "\n")
@@ -236,7 +236,7 @@ func clean(content string) string {
 	return strings.Trim(strings.Join(lines, "\n"), "\n")
 }
 
-// add adds a text to all, or its owner to the same text that is there.
+// add adds t to all. If all already contains the same text, add adds only the owner of t to it.
 func add(all []text, t text) []text {
 	key := func(t text) string {
 		return strings.ReplaceAll(strings.Join(strings.Fields(t.text), " "), "https://", "http://")

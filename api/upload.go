@@ -101,14 +101,14 @@ func (s *server) newDocument(
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return schema.Document{}, nil, fmt.Errorf("make a document id: %w", err)
+		return schema.Document{}, nil, fmt.Errorf("generate a document id: %w", err)
 	}
 	return schema.NewDocument(id, user, name, contentType, u.Size, time.Now().UTC()), digest, nil
 }
 
 func fileTooLarge(size, limit int64) error {
 	return schema.Errorf(schema.CodeTooLarge,
-		"The file has %d bytes. At most %d are allowed.", size, limit)
+		"The file is %d bytes long. At most %d bytes are allowed.", size, limit)
 }
 
 // cleanFilename returns the name in Unicode normalization form C. It fails with CodeInvalid if the

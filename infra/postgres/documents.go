@@ -162,7 +162,8 @@ func (db *DB) createDocument(
 		return schema.Document{}, false, fmt.Errorf("user %s has no quota", db.user)
 	case d.Size > remaining:
 		return schema.Document{}, false, schema.Errorf(schema.CodeQuotaExceeded,
-			"The file has %d bytes and %d are left. Delete documents or ask for more space.",
+			"The file is %d bytes long, but only %d bytes of the quota are left. "+
+				"Delete documents or ask for more space.",
 			d.Size, max(0, remaining))
 	case pending >= int64(maxPending):
 		return schema.Document{}, false, schema.Errorf(schema.CodeTooManyPending,

@@ -108,7 +108,7 @@ type Dependency struct {
 	Check func(ctx context.Context) error
 }
 
-// Sessions sets how long tokens and sessions are valid. A field that is zero has its default.
+// Sessions sets how long tokens and sessions are valid. A zero field means its default.
 type Sessions struct {
 	// AccessTokenTTL is how long an access token is valid. An access token cannot be revoked
 	// before it expires, except by deleting the user. Default: 15 minutes.
@@ -128,7 +128,7 @@ func (s Sessions) withDefaults() Sessions {
 	return s
 }
 
-// Limits bounds what clients can request. A field that is zero has its default.
+// Limits bounds what clients can request. A zero field means its default.
 type Limits struct {
 	// MaxSize is the size of the largest file that can be uploaded, in bytes.
 	// Default: 5 GiB, S3's limit for a single PUT.
@@ -175,7 +175,7 @@ type Rate struct {
 	Every time.Duration
 }
 
-// Timeouts bounds how long requests take. A field that is zero has its default.
+// Timeouts bounds how long requests take. A zero field means its default.
 type Timeouts struct {
 	// Request bounds the processing of a request. The timeouts of the database are shorter.
 	// Default: 20 s.

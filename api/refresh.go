@@ -127,7 +127,7 @@ func (s *server) repeatSuccessor(t refreshToken, nonce []byte) (refreshToken, er
 func (s *server) startSession(ctx context.Context, account postgres.Account) (Token, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return Token{}, fmt.Errorf("make a session id: %w", err)
+		return Token{}, fmt.Errorf("generate a session id: %w", err)
 	}
 	t := newRefreshToken()
 	err = s.db.StartSession(ctx, postgres.NewSession{
@@ -205,8 +205,8 @@ func (s *server) Refresh(
 	return Refresh200JSONResponse(token), nil
 }
 
-// Logout ends the session of a refresh token, which may be the current one or an older one. A text
-// that is not a refresh token ends no session and is not an error.
+// Logout ends the session of a refresh token, which may be the current one or an older one. A
+// string that is not a refresh token ends no session and is not an error.
 func (s *server) Logout(ctx context.Context, r LogoutRequestObject) (LogoutResponseObject, error) {
 	if t, err := parseRefreshToken(r.Body.RefreshToken); err == nil {
 		if err := s.db.EndSession(ctx, sha256.Sum256(t.family[:])); err != nil {

@@ -66,7 +66,7 @@ func (s *server) createTopic(
 ) (Topic, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return Topic{}, fmt.Errorf("make a topic id: %w", err)
+		return Topic{}, fmt.Errorf("generate a topic id: %w", err)
 	}
 	patch, err := cleanTopic(TopicPatch{
 		Name: &n.Name, Description: n.Description, Keywords: n.Keywords,

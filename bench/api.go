@@ -38,7 +38,7 @@ type APIReport struct {
 	InFlight int     `json:"in_flight"`
 	Rounds   int     `json:"rounds"`
 	Load     float64 `json:"load_average"`
-	// Steps are the floor and polls that are answered 304.
+	// Steps are the floor and polls that get a 304.
 	Steps []Step `json:"steps"`
 	// URLs are requests for an upload URL.
 	URLs Step `json:"upload_url"`
@@ -59,7 +59,7 @@ type Step struct {
 // database.
 const (
 	StepFloor = "floor: a handler with one SELECT by primary key"
-	StepPolls = "the whole API: polls answered 304"
+	StepPolls = "the whole API: polls that get a 304"
 	StepURLs  = "the whole API: URL requests"
 )
 

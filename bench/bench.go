@@ -76,7 +76,7 @@ func run(
 		return err
 	}
 	if !ok {
-		return errors.New("another benchmark is running on this system: wait until it has ended")
+		return errors.New("another benchmark is running on this system: wait until it has exited")
 	}
 	defer release()
 	if err := b.cleanup(ctx); err != nil {

@@ -30,7 +30,7 @@ type ClassifyReport struct {
 	Rows []ClassifyRow `json:"rows"`
 	// TableBytes is the size of the word vectors in the binary.
 	TableBytes int `json:"table_bytes"`
-	// HeapBytes is how much the classifier has made the heap grow by the end.
+	// HeapBytes is how much the heap has grown because of the classifier, measured at the end.
 	HeapBytes int64 `json:"heap_bytes"`
 	// Missing are the names of the sets that could not be measured.
 	Missing []string `json:"missing"`

@@ -19,7 +19,7 @@ type client struct {
 	transport *http.Transport
 	api       string // URL
 	token     string // access token; empty before login
-	// retries determines what happens when the API answers 429: the call is repeated after the time in
+	// retries determines what happens when the API returns 429: the call is repeated after the time in
 	// Retry-After if retries is set, and fails otherwise.
 	retries bool
 }
@@ -149,7 +149,7 @@ func (c *client) call(ctx context.Context, method, path string, body, response a
 type rateLimitedError struct{ after time.Duration }
 
 func (e *rateLimitedError) Error() string {
-	return fmt.Sprintf("answered 429 Too Many Requests: may be repeated after %s", e.after)
+	return fmt.Sprintf("429 Too Many Requests: may be repeated after %s", e.after)
 }
 
 // do sends the request and decodes the response. Its errors do not contain the URL, which may be

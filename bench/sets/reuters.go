@@ -17,8 +17,8 @@ var reutersTopics = []ai.Topic{
 		"crude, oil, barrel, OPEC, petroleum, production, bpd, refinery, price, Saudi Arabia"),
 }
 
-// Reuters reads the folder texts of the R package tm (the Debian package r-cran-tm). It contains 50
-// stories of Reuters-21578 about acquisitions and 20 about crude oil.
+// Reuters reads the folder "texts" of the R package tm (the Debian package r-cran-tm). It contains
+// 50 stories of Reuters-21578 about acquisitions and 20 about crude oil.
 func Reuters(folder string) (Set, error) {
 	set := Set{Name: "reuters", Topics: reutersTopics}
 	for _, t := range reutersTopics {

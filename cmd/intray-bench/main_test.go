@@ -8,8 +8,8 @@ import (
 
 func TestMain(m *testing.M) { stacktest.Main(m) }
 
-// TestMeasurements runs all measurements on one stack. testDocuments is the last one, because its
-// objects are deleted some time after it has ended.
+// TestMeasurements runs all measurements on one stack. testDocuments runs last, because its
+// objects are deleted some time after it ends.
 func TestMeasurements(t *testing.T) {
 	s := stacktest.Up(t)
 	t.Run("confirm", func(t *testing.T) { testConfirm(t, s) })

@@ -239,7 +239,7 @@ func testDownload(t *testing.T, c *stacktest.Client) {
 	}
 }
 
-// testNATSDown suspends NATS with SIGSTOP, because "up" would restart a process that has ended.
+// testNATSDown suspends NATS with SIGSTOP, because "up" would restart a process that has exited.
 func testNATSDown(t *testing.T, s *stack) {
 	alice := s.Login(t, "alice")
 	u, err := alice.RequestURL("late.txt", "text/plain", len(invoice))

@@ -21,7 +21,7 @@ type replayReport struct {
 	EndedAt                             *time.Time `json:"ended_at"`
 }
 
-// counts are the numbers of events of a replay that matched, and by outcome.
+// counts holds the number of events that a replay matched, and how many had each outcome.
 type counts struct{ matched, applied, unchanged, failed int64 }
 
 func (r replayReport) expectDone(t *testing.T, want counts) {
@@ -263,7 +263,7 @@ const (
 	endlessRate = "0.1"
 )
 
-// startSlowReplay starts a replay that takes some seconds, and waits until some of its events have
+// startSlowReplay starts a replay that takes a few seconds, and waits until some of its events have
 // an outcome.
 func (s *eventStack) startSlowReplay(
 	t *testing.T, name, rate string, args ...string,

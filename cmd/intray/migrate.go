@@ -30,9 +30,9 @@ type migrateUpCommand struct {
 
 // Help describes the migrations and the deletion of objects.
 func (migrateUpCommand) Help() string {
-	return `Each migration runs in one transaction. Before the command ends it deletes the objects
-that are no longer needed by the new schema. If MinIO is unreachable, the schema is migrated
-nevertheless, the command exits with status 3, and the consumers delete the objects later.`
+	return `Each migration runs in one transaction. Before the command exits, it deletes the objects
+that the new schema no longer needs. If MinIO is unreachable, the schema is still migrated, the
+command exits with status 3, and the consumers delete the objects later.`
 }
 
 // Run migrates the schema and deletes the objects that are marked for deletion.

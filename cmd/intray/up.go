@@ -32,7 +32,7 @@ type upCommand struct {
 
 // Help describes the requirements and the effects.
 func (upCommand) Help() string {
-	return `Runs a complete stack for development and trials. The first start takes some minutes,
+	return `Runs a complete stack for development and trials. The first start takes a few minutes,
 because it builds MinIO, which requires Go. If PostgreSQL is not installed, its packages are
 downloaded and unpacked with apt-get and dpkg-deb, but not installed.
 

@@ -28,7 +28,7 @@ func RunNATS(ctx context.Context, configFile string) error {
 	if err != nil {
 		return fmt.Errorf("read the configuration of NATS in %s: %w", configFile, err)
 	}
-	opts.NoSigs = true // ctx ends the server, not a signal
+	opts.NoSigs = true // ctx stops the server, not a signal
 	s, err := server.NewServer(opts)
 	if err != nil {
 		return fmt.Errorf("start NATS: %w", err)

@@ -76,7 +76,7 @@ func newTransport() *http.Transport {
 //
 // MaxRetries is 1, which means one attempt and no retry. With minio-go's default of ten attempts an
 // outage would block a caller for about a minute, although callers can handle it immediately: the
-// consumers stop pulling, and the API answers 503. If MinIO has closed an idle connection, net/http
+// consumers stop pulling, and the API returns 503. If MinIO has closed an idle connection, net/http
 // reconnects without returning an error.
 func newClient(
 	endpoint string, secure bool, key Key, transport http.RoundTripper,

@@ -19,7 +19,7 @@ import (
 // importIAM creates or updates the users and policies of all keys with one signed request, MinIO's
 // PUT /minio/admin/v3/import-iam-v2. The body is an unencrypted zip archive of JSON files; for
 // their format see importIAM in MinIO's cmd/admin-handlers-users.go. The older import-iam endpoint
-// does the same, but it answers 200 with no details even if it could not create a user. The v2
+// does the same, but it returns 200 with no details even if it could not create a user. The v2
 // endpoint reports what failed.
 //
 // Repeating the import does not disturb keys that are in use. MinIO writes each entry to disk and

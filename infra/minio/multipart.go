@@ -137,7 +137,7 @@ func wrapUploadError(op, key string, err error) error {
 // any number of times. number is from 1 to 10,000. For the range of expiry see UploadURL.
 //
 // The only header that the request needs is Content-Length, which browsers set themselves. It is
-// signed, so MinIO answers 403 to a part of a different size. The client must keep the ETag of the
+// signed, so MinIO returns 403 for a part of a different size. The client must keep the ETag of the
 // response, because Complete requires it.
 func (p *Presigner) PartURL(
 	ctx context.Context, key, uploadID string, number int, size int64, expiry time.Duration,

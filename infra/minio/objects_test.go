@@ -80,7 +80,7 @@ func TestOnlyNoSuchKeyMeansNotExist(t *testing.T) {
 		"closed port":            {func(c *minio.Config) { c.Endpoint = closed.Addr().String() }, true},
 		"server that hangs":      {func(c *minio.Config) { c.Endpoint = hung.Addr().String() }, true},
 		"another HTTP server":    {func(c *minio.Config) { c.Endpoint = other.Listener.Addr().String() }, true},
-		"server answers 503":     {func(c *minio.Config) { c.Endpoint = failing.Listener.Addr().String() }, true},
+		"server returns 503":     {func(c *minio.Config) { c.Endpoint = failing.Listener.Addr().String() }, true},
 		"server without TLS":     {func(c *minio.Config) { c.Secure = true }, true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -70,10 +70,10 @@ func isBaseURL(u *url.URL) bool {
 //
 // The URL signs these headers, so MinIO enforces them:
 //
-//   - Content-Length: MinIO answers 403 if the size differs;
-//   - Content-Type: MinIO answers 403 if the type differs;
-//   - If-None-Match: *: MinIO answers 412 if the key already has an object;
-//   - x-amz-checksum-sha256, if there is a digest: MinIO answers 400 if the content differs.
+//   - Content-Length: MinIO returns 403 if the size differs;
+//   - Content-Type: MinIO returns 403 if the type differs;
+//   - If-None-Match: *: MinIO returns 412 if the key already has an object;
+//   - x-amz-checksum-sha256, if there is a digest: MinIO returns 400 if the content differs.
 //
 // Content-Length is not among the returned headers, because browsers set it themselves and do not
 // let scripts set it. After the object is deleted, the same URL works again until it expires.

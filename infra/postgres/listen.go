@@ -20,7 +20,7 @@ const (
 // deletions. It also receives one after each connection and reconnection, because notifications may
 // have been missed before. Several notifications can result in one value. ListenDeletions uses its
 // own connection outside of the pool, reconnects without limit, and closes the channel when ctx
-// ends.
+// is done.
 func (db *DB) ListenDeletions(ctx context.Context) (<-chan struct{}, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ const migrationLock = "intray migrations"
 // killed or lost its connection, the next call determines whether it was committed, so no repair is
 // necessary.
 //
-// It is an error if the database is newer than the binary. If ctx ends, the running version is
+// It is an error if the database is newer than the binary. If ctx is done, the running version is
 // canceled.
 func Migrate(ctx context.Context, ownerURL string, log *slog.Logger) error {
 	return migrateWith(ctx, ownerURL, log, migrations.FS, func(m *migrate.Migrate) error {
@@ -273,8 +273,8 @@ func newestVersion(src source.Driver) (uint, error) {
 	return 0, fmt.Errorf("read the embedded migrations: %w", err)
 }
 
-// run calls f with a migrate.Migrate that uses the session's connection. When ctx ends, it cancels
-// the running statement from another connection.
+// run calls f with a migrate.Migrate that uses the session's connection. When ctx is done, it
+// cancels the running statement from another connection.
 func (s *migrationSession) run(
 	ctx context.Context, src source.Driver, f func(*migrate.Migrate) error,
 ) error {

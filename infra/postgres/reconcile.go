@@ -119,7 +119,7 @@ type ObjectKeyState struct {
 	DeletedAt *time.Time
 }
 
-// ObjectKeyStates returns the state of each key. Keys that the database does not know are left out.
+// ObjectKeyStates returns the state of each key. Keys that are not in the database are left out.
 func (db *DB) ObjectKeyStates(
 	ctx context.Context, keys []string,
 ) (map[string]ObjectKeyState, error) {
@@ -152,7 +152,7 @@ func (db *DB) ObjectKeyStates(
 
 // RequestUnknownDeletions records object deletions for the keys that have neither a document nor an
 // object deletion, and returns the number of deletions it recorded. An operator requests it for
-// objects that the database does not know.
+// objects that have no record in the database.
 func (db *DB) RequestUnknownDeletions(ctx context.Context, keys []string) (int, error) {
 	// OFFSET 0 makes the planner look each key up by the index.
 	result, err := db.pool.ExecContext(ctx, `

@@ -64,8 +64,8 @@ type Metrics struct {
 	last []prometheus.Metric
 }
 
-// NewMetrics returns a Metrics. The role of db is the worker. storage returns an error if MinIO
-// cannot be reached.
+// NewMetrics returns a Metrics. db must be connected as the database role worker. storage returns
+// an error if MinIO cannot be reached.
 func NewMetrics(
 	db *postgres.DB, conn *nats.Conn, storage func(context.Context) error, log *slog.Logger,
 ) *Metrics {

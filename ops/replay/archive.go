@@ -20,8 +20,8 @@ type Bucket interface {
 	List(ctx context.Context, prefix, startAfter string) iter.Seq2[schema.Object, error]
 }
 
-// Archive reads stored events. The role of DB must be the owner, and the user of Conn the
-// operator. Objects is needed only to generate events from the bucket.
+// Archive reads stored events. DB must be connected as the database owner, and Conn as the NATS
+// user operator. Objects is needed only to generate events from the bucket.
 type Archive struct {
 	DB         *postgres.DB
 	Conn       *nats.Conn

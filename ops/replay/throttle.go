@@ -30,10 +30,10 @@ func (l limits) chunkAt(rate float64) int {
 }
 
 const (
-	// pollInterval is the time between two checks whether a run can continue.
+	// pollInterval is how often a waiting run checks whether it can continue.
 	pollInterval = 50 * time.Millisecond
-	// reportInterval is the time between two progress reports, and between two checks for a pause or a
-	// cancellation.
+	// reportInterval is how often a run reports its progress and checks whether the replay was paused
+	// or canceled.
 	reportInterval = time.Second
 )
 

@@ -97,7 +97,7 @@ type Stack struct {
 	listen  string
 	Command *exec.Cmd
 	Output  *bytes.Buffer // standard output and standard error
-	Ended   chan struct{} // is closed when the command has ended
+	Ended   chan struct{} // is closed when the command has exited
 
 	stopped []localtest.Process // the children when Stop was called
 }
@@ -120,7 +120,7 @@ func Up(t testing.TB) *Stack {
 }
 
 // Start starts the command with additional flags and waits for stack.json. The first start on a
-// machine builds MinIO, which takes some minutes.
+// machine builds MinIO, which takes a few minutes.
 func (s *Stack) Start(flags ...string) {
 	s.t.Helper()
 	path := Program(s.t, "intray")
@@ -146,7 +146,7 @@ func (s *Stack) Start(flags ...string) {
 	})
 }
 
-// Stop sends the signal and waits until the command has ended.
+// Stop sends the signal and waits until the command has exited.
 func (s *Stack) Stop(signal syscall.Signal) {
 	s.t.Helper()
 	select {

@@ -91,5 +91,5 @@ func samples(t testing.TB, folder string) map[string]string {
 	return texts
 }
 
-// topicOf returns the topic of a sample in the folder fits: its name up to the last dash.
+// topicOf returns the topic of a sample in testdata/fits: its name up to the last dash.
 func topicOf(sample string) string { return sample[:strings.LastIndexByte(sample, '-')] }

@@ -20,8 +20,8 @@ const (
 	DefaultOCRTimeout   = 40 * time.Second
 )
 
-// Config holds the settings and limits of an Extractor. The zero value is valid: a field that is
-// not set has its default.
+// Config holds the settings and limits of an Extractor. The zero value is valid: a zero
+// field means its default.
 type Config struct {
 	// CacheDir is the folder that caches PDFium compiled to machine code, about 20 MB. With this
 	// cache, the next process starts PDFium in a tenth of a second instead of several seconds. The

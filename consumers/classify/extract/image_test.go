@@ -142,7 +142,7 @@ func jpegHeader(width, height uint16) []byte {
 	return b.Bytes()
 }
 
-// progressiveJPEG returns a progressive JPEG that processes all its pixels n times.
+// progressiveJPEG returns a progressive JPEG with n scans, each of which covers all pixels.
 func progressiveJPEG(n int) []byte {
 	baseline := jpegHeader(3500, 3500)
 	frame := bytes.Index(baseline, []byte{0xff, 0xc0})
@@ -184,7 +184,7 @@ func webpHeader(width, height uint32) []byte {
 	return append(b, make([]byte, 5)...)
 }
 
-// adobeJPEG returns the header of a JPEG with Adobe's marker, after which it may be RGB.
+// adobeJPEG returns the header of a JPEG with Adobe's marker, with which the pixels may be RGB.
 func adobeJPEG(width, height uint16) []byte {
 	const start = "\xff\xd8"
 	const marker = "\xff\xee\x00\x0eAdobe\x00\x64\x00\x00\x00\x00\x00"
@@ -266,7 +266,8 @@ func TestImagesAreReduced(t *testing.T) {
 	}
 }
 
-// A large image waits while a sandbox has large memory, and vice versa. Small images do not wait.
+// A large image waits while a sandbox uses more than smallMemory, and vice versa. Small images do
+// not wait.
 func TestLargeImagesWaitForLargeMemory(t *testing.T) {
 	t.Parallel()
 	e := setup(t, Config{Tesseract: fakeTesseract(t, printWord+"90 word")})

@@ -161,7 +161,7 @@ func (h partHeader) multipart() bool {
 	return strings.HasPrefix(h.contentType, "multipart/") && h.parameters["boundary"] != ""
 }
 
-// attached reports whether the part is a file that is not displayed with the email. A text is
+// attached reports whether the part is a file that is not displayed with the email. A text part is
 // displayed even if it has a name, unless the header says that it is an attachment.
 func (h partHeader) attached() bool {
 	return h.disposition == "attachment" || h.name != "" && !h.isText()

@@ -1,5 +1,5 @@
--- The database of the single-user days. IF NOT EXISTS adopts one that was made
--- before there were migrations.
+-- Creates the single-user schema. IF NOT EXISTS lets this migration adopt a database that was
+-- created before migrations were introduced.
 BEGIN;
 
 CREATE TABLE IF NOT EXISTS applied_migrations (
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS quotas (
     used_bytes  bigint
 );
 
--- The objects of documents without an owner lie under null-user/.
+-- A document whose user_id is NULL has no owner. Its object is stored under the prefix null-user/.
 CREATE TABLE IF NOT EXISTS documents (
     id           uuid PRIMARY KEY,
     user_id      uuid REFERENCES users (id),

@@ -1,9 +1,9 @@
--- Gives the tables their single-user shape back and keeps the documents, topics
--- and users that are there. What the migration up deleted (documents without an
--- owner, the old topics) does not come back. Object deletions that are not yet
--- carried out stay recorded in object_deletions, which the next migration up takes
--- over. The roles api and worker stay, for other databases of the server may use
--- them, but may do nothing here any more.
+-- Restores the single-user schema and keeps the current documents, topics and users. What migrating
+-- up deleted (documents without an owner, and the old topics) is not restored. Dead letters and
+-- replays are dropped. Object deletions that have not been carried out stay recorded in
+-- object_deletions, which the next migration up adopts. The roles api and worker are kept, because
+-- other databases of the server may use them, but they lose the privileges that migrating up
+-- granted.
 BEGIN;
 
 LOCK TABLE users, quotas, documents, topics, document_topics, object_deletions IN ACCESS EXCLUSIVE MODE;
@@ -18,7 +18,7 @@ BEGIN
 END
 $$;
 
--- Every policy, because a column that a policy names cannot go.
+-- Drops every policy, because PostgreSQL refuses to drop a column that a policy refers to.
 DO $$
 DECLARE
     p record;
@@ -42,7 +42,8 @@ DROP TABLE dead_letters, replays;
 DROP FUNCTION admin_change_user(uuid, bigint, text, text), admin_users(uuid, integer), require_admin(), login_account(text),
     current_user_is_admin(), begin_user(uuid), current_user_id(), document_object_key(uuid), notify_object_deletions();
 
--- A document whose object is gone was only waiting for its announcement.
+-- The objects of these documents are gone. Their rows were kept only until the deletion was
+-- published.
 DELETE FROM documents WHERE gone_at IS NOT NULL;
 
 ALTER TABLE document_topics
@@ -96,7 +97,8 @@ ALTER TABLE users
     ALTER COLUMN created_at DROP NOT NULL,
     DROP COLUMN role, DROP COLUMN ai_provider, DROP COLUMN ai_model;
 
--- Nothing is owed and nothing remembered: then the old shape is all there is.
+-- Drops object_deletions only if it is empty. Otherwise it contains deletions to carry out, or
+-- tombstones.
 DO $$
 BEGIN
     IF NOT EXISTS (SELECT FROM object_deletions) THEN

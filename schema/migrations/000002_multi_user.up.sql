@@ -1,11 +1,13 @@
--- From one user to many. What the single-user days left behind is decided here:
+-- Migrates the single-user schema to one with many users, and resolves what the single-user data
+-- leaves open:
 --
---   * documents without an owner are deleted, and their objects recorded as
---     object deletions, which are carried out after the commit;
---   * all topics are deleted; administrators seed system topics afterwards;
---   * every quota is set to the sum of what its user's documents are charged;
---   * whatever was NULL gets a value that can never cost an owner's file: where
---     the old days do not say what became of a file, it counts as uploaded.
+--   * Documents without an owner are deleted. Their objects are recorded in object_deletions and
+--     deleted after the commit.
+--   * All topics are deleted. Administrators create system topics afterwards.
+--   * used_bytes of every quota is set to the sum of charged_bytes of its user's documents.
+--     limit_bytes is 104857600 (100 MiB) where there was no limit.
+--   * Every NULL is replaced by a value that cannot cause the loss of an owner's file: where the
+--     old data does not show what became of a file, its document counts as uploaded.
 BEGIN;
 
 CREATE TABLE IF NOT EXISTS applied_migrations (
@@ -13,13 +15,13 @@ CREATE TABLE IF NOT EXISTS applied_migrations (
     applied_at timestamptz NOT NULL DEFAULT now()
 );
 
--- Nobody uploads or deletes under the single-user rules while they change.
+-- Blocks uploads and deletions under the single-user rules until this migration commits.
 LOCK TABLE users, quotas, documents, topics, document_topics IN ACCESS EXCLUSIVE MODE;
 
----------------------------------------------------------------- roles
+---------------- roles
 
--- Roles belong to the whole server: another database's migration may be making
--- them at this very moment.
+-- Roles belong to the whole server, so a migration of another database may create them
+-- concurrently. duplicate_object and unique_violation are therefore ignored.
 DO $$
 DECLARE
     name text;
@@ -44,13 +46,16 @@ BEGIN
 END
 $$;
 
--- Where a document's object lies: documents/<first 10 hex digits of the id>/<id>.
+-- Returns the key of a document's object: documents/<first 10 hex digits of the id>/<id>.
 CREATE FUNCTION document_object_key(id uuid) RETURNS text
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     AS $$ SELECT 'documents/' || substr(replace(id::text, '-', ''), 1, 10) || '/' || id::text $$;
 
----------------------------------------------------------------- what cannot be decided here
+---------------- preconditions
 
+-- Fails, without changing anything, if there are conflicts that only a person can resolve: email
+-- addresses that differ only in case, or documents that share one object. The error lists at most
+-- five.
 DO $$
 DECLARE
     emails text;
@@ -74,11 +79,11 @@ BEGIN
 END
 $$;
 
----------------------------------------------------------------- object deletions
+---------------- object deletions
 
--- The outbox of objects that were given up. deleted_at set: a tombstone, kept so
--- that an object put again at such a key is deleted again. The table outlives
--- a migration down, for what is owed stays owed.
+-- The outbox of objects that are marked for deletion. A row whose deleted_at is set is a tombstone:
+-- it is kept so that an object that is stored under the key again is deleted again. Migrating down
+-- keeps the table unless it is empty, so that no deletion is lost.
 CREATE TABLE IF NOT EXISTS object_deletions (
     object_key      text PRIMARY KEY CHECK (object_key <> ''),
     document_id     uuid,
@@ -92,8 +97,9 @@ CREATE TABLE IF NOT EXISTS object_deletions (
 CREATE INDEX IF NOT EXISTS object_deletions_due ON object_deletions (next_attempt_at) WHERE deleted_at IS NULL;
 CREATE INDEX IF NOT EXISTS object_deletions_ended ON object_deletions (deleted_at) WHERE deleted_at IS NOT NULL;
 
--- Never an object that an owner's document points to as well. The key is the
--- row's own; only where there is none is it the one that such objects had.
+-- Marks the objects of documents without an owner for deletion, except an object that an owner's
+-- document refers to as well. The key is the row's object_key. If the row has none, the key is the
+-- one under which such objects were stored, null-user/<id>.
 INSERT INTO object_deletions (object_key, document_id)
 SELECT DISTINCT ON (key) key, id
 FROM (SELECT coalesce(nullif(object_key, ''), 'null-user/' || id::text) AS key, id
@@ -109,7 +115,7 @@ DELETE FROM document_topics;
 DELETE FROM topics;
 DELETE FROM documents WHERE user_id IS NULL;
 
----------------------------------------------------------------- users and quotas
+---------------- users
 
 UPDATE users SET created_at = now() WHERE created_at IS NULL;
 ALTER TABLE users
@@ -120,7 +126,7 @@ ALTER TABLE users
     ADD COLUMN ai_model text NOT NULL DEFAULT '';
 CREATE UNIQUE INDEX users_email_ignoring_case ON users (lower(email));
 
----------------------------------------------------------------- documents
+---------------- documents
 
 ALTER TABLE documents
     ADD COLUMN reason          text NOT NULL DEFAULT '',
@@ -139,19 +145,21 @@ ALTER TABLE documents
     ADD COLUMN classified_at   timestamptz,
     ADD COLUMN gone_at         timestamptz;
 
--- A pending document whose object turns up with another size than declared is
--- rejected and its object deleted. So only what the old days called pending, with
--- a size, is looked for; where the status or the size is unknown the document
--- is uploaded, and an object that differs is quarantined, which keeps it.
+-- A pending document is rejected and its object deleted if the size of the object differs from the
+-- declared size. Therefore a document becomes pending only if it has a size and the old status was
+-- pending or expired. If the status or the size is unknown, and no deletion was requested, the
+-- document becomes uploaded. If the object of an uploaded document differs, the document is
+-- quarantined, which keeps the object.
 UPDATE documents SET
     status = CASE
         WHEN status IN ('deleting', 'deleted') THEN 'deleting'
         WHEN size IS NULL OR size < 0 THEN 'uploaded'
         WHEN status IN ('uploaded', 'classified', 'failed', 'quarantined') THEN status
-        -- An object that comes late is confirmed; expiring looks first.
+        -- An expired document becomes pending, so that it is confirmed if its object arrived late.
+        -- It expires again only after a stat of the object.
         WHEN status IN ('pending', 'expired') THEN 'pending'
-        -- Rejected means that the object was given up. Without a record of that it
-        -- is kept for the administrator.
+        -- The object of a rejected document was marked for deletion. If there is no record of that,
+        -- the document is quarantined, which keeps the object for an administrator.
         WHEN status = 'rejected' AND EXISTS (SELECT FROM object_deletions AS d WHERE d.object_key = documents.object_key) THEN 'rejected'
         WHEN status = 'rejected' THEN 'quarantined'
         ELSE 'uploaded'
@@ -170,14 +178,14 @@ UPDATE documents SET
         ELSE ''
     END,
     charged_bytes = CASE WHEN status IN ('uploaded', 'classified', 'failed', 'deleting') THEN size ELSE 0 END,
-    -- An uploaded document waits for classification, which nobody has announced.
+    -- An uploaded document has yet to be classified, and no event about it has been published.
     unannounced_at = CASE WHEN status = 'uploaded' THEN now() END,
     url_issued_at  = created_at,
     changed_at     = now(),
     uploaded_at    = CASE WHEN status IN ('uploaded', 'classified', 'failed', 'quarantined') THEN created_at END,
     classified_at  = CASE WHEN status = 'classified' THEN created_at END;
 
--- Deletions that their owners had begun are carried out.
+-- Records the deletions that owners had already requested, so that they are carried out.
 INSERT INTO object_deletions (object_key, document_id, user_id)
 SELECT object_key, id, user_id FROM documents WHERE status = 'deleting'
 ON CONFLICT (object_key) DO UPDATE
@@ -194,7 +202,8 @@ ALTER TABLE documents
     ALTER COLUMN created_at SET NOT NULL,
     ALTER COLUMN url_issued_at SET NOT NULL,
     ALTER COLUMN changed_at SET NOT NULL,
-    -- The order of the listings, read backwards, and what document_topics refers to.
+    -- The listings scan the index of documents_listing backwards, and document_topics has a foreign
+    -- key to its columns.
     ADD CONSTRAINT documents_listing UNIQUE (user_id, id),
     ADD CONSTRAINT documents_object_key CHECK (object_key <> ''),
     ADD CONSTRAINT documents_size CHECK (size >= 0),
@@ -223,7 +232,7 @@ CREATE INDEX documents_uploaded ON documents (id) WHERE status = 'uploaded';
 CREATE INDEX documents_ended ON documents (changed_at) WHERE status IN ('rejected', 'expired');
 CREATE UNIQUE INDEX documents_idempotency ON documents (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 
----------------------------------------------------------------- quotas, reconciled
+---------------- quotas
 
 INSERT INTO quotas (user_id, limit_bytes, used_bytes)
 SELECT id, 104857600, 0 FROM users
@@ -238,7 +247,7 @@ ALTER TABLE quotas
     ADD CONSTRAINT quotas_limit CHECK (limit_bytes >= 0),
     ADD CONSTRAINT quotas_used CHECK (used_bytes >= 0);
 
----------------------------------------------------------------- topics
+---------------- topics
 
 ALTER TABLE topics
     ADD COLUMN user_id     uuid REFERENCES users (id) ON DELETE CASCADE,
@@ -260,7 +269,7 @@ ALTER TABLE document_topics
     ADD CONSTRAINT document_topics_topic FOREIGN KEY (topic_id) REFERENCES topics (id) ON DELETE CASCADE;
 CREATE INDEX document_topics_by_topic ON document_topics (topic_id, document_id DESC);
 
----------------------------------------------------------------- operations
+---------------- dead letters, replays, notifications
 
 CREATE TABLE dead_letters (
     id       bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -274,7 +283,8 @@ CREATE TABLE dead_letters (
     tries    integer NOT NULL,
     first_at timestamptz NOT NULL,
     dead_at  timestamptz NOT NULL DEFAULT now(),
-    -- A stream that was deleted and made anew counts its messages from 1 again.
+    -- A stream that is deleted and recreated numbers its messages from 1 again. first_at tells the
+    -- messages of the two streams apart.
     UNIQUE (stream, sequence, consumer, first_at)
 );
 
@@ -297,23 +307,24 @@ CREATE TABLE replays (
 );
 COMMENT ON COLUMN replays.position IS 'the last stream sequence that was published; where a replay resumes';
 
--- Wakes whoever carries out object deletions as soon as one is committed.
+-- Notifies the channel object_deletions, so that deletions are carried out as soon as they are
+-- committed.
 CREATE FUNCTION notify_object_deletions() RETURNS trigger
     LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp
     AS $$ BEGIN PERFORM pg_notify('object_deletions', ''); RETURN NULL; END $$;
 CREATE TRIGGER object_deletions_notify AFTER INSERT ON object_deletions
     FOR EACH STATEMENT EXECUTE FUNCTION notify_object_deletions();
 
----------------------------------------------------------------- who is asking
+---------------- current user
 
--- The user a transaction is bound to. A setting that was never set reads as ''
--- once it has been set locally, so '' means nobody too.
+-- Returns the user that the transaction is bound to, or NULL. Once intray.user_id has been set
+-- locally in a session, it reads as '' after that transaction, so '' also means no user.
 CREATE FUNCTION current_user_id() RETURNS uuid
     LANGUAGE sql STABLE PARALLEL SAFE
     AS $$ SELECT nullif(current_setting('intray.user_id', true), '')::uuid $$;
 
--- Binds the transaction to a user and returns the user's role, or NULL, bound
--- to nobody, if there is no such user.
+-- Binds the transaction to the user and returns the user's role. If the user does not exist, it
+-- binds the transaction to no user and returns NULL.
 CREATE FUNCTION begin_user(id uuid) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$
@@ -330,7 +341,8 @@ CREATE FUNCTION current_user_is_admin() RETURNS boolean
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$ SELECT EXISTS (SELECT FROM users WHERE id = current_user_id() AND role = 'admin') $$;
 
--- The one way by which the role api reads a password hash: by the whole address.
+-- Returns the account with the email address, ignoring case. It is the only way for the role api to
+-- read a password hash, and it requires the whole address.
 CREATE FUNCTION login_account(email text)
     RETURNS TABLE (id uuid, password_hash text, role text)
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -349,7 +361,8 @@ BEGIN
 END
 $$;
 
--- Administration: users in the order of their ids, after the given one.
+-- Returns up to max_rows users in the order of their ids: those after the given id, or the first
+-- ones if it is NULL. Only an administrator may call it.
 CREATE FUNCTION admin_users(after uuid, max_rows integer)
     RETURNS TABLE (id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -364,7 +377,8 @@ BEGIN
 END
 $$;
 
--- Administration: changes what is not NULL and returns the user, or no row.
+-- Sets the attributes of a user for which the new value is not NULL, and returns the user. Only an
+-- administrator may call it. It returns no row if the user does not exist.
 CREATE FUNCTION admin_change_user(who uuid, new_limit bigint, new_provider text, new_model text)
     RETURNS TABLE (id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -381,7 +395,7 @@ BEGIN
 END
 $$;
 
----------------------------------------------------------------- what each role may do
+---------------- privileges
 
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 REVOKE ALL ON FUNCTION begin_user(uuid), current_user_is_admin(), login_account(text), require_admin(),
@@ -413,9 +427,10 @@ GRANT SELECT, INSERT ON topics TO worker;
 GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions, dead_letters, replays TO worker;
 GRANT SELECT ON applied_migrations TO api, worker;
 
----------------------------------------------------------------- row-level security
+---------------- row-level security
 
--- Forced, so that it holds for the owner too, who gets a policy of its own.
+-- FORCE applies row-level security also to the owner of the tables. The policy owner gives that
+-- role access to every row.
 DO $$
 DECLARE
     name text;
@@ -429,7 +444,8 @@ BEGIN
 END
 $$;
 
--- (SELECT …) makes the user id one look-up a statement instead of one a row.
+-- (SELECT current_user_id()) is evaluated once per statement; without SELECT it would be evaluated
+-- for each row.
 CREATE POLICY api ON users FOR SELECT TO api USING (id = (SELECT current_user_id()));
 CREATE POLICY api ON quotas TO api USING (user_id = (SELECT current_user_id()));
 
@@ -449,7 +465,7 @@ CREATE POLICY api_delete ON topics FOR DELETE TO api
 CREATE POLICY api ON document_topics TO api USING (user_id = (SELECT current_user_id()))
     WITH CHECK (user_id = (SELECT current_user_id()) AND EXISTS (SELECT FROM topics AS t WHERE t.id = topic_id));
 
--- Only the object of a document of one's own can be given up.
+-- A user can mark only the objects of their own documents for deletion.
 CREATE POLICY api ON object_deletions TO api USING (user_id = (SELECT current_user_id()))
     WITH CHECK (user_id = (SELECT current_user_id()) AND EXISTS (
         SELECT FROM documents AS d WHERE d.id = document_id AND d.object_key = object_deletions.object_key));

@@ -1,4 +1,4 @@
--- The listings work without these indexes, only slower.
+-- The listings work without these indexes, but they are slower.
 BEGIN;
 
 DROP INDEX document_topics_of_user;

@@ -1,5 +1,5 @@
--- Uploads in parts end: what arrived of them stays in storage until it drops what
--- is incomplete by itself, which MinIO does after 24 hours.
+-- Ends all multipart uploads. The parts that were uploaded stay in object storage until it removes
+-- incomplete uploads itself, which MinIO does 24 hours after they were started.
 BEGIN;
 
 DO $$

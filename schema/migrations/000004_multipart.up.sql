@@ -1,6 +1,5 @@
--- Uploads in parts. A row stays until storage has made the object of the parts or
--- has dropped them, so it refers to its document by the id alone: the document's
--- row may end first.
+-- Adds multipart uploads. A row is kept until object storage has completed or aborted the upload.
+-- The row of the document may be deleted before that, so document_id is not a foreign key.
 BEGIN;
 
 CREATE TABLE multipart_uploads (
@@ -18,7 +17,7 @@ CREATE TABLE multipart_uploads (
     last_error      text NOT NULL DEFAULT ''
 );
 COMMENT ON COLUMN multipart_uploads.aborting_at IS 'when it was given up: storage is asked to drop its parts until it has';
--- A document has one upload that goes on.
+-- A document has at most one upload that is not being aborted.
 CREATE UNIQUE INDEX multipart_uploads_document ON multipart_uploads (document_id) WHERE aborting_at IS NULL;
 CREATE INDEX multipart_uploads_aborting ON multipart_uploads (next_attempt_at) WHERE aborting_at IS NOT NULL;
 
@@ -28,7 +27,7 @@ GRANT SELECT, DELETE, UPDATE (aborting_at, attempts, next_attempt_at, last_error
 ALTER TABLE multipart_uploads ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON multipart_uploads TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON multipart_uploads TO worker USING (true) WITH CHECK (true);
--- Only for a document of one's own, at its own key.
+-- A user can add an upload only for one of their own documents, with that document's object key.
 CREATE POLICY api ON multipart_uploads TO api USING (user_id = (SELECT current_user_id()))
     WITH CHECK (user_id = (SELECT current_user_id()) AND EXISTS (
         SELECT FROM documents AS d WHERE d.id = document_id AND d.object_key = multipart_uploads.object_key));

@@ -1,6 +1,5 @@
--- Ends all sessions. Users who came from an OIDC issuer stay, but who they are
--- there is forgotten: at the next way up they cannot sign in, for their email
--- address is taken.
+-- Ends all sessions. Users from OIDC issuers are kept, but their identities are deleted. After the
+-- next migration up they cannot sign in, because their email addresses are taken.
 BEGIN;
 
 DO $$

@@ -1,12 +1,12 @@
--- Sessions that are kept up with refresh tokens, and users of an OIDC issuer.
--- Both are reached through functions only: the role api has no right to the
--- tables, so that no query of its own can read or make a session.
+-- Adds sessions with refresh tokens, and users from OIDC issuers. The role api reaches both only
+-- through functions. It has no privileges on the tables, so none of its own queries can read or
+-- create a session.
 BEGIN;
 
--- A refresh token has two random halves: the first names the family of all tokens
--- of one session, the second changes at each use. Only their SHA-256 are kept.
--- Whoever shows the family's half with another second half than the
--- current one has an old token.
+-- A refresh token has two random halves. The first identifies the family, which is all tokens of
+-- one session; the second changes with each use. Only the SHA-256 hashes of the halves are stored,
+-- as family and token. A token with a stored family whose second half is not the current one is an
+-- old token.
 CREATE TABLE sessions (
     id         uuid PRIMARY KEY,
     user_id    uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -21,8 +21,8 @@ CREATE TABLE sessions (
 COMMENT ON COLUMN sessions.nonce IS 'what made the current token out of the previous one, together with the server''s key; useless without both';
 CREATE INDEX sessions_of_user ON sessions (user_id, rotated_at);
 
--- Who a subject of an OIDC issuer is here. user_id NULL: the user was deleted and
--- does not come back by signing in.
+-- Maps the subjects of OIDC issuers to users. user_id NULL: the user was deleted; signing in does
+-- not create the user again.
 CREATE TABLE user_identities (
     issuer   text NOT NULL,
     subject  text NOT NULL,
@@ -32,11 +32,12 @@ CREATE TABLE user_identities (
 );
 CREATE INDEX user_identities_of_user ON user_identities (user_id);
 
----------------------------------------------------------------- sessions
+---------------- sessions
 
--- Starts a session, unless the password is not any more the one that was
--- checked: a change of the password waits for this, or was first. Sessions of the
--- user that are over go, and the least recently used of more than 100.
+-- Starts a session that expires after life seconds and returns true, or returns false if the user's
+-- password hash is no longer checked_hash. The row lock makes a concurrent change of the password
+-- wait. It also deletes the user's expired sessions, and all but the 99 that were used most
+-- recently, so that a user has at most 100.
 CREATE FUNCTION start_session(session uuid, who uuid, checked_hash text, new_family bytea, new_token bytea, life double precision)
     RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -54,10 +55,15 @@ BEGIN
 END
 $$;
 
--- Replaces a session's token. What comes out: 'rotated', with the nonce given;
--- 'repeated', the previous token within the grace, with the nonce that made the
--- current one; 'reused', an older token, or 'over': the session has ended. No row:
--- there is no such session.
+-- Replaces the token of a session. A session expires at expires_at, or idle seconds after its last
+-- rotation if that is earlier. The previous token is accepted for grace seconds after the rotation.
+-- The outcomes are:
+--   rotated    the shown token was the current one; the session has the new token and nonce
+--   repeated   it was the previous token, within the grace period; nothing changed, and nonce is
+--              the one that the current token was derived with
+--   reused     it was an older token; the session is deleted
+--   over       the session had expired; it is deleted
+-- There is no row if the session does not exist.
 CREATE FUNCTION refresh_session(the_family bytea, shown bytea, new_token bytea, new_nonce bytea, idle double precision, grace double precision)
     RETURNS TABLE (outcome text, session uuid, user_id uuid, role text, nonce bytea)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -92,13 +98,13 @@ CREATE FUNCTION end_session(the_family bytea) RETURNS void
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$ DELETE FROM sessions WHERE family = the_family $$;
 
--- One's own password hash; '' for a user without a password.
+-- Returns the current user's password hash, or '' if the user has no password.
 CREATE FUNCTION own_password_hash() RETURNS text
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$ SELECT coalesce(password_hash, '') FROM users WHERE id = current_user_id() $$;
 
--- Changes one's own password and ends all sessions but the one to keep, unless the
--- password is not any more the one that was checked.
+-- Sets the current user's password hash, deletes the user's sessions other than keep, and returns
+-- true. It returns false, and changes nothing, if the hash is no longer checked_hash.
 CREATE FUNCTION change_own_password(checked_hash text, new_hash text, keep uuid) RETURNS boolean
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$
@@ -112,11 +118,15 @@ BEGIN
 END
 $$;
 
----------------------------------------------------------------- users of an issuer
+---------------- OIDC identities
 
--- The user of a subject, who is made if there is none yet and an email address is
--- given. What comes out: 'known' or 'made', with the user; 'deleted', the user
--- was here once; 'taken', another user has the address; 'unknown'.
+-- Returns the user with the identity of an OIDC issuer, and creates the user if there is none and
+-- new_email is not NULL. The outcomes are:
+--   known     the user existed
+--   made      the user was created
+--   deleted   the user existed once and was deleted
+--   taken     another user has the email address
+--   unknown   there is no such user, and no email address to create one with
 CREATE FUNCTION identity_account(the_issuer text, the_subject text, new_id uuid, new_email text, new_limit bigint)
     RETURNS TABLE (outcome text, id uuid, role text)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -139,7 +149,7 @@ BEGIN
         INSERT INTO user_identities (issuer, subject, user_id) VALUES (the_issuer, the_subject, new_id);
         RETURN QUERY SELECT 'made', u.id, u.role FROM users AS u WHERE u.id = new_id;
     EXCEPTION WHEN unique_violation THEN
-        -- The same user's other request was first, or somebody else has the address.
+        -- A concurrent request created the same user first, or another user has the address.
         RETURN QUERY
             SELECT 'known', u.id, u.role FROM user_identities AS i JOIN users AS u ON u.id = i.user_id
             WHERE i.issuer = the_issuer AND i.subject = the_subject;
@@ -150,7 +160,7 @@ BEGIN
 END
 $$;
 
--- Administration: one user, or no row.
+-- Returns a user, or no row if the user does not exist. Only an administrator may call it.
 CREATE FUNCTION admin_user(who uuid)
     RETURNS TABLE (id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
@@ -163,7 +173,7 @@ BEGIN
 END
 $$;
 
----------------------------------------------------------------- what each role may do
+---------------- privileges
 
 REVOKE ALL ON sessions, user_identities FROM PUBLIC;
 REVOKE ALL ON FUNCTION start_session(uuid, uuid, text, bytea, bytea, double precision),
@@ -175,8 +185,8 @@ GRANT EXECUTE ON FUNCTION start_session(uuid, uuid, text, bytea, bytea, double p
     own_password_hash(), change_own_password(text, text, uuid),
     identity_account(text, text, uuid, text, bigint), admin_user(uuid) TO api;
 
--- Forced: without a policy for a role no row is there for it, whatever a later
--- grant says.
+-- FORCE applies row-level security also to the owner of the tables. A role without a policy sees no
+-- rows, even if a later migration grants it privileges on the tables.
 ALTER TABLE sessions ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 ALTER TABLE user_identities ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON sessions TO CURRENT_USER USING (true) WITH CHECK (true);

@@ -1,5 +1,5 @@
--- How many calls of AI providers each user's documents took on the last day that
--- had one, for the daily bound. One row a user.
+-- Counts the calls to AI providers for each user's documents, to enforce a daily limit. A user has
+-- one row, for the last day (in UTC) with a call.
 
 BEGIN;
 

@@ -1,5 +1,5 @@
--- Forgets which events the replays under way had chosen: those are canceled, with
--- the counts that they had come to.
+-- Deletes the record of which events each replay selected. Replays that have not ended are
+-- therefore canceled; they keep the counts that they had reached.
 BEGIN;
 
 DO $$

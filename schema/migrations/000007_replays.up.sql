@@ -1,6 +1,6 @@
--- What a replay has chosen and what became of it, message by message, in blocks
--- of 1024 positions of its source. A message's position is its sequence in the
--- stream, or its number among the events that a replay made from the bucket.
+-- Records which messages a replay selected and the outcome of each, as bits in blocks of 1024
+-- positions. The position of a message is its sequence in the stream or, for a replay that
+-- generates its events from the objects in the bucket, its number among these events (replay_made).
 BEGIN;
 
 ALTER TABLE replays
@@ -34,7 +34,8 @@ CREATE TABLE replay_made (
     PRIMARY KEY (replay, position)
 );
 
--- The consumers say what became of a message, and nothing else.
+-- Consumers only read replay_blocks and record outcomes in it, so the role worker gets no other
+-- privileges on the tables of replays.
 REVOKE ALL ON replays FROM worker;
 GRANT SELECT, UPDATE (applied, unchanged, failed, decided_at) ON replay_blocks TO worker;
 

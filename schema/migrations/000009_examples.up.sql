@@ -1,9 +1,10 @@
--- What the provider builtin learns from: numbers for each document that it has
--- classified, and which topics a person has set.
+-- Stores what the provider builtin learns from: numbers for each document that it has classified
+-- (document_examples), and which topics a user set manually (document_topics.by_hand).
 --
--- Nothing is summed up, so nothing has to be taken back: an example lasts as long as
--- its document, and counts for a topic as long as the person leaves it there. Deleting
--- the document, the topic or the user takes it away.
+-- No totals are stored, so nothing has to be subtracted. An example lasts as long as its document,
+-- and counts for a topic as long as the user leaves the topic on the document. Deleting the
+-- document or the user deletes the example; after a topic is deleted, the example no longer counts
+-- for it.
 BEGIN;
 
 CREATE TABLE document_examples (
@@ -15,7 +16,7 @@ COMMENT ON COLUMN document_examples.example IS 'word vectors and hashes, added u
 
 ALTER TABLE document_topics ADD COLUMN by_hand boolean NOT NULL DEFAULT false;
 UPDATE document_topics AS t SET by_hand = true FROM documents AS d WHERE d.id = t.document_id AND d.topics_locked;
--- The newest examples of a user's topic.
+-- Used to find the newest examples for a user's topic.
 CREATE INDEX document_topics_by_hand ON document_topics (user_id, topic_id, document_id DESC) WHERE by_hand;
 
 CREATE FUNCTION document_topic_by_hand() RETURNS trigger
@@ -30,7 +31,7 @@ REVOKE ALL ON FUNCTION document_topic_by_hand() FROM PUBLIC;
 CREATE TRIGGER document_topics_by_hand BEFORE INSERT ON document_topics
     FOR EACH ROW EXECUTE FUNCTION document_topic_by_hand();
 
--- The role api has no business here.
+-- The role api does not use this table and gets no privileges on it.
 GRANT SELECT, INSERT, UPDATE (example) ON document_examples TO worker;
 ALTER TABLE document_examples ENABLE ROW LEVEL SECURITY;
 ALTER TABLE document_examples FORCE ROW LEVEL SECURITY;

@@ -1,15 +1,17 @@
--- The two requests that clients make all the time, each in one round trip: binding to
--- the user, and what follows it. They are in PL/pgSQL because a session keeps its
--- plans; functions in SQL are planned anew in each transaction. They run with their
--- caller's rights, so row-level security holds in them as it does for statements
--- that are sent one by one.
+-- Adds functions that answer the two most frequent requests in one round trip each: they bind the
+-- transaction to the viewer, as begin_user does, and run the queries that follow. They are written
+-- in PL/pgSQL because a session caches the plans of its statements; an SQL function is planned in
+-- each transaction. They run with the caller's privileges, so row-level security applies as it does
+-- to separate statements.
 --
--- A viewer who does not exist is the error IN401, a code of our own: PostgreSQL's for
--- an invalid authorization also tells of a role that may not connect.
+-- If the viewer does not exist, they fail with SQLSTATE IN401, a code of this database.
+-- PostgreSQL's own class 28 (invalid authorization) would be ambiguous: it also means that the role
+-- may not connect.
 BEGIN;
 
--- That a document or a quota is somebody's proves that they exist, by its foreign key;
--- so this is asked only where neither was found.
+-- Fails with SQLSTATE IN401 if the user does not exist. A document or a quota has a foreign key to
+-- its user. If one is found, the user exists; therefore this function is called only if none is
+-- found.
 CREATE FUNCTION require_user(viewer uuid) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -20,13 +22,13 @@ BEGIN
 END
 $$;
 
--- One document of the viewer, with its topics by name (NULL: none); document is NULL
--- if there is none.
+-- Returns one of the viewer's documents and its topics ordered by name. Both are NULL if there is
+-- no such document; topics is NULL if the document has none.
 CREATE FUNCTION document_view(viewer uuid, wanted uuid, OUT document documents, OUT topics jsonb)
     LANGUAGE plpgsql
     AS $$
 DECLARE
-    bound text := set_config('intray.user_id', viewer::text, true); -- as begin_user does
+    bound text := set_config('intray.user_id', viewer::text, true);
 BEGIN
     SELECT d.* INTO document FROM documents AS d WHERE d.id = wanted AND d.user_id = viewer AND d.gone_at IS NULL;
     IF NOT FOUND THEN
@@ -43,11 +45,15 @@ BEGIN
 END
 $$;
 
--- Stores a new pending document of the viewer, unless something speaks against it:
--- before is then the document that the key made before (if it is the same request,
--- its URL counts as issued now), left_bytes is less than the size (NULL: the viewer has
--- no quota), or pending is max_pending. The quota's lock is held until the commit, so
--- that requests side by side do not pass the limit together.
+-- Stores a new pending document of the viewer and returns the rest of the quota in left_bytes, and
+-- 0 in pending. It stores nothing in these cases:
+--   A document was created with the same idempotency key: before is its id. If the requests are
+--   equal, the URL of that document now counts as issued at the time given by at.
+--   The document does not fit the quota: left_bytes is less than the size, or NULL if the viewer
+--   has no quota.
+--   The viewer has max_pending pending documents: pending is max_pending.
+-- The quota stays locked until the commit, so that concurrent requests cannot exceed max_pending
+-- together.
 CREATE FUNCTION create_document(viewer uuid, new_id uuid, new_filename text, new_type text, new_size bigint, at timestamptz,
         key text, max_pending bigint, OUT before uuid, OUT left_bytes bigint, OUT pending bigint)
     LANGUAGE plpgsql
@@ -76,10 +82,10 @@ BEGIN
         RETURN;
     END IF;
     pending := 0;
-    -- A statement of its own: it sees what was committed while the lock was awaited.
-    -- The range is the one status, by documents_of_status. An equality would let the
-    -- planner, whose statistics are older than a burst, walk everybody's pending
-    -- documents in documents_pending.
+    -- The count is in a separate statement, so that it sees what was committed while this function
+    -- waited for the lock. Its condition on the status is a range that contains only pending, so
+    -- that the planner uses documents_of_status. For an equality, with statistics from before a
+    -- burst, it could choose documents_pending and read all users' pending documents.
     INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
             created_at, url_issued_at, changed_at, idempotency_key)
         SELECT new_id, viewer, document_object_key(new_id), new_filename, new_type, new_size, 'pending', 1,

@@ -1,10 +1,11 @@
--- Storing the new documents of several requests by one statement and one commit.
+-- Adds a function that stores the new documents of several requests with one statement and one
+-- commit.
 --
--- It works through them in turn, each bound to its own viewer, so row-level security
--- decides each as it does in create_document. It never waits for a quota: where another
--- transaction holds one, or there is none, left_bytes is NULL, nothing is stored, and
--- create_document is to be asked. So no user waits for another's, and no two calls
--- for each other.
+-- It binds the transaction to the viewer of each document in turn, so row-level security decides as
+-- in create_document. It never waits for a quota: if another transaction has locked a viewer's
+-- quota, or the viewer has none, left_bytes is NULL, the document is not stored, and the caller
+-- calls create_document instead. So no user waits for another user's quota, and two calls never
+-- wait for each other.
 BEGIN;
 
 CREATE FUNCTION create_documents(viewers uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[],
@@ -20,7 +21,7 @@ BEGIN
         pending := 0;
         PERFORM set_config('intray.user_id', viewer::text, true);
         SELECT q.limit_bytes - q.used_bytes INTO left_bytes FROM quotas AS q WHERE q.user_id = viewer FOR NO KEY UPDATE SKIP LOCKED;
-        -- A statement of its own, with the range and the limit, as in create_document.
+        -- A separate statement with a range and a limit, as in create_document.
         IF new_sizes[i] <= left_bytes THEN
             INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
                     created_at, url_issued_at, changed_at)

@@ -1,4 +1,5 @@
--- What documents really are, where that is not what their uploader said.
+-- Records the detected media type of a document whose content does not have the type that its
+-- uploader declared (content_type).
 BEGIN;
 
 ALTER TABLE documents ADD COLUMN found_type text;

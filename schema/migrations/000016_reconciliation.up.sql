@@ -1,5 +1,6 @@
--- What the last reconciliation of bucket and database found and left to a person: the same for every replica,
--- whoever ran it.
+-- Stores what the last reconciliation of the bucket and the database found, and how many
+-- differences an operator has to resolve. Every replica reads the same result, regardless of which
+-- process ran the reconciliation.
 BEGIN;
 
 CREATE TABLE reconciliation (
@@ -10,7 +11,7 @@ CREATE TABLE reconciliation (
 );
 COMMENT ON COLUMN reconciliation.found IS 'how many differences of each kind';
 
--- The role api has no business here.
+-- The role api does not use this table and gets no privileges on it.
 GRANT SELECT, INSERT, UPDATE ON reconciliation TO worker;
 ALTER TABLE reconciliation ENABLE ROW LEVEL SECURITY;
 ALTER TABLE reconciliation FORCE ROW LEVEL SECURITY;

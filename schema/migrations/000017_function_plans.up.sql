@@ -1,5 +1,6 @@
--- A session keeps the plans of these functions. A plan that was made while a table held a page or two
--- scans the whole table, and stays until the next ANALYZE, a minute or more after a burst has begun.
+-- Turns sequential scans off in functions whose plans a session caches. A plan that was cached
+-- while a table had a page or two scans the whole table, and is kept until the next ANALYZE, a
+-- minute or more after a burst has begun.
 BEGIN;
 
 ALTER FUNCTION document_view(uuid, uuid) SET enable_seqscan = off;

@@ -254,7 +254,7 @@ BEGIN
         INSERT INTO user_identities (issuer, subject, user_id) VALUES (the_issuer, the_subject, new_id);
         RETURN QUERY SELECT 'made', u.id, u.role FROM users AS u WHERE u.id = new_id;
     EXCEPTION WHEN unique_violation THEN
-        -- The same user's other request was first, or somebody else has the address.
+        -- A concurrent request created the same user first, or another user has the address.
         RETURN QUERY
             SELECT 'known', u.id, u.role FROM user_identities AS i JOIN users AS u ON u.id = i.user_id
             WHERE i.issuer = the_issuer AND i.subject = the_subject;
@@ -279,7 +279,7 @@ CREATE FUNCTION document_view(viewer uuid, wanted uuid, OUT document documents, 
     LANGUAGE plpgsql SET enable_seqscan = off
     AS $$
 DECLARE
-    bound text := set_config('intray.user_id', viewer::text, true); -- as begin_user does
+    bound text := set_config('intray.user_id', viewer::text, true);
 BEGIN
     SELECT d.* INTO document FROM documents AS d WHERE d.id = wanted AND d.user_id = viewer AND d.gone_at IS NULL;
     IF NOT FOUND THEN
@@ -324,10 +324,10 @@ BEGIN
         RETURN;
     END IF;
     pending := 0;
-    -- A statement of its own: it sees what was committed while the lock was awaited.
-    -- The range is the one status, by documents_of_status. An equality would let the
-    -- planner, whose statistics are older than a burst, walk everybody's pending
-    -- documents in documents_pending.
+    -- The count is in a separate statement, so that it sees what was committed while this function
+    -- waited for the lock. Its condition on the status is a range that contains only pending, so
+    -- that the planner uses documents_of_status. For an equality, with statistics from before a
+    -- burst, it could choose documents_pending and read all users' pending documents.
     INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
             created_at, url_issued_at, changed_at, idempotency_key)
         SELECT new_id, viewer, document_object_key(new_id), new_filename, new_type, new_size, 'pending', 1,
@@ -354,7 +354,7 @@ BEGIN
         pending := 0;
         PERFORM set_config('intray.user_id', viewer::text, true);
         SELECT q.limit_bytes - q.used_bytes INTO left_bytes FROM quotas AS q WHERE q.user_id = viewer FOR NO KEY UPDATE SKIP LOCKED;
-        -- A statement of its own, with the range and the limit, as in create_document.
+        -- A separate statement with a range and a limit, as in create_document.
         IF new_sizes[i] <= left_bytes THEN
             INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
                     created_at, url_issued_at, changed_at)

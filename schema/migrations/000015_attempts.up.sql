@@ -1,5 +1,6 @@
--- Which tries of a consumer at a document failed, and what it waits for: `intray events show` tells it. A
--- message that fails is told by no event until it is given up.
+-- Records the failed and postponed attempts of consumers to handle a message about a document, and
+-- when the next attempt is due, for `intray events show`. No event reports a failed attempt until
+-- the consumer gives up on the message.
 BEGIN;
 
 CREATE TABLE document_tries (
@@ -17,7 +18,7 @@ CREATE INDEX document_tries_of ON document_tries (document_id, at);
 CREATE INDEX document_tries_by_time ON document_tries (at);
 CREATE UNIQUE INDEX document_tries_postponed ON document_tries (document_id, stream, consumer) WHERE try = 0;
 
--- The role api has no business here.
+-- The role api does not use this table and gets no privileges on it.
 GRANT SELECT, INSERT, DELETE, UPDATE (at, reason, next_at) ON document_tries TO worker;
 ALTER TABLE document_tries ENABLE ROW LEVEL SECURITY;
 ALTER TABLE document_tries FORCE ROW LEVEL SECURITY;

@@ -92,9 +92,12 @@ func testReconcileFix(t *testing.T, s *stack) {
 func (s *stack) expectDrift(t *testing.T, left int) {
 	t.Helper()
 	out := s.operator(t, min(left, 1), "status")
-	problem := fmt.Sprintf("(%d differences)", left)
+	const problem = "differences between bucket and database were not repaired"
 	if got, want := strings.Contains(out, problem), left > 0; got != want {
 		t.Errorf("status contains %q: got %v, want %v:\n%s", problem, got, want, out)
+	}
+	if left > 0 {
+		expectText(t, out, fmt.Sprintf("%s (%d)", problem, left))
 	}
 	address := s.privateAddress(t, "consume")
 	stacktest.Await(t, 20*time.Second, "the number of differences in the metrics", func() error {

@@ -144,6 +144,12 @@ type Limits struct {
 	// FailedLoginsPerAddress limits failed sign-in attempts per client address. An IPv6 /64
 	// network counts as one address. Default: a burst of 100, then one every 3 s.
 	FailedLoginsPerAddress Rate
+	// LoginsPerAccount limits all sign-in attempts per account, including successful ones.
+	// Default: a burst of 60, then one per second.
+	LoginsPerAccount Rate
+	// LoginsPerAddress limits all sign-in attempts per client address, including successful ones.
+	// Default: a burst of 300, then 5 per second.
+	LoginsPerAddress Rate
 	// Reads limits GET requests per user, or per client address for requests without a token.
 	// Default: a burst of 2,000, then 1,000 per second.
 	Reads Rate
@@ -151,7 +157,8 @@ type Limits struct {
 	// Default: a burst of 2,000, then 100 per second.
 	Writes Rate
 	// HashConcurrency is the maximum number of passwords that are hashed concurrently. Each hash
-	// takes 64 MiB of memory. Default: 4.
+	// takes 64 MiB of memory and up to four processors. Fewer are hashed if that uses all processors
+	// or a third of Go's memory limit. Default: 4.
 	HashConcurrency int
 }
 
@@ -163,6 +170,8 @@ func (l Limits) withDefaults() Limits {
 	l.MaxPending = cmp.Or(l.MaxPending, 1000)
 	l.FailedLoginsPerAccount = cmp.Or(l.FailedLoginsPerAccount, Rate{10, 30 * time.Second})
 	l.FailedLoginsPerAddress = cmp.Or(l.FailedLoginsPerAddress, Rate{100, 3 * time.Second})
+	l.LoginsPerAccount = cmp.Or(l.LoginsPerAccount, Rate{60, time.Second})
+	l.LoginsPerAddress = cmp.Or(l.LoginsPerAddress, Rate{300, time.Second / 5})
 	l.Reads = cmp.Or(l.Reads, Rate{2000, time.Second / 1000})
 	l.Writes = cmp.Or(l.Writes, Rate{2000, time.Second / 100})
 	l.HashConcurrency = cmp.Or(l.HashConcurrency, 4)

@@ -3,9 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"strings"
-	"time"
 	"unicode"
 
 	"intray/infra/postgres"
@@ -17,7 +15,8 @@ import (
 func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponseObject, error) {
 	var account postgres.Account
 	email, password := r.Body.Email, r.Body.Password
-	correct, err := s.checkPassword(ctx, email, password, func() (hash string, err error) {
+	presented := credentialsOf(ctx, email, password)
+	correct, err := s.checkPassword(ctx, presented, func() (hash string, err error) {
 		account, err = s.accountByEmail(ctx, email)
 		return account.PasswordHash, err
 	})
@@ -33,39 +32,6 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 		return nil, err
 	}
 	return Login200JSONResponse(token), nil
-}
-
-// checkPassword reports whether the password matches the hash that hashOf returns. It fails with
-// CodeRateLimited, without calling hashOf, if there were too many failed attempts for this account
-// or from the caller's address. Only wrong passwords count as failed attempts.
-func (s *server) checkPassword(
-	ctx context.Context, email, password string, hashOf func() (string, error),
-) (correct bool, err error) {
-	now := time.Now()
-	address, account := network(callerOf(ctx).address), strings.ToLower(email)
-	if wait := s.loginsByAddress.take(address, now); wait > 0 {
-		return false, tooManyLogins(wait)
-	}
-	if wait := s.loginsByAccount.take(account, now); wait > 0 {
-		s.loginsByAddress.putBack(address)
-		return false, tooManyLogins(wait)
-	}
-	wrong := false
-	defer func() {
-		if !wrong {
-			s.loginsByAddress.putBack(address)
-			s.loginsByAccount.putBack(account)
-		}
-	}()
-	hash, err := hashOf()
-	if err != nil {
-		return false, err
-	}
-	if correct, err = s.passwords.check(ctx, password, hash); err != nil {
-		return false, fmt.Errorf("check a password: %w", err)
-	}
-	wrong = !correct
-	return correct, nil
 }
 
 // ChangePassword changes the caller's password and ends the caller's other sessions. Access tokens
@@ -87,7 +53,8 @@ func (s *server) ChangePassword(
 		return nil, schema.Errorf(schema.CodeForbidden,
 			"This account has no password. Sign in through its identity provider.")
 	}
-	correct, err := s.checkPassword(ctx, me.Email, current, func() (string, error) {
+	presented := credentialsOf(ctx, me.Email, current)
+	correct, err := s.checkPassword(ctx, presented, func() (string, error) {
 		return currentHash, nil
 	})
 	if err != nil {
@@ -101,7 +68,7 @@ func (s *server) ChangePassword(
 		return nil, schema.Errorf(schema.CodeInvalid,
 			`The member "new_password" is the current password. Choose a different one.`)
 	}
-	newHash, err := s.passwords.hash(ctx, next)
+	newHash, err := s.hashPassword(ctx, credentialsOf(ctx, me.Email, next))
 	if err != nil {
 		return nil, fmt.Errorf("change the password of user %s: %w", me.ID, err)
 	}
@@ -129,26 +96,4 @@ func (s *server) accountByEmail(ctx context.Context, email string) (postgres.Acc
 		return postgres.Account{}, fmt.Errorf("look up an account by email address: %w", err)
 	}
 	return account, nil
-}
-
-func tooManyLogins(wait time.Duration) error {
-	return &retryError{after: wait, cause: schema.Errorf(schema.CodeRateLimited,
-		"Too many failed attempts. Wait %s seconds and try again.", seconds(wait))}
-}
-
-// network returns the network that rate limits count as one client: the address itself for IPv4,
-// and the /64 prefix for IPv6, which is the smallest network that a provider assigns.
-func network(address string) string {
-	a, err := netip.ParseAddr(address)
-	if err != nil {
-		return address
-	}
-	if a = a.Unmap(); a.Is4() {
-		return a.String()
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return p.String()
 }

@@ -134,6 +134,29 @@ func TestFailedLoginsAreLimited(t *testing.T) {
 	})
 }
 
+// TestLoginsAreLimited checks that correct passwords are limited too, because each costs memory and
+// processor time.
+func TestLoginsAreLimited(t *testing.T) {
+	b := setup(t, func(c *api.Config) {
+		c.Limits.LoginsPerAccount = api.Rate{Burst: 4, Every: time.Hour} // one is used by setup
+		c.Limits.LoginsPerAddress = api.Rate{Burst: 5, Every: time.Hour}
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	login := func(email, address string) *response {
+		t.Helper()
+		return b.anonymous.login(email, userPassword, with{"X-Forwarded-For": address})
+	}
+	for range 3 {
+		login("alice@example.com", "192.0.2.1").is(200)
+	}
+	login("alice@example.com", "192.0.2.2").fails(schema.CodeRateLimited).says("Too many sign-ins")
+	login("bob@example.com", "192.0.2.1").is(200)
+	// The refused attempt of the account still counted for its address.
+	login("alice@example.com", "192.0.2.1").fails(schema.CodeRateLimited)
+	login("bob@example.com", "192.0.2.1").fails(schema.CodeRateLimited)
+	login("bob@example.com", "192.0.2.3").is(200)
+}
+
 func TestForwardedAddressOfUntrustedClientIsIgnored(t *testing.T) {
 	b := setup(t, func(c *api.Config) {
 		c.Limits.FailedLoginsPerAddress = api.Rate{Burst: 1, Every: time.Hour}

@@ -10,8 +10,8 @@ import (
 // limiter is a rate limiter with one token bucket per key. The buckets are in memory, so each
 // process counts separately.
 //
-// golang.org/x/time/rate is not used because its tokens cannot be put back afterwards. Putting
-// them back lets users who know their password sign in as often as they like.
+// golang.org/x/time/rate is not used because its tokens cannot be put back afterwards. They are put
+// back after a successful sign-in, which does not count as a failed one.
 type limiter struct {
 	rate Rate
 	mu   sync.Mutex
@@ -38,16 +38,30 @@ func newLimiter(r Rate) *limiter {
 func (l *limiter) take(key string, now time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	fullAt := now
+	fullAt, wait := l.next(key, now)
+	if wait == 0 {
+		l.fullAt.Add(key, fullAt)
+	}
+	return wait
+}
+
+// peek returns what take would return, but takes no token.
+func (l *limiter) peek(key string, now time.Time) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, wait := l.next(key, now)
+	return wait
+}
+
+// next returns the time at which the bucket of key would be full after one more token had been
+// taken now, and the time until it has a token. The caller must hold l.mu.
+func (l *limiter) next(key string, now time.Time) (fullAt time.Time, wait time.Duration) {
+	fullAt = now
 	if at, ok := l.fullAt.Get(key); ok && at.After(now) {
 		fullAt = at
 	}
 	fullAt = fullAt.Add(l.rate.Every)
-	if wait := fullAt.Sub(now) - time.Duration(l.rate.Burst)*l.rate.Every; wait > 0 {
-		return wait
-	}
-	l.fullAt.Add(key, fullAt)
-	return 0
+	return fullAt, max(0, fullAt.Sub(now)-time.Duration(l.rate.Burst)*l.rate.Every)
 }
 
 // putBack returns a token to the bucket of key, from which it was taken.

@@ -1,12 +1,10 @@
 package api
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/alexedwards/argon2id"
 )
@@ -34,69 +32,46 @@ func HashPassword(password string) (string, error) {
 	return hash, nil
 }
 
-// hashWaitTimeout bounds how long a request waits while other passwords are being hashed.
-const hashWaitTimeout = 5 * time.Second
+// hashConcurrency returns how many passwords may be hashed concurrently: at most configured, no more
+// than it takes to use all processors, and no more than use a third of memoryLimit. That is Go's
+// memory limit in bytes, which Go may exceed by what is allocated at once, and the memory of earlier
+// hashes is in use until it is collected.
+func hashConcurrency(configured, processors int, memoryLimit int64) int {
+	lanes := int(hashParams.Parallelism)
+	busy := (processors + lanes - 1) / lanes
+	fitting := memoryLimit / 3 / (int64(hashParams.Memory) << 10)
+	return int(max(1, min(int64(configured), int64(busy), fitting)))
+}
 
-// passwords hashes and checks passwords. It limits how many are hashed concurrently, because each
-// takes 64 MiB of memory.
+// passwords compares passwords with their hashes.
 type passwords struct {
-	slots chan struct{}
-	// dummyHash matches no password. It is checked when there is no account or the account has no
+	// dummyHash matches no password. It is compared when there is no account or the account has no
 	// password, so that the response time does not reveal which accounts exist.
 	dummyHash string
 }
 
-func newPasswords(concurrency int) *passwords {
+func newPasswords() *passwords {
 	random := make([]byte, hashParams.SaltLength+hashParams.KeyLength)
 	_, _ = rand.Read(random) // never fails
 	salt, key := random[:hashParams.SaltLength], random[hashParams.SaltLength:]
 	encode := base64.RawStdEncoding.EncodeToString
 	return &passwords{
-		slots: make(chan struct{}, concurrency),
 		dummyHash: fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s",
 			hashParams.Memory, hashParams.Iterations, hashParams.Parallelism,
 			encode(salt), encode(key)),
 	}
 }
 
-// acquire waits for a free slot and returns the function that releases it. It fails with
-// context.DeadlineExceeded after hashWaitTimeout.
-func (p *passwords) acquire(ctx context.Context) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, hashWaitTimeout)
-	defer cancel()
-	select {
-	case p.slots <- struct{}{}:
-		return func() { <-p.slots }, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("wait to hash a password: %w", ctx.Err())
-	}
-}
-
-// hash calls HashPassword when a slot is free.
-func (p *passwords) hash(ctx context.Context, password string) (string, error) {
-	release, err := p.acquire(ctx)
-	if err != nil {
-		return "", err
-	}
-	defer release()
-	return HashPassword(password)
-}
-
-// check reports whether password matches hash. An empty hash matches no password; checking it
-// takes as long as checking any other.
-func (p *passwords) check(ctx context.Context, password, hash string) (bool, error) {
-	release, err := p.acquire(ctx)
-	if err != nil {
-		return false, err
-	}
-	defer release()
+// matches reports whether the password matches hash. An empty hash matches no password; comparing it
+// takes as long as comparing any other.
+func (p *passwords) matches(password, hash string) (bool, error) {
 	exists := hash != ""
 	if !exists {
 		hash = p.dummyHash
 	}
 	match, err := argon2id.ComparePasswordAndHash(password, hash)
 	if err != nil {
-		return false, fmt.Errorf("compare with the stored hash: %w", err)
+		return false, fmt.Errorf("compare a password with the stored hash: %w", err)
 	}
 	return match && exists, nil
 }

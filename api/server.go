@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -29,17 +31,17 @@ type API struct {
 
 // server holds what the handlers share. It implements StrictServerInterface.
 type server struct {
-	db              *postgres.DB
-	confirmer       *confirm.Confirmer
-	publisher       *publisher
-	notifier        *notifier
-	tokens          *tokens
-	passwords       *passwords
-	loginsByAccount *limiter // failed sign-ins
-	loginsByAddress *limiter // failed sign-ins
-	reads           *limiter // by user, or by client address for requests without a token
-	writes          *limiter
-	issuer          *issuer // nil if only local accounts can sign in
+	db        *postgres.DB
+	confirmer *confirm.Confirmer
+	publisher *publisher
+	notifier  *notifier
+	tokens    *tokens
+	passwords *passwords
+	hashing   *hashQueue
+	signIns   *signInLimits
+	reads     *limiter // by user, or by client address for requests without a token
+	writes    *limiter
+	issuer    *issuer // nil if only local accounts can sign in
 	// refreshKeys are derived from the token keys. The first one makes new refresh tokens.
 	refreshKeys []refreshKey
 	config      Config
@@ -97,19 +99,20 @@ func newServer(c Config) (*server, error) {
 	}
 	publisher := newPublisher(c.NATS, c.DB, c.Log)
 	return &server{
-		db:              c.DB,
-		confirmer:       confirm.New(c.DB, c.Objects, publisher, c.Log),
-		publisher:       publisher,
-		notifier:        newNotifier(),
-		tokens:          newTokens(keys, c.Sessions.AccessTokenTTL),
-		passwords:       newPasswords(c.Limits.HashConcurrency),
-		loginsByAccount: newLimiter(c.Limits.FailedLoginsPerAccount),
-		loginsByAddress: newLimiter(c.Limits.FailedLoginsPerAddress),
-		reads:           newLimiter(c.Limits.Reads),
-		writes:          newLimiter(c.Limits.Writes),
-		issuer:          issuer,
-		refreshKeys:     refreshKeys,
-		config:          c,
+		db:        c.DB,
+		confirmer: confirm.New(c.DB, c.Objects, publisher, c.Log),
+		publisher: publisher,
+		notifier:  newNotifier(),
+		tokens:    newTokens(keys, c.Sessions.AccessTokenTTL),
+		passwords: newPasswords(),
+		hashing: newHashQueue(hashConcurrency(
+			c.Limits.HashConcurrency, runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1))),
+		signIns:     newSignInLimits(c.Limits),
+		reads:       newLimiter(c.Limits.Reads),
+		writes:      newLimiter(c.Limits.Writes),
+		issuer:      issuer,
+		refreshKeys: refreshKeys,
+		config:      c,
 	}, nil
 }
 

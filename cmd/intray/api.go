@@ -48,7 +48,7 @@ type apiLimitSettings struct {
 	ReadsPerSecond      int       `env:"READS_PER_SECOND" default:"1000" help:"Maximum number of GET requests of one user per second."`
 	WritesPerSecond     int       `env:"WRITES_PER_SECOND" default:"100" help:"Maximum number of other requests of one user per second."`
 	RequestsBurst       int       `env:"REQUESTS_BURST" default:"2000" help:"Maximum burst of GET requests, and of other requests."`
-	HashConcurrency     int       `name:"password-hash-concurrency" env:"PASSWORD_HASH_CONCURRENCY" default:"4" help:"Maximum number of passwords that are hashed concurrently. Each hash takes 64 MiB of memory."`
+	HashConcurrency     int       `name:"password-hash-concurrency" env:"PASSWORD_HASH_CONCURRENCY" default:"4" help:"Maximum number of passwords that are hashed concurrently. Each hash takes 64 MiB of memory and up to four processors."`
 }
 
 // quotaSettings are the settings of the quota of new users.
@@ -125,7 +125,7 @@ func perSecond(n, burst int) api.Rate {
 
 // Run serves the API until ctx is canceled.
 func (c apiCommand) Run(ctx context.Context) error {
-	server, err := c.connect(ctx, "api", nats.UserAPI)
+	server, err := c.connect(ctx, "api", nats.UserAPI, 0)
 	if err != nil {
 		return err
 	}

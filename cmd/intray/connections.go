@@ -26,13 +26,14 @@ type connections struct {
 	stopTracing func()
 }
 
-// connect logs the start of the server with the name, starts its tracing and connects it to
-// PostgreSQL and, as the NATS user, to NATS. The caller must close the connections.
+// connect starts a server with the name (start), starts its tracing and connects it to PostgreSQL
+// and, as the NATS user, to NATS. outsideHeap is the number of bytes that the server uses outside of
+// Go's heap. The caller must close the connections.
 func (s serverSettings) connect(
-	ctx context.Context, name, natsUser string,
+	ctx context.Context, name, natsUser string, outsideHeap uint64,
 ) (c connections, err error) {
 	c.log = s.Logger(name)
-	logStart(c.log)
+	start(c.log, outsideHeap)
 	if c.stopTracing, err = s.startTracing(name, c.log); err != nil {
 		return c, err
 	}

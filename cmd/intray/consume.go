@@ -92,7 +92,11 @@ func (c consumeCommand) runs(name string) bool {
 // Run runs the consumers until ctx is canceled, and then until they have finished the messages
 // that they are handling.
 func (c consumeCommand) Run(ctx context.Context) error {
-	server, err := c.connect(ctx, "consume", nats.UserWorker)
+	var outsideHeap uint64
+	if c.runs(schema.ConsumerClassify) {
+		outsideHeap = extractionMemory
+	}
+	server, err := c.connect(ctx, "consume", nats.UserWorker, outsideHeap)
 	if err != nil {
 		return err
 	}
@@ -136,6 +140,11 @@ const (
 	// requests.
 	replayBatch    = 64
 	replayAttempts = 8
+
+	// Each extraction worker uses up to 192 MiB for the sandbox in which it reads a PDF, and about as
+	// much for tesseract, which is a process of its own. None of it is in Go's heap.
+	extractionWorkers = 2
+	extractionMemory  = extractionWorkers * 2 * 192 << 20
 )
 
 // wiring creates the consumers.
@@ -237,7 +246,8 @@ func (w wiring) classify() (func(context.Context), error) {
 		return nil, err
 	}
 	extractor, err := extract.New(extract.Config{
-		CacheDir: w.settings.CacheDir, OCRLanguages: w.settings.OCRLanguages, Workers: 2,
+		CacheDir: w.settings.CacheDir, OCRLanguages: w.settings.OCRLanguages,
+		Workers: extractionWorkers,
 	})
 	if errors.Is(err, extract.ErrLanguages) {
 		return nil, cli.Usage(fmt.Errorf("OCR_LANGUAGES: %w (see docs/configuration.md)", err))

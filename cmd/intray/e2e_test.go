@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +46,7 @@ func TestEndToEnd(t *testing.T) {
 	// not listen.
 	t.Setenv("LISTEN", "192.0.2.1:1")
 	t.Setenv("METRICS_LISTEN", "192.0.2.1:1")
+	t.Setenv("GOMEMLIMIT", "460MiB") // what a server sets in a container with 512 MiB
 	s := up(t)
 	alice := s.Login(t, "alice")
 
@@ -51,6 +54,7 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("an upload above the quota is rejected", func(t *testing.T) { testQuota(t, s) })
 	t.Run("a deletion releases the charge", func(t *testing.T) { testDelete(t, alice.For(t)) })
 	t.Run("a download returns the same bytes", func(t *testing.T) { testDownload(t, alice.For(t)) })
+	t.Run("many concurrent logins take little memory", func(t *testing.T) { testManyLogins(t, s) })
 	t.Run("settings are passed on", func(t *testing.T) { testPassedSettings(t, s) })
 	t.Run("other users have no access", func(t *testing.T) {
 		id := alice.For(t).Upload("mine.txt", "text/plain", []byte("mine"))
@@ -100,6 +104,45 @@ func testPassedSettings(t *testing.T, s *stack) {
 		if !slices.Contains(given, name+"="+value) {
 			t.Errorf("environment of the API: got %q, want %s=%s in it", given, name, value)
 		}
+	}
+}
+
+// testManyLogins checks that the API does not exceed 512 MiB while many passwords arrive at once,
+// although each hash takes 64 MiB.
+func testManyLogins(t *testing.T, s *stack) {
+	const logins = 32
+	statuses := make(chan int, 2*logins)
+	var all sync.WaitGroup
+	login := func(email, password string) {
+		credentials := map[string]string{"email": email, "password": password}
+		status, _, err := s.Client(t).Call("POST", "/api/auth/login", credentials, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		statuses <- status
+	}
+	account := s.Accounts[0]
+	for i := range logins {
+		all.Go(func() { login(account.Email, account.Password) })
+		all.Go(func() { login(fmt.Sprintf("user%d@example.org", i), "wrong") })
+	}
+	all.Wait()
+	close(statuses)
+	for status := range statuses {
+		if !slices.Contains([]int{200, 401, 429}, status) {
+			t.Errorf("login: got status %d, want 200, 401 or 429", status)
+		}
+	}
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.PIDs["api"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	peak := regexp.MustCompile(`VmHWM:\s+(\d+) kB`).FindSubmatch(text)
+	if peak == nil {
+		t.Fatalf("got no VmHWM in %s", text)
+	}
+	if kib, _ := strconv.Atoi(string(peak[1])); kib >= 512<<10 {
+		t.Errorf("got a peak of %d MiB, want less than 512 MiB", kib>>10)
 	}
 }
 

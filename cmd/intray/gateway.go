@@ -28,7 +28,7 @@ other requests. Clients need no other access to MinIO.`
 // Run serves the gateway until ctx is canceled.
 func (c gatewayCommand) Run(ctx context.Context) error {
 	log := c.Logger("gateway")
-	logStart(log)
+	start(log, 0)
 	stopTracing, err := c.startTracing("gateway", log)
 	if err != nil {
 		return err

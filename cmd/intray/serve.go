@@ -21,10 +21,11 @@ import (
 // shutdownTimeout is how long a server waits at shutdown for requests in flight.
 const shutdownTimeout = 10 * time.Second
 
-// logStart logs the start of a server with the version of its build.
-func logStart(log *slog.Logger) {
+// start logs the start of a server and limits its memory (limitMemory).
+func start(log *slog.Logger, outsideHeap uint64) {
 	build := buildinfo.Read()
 	log.Info("starting", "version", build.Version, "commit", build.Commit)
+	limitMemory(outsideHeap, log)
 }
 
 // privateServer returns the server of the private listener. It serves /healthz, /metrics and Go's

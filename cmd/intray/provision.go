@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +25,7 @@ type provisionCommand struct {
 	APIDatabasePassword    string `group:"PostgreSQL and NATS:" name:"api-database-password" env:"API_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password to set for the database role api."`
 	WorkerDatabasePassword string `group:"PostgreSQL and NATS:" env:"WORKER_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password to set for the database role worker."`
 	cli.NATSSettings       `group:"PostgreSQL and NATS:"`
+	streamSettings         `group:"NATS streams:"`
 
 	cli.MinIOSettings     `group:"MinIO:"`
 	RootUser              string `group:"MinIO:" name:"minio-root-user" env:"MINIO_ROOT_USER" required:"" placeholder:"USER" help:"Root user of MinIO."`
@@ -32,11 +34,49 @@ type provisionCommand struct {
 	cli.WorkerKeySettings `group:"MinIO:"`
 }
 
+// streamSettings are the limits of the streams. 0 means the default.
+type streamSettings struct {
+	NATSReplicas       int           `name:"nats-replicas" env:"NATS_REPLICAS" placeholder:"1" help:"Number of servers of a NATS cluster that store each message, 1 to 5. A cluster of three needs 3 to survive the loss of a server."`
+	NATSBucketBytes    int64         `name:"nats-bucket-bytes" env:"NATS_BUCKET_BYTES" placeholder:"1073741824" help:"Size of the stream BUCKET in bytes, which NATS reserves on its disk."`
+	NATSDocumentsBytes int64         `name:"nats-documents-bytes" env:"NATS_DOCUMENTS_BYTES" placeholder:"1073741824" help:"Size of the stream DOCUMENTS in bytes."`
+	NATSReplayBytes    int64         `name:"nats-replay-bytes" env:"NATS_REPLAY_BYTES" placeholder:"536870912" help:"Size of the stream REPLAY in bytes."`
+	NATSMaxAge         time.Duration `name:"nats-max-age" env:"NATS_MAX_AGE" placeholder:"720h" help:"Time for which the streams keep messages, so that they can be replayed."`
+}
+
+// limits returns the limits of the streams.
+func (s streamSettings) limits() nats.StreamLimits {
+	return nats.StreamLimits{
+		MaxAge: s.NATSMaxAge, Replicas: s.NATSReplicas, BucketBytes: s.NATSBucketBytes,
+		DocumentsBytes: s.NATSDocumentsBytes, ReplayBytes: s.NATSReplayBytes,
+	}
+}
+
+// Validate returns an error if a limit is out of range.
+func (s streamSettings) Validate() error {
+	if s.NATSReplicas < 0 || s.NATSReplicas > 5 {
+		return cli.Usage(errors.New("NATS_REPLICAS must be 1 to 5 (see docs/configuration.md)"))
+	}
+	const minBytes = 1 << 20
+	for name, bytes := range map[string]int64{
+		"NATS_BUCKET_BYTES": s.NATSBucketBytes, "NATS_DOCUMENTS_BYTES": s.NATSDocumentsBytes,
+		"NATS_REPLAY_BYTES": s.NATSReplayBytes,
+	} {
+		if bytes != 0 && bytes < minBytes {
+			return cli.Usage(fmt.Errorf(
+				"%s must be at least %d (see docs/configuration.md)", name, minBytes))
+		}
+	}
+	if s.NATSMaxAge != 0 && s.NATSMaxAge < time.Hour {
+		return cli.Usage(errors.New("NATS_MAX_AGE must be at least 1h (see docs/configuration.md)"))
+	}
+	return nil
+}
+
 // Help describes when to run the command.
 func (provisionCommand) Help() string {
 	return `Creates what is missing and updates what differs: the passwords of the database roles,
-the streams and consumers of NATS, and the bucket, notifications and access keys of MinIO. Run it
-at each deployment, after "intray migrate up" and before the servers start.`
+the streams and consumers of NATS, and the bucket, notifications and access keys of MinIO. It
+never lowers the replicas, the size or the age of a stream that exists. Run it at each deployment, after "intray migrate up" and before the servers start.`
 }
 
 // Run provisions PostgreSQL, NATS and MinIO, and then removes the keys of --remove-key.
@@ -68,7 +108,7 @@ func (c provisionCommand) provision(ctx context.Context, log *slog.Logger) error
 			return err
 		}
 		defer conn.Close()
-		return nats.Provision(gctx, conn, nats.StreamLimits{})
+		return nats.Provision(gctx, conn, c.limits())
 	})
 	if err := g.Wait(); err != nil {
 		return err

@@ -223,6 +223,7 @@ func TestUpRefusesInvalidSettingsOfItsServers(t *testing.T) {
 	for name, value := range map[string]string{
 		"SESSION_IDLE": "soon", "READS_PER_SECOND": "0", "AI_CONCURRENT_CALLS": "65",
 		"MAX_CONNECTIONS": "many", "OLLAMA_URL": "http://u:p@h",
+		"NATS_REPLICAS": "6", "NATS_BUCKET_BYTES": "1000", "NATS_MAX_AGE": "1m",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv(name, value)

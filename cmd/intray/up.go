@@ -28,6 +28,8 @@ type upCommand struct {
 	MinIOPort    int    `name:"minio-port" placeholder:"PORT" help:"Port of MinIO."`
 	PGBin        string `name:"pg-bin" env:"PG_BIN" placeholder:"DIR" help:"Folder of PostgreSQL's programs. Default: an installed version, or a downloaded one."`
 	MinIOBin     string `name:"minio-bin" env:"MINIO_BIN" placeholder:"FILE" help:"MinIO's program. Default: one that is built at the first start."`
+
+	streamSettings `group:"NATS streams:"`
 }
 
 // Help describes the requirements and the effects.
@@ -47,7 +49,10 @@ itself. If DEFAULT_AI_PROVIDER is not set, it is builtin.`
 
 // Validate returns an error if a setting is invalid for one of the servers, so that the command
 // fails before it starts anything.
-func (upCommand) Validate(parsed *kong.Context) error {
+func (c upCommand) Validate(parsed *kong.Context) error {
+	if err := c.streamSettings.Validate(); err != nil {
+		return err
+	}
 	for _, name := range ownServers {
 		if err := cli.CheckSettings(command(parsed.Model, name)); err != nil {
 			return err
@@ -151,7 +156,9 @@ func (c upCommand) startOwnServers(
 	if err := postgres.Migrate(ctx, servers.PostgresURL(), log); err != nil {
 		return local.Stack{}, err
 	}
-	if err := e.provision().provision(ctx, log); err != nil {
+	provision := e.provision()
+	provision.streamSettings = c.streamSettings
+	if err := provision.provision(ctx, log); err != nil {
 		return local.Stack{}, err
 	}
 	accounts, err := c.accounts(ctx, servers)

@@ -165,9 +165,10 @@ func command(model *kong.Application, name string) *kong.Node {
 }
 
 // serverEnvironment returns the environment of a server. It contains the settings of the server
-// from the environment of this process, and own, which overrides them.
+// from the environment of this process, including Go's own memory limit, and own, which overrides
+// them.
 func serverEnvironment(server *kong.Node, own map[string]string) []string {
-	set := map[string]string{"PATH": os.Getenv("PATH")}
+	set := map[string]string{"PATH": os.Getenv("PATH"), "GOMEMLIMIT": os.Getenv("GOMEMLIMIT")}
 	for _, flag := range server.Flags {
 		for _, name := range flag.Envs {
 			set[name] = os.Getenv(name)

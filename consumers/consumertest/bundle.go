@@ -113,6 +113,18 @@ func (b *Bundle) ObjectsAt(endpoint string) *minio.Objects {
 	return objects
 }
 
+// LimitStream sets the size of a stream in bytes, also to less than before.
+func (b *Bundle) LimitStream(name string, bytes int64) {
+	b.t.Helper()
+	js := b.Operator.JetStream()
+	stream, err := js.Stream(b.t.Context(), name)
+	b.must(err)
+	config := stream.CachedInfo().Config
+	config.MaxBytes = bytes
+	_, err = js.UpdateStream(b.t.Context(), config)
+	b.must(err)
+}
+
 // Connect connects to NATS as a user. The connection is closed when the test ends.
 func (b *Bundle) Connect(user string) *nats.Conn {
 	b.t.Helper()

@@ -7,7 +7,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"intray/consumers/consumertest"
-	"intray/infra/nats"
 	"intray/schema"
 )
 
@@ -15,10 +14,7 @@ import (
 // purges them and the stream accepts messages again.
 func TestFullStreamIsPurgedOfAcknowledgedMessages(t *testing.T) {
 	b := setup(t)
-	limits := nats.StreamLimits{BucketBytes: 64 << 10}
-	if err := nats.Provision(t.Context(), b.Operator, limits); err != nil {
-		t.Fatal(err)
-	}
+	b.LimitStream(schema.StreamBucket, 64<<10)
 	event := consumertest.BucketEvent(consumertest.Created, "another", "a")
 	js := b.Operator.JetStream()
 	publish := func() error {

@@ -262,10 +262,7 @@ func TestLostEventOfAnUploadedDocumentIsPublishedAgain(t *testing.T) {
 // The message id stays the same even if a full stream refuses the event several times.
 func TestEventRefusedByAFullStreamIsPublishedLater(t *testing.T) {
 	b := setup(t)
-	limits := nats.StreamLimits{DocumentsBytes: 1}
-	if err := nats.Provision(t.Context(), b.Operator, limits); err != nil {
-		t.Fatal(err)
-	}
+	b.LimitStream(schema.StreamDocuments, 1)
 	d := b.Document(b.Alice, 3)
 	b.Put(d.ObjectKey, "abc")
 	b.confirm(t, d.ObjectKey)

@@ -84,29 +84,6 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func TestProvisionAgainKeepsMessages(t *testing.T) {
-	server := localtest.NATS(t)
-	operator := provision(t, server)
-	publish(t, operator, documents(1))
-	limits := nats.StreamLimits{MaxAge: time.Hour, DocumentsBytes: 1 << 20}
-	if err := nats.Provision(t.Context(), operator, limits); err != nil {
-		t.Fatal(err)
-	}
-	info := documentsStream(t, operator).CachedInfo()
-	if info.State.Msgs != 1 {
-		t.Errorf("got %d messages, want 1", info.State.Msgs)
-	}
-	if info.Config.MaxAge != time.Hour || info.Config.MaxBytes != 1<<20 {
-		t.Errorf("got age %s and %d bytes, want the new limits %+v",
-			info.Config.MaxAge, info.Config.MaxBytes, limits)
-	}
-	c := info.Config
-	if c.Retention != jetstream.LimitsPolicy || c.Discard != jetstream.DiscardNew ||
-		c.Storage != jetstream.FileStorage || !c.AllowAtomicPublish {
-		t.Errorf("got %+v, want limits retention, discard new, file storage, atomic publish", c)
-	}
-}
-
 func TestPublishStoresEachVersionOnce(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)

@@ -2,6 +2,7 @@ package nats
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 	"intray/schema"
 )
 
-// StreamLimits are the limits of the streams. A zero field means its default.
+// StreamLimits are the limits of the streams. A zero field means its default. Provision never lowers
+// the limits of a stream that exists: to lower one, use the nats command.
 //
 // Messages beyond the limits can no longer be replayed. Their loss does no further harm, because
 // reconciliation compares the bucket with the database. A full stream rejects new messages; MinIO
@@ -19,8 +21,8 @@ type StreamLimits struct {
 	// MaxAge is how long messages are kept. Default 30 days.
 	MaxAge time.Duration
 	// BucketBytes, DocumentsBytes and ReplayBytes are the largest sizes of the streams. The server
-	// reserves this disk space when it creates a stream. Defaults: 1 GiB (about 400,000 uploads with
-	// two events each), 1 GiB (about 2,000,000 events) and 512 MiB.
+	// reserves this disk space. Defaults: 1 GiB (about 400,000 uploads with two events each), 1 GiB
+	// (about 2,000,000 events) and 512 MiB.
 	BucketBytes, DocumentsBytes, ReplayBytes int64
 	// Replicas is how many servers of a cluster store each message. Default 1. A cluster needs 3 to
 	// survive the loss of a server.
@@ -77,8 +79,9 @@ var durableConsumers = []struct {
 }
 
 // Provision creates the streams and their durable consumers, or updates their settings. It keeps
-// all messages. The connection's user must be the operator. Provision can be repeated at any time.
-// It returns ErrUnavailable if NATS is unreachable.
+// all messages, settings that it does not need itself (such as the placement in a cluster), and
+// limits that are higher than the given ones. The connection's user must be the operator. Provision
+// can be repeated at any time. It returns ErrUnavailable if NATS is unreachable.
 func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 	limits = limits.WithDefaults()
 	for _, s := range []struct {
@@ -89,17 +92,21 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 		{schema.StreamDocuments, schema.SubjectsDocuments, "Document events", limits.DocumentsBytes},
 		{schema.StreamReplay, schema.SubjectsReplay, "Events that are replayed", limits.ReplayBytes},
 	} {
-		config := jetstream.StreamConfig{
-			Name:        s.name,
-			Description: s.description,
-			Subjects:    []string{s.subjects},
-			Storage:     jetstream.FileStorage,
-			Retention:   jetstream.LimitsPolicy, // keep acknowledged messages, so that they can be replayed
-			Discard:     jetstream.DiscardNew,   // reject new messages instead of dropping unread ones
-			MaxBytes:    s.bytes,
-			MaxAge:      limits.MaxAge,
-			Duplicates:  min(duplicateWindow, limits.MaxAge),
-			Replicas:    limits.Replicas,
+		config, err := existingStream(ctx, c.js, s.name)
+		if err != nil {
+			return fmt.Errorf("provision stream %s: %w", s.name, unavailable(err))
+		}
+		config.Description = s.description
+		config.Subjects = []string{s.subjects}
+		config.Storage = jetstream.FileStorage
+		config.Retention = jetstream.LimitsPolicy // keep acknowledged messages for replays
+		config.Discard = jetstream.DiscardNew     // reject messages instead of dropping unread ones
+		config.MaxBytes = raised(config.MaxBytes, s.bytes)
+		config.MaxAge = raised(config.MaxAge, limits.MaxAge)
+		config.Replicas = max(config.Replicas, limits.Replicas)
+		config.Duplicates = max(config.Duplicates, duplicateWindow)
+		if config.MaxAge > 0 {
+			config.Duplicates = min(config.Duplicates, config.MaxAge)
 		}
 		// Publish and Replay use atomic batches. MinIO, which publishes to BUCKET, does not.
 		config.AllowAtomicPublish = s.name != schema.StreamBucket
@@ -110,7 +117,7 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 			}
 		}
 		if _, err := c.js.CreateOrUpdateStream(ctx, config); err != nil {
-			return fmt.Errorf("provision stream %s: %w", s.name, unavailable(err))
+			return fmt.Errorf("provision stream %s: %w%s", s.name, unavailable(err), hint(err))
 		}
 	}
 	for _, d := range durableConsumers {
@@ -122,11 +129,60 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 			AckWait:       AckWait,
 			MaxDeliver:    -1, // unlimited: the runner counts attempts, because outages do not count
 			MaxAckPending: d.maxAckPending,
-			Replicas:      limits.Replicas,
+			Replicas:      0, // as many as the stream has
 		})
 		if err != nil {
 			return fmt.Errorf("provision consumer %s of stream %s: %w", d.name, d.stream, unavailable(err))
 		}
 	}
 	return nil
+}
+
+// existingStream returns the configuration of a stream, or one with only the name and no limits
+// if it does not exist.
+func existingStream(
+	ctx context.Context, js jetstream.JetStream, name string,
+) (jetstream.StreamConfig, error) {
+	stream, err := js.Stream(ctx, name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return jetstream.StreamConfig{Name: name, MaxBytes: 1, MaxAge: 1}, nil
+	}
+	if err != nil {
+		return jetstream.StreamConfig{}, err
+	}
+	return stream.CachedInfo().Config, nil
+}
+
+// raised returns the higher of two limits of a stream, of which the existing one is unlimited if it
+// is 0 or negative.
+func raised[T int64 | time.Duration](existing, wanted T) T {
+	if existing <= 0 {
+		return existing
+	}
+	return max(existing, wanted)
+}
+
+// The server's error codes for limits that it cannot provide, which package jetstream does not
+// define.
+const (
+	errCodeInsufficientStorage  = 10047
+	errCodeReplicasNotSupported = 10074 // the server is not part of a cluster
+	errCodeNoSuitablePeers      = 10005
+)
+
+// hint returns what an operator can do about an error of CreateOrUpdateStream, as the end of an
+// error message.
+func hint(err error) string {
+	var e *jetstream.APIError
+	if !errors.As(err, &e) {
+		return ""
+	}
+	switch e.ErrorCode {
+	case errCodeInsufficientStorage:
+		return "; give NATS more disk space, or reserve less for the streams (NATS_…_BYTES)"
+	case errCodeReplicasNotSupported, errCodeNoSuitablePeers:
+		return "; NATS_REPLICAS must not exceed the number of servers in the NATS cluster"
+	default:
+		return ""
+	}
 }

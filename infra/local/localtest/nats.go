@@ -1,7 +1,9 @@
 package localtest
 
 import (
+	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,18 +28,62 @@ type NATSServer struct {
 	folder string
 	port   int
 	server *server.Server
+	// cluster makes the server part of a cluster, if it is not nil.
+	cluster func(*server.Options)
+}
+
+func passwords() map[string]string {
+	return map[string]string{
+		local.NATSMinIO: "minio-password", local.NATSAPI: "api-password",
+		local.NATSWorker: "worker-password", local.NATSOperator: "operator-password",
+	}
 }
 
 // NATS starts a server with an empty store, which is stopped when the test ends.
 func NATS(t testing.TB) *NATSServer {
 	t.Helper()
-	s := &NATSServer{t: t, folder: t.TempDir(), port: server.RANDOM_PORT, Passwords: map[string]string{
-		local.NATSMinIO: "minio-password", local.NATSAPI: "api-password",
-		local.NATSWorker: "worker-password", local.NATSOperator: "operator-password",
-	}}
+	s := &NATSServer{t: t, folder: t.TempDir(), port: server.RANDOM_PORT, Passwords: passwords()}
 	t.Cleanup(s.Stop)
 	s.Start()
 	return s
+}
+
+// NATSCluster starts a cluster of size servers with empty stores, which are stopped when the test
+// ends. A stream can have as many replicas. The URL of the returned server is that of all servers.
+func NATSCluster(t testing.TB, size int) *NATSServer {
+	t.Helper()
+	ports := make([]int, size) // JetStream requires that each server knows the others in advance
+	routes := make([]*url.URL, size)
+	for i := range ports {
+		ports[i] = freePort(t)
+		routes[i] = &url.URL{Scheme: "nats", Host: fmt.Sprint("127.0.0.1:", ports[i])}
+	}
+	servers := make([]*NATSServer, size)
+	urls := make([]string, size)
+	for i := range servers {
+		s := &NATSServer{t: t, folder: t.TempDir(), port: server.RANDOM_PORT, Passwords: passwords()}
+		s.cluster = func(opts *server.Options) {
+			opts.ServerName = fmt.Sprint("node", i)
+			opts.Cluster = server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: ports[i]}
+			opts.Routes = routes
+		}
+		t.Cleanup(s.Stop)
+		s.Start()
+		servers[i], urls[i] = s, s.URL
+	}
+	servers[0].URL = strings.Join(urls, ",")
+	return servers[0]
+}
+
+// freePort returns a port of the loopback interface on which nothing listens.
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
 }
 
 // Start starts the server again after [NATSServer.Stop], on the same port and with the same store.
@@ -58,6 +104,9 @@ func (s *NATSServer) Start() {
 		s.t.Fatalf("localtest: read the configuration of NATS: %v", err)
 	}
 	opts.NoLog, opts.NoSigs = true, true
+	if s.cluster != nil {
+		s.cluster(opts)
+	}
 	server, err := server.NewServer(opts)
 	if err != nil {
 		s.t.Fatalf("localtest: start NATS: %v", err)

@@ -50,12 +50,19 @@ CREATE TABLE dead_letters (
     attempts integer NOT NULL,
     first_at timestamp with time zone NOT NULL,
     dead_at timestamp with time zone NOT NULL DEFAULT now(),
-    CONSTRAINT dead_letters_pkey PRIMARY KEY (id),
-    CONSTRAINT dead_letters_stream_sequence_consumer_first_at_key UNIQUE (stream, sequence, consumer, first_at)
+    document_ids uuid[] NOT NULL DEFAULT '{}'::uuid[],
+    CONSTRAINT dead_letters_pkey PRIMARY KEY (id)
 );
+COMMENT ON COLUMN dead_letters.sequence IS 'in the stream; 0: the sweeper generated the message';
 COMMENT ON COLUMN dead_letters.attempts IS 'how often the message was delivered to the consumer';
 COMMENT ON COLUMN dead_letters.first_at IS 'when the message was stored in the stream';
 COMMENT ON COLUMN dead_letters.dead_at IS 'when the message was dead-lettered';
+COMMENT ON COLUMN dead_letters.document_ids IS 'the documents that the message is about';
+CREATE INDEX dead_letters_by_document ON dead_letters USING gin (document_ids);
+CREATE UNIQUE INDEX dead_letters_generated ON dead_letters USING btree (consumer, document_ids)
+    WHERE sequence = 0;
+CREATE UNIQUE INDEX dead_letters_message ON dead_letters USING btree (stream, sequence, consumer,
+    first_at) WHERE sequence > 0;
 GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO worker;
 
 CREATE TABLE document_attempts (
@@ -182,6 +189,25 @@ GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version
 GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
     classified_at, gone_at, detected_type), DELETE ON documents TO worker;
+
+CREATE TABLE message_attempts (
+    stream text NOT NULL,
+    consumer text NOT NULL,
+    sequence bigint NOT NULL,
+    stored_at timestamp with time zone NOT NULL,
+    attempts integer NOT NULL,
+    failed_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT message_attempts_pkey PRIMARY KEY (stream, consumer, sequence, stored_at),
+    CONSTRAINT message_attempts_attempts_check CHECK (attempts > 0)
+);
+COMMENT ON COLUMN message_attempts.stored_at IS 'when the stream stored the message; a stream that is created again repeats its sequence numbers';
+COMMENT ON COLUMN message_attempts.attempts IS 'failed attempts; the row is deleted after a success';
+CREATE INDEX message_attempts_by_time ON message_attempts USING btree (failed_at);
+ALTER TABLE message_attempts ENABLE ROW LEVEL SECURITY;
+ALTER TABLE message_attempts FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON message_attempts TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON message_attempts TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON message_attempts TO worker;
 
 CREATE TABLE multipart_uploads (
     upload_id text NOT NULL,
@@ -407,6 +433,25 @@ CREATE POLICY owner ON topics TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON topics TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (name, description, keywords, suggested), DELETE ON topics TO api;
 GRANT SELECT, INSERT ON topics TO worker;
+
+CREATE TABLE unchecked_uploads (
+    document_id uuid NOT NULL,
+    attempts integer NOT NULL,
+    next_attempt_at timestamp with time zone NOT NULL,
+    last_error text NOT NULL,
+    dead_at timestamp with time zone,
+    CONSTRAINT unchecked_uploads_pkey PRIMARY KEY (document_id),
+    CONSTRAINT unchecked_uploads_attempts_check CHECK (attempts > 0),
+    CONSTRAINT unchecked_uploads_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+);
+COMMENT ON TABLE unchecked_uploads IS 'pending documents whose object cannot be checked';
+COMMENT ON COLUMN unchecked_uploads.dead_at IS 'when it became a dead letter; then the sweeper makes no other, even if an operator drops it';
+CREATE INDEX unchecked_uploads_due ON unchecked_uploads USING btree (next_attempt_at);
+ALTER TABLE unchecked_uploads ENABLE ROW LEVEL SECURITY;
+ALTER TABLE unchecked_uploads FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON unchecked_uploads TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON unchecked_uploads TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON unchecked_uploads TO worker;
 
 CREATE TABLE user_identities (
     issuer text NOT NULL,

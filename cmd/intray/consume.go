@@ -118,10 +118,9 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	for _, run := range runs {
 		all.Go(func() { run(ctx) })
 	}
-	storage := func(ctx context.Context) error { return runner.ProbeStorage(ctx, objects) }
 	metrics := slices.Concat(runner.Metrics(), postgres.Metrics(),
 		[]prometheus.Collector{
-			backlog.NewMetrics(server.db, server.conn, storage, server.log),
+			backlog.NewMetrics(server.db, server.conn, objects.Probe, server.log),
 		})
 	listener, err := listen(ctx, "private", c.MetricsListen, server.log)
 	if err != nil {

@@ -64,8 +64,7 @@ type Config struct {
 	// SystemPrompt is the instruction to language models; default DefaultSystemPrompt.
 	SystemPrompt string
 	// AIAttempts is the number of failed attempts after which a document becomes failed with the
-	// reason ai_unavailable; default 10, which takes about 40 minutes with the default delays. The
-	// runner counts attempts in memory.
+	// reason ai_unavailable; default 10, which takes about 40 minutes with the default delays.
 	AIAttempts int
 	// OutageTimeout is how long a document waits for a provider whose calls all fail, before it
 	// becomes failed with the reason ai_unavailable; default 40 minutes. This wait does not count as

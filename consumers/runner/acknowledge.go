@@ -24,14 +24,12 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	sequence := f.message.Sequence
 	if f.err == nil {
 		f.outcome = outcomeDone
-		r.attempts.forget(sequence)
+		r.postponements.forget(sequence)
 		r.logAckError(f, f.raw.Ack())
 		return nil
 	}
 	if Outage(f.err) {
-		f.outcome = outcomeOutage
-		r.logAckError(f, f.raw.NakWithDelay(outageDelay))
-		return f.err
+		return r.awaitOutage(f, f.err)
 	}
 
 	var retry *retryError
@@ -44,8 +42,15 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 		return nil
 	}
 
+	count, err := r.db.CountAttempt(ctx, r.config.Stream, r.config.Consumer, f.id())
+	if Outage(err) {
+		return r.awaitOutage(f, err)
+	}
+	if err != nil { // the previous number is better than none
+		r.log.Error("cannot count attempt", "sequence", sequence, "error", err)
+		count = f.message.Attempts + 1
+	}
 	f.outcome = outcomeRetried
-	count := r.attempts.add(sequence)
 	if errors.Is(f.err, ErrPermanent) || count >= r.config.MaxAttempts {
 		return r.deadLetter(ctx, f, count)
 	}
@@ -60,6 +65,13 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	return nil
 }
 
+// awaitOutage returns a message to the stream until the outage has ended, and returns the outage.
+func (r *Runner[T]) awaitOutage(f *inFlight[T], outage error) error {
+	f.outcome = outcomeOutage
+	r.logAckError(f, f.raw.NakWithDelay(outageDelay))
+	return outage
+}
+
 // recordAttempt stores the failed attempt for each document of the message, so that operators can
 // see why a document is delayed. An error is harmless, because the attempt is also logged.
 func (r *Runner[T]) recordAttempt(
@@ -67,7 +79,7 @@ func (r *Runner[T]) recordAttempt(
 ) {
 	documents := documentsOf(f.message.Event)
 	now := time.Now()
-	if len(documents) == 0 || (attempt == 0 && !r.attempts.recordPostponed(f.message.Sequence, now)) {
+	if len(documents) == 0 || (attempt == 0 && !r.postponements.due(f.message.Sequence, now)) {
 		return
 	}
 	err := r.db.RecordAttempt(ctx, documents, postgres.Attempt{

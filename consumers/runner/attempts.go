@@ -1,69 +1,119 @@
 package runner
 
 import (
+	"context"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
+
+	"intray/infra/postgres"
 )
 
 const (
-	// maxTracked limits the number of messages whose attempts are tracked. Beyond it, the message that
-	// failed least recently is dropped, and its attempts start at 0 again.
-	maxTracked = 100_000
+	// maxPostponements limits the number of messages whose last record of a postponement is cached.
+	maxPostponements = 100_000
 	// recordInterval is the minimum time between two records of one message's postponement.
 	recordInterval = 10 * time.Minute
 )
 
-// attempts counts the failed attempts of each message, by its sequence in the stream.
-type attempts struct {
-	mu sync.Mutex
-	// The LRUs are not safe for concurrent use. mu also makes reading and updating a count atomic.
-	counts    *simplelru.LRU[uint64, int]
-	postponed *simplelru.LRU[uint64, time.Time] // when a postponement was last recorded
+// postponements remembers when the postponement of each message was last recorded, by its sequence
+// in the stream.
+type postponements struct {
+	mu       sync.Mutex // the LRU is not safe for concurrent use
+	recorded *simplelru.LRU[uint64, time.Time]
 }
 
-func newAttempts() *attempts {
+func newPostponements() *postponements {
 	// NewLRU fails only for sizes below 1.
-	counts, _ := simplelru.NewLRU[uint64, int](maxTracked, nil)
-	postponed, _ := simplelru.NewLRU[uint64, time.Time](maxTracked, nil)
-	return &attempts{counts: counts, postponed: postponed}
+	recorded, _ := simplelru.NewLRU[uint64, time.Time](maxPostponements, nil)
+	return &postponements{recorded: recorded}
 }
 
-// recordPostponed reports whether the postponement of a message is due to be recorded, at most once
-// per recordInterval: while an AI provider is down, thousands of messages are postponed again and
-// again.
-func (a *attempts) recordPostponed(sequence uint64, now time.Time) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if last, ok := a.postponed.Peek(sequence); ok && now.Sub(last) < recordInterval {
+// due reports whether the postponement of a message is due to be recorded, at most once per
+// recordInterval: while an AI provider is down, thousands of messages are postponed again and again.
+func (p *postponements) due(sequence uint64, now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if last, ok := p.recorded.Peek(sequence); ok && now.Sub(last) < recordInterval {
 		return false
 	}
-	a.postponed.Add(sequence, now)
+	p.recorded.Add(sequence, now)
 	return true
 }
 
-// failed returns the number of failed attempts.
-func (a *attempts) failed(sequence uint64) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	count, _ := a.counts.Peek(sequence)
-	return count
+// forget removes a message.
+func (p *postponements) forget(sequence uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.recorded.Remove(sequence)
 }
 
-// add counts a failed attempt and returns the number of failed attempts.
-func (a *attempts) add(sequence uint64) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	count, _ := a.counts.Peek(sequence)
-	a.counts.Add(sequence, count+1)
-	return count + 1
+// id identifies the message in the database.
+func (f *inFlight[T]) id() postgres.Message {
+	return postgres.Message{Sequence: f.meta.Sequence.Stream, StoredAt: f.meta.Timestamp}
 }
 
-// forget removes the message's attempts and postponements.
-func (a *attempts) forget(sequence uint64) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.counts.Remove(sequence)
-	a.postponed.Remove(sequence)
+// readAttempts sets the Attempts of the redelivered messages of a batch. A first delivery has no
+// failed attempts, so it costs no query. readAttempts returns an error only during an outage.
+func (r *Runner[T]) readAttempts(ctx context.Context, batch []*inFlight[T]) error {
+	var redelivered []postgres.Message
+	for _, f := range batch {
+		if f.meta.NumDelivered > 1 {
+			redelivered = append(redelivered, f.id())
+		}
+	}
+	if len(redelivered) == 0 {
+		return nil
+	}
+	failed, err := r.db.FailedAttempts(ctx, r.config.Stream, r.config.Consumer, redelivered)
+	if Outage(err) {
+		return err
+	}
+	if err != nil { // the messages are handled all the same; CountAttempt does not use these numbers
+		r.log.Error("cannot read attempts", "messages", len(redelivered), "error", err)
+	}
+	for _, f := range batch {
+		f.message.Attempts = failed[f.message.Sequence]
+	}
+	return nil
+}
+
+// forgetAttempts deletes the numbers of failed attempts of the messages that have been handled. An
+// error is harmless, because nothing reads the number of an acknowledged message.
+func (r *Runner[T]) forgetAttempts(ctx context.Context, batch []*inFlight[T]) {
+	var handled []postgres.Message
+	for _, f := range batch {
+		if f.err == nil && f.message.Attempts > 0 {
+			handled = append(handled, f.id())
+		}
+	}
+	if len(handled) == 0 {
+		return
+	}
+	err := r.db.ForgetAttempts(ctx, r.config.Stream, r.config.Consumer, handled)
+	if err != nil {
+		r.log.Debug("cannot forget attempts", "messages", len(handled), "error", err)
+	}
+}
+
+// checkDependencies turns the failures of a batch into an outage if a dependency is unavailable,
+// because an attempt counts only if all of them are available.
+func (r *Runner[T]) checkDependencies(ctx context.Context, batch []*inFlight[T]) {
+	checked := false
+	var outage error
+	for _, f := range batch {
+		if f.err == nil || Outage(f.err) || Postponed(f.err) {
+			continue
+		}
+		if !checked {
+			checked = true
+			ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+			outage = r.config.Probe(ctx)
+			cancel()
+		}
+		if outage != nil {
+			f.err = &outageError{cause: f.err, outage: outage}
+		}
+	}
 }

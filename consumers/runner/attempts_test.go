@@ -3,6 +3,7 @@ package runner_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
+	"intray/infra/nats"
 	"intray/schema"
 )
 
@@ -66,5 +68,120 @@ func TestAttemptsAreRecordedForTheDocument(t *testing.T) {
 	b.Exec(`DELETE FROM documents WHERE id = $1`, document.ID)
 	if n := b.Count(`SELECT count(*) FROM document_attempts`); n != 0 {
 		t.Errorf("got %d attempts of a deleted document, want 0", n)
+	}
+}
+
+// Another replica, or the same one after kill -9, goes on with the number of attempts of the one
+// before. The sequence numbers of a stream that is created again do not share it.
+func TestRestartsAndReplicasShareAttempts(t *testing.T) {
+	b := consumertest.New(t)
+	var attempts recorder
+	const maxAttempts = 5
+	// run handles the only message with a new runner until it has failed until times.
+	run := func(until int) {
+		t.Helper()
+		config := fastConfig
+		config.MaxAttempts = maxAttempts
+		failed := make(chan bool, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := runner.New(b.Conn, b.DB, decodeText, handleEach(func(m runner.Message[string]) error {
+			attempts.add(fmt.Sprint(m.Attempts))
+			if m.Attempts == until-1 {
+				cancel() // the attempt is still counted
+				failed <- true
+			}
+			return errors.New("not yet")
+		}), config, b.Log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Run(ctx)
+		<-failed
+	}
+	publish(b, "a")
+	run(2)
+	run(3)
+	run(maxAttempts)
+	awaitIdle(b)
+	expectDeadLetters(t, b, 1)
+	if got, want := attempts.all(), []string{"0", "1", "2", "3", "4"}; !slices.Equal(got, want) {
+		t.Errorf("got attempts %v, want %v", got, want)
+	}
+
+	js := b.Operator.JetStream()
+	if err := js.DeleteStream(t.Context(), schema.StreamBucket); err != nil {
+		t.Fatal(err)
+	}
+	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
+		t.Fatal(err)
+	}
+	publish(b, "the first message again")
+	run(1)
+	if got := attempts.all(); got[len(got)-1] != "0" {
+		t.Errorf("got %s attempts of a message of a new stream, want 0", got[len(got)-1])
+	}
+}
+
+// A message that is handled at its first delivery costs no statement for its attempts, and one that
+// is handled later leaves no row behind.
+func TestAttemptsAreForgottenAfterASuccess(t *testing.T) {
+	b := consumertest.New(t)
+	publish(b, "a", "b")
+	runInBatches(t, b, fastConfig, handleEach(func(m runner.Message[string]) error {
+		if m.Event == "b" && m.Attempts < 2 {
+			return errors.New("not yet")
+		}
+		return nil
+	}))
+	awaitIdle(b)
+	expectDeadLetters(t, b, 0)
+	if n := b.Count(`SELECT count(*) FROM message_attempts`); n != 0 {
+		t.Errorf("got %d rows, want 0", n)
+	}
+}
+
+// A failure counts as an attempt only if the probe of the dependencies succeeds, and if PostgreSQL
+// stores the attempt.
+func TestFailureDuringAnOutageDoesNotCount(t *testing.T) {
+	for name, outage := range map[string]func(b *consumertest.Bundle, c *runner.Config) (end func()){
+		"the probe fails": func(_ *consumertest.Bundle, c *runner.Config) func() {
+			var down atomic.Bool
+			down.Store(true)
+			c.Probe = func(context.Context) error {
+				if down.Load() {
+					return errors.New("down")
+				}
+				return nil
+			}
+			return func() { down.Store(false) }
+		},
+		"the database refuses to store it": func(b *consumertest.Bundle, _ *runner.Config) func() {
+			b.Exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+				$$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$`)
+			b.Exec(`CREATE TRIGGER refuse BEFORE INSERT ON message_attempts
+				EXECUTE FUNCTION refuse()`)
+			return func() { b.Exec(`DROP TRIGGER refuse ON message_attempts`) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := consumertest.New(t)
+			config := fastConfig
+			end := outage(b, &config)
+			var attempts recorder
+			publish(b, "a")
+			runInBatches(t, b, config, handleEach(func(m runner.Message[string]) error {
+				attempts.add(fmt.Sprint(m.Attempts))
+				return errors.New("failed")
+			}))
+			b.Eventually("the message has been handled", func() bool { return len(attempts.all()) > 0 })
+			expectDeadLetters(t, b, 0)
+			end()
+			awaitIdle(b)
+			expectDeadLetters(t, b, 1)
+			got := attempts.all()
+			if want := []string{"0", "1", "2"}; !slices.Equal(slices.Compact(got), want) {
+				t.Errorf("got attempts %v, want only 0 during the outage and then %v", got, want)
+			}
+		})
 	}
 }

@@ -16,7 +16,8 @@ func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int
 	err := r.db.AddDeadLetter(ctx, postgres.DeadLetter{
 		Stream: f.meta.Stream, Sequence: f.meta.Sequence.Stream, Consumer: f.meta.Consumer,
 		Subject: f.raw.Subject(), Headers: f.raw.Headers(), Data: f.raw.Data(),
-		Reason: f.err.Error(), Attempts: attempts, FirstAt: f.meta.Timestamp.UTC(), DeadAt: now,
+		Documents: documentsOf(f.message.Event), Reason: f.err.Error(), Attempts: attempts,
+		FirstAt: f.meta.Timestamp.UTC(), DeadAt: now,
 	})
 	if err != nil {
 		r.log.Error("cannot store dead letter; the message will be retried",
@@ -28,7 +29,7 @@ func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int
 		return nil
 	}
 	f.outcome = outcomeDead
-	r.attempts.forget(f.message.Sequence)
+	r.postponements.forget(f.message.Sequence)
 	r.loggerFor(f).Error("message dead-lettered", "stream", f.meta.Stream,
 		"sequence", f.message.Sequence, "attempts", attempts, "error", f.err)
 	r.logAckError(f, f.raw.TermWithReason(protocolText(f.err.Error())))

@@ -26,13 +26,8 @@ type inFlight[T any] struct {
 // ack deadline of the messages three times per AckWait. returned reports whether these messages are
 // redelivered only because the runner returned them to the stream earlier.
 func (r *Runner[T]) deliver(ctx context.Context, d delivery, returned bool) error {
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
+	work, cancel := r.drainable(ctx)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() {
-		timer := time.AfterFunc(r.config.DrainTimeout, cancel)
-		context.AfterFunc(work, func() { timer.Stop() })
-	})
-	defer stop()
 	defer keepInProgress(d)()
 
 	began := time.Now()
@@ -46,7 +41,6 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery, returned bool) erro
 		}
 		f := &inFlight[T]{raw: m, meta: meta}
 		f.message.Sequence = meta.Sequence.Stream
-		f.message.Attempts = r.attempts.failed(meta.Sequence.Stream)
 		if f.message.Event, err = r.decode(m.Data()); err != nil {
 			f.err = Permanent(err)
 		} else {
@@ -54,16 +48,38 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery, returned bool) erro
 		}
 		batch = append(batch, f)
 	}
-	r.process(work, decoded)
+	if err := r.readAttempts(work, batch); err != nil {
+		for _, f := range batch {
+			f.err = err
+		}
+	} else {
+		r.process(work, decoded)
+	}
 
+	// A handler that used up its time has failed, and that must be recorded as well.
+	record, cancel := r.drainable(ctx)
+	defer cancel()
+	r.checkDependencies(record, batch)
+	r.forgetAttempts(record, batch)
 	var outage error
 	for _, f := range batch {
-		if err := r.acknowledge(work, f); err != nil {
+		if err := r.acknowledge(record, f); err != nil {
 			outage = err
 		}
 	}
 	r.observeBatch(batch, time.Since(began), returned)
 	return outage
+}
+
+// drainable returns a context that ends after Config.Timeout. After ctx is canceled, it continues for
+// up to Config.DrainTimeout.
+func (r *Runner[T]) drainable(ctx context.Context) (context.Context, context.CancelFunc) {
+	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(r.config.DrainTimeout, cancel)
+		context.AfterFunc(work, func() { timer.Stop() })
+	})
+	return work, func() { stop(); cancel() }
 }
 
 // keepInProgress periodically extends the ack deadline of the messages, until stop is called.

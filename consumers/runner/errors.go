@@ -44,8 +44,17 @@ func (e *retryError) Unwrap() error { return e.cause }
 
 // Outage reports whether err means that a dependency is unavailable, or that the context was
 // canceled. An outage does not count as an attempt: the runner waits until the dependency is up
-// again.
+// again. An error about one object while MinIO serves others is minio.ErrInaccessible and not an
+// outage.
 func Outage(err error) bool {
-	return errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||
+	return errors.As(err, new(*outageError)) || errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||
 		errors.Is(err, nats.ErrUnavailable) || errors.Is(err, context.Canceled)
 }
+
+// outageError is a failure during an outage, which the probe of the runner's dependencies found.
+type outageError struct{ cause, outage error }
+
+func (e *outageError) Error() string {
+	return fmt.Sprintf("%v (and a dependency is unavailable: %v)", e.cause, e.outage)
+}
+func (e *outageError) Unwrap() error { return e.cause }

@@ -2,7 +2,6 @@ package runner
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 
@@ -43,13 +42,5 @@ func Probe(ctx context.Context, db *postgres.DB, objects *minio.Objects) error {
 	if err := db.Ping(ctx); err != nil {
 		return err
 	}
-	return ProbeStorage(ctx, objects)
-}
-
-// ProbeStorage stats an unused key. It returns an error only if MinIO is unavailable.
-func ProbeStorage(ctx context.Context, objects *minio.Objects) error {
-	if _, err := objects.Stat(ctx, "documents/probe"); errors.Is(err, minio.ErrUnavailable) {
-		return err
-	}
-	return nil
+	return objects.Probe(ctx)
 }

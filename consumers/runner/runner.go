@@ -30,9 +30,8 @@ type Message[T any] struct {
 	Event T
 	// Sequence is the message's sequence number in its stream.
 	Sequence uint64
-	// Attempts is the number of earlier attempts that failed while every dependency was up. It is kept
-	// in memory. After a restart, or on another replica, it starts at 0 again, so the message gets a
-	// few more attempts before it is dead-lettered.
+	// Attempts is the number of earlier attempts that failed while every dependency was up. It is
+	// stored in the database, so restarts and replicas share it.
 	Attempts int
 }
 
@@ -71,8 +70,8 @@ type Config struct {
 	// DrainTimeout is how long Run may take to finish messages in progress after its context is
 	// canceled; default 15 s. Messages that are not finished by then are redelivered later.
 	DrainTimeout time.Duration
-	// Probe returns nil if the dependencies of the handler are available; default db.Ping. After an
-	// outage the runner resumes once Probe returns nil.
+	// Probe returns nil if the dependencies of the handler are available; default db.Ping. A failed
+	// attempt counts only if Probe returns nil, and after an outage the runner resumes once it does.
 	Probe func(context.Context) error
 }
 
@@ -100,15 +99,16 @@ func (c Config) validate() error {
 
 // Runner delivers the messages of one durable consumer.
 type Runner[T any] struct {
-	config   Config
-	conn     *nats.Conn
-	db       *postgres.DB
-	decode   func([]byte) (T, error)
-	handle   Handler[T]
-	laneOf   func(context.Context, T) Lane // nil: deliver batches in stream order
-	log      *slog.Logger
-	attempts *attempts
-	health   health
+	config Config
+	conn   *nats.Conn
+	db     *postgres.DB
+	decode func([]byte) (T, error)
+	handle Handler[T]
+	laneOf func(context.Context, T) Lane // nil: deliver batches in stream order
+	log    *slog.Logger
+	health health
+
+	postponements *postponements
 }
 
 // New returns a Runner that pulls messages through conn, decodes their data with decode and passes
@@ -127,7 +127,7 @@ func New[T any](
 	log = log.With("consumer", config.Consumer)
 	return &Runner[T]{
 		config: config, conn: conn, db: db, decode: decode, handle: handle,
-		log: log, attempts: newAttempts(), health: health{log: log},
+		log: log, health: health{log: log}, postponements: newPostponements(),
 	}, nil
 }
 

@@ -12,7 +12,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"time"
@@ -100,21 +99,7 @@ func newClient(
 func Ready(ctx context.Context, endpoint string, secure bool) error {
 	transport := newTransport()
 	defer transport.CloseIdleConnections()
-	url := address(endpoint, secure) + "/minio/health/cluster"
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return fmt.Errorf("minio ready: %w", err)
-	}
-	resp, err := transport.RoundTrip(req)
-	if err != nil {
-		return fmt.Errorf("minio ready: %w: %w", ErrUnavailable, err)
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16))
-	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("minio ready: %w: status %d", ErrUnavailable, resp.StatusCode)
-	}
-	return nil
+	return checkHealth(ctx, transport, healthURL(endpoint, secure))
 }
 
 // address returns the base URL of MinIO at endpoint.

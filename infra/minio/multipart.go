@@ -103,14 +103,13 @@ func (m *Multipart) Complete(
 
 // AbortUpload deletes an incomplete upload and its parts. It succeeds if the upload does not exist.
 func (o *Objects) AbortUpload(ctx context.Context, key, uploadID string) error {
-	err := o.core.AbortMultipartUpload(ctx, o.bucket, key, uploadID)
-	if err == nil {
-		return nil
-	}
-	if err = wrapUploadError("abort multipart upload", key, err); errors.Is(err, ErrNoUpload) {
-		return nil
-	}
-	return err
+	return o.request(ctx, "abort multipart upload", key, func() error {
+		err := o.core.AbortMultipartUpload(ctx, o.bucket, key, uploadID)
+		if err != nil && errors.Is(wrapUploadError("abort multipart upload", key, err), ErrNoUpload) {
+			return nil
+		}
+		return err
+	})
 }
 
 // wrapUploadError is like wrapError, and also recognizes the errors that only multipart uploads

@@ -9,17 +9,21 @@ import (
 	"net/http"
 
 	miniogo "github.com/minio/minio-go/v7"
+	"golang.org/x/sync/singleflight"
 
 	"intray/schema"
 )
 
 // Objects stats, reads, lists and deletes the objects of one bucket with the confirm or the worker
 // key. It is safe for concurrent use. Its errors wrap ErrNotExist, ErrChanged or ErrUnavailable
-// where one of them applies.
+// where one of them applies, or ErrInaccessible if requests about one key fail although MinIO serves
+// others.
 type Objects struct {
 	core      miniogo.Core
 	transport *http.Transport
 	bucket    string
+	health    string // the URL of MinIO's health check
+	probes    singleflight.Group
 }
 
 // NewObjects returns an Objects for the bucket in config. It makes no network call.
@@ -30,8 +34,14 @@ func NewObjects(config Config) (*Objects, error) {
 		return nil, fmt.Errorf("minio client for %s: %w", config.Endpoint, err)
 	}
 	core := miniogo.Core{Client: client}
-	return &Objects{core: core, transport: transport, bucket: config.Bucket}, nil
+	return &Objects{
+		core: core, transport: transport, bucket: config.Bucket,
+		health: healthURL(config.Endpoint, config.Secure),
+	}, nil
 }
+
+// Bucket returns the name of the bucket.
+func (o *Objects) Bucket() string { return o.bucket }
 
 // Close closes idle connections. Requests in flight continue.
 func (o *Objects) Close() { o.transport.CloseIdleConnections() }
@@ -39,12 +49,16 @@ func (o *Objects) Close() { o.transport.CloseIdleConnections() }
 // Stat sends a HEAD for the object at key and returns its size in bytes, its ETag (without quotes)
 // and its modification time (to the second).
 //
-// Only Stat proves that an object does not exist: it returns ErrNotExist only if MinIO says so. A
-// rejected key, a missing bucket and an outage are different errors.
+// Only Stat proves that an object does not exist: it returns ErrNotExist only if MinIO says so. An
+// outage and an object that MinIO cannot read are different errors.
 func (o *Objects) Stat(ctx context.Context, key string) (schema.Object, error) {
-	info, err := o.core.StatObject(ctx, o.bucket, key, miniogo.StatObjectOptions{})
+	var info miniogo.ObjectInfo
+	err := o.request(ctx, "head object", key, func() (err error) {
+		info, err = o.core.StatObject(ctx, o.bucket, key, miniogo.StatObjectOptions{})
+		return err
+	})
 	if err != nil {
-		return schema.Object{}, wrapError("head object", key, err)
+		return schema.Object{}, err
 	}
 	return object(info, key), nil
 }
@@ -52,26 +66,30 @@ func (o *Objects) Stat(ctx context.Context, key string) (schema.Object, error) {
 // Get opens the object at key for reading if its ETag is etag, and returns ErrChanged otherwise. A
 // caller that passes the confirmed ETag therefore never reads different content. The body is
 // streamed, and the caller must close it. If the connection breaks, Read returns an error that
-// wraps ErrUnavailable, never io.EOF.
+// wraps ErrUnavailable or ErrInaccessible, never io.EOF.
 func (o *Objects) Get(ctx context.Context, key, etag string) (io.ReadCloser, schema.Object, error) {
 	var opts miniogo.GetObjectOptions
 	if err := opts.SetMatchETag(etag); err != nil {
 		return nil, schema.Object{}, fmt.Errorf("get object %s: %w", key, err)
 	}
-	stream, info, _, err := o.core.GetObject(ctx, o.bucket, key, opts)
+	var stream io.ReadCloser
+	var info miniogo.ObjectInfo
+	err := o.request(ctx, "get object", key, func() (err error) {
+		stream, info, _, err = o.core.GetObject(ctx, o.bucket, key, opts)
+		return err
+	})
 	if err != nil {
-		return nil, schema.Object{}, wrapError("get object", key, err)
+		return nil, schema.Object{}, err
 	}
-	return &body{ReadCloser: stream, key: key}, object(info, key), nil
+	failed := func(err error) error { return o.judge(ctx, "read object", key, err) }
+	return &body{ReadCloser: stream, failed: failed}, object(info, key), nil
 }
 
 // Remove deletes the object at key. It succeeds if there is no object.
 func (o *Objects) Remove(ctx context.Context, key string) error {
-	err := o.core.RemoveObject(ctx, o.bucket, key, miniogo.RemoveObjectOptions{})
-	if err != nil {
-		return wrapError("delete object", key, err)
-	}
-	return nil
+	return o.request(ctx, "delete object", key, func() error {
+		return o.core.RemoveObject(ctx, o.bucket, key, miniogo.RemoveObjectOptions{})
+	})
 }
 
 // List yields the objects whose key begins with prefix and sorts after startAfter, ordered by the
@@ -135,16 +153,16 @@ func object(info miniogo.ObjectInfo, key string) schema.Object {
 	}
 }
 
-// body wraps the read errors of an object's content with wrapError.
+// body passes the errors of reading an object's content through failed.
 type body struct {
 	io.ReadCloser
-	key string
+	failed func(error) error
 }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil && !errors.Is(err, io.EOF) {
-		err = wrapError("read object", b.key, err)
+		err = b.failed(err)
 	}
 	return n, err
 }

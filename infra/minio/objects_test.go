@@ -43,7 +43,7 @@ func TestStat(t *testing.T) {
 const helloETag = "5d41402abc4b2a76b9719d911017c592"
 
 // If another failure were mistaken for ErrNotExist, documents would expire and their charges would
-// be released although their objects exist.
+// be released although their objects exist. If MinIO refuses everything, no attempt may count.
 func TestOnlyNoSuchKeyMeansNotExist(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
@@ -69,7 +69,9 @@ func TestOnlyNoSuchKeyMeansNotExist(t *testing.T) {
 	unknown := minio.Key{Access: "unknown-key", Secret: "wrong-secret"}
 	root := minio.Key{Access: s.RootUser, Secret: s.RootPassword}
 	for name, test := range map[string]struct {
-		change      func(c *minio.Config)
+		change func(c *minio.Config)
+		// unavailable reports whether a listing fails with ErrUnavailable. The calls for one object do so
+		// in all cases, because a probe of MinIO fails as well.
 		unavailable bool
 	}{
 		"key without permission": {func(c *minio.Config) { c.Key = s.Keys.Upload }, false},
@@ -115,8 +117,10 @@ func TestOnlyNoSuchKeyMeansNotExist(t *testing.T) {
 				switch {
 				case err == nil, errors.Is(err, minio.ErrNotExist), errors.Is(err, minio.ErrChanged):
 					t.Errorf("%s: got %v, want another error", call, err)
-				case errors.Is(err, minio.ErrUnavailable) != test.unavailable:
+				case errors.Is(err, minio.ErrUnavailable) != (test.unavailable || call != "list"):
 					t.Errorf("%s: got %v, want ErrUnavailable: %v", call, err, test.unavailable)
+				case errors.Is(err, minio.ErrInaccessible):
+					t.Errorf("%s: got %v, want no ErrInaccessible", call, err)
 				case strings.Contains(err.Error(), config.Key.Secret):
 					t.Errorf("%s: the error contains the secret: %v", call, err)
 				}
@@ -178,7 +182,9 @@ func TestGetRequiresTheETag(t *testing.T) {
 	})
 }
 
-func TestBrokenBodyIsAnOutage(t *testing.T) {
+// A connection that breaks while an object is read concerns this object alone if MinIO serves other
+// requests, and is an outage otherwise.
+func TestBrokenBody(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	s.put(t, key, strings.Repeat("x", 1<<20))
@@ -186,37 +192,65 @@ func TestBrokenBodyIsAnOutage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	objects, err := minio.NewObjects(minio.Config{
-		Endpoint: cutAfter(t, s.Endpoint, 100<<10), Bucket: s.Bucket, Key: s.Keys.Worker,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer objects.Close()
-	body, _, err := objects.Get(t.Context(), key, object.ETag)
-	if err == nil {
-		defer body.Close()
-		_, err = io.Copy(io.Discard, body)
-	}
-	if !errors.Is(err, minio.ErrUnavailable) {
-		t.Errorf("got %v, want ErrUnavailable", err)
+	for name, test := range map[string]struct {
+		connections int64 // how many connections are accepted
+		want        error
+	}{
+		"while MinIO serves other requests": {1 << 30, minio.ErrInaccessible},
+		"at the start of an outage":         {1, minio.ErrUnavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			objects, err := minio.NewObjects(minio.Config{
+				Endpoint: cutAfter(t, s.Endpoint, 100<<10, test.connections),
+				Bucket:   s.Bucket, Key: s.Keys.Worker,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer objects.Close()
+			body, _, err := objects.Get(t.Context(), key, object.ETag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer body.Close()
+			_, err = io.Copy(io.Discard, body)
+			expectKind(t, "read", err, test.want)
+		})
 	}
 }
 
-// cutAfter listens on a new address and forwards connections to endpoint, but closes each after n
-// bytes of the response. Requests are signed for the new address and have it as their Host, so
-// MinIO accepts them.
-func cutAfter(t *testing.T, endpoint string, n int64) string {
+// expectKind checks that err wraps want and no other sentinel error.
+func expectKind(t *testing.T, call string, err, want error) {
+	t.Helper()
+	for _, kind := range []error{
+		minio.ErrNotExist, minio.ErrChanged, minio.ErrUnavailable, minio.ErrInaccessible,
+		context.Canceled,
+	} {
+		if errors.Is(err, kind) != (kind == want) { //nolint:errorlint // want is a sentinel error
+			t.Errorf("%s: got %v, want only %v", call, err, want)
+			return
+		}
+	}
+}
+
+// cutAfter listens on a new address and forwards a number of connections to endpoint, but closes each
+// after n bytes of the response. It closes all later ones immediately. Requests are signed for the
+// new address and have it as their Host, so MinIO accepts them.
+func cutAfter(t *testing.T, endpoint string, n, connections int64) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
 	go func() {
-		for {
+		for accepted := int64(0); ; accepted++ {
 			client, err := listener.Accept()
 			if err != nil {
 				return
+			}
+			if accepted >= connections {
+				client.Close()
+				continue
 			}
 			go func() {
 				defer client.Close()

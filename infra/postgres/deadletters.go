@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/schema"
 )
 
@@ -18,13 +20,18 @@ import (
 // stored unchanged.
 type DeadLetter struct {
 	// ID is assigned by the database in increasing order.
-	ID       int64
-	Stream   string
-	Sequence uint64 // in the stream
+	ID     int64
+	Stream string
+	// Sequence is that of the message in the stream. It is 0 if the sweeper generated the message for
+	// a document whose event was lost.
+	Sequence uint64
 	Consumer string
 	Subject  string
 	Headers  map[string][]string
 	Data     []byte
+	// Documents are the documents that the message is about. AddDeadLetter stores them; they are not
+	// read.
+	Documents []uuid.UUID
 	// Reason is why the message was dead-lettered.
 	Reason string
 	// Attempts is how often the message was delivered.
@@ -37,8 +44,10 @@ type DeadLetter struct {
 
 // AddDeadLetter stores a dead letter. If it is already stored, AddDeadLetter does nothing. That
 // happens if the message was redelivered because its ack was lost. A message is identified by
-// stream, sequence, consumer and FirstAt. The sequence alone is not enough, because a stream that
-// is deleted and created again numbers its messages from 1.
+// stream, sequence, consumer and FirstAt (see Message), and a generated one by its documents.
+//
+// AddDeadLetter also deletes the message's number of failed attempts. If the consumer is confirm,
+// the sweeper leaves those documents alone that are pending while the dead letter exists.
 func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 	headers := l.Headers
 	if headers == nil {
@@ -56,11 +65,22 @@ func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 		data = []byte{}
 	}
 	_, err = db.pool.ExecContext(ctx, `
-		INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, attempts,
-			first_at, dead_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING`,
-		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data, l.Reason, l.Attempts,
-		l.FirstAt, l.DeadAt)
+		WITH letter AS (
+			INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason,
+				attempts, first_at, dead_at, document_ids)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING),
+		counted AS (
+			DELETE FROM message_attempts
+			WHERE stream = $1 AND sequence = $2 AND consumer = $3 AND stored_at = $9)
+		INSERT INTO unchecked_uploads AS u
+			(document_id, attempts, last_error, next_attempt_at, dead_at)
+		SELECT d.id, greatest($8, 1), $7, $12, $10 FROM documents AS d
+		WHERE $3 = $13 AND d.id = ANY($11) AND d.status = 'pending'
+		ON CONFLICT (document_id) DO UPDATE SET attempts = greatest(u.attempts, excluded.attempts),
+			next_attempt_at = excluded.next_attempt_at, dead_at = excluded.dead_at`,
+		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data,
+		storableText(l.Reason), l.Attempts, schema.StoredTime(l.FirstAt), l.DeadAt, array(l.Documents),
+		l.DeadAt.Add(deadLetterRetry), schema.ConsumerConfirm)
 	return wrap(ctx, err, "store message %d of %s as a dead letter", l.Sequence, l.Stream)
 }
 

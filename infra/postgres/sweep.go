@@ -21,12 +21,16 @@ const (
 )
 
 // PendingDocuments returns up to limit pending documents whose last URL was issued before the time,
-// ordered by id, starting after the given id.
+// ordered by id, starting after the given id. It leaves out those that UncheckedUploads returns when
+// they are due.
 func (db *DB) PendingDocuments(
 	ctx context.Context, before time.Time, after uuid.UUID, limit int,
 ) ([]schema.Document, error) {
 	return db.selectDocuments(ctx, "find pending documents",
-		`WHERE status = 'pending' AND url_issued_at < $1 AND id > $2 ORDER BY id LIMIT $3`,
+		`WHERE status = 'pending' AND url_issued_at < $1 AND id > $2
+			AND NOT EXISTS (SELECT FROM unchecked_uploads AS u
+				WHERE u.document_id = documents.id OFFSET 0)
+			ORDER BY id LIMIT $3`,
 		before, after, limit)
 }
 
@@ -87,7 +91,7 @@ func (db *DB) MarkUnpublished(
 }
 
 // PurgeExpired deletes documents that were rejected or expired 24 hours ago, tombstones of objects
-// that were deleted 30 days ago, and attempts that are 30 days old. It keeps documents that are
+// that were deleted 30 days ago, and attempts and their numbers that are 30 days old. It keeps documents that are
 // unpublished or whose object is not deleted yet. It returns the number of deleted rows.
 func (db *DB) PurgeExpired(ctx context.Context, now time.Time) (int64, error) {
 	// The planner could convert IN, or NOT EXISTS without OFFSET, to a join and scan the whole table
@@ -118,7 +122,14 @@ func (db *DB) PurgeExpired(ctx context.Context, now time.Time) (int64, error) {
 		DELETE FROM document_attempts WHERE ctid = ANY(ARRAY(
 			SELECT ctid FROM document_attempts WHERE at < $1 ORDER BY at LIMIT $2))`,
 		now.Add(-attemptRetention))
-	return ended + tombstones + attempts, wrap(ctx, err, "purge attempts")
+	if err != nil {
+		return ended + tombstones + attempts, wrap(ctx, err, "purge attempts")
+	}
+	counts, err := db.purge(ctx, `
+		DELETE FROM message_attempts WHERE ctid = ANY(ARRAY(
+			SELECT ctid FROM message_attempts WHERE failed_at < $1 ORDER BY failed_at LIMIT $2))`,
+		now.Add(-attemptRetention))
+	return ended + tombstones + attempts + counts, wrap(ctx, err, "purge numbers of attempts")
 }
 
 // purge executes the statement, which deletes up to purgeBatch rows, until none remain.

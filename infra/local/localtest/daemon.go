@@ -36,7 +36,7 @@ func runDaemon(ctx context.Context, folder string) error {
 		return err
 	}
 	defer s.Close()
-	if err := writeServers(folder, s); err != nil {
+	if err := writeServers(folder, data, s); err != nil {
 		return err
 	}
 	lastUse, parent := time.Now(), folderParent(folder)
@@ -85,7 +85,8 @@ func start(ctx context.Context, data string) (*local.Servers, error) {
 }
 
 // writeServers writes servers.json, from which the test processes read how to reach the servers.
-func writeServers(folder string, s *local.Servers) error {
+// data is the servers' folder.
+func writeServers(folder, data string, s *local.Servers) error {
 	user, password := s.MinIORoot()
 	passwords := map[string]string{}
 	for _, u := range []string{
@@ -96,7 +97,7 @@ func writeServers(folder string, s *local.Servers) error {
 	text, err := json.Marshal(servers{
 		PID: os.Getpid(), SuperuserURL: s.PostgresSuperuserURL(), OwnerURL: s.PostgresURL(),
 		NATSURL: s.NATSURL(), NATSPasswords: passwords,
-		MinIO: s.MinIOEndpoint(), MinIOUser: user, MinIOPassword: password,
+		MinIO: s.MinIOEndpoint(), MinIODrive: MinIODrive(data), MinIOUser: user, MinIOPassword: password,
 	})
 	if err != nil {
 		return err

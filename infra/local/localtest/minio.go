@@ -1,6 +1,9 @@
 package localtest
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/minio/minio-go/v7"
@@ -19,6 +22,42 @@ type MinIOServer struct {
 	// NATSPasswords are the passwords of that server's users: [local.NATSMinIO], [local.NATSAPI],
 	// [local.NATSWorker] and [local.NATSOperator].
 	NATSPasswords map[string]string
+
+	drive string // the folder that is its only drive
+}
+
+// MinIODrive returns the folder in the data folder of a stack, or of a test run, that is MinIO's only
+// drive.
+func MinIODrive(data string) string { return filepath.Join(data, "minio", "data") }
+
+// Damage damages the object at key, as a failing drive does: MinIO answers requests for it with
+// status 500 until restore is called.
+func (m MinIOServer) Damage(t testing.TB, key string) (restore func()) {
+	t.Helper()
+	restore, err := DamageObject(m.drive, m.Bucket, key)
+	if err != nil {
+		t.Fatalf("localtest: damage an object: %v", err)
+	}
+	return restore
+}
+
+// DamageObject damages the object at key of a bucket on a drive of MinIO. restore undoes that, unless
+// the object has been deleted or replaced.
+func DamageObject(drive, bucket, key string) (restore func(), err error) {
+	path := filepath.Join(drive, bucket, filepath.FromSlash(key), "xl.meta")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	damaged := []byte("damaged")
+	if err := os.WriteFile(path, damaged, 0o600); err != nil {
+		return nil, err
+	}
+	return func() {
+		if found, err := os.ReadFile(path); err == nil && bytes.Equal(found, damaged) {
+			_ = os.WriteFile(path, content, 0o600)
+		}
+	}, nil
 }
 
 // MinIO returns the shared MinIO server with a new bucket, which is deleted with all its objects
@@ -29,6 +68,7 @@ func MinIO(t testing.TB) MinIOServer {
 	m := MinIOServer{
 		Endpoint: s.MinIO, RootUser: s.MinIOUser, RootPassword: s.MinIOPassword,
 		Bucket: newName("test"), NATSURL: s.NATSURL, NATSPasswords: s.NATSPasswords,
+		drive: s.MinIODrive,
 	}
 	client := m.Client(t)
 	ctx, cancel := withTimeout()

@@ -25,6 +25,7 @@ type servers struct {
 	NATSURL       string            `json:"nats_url"`
 	NATSPasswords map[string]string `json:"nats_passwords"` // by user
 	MinIO         string            `json:"minio"`          // host:port
+	MinIODrive    string            `json:"minio_drive"`    // the folder that is MinIO's drive
 	MinIOUser     string            `json:"minio_user"`
 	MinIOPassword string            `json:"minio_password"`
 }

@@ -48,6 +48,16 @@ var problemTypes = map[schema.Code]struct {
 // unavailableRetryAfter is the Retry-After of a 503 response.
 const unavailableRetryAfter = 2 * time.Second
 
+// errInaccessible means that storage cannot read the file of the document, although it serves other
+// files. The consumers try again, and then report the document to the operators as a dead letter.
+var errInaccessible = schema.Errorf(schema.CodeUnavailable,
+	"Storage cannot read the file of this document, although it serves other files. The file is kept "+
+		"and the operators can see the failure. Do not upload it again; try again later.")
+
+// inaccessibleRetryAfter is the Retry-After of that response. A damaged file is not repaired within
+// seconds.
+const inaccessibleRetryAfter = time.Minute
+
 // retryError is an error after which the client may repeat the request unchanged.
 type retryError struct {
 	cause *schema.Error
@@ -77,6 +87,8 @@ func clientError(err error) *schema.Error {
 		return schema.Errorf(schema.CodeUnavailable,
 			`The database is at version %d and this program needs version %d. `+
 				`Run "intray migrate up".`, old.Version, old.Required)
+	case errors.Is(err, minio.ErrInaccessible):
+		return errInaccessible
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), schema.CodeOf(err) == schema.CodeUnavailable:
 		return schema.Errorf(schema.CodeUnavailable,
@@ -150,6 +162,8 @@ func writeProblem(err error, c echo.Context) {
 	switch {
 	case errors.As(err, &retry):
 		h.Set("Retry-After", seconds(retry.after))
+	case e == errInaccessible:
+		h.Set("Retry-After", seconds(inaccessibleRetryAfter))
 	case e.Code == schema.CodeUnavailable:
 		h.Set("Retry-After", seconds(unavailableRetryAfter))
 	case e.Code == schema.CodeUnauthenticated:

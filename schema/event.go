@@ -186,3 +186,28 @@ func DecodeBucketEvent(data []byte) ([]BucketRecord, error) {
 	}
 	return records, nil
 }
+
+// EncodeCreated returns a notification that the object at key was created, in the form that
+// DecodeBucketEvent decodes.
+func EncodeCreated(bucket, key string, at time.Time) []byte {
+	type named struct {
+		Name string `json:"name"`
+	}
+	type keyed struct {
+		Key string `json:"key"`
+	}
+	type s3 struct {
+		Bucket named `json:"bucket"`
+		Object keyed `json:"object"`
+	}
+	type record struct {
+		EventName string `json:"eventName"`
+		EventTime string `json:"eventTime"`
+		S3        s3     `json:"s3"`
+	}
+	data, _ := json.Marshal(map[string][]record{"Records": {{
+		EventName: "s3:ObjectCreated:Put", EventTime: at.UTC().Format(time.RFC3339Nano),
+		S3: s3{Bucket: named{bucket}, Object: keyed{url.QueryEscape(key)}},
+	}}}) // strings can always be encoded
+	return data
+}

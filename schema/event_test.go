@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"pgregory.net/rapid"
 
 	"intray/schema"
 )
@@ -180,4 +181,19 @@ func BenchmarkDecodeBucketEvent(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+func TestEncodedCreationIsDecoded(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := rapid.String().Draw(t, "key")
+		at := time.UnixMicro(rapid.Int64Range(0, 1<<52).Draw(t, "time"))
+		records, err := schema.DecodeBucketEvent(schema.EncodeCreated("documents", key, at))
+		if err != nil || len(records) != 1 {
+			t.Fatalf("got %d records, %v; want 1", len(records), err)
+		}
+		r := records[0]
+		if !r.IsCreated() || r.Bucket != "documents" || r.Key != key || !r.Time.Equal(at) {
+			t.Fatalf("got %+v, want the creation of %q at %s", r, key, at)
+		}
+	})
 }

@@ -56,7 +56,7 @@ func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) err
 			return err
 		}},
 	} {
-		if err := doInHalves(ctx, remedy.keys, remedy.do, failed); err != nil {
+		if err := runner.InHalves(ctx, remedy.keys, remedy.do, failed); err != nil {
 			return err
 		}
 	}
@@ -75,33 +75,6 @@ func (r *run) mayDelete(f *Finding) bool {
 		return true
 	}
 	return false
-}
-
-// doInHalves calls do with all keys. If that fails it calls do with each half of them, recursively,
-// so that one key cannot make the others fail. The errors of individual keys are stored in failed.
-// An outage is returned.
-func doInHalves(
-	ctx context.Context, keys []string, do func(context.Context, []string) error,
-	failed map[string]error,
-) error {
-	if len(keys) == 0 {
-		return nil
-	}
-	err := do(ctx, keys)
-	switch {
-	case err == nil:
-		return nil
-	case runner.Outage(err) || ctx.Err() != nil:
-		return err
-	case len(keys) == 1:
-		failed[keys[0]] = err
-		return nil
-	}
-	half := len(keys) / 2
-	if err := doInHalves(ctx, keys[:half], do, failed); err != nil {
-		return err
-	}
-	return doInHalves(ctx, keys[half:], do, failed)
 }
 
 // verify inspects those findings again whose indexes are in touched, and sets their Fixed and Note.

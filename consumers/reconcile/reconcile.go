@@ -34,6 +34,9 @@
 // Repairs use the same code as everything else: confirm for unconfirmed, changed_object and
 // stray_object, remove for missing_object, and object deletions for unknown_object. Confirm and
 // remove stat the object once more.
+//
+// A document whose object MinIO cannot read, although it serves others, is unchecked, and the run
+// continues with the next key.
 package reconcile
 
 import (
@@ -204,7 +207,7 @@ func (r *run) compare(ctx context.Context) error {
 			r.summary.Documents++
 		}
 		kind := state{postgres.ObjectKeyState{Document: p.document}, p.object}.verdict()
-		if kind != correct && (kind != adoptETag || r.Fix) {
+		if (kind != correct && (kind != adoptETag || r.Fix)) || mayBeUnchecked(p) {
 			if err := r.addCandidate(ctx, p); err != nil {
 				return err
 			}
@@ -219,6 +222,12 @@ func (r *run) compare(ctx context.Context) error {
 	err := r.recheck(ctx, 0)
 	r.reportProgress()
 	return err
+}
+
+// mayBeUnchecked reports whether the pair is a pending document without a listed object. A listing
+// leaves out objects that MinIO cannot read, so only a HEAD shows whether the document is Unchecked.
+func mayBeUnchecked(p pair) bool {
+	return p.object == nil && p.document.Status == schema.StatusPending
 }
 
 func (r *run) reportProgress() {

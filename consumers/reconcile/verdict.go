@@ -28,8 +28,8 @@ const (
 	// QuotaDrift is a quota whose used bytes differ from the sum of the charges of the user's
 	// documents. Fix sets the used bytes to the sum.
 	QuotaDrift Kind = "quota_drift"
-	// Unchecked is a document whose object MinIO refused to stat. Only a correct access key or policy
-	// can fix that.
+	// Unchecked is a document whose object MinIO cannot or may not read, for example because it is
+	// damaged on too many drives. Fix changes nothing.
 	Unchecked Kind = "unchecked"
 )
 

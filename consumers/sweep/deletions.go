@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -44,8 +45,8 @@ const (
 )
 
 // Drain carries out all deletions that are due, deletes their documents, and returns the number of
-// finished deletions. A deletion that MinIO refuses is postponed and does not block others. If a
-// dependency is unavailable Drain returns an error immediately, and the remaining deletions stay
+// finished deletions. A deletion that fails for its object alone is postponed and does not block
+// others. If a dependency is unavailable Drain returns an error immediately, and the remaining deletions stay
 // due.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 	now := time.Now() // deletions that are postponed below are not due at this time
@@ -80,7 +81,12 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 	}
 	// The document is marked as gone before the deletion is marked as done. After a crash between the
 	// two, the deletion is repeated. In the opposite order a crash would leave the document behind.
-	failed, err := d.remover.Remove(ctx, removed)
+	failed := make(map[string]error)
+	err = runner.InHalves(ctx, removed, func(ctx context.Context, keys []string) error {
+		unchecked, err := d.remover.Remove(ctx, keys)
+		maps.Copy(failed, unchecked)
+		return err
+	}, failed)
 	if err != nil {
 		return 0, err
 	}

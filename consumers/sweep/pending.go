@@ -1,6 +1,7 @@
 package sweep
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"slices"
@@ -8,7 +9,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"intray/consumers/confirm"
 	"intray/consumers/runner"
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -28,17 +31,21 @@ const (
 )
 
 // pending checks the pending documents that are due. It confirms those whose object exists and
-// expires those without an object whose URL is older than schema.ExpireAfter.
+// expires those without an object whose URL is older than schema.ExpireAfter. Documents whose object
+// cannot be checked have a schedule of their own (unchecked.go).
 //
 // Each round reads the newest documents, according to the time in their ids. Once per ScanInterval
 // it reads all pending documents, because older ones may have a new URL.
 func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
+	if err := s.unchecked(ctx, now); err != nil {
+		return err
+	}
 	all := now.Sub(s.scannedAll) >= s.config.ScanInterval
 	last, after := s.scannedNew, firstID(s.scannedNew.Add(-s.config.Grace-clockSkew))
 	if all {
 		last, after = s.scannedAll, uuid.Nil
 	}
-	var due []schema.Document
+	var due []postgres.UncheckedUpload
 	for {
 		documents, err := s.db.PendingDocuments(ctx, now.Add(-s.config.Grace), after, page)
 		if err != nil {
@@ -46,7 +53,7 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 		}
 		for _, d := range documents {
 			if s.isDue(d, last, now) {
-				due = append(due, d)
+				due = append(due, postgres.UncheckedUpload{Document: d})
 			}
 		}
 		lastPage := len(documents) < page
@@ -83,37 +90,59 @@ func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 	return slices.ContainsFunc(checkAges, func(t time.Duration) bool { return before < t && age >= t })
 }
 
-// confirmOrExpire confirms the documents whose object exists. Of the other documents, it expires
-// those whose URL is older than schema.ExpireAfter.
+// confirmOrExpire confirms the uploads whose object exists. Of the others, it expires those whose URL
+// is older than schema.ExpireAfter, and counts an attempt for those whose object cannot be checked.
 func (s *Sweeper) confirmOrExpire(
-	ctx context.Context, documents []schema.Document, now time.Time,
+	ctx context.Context, uploads []postgres.UncheckedUpload, now time.Time,
 ) error {
-	keys := make([]string, len(documents))
-	for i, d := range documents {
-		keys[i] = d.ObjectKey
+	keys := make([]string, len(uploads))
+	for i, u := range uploads {
+		keys[i] = u.ObjectKey
 	}
-	results, err := s.confirmer.Confirm(ctx, keys)
+	results := make(map[string]confirm.Result, len(keys))
+	failed := make(map[string]error)
+	err := runner.InHalves(ctx, keys, func(ctx context.Context, keys []string) error {
+		confirmed, err := s.confirmer.Confirm(ctx, keys)
+		for _, r := range confirmed {
+			results[r.Key] = r
+		}
+		return err
+	}, failed)
 	if err != nil {
 		return err
 	}
-	var expired []uuid.UUID
+	var expired, checked []uuid.UUID
 	confirmed := 0
 	var outage error
-	for i, r := range results {
+	for _, u := range uploads {
+		r := results[u.ObjectKey]
+		cause := cmp.Or(failed[u.ObjectKey], r.Err)
 		switch {
-		case runner.Outage(r.Err):
-			outage = r.Err
-		case r.Err != nil:
-			s.log.Warn("cannot stat object", "document_id", documents[i].ID, "error", r.Err)
+		case runner.Outage(cause):
+			outage = cause
+			continue
+		case cause != nil:
+			if err := s.countAttempt(ctx, u, cause, now); err != nil {
+				return err
+			}
+			continue
 		case r.Found:
 			confirmed++
-		case !now.Before(documents[i].URLIssuedAt.Add(schema.ExpireAfter)):
-			expired = append(expired, documents[i].ID)
+		case !now.Before(u.URLIssuedAt.Add(schema.ExpireAfter)):
+			expired = append(expired, u.ID)
+		}
+		if u.Attempts > 0 {
+			checked = append(checked, u.ID)
 		}
 	}
 	runner.CountSweeperActions("confirmed", confirmed)
 	if confirmed > 0 {
 		s.log.Info("confirmed uploads whose events were lost", "documents", confirmed)
+	}
+	if len(checked) > 0 {
+		if err := s.db.ForgetUncheckedUploads(ctx, checked); err != nil {
+			return err
+		}
 	}
 	if err := s.expire(ctx, expired, now); err != nil {
 		return err

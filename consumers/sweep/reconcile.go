@@ -12,6 +12,8 @@ type Bucket interface {
 	Objects
 	Uploads
 	reconcile.Objects
+	// Bucket returns the name of the bucket.
+	Bucket() string
 }
 
 // reconcileLock is the name of the advisory lock of the reconciling replica. It differs from

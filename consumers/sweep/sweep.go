@@ -3,6 +3,7 @@
 //   - confirms pending documents whose object exists, because their event was lost;
 //   - expires pending documents whose last URL was issued schema.ExpireAfter ago, after a stat has
 //     proved that there is no object;
+//   - dead-letters pending documents whose object cannot be checked in any attempt;
 //   - publishes events that have been unpublished for a while, and publishes again the events of
 //     uploaded documents that classify has not received;
 //   - aborts multipart uploads that were abandoned;
@@ -95,7 +96,7 @@ type Streams interface {
 type Sweeper struct {
 	config     Config
 	db         *postgres.DB
-	objects    Uploads
+	objects    Bucket
 	confirmer  *confirm.Confirmer
 	deletions  *Deletions
 	reconciler *reconcile.Reconciler

@@ -132,8 +132,10 @@ func message(l postgres.DeadLetter) *natsgo.Msg {
 			m.Header[name] = values
 		}
 	}
-	original := cmp.Or(m.Header.Get(HeaderRetryOf), fmt.Sprintf("%s:%d", l.Stream, l.Sequence))
-	m.Header.Set(HeaderRetryOf, original)
+	if l.Sequence > 0 { // otherwise the sweeper generated the message
+		original := cmp.Or(m.Header.Get(HeaderRetryOf), fmt.Sprintf("%s:%d", l.Stream, l.Sequence))
+		m.Header.Set(HeaderRetryOf, original)
+	}
 	m.Header.Set(natsgo.MsgIdHdr, fmt.Sprintf("retry:%d:%d", l.ID, l.DeadAt.UnixMicro()))
 	return m
 }

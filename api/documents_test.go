@@ -180,6 +180,26 @@ func TestConfirmWithoutObject(t *testing.T) {
 		fails(schema.CodeObjectMissing).says("uploaded", "Ask the operator")
 }
 
+// A damaged file is not missing, and is no internal error either. Other uploads are confirmed.
+func TestConfirmWithDamagedObject(t *testing.T) {
+	b := setup(t)
+	damaged := b.alice.upload("damaged", []byte("x"))
+	restore := b.store.Damage(t, schema.ObjectKey(damaged.ID))
+	got := b.alice.post(path(damaged)+"/confirm", nil).fails(schema.CodeUnavailable)
+	got.says("cannot read the file")
+	if retry := got.header.Get("Retry-After"); retry != "60" {
+		t.Errorf("got Retry-After %q, want 60", retry)
+	}
+	b.alice.confirmed("sound", []byte("x"))
+	if d := b.alice.document(damaged); d.Status != api.DocumentStatusPending {
+		t.Errorf("got status %s, want pending", d.Status)
+	}
+	restore()
+	if d := b.alice.confirm(damaged); d.Status != api.DocumentStatusUploaded {
+		t.Errorf("after the file was healed: got status %s, want uploaded", d.Status)
+	}
+}
+
 func TestConfirmEnforcesQuota(t *testing.T) {
 	b := setup(t)
 	content := make([]byte, 1000)

@@ -42,6 +42,7 @@ type bundle struct {
 	sql      *sqlx.DB // as the owner
 	config   api.Config
 	bucket   string
+	store    localtest.MinIOServer
 	minio    *miniogo.Client
 	log      *logBuffer
 	// anonymous sends no token.
@@ -59,6 +60,7 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 		ownerURL: address,
 		owner:    open(t, address),
 		bucket:   store.Bucket,
+		store:    store,
 		minio:    store.Client(t),
 		log:      &logBuffer{},
 	}

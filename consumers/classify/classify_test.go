@@ -21,6 +21,7 @@ import (
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
 	"intray/infra/ai"
+	"intray/infra/minio"
 	"intray/schema"
 )
 
@@ -356,6 +357,42 @@ func TestUnavailableMinIOIsAnOutage(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Expect(d.ID, "classified")
+}
+
+// A damaged object costs its own document attempts, and delays no other document.
+func TestDamagedObjectDelaysNoOtherDocument(t *testing.T) {
+	b := setup(t)
+	damaged, other := b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "abc")
+	restore := b.MinIO.Damage(t, damaged.ObjectKey)
+	err := b.classify(t, damaged, 0)
+	if !errors.Is(err, minio.ErrInaccessible) || runner.Outage(err) {
+		t.Errorf("got %v, want ErrInaccessible, which is not an outage", err)
+	}
+	config := b.classifier.RunnerConfig()
+	config.Probe, config.Workers = b.probe, 1
+	config.MaxAttempts, config.MinDelay, config.MaxDelay = 3, time.Millisecond, time.Millisecond
+	run, err := runner.New(b.Conn, b.DB, schema.DecodeDocumentEvent,
+		b.classifier.Handle, config, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Go(run.InLanes(b.classifier.Lane).Run)
+	documents := []schema.Document{damaged, other}
+	if _, err := b.Conn.Publish(t.Context(), documents); err != nil {
+		t.Fatal(err)
+	}
+	b.AwaitIdle(schema.StreamDocuments, schema.ConsumerClassify)
+	b.Expect(other.ID, "classified")
+	b.Expect(damaged.ID, "uploaded")
+	if n := b.Count(`SELECT count(*) FROM dead_letters WHERE attempts = 3
+		AND consumer = 'classify' AND document_ids = ARRAY[$1::uuid]`, damaged.ID); n != 1 {
+		t.Errorf("got %d dead letters of the document, want 1", n)
+	}
+	restore()
+	if err := b.classify(t, damaged, 0); err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(damaged.ID, "classified")
 }
 
 // When a runner delivers the messages, a document whose calls fail at first is classified later,

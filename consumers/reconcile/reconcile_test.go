@@ -619,3 +619,53 @@ func TestCanceledRunReturnsTheError(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 }
+
+// Damaged objects are reported, whatever the status of their documents, and the run continues.
+func TestDamagedObjectsAreUnchecked(t *testing.T) {
+	b := consumertest.New(t)
+	pending, lost := b.Document(b.Alice, 3), b.Document(b.Bob, 3)
+	b.Document(b.Bob, 3) // without an object, which is correct
+	uploaded, gone := b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "abc")
+	deleting := b.Uploaded(b.Bob, "abc")
+	b.Change(deleting.ID, deleted)
+	b.Put(pending.ObjectKey, "abc")
+	b.Put(lost.ObjectKey, "abc")
+	b.Delete(gone.ObjectKey)
+	var restore []func()
+	want := make(map[string]reconcile.Kind)
+	for _, d := range []schema.Document{pending, uploaded, deleting} {
+		restore = append(restore, b.MinIO.Damage(t, d.ObjectKey))
+		want[d.ObjectKey] = reconcile.Unchecked
+	}
+	want[lost.ObjectKey], want[gone.ObjectKey] = reconcile.Unconfirmed, reconcile.MissingObject
+	for _, fix := range []bool{false, true} {
+		options := reconcile.Options{Settle: noSettle, Fix: fix}
+		found, summary := runOnce(t, b, b.Objects, options)
+		if got := kinds(found); !maps.Equal(got, want) {
+			t.Errorf("fix %v: got %v, want %v", fix, got, want)
+		}
+		left := int64(len(want))
+		if fix {
+			left = int64(len(restore))
+		}
+		if summary.Left != left {
+			t.Errorf("fix %v: got %d differences left, want %d", fix, summary.Left, left)
+		}
+		for _, d := range []schema.Document{pending, uploaded, deleting} {
+			if f := found[d.ObjectKey]; f.Note == "" || f.Fixed {
+				t.Errorf("fix %v: got %+v, want a note and nothing fixed", fix, f)
+			}
+			b.Expect(d.ID, string(found[d.ObjectKey].Status))
+		}
+	}
+	b.Expect(lost.ID, "uploaded")
+	b.Expect(gone.ID, "gone")
+	for _, heal := range restore {
+		heal()
+	}
+	options := reconcile.Options{Settle: noSettle, Fix: true}
+	if _, summary := runOnce(t, b, b.Objects, options); summary.Left != 0 {
+		t.Errorf("after the objects were healed: got %+v, want no difference left", summary)
+	}
+	b.Expect(pending.ID, "uploaded")
+}

@@ -1,6 +1,7 @@
 package remove_test
 
 import (
+	"errors"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"intray/consumers/consumertest"
 	"intray/consumers/remove"
 	"intray/consumers/runner"
+	"intray/infra/minio"
 	"intray/schema"
 )
 
@@ -173,4 +175,21 @@ func TestRedeliveryPublishesAfterACrashBeforeThePublish(t *testing.T) {
 	}
 	expectPublished(t, b, d.ID, "deleted")
 	b.ExpectUsed(b.Alice, 0)
+}
+
+// A damaged object is neither taken for a missing one nor delays the removal of others.
+func TestDamagedObjectIsNotRemoved(t *testing.T) {
+	b := consumertest.New(t)
+	damaged, gone := b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "abc")
+	b.MinIO.Damage(t, damaged.ObjectKey)
+	b.Delete(gone.ObjectKey)
+	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
+	failed, err := remover.Remove(t.Context(), []string{damaged.ObjectKey, gone.ObjectKey})
+	if cause := failed[damaged.ObjectKey]; err != nil || len(failed) != 1 ||
+		!errors.Is(cause, minio.ErrInaccessible) || runner.Outage(cause) {
+		t.Errorf("got %v, %v; want ErrInaccessible for the damaged object", failed, err)
+	}
+	b.Expect(damaged.ID, "uploaded")
+	b.Expect(gone.ID, "gone")
+	b.ExpectUsed(b.Alice, 3)
 }

@@ -5,12 +5,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	natsgo "github.com/nats-io/nats.go"
 
 	"intray/consumers/confirm"
 	"intray/consumers/consumertest"
 	"intray/consumers/runner"
+	"intray/consumers/sweep"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/ops/deadletters"
@@ -74,6 +76,50 @@ func TestRetry(t *testing.T) {
 		expectLetters(t, b, 0)
 		b.ExpectUsed(b.Alice, 3)
 	})
+}
+
+// TestRetryOfADamagedUpload retries the dead letters of two documents whose objects were damaged. The
+// event of one of them was lost, so the sweeper generated its dead letter.
+func TestRetryOfADamagedUpload(t *testing.T) {
+	b := consumertest.New(t)
+	delivered, lost := b.Document(b.Alice, 3), b.Document(b.Alice, 3)
+	var restore []func()
+	for _, d := range []schema.Document{delivered, lost} {
+		b.Put(d.ObjectKey, "abc")
+		restore = append(restore, b.MinIO.Damage(t, d.ObjectKey))
+	}
+	runConfirm(t, b)
+	b.Publish(schema.SubjectCreatedDurable,
+		consumertest.BucketEvent(consumertest.Created, b.MinIO.Bucket, delivered.ObjectKey))
+	awaitLetter(t, b, 0)
+	b.Exec(`UPDATE documents SET url_issued_at = now() - interval '2 hours'`)
+	config := sweep.Config{Interval: time.Millisecond, ScanInterval: time.Hour}
+	sweeper, err := sweep.New(b.DB, b.Objects, b.Publisher, b.Conn, config, b.Log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Go(sweeper.Run)
+	b.Eventually("the dead letter of the lost event", func() bool {
+		b.Exec(`UPDATE unchecked_uploads SET next_attempt_at = now() WHERE dead_at IS NULL`)
+		return len(letters(t, b)) == 2
+	})
+	b.Expect(delivered.ID, "pending")
+	b.Expect(lost.ID, "pending")
+	for _, heal := range restore {
+		heal()
+	}
+	retrier := deadletters.New(b.DB, b.Operator)
+	for _, l := range letters(t, b) {
+		if err := retrier.Retry(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Eventually("both documents are uploaded", func() bool {
+		return b.Status(delivered.ID) == "uploaded" && b.Status(lost.ID) == "uploaded"
+	})
+	b.AwaitIdle(schema.StreamBucket, schema.ConsumerConfirm)
+	expectLetters(t, b, 0)
+	b.ExpectUsed(b.Alice, 6)
 }
 
 // runConfirm runs the confirm consumer, with two attempts, until the test ends.

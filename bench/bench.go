@@ -1,11 +1,12 @@
 // Package bench measures a running system and compares it with what PostgreSQL, MinIO and NATS can
 // do alone. [Confirm] measures uploads, from the PUT until the document is uploaded. [API] measures
-// the HTTP API. [Documents] measures documents, from the PUT until they are classified. [Classify]
-// measures the builtin classifier alone, without a system. The command intray-bench runs the
-// measurements; the shipped program does not import this package.
+// the HTTP API. [Documents] measures documents, from the PUT until they are classified. [Uploads]
+// measures how many documents a second are uploaded and classified under sustained load, and what
+// each of them costs. [Classify] measures the builtin classifier alone, without a system. The
+// command intray-bench runs the measurements; the shipped program does not import this package.
 //
-// Confirm and API create their own users, whose email addresses end in [Domain]. They remove the
-// users and everything that belongs to them at the end. If a run is killed, the next run removes
+// Confirm, API and Uploads create their own users, whose email addresses end in [Domain]. They
+// remove the users and everything that belongs to them at the end. If a run is killed, the next run removes
 // them.
 package bench
 
@@ -26,8 +27,8 @@ import (
 	"intray/infra/postgres"
 )
 
-// Config has the settings that Confirm and API share: how to access the system, with the rights of
-// the owner and the operator.
+// Config has the settings that Confirm, API and Uploads share: how to access the system, with the
+// rights of the owner and the operator.
 type Config struct {
 	Database string // URL for the owner's role
 	NATS     nats.Options
@@ -145,9 +146,16 @@ func (b *bench) close() {
 func (progress Progress) concurrently(
 	ctx context.Context, stage string, n int, do func(ctx context.Context, i int) error,
 ) error {
+	return progress.inParallel(ctx, stage, inFlight, n, do)
+}
+
+// inParallel is concurrently with up to limit calls at a time.
+func (progress Progress) inParallel(
+	ctx context.Context, stage string, limit, n int, do func(ctx context.Context, i int) error,
+) error {
 	var done atomic.Int64
 	group, during := errgroup.WithContext(ctx)
-	group.SetLimit(inFlight)
+	group.SetLimit(limit)
 	for i := range n {
 		if during.Err() != nil {
 			break

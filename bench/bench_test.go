@@ -118,3 +118,27 @@ func TestContained(t *testing.T) {
 		})
 	}
 }
+
+func TestProcessorTimeOfThisProcess(t *testing.T) {
+	if _, err := os.Stat("/proc/self/stat"); err != nil {
+		if got := processorTime(os.Getpid()); got != 0 {
+			t.Errorf("without /proc: got %s, want 0", got)
+		}
+		return
+	}
+	for began := time.Now(); processorTime(os.Getpid()) == 0; { // until the first clock tick
+		if time.Since(began) > time.Minute {
+			t.Fatal("got no processor time within a minute, want some")
+		}
+	}
+	// Both are read from the kernel; the first one, which is rounded down, is read first.
+	if got, own := processorTime(os.Getpid()), ownProcessorTime(); got > own {
+		t.Errorf("got %s from /proc, want at most %s", got, own)
+	}
+}
+
+func TestProcessorTimeOfNoProcess(t *testing.T) {
+	if got := processorTime(-1); got != 0 {
+		t.Errorf("got %s, want 0", got)
+	}
+}

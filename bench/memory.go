@@ -3,7 +3,6 @@ package bench
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,15 +52,8 @@ func resident(pid int) int64 {
 // residentTree returns the resident memory of a process and its descendants in bytes.
 func residentTree(pid int) int64 {
 	total := resident(pid)
-	pattern := fmt.Sprintf("/proc/%d/task/*/children", pid)
-	tasks, _ := filepath.Glob(pattern) // fails only on a bad pattern
-	for _, task := range tasks {
-		children, _ := os.ReadFile(task) // fails if the thread has ended
-		for child := range strings.FieldsSeq(string(children)) {
-			if id, err := strconv.Atoi(child); err == nil {
-				total += residentTree(id)
-			}
-		}
+	for _, child := range children(pid) {
+		total += residentTree(child)
 	}
 	return total
 }

@@ -14,6 +14,7 @@ type commands struct {
 	API       apiCommand         `cmd:"" name:"api" help:"Measure the API, compared with a handler that executes one SELECT."`
 	Classify  classifyCommand    `cmd:"" help:"Measure the builtin provider with public documents."`
 	Documents documentsCommand   `cmd:"" help:"Measure how fast uploaded documents are classified."`
+	Uploads   uploadsCommand     `cmd:"" help:"Measure sustained uploads, from the URL request to classified, and their cost."`
 	Version   cli.VersionCommand `cmd:"" help:"Print the version, the commit and the platform of this program."`
 }
 

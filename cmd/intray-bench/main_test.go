@@ -14,5 +14,6 @@ func TestMeasurements(t *testing.T) {
 	s := stacktest.Up(t)
 	t.Run("confirm", func(t *testing.T) { testConfirm(t, s) })
 	t.Run("api", func(t *testing.T) { testAPI(t, s) })
+	t.Run("uploads", func(t *testing.T) { testUploads(t, s) })
 	t.Run("documents", func(t *testing.T) { testDocuments(t, s) })
 }

@@ -66,12 +66,15 @@ func (s runningStack) roleURL(name string) (string, error) {
 }
 
 // consumePID returns the current process id of the consumers, or 0 if it cannot be read.
-func (s runningStack) consumePID() int {
+func (s runningStack) consumePID() int { return s.pids()["consume"] }
+
+// pids returns the current process ids of the servers by name, or none if they cannot be read.
+func (s runningStack) pids() map[string]int {
 	stack, err := local.ReadStack(s.dir)
 	if err != nil {
-		return 0
+		return nil
 	}
-	return stack.PIDs["consume"]
+	return stack.PIDs
 }
 
 // write prints a report on standard output, as one JSON object or with the function table.

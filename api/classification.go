@@ -61,7 +61,7 @@ func (s *server) changeCounted(
 ) (postgres.DocumentView, error) {
 	now := time.Now().UTC()
 	var changed bool
-	d, err := s.transition(ctx, id, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	d, err := s.transition(ctx, id, func(d *schema.Document) schema.Decision {
 		decision := transition(d, now)
 		changed = decision.Changed
 		return decision

@@ -189,7 +189,7 @@ func (s *server) DeleteDocument(
 	ctx context.Context, r DeleteDocumentRequestObject,
 ) (DeleteDocumentResponseObject, error) {
 	now := time.Now().UTC()
-	d, err := s.transition(ctx, r.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	d, err := s.transition(ctx, r.ID, func(d *schema.Document) schema.Decision {
 		return d.Delete(now)
 	})
 	if err != nil {
@@ -199,13 +199,12 @@ func (s *server) DeleteDocument(
 	return DeleteDocument202Response{}, nil
 }
 
-// transition applies a transition to one of the caller's documents and returns the resulting
-// document. It fails with CodeNotFound if the caller has no such document.
+// transition applies a transition, which does not change the quota, to one of the caller's documents
+// and returns the resulting document. It fails with CodeNotFound if the caller has no such document.
 func (s *server) transition(
-	ctx context.Context, id uuid.UUID,
-	decide func(*schema.Document, *schema.Quota) schema.Decision,
+	ctx context.Context, id uuid.UUID, decide func(*schema.Document) schema.Decision,
 ) (schema.Document, error) {
-	docs, err := s.userDB(ctx).Transition(ctx, []uuid.UUID{id}, decide)
+	docs, err := s.userDB(ctx).TransitionWithoutQuota(ctx, []uuid.UUID{id}, decide)
 	if err != nil {
 		return schema.Document{}, err
 	}

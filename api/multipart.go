@@ -149,7 +149,7 @@ func (s *server) AbortMultipartUpload(
 		return nil, noActiveUpload(m.Status)
 	}
 	now := time.Now().UTC()
-	d, err := s.transition(ctx, r.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	d, err := s.transition(ctx, r.ID, func(d *schema.Document) schema.Decision {
 		if !awaitsFile(d.Status) {
 			return schema.Decision{}
 		}

@@ -55,6 +55,10 @@ type DocumentEvent struct {
 	Status string    `json:"status"`
 	Reason Reason    `json:"reason,omitempty"`
 	At     time.Time `json:"at"`
+	// ContentType and Size are the declared type and size of the document. They tell the receiver how
+	// to schedule its work. ContentType is empty in events of earlier versions.
+	ContentType string `json:"content_type,omitempty"`
+	Size        int64  `json:"size,omitempty"`
 }
 
 // Event returns the event of the document's last transition.
@@ -62,6 +66,7 @@ func (d Document) Event() DocumentEvent {
 	e := DocumentEvent{
 		DocumentID: d.ID, UserID: d.UserID, Version: d.Version,
 		Status: string(d.Status), Reason: d.Reason, At: d.ChangedAt.UTC(),
+		ContentType: d.ContentType, Size: d.Size,
 	}
 	if d.GoneAt != nil {
 		e.Status = "deleted"

@@ -595,7 +595,7 @@ BEGIN
         END IF;
     END IF;
     SELECT q.limit_bytes - q.used_bytes INTO remaining_bytes FROM quotas AS q
-        WHERE q.user_id = owner FOR NO KEY UPDATE;
+        WHERE q.user_id = owner;
     IF NOT FOUND THEN
         PERFORM require_user(owner);
         RETURN;
@@ -604,10 +604,9 @@ BEGIN
         RETURN;
     END IF;
     pending := 0;
-    -- The count is in a separate statement, so that it sees what was committed while this function
-    -- waited for the lock. Its condition on the status is a range that contains only pending, so
-    -- that the planner uses documents_by_status. For an equality, with statistics from before a
-    -- burst, it could choose documents_pending and read all users' pending documents.
+    -- The condition on the status is a range that contains only pending, so that the planner uses
+    -- documents_by_status. For an equality, with statistics from before a burst, it could choose
+    -- documents_pending and read all users' pending documents.
     INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
             created_at, url_issued_at, changed_at, idempotency_key)
         SELECT new_id, owner, document_object_key(new_id), new_filename, new_type, new_size,
@@ -637,8 +636,8 @@ BEGIN
         pending := 0;
         PERFORM set_config('intray.user_id', owner::text, true);
         SELECT q.limit_bytes - q.used_bytes INTO remaining_bytes FROM quotas AS q
-            WHERE q.user_id = owner FOR NO KEY UPDATE SKIP LOCKED;
-        -- A separate statement with a range and a limit, as in create_document.
+            WHERE q.user_id = owner;
+        -- The condition on the status is a range, as in create_document.
         IF new_sizes[i] <= remaining_bytes THEN
             INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
                     version, created_at, url_issued_at, changed_at)

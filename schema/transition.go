@@ -11,8 +11,10 @@ import (
 // 30, so by then no upload can be in progress.
 const ExpireAfter = time.Hour
 
-// Decision is the result of a transition. The transaction that executes the transition writes the
-// changed document and quota, and what the Decision asks for.
+// Decision is the result of a transition. A transition that takes a Quota may change it, and is
+// executed while the quota is locked; the others never change what the document is charged. The
+// transaction that executes the transition writes the changed document and quota, and what the
+// Decision asks for.
 type Decision struct {
 	// Changed reports whether the document was changed and its version increased. If so, its event
 	// must be published.
@@ -23,6 +25,8 @@ type Decision struct {
 	DeleteObject bool
 	// Topics, if not nil, replaces the topics of the document.
 	Topics []DocumentTopic
+	// Example, if not empty, replaces the example of the document, from which a provider learns.
+	Example []byte
 }
 
 // Confirm applies the stat result o to the document:

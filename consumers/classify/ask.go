@@ -60,7 +60,9 @@ func (c *Classifier) postpone(provider string, wait time.Duration) error {
 
 // ask calls the provider that the owner's settings or the defaults name. If the answer is invalid
 // it calls the provider once more.
-func (c *Classifier) ask(ctx context.Context, in input, text string) (answer ai.Answer, err error) {
+func (c *Classifier) ask(
+	ctx context.Context, in *input, text string,
+) (answer ai.Answer, err error) {
 	name, model := c.choose(in.settings)
 	owner := in.document.UserID
 	request := ai.Request{
@@ -76,8 +78,12 @@ func (c *Classifier) ask(ctx context.Context, in input, text string) (answer ai.
 		}
 	}
 	if name == builtin.Provider {
-		if err := c.addExamples(ctx, owner, in.topics, request.Topics); err != nil {
+		examples, err := in.examples(ctx)
+		if err != nil {
 			return ai.Answer{}, err
+		}
+		for i, t := range in.topics {
+			request.Topics[i].Examples = examples[postgres.UserTopic{User: owner, Topic: t.ID}]
 		}
 	}
 	const asks = 2
@@ -97,23 +103,30 @@ func (c *Classifier) ask(ctx context.Context, in input, text string) (answer ai.
 // They come from the newest documents whose topics the user set manually.
 const examplesPerTopic = 32
 
-// addExamples adds the user's examples to the topics of a request, which are in the same order as
-// topics.
-func (c *Classifier) addExamples(
-	ctx context.Context, user uuid.UUID, topics []schema.Topic, asked []ai.Topic,
-) error {
-	ids := make([]uuid.UUID, len(topics))
-	for i, t := range topics {
-		ids[i] = t.ID
+// examplesOf returns a function that returns the examples of all topics of the inputs whose provider
+// is builtin. It reads them from the database once, when it is first called.
+func (c *Classifier) examplesOf(inputs map[uuid.UUID]postgres.ClassifyInput,
+) func(context.Context) (map[postgres.UserTopic][][]byte, error) {
+	var examples map[postgres.UserTopic][][]byte
+	return func(ctx context.Context) (_ map[postgres.UserTopic][][]byte, err error) {
+		if examples != nil {
+			return examples, nil
+		}
+		var topics []postgres.UserTopic
+		owners := make(map[uuid.UUID]bool)
+		for _, in := range inputs {
+			owner := in.Document.UserID
+			if provider, _ := c.choose(in.Settings); provider != builtin.Provider || owners[owner] {
+				continue
+			}
+			owners[owner] = true
+			for _, t := range in.Topics {
+				topics = append(topics, postgres.UserTopic{User: owner, Topic: t.ID})
+			}
+		}
+		examples, err = c.db.Examples(ctx, topics, examplesPerTopic)
+		return examples, err
 	}
-	examples, err := c.db.Examples(ctx, user, ids, examplesPerTopic)
-	if err != nil {
-		return err
-	}
-	for i, id := range ids {
-		asked[i].Examples = examples[id]
-	}
-	return nil
 }
 
 // call makes one call to the provider if its circuit breaker and the owner's daily limit allow it.
@@ -171,7 +184,7 @@ func (c *Classifier) choose(s Settings) (provider, model string) {
 // answer suggests, as topics of the document's owner, and includes them. For a document with locked
 // topics it ignores suggestions.
 func (c *Classifier) topicsOf(
-	ctx context.Context, in input, answer ai.Answer,
+	ctx context.Context, in *input, answer ai.Answer,
 ) ([]schema.DocumentTopic, error) {
 	topics := chosen(answer, in.topics)
 	if in.document.TopicsLocked {

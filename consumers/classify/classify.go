@@ -98,9 +98,10 @@ type Classifier struct {
 	breakers    map[string]*breaker // by provider
 	settings    settingsCache
 	dailyLimits dailyLimitCache
-	// needsOCR holds the documents known to need OCR. If an entry is evicted, the next attempt detects
-	// the need again.
-	needsOCR *lru.Cache[uuid.UUID, struct{}]
+	// needsOCR holds the documents known to need OCR, and notQuick those that turned out not to be
+	// classified quickly although their events said so. If an entry is evicted, the next attempt
+	// detects the same again.
+	needsOCR, notQuick *lru.Cache[uuid.UUID, struct{}]
 }
 
 // New returns a Classifier. A user's provider that is not in Config.Providers is treated as
@@ -130,13 +131,13 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 			users: newCache[uuid.UUID, cachedSettings](maxCachedUsers),
 		},
 		dailyLimits: dailyLimitCache{days: newCache[uuid.UUID, string](maxCachedUsers)},
-		needsOCR:    newCache[uuid.UUID, struct{}](maxOCRDocuments),
+		needsOCR:    newCache[uuid.UUID, struct{}](maxTrackedDocuments),
+		notQuick:    newCache[uuid.UUID, struct{}](maxTrackedDocuments),
 	}, nil
 }
 
 // RunnerConfig returns the configuration of a runner that passes documents.uploaded to Handle, in
-// the lanes returned by Lane. Each worker handles one message at a time. In a batch, messages would
-// wait for each other while other workers are idle.
+// the lanes returned by Lane. The lanes determine which messages are handled in batches.
 func (c *Classifier) RunnerConfig() runner.Config {
 	return runner.Config{
 		Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
@@ -147,14 +148,14 @@ func (c *Classifier) RunnerConfig() runner.Config {
 	}
 }
 
-// Handle is the handler of the consumer classify.
+// Handle is the handler of the consumer classify. It handles a single message whatever the document
+// is, but in a batch of several only documents that are classified quickly (see quick.go).
 func (c *Classifier) Handle(
 	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) []error {
-	errs := make([]error, len(batch))
+	began := time.Now()
+	errs := c.classifyBatch(ctx, batch)
 	for i, m := range batch {
-		began := time.Now()
-		errs[i] = c.handle(ctx, m, c.classify)
 		runner.TraceClassify(m.Event, began, errs[i])
 	}
 	return errs
@@ -166,78 +167,84 @@ type input struct {
 	settings Settings
 	topics   []schema.Topic
 	attempts int // earlier attempts that failed
+	// content is the content of the document if it has been read already.
+	content *content
+	// examples returns the examples of at least the owner's topics.
+	examples func(context.Context) (map[postgres.UserTopic][][]byte, error)
 }
 
-// handle reads the document of a message and calls classify with it.
-func (c *Classifier) handle(ctx context.Context, m runner.Message[schema.DocumentEvent],
-	classify func(context.Context, input) error,
-) error {
-	id := m.Event.DocumentID
-	document, settings, topics, err := c.db.ClassifyInput(ctx, id)
-	if errors.Is(err, &schema.Error{Code: schema.CodeNotFound}) {
-		return nil // the document has been deleted
+// inputs reads the documents of the messages and returns their inputs, in the order of the messages.
+// The input of a document that does not exist is nil.
+func (c *Classifier) inputs(
+	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
+) ([]*input, error) {
+	ids := make([]uuid.UUID, len(batch))
+	for i, m := range batch {
+		ids[i] = m.Event.DocumentID
 	}
-	if err == nil {
-		in := input{document: document, settings: settings, topics: topics, attempts: m.Attempts}
-		err = classify(ctx, in)
+	found, err := c.db.ClassifyInputs(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
+	inputs := make([]*input, len(batch))
+	examples := c.examplesOf(found)
+	for i, m := range batch {
+		if in, ok := found[m.Event.DocumentID]; ok {
+			inputs[i] = &input{
+				document: in.Document, settings: in.Settings, topics: in.Topics,
+				attempts: m.Attempts, examples: examples,
+			}
+		}
+	}
+	return inputs, nil
+}
+
+// documentError adds the document to an error.
+func documentError(id uuid.UUID, err error) error {
 	if err != nil {
 		return fmt.Errorf("classify document %s: %w", id, err)
 	}
 	return nil
 }
 
-// classify changes one uploaded document to classified or failed and publishes its event. For a
-// document in another status it only publishes an unpublished event.
-func (c *Classifier) classify(ctx context.Context, in input) error {
-	if in.document.Status != schema.StatusUploaded {
-		c.publisher.TryPublish(ctx, []schema.Document{in.document})
-		return nil
+// decision is the transition that a classification results in. If it may change the quota, which
+// withQuota reports, q is not nil.
+type decision struct {
+	decide    func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision
+	withQuota bool
+}
+
+func fail(reason schema.Reason) *decision {
+	return &decision{
+		decide: func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+			return d.Fail(reason, now)
+		},
 	}
-	decide, err := c.decide(ctx, in, c.extractInLanes)
-	if err != nil || decide == nil {
-		return err
+}
+
+var quarantine = &decision{
+	decide: func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Quarantine(q, now)
+	},
+	withQuota: true,
+}
+
+// transition carries out a transition of documents. It locks their owners' quotas only if the
+// transition may change them.
+func (c *Classifier) transition(
+	ctx context.Context, ids []uuid.UUID, withQuota bool, decide postgres.DecideFunc,
+) ([]schema.Document, error) {
+	if withQuota {
+		return c.db.Transition(ctx, ids, decide)
 	}
-	err = c.transition(ctx, in.document.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		if d.ETag != in.document.ETag {
-			return schema.Decision{} // another object has been confirmed in the meantime
-		}
-		return decide(d, q, schema.Now())
+	return c.db.TransitionWithoutQuota(ctx, ids, func(d *schema.Document) schema.Decision {
+		return decide(d, nil)
 	})
-	if err == nil {
-		c.needsOCR.Remove(in.document.ID)
-	}
-	return err
-}
-
-// transition carries out a transition of one document and publishes its event.
-func (c *Classifier) transition(ctx context.Context, id uuid.UUID,
-	decide func(d *schema.Document, q *schema.Quota) schema.Decision,
-) error {
-	changed, err := c.db.Transition(ctx, []uuid.UUID{id}, decide)
-	if err != nil {
-		return err
-	}
-	c.publisher.TryPublish(ctx, changed)
-	return nil
-}
-
-// decision is the transition that a classification results in.
-type decision func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision
-
-func fail(reason schema.Reason) decision {
-	return func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
-		return d.Fail(reason, now)
-	}
-}
-
-func quarantine(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
-	return d.Quarantine(q, now)
 }
 
 // decide extracts the document's text and asks the AI provider. It returns nil if the object is
 // gone; the consumer remove or reconcile then deletes the document.
-func (c *Classifier) decide(ctx context.Context, in input, extract extraction) (decision, error) {
+func (c *Classifier) decide(ctx context.Context, in *input, extract extraction) (*decision, error) {
 	d := in.document
 	if d.Size == 0 {
 		return fail(schema.ReasonNoText), nil
@@ -246,7 +253,7 @@ func (c *Classifier) decide(ctx context.Context, in input, extract extraction) (
 	if err := c.admit(d, provider, time.Now()); err != nil {
 		return c.outcome(ctx, in, err)
 	}
-	text, err := c.read(ctx, d, extract)
+	text, err := c.read(ctx, in, extract)
 	switch {
 	case errors.Is(err, minio.ErrChanged):
 		c.log.Warn("object has changed since it was confirmed", "document_id", d.ID)
@@ -269,19 +276,20 @@ func (c *Classifier) decide(ctx context.Context, in input, extract extraction) (
 	return c.accept(ctx, in, answer)
 }
 
-// accept creates the topics that an answer suggests and stores its example.
-func (c *Classifier) accept(ctx context.Context, in input, answer ai.Answer) (decision, error) {
+// accept creates the topics that an answer suggests.
+func (c *Classifier) accept(ctx context.Context, in *input, answer ai.Answer) (*decision, error) {
 	topics, err := c.topicsOf(ctx, in, answer)
 	if err != nil {
 		return nil, err
 	}
-	if len(answer.Example) > 0 {
-		if err := c.db.SaveExample(ctx, in.document.ID, answer.Example); err != nil {
-			return nil, err
-		}
-	}
-	return func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
-		return d.Classify(topics, answer.Provider, answer.Model, now)
+	return &decision{
+		decide: func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+			decision := d.Classify(topics, answer.Provider, answer.Model, now)
+			if decision.Changed {
+				decision.Example = answer.Example
+			}
+			return decision
+		},
 	}, nil
 }
 
@@ -291,7 +299,7 @@ var errOutageTimeout = errors.New("unavailable for too long")
 
 // outcome converts the error of a classification without an answer into a decision that makes the
 // document failed, or into an error that determines when the runner retries the message.
-func (c *Classifier) outcome(ctx context.Context, in input, err error) (decision, error) {
+func (c *Classifier) outcome(ctx context.Context, in *input, err error) (*decision, error) {
 	attempts := in.attempts + 1
 	unavailable := errors.Is(err, ai.ErrUnavailable) && !runner.Postponed(err)
 	switch {

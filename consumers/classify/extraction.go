@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -16,8 +17,8 @@ type extraction func(ctx context.Context, d schema.Document, content io.Reader, 
 	extract.Result, error,
 )
 
-// ocrDelay is the delay before a document that turned out to need OCR is redelivered.
-const ocrDelay = 10 * time.Millisecond
+// laneDelay is the delay before a document that turned out to need another lane is redelivered.
+const laneDelay = 10 * time.Millisecond
 
 // extractInLanes is the extraction for a runner that uses the lanes returned by Lane. The first
 // time a document turns out to need OCR, it is postponed and its message then gets a lane for OCR.
@@ -30,7 +31,7 @@ func (c *Classifier) extractInLanes(
 	result, err := c.extractor.TextWithoutOCR(ctx, content, size, d.ContentType)
 	if errors.Is(err, extract.ErrNeedsOCR) {
 		c.needsOCR.Add(d.ID, struct{}{})
-		err = runner.Postpone(err, ocrDelay)
+		err = runner.Postpone(err, laneDelay)
 	}
 	return result, err
 }
@@ -45,14 +46,15 @@ func (c *Classifier) extractDirectly(
 // read returns the text of the confirmed object. It also stores the detected type if that differs
 // from the declared one.
 func (c *Classifier) read(
-	ctx context.Context, d schema.Document, extract extraction,
+	ctx context.Context, in *input, extract extraction,
 ) (string, error) {
-	body, object, err := c.objects.Get(ctx, d.ObjectKey, d.ETag)
+	d := in.document
+	body, size, err := c.open(ctx, in)
 	if err != nil {
 		return "", err
 	}
 	defer body.Close()
-	result, err := extract(ctx, d, body, object.Size)
+	result, err := extract(ctx, d, body, size)
 	if result.TypeMismatch {
 		c.log.Info("content does not match the declared type",
 			"document_id", d.ID, "declared", d.ContentType, "detected", result.Kind)
@@ -64,6 +66,17 @@ func (c *Classifier) read(
 		return "", err
 	}
 	return result.Text, nil
+}
+
+// open opens the confirmed object and returns its size, or returns its content if that has been read
+// already.
+func (c *Classifier) open(ctx context.Context, in *input) (io.ReadCloser, int64, error) {
+	if in.content != nil {
+		return io.NopCloser(bytes.NewReader(in.content.bytes)), int64(len(in.content.bytes)),
+			in.content.err
+	}
+	body, object, err := c.objects.Get(ctx, in.document.ObjectKey, in.document.ETag)
+	return body, object.Size, err
 }
 
 // reasonOf returns the reason for a failed document that corresponds to an extraction error. It

@@ -24,6 +24,8 @@ func (l Limits) concurrent() int { return cmp.Or(l.ConcurrentCalls, 2) }
 // Lane returns the lane of an event, for Runner.InLanes. Its key is the document's owner and its
 // group is the owner's provider. The lane only affects scheduling: Handle reads the settings again.
 //
+// Documents that are probably classified quickly are handled in batches.
+//
 // Documents that need OCR have lanes of their own, so that they do not delay other documents of the
 // same owner.
 func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.Lane {
@@ -36,6 +38,12 @@ func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.La
 			Key: "ocr " + e.UserID.String(), Group: "ocr " + provider, GroupLimit: 1,
 		}
 	}
+	if c.quickEvent(e, provider) {
+		return runner.Lane{
+			Key: "quick " + e.UserID.String(), Group: "quick",
+			GroupLimit: quickBatches, Batch: quickBatch,
+		}
+	}
 	n := c.config.Limits[provider].concurrent()
 	return runner.Lane{Key: e.UserID.String(), Group: provider, GroupLimit: n + 1, KeyLimit: n}
 }
@@ -43,13 +51,13 @@ func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.La
 // workers returns the sum of the group limits of all lanes, so that a provider that does not
 // respond leaves enough workers for the other lanes.
 func (c *Classifier) workers() int {
-	n := 1 // for documents whose provider is not configured
+	n := 1 + quickBatches // for documents whose provider is not configured, and for batches
 	for name := range c.config.Providers {
 		n += c.config.Limits[name].concurrent() + 2
 	}
 	return n
 }
 
-// maxOCRDocuments is the size of the cache of documents that need OCR. It equals the maximum number
-// of unacknowledged messages of the consumer.
-const maxOCRDocuments = 100_000
+// maxTrackedDocuments is the size of each cache of documents that need another lane. It equals the
+// maximum number of unacknowledged messages of the consumer.
+const maxTrackedDocuments = 100_000

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/google/uuid"
+
 	"intray/consumers/runner"
 	"intray/schema"
 )
@@ -20,7 +22,12 @@ func (c *Classifier) HandleReplay(
 ) []error {
 	errs := make([]error, len(batch))
 	for i, m := range batch {
-		errs[i] = c.handle(ctx, m, c.reclassify)
+		id := m.Event.DocumentID
+		inputs, err := c.inputs(ctx, batch[i:i+1])
+		if err == nil && inputs[0] != nil {
+			err = c.reclassify(ctx, inputs[0])
+		}
+		errs[i] = documentError(id, err)
 	}
 	return errs
 }
@@ -32,11 +39,11 @@ var (
 
 // reclassify classifies a document that is classified or failed already. It skips a classified
 // document whose topics are locked.
-func (c *Classifier) reclassify(ctx context.Context, in input) error {
+func (c *Classifier) reclassify(ctx context.Context, in *input) error {
 	d := in.document
 	switch {
 	case d.Status == schema.StatusUploaded: // not classified yet
-		return c.classify(ctx, in)
+		return c.classify(ctx, []*input{in}, c.extractDirectly)[0]
 	case d.Status != schema.StatusFailed && d.Status != schema.StatusClassified,
 		d.Status == schema.StatusClassified && d.TopicsLocked:
 		return nil
@@ -50,36 +57,38 @@ func (c *Classifier) reclassify(ctx context.Context, in input) error {
 		return err
 	}
 	var refused error
-	err = c.transition(ctx, d.ID, func(current *schema.Document, q *schema.Quota) schema.Decision {
-		var decision schema.Decision
-		if refused = nil; current.Version != d.Version {
-			refused = errChangedMeanwhile
-		} else {
-			decision, refused = decide.reapply(current, q, before)
-		}
-		return decision
-	})
+	changed, err := c.transition(ctx, []uuid.UUID{d.ID}, decide.withQuota,
+		func(current *schema.Document, q *schema.Quota) schema.Decision {
+			var decision schema.Decision
+			if refused = nil; current.Version != d.Version {
+				refused = errChangedMeanwhile
+			} else {
+				decision, refused = decide.reapply(current, q, before)
+			}
+			return decision
+		})
 	if err != nil {
 		return err
 	}
+	c.publisher.TryPublish(ctx, changed)
 	return refused
 }
 
 // reapply applies the decision to a document that is classified or failed. before contains the
 // document's topics. If the result is the same, or would turn a classified document into a failed
 // one, reapply changes nothing. It returns an error if there was no answer.
-func (decide decision) reapply(d *schema.Document, q *schema.Quota, before []schema.DocumentTopic,
+func (decide *decision) reapply(d *schema.Document, q *schema.Quota, before []schema.DocumentTopic,
 ) (schema.Decision, error) {
 	after, now := *d, schema.Now()
 	after.Reclassify(now)
-	result := decide(&after, q, now)
+	result := decide.decide(&after, q, now)
 	switch {
 	case after.Reason == schema.ReasonAIUnavailable:
 		return schema.Decision{}, runner.Permanent(errNoAnswer)
 	case after.Status == schema.StatusFailed && d.Status == schema.StatusClassified:
 		return schema.Decision{}, nil
 	case sameResult(d, &after) && sameTopics(before, result.Topics):
-		return schema.Decision{}, nil
+		return schema.Decision{Example: result.Example}, nil
 	}
 	*d = after
 	return result, nil

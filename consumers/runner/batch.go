@@ -15,7 +15,7 @@ func (r *Runner[T]) runBatches(ctx context.Context) {
 				if len(d.messages) == 0 {
 					return nil
 				}
-				return r.deliver(ctx, d, false)
+				return r.deliver(ctx, d)
 			})
 		})
 	}

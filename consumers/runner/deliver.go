@@ -23,9 +23,8 @@ type inFlight[T any] struct {
 // handled, it returns that error.
 //
 // After ctx is canceled it continues for up to Config.DrainTimeout. While it runs, it extends the
-// ack deadline of the messages three times per AckWait. returned reports whether these messages are
-// redelivered only because the runner returned them to the stream earlier.
-func (r *Runner[T]) deliver(ctx context.Context, d delivery, returned bool) error {
+// ack deadline of the messages three times per AckWait.
+func (r *Runner[T]) deliver(ctx context.Context, d delivery) error {
 	work, cancel := r.drainable(ctx)
 	defer cancel()
 	defer keepInProgress(d)()
@@ -67,7 +66,7 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery, returned bool) erro
 			outage = err
 		}
 	}
-	r.observeBatch(batch, time.Since(began), returned)
+	r.observeBatch(batch, time.Since(began), d.returned)
 	return outage
 }
 
@@ -107,6 +106,7 @@ func keepInProgress(d delivery) (stop func()) {
 
 // process handles a batch and sets each message's error. Messages that fail in a batch are handled
 // again in two halves, recursively, so a message that causes its own failure ends up alone.
+// Postponed messages are not: handling them has not begun.
 func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	if len(batch) == 0 {
 		return
@@ -119,7 +119,8 @@ func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	var again []*inFlight[T]
 	for i, f := range batch {
 		f.err = errs[i]
-		if f.err != nil && len(batch) > 1 && !Outage(f.err) && !errors.Is(f.err, ErrPermanent) {
+		if f.err != nil && len(batch) > 1 && !Outage(f.err) && !Postponed(f.err) &&
+			!errors.Is(f.err, ErrPermanent) {
 			again = append(again, f)
 		}
 	}

@@ -19,17 +19,21 @@ type Lane struct {
 	// Group names the shared resource that the message needs, such as an AI provider.
 	Group string
 	// GroupLimit is the maximum number of messages of the group that this runner handles concurrently;
-	// 0 means no limit other than the number of workers.
+	// 0 means no limit other than the number of workers. A batch counts as one message.
 	GroupLimit int
 	// KeyLimit is the maximum number of messages of the key that are handled concurrently; 0 means no
 	// limit. A KeyLimit below GroupLimit keeps one key from occupying the whole group with slow
 	// messages.
 	KeyLimit int
+	// Batch is the maximum number of messages of the group that are handled together, one of each key
+	// in turn; 0 and 1 mean that each message is handled alone. The runner never waits for a batch to
+	// fill up, but the messages of a batch wait for each other, so they should be quick to handle.
+	Batch int
 }
 
 // InLanes makes the runner serve lanes round-robin instead of delivering in stream order, and
 // returns the runner. It must be called before Run. Each worker then handles one message at a time,
-// regardless of Config.Batch.
+// or one batch of the lane's Batch, regardless of Config.Batch.
 //
 // JetStream delivers in stream order, so one user's single message may be behind thousands of
 // another user's. To find it, the runner pulls every message, keeps a few, and returns the rest to
@@ -65,19 +69,19 @@ func (r *Runner[T]) runLanes(ctx context.Context) {
 	}
 }
 
-// workInLanes handles one message at a time until ctx is canceled.
+// workInLanes handles one message or batch at a time until ctx is canceled.
 func (r *Runner[T]) workInLanes(ctx context.Context, s *scheduler) {
 	for {
-		m := s.next(ctx)
-		if m == nil {
+		batch := s.next(ctx)
+		if len(batch) == 0 {
 			return
 		}
-		err := r.deliver(ctx, delivery{[]jetstream.Msg{m.raw}, m.ackWait}, m.returned)
+		err := r.deliver(ctx, deliveryOf(batch))
 		var resume func()
 		if err != nil {
 			resume = s.pause()
 		}
-		s.done(m, time.Now())
+		s.done(batch, time.Now())
 		if resume != nil {
 			r.awaitRecovery(ctx, err)
 			resume()
@@ -85,6 +89,18 @@ func (r *Runner[T]) workInLanes(ctx context.Context, s *scheduler) {
 		}
 		r.health.resumed()
 	}
+}
+
+// deliveryOf returns the delivery of waiting messages.
+func deliveryOf(batch []*waiting) delivery {
+	d := delivery{ackWait: batch[0].ackWait, returned: make(map[uint64]bool)}
+	for _, m := range batch {
+		d.messages = append(d.messages, m.raw)
+		if m.returned {
+			d.returned[m.sequence] = true
+		}
+	}
+	return d
 }
 
 // schedule queues the messages and returns to the stream those that exceed maxWaiting.

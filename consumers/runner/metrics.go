@@ -120,17 +120,19 @@ const (
 	outcomeDead      = "dead"
 )
 
-// observeBatch updates the metrics after a batch. returned reports whether its messages were
-// redelivered because the runner had returned them to the stream, which does not count as a
+// observeBatch updates the metrics after a batch. returned holds the sequences of the messages that
+// were redelivered because the runner had returned them to the stream, which does not count as a
 // redelivery.
-func (r *Runner[T]) observeBatch(batch []*inFlight[T], took time.Duration, returned bool) {
+func (r *Runner[T]) observeBatch(
+	batch []*inFlight[T], took time.Duration, returned map[uint64]bool,
+) {
 	stream, consumer := r.config.Stream, r.config.Consumer
 	type key struct{ kind, outcome string }
 	counts := make(map[key]int)
 	again := 0
 	for _, f := range batch {
 		counts[key{kindOf(f.raw.Subject()), f.outcome}]++
-		if f.meta.NumDelivered > 1 && !returned {
+		if f.meta.NumDelivered > 1 && !returned[f.message.Sequence] {
 			again++
 		}
 	}

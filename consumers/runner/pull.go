@@ -16,6 +16,9 @@ type delivery struct {
 	// ackWait is the consumer's AckWait: the server redelivers a message if it receives neither an ack
 	// nor an extension for this long.
 	ackWait time.Duration
+	// returned holds the sequences of the messages that are redelivered only because the runner
+	// returned them to the stream earlier.
+	returned map[uint64]bool
 }
 
 // pull pulls up to limit messages at a time and passes them to deliver, until ctx is canceled. A
@@ -81,7 +84,7 @@ func (s *source) fetch(ctx context.Context, limit int) (delivery, error) {
 		s.cached = nil
 		return delivery{}, err
 	}
-	return delivery{messages, s.cached.CachedInfo().Config.AckWait}, nil
+	return delivery{messages: messages, ackWait: s.cached.CachedInfo().Config.AckWait}, nil
 }
 
 // messages returns the messages of fetch. It keeps the cached consumer after an error.

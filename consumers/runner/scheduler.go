@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	// maxWaiting is how many messages a runner keeps waiting. It is small so that replicas share a
-	// backlog. The runner returns all other messages to the stream with a delay, which is an estimate
-	// of how long they would have to wait anyway.
-	maxWaiting = 64
+	// maxWaiting is how many messages a runner keeps waiting, apart from those that are handled in
+	// batches, of which it keeps maxWaitingForBatch. Both are small so that replicas share a backlog.
+	// The runner returns all other messages to the stream with a delay, which is an estimate of how
+	// long they would have to wait anyway.
+	maxWaiting, maxWaitingForBatch = 64, 512
 	// minPostponed and maxPostponed limit that delay. It is half of the estimate: a message that is
 	// redelivered too early is returned again, but one that is redelivered too late leaves workers
 	// idle.
@@ -41,6 +42,9 @@ type postponed struct {
 	due      time.Time
 }
 
+// inBatch reports whether the message is handled in a batch.
+func (m *waiting) inBatch() bool { return m.lane.Batch > 1 }
+
 // queue holds the waiting messages of one key.
 type queue struct {
 	messages []*waiting
@@ -61,10 +65,10 @@ type scheduler struct {
 	wake       sync.Cond
 	queues     map[string]*queue
 	order      []string       // the keys that have waiting messages, in the order they are served
-	running    map[string]int // number of running messages by group
+	running    map[string]int // number of running messages and batches by group
 	bySequence map[uint64]*waiting
-	waiting    int
-	paused     int // number of workers that wait for a dependency
+	waiting    map[bool]int // number of waiting messages by whether they are handled in a batch
+	paused     int          // number of workers that wait for a dependency
 }
 
 func newScheduler() *scheduler {
@@ -72,13 +76,15 @@ func newScheduler() *scheduler {
 		queues:     make(map[string]*queue),
 		running:    make(map[string]int),
 		bySequence: make(map[uint64]*waiting),
+		waiting:    make(map[bool]int),
 	}
 	s.wake.L = &s.mu
 	return s
 }
 
 // add queues m. If too many messages are waiting then, it removes the newest message of the longest
-// queue and returns it as excess. The caller returns that message to the stream for delay.
+// queue of messages like m, and returns it as excess. The caller returns that message to the stream
+// for delay.
 func (s *scheduler) add(m *waiting, now time.Time) (excess *waiting, delay time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -102,18 +108,23 @@ func (s *scheduler) add(m *waiting, now time.Time) (excess *waiting, delay time.
 	}
 	q.messages = append(q.messages, m)
 	s.bySequence[m.sequence] = m
-	s.waiting++
-	if s.waiting <= maxWaiting {
+	s.waiting[m.inBatch()]++
+	limit := maxWaiting
+	if m.inBatch() {
+		limit = maxWaitingForBatch
+	}
+	if s.waiting[m.inBatch()] <= limit {
 		s.wake.Broadcast()
 		return nil, 0
 	}
 	longest := q
 	for _, key := range s.order {
-		if other := s.queues[key]; len(other.messages) > len(longest.messages) {
+		other := s.queues[key]
+		if len(other.messages) > len(longest.messages) && other.newest().inBatch() == m.inBatch() {
 			longest = other
 		}
 	}
-	excess = longest.messages[len(longest.messages)-1]
+	excess = longest.newest()
 	s.take(longest, len(longest.messages)-1)
 	delete(s.bySequence, excess.sequence)
 	i, _ := longest.searchPostponed(excess.sequence)
@@ -122,6 +133,9 @@ func (s *scheduler) add(m *waiting, now time.Time) (excess *waiting, delay time.
 	s.wake.Broadcast()
 	return excess, delay
 }
+
+// newest returns the last of the waiting messages, of which there must be at least one.
+func (q *queue) newest() *waiting { return q.messages[len(q.messages)-1] }
 
 // searchPostponed returns the index of the sequence in q.postponed, or where to insert it, and
 // reports whether it was found.
@@ -150,34 +164,54 @@ func (s *scheduler) dropStale(now time.Time) {
 func (s *scheduler) take(q *queue, i int) *waiting {
 	m := q.messages[i]
 	q.messages = slices.Delete(q.messages, i, i+1)
-	s.waiting--
+	s.waiting[m.inBatch()]--
 	if len(q.messages) == 0 {
 		s.order = slices.DeleteFunc(s.order, func(key string) bool { return key == m.lane.Key })
 	}
 	return m
 }
 
-// next returns the next message to handle and counts it as running. It blocks until there is one,
-// and returns nil once ctx is canceled.
-func (s *scheduler) next(ctx context.Context) (m *waiting) {
+// next returns the messages to handle next, one or a batch of a lane, and counts them as running. It
+// blocks until there is one, and returns nil once ctx is canceled.
+func (s *scheduler) next(ctx context.Context) (batch []*waiting) {
 	s.wait(ctx, func() bool {
-		m = s.ready()
-		return m != nil
+		batch = s.ready()
+		return len(batch) > 0
 	})
-	return m
+	return batch
 }
 
-// ready returns the next message that may run now and counts it as running, or nil if there is
-// none. The caller must hold s.mu.
-func (s *scheduler) ready() *waiting {
+// ready returns the messages that may run next, one or a batch of a lane, and counts them as running.
+// It returns nil if there are none. The caller must hold s.mu.
+func (s *scheduler) ready() (batch []*waiting) {
 	if s.paused > 0 {
 		return nil
 	}
+	m := s.takeNext(func(l Lane) bool {
+		return l.GroupLimit <= 0 || s.running[l.Group] < l.GroupLimit
+	})
+	if m == nil {
+		return nil
+	}
+	s.running[m.lane.Group]++
+	batch = append(batch, m)
+	for m.inBatch() && len(batch) < m.lane.Batch {
+		next := s.takeNext(func(l Lane) bool { return l.Batch > 1 && l.Group == m.lane.Group })
+		if next == nil {
+			break
+		}
+		batch = append(batch, next)
+	}
+	return batch
+}
+
+// takeNext removes and returns the first message of the next key whose lane is eligible and below its
+// key limit, or returns nil if there is none. The caller must hold s.mu.
+func (s *scheduler) takeNext(eligible func(Lane) bool) *waiting {
 	for n, key := range s.order {
 		q := s.queues[key]
 		lane := q.messages[0].lane
-		if lane.GroupLimit > 0 && s.running[lane.Group] >= lane.GroupLimit ||
-			lane.KeyLimit > 0 && q.running >= lane.KeyLimit {
+		if !eligible(lane) || lane.KeyLimit > 0 && q.running >= lane.KeyLimit {
 			continue
 		}
 		// Move the key to the end, so that the other keys are served first.
@@ -185,34 +219,45 @@ func (s *scheduler) ready() *waiting {
 		m := s.take(q, 0)
 		m.running = true
 		q.running++
-		s.running[lane.Group]++
 		return m
 	}
 	return nil
 }
 
-// done records that a message returned by next has been handled.
-func (s *scheduler) done(m *waiting, now time.Time) {
+// done records that the messages returned by next have been handled.
+func (s *scheduler) done(batch []*waiting, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.bySequence, m.sequence)
-	if s.running[m.lane.Group]--; s.running[m.lane.Group] == 0 {
-		delete(s.running, m.lane.Group)
+	group := batch[0].lane.Group
+	if s.running[group]--; s.running[group] == 0 {
+		delete(s.running, group)
 	}
-	q := s.queues[m.lane.Key]
-	q.running--
+	handled := make(map[string]int) // number of messages by key
+	for _, m := range batch {
+		delete(s.bySequence, m.sequence)
+		handled[m.lane.Key]++
+	}
+	for key, n := range handled {
+		s.finish(key, n, now)
+	}
+	// Wake all workers: it is not known which of them waits for this group or key.
+	s.wake.Broadcast()
+}
+
+// finish records that n messages of a key have been handled. The caller must hold s.mu.
+func (s *scheduler) finish(key string, n int, now time.Time) {
+	q := s.queues[key]
+	q.running -= n
 	if !q.ended.IsZero() {
-		q.pace = (4*q.pace + now.Sub(q.ended)) / 5
+		q.pace = (4*q.pace + now.Sub(q.ended)/time.Duration(n)) / 5
 	}
 	q.ended = now
 	if len(q.messages) == 0 && q.running == 0 {
 		q.ended = time.Time{} // the idle time until the next message must not count as pace
 		if len(q.postponed) == 0 {
-			delete(s.queues, m.lane.Key)
+			delete(s.queues, key)
 		}
 	}
-	// Wake all workers: it is not known which of them waits for this group or key.
-	s.wake.Broadcast()
 }
 
 // pause stops next from returning messages until resume is called.

@@ -21,8 +21,8 @@ func lane(key, group string, limit int) Lane {
 func take(s *scheduler) (uint64, *waiting) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.ready(); m != nil {
-		return m.sequence, m
+	if batch := s.ready(); len(batch) > 0 {
+		return batch[0].sequence, batch[0]
 	}
 	return 0, nil
 }
@@ -61,7 +61,7 @@ func TestGroupAtItsLimitDoesNotBlockOtherGroups(t *testing.T) {
 	fill(s, now, lane("alice", "slow", 2), 1, 2, 3)
 	fill(s, now, lane("bob", "fast", 0), 10)
 	taken := expectOrder(t, s, 1, 10, 2, 0)
-	s.done(taken[0], now)
+	s.done(taken[:1], now)
 	expectOrder(t, s, 3)
 }
 
@@ -81,7 +81,7 @@ func TestKeyLimitLeavesASlotInTheGroup(t *testing.T) {
 	taken := expectOrder(t, s, 1, 2, 0)
 	fill(s, now, Lane{Key: "bob", Group: "g", GroupLimit: 3, KeyLimit: 2}, 10)
 	expectOrder(t, s, 10)
-	s.done(taken[0], now)
+	s.done(taken[:1], now)
 	expectOrder(t, s, 3)
 }
 
@@ -96,7 +96,7 @@ func TestMessageDeliveredTwiceIsTakenOnce(t *testing.T) {
 	_, m := take(s)
 	fill(s, now, lane("alice", "g", 0), 1) // while message 1 is being handled
 	expectOrder(t, s, 0)
-	s.done(m, now)
+	s.done([]*waiting{m}, now)
 	if len(s.bySequence) != 0 || len(s.queues) != 0 {
 		t.Errorf("got messages %v and queues %v left, want none", s.bySequence, s.queues)
 	}
@@ -120,8 +120,8 @@ func TestNextBlocks(t *testing.T) {
 				ended := false
 				var got uint64
 				go func() {
-					if m := s.next(ctx); m != nil {
-						got = m.sequence
+					if batch := s.next(ctx); len(batch) > 0 {
+						got = batch[0].sequence
 					}
 					ended = true
 				}()
@@ -190,21 +190,90 @@ func TestAckDeadlinesOfWaitingMessagesAreExtended(t *testing.T) {
 	})
 }
 
+// takeBatch takes the next batch and returns the sequences of its messages.
+func takeBatch(s *scheduler) (sequences []uint64, batch []*waiting) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	batch = s.ready()
+	for _, m := range batch {
+		sequences = append(sequences, m.sequence)
+	}
+	return sequences, batch
+}
+
+// A batch contains messages of one group only, one of each key in turn, and counts as one message
+// of its group.
+func TestMessagesAreTakenInBatches(t *testing.T) {
+	s, now := newScheduler(), time.Now()
+	quick := func(key string) Lane { return Lane{Key: key, Group: "quick", GroupLimit: 2, Batch: 4} }
+	fill(s, now, quick("alice"), 1, 2, 3, 4, 5, 6, 7, 8)
+	fill(s, now, lane("alice, slow", "slow", 1), 20)
+	fill(s, now, quick("bob"), 10)
+	fill(s, now, Lane{Key: "carol", Group: "quick", GroupLimit: 2, KeyLimit: 1, Batch: 4}, 30, 31)
+	expect := func(want ...uint64) []*waiting {
+		t.Helper()
+		got, batch := takeBatch(s)
+		if !slices.Equal(got, want) {
+			t.Errorf("got messages %v, want %v", got, want)
+		}
+		return batch
+	}
+	first := expect(1, 10, 30, 2)
+	expect(20)
+	expect(3, 4, 5, 6) // carol is at her limit
+	expect()           // two batches of the group are running
+	s.done(first, now)
+	expect(31, 7, 8)
+}
+
+// Messages that are handled in batches do not use up the places of those that are not, nor the other
+// way round.
+func TestWaitingMessagesAreLimitedSeparately(t *testing.T) {
+	s, now := newScheduler(), time.Now()
+	add := func(lane Lane, first, n int) (excess int) {
+		for i := range n {
+			m, _ := s.add(&waiting{sequence: uint64(first + i), lane: lane}, now)
+			if m != nil && m.inBatch() != (lane.Batch > 1) {
+				t.Fatalf("got message %d of lane %+v returned for one of %+v", m.sequence, m.lane, lane)
+			}
+			if m != nil {
+				excess++
+			}
+		}
+		return excess
+	}
+	quick := Lane{Key: "alice", Group: "quick", Batch: 8}
+	got := []int{
+		add(quick, 1, maxWaitingForBatch+2),
+		add(lane("bob", "slow", 1), 1000, maxWaiting+3),
+		add(quick, 2000, 1),
+	}
+	if want := []int{2, 3, 1}; !slices.Equal(got, want) {
+		t.Errorf("got %v messages returned, want %v", got, want)
+	}
+}
+
 // In any sequence of operations, no message is lost or taken twice, no group exceeds its limit, at
-// most maxWaiting messages wait, and excess messages come from the longest queue.
+// most maxWaiting and maxWaitingForBatch messages wait, excess messages come from the longest queue,
+// and a batch contains only messages of its group, up to its limit.
 func TestSchedulerInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sched, now, next := newScheduler(), time.Now(), uint64(0)
 		running := map[uint64]*waiting{}
+		var batches [][]*waiting
 		postponed := map[uint64]*waiting{}
-		limit := map[string]int{"a": 1, "b": 3, "c": 0}
+		limit := map[string]int{"a": 1, "b": 3, "c": 0, "quick": 2}
+		const batchLimit = 5
 		t.Repeat(map[string]func(*rapid.T){
 			"arrive": func(t *rapid.T) {
-				key := rapid.SampledFrom([]string{"u", "v", "w"}).Draw(t, "user")
-				group := map[string]string{"u": "a", "v": "b", "w": "c"}[key]
-				for range rapid.SampledFrom([]int{1, 2, 100}).Draw(t, "how many") {
+				key := rapid.SampledFrom([]string{"u", "v", "w", "x", "y"}).Draw(t, "user")
+				group := map[string]string{"u": "a", "v": "b", "w": "c", "x": "quick", "y": "quick"}[key]
+				for range rapid.SampledFrom([]int{1, 2, 100, 600}).Draw(t, "how many") {
 					next++
 					m := &waiting{sequence: next, lane: lane(key, group, limit[group])}
+					if group == "quick" {
+						m.lane.Batch = batchLimit
+					}
 					excess, delay := sched.add(m, now)
 					if excess == nil {
 						continue
@@ -215,6 +284,9 @@ func TestSchedulerInvariants(t *testing.T) {
 					}
 					postponed[excess.sequence] = excess
 					for key, q := range sched.queues {
+						if len(q.messages) > 0 && q.newest().inBatch() != excess.inBatch() {
+							continue
+						}
 						if len(q.messages) > len(sched.queues[excess.lane.Key].messages)+1 {
 							t.Fatalf("got a message of queue %s returned, want one of the longest, %s",
 								excess.lane.Key, key)
@@ -233,38 +305,56 @@ func TestSchedulerInvariants(t *testing.T) {
 				}
 			},
 			"take": func(t *rapid.T) {
-				if sequence, m := take(sched); m != nil {
+				sequences, batch := takeBatch(sched)
+				if len(batch) == 0 {
+					return
+				}
+				batches = append(batches, batch)
+				if len(batch) > max(1, batch[0].lane.Batch) {
+					t.Fatalf("got a batch of %d messages, want at most %d", len(batch), batchLimit)
+				}
+				for i, sequence := range sequences {
 					if running[sequence] != nil || postponed[sequence] != nil {
 						t.Fatalf("got message %d twice", sequence)
 					}
-					running[sequence] = m
+					if batch[i].lane.Group != batch[0].lane.Group {
+						t.Fatalf("got lanes %+v and %+v in a batch, want one group",
+							batch[i].lane, batch[0].lane)
+					}
+					running[sequence] = batch[i]
 				}
 			},
 			"finish": func(*rapid.T) {
-				for sequence, m := range running {
-					delete(running, sequence)
-					now = now.Add(time.Millisecond)
-					sched.done(m, now)
-					break
+				if len(batches) == 0 {
+					return
 				}
+				for _, m := range batches[0] {
+					delete(running, m.sequence)
+				}
+				now = now.Add(time.Millisecond)
+				sched.done(batches[0], now)
+				batches = batches[1:]
 			},
 			"": func(t *rapid.T) {
-				byGroup, queued := map[string]int{}, 0
-				for _, m := range running {
-					byGroup[m.lane.Group]++
+				byGroup, queued := map[string]int{}, map[bool]int{}
+				for _, batch := range batches {
+					byGroup[batch[0].lane.Group]++
 				}
 				for group, n := range byGroup {
 					if n != sched.running[group] || (limit[group] > 0 && n > limit[group]) {
-						t.Fatalf("group %s: got %d messages running, counted as %d, limit %d",
+						t.Fatalf("group %s: got %d batches running, counted as %d, limit %d",
 							group, n, sched.running[group], limit[group])
 					}
 				}
 				for _, q := range sched.queues {
-					queued += len(q.messages)
+					for _, m := range q.messages {
+						queued[m.inBatch()]++
+					}
 				}
-				if queued != sched.waiting || queued > maxWaiting ||
-					len(sched.bySequence) != queued+len(running) {
-					t.Fatalf("got %d messages waiting, counted as %d, and %d running; %d in bySequence",
+				if queued[false] != sched.waiting[false] || queued[true] != sched.waiting[true] ||
+					queued[false] > maxWaiting || queued[true] > maxWaitingForBatch ||
+					len(sched.bySequence) != queued[false]+queued[true]+len(running) {
+					t.Fatalf("got %v messages waiting, counted as %v, and %d running; %d in bySequence",
 						queued, sched.waiting, len(running), len(sched.bySequence))
 				}
 			},

@@ -155,10 +155,10 @@ func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) er
 	if len(ids) == 0 {
 		return nil
 	}
-	expire := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	expire := func(d *schema.Document) schema.Decision {
 		return d.Expire(schema.StoredTime(now))
 	}
-	expired, err := s.db.Transition(ctx, ids, expire)
+	expired, err := s.db.TransitionWithoutQuota(ctx, ids, expire)
 	if err != nil {
 		return err
 	}

@@ -4,78 +4,115 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"maps"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"intray/schema"
 )
 
-// ClassifyInput returns the input for classifying a document, read in one transaction: the
-// document, its owner's AI settings, and the topics to choose from, which are the system topics and
-// the owner's own. It fails with schema.CodeNotFound if the document does not exist or its object
-// is gone.
-func (db *DB) ClassifyInput(ctx context.Context, id uuid.UUID) (
-	d schema.Document, ai AISettings, topics []schema.Topic, err error,
-) {
-	err = db.inTransaction(ctx, func(tx *tx) error {
-		err := tx.GetContext(ctx, &d, `
-			SELECT `+documentColumns+` FROM documents WHERE id = $1 AND gone_at IS NULL`, id)
-		if errors.Is(err, sql.ErrNoRows) {
-			return errDocumentNotFound
-		}
-		if err != nil {
-			return err
-		}
-		err = tx.GetContext(ctx, &ai, `SELECT ai_provider, ai_model FROM users WHERE id = $1`, d.UserID)
-		if err != nil {
-			return err
-		}
-		topics, err = tx.availableTopics(ctx, d.UserID)
-		return err
-	})
-	return d, ai, topics, wrap(ctx, err, "read the input for classifying document %s", id)
+// A ClassifyInput is what is needed to classify a document.
+type ClassifyInput struct {
+	Document schema.Document
+	Settings AISettings // of the document's owner
+	// Topics are the topics to choose from: the system topics and the owner's own.
+	Topics []schema.Topic
 }
 
-// SaveExample stores the example of a document, from which a provider learns, and replaces an
-// earlier one. If the document does not exist, it stores nothing. It requires the role worker.
-func (db *DB) SaveExample(ctx context.Context, document uuid.UUID, example []byte) error {
-	_, err := db.pool.ExecContext(ctx, `
-		INSERT INTO document_examples (document_id, user_id, example)
-		SELECT id, user_id, $2 FROM documents WHERE id = $1 AND `+foreignKeysByIndex+`
-		ON CONFLICT (document_id) DO UPDATE SET example = EXCLUDED.example
-			WHERE document_examples.example <> EXCLUDED.example`,
-		document, example)
-	if hasCode(err, foreignKeyViolation) {
-		return nil // the document was deleted concurrently
+// ClassifyInputs returns the inputs for classifying documents, by document. Documents that do not
+// exist or whose object is gone are omitted. It requires the role worker.
+func (db *DB) ClassifyInputs(
+	ctx context.Context, ids []uuid.UUID,
+) (map[uuid.UUID]ClassifyInput, error) {
+	var rows []struct {
+		schema.Document
+		AISettings
 	}
-	return wrap(ctx, err, "save the example of document %s", document)
+	err := db.pool.SelectContext(ctx, &rows, `
+		SELECT d.*, u.ai_provider, u.ai_model
+		FROM (SELECT `+documentColumns+` FROM documents
+			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND gone_at IS NULL) AS d
+		JOIN users AS u ON u.id = d.user_id`, array(ids))
+	if err != nil {
+		return nil, wrap(ctx, err, "read %d documents to classify", len(ids))
+	}
+	topics := make(map[uuid.UUID][]schema.Topic)
+	for _, r := range rows {
+		topics[r.UserID] = nil
+	}
+	if err := db.availableTopics(ctx, topics); err != nil {
+		return nil, wrap(ctx, err, "read the topics of %d users", len(topics))
+	}
+	inputs := make(map[uuid.UUID]ClassifyInput, len(rows))
+	for _, r := range rows {
+		inputs[r.ID] = ClassifyInput{r.Document, r.AISettings, topics[r.UserID]}
+	}
+	return inputs, nil
 }
+
+// availableTopics sets the values of topics, whose keys are users, to the topics of each user: the
+// system topics and then the user's own, each ordered by name.
+func (db *DB) availableTopics(ctx context.Context, topics map[uuid.UUID][]schema.Topic) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	users := slices.Collect(maps.Keys(topics))
+	var rows []topicRow
+	err := db.pool.SelectContext(ctx, &rows, `
+		SELECT `+topicColumns+` FROM topics
+		WHERE user_id IS NULL OR `+anyOf("user_id", "$1::uuid[]", len(users))+`
+		ORDER BY user_id IS NOT NULL, lower(name), id`, array(users))
+	if err != nil {
+		return err
+	}
+	for _, r := range rows {
+		t := r.topic()
+		if t.UserID != nil {
+			topics[*t.UserID] = append(topics[*t.UserID], t)
+			continue
+		}
+		for user := range topics {
+			topics[user] = append(topics[user], t)
+		}
+	}
+	return nil
+}
+
+// A UserTopic is a topic of which a user has examples.
+type UserTopic struct{ User, Topic uuid.UUID }
 
 // Examples returns, for each of the topics, the examples of up to limit of the user's documents
 // whose topics the user set manually, newest first. Its cost depends on the number of topics and on
 // limit, but not on the number of documents. It requires the role worker.
 func (db *DB) Examples(
-	ctx context.Context, user uuid.UUID, topics []uuid.UUID, limit int,
-) (map[uuid.UUID][][]byte, error) {
+	ctx context.Context, topics []UserTopic, limit int,
+) (map[UserTopic][][]byte, error) {
 	var rows []struct {
+		User    uuid.UUID `db:"owner"`
 		Topic   uuid.UUID `db:"topic"`
 		Example []byte    `db:"example"`
 	}
+	users, ids := make([]uuid.UUID, len(topics)), make([]uuid.UUID, len(topics))
+	for i, t := range topics {
+		users[i], ids[i] = t.User, t.Topic
+	}
 	err := db.pool.SelectContext(ctx, &rows, `
-		SELECT t.topic, e.example
-		FROM unnest($2::uuid[]) AS t (topic)
+		SELECT t.owner, t.topic, e.example
+		FROM unnest($1::uuid[], $2::uuid[]) AS t (owner, topic)
 		CROSS JOIN LATERAL (
 			SELECT document_id FROM document_topics
-			WHERE user_id = $1 AND topic_id = t.topic AND set_manually
+			WHERE user_id = t.owner AND topic_id = t.topic AND set_manually
 			ORDER BY document_id DESC LIMIT $3) AS newest
 		JOIN document_examples AS e USING (document_id)
-		ORDER BY t.topic, newest.document_id DESC`, user, array(topics), limit)
+		ORDER BY newest.document_id DESC`, array(users), array(ids), limit)
 	if err != nil {
-		return nil, wrap(ctx, err, "read the examples of user %s", user)
+		return nil, wrap(ctx, err, "read the examples of %d topics", len(topics))
 	}
-	examples := make(map[uuid.UUID][][]byte)
+	examples := make(map[UserTopic][][]byte)
 	for _, r := range rows {
-		examples[r.Topic] = append(examples[r.Topic], r.Example)
+		t := UserTopic{r.User, r.Topic}
+		examples[t] = append(examples[t], r.Example)
 	}
 	return examples, nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -28,26 +29,38 @@ func (b *bundle) sorted(
 ) schema.Document {
 	t.Helper()
 	d := b.uploaded(t, user, "file", 1)
-	must(t, b.worker.SaveExample(t.Context(), d.ID, []byte(example)))
+	b.saveExample(t, d.ID, example)
 	b.setTopics(t, user, d.ID, topics...)
 	return d
 }
 
+// saveExample stores an example of a document, if the document exists.
+func (b *bundle) saveExample(t *testing.T, document uuid.UUID, example string) {
+	t.Helper()
+	save := func(*schema.Document) schema.Decision {
+		return schema.Decision{Example: []byte(example)}
+	}
+	_, err := b.worker.TransitionWithoutQuota(t.Context(), []uuid.UUID{document}, save)
+	must(t, err)
+}
+
 func (b *bundle) setTopics(t *testing.T, user, document uuid.UUID, topics ...uuid.UUID) {
 	t.Helper()
-	setTopics := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	setTopics := func(d *schema.Document) schema.Decision {
 		return d.SetTopics(topics, time.Now())
 	}
-	_, err := b.api.ForUser(user).Transition(t.Context(), []uuid.UUID{document}, setTopics)
+	_, err := b.api.ForUser(user).TransitionWithoutQuota(t.Context(), []uuid.UUID{document}, setTopics)
 	must(t, err)
 }
 
 func (b *bundle) examples(t *testing.T, user, topic uuid.UUID, limit int) []string {
 	t.Helper()
-	found, err := b.worker.Examples(t.Context(), user, []uuid.UUID{newID(t), topic}, limit)
+	wanted := postgres.UserTopic{User: user, Topic: topic}
+	found, err := b.worker.Examples(t.Context(),
+		[]postgres.UserTopic{{User: user, Topic: newID(t)}, wanted}, limit)
 	must(t, err)
 	var texts []string
-	for _, e := range found[topic] {
+	for _, e := range found[wanted] {
 		texts = append(texts, string(e))
 	}
 	return texts
@@ -61,7 +74,7 @@ func TestExamplesAreNewestManuallySetFirst(t *testing.T) {
 	b.sorted(t, b.alice, "last", own)
 	b.sorted(t, b.bob, "of Bob", system)
 	byAI := b.uploaded(t, b.alice, "by AI", 1)
-	must(t, b.worker.SaveExample(t.Context(), byAI.ID, []byte("by AI")))
+	b.saveExample(t, byAI.ID, "by AI")
 	b.transition(t, byAI.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
 		topics := []schema.DocumentTopic{{TopicID: system, Confidence: 100}}
 		return d.Classify(topics, "p", "m", time.Now())
@@ -77,7 +90,7 @@ func TestExamplesAreNewestManuallySetFirst(t *testing.T) {
 	expect(own, 9, "last", "both")
 
 	// A saved example replaces the previous one.
-	must(t, b.worker.SaveExample(t.Context(), first.ID, []byte("first, again")))
+	b.saveExample(t, first.ID, "first, again")
 	expect(system, 9, "both", "first, again")
 	// The user sets other topics.
 	b.setTopics(t, b.alice, first.ID, own)
@@ -88,7 +101,7 @@ func TestExamplesAreNewestManuallySetFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(system, 9)
-	must(t, b.worker.SaveExample(t.Context(), both.ID, []byte("late")))
+	b.saveExample(t, both.ID, "late")
 	n := count(t, b.raw, `SELECT count(*) FROM document_examples WHERE document_id = $1`, both.ID)
 	if n != 0 {
 		t.Errorf("deleted document: got %d examples, want 0", n)

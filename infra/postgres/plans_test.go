@@ -233,8 +233,13 @@ func TestCachedForeignKeyPlansUseIndexes(t *testing.T) {
 				Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy",
 			})
 		}},
-		{"SaveExample", func(id uuid.UUID) error {
-			return db.SaveExample(t.Context(), id, []byte("x"))
+		{"TransitionWithoutQuota", func(id uuid.UUID) error {
+			change := func(d *schema.Document) schema.Decision {
+				d.Version++
+				return schema.Decision{Changed: true, Example: []byte("x")}
+			}
+			_, err := db.TransitionWithoutQuota(t.Context(), []uuid.UUID{id}, change)
+			return err
 		}},
 		{"MarkPublished of a gone document", func(id uuid.UUID) error {
 			end := func(d *schema.Document, q *schema.Quota) schema.Decision {

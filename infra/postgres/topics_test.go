@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -219,14 +220,29 @@ func TestClassifyInputContainsOnlyOwnersData(t *testing.T) {
 		t.Errorf("got user %+v, want the patched values", u)
 	}
 	d := b.uploaded(t, b.alice, "f", 1)
-	got, ai, topics, err := b.worker.ClassifyInput(t.Context(), d.ID)
+	other := b.uploaded(t, b.bob, "f", 1)
+	inputs, err := b.worker.ClassifyInputs(t.Context(), []uuid.UUID{newID(t), other.ID, d.ID})
 	must(t, err)
-	if want := (postgres.AISettings{Provider: "ollama", Model: "m"}); got.ID != d.ID || ai != want {
-		t.Errorf("got document %s and settings %+v, want %s and %+v", got.ID, ai, d.ID, want)
+	if len(inputs) != 2 {
+		t.Errorf("got %d inputs, want 2 without that of an unknown document", len(inputs))
 	}
-	if len(topics) != 2 || topics[0].Name != "System" || topics[1].Name != "Alice's" {
-		t.Errorf("got topics %+v, want the system topic and that of alice", topics)
+	for _, c := range []struct {
+		document schema.Document
+		settings postgres.AISettings
+		topics   []string
+	}{
+		{d, postgres.AISettings{Provider: "ollama", Model: "m"}, []string{"System", "Alice's"}},
+		{other, postgres.AISettings{}, []string{"System", "Bob's"}},
+	} {
+		got := inputs[c.document.ID]
+		var topics []string
+		for _, topic := range got.Topics {
+			topics = append(topics, topic.Name)
+		}
+		if got.Document.ID != c.document.ID || got.Settings != c.settings ||
+			!slices.Equal(topics, c.topics) {
+			t.Errorf("got document %s, settings %+v and topics %q, want %s, %+v and %q",
+				got.Document.ID, got.Settings, topics, c.document.ID, c.settings, c.topics)
+		}
 	}
-	_, _, _, err = b.worker.ClassifyInput(t.Context(), newID(t))
-	wantCode(t, err, schema.CodeNotFound)
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -26,6 +27,16 @@ const maxTransactionAttempts = 3
 // It must be a pure function of its arguments.
 type DecideFunc func(*schema.Document, *schema.Quota) schema.Decision
 
+// TransitionWithoutQuota is Transition for decisions that change no quota, such as those of
+// schema.Document.Classify. It locks no quotas, so it neither waits for the other transactions of
+// the documents' owners nor delays them. It fails if a decision changes what a document is charged.
+func (db *DB) TransitionWithoutQuota(
+	ctx context.Context, ids []uuid.UUID, decide func(*schema.Document) schema.Decision,
+) ([]schema.Document, error) {
+	return db.transitionAll(ctx, ids, false,
+		func(d *schema.Document, _ *schema.Quota) schema.Decision { return decide(d) })
+}
+
 // Transition calls decide for each of the documents and writes its decisions, all in one
 // transaction. It locks the documents that exist, in the order of their ids, and then their owners'
 // quotas, in the order of the users' ids. It calls decide once for each document in the order of
@@ -39,6 +50,12 @@ type DecideFunc func(*schema.Document, *schema.Quota) schema.Decision
 func (db *DB) Transition(
 	ctx context.Context, ids []uuid.UUID, decide DecideFunc,
 ) ([]schema.Document, error) {
+	return db.transitionAll(ctx, ids, true, decide)
+}
+
+func (db *DB) transitionAll(
+	ctx context.Context, ids []uuid.UUID, withQuota bool, decide DecideFunc,
+) ([]schema.Document, error) {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
 	ids = slices.Compact(ids)
@@ -46,7 +63,7 @@ func (db *DB) Transition(
 		return nil, nil
 	}
 	for attempt := 1; ; attempt++ {
-		docs, err := db.transition(ctx, ids, decide)
+		docs, err := db.transition(ctx, ids, withQuota, decide)
 		// If a topic is deleted concurrently, the foreign key to it is violated. The next attempt ignores
 		// the topic.
 		if attempt < maxTransactionAttempts && ctx.Err() == nil &&
@@ -60,7 +77,7 @@ func (db *DB) Transition(
 func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 func (db *DB) transition(
-	ctx context.Context, ids []uuid.UUID, decide DecideFunc,
+	ctx context.Context, ids []uuid.UUID, withQuota bool, decide DecideFunc,
 ) ([]schema.Document, error) {
 	tx, err := db.begin(ctx)
 	if err != nil {
@@ -78,19 +95,25 @@ func (db *DB) transition(
 	if len(docs) == 0 {
 		return nil, tx.Commit()
 	}
-	quotas, err := tx.lockQuotas(ctx, docs)
-	if err != nil {
-		return nil, err
+	var quotas map[uuid.UUID]*schema.Quota
+	if withQuota {
+		if quotas, err = tx.lockQuotas(ctx, docs); err != nil {
+			return nil, err
+		}
 	}
 	w := &pendingWrites{versions: make([]int64, 0, len(docs))}
 	for i := range docs {
 		d := &docs[i]
 		q := quotas[d.UserID]
-		if q == nil {
+		if withQuota && q == nil {
 			return nil, fmt.Errorf("user %s has no quota", d.UserID)
 		}
-		version := d.Version
-		w.add(d, version, decide(d, q))
+		version, charged := d.Version, d.ChargedBytes
+		decision := decide(d, q)
+		if !withQuota && d.ChargedBytes != charged {
+			return nil, fmt.Errorf("the charge of document %s changed without its quota", d.ID)
+		}
+		w.add(d, version, decision)
 	}
 	if err := tx.write(ctx, w, quotas); err != nil {
 		return nil, err
@@ -133,11 +156,17 @@ type pendingWrites struct {
 	versions  []int64            // of the changed documents, before the change
 	deletions []*schema.Document // documents whose objects are marked for deletion
 	topics    []topicSet
+	examples  []example
 }
 
 type topicSet struct {
 	document uuid.UUID
 	topics   []schema.DocumentTopic
+}
+
+type example struct {
+	document, user uuid.UUID
+	content        []byte
 }
 
 func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.Decision) {
@@ -158,6 +187,9 @@ func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.D
 	if decision.Topics != nil {
 		w.topics = append(w.topics, topicSet{d.ID, decision.Topics})
 	}
+	if len(decision.Example) > 0 {
+		w.examples = append(w.examples, example{d.ID, d.UserID, decision.Example})
+	}
 }
 
 func (tx *tx) write(
@@ -167,13 +199,20 @@ func (tx *tx) write(
 		if err := tx.updateDocuments(ctx, w); err != nil {
 			return fmt.Errorf("write documents: %w", err)
 		}
-		if err := tx.updateQuotas(ctx, quotas); err != nil {
-			return fmt.Errorf("write quotas: %w", err)
+		if len(quotas) > 0 {
+			if err := tx.updateQuotas(ctx, quotas); err != nil {
+				return fmt.Errorf("write quotas: %w", err)
+			}
 		}
 	}
 	if len(w.topics) > 0 {
 		if err := tx.replaceTopics(ctx, w.topics); err != nil {
 			return fmt.Errorf("write topics: %w", err)
+		}
+	}
+	if len(w.examples) > 0 {
+		if err := tx.saveExamples(ctx, w.examples); err != nil {
+			return fmt.Errorf("write examples: %w", err)
 		}
 	}
 	if len(w.deletions) > 0 {
@@ -284,6 +323,23 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 		WHERE `+anyOfHint("d.id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
 		ORDER BY n.document_id, n.topic_id, n.confidence DESC`,
 		array(documents), array(topics), array(confidences))
+	return err
+}
+
+// saveExamples stores the examples of documents, from which a provider learns, and replaces earlier
+// ones. It requires the role worker.
+func (tx *tx) saveExamples(ctx context.Context, examples []example) error {
+	documents, users := make([]uuid.UUID, len(examples)), make([]uuid.UUID, len(examples))
+	contents := make(pq.ByteaArray, len(examples))
+	for i, e := range examples {
+		documents[i], users[i], contents[i] = e.document, e.user, e.content
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO document_examples (document_id, user_id, example)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bytea[]) WHERE `+foreignKeysByIndex+`
+		ON CONFLICT (document_id) DO UPDATE SET example = EXCLUDED.example
+			WHERE document_examples.example <> EXCLUDED.example`,
+		array(documents), array(users), contents)
 	return err
 }
 

@@ -38,6 +38,9 @@ const (
 // The document itself is intact.
 var ErrNeedsOCR = errors.New("document needs character recognition")
 
+// ErrNotText is returned by TextOfText if the document is in another format than a text format.
+var ErrNotText = errors.New("document is not in a text format")
+
 // ErrClosed is returned by calls to an Extractor that was closed.
 var ErrClosed = errors.New("extractor is closed")
 
@@ -130,6 +133,14 @@ func (e *Extractor) TextWithOCR(
 	return e.text(ctx, document{sequential: r, size: size}, contentType, ocrAcquired)
 }
 
+// TextOfText is Text for a document in a text format, such as plain text or HTML, which is read within
+// milliseconds if it is small. For any other document it returns ErrNotText.
+func (e *Extractor) TextOfText(
+	ctx context.Context, r io.Reader, size int64, contentType string,
+) (Result, error) {
+	return e.text(ctx, document{sequential: r, size: size}, contentType, textOnly)
+}
+
 // ocrMode determines what happens to a document that needs OCR.
 type ocrMode int
 
@@ -137,6 +148,7 @@ const (
 	ocrIfNeeded ocrMode = iota // acquire the recognizer, then recognize
 	ocrNever                   // return ErrNeedsOCR
 	ocrAcquired                // recognize: the caller has acquired the recognizer
+	textOnly                   // return ErrNotText for every document that is not in a text format
 )
 
 func (e *Extractor) text(
@@ -154,6 +166,9 @@ func (e *Extractor) text(
 	}
 
 	kind := detect(head)
+	if ocr == textOnly && !kind.format.isText() {
+		return Result{}, ErrNotText
+	}
 	text := newText(e.config.MaxRunes)
 	d.at, _ = r.(io.ReaderAt)
 	d.sequential = contextReader{ctx, io.MultiReader(bytes.NewReader(head), r)}
@@ -182,13 +197,14 @@ func (e *Extractor) read(
 			err = fmt.Errorf("%w: the reader of %s panicked", ErrBroken, k.name)
 		}
 	}()
+	if k.format.isText() {
+		return k, 0, e.readText(ctx, d.sequential, k, contentType, text)
+	}
 	switch k.format {
 	case formatPDF:
 		pages, err = e.readPDF(ctx, d, ocr, text)
 	case formatZip:
 		return e.readArchive(ctx, d, k, text)
-	case formatText, formatHTML, formatXHTML, formatXML:
-		err = e.readText(ctx, d.sequential, k, contentType, text)
 	case formatMail:
 		ctx, cancel := e.withTimeout(ctx)
 		defer cancel()

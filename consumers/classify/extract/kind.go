@@ -29,6 +29,11 @@ const (
 	formatEPUB
 )
 
+// isText reports whether documents in the format are read by readText.
+func (f format) isText() bool {
+	return f == formatText || f == formatHTML || f == formatXHTML || f == formatXML
+}
+
 // kind is a media type, without parameters, and its format.
 type kind struct {
 	name   string

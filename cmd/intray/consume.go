@@ -107,7 +107,9 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	}
 	defer objects.Close()
 
-	runs, err := wiring{c, server, objects}.consumers()
+	publisher := nats.NewDeferringPublisher(server.conn, server.db, server.log)
+	defer publisher.Flush()
+	runs, err := wiring{c, server, objects, publisher}.consumers()
 	if err != nil {
 		return err
 	}
@@ -150,7 +152,8 @@ const (
 type wiring struct {
 	settings consumeCommand
 	connections
-	objects *minio.Objects
+	objects   *minio.Objects
+	publisher *nats.Publisher
 }
 
 // consumers returns, for each consumer that the settings name, a function that runs it. It creates
@@ -166,7 +169,7 @@ func (w wiring) consumers() (runs []func(context.Context), err error) {
 		case schema.ConsumerConfirm:
 			run, err = w.confirm()
 		case schema.ConsumerRemove:
-			remover := remove.New(w.db, w.objects, w.publisher(), w.log)
+			remover := remove.New(w.db, w.objects, w.publisher, w.log)
 			run, err = w.bucket(runner.Config{Consumer: name}, remover.Handler(w.settings.MinIOBucket))
 		case schema.ConsumerClassify:
 			run, err = w.classify()
@@ -181,8 +184,6 @@ func (w wiring) consumers() (runs []func(context.Context), err error) {
 	w.log.Info("consuming", "consumers", names)
 	return runs, nil
 }
-
-func (w wiring) publisher() *nats.Publisher { return nats.NewPublisher(w.conn, w.db, w.log) }
 
 func (w wiring) probe(ctx context.Context) error { return runner.Probe(ctx, w.db, w.objects) }
 
@@ -200,7 +201,7 @@ func (w wiring) bucket(
 
 // confirm creates the consumer confirm, for live and for replayed events.
 func (w wiring) confirm() (func(context.Context), error) {
-	confirmer := confirm.New(w.db, w.objects, w.publisher(), w.log)
+	confirmer := confirm.New(w.db, w.objects, w.publisher, w.log)
 	handler := confirmer.Handler(w.settings.MinIOBucket)
 	run, err := w.bucket(runner.Config{
 		Consumer: schema.ConsumerConfirm, Batch: confirmBatch, Workers: confirmWorkers,
@@ -254,7 +255,7 @@ func (w wiring) classify() (func(context.Context), error) {
 	if err != nil {
 		return nil, err
 	}
-	classifier, err := classify.New(w.db, w.objects, extractor, w.publisher(), config, w.log)
+	classifier, err := classify.New(w.db, w.objects, extractor, w.publisher, config, w.log)
 	if err != nil {
 		return nil, errors.Join(err, extractor.Close())
 	}
@@ -286,7 +287,7 @@ func (w wiring) classify() (func(context.Context), error) {
 // sweep creates the sweeper.
 func (w wiring) sweep() (func(context.Context), error) {
 	s := w.settings.sweepSettings
-	sweeper, err := sweep.New(w.db, w.objects, w.publisher(), w.conn, sweep.Config{
+	sweeper, err := sweep.New(w.db, w.objects, w.publisher, w.conn, sweep.Config{
 		Interval: s.SweepInterval, Grace: s.SweepGrace,
 		ScanInterval: s.SweepScanInterval, RepublishAfter: s.PublishAfter,
 	}, w.log)

@@ -20,14 +20,29 @@ type Marker interface {
 // Publisher publishes document events and marks the documents as published in the database. It is
 // safe for concurrent use.
 type Publisher struct {
-	conn *Conn
-	db   Marker
-	log  *slog.Logger
+	conn  *Conn
+	db    Marker
+	log   *slog.Logger
+	marks *marks // nil if TryPublish marks the documents itself
 }
 
 // NewPublisher returns a Publisher.
 func NewPublisher(conn *Conn, db Marker, log *slog.Logger) *Publisher {
 	return &Publisher{conn: conn, db: db, log: log}
+}
+
+// NewDeferringPublisher returns a Publisher whose TryPublish marks documents as published some time
+// after it has returned, together with those of other calls. The caller must call Flush.
+func NewDeferringPublisher(conn *Conn, db Marker, log *slog.Logger) *Publisher {
+	return &Publisher{conn: conn, db: db, log: log, marks: newMarks(db, log)}
+}
+
+// Flush waits until the documents of all calls of TryPublish are marked as published. TryPublish must
+// not be called after it. A Publisher from NewPublisher has nothing to flush.
+func (p *Publisher) Flush() {
+	if p.marks != nil {
+		p.marks.flush()
+	}
 }
 
 // Unpublished returns those of docs whose last transition has not been published yet.
@@ -48,20 +63,43 @@ func (p *Publisher) Publish(
 	ctx context.Context, docs []schema.Document,
 ) (published int, err error) {
 	stored, err := p.conn.Publish(ctx, Unpublished(docs))
-	if len(stored) == 0 {
-		return 0, err
+	return len(stored), errors.Join(err, p.mark(ctx, stored))
+}
+
+// mark marks documents whose events are stored.
+func (p *Publisher) mark(ctx context.Context, docs []schema.Document) error {
+	if len(docs) == 0 {
+		return nil
 	}
-	if failed := p.db.MarkPublished(ctx, stored); failed != nil {
-		err = errors.Join(err, fmt.Errorf("mark %d documents as published: %w", len(stored), failed))
+	if err := p.db.MarkPublished(ctx, docs); err != nil {
+		return fmt.Errorf("mark %d documents as published: %w", len(docs), err)
 	}
-	return len(stored), err
+	return nil
+}
+
+// markLater marks documents whose events are stored, later if the Publisher defers marks and they are
+// few. Documents whose object is gone are marked immediately, because that deletes them.
+func (p *Publisher) markLater(ctx context.Context, docs []schema.Document) error {
+	if p.marks == nil || len(docs) > maxDeferred {
+		return p.mark(ctx, docs)
+	}
+	var gone, others []schema.Document
+	for _, d := range docs {
+		if d.GoneAt != nil {
+			gone = append(gone, d)
+		} else {
+			others = append(others, d)
+		}
+	}
+	p.marks.add(others)
+	return p.mark(ctx, gone)
 }
 
 // PublishTimeout is how long TryPublish runs at most. After that time, another process may publish
 // the events.
 const PublishTimeout = 5 * time.Second
 
-// TryPublish calls Publish for documents whose transitions are committed, and reports whether the
+// TryPublish is Publish for documents whose transitions are committed, and reports whether the
 // events of all docs are published. It continues when ctx is canceled. It logs an error instead of
 // returning it, because the sweeper publishes events that have been unpublished for some time.
 func (p *Publisher) TryPublish(ctx context.Context, docs []schema.Document) bool {
@@ -71,10 +109,10 @@ func (p *Publisher) TryPublish(ctx context.Context, docs []schema.Document) bool
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), PublishTimeout)
 	defer cancel()
-	published, err := p.Publish(ctx, docs)
-	if err != nil {
+	stored, err := p.conn.Publish(ctx, docs)
+	if err = errors.Join(err, p.markLater(ctx, stored)); err != nil {
 		p.log.Warn("failed to publish document events; the sweeper will publish them",
-			"documents", len(docs), "published", published, "error", err)
+			"documents", len(docs), "published", len(stored), "error", err)
 	}
-	return published == len(docs)
+	return len(stored) == len(docs)
 }

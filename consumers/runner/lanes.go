@@ -56,7 +56,7 @@ func (r *Runner[T]) runLanes(ctx context.Context) {
 		all.Go(func() { r.workInLanes(ctx, s) })
 	}
 	all.Go(func() {
-		r.pull(ctx, lanePullSize, func(d delivery) error {
+		r.pull(ctx, lanePullSize, nil, func(d delivery) error {
 			r.schedule(ctx, s, d)
 			s.awaitResume(ctx)
 			return nil

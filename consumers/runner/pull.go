@@ -22,14 +22,18 @@ type delivery struct {
 }
 
 // pull pulls up to limit messages at a time and passes them to deliver, until ctx is canceled. A
-// delivery may be empty. An error from deliver means an outage: pull then waits until the probe
-// succeeds.
-func (r *Runner[T]) pull(ctx context.Context, limit int, deliver func(delivery) error) {
+// delivery may be empty. It takes turns with the other callers. An error from deliver means an outage:
+// pull then waits until the probe succeeds.
+func (r *Runner[T]) pull(
+	ctx context.Context, limit int, turns turns, deliver func(delivery) error,
+) {
 	source := source{conn: r.conn, stream: r.config.Stream, consumer: r.config.Consumer}
 	var wait backoff
 	for ctx.Err() == nil {
+		endTurn := turns.begin(ctx)
 		d, err := source.fetch(ctx, limit)
 		if err != nil {
+			endTurn()
 			if ctx.Err() == nil {
 				r.health.paused("pull failed", err)
 			}
@@ -37,7 +41,14 @@ func (r *Runner[T]) pull(ctx context.Context, limit int, deliver func(delivery) 
 			continue
 		}
 		wait.reset()
-		if err := deliver(d); err != nil {
+		if len(d.messages) >= limit/backlogShare {
+			endTurn()
+		}
+		timer := time.AfterFunc(maxTurn, endTurn)
+		err = deliver(d)
+		timer.Stop()
+		endTurn()
+		if err != nil {
 			r.awaitRecovery(ctx, err)
 			continue
 		}
@@ -60,6 +71,9 @@ func (r *Runner[T]) awaitRecovery(ctx context.Context, outage error) {
 }
 
 const (
+	// backlogShare determines when there is a backlog: when a pull returns at least this fraction of
+	// its limit.
+	backlogShare = 8
 	probeTimeout = 5 * time.Second
 	// pullWait is how long one pull waits for a message. It is short because Run waits for the pull
 	// when it ends. Canceling the pull instead could lose a message that is being sent, which would

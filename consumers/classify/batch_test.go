@@ -61,8 +61,8 @@ func TestBatchIsClassifiedTogether(t *testing.T) {
 	}
 	// The transition and MarkPublished are one transaction each. Other transactions of the test's
 	// server do not write.
-	if n := b.Count(`SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint`) - before; n > 3 {
-		t.Errorf("got %d transactions that wrote, want at most 3 for the batch", n)
+	if n := b.Count(`SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint`) - before; n > 2 {
+		t.Errorf("got %d transactions that wrote, want at most 2 for the batch", n)
 	}
 	b.Expect(alices.ID, "classified")
 	b.Expect(bobs.ID, "classified")

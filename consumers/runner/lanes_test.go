@@ -155,6 +155,65 @@ func TestInLanesFailuresAreDeadLetteredAndPostponedMessagesAreNot(t *testing.T) 
 	}
 }
 
+// Messages are handled in batches, of which a message that fails, panics or is postponed does not
+// affect the others.
+func TestInLanesBatches(t *testing.T) {
+	b := consumertest.New(t)
+	events := slices.Concat(numbered("alice", 200), numbered("bob", 100),
+		[]string{"carol:fails", "carol:panics", "carol:later"})
+	publish(b, events...)
+	var done recorder
+	var mu sync.Mutex
+	var largest, later int
+	handle := func(_ context.Context, messages batch) []error {
+		errs := make([]error, len(messages))
+		mu.Lock()
+		defer mu.Unlock()
+		largest = max(largest, len(messages))
+		for i, m := range messages {
+			switch m.Event {
+			case "carol:fails":
+				errs[i] = errors.New("no")
+			case "carol:panics":
+				panic("no")
+			case "carol:later":
+				if later++; later < 3 {
+					errs[i] = runner.Postpone(errors.New("not yet"), time.Millisecond)
+				}
+			}
+		}
+		for i, m := range messages {
+			if errs[i] == nil {
+				done.add(m.Event)
+			}
+		}
+		return errs
+	}
+	r, err := runner.New(b.Conn, b.DB, decodeText, handle, fastConfig, consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const limit = 16
+	b.Go(r.InLanes(func(ctx context.Context, event string) runner.Lane {
+		lane := byUser(ctx, event)
+		lane.GroupLimit, lane.Batch = 2, limit
+		return lane
+	}).Run)
+	awaitIdle(b)
+	expectDeadLetters(t, b, 2)
+	all := done.all()
+	slices.Sort(all)
+	if n := len(slices.Compact(slices.Clone(all))); n != len(events)-2 || len(all) != n {
+		t.Errorf("got %d of %d messages handled in %d calls, want each once except the 2 that fail",
+			n, len(events), len(all))
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if largest < 2 || largest > limit {
+		t.Errorf("got batches of up to %d messages, want at least 2 and at most %d", largest, limit)
+	}
+}
+
 func TestInLanesShutdownReturnsWaitingMessages(t *testing.T) {
 	b := consumertest.New(t)
 	setAckWait(t, b, time.Hour) // only messages that the runner returns are redelivered

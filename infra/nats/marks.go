@@ -17,8 +17,6 @@ const (
 	// maxDeferred is the largest number of documents of one call that are marked later. More documents
 	// are marked together anyway.
 	maxDeferred = 64
-	// markTimeout is the timeout of marking one batch.
-	markTimeout = 20 * time.Second
 )
 
 // marks marks documents as published in batches, shortly after their events are stored. If the
@@ -71,7 +69,7 @@ func (m *marks) run() {
 		if len(batch) == 0 {
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), markTimeout)
+		ctx, cancel := context.WithTimeout(context.Background(), PublishTimeout)
 		if err := m.db.MarkPublished(ctx, batch); err != nil {
 			m.log.Warn("failed to mark documents as published; the sweeper will publish them again",
 				"documents", len(batch), "error", err)

@@ -62,33 +62,33 @@ type bench struct {
 const cleanupTimeout = 10 * time.Minute
 
 // run connects to the system, removes what a killed run left behind, and calls measure. It holds a
-// lock, so that no other measurement runs on the system at the same time. After measure it calls
+// lease, so that no other measurement runs on the system at the same time. After measure it calls
 // finish, even if measure failed or ctx was canceled.
 func run(
 	ctx context.Context, config Config, measure, finish func(*bench, context.Context) error,
-) (err error) {
+) error {
 	b, err := open(ctx, config)
 	if err != nil {
 		return err
 	}
 	defer b.close()
-	release, ok, err := b.db.TryLock(ctx, "bench")
-	if err != nil {
-		return err
-	}
-	if !ok {
+	// The measurement does not use the context of the lease, whose transactions hold the lease: that
+	// would add a statement to each of them.
+	acquired, err := b.db.WithLease(ctx, "bench", func(context.Context) (err error) {
+		if err := b.cleanup(ctx); err != nil {
+			return err
+		}
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
+			defer cancel()
+			err = errors.Join(err, finish(b, ctx))
+		}()
+		return measure(b, ctx)
+	})
+	if err == nil && !acquired {
 		return errors.New("another benchmark is running on this system: wait until it has exited")
 	}
-	defer release()
-	if err := b.cleanup(ctx); err != nil {
-		return err
-	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-		defer cancel()
-		err = errors.Join(err, finish(b, ctx))
-	}()
-	return measure(b, ctx)
+	return err
 }
 
 // open connects to the system. The caller must call close on the result.

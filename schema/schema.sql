@@ -63,6 +63,8 @@ CREATE UNIQUE INDEX dead_letters_generated ON dead_letters USING btree (consumer
     WHERE sequence = 0;
 CREATE UNIQUE INDEX dead_letters_message ON dead_letters USING btree (stream, sequence, consumer,
     first_at) WHERE sequence > 0;
+CREATE INDEX dead_letters_by_message ON dead_letters USING btree (((headers -> 'Nats-Msg-Id'::text)
+    ->> 0));
 GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO worker;
 
 CREATE TABLE document_attempts (
@@ -155,6 +157,7 @@ CREATE TABLE documents (
     classified_at timestamp with time zone,
     gone_at timestamp with time zone,
     detected_type text,
+    published_at timestamp with time zone,
     CONSTRAINT documents_pkey PRIMARY KEY (id),
     CONSTRAINT documents_listing UNIQUE (user_id, id),
     CONSTRAINT documents_consistent CHECK (document_is_consistent(status, reason, size, charged_bytes, gone_at, version, announcement, object_key)),
@@ -162,6 +165,7 @@ CREATE TABLE documents (
 );
 COMMENT ON COLUMN documents.unpublished_at IS 'since when the event of the current version is to be published; NULL: it is published';
 COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: none, or the same as content_type';
+COMMENT ON COLUMN documents.published_at IS 'when the event of the current version was last stored in the stream; NULL: before this column existed, or never';
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_ended ON documents USING btree (changed_at) WHERE status = ANY
     (ARRAY['rejected'::text, 'expired'::text]);
@@ -185,10 +189,27 @@ CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at) ON documents TO api;
+    classified_at, gone_at, published_at) ON documents TO api;
 GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, detected_type), DELETE ON documents TO worker;
+    classified_at, gone_at, detected_type, published_at), DELETE ON documents TO worker;
+
+CREATE TABLE leases (
+    name text NOT NULL,
+    token uuid NOT NULL,
+    holder text NOT NULL,
+    acquired_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    CONSTRAINT leases_pkey PRIMARY KEY (name),
+    CONSTRAINT leases_token_key UNIQUE (token)
+);
+COMMENT ON COLUMN leases.token IS 'identifies the acquisition; only transactions of its holder know it';
+COMMENT ON COLUMN leases.holder IS 'the host and the process id of the holder, for operators';
+ALTER TABLE leases ENABLE ROW LEVEL SECURITY;
+ALTER TABLE leases FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON leases TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON leases TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, INSERT, UPDATE, DELETE ON leases TO worker;
 
 CREATE TABLE message_attempts (
     stream text NOT NULL,
@@ -296,16 +317,20 @@ GRANT SELECT, UPDATE (used_bytes) ON quotas TO api, worker;
 
 CREATE TABLE reconciliation (
     singleton boolean NOT NULL DEFAULT true,
-    finished_at timestamp with time zone NOT NULL,
-    differences jsonb NOT NULL,
-    remaining bigint NOT NULL,
+    finished_at timestamp with time zone,
+    differences jsonb NOT NULL DEFAULT '{}'::jsonb,
+    remaining bigint NOT NULL DEFAULT 0,
+    created_at timestamp with time zone NOT NULL DEFAULT now(),
+    attempted_at timestamp with time zone,
     CONSTRAINT reconciliation_pkey PRIMARY KEY (singleton),
     CONSTRAINT reconciliation_remaining_check CHECK (remaining >= 0),
     CONSTRAINT reconciliation_singleton_check CHECK (singleton)
 );
 COMMENT ON COLUMN reconciliation.singleton IS 'always true, so that the table holds at most one row: the last reconciliation';
+COMMENT ON COLUMN reconciliation.finished_at IS 'NULL: none has finished';
 COMMENT ON COLUMN reconciliation.differences IS 'the number of differences found, by kind';
 COMMENT ON COLUMN reconciliation.remaining IS 'the number of differences that an operator has to resolve';
+COMMENT ON COLUMN reconciliation.attempted_at IS 'when the sweeper last began a reconciliation, finished or not';
 ALTER TABLE reconciliation ENABLE ROW LEVEL SECURITY;
 ALTER TABLE reconciliation FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON reconciliation TO CURRENT_USER USING (true) WITH CHECK (true);

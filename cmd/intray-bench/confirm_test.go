@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -138,16 +139,16 @@ func testConfirm(t *testing.T, s *stacktest.Stack) {
 			t.Fatal(err)
 		}
 		defer db.Close()
-		release, ok, err := db.TryLock(t.Context(), "bench")
-		if err != nil || !ok {
-			t.Fatalf("got %t, %v, want the lock", ok, err)
-		}
-		defer release()
-		var out, progress bytes.Buffer
-		command := benchConfirm(t, s, &out, &progress, "--documents", "10")
-		err = command.Wait()
-		if err == nil || !strings.Contains(progress.String(), "another benchmark") {
-			t.Errorf("got %v and %q, want it to name another benchmark", err, &progress)
+		acquired, err := db.WithLease(t.Context(), "bench", func(context.Context) error {
+			var out, progress bytes.Buffer
+			err := benchConfirm(t, s, &out, &progress, "--documents", "10").Wait()
+			if err == nil || !strings.Contains(progress.String(), "another benchmark") {
+				t.Errorf("got %v and %q, want it to name another benchmark", err, &progress)
+			}
+			return nil
+		})
+		if err != nil || !acquired {
+			t.Fatalf("WithLease: got %t, %v, want the lease", acquired, err)
 		}
 	})
 }

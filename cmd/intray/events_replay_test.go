@@ -3,6 +3,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os/exec"
 	"strings"
@@ -18,6 +19,7 @@ type replayReport struct {
 	Name, Status, To, Actor, Reason     string
 	HasPublisher                        bool `json:"has_publisher"`
 	Matched, Applied, Unchanged, Failed int64
+	Published                           int64
 	EndedAt                             *time.Time `json:"ended_at"`
 }
 
@@ -354,8 +356,13 @@ func testReplayKilled(t *testing.T, s *eventStack) {
 	}
 	expectExit(t, c, out, -1)
 	t.Run("is shown as interrupted", func(t *testing.T) {
-		shown := s.operator(t, 0, "events", "replay", "status", "killed")
-		expectText(t, shown, "running, interrupted")
+		stacktest.Await(t, time.Minute, "the lease of the killed process to expire", func() error {
+			shown := s.operator(t, 0, "events", "replay", "status", "killed")
+			if !strings.Contains(shown, "running, interrupted") {
+				return errors.New(shown)
+			}
+			return nil
+		})
 		stdout, _, _ := s.run(t, "status")
 		expectText(t, stdout, "running, interrupted", `replay resume killed"`)
 	})
@@ -373,6 +380,31 @@ func testReplayKilled(t *testing.T, s *eventStack) {
 	})
 	s.alice.Becomes(s.aliceDocs[5], time.Minute, "classified")
 	s.awaitIdle(t)
+}
+
+// testReplayFrozen suspends the process that runs a replay and resumes the replay with another one.
+func testReplayFrozen(t *testing.T, s *eventStack) {
+	before := s.dump(t)
+	c, out := s.startSlowReplay(t, "frozen", resumedRate)
+	if err := c.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	s.operator(t, 0, "events", "replay", "resume", "frozen")
+	t.Logf("resumed and done after %v", time.Since(began).Round(time.Second))
+	r := s.replayStatus(t, "frozen")
+	r.expectDone(t, counts{matched: r.Matched, unchanged: r.Matched})
+	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Wait(); err == nil && !strings.Contains(out.String(), "done") {
+		t.Errorf("the suspended process: got %q, want that the replay is done", out.String())
+	}
+	if again := s.replayStatus(t, "frozen"); again.Published != r.Published {
+		t.Errorf("the suspended process published %d events after another one had ended the replay",
+			again.Published-r.Published)
+	}
+	s.expectUnchanged(t, before)
 }
 
 func testReplayOverlap(t *testing.T, s *eventStack) {

@@ -163,6 +163,7 @@ func TestEvents(t *testing.T) {
 	t.Run("replay: interrupt", func(t *testing.T) { testReplayInterrupt(t, s) })
 	t.Run("replay: cancel", func(t *testing.T) { testReplayCancel(t, s) })
 	t.Run("replay: killed", func(t *testing.T) { testReplayKilled(t, s) })
+	t.Run("replay: frozen", func(t *testing.T) { testReplayFrozen(t, s) })
 	t.Run("replay: overlap", func(t *testing.T) { testReplayOverlap(t, s) })
 	t.Run("replay: from the bucket", func(t *testing.T) { testReplayFromBucket(t, s) })
 	t.Run("show: failed attempts", func(t *testing.T) { testEventsShowFailedAttempts(t, s) })

@@ -177,8 +177,7 @@ func (r *Reconciler) Record(ctx context.Context, s Summary) error {
 	for kind, tally := range s.Kinds {
 		found[string(kind)] = tally.Found
 	}
-	note := postgres.Reconciliation{FinishedAt: time.Now(), Differences: found, Remaining: s.Left}
-	return r.db.SaveReconciliation(ctx, note)
+	return r.db.SaveReconciliation(ctx, found, s.Left)
 }
 
 // run is the state of one run. The sizes of its slices are limited, so its memory is constant.

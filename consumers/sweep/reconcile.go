@@ -2,9 +2,9 @@ package sweep
 
 import (
 	"context"
-	"time"
 
 	"intray/consumers/reconcile"
+	"intray/infra/postgres"
 )
 
 // Bucket combines the methods of the bucket that a Sweeper needs. *minio.Objects implements it.
@@ -16,27 +16,40 @@ type Bucket interface {
 	Bucket() string
 }
 
-// reconcileLock is the name of the advisory lock of the reconciling replica. It differs from
-// lockName, because listing a large bucket takes minutes, and object deletions must not wait for
-// that.
-const reconcileLock = "reconcile"
-
-// runReconciler reconciles bucket and database after ReconcileDelay and then once per
-// ReconcileInterval, until ctx is canceled. After an error it tries again after ReconcileDelay.
+// runReconciler reconciles bucket and database whenever a reconciliation is due, unless another
+// replica does, until ctx is canceled. The database stores when reconciliations began and finished,
+// so that restarts and replicas neither repeat nor delay them.
+//
+// Reconciling has a lease of its own, because listing a large bucket takes minutes, and object
+// deletions must not wait for that.
 func (s *Sweeper) runReconciler(ctx context.Context) {
-	next := s.config.ReconcileDelay
-	for {
-		wait(ctx, next)
-		if ctx.Err() != nil {
-			return
+	pause := min(s.config.Interval, s.config.ReconcileDelay, s.config.ReconcileInterval)
+	failing := false
+	for ; ctx.Err() == nil; wait(ctx, pause) {
+		err := s.reconcileIfDue(ctx)
+		if err != nil && ctx.Err() == nil && !failing {
+			s.log.Warn("reconciliation failed; it will be retried", "error", err)
 		}
-		next = s.config.ReconcileInterval
-		if err := s.reconcile(ctx); err != nil && ctx.Err() == nil {
-			next = min(s.config.ReconcileDelay, s.config.ReconcileInterval)
-			s.log.Warn("reconciliation failed; it will be retried",
-				"next_attempt", time.Now().Add(next), "error", err)
-		}
+		failing = err != nil
 	}
+}
+
+// reconcileIfDue reconciles if a reconciliation is due and no other replica is reconciling.
+func (s *Sweeper) reconcileIfDue(ctx context.Context) error {
+	due, err := s.db.ReconciliationDue(ctx, s.config.ReconcileInterval, s.config.ReconcileDelay)
+	if err != nil || !due {
+		return err
+	}
+	_, err = s.db.WithLease(ctx, postgres.ReconcileLease, func(ctx context.Context) error {
+		// Another replica may have finished a reconciliation in the meantime.
+		begun, err := s.db.BeginReconciliation(ctx,
+			s.config.ReconcileInterval, s.config.ReconcileDelay)
+		if err != nil || !begun {
+			return err
+		}
+		return s.reconcile(ctx)
+	})
+	return err
 }
 
 // If more than missingAllowed objects, and more than 1/missingFraction of all, are missing, nothing
@@ -47,15 +60,10 @@ const (
 	missingFraction = 100
 )
 
-// reconcile repairs the differences between bucket and database and logs them, unless another
-// replica is reconciling. Objects unknown to the database are kept. If too many objects are
-// missing, nothing is repaired, because an operator must examine the cause first.
+// reconcile repairs the differences between bucket and database and logs them. Objects unknown to
+// the database are kept. If too many objects are missing, nothing is repaired, because an operator
+// must examine the cause first.
 func (s *Sweeper) reconcile(ctx context.Context) error {
-	release, ok, err := s.db.TryLock(ctx, reconcileLock)
-	if err != nil || !ok {
-		return err
-	}
-	defer release()
 	summary, err := s.reconciler.Run(ctx, reconcile.Options{Settle: s.settle})
 	if err != nil {
 		return err

@@ -1,9 +1,13 @@
 package sweep
 
 import (
+	"errors"
 	"testing"
 	"time"
 
+	"intray/consumers/consumertest"
+	"intray/infra/minio"
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -24,24 +28,75 @@ func TestSweeperReconcilesPeriodically(t *testing.T) {
 	}
 }
 
-func TestOnlyOneReplicaReconcilesAtATime(t *testing.T) {
+// The day of a reconciliation counts for all replicas and across restarts, by the database's clock.
+func TestReconciliationIsDueOncePerInterval(t *testing.T) {
 	b := setup(t)
-	release, ok, err := b.DB.TryLock(t.Context(), reconcileLock)
-	if err != nil || !ok {
-		t.Fatalf("TryLock: got %v, %v; want the lock", ok, err)
+	reconciled := func(t *testing.T, want bool) {
+		t.Helper()
+		b.Exec(`UPDATE quotas SET used_bytes = 99 WHERE user_id = $1`, b.Alice)
+		s := b.newSweeper(t, Config{}) // as after a restart, or on another replica
+		s.settle = time.Millisecond
+		if err := s.reconcileIfDue(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := b.Count(`SELECT used_bytes FROM quotas WHERE user_id = $1`, b.Alice) == 0; got != want {
+			t.Errorf("got reconciled %v, want %v", got, want)
+		}
 	}
-	b.Exec(`UPDATE quotas SET used_bytes = 99 WHERE user_id = $1`, b.Alice)
-	if err := b.sweeper.reconcile(t.Context()); err != nil {
-		t.Error(err)
+	reset := `UPDATE reconciliation SET created_at = now(), attempted_at = NULL, finished_at = NULL`
+	for _, c := range []struct {
+		name, change string
+		want         bool
+	}{
+		{"right after the installation", ``, false},
+		{"59 minutes later", `created_at = now() - interval '59 min'`, false},
+		{"an hour later", `created_at = now() - interval '61 min'`, true},
+		{"after an attempt that did not finish", `created_at = now() - interval '2 h',
+			attempted_at = now() - interval '59 min'`, false},
+		{"an hour after it", `created_at = now() - interval '3 h',
+			attempted_at = now() - interval '61 min'`, true},
+		{"23 hours after the last one", `created_at = now() - interval '9 d',
+			attempted_at = now() - interval '24 h', finished_at = now() - interval '23 h'`, false},
+		{"a day after the last one", `created_at = now() - interval '9 d',
+			attempted_at = now() - interval '25 h', finished_at = now() - interval '1445 min'`, true},
+		{"a day after the last one, which took hours", `created_at = now() - interval '9 d',
+			attempted_at = now() - interval '30 h', finished_at = now() - interval '1445 min'`, true},
+		{"a day after the last one, and after an attempt that did not finish",
+			`created_at = now() - interval '9 d', attempted_at = now() - interval '5 min',
+			finished_at = now() - interval '1445 min'`, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b.Exec(reset)
+			if c.change != "" {
+				b.Exec(`UPDATE reconciliation SET ` + c.change)
+			}
+			reconciled(t, c.want)
+			reconciled(t, false)
+		})
 	}
-	if n := b.Count(`SELECT used_bytes FROM quotas WHERE user_id = $1`, b.Alice); n != 99 {
-		t.Errorf("got %d used bytes, want 99: another replica has the lock", n)
-	}
-	release()
-	if err := b.sweeper.reconcile(t.Context()); err != nil {
-		t.Error(err)
-	}
-	b.ExpectUsed(b.Alice, 0)
+	t.Run("while another replica reconciles", func(t *testing.T) {
+		b.Exec(`UPDATE reconciliation SET created_at = now() - interval '2 h', finished_at = NULL,
+			attempted_at = NULL`)
+		b.hold(t, postgres.ReconcileLease, func() { reconciled(t, false) })
+		reconciled(t, true)
+	})
+	t.Run("after a failure", func(t *testing.T) {
+		b.Exec(reset)
+		b.Exec(`UPDATE reconciliation SET created_at = now() - interval '2 h'`)
+		proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
+		healthy := b.objects.Objects
+		b.objects.Objects = b.ObjectsAt(proxy.Address)
+		proxy.Cut()
+		s := b.newSweeper(t, Config{ReconcileDelay: time.Millisecond})
+		if err := s.reconcileIfDue(t.Context()); !errors.Is(err, minio.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+		b.objects.Objects = healthy
+		b.Eventually("the reconciliation is repeated", func() bool {
+			return s.reconcileIfDue(t.Context()) == nil &&
+				b.Count(`SELECT count(*) FROM reconciliation WHERE finished_at IS NOT NULL`) == 1
+		})
+	})
 }
 
 func TestNothingIsRepairedIfTooManyObjectsAreMissing(t *testing.T) {

@@ -10,15 +10,21 @@ import (
 	"intray/schema"
 )
 
-// republishBatch is the number of documents per batch.
-const republishBatch = 256
+const (
+	// republishBatch is the number of documents per batch.
+	republishBatch = 256
+	// republishWindow is the number of each user's oldest unclassified documents whose events are
+	// published again. A user's documents are classified in about the order of their ids, so the
+	// others are not expected to be classified yet. This bounds the additional load of a long backlog,
+	// in which events are delayed but not lost.
+	republishWindow = 256
+)
 
 // republish publishes the events that have been unpublished for Config.RepublishAfter. The message
 // ids do not change, so if an event is in the stream already, the stream drops the duplicate.
-func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
+func (s *Sweeper) republish(ctx context.Context) error {
 	for ctx.Err() == nil {
-		before := now.Add(-s.config.RepublishAfter)
-		documents, err := s.db.UnpublishedDocuments(ctx, before, republishBatch)
+		documents, err := s.db.UnpublishedDocuments(ctx, s.config.RepublishAfter, republishBatch)
 		if err != nil || len(documents) == 0 {
 			return err
 		}
@@ -29,28 +35,52 @@ func (s *Sweeper) republish(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// republishUnclassified publishes again the events of uploaded documents that classify never
-// received, for example because the stream was deleted. It does so only while classify is idle:
-// otherwise the event may still be waiting in the stream.
-func (s *Sweeper) republishUnclassified(ctx context.Context, now time.Time) error {
-	documents, err := s.db.UnclassifiedDocuments(ctx, now, s.config.RepublishAfter, republishBatch)
-	if err != nil || len(documents) == 0 {
-		return err
+// republishUnclassified publishes again the events of uploaded documents that are overdue, because
+// classify may never have received them, for example if the stream was deleted. It decides by each
+// document's own age. If the event is only delayed, classify acknowledges the second event without
+// classifying the document again.
+//
+// Each round reads all unclassified documents if they are few. Otherwise it reads them at most once
+// per Config.RepublishAfter.
+func (s *Sweeper) republishUnclassified(ctx context.Context) error {
+	if s.unclassified > page && time.Since(s.scannedUnclassified) < s.config.RepublishAfter {
+		return nil
 	}
-	idle, err := s.streams.Idle(ctx, schema.StreamDocuments, schema.ConsumerClassify)
-	if err != nil || !idle {
-		return err
+	s.scannedUnclassified, s.unclassified = time.Now(), 0
+	ofUser := make(map[uuid.UUID]int)
+	var overdue []uuid.UUID
+	for after := uuid.Nil; ctx.Err() == nil; {
+		documents, err := s.db.UnclassifiedDocuments(ctx, s.config.RepublishAfter, after, page)
+		if err != nil {
+			return err
+		}
+		s.unclassified += len(documents)
+		for _, d := range documents {
+			after = d.ID
+			ofUser[d.UserID]++
+			if d.Overdue && ofUser[d.UserID] <= republishWindow {
+				overdue = append(overdue, d.ID)
+			}
+		}
+		lastPage := len(documents) < page
+		for len(overdue) >= republishBatch || (len(overdue) > 0 && lastPage) {
+			n := min(republishBatch, len(overdue))
+			if err := s.republishAgain(ctx, overdue[:n]); err != nil {
+				return err
+			}
+			overdue = overdue[n:]
+		}
+		if lastPage {
+			break
+		}
 	}
-	// Some documents may have been classified between the query and the check.
-	documents, err = s.db.UnclassifiedDocuments(ctx, now, s.config.RepublishAfter, republishBatch)
-	if err != nil || len(documents) == 0 {
-		return err
-	}
-	ids := make([]uuid.UUID, len(documents))
-	for i, d := range documents {
-		ids[i] = d.ID
-	}
-	if documents, err = s.db.MarkUnpublished(ctx, ids); err != nil {
+	return ctx.Err()
+}
+
+// republishAgain publishes the events of published documents again, under new message ids.
+func (s *Sweeper) republishAgain(ctx context.Context, ids []uuid.UUID) error {
+	documents, err := s.db.MarkUnpublished(ctx, ids)
+	if err != nil {
 		return err
 	}
 	return s.publish(ctx, "unclassified", documents)

@@ -5,15 +5,15 @@
 //     proved that there is no object;
 //   - dead-letters pending documents whose object cannot be checked in any attempt;
 //   - publishes events that have been unpublished for a while, and publishes again the events of
-//     uploaded documents that classify has not received;
+//     uploaded documents that classify may not have received;
 //   - aborts multipart uploads that were abandoned;
 //   - deletes objects that are marked for deletion, periodically and as soon as a commit marks one;
 //   - purges rows that were kept only so that clients could read them for a while;
 //   - purges acknowledged messages from streams that are nearly full;
 //   - reconciles bucket and database once a day (package reconcile).
 //
-// Only one replica sweeps at a time. When it stops, another replica takes over. Two sweepers at the
-// same time would be harmless, because repeating a step changes nothing.
+// Only one replica sweeps at a time: the one that holds the lease. When it stops, however that
+// happens, another replica takes over within half a minute (docs/adr/0020-leases.md).
 package sweep
 
 import (
@@ -36,8 +36,8 @@ import (
 
 // Config configures how often each step runs. Zero fields take the defaults.
 type Config struct {
-	// Interval is the time between two rounds, and between two attempts to become the sweeping
-	// replica; default 10 s.
+	// Interval is the time between two rounds, and, up to 5 s, between two attempts to become the
+	// sweeping replica; default 10 s.
 	Interval time.Duration
 	// Grace is the age of a document's upload URL at which its object is first checked; default 10 s.
 	// Events usually arrive within 3 s.
@@ -45,12 +45,13 @@ type Config struct {
 	// ScanInterval is the time between two scans of all pending documents; default 1 minute. The
 	// rounds in between read only the newest documents.
 	ScanInterval time.Duration
-	// RepublishAfter is how long an event may be unpublished, or a document may be uploaded while
-	// classify is idle, before the sweeper publishes the event; default 30 s.
+	// RepublishAfter is how long an event may be unpublished before the sweeper publishes it, and how
+	// long a document may be uploaded before the sweeper publishes its event again for the first time;
+	// default 30 s.
 	RepublishAfter time.Duration
-	// ReconcileInterval is the time between two reconciliations, and ReconcileDelay the time before
-	// the first; defaults 24 hours and 1 hour. Each replica has its own timer, but only one reconciles
-	// at a time.
+	// ReconcileInterval is the time between two reconciliations, of whichever replica or command, and
+	// ReconcileDelay the time before the first and before a failed one is repeated; defaults 24 hours
+	// and 1 hour.
 	ReconcileInterval, ReconcileDelay time.Duration
 }
 
@@ -84,10 +85,8 @@ type Publisher interface {
 	Publish(ctx context.Context, docs []schema.Document) (published int, err error)
 }
 
-// Streams inspects and purges streams. *nats.Conn implements it.
+// Streams purges streams. *nats.Conn implements it.
 type Streams interface {
-	// Idle reports whether a consumer has no undelivered and no unacknowledged messages.
-	Idle(ctx context.Context, stream, consumer string) (bool, error)
 	// Purge removes acknowledged messages from a stream that is nearly full.
 	Purge(ctx context.Context, stream string) (nats.PurgeResult, error)
 }
@@ -106,11 +105,15 @@ type Sweeper struct {
 	log        *slog.Logger
 
 	// Only the goroutine that sweeps uses the following fields.
-	scannedNew time.Time       // the last scan of the newest pending documents
-	scannedAll time.Time       // the last scan of all pending documents
-	purged     time.Time       // the last purge of rows
-	failing    map[string]bool // the steps that are failing
-	blocked    map[string]bool // the streams that cannot be purged
+	leading    bool      // whether this replica swept last
+	scannedNew time.Time // the last scan of the newest pending documents
+	scannedAll time.Time // the last scan of all pending documents
+	purged     time.Time // the last purge of rows
+	// The last scan of the unclassified documents, and how many there were.
+	scannedUnclassified time.Time
+	unclassified        int
+	failing             map[string]bool // the steps that are failing
+	blocked             map[string]bool // the streams that cannot be purged
 }
 
 // New returns a Sweeper.
@@ -131,9 +134,6 @@ func New(db *postgres.DB, objects Bucket, publisher Publisher, streams Streams,
 	}, nil
 }
 
-// lockName is the name of the advisory lock of the sweeping replica.
-const lockName = "sweep"
-
 // Run sweeps whenever no other replica does, until ctx is canceled. It then finishes the current
 // step and returns. It does not return earlier for any error.
 func (s *Sweeper) Run(ctx context.Context) {
@@ -150,46 +150,53 @@ func (s *Sweeper) Run(ctx context.Context) {
 	var reconciling sync.WaitGroup
 	defer reconciling.Wait()
 	reconciling.Go(func() { s.runReconciler(ctx) })
-	for ctx.Err() == nil {
-		if !s.term(ctx, wake) {
-			// Another replica may sweep now, so the times of this replica's scans are outdated.
-			s.scannedNew, s.scannedAll = time.Time{}, time.Time{}
-			wait(ctx, s.config.Interval)
-		}
+	for ; ctx.Err() == nil; wait(ctx, min(s.config.Interval, maxLeadInterval)) {
+		s.leading = s.tryLead(ctx, wake)
 	}
 }
 
-// term sweeps for one ScanInterval if no other replica is sweeping. It reports whether it did so
-// and may start another term immediately. The lock is acquired again for each term, because the
-// lock is lost if its connection fails. Another replica may then acquire it, and this one would not
-// notice.
-func (s *Sweeper) term(ctx context.Context, wake <-chan struct{}) bool {
-	release, ok, err := s.db.TryLock(ctx, lockName)
-	s.report("lock", err)
-	if err != nil || !ok {
+// tryLead sweeps if no other replica does, and reports whether it still could when it returned.
+func (s *Sweeper) tryLead(ctx context.Context, wake <-chan struct{}) bool {
+	acquired, err := s.db.WithLease(ctx, postgres.SweepLease, func(ctx context.Context) error {
+		if !s.leading {
+			s.log.Info("this replica sweeps now")
+		}
+		s.lead(ctx, wake)
+		return nil
+	})
+	if errors.Is(err, postgres.ErrLeaseLost) {
+		s.log.Warn("this replica has lost the lease and has stopped sweeping")
 		return false
 	}
-	defer release()
-	end := time.NewTimer(s.config.ScanInterval)
-	defer end.Stop()
+	s.report("lease", err)
+	return acquired
+}
+
+// maxLeadInterval is the maximum time between two attempts to become the sweeping replica. A lease
+// expires after 20 s, so that another replica sweeps within half a minute.
+const maxLeadInterval = 5 * time.Second
+
+// lead sweeps until ctx is canceled. It returns earlier if a dependency is unavailable, so that
+// another replica, which may be able to reach it, can sweep.
+func (s *Sweeper) lead(ctx context.Context, wake <-chan struct{}) {
 	next := time.NewTicker(s.config.Interval)
 	defer next.Stop()
 	for {
-		if err := s.round(ctx, time.Now()); errors.Is(err, postgres.ErrUnavailable) {
-			return false
+		if err := s.round(ctx, time.Now()); runner.Outage(err) {
+			return
 		}
 		for due := false; !due; {
 			select {
 			case <-ctx.Done():
-				return true
-			case <-end.C:
-				return true
+				return
 			case <-next.C:
 				due = true
 			case _, open := <-wake:
 				if open { // step logs the errors
 					_ = s.step(ctx, "uploads", s.uploads)
 					_ = s.step(ctx, "deletions", s.drain)
+				} else {
+					wake = nil
 				}
 			}
 		}
@@ -202,10 +209,8 @@ func (s *Sweeper) round(ctx context.Context, now time.Time) error {
 		s.step(ctx, "uploads", s.uploads),
 		s.step(ctx, "deletions", s.drain),
 		s.step(ctx, "pending", func(ctx context.Context) error { return s.pending(ctx, now) }),
-		s.step(ctx, "unpublished", func(ctx context.Context) error { return s.republish(ctx, now) }),
-		s.step(ctx, "unclassified", func(ctx context.Context) error {
-			return s.republishUnclassified(ctx, now)
-		}),
+		s.step(ctx, "unpublished", s.republish),
+		s.step(ctx, "unclassified", s.republishUnclassified),
 		s.step(ctx, "purge", func(ctx context.Context) error { return s.purge(ctx, now) }),
 		s.step(ctx, "streams", s.purgeStreams),
 	)

@@ -172,8 +172,9 @@ func TestUnpublishedEventIsPublishedOnce(t *testing.T) {
 	b.Eventually("the client is disconnected", func() bool { return !b.Conn.Connected() })
 	b.confirm(t, d.ObjectKey)
 	b.Expect(d.ID, "uploaded")
-	later := time.Now().Add(time.Minute)
-	if err := b.sweeper.round(t.Context(), later); !errors.Is(err, nats.ErrUnavailable) {
+	round := func() error { return b.sweeper.round(t.Context(), time.Now()) }
+	b.Exec(`UPDATE documents SET unpublished_at = now() - interval '1 min'`)
+	if err := round(); !errors.Is(err, nats.ErrUnavailable) {
 		t.Errorf("got %v, want ErrUnavailable", err)
 	}
 	if n := b.Count(`SELECT announcement FROM documents WHERE id = $1`, d.ID); n != 0 {
@@ -184,59 +185,92 @@ func TestUnpublishedEventIsPublishedOnce(t *testing.T) {
 	b.Eventually("the clients are connected", func() bool {
 		return b.Conn.Connected() && b.Operator.Connected()
 	})
-	b.round(t, time.Now()) // before RepublishAfter
+	b.Exec(`UPDATE documents SET unpublished_at = now()`) // not for RepublishAfter
+	b.round(t, time.Now())
 	expectPublished(t, b, d.ID)
+	b.Exec(`UPDATE documents SET unpublished_at = now() - interval '1 min'`)
 	for range 3 {
-		b.round(t, later)
+		b.round(t, time.Now())
 	}
 	expectPublished(t, b, d.ID, "uploaded")
 }
 
+// published publishes the events of uploaded documents, with the given age.
+func (b bundle) published(t *testing.T, age time.Duration, documents ...schema.Document) {
+	t.Helper()
+	if _, err := b.sweeper.publisher.Publish(t.Context(), documents); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range documents {
+		b.setPublishedAge(d, age)
+	}
+}
+
+func (b bundle) setPublishedAge(d schema.Document, age time.Duration) {
+	b.Exec(`UPDATE documents SET published_at = now() - make_interval(secs => $2) WHERE id = $1`,
+		d.ID, age.Seconds())
+}
+
+// loseEvents deletes all events of documents.
+func (b bundle) loseEvents(t *testing.T) {
+	t.Helper()
+	stream, err := b.Operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
+	if err == nil {
+		err = stream.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unpublished returns an uploaded document whose event is not published yet.
+func (b bundle) unpublished(t *testing.T, user uuid.UUID) schema.Document {
+	t.Helper()
+	d := b.Document(user, 3)
+	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		return d.Confirm(schema.Object{Key: d.ObjectKey, Size: 3, ETag: "e"}, q, time.Now())
+	})
+}
+
 func TestLostEventOfAnUploadedDocumentIsPublishedAgain(t *testing.T) {
 	b := setup(t)
-	d := b.Uploaded(b.Alice, "abc")
-	docs, err := b.DB.MarkUnpublished(t.Context(), []uuid.UUID{d.ID})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if published, err := b.Conn.Publish(t.Context(), docs); err != nil || len(published) != 1 {
-		t.Fatalf("got %v published, %v; want 1 event", published, err)
-	}
-	if err := b.DB.MarkPublished(t.Context(), docs); err != nil {
-		t.Fatal(err)
-	}
-	stream, err := b.Operator.JetStream().Stream(t.Context(), schema.StreamDocuments)
-	if err != nil {
-		t.Fatal(err)
-	}
-	loseEvents := func(t *testing.T) {
-		t.Helper()
-		if err := stream.Purge(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		b.AwaitIdle(schema.StreamDocuments, schema.ConsumerClassify)
-	}
-	later := time.Now().Add(time.Hour)
-	t.Run("not while classify has messages", func(t *testing.T) {
-		b.round(t, later)
-		expectPublished(t, b, d.ID, "uploaded")
+	d := b.unpublished(t, b.Alice)
+	b.published(t, 20*time.Second, d)
+	t.Run("not before RepublishAfter", func(t *testing.T) {
+		b.loseEvents(t)
+		b.round(t, time.Now())
+		expectPublished(t, b, d.ID)
 	})
-	t.Run("after the event was lost", func(t *testing.T) {
-		loseEvents(t)
-		b.round(t, later)
+	t.Run("once, although classify has other messages", func(t *testing.T) {
+		other := b.unpublished(t, b.Bob)
+		b.published(t, 0, other)
+		b.setPublishedAge(d, time.Minute)
+		for range 3 {
+			b.round(t, time.Now())
+		}
 		expectPublished(t, b, d.ID, "uploaded")
+		expectPublished(t, b, other.ID, "uploaded")
 	})
 	t.Run("at increasing intervals", func(t *testing.T) {
-		for range 10 {
-			loseEvents(t)
-			b.round(t, later)
+		for i, limit := range []time.Duration{
+			2 * time.Minute, 8 * time.Minute, 32 * time.Minute, 128 * time.Minute, 512 * time.Minute,
+			512 * time.Minute,
+		} {
+			b.loseEvents(t)
+			b.setPublishedAge(d, limit-10*time.Second)
+			b.round(t, time.Now())
+			expectPublished(t, b, d.ID)
+			b.setPublishedAge(d, limit+10*time.Second)
+			b.round(t, time.Now())
+			expectPublished(t, b, d.ID, "uploaded")
+			if n := b.Count(`SELECT announcement FROM documents WHERE id = $1`, d.ID); n != i+2 {
+				t.Errorf("got announcement %d, want %d", n, i+2)
+			}
 		}
-		expectPublished(t, b, d.ID)
-		b.round(t, later.Add(24*time.Hour))
-		expectPublished(t, b, d.ID, "uploaded")
 	})
 	t.Run("not after it became a dead letter", func(t *testing.T) {
-		loseEvents(t)
+		b.loseEvents(t)
+		b.setPublishedAge(d, 1000*time.Hour)
 		document, err := b.DB.Document(t.Context(), d.ID)
 		if err != nil {
 			t.Fatal(err)
@@ -254,9 +288,67 @@ func TestLostEventOfAnUploadedDocumentIsPublishedAgain(t *testing.T) {
 		if err := b.DB.AddDeadLetter(t.Context(), letter); err != nil {
 			t.Fatal(err)
 		}
-		b.round(t, later.Add(1000*time.Hour))
+		b.round(t, time.Now())
 		expectPublished(t, b, d.ID)
 	})
+}
+
+// Alice's provider is away, so that her documents are postponed. Bob's events are lost.
+func TestPostponedDocumentsDoNotDelayLostEvents(t *testing.T) {
+	b := setup(t)
+	var alices, bobs []schema.Document
+	for range 300 {
+		alices = append(alices, b.unpublished(t, b.Alice))
+	}
+	for range 20 {
+		bobs = append(bobs, b.unpublished(t, b.Bob))
+	}
+	b.published(t, time.Hour, alices...)
+	b.published(t, time.Minute, bobs...)
+	b.Exec(`INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason, next_at)
+		SELECT id, 'DOCUMENTS', 'classify', now(), 0, 'away', now() + interval '1 min'
+		FROM documents WHERE user_id = $1`, b.Alice)
+	b.loseEvents(t)
+	b.round(t, time.Now())
+	for user, want := range map[uuid.UUID]int{b.Alice: 0, b.Bob: len(bobs)} {
+		got := b.Count(`SELECT count(*) FROM documents WHERE user_id = $1 AND announcement = 1
+			AND unpublished_at IS NULL`, user)
+		if got != want {
+			t.Errorf("user %s: got %d events published again, want %d", user, got, want)
+		}
+	}
+}
+
+// Of a long backlog, only the oldest documents of each user are expected to be classified soon.
+func TestLongBacklogIsNotPublishedAgain(t *testing.T) {
+	b := setup(t)
+	var alices []schema.Document
+	for range republishWindow + 50 {
+		alices = append(alices, b.unpublished(t, b.Alice))
+	}
+	b.published(t, time.Hour, alices...)
+	expectAgain := func(want int) {
+		t.Helper()
+		got := b.Count(`SELECT sum(announcement) FROM documents`)
+		if got != want {
+			t.Errorf("got %d events published again, want %d", got, want)
+		}
+	}
+	for range 3 {
+		b.round(t, time.Now())
+		expectAgain(republishWindow)
+	}
+	bob := b.unpublished(t, b.Bob) // behind the backlog
+	b.published(t, time.Hour, bob)
+	b.round(t, time.Now())
+	expectAgain(republishWindow + 1)
+	for _, d := range alices[:20] {
+		b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+			return d.Fail(schema.ReasonNoText, time.Now())
+		})
+	}
+	b.round(t, time.Now())
+	expectAgain(republishWindow - 20 + 1 + 20)
 }
 
 // The message id stays the same even if a full stream refuses the event several times.
@@ -267,9 +359,9 @@ func TestEventRefusedByAFullStreamIsPublishedLater(t *testing.T) {
 	b.Put(d.ObjectKey, "abc")
 	b.confirm(t, d.ObjectKey)
 	b.Expect(d.ID, "uploaded")
-	later := time.Now().Add(time.Minute)
+	b.Exec(`UPDATE documents SET unpublished_at = now() - interval '1 min'`)
 	for range 5 {
-		if err := b.sweeper.round(t.Context(), later); err == nil {
+		if err := b.sweeper.round(t.Context(), time.Now()); err == nil {
 			t.Error("got no error while the stream is full, want one")
 		}
 	}
@@ -279,16 +371,8 @@ func TestEventRefusedByAFullStreamIsPublishedLater(t *testing.T) {
 	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
 		t.Fatal(err)
 	}
-	b.round(t, later)
-	// The server counts a stored message as pending a moment later. Until then, classify seems to have
-	// nothing to do, and the sweeper would publish the event of an unclassified document again.
-	b.Eventually("the event is pending", func() bool {
-		classify, err := b.Operator.JetStream().Consumer(
-			t.Context(), schema.StreamDocuments, schema.ConsumerClassify)
-		return err == nil && classify.CachedInfo().NumPending == 1
-	})
-	for range 2 {
-		b.round(t, later)
+	for range 3 {
+		b.round(t, time.Now())
 	}
 	expectPublished(t, b, d.ID, "uploaded")
 }
@@ -404,23 +488,50 @@ func TestObjectPutDuringItsDeletionIsDeleted(t *testing.T) {
 	}
 }
 
+// hold calls work while another replica holds the lease.
+func (b bundle) hold(t *testing.T, lease string, work func()) {
+	t.Helper()
+	acquired, err := b.DB.WithLease(t.Context(), lease, func(context.Context) error {
+		work()
+		return nil
+	})
+	if err != nil || !acquired {
+		t.Fatalf("WithLease: got %v, %v; want the lease", acquired, err)
+	}
+}
+
 func TestOneReplicaSweepsAndAnotherTakesOver(t *testing.T) {
 	b := setup(t)
-	release, ok, err := b.DB.TryLock(t.Context(), lockName) // as another replica
-	if err != nil || !ok {
-		t.Fatalf("TryLock: got %v, %v; want the lock", ok, err)
-	}
 	d := b.Document(b.Alice, 3)
 	b.setURLAge(d, 2*time.Hour)
 	second := b.newSweeper(t, Config{Interval: 10 * time.Millisecond})
-	if second.term(t.Context(), nil) {
-		t.Error("got a term while another replica sweeps, want none")
-	}
-	b.Expect(d.ID, "pending")
-
+	b.hold(t, postgres.SweepLease, func() {
+		if second.tryLead(t.Context(), nil) {
+			t.Error("got that the replica swept while another one did, want that it did not")
+		}
+		b.Expect(d.ID, "pending")
+	})
 	b.Go(second.Run)
-	release()
-	b.Eventually("the second replica takes over", func() bool { return b.Status(d.ID) == "expired" })
+	b.Eventually("the replica takes over", func() bool { return b.Status(d.ID) == "expired" })
+}
+
+// A replica that cannot reach a dependency lets another one sweep.
+func TestReplicaWithoutMinIOGivesUpTheLead(t *testing.T) {
+	b := setup(t)
+	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)
+	cut := &countingObjects{Objects: b.ObjectsAt(proxy.Address), stats: make(map[string]int)}
+	proxy.Cut()
+	config := Config{Interval: 10 * time.Millisecond}
+	first, err := New(b.DB, cut, b.Publisher, b.Conn, config, consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := b.Document(b.Alice, 3)
+	b.setURLAge(d, 2*time.Hour)
+	b.Go(first.Run)
+	b.Eventually("the first replica fails", func() bool { return cut.statsOf(d.ObjectKey) > 0 })
+	b.Go(b.newSweeper(t, config).Run)
+	b.Eventually("the second replica sweeps", func() bool { return b.Status(d.ID) == "expired" })
 }
 
 func TestSweeperRecoversFromAnOutageOfPostgres(t *testing.T) {

@@ -51,10 +51,7 @@ func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 			t.n AS failed_attempts, t.newest AS last_failure,
 			d.n AS deletions, d.failing AS failing_deletions, d.oldest AS oldest_deletion,
 			l.n AS dead_letters,
-			EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objsubid = 1
-				AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-				AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('sweep', 0))
-				AS sweeper_active
+			EXISTS (SELECT FROM leases WHERE name = 'sweep' AND expires_at > now()) AS sweeper_active
 		FROM (SELECT count(*) AS n FROM documents WHERE status = 'pending') AS p,
 			(SELECT count(*) AS n FROM documents WHERE status = 'uploaded') AS u,
 			(SELECT count(*) AS n, min(unpublished_at) AS oldest

@@ -66,7 +66,7 @@ func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 func (db *DB) RecordDeletionFailure(
 	ctx context.Context, key, cause string, next time.Time,
 ) error {
-	_, err := db.pool.ExecContext(ctx, `
+	_, err := db.exec(ctx, `
 		UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
 		WHERE object_key = $1 AND deleted_at IS NULL`, key, cause, next)
 	return wrap(ctx, err, "record the failed deletion of object %s", key)

@@ -75,7 +75,8 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 		deleted AS (DELETE FROM documents AS d USING async_commit, published AS p
 			WHERE d.id = p.id AND p.gone_at IS NOT NULL AND ` + foreignKeysByIndex + `)`
 	const clearMark = `
-		UPDATE documents AS d SET unpublished_at = NULL FROM async_commit, published AS p
+		UPDATE documents AS d SET unpublished_at = NULL, published_at = now()
+		FROM async_commit, published AS p
 		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unpublished_at IS NOT NULL`
 
 	args := []any{array(ids), array(versions), array(announcements)}

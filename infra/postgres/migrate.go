@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -20,7 +21,7 @@ import (
 	"intray/schema/migrations"
 )
 
-// migrationLock is the name of the advisory lock that a migration holds, hashed as in TryLock.
+// migrationLock is the name whose hash is the advisory lock that a migration holds.
 const migrationLock = "intray migrations"
 
 // Migrate migrates the database up to the newest version that the binary contains. The URL must
@@ -195,6 +196,13 @@ func (s *migrationSession) close() {
 		discard(s.conn)
 	}
 	_ = s.pool.Close()
+}
+
+// discard closes a connection instead of returning it to the pool. This releases the session's
+// locks.
+func discard(conn *sql.Conn) {
+	_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+	_ = conn.Close()
 }
 
 // prepare acquires the lock, which waits for another migration, and corrects the version that

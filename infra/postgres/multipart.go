@@ -189,7 +189,7 @@ func (db *DB) DueMultipartAborts(
 func (db *DB) RecordAbortFailure(
 	ctx context.Context, uploadID, cause string, next time.Time,
 ) error {
-	_, err := db.pool.ExecContext(ctx, `
+	_, err := db.exec(ctx, `
 		UPDATE multipart_uploads
 		SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
 		WHERE upload_id = $1`, uploadID, cause, next)

@@ -28,8 +28,8 @@ import (
 
 // Options limit the resources that a process uses. A zero value means the default.
 type Options struct {
-	// MaxConns is the largest number of connections in the pool, 16 by default. A lock that TryLock
-	// acquired holds one of them. ListenDeletions uses one outside of the pool.
+	// MaxConns is the largest number of connections in the pool, 16 by default. ListenDeletions uses
+	// one outside of the pool.
 	MaxConns int
 	// LockTimeout is the longest time that a statement waits for a lock, 5 s by default.
 	LockTimeout time.Duration
@@ -49,6 +49,7 @@ type DB struct {
 	// statements are the prepared statements by their text. The DBs that ForUser returns share them.
 	statements    *sync.Map
 	creationQueue *creationQueue // shared by the DBs that ForUser returns
+	leaseTTL      time.Duration  // leaseTTL, which tests shorten
 }
 
 // Open returns a DB for a connection string, which is a URL or key=value pairs. It does not
@@ -84,7 +85,10 @@ func Open(url string, o Options) (*DB, error) {
 	pool.SetMaxOpenConns(conns)
 	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
-	return &DB{pool: pool, url: url, statements: new(sync.Map), creationQueue: new(creationQueue)}, nil
+	return &DB{
+		pool: pool, url: url, statements: new(sync.Map), creationQueue: new(creationQueue),
+		leaseTTL: leaseTTL,
+	}, nil
 }
 
 // parse parses a connection string. lib/pq's own error would contain the string with the password.
@@ -143,11 +147,15 @@ type tx struct {
 	role schema.Role
 }
 
-// begin starts a transaction and binds it to the user of the DB. The caller must defer Rollback,
-// which does nothing after a Commit.
+// begin starts a transaction and binds it to the user of the DB. If ctx has a lease, the
+// transaction holds it. The caller must defer Rollback, which does nothing after a Commit.
 func (db *DB) begin(ctx context.Context) (*tx, error) {
 	t, err := db.pool.BeginTxx(ctx, nil)
 	if err != nil {
+		return nil, err
+	}
+	if err := holdLease(ctx, t); err != nil {
+		_ = t.Rollback()
 		return nil, err
 	}
 	bound := &tx{Tx: t, user: db.user}

@@ -146,8 +146,8 @@ func TestBatchesUseIndexes(t *testing.T) {
 			{"sweeping", worker, func(ctx context.Context) (int, error) {
 				now := time.Now()
 				_, pending := worker.PendingDocuments(ctx, now, uuid.Nil, batch)
-				_, unpublished := worker.UnpublishedDocuments(ctx, now, batch)
-				_, unclassified := worker.UnclassifiedDocuments(ctx, now, time.Minute, batch)
+				_, unpublished := worker.UnpublishedDocuments(ctx, 0, batch)
+				_, unclassified := worker.UnclassifiedDocuments(ctx, time.Minute, uuid.Nil, batch)
 				_, purge := worker.PurgeExpired(ctx, now.Add(30*24*time.Hour))
 				_, uploads := worker.DueMultipartAborts(ctx, now, batch)
 				return 0, errors.Join(pending, unpublished, unclassified, purge, uploads)

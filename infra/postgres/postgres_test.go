@@ -20,6 +20,9 @@ import (
 
 func TestMain(m *testing.M) {
 	localtest.RunHelperProcess()
+	if url := os.Getenv(leaseHolderURL); url != "" {
+		os.Exit(runLeaseHolder(url))
+	}
 	// localtest waits for the server processes that the tests share. This package starts no process.
 	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"))
 }

@@ -222,27 +222,67 @@ type Reconciliation struct {
 	Remaining int64
 }
 
-// SaveReconciliation stores the result of a reconciliation and replaces the previous one.
-func (db *DB) SaveReconciliation(ctx context.Context, r Reconciliation) error {
-	differences, err := json.Marshal(r.Differences)
+// reconciliationDue is the condition that a reconciliation is due: the last one finished $1 seconds
+// ago, or, if none has finished, the database was created $2 seconds ago. An attempt that did not
+// finish is repeated after $2 seconds.
+const reconciliationDue = `
+	(finished_at IS NULL AND created_at <= now() - make_interval(secs => $2)
+		OR finished_at <= now() - make_interval(secs => $1))
+	AND (attempted_at IS NULL OR attempted_at <= finished_at
+		OR attempted_at <= now() - make_interval(secs => $2))`
+
+// ReconciliationDue reports whether a reconciliation is due: an interval after the last one
+// finished, or, if none has finished, a delay after the database was created. After an attempt that
+// did not finish, the next one is due after the delay.
+func (db *DB) ReconciliationDue(
+	ctx context.Context, interval, delay time.Duration,
+) (due bool, err error) {
+	err = db.pool.GetContext(ctx, &due,
+		`SELECT EXISTS (SELECT FROM reconciliation WHERE `+reconciliationDue+`)`,
+		interval.Seconds(), delay.Seconds())
+	return due, wrap(ctx, err, "read when a reconciliation is due")
+}
+
+// BeginReconciliation records that a reconciliation begins, if one is due, and reports whether it
+// is.
+func (db *DB) BeginReconciliation(
+	ctx context.Context, interval, delay time.Duration,
+) (begun bool, err error) {
+	result, err := db.exec(ctx,
+		`UPDATE reconciliation SET attempted_at = now() WHERE `+reconciliationDue,
+		interval.Seconds(), delay.Seconds())
+	if err != nil {
+		return false, wrap(ctx, err, "record the begin of a reconciliation")
+	}
+	n, err := result.RowsAffected()
+	return n == 1, wrap(ctx, err, "record the begin of a reconciliation")
+}
+
+// SaveReconciliation stores the result of a reconciliation that has finished now, and replaces the
+// previous one.
+func (db *DB) SaveReconciliation(
+	ctx context.Context, differences map[string]int64, remaining int64,
+) error {
+	encoded, err := json.Marshal(differences)
 	if err != nil {
 		return fmt.Errorf("encode the differences: %w", err)
 	}
-	_, err = db.pool.ExecContext(ctx, `
-		INSERT INTO reconciliation (finished_at, differences, remaining) VALUES ($1, $2, $3)
+	_, err = db.exec(ctx, `
+		INSERT INTO reconciliation (finished_at, differences, remaining) VALUES (now(), $1, $2)
 		ON CONFLICT (singleton) DO UPDATE SET finished_at = excluded.finished_at,
 			differences = excluded.differences, remaining = excluded.remaining`,
-		r.FinishedAt, string(differences), r.Remaining)
+		string(encoded), remaining)
 	return wrap(ctx, err, "save the result of a reconciliation")
 }
 
-// LastReconciliation returns the result of the last reconciliation, or nil if there was none.
+// LastReconciliation returns the result of the last reconciliation that finished, or nil if none
+// did.
 func (db *DB) LastReconciliation(ctx context.Context) (*Reconciliation, error) {
 	var r Reconciliation
 	var differences []byte
-	err := db.pool.QueryRowxContext(ctx,
-		`SELECT finished_at, differences, remaining FROM reconciliation`).
-		Scan(&r.FinishedAt, &differences, &r.Remaining)
+	err := db.pool.QueryRowxContext(ctx, `
+		SELECT finished_at, differences, remaining FROM reconciliation
+		WHERE finished_at IS NOT NULL`).Scan(&r.FinishedAt, &differences, &r.Remaining)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

@@ -58,19 +58,13 @@ type Replay struct {
 // Remaining returns the number of events without an outcome.
 func (r Replay) Remaining() int64 { return r.Matched - r.Applied - r.Unchanged - r.Failed }
 
-// ReplayLockName returns the name of the lock that a process holds while it publishes a replay's
-// events. See TryLock.
-func ReplayLockName(name string) string { return "replay " + name }
-
 const selectReplays = `
 	SELECT r.name, r.actor, r.reason, r.target, r.status, r.selection, r.stream, r.stream_created,
 		r.rate, r.matched, r.published, r.position, r.created_at, r.started_at, r.ended_at,
 		coalesce(b.applied, r.applied) AS applied, coalesce(b.unchanged, r.unchanged) AS unchanged,
 		coalesce(b.failed, r.failed) AS failed,
 		coalesce(b.last_outcome_at, r.last_outcome_at) AS last_outcome_at,
-		EXISTS (SELECT FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objsubid = 1
-			AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
-			AND (l.classid::bigint << 32 | l.objid::bigint) = hashtextextended('replay ' || r.name, 0))
+		EXISTS (SELECT FROM leases WHERE name = 'replay ' || r.name AND expires_at > now())
 			AS has_publisher
 	FROM replays AS r
 	LEFT JOIN LATERAL (
@@ -175,17 +169,18 @@ func (db *DB) StartReplay(ctx context.Context, name string) (other string, err e
 func (db *DB) RecordReplayProgress(
 	ctx context.Context, name string, position uint64, n int,
 ) (status string, err error) {
-	err = db.pool.GetContext(ctx, &status, `
-		UPDATE replays SET position = $2, published = published + $3
-		WHERE name = $1 RETURNING status`,
-		name, int64(position), n)
+	err = db.inTransaction(ctx, func(tx *tx) error {
+		return tx.GetContext(ctx, &status, `
+			UPDATE replays SET position = $2, published = published + $3
+			WHERE name = $1 RETURNING status`, name, int64(position), n)
+	})
 	return status, wrap(ctx, err, "record the progress of replay %s", name)
 }
 
 // SetReplayStatus sets the status of a replay that is running or paused, and reports whether it did
 // so.
 func (db *DB) SetReplayStatus(ctx context.Context, name, status string) (bool, error) {
-	result, err := db.pool.ExecContext(ctx, `
+	result, err := db.exec(ctx, `
 		UPDATE replays SET status = $2 WHERE name = $1 AND status IN ('running', 'paused')`,
 		name, status)
 	if err != nil {
@@ -196,7 +191,8 @@ func (db *DB) SetReplayStatus(ctx context.Context, name, status string) (bool, e
 }
 
 // EndReplay ends a replay that has not ended. It stores the counts of the outcomes, and deletes the
-// events that were generated for it. The blocks of other events are deleted 30 days later.
+// events that were generated for it and its lease, so that a process that still publishes events
+// stops. The blocks of other events are deleted 30 days later.
 func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 	err := db.inTransaction(ctx, func(tx *tx) error {
 		_, err := tx.ExecContext(ctx, `
@@ -215,6 +211,10 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 		}
 		_, err = tx.ExecContext(ctx,
 			`DELETE FROM replay_generated_events WHERE replay = $1`, name)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `DELETE FROM leases WHERE name = $1`, ReplayLease(name))
 		if err != nil {
 			return err
 		}

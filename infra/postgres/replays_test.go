@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
@@ -178,7 +179,7 @@ func TestStartReplayFindsOverlappingReplay(t *testing.T) {
 	wantCode(t, err, schema.CodeNotFound)
 }
 
-func TestReplayHasPublisherWhileLocked(t *testing.T) {
+func TestReplayHasPublisherWhileLeased(t *testing.T) {
 	b := setup(t)
 	b.planReplay(t, "r", 1)
 	wantPublisher := func(want bool) {
@@ -189,12 +190,11 @@ func TestReplayHasPublisherWhileLocked(t *testing.T) {
 		}
 	}
 	wantPublisher(false)
-	release, ok, err := b.worker.TryLock(t.Context(), postgres.ReplayLockName("r"))
-	if err != nil || !ok {
-		t.Fatalf("TryLock: got %v and error %v, want true", ok, err)
-	}
-	wantPublisher(true)
-	release()
+	hold(t, b.owner, postgres.ReplayLease("r"), func(context.Context) {
+		wantPublisher(true)
+		b.raw.MustExec(`UPDATE leases SET expires_at = now()`)
+		wantPublisher(false)
+	})
 	wantPublisher(false)
 }
 

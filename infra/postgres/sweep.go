@@ -34,32 +34,60 @@ func (db *DB) PendingDocuments(
 		before, after, limit)
 }
 
-// UnpublishedDocuments returns up to limit documents that became unpublished before the time, in
-// the order in which they did.
+// UnpublishedDocuments returns up to limit documents that have been unpublished for longer than
+// after, in the order in which they became unpublished.
 func (db *DB) UnpublishedDocuments(
-	ctx context.Context, before time.Time, limit int,
+	ctx context.Context, after time.Duration, limit int,
 ) ([]schema.Document, error) {
-	return db.selectDocuments(ctx, "find unpublished documents",
-		`WHERE unpublished_at < $1 ORDER BY unpublished_at, id LIMIT $2`, before, limit)
+	return db.selectDocuments(ctx, "find unpublished documents", `
+		WHERE unpublished_at < now() - make_interval(secs => $1)
+		ORDER BY unpublished_at, id LIMIT $2`, after.Seconds(), limit)
 }
 
-// UnclassifiedDocuments returns up to limit published documents, ordered by id, that have the
-// status uploaded and have not changed for longer than after × (n+1)². n is how often the sweeper
-// has published the event again. So the interval grows, but there is no last time, because a stream
-// can be lost any number of times. Documents whose current event is a dead letter are left to an
-// operator.
+const (
+	// maxRepublications limits how often the interval of a republished document grows.
+	maxRepublications = 5
+	// attemptGrace is how long a document is left alone after the time at which an attempt was due. It
+	// covers the time between two records of a postponed message, and the longest attempt.
+	attemptGrace = 15 * time.Minute
+)
+
+// An UnclassifiedDocument is a published document that has the status uploaded.
+type UnclassifiedDocument struct {
+	ID     uuid.UUID `db:"id"`
+	UserID uuid.UUID `db:"user_id"`
+	// Overdue reports whether its event may be lost: it was published longer ago than the limit, and
+	// no attempt is known that was postponed, failed or takes long.
+	Overdue bool `db:"overdue"`
+}
+
+// UnclassifiedDocuments returns up to limit published documents that have the status uploaded,
+// ordered by id, starting after the given id. An event counts as overdue after the limit × 4ⁿ, where
+// n is how often the sweeper has published it again. So the interval grows, up to a factor of 4⁵, but
+// there is no last time, because a stream can be lost any number of times. Documents whose current
+// event is a dead letter are left to an operator.
 func (db *DB) UnclassifiedDocuments(
-	ctx context.Context, now time.Time, after time.Duration, limit int,
-) ([]schema.Document, error) {
-	return db.selectDocuments(ctx, "find unclassified documents",
-		`WHERE status = 'uploaded' AND unpublished_at IS NULL
-			AND changed_at < $1::timestamptz - make_interval(secs => $2) * (announcement + 1) ^ 2
+	ctx context.Context, limit time.Duration, after uuid.UUID, rows int,
+) (documents []UnclassifiedDocument, err error) {
+	err = db.pool.SelectContext(ctx, &documents, `
+		SELECT d.id, d.user_id,
+			coalesce(d.published_at, d.changed_at)
+					< now() - make_interval(secs => $1 * 4 ^ least(d.announcement, $2))
+				AND NOT EXISTS (
+					SELECT FROM document_attempts AS t
+					WHERE t.document_id = d.id AND t.stream = $3 AND t.consumer = $4
+						AND t.next_at > now() - make_interval(secs => $5)) AS overdue
+		FROM documents AS d
+		WHERE d.status = 'uploaded' AND d.unpublished_at IS NULL AND d.id > $6
 			AND NOT EXISTS (
-				SELECT FROM dead_letters AS l WHERE l.stream = $3 AND l.consumer = $4
-					AND l.headers -> 'Nats-Msg-Id' ->> 0
-						= concat_ws(':', documents.id, documents.version, documents.announcement))
-			ORDER BY id LIMIT $5`,
-		now, after.Seconds(), schema.StreamDocuments, schema.ConsumerClassify, limit)
+				SELECT FROM dead_letters AS l
+				WHERE l.headers -> 'Nats-Msg-Id' ->> 0
+						= concat_ws(':', d.id, d.version, d.announcement)
+					AND l.stream = $3 AND l.consumer = $4)
+		ORDER BY d.id LIMIT $7`,
+		limit.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
+		attemptGrace.Seconds(), after, rows)
+	return documents, wrap(ctx, err, "find unclassified documents")
 }
 
 // MarkUnpublished marks documents as unpublished, so that their current version is published again
@@ -73,15 +101,18 @@ func (db *DB) MarkUnpublished(
 		if err != nil {
 			return err
 		}
-		now := schema.Now()
+		var now time.Time
+		if err := tx.GetContext(ctx, &now, `SELECT now()`); err != nil {
+			return err
+		}
 		existing := make([]uuid.UUID, len(docs))
 		for i := range docs {
-			docs[i].MarkUnpublished(now)
+			docs[i].MarkUnpublished(schema.StoredTime(now))
 			existing[i] = docs[i].ID
 		}
 		_, err = tx.ExecContext(ctx, `
-			UPDATE documents SET announcement = announcement + 1, unpublished_at = $2
-			WHERE `+anyOf("id", "$1::uuid[]", len(existing)), array(existing), now)
+			UPDATE documents SET announcement = announcement + 1, unpublished_at = now()
+			WHERE `+anyOf("id", "$1::uuid[]", len(existing)), array(existing))
 		return err
 	})
 	if err != nil {

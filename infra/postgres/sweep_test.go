@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
-	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -43,21 +42,86 @@ func TestPendingDocumentsArePagedByID(t *testing.T) {
 	}
 }
 
+// The age of a row is measured by the clock of the database.
 func TestUnpublishedDocuments(t *testing.T) {
 	b := setup(t)
 	first, second := b.uploaded(t, b.alice, "f", 1), b.uploaded(t, b.bob, "f", 1)
 	b.create(t, b.alice, "f", 1) // a pending document has no event
-	after := second.UnpublishedAt.Add(time.Microsecond)
-	got, err := b.worker.UnpublishedDocuments(t.Context(), after, 10)
-	must(t, err)
-	if len(got) != 2 || got[0].ID != first.ID || got[1].ID != second.ID {
-		t.Errorf("got %+v, want %s and %s", got, first.ID, second.ID)
+	age := func(d schema.Document, age time.Duration) {
+		b.raw.MustExec(`
+			UPDATE documents SET unpublished_at = now() - make_interval(secs => $2) WHERE id = $1`,
+			d.ID, age.Seconds())
 	}
-	got, err = b.worker.UnpublishedDocuments(t.Context(), *second.UnpublishedAt, 10)
-	must(t, err)
-	if len(got) != 1 {
-		t.Errorf("before the second: got %+v, want 1 document", got)
+	age(first, time.Hour)
+	age(second, time.Minute)
+	for after, want := range map[time.Duration][]uuid.UUID{
+		2 * time.Hour:    nil,
+		2 * time.Minute:  {first.ID},
+		30 * time.Second: {first.ID, second.ID},
+	} {
+		documents, err := b.worker.UnpublishedDocuments(t.Context(), after, 10)
+		must(t, err)
+		var got []uuid.UUID
+		for _, d := range documents {
+			got = append(got, d.ID)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("unpublished for %s: got %v, want %v", after, got, want)
+		}
 	}
+}
+
+func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
+	b := setup(t)
+	const limit = 30 * time.Second
+	for name, c := range map[string]struct {
+		change string // of the document $1, which was published an hour ago
+		want   bool
+	}{
+		"published long ago":        {`UPDATE documents SET status = status WHERE id = $1`, true},
+		"published recently":        {`UPDATE documents SET published_at = now() WHERE id = $1`, false},
+		"published again, long ago": {`UPDATE documents SET announcement = 3 WHERE id = $1`, true}, // 32 min
+		"published again, recently": {`UPDATE documents SET announcement = 4 WHERE id = $1`, false},
+		"published again, often":    {`UPDATE documents SET announcement = 99, published_at = now() - interval '9 h' WHERE id = $1`, true},
+		"from before the column": {`UPDATE documents SET published_at = NULL,
+			changed_at = now() - interval '1 h' WHERE id = $1`, true},
+		"postponed": {`INSERT INTO document_attempts
+			SELECT $1, 'DOCUMENTS', 'classify', now() - interval '10 min', 0, '', now() - interval '9 min'`, false},
+		"failed": {`INSERT INTO document_attempts SELECT $1, 'DOCUMENTS', 'classify', now(), 2, '', now()`, false},
+		"postponed long ago": {`INSERT INTO document_attempts
+			SELECT $1, 'DOCUMENTS', 'classify', now(), 0, '', now() - interval '16 min'`, true},
+		"postponed by another consumer": {`INSERT INTO document_attempts
+			SELECT $1, 'BUCKET', 'confirm', now(), 0, '', now()`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := b.uploaded(t, b.alice, "f", 1)
+			must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
+			b.raw.MustExec(`UPDATE documents SET published_at = now() - interval '1 h' WHERE id = $1`, d.ID)
+			b.raw.MustExec(c.change, d.ID)
+			got, err := b.worker.UnclassifiedDocuments(t.Context(), limit, uuid.Nil, 100)
+			must(t, err)
+			want := postgres.UnclassifiedDocument{ID: d.ID, UserID: b.alice, Overdue: c.want}
+			if len(got) != 1 || got[0] != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+			b.raw.MustExec(`DELETE FROM documents`)
+		})
+	}
+	t.Run("left out", func(t *testing.T) {
+		dead, unpublished := b.uploaded(t, b.alice, "f", 1), b.uploaded(t, b.alice, "f", 1)
+		classified := b.uploaded(t, b.alice, "f", 1)
+		must(t, b.worker.MarkPublished(t.Context(), []schema.Document{dead, classified}))
+		b.raw.MustExec(`UPDATE documents SET status = 'classified' WHERE id = $1`, classified.ID)
+		must(t, b.worker.AddDeadLetter(t.Context(), postgres.DeadLetter{
+			Stream: "DOCUMENTS", Sequence: 1, Consumer: "classify", FirstAt: time.Now(),
+			Headers: map[string][]string{"Nats-Msg-Id": {dead.MessageID()}},
+		}))
+		got, err := b.worker.UnclassifiedDocuments(t.Context(), 0, uuid.Nil, 100)
+		if err != nil || len(got) != 0 {
+			t.Errorf("got %+v, %v; want neither the dead letter %s, the unpublished %s nor the classified %s",
+				got, err, dead.ID, unpublished.ID, classified.ID)
+		}
+	})
 }
 
 func TestDeadLettersOfRecreatedStreamAreDistinct(t *testing.T) {
@@ -251,42 +315,6 @@ func TestAddDeadLetterKeepsTheFirst(t *testing.T) {
 	if n := count(t, b.raw, `SELECT count(*) FROM dead_letters`); n != 2 {
 		t.Errorf("got %d dead letters, want 2", n)
 	}
-}
-
-func TestTryLockIsExclusive(t *testing.T) {
-	b := setup(t)
-	other := open(t, postgrestest.RoleURL(b.url, "worker"))
-	release, ok, err := b.worker.TryLock(t.Context(), "sweep")
-	if err != nil || !ok {
-		t.Fatalf("free lock: got %v and error %v, want true", ok, err)
-	}
-	if _, ok, err := other.TryLock(t.Context(), "sweep"); ok || err != nil {
-		t.Fatalf("held lock: got %v and error %v, want false", ok, err)
-	}
-	if r, ok, err := other.TryLock(t.Context(), "another"); !ok || err != nil {
-		t.Fatalf("other lock: got %v and error %v, want true", ok, err)
-	} else {
-		r()
-	}
-	release()
-	again, ok, err := other.TryLock(t.Context(), "sweep")
-	if err != nil || !ok {
-		t.Fatalf("released lock: got %v and error %v, want true", ok, err)
-	}
-	// The connection that holds the lock is terminated.
-	b.rawWorker.MustExec(`
-		SELECT pg_terminate_backend(pid) FROM pg_locks
-		WHERE locktype = 'advisory'
-			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`)
-	eventually(t, "the lock is free", func() bool {
-		r, ok, err := b.worker.TryLock(t.Context(), "sweep")
-		must(t, err)
-		if ok {
-			r()
-		}
-		return ok
-	})
-	again()
 }
 
 // eventually polls until the condition holds, for up to 20 s.

@@ -38,15 +38,64 @@ const defaultMaxLag = 200
 // done, paused or canceled. It returns the state of the replay at the end. Run fails with
 // ErrAlreadyRunning if another process runs the replay, and with ErrNotResumable if the replay
 // can never be resumed. After any other error the replay can be resumed.
-func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
-	release, ok, err := r.DB.TryLock(ctx, postgres.ReplayLockName(name))
+//
+// If the process that ran the replay was killed or no longer answers, Run waits until its lease has
+// expired. If that process continues later, it fails with postgres.ErrLeaseLost.
+func (r Runner) Run(ctx context.Context, name string) (ended postgres.Replay, err error) {
+	var other postgres.Lease
+	for {
+		acquired, err := r.DB.WithLease(ctx, postgres.ReplayLease(name),
+			func(ctx context.Context) (err error) {
+				ended, err = r.runLeased(ctx, name)
+				return err
+			})
+		if errors.Is(err, postgres.ErrLeaseLost) {
+			// Canceling a replay ends its lease.
+			if replay, failed := r.DB.Replay(ctx, name); failed == nil && replay.EndedAt != nil {
+				ended, err = replay, nil
+			}
+		}
+		if err != nil || acquired {
+			ended.HasPublisher = false // the publisher was this run, which has ended
+			return ended, err
+		}
+		if other, err = r.awaitLease(ctx, name, other); err != nil {
+			return postgres.Replay{}, err
+		}
+	}
+}
+
+// awaitLease waits for a moment while another process holds the lease of a replay. It returns that
+// lease, and ErrAlreadyRunning if the process has extended it since it was seen.
+func (r Runner) awaitLease(
+	ctx context.Context, name string, seen postgres.Lease,
+) (postgres.Lease, error) {
+	l, err := r.DB.Lease(ctx, postgres.ReplayLease(name))
 	if err != nil {
-		return postgres.Replay{}, err
+		return l, err
 	}
-	if !ok {
-		return postgres.Replay{}, fmt.Errorf("replay %s: %w", name, ErrAlreadyRunning)
+	if l.Holder == seen.Holder && l.ExpiresAt.After(seen.ExpiresAt) {
+		return l, fmt.Errorf("replay %s: %w", name, ErrAlreadyRunning)
 	}
-	defer release()
+	replay, err := r.DB.Replay(ctx, name)
+	if err != nil {
+		return l, err
+	}
+	if r.Progress != nil {
+		r.Progress(replay, "the process that ran it, "+l.Holder)
+	}
+	timer := time.NewTimer(reportInterval)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return l, ctx.Err()
+	case <-timer.C:
+		return l, nil
+	}
+}
+
+// runLeased runs a replay while this process holds the lease, of which ctx is the context.
+func (r Runner) runLeased(ctx context.Context, name string) (postgres.Replay, error) {
 	replay, err := r.DB.Replay(ctx, name)
 	if err != nil {
 		return replay, err
@@ -72,9 +121,7 @@ func (r Runner) Run(ctx context.Context, name string) (postgres.Replay, error) {
 	if err := run.complete(ctx); err != nil && !errors.Is(err, errStopped) {
 		return run.replay, err
 	}
-	ended, err := r.DB.Replay(context.WithoutCancel(ctx), name)
-	ended.HasPublisher = false // the publisher was this run, which has ended
-	return ended, err
+	return r.DB.Replay(context.WithoutCancel(ctx), name)
 }
 
 // Cancel ends a replay permanently. Events that have not been delivered never will be.

@@ -29,6 +29,7 @@ func printStatus(out io.Writer, s status.Status) error {
 	if s.Recent != nil {
 		printRecent(w, *s.Recent)
 	}
+	printLeaders(w, s.Leaders)
 	printReplays(w, s.Replays)
 	fmt.Fprintln(w)
 	for _, p := range s.Problems {
@@ -103,6 +104,22 @@ func printRecent(w io.Writer, r status.Recent) {
 	fmt.Fprintf(w, "\nLAST %.0f MINUTES\tDOCUMENTS\tPER MINUTE\n", r.Minutes)
 	for _, name := range []string{"uploaded", "classified", "failed", "rejected", "deleted"} {
 		fmt.Fprintf(w, "%s\t%d\t%.1f\n", name, r.Counts[name], float64(r.Counts[name])/r.Minutes)
+	}
+}
+
+func printLeaders(w io.Writer, leaders []status.Leader) {
+	for i, l := range leaders {
+		if i == 0 {
+			fmt.Fprintln(w, "\nROLE\tREPLICA\tSINCE")
+		}
+		replica, since := "none", ""
+		if l.Holder != "" {
+			replica, since = cli.Printable(l.Holder), l.Since.Format(time.RFC3339)
+		}
+		if l.Holder != "" && !l.Active {
+			replica += " (does not answer)"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\n", l.Role, replica, since)
 	}
 }
 

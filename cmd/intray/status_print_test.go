@@ -46,7 +46,11 @@ func healthyStatus() status.Status {
 		},
 		Backlog: &status.Backlog{
 			Pending: 2, OldestPending: 61.5, OldestPendingID: "0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b",
-			SweeperActive: true, ReconciledAt: ago(5 * time.Hour),
+			SweeperActive: true, ReconciledAt: ago(5 * time.Hour), ReconcileAge: 5 * 60 * 60,
+		},
+		Leaders: []status.Leader{
+			{Role: "sweep", Active: true, Holder: "consumers-1:7", Since: ago(2 * time.Hour)},
+			{Role: "reconcile"},
 		},
 		Consumers: []backlog.Consumer{
 			{Stream: "BUCKET", Name: "confirm", Pulls: 3},
@@ -70,8 +74,9 @@ func withProblems(s *status.Status) {
 		Deletions: 9, FailingDeletions: 2, OldestDeletion: 86400, DeadLetters: 3,
 		FailedAttempts: 12, Drift: 5,
 		LastFailure: "ask provider ollama:\n\tdial tcp 127.0.0.1:11434: \x1b[31mconnection refused\n" +
-			strings.Repeat("ä", 300),
+			strings.Repeat("ä", 300), ReconcileAge: 27 * 60 * 60,
 	}
+	s.Leaders[0].Active = false
 	s.Consumers[0] = backlog.Consumer{Stream: "BUCKET", Name: "confirm", Pending: 1500}
 	s.Streams[0].Bytes = 1_020_000_000
 	s.Queue = &status.Queue{Files: 8, Oldest: 125, SetAside: 1}
@@ -109,5 +114,6 @@ func withoutDatabase(s *status.Status) {
 		At: noon, Problems: []string{},
 		Components: []status.Component{{Name: "postgres", Error: "connection refused"}},
 		Consumers:  []backlog.Consumer{}, Streams: []backlog.Stream{}, Replays: []replay.Report{},
+		Leaders: []status.Leader{},
 	}
 }

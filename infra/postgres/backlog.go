@@ -32,8 +32,12 @@ type Backlog struct {
 	// are still queued. LastFailure is the reason of the last one.
 	FailedAttempts int64   `db:"failed_attempts"`
 	LastFailure    *string `db:"last_failure"`
-	// SweeperActive reports whether a process is sweeping now.
+	// SweeperActive reports whether a process holds the lease of the sweeper, so that it answered
+	// within the last 20 s.
 	SweeperActive bool `db:"sweeper_active"`
+	// ReconcileSeconds is the time in seconds since the last reconciliation finished, or, if none has
+	// finished, since the database was created.
+	ReconcileSeconds float64 `db:"reconcile_seconds"`
 }
 
 // Backlog returns the work that is queued in the database. It requires the role worker or the
@@ -51,7 +55,9 @@ func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 			t.n AS failed_attempts, t.newest AS last_failure,
 			d.n AS deletions, d.failing AS failing_deletions, d.oldest AS oldest_deletion,
 			l.n AS dead_letters,
-			EXISTS (SELECT FROM leases WHERE name = 'sweep' AND expires_at > now()) AS sweeper_active
+			EXISTS (SELECT FROM leases WHERE name = 'sweep' AND expires_at > now()) AS sweeper_active,
+			coalesce((SELECT extract(epoch FROM now() - coalesce(finished_at, created_at))
+				FROM reconciliation), 0)::float8 AS reconcile_seconds
 		FROM (SELECT count(*) AS n FROM documents WHERE status = 'pending') AS p,
 			(SELECT count(*) AS n FROM documents WHERE status = 'uploaded') AS u,
 			(SELECT count(*) AS n, min(unpublished_at) AS oldest

@@ -34,7 +34,10 @@ var (
 			" deletions, failing_deletions, dead_letters.", "kind")
 	oldestSeconds = describe("backlog_oldest_seconds",
 		"Age in seconds of the oldest queued row of a kind; 0 if there is none.", "kind")
-	sweeperActive     = describe("sweeper_active", "1 while a replica runs the sweeper, else 0.")
+	sweeperActive = describe("sweeper_active",
+		"1 while a replica runs the sweeper and answers, else 0.")
+	reconcileAge = describe("reconcile_age_seconds",
+		"Time in seconds since the last reconciliation finished, or since the installation.")
 	reconcileFindings = describe("reconcile_findings",
 		"Differences between bucket and database that the last reconciliation found, by kind.",
 		"kind")
@@ -76,7 +79,8 @@ func NewMetrics(
 func (m *Metrics) Describe(to chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		consumerPending, consumerAckPending, consumerRedelivered, streamBytes, streamMaxBytes,
-		queued, oldestSeconds, sweeperActive, reconcileFindings, reconcileRemaining, dependencyUp,
+		queued, oldestSeconds, sweeperActive, reconcileAge, reconcileFindings, reconcileRemaining,
+		dependencyUp,
 	} {
 		to <- d
 	}
@@ -170,6 +174,7 @@ func (r *measurement) addDatabase(b postgres.Backlog, now time.Time) {
 		r.add(oldestSeconds, Age(at, now).Seconds(), kind)
 	}
 	r.add(sweeperActive, boolValue(b.SweeperActive))
+	r.add(reconcileAge, b.ReconcileSeconds)
 }
 
 // addReconciliation adds the findings of the last reconciliation. last is nil if none has

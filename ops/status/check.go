@@ -57,7 +57,7 @@ func (c Checker) Check(ctx context.Context) Status {
 	defer cancel()
 	s := Status{
 		At: time.Now().UTC(), Problems: []string{}, Consumers: []backlog.Consumer{},
-		Streams: []backlog.Stream{}, Replays: []replay.Report{},
+		Streams: []backlog.Stream{}, Replays: []replay.Report{}, Leaders: []Leader{},
 	}
 	probes := c.probes(&s)
 	s.Components = make([]Component, len(probes))
@@ -111,7 +111,7 @@ func (c Checker) checkStorage(ctx context.Context) error {
 
 func (s *Status) age(t *time.Time) Seconds { return Seconds(backlog.Age(t, s.At).Seconds()) }
 
-// readDatabase sets Backlog and Replays.
+// readDatabase sets Backlog, Leaders and Replays.
 func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 	b, err := db.Backlog(ctx)
 	if err != nil {
@@ -124,6 +124,7 @@ func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 		Deletions: b.Deletions, FailingDeletions: b.FailingDeletions,
 		OldestDeletion: s.age(b.OldestDeletion), DeadLetters: b.DeadLetters,
 		FailedAttempts: b.FailedAttempts, SweeperActive: b.SweeperActive,
+		ReconcileAge: Seconds(b.ReconcileSeconds),
 	}
 	if b.LastFailure != nil {
 		s.Backlog.LastFailure = *b.LastFailure
@@ -138,6 +139,18 @@ func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 	if last != nil {
 		at := last.FinishedAt.UTC()
 		s.Backlog.Drift, s.Backlog.ReconciledAt = last.Remaining, &at
+	}
+	for _, role := range []string{postgres.SweepLease, postgres.ReconcileLease} {
+		l, err := db.Lease(ctx, role)
+		if err != nil {
+			return err
+		}
+		leader := Leader{Role: role, Active: l.Active, Holder: l.Holder}
+		if l.Holder != "" {
+			since := l.AcquiredAt.UTC()
+			leader.Since = &since
+		}
+		s.Leaders = append(s.Leaders, leader)
 	}
 	replays, err := db.Replays(ctx, listedReplays)
 	for _, r := range replays {

@@ -3,6 +3,8 @@ package status
 import (
 	"fmt"
 	"time"
+
+	"intray/infra/postgres"
 )
 
 // Judge appends a sentence to Problems for each limit that is exceeded, and sets Healthy. The
@@ -12,6 +14,7 @@ func (s *Status) Judge() {
 	if s.Backlog != nil {
 		s.judgeAges(*s.Backlog)
 		s.judgeBacklog(*s.Backlog)
+		s.judgeSweeper(*s.Backlog)
 	}
 	s.judgeStreams()
 	if s.Queue != nil && s.Queue.Oldest.exceeds(MaxQueueAge) {
@@ -63,9 +66,23 @@ func (s *Status) judgeBacklog(b Backlog) {
 	if b.FailingDeletions > 0 {
 		s.problem("object deletions fail and are retried (%d objects)", b.FailingDeletions)
 	}
-	if !b.SweeperActive {
-		s.problem("the sweeper is not running on any replica")
+	if b.ReconcileAge.exceeds(MaxReconcileAge) {
+		s.problem("bucket and database have not been reconciled for %s", b.ReconcileAge)
 	}
+}
+
+// judgeSweeper reports that no replica sweeps.
+func (s *Status) judgeSweeper(b Backlog) {
+	if b.SweeperActive {
+		return
+	}
+	for _, l := range s.Leaders {
+		if l.Role == postgres.SweepLease && l.Holder != "" {
+			s.problem("the sweeper is not running on any replica: %s does not answer", l.Holder)
+			return
+		}
+	}
+	s.problem("the sweeper is not running on any replica")
 }
 
 // judgeStreams reports stalled consumers and streams that are nearly full.

@@ -67,6 +67,16 @@ func TestJudge(t *testing.T) {
 		"no sweeper": {func(s *status.Status) { s.Backlog.SweeperActive = false }, []string{
 			"the sweeper is not running on any replica",
 		}},
+		"a sweeper that does not answer": {func(s *status.Status) {
+			s.Backlog.SweeperActive = false
+			s.Leaders = []status.Leader{{Role: "reconcile"}, {Role: "sweep", Holder: "host:7"}}
+		}, []string{"the sweeper is not running on any replica: host:7 does not answer"}},
+		"a reconciliation at the limit": {func(s *status.Status) {
+			s.Backlog.ReconcileAge = seconds(status.MaxReconcileAge)
+		}, nil},
+		"an overdue reconciliation": {func(s *status.Status) {
+			s.Backlog.ReconcileAge = seconds(status.MaxReconcileAge + time.Second)
+		}, []string{"bucket and database have not been reconciled for 26h0m1s"}},
 		"a stalled consumer": {func(s *status.Status) {
 			s.Consumers = []backlog.Consumer{
 				{Stream: "BUCKET", Name: "confirm", Pending: 7},

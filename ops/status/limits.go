@@ -23,6 +23,9 @@ const (
 	// difference that a reconciliation did not repair.
 	MaxDeadLetters = 0
 	MaxDrift       = 0
+	// MaxReconcileAge limits the time since the last reconciliation. The sweeper reconciles once a
+	// day, and an hour after an attempt that failed.
+	MaxReconcileAge = 26 * time.Hour
 	// MaxStreamFill limits the fraction of a stream's maximum size that is used. A full stream
 	// refuses new events.
 	MaxStreamFill = 0.9

@@ -20,8 +20,10 @@ type Status struct {
 	// Problems are sentences, one for each problem other than a component that is down.
 	Problems   []string    `json:"problems"`
 	Components []Component `json:"parts"`
-	// Backlog is nil if PostgreSQL cannot be reached.
-	Backlog   *Backlog           `json:"backlog"`
+	// Backlog is nil if PostgreSQL cannot be reached. Leaders then has no elements.
+	Backlog *Backlog `json:"backlog"`
+	// Leaders are the sweeping and the reconciling replica.
+	Leaders   []Leader           `json:"leaders"`
 	Consumers []backlog.Consumer `json:"consumers"`
 	Streams   []backlog.Stream   `json:"streams"`
 	// Queue is nil if MinIO does not run on this machine.
@@ -38,6 +40,17 @@ type Component struct {
 	// Up reports whether the component responded and is healthy. If not, Error is the reason.
 	Up    bool   `json:"up"`
 	Error string `json:"error,omitempty"`
+}
+
+// Leader is the replica that does some work alone.
+type Leader struct {
+	Role string `json:"role"`
+	// Active reports whether a replica has the role now. If not, Holder is the last one if it has
+	// stopped without giving up the role, because it was killed or does not answer, and else empty.
+	Active bool   `json:"active"`
+	Holder string `json:"holder"`
+	// Since is when Holder got the role.
+	Since *time.Time `json:"since"`
 }
 
 // Backlog is the work that is queued in the database. An age is 0 if nothing is queued.
@@ -63,6 +76,8 @@ type Backlog struct {
 	Drift int64 `json:"drift_left"`
 	// ReconciledAt is nil if no reconciliation has run yet.
 	ReconciledAt *time.Time `json:"reconciled_at"`
+	// ReconcileAge is the time since then, or since the installation.
+	ReconcileAge Seconds `json:"reconcile_age_seconds"`
 }
 
 // Queue is MinIO's event queue. It holds the events that MinIO has not sent to NATS yet.

@@ -19,6 +19,7 @@ var limits = map[string]any{
 	"MaxDeletionAge":      status.MaxDeletionAge,
 	"MaxDeadLetters":      status.MaxDeadLetters,
 	"MaxDrift":            status.MaxDrift,
+	"MaxReconcileAge":     status.MaxReconcileAge,
 	"MaxStreamFill":       status.MaxStreamFill,
 	"MaxPendingMessages":  status.MaxPendingMessages,
 	"MaxProviderFailures": status.MaxProviderFailures,

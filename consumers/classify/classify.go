@@ -74,6 +74,9 @@ type Config struct {
 	// attempt; defaults 10 s and 10 minutes. If the provider asks for a delay of its own, that applies
 	// instead, up to MaxDelay.
 	MinDelay, MaxDelay time.Duration
+	// SlowAfter is how long a classification takes before it is recorded as in progress, so that the
+	// sweeper does not publish the document's event again; default 10 s.
+	SlowAfter time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -84,6 +87,7 @@ func (c Config) withDefaults() Config {
 	c.OutageTimeout = cmp.Or(c.OutageTimeout, 40*time.Minute)
 	c.MinDelay = cmp.Or(c.MinDelay, 10*time.Second)
 	c.MaxDelay = cmp.Or(c.MaxDelay, 10*time.Minute)
+	c.SlowAfter = cmp.Or(c.SlowAfter, 10*time.Second)
 	return c
 }
 
@@ -102,6 +106,7 @@ type Classifier struct {
 	// classified quickly although their events said so. If an entry is evicted, the next attempt
 	// detects the same again.
 	needsOCR, notQuick *lru.Cache[uuid.UUID, struct{}]
+	progress           progress
 }
 
 // New returns a Classifier. A user's provider that is not in Config.Providers is treated as
@@ -111,7 +116,7 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 ) (*Classifier, error) {
 	config = config.withDefaults()
 	if config.AIAttempts < 0 || config.OutageTimeout < 0 || config.MinDelay < 0 ||
-		config.MaxDelay < config.MinDelay {
+		config.MaxDelay < config.MinDelay || config.SlowAfter < 0 {
 		return nil, errors.New("classify: a setting is negative, or MaxDelay is below MinDelay")
 	}
 	breakers := make(map[string]*breaker, len(config.Providers))
@@ -136,13 +141,16 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 	}, nil
 }
 
+// handleTimeout is how long one attempt may take.
+const handleTimeout = 10 * time.Minute
+
 // RunnerConfig returns the configuration of a runner that passes documents.uploaded to Handle, in
 // the lanes returned by Lane. The lanes determine which messages are handled in batches.
 func (c *Classifier) RunnerConfig() runner.Config {
 	return runner.Config{
 		Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
 		Batch: 1, Workers: c.workers(),
-		Timeout: 10 * time.Minute,
+		Timeout: handleTimeout,
 		// This is more than AIAttempts, so that failed AI calls alone never lead to a dead letter.
 		MaxAttempts: c.config.AIAttempts + 8,
 	}
@@ -154,7 +162,7 @@ func (c *Classifier) Handle(
 	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) []error {
 	began := time.Now()
-	errs := c.classifyBatch(ctx, batch)
+	errs := c.classifyOnce(ctx, batch)
 	for i, m := range batch {
 		runner.TraceClassify(m.Event, began, errs[i])
 	}

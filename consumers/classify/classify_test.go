@@ -176,6 +176,51 @@ func TestUploadedDocumentIsClassifiedOnce(t *testing.T) {
 	}
 }
 
+// The sweeper may publish the event of a document again that is only delayed. While one event is
+// handled, the other one causes no work.
+func TestDocumentWithTwoEventsIsClassifiedOnce(t *testing.T) {
+	b := setup(t)
+	b.config.SlowAfter = time.Millisecond
+	b.build(t)
+	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
+	b.Exec(`UPDATE documents SET published_at = now() - interval '1 hour'`)
+	overdue := func() bool {
+		found, err := b.DB.UnclassifiedDocuments(t.Context(), time.Minute, uuid.Nil, 10)
+		if err != nil || len(found) != 1 {
+			t.Fatalf("got unclassified documents %v, %v; want one", found, err)
+		}
+		return found[0].Overdue
+	}
+	if !overdue() {
+		t.Error("got that the waiting document is not overdue, want that it is")
+	}
+	asked, answer := make(chan struct{}), make(chan struct{})
+	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
+		close(asked)
+		<-answer
+		return first(r)
+	}
+	done := make(chan error)
+	go func() { done <- b.classify(t, d, 0) }()
+	<-asked
+	if err := b.classify(t, d, 0); err != nil { // the second event
+		t.Error(err)
+	}
+	b.Expect(d.ID, "uploaded")
+	b.Eventually("the slow classification is recorded", func() bool { return !overdue() })
+	close(answer)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	b.Expect(d.ID, "classified")
+	if err := b.classify(t, d, 0); err != nil { // the second event after the first
+		t.Error(err)
+	}
+	if n := len(b.ai.requests); n != 1 {
+		t.Errorf("got %d calls, want 1", n)
+	}
+}
+
 func TestStatusByContent(t *testing.T) {
 	b := setup(t)
 	for _, test := range []struct {

@@ -1,8 +1,10 @@
+-- Restores the schema of version 18. Leases and the times of publications are lost.
 BEGIN;
 
 DROP INDEX dead_letters_by_message;
 ALTER TABLE documents DROP COLUMN published_at;
 
+COMMENT ON COLUMN reconciliation.finished_at IS NULL;
 DELETE FROM reconciliation WHERE finished_at IS NULL;
 ALTER TABLE reconciliation
     DROP COLUMN attempted_at,

@@ -1,0 +1,95 @@
+package classify
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/consumers/runner"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// progress holds the versions of documents that this process is classifying. A version may have two
+// events, because the sweeper publishes an event again that may be lost.
+type progress struct {
+	mu       sync.Mutex
+	versions map[documentVersion]struct{}
+}
+
+type documentVersion struct {
+	id      uuid.UUID
+	version int64
+}
+
+// begin adds the version of a document. It returns false if it is being classified already.
+func (p *progress) begin(v documentVersion) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.versions[v]; ok {
+		return false
+	}
+	if p.versions == nil {
+		p.versions = make(map[documentVersion]struct{})
+	}
+	p.versions[v] = struct{}{}
+	return true
+}
+
+func (p *progress) end(v documentVersion) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.versions, v)
+}
+
+// classifyOnce calls classifyBatch with the messages whose documents are not being classified
+// because of another message. That one is redelivered if it fails, so the others are acknowledged
+// without work.
+func (c *Classifier) classifyOnce(
+	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
+) []error {
+	var begun []runner.Message[schema.DocumentEvent]
+	var indexes []int
+	var ids []uuid.UUID
+	for i, m := range batch {
+		v := documentVersion{m.Event.DocumentID, m.Event.Version}
+		if c.progress.begin(v) {
+			defer c.progress.end(v)
+			begun, indexes, ids = append(begun, m), append(indexes, i), append(ids, v.id)
+		}
+	}
+	errs := make([]error, len(batch))
+	if len(begun) == 0 {
+		return errs
+	}
+	defer c.recordSlow(ctx, ids)()
+	for i, err := range c.classifyBatch(ctx, begun) {
+		errs[indexes[i]] = err
+	}
+	return errs
+}
+
+// recordSlow records that the classification of documents is in progress, unless stop is called
+// before Config.SlowAfter has passed. The sweeper then does not publish their events again.
+func (c *Classifier) recordSlow(ctx context.Context, ids []uuid.UUID) (stop func()) {
+	recorded := make(chan struct{})
+	began := time.Now()
+	timer := time.AfterFunc(c.config.SlowAfter, func() {
+		defer close(recorded)
+		err := c.db.RecordAttempt(ctx, ids, postgres.Attempt{
+			Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: began,
+			Reason: "classification is in progress",
+			NextAt: began.Add(handleTimeout),
+		})
+		if err != nil {
+			c.log.Debug("cannot record attempt", "documents", len(ids), "error", err)
+		}
+	})
+	return func() {
+		if !timer.Stop() {
+			<-recorded
+		}
+	}
+}

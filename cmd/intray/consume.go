@@ -41,10 +41,10 @@ type consumeCommand struct {
 
 // sweepSettings are the intervals of the sweeper. 0 means the default of package sweep.
 type sweepSettings struct {
-	SweepInterval     time.Duration `env:"SWEEP_INTERVAL" placeholder:"10s" help:"Time between two rounds of the sweeper, and between two attempts of a replica to become the active sweeper."`
+	SweepInterval     time.Duration `env:"SWEEP_INTERVAL" placeholder:"10s" help:"Time between two rounds of the sweeper, and, up to 5 s, between two attempts of a replica to become the active sweeper."`
 	SweepGrace        time.Duration `env:"SWEEP_GRACE" placeholder:"10s" help:"Age of an upload URL at which the sweeper first checks whether its file exists."`
 	SweepScanInterval time.Duration `env:"SWEEP_SCAN_INTERVAL" placeholder:"1m" help:"Time between two scans of all pending documents."`
-	PublishAfter      time.Duration `name:"sweep-publish-after" env:"SWEEP_PUBLISH_AFTER" placeholder:"30s" help:"Age at which the sweeper publishes the event of a change that is still unpublished."`
+	PublishAfter      time.Duration `name:"sweep-publish-after" env:"SWEEP_PUBLISH_AFTER" placeholder:"30s" help:"Age at which the sweeper publishes the event of a change that is still unpublished, and again that of a document that is still unclassified."`
 }
 
 // consumerSweep is the name of the sweeper. It has no durable consumer, but is run like one.

@@ -57,6 +57,7 @@ func kinds() []kind {
 		{"damaged queue files", []string{partMinIO}, (*fault).damageQueue},
 		{"everything delivered again", []string{partNATS}, (*fault).redeliverAll},
 		{"poisoned messages", []string{partNATS}, (*fault).poison},
+		{"frozen leader", replicas, (*fault).freezeLeader},
 	}
 	for _, name := range []string{
 		partNATS, partMinIO, partPostgres, partConsume, partConsume2,
@@ -108,6 +109,53 @@ func stop(name string) func(*fault, context.Context) error {
 		thaw()
 		return until(ctx, func() error { return f.parts[name].probe(ctx) })
 	}
+}
+
+// freezeLeader suspends the sweeping replica until the other one sweeps, and for the fault's duration
+// after that.
+func (f *fault) freezeLeader(ctx context.Context) error {
+	leader := func() (name string, err error) {
+		var holder string
+		err = f.db.GetContext(ctx, &holder,
+			`SELECT holder FROM leases WHERE name = 'sweep' AND expires_at > now()`)
+		if err != nil {
+			return "", fmt.Errorf("read the lease of the sweeper: %w", err)
+		}
+		for _, name := range []string{partConsume, partConsume2} {
+			if strings.HasSuffix(holder, fmt.Sprintf(":%d", f.parts[name].pid())) {
+				return name, nil
+			}
+		}
+		return "", fmt.Errorf("no replica is the sweeping one, %s", holder)
+	}
+	var frozen string
+	if err := until(ctx, func() (err error) {
+		frozen, err = leader()
+		return err
+	}); err != nil {
+		return err
+	}
+	pid, err := f.awaitRunning(ctx, frozen)
+	if err != nil {
+		return err
+	}
+	thaw, err := freeze(pid)
+	if err != nil {
+		return fmt.Errorf("stop %s: %w", frozen, err)
+	}
+	defer thaw()
+	if err := until(ctx, func() error {
+		name, err := leader()
+		if err == nil && name == frozen {
+			err = fmt.Errorf("%s still holds the lease of the sweeper", frozen)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	pause(ctx, f.duration)
+	thaw()
+	return until(ctx, func() error { return f.parts[frozen].probe(ctx) })
 }
 
 // restart returns a fault that sends SIGTERM to a part, as an operator does, and waits until its

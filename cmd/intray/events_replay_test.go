@@ -261,6 +261,8 @@ func testReplayToClassify(t *testing.T, s *eventStack) {
 const (
 	// resumedRate is the rate, in events per second, of a replay that is interrupted and resumed.
 	resumedRate = "5"
+	// slowRate is the rate of a replay that is paused after a second process tried to run it.
+	slowRate = "2"
 	// endlessRate is the rate of a replay that must not end before the test interrupts it.
 	endlessRate = "0.1"
 )
@@ -292,7 +294,7 @@ func (s *eventStack) startSlowReplay(
 
 func testReplayPauseAndResume(t *testing.T, s *eventStack) {
 	before := s.dump(t)
-	c, out := s.startSlowReplay(t, "slow", resumedRate)
+	c, out := s.startSlowReplay(t, "slow", slowRate)
 	t.Run("resume while it runs", func(t *testing.T) {
 		s.operator(t, 1, "events", "replay", "resume", "slow")
 	})
@@ -348,7 +350,6 @@ func testReplayCancel(t *testing.T, s *eventStack) {
 }
 
 func testReplayKilled(t *testing.T, s *eventStack) {
-	s.makePending(t, s.aliceDocs[5]) // its events are among the last ones of the replay
 	delivered := s.delivered(t, schema.StreamReplay, "confirm")
 	c, out := s.startSlowReplay(t, "killed", resumedRate)
 	if err := c.Process.Kill(); err != nil {
@@ -370,6 +371,7 @@ func testReplayKilled(t *testing.T, s *eventStack) {
 		s.operator(t, 1, "events", "replay", "--to", "confirm", "--execute", "--reason", "again")
 	})
 	t.Run("is resumed without delivering an event twice", func(t *testing.T) {
+		s.makePending(t, s.aliceDocs[5]) // its events are among the last ones of the replay
 		s.operator(t, 0, "events", "replay", "resume", "killed")
 		r := s.replayStatus(t, "killed")
 		r.expectDone(t, counts{matched: r.Matched, applied: 1, unchanged: r.Matched - 1})

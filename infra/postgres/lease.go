@@ -27,7 +27,7 @@ const (
 	leaseTTL = 20 * time.Second
 	// extensions is how often a lease is extended in this time, and retries how often an extension
 	// that failed is repeated.
-	extensions, retries = 4, 20
+	extensions, retries = 10, 20
 	// maxLeaseTTL limits leaseTTL in all versions. A lease that expires later was acquired by a
 	// database server whose clock was ahead of the current one's, and does not count.
 	maxLeaseTTL = time.Minute

@@ -726,7 +726,7 @@ type Problem struct {
 	// | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
 	// | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
 	// | `internal` | 500 | An unexpected error occurred on the server. Report it with the `X-Request-Id`. |
-	// | `unavailable` | 503 | A server that the API depends on does not respond. Try again later. |
+	// | `unavailable` | 503 | A server that the API depends on does not respond or refuses writes. Try again later. |
 	//
 	//
 	// Examples: not_found
@@ -774,7 +774,7 @@ type Problem struct {
 // | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
 // | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
 // | `internal` | 500 | An unexpected error occurred on the server. Report it with the `X-Request-Id`. |
-// | `unavailable` | 503 | A server that the API depends on does not respond. Try again later. |
+// | `unavailable` | 503 | A server that the API depends on does not respond or refuses writes. Try again later. |
 //
 // Examples: not_found
 type ProblemCode string

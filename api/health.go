@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 )
@@ -17,14 +16,35 @@ func (s *server) GetHealth(
 	return GetHealth200JSONResponse{Status: HealthStatusOk}, nil
 }
 
-// GetReadiness reports whether the API can serve requests. It can if PostgreSQL responds and has
-// the schema version that this program needs. The other dependencies do not affect readiness.
+// notReadyError is the reason why the API cannot serve requests.
+type notReadyError struct {
+	part  string // what is wrong, in a sentence for operators
+	cause error
+}
+
+func (e *notReadyError) Error() string { return "not ready: " + e.cause.Error() }
+func (e *notReadyError) Unwrap() error { return e.cause }
+
+// checkDatabase fails with a notReadyError unless PostgreSQL has the schema version that this
+// program needs and accepts writes.
+func (s *server) checkDatabase(ctx context.Context) error {
+	if err := s.db.CheckSchema(ctx); err != nil {
+		return &notReadyError{"PostgreSQL does not respond.", err}
+	}
+	if err := s.db.Writable(ctx); err != nil {
+		return &notReadyError{"PostgreSQL responds but does not accept writes.", err}
+	}
+	return nil
+}
+
+// GetReadiness reports whether the API can serve requests. It can if PostgreSQL accepts writes and
+// has the schema version that this program needs. The other dependencies do not affect readiness.
 func (s *server) GetReadiness(
 	ctx context.Context, _ GetReadinessRequestObject,
 ) (GetReadinessResponseObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	database := Dependency{Name: "postgres", Check: s.db.CheckSchema}
+	database := Dependency{Name: "postgres", Check: s.checkDatabase}
 	dependencies := append([]Dependency{database}, s.config.Dependencies...)
 	failures := make([]error, len(dependencies))
 	var checks sync.WaitGroup
@@ -33,7 +53,7 @@ func (s *server) GetReadiness(
 	}
 	checks.Wait()
 	if failures[0] != nil {
-		return nil, fmt.Errorf("not ready: %w", failures[0])
+		return nil, failures[0]
 	}
 	states := make(map[string]ReadinessParts, len(dependencies))
 	for i, d := range dependencies {

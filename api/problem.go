@@ -74,6 +74,7 @@ func clientError(err error) *schema.Error {
 	var tooLong *http.MaxBytesError
 	var framework *echo.HTTPError
 	var old *postgres.OutdatedSchemaError
+	var notReady *notReadyError
 	switch {
 	case errors.As(err, &ours) && ours.Code != schema.CodeInternal &&
 		ours.Code != schema.CodeUnavailable:
@@ -89,10 +90,13 @@ func clientError(err error) *schema.Error {
 				`Run "intray migrate up".`, old.Version, old.Required)
 	case errors.Is(err, minio.ErrInaccessible):
 		return errInaccessible
+	case errors.As(err, &notReady):
+		return schema.Errorf(schema.CodeUnavailable, "%s Try again in a few seconds.", notReady.part)
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), schema.CodeOf(err) == schema.CodeUnavailable:
 		return schema.Errorf(schema.CodeUnavailable,
-			"A server that the API depends on does not respond. Try again in a few seconds.")
+			"A server that the API depends on does not respond or refuses writes. "+
+				"Try again in a few seconds.")
 	default:
 		return internalError()
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"time"
 
 	"intray/cmd/internal/cli"
 	"intray/infra/nats"
@@ -41,6 +43,10 @@ func (s serverSettings) connect(
 		c.close()
 		return c, err
 	}
+	if err = checkPooling(ctx, c.db); err != nil {
+		c.close()
+		return c, err
+	}
 	c.conn, err = nats.Connect(ctx, nats.Options{
 		URL: s.NATSURL, User: natsUser, Password: s.NATSPassword, Name: name, Log: c.log,
 	})
@@ -48,6 +54,18 @@ func (s serverSettings) connect(
 		c.close()
 	}
 	return c, err
+}
+
+// checkPooling fails if DATABASE_URL leads to a pooler in a mode that is not supported. If
+// PostgreSQL cannot be reached now, it returns nil, because a server can start before its database.
+// The mode is then checked when the first connection succeeds.
+func checkPooling(ctx context.Context, db *postgres.DB) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := db.Ping(ctx); errors.Is(err, postgres.ErrTransactionPooling) {
+		return err
+	}
+	return nil
 }
 
 // close closes the connections that were opened, and exports the last traces.

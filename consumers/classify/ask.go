@@ -144,7 +144,11 @@ func (c *Classifier) call(
 	if wait := b.allow(began); wait > 0 {
 		return ai.Answer{}, c.postpone(name, wait)
 	}
-	if err := c.count(ctx, owner, name, began); err != nil {
+	err := c.db.Writable(ctx) // otherwise the answer could not be stored
+	if err == nil {
+		err = c.count(ctx, owner, name, began)
+	}
+	if err != nil {
 		b.record(began, began, context.Canceled) // no call was made
 		return ai.Answer{}, err
 	}

@@ -37,9 +37,9 @@ func (h *health) resumed() {
 	h.isPaused = false
 }
 
-// Probe returns nil if both PostgreSQL and MinIO are available.
+// Probe returns nil if PostgreSQL accepts writes and MinIO is available.
 func Probe(ctx context.Context, db *postgres.DB, objects *minio.Objects) error {
-	if err := db.Ping(ctx); err != nil {
+	if err := db.Writable(ctx); err != nil {
 		return err
 	}
 	return objects.Probe(ctx)

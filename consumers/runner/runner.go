@@ -70,7 +70,7 @@ type Config struct {
 	// DrainTimeout is how long Run may take to finish messages in progress after its context is
 	// canceled; default 15 s. Messages that are not finished by then are redelivered later.
 	DrainTimeout time.Duration
-	// Probe returns nil if the dependencies of the handler are available; default db.Ping. A failed
+	// Probe returns nil if the dependencies of the handler are available; default db.Writable. A failed
 	// attempt counts only if Probe returns nil, and after an outage the runner resumes once it does.
 	Probe func(context.Context) error
 }
@@ -122,7 +122,7 @@ func New[T any](
 		return nil, fmt.Errorf("runner of %s: %w", config.Consumer, err)
 	}
 	if config.Probe == nil {
-		config.Probe = db.Ping
+		config.Probe = db.Writable
 	}
 	log = log.With("consumer", config.Consumer)
 	return &Runner[T]{

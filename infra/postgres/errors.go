@@ -17,9 +17,9 @@ import (
 
 // ErrUnavailable means that PostgreSQL did not answer or cannot execute the statement now: the
 // connection was refused or lost, the server is starting or stopping, it rejected the credentials,
-// it has no connection slots, disk or memory left, or a lock or statement timeout expired. The same
-// call may succeed later. If the connection was lost during a commit, the transaction may have been
-// committed.
+// it is a standby or read-only, it has no connection slots, disk or memory left, or a lock or
+// statement timeout expired. The same call may succeed later. If the connection was lost during a
+// commit, the transaction may have been committed.
 var ErrUnavailable = errors.New("postgres is unavailable")
 
 // SQLSTATE codes, https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -30,19 +30,29 @@ const (
 	uniqueViolation       = "23505"
 	insufficientPrivilege = "42501"
 	undefinedTable        = "42P01"
+	cannotConnectNow      = "57P03" // the server is starting or shutting down
 	userDoesNotExist      = "IN401" // defined by the function require_user
 )
 
+// unavailableClasses are the classes of SQLSTATE codes all of which mean that PostgreSQL is
+// unavailable.
+var unavailableClasses = []pqerror.Class{
+	"08", // connection exceptions; poolers also report their own failures with them
+	"28", // invalid credentials
+	"53", // insufficient resources: disk full, out of memory, too many connections
+	"57", // operator intervention: shutdown, crash, statement_timeout, idle_session_timeout, database dropped
+	"58", // system errors: I/O errors
+}
+
+// unavailableCodes are further codes that mean that PostgreSQL is unavailable.
 var unavailableCodes = []pqerror.Code{
+	"25006", // read_only_sql_transaction: a standby, or default_transaction_read_only
 	"25P03", // idle_in_transaction_session_timeout
+	"25P04", // transaction_timeout
 	"55P03", // lock_not_available: lock_timeout
-	"57014", // query_canceled: statement_timeout
-	"57P01", // admin_shutdown
-	"57P02", // crash_shutdown
-	"57P03", // cannot_connect_now
-	"57P05", // idle_session_timeout
 	"3D000", // invalid_catalog_name: the database is not created yet, or is being restored
-	deadlockDetected, serializationFailure,
+	deadlockDetected,
+	serializationFailure, // also a conflict with the recovery of a standby
 }
 
 // wrap adds the operation to an error, and ErrUnavailable if the error means that PostgreSQL is
@@ -67,13 +77,13 @@ func wrap(ctx context.Context, err error, format string, args ...any) error {
 
 // unavailable reports whether err means that PostgreSQL is unavailable.
 func unavailable(err error) bool {
+	if errors.As(err, new(*connectError)) {
+		return true
+	}
 	var e *pq.Error
 	if errors.As(err, &e) {
-		switch e.Code.Class() {
-		case "08", "28", "53", "58": // connections, credentials, resources, I/O errors
-			return true
-		}
-		return slices.Contains(unavailableCodes, e.Code)
+		return slices.Contains(unavailableClasses, e.Code.Class()) ||
+			slices.Contains(unavailableCodes, e.Code)
 	}
 	return errors.Is(err, driver.ErrBadConn) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||

@@ -32,30 +32,42 @@ func (db *DB) ListenDeletions(ctx context.Context) (<-chan struct{}, error) {
 		default: // a value that was not received yet covers this notification too
 		}
 	}
+	go func() {
+		defer close(wake)
+		for ctx.Err() == nil {
+			db.listen(ctx, notify)
+		}
+	}()
+	return wake, nil
+}
+
+// listen calls notify for each notification and after each connection, until ctx is done or the
+// server refuses connections. The connection would keep a server from shutting down.
+func (db *DB) listen(ctx context.Context, notify func()) {
+	refused := db.monitor.refusals()
 	listener := pq.NewListener(db.url, 100*time.Millisecond, 5*time.Second, nil)
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
 		// Listen waits for a connection. It fails only if the listener is closed.
-		_ = listener.Listen(deletionsChannel)
-		notify()
-	}()
-	go func() {
-		defer close(wake)
-		defer func() { <-listening }()
-		defer func() { _ = listener.Close() }()
-		ping := time.NewTicker(listenerPing)
-		defer ping.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-listener.Notify: // receives nil after a reconnection
-				notify()
-			case <-ping.C:
-				go func() { _ = listener.Ping() }() // if the ping fails, the listener reconnects
-			}
+		if listener.Listen(deletionsChannel) == nil {
+			notify()
 		}
 	}()
-	return wake, nil
+	defer func() { <-listening }()
+	defer func() { _ = listener.Close() }()
+	ping := time.NewTicker(listenerPing)
+	defer ping.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-refused:
+			return
+		case <-listener.Notify: // receives nil after a reconnection
+			notify()
+		case <-ping.C:
+			go func() { _ = listener.Ping() }() // if the ping fails, the listener reconnects
+		}
+	}
 }

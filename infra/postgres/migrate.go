@@ -164,23 +164,23 @@ type migrationSession struct {
 func openSession(
 	ctx context.Context, ownerURL string, log *slog.Logger,
 ) (*migrationSession, error) {
-	config, err := parse(ownerURL)
+	a, err := parse(ownerURL)
 	if err != nil {
 		return nil, err
 	}
 	// A process that hangs must not block other migrations forever. Statements have no timeout,
 	// because their duration depends on the size of the tables.
-	config.Runtime["idle_in_transaction_session_timeout"] = "60000"
-	connector, err := pq.NewConnectorConfig(config)
+	connector, err := newConnector(a.config, timeoutDialer{},
+		map[string]time.Duration{"idle_in_transaction_session_timeout": time.Minute})
 	if err != nil {
-		return nil, errUnusableURL
+		return nil, err
 	}
-	s := &migrationSession{log: log}
-	s.pool = sql.OpenDB(pq.ConnectorWithNoticeHandler(connector, func(n *pq.Error) {
+	connector.notice = func(n *pq.Error) {
 		if n.Severity == "NOTICE" && n.Code == "00000" && n.Routine == "exec_stmt_raise" {
 			log.InfoContext(ctx, "migration notice", "notice", n.Message)
 		}
-	}))
+	}
+	s := &migrationSession{log: log, pool: sql.OpenDB(connector)}
 	if s.conn, err = s.pool.Conn(ctx); err == nil {
 		err = s.conn.QueryRowContext(ctx, `SELECT pg_backend_pid()`).Scan(&s.pid)
 	}

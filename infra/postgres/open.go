@@ -12,16 +12,15 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -43,90 +42,59 @@ type Options struct {
 // A DB is a pool of connections with one role. It can be bound to a user. A DB is safe for
 // concurrent use.
 type DB struct {
-	pool *sqlx.DB
-	url  string    // contains the password and must not be logged
-	user uuid.UUID // uuid.Nil if the DB is not bound to a user
+	pool    *sqlx.DB
+	url     string // contains the password and must not be logged
+	monitor *monitor
+	user    uuid.UUID // uuid.Nil if the DB is not bound to a user
 	// statements are the prepared statements by their text. The DBs that ForUser returns share them.
 	statements    *sync.Map
 	creationQueue *creationQueue // shared by the DBs that ForUser returns
+	written       *writeCheck    // shared by the DBs that ForUser returns
 	leaseTTL      time.Duration  // leaseTTL, which tests shorten
 }
 
-// Open returns a DB for a connection string, which is a URL or key=value pairs. It does not
-// connect, so that a process can start before its database; use [DB.Ping] to connect. If the string
-// has no sslmode, TLS is required. Errors do not contain any part of the string, because it may
-// contain a password.
+// Open returns a DB for a connection string, which is a URL or key=value pairs. Both can name
+// several hosts, of which the first one that accepts writes is used. Open does not connect, so that
+// a process can start before its database; use [DB.Ping] to connect. If the string has no sslmode,
+// TLS is required. Errors do not contain any part of the string, because it may contain a password.
+//
+// The caller must call Close. Until then, a connection is opened and closed again every few seconds
+// to find out whether the server is shutting down; see monitor.
 func Open(url string, o Options) (*DB, error) {
-	config, err := parse(url)
+	a, err := parse(url)
 	if err != nil {
 		return nil, err
 	}
-	set := func(name string, d, otherwise time.Duration) {
-		if d == 0 {
-			d = otherwise
-		}
-		config.Runtime[name] = strconv.FormatInt(d.Milliseconds(), 10)
-	}
-	set("lock_timeout", o.LockTimeout, 5*time.Second)
-	set("statement_timeout", o.StatementTimeout, 15*time.Second)
-	set("idle_in_transaction_session_timeout", o.IdleInTransactionTimeout, 10*time.Second)
-	conns := o.MaxConns
-	if conns == 0 {
-		conns = 16
-	}
-	statement := o.StatementTimeout
-	if statement == 0 {
-		statement = 15 * time.Second
-	}
-	pool, err := connect(config, timeoutDialer{readTimeout: statement + answerGrace})
+	statement := cmp.Or(o.StatementTimeout, 15*time.Second)
+	connector, err := newConnector(a.config, timeoutDialer{readTimeout: statement + answerGrace},
+		map[string]time.Duration{
+			"lock_timeout":      cmp.Or(o.LockTimeout, 5*time.Second),
+			"statement_timeout": statement,
+			"idle_in_transaction_session_timeout": cmp.Or(
+				o.IdleInTransactionTimeout, 10*time.Second),
+		})
 	if err != nil {
 		return nil, err
 	}
+	conns := cmp.Or(o.MaxConns, 16)
+	pool := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	pool.SetMaxOpenConns(conns)
-	pool.SetMaxIdleConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	return &DB{
-		pool: pool, url: url, statements: new(sync.Map), creationQueue: new(creationQueue),
+		pool: pool, url: a.text, monitor: startMonitor(connector, pool, conns),
+		statements: new(sync.Map), creationQueue: new(creationQueue), written: newWriteCheck(),
 		leaseTTL: leaseTTL,
 	}, nil
 }
 
-// parse parses a connection string. lib/pq's own error would contain the string with the password.
-func parse(url string) (pq.Config, error) {
-	config, err := pq.NewConfig(url)
-	if err != nil {
-		return pq.Config{}, errors.New("the PostgreSQL connection string is malformed: " +
-			"it has the form postgres://user:password@host:port/database?sslmode=disable, " +
-			"with special characters in the password percent-encoded")
-	}
-	config = config.Clone() // the callers change the Runtime map
-	// With binary parameters a statement takes one round trip. Otherwise lib/pq prepares it first.
-	config.BinaryParameters = true
-	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = 5 * time.Second
-	}
-	if config.FallbackApplicationName == "" {
-		config.FallbackApplicationName = "intray"
-	}
-	return config, nil
-}
-
-// errUnusableURL replaces lib/pq's error, which could contain the connection string.
-var errUnusableURL = errors.New("the PostgreSQL connection string cannot be used")
-
-func connect(config pq.Config, dialer pq.Dialer) (*sqlx.DB, error) {
-	connector, err := pq.NewConnectorConfig(config)
-	if err != nil {
-		return nil, errUnusableURL
-	}
-	connector.Dialer(dialer)
-	return sqlx.NewDb(sql.OpenDB(connector), "postgres"), nil
-}
-
 // Close closes all connections, including those of the DBs that ForUser returned.
-func (db *DB) Close() error { return db.pool.Close() }
+func (db *DB) Close() error {
+	db.monitor.stop()
+	return db.pool.Close()
+}
 
-// Ping verifies that the server answers. It fails with ErrUnavailable.
+// Ping verifies that the server answers. It fails with ErrUnavailable, and with
+// ErrTransactionPooling. A server that answers may still refuse writes; see Writable.
 func (db *DB) Ping(ctx context.Context) error {
 	return wrap(ctx, db.pool.PingContext(ctx), "ping PostgreSQL")
 }

@@ -12,7 +12,7 @@ import (
 // forever, even after the caller's context has ended.
 const answerGrace = 3 * time.Second
 
-// timeoutDialer dials connections whose reads time out after readTimeout.
+// timeoutDialer dials connections whose reads time out after readTimeout, unless it is 0.
 type timeoutDialer struct {
 	net.Dialer
 	readTimeout time.Duration
@@ -35,8 +35,8 @@ func (d timeoutDialer) DialTimeout(
 // DialContext implements pq.DialerContext.
 func (d timeoutDialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	conn, err := d.Dialer.DialContext(ctx, network, address)
-	if err != nil {
-		return nil, err
+	if err != nil || d.readTimeout == 0 {
+		return conn, err
 	}
 	return &timeoutConn{Conn: conn, readTimeout: d.readTimeout}, nil
 }

@@ -2,6 +2,7 @@ package backlog
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -44,7 +45,8 @@ var (
 	reconcileRemaining = describe("reconcile_remaining",
 		"Differences between bucket and database that the last reconciliation did not repair.")
 	dependencyUp = describe("dependency_up",
-		"1 if the consumers can reach the dependency, else 0.", "dependency")
+		"1 if the consumers can use the dependency, else 0. PostgreSQL must accept writes.",
+		"dependency")
 )
 
 const (
@@ -113,19 +115,20 @@ func (m *Metrics) read() []prometheus.Metric {
 	ctx, cancel := context.WithTimeout(context.Background(), readTimeout)
 	defer cancel()
 	var (
-		database                     postgres.Backlog
-		events                       Events
-		storageErr, natsErr, dataErr error
-		reads                        sync.WaitGroup
+		database                               postgres.Backlog
+		events                                 Events
+		storageErr, natsErr, dataErr, writeErr error
+		reads                                  sync.WaitGroup
 	)
 	reads.Go(func() { storageErr = m.storage(ctx) })
 	reads.Go(func() { events, natsErr = ReadEvents(ctx, m.conn) })
 	reads.Go(func() { database, dataErr = m.db.Backlog(ctx) })
+	reads.Go(func() { writeErr = m.db.Writable(ctx) })
 	reads.Wait()
 
 	var r measurement
 	for dependency, err := range map[string]error{
-		"postgres": dataErr, "nats": natsErr, "minio": storageErr,
+		"postgres": errors.Join(dataErr, writeErr), "nats": natsErr, "minio": storageErr,
 	} {
 		r.add(dependencyUp, boolValue(err == nil), dependency)
 		if err != nil {

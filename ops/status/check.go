@@ -111,7 +111,8 @@ func (c Checker) checkStorage(ctx context.Context) error {
 
 func (s *Status) age(t *time.Time) Seconds { return Seconds(backlog.Age(t, s.At).Seconds()) }
 
-// readDatabase sets Backlog, Leaders and Replays.
+// readDatabase sets Backlog, Leaders and Replays. It fails if PostgreSQL cannot be read or refuses
+// writes.
 func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 	b, err := db.Backlog(ctx)
 	if err != nil {
@@ -158,7 +159,10 @@ func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 			s.Replays = append(s.Replays, replay.NewReport(r))
 		}
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return db.Writable(ctx)
 }
 
 // readEvents sets Consumers, Streams and Recent.

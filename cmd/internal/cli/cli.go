@@ -64,7 +64,7 @@ func run(ctx context.Context, name, description string, grammar any) int {
 // exitStatus returns the exit status of a command that failed with err.
 func exitStatus(err error) int {
 	switch {
-	case errors.As(err, new(UsageError)):
+	case errors.As(err, new(UsageError)), errors.Is(err, postgres.ErrTransactionPooling):
 		return exitUsage
 	case errors.Is(err, ErrUnreachable), errors.Is(err, postgres.ErrUnavailable),
 		errors.Is(err, minio.ErrUnavailable), errors.Is(err, nats.ErrUnavailable),

@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// monitorInterval is the longest time between two attempts to open a connection.
+const monitorInterval = 2 * time.Second
+
+// A monitor closes the connections that are not in use when the server is shutting down.
+//
+// After SIGTERM, PostgreSQL refuses new connections but waits for the existing ones to end ("smart
+// shutdown"). Idle connections do not learn about it, so the monitor opens a new connection every
+// few seconds. While the server refuses it with cannot_connect_now, the pool keeps no idle
+// connections, and those in use are closed when they are returned.
+type monitor struct {
+	connector *connector
+	pool      *sqlx.DB
+	maxIdle   int
+	cancel    context.CancelFunc
+	done      chan struct{}
+
+	attempted atomic.Int64 // when the last attempt to connect ended, in Unix nanoseconds
+	refusing  atomic.Bool
+	mu        sync.Mutex
+	refused   chan struct{} // see refusals
+}
+
+// startMonitor starts a monitor, which sets the number of idle connections of the pool. The caller
+// must call stop.
+func startMonitor(c *connector, pool *sqlx.DB, maxIdle int) *monitor {
+	ctx, cancel := context.WithCancel(context.Background())
+	m := &monitor{
+		connector: c, pool: pool, maxIdle: maxIdle, cancel: cancel,
+		done: make(chan struct{}), refused: make(chan struct{}),
+	}
+	pool.SetMaxIdleConns(maxIdle)
+	c.observe = m.observe
+	go m.run(ctx)
+	return m
+}
+
+func (m *monitor) stop() {
+	m.cancel()
+	<-m.done
+}
+
+func (m *monitor) run(ctx context.Context) {
+	defer close(m.done)
+	tick := time.NewTicker(monitorInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			if now.Sub(time.Unix(0, m.attempted.Load())) < monitorInterval/2 {
+				continue
+			}
+			if conn, err := m.connector.Connect(ctx); err == nil {
+				_ = conn.Close()
+			}
+			if m.refusing.Load() {
+				m.announce()
+			}
+		}
+	}
+}
+
+// observe receives the result of each attempt to connect.
+func (m *monitor) observe(err error) {
+	m.attempted.Store(time.Now().UnixNano())
+	switch {
+	case hasCode(err, cannotConnectNow):
+		if !m.refusing.Swap(true) {
+			m.pool.SetMaxIdleConns(0)
+			m.announce()
+		}
+	case err == nil && m.refusing.Swap(false):
+		m.pool.SetMaxIdleConns(m.maxIdle)
+	}
+}
+
+// announce closes the channel that refusals returned.
+func (m *monitor) announce() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	close(m.refused)
+	m.refused = make(chan struct{})
+}
+
+// refusals returns a channel that is closed when the server is found to refuse connections,
+// repeatedly while it does.
+func (m *monitor) refusals() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.refused
+}

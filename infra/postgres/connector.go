@@ -129,7 +129,7 @@ func (s *session) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, e
 }
 
 // writableFor is how long a session that was writable is used without checking it again.
-const writableFor = 10 * time.Second
+const writableFor = 5 * time.Second
 
 // ResetSession implements driver.SessionResetter, which is called when the pool hands a connection
 // out again. It makes the pool close a connection whose server has become read-only, so that the

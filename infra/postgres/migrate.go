@@ -96,7 +96,7 @@ func migrateWith(
 	}
 	defer s.close()
 	if err := s.prepare(ctx, src); err != nil {
-		return wrap(ctx, err, "migrate")
+		return wrap(ctx, migrationError(err), "migrate")
 	}
 	runErr := s.run(ctx, src, run)
 	if runErr == nil {
@@ -135,7 +135,9 @@ func (s *migrationSession) resetAfterFailure(
 // whole text of the migration instead, and not the hint.
 func migrationError(err error) error {
 	var e database.Error
-	if !errors.As(err, &e) {
+	if pointer := (*database.Error)(nil); errors.As(err, &pointer) { // it returns both types
+		e = *pointer
+	} else if !errors.As(err, &e) {
 		return err
 	}
 	var server *pq.Error

@@ -42,7 +42,13 @@ type bundle struct {
 
 func setup(t testing.TB) *bundle {
 	t.Helper()
-	b := &bundle{url: localtest.PostgresMigrated(t, postgrestest.Migrate)}
+	return setupAt(t, localtest.PostgresMigrated(t, postgrestest.Migrate))
+}
+
+// setupAt returns the bundle of a database that was migrated, with its owner's URL.
+func setupAt(t testing.TB, url string) *bundle {
+	t.Helper()
+	b := &bundle{url: url}
 	api, worker := postgrestest.RoleURL(b.url, "api"), postgrestest.RoleURL(b.url, "worker")
 	b.owner, b.api, b.worker = open(t, b.url), open(t, api), open(t, worker)
 	b.raw, b.rawAPI, b.rawWorker = openRaw(t, b.url), openRaw(t, api), openRaw(t, worker)

@@ -134,11 +134,12 @@ func (s *migrationSession) resetAfterFailure(
 // migrationError returns the server's message, detail and hint. golang-migrate's error contains the
 // whole text of the migration instead, and not the hint.
 func migrationError(err error) error {
-	var e database.Error
-	if pointer := (*database.Error)(nil); errors.As(err, &pointer) { // it returns both types
+	var e database.Error // golang-migrate returns some as values and others as pointers
+	if pointer := (*database.Error)(nil); !errors.As(err, &e) {
+		if !errors.As(err, &pointer) {
+			return err
+		}
 		e = *pointer
-	} else if !errors.As(err, &e) {
-		return err
 	}
 	var server *pq.Error
 	if !errors.As(e.OrigErr, &server) {

@@ -23,8 +23,10 @@ func TestMain(m *testing.M) {
 	if url := os.Getenv(leaseHolderURL); url != "" {
 		os.Exit(runLeaseHolder(url))
 	}
-	// localtest waits for the server processes that the tests share. This package starts no process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"))
+	// localtest waits for the server processes that the tests use. This package starts no process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait"),
+		// golang-migrate leaves the goroutine that reads a migration if it cannot begin the migration.
+		goleak.IgnoreAnyFunction("github.com/golang-migrate/migrate/v4.(*Migration).Buffer"))
 }
 
 // bundle is a new database with connections in its three roles, and three users.

@@ -9,6 +9,10 @@ import (
 // readyTimeout bounds how long /readyz waits for PostgreSQL and for each dependency.
 const readyTimeout = 2 * time.Second
 
+// writableFor is how long PostgreSQL is expected to accept writes after it has accepted one, so that
+// frequent requests for /readyz write little.
+const writableFor = time.Second
+
 // GetHealth reports that the process responds.
 func (s *server) GetHealth(
 	context.Context, GetHealthRequestObject,
@@ -31,7 +35,7 @@ func (s *server) checkDatabase(ctx context.Context) error {
 	if err := s.db.CheckSchema(ctx); err != nil {
 		return &notReadyError{"PostgreSQL does not respond.", err}
 	}
-	if err := s.db.Writable(ctx); err != nil {
+	if err := s.db.Writable(ctx, writableFor); err != nil {
 		return &notReadyError{"PostgreSQL responds but does not accept writes.", err}
 	}
 	return nil

@@ -129,6 +129,9 @@ func (c *Classifier) examplesOf(inputs map[uuid.UUID]postgres.ClassifyInput,
 	}
 }
 
+// writableFor is how long PostgreSQL is expected to accept writes after it has accepted one.
+const writableFor = time.Second
+
 // call makes one call to the provider if its circuit breaker and the owner's daily limit allow it.
 func (c *Classifier) call(
 	ctx context.Context, owner uuid.UUID, name string, request ai.Request,
@@ -144,7 +147,7 @@ func (c *Classifier) call(
 	if wait := b.allow(began); wait > 0 {
 		return ai.Answer{}, c.postpone(name, wait)
 	}
-	err := c.db.Writable(ctx) // otherwise the answer could not be stored
+	err := c.db.Writable(ctx, writableFor) // otherwise the answer could not be stored
 	if err == nil {
 		err = c.count(ctx, owner, name, began)
 	}

@@ -39,7 +39,7 @@ func (h *health) resumed() {
 
 // Probe returns nil if PostgreSQL accepts writes and MinIO is available.
 func Probe(ctx context.Context, db *postgres.DB, objects *minio.Objects) error {
-	if err := db.Writable(ctx); err != nil {
+	if err := db.Writable(ctx, 0); err != nil {
 		return err
 	}
 	return objects.Probe(ctx)

@@ -122,7 +122,7 @@ func New[T any](
 		return nil, fmt.Errorf("runner of %s: %w", config.Consumer, err)
 	}
 	if config.Probe == nil {
-		config.Probe = db.Writable
+		config.Probe = func(ctx context.Context) error { return db.Writable(ctx, 0) }
 	}
 	log = log.With("consumer", config.Consumer)
 	return &Runner[T]{

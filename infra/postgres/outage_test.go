@@ -96,8 +96,8 @@ func checkReadOnly(t *testing.T, api, worker *postgres.DB, user uuid.UUID, d sch
 	wantUnavailable(t, "CreateDocument", err)
 	_, err = worker.CountAICall(t.Context(), user, 1, time.Now())
 	wantUnavailable(t, "CountAICall", err)
-	wantUnavailable(t, "Writable of the role worker", worker.Writable(t.Context()))
-	wantUnavailable(t, "Writable of the role api", api.Writable(t.Context()))
+	wantUnavailable(t, "Writable of the role worker", worker.Writable(t.Context(), 0))
+	wantUnavailable(t, "Writable of the role api", api.Writable(t.Context(), 0))
 }
 
 func TestReadOnlyServer(t *testing.T) {
@@ -108,7 +108,7 @@ func TestReadOnlyServer(t *testing.T) {
 	checkReadOnly(t, b.api, b.worker, b.alice, d)
 	configure(t, super, "default_transaction_read_only", "off")
 	for name, db := range map[string]*postgres.DB{"api": b.api, "worker": b.worker, "owner": b.owner} {
-		if err := db.Writable(t.Context()); err != nil {
+		if err := db.Writable(t.Context(), 0); err != nil {
 			t.Errorf("%s: got error %v, want none", name, err)
 		}
 	}
@@ -168,7 +168,7 @@ func TestSQLStates(t *testing.T) {
 		b.raw.MustExec(`DROP TRIGGER IF EXISTS refuse ON write_checks`)
 		b.raw.MustExec(`CREATE TRIGGER refuse BEFORE INSERT ON write_checks
 			FOR EACH ROW EXECUTE FUNCTION refuse('` + state + `')`)
-		err := b.worker.Writable(t.Context())
+		err := b.worker.Writable(t.Context(), 0)
 		if err == nil || errors.Is(err, postgres.ErrUnavailable) != outage {
 			t.Errorf("%s: got error %v, want one that is an outage: %v", state, err, outage)
 		}
@@ -195,11 +195,11 @@ func TestNoConnectionSlots(t *testing.T) {
 	})
 	_, err = worker.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
 	wantUnavailable(t, "Transition", err)
-	wantUnavailable(t, "Writable", worker.Writable(t.Context()))
+	wantUnavailable(t, "Writable", worker.Writable(t.Context(), 0))
 	for _, other := range others {
 		must(t, other.Close())
 	}
-	await(t, "there is a connection slot", func() error { return worker.Writable(t.Context()) })
+	await(t, "there is a connection slot", func() error { return worker.Writable(t.Context(), 0) })
 	_, err = worker.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
 	must(t, err)
 }
@@ -265,9 +265,9 @@ func TestFailover(t *testing.T) {
 	})
 
 	awaitExit(t, primary.Signal(syscall.SIGQUIT))
-	wantUnavailable(t, "without a primary", worker.Writable(t.Context()))
+	wantUnavailable(t, "without a primary", worker.Writable(t.Context(), 0))
 	super.MustExec(`SELECT pg_promote()`)
-	await(t, "the new primary is used", func() error { return worker.Writable(t.Context()) })
+	await(t, "the new primary is used", func() error { return worker.Writable(t.Context(), 0) })
 	_, err = worker.Transition(t.Context(), []uuid.UUID{d.ID}, remove)
 	must(t, err)
 	select {
@@ -290,7 +290,7 @@ func TestDemotedServerIsLeft(t *testing.T) {
 	}
 	before := port()
 	configure(t, openRaw(t, first.SuperuserURL()), "default_transaction_read_only", "on")
-	await(t, "the second server is used", func() error { return worker.Writable(t.Context()) })
+	await(t, "the second server is used", func() error { return worker.Writable(t.Context(), 0) })
 	await(t, "the second server is used for everything", func() error {
 		if port() == before {
 			return errors.New("the first server is used")
@@ -328,9 +328,9 @@ func TestSmartShutdown(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the server has not ended within a minute of SIGTERM")
 	}
-	wantUnavailable(t, "after the shutdown", b.worker.Writable(t.Context()))
+	wantUnavailable(t, "after the shutdown", b.worker.Writable(t.Context(), 0))
 	must(t, server.Start(t.Context()))
-	await(t, "the database can be used", func() error { return b.worker.Writable(t.Context()) })
+	await(t, "the database can be used", func() error { return b.worker.Writable(t.Context(), 0) })
 	select {
 	case <-wake:
 	case <-time.After(time.Minute):

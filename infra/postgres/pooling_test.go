@@ -107,7 +107,7 @@ func TestPoolerInTransactionModeIsRefused(t *testing.T) {
 			t.Cleanup(func() { _ = db.Close() })
 			_, versionErr := postgres.MigrationVersion(t.Context(), owner)
 			for operation, err := range map[string]error{
-				"Ping": db.Ping(t.Context()), "Writable": db.Writable(t.Context()),
+				"Ping": db.Ping(t.Context()), "Writable": db.Writable(t.Context(), 0),
 				"Migrate":          postgres.Migrate(t.Context(), owner, logger()),
 				"MigrationVersion": versionErr,
 				"ProvisionRoles":   postgres.ProvisionRoles(t.Context(), owner, "x", "y"),

@@ -6,27 +6,23 @@ import (
 	"time"
 )
 
-const (
-	// writableTTL is how long Writable relies on the previous success, so that frequent calls write
-	// little.
-	writableTTL = time.Second
-	// fillerBytes is the size of the row that Writable inserts. It takes up a whole page, so
-	// PostgreSQL has to allocate one, which fails if the disk is full.
-	fillerBytes = 8000
-)
+// fillerBytes is the size of the row that Writable inserts. It takes up a whole page, so PostgreSQL
+// has to allocate one, which fails if the disk is full.
+const fillerBytes = 8000
 
-// A writeCheck records when PostgreSQL last accepted a write of Writable.
+// A writeCheck records the last result of Writable.
 type writeCheck struct {
 	running chan struct{} // holds a value while a call of Writable uses at
-	at      time.Time
+	at      time.Time     // when PostgreSQL accepted a write, or zero if the last write failed
 }
 
 func newWriteCheck() *writeCheck { return &writeCheck{running: make(chan struct{}, 1)} }
 
 // Writable returns nil if PostgreSQL accepts writes, and ErrUnavailable if it does not answer or
 // refuses them: it is a standby or read-only, or its disk is full. Writable inserts a row and rolls
-// back, or returns nil if it has done so within the last second.
-func (db *DB) Writable(ctx context.Context) error {
+// back. If it has succeeded within maxAge, and not failed since, it returns nil instead, so that
+// frequent calls write little.
+func (db *DB) Writable(ctx context.Context, maxAge time.Duration) error {
 	const operation = "check that PostgreSQL accepts writes"
 	c := db.written
 	select {
@@ -35,12 +31,12 @@ func (db *DB) Writable(ctx context.Context) error {
 	case <-ctx.Done():
 		return wrap(ctx, ctx.Err(), operation)
 	}
-	if time.Since(c.at) < writableTTL {
+	if time.Since(c.at) < maxAge {
 		return nil
 	}
 	err := db.tryWrite(ctx)
-	if err == nil {
-		c.at = time.Now()
+	if c.at = time.Now(); err != nil {
+		c.at = time.Time{}
 	}
 	return wrap(ctx, err, operation)
 }

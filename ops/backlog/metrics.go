@@ -123,7 +123,7 @@ func (m *Metrics) read() []prometheus.Metric {
 	reads.Go(func() { storageErr = m.storage(ctx) })
 	reads.Go(func() { events, natsErr = ReadEvents(ctx, m.conn) })
 	reads.Go(func() { database, dataErr = m.db.Backlog(ctx) })
-	reads.Go(func() { writeErr = m.db.Writable(ctx) })
+	reads.Go(func() { writeErr = m.db.Writable(ctx, 0) })
 	reads.Wait()
 
 	var r measurement

@@ -162,7 +162,7 @@ func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 	if err != nil {
 		return err
 	}
-	return db.Writable(ctx)
+	return db.Writable(ctx, 0)
 }
 
 // readEvents sets Consumers, Streams and Recent.

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/url"
 	"strings"
@@ -24,8 +25,8 @@ var errMalformedURL = errors.New("the PostgreSQL connection string is malformed:
 	"with special characters in the password percent-encoded, " +
 	"and several hosts separated by commas (host1:port1,host2:port2)")
 
-// connectTimeout is the default of connect_timeout, in seconds.
-const connectTimeout = "5"
+// connectTimeout is the default of connect_timeout.
+const connectTimeout = 5 * time.Second
 
 // parse parses a connection string, which is a URL or key=value pairs. In contrast to lib/pq, it
 // accepts several hosts in a URL. If there are several, only a host that accepts writes is used,
@@ -42,14 +43,17 @@ func parse(text string) (address, error) {
 	if len(a.config.Multi) > 0 && a.config.TargetSessionAttrs == "" {
 		a.set("target_session_attrs", string(pq.TargetSessionAttrsReadWrite))
 	}
-	if a.config.ConnectTimeout < time.Second {
-		a.set("connect_timeout", connectTimeout)
+	if a.config.ConnectTimeout <= 0 {
+		a.set("connect_timeout", fmt.Sprint(connectTimeout.Seconds()))
 	}
 	if a.config.FallbackApplicationName == "" {
 		a.set("fallback_application_name", "intray")
 	}
 	if a.config, err = pq.NewConfig(a.text); err != nil {
 		return address{}, errMalformedURL
+	}
+	if a.config.ConnectTimeout <= 0 { // the string disables it explicitly
+		a.config.ConnectTimeout = connectTimeout
 	}
 	// With binary parameters a statement takes one round trip. Otherwise lib/pq prepares it first.
 	a.config.BinaryParameters = true
@@ -78,8 +82,9 @@ func expandHosts(text string) (string, error) {
 	if !isURL(text) {
 		return text, nil
 	}
+	text, _, _ = strings.Cut(text, "#") // a fragment has no meaning
 	scheme, rest, _ := strings.Cut(text, "://")
-	end := strings.IndexAny(rest, "/?#")
+	end := strings.IndexAny(rest, "/?")
 	if end < 0 {
 		end = len(rest)
 	}
@@ -92,6 +97,7 @@ func expandHosts(text string) (string, error) {
 		return text, nil
 	}
 	var hosts, ports []string
+	anyPort := false
 	for item := range strings.SplitSeq(list, ",") {
 		host, port := item, "5432"
 		if strings.Contains(strings.TrimPrefix(item, "["), ":") && !strings.HasSuffix(item, "]") {
@@ -99,11 +105,15 @@ func expandHosts(text string) (string, error) {
 			if host, port, err = net.SplitHostPort(item); err != nil {
 				return "", err
 			}
+			anyPort = true
 		}
 		hosts = append(hosts, strings.Trim(host, "[]"))
 		ports = append(ports, port)
 	}
-	parameters := url.Values{"host": {strings.Join(hosts, ",")}, "port": {strings.Join(ports, ",")}}
+	parameters := url.Values{"host": {strings.Join(hosts, ",")}}
+	if anyPort { // otherwise the query may contain the ports
+		parameters.Set("port", strings.Join(ports, ","))
+	}
 	path, query, hasQuery := strings.Cut(path, "?")
 	if hasQuery {
 		query = "&" + query

@@ -48,6 +48,9 @@ func kinds() []kind {
 		{"graceful restart of minio under load", []string{partMinIO}, (*fault).restartMinIO},
 		{"graceful restart of consume", []string{partConsume}, restart(partConsume)},
 		{"connection to postgres cut at commit", []string{partPostgres, partConsume2}, (*fault).cutCommits},
+		{"read-only postgres", []string{partPostgres}, (*fault).readOnly},
+		// A replica that is stopped would keep its connections.
+		{"smart shutdown of postgres", append(replicas, partPostgres), (*fault).smartShutdown},
 		{"streams full", []string{partNATS}, (*fault).fillStreams},
 		{"disk of the streams full", []string{partNATS}, (*fault).fillDisk},
 		{"quota lowered below what is used", []string{"quota"}, (*fault).lowerQuota},

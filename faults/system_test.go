@@ -123,8 +123,9 @@ func (s *system) connect() {
 			s.t.Fatal(err)
 		}
 	}
-	var err error
-	s.db, err = sqlx.Open("postgres", s.stack.Postgres)
+	address, err := writable(s.stack.Postgres)
+	must(err)
+	s.db, err = sqlx.Open("postgres", address)
 	must(err)
 	s.db.SetMaxOpenConns(4)
 	s.t.Cleanup(func() { _ = s.db.Close() })

@@ -40,7 +40,7 @@ var unavailableClasses = []pqerror.Class{
 	"08", // connection exceptions; poolers also report their own failures with them
 	"28", // invalid credentials
 	"53", // insufficient resources: disk full, out of memory, too many connections
-	"57", // operator intervention: shutdown, crash, statement_timeout, idle_session_timeout, database dropped
+	"57", // operator intervention: shutdown, crash, dropped database, statement and idle timeouts
 	"58", // system errors: I/O errors
 }
 

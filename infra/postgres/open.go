@@ -28,7 +28,7 @@ import (
 // Options limit the resources that a process uses. A zero value means the default.
 type Options struct {
 	// MaxConns is the largest number of connections in the pool, 16 by default. ListenDeletions uses
-	// one outside of the pool.
+	// one outside of the pool, and the monitor one for a moment every few seconds.
 	MaxConns int
 	// LockTimeout is the longest time that a statement waits for a lock, 5 s by default.
 	LockTimeout time.Duration

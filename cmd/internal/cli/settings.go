@@ -24,7 +24,7 @@ func (s LogSettings) Logger(part string) *slog.Logger {
 
 // DatabaseSettings locate PostgreSQL. Each server has a database role of its own.
 type DatabaseSettings struct {
-	DatabaseURL string `env:"DATABASE_URL" secret:"" required:"" placeholder:"URL" help:"URL of the database: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=MODE. The role is api for the API, worker for the consumers, and the owner for all other commands."`
+	DatabaseURL string `env:"DATABASE_URL" secret:"" required:"" placeholder:"URL" help:"URL of the database: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=MODE. Separate several hosts with commas; the one that accepts writes is used. The role is api for the API, worker for the consumers, and the owner for all other commands."`
 }
 
 // NATSSettings locate NATS. Each server has a NATS user of its own.

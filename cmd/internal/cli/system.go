@@ -24,7 +24,7 @@ type DataFlags struct {
 // OwnerFlags select the database that an operator's command connects to as the owner.
 type OwnerFlags struct {
 	DataFlags
-	DatabaseURL string `group:"System (instead of --data):" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"URL of the database with its owner as the role: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=MODE."`
+	DatabaseURL string `group:"System (instead of --data):" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"URL of the database with its owner as the role: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=MODE. Separate several hosts with commas; the one that accepts writes is used."`
 }
 
 // OperatorFlags select the system that an operator's command works on.

@@ -9,8 +9,12 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// monitorInterval is the longest time between two attempts to open a connection.
-const monitorInterval = 2 * time.Second
+const (
+	// monitorInterval is the longest time between two attempts to open a connection.
+	monitorInterval = 2 * time.Second
+	// stopTimeout is how long stop waits for an attempt that is in progress.
+	stopTimeout = time.Second
+)
 
 // A monitor closes the connections that are not in use when the server is shutting down.
 //
@@ -45,9 +49,14 @@ func startMonitor(c *connector, pool *sqlx.DB, maxIdle int) *monitor {
 	return m
 }
 
+// stop stops the monitor. It does not wait long for a server that hangs; the monitor then ends when
+// its attempt to connect times out.
 func (m *monitor) stop() {
 	m.cancel()
-	<-m.done
+	select {
+	case <-m.done:
+	case <-time.After(stopTimeout):
+	}
 }
 
 func (m *monitor) run(ctx context.Context) {

@@ -61,6 +61,7 @@ func kinds() []kind {
 		{"everything delivered again", []string{partNATS}, (*fault).redeliverAll},
 		{"poisoned messages", []string{partNATS}, (*fault).poison},
 		{"frozen leader", replicas, (*fault).freezeLeader},
+		{"damaged objects", append(replicas, partMinIO), (*fault).damageObjects},
 	}
 	for _, name := range []string{
 		partNATS, partMinIO, partPostgres, partConsume, partConsume2,

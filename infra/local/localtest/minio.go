@@ -2,6 +2,7 @@ package localtest
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -50,14 +51,25 @@ func DamageObject(drive, bucket, key string) (restore func(), err error) {
 		return nil, err
 	}
 	damaged := []byte("damaged")
-	if err := os.WriteFile(path, damaged, 0o600); err != nil {
+	if err := overwrite(path, damaged); err != nil {
 		return nil, err
 	}
 	return func() {
 		if found, err := os.ReadFile(path); err == nil && bytes.Equal(found, damaged) {
-			_ = os.WriteFile(path, content, 0o600)
+			_ = overwrite(path, content)
 		}
 	}, nil
+}
+
+// overwrite replaces the content of a file. It does not create the file, because MinIO may have
+// deleted it in the meantime.
+func overwrite(path string, content []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content)
+	return errors.Join(err, f.Close())
 }
 
 // MinIO returns the shared MinIO server with a new bucket, which is deleted with all its objects

@@ -224,7 +224,8 @@ func (r *run) compare(ctx context.Context) error {
 }
 
 // mayBeUnchecked reports whether the pair is a pending document without a listed object. A listing
-// leaves out objects that MinIO cannot read, so only a HEAD shows whether the document is Unchecked.
+// leaves out objects that MinIO cannot read, so only a HEAD shows whether the document is
+// Unchecked.
 func mayBeUnchecked(p pair) bool {
 	return p.object == nil && p.document.Status == schema.StatusPending
 }

@@ -31,7 +31,8 @@ func newPostponements() *postponements {
 }
 
 // due reports whether the postponement of a message is due to be recorded, at most once per
-// recordInterval: while an AI provider is down, thousands of messages are postponed again and again.
+// recordInterval: while an AI provider is down, thousands of messages are postponed again and
+// again.
 func (p *postponements) due(sequence uint64, now time.Time) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

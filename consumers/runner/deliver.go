@@ -70,8 +70,8 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery) error {
 	return outage
 }
 
-// drainable returns a context that ends after Config.Timeout. After ctx is canceled, it continues for
-// up to Config.DrainTimeout.
+// drainable returns a context that ends after Config.Timeout. After ctx is canceled, it continues
+// for up to Config.DrainTimeout.
 func (r *Runner[T]) drainable(ctx context.Context) (context.Context, context.CancelFunc) {
 	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
 	stop := context.AfterFunc(ctx, func() {

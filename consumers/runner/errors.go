@@ -47,7 +47,8 @@ func (e *retryError) Unwrap() error { return e.cause }
 // again. An error about one object while MinIO serves others is minio.ErrInaccessible and not an
 // outage.
 func Outage(err error) bool {
-	return errors.As(err, new(*outageError)) || errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||
+	return errors.As(err, new(*outageError)) ||
+		errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||
 		errors.Is(err, nats.ErrUnavailable) || errors.Is(err, context.Canceled)
 }
 

@@ -2,9 +2,9 @@ package runner
 
 import "context"
 
-// InHalves calls do with all keys. If that fails, it calls do with each half of them, recursively, so
-// that one key cannot make the others fail. The errors of individual keys are stored in failed. An
-// outage is returned.
+// InHalves calls do with all keys. If that fails, it calls do with each half of them, recursively,
+// so that one key cannot make the others fail. The errors of individual keys are stored in failed.
+// An outage is returned.
 func InHalves(
 	ctx context.Context, keys []string, do func(context.Context, []string) error,
 	failed map[string]error,

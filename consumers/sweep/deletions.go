@@ -46,8 +46,8 @@ const (
 
 // Drain carries out all deletions that are due, deletes their documents, and returns the number of
 // finished deletions. A deletion that fails for its object alone is postponed and does not block
-// others. If a dependency is unavailable Drain returns an error immediately, and the remaining deletions stay
-// due.
+// others. If a dependency is unavailable Drain returns an error immediately, and the remaining
+// deletions stay due.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 	now := time.Now() // deletions that are postponed below are not due at this time
 	for ctx.Err() == nil {

@@ -31,8 +31,8 @@ const (
 )
 
 // pending checks the pending documents that are due. It confirms those whose object exists and
-// expires those without an object whose URL is older than schema.ExpireAfter. Documents whose object
-// cannot be checked have a schedule of their own (unchecked.go).
+// expires those without an object whose URL is older than schema.ExpireAfter. Documents whose
+// object cannot be checked have a schedule of their own (unchecked.go).
 //
 // Each round reads the newest documents, according to the time in their ids. Once per ScanInterval
 // it reads all pending documents, because older ones may have a new URL.
@@ -90,8 +90,9 @@ func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 	return slices.ContainsFunc(checkAges, func(t time.Duration) bool { return before < t && age >= t })
 }
 
-// confirmOrExpire confirms the uploads whose object exists. Of the others, it expires those whose URL
-// is older than schema.ExpireAfter, and counts an attempt for those whose object cannot be checked.
+// confirmOrExpire confirms the uploads whose object exists. Of the others, it expires those whose
+// URL is older than schema.ExpireAfter, and counts an attempt for those whose object cannot be
+// checked.
 func (s *Sweeper) confirmOrExpire(
 	ctx context.Context, uploads []postgres.UncheckedUpload, now time.Time,
 ) error {

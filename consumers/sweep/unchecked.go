@@ -11,8 +11,8 @@ import (
 	"intray/schema"
 )
 
-// Attempts to check the object of a pending document fail if MinIO cannot read this object, although
-// it serves others. The numbers are those of the runner for an event of the upload.
+// Attempts to check the object of a pending document fail if MinIO cannot read this object,
+// although it serves others. The numbers are those of the runner for an event of the upload.
 const (
 	// maxChecks is the number of failed attempts after which the document becomes a dead letter.
 	maxChecks = 8
@@ -40,10 +40,10 @@ func (s *Sweeper) unchecked(ctx context.Context, now time.Time) error {
 	return ctx.Err()
 }
 
-// countAttempt records a failed attempt to check the object of a pending document. The document keeps
-// its status and its object, and never expires. After maxChecks attempts it becomes a dead letter,
-// with an event as MinIO would have sent it, so that retrying the dead letter confirms the document
-// once its object can be read again.
+// countAttempt records a failed attempt to check the object of a pending document. The document
+// keeps its status and its object, and never expires. After maxChecks attempts it becomes a dead
+// letter, with an event as MinIO would have sent it, so that retrying the dead letter confirms the
+// document once its object can be read again.
 func (s *Sweeper) countAttempt(
 	ctx context.Context, u postgres.UncheckedUpload, cause error, now time.Time,
 ) error {

@@ -132,7 +132,8 @@ func TestDocumentThatCannotBeChangedDelaysNoOther(t *testing.T) {
 	b.round(t, time.Now())
 	b.Expect(sound.ID, "uploaded")
 	b.Expect(refused.ID, "pending")
-	if n := b.Count(`SELECT attempts FROM unchecked_uploads WHERE document_id = $1`, refused.ID); n != 1 {
+	const attempts = `SELECT attempts FROM unchecked_uploads WHERE document_id = $1`
+	if n := b.Count(attempts, refused.ID); n != 1 {
 		t.Errorf("got %d attempts, want 1", n)
 	}
 }
@@ -247,8 +248,8 @@ func (o *scriptedObjects) Stat(_ context.Context, key string) (schema.Object, er
 	return schema.Object{Key: key, Size: int64(len(o.content)), ETag: "e"}, nil
 }
 
-// TestPendingDocumentProperties drives the sweeper's checks of one pending document, whose event was
-// lost, with damage, healing, outages and operators in any order.
+// TestPendingDocumentProperties drives the sweeper's checks of one pending document, whose event
+// was lost, with damage, healing, outages and operators in any order.
 func TestPendingDocumentProperties(t *testing.T) {
 	b := setup(t)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -274,7 +275,8 @@ func TestPendingDocumentProperties(t *testing.T) {
 			}
 			after := b.Status(d.ID)
 			switch {
-			case objects.unavailable && (attempts() != before || b.deadLetters() != letters || after != status):
+			case objects.unavailable &&
+				(attempts() != before || b.deadLetters() != letters || after != status):
 				rt.Fatalf("got %d attempts and %s during an outage, want %d and %s",
 					attempts(), after, before, status)
 			case letters > 0 && after != status:

@@ -25,9 +25,9 @@ const (
 )
 
 // uploads aborts the multipart uploads whose documents no longer need an object. It uses the upload
-// ids that were stored when the uploads began. An abort that fails for its object alone is postponed
-// and does not block others. If a dependency is unavailable uploads returns an error immediately, and the
-// remaining aborts stay due.
+// ids that were stored when the uploads began. An abort that fails for its object alone is
+// postponed and does not block others. If a dependency is unavailable uploads returns an error
+// immediately, and the remaining aborts stay due.
 //
 // This step runs before the deletions, because an upload that is completed after its document's
 // object was deleted would create another object.

@@ -16,8 +16,8 @@ import (
 
 // Objects stats, reads, lists and deletes the objects of one bucket with the confirm or the worker
 // key. It is safe for concurrent use. Its errors wrap ErrNotExist, ErrChanged or ErrUnavailable
-// where one of them applies, or ErrInaccessible if requests about one key fail although MinIO serves
-// others.
+// where one of them applies, or ErrInaccessible if requests about one key fail although MinIO
+// serves others.
 type Objects struct {
 	core      miniogo.Core
 	transport *http.Transport

@@ -233,9 +233,9 @@ func expectKind(t *testing.T, call string, err, want error) {
 	}
 }
 
-// cutAfter listens on a new address and forwards a number of connections to endpoint, but closes each
-// after n bytes of the response. It closes all later ones immediately. Requests are signed for the
-// new address and have it as their Host, so MinIO accepts them.
+// cutAfter listens on a new address and forwards a number of connections to endpoint, but closes
+// each after n bytes of the response. It closes all later ones immediately. Requests are signed for
+// the new address and have it as their Host, so MinIO accepts them.
 func cutAfter(t *testing.T, endpoint string, n, connections int64) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -21,9 +21,9 @@ const (
 // the operation and the key.
 //
 // If the request fails for another reason than ErrNotExist or ErrChanged, request probes MinIO: if
-// it serves other requests, the failure concerns this object alone and is ErrInaccessible, otherwise
-// it is an outage and ErrUnavailable. The request is repeated once in between, because MinIO may
-// have been restarted between the request and the probe.
+// it serves other requests, the failure concerns this object alone and is ErrInaccessible,
+// otherwise it is an outage and ErrUnavailable. The request is repeated once in between, because
+// MinIO may have been restarted between the request and the probe.
 func (o *Objects) request(ctx context.Context, op, key string, send func() error) error {
 	err := send()
 	if err == nil {
@@ -54,8 +54,8 @@ func (o *Objects) judge(ctx context.Context, op, key string, err error) error {
 	}
 }
 
-// Probe returns nil if MinIO serves requests: it lists objects for this client's key, and its health
-// check reports that enough drives are online. Otherwise it returns an error that wraps
+// Probe returns nil if MinIO serves requests: it lists objects for this client's key, and its
+// health check reports that enough drives are online. Otherwise it returns an error that wraps
 // ErrUnavailable, or context.Canceled. Concurrent calls share one probe.
 func (o *Objects) Probe(ctx context.Context) error {
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {

@@ -123,19 +123,23 @@ func TestProbeDecidesWhetherAFailureIsAnOutage(t *testing.T) {
 	isHealth := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/minio/health/") }
 	isList := func(r *http.Request) bool { return r.URL.Query().Has("list-type") }
 	isObject := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, key) }
+	never := func(*http.Request) bool { return false }
 	for name, test := range map[string]struct {
-		fails func(*http.Request) bool
-		want  error
+		object bool                     // whether requests for the object fail
+		probe  func(*http.Request) bool // whether a request of the probe fails
+		want   error
 	}{
-		"only the object fails":            {isObject, minio.ErrInaccessible},
-		"the health check fails as well":   {func(r *http.Request) bool { return isObject(r) || isHealth(r) }, minio.ErrUnavailable},
-		"the listing fails as well":        {func(r *http.Request) bool { return isObject(r) || isList(r) }, minio.ErrUnavailable},
-		"everything fails":                 {func(*http.Request) bool { return true }, minio.ErrUnavailable},
-		"only the probe would have failed": {func(r *http.Request) bool { return isList(r) || isHealth(r) }, nil},
+		"only the object fails":            {true, never, minio.ErrInaccessible},
+		"the health check fails as well":   {true, isHealth, minio.ErrUnavailable},
+		"the listing fails as well":        {true, isList, minio.ErrUnavailable},
+		"only the probe would have failed": {false, isList, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			objects, err := minio.NewObjects(minio.Config{
-				Endpoint: failingServer(t, s.Endpoint, test.fails), Bucket: s.Bucket, Key: s.Keys.Worker,
+				Endpoint: failingServer(t, s.Endpoint, func(r *http.Request) bool {
+					return test.object && isObject(r) || test.probe(r)
+				}),
+				Bucket: s.Bucket, Key: s.Keys.Worker,
 			})
 			if err != nil {
 				t.Fatal(err)

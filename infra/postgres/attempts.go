@@ -59,8 +59,8 @@ func storableReason(reason string) string {
 	return reason
 }
 
-// A Message identifies a message of a stream. The sequence alone is not enough, because a stream that
-// is deleted and created again numbers its messages from 1.
+// A Message identifies a message of a stream. The sequence alone is not enough, because a stream
+// that is deleted and created again numbers its messages from 1.
 type Message struct {
 	Sequence uint64
 	StoredAt time.Time // when the stream stored it
@@ -78,7 +78,8 @@ func (db *DB) FailedAttempts(
 	}
 	const operation = "read the failed attempts of %s"
 	query, err := db.prepare(ctx, `
-		SELECT a.sequence, a.attempts FROM unnest($3::bigint[], $4::timestamptz[]) AS m (sequence, stored_at)
+		SELECT a.sequence, a.attempts
+		FROM unnest($3::bigint[], $4::timestamptz[]) AS m (sequence, stored_at)
 		JOIN message_attempts AS a ON a.stream = $1 AND a.consumer = $2
 			AND a.sequence = m.sequence AND a.stored_at = m.stored_at`)
 	if err != nil {

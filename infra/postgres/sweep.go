@@ -21,8 +21,8 @@ const (
 )
 
 // PendingDocuments returns up to limit pending documents whose last URL was issued before the time,
-// ordered by id, starting after the given id. It leaves out those that UncheckedUploads returns when
-// they are due.
+// ordered by id, starting after the given id. It leaves out those that UncheckedUploads returns
+// when they are due.
 func (db *DB) PendingDocuments(
 	ctx context.Context, before time.Time, after uuid.UUID, limit int,
 ) ([]schema.Document, error) {
@@ -122,8 +122,9 @@ func (db *DB) MarkUnpublished(
 }
 
 // PurgeExpired deletes documents that were rejected or expired 24 hours ago, tombstones of objects
-// that were deleted 30 days ago, and attempts and their numbers that are 30 days old. It keeps documents that are
-// unpublished or whose object is not deleted yet. It returns the number of deleted rows.
+// that were deleted 30 days ago, and attempts and their numbers that are 30 days old. It keeps
+// documents that are unpublished or whose object is not deleted yet. It returns the number of
+// deleted rows.
 func (db *DB) PurgeExpired(ctx context.Context, now time.Time) (int64, error) {
 	// The planner could convert IN, or NOT EXISTS without OFFSET, to a join and scan the whole table
 	// for each batch. It looks the rows up by the index if there is an array, or a subquery with

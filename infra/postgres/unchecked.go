@@ -21,9 +21,9 @@ type UncheckedUpload struct {
 // letter has been dropped.
 const deadLetterRetry = time.Hour
 
-// UncheckedUploads returns up to limit pending documents whose object could not be checked and whose
-// next attempt is due. It leaves out documents that have a dead letter of the consumer confirm, and
-// deletes the records of documents that are no longer pending.
+// UncheckedUploads returns up to limit pending documents whose object could not be checked and
+// whose next attempt is due. It leaves out documents that have a dead letter of the consumer
+// confirm, and deletes the records of documents that are no longer pending.
 func (db *DB) UncheckedUploads(
 	ctx context.Context, now time.Time, limit int,
 ) (due []UncheckedUpload, err error) {

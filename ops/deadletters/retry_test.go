@@ -78,8 +78,8 @@ func TestRetry(t *testing.T) {
 	})
 }
 
-// TestRetryOfADamagedUpload retries the dead letters of two documents whose objects were damaged. The
-// event of one of them was lost, so the sweeper generated its dead letter.
+// TestRetryOfADamagedUpload retries the dead letters of two documents whose objects were damaged.
+// The event of one of them was lost, so the sweeper generated its dead letter.
 func TestRetryOfADamagedUpload(t *testing.T) {
 	b := consumertest.New(t)
 	delivered, lost := b.Document(b.Alice, 3), b.Document(b.Alice, 3)

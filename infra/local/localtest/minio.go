@@ -27,8 +27,8 @@ type MinIOServer struct {
 	drive string // the folder that is its only drive
 }
 
-// MinIODrive returns the folder in the data folder of a stack, or of a test run, that is MinIO's only
-// drive.
+// MinIODrive returns the folder in the data folder of a stack, or of a test run, that is MinIO's
+// only drive.
 func MinIODrive(data string) string { return filepath.Join(data, "minio", "data") }
 
 // Damage damages the object at key, as a failing drive does: MinIO answers requests for it with
@@ -42,8 +42,8 @@ func (m MinIOServer) Damage(t testing.TB, key string) (restore func()) {
 	return restore
 }
 
-// DamageObject damages the object at key of a bucket on a drive of MinIO. restore undoes that, unless
-// the object has been deleted or replaced.
+// DamageObject damages the object at key of a bucket on a drive of MinIO. restore undoes that,
+// unless the object has been deleted or replaced.
 func DamageObject(drive, bucket, key string) (restore func(), err error) {
 	path := filepath.Join(drive, bucket, filepath.FromSlash(key), "xl.meta")
 	content, err := os.ReadFile(path)

@@ -1,17 +1,22 @@
 package classify_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/uuid"
 
+	"intray/consumers/classify"
 	"intray/consumers/classify/builtin"
+	"intray/consumers/consumertest"
 	"intray/consumers/runner"
 	"intray/infra/ai"
+	"intray/infra/minio"
 	"intray/schema"
 )
 
@@ -163,6 +168,43 @@ func TestFailingMessageInABatch(t *testing.T) {
 		t.Errorf("large document alone: got %v, want no error", err)
 	}
 	b.Expect(large.ID, "classified")
+}
+
+// hangingObjects is an object storage that does not return one object.
+type hangingObjects struct {
+	classify.Objects
+	key string
+}
+
+func (h hangingObjects) Get(
+	ctx context.Context, key, etag string,
+) (io.ReadCloser, schema.Object, error) {
+	if key == h.key {
+		<-ctx.Done()
+		return nil, schema.Object{}, fmt.Errorf("%w: %w", minio.ErrUnavailable, ctx.Err())
+	}
+	return h.Objects.Get(ctx, key, etag)
+}
+
+// The other documents of a batch do not wait for an object that storage does not return.
+func TestHangingObjectInABatch(t *testing.T) {
+	b := setupBuiltin(t)
+	hanging, other := b.Uploaded(b.Alice, "hanging"), b.Uploaded(b.Alice, "other")
+	objects := hangingObjects{b.Objects, hanging.ObjectKey}
+	var err error
+	b.classifier, err = classify.New(
+		b.DB, objects, b.extractor, b.Publisher, b.config, consumertest.Discard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	errs := b.handle(t, hanging, other)
+	if !runner.Postponed(errs[0]) || errs[1] != nil {
+		t.Errorf("got %v, want a postponement and no error", errs)
+	}
+	b.Expect(other.ID, "classified")
+	if lane := b.classifier.Lane(t.Context(), hanging.Event()); lane.Batch > 1 {
+		t.Errorf("got lane %+v after the postponement, want one without batches", lane)
+	}
 }
 
 func TestOnlySmallTextsOfTheBuiltinProviderAreHandledInBatches(t *testing.T) {

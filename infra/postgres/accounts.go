@@ -213,8 +213,8 @@ func (db *DB) removeUserDocuments(
 // true. The email address can then be used again.
 func (db *DB) RemoveUser(ctx context.Context, id uuid.UUID) (removed bool, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		// A transaction that stores a document locks the quota and then, for the foreign key, the user.
-		// With both rows locked, no document can be added.
+		// A transaction that stores a document locks the user, for the foreign key, and one that charges
+		// it locks the quota. With both rows locked, no document can be added or charged.
 		for _, lock := range []string{
 			`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`,
 			`SELECT FROM users WHERE id = $1 FOR UPDATE`,

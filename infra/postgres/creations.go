@@ -23,8 +23,8 @@ type creationQueue struct {
 }
 
 const (
-	// maxCreationBatch is the largest number of documents in a batch. It limits how long a statement
-	// holds the locks of quotas.
+	// maxCreationBatch is the largest number of documents in a batch. It limits how long the first of
+	// them waits for the last.
 	maxCreationBatch = 64
 	// createTimeout is the timeout of a batch. It is longer than the server's statement_timeout.
 	createTimeout = 20 * time.Second

@@ -120,9 +120,10 @@ func (db *DB) CreateDocument(
 	}
 	for attempt := 1; ; attempt++ {
 		doc, created, err = db.createDocument(ctx, d, idempotencyKey, maxPending)
-		// If a concurrent request with the same key was first, the next attempt finds its document.
-		if attempt < maxTransactionAttempts &&
-			(violates(err, "documents_idempotency") || hasCode(err, deadlockDetected)) {
+		// If a concurrent request with the same key was first, the next attempt finds its document. If
+		// the user has just been removed, it finds no user.
+		if attempt < maxTransactionAttempts && (violates(err, "documents_idempotency") ||
+			hasCode(err, deadlockDetected, foreignKeyViolation)) {
 			continue
 		}
 		return doc, created, wrap(ctx, err, "create document %s", d.ID)
@@ -143,8 +144,8 @@ func (db *DB) createDocument(
 		}
 	}
 	// The document is stored by a statement of its own in three cases: it has a key, so it may exist
-	// already; the batch skipped it, because its owner's quota was locked or does not exist; or the
-	// batch failed, perhaps because of another document.
+	// already; the batch skipped it, because its owner has no quota; or the batch failed, perhaps
+	// because of another document.
 	if key != "" || err != nil || !result.RemainingBytes.Valid {
 		err = db.queryFunction(ctx, &result, `
 			SELECT existing, remaining_bytes, pending

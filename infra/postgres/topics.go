@@ -231,12 +231,12 @@ func (db *DB) SuggestTopics(
 ) ([]schema.Topic, error) {
 	suggestions := make([]schema.Topic, 0, len(topics))
 	err := db.inTransaction(ctx, func(tx *tx) error {
-		// The lock of the user's quota prevents two concurrent calls from creating the same topic.
-		var quotas []schema.Quota
-		err := tx.SelectContext(ctx, &quotas, `
-			SELECT user_id, limit_bytes, used_bytes FROM quotas
-			WHERE user_id = $1 FOR NO KEY UPDATE`, user)
-		if err != nil || len(quotas) == 0 {
+		// The lock prevents two concurrent calls from creating the same topic.
+		var exists bool
+		err := tx.GetContext(ctx, &exists, `
+			SELECT EXISTS (SELECT FROM users WHERE id = $1)
+			FROM pg_advisory_xact_lock(hashtext('suggested topics'), hashtext($1::uuid::text))`, user)
+		if err != nil || !exists {
 			return err
 		}
 		available, err := tx.availableTopics(ctx, user)

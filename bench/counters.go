@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -20,7 +21,7 @@ type counters struct {
 }
 
 // counters returns the counters of the server. Statements are counted only if the extension
-// pg_stat_statements exists in the database. A session publishes its other counters at most once a
+// pg_stat_statements exists in the database and the server has loaded it. A session publishes its other counters at most once a
 // second, and 10 s after its last transaction at the latest.
 func (db *database) counters(ctx context.Context) (c counters, err error) {
 	// PostgreSQL 18 has moved the syncs of the WAL to another view.
@@ -33,18 +34,19 @@ func (db *database) counters(ctx context.Context) (c counters, err error) {
 	if version >= 180000 {
 		walSyncs = `SELECT sum(fsyncs)::bigint FROM pg_stat_io WHERE object = 'wal'`
 	}
-	statements := `NULL::bigint`
-	var counted bool
-	if err := db.pool.GetContext(ctx, &counted,
-		`SELECT to_regclass('pg_stat_statements') IS NOT NULL`); err != nil {
-		return c, fmt.Errorf("look for pg_stat_statements: %w", err)
+	err = db.pool.GetContext(ctx, &c.Statements, `SELECT sum(calls)::bigint FROM pg_stat_statements`)
+	var failure *pq.Error
+	if errors.As(err, &failure) {
+		switch failure.Code.Name() {
+		case "undefined_table", "object_not_in_prerequisite_state":
+			err = nil
+		}
 	}
-	if counted {
-		statements = `(SELECT sum(calls)::bigint FROM pg_stat_statements)`
+	if err != nil {
+		return c, fmt.Errorf("count statements: %w", err)
 	}
 	err = db.pool.GetContext(ctx, &c, `
-		SELECT `+statements+` AS statements,
-			(SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
+		SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()) AS commits,
 			(SELECT wal_records FROM pg_stat_wal) AS wal_records,
 			(`+walSyncs+`) AS wal_syncs`)
 	if err != nil {

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"encoding/binary"
 	"encoding/hex"
 	"strings"
 	"time"
@@ -143,4 +144,13 @@ func ObjectKey(id uuid.UUID) string {
 func DocumentID(key string) (uuid.UUID, bool) {
 	id, err := uuid.Parse(key[strings.LastIndexByte(key, '/')+1:])
 	return id, err == nil && ObjectKey(id) == key
+}
+
+// FirstID returns the smallest UUIDv7 (RFC 9562, section 5.7) of t's millisecond.
+func FirstID(t time.Time) uuid.UUID {
+	var id uuid.UUID
+	binary.BigEndian.PutUint64(id[:], uint64(max(0, t.UnixMilli()))<<16)
+	id[6] = 0x70
+	id[8] = 0x80
+	return id
 }

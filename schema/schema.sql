@@ -59,6 +59,8 @@ COMMENT ON COLUMN dead_letters.first_at IS 'when the message was stored in the s
 COMMENT ON COLUMN dead_letters.dead_at IS 'when the message was dead-lettered';
 COMMENT ON COLUMN dead_letters.document_ids IS 'the documents that the message is about';
 CREATE INDEX dead_letters_by_document ON dead_letters USING gin (document_ids);
+CREATE INDEX dead_letters_by_message_id ON dead_letters USING btree (((headers ->
+    'Nats-Msg-Id'::text) ->> 0));
 CREATE UNIQUE INDEX dead_letters_generated ON dead_letters USING btree (consumer, document_ids)
     WHERE sequence = 0;
 CREATE UNIQUE INDEX dead_letters_message ON dead_letters USING btree (stream, sequence, consumer,
@@ -82,6 +84,7 @@ COMMENT ON COLUMN document_attempts.attempt IS 'counts from 1; 0: postponed befo
 COMMENT ON COLUMN document_attempts.next_at IS 'when the next attempt is due; NULL: there is none';
 CREATE INDEX document_attempts_by_document ON document_attempts USING btree (document_id, at);
 CREATE INDEX document_attempts_by_time ON document_attempts USING btree (at);
+CREATE INDEX document_attempts_failed ON document_attempts USING btree (at) WHERE attempt > 0;
 CREATE UNIQUE INDEX document_attempts_postponed ON document_attempts USING btree (document_id,
     stream, consumer) WHERE attempt = 0;
 ALTER TABLE document_attempts ENABLE ROW LEVEL SECURITY;
@@ -167,15 +170,17 @@ COMMENT ON COLUMN documents.unpublished_at IS 'since when the event of the curre
 COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: none, or the same as content_type';
 COMMENT ON COLUMN documents.published_at IS 'when the event of the current version was last stored in the stream; NULL: before this column existed, or never';
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
-CREATE INDEX documents_ended ON documents USING btree (changed_at) WHERE status = ANY
+CREATE INDEX documents_ended ON documents USING btree (changed_at, id) WHERE status = ANY
     (ARRAY['rejected'::text, 'expired'::text]);
 CREATE UNIQUE INDEX documents_idempotency ON documents USING btree (user_id, idempotency_key) WHERE
     idempotency_key IS NOT NULL;
 CREATE UNIQUE INDEX documents_object ON documents USING btree (object_key);
 CREATE INDEX documents_pending ON documents USING btree (id) INCLUDE (url_issued_at) WHERE status =
     'pending'::text;
-CREATE INDEX documents_unpublished ON documents USING btree (unpublished_at) WHERE unpublished_at IS
-    NOT NULL;
+CREATE INDEX documents_single_user_keys ON documents USING btree (object_key COLLATE "C") WHERE
+    object_key <> document_object_key(id);
+CREATE INDEX documents_unpublished ON documents USING btree (unpublished_at, id) WHERE
+    unpublished_at IS NOT NULL;
 CREATE INDEX documents_uploaded ON documents USING btree (id) WHERE status = 'uploaded'::text;
 ALTER TABLE documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE documents FORCE ROW LEVEL SECURITY;
@@ -251,8 +256,8 @@ CREATE TABLE multipart_uploads (
     CONSTRAINT multipart_uploads_upload_id_check CHECK (upload_id <> ''::text)
 );
 COMMENT ON COLUMN multipart_uploads.aborting_at IS 'when the upload was abandoned; the sweeper then aborts it in object storage';
-CREATE INDEX multipart_uploads_aborting ON multipart_uploads USING btree (next_attempt_at) WHERE
-    aborting_at IS NOT NULL;
+CREATE INDEX multipart_uploads_aborting ON multipart_uploads USING btree (next_attempt_at,
+    upload_id) WHERE aborting_at IS NOT NULL;
 CREATE UNIQUE INDEX multipart_uploads_document ON multipart_uploads USING btree (document_id) WHERE
     aborting_at IS NULL;
 ALTER TABLE multipart_uploads ENABLE ROW LEVEL SECURITY;
@@ -280,10 +285,14 @@ CREATE TABLE object_deletions (
     CONSTRAINT object_deletions_attempts_check CHECK (attempts >= 0),
     CONSTRAINT object_deletions_object_key_check CHECK (object_key <> ''::text)
 );
-CREATE INDEX object_deletions_due ON object_deletions USING btree (next_attempt_at) WHERE deleted_at
-    IS NULL;
+CREATE INDEX object_deletions_due ON object_deletions USING btree (next_attempt_at, object_key)
+    WHERE deleted_at IS NULL;
 CREATE INDEX object_deletions_ended ON object_deletions USING btree (deleted_at) WHERE deleted_at IS
     NOT NULL;
+CREATE INDEX object_deletions_failing ON object_deletions USING btree (object_key) WHERE deleted_at
+    IS NULL AND attempts > 0;
+CREATE INDEX object_deletions_requested ON object_deletions USING btree (requested_at) WHERE
+    deleted_at IS NULL;
 CREATE TRIGGER object_deletions_notify AFTER INSERT ON object_deletions FOR EACH STATEMENT EXECUTE
     FUNCTION notify_object_deletions();
 ALTER TABLE object_deletions ENABLE ROW LEVEL SECURITY;
@@ -349,6 +358,7 @@ CREATE TABLE replay_blocks (
     CONSTRAINT replay_blocks_replay_fkey FOREIGN KEY (replay) REFERENCES replays(name) ON DELETE CASCADE
 );
 COMMENT ON COLUMN replay_blocks.last_outcome_at IS 'when an outcome in this block was last recorded';
+CREATE INDEX replay_blocks_by_block ON replay_blocks USING btree (block);
 GRANT SELECT, UPDATE (applied, unchanged, failed, last_outcome_at) ON replay_blocks TO worker;
 
 CREATE TABLE replay_generated_events (
@@ -379,6 +389,7 @@ CREATE TABLE replays (
     stream_created timestamp with time zone,
     rate double precision NOT NULL DEFAULT 0,
     last_outcome_at timestamp with time zone,
+    events_deleted boolean NOT NULL DEFAULT false,
     CONSTRAINT replays_pkey PRIMARY KEY (name),
     CONSTRAINT replays_applied_check CHECK (applied >= 0),
     CONSTRAINT replays_failed_check CHECK (failed >= 0),
@@ -396,9 +407,14 @@ COMMENT ON COLUMN replays."position" IS 'the position of the last event that was
 COMMENT ON COLUMN replays.stream IS 'where the events are read; empty: they are generated, see replay_generated_events';
 COMMENT ON COLUMN replays.stream_created IS 'when the stream was created; a recreated stream numbers its messages from 1';
 COMMENT ON COLUMN replays.last_outcome_at IS 'when the last outcome was recorded; set when the replay ends';
+COMMENT ON COLUMN replays.events_deleted IS 'the rows in replay_blocks and replay_generated_events were deleted';
 CREATE INDEX replays_active ON replays USING btree (target) WHERE status = ANY
     (ARRAY['running'::text, 'paused'::text]);
 CREATE INDEX replays_newest ON replays USING btree (created_at);
+CREATE INDEX replays_rated ON replays USING btree (target, created_at) WHERE status = 'done'::text
+    AND rate = 0::double precision AND matched >= 100;
+CREATE INDEX replays_with_events ON replays USING btree (ended_at) WHERE ended_at IS NOT NULL AND
+    NOT events_deleted;
 
 CREATE TABLE sessions (
     id uuid NOT NULL,
@@ -504,6 +520,7 @@ CREATE TABLE users (
     CONSTRAINT users_email_key UNIQUE (email),
     CONSTRAINT users_role CHECK (role = ANY (ARRAY['user'::text, 'admin'::text]))
 );
+CREATE INDEX users_administrators ON users USING btree (id) WHERE role = 'admin'::text;
 CREATE UNIQUE INDEX users_email_ignoring_case ON users USING btree (lower(email));
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE users FORCE ROW LEVEL SECURITY;
@@ -580,10 +597,12 @@ CREATE FUNCTION admin_users(after uuid, max_rows integer)
 AS $function$
 BEGIN
     PERFORM require_admin();
+    -- OFFSET 0 makes the planner look each quota up by the index.
     RETURN QUERY
         SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
-        FROM users AS u JOIN quotas AS q ON q.user_id = u.id
-        WHERE admin_users.after IS NULL OR u.id > admin_users.after
+        FROM users AS u CROSS JOIN LATERAL (
+            SELECT x.limit_bytes, x.used_bytes FROM quotas AS x WHERE x.user_id = u.id OFFSET 0) AS q
+        WHERE u.id > coalesce(admin_users.after, '00000000-0000-0000-0000-000000000000')
         ORDER BY u.id LIMIT max_rows;
 END
 $function$;
@@ -876,6 +895,28 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION refresh_session(bytea,bytea,bytea,bytea,double precision,double precision)
     TO api;
+
+CREATE FUNCTION remove_topic_from_documents(topic uuid, max_rows integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    removed integer;
+BEGIN
+    IF NOT EXISTS (SELECT FROM topics AS t WHERE t.id = topic AND (t.user_id = current_user_id()
+            OR t.user_id IS NULL AND current_user_is_admin())) THEN
+        RETURN 0;
+    END IF;
+    DELETE FROM document_topics WHERE topic_id = topic AND ctid = ANY(ARRAY(
+        SELECT dt.ctid FROM document_topics AS dt WHERE dt.topic_id = topic
+        ORDER BY dt.document_id DESC LIMIT max_rows));
+    GET DIAGNOSTICS removed = ROW_COUNT;
+    RETURN removed;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION remove_topic_from_documents(uuid,integer) TO api;
 
 CREATE FUNCTION require_admin()
  RETURNS void

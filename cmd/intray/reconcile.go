@@ -126,7 +126,7 @@ func (c reconcileCommand) reconcile(
 	ctx context.Context, db *postgres.DB, objects *minio.Objects, publisher runner.Publisher,
 	log *slog.Logger,
 ) (reconcile.Summary, error) {
-	expected, err := db.CountDocuments(ctx)
+	expected, err := db.EstimateDocuments(ctx)
 	if err != nil {
 		return reconcile.Summary{}, err
 	}

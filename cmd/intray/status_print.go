@@ -3,10 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"intray/cmd/internal/cli"
+	"intray/infra/postgres"
 	"intray/ops/backlog"
 	"intray/ops/replay"
 	"intray/ops/status"
@@ -83,7 +85,11 @@ func printBacklog(w io.Writer, b status.Backlog) {
 		if row.n > 0 && row.oldest > 0 {
 			age = row.oldest.String()
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", row.name, row.n, age, row.note)
+		count := strconv.FormatInt(row.n, 10)
+		if row.n >= postgres.BacklogLimit {
+			count += "+"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", row.name, count, age, row.note)
 	}
 	reconciled := "never reconciled"
 	if b.ReconciledAt != nil {

@@ -3,7 +3,6 @@ package sweep
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"slices"
 	"time"
 
@@ -41,13 +40,13 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 		return err
 	}
 	all := now.Sub(s.scannedAll) >= s.config.ScanInterval
-	last, after := s.scannedNew, firstID(s.scannedNew.Add(-s.config.Grace-clockSkew))
+	last, after := s.scannedNew, schema.FirstID(s.scannedNew.Add(-s.config.Grace-clockSkew))
 	if all {
 		last, after = s.scannedAll, uuid.Nil
 	}
 	var due []postgres.UncheckedUpload
 	for {
-		documents, err := s.db.PendingDocuments(ctx, now.Add(-s.config.Grace), after, page)
+		documents, next, err := s.db.PendingDocuments(ctx, now.Add(-s.config.Grace), after, page)
 		if err != nil {
 			return err
 		}
@@ -56,7 +55,7 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 				due = append(due, postgres.UncheckedUpload{Document: d})
 			}
 		}
-		lastPage := len(documents) < page
+		lastPage := next == uuid.Nil
 		for len(due) >= confirmBatch || (len(due) > 0 && lastPage) {
 			n := min(confirmBatch, len(due))
 			if err := s.confirmOrExpire(ctx, due[:n], now); err != nil {
@@ -67,7 +66,7 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 		if lastPage {
 			break
 		}
-		after = documents[len(documents)-1].ID
+		after = next
 	}
 	s.scannedNew = now
 	if all {
@@ -166,13 +165,4 @@ func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) er
 	runner.CountSweeperActions("expired", len(expired))
 	s.publisher.TryPublish(ctx, expired)
 	return nil
-}
-
-// firstID returns the smallest UUIDv7 (RFC 9562, section 5.7) of t's millisecond.
-func firstID(t time.Time) uuid.UUID {
-	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:], uint64(max(0, t.UnixMilli()))<<16)
-	id[6] = 0x70
-	id[8] = 0x80
-	return id
 }

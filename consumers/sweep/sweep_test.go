@@ -568,11 +568,11 @@ func TestNewRejectsInvalidConfig(t *testing.T) {
 func TestFirstIDIsTheSmallestOfItsMillisecond(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := time.UnixMilli(rapid.Int64Range(0, 1<<47).Draw(t, "ms"))
-		id := firstID(at)
+		id := schema.FirstID(at)
 		if id.Version() != 7 || id.Variant() != uuid.RFC4122 {
 			t.Fatalf("got %s, want a UUIDv7", id)
 		}
-		if next := firstID(at.Add(time.Millisecond)); id.String() >= next.String() {
+		if next := schema.FirstID(at.Add(time.Millisecond)); id.String() >= next.String() {
 			t.Fatalf("got %s, want an id below %s", id, next)
 		}
 		sec, nsec := id.Time().UnixTime()

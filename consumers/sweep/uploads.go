@@ -33,6 +33,9 @@ const (
 // object was deleted would create another object.
 func (s *Sweeper) uploads(ctx context.Context) error {
 	now := time.Now() // aborts that are postponed below are not due at this time
+	if err := s.db.AbandonMultiparts(ctx, now); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
 		due, err := s.db.DueMultipartAborts(ctx, now, abortBatch)
 		if err != nil || len(due) == 0 {

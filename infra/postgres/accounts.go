@@ -107,26 +107,18 @@ type UserContents struct {
 
 // UserContents counts the documents, topics and sessions of a user.
 func (db *DB) UserContents(ctx context.Context, id uuid.UUID) (c UserContents, err error) {
-	var counts []struct {
-		Status schema.Status `db:"status"`
-		N      int64         `db:"n"`
-		Bytes  int64         `db:"bytes"`
-	}
 	c.Documents = map[schema.Status]int64{}
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		if err := tx.SelectContext(ctx, &counts, `
-			SELECT status, count(*) AS n, coalesce(sum(charged_bytes), 0)::bigint AS bytes
-			FROM documents WHERE user_id = $1 GROUP BY status`, id); err != nil {
+		if err := sumDocuments(ctx, tx.Tx, id, id, func(s documentSum) {
+			c.Documents[s.Status] += s.Documents
+			c.ChargedBytes += s.ChargedBytes
+		}); err != nil {
 			return err
 		}
 		return tx.QueryRowContext(ctx, `
 			SELECT (SELECT count(*) FROM topics WHERE user_id = $1),
 				(SELECT count(*) FROM sessions WHERE user_id = $1)`, id).Scan(&c.Topics, &c.Sessions)
 	})
-	for _, row := range counts {
-		c.Documents[row.Status] = row.N
-		c.ChargedBytes += row.Bytes
-	}
 	return c, wrap(ctx, err, "count the contents of user %s", id)
 }
 

@@ -50,8 +50,24 @@ func (db *DB) CountAICall(
 
 // AllAISettings returns the AI settings of all users. It requires the role worker or the owner's
 // role.
-func (db *DB) AllAISettings(ctx context.Context) ([]AISettings, error) {
-	var all []AISettings
-	err := db.pool.SelectContext(ctx, &all, `SELECT ai_provider, ai_model FROM users`)
-	return all, wrap(ctx, err, "read the users' AI settings")
+func (db *DB) AllAISettings(ctx context.Context) (all []AISettings, err error) {
+	after := uuid.Nil
+	for {
+		var rows []struct {
+			ID uuid.UUID `db:"id"`
+			AISettings
+		}
+		err := db.pool.SelectContext(ctx, &rows, `
+			SELECT id, ai_provider, ai_model FROM users WHERE id > $1 ORDER BY id LIMIT $2`,
+			after, rangeRows)
+		if err != nil {
+			return nil, wrap(ctx, err, "read the users' AI settings")
+		}
+		for _, r := range rows {
+			all, after = append(all, r.AISettings), r.ID
+		}
+		if len(rows) < rangeRows {
+			return all, nil
+		}
+	}
 }

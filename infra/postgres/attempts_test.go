@@ -106,7 +106,7 @@ func TestUncheckedUploads(t *testing.T) {
 	d, other := b.create(t, b.alice, "f", 1), b.create(t, b.bob, "f", 1)
 	expectPending := func(want int) {
 		t.Helper()
-		found, err := b.worker.PendingDocuments(t.Context(), now.Add(time.Hour), uuid.Nil, 10)
+		found, _, err := b.worker.PendingDocuments(t.Context(), now.Add(time.Hour), uuid.Nil, 10)
 		must(t, err)
 		if len(found) != want {
 			t.Errorf("got %d pending documents for the usual checks, want %d", len(found), want)
@@ -174,7 +174,7 @@ func TestDeadLetterOfAnotherConsumerKeepsNoUploadUnchecked(t *testing.T) {
 		Stream: schema.StreamBucket, Sequence: 1, Consumer: schema.ConsumerRemove, FirstAt: time.Now(),
 		Documents: []uuid.UUID{d.ID}, Reason: "a reason with \x00 and \xff",
 	}))
-	found, err := b.worker.PendingDocuments(t.Context(), time.Now().Add(time.Hour), uuid.Nil, 10)
+	found, _, err := b.worker.PendingDocuments(t.Context(), time.Now().Add(time.Hour), uuid.Nil, 10)
 	must(t, err)
 	if len(found) != 1 {
 		t.Errorf("got %d pending documents, want 1", len(found))

@@ -101,40 +101,104 @@ type DeadLetterFilter struct {
 const deadLetterColumns = `id, stream, sequence, consumer, subject, headers, data, reason, attempts,
 	first_at, dead_at`
 
-// where returns the WHERE clause of the filter and its parameters, $1 to $7.
-func (f DeadLetterFilter) where() (clause string, args []any) {
-	return `WHERE ($1::bigint[] IS NULL OR id = ANY($1)) AND ($2 = '' OR consumer = $2)
-			AND dead_at >= $3 AND ($4 = '' OR position(lower($4) in lower(reason)) > 0)
-			AND id > $5 AND id <= $6 AND ($7::timestamptz IS NULL OR dead_at <= $7)`,
-		[]any{
-			array(f.IDs), f.Consumer, f.Since, strings.ToValidUTF8(f.Reason, ""), f.After,
-			cmp.Or(f.Through, math.MaxInt64), sql.NullTime{Time: f.Until, Valid: !f.Until.IsZero()},
-		}
+// selectRange returns the part of a statement from FROM on that selects the dead letters of a range
+// of ids that satisfy the filter. The range is a subquery with a limit, so that the planner reads
+// it by the primary key even if its statistics are outdated.
+func (f DeadLetterFilter) selectRange(r idRange) *query {
+	q := &query{}
+	q.and("id > %s", r.after)
+	q.and("id <= %s", r.through)
+	if f.IDs != nil {
+		q.and("id = ANY(%s)", array(f.IDs))
+	}
+	from := `FROM (SELECT * FROM dead_letters WHERE ` + q.where() + ` ORDER BY id LIMIT ` +
+		q.arg(max(2*deadLetterRange, len(f.IDs))) + `) AS d WHERE `
+	q.conditions = []string{"true"}
+	if f.Consumer != "" {
+		q.and("consumer = %s", f.Consumer)
+	}
+	if !f.Since.IsZero() {
+		q.and("dead_at >= %s", f.Since)
+	}
+	if !f.Until.IsZero() {
+		q.and("dead_at <= %s", f.Until)
+	}
+	if f.Reason != "" {
+		q.and("position(lower(%s) in lower(reason)) > 0", strings.ToValidUTF8(f.Reason, ""))
+	}
+	q.conditions = []string{from + q.where()}
+	return q
 }
 
-// DeadLetters returns the dead letters that the filter selects.
-func (db *DB) DeadLetters(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
-	where, args := f.where()
+// An idRange contains the ids that are greater than after and at most through.
+type idRange struct{ after, through int64 }
+
+// deadLetterRange is the number of dead letters in a range when it is determined. A few that are
+// committed later may have lower ids than others.
+const deadLetterRange = 1000
+
+// ranges calls read with consecutive ranges of ids, in the order of the filter, until it returns
+// true. The ranges contain all dead letters that the filter selects. If the filter has IDs, there
+// is one range, of which read accesses only these.
+func (db *DB) ranges(
+	ctx context.Context, f DeadLetterFilter, read func(idRange) (done bool, err error),
+) error {
+	left := idRange{f.After, cmp.Or(f.Through, math.MaxInt64)}
 	order := "id"
 	if f.NewestFirst {
 		order = "id DESC"
 	}
-	rows, err := db.pool.QueryxContext(ctx, `
-		SELECT `+deadLetterColumns+` FROM dead_letters `+where+`
-		ORDER BY `+order+` LIMIT $8`, append(args, cmp.Or(f.Limit, math.MaxInt32))...)
-	if err != nil {
-		return nil, wrap(ctx, err, "list dead letters")
-	}
-	defer func() { _ = rows.Close() }()
-	var letters []DeadLetter
-	for rows.Next() {
-		l, err := scanDeadLetter(rows)
-		if err != nil {
-			return nil, wrap(ctx, err, "list dead letters")
+	for {
+		next := left
+		if f.IDs == nil {
+			var last int64
+			err := db.pool.GetContext(ctx, &last, `
+				SELECT id FROM dead_letters WHERE id > $1 AND id <= $2
+				ORDER BY `+order+` OFFSET $3 LIMIT 1`, left.after, left.through, deadLetterRange-1)
+			switch {
+			case errors.Is(err, sql.ErrNoRows): // the rest is one range
+			case err != nil:
+				return err
+			case f.NewestFirst:
+				next.after, left.through = last-1, last-1
+			default:
+				next.through, left.after = last, last
+			}
 		}
-		letters = append(letters, l)
+		if done, err := read(next); done || err != nil || next == left {
+			return err
+		}
 	}
-	return letters, wrap(ctx, rows.Err(), "list dead letters")
+}
+
+// DeadLetters returns the dead letters that the filter selects.
+func (db *DB) DeadLetters(
+	ctx context.Context, f DeadLetterFilter,
+) (letters []DeadLetter, err error) {
+	limit := cmp.Or(f.Limit, math.MaxInt32)
+	err = db.ranges(ctx, f, func(r idRange) (bool, error) {
+		q := f.selectRange(r)
+		order := "id"
+		if f.NewestFirst {
+			order = "id DESC"
+		}
+		rows, err := db.pool.QueryxContext(ctx, `
+			SELECT `+deadLetterColumns+` `+q.where()+`
+			ORDER BY `+order+` LIMIT `+q.arg(limit-len(letters)), q.args...)
+		if err != nil {
+			return false, err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			l, err := scanDeadLetter(rows)
+			if err != nil {
+				return false, err
+			}
+			letters = append(letters, l)
+		}
+		return len(letters) == limit, rows.Err()
+	})
+	return letters, wrap(ctx, err, "list dead letters")
 }
 
 // DeadLetter returns the dead letter with the id. It fails with schema.CodeNotFound.
@@ -164,20 +228,32 @@ func scanDeadLetter(row interface{ Scan(...any) error }) (l DeadLetter, err erro
 func (db *DB) CountDeadLetters(
 	ctx context.Context, f DeadLetterFilter,
 ) (n, last int64, err error) {
-	where, args := f.where()
-	err = db.pool.QueryRowxContext(ctx,
-		`SELECT count(*), coalesce(max(id), 0) FROM dead_letters `+where, args...).Scan(&n, &last)
+	err = db.ranges(ctx, f, func(r idRange) (bool, error) {
+		q := f.selectRange(r)
+		var counted, highest int64
+		err := db.pool.QueryRowxContext(ctx,
+			`SELECT count(*), coalesce(max(id), 0) `+q.where(), q.args...).
+			Scan(&counted, &highest)
+		n, last = n+counted, max(last, highest)
+		return false, err
+	})
 	return n, last, wrap(ctx, err, "count dead letters")
 }
 
 // DeleteDeadLetters deletes the dead letters that the filter selects and returns their number. It
-// ignores the filter's Limit. A zero filter deletes all dead letters.
-func (db *DB) DeleteDeadLetters(ctx context.Context, f DeadLetterFilter) (int64, error) {
-	where, args := f.where()
-	result, err := db.pool.ExecContext(ctx, `DELETE FROM dead_letters `+where, args...)
-	if err != nil {
-		return 0, wrap(ctx, err, "delete dead letters")
-	}
-	n, err := result.RowsAffected()
+// ignores the filter's Limit. A zero filter deletes all dead letters. If it fails, some may have
+// been deleted.
+func (db *DB) DeleteDeadLetters(ctx context.Context, f DeadLetterFilter) (n int64, err error) {
+	err = db.ranges(ctx, f, func(r idRange) (bool, error) {
+		q := f.selectRange(r)
+		result, err := db.pool.ExecContext(ctx, `
+			DELETE FROM dead_letters WHERE id = ANY(ARRAY(SELECT id `+q.where()+`))`, q.args...)
+		if err != nil {
+			return false, err
+		}
+		deleted, err := result.RowsAffected()
+		n += deleted
+		return false, err
+	})
 	return n, wrap(ctx, err, "delete dead letters")
 }

@@ -34,11 +34,24 @@ func (db *DB) DueDeletions(ctx context.Context, now time.Time, limit int) ([]Del
 }
 
 // PendingDeletions returns the number of object deletions that are not done, whether due or not.
-func (db *DB) PendingDeletions(ctx context.Context) (int, error) {
-	var n int
-	err := db.pool.GetContext(ctx, &n,
-		`SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`)
-	return n, wrap(ctx, err, "count object deletions")
+func (db *DB) PendingDeletions(ctx context.Context) (total int, err error) {
+	var last Deletion
+	for {
+		var keys []Deletion
+		err := db.pool.SelectContext(ctx, &keys, `
+			SELECT next_attempt_at, object_key FROM object_deletions
+			WHERE deleted_at IS NULL AND (next_attempt_at, object_key) > ($1, $2)
+			ORDER BY next_attempt_at, object_key LIMIT $3`,
+			last.NextAttemptAt, last.ObjectKey, rangeRows)
+		if err != nil {
+			return 0, wrap(ctx, err, "count object deletions")
+		}
+		total += len(keys)
+		if len(keys) < rangeRows {
+			return total, nil
+		}
+		last = keys[len(keys)-1]
+	}
 }
 
 // MarkDeleted records that deletions, as DueDeletions returned them, are done. The rows remain as

@@ -15,18 +15,28 @@ var errDocumentNotFound = schema.Errorf(schema.CodeNotFound, "There is no such d
 // DocumentsByKey returns the documents whose objects have the keys, ordered by id. Keys without a
 // document are ignored.
 func (db *DB) DocumentsByKey(ctx context.Context, keys []string) ([]schema.Document, error) {
-	return db.selectDocuments(ctx, "find documents by object key",
-		`WHERE `+anyOf("object_key", "$1::text[]", len(keys))+` ORDER BY id`, array(keys))
+	// OFFSET 0 makes the planner look each key up by the index. Otherwise it could read all documents
+	// of a user with many, if it assumes that the user has as few as most.
+	return db.selectDocumentsFrom(ctx, "find documents by object key", `
+		unnest($1::text[]) AS k (key) CROSS JOIN LATERAL (
+			SELECT * FROM documents WHERE object_key = k.key OFFSET 0) AS d ORDER BY id`, array(keys))
 }
 
-// selectDocuments returns the documents that the clauses after FROM select, in a transaction that
-// is bound to the user of the DB. The operation is used in errors.
+// selectDocuments returns the documents that the clauses after FROM documents select, in a
+// transaction that is bound to the user of the DB. The operation is used in errors.
 func (db *DB) selectDocuments(
 	ctx context.Context, operation, clauses string, args ...any,
 ) ([]schema.Document, error) {
+	return db.selectDocumentsFrom(ctx, operation, `documents `+clauses, args...)
+}
+
+// selectDocumentsFrom is like selectDocuments for any clauses after FROM.
+func (db *DB) selectDocumentsFrom(
+	ctx context.Context, operation, from string, args ...any,
+) ([]schema.Document, error) {
 	docs, err := func() ([]schema.Document, error) {
 		var docs []schema.Document
-		query := `SELECT ` + documentColumns + ` FROM documents ` + clauses
+		query := `SELECT ` + documentColumns + ` FROM ` + from
 		if db.user == uuid.Nil { // a single statement does not need an explicit transaction
 			return docs, db.pool.SelectContext(ctx, &docs, query, args...)
 		}
@@ -63,21 +73,24 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	//
 	// The commit does not wait for the disk. If a crash undoes it, the documents are marked as
 	// unpublished again, and the mark is cleared after the sweeper has published them again.
-	published := `
+	const published = `
 		WITH async_commit AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 		published AS MATERIALIZED (
-			SELECT d.id, d.gone_at, d.unpublished_at FROM documents AS d
-			JOIN unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS n (id, version, announcement)
-				ON d.id = n.id AND d.version = n.version AND d.announcement = n.announcement
-			WHERE ` + anyOfHint("d.id", "$1::uuid[]", len(docs)) + `
-			ORDER BY d.id FOR NO KEY UPDATE OF d)`
+			SELECT d.id, d.gone_at, d.unpublished_at
+			FROM (SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[])
+				AS n (id, version, announcement) ORDER BY id) AS n
+			CROSS JOIN LATERAL (
+				SELECT id, gone_at, unpublished_at FROM documents
+				WHERE id = n.id AND version = n.version AND announcement = n.announcement
+				FOR NO KEY UPDATE) AS d)`
 	const deleteGone = `,
 		deleted AS (DELETE FROM documents AS d USING async_commit, published AS p
 			WHERE d.id = p.id AND p.gone_at IS NOT NULL AND ` + foreignKeysByIndex + `)`
 	const clearMark = `
 		UPDATE documents AS d SET unpublished_at = NULL, published_at = now()
 		FROM async_commit, published AS p
-		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unpublished_at IS NOT NULL`
+		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unpublished_at IS NOT NULL
+			AND d.id = ANY(ARRAY(SELECT id FROM published))`
 
 	args := []any{array(ids), array(versions), array(announcements)}
 	err := func() error {

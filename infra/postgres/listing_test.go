@@ -119,11 +119,11 @@ func TestListingScanIsBounded(t *testing.T) {
 	topic := newID(t)
 	must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(),
 		schema.Topic{ID: topic, UserID: &b.alice, Name: "All"}))
-	docs := make([]schema.Document, 45_000)
+	docs := make([]schema.Document, 11_000)
 	var want []uuid.UUID
 	for i := range docs {
 		docs[i] = schema.NewDocument(newID(t), b.alice, "a.txt", "t", 1, time.Now())
-		if i == 0 || i == 22_000 || i == len(docs)-1 {
+		if i == 0 || i == 5_500 || i == len(docs)-1 {
 			docs[i].Filename = "needle.txt"
 			want = append([]uuid.UUID{docs[i].ID}, want...)
 		}
@@ -156,6 +156,35 @@ func TestListingScanIsBounded(t *testing.T) {
 				t.Errorf("got %v on %d pages, want %v on 3 pages", got, pages, want)
 			}
 		})
+	}
+}
+
+// TestListingPassesOverDeletingDocuments checks that a page scans at most a fixed number of
+// documents that are being deleted, and that the next pages contain the others.
+func TestListingPassesOverDeletingDocuments(t *testing.T) {
+	b := setup(t)
+	docs := make([]schema.Document, 6000)
+	for i := range docs {
+		docs[i] = newDocument(t, b.alice, 1)
+		if i > 1 {
+			docs[i].Status = schema.StatusDeleting
+		}
+	}
+	must(t, postgrestest.AddDocuments(t.Context(), b.raw, docs))
+	db := b.api.ForUser(b.alice)
+	items, next, err := db.Documents(t.Context(), postgres.Filter{})
+	if err != nil || len(items) != 0 || next == nil {
+		t.Fatalf("first page: got %d items, cursor %v and error %v, want none and a cursor",
+			len(items), next, err)
+	}
+	items, next, err = db.Documents(t.Context(), postgres.Filter{After: next})
+	if err != nil || len(items) != 2 || items[1].ID != docs[0].ID || next != nil {
+		t.Errorf("second page: got %d items, cursor %v and error %v, want the 2 oldest and no cursor",
+			len(items), next, err)
+	}
+	items, next, err = db.Documents(t.Context(), postgres.Filter{Status: schema.StatusDeleting})
+	if err != nil || len(items) != 0 || next != nil {
+		t.Errorf("deleting: got %d items, cursor %v and error %v, want none", len(items), next, err)
 	}
 }
 

@@ -154,33 +154,55 @@ func (db *DB) DeleteMultipart(ctx context.Context, uploadID string) error {
 	return wrap(ctx, err, "delete multipart upload %s", uploadID)
 }
 
-// DueMultipartAborts first abandons two kinds of uploads: those whose document is neither pending
-// nor expired, or no longer exists; and those of expired documents whose last URL was issued
-// schema.ExpireAfter ago. It then returns up to limit abandoned uploads that are due to be aborted
-// in object storage, the longest due first.
-func (db *DB) DueMultipartAborts(
-	ctx context.Context, now time.Time, limit int,
-) (due []schema.MultipartUpload, err error) {
-	err = db.inTransaction(ctx, func(tx *tx) error {
+// abandonBatch is the number of uploads that one statement of AbandonMultiparts checks.
+const abandonBatch = 1000
+
+// AbandonMultiparts abandons two kinds of uploads: those whose document is neither pending nor
+// expired, or no longer exists; and those of expired documents whose last URL was issued
+// schema.ExpireAfter ago.
+func (db *DB) AbandonMultiparts(ctx context.Context, now time.Time) error {
+	var checked struct {
+		N    int       `db:"n"`
+		Last uuid.UUID `db:"last"`
+	}
+	for {
 		// The time is compared with a column of the updated row. If the row is renewed while its lock is
 		// awaited, PostgreSQL evaluates only the conditions on that row again. OFFSET 0 makes the planner
 		// look the documents up by the index.
-		_, err := tx.ExecContext(ctx, `
-			UPDATE multipart_uploads AS m SET aborting_at = $1, next_attempt_at = $1
-			WHERE m.aborting_at IS NULL AND (
-				NOT EXISTS (SELECT FROM documents AS d
-					WHERE d.id = m.document_id AND d.status IN ('pending', 'expired') OFFSET 0)
-				OR (m.renewed_at <= $2 AND NOT EXISTS (SELECT FROM documents AS d
-					WHERE d.id = m.document_id AND d.status = 'pending' OFFSET 0)))`,
-			now, now.Add(-schema.ExpireAfter))
-		if err != nil {
-			return err
+		err := db.pool.GetContext(ctx, &checked, `
+			WITH checked AS MATERIALIZED (
+				SELECT upload_id, document_id FROM multipart_uploads
+				WHERE aborting_at IS NULL AND document_id > $3 ORDER BY document_id LIMIT $4),
+			abandoned AS (
+				UPDATE multipart_uploads AS m SET aborting_at = $1, next_attempt_at = $1
+				WHERE m.upload_id = ANY(ARRAY(SELECT upload_id FROM checked)) AND m.aborting_at IS NULL AND (
+					NOT EXISTS (SELECT FROM documents AS d
+						WHERE d.id = m.document_id AND d.status IN ('pending', 'expired') OFFSET 0)
+					OR (m.renewed_at <= $2 AND NOT EXISTS (SELECT FROM documents AS d
+						WHERE d.id = m.document_id AND d.status = 'pending' OFFSET 0))))
+			SELECT (SELECT count(*) FROM checked) AS n, document_id AS last
+			FROM checked ORDER BY document_id DESC LIMIT 1`,
+			now, now.Add(-schema.ExpireAfter), checked.Last, abandonBatch)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			return nil
+		case err != nil:
+			return wrap(ctx, err, "abandon multipart uploads")
+		case checked.N < abandonBatch:
+			return nil
 		}
-		return tx.SelectContext(ctx, &due, `
-			SELECT `+multipartColumns+` FROM multipart_uploads
-			WHERE aborting_at IS NOT NULL AND next_attempt_at <= $1
-			ORDER BY next_attempt_at, upload_id LIMIT $2`, now, limit)
-	})
+	}
+}
+
+// DueMultipartAborts returns up to limit abandoned uploads that are due to be aborted in object
+// storage, the longest due first.
+func (db *DB) DueMultipartAborts(
+	ctx context.Context, now time.Time, limit int,
+) (due []schema.MultipartUpload, err error) {
+	err = db.pool.SelectContext(ctx, &due, `
+		SELECT `+multipartColumns+` FROM multipart_uploads
+		WHERE aborting_at IS NOT NULL AND next_attempt_at <= $1
+		ORDER BY next_attempt_at, upload_id LIMIT $2`, now, limit)
 	return due, wrap(ctx, err, "find multipart uploads to abort")
 }
 

@@ -31,6 +31,7 @@ func (b *bundle) begin(
 // spaces.
 func (b *bundle) dueAborts(t testing.TB, now time.Time) string {
 	t.Helper()
+	must(t, b.worker.AbandonMultiparts(t.Context(), now))
 	due, err := b.worker.DueMultipartAborts(t.Context(), now, 100)
 	must(t, err)
 	var ids []string
@@ -186,6 +187,7 @@ func TestDueMultipartAborts(t *testing.T) {
 	if got := b.dueAborts(t, now); got != "expired rejected uploaded" {
 		t.Errorf("after a failed and a completed abort: got due aborts %q, want the other three", got)
 	}
+	must(t, b.worker.AbandonMultiparts(t.Context(), now.Add(30*time.Second)))
 	due, err := b.worker.DueMultipartAborts(t.Context(), now.Add(30*time.Second), 100)
 	must(t, err)
 	if last := due[len(due)-1]; last.UploadID != "deleted" || last.Attempts != 1 {

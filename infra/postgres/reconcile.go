@@ -23,8 +23,9 @@ const reconcilePage = 1000
 // error.
 //
 // Keys that schema.ObjectKey returns have the same order as the ids. So the documents are read by
-// the primary key, and no index on the key's bytes is needed, which would slow down writes.
-// Documents of the single-user schema can have any key. They are read by a second query and merged.
+// the primary key, and no index on the bytes of all keys is needed, which would slow down writes.
+// Documents of the single-user schema can have any key. They are read by a second query, which has
+// an index of its own, and merged.
 func (db *DB) DocumentsInKeyOrder(ctx context.Context) iter.Seq2[schema.Document, error] {
 	regular := func(d schema.Document) bool { return d.ObjectKey == schema.ObjectKey(d.ID) }
 	byID := pages(func(last *schema.Document) ([]schema.Document, error) {
@@ -103,10 +104,23 @@ func pages(
 	}
 }
 
-// CountDocuments returns the number of documents in all statuses.
-func (db *DB) CountDocuments(ctx context.Context) (n int64, err error) {
-	err = db.pool.GetContext(ctx, &n, `SELECT count(*) FROM documents`)
-	return n, wrap(ctx, err, "count documents")
+// EstimateDocuments returns the approximate number of documents in all statuses, as the planner
+// estimates it.
+func (db *DB) EstimateDocuments(ctx context.Context) (int64, error) {
+	var text []byte
+	err := db.pool.GetContext(ctx, &text, `EXPLAIN (FORMAT JSON) SELECT FROM documents`)
+	var plans []struct {
+		Plan struct {
+			Rows int64 `json:"Plan Rows"`
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &plans)
+	}
+	if err != nil || len(plans) == 0 {
+		return 0, wrap(ctx, err, "estimate the number of documents")
+	}
+	return plans[0].Plan.Rows, nil
 }
 
 // An ObjectKeyState is what the database stores about an object key.
@@ -180,34 +194,58 @@ func (q QuotaUsage) Drift() bool { return q.UsedBytes != q.ChargedBytes }
 
 // QuotaUsages returns the quotas of up to limit users in the order of their ids, starting after the
 // given id.
-func (db *DB) QuotaUsages(ctx context.Context, after uuid.UUID, limit int) ([]QuotaUsage, error) {
-	var sums []QuotaUsage
-	// A single statement reads one snapshot, and every transition changes both values in one
+func (db *DB) QuotaUsages(
+	ctx context.Context, after uuid.UUID, limit int,
+) (usages []QuotaUsage, err error) {
+	usages, err = db.quotaUsages(ctx, after, limit)
+	return usages, wrap(ctx, err, "sum the charges of users")
+}
+
+func (db *DB) quotaUsages(ctx context.Context, after uuid.UUID, limit int) ([]QuotaUsage, error) {
+	// All statements read the same snapshot, and every transition changes both values in one
 	// transaction.
-	err := db.pool.SelectContext(ctx, &sums, `
-		SELECT q.user_id, q.used_bytes, coalesce(sum(d.charged_bytes), 0)::bigint AS charged_bytes
-		FROM (SELECT user_id, used_bytes FROM quotas WHERE user_id > $1 ORDER BY user_id LIMIT $2) AS q
-		LEFT JOIN documents AS d ON d.user_id = q.user_id
-		GROUP BY q.user_id, q.used_bytes ORDER BY q.user_id`, after, limit)
-	return sums, wrap(ctx, err, "sum the charges of users")
+	snapshot := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	tx, err := db.pool.BeginTxx(ctx, snapshot)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }()
+	var usages []QuotaUsage
+	err = tx.SelectContext(ctx, &usages, `
+		SELECT user_id, used_bytes FROM quotas WHERE user_id > $1 ORDER BY user_id LIMIT $2`,
+		after, limit)
+	if err != nil || len(usages) == 0 {
+		return nil, err
+	}
+	charged := make(map[uuid.UUID]int64, len(usages))
+	err = sumDocuments(ctx, tx, usages[0].UserID, usages[len(usages)-1].UserID, func(s documentSum) {
+		charged[s.UserID] += s.ChargedBytes
+	})
+	for i, u := range usages {
+		usages[i].ChargedBytes = charged[u.UserID]
+	}
+	return usages, err
 }
 
 // RecomputeQuota sets the used bytes of a user's quota to the sum of the charges of the user's
 // documents.
 func (db *DB) RecomputeQuota(ctx context.Context, user uuid.UUID) error {
 	err := db.inTransaction(ctx, func(tx *tx) error {
-		// Every transition that changes a charge holds this lock until it commits. The sum is computed by
-		// a second statement, whose snapshot contains everything that was committed before the lock was
-		// acquired. No document is locked, so this transaction cannot cause a deadlock.
+		// Every transition that changes a charge holds this lock until it commits. So no charge changes
+		// until this transaction ends, and later statements see everything that was committed before
+		// the lock was acquired. No document is locked, so this transaction cannot cause a deadlock.
 		_, err := tx.ExecContext(ctx,
 			`SELECT FROM quotas WHERE user_id = $1 FOR NO KEY UPDATE`, user)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `
-			UPDATE quotas SET used_bytes =
-				(SELECT coalesce(sum(charged_bytes), 0) FROM documents WHERE user_id = $1)
-			WHERE user_id = $1`, user)
+		var charged int64
+		add := func(s documentSum) { charged += s.ChargedBytes }
+		if err := sumDocuments(ctx, tx.Tx, user, user, add); err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx,
+			`UPDATE quotas SET used_bytes = $2 WHERE user_id = $1`, user, charged)
 		return err
 	})
 	return wrap(ctx, err, "recompute the quota of user %s", user)

@@ -63,8 +63,9 @@ func TestDocumentsInKeyOrder(t *testing.T) {
 			t.Errorf("the first %d keys differ from those of a complete iteration", limit)
 		}
 	}
-	if n, err := b.worker.CountDocuments(t.Context()); err != nil || n != 4511 {
-		t.Errorf("CountDocuments: got %d and error %v, want 4511", n, err)
+	b.raw.MustExec(`ANALYZE documents`)
+	if n, err := b.worker.EstimateDocuments(t.Context()); err != nil || n != 4511 {
+		t.Errorf("EstimateDocuments: got %d and error %v, want 4511", n, err)
 	}
 	b.raw.MustExec(`DROP FUNCTION document_object_key CASCADE`)
 	failed := 0

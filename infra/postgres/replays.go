@@ -91,13 +91,14 @@ func (db *DB) Replays(ctx context.Context, limit int) (replays []Replay, err err
 // ReplayRate returns the average number of events per second of the last ten replays to the target
 // that are done, have no rate limit and at least 100 events. It returns 0 if there are none.
 func (db *DB) ReplayRate(ctx context.Context, target string) (rate float64, err error) {
+	// For an equality, the planner could scan replays_newest until ten replays match.
 	err = db.pool.GetContext(ctx, &rate, `
 		SELECT coalesce(
 			sum(matched) / nullif(sum(extract(epoch FROM ended_at - started_at)), 0), 0)::float8
 		FROM (
 			SELECT matched, ended_at, started_at FROM replays
-			WHERE target = $1 AND status = 'done' AND rate = 0 AND matched >= 100
-			ORDER BY created_at DESC LIMIT 10) AS r`, target)
+			WHERE target >= $1 AND target <= $1 AND status = 'done' AND rate = 0 AND matched >= 100
+			ORDER BY target DESC, created_at DESC LIMIT 10) AS r`, target)
 	return rate, wrap(ctx, err, "read the rate of replays to %s", target)
 }
 
@@ -118,9 +119,38 @@ func (db *DB) CreateReplay(ctx context.Context, r Replay) error {
 
 // DeletePlannedReplay deletes a replay that is still being planned.
 func (db *DB) DeletePlannedReplay(ctx context.Context, name string) error {
-	_, err := db.pool.ExecContext(ctx,
-		`DELETE FROM replays WHERE name = $1 AND status = 'planning'`, name)
+	err := func() error {
+		var planned bool
+		err := db.pool.GetContext(ctx, &planned, `
+			SELECT EXISTS (SELECT FROM replays WHERE name = $1 AND status = 'planning')`, name)
+		if err != nil || !planned {
+			return err
+		}
+		if err := db.deleteReplayEvents(ctx, name); err != nil {
+			return err
+		}
+		_, err = db.pool.ExecContext(ctx,
+			`DELETE FROM replays WHERE name = $1 AND status = 'planning'`, name)
+		return err
+	}()
 	return wrap(ctx, err, "delete replay %s", name)
+}
+
+// deleteReplayEvents deletes the blocks and the generated events of a replay.
+func (db *DB) deleteReplayEvents(ctx context.Context, name string) error {
+	for _, statement := range []string{
+		`DELETE FROM replay_generated_events WHERE replay = $1 AND ctid = ANY(ARRAY(
+			SELECT ctid FROM replay_generated_events WHERE replay = $1 ORDER BY position LIMIT $2))`,
+		`DELETE FROM replay_blocks WHERE replay = $1 AND ctid = ANY(ARRAY(
+			SELECT ctid FROM replay_blocks WHERE replay = $1 ORDER BY block LIMIT $2))`,
+	} {
+		for _, err := range db.deleteInBatches(ctx, "delete events", rangeRows, statement, name) {
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // StartReplay changes the status of a planned replay to running. If another running or paused
@@ -209,31 +239,48 @@ func (db *DB) EndReplay(ctx context.Context, name, status string) error {
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx,
-			`DELETE FROM replay_generated_events WHERE replay = $1`, name)
-		if err != nil {
-			return err
-		}
 		_, err = tx.ExecContext(ctx, `DELETE FROM leases WHERE name = $1`, ReplayLease(name))
-		if err != nil {
-			return err
-		}
-		// The outcome of each event is stored as long as the streams keep the events, because
-		// ReplaysOf returns it.
-		_, err = tx.ExecContext(ctx, `
-			DELETE FROM replay_blocks WHERE replay IN (
-				SELECT name FROM replays
-				WHERE (name = $1 AND stream = '') OR ended_at < now() - make_interval(secs => $2))`,
-			name, attemptRetention.Seconds())
 		return err
 	})
+	if err == nil {
+		err = db.deleteEventsOfEndedReplays(ctx)
+	}
 	return wrap(ctx, err, "end replay %s", name)
 }
 
-// HasDocumentsBefore reports whether there is a document that was created before the time.
+// deleteEventsOfEndedReplays deletes the events of replays that have ended. The outcome of each
+// event of a stream is stored as long as the streams keep the events, because ReplaysOf returns it.
+func (db *DB) deleteEventsOfEndedReplays(ctx context.Context) error {
+	var names []string
+	err := db.pool.SelectContext(ctx, &names, `
+		SELECT name FROM replays
+		WHERE ended_at IS NOT NULL AND NOT events_deleted
+			AND (stream = '' OR ended_at < now() - make_interval(secs => $1))
+		ORDER BY ended_at LIMIT 100`, attemptRetention.Seconds())
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := db.deleteReplayEvents(ctx, name); err != nil {
+			return err
+		}
+		_, err := db.pool.ExecContext(ctx,
+			`UPDATE replays SET events_deleted = true WHERE name = $1`, name)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// HasDocumentsBefore reports whether there is a document that was created before the time,
+// according to its id, or a document of the single-user schema.
 func (db *DB) HasDocumentsBefore(ctx context.Context, t time.Time) (exists bool, err error) {
-	err = db.pool.GetContext(ctx, &exists,
-		`SELECT EXISTS (SELECT FROM documents WHERE created_at < $1)`, t)
+	err = db.pool.GetContext(ctx, &exists, `
+		SELECT coalesce((SELECT id FROM documents ORDER BY id LIMIT 1) < $1, false)
+			OR (SELECT id FROM documents WHERE object_key <> document_object_key(id)
+				ORDER BY object_key COLLATE "C" LIMIT 1) IS NOT NULL`,
+		schema.FirstID(t))
 	return exists, wrap(ctx, err, "find a document created before %s", t.Format(time.RFC3339))
 }
 
@@ -244,9 +291,8 @@ func (db *DB) DocumentTopics(ctx context.Context, id uuid.UUID) ([]schema.Docume
 		Confidence int       `db:"confidence"`
 	}
 	err := db.pool.SelectContext(ctx, &rows, `
-		SELECT t.topic_id, t.confidence FROM documents AS d
-		JOIN document_topics AS t ON t.user_id = d.user_id AND t.document_id = d.id
-		WHERE d.id = $1 ORDER BY t.topic_id`, id)
+		SELECT topic_id, confidence FROM document_topics
+		WHERE document_id = $1 ORDER BY topic_id`, id)
 	topics := make([]schema.DocumentTopic, len(rows))
 	for i, r := range rows {
 		topics[i] = schema.DocumentTopic{TopicID: r.TopicID, Confidence: r.Confidence}
@@ -331,7 +377,8 @@ func (db *DB) DeadLetterSequences(
 	var rows []int64
 	err := db.pool.SelectContext(ctx, &rows, `
 		SELECT sequence FROM dead_letters
-		WHERE stream = $1 AND `+anyOf("sequence", "$2::bigint[]", len(signed))+` AND consumer = $3`,
+		WHERE stream = $1 AND `+anyOf("sequence", "$2::bigint[]", len(signed))+` AND consumer = $3
+			AND sequence > 0 -- the condition of the index dead_letters_message`,
 		stream, array(signed), consumer)
 	dead := make(map[uint64]bool, len(rows))
 	for _, s := range rows {

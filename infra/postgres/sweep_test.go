@@ -27,14 +27,14 @@ func TestPendingDocumentsArePagedByID(t *testing.T) {
 	b.raw.MustExec(`
 		UPDATE documents SET url_issued_at = now() - interval '2 hours' WHERE id <> $1`, recent.ID)
 	var got []uuid.UUID
-	for after := uuid.Nil; ; {
-		page, err := b.worker.PendingDocuments(t.Context(), time.Now().Add(-time.Hour), after, 2)
+	pages := 0
+	for next := uuid.Nil; pages == 0 || next != uuid.Nil; pages++ {
+		var page []schema.Document
+		var err error
+		page, next, err = b.worker.PendingDocuments(t.Context(), time.Now().Add(-time.Hour), next, 2)
 		must(t, err)
-		if len(page) == 0 {
-			break
-		}
 		for _, d := range page {
-			got, after = append(got, d.ID), d.ID
+			got = append(got, d.ID)
 		}
 	}
 	if !slices.Equal(got, want) {

@@ -151,14 +151,18 @@ func (db *DB) UpdateTopic(
 	return row.topic(), wrap(ctx, tx.Commit(), "change topic %s", id)
 }
 
-// DeleteTopic deletes a topic of the scope and removes it from all documents. It fails with
-// schema.CodeNotFound and schema.CodeForbidden, as UpdateTopic does.
+// DeleteTopic removes a topic of the scope from all documents and deletes it. It fails with
+// schema.CodeNotFound and schema.CodeForbidden, as UpdateTopic does. If it fails otherwise, the
+// topic may already be removed from some documents.
 func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
 	if err := db.requireUser(); err != nil {
 		return err
 	}
 	for attempt := 1; ; attempt++ {
-		err := db.deleteTopic(ctx, scope, id)
+		err := db.removeTopicFromDocuments(ctx, scope, id)
+		if err == nil {
+			err = db.deleteTopic(ctx, scope, id)
+		}
 		// A deadlock can occur with a concurrent transaction that assigns the topic to a document.
 		if attempt < maxTransactionAttempts && ctx.Err() == nil && hasCode(err, deadlockDetected) {
 			continue
@@ -167,6 +171,33 @@ func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 	}
 }
 
+// removeTopicFromDocuments removes a topic of the scope from all documents, in a transaction for
+// each batch of them. If the user may not delete the topic, it does nothing.
+func (db *DB) removeTopicFromDocuments(
+	ctx context.Context, scope schema.Scope, id uuid.UUID,
+) error {
+	for removed := rangeRows; removed == rangeRows; {
+		err := db.inTransaction(ctx, func(tx *tx) error {
+			if err := tx.checkTopicAccess(scope); err != nil {
+				return err
+			}
+			return tx.GetContext(ctx, &removed, `
+				SELECT remove_topic_from_documents(id, $3) FROM topics
+				WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid`,
+				id, tx.topicOwner(scope), rangeRows)
+		})
+		if errors.Is(err, sql.ErrNoRows) {
+			return topicNotFound()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deleteTopic deletes a topic. The foreign key removes it from documents that have been given it
+// since it was removed from all.
 func (db *DB) deleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID) error {
 	tx, err := db.begin(ctx)
 	if err != nil {

@@ -35,13 +35,14 @@ func (db *DB) UncheckedUploads(
 	if err != nil {
 		return nil, wrap(ctx, err, operation)
 	}
+	// For NOT EXISTS, the planner could scan the dead letters instead of their index.
 	err = db.pool.SelectContext(ctx, &due, `
 		SELECT u.attempts, u.dead_at IS NOT NULL AS dead, d.*
 		FROM unchecked_uploads AS u
 		CROSS JOIN LATERAL (SELECT `+documentColumns+` FROM documents
 			WHERE id = u.document_id AND status = 'pending' OFFSET 0) AS d
-		WHERE u.next_attempt_at <= $1 AND NOT EXISTS (SELECT FROM dead_letters AS l
-			WHERE l.document_ids @> ARRAY[u.document_id] AND l.consumer = $2 OFFSET 0)
+		WHERE u.next_attempt_at <= $1 AND (SELECT count(*) FROM dead_letters AS l
+			WHERE l.document_ids @> ARRAY[u.document_id] AND l.consumer = $2) = 0
 		ORDER BY u.next_attempt_at LIMIT $3`, now, schema.ConsumerConfirm, limit)
 	return due, wrap(ctx, err, operation)
 }

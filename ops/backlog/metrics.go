@@ -32,7 +32,7 @@ var (
 	streamMaxBytes = describe("stream_max_bytes", "Maximum size of a stream in bytes.", "stream")
 	queued         = describe("backlog",
 		"Rows that are queued in the database, by kind: pending, unclassified, unpublished,"+
-			" deletions, failing_deletions, dead_letters.", "kind")
+			" deletions, failing_deletions, dead_letters. 10000 stands for 10000 or more.", "kind")
 	oldestSeconds = describe("backlog_oldest_seconds",
 		"Age in seconds of the oldest queued row of a kind; 0 if there is none.", "kind")
 	sweeperActive = describe("sweeper_active",

@@ -53,7 +53,8 @@ type Leader struct {
 	Since *time.Time `json:"since"`
 }
 
-// Backlog is the work that is queued in the database. An age is 0 if nothing is queued.
+// Backlog is the work that is queued in the database. An age is 0 if nothing is queued. Counts are
+// exact up to postgres.BacklogLimit, which stands for itself or more.
 type Backlog struct {
 	Pending            int64   `json:"pending"`
 	OldestPending      Seconds `json:"oldest_pending_seconds"`

@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"database/sql"
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 )
 
 // Pool returns the connections of a DB.
@@ -11,3 +13,26 @@ func (db *DB) Pool() *sqlx.DB { return db.pool }
 
 // SetLeaseTTL sets how long the leases of a DB last.
 func (db *DB) SetLeaseTTL(d time.Duration) { db.leaseTTL = d }
+
+// OpenObserved returns a DB like [Open] with settings for its sessions, whose connections pass each
+// notice of the server to handle.
+func OpenObserved(url string, settings map[string]string, handle func(*pq.Error)) (*DB, error) {
+	db, err := Open(url, Options{})
+	if err != nil {
+		return nil, err
+	}
+	_ = db.pool.Close()
+	config, err := pq.NewConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	config.BinaryParameters = true
+	config.Runtime = settings
+	connector, err := pq.NewConnectorConfig(config)
+	if err != nil {
+		return nil, err
+	}
+	db.pool = sqlx.NewDb(sql.OpenDB(pq.ConnectorWithNoticeHandler(connector, handle)), "postgres")
+	db.pool.SetMaxOpenConns(2)
+	return db, nil
+}

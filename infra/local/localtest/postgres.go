@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,17 @@ import (
 func PostgresEmpty(t testing.TB) string {
 	t.Helper()
 	return createDatabase(t, "template1")
+}
+
+// PostgresSuperuser returns the URL of a database that [PostgresEmpty] or [PostgresMigrated] returned
+// for the superuser. Intray itself never has this role; tests use it to observe the server.
+func PostgresSuperuser(t testing.TB, database string) string {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatalf("localtest: %v", err)
+	}
+	return databaseURL(sharedServers(t).SuperuserURL, strings.TrimPrefix(u.Path, "/"))
 }
 
 // PostgresMigrated is like [PostgresEmpty] but returns a database that migrate has run on. migrate

@@ -1,0 +1,365 @@
+package postgres_test
+
+import (
+	"crypto/sha256"
+	"errors"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// methodsWithoutStatements are the exported methods of DB that read no tables, and the owner's
+// method that locks a whole table once, when it is empty.
+var methodsWithoutStatements = map[string]bool{
+	"Close": true, "ForUser": true, "Ping": true, "ListenDeletions": true, "TryLock": true,
+	"PurgeExpired": true, // its parts have cases
+}
+
+// notStatements are the files of the package whose statements run only while it migrates or
+// provisions a database.
+var notStatements = map[string]bool{"migrate.go": true, "roles.go": true, "lock.go": true}
+
+// unreachableStatements are statements that no case can execute, with the reasons.
+var unreachableStatements = map[string]string{
+	"WHERE user_id = $1 AND lower(name) = lower($2)": "only if a concurrent call creates the topic; " +
+		"it looks one row up by topics_name_in_namespace",
+}
+
+const (
+	// scanAllowance is for a page of a listing, which scans up to 5,000 entries of an index, and for a
+	// page of 1,000 documents with the keys of the single-user schema.
+	scanAllowance = 600
+	// rangeAllowance is for statements that read up to 5,000 documents, a tenth of them old versions.
+	rangeAllowance = 1500
+	// batchAllowance is for statements that look up 100 keys in an index, where a small table is
+	// scanned.
+	batchAllowance = 500
+)
+
+// batches are the numbers of keys of a call. Statements differ for few and for many keys (see
+// anyOf).
+var batches = []int{1, 100}
+
+func eachBatch(run func(n int) (int, error)) (total int, err error) {
+	for _, n := range batches {
+		got, err := run(n)
+		if err != nil {
+			return 0, err
+		}
+		total += got
+	}
+	return total, nil
+}
+
+var statementCases = slices.Concat(userCases, sweepCases, operatorCases)
+
+// userCases are the cases of the API, and of documents by their keys.
+var userCases = []statementCase{
+	// users and accounts
+	{methods: "AccountByEmail", run: func(s *statementRun) (int, error) {
+		return one(s.api.AccountByEmail(s.ctx, "USER9@example.org"))
+	}},
+	{methods: "Me", run: func(s *statementRun) (int, error) { return one(s.user1().Me(s.ctx)) }},
+	{methods: "AdminUsers", run: func(s *statementRun) (int, error) {
+		admin := s.api.ForUser(s.admin)
+		first, err := length(admin.AdminUsers(s.ctx, uuid.Nil, 100))
+		later, err2 := length(admin.AdminUsers(s.ctx, s.id(userKind, int64(s.n)/2), 100))
+		return first + later, errors.Join(err, err2)
+	}},
+	{methods: "AdminUser", run: func(s *statementRun) (int, error) {
+		return one(s.api.ForUser(s.admin).AdminUser(s.ctx, s.alice))
+	}},
+	{methods: "ChangeUser", run: func(s *statementRun) (int, error) {
+		limit, name := int64(1e15), "builtin"
+		return one(s.api.ForUser(s.admin).ChangeUser(s.ctx, s.alice,
+			postgres.UserPatch{LimitBytes: &limit, AIProvider: &name}))
+	}},
+	{methods: "AddUser RemoveUser", run: func(s *statementRun) (int, error) {
+		id := newID(s)
+		err := s.owner.AddUser(s.ctx, postgres.NewUser{ID: id, Email: id.String()})
+		_, err2 := s.owner.RemoveUser(s.ctx, id)
+		return first(err, err2)
+	}},
+	{methods: "RemoveUser, with documents", run: func(s *statementRun) (int, error) {
+		return one(s.owner.RemoveUser(s.ctx, s.alice))
+	}},
+	{methods: "Users", walks: true, run: func(s *statementRun) (int, error) {
+		_, err := s.owner.Users(s.ctx)
+		return 0, err
+	}},
+	{methods: "FindUser", run: func(s *statementRun) (int, error) {
+		_, err := s.owner.FindUser(s.ctx, "USER9@example.org")
+		_, err2 := s.owner.FindUser(s.ctx, s.alice.String())
+		return first(err, err2)
+	}},
+	{methods: "ChangeAccount", run: func(s *statementRun) (int, error) {
+		role, hash := schema.RoleUser, "new"
+		return one(s.owner.ChangeAccount(s.ctx, s.user(),
+			postgres.AccountPatch{Role: &role, PasswordHash: &hash}))
+	}},
+	{methods: "UserContents", allowance: rangeAllowance, walks: true,
+		run: func(s *statementRun) (int, error) {
+			_, err := s.owner.UserContents(s.ctx, s.alice)
+			return 0, err
+		}},
+	{methods: "DisableAccount", run: func(s *statementRun) (int, error) {
+		return 0, s.owner.DisableAccount(s.ctx, s.user())
+	}},
+	{methods: "RemoveUserDocuments", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			return s.owner.RemoveUserDocuments(s.ctx, s.alice, n)
+		})
+	}},
+	{methods: "UserAISettings", run: func(s *statementRun) (int, error) {
+		return one(s.worker.UserAISettings(s.ctx, s.alice))
+	}},
+	{methods: "AllAISettings", walks: true, run: func(s *statementRun) (int, error) {
+		_, err := s.worker.AllAISettings(s.ctx)
+		return 0, err
+	}},
+	{methods: "CountAICall", run: func(s *statementRun) (int, error) {
+		_, err := s.worker.CountAICall(s.ctx, s.alice, 1000, time.Now())
+		_, err2 := s.worker.CountAICall(s.ctx, s.user(), 1000, time.Now())
+		return first(err, err2)
+	}},
+	{methods: "IdentityAccount", run: func(s *statementRun) (int, error) {
+		_, err := s.api.IdentityAccount(s.ctx, postgres.Identity{
+			Issuer: "https://issuer", Subject: "s7"}, 1)
+		id := newID(s).String()
+		_, err2 := s.api.IdentityAccount(s.ctx, postgres.Identity{
+			Issuer: "https://issuer", Subject: id, Email: id}, 1)
+		return first(err, err2)
+	}},
+
+	// sessions
+	{methods: "StartSession RefreshSession EndSession", run: func(s *statementRun) (int, error) {
+		family := sha256.Sum256([]byte(newID(s).String()))
+		token := sha256.Sum256([]byte("token"))
+		err := s.api.StartSession(s.ctx, postgres.NewSession{
+			ID: newID(s), UserID: s.alice, VerifiedHash: "hash 1", Family: family, Token: token,
+			TTL: time.Hour,
+		})
+		_, err2 := s.api.RefreshSession(s.ctx, postgres.Rotation{
+			Family: family, PresentedToken: token, NewNonce: []byte("n"), IdleTimeout: time.Hour})
+		return first(err, err2, s.api.EndSession(s.ctx, family))
+	}},
+	{methods: "OwnPasswordHash ChangeOwnPassword", run: func(s *statementRun) (int, error) {
+		_, err := s.user1().OwnPasswordHash(s.ctx)
+		_, err2 := s.user1().ChangeOwnPassword(s.ctx, "hash 1", "hash 1", uuid.Nil)
+		return first(err, err2)
+	}},
+
+	// topics
+	{methods: "Topics", run: func(s *statementRun) (int, error) {
+		return one(s.user1().Topics(s.ctx))
+	}},
+	{methods: "SystemTopics", run: func(s *statementRun) (int, error) {
+		return length(s.user1().SystemTopics(s.ctx))
+	}},
+	{methods: "CreateTopic UpdateTopic DeleteTopic", run: func(s *statementRun) (int, error) {
+		t := schema.Topic{ID: newID(s), Name: "New " + strconv.FormatInt(s.next(), 10), UserID: &s.alice}
+		name := t.Name + "a"
+		err := s.user1().CreateTopic(s.ctx, t)
+		_, err2 := s.user1().UpdateTopic(s.ctx, schema.ScopeUser, t.ID, postgres.TopicPatch{Name: &name})
+		return first(err, err2, s.user1().DeleteTopic(s.ctx, schema.ScopeUser, t.ID))
+	}},
+	{methods: "SuggestTopics", run: func(s *statementRun) (int, error) {
+		return length(s.worker.SuggestTopics(s.ctx, s.alice, []schema.Topic{
+			{ID: newID(s), Name: "Suggested " + strconv.FormatInt(s.next(), 10)}, {Name: "topic 4"}}))
+	}},
+
+	// documents of a user
+	{methods: "Document", run: func(s *statementRun) (int, error) {
+		id := s.take(s, 1, "status = 'classified'")[0]
+		_, err := s.user1().Document(s.ctx, id)
+		_, err2 := s.worker.Document(s.ctx, id)
+		return first(err, err2)
+	}},
+	{methods: "Document, of an unknown user", run: func(s *statementRun) (int, error) {
+		if _, err := s.api.ForUser(newID(s)).Document(s.ctx, newID(s)); err == nil {
+			return 0, errors.New("got no error, want one")
+		}
+		return 0, nil
+	}},
+	{methods: "Documents, all", run: listing(postgres.Filter{})},
+	{methods: "Documents, later page", run: laterListing(postgres.Filter{})},
+	{methods: "Documents, of a status", run: listing(postgres.Filter{Status: schema.StatusFailed})},
+	{methods: "Documents, of a status, later page",
+		run: laterListing(postgres.Filter{Status: schema.StatusPending})},
+	{methods: "Documents, of a status without documents",
+		run: listing(postgres.Filter{Status: schema.StatusQuarantined})},
+	{methods: "Documents, deleting", run: listing(postgres.Filter{Status: schema.StatusDeleting})},
+	{methods: "Documents, with a name", run: listing(postgres.Filter{Query: "INVOICE"})},
+	{methods: "Documents, with a name that none has", run: listing(postgres.Filter{Query: "none"})},
+	{methods: "Documents, of a status with a name that none has",
+		run:       listing(postgres.Filter{Query: "none", Status: schema.StatusClassified}),
+		allowance: scanAllowance},
+	{methods: "Documents, with a topic", run: topicListing(postgres.Filter{})},
+	{methods: "Documents, with a topic, later page",
+		run: laterListing(postgres.Filter{Topic: uuid.Max})},
+	{methods: "Documents, with a topic and a status that few have",
+		run: topicListing(postgres.Filter{Status: schema.StatusQuarantined})},
+	{methods: "Documents, with a topic and a name that none has",
+		run: topicListing(postgres.Filter{Query: "none"})},
+	{methods: "Documents, with a topic that few have", run: func(s *statementRun) (int, error) {
+		items, _, err := s.user1().Documents(s.ctx, postgres.Filter{Topic: s.rare})
+		return len(items), err
+	}},
+	{methods: "Documents, of a user with few", run: func(s *statementRun) (int, error) {
+		_, _, err := s.api.ForUser(s.id(userKind, 100)).Documents(s.ctx, postgres.Filter{})
+		return 0, err
+	}},
+	{methods: "DocumentsByID", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			return length(s.user1().DocumentsByID(s.ctx, s.take(s, n, "status = 'classified'")))
+		})
+	}},
+	{methods: "CreateDocument", run: func(s *statementRun) (int, error) {
+		// Alice has more pending documents than are permitted.
+		key := strconv.FormatInt(s.next(), 10)
+		for _, owner := range []uuid.UUID{s.alice, s.user()} {
+			for _, key := range []string{"", key, key} {
+				d := newDocument(s, owner, 1)
+				_, _, err := s.api.ForUser(owner).CreateDocument(s.ctx, d, key, 200)
+				if err != nil && schema.CodeOf(err) != schema.CodeTooManyPending {
+					return 0, err
+				}
+			}
+		}
+		return 0, nil
+	}},
+	{methods: "AddMultipart Multipart DeleteMultipart", run: func(s *statementRun) (int, error) {
+		id := s.take(s, 1, "status = 'classified'")[0]
+		u := schema.MultipartUpload{UploadID: id.String(), DocumentID: id, UserID: s.alice,
+			ObjectKey: schema.ObjectKey(id), Size: 1, PartSize: 1, RenewedAt: time.Now()}
+		pending := s.take(s, 1, "status = 'pending'")[0]
+		_, err := s.user1().AddMultipart(s.ctx, u)
+		u.UploadID += "again"
+		_, err2 := s.user1().AddMultipart(s.ctx, u)
+		now := time.Now().Add(time.Hour)
+		_, err3 := s.user1().Multipart(s.ctx, pending, &now)
+		return first(err, err2, err3, s.worker.DeleteMultipart(s.ctx, u.UploadID))
+	}},
+	{methods: "RecordAbortFailure", run: func(s *statementRun) (int, error) {
+		return 0, s.worker.RecordAbortFailure(s.ctx, "upload 9", "cause", time.Now())
+	}},
+
+	// documents by key
+	{methods: "DocumentsByKey", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			keys := objectKeys(s.take(s, n, "status = 'classified'"))
+			a, err := length(s.worker.DocumentsByKey(s.ctx, keys))
+			b, err2 := length(s.user1().DocumentsByKey(s.ctx, keys))
+			return a + b, errors.Join(err, err2)
+		})
+	}},
+	{methods: "DocumentByID DocumentTopics Attempts DetectedType",
+		run: func(s *statementRun) (int, error) {
+			id := s.take(s, 1, "status = 'classified'")[0]
+			_, err := s.worker.DocumentByID(s.ctx, id)
+			_, err2 := s.worker.DocumentTopics(s.ctx, id)
+			_, err3 := s.worker.Attempts(s.ctx, id)
+			_, err4 := s.worker.DetectedType(s.ctx, id)
+			return first(err, err2, err3, err4)
+		}},
+	{methods: "DocumentStates DocumentInfos ObjectKeyStates", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			ids := s.take(s, n, "status = 'expired'")
+			a, err := s.worker.DocumentStates(s.ctx, ids, objectKeys(ids))
+			b, err2 := s.owner.DocumentInfos(s.ctx, ids, objectKeys(ids))
+			c, err3 := s.worker.ObjectKeyStates(s.ctx, objectKeys(ids))
+			return len(a) + len(b) + len(c), errors.Join(err, err2, err3)
+		})
+	}},
+	{methods: "Transition", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			topics := []schema.DocumentTopic{{TopicID: s.topic, Confidence: 80}}
+			return length(s.worker.Transition(s.ctx, s.take(s, n, "status = 'classified'"),
+				func(d *schema.Document, q *schema.Quota) schema.Decision {
+					d.Version++
+					q.UsedBytes++
+					return schema.Decision{Changed: true, DeleteObject: true, Topics: topics}
+				}))
+		})
+	}},
+	{methods: "MarkUnpublished MarkPublished", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			docs, err := s.worker.MarkUnpublished(s.ctx, s.take(s, n, "status = 'classified'"))
+			return len(docs), errors.Join(err, s.worker.MarkPublished(s.ctx, docs))
+		})
+	}},
+	{methods: "MarkPublished, of a user", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			docs, err := s.worker.MarkUnpublished(s.ctx, s.take(s, n, "status = 'classified'"))
+			return len(docs), errors.Join(err, s.user1().MarkPublished(s.ctx, docs))
+		})
+	}},
+	{methods: "MarkPublished, of gone documents", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			docs, err := s.worker.Transition(s.ctx, s.take(s, n, "status = 'deleting'"), gone)
+			return len(docs), errors.Join(err, s.worker.MarkPublished(s.ctx, docs))
+		})
+	}},
+	{methods: "RecordAttempt", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			ids := s.take(s, n, "status = 'classified'")
+			for number := range 2 {
+				err := s.worker.RecordAttempt(s.ctx, ids, postgres.Attempt{
+					Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: number, Reason: "busy"})
+				if err != nil {
+					return 0, err
+				}
+			}
+			return 0, nil
+		})
+	}},
+
+	// classification
+	{methods: "ClassifyInput SaveExample SetDetectedType", run: func(s *statementRun) (int, error) {
+		id := s.take(s, 1, "status = 'classified'")[0]
+		_, _, _, err := s.worker.ClassifyInput(s.ctx, id)
+		return first(err, s.worker.SaveExample(s.ctx, id, []byte("new")),
+			s.worker.SetDetectedType(s.ctx, id, "text/plain"))
+	}},
+	{methods: "Examples", run: func(s *statementRun) (int, error) {
+		got, err := s.worker.Examples(s.ctx, s.alice, []uuid.UUID{s.topic, s.rare}, 50)
+		return len(got[s.topic]), err
+	}},
+}
+
+func (s *statementRun) user1() *postgres.DB { return s.api.ForUser(s.alice) }
+
+func one0[T any](_ T, err error) error { return err }
+
+// listing returns the number of items of the first page of alice's documents.
+func listing(f postgres.Filter) func(*statementRun) (int, error) {
+	return func(s *statementRun) (int, error) {
+		items, _, err := s.user1().Documents(s.ctx, f)
+		return len(items), err
+	}
+}
+
+func topicListing(f postgres.Filter) func(*statementRun) (int, error) {
+	return func(s *statementRun) (int, error) {
+		f.Topic = s.topic
+		return listing(f)(s)
+	}
+}
+
+// laterListing is listing for a page after a quarter of the documents. It replaces uuid.Max by
+// alice's topic.
+func laterListing(f postgres.Filter) func(*statementRun) (int, error) {
+	return func(s *statementRun) (int, error) {
+		f := f
+		f.After = &postgres.Cursor{ID: s.id(documentKind, int64(s.n)*3/4)}
+		if f.Topic == uuid.Max {
+			f.Topic = s.topic
+		}
+		return listing(f)(s)
+	}
+}

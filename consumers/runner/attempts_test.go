@@ -83,7 +83,8 @@ func TestRestartsAndReplicasShareAttempts(t *testing.T) {
 		config := fastConfig
 		config.MaxAttempts = maxAttempts
 		failed := make(chan bool, 1)
-		ctx, cancel := context.WithCancel(t.Context())
+		ctx, cancel := context.WithTimeout(t.Context(), consumertest.Timeout)
+		defer cancel()
 		r, err := runner.New(b.Conn, b.DB, decodeText, handleEach(func(m runner.Message[string]) error {
 			attempts.add(fmt.Sprint(m.Attempts))
 			if m.Attempts == until-1 {
@@ -96,7 +97,11 @@ func TestRestartsAndReplicasShareAttempts(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Run(ctx)
-		<-failed
+		select {
+		case <-failed:
+		default:
+			t.Fatalf("got attempts %v, want %d failed attempts", attempts.all(), until)
+		}
 	}
 	publish(b, "a")
 	run(2)
@@ -143,39 +148,45 @@ func TestAttemptsAreForgottenAfterASuccess(t *testing.T) {
 // A failure counts as an attempt only if the probe of the dependencies succeeds, and if PostgreSQL
 // stores the attempt.
 func TestFailureDuringAnOutageDoesNotCount(t *testing.T) {
-	for name, outage := range map[string]func(b *consumertest.Bundle, c *runner.Config) (end func()){
-		"the probe fails": func(_ *consumertest.Bundle, c *runner.Config) func() {
+	for name, refuses := range map[string]bool{
+		"the probe fails": false, "the database refuses to store it": true,
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := consumertest.New(t)
+			var attempts recorder
 			var down atomic.Bool
+			var probes atomic.Int32
 			down.Store(true)
-			c.Probe = func(context.Context) error {
-				if down.Load() {
+			config := fastConfig
+			config.Probe = func(context.Context) error {
+				probes.Add(1)
+				if down.Load() && !refuses {
 					return errors.New("down")
 				}
 				return nil
 			}
-			return func() { down.Store(false) }
-		},
-		"the database refuses to store it": func(b *consumertest.Bundle, _ *runner.Config) func() {
-			b.Exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-				$$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$`)
-			b.Exec(`CREATE TRIGGER refuse BEFORE INSERT ON message_attempts
-				EXECUTE FUNCTION refuse()`)
-			return func() { b.Exec(`DROP TRIGGER refuse ON message_attempts`) }
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := consumertest.New(t)
-			config := fastConfig
-			end := outage(b, &config)
-			var attempts recorder
+			if refuses {
+				b.Exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+					$$ BEGIN RAISE EXCEPTION 'no space' USING ERRCODE = '53100'; END $$`)
+				b.Exec(`CREATE TRIGGER refuse BEFORE INSERT ON message_attempts
+					EXECUTE FUNCTION refuse()`)
+			}
 			publish(b, "a")
 			runInBatches(t, b, config, handleEach(func(m runner.Message[string]) error {
 				attempts.add(fmt.Sprint(m.Attempts))
 				return errors.New("failed")
 			}))
-			b.Eventually("the message has been handled", func() bool { return len(attempts.all()) > 0 })
+			b.Eventually("the runner waits for the end of the outage", func() bool {
+				return probes.Load() >= 3
+			})
+			if got := attempts.all(); slices.Contains(got, "1") {
+				t.Errorf("got attempts %v during the outage, want only 0", got)
+			}
 			expectDeadLetters(t, b, 0)
-			end()
+			down.Store(false)
+			if refuses {
+				b.Exec(`DROP TRIGGER refuse ON message_attempts`)
+			}
 			awaitIdle(b)
 			expectDeadLetters(t, b, 1)
 			got := attempts.all()

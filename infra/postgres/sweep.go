@@ -73,6 +73,7 @@ type UnclassifiedDocument struct {
 func (db *DB) UnclassifiedDocuments(
 	ctx context.Context, limit time.Duration, after uuid.UUID, rows int,
 ) (documents []UnclassifiedDocument, err error) {
+	// OFFSET makes the planner look the attempts and the dead letters of each document up by the index.
 	err = db.pool.SelectContext(ctx, &documents, `
 		SELECT d.id, d.user_id,
 			coalesce(d.published_at, d.changed_at)
@@ -80,14 +81,14 @@ func (db *DB) UnclassifiedDocuments(
 				AND NOT EXISTS (
 					SELECT FROM document_attempts AS t
 					WHERE t.document_id = d.id AND t.stream = $3 AND t.consumer = $4
-						AND t.next_at > now() - make_interval(secs => $5)) AS overdue
+						AND t.next_at > now() - make_interval(secs => $5) OFFSET 0) AS overdue
 		FROM documents AS d
 		WHERE d.status = 'uploaded' AND d.unpublished_at IS NULL AND d.id > $6
 			AND NOT EXISTS (
 				SELECT FROM dead_letters AS l
 				WHERE l.headers -> 'Nats-Msg-Id' ->> 0
 						= concat_ws(':', d.id, d.version, d.announcement)
-					AND l.stream = $3 AND l.consumer = $4)
+					AND l.stream = $3 AND l.consumer = $4 OFFSET 0)
 		ORDER BY d.id LIMIT $7`,
 		limit.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
 		attemptGrace.Seconds(), after, rows)

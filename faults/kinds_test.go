@@ -115,8 +115,8 @@ func stop(name string) func(*fault, context.Context) error {
 	}
 }
 
-// freezeLeader suspends the sweeping replica until the other one sweeps, and for the fault's duration
-// after that.
+// freezeLeader suspends the sweeping replica until the other one sweeps, and for the fault's
+// duration after that.
 func (f *fault) freezeLeader(ctx context.Context) error {
 	leader := func() (name string, err error) {
 		var holder string

@@ -48,7 +48,8 @@ func TestLeaseIsExclusive(t *testing.T) {
 		hold(t, other, "another", func(context.Context) {})
 		// The lease does not depend on connections.
 		b.rawWorker.MustExec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`)
+			WHERE datname = current_database() AND pid <> pg_backend_pid()
+				AND backend_type = 'client backend'`)
 		eventually(t, "the connections are replaced", func() bool {
 			return other.Ping(t.Context()) == nil && b.worker.Ping(t.Context()) == nil
 		})
@@ -196,7 +197,9 @@ func TestSuspendedProcessDoesNothingWithTheLeaseItLost(t *testing.T) {
 		if line, err := lines.ReadString('\n'); strings.TrimSpace(line) != "leading" {
 			t.Fatalf("got %q, %v; want that the process leads", line, err)
 		}
-		version := func() int { return count(t, b.raw, `SELECT version FROM documents WHERE id = $1`, d.ID) }
+		version := func() int {
+			return count(t, b.raw, `SELECT version FROM documents WHERE id = $1`, d.ID)
+		}
 		eventually(t, "the process changes the document", func() bool { return version() > 20 })
 		must(t, command.Process.Signal(syscall.SIGSTOP))
 		b.raw.MustExec(`UPDATE leases SET expires_at = now() - interval '1 s'`)

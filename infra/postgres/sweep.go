@@ -66,14 +66,14 @@ type UnclassifiedDocument struct {
 }
 
 // UnclassifiedDocuments returns up to limit published documents that have the status uploaded,
-// ordered by id, starting after the given id. An event counts as overdue after the limit × 4ⁿ, where
-// n is how often the sweeper has published it again. So the interval grows, up to a factor of 4⁵, but
-// there is no last time, because a stream can be lost any number of times. Documents whose current
-// event is a dead letter are left to an operator.
+// ordered by id, starting after the given id. An event counts as overdue after the limit × 4ⁿ,
+// where n is how often the sweeper has published it again. So the interval grows, up to a factor of
+// 4⁵, but there is no last time, because a stream can be lost any number of times. Documents whose
+// current event is a dead letter are left to an operator.
 func (db *DB) UnclassifiedDocuments(
 	ctx context.Context, limit time.Duration, after uuid.UUID, rows int,
 ) (documents []UnclassifiedDocument, err error) {
-	// OFFSET makes the planner look the attempts and the dead letters of each document up by the index.
+	// OFFSET makes the planner look the attempts and dead letters of each document up by an index.
 	err = db.pool.SelectContext(ctx, &documents, `
 		SELECT d.id, d.user_id,
 			coalesce(d.published_at, d.changed_at)

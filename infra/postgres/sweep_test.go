@@ -78,16 +78,18 @@ func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
 		change string // of the document $1, which was published an hour ago
 		want   bool
 	}{
-		"published long ago":        {`UPDATE documents SET status = status WHERE id = $1`, true},
-		"published recently":        {`UPDATE documents SET published_at = now() WHERE id = $1`, false},
-		"published again, long ago": {`UPDATE documents SET announcement = 3 WHERE id = $1`, true}, // 32 min
-		"published again, recently": {`UPDATE documents SET announcement = 4 WHERE id = $1`, false},
-		"published again, often":    {`UPDATE documents SET announcement = 99, published_at = now() - interval '9 h' WHERE id = $1`, true},
+		"published long ago":       {`UPDATE documents SET reason = '' WHERE id = $1`, true},
+		"published recently":       {`UPDATE documents SET published_at = now() WHERE id = $1`, false},
+		"published again long ago": {`UPDATE documents SET announcement = 3 WHERE id = $1`, true},
+		"published again recently": {`UPDATE documents SET announcement = 4 WHERE id = $1`, false},
+		"published again very often": {`UPDATE documents SET announcement = 99,
+			published_at = now() - interval '9 h' WHERE id = $1`, true},
 		"from before the column": {`UPDATE documents SET published_at = NULL,
 			changed_at = now() - interval '1 h' WHERE id = $1`, true},
-		"postponed": {`INSERT INTO document_attempts
-			SELECT $1, 'DOCUMENTS', 'classify', now() - interval '10 min', 0, '', now() - interval '9 min'`, false},
-		"failed": {`INSERT INTO document_attempts SELECT $1, 'DOCUMENTS', 'classify', now(), 2, '', now()`, false},
+		"postponed": {`INSERT INTO document_attempts SELECT $1, 'DOCUMENTS', 'classify',
+			now() - interval '10 min', 0, '', now() - interval '9 min'`, false},
+		"failed": {`INSERT INTO document_attempts
+			SELECT $1, 'DOCUMENTS', 'classify', now(), 2, '', now()`, false},
 		"postponed long ago": {`INSERT INTO document_attempts
 			SELECT $1, 'DOCUMENTS', 'classify', now(), 0, '', now() - interval '16 min'`, true},
 		"postponed by another consumer": {`INSERT INTO document_attempts
@@ -118,8 +120,8 @@ func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
 		}))
 		got, err := b.worker.UnclassifiedDocuments(t.Context(), 0, uuid.Nil, 100)
 		if err != nil || len(got) != 0 {
-			t.Errorf("got %+v, %v; want neither the dead letter %s, the unpublished %s nor the classified %s",
-				got, err, dead.ID, unpublished.ID, classified.ID)
+			t.Errorf("got %+v, %v; want none of the dead letter %s, the unpublished document %s "+
+				"and the classified document %s", got, err, dead.ID, unpublished.ID, classified.ID)
 		}
 	})
 }

@@ -59,14 +59,14 @@ COMMENT ON COLUMN dead_letters.first_at IS 'when the message was stored in the s
 COMMENT ON COLUMN dead_letters.dead_at IS 'when the message was dead-lettered';
 COMMENT ON COLUMN dead_letters.document_ids IS 'the documents that the message is about';
 CREATE INDEX dead_letters_by_document ON dead_letters USING gin (document_ids);
+CREATE INDEX dead_letters_by_message ON dead_letters USING btree (((headers -> 'Nats-Msg-Id'::text)
+    ->> 0));
 CREATE INDEX dead_letters_by_message_id ON dead_letters USING btree (((headers ->
     'Nats-Msg-Id'::text) ->> 0));
 CREATE UNIQUE INDEX dead_letters_generated ON dead_letters USING btree (consumer, document_ids)
     WHERE sequence = 0;
 CREATE UNIQUE INDEX dead_letters_message ON dead_letters USING btree (stream, sequence, consumer,
     first_at) WHERE sequence > 0;
-CREATE INDEX dead_letters_by_message ON dead_letters USING btree (((headers -> 'Nats-Msg-Id'::text)
-    ->> 0));
 GRANT SELECT, INSERT, UPDATE, DELETE ON dead_letters TO worker;
 
 CREATE TABLE document_attempts (

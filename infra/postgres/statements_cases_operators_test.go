@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"iter"
@@ -26,10 +27,10 @@ var sweepCases = []statementCase{
 		return total, nil
 	}},
 	{methods: "UnpublishedDocuments", run: func(s *statementRun) (int, error) {
-		return 0, one0(s.worker.UnpublishedDocuments(s.ctx, time.Now().Add(time.Hour), 200))
+		return 0, one0(s.worker.UnpublishedDocuments(s.ctx, 0, 200))
 	}},
 	{methods: "UnclassifiedDocuments", run: func(s *statementRun) (int, error) {
-		return 0, one0(s.worker.UnclassifiedDocuments(s.ctx, time.Now().Add(time.Hour), time.Second, 200))
+		return 0, one0(s.worker.UnclassifiedDocuments(s.ctx, 0, uuid.Nil, 200))
 	}},
 	{methods: "AbandonMultiparts", walks: true, run: func(s *statementRun) (int, error) {
 		if err := s.worker.AbandonMultiparts(s.ctx, time.Now().Add(-time.Hour)); err != nil {
@@ -141,10 +142,24 @@ var operatorCases = []statementCase{
 		run: func(s *statementRun) (int, error) {
 			return 0, s.worker.RecomputeQuota(s.ctx, s.alice)
 		}},
-	{methods: "SaveReconciliation LastReconciliation", run: func(s *statementRun) (int, error) {
-		err := s.worker.SaveReconciliation(s.ctx, postgres.Reconciliation{FinishedAt: time.Now()})
-		_, err2 := s.worker.LastReconciliation(s.ctx)
-		return first(err, err2)
+	{methods: "SaveReconciliation LastReconciliation ReconciliationDue BeginReconciliation",
+		run: func(s *statementRun) (int, error) {
+			err := s.worker.SaveReconciliation(s.ctx, nil, 0)
+			_, err2 := s.worker.LastReconciliation(s.ctx)
+			_, err3 := s.worker.ReconciliationDue(s.ctx, 0, 0)
+			_, err4 := s.worker.BeginReconciliation(s.ctx, 0, 0)
+			return 0, errors.Join(err, err2, err3, err4)
+		}},
+	{methods: "WithLease Lease Leases", run: func(s *statementRun) (int, error) {
+		_, err := s.worker.WithLease(s.ctx, "case", func(ctx context.Context) error {
+			_, err := s.worker.Lease(ctx, "case")
+			_, err2 := s.worker.Leases(ctx)
+			return errors.Join(err, err2)
+		})
+		return 0, err
+	}},
+	{methods: "Writable", run: func(s *statementRun) (int, error) {
+		return 0, s.worker.Writable(s.ctx, 0)
 	}},
 	{methods: "Backlog", run: func(s *statementRun) (int, error) {
 		_, err := s.worker.Backlog(s.ctx)

@@ -320,15 +320,27 @@ var userCases = []statementCase{
 	}},
 
 	// classification
-	{methods: "ClassifyInput SaveExample SetDetectedType", run: func(s *statementRun) (int, error) {
+	{methods: "ClassifyInputs TransitionWithoutQuota", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			ids := s.take(s, n, "status = 'classified'")
+			inputs, err := s.worker.ClassifyInputs(s.ctx, ids)
+			_, err2 := s.worker.TransitionWithoutQuota(s.ctx, ids,
+				func(d *schema.Document) schema.Decision {
+					d.Version++
+					return schema.Decision{Changed: true, Example: []byte("new")}
+				})
+			return len(inputs), errors.Join(err, err2)
+		})
+	}},
+	{methods: "SetDetectedType", run: func(s *statementRun) (int, error) {
 		id := s.take(s, 1, "status = 'classified'")[0]
-		_, _, _, err := s.worker.ClassifyInput(s.ctx, id)
-		return first(err, s.worker.SaveExample(s.ctx, id, []byte("new")),
-			s.worker.SetDetectedType(s.ctx, id, "text/plain"))
+		return 0, s.worker.SetDetectedType(s.ctx, id, "text/plain")
 	}},
 	{methods: "Examples", run: func(s *statementRun) (int, error) {
-		got, err := s.worker.Examples(s.ctx, s.alice, []uuid.UUID{s.topic, s.rare}, 50)
-		return len(got[s.topic]), err
+		topic := postgres.UserTopic{User: s.alice, Topic: s.topic}
+		got, err := s.worker.Examples(s.ctx,
+			[]postgres.UserTopic{topic, {User: s.alice, Topic: s.rare}}, 50)
+		return len(got[topic]), err
 	}},
 }
 

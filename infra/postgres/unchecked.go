@@ -28,7 +28,7 @@ func (db *DB) UncheckedUploads(
 	ctx context.Context, now time.Time, limit int,
 ) (due []UncheckedUpload, err error) {
 	const operation = "find uploads that could not be checked"
-	_, err = db.pool.ExecContext(ctx, `
+	_, err = db.exec(ctx, `
 		DELETE FROM unchecked_uploads AS u WHERE u.next_attempt_at <= $1
 			AND NOT EXISTS (SELECT FROM documents AS d
 				WHERE d.id = u.document_id AND d.status = 'pending' OFFSET 0)`, now)
@@ -52,7 +52,7 @@ func (db *DB) UncheckedUploads(
 func (db *DB) RecordUncheckedUpload(
 	ctx context.Context, document uuid.UUID, attempts int, cause string, next time.Time,
 ) error {
-	_, err := db.pool.ExecContext(ctx, `
+	_, err := db.exec(ctx, `
 		INSERT INTO unchecked_uploads (document_id, attempts, last_error, next_attempt_at)
 		SELECT id, $2, $3, $4 FROM documents WHERE id = $1 AND status = 'pending'
 		ON CONFLICT (document_id) DO UPDATE SET attempts = excluded.attempts,
@@ -63,7 +63,7 @@ func (db *DB) RecordUncheckedUpload(
 
 // ForgetUncheckedUploads deletes the records of documents whose object could be checked.
 func (db *DB) ForgetUncheckedUploads(ctx context.Context, documents []uuid.UUID) error {
-	_, err := db.pool.ExecContext(ctx, `DELETE FROM unchecked_uploads
+	_, err := db.exec(ctx, `DELETE FROM unchecked_uploads
 		WHERE `+anyOf("document_id", "$1::uuid[]", len(documents)), array(documents))
 	return wrap(ctx, err, "forget the attempts of %d uploads", len(documents))
 }

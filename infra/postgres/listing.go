@@ -276,8 +276,9 @@ func (db *DB) DocumentsByID(
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		var docs []schema.Document
 		if err := tx.SelectContext(ctx, &docs, `
-			SELECT `+documentColumns+` FROM documents
-			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND gone_at IS NULL AND user_id = $2`,
+			SELECT `+documentColumns+` FROM unnest($1::uuid[]) AS k (key) CROSS JOIN LATERAL (
+				SELECT * FROM documents WHERE id = k.key OFFSET 0) AS d
+			WHERE gone_at IS NULL AND user_id = $2`,
 			array(ids), tx.user); err != nil {
 			return err
 		}

@@ -154,7 +154,8 @@ var operatorCases = []statementCase{
 		_, err := s.worker.WithLease(s.ctx, "case", func(ctx context.Context) error {
 			_, err := s.worker.Lease(ctx, "case")
 			_, err2 := s.worker.Leases(ctx)
-			return errors.Join(err, err2)
+			// The transaction of this call holds the lease.
+			return errors.Join(err, err2, s.worker.SaveReconciliation(ctx, nil, 0))
 		})
 		return 0, err
 	}},

@@ -22,12 +22,15 @@ var methodsWithoutStatements = map[string]bool{
 
 // notStatements are the files of the package whose statements run only while it migrates or
 // provisions a database.
-var notStatements = map[string]bool{"migrate.go": true, "roles.go": true, "lock.go": true}
+var notStatements = map[string]bool{"migrate.go": true, "roles.go": true}
 
 // unreachableStatements are statements that no case can execute, with the reasons.
 var unreachableStatements = map[string]string{
 	"WHERE user_id = $1 AND lower(name) = lower($2)": "only if a concurrent call creates the topic; " +
 		"it looks one row up by topics_name_in_namespace",
+	"UPDATE leases SET expires_at = now() + make_interval(secs => $2) WHERE token = $1": "only " +
+		"seconds after a lease was acquired; it looks one row up by leases_token_key",
+	"SELECT pg_backend_pid()": "only when a connection is opened; it reads no table",
 }
 
 const (
@@ -320,7 +323,7 @@ var userCases = []statementCase{
 	}},
 
 	// classification
-	{methods: "ClassifyInputs TransitionWithoutQuota", run: func(s *statementRun) (int, error) {
+	{methods: "ClassifyInputs TransitionWithoutQuota", allowance: batchAllowance, run: func(s *statementRun) (int, error) {
 		return eachBatch(func(n int) (int, error) {
 			ids := s.take(s, n, "status = 'classified'")
 			inputs, err := s.worker.ClassifyInputs(s.ctx, ids)

@@ -148,76 +148,40 @@ func (db *DB) DisableAccount(ctx context.Context, id uuid.UUID) error {
 	return wrap(ctx, err, "disable the account of user %s", id)
 }
 
-// RemoveUserDocuments deletes up to limit documents of a user, releases their charges, and records
-// an object deletion for each document in any status, because even the object of a pending document
-// may still arrive. It returns the number of deleted documents.
-func (db *DB) RemoveUserDocuments(
+// RemoveUser deletes up to limit documents of a user and, if there are no more, the user with the
+// quota, topics and sessions. The email address can then be used again. It returns the number of
+// deleted documents, and whether the user no longer exists.
+//
+// It releases the charges of the documents and records an object deletion for each document in any
+// status, because even the object of a pending document may still arrive.
+func (db *DB) RemoveUser(
 	ctx context.Context, id uuid.UUID, limit int,
-) (n int, err error) {
+) (documents int, removed bool, err error) {
 	for attempt := 1; ; attempt++ {
-		n, err = db.removeUserDocuments(ctx, id, limit)
+		documents, removed, err = db.removeUser(ctx, id, limit)
 		if attempt < maxTransactionAttempts && ctx.Err() == nil &&
 			hasCode(err, deadlockDetected, serializationFailure) {
 			continue
 		}
-		return n, wrap(ctx, err, "remove documents of user %s", id)
+		if err != nil {
+			return 0, false, wrap(ctx, err, "remove user %s", id)
+		}
+		return documents, removed, nil
 	}
 }
 
-func (db *DB) removeUserDocuments(
+func (db *DB) removeUser(
 	ctx context.Context, id uuid.UUID, limit int,
-) (n int, err error) {
+) (documents int, removed bool, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		// The locks are taken in the same order as in Transition: documents by id, then the quota, then
-		// object deletions by key.
-		var docs []schema.Document
-		if err := tx.SelectContext(ctx, &docs, `
-			SELECT `+documentColumns+` FROM documents WHERE user_id = $1
-			ORDER BY id LIMIT $2 FOR UPDATE`, id, limit); err != nil || len(docs) == 0 {
+		// A transaction that stores a document locks the user, for the foreign key. With this row locked,
+		// no document is added, however many the user creates meanwhile with an access token.
+		_, err := tx.ExecContext(ctx, `SELECT FROM users WHERE id = $1 FOR UPDATE`, id)
+		if err != nil {
 			return err
 		}
-		pointers, ids := make([]*schema.Document, len(docs)), make([]uuid.UUID, len(docs))
-		var charged int64
-		for i := range docs {
-			pointers[i], ids[i] = &docs[i], docs[i].ID
-			charged += docs[i].ChargedBytes
-		}
-		if _, err := tx.ExecContext(ctx, `
-			UPDATE quotas SET used_bytes = used_bytes - $2 WHERE user_id = $1`, id, charged); err != nil {
-			return err
-		}
-		if err := tx.requestDeletions(ctx, pointers); err != nil {
-			return err
-		}
-		_, err := tx.ExecContext(ctx, `DELETE FROM documents
-			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND `+foreignKeysByIndex, array(ids))
-		n = len(docs)
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	return n, nil
-}
-
-// RemoveUser deletes a user with the quota, topics and sessions, and returns true. If the user
-// still has documents, it deletes nothing and returns false. If the user does not exist, it returns
-// true. The email address can then be used again.
-func (db *DB) RemoveUser(ctx context.Context, id uuid.UUID) (removed bool, err error) {
-	err = db.inTransaction(ctx, func(tx *tx) error {
-		// A transaction that stores a document locks the user, for the foreign key, and one that charges
-		// it locks the quota. With both rows locked, no document can be added or charged.
-		for _, lock := range []string{
-			`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`,
-			`SELECT FROM users WHERE id = $1 FOR UPDATE`,
-		} {
-			if _, err := tx.ExecContext(ctx, lock, id); err != nil {
-				return err
-			}
-		}
-		err := tx.GetContext(ctx, &removed,
-			`SELECT NOT EXISTS (SELECT FROM documents WHERE user_id = $1)`, id)
-		if err != nil || !removed {
+		documents, err = tx.removeDocuments(ctx, id, limit)
+		if removed = documents < limit; err != nil || !removed {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM quotas WHERE user_id = $1`, id); err != nil {
@@ -226,5 +190,33 @@ func (db *DB) RemoveUser(ctx context.Context, id uuid.UUID) (removed bool, err e
 		_, err = tx.ExecContext(ctx, `DELETE FROM users WHERE id = $1`, id)
 		return err
 	})
-	return removed && err == nil, wrap(ctx, err, "remove user %s", id)
+	return documents, removed, err
+}
+
+// removeDocuments deletes up to limit documents of a user and returns their number.
+func (tx *tx) removeDocuments(ctx context.Context, user uuid.UUID, limit int) (n int, err error) {
+	// The locks are taken in the same order as in Transition: documents by id, then the quota, then
+	// object deletions by key.
+	var docs []schema.Document
+	if err := tx.SelectContext(ctx, &docs, `
+		SELECT `+documentColumns+` FROM documents WHERE user_id = $1
+		ORDER BY id LIMIT $2 FOR UPDATE`, user, limit); err != nil || len(docs) == 0 {
+		return 0, err
+	}
+	pointers, ids := make([]*schema.Document, len(docs)), make([]uuid.UUID, len(docs))
+	var charged int64
+	for i := range docs {
+		pointers[i], ids[i] = &docs[i], docs[i].ID
+		charged += docs[i].ChargedBytes
+	}
+	if _, err := tx.ExecContext(ctx, `
+		UPDATE quotas SET used_bytes = used_bytes - $2 WHERE user_id = $1`, user, charged); err != nil {
+		return 0, err
+	}
+	if err := tx.requestDeletions(ctx, pointers); err != nil {
+		return 0, err
+	}
+	_, err = tx.ExecContext(ctx, `DELETE FROM documents
+		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` AND `+foreignKeysByIndex, array(ids))
+	return len(docs), err
 }

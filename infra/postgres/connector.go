@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"database/sql/driver"
 	"errors"
 	"fmt"
@@ -118,14 +119,32 @@ func open(ctx context.Context, from *pq.Connector) (*session, error) {
 	return &session{driverConn: conn.(driverConn), checked: time.Now()}, nil
 }
 
-// BeginTx implements driver.ConnBeginTx. lib/pq begins every transaction with READ WRITE, which
-// overrides default_transaction_read_only, and fails on a standby even if the transaction only
-// reads.
+// BeginTx implements driver.ConnBeginTx. lib/pq's BeginTx begins every transaction with READ WRITE,
+// which overrides default_transaction_read_only, and fails on a standby even if the transaction only
+// reads. It must not be called for some transactions only: at the end of each later transaction of
+// the connection, lib/pq would use what it has stored for that one, and panic.
 func (s *session) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
-	if o != (driver.TxOptions{}) {
-		return s.driverConn.BeginTx(ctx, o)
+	var mode string
+	switch o {
+	case driver.TxOptions{}:
+	case repeatableRead:
+		mode = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	default:
+		return nil, fmt.Errorf("transactions with the options %+v are not supported", o)
 	}
-	return s.Begin() //nolint:staticcheck // lib/pq's Begin is the only one that executes a plain BEGIN
+	tx, err := s.Begin() //nolint:staticcheck // lib/pq's Begin is the only one that executes a plain BEGIN
+	if err != nil || mode == "" {
+		return tx, err
+	}
+	if _, err := s.ExecContext(ctx, "SET TRANSACTION "+mode, nil); err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return tx, nil
+}
+
+// repeatableRead are the options of a transaction that only reads, and reads one snapshot.
+var repeatableRead = driver.TxOptions{
+	Isolation: driver.IsolationLevel(sql.LevelRepeatableRead), ReadOnly: true,
 }
 
 // writableFor is how long a session that was writable is used without checking it again.

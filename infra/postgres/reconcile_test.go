@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -283,5 +284,20 @@ func TestDeadLetterFilter(t *testing.T) {
 	}
 	if n := count(t, b.raw, `SELECT count(*) FROM dead_letters`); n != 2 {
 		t.Errorf("got %d remaining dead letters, want 2", n)
+	}
+}
+
+// TestSnapshotsAndTransactionsShareConnections checks that a connection that has read a snapshot is
+// usable for other transactions.
+func TestSnapshotsAndTransactionsShareConnections(t *testing.T) {
+	b := setup(t)
+	worker := single(t, postgrestest.RoleURL(b.url, "worker"))
+	for range 3 {
+		if _, users := quotaDrift(t, worker); users != 3 {
+			t.Errorf("got %d users, want 3", users)
+		}
+		for range 3 {
+			must(t, worker.RecomputeQuota(t.Context(), b.alice))
+		}
 	}
 }

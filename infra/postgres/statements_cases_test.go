@@ -85,11 +85,8 @@ var userCases = []statementCase{
 	{methods: "AddUser RemoveUser", run: func(s *statementRun) (int, error) {
 		id := newID(s)
 		err := s.owner.AddUser(s.ctx, postgres.NewUser{ID: id, Email: id.String()})
-		_, err2 := s.owner.RemoveUser(s.ctx, id)
+		_, _, err2 := s.owner.RemoveUser(s.ctx, id, 1)
 		return first(err, err2)
-	}},
-	{methods: "RemoveUser, with documents", run: func(s *statementRun) (int, error) {
-		return one(s.owner.RemoveUser(s.ctx, s.alice))
 	}},
 	{methods: "Users", walks: true, run: func(s *statementRun) (int, error) {
 		_, err := s.owner.Users(s.ctx)
@@ -113,9 +110,10 @@ var userCases = []statementCase{
 	{methods: "DisableAccount", run: func(s *statementRun) (int, error) {
 		return 0, s.owner.DisableAccount(s.ctx, s.user())
 	}},
-	{methods: "RemoveUserDocuments", run: func(s *statementRun) (int, error) {
+	{methods: "RemoveUser, with documents", run: func(s *statementRun) (int, error) {
 		return eachBatch(func(n int) (int, error) {
-			return s.owner.RemoveUserDocuments(s.ctx, s.alice, n)
+			removed, _, err := s.owner.RemoveUser(s.ctx, s.alice, n)
+			return removed, err
 		})
 	}},
 	{methods: "UserAISettings", run: func(s *statementRun) (int, error) {

@@ -24,20 +24,15 @@ func Remove(ctx context.Context, db *postgres.DB, user schema.User, progress fun
 	}
 	var done int64
 	for {
-		n, err := db.RemoveUserDocuments(ctx, user.ID, batch)
+		n, removed, err := db.RemoveUser(ctx, user.ID, batch)
 		if err != nil {
 			return fmt.Errorf("%w (%d documents were removed; run the command again to continue)",
 				err, done)
 		}
 		done += int64(n)
 		progress(done)
-		if n == batch {
-			continue
-		}
-		// RemoveUser removes nothing while the user has documents. With an access token that is
-		// still valid, the user can create documents until RemoveUser succeeds.
-		if removed, err := db.RemoveUser(ctx, user.ID); err != nil || removed {
-			return err
+		if removed {
+			return nil
 		}
 	}
 }

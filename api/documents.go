@@ -199,8 +199,9 @@ func (s *server) DeleteDocument(
 	return DeleteDocument202Response{}, nil
 }
 
-// transition applies a transition, which does not change the quota, to one of the caller's documents
-// and returns the resulting document. It fails with CodeNotFound if the caller has no such document.
+// transition applies a transition, which does not change the quota, to one of the caller's
+// documents and returns the resulting document. It fails with CodeNotFound if the caller has no
+// such document.
 func (s *server) transition(
 	ctx context.Context, id uuid.UUID, decide func(*schema.Document) schema.Decision,
 ) (schema.Document, error) {

@@ -9,8 +9,8 @@ import (
 // readyTimeout bounds how long /readyz waits for PostgreSQL and for each dependency.
 const readyTimeout = 2 * time.Second
 
-// writableFor is how long PostgreSQL is expected to accept writes after it has accepted one, so that
-// frequent requests for /readyz write little.
+// writableFor is how long PostgreSQL is expected to accept writes after it has accepted one, so
+// that frequent requests for /readyz write little.
 const writableFor = time.Second
 
 // GetHealth reports that the process responds.

@@ -358,7 +358,7 @@ func TestAbortMultipartUpload(t *testing.T) {
 		b.alice.signPart(d, 1).fails(schema.CodeWrongStatus)
 		b.alice.get(multipartPath).fails(schema.CodeWrongStatus)
 		b.alice.complete(d, part1).fails(schema.CodeWrongStatus)
-		due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
+		due, err := b.dueAborts()
 		if err != nil || len(due) != 1 || due[0].DocumentID != d.ID {
 			t.Errorf("got due aborts %+v and error %v, want document %s", due, err, d.ID)
 		}
@@ -416,7 +416,7 @@ func TestUploadThatEndedCanBeginAgain(t *testing.T) {
 		b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '2 hours'`)
 		b.exec(`UPDATE documents
 			SET status = 'expired', url_issued_at = now() - interval '2 hours'`)
-		due, err := b.owner.DueMultipartAborts(t.Context(), time.Now(), 10)
+		due, err := b.dueAborts()
 		if err != nil || len(due) != 1 {
 			t.Fatalf("got due aborts %v and error %v, want one", due, err)
 		}
@@ -521,4 +521,13 @@ func TestStorageVerifiesDigestBehindTheGateway(t *testing.T) {
 		t.Errorf("PUT: got status %d, want 200", got)
 	}
 	b.alice.confirm(u.Document)
+}
+
+// dueAborts returns the multipart uploads that the sweeper would abort now.
+func (b *bundle) dueAborts() ([]schema.MultipartUpload, error) {
+	now := time.Now()
+	if err := b.owner.AbandonMultiparts(b.t.Context(), now); err != nil {
+		return nil, err
+	}
+	return b.owner.DueMultipartAborts(b.t.Context(), now, 10)
 }

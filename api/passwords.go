@@ -32,10 +32,10 @@ func HashPassword(password string) (string, error) {
 	return hash, nil
 }
 
-// hashConcurrency returns how many passwords may be hashed concurrently: at most configured, no more
-// than it takes to use all processors, and no more than use a third of memoryLimit. That is Go's
-// memory limit in bytes, which Go may exceed by what is allocated at once, and the memory of earlier
-// hashes is in use until it is collected.
+// hashConcurrency returns how many passwords may be hashed concurrently: at most configured, no
+// more than it takes to use all processors, and no more than use a third of memoryLimit. That is
+// Go's memory limit in bytes, which Go may exceed by what is allocated at once, and the memory of
+// earlier hashes is in use until it is collected.
 func hashConcurrency(configured, processors int, memoryLimit int64) int {
 	lanes := int(hashParams.Parallelism)
 	busy := (processors + lanes - 1) / lanes
@@ -62,8 +62,8 @@ func newPasswords() *passwords {
 	}
 }
 
-// matches reports whether the password matches hash. An empty hash matches no password; comparing it
-// takes as long as comparing any other.
+// matches reports whether the password matches hash. An empty hash matches no password; comparing
+// it takes as long as comparing any other.
 func (p *passwords) matches(password, hash string) (bool, error) {
 	exists := hash != ""
 	if !exists {

@@ -25,7 +25,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 		}),
 		b.alice.post(path(d)+"/confirm", nil),
 		b.alice.post("/api/topics", api.NewTopic{Name: "Letters"}),
-		b.alice.post("/api/auth/login", api.Credentials{Email: "alice@example.com", Password: userPassword}),
+		b.alice.login("alice@example.com", userPassword),
 	} {
 		if got.fails(schema.CodeUnavailable).header.Get("Retry-After") == "" {
 			t.Errorf("%s: got no Retry-After, want one", got.request)

@@ -283,7 +283,10 @@ func checkRandomRefreshes(t *rapid.T, replica func() *client) {
 }
 
 func TestRandomRefreshes(t *testing.T) {
-	b := setup(t)
+	b := setup(t, func(c *api.Config) {
+		c.Limits.LoginsPerAccount = api.Rate{Burst: 10_000, Every: time.Second}
+		c.Limits.LoginsPerAddress = c.Limits.LoginsPerAccount
+	})
 	rapid.Check(t, func(t *rapid.T) {
 		checkRandomRefreshes(t, func() *client { return b.alice })
 	})

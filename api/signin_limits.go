@@ -12,8 +12,8 @@ import (
 )
 
 // signInLimits are the rate limits of the passwords that clients send, by client address and by
-// account. Every password counts, because each costs 64 MiB of memory and a tenth of a second. Wrong
-// passwords are limited to a lower rate, which prevents guessing.
+// account. Every password counts, because each costs 64 MiB of memory and a tenth of a second.
+// Wrong passwords are limited to a lower rate, which prevents guessing.
 type signInLimits struct {
 	attempts, failures struct{ byAddress, byAccount *limiter }
 }
@@ -28,8 +28,8 @@ func newSignInLimits(l Limits) *signInLimits {
 }
 
 // attempt counts an attempt. It fails with CodeRateLimited if there were too many attempts, or too
-// many that failed. An attempt that is refused, times out or is canceled by the client still counts:
-// otherwise a client could make any number of them.
+// many that failed. An attempt that is refused, times out or is canceled by the client still
+// counts: otherwise a client could make any number of them.
 func (s *signInLimits) attempt(c credentials, now time.Time) error {
 	if wait := max(
 		s.failures.byAddress.peek(c.address, now), s.failures.byAccount.peek(c.account, now),

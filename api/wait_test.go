@@ -280,8 +280,9 @@ func TestThousandWaitersAreCheap(t *testing.T) {
 	sent := database.sent.Load()
 	began := time.Now()
 	eventually(t, "a second has passed", func() bool { return time.Since(began) > time.Second })
-	if got := database.sent.Load() - sent; got != 0 {
-		t.Errorf("got %d bytes sent to the database without a change, want none", got)
+	// The DB itself opens a connection every few seconds, with some hundred bytes.
+	if got := database.sent.Load() - sent; got > clients {
+		t.Errorf("got %d bytes sent to the database without a change, want at most %d", got, clients)
 	}
 	grown := memory() - before
 	t.Logf("%d waiting clients take %.1f MiB of heap and stacks for both ends of the connections; "+

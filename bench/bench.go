@@ -6,8 +6,8 @@
 // command intray-bench runs the measurements; the shipped program does not import this package.
 //
 // Confirm, API and Uploads create their own users, whose email addresses end in [Domain]. They
-// remove the users and everything that belongs to them at the end. If a run is killed, the next run removes
-// them.
+// remove the users and everything that belongs to them at the end. If a run is killed, the next run
+// removes them.
 package bench
 
 import (

@@ -21,8 +21,8 @@ type counters struct {
 }
 
 // counters returns the counters of the server. Statements are counted only if the extension
-// pg_stat_statements exists in the database and the server has loaded it. A session publishes its other counters at most once a
-// second, and 10 s after its last transaction at the latest.
+// pg_stat_statements exists in the database and the server has loaded it. A session publishes its
+// other counters at most once a second, and 10 s after its last transaction at the latest.
 func (db *database) counters(ctx context.Context) (c counters, err error) {
 	// PostgreSQL 18 has moved the syncs of the WAL to another view.
 	walSyncs := `SELECT wal_sync FROM pg_stat_wal`

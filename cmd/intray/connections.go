@@ -29,8 +29,8 @@ type connections struct {
 }
 
 // connect starts a server with the name (start), starts its tracing and connects it to PostgreSQL
-// and, as the NATS user, to NATS. outsideHeap is the number of bytes that the server uses outside of
-// Go's heap. The caller must close the connections.
+// and, as the NATS user, to NATS. outsideHeap is the number of bytes that the server uses outside
+// of Go's heap. The caller must close the connections.
 func (s serverSettings) connect(
 	ctx context.Context, name, natsUser string, outsideHeap uint64,
 ) (c connections, err error) {

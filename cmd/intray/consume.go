@@ -142,8 +142,9 @@ const (
 	replayBatch    = 64
 	replayAttempts = 8
 
-	// Each extraction worker uses up to 192 MiB for the sandbox in which it reads a PDF, and tesseract,
-	// a process of its own that reads one picture at a time, up to 256 MiB. None of it is in Go's heap.
+	// Each extraction worker uses up to 192 MiB for the sandbox in which it reads a PDF, and
+	// tesseract, a process of its own that reads one picture at a time, up to 256 MiB. None of it is
+	// in Go's heap.
 	extractionWorkers = 2
 	extractionMemory  = (extractionWorkers*192 + 256) << 20
 )

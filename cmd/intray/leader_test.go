@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -68,8 +69,11 @@ func TestFrozenLeaderIsReplaced(t *testing.T) {
 	})
 	found := s.check(t, 3) // the suspended consumers do not answer either
 	want := "the sweeper is not running on any replica: "
-	if found.Backlog.SweeperActive || len(found.Problems) != 1 ||
-		!strings.HasPrefix(found.Problems[0], want) || !strings.Contains(found.Problems[0], first) {
+	// While the other consumers are suspended too, they may cause problems of their own.
+	reported := slices.ContainsFunc(found.Problems, func(problem string) bool {
+		return strings.HasPrefix(problem, want) && strings.Contains(problem, first)
+	})
+	if found.Backlog.SweeperActive || !reported {
 		t.Errorf("got sweeper active %v and the problems %q, want %q with %s",
 			found.Backlog.SweeperActive, found.Problems, want, first)
 	}
@@ -103,5 +107,11 @@ func TestFrozenLeaderIsReplaced(t *testing.T) {
 	if h := holder(); h != second {
 		t.Errorf("got the sweeping replica %q, want still %q", h, second)
 	}
-	s.operator(t, 0, "status")
+	stacktest.Await(t, time.Minute, "the status to be healthy", func() error {
+		out, _, status := stacktest.Run(t, nil, "intray", "status", "--data", s.Dir)
+		if status != 0 {
+			return fmt.Errorf("got exit status %d, want 0:\n%s", status, out)
+		}
+		return nil
+	})
 }

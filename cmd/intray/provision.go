@@ -76,7 +76,8 @@ func (s streamSettings) Validate() error {
 func (provisionCommand) Help() string {
 	return `Creates what is missing and updates what differs: the passwords of the database roles,
 the streams and consumers of NATS, and the bucket, notifications and access keys of MinIO. It
-never lowers the replicas, the size or the age of a stream that exists. Run it at each deployment, after "intray migrate up" and before the servers start.`
+never lowers the replicas, the size or the age of a stream that exists. Run it at each deployment,
+after "intray migrate up" and before the servers start.`
 }
 
 // Run provisions PostgreSQL, NATS and MinIO, and then removes the keys of --remove-key.

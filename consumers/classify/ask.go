@@ -103,8 +103,8 @@ func (c *Classifier) ask(
 // They come from the newest documents whose topics the user set manually.
 const examplesPerTopic = 32
 
-// examplesOf returns a function that returns the examples of all topics of the inputs whose provider
-// is builtin. It reads them from the database once, when it is first called.
+// examplesOf returns a function that returns the examples of all topics of the inputs whose
+// provider is builtin. It reads them from the database once, when it is first called.
 func (c *Classifier) examplesOf(inputs map[uuid.UUID]postgres.ClassifyInput,
 ) func(context.Context) (map[postgres.UserTopic][][]byte, error) {
 	var examples map[postgres.UserTopic][][]byte

@@ -181,8 +181,8 @@ type input struct {
 	examples func(context.Context) (map[postgres.UserTopic][][]byte, error)
 }
 
-// inputs reads the documents of the messages and returns their inputs, in the order of the messages.
-// The input of a document that does not exist is nil.
+// inputs reads the documents of the messages and returns their inputs, in the order of the
+// messages. The input of a document that does not exist is nil.
 func (c *Classifier) inputs(
 	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) ([]*input, error) {

@@ -68,8 +68,8 @@ func (c *Classifier) read(
 	return result.Text, nil
 }
 
-// open opens the confirmed object and returns its size, or returns its content if that has been read
-// already.
+// open opens the confirmed object and returns its size, or returns its content if that has been
+// read already.
 func (c *Classifier) open(ctx context.Context, in *input) (io.ReadCloser, int64, error) {
 	if in.content != nil {
 		return io.NopCloser(bytes.NewReader(in.content.bytes)), int64(len(in.content.bytes)),

@@ -24,10 +24,10 @@ func (r *Runner[T]) runBatches(ctx context.Context) {
 	workers.Wait()
 }
 
-// turns makes workers take turns as long as there is no backlog. A worker pulls when the previous one
-// has delivered its batch. The messages that arrive meanwhile form one batch, with one transaction
-// and one publish. If each worker pulled as soon as it is free, the same messages would form as many
-// batches as there are workers.
+// turns makes workers take turns as long as there is no backlog. A worker pulls when the previous
+// one has delivered its batch. The messages that arrive meanwhile form one batch, with one
+// transaction and one publish. If each worker pulled as soon as it is free, the same messages would
+// form as many batches as there are workers.
 //
 // With a backlog, and if a batch takes longer than maxTurn, the next worker does not wait. The zero
 // value lets all workers pull at any time.

@@ -22,8 +22,8 @@ type delivery struct {
 }
 
 // pull pulls up to limit messages at a time and passes them to deliver, until ctx is canceled. A
-// delivery may be empty. It takes turns with the other callers. An error from deliver means an outage:
-// pull then waits until the probe succeeds.
+// delivery may be empty. It takes turns with the other callers. An error from deliver means an
+// outage: pull then waits until the probe succeeds.
 func (r *Runner[T]) pull(
 	ctx context.Context, limit int, turns turns, deliver func(delivery) error,
 ) {

@@ -70,8 +70,9 @@ type Config struct {
 	// DrainTimeout is how long Run may take to finish messages in progress after its context is
 	// canceled; default 15 s. Messages that are not finished by then are redelivered later.
 	DrainTimeout time.Duration
-	// Probe returns nil if the dependencies of the handler are available; default db.Writable. A failed
-	// attempt counts only if Probe returns nil, and after an outage the runner resumes once it does.
+	// Probe returns nil if the dependencies of the handler are available; default db.Writable. A
+	// failed attempt counts only if Probe returns nil, and after an outage the runner resumes once it
+	// does.
 	Probe func(context.Context) error
 }
 

@@ -171,8 +171,8 @@ func (s *scheduler) take(q *queue, i int) *waiting {
 	return m
 }
 
-// next returns the messages to handle next, one or a batch of a lane, and counts them as running. It
-// blocks until there is one, and returns nil once ctx is canceled.
+// next returns the messages to handle next, one or a batch of a lane, and counts them as running.
+// It blocks until there is one, and returns nil once ctx is canceled.
 func (s *scheduler) next(ctx context.Context) (batch []*waiting) {
 	s.wait(ctx, func() bool {
 		batch = s.ready()
@@ -181,8 +181,8 @@ func (s *scheduler) next(ctx context.Context) (batch []*waiting) {
 	return batch
 }
 
-// ready returns the messages that may run next, one or a batch of a lane, and counts them as running.
-// It returns nil if there are none. The caller must hold s.mu.
+// ready returns the messages that may run next, one or a batch of a lane, and counts them as
+// running. It returns nil if there are none. The caller must hold s.mu.
 func (s *scheduler) ready() (batch []*waiting) {
 	if s.paused > 0 {
 		return nil
@@ -205,8 +205,8 @@ func (s *scheduler) ready() (batch []*waiting) {
 	return batch
 }
 
-// takeNext removes and returns the first message of the next key whose lane is eligible and below its
-// key limit, or returns nil if there is none. The caller must hold s.mu.
+// takeNext removes and returns the first message of the next key whose lane is eligible and below
+// its key limit, or returns nil if there is none. The caller must hold s.mu.
 func (s *scheduler) takeNext(eligible func(Lane) bool) *waiting {
 	for n, key := range s.order {
 		q := s.queues[key]

@@ -226,8 +226,8 @@ func TestMessagesAreTakenInBatches(t *testing.T) {
 	expect(31, 7, 8)
 }
 
-// Messages that are handled in batches do not use up the places of those that are not, nor the other
-// way round.
+// Messages that are handled in batches do not use up the places of those that are not, nor the
+// other way round.
 func TestWaitingMessagesAreLimitedSeparately(t *testing.T) {
 	s, now := newScheduler(), time.Now()
 	add := func(lane Lane, first, n int) (excess int) {
@@ -254,8 +254,8 @@ func TestWaitingMessagesAreLimitedSeparately(t *testing.T) {
 }
 
 // In any sequence of operations, no message is lost or taken twice, no group exceeds its limit, at
-// most maxWaiting and maxWaitingForBatch messages wait, excess messages come from the longest queue,
-// and a batch contains only messages of its group, up to its limit.
+// most maxWaiting and maxWaitingForBatch messages wait, excess messages come from the longest
+// queue, and a batch contains only messages of its group, up to its limit.
 func TestSchedulerInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sched, now, next := newScheduler(), time.Now(), uint64(0)

@@ -268,7 +268,9 @@ var pgBouncerPackage = regexp.MustCompile(`^pgbouncer$`)
 
 // findPgBouncer returns the path of PgBouncer and the folders of additional shared libraries that
 // it needs. If it is not installed, its Debian packages are downloaded into the cache.
-func (f *fetcher) findPgBouncer(ctx context.Context) (program string, libraries []string, err error) {
+func (f *fetcher) findPgBouncer(
+	ctx context.Context,
+) (program string, libraries []string, err error) {
 	if path := lookPath(f.config.Environ, "pgbouncer"); path != "" {
 		return path, nil, nil
 	}

@@ -41,7 +41,8 @@ func (o *Objects) request(ctx context.Context, op, key string, send func() error
 // judge decides what the error of a request about the object at key means, as described at request.
 func (o *Objects) judge(ctx context.Context, op, key string, err error) error {
 	kind := kindOf(err)
-	if kind == ErrNotExist || kind == ErrChanged || errors.Is(err, context.Canceled) {
+	if errors.Is(kind, ErrNotExist) || errors.Is(kind, ErrChanged) ||
+		errors.Is(err, context.Canceled) {
 		return describe(op, key, kind, err)
 	}
 	switch outage := o.Probe(ctx); {

@@ -60,7 +60,7 @@ func TestMarksAreDeferredAndMadeTogether(t *testing.T) {
 		mark(documents(1)...)
 		mark(documents(2)...)
 		db.expect(t, "before the delay")
-		time.Sleep(markDelay)
+		time.Sleep(markDelay) //nolint:forbidigo // the clock of synctest is not real
 		db.expect(t, "after the delay", 3)
 		now := time.Now()
 		mark(append(documents(2), schema.Document{GoneAt: &now})...)
@@ -79,7 +79,7 @@ func TestFailedMarksAreDropped(t *testing.T) {
 		if err := p.markLater(t.Context(), documents(1)); err != nil {
 			t.Errorf("got %v, want no error", err)
 		}
-		time.Sleep(markDelay)
+		time.Sleep(markDelay) //nolint:forbidigo // the clock of synctest is not real
 		db.expect(t, "after the delay", 1)
 		p.Flush()
 		db.expect(t, "after Flush", 1)

@@ -37,8 +37,8 @@ func NewDeferringPublisher(conn *Conn, db Marker, log *slog.Logger) *Publisher {
 	return &Publisher{conn: conn, db: db, log: log, marks: newMarks(db, log)}
 }
 
-// Flush waits until the documents of all calls of TryPublish are marked as published. TryPublish must
-// not be called after it. A Publisher from NewPublisher has nothing to flush.
+// Flush waits until the documents of all calls of TryPublish are marked as published. TryPublish
+// must not be called after it. A Publisher from NewPublisher has nothing to flush.
 func (p *Publisher) Flush() {
 	if p.marks != nil {
 		p.marks.flush()
@@ -77,8 +77,8 @@ func (p *Publisher) mark(ctx context.Context, docs []schema.Document) error {
 	return nil
 }
 
-// markLater marks documents whose events are stored, later if the Publisher defers marks and they are
-// few. Documents whose object is gone are marked immediately, because that deletes them.
+// markLater marks documents whose events are stored, later if the Publisher defers marks and they
+// are few. Documents whose object is gone are marked immediately, because that deletes them.
 func (p *Publisher) markLater(ctx context.Context, docs []schema.Document) error {
 	if p.marks == nil || len(docs) > maxDeferred {
 		return p.mark(ctx, docs)

@@ -11,8 +11,8 @@ import (
 	"intray/schema"
 )
 
-// StreamLimits are the limits of the streams. A zero field means its default. Provision never lowers
-// the limits of a stream that exists: to lower one, use the nats command.
+// StreamLimits are the limits of the streams. A zero field means its default. Provision never
+// lowers the limits of a stream that exists: to lower one, use the nats command.
 //
 // Messages beyond the limits can no longer be replayed. Their loss does no further harm, because
 // reconciliation compares the bucket with the database. A full stream rejects new messages; MinIO

@@ -120,9 +120,9 @@ func open(ctx context.Context, from *pq.Connector) (*session, error) {
 }
 
 // BeginTx implements driver.ConnBeginTx. lib/pq's BeginTx begins every transaction with READ WRITE,
-// which overrides default_transaction_read_only, and fails on a standby even if the transaction only
-// reads. It must not be called for some transactions only: at the end of each later transaction of
-// the connection, lib/pq would use what it has stored for that one, and panic.
+// which overrides default_transaction_read_only, and fails on a standby even if the transaction
+// only reads. It must not be called for some transactions only: at the end of each later
+// transaction of the connection, lib/pq would use what it has stored for that one, and panic.
 func (s *session) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, error) {
 	var mode string
 	switch o {
@@ -132,7 +132,7 @@ func (s *session) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, e
 	default:
 		return nil, fmt.Errorf("transactions with the options %+v are not supported", o)
 	}
-	tx, err := s.Begin() //nolint:staticcheck // lib/pq's Begin is the only one that executes a plain BEGIN
+	tx, err := s.Begin() //nolint:staticcheck // no other method of lib/pq executes a plain BEGIN
 	if err != nil || mode == "" {
 		return tx, err
 	}

@@ -321,18 +321,7 @@ var userCases = []statementCase{
 	}},
 
 	// classification
-	{methods: "ClassifyInputs TransitionWithoutQuota", allowance: batchAllowance, run: func(s *statementRun) (int, error) {
-		return eachBatch(func(n int) (int, error) {
-			ids := s.take(s, n, "status = 'classified'")
-			inputs, err := s.worker.ClassifyInputs(s.ctx, ids)
-			_, err2 := s.worker.TransitionWithoutQuota(s.ctx, ids,
-				func(d *schema.Document) schema.Decision {
-					d.Version++
-					return schema.Decision{Changed: true, Example: []byte("new")}
-				})
-			return len(inputs), errors.Join(err, err2)
-		})
-	}},
+	{methods: "ClassifyInputs TransitionWithoutQuota", allowance: batchAllowance, run: classifyInputs},
 	{methods: "SetDetectedType", run: func(s *statementRun) (int, error) {
 		id := s.take(s, 1, "status = 'classified'")[0]
 		return 0, s.worker.SetDetectedType(s.ctx, id, "text/plain")
@@ -375,4 +364,17 @@ func laterListing(f postgres.Filter) func(*statementRun) (int, error) {
 		}
 		return listing(f)(s)
 	}
+}
+
+func classifyInputs(s *statementRun) (int, error) {
+	return eachBatch(func(n int) (int, error) {
+		ids := s.take(s, n, "status = 'classified'")
+		inputs, err := s.worker.ClassifyInputs(s.ctx, ids)
+		_, err2 := s.worker.TransitionWithoutQuota(s.ctx, ids,
+			func(d *schema.Document) schema.Decision {
+				d.Version++
+				return schema.Decision{Changed: true, Example: []byte("new")}
+			})
+		return len(inputs), errors.Join(err, err2)
+	})
 }

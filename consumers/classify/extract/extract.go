@@ -133,8 +133,8 @@ func (e *Extractor) TextWithOCR(
 	return e.text(ctx, document{sequential: r, size: size}, contentType, ocrAcquired)
 }
 
-// TextOfText is Text for a document in a text format, such as plain text or HTML, which is read within
-// milliseconds if it is small. For any other document it returns ErrNotText.
+// TextOfText is Text for a document in a text format, such as plain text or HTML, which is read
+// within milliseconds if it is small. For any other document it returns ErrNotText.
 func (e *Extractor) TextOfText(
 	ctx context.Context, r io.Reader, size int64, contentType string,
 ) (Result, error) {

@@ -23,8 +23,9 @@ func PostgresEmpty(t testing.TB) string {
 	return createDatabase(t, "template1")
 }
 
-// PostgresSuperuser returns the URL of a database that [PostgresEmpty] or [PostgresMigrated] returned
-// for the superuser. Intray itself never has this role; tests use it to observe the server.
+// PostgresSuperuser returns the URL of a database that [PostgresEmpty] or [PostgresMigrated]
+// returned for the superuser. Intray itself never has this role; tests use it to observe the
+// server.
 func PostgresSuperuser(t testing.TB, database string) string {
 	t.Helper()
 	u, err := url.Parse(database)

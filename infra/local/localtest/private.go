@@ -28,7 +28,7 @@ func NewPrivate(t testing.TB) *Private {
 	// t.TempDir is not used, because the servers' user cannot access its parents.
 	folder, err := os.MkdirTemp("", "intray-private-")
 	if err == nil && os.Geteuid() == 0 {
-		err = os.Chmod(folder, 0o711)
+		err = os.Chmod(folder, 0o711) //nolint:gosec // the servers' user must be able to pass through it
 	}
 	if err != nil {
 		t.Fatalf("localtest: %v", err)

@@ -132,7 +132,7 @@ func (s *session) BeginTx(ctx context.Context, o driver.TxOptions) (driver.Tx, e
 	default:
 		return nil, fmt.Errorf("transactions with the options %+v are not supported", o)
 	}
-	tx, err := s.Begin() //nolint:staticcheck // no other method of lib/pq executes a plain BEGIN
+	tx, err := s.Begin() // no other method of lib/pq executes a plain BEGIN
 	if err != nil || mode == "" {
 		return tx, err
 	}

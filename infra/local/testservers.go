@@ -161,9 +161,6 @@ func (s *TestPostgres) OwnerURL() string {
 	return s.postgres.url(owner, s.postgres.ownerPassword, database)
 }
 
-// PID returns the process id of the server's main process.
-func (s *TestPostgres) PID() int { return s.running.Process.Pid }
-
 // NewStandby creates and starts a hot standby of the server in a new folder. It restarts the
 // server.
 func (s *TestPostgres) NewStandby(ctx context.Context, dir string) (*TestPostgres, error) {

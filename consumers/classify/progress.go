@@ -2,6 +2,7 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -44,23 +45,38 @@ func (p *progress) end(v documentVersion) {
 	delete(p.versions, v)
 }
 
+// errInProgress means that the document is being classified because of another message.
+var errInProgress = errors.New("document is being classified")
+
+// inProgressDelay is the delay before such a message is redelivered.
+const inProgressDelay = 5 * time.Second
+
 // classifyOnce calls classifyBatch with the messages whose documents are not being classified
-// because of another message. That one is redelivered if it fails, so the others are acknowledged
-// without work.
+// because of another message. The others are postponed, not acknowledged: if the other message
+// fails, its stream may no longer exist to redeliver it.
 func (c *Classifier) classifyOnce(
 	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) []error {
 	var begun []runner.Message[schema.DocumentEvent]
 	var indexes []int
 	var ids []uuid.UUID
+	own := make(map[documentVersion]bool)
 	for i, m := range batch {
 		v := documentVersion{m.Event.DocumentID, m.Event.Version}
-		if c.progress.begin(v) {
+		if !own[v] {
+			if !c.progress.begin(v) {
+				continue
+			}
 			defer c.progress.end(v)
-			begun, indexes, ids = append(begun, m), append(indexes, i), append(ids, v.id)
+			own[v] = true
+			ids = append(ids, v.id)
 		}
+		begun, indexes = append(begun, m), append(indexes, i)
 	}
 	errs := make([]error, len(batch))
+	for i, m := range batch {
+		errs[i] = documentError(m.Event.DocumentID, runner.Postpone(errInProgress, inProgressDelay))
+	}
 	if len(begun) == 0 {
 		return errs
 	}

@@ -51,9 +51,12 @@ func (db *DB) UnpublishedDocuments(
 const (
 	// maxRepublications limits how often the interval of a republished document grows.
 	maxRepublications = 5
-	// attemptGrace is how long a document is left alone after the time at which an attempt was due. It
-	// covers the time between two records of a postponed message, and the longest attempt.
-	attemptGrace = 15 * time.Minute
+	// failedGrace is how long a document is left alone after the time at which the attempt after a
+	// failed one was due. Within this time the attempt has ended, or is recorded as taking long.
+	failedGrace = time.Minute
+	// postponedGrace is the same for a postponed attempt. It covers the time between two records of a
+	// postponed message.
+	postponedGrace = 15 * time.Minute
 )
 
 // An UnclassifiedDocument is a published document that has the status uploaded.
@@ -81,7 +84,9 @@ func (db *DB) UnclassifiedDocuments(
 				AND NOT EXISTS (
 					SELECT FROM document_attempts AS t
 					WHERE t.document_id = d.id AND t.stream = $3 AND t.consumer = $4
-						AND t.next_at > now() - make_interval(secs => $5) OFFSET 0) AS overdue
+						AND t.next_at > now() - make_interval(secs => CASE t.attempt
+						WHEN 0 THEN $5::float8 ELSE $8::float8 END)
+					OFFSET 0) AS overdue
 		FROM documents AS d
 		WHERE d.status = 'uploaded' AND d.unpublished_at IS NULL AND d.id > $6
 			AND NOT EXISTS (
@@ -91,7 +96,7 @@ func (db *DB) UnclassifiedDocuments(
 					AND l.stream = $3 AND l.consumer = $4 OFFSET 0)
 		ORDER BY d.id LIMIT $7`,
 		limit.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
-		attemptGrace.Seconds(), after, rows)
+		postponedGrace.Seconds(), after, rows, failedGrace.Seconds())
 	return documents, wrap(ctx, err, "find unclassified documents")
 }
 

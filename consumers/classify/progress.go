@@ -90,22 +90,34 @@ func (c *Classifier) classifyOnce(
 // recordSlow records that the classification of documents is in progress, unless stop is called
 // before Config.SlowAfter has passed. The sweeper then does not publish their events again.
 func (c *Classifier) recordSlow(ctx context.Context, ids []uuid.UUID) (stop func()) {
-	recorded := make(chan struct{})
-	began := time.Now()
+	ended, recorded := make(chan struct{}), make(chan struct{})
 	timer := time.AfterFunc(c.config.SlowAfter, func() {
 		defer close(recorded)
-		err := c.db.RecordAttempt(ctx, ids, postgres.Attempt{
-			Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: began,
-			Reason: "classification is in progress",
-			NextAt: began.Add(handleTimeout),
-		})
-		if err != nil {
-			c.log.Debug("cannot record attempt", "documents", len(ids), "error", err)
+		tick := time.NewTicker(slowInterval)
+		defer tick.Stop()
+		for {
+			now := time.Now()
+			err := c.db.RecordAttempt(ctx, ids, postgres.Attempt{
+				Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: now,
+				Reason: postgres.ReasonInProgress, NextAt: now.Add(slowInterval),
+			})
+			if err != nil {
+				c.log.Debug("cannot record attempt", "documents", len(ids), "error", err)
+			}
+			select {
+			case <-ended:
+				return
+			case <-tick.C:
+			}
 		}
 	})
 	return func() {
+		close(ended)
 		if !timer.Stop() {
 			<-recorded
 		}
 	}
 }
+
+// slowInterval is the time between two records of a classification that is in progress.
+const slowInterval = 30 * time.Second

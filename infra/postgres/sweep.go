@@ -59,6 +59,10 @@ const (
 	postponedGrace = 15 * time.Minute
 )
 
+// ReasonInProgress is the reason of an attempt that is in progress. Its NextAt is when it is
+// recorded again at the latest.
+const ReasonInProgress = "classification is in progress"
+
 // An UnclassifiedDocument is a published document that has the status uploaded.
 type UnclassifiedDocument struct {
 	ID     uuid.UUID `db:"id"`
@@ -84,8 +88,8 @@ func (db *DB) UnclassifiedDocuments(
 				AND NOT EXISTS (
 					SELECT FROM document_attempts AS t
 					WHERE t.document_id = d.id AND t.stream = $3 AND t.consumer = $4
-						AND t.next_at > now() - make_interval(secs => CASE t.attempt
-						WHEN 0 THEN $5::float8 ELSE $8::float8 END)
+						AND t.next_at > now() - make_interval(secs => CASE
+						WHEN t.attempt = 0 AND t.reason <> $9 THEN $5::float8 ELSE $8::float8 END)
 					OFFSET 0) AS overdue
 		FROM documents AS d
 		WHERE d.status = 'uploaded' AND d.unpublished_at IS NULL AND d.id > $6
@@ -96,7 +100,8 @@ func (db *DB) UnclassifiedDocuments(
 					AND l.stream = $3 AND l.consumer = $4 OFFSET 0)
 		ORDER BY d.id LIMIT $7`,
 		limit.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
-		postponedGrace.Seconds(), after, rows, failedGrace.Seconds())
+		postponedGrace.Seconds(), after, rows, failedGrace.Seconds(),
+		ReasonInProgress)
 	return documents, wrap(ctx, err, "find unclassified documents")
 }
 

@@ -16,7 +16,7 @@ import (
 // methodsWithoutStatements are the exported methods of DB that read no tables, and the owner's
 // method that locks a whole table once, when it is empty.
 var methodsWithoutStatements = map[string]bool{
-	"Close": true, "ForUser": true, "Ping": true, "ListenDeletions": true, "TryLock": true,
+	"Close": true, "ForUser": true, "Ping": true, "ListenDeletions": true,
 	"PurgeExpired": true, // its parts have cases
 }
 

@@ -344,7 +344,9 @@ func (s *system) timeline(ctx context.Context, id uuid.UUID, r *record) string {
 	if err := s.db.SelectContext(ctx, &rows, `
 		SELECT row_to_json(d)::text FROM documents AS d WHERE id = $1
 		UNION ALL
-		SELECT row_to_json(o)::text FROM object_deletions AS o WHERE object_key = $2`,
+		SELECT row_to_json(o)::text FROM object_deletions AS o WHERE object_key = $2
+		UNION ALL
+		SELECT row_to_json(a)::text FROM document_attempts AS a WHERE document_id = $1`,
 		id, key); err != nil {
 		rows = append(rows, err.Error())
 	}

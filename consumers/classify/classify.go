@@ -314,9 +314,9 @@ func (c *Classifier) outcome(ctx context.Context, in *input, err error) (*decisi
 	case unavailable && attempts >= c.config.AIAttempts, unrecoverable(err):
 		c.log.Warn("classification failed permanently",
 			"document_id", in.document.ID, "attempts", attempts, "error", err)
-		last := postgres.Attempt{
+		last := postgres.NewAttempt{
 			Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
-			At: time.Now(), Number: attempts, Reason: err.Error(),
+			Number: attempts, Reason: err.Error(),
 		}
 		if err := c.db.RecordAttempt(ctx, []uuid.UUID{in.document.ID}, last); err != nil {
 			c.log.Debug("cannot record attempt", "document_id", in.document.ID, "error", err)

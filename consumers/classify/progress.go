@@ -96,10 +96,9 @@ func (c *Classifier) recordSlow(ctx context.Context, ids []uuid.UUID) (stop func
 		tick := time.NewTicker(slowInterval)
 		defer tick.Stop()
 		for {
-			now := time.Now()
-			err := c.db.RecordAttempt(ctx, ids, postgres.Attempt{
-				Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify, At: now,
-				Reason: postgres.ReasonInProgress, NextAt: now.Add(slowInterval),
+			err := c.db.RecordAttempt(ctx, ids, postgres.NewAttempt{
+				Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
+				Reason: postgres.ReasonInProgress, Wait: slowInterval,
 			})
 			if err != nil {
 				c.log.Debug("cannot record attempt", "documents", len(ids), "error", err)

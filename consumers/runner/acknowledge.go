@@ -78,13 +78,13 @@ func (r *Runner[T]) recordAttempt(
 	ctx context.Context, f *inFlight[T], attempt int, wait time.Duration,
 ) {
 	documents := documentsOf(f.message.Event)
-	now := time.Now()
-	if len(documents) == 0 || (attempt == 0 && !r.postponements.due(f.message.Sequence, now)) {
+	if len(documents) == 0 ||
+		(attempt == 0 && !r.postponements.due(f.message.Sequence, time.Now(), wait)) {
 		return
 	}
-	err := r.db.RecordAttempt(ctx, documents, postgres.Attempt{
+	err := r.db.RecordAttempt(ctx, documents, postgres.NewAttempt{
 		Stream: r.config.Stream, Consumer: r.config.Consumer,
-		At: now, Number: attempt, Reason: f.err.Error(), NextAt: now.Add(wait),
+		Number: attempt, Reason: f.err.Error(), Wait: wait,
 	})
 	if err != nil {
 		r.log.Debug("cannot record attempt", "sequence", f.message.Sequence, "error", err)

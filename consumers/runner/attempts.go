@@ -11,35 +11,50 @@ import (
 )
 
 const (
-	// maxPostponements limits the number of messages whose last record of a postponement is cached.
+	// maxPostponements limits the number of messages whose recorded postponements are cached.
 	maxPostponements = 100_000
-	// recordInterval is the minimum time between two records of one message's postponement.
-	recordInterval = 10 * time.Minute
+	// minRecordInterval and maxRecordInterval limit how long the postponement of a message may outlast
+	// its record, before it is recorded again. In between, this is as long as the message has been
+	// postponed so far.
+	minRecordInterval, maxRecordInterval = time.Minute, 10 * time.Minute
 )
 
-// postponements remembers when the postponement of each message was last recorded, by its sequence
-// in the stream.
+// postponements remembers which postponements of each message were recorded, by its sequence in the
+// stream. While an AI provider is down, thousands of messages are postponed again and again, so not
+// every postponement is recorded.
 type postponements struct {
 	mu       sync.Mutex // the LRU is not safe for concurrent use
-	recorded *simplelru.LRU[uint64, time.Time]
+	recorded *simplelru.LRU[uint64, postponement]
+}
+
+// postponement is what is remembered of a message's recorded postponements.
+type postponement struct {
+	first time.Time // when the first was recorded
+	until time.Time // until when the message may be postponed without another record
 }
 
 func newPostponements() *postponements {
 	// NewLRU fails only for sizes below 1.
-	recorded, _ := simplelru.NewLRU[uint64, time.Time](maxPostponements, nil)
+	recorded, _ := simplelru.NewLRU[uint64, postponement](maxPostponements, nil)
 	return &postponements{recorded: recorded}
 }
 
-// due reports whether the postponement of a message is due to be recorded, at most once per
-// recordInterval: while an AI provider is down, thousands of messages are postponed again and
-// again.
-func (p *postponements) due(sequence uint64, now time.Time) bool {
+// due reports whether the postponement of a message by wait is due to be recorded. The sweeper
+// relies on the interval (postgres.DB.UnclassifiedDocuments).
+func (p *postponements) due(sequence uint64, now time.Time, wait time.Duration) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if last, ok := p.recorded.Peek(sequence); ok && now.Sub(last) < recordInterval {
+	last, ok := p.recorded.Peek(sequence)
+	next := now.Add(wait)
+	switch {
+	case !ok:
+		last.first = now
+	case !next.After(last.until):
 		return false
 	}
-	p.recorded.Add(sequence, now)
+	interval := min(max(now.Sub(last.first), minRecordInterval), maxRecordInterval)
+	last.until = next.Add(interval)
+	p.recorded.Add(sequence, last)
 	return true
 }
 

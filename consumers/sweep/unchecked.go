@@ -57,9 +57,9 @@ func (s *Sweeper) countAttempt(
 	if err := s.db.RecordUncheckedUpload(ctx, u.ID, n, cause.Error(), next); err != nil {
 		return err
 	}
-	attempt := postgres.Attempt{
-		Stream: schema.StreamBucket, Consumer: "sweep", At: now, Number: n, Reason: cause.Error(),
-		NextAt: next,
+	attempt := postgres.NewAttempt{
+		Stream: schema.StreamBucket, Consumer: "sweep", Number: n, Reason: cause.Error(),
+		Wait: next.Sub(now),
 	}
 	if err := s.db.RecordAttempt(ctx, []uuid.UUID{u.ID}, attempt); err != nil {
 		return err

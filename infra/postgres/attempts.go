@@ -24,6 +24,15 @@ type Attempt struct {
 	NextAt time.Time `db:"-"`
 }
 
+// A NewAttempt is an attempt that has just ended. Its fields are those of Attempt.
+type NewAttempt struct {
+	Stream, Consumer string
+	Number           int
+	Reason           string
+	// Wait is the time until the next attempt is due, or 0 if there is none.
+	Wait time.Duration
+}
+
 const (
 	// maxReasonBytes limits the stored reason. The log contains the whole reason.
 	maxReasonBytes = 500
@@ -33,15 +42,15 @@ const (
 
 // RecordAttempt stores an attempt for each of the documents that exist. Postponed attempts, with
 // the Number 0, can be many, so only the last one is stored for each document, stream and consumer.
-func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a Attempt) error {
-	next := sql.NullTime{Time: a.NextAt, Valid: !a.NextAt.IsZero()}
+func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a NewAttempt) error {
+	wait := sql.NullFloat64{Float64: a.Wait.Seconds(), Valid: a.Wait != 0}
 	_, err := db.pool.ExecContext(ctx, `
 		INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason, next_at)
-		SELECT id, $2, $3, $4, $5, $6, $7 FROM documents
+		SELECT id, $2, $3, now(), $4, $5, now() + make_interval(secs => $6) FROM documents
 		WHERE `+anyOf("id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
 		ON CONFLICT (document_id, stream, consumer) WHERE attempt = 0
 			DO UPDATE SET at = excluded.at, reason = excluded.reason, next_at = excluded.next_at`,
-		array(documents), a.Stream, a.Consumer, a.At, a.Number, storableReason(a.Reason), next)
+		array(documents), a.Stream, a.Consumer, a.Number, storableReason(a.Reason), wait)
 	return wrap(ctx, err, "record an attempt of %s", a.Consumer)
 }
 

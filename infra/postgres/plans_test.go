@@ -81,8 +81,8 @@ func TestCachedForeignKeyPlansUseIndexes(t *testing.T) {
 			return err
 		}},
 		{"RecordAttempt", func(id uuid.UUID) error {
-			return db.RecordAttempt(t.Context(), []uuid.UUID{id}, postgres.Attempt{
-				Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: 2, Reason: "busy",
+			return db.RecordAttempt(t.Context(), []uuid.UUID{id}, postgres.NewAttempt{
+				Stream: "DOCUMENTS", Consumer: "classify", Number: 2, Reason: "busy",
 			})
 		}},
 		{"TransitionWithoutQuota", func(id uuid.UUID) error {

@@ -310,8 +310,8 @@ var userCases = []statementCase{
 		return eachBatch(func(n int) (int, error) {
 			ids := s.take(s, n, "status = 'classified'")
 			for number := range 2 {
-				err := s.worker.RecordAttempt(s.ctx, ids, postgres.Attempt{
-					Stream: "DOCUMENTS", Consumer: "classify", At: schema.Now(), Number: number, Reason: "busy"})
+				err := s.worker.RecordAttempt(s.ctx, ids, postgres.NewAttempt{
+					Stream: "DOCUMENTS", Consumer: "classify", Number: number, Reason: "busy"})
 				if err != nil {
 					return 0, err
 				}

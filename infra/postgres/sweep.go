@@ -51,12 +51,13 @@ func (db *DB) UnpublishedDocuments(
 const (
 	// maxRepublications limits how often the interval of a republished document grows.
 	maxRepublications = 5
-	// failedGrace is how long a document is left alone after the time at which the attempt after a
-	// failed one was due. Within this time the attempt has ended, or is recorded as taking long.
-	failedGrace = time.Minute
-	// postponedGrace is the same for a postponed attempt. It covers the time between two records of a
-	// postponed message.
-	postponedGrace = 15 * time.Minute
+	// attemptGrace is how long a document is left alone after the time at which its next attempt was
+	// due. Within this time the attempt has ended, or is recorded as taking long.
+	attemptGrace = time.Minute
+	// minPostponedGrace and maxPostponedGrace limit the additional time after a postponed attempt,
+	// which is as long as the document has been postponed so far. Longer postponements are recorded
+	// more rarely (consumers/runner/attempts.go).
+	minPostponedGrace, maxPostponedGrace = time.Minute, 10 * time.Minute
 )
 
 // ReasonInProgress is the reason of an attempt that is in progress. Its NextAt is when it is
@@ -88,8 +89,11 @@ func (db *DB) UnclassifiedDocuments(
 				AND NOT EXISTS (
 					SELECT FROM document_attempts AS t
 					WHERE t.document_id = d.id AND t.stream = $3 AND t.consumer = $4
-						AND t.next_at > now() - make_interval(secs => CASE
-						WHEN t.attempt = 0 AND t.reason <> $9 THEN $5::float8 ELSE $8::float8 END)
+						AND t.next_at + make_interval(secs => $5)
+							+ CASE WHEN t.attempt = 0 AND t.reason <> $8 THEN least(greatest(
+								t.at - coalesce(d.published_at, d.changed_at),
+								make_interval(secs => $9)), make_interval(secs => $10))
+							ELSE '0' END > now()
 					OFFSET 0) AS overdue
 		FROM documents AS d
 		WHERE d.status = 'uploaded' AND d.unpublished_at IS NULL AND d.id > $6
@@ -100,8 +104,8 @@ func (db *DB) UnclassifiedDocuments(
 					AND l.stream = $3 AND l.consumer = $4 OFFSET 0)
 		ORDER BY d.id LIMIT $7`,
 		limit.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
-		postponedGrace.Seconds(), after, rows, failedGrace.Seconds(),
-		ReasonInProgress)
+		attemptGrace.Seconds(), after, rows, ReasonInProgress, minPostponedGrace.Seconds(),
+		maxPostponedGrace.Seconds())
 	return documents, wrap(ctx, err, "find unclassified documents")
 }
 

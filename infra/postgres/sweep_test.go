@@ -86,12 +86,18 @@ func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
 			published_at = now() - interval '9 h' WHERE id = $1`, true},
 		"from before the column": {`UPDATE documents SET published_at = NULL,
 			changed_at = now() - interval '1 h' WHERE id = $1`, true},
-		"postponed": {`INSERT INTO document_attempts SELECT $1, 'DOCUMENTS', 'classify',
-			now() - interval '10 min', 0, '', now() - interval '9 min'`, false},
+		"postponed for an hour": {`INSERT INTO document_attempts SELECT $1, 'DOCUMENTS', 'classify',
+			now() - interval '11 min', 0, '', now() - interval '10 min'`, false},
+		"postponed briefly, lately": {`INSERT INTO document_attempts SELECT $1, 'DOCUMENTS', 'classify',
+			now() - interval '1 h', 0, '', now() - interval '90 s'`, false},
+		"postponed briefly, then lost": {`INSERT INTO document_attempts SELECT $1, 'DOCUMENTS',
+			'classify', now() - interval '1 h', 0, '', now() - interval '130 s'`, true},
+		"failed, then lost": {`INSERT INTO document_attempts
+			SELECT $1, 'DOCUMENTS', 'classify', now(), 2, '', now() - interval '70 s'`, true},
 		"failed": {`INSERT INTO document_attempts
 			SELECT $1, 'DOCUMENTS', 'classify', now(), 2, '', now()`, false},
 		"postponed long ago": {`INSERT INTO document_attempts
-			SELECT $1, 'DOCUMENTS', 'classify', now(), 0, '', now() - interval '16 min'`, true},
+			SELECT $1, 'DOCUMENTS', 'classify', now(), 0, '', now() - interval '12 min'`, true},
 		"postponed by another consumer": {`INSERT INTO document_attempts
 			SELECT $1, 'BUCKET', 'confirm', now(), 0, '', now()`, true},
 	} {

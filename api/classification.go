@@ -59,9 +59,8 @@ func (s *server) changeCounted(
 	ctx context.Context, id uuid.UUID, action string,
 	transition func(*schema.Document, time.Time) schema.Decision,
 ) (postgres.DocumentView, error) {
-	now := time.Now().UTC()
 	var changed bool
-	d, err := s.transition(ctx, id, func(d *schema.Document) schema.Decision {
+	d, err := s.transition(ctx, id, func(d *schema.Document, now time.Time) schema.Decision {
 		decision := transition(d, now)
 		changed = decision.Changed
 		return decision

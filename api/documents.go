@@ -188,10 +188,7 @@ func (s *server) ConfirmDocument(
 func (s *server) DeleteDocument(
 	ctx context.Context, r DeleteDocumentRequestObject,
 ) (DeleteDocumentResponseObject, error) {
-	now := time.Now().UTC()
-	d, err := s.transition(ctx, r.ID, func(d *schema.Document) schema.Decision {
-		return d.Delete(now)
-	})
+	d, err := s.transition(ctx, r.ID, (*schema.Document).Delete)
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +200,7 @@ func (s *server) DeleteDocument(
 // documents and returns the resulting document. It fails with CodeNotFound if the caller has no
 // such document.
 func (s *server) transition(
-	ctx context.Context, id uuid.UUID, decide func(*schema.Document) schema.Decision,
+	ctx context.Context, id uuid.UUID, decide func(d *schema.Document, now time.Time) schema.Decision,
 ) (schema.Document, error) {
 	docs, err := s.userDB(ctx).TransitionWithoutQuota(ctx, []uuid.UUID{id}, decide)
 	if err != nil {

@@ -155,7 +155,7 @@ func step(t *testing.T, name string, f func(t *testing.T)) {
 // finishDeletion ends the deletion of a document in the same way as the remove consumer.
 func (b *bundle) finishDeletion(id uuid.UUID) {
 	b.t.Helper()
-	gone := func(d *schema.Document, q *schema.Quota) schema.Decision {
+	gone := func(d *schema.Document, q *schema.Quota, _ time.Time) schema.Decision {
 		return d.MarkGone(q, d.ChangedAt)
 	}
 	if _, err := b.owner.Transition(b.t.Context(), []uuid.UUID{id}, gone); err != nil {

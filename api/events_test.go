@@ -130,8 +130,8 @@ func TestEventStream(t *testing.T) {
 		if got.document(t).Status != api.DocumentStatusDeleting {
 			t.Errorf("got event %+v, want the document deleting", got)
 		}
-		gone := func(d *schema.Document, q *schema.Quota) schema.Decision {
-			return d.MarkGone(q, time.Now())
+		gone := func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+			return d.MarkGone(q, now)
 		}
 		docs, err := b.owner.Transition(t.Context(), []uuid.UUID{d.ID}, gone)
 		if err != nil {

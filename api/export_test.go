@@ -29,7 +29,7 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 	}
 	const path = "/api/documents/:id"
 	ttl := c.Sessions.withDefaults().AccessTokenTTL
-	s := &server{db: c.DB, tokens: newTokens(keys, ttl), config: c}
+	s := &server{db: c.DB, tokens: newTokens(keys, ttl, c.DB.EstimatedNow), config: c}
 	takeSteps := func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(ctx echo.Context) error {
 			who := caller{id: steps.User}

@@ -64,9 +64,8 @@ type multipartResponse struct {
 func (s *server) beginMultipart(
 	ctx context.Context, d schema.Document, created bool,
 ) (schema.MultipartUpload, error) {
-	now := time.Now().UTC()
 	if !created {
-		m, err := s.userDB(ctx).Multipart(ctx, d.ID, &now)
+		m, err := s.userDB(ctx).Multipart(ctx, d.ID, true)
 		if err != nil || m.Active {
 			return m.MultipartUpload, err
 		}
@@ -81,7 +80,6 @@ func (s *server) beginMultipart(
 		ObjectKey:  d.ObjectKey,
 		Size:       d.Size,
 		PartSize:   schema.PartSize(d.Size),
-		RenewedAt:  now,
 	})
 }
 
@@ -89,7 +87,7 @@ func (s *server) beginMultipart(
 func (s *server) GetMultipartUpload(
 	ctx context.Context, r GetMultipartUploadRequestObject,
 ) (GetMultipartUploadResponseObject, error) {
-	m, err := s.activeMultipart(ctx, r.ID, nil)
+	m, err := s.activeMultipart(ctx, r.ID, false)
 	if err != nil {
 		return nil, err
 	}
@@ -114,8 +112,7 @@ func (s *server) GetMultipartUpload(
 func (s *server) SignPart(
 	ctx context.Context, r SignPartRequestObject,
 ) (SignPartResponseObject, error) {
-	now := time.Now().UTC()
-	m, err := s.activeMultipart(ctx, r.ID, &now)
+	m, err := s.activeMultipart(ctx, r.ID, true)
 	if err != nil {
 		return nil, err
 	}
@@ -141,15 +138,14 @@ func (s *server) SignPart(
 func (s *server) AbortMultipartUpload(
 	ctx context.Context, r AbortMultipartUploadRequestObject,
 ) (AbortMultipartUploadResponseObject, error) {
-	m, err := s.userDB(ctx).Multipart(ctx, r.ID, nil)
+	m, err := s.userDB(ctx).Multipart(ctx, r.ID, false)
 	if err != nil {
 		return nil, err
 	}
 	if !m.Active && m.Status != schema.StatusDeleting {
 		return nil, noActiveUpload(m.Status)
 	}
-	now := time.Now().UTC()
-	d, err := s.transition(ctx, r.ID, func(d *schema.Document) schema.Decision {
+	d, err := s.transition(ctx, r.ID, func(d *schema.Document, now time.Time) schema.Decision {
 		if !awaitsFile(d.Status) {
 			return schema.Decision{}
 		}
@@ -166,12 +162,12 @@ func (s *server) AbortMultipartUpload(
 }
 
 // activeMultipart returns the multipart upload of a document that still awaits its file. It fails
-// with CodeWrongStatus if there is none. If renewed is not nil, activeMultipart records that a URL
-// for a part was issued at that time, which postpones the expiry.
+// with CodeWrongStatus if there is none. If renew is set, activeMultipart records that a URL for a
+// part is issued now, which postpones the expiry.
 func (s *server) activeMultipart(
-	ctx context.Context, id uuid.UUID, renewed *time.Time,
+	ctx context.Context, id uuid.UUID, renew bool,
 ) (postgres.Multipart, error) {
-	m, err := s.userDB(ctx).Multipart(ctx, id, renewed)
+	m, err := s.userDB(ctx).Multipart(ctx, id, renew)
 	if err == nil && (!m.Active || !awaitsFile(m.Status)) {
 		err = noActiveUpload(m.Status)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -20,8 +19,7 @@ import (
 func (s *server) CompleteMultipartUpload(
 	ctx context.Context, r CompleteMultipartUploadRequestObject,
 ) (CompleteMultipartUploadResponseObject, error) {
-	now := time.Now().UTC()
-	m, err := s.userDB(ctx).Multipart(ctx, r.ID, &now)
+	m, err := s.userDB(ctx).Multipart(ctx, r.ID, true)
 	if err != nil {
 		return nil, err
 	}

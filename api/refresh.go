@@ -148,7 +148,7 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 func (s *server) issueTokens(
 	user, session uuid.UUID, role schema.Role, t refreshToken,
 ) (Token, error) {
-	access, err := s.tokens.issue(user, session, role, time.Now())
+	access, err := s.tokens.issue(user, session, role, s.tokens.now())
 	if err != nil {
 		return Token{}, fmt.Errorf("issue a token for user %s: %w", user, err)
 	}

@@ -103,7 +103,7 @@ func newServer(c Config) (*server, error) {
 		confirmer: confirm.New(c.DB, c.Objects, publisher, c.Log),
 		publisher: publisher,
 		notifier:  newNotifier(),
-		tokens:    newTokens(keys, c.Sessions.AccessTokenTTL),
+		tokens:    newTokens(keys, c.Sessions.AccessTokenTTL, c.DB.EstimatedNow),
 		passwords: newPasswords(),
 		hashing: newHashQueue(hashConcurrency(
 			c.Limits.HashConcurrency, runtime.GOMAXPROCS(0), debug.SetMemoryLimit(-1))),

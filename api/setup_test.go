@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alexedwards/argon2id"
 	"github.com/google/uuid"
@@ -240,7 +241,7 @@ func (b *bundle) exec(statement string, args ...any) {
 func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	b.t.Helper()
 	ids := []uuid.UUID{id}
-	classified := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	classified := func(d *schema.Document, _ *schema.Quota, _ time.Time) schema.Decision {
 		return d.Classify(topics, "builtin", "bm25", d.ChangedAt)
 	}
 	docs, err := b.owner.Transition(b.t.Context(), ids, classified)

@@ -13,7 +13,7 @@ import (
 
 func testTokens() *tokens {
 	key := []byte(strings.Repeat("k", MinTokenKeyBytes))
-	return newTokens([][]byte{key}, time.Hour)
+	return newTokens([][]byte{key}, time.Hour, time.Now)
 }
 
 func TestTokenCache(t *testing.T) {

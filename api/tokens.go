@@ -18,7 +18,7 @@ import (
 const (
 	tokenIssuer   = "intray"
 	tokenAudience = "intray-api"
-	// tokenLeeway tolerates differences between the clocks of several servers.
+	// tokenLeeway tolerates that replicas do not measure the database's clock equally.
 	tokenLeeway = 5 * time.Second
 	// MinTokenKeyBytes is the minimum length of a key for HS256 in bytes. It is the length of the
 	// hash (RFC 7518, section 3.2).
@@ -31,6 +31,7 @@ type tokens struct {
 	key      []byte                 // signs new tokens
 	accepted jwt.VerificationKeySet // key, and the secondary key if there is one
 	ttl      time.Duration
+	now      func() time.Time // the clock of all replicas, that of the database
 	parser   *jwt.Parser
 	cache    tokenCache
 }
@@ -62,7 +63,8 @@ func (c Config) tokenKeys() ([][]byte, error) {
 }
 
 // newTokens returns a tokens value that signs with the first key and accepts all keys.
-func newTokens(keys [][]byte, ttl time.Duration) *tokens {
+// now returns the time.
+func newTokens(keys [][]byte, ttl time.Duration, now func() time.Time) *tokens {
 	var accepted jwt.VerificationKeySet
 	for _, key := range keys {
 		accepted.Keys = append(accepted.Keys, key)
@@ -72,9 +74,11 @@ func newTokens(keys [][]byte, ttl time.Duration) *tokens {
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithIssuer(tokenIssuer), jwt.WithAudience(tokenAudience),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(tokenLeeway),
+		jwt.WithTimeFunc(now),
 	)
 	return &tokens{
-		key: keys[0], accepted: accepted, ttl: ttl, cache: newTokenCache(), parser: parser,
+		key: keys[0], accepted: accepted, ttl: ttl, now: now, parser: parser,
+		cache: newTokenCache(),
 	}
 }
 
@@ -128,7 +132,7 @@ var (
 
 // check returns the user that one of our own access tokens identifies.
 func (t *tokens) check(token string) (caller, error) {
-	now := time.Now()
+	now := t.now()
 	if who, ok := t.cache.get(token, now); ok {
 		return who, nil
 	}

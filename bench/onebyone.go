@@ -98,8 +98,7 @@ func (r *confirmRun) confirmOne(
 	if err != nil {
 		return 0, false, err
 	}
-	now := schema.Now()
-	decide := func(d *schema.Document, q *schema.Quota) schema.Decision {
+	decide := func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 		decision := d.Confirm(object, q, now)
 		changed = decision.Changed
 		return decision

@@ -15,6 +15,7 @@ import (
 	miniogo "github.com/minio/minio-go/v7"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -140,9 +141,16 @@ func (s *system) violations(ctx context.Context, r *record) ([]violation, error)
 	if err != nil {
 		return nil, err
 	}
+	misdated, err := postgrestest.MisdatedTimes(ctx, s.db, s.startedAt)
+	if err != nil {
+		return nil, err
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := slices.Concat(audit, r.violations, deadLetters, quotas)
+	for _, example := range misdated {
+		all = append(all, violation{uuid.Nil, "a time does not come from PostgreSQL's clock: " + example})
+	}
 	for _, d := range r.documents {
 		for _, message := range current.checkHistory(d, r) {
 			all = append(all, violation{d.id, message})

@@ -26,6 +26,7 @@ import (
 	"intray/infra/local"
 	"intray/infra/local/localtest"
 	intraynats "intray/infra/nats"
+	"intray/infra/postgres/postgrestest"
 )
 
 // system consists of the real binary running `intray up` and a second replica of the consumers. The
@@ -39,9 +40,10 @@ type system struct {
 	proxy    *commitProxy
 	parts    map[string]part
 
-	db       *sqlx.DB // as the owner
-	root     *miniogo.Client
-	operator *intraynats.Conn
+	db        *sqlx.DB  // as the owner
+	startedAt time.Time // by PostgreSQL's clock
+	root      *miniogo.Client
+	operator  *intraynats.Conn
 }
 
 // part is a process that faults are injected into.
@@ -72,9 +74,9 @@ func build(t *testing.T, dir string) string {
 	return path
 }
 
-// start starts the system, with short intervals for the sweeper. The system is stopped when the
-// test ends.
-func start(t *testing.T) *system {
+// start starts the system, with short intervals for the sweeper. The clock of PostgreSQL differs
+// from that of the other parts by skew. The system is stopped when the test ends.
+func start(t *testing.T, skew time.Duration) *system {
 	t.Helper()
 	folder := t.TempDir()
 	s := &system{t: t, dir: filepath.Join(folder, "data")}
@@ -96,6 +98,12 @@ func start(t *testing.T) *system {
 		return err
 	})
 	s.connect()
+	if err := postgrestest.SkewClock(t.Context(), s.db, skew); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Get(&s.startedAt, `SELECT now()`); err != nil {
+		t.Fatal(err)
+	}
 	s.startReplica(folder, binary)
 	minioHealth := "http://" + s.stack.MinIO.Endpoint + "/minio/health/cluster"
 	consume := s.environ(partConsume)["METRICS_LISTEN"]

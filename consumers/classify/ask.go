@@ -31,21 +31,23 @@ var errDailyLimit = fmt.Errorf("%w: the owner's daily calls are used up", ai.Err
 
 // admit returns an error if a call to the provider would be pointless now. It returns a
 // postponement while the provider's circuit breaker is open or the owner's daily calls are used up,
-// and errOutageTimeout if the document has waited for the provider for Config.OutageTimeout.
-func (c *Classifier) admit(d schema.Document, provider string, now time.Time) error {
+// and errOutageTimeout if the document has waited for the provider for Config.OutageTimeout. now is
+// the time of this machine, and stored that of the database's clock.
+func (c *Classifier) admit(d schema.Document, provider string, now, stored time.Time) error {
 	b, ok := c.breakers[provider]
 	if !ok {
 		return fmt.Errorf("%w: provider %q is not configured", ai.ErrUnavailable, provider)
 	}
-	if c.config.Limits[provider].DailyCalls > 0 && c.dailyLimits.contains(d.UserID, now) {
-		return runner.Postpone(errDailyLimit, untilTomorrow(now))
+	if c.config.Limits[provider].DailyCalls > 0 && c.dailyLimits.contains(d.UserID, stored) {
+		return runner.Postpone(errDailyLimit, untilTomorrow(stored))
 	}
 	wait, failingSince := b.state(now)
 	if wait == 0 {
 		return nil
 	}
-	timeout := now.Add(-c.config.OutageTimeout)
-	if !failingSince.IsZero() && failingSince.Before(timeout) && d.ChangedAt.Before(timeout) {
+	timeout := c.config.OutageTimeout
+	if !failingSince.IsZero() && now.Sub(failingSince) > timeout &&
+		stored.Sub(d.ChangedAt) > timeout {
 		return fmt.Errorf("provider %s: %w", provider, errOutageTimeout)
 	}
 	return c.postpone(provider, wait)
@@ -149,7 +151,7 @@ func (c *Classifier) call(
 	}
 	err := c.db.Writable(ctx, writableFor) // otherwise the answer could not be stored
 	if err == nil {
-		err = c.count(ctx, owner, name, began)
+		err = c.count(ctx, owner, name)
 	}
 	if err != nil {
 		b.record(began, began, context.Canceled) // no call was made
@@ -164,12 +166,13 @@ func (c *Classifier) call(
 // count counts a call for its owner. It returns a postponement if the owner's daily calls are used
 // up.
 func (c *Classifier) count(
-	ctx context.Context, owner uuid.UUID, provider string, now time.Time,
+	ctx context.Context, owner uuid.UUID, provider string,
 ) error {
 	limit := c.config.Limits[provider].DailyCalls
 	if limit <= 0 {
 		return nil
 	}
+	now := c.db.EstimatedNow()
 	ok, err := c.db.CountAICall(ctx, owner, limit, now)
 	if err != nil || ok {
 		return err

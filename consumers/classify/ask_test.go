@@ -61,7 +61,7 @@ func TestAdmit(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := schema.Document{UserID: test.user, ChangedAt: test.changedAt}
-			err := c.admit(d, test.provider, now)
+			err := c.admit(d, test.provider, now, now)
 			if !errors.Is(err, test.want) || runner.Postponed(err) != test.postponed {
 				t.Errorf("got %v, want %v, postponed %v", err, test.want, test.postponed)
 			}

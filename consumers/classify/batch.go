@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -106,9 +107,8 @@ type result struct {
 func (c *Classifier) store(
 	ctx context.Context, withQuota bool, results map[uuid.UUID]result,
 ) ([]schema.Document, error) {
-	now := schema.Now()
 	return c.transition(ctx, slices.Collect(maps.Keys(results)), withQuota,
-		func(d *schema.Document, q *schema.Quota) schema.Decision {
+		func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 			r := results[d.ID]
 			if d.ETag != r.etag {
 				return schema.Decision{} // another object has been confirmed in the meantime

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -52,8 +53,8 @@ func TestBatchIsClassifiedTogether(t *testing.T) {
 	}
 	alices, bobs := b.Uploaded(b.Alice, "alice's words"), b.Uploaded(b.Bob, "bob's words")
 	deleted := b.Uploaded(b.Alice, "deleted")
-	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Delete(schema.Now())
+	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Delete(now)
 	})
 	unknown := schema.NewDocument(uuid.Must(uuid.NewV7()), b.Alice, "f", "text/plain", 1, schema.Now())
 	empty := b.Uploaded(b.Bob, "")

@@ -245,9 +245,8 @@ func (c *Classifier) transition(
 	if withQuota {
 		return c.db.Transition(ctx, ids, decide)
 	}
-	return c.db.TransitionWithoutQuota(ctx, ids, func(d *schema.Document) schema.Decision {
-		return decide(d, nil)
-	})
+	return c.db.TransitionWithoutQuota(ctx, ids,
+		func(d *schema.Document, now time.Time) schema.Decision { return decide(d, nil, now) })
 }
 
 // decide extracts the document's text and asks the AI provider. It returns nil if the object is
@@ -258,7 +257,7 @@ func (c *Classifier) decide(ctx context.Context, in *input, extract extraction) 
 		return fail(schema.ReasonNoText), nil
 	}
 	provider, _ := c.choose(in.settings)
-	if err := c.admit(d, provider, time.Now()); err != nil {
+	if err := c.admit(d, provider, time.Now(), c.db.EstimatedNow()); err != nil {
 		return c.outcome(ctx, in, err)
 	}
 	text, err := c.read(ctx, in, extract)

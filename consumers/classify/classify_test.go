@@ -305,8 +305,8 @@ func TestOnlyUploadedDocumentsAreClassified(t *testing.T) {
 	b := setup(t)
 	pending := b.Document(b.Alice, 3)
 	deleted := b.Uploaded(b.Alice, "abc")
-	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Delete(time.Now())
+	b.Change(deleted.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Delete(now)
 	})
 	removed := b.Uploaded(b.Alice, "abc")
 	b.Delete(removed.ObjectKey)

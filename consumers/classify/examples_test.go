@@ -58,8 +58,8 @@ func TestBuiltinLearnsFromTopicsThatAUserSetManually(t *testing.T) {
 	for i := range garden {
 		for topic, text := range map[uuid.UUID]string{first: garden[i], second: football[i]} {
 			d := classified(b.Alice, text)
-			setTopic := func(d *schema.Document, _ *schema.Quota) schema.Decision {
-				return d.SetTopics([]uuid.UUID{topic}, time.Now())
+			setTopic := func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+				return d.SetTopics([]uuid.UUID{topic}, now)
 			}
 			if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, setTopic); err != nil {
 				t.Fatal(err)

@@ -76,8 +76,8 @@ func (b *bundle) backlog(t *testing.T, user uuid.UUID, n int, content string) []
 		WHERE d.id = $1`, strings.Join(ids, ","), strings.Join(keys, ",")), model.ID)
 	b.Exec(`UPDATE quotas SET used_bytes = used_bytes + $2 WHERE user_id = $1`,
 		user, int64(n)*model.Size)
-	b.Change(model.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Quarantine(q, time.Now())
+	b.Change(model.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Quarantine(q, now)
 	})
 	return docs
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -58,12 +59,12 @@ func (c *Classifier) reclassify(ctx context.Context, in *input) error {
 	}
 	var refused error
 	changed, err := c.transition(ctx, []uuid.UUID{d.ID}, decide.withQuota,
-		func(current *schema.Document, q *schema.Quota) schema.Decision {
+		func(current *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 			var decision schema.Decision
 			if refused = nil; current.Version != d.Version {
 				refused = errChangedMeanwhile
 			} else {
-				decision, refused = decide.reapply(current, q, before)
+				decision, refused = decide.reapply(current, q, before, now)
 			}
 			return decision
 		})
@@ -77,9 +78,10 @@ func (c *Classifier) reclassify(ctx context.Context, in *input) error {
 // reapply applies the decision to a document that is classified or failed. before contains the
 // document's topics. If the result is the same, or would turn a classified document into a failed
 // one, reapply changes nothing. It returns an error if there was no answer.
-func (decide *decision) reapply(d *schema.Document, q *schema.Quota, before []schema.DocumentTopic,
+func (decide *decision) reapply(
+	d *schema.Document, q *schema.Quota, before []schema.DocumentTopic, now time.Time,
 ) (schema.Decision, error) {
-	after, now := *d, schema.Now()
+	after := *d
 	after.Reclassify(now)
 	result := decide.decide(&after, q, now)
 	switch {

@@ -93,16 +93,16 @@ func TestReplayKeepsTopicsThatWereSetManually(t *testing.T) {
 	b.ai.answer = choosing(letters)
 	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
 	failed := b.Uploaded(b.Alice, "Dear Madam")
-	set := func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.SetTopics([]uuid.UUID{bills}, time.Now())
+	set := func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.SetTopics([]uuid.UUID{bills}, now)
 	}
 	if err := b.replay(t, d.ID, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.Change(d.ID, set)
 	b.Change(failed.ID, set)
-	b.Change(failed.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Fail(schema.ReasonAIUnavailable, time.Now())
+	b.Change(failed.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Fail(schema.ReasonAIUnavailable, now)
 	})
 	before := b.state(t, d.ID)
 	for _, id := range []uuid.UUID{d.ID, failed.ID} {
@@ -157,8 +157,8 @@ func TestReplayIgnoresDocumentsThatCannotBeClassified(t *testing.T) {
 	b := setup(t)
 	pending := b.Document(b.Alice, 3)
 	deleting, empty := b.Uploaded(b.Alice, "abc"), b.Uploaded(b.Alice, "")
-	b.Change(deleting.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Delete(time.Now())
+	b.Change(deleting.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Delete(now)
 	})
 	if err := b.classify(t, empty, 0); err != nil {
 		t.Fatal(err)
@@ -190,8 +190,8 @@ func TestReplayDoesNotOverwriteConcurrentChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
-		b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-			return d.SetTopics([]uuid.UUID{bills}, time.Now())
+		b.Change(d.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+			return d.SetTopics([]uuid.UUID{bills}, now)
 		})
 		return first(r)
 	}

@@ -40,7 +40,6 @@ func (c *Confirmer) apply(
 	ctx context.Context, began time.Time, stats map[string]minio.StatResult,
 	loaded map[string]schema.Document,
 ) (outcomes map[string]outcome, unresolved []string, err error) {
-	now := schema.Now()
 	loadedIDs := make(map[uuid.UUID]bool, len(loaded))
 	for _, d := range loaded {
 		loadedIDs[d.ID] = true
@@ -58,7 +57,7 @@ func (c *Confirmer) apply(
 		switch {
 		case stat.Err != nil:
 			outcomes[key] = outcome{Result: failed(key, stat, loaded)}
-		case isLoaded && alreadyApplied(d, stat.Object, now):
+		case isLoaded && alreadyApplied(d, stat.Object):
 			outcomes[key] = outcome{Result: Result{Key: key, Document: &d, Found: true}}
 		case !hasID:
 			unresolved = append(unresolved, key)
@@ -70,15 +69,16 @@ func (c *Confirmer) apply(
 
 	changed := make(map[uuid.UUID]bool, len(ids))
 	resolved := make(map[uuid.UUID]bool, len(ids))
-	found, err := c.db.Transition(ctx, ids, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		stat := statByID[d.ID]
-		if resolved[d.ID] = conclusive(*d, stat, now); !resolved[d.ID] {
-			return schema.Decision{}
-		}
-		decision := d.Confirm(stat.Object, q, now)
-		changed[d.ID] = decision.Changed
-		return decision
-	})
+	found, err := c.db.Transition(ctx, ids,
+		func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+			stat := statByID[d.ID]
+			if resolved[d.ID] = conclusive(*d, stat); !resolved[d.ID] {
+				return schema.Decision{}
+			}
+			decision := d.Confirm(stat.Object, q, now)
+			changed[d.ID] = decision.Changed
+			return decision
+		})
 	if err != nil {
 		return outcomes, nil, fmt.Errorf("confirm %d documents: %w", len(ids), err)
 	}
@@ -95,7 +95,7 @@ func (c *Confirmer) apply(
 		unresolved = append(unresolved, stat.Object.Key)
 	}
 	trace(outcomes, began)
-	c.publish(ctx, outcomes, now)
+	c.publish(ctx, outcomes)
 	return outcomes, unresolved, nil
 }
 
@@ -115,18 +115,18 @@ func failed(key string, stat minio.StatResult, loaded map[string]schema.Document
 // is. A LIST is sufficient only if the object has the size declared for a pending or expired
 // document, or if it changes nothing: no document is quarantined, or rejected for its size, because
 // of a LIST alone.
-func conclusive(d schema.Document, stat minio.StatResult, now time.Time) bool {
+func conclusive(d schema.Document, stat minio.StatResult) bool {
 	if d.ObjectKey != stat.Object.Key {
 		return false
 	}
 	unconfirmed := d.Status == schema.StatusPending || d.Status == schema.StatusExpired
 	return !stat.Listed || (unconfirmed && d.Size == stat.Object.Size) ||
-		alreadyApplied(d, stat.Object, now)
+		alreadyApplied(d, stat.Object)
 }
 
 // alreadyApplied reports whether confirming the document with the object would change nothing.
-func alreadyApplied(d schema.Document, o schema.Object, now time.Time) bool {
-	decision := d.Confirm(o, &schema.Quota{}, now)
+func alreadyApplied(d schema.Document, o schema.Object) bool {
+	decision := d.Confirm(o, &schema.Quota{}, d.ChangedAt)
 	return !decision.Changed && !decision.DeleteObject
 }
 
@@ -135,7 +135,8 @@ func alreadyApplied(d schema.Document, o schema.Object, now time.Time) bool {
 // It skips a document that another worker changed within the last nats.PublishTimeout, after
 // receiving the other event of the same upload. That worker publishes the event. A single duplicate
 // would make the stream refuse a whole batch of up to a thousand messages.
-func (c *Confirmer) publish(ctx context.Context, outcomes map[string]outcome, now time.Time) {
+func (c *Confirmer) publish(ctx context.Context, outcomes map[string]outcome) {
+	now := c.db.EstimatedNow()
 	documents := make([]schema.Document, 0, len(outcomes))
 	counted := make([]string, 0, len(outcomes))
 	for key, o := range outcomes {

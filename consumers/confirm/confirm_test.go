@@ -93,7 +93,9 @@ func expectStray(t *testing.T, got confirm.Result) {
 	}
 }
 
-func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+func deleted(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+	return d.Delete(now)
+}
 
 func TestRepeatedConfirmChargesAndPublishesOnce(t *testing.T) {
 	b := setup(t)
@@ -145,8 +147,8 @@ func TestConfirm(t *testing.T) {
 		}, "rejected quota_exceeded", []string{"rejected"}, true},
 		{"upload that finished after its document expired", func() schema.Document {
 			d := b.Document(b.Alice, 3)
-			d = b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-				return d.Expire(time.Now().Add(2 * schema.ExpireAfter))
+			d = b.Change(d.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+				return d.Expire(now.Add(2 * schema.ExpireAfter))
 			})
 			b.Put(d.ObjectKey, "abc")
 			return d
@@ -164,8 +166,8 @@ func TestConfirm(t *testing.T) {
 		}, "deleting", nil, true},
 		{"object put again after it was rejected and deleted", func() schema.Document {
 			d := b.Document(b.Alice, 3)
-			d = b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-				return d.Confirm(schema.Object{Size: 4}, q, time.Now())
+			d = b.Change(d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+				return d.Confirm(schema.Object{Size: 4}, q, now)
 			})
 			if err := deletionsDone(t.Context(), b.DB); err != nil {
 				t.Fatal(err)
@@ -204,8 +206,8 @@ func TestObjectPutAgainAfterItsDocumentIsGoneIsDeletedAgain(t *testing.T) {
 	if err := deletionsDone(t.Context(), b.DB); err != nil {
 		t.Fatal(err)
 	}
-	b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.MarkGone(q, time.Now())
+	b.Change(d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.MarkGone(q, now)
 	})
 	b.Expect(d.ID, "gone")
 

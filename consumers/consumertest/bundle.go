@@ -183,15 +183,15 @@ func (b *Bundle) Uploaded(user uuid.UUID, content string) schema.Document {
 	b.Put(d.ObjectKey, content)
 	o, err := b.Objects.Stat(b.t.Context(), d.ObjectKey)
 	b.must(err)
-	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Confirm(o, q, time.Now())
+	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Confirm(o, q, now)
 	})
 }
 
 // Change carries out one transition of a document and marks it as published, without publishing an
 // event.
 func (b *Bundle) Change(
-	id uuid.UUID, decide func(*schema.Document, *schema.Quota) schema.Decision,
+	id uuid.UUID, decide func(*schema.Document, *schema.Quota, time.Time) schema.Decision,
 ) schema.Document {
 	b.t.Helper()
 	docs, err := b.DB.Transition(b.t.Context(), []uuid.UUID{id}, decide)

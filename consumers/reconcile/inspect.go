@@ -97,7 +97,7 @@ func (r *run) evaluate(ctx context.Context, batch []candidate) error {
 			if r.Fix {
 				adopted = append(adopted, c.key)
 			}
-		case !settled && time.Since(found.changedAt(c.since)) < r.Settle:
+		case !settled && r.db.EstimatedNow().Sub(found.changedAt(c.since)) < r.Settle:
 			r.waiting = append(r.waiting, c)
 		default:
 			findings = append(findings, found.finding(c.key))

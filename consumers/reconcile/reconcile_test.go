@@ -25,7 +25,9 @@ import (
 
 func TestMain(m *testing.M) { consumertest.Main(m) }
 
-func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+func deleted(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+	return d.Delete(now)
+}
 
 // noSettle is Options.Settle for tests without concurrent changes.
 const noSettle = time.Nanosecond
@@ -107,8 +109,8 @@ func setUpDifferences(t *testing.T, b *consumertest.Bundle) differences {
 	// With a difference.
 	diff.late = b.Document(b.Alice, 3)
 	b.Put(diff.late.ObjectKey, "abc")
-	expire := func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Expire(time.Now().Add(2 * schema.ExpireAfter))
+	expire := func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Expire(now.Add(2 * schema.ExpireAfter))
 	}
 	diff.big = b.Change(b.Document(b.Alice, 3).ID, expire)
 	b.Put(diff.big.ObjectKey, "too much")
@@ -121,8 +123,8 @@ func setUpDifferences(t *testing.T, b *consumertest.Bundle) differences {
 	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, diff.stuck.ObjectKey)
 	diff.stray = b.Change(b.Uploaded(b.Bob, "stray").ID, deleted)
 	b.Exec(`DELETE FROM object_deletions WHERE object_key = $1`, diff.stray.ObjectKey)
-	reject := func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Confirm(schema.Object{Size: 4}, q, time.Now())
+	reject := func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Confirm(schema.Object{Size: 4}, q, now)
 	}
 	diff.rejected = b.Change(b.Document(b.Bob, 3).ID, reject)
 	b.Exec(`UPDATE object_deletions SET deleted_at = now() WHERE object_key = $1`,

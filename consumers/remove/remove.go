@@ -65,16 +65,21 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 		}
 	}
 	if len(gone) > 0 {
-		now := schema.Now()
+		began := time.Now()
+		marked := make(map[uuid.UUID]bool, len(gone))
 		changed, err := r.db.Transition(ctx, gone,
-			func(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, now) })
+			func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+				decision := d.MarkGone(q, now)
+				marked[d.ID] = decision.Changed
+				return decision
+			})
 		if err != nil {
 			return nil, fmt.Errorf("remove %d documents: %w", len(gone), err)
 		}
 		for _, d := range changed {
 			documents[byKey[d.ObjectKey]] = d
-			if d.GoneAt != nil && d.GoneAt.Equal(now) {
-				telemetry.Step(d.ID, "remove", now, time.Now(), nil)
+			if marked[d.ID] {
+				telemetry.Step(d.ID, "remove", began, time.Now(), nil)
 			}
 		}
 	}

@@ -25,7 +25,9 @@ func expectPublished(t *testing.T, b *consumertest.Bundle, id uuid.UUID, want ..
 	}
 }
 
-func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+func deleted(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+	return d.Delete(now)
+}
 
 func TestRemove(t *testing.T) {
 	b := consumertest.New(t)
@@ -61,15 +63,15 @@ func TestRemove(t *testing.T) {
 		{"pending document", func() schema.Document { return b.Document(b.Alice, 3) }, "pending", nil},
 		{"rejected document whose object was deleted", func() schema.Document {
 			d := b.Document(b.Alice, 3)
-			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-				return d.Confirm(schema.Object{Size: 4}, q, time.Now())
+			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+				return d.Confirm(schema.Object{Size: 4}, q, now)
 			})
 		}, "rejected size_mismatch", nil},
 		{"quarantined document whose object is gone", func() schema.Document {
 			d := b.Uploaded(b.Alice, "abc")
 			b.Delete(d.ObjectKey)
-			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-				return d.Quarantine(q, time.Now())
+			return b.Change(d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+				return d.Quarantine(q, now)
 			})
 		}, "quarantined content_changed", nil},
 	} {
@@ -159,8 +161,8 @@ func TestRedeliveryPublishesAfterACrashBeforeThePublish(t *testing.T) {
 	b := consumertest.New(t)
 	d := b.Uploaded(b.Alice, "abc")
 	b.Delete(d.ObjectKey)
-	end := func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.MarkGone(q, time.Now())
+	end := func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.MarkGone(q, now)
 	}
 	if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, end); err != nil {
 		t.Fatal(err)

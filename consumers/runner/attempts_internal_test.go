@@ -31,6 +31,9 @@ func TestPostponementsAreRecordedAtGrowingIntervals(t *testing.T) {
 	if p.due(7, began.Add(time.Hour), wait) {
 		t.Error("recorded again within the interval")
 	}
+	if !p.due(8, began.Add(time.Hour), wait) {
+		t.Error("got no record of another message")
+	}
 	if !p.due(7, began.Add(time.Hour), time.Hour) {
 		t.Error("got no record of a postponement that is longer than the interval")
 	}

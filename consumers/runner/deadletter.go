@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"strings"
-	"time"
 
 	"intray/infra/postgres"
 )
@@ -12,12 +11,11 @@ import (
 // between the two, the message is redelivered and stored again under the same key. In the opposite
 // order a crash could lose the message.
 func (r *Runner[T]) deadLetter(ctx context.Context, f *inFlight[T], attempts int) error {
-	now := time.Now().UTC()
 	err := r.db.AddDeadLetter(ctx, postgres.DeadLetter{
 		Stream: f.meta.Stream, Sequence: f.meta.Sequence.Stream, Consumer: f.meta.Consumer,
 		Subject: f.raw.Subject(), Headers: f.raw.Headers(), Data: f.raw.Data(),
 		Documents: documentsOf(f.message.Event), Reason: f.err.Error(), Attempts: attempts,
-		FirstAt: f.meta.Timestamp.UTC(), DeadAt: now,
+		FirstAt: f.meta.Timestamp.UTC(),
 	})
 	if err != nil {
 		r.log.Error("cannot store dead letter; the message will be retried",

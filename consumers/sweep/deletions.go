@@ -49,13 +49,16 @@ const (
 // others. If a dependency is unavailable Drain returns an error immediately, and the remaining
 // deletions stay due.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
-	now := time.Now() // deletions that are postponed below are not due at this time
+	now, err := d.db.Now(ctx) // deletions that are postponed below are not due at this time
+	if err != nil {
+		return 0, err
+	}
 	for ctx.Err() == nil {
 		due, err := d.db.DueDeletions(ctx, now, deletionBatch)
 		if err != nil || len(due) == 0 {
 			return done, err
 		}
-		n, err := d.carryOut(ctx, due)
+		n, err := d.carryOut(ctx, due, now)
 		done += n
 		if err != nil {
 			return done, err
@@ -65,7 +68,9 @@ func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 }
 
 // carryOut carries out a batch of deletions.
-func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done int, err error) {
+func (d *Deletions) carryOut(
+	ctx context.Context, due []postgres.Deletion, now time.Time,
+) (done int, err error) {
 	errs := make([]error, len(due))
 	var requests errgroup.Group
 	requests.SetLimit(minio.MaxConcurrent)
@@ -102,7 +107,7 @@ func (d *Deletions) carryOut(ctx context.Context, due []postgres.Deletion) (done
 		case runner.Outage(cause):
 			outage = cause
 		default:
-			next := time.Now().Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
+			next := now.Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
 			d.log.Warn("object cannot be deleted; the sweeper will retry",
 				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next_attempt", next, "error", cause)
 			if err := d.db.RecordDeletionFailure(ctx, x.ObjectKey, cause.Error(), next); err != nil {

@@ -25,8 +25,9 @@ const (
 	page = 1000
 	// confirmBatch is the number of documents that are confirmed in one transaction.
 	confirmBatch = 256
-	// clockSkew is the maximum difference between the clocks of the machines that create ids.
-	clockSkew = time.Minute
+	// clockSkew is how far the clocks of the machines that create ids may differ from the database's.
+	// If they differ more, lost events of new uploads are noticed only by the scan of all documents.
+	clockSkew = 6 * time.Minute
 )
 
 // pending checks the pending documents that are due. It confirms those whose object exists and
@@ -155,10 +156,8 @@ func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) er
 	if len(ids) == 0 {
 		return nil
 	}
-	expire := func(d *schema.Document) schema.Decision {
-		return d.Expire(schema.StoredTime(now))
-	}
-	expired, err := s.db.TransitionWithoutQuota(ctx, ids, expire)
+	expired, err := s.db.TransitionWithoutQuota(ctx, ids,
+		func(d *schema.Document, _ time.Time) schema.Decision { return d.Expire(now) })
 	if err != nil {
 		return err
 	}

@@ -104,9 +104,9 @@ func TestNothingIsRepairedIfTooManyObjectsAreMissing(t *testing.T) {
 	b.sweeper.settle = time.Millisecond
 	for range missingAllowed + 1 {
 		d := b.Document(b.Alice, 3)
-		b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
+		b.Change(d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 			o := schema.Object{Key: d.ObjectKey, Size: 3, ETag: "gone"}
-			return d.Confirm(o, q, time.Now().Add(-time.Hour))
+			return d.Confirm(o, q, now.Add(-time.Hour))
 		})
 	}
 	reconcileOnce := func() {

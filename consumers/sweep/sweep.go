@@ -182,7 +182,11 @@ func (s *Sweeper) lead(ctx context.Context, wake <-chan struct{}) {
 	next := time.NewTicker(s.config.Interval)
 	defer next.Stop()
 	for {
-		if err := s.round(ctx, time.Now()); runner.Outage(err) {
+		now, err := s.db.Now(ctx)
+		if err == nil {
+			err = s.round(ctx, now)
+		}
+		if runner.Outage(err) {
 			return
 		}
 		for due := false; !due; {

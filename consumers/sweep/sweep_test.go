@@ -78,7 +78,9 @@ func (b bundle) confirm(t *testing.T, key string) {
 	}
 }
 
-func deleted(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+func deleted(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+	return d.Delete(now)
+}
 
 // round runs one round of the sweeper, which is expected to succeed.
 func (b bundle) round(t *testing.T, now time.Time) {
@@ -227,8 +229,8 @@ func (b bundle) loseEvents(t *testing.T) {
 func (b bundle) unpublished(t *testing.T, user uuid.UUID) schema.Document {
 	t.Helper()
 	d := b.Document(user, 3)
-	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Confirm(schema.Object{Key: d.ObjectKey, Size: 3, ETag: "e"}, q, time.Now())
+	return b.Change(d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Confirm(schema.Object{Key: d.ObjectKey, Size: 3, ETag: "e"}, q, now)
 	})
 }
 
@@ -343,8 +345,8 @@ func TestLongBacklogIsNotPublishedAgain(t *testing.T) {
 	b.round(t, time.Now())
 	expectAgain(republishWindow + 1)
 	for _, d := range alices[:20] {
-		b.Change(d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
-			return d.Fail(schema.ReasonNoText, time.Now())
+		b.Change(d.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+			return d.Fail(schema.ReasonNoText, now)
 		})
 	}
 	b.round(t, time.Now())

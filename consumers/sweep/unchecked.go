@@ -72,7 +72,7 @@ func (s *Sweeper) countAttempt(
 		Subject:   schema.SubjectCreatedDurable,
 		Data:      schema.EncodeCreated(s.objects.Bucket(), u.ObjectKey, u.URLIssuedAt),
 		Documents: []uuid.UUID{u.ID}, Reason: cause.Error(), Attempts: n,
-		FirstAt: u.URLIssuedAt, DeadAt: now,
+		FirstAt: u.URLIssuedAt,
 	})
 	if err == nil {
 		s.log.Error("upload dead-lettered", "document_id", u.ID, "attempts", n, "error", cause)

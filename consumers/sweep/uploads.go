@@ -32,7 +32,10 @@ const (
 // This step runs before the deletions, because an upload that is completed after its document's
 // object was deleted would create another object.
 func (s *Sweeper) uploads(ctx context.Context) error {
-	now := time.Now() // aborts that are postponed below are not due at this time
+	now, err := s.db.Now(ctx) // aborts that are postponed below are not due at this time
+	if err != nil {
+		return err
+	}
 	if err := s.db.AbandonMultiparts(ctx, now); err != nil {
 		return err
 	}
@@ -41,7 +44,7 @@ func (s *Sweeper) uploads(ctx context.Context) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		if err := s.abort(ctx, due); err != nil {
+		if err := s.abort(ctx, due, now); err != nil {
 			return err
 		}
 	}
@@ -49,7 +52,9 @@ func (s *Sweeper) uploads(ctx context.Context) error {
 }
 
 // abort aborts a batch of uploads.
-func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error {
+func (s *Sweeper) abort(
+	ctx context.Context, due []schema.MultipartUpload, now time.Time,
+) error {
 	errs := make([]error, len(due))
 	var requests errgroup.Group
 	requests.SetLimit(minio.MaxConcurrent)
@@ -70,7 +75,7 @@ func (s *Sweeper) abort(ctx context.Context, due []schema.MultipartUpload) error
 		case runner.Outage(cause):
 			outage = cause
 		default:
-			next := time.Now().Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
+			next := now.Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
 			s.log.Warn("cannot abort multipart upload; the sweeper will retry",
 				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next_attempt", next, "error", cause)
 			if err := s.db.RecordAbortFailure(ctx, u.UploadID, cause.Error(), next); err != nil {

@@ -129,7 +129,7 @@ func TestUncheckedUploads(t *testing.T) {
 	// A dead letter keeps the sweeper away, until it is retried or dropped and an hour has passed.
 	letter := postgres.DeadLetter{
 		Stream: schema.StreamBucket, Consumer: schema.ConsumerConfirm, Attempts: 8, FirstAt: now,
-		DeadAt: now, Documents: []uuid.UUID{d.ID}, Reason: "500",
+		Documents: []uuid.UUID{d.ID}, Reason: "500",
 	}
 	must(t, b.worker.AddDeadLetter(t.Context(), letter))
 	must(t, b.worker.AddDeadLetter(t.Context(), letter)) // generated once for each document
@@ -144,7 +144,7 @@ func TestUncheckedUploads(t *testing.T) {
 	must(t, err)
 	expectPending(0)
 	expectDue(now.Add(59 * time.Minute))
-	due, err := b.worker.UncheckedUploads(t.Context(), now.Add(time.Hour), 1)
+	due, err := b.worker.UncheckedUploads(t.Context(), now.Add(61*time.Minute), 1)
 	must(t, err)
 	if len(due) != 1 || due[0].Attempts != 8 || !due[0].Dead || due[0].UserID == uuid.Nil {
 		t.Errorf("got due uploads %+v, want one document that was dead after 8 attempts", due)

@@ -14,6 +14,8 @@ const BacklogLimit = 10_000
 // A Backlog summarizes the work that is queued in the database. The time of the oldest entry is nil
 // if there is none.
 type Backlog struct {
+	// Now is the time of the server's clock when the numbers were read.
+	Now time.Time `db:"now"`
 	// Pending is the number of documents that wait for their object. OldestPending is when the oldest
 	// of them was created.
 	Pending         int64         `db:"pending"`
@@ -48,7 +50,7 @@ type Backlog struct {
 // owner's role.
 func (db *DB) Backlog(ctx context.Context) (b Backlog, err error) {
 	err = db.pool.GetContext(ctx, &b, `
-		SELECT p.n AS pending,
+		SELECT now() AS now, p.n AS pending,
 			(SELECT created_at FROM documents WHERE status = 'pending' ORDER BY id LIMIT 1)
 				AS oldest_pending,
 			(SELECT id FROM documents WHERE status = 'pending' ORDER BY id LIMIT 1) AS oldest_pending_id,

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"intray/schema"
 )
@@ -31,7 +32,7 @@ func BenchmarkBatch(bench *testing.B) {
 			})
 			bench.Run(name+"Transition", func(bench *testing.B) {
 				for bench.Loop() {
-					touch := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+					touch := func(d *schema.Document, _ *schema.Quota, _ time.Time) schema.Decision {
 						d.Version++
 						return schema.Decision{Changed: true}
 					}

@@ -37,7 +37,7 @@ func (b *bundle) sorted(
 // saveExample stores an example of a document, if the document exists.
 func (b *bundle) saveExample(t *testing.T, document uuid.UUID, example string) {
 	t.Helper()
-	save := func(*schema.Document) schema.Decision {
+	save := func(*schema.Document, time.Time) schema.Decision {
 		return schema.Decision{Example: []byte(example)}
 	}
 	_, err := b.worker.TransitionWithoutQuota(t.Context(), []uuid.UUID{document}, save)
@@ -46,8 +46,8 @@ func (b *bundle) saveExample(t *testing.T, document uuid.UUID, example string) {
 
 func (b *bundle) setTopics(t *testing.T, user, document uuid.UUID, topics ...uuid.UUID) {
 	t.Helper()
-	setTopics := func(d *schema.Document) schema.Decision {
-		return d.SetTopics(topics, time.Now())
+	setTopics := func(d *schema.Document, now time.Time) schema.Decision {
+		return d.SetTopics(topics, now)
 	}
 	_, err := b.api.ForUser(user).TransitionWithoutQuota(t.Context(), []uuid.UUID{document}, setTopics)
 	must(t, err)
@@ -75,9 +75,9 @@ func TestExamplesAreNewestManuallySetFirst(t *testing.T) {
 	b.sorted(t, b.bob, "of Bob", system)
 	byAI := b.uploaded(t, b.alice, "by AI", 1)
 	b.saveExample(t, byAI.ID, "by AI")
-	b.transition(t, byAI.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+	b.transition(t, byAI.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
 		topics := []schema.DocumentTopic{{TopicID: system, Confidence: 100}}
-		return d.Classify(topics, "p", "m", time.Now())
+		return d.Classify(topics, "p", "m", now)
 	})
 	expect := func(topic uuid.UUID, limit int, want ...string) {
 		t.Helper()

@@ -24,6 +24,7 @@ type connector struct {
 	notice   func(*pq.Error) // receives the notices of the server, unless it is nil
 	observe  func(error)     // receives the result of each attempt to connect, unless it is nil
 	pooling  poolingCheck
+	clock    serverClock
 }
 
 // newConnector returns a connector for an address. The settings are the time limits of each
@@ -84,6 +85,9 @@ func (c *connector) connect(ctx context.Context) (*session, error) {
 	}
 	if err = c.verify(ctx, s); err == nil {
 		_, err = s.ExecContext(ctx, c.settings, nil)
+	}
+	if err == nil {
+		err = c.clock.measure(ctx, s)
 	}
 	if err != nil {
 		_ = s.Close()

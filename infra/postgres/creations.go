@@ -48,6 +48,8 @@ type createResult struct {
 	RemainingBytes sql.NullInt64 `db:"remaining_bytes"`
 	// Pending is the limit on pending documents if the limit was reached, otherwise 0.
 	Pending sql.NullInt64 `db:"pending"`
+	// Now is the time of the transaction, which is when the document was created.
+	Now time.Time `db:"now"`
 }
 
 // create stores a document, in a batch with others if there are any, and waits for the result.
@@ -106,7 +108,8 @@ func (q *creationQueue) nextBatch() (batch []*creation) {
 
 func (db *DB) createBatch(ctx context.Context, batch []*creation) ([]createResult, error) {
 	stmt, err := db.prepare(ctx, `
-		SELECT remaining_bytes, pending FROM create_documents($1, $2, $3, $4, $5, $6, $7)`)
+		SELECT remaining_bytes, pending, now() AS now FROM create_documents(
+			$1, $2, $3, $4, $5, array_fill(now(), ARRAY[cardinality($6::bigint[])]), $6)`)
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +124,6 @@ func (db *DB) createBatch(ctx context.Context, batch []*creation) ([]createResul
 		column(documents, func(d *schema.Document) string { return d.Filename }),
 		column(documents, func(d *schema.Document) string { return d.ContentType }),
 		column(documents, func(d *schema.Document) int64 { return d.Size }),
-		column(documents, func(d *schema.Document) time.Time { return d.CreatedAt }),
 		array(maxPending)); err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ type DeadLetter struct {
 	Attempts int
 	// FirstAt is when the message was stored in the stream.
 	FirstAt time.Time
-	// DeadAt is when the message was dead-lettered. AddDeadLetter replaces zero by the current time.
+	// DeadAt is when the message was dead-lettered. AddDeadLetter sets it.
 	DeadAt time.Time
 }
 
@@ -57,9 +57,6 @@ func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 	if err != nil {
 		return fmt.Errorf("encode headers of message %d of %s: %w", l.Sequence, l.Stream, err)
 	}
-	if l.DeadAt.IsZero() {
-		l.DeadAt = time.Now()
-	}
 	data := l.Data
 	if data == nil {
 		data = []byte{}
@@ -68,19 +65,19 @@ func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
 		WITH letter AS (
 			INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason,
 				attempts, first_at, dead_at, document_ids)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) ON CONFLICT DO NOTHING),
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, now(), $10) ON CONFLICT DO NOTHING),
 		counted AS (
 			DELETE FROM message_attempts
 			WHERE stream = $1 AND sequence = $2 AND consumer = $3 AND stored_at = $9)
 		INSERT INTO unchecked_uploads AS u
 			(document_id, attempts, last_error, next_attempt_at, dead_at)
-		SELECT d.id, greatest($8, 1), $7, $12, $10 FROM documents AS d
-		WHERE $3 = $13 AND d.id = ANY($11) AND d.status = 'pending'
+		SELECT d.id, greatest($8, 1), $7, now() + make_interval(secs => $11), now()
+		FROM documents AS d WHERE $3 = $12 AND d.id = ANY($10) AND d.status = 'pending'
 		ON CONFLICT (document_id) DO UPDATE SET attempts = greatest(u.attempts, excluded.attempts),
 			next_attempt_at = excluded.next_attempt_at, dead_at = excluded.dead_at`,
 		l.Stream, int64(l.Sequence), l.Consumer, l.Subject, string(text), data,
-		storableText(l.Reason), l.Attempts, schema.StoredTime(l.FirstAt), l.DeadAt, array(l.Documents),
-		l.DeadAt.Add(deadLetterRetry), schema.ConsumerConfirm)
+		storableText(l.Reason), l.Attempts, schema.StoredTime(l.FirstAt), array(l.Documents),
+		deadLetterRetry.Seconds(), schema.ConsumerConfirm)
 	return wrap(ctx, err, "store message %d of %s as a dead letter", l.Sequence, l.Stream)
 }
 

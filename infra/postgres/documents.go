@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -111,7 +110,8 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	return wrap(ctx, err, "mark %d documents as published", len(docs))
 }
 
-// CreateDocument stores a new pending document of the user that the DB is bound to.
+// CreateDocument stores a new pending document of the user that the DB is bound to, and returns it
+// with the times at which it was created.
 //
 // It fails with schema.CodeQuotaExceeded if the declared size exceeds the rest of the quota, and
 // with schema.CodeTooManyPending if the user has maxPending pending documents. It does not charge
@@ -128,9 +128,6 @@ func (db *DB) CreateDocument(
 		return schema.Document{}, false, err
 	}
 	d.UserID = db.user
-	for _, t := range []*time.Time{&d.CreatedAt, &d.URLIssuedAt, &d.ChangedAt} {
-		*t = schema.StoredTime(*t)
-	}
 	for attempt := 1; ; attempt++ {
 		doc, created, err = db.createDocument(ctx, d, idempotencyKey, maxPending)
 		// If a concurrent request with the same key was first, the next attempt finds its document. If
@@ -161,9 +158,9 @@ func (db *DB) createDocument(
 	// because of another document.
 	if key != "" || err != nil || !result.RemainingBytes.Valid {
 		err = db.queryFunction(ctx, &result, `
-			SELECT existing, remaining_bytes, pending
-			FROM create_document($1, $2, $3, $4, $5, $6, $7, $8)`,
-			db.user, d.ID, d.Filename, d.ContentType, d.Size, d.CreatedAt, key, maxPending)
+			SELECT existing, remaining_bytes, pending, now() AS now
+			FROM create_document($1, $2, $3, $4, $5, now(), $6, $7)`,
+			db.user, d.ID, d.Filename, d.ContentType, d.Size, key, maxPending)
 		if err != nil {
 			return schema.Document{}, false, err
 		}
@@ -184,6 +181,8 @@ func (db *DB) createDocument(
 		return schema.Document{}, false, schema.Errorf(schema.CodeTooManyPending,
 			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending)
 	}
+	now := schema.StoredTime(result.Now)
+	d.CreatedAt, d.URLIssuedAt, d.ChangedAt = now, now, now
 	return d, true, nil
 }
 

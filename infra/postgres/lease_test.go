@@ -102,7 +102,7 @@ func TestTransactionHoldsTheLease(t *testing.T) {
 	d := b.create(t, b.alice, "f", 1)
 	hold(t, b.worker, "sweep", func(ctx context.Context) {
 		_, err := b.worker.Transition(ctx, []uuid.UUID{d.ID},
-			func(d *schema.Document, q *schema.Quota) schema.Decision {
+			func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 				// As WithLease extends it. It must not wait for the transaction.
 				b.raw.MustExec(`UPDATE leases SET expires_at = now()`)
 				attempt, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
@@ -111,7 +111,7 @@ func TestTransactionHoldsTheLease(t *testing.T) {
 				if acquired || !errors.Is(err, postgres.ErrUnavailable) {
 					t.Errorf("during the transaction: got %v, %v; want it to wait", acquired, err)
 				}
-				return confirm(d, q)
+				return confirm(d, q, now)
 			})
 		must(t, err)
 		hold(t, other, "sweep", func(context.Context) {})
@@ -163,7 +163,7 @@ func runLeaseHolder(url string) int {
 		fmt.Println("leading")
 		for {
 			_, err := db.Transition(ctx, []uuid.UUID{id},
-				func(d *schema.Document, _ *schema.Quota) schema.Decision {
+				func(d *schema.Document, _ *schema.Quota, _ time.Time) schema.Decision {
 					d.Filename, d.Version = "f", d.Version+1
 					return schema.Decision{Changed: true}
 				})

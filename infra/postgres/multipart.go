@@ -39,7 +39,6 @@ func (db *DB) AddMultipart(
 		return schema.MultipartUpload{}, err
 	}
 	u.UserID = db.user
-	u.RenewedAt = schema.StoredTime(u.RenewedAt)
 	for attempt := 1; ; attempt++ {
 		added, err := db.addMultipart(ctx, u)
 		// If there is no row, the active upload ended after the INSERT and before the SELECT.
@@ -56,27 +55,20 @@ func (db *DB) addMultipart(
 	const insert = `
 		INSERT INTO multipart_uploads (upload_id, document_id, user_id, object_key, size, part_size,
 			renewed_at, aborting_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`
-	args := []any{
-		u.UploadID, u.DocumentID, u.UserID, u.ObjectKey, u.Size, u.PartSize, u.RenewedAt,
-	}
+		VALUES ($1, $2, $3, $4, $5, $6, now(), `
+	args := []any{u.UploadID, u.DocumentID, u.UserID, u.ObjectKey, u.Size, u.PartSize}
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		result, err := tx.ExecContext(ctx,
-			insert+` ON CONFLICT (document_id) WHERE aborting_at IS NULL DO NOTHING`,
-			append(args, nil)...)
+		_, err := tx.ExecContext(ctx,
+			insert+`NULL) ON CONFLICT (document_id) WHERE aborting_at IS NULL DO NOTHING`, args...)
 		if err != nil {
-			return err
-		}
-		if n, err := result.RowsAffected(); err != nil || n == 1 {
-			added = u
 			return err
 		}
 		err = tx.GetContext(ctx, &added, `SELECT `+multipartColumns+` FROM multipart_uploads
 			WHERE document_id = $1 AND aborting_at IS NULL`, u.DocumentID)
-		if err != nil {
+		if err != nil || added.UploadID == u.UploadID {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, insert, append(args, u.RenewedAt)...)
+		_, err = tx.ExecContext(ctx, insert+`now())`, args...)
 		return err
 	})
 	return added, err
@@ -85,21 +77,22 @@ func (db *DB) addMultipart(
 // Multipart returns the multipart upload of a document of the user that the DB is bound to. It
 // fails with schema.CodeNotFound if there is no such document.
 //
-// If renewed is not nil and the document is pending or expired, a URL for a part counts as issued
-// at that time, with a precision of one minute. Neither the document nor the upload then expires
-// until schema.ExpireAfter has passed since.
+// If renew is set and the document is pending or expired, a URL for a part counts as issued now,
+// with a precision of one minute. Neither the document nor the upload then expires until
+// schema.ExpireAfter has passed since.
 func (db *DB) Multipart(
-	ctx context.Context, document uuid.UUID, renewed *time.Time,
+	ctx context.Context, document uuid.UUID, renew bool,
 ) (m Multipart, err error) {
 	if err := db.requireUser(); err != nil {
 		return Multipart{}, err
 	}
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		m = Multipart{}
+		var now time.Time
 		err := tx.QueryRowContext(ctx, `
-			SELECT status, object_key FROM documents
+			SELECT status, object_key, now() FROM documents
 			WHERE id = $1 AND user_id = $2 AND gone_at IS NULL`,
-			document, tx.user).Scan(&m.Status, &m.ObjectKey)
+			document, tx.user).Scan(&m.Status, &m.ObjectKey, &now)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errDocumentNotFound
 		}
@@ -116,10 +109,10 @@ func (db *DB) Multipart(
 		}
 		m.Active = true
 		incomplete := m.Status == schema.StatusPending || m.Status == schema.StatusExpired
-		if renewed == nil || !incomplete || renewed.Sub(m.RenewedAt) < renewInterval {
+		if !renew || !incomplete || now.Sub(m.RenewedAt) < renewInterval {
 			return nil
 		}
-		return tx.renew(ctx, &m, schema.StoredTime(*renewed))
+		return tx.renew(ctx, &m, now)
 	})
 	return m, wrap(ctx, err, "find multipart upload of document %s", document)
 }

@@ -21,9 +21,11 @@ func (b *bundle) begin(
 	t.Helper()
 	u, err := b.api.ForUser(d.UserID).AddMultipart(t.Context(), schema.MultipartUpload{
 		UploadID: id, DocumentID: d.ID, ObjectKey: d.ObjectKey,
-		Size: d.Size, PartSize: schema.PartSize(d.Size), RenewedAt: time.Now().Add(-ago),
+		Size: d.Size, PartSize: schema.PartSize(d.Size),
 	})
 	must(t, err)
+	b.raw.MustExec(`UPDATE multipart_uploads SET renewed_at = renewed_at - make_interval(secs => $2)
+		WHERE upload_id = $1`, id, ago.Seconds())
 	return u
 }
 
@@ -47,7 +49,7 @@ func TestMultipart(t *testing.T) {
 	u := b.begin(t, d, "one", 0)
 	alice := b.api.ForUser(b.alice)
 	t.Run("active upload is returned", func(t *testing.T) {
-		m, err := alice.Multipart(t.Context(), d.ID, nil)
+		m, err := alice.Multipart(t.Context(), d.ID, false)
 		must(t, err)
 		if !m.Active || m.Status != schema.StatusPending || m.UploadID != u.UploadID ||
 			!m.RenewedAt.Equal(u.RenewedAt) || m.PartCount() != 3 || m.PartLength(3) != 4<<20 {
@@ -63,25 +65,25 @@ func TestMultipart(t *testing.T) {
 		}
 	})
 	t.Run("document without an upload", func(t *testing.T) {
-		m, err := alice.Multipart(t.Context(), single.ID, nil)
+		m, err := alice.Multipart(t.Context(), single.ID, false)
 		must(t, err)
 		if m.Active || m.ObjectKey != single.ObjectKey {
 			t.Errorf("got %+v, want no active upload and the key %s", m, single.ObjectKey)
 		}
 	})
 	t.Run("unknown document and another user's are not found", func(t *testing.T) {
-		_, err := b.api.ForUser(b.bob).Multipart(t.Context(), d.ID, nil)
+		_, err := b.api.ForUser(b.bob).Multipart(t.Context(), d.ID, false)
 		wantCode(t, err, schema.CodeNotFound)
-		_, err = alice.Multipart(t.Context(), newID(t), nil)
+		_, err = alice.Multipart(t.Context(), newID(t), false)
 		wantCode(t, err, schema.CodeNotFound)
 	})
 	t.Run("only the owner can delete an upload", func(t *testing.T) {
 		must(t, b.api.ForUser(b.bob).DeleteMultipart(t.Context(), "one"))
-		if m, err := alice.Multipart(t.Context(), d.ID, nil); err != nil || !m.Active {
+		if m, err := alice.Multipart(t.Context(), d.ID, false); err != nil || !m.Active {
 			t.Errorf("bob: got %+v and error %v, want an active upload", m, err)
 		}
 		must(t, alice.DeleteMultipart(t.Context(), "one"))
-		if m, err := alice.Multipart(t.Context(), d.ID, nil); err != nil || m.Active {
+		if m, err := alice.Multipart(t.Context(), d.ID, false); err != nil || m.Active {
 			t.Errorf("alice: got %+v and error %v, want no active upload", m, err)
 		}
 	})
@@ -127,28 +129,31 @@ func TestMultipartRenewal(t *testing.T) {
 		}
 		return time.Duration(document * float64(time.Second)).Round(time.Minute)
 	}
-	alice, now := b.api.ForUser(b.alice), time.Now()
+	alice := b.api.ForUser(b.alice)
+	var renewedAt time.Time
 	for _, step := range []struct {
-		renewed *time.Time
-		want    time.Duration
-	}{{nil, 50 * time.Minute}, {&now, 0}} {
-		m, err := alice.Multipart(t.Context(), d.ID, step.renewed)
+		renew bool
+		want  time.Duration
+	}{{false, 50 * time.Minute}, {true, 0}} {
+		m, err := alice.Multipart(t.Context(), d.ID, step.renew)
 		if must(t, err); !m.Active {
 			t.Fatal("got an inactive upload, want an active one")
 		}
 		if got := issued(); got != step.want {
-			t.Errorf("renewed at %v: got a URL age of %s, want %s", step.renewed, got, step.want)
+			t.Errorf("renew %v: got a URL age of %s, want %s", step.renew, got, step.want)
 		}
+		renewedAt = m.RenewedAt
 	}
-	soon := now.Add(30 * time.Second) // within the minute
-	m, err := alice.Multipart(t.Context(), d.ID, &soon)
-	if must(t, err); m.RenewedAt.After(now.Add(time.Second)) {
-		t.Errorf("renewed within a minute: got time %s, want it unchanged", m.RenewedAt)
+	m, err := alice.Multipart(t.Context(), d.ID, true) // within the minute
+	if must(t, err); !m.RenewedAt.Equal(renewedAt) {
+		t.Errorf("renewed within a minute: got time %s, want %s as before", m.RenewedAt, renewedAt)
 	}
 	// An abandoned upload is not renewed.
-	b.raw.MustExec(`UPDATE multipart_uploads SET aborting_at = now()`)
-	later := now.Add(time.Hour)
-	if m, err = alice.Multipart(t.Context(), d.ID, &later); err != nil || m.Active || issued() != 0 {
+	b.raw.MustExec(`UPDATE multipart_uploads
+		SET aborting_at = now(), renewed_at = now() - interval '50 minutes'`)
+	b.raw.MustExec(`UPDATE documents SET url_issued_at = now() - interval '50 minutes'`)
+	if m, err = alice.Multipart(t.Context(), d.ID, true); err != nil || m.Active ||
+		issued() != 50*time.Minute {
 		t.Errorf("abandoned upload: got %+v and error %v, want an inactive one", m, err)
 	}
 }
@@ -165,7 +170,7 @@ func TestDueMultipartAborts(t *testing.T) {
 	expire := func(d schema.Document) {
 		b.raw.MustExec(`
 			UPDATE documents SET url_issued_at = now() - interval '2 hours' WHERE id = $1`, d.ID)
-		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
 			return d.Expire(now)
 		})
 	}
@@ -211,7 +216,7 @@ func TestMultipartRenewalDuringAbort(t *testing.T) {
 		var aborted string
 		all.Go(func() {
 			var err error
-			m, err = b.api.ForUser(b.alice).Multipart(t.Context(), d.ID, &now)
+			m, err = b.api.ForUser(b.alice).Multipart(t.Context(), d.ID, true)
 			if err != nil {
 				t.Error(err)
 			}

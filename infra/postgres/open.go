@@ -50,6 +50,7 @@ type DB struct {
 	statements    *sync.Map
 	creationQueue *creationQueue // shared by the DBs that ForUser returns
 	written       *writeCheck    // shared by the DBs that ForUser returns
+	clock         *serverClock   // shared by the DBs that ForUser returns
 	leaseTTL      time.Duration  // leaseTTL, which tests shorten
 }
 
@@ -83,7 +84,7 @@ func Open(url string, o Options) (*DB, error) {
 	return &DB{
 		pool: pool, url: a.text, monitor: startMonitor(connector, pool, conns),
 		statements: new(sync.Map), creationQueue: new(creationQueue), written: newWriteCheck(),
-		leaseTTL: leaseTTL,
+		clock: &connector.clock, leaseTTL: leaseTTL,
 	}, nil
 }
 

@@ -93,10 +93,10 @@ func TestUnavailable(t *testing.T) {
 		stopped, resume := make(chan struct{}), make(chan struct{})
 		result := make(chan error, 1)
 		go func() {
-			hang := func(d *schema.Document, q *schema.Quota) schema.Decision {
+			hang := func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 				close(stopped)
 				<-resume
-				return confirm(d, q)
+				return confirm(d, q, now)
 			}
 			_, err := quick.Transition(context.Background(), []uuid.UUID{d.ID}, hang)
 			result <- err

@@ -223,10 +223,10 @@ func TestTerminatedSessionsAndCrashedServer(t *testing.T) {
 		result := make(chan error, 1)
 		go func() {
 			_, err := b.worker.Transition(context.Background(), []uuid.UUID{d.ID},
-				func(d *schema.Document, q *schema.Quota) schema.Decision {
+				func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 					close(began)
 					<-proceed
-					return confirm(d, q)
+					return confirm(d, q, now)
 				})
 			result <- err
 		}()

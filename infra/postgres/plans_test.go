@@ -72,7 +72,7 @@ func TestCachedForeignKeyPlansUseIndexes(t *testing.T) {
 		run  func(id uuid.UUID) error
 	}{
 		{"Transition", func(id uuid.UUID) error {
-			change := func(d *schema.Document, _ *schema.Quota) schema.Decision {
+			change := func(d *schema.Document, _ *schema.Quota, _ time.Time) schema.Decision {
 				d.Version++
 				topics := []schema.DocumentTopic{{TopicID: topic, Confidence: 80}}
 				return schema.Decision{Changed: true, Topics: topics}
@@ -86,7 +86,7 @@ func TestCachedForeignKeyPlansUseIndexes(t *testing.T) {
 			})
 		}},
 		{"TransitionWithoutQuota", func(id uuid.UUID) error {
-			change := func(d *schema.Document) schema.Decision {
+			change := func(d *schema.Document, _ time.Time) schema.Decision {
 				d.Version++
 				return schema.Decision{Changed: true, Example: []byte("x")}
 			}
@@ -94,9 +94,9 @@ func TestCachedForeignKeyPlansUseIndexes(t *testing.T) {
 			return err
 		}},
 		{"MarkPublished of a gone document", func(id uuid.UUID) error {
-			end := func(d *schema.Document, q *schema.Quota) schema.Decision {
+			end := func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 				d.Status = schema.StatusDeleting
-				return d.MarkGone(q, schema.Now())
+				return d.MarkGone(q, now)
 			}
 			docs, err := db.Transition(t.Context(), []uuid.UUID{id}, end)
 			if err != nil {

@@ -118,13 +118,17 @@ func (b *bundle) create(t testing.TB, user uuid.UUID, name string, size int64) s
 	return d
 }
 
-func confirm(d *schema.Document, q *schema.Quota) schema.Decision {
-	return d.Confirm(schema.Object{Key: d.ObjectKey, Size: d.Size, ETag: "etag"}, q, time.Now())
+func confirm(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+	return d.Confirm(schema.Object{Key: d.ObjectKey, Size: d.Size, ETag: "etag"}, q, now)
 }
 
-func gone(d *schema.Document, q *schema.Quota) schema.Decision { return d.MarkGone(q, time.Now()) }
+func gone(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+	return d.MarkGone(q, now)
+}
 
-func remove(d *schema.Document, _ *schema.Quota) schema.Decision { return d.Delete(time.Now()) }
+func remove(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+	return d.Delete(now)
+}
 
 // uploaded stores a document and confirms it.
 func (b *bundle) uploaded(t testing.TB, user uuid.UUID, name string, size int64) schema.Document {

@@ -64,8 +64,8 @@ func TestTransitionWithoutQuotaDoesNotWaitForALockedQuota(t *testing.T) {
 	d := b.uploaded(t, b.alice, "f", 1)
 	db := openPatient(t, b, "worker")
 	b.lockQuota(t, b.alice)
-	classify := func(d *schema.Document) schema.Decision {
-		return d.Classify(nil, "p", "m", time.Now())
+	classify := func(d *schema.Document, now time.Time) schema.Decision {
+		return d.Classify(nil, "p", "m", now)
 	}
 	docs, err := db.TransitionWithoutQuota(t.Context(), []uuid.UUID{d.ID}, classify)
 	must(t, err)
@@ -106,8 +106,8 @@ func TestTransitionWithoutQuotaDoesNotWaitForALockedQuota(t *testing.T) {
 func TestTransitionWithoutQuotaRejectsAChangedCharge(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "f", 5)
-	confirmWithout := func(d *schema.Document) schema.Decision {
-		return confirm(d, &schema.Quota{LimitBytes: 9})
+	confirmWithout := func(d *schema.Document, now time.Time) schema.Decision {
+		return confirm(d, &schema.Quota{LimitBytes: 9}, now)
 	}
 	_, err := b.worker.TransitionWithoutQuota(t.Context(), []uuid.UUID{d.ID}, confirmWithout)
 	if err == nil {
@@ -150,7 +150,9 @@ func TestQuotaDuringConcurrentCreationsAndConfirms(t *testing.T) {
 			return err
 		}
 		_, err := b.worker.TransitionWithoutQuota(t.Context(), ids,
-			func(d *schema.Document) schema.Decision { return d.Classify(nil, "p", "m", time.Now()) })
+			func(d *schema.Document, now time.Time) schema.Decision {
+				return d.Classify(nil, "p", "m", now)
+			})
 		if err == nil && id[len(id)-1]%8 == 0 {
 			_, err = b.worker.Transition(t.Context(), ids, gone)
 		}

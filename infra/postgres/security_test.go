@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
@@ -25,7 +26,7 @@ func setupRows(t *testing.T) (b *bundle, documents map[uuid.UUID]schema.Document
 		own := schema.Topic{ID: newID(t), UserID: &user, Name: "Own"}
 		must(t, b.api.ForUser(user).CreateTopic(t.Context(), own))
 		d := b.uploaded(t, user, "file", 10)
-		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota, _ time.Time) schema.Decision {
 			topics := []schema.DocumentTopic{
 				{TopicID: own.ID, Confidence: 90},
 				{TopicID: system.ID, Confidence: 80},

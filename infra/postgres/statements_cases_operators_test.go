@@ -159,6 +159,7 @@ var operatorCases = []statementCase{
 		})
 		return 0, err
 	}},
+	{methods: "Now", run: func(s *statementRun) (int, error) { return 0, one0(s.worker.Now(s.ctx)) }},
 	{methods: "Writable", run: func(s *statementRun) (int, error) {
 		return 0, s.worker.Writable(s.ctx, 0)
 	}},

@@ -184,7 +184,7 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 		`INSERT INTO multipart_uploads (upload_id, document_id, user_id, object_key, size, part_size,
 				renewed_at, aborting_at, next_attempt_at)
 			SELECT 'upload ' || i, fixture_id(1, i), fixture_id(2, 1),
-				document_object_key(fixture_id(1, i)), 1000, 100, now(),
+				document_object_key(fixture_id(1, i)), 1000, 100, now() - interval '1 hour',
 				CASE WHEN i % 20 NOT IN (3, 11) THEN fixture_at(i) END, fixture_at(i - i % 1000) FROM rows`,
 		`INSERT INTO dead_letters (stream, sequence, consumer, subject, headers, data, reason, attempts,
 				first_at, dead_at)

@@ -115,18 +115,14 @@ func (db *DB) MarkUnpublished(
 	ctx context.Context, ids []uuid.UUID,
 ) (docs []schema.Document, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
-		err := tx.SelectContext(ctx, &docs, `SELECT `+documentColumns+` FROM documents
-			WHERE `+anyOf("id", "$1::uuid[]", len(ids))+` ORDER BY id FOR NO KEY UPDATE`, array(ids))
-		if err != nil {
-			return err
-		}
 		var now time.Time
-		if err := tx.GetContext(ctx, &now, `SELECT now()`); err != nil {
+		var err error
+		if docs, now, err = tx.lockDocuments(ctx, ids); err != nil {
 			return err
 		}
 		existing := make([]uuid.UUID, len(docs))
 		for i := range docs {
-			docs[i].MarkUnpublished(schema.StoredTime(now))
+			docs[i].MarkUnpublished(now)
 			existing[i] = docs[i].ID
 		}
 		_, err = tx.ExecContext(ctx, `

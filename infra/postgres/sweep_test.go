@@ -165,8 +165,8 @@ func (b *bundle) markDeleted(t testing.TB, keys ...string) {
 func TestDeletionRequestedAgainStaysDue(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "f", 1)
-	b.transition(t, d.ID, func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Confirm(schema.Object{Size: 2}, q, time.Now())
+	b.transition(t, d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Confirm(schema.Object{Size: 2}, q, now)
 	}) // the document is rejected and its object marked for deletion
 	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(time.Minute), 10)
 	must(t, err)

@@ -23,18 +23,21 @@ const documentColumns = `id, user_id, object_key, filename, content_type, size, 
 // for example because of a deadlock.
 const maxTransactionAttempts = 3
 
-// A DecideFunc changes a document and its owner's quota by a transition, and returns the decision.
-// It must be a pure function of its arguments.
-type DecideFunc func(*schema.Document, *schema.Quota) schema.Decision
+// A DecideFunc changes a document and its owner's quota by a transition at the time now, and
+// returns the decision. It must be a pure function of its arguments.
+type DecideFunc func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision
 
 // TransitionWithoutQuota is Transition for decisions that change no quota, such as those of
 // schema.Document.Classify. It locks no quotas, so it neither waits for the other transactions of
 // the documents' owners nor delays them. It fails if a decision changes what a document is charged.
 func (db *DB) TransitionWithoutQuota(
-	ctx context.Context, ids []uuid.UUID, decide func(*schema.Document) schema.Decision,
+	ctx context.Context, ids []uuid.UUID,
+	decide func(d *schema.Document, now time.Time) schema.Decision,
 ) ([]schema.Document, error) {
 	return db.transitionAll(ctx, ids, false,
-		func(d *schema.Document, _ *schema.Quota) schema.Decision { return decide(d) })
+		func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+			return decide(d, now)
+		})
 }
 
 // Transition calls decide for each of the documents and writes its decisions, all in one
@@ -44,6 +47,7 @@ func (db *DB) TransitionWithoutQuota(
 // returns all documents that exist, ordered by id, as they are after the transaction. Documents of
 // the same user share one Quota.
 //
+// The time that decide receives is that of the server's clock at the beginning of the transaction.
 // decide is called inside the transaction. If the server aborts the transaction, Transition starts
 // again. If Transition fails, nothing has changed, with one exception: after ErrUnavailable the
 // transaction may have been committed. Another call then finds the documents changed.
@@ -85,12 +89,9 @@ func (db *DB) transition(
 	}
 	defer func() { _ = tx.Rollback() }()
 
-	var docs []schema.Document
-	if err := tx.SelectContext(ctx, &docs, `
-		SELECT `+documentColumns+` FROM documents
-		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
-		ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
-		return nil, fmt.Errorf("lock documents: %w", err)
+	docs, now, err := tx.lockDocuments(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
 	if len(docs) == 0 {
 		return nil, tx.Commit()
@@ -109,7 +110,7 @@ func (db *DB) transition(
 			return nil, fmt.Errorf("user %s has no quota", d.UserID)
 		}
 		version, charged := d.Version, d.ChargedBytes
-		decision := decide(d, q)
+		decision := decide(d, q, now)
 		if !withQuota && d.ChargedBytes != charged {
 			return nil, fmt.Errorf("the charge of document %s changed without its quota", d.ID)
 		}
@@ -123,6 +124,28 @@ func (db *DB) transition(
 	}
 	countTransitions(w.changed)
 	return docs, nil
+}
+
+// lockDocuments locks the documents that exist, in the order of their ids, and returns them with
+// the time at which the transaction began.
+func (tx *tx) lockDocuments(
+	ctx context.Context, ids []uuid.UUID,
+) (docs []schema.Document, now time.Time, err error) {
+	var rows []struct {
+		schema.Document
+		Now time.Time `db:"now"`
+	}
+	if err := tx.SelectContext(ctx, &rows, `
+		SELECT `+documentColumns+`, now() AS now FROM documents
+		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
+		ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
+		return nil, time.Time{}, fmt.Errorf("lock documents: %w", err)
+	}
+	docs = make([]schema.Document, len(rows))
+	for i, r := range rows {
+		docs[i], now = r.Document, schema.StoredTime(r.Now)
+	}
+	return docs, now, nil
 }
 
 // lockQuotas locks the quotas of the documents' owners, in the order of the users' ids, and returns

@@ -50,7 +50,7 @@ func TestTransitionDecidesEachDocumentOnce(t *testing.T) {
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	quotas := map[uuid.UUID]*schema.Quota{}
 	var seen []schema.Document
-	decide := func(d *schema.Document, q *schema.Quota) schema.Decision {
+	decide := func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 		if quotas[d.UserID] == nil {
 			quotas[d.UserID] = q
 		}
@@ -58,7 +58,7 @@ func TestTransitionDecidesEachDocumentOnce(t *testing.T) {
 			t.Errorf("document %s: got a quota that is not the one of its owner", d.ID)
 		}
 		seen = append(seen, *d)
-		return confirm(d, q)
+		return confirm(d, q, now)
 	}
 	docs, err := b.worker.Transition(t.Context(), ids, decide)
 	must(t, err)
@@ -102,17 +102,17 @@ func TestInvalidDecisionChangesNothing(t *testing.T) {
 	b := setup(t)
 	d := b.create(t, b.alice, "f", 5)
 	for name, decide := range map[string]postgres.DecideFunc{
-		"charge that is not the size": func(d *schema.Document, q *schema.Quota) schema.Decision {
-			dec := confirm(d, q)
+		"wrong charge": func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+			dec := confirm(d, q, now)
 			d.ChargedBytes++
 			return dec
 		},
-		"unknown status": func(d *schema.Document, q *schema.Quota) schema.Decision {
-			dec := confirm(d, q)
+		"unknown status": func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+			dec := confirm(d, q, now)
 			d.Status = "half"
 			return dec
 		},
-		"negative use": func(d *schema.Document, q *schema.Quota) schema.Decision {
+		"negative use": func(d *schema.Document, q *schema.Quota, _ time.Time) schema.Decision {
 			q.UsedBytes = -1
 			d.Version++
 			return schema.Decision{Changed: true}
@@ -136,7 +136,7 @@ func TestTransitionIgnoresTopicsOfOtherUsers(t *testing.T) {
 	own, bobs := b.topic(t, &b.alice, "Own"), b.topic(t, &b.bob, "Bob's")
 	d := b.uploaded(t, b.alice, "f", 1)
 	classify := func(confidence int, topics ...uuid.UUID) postgres.DecideFunc {
-		return func(d *schema.Document, _ *schema.Quota) schema.Decision {
+		return func(d *schema.Document, _ *schema.Quota, _ time.Time) schema.Decision {
 			set := []schema.DocumentTopic{}
 			for _, id := range topics {
 				set = append(set, schema.DocumentTopic{TopicID: id, Confidence: confidence})
@@ -183,7 +183,7 @@ func TestTransitionDuringTopicDeletion(t *testing.T) {
 		var group sync.WaitGroup
 		var assign, remove error
 		group.Go(func() {
-			setTopic := func(*schema.Document, *schema.Quota) schema.Decision {
+			setTopic := func(*schema.Document, *schema.Quota, time.Time) schema.Decision {
 				topics := []schema.DocumentTopic{{TopicID: topic.ID, Confidence: 1}}
 				return schema.Decision{Topics: topics}
 			}
@@ -240,25 +240,25 @@ func (b *bundle) addChecks() {
 // operations are the transitions that can be applied to a document in any status.
 var operations = map[string]postgres.DecideFunc{
 	"confirm": confirm,
-	"overwritten": func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Confirm(schema.Object{Size: d.Size, ETag: "other"}, q, time.Now())
+	"overwritten": func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Confirm(schema.Object{Size: d.Size, ETag: "other"}, q, now)
 	},
-	"wrong size": func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Confirm(schema.Object{Size: d.Size + 1, ETag: "etag"}, q, time.Now())
+	"wrong size": func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Confirm(schema.Object{Size: d.Size + 1, ETag: "etag"}, q, now)
 	},
-	"classified": func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Classify(nil, "p", "m", time.Now())
+	"classified": func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Classify(nil, "p", "m", now)
 	},
-	"failed": func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Fail(schema.ReasonBroken, time.Now())
+	"failed": func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Fail(schema.ReasonBroken, now)
 	},
-	"expire": func(d *schema.Document, _ *schema.Quota) schema.Decision {
-		return d.Expire(time.Now().Add(2 * time.Hour))
+	"expire": func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+		return d.Expire(now.Add(2 * time.Hour))
 	},
 	"delete": remove,
 	"gone":   gone,
-	"quarantine": func(d *schema.Document, q *schema.Quota) schema.Decision {
-		return d.Quarantine(q, time.Now())
+	"quarantine": func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
+		return d.Quarantine(q, now)
 	},
 }
 
@@ -311,7 +311,7 @@ func TestTransitionMatchesModel(t *testing.T) {
 			}
 			for _, got := range docs {
 				want := model[got.ID]
-				operations[operation](want, quotas[want.UserID])
+				operations[operation](want, quotas[want.UserID], time.Now())
 				if got.Status != want.Status || got.Version != want.Version ||
 					got.ChargedBytes != want.ChargedBytes || got.Reason != want.Reason ||
 					(got.GoneAt == nil) != (want.GoneAt == nil) {

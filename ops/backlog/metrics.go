@@ -139,7 +139,7 @@ func (m *Metrics) read() []prometheus.Metric {
 		r.addEvents(events)
 	}
 	if dataErr == nil {
-		r.addDatabase(database, time.Now())
+		r.addDatabase(database)
 	}
 	last, err := m.db.LastReconciliation(ctx)
 	if err != nil {
@@ -162,7 +162,7 @@ func (r *measurement) addEvents(e Events) {
 	}
 }
 
-func (r *measurement) addDatabase(b postgres.Backlog, now time.Time) {
+func (r *measurement) addDatabase(b postgres.Backlog) {
 	for kind, n := range map[string]int64{
 		"pending": b.Pending, "unclassified": b.Unclassified, "unpublished": b.Unpublished,
 		"deletions": b.Deletions, "failing_deletions": b.FailingDeletions,
@@ -174,7 +174,7 @@ func (r *measurement) addDatabase(b postgres.Backlog, now time.Time) {
 		"pending": b.OldestPending, "unclassified": b.OldestUnclassified,
 		"unpublished": b.OldestUnpublished, "deletions": b.OldestDeletion,
 	} {
-		r.add(oldestSeconds, Age(at, now).Seconds(), kind)
+		r.add(oldestSeconds, Age(at, b.Now).Seconds(), kind)
 	}
 	r.add(sweeperActive, boolValue(b.SweeperActive))
 	r.add(reconcileAge, b.ReconcileSeconds)

@@ -109,7 +109,7 @@ func (c Checker) checkStorage(ctx context.Context) error {
 	return err
 }
 
-func (s *Status) age(t *time.Time) Seconds { return Seconds(backlog.Age(t, s.At).Seconds()) }
+func age(t *time.Time, now time.Time) Seconds { return Seconds(backlog.Age(t, now).Seconds()) }
 
 // readDatabase sets Backlog, Leaders and Replays. It fails if PostgreSQL cannot be read or refuses
 // writes.
@@ -119,11 +119,11 @@ func (s *Status) readDatabase(ctx context.Context, db *postgres.DB) error {
 		return err
 	}
 	s.Backlog = &Backlog{
-		Pending: b.Pending, OldestPending: s.age(b.OldestPending),
-		Unclassified: b.Unclassified, OldestUnclassified: s.age(b.OldestUnclassified),
-		Unpublished: b.Unpublished, OldestUnpublished: s.age(b.OldestUnpublished),
+		Pending: b.Pending, OldestPending: age(b.OldestPending, b.Now),
+		Unclassified: b.Unclassified, OldestUnclassified: age(b.OldestUnclassified, b.Now),
+		Unpublished: b.Unpublished, OldestUnpublished: age(b.OldestUnpublished, b.Now),
 		Deletions: b.Deletions, FailingDeletions: b.FailingDeletions,
-		OldestDeletion: s.age(b.OldestDeletion), DeadLetters: b.DeadLetters,
+		OldestDeletion: age(b.OldestDeletion, b.Now), DeadLetters: b.DeadLetters,
 		FailedAttempts: b.FailedAttempts, SweeperActive: b.SweeperActive,
 		ReconcileAge: Seconds(b.ReconcileSeconds),
 	}
@@ -196,6 +196,6 @@ func (s *Status) readQueue(dir string) {
 	}
 	s.Queue = &Queue{Files: q.Files, SetAside: q.SetAside}
 	if !q.Oldest.IsZero() {
-		s.Queue.Oldest = s.age(&q.Oldest)
+		s.Queue.Oldest = age(&q.Oldest, s.At)
 	}
 }

@@ -67,12 +67,13 @@ func TestFaults(t *testing.T) {
 	t.Logf("seed %d; to repeat this run: go test -v -timeout 0 ./faults -args -faults.seed %d "+
 		"-faults.duration %v -faults.users %d", seed, seed, *durationFlag, *usersFlag)
 	began := time.Now()
-	// Clocks five minutes apart, either way, must not matter.
-	skew := []time.Duration{0, 5 * time.Minute, -5 * time.Minute}[seed%3]
-	s := start(t, skew)
+	s := start(t)
 	if _, err := s.db.Exec(auditSchema); err != nil {
 		t.Fatal(err)
 	}
+	// Clocks five minutes apart, either way, must not matter.
+	skew := []time.Duration{0, 5 * time.Minute, -5 * time.Minute}[seed%3]
+	s.skewClock(skew)
 	r := newRecord()
 	c := newClients(s, r, addUsers(t, s, *usersFlag))
 	t.Logf("ready after %v; PostgreSQL's clock differs by %v",

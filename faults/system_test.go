@@ -74,9 +74,9 @@ func build(t *testing.T, dir string) string {
 	return path
 }
 
-// start starts the system, with short intervals for the sweeper. The clock of PostgreSQL differs
-// from that of the other parts by skew. The system is stopped when the test ends.
-func start(t *testing.T, skew time.Duration) *system {
+// start starts the system, with short intervals for the sweeper. The system is stopped when the
+// test ends.
+func start(t *testing.T) *system {
 	t.Helper()
 	folder := t.TempDir()
 	s := &system{t: t, dir: filepath.Join(folder, "data")}
@@ -98,12 +98,6 @@ func start(t *testing.T, skew time.Duration) *system {
 		return err
 	})
 	s.connect()
-	if err := postgrestest.SkewClock(t.Context(), s.db, skew); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.db.Get(&s.startedAt, `SELECT now()`); err != nil {
-		t.Fatal(err)
-	}
 	s.startReplica(folder, binary)
 	minioHealth := "http://" + s.stack.MinIO.Endpoint + "/minio/health/cluster"
 	consume := s.environ(partConsume)["METRICS_LISTEN"]
@@ -120,6 +114,26 @@ func start(t *testing.T, skew time.Duration) *system {
 		await(t, time.Minute, name+" to respond", func() error { return p.probe(t.Context()) })
 	}
 	return s
+}
+
+// skewClock makes the clock of PostgreSQL differ from that of the other parts.
+func (s *system) skewClock(difference time.Duration) {
+	s.t.Helper()
+	if err := postgrestest.SkewClock(s.t.Context(), s.db, difference); err != nil {
+		s.t.Fatal(err)
+	}
+	// The fast shutdown ends all sessions.
+	pid := s.parts[partPostgres].pid()
+	if err := syscall.Kill(pid, syscall.SIGINT); err != nil {
+		s.t.Fatal(err)
+	}
+	f := &fault{system: s}
+	if err := f.awaitSuccessor(s.t.Context(), partPostgres, pid); err != nil {
+		s.t.Fatal(err)
+	}
+	await(s.t, recoveryTimeout, "PostgreSQL's time", func() error {
+		return s.db.Get(&s.startedAt, `SELECT now()`)
+	})
 }
 
 // connect opens the suite's own connections, as the owner of the database, MinIO's root user and

@@ -185,7 +185,7 @@ func TestDocumentWithTwoEventsIsClassifiedOnce(t *testing.T) {
 	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
 	b.Exec(`UPDATE documents SET published_at = now() - interval '1 hour'`)
 	overdue := func() bool {
-		found, err := b.DB.UnclassifiedDocuments(t.Context(), time.Minute, uuid.Nil, 10)
+		found, _, err := b.DB.UnclassifiedDocuments(t.Context(), time.Minute, uuid.Nil, 10)
 		if err != nil || len(found) != 1 {
 			t.Fatalf("got unclassified documents %v, %v; want one", found, err)
 		}

@@ -50,19 +50,18 @@ func (s *Sweeper) republishUnclassified(ctx context.Context) error {
 	ofUser := make(map[uuid.UUID]int)
 	var overdue []uuid.UUID
 	for after := uuid.Nil; ctx.Err() == nil; {
-		documents, err := s.db.UnclassifiedDocuments(ctx, s.config.RepublishAfter, after, page)
+		documents, next, err := s.db.UnclassifiedDocuments(ctx, s.config.RepublishAfter, after, page)
 		if err != nil {
 			return err
 		}
 		s.unclassified += len(documents)
 		for _, d := range documents {
-			after = d.ID
 			ofUser[d.UserID]++
 			if d.Overdue && ofUser[d.UserID] <= republishWindow {
 				overdue = append(overdue, d.ID)
 			}
 		}
-		lastPage := len(documents) < page
+		lastPage := next == uuid.Nil
 		for len(overdue) >= republishBatch || (len(overdue) > 0 && lastPage) {
 			n := min(republishBatch, len(overdue))
 			if err := s.republishAgain(ctx, overdue[:n]); err != nil {
@@ -73,6 +72,7 @@ func (s *Sweeper) republishUnclassified(ctx context.Context) error {
 		if lastPage {
 			break
 		}
+		after = next
 	}
 	return ctx.Err()
 }

@@ -27,15 +27,16 @@ const (
 // unchecked checks the pending documents whose object could not be checked before and whose next
 // attempt is due. Those that have a dead letter are left to the operators.
 func (s *Sweeper) unchecked(ctx context.Context, now time.Time) error {
-	for ctx.Err() == nil {
-		due, err := s.db.UncheckedUploads(ctx, now, confirmBatch)
-		if err != nil || len(due) == 0 {
+	for more := true; more && ctx.Err() == nil; {
+		due, dueAfter, err := s.db.UncheckedUploads(ctx, now, confirmBatch)
+		if err != nil {
 			return err
 		}
 		// None of them is due afterwards: its next attempt is later, or its object has been checked.
 		if err := s.confirmOrExpire(ctx, due, now); err != nil {
 			return err
 		}
+		more = dueAfter
 	}
 	return ctx.Err()
 }

@@ -92,7 +92,7 @@ func TestAttemptsOfMessages(t *testing.T) {
 // uncheckedIDs returns the ids of the unchecked uploads that are due.
 func (b *bundle) uncheckedIDs(t testing.TB, now time.Time) (ids []uuid.UUID) {
 	t.Helper()
-	due, err := b.worker.UncheckedUploads(t.Context(), now, 10)
+	due, _, err := b.worker.UncheckedUploads(t.Context(), now, 10)
 	must(t, err)
 	for _, u := range due {
 		ids = append(ids, u.ID)
@@ -139,12 +139,12 @@ func TestUncheckedUploads(t *testing.T) {
 		t.Errorf("got %d dead letters, want 2", n)
 	}
 	expectPending(0)
-	expectDue(now.Add(2 * time.Hour))
+	expectDue(now.Add(2 * time.Hour)) // the dead letter is looked for again an hour later
 	_, err := b.worker.DeleteDeadLetters(t.Context(), postgres.DeadLetterFilter{})
 	must(t, err)
 	expectPending(0)
-	expectDue(now.Add(59 * time.Minute))
-	due, err := b.worker.UncheckedUploads(t.Context(), now.Add(61*time.Minute), 1)
+	expectDue(now.Add(2*time.Hour + 59*time.Minute))
+	due, _, err := b.worker.UncheckedUploads(t.Context(), now.Add(3*time.Hour), 1)
 	must(t, err)
 	if len(due) != 1 || due[0].Attempts != 8 || !due[0].Dead || due[0].UserID == uuid.Nil {
 		t.Errorf("got due uploads %+v, want one document that was dead after 8 attempts", due)
@@ -154,7 +154,7 @@ func TestUncheckedUploads(t *testing.T) {
 	must(t, b.worker.ForgetUncheckedUploads(t.Context(), []uuid.UUID{other.ID}))
 	expectPending(1)
 	b.transition(t, d.ID, remove)
-	expectDue(now.Add(2 * time.Hour))
+	expectDue(now.Add(4 * time.Hour))
 	if n := count(t, b.raw, `SELECT count(*) FROM unchecked_uploads`); n != 0 {
 		t.Errorf("got %d unchecked uploads, want 0", n)
 	}

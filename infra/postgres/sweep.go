@@ -73,17 +73,29 @@ type UnclassifiedDocument struct {
 	Overdue bool `db:"overdue"`
 }
 
-// UnclassifiedDocuments returns up to limit published documents that have the status uploaded,
-// ordered by id, starting after the given id. An event counts as overdue after the limit × 4ⁿ,
-// where n is how often the sweeper has published it again. So the interval grows, up to a factor of
-// 4⁵, but there is no last time, because a stream can be lost any number of times. Documents whose
-// current event is a dead letter are left to an operator.
+// UnclassifiedDocuments reads up to limit documents that have the status uploaded, in the order of
+// their ids, starting after the given id. It returns those that are published, and the id after
+// which the next page starts, or uuid.Nil if this page is the last. It leaves out documents whose
+// current event is a dead letter, which is left to an operator.
+//
+// An event counts as overdue after the time × 4ⁿ, where n is how often the sweeper has published it
+// again. So the interval grows, up to a factor of 4⁵, but there is no last time, because a stream
+// can be lost any number of times.
 func (db *DB) UnclassifiedDocuments(
-	ctx context.Context, limit time.Duration, after uuid.UUID, rows int,
-) (documents []UnclassifiedDocument, err error) {
+	ctx context.Context, overdueAfter time.Duration, after uuid.UUID, limit int,
+) (documents []UnclassifiedDocument, next uuid.UUID, err error) {
+	var page []struct {
+		UnclassifiedDocument
+		Skipped bool `db:"skipped"`
+	}
 	// OFFSET makes the planner look the attempts and dead letters of each document up by an index.
-	err = db.pool.SelectContext(ctx, &documents, `
+	err = db.pool.SelectContext(ctx, &page, `
 		SELECT d.id, d.user_id,
+			d.unpublished_at IS NOT NULL OR EXISTS (
+				SELECT FROM dead_letters AS l
+				WHERE l.headers -> 'Nats-Msg-Id' ->> 0
+						= concat_ws(':', d.id, d.version, d.announcement)
+					AND l.stream = $3 AND l.consumer = $4 OFFSET 0) AS skipped,
 			coalesce(d.published_at, d.changed_at)
 					< now() - make_interval(secs => $1 * 4 ^ least(d.announcement, $2))
 				AND NOT EXISTS (
@@ -95,18 +107,24 @@ func (db *DB) UnclassifiedDocuments(
 								make_interval(secs => $9)), make_interval(secs => $10))
 							ELSE '0' END > now()
 					OFFSET 0) AS overdue
-		FROM documents AS d
-		WHERE d.status = 'uploaded' AND d.unpublished_at IS NULL AND d.id > $6
-			AND NOT EXISTS (
-				SELECT FROM dead_letters AS l
-				WHERE l.headers -> 'Nats-Msg-Id' ->> 0
-						= concat_ws(':', d.id, d.version, d.announcement)
-					AND l.stream = $3 AND l.consumer = $4 OFFSET 0)
-		ORDER BY d.id LIMIT $7`,
-		limit.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
-		attemptGrace.Seconds(), after, rows, ReasonInProgress, minPostponedGrace.Seconds(),
+		FROM (SELECT id, user_id, version, announcement, unpublished_at, published_at, changed_at
+			FROM documents WHERE status = 'uploaded' AND id > $6 ORDER BY id LIMIT $7) AS d
+		ORDER BY d.id`,
+		overdueAfter.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
+		attemptGrace.Seconds(), after, limit, ReasonInProgress, minPostponedGrace.Seconds(),
 		maxPostponedGrace.Seconds())
-	return documents, wrap(ctx, err, "find unclassified documents")
+	if err != nil {
+		return nil, uuid.Nil, wrap(ctx, err, "find unclassified documents")
+	}
+	for _, d := range page {
+		if !d.Skipped {
+			documents = append(documents, d.UnclassifiedDocument)
+		}
+	}
+	if len(page) == limit {
+		next = page[limit-1].ID
+	}
+	return documents, next, nil
 }
 
 // MarkUnpublished marks documents as unpublished, so that their current version is published again

@@ -106,7 +106,7 @@ func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
 			must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
 			b.raw.MustExec(`UPDATE documents SET published_at = now() - interval '1 h' WHERE id = $1`, d.ID)
 			b.raw.MustExec(c.change, d.ID)
-			got, err := b.worker.UnclassifiedDocuments(t.Context(), limit, uuid.Nil, 100)
+			got, _, err := b.worker.UnclassifiedDocuments(t.Context(), limit, uuid.Nil, 100)
 			must(t, err)
 			want := postgres.UnclassifiedDocument{ID: d.ID, UserID: b.alice, Overdue: c.want}
 			if len(got) != 1 || got[0] != want {
@@ -124,7 +124,7 @@ func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
 			Stream: "DOCUMENTS", Sequence: 1, Consumer: "classify", FirstAt: time.Now(),
 			Headers: map[string][]string{"Nats-Msg-Id": {dead.MessageID()}},
 		}))
-		got, err := b.worker.UnclassifiedDocuments(t.Context(), 0, uuid.Nil, 100)
+		got, _, err := b.worker.UnclassifiedDocuments(t.Context(), 0, uuid.Nil, 100)
 		if err != nil || len(got) != 0 {
 			t.Errorf("got %+v, %v; want none of the dead letter %s, the unpublished document %s "+
 				"and the classified document %s", got, err, dead.ID, unpublished.ID, classified.ID)

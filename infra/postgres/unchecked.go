@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/lib/pq"
 
 	"intray/schema"
 )
@@ -18,33 +19,48 @@ type UncheckedUpload struct {
 }
 
 // deadLetterRetry is how long after its dead letter an upload may be checked again, if the dead
-// letter has been dropped.
+// letter has been dropped, and the interval at which its dead letter is looked for.
 const deadLetterRetry = time.Hour
 
-// UncheckedUploads returns up to limit pending documents whose object could not be checked and
-// whose next attempt is due. It leaves out documents that have a dead letter of the consumer
-// confirm, and deletes the records of documents that are no longer pending.
+// UncheckedUploads examines up to limit documents whose object could not be checked and whose next
+// attempt is due. It returns those that are pending, and whether more are due. It deletes the
+// records of the others, and postpones those that have a dead letter of the consumer confirm.
 func (db *DB) UncheckedUploads(
 	ctx context.Context, now time.Time, limit int,
-) (due []UncheckedUpload, err error) {
-	const operation = "find uploads that could not be checked"
-	_, err = db.exec(ctx, `
-		DELETE FROM unchecked_uploads AS u WHERE u.next_attempt_at <= $1
-			AND NOT EXISTS (SELECT FROM documents AS d
-				WHERE d.id = u.document_id AND d.status = 'pending' OFFSET 0)`, now)
-	if err != nil {
-		return nil, wrap(ctx, err, operation)
-	}
-	// For NOT EXISTS, the planner could scan the dead letters instead of their index.
-	err = db.pool.SelectContext(ctx, &due, `
-		SELECT u.attempts, u.dead_at IS NOT NULL AS dead, d.*
-		FROM unchecked_uploads AS u
-		CROSS JOIN LATERAL (SELECT `+documentColumns+` FROM documents
-			WHERE id = u.document_id AND status = 'pending' OFFSET 0) AS d
-		WHERE u.next_attempt_at <= $1 AND (SELECT count(*) FROM dead_letters AS l
-			WHERE l.document_ids @> ARRAY[u.document_id] AND l.consumer = $2) = 0
-		ORDER BY u.next_attempt_at LIMIT $3`, now, schema.ConsumerConfirm, limit)
-	return due, wrap(ctx, err, operation)
+) (due []UncheckedUpload, more bool, err error) {
+	err = db.inTransaction(ctx, func(tx *tx) error {
+		var examined int
+		var ids pq.StringArray
+		// For EXISTS, the planner could scan the dead letters instead of their index.
+		err := tx.QueryRowContext(ctx, `
+			WITH due AS MATERIALIZED (
+				SELECT document_id FROM unchecked_uploads WHERE next_attempt_at <= $1
+				ORDER BY next_attempt_at, document_id LIMIT $2),
+			pending AS MATERIALIZED (
+				SELECT document_id, (SELECT count(*) FROM dead_letters AS l
+					WHERE l.document_ids @> ARRAY[due.document_id] AND l.consumer = $3) > 0 AS dead
+				FROM due WHERE EXISTS (SELECT FROM documents AS d
+					WHERE d.id = due.document_id AND d.status = 'pending' OFFSET 0)),
+			ended AS (
+				DELETE FROM unchecked_uploads WHERE document_id = ANY(ARRAY(
+					SELECT document_id FROM due EXCEPT SELECT document_id FROM pending))),
+			postponed AS (
+				UPDATE unchecked_uploads SET next_attempt_at = $1::timestamptz + make_interval(secs => $4)
+				WHERE document_id = ANY(ARRAY(SELECT document_id FROM pending WHERE dead)))
+			SELECT (SELECT count(*) FROM due), ARRAY(SELECT document_id FROM pending WHERE NOT dead)`,
+			now, limit, schema.ConsumerConfirm, deadLetterRetry.Seconds()).Scan(&examined, &ids)
+		if err != nil {
+			return err
+		}
+		more = examined == limit
+		return tx.SelectContext(ctx, &due, `
+			SELECT u.attempts, u.dead_at IS NOT NULL AS dead, d.*
+			FROM unchecked_uploads AS u
+			CROSS JOIN LATERAL (SELECT `+documentColumns+` FROM documents
+				WHERE id = u.document_id AND status = 'pending' OFFSET 0) AS d
+			WHERE u.document_id = ANY($1::uuid[]) ORDER BY u.next_attempt_at, u.document_id`, ids)
+	})
+	return due, more, wrap(ctx, err, "find uploads that could not be checked")
 }
 
 // RecordUncheckedUpload records that the object of a document could not be checked in any of

@@ -12,11 +12,11 @@ import (
 
 // SkewClock makes the clock of a database appear to differ from that of this machine: now and
 // clock_timestamp return the time plus the difference, in statements, functions and defaults of
-// columns. It ends the other sessions of the database, because it affects new sessions only. db
-// must have the role of a superuser.
+// columns. This affects new sessions only. SkewClock ends the other sessions of the database if db
+// has the role of a superuser. Otherwise the caller must restart the server.
 func SkewClock(ctx context.Context, db *sqlx.DB, difference time.Duration) error {
 	// A function of pg_catalog is found before all others, unless search_path lists pg_catalog.
-	const path = `skewed, pg_catalog, public`
+	const path = `public, skewed, pg_catalog`
 	statements := []string{`
 		CREATE SCHEMA IF NOT EXISTS skewed;
 		GRANT USAGE ON SCHEMA skewed TO PUBLIC`, `
@@ -32,11 +32,12 @@ func SkewClock(ctx context.Context, db *sqlx.DB, difference time.Duration) error
 				WHERE pg_get_expr(d.adbin, d.adrelid) = 'now()'
 			LOOP EXECUTE format('ALTER TABLE %s ALTER %I SET DEFAULT skewed.now()', row.name, row.attname);
 			END LOOP;
-		END $$`, `
+		END $$`,
+	}
+	statements = append(statements, `
 		SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 		WHERE datname = current_database() AND pid <> pg_backend_pid()
-			AND backend_type = 'client backend'`,
-	}
+			AND backend_type = 'client backend'`)
 	for _, function := range []string{"now", "clock_timestamp"} {
 		statements[0] += fmt.Sprintf(`;
 			CREATE OR REPLACE FUNCTION skewed.%s() RETURNS timestamptz LANGUAGE sql STABLE
@@ -62,7 +63,7 @@ func SkewClock(ctx context.Context, db *sqlx.DB, difference time.Duration) error
 var (
 	storedTimes = []string{
 		"documents", "object_deletions", "document_attempts", "message_attempts", "dead_letters",
-		"multipart_uploads", "unchecked_uploads", "leases", "sessions", "topics",
+		"multipart_uploads", "unchecked_uploads", "leases", "sessions",
 	}
 	futureTimes = []string{"next_at", "next_attempt_at", "expires_at"}
 	// natsTimes come from the clock of NATS.

@@ -62,8 +62,8 @@ func (c Config) tokenKeys() ([][]byte, error) {
 	return keys, nil
 }
 
-// newTokens returns a tokens value that signs with the first key and accepts all keys.
-// now returns the time.
+// newTokens returns a tokens value that signs with the first key and accepts all keys. It issues
+// and checks tokens by the clock now.
 func newTokens(keys [][]byte, ttl time.Duration, now func() time.Time) *tokens {
 	var accepted jwt.VerificationKeySet
 	for _, key := range keys {

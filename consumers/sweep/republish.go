@@ -43,10 +43,10 @@ func (s *Sweeper) republish(ctx context.Context) error {
 // Each round reads all unclassified documents if they are few. Otherwise it reads them at most once
 // per Config.RepublishAfter.
 func (s *Sweeper) republishUnclassified(ctx context.Context) error {
-	if s.unclassified > page && time.Since(s.scannedUnclassified) < s.config.RepublishAfter {
+	if s.manyUnclassified && time.Since(s.scannedUnclassified) < s.config.RepublishAfter {
 		return nil
 	}
-	s.scannedUnclassified, s.unclassified = time.Now(), 0
+	s.scannedUnclassified, s.manyUnclassified = time.Now(), false
 	ofUser := make(map[uuid.UUID]int)
 	var overdue []uuid.UUID
 	for after := uuid.Nil; ctx.Err() == nil; {
@@ -54,7 +54,6 @@ func (s *Sweeper) republishUnclassified(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.unclassified += len(documents)
 		for _, d := range documents {
 			ofUser[d.UserID]++
 			if d.Overdue && ofUser[d.UserID] <= republishWindow {
@@ -72,7 +71,7 @@ func (s *Sweeper) republishUnclassified(ctx context.Context) error {
 		if lastPage {
 			break
 		}
-		after = next
+		after, s.manyUnclassified = next, true
 	}
 	return ctx.Err()
 }

@@ -109,9 +109,9 @@ type Sweeper struct {
 	scannedNew time.Time // the last scan of the newest pending documents
 	scannedAll time.Time // the last scan of all pending documents
 	purged     time.Time // the last purge of rows
-	// The last scan of the unclassified documents, and how many there were.
+	// The last scan of the unclassified documents, and whether it took several pages.
 	scannedUnclassified time.Time
-	unclassified        int
+	manyUnclassified    bool
 	failing             map[string]bool // the steps that are failing
 	blocked             map[string]bool // the streams that cannot be purged
 }

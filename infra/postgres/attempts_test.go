@@ -173,6 +173,7 @@ func TestDeadLetterOfAnotherConsumerKeepsNoUploadUnchecked(t *testing.T) {
 	must(t, b.worker.AddDeadLetter(t.Context(), postgres.DeadLetter{
 		Stream: schema.StreamBucket, Sequence: 1, Consumer: schema.ConsumerRemove, FirstAt: time.Now(),
 		Documents: []uuid.UUID{d.ID}, Reason: "a reason with \x00 and \xff",
+		Headers: map[string][]string{"name": {"a value with \x00 and \xff"}},
 	}))
 	found, _, err := b.worker.PendingDocuments(t.Context(), time.Now().Add(time.Hour), uuid.Nil, 10)
 	must(t, err)

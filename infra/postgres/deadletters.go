@@ -17,7 +17,7 @@ import (
 )
 
 // A DeadLetter is a message that a consumer could not handle in any attempt. The message itself is
-// stored unchanged.
+// stored unchanged, except that bytes which PostgreSQL refuses in a text become "?" in the headers.
 type DeadLetter struct {
 	// ID is assigned by the database in increasing order.
 	ID     int64
@@ -49,9 +49,11 @@ type DeadLetter struct {
 // AddDeadLetter also deletes the message's number of failed attempts. If the consumer is confirm,
 // the sweeper leaves those documents alone that are pending while the dead letter exists.
 func (db *DB) AddDeadLetter(ctx context.Context, l DeadLetter) error {
-	headers := l.Headers
-	if headers == nil {
-		headers = map[string][]string{}
+	headers := make(map[string][]string, len(l.Headers))
+	for name, values := range l.Headers {
+		for _, value := range values {
+			headers[storableText(name)] = append(headers[storableText(name)], storableText(value))
+		}
 	}
 	text, err := json.Marshal(headers)
 	if err != nil {

@@ -81,7 +81,7 @@ func (db *DB) RecordDeletionFailure(
 ) error {
 	_, err := db.exec(ctx, `
 		UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
-		WHERE object_key = $1 AND deleted_at IS NULL`, key, cause, next)
+		WHERE object_key = $1 AND deleted_at IS NULL`, key, storableReason(cause), next)
 	return wrap(ctx, err, "record the failed deletion of object %s", key)
 }
 

@@ -29,7 +29,8 @@ type monitor struct {
 	cancel    context.CancelFunc
 	done      chan struct{}
 
-	attempted atomic.Int64 // when the last attempt to connect ended, in Unix nanoseconds
+	began     time.Time
+	attempted atomic.Int64 // when the last attempt to connect ended, as nanoseconds since began
 	refusing  atomic.Bool
 	mu        sync.Mutex
 	refused   chan struct{} // see refusals
@@ -40,7 +41,7 @@ type monitor struct {
 func startMonitor(c *connector, pool *sqlx.DB, maxIdle int) *monitor {
 	ctx, cancel := context.WithCancel(context.Background())
 	m := &monitor{
-		connector: c, pool: pool, maxIdle: maxIdle, cancel: cancel,
+		connector: c, pool: pool, maxIdle: maxIdle, cancel: cancel, began: time.Now(),
 		done: make(chan struct{}), refused: make(chan struct{}),
 	}
 	pool.SetMaxIdleConns(maxIdle)
@@ -68,7 +69,7 @@ func (m *monitor) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case now := <-tick.C:
-			if now.Sub(time.Unix(0, m.attempted.Load())) < monitorInterval/2 {
+			if now.Sub(m.began)-time.Duration(m.attempted.Load()) < monitorInterval/2 {
 				continue
 			}
 			if conn, err := m.connector.Connect(ctx); err == nil {
@@ -83,7 +84,7 @@ func (m *monitor) run(ctx context.Context) {
 
 // observe receives the result of each attempt to connect.
 func (m *monitor) observe(err error) {
-	m.attempted.Store(time.Now().UnixNano())
+	m.attempted.Store(int64(time.Since(m.began))) // by the monotonic clock
 	switch {
 	case hasCode(err, cannotConnectNow):
 		if !m.refusing.Swap(true) {

@@ -207,6 +207,6 @@ func (db *DB) RecordAbortFailure(
 	_, err := db.exec(ctx, `
 		UPDATE multipart_uploads
 		SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
-		WHERE upload_id = $1`, uploadID, cause, next)
+		WHERE upload_id = $1`, uploadID, storableReason(cause), next)
 	return wrap(ctx, err, "record the failed abort of multipart upload %s", uploadID)
 }

@@ -187,7 +187,7 @@ func TestDueMultipartAborts(t *testing.T) {
 		}
 	}
 	next := now.Add(20 * time.Second)
-	must(t, b.worker.RecordAbortFailure(t.Context(), "deleted", "refused", next))
+	must(t, b.worker.RecordAbortFailure(t.Context(), "deleted", "refused: \x00\xff", next))
 	must(t, b.worker.DeleteMultipart(t.Context(), "gone"))
 	if got := b.dueAborts(t, now); got != "expired rejected uploaded" {
 		t.Errorf("after a failed and a completed abort: got due aborts %q, want the other three", got)

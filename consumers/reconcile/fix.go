@@ -77,26 +77,39 @@ func (r *run) mayDelete(f *Finding) bool {
 	return false
 }
 
+// verifications limits how often a key is inspected after its repair. A repair may only request the
+// deletion of an object. If the sweeper carries it out during an inspection, the object found before
+// proves nothing, and the key is inspected again.
+const verifications = 5
+
 // verify inspects those findings again whose indexes are in touched, and sets their Fixed and Note.
 func (r *run) verify(
 	ctx context.Context, findings []Finding, touched []int, failed map[string]error,
 ) error {
-	batch := make([]candidate, len(touched))
-	for n, i := range touched {
-		batch[n].key = findings[i].Key
-	}
-	results, err := r.inspect(ctx, batch)
-	if err != nil {
-		return err
-	}
-	for n, i := range touched {
-		f := &findings[i]
-		f.Fixed = results[n].kind == correct || results[n].kind == adoptETag
-		if err := failed[f.Key]; err != nil {
-			f.Note = err.Error()
-		} else if !f.Fixed {
-			f.Note = "the difference still exists or has appeared again"
+	for attempt := 1; len(touched) > 0; attempt++ {
+		batch := make([]candidate, len(touched))
+		for j, i := range touched {
+			batch[j].key = findings[i].Key
 		}
+		results, err := r.inspect(ctx, batch)
+		if err != nil {
+			return err
+		}
+		var changed []int
+		for j, i := range touched {
+			f := &findings[i]
+			if results[j].changed && attempt < verifications {
+				changed = append(changed, i)
+				continue
+			}
+			f.Fixed = results[j].kind == correct || results[j].kind == adoptETag
+			if err := failed[f.Key]; err != nil {
+				f.Note = err.Error()
+			} else if !f.Fixed {
+				f.Note = "the difference still exists or has appeared again"
+			}
+		}
+		touched = changed
 	}
 	return nil
 }

@@ -391,20 +391,23 @@ func TestRunningSystemHasNoFindings(t *testing.T) {
 	t.Logf("%d runs, at most %d waiting differences", runs, waited)
 }
 
-// unlisted is a bucket whose listing is empty. It calls onStat after each stat.
-type unlisted struct {
+// observed is a bucket that calls onStat after each stat.
+type observed struct {
 	*minio.Objects
 	onStat func()
 }
 
-func (unlisted) List(context.Context, string, string) iter.Seq2[schema.Object, error] {
-	return func(func(schema.Object, error) bool) {}
-}
-
-func (b unlisted) Stat(ctx context.Context, key string) (schema.Object, error) {
+func (b observed) Stat(ctx context.Context, key string) (schema.Object, error) {
 	o, err := b.Objects.Stat(ctx, key)
 	b.onStat()
 	return o, err
+}
+
+// unlisted is a bucket whose listing is empty.
+type unlisted struct{ observed }
+
+func (unlisted) List(context.Context, string, string) iter.Seq2[schema.Object, error] {
+	return func(func(schema.Object, error) bool) {}
 }
 
 // A document is deleted between the stat of its object and the second read of its row. The object
@@ -416,10 +419,28 @@ func TestStatResultOlderThanTheRowIsNotAFinding(t *testing.T) {
 		b.Change(d.ID, deleted)
 		drain(t, b)
 	})
-	found, _ := runOnce(t, b, unlisted{b.Objects, end}, reconcile.Options{Settle: noSettle})
+	found, _ := runOnce(t, b, unlisted{observed{b.Objects, end}}, reconcile.Options{Settle: noSettle})
 	b.Expect(d.ID, "gone")
 	if len(found) != 0 {
 		t.Errorf("got %+v, want no findings", found)
+	}
+}
+
+// The sweeper carries out the deletion that a repair has requested while the repair is verified.
+// The object that the stat showed is no longer a difference.
+func TestDeletionDuringTheVerificationOfARepair(t *testing.T) {
+	b := consumertest.New(t)
+	d := b.Change(b.Uploaded(b.Alice, "abc").ID, deleted)
+	drain(t, b)
+	b.Put(d.ObjectKey, "abc")
+	bucket := observed{b.Objects, func() { drain(t, b) }}
+	found, summary := runOnce(t, b, bucket, reconcile.Options{Fix: true, Settle: noSettle})
+	if f := found[d.ObjectKey]; f.Kind != reconcile.StrayObject || !f.Fixed || summary.Left != 0 {
+		t.Errorf("got the finding %+v and %d differences left, want a fixed stray object and none left",
+			f, summary.Left)
+	}
+	if b.Exists(d.ObjectKey) {
+		t.Error("the stray object still exists")
 	}
 }
 

@@ -36,14 +36,13 @@ func (s *Sweeper) runReconciler(ctx context.Context) {
 
 // reconcileIfDue reconciles if a reconciliation is due and no other replica is reconciling.
 func (s *Sweeper) reconcileIfDue(ctx context.Context) error {
-	due, err := s.db.ReconciliationDue(ctx, s.config.ReconcileInterval, s.config.ReconcileDelay)
+	due, last, err := s.db.ReconciliationDue(ctx, s.config.ReconcileInterval, s.config.ReconcileDelay)
 	if err != nil || !due {
 		return err
 	}
 	_, err = s.db.WithLease(ctx, postgres.ReconcileLease, func(ctx context.Context) error {
 		// Another replica may have finished a reconciliation in the meantime.
-		begun, err := s.db.BeginReconciliation(ctx,
-			s.config.ReconcileInterval, s.config.ReconcileDelay)
+		begun, err := s.db.BeginReconciliation(ctx, last)
 		if err != nil || !begun {
 			return err
 		}

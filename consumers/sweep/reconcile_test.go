@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/consumers/consumertest"
 	"intray/infra/minio"
 	"intray/infra/postgres"
@@ -79,6 +81,24 @@ func TestReconciliationIsDueOncePerInterval(t *testing.T) {
 			attempted_at = NULL`)
 		b.hold(t, postgres.ReconcileLease, func() { reconciled(t, false) })
 		reconciled(t, true)
+	})
+	// A replica has begun and then died or frozen: its lease was not released.
+	abandon := func(finished string) {
+		b.Exec(reset)
+		b.Exec(`UPDATE reconciliation SET created_at = now() - interval '9 d',
+			attempted_at = now() - interval '1 min', finished_at = now() - interval '` + finished + `'`)
+		b.Exec(`INSERT INTO leases (name, token, holder, acquired_at, expires_at)
+			VALUES ($1, $2, 'gone', now() - interval '1 min', now())`, postgres.ReconcileLease, uuid.New())
+	}
+	t.Run("after an attempt of a replica that is gone", func(t *testing.T) {
+		abandon("2 d")
+		reconciled(t, true)
+		reconciled(t, false)
+	})
+	t.Run("after a replica was gone after it had finished", func(t *testing.T) {
+		abandon("30 s")
+		reconciled(t, false)
+		b.Exec(`DELETE FROM leases`)
 	})
 	t.Run("after a failure", func(t *testing.T) {
 		b.Exec(reset)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lib/pq"
@@ -25,6 +26,7 @@ type connector struct {
 	observe  func(error)     // receives the result of each attempt to connect, unless it is nil
 	pooling  poolingCheck
 	clock    serverClock
+	refusing atomic.Bool // the server is shutting down or starting; see monitor
 }
 
 // newConnector returns a connector for an address. The settings are the time limits of each
@@ -80,6 +82,7 @@ func (c *connector) connect(ctx context.Context) (*session, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.refusing = &c.refusing
 	if c.notice != nil {
 		pq.SetNoticeHandler(s.driverConn, c.notice)
 	}
@@ -112,7 +115,8 @@ type driverConn interface {
 // A session is a connection to the server.
 type session struct {
 	driverConn
-	checked time.Time // when the session last was writable
+	checked  time.Time    // when the session last was writable
+	refusing *atomic.Bool // that of the connector; nil for a session outside of the pool
 }
 
 func open(ctx context.Context, from *pq.Connector) (*session, error) {
@@ -155,9 +159,13 @@ var repeatableRead = driver.TxOptions{
 const writableFor = 5 * time.Second
 
 // ResetSession implements driver.SessionResetter, which is called when the pool hands a connection
-// out again. It makes the pool close a connection whose server has become read-only, so that the
-// next connection leads to the server that the address now names, such as the new primary.
+// out again. It makes the pool close a connection whose server is shutting down, or has become
+// read-only. The next connection then leads to the server that the address now names, such as the
+// new primary.
 func (s *session) ResetSession(ctx context.Context) error {
+	if s.refusing != nil && s.refusing.Load() {
+		return driver.ErrBadConn
+	}
 	if err := s.driverConn.ResetSession(ctx); err != nil {
 		return err
 	}

@@ -16,12 +16,13 @@ const (
 	stopTimeout = time.Second
 )
 
-// A monitor closes the connections that are not in use when the server is shutting down.
+// A monitor closes all connections when the server is shutting down.
 //
 // After SIGTERM, PostgreSQL refuses new connections but waits for the existing ones to end ("smart
-// shutdown"). Idle connections do not learn about it, so the monitor opens a new connection every
-// few seconds. While the server refuses it with cannot_connect_now, the pool keeps no idle
-// connections, and those in use are closed when they are returned.
+// shutdown"). These do not learn about it, so the monitor opens a new connection every few seconds.
+// Once the server refuses it with cannot_connect_now, and until it accepts one again, the pool keeps
+// no idle connections. It closes those in use when they are returned, or, if a request is waiting
+// for one, when it hands them out again (session.ResetSession).
 type monitor struct {
 	connector *connector
 	pool      *sqlx.DB
@@ -31,7 +32,6 @@ type monitor struct {
 
 	began     time.Time
 	attempted atomic.Int64 // when the last attempt to connect ended, as nanoseconds since began
-	refusing  atomic.Bool
 	mu        sync.Mutex
 	refused   chan struct{} // see refusals
 }
@@ -75,7 +75,7 @@ func (m *monitor) run(ctx context.Context) {
 			if conn, err := m.connector.Connect(ctx); err == nil {
 				_ = conn.Close()
 			}
-			if m.refusing.Load() {
+			if m.connector.refusing.Load() {
 				m.announce()
 			}
 		}
@@ -87,11 +87,11 @@ func (m *monitor) observe(err error) {
 	m.attempted.Store(int64(time.Since(m.began))) // by the monotonic clock
 	switch {
 	case hasCode(err, cannotConnectNow):
-		if !m.refusing.Swap(true) {
+		if !m.connector.refusing.Swap(true) {
 			m.pool.SetMaxIdleConns(0)
 			m.announce()
 		}
-	case err == nil && m.refusing.Swap(false):
+	case err == nil && m.connector.refusing.Swap(false):
 		m.pool.SetMaxIdleConns(m.maxIdle)
 	}
 }

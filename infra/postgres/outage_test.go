@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -322,12 +323,7 @@ func TestSmartShutdown(t *testing.T) {
 	<-wake
 	holdConnections(t, b.worker, 8)
 
-	exited := server.Signal(syscall.SIGTERM)
-	select {
-	case <-exited:
-	case <-time.After(time.Minute):
-		t.Fatal("the server has not ended within a minute of SIGTERM")
-	}
+	shutDown(t, server)
 	wantUnavailable(t, "after the shutdown", b.worker.Writable(t.Context(), 0))
 	must(t, server.Start(t.Context()))
 	await(t, "the database can be used", func() error { return b.worker.Writable(t.Context(), 0) })
@@ -340,6 +336,45 @@ func TestSmartShutdown(t *testing.T) {
 	holdConnections(t, b.worker, 8)
 	if idle := b.worker.Pool().Stats().Idle; idle < 8 {
 		t.Errorf("got %d idle connections after the restart, want the pool to keep 8", idle)
+	}
+}
+
+// TestSmartShutdownUnderLoad checks that a server can end although all connections are always in
+// use, because each one that is returned is needed again at once.
+func TestSmartShutdownUnderLoad(t *testing.T) {
+	_, server, b := setupPrivate(t)
+	must(t, b.raw.Close())
+	must(t, b.rawAPI.Close())
+	must(t, b.rawWorker.Close())
+	ctx, cancel := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	defer load.Wait()
+	defer cancel()
+	for range 3 * b.worker.Pool().Stats().MaxOpenConnections {
+		load.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = b.worker.Now(ctx) // fails while the server is down
+			}
+		})
+	}
+	await(t, "requests wait for connections", func() error {
+		if n := b.worker.Pool().Stats().WaitCount; n < 100 {
+			return fmt.Errorf("%d requests have waited, want 100", n)
+		}
+		return nil
+	})
+	shutDown(t, server)
+	must(t, server.Start(t.Context()))
+	await(t, "the database can be used", func() error { return b.worker.Writable(t.Context(), 0) })
+}
+
+// shutDown sends SIGTERM to a server and waits until it has ended.
+func shutDown(t *testing.T, server *local.TestPostgres) {
+	t.Helper()
+	select {
+	case <-server.Signal(syscall.SIGTERM):
+	case <-time.After(time.Minute):
+		t.Fatal("the server has not ended within a minute of SIGTERM")
 	}
 }
 

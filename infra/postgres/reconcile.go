@@ -260,35 +260,37 @@ type Reconciliation struct {
 	Remaining int64
 }
 
-// reconciliationDue is the condition that a reconciliation is due: the last one finished $1 seconds
-// ago, or, if none has finished, the database was created $2 seconds ago. An attempt that did not
-// finish is repeated after $2 seconds.
-const reconciliationDue = `
-	(finished_at IS NULL AND created_at <= now() - make_interval(secs => $2)
-		OR finished_at <= now() - make_interval(secs => $1))
-	AND (attempted_at IS NULL OR attempted_at <= finished_at
-		OR attempted_at <= now() - make_interval(secs => $2))`
-
 // ReconciliationDue reports whether a reconciliation is due: an interval after the last one
 // finished, or, if none has finished, a delay after the database was created. After an attempt that
-// did not finish, the next one is due after the delay.
+// failed, the next one is due after the delay. If the process that made the attempt has died or no
+// longer answers, which its expired lease shows, the next one is due at once.
+//
+// last is when a reconciliation last began or finished, for BeginReconciliation.
 func (db *DB) ReconciliationDue(
 	ctx context.Context, interval, delay time.Duration,
-) (due bool, err error) {
-	err = db.pool.GetContext(ctx, &due,
-		`SELECT EXISTS (SELECT FROM reconciliation WHERE `+reconciliationDue+`)`,
-		interval.Seconds(), delay.Seconds())
-	return due, wrap(ctx, err, "read when a reconciliation is due")
+) (due bool, last time.Time, err error) {
+	err = db.pool.QueryRowxContext(ctx, `
+		SELECT ((finished_at IS NULL AND created_at <= now() - make_interval(secs => $2)
+				OR finished_at <= now() - make_interval(secs => $1))
+			AND (attempted_at IS NULL OR attempted_at <= finished_at
+				OR attempted_at <= now() - make_interval(secs => $2)
+				OR EXISTS (SELECT FROM leases WHERE name = $3 AND expires_at <= now()))) IS TRUE,
+			`+lastReconciled+`
+		FROM reconciliation`,
+		interval.Seconds(), delay.Seconds(), ReconcileLease).Scan(&due, &last)
+	return due, last, wrap(ctx, err, "read when a reconciliation is due")
 }
 
-// BeginReconciliation records that a reconciliation begins, if one is due, and reports whether it
-// is.
+// lastReconciled is when a reconciliation last began or finished.
+const lastReconciled = `coalesce(greatest(attempted_at, finished_at), created_at)`
+
+// BeginReconciliation records that a reconciliation begins, unless another one has begun or finished
+// since last, which ReconciliationDue returned. begun reports whether it may begin.
 func (db *DB) BeginReconciliation(
-	ctx context.Context, interval, delay time.Duration,
+	ctx context.Context, last time.Time,
 ) (begun bool, err error) {
 	result, err := db.exec(ctx,
-		`UPDATE reconciliation SET attempted_at = now() WHERE `+reconciliationDue,
-		interval.Seconds(), delay.Seconds())
+		`UPDATE reconciliation SET attempted_at = now() WHERE `+lastReconciled+` = $1`, last)
 	if err != nil {
 		return false, wrap(ctx, err, "record the begin of a reconciliation")
 	}

@@ -147,8 +147,8 @@ var operatorCases = []statementCase{
 		run: func(s *statementRun) (int, error) {
 			err := s.worker.SaveReconciliation(s.ctx, nil, 0)
 			_, err2 := s.worker.LastReconciliation(s.ctx)
-			_, err3 := s.worker.ReconciliationDue(s.ctx, 0, 0)
-			_, err4 := s.worker.BeginReconciliation(s.ctx, 0, 0)
+			_, last, err3 := s.worker.ReconciliationDue(s.ctx, 0, 0)
+			_, err4 := s.worker.BeginReconciliation(s.ctx, last)
 			return 0, errors.Join(err, err2, err3, err4)
 		}},
 	{methods: "WithLease Lease Leases", run: func(s *statementRun) (int, error) {

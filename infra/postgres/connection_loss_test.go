@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -123,6 +124,36 @@ func TestConnectionLostDuringCommit(t *testing.T) {
 	used := count(t, b.raw, `SELECT used_bytes FROM quotas WHERE user_id = $1`, b.alice)
 	if used != 20 {
 		t.Errorf("got %d used bytes, want 20", used)
+	}
+}
+
+// A server that keeps the listener's connection open but no longer answers on it, such as one that
+// was cut off, costs no notification.
+func TestListenerLeavesAConnectionThatHangs(t *testing.T) {
+	b := setup(t)
+	var c faultyProxy
+	db := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker")))
+	db.SetListenerPing(100 * time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	wake, err := db.ListenDeletions(ctx)
+	must(t, err)
+	<-wake
+	c.mode.Store(hang)
+	pinged := c.reads.Load() + 1
+	eventually(t, "a ping is lost", func() bool { return c.reads.Load() >= pinged })
+	c.mode.Store(forwardAll)
+	select {
+	case <-wake:
+	case <-time.After(20 * time.Second):
+		t.Error("got no value within 20 s, want one after the listener has connected again")
+	}
+
+	c.mode.Store(hang)
+	pinged = c.reads.Load() + 1
+	eventually(t, "another ping is lost", func() bool { return c.reads.Load() >= pinged })
+	cancel()
+	for range wake { // the channel is closed, although the server does not answer
 	}
 }
 

@@ -14,6 +14,9 @@ func (db *DB) Pool() *sqlx.DB { return db.pool }
 // SetLeaseTTL sets how long the leases of a DB last.
 func (db *DB) SetLeaseTTL(d time.Duration) { db.leaseTTL = d }
 
+// SetListenerPing sets the interval of pings on the connections of later calls of ListenDeletions.
+func (db *DB) SetListenerPing(d time.Duration) { db.listenerPing = d }
+
 // OpenObserved returns a DB like [Open] with settings for its sessions, whose connections pass each
 // notice of the server to handle.
 func OpenObserved(url string, settings map[string]string, handle func(*pq.Error)) (*DB, error) {

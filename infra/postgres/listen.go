@@ -11,9 +11,9 @@ const (
 	// deletionsChannel is the notification channel for recorded object deletions. A trigger notifies
 	// it.
 	deletionsChannel = "object_deletions"
-	// listenerPing is the interval of pings on the listener's connection. They detect a peer that
-	// disappeared without closing the connection.
-	listenerPing = time.Minute
+	// listenerPing is the interval of pings on the listener's connection. If nothing arrives for 1.5
+	// times as long, the server hangs or is unreachable, and the listener connects again.
+	listenerPing = 10 * time.Second
 )
 
 // ListenDeletions returns a channel that receives a value after each commit that recorded object
@@ -45,7 +45,8 @@ func (db *DB) ListenDeletions(ctx context.Context) (<-chan struct{}, error) {
 // server refuses connections. The connection would keep a server from shutting down.
 func (db *DB) listen(ctx context.Context, notify func()) {
 	refused := db.monitor.refusals()
-	listener := pq.NewListener(db.url, 100*time.Millisecond, 5*time.Second, nil)
+	dialer := timeoutDialer{readTimeout: db.listenerPing * 3 / 2}
+	listener := pq.NewDialListener(dialer, db.url, 100*time.Millisecond, 5*time.Second, nil)
 	listening := make(chan struct{})
 	go func() {
 		defer close(listening)
@@ -56,7 +57,7 @@ func (db *DB) listen(ctx context.Context, notify func()) {
 	}()
 	defer func() { <-listening }()
 	defer func() { _ = listener.Close() }()
-	ping := time.NewTicker(listenerPing)
+	ping := time.NewTicker(db.listenerPing)
 	defer ping.Stop()
 	for {
 		select {
@@ -67,7 +68,7 @@ func (db *DB) listen(ctx context.Context, notify func()) {
 		case <-listener.Notify: // receives nil after a reconnection
 			notify()
 		case <-ping.C:
-			go func() { _ = listener.Ping() }() // if the ping fails, the listener reconnects
+			go func() { _ = listener.Ping() }() // if the ping fails, the listener connects again
 		}
 	}
 }

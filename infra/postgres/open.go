@@ -52,6 +52,7 @@ type DB struct {
 	written       *writeCheck    // shared by the DBs that ForUser returns
 	clock         *serverClock   // shared by the DBs that ForUser returns
 	leaseTTL      time.Duration  // leaseTTL, which tests shorten
+	listenerPing  time.Duration  // listenerPing, which tests shorten
 }
 
 // Open returns a DB for a connection string, which is a URL or key=value pairs. Both can name
@@ -84,7 +85,7 @@ func Open(url string, o Options) (*DB, error) {
 	return &DB{
 		pool: pool, url: a.text, monitor: startMonitor(connector, pool, conns),
 		statements: new(sync.Map), creationQueue: new(creationQueue), written: newWriteCheck(),
-		clock: &connector.clock, leaseTTL: leaseTTL,
+		clock: &connector.clock, leaseTTL: leaseTTL, listenerPing: listenerPing,
 	}, nil
 }
 

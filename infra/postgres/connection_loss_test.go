@@ -127,6 +127,32 @@ func TestConnectionLostDuringCommit(t *testing.T) {
 	}
 }
 
+// A process that was suspended does not read what the server sends. The server then waits in the
+// middle of a statement, where none of its own time limits applies, and keeps all locks.
+func TestClientThatDoesNotReadKeepsNoLocks(t *testing.T) {
+	b := setup(t)
+	d := b.create(t, b.alice, "f", 10)
+	suspended, err := postgres.Open(postgrestest.RoleURL(b.url, "worker"),
+		postgres.Options{StatementTimeout: 100 * time.Millisecond})
+	must(t, err)
+	defer func() { _ = suspended.Close() }()
+	tx, err := suspended.Pool().BeginTx(t.Context(), nil)
+	must(t, err)
+	defer func() { _ = tx.Rollback() }()
+	rows, err := tx.QueryContext(t.Context(), `
+		SELECT id, repeat('x', 10000) FROM documents, generate_series(1, 10000) WHERE id = $1
+		FOR NO KEY UPDATE OF documents`, d.ID)
+	must(t, err)
+	defer func() { _ = rows.Close() }()
+	if !rows.Next() {
+		t.Fatal(rows.Err())
+	}
+	await(t, "the document is not locked", func() error {
+		_, err := b.worker.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
+		return err
+	})
+}
+
 // A server that keeps the listener's connection open but no longer answers on it, such as one that
 // was cut off, costs no notification.
 func TestListenerLeavesAConnectionThatHangs(t *testing.T) {

@@ -72,6 +72,10 @@ func Open(url string, o Options) (*DB, error) {
 		map[string]time.Duration{
 			"lock_timeout":      cmp.Or(o.LockTimeout, 5*time.Second),
 			"statement_timeout": statement,
+			// Ends a session whose client was suspended and does not read the answer; the server's other
+			// time limits do not apply while it waits for that. Linux counts the time in which the receive
+			// window of the client is closed.
+			"tcp_user_timeout": statement + answerGrace,
 			"idle_in_transaction_session_timeout": cmp.Or(
 				o.IdleInTransactionTimeout, 10*time.Second),
 		})

@@ -54,7 +54,7 @@ func TestPoolerInSessionMode(t *testing.T) {
 	t.Cleanup(func() { _ = worker.Close() })
 	want := map[string]string{
 		"lock_timeout": "1234ms", "statement_timeout": "2345ms",
-		"idle_in_transaction_session_timeout": "3456ms",
+		"idle_in_transaction_session_timeout": "3456ms", "tcp_user_timeout": "5345",
 	}
 	// The pooler hands the session of a connection that ends to the next one, and resets it.
 	for round := range 3 {

@@ -204,6 +204,12 @@ func (a *response) problem() (p api.Problem) {
 	return p
 }
 
+// sameForAll returns the body without the id of the request, which is the only member in which two
+// responses to the same problem differ.
+func (a *response) sameForAll() string {
+	return strings.Replace(string(a.body), a.header.Get("X-Request-Id"), "", 1)
+}
+
 // fails ends the test unless the response is a problem with this code.
 func (a *response) fails(code schema.Code) *response {
 	a.t.Helper()

@@ -31,6 +31,8 @@ type operation struct {
 	admin  bool // requires an administrator's token
 	path   string
 	route  *routers.Route
+	// query are the names of the query parameters. It is nil if others are ignored.
+	query []string
 	// fastPath are the parameters that passesFastPath checks. It is nil if the operation has no
 	// fast path.
 	fastPath []*openapi3.Parameter
@@ -64,6 +66,7 @@ func operations() (map[string]*operation, error) {
 			unsecured.Security = openapi3.NewSecurityRequirements()
 			all[operationKey(method, path)] = &operation{
 				fastPath: fastPathParameters(item, op),
+				query:    queryParameters(path, item, op),
 				public:   public,
 				admin:    !public && slices.Contains(security[0]["bearer"], string(schema.RoleAdmin)),
 				path:     path,
@@ -78,6 +81,24 @@ func operations() (map[string]*operation, error) {
 		}
 	}
 	return all, nil
+}
+
+// queryParameters returns the names of the query parameters of an operation. It returns nil for
+// health checks, whose callers may add parameters of their own.
+func queryParameters(path string, item *openapi3.PathItem, op *openapi3.Operation) []string {
+	if !strings.HasPrefix(path, "/api/") {
+		return nil
+	}
+	names := []string{}
+	for _, refs := range []openapi3.Parameters{item.Parameters, op.Parameters} {
+		for _, ref := range refs {
+			if ref.Value.In == openapi3.ParameterInQuery {
+				names = append(names, ref.Value.Name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // operationKey returns the method followed by the path, with its parameters written as in an echo
@@ -117,7 +138,7 @@ func (s *server) contract(operations map[string]*operation) echo.MiddlewareFunc 
 			err := op.validate(c)
 			if err == nil {
 				if err = next(c); err == nil || !isInvalid(err) {
-					return err
+					return s.withDocument(c, err)
 				}
 			}
 			return s.refusal(c, op, err)
@@ -171,6 +192,33 @@ func (s *server) refusal(c echo.Context, op *operation, err error) error {
 		return first
 	}
 	return err
+}
+
+// wrongStatusError is an error with CodeWrongStatus and the document that it is about.
+type wrongStatusError struct {
+	cause    error
+	document Document
+}
+
+func (e *wrongStatusError) Error() string { return e.cause.Error() }
+func (e *wrongStatusError) Unwrap() error { return e.cause }
+
+// withDocument adds the document that the path names to an error with CodeWrongStatus, unless the
+// document cannot be read.
+func (s *server) withDocument(c echo.Context, err error) error {
+	if err == nil || schema.CodeOf(err) != schema.CodeWrongStatus {
+		return err
+	}
+	id, malformed := parseID(c.Param("id"))
+	if malformed != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	view, failed := s.userDB(ctx).Document(ctx, id)
+	if failed != nil {
+		return err
+	}
+	return &wrongStatusError{err, documentOf(view)}
 }
 
 // throttle fails with CodeRateLimited if the caller makes requests too fast. Requests are counted

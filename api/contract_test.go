@@ -52,8 +52,8 @@ func TestContractIsValid(t *testing.T) {
 	if err := contract.Validate(t.Context()); err != nil {
 		t.Errorf("got error %.2000s, want none", err)
 	}
-	if len(contract.Servers) > 0 {
-		t.Errorf("got servers %v, want none, because the contract applies to all", contract.Servers)
+	if len(contract.Servers) != 1 || contract.Servers[0].URL != "/" {
+		t.Errorf("got servers %v, want only /, because the contract applies to any", contract.Servers)
 	}
 	codes := contract.Components.Schemas["ProblemCode"].Value
 	for _, code := range codes.Enum {
@@ -102,7 +102,13 @@ func TestContractIsDocumented(t *testing.T) {
 				check(what+" body", op.RequestBody.Value.Description, true)
 				content(what+" body", op.RequestBody.Value.Content)
 			}
+			if op.Responses.Default() == nil {
+				t.Errorf("%s: got no default response, want one for the other errors", what)
+			}
 			for status, r := range op.Responses.Map() {
+				if r.Value.Headers["X-Request-Id"] == nil {
+					t.Errorf("%s %s: got no header X-Request-Id, want one", what, status)
+				}
 				check(what+" "+status, *r.Value.Description, true)
 				content(what+" "+status, r.Value.Content)
 				for name, h := range r.Value.Headers {

@@ -1,7 +1,13 @@
 package api
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
+	"io"
+	"math/big"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode"
@@ -99,4 +105,56 @@ func FuzzMediaType(f *testing.F) {
 			t.Errorf("%q again: got %q and error %v, want the same", clean, again, err)
 		}
 	})
+}
+
+// The rewritten text has the same value, and its whole numbers are plain.
+func FuzzPlainIntegers(f *testing.F) {
+	for _, text := range []string{
+		`{"size":1e3,"a":"1e3 \"2.0","b":[1.5,-2.50e1,0e0,1E2]}`, `1e-999999999`,
+		`12345678901234567890.0`,
+		`"\\"`, `{"1.0":1.0}`, `-0.0`, `0.1e1`, `1e0000000000000000002`,
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if !json.Valid(text) || len(text) > maxBody {
+			return
+		}
+		got, want := decodeNumbers(t, plainIntegers(text)), decodeNumbers(t, text)
+		if !slices.EqualFunc(got, want, sameValue) {
+			t.Errorf("%s: got %v, want the values %v", text, got, want)
+		}
+	})
+}
+
+// decodeNumbers returns the tokens of a JSON text.
+func decodeNumbers(t *testing.T, text []byte) (tokens []json.Token) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	for {
+		token, err := decoder.Token()
+		if err == io.EOF {
+			return tokens
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		tokens = append(tokens, token)
+	}
+}
+
+// sameValue reports whether got is the token want, or an integer of the same value.
+func sameValue(got, want json.Token) bool {
+	if got == want {
+		return true
+	}
+	g, isNumber := got.(json.Number)
+	w, alsoNumber := want.(json.Number)
+	if !isNumber || !alsoNumber {
+		return false
+	}
+	plain, err := strconv.ParseInt(g.String(), 10, 64)
+	value, ok := new(big.Rat).SetString(w.String())
+	return err == nil && ok && value.Cmp(new(big.Rat).SetInt64(plain)) == 0
 }

@@ -61,6 +61,8 @@ var DefaultTypes = []string{
 // namedTypes is the number of allowed types that the error for a refused type names.
 const namedTypes = 5
 
+var aboutContentType = schema.Facts{Pointer: "/content_type"}
+
 // allowedType returns the media type in lower case, without any parameter but the charset. It fails
 // with CodeInvalid if contentType is not a media type, and with CodeTypeNotAllowed if it is not in
 // the list allowed.
@@ -70,12 +72,13 @@ func allowedType(contentType string, allowed []string) (string, error) {
 	if err != nil || !isType || kind == "" || sub == "" || strings.ContainsAny(media, "* ") {
 		return "", schema.Errorf(schema.CodeInvalid,
 			`The member "content_type" is not a media type such as application/pdf. `+
-				`Send application/octet-stream if the type is not known.`)
+				`Send application/octet-stream if the type is not known.`).With(aboutContentType)
 	}
 	normalized, ok := withCharset(media, params["charset"])
 	if !ok {
 		return "", schema.Errorf(schema.CodeInvalid,
-			`The member "content_type" contains an invalid charset. Remove the charset.`)
+			`The member "content_type" contains an invalid charset. Remove the charset.`).
+			With(aboutContentType)
 	}
 	covers := func(a string) bool { return a == media || a == kind+"/*" || a == "*/*" }
 	if !slices.ContainsFunc(allowed, covers) {
@@ -102,5 +105,6 @@ func typeNotAllowed(media string, allowed []string) error {
 		names += fmt.Sprintf(" or one of %d others", more)
 	}
 	return schema.Errorf(schema.CodeTypeNotAllowed,
-		"Files of type %s cannot be uploaded. Upload a file of type %s.", media, names)
+		"Files of type %s cannot be uploaded. Upload a file of type %s.", media, names).
+		With(schema.Facts{Pointer: aboutContentType.Pointer, AllowedTypes: allowed})
 }

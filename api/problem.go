@@ -81,7 +81,8 @@ func clientError(err error) *schema.Error {
 		return ours
 	case errors.As(err, &tooLong):
 		return schema.Errorf(schema.CodeTooLarge,
-			"The request body is larger than %d bytes. Send a smaller one.", tooLong.Limit)
+			"The request body is larger than %d bytes. Send a smaller one.", tooLong.Limit).
+			With(schema.Facts{Limit: &tooLong.Limit})
 	case errors.As(err, &framework):
 		return echoError(framework)
 	case errors.As(err, &old):
@@ -176,16 +177,28 @@ func writeProblem(err error, c echo.Context) {
 	if e == errHeadersTooLarge {
 		problem.status = http.StatusRequestHeaderFieldsTooLarge
 	}
+	body := Problem{
+		Type:      "urn:intray:problem:" + string(e.Code),
+		Title:     problem.title,
+		Status:    problem.status,
+		Detail:    e.Detail,
+		Code:      ProblemCode(e.Code),
+		RequestID: h.Get(requestIDHeader),
+		Pointer:   nilIfEmpty(e.Pointer),
+		Size:      e.Size,
+		Limit:     e.Limit,
+		Left:      e.Left,
+	}
+	if len(e.AllowedTypes) > 0 {
+		body.AllowedTypes = &e.AllowedTypes
+	}
+	if wrong, ok := errors.AsType[*wrongStatusError](err); ok {
+		body.Document = &wrong.document
+	}
 	h.Set("Content-Type", "application/problem+json")
 	c.Response().WriteHeader(problem.status)
 	// An error here means that the client has disconnected. observe logs that.
-	_ = json.NewEncoder(c.Response()).Encode(Problem{
-		Type:   "urn:intray:problem:" + string(e.Code),
-		Title:  problem.title,
-		Status: problem.status,
-		Detail: e.Detail,
-		Code:   ProblemCode(e.Code),
-	})
+	_ = json.NewEncoder(c.Response()).Encode(body)
 }
 
 // seconds returns d in whole seconds, rounded up and at least 1, as used in Retry-After.

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"time"
 
@@ -126,7 +127,7 @@ func (s *server) router() (*echo.Echo, error) {
 	e.HTTPErrorHandler = writeProblem
 	e.IPExtractor = clientAddress(s.config.TrustedProxies)
 	routes := make(map[string]bool)
-	e.Use(observe(s.config.Log, routes), securityHeaders)
+	e.Use(observe(s.config.Log, routes), securityHeaders, joinLists)
 	if len(s.config.AllowedOrigins) > 0 {
 		e.Use(crossOrigin(s.config.AllowedOrigins))
 	}
@@ -244,6 +245,23 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		h.Set("Referrer-Policy", "no-referrer")
+		return next(c)
+	}
+}
+
+// listHeaders are the request headers of the contract whose value is a list.
+var listHeaders = []string{"If-Match", "If-None-Match", "Prefer"}
+
+// joinLists is a middleware that joins the lines of each header that is a list. A list may be sent in
+// several lines, and a proxy may split it (RFC 9110, section 5.3).
+func joinLists(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		h := c.Request().Header
+		for _, name := range listHeaders {
+			if lines := h[name]; len(lines) > 1 {
+				h[name] = []string{strings.Join(lines, ", ")}
+			}
+		}
 		return next(c)
 	}
 }

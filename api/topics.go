@@ -164,7 +164,8 @@ func cleanText(member, text string, minLength, maxLength int, multiline bool) (s
 	text = strings.TrimSpace(norm.NFC.String(text))
 	if n := utf8.RuneCountInString(text); n < minLength || n > maxLength {
 		return "", schema.Errorf(schema.CodeInvalid,
-			"The member %q must have %d to %d characters.", member, minLength, maxLength)
+			"The member %q must have %d to %d characters.", member, minLength, maxLength).
+			With(schema.Facts{Pointer: "/" + member})
 	}
 	notAllowed := func(r rune) bool {
 		if multiline && strings.ContainsRune("\n\r\t", r) {
@@ -175,7 +176,8 @@ func cleanText(member, text string, minLength, maxLength int, multiline bool) (s
 	if strings.ContainsFunc(text, notAllowed) {
 		return "", schema.Errorf(schema.CodeInvalid,
 			"The member %q must not contain control characters "+
-				"or characters that change the text direction.", member)
+				"or characters that change the text direction.", member).
+			With(schema.Facts{Pointer: "/" + member})
 	}
 	return text, nil
 }

@@ -96,7 +96,7 @@ func (s *server) newDocument(
 	if u.Sha256 != nil {
 		if digest, err = hex.DecodeString(*u.Sha256); err != nil {
 			return schema.Document{}, nil, schema.Errorf(schema.CodeInvalid,
-				`The member "sha256" must be hexadecimal.`)
+				`The member "sha256" must be hexadecimal.`).With(schema.Facts{Pointer: "/sha256"})
 		}
 	}
 	id, err := uuid.NewV7()
@@ -108,7 +108,8 @@ func (s *server) newDocument(
 
 func fileTooLarge(size, limit int64) error {
 	return schema.Errorf(schema.CodeTooLarge,
-		"The file is %d bytes long. At most %d bytes are allowed.", size, limit)
+		"The file is %d bytes long. At most %d bytes are allowed.", size, limit).
+		With(schema.Facts{Pointer: "/size", Size: &size, Limit: &limit})
 }
 
 // cleanFilename returns the name in Unicode normalization form C. It fails with CodeInvalid if the
@@ -117,7 +118,8 @@ func fileTooLarge(size, limit int64) error {
 func cleanFilename(name string) (string, error) {
 	name = norm.NFC.String(name)
 	invalid := func(requirement string) (string, error) {
-		return "", schema.Errorf(schema.CodeInvalid, `The member "filename" must %s.`, requirement)
+		return "", schema.Errorf(schema.CodeInvalid, `The member "filename" must %s.`, requirement).
+			With(schema.Facts{Pointer: "/filename"})
 	}
 	switch {
 	case !utf8.ValidString(name):

@@ -1,11 +1,13 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -34,6 +36,9 @@ var (
 // parameter or member that is invalid and states what it must be. The wording is our own, because
 // the messages of kin-openapi quote schemas and values.
 func (o *operation) validate(c echo.Context) error {
+	if err := o.checkQuery(c.Request().URL.RawQuery); err != nil {
+		return err
+	}
 	op := o.route.Operation
 	if len(op.Parameters) == 0 && len(o.route.PathItem.Parameters) == 0 && op.RequestBody == nil {
 		return nil
@@ -52,7 +57,7 @@ func (o *operation) validate(c echo.Context) error {
 	var invalid *openapi3filter.RequestError
 	switch {
 	case err == nil:
-		return checkSingleValue(r)
+		return checkBody(r)
 	case !errors.As(err, &invalid):
 		return fmt.Errorf("validate request: %w", err)
 	case invalid.Parameter != nil:
@@ -62,10 +67,41 @@ func (o *operation) validate(c echo.Context) error {
 	}
 }
 
+// checkQuery refuses a query string with a parameter that the operation does not have. A client
+// that misspells the name of a filter would otherwise receive what it did not ask for.
+func (o *operation) checkQuery(query string) error {
+	if o.query == nil || query == "" {
+		return nil
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return schema.Errorf(schema.CodeInvalid,
+			"The query string is malformed. Percent-encode the values of its parameters.")
+	}
+	for name, all := range values {
+		switch {
+		case !slices.Contains(o.query, name) && len(o.query) == 0:
+			return schema.Errorf(schema.CodeInvalid,
+				"There is no query parameter %s. This path has none.", quoted(name))
+		case !slices.Contains(o.query, name):
+			return schema.Errorf(schema.CodeInvalid, "There is no query parameter %s. This path has %s.",
+				quoted(name), strings.Join(o.query, ", "))
+		case len(all) > 1:
+			return schema.Errorf(schema.CodeInvalid, "The query parameter %q was sent more than once.", name)
+		}
+	}
+	return nil
+}
+
 func parameterError(err *openapi3filter.RequestError) error {
 	p := err.Parameter
-	if p.In == openapi3.ParameterInPath {
+	switch {
+	case p.In == openapi3.ParameterInPath && p.Schema.Value.Format == "uuid":
 		return errNotUUID
+	case p.In == openapi3.ParameterInPath:
+		s := p.Schema.Value
+		return schema.Errorf(schema.CodeNotFound, "The %s in the path must be from %.0f to %.0f.",
+			p.Name, *s.Min, *s.Max)
 	}
 	name := fmt.Sprintf("The %s parameter %q", p.In, p.Name)
 	if p.In == openapi3.ParameterInHeader {
@@ -91,7 +127,8 @@ func bodyError(err *openapi3filter.RequestError) error {
 		return schema.Errorf(schema.CodeInvalid,
 			"The request body took too long to arrive. Send it again without pauses.")
 	case errors.As(err.Err, &s):
-		return schema.Errorf(schema.CodeInvalid, "%s %s.", memberName(s), requirement(s))
+		return schema.Errorf(schema.CodeInvalid, "%s %s.", memberName(s), requirement(s)).
+			With(schema.Facts{Pointer: pointer(s.JSONPointer())})
 	case errors.Is(err.Err, openapi3filter.ErrInvalidRequired):
 		return schema.Errorf(schema.CodeInvalid,
 			"The request body is missing. Send the JSON that /api/openapi.yaml describes.")
@@ -102,10 +139,13 @@ func bodyError(err *openapi3filter.RequestError) error {
 	}
 }
 
-// checkSingleValue refuses a body that kin-openapi's decoder accepts although it is not valid: one
-// with text after the JSON value, or with bytes that are not UTF-8, which the decoder would
-// replace. kin-openapi has already read the body and has set GetBody so that it can be read again.
-func checkSingleValue(r *http.Request) error {
+// checkBody refuses a body that kin-openapi's decoder accepts although it is not valid: one with
+// text after the JSON value, or with bytes that are not UTF-8, which the decoder would replace.
+// kin-openapi has already read the body and has set GetBody so that it can be read again.
+//
+// It also rewrites numbers such as 1e3 or 1000.0, which are integers in JSON Schema as in the
+// contract, but not for encoding/json.
+func checkBody(r *http.Request) error {
 	if r.GetBody == nil {
 		return nil
 	}
@@ -120,6 +160,10 @@ func checkSingleValue(r *http.Request) error {
 	if !json.Valid(data) || !utf8.Valid(data) {
 		return errInvalidJSON
 	}
+	if unusualNumber.Match(data) {
+		plain := plainIntegers(data)
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(plain)), int64(len(plain))
+	}
 	return nil
 }
 
@@ -130,6 +174,15 @@ func memberName(err *openapi3.SchemaError) string {
 		return "The request body"
 	}
 	return fmt.Sprintf("The member %s of the request body", quoted(strings.Join(path, ".")))
+}
+
+// pointer returns the path as a JSON pointer (RFC 6901).
+func pointer(path []string) string {
+	var b strings.Builder
+	for _, name := range path {
+		b.WriteString("/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
+	}
+	return b.String()
 }
 
 // quoted returns name quoted and shortened to 64 characters. The client may have chosen the name.
@@ -156,6 +209,8 @@ func requirement(err *openapi3.SchemaError) string {
 		return "may only have the members " + strings.Join(known, ", ")
 	case "type":
 		return "must be of type " + strings.Join(s.Type.Slice(), " or ")
+	case "nullable":
+		return "must not be null"
 	case "enum":
 		// Fields drops the empty value of an enum; the description of the member mentions it.
 		values := strings.Fields(strings.Trim(fmt.Sprint(s.Enum), "[]"))

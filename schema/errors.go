@@ -37,11 +37,31 @@ const (
 type Error struct {
 	Code   Code
 	Detail string
+	Facts
+}
+
+// Facts are the facts about a failure that a client needs in order to describe it in the language of
+// its user. A field with the zero value does not apply.
+type Facts struct {
+	// Pointer is the JSON pointer (RFC 6901) of the member of the request body that is at fault.
+	Pointer string
+	// Size is the size of the file, Limit the limit that was exceeded and Left how much of it is left.
+	// They are in bytes, except that Limit is a number of documents if the code is CodeTooManyPending.
+	Size, Limit, Left *int64
+	// AllowedTypes are the media types of which the file should have one. A subtype can be *.
+	AllowedTypes []string
 }
 
 // Errorf returns an *Error whose detail is formatted as by fmt.Sprintf.
 func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Detail: fmt.Sprintf(format, args...)}
+}
+
+// With returns a copy of the error with the facts.
+func (e *Error) With(f Facts) *Error {
+	copied := *e
+	copied.Facts = f
+	return &copied
 }
 
 func (e *Error) Error() string { return string(e.Code) + ": " + e.Detail }

@@ -176,10 +176,12 @@ func (db *DB) createDocument(
 		return schema.Document{}, false, schema.Errorf(schema.CodeQuotaExceeded,
 			"The file is %d bytes long, but only %d bytes of the quota are left. "+
 				"Delete documents or ask for more space.",
-			d.Size, max(0, remaining))
+			d.Size, max(0, remaining)).
+			With(schema.Facts{Pointer: "/size", Size: &d.Size, Left: new(max(0, remaining))})
 	case pending >= int64(maxPending):
 		return schema.Document{}, false, schema.Errorf(schema.CodeTooManyPending,
-			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending)
+			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending).
+			With(schema.Facts{Limit: new(int64(maxPending))})
 	}
 	now := schema.StoredTime(result.Now)
 	d.CreatedAt, d.URLIssuedAt, d.ChangedAt = now, now, now

@@ -349,7 +349,7 @@ type Credentials struct {
 	// Examples: alice@example.com
 	Email string `json:"email"`
 
-	// Password The user's password.
+	// Password The user's password, in any Unicode normalization form.
 	//
 	// Examples: correct horse battery staple
 	Password string `json:"password"`
@@ -691,13 +691,13 @@ type PartUploadMethod string
 
 // PasswordChange The current password and the new one.
 type PasswordChange struct {
-	// CurrentPassword The user's current password.
+	// CurrentPassword The user's current password, in any Unicode normalization form.
 	//
 	// Examples: correct horse battery staple
 	CurrentPassword string `json:"current_password"`
 
-	// NewPassword The new password, 15 to 1024 characters. A few unrelated words are easier to remember
-	// than symbols.
+	// NewPassword The new password, 15 to 1024 characters in Unicode normalization form C, to which it is
+	// converted. A few unrelated words are easier to remember than symbols.
 	//
 	//
 	// Examples: a longer way to say it

@@ -40,6 +40,10 @@ func (s *server) ChangePassword(
 	ctx context.Context, r ChangePasswordRequestObject,
 ) (ChangePasswordResponseObject, error) {
 	current, next := r.Body.CurrentPassword, r.Body.NewPassword
+	if err := CheckNewPassword(next); err != nil {
+		return nil, schema.Errorf(schema.CodeInvalid, `The member "new_password" %s.`, err).
+			With(schema.Facts{Pointer: "/new_password"})
+	}
 	db := s.userDB(ctx)
 	me, err := db.Me(ctx)
 	if err != nil {
@@ -62,11 +66,13 @@ func (s *server) ChangePassword(
 	}
 	if !correct {
 		return nil, schema.Errorf(schema.CodeInvalid,
-			`The member "current_password" is not the account's password.`)
+			`The member "current_password" is not the account's password.`).
+			With(schema.Facts{Pointer: "/current_password"})
 	}
-	if next == current {
+	if normalizePassword(next) == normalizePassword(current) {
 		return nil, schema.Errorf(schema.CodeInvalid,
-			`The member "new_password" is the current password. Choose a different one.`)
+			`The member "new_password" is the current password. Choose a different one.`).
+			With(schema.Facts{Pointer: "/new_password"})
 	}
 	newHash, err := s.hashPassword(ctx, credentialsOf(ctx, me.Email, next))
 	if err != nil {

@@ -5,8 +5,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
+	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
+	"golang.org/x/text/unicode/norm"
 )
 
 // hashParams are the second recommended parameters of RFC 9106, section 4: 64 MiB, 3 passes and
@@ -19,13 +22,37 @@ var hashParams = &argon2id.Params{
 	KeyLength:   32,
 }
 
-// HashPassword returns the argon2id hash of password in the standard encoded form in which it is
-// stored with the user. It takes about a tenth of a second and 64 MiB of memory.
+// MinPasswordLength and MaxPasswordLength limit the length of a new password in characters of its
+// normalized form. The minimum is the one that NIST SP 800-63B requires for passwords without a
+// second factor.
+const MinPasswordLength, MaxPasswordLength = 15, 1024
+
+// CheckNewPassword returns an error, which completes the sentence "the password …", unless the
+// password can be the new password of an account.
+func CheckNewPassword(password string) error {
+	switch n := utf8.RuneCountInString(normalizePassword(password)); {
+	case !utf8.ValidString(password):
+		return errors.New("must be UTF-8")
+	case n < MinPasswordLength:
+		return fmt.Errorf("must have at least %d characters", MinPasswordLength)
+	case n > MaxPasswordLength:
+		return fmt.Errorf("must have at most %d characters", MaxPasswordLength)
+	}
+	return nil
+}
+
+// normalizePassword returns the password in Unicode normalization form C, as RFC 8265 requires.
+// Keyboards differ in the form that they produce: for most of them "é" is one character, and for
+// some it is "e" and an accent.
+func normalizePassword(password string) string { return norm.NFC.String(password) }
+
+// HashPassword returns the argon2id hash of the normalized password in the standard encoded form in
+// which it is stored with the user. It takes about a tenth of a second and 64 MiB of memory.
 func HashPassword(password string) (string, error) {
 	if password == "" {
 		return "", errors.New("hash password: it is empty")
 	}
-	hash, err := argon2id.CreateHash(password, hashParams)
+	hash, err := argon2id.CreateHash(normalizePassword(password), hashParams)
 	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
@@ -69,9 +96,27 @@ func (p *passwords) matches(password, hash string) (bool, error) {
 	if !exists {
 		hash = p.dummyHash
 	}
-	match, err := argon2id.ComparePasswordAndHash(password, hash)
-	if err != nil {
-		return false, fmt.Errorf("compare a password with the stored hash: %w", err)
+	for _, spelling := range spellings(password) {
+		match, err := argon2id.ComparePasswordAndHash(spelling, hash)
+		if err != nil {
+			return false, fmt.Errorf("compare a password with the stored hash: %w", err)
+		}
+		if match {
+			return exists, nil
+		}
 	}
-	return match && exists, nil
+	return false, nil
+}
+
+// spellings returns the forms of a password of which one may have been hashed: the normalized one,
+// and those that were hashed before passwords were normalized. For a password in ASCII they are the
+// same.
+func spellings(password string) []string {
+	all := []string{normalizePassword(password)}
+	for _, other := range []string{password, norm.NFD.String(password)} {
+		if !slices.Contains(all, other) {
+			all = append(all, other)
+		}
+	}
+	return all
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/alexedwards/argon2id"
@@ -28,16 +29,54 @@ func TestHashConcurrency(t *testing.T) {
 	}
 }
 
+// A password matches in any Unicode normalization form, also one that was hashed before passwords
+// were normalized.
 func TestCheckPassword(t *testing.T) {
 	p := newPasswords()
-	hash, err := HashPassword("the password")
-	if err != nil {
-		t.Fatal(err)
+	const composed, decomposed, mixed = "Z\u00fcrich \u00e9t\u00e9", "Zu\u0308rich e\u0301te\u0301",
+		"Zu\u0308rich \u00e9te\u0301"
+	hash := func(hash func(string) (string, error), password string) string {
+		t.Helper()
+		h, err := hash(password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
 	}
-	for password, want := range map[string]bool{"the password": true, "another": false} {
-		got, err := p.matches(password, hash)
-		if err != nil || got != want {
-			t.Errorf("check %q: got %v and error %v, want %v", password, got, err, want)
+	unnormalized := func(password string) (string, error) {
+		return argon2id.CreateHash(password, hashParams)
+	}
+	for _, c := range []struct {
+		name, hash, password string
+		want                 bool
+	}{
+		{"ASCII", hash(HashPassword, "the password"), "the password", true},
+		{"another password", hash(HashPassword, "the password"), "another", false},
+		{"composed", hash(HashPassword, decomposed), composed, true},
+		{"decomposed", hash(HashPassword, composed), decomposed, true},
+		{"mixed", hash(HashPassword, composed), mixed, true},
+		{"another accent", hash(HashPassword, composed), "Zurich \u00e9t\u00e9", false},
+		{"old and decomposed", hash(unnormalized, decomposed), composed, true},
+		{"old and mixed", hash(unnormalized, mixed), mixed, true},
+		{"old and composed", hash(unnormalized, composed), decomposed, true},
+		{"no account", "", composed, false},
+	} {
+		got, err := p.matches(c.password, c.hash)
+		if err != nil || got != c.want {
+			t.Errorf("%s: got %v and error %v, want %v", c.name, got, err, c.want)
+		}
+	}
+}
+
+func TestCheckNewPassword(t *testing.T) {
+	for password, want := range map[string]bool{
+		strings.Repeat("a", 14): false, strings.Repeat("a", 15): true,
+		strings.Repeat("a", 1024): true, strings.Repeat("a", 1025): false,
+		strings.Repeat("e\u0301", 14): false, strings.Repeat("e\u0301", 1024): true,
+		"\xff" + strings.Repeat("a", 20): false,
+	} {
+		if err := CheckNewPassword(password); (err == nil) != want {
+			t.Errorf("%d bytes: got error %v, want that it is accepted: %v", len(password), err, want)
 		}
 	}
 }

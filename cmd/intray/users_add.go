@@ -7,9 +7,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/mail"
 	"os"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 
@@ -29,13 +31,12 @@ type usersAddCommand struct {
 	quotaSettings
 }
 
-// minPasswordLength is the minimum length of a password in characters. It is the minimum that
-// NIST SP 800-63B requires for passwords without a second factor.
-const minPasswordLength = 15
+// maxEmailLength is the maximum length of an email address in characters, as in the API.
+const maxEmailLength = 320
 
 // Help describes the password and the exit status.
 func (usersAddCommand) Help() string {
-	return `A password that is read from standard input must have at least 15 characters.
+	return `A password that is read from standard input must have 15 to 1024 characters.
 
 Exit status: 0 success, 1 a failure, such as an address that is in use, 2 wrong usage, 3 the
 database is unreachable.`
@@ -46,7 +47,11 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
 		return cli.Usage(fmt.Errorf("%q is not a valid email address", c.Email))
 	}
-	password, err := newPassword(c.Generate)
+	if utf8.RuneCountInString(c.Email) > maxEmailLength {
+		return cli.Usage(fmt.Errorf("the email address must have at most %d characters",
+			maxEmailLength))
+	}
+	password, err := newPassword(c.Generate, os.Stdin)
 	if err != nil {
 		return err
 	}
@@ -69,17 +74,16 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// newPassword generates a password, or reads one line from standard input.
-func newPassword(generate bool) (string, error) {
+// newPassword generates a password, or reads one line from input, the standard input.
+func newPassword(generate bool, input io.Reader) (string, error) {
 	if generate {
 		return rand.Text(), nil
 	}
-	line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+	line, err := bufio.NewReader(input).ReadString('\n')
 	password := strings.TrimRight(line, "\r\n")
-	if len([]rune(password)) < minPasswordLength {
+	if invalid := api.CheckNewPassword(password); invalid != nil {
 		return "", cli.Usage(errors.Join(fmt.Errorf(
-			"the password on standard input must have at least %d characters"+
-				" (use --generate to generate one)", minPasswordLength), err))
+			"the password on standard input %w (use --generate to generate one)", invalid), err))
 	}
 	return password, nil
 }

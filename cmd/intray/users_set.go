@@ -48,7 +48,7 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	}
 	var password string
 	if c.Password || c.Generate {
-		if password, err = newPassword(c.Generate); err != nil {
+		if password, err = newPassword(c.Generate, os.Stdin); err != nil {
 			return err
 		}
 		hash, err := api.HashPassword(password)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -21,6 +22,7 @@ func TestUsersCommands(t *testing.T) {
 	t.Run("the last administrator", func(t *testing.T) { testLastAdministrator(t, s) })
 	t.Run("set", func(t *testing.T) { testUsersSet(t, s) })
 	t.Run("remove", func(t *testing.T) { testUsersRemove(t, s) })
+	t.Run("passwords", func(t *testing.T) { testUsersPasswords(t, s) })
 }
 
 func testUsersUsage(t *testing.T, s *stack) {
@@ -35,6 +37,7 @@ func testUsersUsage(t *testing.T, s *stack) {
 		"a model name too long":   {[]string{"set", "bob@intray.local", "--ai-model", strings.Repeat("m", 101)}, 2},
 		"two ways for a password": {[]string{"set", "bob@intray.local", "--password", "--generate"}, 2},
 		"no password on input":    {[]string{"set", "bob@intray.local", "--password"}, 2},
+		"an address too long":     {[]string{"add", strings.Repeat("a", 321-len("@b.example")) + "@b.example", "--generate"}, 2},
 		"remove without a user":   {[]string{"remove"}, 2},
 		"set an unknown user":     {[]string{"set", "nobody@intray.local", "--quota", "1"}, 1},
 		"remove an unknown user":  {[]string{"remove", "nobody@intray.local", "--execute"}, 1},
@@ -43,6 +46,25 @@ func testUsersUsage(t *testing.T, s *stack) {
 			s.operator(t, c.exit, append([]string{"users"}, c.args...)...)
 		})
 	}
+}
+
+// testUsersPasswords checks that the commands accept the passwords that the API accepts.
+func testUsersPasswords(t *testing.T, s *stack) {
+	for password, want := range map[string]int{
+		strings.Repeat("e\u0301", 14): 2, strings.Repeat("a", 1025): 2, strings.Repeat("e\u0301", 1024): 0,
+	} {
+		set := exec.CommandContext(t.Context(), stacktest.Program(t, "intray"),
+			"users", "set", "alice@intray.local", "--password", "--data", s.Dir)
+		set.Stdin = strings.NewReader(password + "\r\n")
+		out, _ := set.CombinedOutput()
+		if got := set.ProcessState.ExitCode(); got != want {
+			t.Errorf("password of %d bytes: got exit status %d, want %d\n%s", len(password), got, want, out)
+		}
+	}
+	composed := map[string]string{
+		"email": "alice@intray.local", "password": strings.Repeat("\u00e9", 1024),
+	}
+	s.Client(t).Must("POST", "/api/auth/login", composed, nil, http.StatusOK)
 }
 
 // accountJSON holds the members of GET /api/me that the tests use.

@@ -659,8 +659,11 @@ type NewTopic struct {
 // the bytes of the part as the body. Storage responds with:
 //
 // - 200 and an `ETag` header if it has stored the part,
-// - 403 if the URL has expired or the size is not that of the part,
-// - 404 if the upload has ended.
+// - 400 if the size is not that of the part,
+// - 403 if the URL has expired,
+// - 404 if the upload has ended,
+// - 411 if the request has no `Content-Length`,
+// - 502 or 504 if storage does not answer.
 type PartUpload struct {
 	// ExpiresAt When the URL expires. An upload that starts before then may end later.
 	//
@@ -994,10 +997,15 @@ type TopicScope string
 // Upload The request that uploads the file. Send `method` to `url` with exactly the given `headers`
 // and the file as the body. Storage responds with:
 //
-// - 200 if it has stored the file,
-// - 400 if the file does not match the declared `sha256`,
-// - 403 if the URL has expired, or if the size or type differs from the declared one,
-// - 412 if the file was already uploaded.
+//   - 200 if it has stored the file,
+//   - 400 if the size of the file is not the declared one, or if the file does not match the
+//     declared `sha256` or the header `Content-MD5`,
+//   - 403 if the URL has expired, or if the type differs from the declared one,
+//   - 411 if the request has no `Content-Length`,
+//   - 412 if the file was already uploaded,
+//   - 502 or 504 if storage does not answer.
+//
+// An error has a body in the XML format of S3 with a `Code` and a `Message`.
 type Upload struct {
 	// ExpiresAt When the URL expires. An upload that starts before then may end later.
 	//
@@ -1064,9 +1072,14 @@ type UploadURL struct {
 	// and the file as the body. Storage responds with:
 	//
 	// - 200 if it has stored the file,
-	// - 400 if the file does not match the declared `sha256`,
-	// - 403 if the URL has expired, or if the size or type differs from the declared one,
-	// - 412 if the file was already uploaded.
+	// - 400 if the size of the file is not the declared one, or if the file does not match the
+	//   declared `sha256` or the header `Content-MD5`,
+	// - 403 if the URL has expired, or if the type differs from the declared one,
+	// - 411 if the request has no `Content-Length`,
+	// - 412 if the file was already uploaded,
+	// - 502 or 504 if storage does not answer.
+	//
+	// An error has a body in the XML format of S3 with a `Code` and a `Message`.
 	Upload Upload `json:"upload"`
 }
 

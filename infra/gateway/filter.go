@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 
+	"intray/infra/minio"
 	"intray/schema"
 )
 
@@ -61,7 +63,10 @@ func check(r *http.Request, bucket string) *refusal {
 	if refused := query.checkPresigned(); refused != nil {
 		return refused
 	}
-	return checkBody(r)
+	if refused := checkBody(r); refused != nil {
+		return refused
+	}
+	return query.checkSize(r)
 }
 
 // isObjectPath reports whether path has the form /<bucket>/documents/<10 hex digits>/<uuid>, in
@@ -111,7 +116,7 @@ const (
 
 // isPresignedParam reports whether name is a parameter of Intray's presigned URLs.
 func isPresignedParam(name string) bool {
-	return name == paramPartNumber || name == paramUploadID ||
+	return name == paramPartNumber || name == paramUploadID || name == minio.ParamSize ||
 		slices.Contains(signatureParams, name) || slices.Contains(responseParams, name)
 }
 
@@ -204,6 +209,29 @@ func (q query) checkPresigned() *refusal {
 	return nil
 }
 
+// checkSize refuses a PUT whose length is not the size for which its URL was issued. MinIO would
+// refuse it too, but with an error about the signature. URLs without the parameter are also valid.
+func (q query) checkSize(r *http.Request) *refusal {
+	text, exists := q[minio.ParamSize]
+	if !exists {
+		return nil
+	}
+	size, err := strconv.ParseInt(text, 10, 64)
+	switch {
+	case err != nil || r.Method != http.MethodPut:
+		return denied("The URL has a size that is not valid.")
+	case r.ContentLength == size:
+		return nil
+	}
+	code := "EntityTooLarge"
+	if r.ContentLength < size {
+		code = "EntityTooSmall"
+	}
+	return &refusal{http.StatusBadRequest, code, fmt.Sprintf(
+		"The request has %d bytes, but its URL was issued for exactly %d bytes. "+
+			"Has the file changed? Request a new URL with its present size.", r.ContentLength, size)}
+}
+
 // signed reports whether X-Amz-SignedHeaders contains the header name.
 func (q query) signed(name string) bool {
 	for header := range strings.SplitSeq(q["X-Amz-SignedHeaders"], ";") {
@@ -214,11 +242,17 @@ func (q query) signed(name string) bool {
 	return false
 }
 
+// uncheckedDigests are the headers of RFC 9530, and the one of RFC 3230 that they replace, with which
+// a client asserts what the content is. MinIO does not know them. A client that sends one relies on
+// it, so it must not be dropped.
+var uncheckedDigests = []string{"CONTENT-DIGEST", "REPR-DIGEST", "DIGEST"}
+
 // checkHeaders refuses headers with which a client could ask MinIO for more than the presigned URL
 // allows. The only X-Amz-* header that it accepts is the SHA-256 checksum, once, and only if it is
 // signed. Among others, this excludes X-Amz-Copy-Source* (reads another object with the permissions
 // of the signing key), X-Amz-Meta-Snowball* (unpacks an archive into many objects) and
-// X-Amz-Content-Sha256 for streaming (whose trailers are not authenticated).
+// X-Amz-Content-Sha256 for streaming (whose trailers are not authenticated). Of the headers that
+// assert the integrity of the content, checkHeaders accepts only those that MinIO checks.
 func checkHeaders(header http.Header, q query) *refusal {
 	for name, values := range header {
 		upper := strings.ToUpper(name)
@@ -236,6 +270,11 @@ func checkHeaders(header http.Header, q query) *refusal {
 			}
 		case strings.HasPrefix(upper, "X-AMZ-"):
 			return denied("The request has an X-Amz header that presigned URLs do not use.")
+		case upper == "CONTENT-MD5" && len(values) != 1:
+			return denied("The Content-MD5 header occurs more than once.")
+		case slices.Contains(uncheckedDigests, upper):
+			return &refusal{http.StatusBadRequest, "InvalidRequest", "The header " + name +
+				" cannot be checked. Request a URL with the SHA-256 of the file, or send Content-MD5."}
 		}
 	}
 	return nil

@@ -200,6 +200,17 @@ func TestCheck(t *testing.T) {
 		"completion of an upload":   {part(method("POST")), 405},
 		"abort of an upload":        {part(method("DELETE")), 405},
 		"preflight for a part":      {part(preflight("PUT", "https://app.test")), 0},
+		"signed size":               {query("X-Amz-Date=d", "X-Amz-Date=d&x-intray-size=5"), 0},
+		"a smaller signed size":     {query("X-Amz-Date=d", "X-Amz-Date=d&x-intray-size=4"), 400},
+		"a larger signed size":      {query("X-Amz-Date=d", "X-Amz-Date=d&x-intray-size=6"), 400},
+		"a signed size of no bytes": {query("X-Amz-Date=d", "X-Amz-Date=d&x-intray-size="), 403},
+		"signed size twice":         {query("X-Amz-Date=d", "x-intray-size=5&X-Amz-Date=d&x-intray-size=5"), 403},
+		"signed size of a part":     {part(query("X-Amz-Date=d", "X-Amz-Date=d&x-intray-size=5")), 0},
+		"Content-MD5":               {header("Content-Md5", "abc=="), 0},
+		"Content-MD5 twice":         {header("Content-Md5", "abc==", "abc=="), 403},
+		"Content-Digest":            {header("Content-Digest", "sha-256=:abc=:"), 400},
+		"Repr-Digest":               {header("Repr-Digest", "sha-256=:abc=:"), 400},
+		"Digest":                    {header("Digest", "SHA-256=abc="), 400},
 		"preflight, GET of a part":  {part(preflight("GET", "https://app.test")), 403},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"strings"
 	"time"
 )
 
@@ -76,12 +77,13 @@ func New(config Config) http.Handler {
 	config = config.withDefaults()
 	h := &handler{config: config, transport: newTransport()}
 	h.proxy = &httputil.ReverseProxy{
-		Rewrite:       h.rewrite,
-		Transport:     h.transport,
-		FlushInterval: -1,
-		BufferPool:    &buffers{},
-		ErrorHandler:  h.handleError,
-		ErrorLog:      slog.NewLogLogger(config.Log.Handler(), slog.LevelError),
+		Rewrite:        h.rewrite,
+		ModifyResponse: secure,
+		Transport:      h.transport,
+		FlushInterval:  -1,
+		BufferPool:     &buffers{},
+		ErrorHandler:   h.handleError,
+		ErrorLog:       slog.NewLogLogger(config.Log.Handler(), slog.LevelError),
 	}
 	return h
 }
@@ -103,6 +105,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		count(r.Method, refused.status)
 		return
 	}
+	if r.Method == http.MethodOptions {
+		answerPreflight(w)
+		count(r.Method, http.StatusNoContent)
+		return
+	}
 	if err := h.transfer(w, r); err != nil {
 		h.config.Log.Error("cannot set the deadlines of a connection", "error", err)
 		writeError(w, r, http.StatusInternalServerError, "InternalError",
@@ -114,8 +121,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // an unnecessary header can only do harm: for example, MinIO would store Content-Encoding with the
 // object and trust X-Real-Ip.
 var forwardedHeaders = []string{
-	"Accept", "Access-Control-Request-Headers", "Access-Control-Request-Method", "Content-Length",
-	"Content-Type", "Expect", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
+	"Accept", "Content-Length", "Content-Md5", "Content-Type", "Expect", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
 	"If-Unmodified-Since", "Origin", "Range", "User-Agent", "X-Amz-Checksum-Sha256",
 }
 
@@ -135,6 +141,32 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	r.Out.URL.Path, r.Out.URL.RawPath = r.In.URL.Path, r.In.URL.RawPath
 	r.Out.URL.RawQuery = r.In.URL.RawQuery
 	r.Out.Host = r.In.Host
+}
+
+// answerPreflight answers a browser's preflight request. Pages of any origin may use a presigned URL,
+// which is all that a request needs, and may send any header; check refuses those that it does not
+// permit. Browsers remember the answer for each URL, for at most two hours in Chromium.
+func answerPreflight(w http.ResponseWriter) {
+	header := w.Header()
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Access-Control-Allow-Methods", "GET, HEAD, PUT")
+	header.Set("Access-Control-Allow-Headers", "*")
+	header.Set("Access-Control-Max-Age", "7200")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// secure changes the headers of MinIO's response so that a file cannot act as a page of the
+// gateway's origin, which can be the API's origin as well: browsers do not guess its type, and a file
+// that is not downloaded runs no scripts, loads nothing and has an origin of its own.
+func secure(response *http.Response) error {
+	header := response.Header
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Del("Access-Control-Allow-Credentials") // the gateway uses no cookies
+	disposition := response.Request.URL.Query().Get("response-content-disposition")
+	if !strings.HasPrefix(disposition, "attachment") {
+		header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
+	}
+	return nil
 }
 
 // handleError answers a request if forwarding it failed.

@@ -2,6 +2,8 @@ package gateway_test
 
 import (
 	"bufio"
+	"crypto/md5"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	miniogo "github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/credentials"
 	"go.uber.org/goleak"
 
 	"intray/infra/gateway"
@@ -24,8 +28,15 @@ func TestUploadAndDownload(t *testing.T) {
 	key, address, headers := s.upload(t, content)
 	t.Run("an upload of a different size is rejected", func(t *testing.T) {
 		status, _, body := send(t, s.address, http.MethodPut, address, headers, content[1:])
+		if status != 400 || !strings.Contains(body, "<Code>EntityTooSmall</Code>") ||
+			!strings.Contains(body, "999999 bytes") || !strings.Contains(body, "1000000 bytes") {
+			t.Errorf("got status %d %s, want 400 EntityTooSmall and both sizes", status, body)
+		}
+		// The size in the URL is signed.
+		forged := strings.Replace(address, "x-intray-size=1000000", "x-intray-size=999999", 1)
+		status, _, body = send(t, s.address, http.MethodPut, forged, headers, content[1:])
 		if status != 403 || !strings.Contains(body, "SignatureDoesNotMatch") {
-			t.Errorf("got status %d %s, want 403 SignatureDoesNotMatch", status, body)
+			t.Errorf("forged size: got status %d %s, want 403 SignatureDoesNotMatch", status, body)
 		}
 	})
 	for _, test := range []struct {
@@ -60,6 +71,9 @@ func TestUploadAndDownload(t *testing.T) {
 		if got := header.Get("Content-Disposition"); !strings.HasPrefix(got, "attachment") {
 			t.Errorf("got Content-Disposition %q, want attachment", got)
 		}
+		if got := header.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("got X-Content-Type-Options %q, want nosniff", got)
+		}
 	})
 	t.Run("download of a range", func(t *testing.T) {
 		headers := map[string]string{"Range": "bytes=10-14"}
@@ -83,19 +97,102 @@ func TestUploadOfAnEmptyFile(t *testing.T) {
 }
 
 func TestPreflight(t *testing.T) {
-	s := setup(t)
+	s := setup(t, func(c *gateway.Config) { c.Upstream = unreachable })
 	_, address, _ := s.upload(t, nil)
 	status, header, _ := send(t, s.address, http.MethodOptions, address, map[string]string{
 		"Origin":                         "https://app.test",
 		"Access-Control-Request-Method":  "PUT",
 		"Access-Control-Request-Headers": "content-type,if-none-match",
 	}, nil)
-	allowedHeaders := strings.ToLower(header.Get("Access-Control-Allow-Headers"))
-	if status/100 != 2 || header.Get("Access-Control-Allow-Origin") == "" ||
-		!strings.Contains(header.Get("Access-Control-Allow-Methods"), "PUT") ||
-		!strings.Contains(allowedHeaders, "if-none-match") {
-		t.Errorf("got status %d %v, want success and permission for a PUT with If-None-Match",
-			status, header)
+	if status != http.StatusNoContent {
+		t.Errorf("got status %d, want 204, without asking MinIO", status)
+	}
+	for name, want := range map[string]string{
+		"Access-Control-Allow-Origin":      "*",
+		"Access-Control-Allow-Methods":     "GET, HEAD, PUT",
+		"Access-Control-Allow-Headers":     "*",
+		"Access-Control-Max-Age":           "7200",
+		"Access-Control-Allow-Credentials": "",
+	} {
+		if got := header.Get(name); got != want {
+			t.Errorf("got %s %q, want %q", name, got, want)
+		}
+	}
+}
+
+// A header that asserts the integrity of the content is checked, or refused.
+func TestIntegrityHeaders(t *testing.T) {
+	s := setup(t)
+	content, other := []byte("content"), []byte("another")
+	md5Of := func(b []byte) string {
+		sum := md5.Sum(b)
+		return base64.StdEncoding.EncodeToString(sum[:])
+	}
+	for _, test := range []struct {
+		name, header, value string
+		status              int
+		code                string
+	}{
+		{"wrong Content-MD5", "Content-MD5", md5Of(other), 400, "BadDigest"},
+		{"malformed Content-MD5", "Content-MD5", "x", 400, "InvalidDigest"},
+		{"Content-Digest", "Content-Digest", "sha-256=:" + md5Of(content) + ":", 400, "InvalidRequest"},
+		{"Content-MD5", "Content-MD5", md5Of(content), 200, ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			key, address, headers := s.upload(t, content)
+			headers[test.header] = test.value
+			status, _, body := send(t, s.address, http.MethodPut, address, headers, content)
+			if status != test.status || !strings.Contains(body, test.code) {
+				t.Errorf("got status %d %s, want %d %s", status, body, test.status, test.code)
+			}
+			_, err := s.objects.Stat(t.Context(), key)
+			if stored := err == nil; stored != (test.status == 200) {
+				t.Errorf("got stored %v, want %v", stored, test.status == 200)
+			}
+		})
+	}
+}
+
+// A file that is shown in the browser is isolated from the gateway's origin.
+func TestInlineFilesAreIsolated(t *testing.T) {
+	s := setup(t)
+	key, address, headers := s.upload(t, []byte("<script>"))
+	if status, _, body := send(t, s.address, http.MethodPut, address, headers, []byte("<script>")); status != 200 {
+		t.Fatalf("got status %d %s, want 200", status, body)
+	}
+	client, err := miniogo.New(s.address.Host, &miniogo.Options{
+		Creds:  credentials.NewStaticV4(s.Keys.Download.Access, s.Keys.Download.Secret, ""),
+		Region: "us-east-1",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for disposition, want := range map[string]string{
+		"attachment; filename=a": "",
+		"inline":                 "default-src 'none'; sandbox",
+		"Attachment":             "default-src 'none'; sandbox",
+		"":                       "default-src 'none'; sandbox",
+	} {
+		query := url.Values{}
+		if disposition != "" {
+			query.Set("response-content-disposition", disposition)
+		}
+		u, err := client.PresignedGetObject(t.Context(), s.Bucket, key, time.Minute, query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, header, body := send(t, s.address, http.MethodGet, u.String(),
+			map[string]string{"Origin": "https://app.test"}, nil)
+		if got := header.Get("Content-Security-Policy"); status != 200 || got != want {
+			t.Errorf("%q: got status %d %s, Content-Security-Policy %q, want 200 and %q",
+				disposition, status, body, got, want)
+		}
+		if got := header.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("%q: got X-Content-Type-Options %q, want nosniff", disposition, got)
+		}
+		if got := header.Get("Access-Control-Allow-Credentials"); got != "" {
+			t.Errorf("%q: got Access-Control-Allow-Credentials %q, want none", disposition, got)
+		}
 	}
 }
 
@@ -194,7 +291,8 @@ func TestExpectContinueWaitsForMinIO(t *testing.T) {
 	})
 	t.Run("upload that MinIO rejects", func(t *testing.T) {
 		_, address, headers := s.upload(t, []byte("hello"))
-		_, reader := put(t, s.address, address, headers, 6, expectContinue)
+		headers["Content-Type"] = "image/png" // another one is signed
+		_, reader := put(t, s.address, address, headers, 5, expectContinue)
 		resp, err := http.ReadResponse(reader, nil)
 		if err != nil || resp.StatusCode != 403 {
 			t.Errorf("got %v, %v; want status 403 without 100 Continue", resp, err)

@@ -136,8 +136,8 @@ func wrapUploadError(op, key string, err error) error {
 // any number of times. number is from 1 to 10,000. For the range of expiry see UploadURL.
 //
 // The only header that the request needs is Content-Length, which browsers set themselves. It is
-// signed, so MinIO returns 403 for a part of a different size. The client must keep the ETag of the
-// response, because Complete requires it.
+// signed, so the gateway returns 400 for a part of a different size, and MinIO 403. The client must
+// keep the ETag of the response, because Complete requires it.
 func (p *Presigner) PartURL(
 	ctx context.Context, key, uploadID string, number int, size int64, expiry time.Duration,
 ) (address string, expiresAt time.Time, err error) {
@@ -147,8 +147,11 @@ func (p *Presigner) PartURL(
 				"or the upload ID is empty",
 			number, key)
 	}
-	query := url.Values{"partNumber": {strconv.Itoa(number)}, "uploadId": {uploadID}}
 	signed := http.Header{"Content-Length": {strconv.FormatInt(size, 10)}}
+	query := url.Values{
+		"partNumber": {strconv.Itoa(number)}, "uploadId": {uploadID},
+		ParamSize: signed["Content-Length"],
+	}
 	u, err := p.upload.PresignHeader(ctx, http.MethodPut, p.bucket, key, expiry, query, signed)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("presign part %d of %s: %w", number, key, err)

@@ -18,6 +18,11 @@ import (
 // URL can read the object.
 const MaxDownloadExpiry = 5 * time.Minute
 
+// ParamSize is the query parameter of an upload URL that contains the size of the file or part in
+// bytes. MinIO ignores it, but its signature covers it. So the gateway can tell a client that sends
+// another size what is wrong; MinIO only answers that the signature does not match.
+const ParamSize = "x-intray-size"
+
 // Presigner issues the presigned URLs that browsers use to upload and download files. It computes
 // them from the keys and the clock without any network call. It is safe for concurrent use.
 type Presigner struct {
@@ -70,7 +75,7 @@ func isBaseURL(u *url.URL) bool {
 //
 // The URL signs these headers, so MinIO enforces them:
 //
-//   - Content-Length: MinIO returns 403 if the size differs;
+//   - Content-Length: the gateway returns 400 if the size differs, and MinIO 403;
 //   - Content-Type: MinIO returns 403 if the type differs;
 //   - If-None-Match: *: MinIO returns 412 if the key already has an object;
 //   - x-amz-checksum-sha256, if there is a digest: MinIO returns 400 if the content differs.
@@ -98,7 +103,8 @@ func (p *Presigner) UploadURL(
 	for name, value := range headers {
 		signed.Set(name, value)
 	}
-	u, err := p.upload.PresignHeader(ctx, http.MethodPut, p.bucket, key, expiry, nil, signed)
+	query := url.Values{ParamSize: signed["Content-Length"]}
+	u, err := p.upload.PresignHeader(ctx, http.MethodPut, p.bucket, key, expiry, query, signed)
 	if err != nil {
 		return "", nil, time.Time{}, fmt.Errorf("presign upload of %s: %w", key, err)
 	}

@@ -37,10 +37,10 @@ func New(
 }
 
 // Remove stats the objects at keys, marks the deleting and counted documents whose objects do not
-// exist as gone, and publishes the documents' events. It returns the keys whose stat requests failed,
-// with the error of each. Objects that MinIO does not answer for in time delay no others: those have
-// their own transaction. If the database fails, Remove returns an error; documents may then have been
-// marked.
+// exist as gone, and publishes the documents' events. It returns the keys whose stat requests
+// failed, with the error of each. Objects that MinIO does not answer for in time delay no others:
+// those have their own transaction. If the database fails, Remove returns an error; documents may
+// then have been marked.
 func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]error, err error) {
 	documents, err := r.db.DocumentsByKey(ctx, keys)
 	if err != nil {

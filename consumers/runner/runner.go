@@ -45,8 +45,8 @@ type Message[T any] struct {
 //     attempts.
 //
 // A message that fails in a batch of several is handled again in smaller batches, and finally
-// alone, before its failure counts, unless its error is minio.ErrInaccessible, which concerns its own
-// object. One message therefore cannot make the others in its batch fail.
+// alone, before its failure counts, unless its error is minio.ErrInaccessible, which concerns its
+// own object. One message therefore cannot make the others in its batch fail.
 type Handler[T any] func(ctx context.Context, batch []Message[T]) []error
 
 // Config configures a Runner. Zero fields take the defaults.

@@ -91,8 +91,8 @@ func (d *Deletions) carryOut(
 	return done, nil
 }
 
-// finish deletes the documents of the deletions whose objects were deleted, marks these deletions as
-// done, and postpones the others. failed holds the errors of deleting objects, by key.
+// finish deletes the documents of the deletions whose objects were deleted, marks these deletions
+// as done, and postpones the others. failed holds the errors of deleting objects, by key.
 func (d *Deletions) finish(
 	ctx context.Context, due []postgres.Deletion, failed map[string]error, now time.Time,
 ) (done int, err error) {

@@ -11,8 +11,8 @@ import (
 	"intray/schema"
 )
 
-// manyObjects is a number of objects, more than are requested concurrently.
-const manyObjects = 20
+// manyObjects is a number of objects, several times as many as are requested concurrently.
+const manyObjects = 48
 
 // keysOf returns the object keys of documents of a user that create returns.
 func keysOf(user uuid.UUID, create func(uuid.UUID) schema.Document) (keys []string) {
@@ -49,8 +49,8 @@ func TestHangingObjectsDelayNoLostUpload(t *testing.T) {
 	if err := <-swept; err != nil {
 		t.Errorf("got %v, want no error", err)
 	}
-	if n := b.Count(`SELECT count(*) FROM unchecked_uploads AS u JOIN documents AS d ON d.id = u.document_id
-		WHERE attempts = 1 AND d.user_id = $1`, b.Alice); n != manyObjects {
+	if n := b.Count(`SELECT count(*) FROM unchecked_uploads AS u
+		JOIN documents AS d ON d.id = u.document_id WHERE attempts = 1 AND d.user_id = $1`, b.Alice); n != manyObjects {
 		t.Errorf("got %d documents with an attempt, want %d", n, manyObjects)
 	}
 }
@@ -68,7 +68,8 @@ func TestHangingDeletionsDelayNoOthers(t *testing.T) {
 	swept := make(chan error, 1)
 	go func() { swept <- b.sweeper.drain(t.Context()) }()
 	b.Eventually("the other objects are deleted", func() bool {
-		return b.Count(`SELECT count(*) FROM object_deletions WHERE deleted_at IS NOT NULL`) == manyObjects
+		return b.Count(
+			`SELECT count(*) FROM object_deletions WHERE deleted_at IS NOT NULL`) == manyObjects
 	})
 	if n := b.Count(`SELECT count(*) FROM object_deletions WHERE attempts > 0`); n != 0 {
 		t.Errorf("got %d failed deletions before the others were carried out, want 0", n)

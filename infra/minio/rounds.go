@@ -20,14 +20,14 @@ const (
 	quickTimeout = 2 * time.Second
 	// slowTimeout is how long a slow request may take: as long as a probe.
 	slowTimeout = probeTimeout
-	// maxSlow is how many slow requests are in flight at first. It is higher than MaxConcurrent because
-	// MinIO is probably waiting for most of them and not working on them.
+	// maxSlow is how many slow requests are in flight at first. It is higher than MaxConcurrent
+	// because MinIO is probably waiting for most of them and not working on them.
 	maxSlow = 256
 )
 
-// InRounds calls do with each index below n, and yields the errors by index in two rounds, so that a
-// request that MinIO does not answer delays no other for long. In the first round, each call gets a
-// context that ends after quickTimeout, and MaxConcurrent calls run concurrently. Calls that take
+// InRounds calls do with each index below n, and yields the errors by index in two rounds, so that
+// a request that MinIO does not answer delays no other for long. In the first round, each call gets
+// a context that ends after quickTimeout, and MaxConcurrent calls run concurrently. Calls that take
 // longer are repeated in the second round, more of them concurrently and with more time. The caller
 // can use the results of the first round before the second begins. The first round may be empty,
 // and there is no second one if no call was slow.
@@ -68,8 +68,8 @@ func InRounds(
 // errors by index: in slow those of calls that failed because they took longer than limit although
 // MinIO is available, and in quick all others, which may be nil.
 //
-// At first, concurrent calls run concurrently. Each slow call adds one, because MinIO answers others
-// meanwhile. Therefore n slow calls take limit times the logarithm of n/concurrent.
+// At first, concurrent calls run concurrently. Each slow call adds one, because MinIO answers
+// others meanwhile. Therefore n slow calls take limit times the logarithm of n/concurrent.
 func inRound(
 	ctx context.Context, indexes []int, do func(ctx context.Context, i int) error,
 	limit time.Duration, concurrent int,

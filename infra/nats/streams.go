@@ -154,8 +154,8 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 }
 
 // existingStream returns the configuration of a stream and the limits to raise it to. For a stream
-// that does not exist, the configuration has only the name and the lowest limits, and those to raise
-// it to include the defaults.
+// that does not exist, the configuration has only the name and the lowest limits, and those to
+// raise it to include the defaults.
 func existingStream(
 	ctx context.Context, js jetstream.JetStream, name string, limits StreamLimits,
 ) (jetstream.StreamConfig, StreamLimits, error) {

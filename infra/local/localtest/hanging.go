@@ -25,7 +25,10 @@ func (m MinIOServer) Hanging(t testing.TB, hangs func(*http.Request) bool) (endp
 		}
 		forward.ServeHTTP(w, r)
 	}))
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // or Close would wait for the clients to give up
+		server.Close()
+	})
 	return server.Listener.Addr().String()
 }
 

@@ -59,3 +59,14 @@ func (e *outageError) Error() string {
 	return fmt.Sprintf("%v (and a dependency is unavailable: %v)", e.cause, e.outage)
 }
 func (e *outageError) Unwrap() error { return e.cause }
+
+// timeoutError is the failure of a handler that used up its time while all dependencies were
+// available. It does not wrap its cause, which is an outage by itself.
+type timeoutError struct {
+	cause   error
+	timeout time.Duration
+}
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("not handled within %s: %v", e.timeout, e.cause)
+}

@@ -45,7 +45,8 @@ type Message[T any] struct {
 //     attempts.
 //
 // A message that fails in a batch of several is handled again in smaller batches, and finally
-// alone, before its failure counts. One message therefore cannot make the others in its batch fail.
+// alone, before its failure counts, unless its error is minio.ErrInaccessible, which concerns its
+// own object. One message therefore cannot make the others in its batch fail.
 type Handler[T any] func(ctx context.Context, batch []Message[T]) []error
 
 // Config configures a Runner. Zero fields take the defaults.
@@ -58,9 +59,10 @@ type Config struct {
 	Batch int
 	// Workers is the number of batches that are handled concurrently; default 1.
 	Workers int
-	// Timeout limits the time to handle one batch; default 1 minute. It may be longer than the
-	// consumer's AckWait, because the runner extends the ack deadline of the messages while they are
-	// handled.
+	// Timeout limits the time of one call of the handler; default 1 minute. A batch that takes longer
+	// has failed and is handled again in smaller batches, unless a dependency is unavailable. Timeout
+	// may be longer than the consumer's AckWait, because the runner extends the ack deadline of the
+	// messages while they are handled.
 	Timeout time.Duration
 	// MaxAttempts is the number of failed attempts after which a message is dead-lettered; default 8.
 	MaxAttempts int

@@ -7,8 +7,6 @@ import (
 	"maps"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"intray/consumers/remove"
 	"intray/consumers/runner"
 	"intray/infra/minio"
@@ -67,26 +65,45 @@ func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 	return done, ctx.Err()
 }
 
-// carryOut carries out a batch of deletions.
+// carryOut carries out a batch of deletions. Objects that MinIO does not delete in time delay no
+// others.
 func (d *Deletions) carryOut(
 	ctx context.Context, due []postgres.Deletion, now time.Time,
 ) (done int, err error) {
-	errs := make([]error, len(due))
-	var requests errgroup.Group
-	requests.SetLimit(minio.MaxConcurrent)
-	for i, x := range due {
-		requests.Go(func() error { errs[i] = d.objects.Remove(ctx, x.ObjectKey); return nil })
+	removeObject := func(ctx context.Context, i int) error {
+		return d.objects.Remove(ctx, due[i].ObjectKey)
 	}
-	_ = requests.Wait() // the errors are in errs
+	for errs := range minio.InRounds(ctx, len(due), removeObject) {
+		round := make([]postgres.Deletion, 0, len(errs))
+		failed := make(map[string]error)
+		for i, err := range errs {
+			round = append(round, due[i])
+			if err != nil {
+				failed[due[i].ObjectKey] = err
+			}
+		}
+		n, err := d.finish(ctx, round, failed, now)
+		done += n
+		if err != nil {
+			return done, err
+		}
+	}
+	return done, nil
+}
+
+// finish deletes the documents of the deletions whose objects were deleted, marks these deletions
+// as done, and postpones the others. failed holds the errors of deleting objects, by key.
+func (d *Deletions) finish(
+	ctx context.Context, due []postgres.Deletion, failed map[string]error, now time.Time,
+) (done int, err error) {
 	var removed []string
-	for i, x := range due {
-		if errs[i] == nil {
+	for _, x := range due {
+		if failed[x.ObjectKey] == nil {
 			removed = append(removed, x.ObjectKey)
 		}
 	}
 	// The document is marked as gone before the deletion is marked as done. After a crash between the
 	// two, the deletion is repeated. In the opposite order a crash would leave the document behind.
-	failed := make(map[string]error)
 	err = runner.InHalves(ctx, removed, func(ctx context.Context, keys []string) error {
 		unchecked, err := d.remover.Remove(ctx, keys)
 		maps.Copy(failed, unchecked)
@@ -98,8 +115,8 @@ func (d *Deletions) carryOut(
 	var finished []string
 	var finishedDeletions []postgres.Deletion
 	var outage error
-	for i, x := range due {
-		cause := errors.Join(errs[i], failed[x.ObjectKey])
+	for _, x := range due {
+		cause := failed[x.ObjectKey]
 		switch {
 		case cause == nil:
 			finished = append(finished, x.ObjectKey)
@@ -132,11 +149,13 @@ func (d *Deletions) carryOut(
 // uploaded later, the consumer that handles its event finds the tombstone and requests a deletion.
 func (d *Deletions) recheck(ctx context.Context, keys []string) error {
 	var again []string
-	for key, stat := range minio.StatAll(ctx, d.objects, keys) {
-		if stat.Err == nil {
-			again = append(again, key)
-		} else if errors.Is(stat.Err, minio.ErrUnavailable) {
-			return stat.Err
+	for stats := range minio.StatAll(ctx, d.objects, keys) {
+		for key, stat := range stats {
+			if stat.Err == nil {
+				again = append(again, key)
+			} else if errors.Is(stat.Err, minio.ErrUnavailable) {
+				return stat.Err
+			}
 		}
 	}
 	if len(again) == 0 {

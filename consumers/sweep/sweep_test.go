@@ -370,9 +370,7 @@ func TestEventRefusedByAFullStreamIsPublishedLater(t *testing.T) {
 	if n := b.Count(`SELECT announcement FROM documents WHERE id = $1`, d.ID); n != 0 {
 		t.Errorf("got announcement %d, want 0: nothing was published", n)
 	}
-	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
-		t.Fatal(err)
-	}
+	b.LimitStream(schema.StreamDocuments, 1<<20)
 	for range 3 {
 		b.round(t, time.Now())
 	}

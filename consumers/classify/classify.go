@@ -148,6 +148,11 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 	}, nil
 }
 
+// maxPostponed is the number of postponed messages that a replica keeps in each stream. It is far
+// below the MaxAckPending of the consumers, so that the messages that wait for an unavailable provider
+// never keep the others from being delivered.
+const maxPostponed = 1000
+
 // handleTimeout is how long one attempt may take.
 const handleTimeout = 10 * time.Minute
 
@@ -157,7 +162,7 @@ func (c *Classifier) RunnerConfig() runner.Config {
 	return runner.Config{
 		Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
 		Batch: 1, Workers: c.workers(),
-		Timeout: handleTimeout,
+		Timeout: handleTimeout, MaxPostponed: maxPostponed,
 		// This is more than AIAttempts, so that failed AI calls alone never lead to a dead letter.
 		MaxAttempts: c.config.AIAttempts + 8,
 	}

@@ -210,7 +210,7 @@ func (c *Classifier) inputs(
 		c.noteTopics(in.Document.UserID, in.Topics)
 	}
 	inputs := make([]*input, len(batch))
-	examples := c.examplesOf(found)
+	examples := c.examplesOf(inputs)
 	for i, m := range batch {
 		if in, ok := found[m.Event.DocumentID]; ok {
 			inputs[i] = &input{

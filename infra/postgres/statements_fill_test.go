@@ -127,6 +127,9 @@ func (f *fixture) dropIndexes(t *testing.T) (create []string) {
 // fill adds the rows from first to last.
 func (f *fixture) fill(t *testing.T, first, last int64) {
 	t.Helper()
+	// This trigger takes a lock for each user, which the transaction holds until it ends.
+	f.super.MustExec(`ALTER TABLE topics DISABLE TRIGGER topics_limit`)
+	defer f.super.MustExec(`ALTER TABLE topics ENABLE TRIGGER topics_limit`)
 	const big = 1_000_000_000_000
 	for _, statement := range []string{
 		`INSERT INTO users (id, email, password_hash, role, ai_provider, ai_model)
@@ -142,11 +145,9 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 			SELECT 'https://issuer', 's' || i, fixture_id(2, i) FROM rows`,
 		`INSERT INTO ai_calls (user_id, day, calls)
 			SELECT fixture_id(2, i), current_date, 1 FROM rows WHERE i > 2`,
-		`ALTER TABLE topics DISABLE TRIGGER topics_limit`, // it locks each user until the commit
 		`INSERT INTO topics (id, user_id, name)
 			SELECT fixture_id(3, i), CASE WHEN i <= 50 THEN fixture_id(2, 1) WHEN i <= 70 THEN NULL
 				ELSE fixture_id(2, i) END, 'Topic ' || i FROM rows`,
-		`ALTER TABLE topics ENABLE TRIGGER topics_limit`,
 		// The status follows from i % 20 for alice's documents, which are all but every tenth.
 		`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, reason,
 				charged_bytes, created_at, url_issued_at, changed_at, unpublished_at, idempotency_key)

@@ -106,8 +106,8 @@ func (c *Classifier) ask(
 const examplesPerTopic = 32
 
 // examplesOf returns a function that returns the examples of all topics of the inputs whose
-// provider is builtin. It reads them from the database once, when it is first called, and leaves out
-// the inputs that are nil by then.
+// provider is builtin. It reads them from the database once, when it is first called, and leaves
+// out the inputs that are nil by then.
 func (c *Classifier) examplesOf(inputs []*input,
 ) func(context.Context) (map[postgres.UserTopic][][]byte, error) {
 	var examples map[postgres.UserTopic][][]byte

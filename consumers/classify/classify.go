@@ -149,8 +149,8 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 }
 
 // maxPostponed is the number of postponed messages that a replica keeps in each stream. It is far
-// below the MaxAckPending of the consumers, so that the messages that wait for an unavailable provider
-// never keep the others from being delivered.
+// below the MaxAckPending of the consumers, so that the messages that wait for an unavailable
+// provider never keep the others from being delivered.
 const maxPostponed = 1000
 
 // handleTimeout is how long one attempt may take.

@@ -35,15 +35,16 @@ func TestUnavailableProviderDoesNotFillTheConsumer(t *testing.T) {
 	var away atomic.Bool
 	away.Store(true)
 	var failed atomic.Int64
-	b.config.Providers["away"] = providerFunc(func(_ context.Context, r ai.Request) (ai.Answer, error) {
-		if away.Load() {
-			failed.Add(1)
-			return ai.Answer{}, &ai.UnavailableError{
-				Cause: errors.New("connection refused"), After: 2 * time.Second,
+	b.config.Providers["away"] = providerFunc(
+		func(_ context.Context, r ai.Request) (ai.Answer, error) {
+			if away.Load() {
+				failed.Add(1)
+				return ai.Answer{}, &ai.UnavailableError{
+					Cause: errors.New("connection refused"), After: 2 * time.Second,
+				}
 			}
-		}
-		return first(r)
-	})
+			return first(r)
+		})
 	b.config.Limits = map[string]classify.Limits{"away": {ConcurrentCalls: 1}}
 	b.config.AIAttempts, b.config.MaxDelay = 100, 2*time.Second
 	b.build(t)

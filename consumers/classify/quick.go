@@ -17,9 +17,10 @@ import (
 )
 
 // Small texts of users of the builtin provider who do not have very many topics are classified in
-// about a millisecond. One by one, almost all of their time would go into transactions, publishing and waiting for the disk.
-// Therefore they are handled in batches, with one transaction and one publish for each. Everything
-// else is handled alone, so that a batch never waits for a slow document or a slow provider.
+// about a millisecond. One by one, almost all of their time would go into transactions, publishing
+// and waiting for the disk. Therefore they are handled in batches, with one transaction and one
+// publish for each. Everything else is handled alone, so that a batch never waits for a slow
+// document or a slow provider.
 const (
 	// quickBatch is the maximum number of documents in a batch.
 	quickBatch = 64

@@ -28,7 +28,9 @@ func TestTextsOfUsersWithManyTopicsAreHandledAlone(t *testing.T) {
 	b.manyTopics(b.Alice)
 	alices, bobs := b.Uploaded(b.Alice, "alice's words"), b.Uploaded(b.Bob, "bob's words")
 	next := b.Uploaded(b.Alice, "more words")
-	inBatch := func(d schema.Document) bool { return b.classifier.Lane(t.Context(), d.Event()).Batch > 1 }
+	inBatch := func(d schema.Document) bool {
+		return b.classifier.Lane(t.Context(), d.Event()).Batch > 1
+	}
 	if !inBatch(alices) || !inBatch(next) {
 		t.Fatal("got a lane without batches before the topics were read")
 	}

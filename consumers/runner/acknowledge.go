@@ -71,8 +71,8 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 }
 
 // park records that a message is postponed and will not be redelivered, if too many other postponed
-// messages are unacknowledged. It reports whether the message may be acknowledged. A message that has
-// failed before is never parked, because its failed attempts are counted by its sequence.
+// messages are unacknowledged. It reports whether the message may be acknowledged. A message that
+// has failed before is never parked, because its failed attempts are counted by its sequence.
 func (r *Runner[T]) park(ctx context.Context, f *inFlight[T], wait time.Duration) bool {
 	documents := documentsOf(f.message.Event)
 	if len(documents) == 0 || f.message.Attempts > 0 ||

@@ -16,8 +16,8 @@ const (
 	maxPostponements = 100_000
 	// minParkedWait is the shortest postponement for which a message is parked.
 	minParkedWait = time.Second
-	// keptGrace is how long a postponed message is counted after it was due. When this is over, another
-	// replica has received it.
+	// keptGrace is how long a postponed message is counted after it was due. When this is over,
+	// another replica has received it.
 	keptGrace = time.Minute
 )
 

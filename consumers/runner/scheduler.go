@@ -229,8 +229,9 @@ func (s *scheduler) takeNext(eligible func(Lane) bool) *waiting {
 }
 
 // done records that the messages returned by next have been handled. It returns those that were
-// redelivered in the meantime, which the caller must add again: a message of a batch that is returned
-// to the stream with a short delay is redelivered before the last one has been acknowledged.
+// redelivered in the meantime, which the caller must add again: a message of a batch that is
+// returned to the stream with a short delay is redelivered before the last one has been
+// acknowledged.
 func (s *scheduler) done(batch []*waiting, now time.Time) (redelivered []jetstream.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

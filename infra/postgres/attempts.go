@@ -31,8 +31,8 @@ type NewAttempt struct {
 	Reason           string
 	// Wait is the time until the next attempt is due, or 0 if there is none.
 	Wait time.Duration
-	// Parked reports whether the message is not redelivered. UnclassifiedDocuments returns the document
-	// when the next attempt is due.
+	// Parked reports whether the message is not redelivered. UnclassifiedDocuments returns the
+	// document when the next attempt is due.
 	Parked bool
 }
 

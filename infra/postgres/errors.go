@@ -97,8 +97,8 @@ func hasCode(err error, codes ...pqerror.Code) bool {
 	return errors.As(err, &e) && slices.Contains(codes, e.Code)
 }
 
-// violates reports whether err is a violation of the unique index, or of the check or the limit of a
-// trigger, with the name.
+// violates reports whether err is a violation of the unique index, or of the check or the limit of
+// a trigger, with the name.
 func violates(err error, constraint string) bool {
 	var e *pq.Error
 	return errors.As(err, &e) && (e.Code == uniqueViolation || e.Code == checkViolation) &&

@@ -163,7 +163,8 @@ func TestParkedDocumentsAreDueAtTheirTime(t *testing.T) {
 	must(t, b.worker.MarkPublished(t.Context(), docs))
 	expect("published again", false, false)
 	b.raw.MustExec(`UPDATE documents SET published_at = now() - interval '1 day'`)
-	b.raw.MustExec(`UPDATE document_attempts SET at = at - interval '1 day', next_at = now() - interval '1 day'`)
+	b.raw.MustExec(`UPDATE document_attempts
+		SET at = at - interval '1 day', next_at = now() - interval '1 day'`)
 	expect("published again, then lost", true, false)
 }
 

@@ -262,7 +262,8 @@ const MaxSuggestedTopics = 100
 // become the user's own topics and are marked as suggested. If a system topic or one of the user's
 // own topics already has the name, in any spelling (see topicKey), that topic is used instead.
 // SuggestTopics returns the topics with the proposed names in the same order. It leaves out names
-// that would exceed MaxSuggestedTopics, or schema.MaxTopics of the user. If the user no longer exists, it returns no topics.
+// that would exceed MaxSuggestedTopics, or schema.MaxTopics of the user. If the user no longer
+// exists, it returns no topics.
 func (db *DB) SuggestTopics(
 	ctx context.Context, user uuid.UUID, topics []schema.Topic,
 ) ([]schema.Topic, error) {

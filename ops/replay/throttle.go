@@ -9,8 +9,8 @@ import (
 	"intray/schema"
 )
 
-// limits are the publishing limits of a target: at most window events may wait for the consumer, and
-// at most chunk events are published together.
+// limits are the publishing limits of a target: at most window events may wait for the consumer,
+// and at most chunk events are published together.
 type limits struct {
 	window uint64
 	chunk  int

@@ -12,11 +12,11 @@ import (
 	"intray/infra/ai"
 )
 
-// maxProfileBytes limits the size of the profiles in the cache. A profile of 15 keywords takes about
-// 3 kB, one of 50 keywords of two words 15 kB, and one of maxTerms terms 40 kB. The cache therefore
-// holds the topics of thousands of users who have a few, or of several users with as many large
-// topics as are allowed. Profiles that were evicted are built again, which takes about 0.1 ms for 15
-// keywords.
+// maxProfileBytes limits the size of the profiles in the cache. A profile of 15 keywords takes
+// about 3 kB, one of 50 keywords of two words 15 kB, and one of maxTerms terms 40 kB. The cache
+// therefore holds the topics of thousands of users who have a few, or of several users with as many
+// large topics as are allowed. Profiles that were evicted are built again, which takes about 0.1 ms
+// for 15 keywords.
 const maxProfileBytes = 64 << 20
 
 // profileCache holds the most recently used profiles, up to maxProfileBytes. They are keyed by the

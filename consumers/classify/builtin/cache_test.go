@@ -66,7 +66,8 @@ func TestCacheHoldsTheTopicsOfADocument(t *testing.T) {
 	for i := range 2 * schema.MaxTopics { // system topics and the user's own
 		topic := ai.Topic{Name: fmt.Sprintf("topic %d", i)}
 		for k := range schema.MaxTopicKeywords {
-			topic.Keywords = append(topic.Keywords, fmt.Sprintf("a%d b%d c%d d%d e%d f%d g%d h%d", i, k, i, k, i, k, i, k))
+			topic.Keywords = append(topic.Keywords,
+				fmt.Sprintf("a%d b%d c%d d%d e%d f%d g%d h%d", i, k, i, k, i, k, i, k))
 		}
 		topics = append(topics, topic)
 	}
@@ -74,7 +75,8 @@ func TestCacheHoldsTheTopicsOfADocument(t *testing.T) {
 		c.Rank(ai.Request{Text: "text", Topics: topics})
 	}
 	if builds != len(topics) {
-		t.Errorf("built %d profiles for two documents with %d topics, want each once", builds, len(topics))
+		t.Errorf("built %d profiles for two documents with %d topics, want each once",
+			builds, len(topics))
 	}
 	if c.profiles.bytes > maxProfileBytes {
 		t.Errorf("got a cache of %d bytes, want at most %d", c.profiles.bytes, maxProfileBytes)

@@ -35,6 +35,7 @@ var problemTypes = map[schema.Code]struct {
 	schema.CodeNotDownloadable: {http.StatusConflict, "Not downloadable"},
 	schema.CodeNameTaken:       {http.StatusConflict, "Name already taken"},
 	schema.CodeTooManyPending:  {http.StatusConflict, "Too many pending documents"},
+	schema.CodeTooManyTopics:   {http.StatusConflict, "Too many topics"},
 	schema.CodeQuotaExceeded:   {http.StatusRequestEntityTooLarge, "Quota exceeded"},
 	schema.CodeTooLarge:        {http.StatusRequestEntityTooLarge, "Too large"},
 	schema.CodeTypeNotAllowed:  {http.StatusUnsupportedMediaType, "Type not allowed"},

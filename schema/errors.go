@@ -18,6 +18,7 @@ const (
 	CodeNotDownloadable Code = "not_downloadable"
 	CodeNameTaken       Code = "name_taken"
 	CodeTooManyPending  Code = "too_many_pending"
+	CodeTooManyTopics   Code = "too_many_topics"
 	CodeQuotaExceeded   Code = "quota_exceeded"
 	CodeTooLarge        Code = "too_large"
 	CodeTypeNotAllowed  Code = "type_not_allowed"

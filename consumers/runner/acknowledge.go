@@ -37,6 +37,11 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	if Postponed(f.err) {
 		f.outcome = outcomePostponed
 		r.log.Debug("message postponed", "sequence", sequence, "delay", retry.wait, "reason", f.err)
+		if r.park(ctx, f, retry.wait) {
+			r.postponements.forget(sequence)
+			r.logAckError(f, f.raw.Ack())
+			return nil
+		}
 		r.recordAttempt(ctx, f, 0, retry.wait)
 		r.logAckError(f, f.raw.NakWithDelay(retry.wait))
 		return nil
@@ -63,6 +68,25 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	r.recordAttempt(ctx, f, count, wait)
 	r.logAckError(f, f.raw.NakWithDelay(wait))
 	return nil
+}
+
+// park records that a message is postponed and will not be redelivered, if too many other postponed
+// messages are unacknowledged. It reports whether the message may be acknowledged. A message that
+// has failed before is never parked, because its failed attempts are counted by its sequence.
+func (r *Runner[T]) park(ctx context.Context, f *inFlight[T], wait time.Duration) bool {
+	documents := documentsOf(f.message.Event)
+	if len(documents) == 0 || f.message.Attempts > 0 ||
+		r.postponements.keep(f.message.Sequence, time.Now(), wait) {
+		return false
+	}
+	err := r.db.RecordAttempt(ctx, documents, postgres.NewAttempt{
+		Stream: r.config.Stream, Consumer: r.config.Consumer,
+		Reason: f.err.Error(), Wait: wait, Parked: true,
+	})
+	if err != nil {
+		r.log.Debug("cannot park message", "sequence", f.message.Sequence, "error", err)
+	}
+	return err == nil
 }
 
 // awaitOutage returns a message to the stream until the outage has ended, and returns the outage.

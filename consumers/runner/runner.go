@@ -64,6 +64,11 @@ type Config struct {
 	// may be longer than the consumer's AckWait, because the runner extends the ack deadline of the
 	// messages while they are handled.
 	Timeout time.Duration
+	// MaxPostponed is the number of messages that this runner keeps in the stream while they are
+	// postponed; default no limit. They count towards the consumer's MaxAckPending. Further ones are
+	// parked: they are recorded in the database and acknowledged, and their events must be published
+	// again when they are due, as package sweep and package replay do.
+	MaxPostponed int
 	// MaxAttempts is the number of failed attempts after which a message is dead-lettered; default 8.
 	MaxAttempts int
 	// MinDelay and MaxDelay limit the delay before a retry; defaults 1 s and 5 minutes. The delay
@@ -94,7 +99,7 @@ func (c Config) validate() error {
 		return errors.New("stream and consumer are required")
 	}
 	if c.Batch < 0 || c.Workers < 0 || c.Timeout < 0 || c.MaxAttempts < 0 || c.DrainTimeout < 0 ||
-		c.MinDelay < 0 || c.MaxDelay < c.MinDelay {
+		c.MinDelay < 0 || c.MaxDelay < c.MinDelay || c.MaxPostponed < 0 {
 		return errors.New("a setting is negative, or MaxDelay is below MinDelay")
 	}
 	return nil
@@ -130,7 +135,7 @@ func New[T any](
 	log = log.With("consumer", config.Consumer)
 	return &Runner[T]{
 		config: config, conn: conn, db: db, decode: decode, handle: handle,
-		log: log, health: health{log: log}, postponements: newPostponements(),
+		log: log, health: health{log: log}, postponements: newPostponements(config.MaxPostponed),
 	}, nil
 }
 

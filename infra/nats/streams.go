@@ -84,12 +84,12 @@ var durableConsumers = []struct {
 	// acknowledgments of another.
 	{schema.StreamBucket, schema.ConsumerConfirm, schema.SubjectsBucketCreated, 8192},
 	{schema.StreamBucket, schema.ConsumerRemove, schema.SubjectsBucketRemoved, 2048},
-	// Messages that wait for an unreachable AI provider also count. The limit is high so that they do
-	// not block the others.
+	// Messages that wait for an unreachable AI provider also count, of which each replica keeps up to
+	// 1000 in the stream, and so do those that classify returns because of a backlog.
 	{schema.StreamDocuments, schema.ConsumerClassify, schema.SubjectDocumentUploaded, 100_000},
-	// The limits for replayed messages are low, so that replays do not delay live events for long.
+	// Replays keep few messages waiting (ops/replay), so that they do not delay live events for long.
 	{schema.StreamReplay, schema.ConsumerConfirm, schema.SubjectsReplayConfirm, 1024},
-	{schema.StreamReplay, schema.ConsumerClassify, schema.SubjectsReplayClassify, 64},
+	{schema.StreamReplay, schema.ConsumerClassify, schema.SubjectsReplayClassify, 100_000},
 }
 
 // Provision creates the streams and their durable consumers, or updates their settings. It keeps

@@ -27,6 +27,7 @@ const (
 	serializationFailure  = "40001"
 	deadlockDetected      = "40P01"
 	foreignKeyViolation   = "23503"
+	checkViolation        = "23514"
 	uniqueViolation       = "23505"
 	insufficientPrivilege = "42501"
 	undefinedTable        = "42P01"
@@ -96,8 +97,10 @@ func hasCode(err error, codes ...pqerror.Code) bool {
 	return errors.As(err, &e) && slices.Contains(codes, e.Code)
 }
 
-// violates reports whether err is a violation of the unique index or constraint with the name.
+// violates reports whether err is a violation of the unique index, or of the check or the limit of
+// a trigger, with the name.
 func violates(err error, constraint string) bool {
 	var e *pq.Error
-	return errors.As(err, &e) && e.Code == uniqueViolation && e.Constraint == constraint
+	return errors.As(err, &e) && (e.Code == uniqueViolation || e.Code == checkViolation) &&
+		e.Constraint == constraint
 }

@@ -132,6 +132,42 @@ func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
 	})
 }
 
+func TestParkedDocumentsAreDueAtTheirTime(t *testing.T) {
+	b := setup(t)
+	d := b.uploaded(t, b.alice, "f", 1)
+	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
+	park := func(wait time.Duration) {
+		must(t, b.worker.RecordAttempt(t.Context(), []uuid.UUID{d.ID}, postgres.NewAttempt{
+			Stream: "DOCUMENTS", Consumer: "classify", Reason: "away", Wait: wait, Parked: true,
+		}))
+	}
+	expect := func(when string, overdue, parked bool) {
+		t.Helper()
+		got, _, err := b.worker.UnclassifiedDocuments(t.Context(), time.Minute, uuid.Nil, 100)
+		must(t, err)
+		want := postgres.UnclassifiedDocument{
+			ID: d.ID, UserID: b.alice, Overdue: overdue, Parked: parked,
+		}
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got %+v, want %+v", when, got, want)
+		}
+	}
+	park(time.Hour)
+	b.raw.MustExec(`UPDATE documents SET published_at = now() - interval '1 day'`)
+	expect("parked for an hour", false, false)
+	park(-time.Second)
+	b.raw.MustExec(`UPDATE documents SET announcement = 5, published_at = now()`)
+	expect("due, published again and again", false, true)
+	docs, err := b.worker.MarkUnpublished(t.Context(), []uuid.UUID{d.ID})
+	must(t, err)
+	must(t, b.worker.MarkPublished(t.Context(), docs))
+	expect("published again", false, false)
+	b.raw.MustExec(`UPDATE documents SET published_at = now() - interval '1 day'`)
+	b.raw.MustExec(`UPDATE document_attempts
+		SET at = at - interval '1 day', next_at = now() - interval '1 day'`)
+	expect("published again, then lost", true, false)
+}
+
 func TestDeadLettersOfRecreatedStreamAreDistinct(t *testing.T) {
 	b := setup(t)
 	letter := postgres.DeadLetter{

@@ -630,6 +630,7 @@ CREATE FUNCTION create_document(owner uuid, new_id uuid, new_filename text, new_
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET lock_timeout TO '100ms'
 AS $function$
 DECLARE
     bound text := set_config('intray.user_id', owner::text, true);
@@ -680,6 +681,7 @@ CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames te
  RETURNS TABLE(remaining_bytes bigint, pending bigint)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET lock_timeout TO '100ms'
 AS $function$
 DECLARE
     owner uuid;
@@ -844,6 +846,20 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO api;
+
+CREATE FUNCTION locked_users(candidates uuid[])
+ RETURNS SETOF uuid
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+    WITH unlocked AS MATERIALIZED (
+        SELECT u.id FROM users AS u WHERE u.id = ANY(candidates) FOR KEY SHARE SKIP LOCKED)
+    SELECT u.id FROM users AS u
+    WHERE u.id = ANY(candidates) AND u.id NOT IN (SELECT id FROM unlocked)
+$function$;
+GRANT EXECUTE ON FUNCTION locked_users(uuid[]) TO api;
 
 CREATE FUNCTION notify_object_deletions()
  RETURNS trigger

@@ -3,6 +3,7 @@ package confirm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"intray/infra/minio"
 	"intray/infra/nats"
+	"intray/infra/postgres"
 	"intray/infra/telemetry"
 	"intray/schema"
 )
@@ -56,7 +58,11 @@ func (c *Confirmer) apply(
 		}
 		switch {
 		case stat.Err != nil:
-			outcomes[key] = outcome{Result: failed(key, stat, loaded)}
+			cause := stat.Err
+			if stat.Absent() {
+				cause = nil
+			}
+			outcomes[key] = outcome{Result: failed(key, cause, loaded)}
 		case isLoaded && alreadyApplied(d, stat.Object):
 			outcomes[key] = outcome{Result: Result{Key: key, Document: &d, Found: true}}
 		case !hasID:
@@ -79,8 +85,15 @@ func (c *Confirmer) apply(
 			changed[d.ID] = decision.Changed
 			return decision
 		})
-	if err != nil {
+	var locked *postgres.LockedError
+	if err != nil && !errors.As(err, &locked) {
 		return outcomes, nil, fmt.Errorf("confirm %d documents: %w", len(ids), err)
+	}
+	for id, stat := range statByID {
+		if locked.Has(id) {
+			delete(statByID, id)
+			outcomes[stat.Object.Key] = outcome{Result: failed(stat.Object.Key, err, loaded)}
+		}
 	}
 	for i := range found {
 		d := &found[i]
@@ -99,14 +112,12 @@ func (c *Confirmer) apply(
 	return outcomes, unresolved, nil
 }
 
-// failed returns the result for a stat with an error. The error may be that there is no object.
-func failed(key string, stat minio.StatResult, loaded map[string]schema.Document) Result {
-	r := Result{Key: key}
+// failed returns the result for a key whose object does not exist or could not be applied because
+// of err.
+func failed(key string, err error, loaded map[string]schema.Document) Result {
+	r := Result{Key: key, Err: err}
 	if d, ok := loaded[key]; ok {
 		r.Document = &d
-	}
-	if !stat.Absent() {
-		r.Err = stat.Err
 	}
 	return r
 }

@@ -8,6 +8,7 @@ package remove
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -38,8 +39,8 @@ func New(
 
 // Remove stats the objects at keys, marks the deleting and counted documents whose objects do not
 // exist as gone, in one transaction, and publishes the documents' events. It returns the keys whose
-// stat requests failed, with the error of each. If the database fails it returns an error and
-// changes nothing.
+// stat requests failed or whose documents are locked, with the error of each. If the database fails
+// it returns an error and changes nothing.
 func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]error, err error) {
 	documents, err := r.db.DocumentsByKey(ctx, keys)
 	if err != nil {
@@ -73,8 +74,14 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 				marked[d.ID] = decision.Changed
 				return decision
 			})
-		if err != nil {
+		var locked *postgres.LockedError
+		if err != nil && !errors.As(err, &locked) {
 			return nil, fmt.Errorf("remove %d documents: %w", len(gone), err)
+		}
+		for _, d := range documents {
+			if locked.Has(d.ID) {
+				failed[d.ObjectKey] = err
+			}
 		}
 		for _, d := range changed {
 			documents[byKey[d.ObjectKey]] = d

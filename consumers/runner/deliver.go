@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"intray/infra/postgres"
 )
 
 // inFlight is a message between its delivery and its acknowledgment.
@@ -60,11 +62,20 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery) error {
 	defer cancel()
 	r.checkDependencies(record, batch)
 	r.forgetAttempts(record, batch)
-	var outage error
+	var outage, locked error
+	postponed := 0
 	for _, f := range batch {
 		if err := r.acknowledge(record, f); err != nil {
 			outage = err
 		}
+		if errors.Is(f.err, postgres.ErrLocked) {
+			locked = f.err
+			postponed++
+		}
+	}
+	if locked != nil {
+		r.log.Warn("messages postponed because other transactions hold locks",
+			"messages", postponed, "error", locked)
 	}
 	r.observeBatch(batch, time.Since(began), d.returned)
 	return outage
@@ -106,7 +117,8 @@ func keepInProgress(d delivery) (stop func()) {
 
 // process handles a batch and sets each message's error. Messages that fail in a batch are handled
 // again in two halves, recursively, so a message that causes its own failure ends up alone.
-// Postponed messages are not: handling them has not begun.
+// Postponed messages are not, because handling them has not begun, and neither are those whose own
+// rows are locked, because each attempt waits for the lock.
 func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	if len(batch) == 0 {
 		return
@@ -120,7 +132,7 @@ func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	for i, f := range batch {
 		f.err = errs[i]
 		if f.err != nil && len(batch) > 1 && !Outage(f.err) && !Postponed(f.err) &&
-			!errors.Is(f.err, ErrPermanent) {
+			!errors.Is(f.err, ErrPermanent) && !errors.As(f.err, new(*postgres.LockedError)) {
 			again = append(again, f)
 		}
 	}

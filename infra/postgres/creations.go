@@ -1,9 +1,11 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,12 +82,13 @@ func (q *creationQueue) run(db *DB) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), createTimeout)
-		results, err := db.createBatch(ctx, batch)
+		err := db.createBatch(ctx, batch)
+		if hasCode(err, lockNotAvailable) {
+			err = db.createUnlocked(ctx, batch)
+		}
 		cancel()
-		for i, c := range batch {
-			if c.err = err; err == nil {
-				c.result = results[i]
-			}
+		for _, c := range batch {
+			c.err = cmp.Or(c.err, err)
 			close(c.done)
 		}
 	}
@@ -106,12 +109,42 @@ func (q *creationQueue) nextBatch() (batch []*creation) {
 	return batch
 }
 
-func (db *DB) createBatch(ctx context.Context, batch []*creation) ([]createResult, error) {
+// createUnlocked stores those documents of a batch whose owners no other transaction has locked,
+// and sets the err of the others. Owners are locked while they are removed.
+func (db *DB) createUnlocked(ctx context.Context, batch []*creation) error {
+	owners := make([]uuid.UUID, len(batch))
+	for i, c := range batch {
+		owners[i] = c.document.UserID
+	}
+	var locked []uuid.UUID
+	stmt, err := db.prepare(ctx, `SELECT locked_users($1)`)
+	if err == nil {
+		err = stmt.SelectContext(ctx, &locked, array(owners))
+	}
+	if err != nil {
+		return err
+	}
+	var rest []*creation
+	for _, c := range batch {
+		if slices.Contains(locked, c.document.UserID) {
+			c.err = fmt.Errorf("user %s: %w", c.document.UserID, ErrLocked)
+		} else {
+			rest = append(rest, c)
+		}
+	}
+	if len(rest) == 0 {
+		return nil
+	}
+	return db.createBatch(ctx, rest)
+}
+
+// createBatch stores the documents of a batch and sets their results.
+func (db *DB) createBatch(ctx context.Context, batch []*creation) error {
 	stmt, err := db.prepare(ctx, `
 		SELECT remaining_bytes, pending, now() AS now FROM create_documents(
 			$1, $2, $3, $4, $5, array_fill(now(), ARRAY[cardinality($6::bigint[])]), $6)`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	documents, maxPending := make([]*schema.Document, len(batch)), make([]int64, len(batch))
 	for i, c := range batch {
@@ -125,11 +158,14 @@ func (db *DB) createBatch(ctx context.Context, batch []*creation) ([]createResul
 		column(documents, func(d *schema.Document) string { return d.ContentType }),
 		column(documents, func(d *schema.Document) int64 { return d.Size }),
 		array(maxPending)); err != nil {
-		return nil, err
+		return err
 	}
 	if len(results) != len(batch) {
-		return nil, fmt.Errorf("create_documents returned %d rows for %d documents",
+		return fmt.Errorf("create_documents returned %d rows for %d documents",
 			len(results), len(batch))
 	}
-	return results, nil
+	for i, c := range batch {
+		c.result = results[i]
+	}
+	return nil
 }

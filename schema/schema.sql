@@ -847,20 +847,6 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO api;
 
-CREATE FUNCTION locked_users(candidates uuid[])
- RETURNS SETOF uuid
- LANGUAGE sql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
-AS $function$
-    WITH unlocked AS MATERIALIZED (
-        SELECT u.id FROM users AS u WHERE u.id = ANY(candidates) FOR KEY SHARE SKIP LOCKED)
-    SELECT u.id FROM users AS u
-    WHERE u.id = ANY(candidates) AND u.id NOT IN (SELECT id FROM unlocked)
-$function$;
-GRANT EXECUTE ON FUNCTION locked_users(uuid[]) TO api;
-
 CREATE FUNCTION notify_object_deletions()
  RETURNS trigger
  LANGUAGE plpgsql

@@ -1,11 +1,9 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -83,12 +81,9 @@ func (q *creationQueue) run(db *DB) {
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), createTimeout)
 		err := db.createBatch(ctx, batch)
-		if hasCode(err, lockNotAvailable) {
-			err = db.createUnlocked(ctx, batch)
-		}
 		cancel()
 		for _, c := range batch {
-			c.err = cmp.Or(c.err, err)
+			c.err = err
 			close(c.done)
 		}
 	}
@@ -107,35 +102,6 @@ func (q *creationQueue) nextBatch() (batch []*creation) {
 	}
 	q.running = len(batch) > 0
 	return batch
-}
-
-// createUnlocked stores those documents of a batch whose owners no other transaction has locked,
-// and sets the err of the others. Owners are locked while they are removed.
-func (db *DB) createUnlocked(ctx context.Context, batch []*creation) error {
-	owners := make([]uuid.UUID, len(batch))
-	for i, c := range batch {
-		owners[i] = c.document.UserID
-	}
-	var locked []uuid.UUID
-	stmt, err := db.prepare(ctx, `SELECT locked_users($1)`)
-	if err == nil {
-		err = stmt.SelectContext(ctx, &locked, array(owners))
-	}
-	if err != nil {
-		return err
-	}
-	var rest []*creation
-	for _, c := range batch {
-		if slices.Contains(locked, c.document.UserID) {
-			c.err = fmt.Errorf("user %s: %w", c.document.UserID, ErrLocked)
-		} else {
-			rest = append(rest, c)
-		}
-	}
-	if len(rest) == 0 {
-		return nil
-	}
-	return db.createBatch(ctx, rest)
 }
 
 // createBatch stores the documents of a batch and sets their results.

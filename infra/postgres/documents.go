@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -157,13 +156,13 @@ func (db *DB) createDocument(
 	}
 	if key == "" {
 		result.createResult, err = db.creationQueue.create(ctx, db, d, maxPending)
-		if err != nil && (ctx.Err() != nil || unavailable(err) || errors.Is(err, ErrLocked)) {
+		if err != nil && (ctx.Err() != nil || unavailable(err)) {
 			return schema.Document{}, false, err
 		}
 	}
 	// The document is stored by a statement of its own in three cases: it has a key, so it may exist
 	// already; the batch skipped it, because its owner has no quota; or the batch failed, perhaps
-	// because of another document.
+	// because of another document, such as one whose owner is locked.
 	if key != "" || err != nil || !result.RemainingBytes.Valid {
 		err = db.queryFunction(ctx, &result, `
 			SELECT existing, remaining_bytes, pending, now() AS now

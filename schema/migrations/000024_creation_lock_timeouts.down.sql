@@ -1,6 +1,5 @@
 BEGIN;
 
-DROP FUNCTION locked_users(uuid[]);
 ALTER FUNCTION create_document(uuid, uuid, text, text, bigint, timestamptz, text, bigint)
     RESET lock_timeout;
 ALTER FUNCTION create_documents(uuid[], uuid[], text[], text[], bigint[], timestamptz[], bigint[])

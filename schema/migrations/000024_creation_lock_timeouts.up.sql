@@ -10,20 +10,6 @@ ALTER FUNCTION create_documents(uuid[], uuid[], text[], text[], bigint[], timest
 ALTER FUNCTION create_document(uuid, uuid, text, text, bigint, timestamptz, text, bigint)
     SET lock_timeout = '100ms';
 
--- Returns those of the users for whom no document can be created now, because another transaction
--- has locked the user.
-CREATE FUNCTION locked_users(candidates uuid[]) RETURNS SETOF uuid
-    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
-    SET enable_seqscan = off
-    AS $$
-    WITH unlocked AS MATERIALIZED (
-        SELECT u.id FROM users AS u WHERE u.id = ANY(candidates) FOR KEY SHARE SKIP LOCKED)
-    SELECT u.id FROM users AS u
-    WHERE u.id = ANY(candidates) AND u.id NOT IN (SELECT id FROM unlocked)
-$$;
-REVOKE ALL ON FUNCTION locked_users(uuid[]) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION locked_users(uuid[]) TO api;
-
 INSERT INTO applied_migrations (version) VALUES (24) ON CONFLICT DO NOTHING;
 
 COMMIT;

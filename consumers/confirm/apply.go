@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -58,11 +59,7 @@ func (c *Confirmer) apply(
 		}
 		switch {
 		case stat.Err != nil:
-			cause := stat.Err
-			if stat.Absent() {
-				cause = nil
-			}
-			outcomes[key] = outcome{Result: failed(key, cause, loaded)}
+			outcomes[key] = outcome{Result: withoutObject(key, stat, loaded)}
 		case isLoaded && alreadyApplied(d, stat.Object):
 			outcomes[key] = outcome{Result: Result{Key: key, Document: &d, Found: true}}
 		case !hasID:
@@ -89,12 +86,7 @@ func (c *Confirmer) apply(
 	if err != nil && !errors.As(err, &locked) {
 		return outcomes, nil, fmt.Errorf("confirm %d documents: %w", len(ids), err)
 	}
-	for id, stat := range statByID {
-		if locked.Has(id) {
-			delete(statByID, id)
-			outcomes[stat.Object.Key] = outcome{Result: failed(stat.Object.Key, err, loaded)}
-		}
-	}
+	maps.Copy(outcomes, withoutLocked(statByID, locked))
 	for i := range found {
 		d := &found[i]
 		if resolved[d.ID] {
@@ -112,12 +104,31 @@ func (c *Confirmer) apply(
 	return outcomes, unresolved, nil
 }
 
-// failed returns the result for a key whose object does not exist or could not be applied because
-// of err.
-func failed(key string, err error, loaded map[string]schema.Document) Result {
-	r := Result{Key: key, Err: err}
+// withoutLocked removes the documents that are locked from statByID and returns their outcomes.
+func withoutLocked(
+	statByID map[uuid.UUID]minio.StatResult, locked *postgres.LockedError,
+) map[string]outcome {
+	outcomes := make(map[string]outcome)
+	for id, stat := range statByID {
+		if locked.Has(id) {
+			delete(statByID, id)
+			outcomes[stat.Object.Key] = outcome{Result: Result{Key: stat.Object.Key, Err: locked}}
+		}
+	}
+	return outcomes
+}
+
+// withoutObject returns the result for a stat with an error. The error may be that there is no
+// object.
+func withoutObject(
+	key string, stat minio.StatResult, loaded map[string]schema.Document,
+) Result {
+	r := Result{Key: key}
 	if d, ok := loaded[key]; ok {
 		r.Document = &d
+	}
+	if !stat.Absent() {
+		r.Err = stat.Err
 	}
 	return r
 }

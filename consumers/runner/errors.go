@@ -44,8 +44,8 @@ func (e *retryError) Unwrap() error { return e.cause }
 
 // Outage reports whether err means that a dependency is unavailable, or that the context was
 // canceled. An outage does not count as an attempt: the runner waits until the dependency is up
-// again. An error about one object while MinIO serves others is minio.ErrInaccessible, and one about
-// some rows while PostgreSQL answers is postgres.ErrAborted; neither is an outage.
+// again. An error about one object while MinIO serves others is minio.ErrInaccessible, and one
+// about some rows while PostgreSQL answers is postgres.ErrAborted; neither is an outage.
 func Outage(err error) bool {
 	return errors.As(err, new(*outageError)) ||
 		errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||

@@ -51,7 +51,8 @@ func TestLocksDoNotCountAsAttempts(t *testing.T) {
 	}
 	got := done.all()
 	slices.Sort(got)
-	if want := append([]string{"conflict", "free"}, numbered("locked", 3)...); !slices.Equal(got, want) {
+	want := append([]string{"conflict", "free"}, numbered("locked", 3)...)
+	if !slices.Equal(got, want) {
 		t.Errorf("got handled messages %v, want %v", got, want)
 	}
 	if len(sizes) < 2 || sizes[0] != 5 || sizes[1] != 1 {

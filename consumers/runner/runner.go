@@ -48,7 +48,7 @@ type Message[T any] struct {
 //
 // A message that fails in a batch of several is handled again in smaller batches, and finally
 // alone, before its failure counts. One message therefore cannot make the others in its batch fail.
-// A *postgres.LockedError names the documents that it is about, so its message is not handled again.
+// A *postgres.LockedError names the documents that it is about, so its message is not.
 type Handler[T any] func(ctx context.Context, batch []Message[T]) []error
 
 // Config configures a Runner. Zero fields take the defaults.

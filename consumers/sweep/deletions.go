@@ -48,8 +48,8 @@ const (
 
 // Drain carries out all deletions that are due, deletes their documents, and returns the number of
 // finished deletions. It attempts each of them once. A deletion that fails for its object or its
-// document alone is postponed and does not block others. If a dependency is unavailable Drain returns an error immediately, and the remaining
-// deletions stay due.
+// document alone is postponed and does not block others. If a dependency is unavailable Drain
+// returns an error immediately, and the remaining deletions stay due.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 	now, err := d.db.Now(ctx) // deletions that are postponed below are not due at this time
 	if err != nil {

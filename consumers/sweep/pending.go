@@ -144,9 +144,7 @@ func (s *Sweeper) confirmOrExpire(
 			checked = append(checked, u.ID)
 		}
 	}
-	if locked != nil {
-		s.log.Warn("pending documents are locked; the sweeper will retry", "error", locked)
-	}
+	s.logLocked(locked)
 	runner.CountSweeperActions("confirmed", confirmed)
 	if confirmed > 0 {
 		s.log.Info("confirmed uploads whose events were lost", "documents", confirmed)
@@ -160,6 +158,13 @@ func (s *Sweeper) confirmOrExpire(
 		return err
 	}
 	return outage
+}
+
+// logLocked logs that documents are locked, unless err is nil.
+func (s *Sweeper) logLocked(err error) {
+	if err != nil {
+		s.log.Warn("pending documents are locked; the sweeper will retry", "error", err)
+	}
 }
 
 // expire expires the documents that are still pending.

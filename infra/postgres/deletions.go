@@ -88,7 +88,8 @@ func (db *DB) RecordDeletionFailure(
 	_, err := db.exec(ctx, `
 		UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
 		WHERE object_key = (SELECT object_key FROM object_deletions
-			WHERE object_key = $1 AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)`, key, storableReason(cause), next)
+			WHERE object_key = $1 AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)`,
+		key, storableReason(cause), next)
 	return wrap(ctx, err, "record the failed deletion of object %s", key)
 }
 

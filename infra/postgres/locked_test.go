@@ -208,7 +208,8 @@ func TestRecordsDoNotWaitForLocks(t *testing.T) {
 	}
 	must(t, db.RecordDeletionFailure(t.Context(), locked.ObjectKey, "c", time.Now().Add(time.Hour)))
 	must(t, db.MarkDeleted(t.Context(), deletions))
-	if left := due(); len(left) != 1 || left[0].ObjectKey != locked.ObjectKey || left[0].Attempts != 0 {
+	left := due()
+	if len(left) != 1 || left[0].ObjectKey != locked.ObjectKey || left[0].Attempts != 0 {
 		t.Errorf("got due deletions %+v, want that of the locked document", left)
 	}
 	release()

@@ -151,7 +151,8 @@ func TestDeadLettersOfRecreatedStreamAreDistinct(t *testing.T) {
 // markDeleted marks the due deletions of the keys as done.
 func (b *bundle) markDeleted(t testing.TB, keys ...string) {
 	t.Helper()
-	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(24*time.Hour), postgres.Deletion{}, 1000)
+	due, err := b.worker.DueDeletions(
+		t.Context(), time.Now().Add(24*time.Hour), postgres.Deletion{}, 1000)
 	must(t, err)
 	done := []postgres.Deletion{{ObjectKey: "unknown"}}
 	for _, d := range due {
@@ -168,7 +169,8 @@ func TestDeletionRequestedAgainStaysDue(t *testing.T) {
 	b.transition(t, d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 		return d.Confirm(schema.Object{Size: 2}, q, now)
 	}) // the document is rejected and its object marked for deletion
-	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(time.Minute), postgres.Deletion{}, 10)
+	due, err := b.worker.DueDeletions(
+		t.Context(), time.Now().Add(time.Minute), postgres.Deletion{}, 10)
 	must(t, err)
 	b.transition(t, d.ID, remove)
 	must(t, b.worker.MarkDeleted(t.Context(), due))

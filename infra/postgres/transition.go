@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -61,21 +62,6 @@ func (db *DB) Transition(
 	return db.transitionAll(ctx, ids, lockMode{quotas: true}, decide)
 }
 
-// lockMode determines which rows a transition locks besides the documents, and how.
-type lockMode struct {
-	quotas     bool // lock the quotas of the documents' owners
-	brief      bool // wait only for briefLockTimeout
-	skipLocked bool // leave out what other transactions have locked, instead of waiting for it
-}
-
-// clause returns the locking clause of a statement.
-func (m lockMode) clause() string {
-	if m.skipLocked {
-		return "FOR NO KEY UPDATE SKIP LOCKED"
-	}
-	return "FOR NO KEY UPDATE"
-}
-
 func (db *DB) transitionAll(
 	ctx context.Context, ids []uuid.UUID, mode lockMode, decide DecideFunc,
 ) ([]schema.Document, error) {
@@ -120,33 +106,12 @@ func (db *DB) transition(
 	}
 	defer func() { _ = tx.Rollback() }()
 
-	if mode.brief {
-		if err := tx.waitBriefly(ctx); err != nil {
-			return nil, err
-		}
-	}
-	docs, now, err := tx.lockDocuments(ctx, ids, mode)
-	if err != nil {
+	docs, quotas, now, err := tx.lock(ctx, ids, mode)
+	if err != nil && !errors.As(err, new(*LockedError)) { // which is returned at the end
 		return nil, err
 	}
-	var quotas map[uuid.UUID]*schema.Quota
-	if mode.quotas && len(docs) > 0 {
-		if quotas, err = tx.lockQuotas(ctx, docs, mode); err != nil {
-			return nil, err
-		}
-	}
-	var skipped error
-	if mode.skipLocked {
-		var left []uuid.UUID
-		if docs, left, err = tx.withoutLocked(ctx, ids, docs, quotas, mode); err != nil {
-			return nil, err
-		}
-		if len(left) > 0 {
-			skipped = &LockedError{left}
-		}
-	}
 	if len(docs) == 0 {
-		return nil, cmp.Or(tx.Commit(), skipped)
+		return nil, cmp.Or(tx.Commit(), err)
 	}
 	w := &pendingWrites{versions: make([]int64, 0, len(docs))}
 	for i := range docs {
@@ -169,88 +134,7 @@ func (db *DB) transition(
 		return docs, err
 	}
 	countTransitions(w.changed)
-	return docs, skipped
-}
-
-// waitBriefly sets the lock timeout of the transaction to briefLockTimeout.
-func (tx *tx) waitBriefly(ctx context.Context) error {
-	_, err := tx.ExecContext(ctx,
-		fmt.Sprintf(`SET LOCAL lock_timeout = %d`, briefLockTimeout.Milliseconds()))
-	return err
-}
-
-// withoutLocked removes the documents whose owner's quota was skipped, and returns the remaining
-// ones. left are the ids of the removed documents and of those that were skipped themselves.
-func (tx *tx) withoutLocked(
-	ctx context.Context, ids []uuid.UUID, docs []schema.Document,
-	quotas map[uuid.UUID]*schema.Quota, mode lockMode,
-) (rest []schema.Document, left []uuid.UUID, err error) {
-	var existing []uuid.UUID
-	if err := tx.SelectContext(ctx, &existing, `
-		SELECT id FROM documents WHERE `+anyOf("id", "$1::uuid[]", len(ids)), array(ids)); err != nil {
-		return nil, nil, fmt.Errorf("find locked documents: %w", err)
-	}
-	available := make(map[uuid.UUID]bool, len(docs))
-	for _, d := range docs {
-		if mode.quotas && quotas[d.UserID] == nil {
-			continue
-		}
-		available[d.ID] = true
-		rest = append(rest, d)
-	}
-	for _, id := range existing {
-		if !available[id] {
-			left = append(left, id)
-		}
-	}
-	return rest, left, nil
-}
-
-// lockDocuments locks the documents that exist, in the order of their ids, and returns them with
-// the time at which the transaction began.
-func (tx *tx) lockDocuments(
-	ctx context.Context, ids []uuid.UUID, mode lockMode,
-) (docs []schema.Document, now time.Time, err error) {
-	var rows []struct {
-		schema.Document
-		Now time.Time `db:"now"`
-	}
-	if err := tx.SelectContext(ctx, &rows, `
-		SELECT `+documentColumns+`, now() AS now FROM documents
-		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
-		ORDER BY id `+mode.clause(), array(ids)); err != nil {
-		return nil, time.Time{}, fmt.Errorf("lock documents: %w", err)
-	}
-	docs = make([]schema.Document, len(rows))
-	for i, r := range rows {
-		docs[i], now = r.Document, schema.StoredTime(r.Now)
-	}
-	return docs, now, nil
-}
-
-// lockQuotas locks the quotas of the documents' owners, in the order of the users' ids, and returns
-// them by user.
-func (tx *tx) lockQuotas(
-	ctx context.Context, docs []schema.Document, mode lockMode,
-) (map[uuid.UUID]*schema.Quota, error) {
-	users := make([]uuid.UUID, 0, len(docs))
-	for _, d := range docs {
-		users = append(users, d.UserID)
-	}
-	slices.SortFunc(users, compareIDs)
-	users = slices.Compact(users)
-	var rows []schema.Quota
-	if err := tx.SelectContext(ctx, &rows, `
-		SELECT user_id, limit_bytes, used_bytes FROM quotas
-		WHERE `+anyOf("user_id", "$1::uuid[]", len(users))+`
-		ORDER BY user_id `+mode.clause(), array(users)); err != nil {
-		return nil, fmt.Errorf("lock quotas: %w", err)
-	}
-	quotas := make(map[uuid.UUID]*schema.Quota, len(rows))
-	for i := range rows {
-		quotas[rows[i].UserID] = &rows[i]
-	}
-	return quotas, nil
+	return docs, err
 }
 
 // pendingWrites are the writes that the decisions of one transaction require.

@@ -53,6 +53,7 @@ func kinds() []kind {
 		{"smart shutdown of postgres", append(replicas, partPostgres), (*fault).smartShutdown},
 		{"streams full", []string{partNATS}, (*fault).fillStreams},
 		{"disk of the streams full", []string{partNATS}, (*fault).fillDisk},
+		{"rows of one user locked", []string{partPostgres}, (*fault).lockRows},
 		{"quota lowered below what is used", []string{"quota"}, (*fault).lowerQuota},
 		{"SIGKILL of " + partAPI, []string{partAPI}, kill(partAPI)},
 		{"SIGKILL of " + partGateway, []string{partGateway}, kill(partGateway)},

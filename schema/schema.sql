@@ -659,6 +659,7 @@ CREATE FUNCTION create_document(owner uuid, new_id uuid, new_filename text, new_
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET lock_timeout TO '100ms'
 AS $function$
 DECLARE
     bound text := set_config('intray.user_id', owner::text, true);
@@ -709,6 +710,7 @@ CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames te
  RETURNS TABLE(remaining_bytes bigint, pending bigint)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET lock_timeout TO '100ms'
 AS $function$
 DECLARE
     owner uuid;

@@ -2,6 +2,7 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/consumers/runner"
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -94,8 +96,13 @@ func (c *Classifier) classify(
 	}
 	for withQuota, results := range results {
 		changed, err := c.store(ctx, withQuota, results)
+		var locked *postgres.LockedError
+		all := !errors.As(err, &locked) // whether err is about all documents
 		for id, r := range results {
-			if errs[r.index] = err; err == nil {
+			if all || locked.Has(id) {
+				errs[r.index] = err
+			}
+			if errs[r.index] == nil {
 				c.needsOCR.Remove(id)
 				c.notQuick.Remove(id)
 			}

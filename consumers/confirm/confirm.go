@@ -55,8 +55,8 @@ type Result struct {
 	Document *schema.Document
 	// Found reports whether an object exists at the key.
 	Found bool
-	// Err is the error of the stat request, such as minio.ErrUnavailable. It is nil if a HEAD has
-	// proved that there is no object.
+	// Err is the error of the stat request, such as minio.ErrUnavailable, or a *postgres.LockedError.
+	// It is nil if a HEAD has proved that there is no object.
 	Err error
 }
 

@@ -8,6 +8,7 @@ package remove
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -38,9 +39,9 @@ func New(
 
 // Remove stats the objects at keys, marks the deleting and counted documents whose objects do not
 // exist as gone, and publishes the documents' events. It returns the keys whose stat requests
-// failed, with the error of each. Objects that MinIO does not answer for in time delay no others:
-// those have their own transaction. If the database fails, Remove returns an error; documents may
-// then have been marked.
+// failed or whose documents are locked, with the error of each. Objects that MinIO does not answer
+// for in time delay no others: those have their own transaction. If the database fails, Remove
+// returns an error; documents may then have been marked.
 func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]error, err error) {
 	documents, err := r.db.DocumentsByKey(ctx, keys)
 	if err != nil {
@@ -65,7 +66,7 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 				failed[key] = stat.Err
 			}
 		}
-		checked, err := r.apply(ctx, stats, byKey)
+		checked, err := r.apply(ctx, stats, byKey, failed)
 		if err != nil {
 			return nil, err
 		}
@@ -76,9 +77,11 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 }
 
 // apply marks the documents whose objects do not exist as gone, in one transaction, and returns the
-// documents of all stat results in their current state.
+// documents of all stat results in their current state, without those that are locked. It stores the
+// errors of these in failed.
 func (r *Remover) apply(
 	ctx context.Context, stats map[string]minio.StatResult, byKey map[string]schema.Document,
+	failed map[string]error,
 ) (documents []schema.Document, err error) {
 	var gone []uuid.UUID
 	for key, stat := range stats {
@@ -99,8 +102,14 @@ func (r *Remover) apply(
 			marked[d.ID] = decision.Changed
 			return decision
 		})
-	if err != nil {
+	var locked *postgres.LockedError
+	if err != nil && !errors.As(err, &locked) {
 		return nil, fmt.Errorf("remove %d documents: %w", len(gone), err)
+	}
+	for key := range stats {
+		if locked.Has(byKey[key].ID) {
+			failed[key] = err
+		}
 	}
 	for _, d := range changed {
 		if marked[d.ID] {

@@ -16,6 +16,10 @@ import (
 // because the runner does not pull before the outage has ended.
 const outageDelay = time.Second
 
+// maxLockDelay is the maximum delay before a message is redelivered whose rows other transactions
+// had locked.
+const maxLockDelay = 10 * time.Second
+
 // acknowledge acks, naks or dead-letters the message according to its error. If an outage kept the
 // message from being handled, it returns that error.
 //
@@ -34,16 +38,18 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 
 	var retry *retryError
 	errors.As(f.err, &retry)
-	if Postponed(f.err) {
-		f.outcome = outcomePostponed
-		r.log.Debug("message postponed", "sequence", sequence, "delay", retry.wait, "reason", f.err)
+	switch {
+	case Postponed(f.err):
 		if r.park(ctx, f, retry.wait) {
+			f.outcome = outcomePostponed
 			r.postponements.forget(sequence)
 			r.logAckError(f, f.raw.Ack())
 			return nil
 		}
-		r.recordAttempt(ctx, f, 0, retry.wait)
-		r.logAckError(f, f.raw.NakWithDelay(retry.wait))
+		r.postpone(ctx, f, retry.wait)
+		return nil
+	case errors.Is(f.err, postgres.ErrLocked):
+		r.postpone(ctx, f, Delay(int(f.meta.NumDelivered), r.config.MinDelay, maxLockDelay))
 		return nil
 	}
 
@@ -68,6 +74,14 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	r.recordAttempt(ctx, f, count, wait)
 	r.logAckError(f, f.raw.NakWithDelay(wait))
 	return nil
+}
+
+// postpone returns a message to the stream until wait has passed.
+func (r *Runner[T]) postpone(ctx context.Context, f *inFlight[T], wait time.Duration) {
+	f.outcome = outcomePostponed
+	r.log.Debug("message postponed", "sequence", f.message.Sequence, "delay", wait, "reason", f.err)
+	r.recordAttempt(ctx, f, 0, wait)
+	r.logAckError(f, f.raw.NakWithDelay(wait))
 }
 
 // park records that a message is postponed and will not be redelivered, if too many other postponed

@@ -143,7 +143,7 @@ func (r *Runner[T]) checkDependencies(ctx context.Context, batch []*inFlight[T])
 	checked := false
 	var outage error
 	for _, f := range batch {
-		if f.err == nil || Outage(f.err) || Postponed(f.err) {
+		if f.err == nil || Uncounted(f.err) {
 			continue
 		}
 		if !checked {

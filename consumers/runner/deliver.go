@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"intray/infra/minio"
+	"intray/infra/postgres"
 )
 
 // inFlight is a message between its delivery and its acknowledgment.
@@ -67,11 +68,20 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery) error {
 	defer cancel()
 	r.checkDependencies(record, batch)
 	r.forgetAttempts(record, batch)
-	var outage error
+	var outage, locked error
+	postponed := 0
 	for _, f := range batch {
 		if err := r.acknowledge(record, f); err != nil {
 			outage = err
 		}
+		if errors.Is(f.err, postgres.ErrLocked) {
+			locked = f.err
+			postponed++
+		}
+	}
+	if locked != nil {
+		r.log.Warn("messages postponed because other transactions hold locks",
+			"messages", postponed, "error", locked)
 	}
 	r.observeBatch(batch, time.Since(began), d.returned)
 	return outage
@@ -112,8 +122,8 @@ func keepInProgress(d delivery) (stop func()) {
 
 // process handles a batch and sets each message's error. Messages that fail in a batch are handled
 // again in two halves, recursively, so a message that causes its own failure ends up alone.
-// Postponed messages are not, because handling them has not begun, nor are those whose own object
-// is known to have caused the failure.
+// Postponed messages are not, because handling them has not begun, nor are those whose own object or
+// locked rows are known to have caused the failure.
 func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	if len(batch) == 0 {
 		return
@@ -127,7 +137,8 @@ func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	for i, f := range batch {
 		f.err = errs[i]
 		if f.err != nil && len(batch) > 1 && !Outage(f.err) && !Postponed(f.err) &&
-			!errors.Is(f.err, ErrPermanent) && !errors.Is(f.err, minio.ErrInaccessible) {
+			!errors.Is(f.err, ErrPermanent) && !errors.Is(f.err, minio.ErrInaccessible) &&
+			!errors.As(f.err, new(*postgres.LockedError)) {
 			again = append(again, f)
 		}
 	}

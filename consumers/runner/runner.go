@@ -41,12 +41,15 @@ type Message[T any] struct {
 //   - nil: the message is acknowledged. All effects of handling it must be committed by then.
 //   - ErrPermanent: the message is dead-lettered.
 //   - an Outage: the runner waits until the dependency is up. The attempt does not count.
+//   - a postgres.ErrLocked: the message is redelivered after a few seconds. The attempt does not
+//     count.
 //   - any other error: the message is retried later, and dead-lettered after MaxAttempts failed
 //     attempts.
 //
 // A message that fails in a batch of several is handled again in smaller batches, and finally
-// alone, before its failure counts, unless its error is minio.ErrInaccessible, which concerns its
-// own object. One message therefore cannot make the others in its batch fail.
+// alone, before its failure counts, unless its error says which object or row has caused it:
+// minio.ErrInaccessible or a *postgres.LockedError. One message therefore cannot make the others in
+// its batch fail.
 type Handler[T any] func(ctx context.Context, batch []Message[T]) []error
 
 // Config configures a Runner. Zero fields take the defaults.

@@ -40,19 +40,22 @@ const (
 	// A failed deletion is retried after a delay that starts at 5 s and doubles up to an hour. The
 	// number of attempts is unlimited.
 	minDeletionDelay, maxDeletionDelay = 5 * time.Second, time.Hour
+	// maxLockedDelay is the longest delay if the document was locked.
+	maxLockedDelay = 10 * time.Second
 )
 
 // Drain carries out all deletions that are due, deletes their documents, and returns the number of
-// finished deletions. A deletion that fails for its object alone is postponed and does not block
-// others. If a dependency is unavailable Drain returns an error immediately, and the remaining
-// deletions stay due.
+// finished deletions. It attempts each of them once. A deletion that fails for its object or its
+// document alone is postponed and does not block others. If a dependency is unavailable Drain
+// returns an error immediately, and the remaining deletions stay due.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 	now, err := d.db.Now(ctx) // deletions that are postponed below are not due at this time
 	if err != nil {
 		return 0, err
 	}
+	var last postgres.Deletion
 	for ctx.Err() == nil {
-		due, err := d.db.DueDeletions(ctx, now, deletionBatch)
+		due, err := d.db.DueDeletions(ctx, now, last, deletionBatch)
 		if err != nil || len(due) == 0 {
 			return done, err
 		}
@@ -61,6 +64,7 @@ func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 		if err != nil {
 			return done, err
 		}
+		last = due[len(due)-1]
 	}
 	return done, ctx.Err()
 }
@@ -104,7 +108,7 @@ func (d *Deletions) finish(
 	}
 	// The document is marked as gone before the deletion is marked as done. After a crash between the
 	// two, the deletion is repeated. In the opposite order a crash would leave the document behind.
-	err = runner.InHalves(ctx, removed, func(ctx context.Context, keys []string) error {
+	err = runner.InHalves(ctx, d.db, removed, func(ctx context.Context, keys []string) error {
 		unchecked, err := d.remover.Remove(ctx, keys)
 		maps.Copy(failed, unchecked)
 		return err
@@ -124,7 +128,11 @@ func (d *Deletions) finish(
 		case runner.Outage(cause):
 			outage = cause
 		default:
-			next := now.Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
+			longest := maxDeletionDelay
+			if errors.Is(cause, postgres.ErrLocked) {
+				longest = maxLockedDelay
+			}
+			next := now.Add(runner.Delay(x.Attempts+1, minDeletionDelay, longest))
 			d.log.Warn("object cannot be deleted; the sweeper will retry",
 				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next_attempt", next, "error", cause)
 			if err := d.db.RecordDeletionFailure(ctx, x.ObjectKey, cause.Error(), next); err != nil {

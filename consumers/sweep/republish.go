@@ -26,14 +26,16 @@ const (
 // republish publishes the events that have been unpublished for Config.RepublishAfter. The message
 // ids do not change, so if an event is in the stream already, the stream drops the duplicate.
 func (s *Sweeper) republish(ctx context.Context) error {
+	var last schema.Document // those that cannot be marked as published are left to the next round
 	for ctx.Err() == nil {
-		documents, err := s.db.UnpublishedDocuments(ctx, s.config.RepublishAfter, republishBatch)
+		documents, err := s.db.UnpublishedDocuments(ctx, s.config.RepublishAfter, last, republishBatch)
 		if err != nil || len(documents) == 0 {
 			return err
 		}
 		if err := s.publish(ctx, "republished", documents); err != nil {
 			return err
 		}
+		last = documents[len(documents)-1]
 	}
 	return nil
 }

@@ -25,6 +25,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/consumers/confirm"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
@@ -109,6 +111,8 @@ type Sweeper struct {
 	scannedNew time.Time // the last scan of the newest pending documents
 	scannedAll time.Time // the last scan of all pending documents
 	purged     time.Time // the last purge of rows
+	// The pending documents that were locked when they were due.
+	locked map[uuid.UUID]bool
 	// The last scan of the unclassified documents, and whether it took several pages.
 	scannedUnclassified time.Time
 	manyUnclassified    bool
@@ -130,6 +134,7 @@ func New(db *postgres.DB, objects Bucket, publisher Publisher, streams Streams,
 		confirmer:  confirm.New(db, objects, publisher, log),
 		deletions:  NewDeletions(db, objects, remove.New(db, objects, publisher, log), log),
 		reconciler: reconcile.New(db, objects, publisher, log),
+		locked:     make(map[uuid.UUID]bool),
 		failing:    make(map[string]bool), blocked: make(map[string]bool),
 	}, nil
 }

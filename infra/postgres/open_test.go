@@ -133,10 +133,11 @@ func TestUnavailable(t *testing.T) {
 		}()
 		<-stopped
 		_, err = quick.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
-		if !errors.Is(err, postgres.ErrUnavailable) {
-			t.Errorf("locked document: got error %v, want ErrUnavailable", err)
+		var locked *postgres.LockedError
+		if !errors.As(err, &locked) || !locked.Has(d.ID) || errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("locked document: got error %v, want a LockedError that names it", err)
 		}
-		b.transition(t, d.ID, confirm) // its lock timeout is 5 s
+		b.transition(t, d.ID, confirm) // its lock timeout is longer
 		close(resume)
 		if err := <-result; !errors.Is(err, postgres.ErrUnavailable) {
 			t.Errorf("idle transaction: got error %v, want ErrUnavailable", err)

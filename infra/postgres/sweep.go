@@ -38,14 +38,19 @@ func (db *DB) PendingDocuments(
 	return due, next, nil
 }
 
-// UnpublishedDocuments returns up to limit documents that have been unpublished for longer than
-// after, in the order in which they became unpublished.
+// UnpublishedDocuments returns up to limit documents that have been unpublished for longer than the
+// duration, in the order in which they became unpublished, starting after the given document. The
+// zero document starts with the first.
 func (db *DB) UnpublishedDocuments(
-	ctx context.Context, after time.Duration, limit int,
+	ctx context.Context, longerThan time.Duration, after schema.Document, limit int,
 ) ([]schema.Document, error) {
+	var from time.Time
+	if after.UnpublishedAt != nil {
+		from = *after.UnpublishedAt
+	}
 	return db.selectDocuments(ctx, "find unpublished documents", `
-		WHERE unpublished_at < now() - make_interval(secs => $1)
-		ORDER BY unpublished_at, id LIMIT $2`, after.Seconds(), limit)
+		WHERE unpublished_at < now() - make_interval(secs => $1) AND (unpublished_at, id) > ($2, $3)
+		ORDER BY unpublished_at, id LIMIT $4`, longerThan.Seconds(), from, after.ID, limit)
 }
 
 const (
@@ -138,14 +143,14 @@ func (db *DB) UnclassifiedDocuments(
 
 // MarkUnpublished marks documents as unpublished, so that their current version is published again
 // under a new message id, and no longer as parked. It returns the documents that exist, ordered by
-// id.
+// id, without those that other transactions have locked, because something is being done about them.
 func (db *DB) MarkUnpublished(
 	ctx context.Context, ids []uuid.UUID,
 ) (docs []schema.Document, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		var now time.Time
 		var err error
-		if docs, now, err = tx.lockDocuments(ctx, ids); err != nil {
+		if docs, now, err = tx.lockDocuments(ctx, ids, lockMode{skipLocked: true}); err != nil {
 			return err
 		}
 		existing := make([]uuid.UUID, len(docs))

@@ -59,7 +59,7 @@ func TestUnpublishedDocuments(t *testing.T) {
 		2 * time.Minute:  {first.ID},
 		30 * time.Second: {first.ID, second.ID},
 	} {
-		documents, err := b.worker.UnpublishedDocuments(t.Context(), after, 10)
+		documents, err := b.worker.UnpublishedDocuments(t.Context(), after, schema.Document{}, 10)
 		must(t, err)
 		var got []uuid.UUID
 		for _, d := range documents {
@@ -187,7 +187,8 @@ func TestDeadLettersOfRecreatedStreamAreDistinct(t *testing.T) {
 // markDeleted marks the due deletions of the keys as done.
 func (b *bundle) markDeleted(t testing.TB, keys ...string) {
 	t.Helper()
-	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(24*time.Hour), 1000)
+	due, err := b.worker.DueDeletions(
+		t.Context(), time.Now().Add(24*time.Hour), postgres.Deletion{}, 1000)
 	must(t, err)
 	done := []postgres.Deletion{{ObjectKey: "unknown"}}
 	for _, d := range due {
@@ -204,7 +205,8 @@ func TestDeletionRequestedAgainStaysDue(t *testing.T) {
 	b.transition(t, d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 		return d.Confirm(schema.Object{Size: 2}, q, now)
 	}) // the document is rejected and its object marked for deletion
-	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(time.Minute), 10)
+	due, err := b.worker.DueDeletions(
+		t.Context(), time.Now().Add(time.Minute), postgres.Deletion{}, 10)
 	must(t, err)
 	b.transition(t, d.ID, remove)
 	must(t, b.worker.MarkDeleted(t.Context(), due))
@@ -220,7 +222,7 @@ func TestObjectDeletions(t *testing.T) {
 	next := soon.Add(time.Hour)
 	due := func(t *testing.T, at time.Time) []postgres.Deletion {
 		t.Helper()
-		deletions, err := b.worker.DueDeletions(t.Context(), at, 10)
+		deletions, err := b.worker.DueDeletions(t.Context(), at, postgres.Deletion{}, 10)
 		must(t, err)
 		return deletions
 	}

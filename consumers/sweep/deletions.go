@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"time"
 
 	"intray/consumers/remove"
@@ -44,29 +45,42 @@ const (
 	maxLockedDelay = 10 * time.Second
 )
 
-// Drain carries out all deletions that are due, deletes their documents, and returns the number of
-// finished deletions. It attempts each of them once. A deletion that fails for its object or its
-// document alone is postponed and does not block others. If a dependency is unavailable Drain
-// returns an error immediately, and the remaining deletions stay due.
+// Drain carries out all deletions that are due, as described at DrainFor.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
+	done, _, err = d.DrainFor(ctx, math.MaxInt64)
+	return done, err
+}
+
+// DrainFor carries out deletions that are due, deletes their documents, and returns the number of
+// finished deletions. It attempts each of them once. It begins no batch after limit has passed; more
+// reports whether some may still be due then. A deletion that fails for its object or its document
+// alone is postponed and does not block others. If a dependency is unavailable DrainFor returns an
+// error immediately, and the remaining deletions stay due.
+func (d *Deletions) DrainFor(
+	ctx context.Context, limit time.Duration,
+) (done int, more bool, err error) {
+	began := time.Now()
 	now, err := d.db.Now(ctx) // deletions that are postponed below are not due at this time
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
 	var last postgres.Deletion
 	for ctx.Err() == nil {
 		due, err := d.db.DueDeletions(ctx, now, last, deletionBatch)
 		if err != nil || len(due) == 0 {
-			return done, err
+			return done, false, err
 		}
 		n, err := d.carryOut(ctx, due, now)
 		done += n
 		if err != nil {
-			return done, err
+			return done, false, err
+		}
+		if len(due) == deletionBatch && time.Since(began) >= limit {
+			return done, true, nil
 		}
 		last = due[len(due)-1]
 	}
-	return done, ctx.Err()
+	return done, false, ctx.Err()
 }
 
 // carryOut carries out a batch of deletions. Objects that MinIO does not delete in time delay no

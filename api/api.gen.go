@@ -133,6 +133,7 @@ const (
 	ProblemCodeRateLimited      ProblemCode = "rate_limited"
 	ProblemCodeTooLarge         ProblemCode = "too_large"
 	ProblemCodeTooManyPending   ProblemCode = "too_many_pending"
+	ProblemCodeTooManyTopics    ProblemCode = "too_many_topics"
 	ProblemCodeTypeNotAllowed   ProblemCode = "type_not_allowed"
 	ProblemCodeUnauthenticated  ProblemCode = "unauthenticated"
 	ProblemCodeUnavailable      ProblemCode = "unavailable"
@@ -166,6 +167,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeTooLarge:
 		return true
 	case ProblemCodeTooManyPending:
+		return true
+	case ProblemCodeTooManyTopics:
 		return true
 	case ProblemCodeTypeNotAllowed:
 		return true
@@ -729,6 +732,7 @@ type Problem struct {
 	// | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
 	// | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
 	// | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
+	// | `too_many_topics` | 409 | There are already 500 topics of this scope. Delete one that is not needed. |
 	// | `quota_exceeded` | 413 | The file does not fit into the user's quota. Delete documents to make room. |
 	// | `too_large` | 413, or 431 for headers | The file or the request is larger than allowed. |
 	// | `type_not_allowed` | 415 | The type of the file or of the request body is not allowed. |
@@ -756,7 +760,7 @@ type Problem struct {
 	Left *int64 `json:"left,omitempty"`
 
 	// Limit The limit that was exceeded, if it applies: for `too_large` a size in bytes, and for
-	// `too_many_pending` the largest number of pending documents.
+	// `too_many_pending` and `too_many_topics` the largest number of pending documents or topics.
 	//
 	//
 	// Examples: 5368709120
@@ -809,6 +813,7 @@ type Problem struct {
 // | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
 // | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
 // | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
+// | `too_many_topics` | 409 | There are already 500 topics of this scope. Delete one that is not needed. |
 // | `quota_exceeded` | 413 | The file does not fit into the user's quota. Delete documents to make room. |
 // | `too_large` | 413, or 431 for headers | The file or the request is larger than allowed. |
 // | `type_not_allowed` | 415 | The type of the file or of the request body is not allowed. |
@@ -1250,6 +1255,9 @@ type RateLimited = Problem
 
 // RefreshRefused A problem document as defined by RFC 9457.
 type RefreshRefused = Problem
+
+// TopicConflict A problem document as defined by RFC 9457.
+type TopicConflict = Problem
 
 // TopicCreated A label that can be assigned to documents.
 type TopicCreated = Topic
@@ -2212,6 +2220,8 @@ type RefreshRefusedApplicationProblemPlusJSONResponse struct {
 }
 
 type TopicJSONResponse Topic
+
+type TopicConflictApplicationProblemPlusJSONResponse Problem
 
 type TopicCreatedResponseHeaders struct {
 	Location string

@@ -35,6 +35,7 @@ var problemTypes = map[schema.Code]struct {
 	schema.CodeNotDownloadable: {http.StatusConflict, "Not downloadable"},
 	schema.CodeNameTaken:       {http.StatusConflict, "Name already taken"},
 	schema.CodeTooManyPending:  {http.StatusConflict, "Too many pending documents"},
+	schema.CodeTooManyTopics:   {http.StatusConflict, "Too many topics"},
 	schema.CodeQuotaExceeded:   {http.StatusRequestEntityTooLarge, "Quota exceeded"},
 	schema.CodeTooLarge:        {http.StatusRequestEntityTooLarge, "Too large"},
 	schema.CodeTypeNotAllowed:  {http.StatusUnsupportedMediaType, "Type not allowed"},
@@ -93,6 +94,10 @@ func clientError(err error) *schema.Error {
 		return errInaccessible
 	case errors.As(err, &notReady):
 		return schema.Errorf(schema.CodeUnavailable, "%s Try again in a few seconds.", notReady.part)
+	case errors.Is(err, postgres.ErrAborted):
+		return schema.Errorf(schema.CodeUnavailable,
+			"The database could not finish this request in time, for example because the same data is "+
+				"being changed. Try again in a few seconds.")
 	case errors.Is(err, postgres.ErrUnavailable), errors.Is(err, minio.ErrUnavailable),
 		errors.Is(err, context.DeadlineExceeded), schema.CodeOf(err) == schema.CodeUnavailable:
 		return schema.Errorf(schema.CodeUnavailable,

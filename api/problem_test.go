@@ -16,6 +16,7 @@ func TestEveryErrorCodeHasAProblemType(t *testing.T) {
 		schema.CodeNotDownloadable,
 		schema.CodeNameTaken,
 		schema.CodeTooManyPending,
+		schema.CodeTooManyTopics,
 		schema.CodeQuotaExceeded,
 		schema.CodeTooLarge,
 		schema.CodeTypeNotAllowed,

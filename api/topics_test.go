@@ -1,7 +1,9 @@
 package api_test
 
 import (
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"intray/api"
@@ -151,4 +153,53 @@ func TestTopicsRefuseInvalidRequests(t *testing.T) {
 	}
 	longest := api.NewTopic{Name: text(40), Description: ptr(text(500))}
 	b.alice.post("/api/topics", longest).is(201)
+}
+
+func TestTopicLimit(t *testing.T) {
+	b := setup(t)
+	const fill = `INSERT INTO topics (id, user_id, name)
+		SELECT gen_random_uuid(), $1, 'Topic ' || i FROM generate_series(1, $2) AS i`
+	for _, c := range []struct {
+		name   string
+		client *client
+		path   string
+		owner  any
+	}{
+		{"user's topics", b.alice, "/api/topics", b.alice.me().ID},
+		{"system topics", b.admin, "/api/admin/topics", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b, client := b.in(t), c.client.in(t)
+			b.exec(fill, c.owner, schema.MaxTopics-1)
+			last := as[api.Topic](client.post(c.path, api.NewTopic{Name: "Last"}).is(201))
+			client.post(c.path, api.NewTopic{Name: "More"}).fails(schema.CodeTooManyTopics).is(409).
+				says(itoa(schema.MaxTopics), "Delete one")
+
+			lastPath := c.path + "/" + last.ID.String()
+			client.patch(lastPath, api.TopicPatch{Name: ptr("Renamed")}).is(200)
+			client.delete(lastPath).is(204)
+			client.post(c.path, api.NewTopic{Name: "More"}).is(201)
+		})
+	}
+	b.bob.createTopic("Topic 1") // the limit is that of each user
+}
+
+func TestConcurrentCreationsDoNotExceedTheTopicLimit(t *testing.T) {
+	b := setup(t)
+	b.exec(`INSERT INTO topics (id, user_id, name)
+		SELECT gen_random_uuid(), $1, 'Topic ' || i FROM generate_series(1, $2) AS i`,
+		b.alice.me().ID, schema.MaxTopics-3)
+	statuses := make([]int, 12)
+	var all sync.WaitGroup
+	for i := range statuses {
+		all.Go(func() {
+			statuses[i] = b.alice.post("/api/topics", api.NewTopic{Name: "New " + itoa(i)}).status
+		})
+	}
+	all.Wait()
+	slices.Sort(statuses)
+	want := []int{201, 201, 201, 409, 409, 409, 409, 409, 409, 409, 409, 409}
+	if !slices.Equal(statuses, want) {
+		t.Errorf("got statuses %v, want %v", statuses, want)
+	}
 }

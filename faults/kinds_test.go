@@ -53,6 +53,7 @@ func kinds() []kind {
 		{"smart shutdown of postgres", append(replicas, partPostgres), (*fault).smartShutdown},
 		{"streams full", []string{partNATS}, (*fault).fillStreams},
 		{"disk of the streams full", []string{partNATS}, (*fault).fillDisk},
+		{"rows of one user locked", []string{partPostgres}, (*fault).lockRows},
 		{"quota lowered below what is used", []string{"quota"}, (*fault).lowerQuota},
 		{"SIGKILL of " + partAPI, []string{partAPI}, kill(partAPI)},
 		{"SIGKILL of " + partGateway, []string{partGateway}, kill(partGateway)},
@@ -249,12 +250,14 @@ func (f *fault) setStreamLimit(ctx context.Context, name string, bytes int64) er
 	})
 }
 
-// provision creates missing streams and consumers and restores the limits.
+// provision creates missing streams and consumers and restores the sizes.
 func (f *fault) provision(ctx context.Context) error {
 	return until(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		defer cancel()
-		return intraynats.Provision(ctx, f.operator, intraynats.StreamLimits{})
+		return intraynats.Provision(ctx, f.operator, intraynats.StreamLimits{
+			BucketBytes: 1 << 30, DocumentsBytes: 1 << 30, ReplayBytes: 512 << 20,
+		})
 	})
 }
 

@@ -105,3 +105,46 @@ func (f *fault) smartShutdown(ctx context.Context) error {
 	}
 	return f.awaitSuccessor(ctx, partPostgres, pid)
 }
+
+// lockRows locks rows of one user, as an operator does in a session that stays open: the quota, the
+// pending documents and, in half of the faults, the user.
+func (f *fault) lockRows(ctx context.Context) error {
+	email := f.clients.users[f.random.IntN(len(f.clients.users))].email
+	tx, err := f.db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	statements := []string{
+		`SELECT FROM documents WHERE status = 'pending' AND user_id = ` + userByEmail +
+			` ORDER BY id FOR UPDATE`,
+		`SELECT FROM quotas WHERE user_id = ` + userByEmail + ` FOR UPDATE`,
+	}
+	if f.random.IntN(2) == 0 {
+		statements = append(statements, `SELECT FROM users WHERE id = `+userByEmail+` FOR UPDATE`)
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement, email); err != nil {
+			return fmt.Errorf("lock rows of %s: %w", email, err)
+		}
+	}
+	var pid int
+	if err := tx.GetContext(ctx, &pid, `SELECT pg_backend_pid()`); err != nil {
+		return err
+	}
+	if err := until(ctx, func() error {
+		var waiting int
+		err := f.db.GetContext(ctx, &waiting, `
+			SELECT count(*) FROM pg_stat_activity WHERE $1 = ANY(pg_blocking_pids(pid))`, pid)
+		if err == nil && waiting == 0 {
+			err = fmt.Errorf("no session waits for the locked rows of %s", email)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	pause(ctx, f.duration)
+	return tx.Commit()
+}
+
+const userByEmail = `(SELECT id FROM users WHERE email = $1)`

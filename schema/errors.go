@@ -18,6 +18,7 @@ const (
 	CodeNotDownloadable Code = "not_downloadable"
 	CodeNameTaken       Code = "name_taken"
 	CodeTooManyPending  Code = "too_many_pending"
+	CodeTooManyTopics   Code = "too_many_topics"
 	CodeQuotaExceeded   Code = "quota_exceeded"
 	CodeTooLarge        Code = "too_large"
 	CodeTypeNotAllowed  Code = "type_not_allowed"
@@ -46,7 +47,8 @@ type Facts struct {
 	// Pointer is the JSON pointer (RFC 6901) of the member of the request body that is at fault.
 	Pointer string
 	// Size is the size of the file, Limit the limit that was exceeded and Left how much of it is left.
-	// They are in bytes, except that Limit is a number of documents if the code is CodeTooManyPending.
+	// They are in bytes, except that Limit is a number if the code is CodeTooManyPending or
+	// CodeTooManyTopics.
 	Size, Limit, Left *int64
 	// AllowedTypes are the media types of which the file should have one. A subtype can be *.
 	AllowedTypes []string

@@ -77,11 +77,13 @@ CREATE TABLE document_attempts (
     attempt integer NOT NULL,
     reason text NOT NULL,
     next_at timestamp with time zone,
+    parked boolean NOT NULL DEFAULT false,
     CONSTRAINT document_attempts_attempt_check CHECK (attempt >= 0),
     CONSTRAINT document_attempts_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
 );
 COMMENT ON COLUMN document_attempts.attempt IS 'counts from 1; 0: postponed before it began; only the last postponed attempt is kept';
 COMMENT ON COLUMN document_attempts.next_at IS 'when the next attempt is due; NULL: there is none';
+COMMENT ON COLUMN document_attempts.parked IS 'the message was acknowledged; the sweeper publishes the event again at next_at';
 CREATE INDEX document_attempts_by_document ON document_attempts USING btree (document_id, at);
 CREATE INDEX document_attempts_by_time ON document_attempts USING btree (at);
 CREATE INDEX document_attempts_failed ON document_attempts USING btree (at) WHERE attempt > 0;
@@ -91,7 +93,7 @@ ALTER TABLE document_attempts ENABLE ROW LEVEL SECURITY;
 ALTER TABLE document_attempts FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON document_attempts TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON document_attempts TO worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE (at, reason, next_at), DELETE ON document_attempts TO worker;
+GRANT SELECT, INSERT, UPDATE (at, reason, next_at, parked), DELETE ON document_attempts TO worker;
 
 CREATE TABLE document_examples (
     document_id uuid NOT NULL,
@@ -456,6 +458,8 @@ CREATE TABLE topics (
 COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, visible to every user';
 CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, lower(name)) NULLS NOT
     DISTINCT;
+CREATE TRIGGER topics_limit BEFORE INSERT ON topics FOR EACH ROW EXECUTE FUNCTION
+    check_topic_limit();
 ALTER TABLE topics ENABLE ROW LEVEL SECURITY;
 ALTER TABLE topics FORCE ROW LEVEL SECURITY;
 CREATE POLICY api_delete ON topics FOR DELETE TO api USING (user_id = (( SELECT current_user_id() AS
@@ -626,10 +630,36 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION change_own_password(text,text,uuid) TO api;
 
+CREATE FUNCTION check_topic_limit()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    max_topics CONSTANT integer := 500;
+    reached boolean;
+BEGIN
+    PERFORM lock_topics(NEW.user_id);
+    IF NEW.user_id IS NULL THEN
+        SELECT count(*) = max_topics INTO reached
+            FROM (SELECT FROM topics AS t WHERE t.user_id IS NULL LIMIT max_topics) AS existing;
+    ELSE
+        SELECT count(*) = max_topics INTO reached
+            FROM (SELECT FROM topics AS t WHERE t.user_id = NEW.user_id LIMIT max_topics) AS existing;
+    END IF;
+    IF reached THEN
+        RAISE EXCEPTION 'there are already % topics', max_topics
+            USING ERRCODE = 'check_violation', CONSTRAINT = 'topics_limit';
+    END IF;
+    RETURN NEW;
+END
+$function$;
+
 CREATE FUNCTION create_document(owner uuid, new_id uuid, new_filename text, new_type text, new_size bigint, created timestamp with time zone, key text, max_pending bigint, OUT existing uuid, OUT remaining_bytes bigint, OUT pending bigint)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET lock_timeout TO '100ms'
 AS $function$
 DECLARE
     bound text := set_config('intray.user_id', owner::text, true);
@@ -680,6 +710,7 @@ CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames te
  RETURNS TABLE(remaining_bytes bigint, pending bigint)
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
+ SET lock_timeout TO '100ms'
 AS $function$
 DECLARE
     owner uuid;
@@ -844,6 +875,14 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO api;
+
+CREATE FUNCTION lock_topics(owner uuid)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+SELECT pg_advisory_xact_lock(hashtext('topics'), hashtext(coalesce(owner::text, '')))
+$function$;
+GRANT EXECUTE ON FUNCTION lock_topics(uuid) TO api, worker;
 
 CREATE FUNCTION notify_object_deletions()
  RETURNS trigger

@@ -49,6 +49,11 @@ const (
 	MaxTopicKeyword     = 40
 )
 
+// MaxTopics is the largest number of topics of a user, and of system topics. A document is compared
+// with both, so with at most 1000 topics, which is also the limit of a prompt. The database
+// enforces it when a topic is created.
+const MaxTopics = 500
+
 // StarterTopics are the system topics that are added to a new database, so that the first documents
 // can be classified.
 var StarterTopics = []Topic{

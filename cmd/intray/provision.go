@@ -34,7 +34,8 @@ type provisionCommand struct {
 	cli.WorkerKeySettings `group:"MinIO:"`
 }
 
-// streamSettings are the limits of the streams. 0 means the default.
+// streamSettings are the limits of the streams. 0 means the default of a new stream, and leaves one
+// that exists as it is.
 type streamSettings struct {
 	NATSReplicas       int           `name:"nats-replicas" env:"NATS_REPLICAS" placeholder:"1" help:"Number of servers of a NATS cluster that store each message, 1 to 5. A cluster of three needs 3 to survive the loss of a server."`
 	NATSBucketBytes    int64         `name:"nats-bucket-bytes" env:"NATS_BUCKET_BYTES" placeholder:"1073741824" help:"Size of the stream BUCKET in bytes, which NATS reserves on its disk."`
@@ -76,8 +77,9 @@ func (s streamSettings) Validate() error {
 func (provisionCommand) Help() string {
 	return `Creates what is missing and updates what differs: the passwords of the database roles,
 the streams and consumers of NATS, and the bucket, notifications and access keys of MinIO. It
-never lowers the replicas, the size or the age of a stream that exists. Run it at each deployment,
-after "intray migrate up" and before the servers start.`
+raises the replicas, the size or the age of a stream that exists only if the setting is given, and
+never lowers them. Run it at each deployment, after "intray migrate up" and before the servers
+start.`
 }
 
 // Run provisions PostgreSQL, NATS and MinIO, and then removes the keys of --remove-key.

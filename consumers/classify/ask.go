@@ -106,8 +106,9 @@ func (c *Classifier) ask(
 const examplesPerTopic = 32
 
 // examplesOf returns a function that returns the examples of all topics of the inputs whose
-// provider is builtin. It reads them from the database once, when it is first called.
-func (c *Classifier) examplesOf(inputs map[uuid.UUID]postgres.ClassifyInput,
+// provider is builtin. It reads them from the database once, when it is first called, and leaves
+// out the inputs that are nil by then.
+func (c *Classifier) examplesOf(inputs []*input,
 ) func(context.Context) (map[postgres.UserTopic][][]byte, error) {
 	var examples map[postgres.UserTopic][][]byte
 	return func(ctx context.Context) (_ map[postgres.UserTopic][][]byte, err error) {
@@ -117,12 +118,15 @@ func (c *Classifier) examplesOf(inputs map[uuid.UUID]postgres.ClassifyInput,
 		var topics []postgres.UserTopic
 		owners := make(map[uuid.UUID]bool)
 		for _, in := range inputs {
-			owner := in.Document.UserID
-			if provider, _ := c.choose(in.Settings); provider != builtin.Provider || owners[owner] {
+			if in == nil || owners[in.document.UserID] {
+				continue
+			}
+			owner := in.document.UserID
+			if provider, _ := c.choose(in.settings); provider != builtin.Provider {
 				continue
 			}
 			owners[owner] = true
-			for _, t := range in.Topics {
+			for _, t := range in.topics {
 				topics = append(topics, postgres.UserTopic{User: owner, Topic: t.ID})
 			}
 		}
@@ -139,11 +143,15 @@ func (c *Classifier) call(
 	ctx context.Context, owner uuid.UUID, name string, request ai.Request,
 ) (ai.Answer, error) {
 	b := c.breakers[name]
-	select { // waiting calls proceed in the order of their arrival
-	case b.slots <- struct{}{}:
-		defer func() { <-b.slots }()
-	case <-ctx.Done():
-		return ai.Answer{}, ctx.Err()
+	// The builtin provider runs in this process, so the lanes are limit enough. A text in a batch must
+	// not wait for documents that are compared with many topics.
+	if name != builtin.Provider {
+		select { // waiting calls proceed in the order of their arrival
+		case b.slots <- struct{}{}:
+			defer func() { <-b.slots }()
+		case <-ctx.Done():
+			return ai.Answer{}, ctx.Err()
+		}
 	}
 	began := time.Now()
 	if wait := b.allow(began); wait > 0 {

@@ -2,6 +2,7 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/consumers/runner"
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -25,7 +27,7 @@ func (c *Classifier) classifyBatch(
 		}
 		return errs
 	}
-	extraction := c.extractInLanes
+	extraction, work := c.extractInLanes, ctx
 	first := make(map[uuid.UUID]int, len(batch)) // the index of the first message of each document
 	if len(batch) > 1 {
 		extraction = c.extractQuickly
@@ -43,9 +45,12 @@ func (c *Classifier) classifyBatch(
 				errs[i], inputs[i] = documentError(id, c.postponeAlone(id)), nil
 			}
 		}
-		c.readAll(ctx, slices.DeleteFunc(slices.Clone(inputs), notUploaded))
+		budget, cancel := context.WithTimeout(ctx, c.config.QuickBudget)
+		defer cancel()
+		work = budget
+		c.readAll(work, slices.DeleteFunc(slices.Clone(inputs), notUploaded))
 	}
-	for i, err := range c.classify(ctx, inputs, extraction) {
+	for i, err := range c.classify(ctx, work, inputs, extraction) {
 		if err != nil {
 			errs[i] = documentError(batch[i].Event.DocumentID, err)
 		}
@@ -65,7 +70,12 @@ func notUploaded(in *input) bool {
 // classify changes uploaded documents to classified or failed, in one transaction, and publishes
 // their events together. For documents in another status it only publishes unpublished events. It
 // skips inputs that are nil, and returns one error for each input.
-func (c *Classifier) classify(ctx context.Context, inputs []*input, extract extraction) []error {
+//
+// work is the context for the decisions. If it ends before ctx, the decisions that have been made
+// are carried out, and the other documents are postponed until they are handled alone.
+func (c *Classifier) classify(
+	ctx, work context.Context, inputs []*input, extract extraction,
+) []error {
 	errs := make([]error, len(inputs))
 	var done []schema.Document // whose events are published
 	results := map[bool]map[uuid.UUID]result{false: {}, true: {}}
@@ -75,7 +85,10 @@ func (c *Classifier) classify(ctx context.Context, inputs []*input, extract extr
 		case notUploaded(in):
 			done = append(done, in.document)
 		default:
-			decide, err := c.decide(ctx, in, extract)
+			decide, err := c.decide(work, in, extract)
+			if err != nil && work.Err() != nil && ctx.Err() == nil {
+				err = c.postponeAlone(in.document.ID)
+			}
 			if errs[i] = err; err == nil && decide != nil {
 				results[decide.withQuota][in.document.ID] = result{decide, in.document.ETag, i}
 			}
@@ -83,8 +96,13 @@ func (c *Classifier) classify(ctx context.Context, inputs []*input, extract extr
 	}
 	for withQuota, results := range results {
 		changed, err := c.store(ctx, withQuota, results)
+		var locked *postgres.LockedError
+		all := !errors.As(err, &locked) // whether err is about all documents
 		for id, r := range results {
-			if errs[r.index] = err; err == nil {
+			if all || locked.Has(id) {
+				errs[r.index] = err
+			}
+			if errs[r.index] == nil {
 				c.needsOCR.Remove(id)
 				c.notQuick.Remove(id)
 			}

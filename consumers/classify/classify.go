@@ -77,6 +77,9 @@ type Config struct {
 	// SlowAfter is how long a classification takes before it is recorded as in progress, so that the
 	// sweeper does not publish the document's event again; default 10 s.
 	SlowAfter time.Duration
+	// QuickBudget is how long the documents of a batch are read and classified; default 3 s. Those
+	// that are finished by then are stored, and the others are postponed and handled alone.
+	QuickBudget time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -88,6 +91,7 @@ func (c Config) withDefaults() Config {
 	c.MinDelay = cmp.Or(c.MinDelay, 10*time.Second)
 	c.MaxDelay = cmp.Or(c.MaxDelay, 10*time.Minute)
 	c.SlowAfter = cmp.Or(c.SlowAfter, 10*time.Second)
+	c.QuickBudget = cmp.Or(c.QuickBudget, 3*time.Second)
 	return c
 }
 
@@ -106,7 +110,9 @@ type Classifier struct {
 	// classified quickly although their events said so. If an entry is evicted, the next attempt
 	// detects the same again.
 	needsOCR, notQuick *lru.Cache[uuid.UUID, struct{}]
-	progress           progress
+	// manyTopics holds the users who had too many topics for batches when they were last read.
+	manyTopics *lru.Cache[uuid.UUID, struct{}]
+	progress   progress
 }
 
 // New returns a Classifier. A user's provider that is not in Config.Providers is treated as
@@ -116,7 +122,7 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 ) (*Classifier, error) {
 	config = config.withDefaults()
 	if config.AIAttempts < 0 || config.OutageTimeout < 0 || config.MinDelay < 0 ||
-		config.MaxDelay < config.MinDelay || config.SlowAfter < 0 {
+		config.MaxDelay < config.MinDelay || config.SlowAfter < 0 || config.QuickBudget < 0 {
 		return nil, errors.New("classify: a setting is negative, or MaxDelay is below MinDelay")
 	}
 	breakers := make(map[string]*breaker, len(config.Providers))
@@ -138,8 +144,14 @@ func New(db *postgres.DB, objects Objects, extractor *extract.Extractor, publish
 		dailyLimits: dailyLimitCache{days: newCache[uuid.UUID, string](maxCachedUsers)},
 		needsOCR:    newCache[uuid.UUID, struct{}](maxTrackedDocuments),
 		notQuick:    newCache[uuid.UUID, struct{}](maxTrackedDocuments),
+		manyTopics:  newCache[uuid.UUID, struct{}](maxCachedUsers),
 	}, nil
 }
+
+// maxPostponed is the number of postponed messages that a replica keeps in each stream. It is far
+// below the MaxAckPending of the consumers, so that the messages that wait for an unavailable
+// provider never keep the others from being delivered.
+const maxPostponed = 1000
 
 // handleTimeout is how long one attempt may take.
 const handleTimeout = 10 * time.Minute
@@ -150,7 +162,7 @@ func (c *Classifier) RunnerConfig() runner.Config {
 	return runner.Config{
 		Stream: schema.StreamDocuments, Consumer: schema.ConsumerClassify,
 		Batch: 1, Workers: c.workers(),
-		Timeout: handleTimeout,
+		Timeout: handleTimeout, MaxPostponed: maxPostponed,
 		// This is more than AIAttempts, so that failed AI calls alone never lead to a dead letter.
 		MaxAttempts: c.config.AIAttempts + 8,
 	}
@@ -194,8 +206,11 @@ func (c *Classifier) inputs(
 	if err != nil {
 		return nil, err
 	}
+	for _, in := range found {
+		c.noteTopics(in.Document.UserID, in.Topics)
+	}
 	inputs := make([]*input, len(batch))
-	examples := c.examplesOf(found)
+	examples := c.examplesOf(inputs)
 	for i, m := range batch {
 		if in, ok := found[m.Event.DocumentID]; ok {
 			inputs[i] = &input{

@@ -44,7 +44,7 @@ func (c *Classifier) reclassify(ctx context.Context, in *input) error {
 	d := in.document
 	switch {
 	case d.Status == schema.StatusUploaded: // not classified yet
-		return c.classify(ctx, []*input{in}, c.extractDirectly)[0]
+		return c.classify(ctx, ctx, []*input{in}, c.extractDirectly)[0]
 	case d.Status != schema.StatusFailed && d.Status != schema.StatusClassified,
 		d.Status == schema.StatusClassified && d.TopicsLocked:
 		return nil

@@ -3,7 +3,9 @@ package confirm
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"intray/infra/minio"
 	"intray/infra/nats"
+	"intray/infra/postgres"
 	"intray/infra/telemetry"
 	"intray/schema"
 )
@@ -56,7 +59,7 @@ func (c *Confirmer) apply(
 		}
 		switch {
 		case stat.Err != nil:
-			outcomes[key] = outcome{Result: failed(key, stat, loaded)}
+			outcomes[key] = outcome{Result: withoutObject(key, stat, loaded)}
 		case isLoaded && alreadyApplied(d, stat.Object):
 			outcomes[key] = outcome{Result: Result{Key: key, Document: &d, Found: true}}
 		case !hasID:
@@ -79,9 +82,11 @@ func (c *Confirmer) apply(
 			changed[d.ID] = decision.Changed
 			return decision
 		})
-	if err != nil {
+	var locked *postgres.LockedError
+	if err != nil && !errors.As(err, &locked) {
 		return outcomes, nil, fmt.Errorf("confirm %d documents: %w", len(ids), err)
 	}
+	maps.Copy(outcomes, withoutLocked(statByID, locked))
 	for i := range found {
 		d := &found[i]
 		if resolved[d.ID] {
@@ -99,8 +104,25 @@ func (c *Confirmer) apply(
 	return outcomes, unresolved, nil
 }
 
-// failed returns the result for a stat with an error. The error may be that there is no object.
-func failed(key string, stat minio.StatResult, loaded map[string]schema.Document) Result {
+// withoutLocked removes the documents that are locked from statByID and returns their outcomes.
+func withoutLocked(
+	statByID map[uuid.UUID]minio.StatResult, locked *postgres.LockedError,
+) map[string]outcome {
+	outcomes := make(map[string]outcome)
+	for id, stat := range statByID {
+		if locked.Has(id) {
+			delete(statByID, id)
+			outcomes[stat.Object.Key] = outcome{Result: Result{Key: stat.Object.Key, Err: locked}}
+		}
+	}
+	return outcomes
+}
+
+// withoutObject returns the result for a stat with an error. The error may be that there is no
+// object.
+func withoutObject(
+	key string, stat minio.StatResult, loaded map[string]schema.Document,
+) Result {
 	r := Result{Key: key}
 	if d, ok := loaded[key]; ok {
 		r.Document = &d

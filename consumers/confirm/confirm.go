@@ -55,8 +55,8 @@ type Result struct {
 	Document *schema.Document
 	// Found reports whether an object exists at the key.
 	Found bool
-	// Err is the error of the stat request, such as minio.ErrUnavailable. It is nil if a HEAD has
-	// proved that there is no object.
+	// Err is the error of the stat request, such as minio.ErrUnavailable, or a *postgres.LockedError.
+	// It is nil if a HEAD has proved that there is no object.
 	Err error
 }
 
@@ -100,11 +100,28 @@ func (c *Confirmer) documents(
 // confirm returns the outcome for each key. loaded holds documents that have been read already. If
 // the object of such a document would not change it, the document needs no transaction. All other
 // documents are read in the transaction, by the id in their key.
+//
+// Objects that MinIO does not answer for in time delay no others: those have their own transaction.
 func (c *Confirmer) confirm(
 	ctx context.Context, keys []string, loaded map[string]schema.Document,
 ) (map[string]outcome, error) {
 	began := time.Now()
-	stats := minio.StatOrList(ctx, c.objects, keys)
+	outcomes := make(map[string]outcome, len(keys))
+	for stats := range minio.StatOrList(ctx, c.objects, keys) {
+		round, err := c.confirmStats(ctx, began, stats, loaded)
+		maps.Copy(outcomes, round)
+		if err != nil {
+			return outcomes, err
+		}
+	}
+	return outcomes, nil
+}
+
+// confirmStats applies stat results as described at confirm.
+func (c *Confirmer) confirmStats(
+	ctx context.Context, began time.Time, stats map[string]minio.StatResult,
+	loaded map[string]schema.Document,
+) (map[string]outcome, error) {
 	outcomes, unresolved, err := c.apply(ctx, began, stats, loaded)
 	if err != nil || len(unresolved) == 0 {
 		return outcomes, err
@@ -121,7 +138,9 @@ func (c *Confirmer) confirm(
 			listed = append(listed, key)
 		}
 	}
-	maps.Copy(unresolvedStats, minio.StatAll(ctx, c.objects, listed))
+	for heads := range minio.StatAll(ctx, c.objects, listed) {
+		maps.Copy(unresolvedStats, heads)
+	}
 	more, strays, err := c.apply(ctx, began, unresolvedStats, loaded)
 	maps.Copy(outcomes, more)
 	if err != nil || len(strays) == 0 {

@@ -400,7 +400,7 @@ func TestEveryRecordIsHandledAndInvalidKeysFailPermanently(t *testing.T) {
 
 // deletionsDone marks all object deletions that are due as done.
 func deletionsDone(ctx context.Context, db *postgres.DB) error {
-	due, err := db.DueDeletions(ctx, time.Now().Add(time.Hour), 100)
+	due, err := db.DueDeletions(ctx, time.Now().Add(time.Hour), postgres.Deletion{}, 100)
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func (r *run) fix(ctx context.Context, findings []Finding, adopted []string) err
 			return err
 		}},
 	} {
-		if err := runner.InHalves(ctx, remedy.keys, remedy.do, failed); err != nil {
+		if err := runner.InHalves(ctx, r.db, remedy.keys, remedy.do, failed); err != nil {
 			return err
 		}
 	}

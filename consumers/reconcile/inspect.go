@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -139,7 +140,10 @@ func (r *run) inspect(ctx context.Context, batch []candidate) ([]inspection, err
 	if err != nil {
 		return nil, err
 	}
-	objects := minio.StatAll(ctx, r.objects, keys)
+	objects := make(map[string]minio.StatResult, len(keys))
+	for round := range minio.StatAll(ctx, r.objects, keys) {
+		maps.Copy(objects, round)
+	}
 	after, err := r.db.ObjectKeyStates(ctx, keys)
 	if err != nil {
 		return nil, err

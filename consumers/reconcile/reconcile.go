@@ -42,6 +42,7 @@ package reconcile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"iter"
 	"log/slog"
 	"time"
@@ -255,10 +256,15 @@ func (r *run) quotas(ctx context.Context) error {
 			}
 			f := driftOf(sum)
 			if r.Fix {
-				if err := r.db.RecomputeQuota(ctx, sum.UserID); err != nil {
+				err := r.db.RecomputeQuota(ctx, sum.UserID)
+				switch {
+				case errors.Is(err, postgres.ErrLocked):
+					f.Note = err.Error()
+				case err != nil:
 					return err
+				default:
+					f.Fixed = true
 				}
-				f.Fixed = true
 			}
 			r.found(f)
 		}

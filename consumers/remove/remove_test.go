@@ -2,6 +2,7 @@ package remove_test
 
 import (
 	"errors"
+	"net/http"
 	"slices"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"intray/consumers/consumertest"
 	"intray/consumers/remove"
 	"intray/consumers/runner"
+	"intray/infra/local/localtest"
 	"intray/infra/minio"
 	"intray/schema"
 )
@@ -194,4 +196,48 @@ func TestDamagedObjectIsNotRemoved(t *testing.T) {
 	b.Expect(damaged.ID, "uploaded")
 	b.Expect(gone.ID, "gone")
 	b.ExpectUsed(b.Alice, 3)
+}
+
+// The documents of objects that are proven gone are removed before the attempts for objects that
+// hang have ended.
+func TestHangingObjectsDelayNoOtherRemoval(t *testing.T) {
+	b := consumertest.New(t)
+	const n = 20 // more than are requested concurrently
+	removed := func(user uuid.UUID) (keys []string) {
+		for range n {
+			d := b.Change(b.Uploaded(user, "abc").ID, deleted)
+			b.Delete(d.ObjectKey)
+			keys = append(keys, d.ObjectKey)
+		}
+		return keys
+	}
+	hanging, sound := removed(b.Alice), removed(b.Bob)
+	objects := b.ObjectsAt(b.MinIO.Hanging(t, localtest.Requests(http.MethodHead, hanging...)))
+	type result struct {
+		failed map[string]error
+		err    error
+	}
+	done := make(chan result, 1)
+	go func() {
+		failed, err := remove.New(b.DB, objects, b.Publisher, b.Log).
+			Remove(t.Context(), slices.Concat(hanging, sound))
+		done <- result{failed, err}
+	}()
+	b.Eventually("the others are removed", func() bool {
+		return b.Count(`SELECT count(*) FROM documents WHERE user_id = $1`, b.Bob) == 0
+	})
+	select {
+	case r := <-done:
+		t.Errorf("got %+v before the others were removed, want it later", r)
+	default:
+	}
+	r := <-done
+	if r.err != nil || len(r.failed) != n {
+		t.Errorf("got %d failed keys and %v, want %d and no error", len(r.failed), r.err, n)
+	}
+	for _, key := range hanging {
+		if err := r.failed[key]; !errors.Is(err, minio.ErrInaccessible) {
+			t.Errorf("%s: got %v, want ErrInaccessible", key, err)
+		}
+	}
 }

@@ -16,6 +16,10 @@ import (
 // because the runner does not pull before the outage has ended.
 const outageDelay = time.Second
 
+// maxLockDelay is the maximum delay before a message is redelivered whose rows other transactions
+// had locked.
+const maxLockDelay = 10 * time.Second
+
 // acknowledge acks, naks or dead-letters the message according to its error. If an outage kept the
 // message from being handled, it returns that error.
 //
@@ -34,11 +38,18 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 
 	var retry *retryError
 	errors.As(f.err, &retry)
-	if Postponed(f.err) {
-		f.outcome = outcomePostponed
-		r.log.Debug("message postponed", "sequence", sequence, "delay", retry.wait, "reason", f.err)
-		r.recordAttempt(ctx, f, 0, retry.wait)
-		r.logAckError(f, f.raw.NakWithDelay(retry.wait))
+	switch {
+	case Postponed(f.err):
+		if r.park(ctx, f, retry.wait) {
+			f.outcome = outcomePostponed
+			r.postponements.forget(sequence)
+			r.logAckError(f, f.raw.Ack())
+			return nil
+		}
+		r.postpone(ctx, f, retry.wait)
+		return nil
+	case errors.Is(f.err, postgres.ErrLocked):
+		r.postpone(ctx, f, Delay(int(f.meta.NumDelivered), r.config.MinDelay, maxLockDelay))
 		return nil
 	}
 
@@ -63,6 +74,33 @@ func (r *Runner[T]) acknowledge(ctx context.Context, f *inFlight[T]) error {
 	r.recordAttempt(ctx, f, count, wait)
 	r.logAckError(f, f.raw.NakWithDelay(wait))
 	return nil
+}
+
+// postpone returns a message to the stream until wait has passed.
+func (r *Runner[T]) postpone(ctx context.Context, f *inFlight[T], wait time.Duration) {
+	f.outcome = outcomePostponed
+	r.log.Debug("message postponed", "sequence", f.message.Sequence, "delay", wait, "reason", f.err)
+	r.recordAttempt(ctx, f, 0, wait)
+	r.logAckError(f, f.raw.NakWithDelay(wait))
+}
+
+// park records that a message is postponed and will not be redelivered, if too many other postponed
+// messages are unacknowledged. It reports whether the message may be acknowledged. A message that
+// has failed before is never parked, because its failed attempts are counted by its sequence.
+func (r *Runner[T]) park(ctx context.Context, f *inFlight[T], wait time.Duration) bool {
+	documents := documentsOf(f.message.Event)
+	if len(documents) == 0 || f.message.Attempts > 0 ||
+		r.postponements.keep(f.message.Sequence, time.Now(), wait) {
+		return false
+	}
+	err := r.db.RecordAttempt(ctx, documents, postgres.NewAttempt{
+		Stream: r.config.Stream, Consumer: r.config.Consumer,
+		Reason: f.err.Error(), Wait: wait, Parked: true,
+	})
+	if err != nil {
+		r.log.Debug("cannot park message", "sequence", f.message.Sequence, "error", err)
+	}
+	return err == nil
 }
 
 // awaitOutage returns a message to the stream until the outage has ended, and returns the outage.

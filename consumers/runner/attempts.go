@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -13,18 +14,20 @@ import (
 const (
 	// maxPostponements limits the number of messages whose recorded postponements are cached.
 	maxPostponements = 100_000
-	// minRecordInterval and maxRecordInterval limit how long the postponement of a message may outlast
-	// its record, before it is recorded again. In between, this is as long as the message has been
-	// postponed so far.
-	minRecordInterval, maxRecordInterval = time.Minute, 10 * time.Minute
+	// minParkedWait is the shortest postponement for which a message is parked.
+	minParkedWait = time.Second
+	// keptGrace is how long a postponed message is counted after it was due. When this is over,
+	// another replica has received it.
+	keptGrace = time.Minute
 )
 
-// postponements remembers which postponements of each message were recorded, by its sequence in the
-// stream. While an AI provider is down, thousands of messages are postponed again and again, so not
-// every postponement is recorded.
+// postponements remembers the postponed messages, by their sequence in the stream: which of their
+// postponements were recorded, and which messages are kept in the stream. The others are parked.
 type postponements struct {
-	mu       sync.Mutex // the LRU is not safe for concurrent use
+	mu       sync.Mutex
 	recorded *simplelru.LRU[uint64, postponement]
+	maxKept  int                  // 0: no limit
+	kept     map[uint64]time.Time // when the message is due
 }
 
 // postponement is what is remembered of a message's recorded postponements.
@@ -33,10 +36,30 @@ type postponement struct {
 	until time.Time // until when the message may be postponed without another record
 }
 
-func newPostponements() *postponements {
+func newPostponements(maxKept int) *postponements {
 	// NewLRU fails only for sizes below 1.
 	recorded, _ := simplelru.NewLRU[uint64, postponement](maxPostponements, nil)
-	return &postponements{recorded: recorded}
+	return &postponements{recorded: recorded, maxKept: maxKept, kept: make(map[uint64]time.Time)}
+}
+
+// keep reports whether a message that is postponed by wait stays in the stream. It returns false if
+// too many others do.
+func (p *postponements) keep(sequence uint64, now time.Time, wait time.Duration) bool {
+	if p.maxKept == 0 || wait < minParkedWait {
+		return true
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if _, ok := p.kept[sequence]; !ok && len(p.kept) >= p.maxKept {
+		maps.DeleteFunc(p.kept, func(_ uint64, due time.Time) bool {
+			return now.After(due.Add(keptGrace))
+		})
+		if len(p.kept) >= p.maxKept {
+			return false
+		}
+	}
+	p.kept[sequence] = now.Add(wait)
+	return true
 }
 
 // due reports whether the postponement of a message by wait is due to be recorded. The sweeper
@@ -52,7 +75,7 @@ func (p *postponements) due(sequence uint64, now time.Time, wait time.Duration) 
 	case !next.After(last.until):
 		return false
 	}
-	interval := min(max(now.Sub(last.first), minRecordInterval), maxRecordInterval)
+	interval := min(max(now.Sub(last.first), postgres.MinRecordInterval), postgres.MaxRecordInterval)
 	last.until = next.Add(interval)
 	p.recorded.Add(sequence, last)
 	return true
@@ -63,6 +86,7 @@ func (p *postponements) forget(sequence uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.recorded.Remove(sequence)
+	delete(p.kept, sequence)
 }
 
 // id identifies the message in the database.
@@ -119,7 +143,7 @@ func (r *Runner[T]) checkDependencies(ctx context.Context, batch []*inFlight[T])
 	checked := false
 	var outage error
 	for _, f := range batch {
-		if f.err == nil || Outage(f.err) || Postponed(f.err) {
+		if f.err == nil || Uncounted(f.err) {
 			continue
 		}
 		if !checked {

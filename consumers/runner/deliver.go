@@ -5,9 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"intray/infra/minio"
+	"intray/infra/postgres"
 )
 
 // inFlight is a message between its delivery and its acknowledgment.
@@ -47,7 +51,9 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery) error {
 		}
 		batch = append(batch, f)
 	}
-	if err := r.readAttempts(work, batch); err != nil {
+	read, cancel := context.WithTimeout(work, r.config.Timeout)
+	defer cancel()
+	if err := r.readAttempts(read, batch); err != nil {
 		for _, f := range batch {
 			f.err = err
 		}
@@ -56,24 +62,34 @@ func (r *Runner[T]) deliver(ctx context.Context, d delivery) error {
 	}
 
 	// A handler that used up its time has failed, and that must be recorded as well.
-	record, cancel := r.drainable(ctx)
+	drain, cancel := r.drainable(ctx)
+	defer cancel()
+	record, cancel := context.WithTimeout(drain, r.config.Timeout)
 	defer cancel()
 	r.checkDependencies(record, batch)
 	r.forgetAttempts(record, batch)
-	var outage error
+	var outage, locked error
+	postponed := 0
 	for _, f := range batch {
 		if err := r.acknowledge(record, f); err != nil {
 			outage = err
 		}
+		if errors.Is(f.err, postgres.ErrLocked) {
+			locked = f.err
+			postponed++
+		}
+	}
+	if locked != nil {
+		r.log.Warn("messages postponed because other transactions hold locks",
+			"messages", postponed, "error", locked)
 	}
 	r.observeBatch(batch, time.Since(began), d.returned)
 	return outage
 }
 
-// drainable returns a context that ends after Config.Timeout. After ctx is canceled, it continues
-// for up to Config.DrainTimeout.
+// drainable returns a context that continues for up to Config.DrainTimeout after ctx is canceled.
 func (r *Runner[T]) drainable(ctx context.Context) (context.Context, context.CancelFunc) {
-	work, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.config.Timeout)
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
 		timer := time.AfterFunc(r.config.DrainTimeout, cancel)
 		context.AfterFunc(work, func() { timer.Stop() })
@@ -106,7 +122,8 @@ func keepInProgress(d delivery) (stop func()) {
 
 // process handles a batch and sets each message's error. Messages that fail in a batch are handled
 // again in two halves, recursively, so a message that causes its own failure ends up alone.
-// Postponed messages are not: handling them has not begun.
+// Postponed messages are not, because handling them has not begun, nor are those whose own object or
+// locked rows are known to have caused the failure.
 func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	if len(batch) == 0 {
 		return
@@ -120,7 +137,8 @@ func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	for i, f := range batch {
 		f.err = errs[i]
 		if f.err != nil && len(batch) > 1 && !Outage(f.err) && !Postponed(f.err) &&
-			!errors.Is(f.err, ErrPermanent) {
+			!errors.Is(f.err, ErrPermanent) && !errors.Is(f.err, minio.ErrInaccessible) &&
+			!errors.As(f.err, new(*postgres.LockedError)) {
 			again = append(again, f)
 		}
 	}
@@ -129,9 +147,11 @@ func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	r.process(ctx, again[half:])
 }
 
-// callHandler calls the handler. A panic only fails the batch, so a message that makes the handler
-// panic is eventually dead-lettered.
+// callHandler calls the handler, with a context that ends after Config.Timeout. A panic only fails
+// the batch, so a message that makes the handler panic is eventually dead-lettered.
 func (r *Runner[T]) callHandler(ctx context.Context, messages []Message[T]) (errs []error) {
+	limited, cancel := context.WithTimeout(ctx, r.config.Timeout)
+	defer cancel()
 	defer func() {
 		var failure error
 		if p := recover(); p != nil {
@@ -146,6 +166,28 @@ func (r *Runner[T]) callHandler(ctx context.Context, messages []Message[T]) (err
 				errs[i] = failure
 			}
 		}
+		if errors.Is(limited.Err(), context.DeadlineExceeded) {
+			r.judgeTimeout(ctx, errs)
+		}
 	}()
-	return r.handle(ctx, messages)
+	return r.handle(limited, messages)
+}
+
+// judgeTimeout replaces the outages among the errors of a handler that has used up its time, unless
+// a dependency is unavailable. Whatever the handler was waiting for when its context ended looks
+// like an outage, and the same batch would otherwise come back again and again.
+func (r *Runner[T]) judgeTimeout(ctx context.Context, errs []error) {
+	if !slices.ContainsFunc(errs, Outage) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	if r.config.Probe(ctx) != nil {
+		return
+	}
+	for i, err := range errs {
+		if Outage(err) {
+			errs[i] = &timeoutError{cause: err, timeout: r.config.Timeout}
+		}
+	}
 }

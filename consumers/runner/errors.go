@@ -44,12 +44,19 @@ func (e *retryError) Unwrap() error { return e.cause }
 
 // Outage reports whether err means that a dependency is unavailable, or that the context was
 // canceled. An outage does not count as an attempt: the runner waits until the dependency is up
-// again. An error about one object while MinIO serves others is minio.ErrInaccessible and not an
-// outage.
+// again. An error about one object while MinIO serves others is minio.ErrInaccessible, and one
+// about some rows while PostgreSQL answers is postgres.ErrAborted; neither is an outage.
 func Outage(err error) bool {
 	return errors.As(err, new(*outageError)) ||
 		errors.Is(err, postgres.ErrUnavailable) || errors.Is(err, minio.ErrUnavailable) ||
 		errors.Is(err, nats.ErrUnavailable) || errors.Is(err, context.Canceled)
+}
+
+// Uncounted reports whether a message that fails with err is redelivered without counting an
+// attempt: because of an outage, because it was postponed, or because other transactions hold locks
+// that it needs. Locks say nothing about the message, and end.
+func Uncounted(err error) bool {
+	return Outage(err) || Postponed(err) || errors.Is(err, postgres.ErrLocked)
 }
 
 // outageError is a failure during an outage, which the probe of the runner's dependencies found.
@@ -59,3 +66,14 @@ func (e *outageError) Error() string {
 	return fmt.Sprintf("%v (and a dependency is unavailable: %v)", e.cause, e.outage)
 }
 func (e *outageError) Unwrap() error { return e.cause }
+
+// timeoutError is the failure of a handler that used up its time while all dependencies were
+// available. It does not wrap its cause, which is an outage by itself.
+type timeoutError struct {
+	cause   error
+	timeout time.Duration
+}
+
+func (e *timeoutError) Error() string {
+	return fmt.Sprintf("not handled within %s: %v", e.timeout, e.cause)
+}

@@ -81,7 +81,8 @@ func (r *Runner[T]) workInLanes(ctx context.Context, s *scheduler) {
 		if err != nil {
 			resume = s.pause()
 		}
-		s.done(batch, time.Now())
+		redelivered := s.done(batch, time.Now())
+		r.schedule(ctx, s, delivery{messages: redelivered, ackWait: batch[0].ackWait})
 		if resume != nil {
 			r.awaitRecovery(ctx, err)
 			resume()

@@ -41,11 +41,15 @@ type Message[T any] struct {
 //   - nil: the message is acknowledged. All effects of handling it must be committed by then.
 //   - ErrPermanent: the message is dead-lettered.
 //   - an Outage: the runner waits until the dependency is up. The attempt does not count.
+//   - a postgres.ErrLocked: the message is redelivered after a few seconds. The attempt does not
+//     count.
 //   - any other error: the message is retried later, and dead-lettered after MaxAttempts failed
 //     attempts.
 //
 // A message that fails in a batch of several is handled again in smaller batches, and finally
-// alone, before its failure counts. One message therefore cannot make the others in its batch fail.
+// alone, before its failure counts, unless its error says which object or row has caused it:
+// minio.ErrInaccessible or a *postgres.LockedError. One message therefore cannot make the others in
+// its batch fail.
 type Handler[T any] func(ctx context.Context, batch []Message[T]) []error
 
 // Config configures a Runner. Zero fields take the defaults.
@@ -58,10 +62,16 @@ type Config struct {
 	Batch int
 	// Workers is the number of batches that are handled concurrently; default 1.
 	Workers int
-	// Timeout limits the time to handle one batch; default 1 minute. It may be longer than the
-	// consumer's AckWait, because the runner extends the ack deadline of the messages while they are
-	// handled.
+	// Timeout limits the time of one call of the handler; default 1 minute. A batch that takes longer
+	// has failed and is handled again in smaller batches, unless a dependency is unavailable. Timeout
+	// may be longer than the consumer's AckWait, because the runner extends the ack deadline of the
+	// messages while they are handled.
 	Timeout time.Duration
+	// MaxPostponed is the number of messages that this runner keeps in the stream while they are
+	// postponed; default no limit. They count towards the consumer's MaxAckPending. Further ones are
+	// parked: they are recorded in the database and acknowledged, and their events must be published
+	// again when they are due, as package sweep and package replay do.
+	MaxPostponed int
 	// MaxAttempts is the number of failed attempts after which a message is dead-lettered; default 8.
 	MaxAttempts int
 	// MinDelay and MaxDelay limit the delay before a retry; defaults 1 s and 5 minutes. The delay
@@ -92,7 +102,7 @@ func (c Config) validate() error {
 		return errors.New("stream and consumer are required")
 	}
 	if c.Batch < 0 || c.Workers < 0 || c.Timeout < 0 || c.MaxAttempts < 0 || c.DrainTimeout < 0 ||
-		c.MinDelay < 0 || c.MaxDelay < c.MinDelay {
+		c.MinDelay < 0 || c.MaxDelay < c.MinDelay || c.MaxPostponed < 0 {
 		return errors.New("a setting is negative, or MaxDelay is below MinDelay")
 	}
 	return nil
@@ -128,7 +138,7 @@ func New[T any](
 	log = log.With("consumer", config.Consumer)
 	return &Runner[T]{
 		config: config, conn: conn, db: db, decode: decode, handle: handle,
-		log: log, health: health{log: log}, postponements: newPostponements(),
+		log: log, health: health{log: log}, postponements: newPostponements(config.MaxPostponed),
 	}, nil
 }
 

@@ -31,6 +31,8 @@ type waiting struct {
 	lane     Lane
 	ackWait  time.Duration
 	running  bool
+	// again is the latest redelivery of the message while it was running.
+	again jetstream.Msg
 	// returned reports whether this is a redelivery that the runner itself caused by returning the
 	// message to the stream.
 	returned bool
@@ -89,7 +91,9 @@ func (s *scheduler) add(m *waiting, now time.Time) (excess *waiting, delay time.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if queued, ok := s.bySequence[m.sequence]; ok {
-		if !queued.running { // redelivered while it was waiting: acknowledge the latest delivery
+		if queued.running {
+			queued.again = m.raw
+		} else { // redelivered while it was waiting: acknowledge the latest delivery
 			queued.raw = m.raw
 		}
 		return nil, 0
@@ -224,8 +228,11 @@ func (s *scheduler) takeNext(eligible func(Lane) bool) *waiting {
 	return nil
 }
 
-// done records that the messages returned by next have been handled.
-func (s *scheduler) done(batch []*waiting, now time.Time) {
+// done records that the messages returned by next have been handled. It returns those that were
+// redelivered in the meantime, which the caller must add again: a message of a batch that is
+// returned to the stream with a short delay is redelivered before the last one has been
+// acknowledged.
+func (s *scheduler) done(batch []*waiting, now time.Time) (redelivered []jetstream.Msg) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	group := batch[0].lane.Group
@@ -236,12 +243,16 @@ func (s *scheduler) done(batch []*waiting, now time.Time) {
 	for _, m := range batch {
 		delete(s.bySequence, m.sequence)
 		handled[m.lane.Key]++
+		if m.again != nil {
+			redelivered = append(redelivered, m.again)
+		}
 	}
 	for key, n := range handled {
 		s.finish(key, n, now)
 	}
 	// Wake all workers: it is not known which of them waits for this group or key.
 	s.wake.Broadcast()
+	return redelivered
 }
 
 // finish records that n messages of a key have been handled. The caller must hold s.mu.

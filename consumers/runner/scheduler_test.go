@@ -367,3 +367,19 @@ func TestSchedulerInvariants(t *testing.T) {
 		}
 	})
 }
+
+// A message that is redelivered while its batch is still being acknowledged is handled again.
+func TestRedeliveryOfARunningMessageIsReturned(t *testing.T) {
+	s, now := newScheduler(), time.Now()
+	type message struct{ jetstream.Msg }
+	redelivery := &message{}
+	fill(s, now, lane("alice", "g", 0), 1, 2)
+	taken := expectOrder(t, s, 1, 2)
+	s.add(&waiting{raw: &message{}, sequence: 1, lane: lane("alice", "g", 0)}, now)
+	s.add(&waiting{raw: redelivery, sequence: 1, lane: lane("alice", "g", 0)}, now)
+	expectOrder(t, s, 0) // it is not handled twice at the same time
+	got := s.done(taken, now)
+	if len(got) != 1 || got[0] != redelivery {
+		t.Errorf("got redeliveries %v, want the latest of message 1", got)
+	}
+}

@@ -5,9 +5,8 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
+	"math"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"intray/consumers/remove"
 	"intray/consumers/runner"
@@ -42,52 +41,88 @@ const (
 	// A failed deletion is retried after a delay that starts at 5 s and doubles up to an hour. The
 	// number of attempts is unlimited.
 	minDeletionDelay, maxDeletionDelay = 5 * time.Second, time.Hour
+	// maxLockedDelay is the longest delay if the document was locked.
+	maxLockedDelay = 10 * time.Second
 )
 
-// Drain carries out all deletions that are due, deletes their documents, and returns the number of
-// finished deletions. A deletion that fails for its object alone is postponed and does not block
-// others. If a dependency is unavailable Drain returns an error immediately, and the remaining
-// deletions stay due.
+// Drain carries out all deletions that are due, as described at DrainFor.
 func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
+	done, _, err = d.DrainFor(ctx, math.MaxInt64)
+	return done, err
+}
+
+// DrainFor carries out deletions that are due, deletes their documents, and returns the number of
+// finished deletions. It attempts each of them once. It begins no batch after limit has passed; more
+// reports whether some may still be due then. A deletion that fails for its object or its document
+// alone is postponed and does not block others. If a dependency is unavailable DrainFor returns an
+// error immediately, and the remaining deletions stay due.
+func (d *Deletions) DrainFor(
+	ctx context.Context, limit time.Duration,
+) (done int, more bool, err error) {
+	began := time.Now()
 	now, err := d.db.Now(ctx) // deletions that are postponed below are not due at this time
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
+	var last postgres.Deletion
 	for ctx.Err() == nil {
-		due, err := d.db.DueDeletions(ctx, now, deletionBatch)
+		due, err := d.db.DueDeletions(ctx, now, last, deletionBatch)
 		if err != nil || len(due) == 0 {
-			return done, err
+			return done, false, err
 		}
 		n, err := d.carryOut(ctx, due, now)
+		done += n
+		if err != nil {
+			return done, false, err
+		}
+		if len(due) == deletionBatch && time.Since(began) >= limit {
+			return done, true, nil
+		}
+		last = due[len(due)-1]
+	}
+	return done, false, ctx.Err()
+}
+
+// carryOut carries out a batch of deletions. Objects that MinIO does not delete in time delay no
+// others.
+func (d *Deletions) carryOut(
+	ctx context.Context, due []postgres.Deletion, now time.Time,
+) (done int, err error) {
+	removeObject := func(ctx context.Context, i int) error {
+		return d.objects.Remove(ctx, due[i].ObjectKey)
+	}
+	for errs := range minio.InRounds(ctx, len(due), removeObject) {
+		round := make([]postgres.Deletion, 0, len(errs))
+		failed := make(map[string]error)
+		for i, err := range errs {
+			round = append(round, due[i])
+			if err != nil {
+				failed[due[i].ObjectKey] = err
+			}
+		}
+		n, err := d.finish(ctx, round, failed, now)
 		done += n
 		if err != nil {
 			return done, err
 		}
 	}
-	return done, ctx.Err()
+	return done, nil
 }
 
-// carryOut carries out a batch of deletions.
-func (d *Deletions) carryOut(
-	ctx context.Context, due []postgres.Deletion, now time.Time,
+// finish deletes the documents of the deletions whose objects were deleted, marks these deletions
+// as done, and postpones the others. failed holds the errors of deleting objects, by key.
+func (d *Deletions) finish(
+	ctx context.Context, due []postgres.Deletion, failed map[string]error, now time.Time,
 ) (done int, err error) {
-	errs := make([]error, len(due))
-	var requests errgroup.Group
-	requests.SetLimit(minio.MaxConcurrent)
-	for i, x := range due {
-		requests.Go(func() error { errs[i] = d.objects.Remove(ctx, x.ObjectKey); return nil })
-	}
-	_ = requests.Wait() // the errors are in errs
 	var removed []string
-	for i, x := range due {
-		if errs[i] == nil {
+	for _, x := range due {
+		if failed[x.ObjectKey] == nil {
 			removed = append(removed, x.ObjectKey)
 		}
 	}
 	// The document is marked as gone before the deletion is marked as done. After a crash between the
 	// two, the deletion is repeated. In the opposite order a crash would leave the document behind.
-	failed := make(map[string]error)
-	err = runner.InHalves(ctx, removed, func(ctx context.Context, keys []string) error {
+	err = runner.InHalves(ctx, d.db, removed, func(ctx context.Context, keys []string) error {
 		unchecked, err := d.remover.Remove(ctx, keys)
 		maps.Copy(failed, unchecked)
 		return err
@@ -98,8 +133,8 @@ func (d *Deletions) carryOut(
 	var finished []string
 	var finishedDeletions []postgres.Deletion
 	var outage error
-	for i, x := range due {
-		cause := errors.Join(errs[i], failed[x.ObjectKey])
+	for _, x := range due {
+		cause := failed[x.ObjectKey]
 		switch {
 		case cause == nil:
 			finished = append(finished, x.ObjectKey)
@@ -107,7 +142,11 @@ func (d *Deletions) carryOut(
 		case runner.Outage(cause):
 			outage = cause
 		default:
-			next := now.Add(runner.Delay(x.Attempts+1, minDeletionDelay, maxDeletionDelay))
+			longest := maxDeletionDelay
+			if errors.Is(cause, postgres.ErrLocked) {
+				longest = maxLockedDelay
+			}
+			next := now.Add(runner.Delay(x.Attempts+1, minDeletionDelay, longest))
 			d.log.Warn("object cannot be deleted; the sweeper will retry",
 				"document_id", x.DocumentID, "attempts", x.Attempts+1, "next_attempt", next, "error", cause)
 			if err := d.db.RecordDeletionFailure(ctx, x.ObjectKey, cause.Error(), next); err != nil {
@@ -132,11 +171,13 @@ func (d *Deletions) carryOut(
 // uploaded later, the consumer that handles its event finds the tombstone and requests a deletion.
 func (d *Deletions) recheck(ctx context.Context, keys []string) error {
 	var again []string
-	for key, stat := range minio.StatAll(ctx, d.objects, keys) {
-		if stat.Err == nil {
-			again = append(again, key)
-		} else if errors.Is(stat.Err, minio.ErrUnavailable) {
-			return stat.Err
+	for stats := range minio.StatAll(ctx, d.objects, keys) {
+		for key, stat := range stats {
+			if stat.Err == nil {
+				again = append(again, key)
+			} else if errors.Is(stat.Err, minio.ErrUnavailable) {
+				return stat.Err
+			}
 		}
 	}
 	if len(again) == 0 {

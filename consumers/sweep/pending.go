@@ -3,6 +3,7 @@ package sweep
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -42,8 +43,10 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 	}
 	all := now.Sub(s.scannedAll) >= s.config.ScanInterval
 	last, after := s.scannedNew, schema.FirstID(s.scannedNew.Add(-s.config.Grace-clockSkew))
+	locked := s.locked
 	if all {
 		last, after = s.scannedAll, uuid.Nil
+		s.locked = make(map[uuid.UUID]bool)
 	}
 	var due []postgres.UncheckedUpload
 	for {
@@ -52,7 +55,7 @@ func (s *Sweeper) pending(ctx context.Context, now time.Time) error {
 			return err
 		}
 		for _, d := range documents {
-			if s.isDue(d, last, now) {
+			if s.isDue(d, last, now) || locked[d.ID] {
 				due = append(due, postgres.UncheckedUpload{Document: d})
 			}
 		}
@@ -92,7 +95,7 @@ func (s *Sweeper) isDue(d schema.Document, last, now time.Time) bool {
 
 // confirmOrExpire confirms the uploads whose object exists. Of the others, it expires those whose
 // URL is older than schema.ExpireAfter, and counts an attempt for those whose object cannot be
-// checked.
+// checked. It leaves out those that other transactions have locked, which stay due.
 func (s *Sweeper) confirmOrExpire(
 	ctx context.Context, uploads []postgres.UncheckedUpload, now time.Time,
 ) error {
@@ -102,7 +105,7 @@ func (s *Sweeper) confirmOrExpire(
 	}
 	results := make(map[string]confirm.Result, len(keys))
 	failed := make(map[string]error)
-	err := runner.InHalves(ctx, keys, func(ctx context.Context, keys []string) error {
+	err := runner.InHalves(ctx, s.db, keys, func(ctx context.Context, keys []string) error {
 		confirmed, err := s.confirmer.Confirm(ctx, keys)
 		for _, r := range confirmed {
 			results[r.Key] = r
@@ -114,13 +117,18 @@ func (s *Sweeper) confirmOrExpire(
 	}
 	var expired, checked []uuid.UUID
 	confirmed := 0
-	var outage error
+	var outage, locked error
 	for _, u := range uploads {
+		delete(s.locked, u.ID)
 		r := results[u.ObjectKey]
 		cause := cmp.Or(failed[u.ObjectKey], r.Err)
 		switch {
 		case runner.Outage(cause):
 			outage = cause
+			continue
+		case errors.Is(cause, postgres.ErrLocked):
+			locked = cause
+			s.locked[u.ID] = true
 			continue
 		case cause != nil:
 			if err := s.countAttempt(ctx, u, cause, now); err != nil {
@@ -136,6 +144,7 @@ func (s *Sweeper) confirmOrExpire(
 			checked = append(checked, u.ID)
 		}
 	}
+	s.logLocked(locked)
 	runner.CountSweeperActions("confirmed", confirmed)
 	if confirmed > 0 {
 		s.log.Info("confirmed uploads whose events were lost", "documents", confirmed)
@@ -151,6 +160,13 @@ func (s *Sweeper) confirmOrExpire(
 	return outage
 }
 
+// logLocked logs that documents are locked, unless err is nil.
+func (s *Sweeper) logLocked(err error) {
+	if err != nil {
+		s.log.Warn("pending documents are locked; the sweeper will retry", "error", err)
+	}
+}
+
 // expire expires the documents that are still pending.
 func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) error {
 	if len(ids) == 0 {
@@ -158,7 +174,7 @@ func (s *Sweeper) expire(ctx context.Context, ids []uuid.UUID, now time.Time) er
 	}
 	expired, err := s.db.TransitionWithoutQuota(ctx, ids,
 		func(d *schema.Document, _ time.Time) schema.Decision { return d.Expire(now) })
-	if err != nil {
+	if err != nil && !errors.As(err, new(*postgres.LockedError)) { // those that are locked stay due
 		return err
 	}
 	runner.CountSweeperActions("expired", len(expired))

@@ -18,25 +18,31 @@ const (
 	// others are not expected to be classified yet. This bounds the additional load of a long backlog,
 	// in which events are delayed but not lost.
 	republishWindow = 256
+	// parkedWindow is the number of each user's oldest parked documents whose events are published
+	// again in each round. If the provider is still unavailable, they are parked again.
+	parkedWindow = 1000
 )
 
 // republish publishes the events that have been unpublished for Config.RepublishAfter. The message
 // ids do not change, so if an event is in the stream already, the stream drops the duplicate.
 func (s *Sweeper) republish(ctx context.Context) error {
+	var last schema.Document // those that cannot be marked as published are left to the next round
 	for ctx.Err() == nil {
-		documents, err := s.db.UnpublishedDocuments(ctx, s.config.RepublishAfter, republishBatch)
+		documents, err := s.db.UnpublishedDocuments(ctx, s.config.RepublishAfter, last, republishBatch)
 		if err != nil || len(documents) == 0 {
 			return err
 		}
 		if err := s.publish(ctx, "republished", documents); err != nil {
 			return err
 		}
+		last = documents[len(documents)-1]
 	}
 	return nil
 }
 
 // republishUnclassified publishes again the events of uploaded documents that are overdue, because
-// classify may never have received them, for example if the stream was deleted. It decides by each
+// classify may never have received them, for example if the stream was deleted, and those of parked
+// documents that are due. It decides by each
 // document's own age. If the event is only delayed, classify acknowledges the second event without
 // classifying the document again.
 //
@@ -47,7 +53,7 @@ func (s *Sweeper) republishUnclassified(ctx context.Context) error {
 		return nil
 	}
 	s.scannedUnclassified, s.manyUnclassified = time.Now(), false
-	ofUser := make(map[uuid.UUID]int)
+	ofUser, parkedOf := make(map[uuid.UUID]int), make(map[uuid.UUID]int)
 	var overdue []uuid.UUID
 	for after := uuid.Nil; ctx.Err() == nil; {
 		documents, next, err := s.db.UnclassifiedDocuments(ctx, s.config.RepublishAfter, after, page)
@@ -56,7 +62,11 @@ func (s *Sweeper) republishUnclassified(ctx context.Context) error {
 		}
 		for _, d := range documents {
 			ofUser[d.UserID]++
-			if d.Overdue && ofUser[d.UserID] <= republishWindow {
+			if d.Parked {
+				parkedOf[d.UserID]++
+			}
+			if d.Overdue && ofUser[d.UserID] <= republishWindow ||
+				d.Parked && parkedOf[d.UserID] <= parkedWindow {
 				overdue = append(overdue, d.ID)
 			}
 		}

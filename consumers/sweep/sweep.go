@@ -25,6 +25,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/consumers/confirm"
 	"intray/consumers/reconcile"
 	"intray/consumers/remove"
@@ -100,6 +102,7 @@ type Sweeper struct {
 	deletions  *Deletions
 	reconciler *reconcile.Reconciler
 	settle     time.Duration // reconcile.Options.Settle, which tests shorten
+	drainTime  time.Duration // drainTime, which tests shorten
 	publisher  Publisher
 	streams    Streams
 	log        *slog.Logger
@@ -109,6 +112,10 @@ type Sweeper struct {
 	scannedNew time.Time // the last scan of the newest pending documents
 	scannedAll time.Time // the last scan of all pending documents
 	purged     time.Time // the last purge of rows
+	// Whether the last drain left deletions that are due.
+	moreDeletions bool
+	// The pending documents that were locked when they were due.
+	locked map[uuid.UUID]bool
 	// The last scan of the unclassified documents, and whether it took several pages.
 	scannedUnclassified time.Time
 	manyUnclassified    bool
@@ -130,6 +137,8 @@ func New(db *postgres.DB, objects Bucket, publisher Publisher, streams Streams,
 		confirmer:  confirm.New(db, objects, publisher, log),
 		deletions:  NewDeletions(db, objects, remove.New(db, objects, publisher, log), log),
 		reconciler: reconcile.New(db, objects, publisher, log),
+		drainTime:  drainTime,
+		locked:     make(map[uuid.UUID]bool),
 		failing:    make(map[string]bool), blocked: make(map[string]bool),
 	}, nil
 }
@@ -190,11 +199,17 @@ func (s *Sweeper) lead(ctx context.Context, wake <-chan struct{}) {
 			return
 		}
 		for due := false; !due; {
+			var more chan struct{}
+			if s.moreDeletions {
+				more = always
+			}
 			select {
 			case <-ctx.Done():
 				return
 			case <-next.C:
 				due = true
+			case <-more:
+				_ = s.step(ctx, "deletions", s.drain)
 			case _, open := <-wake:
 				if open { // step logs the errors
 					_ = s.step(ctx, "uploads", s.uploads)
@@ -206,6 +221,9 @@ func (s *Sweeper) lead(ctx context.Context, wake <-chan struct{}) {
 		}
 	}
 }
+
+// always is a channel from which a receive never blocks.
+var always = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // round runs each step once and returns their joined errors. All steps run, even if one fails.
 func (s *Sweeper) round(ctx context.Context, now time.Time) error {
@@ -244,9 +262,14 @@ func (s *Sweeper) report(step string, err error) {
 	s.failing[step] = err != nil
 }
 
-// drain carries out the object deletions that are due.
+// drainTime is how long the sweeper carries out object deletions before it continues with its other
+// steps. A million deletions, such as those of a removed user, take many minutes.
+const drainTime = 5 * time.Second
+
+// drain carries out object deletions that are due.
 func (s *Sweeper) drain(ctx context.Context) error {
-	n, err := s.deletions.Drain(ctx)
+	n, more, err := s.deletions.DrainFor(ctx, s.drainTime)
+	s.moreDeletions = more
 	runner.CountSweeperActions("deleted", n)
 	return err
 }

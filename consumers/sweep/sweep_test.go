@@ -370,9 +370,7 @@ func TestEventRefusedByAFullStreamIsPublishedLater(t *testing.T) {
 	if n := b.Count(`SELECT announcement FROM documents WHERE id = $1`, d.ID); n != 0 {
 		t.Errorf("got announcement %d, want 0: nothing was published", n)
 	}
-	if err := nats.Provision(t.Context(), b.Operator, nats.StreamLimits{}); err != nil {
-		t.Fatal(err)
-	}
+	b.LimitStream(schema.StreamDocuments, 1<<20)
 	for range 3 {
 		b.round(t, time.Now())
 	}
@@ -464,6 +462,29 @@ func TestFailedDeletionIsPostponedAndBlocksNoOther(t *testing.T) {
 	}
 	b.Expect(stuck.ID, "gone")
 	b.ExpectUsed(b.Alice, 0)
+}
+
+// While very many objects are to be deleted, lost events are found all the same.
+func TestManyDeletionsDoNotDelayOtherSteps(t *testing.T) {
+	b := setup(t)
+	const batches = 6
+	b.Exec(`INSERT INTO object_deletions (object_key)
+		SELECT 'documents/0123456789/' || gen_random_uuid() FROM generate_series(1, $1)`,
+		batches*deletionBatch)
+	d := b.Document(b.Alice, 3)
+	b.Put(d.ObjectKey, "abc")
+	b.setURLAge(d, time.Minute)
+	b.sweeper.drainTime = time.Nanosecond
+	b.round(t, time.Now())
+	b.Expect(d.ID, "uploaded")
+	const left = `SELECT count(*) FROM object_deletions WHERE deleted_at IS NULL`
+	if got, want := b.Count(left), (batches-1)*deletionBatch; got != want {
+		t.Errorf("got %d deletions left after a round, want %d", got, want)
+	}
+	// The interval is too long for another round.
+	b.sweeper.config.Interval = time.Hour
+	b.Go(b.sweeper.Run)
+	b.Eventually("all deletions are carried out", func() bool { return b.Count(left) == 0 })
 }
 
 // An object is uploaded again, and its event is handled, after the old object was deleted and

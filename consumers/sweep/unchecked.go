@@ -2,6 +2,7 @@ package sweep
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -32,11 +33,14 @@ func (s *Sweeper) unchecked(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
-		// None of them is due afterwards: its next attempt is later, or its object has been checked.
+		// None of them is due afterwards: its next attempt is later, or its object has been checked. Only
+		// those that are locked stay due, until the next round.
 		if err := s.confirmOrExpire(ctx, due, now); err != nil {
 			return err
 		}
-		more = dueAfter
+		more = dueAfter && !slices.ContainsFunc(due, func(u postgres.UncheckedUpload) bool {
+			return s.locked[u.ID]
+		})
 	}
 	return ctx.Err()
 }

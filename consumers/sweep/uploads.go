@@ -4,8 +4,6 @@ import (
 	"context"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"intray/consumers/runner"
 	"intray/infra/minio"
 	"intray/schema"
@@ -51,37 +49,39 @@ func (s *Sweeper) uploads(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// abort aborts a batch of uploads.
+// abort aborts a batch of uploads. Those that MinIO does not abort in time delay no others.
 func (s *Sweeper) abort(
 	ctx context.Context, due []schema.MultipartUpload, now time.Time,
 ) error {
-	errs := make([]error, len(due))
-	var requests errgroup.Group
-	requests.SetLimit(minio.MaxConcurrent)
-	for i, u := range due {
-		requests.Go(func() error {
-			errs[i] = s.objects.AbortUpload(ctx, u.ObjectKey, u.UploadID)
-			return nil
-		})
+	abortUpload := func(ctx context.Context, i int) error {
+		return s.objects.AbortUpload(ctx, due[i].ObjectKey, due[i].UploadID)
 	}
-	_ = requests.Wait() // the errors are in errs
-	var outage error
-	for i, u := range due {
-		switch cause := errs[i]; {
-		case cause == nil:
-			if err := s.db.DeleteMultipart(ctx, u.UploadID); err != nil {
-				return err
-			}
-		case runner.Outage(cause):
-			outage = cause
-		default:
-			next := now.Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
-			s.log.Warn("cannot abort multipart upload; the sweeper will retry",
-				"document_id", u.DocumentID, "attempts", u.Attempts+1, "next_attempt", next, "error", cause)
-			if err := s.db.RecordAbortFailure(ctx, u.UploadID, cause.Error(), next); err != nil {
+	for errs := range minio.InRounds(ctx, len(due), abortUpload) {
+		var outage error
+		for i, cause := range errs {
+			if runner.Outage(cause) {
+				outage = cause
+			} else if err := s.finishAbort(ctx, due[i], cause, now); err != nil {
 				return err
 			}
 		}
+		if outage != nil {
+			return outage
+		}
 	}
-	return outage
+	return nil
+}
+
+// finishAbort deletes the row of an upload that was aborted, or postpones the next attempt if it
+// failed because of cause.
+func (s *Sweeper) finishAbort(
+	ctx context.Context, u schema.MultipartUpload, cause error, now time.Time,
+) error {
+	if cause == nil {
+		return s.db.DeleteMultipart(ctx, u.UploadID)
+	}
+	next := now.Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
+	s.log.Warn("cannot abort multipart upload; the sweeper will retry",
+		"document_id", u.DocumentID, "attempts", u.Attempts+1, "next_attempt", next, "error", cause)
+	return s.db.RecordAbortFailure(ctx, u.UploadID, cause.Error(), next)
 }

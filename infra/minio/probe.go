@@ -5,14 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"time"
+
+	miniogo "github.com/minio/minio-go/v7"
 )
 
 const (
 	// probePrefix is a folder without objects. Listing it reads nothing that could be damaged, and
-	// takes the same time however large the bucket is.
+	// takes the same time however large the bucket is. There is no object at probeKey.
 	probePrefix = "documents/probe/"
+	probeKey    = probePrefix + "none"
 	// probeTimeout is how long MinIO may take to answer a probe.
 	probeTimeout = 5 * time.Second
 )
@@ -23,13 +27,19 @@ const (
 // If the request fails for another reason than ErrNotExist or ErrChanged, request probes MinIO: if
 // it serves other requests, the failure concerns this object alone and is ErrInaccessible,
 // otherwise it is an outage and ErrUnavailable. The request is repeated once in between, because
-// MinIO may have been restarted between the request and the probe.
+// MinIO may have been restarted between the request and the probe. A request that timed out is not
+// repeated: the connections of a MinIO that is restarted break earlier.
 func (o *Objects) request(ctx context.Context, op, key string, send func() error) error {
+	if err := ctx.Err(); err != nil {
+		return wrapError(op, key, err) // no request would be sent, so nothing is known about the object
+	}
 	err := send()
 	if err == nil {
 		return nil
 	}
-	if err = o.judge(ctx, op, key, err); !errors.Is(err, ErrInaccessible) {
+	var network net.Error
+	timedOut := errors.As(err, &network) && network.Timeout()
+	if err = o.judge(ctx, op, key, err); timedOut || !errors.Is(err, ErrInaccessible) {
 		return err
 	}
 	if err = send(); err == nil {
@@ -55,9 +65,9 @@ func (o *Objects) judge(ctx context.Context, op, key string, err error) error {
 	}
 }
 
-// Probe returns nil if MinIO serves requests: it lists objects for this client's key, and its
-// health check reports that enough drives are online. Otherwise it returns an error that wraps
-// ErrUnavailable, or context.Canceled. Concurrent calls share one probe.
+// Probe returns nil if MinIO serves requests: its health check reports that enough drives are
+// online, and it answers a LIST and a HEAD for this client's key. Otherwise it returns an error that
+// wraps ErrUnavailable, or context.Canceled. Concurrent calls share one probe.
 func (o *Objects) Probe(ctx context.Context) error {
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return err
@@ -71,6 +81,10 @@ func (o *Objects) Probe(ctx context.Context) error {
 		}
 		if _, err := o.Page(ctx, probePrefix, "", 1); err != nil {
 			return nil, fmt.Errorf("probe minio: %w: %w", ErrUnavailable, err)
+		}
+		_, err := o.core.StatObject(ctx, o.bucket, probeKey, miniogo.StatObjectOptions{})
+		if err != nil && !errors.Is(kindOf(err), ErrNotExist) {
+			return nil, fmt.Errorf("probe minio: %w: head %s: %w", ErrUnavailable, probeKey, err)
 		}
 		return struct{}{}, nil
 	})

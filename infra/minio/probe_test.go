@@ -56,7 +56,7 @@ func TestDamagedObjectIsInaccessible(t *testing.T) {
 		if _, err := objects.Stat(t.Context(), sound); err != nil {
 			t.Errorf("%s: another object: got %v, want no error", name, err)
 		}
-		for key, result := range minio.StatOrList(t.Context(), objects, siblings(t, s, damaged)) {
+		for key, result := range merged(minio.StatOrList(t.Context(), objects, siblings(t, s, damaged))) {
 			if key == damaged {
 				expectKind(t, name+" list", result.Err, minio.ErrInaccessible)
 			} else if result.Err != nil {
@@ -114,8 +114,8 @@ func failingServer(t *testing.T, endpoint string, fails func(*http.Request) bool
 	return server.Listener.Addr().String()
 }
 
-// A failed request is an outage if the listing or the health check of the probe fails, and concerns
-// its object alone if both succeed.
+// A failed request is an outage if any request of the probe fails, and concerns its object alone if
+// all of them succeed.
 func TestProbeDecidesWhetherAFailureIsAnOutage(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
@@ -123,6 +123,7 @@ func TestProbeDecidesWhetherAFailureIsAnOutage(t *testing.T) {
 	isHealth := func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/minio/health/") }
 	isList := func(r *http.Request) bool { return r.URL.Query().Has("list-type") }
 	isObject := func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, key) }
+	isHead := func(r *http.Request) bool { return r.Method == http.MethodHead }
 	never := func(*http.Request) bool { return false }
 	for name, test := range map[string]struct {
 		object bool                     // whether requests for the object fail
@@ -132,6 +133,7 @@ func TestProbeDecidesWhetherAFailureIsAnOutage(t *testing.T) {
 		"only the object fails":            {true, never, minio.ErrInaccessible},
 		"the health check fails as well":   {true, isHealth, minio.ErrUnavailable},
 		"the listing fails as well":        {true, isList, minio.ErrUnavailable},
+		"every HEAD fails":                 {true, isHead, minio.ErrUnavailable},
 		"only the probe would have failed": {false, isList, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,9 +3,10 @@ package minio
 import (
 	"context"
 	"errors"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"unicode/utf8"
 
 	"golang.org/x/sync/errgroup"
@@ -38,31 +39,28 @@ type StatResult struct {
 // Absent reports whether a HEAD proved that there is no object.
 func (r StatResult) Absent() bool { return errors.Is(r.Err, ErrNotExist) }
 
-// MaxConcurrent is how many requests a caller should have in flight. More do not increase MinIO's
-// throughput.
-const MaxConcurrent = 16
-
-// StatAll sends a HEAD for each distinct key, at most MaxConcurrent concurrently.
-func StatAll(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
-	keys = distinct(keys)
-	results := make([]StatResult, len(keys))
-	// A goroutine per key would cost more: growing its stack takes 8% of the time of a HEAD.
-	var workers errgroup.Group
-	var next atomic.Int64
-	for range min(MaxConcurrent, len(keys)) {
-		workers.Go(func() error {
-			for i := int(next.Add(1)) - 1; i < len(keys); i = int(next.Add(1)) - 1 {
-				results[i].Object, results[i].Err = objects.Stat(ctx, keys[i])
+// StatAll sends a HEAD for each distinct key, and yields the results by key in one or two rounds
+// (see InRounds).
+func StatAll(
+	ctx context.Context, objects Stater, keys []string,
+) iter.Seq[map[string]StatResult] {
+	return func(yield func(map[string]StatResult) bool) {
+		keys := distinct(keys)
+		results := make([]StatResult, len(keys))
+		head := func(ctx context.Context, i int) (err error) {
+			results[i].Object, err = objects.Stat(ctx, keys[i])
+			return err
+		}
+		for errs := range InRounds(ctx, len(keys), head) {
+			byKey := make(map[string]StatResult, len(errs))
+			for i, err := range errs {
+				byKey[keys[i]] = StatResult{Object: results[i].Object, Err: err}
 			}
-			return nil
-		})
+			if !yield(byKey) {
+				return
+			}
+		}
 	}
-	_ = workers.Wait() // each result has its own error
-	byKey := make(map[string]StatResult, len(keys))
-	for i, key := range keys {
-		byKey[key] = results[i]
-	}
-	return byKey
 }
 
 const (
@@ -75,17 +73,36 @@ const (
 	maxPage = 1000
 )
 
-// StatOrList returns the same objects and errors as StatAll, with fewer requests if most of the
+// StatOrList yields the same objects and errors as StatAll, with fewer requests if most of the
 // objects exist. If objects is a Lister and several keys are close together in one folder,
 // StatOrList lists that range of the folder, which covers all of them with one request. It sends a
 // HEAD for every key that no LIST returned, so that only a HEAD proves absence.
-func StatOrList(ctx context.Context, objects Stater, keys []string) map[string]StatResult {
+func StatOrList(
+	ctx context.Context, objects Stater, keys []string,
+) iter.Seq[map[string]StatResult] {
 	lister, lists := objects.(Lister)
 	if !lists || len(keys) < minListed {
 		return StatAll(ctx, objects, keys)
 	}
-	keys = distinct(keys)
-	folders := ranges(keys)
+	return func(yield func(map[string]StatResult) bool) {
+		keys := distinct(keys)
+		listed := listAll(ctx, lister, ranges(keys))
+		rest := slices.DeleteFunc(keys, func(key string) bool { return listed[key].Listed })
+		for results := range StatAll(ctx, objects, rest) {
+			maps.Copy(results, listed)
+			clear(listed) // the second round is without them
+			if !yield(results) {
+				return
+			}
+		}
+	}
+}
+
+// listAll lists the ranges of keys and returns the objects at these keys. A LIST that fails or has
+// not ended after quickTimeout returns no objects.
+func listAll(ctx context.Context, lister Lister, folders [][]string) map[string]StatResult {
+	ctx, cancel := context.WithTimeout(ctx, quickTimeout)
+	defer cancel()
 	listed := make([][]schema.Object, len(folders))
 	var requests errgroup.Group
 	requests.SetLimit(MaxConcurrent)
@@ -96,16 +113,11 @@ func StatOrList(ctx context.Context, objects Stater, keys []string) map[string]S
 		})
 	}
 	_ = requests.Wait() // a failed LIST returns no objects
-
-	results := make(map[string]StatResult, len(keys))
+	results := make(map[string]StatResult)
 	for _, objects := range listed {
 		for _, o := range objects {
 			results[o.Key] = StatResult{Object: o, Listed: true}
 		}
-	}
-	rest := slices.DeleteFunc(keys, func(key string) bool { return results[key].Listed })
-	for key, result := range StatAll(ctx, objects, rest) {
-		results[key] = result
 	}
 	return results
 }

@@ -11,8 +11,9 @@ import (
 	"intray/schema"
 )
 
-// StreamLimits are the limits of the streams. A zero field means its default. Provision never
-// lowers the limits of a stream that exists: to lower one, use the nats command.
+// StreamLimits are the limits of the streams. A zero field means the default of a new stream, and
+// leaves a stream that exists as it is. Provision never lowers the limits of a stream that exists:
+// to lower one, use the nats command.
 //
 // Messages beyond the limits can no longer be replayed. Their loss does no further harm, because
 // reconciliation compares the bucket with the database. A full stream rejects new messages; MinIO
@@ -29,8 +30,8 @@ type StreamLimits struct {
 	Replicas int
 }
 
-// WithDefaults returns the limits with defaults in place of zero fields.
-func (l StreamLimits) WithDefaults() StreamLimits {
+// withDefaults returns the limits with defaults in place of zero fields.
+func (l StreamLimits) withDefaults() StreamLimits {
 	if l.MaxAge == 0 {
 		l.MaxAge = 30 * 24 * time.Hour
 	}
@@ -60,8 +61,21 @@ const duplicateWindow = 2 * time.Minute
 // are delayed by AckWait. Classify takes longer and extends the time with InProgress.
 const AckWait = 30 * time.Second
 
+// bytes returns the size of a stream.
+func (l StreamLimits) bytes(stream string) int64 {
+	switch stream {
+	case schema.StreamBucket:
+		return l.BucketBytes
+	case schema.StreamDocuments:
+		return l.DocumentsBytes
+	default:
+		return l.ReplayBytes
+	}
+}
+
 // durableConsumers are the durable consumers that Provision creates. maxAckPending is the largest
-// number of delivered but unacknowledged messages over all replicas of a consumer.
+// number of delivered but unacknowledged messages over all replicas of a consumer, which Provision
+// raises and never lowers.
 var durableConsumers = []struct {
 	stream, name, filter string
 	maxAckPending        int
@@ -70,12 +84,12 @@ var durableConsumers = []struct {
 	// acknowledgments of another.
 	{schema.StreamBucket, schema.ConsumerConfirm, schema.SubjectsBucketCreated, 8192},
 	{schema.StreamBucket, schema.ConsumerRemove, schema.SubjectsBucketRemoved, 2048},
-	// Messages that wait for an unreachable AI provider also count. The limit is high so that they do
-	// not block the others.
+	// Messages that wait for an unreachable AI provider also count, of which each replica keeps up to
+	// 1000 in the stream, and so do those that classify returns because of a backlog.
 	{schema.StreamDocuments, schema.ConsumerClassify, schema.SubjectDocumentUploaded, 100_000},
-	// The limits for replayed messages are low, so that replays do not delay live events for long.
+	// Replays keep few messages waiting (ops/replay), so that they do not delay live events for long.
 	{schema.StreamReplay, schema.ConsumerConfirm, schema.SubjectsReplayConfirm, 1024},
-	{schema.StreamReplay, schema.ConsumerClassify, schema.SubjectsReplayClassify, 64},
+	{schema.StreamReplay, schema.ConsumerClassify, schema.SubjectsReplayClassify, 100_000},
 }
 
 // Provision creates the streams and their durable consumers, or updates their settings. It keeps
@@ -83,16 +97,12 @@ var durableConsumers = []struct {
 // limits that are higher than the given ones. The connection's user must be the operator. Provision
 // can be repeated at any time. It returns ErrUnavailable if NATS is unreachable.
 func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
-	limits = limits.WithDefaults()
-	for _, s := range []struct {
-		name, subjects, description string
-		bytes                       int64
-	}{
-		{schema.StreamBucket, schema.SubjectsBucket, "Bucket events of MinIO", limits.BucketBytes},
-		{schema.StreamDocuments, schema.SubjectsDocuments, "Document events", limits.DocumentsBytes},
-		{schema.StreamReplay, schema.SubjectsReplay, "Events that are replayed", limits.ReplayBytes},
+	for _, s := range []struct{ name, subjects, description string }{
+		{schema.StreamBucket, schema.SubjectsBucket, "Bucket events of MinIO"},
+		{schema.StreamDocuments, schema.SubjectsDocuments, "Document events"},
+		{schema.StreamReplay, schema.SubjectsReplay, "Events that are replayed"},
 	} {
-		config, err := existingStream(ctx, c.js, s.name)
+		config, limits, err := existingStream(ctx, c.js, s.name, limits)
 		if err != nil {
 			return fmt.Errorf("provision stream %s: %w", s.name, unavailable(err))
 		}
@@ -101,7 +111,7 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 		config.Storage = jetstream.FileStorage
 		config.Retention = jetstream.LimitsPolicy // keep acknowledged messages for replays
 		config.Discard = jetstream.DiscardNew     // reject messages instead of dropping unread ones
-		config.MaxBytes = raised(config.MaxBytes, s.bytes)
+		config.MaxBytes = raised(config.MaxBytes, limits.bytes(s.name))
 		config.MaxAge = raised(config.MaxAge, limits.MaxAge)
 		config.Replicas = max(config.Replicas, limits.Replicas)
 		config.Duplicates = max(config.Duplicates, duplicateWindow)
@@ -121,16 +131,21 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 		}
 	}
 	for _, d := range durableConsumers {
-		_, err := c.js.CreateOrUpdateConsumer(ctx, d.stream, jetstream.ConsumerConfig{
-			Durable:       d.name,
-			FilterSubject: d.filter,
-			DeliverPolicy: jetstream.DeliverAllPolicy,
-			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       AckWait,
-			MaxDeliver:    -1, // unlimited: the runner counts attempts, because outages do not count
-			MaxAckPending: d.maxAckPending,
-			Replicas:      0, // as many as the stream has
-		})
+		config, err := existingConsumer(ctx, c.js, d.stream, d.name)
+		if err == nil {
+			config.FilterSubject, config.FilterSubjects = d.filter, nil
+			config.DeliverPolicy = jetstream.DeliverAllPolicy
+			config.AckPolicy = jetstream.AckExplicitPolicy
+			config.AckWait = max(config.AckWait, AckWait)
+			config.BackOff = nil   // the runner delays retries, and relies on AckWait
+			config.MaxDeliver = -1 // unlimited: the runner counts attempts, because outages do not count
+			config.HeadersOnly = false
+			config.InactiveThreshold = 0 // keep it while no replica runs
+			config.MaxAckPending = raised(config.MaxAckPending, d.maxAckPending)
+			// The runner limits what it requests.
+			config.MaxRequestBatch, config.MaxRequestExpires, config.MaxRequestMaxBytes = 0, 0, 0
+			_, err = c.js.CreateOrUpdateConsumer(ctx, d.stream, config)
+		}
 		if err != nil {
 			return fmt.Errorf("provision consumer %s of stream %s: %w", d.name, d.stream, unavailable(err))
 		}
@@ -138,24 +153,40 @@ func Provision(ctx context.Context, c *Conn, limits StreamLimits) error {
 	return nil
 }
 
-// existingStream returns the configuration of a stream, or one with only the name and no limits
-// if it does not exist.
+// existingStream returns the configuration of a stream and the limits to raise it to. For a stream
+// that does not exist, the configuration has only the name and the lowest limits, and those to
+// raise it to include the defaults.
 func existingStream(
-	ctx context.Context, js jetstream.JetStream, name string,
-) (jetstream.StreamConfig, error) {
+	ctx context.Context, js jetstream.JetStream, name string, limits StreamLimits,
+) (jetstream.StreamConfig, StreamLimits, error) {
 	stream, err := js.Stream(ctx, name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		return jetstream.StreamConfig{Name: name, MaxBytes: 1, MaxAge: 1}, nil
+		return jetstream.StreamConfig{Name: name, MaxBytes: 1, MaxAge: 1}, limits.withDefaults(), nil
 	}
 	if err != nil {
-		return jetstream.StreamConfig{}, err
+		return jetstream.StreamConfig{}, limits, err
 	}
-	return stream.CachedInfo().Config, nil
+	return stream.CachedInfo().Config, limits, nil
 }
 
-// raised returns the higher of two limits of a stream, of which the existing one is unlimited if it
-// is 0 or negative.
-func raised[T int64 | time.Duration](existing, wanted T) T {
+// existingConsumer returns the configuration of a durable consumer. For one that does not exist, it
+// has only the name and the lowest limits.
+func existingConsumer(
+	ctx context.Context, js jetstream.JetStream, stream, name string,
+) (jetstream.ConsumerConfig, error) {
+	consumer, err := js.Consumer(ctx, stream, name)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		return jetstream.ConsumerConfig{Durable: name, MaxAckPending: 1}, nil
+	}
+	if err != nil {
+		return jetstream.ConsumerConfig{}, err
+	}
+	return consumer.CachedInfo().Config, nil
+}
+
+// raised returns the higher of two limits, of which the existing one is unlimited if it is 0 or
+// negative.
+func raised[T int | int64 | time.Duration](existing, wanted T) T {
 	if existing <= 0 {
 		return existing
 	}

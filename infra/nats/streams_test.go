@@ -91,6 +91,23 @@ func TestProvisionAgain(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	})
+	t.Run("lowers and raises no limit without a setting", func(t *testing.T) {
+		want := get(t)
+		want.MaxBytes, want.MaxAge = 3<<20, 90*time.Minute // below the defaults
+		if _, err := operator.JetStream().UpdateStream(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
+		mustProvision(t, operator, nats.StreamLimits{})
+		if got := get(t); got.MaxBytes != want.MaxBytes || got.MaxAge != want.MaxAge {
+			t.Errorf("got %d bytes and age %s, want %d and %s as before",
+				got.MaxBytes, got.MaxAge, want.MaxBytes, want.MaxAge)
+		}
+		mustProvision(t, operator, nats.StreamLimits{MaxAge: 2 * time.Hour})
+		if got := get(t); got.MaxBytes != want.MaxBytes || got.MaxAge != 2*time.Hour {
+			t.Errorf("got %d bytes and age %s, want %d as before and 2h",
+				got.MaxBytes, got.MaxAge, want.MaxBytes)
+		}
+	})
 	t.Run("restores what the consumers need", func(t *testing.T) {
 		changed := get(t)
 		changed.Discard, changed.RePublish = jetstream.DiscardOld, nil
@@ -100,6 +117,67 @@ func TestProvisionAgain(t *testing.T) {
 		mustProvision(t, operator, nats.StreamLimits{})
 		if got := get(t); got.Discard != jetstream.DiscardNew || got.RePublish == nil {
 			t.Errorf("got %+v, want discard new and republishing", got)
+		}
+	})
+}
+
+func TestProvisionConsumersAgain(t *testing.T) {
+	operator := connect(t, localtest.NATS(t), nats.UserOperator)
+	mustProvision(t, operator, nats.StreamLimits{})
+	get := func(t *testing.T) jetstream.ConsumerConfig {
+		t.Helper()
+		c, err := operator.JetStream().Consumer(
+			t.Context(), schema.StreamBucket, schema.ConsumerConfirm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.CachedInfo().Config
+	}
+	change := func(t *testing.T, config jetstream.ConsumerConfig) {
+		t.Helper()
+		_, err := operator.JetStream().UpdateConsumer(t.Context(), schema.StreamBucket, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustProvision(t, operator, nats.StreamLimits{})
+	}
+	initial := get(t)
+	if initial.AckWait != nats.AckWait || initial.MaxAckPending < 1 || initial.MaxDeliver != -1 {
+		t.Errorf("got new consumer %+v, want an AckWait of %s, a limit of pending acknowledgments "+
+			"and unlimited deliveries", initial, nats.AckWait)
+	}
+	t.Run("keeps what an operator has set", func(t *testing.T) {
+		want := initial
+		want.AckWait, want.MaxAckPending = 2*nats.AckWait, 2*initial.MaxAckPending
+		want.Description, want.SampleFrequency = "for the records team", "10"
+		want.Metadata = map[string]string{"team": "records"}
+		change(t, want)
+		got := get(t)
+		if got.AckWait != want.AckWait || got.MaxAckPending != want.MaxAckPending ||
+			got.Description != want.Description || got.SampleFrequency != want.SampleFrequency ||
+			got.Metadata["team"] != "records" {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	})
+	t.Run("keeps an unlimited number of pending acknowledgments", func(t *testing.T) {
+		want := initial
+		want.MaxAckPending = -1
+		change(t, want)
+		if got := get(t).MaxAckPending; got != -1 {
+			t.Errorf("got %d, want -1", got)
+		}
+	})
+	t.Run("restores what the consumers need", func(t *testing.T) {
+		changed := initial
+		changed.AckWait, changed.MaxAckPending, changed.MaxDeliver = time.Second, 10, 5
+		changed.FilterSubject, changed.MaxRequestBatch = schema.SubjectCreatedDirect, 1
+		changed.InactiveThreshold = time.Hour
+		change(t, changed)
+		got := get(t)
+		if got.AckWait != initial.AckWait || got.MaxAckPending != initial.MaxAckPending ||
+			got.MaxDeliver != -1 || got.FilterSubject != initial.FilterSubject ||
+			got.MaxRequestBatch != 0 || got.InactiveThreshold != 0 {
+			t.Errorf("got %+v, want %+v", got, initial)
 		}
 	})
 }

@@ -31,6 +31,9 @@ type NewAttempt struct {
 	Reason           string
 	// Wait is the time until the next attempt is due, or 0 if there is none.
 	Wait time.Duration
+	// Parked reports whether the message is not redelivered. UnclassifiedDocuments returns the
+	// document when the next attempt is due.
+	Parked bool
 }
 
 const (
@@ -40,17 +43,21 @@ const (
 	attemptRetention = 30 * 24 * time.Hour
 )
 
-// RecordAttempt stores an attempt for each of the documents that exist. Postponed attempts, with
+// RecordAttempt stores an attempt for each of the documents that exist and whose rows no other
+// transaction has locked. Postponed attempts, with
 // the Number 0, can be many, so only the last one is stored for each document, stream and consumer.
 func (db *DB) RecordAttempt(ctx context.Context, documents []uuid.UUID, a NewAttempt) error {
 	wait := sql.NullFloat64{Float64: a.Wait.Seconds(), Valid: a.Wait != 0}
 	_, err := db.pool.ExecContext(ctx, `
-		INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason, next_at)
-		SELECT id, $2, $3, now(), $4, $5, now() + make_interval(secs => $6) FROM documents
+		INSERT INTO document_attempts
+			(document_id, stream, consumer, at, attempt, reason, next_at, parked)
+		SELECT id, $2, $3, now(), $4, $5, now() + make_interval(secs => $6), $7 FROM documents
 		WHERE `+anyOf("id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
+		FOR KEY SHARE SKIP LOCKED
 		ON CONFLICT (document_id, stream, consumer) WHERE attempt = 0
-			DO UPDATE SET at = excluded.at, reason = excluded.reason, next_at = excluded.next_at`,
-		array(documents), a.Stream, a.Consumer, a.Number, storableReason(a.Reason), wait)
+			DO UPDATE SET at = excluded.at, reason = excluded.reason, next_at = excluded.next_at,
+				parked = excluded.parked`,
+		array(documents), a.Stream, a.Consumer, a.Number, storableReason(a.Reason), wait, a.Parked)
 	return wrap(ctx, err, "record an attempt of %s", a.Consumer)
 }
 

@@ -80,12 +80,10 @@ func (q *creationQueue) run(db *DB) {
 			return
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(batch[0].ctx), createTimeout)
-		results, err := db.createBatch(ctx, batch)
+		err := db.createBatch(ctx, batch)
 		cancel()
-		for i, c := range batch {
-			if c.err = err; err == nil {
-				c.result = results[i]
-			}
+		for _, c := range batch {
+			c.err = err
 			close(c.done)
 		}
 	}
@@ -106,12 +104,13 @@ func (q *creationQueue) nextBatch() (batch []*creation) {
 	return batch
 }
 
-func (db *DB) createBatch(ctx context.Context, batch []*creation) ([]createResult, error) {
+// createBatch stores the documents of a batch and sets their results.
+func (db *DB) createBatch(ctx context.Context, batch []*creation) error {
 	stmt, err := db.prepare(ctx, `
 		SELECT remaining_bytes, pending, now() AS now FROM create_documents(
 			$1, $2, $3, $4, $5, array_fill(now(), ARRAY[cardinality($6::bigint[])]), $6)`)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	documents, maxPending := make([]*schema.Document, len(batch)), make([]int64, len(batch))
 	for i, c := range batch {
@@ -125,11 +124,14 @@ func (db *DB) createBatch(ctx context.Context, batch []*creation) ([]createResul
 		column(documents, func(d *schema.Document) string { return d.ContentType }),
 		column(documents, func(d *schema.Document) int64 { return d.Size }),
 		array(maxPending)); err != nil {
-		return nil, err
+		return err
 	}
 	if len(results) != len(batch) {
-		return nil, fmt.Errorf("create_documents returned %d rows for %d documents",
+		return fmt.Errorf("create_documents returned %d rows for %d documents",
 			len(results), len(batch))
 	}
-	return results, nil
+	for i, c := range batch {
+		c.result = results[i]
+	}
+	return nil
 }

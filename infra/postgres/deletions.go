@@ -23,13 +23,17 @@ type Deletion struct {
 }
 
 // DueDeletions returns up to limit object deletions whose next attempt is due, the longest due
-// first.
-func (db *DB) DueDeletions(ctx context.Context, now time.Time, limit int) ([]Deletion, error) {
+// first, starting after the given one. The zero Deletion starts with the first.
+func (db *DB) DueDeletions(
+	ctx context.Context, now time.Time, after Deletion, limit int,
+) ([]Deletion, error) {
 	var due []Deletion
 	err := db.pool.SelectContext(ctx, &due, `
 		SELECT object_key, document_id, user_id, requested_at, attempts, next_attempt_at, last_error
 		FROM object_deletions WHERE deleted_at IS NULL AND next_attempt_at <= $1
-		ORDER BY next_attempt_at, object_key LIMIT $2`, now, limit)
+			AND (next_attempt_at, object_key) > ($2, $3)
+		ORDER BY next_attempt_at, object_key LIMIT $4`,
+		now, after.NextAttemptAt, after.ObjectKey, limit)
 	return due, wrap(ctx, err, "find due object deletions")
 }
 
@@ -56,7 +60,8 @@ func (db *DB) PendingDeletions(ctx context.Context) (total int, err error) {
 
 // MarkDeleted records that deletions, as DueDeletions returned them, are done. The rows remain as
 // tombstones. A deletion that was requested again in the meantime stays due, because the object was
-// marked for deletion again after DueDeletions returned it.
+// marked for deletion again after DueDeletions returned it. So does one whose row another
+// transaction has locked.
 func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 	keys, requested := make([]string, len(done)), make([]time.Time, len(done))
 	for i, d := range done {
@@ -68,7 +73,7 @@ func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 			JOIN unnest($1::text[], $2::timestamptz[]) AS n (object_key, requested_at)
 				USING (object_key, requested_at)
 			WHERE o.deleted_at IS NULL AND `+anyOfHint("o.object_key", "$1::text[]", len(done))+`
-			ORDER BY o.object_key FOR NO KEY UPDATE OF o)
+			ORDER BY o.object_key FOR NO KEY UPDATE OF o SKIP LOCKED)
 		UPDATE object_deletions AS d SET deleted_at = now(), last_error = ''
 		FROM done WHERE d.object_key = done.object_key`,
 		array(keys), array(requested))
@@ -76,12 +81,15 @@ func (db *DB) MarkDeleted(ctx context.Context, done []Deletion) error {
 }
 
 // RecordDeletionFailure records a failed attempt to delete an object, and when the next one is due.
+// It does nothing if another transaction has locked the row; the deletion then stays due.
 func (db *DB) RecordDeletionFailure(
 	ctx context.Context, key, cause string, next time.Time,
 ) error {
 	_, err := db.exec(ctx, `
 		UPDATE object_deletions SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
-		WHERE object_key = $1 AND deleted_at IS NULL`, key, storableReason(cause), next)
+		WHERE object_key = (SELECT object_key FROM object_deletions
+			WHERE object_key = $1 AND deleted_at IS NULL FOR NO KEY UPDATE SKIP LOCKED)`,
+		key, storableReason(cause), next)
 	return wrap(ctx, err, "record the failed deletion of object %s", key)
 }
 

@@ -55,7 +55,8 @@ func (db *DB) selectDocumentsFrom(
 // MarkPublished records that the events of the documents are stored in the stream. It clears
 // unpublished_at of the documents whose version and announcement are still the published ones, and
 // deletes those whose object is gone. A DB that is bound to a user cannot delete documents; it
-// leaves them marked as unpublished, for the sweeper to publish again and delete.
+// leaves them marked as unpublished, for the sweeper to publish again and delete. So are documents
+// that other transactions hold locked for longer than the lock timeout.
 func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	if len(docs) == 0 {
 		return nil
@@ -65,6 +66,17 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	for i, d := range docs {
 		ids[i], versions[i], announcements[i] = d.ID, d.Version, d.Announcement
 	}
+	args := []any{array(ids), array(versions), array(announcements)}
+	skip := db.contention.active()
+	err := db.markPublished(ctx, lockMode{skipLocked: skip}, args)
+	if hasCode(err, lockNotAvailable) && !skip {
+		db.contention.note()
+		err = db.markPublished(ctx, lockMode{skipLocked: true}, args)
+	}
+	return wrap(ctx, err, "mark %d documents as published", len(docs))
+}
+
+func (db *DB) markPublished(ctx context.Context, mode lockMode, args []any) error {
 	// Rows are locked in the order of their ids, as in every other transaction that writes documents.
 	//
 	// unpublished_at is tested last. If it were a condition of the join, the planner could scan all
@@ -72,7 +84,7 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 	//
 	// The commit does not wait for the disk. If a crash undoes it, the documents are marked as
 	// unpublished again, and the mark is cleared after the sweeper has published them again.
-	const published = `
+	published := `
 		WITH async_commit AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true)),
 		published AS MATERIALIZED (
 			SELECT d.id, d.gone_at, d.unpublished_at
@@ -81,7 +93,7 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 			CROSS JOIN LATERAL (
 				SELECT id, gone_at, unpublished_at FROM documents
 				WHERE id = n.id AND version = n.version AND announcement = n.announcement
-				FOR NO KEY UPDATE) AS d)`
+				` + mode.clause() + `) AS d)`
 	const deleteGone = `,
 		deleted AS (DELETE FROM documents AS d USING async_commit, published AS p
 			WHERE d.id = p.id AND p.gone_at IS NOT NULL AND ` + foreignKeysByIndex + `)`
@@ -90,24 +102,19 @@ func (db *DB) MarkPublished(ctx context.Context, docs []schema.Document) error {
 		FROM async_commit, published AS p
 		WHERE d.id = p.id AND p.gone_at IS NULL AND p.unpublished_at IS NOT NULL
 			AND d.id = ANY(ARRAY(SELECT id FROM published))`
-
-	args := []any{array(ids), array(versions), array(announcements)}
-	err := func() error {
-		if db.user == uuid.Nil {
-			_, err := db.pool.ExecContext(ctx, published+deleteGone+clearMark, args...)
-			return err
-		}
-		tx, err := db.begin(ctx)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }()
-		if _, err := tx.ExecContext(ctx, published+clearMark, args...); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}()
-	return wrap(ctx, err, "mark %d documents as published", len(docs))
+	if db.user == uuid.Nil {
+		_, err := db.pool.ExecContext(ctx, published+deleteGone+clearMark, args...)
+		return err
+	}
+	tx, err := db.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, published+clearMark, args...); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // CreateDocument stores a new pending document of the user that the DB is bound to, and returns it
@@ -155,7 +162,7 @@ func (db *DB) createDocument(
 	}
 	// The document is stored by a statement of its own in three cases: it has a key, so it may exist
 	// already; the batch skipped it, because its owner has no quota; or the batch failed, perhaps
-	// because of another document.
+	// because of another document, such as one whose owner is locked.
 	if key != "" || err != nil || !result.RemainingBytes.Valid {
 		err = db.queryFunction(ctx, &result, `
 			SELECT existing, remaining_bytes, pending, now() AS now

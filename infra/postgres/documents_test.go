@@ -156,7 +156,7 @@ func TestMarkPublishedDeletesGoneDocuments(t *testing.T) {
 	b.checkQuotas(t)
 	rows := func() int { return count(t, b.raw, `SELECT count(*) FROM documents`) }
 	must(t, b.api.ForUser(b.alice).MarkPublished(t.Context(), []schema.Document{d}))
-	found, err := b.worker.UnpublishedDocuments(t.Context(), -time.Minute, 10)
+	found, err := b.worker.UnpublishedDocuments(t.Context(), -time.Minute, schema.Document{}, 10)
 	must(t, err)
 	if rows() != 1 || len(found) != 1 {
 		t.Errorf("role api: got %d documents and %d unpublished, want 1 and 1", rows(), len(found))

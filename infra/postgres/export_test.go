@@ -11,6 +11,9 @@ import (
 // Pool returns the connections of a DB.
 func (db *DB) Pool() *sqlx.DB { return db.pool }
 
+// NoteContention records a lock timeout.
+func (db *DB) NoteContention() { db.contention.note() }
+
 // SetLeaseTTL sets how long the leases of a DB last.
 func (db *DB) SetLeaseTTL(d time.Duration) { db.leaseTTL = d }
 

@@ -167,7 +167,8 @@ func runLeaseHolder(url string) int {
 					d.Filename, d.Version = "f", d.Version+1
 					return schema.Decision{Changed: true}
 				})
-			if err != nil && !errors.Is(err, postgres.ErrUnavailable) {
+			if err != nil && !errors.Is(err, postgres.ErrUnavailable) &&
+				!errors.Is(err, postgres.ErrLocked) {
 				return err
 			}
 		}

@@ -30,7 +30,8 @@ type Options struct {
 	// MaxConns is the largest number of connections in the pool, 16 by default. ListenDeletions uses
 	// one outside of the pool, and the monitor one for a moment every few seconds.
 	MaxConns int
-	// LockTimeout is the longest time that a statement waits for a lock, 5 s by default.
+	// LockTimeout is the longest time that a statement waits for a lock, 2 s by default. It is also
+	// how long the other rows of the statement wait.
 	LockTimeout time.Duration
 	// StatementTimeout is the longest time that a statement may run, 15 s by default.
 	StatementTimeout time.Duration
@@ -51,6 +52,7 @@ type DB struct {
 	creationQueue *creationQueue // shared by the DBs that ForUser returns
 	written       *writeCheck    // shared by the DBs that ForUser returns
 	clock         *serverClock   // shared by the DBs that ForUser returns
+	contention    *contention    // shared by the DBs that ForUser returns
 	leaseTTL      time.Duration  // leaseTTL, which tests shorten
 	listenerPing  time.Duration  // listenerPing, which tests shorten
 }
@@ -70,7 +72,7 @@ func Open(url string, o Options) (*DB, error) {
 	statement := cmp.Or(o.StatementTimeout, 15*time.Second)
 	connector, err := newConnector(a.config, timeoutDialer{readTimeout: statement + answerGrace},
 		map[string]time.Duration{
-			"lock_timeout":      cmp.Or(o.LockTimeout, 5*time.Second),
+			"lock_timeout":      cmp.Or(o.LockTimeout, 2*time.Second),
 			"statement_timeout": statement,
 			// Ends a session whose client was suspended and does not read the answer; the server's other
 			// time limits do not apply while it waits for that. Linux counts the time in which the receive
@@ -89,7 +91,8 @@ func Open(url string, o Options) (*DB, error) {
 	return &DB{
 		pool: pool, url: a.text, monitor: startMonitor(connector, pool, conns),
 		statements: new(sync.Map), creationQueue: new(creationQueue), written: newWriteCheck(),
-		clock: &connector.clock, leaseTTL: leaseTTL, listenerPing: listenerPing,
+		clock: &connector.clock, contention: newContention(),
+		leaseTTL: leaseTTL, listenerPing: listenerPing,
 	}, nil
 }
 

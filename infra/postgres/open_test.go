@@ -82,6 +82,36 @@ func TestUnavailable(t *testing.T) {
 		}
 	})
 
+	// A proxy in front of a server that is down may accept the connection and answer anything.
+	for name, answer := range map[string]string{
+		"server without TLS": "N", "server of another protocol": "HTTP/1.1 400 Bad Request\r\n\r\n",
+		"server that closes the connection": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			listener, err := net.Listen("tcp", "127.0.0.1:0")
+			must(t, err)
+			served := make(chan struct{})
+			defer func() { _ = listener.Close(); <-served }()
+			go func() {
+				defer close(served)
+				for {
+					conn, err := listener.Accept()
+					if err != nil {
+						return
+					}
+					_, _ = conn.Read(make([]byte, 8)) // the request for TLS
+					_, _ = conn.Write([]byte(answer))
+					_ = conn.Close()
+				}
+			}()
+			db, err := postgres.Open("postgres://api:x@"+listener.Addr().String()+"/intray",
+				postgres.Options{})
+			must(t, err)
+			defer func() { _ = db.Close() }()
+			wantUnavailable(t, "Ping", db.Ping(t.Context()))
+		})
+	}
+
 	// A process that hangs in a transaction blocks others only until the timeout.
 	t.Run("transaction that is idle too long", func(t *testing.T) {
 		quick, err := postgres.Open(postgrestest.RoleURL(b.url, "worker"), postgres.Options{
@@ -103,10 +133,11 @@ func TestUnavailable(t *testing.T) {
 		}()
 		<-stopped
 		_, err = quick.Transition(t.Context(), []uuid.UUID{d.ID}, confirm)
-		if !errors.Is(err, postgres.ErrUnavailable) {
-			t.Errorf("locked document: got error %v, want ErrUnavailable", err)
+		var locked *postgres.LockedError
+		if !errors.As(err, &locked) || !locked.Has(d.ID) || errors.Is(err, postgres.ErrUnavailable) {
+			t.Errorf("locked document: got error %v, want a LockedError that names it", err)
 		}
-		b.transition(t, d.ID, confirm) // its lock timeout is 5 s
+		b.transition(t, d.ID, confirm) // its lock timeout is longer
 		close(resume)
 		if err := <-result; !errors.Is(err, postgres.ErrUnavailable) {
 			t.Errorf("idle transaction: got error %v, want ErrUnavailable", err)

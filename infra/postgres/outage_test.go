@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -131,47 +132,60 @@ func TestStandby(t *testing.T) {
 	wantUnavailable(t, "MigrateDown", err)
 }
 
-// TestSQLStates checks which errors of the server are an outage.
+// TestSQLStates checks which errors of the server are an outage, which are about the statement, and
+// which are about locks.
 func TestSQLStates(t *testing.T) {
 	b := setup(t)
 	b.raw.MustExec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
 		$$ BEGIN RAISE EXCEPTION USING ERRCODE = TG_ARGV[0], MESSAGE = 'refused'; END $$`)
-	for state, outage := range map[string]bool{
-		"08006": true, // connection_failure
-		"25006": true, // read_only_sql_transaction
-		"25P03": true, // idle_in_transaction_session_timeout
-		"25P04": true, // transaction_timeout
-		"28P01": true, // invalid_password
-		"3D000": true, // invalid_catalog_name
-		"40001": true, // serialization_failure
-		"40P01": true, // deadlock_detected
-		"53100": true, // disk_full
-		"53200": true, // out_of_memory
-		"53300": true, // too_many_connections
-		"53400": true, // configuration_limit_exceeded
-		"55P03": true, // lock_not_available
-		"57014": true, // query_canceled
-		"57P01": true, // admin_shutdown
-		"57P02": true, // crash_shutdown
-		"57P03": true, // cannot_connect_now
-		"57P04": true, // database_dropped
-		"57P05": true, // idle_session_timeout
-		"58030": true, // io_error
+	unavailable := []error{postgres.ErrUnavailable}
+	aborted := []error{postgres.ErrAborted}
+	locked := []error{postgres.ErrAborted, postgres.ErrLocked}
+	for state, want := range map[string][]error{
+		"08006": unavailable, // connection_failure
+		"25006": unavailable, // read_only_sql_transaction
+		"25P03": unavailable, // idle_in_transaction_session_timeout
+		"28P01": unavailable, // invalid_password
+		"3D000": unavailable, // invalid_catalog_name
+		"53100": unavailable, // disk_full
+		"53200": unavailable, // out_of_memory
+		"53300": unavailable, // too_many_connections
+		"53400": unavailable, // configuration_limit_exceeded
+		"57P01": unavailable, // admin_shutdown
+		"57P02": unavailable, // crash_shutdown
+		"57P03": unavailable, // cannot_connect_now
+		"57P04": unavailable, // database_dropped
+		"57P05": unavailable, // idle_session_timeout
+		// The following are caused by the rows of the statement, or by a slow server.
+		"25P04": aborted, // transaction_timeout
+		"57014": aborted, // query_canceled
+		"58030": aborted, // io_error
+		"40001": locked,  // serialization_failure
+		"40P01": locked,  // deadlock_detected
+		"55P03": locked,  // lock_not_available
 		// The following are caused by the statement, or by one damaged row.
-		"22P02": false, // invalid_text_representation
-		"23505": false, // unique_violation
-		"42501": false, // insufficient_privilege
-		"42P01": false, // undefined_table
-		"54000": false, // program_limit_exceeded
-		"55000": false, // object_not_in_prerequisite_state
-		"XX001": false, // data_corrupted
+		"22P02": nil, // invalid_text_representation
+		"23505": nil, // unique_violation
+		"42501": nil, // insufficient_privilege
+		"42P01": nil, // undefined_table
+		"54000": nil, // program_limit_exceeded
+		"55000": nil, // object_not_in_prerequisite_state
+		"XX001": nil, // data_corrupted
 	} {
 		b.raw.MustExec(`DROP TRIGGER IF EXISTS refuse ON write_checks`)
 		b.raw.MustExec(`CREATE TRIGGER refuse BEFORE INSERT ON write_checks
 			FOR EACH ROW EXECUTE FUNCTION refuse('` + state + `')`)
 		err := b.worker.Writable(t.Context(), 0)
-		if err == nil || errors.Is(err, postgres.ErrUnavailable) != outage {
-			t.Errorf("%s: got error %v, want one that is an outage: %v", state, err, outage)
+		var got []error
+		for _, kind := range []error{
+			postgres.ErrUnavailable, postgres.ErrAborted, postgres.ErrLocked,
+		} {
+			if errors.Is(err, kind) {
+				got = append(got, kind)
+			}
+		}
+		if err == nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got error %v, which is %v; want one that is %v", state, err, got, want)
 		}
 	}
 }

@@ -14,14 +14,23 @@ import (
 	"intray/schema"
 )
 
-// lockQuota locks a user's quota in another session until the test ends.
-func (b *bundle) lockQuota(t *testing.T, user uuid.UUID) {
+// lock executes a locking statement in another session, as an operator could. The locks last until
+// release is called or the test ends.
+func (b *bundle) lock(t *testing.T, statement string, args ...any) (release func()) {
 	t.Helper()
 	lock, err := b.raw.Beginx()
 	must(t, err)
-	t.Cleanup(func() { _ = lock.Rollback() })
-	_, err = lock.Exec(`SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`, user)
+	release = func() { _ = lock.Rollback() }
+	t.Cleanup(release)
+	_, err = lock.Exec(statement, args...)
 	must(t, err)
+	return release
+}
+
+// lockQuota locks a user's quota in another session.
+func (b *bundle) lockQuota(t *testing.T, user uuid.UUID) (release func()) {
+	t.Helper()
+	return b.lock(t, `SELECT FROM quotas WHERE user_id = $1 FOR UPDATE`, user)
 }
 
 // openPatient opens the database with a role whose statements wait for locks until the test's

@@ -27,7 +27,7 @@ var sweepCases = []statementCase{
 		return total, nil
 	}},
 	{methods: "UnpublishedDocuments", run: func(s *statementRun) (int, error) {
-		return 0, one0(s.worker.UnpublishedDocuments(s.ctx, 0, 200))
+		return 0, one0(s.worker.UnpublishedDocuments(s.ctx, 0, schema.Document{}, 200))
 	}},
 	{methods: "UnclassifiedDocuments", run: func(s *statementRun) (int, error) {
 		_, _, err := s.worker.UnclassifiedDocuments(s.ctx, 0, uuid.Nil, 200)
@@ -91,7 +91,7 @@ var sweepCases = []statementCase{
 	// object deletions
 	{methods: "DueDeletions MarkDeleted RepeatDeletions", run: func(s *statementRun) (int, error) {
 		return eachBatch(func(n int) (int, error) {
-			due, err := s.worker.DueDeletions(s.ctx, time.Now().Add(time.Hour), n)
+			due, err := s.worker.DueDeletions(s.ctx, time.Now().Add(time.Hour), postgres.Deletion{}, n)
 			err = errors.Join(err, s.worker.MarkDeleted(s.ctx, due))
 			keys := make([]string, len(due))
 			for i, d := range due {

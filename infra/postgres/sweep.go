@@ -38,14 +38,19 @@ func (db *DB) PendingDocuments(
 	return due, next, nil
 }
 
-// UnpublishedDocuments returns up to limit documents that have been unpublished for longer than
-// after, in the order in which they became unpublished.
+// UnpublishedDocuments returns up to limit documents that have been unpublished for longer than the
+// duration, in the order in which they became unpublished, starting after the given document. The
+// zero document starts with the first.
 func (db *DB) UnpublishedDocuments(
-	ctx context.Context, after time.Duration, limit int,
+	ctx context.Context, longerThan time.Duration, after schema.Document, limit int,
 ) ([]schema.Document, error) {
+	var from time.Time
+	if after.UnpublishedAt != nil {
+		from = *after.UnpublishedAt
+	}
 	return db.selectDocuments(ctx, "find unpublished documents", `
-		WHERE unpublished_at < now() - make_interval(secs => $1)
-		ORDER BY unpublished_at, id LIMIT $2`, after.Seconds(), limit)
+		WHERE unpublished_at < now() - make_interval(secs => $1) AND (unpublished_at, id) > ($2, $3)
+		ORDER BY unpublished_at, id LIMIT $4`, longerThan.Seconds(), from, after.ID, limit)
 }
 
 const (
@@ -54,11 +59,13 @@ const (
 	// attemptGrace is how long a document is left alone after the time at which its next attempt was
 	// due. Within this time the attempt has ended, or is recorded as taking long.
 	attemptGrace = time.Minute
-	// minPostponedGrace and maxPostponedGrace limit the additional time after a postponed attempt,
-	// which is as long as the document has been postponed so far. Longer postponements are recorded
-	// more rarely (consumers/runner/attempts.go).
-	minPostponedGrace, maxPostponedGrace = time.Minute, 10 * time.Minute
 )
+
+// MinRecordInterval and MaxRecordInterval limit how long the postponement of a message may outlast
+// its record, before it is recorded again. In between, this is as long as the message has been
+// postponed so far. While an AI provider is down, thousands of messages are postponed again and
+// again, so not every postponement is recorded.
+const MinRecordInterval, MaxRecordInterval = time.Minute, 10 * time.Minute
 
 // ReasonInProgress is the reason of an attempt that is in progress. Its NextAt is when it is
 // recorded again at the latest.
@@ -71,6 +78,8 @@ type UnclassifiedDocument struct {
 	// Overdue reports whether its event may be lost: it was published longer ago than the limit, and
 	// no attempt is known that was postponed, failed or takes long.
 	Overdue bool `db:"overdue"`
+	// Parked reports whether its message was parked and is due. Overdue is false then.
+	Parked bool `db:"parked"`
 }
 
 // UnclassifiedDocuments reads up to limit documents that have the status uploaded, in the order of
@@ -96,7 +105,8 @@ func (db *DB) UnclassifiedDocuments(
 				WHERE l.headers -> 'Nats-Msg-Id' ->> 0
 						= concat_ws(':', d.id, d.version, d.announcement)
 					AND l.stream = $3 AND l.consumer = $4 OFFSET 0) AS skipped,
-			coalesce(d.published_at, d.changed_at)
+			p.next_at IS NOT NULL AND p.next_at <= now() AS parked,
+			p.next_at IS NULL AND coalesce(d.published_at, d.changed_at)
 					< now() - make_interval(secs => $1 * 4 ^ least(d.announcement, $2))
 				AND NOT EXISTS (
 					SELECT FROM document_attempts AS t
@@ -109,10 +119,14 @@ func (db *DB) UnclassifiedDocuments(
 					OFFSET 0) AS overdue
 		FROM (SELECT id, user_id, version, announcement, unpublished_at, published_at, changed_at
 			FROM documents WHERE status = 'uploaded' AND id > $6 ORDER BY id LIMIT $7) AS d
+		LEFT JOIN LATERAL (
+			SELECT t.next_at FROM document_attempts AS t
+			WHERE t.document_id = d.id AND t.stream = $3 AND t.consumer = $4 AND t.attempt = 0
+				AND t.parked OFFSET 0) AS p ON true
 		ORDER BY d.id`,
 		overdueAfter.Seconds(), maxRepublications, schema.StreamDocuments, schema.ConsumerClassify,
-		attemptGrace.Seconds(), after, limit, ReasonInProgress, minPostponedGrace.Seconds(),
-		maxPostponedGrace.Seconds())
+		attemptGrace.Seconds(), after, limit, ReasonInProgress, MinRecordInterval.Seconds(),
+		MaxRecordInterval.Seconds())
 	if err != nil {
 		return nil, uuid.Nil, wrap(ctx, err, "find unclassified documents")
 	}
@@ -128,14 +142,15 @@ func (db *DB) UnclassifiedDocuments(
 }
 
 // MarkUnpublished marks documents as unpublished, so that their current version is published again
-// under a new message id. It returns the documents that exist, ordered by id.
+// under a new message id, and no longer as parked. It returns the documents that exist, ordered by
+// id, without those that other transactions have locked, because something is being done about them.
 func (db *DB) MarkUnpublished(
 	ctx context.Context, ids []uuid.UUID,
 ) (docs []schema.Document, err error) {
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		var now time.Time
 		var err error
-		if docs, now, err = tx.lockDocuments(ctx, ids); err != nil {
+		if docs, now, err = tx.lockDocuments(ctx, ids, lockMode{skipLocked: true}); err != nil {
 			return err
 		}
 		existing := make([]uuid.UUID, len(docs))
@@ -146,6 +161,14 @@ func (db *DB) MarkUnpublished(
 		_, err = tx.ExecContext(ctx, `
 			UPDATE documents SET announcement = announcement + 1, unpublished_at = now()
 			WHERE `+anyOf("id", "$1::uuid[]", len(existing)), array(existing))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `
+			UPDATE document_attempts SET parked = false
+			WHERE `+anyOf("document_id", "$1::uuid[]", len(existing))+` AND stream = $2
+				AND consumer = $3 AND attempt = 0 AND parked`,
+			array(existing), schema.StreamDocuments, schema.ConsumerClassify)
 		return err
 	})
 	if err != nil {

@@ -59,7 +59,7 @@ func TestUnpublishedDocuments(t *testing.T) {
 		2 * time.Minute:  {first.ID},
 		30 * time.Second: {first.ID, second.ID},
 	} {
-		documents, err := b.worker.UnpublishedDocuments(t.Context(), after, 10)
+		documents, err := b.worker.UnpublishedDocuments(t.Context(), after, schema.Document{}, 10)
 		must(t, err)
 		var got []uuid.UUID
 		for _, d := range documents {
@@ -132,6 +132,42 @@ func TestUnclassifiedDocumentsAreOverdueByTheirOwnAge(t *testing.T) {
 	})
 }
 
+func TestParkedDocumentsAreDueAtTheirTime(t *testing.T) {
+	b := setup(t)
+	d := b.uploaded(t, b.alice, "f", 1)
+	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
+	park := func(wait time.Duration) {
+		must(t, b.worker.RecordAttempt(t.Context(), []uuid.UUID{d.ID}, postgres.NewAttempt{
+			Stream: "DOCUMENTS", Consumer: "classify", Reason: "away", Wait: wait, Parked: true,
+		}))
+	}
+	expect := func(when string, overdue, parked bool) {
+		t.Helper()
+		got, _, err := b.worker.UnclassifiedDocuments(t.Context(), time.Minute, uuid.Nil, 100)
+		must(t, err)
+		want := postgres.UnclassifiedDocument{
+			ID: d.ID, UserID: b.alice, Overdue: overdue, Parked: parked,
+		}
+		if len(got) != 1 || got[0] != want {
+			t.Errorf("%s: got %+v, want %+v", when, got, want)
+		}
+	}
+	park(time.Hour)
+	b.raw.MustExec(`UPDATE documents SET published_at = now() - interval '1 day'`)
+	expect("parked for an hour", false, false)
+	park(-time.Second)
+	b.raw.MustExec(`UPDATE documents SET announcement = 5, published_at = now()`)
+	expect("due, published again and again", false, true)
+	docs, err := b.worker.MarkUnpublished(t.Context(), []uuid.UUID{d.ID})
+	must(t, err)
+	must(t, b.worker.MarkPublished(t.Context(), docs))
+	expect("published again", false, false)
+	b.raw.MustExec(`UPDATE documents SET published_at = now() - interval '1 day'`)
+	b.raw.MustExec(`UPDATE document_attempts
+		SET at = at - interval '1 day', next_at = now() - interval '1 day'`)
+	expect("published again, then lost", true, false)
+}
+
 func TestDeadLettersOfRecreatedStreamAreDistinct(t *testing.T) {
 	b := setup(t)
 	letter := postgres.DeadLetter{
@@ -151,7 +187,8 @@ func TestDeadLettersOfRecreatedStreamAreDistinct(t *testing.T) {
 // markDeleted marks the due deletions of the keys as done.
 func (b *bundle) markDeleted(t testing.TB, keys ...string) {
 	t.Helper()
-	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(24*time.Hour), 1000)
+	due, err := b.worker.DueDeletions(
+		t.Context(), time.Now().Add(24*time.Hour), postgres.Deletion{}, 1000)
 	must(t, err)
 	done := []postgres.Deletion{{ObjectKey: "unknown"}}
 	for _, d := range due {
@@ -168,7 +205,8 @@ func TestDeletionRequestedAgainStaysDue(t *testing.T) {
 	b.transition(t, d.ID, func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 		return d.Confirm(schema.Object{Size: 2}, q, now)
 	}) // the document is rejected and its object marked for deletion
-	due, err := b.worker.DueDeletions(t.Context(), time.Now().Add(time.Minute), 10)
+	due, err := b.worker.DueDeletions(
+		t.Context(), time.Now().Add(time.Minute), postgres.Deletion{}, 10)
 	must(t, err)
 	b.transition(t, d.ID, remove)
 	must(t, b.worker.MarkDeleted(t.Context(), due))
@@ -184,7 +222,7 @@ func TestObjectDeletions(t *testing.T) {
 	next := soon.Add(time.Hour)
 	due := func(t *testing.T, at time.Time) []postgres.Deletion {
 		t.Helper()
-		deletions, err := b.worker.DueDeletions(t.Context(), at, 10)
+		deletions, err := b.worker.DueDeletions(t.Context(), at, postgres.Deletion{}, 10)
 		must(t, err)
 		return deletions
 	}

@@ -79,8 +79,9 @@ func (db *DB) SystemTopics(ctx context.Context) (topics []schema.Topic, err erro
 }
 
 // CreateTopic stores a topic. It is a system topic if t.UserID is nil, and otherwise a topic of the
-// user that the DB is bound to. It fails with schema.CodeNameTaken. For a system topic it fails
-// with schema.CodeForbidden if the user is not an administrator.
+// user that the DB is bound to. It fails with schema.CodeNameTaken, and with
+// schema.CodeTooManyTopics if there are schema.MaxTopics already. For a system topic it fails with
+// schema.CodeForbidden if the user is not an administrator.
 func (db *DB) CreateTopic(ctx context.Context, t schema.Topic) error {
 	if err := db.requireUser(); err != nil {
 		return err
@@ -97,7 +98,7 @@ func (db *DB) CreateTopic(ctx context.Context, t schema.Topic) error {
 		t.UserID = &tx.user
 	}
 	if err := tx.insertTopic(ctx, t); err != nil {
-		return wrap(ctx, translateNameTaken(err, t.Name), "create topic %s", t.ID)
+		return wrap(ctx, translateTopicError(err, t.Name), "create topic %s", t.ID)
 	}
 	return wrap(ctx, tx.Commit(), "create topic %s", t.ID)
 }
@@ -144,7 +145,7 @@ func (db *DB) UpdateTopic(
 	case errors.Is(err, sql.ErrNoRows):
 		return schema.Topic{}, topicNotFound()
 	case err != nil && p.Name != nil:
-		return schema.Topic{}, wrap(ctx, translateNameTaken(err, *p.Name), "change topic %s", id)
+		return schema.Topic{}, wrap(ctx, translateTopicError(err, *p.Name), "change topic %s", id)
 	case err != nil:
 		return schema.Topic{}, wrap(ctx, err, "change topic %s", id)
 	}
@@ -238,12 +239,17 @@ func (tx *tx) topicOwner(scope schema.Scope) *uuid.UUID {
 
 func topicNotFound() error { return schema.Errorf(schema.CodeNotFound, "There is no such topic.") }
 
-// translateNameTaken returns a schema.CodeNameTaken error if err means that the name is taken, and
-// err otherwise.
-func translateNameTaken(err error, name string) error {
-	if violates(err, "topics_name_in_namespace") {
+// translateTopicError returns a *schema.Error if err means that the name is taken or that there are
+// too many topics, and err otherwise.
+func translateTopicError(err error, name string) error {
+	switch {
+	case violates(err, "topics_name_in_namespace"):
 		return schema.Errorf(schema.CodeNameTaken,
 			"There is already a topic named %q. Choose another name.", name)
+	case violates(err, "topics_limit"):
+		return schema.Errorf(schema.CodeTooManyTopics,
+			"There are already %d topics, which is the limit. Delete one that is not needed.",
+			schema.MaxTopics).With(schema.Facts{Limit: new(int64(schema.MaxTopics))})
 	}
 	return err
 }
@@ -256,17 +262,18 @@ const MaxSuggestedTopics = 100
 // become the user's own topics and are marked as suggested. If a system topic or one of the user's
 // own topics already has the name, in any spelling (see topicKey), that topic is used instead.
 // SuggestTopics returns the topics with the proposed names in the same order. It leaves out names
-// that would exceed MaxSuggestedTopics. If the user no longer exists, it returns no topics.
+// that would exceed MaxSuggestedTopics, or schema.MaxTopics of the user. If the user no longer
+// exists, it returns no topics.
 func (db *DB) SuggestTopics(
 	ctx context.Context, user uuid.UUID, topics []schema.Topic,
 ) ([]schema.Topic, error) {
 	suggestions := make([]schema.Topic, 0, len(topics))
 	err := db.inTransaction(ctx, func(tx *tx) error {
-		// The lock prevents two concurrent calls from creating the same topic.
+		// The lock prevents others from creating topics of the user between the count and the insert.
 		var exists bool
 		err := tx.GetContext(ctx, &exists, `
 			SELECT EXISTS (SELECT FROM users WHERE id = $1)
-			FROM pg_advisory_xact_lock(hashtext('suggested topics'), hashtext($1::uuid::text))`, user)
+			FROM lock_topics($1)`, user)
 		if err != nil || !exists {
 			return err
 		}
@@ -275,10 +282,13 @@ func (db *DB) SuggestTopics(
 			return err
 		}
 		byKey := make(map[string]schema.Topic, len(available))
-		suggested := 0
+		own, suggested := 0, 0
 		for _, t := range available {
 			if key := topicKey(t.Name); byKey[key].ID == uuid.Nil {
 				byKey[key] = t
+			}
+			if t.UserID != nil {
+				own++
 			}
 			if t.Suggested {
 				suggested++
@@ -290,14 +300,14 @@ func (db *DB) SuggestTopics(
 				suggestions = append(suggestions, existing)
 				continue
 			}
-			if suggested >= MaxSuggestedTopics {
+			if suggested >= MaxSuggestedTopics || own >= schema.MaxTopics {
 				continue
 			}
 			created, err := tx.suggestTopic(ctx, user, t)
 			if err != nil {
 				return err
 			}
-			suggested++
+			own, suggested = own+1, suggested+1
 			byKey[key] = created
 			suggestions = append(suggestions, created)
 		}

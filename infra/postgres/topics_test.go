@@ -161,6 +161,40 @@ func TestSuggestionLimitPerUser(t *testing.T) {
 	}
 }
 
+func TestTopicsAboveTheLimitStayUsable(t *testing.T) {
+	b := setup(t)
+	for _, statement := range []string{
+		`ALTER TABLE topics DISABLE TRIGGER topics_limit`, // as before there was a limit
+		fmt.Sprintf(`INSERT INTO topics (id, user_id, name) SELECT gen_random_uuid(), '%s', 'Topic ' || i
+			FROM generate_series(1, %d) AS i`, b.alice, schema.MaxTopics+10),
+		`ALTER TABLE topics ENABLE TRIGGER topics_limit`,
+	} {
+		if _, err := b.raw.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	alice := b.api.ForUser(b.alice)
+	topics, err := alice.Topics(t.Context())
+	must(t, err)
+	if len(topics) != schema.MaxTopics+10 {
+		t.Fatalf("got %d topics, want %d", len(topics), schema.MaxTopics+10)
+	}
+	renamed := postgres.TopicPatch{Name: ptr("Renamed")}
+	_, err = alice.UpdateTopic(t.Context(), schema.ScopeUser, topics[0].ID, renamed)
+	must(t, err)
+	must(t, alice.DeleteTopic(t.Context(), schema.ScopeUser, topics[1].ID))
+	more := schema.Topic{ID: newID(t), UserID: &b.alice, Name: "More"}
+	wantCode(t, alice.CreateTopic(t.Context(), more), schema.CodeTooManyTopics)
+
+	got, err := b.worker.SuggestTopics(t.Context(), b.alice, []schema.Topic{
+		{ID: newID(t), Name: "Suggested"}, {ID: newID(t), Name: topics[2].Name},
+	})
+	must(t, err)
+	if len(got) != 1 || got[0].ID != topics[2].ID {
+		t.Errorf("got suggested topics %+v, want only the existing %+v", got, topics[2])
+	}
+}
+
 func TestCountAICallPerDay(t *testing.T) {
 	b := setup(t)
 	today := time.Date(2026, 11, 23, 23, 59, 0, 0, time.UTC)

@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -34,7 +36,7 @@ func (db *DB) TransitionWithoutQuota(
 	ctx context.Context, ids []uuid.UUID,
 	decide func(d *schema.Document, now time.Time) schema.Decision,
 ) ([]schema.Document, error) {
-	return db.transitionAll(ctx, ids, false,
+	return db.transitionAll(ctx, ids, lockMode{},
 		func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
 			return decide(d, now)
 		})
@@ -49,16 +51,19 @@ func (db *DB) TransitionWithoutQuota(
 //
 // The time that decide receives is that of the server's clock at the beginning of the transaction.
 // decide is called inside the transaction. If the server aborts the transaction, Transition starts
-// again. If Transition fails, nothing has changed, with one exception: after ErrUnavailable the
-// transaction may have been committed. Another call then finds the documents changed.
+// again. If other transactions hold locks of some documents or quotas for longer than the lock
+// timeout, Transition leaves those documents out. It then returns a *LockedError that names them,
+// together with the others, whose changes are committed. If Transition fails with another error,
+// nothing has changed, with one exception: after ErrUnavailable the transaction may have been
+// committed. Another call then finds the documents changed.
 func (db *DB) Transition(
 	ctx context.Context, ids []uuid.UUID, decide DecideFunc,
 ) ([]schema.Document, error) {
-	return db.transitionAll(ctx, ids, true, decide)
+	return db.transitionAll(ctx, ids, lockMode{quotas: true}, decide)
 }
 
 func (db *DB) transitionAll(
-	ctx context.Context, ids []uuid.UUID, withQuota bool, decide DecideFunc,
+	ctx context.Context, ids []uuid.UUID, mode lockMode, decide DecideFunc,
 ) ([]schema.Document, error) {
 	ids = slices.Clone(ids)
 	slices.SortFunc(ids, compareIDs)
@@ -66,8 +71,20 @@ func (db *DB) transitionAll(
 	if len(ids) == 0 {
 		return nil, nil
 	}
+	mode.brief = db.contention.active()
 	for attempt := 1; ; attempt++ {
-		docs, err := db.transition(ctx, ids, withQuota, decide)
+		docs, err := db.transition(ctx, ids, mode, decide)
+		if hasCode(err, lockNotAvailable) && ctx.Err() == nil {
+			db.contention.note()
+			// If there are others, they do not wait for the locked documents.
+			if len(ids) > 1 && !mode.skipLocked {
+				mode.brief, mode.skipLocked = true, true
+				continue
+			}
+			if len(ids) == 1 {
+				err = &LockedError{ids}
+			}
+		}
 		// If a topic is deleted concurrently, the foreign key to it is violated. The next attempt ignores
 		// the topic.
 		if attempt < maxTransactionAttempts && ctx.Err() == nil &&
@@ -81,7 +98,7 @@ func (db *DB) transitionAll(
 func compareIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 func (db *DB) transition(
-	ctx context.Context, ids []uuid.UUID, withQuota bool, decide DecideFunc,
+	ctx context.Context, ids []uuid.UUID, mode lockMode, decide DecideFunc,
 ) ([]schema.Document, error) {
 	tx, err := db.begin(ctx)
 	if err != nil {
@@ -89,29 +106,23 @@ func (db *DB) transition(
 	}
 	defer func() { _ = tx.Rollback() }()
 
-	docs, now, err := tx.lockDocuments(ctx, ids)
-	if err != nil {
+	docs, quotas, now, err := tx.lock(ctx, ids, mode)
+	if err != nil && !errors.As(err, new(*LockedError)) { // which is returned at the end
 		return nil, err
 	}
 	if len(docs) == 0 {
-		return nil, tx.Commit()
-	}
-	var quotas map[uuid.UUID]*schema.Quota
-	if withQuota {
-		if quotas, err = tx.lockQuotas(ctx, docs); err != nil {
-			return nil, err
-		}
+		return nil, cmp.Or(tx.Commit(), err)
 	}
 	w := &pendingWrites{versions: make([]int64, 0, len(docs))}
 	for i := range docs {
 		d := &docs[i]
 		q := quotas[d.UserID]
-		if withQuota && q == nil {
+		if mode.quotas && q == nil {
 			return nil, fmt.Errorf("user %s has no quota", d.UserID)
 		}
 		version, charged := d.Version, d.ChargedBytes
 		decision := decide(d, q, now)
-		if !withQuota && d.ChargedBytes != charged {
+		if !mode.quotas && d.ChargedBytes != charged {
 			return nil, fmt.Errorf("the charge of document %s changed without its quota", d.ID)
 		}
 		w.add(d, version, decision)
@@ -123,54 +134,7 @@ func (db *DB) transition(
 		return docs, err
 	}
 	countTransitions(w.changed)
-	return docs, nil
-}
-
-// lockDocuments locks the documents that exist, in the order of their ids, and returns them with
-// the time at which the transaction began.
-func (tx *tx) lockDocuments(
-	ctx context.Context, ids []uuid.UUID,
-) (docs []schema.Document, now time.Time, err error) {
-	var rows []struct {
-		schema.Document
-		Now time.Time `db:"now"`
-	}
-	if err := tx.SelectContext(ctx, &rows, `
-		SELECT `+documentColumns+`, now() AS now FROM documents
-		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
-		ORDER BY id FOR NO KEY UPDATE`, array(ids)); err != nil {
-		return nil, time.Time{}, fmt.Errorf("lock documents: %w", err)
-	}
-	docs = make([]schema.Document, len(rows))
-	for i, r := range rows {
-		docs[i], now = r.Document, schema.StoredTime(r.Now)
-	}
-	return docs, now, nil
-}
-
-// lockQuotas locks the quotas of the documents' owners, in the order of the users' ids, and returns
-// them by user.
-func (tx *tx) lockQuotas(
-	ctx context.Context, docs []schema.Document,
-) (map[uuid.UUID]*schema.Quota, error) {
-	users := make([]uuid.UUID, 0, len(docs))
-	for _, d := range docs {
-		users = append(users, d.UserID)
-	}
-	slices.SortFunc(users, compareIDs)
-	users = slices.Compact(users)
-	var rows []schema.Quota
-	if err := tx.SelectContext(ctx, &rows, `
-		SELECT user_id, limit_bytes, used_bytes FROM quotas
-		WHERE `+anyOf("user_id", "$1::uuid[]", len(users))+`
-		ORDER BY user_id FOR NO KEY UPDATE`, array(users)); err != nil {
-		return nil, fmt.Errorf("lock quotas: %w", err)
-	}
-	quotas := make(map[uuid.UUID]*schema.Quota, len(rows))
-	for i := range rows {
-		quotas[rows[i].UserID] = &rows[i]
-	}
-	return quotas, nil
+	return docs, err
 }
 
 // pendingWrites are the writes that the decisions of one transaction require.

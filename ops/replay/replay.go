@@ -168,7 +168,7 @@ func callRecovered[T any](
 // is always final. Any other error is final only after the last attempt in a batch of one, because
 // a message that fails in a larger batch is retried in a batch of its own.
 func isFinal(err error, batch, attempts, maxAttempts int) bool {
-	if runner.Outage(err) || runner.Postponed(err) {
+	if runner.Uncounted(err) {
 		return false
 	}
 	return errors.Is(err, runner.ErrPermanent) || (batch == 1 && attempts+1 >= maxAttempts)

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"time"
 
+	"intray/infra/nats"
 	"intray/schema"
 )
 
-// limits are the publishing limits of a target: at most window events may be pending for the
-// consumer or unacknowledged by it, and at most chunk events are published together.
+// limits are the publishing limits of a target: at most window events may wait for the consumer,
+// and at most chunk events are published together.
 type limits struct {
 	window uint64
 	chunk  int
@@ -66,23 +67,26 @@ func (r *run) blockedBy(ctx context.Context, n uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	lag := live.Pending
-	// The unacknowledged messages of classify do not count: they may be waiting for an AI
-	// provider that is unreachable.
-	if target == Confirm {
-		lag += live.AckPending
-	}
-	if lag > r.MaxLag {
+	if lag := waiting(target, live); lag > r.MaxLag {
 		return fmt.Sprintf("%d live events", lag), nil
 	}
 	replayed, err := r.Conn.Lag(ctx, schema.StreamReplay, target)
 	if err != nil {
 		return "", err
 	}
-	if replayed.Pending+replayed.AckPending+n > r.limits.window {
+	if waiting(target, replayed)+n > r.limits.window {
 		return "the consumer", nil
 	}
 	return "", nil
+}
+
+// waiting returns how many messages wait for the target. The unacknowledged messages of classify do
+// not count: they may be waiting for an AI provider that is unreachable.
+func waiting(target string, l nats.Lag) uint64 {
+	if target == Classify {
+		return l.Pending
+	}
+	return l.Pending + l.AckPending
 }
 
 // poll waits for pollInterval. Once per reportInterval it also reports the progress and fails

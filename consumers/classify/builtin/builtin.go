@@ -37,13 +37,17 @@ func New() (*Classifier, error) {
 
 // Classify returns the topics of the document, in descending order of confidence: at most three,
 // each with a confidence of at least MinConfidence. It never suggests new topics. Equal requests
-// have equal answers, regardless of the order of their topics. The only error is that of ctx.
+// have equal answers, regardless of the order of their topics. The only error is that of ctx: after
+// ctx is canceled, Classify returns within milliseconds.
 func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, error) {
 	if err := ctx.Err(); err != nil {
 		return ai.Answer{}, fmt.Errorf("classify: %w", err)
 	}
 	document := c.lexicon.read(req.Filename, req.Text)
-	choices := c.rank(document, req.Topics)
+	choices, err := c.rank(ctx, document, req.Topics)
+	if err != nil {
+		return ai.Answer{}, fmt.Errorf("classify: %w", err)
+	}
 	for i, choice := range choices {
 		if choice.Confidence < MinConfidence || i == maxChoices {
 			choices = choices[:i]
@@ -58,15 +62,22 @@ func (c *Classifier) Classify(ctx context.Context, req ai.Request) (ai.Answer, e
 // Rank returns all topics of the request with their confidences, in descending order of confidence.
 // Unlike Classify, it also returns those with a confidence below MinConfidence.
 func (c *Classifier) Rank(req ai.Request) []ai.Choice {
-	return c.rank(c.lexicon.read(req.Filename, req.Text), req.Topics)
+	// Without a deadline there is no error.
+	choices, _ := c.rank(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+	return choices
 }
 
-func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
+func (c *Classifier) rank(
+	ctx context.Context, document *document, topics []ai.Topic,
+) ([]ai.Choice, error) {
 	type ranked struct {
 		ai.Choice
 		total float64
 	}
-	features := c.features(document, topics)
+	features, err := c.features(ctx, document, topics)
+	if err != nil {
+		return nil, err
+	}
 	all := make([]ranked, len(topics))
 	best, second := math.Inf(-1), math.Inf(-1) // totals
 	for i := range features {
@@ -104,13 +115,14 @@ func (c *Classifier) rank(document *document, topics []ai.Topic) []ai.Choice {
 			choices = append(choices, r.Choice)
 		}
 	}
-	return choices
+	return choices, nil
 }
 
 // Features returns the features of each topic of the request, in the order of the topics. bench/fit
 // fits the weights to them.
 func (c *Classifier) Features(req ai.Request) []Features {
-	return c.features(c.lexicon.read(req.Filename, req.Text), req.Topics)
+	features, _ := c.features(context.Background(), c.lexicon.read(req.Filename, req.Text), req.Topics)
+	return features
 }
 
 // Direction returns the direction of the request's text, a vector of length 1. bench/fit computes
@@ -119,12 +131,21 @@ func (c *Classifier) Direction(req ai.Request) []float32 {
 	return c.lexicon.read(req.Filename, req.Text).vector
 }
 
-func (c *Classifier) features(document *document, topics []ai.Topic) []Features {
-	trained := train(topics, c.lexicon.table.Dims())
+// features returns the features of each topic. The work for one topic is so small that ctx is
+// checked only between topics.
+func (c *Classifier) features(
+	ctx context.Context, document *document, topics []ai.Topic,
+) ([]Features, error) {
+	trained, err := train(ctx, topics, c.lexicon.table.Dims())
+	if err != nil {
+		return nil, err
+	}
 	all := make([]Features, len(topics))
 	for i, t := range topics {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		all[i] = document.features(c.profiles.profile(t), trained.background)
 	}
-	trained.compare(document, all)
-	return all
+	return all, trained.compare(ctx, document, all)
 }

@@ -4,44 +4,69 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"math"
+	"sync"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hashicorp/golang-lru/v2/simplelru"
 
 	"intray/infra/ai"
 )
 
-// maxProfiles is the number of profiles in the cache. A profile of 15 keywords takes about 3 kB and
-// one of maxTerms terms up to 30 kB, so the cache takes less than 40 MB. Building a profile takes
-// about 0.1 ms.
-const maxProfiles = 1024
+// maxProfileBytes limits the size of the profiles in the cache. A profile of 15 keywords takes
+// about 3 kB, one of 50 keywords of two words 15 kB, and one of maxTerms terms 40 kB. The cache
+// therefore holds the topics of thousands of users who have a few, or of several users with as many
+// large topics as are allowed. Profiles that were evicted are built again, which takes about 0.1 ms
+// for 15 keywords.
+const maxProfileBytes = 64 << 20
 
-// profileCache holds the most recently used profiles. They are keyed by the content of their
-// topics, so a changed topic gets a new profile.
+// profileCache holds the most recently used profiles, up to maxProfileBytes. They are keyed by the
+// content of their topics, so a changed topic gets a new profile. It is safe for concurrent use.
 type profileCache struct {
-	build    func(ai.Topic) *profile
-	profiles *lru.Cache[digest, *profile]
+	build func(ai.Topic) *profile
+
+	mu       sync.Mutex
+	profiles *simplelru.LRU[digest, *profile]
+	bytes    int // the sum of the sizes of profiles
 }
 
 type digest [sha256.Size]byte
 
 func newProfileCache(build func(ai.Topic) *profile) *profileCache {
-	profiles, err := lru.New[digest, *profile](maxProfiles)
-	if err != nil {
-		panic(err) // only for a size that is not positive
-	}
-	return &profileCache{build: build, profiles: profiles}
+	c := &profileCache{build: build}
+	// The number of profiles is not limited, only their size. NewLRU fails only for a number below 1.
+	c.profiles, _ = simplelru.NewLRU(math.MaxInt, func(_ digest, p *profile) { c.bytes -= p.size() })
+	return c
 }
 
 // profile returns the profile of the topic, which it builds if it is not cached.
 func (c *profileCache) profile(t ai.Topic) *profile {
 	key := contentDigest(t)
-	if p, ok := c.profiles.Get(key); ok {
+	if p, ok := c.get(key); ok {
 		return p
 	}
 	// The cache is not locked here, so two goroutines may build the same profile.
 	p := c.build(t)
-	c.profiles.Add(key, p)
+	c.add(key, p)
 	return p
+}
+
+func (c *profileCache) get(key digest) (*profile, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.profiles.Get(key)
+}
+
+// add adds a profile and evicts the least recently used ones until the others fit.
+func (c *profileCache) add(key digest, p *profile) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.profiles.Contains(key) {
+		return
+	}
+	c.profiles.Add(key, p)
+	for c.bytes += p.size(); c.bytes > maxProfileBytes && c.profiles.Len() > 1; {
+		c.profiles.RemoveOldest()
+	}
 }
 
 // contentDigest returns a digest of the parts of a topic that a profile is built from: all but the

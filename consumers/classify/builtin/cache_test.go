@@ -1,10 +1,13 @@
 package builtin
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 
 	"intray/infra/ai"
+	"intray/schema"
 )
 
 func TestTopicsOfEqualContentShareAProfile(t *testing.T) {
@@ -29,11 +32,13 @@ func TestTopicsOfEqualContentShareAProfile(t *testing.T) {
 	}
 }
 
-func TestCacheEvictsTheLeastRecentlyUsedProfile(t *testing.T) {
+func TestCacheEvictsTheLeastRecentlyUsedProfiles(t *testing.T) {
 	builds := 0
-	c := newProfileCache(func(ai.Topic) *profile { builds++; return new(profile) })
+	large := &profile{vector: make([]float32, 250_000)}
+	c := newProfileCache(func(ai.Topic) *profile { builds++; return large })
 	used := ai.Topic{Name: "used"}
-	const others = 5 * maxProfiles
+	fitting := maxProfileBytes / large.size()
+	others := 5 * fitting
 	for i := range others {
 		c.profile(used)
 		c.profile(ai.Topic{Name: fmt.Sprint(i)})
@@ -41,7 +46,85 @@ func TestCacheEvictsTheLeastRecentlyUsedProfile(t *testing.T) {
 	if got := builds - others; got != 1 {
 		t.Errorf("built the profile in use %d times, want 1", got)
 	}
-	if got := c.profiles.Len(); got != maxProfiles {
-		t.Errorf("got %d cached profiles, want %d", got, maxProfiles)
+	if got := c.profiles.Len(); got != fitting || c.bytes != fitting*large.size() {
+		t.Errorf("got %d cached profiles of %d bytes, want %d of %d",
+			got, c.bytes, fitting, fitting*large.size())
+	}
+}
+
+// TestCacheHoldsTheTopicsOfADocument checks that no profile is built twice for documents of a user
+// with as many topics as are allowed, each as large as is allowed.
+func TestCacheHoldsTheTopicsOfADocument(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	builds := 0
+	build := c.profiles.build
+	c.profiles.build = func(t ai.Topic) *profile { builds++; return build(t) }
+	var topics []ai.Topic
+	for i := range 2 * schema.MaxTopics { // system topics and the user's own
+		topic := ai.Topic{Name: fmt.Sprintf("topic %d", i)}
+		for k := range schema.MaxTopicKeywords {
+			topic.Keywords = append(topic.Keywords,
+				fmt.Sprintf("a%d b%d c%d d%d e%d f%d g%d h%d", i, k, i, k, i, k, i, k))
+		}
+		topics = append(topics, topic)
+	}
+	for range 2 {
+		c.Rank(ai.Request{Text: "text", Topics: topics})
+	}
+	if builds != len(topics) {
+		t.Errorf("built %d profiles for two documents with %d topics, want each once",
+			builds, len(topics))
+	}
+	if c.profiles.bytes > maxProfileBytes {
+		t.Errorf("got a cache of %d bytes, want at most %d", c.profiles.bytes, maxProfileBytes)
+	}
+	t.Logf("the profiles take %d bytes", c.profiles.bytes)
+}
+
+// canceledAfter is a context that is canceled when its error has been read n times.
+type canceledAfter struct {
+	context.Context
+	n int
+}
+
+func (c *canceledAfter) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func TestCancelationEndsClassificationBetweenTopics(t *testing.T) {
+	c, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	builds := 0
+	build := c.profiles.build
+	c.profiles.build = func(t ai.Topic) *profile { builds++; return build(t) }
+	example := c.lexicon.read("", "an invoice with an amount that is due").example()
+	var topics []ai.Topic
+	for i := range 100 {
+		topics = append(topics, ai.Topic{
+			ID: fmt.Sprint(i), Name: fmt.Sprint("topic ", i), Examples: [][]byte{example},
+		})
+	}
+	req := ai.Request{Text: "text", Topics: topics}
+	// Classify checks the context once at first, and once for each topic in each of three steps.
+	for _, n := range []int{0, 1, 50, 101, 150, 201, 250, 300} {
+		builds = 0
+		ctx := &canceledAfter{t.Context(), n}
+		if _, err := c.Classify(ctx, req); !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled after %d checks: got error %v, want %v", n, err, context.Canceled)
+		}
+		if builds > max(0, n-len(topics)) {
+			t.Errorf("canceled after %d checks: built %d profiles", n, builds)
+		}
+	}
+	if _, err := c.Classify(&canceledAfter{t.Context(), 301}, req); err != nil {
+		t.Errorf("not canceled: got error %v", err)
 	}
 }

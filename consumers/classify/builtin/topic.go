@@ -45,6 +45,24 @@ type term struct {
 	weight float64
 }
 
+// size returns about how many bytes the profile takes, with its entry in the cache.
+func (p *profile) size() int {
+	const (
+		fixed   = 500 // the profile, and its key and entry in the cache
+		ofTerm  = 40  // a term in the slice of terms, with the header of its stems
+		ofStem  = 16  // a string in a slice of stems
+		minimum = 16  // of an allocation of a stem
+	)
+	size := fixed + cap(p.vector)*4 + (cap(p.terms)-len(p.terms))*ofTerm
+	for _, t := range p.terms {
+		size += ofTerm
+		for _, stem := range t.stems {
+			size += ofStem + max(len(stem), minimum)
+		}
+	}
+	return size
+}
+
 // profileBuilder collects the terms of a topic. A term that occurs in several parts of the topic
 // has the largest of their weights.
 type profileBuilder struct {

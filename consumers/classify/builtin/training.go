@@ -1,6 +1,7 @@
 package builtin
 
 import (
+	"context"
 	"math"
 	"slices"
 
@@ -49,14 +50,18 @@ type topicModel struct {
 	training float64
 }
 
-// train builds a model from the examples of the topics. It reads at most maxExamples of each.
-func train(topics []ai.Topic, dims int) *exampleModel {
+// train builds a model from the examples of the topics. It reads at most maxExamples of each. The
+// only error is that of ctx.
+func train(ctx context.Context, topics []ai.Topic, dims int) (*exampleModel, error) {
 	m := &exampleModel{background: make([]float32, dims), topics: make([]topicModel, len(topics))}
 	for i, x := range background[:min(dims, len(background))] {
 		m.background[i] = float32(x) / backgroundScale * backgroundExamples
 	}
 	squares, vector := make([]float32, dims), make([]float32, dims)
 	for i, t := range topics {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		topic := &m.topics[i]
 		for _, example := range t.Examples[:min(len(t.Examples), maxExamples)] {
 			b, ok := parseExample(example, vector)
@@ -81,7 +86,7 @@ func train(topics []ai.Topic, dims int) *exampleModel {
 		m.discriminate(squares)
 		m.weighBuckets()
 	}
-	return m
+	return m, nil
 }
 
 // discriminate turns the sum of each topic's example vectors into the direction that distinguishes
@@ -139,15 +144,18 @@ func (m *exampleModel) weighBuckets() {
 }
 
 // compare compares the document with the examples and sets the features that depend on them. all
-// has one element for each topic.
-func (m *exampleModel) compare(d *document, all []Features) {
+// has one element for each topic. The only error is that of ctx.
+func (m *exampleModel) compare(ctx context.Context, d *document, all []Features) error {
 	if m.examples == 0 {
-		return
+		return nil
 	}
 	query, sum := make([]float32, buckets), make([]float32, buckets)
 	norm := m.spread(d.bag, query)
 	var trained, stems, neighbors float64
 	for i, t := range m.topics {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if len(t.bags) == 0 {
 			continue
 		}
@@ -194,6 +202,7 @@ func (m *exampleModel) compare(d *document, all []Features) {
 		f[LexicalTrainingMargin] = margin * f[Lexical]
 		f[StemTrainingMargin] = margin * f[StemMargin]
 	}
+	return nil
 }
 
 // spread writes the bag to vector, which has one element for each bucket: the weight of the entry

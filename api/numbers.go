@@ -10,8 +10,8 @@ var (
 	unusualNumber = regexp.MustCompile(`[0-9](?:\.[0-9]|[eE])`)
 	// stringOrNumber matches the strings and the numbers of a JSON text.
 	stringOrNumber = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?`)
-	// hugeExponent matches an exponent of three digits or more. No number with it fits into 64 bits, and
-	// computing it could take long.
+	// hugeExponent matches an exponent of three digits or more. No number with it fits into 64 bits,
+	// and computing it could take long.
 	hugeExponent = regexp.MustCompile(`[eE][+-]?0*[1-9][0-9]{2}`)
 )
 

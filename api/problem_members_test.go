@@ -90,8 +90,9 @@ func TestProblemMembers(t *testing.T) {
 func TestWrongStatusComesWithTheDocument(t *testing.T) {
 	b := setup(t)
 	d := b.alice.upload("a", []byte("x"))
+	noTopics := api.DocumentPatch{TopicIds: []uuid.UUID{}}
 	for name, request := range map[string]func() *response{
-		"topics":     func() *response { return b.alice.patch(path(d), api.DocumentPatch{TopicIds: []uuid.UUID{}}) },
+		"topics":     func() *response { return b.alice.patch(path(d), noTopics) },
 		"reclassify": func() *response { return b.alice.post(path(d)+"/reclassify", nil) },
 		"part":       func() *response { return b.alice.signPart(d, 1) },
 		"abort":      func() *response { return b.alice.delete(path(d) + "/multipart-upload") },
@@ -176,7 +177,9 @@ func TestWholeNumbersInAnyNotation(t *testing.T) {
 				notation, got.Size, got.Filename, want)
 		}
 	}
-	for _, notation := range []string{"1.5", "1e-1", "1e30", "1e400", "1e-999999999", `"1"`, "1e", ".5"} {
+	for _, notation := range []string{
+		"1.5", "1e-1", "1e30", "1e400", "1e-999999999", `"1"`, "1e", ".5",
+	} {
 		body := `{"filename":"a","content_type":"text/plain","size":` + notation + `}`
 		b.alice.post("/api/documents/upload-url", body).fails(schema.CodeInvalid)
 	}

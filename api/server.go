@@ -252,8 +252,8 @@ func securityHeaders(next echo.HandlerFunc) echo.HandlerFunc {
 // listHeaders are the request headers of the contract whose value is a list.
 var listHeaders = []string{"If-Match", "If-None-Match", "Prefer"}
 
-// joinLists is a middleware that joins the lines of each header that is a list. A list may be sent in
-// several lines, and a proxy may split it (RFC 9110, section 5.3).
+// joinLists is a middleware that joins the lines of each header that is a list. A list may be sent
+// in several lines, and a proxy may split it (RFC 9110, section 5.3).
 func joinLists(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		h := c.Request().Header

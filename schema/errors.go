@@ -41,8 +41,8 @@ type Error struct {
 	Facts
 }
 
-// Facts are the facts about a failure that a client needs in order to describe it in the language of
-// its user. A field with the zero value does not apply.
+// Facts are the facts about a failure that a client needs in order to describe it in the language
+// of its user. A field with the zero value does not apply.
 type Facts struct {
 	// Pointer is the JSON pointer (RFC 6901) of the member of the request body that is at fault.
 	Pointer string

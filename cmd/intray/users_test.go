@@ -51,7 +51,8 @@ func testUsersUsage(t *testing.T, s *stack) {
 // testUsersPasswords checks that the commands accept the passwords that the API accepts.
 func testUsersPasswords(t *testing.T, s *stack) {
 	for password, want := range map[string]int{
-		strings.Repeat("e\u0301", 14): 2, strings.Repeat("a", 1025): 2, strings.Repeat("e\u0301", 1024): 0,
+		strings.Repeat("e\u0301", 14): 2, strings.Repeat("a", 1025): 2,
+		strings.Repeat("e\u0301", 1024): 0,
 	} {
 		set := exec.CommandContext(t.Context(), stacktest.Program(t, "intray"),
 			"users", "set", "alice@intray.local", "--password", "--data", s.Dir)

@@ -78,8 +78,8 @@ func (r *run) mayDelete(f *Finding) bool {
 }
 
 // verifications limits how often a key is inspected after its repair. A repair may only request the
-// deletion of an object. If the sweeper carries it out during an inspection, the object found before
-// proves nothing, and the key is inspected again.
+// deletion of an object. If the sweeper carries it out during an inspection, the object found
+// before proves nothing, and the key is inspected again.
 const verifications = 5
 
 // verify inspects those findings again whose indexes are in touched, and sets their Fixed and Note.

@@ -77,8 +77,8 @@ func (r *Remover) Remove(ctx context.Context, keys []string) (failed map[string]
 }
 
 // apply marks the documents whose objects do not exist as gone, in one transaction, and returns the
-// documents of all stat results in their current state, without those that are locked. It stores the
-// errors of these in failed.
+// documents of all stat results in their current state, without those that are locked. It stores
+// the errors of these in failed.
 func (r *Remover) apply(
 	ctx context.Context, stats map[string]minio.StatResult, byKey map[string]schema.Document,
 	failed map[string]error,

@@ -122,8 +122,8 @@ func keepInProgress(d delivery) (stop func()) {
 
 // process handles a batch and sets each message's error. Messages that fail in a batch are handled
 // again in two halves, recursively, so a message that causes its own failure ends up alone.
-// Postponed messages are not, because handling them has not begun, nor are those whose own object or
-// locked rows are known to have caused the failure.
+// Postponed messages are not, because handling them has not begun, nor are those whose own object
+// or locked rows are known to have caused the failure.
 func (r *Runner[T]) process(ctx context.Context, batch []*inFlight[T]) {
 	if len(batch) == 0 {
 		return

@@ -52,10 +52,10 @@ func (d *Deletions) Drain(ctx context.Context) (done int, err error) {
 }
 
 // DrainFor carries out deletions that are due, deletes their documents, and returns the number of
-// finished deletions. It attempts each of them once. It begins no batch after limit has passed; more
-// reports whether some may still be due then. A deletion that fails for its object or its document
-// alone is postponed and does not block others. If a dependency is unavailable DrainFor returns an
-// error immediately, and the remaining deletions stay due.
+// finished deletions. It attempts each of them once. It begins no batch after limit has passed;
+// more reports whether some may still be due then. A deletion that fails for its object or its
+// document alone is postponed and does not block others. If a dependency is unavailable DrainFor
+// returns an error immediately, and the remaining deletions stay due.
 func (d *Deletions) DrainFor(
 	ctx context.Context, limit time.Duration,
 ) (done int, more bool, err error) {

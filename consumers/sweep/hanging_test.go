@@ -49,8 +49,10 @@ func TestHangingObjectsDelayNoLostUpload(t *testing.T) {
 	if err := <-swept; err != nil {
 		t.Errorf("got %v, want no error", err)
 	}
-	if n := b.Count(`SELECT count(*) FROM unchecked_uploads AS u
-		JOIN documents AS d ON d.id = u.document_id WHERE attempts = 1 AND d.user_id = $1`, b.Alice); n != manyObjects {
+	n := b.Count(`
+		SELECT count(*) FROM unchecked_uploads AS u JOIN documents AS d ON d.id = u.document_id
+		WHERE attempts = 1 AND d.user_id = $1`, b.Alice)
+	if n != manyObjects {
 		t.Errorf("got %d documents with an attempt, want %d", n, manyObjects)
 	}
 }

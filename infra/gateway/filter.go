@@ -242,9 +242,9 @@ func (q query) signed(name string) bool {
 	return false
 }
 
-// uncheckedDigests are the headers of RFC 9530, and the one of RFC 3230 that they replace, with which
-// a client asserts what the content is. MinIO does not know them. A client that sends one relies on
-// it, so it must not be dropped.
+// uncheckedDigests are the headers of RFC 9530, and the one of RFC 3230 that they replace, with
+// which a client asserts what the content is. MinIO does not know them. A client that sends one
+// relies on it, so it must not be dropped.
 var uncheckedDigests = []string{"CONTENT-DIGEST", "REPR-DIGEST", "DIGEST"}
 
 // checkHeaders refuses headers with which a client could ask MinIO for more than the presigned URL

@@ -121,7 +121,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // an unnecessary header can only do harm: for example, MinIO would store Content-Encoding with the
 // object and trust X-Real-Ip.
 var forwardedHeaders = []string{
-	"Accept", "Content-Length", "Content-Md5", "Content-Type", "Expect", "If-Match", "If-Modified-Since", "If-None-Match", "If-Range",
+	"Accept", "Content-Length", "Content-Md5", "Content-Type", "Expect", "If-Match",
+	"If-Modified-Since", "If-None-Match", "If-Range",
 	"If-Unmodified-Since", "Origin", "Range", "User-Agent", "X-Amz-Checksum-Sha256",
 }
 
@@ -143,9 +144,9 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 	r.Out.Host = r.In.Host
 }
 
-// answerPreflight answers a browser's preflight request. Pages of any origin may use a presigned URL,
-// which is all that a request needs, and may send any header; check refuses those that it does not
-// permit. Browsers remember the answer for each URL, for at most two hours in Chromium.
+// answerPreflight answers a browser's preflight request. Pages of any origin may use a presigned
+// URL, which is all that a request needs, and may send any header; check refuses those that it does
+// not permit. Browsers remember the answer for each URL, for at most two hours in Chromium.
 func answerPreflight(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Access-Control-Allow-Origin", "*")
@@ -156,8 +157,8 @@ func answerPreflight(w http.ResponseWriter) {
 }
 
 // secure changes the headers of MinIO's response so that a file cannot act as a page of the
-// gateway's origin, which can be the API's origin as well: browsers do not guess its type, and a file
-// that is not downloaded runs no scripts, loads nothing and has an origin of its own.
+// gateway's origin, which can be the API's origin as well: browsers do not guess its type, and a
+// file that is not downloaded runs no scripts, loads nothing and has an origin of its own.
 func secure(response *http.Response) error {
 	header := response.Header
 	header.Set("X-Content-Type-Options", "nosniff")

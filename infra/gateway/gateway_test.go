@@ -157,7 +157,8 @@ func TestIntegrityHeaders(t *testing.T) {
 func TestInlineFilesAreIsolated(t *testing.T) {
 	s := setup(t)
 	key, address, headers := s.upload(t, []byte("<script>"))
-	if status, _, body := send(t, s.address, http.MethodPut, address, headers, []byte("<script>")); status != 200 {
+	status, _, body := send(t, s.address, http.MethodPut, address, headers, []byte("<script>"))
+	if status != 200 {
 		t.Fatalf("got status %d %s, want 200", status, body)
 	}
 	client, err := miniogo.New(s.address.Host, &miniogo.Options{

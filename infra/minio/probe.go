@@ -66,8 +66,8 @@ func (o *Objects) judge(ctx context.Context, op, key string, err error) error {
 }
 
 // Probe returns nil if MinIO serves requests: its health check reports that enough drives are
-// online, and it answers a LIST and a HEAD for this client's key. Otherwise it returns an error that
-// wraps ErrUnavailable, or context.Canceled. Concurrent calls share one probe.
+// online, and it answers a LIST and a HEAD for this client's key. Otherwise it returns an error
+// that wraps ErrUnavailable, or context.Canceled. Concurrent calls share one probe.
 func (o *Objects) Probe(ctx context.Context) error {
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return err

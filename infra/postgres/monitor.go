@@ -20,9 +20,9 @@ const (
 //
 // After SIGTERM, PostgreSQL refuses new connections but waits for the existing ones to end ("smart
 // shutdown"). These do not learn about it, so the monitor opens a new connection every few seconds.
-// Once the server refuses it with cannot_connect_now, and until it accepts one again, the pool keeps
-// no idle connections. It closes those in use when they are returned, or, if a request is waiting
-// for one, when it hands them out again (session.ResetSession).
+// Once the server refuses it with cannot_connect_now, and until it accepts one again, the pool
+// keeps no idle connections. It closes those in use when they are returned, or, if a request is
+// waiting for one, when it hands them out again (session.ResetSession).
 type monitor struct {
 	connector *connector
 	pool      *sqlx.DB

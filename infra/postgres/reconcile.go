@@ -284,8 +284,8 @@ func (db *DB) ReconciliationDue(
 // lastReconciled is when a reconciliation last began or finished.
 const lastReconciled = `coalesce(greatest(attempted_at, finished_at), created_at)`
 
-// BeginReconciliation records that a reconciliation begins, unless another one has begun or finished
-// since last, which ReconciliationDue returned. begun reports whether it may begin.
+// BeginReconciliation records that a reconciliation begins, unless another one has begun or
+// finished since last, which ReconciliationDue returned. begun reports whether it may begin.
 func (db *DB) BeginReconciliation(
 	ctx context.Context, last time.Time,
 ) (begun bool, err error) {

@@ -143,7 +143,8 @@ func (db *DB) UnclassifiedDocuments(
 
 // MarkUnpublished marks documents as unpublished, so that their current version is published again
 // under a new message id, and no longer as parked. It returns the documents that exist, ordered by
-// id, without those that other transactions have locked, because something is being done about them.
+// id, without those that other transactions have locked, because something is being done about
+// them.
 func (db *DB) MarkUnpublished(
 	ctx context.Context, ids []uuid.UUID,
 ) (docs []schema.Document, err error) {

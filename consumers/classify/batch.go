@@ -20,6 +20,7 @@ func (c *Classifier) classifyBatch(
 	ctx context.Context, batch []runner.Message[schema.DocumentEvent],
 ) []error {
 	errs := make([]error, len(batch))
+	quickLane := c.inQuickLane(ctx, batch[0].Event)
 	inputs, err := c.inputs(ctx, batch)
 	if err != nil {
 		for i, m := range batch {
@@ -29,6 +30,10 @@ func (c *Classifier) classifyBatch(
 	}
 	extraction, work := c.extractInLanes, ctx
 	first := make(map[uuid.UUID]int, len(batch)) // the index of the first message of each document
+	if in := inputs[0]; len(batch) == 1 && quickLane && !notUploaded(in) && !c.quick(in) {
+		// Handled here, it would occupy one of the few batches.
+		return []error{documentError(in.document.ID, c.postponeAlone(in.document.ID))}
+	}
 	if len(batch) > 1 {
 		extraction = c.extractQuickly
 		for i, in := range inputs {

@@ -38,7 +38,7 @@ func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.La
 			Key: "ocr " + e.UserID.String(), Group: "ocr " + provider, GroupLimit: 1,
 		}
 	}
-	if c.quickEvent(e, provider) {
+	if c.inQuickLane(ctx, e) {
 		return runner.Lane{
 			Key: "quick " + e.UserID.String(), Group: "quick",
 			GroupLimit: quickBatches, Batch: quickBatch,
@@ -46,6 +46,13 @@ func (c *Classifier) Lane(ctx context.Context, e schema.DocumentEvent) runner.La
 	}
 	n := c.config.Limits[provider].concurrent()
 	return runner.Lane{Key: e.UserID.String(), Group: provider, GroupLimit: n + 1, KeyLimit: n}
+}
+
+// inQuickLane reports whether the document of an event is handled in a batch, also in one that
+// contains no other document.
+func (c *Classifier) inQuickLane(ctx context.Context, e schema.DocumentEvent) bool {
+	provider, _ := c.choose(c.settings.get(ctx, e.UserID))
+	return !c.needsOCR.Contains(e.DocumentID) && c.quickEvent(e, provider)
 }
 
 // workers returns the sum of the group limits of all lanes, so that a provider that does not

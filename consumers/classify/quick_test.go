@@ -56,6 +56,21 @@ func TestTextsOfUsersWithManyTopicsAreHandledAlone(t *testing.T) {
 	}
 }
 
+// A batch that contains nothing else occupies a place of the few batches all the same.
+func TestBatchOfOneTextOfAUserWithManyTopics(t *testing.T) {
+	b := setupBuiltin(t)
+	b.manyTopics(b.Alice)
+	d := b.Uploaded(b.Alice, "alice's words")
+	if errs := b.handle(t, d); !runner.Postponed(errs[0]) {
+		t.Errorf("got %v, want a postponement until it has another lane", errs)
+	}
+	b.Expect(d.ID, "uploaded")
+	if err := b.classify(t, d, 0); err != nil {
+		t.Errorf("in another lane: got %v, want no error", err)
+	}
+	b.Expect(d.ID, "classified")
+}
+
 // Batches of a user with many topics and of another user are handled by the consumer.
 func TestManyTopicsDoNotDelayAnotherUser(t *testing.T) {
 	b := setupBuiltin(t)

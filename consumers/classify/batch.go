@@ -29,27 +29,14 @@ func (c *Classifier) classifyBatch(
 		return errs
 	}
 	extraction, work := c.extractInLanes, ctx
-	first := make(map[uuid.UUID]int, len(batch)) // the index of the first message of each document
+	var first map[uuid.UUID]int
 	if in := inputs[0]; len(batch) == 1 && quickLane && !notUploaded(in) && !c.quick(in) {
 		// Handled here, it would occupy one of the few batches.
 		return []error{documentError(in.document.ID, c.postponeAlone(in.document.ID))}
 	}
 	if len(batch) > 1 {
 		extraction = c.extractQuickly
-		for i, in := range inputs {
-			if in == nil {
-				continue
-			}
-			id := in.document.ID
-			if _, ok := first[id]; ok {
-				inputs[i] = nil
-				continue
-			}
-			first[id] = i
-			if in.document.Status == schema.StatusUploaded && !c.quick(in) {
-				errs[i], inputs[i] = documentError(id, c.postponeAlone(id)), nil
-			}
-		}
+		first = c.selectQuick(inputs, errs)
 		budget, cancel := context.WithTimeout(ctx, c.config.QuickBudget)
 		defer cancel()
 		work = budget
@@ -66,6 +53,28 @@ func (c *Classifier) classifyBatch(
 		}
 	}
 	return errs
+}
+
+// selectQuick sets those inputs to nil that are not classified in a batch: all but the first of
+// each document, and the documents that are not quick, which it postpones. It returns the index of
+// the first input of each document.
+func (c *Classifier) selectQuick(inputs []*input, errs []error) (first map[uuid.UUID]int) {
+	first = make(map[uuid.UUID]int, len(inputs))
+	for i, in := range inputs {
+		if in == nil {
+			continue
+		}
+		id := in.document.ID
+		if _, ok := first[id]; ok {
+			inputs[i] = nil
+			continue
+		}
+		first[id] = i
+		if in.document.Status == schema.StatusUploaded && !c.quick(in) {
+			errs[i], inputs[i] = documentError(id, c.postponeAlone(id)), nil
+		}
+	}
+	return first
 }
 
 func notUploaded(in *input) bool {

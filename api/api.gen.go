@@ -760,14 +760,15 @@ type Problem struct {
 	Left *int64 `json:"left,omitempty"`
 
 	// Limit The limit that was exceeded, if it applies: for `too_large` a size in bytes, and for
-	// `too_many_pending` and `too_many_topics` the largest number of pending documents or topics.
+	// `too_many_pending` and `too_many_topics` the largest number of pending documents or
+	// topics.
 	//
 	//
 	// Examples: 5368709120
 	Limit *int64 `json:"limit,omitempty"`
 
-	// Pointer The JSON pointer (RFC 6901) of the member of the request body that is at fault, if there is
-	// one.
+	// Pointer The JSON pointer (RFC 6901) of the member of the request body that is at fault, if there
+	// is one.
 	//
 	//
 	// Examples: /filename

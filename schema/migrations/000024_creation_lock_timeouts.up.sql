@@ -1,8 +1,8 @@
--- Creating a document waits for locks only briefly, because the documents of other users in the same
--- batch wait, too, and each waiting request occupies a connection. create_documents needs a lock of
--- the owner, which only the removal of the owner or an operator holds. create_document also needs
--- the document that an earlier request with the same idempotency key created; if that is locked, the
--- request can be repeated.
+-- Creating a document waits for locks only briefly, because the documents of other users in the
+-- same batch wait, too, and each waiting request occupies a connection. create_documents needs a
+-- lock of the owner, which only the removal of the owner or an operator holds. create_document also
+-- needs the document that an earlier request with the same idempotency key created; if that is
+-- locked, the request can be repeated.
 BEGIN;
 
 ALTER FUNCTION create_documents(uuid[], uuid[], text[], text[], bigint[], timestamptz[], bigint[])

@@ -52,16 +52,23 @@ func TestCacheEvictsTheLeastRecentlyUsedProfiles(t *testing.T) {
 	}
 }
 
-// TestCacheHoldsTheTopicsOfADocument checks that no profile is built twice for documents of a user
-// with as many topics as are allowed, each as large as is allowed.
-func TestCacheHoldsTheTopicsOfADocument(t *testing.T) {
+// newCounting returns a Classifier and the number of profiles that it has built.
+func newCounting(t *testing.T) (c *Classifier, builds *int) {
+	t.Helper()
 	c, err := New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	builds := 0
+	builds = new(int)
 	build := c.profiles.build
-	c.profiles.build = func(t ai.Topic) *profile { builds++; return build(t) }
+	c.profiles.build = func(t ai.Topic) *profile { *builds++; return build(t) }
+	return c, builds
+}
+
+// TestCacheHoldsTheTopicsOfADocument checks that no profile is built twice for documents of a user
+// with as many topics as are allowed, each as large as is allowed.
+func TestCacheHoldsTheTopicsOfADocument(t *testing.T) {
+	c, builds := newCounting(t)
 	var topics []ai.Topic
 	for i := range 2 * schema.MaxTopics { // system topics and the user's own
 		topic := ai.Topic{Name: fmt.Sprintf("topic %d", i)}
@@ -74,9 +81,9 @@ func TestCacheHoldsTheTopicsOfADocument(t *testing.T) {
 	for range 2 {
 		c.Rank(ai.Request{Text: "text", Topics: topics})
 	}
-	if builds != len(topics) {
+	if *builds != len(topics) {
 		t.Errorf("built %d profiles for two documents with %d topics, want each once",
-			builds, len(topics))
+			*builds, len(topics))
 	}
 	if c.profiles.bytes > maxProfileBytes {
 		t.Errorf("got a cache of %d bytes, want at most %d", c.profiles.bytes, maxProfileBytes)
@@ -98,13 +105,7 @@ func (c *canceledAfter) Err() error {
 }
 
 func TestCancelationEndsClassificationBetweenTopics(t *testing.T) {
-	c, err := New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	builds := 0
-	build := c.profiles.build
-	c.profiles.build = func(t ai.Topic) *profile { builds++; return build(t) }
+	c, builds := newCounting(t)
 	example := c.lexicon.read("", "an invoice with an amount that is due").example()
 	var topics []ai.Topic
 	for i := range 100 {
@@ -115,13 +116,13 @@ func TestCancelationEndsClassificationBetweenTopics(t *testing.T) {
 	req := ai.Request{Text: "text", Topics: topics}
 	// Classify checks the context once at first, and once for each topic in each of three steps.
 	for _, n := range []int{0, 1, 50, 101, 150, 201, 250, 300} {
-		builds = 0
+		*builds = 0
 		ctx := &canceledAfter{t.Context(), n}
 		if _, err := c.Classify(ctx, req); !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled after %d checks: got error %v, want %v", n, err, context.Canceled)
 		}
-		if builds > max(0, n-len(topics)) {
-			t.Errorf("canceled after %d checks: built %d profiles", n, builds)
+		if *builds > max(0, n-len(topics)) {
+			t.Errorf("canceled after %d checks: built %d profiles", n, *builds)
 		}
 	}
 	if _, err := c.Classify(&canceledAfter{t.Context(), 301}, req); err != nil {

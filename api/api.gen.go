@@ -381,6 +381,20 @@ type Document struct {
 	// Examples: 2026-11-23T18:00:00Z
 	CreatedAt time.Time `json:"created_at"`
 
+	// DetectedType The media type that was detected from the content of the file, without parameters. Null
+	// until the file has been read for classification.
+	//
+	//
+	// Examples: application/pdf
+	DetectedType *string `json:"detected_type"`
+
+	// DuplicateOf The id of the user's oldest document with the same content, if that was created before
+	// this one and is `uploaded`, `classified` or `failed`. Otherwise null.
+	//
+	//
+	// Examples: null
+	DuplicateOf *ID `json:"duplicate_of"`
+
 	// Filename The name of the file, in Unicode normalization form C.
 	//
 	// Examples: invoice.pdf
@@ -398,6 +412,20 @@ type Document struct {
 	//
 	// Examples: null
 	Reason *DocumentReason `json:"reason"`
+
+	// Retrying Whether confirming or classifying the document has failed or was postponed, for example
+	// because the AI provider is not available, and will be attempted again.
+	//
+	//
+	// Examples: false
+	Retrying bool `json:"retrying"`
+
+	// Sha256 The SHA-256 digest of the file, in lower-case hexadecimal. It is computed when the file
+	// is read for classification. Null until then, and for files of more than 64 MiB.
+	//
+	//
+	// Examples: 0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8
+	Sha256 *string `json:"sha256"`
 
 	// Size The size of the file in bytes, as declared by the client. Once the document is
 	// `uploaded`, it is the verified size.
@@ -429,10 +457,21 @@ type Document struct {
 	// Examples: []
 	Topics []DocumentTopic `json:"topics"`
 
+	// TopicsLocked Whether the user chose the topics. Classification then does not change them.
+	//
+	//
+	// Examples: false
+	TopicsLocked bool `json:"topics_locked"`
+
 	// UploadedAt When the upload was confirmed. Null until then.
 	//
 	// Examples: 2026-11-23T18:00:03.412Z
 	UploadedAt *time.Time `json:"uploaded_at"`
+
+	// Version Increases with every change of the document.
+	//
+	// Examples: 3
+	Version int64 `json:"version"`
 }
 
 // DocumentPage A page of documents.

@@ -98,6 +98,11 @@ type Document struct {
 	// until then.
 	Provider string `db:"provider"`
 	Model    string `db:"model"`
+	// DetectedType is the media type that was detected from the content, or nil if the content has
+	// not been read.
+	DetectedType *string `db:"detected_type"`
+	// SHA256 is the digest of the content, or nil if it is not known.
+	SHA256 []byte `db:"sha256"`
 
 	CreatedAt    time.Time  `db:"created_at"`
 	URLIssuedAt  time.Time  `db:"url_issued_at"`

@@ -110,6 +110,23 @@ CREATE POLICY owner ON document_examples TO CURRENT_USER USING (true) WITH CHECK
 CREATE POLICY worker ON document_examples TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (example) ON document_examples TO worker;
 
+CREATE TABLE document_explanations (
+    document_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    explanation json NOT NULL,
+    CONSTRAINT document_explanations_pkey PRIMARY KEY (document_id),
+    CONSTRAINT document_explanations_size CHECK (octet_length(explanation::text) <= 1024),
+    CONSTRAINT document_explanations_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+);
+ALTER TABLE document_explanations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_explanations FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON document_explanations TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id)));
+CREATE POLICY owner ON document_explanations TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON document_explanations TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, DELETE ON document_explanations TO api;
+GRANT SELECT, INSERT, UPDATE (explanation), DELETE ON document_explanations TO worker;
+
 CREATE TABLE document_topics (
     document_id uuid NOT NULL,
     topic_id uuid NOT NULL,
@@ -163,14 +180,19 @@ CREATE TABLE documents (
     gone_at timestamp with time zone,
     detected_type text,
     published_at timestamp with time zone,
+    sha256 bytea,
     CONSTRAINT documents_pkey PRIMARY KEY (id),
     CONSTRAINT documents_listing UNIQUE (user_id, id),
     CONSTRAINT documents_consistent CHECK (document_is_consistent(status, reason, size, charged_bytes, gone_at, version, announcement, object_key)),
+    CONSTRAINT documents_sha256 CHECK (octet_length(sha256) = 32),
     CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 );
 COMMENT ON COLUMN documents.unpublished_at IS 'since when the event of the current version is to be published; NULL: it is published';
-COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: none, or the same as content_type';
+COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: the content was not read yet, or before version 26 the same as content_type';
 COMMENT ON COLUMN documents.published_at IS 'when the event of the current version was last stored in the stream; NULL: before this column existed, or never';
+COMMENT ON COLUMN documents.sha256 IS 'the SHA-256 digest of the content, either declared and verified or computed; NULL: unknown';
+CREATE INDEX documents_by_sha256 ON documents USING btree (user_id, sha256, id) WHERE sha256 IS NOT
+    NULL AND (status = ANY (ARRAY['uploaded'::text, 'classified'::text, 'failed'::text]));
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_ended ON documents USING btree (changed_at, id) WHERE status = ANY
     (ARRAY['rejected'::text, 'expired'::text]);
@@ -196,10 +218,10 @@ CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, published_at) ON documents TO api;
+    classified_at, gone_at, detected_type, published_at, sha256) ON documents TO api;
 GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, detected_type, published_at), DELETE ON documents TO worker;
+    classified_at, gone_at, detected_type, published_at, sha256), DELETE ON documents TO worker;
 
 CREATE TABLE leases (
     name text NOT NULL,
@@ -805,7 +827,7 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb)
+CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -826,6 +848,11 @@ BEGIN
         INTO topics
         FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
         WHERE dt.document_id = document_view.document_id;
+    IF document.sha256 IS NOT NULL AND document.status IN ('uploaded', 'classified', 'failed') THEN
+        duplicate_of := original_document(document.id, document.sha256);
+    END IF;
+    retrying := document.status IN ('pending', 'uploaded')
+        AND EXISTS (SELECT FROM retrying_documents(ARRAY[document.id]));
 END
 $function$;
 GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
@@ -889,6 +916,21 @@ CREATE FUNCTION notify_object_deletions()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ BEGIN PERFORM pg_notify('object_deletions', ''); RETURN NULL; END $function$;
+
+CREATE FUNCTION original_document(duplicate uuid, digest bytea)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    RETURN (SELECT d.id FROM documents AS d
+        WHERE d.user_id = current_user_id() AND d.sha256 = digest
+            AND d.status IN ('uploaded', 'classified', 'failed') AND d.id < duplicate
+        ORDER BY d.id LIMIT 1);
+END
+$function$;
+GRANT EXECUTE ON FUNCTION original_document(uuid,bytea) TO api;
 
 CREATE FUNCTION own_password_hash()
  RETURNS text
@@ -982,6 +1024,30 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION require_user(uuid) TO api;
+
+CREATE FUNCTION retrying_documents(ids uuid[])
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    RETURN QUERY
+        SELECT d.id FROM unnest(ids) AS n (id)
+        CROSS JOIN LATERAL (
+            SELECT x.id, x.changed_at FROM documents AS x
+            WHERE x.id = n.id AND x.user_id = current_user_id()
+                AND x.status IN ('pending', 'uploaded') OFFSET 0) AS d
+        CROSS JOIN LATERAL (
+            SELECT a.attempt, a.next_at, a.reason FROM document_attempts AS a
+            WHERE a.document_id = d.id AND a.at >= d.changed_at
+            ORDER BY a.at DESC LIMIT 1) AS last
+        WHERE last.next_at IS NOT NULL AND last.reason <> 'classification is in progress'
+            AND (last.attempt > 0 OR last.next_at > now());
+END
+$function$;
+GRANT EXECUTE ON FUNCTION retrying_documents(uuid[]) TO api;
 
 CREATE FUNCTION set_current_user(id uuid)
  RETURNS text

@@ -104,7 +104,7 @@ func (c *Classifier) classify(
 				err = c.postponeAlone(in.document.ID)
 			}
 			if errs[i] = err; err == nil && decide != nil {
-				results[decide.withQuota][in.document.ID] = result{decide, in.document.ETag, i}
+				results[decide.withQuota][in.document.ID] = result{decide, in, i}
 			}
 		}
 	}
@@ -127,10 +127,10 @@ func (c *Classifier) classify(
 	return errs
 }
 
-// result is the decision about the input with that index, made from the object with that ETag.
+// result is the decision about an input, which has that index.
 type result struct {
 	*decision
-	etag  string
+	input *input
 	index int
 }
 
@@ -142,9 +142,23 @@ func (c *Classifier) store(
 	return c.transition(ctx, slices.Collect(maps.Keys(results)), withQuota,
 		func(d *schema.Document, q *schema.Quota, now time.Time) schema.Decision {
 			r := results[d.ID]
-			if d.ETag != r.etag {
+			if d.ETag != r.input.document.ETag {
 				return schema.Decision{} // another object has been confirmed in the meantime
 			}
-			return r.decide(d, q, now)
+			decision := r.decide(d, q, now)
+			if decision.Changed {
+				r.input.describe(d)
+			}
+			return decision
 		})
+}
+
+// describe stores in d what reading the content of the input has shown.
+func (in *input) describe(d *schema.Document) {
+	if in.detectedType != "" {
+		d.DetectedType = &in.detectedType
+	}
+	if in.digest != nil {
+		d.SHA256 = in.digest
+	}
 }

@@ -189,6 +189,10 @@ type input struct {
 	attempts int // earlier attempts that failed
 	// content is the content of the document if it has been read already.
 	content *content
+	// detectedType and digest are known after the content has been read; the digest is nil if it was
+	// known before, or is not known.
+	detectedType string
+	digest       []byte
 	// examples returns the examples of at least the owner's topics.
 	examples func(context.Context) (map[postgres.UserTopic][][]byte, error)
 }

@@ -3,6 +3,7 @@ package classify_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -243,15 +244,21 @@ func TestStatusByContent(t *testing.T) {
 	}
 }
 
-// The detected type is stored if it contradicts the declared type, whether or not text can be
-// extracted.
-func TestDetectedTypeIsStoredIfItContradictsTheDeclaredType(t *testing.T) {
+// The detected type and the digest are stored whether or not text can be extracted. It is logged if
+// the type contradicts the declared one.
+func TestDetectedTypeAndDigestAreStored(t *testing.T) {
 	b := setup(t)
-	for _, test := range []struct{ declared, content, want string }{
-		{"application/pdf", "<!DOCTYPE html><html><body><p>some words</p></body></html>", "text/html"},
-		{"text/plain", "%PDF-1.7\n1 0 obj\n<<", "application/pdf"},
-		{"text/markdown; charset=utf-8", "some words", ""},
-		{"application/octet-stream", "some words", ""},
+	for _, test := range []struct {
+		declared, content, want string
+		differs                 bool
+	}{
+		{"application/pdf", "<!DOCTYPE html><html><body><p>some words</p></body></html>", "text/html",
+			true},
+		{"text/plain", "%PDF-1.7\n1 0 obj\n<<", "application/pdf", true},
+		{"text/markdown; charset=utf-8", "some words", "text/plain", false},
+		{"application/octet-stream", "some words", "text/plain", false},
+		// No text is read of this one, so the rest of the file is read for the digest alone.
+		{"application/dicom", strings.Repeat("\x00\x01", 200<<10), "application/octet-stream", true},
 	} {
 		t.Run(test.declared, func(t *testing.T) {
 			d := b.Uploaded(b.Alice, test.content)
@@ -259,12 +266,21 @@ func TestDetectedTypeIsStoredIfItContradictsTheDeclaredType(t *testing.T) {
 			if err := b.classify(t, d, 0); err != nil {
 				t.Fatal(err)
 			}
-			if got, err := b.DB.DetectedType(t.Context(), d.ID); err != nil || got != test.want {
-				t.Errorf("got detected type %q, %v; want %q", got, err, test.want)
+			got, err := b.DB.DocumentByID(t.Context(), d.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.DetectedType == nil {
+				t.Error("got no detected type")
+			} else if *got.DetectedType != test.want {
+				t.Errorf("got detected type %q, want %q", *got.DetectedType, test.want)
+			}
+			if want := sha256.Sum256([]byte(test.content)); !bytes.Equal(got.SHA256, want[:]) {
+				t.Errorf("got digest %x, want %x", got.SHA256, want)
 			}
 			line := "declared=" + test.declared + " detected="
-			if logged := strings.Contains(b.logs.String(), line); logged != (test.want != "") {
-				t.Errorf("got logged %t, want %t", logged, test.want != "")
+			if logged := strings.Contains(b.logs.String(), line); logged != test.differs {
+				t.Errorf("got logged %t, want %t", logged, test.differs)
 			}
 			if strings.Contains(b.logs.String(), "some words") {
 				t.Errorf("got log\n%s\nwant it without the document's text", b.logs)

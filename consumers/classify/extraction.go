@@ -3,6 +3,7 @@ package classify
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"time"
@@ -43,8 +44,12 @@ func (c *Classifier) extractDirectly(
 	return c.extractor.Text(ctx, content, size, d.ContentType)
 }
 
-// read returns the text of the confirmed object. It also stores the detected type if that differs
-// from the declared one.
+// maxDigestBytes is the maximum size of a file whose digest is computed.
+const maxDigestBytes = 64 << 20
+
+// read returns the text of the confirmed object. It also sets the type and the digest of the input,
+// unless another attempt has to read the object again. The digest of a file that is larger than
+// maxDigestBytes stays unknown.
 func (c *Classifier) read(
 	ctx context.Context, in *input, extract extraction,
 ) (string, error) {
@@ -54,12 +59,22 @@ func (c *Classifier) read(
 		return "", err
 	}
 	defer body.Close()
-	result, err := extract(ctx, d, body, size)
+	content, hash := io.Reader(body), sha256.New()
+	unknown := d.SHA256 == nil && size <= maxDigestBytes
+	if unknown {
+		content = io.TeeReader(body, hash)
+	}
+	result, err := extract(ctx, d, content, size)
 	if result.TypeMismatch {
 		c.log.Info("content does not match the declared type",
 			"document_id", d.ID, "declared", d.ContentType, "detected", result.Kind)
-		if err := c.db.SetDetectedType(ctx, d.ID, result.Kind); err != nil {
-			return "", err
+	}
+	if _, final := reasonOf(err); err == nil || final {
+		in.detectedType = result.Kind
+		if unknown {
+			if _, err := io.Copy(hash, body); err == nil {
+				in.digest = hash.Sum(nil)
+			}
 		}
 	}
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
@@ -26,12 +28,12 @@ func TestClocksThatDiffer(t *testing.T) {
 			b.setURLAge(young, schema.ExpireAfter-3*time.Minute)
 			b.setURLAge(old, schema.ExpireAfter+time.Minute)
 			readable, ended := b.Document(b.Alice, 3), b.Document(b.Alice, 3)
-			for d, age := range map[schema.Document]time.Duration{
-				readable: 24*time.Hour - 3*time.Minute, ended: 24*time.Hour + time.Minute,
+			for id, age := range map[uuid.UUID]time.Duration{
+				readable.ID: 24*time.Hour - 3*time.Minute, ended.ID: 24*time.Hour + time.Minute,
 			} {
-				b.setURLAge(d, 26*time.Hour)
+				b.setURLAge(schema.Document{ID: id}, 26*time.Hour)
 				b.Exec(`UPDATE documents SET status = 'expired',
-					changed_at = now() - make_interval(secs => $2) WHERE id = $1`, d.ID, age.Seconds())
+					changed_at = now() - make_interval(secs => $2) WHERE id = $1`, id, age.Seconds())
 			}
 			b.Go(b.newSweeper(t, Config{
 				Interval: 200 * time.Millisecond, Grace: time.Second, RepublishAfter: 2 * time.Second,

@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"encoding/hex"
+
 	"github.com/google/uuid"
 	"github.com/lib/pq"
 )
@@ -52,4 +54,13 @@ func array[T any](values []T) any {
 		texts[i] = id.String()
 	}
 	return texts
+}
+
+// byteaText returns the text of a bytea as an element of an array parameter. It returns nil, which
+// is NULL, for nil; pq.ByteaArray would make it an empty value.
+func byteaText(b []byte) *string {
+	if b == nil {
+		return nil
+	}
+	return new(`\x` + hex.EncodeToString(b))
 }

@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"maps"
 	"slices"
 
@@ -115,25 +113,4 @@ func (db *DB) Examples(
 		examples[t] = append(examples[t], r.Example)
 	}
 	return examples, nil
-}
-
-// SetDetectedType stores the media type that was detected from a document's content and differs
-// from the declared one. If the document does not exist, it stores nothing. This is not a
-// transition: the status and the version do not change. It requires the role worker.
-func (db *DB) SetDetectedType(ctx context.Context, document uuid.UUID, mediaType string) error {
-	_, err := db.pool.ExecContext(ctx, `
-		UPDATE documents SET detected_type = $2
-		WHERE id = $1 AND detected_type IS DISTINCT FROM $2`, document, mediaType)
-	return wrap(ctx, err, "set the detected type of document %s", document)
-}
-
-// DetectedType returns the media type that SetDetectedType stored, or "" if there is none.
-func (db *DB) DetectedType(ctx context.Context, document uuid.UUID) (string, error) {
-	var detected sql.NullString
-	err := db.pool.GetContext(ctx, &detected,
-		`SELECT detected_type FROM documents WHERE id = $1`, document)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
-	return detected.String, wrap(ctx, err, "read the detected type of document %s", document)
 }

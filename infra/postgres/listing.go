@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -13,10 +14,16 @@ import (
 	"intray/schema"
 )
 
-// A DocumentView is a document with its topics, ordered by name.
+// A DocumentView is a document as its owner sees it.
 type DocumentView struct {
 	schema.Document
-	Topics []DocumentTopicView
+	Topics []DocumentTopicView // ordered by name
+	// DuplicateOf is the oldest counted document of the same user with the same content, or nil if
+	// this document is the oldest one, is not counted, or if its digest is not known.
+	DuplicateOf *uuid.UUID
+	// Retrying reports whether the last attempt to confirm or classify the document failed or was
+	// postponed, and another attempt is due.
+	Retrying bool
 }
 
 // A DocumentTopicView is a topic of a document.
@@ -56,13 +63,17 @@ func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) 
 	}
 	var row struct {
 		schema.Document
-		Topics []byte `db:"topics"`
+		Topics      []byte     `db:"topics"`
+		DuplicateOf *uuid.UUID `db:"duplicate_of"`
+		Retrying    bool       `db:"retrying"`
 	}
 	err := db.queryFunction(ctx, &row, query, args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = errDocumentNotFound
 	}
-	view := DocumentView{Document: row.Document}
+	view := DocumentView{
+		Document: row.Document, DuplicateOf: row.DuplicateOf, Retrying: row.Retrying,
+	}
 	if err == nil && row.Topics != nil {
 		err = json.Unmarshal(row.Topics, &view.Topics)
 	}
@@ -80,10 +91,11 @@ var (
 				'scope', CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END,
 				'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
 			FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-			WHERE dt.document_id = d.id) AS topics
+			WHERE dt.document_id = d.id) AS topics, NULL AS duplicate_of, false AS retrying
 		FROM documents AS d WHERE d.id = $1 AND d.gone_at IS NULL`
 
-	userDocumentQuery = `SELECT ` + qualifiedColumns("(v.document)") + `, v.topics
+	userDocumentQuery = `SELECT ` + qualifiedColumns("(v.document)") + `, v.topics,
+			v.duplicate_of, v.retrying
 		FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
 )
 
@@ -301,11 +313,70 @@ func (tx *tx) views(ctx context.Context, docs []schema.Document) ([]DocumentView
 	if err != nil {
 		return nil, err
 	}
+	originals, err := tx.originals(ctx, docs)
+	if err != nil {
+		return nil, err
+	}
+	retrying, err := tx.retrying(ctx, docs)
+	if err != nil {
+		return nil, err
+	}
 	views := make([]DocumentView, len(docs))
 	for i, d := range docs {
-		views[i] = DocumentView{Document: d, Topics: topics[d.ID]}
+		views[i] = DocumentView{
+			Document: d, Topics: topics[d.ID], DuplicateOf: originals[d.ID],
+			Retrying: slices.Contains(retrying, d.ID),
+		}
 	}
 	return views, nil
+}
+
+// originals returns the oldest counted document with the same content for each of the documents
+// that is a duplicate.
+func (tx *tx) originals(
+	ctx context.Context, docs []schema.Document,
+) (map[uuid.UUID]*uuid.UUID, error) {
+	var ids []uuid.UUID
+	var digests []*string
+	for _, d := range docs {
+		if d.Status.Counted() && d.SHA256 != nil {
+			ids, digests = append(ids, d.ID), append(digests, byteaText(d.SHA256))
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		ID       uuid.UUID `db:"id"`
+		Original uuid.UUID `db:"original"`
+	}
+	err := tx.SelectContext(ctx, &rows, `
+		SELECT * FROM (
+			SELECT n.id, original_document(n.id, n.digest) AS original
+			FROM unnest($1::uuid[], $2::bytea[]) AS n (id, digest)) AS o
+		WHERE original IS NOT NULL`, array(ids), array(digests))
+	originals := make(map[uuid.UUID]*uuid.UUID, len(rows))
+	for i := range rows {
+		originals[rows[i].ID] = &rows[i].Original
+	}
+	return originals, err
+}
+
+// retrying returns the documents that are being retried.
+func (tx *tx) retrying(
+	ctx context.Context, docs []schema.Document,
+) (retrying []uuid.UUID, err error) {
+	var ids []uuid.UUID
+	for _, d := range docs {
+		if d.Status == schema.StatusPending || d.Status == schema.StatusUploaded {
+			ids = append(ids, d.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	return retrying, tx.SelectContext(ctx, &retrying,
+		`SELECT id FROM retrying_documents($1::uuid[]) AS r (id)`, array(ids))
 }
 
 // viewTopics returns the topics of each document, ordered by name.

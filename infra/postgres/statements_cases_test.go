@@ -259,14 +259,13 @@ var userCases = []statementCase{
 			return a + b, errors.Join(err, err2)
 		})
 	}},
-	{methods: "DocumentByID DocumentTopics Attempts DetectedType",
+	{methods: "DocumentByID DocumentTopics Attempts",
 		run: func(s *statementRun) (int, error) {
 			id := s.take(s, 1, "status = 'classified'")[0]
 			_, err := s.worker.DocumentByID(s.ctx, id)
 			_, err2 := s.worker.DocumentTopics(s.ctx, id)
 			_, err3 := s.worker.Attempts(s.ctx, id)
-			_, err4 := s.worker.DetectedType(s.ctx, id)
-			return first(err, err2, err3, err4)
+			return first(err, err2, err3)
 		}},
 	{methods: "DocumentStates DocumentInfos ObjectKeyStates", run: func(s *statementRun) (int, error) {
 		return eachBatch(func(n int) (int, error) {
@@ -284,7 +283,8 @@ var userCases = []statementCase{
 				func(d *schema.Document, q *schema.Quota, _ time.Time) schema.Decision {
 					d.Version++
 					q.UsedBytes++
-					return schema.Decision{Changed: true, DeleteObject: true, Topics: topics}
+					return schema.Decision{Changed: true, DeleteObject: true, Topics: topics,
+						Explanation: []byte("{}")}
 				}))
 		})
 	}},
@@ -322,10 +322,6 @@ var userCases = []statementCase{
 
 	// classification
 	{methods: "ClassifyInputs TransitionWithoutQuota", allowance: batchAllowance, run: classifyInputs},
-	{methods: "SetDetectedType", run: func(s *statementRun) (int, error) {
-		id := s.take(s, 1, "status = 'classified'")[0]
-		return 0, s.worker.SetDetectedType(s.ctx, id, "text/plain")
-	}},
 	{methods: "Examples", run: func(s *statementRun) (int, error) {
 		topic := postgres.UserTopic{User: s.alice, Topic: s.topic}
 		got, err := s.worker.Examples(s.ctx,

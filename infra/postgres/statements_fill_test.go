@@ -66,8 +66,8 @@ func newFixture(t *testing.T, n int) *fixture {
 			SELECT to_timestamp((BASE + number * 1000) / 1000.0) $$;`,
 		"BASE", fmt.Sprintf("%d::bigint", f.base.UnixMilli())))
 	tables := strings.Split("users quotas sessions user_identities ai_calls topics documents "+
-		"document_topics document_examples document_attempts message_attempts object_deletions "+
-		"multipart_uploads unchecked_uploads "+
+		"document_topics document_examples document_explanations document_attempts message_attempts "+
+		"object_deletions multipart_uploads unchecked_uploads "+
 		"dead_letters replays replay_blocks replay_generated_events", " ")
 	for _, table := range tables {
 		f.super.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
@@ -148,9 +148,10 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 		`INSERT INTO topics (id, user_id, name)
 			SELECT fixture_id(3, i), CASE WHEN i <= 50 THEN fixture_id(2, 1) WHEN i <= 70 THEN NULL
 				ELSE fixture_id(2, i) END, 'Topic ' || i FROM rows`,
+		// Every second document of a user has the same content.
 		// The status follows from i % 20 for alice's documents, which are all but every tenth.
 		`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, reason,
-				charged_bytes, created_at, url_issued_at, changed_at, unpublished_at, idempotency_key)
+				charged_bytes, created_at, url_issued_at, changed_at, unpublished_at, idempotency_key, sha256)
 			SELECT fixture_id(1, i),
 				CASE WHEN i % 10 = 0 THEN fixture_id(2, 10 + i / 10) ELSE fixture_id(2, 1) END,
 				CASE WHEN i % 20 = 7 THEN 'old/' || i ELSE document_object_key(fixture_id(1, i)) END,
@@ -159,7 +160,8 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 				CASE WHEN s.status IN ('uploaded', 'classified', 'failed') THEN 1000 ELSE 0 END,
 				fixture_at(i), CASE WHEN i <= 100 THEN fixture_at(i) ELSE fixture_at(LAST) END,
 				fixture_at(i), CASE WHEN i % 20 = 13 THEN fixture_at(i) END,
-				CASE WHEN i % 5 = 1 THEN 'key' || i END
+				CASE WHEN i % 5 = 1 THEN 'key' || i END,
+				sha256(CASE WHEN i % 2 = 0 THEN 'same' ELSE i::text END::bytea)
 			FROM rows CROSS JOIN LATERAL (SELECT (ARRAY['classified', 'classified', 'classified', 'pending',
 				'rejected', 'classified', 'uploaded', 'expired', 'classified', 'classified',
 				'classified', 'pending', 'classified', 'uploaded', 'rejected', 'classified', 'failed',
@@ -172,6 +174,8 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 			WHERE i % 10 <> 0`,
 		`INSERT INTO document_examples (document_id, user_id, example)
 			SELECT fixture_id(1, i), fixture_id(2, 1), 'example' FROM rows WHERE i % 10 <> 0`,
+		`INSERT INTO document_explanations (document_id, user_id, explanation)
+			SELECT fixture_id(1, i), fixture_id(2, 1), '{}' FROM rows WHERE i % 10 <> 0`,
 		`INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason)
 			SELECT fixture_id(1, i), 'DOCUMENTS', 'classify', now() - CASE i % 3
 				WHEN 0 THEN '1 minute' WHEN 1 THEN '20 days' ELSE '35 days' END::interval

@@ -19,7 +19,8 @@ import (
 // documentColumns are the columns that scan into a schema.Document.
 const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason,
 	etag, charged_bytes, version, announcement, unpublished_at, topics_locked, provider, model,
-	created_at, url_issued_at, changed_at, uploaded_at, classified_at, gone_at`
+	created_at, url_issued_at, changed_at, uploaded_at, classified_at, gone_at, detected_type,
+	sha256`
 
 // maxTransactionAttempts is the largest number of attempts of a transaction that the server aborts,
 // for example because of a deadlock.
@@ -144,11 +145,18 @@ type pendingWrites struct {
 	deletions []*schema.Document // documents whose objects are marked for deletion
 	topics    []topicSet
 	examples  []example
+	// explanations are those of the documents whose topics are replaced.
+	explanations []explanation
 }
 
 type topicSet struct {
 	document uuid.UUID
 	topics   []schema.DocumentTopic
+}
+
+type explanation struct {
+	document, user uuid.UUID
+	content        []byte
 }
 
 type example struct {
@@ -173,6 +181,9 @@ func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.D
 	}
 	if decision.Topics != nil {
 		w.topics = append(w.topics, topicSet{d.ID, decision.Topics})
+		if len(decision.Explanation) > 0 {
+			w.explanations = append(w.explanations, explanation{d.ID, d.UserID, decision.Explanation})
+		}
 	}
 	if len(decision.Example) > 0 {
 		w.examples = append(w.examples, example{d.ID, d.UserID, decision.Example})
@@ -195,6 +206,11 @@ func (tx *tx) write(
 	if len(w.topics) > 0 {
 		if err := tx.replaceTopics(ctx, w.topics); err != nil {
 			return fmt.Errorf("write topics: %w", err)
+		}
+	}
+	if len(w.explanations) > 0 {
+		if err := tx.saveExplanations(ctx, w.explanations); err != nil {
+			return fmt.Errorf("write explanations: %w", err)
 		}
 	}
 	if len(w.examples) > 0 {
@@ -228,14 +244,15 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 			charged_bytes = n.charged_bytes, version = n.version, announcement = n.announcement,
 			unpublished_at = n.unpublished_at, topics_locked = n.topics_locked, provider = n.provider,
 			model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
-			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at
+			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at,
+			detected_type = n.detected_type, sha256 = n.sha256
 		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
 				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],
 				$12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
-				$17::timestamptz[], $18::timestamptz[])
+				$17::timestamptz[], $18::timestamptz[], $19::text[], $20::bytea[])
 			AS n (id, old_version, size, status, reason, etag, charged_bytes, version, announcement,
 				unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
-				uploaded_at, classified_at, gone_at)
+				uploaded_at, classified_at, gone_at, detected_type, sha256)
 		WHERE d.id = n.id AND d.version = n.old_version AND `+anyOfHint("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		array(w.versions),
@@ -254,7 +271,9 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 		column(docs, func(d *schema.Document) time.Time { return d.ChangedAt }),
 		column(docs, func(d *schema.Document) *time.Time { return d.UploadedAt }),
 		column(docs, func(d *schema.Document) *time.Time { return d.ClassifiedAt }),
-		column(docs, func(d *schema.Document) *time.Time { return d.GoneAt }))
+		column(docs, func(d *schema.Document) *time.Time { return d.GoneAt }),
+		column(docs, func(d *schema.Document) *string { return d.DetectedType }),
+		column(docs, func(d *schema.Document) *string { return byteaText(d.SHA256) }))
 	if err != nil {
 		return err
 	}
@@ -280,7 +299,7 @@ func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quo
 	return err
 }
 
-// replaceTopics replaces the topics of documents. It ignores topics that do not exist or belong to
+// replaceTopics replaces the topics of documents and removes their explanations. It ignores topics that do not exist or belong to
 // another user, because a document can have only system topics and its owner's topics.
 func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 	var cleared, documents, topics []uuid.UUID
@@ -293,6 +312,8 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 		}
 	}
 	_, err := tx.ExecContext(ctx, `
+		WITH explanations AS (DELETE FROM document_explanations
+			WHERE `+anyOf("document_id", "$1::uuid[]", len(cleared))+`)
 		DELETE FROM document_topics
 		WHERE `+anyOf("document_id", "$1::uuid[]", len(cleared)), array(cleared))
 	if err != nil {
@@ -327,6 +348,21 @@ func (tx *tx) saveExamples(ctx context.Context, examples []example) error {
 		ON CONFLICT (document_id) DO UPDATE SET example = EXCLUDED.example
 			WHERE document_examples.example <> EXCLUDED.example`,
 		array(documents), array(users), contents)
+	return err
+}
+
+// saveExplanations stores the explanations of documents that have none. It requires the role
+// worker.
+func (tx *tx) saveExplanations(ctx context.Context, explanations []explanation) error {
+	documents, users := make([]uuid.UUID, len(explanations)), make([]uuid.UUID, len(explanations))
+	contents := make([]string, len(explanations))
+	for i, e := range explanations {
+		documents[i], users[i], contents[i] = e.document, e.user, string(e.content)
+	}
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO document_explanations (document_id, user_id, explanation)
+		SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::json[]) WHERE `+foreignKeysByIndex,
+		array(documents), array(users), array(contents))
 	return err
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"intray/consumers/classify/extract"
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/ops/deadletters"
@@ -108,8 +109,10 @@ func (a *assembler) addDocument(ctx context.Context) error {
 	if d.URLIssuedAt.After(d.CreatedAt) {
 		a.add(d.URLIssuedAt, "upload URL issued again", "for the same upload")
 	}
-	a.DetectedType, err = a.DB.DetectedType(ctx, a.ID)
-	return err
+	if t := d.DetectedType; t != nil && extract.TypesDiffer(d.ContentType, *t) {
+		a.DetectedType = *t
+	}
+	return nil
 }
 
 // addEvents adds the events of the document and of its object.

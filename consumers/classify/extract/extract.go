@@ -174,7 +174,7 @@ func (e *Extractor) text(
 	d.sequential = contextReader{ctx, io.MultiReader(bytes.NewReader(head), r)}
 	kind, pages, err := e.read(ctx, d, kind, contentType, ocr, text)
 	result := Result{
-		Kind: kind.name, Pages: pages, TypeMismatch: typesDiffer(contentType, kind.name),
+		Kind: kind.name, Pages: pages, TypeMismatch: TypesDiffer(contentType, kind.name),
 	}
 	if err != nil {
 		return result, err

@@ -48,10 +48,10 @@ var (
 	kindEPUB   = kind{"application/epub+zip", formatEPUB}
 )
 
-// typesDiffer reports whether the declared media type differs from the detected one. It is false if
+// TypesDiffer reports whether the declared media type differs from the detected one. It is false if
 // the declared type is unspecific (missing, malformed or octet-stream) or is another name for the
 // same type.
-func typesDiffer(declared, detected string) bool {
+func TypesDiffer(declared, detected string) bool {
 	declared, _, err := mime.ParseMediaType(declared)
 	if err != nil || !strings.Contains(declared, "/") ||
 		declared == kindBinary.name || detected == "" {

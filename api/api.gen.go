@@ -17,6 +17,51 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for BatchAction.
+const (
+	BatchActionAddTopics    BatchAction = "add_topics"
+	BatchActionDelete       BatchAction = "delete"
+	BatchActionReclassify   BatchAction = "reclassify"
+	BatchActionRemoveTopics BatchAction = "remove_topics"
+	BatchActionSetTopics    BatchAction = "set_topics"
+)
+
+// Valid indicates whether the value is a known member of the BatchAction enum.
+func (e BatchAction) Valid() bool {
+	switch e {
+	case BatchActionAddTopics:
+		return true
+	case BatchActionDelete:
+		return true
+	case BatchActionReclassify:
+		return true
+	case BatchActionRemoveTopics:
+		return true
+	case BatchActionSetTopics:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for Disposition.
+const (
+	DispositionAttachment Disposition = "attachment"
+	DispositionInline     Disposition = "inline"
+)
+
+// Valid indicates whether the value is a known member of the Disposition enum.
+func (e Disposition) Valid() bool {
+	switch e {
+	case DispositionAttachment:
+		return true
+	case DispositionInline:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentReason.
 const (
 	DocumentReasonAiUnavailable  DocumentReason = "ai_unavailable"
@@ -138,6 +183,7 @@ const (
 	ProblemCodeUnauthenticated  ProblemCode = "unauthenticated"
 	ProblemCodeUnavailable      ProblemCode = "unavailable"
 	ProblemCodeUnknownTopic     ProblemCode = "unknown_topic"
+	ProblemCodeVersionMismatch  ProblemCode = "version_mismatch"
 	ProblemCodeWrongStatus      ProblemCode = "wrong_status"
 )
 
@@ -177,6 +223,8 @@ func (e ProblemCode) Valid() bool {
 	case ProblemCodeUnavailable:
 		return true
 	case ProblemCodeUnknownTopic:
+		return true
+	case ProblemCodeVersionMismatch:
 		return true
 	case ProblemCodeWrongStatus:
 		return true
@@ -311,6 +359,54 @@ func (e UserPatchAiProvider) Valid() bool {
 	}
 }
 
+// BatchAction A change of documents.
+//
+// Examples: add_topics
+type BatchAction string
+
+// BatchItem The result for one document. It has either the member `document` or `problem`.
+type BatchItem struct {
+	// Document A document.
+	Document *Document `json:"document,omitempty"`
+
+	// ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
+	//
+	//
+	// Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+	ID ID `json:"id"`
+
+	// Problem A problem document as defined by RFC 9457.
+	Problem *Problem `json:"problem,omitempty"`
+}
+
+// BatchRequest A change of several documents.
+type BatchRequest struct {
+	// Action A change of documents.
+	//
+	// Examples: add_topics
+	Action BatchAction `json:"action"`
+
+	// Ids The ids of the documents.
+	//
+	// Examples: ["0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b"]
+	Ids []ID `json:"ids"`
+
+	// TopicIds The topics to set, add or remove. Required for these actions, and not allowed for the
+	// others.
+	//
+	//
+	// Examples: ["0193a5b0-6a10-7b1e-9c3d-5e6f7a8b9c0d"]
+	TopicIds *[]ID `json:"topic_ids,omitempty"`
+}
+
+// BatchResult The results for several documents.
+type BatchResult struct {
+	// Items One result for each of the ids, in the same order.
+	//
+	// Examples: []
+	Items []BatchItem `json:"items"`
+}
+
 // Classifier The AI that classified a document.
 type Classifier struct {
 	// Model The model of the provider. It is empty if the provider has only one.
@@ -357,6 +453,9 @@ type Credentials struct {
 	// Examples: correct horse battery staple
 	Password string `json:"password"`
 }
+
+// Disposition Whether a browser saves or displays a file.
+type Disposition string
 
 // Document A document.
 type Document struct {
@@ -489,12 +588,19 @@ type DocumentPage struct {
 
 // DocumentPatch The members of a document to change.
 type DocumentPatch struct {
+	// Filename The new filename. It has at most 255 characters and is not a path. It must not contain
+	// control characters or characters that change the text direction.
+	//
+	//
+	// Examples: invoice.pdf
+	Filename *string `json:"filename,omitempty"`
+
 	// TopicIds The ids of all topics that the document is to have, at most 100. They may be system
 	// topics or the user's own. Duplicates are ignored.
 	//
 	//
 	// Examples: ["0193a5b0-6a10-7b1e-9c3d-5e6f7a8b9c0d"]
-	TopicIds []ID `json:"topic_ids"`
+	TopicIds *[]ID `json:"topic_ids,omitempty"`
 }
 
 // DocumentReason The reason for a document's status.
@@ -768,6 +874,7 @@ type Problem struct {
 	// | `method_not_allowed` | 405 | The path does not support the method. The `Allow` header lists those it supports. |
 	// | `object_missing` | 409 | Storage does not have the file, or not all of its parts. Upload it and try again. |
 	// | `wrong_status` | 409 | The status of the document does not allow this. Get the document to see its status. |
+	// | `version_mismatch` | 412 | The document has changed since the version in `If-Match`. Repeat the request with the new version. |
 	// | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
 	// | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
 	// | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
@@ -850,6 +957,7 @@ type Problem struct {
 // | `method_not_allowed` | 405 | The path does not support the method. The `Allow` header lists those it supports. |
 // | `object_missing` | 409 | Storage does not have the file, or not all of its parts. Upload it and try again. |
 // | `wrong_status` | 409 | The status of the document does not allow this. Get the document to see its status. |
+// | `version_mismatch` | 412 | The document has changed since the version in `If-Match`. Repeat the request with the new version. |
 // | `not_downloadable` | 409 | The document has no file that can be downloaded. Get the document to see its status. |
 // | `name_taken` | 409 | Another topic of the same scope has this name. Choose another name. |
 // | `too_many_pending` | 409 | The user has too many pending documents. Upload their files, or delete some of them. |
@@ -1235,6 +1343,9 @@ type UserPatchAiProvider string
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type DocumentID = ID
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // IfNoneMatch defines model for IfNoneMatch.
 type IfNoneMatch = string
 
@@ -1281,6 +1392,9 @@ type MultipartEnded = Problem
 // NameTaken A problem document as defined by RFC 9457.
 type NameTaken = Problem
 
+// NotDisplayed A problem document as defined by RFC 9457.
+type NotDisplayed = Problem
+
 // NotDownloadable A problem document as defined by RFC 9457.
 type NotDownloadable = Problem
 
@@ -1319,6 +1433,9 @@ type UploadConflict = Problem
 
 // UploadTooLarge A problem document as defined by RFC 9457.
 type UploadTooLarge = Problem
+
+// VersionMismatch A problem document as defined by RFC 9457.
+type VersionMismatch = Problem
 
 // WrongStatus A problem document as defined by RFC 9457.
 type WrongStatus = Problem
@@ -1389,6 +1506,14 @@ type CreateUploadURLParams struct {
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
+// DeleteDocumentParams defines parameters for DeleteDocument.
+type DeleteDocumentParams struct {
+	// IfMatch The `ETag` of the document, which is its `version` in quotes, or several of them separated
+	// by commas. If the document has another version by now, the response is 412
+	// `version_mismatch` and nothing changes. `*` matches every version.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
 // GetDocumentParams defines parameters for GetDocument.
 type GetDocumentParams struct {
 	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
@@ -1399,6 +1524,28 @@ type GetDocumentParams struct {
 	// for at most N seconds. N is limited to 30. The header has no effect without `If-None-Match`,
 	// or while 2,000 requests of the same user are already waiting.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// UpdateDocumentParams defines parameters for UpdateDocument.
+type UpdateDocumentParams struct {
+	// IfMatch The `ETag` of the document, which is its `version` in quotes, or several of them separated
+	// by commas. If the document has another version by now, the response is 412
+	// `version_mismatch` and nothing changes. `*` matches every version.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+}
+
+// GetDownloadURLParams defines parameters for GetDownloadURL.
+type GetDownloadURLParams struct {
+	// Disposition Whether a browser saves or displays the file.
+	Disposition *Disposition `form:"disposition,omitempty" json:"disposition,omitempty"`
+}
+
+// ReclassifyDocumentParams defines parameters for ReclassifyDocument.
+type ReclassifyDocumentParams struct {
+	// IfMatch The `ETag` of the document, which is its `version` in quotes, or several of them separated
+	// by commas. If the document has another version by now, the response is 412
+	// `version_mismatch` and nothing changes. `*` matches every version.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
 // CreateSystemTopicJSONRequestBody defines body for CreateSystemTopic for application/json ContentType.
@@ -1421,6 +1568,9 @@ type ChangePasswordJSONRequestBody = PasswordChange
 
 // RefreshJSONRequestBody defines body for Refresh for application/json ContentType.
 type RefreshJSONRequestBody = RefreshRequest
+
+// ChangeDocumentsJSONRequestBody defines body for ChangeDocuments for application/json ContentType.
+type ChangeDocumentsJSONRequestBody = BatchRequest
 
 // CreateMultipartUploadJSONRequestBody defines body for CreateMultipartUpload for application/json ContentType.
 type CreateMultipartUploadJSONRequestBody = MultipartRequest
@@ -1475,6 +1625,9 @@ type ServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx echo.Context, params ListDocumentsParams) error
+	// ChangeDocuments Change several documents
+	// (POST /api/documents/batch)
+	ChangeDocuments(ctx echo.Context) error
 	// StreamDocumentEvents Stream changes of documents
 	// (GET /api/documents/events)
 	StreamDocumentEvents(ctx echo.Context, params StreamDocumentEventsParams) error
@@ -1486,19 +1639,19 @@ type ServerInterface interface {
 	CreateUploadURL(ctx echo.Context, params CreateUploadURLParams) error
 	// DeleteDocument Delete a document
 	// (DELETE /api/documents/{id})
-	DeleteDocument(ctx echo.Context, id DocumentID) error
+	DeleteDocument(ctx echo.Context, id DocumentID, params DeleteDocumentParams) error
 	// GetDocument Get a document
 	// (GET /api/documents/{id})
 	GetDocument(ctx echo.Context, id DocumentID, params GetDocumentParams) error
-	// UpdateDocument Set the topics of a document
+	// UpdateDocument Change a document
 	// (PATCH /api/documents/{id})
-	UpdateDocument(ctx echo.Context, id DocumentID) error
+	UpdateDocument(ctx echo.Context, id DocumentID, params UpdateDocumentParams) error
 	// ConfirmDocument Confirm an upload
 	// (POST /api/documents/{id}/confirm)
 	ConfirmDocument(ctx echo.Context, id DocumentID) error
 	// GetDownloadURL Create a download URL
 	// (GET /api/documents/{id}/download-url)
-	GetDownloadURL(ctx echo.Context, id DocumentID) error
+	GetDownloadURL(ctx echo.Context, id DocumentID, params GetDownloadURLParams) error
 	// AbortMultipartUpload Abort a multipart upload
 	// (DELETE /api/documents/{id}/multipart-upload)
 	AbortMultipartUpload(ctx echo.Context, id DocumentID) error
@@ -1513,7 +1666,7 @@ type ServerInterface interface {
 	SignPart(ctx echo.Context, id DocumentID, number int) error
 	// ReclassifyDocument Classify a document again
 	// (POST /api/documents/{id}/reclassify)
-	ReclassifyDocument(ctx echo.Context, id DocumentID) error
+	ReclassifyDocument(ctx echo.Context, id DocumentID, params ReclassifyDocumentParams) error
 	// GetMe Get your own account
 	// (GET /api/me)
 	GetMe(ctx echo.Context) error
@@ -1750,6 +1903,15 @@ func (w *ServerInterfaceWrapper) ListDocuments(ctx echo.Context) error {
 	return err
 }
 
+// ChangeDocuments converts echo context to params.
+func (w *ServerInterfaceWrapper) ChangeDocuments(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.ChangeDocuments(ctx)
+	return err
+}
+
 // StreamDocumentEvents converts echo context to params.
 func (w *ServerInterfaceWrapper) StreamDocumentEvents(ctx echo.Context) error {
 	var err error
@@ -1848,8 +2010,28 @@ func (w *ServerInterfaceWrapper) DeleteDocument(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DeleteDocumentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.DeleteDocument(ctx, id)
+	err = w.Handler.DeleteDocument(ctx, id, params)
 	return err
 }
 
@@ -1915,8 +2097,28 @@ func (w *ServerInterfaceWrapper) UpdateDocument(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params UpdateDocumentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.UpdateDocument(ctx, id)
+	err = w.Handler.UpdateDocument(ctx, id, params)
 	return err
 }
 
@@ -1947,8 +2149,17 @@ func (w *ServerInterfaceWrapper) GetDownloadURL(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetDownloadURLParams
+	// ------------- Optional query parameter "disposition" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "disposition", ctx.QueryParams(), &params.Disposition, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter disposition: %s", err))
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetDownloadURL(ctx, id)
+	err = w.Handler.GetDownloadURL(ctx, id, params)
 	return err
 }
 
@@ -2035,8 +2246,28 @@ func (w *ServerInterfaceWrapper) ReclassifyDocument(ctx echo.Context) error {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReclassifyDocumentParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Match")]; found {
+		var IfMatch IfMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Match", valueList[0], &IfMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-Match: %s", err))
+		}
+
+		params.IfMatch = &IfMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ReclassifyDocument(ctx, id)
+	err = w.Handler.ReclassifyDocument(ctx, id, params)
 	return err
 }
 
@@ -2194,6 +2425,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/complete", wrapper.CompleteMultipartUpload, options.OperationMiddlewares["CompleteMultipartUpload"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/parts/:number", wrapper.SignPart, options.OperationMiddlewares["SignPart"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/reclassify", wrapper.ReclassifyDocument, options.OperationMiddlewares["ReclassifyDocument"]...)
+	router.POST(options.BaseURL+"/api/documents/batch", wrapper.ChangeDocuments, options.OperationMiddlewares["ChangeDocuments"]...)
 	router.GET(options.BaseURL+"/api/documents/events", wrapper.StreamDocumentEvents, options.OperationMiddlewares["StreamDocumentEvents"]...)
 	router.POST(options.BaseURL+"/api/documents/multipart-upload", wrapper.CreateMultipartUpload, options.OperationMiddlewares["CreateMultipartUpload"]...)
 	router.POST(options.BaseURL+"/api/documents/upload-url", wrapper.CreateUploadURL, options.OperationMiddlewares["CreateUploadURL"]...)
@@ -2234,6 +2466,8 @@ type LoginRefusedApplicationProblemPlusJSONResponse struct {
 type MultipartEndedApplicationProblemPlusJSONResponse Problem
 
 type NameTakenApplicationProblemPlusJSONResponse Problem
+
+type NotDisplayedApplicationProblemPlusJSONResponse Problem
 
 type NotDownloadableApplicationProblemPlusJSONResponse Problem
 
@@ -2297,6 +2531,8 @@ type UnavailableApplicationProblemPlusJSONResponse struct {
 type UploadConflictApplicationProblemPlusJSONResponse Problem
 
 type UploadTooLargeApplicationProblemPlusJSONResponse Problem
+
+type VersionMismatchApplicationProblemPlusJSONResponse Problem
 
 type WrongStatusApplicationProblemPlusJSONResponse Problem
 
@@ -2556,6 +2792,28 @@ func (response ListDocuments304Response) VisitListDocumentsResponse(w http.Respo
 	return nil
 }
 
+type ChangeDocumentsRequestObject struct {
+	Body *ChangeDocumentsJSONRequestBody
+}
+
+type ChangeDocumentsResponseObject interface {
+	VisitChangeDocumentsResponse(w http.ResponseWriter) error
+}
+
+type ChangeDocuments200JSONResponse BatchResult
+
+func (response ChangeDocuments200JSONResponse) VisitChangeDocumentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type StreamDocumentEventsRequestObject struct {
 	Params StreamDocumentEventsParams
 }
@@ -2662,7 +2920,8 @@ func (response CreateUploadURL201JSONResponse) VisitCreateUploadURLResponse(w ht
 }
 
 type DeleteDocumentRequestObject struct {
-	ID DocumentID `json:"id"`
+	ID     DocumentID `json:"id"`
+	Params DeleteDocumentParams
 }
 
 type DeleteDocumentResponseObject interface {
@@ -2675,6 +2934,22 @@ type DeleteDocument202Response struct {
 func (response DeleteDocument202Response) VisitDeleteDocumentResponse(w http.ResponseWriter) error {
 	w.WriteHeader(202)
 	return nil
+}
+
+type DeleteDocument412ApplicationProblemPlusJSONResponse struct {
+	VersionMismatchApplicationProblemPlusJSONResponse
+}
+
+func (response DeleteDocument412ApplicationProblemPlusJSONResponse) VisitDeleteDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetDocumentRequestObject struct {
@@ -2731,8 +3006,9 @@ func (response GetDocument304Response) VisitGetDocumentResponse(w http.ResponseW
 }
 
 type UpdateDocumentRequestObject struct {
-	ID   DocumentID `json:"id"`
-	Body *UpdateDocumentJSONRequestBody
+	ID     DocumentID `json:"id"`
+	Params UpdateDocumentParams
+	Body   *UpdateDocumentJSONRequestBody
 }
 
 type UpdateDocumentResponseObject interface {
@@ -2761,6 +3037,22 @@ func (response UpdateDocument200JSONResponse) VisitUpdateDocumentResponse(w http
 	return err
 }
 
+type UpdateDocument412ApplicationProblemPlusJSONResponse struct {
+	VersionMismatchApplicationProblemPlusJSONResponse
+}
+
+func (response UpdateDocument412ApplicationProblemPlusJSONResponse) VisitUpdateDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ConfirmDocumentRequestObject struct {
 	ID DocumentID `json:"id"`
 }
@@ -2784,7 +3076,8 @@ func (response ConfirmDocument200JSONResponse) VisitConfirmDocumentResponse(w ht
 }
 
 type GetDownloadURLRequestObject struct {
-	ID DocumentID `json:"id"`
+	ID     DocumentID `json:"id"`
+	Params GetDownloadURLParams
 }
 
 type GetDownloadURLResponseObject interface {
@@ -2890,7 +3183,8 @@ func (response SignPart200JSONResponse) VisitSignPartResponse(w http.ResponseWri
 }
 
 type ReclassifyDocumentRequestObject struct {
-	ID DocumentID `json:"id"`
+	ID     DocumentID `json:"id"`
+	Params ReclassifyDocumentParams
 }
 
 type ReclassifyDocumentResponseObject interface {
@@ -2903,6 +3197,22 @@ type ReclassifyDocument202Response struct {
 func (response ReclassifyDocument202Response) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
 	w.WriteHeader(202)
 	return nil
+}
+
+type ReclassifyDocument412ApplicationProblemPlusJSONResponse struct {
+	VersionMismatchApplicationProblemPlusJSONResponse
+}
+
+func (response ReclassifyDocument412ApplicationProblemPlusJSONResponse) VisitReclassifyDocumentResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(412)
+	_, err := buf.WriteTo(w)
+	return err
 }
 
 type GetMeRequestObject struct {
@@ -3113,6 +3423,9 @@ type StrictServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx context.Context, request ListDocumentsRequestObject) (ListDocumentsResponseObject, error)
+	// ChangeDocuments Change several documents
+	// (POST /api/documents/batch)
+	ChangeDocuments(ctx context.Context, request ChangeDocumentsRequestObject) (ChangeDocumentsResponseObject, error)
 	// StreamDocumentEvents Stream changes of documents
 	// (GET /api/documents/events)
 	StreamDocumentEvents(ctx context.Context, request StreamDocumentEventsRequestObject) (StreamDocumentEventsResponseObject, error)
@@ -3128,7 +3441,7 @@ type StrictServerInterface interface {
 	// GetDocument Get a document
 	// (GET /api/documents/{id})
 	GetDocument(ctx context.Context, request GetDocumentRequestObject) (GetDocumentResponseObject, error)
-	// UpdateDocument Set the topics of a document
+	// UpdateDocument Change a document
 	// (PATCH /api/documents/{id})
 	UpdateDocument(ctx context.Context, request UpdateDocumentRequestObject) (UpdateDocumentResponseObject, error)
 	// ConfirmDocument Confirm an upload
@@ -3614,6 +3927,52 @@ func (sh *strictHandler) ListDocuments(ctx echo.Context, params ListDocumentsPar
 	return nil
 }
 
+// ChangeDocuments operation middleware
+func (sh *strictHandler) ChangeDocuments(ctx echo.Context) error {
+	var request ChangeDocumentsRequestObject
+
+	var body ChangeDocumentsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.ChangeDocuments(ctx.Request().Context(), request.(ChangeDocumentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ChangeDocuments")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(ChangeDocumentsResponseObject); ok {
+		return validResponse.VisitChangeDocumentsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // StreamDocumentEvents operation middleware
 func (sh *strictHandler) StreamDocumentEvents(ctx echo.Context, params StreamDocumentEventsParams) error {
 	var request StreamDocumentEventsRequestObject
@@ -3736,10 +4095,11 @@ func (sh *strictHandler) CreateUploadURL(ctx echo.Context, params CreateUploadUR
 }
 
 // DeleteDocument operation middleware
-func (sh *strictHandler) DeleteDocument(ctx echo.Context, id DocumentID) error {
+func (sh *strictHandler) DeleteDocument(ctx echo.Context, id DocumentID, params DeleteDocumentParams) error {
 	var request DeleteDocumentRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.DeleteDocument(ctx.Request().Context(), request.(DeleteDocumentRequestObject))
@@ -3787,10 +4147,11 @@ func (sh *strictHandler) GetDocument(ctx echo.Context, id DocumentID, params Get
 }
 
 // UpdateDocument operation middleware
-func (sh *strictHandler) UpdateDocument(ctx echo.Context, id DocumentID) error {
+func (sh *strictHandler) UpdateDocument(ctx echo.Context, id DocumentID, params UpdateDocumentParams) error {
 	var request UpdateDocumentRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	var body UpdateDocumentJSONRequestBody
 	var err error
@@ -3860,10 +4221,11 @@ func (sh *strictHandler) ConfirmDocument(ctx echo.Context, id DocumentID) error 
 }
 
 // GetDownloadURL operation middleware
-func (sh *strictHandler) GetDownloadURL(ctx echo.Context, id DocumentID) error {
+func (sh *strictHandler) GetDownloadURL(ctx echo.Context, id DocumentID, params GetDownloadURLParams) error {
 	var request GetDownloadURLRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetDownloadURL(ctx.Request().Context(), request.(GetDownloadURLRequestObject))
@@ -4009,10 +4371,11 @@ func (sh *strictHandler) SignPart(ctx echo.Context, id DocumentID, number int) e
 }
 
 // ReclassifyDocument operation middleware
-func (sh *strictHandler) ReclassifyDocument(ctx echo.Context, id DocumentID) error {
+func (sh *strictHandler) ReclassifyDocument(ctx echo.Context, id DocumentID, params ReclassifyDocumentParams) error {
 	var request ReclassifyDocumentRequestObject
 
 	request.ID = id
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ReclassifyDocument(ctx.Request().Context(), request.(ReclassifyDocumentRequestObject))

@@ -60,6 +60,10 @@ var operationCases = map[string]operationCase{
 		body:        map[string]any{"topic_ids": []string{}},
 		invalidBody: "{",
 	},
+	"ChangeDocuments": {
+		body:        api.BatchRequest{Ids: []uuid.UUID{{1}}, Action: api.BatchActionDelete},
+		invalidBody: "{",
+	},
 	"ReclassifyDocument": {resource: "document"},
 	"GetDocument":        {resource: "document"},
 	"ConfirmDocument":    {resource: "document"},

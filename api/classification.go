@@ -11,27 +11,26 @@ import (
 	"intray/schema"
 )
 
-// UpdateDocument replaces a document's topics and locks them, so that the classifier does not
-// change them.
+// UpdateDocument renames a document, or replaces its topics and locks them, so that the classifier
+// does not change them.
 func (s *server) UpdateDocument(
 	ctx context.Context, r UpdateDocumentRequestObject,
 ) (UpdateDocumentResponseObject, error) {
-	visible, err := s.userDB(ctx).Topics(ctx)
-	if err != nil {
-		return nil, err
+	edit := schema.Edit{Topics: r.Body.TopicIds}
+	if r.Body.Filename != nil {
+		name, err := cleanFilename(*r.Body.Filename)
+		if err != nil {
+			return nil, err
+		}
+		edit.Filename = &name
 	}
-	ids := slices.Clone(r.Body.TopicIds)
-	for _, id := range ids {
-		if !slices.ContainsFunc(visible, func(t schema.Topic) bool { return t.ID == id }) {
-			return nil, schema.Errorf(schema.CodeUnknownTopic,
-				"You have no topic with the id %s. GET /api/topics lists the topics that a document can have.",
-				id)
+	if edit.Topics != nil {
+		if err := s.checkTopics(ctx, *edit.Topics); err != nil {
+			return nil, err
 		}
 	}
-	setTopics := func(d *schema.Document, now time.Time) schema.Decision {
-		return d.SetTopics(ids, now)
-	}
-	view, err := s.changeCounted(ctx, r.ID, "assigned topics", setTopics)
+	view, err := s.changeCounted(ctx, r.ID, r.Params.IfMatch, "changed",
+		func(d *schema.Document, now time.Time) schema.Decision { return d.Edit(edit, now) })
 	if err != nil {
 		return nil, err
 	}
@@ -41,12 +40,29 @@ func (s *server) UpdateDocument(
 	}, nil
 }
 
+// checkTopics fails with CodeUnknownTopic if the caller cannot assign one of the topics.
+func (s *server) checkTopics(ctx context.Context, ids []uuid.UUID) error {
+	visible, err := s.userDB(ctx).Topics(ctx)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if !slices.ContainsFunc(visible, func(t schema.Topic) bool { return t.ID == id }) {
+			return schema.Errorf(schema.CodeUnknownTopic,
+				"You have no topic with the id %s. GET /api/topics lists the topics that a document can have.",
+				id).With(schema.Facts{Pointer: "/topic_ids"})
+		}
+	}
+	return nil
+}
+
 // ReclassifyDocument marks a document to be classified again.
 func (s *server) ReclassifyDocument(
 	ctx context.Context, r ReclassifyDocumentRequestObject,
 ) (ReclassifyDocumentResponseObject, error) {
-	reclassify := (*schema.Document).Reclassify
-	if _, err := s.changeCounted(ctx, r.ID, "classified again", reclassify); err != nil {
+	_, err := s.changeCounted(ctx, r.ID, r.Params.IfMatch, "classified again",
+		(*schema.Document).Reclassify)
+	if err != nil {
 		return nil, err
 	}
 	return ReclassifyDocument202Response{}, nil
@@ -54,25 +70,30 @@ func (s *server) ReclassifyDocument(
 
 // changeCounted applies a transition that is allowed only for counted documents, publishes the
 // event, and returns the resulting document. If the transition is not allowed, it fails with
-// CodeWrongStatus. action completes the sentence "Only … documents can be".
+// CodeWrongStatus, and with CodeVersionMismatch as [server.transition] does. action completes the
+// sentence "Only … documents can be".
 func (s *server) changeCounted(
-	ctx context.Context, id uuid.UUID, action string,
+	ctx context.Context, id uuid.UUID, ifMatch *string, action string,
 	transition func(*schema.Document, time.Time) schema.Decision,
 ) (postgres.DocumentView, error) {
 	var changed bool
-	d, err := s.transition(ctx, id, func(d *schema.Document, now time.Time) schema.Decision {
-		decision := transition(d, now)
-		changed = decision.Changed
-		return decision
-	})
+	d, err := s.transition(ctx, id, ifMatch,
+		func(d *schema.Document, now time.Time) schema.Decision {
+			decision := transition(d, now)
+			changed = decision.Changed
+			return decision
+		})
 	if err != nil {
 		return postgres.DocumentView{}, err
 	}
 	if !changed {
-		return postgres.DocumentView{}, schema.Errorf(schema.CodeWrongStatus,
-			"The document is %s. Only uploaded, classified and failed documents can be %s.",
-			d.Status, action)
+		return postgres.DocumentView{}, notCounted(d.Status, action)
 	}
 	s.publisher.TryPublish(ctx, []schema.Document{d})
 	return s.userDB(ctx).Document(ctx, id)
+}
+
+func notCounted(s schema.Status, action string) error {
+	return schema.Errorf(schema.CodeWrongStatus,
+		"The document is %s. Only uploaded, classified and failed documents can be %s.", s, action)
 }

@@ -12,7 +12,7 @@ import (
 // setTopics sets the topics of a document.
 func (c *client) setTopics(d api.Document, ids ...uuid.UUID) *response {
 	c.t.Helper()
-	return c.patch(path(d), api.DocumentPatch{TopicIds: append([]uuid.UUID{}, ids...)})
+	return c.patch(path(d), api.DocumentPatch{TopicIds: new(append([]uuid.UUID{}, ids...))})
 }
 
 func TestSetTopics(t *testing.T) {

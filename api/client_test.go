@@ -103,14 +103,14 @@ func (c *client) post(path string, body any, headers ...with) *response {
 	return c.do(http.MethodPost, path, body, headers...)
 }
 
-func (c *client) patch(path string, body any) *response {
+func (c *client) patch(path string, body any, headers ...with) *response {
 	c.t.Helper()
-	return c.do(http.MethodPatch, path, body)
+	return c.do(http.MethodPatch, path, body, headers...)
 }
 
-func (c *client) delete(path string) *response {
+func (c *client) delete(path string, headers ...with) *response {
 	c.t.Helper()
-	return c.do(http.MethodDelete, path, nil)
+	return c.do(http.MethodDelete, path, nil, headers...)
 }
 
 // check checks the response to r against the contract. If the contract does not have the path, the

@@ -168,6 +168,7 @@ func (s *server) admit(c echo.Context, op *operation) error {
 		}
 	}
 	who.address = c.RealIP()
+	who.requestID = c.Response().Header().Get(requestIDHeader)
 	c.SetRequest(withCaller(c.Request(), who))
 	if err := s.throttle(who, op); err != nil {
 		return err
@@ -194,19 +195,25 @@ func (s *server) refusal(c echo.Context, op *operation, err error) error {
 	return err
 }
 
-// wrongStatusError is an error with CodeWrongStatus and the document that it is about.
-type wrongStatusError struct {
+// documentStateError is an error that the state of a document causes, with the document.
+type documentStateError struct {
 	cause    error
 	document Document
 }
 
-func (e *wrongStatusError) Error() string { return e.cause.Error() }
-func (e *wrongStatusError) Unwrap() error { return e.cause }
+func (e *documentStateError) Error() string { return e.cause.Error() }
+func (e *documentStateError) Unwrap() error { return e.cause }
 
-// withDocument adds the document that the path names to an error with CodeWrongStatus, unless the
+// aboutState reports whether err is due to the state of a document.
+func aboutState(err error) bool {
+	code := schema.CodeOf(err)
+	return code == schema.CodeWrongStatus || code == schema.CodeVersionMismatch
+}
+
+// withDocument adds the document that the path names to an error that its state causes, unless the
 // document cannot be read.
 func (s *server) withDocument(c echo.Context, err error) error {
-	if err == nil || schema.CodeOf(err) != schema.CodeWrongStatus {
+	if err == nil || !aboutState(err) {
 		return err
 	}
 	id, malformed := parseID(c.Param("id"))
@@ -218,7 +225,7 @@ func (s *server) withDocument(c echo.Context, err error) error {
 	if failed != nil {
 		return err
 	}
-	return &wrongStatusError{err, documentOf(view)}
+	return &documentStateError{err, documentOf(view)}
 }
 
 // throttle fails with CodeRateLimited if the caller makes requests too fast. Requests are counted

@@ -189,8 +189,9 @@ func (s *server) ConfirmDocument(
 func (s *server) DeleteDocument(
 	ctx context.Context, r DeleteDocumentRequestObject,
 ) (DeleteDocumentResponseObject, error) {
-	d, err := s.transition(ctx, r.ID, (*schema.Document).Delete)
-	if err != nil {
+	d, err := s.transition(ctx, r.ID, r.Params.IfMatch, (*schema.Document).Delete)
+	// A repeated request, whose version is outdated by the first one, changes nothing.
+	if err != nil && d.Status != schema.StatusDeleting {
 		return nil, err
 	}
 	s.publisher.TryPublish(ctx, []schema.Document{d})
@@ -199,19 +200,34 @@ func (s *server) DeleteDocument(
 
 // transition applies a transition, which does not change the quota, to one of the caller's
 // documents and returns the resulting document. It fails with CodeNotFound if the caller has no
-// such document.
+// such document, and with CodeVersionMismatch if ifMatch, the If-Match header, names only other
+// versions.
 func (s *server) transition(
-	ctx context.Context, id uuid.UUID, decide func(d *schema.Document, now time.Time) schema.Decision,
+	ctx context.Context, id uuid.UUID, ifMatch *string,
+	decide func(d *schema.Document, now time.Time) schema.Decision,
 ) (schema.Document, error) {
-	docs, err := s.userDB(ctx).TransitionWithoutQuota(ctx, []uuid.UUID{id}, decide)
-	if err != nil {
+	mismatch := false
+	docs, err := s.userDB(ctx).TransitionWithoutQuota(ctx, []uuid.UUID{id},
+		func(d *schema.Document, now time.Time) schema.Decision {
+			if mismatch = ifMatch != nil && !matches(*ifMatch, versionETag(d.Version)); mismatch {
+				return schema.Decision{}
+			}
+			return decide(d, now)
+		})
+	switch {
+	case err != nil:
 		return schema.Document{}, err
-	}
-	if len(docs) == 0 || docs[0].GoneAt != nil {
-		return schema.Document{}, schema.Errorf(schema.CodeNotFound, "There is no such document.")
+	case len(docs) == 0 || docs[0].GoneAt != nil:
+		return schema.Document{}, errNoDocument
+	case mismatch:
+		return docs[0], schema.Errorf(schema.CodeVersionMismatch,
+			"The document has changed: its version is now %d. Read it again, then repeat the request "+
+				"with the new ETag.", docs[0].Version)
 	}
 	return docs[0], nil
 }
+
+var errNoDocument = schema.Errorf(schema.CodeNotFound, "There is no such document.")
 
 func documentOf(v postgres.DocumentView) Document {
 	d := Document{
@@ -260,7 +276,9 @@ func utc(t *time.Time) *time.Time {
 
 // documentETag returns the entity tag of a document, which is its version in quotes. Renaming a
 // topic does not change it.
-func documentETag(v postgres.DocumentView) string { return fmt.Sprintf(`"%d"`, v.Version) }
+func documentETag(v postgres.DocumentView) string { return versionETag(v.Version) }
+
+func versionETag(version int64) string { return fmt.Sprintf(`"%d"`, version) }
 
 // pageETag returns the entity tag of a page of documents. It hashes the documents that were read,
 // including what does not depend on their versions, such as the names of topics. This takes about
@@ -278,10 +296,12 @@ func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
 	return fmt.Sprintf(`"%x"`, page.Sum(nil))
 }
 
-// matches reports whether the If-None-Match header contains etag. It compares weakly (RFC 9110,
-// section 13.1.2), because a proxy may have turned our tag into a weak one.
-func matches(ifNoneMatch, etag string) bool {
-	for candidate := range strings.SplitSeq(ifNoneMatch, ",") {
+// matches reports whether an If-Match or If-None-Match header contains etag. It compares weakly,
+// because a proxy that compresses responses may have turned our tag into a weak one. RFC 9110
+// demands a strong comparison for If-Match, but there the tag identifies a version of a document
+// and not the bytes of a response.
+func matches(header, etag string) bool {
+	for candidate := range strings.SplitSeq(header, ",") {
 		candidate = strings.TrimSpace(candidate)
 		if candidate == "*" || strings.TrimPrefix(candidate, "W/") == etag {
 			return true

@@ -145,7 +145,7 @@ func (s *server) AbortMultipartUpload(
 	if !m.Active && m.Status != schema.StatusDeleting {
 		return nil, noActiveUpload(m.Status)
 	}
-	d, err := s.transition(ctx, r.ID, func(d *schema.Document, now time.Time) schema.Decision {
+	d, err := s.transition(ctx, r.ID, nil, func(d *schema.Document, now time.Time) schema.Decision {
 		if !awaitsFile(d.Status) {
 			return schema.Decision{}
 		}

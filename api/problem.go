@@ -36,6 +36,7 @@ var problemTypes = map[schema.Code]struct {
 	schema.CodeNameTaken:       {http.StatusConflict, "Name already taken"},
 	schema.CodeTooManyPending:  {http.StatusConflict, "Too many pending documents"},
 	schema.CodeTooManyTopics:   {http.StatusConflict, "Too many topics"},
+	schema.CodeVersionMismatch: {http.StatusPreconditionFailed, "Version mismatch"},
 	schema.CodeQuotaExceeded:   {http.StatusRequestEntityTooLarge, "Quota exceeded"},
 	schema.CodeTooLarge:        {http.StatusRequestEntityTooLarge, "Too large"},
 	schema.CodeTypeNotAllowed:  {http.StatusUnsupportedMediaType, "Type not allowed"},
@@ -163,11 +164,8 @@ func writeProblem(err error, c echo.Context) {
 		return
 	}
 	e := clientError(err)
-	problem, known := problemTypes[e.Code]
-	if !known {
-		e, problem = internalError(), problemTypes[schema.CodeInternal]
-	}
 	h := c.Response().Header()
+	body := problemOf(err, h.Get(requestIDHeader))
 	var retry *retryError
 	switch {
 	case errors.As(err, &retry):
@@ -179,6 +177,19 @@ func writeProblem(err error, c echo.Context) {
 	case e.Code == schema.CodeUnauthenticated:
 		h.Set("WWW-Authenticate", "Bearer")
 	}
+	h.Set("Content-Type", "application/problem+json")
+	c.Response().WriteHeader(body.Status)
+	// An error here means that the client has disconnected. observe logs that.
+	_ = json.NewEncoder(c.Response()).Encode(body)
+}
+
+// problemOf returns the problem document for err.
+func problemOf(err error, requestID string) Problem {
+	e := clientError(err)
+	problem, known := problemTypes[e.Code]
+	if !known {
+		e, problem = internalError(), problemTypes[schema.CodeInternal]
+	}
 	if e == errHeadersTooLarge {
 		problem.status = http.StatusRequestHeaderFieldsTooLarge
 	}
@@ -188,7 +199,7 @@ func writeProblem(err error, c echo.Context) {
 		Status:    problem.status,
 		Detail:    e.Detail,
 		Code:      ProblemCode(e.Code),
-		RequestID: h.Get(requestIDHeader),
+		RequestID: requestID,
 		Pointer:   nilIfEmpty(e.Pointer),
 		Size:      e.Size,
 		Limit:     e.Limit,
@@ -197,13 +208,10 @@ func writeProblem(err error, c echo.Context) {
 	if len(e.AllowedTypes) > 0 {
 		body.AllowedTypes = &e.AllowedTypes
 	}
-	if wrong, ok := errors.AsType[*wrongStatusError](err); ok {
-		body.Document = &wrong.document
+	if about, ok := errors.AsType[*documentStateError](err); ok {
+		body.Document = &about.document
 	}
-	h.Set("Content-Type", "application/problem+json")
-	c.Response().WriteHeader(problem.status)
-	// An error here means that the client has disconnected. observe logs that.
-	_ = json.NewEncoder(c.Response()).Encode(body)
+	return body
 }
 
 // seconds returns d in whole seconds, rounded up and at least 1, as used in Retry-After.

@@ -90,7 +90,7 @@ func TestProblemMembers(t *testing.T) {
 func TestWrongStatusComesWithTheDocument(t *testing.T) {
 	b := setup(t)
 	d := b.alice.upload("a", []byte("x"))
-	noTopics := api.DocumentPatch{TopicIds: []uuid.UUID{}}
+	noTopics := api.DocumentPatch{TopicIds: &[]uuid.UUID{}}
 	for name, request := range map[string]func() *response{
 		"topics":     func() *response { return b.alice.patch(path(d), noTopics) },
 		"reclassify": func() *response { return b.alice.post(path(d)+"/reclassify", nil) },

@@ -276,6 +276,7 @@ func crossOrigin(origins []string) echo.MiddlewareFunc {
 			"Authorization",
 			"Content-Type",
 			"Idempotency-Key",
+			"If-Match",
 			"If-None-Match",
 			"Prefer",
 			"Last-Event-ID",

@@ -22,6 +22,8 @@ const (
 	CodeQuotaExceeded   Code = "quota_exceeded"
 	CodeTooLarge        Code = "too_large"
 	CodeTypeNotAllowed  Code = "type_not_allowed"
+	// CodeVersionMismatch means that the document is not at the version that the client expected.
+	CodeVersionMismatch Code = "version_mismatch"
 	CodeInvalid         Code = "invalid"
 	CodeUnknownTopic    Code = "unknown_topic"
 	CodeRateLimited     Code = "rate_limited"

@@ -216,10 +216,10 @@ CREATE POLICY api_write ON documents FOR UPDATE TO api USING (user_id = (( SELEC
     AS current_user_id)));
 CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
-    unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, detected_type, published_at, sha256) ON documents TO api;
-GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
+GRANT SELECT, INSERT, UPDATE (filename, size, status, reason, etag, charged_bytes, version,
+    announcement, unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
+    uploaded_at, classified_at, gone_at, detected_type, published_at, sha256) ON documents TO api;
+GRANT SELECT, UPDATE (filename, size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
     classified_at, gone_at, detected_type, published_at, sha256), DELETE ON documents TO worker;
 

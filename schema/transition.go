@@ -114,18 +114,30 @@ func (d *Document) Fail(r Reason, now time.Time) Decision {
 	return d.change(StatusFailed, r, now)
 }
 
-// SetTopics sets the topics of a counted document to those that its owner chose, each with a
-// confidence of 100, and locks them, so that classification does not change them. In any other
-// status SetTopics changes nothing.
-func (d *Document) SetTopics(ids []uuid.UUID, now time.Time) Decision {
+// An Edit is what the owner of a document changes. A field that is nil changes nothing.
+type Edit struct {
+	Filename *string
+	// Topics are all topics that the document is to have, possibly none.
+	Topics *[]uuid.UUID
+}
+
+// Edit changes a counted document as its owner asked. Topics that the owner chose have a confidence
+// of 100 and are locked, so that classification does not change them. In any other status Edit
+// changes nothing.
+func (d *Document) Edit(e Edit, now time.Time) Decision {
 	if !d.Status.Counted() {
 		return Decision{}
 	}
-	d.TopicsLocked = true
 	dec := d.change(d.Status, d.Reason, now)
-	dec.Topics = make([]DocumentTopic, len(ids))
-	for i, id := range ids {
-		dec.Topics[i] = DocumentTopic{TopicID: id, Confidence: 100}
+	if e.Filename != nil {
+		d.Filename = *e.Filename
+	}
+	if e.Topics != nil {
+		d.TopicsLocked = true
+		dec.Topics = make([]DocumentTopic, len(*e.Topics))
+		for i, id := range *e.Topics {
+			dec.Topics[i] = DocumentTopic{TopicID: id, Confidence: 100}
+		}
 	}
 	return dec
 }

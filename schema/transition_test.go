@@ -110,7 +110,7 @@ func TestManuallySetTopicsAreKept(t *testing.T) {
 	d, q := pending(1), schema.Quota{LimitBytes: 1}
 	upload(&d, &q)
 	chosen := uuid.New()
-	dec := d.SetTopics([]uuid.UUID{chosen}, start)
+	dec := d.Edit(schema.Edit{Topics: &[]uuid.UUID{chosen}}, start)
 	want := []schema.DocumentTopic{{TopicID: chosen, Confidence: 100}}
 	if !dec.Changed || !slices.Equal(dec.Topics, want) || d.Status != schema.StatusUploaded {
 		t.Errorf("SetTopics: got %+v and status %s, want topics %v and status uploaded",
@@ -125,7 +125,7 @@ func TestManuallySetTopicsAreKept(t *testing.T) {
 			t.Errorf("Reclassify: got %+v, want a change that keeps the topics", dec)
 		}
 	}
-	if dec := d.SetTopics(nil, start); dec.Topics == nil || len(dec.Topics) != 0 {
+	if dec := d.Edit(schema.Edit{Topics: new([]uuid.UUID)}, start); dec.Topics == nil || len(dec.Topics) != 0 {
 		t.Errorf("SetTopics(nil): got topics %v, want an empty set", dec.Topics)
 	}
 }
@@ -241,7 +241,7 @@ func step(t *rapid.T, d *schema.Document, q *schema.Quota, now time.Time) {
 	case "mark gone":
 		d.MarkGone(q, now)
 	case "set topics":
-		d.SetTopics(nil, now)
+		d.Edit(schema.Edit{Topics: new([]uuid.UUID)}, now)
 	case "reclassify":
 		d.Reclassify(now)
 	}

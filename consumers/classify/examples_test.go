@@ -59,7 +59,7 @@ func TestBuiltinLearnsFromTopicsThatAUserSetManually(t *testing.T) {
 		for topic, text := range map[uuid.UUID]string{first: garden[i], second: football[i]} {
 			d := classified(b.Alice, text)
 			setTopic := func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
-				return d.SetTopics([]uuid.UUID{topic}, now)
+				return d.Edit(schema.Edit{Topics: &[]uuid.UUID{topic}}, now)
 			}
 			if _, err := b.DB.Transition(t.Context(), []uuid.UUID{d.ID}, setTopic); err != nil {
 				t.Fatal(err)

@@ -94,7 +94,7 @@ func TestReplayKeepsTopicsThatWereSetManually(t *testing.T) {
 	d := b.Uploaded(b.Alice, "Dear Sir or Madam")
 	failed := b.Uploaded(b.Alice, "Dear Madam")
 	set := func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
-		return d.SetTopics([]uuid.UUID{bills}, now)
+		return d.Edit(schema.Edit{Topics: &[]uuid.UUID{bills}}, now)
 	}
 	if err := b.replay(t, d.ID, 0); err != nil {
 		t.Fatal(err)
@@ -191,7 +191,7 @@ func TestReplayDoesNotOverwriteConcurrentChanges(t *testing.T) {
 	}
 	b.ai.answer = func(r ai.Request) (ai.Answer, error) {
 		b.Change(d.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
-			return d.SetTopics([]uuid.UUID{bills}, now)
+			return d.Edit(schema.Edit{Topics: &[]uuid.UUID{bills}}, now)
 		})
 		return first(r)
 	}

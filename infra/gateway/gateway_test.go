@@ -20,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"intray/infra/gateway"
+	"intray/infra/minio"
 )
 
 func TestUploadAndDownload(t *testing.T) {
@@ -59,7 +60,7 @@ func TestUploadAndDownload(t *testing.T) {
 		})
 	}
 	down, _, err := s.presigner.DownloadURL(
-		t.Context(), key, "Ü & +%.txt", "text/plain", time.Minute)
+		t.Context(), key, minio.Attachment, "Ü & +%.txt", "text/plain", time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,15 +5,22 @@ import (
 	"unicode"
 )
 
-// attachment returns the value of a Content-Disposition header (RFC 6266) that makes a browser save
-// the response under filename instead of displaying it.
+// Disposition is what a browser does with a file that it downloads.
+type Disposition string
+
+const (
+	Attachment Disposition = "attachment" // save it
+	Inline     Disposition = "inline"     // display it, and save it under the filename if asked to
+)
+
+// header returns the value of a Content-Disposition header (RFC 6266) with the filename.
 //
 // The header contains the name twice: as filename in ASCII for old clients, with other characters
 // replaced by _, and as filename* in full (RFC 8187), which every current browser prefers.
-// attachment removes control characters and bidirectional controls, which can make "fdp.exe" look
+// header removes control characters and bidirectional controls, which can make "fdp.exe" look
 // like "exe.pdf". It replaces path separators with _ and invalid UTF-8 with U+FFFD. If the
-// resulting name has only spaces and dots, or is empty, attachment uses "document".
-func attachment(filename string) string {
+// resulting name has only spaces and dots, or is empty, header uses "document".
+func (d Disposition) header(filename string) string {
 	name := strings.Map(func(r rune) rune {
 		if r == '/' || r == '\\' {
 			return '_'
@@ -30,7 +37,7 @@ func attachment(filename string) string {
 		}
 		return r
 	}, name)
-	return `attachment; filename="` + ascii + `"; filename*=UTF-8''` + extValue(name)
+	return string(d) + `; filename="` + ascii + `"; filename*=UTF-8''` + extValue(name)
 }
 
 // extValue percent-encodes every byte of s that is not an attr-char of RFC 8187.

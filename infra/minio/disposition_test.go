@@ -20,7 +20,7 @@ func TestAttachment(t *testing.T) {
 		"bad\xffutf.txt":       `attachment; filename="bad_utf.txt"; filename*=UTF-8''bad%EF%BF%BDutf.txt`,
 		"👩‍🔬's\u2028 notes.md": `attachment; filename="___'s notes.md"; filename*=UTF-8''%F0%9F%91%A9%E2%80%8D%F0%9F%94%AC%27s%20notes.md`,
 	} {
-		if got := attachment(name); got != want {
+		if got := Attachment.header(name); got != want {
 			t.Errorf("attachment(%q):\n got %s\nwant %s", name, got, want)
 		}
 	}
@@ -35,7 +35,7 @@ func FuzzAttachment(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, name string) {
-		header := attachment(name)
+		header := Attachment.header(name)
 		for _, r := range header {
 			if r < ' ' || r > '~' {
 				t.Fatalf("header %q contains %q, want printable ASCII only", header, r)

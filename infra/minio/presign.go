@@ -116,11 +116,12 @@ func (p *Presigner) UploadURL(
 }
 
 // DownloadURL returns a URL from which a client can GET the object at key until expiresAt. The
-// response is always an attachment named filename (any Unicode; RFC 6266) with the given
-// contentType, even if the object was stored with a different type. Both are signed, so a client
-// cannot remove or change them. expiry is at least one second and at most MaxDownloadExpiry.
+// response has the given disposition, filename (any Unicode; RFC 6266) and contentType, even if the
+// object was stored with a different type. All are signed, so a client cannot remove or change
+// them. expiry is at least one second and at most MaxDownloadExpiry.
 func (p *Presigner) DownloadURL(
-	ctx context.Context, key, filename, contentType string, expiry time.Duration,
+	ctx context.Context, key string, disposition Disposition, filename, contentType string,
+	expiry time.Duration,
 ) (address string, expiresAt time.Time, err error) {
 	if expiry > MaxDownloadExpiry {
 		return "", time.Time{}, fmt.Errorf(
@@ -131,7 +132,7 @@ func (p *Presigner) DownloadURL(
 		contentType = "application/octet-stream"
 	}
 	query := url.Values{
-		"response-content-disposition": {attachment(filename)},
+		"response-content-disposition": {disposition.header(filename)},
 		"response-content-type":        {contentType},
 	}
 	u, err := p.download.PresignedGetObject(ctx, p.bucket, key, expiry, query)

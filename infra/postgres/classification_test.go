@@ -47,7 +47,7 @@ func (b *bundle) saveExample(t *testing.T, document uuid.UUID, example string) {
 func (b *bundle) setTopics(t *testing.T, user, document uuid.UUID, topics ...uuid.UUID) {
 	t.Helper()
 	setTopics := func(d *schema.Document, now time.Time) schema.Decision {
-		return d.SetTopics(topics, now)
+		return d.Edit(schema.Edit{Topics: &topics}, now)
 	}
 	_, err := b.api.ForUser(user).TransitionWithoutQuota(t.Context(), []uuid.UUID{document}, setTopics)
 	must(t, err)

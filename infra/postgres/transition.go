@@ -245,14 +245,15 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 			unpublished_at = n.unpublished_at, topics_locked = n.topics_locked, provider = n.provider,
 			model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at,
-			detected_type = n.detected_type, sha256 = n.sha256
+			detected_type = n.detected_type, sha256 = n.sha256, filename = n.filename
 		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
 				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],
 				$12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
-				$17::timestamptz[], $18::timestamptz[], $19::text[], $20::bytea[])
+				$17::timestamptz[], $18::timestamptz[], $19::text[], $20::bytea[],
+				$21::text[])
 			AS n (id, old_version, size, status, reason, etag, charged_bytes, version, announcement,
 				unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
-				uploaded_at, classified_at, gone_at, detected_type, sha256)
+				uploaded_at, classified_at, gone_at, detected_type, sha256, filename)
 		WHERE d.id = n.id AND d.version = n.old_version AND `+anyOfHint("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		array(w.versions),
@@ -273,7 +274,8 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 		column(docs, func(d *schema.Document) *time.Time { return d.ClassifiedAt }),
 		column(docs, func(d *schema.Document) *time.Time { return d.GoneAt }),
 		column(docs, func(d *schema.Document) *string { return d.DetectedType }),
-		column(docs, func(d *schema.Document) *string { return byteaText(d.SHA256) }))
+		column(docs, func(d *schema.Document) *string { return byteaText(d.SHA256) }),
+		column(docs, func(d *schema.Document) string { return d.Filename }))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,7 @@
+BEGIN;
+
+REVOKE UPDATE (filename) ON documents FROM api, worker;
+
+DELETE FROM applied_migrations WHERE version = 31;
+
+COMMIT;

@@ -61,9 +61,11 @@ func TestIfMatch(t *testing.T) {
 	d := b.alice.confirmed("a.txt", []byte("x"))
 	etag := b.alice.get(path(d)).header.Get("ETag")
 	calls := map[string]func(ifMatch string) *response{
-		"PATCH":      func(v string) *response { return b.alice.rename(d, "n", with{"If-Match": v}) },
-		"DELETE":     func(v string) *response { return b.alice.delete(path(d), with{"If-Match": v}) },
-		"reclassify": func(v string) *response { return b.alice.post(path(d)+"/reclassify", nil, with{"If-Match": v}) },
+		"PATCH":  func(v string) *response { return b.alice.rename(d, "n", with{"If-Match": v}) },
+		"DELETE": func(v string) *response { return b.alice.delete(path(d), with{"If-Match": v}) },
+		"reclassify": func(v string) *response {
+			return b.alice.post(path(d)+"/reclassify", nil, with{"If-Match": v})
+		},
 	}
 	for name, call := range calls {
 		for _, other := range []string{`"1"`, `"3", "9"`, "2", "", `"zzz"`} {
@@ -179,11 +181,12 @@ func TestBatchRefusesInvalidRequests(t *testing.T) {
 	}
 	ids := []uuid.UUID{d}
 	for name, body := range map[string]any{
-		"no ids":                api.BatchRequest{Ids: []uuid.UUID{}, Action: api.BatchActionDelete},
-		"101 ids":               api.BatchRequest{Ids: many, Action: api.BatchActionDelete},
-		"an unknown action":     api.BatchRequest{Ids: ids, Action: "purge"},
-		"no topics to set":      api.BatchRequest{Ids: ids, Action: api.BatchActionSetTopics},
-		"topics to delete":      api.BatchRequest{Ids: ids, Action: api.BatchActionDelete, TopicIds: &ids},
+		"no ids":            api.BatchRequest{Ids: []uuid.UUID{}, Action: api.BatchActionDelete},
+		"101 ids":           api.BatchRequest{Ids: many, Action: api.BatchActionDelete},
+		"an unknown action": api.BatchRequest{Ids: ids, Action: "purge"},
+		"no topics to set":  api.BatchRequest{Ids: ids, Action: api.BatchActionSetTopics},
+		"topics to delete": api.BatchRequest{
+			Ids: ids, Action: api.BatchActionDelete, TopicIds: &ids},
 		"a member too many":     map[string]any{"ids": ids, "action": "delete", "force": true},
 		"an id that is no UUID": map[string]any{"ids": []string{"x"}, "action": "delete"},
 	} {

@@ -125,7 +125,8 @@ func TestManuallySetTopicsAreKept(t *testing.T) {
 			t.Errorf("Reclassify: got %+v, want a change that keeps the topics", dec)
 		}
 	}
-	if dec := d.Edit(schema.Edit{Topics: new([]uuid.UUID)}, start); dec.Topics == nil || len(dec.Topics) != 0 {
+	none := schema.Edit{Topics: new([]uuid.UUID)}
+	if dec := d.Edit(none, start); dec.Topics == nil || len(dec.Topics) != 0 {
 		t.Errorf("SetTopics(nil): got topics %v, want an empty set", dec.Topics)
 	}
 }

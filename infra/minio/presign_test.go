@@ -152,7 +152,8 @@ func TestURLsExpire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	down, downUntil, err := presigner.DownloadURL(t.Context(), key, minio.Attachment, "a.txt", "text/plain", time.Second)
+	down, downUntil, err := presigner.DownloadURL(
+		t.Context(), key, minio.Attachment, "a.txt", "text/plain", time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +184,8 @@ func TestDownloadURL(t *testing.T) {
 	name := "Übersicht \"1/2\" 東京\r\nX-Evil: 1.pdf"
 	const expiry = minio.MaxDownloadExpiry
 	before := time.Now()
-	address, until, err := presigner.DownloadURL(t.Context(), key, minio.Attachment, name, "application/pdf", expiry)
+	address, until, err := presigner.DownloadURL(
+		t.Context(), key, minio.Attachment, name, "application/pdf", expiry)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +195,8 @@ func TestDownloadURL(t *testing.T) {
 		if until.Before(earliest) || until.After(latest) {
 			t.Errorf("got %s, want from %s to %s", until, earliest, latest)
 		}
-		_, _, err := presigner.DownloadURL(t.Context(), key, minio.Attachment, "a", "text/plain", expiry+time.Second)
+		_, _, err := presigner.DownloadURL(
+			t.Context(), key, minio.Attachment, "a", "text/plain", expiry+time.Second)
 		if err == nil {
 			t.Errorf("expiry of more than %s: got success, want an error", expiry)
 		}

@@ -110,7 +110,8 @@ func TestProvisionDoesNotDisturbKeysInUse(t *testing.T) {
 		"confirm key": func() error { _, err := confirm.Stat(t.Context(), key); return err },
 		"worker key":  func() error { _, err := worker.Stat(t.Context(), key); return err },
 		"download key": func() error {
-			address, _, err := presigner.DownloadURL(t.Context(), key, minio.Attachment, "x", "text/plain", time.Minute)
+			address, _, err := presigner.DownloadURL(
+				t.Context(), key, minio.Attachment, "x", "text/plain", time.Minute)
 			if err != nil {
 				return err
 			}

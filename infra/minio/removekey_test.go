@@ -15,7 +15,8 @@ func TestReplaceKey(t *testing.T) {
 	s.put(t, key, "x")
 	sign := func() (address string) {
 		t.Helper()
-		address, _, err := s.presigner(t).DownloadURL(t.Context(), key, minio.Attachment, "x", "text/plain", time.Minute)
+		address, _, err := s.presigner(t).DownloadURL(
+			t.Context(), key, minio.Attachment, "x", "text/plain", time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

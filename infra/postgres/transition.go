@@ -301,8 +301,9 @@ func (tx *tx) updateQuotas(ctx context.Context, quotas map[uuid.UUID]*schema.Quo
 	return err
 }
 
-// replaceTopics replaces the topics of documents and removes their explanations. It ignores topics that do not exist or belong to
-// another user, because a document can have only system topics and its owner's topics.
+// replaceTopics replaces the topics of documents and removes their explanations. It ignores topics
+// that do not exist or belong to another user, because a document can have only system topics and
+// its owner's topics.
 func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 	var cleared, documents, topics []uuid.UUID
 	var confidences []int64

@@ -17,6 +17,8 @@ type caller struct {
 	role    schema.Role // the role in the token, which may differ from the one in the database
 	session uuid.UUID   // uuid.Nil for a token that belongs to no session
 	address string
+	// requestID identifies the request.
+	requestID string
 }
 
 type callerKey struct{}

@@ -168,6 +168,7 @@ func (s *server) admit(c echo.Context, op *operation) error {
 		}
 	}
 	who.address = c.RealIP()
+	who.requestID = c.Response().Header().Get(requestIDHeader)
 	c.SetRequest(withCaller(c.Request(), who))
 	if err := s.throttle(who, op); err != nil {
 		return err
@@ -247,7 +248,8 @@ func (s *server) throttle(who caller, op *operation) error {
 // if none of 401, 429, 403 and 404 applies.
 func isInvalid(err error) bool {
 	switch clientError(err).Code {
-	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic:
+	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic,
+		schema.CodeIdempotencyMismatch:
 		return true
 	default:
 		return false

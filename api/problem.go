@@ -26,24 +26,25 @@ var problemTypes = map[schema.Code]struct {
 	status int
 	title  string
 }{
-	schema.CodeUnauthenticated: {http.StatusUnauthorized, "Not authenticated"},
-	schema.CodeForbidden:       {http.StatusForbidden, "Forbidden"},
-	schema.CodeNotFound:        {http.StatusNotFound, "Not found"},
-	codeMethodNotAllowed:       {http.StatusMethodNotAllowed, "Method not allowed"},
-	schema.CodeObjectMissing:   {http.StatusConflict, "File missing"},
-	schema.CodeWrongStatus:     {http.StatusConflict, "Wrong status"},
-	schema.CodeNotDownloadable: {http.StatusConflict, "Not downloadable"},
-	schema.CodeNameTaken:       {http.StatusConflict, "Name already taken"},
-	schema.CodeTooManyPending:  {http.StatusConflict, "Too many pending documents"},
-	schema.CodeTooManyTopics:   {http.StatusConflict, "Too many topics"},
-	schema.CodeQuotaExceeded:   {http.StatusRequestEntityTooLarge, "Quota exceeded"},
-	schema.CodeTooLarge:        {http.StatusRequestEntityTooLarge, "Too large"},
-	schema.CodeTypeNotAllowed:  {http.StatusUnsupportedMediaType, "Type not allowed"},
-	schema.CodeInvalid:         {http.StatusUnprocessableEntity, "Invalid request"},
-	schema.CodeUnknownTopic:    {http.StatusUnprocessableEntity, "Unknown topic"},
-	schema.CodeRateLimited:     {http.StatusTooManyRequests, "Too many requests"},
-	schema.CodeInternal:        {http.StatusInternalServerError, "Internal error"},
-	schema.CodeUnavailable:     {http.StatusServiceUnavailable, "Unavailable"},
+	schema.CodeUnauthenticated:     {http.StatusUnauthorized, "Not authenticated"},
+	schema.CodeForbidden:           {http.StatusForbidden, "Forbidden"},
+	schema.CodeNotFound:            {http.StatusNotFound, "Not found"},
+	codeMethodNotAllowed:           {http.StatusMethodNotAllowed, "Method not allowed"},
+	schema.CodeObjectMissing:       {http.StatusConflict, "File missing"},
+	schema.CodeWrongStatus:         {http.StatusConflict, "Wrong status"},
+	schema.CodeNotDownloadable:     {http.StatusConflict, "Not downloadable"},
+	schema.CodeNameTaken:           {http.StatusConflict, "Name already taken"},
+	schema.CodeTooManyPending:      {http.StatusConflict, "Too many pending documents"},
+	schema.CodeTooManyTopics:       {http.StatusConflict, "Too many topics"},
+	schema.CodeQuotaExceeded:       {http.StatusRequestEntityTooLarge, "Quota exceeded"},
+	schema.CodeTooLarge:            {http.StatusRequestEntityTooLarge, "Too large"},
+	schema.CodeTypeNotAllowed:      {http.StatusUnsupportedMediaType, "Type not allowed"},
+	schema.CodeInvalid:             {http.StatusUnprocessableEntity, "Invalid request"},
+	schema.CodeUnknownTopic:        {http.StatusUnprocessableEntity, "Unknown topic"},
+	schema.CodeIdempotencyMismatch: {http.StatusUnprocessableEntity, "Different request"},
+	schema.CodeRateLimited:         {http.StatusTooManyRequests, "Too many requests"},
+	schema.CodeInternal:            {http.StatusInternalServerError, "Internal error"},
+	schema.CodeUnavailable:         {http.StatusServiceUnavailable, "Unavailable"},
 }
 
 // unavailableRetryAfter is the Retry-After of a 503 response.
@@ -163,11 +164,8 @@ func writeProblem(err error, c echo.Context) {
 		return
 	}
 	e := clientError(err)
-	problem, known := problemTypes[e.Code]
-	if !known {
-		e, problem = internalError(), problemTypes[schema.CodeInternal]
-	}
 	h := c.Response().Header()
+	body := problemOf(err, h.Get(requestIDHeader))
 	var retry *retryError
 	switch {
 	case errors.As(err, &retry):
@@ -179,6 +177,19 @@ func writeProblem(err error, c echo.Context) {
 	case e.Code == schema.CodeUnauthenticated:
 		h.Set("WWW-Authenticate", "Bearer")
 	}
+	h.Set("Content-Type", "application/problem+json")
+	c.Response().WriteHeader(body.Status)
+	// An error here means that the client has disconnected. observe logs that.
+	_ = json.NewEncoder(c.Response()).Encode(body)
+}
+
+// problemOf returns the problem document for err.
+func problemOf(err error, requestID string) Problem {
+	e := clientError(err)
+	problem, known := problemTypes[e.Code]
+	if !known {
+		e, problem = internalError(), problemTypes[schema.CodeInternal]
+	}
 	if e == errHeadersTooLarge {
 		problem.status = http.StatusRequestHeaderFieldsTooLarge
 	}
@@ -188,7 +199,7 @@ func writeProblem(err error, c echo.Context) {
 		Status:    problem.status,
 		Detail:    e.Detail,
 		Code:      ProblemCode(e.Code),
-		RequestID: h.Get(requestIDHeader),
+		RequestID: requestID,
 		Pointer:   nilIfEmpty(e.Pointer),
 		Size:      e.Size,
 		Limit:     e.Limit,
@@ -200,10 +211,7 @@ func writeProblem(err error, c echo.Context) {
 	if wrong, ok := errors.AsType[*wrongStatusError](err); ok {
 		body.Document = &wrong.document
 	}
-	h.Set("Content-Type", "application/problem+json")
-	c.Response().WriteHeader(problem.status)
-	// An error here means that the client has disconnected. observe logs that.
-	_ = json.NewEncoder(c.Response()).Encode(body)
+	return body
 }
 
 // seconds returns d in whole seconds, rounded up and at least 1, as used in Retry-After.

@@ -24,7 +24,9 @@ const (
 	CodeTypeNotAllowed  Code = "type_not_allowed"
 	CodeInvalid         Code = "invalid"
 	CodeUnknownTopic    Code = "unknown_topic"
-	CodeRateLimited     Code = "rate_limited"
+	// CodeIdempotencyMismatch means that the idempotency key was used for a different request.
+	CodeIdempotencyMismatch Code = "idempotency_mismatch"
+	CodeRateLimited         Code = "rate_limited"
 	// CodeUnavailable means that a server that Intray depends on is unavailable. The same request
 	// may succeed later.
 	CodeUnavailable Code = "unavailable"

@@ -26,10 +26,10 @@ func TestClocksThatDiffer(t *testing.T) {
 			b.setURLAge(young, schema.ExpireAfter-3*time.Minute)
 			b.setURLAge(old, schema.ExpireAfter+time.Minute)
 			readable, ended := b.Document(b.Alice, 3), b.Document(b.Alice, 3)
-			for d, age := range map[schema.Document]time.Duration{
-				readable: 24*time.Hour - 3*time.Minute, ended: 24*time.Hour + time.Minute,
+			for d, age := range map[*schema.Document]time.Duration{
+				&readable: 24*time.Hour - 3*time.Minute, &ended: 24*time.Hour + time.Minute,
 			} {
-				b.setURLAge(d, 26*time.Hour)
+				b.setURLAge(*d, 26*time.Hour)
 				b.Exec(`UPDATE documents SET status = 'expired',
 					changed_at = now() - make_interval(secs => $2) WHERE id = $1`, d.ID, age.Seconds())
 			}

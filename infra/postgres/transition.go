@@ -19,7 +19,8 @@ import (
 // documentColumns are the columns that scan into a schema.Document.
 const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason,
 	etag, charged_bytes, version, announcement, unpublished_at, topics_locked, provider, model,
-	created_at, url_issued_at, changed_at, uploaded_at, classified_at, gone_at`
+	created_at, url_issued_at, changed_at, uploaded_at, classified_at, gone_at, declared_sha256,
+	multipart, idempotency_key, requested_filename`
 
 // maxTransactionAttempts is the largest number of attempts of a transaction that the server aborts,
 // for example because of a deadlock.
@@ -133,13 +134,13 @@ func (db *DB) transition(
 	if err := tx.Commit(); err != nil {
 		return docs, err
 	}
-	countTransitions(w.changed)
+	countTransitions(w)
 	return docs, err
 }
 
 // pendingWrites are the writes that the decisions of one transaction require.
 type pendingWrites struct {
-	changed   []*schema.Document
+	changed   []*schema.Document // or renewed
 	versions  []int64            // of the changed documents, before the change
 	deletions []*schema.Document // documents whose objects are marked for deletion
 	topics    []topicSet
@@ -157,7 +158,7 @@ type example struct {
 }
 
 func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.Decision) {
-	if decision.Changed {
+	if decision.Changed || decision.Renewed {
 		// PostgreSQL stores microseconds. The returned documents must be equal to the stored ones.
 		for _, t := range []*time.Time{
 			&d.URLIssuedAt, &d.ChangedAt, d.UnpublishedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt,
@@ -338,13 +339,14 @@ func (tx *tx) requestDeletions(ctx context.Context, docs []*schema.Document) err
 		return strings.Compare(a.ObjectKey, b.ObjectKey)
 	})
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO object_deletions (object_key, document_id, user_id)
-		SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[])
+		INSERT INTO object_deletions (object_key, document_id, user_id, idempotency_key)
+		SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[])
 		ON CONFLICT (object_key) DO UPDATE SET
 			requested_at = now(), attempts = 0, next_attempt_at = now(), last_error = '',
 			deleted_at = NULL`,
 		column(docs, func(d *schema.Document) string { return d.ObjectKey }),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
-		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }))
+		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }),
+		column(docs, func(d *schema.Document) *string { return d.IdempotencyKey }))
 	return err
 }

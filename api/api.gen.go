@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -166,31 +167,34 @@ func (e PartUploadMethod) Valid() bool {
 
 // Defines values for ProblemCode.
 const (
-	ProblemCodeForbidden        ProblemCode = "forbidden"
-	ProblemCodeInternal         ProblemCode = "internal"
-	ProblemCodeInvalid          ProblemCode = "invalid"
-	ProblemCodeMethodNotAllowed ProblemCode = "method_not_allowed"
-	ProblemCodeNameTaken        ProblemCode = "name_taken"
-	ProblemCodeNotDownloadable  ProblemCode = "not_downloadable"
-	ProblemCodeNotFound         ProblemCode = "not_found"
-	ProblemCodeObjectMissing    ProblemCode = "object_missing"
-	ProblemCodeQuotaExceeded    ProblemCode = "quota_exceeded"
-	ProblemCodeRateLimited      ProblemCode = "rate_limited"
-	ProblemCodeTooLarge         ProblemCode = "too_large"
-	ProblemCodeTooManyPending   ProblemCode = "too_many_pending"
-	ProblemCodeTooManyTopics    ProblemCode = "too_many_topics"
-	ProblemCodeTypeNotAllowed   ProblemCode = "type_not_allowed"
-	ProblemCodeUnauthenticated  ProblemCode = "unauthenticated"
-	ProblemCodeUnavailable      ProblemCode = "unavailable"
-	ProblemCodeUnknownTopic     ProblemCode = "unknown_topic"
-	ProblemCodeVersionMismatch  ProblemCode = "version_mismatch"
-	ProblemCodeWrongStatus      ProblemCode = "wrong_status"
+	ProblemCodeForbidden           ProblemCode = "forbidden"
+	ProblemCodeIdempotencyMismatch ProblemCode = "idempotency_mismatch"
+	ProblemCodeInternal            ProblemCode = "internal"
+	ProblemCodeInvalid             ProblemCode = "invalid"
+	ProblemCodeMethodNotAllowed    ProblemCode = "method_not_allowed"
+	ProblemCodeNameTaken           ProblemCode = "name_taken"
+	ProblemCodeNotDownloadable     ProblemCode = "not_downloadable"
+	ProblemCodeNotFound            ProblemCode = "not_found"
+	ProblemCodeObjectMissing       ProblemCode = "object_missing"
+	ProblemCodeQuotaExceeded       ProblemCode = "quota_exceeded"
+	ProblemCodeRateLimited         ProblemCode = "rate_limited"
+	ProblemCodeTooLarge            ProblemCode = "too_large"
+	ProblemCodeTooManyPending      ProblemCode = "too_many_pending"
+	ProblemCodeTooManyTopics       ProblemCode = "too_many_topics"
+	ProblemCodeTypeNotAllowed      ProblemCode = "type_not_allowed"
+	ProblemCodeUnauthenticated     ProblemCode = "unauthenticated"
+	ProblemCodeUnavailable         ProblemCode = "unavailable"
+	ProblemCodeUnknownTopic        ProblemCode = "unknown_topic"
+	ProblemCodeVersionMismatch     ProblemCode = "version_mismatch"
+	ProblemCodeWrongStatus         ProblemCode = "wrong_status"
 )
 
 // Valid indicates whether the value is a known member of the ProblemCode enum.
 func (e ProblemCode) Valid() bool {
 	switch e {
 	case ProblemCodeForbidden:
+		return true
+	case ProblemCodeIdempotencyMismatch:
 		return true
 	case ProblemCodeInternal:
 		return true
@@ -422,10 +426,12 @@ type Classifier struct {
 
 // CompleteRequest The parts from which the file is assembled.
 type CompleteRequest struct {
-	// Parts All parts, each once.
+	// Parts All parts, each once. If it is absent, the file is assembled from the parts that storage
+	// has.
+	//
 	//
 	// Examples: [{"etag":"9e107d9d372bb6826bd81d3542a419d6","number":1}]
-	Parts []CompletedPart `json:"parts"`
+	Parts *[]CompletedPart `json:"parts,omitempty"`
 }
 
 // CompletedPart A part and its expected content.
@@ -519,8 +525,10 @@ type Document struct {
 	// Examples: false
 	Retrying bool `json:"retrying"`
 
-	// Sha256 The SHA-256 digest of the file, in lower-case hexadecimal. It is computed when the file
-	// is read for classification. Null until then, and for files of more than 64 MiB.
+	// Sha256 The SHA-256 digest of the file, in lower-case hexadecimal. If the client declared one
+	// for a single PUT, it is that one as soon as the document is `uploaded`, because storage
+	// has verified it. Otherwise it is computed when the file is read for classification. Null
+	// until then, and for files of more than 64 MiB.
 	//
 	//
 	// Examples: 0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8
@@ -561,6 +569,11 @@ type Document struct {
 	//
 	// Examples: false
 	TopicsLocked bool `json:"topics_locked"`
+
+	// Upload The upload that a `pending` document waits for. Null for any other status.
+	//
+	// Examples: null
+	Upload *DocumentUpload `json:"upload"`
 
 	// UploadedAt When the upload was confirmed. Null until then.
 	//
@@ -674,6 +687,22 @@ type DocumentTopic struct {
 	Suggested bool `json:"suggested"`
 }
 
+// DocumentUpload The upload that a `pending` document waits for.
+type DocumentUpload struct {
+	// ExpiresAt When the document becomes `expired`, at the earliest, unless its file arrives: one hour
+	// after the last upload URL was created. A new URL postpones this, which does not change
+	// the `ETag` of the document.
+	//
+	//
+	// Examples: 2026-11-23T19:00:00Z
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Multipart Whether the file is uploaded in parts.
+	//
+	// Examples: false
+	Multipart bool `json:"multipart"`
+}
+
 // DownloadURL A URL from which a document's file can be downloaded.
 type DownloadURL struct {
 	// ExpiresAt When the URL expires.
@@ -712,8 +741,12 @@ type MultipartCreated struct {
 	// Document A document.
 	Document Document `json:"document"`
 
-	// Upload A multipart upload.
-	Upload MultipartUpload `json:"upload"`
+	// Upload The multipart upload. Null if the file of the document can no longer be uploaded,
+	// usually because it has arrived.
+	//
+	//
+	// Examples: null
+	Upload *MultipartUpload `json:"upload"`
 }
 
 // MultipartProgress A multipart upload and its uploaded parts.
@@ -803,23 +836,48 @@ type NewTopic struct {
 	Name TopicName `json:"name"`
 }
 
+// PartDigest The digest of a part, if it is known.
+type PartDigest struct {
+	// Sha256 The SHA-256 of the part in hexadecimal. If it is present, storage refuses a part with a
+	// different digest.
+	//
+	//
+	// Examples: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+	Sha256 *string `json:"sha256,omitempty"`
+}
+
+// PartRequest A part to upload.
+type PartRequest struct {
+	// Number The number of the part, from 1 to `part_count`.
+	//
+	// Examples: 1
+	Number int `json:"number"`
+
+	// Sha256 The SHA-256 of the part in hexadecimal. If it is present, storage refuses a part with a
+	// different digest.
+	//
+	//
+	// Examples: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
+	Sha256 *string `json:"sha256,omitempty"`
+}
+
 // PartUpload The request that uploads a part. Send `method` to `url` with exactly the given `headers` and
 // the bytes of the part as the body. Storage responds with:
 //
-// - 200 and an `ETag` header if it has stored the part,
-// - 400 if the size is not that of the part,
-// - 403 if the URL has expired,
-// - 404 if the upload has ended,
-// - 411 if the request has no `Content-Length`,
-// - 502 or 504 if storage does not answer.
+//   - 200 and an `ETag` header if it has stored the part,
+//   - 400 if the size is not that of the part, or if the part does not match the declared
+//     `sha256` or the header `Content-MD5`,
+//   - 403 if the URL has expired,
+//   - 404 if the upload has ended,
+//   - 411 if the request has no `Content-Length`,
+//   - 502 or 504 if storage does not answer.
 type PartUpload struct {
 	// ExpiresAt When the URL expires. An upload that starts before then may end later.
 	//
 	// Examples: 2026-11-23T18:15:00Z
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Headers The headers of the request, to be sent exactly as given. Currently there are none.
-	//
+	// Headers The headers of the request, to be sent exactly as given.
 	//
 	// Examples: {}
 	Headers map[string]string `json:"headers"`
@@ -828,6 +886,11 @@ type PartUpload struct {
 	//
 	// Examples: PUT
 	Method PartUploadMethod `json:"method"`
+
+	// Number The number of the part.
+	//
+	// Examples: 2
+	Number int `json:"number"`
 
 	// URL The URL of the request. Anyone who has the URL can upload the part.
 	//
@@ -839,6 +902,22 @@ type PartUpload struct {
 //
 // Examples: PUT
 type PartUploadMethod string
+
+// PartUploads The requests that upload parts.
+type PartUploads struct {
+	// Items One request for each part, in the order in which they were asked for.
+	//
+	// Examples: []
+	Items []PartUpload `json:"items"`
+}
+
+// PartsRequest Parts to upload.
+type PartsRequest struct {
+	// Parts The parts, in any order.
+	//
+	// Examples: [{"number":1},{"number":2}]
+	Parts []PartRequest `json:"parts"`
+}
 
 // PasswordChange The current password and the new one.
 type PasswordChange struct {
@@ -884,6 +963,7 @@ type Problem struct {
 	// | `type_not_allowed` | 415 | The type of the file or of the request body is not allowed. |
 	// | `invalid` | 422 | A parameter or a member of the body is invalid. `detail` names it. |
 	// | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
+	// | `idempotency_mismatch` | 422 | The `Idempotency-Key` was used for a different request. Use a new key for each file. |
 	// | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
 	// | `internal` | 500 | An unexpected error occurred on the server. Report it with the `X-Request-Id`. |
 	// | `unavailable` | 503 | A server that the API depends on does not respond or refuses writes. Try again later. |
@@ -967,6 +1047,7 @@ type Problem struct {
 // | `type_not_allowed` | 415 | The type of the file or of the request body is not allowed. |
 // | `invalid` | 422 | A parameter or a member of the body is invalid. `detail` names it. |
 // | `unknown_topic` | 422 | The user has no topic with this id. List the topics to see those that can be assigned. |
+// | `idempotency_mismatch` | 422 | The `Idempotency-Key` was used for a different request. Use a new key for each file. |
 // | `rate_limited` | 429 | There were too many requests or failed sign-ins. Wait for the time in `Retry-After`. |
 // | `internal` | 500 | An unexpected error occurred on the server. Report it with the `X-Request-Id`. |
 // | `unavailable` | 503 | A server that the API depends on does not respond or refuses writes. Try again later. |
@@ -1186,6 +1267,15 @@ type Upload struct {
 // Examples: PUT
 type UploadMethod string
 
+// UploadItem A file to upload, as in `UploadRequest`, with an optional key.
+type UploadItem = json.RawMessage
+
+// UploadProblem The problem of an item.
+type UploadProblem struct {
+	// Problem A problem document as defined by RFC 9457.
+	Problem Problem `json:"problem"`
+}
+
 // UploadRequest A file to upload.
 type UploadRequest struct {
 	// ContentType The media type of the file. Send `application/octet-stream` if it is not known.
@@ -1216,29 +1306,33 @@ type UploadRequest struct {
 	Size int64 `json:"size"`
 }
 
+// UploadResult A document with its upload URL, or the problem of this item.
+type UploadResult = any
+
+// UploadResults The results of a request for several upload URLs.
+type UploadResults struct {
+	// Items One result for each item of the request, in the same order.
+	//
+	// Examples: []
+	Items []UploadResult `json:"items"`
+}
+
 // UploadURL A document and its upload URL.
 type UploadURL struct {
 	// Document A document.
 	Document Document `json:"document"`
 
-	// Upload The request that uploads the file. Send `method` to `url` with exactly the given `headers`
-	// and the file as the body. Storage responds with:
+	// Upload The request that uploads the file. Null if the file of the document can no longer be
+	// uploaded, usually because it has arrived.
 	//
-	// - 200 if it has stored the file,
-	// - 400 if the size of the file is not the declared one, or if the file does not match the
-	//   declared `sha256` or the header `Content-MD5`,
-	// - 403 if the URL has expired, or if the type differs from the declared one,
-	// - 411 if the request has no `Content-Length`,
-	// - 412 if the file was already uploaded,
-	// - 502 or 504 if storage does not answer.
 	//
-	// An error has a body in the XML format of S3 with a `Code` and a `Message`.
-	Upload Upload `json:"upload"`
+	// Examples: null
+	Upload *Upload `json:"upload"`
 }
 
 // UploadedPart A part that storage has received.
 type UploadedPart struct {
-	// Etag Identifies the content of the part. It is required to complete the upload.
+	// Etag Identifies the content of the part.
 	//
 	// Examples: 9e107d9d372bb6826bd81d3542a419d6
 	Etag string `json:"etag"`
@@ -1252,6 +1346,14 @@ type UploadedPart struct {
 	//
 	// Examples: 8388608
 	Size int64 `json:"size"`
+}
+
+// UploadsRequest Files to upload.
+type UploadsRequest struct {
+	// Items The files, each checked on its own.
+	//
+	// Examples: [{"content_type":"application/pdf","filename":"invoice.pdf","size":52341}]
+	Items []UploadItem `json:"items"`
 }
 
 // User A user's account.
@@ -1383,6 +1485,9 @@ type Internal = Problem
 // Invalid A problem document as defined by RFC 9457.
 type Invalid = Problem
 
+// KeyOfDeleted A problem document as defined by RFC 9457.
+type KeyOfDeleted = Problem
+
 // LoginRefused A problem document as defined by RFC 9457.
 type LoginRefused = Problem
 
@@ -1430,6 +1535,9 @@ type Unavailable = Problem
 
 // UploadConflict A problem document as defined by RFC 9457.
 type UploadConflict = Problem
+
+// UploadInvalid A problem document as defined by RFC 9457.
+type UploadInvalid = Problem
 
 // UploadTooLarge A problem document as defined by RFC 9457.
 type UploadTooLarge = Problem
@@ -1488,21 +1596,25 @@ type StreamDocumentEventsParams struct {
 
 // CreateMultipartUploadParams defines parameters for CreateMultipartUpload.
 type CreateMultipartUploadParams struct {
-	// IdempotencyKey A key that the client chooses, such as a UUID. Repeating the same request with the same
-	// key returns the same document and upload, or a new upload if the old one has ended. A
-	// different request with the same key is refused with 422 `invalid`. If the file of the
-	// document can no longer be uploaded, for example because it has been confirmed, the
-	// response is 409 `wrong_status`.
+	// IdempotencyKey A key that the client chooses for this file, such as a UUID. With it, the request can be
+	// repeated, as often as needed, with the same meaning as in
+	// `POST /api/documents/upload-url`. A document that still waits for its file keeps its
+	// upload with the parts that have arrived, or gets a new upload if the old one has ended.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
 // CreateUploadURLParams defines parameters for CreateUploadURL.
 type CreateUploadURLParams struct {
-	// IdempotencyKey A key that the client chooses, such as a UUID. Repeating the same request with the same
-	// key returns the same document with a new URL, as often as needed. A different request
-	// with the same key is refused with 422 `invalid`. If the file of the document can no
-	// longer be uploaded, for example because it has been confirmed, the response is 409
-	// `wrong_status`.
+	// IdempotencyKey A key that the client chooses for this file, such as a UUID. With it, the request can be
+	// repeated, as often as needed, if its response or that of the PUT was lost:
+	//
+	// - If the document still waits for its file, the response is 201 with the same document
+	//   and a new URL. An `expired` document becomes `pending` again.
+	// - If the file has arrived, the response is 200 with the document and no URL. So it is if
+	//   the document is `rejected` or `quarantined`.
+	// - If the document is `deleting` or was deleted in the last 30 days, the response is 404.
+	// - If `filename`, `content_type`, `size` or `sha256` differ, or if the key was used for a
+	//   multipart upload, the response is 422 `idempotency_mismatch`.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1578,11 +1690,20 @@ type CreateMultipartUploadJSONRequestBody = MultipartRequest
 // CreateUploadURLJSONRequestBody defines body for CreateUploadURL for application/json ContentType.
 type CreateUploadURLJSONRequestBody = UploadRequest
 
+// CreateUploadURLsJSONRequestBody defines body for CreateUploadURLs for application/json ContentType.
+type CreateUploadURLsJSONRequestBody = UploadsRequest
+
 // UpdateDocumentJSONRequestBody defines body for UpdateDocument for application/json ContentType.
 type UpdateDocumentJSONRequestBody = DocumentPatch
 
 // CompleteMultipartUploadJSONRequestBody defines body for CompleteMultipartUpload for application/json ContentType.
 type CompleteMultipartUploadJSONRequestBody = CompleteRequest
+
+// SignPartsJSONRequestBody defines body for SignParts for application/json ContentType.
+type SignPartsJSONRequestBody = PartsRequest
+
+// SignPartJSONRequestBody defines body for SignPart for application/json ContentType.
+type SignPartJSONRequestBody = PartDigest
 
 // CreateTopicJSONRequestBody defines body for CreateTopic for application/json ContentType.
 type CreateTopicJSONRequestBody = NewTopic
@@ -1637,6 +1758,9 @@ type ServerInterface interface {
 	// CreateUploadURL Create a document and its upload URL
 	// (POST /api/documents/upload-url)
 	CreateUploadURL(ctx echo.Context, params CreateUploadURLParams) error
+	// CreateUploadURLs Create several documents and their upload URLs
+	// (POST /api/documents/upload-urls)
+	CreateUploadURLs(ctx echo.Context) error
 	// DeleteDocument Delete a document
 	// (DELETE /api/documents/{id})
 	DeleteDocument(ctx echo.Context, id DocumentID, params DeleteDocumentParams) error
@@ -1661,6 +1785,9 @@ type ServerInterface interface {
 	// CompleteMultipartUpload Complete a multipart upload
 	// (POST /api/documents/{id}/multipart-upload/complete)
 	CompleteMultipartUpload(ctx echo.Context, id DocumentID) error
+	// SignParts Create the URLs of several parts
+	// (POST /api/documents/{id}/multipart-upload/parts)
+	SignParts(ctx echo.Context, id DocumentID) error
 	// SignPart Create the URL of a part
 	// (POST /api/documents/{id}/multipart-upload/parts/{number})
 	SignPart(ctx echo.Context, id DocumentID, number int) error
@@ -1999,6 +2126,15 @@ func (w *ServerInterfaceWrapper) CreateUploadURL(ctx echo.Context) error {
 	return err
 }
 
+// CreateUploadURLs converts echo context to params.
+func (w *ServerInterfaceWrapper) CreateUploadURLs(ctx echo.Context) error {
+	var err error
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CreateUploadURLs(ctx)
+	return err
+}
+
 // DeleteDocument converts echo context to params.
 func (w *ServerInterfaceWrapper) DeleteDocument(ctx echo.Context) error {
 	var err error
@@ -2208,6 +2344,22 @@ func (w *ServerInterfaceWrapper) CompleteMultipartUpload(ctx echo.Context) error
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.CompleteMultipartUpload(ctx, id)
+	return err
+}
+
+// SignParts converts echo context to params.
+func (w *ServerInterfaceWrapper) SignParts(ctx echo.Context) error {
+	var err error
+	// ------------- Path parameter "id" -------------
+	var id DocumentID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "id", ctx.Param("id"), &id, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: ctx.Request().URL.RawPath == ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter id: %s", err))
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.SignParts(ctx, id)
 	return err
 }
 
@@ -2423,12 +2575,14 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.DELETE(options.BaseURL+"/api/documents/:id/multipart-upload", wrapper.AbortMultipartUpload, options.OperationMiddlewares["AbortMultipartUpload"]...)
 	router.GET(options.BaseURL+"/api/documents/:id/multipart-upload", wrapper.GetMultipartUpload, options.OperationMiddlewares["GetMultipartUpload"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/complete", wrapper.CompleteMultipartUpload, options.OperationMiddlewares["CompleteMultipartUpload"]...)
+	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/parts", wrapper.SignParts, options.OperationMiddlewares["SignParts"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/parts/:number", wrapper.SignPart, options.OperationMiddlewares["SignPart"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/reclassify", wrapper.ReclassifyDocument, options.OperationMiddlewares["ReclassifyDocument"]...)
 	router.POST(options.BaseURL+"/api/documents/batch", wrapper.ChangeDocuments, options.OperationMiddlewares["ChangeDocuments"]...)
 	router.GET(options.BaseURL+"/api/documents/events", wrapper.StreamDocumentEvents, options.OperationMiddlewares["StreamDocumentEvents"]...)
 	router.POST(options.BaseURL+"/api/documents/multipart-upload", wrapper.CreateMultipartUpload, options.OperationMiddlewares["CreateMultipartUpload"]...)
 	router.POST(options.BaseURL+"/api/documents/upload-url", wrapper.CreateUploadURL, options.OperationMiddlewares["CreateUploadURL"]...)
+	router.POST(options.BaseURL+"/api/documents/upload-urls", wrapper.CreateUploadURLs, options.OperationMiddlewares["CreateUploadURLs"]...)
 	router.GET(options.BaseURL+"/api/me", wrapper.GetMe, options.OperationMiddlewares["GetMe"]...)
 	router.GET(options.BaseURL+"/api/openapi.yaml", wrapper.GetContract, options.OperationMiddlewares["GetContract"]...)
 	router.GET(options.BaseURL+"/api/topics", wrapper.ListTopics, options.OperationMiddlewares["ListTopics"]...)
@@ -2453,6 +2607,8 @@ type ForbiddenApplicationProblemPlusJSONResponse Problem
 type InternalApplicationProblemPlusJSONResponse Problem
 
 type InvalidApplicationProblemPlusJSONResponse Problem
+
+type KeyOfDeletedApplicationProblemPlusJSONResponse Problem
 
 type LoginRefusedResponseHeaders struct {
 	WWWAuthenticate *string
@@ -2529,6 +2685,8 @@ type UnavailableApplicationProblemPlusJSONResponse struct {
 }
 
 type UploadConflictApplicationProblemPlusJSONResponse Problem
+
+type UploadInvalidApplicationProblemPlusJSONResponse Problem
 
 type UploadTooLargeApplicationProblemPlusJSONResponse Problem
 
@@ -2882,6 +3040,20 @@ type CreateMultipartUploadResponseObject interface {
 	VisitCreateMultipartUploadResponse(w http.ResponseWriter) error
 }
 
+type CreateMultipartUpload200JSONResponse MultipartCreated
+
+func (response CreateMultipartUpload200JSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateMultipartUpload201JSONResponse MultipartCreated
 
 func (response CreateMultipartUpload201JSONResponse) VisitCreateMultipartUploadResponse(w http.ResponseWriter) error {
@@ -2905,6 +3077,20 @@ type CreateUploadURLResponseObject interface {
 	VisitCreateUploadURLResponse(w http.ResponseWriter) error
 }
 
+type CreateUploadURL200JSONResponse UploadURL
+
+func (response CreateUploadURL200JSONResponse) VisitCreateUploadURLResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type CreateUploadURL201JSONResponse UploadURL
 
 func (response CreateUploadURL201JSONResponse) VisitCreateUploadURLResponse(w http.ResponseWriter) error {
@@ -2915,6 +3101,28 @@ func (response CreateUploadURL201JSONResponse) VisitCreateUploadURLResponse(w ht
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateUploadURLsRequestObject struct {
+	Body *CreateUploadURLsJSONRequestBody
+}
+
+type CreateUploadURLsResponseObject interface {
+	VisitCreateUploadURLsResponse(w http.ResponseWriter) error
+}
+
+type CreateUploadURLs200JSONResponse UploadResults
+
+func (response CreateUploadURLs200JSONResponse) VisitCreateUploadURLsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
 }
@@ -3159,9 +3367,33 @@ func (response CompleteMultipartUpload200JSONResponse) VisitCompleteMultipartUpl
 	return err
 }
 
+type SignPartsRequestObject struct {
+	ID   DocumentID `json:"id"`
+	Body *SignPartsJSONRequestBody
+}
+
+type SignPartsResponseObject interface {
+	VisitSignPartsResponse(w http.ResponseWriter) error
+}
+
+type SignParts200JSONResponse PartUploads
+
+func (response SignParts200JSONResponse) VisitSignPartsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type SignPartRequestObject struct {
 	ID     DocumentID `json:"id"`
 	Number int        `json:"number"`
+	Body   *SignPartJSONRequestBody
 }
 
 type SignPartResponseObject interface {
@@ -3435,6 +3667,9 @@ type StrictServerInterface interface {
 	// CreateUploadURL Create a document and its upload URL
 	// (POST /api/documents/upload-url)
 	CreateUploadURL(ctx context.Context, request CreateUploadURLRequestObject) (CreateUploadURLResponseObject, error)
+	// CreateUploadURLs Create several documents and their upload URLs
+	// (POST /api/documents/upload-urls)
+	CreateUploadURLs(ctx context.Context, request CreateUploadURLsRequestObject) (CreateUploadURLsResponseObject, error)
 	// DeleteDocument Delete a document
 	// (DELETE /api/documents/{id})
 	DeleteDocument(ctx context.Context, request DeleteDocumentRequestObject) (DeleteDocumentResponseObject, error)
@@ -3459,6 +3694,9 @@ type StrictServerInterface interface {
 	// CompleteMultipartUpload Complete a multipart upload
 	// (POST /api/documents/{id}/multipart-upload/complete)
 	CompleteMultipartUpload(ctx context.Context, request CompleteMultipartUploadRequestObject) (CompleteMultipartUploadResponseObject, error)
+	// SignParts Create the URLs of several parts
+	// (POST /api/documents/{id}/multipart-upload/parts)
+	SignParts(ctx context.Context, request SignPartsRequestObject) (SignPartsResponseObject, error)
 	// SignPart Create the URL of a part
 	// (POST /api/documents/{id}/multipart-upload/parts/{number})
 	SignPart(ctx context.Context, request SignPartRequestObject) (SignPartResponseObject, error)
@@ -4094,6 +4332,52 @@ func (sh *strictHandler) CreateUploadURL(ctx echo.Context, params CreateUploadUR
 	return nil
 }
 
+// CreateUploadURLs operation middleware
+func (sh *strictHandler) CreateUploadURLs(ctx echo.Context) error {
+	var request CreateUploadURLsRequestObject
+
+	var body CreateUploadURLsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateUploadURLs(ctx.Request().Context(), request.(CreateUploadURLsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateUploadURLs")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CreateUploadURLsResponseObject); ok {
+		return validResponse.VisitCreateUploadURLsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // DeleteDocument operation middleware
 func (sh *strictHandler) DeleteDocument(ctx echo.Context, id DocumentID, params DeleteDocumentParams) error {
 	var request DeleteDocumentRequestObject
@@ -4321,9 +4605,12 @@ func (sh *strictHandler) CompleteMultipartUpload(ctx echo.Context, id DocumentID
 		err = ctx.Bind(&body)
 	}
 	if err != nil {
-		return err
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.CompleteMultipartUpload(ctx.Request().Context(), request.(CompleteMultipartUploadRequestObject))
@@ -4344,12 +4631,86 @@ func (sh *strictHandler) CompleteMultipartUpload(ctx echo.Context, id DocumentID
 	return nil
 }
 
+// SignParts operation middleware
+func (sh *strictHandler) SignParts(ctx echo.Context, id DocumentID) error {
+	var request SignPartsRequestObject
+
+	request.ID = id
+
+	var body SignPartsJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		return err
+	}
+	request.Body = &body
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.SignParts(ctx.Request().Context(), request.(SignPartsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SignParts")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(SignPartsResponseObject); ok {
+		return validResponse.VisitSignPartsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
 // SignPart operation middleware
 func (sh *strictHandler) SignPart(ctx echo.Context, id DocumentID, number int) error {
 	var request SignPartRequestObject
 
 	request.ID = id
 	request.Number = number
+
+	var body SignPartJSONRequestBody
+	var err error
+	if binder, ok := ctx.Echo().Binder.(*echo.DefaultBinder); ok {
+		// A request validator built on kin-openapi's openapi3filter with
+		// KeepValidatedValue leaves the value it validated on the body. Bind
+		// that value, matching member names exactly, so the handler receives
+		// what was validated instead of a second, case-insensitive decode.
+		// Otherwise bind only the request body, so that path and query
+		// parameters are not also bound into the body struct.
+		if vb, ok := ctx.Request().Body.(interface{ ValidatedValue() any }); !ok || runtime.BindJSONValue(vb.ValidatedValue(), &body) != nil {
+			err = binder.BindBody(ctx, &body)
+		}
+	} else {
+		// A custom binder is installed on the Echo instance; defer to it
+		// entirely, since echo.Binder does not expose body-only binding and
+		// the binder may do more than decode (for example call ctx.Validate).
+		err = ctx.Bind(&body)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
+	}
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.SignPart(ctx.Request().Context(), request.(SignPartRequestObject))

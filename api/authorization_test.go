@@ -39,17 +39,30 @@ var operationCases = map[string]operationCase{
 		body:        api.UploadRequest{Filename: "a", ContentType: "text/plain", Size: 1},
 		invalidBody: "{",
 	},
+	"CreateUploadURLs": {
+		body:        map[string]any{"items": []any{map[string]any{}}},
+		invalidBody: map[string]any{"items": []any{}},
+	},
 	"CreateMultipartUpload": {
 		body:        api.MultipartRequest{Filename: "a", ContentType: "text/plain", Size: 1},
 		invalidBody: map[string]any{"filename": "a", "content_type": "text/plain", "size": 0},
 	},
-	"GetMultipartUpload":   {resource: "document"},
-	"SignPart":             {resource: "document"},
+	"GetMultipartUpload": {resource: "document"},
+	"SignPart": {
+		resource:    "document",
+		body:        map[string]any{},
+		invalidBody: map[string]any{"sha256": "x"},
+	},
+	"SignParts": {
+		resource:    "document",
+		body:        map[string]any{"parts": []any{map[string]any{"number": 1}}},
+		invalidBody: map[string]any{"parts": []any{}},
+	},
 	"AbortMultipartUpload": {resource: "document"},
 	"CompleteMultipartUpload": {
 		resource: "document",
 		body: api.CompleteRequest{
-			Parts: []api.CompletedPart{{Number: 1, Etag: strings.Repeat("0", 32)}},
+			Parts: &[]api.CompletedPart{{Number: 1, Etag: strings.Repeat("0", 32)}},
 		},
 		invalidBody: map[string]any{"parts": []any{}},
 	},

@@ -256,7 +256,7 @@ func (c *client) requestUpload(name string, size int) api.UploadURL {
 }
 
 // put sends content to an upload URL and returns the status of storage's response.
-func (c *client) put(u api.Upload, content []byte) int {
+func (c *client) put(u *api.Upload, content []byte) int {
 	c.t.Helper()
 	body := bytes.NewReader(content)
 	r, err := http.NewRequestWithContext(c.t.Context(), string(u.Method), u.URL, body)

@@ -254,7 +254,8 @@ func (s *server) throttle(who caller, op *operation) error {
 // if none of 401, 429, 403 and 404 applies.
 func isInvalid(err error) bool {
 	switch clientError(err).Code {
-	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic:
+	case schema.CodeInvalid, schema.CodeTooLarge, schema.CodeTypeNotAllowed, schema.CodeUnknownTopic,
+		schema.CodeIdempotencyMismatch:
 		return true
 	default:
 		return false

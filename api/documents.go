@@ -260,6 +260,11 @@ func documentOf(v postgres.DocumentView) Document {
 	slices.SortStableFunc(d.Topics, func(a, b DocumentTopic) int {
 		return cmp.Compare(b.Confidence, a.Confidence)
 	})
+	if v.Status == schema.StatusPending {
+		d.Upload = &DocumentUpload{
+			Multipart: v.Multipart, ExpiresAt: v.URLIssuedAt.Add(schema.ExpireAfter).UTC(),
+		}
+	}
 	if v.Provider != "" {
 		d.ClassifiedBy = &Classifier{Provider: v.Provider, Model: v.Model}
 	}

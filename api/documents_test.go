@@ -325,13 +325,19 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 	other := body
 	other.Size = 5
-	request(b.alice, other).fails(schema.CodeInvalid).says("Idempotency-Key")
+	request(b.alice, other).fails(schema.CodeIdempotencyMismatch).says("Idempotency-Key")
 
 	if got := b.alice.put(second.Upload, []byte("1234")); got != 200 {
 		t.Fatalf("PUT: got status %d, want 200", got)
 	}
 	b.alice.confirm(first.Document)
-	request(b.alice, body).fails(schema.CodeWrongStatus).says("uploaded")
+	repeated := as[api.UploadURL](request(b.alice, body).is(200))
+	if got := repeated.Document; got.ID != first.Document.ID || got.Status != api.DocumentStatusUploaded {
+		t.Errorf("after the upload: got %+v, want the uploaded document %s", got, first.Document.ID)
+	}
+	if repeated.Upload != nil {
+		t.Errorf("after the upload: got %+v, want no URL", repeated.Upload)
+	}
 }
 
 func TestStorageVerifiesDigest(t *testing.T) {
@@ -347,6 +353,9 @@ func TestStorageVerifiesDigest(t *testing.T) {
 	}
 	if got := b.alice.put(u.Upload, content); got != http.StatusOK {
 		t.Errorf("PUT: got status %d, want 200", got)
+	}
+	if got := b.alice.confirm(u.Document).Sha256; got == nil || *got != strings.ToLower(digest) {
+		t.Errorf("got sha256 %v of the uploaded document, want the declared one", got)
 	}
 }
 

@@ -46,6 +46,20 @@ func TestRename(t *testing.T) {
 		!both.TopicsLocked {
 		t.Errorf("got %+v, want it renamed with a locked topic, and the next version", both)
 	}
+	// A renamed document is still that of the request with the idempotency key.
+	key := with{"Idempotency-Key": "k"}
+	request := api.UploadRequest{Filename: "k.txt", ContentType: "text/plain", Size: 1}
+	first := as[api.UploadURL](b.alice.post("/api/documents/upload-url", request, key).is(201))
+	b.alice.put(first.Upload, []byte("x"))
+	b.alice.confirm(first.Document)
+	b.alice.rename(first.Document, "renamed.txt").is(200)
+	again := as[api.UploadURL](b.alice.post("/api/documents/upload-url", request, key).is(200))
+	if again.Document.ID != first.Document.ID || again.Document.Filename != "renamed.txt" {
+		t.Errorf("got %+v, want the renamed document", again.Document)
+	}
+	request.Filename = "renamed.txt"
+	b.alice.post("/api/documents/upload-url", request, key).fails(schema.CodeIdempotencyMismatch)
+
 	download := as[api.DownloadURL](b.alice.get(path(d) + "/download-url").is(200))
 	_, header := b.alice.download(download.URL)
 	if got := header.Get("Content-Disposition"); !strings.Contains(got, "both.txt") {

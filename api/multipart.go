@@ -31,7 +31,7 @@ type Multipart interface {
 func (s *server) CreateMultipartUpload(
 	ctx context.Context, r CreateMultipartUploadRequestObject,
 ) (CreateMultipartUploadResponseObject, error) {
-	d, _, err := s.newDocument(callerOf(ctx).id, UploadRequest{
+	d, err := s.newDocument(callerOf(ctx).id, UploadRequest{
 		Filename: r.Body.Filename, ContentType: r.Body.ContentType, Size: r.Body.Size,
 	})
 	if err != nil {
@@ -40,22 +40,39 @@ func (s *server) CreateMultipartUpload(
 	if limit := schema.MaxMultipartSize; d.Size > limit {
 		return nil, fileTooLarge(d.Size, limit)
 	}
-	d, requested, err := s.storeDocument(ctx, d, r.Params.IdempotencyKey)
+	d.Multipart = true
+	d.IdempotencyKey = r.Params.IdempotencyKey
+	stored, err := s.storeDocument(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	u, err := s.beginMultipart(ctx, d, requested.created)
-	if err != nil {
-		return nil, &documentError{requested, err}
+	result := MultipartCreated{Document: documentOf(stored.view)}
+	if !stored.view.Status.AwaitsFile() {
+		return repeatedMultipartResponse{
+			CreateMultipartUpload200JSONResponse(result), stored.requested(),
+		}, nil
 	}
-	return multipartResponse{CreateMultipartUpload201JSONResponse{
-		Document: documentOf(postgres.DocumentView{Document: d}), Upload: multipartOf(u),
-	}, requested}, nil
+	u, err := s.beginMultipart(ctx, stored.view.Document, stored.created)
+	if err != nil {
+		return nil, &documentError{stored.requested(), err}
+	}
+	upload := multipartOf(u)
+	result.Upload = &upload
+	return multipartResponse{
+		CreateMultipartUpload201JSONResponse(result), stored.requested(),
+	}, nil
 }
 
-// multipartResponse is the response of CreateMultipartUpload with the document it concerns.
+// multipartResponse is a response of CreateMultipartUpload with the document it concerns.
 type multipartResponse struct {
 	CreateMultipartUpload201JSONResponse
+	requestDocument
+}
+
+// repeatedMultipartResponse is the response of CreateMultipartUpload if the document already has
+// its file.
+type repeatedMultipartResponse struct {
+	CreateMultipartUpload200JSONResponse
 	requestDocument
 }
 
@@ -108,31 +125,6 @@ func (s *server) GetMultipartUpload(
 	return GetMultipartUpload200JSONResponse(progress), nil
 }
 
-// SignPart returns the URL to upload one part to. It also postpones the expiry of the upload.
-func (s *server) SignPart(
-	ctx context.Context, r SignPartRequestObject,
-) (SignPartResponseObject, error) {
-	m, err := s.activeMultipart(ctx, r.ID, true)
-	if err != nil {
-		return nil, err
-	}
-	if r.Number > m.PartCount() {
-		return nil, schema.Errorf(schema.CodeNotFound,
-			"There is no part %d. The upload has %d parts.", r.Number, m.PartCount())
-	}
-	url, expiresAt, err := s.config.Presigner.PartURL(
-		ctx, m.ObjectKey, m.UploadID, r.Number, m.PartLength(r.Number), uploadURLTTL)
-	if err != nil {
-		return nil, fmt.Errorf("sign a URL for part %d of document %s: %w", r.Number, r.ID, err)
-	}
-	return SignPart200JSONResponse(PartUpload{
-		Method:    PartUploadMethodPUT,
-		URL:       url,
-		Headers:   map[string]string{},
-		ExpiresAt: expiresAt.UTC(),
-	}), nil
-}
-
 // AbortMultipartUpload marks the document as deleting and its upload as aborted. The sweeper, which
 // the commit wakes, removes the parts from storage.
 func (s *server) AbortMultipartUpload(
@@ -146,7 +138,7 @@ func (s *server) AbortMultipartUpload(
 		return nil, noActiveUpload(m.Status)
 	}
 	d, err := s.transition(ctx, r.ID, nil, func(d *schema.Document, now time.Time) schema.Decision {
-		if !awaitsFile(d.Status) {
+		if !d.Status.AwaitsFile() {
 			return schema.Decision{}
 		}
 		return d.Delete(now)
@@ -163,25 +155,31 @@ func (s *server) AbortMultipartUpload(
 
 // activeMultipart returns the multipart upload of a document that still awaits its file. It fails
 // with CodeWrongStatus if there is none. If renew is set, activeMultipart records that a URL for a
-// part is issued now, which postpones the expiry.
+// part is issued now, which postpones the expiry. An expired document becomes pending again.
 func (s *server) activeMultipart(
 	ctx context.Context, id uuid.UUID, renew bool,
 ) (postgres.Multipart, error) {
 	m, err := s.userDB(ctx).Multipart(ctx, id, renew)
-	if err == nil && (!m.Active || !awaitsFile(m.Status)) {
-		err = noActiveUpload(m.Status)
+	if err != nil {
+		return m, err
 	}
-	return m, err
+	if m.Active && renew && m.Status == schema.StatusExpired {
+		d, err := s.transition(ctx, id, nil, (*schema.Document).Renew)
+		if err != nil {
+			return m, err
+		}
+		s.publisher.TryPublish(ctx, []schema.Document{d})
+		m.Status = d.Status
+	}
+	if !m.Active || !m.Status.AwaitsFile() {
+		return m, noActiveUpload(m.Status)
+	}
+	return m, nil
 }
 
 func noActiveUpload(s schema.Status) error {
 	return schema.Errorf(schema.CodeWrongStatus,
 		"The document is %s and has no active multipart upload. Begin a new one.", s)
-}
-
-// awaitsFile reports whether the file of a document in this status can still be uploaded.
-func awaitsFile(s schema.Status) bool {
-	return s == schema.StatusPending || s == schema.StatusExpired
 }
 
 func multipartOf(u schema.MultipartUpload) MultipartUpload {

@@ -23,8 +23,8 @@ func (s *server) CompleteMultipartUpload(
 	if err != nil {
 		return nil, err
 	}
-	if m.Active && awaitsFile(m.Status) {
-		err = s.completeMultipart(ctx, m, r.Body.Parts)
+	if m.Active && m.Status.AwaitsFile() {
+		err = s.completeMultipart(ctx, m, r.Body)
 	} else {
 		err = minio.ErrNoUpload
 	}
@@ -43,18 +43,24 @@ func (s *server) CompleteMultipartUpload(
 	return CompleteMultipartUpload200JSONResponse(documentOf(view)), nil
 }
 
-// completeMultipart has storage assemble the object, provided that it has received all parts with
-// the ETags that the request lists.
+// completeMultipart has storage assemble the object, provided that it has received all parts, and
+// with the ETags that the request lists, if it lists them.
 func (s *server) completeMultipart(
-	ctx context.Context, m postgres.Multipart, listed []CompletedPart,
+	ctx context.Context, m postgres.Multipart, request *CompleteRequest,
 ) error {
-	wanted, err := completeParts(m.MultipartUpload, listed)
-	if err != nil {
-		return err
+	var wanted []schema.Part
+	if request != nil && request.Parts != nil {
+		var err error
+		if wanted, err = completeParts(m.MultipartUpload, *request.Parts); err != nil {
+			return err
+		}
 	}
 	stored, err := s.config.Multipart.Parts(ctx, m.ObjectKey, m.UploadID)
 	if err != nil {
 		return fmt.Errorf("list the parts of document %s: %w", m.DocumentID, err)
+	}
+	if wanted == nil {
+		wanted = storedParts(m.MultipartUpload, stored)
 	}
 	if err := compareParts(m.MultipartUpload, wanted, stored); err != nil {
 		return err
@@ -98,6 +104,21 @@ func completeParts(u schema.MultipartUpload, listed []CompletedPart) ([]schema.P
 	return parts, nil
 }
 
+// storedParts returns all parts of the upload in the order of their numbers, with the ETags of those
+// that storage has received.
+func storedParts(u schema.MultipartUpload, stored []schema.Part) []schema.Part {
+	parts := make([]schema.Part, u.PartCount())
+	for i := range parts {
+		parts[i].Number = i + 1
+	}
+	for _, p := range stored {
+		if p.Number <= len(parts) {
+			parts[p.Number-1].ETag = p.ETag
+		}
+	}
+	return parts
+}
+
 // compareParts fails unless storage has every wanted part with the correct size and the wanted
 // ETag. Storage checks this too, but its error does not name the part.
 func compareParts(u schema.MultipartUpload, wanted, stored []schema.Part) error {
@@ -124,10 +145,10 @@ func compareParts(u schema.MultipartUpload, wanted, stored []schema.Part) error 
 // checkCompleted is called if storage no longer has the upload. It returns nil if the upload was
 // completed, and fails with CodeWrongStatus if it was aborted or has expired.
 func (s *server) checkCompleted(ctx context.Context, m postgres.Multipart, id uuid.UUID) error {
-	if !awaitsFile(m.Status) && m.Status != schema.StatusDeleting {
+	if !m.Status.AwaitsFile() && m.Status != schema.StatusDeleting {
 		return nil // the file was confirmed, or rejected
 	}
-	if awaitsFile(m.Status) {
+	if m.Status.AwaitsFile() {
 		confirmer := s.confirmer.ForUser(callerOf(ctx).id)
 		results, err := confirmer.Confirm(ctx, []string{m.ObjectKey})
 		if err != nil {

@@ -122,7 +122,11 @@ func requestLimits(timeouts Timeouts) echo.MiddlewareFunc {
 			defer cancel()
 			r := c.Request().WithContext(ctx)
 			if r.Body != nil {
-				r.Body = http.MaxBytesReader(c.Response(), r.Body, maxBody)
+				limit := int64(maxBody)
+				if c.Path() == createUploadURLsPath {
+					limit = maxUploadsBody
+				}
+				r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
 			}
 			c.SetRequest(r)
 			return next(c)

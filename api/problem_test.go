@@ -22,6 +22,7 @@ func TestEveryErrorCodeHasAProblemType(t *testing.T) {
 		schema.CodeTypeNotAllowed,
 		schema.CodeInvalid,
 		schema.CodeUnknownTopic,
+		schema.CodeIdempotencyMismatch,
 		schema.CodeRateLimited,
 		schema.CodeUnavailable,
 		schema.CodeInternal,

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
@@ -45,6 +46,7 @@ type server struct {
 	issuer    *issuer // nil if only local accounts can sign in
 	// refreshKeys are derived from the token keys. The first one makes new refresh tokens.
 	refreshKeys []refreshKey
+	uploadItem  *openapi3.Schema // of the items of CreateUploadURLs
 	config      Config
 }
 
@@ -123,6 +125,9 @@ func (s *server) router() (*echo.Echo, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.uploadItem, err = separateItems(operations); err != nil {
+		return nil, err
+	}
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
 	e.IPExtractor = clientAddress(s.config.TrustedProxies)
@@ -191,6 +196,9 @@ const (
 	// maxBody is the maximum size of a request body in bytes. The largest useful body is a topic
 	// with 50 keywords.
 	maxBody = 64 << 10
+	// maxUploadsBody is the maximum size of the body of CreateUploadURLs. An item is at most 4 KiB,
+	// even if its filename consists of 255 escaped pairs of surrogates.
+	maxUploadsBody = 512 << 10
 	// maxHeaders is the maximum size of the request line and the headers together, in bytes. net/http
 	// reads up to four times as much, so that the API can refuse the request with a problem document.
 	// If there is more, net/http itself responds with 431 and closes the connection.
@@ -204,7 +212,7 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       15 * time.Second, // enough for maxBody
+		ReadTimeout:       15 * time.Second, // enough for the largest body
 		WriteTimeout:      requestTimeout + responseTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    4 * maxHeaders,

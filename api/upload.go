@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"golang.org/x/text/unicode/norm"
 
-	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -27,83 +26,93 @@ const maxFilename = 255
 func (s *server) CreateUploadURL(
 	ctx context.Context, r CreateUploadURLRequestObject,
 ) (CreateUploadURLResponseObject, error) {
-	d, digest, err := s.newDocument(callerOf(ctx).id, *r.Body)
+	d, err := s.newDocument(callerOf(ctx).id, *r.Body)
 	if err != nil {
 		return nil, err
 	}
-	d, requested, err := s.storeDocument(ctx, d, r.Params.IdempotencyKey)
+	d.IdempotencyKey = r.Params.IdempotencyKey
+	stored, err := s.storeDocument(ctx, d)
 	if err != nil {
 		return nil, err
 	}
-	url, headers, expiresAt, err := s.config.Presigner.UploadURL(
-		ctx, d.ObjectKey, d.ContentType, d.Size, digest, uploadURLTTL)
+	result, err := s.uploadURL(ctx, stored)
 	if err != nil {
-		err = fmt.Errorf("sign an upload URL for document %s: %w", d.ID, err)
-		return nil, &documentError{requested, err}
+		return nil, &documentError{stored.requested(), err}
 	}
-	return uploadURLResponse{CreateUploadURL201JSONResponse{
-		Document: documentOf(postgres.DocumentView{Document: d}),
-		Upload: Upload{
-			Method: UploadMethodPUT, URL: url, Headers: headers, ExpiresAt: expiresAt.UTC(),
-		},
-	}, requested}, nil
+	if result.Upload == nil {
+		return repeatedUploadResponse{CreateUploadURL200JSONResponse(result), stored.requested()}, nil
+	}
+	return uploadURLResponse{CreateUploadURL201JSONResponse(result), stored.requested()}, nil
 }
 
-// uploadURLResponse is the response of CreateUploadURL with the document it concerns.
+// uploadURLResponse is a response of CreateUploadURL with the document it concerns.
 type uploadURLResponse struct {
 	CreateUploadURL201JSONResponse
 	requestDocument
 }
 
-// storeDocument stores d and returns it, or returns the document that was stored under the same
-// idempotency key. It fails with CodeWrongStatus if that document can no longer be uploaded.
-func (s *server) storeDocument(
-	ctx context.Context, d schema.Document, idempotencyKey *string,
-) (schema.Document, requestDocument, error) {
-	key := ""
-	if idempotencyKey != nil {
-		key = *idempotencyKey
-	}
-	d, created, err := s.userDB(ctx).CreateDocument(ctx, d, key, s.config.Limits.MaxPending)
-	if err != nil {
-		return schema.Document{}, requestDocument{}, err
-	}
-	requested := requestDocument{id: d.ID, created: created}
-	if !awaitsFile(d.Status) {
-		return d, requested, &documentError{requested, schema.Errorf(schema.CodeWrongStatus,
-			"The document with this Idempotency-Key is %s, so its file can no longer be uploaded. "+
-				"Use a new key for a new document.", d.Status)}
-	}
-	return d, requested, nil
+// repeatedUploadResponse is the response of CreateUploadURL if the document already has its file.
+type repeatedUploadResponse struct {
+	CreateUploadURL200JSONResponse
+	requestDocument
 }
 
-// newDocument returns the document that the request describes, and the SHA-256 digest of its file
-// if the request contains one.
-func (s *server) newDocument(
-	user uuid.UUID, u UploadRequest,
-) (d schema.Document, digest []byte, err error) {
+// uploadURL returns the document with a new upload URL, or without one if its file can no longer be
+// uploaded.
+func (s *server) uploadURL(ctx context.Context, stored storedDocument) (UploadURL, error) {
+	d := stored.view.Document
+	result := UploadURL{Document: documentOf(stored.view)}
+	if !d.Status.AwaitsFile() {
+		return result, nil
+	}
+	url, headers, expiresAt, err := s.config.Presigner.UploadURL(
+		ctx, d.ObjectKey, d.ContentType, d.Size, d.DeclaredSHA256, uploadURLTTL)
+	if err != nil {
+		return UploadURL{}, fmt.Errorf("sign an upload URL for document %s: %w", d.ID, err)
+	}
+	result.Upload = &Upload{
+		Method: UploadMethodPUT, URL: url, Headers: headers, ExpiresAt: expiresAt.UTC(),
+	}
+	return result, nil
+}
+
+// newDocument returns the document that the request describes.
+func (s *server) newDocument(user uuid.UUID, u UploadRequest) (schema.Document, error) {
 	name, err := cleanFilename(u.Filename)
 	if err != nil {
-		return schema.Document{}, nil, err
+		return schema.Document{}, err
 	}
 	contentType, err := allowedType(u.ContentType, s.config.Limits.AllowedTypes)
 	if err != nil {
-		return schema.Document{}, nil, err
+		return schema.Document{}, err
 	}
 	if limit := s.config.Limits.MaxSize; u.Size > limit {
-		return schema.Document{}, nil, fileTooLarge(u.Size, limit)
+		return schema.Document{}, fileTooLarge(u.Size, limit)
 	}
-	if u.Sha256 != nil {
-		if digest, err = hex.DecodeString(*u.Sha256); err != nil {
-			return schema.Document{}, nil, schema.Errorf(schema.CodeInvalid,
-				`The member "sha256" must be hexadecimal.`).With(schema.Facts{Pointer: "/sha256"})
-		}
+	digest, err := decodeDigest(u.Sha256)
+	if err != nil {
+		return schema.Document{}, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return schema.Document{}, nil, fmt.Errorf("generate a document id: %w", err)
+		return schema.Document{}, fmt.Errorf("generate a document id: %w", err)
 	}
-	return schema.NewDocument(id, user, name, contentType, u.Size, time.Now().UTC()), digest, nil
+	d := schema.NewDocument(id, user, name, contentType, u.Size, time.Now().UTC())
+	d.DeclaredSHA256 = digest
+	return d, nil
+}
+
+// decodeDigest returns the digest that a request contains in hexadecimal, or nil if it has none.
+func decodeDigest(text *string) ([]byte, error) {
+	if text == nil {
+		return nil, nil
+	}
+	digest, err := hex.DecodeString(*text)
+	if err != nil {
+		return nil, schema.Errorf(schema.CodeInvalid, `The member "sha256" must be hexadecimal.`).
+			With(schema.Facts{Pointer: "/sha256"})
+	}
+	return digest, nil
 }
 
 func fileTooLarge(size, limit int64) error {

@@ -127,8 +127,7 @@ func bodyError(err *openapi3filter.RequestError) error {
 		return schema.Errorf(schema.CodeInvalid,
 			"The request body took too long to arrive. Send it again without pauses.")
 	case errors.As(err.Err, &s):
-		return schema.Errorf(schema.CodeInvalid, "%s %s.", memberName(s), requirement(s)).
-			With(schema.Facts{Pointer: pointer(s.JSONPointer())})
+		return memberError(s, "request body")
 	case errors.Is(err.Err, openapi3filter.ErrInvalidRequired):
 		return schema.Errorf(schema.CodeInvalid,
 			"The request body is missing. Send the JSON that /api/openapi.yaml describes.")
@@ -137,6 +136,12 @@ func bodyError(err *openapi3filter.RequestError) error {
 	default:
 		return errInvalidJSON
 	}
+}
+
+// memberError names the member that err is about. body is what the value that was checked is.
+func memberError(err *openapi3.SchemaError, body string) error {
+	return schema.Errorf(schema.CodeInvalid, "%s %s.", memberName(err, body), requirement(err)).
+		With(schema.Facts{Pointer: pointer(err.JSONPointer())})
 }
 
 // checkBody refuses a body that kin-openapi's decoder accepts although it is not valid: one with
@@ -157,6 +162,9 @@ func checkBody(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("read the request body again: %w", err)
 	}
+	if len(data) == 0 { // the operation requires none
+		return nil
+	}
 	if !json.Valid(data) || !utf8.Valid(data) {
 		return errInvalidJSON
 	}
@@ -167,13 +175,13 @@ func checkBody(r *http.Request) error {
 	return nil
 }
 
-// memberName names the member of the request body that err is about.
-func memberName(err *openapi3.SchemaError) string {
+// memberName names the member of the body that err is about.
+func memberName(err *openapi3.SchemaError, body string) string {
 	path := err.JSONPointer()
 	if len(path) == 0 {
-		return "The request body"
+		return "The " + body
 	}
-	return fmt.Sprintf("The member %s of the request body", quoted(strings.Join(path, ".")))
+	return fmt.Sprintf("The member %s of the %s", quoted(strings.Join(path, ".")), body)
 }
 
 // pointer returns the path as a JSON pointer (RFC 6901).

@@ -103,7 +103,7 @@ func (x transition) String() string {
 var allowedTransitions = map[string][]string{
 	"":            {"pending"},
 	"pending":     {"uploaded", "rejected", "expired", "deleting"},
-	"expired":     {"uploaded", "rejected", "deleting", ""},
+	"expired":     {"pending", "uploaded", "rejected", "deleting", ""},
 	"uploaded":    {"classified", "failed", "quarantined", "deleting"},
 	"classified":  {"quarantined", "deleting"},
 	"failed":      {"quarantined", "deleting"},

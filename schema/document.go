@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/hex"
 	"strings"
@@ -103,6 +104,15 @@ type Document struct {
 	DetectedType *string `db:"detected_type"`
 	// SHA256 is the digest of the content, or nil if it is not known.
 	SHA256 []byte `db:"sha256"`
+	// DeclaredSHA256 is the digest in the request that created the document, or nil. Storage verifies
+	// the file of a single PUT against it.
+	DeclaredSHA256 []byte `db:"declared_sha256"`
+	// Multipart reports whether the file is uploaded in parts.
+	Multipart bool `db:"multipart"`
+	// IdempotencyKey is the key of the request that created the document, or nil. RequestedFilename
+	// is the filename in that request; nil means Filename.
+	IdempotencyKey    *string `db:"idempotency_key"`
+	RequestedFilename *string `db:"requested_filename"`
 
 	CreatedAt    time.Time  `db:"created_at"`
 	URLIssuedAt  time.Time  `db:"url_issued_at"`
@@ -133,6 +143,25 @@ func NewDocument(
 		Status: StatusPending, Version: 1,
 		CreatedAt: now, URLIssuedAt: now, ChangedAt: now,
 	}
+}
+
+// SameRequest reports whether the requests that created d and e are the same: they describe the same
+// file, to be uploaded in the same way.
+func (d Document) SameRequest(e Document) bool {
+	return d.requestedFilename() == e.requestedFilename() && d.ContentType == e.ContentType &&
+		d.Size == e.Size && d.Multipart == e.Multipart && bytes.Equal(d.DeclaredSHA256, e.DeclaredSHA256)
+}
+
+func (d Document) requestedFilename() string {
+	if d.RequestedFilename != nil {
+		return *d.RequestedFilename
+	}
+	return d.Filename
+}
+
+// AwaitsFile reports whether the file of a document in this status can still be uploaded.
+func (s Status) AwaitsFile() bool {
+	return s == StatusPending || s == StatusExpired
 }
 
 // ObjectPrefix is the prefix of the keys of all documents' objects.

@@ -26,7 +26,9 @@ const (
 	CodeVersionMismatch Code = "version_mismatch"
 	CodeInvalid         Code = "invalid"
 	CodeUnknownTopic    Code = "unknown_topic"
-	CodeRateLimited     Code = "rate_limited"
+	// CodeIdempotencyMismatch means that the idempotency key was used for a different request.
+	CodeIdempotencyMismatch Code = "idempotency_mismatch"
+	CodeRateLimited         Code = "rate_limited"
 	// CodeUnavailable means that a server that Intray depends on is unavailable. The same request
 	// may succeed later.
 	CodeUnavailable Code = "unavailable"

@@ -181,6 +181,9 @@ CREATE TABLE documents (
     detected_type text,
     published_at timestamp with time zone,
     sha256 bytea,
+    declared_sha256 bytea,
+    multipart boolean NOT NULL DEFAULT false,
+    requested_filename text,
     CONSTRAINT documents_pkey PRIMARY KEY (id),
     CONSTRAINT documents_listing UNIQUE (user_id, id),
     CONSTRAINT documents_consistent CHECK (document_is_consistent(status, reason, size, charged_bytes, gone_at, version, announcement, object_key)),
@@ -191,6 +194,9 @@ COMMENT ON COLUMN documents.unpublished_at IS 'since when the event of the curre
 COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: the content was not read yet, or before version 26 the same as content_type';
 COMMENT ON COLUMN documents.published_at IS 'when the event of the current version was last stored in the stream; NULL: before this column existed, or never';
 COMMENT ON COLUMN documents.sha256 IS 'the SHA-256 digest of the content, either declared and verified or computed; NULL: unknown';
+COMMENT ON COLUMN documents.declared_sha256 IS 'the SHA-256 in the request that created the document; NULL: none';
+COMMENT ON COLUMN documents.multipart IS 'the file is uploaded in parts';
+COMMENT ON COLUMN documents.requested_filename IS 'the filename in the request with the idempotency key; NULL: no key, or the same as filename';
 CREATE INDEX documents_by_sha256 ON documents USING btree (user_id, sha256, id) WHERE sha256 IS NOT
     NULL AND (status = ANY (ARRAY['uploaded'::text, 'classified'::text, 'failed'::text]));
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
@@ -218,10 +224,12 @@ CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (filename, size, status, reason, etag, charged_bytes, version,
     announcement, unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
-    uploaded_at, classified_at, gone_at, detected_type, published_at, sha256) ON documents TO api;
+    uploaded_at, classified_at, gone_at, detected_type, published_at, sha256, requested_filename) ON
+    documents TO api;
 GRANT SELECT, UPDATE (filename, size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, detected_type, published_at, sha256), DELETE ON documents TO worker;
+    classified_at, gone_at, detected_type, published_at, sha256, requested_filename), DELETE ON
+    documents TO worker;
 
 CREATE TABLE leases (
     name text NOT NULL,
@@ -305,16 +313,20 @@ CREATE TABLE object_deletions (
     next_attempt_at timestamp with time zone NOT NULL DEFAULT now(),
     last_error text NOT NULL DEFAULT ''::text,
     deleted_at timestamp with time zone,
+    idempotency_key text,
     CONSTRAINT object_deletions_pkey PRIMARY KEY (object_key),
     CONSTRAINT object_deletions_attempts_check CHECK (attempts >= 0),
     CONSTRAINT object_deletions_object_key_check CHECK (object_key <> ''::text)
 );
+COMMENT ON COLUMN object_deletions.idempotency_key IS 'the idempotency key of the document; NULL: none';
 CREATE INDEX object_deletions_due ON object_deletions USING btree (next_attempt_at, object_key)
     WHERE deleted_at IS NULL;
 CREATE INDEX object_deletions_ended ON object_deletions USING btree (deleted_at) WHERE deleted_at IS
     NOT NULL;
 CREATE INDEX object_deletions_failing ON object_deletions USING btree (object_key) WHERE deleted_at
     IS NULL AND attempts > 0;
+CREATE INDEX object_deletions_idempotency ON object_deletions USING btree (user_id, idempotency_key)
+    WHERE idempotency_key IS NOT NULL;
 CREATE INDEX object_deletions_requested ON object_deletions USING btree (requested_at) WHERE
     deleted_at IS NULL;
 CREATE TRIGGER object_deletions_notify AFTER INSERT ON object_deletions FOR EACH STATEMENT EXECUTE
@@ -764,6 +776,83 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION create_documents(uuid[],uuid[],text[],text[],bigint[],timestamp with time
     zone[],bigint[]) TO api;
+
+CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[], max_pending bigint, all_of_one boolean)
+ RETURNS TABLE(existing uuid, remaining_bytes bigint, pending bigint)
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+ SET lock_timeout TO '100ms'
+AS $function$
+DECLARE
+    owner uuid;
+    current_owner uuid;
+    owner_pending bigint;
+    requested bigint := 0;
+    counted uuid[] := '{}';
+BEGIN
+    FOR i IN 1 .. cardinality(new_ids) LOOP
+        -- This is not a CHECK of the table, which would make every UPDATE of a document slower.
+        IF octet_length(digests[i]) NOT IN (0, 32) THEN
+            RAISE EXCEPTION 'the digest has % bytes', octet_length(digests[i])
+                USING ERRCODE = 'check_violation';
+        END IF;
+        owner := owners[i];
+        existing := NULL;
+        pending := 0;
+        IF owner IS DISTINCT FROM current_owner THEN
+            current_owner := owner;
+            owner_pending := NULL;
+            PERFORM set_config('intray.user_id', owner::text, true);
+        END IF;
+        SELECT q.limit_bytes - q.used_bytes - requested INTO remaining_bytes FROM quotas AS q
+            WHERE q.user_id = owner;
+        IF keys[i] <> '' THEN
+            SELECT d.id INTO existing FROM documents AS d
+                WHERE d.user_id = owner AND d.idempotency_key = keys[i];
+            IF NOT FOUND THEN
+                SELECT o.document_id INTO existing FROM object_deletions AS o
+                    WHERE o.user_id = owner AND o.idempotency_key = keys[i] LIMIT 1;
+            ELSIF all_of_one AND existing <> ALL (counted) THEN
+                requested := requested + coalesce((SELECT d.size FROM documents AS d
+                    WHERE d.id = existing AND d.status IN ('pending', 'expired')), 0);
+                counted := counted || existing;
+            END IF;
+        END IF;
+        IF existing IS NULL AND new_sizes[i] <= remaining_bytes THEN
+            -- The condition on the status is a range that contains only pending, so that the planner
+            -- uses documents_by_status. For an equality, with statistics from before a burst, it could
+            -- choose documents_pending and read all users' pending documents.
+            IF owner_pending IS NULL THEN
+                SELECT count(*) INTO owner_pending FROM (
+                    SELECT FROM documents AS d
+                    WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending'
+                    LIMIT max_pending) AS p;
+            END IF;
+            IF owner_pending >= max_pending THEN
+                pending := max_pending;
+            ELSE
+                INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
+                        version, created_at, url_issued_at, changed_at, declared_sha256, multipart,
+                        idempotency_key, requested_filename)
+                    VALUES (new_ids[i], owner, document_object_key(new_ids[i]), new_filenames[i],
+                        new_types[i], new_sizes[i], 'pending', 1, now(), now(), now(),
+                        nullif(digests[i], ''), multiparts[i], nullif(keys[i], ''),
+                        CASE WHEN keys[i] <> '' THEN new_filenames[i] END);
+                owner_pending := owner_pending + 1;
+                IF all_of_one THEN
+                    requested := requested + new_sizes[i];
+                    counted := counted || new_ids[i];
+                END IF;
+            END IF;
+        END IF;
+        RETURN NEXT;
+    END LOOP;
+    PERFORM set_config('intray.user_id', '', true);
+END
+$function$;
+GRANT EXECUTE ON FUNCTION
+    create_documents(uuid[],uuid[],text[],text[],bigint[],bytea[],boolean[],text[],bigint,boolean)
+    TO api;
 
 CREATE FUNCTION current_user_id()
  RETURNS uuid

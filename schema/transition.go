@@ -22,6 +22,9 @@ type Decision struct {
 	// Changed reports whether the document was changed and its version increased. If so, its event
 	// must be published.
 	Changed bool
+	// Renewed reports whether only the time of the last upload URL was changed. The version stays the
+	// same, and no event is published.
+	Renewed bool
 	// DeleteObject reports whether the object at the document's key is marked for deletion. If so,
 	// the transaction records an object deletion. It is also set when an object is found at a key
 	// whose object was marked for deletion before.
@@ -65,6 +68,9 @@ func (d *Document) accept(o Object, q *Quota, now time.Time) Decision {
 	q.UsedBytes += o.Size
 	d.ChargedBytes = o.Size
 	d.ETag = o.ETag
+	if !d.Multipart { // storage has verified the digest of a single PUT
+		d.SHA256 = d.DeclaredSHA256
+	}
 	d.UploadedAt = &now
 	return d.change(StatusUploaded, ReasonNone, now)
 }
@@ -130,6 +136,9 @@ func (d *Document) Edit(e Edit, now time.Time) Decision {
 	}
 	dec := d.change(d.Status, d.Reason, now)
 	if e.Filename != nil {
+		if d.IdempotencyKey != nil && d.RequestedFilename == nil {
+			d.RequestedFilename = new(d.Filename)
+		}
 		d.Filename = *e.Filename
 	}
 	if e.Topics != nil {
@@ -171,6 +180,21 @@ func (d *Document) Expire(now time.Time) Decision {
 		return Decision{}
 	}
 	return d.change(StatusExpired, ReasonNone, now)
+}
+
+// Renew records that an upload URL is issued now for a document that awaits its file. An expired
+// document becomes pending again. In any other status Renew changes nothing.
+func (d *Document) Renew(now time.Time) Decision {
+	if !d.Status.AwaitsFile() {
+		return Decision{}
+	}
+	if now.After(d.URLIssuedAt) {
+		d.URLIssuedAt = now
+	}
+	if d.Status == StatusPending {
+		return Decision{Renewed: true}
+	}
+	return d.change(StatusPending, ReasonNone, now)
 }
 
 // Delete marks a document as deleting at its owner's request, and marks its object for deletion.

@@ -106,6 +106,70 @@ func TestDocumentExpiresAnHourAfterItsLastURL(t *testing.T) {
 	}
 }
 
+func TestRenew(t *testing.T) {
+	later := start.Add(2 * time.Hour)
+	t.Run("pending", func(t *testing.T) {
+		d := pending(1)
+		dec := d.Renew(later)
+		if dec.Changed || !dec.Renewed || d.Version != 1 || !d.URLIssuedAt.Equal(later) {
+			t.Errorf("got %+v and %+v, want a new URL in the same version", dec, d)
+		}
+		if d.Renew(start); !d.URLIssuedAt.Equal(later) {
+			t.Errorf("got the time %s of an earlier URL, want %s", d.URLIssuedAt, later)
+		}
+	})
+	t.Run("expired", func(t *testing.T) {
+		d := pending(1)
+		expire(&d, nil)
+		dec := d.Renew(later)
+		if !dec.Changed || d.Status != schema.StatusPending || d.Version != 3 ||
+			!d.URLIssuedAt.Equal(later) || d.UnpublishedAt == nil {
+			t.Errorf("got %+v and %+v, want an unpublished pending document with a new URL", dec, d)
+		}
+	})
+	for name, prepare := range map[string]func(*schema.Document, *schema.Quota){
+		"uploaded": upload, "classified": classify, "failed": fail, "deleting": remove,
+		"quarantined": quarantine,
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, q := pending(1), schema.Quota{LimitBytes: 1}
+			prepare(&d, &q)
+			version := d.Version
+			dec := d.Renew(later)
+			if dec.Changed || dec.Renewed || d.Version != version || d.URLIssuedAt.Equal(later) {
+				t.Errorf("got %+v and %+v, want no change", dec, d)
+			}
+		})
+	}
+}
+
+func TestSameRequest(t *testing.T) {
+	d := pending(1)
+	d.DeclaredSHA256 = []byte("digest")
+	name := d.Filename
+	renamed := d
+	renamed.Filename, renamed.RequestedFilename = "b.txt", &name
+	if !renamed.SameRequest(d) || !d.SameRequest(renamed) {
+		t.Error("got a different request after the document was renamed, want the same")
+	}
+	for member, change := range map[string]func(*schema.Document){
+		"filename":     func(d *schema.Document) { d.Filename = "b.txt" },
+		"content type": func(d *schema.Document) { d.ContentType = "text/html" },
+		"size":         func(d *schema.Document) { d.Size = 2 },
+		"digest":       func(d *schema.Document) { d.DeclaredSHA256 = nil },
+		"multipart":    func(d *schema.Document) { d.Multipart = true },
+	} {
+		other := pending(1)
+		other.DeclaredSHA256 = d.DeclaredSHA256
+		if !d.SameRequest(other) {
+			t.Fatal("got a different request, want the same")
+		}
+		if change(&other); d.SameRequest(other) {
+			t.Errorf("another %s: got the same request, want a different one", member)
+		}
+	}
+}
+
 func TestManuallySetTopicsAreKept(t *testing.T) {
 	d, q := pending(1), schema.Quota{LimitBytes: 1}
 	upload(&d, &q)
@@ -222,7 +286,7 @@ func TestRandomTransitions(t *testing.T) {
 func step(t *rapid.T, d *schema.Document, q *schema.Quota, now time.Time) {
 	transitions := []string{
 		"confirm", "classify", "fail", "quarantine", "expire", "delete", "mark gone", "set topics",
-		"reclassify",
+		"reclassify", "renew",
 	}
 	switch rapid.SampledFrom(transitions).Draw(t, "transition") {
 	case "confirm":
@@ -245,5 +309,7 @@ func step(t *rapid.T, d *schema.Document, q *schema.Quota, now time.Time) {
 		d.Edit(schema.Edit{Topics: new([]uuid.UUID)}, now)
 	case "reclassify":
 		d.Reclassify(now)
+	case "renew":
+		d.Renew(now)
 	}
 }

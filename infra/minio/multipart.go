@@ -2,6 +2,7 @@ package minio
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
@@ -133,32 +134,41 @@ func wrapUploadError(op, key string, err error) error {
 }
 
 // PartURL returns a URL to which a client can PUT one part of exactly size bytes until expiresAt,
-// any number of times. number is from 1 to 10,000. For the range of expiry see UploadURL.
+// any number of times. It also returns the headers that the client must send unchanged. number is
+// from 1 to 10,000. sha256 is the 32-byte digest of the part, or nil; with a digest, MinIO rejects
+// any content that does not match it. Some parts of an upload may have one and others not. For the
+// range of expiry see UploadURL.
 //
-// The only header that the request needs is Content-Length, which browsers set themselves. It is
-// signed, so the gateway returns 400 for a part of a different size, and MinIO 403. The client must
-// keep the ETag of the response, because Complete requires it.
+// The URL also signs Content-Length, which browsers set themselves. The gateway returns 400 for a
+// part of a different size, and MinIO 403.
 func (p *Presigner) PartURL(
-	ctx context.Context, key, uploadID string, number int, size int64, expiry time.Duration,
-) (address string, expiresAt time.Time, err error) {
-	if number < 1 || number > 10_000 || size < 0 || uploadID == "" {
-		return "", time.Time{}, fmt.Errorf(
+	ctx context.Context, key, uploadID string, number int, size int64, sha256 []byte,
+	expiry time.Duration,
+) (address string, headers map[string]string, expiresAt time.Time, err error) {
+	if number < 1 || number > 10_000 || size < 0 || uploadID == "" ||
+		(sha256 != nil && len(sha256) != 32) {
+		return "", nil, time.Time{}, fmt.Errorf(
 			"presign part %d of %s: the part number is not from 1 to 10000, the size is negative, "+
-				"or the upload ID is empty",
+				"the digest has not 32 bytes, or the upload ID is empty",
 			number, key)
 	}
+	headers = map[string]string{}
 	signed := http.Header{"Content-Length": {strconv.FormatInt(size, 10)}}
+	if sha256 != nil {
+		headers[checksumHeader] = base64.StdEncoding.EncodeToString(sha256)
+		signed.Set(checksumHeader, headers[checksumHeader])
+	}
 	query := url.Values{
 		"partNumber": {strconv.Itoa(number)}, "uploadId": {uploadID},
 		ParamSize: signed["Content-Length"],
 	}
 	u, err := p.upload.PresignHeader(ctx, http.MethodPut, p.bucket, key, expiry, query, signed)
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("presign part %d of %s: %w", number, key, err)
+		return "", nil, time.Time{}, fmt.Errorf("presign part %d of %s: %w", number, key, err)
 	}
 	expiresAt, err = expiration(u, expiry)
 	if err != nil {
-		return "", time.Time{}, fmt.Errorf("presign part %d of %s: %w", number, key, err)
+		return "", nil, time.Time{}, fmt.Errorf("presign part %d of %s: %w", number, key, err)
 	}
-	return u.String(), expiresAt, nil
+	return u.String(), headers, expiresAt, nil
 }

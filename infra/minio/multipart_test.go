@@ -47,7 +47,7 @@ func (s *stack) putPart(
 ) schema.Part {
 	t.Helper()
 	size := int64(len(content))
-	address, _, err := s.presigner(t).PartURL(t.Context(), key, uploadID, number, size, time.Minute)
+	address, _, _, err := s.presigner(t).PartURL(t.Context(), key, uploadID, number, size, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestAbortUpload(t *testing.T) {
 	key := newKey(t)
 	id := s.begin(t, m, key)
 	s.putPart(t, key, id, 1, []byte("x"))
-	address, _, err := s.presigner(t).PartURL(t.Context(), key, id, 2, 1, time.Minute)
+	address, _, _, err := s.presigner(t).PartURL(t.Context(), key, id, 2, 1, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -213,7 +213,7 @@ func TestPartURLAcceptsOnlyWhatItSigned(t *testing.T) {
 	m := s.multipart(t)
 	key, other := newKey(t), newKey(t)
 	id, otherID := s.begin(t, m, key), s.begin(t, m, other)
-	address, _, err := s.presigner(t).PartURL(t.Context(), key, id, 1, 5, time.Minute)
+	address, _, _, err := s.presigner(t).PartURL(t.Context(), key, id, 1, 5, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestPartURLExpires(t *testing.T) {
 	s := setup(t)
 	key := newKey(t)
 	before := time.Now()
-	_, expiresAt, err := s.presigner(t).PartURL(t.Context(), key, "upload", 1, 5, time.Minute)
+	_, _, expiresAt, err := s.presigner(t).PartURL(t.Context(), key, "upload", 1, 5, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestPartURLExpires(t *testing.T) {
 func TestPartURLRejectsInvalidNumbers(t *testing.T) {
 	presigner := setup(t).presigner(t)
 	for _, number := range []int{0, -1, 10_001} {
-		address, _, err := presigner.PartURL(t.Context(), newKey(t), "upload", number, 5, time.Minute)
+		address, _, _, err := presigner.PartURL(t.Context(), newKey(t), "upload", number, 5, nil, time.Minute)
 		if err == nil {
 			t.Errorf("part %d: got %s, want an error", number, address)
 		}

@@ -23,6 +23,9 @@ const MaxDownloadExpiry = 5 * time.Minute
 // another size what is wrong; MinIO only answers that the signature does not match.
 const ParamSize = "x-intray-size"
 
+// checksumHeader is the header with the SHA-256 digest of the body, which MinIO verifies.
+const checksumHeader = "x-amz-checksum-sha256"
+
 // Presigner issues the presigned URLs that browsers use to upload and download files. It computes
 // them from the keys and the clock without any network call. It is safe for concurrent use.
 type Presigner struct {
@@ -97,7 +100,7 @@ func (p *Presigner) UploadURL(
 	}
 	headers = map[string]string{"Content-Type": contentType, "If-None-Match": "*"}
 	if sha256 != nil {
-		headers["x-amz-checksum-sha256"] = base64.StdEncoding.EncodeToString(sha256)
+		headers[checksumHeader] = base64.StdEncoding.EncodeToString(sha256)
 	}
 	signed := http.Header{"Content-Length": {strconv.FormatInt(size, 10)}}
 	for name, value := range headers {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/google/uuid"
 
@@ -115,104 +114,4 @@ func (db *DB) markPublished(ctx context.Context, mode lockMode, args []any) erro
 		return err
 	}
 	return tx.Commit()
-}
-
-// CreateDocument stores a new pending document of the user that the DB is bound to, and returns it
-// with the times at which it was created.
-//
-// It fails with schema.CodeQuotaExceeded if the declared size exceeds the rest of the quota, and
-// with schema.CodeTooManyPending if the user has maxPending pending documents. It does not charge
-// the quota; confirming the document does.
-//
-// If the user has used the idempotency key before, CreateDocument returns the document that was
-// created then, and created is false. The URL of that document then counts as issued now. If the
-// earlier request had another filename, content type or size, CreateDocument fails with
-// schema.CodeInvalid. The empty string is no key.
-func (db *DB) CreateDocument(
-	ctx context.Context, d schema.Document, idempotencyKey string, maxPending int,
-) (doc schema.Document, created bool, err error) {
-	if err := db.requireUser(); err != nil {
-		return schema.Document{}, false, err
-	}
-	d.UserID = db.user
-	for attempt := 1; ; attempt++ {
-		doc, created, err = db.createDocument(ctx, d, idempotencyKey, maxPending)
-		// If a concurrent request with the same key was first, the next attempt finds its document. If
-		// the user has just been removed, it finds no user.
-		if attempt < maxTransactionAttempts && (violates(err, "documents_idempotency") ||
-			hasCode(err, deadlockDetected, foreignKeyViolation)) {
-			continue
-		}
-		return doc, created, wrap(ctx, err, "create document %s", d.ID)
-	}
-}
-
-func (db *DB) createDocument(
-	ctx context.Context, d schema.Document, key string, maxPending int,
-) (doc schema.Document, created bool, err error) {
-	var result struct {
-		Existing uuid.NullUUID `db:"existing"`
-		createResult
-	}
-	if key == "" {
-		result.createResult, err = db.creationQueue.create(ctx, db, d, maxPending)
-		if err != nil && (ctx.Err() != nil || unavailable(err)) {
-			return schema.Document{}, false, err
-		}
-	}
-	// The document is stored by a statement of its own in three cases: it has a key, so it may exist
-	// already; the batch skipped it, because its owner has no quota; or the batch failed, perhaps
-	// because of another document, such as one whose owner is locked.
-	if key != "" || err != nil || !result.RemainingBytes.Valid {
-		err = db.queryFunction(ctx, &result, `
-			SELECT existing, remaining_bytes, pending, now() AS now
-			FROM create_document($1, $2, $3, $4, $5, now(), $6, $7)`,
-			db.user, d.ID, d.Filename, d.ContentType, d.Size, key, maxPending)
-		if err != nil {
-			return schema.Document{}, false, err
-		}
-	}
-	remaining, pending := result.RemainingBytes.Int64, result.Pending.Int64
-	switch {
-	case result.Existing.Valid:
-		doc, err := db.existingDocument(ctx, result.Existing.UUID, d)
-		return doc, false, err
-	case !result.RemainingBytes.Valid:
-		return schema.Document{}, false, fmt.Errorf("user %s has no quota", db.user)
-	case d.Size > remaining:
-		return schema.Document{}, false, schema.Errorf(schema.CodeQuotaExceeded,
-			"The file is %d bytes long, but only %d bytes of the quota are left. "+
-				"Delete documents or ask for more space.",
-			d.Size, max(0, remaining)).
-			With(schema.Facts{Pointer: "/size", Size: &d.Size, Left: new(max(0, remaining))})
-	case pending >= int64(maxPending):
-		return schema.Document{}, false, schema.Errorf(schema.CodeTooManyPending,
-			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", pending).
-			With(schema.Facts{Limit: new(int64(maxPending))})
-	}
-	now := schema.StoredTime(result.Now)
-	d.CreatedAt, d.URLIssuedAt, d.ChangedAt = now, now, now
-	return d, true, nil
-}
-
-// existingDocument returns the document that an earlier request with the same idempotency key
-// created. It fails with schema.CodeInvalid if d describes another file.
-func (db *DB) existingDocument(
-	ctx context.Context, id uuid.UUID, d schema.Document,
-) (schema.Document, error) {
-	docs, err := db.selectDocuments(ctx, "find the document of an idempotency key",
-		`WHERE id = $1 AND user_id = $2`, id, db.user)
-	switch {
-	case err != nil:
-		return schema.Document{}, err
-	case len(docs) == 0: // it was deleted in the meantime
-		return schema.Document{}, schema.Errorf(schema.CodeNotFound,
-			"The document of this Idempotency-Key no longer exists. Use a new key.")
-	}
-	e := docs[0]
-	if e.Filename != d.Filename || e.ContentType != d.ContentType || e.Size != d.Size {
-		return schema.Document{}, schema.Errorf(schema.CodeInvalid,
-			"This Idempotency-Key was used for another file. Use a new key for each file.")
-	}
-	return e, nil
 }

@@ -82,7 +82,7 @@ func TestIdempotencyKey(t *testing.T) {
 		other := again
 		other.Size = 2
 		_, _, err := db.CreateDocument(t.Context(), other, "key", 10)
-		wantCode(t, err, schema.CodeInvalid)
+		wantCode(t, err, schema.CodeIdempotencyMismatch)
 	})
 	t.Run("keys of different users are independent", func(t *testing.T) {
 		bobs := newDocument(t, b.bob, 1)

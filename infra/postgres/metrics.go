@@ -26,15 +26,17 @@ func Metrics() []prometheus.Collector {
 	return []prometheus.Collector{transitionsTotal}
 }
 
-// countTransitions counts the documents that a committed transaction changed.
-func countTransitions(changed []*schema.Document) {
+// countTransitions counts the documents whose version a committed transaction changed.
+func countTransitions(w *pendingWrites) {
 	type key struct {
 		status schema.Status
 		reason schema.Reason
 	}
 	counts := make(map[key]int)
-	for _, d := range changed {
-		counts[key{d.Status, d.Reason}]++
+	for i, d := range w.changed {
+		if d.Version != w.versions[i] {
+			counts[key{d.Status, d.Reason}]++
+		}
 	}
 	for k, n := range counts {
 		transitionsTotal.WithLabelValues(string(k.status), string(k.reason)).Add(float64(n))

@@ -235,6 +235,27 @@ var userCases = []statementCase{
 		}
 		return 0, nil
 	}},
+	{methods: "CreateDocuments", run: func(s *statementRun) (int, error) {
+		for _, owner := range []uuid.UUID{s.alice, s.user()} {
+			key := strconv.FormatInt(s.next(), 10)
+			docs := make([]schema.Document, 100)
+			for i := range docs {
+				docs[i] = newDocument(s, owner, 1)
+				if i%2 == 0 {
+					docs[i].IdempotencyKey = new(key + "/" + strconv.Itoa(i%20))
+				}
+			}
+			for range 2 {
+				if _, err := s.api.ForUser(owner).CreateDocuments(s.ctx, docs, 200); err != nil {
+					return 0, err
+				}
+				for i := range docs {
+					docs[i].ID, docs[i].ObjectKey = newID(s), ""
+				}
+			}
+		}
+		return 0, nil
+	}},
 	{methods: "AddMultipart Multipart DeleteMultipart", run: func(s *statementRun) (int, error) {
 		id := s.take(s, 1, "status = 'classified'")[0]
 		u := schema.MultipartUpload{UploadID: id.String(), DocumentID: id, UserID: s.alice,

@@ -94,12 +94,17 @@ func TestStatementsReadAsMuchFromLargeTables(t *testing.T) {
 		must(t, large.super.Select(&unused, `
 			SELECT p.proname FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang
 			WHERE p.pronamespace = 'public'::regnamespace AND l.lanname = 'plpgsql'
+				AND (p.proname, p.pronargs) NOT IN (`+previousFunctions+`)
 				AND NOT EXISTS (SELECT FROM pg_stat_user_functions AS f WHERE f.funcid = p.oid)`))
 		if len(unused) > 0 {
 			t.Errorf("functions that no case calls: got %q, want none", unused)
 		}
 	})
 }
+
+// previousFunctions are the names of the functions that only API processes of the previous version
+// call, during an upgrade, and the numbers of their parameters.
+const previousFunctions = `('create_document', 8), ('create_documents', 7)`
 
 // A measurement is what a case returned, and the buffers of each of its statements.
 type measurement struct {

@@ -20,7 +20,7 @@ import (
 const documentColumns = `id, user_id, object_key, filename, content_type, size, status, reason,
 	etag, charged_bytes, version, announcement, unpublished_at, topics_locked, provider, model,
 	created_at, url_issued_at, changed_at, uploaded_at, classified_at, gone_at, detected_type,
-	sha256`
+	sha256, declared_sha256, multipart, idempotency_key, requested_filename`
 
 // maxTransactionAttempts is the largest number of attempts of a transaction that the server aborts,
 // for example because of a deadlock.
@@ -134,13 +134,13 @@ func (db *DB) transition(
 	if err := tx.Commit(); err != nil {
 		return docs, err
 	}
-	countTransitions(w.changed)
+	countTransitions(w)
 	return docs, err
 }
 
 // pendingWrites are the writes that the decisions of one transaction require.
 type pendingWrites struct {
-	changed   []*schema.Document
+	changed   []*schema.Document // or renewed
 	versions  []int64            // of the changed documents, before the change
 	deletions []*schema.Document // documents whose objects are marked for deletion
 	topics    []topicSet
@@ -165,7 +165,7 @@ type example struct {
 }
 
 func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.Decision) {
-	if decision.Changed {
+	if decision.Changed || decision.Renewed {
 		// PostgreSQL stores microseconds. The returned documents must be equal to the stored ones.
 		for _, t := range []*time.Time{
 			&d.URLIssuedAt, &d.ChangedAt, d.UnpublishedAt, d.UploadedAt, d.ClassifiedAt, d.GoneAt,
@@ -245,15 +245,17 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 			unpublished_at = n.unpublished_at, topics_locked = n.topics_locked, provider = n.provider,
 			model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at,
-			detected_type = n.detected_type, sha256 = n.sha256, filename = n.filename
+			detected_type = n.detected_type, sha256 = n.sha256, filename = n.filename,
+			requested_filename = n.requested_filename
 		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
 				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],
 				$12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
 				$17::timestamptz[], $18::timestamptz[], $19::text[], $20::bytea[],
-				$21::text[])
+				$21::text[], $22::text[])
 			AS n (id, old_version, size, status, reason, etag, charged_bytes, version, announcement,
 				unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
-				uploaded_at, classified_at, gone_at, detected_type, sha256, filename)
+				uploaded_at, classified_at, gone_at, detected_type, sha256, filename,
+				requested_filename)
 		WHERE d.id = n.id AND d.version = n.old_version AND `+anyOfHint("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		array(w.versions),
@@ -275,7 +277,8 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 		column(docs, func(d *schema.Document) *time.Time { return d.GoneAt }),
 		column(docs, func(d *schema.Document) *string { return d.DetectedType }),
 		column(docs, func(d *schema.Document) *string { return byteaText(d.SHA256) }),
-		column(docs, func(d *schema.Document) string { return d.Filename }))
+		column(docs, func(d *schema.Document) string { return d.Filename }),
+		column(docs, func(d *schema.Document) *string { return d.RequestedFilename }))
 	if err != nil {
 		return err
 	}
@@ -377,13 +380,14 @@ func (tx *tx) requestDeletions(ctx context.Context, docs []*schema.Document) err
 		return strings.Compare(a.ObjectKey, b.ObjectKey)
 	})
 	_, err := tx.ExecContext(ctx, `
-		INSERT INTO object_deletions (object_key, document_id, user_id)
-		SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[])
+		INSERT INTO object_deletions (object_key, document_id, user_id, idempotency_key)
+		SELECT * FROM unnest($1::text[], $2::uuid[], $3::uuid[], $4::text[])
 		ON CONFLICT (object_key) DO UPDATE SET
 			requested_at = now(), attempts = 0, next_attempt_at = now(), last_error = '',
 			deleted_at = NULL`,
 		column(docs, func(d *schema.Document) string { return d.ObjectKey }),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
-		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }))
+		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }),
+		column(docs, func(d *schema.Document) *string { return d.IdempotencyKey }))
 	return err
 }

@@ -1,6 +1,6 @@
 BEGIN;
 
-REVOKE UPDATE (filename) ON documents FROM api, worker;
+REVOKE UPDATE (filename, requested_filename) ON documents FROM api, worker;
 
 DELETE FROM applied_migrations WHERE version = 31;
 

@@ -1,0 +1,111 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// repeatTimeout is how long a repeated request waits for storage. If storage does not respond, the
+// request is answered as if it had no file.
+const repeatTimeout = 3 * time.Second
+
+// A storedDocument is the result of storeDocuments for one document.
+type storedDocument struct {
+	view    postgres.DocumentView
+	created bool // by this request
+	err     error
+}
+
+func (d storedDocument) requested() requestDocument {
+	return requestDocument{id: d.view.ID, created: d.created}
+}
+
+// storeDocument is storeDocuments for one document.
+func (s *server) storeDocument(ctx context.Context, d schema.Document) (storedDocument, error) {
+	stored, err := s.storeDocuments(ctx, []schema.Document{d})
+	if err != nil {
+		return storedDocument{}, err
+	}
+	return stored[0], stored[0].err
+}
+
+// storeDocuments stores new documents of the caller and returns one result for each, in order. If
+// the idempotency key of a document was used before, its result is the document that was created
+// then. If that document awaits its file, its upload URL counts as issued now.
+//
+// A client repeats a request if it did not receive a response, perhaps that of the PUT. Therefore
+// storeDocuments first confirms the files that have arrived in the meantime.
+func (s *server) storeDocuments(
+	ctx context.Context, docs []schema.Document,
+) ([]storedDocument, error) {
+	created, err := s.userDB(ctx).CreateDocuments(ctx, docs, s.config.Limits.MaxPending)
+	if err != nil {
+		return nil, err
+	}
+	stored := make([]storedDocument, len(docs))
+	var awaiting []string // keys
+	var renewed []schema.Document
+	for i, c := range created {
+		stored[i] = storedDocument{postgres.DocumentView{Document: c.Document}, c.New, c.Err}
+		if c.Err == nil && !c.New && c.Document.Status.AwaitsFile() {
+			awaiting, renewed = append(awaiting, c.Document.ObjectKey), append(renewed, c.Document)
+		}
+	}
+	s.publisher.TryPublish(ctx, renewed)
+	s.confirmRepeated(ctx, awaiting)
+	return stored, s.readRepeated(ctx, stored)
+}
+
+// confirmRepeated confirms the documents with the object keys. A failure is not an error, because
+// these documents are confirmed later as after any other upload.
+func (s *server) confirmRepeated(ctx context.Context, keys []string) {
+	if len(keys) == 0 {
+		return
+	}
+	confirming, cancel := context.WithTimeout(ctx, repeatTimeout)
+	defer cancel()
+	_, err := s.confirmer.ForUser(callerOf(ctx).id).Confirm(confirming, keys)
+	if err != nil && ctx.Err() == nil {
+		s.config.Log.Warn("documents of a repeated request were not confirmed",
+			"documents", len(keys), "error", err)
+	}
+}
+
+// readRepeated replaces the documents that an earlier request created by their current state.
+func (s *server) readRepeated(ctx context.Context, stored []storedDocument) error {
+	var ids []uuid.UUID
+	for _, d := range stored {
+		if d.err == nil && !d.created {
+			ids = append(ids, d.view.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	views, err := s.userDB(ctx).DocumentsByID(ctx, ids)
+	if err != nil {
+		return err
+	}
+	current := make(map[uuid.UUID]postgres.DocumentView, len(views))
+	for _, v := range views {
+		current[v.ID] = v
+	}
+	for i := range stored {
+		d := &stored[i]
+		if d.err != nil || d.created {
+			continue
+		}
+		view, exists := current[d.view.ID]
+		if !exists || view.Status == schema.StatusDeleting {
+			d.err = postgres.ErrKeyOfDeleted
+			continue
+		}
+		d.view = view
+	}
+	return nil
+}

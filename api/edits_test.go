@@ -179,7 +179,7 @@ func TestBatch(t *testing.T) {
 	expect(api.BatchActionReclassify, nil,
 		"uploaded 2 3", notFound, "uploaded", wrong, notFound, "uploaded")
 	expect(api.BatchActionDelete, nil,
-		"deleting 2 3", notFound, "deleting", "deleting", notFound, "deleting")
+		"deleting", notFound, "deleting", "deleting", notFound, "deleting")
 	if got := b.bob.document(api.Document{ID: bobs}); got.Version != 2 {
 		t.Errorf("got version %d of bob's document, want it unchanged", got.Version)
 	}

@@ -15,15 +15,23 @@ import (
 	"intray/schema"
 )
 
-// ListTopics returns the system topics and the caller's own topics.
+// ListTopics returns the system topics and the caller's own topics, or 304 if they have
+// not changed.
 func (s *server) ListTopics(
-	ctx context.Context, _ ListTopicsRequestObject,
+	ctx context.Context, r ListTopicsRequestObject,
 ) (ListTopicsResponseObject, error) {
 	topics, err := s.userDB(ctx).Topics(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return ListTopics200JSONResponse(topicPage(topics)), nil
+	body := topicPage(topics)
+	etag := bodyETag(body)
+	if unchanged(r.Params.IfNoneMatch, etag) {
+		return ListTopics304Response{Headers: NotModifiedResponseHeaders{ETag: etag}}, nil
+	}
+	return ListTopics200JSONResponse{
+		Body: body, Headers: ListTopics200ResponseHeaders{ETag: etag},
+	}, nil
 }
 
 // CreateTopic creates a topic of the caller.
@@ -147,7 +155,9 @@ func cleanTopic(p TopicPatch) (postgres.TopicPatch, error) {
 			if err != nil {
 				return clean, err
 			}
-			duplicate := func(other string) bool { return strings.EqualFold(other, keyword) }
+			duplicate := func(other string) bool {
+				return schema.FoldCase(other) == schema.FoldCase(keyword)
+			}
 			if !slices.ContainsFunc(keywords, duplicate) {
 				keywords = append(keywords, keyword)
 			}

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
 
 	"intray/api"
 	"intray/cmd/internal/cli"
@@ -44,6 +45,7 @@ database is unreachable.`
 
 // Run adds the account.
 func (c usersAddCommand) Run(ctx context.Context) error {
+	c.Email = norm.NFC.String(c.Email)
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
 		return cli.Usage(fmt.Errorf("%q is not a valid email address", c.Email))
 	}

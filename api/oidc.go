@@ -194,8 +194,8 @@ func (s *server) authenticateWithIssuer(ctx context.Context, token string) (call
 	return caller{id: account.ID, role: account.Role}, nil
 }
 
-// maxEmail is the maximum length of an email address in characters.
-const maxEmail = 320
+// MaxEmailLength is the maximum length of an email address in characters.
+const MaxEmailLength = 320
 
 // verifiedEmail returns the token's email address in Unicode normalization form C, or "" if the address is malformed or the issuer
 // does not state that it has verified it.
@@ -209,7 +209,7 @@ func verifiedEmail(token *oidc.IDToken) string {
 	}
 	email := norm.NFC.String(c.Email)
 	a, err := mail.ParseAddress(email)
-	if err != nil || a.Address != email || utf8.RuneCountInString(email) > maxEmail ||
+	if err != nil || a.Address != email || utf8.RuneCountInString(email) > MaxEmailLength ||
 		strings.ContainsFunc(email, unicode.IsControl) {
 		return ""
 	}

@@ -150,15 +150,14 @@ func cleanTopic(p TopicPatch) (postgres.TopicPatch, error) {
 	}
 	if p.Keywords != nil {
 		keywords := make([]string, 0, len(*p.Keywords))
+		seen := make(map[string]bool, len(*p.Keywords))
 		for _, k := range *p.Keywords {
 			keyword, err := cleanText("keywords", k, 1, schema.MaxTopicKeyword, false)
 			if err != nil {
 				return clean, err
 			}
-			duplicate := func(other string) bool {
-				return schema.FoldCase(other) == schema.FoldCase(keyword)
-			}
-			if !slices.ContainsFunc(keywords, duplicate) {
+			if key := schema.FoldCase(keyword); !seen[key] {
+				seen[key] = true
 				keywords = append(keywords, keyword)
 			}
 		}

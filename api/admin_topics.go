@@ -6,15 +6,22 @@ import (
 	"intray/schema"
 )
 
-// ListSystemTopics returns the topics that all users share.
+// ListSystemTopics returns the topics that all users share, or 304 if they have not changed.
 func (s *server) ListSystemTopics(
-	ctx context.Context, _ ListSystemTopicsRequestObject,
+	ctx context.Context, r ListSystemTopicsRequestObject,
 ) (ListSystemTopicsResponseObject, error) {
 	topics, err := s.userDB(ctx).SystemTopics(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return ListSystemTopics200JSONResponse(topicPage(topics)), nil
+	body := topicPage(topics)
+	etag := bodyETag(body)
+	if unchanged(r.Params.IfNoneMatch, etag) {
+		return ListSystemTopics304Response{Headers: NotModifiedResponseHeaders{ETag: etag}}, nil
+	}
+	return ListSystemTopics200JSONResponse{
+		Body: body, Headers: ListSystemTopics200ResponseHeaders{ETag: etag},
+	}, nil
 }
 
 // CreateSystemTopic creates a system topic.

@@ -2,10 +2,12 @@ package api
 
 import (
 	"context"
+	"errors"
 
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
+	"intray/schema"
 )
 
 // defaultUsersPageSize is the number of users per page if the request sets no limit.
@@ -45,24 +47,35 @@ func (s *server) ListUsers(
 	return ListUsers200JSONResponse(page), nil
 }
 
-// ChangeUser changes a user's quota and AI settings. A limit that is lower than the used bytes
-// deletes nothing, but the user cannot upload until enough documents are deleted.
+// ChangeUser changes a user's quota and AI settings; null selects the default. A limit that is lower
+// than the used bytes deletes nothing, but the user cannot upload until enough documents are
+// deleted.
 func (s *server) ChangeUser(
 	ctx context.Context, r ChangeUserRequestObject,
 ) (ChangeUserResponseObject, error) {
-	patch := postgres.UserPatch{LimitBytes: r.Body.LimitBytes, AIModel: r.Body.AiModel}
-	if r.Body.AiModel != nil {
-		model, err := cleanText("ai_model", *r.Body.AiModel, 0, MaxModelName, false)
+	patch := postgres.UserPatch{
+		LimitBytes: r.Body.LimitBytes.orDefault(s.config.DefaultQuota),
+		AIProvider: r.Body.AiProvider.orDefault(""),
+		AIModel:    r.Body.AiModel.orDefault(""),
+	}
+	if patch.AIModel != nil {
+		model, err := cleanText("ai_model", *patch.AIModel, 0, MaxModelName, false)
 		if err != nil {
 			return nil, err
 		}
 		patch.AIModel = &model
 	}
-	if r.Body.AiProvider != nil {
-		provider := string(*r.Body.AiProvider)
-		patch.AIProvider = &provider
+	db := s.userDB(ctx)
+	if patch.AIProvider != nil {
+		err := db.CheckAIProvider(ctx, *patch.AIProvider)
+		if refused, ok := errors.AsType[*schema.Error](err); ok {
+			return nil, refused.With(schema.Facts{Pointer: "/ai_provider"})
+		}
+		if err != nil {
+			return nil, err
+		}
 	}
-	user, err := s.userDB(ctx).ChangeUser(ctx, r.ID, patch)
+	user, err := db.ChangeUser(ctx, r.ID, patch)
 	if err != nil {
 		return nil, err
 	}

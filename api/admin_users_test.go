@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/api"
+	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -71,7 +72,7 @@ func TestChangeUser(t *testing.T) {
 
 	t.Run("a limit below the used bytes deletes nothing", func(t *testing.T) {
 		b := b.in(t)
-		got := as[api.User](change(t, api.UserPatch{LimitBytes: ptr(int64(10))}).is(200))
+		got := as[api.User](change(t, map[string]any{"limit_bytes": 10}).is(200))
 		if got.ID != b.alice.id || got.Quota != (api.Quota{LimitBytes: 10, UsedBytes: 100}) {
 			t.Errorf("got %+v, want alice with 100 of 10 bytes used", got)
 		}
@@ -101,6 +102,42 @@ func TestChangeUser(t *testing.T) {
 			t.Errorf("bob has a limit of %d, want %d as before", got, schema.DefaultQuota)
 		}
 	})
+	t.Run("null selects the defaults", func(t *testing.T) {
+		b := b.in(t)
+		set := map[string]any{"ai_provider": "openai", "ai_model": "m", "limit_bytes": 1 << 40}
+		change(t, set).is(200)
+		got := as[api.User](change(t, `{"ai_provider":null}`).is(200))
+		if got.AiProvider != nil || got.AiModel == nil || got.Quota.LimitBytes != 1<<40 {
+			t.Errorf("got %+v, want only the provider removed", got)
+		}
+		got = as[api.User](change(t, `{"ai_model":null,"limit_bytes":null}`).is(200))
+		if got.AiModel != nil || got.Quota.LimitBytes != schema.DefaultQuota {
+			t.Errorf("got %+v, want no model and the default limit", got)
+		}
+		if me := b.alice.me(); me != got {
+			t.Errorf("alice sees %+v, want %+v", me, got)
+		}
+	})
+	t.Run("a provider that no consumer has", func(t *testing.T) {
+		b := b.in(t)
+		worker := open(t, postgrestest.RoleURL(b.ownerURL, "worker"))
+		err := worker.NoteAIProviders(t.Context(), []string{"builtin", "ollama"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		change(t, `{"ai_provider":"ollama"}`).is(200)
+		refused := change(t, `{"ai_provider":"anthropic"}`).fails(schema.CodeInvalid)
+		refused.says(`The AI provider "anthropic" is not configured. Choose one of builtin, ollama`)
+		if got := refused.problem().Pointer; got == nil || *got != "/ai_provider" {
+			t.Errorf("got the pointer %v, want /ai_provider", got)
+		}
+		if got := b.alice.me().AiProvider; got == nil || *got != "ollama" {
+			t.Errorf("got provider %v, want ollama as before", got)
+		}
+		change(t, `{"ai_provider":"builtin"}`).is(200)
+		b.admin.patch("/api/admin/users/"+uuid.NewString(), `{"ai_provider":"anthropic"}`).
+			fails(schema.CodeNotFound)
+	})
 	for _, c := range []struct {
 		name string
 		body any
@@ -110,7 +147,6 @@ func TestChangeUser(t *testing.T) {
 		{"negative limit", map[string]any{"limit_bytes": -1}, `"limit_bytes" of the request body must be at least 0`},
 		{"limit of 2^63", `{"limit_bytes":9223372036854775808}`, `"limit_bytes"`},
 		{"fractional limit", `{"limit_bytes":0.5}`, `"limit_bytes"`},
-		{"null limit", `{"limit_bytes":null}`, `"limit_bytes"`},
 		{"unknown member", map[string]any{"role": "admin"}, "may only have"},
 		{"unknown provider", map[string]any{"ai_provider": "abacus"}, "must be one of builtin, ollama, openai, anthropic"},
 		{"long model", map[string]any{"ai_model": strings.Repeat("m", 101)}, "at most 100"},
@@ -122,7 +158,7 @@ func TestChangeUser(t *testing.T) {
 	}
 	t.Run("unknown user", func(t *testing.T) {
 		b := b.in(t)
-		limit := api.UserPatch{LimitBytes: ptr(int64(1))}
+		limit := map[string]any{"limit_bytes": 1}
 		b.admin.patch("/api/admin/users/"+uuid.NewString(), limit).fails(schema.CodeNotFound)
 		b.admin.patch("/api/admin/users/"+uuid.NewString(), "{}").fails(schema.CodeNotFound)
 		b.admin.patch("/api/admin/users/alice", limit).fails(schema.CodeNotFound)

@@ -369,33 +369,6 @@ func (e UserRole) Valid() bool {
 	}
 }
 
-// Defines values for UserPatchAiProvider.
-const (
-	UserPatchAiProviderAnthropic UserPatchAiProvider = "anthropic"
-	UserPatchAiProviderBuiltin   UserPatchAiProvider = "builtin"
-	UserPatchAiProviderEmpty     UserPatchAiProvider = ""
-	UserPatchAiProviderOllama    UserPatchAiProvider = "ollama"
-	UserPatchAiProviderOpenai    UserPatchAiProvider = "openai"
-)
-
-// Valid indicates whether the value is a known member of the UserPatchAiProvider enum.
-func (e UserPatchAiProvider) Valid() bool {
-	switch e {
-	case UserPatchAiProviderAnthropic:
-		return true
-	case UserPatchAiProviderBuiltin:
-		return true
-	case UserPatchAiProviderEmpty:
-		return true
-	case UserPatchAiProviderOllama:
-		return true
-	case UserPatchAiProviderOpenai:
-		return true
-	default:
-		return false
-	}
-}
-
 // Defines values for ListDocumentsParamsSort.
 const (
 	ListDocumentsParamsSortCreatedAt ListDocumentsParamsSort = "created_at"
@@ -496,6 +469,46 @@ type Classifier struct {
 	Provider string `json:"provider"`
 }
 
+// ClientConfig What a front end needs to know about the server.
+type ClientConfig struct {
+	// AllowedTypes The media types of files that can be uploaded. `text/*` stands for every subtype of
+	// text.
+	//
+	//
+	// Examples: ["application/pdf","text/*"]
+	AllowedTypes []string `json:"allowed_types"`
+
+	// MaxDocumentBytes The size of the largest file that can be uploaded, in bytes.
+	//
+	// Examples: 5368709120
+	MaxDocumentBytes int64 `json:"max_document_bytes"`
+
+	// MultipartFromBytes The size in bytes from which on a file should be uploaded in parts, so that an
+	// interrupted upload does not begin again. Smaller files can be uploaded in parts, too.
+	//
+	//
+	// Examples: 104857600
+	MultipartFromBytes int64 `json:"multipart_from_bytes"`
+
+	// Oidc How to sign in with the identity provider, or null if a page cannot.
+	//
+	//
+	// Examples: {"audience":"intray","client_id":"intray","issuer":"https://login.example.com/realms/office","scope":"openid email"}
+	Oidc *OIDCConfig `json:"oidc"`
+
+	// PartBytes The smallest `part_size` of a multipart upload in bytes. Files that would have more than
+	// 800 parts have larger ones; the response that begins an upload contains its `part_size`.
+	//
+	//
+	// Examples: 8388608
+	PartBytes int64 `json:"part_bytes"`
+
+	// Version The version of the server.
+	//
+	// Examples: v1.0.0
+	Version string `json:"version"`
+}
+
 // CompleteRequest The parts from which the file is assembled.
 type CompleteRequest struct {
 	// Parts All parts, each once. If it is absent, the file is assembled from the parts that storage
@@ -521,7 +534,13 @@ type CompletedPart struct {
 
 // Credentials The credentials of a user.
 type Credentials struct {
-	// Email The user's email address. Case is ignored.
+	// Cookie Whether to set the refresh token as a cookie. If not, the body contains it.
+	//
+	// Examples: true
+	Cookie *bool `json:"cookie,omitempty"`
+
+	// Email The user's email address. Case and the Unicode normalization form are ignored.
+	//
 	//
 	// Examples: alice@example.com
 	Email string `json:"email"`
@@ -978,6 +997,32 @@ type NewTopic struct {
 	Name TopicName `json:"name"`
 }
 
+// OIDCConfig What a page needs to sign in by redirect, with the authorization code flow and PKCE (RFC
+// 7636). The endpoints are in the issuer's document `/.well-known/openid-configuration`. If
+// `audience` is the `client_id`, send the ID token as the access token of this API; otherwise
+// request an access token for the audience and send that.
+type OIDCConfig struct {
+	// Audience The audience that a token must have.
+	//
+	// Examples: intray
+	Audience string `json:"audience"`
+
+	// ClientID The public client of the page, which has no secret.
+	//
+	// Examples: intray
+	ClientID string `json:"client_id"`
+
+	// Issuer The URL of the identity provider.
+	//
+	// Examples: https://login.example.com/realms/office
+	Issuer string `json:"issuer"`
+
+	// Scope The scopes to request, separated by spaces.
+	//
+	// Examples: openid email
+	Scope string `json:"scope"`
+}
+
 // PartDigest The digest of a part, if it is known.
 type PartDigest struct {
 	// Sha256 The SHA-256 of the part in hexadecimal. If it is present, storage refuses a part with a
@@ -1256,11 +1301,11 @@ type Token struct {
 	ExpiresIn int `json:"expires_in"`
 
 	// RefreshToken The refresh token for `POST /api/auth/refresh`, which can be used once. Keep it as
-	// secret as a password.
+	// secret as a password. Null if it was set as a cookie.
 	//
 	//
 	// Examples: C5jMhCvl1S4yHWcOaYqcpVyfsPOVJSQGxeNTtzqfm0dI0YsL4mEmEDEBb6xLZy9y
-	RefreshToken string `json:"refresh_token"`
+	RefreshToken *string `json:"refresh_token"`
 
 	// TokenType The authentication scheme to send the access token with.
 	//
@@ -1511,10 +1556,22 @@ type User struct {
 	// Examples: ollama
 	AiProvider *string `json:"ai_provider"`
 
+	// CreatedAt The time at which the account was created.
+	//
+	// Examples: 2026-11-23T17:55:00Z
+	CreatedAt time.Time `json:"created_at"`
+
 	// Email The email address with which the user signs in.
 	//
 	// Examples: alice@example.com
 	Email string `json:"email"`
+
+	// HasPassword Whether the user can sign in with a password. If not, the user signs in through the
+	// identity provider.
+	//
+	//
+	// Examples: true
+	HasPassword bool `json:"has_password"`
 
 	// ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
 	//
@@ -1554,33 +1611,27 @@ type UserPage struct {
 
 // UserPatch The members of a user to change, at least one.
 type UserPatch struct {
-	// AiModel The AI model that classifies the user's documents, at most 100 characters. The empty
-	// string selects the default.
+	// AiModel The AI model that classifies the user's documents, at most 100 characters. Null or the
+	// empty string selects the default.
 	//
 	//
 	// Examples: llama3.2
-	AiModel *string `json:"ai_model,omitempty"`
+	AiModel clearable[string] `json:"ai_model,omitempty"`
 
-	// AiProvider The AI provider that classifies the user's documents. The empty string selects the
-	// system's default.
+	// AiProvider The AI provider that classifies the user's documents. It must be `builtin` or one that
+	// the operator has configured. Null or the empty string selects the system's default.
 	//
 	//
 	// Examples: ollama
-	AiProvider *UserPatchAiProvider `json:"ai_provider,omitempty"`
+	AiProvider clearable[string] `json:"ai_provider,omitempty"`
 
 	// LimitBytes The maximum total size of the user's documents in bytes. It may be lower than the used
-	// bytes.
+	// bytes. Null selects the quota of new users.
 	//
 	//
 	// Examples: 1073741824
-	LimitBytes *int64 `json:"limit_bytes,omitempty"`
+	LimitBytes clearable[int64] `json:"limit_bytes,omitempty"`
 }
-
-// UserPatchAiProvider The AI provider that classifies the user's documents. The empty string selects the
-// system's default.
-//
-// Examples: ollama
-type UserPatchAiProvider string
 
 // DocumentID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
 //
@@ -1620,6 +1671,9 @@ type Error = Problem
 
 // Forbidden A problem document as defined by RFC 9457.
 type Forbidden = Problem
+
+// ForeignOrigin A problem document as defined by RFC 9457.
+type ForeignOrigin = Problem
 
 // Internal A problem document as defined by RFC 9457.
 type Internal = Problem
@@ -1693,6 +1747,13 @@ type WrongStatus = Problem
 // RefreshToken The refresh token of a session.
 type RefreshToken = RefreshRequest
 
+// ListSystemTopicsParams defines parameters for ListSystemTopics.
+type ListSystemTopicsParams struct {
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
+	// matches any. If the current `ETag` matches, the response is 304.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
 	// Cursor The `next_cursor` of the previous page. It remains valid if `limit` changes.
@@ -1700,6 +1761,13 @@ type ListUsersParams struct {
 
 	// Limit The maximum number of users on a page.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// GetConfigParams defines parameters for GetConfig.
+type GetConfigParams struct {
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
+	// matches any. If the current `ETag` matches, the response is 304.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // ListDocumentsParams defines parameters for ListDocuments.
@@ -1835,6 +1903,20 @@ type ReclassifyDocumentParams struct {
 	IfMatch *IfMatch `json:"If-Match,omitempty"`
 }
 
+// GetMeParams defines parameters for GetMe.
+type GetMeParams struct {
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
+	// matches any. If the current `ETag` matches, the response is 304.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
+// ListTopicsParams defines parameters for ListTopics.
+type ListTopicsParams struct {
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
+	// matches any. If the current `ETag` matches, the response is 304.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
+}
+
 // CreateSystemTopicJSONRequestBody defines body for CreateSystemTopic for application/json ContentType.
 type CreateSystemTopicJSONRequestBody = NewTopic
 
@@ -1890,7 +1972,7 @@ type UpdateTopicJSONRequestBody = TopicPatch
 type ServerInterface interface {
 	// ListSystemTopics List system topics
 	// (GET /api/admin/topics)
-	ListSystemTopics(ctx echo.Context) error
+	ListSystemTopics(ctx echo.Context, params ListSystemTopicsParams) error
 	// CreateSystemTopic Create a system topic
 	// (POST /api/admin/topics)
 	CreateSystemTopic(ctx echo.Context) error
@@ -1918,6 +2000,9 @@ type ServerInterface interface {
 	// Refresh Refresh a session
 	// (POST /api/auth/refresh)
 	Refresh(ctx echo.Context) error
+	// GetConfig Get the configuration
+	// (GET /api/config)
+	GetConfig(ctx echo.Context, params GetConfigParams) error
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx echo.Context, params ListDocumentsParams) error
@@ -1974,13 +2059,13 @@ type ServerInterface interface {
 	ReclassifyDocument(ctx echo.Context, id DocumentID, params ReclassifyDocumentParams) error
 	// GetMe Get your own account
 	// (GET /api/me)
-	GetMe(ctx echo.Context) error
+	GetMe(ctx echo.Context, params GetMeParams) error
 	// GetContract Get the OpenAPI description
 	// (GET /api/openapi.yaml)
 	GetContract(ctx echo.Context) error
 	// ListTopics List topics
 	// (GET /api/topics)
-	ListTopics(ctx echo.Context) error
+	ListTopics(ctx echo.Context, params ListTopicsParams) error
 	// CreateTopic Create a topic
 	// (POST /api/topics)
 	CreateTopic(ctx echo.Context) error
@@ -2007,8 +2092,28 @@ type ServerInterfaceWrapper struct {
 func (w *ServerInterfaceWrapper) ListSystemTopics(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSystemTopicsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListSystemTopics(ctx)
+	err = w.Handler.ListSystemTopics(ctx, params)
 	return err
 }
 
@@ -2127,6 +2232,35 @@ func (w *ServerInterfaceWrapper) Refresh(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.Refresh(ctx)
+	return err
+}
+
+// GetConfig converts echo context to params.
+func (w *ServerInterfaceWrapper) GetConfig(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetConfigParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.GetConfig(ctx, params)
 	return err
 }
 
@@ -2662,8 +2796,28 @@ func (w *ServerInterfaceWrapper) ReclassifyDocument(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) GetMe(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMeParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.GetMe(ctx)
+	err = w.Handler.GetMe(ctx, params)
 	return err
 }
 
@@ -2680,8 +2834,28 @@ func (w *ServerInterfaceWrapper) GetContract(ctx echo.Context) error {
 func (w *ServerInterfaceWrapper) ListTopics(ctx echo.Context) error {
 	var err error
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListTopicsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
 	// Invoke the callback with all the unmarshaled arguments
-	err = w.Handler.ListTopics(ctx)
+	err = w.Handler.ListTopics(ctx, params)
 	return err
 }
 
@@ -2801,6 +2975,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/auth/logout", wrapper.Logout, options.OperationMiddlewares["Logout"]...)
 	router.POST(options.BaseURL+"/api/auth/password", wrapper.ChangePassword, options.OperationMiddlewares["ChangePassword"]...)
 	router.POST(options.BaseURL+"/api/auth/refresh", wrapper.Refresh, options.OperationMiddlewares["Refresh"]...)
+	router.GET(options.BaseURL+"/api/config", wrapper.GetConfig, options.OperationMiddlewares["GetConfig"]...)
 	router.GET(options.BaseURL+"/api/documents", wrapper.ListDocuments, options.OperationMiddlewares["ListDocuments"]...)
 	router.DELETE(options.BaseURL+"/api/documents/:id", wrapper.DeleteDocument, options.OperationMiddlewares["DeleteDocument"]...)
 	router.GET(options.BaseURL+"/api/documents/:id", wrapper.GetDocument, options.OperationMiddlewares["GetDocument"]...)
@@ -2840,6 +3015,8 @@ type ErrorApplicationProblemPlusJSONResponse Problem
 
 type ForbiddenApplicationProblemPlusJSONResponse Problem
 
+type ForeignOriginApplicationProblemPlusJSONResponse Problem
+
 type InternalApplicationProblemPlusJSONResponse Problem
 
 type InvalidApplicationProblemPlusJSONResponse Problem
@@ -2864,6 +3041,13 @@ type NotDisplayedApplicationProblemPlusJSONResponse Problem
 type NotDownloadableApplicationProblemPlusJSONResponse Problem
 
 type NotFoundApplicationProblemPlusJSONResponse Problem
+
+type NotModifiedResponseHeaders struct {
+	ETag string
+}
+type NotModifiedResponse struct {
+	Headers NotModifiedResponseHeaders
+}
 
 type ObjectMissingApplicationProblemPlusJSONResponse Problem
 
@@ -2931,24 +3115,41 @@ type VersionMismatchApplicationProblemPlusJSONResponse Problem
 type WrongStatusApplicationProblemPlusJSONResponse Problem
 
 type ListSystemTopicsRequestObject struct {
+	Params ListSystemTopicsParams
 }
 
 type ListSystemTopicsResponseObject interface {
 	VisitListSystemTopicsResponse(w http.ResponseWriter) error
 }
 
-type ListSystemTopics200JSONResponse TopicPage
+type ListSystemTopics200ResponseHeaders struct {
+	ETag string
+}
+
+type ListSystemTopics200JSONResponse struct {
+	Body    TopicPage
+	Headers ListSystemTopics200ResponseHeaders
+}
 
 func (response ListSystemTopics200JSONResponse) VisitListSystemTopicsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type ListSystemTopics304Response = NotModifiedResponse
+
+func (response ListSystemTopics304Response) VisitListSystemTopicsResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type CreateSystemTopicRequestObject struct {
@@ -3132,6 +3333,44 @@ func (response Refresh200JSONResponse) VisitRefreshResponse(w http.ResponseWrite
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetConfigRequestObject struct {
+	Params GetConfigParams
+}
+
+type GetConfigResponseObject interface {
+	VisitGetConfigResponse(w http.ResponseWriter) error
+}
+
+type GetConfig200ResponseHeaders struct {
+	ETag string
+}
+
+type GetConfig200JSONResponse struct {
+	Body    ClientConfig
+	Headers GetConfig200ResponseHeaders
+}
+
+func (response GetConfig200JSONResponse) VisitGetConfigResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConfig304Response = NotModifiedResponse
+
+func (response GetConfig304Response) VisitGetConfigResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type ListDocumentsRequestObject struct {
@@ -3728,24 +3967,41 @@ func (response ReclassifyDocument412ApplicationProblemPlusJSONResponse) VisitRec
 }
 
 type GetMeRequestObject struct {
+	Params GetMeParams
 }
 
 type GetMeResponseObject interface {
 	VisitGetMeResponse(w http.ResponseWriter) error
 }
 
-type GetMe200JSONResponse User
+type GetMe200ResponseHeaders struct {
+	ETag string
+}
+
+type GetMe200JSONResponse struct {
+	Body    User
+	Headers GetMe200ResponseHeaders
+}
 
 func (response GetMe200JSONResponse) VisitGetMeResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type GetMe304Response = NotModifiedResponse
+
+func (response GetMe304Response) VisitGetMeResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type GetContractRequestObject struct {
@@ -3776,24 +4032,41 @@ func (response GetContract200ApplicationYamlResponse) VisitGetContractResponse(w
 }
 
 type ListTopicsRequestObject struct {
+	Params ListTopicsParams
 }
 
 type ListTopicsResponseObject interface {
 	VisitListTopicsResponse(w http.ResponseWriter) error
 }
 
-type ListTopics200JSONResponse TopicPage
+type ListTopics200ResponseHeaders struct {
+	ETag string
+}
+
+type ListTopics200JSONResponse struct {
+	Body    TopicPage
+	Headers ListTopics200ResponseHeaders
+}
 
 func (response ListTopics200JSONResponse) VisitListTopicsResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
-	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 	_, err := buf.WriteTo(w)
 	return err
+}
+
+type ListTopics304Response = NotModifiedResponse
+
+func (response ListTopics304Response) VisitListTopicsResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
 }
 
 type CreateTopicRequestObject struct {
@@ -3932,6 +4205,9 @@ type StrictServerInterface interface {
 	// Refresh Refresh a session
 	// (POST /api/auth/refresh)
 	Refresh(ctx context.Context, request RefreshRequestObject) (RefreshResponseObject, error)
+	// GetConfig Get the configuration
+	// (GET /api/config)
+	GetConfig(ctx context.Context, request GetConfigRequestObject) (GetConfigResponseObject, error)
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx context.Context, request ListDocumentsRequestObject) (ListDocumentsResponseObject, error)
@@ -4025,8 +4301,10 @@ type strictHandler struct {
 }
 
 // ListSystemTopics operation middleware
-func (sh *strictHandler) ListSystemTopics(ctx echo.Context) error {
+func (sh *strictHandler) ListSystemTopics(ctx echo.Context, params ListSystemTopicsParams) error {
 	var request ListSystemTopicsRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListSystemTopics(ctx.Request().Context(), request.(ListSystemTopicsRequestObject))
@@ -4308,9 +4586,12 @@ func (sh *strictHandler) Logout(ctx echo.Context) error {
 		err = ctx.Bind(&body)
 	}
 	if err != nil {
-		return err
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.Logout(ctx.Request().Context(), request.(LogoutRequestObject))
@@ -4400,9 +4681,12 @@ func (sh *strictHandler) Refresh(ctx echo.Context) error {
 		err = ctx.Bind(&body)
 	}
 	if err != nil {
-		return err
+		if !errors.Is(err, io.EOF) {
+			return err
+		}
+	} else {
+		request.Body = &body
 	}
-	request.Body = &body
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.Refresh(ctx.Request().Context(), request.(RefreshRequestObject))
@@ -4417,6 +4701,31 @@ func (sh *strictHandler) Refresh(ctx echo.Context) error {
 		return err
 	} else if validResponse, ok := response.(RefreshResponseObject); ok {
 		return validResponse.VisitRefreshResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// GetConfig operation middleware
+func (sh *strictHandler) GetConfig(ctx echo.Context, params GetConfigParams) error {
+	var request GetConfigRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.GetConfig(ctx.Request().Context(), request.(GetConfigRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetConfig")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(GetConfigResponseObject); ok {
+		return validResponse.VisitGetConfigResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}
@@ -5066,8 +5375,10 @@ func (sh *strictHandler) ReclassifyDocument(ctx echo.Context, id DocumentID, par
 }
 
 // GetMe operation middleware
-func (sh *strictHandler) GetMe(ctx echo.Context) error {
+func (sh *strictHandler) GetMe(ctx echo.Context, params GetMeParams) error {
 	var request GetMeRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.GetMe(ctx.Request().Context(), request.(GetMeRequestObject))
@@ -5112,8 +5423,10 @@ func (sh *strictHandler) GetContract(ctx echo.Context) error {
 }
 
 // ListTopics operation middleware
-func (sh *strictHandler) ListTopics(ctx echo.Context) error {
+func (sh *strictHandler) ListTopics(ctx echo.Context, params ListTopicsParams) error {
 	var request ListTopicsRequestObject
+
+	request.Params = params
 
 	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
 		return sh.ssi.ListTopics(ctx.Request().Context(), request.(ListTopicsRequestObject))

@@ -9,9 +9,9 @@
 //
 // A request passes through this middleware:
 //
-//	observe → security headers → CORS → request limits → contract → handler
-//	(log,                               (sizes,          (401, 429,
-//	 problems)                           time)            403, 404, 422)
+//	gzip → observe → security headers → CORS → request limits → contract → handler
+//	       (log,                               (sizes,          (401, 429,
+//	        problems)                           time)            403, 404, 422)
 package api
 
 import (
@@ -68,6 +68,8 @@ type Config struct {
 	// Dependencies are reported by /readyz in addition to PostgreSQL. Their state does not affect
 	// readiness.
 	Dependencies []Dependency
+	// Version is the version of the program, which GET /api/config returns.
+	Version string
 	// Log receives one line per request. If it is nil, nothing is logged.
 	Log *slog.Logger
 }

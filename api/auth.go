@@ -13,6 +13,12 @@ import (
 // Login starts a session for an email address and a password. The response and its cost are the
 // same whether the account does not exist, has no password or has a different password.
 func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponseObject, error) {
+	cookie, wantsCookie := refreshCookieOf(ctx), r.Body.Cookie != nil && *r.Body.Cookie
+	// A page of another origin could not use the cookie. If it could set it, it could sign the user in
+	// to an account of somebody else.
+	if wantsCookie && cookie.fromBrowser && !cookie.fromOwnPage {
+		return nil, errForeignOrigin
+	}
 	var account postgres.Account
 	email, password := r.Body.Email, r.Body.Password
 	presented := credentialsOf(ctx, email, password)
@@ -30,6 +36,9 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 	token, err := s.startSession(ctx, account)
 	if err != nil {
 		return nil, err
+	}
+	if wantsCookie {
+		s.keep(cookie, &token)
 	}
 	return Login200JSONResponse(token), nil
 }

@@ -39,7 +39,7 @@ func TestLogin(t *testing.T) {
 	b := setup(t)
 	t.Run("returns tokens, whatever the case of the email address", func(t *testing.T) {
 		b := b.in(t)
-		token := as[api.Token](b.anonymous.login("ALICE@example.com", userPassword).is(200))
+		token := as[tokenPair](b.anonymous.login("ALICE@example.com", userPassword).is(200))
 		if token.TokenType != "Bearer" || token.ExpiresIn != 900 || len(token.RefreshToken) != 64 {
 			t.Errorf("got %+v, want a bearer token for 900 s and a refresh token", token)
 		}
@@ -52,12 +52,15 @@ func TestLogin(t *testing.T) {
 	t.Run("the account of the token", func(t *testing.T) {
 		b := b.in(t)
 		want := api.User{
-			ID:    b.alice.id,
-			Email: "alice@example.com",
-			Role:  api.UserRoleUser,
-			Quota: api.Quota{LimitBytes: schema.DefaultQuota},
+			ID:          b.alice.id,
+			Email:       "alice@example.com",
+			Role:        api.UserRoleUser,
+			Quota:       api.Quota{LimitBytes: schema.DefaultQuota},
+			HasPassword: true,
 		}
-		if got := b.alice.me(); got != want {
+		got := b.alice.me()
+		want.CreatedAt = got.CreatedAt
+		if got != want {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 		if got := b.admin.me().Role; got != api.UserRoleAdmin {

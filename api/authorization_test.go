@@ -30,6 +30,7 @@ var operationCases = map[string]operationCase{
 	"GetHealth":    {public: true},
 	"GetReadiness": {public: true},
 	"GetContract":  {public: true},
+	"GetConfig":    {public: true},
 	"GetMe":        {},
 	"ChangePassword": {
 		body:        api.PasswordChange{CurrentPassword: "wrong", NewPassword: newPassword},
@@ -104,8 +105,8 @@ var operationCases = map[string]operationCase{
 	"ChangeUser": {
 		admin:       true,
 		resource:    "user",
-		body:        api.UserPatch{LimitBytes: ptr(int64(1))},
-		invalidBody: api.UserPatch{LimitBytes: ptr(int64(-1))},
+		body:        map[string]any{"limit_bytes": 1},
+		invalidBody: map[string]any{"limit_bytes": -1},
 	},
 }
 

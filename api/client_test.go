@@ -69,6 +69,9 @@ func (c *client) do(method, path string, body any, headers ...with) *response {
 	for _, h := range headers {
 		for name, value := range h {
 			r.Header.Set(name, value)
+			if name == "Host" {
+				r.Host = value
+			}
 		}
 	}
 	resp, err := c.http.Do(r)
@@ -314,6 +317,14 @@ func (c *client) createSystemTopic(name string) api.Topic {
 	c.t.Helper()
 	topic := api.NewTopic{Name: name}
 	return as[api.Topic](c.post("/api/admin/topics", topic).is(http.StatusCreated))
+}
+
+// tokenPair is an api.Token whose refresh token is "" if it is null.
+type tokenPair struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int    `json:"expires_in"`
+	RefreshToken string `json:"refresh_token"`
 }
 
 // me reads the client's own account.

@@ -15,8 +15,10 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/text/unicode/norm"
 
 	"intray/infra/postgres"
 	"intray/schema"
@@ -30,6 +32,9 @@ type OIDC struct {
 	Issuer string
 	// Audience must be one of the audiences of a token. It is required if Issuer is set.
 	Audience string
+	// ClientID is the public client with which a page signs its users in. If it is empty, pages are
+	// not told how to.
+	ClientID string
 	// MinRefetchInterval is the minimum time between two requests for the same document of the
 	// provider, such as its keys, however many tokens with unknown keys arrive. Default: 10 s.
 	MinRefetchInterval time.Duration
@@ -189,7 +194,10 @@ func (s *server) authenticateWithIssuer(ctx context.Context, token string) (call
 	return caller{id: account.ID, role: account.Role}, nil
 }
 
-// verifiedEmail returns the token's email address, or "" if the address is malformed or the issuer
+// MaxEmailLength is the maximum length of an email address in characters.
+const MaxEmailLength = 320
+
+// verifiedEmail returns the token's email address in Unicode normalization form C, or "" if the address is malformed or the issuer
 // does not state that it has verified it.
 func verifiedEmail(token *oidc.IDToken) string {
 	var c struct {
@@ -199,10 +207,11 @@ func verifiedEmail(token *oidc.IDToken) string {
 	if err := token.Claims(&c); err != nil || (c.Verified != true && c.Verified != "true") {
 		return ""
 	}
-	a, err := mail.ParseAddress(c.Email)
-	if err != nil || a.Address != c.Email || len(c.Email) > 320 ||
-		strings.ContainsFunc(c.Email, unicode.IsControl) {
+	email := norm.NFC.String(c.Email)
+	a, err := mail.ParseAddress(email)
+	if err != nil || a.Address != email || utf8.RuneCountInString(email) > MaxEmailLength ||
+		strings.ContainsFunc(email, unicode.IsControl) {
 		return ""
 	}
-	return c.Email
+	return email
 }

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -39,8 +40,12 @@ type refreshToken struct {
 	secret [secretBytes]byte
 }
 
-var errRefreshRefused = schema.Errorf(schema.CodeUnauthenticated,
-	"The refresh token is no longer valid. Sign in again.")
+var (
+	errRefreshRefused = schema.Errorf(schema.CodeUnauthenticated,
+		"The refresh token is no longer valid. Sign in again.")
+	errNoRefreshToken = schema.Errorf(schema.CodeUnauthenticated,
+		"The request has a refresh token neither in its body nor in a cookie. Sign in.")
+)
 
 func newRefreshToken() (t refreshToken) {
 	_, _ = rand.Read(t.family[:]) // never fails
@@ -156,7 +161,7 @@ func (s *server) issueTokens(
 		AccessToken:  access,
 		TokenType:    TokenTokenTypeBearer,
 		ExpiresIn:    int(s.tokens.ttl.Seconds()),
-		RefreshToken: t.String(),
+		RefreshToken: new(t.String()),
 	}, nil
 }
 
@@ -166,9 +171,32 @@ func (s *server) issueTokens(
 func (s *server) Refresh(
 	ctx context.Context, r RefreshRequestObject,
 ) (RefreshResponseObject, error) {
-	presented, err := parseRefreshToken(r.Body.RefreshToken)
+	cookie := refreshCookieOf(ctx)
+	text, inCookie, err := cookie.presented(r.Body)
 	if err != nil {
 		return nil, err
+	}
+	token, err := s.refresh(ctx, text)
+	switch {
+	case inCookie && errors.Is(err, errRefreshRefused):
+		cookie.clear()
+	case inCookie && err == nil:
+		s.keep(cookie, &token)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return Refresh200JSONResponse(token), nil
+}
+
+// refresh exchanges the refresh token for new tokens.
+func (s *server) refresh(ctx context.Context, text string) (Token, error) {
+	if text == "" {
+		return Token{}, errNoRefreshToken
+	}
+	presented, err := parseRefreshToken(text)
+	if err != nil {
+		return Token{}, err
 	}
 	key := s.refreshKeys[0]
 	nonce := key.nonce()
@@ -182,36 +210,40 @@ func (s *server) Refresh(
 		GracePeriod:    refreshGrace,
 	})
 	if err != nil {
-		return nil, err
+		return Token{}, err
 	}
 	switch got.Outcome {
 	case postgres.RefreshRotated:
 	case postgres.RefreshRepeated:
 		if next, err = s.repeatSuccessor(presented, got.Nonce); err != nil {
-			return nil, err
+			return Token{}, err
 		}
 	case postgres.RefreshReused:
 		s.config.Log.LogAttrs(ctx, slog.LevelWarn, "session ended because a refresh token was reused",
 			slog.String("user_id", got.UserID.String()),
 			slog.String("session_id", got.SessionID.String()))
-		return nil, errRefreshRefused
+		return Token{}, errRefreshRefused
 	default:
-		return nil, errRefreshRefused
+		return Token{}, errRefreshRefused
 	}
-	token, err := s.issueTokens(got.UserID, got.SessionID, got.Role, next)
-	if err != nil {
-		return nil, err
-	}
-	return Refresh200JSONResponse(token), nil
+	return s.issueTokens(got.UserID, got.SessionID, got.Role, next)
 }
 
 // Logout ends the session of a refresh token, which may be the current one or an older one. A
 // string that is not a refresh token ends no session and is not an error.
 func (s *server) Logout(ctx context.Context, r LogoutRequestObject) (LogoutResponseObject, error) {
-	if t, err := parseRefreshToken(r.Body.RefreshToken); err == nil {
+	cookie := refreshCookieOf(ctx)
+	text, inCookie, err := cookie.presented(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	if t, err := parseRefreshToken(text); err == nil {
 		if err := s.db.EndSession(ctx, sha256.Sum256(t.family[:])); err != nil {
 			return nil, err
 		}
+	}
+	if inCookie {
+		cookie.clear()
 	}
 	return Logout204Response{}, nil
 }

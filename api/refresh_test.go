@@ -16,9 +16,9 @@ import (
 const newPassword = "a longer way to say it"
 
 // session starts another session of the user.
-func (c *client) session() api.Token {
+func (c *client) session() tokenPair {
 	c.t.Helper()
-	return as[api.Token](c.login(c.email, userPassword).is(http.StatusOK))
+	return as[tokenPair](c.login(c.email, userPassword).is(http.StatusOK))
 }
 
 func (c *client) refresh(token string) *response {
@@ -27,9 +27,9 @@ func (c *client) refresh(token string) *response {
 }
 
 // refreshed refreshes a session and returns the new tokens.
-func (c *client) refreshed(token string) api.Token {
+func (c *client) refreshed(token string) tokenPair {
 	c.t.Helper()
-	return as[api.Token](c.refresh(token).is(http.StatusOK))
+	return as[tokenPair](c.refresh(token).is(http.StatusOK))
 }
 
 func (c *client) logout(token string) *response {
@@ -47,7 +47,7 @@ func (b *bundle) me(token string) *response {
 func TestRefresh(t *testing.T) {
 	b := setup(t)
 	first, otherSession := b.alice.session(), b.alice.session()
-	var second, third api.Token
+	var second, third tokenPair
 	var refused *response
 
 	step(t, "returns new tokens", func(t *testing.T) {
@@ -165,7 +165,7 @@ func TestConcurrentRefreshesReturnTheSameToken(t *testing.T) {
 	var tabs sync.WaitGroup
 	for i := range tokens {
 		tabs.Go(func() {
-			tokens[i] = as[api.Token](b.anonymous.refresh(s.RefreshToken)).RefreshToken
+			tokens[i] = as[tokenPair](b.anonymous.refresh(s.RefreshToken)).RefreshToken
 		})
 	}
 	tabs.Wait()
@@ -273,9 +273,9 @@ func checkRandomRefreshes(t *rapid.T, replica func() *client) {
 			response.fails(schema.CodeUnauthenticated)
 			ended = true
 		case i == newest:
-			tokens = append(tokens, as[api.Token](response.is(200)).RefreshToken)
+			tokens = append(tokens, as[tokenPair](response.is(200)).RefreshToken)
 		default: // the previous one
-			if got := as[api.Token](response.is(200)).RefreshToken; got != tokens[newest] {
+			if got := as[tokenPair](response.is(200)).RefreshToken; got != tokens[newest] {
 				t.Fatalf("previous token: got %s, want the newest token %s", got, tokens[newest])
 			}
 		}

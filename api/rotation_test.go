@@ -32,7 +32,7 @@ func (b *bundle) rotationReplicas() []*client {
 func TestTokenKeyRotation(t *testing.T) {
 	b := setup(t)
 	replicas := b.rotationReplicas()
-	me := func(c *client, token api.Token) *response {
+	me := func(c *client, token tokenPair) *response {
 		c.t.Helper()
 		return c.get("/api/me", with{"Authorization": "Bearer " + token.AccessToken})
 	}

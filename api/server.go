@@ -132,12 +132,14 @@ func (s *server) router() (*echo.Echo, error) {
 	e.HTTPErrorHandler = writeProblem
 	e.IPExtractor = clientAddress(s.config.TrustedProxies)
 	routes := make(map[string]bool)
-	e.Use(observe(s.config.Log, routes), securityHeaders, joinLists)
+	e.Use(compress(), observe(s.config.Log, routes), securityHeaders, joinLists)
 	if len(s.config.AllowedOrigins) > 0 {
 		e.Use(crossOrigin(s.config.AllowedOrigins))
 	}
 	e.Use(requestLimits(s.config.Timeouts), s.contract(operations))
-	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{keepRequestDocument}))
+	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{
+		keepRequestDocument, keepRefreshCookie,
+	}))
 	if err := registerDocs(e); err != nil {
 		return nil, err
 	}
@@ -274,6 +276,8 @@ func joinLists(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+// crossOrigin is a middleware that lets pages of other origins call the API. It never lets them
+// send credentials, so they cannot use the refresh cookie.
 func crossOrigin(origins []string) echo.MiddlewareFunc {
 	return middleware.CORSWithConfig(middleware.CORSConfig{
 		AllowOrigins: origins,

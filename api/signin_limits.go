@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"intray/schema"
@@ -78,7 +77,7 @@ type credentials struct{ address, account, password string }
 // the email address.
 func credentialsOf(ctx context.Context, email, password string) credentials {
 	return credentials{
-		address: network(callerOf(ctx).address), account: strings.ToLower(email), password: password,
+		address: network(callerOf(ctx).address), account: schema.FoldCase(email), password: password,
 	}
 }
 

@@ -15,15 +15,23 @@ import (
 	"intray/schema"
 )
 
-// ListTopics returns the system topics and the caller's own topics.
+// ListTopics returns the system topics and the caller's own topics, or 304 if they have
+// not changed.
 func (s *server) ListTopics(
-	ctx context.Context, _ ListTopicsRequestObject,
+	ctx context.Context, r ListTopicsRequestObject,
 ) (ListTopicsResponseObject, error) {
 	topics, err := s.userDB(ctx).Topics(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return ListTopics200JSONResponse(topicPage(topics)), nil
+	body := topicPage(topics)
+	etag := bodyETag(body)
+	if unchanged(r.Params.IfNoneMatch, etag) {
+		return ListTopics304Response{Headers: NotModifiedResponseHeaders{ETag: etag}}, nil
+	}
+	return ListTopics200JSONResponse{
+		Body: body, Headers: ListTopics200ResponseHeaders{ETag: etag},
+	}, nil
 }
 
 // CreateTopic creates a topic of the caller.
@@ -142,13 +150,14 @@ func cleanTopic(p TopicPatch) (postgres.TopicPatch, error) {
 	}
 	if p.Keywords != nil {
 		keywords := make([]string, 0, len(*p.Keywords))
+		seen := make(map[string]bool, len(*p.Keywords))
 		for _, k := range *p.Keywords {
 			keyword, err := cleanText("keywords", k, 1, schema.MaxTopicKeyword, false)
 			if err != nil {
 				return clean, err
 			}
-			duplicate := func(other string) bool { return strings.EqualFold(other, keyword) }
-			if !slices.ContainsFunc(keywords, duplicate) {
+			if key := schema.FoldCase(keyword); !seen[key] {
+				seen[key] = true
 				keywords = append(keywords, keyword)
 			}
 		}

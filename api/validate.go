@@ -162,7 +162,8 @@ func checkBody(r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("read the request body again: %w", err)
 	}
-	if len(data) == 0 { // the operation requires none
+	if len(data) == 0 { // the operation does not require a body
+		r.ContentLength = 0
 		return nil
 	}
 	if !json.Valid(data) || !utf8.Valid(data) {
@@ -220,8 +221,13 @@ func requirement(err *openapi3.SchemaError) string {
 	case "nullable":
 		return "must not be null"
 	case "enum":
-		// Fields drops the empty value of an enum; the description of the member mentions it.
-		values := strings.Fields(strings.Trim(fmt.Sprint(s.Enum), "[]"))
+		// The description of a member mentions that it may be null or empty.
+		var values []string
+		for _, v := range s.Enum {
+			if v != nil && v != "" {
+				values = append(values, fmt.Sprint(v))
+			}
+		}
 		return "must be one of " + strings.Join(values, ", ")
 	case "minLength":
 		if s.MinLength == 1 {

@@ -1,6 +1,10 @@
 package schema
 
-import "github.com/google/uuid"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // Role determines what a user may do.
 type Role string
@@ -10,6 +14,12 @@ const (
 	RoleAdmin Role = "admin"
 )
 
+// AIProviderBuiltin is the AI provider that works offline. All consumers have it.
+const AIProviderBuiltin = "builtin"
+
+// AIProviders are the names of all AI providers.
+var AIProviders = []string{AIProviderBuiltin, "ollama", "openai", "anthropic"}
+
 // User is an account and its settings, without the password.
 type User struct {
 	ID    uuid.UUID `db:"id"`
@@ -18,5 +28,8 @@ type User struct {
 	// AIProvider and AIModel are empty if the system's defaults apply.
 	AIProvider string `db:"ai_provider"`
 	AIModel    string `db:"ai_model"`
-	Quota      Quota  `db:"quota"`
+	// HasPassword reports whether the user can sign in with a password.
+	HasPassword bool      `db:"has_password"`
+	CreatedAt   time.Time `db:"created_at"`
+	Quota       Quota     `db:"quota"`
 }

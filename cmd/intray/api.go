@@ -13,6 +13,7 @@ import (
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/infra/telemetry/buildinfo"
 )
 
 type apiCommand struct {
@@ -37,6 +38,7 @@ type apiTokenSettings struct {
 	SessionTTL         time.Duration `name:"session-ttl" env:"SESSION_TTL" default:"2160h" help:"Time after its start at which a session ends, even if it is used."`
 	OIDCIssuer         string        `name:"oidc-issuer" env:"OIDC_ISSUER" placeholder:"URL" help:"OpenID Connect provider whose tokens are accepted in addition to local accounts."`
 	OIDCAudience       string        `name:"oidc-audience" env:"OIDC_AUDIENCE" placeholder:"NAME" help:"Audience that the tokens of OIDC_ISSUER must have."`
+	OIDCClientID       string        `name:"oidc-client-id" env:"OIDC_CLIENT_ID" placeholder:"ID" help:"Public client of OIDC_ISSUER with which pages sign users in."`
 }
 
 // apiLimitSettings are the limits for clients of the API.
@@ -81,6 +83,10 @@ func (c apiCommand) Validate() error {
 			return cli.Usage(
 				fmt.Errorf("%s must be greater than 0 (see docs/configuration.md)", limit.name))
 		}
+	}
+	if c.OIDCClientID != "" && c.OIDCIssuer == "" {
+		return cli.Usage(errors.New(
+			"OIDC_CLIENT_ID requires OIDC_ISSUER (see docs/configuration.md)"))
 	}
 	return c.validateTokenKeys()
 }
@@ -184,7 +190,10 @@ func (c apiCommand) config() api.Config {
 	return api.Config{
 		TokenKey: []byte(c.TokenKey), SecondaryTokenKey: []byte(c.SecondaryTokenKey),
 		AllowedOrigins: c.CORSOrigins, TrustedProxies: proxies, DefaultQuota: c.DefaultQuotaBytes,
-		OIDC: api.OIDC{Issuer: c.OIDCIssuer, Audience: c.OIDCAudience},
+		OIDC: api.OIDC{
+			Issuer: c.OIDCIssuer, Audience: c.OIDCAudience, ClientID: c.OIDCClientID,
+		},
+		Version: buildinfo.Read().Version,
 		Sessions: api.Sessions{
 			AccessTokenTTL: c.AccessTokenTTL, IdleTimeout: c.SessionIdleTimeout, TTL: c.SessionTTL,
 		},

@@ -273,9 +273,10 @@ func (w wiring) classify() (func(context.Context), error) {
 	}
 	return func(ctx context.Context) {
 		defer extractor.Close()
-		var warming sync.WaitGroup
-		defer warming.Wait()
-		warming.Go(func() {
+		var background sync.WaitGroup
+		defer background.Wait()
+		background.Go(func() { classifier.NoteProviders(ctx) })
+		background.Go(func() {
 			if err := extractor.Warm(ctx); err != nil && ctx.Err() == nil {
 				w.log.Warn("PDF reader not started; the first PDF starts it again",
 					"error", err)

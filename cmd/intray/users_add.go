@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"golang.org/x/text/unicode/norm"
 
 	"intray/api"
 	"intray/cmd/internal/cli"
@@ -31,9 +32,6 @@ type usersAddCommand struct {
 	quotaSettings
 }
 
-// maxEmailLength is the maximum length of an email address in characters, as in the API.
-const maxEmailLength = 320
-
 // Help describes the password and the exit status.
 func (usersAddCommand) Help() string {
 	return `A password that is read from standard input must have 15 to 1024 characters.
@@ -44,12 +42,13 @@ database is unreachable.`
 
 // Run adds the account.
 func (c usersAddCommand) Run(ctx context.Context) error {
+	c.Email = norm.NFC.String(c.Email)
 	if a, err := mail.ParseAddress(c.Email); err != nil || a.Address != c.Email {
 		return cli.Usage(fmt.Errorf("%q is not a valid email address", c.Email))
 	}
-	if utf8.RuneCountInString(c.Email) > maxEmailLength {
+	if utf8.RuneCountInString(c.Email) > api.MaxEmailLength {
 		return cli.Usage(fmt.Errorf("the email address must have at most %d characters",
-			maxEmailLength))
+			api.MaxEmailLength))
 	}
 	password, err := newPassword(c.Generate, os.Stdin)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"unicode/utf8"
 
 	"intray/api"
@@ -42,6 +43,11 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
+	if patch.AIProvider != nil {
+		if err := checkAIProvider(ctx, db, *patch.AIProvider); err != nil {
+			return err
+		}
+	}
 	user, err := findUser(ctx, db, c.User)
 	if err != nil {
 		return err
@@ -72,6 +78,16 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	return writeAccounts(os.Stdout, []account{changed}, c.JSON)
 }
 
+// checkAIProvider returns an error if no consumer has the AI provider configured. Before any
+// consumer has run, it accepts every provider.
+func checkAIProvider(ctx context.Context, db *postgres.DB, provider string) error {
+	err := db.CheckAIProvider(ctx, provider)
+	if refused, ok := errors.AsType[*schema.Error](err); ok {
+		return cli.Usage(errors.New(refused.Detail))
+	}
+	return err
+}
+
 // Validate returns an error if the flags change nothing, contradict each other or have invalid
 // values.
 func (c usersSetCommand) Validate() error {
@@ -84,7 +100,7 @@ func (c usersSetCommand) Validate() error {
 		return cli.Usage(errors.New("--password and --generate cannot be combined"))
 	case c.Quota != nil && *c.Quota < 0:
 		return cli.Usage(errors.New("--quota must not be negative"))
-	case c.AIProvider != nil && !api.UserPatchAiProvider(*c.AIProvider).Valid():
+	case c.AIProvider != nil && *c.AIProvider != "" && !slices.Contains(schema.AIProviders, *c.AIProvider):
 		return cli.Usage(fmt.Errorf("unknown AI provider %q: "+
 			"choose builtin, ollama, openai or anthropic", *c.AIProvider))
 	case c.AIModel != nil && !validModel(*c.AIModel):

@@ -23,6 +23,39 @@ func TestUsersCommands(t *testing.T) {
 	t.Run("set", func(t *testing.T) { testUsersSet(t, s) })
 	t.Run("remove", func(t *testing.T) { testUsersRemove(t, s) })
 	t.Run("passwords", func(t *testing.T) { testUsersPasswords(t, s) })
+	t.Run("spellings", func(t *testing.T) { testUsersSpellings(t, s) })
+	t.Run("providers", func(t *testing.T) { testUsersProviders(t, s) })
+}
+
+// testUsersSpellings checks that an address is the same in each case and normalization form.
+func testUsersSpellings(t *testing.T, s *stack) {
+	s.operator(t, 0, "users", "add", "ZOE\u0308@stra\u00dfe.example", "--generate")
+	for _, same := range []string{"zo\u00eb@STRASSE.example", "Zoe\u0308@stra\u00dfe.example"} {
+		s.operator(t, 1, "users", "add", same, "--generate")
+		s.operator(t, 0, "users", "set", same, "--quota", "7")
+	}
+	if out := s.operator(t, 0, "users", "list"); !strings.Contains(out, "ZO\u00cb@stra\u00dfe.example") {
+		t.Errorf("got %s, want the address in normalization form C", out)
+	}
+}
+
+// testUsersProviders checks that a provider is refused once the consumers have noted which they
+// have. Until then each is accepted.
+func testUsersProviders(t *testing.T, s *stack) {
+	for deadline := time.Now().Add(time.Minute); ; {
+		set := exec.CommandContext(t.Context(), stacktest.Program(t, "intray"),
+			"users", "set", "alice@intray.local", "--ai-provider", "anthropic", "--data", s.Dir)
+		out, _ := set.CombinedOutput()
+		exit := set.ProcessState.ExitCode()
+		if exit == 2 && strings.Contains(string(out), "is not configured") {
+			break
+		}
+		if exit != 0 || time.Now().After(deadline) {
+			t.Fatalf("got exit status %d, %s, want 2 and that the provider is not configured", exit, out)
+		}
+	}
+	s.operator(t, 0, "users", "set", "alice@intray.local", "--ai-provider", "ollama")
+	s.operator(t, 0, "users", "set", "alice@intray.local", "--ai-provider=")
 }
 
 func testUsersUsage(t *testing.T, s *stack) {

@@ -119,7 +119,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // forwardedHeaders are the request headers that are sent to MinIO. All others are dropped, because
 // an unnecessary header can only do harm: for example, MinIO would store Content-Encoding with the
-// object and trust X-Real-Ip.
+// object, trust X-Real-Ip and see the cookies of the API, which browsers send to all ports of a host.
 var forwardedHeaders = []string{
 	"Accept", "Content-Length", "Content-Md5", "Content-Type", "Expect", "If-Match",
 	"If-Modified-Since", "If-None-Match", "If-Range",
@@ -162,7 +162,9 @@ func answerPreflight(w http.ResponseWriter) {
 func secure(response *http.Response) error {
 	header := response.Header
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Del("Access-Control-Allow-Credentials") // the gateway uses no cookies
+	// All ports of a host share their cookies, so the gateway takes none and sets none.
+	header.Del("Access-Control-Allow-Credentials")
+	header.Del("Set-Cookie")
 	disposition := response.Request.URL.Query().Get("response-content-disposition")
 	if !strings.HasPrefix(disposition, "attachment") {
 		header.Set("Content-Security-Policy", "default-src 'none'; sandbox")

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -195,6 +196,35 @@ func TestInlineFilesAreIsolated(t *testing.T) {
 		if got := header.Get("Access-Control-Allow-Credentials"); got != "" {
 			t.Errorf("%q: got Access-Control-Allow-Credentials %q, want none", disposition, got)
 		}
+	}
+}
+
+// All ports of a host share their cookies, those of the API among them.
+func TestCookiesPassInNeitherDirection(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		seen <- r.Header
+		http.SetCookie(w, &http.Cookie{Name: "intray-refresh-8080", Value: "stolen"})
+	}))
+	defer upstream.Close()
+	s := setup(t)
+	address, err := url.Parse(upstream.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	front, stop := serve(t, gateway.Config{Upstream: address, Bucket: s.Bucket})
+	defer func() { _ = stop() }()
+	_, signed, headers := s.upload(t, []byte("x"))
+	headers["Cookie"] = "intray-refresh-8080=secret"
+	status, header, body := send(t, front, http.MethodPut, signed, headers, []byte("x"))
+	if status != 200 {
+		t.Fatalf("got status %d %s, want 200", status, body)
+	}
+	if got := (<-seen).Get("Cookie"); got != "" {
+		t.Errorf("storage got the cookie %q, want none", got)
+	}
+	if got := header.Get("Set-Cookie"); got != "" {
+		t.Errorf("the client got Set-Cookie %q, want none", got)
 	}
 }
 

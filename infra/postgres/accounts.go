@@ -16,14 +16,15 @@ import (
 var ErrLastAdmin = errors.New("this is the last administrator: " +
 	"make another account an administrator first")
 
-// FindUser returns the user with an email address, ignoring case, or with an id. It fails with
+// FindUser returns the user with an id, or with an email address as in AccountByEmail. It fails with
 // ErrUserNotFound.
 func (db *DB) FindUser(ctx context.Context, emailOrID string) (u schema.User, err error) {
-	condition, arg := `lower(u.email) = lower($1)`, any(emailOrID)
+	clauses, arg := `WHERE u.email = $1 OR (fold_case(u.email) = fold_case($1) AND NOT u.exact_email)
+		ORDER BY u.email = $1 DESC LIMIT 1`, any(emailOrID)
 	if id, err := uuid.Parse(emailOrID); err == nil {
-		condition, arg = `u.id = $1`, id
+		clauses, arg = `WHERE u.id = $1`, id
 	}
-	err = db.pool.GetContext(ctx, &u, selectUsers+`WHERE `+condition, arg)
+	err = db.pool.GetContext(ctx, &u, selectUsers+clauses, arg)
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.User{}, ErrUserNotFound
 	}

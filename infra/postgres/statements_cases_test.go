@@ -26,7 +26,7 @@ var notStatements = map[string]bool{"migrate.go": true, "roles.go": true}
 
 // unreachableStatements are statements that no case can execute, with the reasons.
 var unreachableStatements = map[string]string{
-	"WHERE user_id = $1 AND lower(name) = lower($2)": "only if a concurrent call creates the topic; " +
+	"WHERE user_id = $1 AND fold_case(name) = fold_case($2)": "only if a concurrent call creates the topic; " +
 		"it looks one row up by topics_name_in_namespace",
 	"UPDATE leases SET expires_at = now() + make_interval(secs => $2) WHERE token = $1": "only " +
 		"seconds after a lease was acquired; it looks one row up by leases_token_key",
@@ -128,6 +128,11 @@ var userCases = []statementCase{
 	{methods: "AllAISettings", walks: true, run: func(s *statementRun) (int, error) {
 		_, err := s.worker.AllAISettings(s.ctx)
 		return 0, err
+	}},
+	{methods: "NoteAIProviders AIProviders CheckAIProvider", run: func(s *statementRun) (int, error) {
+		err := s.worker.NoteAIProviders(s.ctx, []string{"builtin", "ollama"})
+		_, err2 := s.api.AIProviders(s.ctx)
+		return first(err, err2, s.api.CheckAIProvider(s.ctx, "ollama"))
 	}},
 	{methods: "CountAICall", run: func(s *statementRun) (int, error) {
 		_, err := s.worker.CountAICall(s.ctx, s.alice, 1000, time.Now())

@@ -327,7 +327,7 @@ func (tx *tx) suggestTopic(
 	t.UserID, t.Suggested = &user, true
 	result, err := tx.ExecContext(ctx, `
 		INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, true)
-		ON CONFLICT (user_id, lower(name)) DO NOTHING`,
+		ON CONFLICT (user_id, fold_case(name)) DO NOTHING`,
 		t.ID, user, t.Name, t.Description, array(append([]string{}, t.Keywords...)))
 	if err != nil {
 		return schema.Topic{}, err
@@ -335,7 +335,8 @@ func (tx *tx) suggestTopic(
 	if n, err := result.RowsAffected(); err != nil || n == 1 {
 		return t, err
 	}
-	found, err := tx.selectTopics(ctx, `WHERE user_id = $1 AND lower(name) = lower($2)`, user, t.Name)
+	found, err := tx.selectTopics(ctx,
+		`WHERE user_id = $1 AND fold_case(name) = fold_case($2)`, user, t.Name)
 	if err != nil || len(found) == 0 {
 		return schema.Topic{}, errors.Join(err, topicNotFound())
 	}

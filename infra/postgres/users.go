@@ -21,8 +21,9 @@ type Account struct {
 	Role         schema.Role `db:"role"`
 }
 
-// AccountByEmail returns the account with the email address, ignoring case. It fails with
-// ErrUserNotFound. The DB need not be bound to a user.
+// AccountByEmail returns the account with the email address, in this spelling or ignoring case and
+// Unicode normalization form (see schema.FoldCase). It fails with ErrUserNotFound. The DB need not
+// be bound to a user.
 func (db *DB) AccountByEmail(ctx context.Context, email string) (Account, error) {
 	var a Account
 	err := db.pool.GetContext(ctx, &a,
@@ -35,8 +36,8 @@ func (db *DB) AccountByEmail(ctx context.Context, email string) (Account, error)
 
 // selectUsers is the SELECT statement, without WHERE, whose rows scan into a schema.User with its
 // quota. OFFSET 0 makes the planner look each quota up by the index.
-const selectUsers = `SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model,
-		q.user_id AS "quota.user_id", q.limit_bytes AS "quota.limit_bytes",
+const selectUsers = `SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, u.has_password,
+		u.created_at, q.user_id AS "quota.user_id", q.limit_bytes AS "quota.limit_bytes",
 		q.used_bytes AS "quota.used_bytes"
 	FROM users AS u CROSS JOIN LATERAL (
 		SELECT user_id, limit_bytes, used_bytes FROM quotas WHERE user_id = u.id OFFSET 0) AS q `
@@ -56,6 +57,7 @@ func (db *DB) Me(ctx context.Context) (u schema.User, err error) {
 type UserPatch struct {
 	// LimitBytes may be less than the used bytes. Then no further document fits.
 	LimitBytes *int64
+	// AIProvider and AIModel are empty to select the system's defaults.
 	AIProvider *string
 	AIModel    *string
 }
@@ -113,7 +115,7 @@ func (db *DB) ChangeUser(
 
 // adminColumns selects the columns of the functions admin_users, admin_user and admin_change_user
 // that scan into a schema.User.
-const adminColumns = `SELECT id, email, role, ai_provider, ai_model,
+const adminColumns = `SELECT id, email, role, ai_provider, ai_model, has_password, created_at,
 	id AS "quota.user_id", limit_bytes AS "quota.limit_bytes", used_bytes AS "quota.used_bytes" `
 
 // translateForbidden returns a schema.CodeForbidden error if err means that the user is not an
@@ -135,7 +137,7 @@ type NewUser struct {
 }
 
 // AddUser creates a user with a quota. It fails with schema.CodeNameTaken if another user has the
-// email address, ignoring case. It requires the owner's role.
+// email address, ignoring case and Unicode normalization form. It requires the owner's role.
 func (db *DB) AddUser(ctx context.Context, u NewUser) error {
 	if u.Role == "" {
 		u.Role = schema.RoleUser
@@ -167,7 +169,7 @@ func (db *DB) Users(ctx context.Context) (users []schema.User, err error) {
 		var page []schema.User
 		// No email address is empty.
 		err := db.pool.SelectContext(ctx, &page, selectUsers+`
-			WHERE lower(u.email) > lower($1) ORDER BY lower(u.email) LIMIT $2`, after, rangeRows)
+			WHERE u.email > $1 ORDER BY u.email LIMIT $2`, after, rangeRows)
 		if err != nil {
 			return nil, wrap(ctx, err, "list users")
 		}

@@ -37,9 +37,10 @@ func TestUsers(t *testing.T) {
 	b.uploaded(t, b.alice, "f", 5)
 	alice, admin := b.api.ForUser(b.alice), b.api.ForUser(b.administrator)
 	want := schema.User{
-		ID: b.alice, Email: "alice@example.org", Role: schema.RoleUser,
+		ID: b.alice, Email: "alice@example.org", Role: schema.RoleUser, HasPassword: true,
 		Quota: schema.Quota{UserID: b.alice, LimitBytes: schema.DefaultQuota, UsedBytes: 5},
 	}
+	must(t, b.raw.Get(&want.CreatedAt, `SELECT created_at FROM users WHERE id = $1`, b.alice))
 	t.Run("Me", func(t *testing.T) {
 		me, err := alice.Me(t.Context())
 		must(t, err)

@@ -1,0 +1,167 @@
+package postgres_test
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/lib/pq"
+
+	"intray/infra/local/localtest"
+	"intray/infra/postgres"
+	"intray/schema"
+)
+
+// TestFoldCaseIsThatOfTheSchemaPackage compares the database's function with schema.FoldCase for
+// every character, between others with which it could combine.
+func TestFoldCaseIsThatOfTheSchemaPackage(t *testing.T) {
+	b := setup(t)
+	var texts []string
+	for r := rune(1); r <= 0x1FFFF; r++ {
+		if r < 0xD800 || r > 0xDFFF {
+			texts = append(texts, "A"+string(r)+"\u0345e\u0301")
+		}
+	}
+	texts = append(texts, "", "Straße", "ΣΊΣΥΦΟΣ", "İ@example.org", "\u1E9B\u0323", "ǅ", "ᾈ")
+	for len(texts) > 0 {
+		n := min(len(texts), 5000)
+		var got []string
+		must(t, b.raw.Select(&got, `SELECT fold_case(t) FROM unnest($1::text[])
+			WITH ORDINALITY AS x(t, n) ORDER BY n`, pq.Array(texts[:n])))
+		for i, text := range texts[:n] {
+			if want := schema.FoldCase(text); got[i] != want {
+				t.Fatalf("%+q: got %+q, want %+q", text, got[i], want)
+			}
+		}
+		texts = texts[n:]
+	}
+}
+
+func TestSpellingsOfOneName(t *testing.T) {
+	b := setup(t)
+	for _, same := range [][2]string{
+		{"straße", "STRASSE"},
+		{"Σίσυφος", "ΣΊΣΥΦΟΣ"},
+		{"café", "CAFE\u0301"},
+		{"İzmir", "i\u0307zmir"},
+		{"ﬁle", "FILE"},
+		{"plain", "PLAIN"},
+	} {
+		t.Run(same[0], func(t *testing.T) {
+			address, other := same[0]+"@example.org", same[1]+"@EXAMPLE.org"
+			id := b.user(t, address, schema.RoleUser)
+			account, err := b.api.AccountByEmail(t.Context(), other)
+			if err != nil || account.ID != id {
+				t.Errorf("account of %q: got %v and error %v, want %v", other, account.ID, err, id)
+			}
+			user, err := b.owner.FindUser(t.Context(), other)
+			if err != nil || user.ID != id {
+				t.Errorf("user %q: got %v and error %v, want %v", other, user.ID, err, id)
+			}
+			wantCode(t, b.owner.AddUser(t.Context(), postgres.NewUser{ID: newID(t), Email: other}),
+				schema.CodeNameTaken)
+			_, err = b.api.IdentityAccount(t.Context(), postgres.Identity{
+				Issuer: "https://issuer.example", Subject: same[0], Email: other,
+			}, 1)
+			wantCode(t, err, schema.CodeUnauthenticated)
+
+			alice := b.api.ForUser(b.alice)
+			must(t, alice.CreateTopic(t.Context(),
+				schema.Topic{ID: newID(t), UserID: &b.alice, Name: same[0]}))
+			wantCode(t, alice.CreateTopic(t.Context(),
+				schema.Topic{ID: newID(t), UserID: &b.alice, Name: same[1]}), schema.CodeNameTaken)
+			must(t, b.api.ForUser(b.bob).CreateTopic(t.Context(),
+				schema.Topic{ID: newID(t), UserID: &b.bob, Name: same[1]}))
+		})
+	}
+	// ı and i are different letters.
+	b.user(t, "ırmak@example.org", schema.RoleUser)
+	b.user(t, "irmak@example.org", schema.RoleUser)
+}
+
+// TestMigrationOfSpellings checks that accounts and topics whose names differ only in case or
+// normalization form, which earlier versions accepted, survive the migration.
+func TestMigrationOfSpellings(t *testing.T) {
+	url := localtest.PostgresEmpty(t)
+	must(t, postgres.Migrate(t.Context(), url, logger()))
+	must(t, postgres.MigrateDown(t.Context(), url, above(t, 28), logger()))
+	raw := openRaw(t, url)
+	type account struct {
+		id    uuid.UUID
+		email string
+	}
+	accounts := []account{{uuid.New(), "İ@x.example"}, {uuid.New(), "i\u0307@x.example"},
+		{uuid.New(), "STRASSE@x.example"}, {uuid.New(), "straße@x.example"},
+		{uuid.New(), "plain@x.example"}}
+	for i, a := range accounts {
+		raw.MustExec(`INSERT INTO users (id, email, password_hash, created_at)
+			VALUES ($1, $2, 'hash', now() + make_interval(secs => $3))`, a.id, a.email, i)
+		raw.MustExec(`INSERT INTO quotas (user_id, limit_bytes) VALUES ($1, 1)`, a.id)
+	}
+	names := []string{"Straße", "STRASSE", "strasse (2)",
+		"ß" + strings.Repeat("x", 38), "SS" + strings.Repeat("x", 38)}
+	for i, name := range names {
+		raw.MustExec(`INSERT INTO topics (id, user_id, name, created_at)
+			VALUES ($1, $2, $3, now() + make_interval(secs => $4))`,
+			uuid.New(), accounts[0].id, name, i)
+	}
+	var log bytes.Buffer
+	must(t, postgres.Migrate(t.Context(), url, slog.New(slog.NewTextHandler(&log, nil))))
+	if !strings.Contains(log.String(), accounts[3].email) ||
+		strings.Contains(log.String(), accounts[2].email) {
+		t.Errorf("got log %s, want a notice with the newer of two accounts only", log.String())
+	}
+
+	db := open(t, url)
+	for _, a := range accounts {
+		if got, err := db.AccountByEmail(t.Context(), a.email); err != nil || got.ID != a.id {
+			t.Errorf("%+q: got account %v and error %v, want %v", a.email, got.ID, err, a.id)
+		}
+	}
+	got, err := db.AccountByEmail(t.Context(), "strassE@x.example")
+	if err != nil || got.ID != accounts[2].id {
+		t.Errorf("another spelling: got account %v and error %v, want the oldest, %v",
+			got.ID, err, accounts[2].id)
+	}
+	var stored []string
+	must(t, raw.Select(&stored, `SELECT name FROM topics ORDER BY created_at`))
+	want := []string{"Straße", "STRASSE (3)", "strasse (2)", names[3],
+		"SS" + strings.Repeat("x", 31) + " (2)"}
+	if strings.Join(stored, "|") != strings.Join(want, "|") {
+		t.Errorf("got the topics %q, want %q", stored, want)
+	}
+}
+
+func TestAIProviders(t *testing.T) {
+	b := setup(t)
+	check := func(provider string, want schema.Code) {
+		t.Helper()
+		err := b.api.CheckAIProvider(t.Context(), provider)
+		if want == "" {
+			must(t, err)
+			return
+		}
+		wantCode(t, err, want)
+	}
+	check("anthropic", "") // no consumer has run yet
+
+	must(t, b.worker.NoteAIProviders(t.Context(), []string{"builtin", "ollama"}))
+	must(t, b.worker.NoteAIProviders(t.Context(), []string{"openai", "builtin"})) // another replica
+	check("ollama", "")
+	check("openai", "")
+	check("builtin", "")
+	check("", "")
+	check("anthropic", schema.CodeInvalid)
+
+	// While no consumer runs, nothing is forgotten.
+	b.raw.MustExec(`UPDATE ai_providers SET noted_at = noted_at - interval '1 day'`)
+	check("openai", "")
+	must(t, b.worker.NoteAIProviders(t.Context(), []string{"builtin", "ollama"}))
+	check("ollama", "")
+	check("openai", schema.CodeInvalid)
+
+	wantInsufficientPrivilege(t, "noting a provider as the API",
+		b.api.NoteAIProviders(t.Context(), []string{"skynet"}))
+}

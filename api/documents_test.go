@@ -331,7 +331,8 @@ func TestIdempotencyKey(t *testing.T) {
 	}
 	b.alice.confirm(first.Document)
 	repeated := as[api.UploadURL](request(b.alice, body).is(200))
-	if got := repeated.Document; got.ID != first.Document.ID || got.Status != api.DocumentStatusUploaded {
+	if got := repeated.Document; got.ID != first.Document.ID ||
+		got.Status != api.DocumentStatusUploaded {
 		t.Errorf("after the upload: got %+v, want the uploaded document %s", got, first.Document.ID)
 	}
 	if repeated.Upload != nil {

@@ -104,8 +104,8 @@ func completeParts(u schema.MultipartUpload, listed []CompletedPart) ([]schema.P
 	return parts, nil
 }
 
-// storedParts returns all parts of the upload in the order of their numbers, with the ETags of those
-// that storage has received.
+// storedParts returns all parts of the upload in the order of their numbers, with the ETags of the
+// parts that storage has received.
 func storedParts(u schema.MultipartUpload, stored []schema.Part) []schema.Part {
 	parts := make([]schema.Part, u.PartCount())
 	for i := range parts {

@@ -143,7 +143,8 @@ func TestLargestRequestForUploadURLs(t *testing.T) {
 	b := setup(t)
 	items := make([]map[string]any, 101)
 	for i := range items {
-		items[i] = item(strings.Repeat("𝄞", 250)+strconv.Itoa(i), 1, strings.Repeat("k", 250)+strconv.Itoa(i))
+		n := strconv.Itoa(i)
+		items[i] = item(strings.Repeat("𝄞", 250)+n, 1, strings.Repeat("k", 250)+n)
 	}
 	for _, r := range b.alice.requestUploads(items[:100]...) {
 		if r.Problem != nil {

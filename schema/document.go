@@ -145,8 +145,8 @@ func NewDocument(
 	}
 }
 
-// SameRequest reports whether the requests that created d and e are the same: they describe the same
-// file, to be uploaded in the same way.
+// SameRequest reports whether the requests that created d and e are the same: they describe the
+// same file, to be uploaded in the same way.
 func (d Document) SameRequest(e Document) bool {
 	return d.requestedFilename() == e.requestedFilename() && d.ContentType == e.ContentType &&
 		d.Size == e.Size && d.Multipart == e.Multipart && bytes.Equal(d.DeclaredSHA256, e.DeclaredSHA256)

@@ -926,6 +926,7 @@ AS $function$
 DECLARE
     owner uuid;
     current_owner uuid;
+    owner_left bigint;
     owner_pending bigint;
     requested bigint := 0;
     counted uuid[] := '{}';
@@ -941,11 +942,18 @@ BEGIN
         pending := 0;
         IF owner IS DISTINCT FROM current_owner THEN
             current_owner := owner;
-            owner_pending := NULL;
             PERFORM set_config('intray.user_id', owner::text, true);
+            -- The condition on the status is a range that contains only pending, so that the planner
+            -- uses documents_by_status. For an equality, with statistics from before a burst, it could
+            -- choose documents_pending and read all users' pending documents.
+            SELECT q.limit_bytes - q.used_bytes, (
+                    SELECT count(*) FROM (
+                        SELECT FROM documents AS d
+                        WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending'
+                        LIMIT max_pending) AS p)
+                INTO owner_left, owner_pending FROM quotas AS q WHERE q.user_id = owner;
         END IF;
-        SELECT q.limit_bytes - q.used_bytes - requested INTO remaining_bytes FROM quotas AS q
-            WHERE q.user_id = owner;
+        remaining_bytes := owner_left - requested;
         IF keys[i] <> '' THEN
             SELECT d.id INTO existing FROM documents AS d
                 WHERE d.user_id = owner AND d.idempotency_key = keys[i];
@@ -959,15 +967,6 @@ BEGIN
             END IF;
         END IF;
         IF existing IS NULL AND new_sizes[i] <= remaining_bytes THEN
-            -- The condition on the status is a range that contains only pending, so that the planner
-            -- uses documents_by_status. For an equality, with statistics from before a burst, it could
-            -- choose documents_pending and read all users' pending documents.
-            IF owner_pending IS NULL THEN
-                SELECT count(*) INTO owner_pending FROM (
-                    SELECT FROM documents AS d
-                    WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending'
-                    LIMIT max_pending) AS p;
-            END IF;
             IF owner_pending >= max_pending THEN
                 pending := max_pending;
             ELSE

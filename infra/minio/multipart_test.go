@@ -47,7 +47,8 @@ func (s *stack) putPart(
 ) schema.Part {
 	t.Helper()
 	size := int64(len(content))
-	address, _, _, err := s.presigner(t).PartURL(t.Context(), key, uploadID, number, size, nil, time.Minute)
+	address, _, _, err := s.presigner(t).PartURL(
+		t.Context(), key, uploadID, number, size, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +287,8 @@ func TestPartURLExpires(t *testing.T) {
 func TestPartURLRejectsInvalidNumbers(t *testing.T) {
 	presigner := setup(t).presigner(t)
 	for _, number := range []int{0, -1, 10_001} {
-		address, _, _, err := presigner.PartURL(t.Context(), newKey(t), "upload", number, 5, nil, time.Minute)
+		address, _, _, err := presigner.PartURL(
+			t.Context(), newKey(t), "upload", number, 5, nil, time.Minute)
 		if err == nil {
 			t.Errorf("part %d: got %s, want an error", number, address)
 		}

@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 	"time"
 
@@ -84,8 +85,8 @@ func TestDocumentsOfOneCallCountTogether(t *testing.T) {
 }
 
 func facts(err error) schema.Facts {
-	e, _ := err.(*schema.Error)
-	if e == nil {
+	var e *schema.Error
+	if !errors.As(err, &e) {
 		return schema.Facts{}
 	}
 	return e.Facts

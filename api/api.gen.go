@@ -105,6 +105,39 @@ func (e HealthStatus) Valid() bool {
 	}
 }
 
+// Defines values for ListedStatus.
+const (
+	ListedStatusClassified  ListedStatus = "classified"
+	ListedStatusExpired     ListedStatus = "expired"
+	ListedStatusFailed      ListedStatus = "failed"
+	ListedStatusPending     ListedStatus = "pending"
+	ListedStatusQuarantined ListedStatus = "quarantined"
+	ListedStatusRejected    ListedStatus = "rejected"
+	ListedStatusUploaded    ListedStatus = "uploaded"
+)
+
+// Valid indicates whether the value is a known member of the ListedStatus enum.
+func (e ListedStatus) Valid() bool {
+	switch e {
+	case ListedStatusClassified:
+		return true
+	case ListedStatusExpired:
+		return true
+	case ListedStatusFailed:
+		return true
+	case ListedStatusPending:
+		return true
+	case ListedStatusQuarantined:
+		return true
+	case ListedStatusRejected:
+		return true
+	case ListedStatusUploaded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PartUploadMethod.
 const (
 	PartUploadMethodPUT PartUploadMethod = "PUT"
@@ -315,6 +348,45 @@ func (e UserPatchAiProvider) Valid() bool {
 	}
 }
 
+// Defines values for ListDocumentsParamsSort.
+const (
+	ListDocumentsParamsSortCreatedAt ListDocumentsParamsSort = "created_at"
+	ListDocumentsParamsSortFilename  ListDocumentsParamsSort = "filename"
+	ListDocumentsParamsSortSize      ListDocumentsParamsSort = "size"
+)
+
+// Valid indicates whether the value is a known member of the ListDocumentsParamsSort enum.
+func (e ListDocumentsParamsSort) Valid() bool {
+	switch e {
+	case ListDocumentsParamsSortCreatedAt:
+		return true
+	case ListDocumentsParamsSortFilename:
+		return true
+	case ListDocumentsParamsSortSize:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListDocumentsParamsOrder.
+const (
+	ListDocumentsParamsOrderAsc  ListDocumentsParamsOrder = "asc"
+	ListDocumentsParamsOrderDesc ListDocumentsParamsOrder = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ListDocumentsParamsOrder enum.
+func (e ListDocumentsParamsOrder) Valid() bool {
+	switch e {
+	case ListDocumentsParamsOrderAsc:
+		return true
+	case ListDocumentsParamsOrderDesc:
+		return true
+	default:
+		return false
+	}
+}
+
 // Classifier The AI that classified a document.
 type Classifier struct {
 	// Model The model of the provider. It is empty if the provider has only one.
@@ -446,16 +518,81 @@ type Document struct {
 	UploadedAt *time.Time `json:"uploaded_at"`
 }
 
+// DocumentCount A number of documents. 10,000 stands for this number or more.
+//
+// Examples: 41
+type DocumentCount = int
+
+// DocumentCounts Numbers of documents, exact up to 10,000, which stands for this number or more.
+type DocumentCounts struct {
+	// ByStatus The number of documents with each status that is listed.
+	ByStatus struct {
+		// Classified A number of documents. 10,000 stands for this number or more.
+		//
+		// Examples: 41
+		Classified DocumentCount `json:"classified"`
+
+		// Expired A number of documents. 10,000 stands for this number or more.
+		//
+		// Examples: 41
+		Expired DocumentCount `json:"expired"`
+
+		// Failed A number of documents. 10,000 stands for this number or more.
+		//
+		// Examples: 41
+		Failed DocumentCount `json:"failed"`
+
+		// Pending A number of documents. 10,000 stands for this number or more.
+		//
+		// Examples: 41
+		Pending DocumentCount `json:"pending"`
+
+		// Quarantined A number of documents. 10,000 stands for this number or more.
+		//
+		// Examples: 41
+		Quarantined DocumentCount `json:"quarantined"`
+
+		// Rejected A number of documents. 10,000 stands for this number or more.
+		//
+		// Examples: 41
+		Rejected DocumentCount `json:"rejected"`
+
+		// Uploaded A number of documents. 10,000 stands for this number or more.
+		//
+		// Examples: 41
+		Uploaded DocumentCount `json:"uploaded"`
+	} `json:"by_status"`
+
+	// ByTopic The number of documents with each topic, by the topic's id. Topics that no document has
+	// are left out.
+	//
+	//
+	// Examples: {"0193a5b0-6a10-7b1e-9c3d-5e6f7a8b9c0d":41}
+	ByTopic map[string]DocumentCount `json:"by_topic"`
+
+	// NoTopic A number of documents. 10,000 stands for this number or more.
+	//
+	// Examples: 41
+	NoTopic DocumentCount `json:"no_topic"`
+}
+
 // DocumentPage A page of documents.
 type DocumentPage struct {
-	// Items The documents, newest first.
+	// EventsAfter The position in the stream of `GET /api/documents/events` from before the page was read.
+	// Sent as `Last-Event-ID`, it begins the stream with the changes since then. It is opaque.
+	//
+	//
+	// Examples: 1207
+	EventsAfter string `json:"events_after"`
+
+	// Items The documents, in the order of `sort` and `order`.
 	//
 	// Examples: []
 	Items []Document `json:"items"`
 
 	// NextCursor The `cursor` of the next page, or null on the last page.
 	//
-	// Examples: AQGTpbB9IXxOjwocLT5PWms
+	// Examples: AgAAAZOlsH0hfE6PChwtPk9aaw
 	NextCursor *string `json:"next_cursor"`
 }
 
@@ -588,6 +725,11 @@ type HealthStatus string
 //
 // Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
 type ID = openapi_types.UUID
+
+// ListedStatus A status of documents that are listed, which is any except `deleting`.
+//
+// Examples: classified
+type ListedStatus string
 
 // MultipartCreated A document and its multipart upload.
 type MultipartCreated struct {
@@ -1404,17 +1546,37 @@ type ListUsersParams struct {
 
 // ListDocumentsParams defines parameters for ListDocuments.
 type ListDocumentsParams struct {
-	// Status Return only documents with this status.
-	Status *DocumentStatus `form:"status,omitempty" json:"status,omitempty"`
+	// Status Return only documents with one of these statuses, separated by commas.
+	Status *[]ListedStatus `form:"status,omitempty" json:"status,omitempty"`
 
-	// Topic Return only documents with the topic that has this id.
-	Topic *ID `form:"topic,omitempty" json:"topic,omitempty"`
+	// Topic Return only documents with the topic that has this id, or, for `none`, only documents
+	// without any topic. These include documents that have not been classified, and ones that
+	// failed or were rejected; add `status=classified` for those that fit no topic.
+	Topic *string `form:"topic,omitempty" json:"topic,omitempty"`
 
-	// Q Return only documents whose filename contains this text. Case is ignored.
+	// Q Return only documents whose filename contains this text. Case is ignored in all scripts
+	// (full Unicode case folding), so that `STRASSE` finds `straße`.
 	Q *string `form:"q,omitempty" json:"q,omitempty"`
 
+	// From Return only documents that were created at this time or later: a time (RFC 3339), whose
+	// `+` has to be sent as `%2B`, or a date, which stands for its first moment in UTC.
+	From *string `form:"from,omitempty" json:"from,omitempty"`
+
+	// To Return only documents that were created before this time, which is written as in `from`.
+	// `from=2026-11-01&to=2026-12-01` is November.
+	To *string `form:"to,omitempty" json:"to,omitempty"`
+
+	// Sort The order of the documents: by the time of creation, by filename, in which case is
+	// ignored, or by size. Documents that are equal in this are in the order of their ids.
+	Sort *ListDocumentsParamsSort `form:"sort,omitempty" json:"sort,omitempty"`
+
+	// Order Ascending or descending. Without this parameter, documents are sorted by `created_at`
+	// and by `size` in descending order, so newest and largest first, and by `filename` in
+	// ascending order.
+	Order *ListDocumentsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
 	// Cursor The `next_cursor` of the previous page. It remains valid if the filters or `limit`
-	// change.
+	// change, but not if `sort` or `order` does.
 	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
 	// Limit The maximum number of documents on a page.
@@ -1428,6 +1590,19 @@ type ListDocumentsParams struct {
 	// for at most N seconds. N is limited to 30. The header has no effect without `If-None-Match`,
 	// or while 2,000 requests of the same user are already waiting.
 	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ListDocumentsParamsSort defines parameters for ListDocuments.
+type ListDocumentsParamsSort string
+
+// ListDocumentsParamsOrder defines parameters for ListDocuments.
+type ListDocumentsParamsOrder string
+
+// CountDocumentsParams defines parameters for CountDocuments.
+type CountDocumentsParams struct {
+	// IfNoneMatch The `ETag` of an earlier response, several of them separated by commas, or `*`, which
+	// matches any. If the current `ETag` matches, the response is 304.
+	IfNoneMatch *IfNoneMatch `json:"If-None-Match,omitempty"`
 }
 
 // StreamDocumentEventsParams defines parameters for StreamDocumentEvents.
@@ -1555,6 +1730,9 @@ type ServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx echo.Context, params ListDocumentsParams) error
+	// CountDocuments Count documents
+	// (GET /api/documents/counts)
+	CountDocuments(ctx echo.Context, params CountDocumentsParams) error
 	// StreamDocumentEvents Stream changes of documents
 	// (GET /api/documents/events)
 	StreamDocumentEvents(ctx echo.Context, params StreamDocumentEventsParams) error
@@ -1766,14 +1944,14 @@ func (w *ServerInterfaceWrapper) ListDocuments(ctx echo.Context) error {
 	var params ListDocumentsParams
 	// ------------- Optional query parameter "status" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	err = runtime.BindQueryParameterWithOptions("form", false, false, "status", ctx.QueryParams(), &params.Status, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter status: %s", err))
 	}
 
 	// ------------- Optional query parameter "topic" -------------
 
-	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "topic", ctx.QueryParams(), &params.Topic, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter topic: %s", err))
 	}
@@ -1783,6 +1961,34 @@ func (w *ServerInterfaceWrapper) ListDocuments(ctx echo.Context) error {
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "q", ctx.QueryParams(), &params.Q, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
 	if err != nil {
 		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter q: %s", err))
+	}
+
+	// ------------- Optional query parameter "from" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "from", ctx.QueryParams(), &params.From, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter from: %s", err))
+	}
+
+	// ------------- Optional query parameter "to" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "to", ctx.QueryParams(), &params.To, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter to: %s", err))
+	}
+
+	// ------------- Optional query parameter "sort" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "sort", ctx.QueryParams(), &params.Sort, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter sort: %s", err))
+	}
+
+	// ------------- Optional query parameter "order" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "order", ctx.QueryParams(), &params.Order, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter order: %s", err))
 	}
 
 	// ------------- Optional query parameter "cursor" -------------
@@ -1833,6 +2039,35 @@ func (w *ServerInterfaceWrapper) ListDocuments(ctx echo.Context) error {
 
 	// Invoke the callback with all the unmarshaled arguments
 	err = w.Handler.ListDocuments(ctx, params)
+	return err
+}
+
+// CountDocuments converts echo context to params.
+func (w *ServerInterfaceWrapper) CountDocuments(ctx echo.Context) error {
+	var err error
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CountDocumentsParams
+
+	headers := ctx.Request().Header
+	// ------------- Optional header parameter "If-None-Match" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-None-Match")]; found {
+		var IfNoneMatch IfNoneMatch
+		n := len(valueList)
+		if n != 1 {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Expected one value for If-None-Match, got %d", n))
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-None-Match", valueList[0], &IfNoneMatch, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			return echo.NewHTTPError(http.StatusBadRequest, fmt.Sprintf("Invalid format for parameter If-None-Match: %s", err))
+		}
+
+		params.IfNoneMatch = &IfNoneMatch
+	}
+
+	// Invoke the callback with all the unmarshaled arguments
+	err = w.Handler.CountDocuments(ctx, params)
 	return err
 }
 
@@ -2306,6 +2541,7 @@ func RegisterHandlersWithOptions(router EchoRouter, si ServerInterface, options 
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/parts", wrapper.SignParts, options.OperationMiddlewares["SignParts"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/multipart-upload/parts/:number", wrapper.SignPart, options.OperationMiddlewares["SignPart"]...)
 	router.POST(options.BaseURL+"/api/documents/:id/reclassify", wrapper.ReclassifyDocument, options.OperationMiddlewares["ReclassifyDocument"]...)
+	router.GET(options.BaseURL+"/api/documents/counts", wrapper.CountDocuments, options.OperationMiddlewares["CountDocuments"]...)
 	router.GET(options.BaseURL+"/api/documents/events", wrapper.StreamDocumentEvents, options.OperationMiddlewares["StreamDocumentEvents"]...)
 	router.POST(options.BaseURL+"/api/documents/multipart-upload", wrapper.CreateMultipartUpload, options.OperationMiddlewares["CreateMultipartUpload"]...)
 	router.POST(options.BaseURL+"/api/documents/upload-url", wrapper.CreateUploadURL, options.OperationMiddlewares["CreateUploadURL"]...)
@@ -2669,6 +2905,50 @@ func (response ListDocuments304Response) VisitListDocumentsResponse(w http.Respo
 	if response.Headers.RetryAfter != nil {
 		w.Header().Set("Retry-After", fmt.Sprint(*response.Headers.RetryAfter))
 	}
+	w.WriteHeader(304)
+	return nil
+}
+
+type CountDocumentsRequestObject struct {
+	Params CountDocumentsParams
+}
+
+type CountDocumentsResponseObject interface {
+	VisitCountDocumentsResponse(w http.ResponseWriter) error
+}
+
+type CountDocuments200ResponseHeaders struct {
+	ETag string
+}
+
+type CountDocuments200JSONResponse struct {
+	Body    DocumentCounts
+	Headers CountDocuments200ResponseHeaders
+}
+
+func (response CountDocuments200JSONResponse) VisitCountDocumentsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CountDocuments304ResponseHeaders struct {
+	ETag string
+}
+
+type CountDocuments304Response struct {
+	Headers CountDocuments304ResponseHeaders
+}
+
+func (response CountDocuments304Response) VisitCountDocumentsResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(304)
 	return nil
 }
@@ -3304,6 +3584,9 @@ type StrictServerInterface interface {
 	// ListDocuments List documents
 	// (GET /api/documents)
 	ListDocuments(ctx context.Context, request ListDocumentsRequestObject) (ListDocumentsResponseObject, error)
+	// CountDocuments Count documents
+	// (GET /api/documents/counts)
+	CountDocuments(ctx context.Context, request CountDocumentsRequestObject) (CountDocumentsResponseObject, error)
 	// StreamDocumentEvents Stream changes of documents
 	// (GET /api/documents/events)
 	StreamDocumentEvents(ctx context.Context, request StreamDocumentEventsRequestObject) (StreamDocumentEventsResponseObject, error)
@@ -3805,6 +4088,31 @@ func (sh *strictHandler) ListDocuments(ctx echo.Context, params ListDocumentsPar
 		return err
 	} else if validResponse, ok := response.(ListDocumentsResponseObject); ok {
 		return validResponse.VisitListDocumentsResponse(ctx.Response())
+	} else if response != nil {
+		return fmt.Errorf("unexpected response type: %T", response)
+	}
+	return nil
+}
+
+// CountDocuments operation middleware
+func (sh *strictHandler) CountDocuments(ctx echo.Context, params CountDocumentsParams) error {
+	var request CountDocumentsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx echo.Context, request interface{}) (interface{}, error) {
+		return sh.ssi.CountDocuments(ctx.Request().Context(), request.(CountDocumentsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CountDocuments")
+	}
+
+	response, err := handler(ctx, request)
+
+	if err != nil {
+		return err
+	} else if validResponse, ok := response.(CountDocumentsResponseObject); ok {
+		return validResponse.VisitCountDocumentsResponse(ctx.Response())
 	} else if response != nil {
 		return fmt.Errorf("unexpected response type: %T", response)
 	}

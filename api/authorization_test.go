@@ -67,6 +67,7 @@ var operationCases = map[string]operationCase{
 		invalidBody: map[string]any{"parts": []any{}},
 	},
 	"ListDocuments":        {invalidQuery: "?limit=0"},
+	"CountDocuments":       {invalidQuery: "?x=1"},
 	"StreamDocumentEvents": {},
 	"UpdateDocument": {
 		resource:    "document",

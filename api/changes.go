@@ -267,6 +267,13 @@ func (n *notifier) take(w *waiter, limit int) (unsent []change, upTo uint64, mis
 	return unsent, unsent[len(unsent)-1].sequence, false
 }
 
+// position returns the sequence number up to which all events were recorded.
+func (n *notifier) position() uint64 {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.last
+}
+
 // progress reports whether all events up to the sequence number were recorded, and whether the
 // notifier follows events at all yet.
 func (n *notifier) progress(sequence uint64) (reached, started bool) {

@@ -9,99 +9,12 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/uuid"
-	"golang.org/x/text/unicode/norm"
 
 	"intray/infra/postgres"
 	"intray/schema"
 )
-
-// defaultPageSize is the number of documents per page if the request sets no limit.
-const defaultPageSize = 50
-
-// ListDocuments returns a page of the caller's documents, newest first, or 304 if the page has not
-// changed. If the client asks to wait, ListDocuments waits for a change before it returns 304.
-func (s *server) ListDocuments(
-	ctx context.Context, r ListDocumentsRequestObject,
-) (ListDocumentsResponseObject, error) {
-	p := r.Params
-	filter, err := listFilter(p)
-	if err != nil {
-		return nil, err
-	}
-	var (
-		views   []postgres.DocumentView
-		next    *postgres.Cursor
-		etag    string
-		changed bool
-	)
-	wait := s.waitTime(p.IfNoneMatch, p.Prefer)
-	of := waitKey{user: callerOf(ctx).id}
-	err = s.await(ctx, of, wait, func() (int64, bool, error) {
-		var err error
-		if views, next, err = s.userDB(ctx).Documents(ctx, filter); err != nil {
-			return 0, false, err
-		}
-		etag = pageETag(views, next)
-		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
-		return 0, changed, nil // version 0: read the page again after any change
-	})
-	if err != nil {
-		return nil, err
-	}
-	retry := retryAfter(slices.ContainsFunc(views, inProgress), wait)
-	if !changed {
-		return ListDocuments304Response{
-			Headers: ListDocuments304ResponseHeaders{ETag: etag, RetryAfter: retry},
-		}, nil
-	}
-	return ListDocuments200JSONResponse{
-		Body:    pageOf(views, next),
-		Headers: ListDocuments200ResponseHeaders{ETag: etag, RetryAfter: retry},
-	}, nil
-}
-
-// listFilter returns the filter for the query parameters of a listing.
-func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
-	filter := postgres.Filter{Limit: defaultPageSize}
-	if p.Limit != nil {
-		filter.Limit = *p.Limit
-	}
-	if p.Status != nil {
-		filter.Status = schema.Status(*p.Status)
-	}
-	if p.Topic != nil {
-		filter.Topic = *p.Topic
-	}
-	if p.Q != nil {
-		if !utf8.ValidString(*p.Q) || strings.ContainsRune(*p.Q, 0) {
-			return filter, schema.Errorf(schema.CodeInvalid,
-				`The query parameter "q" must be UTF-8 text without NUL characters.`)
-		}
-		filter.Query = norm.NFC.String(*p.Q) // filenames are stored in NFC
-	}
-	if p.Cursor != nil {
-		last, err := decodeCursor(*p.Cursor)
-		if err != nil {
-			return filter, err
-		}
-		filter.After = &postgres.Cursor{ID: last}
-	}
-	return filter, nil
-}
-
-func pageOf(views []postgres.DocumentView, next *postgres.Cursor) DocumentPage {
-	page := DocumentPage{Items: make([]Document, len(views))}
-	for i, v := range views {
-		page.Items[i] = documentOf(v)
-	}
-	if next != nil {
-		page.NextCursor = nilIfEmpty(encodeCursor(next.ID))
-	}
-	return page
-}
 
 // GetDocument returns a document, or 304 if it has not changed. If the client asks to wait,
 // GetDocument waits for a change before it returns 304.
@@ -265,20 +178,6 @@ func documentETag(v postgres.DocumentView) string {
 	topics := fnv.New64a()
 	_ = json.NewEncoder(topics).Encode(v.Topics) // never fails
 	return fmt.Sprintf(`"%d-%x"`, v.Version, topics.Sum64())
-}
-
-// pageETag returns the entity tag of a page of documents. It hashes the documents that were read,
-// which takes about 10 µs and requires no query.
-func pageETag(views []postgres.DocumentView, next *postgres.Cursor) string {
-	page := fnv.New128a()
-	for _, v := range views {
-		page.Write(v.ID[:])
-		page.Write([]byte(documentETag(v)))
-	}
-	if next != nil {
-		page.Write(next.ID[:])
-	}
-	return fmt.Sprintf(`"%x"`, page.Sum(nil))
 }
 
 // matches reports whether the If-None-Match header contains etag. It compares weakly (RFC 9110,

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -387,83 +386,3 @@ func TestDocumentETag(t *testing.T) {
 }
 
 func ptr[T any](v T) *T { return &v }
-
-// listDocuments returns the filenames on a page of the client's documents and its next_cursor.
-func (c *client) listDocuments(query string) (names []string, next *string) {
-	c.t.Helper()
-	page := as[api.DocumentPage](c.get("/api/documents?" + query).is(200))
-	for _, d := range page.Items {
-		names = append(names, d.Filename)
-	}
-	return names, page.NextCursor
-}
-
-func TestListDocuments(t *testing.T) {
-	b := setup(t)
-	names := []string{"Report 0.txt", "Report 1.txt", "Report 2.txt", "Report 3.txt", "Report 4.txt"}
-	for _, name := range names {
-		b.alice.upload(name, []byte("x"))
-	}
-	b.bob.upload("Report of bob.txt", []byte("x"))
-	newestFirst := slices.Clone(names)
-	slices.Reverse(newestFirst)
-
-	t.Run("pages contain all documents of the user", func(t *testing.T) {
-		b := b.in(t)
-		var all []string
-		for query := "limit=2"; ; {
-			page, next := b.alice.listDocuments(query)
-			all = append(all, page...)
-			if next == nil {
-				break
-			}
-			query = "limit=2&cursor=" + *next
-		}
-		if !slices.Equal(all, newestFirst) {
-			t.Errorf("got %q, want %q", all, newestFirst)
-		}
-	})
-	t.Run("a full last page has no next cursor", func(t *testing.T) {
-		b := b.in(t)
-		if got, next := b.alice.listDocuments("limit=5"); len(got) != 5 || next != nil {
-			t.Errorf("got %q and next_cursor %v, want 5 documents and none", got, next)
-		}
-	})
-	t.Run("filters", func(t *testing.T) {
-		b := b.in(t)
-		newest := b.alice.confirm(b.alice.documents()[0])
-		topic := b.alice.createTopic("T")
-		b.classify(newest.ID, schema.DocumentTopic{TopicID: topic.ID, Confidence: 50})
-		for query, want := range map[string][]string{
-			"q=REPORT+3": {"Report 3.txt"},
-			"q=%25":      nil, // % is not a wildcard
-			"status=classified&topic=" + topic.ID.String(): {newest.Filename},
-			"status=deleting": nil,
-		} {
-			if got, _ := b.alice.listDocuments(query); !slices.Equal(got, want) {
-				t.Errorf("%s: got %q, want %q", query, got, want)
-			}
-		}
-	})
-	for query, says := range map[string]string{
-		"limit=1&limit=2":                   `"limit" was sent more than once`,
-		"page=2":                            `no query parameter "page"`,
-		"q=%zz":                             "malformed",
-		"limit=0":                           `"limit" must be at least 1`,
-		"limit=101":                         `"limit" must be at most 100`,
-		"limit=x":                           "whole number",
-		"limit=":                            `"limit"`,
-		"status=gone":                       `"status" must be one of pending, uploaded`,
-		"topic=x":                           `"topic"`,
-		"q=":                                `"q"`,
-		"q=%00":                             `"q"`,
-		"q=%ff":                             `"q"`,
-		"cursor=x":                          `"cursor"`,
-		"cursor=" + url.QueryEscape("AQ=="): `"cursor"`,
-		"cursor=" + strings.Repeat("A", 65): `"cursor"`,
-	} {
-		t.Run("invalid "+query, func(t *testing.T) {
-			b.alice.in(t).get("/api/documents?" + query).fails(schema.CodeInvalid).says(says)
-		})
-	}
-}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 	"pgregory.net/rapid"
 
+	"intray/infra/postgres"
 	"intray/schema"
 )
 
@@ -44,6 +45,45 @@ func TestCursorRoundTrip(t *testing.T) {
 		id := uuid.UUID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
 		if got, err := decodeCursor(encodeCursor(id)); err != nil || got != id {
 			t.Fatalf("got %s and error %v, want %s", got, err, id)
+		}
+	})
+}
+
+func FuzzDocumentCursor(f *testing.F) {
+	c := postgres.Cursor{
+		ID: uuid.MustParse("0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b"), FilenameKey: "é.pdf", Size: -1,
+	}
+	for _, filter := range []postgres.Filter{
+		{}, {Sort: postgres.ByFilename}, {Sort: postgres.BySize, Ascending: true},
+	} {
+		f.Add(encodeDocumentCursor(filter, c))
+	}
+	f.Add("")
+	f.Add("AgAAAZOlsH0hfE6PChwtPk9aaw\n")
+	f.Add("AgEBAZOlsH0hfE6PChwtPk9aawA") // a NUL character
+	f.Fuzz(func(t *testing.T, cursor string) {
+		accepted := 0
+		for sort := range postgres.Sort(4) {
+			for _, ascending := range []bool{false, true} {
+				filter := postgres.Filter{Sort: sort, Ascending: ascending}
+				c, err := decodeDocumentCursor(filter, cursor)
+				if err != nil {
+					if !errors.Is(err, &schema.Error{Code: schema.CodeInvalid}) {
+						t.Errorf("decode %q: got error %v, want code invalid", cursor, err)
+					}
+					continue
+				}
+				accepted++
+				if got := encodeDocumentCursor(filter, *c); got != cursor {
+					t.Errorf("decode and encode %q: got %q, want the original", cursor, got)
+				}
+				if !utf8.ValidString(c.FilenameKey) || strings.ContainsRune(c.FilenameKey, 0) {
+					t.Errorf("decode %q: got the filename %q, which PostgreSQL refuses", cursor, c.FilenameKey)
+				}
+			}
+		}
+		if accepted > 1 {
+			t.Errorf("got %q accepted in %d orders, want at most one", cursor, accepted)
 		}
 	})
 }

@@ -173,14 +173,15 @@ func (d *Document) Renew(now time.Time) Decision {
 	return d.change(StatusPending, ReasonNone, now)
 }
 
-// Delete marks a document as deleting at its owner's request, and marks its object for deletion.
-// MarkGone releases the charge once the object is gone.
+// Delete marks a document as deleting at its owner's request, removes its topics, and marks its
+// object for deletion. MarkGone releases the charge once the object is gone.
 func (d *Document) Delete(now time.Time) Decision {
 	if d.Status == StatusDeleting {
 		return Decision{}
 	}
 	dec := d.change(StatusDeleting, ReasonNone, now)
 	dec.DeleteObject = true
+	dec.Topics = []DocumentTopic{}
 	return dec
 }
 
@@ -193,7 +194,9 @@ func (d *Document) MarkGone(q *Quota, now time.Time) Decision {
 	}
 	d.release(q)
 	d.GoneAt = &now
-	return d.change(StatusDeleting, ReasonNone, now)
+	dec := d.change(StatusDeleting, ReasonNone, now)
+	dec.Topics = []DocumentTopic{}
+	return dec
 }
 
 // MarkUnpublished marks the event of the document's current version as unpublished and increases

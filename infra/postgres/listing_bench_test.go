@@ -41,16 +41,31 @@ func BenchmarkListing(bench *testing.B) {
 		filter postgres.Filter
 	}{
 		{"all", postgres.Filter{}},
-		{"status-common", postgres.Filter{Status: schema.StatusClassified}},
-		{"status-rare", postgres.Filter{Status: schema.StatusPending}},
-		{"status-none", postgres.Filter{Status: schema.StatusExpired}},
+		{"status-common", postgres.Filter{Statuses: []schema.Status{schema.StatusClassified}}},
+		{"status-rare", postgres.Filter{Statuses: []schema.Status{schema.StatusPending}}},
+		{"status-none", postgres.Filter{Statuses: []schema.Status{schema.StatusExpired}}},
 		{"topic-half", postgres.Filter{Topic: half}},
 		{"topic-rare", postgres.Filter{Topic: rare}},
-		{"topic-half-status-rare", postgres.Filter{Topic: half, Status: schema.StatusPending}},
+		{"topic-half-status-rare", postgres.Filter{Topic: half, Statuses: []schema.Status{schema.StatusPending}}},
 		{"q-common", postgres.Filter{Query: "INVOICE"}},
 		{"q-none", postgres.Filter{Query: "nothing like it"}},
-		{"q-none-status", postgres.Filter{Query: "nothing like it", Status: schema.StatusClassified}},
+		{"q-none-status", postgres.Filter{Query: "nothing like it", Statuses: []schema.Status{schema.StatusClassified}}},
 		{"q-none-topic", postgres.Filter{Query: "nothing like it", Topic: half}},
+		{"statuses-rare", postgres.Filter{Statuses: inProgress}},
+		{"statuses-common", postgres.Filter{Statuses: counted}},
+		{"q-none-statuses", postgres.Filter{Query: "nothing like it", Statuses: counted}},
+		{"topic-none", postgres.Filter{NoTopic: true}},
+		{"topic-none-status-rare", postgres.Filter{NoTopic: true, Statuses: inProgress}},
+		{"past-hour", postgres.Filter{From: time.Now().Add(-time.Hour)}},
+		{"past-hour-topic-half", postgres.Filter{From: time.Now().Add(-time.Hour), Topic: half}},
+		{"before-all", postgres.Filter{To: time.Now().Add(-24 * time.Hour)}},
+		{"filename", postgres.Filter{Sort: postgres.ByFilename, Ascending: true}},
+		{"filename-q-none", postgres.Filter{Sort: postgres.ByFilename, Query: "nothing like it"}},
+		{"filename-status-rare", postgres.Filter{Sort: postgres.ByFilename, Statuses: inProgress}},
+		{"filename-topic-half", postgres.Filter{Sort: postgres.ByFilename, Topic: half}},
+		{"filename-topic-rare", postgres.Filter{Sort: postgres.ByFilename, Topic: rare}},
+		{"size", postgres.Filter{Sort: postgres.BySize}},
+		{"size-topic-none", postgres.Filter{Sort: postgres.BySize, NoTopic: true}},
 	} {
 		for _, o := range owners {
 			db := b.api.ForUser(o.id)
@@ -62,6 +77,39 @@ func BenchmarkListing(bench *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+var counted = []schema.Status{
+	schema.StatusUploaded, schema.StatusClassified, schema.StatusFailed,
+}
+
+// BenchmarkDocumentCounts measures the counts of a user with 1,000,000 documents, who first has two
+// topics, one of which half of the documents have, and then a thousand, which a thousand documents
+// have each.
+func BenchmarkDocumentCounts(bench *testing.B) {
+	b := setup(bench)
+	fill(bench, b, b.alice, 1_000_000)
+	count := func(bench *testing.B) {
+		for bench.Loop() {
+			if _, err := b.api.ForUser(b.alice).DocumentCounts(bench.Context()); err != nil {
+				bench.Fatal(err)
+			}
+		}
+	}
+	for _, topics := range []int{2, 1000} {
+		b.raw.MustExec(`
+			DELETE FROM topics;
+			ALTER TABLE topics DISABLE TRIGGER topics_limit;
+			INSERT INTO topics (id, user_id, name)
+				SELECT gen_random_uuid(), NULL, 'Topic ' || i FROM generate_series(1, ` +
+			fmt.Sprint(topics) + `) AS i;
+			WITH t AS (SELECT array_agg(id) AS ids FROM topics),
+				d AS (SELECT id, user_id, row_number() OVER (ORDER BY id) AS i FROM documents)
+			INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+				SELECT id, user_id, ids[1 + i % ` + fmt.Sprint(topics) + `], 90 FROM t, d`)
+		b.raw.MustExec(`VACUUM ANALYZE documents, document_topics`)
+		bench.Run(fmt.Sprintf("topics=%d", topics), count)
 	}
 }
 

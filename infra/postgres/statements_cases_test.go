@@ -38,6 +38,11 @@ const (
 	// scanAllowance is for a page of a listing, which scans up to 5,000 entries of an index, and for a
 	// page of 1,000 documents with the keys of the single-user schema.
 	scanAllowance = 600
+	// lookupAllowance is for a page of a listing that reads up to 5,000 documents, each of which may be
+	// on a page of the table of its own.
+	lookupAllowance = 5500
+	// countAllowance is for counts of up to 10,000 documents of each status and topic.
+	countAllowance = 3000
 	// rangeAllowance is for statements that read up to 5,000 documents, a tenth of them old versions.
 	rangeAllowance = 1500
 	// batchAllowance is for statements that look up 100 keys in an index, where a small table is
@@ -190,27 +195,74 @@ var userCases = []statementCase{
 	}},
 	{methods: "Documents, all", run: listing(postgres.Filter{})},
 	{methods: "Documents, later page", run: laterListing(postgres.Filter{})},
-	{methods: "Documents, of a status", run: listing(postgres.Filter{Status: schema.StatusFailed})},
+	{methods: "Documents, of a status", run: listing(postgres.Filter{Statuses: []schema.Status{schema.StatusFailed}})},
 	{methods: "Documents, of a status, later page",
-		run: laterListing(postgres.Filter{Status: schema.StatusPending})},
+		run: laterListing(postgres.Filter{Statuses: []schema.Status{schema.StatusPending}})},
 	{methods: "Documents, of a status without documents",
-		run: listing(postgres.Filter{Status: schema.StatusQuarantined})},
-	{methods: "Documents, deleting", run: listing(postgres.Filter{Status: schema.StatusDeleting})},
+		run: listing(postgres.Filter{Statuses: []schema.Status{schema.StatusQuarantined}})},
+	{methods: "Documents, deleting", run: listing(postgres.Filter{Statuses: []schema.Status{schema.StatusDeleting}})},
 	{methods: "Documents, with a name", run: listing(postgres.Filter{Query: "INVOICE"})},
 	{methods: "Documents, with a name that none has", run: listing(postgres.Filter{Query: "none"})},
 	{methods: "Documents, of a status with a name that none has",
-		run:       listing(postgres.Filter{Query: "none", Status: schema.StatusClassified}),
+		run:       listing(postgres.Filter{Query: "none", Statuses: []schema.Status{schema.StatusClassified}}),
 		allowance: scanAllowance},
 	{methods: "Documents, with a topic", run: topicListing(postgres.Filter{})},
 	{methods: "Documents, with a topic, later page",
 		run: laterListing(postgres.Filter{Topic: uuid.Max})},
 	{methods: "Documents, with a topic and a status that few have",
-		run: topicListing(postgres.Filter{Status: schema.StatusQuarantined})},
+		run: topicListing(postgres.Filter{Statuses: []schema.Status{schema.StatusQuarantined}})},
 	{methods: "Documents, with a topic and a name that none has",
 		run: topicListing(postgres.Filter{Query: "none"})},
 	{methods: "Documents, with a topic that few have", run: func(s *statementRun) (int, error) {
 		items, _, err := s.user1().Documents(s.ctx, postgres.Filter{Topic: s.rare})
 		return len(items), err
+	}},
+	{methods: "Documents, of several statuses", run: listing(postgres.Filter{Statuses: inProgress})},
+	{methods: "Documents, of several statuses, later page",
+		run: laterListing(postgres.Filter{Statuses: inProgress})},
+	{methods: "Documents, of several statuses with a name that none has",
+		run:       listing(postgres.Filter{Statuses: inProgress, Query: "none"}),
+		allowance: lookupAllowance},
+	{methods: "Documents, of all statuses with a name that none has",
+		run:       listing(postgres.Filter{Statuses: schema.Statuses, Query: "none"}),
+		allowance: lookupAllowance},
+	{methods: "Documents, oldest first", run: listing(postgres.Filter{Ascending: true})},
+	{methods: "Documents, oldest first, later page",
+		run: laterListing(postgres.Filter{Ascending: true, Statuses: inProgress})},
+	{methods: "Documents, without topics", run: listing(postgres.Filter{NoTopic: true}),
+		allowance: lookupAllowance},
+	{methods: "Documents, without topics, of a status",
+		run: listing(postgres.Filter{NoTopic: true,
+			Statuses: []schema.Status{schema.StatusQuarantined}}),
+		allowance: lookupAllowance},
+	{methods: "Documents, of a day", run: dayListing(postgres.Filter{}), allowance: lookupAllowance},
+	{methods: "Documents, of a day with a topic",
+		run: dayListing(postgres.Filter{Topic: uuid.Max}), allowance: lookupAllowance},
+	{methods: "Documents, of a day, of several statuses",
+		run: dayListing(postgres.Filter{Statuses: inProgress}), allowance: lookupAllowance},
+	{methods: "Documents, by filename", run: eachSort(postgres.Filter{})},
+	{methods: "Documents, by filename, with a name that none has",
+		run: eachSort(postgres.Filter{Query: "none"}), allowance: lookupAllowance},
+	{methods: "Documents, by filename, of a status",
+		run:       eachSort(postgres.Filter{Statuses: []schema.Status{schema.StatusFailed}}),
+		allowance: lookupAllowance},
+	{methods: "Documents, by filename, of several statuses that none has",
+		run: eachSort(postgres.Filter{Statuses: []schema.Status{schema.StatusQuarantined,
+			schema.StatusDeleting}}),
+		allowance: lookupAllowance},
+	{methods: "Documents, by filename, with a topic",
+		run: eachSort(postgres.Filter{Topic: uuid.Max}), allowance: lookupAllowance},
+	{methods: "Documents, by filename, with a topic that few have",
+		run: func(s *statementRun) (int, error) { return eachSort(postgres.Filter{Topic: s.rare})(s) }},
+	{methods: "Documents, by filename, without topics",
+		run: eachSort(postgres.Filter{NoTopic: true}), allowance: lookupAllowance},
+	{methods: "Documents, by filename, of a day",
+		run: func(s *statementRun) (int, error) {
+			return eachSort(s.day(postgres.Filter{Query: "none"}))(s)
+		}, allowance: lookupAllowance},
+	{methods: "DocumentCounts", allowance: countAllowance, run: func(s *statementRun) (int, error) {
+		counts, err := s.user1().DocumentCounts(s.ctx)
+		return len(counts.ByStatus) + len(counts.ByTopic), err
 	}},
 	{methods: "Documents, of a user with few", run: func(s *statementRun) (int, error) {
 		_, _, err := s.api.ForUser(s.id(userKind, 100)).Documents(s.ctx, postgres.Filter{})
@@ -374,12 +426,56 @@ func topicListing(f postgres.Filter) func(*statementRun) (int, error) {
 	}
 }
 
-// laterListing is listing for a page after a quarter of the documents. It replaces uuid.Max by
+var inProgress = []schema.Status{schema.StatusPending, schema.StatusUploaded}
+
+// eachSort returns the number of items of the first and of a later page in each order. It replaces
+// uuid.Max by alice's topic.
+func eachSort(f postgres.Filter) func(*statementRun) (int, error) {
+	return func(s *statementRun) (total int, err error) {
+		f := f
+		if f.Topic == uuid.Max {
+			f.Topic = s.topic
+		}
+		after := &postgres.Cursor{
+			ID: s.id(documentKind, int64(s.n)*3/4), FilenameKey: "invoice 5", Size: 1000,
+		}
+		for _, f.Sort = range []postgres.Sort{postgres.ByFilename, postgres.BySize} {
+			for _, f.Ascending = range []bool{false, true} {
+				for _, f.After = range []*postgres.Cursor{nil, after} {
+					n, err := listing(f)(s)
+					if err != nil {
+						return 0, err
+					}
+					total += n
+				}
+			}
+		}
+		return total, nil
+	}
+}
+
+// day adds the day to the filter in which the first documents were created. A later day has no more
+// than 86,400 documents either.
+func (s *statementRun) day(f postgres.Filter) postgres.Filter {
+	f.From, f.To = s.base, s.base.Add(2*time.Hour)
+	return f
+}
+
+func dayListing(f postgres.Filter) func(*statementRun) (int, error) {
+	return func(s *statementRun) (int, error) {
+		if f := s.day(f); f.Topic != uuid.Max {
+			return listing(f)(s)
+		}
+		return topicListing(s.day(f))(s)
+	}
+}
+
+// laterListing is listing for a page after a tenth of the documents. It replaces uuid.Max by
 // alice's topic.
 func laterListing(f postgres.Filter) func(*statementRun) (int, error) {
 	return func(s *statementRun) (int, error) {
 		f := f
-		f.After = &postgres.Cursor{ID: s.id(documentKind, int64(s.n)*3/4)}
+		f.After = &postgres.Cursor{ID: s.id(documentKind, int64(s.n)*9/10)}
 		if f.Topic == uuid.Max {
 			f.Topic = s.topic
 		}

@@ -24,7 +24,7 @@ type fixture struct {
 	// base is the time of the row number 0; there is one row a second until now.
 	base         time.Time
 	alice, admin uuid.UUID
-	topic, rare  uuid.UUID // alice's topic that all of her documents have, and one that three have
+	topic, rare  uuid.UUID // alice's topic that most of her documents have, and one that three have
 	taken        map[string]string
 	used         int64
 }
@@ -150,7 +150,8 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 				ELSE fixture_id(2, i) END, 'Topic ' || i FROM rows`,
 		// The status follows from i % 20 for alice's documents, which are all but every tenth.
 		`INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, reason,
-				charged_bytes, created_at, url_issued_at, changed_at, unpublished_at, idempotency_key)
+				charged_bytes, created_at, url_issued_at, changed_at, unpublished_at, idempotency_key,
+				has_topics)
 			SELECT fixture_id(1, i),
 				CASE WHEN i % 10 = 0 THEN fixture_id(2, 10 + i / 10) ELSE fixture_id(2, 1) END,
 				CASE WHEN i % 20 = 7 THEN 'old/' || i ELSE document_object_key(fixture_id(1, i)) END,
@@ -159,7 +160,7 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 				CASE WHEN s.status IN ('uploaded', 'classified', 'failed') THEN 1000 ELSE 0 END,
 				fixture_at(i), CASE WHEN i <= 100 THEN fixture_at(i) ELSE fixture_at(LAST) END,
 				fixture_at(i), CASE WHEN i % 20 = 13 THEN fixture_at(i) END,
-				CASE WHEN i % 5 = 1 THEN 'key' || i END
+				CASE WHEN i % 5 = 1 THEN 'key' || i END, i % 10 <> 0 AND i % 7 <> 3
 			FROM rows CROSS JOIN LATERAL (SELECT (ARRAY['classified', 'classified', 'classified', 'pending',
 				'rejected', 'classified', 'uploaded', 'expired', 'classified', 'classified',
 				'classified', 'pending', 'classified', 'uploaded', 'rejected', 'classified', 'failed',
@@ -169,7 +170,7 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 			FROM rows CROSS JOIN LATERAL (
 				SELECT fixture_id(3, 1) AS id UNION ALL SELECT fixture_id(3, 2) WHERE i IN (1, 5, 9)
 				UNION ALL SELECT fixture_id(3, 3 + i % 40) WHERE i % 9 = 1) AS t
-			WHERE i % 10 <> 0`,
+			WHERE i % 10 <> 0 AND i % 7 <> 3`,
 		`INSERT INTO document_examples (document_id, user_id, example)
 			SELECT fixture_id(1, i), fixture_id(2, 1), 'example' FROM rows WHERE i % 10 <> 0`,
 		`INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason)

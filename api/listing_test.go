@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/url"
 	"reflect"
 	"slices"
@@ -285,7 +286,9 @@ func TestListThenStream(t *testing.T) {
 	if len(page.Items) != 1 || page.Items[0].Status != api.DocumentStatusUploaded {
 		t.Fatalf("got page %+v, want the uploaded document", page)
 	}
-	events := b.alice.stream(t.Context(), page.EventsAfter)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	events := b.alice.stream(ctx, page.EventsAfter)
 	for status := api.DocumentStatus(""); status != api.DocumentStatusDeleting; {
 		e := nextEvent(t, events)
 		if e.data == "" || e.kind == "resync" {

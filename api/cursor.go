@@ -14,8 +14,8 @@ import (
 )
 
 // The first byte of a cursor is cursorVersion if the listing is always sorted by id, and
-// documentCursorVersion if it is a listing of documents. If the order of a listing ever changes, new
-// cursors must have a different version, so that old ones are refused.
+// documentCursorVersion if it is a listing of documents. If the order of a listing ever changes,
+// new cursors must have a different version, so that old ones are refused.
 const (
 	cursorVersion         = 1
 	documentCursorVersion = 2

@@ -20,8 +20,8 @@ import (
 // defaultPageSize is the number of documents per page if the request sets no limit.
 const defaultPageSize = 50
 
-// ListDocuments returns a page of the caller's documents, or 304 if the page has not changed. If the
-// client asks to wait, ListDocuments waits for a change before it returns 304.
+// ListDocuments returns a page of the caller's documents, or 304 if the page has not changed. If
+// the client asks to wait, ListDocuments waits for a change before it returns 304.
 func (s *server) ListDocuments(
 	ctx context.Context, r ListDocumentsRequestObject,
 ) (ListDocumentsResponseObject, error) {
@@ -120,7 +120,8 @@ func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
 	return filter, err
 }
 
-// parseTime returns the time that the query parameter contains, or the zero time if it was not sent.
+// parseTime returns the time that the query parameter contains, or the zero time if it was not
+// sent.
 func parseTime(parameter string, value *string) (time.Time, error) {
 	if value == nil {
 		return time.Time{}, nil

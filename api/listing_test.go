@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"context"
 	"net/url"
 	"reflect"
 	"slices"
@@ -166,7 +167,8 @@ func TestListingOrders(t *testing.T) {
 		"STRASSE": "straße", "strasse": "straße", "ΣΊΣΥΦΟΣ": "Σίσυφος", "σίσυφοσ": "Σίσυφος",
 		"Σι\u0301σ": "Σίσυφος",
 	} {
-		if got, _ := b.alice.listDocuments("q=" + url.QueryEscape(query)); !slices.Equal(got, []string{want}) {
+		got, _ := b.alice.listDocuments("q=" + url.QueryEscape(query))
+		if !slices.Equal(got, []string{want}) {
 			t.Errorf("q=%s: got %q, want %q", query, got, want)
 		}
 	}
@@ -285,7 +287,9 @@ func TestListThenStream(t *testing.T) {
 	if len(page.Items) != 1 || page.Items[0].Status != api.DocumentStatusUploaded {
 		t.Fatalf("got page %+v, want the uploaded document", page)
 	}
-	events := b.alice.stream(t.Context(), page.EventsAfter)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	events := b.alice.stream(ctx, page.EventsAfter)
 	for status := api.DocumentStatus(""); status != api.DocumentStatusDeleting; {
 		e := nextEvent(t, events)
 		if e.data == "" || e.kind == "resync" {

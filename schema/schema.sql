@@ -31,21 +31,6 @@ CREATE POLICY owner ON ai_calls TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON ai_calls TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (day, calls) ON ai_calls TO worker;
 
-CREATE TABLE ai_providers (
-    provider text NOT NULL,
-    noted_at timestamp with time zone NOT NULL DEFAULT now(),
-    CONSTRAINT ai_providers_pkey PRIMARY KEY (provider)
-);
-COMMENT ON TABLE ai_providers IS 'the AI providers that consumers have configured';
-COMMENT ON COLUMN ai_providers.noted_at IS 'when a consumer last noted that it has the provider';
-ALTER TABLE ai_providers ENABLE ROW LEVEL SECURITY;
-ALTER TABLE ai_providers FORCE ROW LEVEL SECURITY;
-CREATE POLICY api ON ai_providers FOR SELECT TO api USING (true);
-CREATE POLICY owner ON ai_providers TO CURRENT_USER USING (true) WITH CHECK (true);
-CREATE POLICY worker ON ai_providers TO worker USING (true) WITH CHECK (true);
-GRANT SELECT ON ai_providers TO api;
-GRANT SELECT, INSERT, UPDATE (noted_at) ON ai_providers TO worker;
-
 CREATE TABLE applied_migrations (
     version bigint NOT NULL,
     applied_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -125,23 +110,6 @@ CREATE POLICY owner ON document_examples TO CURRENT_USER USING (true) WITH CHECK
 CREATE POLICY worker ON document_examples TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (example) ON document_examples TO worker;
 
-CREATE TABLE document_explanations (
-    document_id uuid NOT NULL,
-    user_id uuid NOT NULL,
-    explanation json NOT NULL,
-    CONSTRAINT document_explanations_pkey PRIMARY KEY (document_id),
-    CONSTRAINT document_explanations_size CHECK (octet_length(explanation::text) <= 1024),
-    CONSTRAINT document_explanations_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
-);
-ALTER TABLE document_explanations ENABLE ROW LEVEL SECURITY;
-ALTER TABLE document_explanations FORCE ROW LEVEL SECURITY;
-CREATE POLICY api ON document_explanations TO api USING (user_id = (( SELECT current_user_id() AS
-    current_user_id)));
-CREATE POLICY owner ON document_explanations TO CURRENT_USER USING (true) WITH CHECK (true);
-CREATE POLICY worker ON document_explanations TO worker USING (true) WITH CHECK (true);
-GRANT SELECT, DELETE ON document_explanations TO api;
-GRANT SELECT, INSERT, UPDATE (explanation), DELETE ON document_explanations TO worker;
-
 CREATE TABLE document_topics (
     document_id uuid NOT NULL,
     topic_id uuid NOT NULL,
@@ -199,7 +167,6 @@ CREATE TABLE documents (
     gone_at timestamp with time zone,
     detected_type text,
     published_at timestamp with time zone,
-    sha256 bytea,
     declared_sha256 bytea,
     multipart boolean NOT NULL DEFAULT false,
     requested_filename text,
@@ -208,21 +175,17 @@ CREATE TABLE documents (
     CONSTRAINT documents_pkey PRIMARY KEY (id),
     CONSTRAINT documents_listing UNIQUE (user_id, id),
     CONSTRAINT documents_consistent CHECK (document_is_consistent(status, reason, size, charged_bytes, gone_at, version, announcement, object_key)),
-    CONSTRAINT documents_sha256 CHECK (octet_length(sha256) = 32),
     CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 );
 COMMENT ON COLUMN documents.unpublished_at IS 'since when the event of the current version is to be published; NULL: it is published';
-COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: the content was not read yet, or before version 26 the same as content_type';
+COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: none, or the same as content_type';
 COMMENT ON COLUMN documents.published_at IS 'when the event of the current version was last stored in the stream; NULL: before this column existed, or never';
-COMMENT ON COLUMN documents.sha256 IS 'the SHA-256 digest of the content, either declared and verified or computed; NULL: unknown';
 COMMENT ON COLUMN documents.declared_sha256 IS 'the SHA-256 in the request that created the document; NULL: none';
 COMMENT ON COLUMN documents.multipart IS 'the file is uploaded in parts';
 COMMENT ON COLUMN documents.requested_filename IS 'the filename in the request with the idempotency key; NULL: no key, or the same as filename';
 COMMENT ON COLUMN documents.has_topics IS 'document_topics has rows of the document; set by triggers of that table';
 COMMENT ON COLUMN documents.filename_key IS 'the filename regardless of case, for the order of a listing and for searches';
 CREATE INDEX documents_by_filename ON documents USING btree (user_id, filename_key, id);
-CREATE INDEX documents_by_sha256 ON documents USING btree (user_id, sha256, id) WHERE sha256 IS NOT
-    NULL AND (status = ANY (ARRAY['uploaded'::text, 'classified'::text, 'failed'::text]));
 CREATE INDEX documents_by_size ON documents USING btree (user_id, size, id);
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_ended ON documents USING btree (changed_at, id) WHERE status = ANY
@@ -249,14 +212,12 @@ CREATE POLICY api_write ON documents FOR UPDATE TO api USING (user_id = (( SELEC
     AS current_user_id)));
 CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE (filename, size, status, reason, etag, charged_bytes, version,
-    announcement, unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
-    uploaded_at, classified_at, gone_at, detected_type, published_at, sha256, requested_filename) ON
-    documents TO api;
-GRANT SELECT, UPDATE (filename, size, status, reason, etag, charged_bytes, version, announcement,
+GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, detected_type, published_at, sha256, requested_filename), DELETE ON
-    documents TO worker;
+    classified_at, gone_at, published_at) ON documents TO api;
+GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
+    unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
+    classified_at, gone_at, detected_type, published_at), DELETE ON documents TO worker;
 
 CREATE TABLE leases (
     name text NOT NULL,
@@ -517,8 +478,8 @@ CREATE TABLE topics (
     CONSTRAINT topics_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
 COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, visible to every user';
-CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, fold_case(name)) NULLS
-    NOT DISTINCT;
+CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, lower(name)) NULLS NOT
+    DISTINCT;
 CREATE TRIGGER topics_limit BEFORE INSERT ON topics FOR EACH ROW EXECUTE FUNCTION
     check_topic_limit();
 ALTER TABLE topics ENABLE ROW LEVEL SECURITY;
@@ -581,23 +542,19 @@ CREATE TABLE users (
     role text NOT NULL DEFAULT 'user'::text,
     ai_provider text NOT NULL DEFAULT ''::text,
     ai_model text NOT NULL DEFAULT ''::text,
-    exact_email boolean NOT NULL DEFAULT false,
-    has_password boolean NOT NULL GENERATED ALWAYS AS (password_hash IS NOT NULL) STORED,
     CONSTRAINT users_pkey PRIMARY KEY (id),
     CONSTRAINT users_email_key UNIQUE (email),
     CONSTRAINT users_role CHECK (role = ANY (ARRAY['user'::text, 'admin'::text]))
 );
-COMMENT ON COLUMN users.exact_email IS 'an older user has the same address, ignoring case and Unicode normalization form; this one is found only by the exact spelling';
 CREATE INDEX users_administrators ON users USING btree (id) WHERE role = 'admin'::text;
-CREATE UNIQUE INDEX users_email_ignoring_case ON users USING btree (fold_case(email)) WHERE NOT
-    exact_email;
+CREATE UNIQUE INDEX users_email_ignoring_case ON users USING btree (lower(email));
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE users FORCE ROW LEVEL SECURITY;
 CREATE POLICY api ON users FOR SELECT TO api USING (id = (( SELECT current_user_id() AS
     current_user_id)));
 CREATE POLICY owner ON users TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON users TO worker USING (true) WITH CHECK (true);
-GRANT SELECT (id, email, created_at, role, ai_provider, ai_model, has_password) ON users TO api;
+GRANT SELECT (id, email, created_at, role, ai_provider, ai_model) ON users TO api;
 GRANT SELECT (id, ai_provider, ai_model) ON users TO worker;
 
 CREATE TABLE write_checks (
@@ -619,14 +576,12 @@ CREATE FUNCTION account_by_email(email text)
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
     SELECT u.id, coalesce(u.password_hash, ''), u.role FROM users AS u
-    WHERE u.email = account_by_email.email
-        OR (fold_case(u.email) = fold_case(account_by_email.email) AND NOT u.exact_email)
-    ORDER BY u.email = account_by_email.email DESC LIMIT 1
+    WHERE lower(u.email) = lower(account_by_email.email)
 $function$;
 GRANT EXECUTE ON FUNCTION account_by_email(text) TO api;
 
 CREATE FUNCTION admin_change_user(target uuid, new_limit bigint, new_provider text, new_model text)
- RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -640,14 +595,13 @@ BEGIN
             ai_provider = coalesce(new_provider, u.ai_provider),
             ai_model    = coalesce(new_model, u.ai_model)
         FROM quotas AS q WHERE u.id = target AND q.user_id = u.id
-        RETURNING u.id, u.email, u.role, u.ai_provider, u.ai_model, u.has_password, u.created_at,
-            q.limit_bytes, q.used_bytes;
+        RETURNING u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_change_user(uuid,bigint,text,text) TO api;
 
 CREATE FUNCTION admin_user(target uuid)
- RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -655,15 +609,14 @@ AS $function$
 BEGIN
     PERFORM require_admin();
     RETURN QUERY
-        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, u.has_password, u.created_at,
-            q.limit_bytes, q.used_bytes
+        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
         FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = target;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_user(uuid) TO api;
 
 CREATE FUNCTION admin_users(after uuid, max_rows integer)
- RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -672,8 +625,7 @@ BEGIN
     PERFORM require_admin();
     -- OFFSET 0 makes the planner look each quota up by the index.
     RETURN QUERY
-        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, u.has_password, u.created_at,
-            q.limit_bytes, q.used_bytes
+        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
         FROM users AS u CROSS JOIN LATERAL (
             SELECT x.limit_bytes, x.used_bytes FROM quotas AS x WHERE x.user_id = u.id OFFSET 0) AS q
         WHERE u.id > coalesce(admin_users.after, '00000000-0000-0000-0000-000000000000')
@@ -1089,7 +1041,7 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
+CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1110,11 +1062,6 @@ BEGIN
         INTO topics
         FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
         WHERE dt.document_id = document_view.document_id;
-    IF document.sha256 IS NOT NULL AND document.status IN ('uploaded', 'classified', 'failed') THEN
-        duplicate_of := original_document(document.id, document.sha256);
-    END IF;
-    retrying := document.status IN ('pending', 'uploaded')
-        AND EXISTS (SELECT FROM retrying_documents(ARRAY[document.id]));
 END
 $function$;
 GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
@@ -1126,63 +1073,6 @@ CREATE FUNCTION end_session(session_family bytea)
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ DELETE FROM sessions WHERE family = session_family $function$;
 GRANT EXECUTE ON FUNCTION end_session(bytea) TO api;
-
-CREATE FUNCTION fold_case(t text)
- RETURNS text
- LANGUAGE plpgsql
- IMMUTABLE PARALLEL SAFE STRICT
-AS $function$
-DECLARE
-    upper_case CONSTANT text :=
-        'µÆÐØÞĐĦĲĿŁŊŒŦſƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƢƤƦƧƩƬƮƱƲƳƵƷƸƼǄǅǇǈǊǋǤǱǲǶǷȜȠȢȤȺȻȽȾɁɃɄɅɆɈɊɌɎͅͰͲͶ'
-        'ͿΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςϏϐϑϕϖϘϚϜϞϠϢϤϦϨϪϬϮϰϱϴϵϷϹϺϽϾϿЂЄЅІЈЉЊЋЏАБВГДЕЖЗИКЛМНОПРСТ'
-        'УФХЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѸѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӃӅӇӉӋӍӔӘӠӨӶӺӼӾԀԂԄԆԈԊԌԎԐ'
-        'ԒԔԖԘԚԜԞԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖႠႡႢႣႤႥႦႧႨႩႪႫႬႭႮႯႰႱႲႳႴႵႶႷႸႹႺ'
-        'ႻႼႽႾႿჀჁჂჃჄჅჇჍᎠᎡᎢᎣᎤᎥᎦᎧᎨᎩᎪᎫᎬᎭᎮᎯᎰᎱᎲᎳᎴᎵᎶᎷᎸᎹᎺᎻᎼᎽᎾᎿᏀᏁᏂᏃᏄᏅᏆᏇᏈᏉᏊᏋᏌᏍᏎᏏᏐᏑᏒᏓᏔᏕᏖᏗᏘᏙᏚᏛᏜᏝᏞᏟᏠᏡᏢ'
-        'ᏣᏤᏥᏦᏧᏨᏩᏪᏫᏬᏭᏮᏯᏰᏱᏲᏳᏴᏵᏸᏹᏺᏻᏼᏽᲀᲁᲂᲃᲄᲅᲆᲇᲈᲐᲑᲒᲓᲔᲕᲖᲗᲘᲙᲚᲛᲜᲝᲞᲟᲠᲡᲢᲣᲤᲥᲦᲧᲨᲩᲪᲫᲬᲭᲮᲯᲰᲱᲲᲳᲴᲵᲶᲷᲸᲹᲺᲽᲾᲿ'
-        'ỺỼỾℲⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩⅪⅫⅬⅭⅮⅯↃⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿⓀⓁⓂⓃⓄⓅⓆⓇⓈⓉⓊⓋⓌⓍⓎⓏⰀⰁⰂⰃⰄⰅⰆⰇⰈⰉⰊⰋⰌⰍⰎⰏⰐⰑⰒⰓⰔⰕⰖⰗⰘⰙⰚⰛⰜⰝⰞⰟⰠ'
-        'ⰡⰢⰣⰤⰥⰦⰧⰨⰩⰪⰫⰬⰭⰮⰯⱠⱢⱣⱤⱧⱩⱫⱭⱮⱯⱰⱲⱵⱾⱿⲀⲂⲄⲆⲈⲊⲌⲎⲐⲒⲔⲖⲘⲚⲜⲞⲠⲢⲤⲦⲨⲪⲬⲮⲰⲲⲴⲶⲸⲺⲼⲾⳀⳂⳄⳆⳈⳊⳌⳎⳐⳒⳔⳖⳘⳚⳜⳞⳠⳢ'
-        'ⳫⳭⳲꙀꙂꙄꙆꙈꙊꙌꙎꙐꙒꙔꙖꙘꙚꙜꙞꙠꙢꙤꙦꙨꙪꙬꚀꚂꚄꚆꚈꚊꚌꚎꚐꚒꚔꚖꚘꚚꜢꜤꜦꜨꜪꜬꜮꜲꜴꜶꜸꜺꜼꜾꝀꝂꝄꝆꝈꝊꝌꝎꝐꝒꝔꝖꝘꝚꝜꝞꝠꝢꝤꝦꝨꝪꝬꝮꝹꝻ'
-        'ꝽꝾꞀꞂꞄꞆꞋꞍꞐꞒꞖꞘꞚꞜꞞꞠꞢꞤꞦꞨꞪꞫꞬꞭꞮꞰꞱꞲꞳꞴꞶꞸꞺꞼꞾꟀꟂꟄꟅꟆꟇꟉꟐꟖꟘꟵꭰꭱꭲꭳꭴꭵꭶꭷꭸꭹꭺꭻꭼꭽꭾꭿꮀꮁꮂꮃꮄꮅꮆꮇꮈꮉꮊꮋꮌꮍꮎꮏꮐꮑ'
-        'ꮒꮓꮔꮕꮖꮗꮘꮙꮚꮛꮜꮝꮞꮟꮠꮡꮢꮣꮤꮥꮦꮧꮨꮩꮪꮫꮬꮭꮮꮯꮰꮱꮲꮳꮴꮵꮶꮷꮸꮹꮺꮻꮼꮽꮾꮿＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺ𐐀𐐁𐐂𐐃𐐄𐐅𐐆𐐇'
-        '𐐈𐐉𐐊𐐋𐐌𐐍𐐎𐐏𐐐𐐑𐐒𐐓𐐔𐐕𐐖𐐗𐐘𐐙𐐚𐐛𐐜𐐝𐐞𐐟𐐠𐐡𐐢𐐣𐐤𐐥𐐦𐐧𐒰𐒱𐒲𐒳𐒴𐒵𐒶𐒷𐒸𐒹𐒺𐒻𐒼𐒽𐒾𐒿𐓀𐓁𐓂𐓃𐓄𐓅𐓆𐓇𐓈𐓉𐓊𐓋𐓌𐓍𐓎𐓏𐓐𐓑𐓒𐓓𐕰𐕱𐕲𐕳𐕴𐕵𐕶𐕷𐕸𐕹𐕺𐕼'
-        '𐕽𐕾𐕿𐖀𐖁𐖂𐖃𐖄𐖅𐖆𐖇𐖈𐖉𐖊𐖌𐖍𐖎𐖏𐖐𐖑𐖒𐖔𐖕𐲀𐲁𐲂𐲃𐲄𐲅𐲆𐲇𐲈𐲉𐲊𐲋𐲌𐲍𐲎𐲏𐲐𐲑𐲒𐲓𐲔𐲕𐲖𐲗𐲘𐲙𐲚𐲛𐲜𐲝𐲞𐲟𐲠𐲡𐲢𐲣𐲤𐲥𐲦𐲧𐲨𐲩𐲪𐲫𐲬𐲭𐲮𐲯𐲰𐲱𐲲𑢠𑢡𑢢𑢣𑢤𑢥'
-        '𑢦𑢧𑢨𑢩𑢪𑢫𑢬𑢭𑢮𑢯𑢰𑢱𑢲𑢳𑢴𑢵𑢶𑢷𑢸𑢹𑢺𑢻𑢼𑢽𑢾𑢿𖹀𖹁𖹂𖹃𖹄𖹅𖹆𖹇𖹈𖹉𖹊𖹋𖹌𖹍𖹎𖹏𖹐𖹑𖹒𖹓𖹔𖹕𖹖𖹗𖹘𖹙𖹚𖹛𖹜𖹝𖹞𖹟𞤀𞤁𞤂𞤃𞤄𞤅𞤆𞤇𞤈𞤉𞤊𞤋𞤌𞤍𞤎𞤏𞤐𞤑𞤒𞤓𞤔𞤕'
-        '𞤖𞤗𞤘𞤙𞤚𞤛𞤜𞤝𞤞𞤟𞤠𞤡';
-    lower_case CONSTANT text :=
-        'μæðøþđħĳŀłŋœŧsɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵƣƥʀƨʃƭʈʊʋƴƶʒƹƽǆǆǉǉǌǌǥǳǳƕƿȝƞȣȥⱥȼƚⱦɂƀʉʌɇɉɋɍɏιͱͳͷ'
-        'ϳαβγδεζηθικλμνξοπρστυφχψωσϗβθφπϙϛϝϟϡϣϥϧϩϫϭϯκρθεϸϲϻͻͼͽђєѕіјљњћџабвгдежзиклмнопрст'
-        'уфхцчшщъыьэюяѡѣѥѧѩѫѭѯѱѳѵѹѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӄӆӈӊӌӎӕәӡөӷӻӽӿԁԃԅԇԉԋԍԏԑ'
-        'ԓԕԗԙԛԝԟԡԣԥԧԩԫԭԯաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆⴀⴁⴂⴃⴄⴅⴆⴇⴈⴉⴊⴋⴌⴍⴎⴏⴐⴑⴒⴓⴔⴕⴖⴗⴘⴙⴚ'
-        'ⴛⴜⴝⴞⴟⴠⴡⴢⴣⴤⴥⴧⴭꭰꭱꭲꭳꭴꭵꭶꭷꭸꭹꭺꭻꭼꭽꭾꭿꮀꮁꮂꮃꮄꮅꮆꮇꮈꮉꮊꮋꮌꮍꮎꮏꮐꮑꮒꮓꮔꮕꮖꮗꮘꮙꮚꮛꮜꮝꮞꮟꮠꮡꮢꮣꮤꮥꮦꮧꮨꮩꮪꮫꮬꮭꮮꮯꮰꮱꮲ'
-        'ꮳꮴꮵꮶꮷꮸꮹꮺꮻꮼꮽꮾꮿᏸᏹᏺᏻᏼᏽᏰᏱᏲᏳᏴᏵвдосттъѣꙋაბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰჱჲჳჴჵჶჷჸჹჺჽჾჿ'
-        'ỻỽỿⅎⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅺⅻⅼⅽⅾⅿↄⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙⓚⓛⓜⓝⓞⓟⓠⓡⓢⓣⓤⓥⓦⓧⓨⓩⰰⰱⰲⰳⰴⰵⰶⰷⰸⰹⰺⰻⰼⰽⰾⰿⱀⱁⱂⱃⱄⱅⱆⱇⱈⱉⱊⱋⱌⱍⱎⱏⱐ'
-        'ⱑⱒⱓⱔⱕⱖⱗⱘⱙⱚⱛⱜⱝⱞⱟⱡɫᵽɽⱨⱪⱬɑɱɐɒⱳⱶȿɀⲁⲃⲅⲇⲉⲋⲍⲏⲑⲓⲕⲗⲙⲛⲝⲟⲡⲣⲥⲧⲩⲫⲭⲯⲱⲳⲵⲷⲹⲻⲽⲿⳁⳃⳅⳇⳉⳋⳍⳏⳑⳓⳕⳗⳙⳛⳝⳟⳡⳣ'
-        'ⳬⳮⳳꙁꙃꙅꙇꙉꙋꙍꙏꙑꙓꙕꙗꙙꙛꙝꙟꙡꙣꙥꙧꙩꙫꙭꚁꚃꚅꚇꚉꚋꚍꚏꚑꚓꚕꚗꚙꚛꜣꜥꜧꜩꜫꜭꜯꜳꜵꜷꜹꜻꜽꜿꝁꝃꝅꝇꝉꝋꝍꝏꝑꝓꝕꝗꝙꝛꝝꝟꝡꝣꝥꝧꝩꝫꝭꝯꝺꝼ'
-        'ᵹꝿꞁꞃꞅꞇꞌɥꞑꞓꞗꞙꞛꞝꞟꞡꞣꞥꞧꞩɦɜɡɬɪʞʇʝꭓꞵꞷꞹꞻꞽꞿꟁꟃꞔʂᶎꟈꟊꟑꟗꟙꟶᎠᎡᎢᎣᎤᎥᎦᎧᎨᎩᎪᎫᎬᎭᎮᎯᎰᎱᎲᎳᎴᎵᎶᎷᎸᎹᎺᎻᎼᎽᎾᎿᏀᏁ'
-        'ᏂᏃᏄᏅᏆᏇᏈᏉᏊᏋᏌᏍᏎᏏᏐᏑᏒᏓᏔᏕᏖᏗᏘᏙᏚᏛᏜᏝᏞᏟᏠᏡᏢᏣᏤᏥᏦᏧᏨᏩᏪᏫᏬᏭᏮᏯａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ𐐨𐐩𐐪𐐫𐐬𐐭𐐮𐐯'
-        '𐐰𐐱𐐲𐐳𐐴𐐵𐐶𐐷𐐸𐐹𐐺𐐻𐐼𐐽𐐾𐐿𐑀𐑁𐑂𐑃𐑄𐑅𐑆𐑇𐑈𐑉𐑊𐑋𐑌𐑍𐑎𐑏𐓘𐓙𐓚𐓛𐓜𐓝𐓞𐓟𐓠𐓡𐓢𐓣𐓤𐓥𐓦𐓧𐓨𐓩𐓪𐓫𐓬𐓭𐓮𐓯𐓰𐓱𐓲𐓳𐓴𐓵𐓶𐓷𐓸𐓹𐓺𐓻𐖗𐖘𐖙𐖚𐖛𐖜𐖝𐖞𐖟𐖠𐖡𐖣'
-        '𐖤𐖥𐖦𐖧𐖨𐖩𐖪𐖫𐖬𐖭𐖮𐖯𐖰𐖱𐖳𐖴𐖵𐖶𐖷𐖸𐖹𐖻𐖼𐳀𐳁𐳂𐳃𐳄𐳅𐳆𐳇𐳈𐳉𐳊𐳋𐳌𐳍𐳎𐳏𐳐𐳑𐳒𐳓𐳔𐳕𐳖𐳗𐳘𐳙𐳚𐳛𐳜𐳝𐳞𐳟𐳠𐳡𐳢𐳣𐳤𐳥𐳦𐳧𐳨𐳩𐳪𐳫𐳬𐳭𐳮𐳯𐳰𐳱𐳲𑣀𑣁𑣂𑣃𑣄𑣅'
-        '𑣆𑣇𑣈𑣉𑣊𑣋𑣌𑣍𑣎𑣏𑣐𑣑𑣒𑣓𑣔𑣕𑣖𑣗𑣘𑣙𑣚𑣛𑣜𑣝𑣞𑣟𖹠𖹡𖹢𖹣𖹤𖹥𖹦𖹧𖹨𖹩𖹪𖹫𖹬𖹭𖹮𖹯𖹰𖹱𖹲𖹳𖹴𖹵𖹶𖹷𖹸𖹹𖹺𖹻𖹼𖹽𖹾𖹿𞤢𞤣𞤤𞤥𞤦𞤧𞤨𞤩𞤪𞤫𞤬𞤭𞤮𞤯𞤰𞤱𞤲𞤳𞤴𞤵𞤶𞤷'
-        '𞤸𞤹𞤺𞤻𞤼𞤽𞤾𞤿𞥀𞥁𞥂𞥃';
-    expansions CONSTANT text[] := '{
-        ß, ss, ẞ, ss, ŉ, ʼn, ẚ, aʾ, ﬀ, ff, ﬁ, fi, ﬂ, fl, ﬃ, ffi, ﬄ, ffl, ﬅ, st, ﬆ, st,
-        և, եւ, ﬓ, մն, ﬔ, մե, ﬕ, մի, ﬖ, վն, ﬗ, մխ}';
-    folded text;
-BEGIN
-    -- The collation "C" has case for the letters of ASCII only.
-    IF octet_length(t) = char_length(t) THEN
-        RETURN lower(t COLLATE "C");
-    END IF;
-    folded := lower(normalize(t, NFD) COLLATE "C");
-    folded := translate(folded, upper_case, lower_case);
-    FOR i IN 1 .. cardinality(expansions) BY 2 LOOP
-        folded := replace(folded, expansions[i], expansions[i + 1]);
-    END LOOP;
-    RETURN normalize(folded, NFC);
-END
-$function$;
-GRANT EXECUTE ON FUNCTION fold_case(text) TO api, worker;
 
 CREATE FUNCTION identity_account(oidc_issuer text, oidc_subject text, new_id uuid, new_email text, new_limit bigint)
  RETURNS TABLE(outcome text, id uuid, role text)
@@ -1235,21 +1125,6 @@ CREATE FUNCTION notify_object_deletions()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ BEGIN PERFORM pg_notify('object_deletions', ''); RETURN NULL; END $function$;
-
-CREATE FUNCTION original_document(duplicate uuid, digest bytea)
- RETURNS uuid
- LANGUAGE plpgsql
- STABLE
- SET enable_seqscan TO 'off'
-AS $function$
-BEGIN
-    RETURN (SELECT d.id FROM documents AS d
-        WHERE d.user_id = current_user_id() AND d.sha256 = digest
-            AND d.status IN ('uploaded', 'classified', 'failed') AND d.id < duplicate
-        ORDER BY d.id LIMIT 1);
-END
-$function$;
-GRANT EXECUTE ON FUNCTION original_document(uuid,bytea) TO api;
 
 CREATE FUNCTION own_password_hash()
  RETURNS text
@@ -1343,30 +1218,6 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION require_user(uuid) TO api;
-
-CREATE FUNCTION retrying_documents(ids uuid[])
- RETURNS SETOF uuid
- LANGUAGE plpgsql
- STABLE SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
-AS $function$
-BEGIN
-    RETURN QUERY
-        SELECT d.id FROM unnest(ids) AS n (id)
-        CROSS JOIN LATERAL (
-            SELECT x.id, x.changed_at FROM documents AS x
-            WHERE x.id = n.id AND x.user_id = current_user_id()
-                AND x.status IN ('pending', 'uploaded') OFFSET 0) AS d
-        CROSS JOIN LATERAL (
-            SELECT a.attempt, a.next_at, a.reason FROM document_attempts AS a
-            WHERE a.document_id = d.id AND a.at >= d.changed_at
-            ORDER BY a.at DESC LIMIT 1) AS last
-        WHERE last.next_at IS NOT NULL AND last.reason <> 'classification is in progress'
-            AND (last.attempt > 0 OR last.next_at > now());
-END
-$function$;
-GRANT EXECUTE ON FUNCTION retrying_documents(uuid[]) TO api;
 
 CREATE FUNCTION set_current_user(id uuid)
  RETURNS text

@@ -235,7 +235,9 @@ func TestListingScanIsBounded(t *testing.T) {
 		"query":            {Query: "NEEDLE"},
 		"query and status": {Query: "NEEDLE", Statuses: []schema.Status{schema.StatusPending}},
 		"query and topic":  {Query: "NEEDLE", Topic: topic},
-		"all three":        {Query: "NEEDLE", Topic: topic, Statuses: []schema.Status{schema.StatusPending}},
+		"all three": {
+			Query: "NEEDLE", Topic: topic, Statuses: []schema.Status{schema.StatusPending},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var got []uuid.UUID
@@ -281,7 +283,8 @@ func TestListingPassesOverDeletingDocuments(t *testing.T) {
 		t.Errorf("second page: got %d items, cursor %v and error %v, want the 2 oldest and no cursor",
 			len(items), next, err)
 	}
-	items, next, err = db.Documents(t.Context(), postgres.Filter{Statuses: []schema.Status{schema.StatusDeleting}})
+	items, next, err = db.Documents(t.Context(),
+		postgres.Filter{Statuses: []schema.Status{schema.StatusDeleting}})
 	if err != nil || len(items) != 0 || next != nil {
 		t.Errorf("deleting: got %d items, cursor %v and error %v, want none", len(items), next, err)
 	}
@@ -318,48 +321,5 @@ func TestListingOfTimeWithSkewedClock(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-// TestHasTopicsWithConcurrentChanges checks that documents.has_topics is right if a topic is removed
-// from a document while another transaction gives it a different one.
-func TestHasTopicsWithConcurrentChanges(t *testing.T) {
-	b := setup(t)
-	removed, added := newID(t), newID(t)
-	for name, id := range map[string]uuid.UUID{"Removed": removed, "Added": added} {
-		must(t, b.api.ForUser(b.alice).CreateTopic(t.Context(),
-			schema.Topic{ID: id, UserID: &b.alice, Name: name}))
-	}
-	d := newDocument(t, b.alice, 1)
-	must(t, postgrestest.AddDocuments(t.Context(), b.raw, []schema.Document{d}))
-	b.raw.MustExec(`INSERT INTO document_topics VALUES ($1, $2, $3, 50)`, d.ID, removed, b.alice)
-
-	// This transaction has locked the document, as every transition does.
-	tx, err := b.raw.Beginx()
-	must(t, err)
-	defer func() { _ = tx.Rollback() }()
-	tx.MustExec(`SELECT FROM documents WHERE id = $1 FOR UPDATE`, d.ID)
-	tx.MustExec(`INSERT INTO document_topics VALUES ($1, $2, $3, 50)`, d.ID, added, b.alice)
-	deleted := make(chan error, 1)
-	go func() {
-		deleted <- b.api.ForUser(b.alice).DeleteTopic(t.Context(), schema.ScopeUser, removed)
-	}()
-	eventually(t, "the deletion of the topic waits for the document", func() bool {
-		return count(t, b.raw, `
-			SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`) == 1
-	})
-	must(t, tx.Commit())
-	must(t, <-deleted)
-
-	var hasTopics bool
-	must(t, b.raw.Get(&hasTopics, `SELECT has_topics FROM documents WHERE id = $1`, d.ID))
-	if !hasTopics {
-		t.Error("got has_topics false for a document with a topic, want true")
-	}
-	must(t, b.api.ForUser(b.alice).DeleteTopic(t.Context(), schema.ScopeUser, added))
-	must(t, b.raw.Get(&hasTopics, `SELECT has_topics FROM documents WHERE id = $1`, d.ID))
-	if hasTopics {
-		t.Error("got has_topics true for a document without topics, want false")
 	}
 }

@@ -183,7 +183,9 @@ func (tx *tx) readScanEnd(ctx context.Context, f Filter, s scan) (*Cursor, error
 }
 
 // readPage reads the documents of a page and one more. It scans the indexes no further than to end.
-func (tx *tx) readPage(ctx context.Context, f Filter, s scan, end *Cursor) (rows []pageRow, err error) {
+func (tx *tx) readPage(
+	ctx context.Context, f Filter, s scan, end *Cursor,
+) (rows []pageRow, err error) {
 	query, args := f.pageQuery(tx.user, s, end)
 	return rows, tx.SelectContext(ctx, &rows, query, args...)
 }

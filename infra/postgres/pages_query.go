@@ -209,7 +209,8 @@ func (f Filter) pageQuery(user uuid.UUID, s scan, end *Cursor) (string, []any) {
 				SELECT %s, filename_key FROM documents
 				WHERE id = t.document_id AND user_id = $1 AND %s OFFSET 0) AS d
 			ORDER BY %s LIMIT %s`,
-			ranges[0], order, s.limit, documentColumns, conditions, f.orderBy("t.document_id"), limit), q.args
+			ranges[0], order, s.limit, documentColumns, conditions, f.orderBy("t.document_id"),
+			limit), q.args
 	}
 	for i, entries := range ranges {
 		ranges[i] = fmt.Sprintf(`(SELECT * FROM documents WHERE %s ORDER BY %s LIMIT %d)`,

@@ -37,7 +37,7 @@ var unreachableStatements = map[string]string{
 const (
 	// scanAllowance is for a page of a listing, which scans up to 5,000 entries of an index, and for a
 	// page of 1,000 documents with the keys of the single-user schema.
-	scanAllowance = 600
+	scanAllowance = 900
 	// lookupAllowance is for a page of a listing that reads up to 5,000 documents, each of which may be
 	// on a page of the table of its own.
 	lookupAllowance = 5500

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -143,7 +142,6 @@ func refreshCookieOf(ctx context.Context) refreshCookie {
 
 // keep puts the refresh token of a response into the cookie instead.
 func (s *server) keep(cookie refreshCookie, t *Token) {
-	cookie.set(*t.RefreshToken, min(
-		cmp.Or(s.config.Sessions.IdleTimeout, s.config.Sessions.TTL), s.config.Sessions.TTL))
+	cookie.set(*t.RefreshToken, min(s.config.Sessions.IdleTimeout, s.config.Sessions.TTL))
 	t.RefreshToken = nil
 }

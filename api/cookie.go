@@ -34,8 +34,8 @@ type refreshCookie struct {
 }
 
 var errForeignOrigin = schema.Errorf(schema.CodeForbidden,
-	"Only a page of the API's own origin may use the refresh cookie, over HTTPS or from this machine. "+
-		"Browsers send the header Sec-Fetch-Site or Origin with such requests.")
+	"Only a page of the API's own origin may use the refresh cookie, over HTTPS or from this "+
+		"machine. Browsers send the header Sec-Fetch-Site or Origin with such requests.")
 
 // newRefreshCookie returns the cookie of a request and its response.
 //
@@ -113,7 +113,7 @@ func (c refreshCookie) set(token string, ttl time.Duration) {
 func (c refreshCookie) clear() { c.send("", -1) }
 
 func (c refreshCookie) send(value string, maxAge int) {
-	cookie := http.Cookie{
+	cookie := http.Cookie{ //nolint:gosec // Secure is false on a loopback address only
 		Name: c.name, Value: value, MaxAge: maxAge, Path: cookiePath,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.secure,
 	}

@@ -47,8 +47,8 @@ func (s *server) ListUsers(
 	return ListUsers200JSONResponse(page), nil
 }
 
-// ChangeUser changes a user's quota and AI settings; null selects the default. A limit that is lower
-// than the used bytes deletes nothing, but the user cannot upload until enough documents are
+// ChangeUser changes a user's quota and AI settings; null selects the default. A limit that is
+// lower than the used bytes deletes nothing, but the user cannot upload until enough documents are
 // deleted.
 func (s *server) ChangeUser(
 	ctx context.Context, r ChangeUserRequestObject,

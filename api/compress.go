@@ -9,8 +9,8 @@ import (
 	"github.com/labstack/echo/v4/middleware"
 )
 
-// minCompressed is the size in bytes from which on responses are compressed. A smaller one fits into
-// one packet, and most responses with a single document do.
+// minCompressed is the size in bytes from which on responses are compressed. A smaller one fits
+// into one packet, and most responses with a single document do.
 const minCompressed = 1400
 
 // compress returns a middleware that compresses responses with gzip for clients that accept it.

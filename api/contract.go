@@ -43,9 +43,9 @@ type operation struct {
 //
 // kin-openapi compiles a 3.1 schema for each value that it checks, which takes ten to thirty times
 // as long as checking a 3.0 schema (BenchmarkValidate). The schemas of requests mean the same in
-// both versions, except that null is a type in 3.1 only (see nullable), so each operation refers to a
-// copy of the contract that declares version 3.0. TestRequestSchemas checks that no request schema
-// of the contract differs otherwise.
+// both versions, except that null is a type in 3.1 only (see nullable), so each operation refers to
+// a copy of the contract that declares version 3.0. TestRequestSchemas checks that no request
+// schema of the contract differs otherwise.
 func operations() (map[string]*operation, error) {
 	contract, err := openapi3.NewLoader().LoadFromData(Contract)
 	if err != nil {

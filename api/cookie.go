@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"net"
 	"net/http"
@@ -35,8 +34,8 @@ type refreshCookie struct {
 }
 
 var errForeignOrigin = schema.Errorf(schema.CodeForbidden,
-	"Only a page of the API's own origin may use the refresh cookie, over HTTPS or from this machine. "+
-		"Browsers send the header Sec-Fetch-Site or Origin with such requests.")
+	"Only a page of the API's own origin may use the refresh cookie, over HTTPS or from this "+
+		"machine. Browsers send the header Sec-Fetch-Site or Origin with such requests.")
 
 // newRefreshCookie returns the cookie of a request and its response.
 //
@@ -114,7 +113,7 @@ func (c refreshCookie) set(token string, ttl time.Duration) {
 func (c refreshCookie) clear() { c.send("", -1) }
 
 func (c refreshCookie) send(value string, maxAge int) {
-	cookie := http.Cookie{
+	cookie := http.Cookie{ //nolint:gosec // Secure is false on a loopback address only
 		Name: c.name, Value: value, MaxAge: maxAge, Path: cookiePath,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.secure,
 	}
@@ -143,7 +142,6 @@ func refreshCookieOf(ctx context.Context) refreshCookie {
 
 // keep puts the refresh token of a response into the cookie instead.
 func (s *server) keep(cookie refreshCookie, t *Token) {
-	cookie.set(*t.RefreshToken, min(
-		cmp.Or(s.config.Sessions.IdleTimeout, s.config.Sessions.TTL), s.config.Sessions.TTL))
+	cookie.set(*t.RefreshToken, min(s.config.Sessions.IdleTimeout, s.config.Sessions.TTL))
 	t.RefreshToken = nil
 }

@@ -197,8 +197,8 @@ func (s *server) authenticateWithIssuer(ctx context.Context, token string) (call
 // MaxEmailLength is the maximum length of an email address in characters.
 const MaxEmailLength = 320
 
-// verifiedEmail returns the token's email address in Unicode normalization form C, or "" if the address is malformed or the issuer
-// does not state that it has verified it.
+// verifiedEmail returns the token's email address in Unicode normalization form C, or "" if the
+// address is malformed or the issuer does not state that it has verified it.
 func verifiedEmail(token *oidc.IDToken) string {
 	var c struct {
 		Email    string `json:"email"`

@@ -221,14 +221,7 @@ func requirement(err *openapi3.SchemaError) string {
 	case "nullable":
 		return "must not be null"
 	case "enum":
-		// The description of a member mentions that it may be null or empty.
-		var values []string
-		for _, v := range s.Enum {
-			if v != nil && v != "" {
-				values = append(values, fmt.Sprint(v))
-			}
-		}
-		return "must be one of " + strings.Join(values, ", ")
+		return "must be one of " + strings.Join(enumValues(s), ", ")
 	case "minLength":
 		if s.MinLength == 1 {
 			return "must not be empty"
@@ -251,6 +244,17 @@ func requirement(err *openapi3.SchemaError) string {
 		sentence, _, _ := strings.Cut(description, ". ")
 		return "is malformed. Expected: " + strings.TrimSuffix(sentence, ".")
 	}
+}
+
+// enumValues returns the values of an enum except null and the empty string, which the description
+// of the member mentions.
+func enumValues(s *openapi3.Schema) (values []string) {
+	for _, v := range s.Enum {
+		if v != nil && v != "" {
+			values = append(values, fmt.Sprint(v))
+		}
+	}
+	return values
 }
 
 var errNotUUID = schema.Errorf(schema.CodeNotFound,

@@ -12,8 +12,8 @@ const (
 	ScopeUser Scope = "user"
 )
 
-// Topic is a label that the classifier can assign to a document. Ignoring case (see FoldCase), names
-// are unique among the system topics, and among the topics of each user.
+// Topic is a label that the classifier can assign to a document. Ignoring case (see FoldCase),
+// names are unique among the system topics, and among the topics of each user.
 type Topic struct {
 	ID uuid.UUID `db:"id"`
 	// UserID is nil for a system topic.

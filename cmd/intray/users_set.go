@@ -100,7 +100,8 @@ func (c usersSetCommand) Validate() error {
 		return cli.Usage(errors.New("--password and --generate cannot be combined"))
 	case c.Quota != nil && *c.Quota < 0:
 		return cli.Usage(errors.New("--quota must not be negative"))
-	case c.AIProvider != nil && *c.AIProvider != "" && !slices.Contains(schema.AIProviders, *c.AIProvider):
+	case c.AIProvider != nil && *c.AIProvider != "" &&
+		!slices.Contains(schema.AIProviders, *c.AIProvider):
 		return cli.Usage(fmt.Errorf("unknown AI provider %q: "+
 			"choose builtin, ollama, openai or anthropic", *c.AIProvider))
 	case c.AIModel != nil && !validModel(*c.AIModel):

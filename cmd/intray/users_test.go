@@ -34,7 +34,8 @@ func testUsersSpellings(t *testing.T, s *stack) {
 		s.operator(t, 1, "users", "add", same, "--generate")
 		s.operator(t, 0, "users", "set", same, "--quota", "7")
 	}
-	if out := s.operator(t, 0, "users", "list"); !strings.Contains(out, "ZO\u00cb@stra\u00dfe.example") {
+	out := s.operator(t, 0, "users", "list")
+	if !strings.Contains(out, "ZO\u00cb@stra\u00dfe.example") {
 		t.Errorf("got %s, want the address in normalization form C", out)
 	}
 }

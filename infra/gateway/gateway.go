@@ -119,7 +119,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // forwardedHeaders are the request headers that are sent to MinIO. All others are dropped, because
 // an unnecessary header can only do harm: for example, MinIO would store Content-Encoding with the
-// object, trust X-Real-Ip and see the cookies of the API, which browsers send to all ports of a host.
+// object, trust X-Real-Ip and see the cookies of the API, which browsers send to all ports of a
+// host.
 var forwardedHeaders = []string{
 	"Accept", "Content-Length", "Content-Md5", "Content-Type", "Expect", "If-Match",
 	"If-Modified-Since", "If-None-Match", "If-Range",

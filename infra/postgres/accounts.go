@@ -16,8 +16,8 @@ import (
 var ErrLastAdmin = errors.New("this is the last administrator: " +
 	"make another account an administrator first")
 
-// FindUser returns the user with an id, or with an email address as in AccountByEmail. It fails with
-// ErrUserNotFound.
+// FindUser returns the user with an id, or with an email address as in AccountByEmail. It fails
+// with ErrUserNotFound.
 func (db *DB) FindUser(ctx context.Context, emailOrID string) (u schema.User, err error) {
 	clauses, arg := `WHERE u.email = $1 OR (fold_case(u.email) = fold_case($1) AND NOT u.exact_email)
 		ORDER BY u.email = $1 DESC LIMIT 1`, any(emailOrID)

@@ -31,8 +31,8 @@ func (db *DB) UserAISettings(ctx context.Context, user uuid.UUID) (AISettings, e
 }
 
 // providersForgottenAfter is how long before the latest note of any provider a provider was last
-// noted if no consumer has it any more. Consumers note their providers every minute. The latest note
-// counts, not the present time: while no consumer runs, what the last ones had remains.
+// noted if no consumer has it any more. Consumers note their providers every minute. The latest
+// note counts, not the present time: while no consumer runs, what the last ones had remains.
 const providersForgottenAfter = 10 * time.Minute
 
 // NoteAIProviders records that a consumer has the AI providers configured. It writes nothing about
@@ -56,8 +56,8 @@ func (db *DB) AIProviders(ctx context.Context) (providers []string, err error) {
 }
 
 // CheckAIProvider fails with schema.CodeInvalid if no consumer has the AI provider configured. It
-// accepts "", which selects the default, builtin, which all consumers have, and every provider if no
-// consumer has noted its providers yet.
+// accepts "", which selects the default, builtin, which all consumers have, and every provider if
+// no consumer has noted its providers yet.
 func (db *DB) CheckAIProvider(ctx context.Context, provider string) error {
 	if provider == "" || provider == schema.AIProviderBuiltin {
 		return nil

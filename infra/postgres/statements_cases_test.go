@@ -26,8 +26,8 @@ var notStatements = map[string]bool{"migrate.go": true, "roles.go": true}
 
 // unreachableStatements are statements that no case can execute, with the reasons.
 var unreachableStatements = map[string]string{
-	"WHERE user_id = $1 AND fold_case(name) = fold_case($2)": "only if a concurrent call creates the topic; " +
-		"it looks one row up by topics_name_in_namespace",
+	"WHERE user_id = $1 AND fold_case(name) = fold_case($2)": "only if a concurrent call creates " +
+		"the topic; it looks one row up by topics_name_in_namespace",
 	"UPDATE leases SET expires_at = now() + make_interval(secs => $2) WHERE token = $1": "only " +
 		"seconds after a lease was acquired; it looks one row up by leases_token_key",
 	"SELECT pg_backend_pid()":  "only when a connection is opened; it reads no table",

@@ -31,6 +31,21 @@ CREATE POLICY owner ON ai_calls TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON ai_calls TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (day, calls) ON ai_calls TO worker;
 
+CREATE TABLE ai_providers (
+    provider text NOT NULL,
+    noted_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT ai_providers_pkey PRIMARY KEY (provider)
+);
+COMMENT ON TABLE ai_providers IS 'the AI providers that consumers have configured';
+COMMENT ON COLUMN ai_providers.noted_at IS 'when a consumer last noted that it has the provider';
+ALTER TABLE ai_providers ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ai_providers FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON ai_providers FOR SELECT TO api USING (true);
+CREATE POLICY owner ON ai_providers TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON ai_providers TO worker USING (true) WITH CHECK (true);
+GRANT SELECT ON ai_providers TO api;
+GRANT SELECT, INSERT, UPDATE (noted_at) ON ai_providers TO worker;
+
 CREATE TABLE applied_migrations (
     version bigint NOT NULL,
     applied_at timestamp with time zone NOT NULL DEFAULT now(),
@@ -110,6 +125,23 @@ CREATE POLICY owner ON document_examples TO CURRENT_USER USING (true) WITH CHECK
 CREATE POLICY worker ON document_examples TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (example) ON document_examples TO worker;
 
+CREATE TABLE document_explanations (
+    document_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    explanation json NOT NULL,
+    CONSTRAINT document_explanations_pkey PRIMARY KEY (document_id),
+    CONSTRAINT document_explanations_size CHECK (octet_length(explanation::text) <= 1024),
+    CONSTRAINT document_explanations_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+);
+ALTER TABLE document_explanations ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_explanations FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON document_explanations TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id)));
+CREATE POLICY owner ON document_explanations TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON document_explanations TO worker USING (true) WITH CHECK (true);
+GRANT SELECT, DELETE ON document_explanations TO api;
+GRANT SELECT, INSERT, UPDATE (explanation), DELETE ON document_explanations TO worker;
+
 CREATE TABLE document_topics (
     document_id uuid NOT NULL,
     topic_id uuid NOT NULL,
@@ -167,6 +199,7 @@ CREATE TABLE documents (
     gone_at timestamp with time zone,
     detected_type text,
     published_at timestamp with time zone,
+    sha256 bytea,
     declared_sha256 bytea,
     multipart boolean NOT NULL DEFAULT false,
     requested_filename text,
@@ -178,14 +211,17 @@ CREATE TABLE documents (
     CONSTRAINT documents_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 );
 COMMENT ON COLUMN documents.unpublished_at IS 'since when the event of the current version is to be published; NULL: it is published';
-COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: none, or the same as content_type';
+COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: the content was not read yet, or before version 26 the same as content_type';
 COMMENT ON COLUMN documents.published_at IS 'when the event of the current version was last stored in the stream; NULL: before this column existed, or never';
+COMMENT ON COLUMN documents.sha256 IS 'the SHA-256 digest of the content, either declared and verified or computed; NULL: unknown';
 COMMENT ON COLUMN documents.declared_sha256 IS 'the SHA-256 in the request that created the document; NULL: none';
 COMMENT ON COLUMN documents.multipart IS 'the file is uploaded in parts';
 COMMENT ON COLUMN documents.requested_filename IS 'the filename in the request with the idempotency key; NULL: no key, or the same as filename';
 COMMENT ON COLUMN documents.has_topics IS 'document_topics has rows of the document; set by triggers of that table';
 COMMENT ON COLUMN documents.filename_key IS 'the filename regardless of case, for the order of a listing and for searches';
 CREATE INDEX documents_by_filename ON documents USING btree (user_id, filename_key, id);
+CREATE INDEX documents_by_sha256 ON documents USING btree (user_id, sha256, id) WHERE sha256 IS NOT
+    NULL AND (status = ANY (ARRAY['uploaded'::text, 'classified'::text, 'failed'::text]));
 CREATE INDEX documents_by_size ON documents USING btree (user_id, size, id);
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_ended ON documents USING btree (changed_at, id) WHERE status = ANY
@@ -212,12 +248,14 @@ CREATE POLICY api_write ON documents FOR UPDATE TO api USING (user_id = (( SELEC
     AS current_user_id)));
 CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
-GRANT SELECT, INSERT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
+GRANT SELECT, INSERT, UPDATE (filename, size, status, reason, etag, charged_bytes, version,
+    announcement, unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
+    uploaded_at, classified_at, gone_at, detected_type, published_at, sha256, requested_filename) ON
+    documents TO api;
+GRANT SELECT, UPDATE (filename, size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, published_at) ON documents TO api;
-GRANT SELECT, UPDATE (size, status, reason, etag, charged_bytes, version, announcement,
-    unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, detected_type, published_at), DELETE ON documents TO worker;
+    classified_at, gone_at, detected_type, published_at, sha256, requested_filename), DELETE ON
+    documents TO worker;
 
 CREATE TABLE leases (
     name text NOT NULL,
@@ -478,8 +516,8 @@ CREATE TABLE topics (
     CONSTRAINT topics_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id) ON DELETE CASCADE
 );
 COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, visible to every user';
-CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, lower(name)) NULLS NOT
-    DISTINCT;
+CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, case_fold(name)) NULLS
+    NOT DISTINCT;
 CREATE TRIGGER topics_limit BEFORE INSERT ON topics FOR EACH ROW EXECUTE FUNCTION
     check_topic_limit();
 ALTER TABLE topics ENABLE ROW LEVEL SECURITY;
@@ -542,19 +580,23 @@ CREATE TABLE users (
     role text NOT NULL DEFAULT 'user'::text,
     ai_provider text NOT NULL DEFAULT ''::text,
     ai_model text NOT NULL DEFAULT ''::text,
+    exact_email boolean NOT NULL DEFAULT false,
+    has_password boolean NOT NULL GENERATED ALWAYS AS (password_hash IS NOT NULL) STORED,
     CONSTRAINT users_pkey PRIMARY KEY (id),
     CONSTRAINT users_email_key UNIQUE (email),
     CONSTRAINT users_role CHECK (role = ANY (ARRAY['user'::text, 'admin'::text]))
 );
+COMMENT ON COLUMN users.exact_email IS 'an older user has the same address, ignoring case and Unicode normalization form; this one is found only by the exact spelling';
 CREATE INDEX users_administrators ON users USING btree (id) WHERE role = 'admin'::text;
-CREATE UNIQUE INDEX users_email_ignoring_case ON users USING btree (lower(email));
+CREATE UNIQUE INDEX users_email_ignoring_case ON users USING btree (case_fold(email)) WHERE NOT
+    exact_email;
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE users FORCE ROW LEVEL SECURITY;
 CREATE POLICY api ON users FOR SELECT TO api USING (id = (( SELECT current_user_id() AS
     current_user_id)));
 CREATE POLICY owner ON users TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON users TO worker USING (true) WITH CHECK (true);
-GRANT SELECT (id, email, created_at, role, ai_provider, ai_model) ON users TO api;
+GRANT SELECT (id, email, created_at, role, ai_provider, ai_model, has_password) ON users TO api;
 GRANT SELECT (id, ai_provider, ai_model) ON users TO worker;
 
 CREATE TABLE write_checks (
@@ -576,12 +618,14 @@ CREATE FUNCTION account_by_email(email text)
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
     SELECT u.id, coalesce(u.password_hash, ''), u.role FROM users AS u
-    WHERE lower(u.email) = lower(account_by_email.email)
+    WHERE u.email = account_by_email.email
+        OR (case_fold(u.email) = case_fold(account_by_email.email) AND NOT u.exact_email)
+    ORDER BY u.email = account_by_email.email DESC LIMIT 1
 $function$;
 GRANT EXECUTE ON FUNCTION account_by_email(text) TO api;
 
 CREATE FUNCTION admin_change_user(target uuid, new_limit bigint, new_provider text, new_model text)
- RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -595,13 +639,14 @@ BEGIN
             ai_provider = coalesce(new_provider, u.ai_provider),
             ai_model    = coalesce(new_model, u.ai_model)
         FROM quotas AS q WHERE u.id = target AND q.user_id = u.id
-        RETURNING u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes;
+        RETURNING u.id, u.email, u.role, u.ai_provider, u.ai_model, u.has_password, u.created_at,
+            q.limit_bytes, q.used_bytes;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_change_user(uuid,bigint,text,text) TO api;
 
 CREATE FUNCTION admin_user(target uuid)
- RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -609,14 +654,15 @@ AS $function$
 BEGIN
     PERFORM require_admin();
     RETURN QUERY
-        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
+        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, u.has_password, u.created_at,
+            q.limit_bytes, q.used_bytes
         FROM users AS u JOIN quotas AS q ON q.user_id = u.id WHERE u.id = target;
 END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_user(uuid) TO api;
 
 CREATE FUNCTION admin_users(after uuid, max_rows integer)
- RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, limit_bytes bigint, used_bytes bigint)
+ RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
@@ -625,7 +671,8 @@ BEGIN
     PERFORM require_admin();
     -- OFFSET 0 makes the planner look each quota up by the index.
     RETURN QUERY
-        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, q.limit_bytes, q.used_bytes
+        SELECT u.id, u.email, u.role, u.ai_provider, u.ai_model, u.has_password, u.created_at,
+            q.limit_bytes, q.used_bytes
         FROM users AS u CROSS JOIN LATERAL (
             SELECT x.limit_bytes, x.used_bytes FROM quotas AS x WHERE x.user_id = u.id OFFSET 0) AS q
         WHERE u.id > coalesce(admin_users.after, '00000000-0000-0000-0000-000000000000')
@@ -636,105 +683,58 @@ GRANT EXECUTE ON FUNCTION admin_users(uuid,integer) TO api;
 
 CREATE FUNCTION case_fold(value text)
  RETURNS text
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
-SELECT CASE WHEN octet_length(value) = length(value) THEN lower(value COLLATE "C") -- ASCII
-    ELSE normalize(
-        replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(replace(
-        replace(replace(replace(replace(replace(replace(
-        translate(lower(normalize(value, NFD) COLLATE "C"),
-        E'µÆÐØÞĐĦĲĿŁŊŒŦſƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƢƤƦƧƩƬƮƱƲƳƵƷƸƼǄǅǇǈǊǋǤǱǲǶǷȜȠȢȤȺȻȽȾɁɃɄɅɆɈɊɌɎ\u0345ͰͲ'
-        'ͶͿΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςϏϐϑϕϖϘϚϜϞϠϢϤϦϨϪϬϮϰϱϴϵϷϹϺϽϾϿЂЄЅІЈЉЊЋЏАБВГДЕЖЗИКЛМНОПРСТУФХ'
-        'ЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѸѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӃӅӇӉӋӍӔӘӠӨӶӺӼӾԀԂԄԆԈԊԌԎԐԒԔԖԘԚԜԞ'
-        'ԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖႠႡႢႣႤႥႦႧႨႩႪႫႬႭႮႯႰႱႲႳႴႵႶႷႸႹႺႻႼႽႾႿჀჁჂჃჄჅ'
-        'ჇჍᎠᎡᎢᎣᎤᎥᎦᎧᎨᎩᎪᎫᎬᎭᎮᎯᎰᎱᎲᎳᎴᎵᎶᎷᎸᎹᎺᎻᎼᎽᎾᎿᏀᏁᏂᏃᏄᏅᏆᏇᏈᏉᏊᏋᏌᏍᏎᏏᏐᏑᏒᏓᏔᏕᏖᏗᏘᏙᏚᏛᏜᏝᏞᏟᏠᏡᏢᏣᏤᏥᏦᏧᏨᏩᏪᏫᏬᏭᏮᏯᏰᏱ'
-        'ᏲᏳᏴᏵᏸᏹᏺᏻᏼᏽᲀᲁᲂᲃᲄᲅᲆᲇᲈᲐᲑᲒᲓᲔᲕᲖᲗᲘᲙᲚᲛᲜᲝᲞᲟᲠᲡᲢᲣᲤᲥᲦᲧᲨᲩᲪᲫᲬᲭᲮᲯᲰᲱᲲᲳᲴᲵᲶᲷᲸᲹᲺᲽᲾᲿỺỼỾℲⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩⅪⅫⅬⅭⅮ'
-        'ⅯↃⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿⓀⓁⓂⓃⓄⓅⓆⓇⓈⓉⓊⓋⓌⓍⓎⓏⰀⰁⰂⰃⰄⰅⰆⰇⰈⰉⰊⰋⰌⰍⰎⰏⰐⰑⰒⰓⰔⰕⰖⰗⰘⰙⰚⰛⰜⰝⰞⰟⰠⰡⰢⰣⰤⰥⰦⰧⰨⰩⰪⰫⰬⰭⰮⰯⱠⱢⱣⱤⱧⱩⱫⱭ'
-        'ⱮⱯⱰⱲⱵⱾⱿⲀⲂⲄⲆⲈⲊⲌⲎⲐⲒⲔⲖⲘⲚⲜⲞⲠⲢⲤⲦⲨⲪⲬⲮⲰⲲⲴⲶⲸⲺⲼⲾⳀⳂⳄⳆⳈⳊⳌⳎⳐⳒⳔⳖⳘⳚⳜⳞⳠⳢⳫⳭⳲꙀꙂꙄꙆꙈꙊꙌꙎꙐꙒꙔꙖꙘꙚꙜꙞꙠꙢꙤꙦꙨꙪꙬꚀ'
-        'ꚂꚄꚆꚈꚊꚌꚎꚐꚒꚔꚖꚘꚚꜢꜤꜦꜨꜪꜬꜮꜲꜴꜶꜸꜺꜼꜾꝀꝂꝄꝆꝈꝊꝌꝎꝐꝒꝔꝖꝘꝚꝜꝞꝠꝢꝤꝦꝨꝪꝬꝮꝹꝻꝽꝾꞀꞂꞄꞆꞋꞍꞐꞒꞖꞘꞚꞜꞞꞠꞢꞤꞦꞨꞪꞫꞬꞭꞮꞰꞱꞲꞳꞴꞶ'
-        'ꞸꞺꞼꞾꟀꟂꟄꟅꟆꟇꟉꟐꟖꟘꟵꭰꭱꭲꭳꭴꭵꭶꭷꭸꭹꭺꭻꭼꭽꭾꭿꮀꮁꮂꮃꮄꮅꮆꮇꮈꮉꮊꮋꮌꮍꮎꮏꮐꮑꮒꮓꮔꮕꮖꮗꮘꮙꮚꮛꮜꮝꮞꮟꮠꮡꮢꮣꮤꮥꮦꮧꮨꮩꮪꮫꮬꮭꮮꮯꮰꮱꮲꮳꮴ'
-        'ꮵꮶꮷꮸꮹꮺꮻꮼꮽꮾꮿＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺ\U00010400\U00010401'
-        '\U00010402\U00010403\U00010404\U00010405\U00010406\U00010407\U00010408\U00010409'
-        '\U0001040A\U0001040B\U0001040C\U0001040D\U0001040E\U0001040F\U00010410\U00010411'
-        '\U00010412\U00010413\U00010414\U00010415\U00010416\U00010417\U00010418\U00010419'
-        '\U0001041A\U0001041B\U0001041C\U0001041D\U0001041E\U0001041F\U00010420\U00010421'
-        '\U00010422\U00010423\U00010424\U00010425\U00010426\U00010427\U000104B0\U000104B1'
-        '\U000104B2\U000104B3\U000104B4\U000104B5\U000104B6\U000104B7\U000104B8\U000104B9'
-        '\U000104BA\U000104BB\U000104BC\U000104BD\U000104BE\U000104BF\U000104C0\U000104C1'
-        '\U000104C2\U000104C3\U000104C4\U000104C5\U000104C6\U000104C7\U000104C8\U000104C9'
-        '\U000104CA\U000104CB\U000104CC\U000104CD\U000104CE\U000104CF\U000104D0\U000104D1'
-        '\U000104D2\U000104D3\U00010570\U00010571\U00010572\U00010573\U00010574\U00010575'
-        '\U00010576\U00010577\U00010578\U00010579\U0001057A\U0001057C\U0001057D\U0001057E'
-        '\U0001057F\U00010580\U00010581\U00010582\U00010583\U00010584\U00010585\U00010586'
-        '\U00010587\U00010588\U00010589\U0001058A\U0001058C\U0001058D\U0001058E\U0001058F'
-        '\U00010590\U00010591\U00010592\U00010594\U00010595\U00010C80\U00010C81\U00010C82'
-        '\U00010C83\U00010C84\U00010C85\U00010C86\U00010C87\U00010C88\U00010C89\U00010C8A'
-        '\U00010C8B\U00010C8C\U00010C8D\U00010C8E\U00010C8F\U00010C90\U00010C91\U00010C92'
-        '\U00010C93\U00010C94\U00010C95\U00010C96\U00010C97\U00010C98\U00010C99\U00010C9A'
-        '\U00010C9B\U00010C9C\U00010C9D\U00010C9E\U00010C9F\U00010CA0\U00010CA1\U00010CA2'
-        '\U00010CA3\U00010CA4\U00010CA5\U00010CA6\U00010CA7\U00010CA8\U00010CA9\U00010CAA'
-        '\U00010CAB\U00010CAC\U00010CAD\U00010CAE\U00010CAF\U00010CB0\U00010CB1\U00010CB2'
-        '\U000118A0\U000118A1\U000118A2\U000118A3\U000118A4\U000118A5\U000118A6\U000118A7'
-        '\U000118A8\U000118A9\U000118AA\U000118AB\U000118AC\U000118AD\U000118AE\U000118AF'
-        '\U000118B0\U000118B1\U000118B2\U000118B3\U000118B4\U000118B5\U000118B6\U000118B7'
-        '\U000118B8\U000118B9\U000118BA\U000118BB\U000118BC\U000118BD\U000118BE\U000118BF'
-        '\U00016E40\U00016E41\U00016E42\U00016E43\U00016E44\U00016E45\U00016E46\U00016E47'
-        '\U00016E48\U00016E49\U00016E4A\U00016E4B\U00016E4C\U00016E4D\U00016E4E\U00016E4F'
-        '\U00016E50\U00016E51\U00016E52\U00016E53\U00016E54\U00016E55\U00016E56\U00016E57'
-        '\U00016E58\U00016E59\U00016E5A\U00016E5B\U00016E5C\U00016E5D\U00016E5E\U00016E5F'
-        '\U0001E900\U0001E901\U0001E902\U0001E903\U0001E904\U0001E905\U0001E906\U0001E907'
-        '\U0001E908\U0001E909\U0001E90A\U0001E90B\U0001E90C\U0001E90D\U0001E90E\U0001E90F'
-        '\U0001E910\U0001E911\U0001E912\U0001E913\U0001E914\U0001E915\U0001E916\U0001E917'
-        '\U0001E918\U0001E919\U0001E91A\U0001E91B\U0001E91C\U0001E91D\U0001E91E\U0001E91F'
-        '\U0001E920\U0001E921',
-        E'μæðøþđħĳŀłŋœŧsɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵƣƥʀƨʃƭʈʊʋƴƶʒƹƽǆǆǉǉǌǌǥǳǳƕƿȝƞȣȥⱥȼƚⱦɂƀʉʌɇɉɋɍɏιͱͳͷϳαβγ'
-        'δεζηθικλμνξοπρστυφχψωσϗβθφπϙϛϝϟϡϣϥϧϩϫϭϯκρθεϸϲϻͻͼͽђєѕіјљњћџабвгдежзиклмнопрстуфхцчшщъ'
-        'ыьэюяѡѣѥѧѩѫѭѯѱѳѵѹѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӄӆӈӊӌӎӕәӡөӷӻӽӿԁԃԅԇԉԋԍԏԑԓԕԗԙԛԝԟԡԣԥԧԩ'
-        'ԫԭԯաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆⴀⴁⴂⴃⴄⴅⴆⴇⴈⴉⴊⴋⴌⴍⴎⴏⴐⴑⴒⴓⴔⴕⴖⴗⴘⴙⴚⴛⴜⴝⴞⴟⴠⴡⴢⴣⴤⴥⴧⴭꭰꭱꭲ'
-        'ꭳꭴꭵꭶꭷꭸꭹꭺꭻꭼꭽꭾꭿꮀꮁꮂꮃꮄꮅꮆꮇꮈꮉꮊꮋꮌꮍꮎꮏꮐꮑꮒꮓꮔꮕꮖꮗꮘꮙꮚꮛꮜꮝꮞꮟꮠꮡꮢꮣꮤꮥꮦꮧꮨꮩꮪꮫꮬꮭꮮꮯꮰꮱꮲꮳꮴꮵꮶꮷꮸꮹꮺꮻꮼꮽꮾꮿᏸᏹᏺᏻᏼᏽᏰ'
-        'ᏱᏲᏳᏴᏵвдосттъѣꙋაბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰჱჲჳჴჵჶჷჸჹჺჽჾჿỻỽỿⅎⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅺⅻⅼⅽⅾⅿↄⓐⓑⓒ'
-        'ⓓⓔⓕⓖⓗⓘⓙⓚⓛⓜⓝⓞⓟⓠⓡⓢⓣⓤⓥⓦⓧⓨⓩⰰⰱⰲⰳⰴⰵⰶⰷⰸⰹⰺⰻⰼⰽⰾⰿⱀⱁⱂⱃⱄⱅⱆⱇⱈⱉⱊⱋⱌⱍⱎⱏⱐⱑⱒⱓⱔⱕⱖⱗⱘⱙⱚⱛⱜⱝⱞⱟⱡɫᵽɽⱨⱪⱬɑɱɐɒⱳⱶ'
-        'ȿɀⲁⲃⲅⲇⲉⲋⲍⲏⲑⲓⲕⲗⲙⲛⲝⲟⲡⲣⲥⲧⲩⲫⲭⲯⲱⲳⲵⲷⲹⲻⲽⲿⳁⳃⳅⳇⳉⳋⳍⳏⳑⳓⳕⳗⳙⳛⳝⳟⳡⳣⳬⳮⳳꙁꙃꙅꙇꙉꙋꙍꙏꙑꙓꙕꙗꙙꙛꙝꙟꙡꙣꙥꙧꙩꙫꙭꚁꚃꚅꚇꚉꚋ'
-        'ꚍꚏꚑꚓꚕꚗꚙꚛꜣꜥꜧꜩꜫꜭꜯꜳꜵꜷꜹꜻꜽꜿꝁꝃꝅꝇꝉꝋꝍꝏꝑꝓꝕꝗꝙꝛꝝꝟꝡꝣꝥꝧꝩꝫꝭꝯꝺꝼᵹꝿꞁꞃꞅꞇꞌɥꞑꞓꞗꞙꞛꞝꞟꞡꞣꞥꞧꞩɦɜɡɬɪʞʇʝꭓꞵꞷꞹꞻꞽꞿꟁ'
-        'ꟃꞔʂᶎꟈꟊꟑꟗꟙꟶᎠᎡᎢᎣᎤᎥᎦᎧᎨᎩᎪᎫᎬᎭᎮᎯᎰᎱᎲᎳᎴᎵᎶᎷᎸᎹᎺᎻᎼᎽᎾᎿᏀᏁᏂᏃᏄᏅᏆᏇᏈᏉᏊᏋᏌᏍᏎᏏᏐᏑᏒᏓᏔᏕᏖᏗᏘᏙᏚᏛᏜᏝᏞᏟᏠᏡᏢᏣᏤᏥᏦᏧᏨᏩ'
-        'ᏪᏫᏬᏭᏮᏯａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ\U00010428\U00010429'
-        '\U0001042A\U0001042B\U0001042C\U0001042D\U0001042E\U0001042F\U00010430\U00010431'
-        '\U00010432\U00010433\U00010434\U00010435\U00010436\U00010437\U00010438\U00010439'
-        '\U0001043A\U0001043B\U0001043C\U0001043D\U0001043E\U0001043F\U00010440\U00010441'
-        '\U00010442\U00010443\U00010444\U00010445\U00010446\U00010447\U00010448\U00010449'
-        '\U0001044A\U0001044B\U0001044C\U0001044D\U0001044E\U0001044F\U000104D8\U000104D9'
-        '\U000104DA\U000104DB\U000104DC\U000104DD\U000104DE\U000104DF\U000104E0\U000104E1'
-        '\U000104E2\U000104E3\U000104E4\U000104E5\U000104E6\U000104E7\U000104E8\U000104E9'
-        '\U000104EA\U000104EB\U000104EC\U000104ED\U000104EE\U000104EF\U000104F0\U000104F1'
-        '\U000104F2\U000104F3\U000104F4\U000104F5\U000104F6\U000104F7\U000104F8\U000104F9'
-        '\U000104FA\U000104FB\U00010597\U00010598\U00010599\U0001059A\U0001059B\U0001059C'
-        '\U0001059D\U0001059E\U0001059F\U000105A0\U000105A1\U000105A3\U000105A4\U000105A5'
-        '\U000105A6\U000105A7\U000105A8\U000105A9\U000105AA\U000105AB\U000105AC\U000105AD'
-        '\U000105AE\U000105AF\U000105B0\U000105B1\U000105B3\U000105B4\U000105B5\U000105B6'
-        '\U000105B7\U000105B8\U000105B9\U000105BB\U000105BC\U00010CC0\U00010CC1\U00010CC2'
-        '\U00010CC3\U00010CC4\U00010CC5\U00010CC6\U00010CC7\U00010CC8\U00010CC9\U00010CCA'
-        '\U00010CCB\U00010CCC\U00010CCD\U00010CCE\U00010CCF\U00010CD0\U00010CD1\U00010CD2'
-        '\U00010CD3\U00010CD4\U00010CD5\U00010CD6\U00010CD7\U00010CD8\U00010CD9\U00010CDA'
-        '\U00010CDB\U00010CDC\U00010CDD\U00010CDE\U00010CDF\U00010CE0\U00010CE1\U00010CE2'
-        '\U00010CE3\U00010CE4\U00010CE5\U00010CE6\U00010CE7\U00010CE8\U00010CE9\U00010CEA'
-        '\U00010CEB\U00010CEC\U00010CED\U00010CEE\U00010CEF\U00010CF0\U00010CF1\U00010CF2'
-        '\U000118C0\U000118C1\U000118C2\U000118C3\U000118C4\U000118C5\U000118C6\U000118C7'
-        '\U000118C8\U000118C9\U000118CA\U000118CB\U000118CC\U000118CD\U000118CE\U000118CF'
-        '\U000118D0\U000118D1\U000118D2\U000118D3\U000118D4\U000118D5\U000118D6\U000118D7'
-        '\U000118D8\U000118D9\U000118DA\U000118DB\U000118DC\U000118DD\U000118DE\U000118DF'
-        '\U00016E60\U00016E61\U00016E62\U00016E63\U00016E64\U00016E65\U00016E66\U00016E67'
-        '\U00016E68\U00016E69\U00016E6A\U00016E6B\U00016E6C\U00016E6D\U00016E6E\U00016E6F'
-        '\U00016E70\U00016E71\U00016E72\U00016E73\U00016E74\U00016E75\U00016E76\U00016E77'
-        '\U00016E78\U00016E79\U00016E7A\U00016E7B\U00016E7C\U00016E7D\U00016E7E\U00016E7F'
-        '\U0001E922\U0001E923\U0001E924\U0001E925\U0001E926\U0001E927\U0001E928\U0001E929'
-        '\U0001E92A\U0001E92B\U0001E92C\U0001E92D\U0001E92E\U0001E92F\U0001E930\U0001E931'
-        '\U0001E932\U0001E933\U0001E934\U0001E935\U0001E936\U0001E937\U0001E938\U0001E939'
-        '\U0001E93A\U0001E93B\U0001E93C\U0001E93D\U0001E93E\U0001E93F\U0001E940\U0001E941'
-        '\U0001E942\U0001E943')
-        , 'ß', 'ss'), 'ŉ', 'ʼn'), 'և', 'եւ'), 'ẚ', 'aʾ'), 'ẞ', 'ss'), 'ﬀ', 'ff'), 'ﬁ', 'fi')
-        , 'ﬂ', 'fl'), 'ﬃ', 'ffi'), 'ﬄ', 'ffl'), 'ﬅ', 'st'), 'ﬆ', 'st'), 'ﬓ', 'մն'), 'ﬔ', 'մե')
-        , 'ﬕ', 'մի'), 'ﬖ', 'վն'), 'ﬗ', 'մխ'), NFC) END
+DECLARE
+    upper_case CONSTANT text :=
+        'µÆÐØÞĐĦĲĿŁŊŒŦſƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƢƤƦƧƩƬƮƱƲƳƵƷƸƼǄǅǇǈǊǋǤǱǲǶǷȜȠȢȤȺȻȽȾɁɃɄɅɆɈɊɌɎͅͰͲͶ'
+        'ͿΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩςϏϐϑϕϖϘϚϜϞϠϢϤϦϨϪϬϮϰϱϴϵϷϹϺϽϾϿЂЄЅІЈЉЊЋЏАБВГДЕЖЗИКЛМНОПРСТ'
+        'УФХЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѸѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӃӅӇӉӋӍӔӘӠӨӶӺӼӾԀԂԄԆԈԊԌԎԐ'
+        'ԒԔԖԘԚԜԞԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖႠႡႢႣႤႥႦႧႨႩႪႫႬႭႮႯႰႱႲႳႴႵႶႷႸႹႺ'
+        'ႻႼႽႾႿჀჁჂჃჄჅჇჍᎠᎡᎢᎣᎤᎥᎦᎧᎨᎩᎪᎫᎬᎭᎮᎯᎰᎱᎲᎳᎴᎵᎶᎷᎸᎹᎺᎻᎼᎽᎾᎿᏀᏁᏂᏃᏄᏅᏆᏇᏈᏉᏊᏋᏌᏍᏎᏏᏐᏑᏒᏓᏔᏕᏖᏗᏘᏙᏚᏛᏜᏝᏞᏟᏠᏡᏢ'
+        'ᏣᏤᏥᏦᏧᏨᏩᏪᏫᏬᏭᏮᏯᏰᏱᏲᏳᏴᏵᏸᏹᏺᏻᏼᏽᲀᲁᲂᲃᲄᲅᲆᲇᲈᲐᲑᲒᲓᲔᲕᲖᲗᲘᲙᲚᲛᲜᲝᲞᲟᲠᲡᲢᲣᲤᲥᲦᲧᲨᲩᲪᲫᲬᲭᲮᲯᲰᲱᲲᲳᲴᲵᲶᲷᲸᲹᲺᲽᲾᲿ'
+        'ỺỼỾℲⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩⅪⅫⅬⅭⅮⅯↃⒶⒷⒸⒹⒺⒻⒼⒽⒾⒿⓀⓁⓂⓃⓄⓅⓆⓇⓈⓉⓊⓋⓌⓍⓎⓏⰀⰁⰂⰃⰄⰅⰆⰇⰈⰉⰊⰋⰌⰍⰎⰏⰐⰑⰒⰓⰔⰕⰖⰗⰘⰙⰚⰛⰜⰝⰞⰟⰠ'
+        'ⰡⰢⰣⰤⰥⰦⰧⰨⰩⰪⰫⰬⰭⰮⰯⱠⱢⱣⱤⱧⱩⱫⱭⱮⱯⱰⱲⱵⱾⱿⲀⲂⲄⲆⲈⲊⲌⲎⲐⲒⲔⲖⲘⲚⲜⲞⲠⲢⲤⲦⲨⲪⲬⲮⲰⲲⲴⲶⲸⲺⲼⲾⳀⳂⳄⳆⳈⳊⳌⳎⳐⳒⳔⳖⳘⳚⳜⳞⳠⳢ'
+        'ⳫⳭⳲꙀꙂꙄꙆꙈꙊꙌꙎꙐꙒꙔꙖꙘꙚꙜꙞꙠꙢꙤꙦꙨꙪꙬꚀꚂꚄꚆꚈꚊꚌꚎꚐꚒꚔꚖꚘꚚꜢꜤꜦꜨꜪꜬꜮꜲꜴꜶꜸꜺꜼꜾꝀꝂꝄꝆꝈꝊꝌꝎꝐꝒꝔꝖꝘꝚꝜꝞꝠꝢꝤꝦꝨꝪꝬꝮꝹꝻ'
+        'ꝽꝾꞀꞂꞄꞆꞋꞍꞐꞒꞖꞘꞚꞜꞞꞠꞢꞤꞦꞨꞪꞫꞬꞭꞮꞰꞱꞲꞳꞴꞶꞸꞺꞼꞾꟀꟂꟄꟅꟆꟇꟉꟐꟖꟘꟵꭰꭱꭲꭳꭴꭵꭶꭷꭸꭹꭺꭻꭼꭽꭾꭿꮀꮁꮂꮃꮄꮅꮆꮇꮈꮉꮊꮋꮌꮍꮎꮏꮐꮑ'
+        'ꮒꮓꮔꮕꮖꮗꮘꮙꮚꮛꮜꮝꮞꮟꮠꮡꮢꮣꮤꮥꮦꮧꮨꮩꮪꮫꮬꮭꮮꮯꮰꮱꮲꮳꮴꮵꮶꮷꮸꮹꮺꮻꮼꮽꮾꮿＡＢＣＤＥＦＧＨＩＪＫＬＭＮＯＰＱＲＳＴＵＶＷＸＹＺ𐐀𐐁𐐂𐐃𐐄𐐅𐐆𐐇'
+        '𐐈𐐉𐐊𐐋𐐌𐐍𐐎𐐏𐐐𐐑𐐒𐐓𐐔𐐕𐐖𐐗𐐘𐐙𐐚𐐛𐐜𐐝𐐞𐐟𐐠𐐡𐐢𐐣𐐤𐐥𐐦𐐧𐒰𐒱𐒲𐒳𐒴𐒵𐒶𐒷𐒸𐒹𐒺𐒻𐒼𐒽𐒾𐒿𐓀𐓁𐓂𐓃𐓄𐓅𐓆𐓇𐓈𐓉𐓊𐓋𐓌𐓍𐓎𐓏𐓐𐓑𐓒𐓓𐕰𐕱𐕲𐕳𐕴𐕵𐕶𐕷𐕸𐕹𐕺𐕼'
+        '𐕽𐕾𐕿𐖀𐖁𐖂𐖃𐖄𐖅𐖆𐖇𐖈𐖉𐖊𐖌𐖍𐖎𐖏𐖐𐖑𐖒𐖔𐖕𐲀𐲁𐲂𐲃𐲄𐲅𐲆𐲇𐲈𐲉𐲊𐲋𐲌𐲍𐲎𐲏𐲐𐲑𐲒𐲓𐲔𐲕𐲖𐲗𐲘𐲙𐲚𐲛𐲜𐲝𐲞𐲟𐲠𐲡𐲢𐲣𐲤𐲥𐲦𐲧𐲨𐲩𐲪𐲫𐲬𐲭𐲮𐲯𐲰𐲱𐲲𑢠𑢡𑢢𑢣𑢤𑢥'
+        '𑢦𑢧𑢨𑢩𑢪𑢫𑢬𑢭𑢮𑢯𑢰𑢱𑢲𑢳𑢴𑢵𑢶𑢷𑢸𑢹𑢺𑢻𑢼𑢽𑢾𑢿𖹀𖹁𖹂𖹃𖹄𖹅𖹆𖹇𖹈𖹉𖹊𖹋𖹌𖹍𖹎𖹏𖹐𖹑𖹒𖹓𖹔𖹕𖹖𖹗𖹘𖹙𖹚𖹛𖹜𖹝𖹞𖹟𞤀𞤁𞤂𞤃𞤄𞤅𞤆𞤇𞤈𞤉𞤊𞤋𞤌𞤍𞤎𞤏𞤐𞤑𞤒𞤓𞤔𞤕'
+        '𞤖𞤗𞤘𞤙𞤚𞤛𞤜𞤝𞤞𞤟𞤠𞤡';
+    lower_case CONSTANT text :=
+        'μæðøþđħĳŀłŋœŧsɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵƣƥʀƨʃƭʈʊʋƴƶʒƹƽǆǆǉǉǌǌǥǳǳƕƿȝƞȣȥⱥȼƚⱦɂƀʉʌɇɉɋɍɏιͱͳͷ'
+        'ϳαβγδεζηθικλμνξοπρστυφχψωσϗβθφπϙϛϝϟϡϣϥϧϩϫϭϯκρθεϸϲϻͻͼͽђєѕіјљњћџабвгдежзиклмнопрст'
+        'уфхцчшщъыьэюяѡѣѥѧѩѫѭѯѱѳѵѹѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӄӆӈӊӌӎӕәӡөӷӻӽӿԁԃԅԇԉԋԍԏԑ'
+        'ԓԕԗԙԛԝԟԡԣԥԧԩԫԭԯաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆⴀⴁⴂⴃⴄⴅⴆⴇⴈⴉⴊⴋⴌⴍⴎⴏⴐⴑⴒⴓⴔⴕⴖⴗⴘⴙⴚ'
+        'ⴛⴜⴝⴞⴟⴠⴡⴢⴣⴤⴥⴧⴭꭰꭱꭲꭳꭴꭵꭶꭷꭸꭹꭺꭻꭼꭽꭾꭿꮀꮁꮂꮃꮄꮅꮆꮇꮈꮉꮊꮋꮌꮍꮎꮏꮐꮑꮒꮓꮔꮕꮖꮗꮘꮙꮚꮛꮜꮝꮞꮟꮠꮡꮢꮣꮤꮥꮦꮧꮨꮩꮪꮫꮬꮭꮮꮯꮰꮱꮲ'
+        'ꮳꮴꮵꮶꮷꮸꮹꮺꮻꮼꮽꮾꮿᏸᏹᏺᏻᏼᏽᏰᏱᏲᏳᏴᏵвдосттъѣꙋაბგდევზთიკლმნოპჟრსტუფქღყშჩცძწჭხჯჰჱჲჳჴჵჶჷჸჹჺჽჾჿ'
+        'ỻỽỿⅎⅰⅱⅲⅳⅴⅵⅶⅷⅸⅹⅺⅻⅼⅽⅾⅿↄⓐⓑⓒⓓⓔⓕⓖⓗⓘⓙⓚⓛⓜⓝⓞⓟⓠⓡⓢⓣⓤⓥⓦⓧⓨⓩⰰⰱⰲⰳⰴⰵⰶⰷⰸⰹⰺⰻⰼⰽⰾⰿⱀⱁⱂⱃⱄⱅⱆⱇⱈⱉⱊⱋⱌⱍⱎⱏⱐ'
+        'ⱑⱒⱓⱔⱕⱖⱗⱘⱙⱚⱛⱜⱝⱞⱟⱡɫᵽɽⱨⱪⱬɑɱɐɒⱳⱶȿɀⲁⲃⲅⲇⲉⲋⲍⲏⲑⲓⲕⲗⲙⲛⲝⲟⲡⲣⲥⲧⲩⲫⲭⲯⲱⲳⲵⲷⲹⲻⲽⲿⳁⳃⳅⳇⳉⳋⳍⳏⳑⳓⳕⳗⳙⳛⳝⳟⳡⳣ'
+        'ⳬⳮⳳꙁꙃꙅꙇꙉꙋꙍꙏꙑꙓꙕꙗꙙꙛꙝꙟꙡꙣꙥꙧꙩꙫꙭꚁꚃꚅꚇꚉꚋꚍꚏꚑꚓꚕꚗꚙꚛꜣꜥꜧꜩꜫꜭꜯꜳꜵꜷꜹꜻꜽꜿꝁꝃꝅꝇꝉꝋꝍꝏꝑꝓꝕꝗꝙꝛꝝꝟꝡꝣꝥꝧꝩꝫꝭꝯꝺꝼ'
+        'ᵹꝿꞁꞃꞅꞇꞌɥꞑꞓꞗꞙꞛꞝꞟꞡꞣꞥꞧꞩɦɜɡɬɪʞʇʝꭓꞵꞷꞹꞻꞽꞿꟁꟃꞔʂᶎꟈꟊꟑꟗꟙꟶᎠᎡᎢᎣᎤᎥᎦᎧᎨᎩᎪᎫᎬᎭᎮᎯᎰᎱᎲᎳᎴᎵᎶᎷᎸᎹᎺᎻᎼᎽᎾᎿᏀᏁ'
+        'ᏂᏃᏄᏅᏆᏇᏈᏉᏊᏋᏌᏍᏎᏏᏐᏑᏒᏓᏔᏕᏖᏗᏘᏙᏚᏛᏜᏝᏞᏟᏠᏡᏢᏣᏤᏥᏦᏧᏨᏩᏪᏫᏬᏭᏮᏯａｂｃｄｅｆｇｈｉｊｋｌｍｎｏｐｑｒｓｔｕｖｗｘｙｚ𐐨𐐩𐐪𐐫𐐬𐐭𐐮𐐯'
+        '𐐰𐐱𐐲𐐳𐐴𐐵𐐶𐐷𐐸𐐹𐐺𐐻𐐼𐐽𐐾𐐿𐑀𐑁𐑂𐑃𐑄𐑅𐑆𐑇𐑈𐑉𐑊𐑋𐑌𐑍𐑎𐑏𐓘𐓙𐓚𐓛𐓜𐓝𐓞𐓟𐓠𐓡𐓢𐓣𐓤𐓥𐓦𐓧𐓨𐓩𐓪𐓫𐓬𐓭𐓮𐓯𐓰𐓱𐓲𐓳𐓴𐓵𐓶𐓷𐓸𐓹𐓺𐓻𐖗𐖘𐖙𐖚𐖛𐖜𐖝𐖞𐖟𐖠𐖡𐖣'
+        '𐖤𐖥𐖦𐖧𐖨𐖩𐖪𐖫𐖬𐖭𐖮𐖯𐖰𐖱𐖳𐖴𐖵𐖶𐖷𐖸𐖹𐖻𐖼𐳀𐳁𐳂𐳃𐳄𐳅𐳆𐳇𐳈𐳉𐳊𐳋𐳌𐳍𐳎𐳏𐳐𐳑𐳒𐳓𐳔𐳕𐳖𐳗𐳘𐳙𐳚𐳛𐳜𐳝𐳞𐳟𐳠𐳡𐳢𐳣𐳤𐳥𐳦𐳧𐳨𐳩𐳪𐳫𐳬𐳭𐳮𐳯𐳰𐳱𐳲𑣀𑣁𑣂𑣃𑣄𑣅'
+        '𑣆𑣇𑣈𑣉𑣊𑣋𑣌𑣍𑣎𑣏𑣐𑣑𑣒𑣓𑣔𑣕𑣖𑣗𑣘𑣙𑣚𑣛𑣜𑣝𑣞𑣟𖹠𖹡𖹢𖹣𖹤𖹥𖹦𖹧𖹨𖹩𖹪𖹫𖹬𖹭𖹮𖹯𖹰𖹱𖹲𖹳𖹴𖹵𖹶𖹷𖹸𖹹𖹺𖹻𖹼𖹽𖹾𖹿𞤢𞤣𞤤𞤥𞤦𞤧𞤨𞤩𞤪𞤫𞤬𞤭𞤮𞤯𞤰𞤱𞤲𞤳𞤴𞤵𞤶𞤷'
+        '𞤸𞤹𞤺𞤻𞤼𞤽𞤾𞤿𞥀𞥁𞥂𞥃';
+    expansions CONSTANT text[] := '{
+        ß, ss, ẞ, ss, ŉ, ʼn, ẚ, aʾ, ﬀ, ff, ﬁ, fi, ﬂ, fl, ﬃ, ffi, ﬄ, ffl, ﬅ, st, ﬆ, st,
+        և, եւ, ﬓ, մն, ﬔ, մե, ﬕ, մի, ﬖ, վն, ﬗ, մխ}';
+    folded text;
+BEGIN
+    -- The collation "C" has case for the letters of ASCII only.
+    IF octet_length(value) = char_length(value) THEN
+        RETURN lower(value COLLATE "C");
+    END IF;
+    folded := lower(normalize(value, NFD) COLLATE "C");
+    folded := translate(folded, upper_case, lower_case);
+    FOR i IN 1 .. cardinality(expansions) BY 2 LOOP
+        folded := replace(folded, expansions[i], expansions[i + 1]);
+    END LOOP;
+    RETURN normalize(folded, NFC);
+END
 $function$;
 GRANT EXECUTE ON FUNCTION case_fold(text) TO api, worker;
 
@@ -1041,7 +1041,7 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb)
+CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
  RETURNS record
  LANGUAGE plpgsql
  SET enable_seqscan TO 'off'
@@ -1062,6 +1062,11 @@ BEGIN
         INTO topics
         FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
         WHERE dt.document_id = document_view.document_id;
+    IF document.sha256 IS NOT NULL AND document.status IN ('uploaded', 'classified', 'failed') THEN
+        duplicate_of := original_document(document.id, document.sha256);
+    END IF;
+    retrying := document.status IN ('pending', 'uploaded')
+        AND EXISTS (SELECT FROM retrying_documents(ARRAY[document.id]));
 END
 $function$;
 GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
@@ -1125,6 +1130,21 @@ CREATE FUNCTION notify_object_deletions()
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ BEGIN PERFORM pg_notify('object_deletions', ''); RETURN NULL; END $function$;
+
+CREATE FUNCTION original_document(duplicate uuid, digest bytea)
+ RETURNS uuid
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    RETURN (SELECT d.id FROM documents AS d
+        WHERE d.user_id = current_user_id() AND d.sha256 = digest
+            AND d.status IN ('uploaded', 'classified', 'failed') AND d.id < duplicate
+        ORDER BY d.id LIMIT 1);
+END
+$function$;
+GRANT EXECUTE ON FUNCTION original_document(uuid,bytea) TO api;
 
 CREATE FUNCTION own_password_hash()
  RETURNS text
@@ -1218,6 +1238,30 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION require_user(uuid) TO api;
+
+CREATE FUNCTION retrying_documents(ids uuid[])
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    RETURN QUERY
+        SELECT d.id FROM unnest(ids) AS n (id)
+        CROSS JOIN LATERAL (
+            SELECT x.id, x.changed_at FROM documents AS x
+            WHERE x.id = n.id AND x.user_id = current_user_id()
+                AND x.status IN ('pending', 'uploaded') OFFSET 0) AS d
+        CROSS JOIN LATERAL (
+            SELECT a.attempt, a.next_at, a.reason FROM document_attempts AS a
+            WHERE a.document_id = d.id AND a.at >= d.changed_at
+            ORDER BY a.at DESC LIMIT 1) AS last
+        WHERE last.next_at IS NOT NULL AND last.reason <> 'classification is in progress'
+            AND (last.attempt > 0 OR last.next_at > now());
+END
+$function$;
+GRANT EXECUTE ON FUNCTION retrying_documents(uuid[]) TO api;
 
 CREATE FUNCTION set_current_user(id uuid)
  RETURNS text

@@ -19,7 +19,7 @@ var ErrLastAdmin = errors.New("this is the last administrator: " +
 // FindUser returns the user with an id, or with an email address as in AccountByEmail. It fails
 // with ErrUserNotFound.
 func (db *DB) FindUser(ctx context.Context, emailOrID string) (u schema.User, err error) {
-	clauses, arg := `WHERE u.email = $1 OR (fold_case(u.email) = fold_case($1) AND NOT u.exact_email)
+	clauses, arg := `WHERE u.email = $1 OR (case_fold(u.email) = case_fold($1) AND NOT u.exact_email)
 		ORDER BY u.email = $1 DESC LIMIT 1`, any(emailOrID)
 	if id, err := uuid.Parse(emailOrID); err == nil {
 		clauses, arg = `WHERE u.id = $1`, id

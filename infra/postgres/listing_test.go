@@ -31,7 +31,7 @@ func (d listedDocument) selects(f postgres.Filter) bool {
 		(len(f.Statuses) == 0 || slices.Contains(f.Statuses, d.Status)) &&
 		(f.Topic == uuid.Nil || slices.Contains(d.topics, f.Topic)) &&
 		(!f.NoTopic || len(d.topics) == 0) &&
-		strings.Contains(foldCase(d.Filename), foldCase(f.Query)) &&
+		strings.Contains(schema.FoldCase(d.Filename), schema.FoldCase(f.Query)) &&
 		!d.CreatedAt.Before(f.From) && (f.To.IsZero() || d.CreatedAt.Before(f.To))
 }
 
@@ -47,7 +47,7 @@ func listed(all []listedDocument, f postgres.Filter) (ids []uuid.UUID) {
 		var c int
 		switch f.Sort {
 		case postgres.ByFilename:
-			c = strings.Compare(foldCase(a.Filename), foldCase(b.Filename))
+			c = strings.Compare(schema.FoldCase(a.Filename), schema.FoldCase(b.Filename))
 		case postgres.BySize:
 			c = cmp.Compare(a.Size, b.Size)
 		}

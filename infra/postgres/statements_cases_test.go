@@ -26,7 +26,7 @@ var notStatements = map[string]bool{"migrate.go": true, "roles.go": true}
 
 // unreachableStatements are statements that no case can execute, with the reasons.
 var unreachableStatements = map[string]string{
-	"WHERE user_id = $1 AND fold_case(name) = fold_case($2)": "only if a concurrent call creates " +
+	"WHERE user_id = $1 AND case_fold(name) = case_fold($2)": "only if a concurrent call creates " +
 		"the topic; it looks one row up by topics_name_in_namespace",
 	"UPDATE leases SET expires_at = now() + make_interval(secs => $2) WHERE token = $1": "only " +
 		"seconds after a lease was acquired; it looks one row up by leases_token_key",

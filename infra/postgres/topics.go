@@ -327,7 +327,7 @@ func (tx *tx) suggestTopic(
 	t.UserID, t.Suggested = &user, true
 	result, err := tx.ExecContext(ctx, `
 		INSERT INTO topics (`+topicColumns+`) VALUES ($1, $2, $3, $4, $5, true)
-		ON CONFLICT (user_id, fold_case(name)) DO NOTHING`,
+		ON CONFLICT (user_id, case_fold(name)) DO NOTHING`,
 		t.ID, user, t.Name, t.Description, array(append([]string{}, t.Keywords...)))
 	if err != nil {
 		return schema.Topic{}, err
@@ -336,7 +336,7 @@ func (tx *tx) suggestTopic(
 		return t, err
 	}
 	found, err := tx.selectTopics(ctx,
-		`WHERE user_id = $1 AND fold_case(name) = fold_case($2)`, user, t.Name)
+		`WHERE user_id = $1 AND case_fold(name) = case_fold($2)`, user, t.Name)
 	if err != nil || len(found) == 0 {
 		return schema.Topic{}, errors.Join(err, topicNotFound())
 	}

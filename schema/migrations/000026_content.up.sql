@@ -3,9 +3,6 @@
 BEGIN;
 
 ALTER TABLE documents ADD COLUMN sha256 bytea;
-ALTER TABLE documents
-    ADD CONSTRAINT documents_sha256 CHECK (octet_length(sha256) = 32) NOT VALID;
-ALTER TABLE documents VALIDATE CONSTRAINT documents_sha256;
 COMMENT ON COLUMN documents.sha256 IS 'the SHA-256 digest of the content, either declared and verified or computed; NULL: unknown';
 COMMENT ON COLUMN documents.detected_type IS 'the media type detected from the content; NULL: the content was not read yet, or before version 26 the same as content_type';
 CREATE INDEX documents_by_sha256 ON documents (user_id, sha256, id)

@@ -75,8 +75,6 @@ DROP INDEX users_email_ignoring_case;
 CREATE UNIQUE INDEX users_email_ignoring_case ON users (lower(email));
 ALTER TABLE users DROP COLUMN exact_email;
 
-DROP FUNCTION fold_case(text);
-
 DELETE FROM applied_migrations WHERE version = 29;
 
 COMMIT;

@@ -7,37 +7,11 @@ import (
 	"testing"
 
 	"github.com/google/uuid"
-	"github.com/lib/pq"
 
 	"intray/infra/local/localtest"
 	"intray/infra/postgres"
 	"intray/schema"
 )
-
-// TestFoldCaseIsThatOfTheSchemaPackage compares the database's function with schema.FoldCase for
-// every character, between others with which it could combine.
-func TestFoldCaseIsThatOfTheSchemaPackage(t *testing.T) {
-	b := setup(t)
-	var texts []string
-	for r := rune(1); r <= 0x1FFFF; r++ {
-		if r < 0xD800 || r > 0xDFFF {
-			texts = append(texts, "A"+string(r)+"\u0345e\u0301")
-		}
-	}
-	texts = append(texts, "", "Straße", "ΣΊΣΥΦΟΣ", "İ@example.org", "\u1E9B\u0323", "ǅ", "ᾈ")
-	for len(texts) > 0 {
-		n := min(len(texts), 5000)
-		var got []string
-		must(t, b.raw.Select(&got, `SELECT fold_case(t) FROM unnest($1::text[])
-			WITH ORDINALITY AS x(t, n) ORDER BY n`, pq.Array(texts[:n])))
-		for i, text := range texts[:n] {
-			if want := schema.FoldCase(text); got[i] != want {
-				t.Fatalf("%+q: got %+q, want %+q", text, got[i], want)
-			}
-		}
-		texts = texts[n:]
-	}
-}
 
 func TestSpellingsOfOneName(t *testing.T) {
 	b := setup(t)

@@ -142,6 +142,25 @@ CREATE POLICY worker ON document_explanations TO worker USING (true) WITH CHECK 
 GRANT SELECT, DELETE ON document_explanations TO api;
 GRANT SELECT, INSERT, UPDATE (explanation), DELETE ON document_explanations TO worker;
 
+CREATE TABLE document_positions (
+    document_id uuid NOT NULL,
+    user_id uuid NOT NULL,
+    filename_key text COLLATE "C" NOT NULL,
+    size bigint NOT NULL,
+    CONSTRAINT document_positions_pkey PRIMARY KEY (document_id),
+    CONSTRAINT document_positions_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+);
+CREATE INDEX document_positions_by_filename ON document_positions USING btree (user_id,
+    filename_key, document_id);
+CREATE INDEX document_positions_by_size ON document_positions USING btree (user_id, size,
+    document_id);
+ALTER TABLE document_positions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_positions FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON document_positions FOR SELECT TO api USING (user_id = (( SELECT
+    current_user_id() AS current_user_id)));
+CREATE POLICY owner ON document_positions TO CURRENT_USER USING (true) WITH CHECK (true);
+GRANT SELECT ON document_positions TO api;
+
 CREATE TABLE document_topics (
     document_id uuid NOT NULL,
     topic_id uuid NOT NULL,
@@ -217,12 +236,10 @@ COMMENT ON COLUMN documents.sha256 IS 'the SHA-256 digest of the content, either
 COMMENT ON COLUMN documents.declared_sha256 IS 'the SHA-256 in the request that created the document; NULL: none';
 COMMENT ON COLUMN documents.multipart IS 'the file is uploaded in parts';
 COMMENT ON COLUMN documents.requested_filename IS 'the filename in the request with the idempotency key; NULL: no key, or the same as filename';
-COMMENT ON COLUMN documents.has_topics IS 'document_topics has rows of the document; set by triggers of that table';
+COMMENT ON COLUMN documents.has_topics IS 'document_topics has rows of the document; corrected by triggers of that table';
 COMMENT ON COLUMN documents.filename_key IS 'the filename regardless of case, for the order of a listing and for searches';
-CREATE INDEX documents_by_filename ON documents USING btree (user_id, filename_key, id);
 CREATE INDEX documents_by_sha256 ON documents USING btree (user_id, sha256, id) WHERE sha256 IS NOT
     NULL AND (status = ANY (ARRAY['uploaded'::text, 'classified'::text, 'failed'::text]));
-CREATE INDEX documents_by_size ON documents USING btree (user_id, size, id);
 CREATE INDEX documents_by_status ON documents USING btree (user_id, status, id);
 CREATE INDEX documents_ended ON documents USING btree (changed_at, id) WHERE status = ANY
     (ARRAY['rejected'::text, 'expired'::text]);
@@ -238,6 +255,10 @@ CREATE INDEX documents_unpublished ON documents USING btree (unpublished_at, id)
 CREATE INDEX documents_uploaded ON documents USING btree (id) WHERE status = 'uploaded'::text;
 CREATE INDEX documents_without_topics ON documents USING btree (user_id, id) WHERE NOT has_topics
     AND status <> 'deleting'::text;
+CREATE TRIGGER document_moved AFTER UPDATE ON documents FOR EACH ROW WHEN (old.filename_key <>
+    new.filename_key OR old.size <> new.size) EXECUTE FUNCTION document_moved();
+CREATE TRIGGER documents_inserted AFTER INSERT ON documents REFERENCING NEW TABLE AS inserted FOR
+    EACH STATEMENT EXECUTE FUNCTION documents_inserted();
 ALTER TABLE documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE documents FORCE ROW LEVEL SECURITY;
 CREATE POLICY api_insert ON documents FOR INSERT TO api WITH CHECK (user_id = (( SELECT
@@ -250,12 +271,12 @@ CREATE POLICY owner ON documents TO CURRENT_USER USING (true) WITH CHECK (true);
 CREATE POLICY worker ON documents TO worker USING (true) WITH CHECK (true);
 GRANT SELECT, INSERT, UPDATE (filename, size, status, reason, etag, charged_bytes, version,
     announcement, unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
-    uploaded_at, classified_at, gone_at, detected_type, published_at, sha256, requested_filename) ON
-    documents TO api;
+    uploaded_at, classified_at, gone_at, detected_type, published_at, sha256, requested_filename,
+    has_topics) ON documents TO api;
 GRANT SELECT, UPDATE (filename, size, status, reason, etag, charged_bytes, version, announcement,
     unpublished_at, topics_locked, provider, model, url_issued_at, changed_at, uploaded_at,
-    classified_at, gone_at, detected_type, published_at, sha256, requested_filename), DELETE ON
-    documents TO worker;
+    classified_at, gone_at, detected_type, published_at, sha256, requested_filename, has_topics),
+    DELETE ON documents TO worker;
 
 CREATE TABLE leases (
     name text NOT NULL,
@@ -987,6 +1008,20 @@ $function$;
 GRANT EXECUTE ON FUNCTION document_is_consistent(text,text,bigint,bigint,timestamp with time
     zone,bigint,bigint,text) TO api, worker;
 
+CREATE FUNCTION document_moved()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    UPDATE document_positions SET filename_key = NEW.filename_key, size = NEW.size
+        WHERE document_id = NEW.id;
+    RETURN NULL;
+END
+$function$;
+
 CREATE FUNCTION document_object_key(id uuid)
  RETURNS text
  LANGUAGE sql
@@ -1071,6 +1106,20 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
 
+CREATE FUNCTION documents_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    INSERT INTO document_positions (document_id, user_id, filename_key, size)
+        SELECT d.id, d.user_id, d.filename_key, d.size FROM inserted AS d;
+    RETURN NULL;
+END
+$function$;
+
 CREATE FUNCTION end_session(session_family bytea)
  RETURNS void
  LANGUAGE sql
@@ -1138,10 +1187,12 @@ CREATE FUNCTION original_document(duplicate uuid, digest bytea)
  SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
-    RETURN (SELECT d.id FROM documents AS d
+    RETURN (SELECT oldest.id FROM (
+        SELECT d.id FROM documents AS d
         WHERE d.user_id = current_user_id() AND d.sha256 = digest
-            AND d.status IN ('uploaded', 'classified', 'failed') AND d.id < duplicate
-        ORDER BY d.id LIMIT 1);
+            AND d.status IN ('uploaded', 'classified', 'failed')
+        ORDER BY d.id LIMIT 1) AS oldest
+        WHERE oldest.id < duplicate);
 END
 $function$;
 GRANT EXECUTE ON FUNCTION original_document(uuid,bytea) TO api;

@@ -51,3 +51,24 @@ func TestHasTopicsWithConcurrentChanges(t *testing.T) {
 		t.Error("got has_topics true for a document without topics, want false")
 	}
 }
+
+// A document whose chosen topics no longer exist has none.
+func TestHasTopicsWithUnknownTopics(t *testing.T) {
+	b := setup(t)
+	known := b.topic(t, &b.alice, "Known")
+	for _, test := range []struct {
+		topics []uuid.UUID
+		want   bool
+	}{
+		{[]uuid.UUID{newID(t)}, false}, {[]uuid.UUID{newID(t), known}, true}, {nil, false},
+		{[]uuid.UUID{known}, true}, {[]uuid.UUID{newID(t)}, false},
+	} {
+		d := b.uploaded(t, b.alice, "a", 1)
+		b.setTopics(t, b.alice, d.ID, test.topics...)
+		var got bool
+		must(t, b.raw.Get(&got, `SELECT has_topics FROM documents WHERE id = $1`, d.ID))
+		if got != test.want {
+			t.Errorf("topics %v: got has_topics %t, want %t", test.topics, got, test.want)
+		}
+	}
+}

@@ -92,10 +92,13 @@ func (tx *tx) lockDocuments(
 		schema.Document
 		Now time.Time `db:"now"`
 	}
+	// Each document is looked up by its id. Otherwise, if the row-level security names the user, the
+	// planner could read all documents of the user.
 	if err := tx.SelectContext(ctx, &rows, `
-		SELECT `+documentColumns+`, now() AS now FROM documents
-		WHERE `+anyOf("id", "$1::uuid[]", len(ids))+`
-		ORDER BY id `+mode.clause(), array(ids)); err != nil {
+		SELECT d.*, now() AS now FROM (SELECT id FROM unnest($1::uuid[]) AS n (id) ORDER BY id) AS n
+		CROSS JOIN LATERAL (
+			SELECT `+documentColumns+` FROM documents WHERE id = n.id
+			`+mode.clause()+`) AS d`, array(ids)); err != nil {
 		return nil, time.Time{}, fmt.Errorf("lock documents: %w", err)
 	}
 	docs = make([]schema.Document, len(rows))

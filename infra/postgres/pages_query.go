@@ -29,6 +29,13 @@ func (q *query) and(condition string, value any) {
 
 func (q *query) where() string { return strings.Join(q.conditions, " AND ") }
 
+// The tables whose indexes a scan can read.
+const (
+	documentsTable = "documents"
+	topicsTable    = "document_topics"
+	positionsTable = "document_positions"
+)
+
 // A scan is how the documents of a page are found: by reading ranges of an index and testing the
 // document of each entry.
 type scan struct {
@@ -66,11 +73,11 @@ func (f Filter) limitsScan() bool {
 
 // scanByID returns the scan that finds the documents in the order of their ids.
 func (f Filter) scanByID() scan {
-	s := scan{table: "documents", id: "id", ranges: make([]rangeCondition, 1), ordered: true}
+	s := scan{table: documentsTable, id: "id", ranges: make([]rangeCondition, 1), ordered: true}
 	dates := !f.From.IsZero() || !f.To.IsZero()
 	switch {
 	case f.Topic != uuid.Nil:
-		s.table, s.id = "document_topics", "document_id"
+		s.table, s.id = topicsTable, "document_id"
 		s.ranges = []rangeCondition{{"topic_id = %s", f.Topic}}
 		s.selective = true
 	case f.NoTopic:
@@ -91,8 +98,8 @@ func (f Filter) scanByID() scan {
 // scanInOrder returns the scan that finds the documents in the order of their filenames or sizes.
 func (f Filter) scanInOrder() scan {
 	return scan{
-		table: "documents", id: "id", ranges: make([]rangeCondition, 1), limit: pageScanLimit,
-		ordered: true, selective: f.limitsScan() || f.Query != "",
+		table: positionsTable, id: "document_id", ranges: make([]rangeCondition, 1),
+		limit: pageScanLimit, ordered: true, selective: f.limitsScan() || f.Query != "",
 	}
 }
 
@@ -172,10 +179,7 @@ func (f Filter) entries(q *query, user uuid.UUID, s scan, end *Cursor) []string 
 // there.
 func (f Filter) scanEndQuery(user uuid.UUID, s scan) (string, []any) {
 	q := &query{}
-	columns := s.id + " AS id"
-	if f.Sort != ByCreation {
-		columns = strings.Join(f.position(s.id), ", ")
-	}
+	columns := strings.Join(f.position(s.id), ", ") + " AS id"
 	ends := f.entries(q, user, s, nil)
 	for i, entries := range ends {
 		ends[i] = fmt.Sprintf(`(SELECT %s FROM %s WHERE %s ORDER BY %s OFFSET %d LIMIT 1)`,
@@ -200,17 +204,20 @@ func (f Filter) pageQuery(user uuid.UUID, s scan, end *Cursor) (string, []any) {
 	f.documentConditions(q, s)
 	conditions := q.where()
 	limit := q.arg(f.Limit + 1)
-	if s.table == "document_topics" {
-		// OFFSET 0 prevents the planner from reversing the order of the join.
+	if s.table != documentsTable {
+		// The page is sorted as the entries are, if they are in its order, so that no more documents than
+		// necessary are read. OFFSET 0 prevents the planner from reversing the order of the join.
+		pageOrder := f.orderBy("d.id")
+		if s.ordered {
+			pageOrder = "e." + strings.ReplaceAll(order, ", ", ", e.")
+		}
 		return fmt.Sprintf(`
-			SELECT d.* FROM (
-				SELECT document_id FROM document_topics WHERE %s ORDER BY %s LIMIT %d) AS t
+			SELECT d.* FROM (SELECT * FROM %s WHERE %s ORDER BY %s LIMIT %d) AS e
 			CROSS JOIN LATERAL (
-				SELECT %s, filename_key FROM documents
-				WHERE id = t.document_id AND user_id = $1 AND %s OFFSET 0) AS d
+				SELECT %s, filename_key FROM documents AS d
+				WHERE id = e.document_id AND user_id = $1 AND %s OFFSET 0) AS d
 			ORDER BY %s LIMIT %s`,
-			ranges[0], order, s.limit, documentColumns, conditions, f.orderBy("t.document_id"),
-			limit), q.args
+			s.table, ranges[0], order, s.limit, documentColumns, conditions, pageOrder, limit), q.args
 	}
 	for i, entries := range ranges {
 		ranges[i] = fmt.Sprintf(`(SELECT * FROM documents WHERE %s ORDER BY %s LIMIT %d)`,
@@ -230,7 +237,7 @@ func (f Filter) documentConditions(q *query, s scan) {
 		}
 		q.and("status = ANY(%s)", array(statuses))
 	}
-	if f.Topic != uuid.Nil && s.table == "documents" {
+	if f.Topic != uuid.Nil && s.table != topicsTable {
 		// OFFSET 0 makes the planner look up each document.
 		q.and(`EXISTS (SELECT FROM document_topics AS t
 			WHERE t.document_id = d.id AND t.topic_id = %s OFFSET 0)`, f.Topic)

@@ -356,7 +356,9 @@ var userCases = []statementCase{
 	}},
 	{methods: "Transition", run: func(s *statementRun) (int, error) {
 		return eachBatch(func(n int) (int, error) {
-			topics := []schema.DocumentTopic{{TopicID: s.topic, Confidence: 80}}
+			topics := []schema.DocumentTopic{
+				{TopicID: s.topic, Confidence: 80}, {TopicID: uuid.UUID{1}, Confidence: 80},
+			}
 			return length(s.worker.Transition(s.ctx, s.take(s, n, "status = 'classified'"),
 				func(d *schema.Document, q *schema.Quota, _ time.Time) schema.Decision {
 					d.Version++

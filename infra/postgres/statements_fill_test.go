@@ -66,8 +66,8 @@ func newFixture(t *testing.T, n int) *fixture {
 			SELECT to_timestamp((BASE + number * 1000) / 1000.0) $$;`,
 		"BASE", fmt.Sprintf("%d::bigint", f.base.UnixMilli())))
 	tables := strings.Split("users quotas sessions user_identities ai_calls topics documents "+
-		"document_topics document_examples document_explanations document_attempts message_attempts "+
-		"object_deletions multipart_uploads unchecked_uploads "+
+		"document_topics document_positions document_examples document_explanations "+
+		"document_attempts message_attempts object_deletions multipart_uploads unchecked_uploads "+
 		"dead_letters replays replay_blocks replay_generated_events", " ")
 	for _, table := range tables {
 		f.super.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
@@ -167,6 +167,9 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 				'rejected', 'classified', 'uploaded', 'expired', 'classified', 'classified',
 				'classified', 'pending', 'classified', 'uploaded', 'rejected', 'classified', 'failed',
 				'expired', 'classified', 'deleting'])[i % 20 + 1] AS status) AS s`,
+		`INSERT INTO document_positions (document_id, user_id, filename_key, size)
+			SELECT d.id, d.user_id, d.filename_key, d.size FROM rows
+			CROSS JOIN LATERAL (SELECT * FROM documents WHERE id = fixture_id(1, i) OFFSET 0) AS d`,
 		`INSERT INTO document_topics (document_id, user_id, topic_id, confidence, set_manually)
 			SELECT fixture_id(1, i), fixture_id(2, 1), t.id, 90, i % 3 = 0
 			FROM rows CROSS JOIN LATERAL (

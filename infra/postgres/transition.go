@@ -114,7 +114,9 @@ func (db *DB) transition(
 	if len(docs) == 0 {
 		return nil, cmp.Or(tx.Commit(), err)
 	}
-	w := &pendingWrites{versions: make([]int64, 0, len(docs))}
+	w := &pendingWrites{
+		versions: make([]int64, 0, len(docs)), hasTopics: make(map[uuid.UUID]*bool),
+	}
 	for i := range docs {
 		d := &docs[i]
 		q := quotas[d.UserID]
@@ -144,6 +146,7 @@ type pendingWrites struct {
 	versions  []int64            // of the changed documents, before the change
 	deletions []*schema.Document // documents whose objects are marked for deletion
 	topics    []topicSet
+	hasTopics map[uuid.UUID]*bool // of the documents whose topics are replaced
 	examples  []example
 	// explanations are those of the documents whose topics are replaced.
 	explanations []explanation
@@ -181,6 +184,7 @@ func (w *pendingWrites) add(d *schema.Document, version int64, decision schema.D
 	}
 	if decision.Topics != nil {
 		w.topics = append(w.topics, topicSet{d.ID, decision.Topics})
+		w.hasTopics[d.ID] = new(len(decision.Topics) > 0)
 		if len(decision.Explanation) > 0 {
 			w.explanations = append(w.explanations, explanation{d.ID, d.UserID, decision.Explanation})
 		}
@@ -246,16 +250,16 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 			model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at,
 			detected_type = n.detected_type, sha256 = n.sha256, filename = n.filename,
-			requested_filename = n.requested_filename
+			requested_filename = n.requested_filename, has_topics = coalesce(n.has_topics, d.has_topics)
 		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
 				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],
 				$12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
 				$17::timestamptz[], $18::timestamptz[], $19::text[], $20::bytea[],
-				$21::text[], $22::text[])
+				$21::text[], $22::text[], $23::boolean[])
 			AS n (id, old_version, size, status, reason, etag, charged_bytes, version, announcement,
 				unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
 				uploaded_at, classified_at, gone_at, detected_type, sha256, filename,
-				requested_filename)
+				requested_filename, has_topics)
 		WHERE d.id = n.id AND d.version = n.old_version AND `+anyOfHint("d.id", "$1::uuid[]", len(docs)),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		array(w.versions),
@@ -278,7 +282,8 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 		column(docs, func(d *schema.Document) *string { return d.DetectedType }),
 		column(docs, func(d *schema.Document) *string { return byteaText(d.SHA256) }),
 		column(docs, func(d *schema.Document) string { return d.Filename }),
-		column(docs, func(d *schema.Document) *string { return d.RequestedFilename }))
+		column(docs, func(d *schema.Document) *string { return d.RequestedFilename }),
+		column(docs, func(d *schema.Document) *bool { return w.hasTopics[d.ID] }))
 	if err != nil {
 		return err
 	}
@@ -328,7 +333,7 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 	if len(topics) == 0 {
 		return nil
 	}
-	_, err = tx.ExecContext(ctx, `
+	result, err := tx.ExecContext(ctx, `
 		INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
 		SELECT DISTINCT ON (n.document_id, n.topic_id) n.document_id, d.user_id, n.topic_id, n.confidence
 		FROM unnest($1::uuid[], $2::uuid[], $3::int[]) AS n (document_id, topic_id, confidence)
@@ -337,6 +342,17 @@ func (tx *tx) replaceTopics(ctx context.Context, sets []topicSet) error {
 		WHERE `+anyOfHint("d.id", "$1::uuid[]", len(documents))+` AND `+foreignKeysByIndex+`
 		ORDER BY n.document_id, n.topic_id, n.confidence DESC`,
 		array(documents), array(topics), array(confidences))
+	if err != nil {
+		return err
+	}
+	if n, err := result.RowsAffected(); err != nil || n == int64(len(topics)) {
+		return err
+	}
+	// Some topics were ignored, so a document may have none.
+	_, err = tx.ExecContext(ctx, `
+		UPDATE documents AS d SET has_topics = false
+		WHERE `+anyOf("d.id", "$1::uuid[]", len(documents))+` AND d.has_topics AND NOT EXISTS (
+			SELECT FROM document_topics AS t WHERE t.document_id = d.id OFFSET 0)`, array(documents))
 	return err
 }
 

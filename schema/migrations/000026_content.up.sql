@@ -40,10 +40,12 @@ CREATE FUNCTION original_document(duplicate uuid, digest bytea) RETURNS uuid
     SET enable_seqscan = off
     AS $$
 BEGIN
-    RETURN (SELECT d.id FROM documents AS d
+    RETURN (SELECT oldest.id FROM (
+        SELECT d.id FROM documents AS d
         WHERE d.user_id = current_user_id() AND d.sha256 = digest
-            AND d.status IN ('uploaded', 'classified', 'failed') AND d.id < duplicate
-        ORDER BY d.id LIMIT 1);
+            AND d.status IN ('uploaded', 'classified', 'failed')
+        ORDER BY d.id LIMIT 1) AS oldest
+        WHERE oldest.id < duplicate);
 END
 $$;
 

@@ -76,7 +76,8 @@ DELETE FROM document_topics AS t USING documents AS d
 
 ALTER TABLE documents ADD COLUMN has_topics boolean NOT NULL DEFAULT false;
 COMMENT ON COLUMN documents.has_topics
-    IS 'document_topics has rows of the document; set by triggers of that table';
+    IS 'document_topics has rows of the document; corrected by triggers of that table';
+GRANT UPDATE (has_topics) ON documents TO api, worker;
 UPDATE documents AS d SET has_topics = true
     WHERE EXISTS (SELECT FROM document_topics AS t WHERE t.document_id = d.id);
 
@@ -127,8 +128,57 @@ ALTER TABLE documents ADD COLUMN filename_key text COLLATE "C" NOT NULL
     GENERATED ALWAYS AS (case_fold(filename)) STORED;
 COMMENT ON COLUMN documents.filename_key
     IS 'the filename regardless of case, for the order of a listing and for searches';
-CREATE INDEX documents_by_filename ON documents (user_id, filename_key, id);
-CREATE INDEX documents_by_size ON documents (user_id, size, id);
+
+-- The positions of the documents in listings that are sorted by filename or size. They are a table
+-- of their own because the row of a document is written several times while the document is uploaded
+-- and classified, and each time all indexes of the table are written, too.
+CREATE TABLE document_positions (
+    document_id  uuid PRIMARY KEY REFERENCES documents (id) ON DELETE CASCADE,
+    user_id      uuid NOT NULL,
+    filename_key text COLLATE "C" NOT NULL,
+    size         bigint NOT NULL
+);
+ALTER TABLE document_positions ENABLE ROW LEVEL SECURITY;
+ALTER TABLE document_positions FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON document_positions TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY api ON document_positions FOR SELECT TO api
+    USING (user_id = (SELECT current_user_id()));
+GRANT SELECT ON document_positions TO api;
+
+INSERT INTO document_positions (document_id, user_id, filename_key, size)
+    SELECT id, user_id, filename_key, size FROM documents;
+CREATE INDEX document_positions_by_filename
+    ON document_positions (user_id, filename_key, document_id);
+CREATE INDEX document_positions_by_size ON document_positions (user_id, size, document_id);
+
+CREATE FUNCTION documents_inserted() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+    SET enable_seqscan = off
+    AS $$
+BEGIN
+    INSERT INTO document_positions (document_id, user_id, filename_key, size)
+        SELECT d.id, d.user_id, d.filename_key, d.size FROM inserted AS d;
+    RETURN NULL;
+END
+$$;
+
+CREATE FUNCTION document_moved() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
+    SET enable_seqscan = off
+    AS $$
+BEGIN
+    UPDATE document_positions SET filename_key = NEW.filename_key, size = NEW.size
+        WHERE document_id = NEW.id;
+    RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION documents_inserted(), document_moved() FROM PUBLIC;
+
+CREATE TRIGGER documents_inserted AFTER INSERT ON documents
+    REFERENCING NEW TABLE AS inserted FOR EACH STATEMENT EXECUTE FUNCTION documents_inserted();
+CREATE TRIGGER document_moved AFTER UPDATE ON documents FOR EACH ROW
+    WHEN (OLD.filename_key <> NEW.filename_key OR OLD.size <> NEW.size)
+    EXECUTE FUNCTION document_moved();
 
 INSERT INTO applied_migrations (version) VALUES (28) ON CONFLICT DO NOTHING;
 

@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
+	"intray/schema"
 )
 
 // defaultUsersPageSize is the number of users per page if the request sets no limit.
@@ -65,6 +66,9 @@ func (s *server) ChangeUser(
 	user, err := s.userDB(ctx).ChangeUser(ctx, r.ID, patch)
 	if err != nil {
 		return nil, err
+	}
+	if patch.LimitBytes != nil {
+		s.publisher.Hint(schema.HintQuota, r.ID)
 	}
 	return ChangeUser200JSONResponse(userOf(user)), nil
 }

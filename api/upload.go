@@ -74,6 +74,7 @@ func (s *server) storeDocument(
 			"The document with this Idempotency-Key is %s, so its file can no longer be uploaded. "+
 				"Use a new key for a new document.", d.Status)}
 	}
+	s.hint(ctx, schema.HintPending)
 	return d, requested, nil
 }
 

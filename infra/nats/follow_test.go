@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	natsgo "github.com/nats-io/nats.go"
@@ -31,7 +32,7 @@ func follow(t *testing.T, conn *nats.Conn, history uint64) *recorder {
 		defer r.Unlock()
 		r.events, r.sequences = append(r.events, e.DocumentID), append(r.sequences, sequence)
 	}
-	reset := func(after uint64) {
+	reset := func(_ time.Time, after uint64) {
 		r.Lock()
 		defer r.Unlock()
 		r.resets = append(r.resets, after)

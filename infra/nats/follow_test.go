@@ -189,3 +189,38 @@ func TestFollowAcrossOutages(t *testing.T) {
 		eventually(t, "a reset arrives", func() bool { _, resets := r.count(); return resets == 2 })
 	})
 }
+
+// A stream that was deleted, and created again while the follower was disconnected, causes a reset
+// although it has at least as many events as the follower has handled.
+func TestFollowRecreatedStreamWithTheSameNumbers(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := provision(t, server)
+	docs := documents(6)
+	publish(t, operator, docs[:3])
+	api := connect(t, server, nats.UserAPI)
+	r := follow(t, api, 10)
+	r.expect(t, docs[:3], 1)
+
+	operator.Close()
+	server.Stop()
+	eventually(t, "the API loses its connection", func() bool { return !api.Connected() })
+	// The API's password is refused until the new stream has its events.
+	password := server.Passwords[nats.UserAPI]
+	server.Passwords[nats.UserAPI] = "other"
+	server.Start()
+	operator = connect(t, server, nats.UserOperator)
+	if err := operator.JetStream().DeleteStream(t.Context(), schema.StreamDocuments); err != nil {
+		t.Fatal(err)
+	}
+	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, operator, docs[3:])
+	operator.Close()
+	server.Stop()
+	server.Passwords[nats.UserAPI] = password
+	server.Start()
+	r.expectResets(t, 0, 3)
+	publish(t, connect(t, server, nats.UserOperator), documents(1))
+	eventually(t, "the next event arrives", func() bool { events, _ := r.count(); return events == 4 })
+}

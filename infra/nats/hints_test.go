@@ -73,9 +73,11 @@ func TestHintsAreCombinedAndTheLastOneArrives(t *testing.T) {
 	r := followHints(t, server)
 	worker := connect(t, server, nats.UserWorker)
 	user := uuid.New()
-	began := time.Now()
+	began, tick := time.Now(), time.NewTicker(time.Millisecond)
+	defer tick.Stop()
 	for range 1000 {
 		worker.Hint(schema.HintQuota, user)
+		<-tick.C
 	}
 	worker.Hint(schema.HintTopics, uuid.Nil, user)
 	subjects := []string{
@@ -96,11 +98,16 @@ func TestHintsBeforeClose(t *testing.T) {
 	server := localtest.NATS(t)
 	r := followHints(t, server)
 	worker := connect(t, server, nats.UserWorker)
-	users := make([]uuid.UUID, 100)
+	first := uuid.New()
+	worker.Hint(schema.HintQuota, first)
+	eventually(t, "the first hint arrives", func() bool {
+		return r.count(schema.HintQuota.Subject(first)) == 1
+	})
+	users := make([]uuid.UUID, 100) // these wait
 	for i := range users {
 		users[i] = uuid.New()
-		worker.Hint(schema.HintQuota, users[i])
 	}
+	worker.Hint(schema.HintQuota, users...)
 	worker.Close()
 	worker.Hint(schema.HintQuota, users[0])
 	for _, user := range users {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -81,6 +82,18 @@ func (ids eventIDs) decode(id string) (position, bool) {
 		}
 	}
 	return position{}, false
+}
+
+// eventsAfter returns the caller's id of the position up to which this process has received events.
+// What is read from the database afterwards contains every change up to it, so a client that sends
+// the id as Last-Event-ID misses none. If the process does not follow events yet, the id causes a
+// resync.
+func (s *server) eventsAfter(ctx context.Context) (string, error) {
+	ids, err := s.eventIDs(ctx)
+	if err != nil {
+		return "", err
+	}
+	return ids.encode(s.notifier.position()), nil
 }
 
 // positionOf returns the position after the event with the sequence number in the stream that was

@@ -4,12 +4,16 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/binary"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
+
+	"intray/schema"
 )
 
 func testEventIDs(t testing.TB, user uuid.UUID, keys ...string) eventIDs {
@@ -63,6 +67,47 @@ func TestEventIDs(t *testing.T) {
 		if got, ok := c.ids.decode(id); ok != c.want || (ok && got != p) {
 			t.Errorf("%s: got %v, %t, want %t", name, got, ok, c.want)
 		}
+	}
+}
+
+// TestEventsAfter checks that a stream that continues after an id of eventsAfter receives the
+// changes since then, and a resync if the position was not known.
+func TestEventsAfter(t *testing.T) {
+	user := uuid.New()
+	s := &server{
+		notifier: newNotifier(), tokenKeys: [][]byte{[]byte(strings.Repeat("a", MinTokenKeyBytes))},
+	}
+	r := httptest.NewRequest(http.MethodGet, "/", http.NoBody)
+	ctx := withCaller(r, caller{id: user}).Context()
+	ids, err := s.eventIDs(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	open := func() (id string, stream func() news) {
+		id, err := s.eventsAfter(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return id, func() news {
+			after, _ := ids.decode(id)
+			return s.notifier.take(s.notifier.addStream(user, &after), 10)
+		}
+	}
+	_, early := open()
+	s.notifier.reset(created, 5)
+	_, stream := open()
+	e := schema.DocumentEvent{UserID: user, DocumentID: uuid.New(), Version: 2}
+	s.notifier.record(6, e)
+	if got := early(); !got.missed {
+		t.Errorf("id from before the first event: got %+v, want changes missed", got)
+	}
+	got := stream()
+	if got.missed || len(got.changes) != 1 || got.changes[0].document != e.DocumentID {
+		t.Errorf("got %+v, want the change of document %s", got, e.DocumentID)
+	}
+	s.notifier.reset(created.Add(time.Hour), 6)
+	if got := stream(); !got.missed {
+		t.Errorf("after the stream was created again: got %+v, want changes missed", got)
 	}
 }
 

@@ -264,6 +264,8 @@ type news struct {
 	missed bool
 }
 
+func (n news) empty() bool { return len(n.changes) == 0 && n.hints == 0 && !n.missed }
+
 // take removes the hints and up to limit changes from the queue of an event stream. It drops
 // changes that a later one of them supersedes.
 func (n *notifier) take(w *waiter, limit int) news {

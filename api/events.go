@@ -105,43 +105,62 @@ func (e eventStream) send(w http.ResponseWriter, waiter *waiter) EventStreamEndR
 			return reason
 		}
 		news := e.server.notifier.take(waiter, eventBatch)
-		if news.hints&removedHint != 0 && e.userRemoved() {
-			return EventStreamEndReasonUserRemoved
+		var reason EventStreamEndReason
+		var open bool
+		if news.empty() {
+			reason, open = e.idle(w, waiter, heartbeat.C, news.upTo)
+		} else {
+			reason, open = e.sendNews(w, news)
 		}
-		for _, h := range news.hints.list() {
-			if !e.writeEvent(w, string(h), "", struct{}{}) {
-				return ""
-			}
-		}
-		switch {
-		case news.missed:
-			if !e.writeEvent(w, "resync", e.ids.encode(news.upTo), struct{}{}) {
-				return ""
-			}
-		case len(news.changes) > 0:
-			text, err := e.encode(news.changes, news.upTo.created)
-			if err != nil {
-				return e.failed(err)
-			}
-			if !e.write(w, text) {
-				return ""
-			}
-		case len(news.hints.list()) == 0:
-			select {
-			case <-heartbeat.C:
-				text := fmt.Appendf(nil, ": heartbeat\nid: %s\n\n", e.ids.encode(news.upTo))
-				if !e.write(w, text) {
-					return ""
-				}
-				if e.userRemoved() {
-					return EventStreamEndReasonUserRemoved
-				}
-			case <-waiter.woken:
-			case <-e.server.notifier.closed:
-			case <-e.ctx.Done():
-			}
+		if !open {
+			return reason
 		}
 	}
+}
+
+// sendNews sends an event for each of the hints and changes. Like idle, it returns false if the
+// stream must end, with the reason, which is none if the client does not receive it.
+func (e eventStream) sendNews(
+	w http.ResponseWriter, news news,
+) (reason EventStreamEndReason, open bool) {
+	if news.hints&removedHint != 0 && e.userRemoved() {
+		return EventStreamEndReasonUserRemoved, false
+	}
+	for _, h := range news.hints.list() {
+		if !e.writeEvent(w, string(h), "", struct{}{}) {
+			return "", false
+		}
+	}
+	if news.missed {
+		return "", e.writeEvent(w, "resync", e.ids.encode(news.upTo), struct{}{})
+	}
+	if len(news.changes) == 0 {
+		return "", true
+	}
+	text, err := e.encode(news.changes, news.upTo.created)
+	if err != nil {
+		return e.failed(err), false
+	}
+	return "", e.write(w, text)
+}
+
+// idle waits until there may be news or a reason for the end, or sends a heartbeat.
+func (e eventStream) idle(
+	w http.ResponseWriter, waiter *waiter, heartbeat <-chan time.Time, upTo position,
+) (reason EventStreamEndReason, open bool) {
+	select {
+	case <-heartbeat:
+		if !e.write(w, fmt.Appendf(nil, ": heartbeat\nid: %s\n\n", e.ids.encode(upTo))) {
+			return "", false
+		}
+		if e.userRemoved() {
+			return EventStreamEndReasonUserRemoved, false
+		}
+	case <-waiter.woken:
+	case <-e.server.notifier.closed:
+	case <-e.ctx.Done():
+	}
+	return "", true
 }
 
 // ended reports whether the stream must end, and the reason, which is none if the client has

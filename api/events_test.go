@@ -67,6 +67,8 @@ func nextEventOrHint(t testing.TB, r *bufio.Reader) (e event) {
 // stream is closed when the test ends.
 func (c *client) stream(ctx context.Context, after string) *bufio.Reader {
 	c.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // if it is exceeded, the test fails
+	c.t.Cleanup(cancel)
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, c.base+"/api/documents/events", nil)
 	if err != nil {
 		c.t.Fatal(err)

@@ -98,8 +98,8 @@ func (h *hints) next() map[string]struct{} {
 }
 
 // FollowHints calls handle with each hint and its user, who is uuid.Nil if the hint is for all
-// users. It calls missed whenever hints may have been lost: after a reconnection, and if they arrive
-// faster than handle returns. It returns nil when ctx is done, and ErrUnavailable when the
+// users. It calls missed whenever hints may have been lost: after a reconnection, and if they
+// arrive faster than handle returns. It returns nil when ctx is done, and ErrUnavailable when the
 // connection is closed.
 func (c *Conn) FollowHints(
 	ctx context.Context, handle func(h schema.Hint, user uuid.UUID), missed func(),

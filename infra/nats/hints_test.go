@@ -128,8 +128,8 @@ func TestHintsMissedDuringAnOutage(t *testing.T) {
 	eventually(t, "missed is called", func() bool { return r.count("missed") == before+1 })
 }
 
-// A hint has no effect but that of its subject: no stream stores it, and nobody answers it, whatever
-// its reply subject is.
+// A hint has no effect but that of its subject: no stream stores it, and nobody answers it,
+// whatever its reply subject is.
 func TestHintsWithReplySubjects(t *testing.T) {
 	server := localtest.NATS(t)
 	operator := provision(t, server)

@@ -56,5 +56,6 @@ func (s *server) DeleteSystemTopic(
 	if err := s.userDB(ctx).DeleteTopic(ctx, schema.ScopeSystem, r.ID); err != nil {
 		return nil, err
 	}
+	s.hintTopics(ctx, schema.ScopeSystem)
 	return DeleteSystemTopic204Response{}, nil
 }

@@ -79,5 +79,8 @@ func (s *server) ChangeUser(
 	if err != nil {
 		return nil, err
 	}
+	if patch.LimitBytes != nil {
+		s.publisher.Hint(schema.HintQuota, r.ID)
+	}
 	return ChangeUser200JSONResponse(userOf(user)), nil
 }

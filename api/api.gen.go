@@ -63,6 +63,36 @@ func (e Disposition) Valid() bool {
 	}
 }
 
+// Defines values for DocumentChangedEventEvent.
+const (
+	DocumentChangedEventEventDocument DocumentChangedEventEvent = "document"
+)
+
+// Valid indicates whether the value is a known member of the DocumentChangedEventEvent enum.
+func (e DocumentChangedEventEvent) Valid() bool {
+	switch e {
+	case DocumentChangedEventEventDocument:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for DocumentDeletedEventEvent.
+const (
+	DocumentDeletedEventEventDeleted DocumentDeletedEventEvent = "deleted"
+)
+
+// Valid indicates whether the value is a known member of the DocumentDeletedEventEvent enum.
+func (e DocumentDeletedEventEvent) Valid() bool {
+	switch e {
+	case DocumentDeletedEventEventDeleted:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for DocumentReason.
 const (
 	DocumentReasonAiUnavailable  DocumentReason = "ai_unavailable"
@@ -135,6 +165,45 @@ func (e DocumentStatus) Valid() bool {
 	}
 }
 
+// Defines values for EndEventEvent.
+const (
+	EndEventEventEnd EndEventEvent = "end"
+)
+
+// Valid indicates whether the value is a known member of the EndEventEvent enum.
+func (e EndEventEvent) Valid() bool {
+	switch e {
+	case EndEventEventEnd:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EventStreamEndReason.
+const (
+	EventStreamEndReasonShutdown     EventStreamEndReason = "shutdown"
+	EventStreamEndReasonTokenExpired EventStreamEndReason = "token_expired"
+	EventStreamEndReasonUnavailable  EventStreamEndReason = "unavailable"
+	EventStreamEndReasonUserRemoved  EventStreamEndReason = "user_removed"
+)
+
+// Valid indicates whether the value is a known member of the EventStreamEndReason enum.
+func (e EventStreamEndReason) Valid() bool {
+	switch e {
+	case EventStreamEndReasonShutdown:
+		return true
+	case EventStreamEndReasonTokenExpired:
+		return true
+	case EventStreamEndReasonUnavailable:
+		return true
+	case EventStreamEndReasonUserRemoved:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for HealthStatus.
 const (
 	HealthStatusOk HealthStatus = "ok"
@@ -144,6 +213,27 @@ const (
 func (e HealthStatus) Valid() bool {
 	switch e {
 	case HealthStatusOk:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HintEventEvent.
+const (
+	HintEventEventPending HintEventEvent = "pending"
+	HintEventEventQuota   HintEventEvent = "quota"
+	HintEventEventTopics  HintEventEvent = "topics"
+)
+
+// Valid indicates whether the value is a known member of the HintEventEvent enum.
+func (e HintEventEvent) Valid() bool {
+	switch e {
+	case HintEventEventPending:
+		return true
+	case HintEventEventQuota:
+		return true
+	case HintEventEventTopics:
 		return true
 	default:
 		return false
@@ -297,6 +387,21 @@ const (
 func (e ReadinessStatus) Valid() bool {
 	switch e {
 	case ReadinessStatusReady:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ResyncEventEvent.
+const (
+	ResyncEventEventResync ResyncEventEvent = "resync"
+)
+
+// Valid indicates whether the value is a known member of the ResyncEventEvent enum.
+func (e ResyncEventEvent) Valid() bool {
+	switch e {
+	case ResyncEventEventResync:
 		return true
 	default:
 		return false
@@ -551,6 +656,14 @@ type Credentials struct {
 	Password string `json:"password"`
 }
 
+// DeletedDocument The data of an event about a document that no longer exists.
+type DeletedDocument struct {
+	// ID The id of the document.
+	//
+	// Examples: 0193a5b0-7d21-7c4e-8f0a-1c2d3e4f5a6b
+	ID openapi_types.UUID `json:"id"`
+}
+
 // Disposition Whether a browser saves or displays a file.
 type Disposition string
 
@@ -677,6 +790,29 @@ type Document struct {
 	Version int64 `json:"version"`
 }
 
+// DocumentChangedEvent A document has changed.
+type DocumentChangedEvent struct {
+	// Data A document.
+	Data Document `json:"data"`
+
+	// Event The type of the event.
+	//
+	// Examples: document
+	Event DocumentChangedEventEvent `json:"event"`
+
+	// ID A position in the event stream of one user, to be sent as `Last-Event-ID`. It is opaque:
+	// neither its text nor the difference between two ids means anything.
+	//
+	//
+	// Examples: Zk3hUq1mB0cR8xW2vN5tJ7yL4pS9dF6gH1kQ3wE5rT7uI9oP2aS4dF6gHgA
+	ID EventID `json:"id"`
+}
+
+// DocumentChangedEventEvent The type of the event.
+//
+// Examples: document
+type DocumentChangedEventEvent string
+
 // DocumentCount A number of documents. 10,000 stands for this number or more.
 //
 // Examples: 41
@@ -735,13 +871,36 @@ type DocumentCounts struct {
 	NoTopic DocumentCount `json:"no_topic"`
 }
 
+// DocumentDeletedEvent A document no longer exists.
+type DocumentDeletedEvent struct {
+	// Data The data of an event about a document that no longer exists.
+	Data DeletedDocument `json:"data"`
+
+	// Event The type of the event.
+	//
+	// Examples: deleted
+	Event DocumentDeletedEventEvent `json:"event"`
+
+	// ID A position in the event stream of one user, to be sent as `Last-Event-ID`. It is opaque:
+	// neither its text nor the difference between two ids means anything.
+	//
+	//
+	// Examples: Zk3hUq1mB0cR8xW2vN5tJ7yL4pS9dF6gH1kQ3wE5rT7uI9oP2aS4dF6gHgA
+	ID EventID `json:"id"`
+}
+
+// DocumentDeletedEventEvent The type of the event.
+//
+// Examples: deleted
+type DocumentDeletedEventEvent string
+
 // DocumentPage A page of documents.
 type DocumentPage struct {
 	// EventsAfter The position in the stream of `GET /api/documents/events` from before the page was read.
 	// Sent as `Last-Event-ID`, it begins the stream with the changes since then. It is opaque.
 	//
 	//
-	// Examples: 1207
+	// Examples: Zk3hUq1mB0cR8xW2vN5tJ7yL4pS9dF6gH1kQ3wE5rT7uI9oP2aS4dF6gHgA
 	EventsAfter string `json:"events_after"`
 
 	// Items The documents, in the order of `sort` and `order`.
@@ -811,6 +970,9 @@ type DocumentReason string
 // Examples: classified
 type DocumentStatus string
 
+// DocumentStreamEvent One event of `GET /api/documents/events`, with `data` parsed.
+type DocumentStreamEvent = interface{}
+
 // DocumentTopic A topic that is assigned to a document.
 type DocumentTopic struct {
 	// Confidence The classifier's confidence in percent. It is 100 for a topic that a user has set.
@@ -874,6 +1036,58 @@ type DownloadURL struct {
 	URL string `json:"url"`
 }
 
+// EndEvent The last event of a stream that the server ends.
+type EndEvent struct {
+	// Data The data of the last event of a stream.
+	Data EventStreamEnd `json:"data"`
+
+	// Event The type of the event.
+	//
+	// Examples: end
+	Event EndEventEvent `json:"event"`
+}
+
+// EndEventEvent The type of the event.
+//
+// Examples: end
+type EndEventEvent string
+
+// EventID A position in the event stream of one user, to be sent as `Last-Event-ID`. It is opaque:
+// neither its text nor the difference between two ids means anything.
+//
+// Examples: Zk3hUq1mB0cR8xW2vN5tJ7yL4pS9dF6gH1kQ3wE5rT7uI9oP2aS4dF6gHgA
+type EventID = string
+
+// EventStreamEnd The data of the last event of a stream.
+type EventStreamEnd struct {
+	// Reason Why the server has ended the stream. There may be further reasons in the future; connect
+	// again after one that you do not know.
+	//
+	// | reason | remedy |
+	// | --- | --- |
+	// | `token_expired` | Refresh the access token and connect again with `Last-Event-ID`. |
+	// | `user_removed` | The account no longer exists. Do not connect again. |
+	// | `shutdown` | The server is being stopped. Connect again with `Last-Event-ID`; another one may answer. |
+	// | `unavailable` | The documents cannot be read at the moment. Connect again with `Last-Event-ID` after some seconds. |
+	//
+	//
+	// Examples: token_expired
+	Reason EventStreamEndReason `json:"reason"`
+}
+
+// EventStreamEndReason Why the server has ended the stream. There may be further reasons in the future; connect
+// again after one that you do not know.
+//
+// | reason | remedy |
+// | --- | --- |
+// | `token_expired` | Refresh the access token and connect again with `Last-Event-ID`. |
+// | `user_removed` | The account no longer exists. Do not connect again. |
+// | `shutdown` | The server is being stopped. Connect again with `Last-Event-ID`; another one may answer. |
+// | `unavailable` | The documents cannot be read at the moment. Connect again with `Last-Event-ID` after some seconds. |
+//
+// Examples: token_expired
+type EventStreamEndReason string
+
 // Health The result of a health check.
 type Health struct {
 	// Status Always `ok`.
@@ -886,6 +1100,24 @@ type Health struct {
 //
 // Examples: ok
 type HealthStatus string
+
+// HintEvent Something has changed, which the client fetches if it shows it.
+type HintEvent struct {
+	// Data An object without members. There may be some in the future.
+	//
+	// Examples: {}
+	Data NoData `json:"data"`
+
+	// Event What has changed.
+	//
+	// Examples: quota
+	Event HintEventEvent `json:"event"`
+}
+
+// HintEventEvent What has changed.
+//
+// Examples: quota
+type HintEventEvent string
 
 // ID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.
 //
@@ -996,6 +1228,11 @@ type NewTopic struct {
 	// Examples: Garden
 	Name TopicName `json:"name"`
 }
+
+// NoData An object without members. There may be some in the future.
+//
+// Examples: {}
+type NoData = map[string]interface{}
 
 // OIDCConfig What a page needs to sign in by redirect, with the authorization code flow and PKCE (RFC
 // 7636). The endpoints are in the issuer's document `/.well-known/openid-configuration`. If
@@ -1287,6 +1524,31 @@ type RefreshRequest struct {
 	// Examples: C5jMhCvl1S4yHWcOaYqcpVyfsPOVJSQGxeNTtzqfm0dI0YsL4mEmEDEBb6xLZy9y
 	RefreshToken string `json:"refresh_token"`
 }
+
+// ResyncEvent Some changes were skipped. The stream continues with those after this event.
+type ResyncEvent struct {
+	// Data An object without members. There may be some in the future.
+	//
+	// Examples: {}
+	Data NoData `json:"data"`
+
+	// Event The type of the event.
+	//
+	// Examples: resync
+	Event ResyncEventEvent `json:"event"`
+
+	// ID A position in the event stream of one user, to be sent as `Last-Event-ID`. It is opaque:
+	// neither its text nor the difference between two ids means anything.
+	//
+	//
+	// Examples: Zk3hUq1mB0cR8xW2vN5tJ7yL4pS9dF6gH1kQ3wE5rT7uI9oP2aS4dF6gHgA
+	ID EventID `json:"id"`
+}
+
+// ResyncEventEvent The type of the event.
+//
+// Examples: resync
+type ResyncEventEvent string
 
 // Token An access token, and a refresh token to get the next one.
 type Token struct {
@@ -1833,7 +2095,8 @@ type CountDocumentsParams struct {
 
 // StreamDocumentEventsParams defines parameters for StreamDocumentEvents.
 type StreamDocumentEventsParams struct {
-	// LastEventID The `id` of the last event that the client received. The stream resumes after it.
+	// LastEventID The last `id` that the client received, or the `events_after` of a page. The stream
+	// continues after it.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 

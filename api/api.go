@@ -21,6 +21,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
@@ -38,8 +40,8 @@ type Config struct {
 	Objects Objects
 	// Multipart creates and completes multipart uploads.
 	Multipart Multipart
-	// NATS publishes document events. It is called in the background, so a NATS server that hangs
-	// or is down delays no response.
+	// NATS publishes document events and hints. It is called in the background, so a NATS server
+	// that hangs or is down delays no response.
 	NATS *nats.Conn
 	// Changes delivers the events of all documents. If it is nil, a request that waits for a
 	// change waits until its timeout, and the event stream responds with 503.
@@ -91,15 +93,21 @@ type Objects interface {
 	Stat(ctx context.Context, key string) (schema.Object, error)
 }
 
-// Changes delivers document events in stream order. *nats.Conn implements it.
+// Changes delivers document events in stream order, and hints. *nats.Conn implements it.
 type Changes interface {
 	// Follow calls handle with the newest stored events, at most history of them, and then with every
 	// new event, in stream order, until ctx is canceled. It calls reset before the first event and
-	// whenever it skips events. The argument of reset is the sequence number after which the events
-	// continue.
+	// whenever it skips events. The arguments of reset are the time at which the stream was created
+	// and the sequence number after which the events continue.
 	Follow(
 		ctx context.Context, history uint64,
-		handle func(sequence uint64, e schema.DocumentEvent), reset func(after uint64),
+		handle func(sequence uint64, e schema.DocumentEvent),
+		reset func(created time.Time, after uint64),
+	) error
+	// FollowHints calls handle with each hint and its user, who is uuid.Nil if the hint is for all
+	// users, until ctx is canceled. It calls missed whenever hints may have been lost.
+	FollowHints(
+		ctx context.Context, handle func(h schema.Hint, user uuid.UUID), missed func(),
 	) error
 }
 
@@ -197,11 +205,16 @@ type Timeouts struct {
 	// CatchUp bounds how long an event stream waits for this process to receive the events that the
 	// client has already received from another process. Default: 2 s.
 	CatchUp time.Duration
+	// Heartbeat is the time between two comments on an idle event stream. Proxies commonly close a
+	// connection that is silent for 60 s. The stream also checks then whether its user still exists.
+	// Default: 15 s.
+	Heartbeat time.Duration
 }
 
 func (t Timeouts) withDefaults() Timeouts {
 	t.Request = cmp.Or(t.Request, requestTimeout)
 	t.Wait = cmp.Or(t.Wait, 30*time.Second)
 	t.CatchUp = cmp.Or(t.CatchUp, 2*time.Second)
+	t.Heartbeat = cmp.Or(t.Heartbeat, 15*time.Second)
 	return t
 }

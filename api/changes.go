@@ -51,13 +51,15 @@ type waiter struct {
 	unsent []change // the changes that have not been sent, in stream order
 	after  uint64   // the client has received all changes up to this sequence number
 	missed bool     // some changes after that were dropped
+	hints  hintSet  // the hints that have not been sent
 }
 
 // notifier follows the events of all documents and wakes the requests that wait for them. A
 // request that waits makes no queries and occupies no database connection.
 type notifier struct {
 	mu      sync.Mutex
-	started bool // set by the first reset
+	started bool  // set by the first reset
+	created int64 // identifies the stream of events, see position
 	// kept holds all changes with a sequence number greater than first and up to last. Once it has
 	// maxKeptChanges entries it is a ring buffer, whose oldest entry is at the index oldest.
 	kept        []change
@@ -82,6 +84,11 @@ func newNotifier() *notifier {
 // follow records the events of source until ctx is canceled.
 func (n *notifier) follow(ctx context.Context, source Changes) error {
 	return source.Follow(ctx, maxKeptChanges, n.record, n.reset)
+}
+
+// followHints passes on the hints of source until ctx is canceled.
+func (n *notifier) followHints(ctx context.Context, source Changes) error {
+	return source.FollowHints(ctx, n.hint, n.missedHints)
 }
 
 // record records an event and wakes the waiters that wait for it.
@@ -137,11 +144,12 @@ func (w *waiter) wake() {
 }
 
 // reset discards the kept changes because events were skipped. The events continue at sequence
-// number after+1. It wakes all waiters, since any document may have changed.
-func (n *notifier) reset(after uint64) {
+// number after+1 of the stream that was created at the given time. It wakes all waiters, since any
+// document may have changed.
+func (n *notifier) reset(created time.Time, after uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.started, n.first, n.last = true, after, after
+	n.started, n.created, n.first, n.last = true, created.UnixMicro(), after, after
 	n.kept, n.oldest = nil, 0
 	for _, waiters := range n.waiters {
 		for w := range waiters {
@@ -159,11 +167,11 @@ func (n *notifier) addWaiter(key waitKey) *waiter {
 	return n.add(&waiter{key: key, woken: make(chan struct{}, 1)})
 }
 
-// addStream adds a waiter for all changes of a user with a sequence number greater than after, or
-// for all later changes if after is nil. If some of them are no longer kept, the field missed is
-// set. addStream returns nil if the user already has maxWaitersPerUser. The caller must call
-// remove.
-func (n *notifier) addStream(user uuid.UUID, after *uint64) *waiter {
+// addStream adds a waiter for all changes of a user after a position, or for all later changes if
+// after is nil. If some of them are no longer kept, or if the position is in another stream, the
+// field missed is set. addStream returns nil if the user already has maxWaitersPerUser. The caller
+// must call remove.
+func (n *notifier) addStream(user uuid.UUID, after *position) *waiter {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	w := &waiter{
@@ -175,16 +183,16 @@ func (n *notifier) addStream(user uuid.UUID, after *uint64) *waiter {
 	return n.add(w)
 }
 
-// resume queues the kept changes for w that come after the sequence number.
-func (n *notifier) resume(w *waiter, after uint64) {
-	if after < n.first || after > n.last {
+// resume queues the kept changes for w that come after the position.
+func (n *notifier) resume(w *waiter, after position) {
+	if after.created != n.created || after.sequence < n.first || after.sequence > n.last {
 		w.missed = true
 		return
 	}
-	w.after = after
+	w.after = after.sequence
 	for i := range n.kept {
 		c := n.kept[(n.oldest+i)%len(n.kept)]
-		if c.sequence > after && c.user == w.key.user && !w.missed {
+		if c.sequence > w.after && c.user == w.key.user && !w.missed {
 			w.deliver(c)
 		}
 	}
@@ -246,38 +254,65 @@ func (n *notifier) newestVersion(w *waiter) int64 {
 	return w.newest
 }
 
-// take removes up to limit changes from the queue of an event stream and returns the latest change
-// of each document among them. Once the client has received these, it has all changes up to the
-// sequence number upTo. If missed is true, changes were dropped; the stream then continues after
-// upTo.
-func (n *notifier) take(w *waiter, limit int) (unsent []change, upTo uint64, missed bool) {
+// news is what take has removed from the queue of an event stream.
+type news struct {
+	changes []change // the latest change of each document
+	hints   hintSet
+	// upTo is the position up to which the client has all changes once it has received these.
+	upTo position
+	// missed reports whether changes were dropped. The stream then continues after upTo.
+	missed bool
+}
+
+func (n news) empty() bool { return len(n.changes) == 0 && n.hints == 0 && !n.missed }
+
+// take removes the hints and up to limit changes from the queue of an event stream. It drops
+// changes that a later one of them supersedes.
+func (n *notifier) take(w *waiter, limit int) news {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	hints := w.hints
+	w.hints = 0
+	if w.missed {
+		w.missed, w.unsent, w.after = false, nil, n.last
+		return news{hints: hints, upTo: position{n.created, n.last}, missed: true}
+	}
+	limit = min(limit, len(w.unsent))
+	changes := latestChanges(slices.Clone(w.unsent[:limit]))
+	upTo := max(w.after, n.last)
+	if w.unsent = slices.Delete(w.unsent, 0, limit); len(w.unsent) == 0 {
+		w.unsent = nil // free the memory of a burst
+		w.after = upTo
+	} else {
+		upTo = changes[len(changes)-1].sequence
+	}
+	return news{changes: changes, hints: hints, upTo: position{n.created, upTo}}
+}
+
+// start returns the position from which an event stream continues. It is the zero position if
+// changes before that were dropped.
+func (n *notifier) start(w *waiter) position {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if w.missed {
-		w.missed, w.unsent, w.after = false, nil, n.last
-		return nil, n.last, true
+		return position{}
 	}
-	limit = min(limit, len(w.unsent))
-	unsent = latestChanges(slices.Clone(w.unsent[:limit]))
-	if w.unsent = slices.Delete(w.unsent, 0, limit); len(w.unsent) == 0 {
-		w.unsent = nil // free the memory of a burst
-		w.after = max(w.after, n.last)
-		return unsent, w.after, false
-	}
-	return unsent, unsent[len(unsent)-1].sequence, false
+	return position{n.created, w.after}
 }
 
-// position returns the sequence number up to which all events were recorded.
-func (n *notifier) position() uint64 {
+// position returns the position up to which events were recorded. It is the zero position if the
+// notifier does not follow events yet.
+func (n *notifier) position() position {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.last
+	return position{n.created, n.last}
 }
 
-// progress reports whether all events up to the sequence number were recorded, and whether the
-// notifier follows events at all yet.
-func (n *notifier) progress(sequence uint64) (reached, started bool) {
+// progress reports whether all events up to the position were recorded or never will be, because
+// the position is in an earlier stream, and whether the notifier follows events at all yet.
+func (n *notifier) progress(p position) (reached, started bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.last >= sequence, n.started
+	reached = p.created < n.created || p.created == n.created && p.sequence <= n.last
+	return reached, n.started
 }

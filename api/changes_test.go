@@ -2,12 +2,16 @@ package api
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"intray/schema"
 )
+
+// created is the creation time of the stream in these tests.
+var created = time.Unix(1, 0)
 
 // TestStreamReceivesLatestChanges records random changes and reads an event stream in batches of
 // random size. The stream starts at a random position. It must return, in order, the latest change
@@ -22,7 +26,7 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := newNotifier()
 		base := rapid.Uint64Range(0, 3).Draw(t, "base")
-		n.reset(base)
+		n.reset(created, base)
 		last := base
 		// record records changes of the first documentCount documents, and returns those of the stream's
 		// user.
@@ -43,7 +47,8 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 		}
 		earlier := record(rapid.IntRange(0, 20).Draw(t, "earlier"), 5)
 		after := rapid.Uint64Range(0, last+2).Draw(t, "after")
-		w := n.addStream(users[0], &after)
+		from := positionOf(created, after)
+		w := n.addStream(users[0], &from)
 		if want := after < base || after > last; w.missed != want {
 			t.Fatalf("stream after %d with changes %d to %d: got missed %v, want %v",
 				after, base, last, w.missed, want)
@@ -75,14 +80,15 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 				t.Fatalf("got %d queued changes, want at most %d", got, maxUnsent)
 			}
 			for range rapid.IntRange(0, 40).Draw(t, "reads") {
-				unsent, upTo, missed := n.take(w, 50)
-				if missed {
+				news := n.take(w, 50)
+				upTo := news.upTo.sequence
+				if news.missed {
 					if len(due) <= maxUnsent/2 {
 						t.Fatalf("got missed changes with %d documents due, want none missed", len(due))
 					}
 					clear(due)
 				}
-				for _, c := range unsent {
+				for _, c := range news.changes {
 					if c.user != users[0] || c.sequence <= reached {
 						t.Fatalf("got %+v after %d, want a later change of %s", c, reached, users[0])
 					}
@@ -96,14 +102,14 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 			}
 		}
 		for {
-			unsent, _, missed := n.take(w, 50)
-			if missed {
+			news := n.take(w, 50)
+			if news.missed {
 				clear(due)
 			}
-			for _, c := range unsent {
+			for _, c := range news.changes {
 				receive(c)
 			}
-			if !missed && len(unsent) == 0 {
+			if !news.missed && len(news.changes) == 0 {
 				break
 			}
 		}
@@ -119,13 +125,14 @@ func TestStreamReceivesLatestChanges(t *testing.T) {
 
 func TestKeptChangesAreBounded(t *testing.T) {
 	n := newNotifier()
-	n.reset(0)
+	n.reset(created, 0)
 	user := uuid.New()
 	for i := range uint64(maxKeptChanges + 10) {
 		n.record(i+1, schema.DocumentEvent{UserID: user, DocumentID: user, Version: 1})
 	}
 	for after, want := range map[uint64]bool{9: true, 10: false, maxKeptChanges + 10: false} {
-		if got := n.addStream(user, &after).missed; got != want {
+		from := positionOf(created, after)
+		if got := n.addStream(user, &from).missed; got != want {
 			t.Errorf("stream after %d: got missed %v, want %v", after, got, want)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,13 +20,12 @@ import (
 const eventsPath = "/api/documents/events"
 
 const (
-	// heartbeatInterval is the time between two comments on an idle stream. Proxies commonly close
-	// a connection that is silent for a minute.
-	heartbeatInterval = 15 * time.Second
 	// eventWriteTimeout is how long the client may take to receive one write.
 	eventWriteTimeout = 10 * time.Second
 	// eventBatch is the maximum number of documents that are read and sent together.
 	eventBatch = 50
+	// accountCheckTimeout bounds the query that finds out whether the user still exists.
+	accountCheckTimeout = 5 * time.Second
 )
 
 // StreamDocumentEvents sends the changes of the caller's documents as server-sent events.
@@ -37,24 +35,31 @@ func (s *server) StreamDocumentEvents(
 	if _, err := s.userDB(ctx).Me(ctx); err != nil {
 		return nil, err
 	}
-	var after *uint64
-	if r.Params.LastEventID != nil {
-		n, err := strconv.ParseUint(*r.Params.LastEventID, 10, 64)
-		if err != nil {
-			return nil, schema.Errorf(schema.CodeInvalid,
-				`The header "Last-Event-ID" must be the id of an event of this stream.`)
-		}
-		after = &n
+	ids, err := s.eventIDs(ctx)
+	if err != nil {
+		return nil, err
 	}
-	return eventStream{server: s, ctx: ctx, after: after}, nil
+	stream := eventStream{server: s, ctx: ctx, ids: ids}
+	if id := r.Params.LastEventID; id != nil {
+		// An id that cannot be read stands for the zero position, which causes a resync.
+		after, _ := ids.decode(*id)
+		stream.after = &after
+	}
+	return stream, nil
+}
+
+// eventIDs returns the eventIDs of the caller.
+func (s *server) eventIDs(ctx context.Context) (eventIDs, error) {
+	return newEventIDs(s.tokenKeys, callerOf(ctx).id)
 }
 
 // eventStream is the response of StreamDocumentEvents. It exists only during the request, so it may
 // hold the request's context.
 type eventStream struct {
 	server *server
-	ctx    context.Context
-	after  *uint64 // nil to send later changes only
+	ctx    context.Context // its deadline is the expiry of the token
+	ids    eventIDs
+	after  *position // nil to send later changes only
 }
 
 // VisitStreamDocumentEventsResponse implements StreamDocumentEventsResponseObject.
@@ -66,7 +71,7 @@ func (e eventStream) VisitStreamDocumentEventsResponse(w http.ResponseWriter) er
 	waiter := notifier.addStream(callerOf(e.ctx).id, e.after)
 	if waiter == nil {
 		return &retryError{
-			after: heartbeatInterval,
+			after: e.server.config.Timeouts.Heartbeat,
 			cause: schema.Errorf(schema.CodeRateLimited,
 				"%d of your requests are already waiting. End some of them and try again.",
 				maxWaitersPerUser),
@@ -77,74 +82,130 @@ func (e eventStream) VisitStreamDocumentEventsResponse(w http.ResponseWriter) er
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // or nginx would buffer the events
 	w.WriteHeader(http.StatusOK)
-	e.send(w, waiter)
+	if reason := e.send(w, waiter); reason != "" {
+		// Writing sets the write deadline, within which net/http also ends the response.
+		e.writeEvent(w, "end", "", EventStreamEnd{Reason: reason})
+	}
 	return nil
 }
 
-// send sends the changes that waiter receives until the stream ends.
-func (e eventStream) send(w http.ResponseWriter, waiter *waiter) {
+// send sends what waiter receives until the stream ends. It returns the reason for the end, or none
+// if the client has disconnected or reads too slowly to receive it.
+func (e eventStream) send(w http.ResponseWriter, waiter *waiter) EventStreamEndReason {
 	// Send the current position as an id without an event, so that a client that is disconnected
 	// before the first event can resume from here.
-	from := waiter.after // only this goroutine changes it
-	if !e.write(w, fmt.Appendf(nil, "retry: 1000\nid: %d\n\n", from)) {
-		return
+	from := e.server.notifier.start(waiter)
+	if !e.write(w, fmt.Appendf(nil, "retry: 1000\nid: %s\n\n", e.ids.encode(from))) {
+		return ""
 	}
-	heartbeat := time.NewTicker(heartbeatInterval)
+	heartbeat := time.NewTicker(e.server.config.Timeouts.Heartbeat)
 	defer heartbeat.Stop()
-	for first := true; ; first = false {
-		unsent, upTo, missed := e.server.notifier.take(waiter, eventBatch)
+	for {
+		if reason, ended := e.ended(); ended {
+			return reason
+		}
+		news := e.server.notifier.take(waiter, eventBatch)
+		var reason EventStreamEndReason
 		var open bool
-		switch {
-		case missed:
-			// A stream that has just begun continues after the resync. If changes are missed later, the
-			// client reads too slowly, so the stream ends.
-			resync := fmt.Appendf(nil, "event: resync\nid: %d\ndata: {}\n\n", upTo)
-			open = e.write(w, resync) && first
-		case len(unsent) > 0:
-			open = e.sendDocuments(w, unsent)
-		default:
-			open = e.idle(w, waiter, heartbeat.C, upTo)
+		if news.empty() {
+			reason, open = e.idle(w, waiter, heartbeat.C, news.upTo)
+		} else {
+			reason, open = e.sendNews(w, news)
 		}
 		if !open {
-			return
+			return reason
 		}
 	}
 }
 
-// sendDocuments sends an event for each of the changes. It returns false if the stream must end.
-func (e eventStream) sendDocuments(w http.ResponseWriter, changes []change) bool {
-	text, err := e.encode(changes)
-	if err == nil {
-		return e.write(w, text)
+// sendNews sends an event for each of the hints and changes. Like idle, it returns false if the
+// stream must end, with the reason, which is none if the client does not receive it.
+func (e eventStream) sendNews(
+	w http.ResponseWriter, news news,
+) (reason EventStreamEndReason, open bool) {
+	if news.hints&removedHint != 0 && e.userRemoved() {
+		return EventStreamEndReasonUserRemoved, false
 	}
-	if e.ctx.Err() == nil && schema.CodeOf(err) != schema.CodeUnauthenticated {
-		e.server.config.Log.Warn("event stream ended because of an error",
-			"user_id", callerOf(e.ctx).id, "error", err)
+	for _, h := range news.hints.list() {
+		if !e.writeEvent(w, string(h), "", struct{}{}) {
+			return "", false
+		}
 	}
-	return false
+	if news.missed {
+		return "", e.writeEvent(w, "resync", e.ids.encode(news.upTo), struct{}{})
+	}
+	if len(news.changes) == 0 {
+		return "", true
+	}
+	text, err := e.encode(news.changes, news.upTo.created)
+	if err != nil {
+		return e.failed(err), false
+	}
+	return "", e.write(w, text)
 }
 
-// idle waits for a change or sends a heartbeat. It returns false if the stream must end.
+// idle waits until there may be news or a reason for the end, or sends a heartbeat.
 func (e eventStream) idle(
-	w http.ResponseWriter, waiter *waiter, heartbeat <-chan time.Time, upTo uint64,
-) bool {
+	w http.ResponseWriter, waiter *waiter, heartbeat <-chan time.Time, upTo position,
+) (reason EventStreamEndReason, open bool) {
 	select {
-	case <-waiter.woken:
-		return true
 	case <-heartbeat:
-		return e.write(w, fmt.Appendf(nil, ": heartbeat\nid: %d\n\n", upTo))
+		if !e.write(w, fmt.Appendf(nil, ": heartbeat\nid: %s\n\n", e.ids.encode(upTo))) {
+			return "", false
+		}
+		if e.userRemoved() {
+			return EventStreamEndReasonUserRemoved, false
+		}
+	case <-waiter.woken:
 	case <-e.server.notifier.closed:
-		return false
-	case <-e.ctx.Done(): // the client has disconnected, or its token has expired
-		return false
+	case <-e.ctx.Done():
 	}
+	return "", true
+}
+
+// ended reports whether the stream must end, and the reason, which is none if the client has
+// disconnected.
+func (e eventStream) ended() (reason EventStreamEndReason, ended bool) {
+	select {
+	case <-e.ctx.Done():
+		if errors.Is(e.ctx.Err(), context.DeadlineExceeded) {
+			return EventStreamEndReasonTokenExpired, true
+		}
+		return "", true
+	case <-e.server.notifier.closed:
+		return EventStreamEndReasonShutdown, true
+	default:
+		return "", false
+	}
+}
+
+// failed returns the reason for the end of a stream whose documents cannot be read.
+func (e eventStream) failed(err error) EventStreamEndReason {
+	if reason, ended := e.ended(); ended {
+		return reason
+	}
+	if schema.CodeOf(err) == schema.CodeUnauthenticated {
+		return EventStreamEndReasonUserRemoved
+	}
+	e.server.config.Log.Warn("event stream ended because of an error",
+		"user_id", callerOf(e.ctx).id, "error", err)
+	return EventStreamEndReasonUnavailable
+}
+
+// userRemoved reports whether the caller's account no longer exists. If the database does not
+// respond, it reports false.
+func (e eventStream) userRemoved() bool {
+	ctx, cancel := context.WithTimeout(e.ctx, accountCheckTimeout)
+	defer cancel()
+	_, err := e.server.userDB(e.ctx).Me(ctx)
+	return schema.CodeOf(err) == schema.CodeUnauthenticated
 }
 
 // catchUp waits until this process has recorded the events that the client has already received. It
 // waits for Timeouts.CatchUp at most, because the stream may not have an event with the client's
 // id. It fails with CodeUnavailable if the process is not following events from NATS by then.
 func (e eventStream) catchUp() error {
-	var after uint64
+	var after position
 	if e.after != nil {
 		after = *e.after
 	}
@@ -170,8 +231,8 @@ func (e eventStream) catchUp() error {
 }
 
 // encode returns an event for each of the changes, in the same order. The data of an event is the
-// document as it is now, which may be newer than the change.
-func (e eventStream) encode(changes []change) ([]byte, error) {
+// document as it is now, which may be newer than the change. created identifies the stream.
+func (e eventStream) encode(changes []change, created int64) ([]byte, error) {
 	ids := make([]uuid.UUID, len(changes))
 	for i, c := range changes {
 		ids[i] = c.document
@@ -188,17 +249,37 @@ func (e eventStream) encode(changes []change) ([]byte, error) {
 	}
 	var text bytes.Buffer
 	for _, c := range changes {
-		var data any = map[string]any{"id": c.document, "status": "deleted"}
+		id := e.ids.encode(position{created, c.sequence})
 		if d, exists := documents[c.document]; exists {
-			data = d
+			err = appendEvent(&text, "document", id, d)
+		} else {
+			err = appendEvent(&text, "deleted", id, DeletedDocument{ID: c.document})
 		}
-		encoded, err := json.Marshal(data)
 		if err != nil {
 			return nil, fmt.Errorf("encode document %s: %w", c.document, err)
 		}
-		fmt.Fprintf(&text, "id: %d\ndata: %s\n\n", c.sequence, encoded)
 	}
 	return text.Bytes(), nil
+}
+
+// appendEvent appends an event to text, without an id if id is empty.
+func appendEvent(text *bytes.Buffer, kind, id string, data any) error {
+	encoded, err := json.Marshal(data)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(text, "event: %s\n", kind)
+	if id != "" {
+		fmt.Fprintf(text, "id: %s\n", id)
+	}
+	fmt.Fprintf(text, "data: %s\n\n", encoded)
+	return nil
+}
+
+// writeEvent sends one event like write.
+func (e eventStream) writeEvent(w http.ResponseWriter, kind, id string, data any) bool {
+	var text bytes.Buffer
+	return appendEvent(&text, kind, id, data) == nil && e.write(w, text.Bytes())
 }
 
 // write sends text without buffering. It returns false if the client has disconnected or does not
@@ -215,14 +296,19 @@ func (e eventStream) write(w http.ResponseWriter, text []byte) bool {
 	return controller.Flush() == nil
 }
 
-// tokenExpiry returns the time at which the request's token expires. It does not check the token;
+// tokenTTL returns how long the request's token is still valid. It does not check the token;
 // authenticate does.
-func tokenExpiry(h http.Header) (time.Time, bool) {
+func (s *server) tokenTTL(h http.Header) (time.Duration, bool) {
 	_, token, _ := strings.Cut(h.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
 	var c jwt.RegisteredClaims
-	_, _, err := jwt.NewParser().ParseUnverified(strings.TrimSpace(token), &c)
+	_, _, err := jwt.NewParser().ParseUnverified(token, &c)
 	if err != nil || c.ExpiresAt == nil {
-		return time.Time{}, false
+		return 0, false
 	}
-	return c.ExpiresAt.Time, true
+	now := s.tokens.now
+	if s.issuer != nil && s.issuer.usesAlgorithmOf(token) {
+		now = time.Now // the clock that authenticateWithIssuer uses
+	}
+	return c.ExpiresAt.Sub(now()), true
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/labstack/echo/v4"
@@ -28,6 +29,7 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 		return nil, err
 	}
 	const path = "/api/documents/:id"
+	c.Timeouts = c.Timeouts.withDefaults()
 	ttl := c.Sessions.withDefaults().AccessTokenTTL
 	s := &server{db: c.DB, tokens: newTokens(keys, ttl, c.DB.EstimatedNow), config: c}
 	takeSteps := func(next echo.HandlerFunc) echo.HandlerFunc {
@@ -54,12 +56,33 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 	e.Use(
 		observe(c.Log, map[string]bool{path: true}),
 		securityHeaders,
-		requestLimits(c.Timeouts.withDefaults()),
+		s.requestLimits,
 		takeSteps,
 	)
 	wrapper := ServerInterfaceWrapper{Handler: NewStrictHandler(s, nil)}
 	e.GET(path, wrapper.GetDocument)
 	return e, nil
+}
+
+// EncodeEventID returns the event id of a position for a user.
+func EncodeEventID(tokenKey []byte, user uuid.UUID, created time.Time, sequence uint64) string {
+	ids, err := newEventIDs([][]byte{tokenKey}, user)
+	if err != nil {
+		panic(err)
+	}
+	return ids.encode(positionOf(created, sequence))
+}
+
+// DecodeEventID returns the position of an event id of a user.
+func DecodeEventID(
+	tokenKey []byte, user uuid.UUID, id string,
+) (created time.Time, sequence uint64, ok bool) {
+	ids, err := newEventIDs([][]byte{tokenKey}, user)
+	if err != nil {
+		panic(err)
+	}
+	p, ok := ids.decode(id)
+	return time.UnixMicro(p.created), p.sequence, ok
 }
 
 // Waiting returns the number of requests that wait for a change, including event streams.

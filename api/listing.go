@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/fnv"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -40,7 +39,10 @@ func (s *server) ListDocuments(
 	of := waitKey{user: callerOf(ctx).id}
 	err = s.await(ctx, of, wait, func() (int64, bool, error) {
 		// The position is taken first, so that the page contains every change up to it.
-		after := s.eventsAfter()
+		after, err := s.eventsAfter(ctx)
+		if err != nil {
+			return 0, false, err
+		}
 		found, next, err := s.userDB(ctx).Documents(ctx, filter)
 		if err != nil {
 			return 0, false, err
@@ -64,10 +66,6 @@ func (s *server) ListDocuments(
 		Headers: ListDocuments200ResponseHeaders{ETag: etag, RetryAfter: retry},
 	}, nil
 }
-
-// eventsAfter returns the position in the event stream up to which this process has received
-// events, as Last-Event-ID accepts it.
-func (s *server) eventsAfter() string { return strconv.FormatUint(s.notifier.position(), 10) }
 
 // listFilter returns the filter for the query parameters of a listing.
 func listFilter(p ListDocumentsParams) (postgres.Filter, error) {

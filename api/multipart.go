@@ -169,6 +169,7 @@ func (s *server) activeMultipart(
 			return m, err
 		}
 		s.publisher.TryPublish(ctx, []schema.Document{d})
+		s.hint(ctx, schema.HintPending)
 		m.Status = d.Status
 	}
 	if !m.Active || !m.Status.AwaitsFile() {

@@ -100,37 +100,35 @@ func callRecovering(next echo.HandlerFunc, c echo.Context) (err error) {
 var errHeadersTooLarge = schema.Errorf(schema.CodeTooLarge,
 	"The request line and headers are larger than %d bytes. Shorten them.", maxHeaders)
 
-// requestLimits returns a middleware that limits the size of a request's headers and body and the
-// time that the request may take.
-func requestLimits(timeouts Timeouts) echo.MiddlewareFunc {
-	return func(next echo.HandlerFunc) echo.HandlerFunc {
-		return func(c echo.Context) error {
-			if headerSize(c.Request()) > maxHeaders {
-				return errHeadersTooLarge
-			}
-			timeout := timeouts.forRequest(c)
-			if timeout > timeouts.Request {
-				// Extend the connection's deadlines for this request. net/http sets them again for the next
-				// request. They matter even while the client sends nothing: when the read deadline passes,
-				// net/http treats the connection as closed. An error is harmless: the writer does not support
-				// deadlines, as in some tests.
-				controller := http.NewResponseController(c.Response())
-				at := time.Now().Add(timeout + responseTimeout)
-				_, _ = controller.SetReadDeadline(at), controller.SetWriteDeadline(at)
-			}
-			ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
-			defer cancel()
-			r := c.Request().WithContext(ctx)
-			if r.Body != nil {
-				limit := int64(maxBody)
-				if c.Path() == createUploadURLsPath {
-					limit = maxUploadsBody
-				}
-				r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
-			}
-			c.SetRequest(r)
-			return next(c)
+// requestLimits is a middleware that limits the size of a request's headers and body and the time
+// that the request may take.
+func (s *server) requestLimits(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		if headerSize(c.Request()) > maxHeaders {
+			return errHeadersTooLarge
 		}
+		timeout := s.timeout(c)
+		if timeout > s.config.Timeouts.Request {
+			// Extend the connection's deadlines for this request. net/http sets them again for the next
+			// request. They matter even while the client sends nothing: when the read deadline passes,
+			// net/http treats the connection as closed. An error is harmless: the writer does not support
+			// deadlines, as in some tests.
+			controller := http.NewResponseController(c.Response())
+			at := time.Now().Add(timeout + responseTimeout)
+			_, _ = controller.SetReadDeadline(at), controller.SetWriteDeadline(at)
+		}
+		ctx, cancel := context.WithTimeout(c.Request().Context(), timeout)
+		defer cancel()
+		r := c.Request().WithContext(ctx)
+		if r.Body != nil {
+			limit := int64(maxBody)
+			if c.Path() == createUploadURLsPath {
+				limit = maxUploadsBody
+			}
+			r.Body = http.MaxBytesReader(c.Response(), r.Body, limit)
+		}
+		c.SetRequest(r)
+		return next(c)
 	}
 }
 
@@ -148,18 +146,18 @@ func headerSize(r *http.Request) int {
 // responseTimeout is how long sending the response may take after the processing timeout.
 const responseTimeout = 10 * time.Second
 
-// forRequest returns the processing timeout of a request. If the request waits for a change, the
+// timeout returns the processing timeout of a request. If the request waits for a change, the
 // timeout includes the wait. For an event stream it is the time until the token expires.
-func (t Timeouts) forRequest(c echo.Context) time.Duration {
-	r := c.Request()
+func (s *server) timeout(c echo.Context) time.Duration {
+	r, timeouts := c.Request(), s.config.Timeouts
 	if r.Method != http.MethodGet {
-		return t.Request
+		return timeouts.Request
 	}
 	if c.Path() == eventsPath {
-		if expiry, ok := tokenExpiry(r.Header); ok {
+		if ttl, ok := s.tokenTTL(r.Header); ok {
 			// Even a request with an expired token must have enough time to be refused.
-			return max(time.Until(expiry), time.Second)
+			return max(ttl, time.Second)
 		}
 	}
-	return t.Request + min(preferredWait(r.Header), t.Wait)
+	return timeouts.Request + min(preferredWait(r.Header), timeouts.Wait)
 }

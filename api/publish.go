@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"intray/infra/nats"
@@ -46,6 +47,9 @@ func (p *publisher) TryPublish(ctx context.Context, docs []schema.Document) bool
 	}
 	return false
 }
+
+// Hint publishes a hint for each of the users after a commit.
+func (p *publisher) Hint(h schema.Hint, users ...uuid.UUID) { p.conn.Hint(h, users...) }
 
 // wait waits until all publish calls that were started have returned. They log their own errors.
 func (p *publisher) wait() { _ = p.running.Wait() }

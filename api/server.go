@@ -44,6 +44,8 @@ type server struct {
 	reads     *limiter // by user, or by client address for requests without a token
 	writes    *limiter
 	issuer    *issuer // nil if only local accounts can sign in
+	// tokenKeys are the keys whose tokens are accepted, starting with the one that signs.
+	tokenKeys [][]byte
 	// refreshKeys are derived from the token keys. The first one makes new refresh tokens.
 	refreshKeys []refreshKey
 	uploadItem  *openapi3.Schema // of the items of CreateUploadURLs
@@ -74,6 +76,11 @@ func New(c Config) (*API, error) {
 		a.following.Go(func() {
 			if err := s.notifier.follow(ctx, c.Changes); err != nil {
 				s.config.Log.Warn("stopped following document events", "error", err)
+			}
+		})
+		a.following.Go(func() {
+			if err := s.notifier.followHints(ctx, c.Changes); err != nil {
+				s.config.Log.Warn("stopped following hints", "error", err)
 			}
 		})
 	}
@@ -114,6 +121,7 @@ func newServer(c Config) (*server, error) {
 		reads:       newLimiter(c.Limits.Reads),
 		writes:      newLimiter(c.Limits.Writes),
 		issuer:      issuer,
+		tokenKeys:   keys,
 		refreshKeys: refreshKeys,
 		config:      c,
 	}, nil
@@ -136,7 +144,7 @@ func (s *server) router() (*echo.Echo, error) {
 	if len(s.config.AllowedOrigins) > 0 {
 		e.Use(crossOrigin(s.config.AllowedOrigins))
 	}
-	e.Use(requestLimits(s.config.Timeouts), s.contract(operations))
+	e.Use(s.requestLimits, s.contract(operations))
 	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{
 		keepRequestDocument, keepRefreshCookie,
 	}))

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,6 +56,9 @@ func (s *server) storeDocuments(
 		if c.Err == nil && !c.New && c.Document.Status.AwaitsFile() {
 			awaiting, renewed = append(awaiting, c.Document.ObjectKey), append(renewed, c.Document)
 		}
+	}
+	if slices.ContainsFunc(created, func(c postgres.Created) bool { return c.Err == nil }) {
+		s.hint(ctx, schema.HintPending)
 	}
 	s.publisher.TryPublish(ctx, renewed)
 	s.confirmRepeated(ctx, awaiting)

@@ -66,6 +66,7 @@ func (s *server) DeleteTopic(
 	if err := s.userDB(ctx).DeleteTopic(ctx, schema.ScopeUser, r.ID); err != nil {
 		return nil, err
 	}
+	s.hintTopics(ctx, schema.ScopeUser)
 	return DeleteTopic204Response{}, nil
 }
 
@@ -96,6 +97,7 @@ func (s *server) createTopic(
 	if err := s.userDB(ctx).CreateTopic(ctx, t); err != nil {
 		return Topic{}, err
 	}
+	s.hintTopics(ctx, scope)
 	return topicOf(t), nil
 }
 
@@ -112,6 +114,7 @@ func (s *server) updateTopic(
 	if err != nil {
 		return Topic{}, err
 	}
+	s.hintTopics(ctx, scope)
 	return topicOf(t), nil
 }
 

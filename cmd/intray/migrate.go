@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"os"
 
+	"github.com/google/uuid"
+
 	"intray/cmd/internal/cli"
 	"intray/consumers/remove"
 	"intray/consumers/sweep"
@@ -80,6 +82,9 @@ type noPublisher struct{}
 
 // TryPublish leaves the documents unpublished and returns false.
 func (noPublisher) TryPublish(context.Context, []schema.Document) bool { return false }
+
+// Hint publishes nothing.
+func (noPublisher) Hint(schema.Hint, ...uuid.UUID) {}
 
 type migrateDownCommand struct {
 	Steps int `default:"1" help:"Number of migrations to revert."`

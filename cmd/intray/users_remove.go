@@ -17,7 +17,7 @@ import (
 )
 
 type usersRemoveCommand struct {
-	cli.OwnerFlags
+	cli.HintFlags
 	User    string `arg:"" help:"Email address or id of the user."`
 	Execute bool   `help:"Remove the user. Without this flag the command only shows what it would remove."`
 	JSON    bool   `help:"Print one JSON object."`
@@ -56,6 +56,7 @@ func (c usersRemoveCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		defer c.PublishHint(ctx, schema.HintRemoved, user.ID)
 	}
 	return c.print(os.Stdout, user, contents)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 type usersSetCommand struct {
-	cli.OwnerFlags
+	cli.HintFlags
 	User       string  `arg:"" help:"Email address or id of the user."`
 	Quota      *int64  `placeholder:"BYTES" help:"New quota in bytes. It may be below the used bytes; new uploads are then rejected."`
 	Role       string  `enum:",user,admin" default:"" placeholder:"ROLE" help:"New role: user or admin. The last administrator cannot be demoted."`
@@ -65,6 +65,9 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	}
 	if user, err = db.ChangeAccount(ctx, user.ID, patch); err != nil {
 		return err
+	}
+	if c.Quota != nil {
+		defer c.PublishHint(ctx, schema.HintQuota, user.ID)
 	}
 	if user.Quota.UsedBytes > user.Quota.LimitBytes {
 		fmt.Fprintf(os.Stderr, "Warning: %s uses %d bytes, which is more than the quota. "+

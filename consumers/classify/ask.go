@@ -216,6 +216,7 @@ func (c *Classifier) topicsOf(
 	if err != nil {
 		return nil, err
 	}
+	c.publisher.Hint(schema.HintTopics, in.document.UserID)
 	for _, t := range suggested {
 		same := func(has schema.DocumentTopic) bool { return has.TopicID == t.ID }
 		if !slices.ContainsFunc(topics, same) {

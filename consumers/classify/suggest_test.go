@@ -14,6 +14,7 @@ import (
 	"intray/consumers/classify"
 	"intray/infra/ai"
 	"intray/infra/ai/ollama"
+	"intray/schema"
 )
 
 // topicsOf returns the confidence of each topic of a document, by the topic's name.
@@ -34,6 +35,7 @@ func TestSuggestedTopicsBelongToTheOwner(t *testing.T) {
 	b := setup(t)
 	system := b.topic(t, nil, "Invoices")
 	b.topic(t, &b.Bob, "Boats")
+	expectHint := b.Hints()
 	b.ai.answer = func(ai.Request) (ai.Answer, error) {
 		return ai.Answer{
 			Provider:  "scripted",
@@ -57,6 +59,7 @@ func TestSuggestedTopicsBelongToTheOwner(t *testing.T) {
 	if n := b.Count(`SELECT count(*) FROM topics WHERE user_id = $1 AND suggested`, b.Alice); n != 1 {
 		t.Errorf("got %d suggested topics, want 1, Boats", n)
 	}
+	expectHint(schema.HintTopics, b.Alice)
 	if n := b.Count(`SELECT count(*) FROM topics WHERE user_id = $1`, b.Bob); n != 1 {
 		t.Errorf("got %d topics of the other user, want 1", n)
 	}

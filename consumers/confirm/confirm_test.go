@@ -302,6 +302,7 @@ func TestConcurrentConfirmsFillTheQuotaExactly(t *testing.T) {
 type failingPublisher struct{}
 
 func (failingPublisher) TryPublish(context.Context, []schema.Document) bool { return false }
+func (failingPublisher) Hint(schema.Hint, ...uuid.UUID)                     {}
 
 func TestRedeliveryPublishesAfterACrashBeforeThePublish(t *testing.T) {
 	b := setup(t)

@@ -277,6 +277,27 @@ func (b *Bundle) Publish(subject string, data []byte) {
 	})
 }
 
+// Hints subscribes to hints. The function that it returns waits for a hint with this kind and user.
+func (b *Bundle) Hints() (expect func(h schema.Hint, user uuid.UUID)) {
+	b.t.Helper()
+	conn := b.Connect(nats.UserOperator).Core()
+	sub, err := conn.SubscribeSync(schema.SubjectsHints)
+	b.must(err)
+	b.must(conn.Flush())
+	return func(h schema.Hint, user uuid.UUID) {
+		b.t.Helper()
+		for {
+			m, err := sub.NextMsg(20 * time.Second)
+			if err != nil {
+				b.t.Fatalf("got no hint %s for user %s within 20 s: %v", h, user, err)
+			}
+			if m.Subject == h.Subject(user) {
+				return
+			}
+		}
+	}
+}
+
 // Published returns the statuses in the document's events in the stream DOCUMENTS, in order.
 func (b *Bundle) Published(id uuid.UUID) []string {
 	b.t.Helper()

@@ -71,6 +71,7 @@ type Reconciler struct {
 	objects   Objects
 	confirmer *confirm.Confirmer
 	remover   *remove.Remover
+	publisher runner.Publisher
 	log       *slog.Logger
 }
 
@@ -79,7 +80,7 @@ func New(
 	db *postgres.DB, objects Objects, publisher runner.Publisher, log *slog.Logger,
 ) *Reconciler {
 	return &Reconciler{
-		db: db, objects: objects, log: log,
+		db: db, objects: objects, publisher: publisher, log: log,
 		confirmer: confirm.New(db, objects, publisher, log),
 		remover:   remove.New(db, objects, publisher, log),
 	}
@@ -264,6 +265,7 @@ func (r *run) quotas(ctx context.Context) error {
 					return err
 				default:
 					f.Fixed = true
+					r.publisher.Hint(schema.HintQuota, sum.UserID)
 				}
 			}
 			r.found(f)

@@ -200,6 +200,7 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 		expectKinds(t, found, diff.want)
 	})
 	t.Run("fix", func(t *testing.T) {
+		expectHint := b.Hints()
 		found, summary := runOnce(t, b, b.Objects, reconcile.Options{Settle: noSettle, Fix: true})
 		expectKinds(t, found, diff.want)
 		for key, f := range found {
@@ -210,6 +211,7 @@ func TestEveryKindIsFoundAndFixed(t *testing.T) {
 		if summary.Left != 3 {
 			t.Errorf("got %d findings left, want 3, the unknown objects", summary.Left)
 		}
+		expectHint(schema.HintQuota, b.Bob) // the drift
 	})
 	t.Run("state after the fix", func(t *testing.T) {
 		b.Exec(`UPDATE object_deletions SET next_attempt_at = now()`)

@@ -96,6 +96,19 @@ func TestRemove(t *testing.T) {
 	b.ExpectUsed(b.Bob, 6)
 }
 
+func TestRemoveHintsThatTheQuotaHasChanged(t *testing.T) {
+	b := consumertest.New(t)
+	d := b.Uploaded(b.Alice, "abc")
+	b.Delete(d.ObjectKey)
+	expectHint := b.Hints()
+	remover := remove.New(b.DB, b.Objects, b.Publisher, b.Log)
+	failed, err := remover.Remove(t.Context(), []string{d.ObjectKey})
+	if err != nil || len(failed) > 0 {
+		t.Fatalf("Remove: got %v, %v; want no error", failed, err)
+	}
+	expectHint(schema.HintQuota, b.Alice)
+}
+
 func TestOutageOfMinIODeletesNoDocument(t *testing.T) {
 	b := consumertest.New(t)
 	proxy := consumertest.NewProxy(t, b.MinIO.Endpoint)

@@ -43,8 +43,9 @@ const (
 
 // Conn is a connection to NATS that never stops trying to reconnect. It is safe for concurrent use.
 type Conn struct {
-	core *natsgo.Conn
-	js   jetstream.JetStream
+	core  *natsgo.Conn
+	js    jetstream.JetStream
+	hints *hints
 }
 
 // Connect connects to NATS. If the server is unreachable, Connect succeeds, and the connection is
@@ -97,7 +98,7 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		core.Close()
 		return nil, fmt.Errorf("connect to nats at %s: %w", o.URL, err)
 	}
-	return &Conn{core: core, js: js}, nil
+	return &Conn{core: core, js: js, hints: newHints(core)}, nil
 }
 
 func reconnectDelay(attempts int) time.Duration {
@@ -130,6 +131,7 @@ func (c *Conn) Ping(ctx context.Context) error {
 // Close waits up to 2 s for all pending messages and acknowledgments to be sent, and closes the
 // connection.
 func (c *Conn) Close() {
+	c.hints.close()
 	if c.Connected() {
 		// If this fails, the server is unreachable. Events that it did not receive are published
 		// again by the sweeper, and messages whose acknowledgment it did not receive are redelivered.

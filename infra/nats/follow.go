@@ -46,8 +46,9 @@ const (
 // continues with new ones until ctx is done. It skips messages that it cannot decode.
 //
 // Follow calls reset before the first event, and again whenever it skips events because there are
-// too many or because they were deleted. The argument of reset is the sequence number after which
-// Follow continues.
+// too many, because they were deleted, or because the stream was deleted and created again. The
+// arguments of reset are the time at which the stream was created, which identifies the stream, and
+// the sequence number after which Follow continues.
 //
 // While NATS is unreachable, Follow waits. After reconnecting it delivers the events that were
 // stored in the meantime. Follow makes one call at a time and waits for it to return. It returns
@@ -56,7 +57,7 @@ func (c *Conn) Follow(
 	ctx context.Context,
 	history uint64,
 	handle func(sequence uint64, e schema.DocumentEvent),
-	reset func(after uint64),
+	reset func(created time.Time, after uint64),
 ) error {
 	messages := make(chan *natsgo.Msg, followBuffer)
 	sub, err := c.core.ChanSubscribe(subjectsStored, messages)
@@ -70,6 +71,7 @@ func (c *Conn) Follow(
 	f := &follower{conn: c, history: min(history, maxMissed), handle: handle, reset: reset}
 	catchUp := time.NewTimer(0) // the first catch-up starts immediately
 	defer catchUp.Stop()
+	dropped := 0
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,7 +86,11 @@ func (c *Conn) Follow(
 				catchUp.Reset(followRetry)
 			}
 		case m := <-messages:
-			if !f.next(m) {
+			// If messages were dropped, a sequence number that fits may be that of another stream.
+			if n, err := sub.Dropped(); err == nil && n != dropped {
+				dropped = n
+				catchUp.Reset(0)
+			} else if !f.next(m) {
 				catchUp.Reset(0)
 			}
 		}
@@ -96,10 +102,11 @@ type follower struct {
 	conn    *Conn
 	history uint64
 	handle  func(uint64, schema.DocumentEvent)
-	reset   func(uint64)
+	reset   func(time.Time, uint64)
 	started bool
-	last    uint64 // the sequence number of the last event that was handled
-	lastAt  string // the time at which that event was stored
+	created time.Time // when the stream was created
+	last    uint64    // the sequence number of the last event that was handled
+	lastAt  string    // the time at which that event was stored
 }
 
 // next handles an event that was just stored. It returns false if earlier events are missing, so
@@ -149,12 +156,13 @@ func (f *follower) catchUp(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read document events: %w", unavailable(err))
 	}
-	state := stream.CachedInfo().State
+	state, created := stream.CachedInfo().State, schema.StoredTime(stream.CachedInfo().Created)
 	switch {
 	case !f.started:
-		f.skip(state.LastSeq-min(state.LastSeq, f.history), state.FirstSeq)
-	case f.last > state.LastSeq, f.last+1 < state.FirstSeq, state.LastSeq-f.last > maxMissed:
-		f.skip(state.LastSeq, state.FirstSeq)
+		f.skip(created, state.LastSeq-min(state.LastSeq, f.history), state.FirstSeq)
+	case !created.Equal(f.created), f.last > state.LastSeq, f.last+1 < state.FirstSeq,
+		state.LastSeq-f.last > maxMissed:
+		f.skip(created, state.LastSeq, state.FirstSeq)
 	}
 	for f.last < state.LastSeq {
 		messages, err := f.conn.read(ctx, f.last+1)
@@ -179,12 +187,12 @@ func (f *follower) catchUp(ctx context.Context) error {
 
 // skip makes the follower continue at sequence number after+1, or at the stream's first message if
 // that is later.
-func (f *follower) skip(after, first uint64) {
+func (f *follower) skip(created time.Time, after, first uint64) {
 	if first > 0 {
 		after = max(after, first-1)
 	}
-	f.started, f.last, f.lastAt = true, after, ""
-	f.reset(after)
+	f.started, f.created, f.last, f.lastAt = true, created, after, ""
+	f.reset(created, after)
 }
 
 // read returns up to readBatch stored messages, starting at sequence number from. It returns none

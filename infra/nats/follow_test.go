@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	natsgo "github.com/nats-io/nats.go"
@@ -31,7 +32,7 @@ func follow(t *testing.T, conn *nats.Conn, history uint64) *recorder {
 		defer r.Unlock()
 		r.events, r.sequences = append(r.events, e.DocumentID), append(r.sequences, sequence)
 	}
-	reset := func(after uint64) {
+	reset := func(_ time.Time, after uint64) {
 		r.Lock()
 		defer r.Unlock()
 		r.resets = append(r.resets, after)
@@ -187,4 +188,39 @@ func TestFollowAcrossOutages(t *testing.T) {
 		publish(t, operator, docs[2:])
 		eventually(t, "a reset arrives", func() bool { _, resets := r.count(); return resets == 2 })
 	})
+}
+
+// A stream that was deleted, and created again while the follower was disconnected, causes a reset
+// although it has at least as many events as the follower has handled.
+func TestFollowRecreatedStreamWithTheSameNumbers(t *testing.T) {
+	server := localtest.NATS(t)
+	operator := provision(t, server)
+	docs := documents(6)
+	publish(t, operator, docs[:3])
+	api := connect(t, server, nats.UserAPI)
+	r := follow(t, api, 10)
+	r.expect(t, docs[:3], 1)
+
+	operator.Close()
+	server.Stop()
+	eventually(t, "the API loses its connection", func() bool { return !api.Connected() })
+	// The API's password is refused until the new stream has its events.
+	password := server.Passwords[nats.UserAPI]
+	server.Passwords[nats.UserAPI] = "other"
+	server.Start()
+	operator = connect(t, server, nats.UserOperator)
+	if err := operator.JetStream().DeleteStream(t.Context(), schema.StreamDocuments); err != nil {
+		t.Fatal(err)
+	}
+	if err := nats.Provision(t.Context(), operator, nats.StreamLimits{}); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, operator, docs[3:])
+	operator.Close()
+	server.Stop()
+	server.Passwords[nats.UserAPI] = password
+	server.Start()
+	r.expectResets(t, 0, 3)
+	publish(t, connect(t, server, nats.UserOperator), documents(1))
+	eventually(t, "the next event arrives", func() bool { events, _ := r.count(); return events == 4 })
 }

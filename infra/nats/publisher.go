@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/google/uuid"
+
 	"intray/schema"
 )
 
@@ -17,8 +19,8 @@ type Marker interface {
 	MarkPublished(ctx context.Context, docs []schema.Document) error
 }
 
-// Publisher publishes document events and marks the documents as published in the database. It is
-// safe for concurrent use.
+// Publisher publishes document events and hints, and marks the documents as published in the
+// database. It is safe for concurrent use.
 type Publisher struct {
 	conn  *Conn
 	db    Marker
@@ -95,18 +97,35 @@ func (p *Publisher) markLater(ctx context.Context, docs []schema.Document) error
 	return p.mark(ctx, gone)
 }
 
+// Hint publishes a hint for each of the users after a commit (Conn.Hint).
+func (p *Publisher) Hint(h schema.Hint, users ...uuid.UUID) { p.conn.Hint(h, users...) }
+
+// hintQuotas publishes a hint for the owners of those of docs whose last transition has changed
+// what they are charged.
+func (p *Publisher) hintQuotas(docs []schema.Document) {
+	for _, d := range docs {
+		uploaded := d.Status == schema.StatusUploaded && d.UploadedAt != nil &&
+			d.UploadedAt.Equal(d.ChangedAt) // false if it is classified again
+		if uploaded || d.Status == schema.StatusQuarantined || d.GoneAt != nil {
+			p.Hint(schema.HintQuota, d.UserID)
+		}
+	}
+}
+
 // PublishTimeout is how long TryPublish runs at most. After that time, another process may publish
 // the events.
 const PublishTimeout = 5 * time.Second
 
 // TryPublish is Publish for documents whose transitions are committed, and reports whether the
 // events of all docs are published. It continues when ctx is canceled. It logs an error instead of
-// returning it, because the sweeper publishes events that have been unpublished for some time.
+// returning it, because the sweeper publishes events that have been unpublished for some time. It
+// also publishes hints for the quotas that the transitions have changed.
 func (p *Publisher) TryPublish(ctx context.Context, docs []schema.Document) bool {
 	docs = Unpublished(docs)
 	if len(docs) == 0 {
 		return true
 	}
+	p.hintQuotas(docs)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), PublishTimeout)
 	defer cancel()
 	stored, err := p.conn.Publish(ctx, docs)

@@ -211,13 +211,17 @@ func (f Filter) pageQuery(user uuid.UUID, s scan, end *Cursor) (string, []any) {
 		if s.ordered {
 			pageOrder = "e." + strings.ReplaceAll(order, ", ", ", e.")
 		}
+		named := "true"
+		if s.table == positionsTable && f.Query != "" { // not all of the documents have to be looked up
+			named = containsQuery("e", q.arg(f.Query))
+		}
 		return fmt.Sprintf(`
 			SELECT d.* FROM (SELECT * FROM %s WHERE %s ORDER BY %s LIMIT %d) AS e
 			CROSS JOIN LATERAL (
 				SELECT %s, filename_key FROM documents AS d
 				WHERE id = e.document_id AND user_id = $1 AND %s OFFSET 0) AS d
-			ORDER BY %s LIMIT %s`,
-			s.table, ranges[0], order, s.limit, documentColumns, conditions, pageOrder, limit), q.args
+			WHERE %s ORDER BY %s LIMIT %s`, s.table, ranges[0], order, s.limit,
+			documentColumns, conditions, named, pageOrder, limit), q.args
 	}
 	for i, entries := range ranges {
 		ranges[i] = fmt.Sprintf(`(SELECT * FROM documents WHERE %s ORDER BY %s LIMIT %d)`,
@@ -225,6 +229,12 @@ func (f Filter) pageQuery(user uuid.UUID, s scan, end *Cursor) (string, []any) {
 	}
 	return fmt.Sprintf(`SELECT %s, filename_key FROM (%s) AS d WHERE %s ORDER BY %s LIMIT %s`,
 		documentColumns, strings.Join(ranges, " UNION ALL "), conditions, f.orderBy("id"), limit), q.args
+}
+
+// containsQuery returns the condition that the filename in a table contains the query, regardless of
+// case.
+func containsQuery(table, placeholder string) string {
+	return "strpos(" + table + ".filename_key, (SELECT case_fold(" + placeholder + "))) > 0"
 }
 
 // documentConditions adds the conditions that are tested on each scanned document.
@@ -245,8 +255,8 @@ func (f Filter) documentConditions(q *query, s scan) {
 	if f.NoTopic {
 		q.conditions = append(q.conditions, "NOT has_topics")
 	}
-	if f.Query != "" {
-		q.and("strpos(filename_key, (SELECT case_fold(%s))) > 0", f.Query)
+	if f.Query != "" && s.table != positionsTable {
+		q.conditions = append(q.conditions, containsQuery("d", q.arg(f.Query)))
 	}
 	if !f.From.IsZero() {
 		q.and("created_at >= %s", f.From)

@@ -368,6 +368,14 @@ var userCases = []statementCase{
 				}))
 		})
 	}},
+	{methods: "TransitionWithoutQuota, renaming", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			return length(s.user1().TransitionWithoutQuota(s.ctx, s.take(s, n, "status = 'classified'"),
+				func(d *schema.Document, now time.Time) schema.Decision {
+					return d.Edit(schema.Edit{Filename: new(d.Filename + " renamed")}, now)
+				}))
+		})
+	}},
 	{methods: "MarkUnpublished MarkPublished", run: func(s *statementRun) (int, error) {
 		return eachBatch(func(n int) (int, error) {
 			docs, err := s.worker.MarkUnpublished(s.ctx, s.take(s, n, "status = 'classified'"))

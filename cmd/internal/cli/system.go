@@ -5,15 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 
+	"github.com/google/uuid"
+
 	"intray/infra/local"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
+	"intray/schema"
 )
 
 // DataFlags select a stack that "intray up" runs.
@@ -27,15 +31,31 @@ type OwnerFlags struct {
 	DatabaseURL string `group:"System (instead of --data):" env:"DATABASE_URL" secret:"" placeholder:"URL" help:"URL of the database with its owner as the role: postgres://ROLE:PASSWORD@HOST:PORT/intray?sslmode=MODE. Separate several hosts with commas; the one that accepts writes is used."`
 }
 
+// HintFlags select the database that an operator's command connects to as the owner, and NATS, to
+// which it publishes hints.
+type HintFlags struct {
+	OwnerFlags
+	natsFlags `group:"System (instead of --data):"`
+}
+
 // OperatorFlags select the system that an operator's command works on.
 type OperatorFlags struct {
 	OwnerFlags
-	systemFlags `group:"System (instead of --data):"`
+	natsFlags  `group:"System (instead of --data):"`
+	minioFlags `group:"System (instead of --data):"`
 }
 
-type systemFlags struct {
-	NATSURL           string  `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"URL of NATS without a password: nats://HOST:PORT. Separate several URLs with commas."`
-	NATSPassword      string  `name:"nats-password" env:"NATS_PASSWORD" secret:"" placeholder:"PASSWORD" help:"Password of the NATS user operator."`
+type natsFlags struct {
+	NATSURL      string `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"URL of NATS without a password: nats://HOST:PORT. Separate several URLs with commas."`
+	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" placeholder:"PASSWORD" help:"Password of the NATS user operator."`
+}
+
+// options returns how to connect to the NATS server that the flags name.
+func (f natsFlags) options() nats.Options {
+	return nats.Options{URL: f.NATSURL, User: nats.UserOperator, Password: f.NATSPassword}
+}
+
+type minioFlags struct {
 	MinIOEndpoint     HTTPURL `name:"minio-endpoint" env:"MINIO_ENDPOINT" placeholder:"URL" help:"URL of MinIO itself, not of the gateway: http://HOST:PORT."`
 	MinIOBucket       string  `name:"minio-bucket" env:"MINIO_BUCKET" default:"documents" help:"Bucket that stores the documents."`
 	MinIOWorkerKey    string  `name:"minio-worker-key" env:"MINIO_WORKER_KEY" placeholder:"KEY" help:"MinIO access key of the consumers."`
@@ -61,7 +81,7 @@ func (f OperatorFlags) Find() (System, error) {
 	}
 	return System{
 		Database: f.DatabaseURL,
-		NATS:     nats.Options{URL: f.NATSURL, User: nats.UserOperator, Password: f.NATSPassword},
+		NATS:     f.options(),
 		MinIO: minio.Config{
 			Endpoint: f.MinIOEndpoint.Host, Secure: f.MinIOEndpoint.Secure(), Bucket: f.MinIOBucket,
 			Key: minio.Key{Access: f.MinIOWorkerKey, Secret: f.MinIOWorkerSecret},
@@ -80,6 +100,29 @@ func (f OwnerFlags) OpenOwner() (*postgres.DB, error) {
 		address = s.Database
 	}
 	return postgres.Open(address, postgres.Options{MaxConns: 2})
+}
+
+// PublishHint publishes a hint for a user after a commit. Without NATS, or if it does not answer,
+// the hint is lost.
+func (f HintFlags) PublishHint(ctx context.Context, h schema.Hint, user uuid.UUID) {
+	options := f.options()
+	if f.Local() {
+		s, err := f.running()
+		if err != nil {
+			return
+		}
+		options = s.NATS
+	}
+	if options.URL == "" {
+		return
+	}
+	options.Name, options.Log = "hints", slog.New(slog.DiscardHandler)
+	conn, err := nats.Connect(ctx, options)
+	if err != nil {
+		return
+	}
+	conn.Hint(h, user)
+	conn.Close()
 }
 
 // running returns the system that "intray up" runs with the data folder.

@@ -105,7 +105,7 @@ func TestEventsAfter(t *testing.T) {
 	if got.missed || len(got.changes) != 1 || got.changes[0].document != e.DocumentID {
 		t.Errorf("got %+v, want the change of document %s", got, e.DocumentID)
 	}
-	s.notifier.reset(created.Add(time.Hour), 6)
+	s.notifier.reset(created.Add(time.Hour), 5)
 	if got := stream(); !got.missed {
 		t.Errorf("after the stream was created again: got %+v, want changes missed", got)
 	}

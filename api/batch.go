@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// maxBatchAttempts is how often ChangeDocuments tries to change the topics of a document that keeps
-	// changing.
+	// maxBatchAttempts is how often ChangeDocuments tries to change the topics of a document that
+	// keeps changing.
 	maxBatchAttempts = 5
 	// maxDocumentTopics is the maximum number of topics that a user can give a document.
 	maxDocumentTopics = 100
@@ -74,7 +74,8 @@ type batch struct {
 // setTopics sets the topics of the request. It fails with CodeInvalid if they are missing or do not
 // belong to the action, and with CodeUnknownTopic if the caller cannot assign them.
 func (b *batch) setTopics(ctx context.Context, ids *[]uuid.UUID) error {
-	needed := b.action == BatchActionSetTopics || b.action == BatchActionAddTopics || b.action == BatchActionRemoveTopics
+	needed := b.action == BatchActionSetTopics || b.action == BatchActionAddTopics ||
+		b.action == BatchActionRemoveTopics
 	switch {
 	case needed && ids == nil:
 		return schema.Errorf(schema.CodeInvalid,

@@ -94,13 +94,19 @@ func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
 		}
 		filter.Query = *p.Q
 	}
-	var err error
+	err := setOrder(&filter, p)
+	if err != nil {
+		return filter, err
+	}
 	if filter.From, err = parseTime("from", p.From); err != nil {
 		return filter, err
 	}
-	if filter.To, err = parseTime("to", p.To); err != nil {
-		return filter, err
-	}
+	filter.To, err = parseTime("to", p.To)
+	return filter, err
+}
+
+// setOrder sets the order of a filter and the position at which the page begins.
+func setOrder(filter *postgres.Filter, p ListDocumentsParams) (err error) {
 	if p.Sort != nil {
 		for sort, name := range sortNames {
 			if name == string(*p.Sort) {
@@ -113,9 +119,9 @@ func listFilter(p ListDocumentsParams) (postgres.Filter, error) {
 		filter.Ascending = string(*p.Order) == orderName(true)
 	}
 	if p.Cursor != nil {
-		filter.After, err = decodeDocumentCursor(filter, *p.Cursor)
+		filter.After, err = decodeDocumentCursor(*filter, *p.Cursor)
 	}
-	return filter, err
+	return err
 }
 
 // parseTime returns the time that the query parameter contains, or the zero time if it was not

@@ -268,7 +268,8 @@ func TestListThenStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(t.Context(), `LOCK TABLE topics IN ACCESS EXCLUSIVE MODE`); err != nil {
+	_, err = tx.ExecContext(t.Context(), `LOCK TABLE topics IN ACCESS EXCLUSIVE MODE`)
+	if err != nil {
 		t.Fatal(err)
 	}
 	listing := inBackground(func() *response { return b.alice.get("/api/documents") })

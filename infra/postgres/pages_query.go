@@ -231,8 +231,8 @@ func (f Filter) pageQuery(user uuid.UUID, s scan, end *Cursor) (string, []any) {
 		documentColumns, strings.Join(ranges, " UNION ALL "), conditions, f.orderBy("id"), limit), q.args
 }
 
-// containsQuery returns the condition that the filename in a table contains the query, regardless of
-// case.
+// containsQuery returns the condition that the filename in a table contains the query, regardless
+// of case.
 func containsQuery(table, placeholder string) string {
 	return "strpos(" + table + ".filename_key, (SELECT case_fold(" + placeholder + "))) > 0"
 }

@@ -38,8 +38,8 @@ const (
 	// scanAllowance is for a page of a listing, which scans up to 5,000 entries of an index, and for a
 	// page of 1,000 documents with the keys of the single-user schema.
 	scanAllowance = 900
-	// lookupAllowance is for a page of a listing that reads up to 5,000 documents, each of which may be
-	// on a page of the table of its own.
+	// lookupAllowance is for a page of a listing that reads up to 5,000 documents, each of which may
+	// be on a page of the table of its own.
 	lookupAllowance = 5500
 	// countAllowance is for counts of up to 10,000 documents of each status and topic.
 	countAllowance = 3000
@@ -209,7 +209,8 @@ var userCases = []statementCase{
 	{methods: "Documents, with a name", run: listing(postgres.Filter{Query: "INVOICE"})},
 	{methods: "Documents, with a name that none has", run: listing(postgres.Filter{Query: "none"})},
 	{methods: "Documents, of a status with a name that none has",
-		run:       listing(postgres.Filter{Query: "none", Statuses: []schema.Status{schema.StatusClassified}}),
+		run: listing(postgres.Filter{
+			Query: "none", Statuses: []schema.Status{schema.StatusClassified}}),
 		allowance: scanAllowance},
 	{methods: "Documents, with a topic", run: topicListing(postgres.Filter{})},
 	{methods: "Documents, with a topic, later page",

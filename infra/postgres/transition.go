@@ -239,8 +239,8 @@ func column[T any](docs []*schema.Document, field func(*schema.Document) T) any 
 	return array(values)
 }
 
-// updateDocuments writes the changed documents, whose rows are locked. It fails if the version of one
-// of them has changed. Each document is looked up by its id, as in lockDocuments.
+// updateDocuments writes the changed documents, whose rows are locked. It fails if the version of
+// one of them has changed. Each document is looked up by its id, as in lockDocuments.
 func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 	docs := w.changed
 	result, err := tx.ExecContext(ctx, `
@@ -252,7 +252,8 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at,
 			detected_type = n.detected_type, sha256 = n.sha256, filename = n.filename,
 			requested_filename = n.requested_filename, has_topics = coalesce(n.has_topics, d.has_topics)
-		FROM (SELECT n.*, l.ctid AS place FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
+		FROM (SELECT n.*, l.ctid AS place
+			FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
 				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],
 				$12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
 				$17::timestamptz[], $18::timestamptz[], $19::text[], $20::bytea[],

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 
-import { apiBehind, freePort, openPage, provideLocks, startNginx, up } from "./stack.mjs";
+import { apiBehind, freePort, openPage, provideLocks, startNginx, until, up } from "./stack.mjs";
 
 const example = (name) => readFileSync(new URL(`generated/${name}`, import.meta.url), "utf8");
 const load = (name, tab = 1) => import(`./generated/out/${name}.js?tab=${tab}`);
@@ -131,4 +131,64 @@ test("multipart.ts: resumes with the parts that are stored", async () => {
   const { url } = await call("GET", `/api/documents/${id}/download-url`);
   assert.equal((await (await fetch(url)).blob()).size, large.size);
   assert.equal((await uploadInParts(large, key)).id, id);
+});
+
+test("changes.ts: one stream for all tabs", async () => {
+  let streams = 0;
+  let open = 0;
+  let tokens = 0;
+  const ids = [];
+  const { api: call } = await signedIn(async (url, options) => {
+    if (url.pathname === "/api/auth/refresh") tokens++;
+    if (url.pathname !== "/api/documents/events") return;
+    ids.push(options.headers.get("Last-Event-ID"));
+    streams++;
+    if (streams === 2) {
+      const end = 'event: end\ndata: {"reason":"token_expired"}\n\n';
+      return new Response(`id: after-refresh\n\n${end}`);
+    }
+    const response = await nodeFetch(url, options);
+    open++;
+    options.signal.addEventListener("abort", () => open--);
+    return response;
+  });
+  const tabs = [];
+  for (const number of [1, 2, 3]) {
+    const { show } = await load("changes", number);
+    const stop = new AbortController();
+    const shown = { documents: [] };
+    show((documents) => (shown.documents = documents), stop.signal).catch((error) => {
+      shown.error = error;
+    });
+    tabs.push({ stop, shown });
+    await until("the first tab to read", () => open === 1);
+  }
+  const { uploadAll } = await load("uploads");
+  const upload = async (name) => {
+    let id;
+    await uploadAll([file(name)], (_, { document }) => (id = document.id));
+    return id;
+  };
+  const shows = (tab, id, status) =>
+    until(`${id} to be ${status}`, () => {
+      if (tab.shown.error) throw tab.shown.error;
+      return tab.shown.documents.find((d) => d.id === id)?.status === status;
+    });
+
+  const first = await upload("first.txt");
+  for (const tab of tabs) await shows(tab, first, "classified");
+  assert.deepEqual([streams, open], [1, 1], "streams begun, streams open");
+
+  // The tab that reads is closed. The next one gets the simulated end, refreshes and goes on.
+  tabs.shift().stop.abort();
+  await until("the next stream", () => streams === 3 && open === 1);
+  const second = await upload("second.txt");
+  for (const tab of tabs) await shows(tab, second, "classified");
+  assert.deepEqual([streams, open, tokens], [3, 1, 1]);
+  assert.equal(ids[2], "after-refresh");
+
+  await call("DELETE", `/api/documents/${first}`);
+  for (const tab of tabs) await shows(tab, first, undefined);
+  for (const { stop } of tabs) stop.abort();
+  assert.equal(open, 0);
 });

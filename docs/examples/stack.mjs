@@ -14,9 +14,9 @@ export function freePort() {
   });
 }
 
-// Polls until condition returns something, for at most ten minutes.
-export async function until(what, condition) {
-  const deadline = Date.now() + 600_000;
+// Polls until condition returns something, for at most two minutes.
+export async function until(what, condition, seconds = 120) {
+  const deadline = Date.now() + seconds * 1000;
   for (;;) {
     const got = await condition();
     if (got) return got;
@@ -35,10 +35,11 @@ export async function up() {
     stdio: ["ignore", "ignore", "inherit"],
   });
   const ended = new Promise((resolve) => child.on("exit", resolve));
-  await until("stack.json", () => {
+  const started = () => {
     if (child.exitCode !== null) throw new Error(`intray up ended with ${child.exitCode}`);
     return existsSync(join(data, "stack.json"));
-  });
+  };
+  await until("stack.json", started, 900); // the first start on a machine builds MinIO
   const stack = JSON.parse(readFileSync(join(data, "stack.json"), "utf8"));
   const stop = async () => {
     child.kill("SIGTERM");

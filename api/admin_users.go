@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/google/uuid"
 
@@ -47,16 +49,41 @@ func (s *server) ListUsers(
 	return ListUsers200JSONResponse(page), nil
 }
 
+// userPatch returns the changes that a request describes.
+func (s *server) userPatch(b *UserPatch) (patch postgres.UserPatch, err error) {
+	if patch.LimitBytes, err = orDefault(b.LimitBytes, s.config.DefaultQuota); err != nil {
+		return patch, schema.Errorf(schema.CodeInvalid,
+			`The member "limit_bytes" of the request body is out of range.`).
+			With(schema.Facts{Pointer: "/limit_bytes"})
+	}
+	if patch.AIProvider, err = orDefault(b.AiProvider, ""); err != nil {
+		return patch, fmt.Errorf("read ai_provider: %w", err) // the contract permits only texts
+	}
+	if patch.AIModel, err = orDefault(b.AiModel, ""); err != nil {
+		return patch, fmt.Errorf("read ai_model: %w", err)
+	}
+	return patch, nil
+}
+
+// orDefault returns the value of a member of a request body, which is the default if the member is
+// null. It returns nil if the member was left out.
+func orDefault[T any](member json.RawMessage, value T) (*T, error) {
+	if member == nil {
+		return nil, nil
+	}
+	err := json.Unmarshal(member, &value) // null does not change the value
+	return &value, err
+}
+
 // ChangeUser changes a user's quota and AI settings; null selects the default. A limit that is
 // lower than the used bytes deletes nothing, but the user cannot upload until enough documents are
 // deleted.
 func (s *server) ChangeUser(
 	ctx context.Context, r ChangeUserRequestObject,
 ) (ChangeUserResponseObject, error) {
-	patch := postgres.UserPatch{
-		LimitBytes: r.Body.LimitBytes.orDefault(s.config.DefaultQuota),
-		AIProvider: r.Body.AiProvider.orDefault(""),
-		AIModel:    r.Body.AiModel.orDefault(""),
+	patch, err := s.userPatch(r.Body)
+	if err != nil {
+		return nil, err
 	}
 	if patch.AIModel != nil {
 		model, err := cleanText("ai_model", *patch.AIModel, 0, MaxModelName, false)

@@ -1878,21 +1878,21 @@ type UserPatch struct {
 	//
 	//
 	// Examples: llama3.2
-	AiModel clearable[string] `json:"ai_model,omitempty"`
+	AiModel json.RawMessage `json:"ai_model,omitempty"`
 
 	// AiProvider The AI provider that classifies the user's documents. It must be `builtin` or one that
 	// the operator has configured. Null or the empty string selects the system's default.
 	//
 	//
 	// Examples: ollama
-	AiProvider clearable[string] `json:"ai_provider,omitempty"`
+	AiProvider json.RawMessage `json:"ai_provider,omitempty"`
 
 	// LimitBytes The maximum total size of the user's documents in bytes. It may be lower than the used
 	// bytes. Null selects the quota of new users.
 	//
 	//
 	// Examples: 1073741824
-	LimitBytes clearable[int64] `json:"limit_bytes,omitempty"`
+	LimitBytes json.RawMessage `json:"limit_bytes,omitempty"`
 }
 
 // DocumentID A UUID in its canonical form. Ids of newer resources are greater than ids of older ones.

@@ -34,7 +34,7 @@ func (s *server) GetDocument(
 			return 0, false, err
 		}
 		etag = documentETag(view)
-		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
+		changed = !unchanged(p.IfNoneMatch, etag)
 		return view.Version, changed, nil
 	})
 	if err != nil {

@@ -49,7 +49,7 @@ func (s *server) ListDocuments(
 		}
 		views, page = found, pageOf(found, filter, next, after)
 		etag = pageETag(views, page.NextCursor)
-		changed = p.IfNoneMatch == nil || !matches(*p.IfNoneMatch, etag)
+		changed = !unchanged(p.IfNoneMatch, etag)
 		return 0, changed, nil // version 0: read the page again after any change
 	})
 	if err != nil {
@@ -178,10 +178,8 @@ func (s *server) CountDocuments(
 		return nil, err
 	}
 	body := countsOf(counts)
-	hash := fnv.New128a()
-	_ = json.NewEncoder(hash).Encode(body) // never fails, and sorts the topics
-	etag := fmt.Sprintf(`"%x"`, hash.Sum(nil))
-	if ifNoneMatch := r.Params.IfNoneMatch; ifNoneMatch != nil && matches(*ifNoneMatch, etag) {
+	etag := bodyETag(body)
+	if unchanged(r.Params.IfNoneMatch, etag) {
 		return CountDocuments304Response{
 			Headers: CountDocuments304ResponseHeaders{ETag: etag},
 		}, nil

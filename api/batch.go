@@ -173,7 +173,8 @@ func (b *batch) decide(
 		if b.action == BatchActionAddTopics {
 			topics = append(topics, b.topics...)
 		}
-		if d.TopicsLocked && len(without(topics, before)) == 0 && len(without(before, topics)) == 0 {
+		same := len(without(topics, before)) == 0 && len(without(before, topics)) == 0
+		if same && (d.TopicsLocked || b.action == BatchActionRemoveTopics) {
 			return schema.Decision{}, nil
 		}
 		if n := int64(len(topics)); n > maxDocumentTopics {

@@ -54,8 +54,10 @@ func newRefreshCookie(r *http.Request, response http.Header) refreshCookie {
 	if c.secure {
 		c.name = "__Secure-" + c.name
 	}
-	if sent, err := r.Cookie(c.name); err == nil {
-		c.token = sent.Value
+	// Another server of the same domain can set a cookie with the same name and, for example, a longer
+	// path, which the browser sends first. Then neither is used.
+	if sent := r.CookiesNamed(c.name); len(sent) == 1 {
+		c.token = sent[0].Value
 	}
 	site, origins := r.Header.Values("Sec-Fetch-Site"), r.Header.Values("Origin")
 	c.fromBrowser = len(site) > 0 || len(origins) > 0

@@ -73,6 +73,18 @@ func TestRefreshCookie(t *testing.T) {
 	t.Run("without cookie in the request the token is in the body", func(t *testing.T) {
 		b.in(t).alice.login(b.alice.email, userPassword).is(200).setsNoCookie()
 	})
+	t.Run("two cookies of the name are none", func(t *testing.T) {
+		b := b.in(t)
+		c := login(t)
+		other := b.bob.loginWithCookie().is(200).cookieOf()
+		for _, both := range []string{
+			c.Name + "=" + other.Value + "; " + c.Name + "=" + c.Value,
+			c.Name + "=x; " + c.Name + "=" + c.Value,
+		} {
+			b.anonymous.post("/api/auth/refresh", nil, with{"Cookie": both, "Origin": own}).
+				fails(schema.CodeUnauthenticated)
+		}
+	})
 	t.Run("refresh, a second tab and logout", func(t *testing.T) {
 		b := b.in(t)
 		first := login(t)

@@ -218,6 +218,18 @@ func TestBatchRefusesInvalidRequests(t *testing.T) {
 	}
 }
 
+// A document that a batch does not change is sorted as before.
+func TestBatchThatRemovesNothingDoesNotLockTopics(t *testing.T) {
+	b := setup(t)
+	d := b.alice.confirmed("a", []byte("x"))
+	topic := b.alice.createTopic("T").ID
+	b.alice.changeAll(api.BatchActionRemoveTopics, &[]uuid.UUID{topic}, d.ID)
+	if got := b.alice.document(d); got.TopicsLocked || got.Version != d.Version {
+		t.Errorf("got locked %t and version %d, want the document unchanged", got.TopicsLocked,
+			got.Version)
+	}
+}
+
 // A batch adds topics to those that a document has, even if they change at the same time.
 func TestBatchAddsTopicsWhileTheyChange(t *testing.T) {
 	b := setup(t)

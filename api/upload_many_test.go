@@ -297,3 +297,29 @@ func TestAbsentBodyWithoutLength(t *testing.T) {
 		t.Errorf("got status %d, %s and error %v, want 200", resp.StatusCode, got, err)
 	}
 }
+
+// Each of several identical requests at the same time gets the same documents.
+func TestSameRequestsAtTheSameTime(t *testing.T) {
+	b := setup(t)
+	items := make([]map[string]any, 100)
+	for i := range items {
+		items[i] = item(strconv.Itoa(i), 1, "key"+strconv.Itoa(i))
+	}
+	const n = 4
+	results := make(chan string, n)
+	for range n {
+		go func() {
+			var ids []string
+			for _, r := range b.alice.requestUploads(items...) {
+				ids = append(ids, r.Document.ID.String())
+			}
+			results <- strings.Join(ids, " ")
+		}()
+	}
+	first := <-results
+	for range n - 1 {
+		if got := <-results; got != first {
+			t.Errorf("got the documents %s, want %s", got, first)
+		}
+	}
+}

@@ -749,7 +749,12 @@ BEGIN
     IF octet_length(value) = char_length(value) THEN
         RETURN lower(value COLLATE "C");
     END IF;
-    folded := lower(normalize(value, NFD) COLLATE "C");
+    folded := replace(lower(normalize(value, NFD) COLLATE "C"), 'ß', 'ss');
+    -- Most names need no more: their other characters are combining ones, except U+0345, or of
+    -- scripts without case (Chinese, Japanese, Korean).
+    IF folded COLLATE "C" !~ E'[^\\x01-\\x7F\u0300-\u0344\u0346-\u036F\u1100-\u11FF\u2E80-\uA63F\uAC00-\uD7FF]' THEN
+        RETURN normalize(folded, NFC);
+    END IF;
     folded := translate(folded, upper_case, lower_case);
     FOR i IN 1 .. cardinality(expansions) BY 2 LOOP
         folded := replace(folded, expansions[i], expansions[i + 1]);
@@ -1247,19 +1252,20 @@ CREATE FUNCTION remove_topic_from_documents(topic uuid, max_rows integer)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
 AS $function$
 DECLARE
-    removed integer;
+    ids uuid[];
 BEGIN
     IF NOT EXISTS (SELECT FROM topics AS t WHERE t.id = topic AND (t.user_id = current_user_id()
             OR t.user_id IS NULL AND current_user_is_admin())) THEN
         RETURN 0;
     END IF;
-    DELETE FROM document_topics WHERE topic_id = topic AND ctid = ANY(ARRAY(
-        SELECT dt.ctid FROM document_topics AS dt WHERE dt.topic_id = topic
-        ORDER BY dt.document_id DESC LIMIT max_rows));
-    GET DIAGNOSTICS removed = ROW_COUNT;
-    RETURN removed;
+    ids := ARRAY(SELECT dt.document_id FROM document_topics AS dt WHERE dt.topic_id = topic
+        ORDER BY dt.document_id DESC LIMIT max_rows);
+    PERFORM FROM documents AS d WHERE d.id = ANY(ids) ORDER BY d.id FOR NO KEY UPDATE;
+    DELETE FROM document_topics AS dt WHERE dt.topic_id = topic AND dt.document_id = ANY(ids);
+    RETURN cardinality(ids);
 END
 $function$;
 GRANT EXECUTE ON FUNCTION remove_topic_from_documents(uuid,integer) TO api;

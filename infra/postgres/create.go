@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -80,8 +81,20 @@ func (db *DB) CreateDocuments(
 			hasCode(err, deadlockDetected, foreignKeyViolation)) {
 			continue
 		}
+		// The other request may take longer to commit than the lock timeout.
+		if attempt < maxKeyAttempts && withKey(docs) && hasCode(err, lockNotAvailable) {
+			continue
+		}
 		return created, wrap(ctx, err, "create %d documents, the first is %s", len(docs), docs[0].ID)
 	}
+}
+
+// maxKeyAttempts is how often CreateDocuments waits for a concurrent request with the same
+// idempotency key, each time for the lock timeout of create_documents, which is 100 ms.
+const maxKeyAttempts = 20
+
+func withKey(docs []schema.Document) bool {
+	return slices.ContainsFunc(docs, func(d schema.Document) bool { return d.IdempotencyKey != nil })
 }
 
 func (db *DB) createDocuments(

@@ -72,3 +72,32 @@ func TestHasTopicsWithUnknownTopics(t *testing.T) {
 		}
 	}
 }
+
+// A topic is deleted while a transition replaces the topics of a document that has it. The
+// transition has locked the document, so the deletion must wait for it before it locks anything
+// that the transition changes.
+func TestDeletionOfTopicAndTransitionDoNotDeadlock(t *testing.T) {
+	b := setup(t)
+	topic := b.topic(t, &b.alice, "Topic")
+	d := b.uploaded(t, b.alice, "a", 1)
+	b.setTopics(t, b.alice, d.ID, topic)
+
+	tx, err := b.raw.Beginx()
+	must(t, err)
+	defer func() { _ = tx.Rollback() }()
+	tx.MustExec(`SELECT FROM documents WHERE id = $1 FOR NO KEY UPDATE`, d.ID)
+	deleted := make(chan error, 1)
+	go func() {
+		deleted <- b.api.ForUser(b.alice).DeleteTopic(t.Context(), schema.ScopeUser, topic)
+	}()
+	eventually(t, "the deletion of the topic waits for the document", func() bool {
+		return count(t, b.raw, `
+			SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`) == 1
+	})
+	if _, err := tx.Exec(`DELETE FROM document_topics WHERE document_id = $1`, d.ID); err != nil {
+		t.Fatalf("replace the topics: got error %v, want none", err)
+	}
+	must(t, tx.Commit())
+	must(t, <-deleted)
+}

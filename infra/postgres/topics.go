@@ -172,12 +172,16 @@ func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 	}
 }
 
+// topicRemovalRows is the number of documents from which a transaction removes a deleted topic. They
+// stay locked until it ends, so there are few.
+const topicRemovalRows = 200
+
 // removeTopicFromDocuments removes a topic of the scope from all documents, in a transaction for
 // each batch of them. If the user may not delete the topic, it does nothing.
 func (db *DB) removeTopicFromDocuments(
 	ctx context.Context, scope schema.Scope, id uuid.UUID,
 ) error {
-	for removed := rangeRows; removed == rangeRows; {
+	for removed := topicRemovalRows; removed == topicRemovalRows; {
 		err := db.inTransaction(ctx, func(tx *tx) error {
 			if err := tx.checkTopicAccess(scope); err != nil {
 				return err
@@ -185,7 +189,7 @@ func (db *DB) removeTopicFromDocuments(
 			return tx.GetContext(ctx, &removed, `
 				SELECT remove_topic_from_documents(id, $3) FROM topics
 				WHERE id = $1 AND user_id IS NOT DISTINCT FROM $2::uuid`,
-				id, tx.topicOwner(scope), rangeRows)
+				id, tx.topicOwner(scope), topicRemovalRows)
 		})
 		if errors.Is(err, sql.ErrNoRows) {
 			return topicNotFound()

@@ -123,12 +123,15 @@ func (db *DB) transition(
 		if mode.quotas && q == nil {
 			return nil, fmt.Errorf("user %s has no quota", d.UserID)
 		}
-		version, charged := d.Version, d.ChargedBytes
+		version, charged, filename := d.Version, d.ChargedBytes, d.Filename
 		decision := decide(d, q, now)
 		if !mode.quotas && d.ChargedBytes != charged {
 			return nil, fmt.Errorf("the charge of document %s changed without its quota", d.ID)
 		}
 		w.add(d, version, decision)
+		if d.Filename != filename {
+			w.renamed = append(w.renamed, d)
+		}
 	}
 	if err := tx.write(ctx, w, quotas); err != nil {
 		return nil, err
@@ -144,6 +147,7 @@ func (db *DB) transition(
 type pendingWrites struct {
 	changed   []*schema.Document // or renewed
 	versions  []int64            // of the changed documents, before the change
+	renamed   []*schema.Document // the changed documents with another filename
 	deletions []*schema.Document // documents whose objects are marked for deletion
 	topics    []topicSet
 	hasTopics map[uuid.UUID]*bool // of the documents whose topics are replaced
@@ -201,6 +205,11 @@ func (tx *tx) write(
 		if err := tx.updateDocuments(ctx, w); err != nil {
 			return fmt.Errorf("write documents: %w", err)
 		}
+		if len(w.renamed) > 0 {
+			if err := tx.renameDocuments(ctx, w.renamed); err != nil {
+				return fmt.Errorf("write filenames: %w", err)
+			}
+		}
 		if len(quotas) > 0 {
 			if err := tx.updateQuotas(ctx, quotas); err != nil {
 				return fmt.Errorf("write quotas: %w", err)
@@ -250,18 +259,16 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 			unpublished_at = n.unpublished_at, topics_locked = n.topics_locked, provider = n.provider,
 			model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at,
-			detected_type = n.detected_type, sha256 = n.sha256, filename = n.filename,
-			requested_filename = n.requested_filename, has_topics = coalesce(n.has_topics, d.has_topics)
+			detected_type = n.detected_type, sha256 = n.sha256, has_topics = coalesce(n.has_topics, d.has_topics)
 		FROM (SELECT n.*, l.ctid AS place
 			FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
 				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],
 				$12::text[], $13::text[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[],
 				$17::timestamptz[], $18::timestamptz[], $19::text[], $20::bytea[],
-				$21::text[], $22::text[], $23::boolean[])
+				$21::boolean[])
 			AS n (id, old_version, size, status, reason, etag, charged_bytes, version, announcement,
 				unpublished_at, topics_locked, provider, model, url_issued_at, changed_at,
-				uploaded_at, classified_at, gone_at, detected_type, sha256, filename,
-				requested_filename, has_topics)
+				uploaded_at, classified_at, gone_at, detected_type, sha256, has_topics)
 			CROSS JOIN LATERAL (
 				SELECT ctid FROM documents WHERE id = n.id AND version = n.old_version OFFSET 0) AS l) AS n
 		WHERE d.ctid = n.place`,
@@ -285,8 +292,6 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 		column(docs, func(d *schema.Document) *time.Time { return d.GoneAt }),
 		column(docs, func(d *schema.Document) *string { return d.DetectedType }),
 		column(docs, func(d *schema.Document) *string { return byteaText(d.SHA256) }),
-		column(docs, func(d *schema.Document) string { return d.Filename }),
-		column(docs, func(d *schema.Document) *string { return d.RequestedFilename }),
 		column(docs, func(d *schema.Document) *bool { return w.hasTopics[d.ID] }))
 	if err != nil {
 		return err
@@ -296,6 +301,21 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 		err = fmt.Errorf("%d of %d documents have another version although they are locked",
 			int64(len(docs))-n, len(docs))
 	}
+	return err
+}
+
+// renameDocuments writes the filenames of documents. They are not among the columns that
+// updateDocuments writes, because the server would compute filename_key for each of its documents.
+func (tx *tx) renameDocuments(ctx context.Context, docs []*schema.Document) error {
+	_, err := tx.ExecContext(ctx, `
+		UPDATE documents AS d SET filename = n.filename, requested_filename = n.requested_filename
+		FROM (SELECT n.*, l.ctid AS place
+			FROM unnest($1::uuid[], $2::text[], $3::text[]) AS n (id, filename, requested_filename)
+			CROSS JOIN LATERAL (SELECT ctid FROM documents WHERE id = n.id OFFSET 0) AS l) AS n
+		WHERE d.ctid = n.place`,
+		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
+		column(docs, func(d *schema.Document) string { return d.Filename }),
+		column(docs, func(d *schema.Document) *string { return d.RequestedFilename }))
 	return err
 }
 

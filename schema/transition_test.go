@@ -177,7 +177,7 @@ func TestManuallySetTopicsAreKept(t *testing.T) {
 	dec := d.Edit(schema.Edit{Topics: &[]uuid.UUID{chosen}}, start)
 	want := []schema.DocumentTopic{{TopicID: chosen, Confidence: 100}}
 	if !dec.Changed || !slices.Equal(dec.Topics, want) || d.Status != schema.StatusUploaded {
-		t.Errorf("SetTopics: got %+v and status %s, want topics %v and status uploaded",
+		t.Errorf("Edit: got %+v and status %s, want topics %v and status uploaded",
 			dec, d.Status, want)
 	}
 	for range 2 {
@@ -191,7 +191,7 @@ func TestManuallySetTopicsAreKept(t *testing.T) {
 	}
 	none := schema.Edit{Topics: new([]uuid.UUID)}
 	if dec := d.Edit(none, start); dec.Topics == nil || len(dec.Topics) != 0 {
-		t.Errorf("SetTopics(nil): got topics %v, want an empty set", dec.Topics)
+		t.Errorf("Edit without topics: got topics %v, want an empty set", dec.Topics)
 	}
 }
 

@@ -27,8 +27,9 @@ CREATE INDEX object_deletions_idempotency ON object_deletions (user_id, idempote
 --   remaining_bytes  the rest of the quota, or NULL if the owner has no quota
 --   pending          max_pending if the owner has as many pending documents, otherwise 0
 --
--- An empty digest or key means that there is none. If all_of_one is true, the documents are those of one request. The rest of the quota is then
--- without the documents before it that the request creates or continues.
+-- An empty digest or key means that there is none. If all_of_one is true, the documents are those
+-- of one request. The rest of the quota is then without the documents before it that the request
+-- creates or continues.
 CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames text[],
         new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[],
         max_pending bigint, all_of_one boolean)

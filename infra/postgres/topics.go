@@ -172,8 +172,8 @@ func (db *DB) DeleteTopic(ctx context.Context, scope schema.Scope, id uuid.UUID)
 	}
 }
 
-// topicRemovalRows is the number of documents from which a transaction removes a deleted topic. They
-// stay locked until it ends, so there are few.
+// topicRemovalRows is the number of documents from which a transaction removes a deleted topic.
+// They stay locked until it ends, so there are few.
 const topicRemovalRows = 200
 
 // removeTopicFromDocuments removes a topic of the scope from all documents, in a transaction for

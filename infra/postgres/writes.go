@@ -3,13 +3,14 @@ package postgres
 import (
 	"context"
 	"fmt"
-	"intray/schema"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/lib/pq"
+
+	"intray/schema"
 )
 
 // pendingWrites are the writes that the decisions of one transaction require.
@@ -128,7 +129,8 @@ func (tx *tx) updateDocuments(ctx context.Context, w *pendingWrites) error {
 			unpublished_at = n.unpublished_at, topics_locked = n.topics_locked, provider = n.provider,
 			model = n.model, url_issued_at = n.url_issued_at, changed_at = n.changed_at,
 			uploaded_at = n.uploaded_at, classified_at = n.classified_at, gone_at = n.gone_at,
-			detected_type = n.detected_type, sha256 = n.sha256, has_topics = coalesce(n.has_topics, d.has_topics)
+			detected_type = n.detected_type, sha256 = n.sha256,
+			has_topics = coalesce(n.has_topics, d.has_topics)
 		FROM (SELECT n.*, l.ctid AS place
 			FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[],
 				$7::bigint[], $8::bigint[], $9::bigint[], $10::timestamptz[], $11::boolean[],

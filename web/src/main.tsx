@@ -1,0 +1,5 @@
+import { render } from "preact";
+
+import "./main.css";
+
+render(<h1>Intray</h1>, document.body);

@@ -1,0 +1,24 @@
+import { defineConfig } from "vite";
+
+// The address of a running Intray, for `npm run dev`.
+const api = process.env["INTRAY_API"] ?? "http://127.0.0.1:8080";
+
+export default defineConfig({
+  // The page is type-checked by `npm run check`; here JSX is only translated.
+  oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  build: {
+    outDir: "dist",
+    assetsDir: "assets",
+    // The first releases with light-dark(): style sheets are not rewritten for older browsers.
+    target: "es2023",
+    cssTarget: ["chrome123", "firefox120", "safari17.5"],
+    sourcemap: false,
+    // The content security policy allows no data: URLs.
+    assetsInlineLimit: 0,
+    // Every browser that runs es2023 preloads modules.
+    modulePreload: { polyfill: false },
+  },
+  server: {
+    proxy: { "/api": api },
+  },
+});

@@ -18,6 +18,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"time"
 
@@ -70,6 +71,8 @@ type Config struct {
 	// Dependencies are reported by /readyz in addition to PostgreSQL. Their state does not affect
 	// readiness.
 	Dependencies []Dependency
+	// Page serves the paths that are not the API's. If it is nil, they are not found.
+	Page http.Handler
 	// Version is the version of the program, which GET /api/config returns.
 	Version string
 	// Log receives one line per request. If it is nil, nothing is logged.

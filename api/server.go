@@ -25,6 +25,7 @@ import (
 // API is the HTTP handler of the whole API. New creates it.
 type API struct {
 	echo          *echo.Echo
+	page          http.Handler // nil if there is none
 	publisher     *publisher
 	notifier      *notifier
 	stopFollowing context.CancelFunc
@@ -68,6 +69,7 @@ func New(c Config) (*API, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &API{
 		echo:          router,
+		page:          c.Page,
 		publisher:     s.publisher,
 		notifier:      s.notifier,
 		stopFollowing: cancel,
@@ -158,8 +160,13 @@ func (s *server) router() (*echo.Echo, error) {
 }
 
 // ServeHTTP handles one request. A HEAD request is handled like a GET request, because net/http
-// omits the body of its response.
+// omits the body of its response. Requests for the page are neither limited nor logged: it is
+// static, and one visit requests many files.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.page != nil && !isAPIPath(r.URL.Path) {
+		a.page.ServeHTTP(w, r)
+		return
+	}
 	if r.Method != http.MethodHead {
 		a.echo.ServeHTTP(w, r)
 		return
@@ -169,6 +176,17 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	get := r.WithContext(ctx)
 	get.Method = http.MethodGet
 	a.echo.ServeHTTP(headWriter{w, cancel}, get)
+}
+
+// isAPIPath reports whether the page may not respond to a path. The last two are paths of the
+// private listener, which must not seem to exist here.
+func isAPIPath(path string) bool {
+	first, _, _ := strings.Cut(strings.TrimLeft(path, "/"), "/")
+	switch first {
+	case "api", "healthz", "readyz", "metrics", "debug":
+		return true
+	}
+	return false
 }
 
 // headWriter cancels a request when its response is flushed. This ends an event stream, which would

@@ -1,14 +1,15 @@
 import { defineConfig } from "vite";
 
+import { compressed } from "./build/compress.mjs";
+
 // The address of a running Intray, for `npm run dev`.
 const api = process.env["INTRAY_API"] ?? "http://127.0.0.1:8080";
 
 export default defineConfig({
   // The page is type-checked by `npm run check`; here JSX is only translated.
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  plugins: [compressed()],
   build: {
-    outDir: "dist",
-    assetsDir: "assets",
     // The first releases with light-dark(): style sheets are not rewritten for older browsers.
     target: "es2023",
     cssTarget: ["chrome123", "firefox120", "safari17.5"],

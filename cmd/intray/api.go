@@ -14,6 +14,7 @@ import (
 	"intray/infra/nats"
 	"intray/infra/postgres"
 	"intray/infra/telemetry/buildinfo"
+	"intray/web"
 )
 
 type apiCommand struct {
@@ -159,6 +160,10 @@ func (c apiCommand) Run(ctx context.Context) error {
 	config.DB, config.Presigner = server.db, presigner
 	config.Objects, config.Multipart = objects, multipart
 	config.NATS, config.Changes, config.Log = server.conn, server.conn, server.log
+	config.Page, err = web.New(web.Config{Gateway: &c.GatewayURL.URL, Issuer: c.OIDCIssuer})
+	if err != nil {
+		return err
+	}
 	config.Dependencies = []api.Dependency{
 		{Name: "nats", Check: server.conn.Ping},
 		{Name: "minio", Check: func(ctx context.Context) error {

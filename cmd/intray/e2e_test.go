@@ -50,6 +50,7 @@ func TestEndToEnd(t *testing.T) {
 	s := up(t)
 	alice := s.Login(t, "alice")
 
+	t.Run("the page is served", func(t *testing.T) { testPage(t, s) })
 	t.Run("files are classified", func(t *testing.T) { testClassified(t, alice.For(t)) })
 	t.Run("an upload above the quota is rejected", func(t *testing.T) { testQuota(t, s) })
 	t.Run("a deletion releases the charge", func(t *testing.T) { testDelete(t, alice.For(t)) })
@@ -79,6 +80,32 @@ func TestEndToEnd(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// testPage checks that the address that "up" prints is the page's, and that the page may contact the
+// gateway.
+func testPage(t *testing.T, s *stack) {
+	c := s.Client(t)
+	for path, want := range map[string]string{
+		"/": "text/html; charset=utf-8", "/topics": "text/html; charset=utf-8",
+		"/api/nothing": "application/problem+json", "/metrics": "application/problem+json",
+	} {
+		resp, err := c.HTTP.Get(s.Web + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if got := resp.Header.Get("Content-Type"); err != nil || got != want {
+			t.Errorf("%s: got %s, error %v, want %s", path, got, err, want)
+		}
+		policy := resp.Header.Get("Content-Security-Policy")
+		isPage := strings.Contains(string(text), "<title>Intray</title>")
+		mayConnect := strings.Contains(policy, "; connect-src 'self' "+s.Gateway+"; ")
+		if page := strings.HasPrefix(want, "text/html"); isPage != page || mayConnect != page {
+			t.Errorf("%s: got policy %q and\n%s\nwant the page: %v", path, policy, text, page)
+		}
+	}
 }
 
 // passedSettings are settings in the environment of "up", which it must pass on.

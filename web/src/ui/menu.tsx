@@ -1,3 +1,4 @@
+import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useId, useRef } from "preact/hooks";
 
@@ -23,6 +24,7 @@ export function Popover({
   const id = useId();
   const opener = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
+  const open = useSignal(false); // what is not seen is not drawn
 
   const place = () => {
     const at = opener.current!.getBoundingClientRect();
@@ -51,8 +53,12 @@ export function Popover({
         ref={panel}
         id={id}
         popover="auto"
+        onBeforeToggle={(event) => {
+          if (event.newState === "open") open.value = true;
+        }}
         onToggle={(event) => {
-          if (event.newState !== "open") return;
+          open.value = event.newState === "open";
+          if (!open.value) return;
           place();
           panel.current!.querySelector<HTMLElement>("button, a, input, select")?.focus();
         }}
@@ -71,7 +77,7 @@ export function Popover({
           items[(at + step + items.length) % items.length]!.focus();
         }}
       >
-        {children}
+        {open.value && children}
       </div>
     </>
   );

@@ -14,9 +14,13 @@ export const interrupted: ReadonlySignal<
   ReadonlyMap<string, Pick<UploadRecord, "name" | "size" | "multipart">>
 > = found;
 
-/** Finds the interrupted uploads of a user. */
-export async function findInterrupted(user: string, stop: AbortSignal): Promise<void> {
-  const records = await orphans(user);
+/** Finds the interrupted uploads of a user. Calls again when there may be more. */
+export async function findInterrupted(
+  user: string,
+  again: () => void,
+  stop: AbortSignal,
+): Promise<void> {
+  const records = await orphans(user, again);
   if (stop.aborted || (!records.length && !found.peek().size)) return;
   const pending = records.length ? await pendingDocuments(stop) : new Set<string>();
   const next = new Map<string, UploadRecord>();

@@ -38,7 +38,7 @@ const asked = new Set<Upload>(); // their URLs are being requested
 const ready = new Map<Upload, Target>();
 const running = new Map<Upload, AbortController>();
 
-// The uploads whose documents have been created and wait for the server's confirmation.
+// The uploads whose documents have been created.
 const byDocument = new Map<string, Upload>();
 
 let owner = ""; // the user whose files are sent
@@ -192,9 +192,11 @@ function created(upload: Upload, document: Document): void {
     if (!life.signal.aborted && upload.documentId.peek() === null) void discard(document.id, upload);
     return;
   }
-  upload.documentId.value = document.id;
-  byDocument.set(document.id, upload);
-  remember(owner, upload.description, document.id);
+  if (!hasEnded(upload)) {
+    upload.documentId.value = document.id;
+    byDocument.set(document.id, upload);
+    remember(owner, upload.description, document.id);
+  }
   put(document);
 }
 
@@ -215,18 +217,22 @@ function arrived(upload: Upload): void {
 
 // The server has the file of an upload, or its document was deleted.
 function conclude(upload: Upload, document: Document | undefined): void {
-  const id = upload.documentId.peek()!;
-  byDocument.delete(id);
-  confirmed(id);
+  if (upload.concluded) return;
+  upload.concluded = true;
+  confirmed(upload.documentId.peek()!);
   settle(upload.size, document?.status);
 }
 
 function follow(change: Change): void {
   const document = "deleted" in change ? undefined : change.document;
-  const upload = byDocument.get("deleted" in change ? change.deleted : change.document.id);
+  const id = "deleted" in change ? change.deleted : change.document.id;
+  const upload = byDocument.get(id);
   if (!upload || awaitsFile(document)) return;
-  if (upload.state.peek() === "sent") conclude(upload, document);
-  else if (!document) fail(upload, new Failure("not_found"));
+  if (!document) byDocument.delete(id);
+  if (upload.state.peek() === "sent") {
+    conclude(upload, document);
+    if (!document) removeRow(upload);
+  } else if (!document) fail(upload, new Failure("not_found"));
   else if (!running.has(upload)) {
     // The response to the PUT was lost, but not the file.
     withdraw(upload);
@@ -429,7 +435,7 @@ export function startUploads(): void {
   });
 
   const find = () => {
-    if (owner) findInterrupted(owner, life.signal).catch(asFailureUnlessStopped);
+    if (owner) findInterrupted(owner, find, life.signal).catch(asFailureUnlessStopped);
   };
   effect(() => {
     if (session.value.state !== "signed-in") return;
@@ -440,7 +446,7 @@ export function startUploads(): void {
   effect(() => {
     if (!user.value) clear();
   });
-  // Another tab may have been closed.
+  // Other tabs may have begun uploads.
   document.addEventListener("visibilitychange", () => document.hidden || find());
 
   effect(() => {

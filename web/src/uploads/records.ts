@@ -35,16 +35,32 @@ export function forget(user: string, key: string): void {
 /** Forgets all uploads of a user. */
 export const forgetAll = (user: string) => read(user).forEach(({ key }) => forget(user, key));
 
-/** Returns the uploads that no open tab is sending. */
-export async function orphans(user: string): Promise<UploadRecord[]> {
+/**
+ * Returns the uploads that no open tab is sending. Calls closed when a tab is closed that is
+ * sending others.
+ */
+export async function orphans(user: string, closed: () => void): Promise<UploadRecord[]> {
   const { held = [] } = await navigator.locks.query();
   const open = new Set(held.map(({ name }) => name));
-  const found = read(user).filter((record) => !open.has(lockOf(record.tab)));
-  for (const { key } of found.filter(isOld)) forget(user, key);
-  return found.filter((record) => !isOld(record));
+  return read(user).filter((record) => {
+    if (open.has(lockOf(record.tab))) {
+      awaitClosing(record.tab, closed);
+      return false;
+    }
+    const isOld = record.at < Date.now() - oldest;
+    if (isOld) forget(user, record.key);
+    return !isOld;
+  });
 }
 
-const isOld = ({ at }: UploadRecord) => at < Date.now() - oldest;
+const awaited = new Set<string>([tab]);
+
+// A lock of a tab is free when the tab is closed.
+function awaitClosing(other: string, closed: () => void): void {
+  if (awaited.has(other)) return;
+  awaited.add(other);
+  void navigator.locks.request(lockOf(other), { mode: "shared" }, () => undefined).then(closed);
+}
 
 function read(user: string): UploadRecord[] {
   try {

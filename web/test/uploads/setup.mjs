@@ -1,129 +1,183 @@
-// What the tests of uploads share: a page on a running stack, and a proxy between the browser and
-// storage.
-import { execFile } from "node:child_process";
+// What the tests of uploads share: a page without views, and a proxy between the browser and the
+// servers, which loses, delays and refuses what a test wants.
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
-import { createServer as createHTTP, request as httpRequest } from "node:http";
-import { promisify } from "node:util";
-import { chromium } from "playwright-core";
+import { createServer as createHTTPServer, request as send } from "node:http";
+import { after, before, beforeEach } from "node:test";
+
 import { createServer } from "vite";
 
-const data = process.env.INTRAY_DATA;
-export const stack = () => JSON.parse(readFileSync(`${data}/stack.json`));
-const port = Number(process.env.PORT ?? 29550);
+import { addUser, openPage, running } from "../harness.mjs";
 
-// An HTTP proxy. `answer(request, status)` may return "drop" to lose the response of storage.
-export async function startProxy() {
-  const proxy = { answer: () => "pass", delay: 0, count: {} };
-  const server = createHTTP((request, response) => {
-    const url = new URL(request.url);
-    const upstream = httpRequest(url, { method: request.method, headers: request.headers });
-    upstream.on("error", () => response.destroy());
-    upstream.on("response", (got) => {
-      const key = `${request.method} ${got.statusCode} ${url.origin}`;
-      proxy.count[key] = (proxy.count[key] ?? 0) + 1;
-      const pass = () => {
-        if (proxy.answer(request, got.statusCode) === "drop") {
-          // A browser repeats a request by itself if nothing of the response arrives.
-          response.writeHead(got.statusCode, { "Content-Length": 9 });
-          return response.write("lost", () => response.destroy());
-        }
-        response.writeHead(got.statusCode, got.headers);
-        got.pipe(response);
-      };
-      if (proxy.delay && request.method === "PUT") setTimeout(pass, proxy.delay);
-      else pass();
-    });
-    request.on("error", () => upstream.destroy());
-    response.on("close", () => response.writableFinished || upstream.destroy());
-    request.pipe(upstream);
+// How the proxy treats PUT requests. Each function gets the request.
+export const storage = {};
+
+beforeEach(() => {
+  Object.assign(storage, {
+    delay: 0, // of each response, in milliseconds
+    refuse: () => 0, // a status with which to respond instead of storage
+    lose: () => false, // the response of storage
+    inFlight: 0,
+    most: 0, // in flight at the same time
   });
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  proxy.url = `http://127.0.0.1:${server.address().port}`;
-  proxy.close = () => {
-    server.closeAllConnections();
-    server.close();
-  };
-  return proxy;
-}
+});
 
-export async function startPage() {
-  const root = new URL("../..", import.meta.url).pathname;
-  const server = await createServer({
-    root,
+let pages;
+let proxy;
+
+before(async () => {
+  pages = await createServer({
+    root: new URL("../..", import.meta.url).pathname,
     logLevel: "error",
-    server: { port, strictPort: true, host: "127.0.0.1", hmr: false, watch: null,
-      proxy: { "/api": stack().api } },
+    server: { host: "127.0.0.1", port: 0, hmr: false, ws: false, watch: null },
   });
-  await server.listen();
-  return { server, url: `http://127.0.0.1:${port}/test/uploads/page.html` };
-}
+  await pages.listen();
+  proxy = createHTTPServer(forward).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+});
 
-export const launch = () =>
-  chromium.launch({
-    executablePath: "/usr/bin/chromium",
-    args: [
-      "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    ],
-  });
+after(async () => {
+  await pages?.close();
+  proxy?.closeAllConnections();
+  proxy?.close();
+});
 
-let users = 0;
-export async function addUser(quota = 2 ** 30) {
-  const email = `u${Date.now()}${++users}@example.com`;
-  const { stdout } = await promisify(execFile)(process.env.INTRAY, [
-    "users", "add", email, "--generate", "--data", data, "--quota", `${quota}`,
-  ]);
-  return { email, password: stdout.match(/\S+(?=\s*$)/)[0] };
-}
+const pageOrigin = () => `http://127.0.0.1:${pages.httpServer.address().port}`;
 
-export async function open(context, url) {
-  const page = await context.newPage();
-  page.requests = [];
-  page.errors = [];
-  page.on("request", (r) => {
-    const u = new URL(r.url());
-    if (u.pathname.startsWith("/api/") || r.method() === "PUT") {
-      page.requests.push(`${r.method()} ${r.method() === "PUT" ? u.origin : u.pathname}`);
+// Below the origin of the page are the API, and storage for pages that are to find it there.
+function forward(request, response) {
+  const url = new URL(request.url);
+  const headers = { ...request.headers };
+  if (url.origin === pageOrigin()) {
+    if (url.pathname.startsWith("/api/")) url.host = new URL(running.stack.api).host;
+    if (url.pathname.startsWith("/documents/")) {
+      url.host = headers.host = new URL(running.stack.gateway).host;
     }
+  }
+  const isUpload = request.method === "PUT";
+  if (isUpload) storage.most = Math.max(storage.most, ++storage.inFlight);
+  response.on("close", () => isUpload && storage.inFlight--);
+  const status = isUpload && storage.refuse(request);
+  if (status) {
+    request.resume().on("end", () => {
+      response.writeHead(status, { "Access-Control-Allow-Origin": "*" }).end();
+    });
+    return;
+  }
+  const upstream = send(url, { method: request.method, headers });
+  upstream.on("error", () => response.destroy());
+  response.on("close", () => response.writableFinished || upstream.destroy());
+  upstream.on("response", (got) => {
+    if (isUpload && storage.lose(request)) {
+      // A browser repeats a request by itself if nothing at all of the response arrives.
+      response.writeHead(got.statusCode, { "Content-Length": 1 }).flushHeaders();
+      setImmediate(() => response.destroy());
+      return;
+    }
+    setTimeout(
+      () => got.pipe(response.writeHead(got.statusCode, got.headers)),
+      isUpload ? storage.delay : 0,
+    );
   });
-  page.on("console", (m) => m.type() === "error" && !/vite|WebSocket|404/.test(m.text()) && page.errors.push(m.text()));
-  page.on("pageerror", (error) => page.errors.push(`${error.stack}`));
-  page.on("dialog", (dialog) => dialog.accept());
-  await page.goto(url);
-  await page.waitForFunction(() => document.title === "ready");
+  request.pipe(upstream);
+}
+
+// Opens the page in a browser profile of its own, or in that of an open page, and signs in there.
+// prepare is called with the profile; config has members that replace those of the configuration.
+export async function open(t, { quota = 2 ** 30, config, prepare } = {}) {
+  const user = await addUser({ quota });
+  const options = { proxy: { server: proxyURL(), bypass: "<-loopback>" } };
+  const page = await openPage(t, { url: "about:blank", ...options });
+  page.user = user;
+  const context = page.context();
+  if (config) {
+    const response = await fetch(`${running.stack.api}/api/config`);
+    const json = { ...(await response.json()), ...config };
+    await context.route("**/api/config", (route) => route.fulfill({ json }));
+  }
+  await prepare?.(context);
+  await visit(page);
+  await signIn(page);
   return page;
 }
 
-export const signIn = (page, { email, password }) =>
-  page.evaluate(([e, p]) => signIn(e, p), [email, password]);
+const proxyURL = () => `http://127.0.0.1:${proxy.address().port}`;
 
-export const counts = (list) =>
-  list.reduce((all, r) => {
-    const key = r.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, "ID");
+export async function visit(page) {
+  await page.goto(`${pageOrigin()}/test/uploads/page.html`);
+  await page.waitForFunction(() => document.title === "ready");
+}
+
+export const signIn = (page) =>
+  page.evaluate(({ email, password }) => signIn(email, password), page.user);
+
+// The requests since begin, by method and path, with * for ids and PUT for all uploads.
+export function counts(page, begin = 0) {
+  const all = {};
+  for (const request of page.requests.slice(begin)) {
+    const { pathname } = new URL(request.url());
+    const isUpload = request.method() === "PUT";
+    if (!isUpload && !pathname.startsWith("/api/")) continue;
+    const path = pathname.replace("/api/", "").replace(/[0-9a-f]{8}-[0-9a-f-]{27}/, "*");
+    const key = isUpload ? "PUT" : `${request.method()} ${path}`;
     all[key] = (all[key] ?? 0) + 1;
-    return all;
-  }, {});
+  }
+  return all;
+}
 
-export const idle = (page, timeout = 60_000) =>
-  page.waitForFunction(() => totals.value.files && !totals.value.active, null, { timeout });
+// Adds files that are made in the page, with a content or a size.
+export const add = (page, files) =>
+  page.evaluate((list) => {
+    addFiles(
+      list.map(({ name, type = "text/plain", size, content }) => {
+        const body = content ?? Uint32Array.from({ length: size / 4 }, (_, i) => i * 2654435761);
+        return new File([body], name, { type, lastModified: 1_700_000_000_000 });
+      }),
+    );
+  }, files);
+
+export const texts = (count) =>
+  Array.from({ length: count }, (_, i) => ({ name: `${i}.txt`, content: `Invoice ${i}` }));
 
 export const rows = (page) =>
   page.evaluate(() =>
-    uploads.value.map((u) => ({
-      name: u.name, state: u.state.value, sent: u.sent.value, size: u.size,
-      code: u.failure.value?.code ?? null, problem: u.failure.value?.problem ?? null,
-      document: u.documentId.value,
-      status: (u.documentId.value && documentOf(u.documentId.value)?.value.status) ?? null,
+    uploads.value.map((upload) => ({
+      name: upload.name,
+      state: upload.state.value,
+      sent: upload.sent.value,
+      document: upload.documentId.value,
+      code: upload.failure.value?.code,
+      problem: upload.failure.value?.problem,
     })),
   );
 
-// Adds files made in the page: [{name, type, size, content}].
-export const add = (page, files) =>
-  page.evaluate((list) => {
-    addFiles(list.map(({ name, type = "", size, content }) => {
-      const body = content ?? new Uint8Array(size).map((_, i) => (i * 2654435761) >>> 13);
-      return new File([body], name, { type, lastModified: 1_700_000_000_000 });
-    }));
-  }, files);
+export async function states(page) {
+  const all = {};
+  for (const { state, code } of await rows(page)) {
+    const key = code ? `${state}: ${code}` : state;
+    all[key] = (all[key] ?? 0) + 1;
+  }
+  return all;
+}
+
+export const ended = (page) =>
+  page.waitForFunction(() => totals.value.files > 0 && !totals.value.active, null, {
+    timeout: 90_000,
+  });
+
+export const sent = (page, count) =>
+  page.waitForFunction((n) => totals.value.done >= n, count, { timeout: 90_000 });
+
+// Waits until the page knows that the server has the files of all uploads that were sent.
+export const confirmed = (page) =>
+  page.waitForFunction(
+    () =>
+      uploads.value.every(
+        ({ state, documentId }) =>
+          state.value !== "sent" || documentOf(documentId.value)?.value.status !== "pending",
+      ),
+    null,
+    { timeout: 60_000 },
+  );
+
+export const remembered = (page) =>
+  page.evaluate(() => Object.keys(localStorage).filter((name) => name.startsWith("intray-upload")));

@@ -1,0 +1,123 @@
+// What the page shows of the user's data, kept current while the user is signed in: the list that
+// the address asks for, the topics, the counts, and the quota.
+import { batch, computed, effect, signal } from "@preact/signals";
+import { api, call } from "../api/client.js";
+import { asFailure } from "../api/problem.js";
+import { session, updateUser, user } from "../api/session.js";
+import type { DocumentCounts, Topic } from "../api/types.js";
+import { path, query } from "../router.js";
+import { isFiltered, readFilter } from "./filter.js";
+import { DocumentList } from "./list.js";
+import { connection, follow, type LiveEvent } from "./live.js";
+import { onChange, put, remove } from "./store.js";
+
+/** The topics that the user can assign: the system's and their own. */
+export const topics = signal<readonly Topic[]>([]);
+const topicsById = computed(() => new Map(topics.value.map((topic) => [topic.id, topic])));
+
+/** Returns a topic by its id, if it (still) exists. */
+export const topicOf = (id: string): Topic | undefined => topicsById.value.get(id);
+
+/** The numbers of documents, or null before they are known. */
+export const counts = signal<DocumentCounts | null>(null);
+
+/** The list that the address asks for. It is kept while another view is shown. */
+export const list = signal(new DocumentList({}));
+
+/** Whether the list leaves documents out. */
+export const filtered = computed(() => isFiltered(list.value.filter));
+
+const pause = 2000; // between two requests for the same thing, in milliseconds
+
+/** Returns a function that calls load: now, or after the pause if it has just been called. */
+function repeatable(load: () => Promise<void>): () => void {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let wanted = false;
+  const run = () => {
+    wanted = false;
+    timer = setTimeout(() => {
+      timer = undefined;
+      if (wanted) run();
+    }, pause);
+    // Without a response, the next event or resync loads it.
+    load().catch(asFailure);
+  };
+  return () => {
+    wanted = true;
+    if (timer === undefined) run();
+  };
+}
+
+export const loadTopics = repeatable(async () => {
+  topics.value = (await call(api.GET("/api/topics"))).items;
+});
+
+export const loadCounts = repeatable(async () => {
+  counts.value = await call(api.GET("/api/documents/counts"));
+});
+
+const loadUser = repeatable(updateUser);
+
+const loadPending = repeatable(async () => {
+  const params = { query: { status: ["pending" as const], limit: 100 } };
+  const querySerializer = { array: { style: "form", explode: false } } as const;
+  const page = await call(api.GET("/api/documents", { params, querySerializer }));
+  batch(() => page.items.forEach(put));
+});
+
+function receive(event: LiveEvent): void {
+  switch (event.event) {
+    case "document":
+      put(event.data);
+      break;
+    case "deleted":
+      remove(event.data.id);
+      break;
+    case "pending":
+      loadPending();
+      break;
+    case "quota":
+      loadUser();
+      break;
+    case "topics":
+      loadTopics();
+      break;
+    case "resync":
+      void list.peek().refresh();
+      for (const load of [loadTopics, loadCounts, loadUser]) load();
+  }
+}
+
+/** Follows the address and, while the user is signed in, the changes on the server. */
+export function startSync(): void {
+  let shown = "{}";
+  effect(() => {
+    // Another view than the intray keeps the list.
+    if (path.value === "/") shown = JSON.stringify(readFilter(query.value));
+    if (JSON.stringify(list.peek().filter) !== shown) {
+      list.peek().close();
+      list.value = new DocumentList(JSON.parse(shown));
+    }
+    if (session.value.state === "signed-in") void list.peek().more();
+  });
+
+  effect(() => {
+    const id = session.value.state === "signed-in" ? user.peek()?.id : undefined;
+    if (!id) return undefined;
+    const stop = new AbortController();
+    const first = list.peek();
+    void first.more().then(() => {
+      if (!stop.signal.aborted) follow(id, first.position, receive, stop.signal);
+    });
+    loadTopics();
+    loadCounts();
+    return () => stop.abort();
+  });
+
+  // A list that could not be read is read when the server can be reached again.
+  effect(() => {
+    if (connection.value === "live" && list.peek().failure.peek()) void list.peek().more();
+  });
+
+  onChange(loadCounts);
+}

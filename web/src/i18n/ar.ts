@@ -1,0 +1,1 @@
+import type {Messages} from "./index.js"; export const messages: Messages = {"x": "y"};

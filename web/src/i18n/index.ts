@@ -1,0 +1,122 @@
+// The texts of the page in the reader's language, and numbers, sizes and dates as it writes them.
+import { signal } from "@preact/signals";
+import { en } from "./en.js";
+
+/** A text; or one for each plural category (Intl.PluralRules) of the value `n`. */
+export type Text = string | ({ other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
+export type Key = keyof typeof en;
+export type Messages = Record<Key, Text>;
+
+export const languages = {
+  en: { name: "English", direction: "ltr", load: async () => ({ messages: en as Messages }) },
+  de: { name: "Deutsch", direction: "ltr", load: () => import("./de.js") },
+  ar: { name: "العربية", direction: "rtl", load: () => import("./ar.js") },
+} as const;
+export type Language = keyof typeof languages;
+
+const isLanguage = (text: string): text is Language => text in languages;
+
+/** The language of the page. */
+export const language = signal<Language>("en");
+// The messages change together with the language.
+const messages = signal<Messages>(en);
+let locale = "en";
+
+const chosen = "intray-language";
+
+/** Uses the language that the user chose, or the browser's. */
+export async function startLanguage(): Promise<void> {
+  const wanted = [localStorage.getItem(chosen) ?? "", ...navigator.languages];
+  const found = wanted.find((tag) => isLanguage(tag.split("-")[0]!));
+  if (found) await use(found);
+}
+
+/** Uses a language, also at the next visit. */
+export async function chooseLanguage(next: Language): Promise<void> {
+  localStorage.setItem(chosen, next);
+  await use(next);
+}
+
+async function use(tag: string): Promise<void> {
+  const next = tag.split("-")[0] as Language;
+  const loaded = await languages[next].load();
+  locale = tag; // such as de-AT, which may write numbers in another way than de
+  messages.value = loaded.messages;
+  language.value = next;
+  document.documentElement.lang = tag;
+  document.documentElement.dir = languages[next].direction;
+}
+
+/**
+ * Returns a text in the reader's language. Each `{name}` in it becomes the value of that name; a
+ * number is written as in the language.
+ */
+export function t(key: Key, values: Record<string, string | number> = {}): string {
+  let text = messages.value[key];
+  if (typeof text === "object") {
+    text = text[plurals().select(Number(values["n"]))] ?? text.other;
+  }
+  return text.replace(/\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name];
+    return typeof value === "number" ? number(value) : (value ?? "");
+  });
+}
+
+/** Returns the text of a key that is made of parts, such as a code of the API, or of a fallback. */
+export function tOr(key: string, fallback: Key, values?: Record<string, string | number>): string {
+  return t(key in messages.value ? (key as Key) : fallback, values);
+}
+
+function cached<T>(make: (locale: string) => T): () => T {
+  let of = "";
+  let value: T;
+  return () => {
+    void messages.value; // the reader of this signal is drawn again when the language changes
+    if (of !== locale) value = make((of = locale));
+    return value;
+  };
+}
+
+const plurals = cached((locale) => new Intl.PluralRules(locale));
+const numbers = cached((locale) => new Intl.NumberFormat(locale, { maximumFractionDigits: 1 }));
+const percents = cached((locale) => new Intl.NumberFormat(locale, { style: "percent" }));
+const days = cached((locale) => new Intl.DateTimeFormat(locale, { dateStyle: "medium" }));
+const times = cached((locale) => new Intl.DateTimeFormat(locale, { timeStyle: "short" }));
+const moments = cached(
+  (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }),
+);
+const units = cached((locale) =>
+  (["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const).map(
+    (unit) =>
+      new Intl.NumberFormat(locale, {
+        style: "unit",
+        unit,
+        unitDisplay: unit === "byte" ? "long" : "short",
+        maximumFractionDigits: 1,
+      }),
+  ),
+);
+
+export const number = (n: number): string => numbers().format(n);
+
+/** Writes a share from 0 to 1. */
+export const percent = (share: number): string => percents().format(share);
+
+/** Writes a number of bytes in the unit that fits it, with 1 kB = 1,000 bytes. */
+export function bytes(n: number): string {
+  const power = n < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(n) / 3));
+  return units()[power]!.format(n / 1000 ** power);
+}
+
+/** Writes today's times as a time and others as a date. */
+export function when(time: string): string {
+  const date = new Date(time);
+  const today = date.toDateString() === new Date().toDateString();
+  return (today ? times() : days()).format(date);
+}
+
+/** Writes a date with its time. */
+export const moment = (time: string): string => moments().format(new Date(time));
+
+/** Compares two names as the language sorts them. */
+export const compare = cached((locale) => new Intl.Collator(locale, { numeric: true }).compare);

@@ -247,20 +247,4 @@ export const messages: Messages = {
   systemTopics: "المواضيع المشتركة",
   "systemTopics.about": "يمكن أن تُصنَّف مستندات الجميع في هذه المواضيع.",
   "systemTopics.none": "لا توجد مواضيع مشتركة بعد.",
-
-  // The form for a topic
-  "topic.new": "موضوع جديد",
-  "topic.edit": "تعديل الموضوع",
-  "topic.change": "تعديل {name}",
-  "topic.remove": "حذف {name}",
-  "topic.name": "الاسم",
-  "topic.name.wrong": "من حرف واحد إلى {n} حرفًا، دون محارف تحكم.",
-  "topic.description": "الوصف",
-  "topic.description.hint": "ما يدور حوله الموضوع. كلما كان أدق كان التعرف عليه أفضل.",
-  "topic.description.wrong": "الحد الأقصى لعدد الأحرف {n}.",
-  "topic.keywords": "الكلمات المفتاحية",
-  "topic.keywords.hint": "كلمات ترد في مثل هذه المستندات، واحدة في كل سطر.",
-  "topic.keywords.wrong": "الحد الأقصى 50 كلمة مفتاحية، ولا يزيد طول كل منها على {n} حرفًا.",
-  "topic.delete": "هل تريد حذف «{name}»؟",
-  "topic.delete.system": "يُزال من مستندات الجميع، وتبقى المستندات.",
 };

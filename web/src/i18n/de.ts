@@ -224,20 +224,4 @@ export const messages: Messages = {
   systemTopics: "Gemeinsame Themen",
   "systemTopics.about": "Diese Themen können die Dokumente aller bekommen.",
   "systemTopics.none": "Noch gibt es keine gemeinsamen Themen.",
-
-  // The form for a topic
-  "topic.new": "Neues Thema",
-  "topic.edit": "Thema bearbeiten",
-  "topic.change": "{name} bearbeiten",
-  "topic.remove": "{name} löschen",
-  "topic.name": "Name",
-  "topic.name.wrong": "1 bis {n} Zeichen, keine Steuerzeichen.",
-  "topic.description": "Beschreibung",
-  "topic.description.hint": "Worum es geht. Je genauer, desto besser wird das Thema erkannt.",
-  "topic.description.wrong": "Höchstens {n} Zeichen.",
-  "topic.keywords": "Stichwörter",
-  "topic.keywords.hint": "Wörter, die in solchen Dokumenten vorkommen, eines je Zeile.",
-  "topic.keywords.wrong": "Höchstens 50 Stichwörter mit je höchstens {n} Zeichen.",
-  "topic.delete": "„{name}“ löschen?",
-  "topic.delete.system": "Das Thema wird bei allen aus den Dokumenten entfernt. Die Dokumente bleiben.",
 };

@@ -1,7 +1,8 @@
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 
-type Attributes = {
+/** What connects a control with its label, its hint and what is wrong. */
+export type ControlAttributes = {
   id: string;
   "aria-describedby": string | undefined;
   "aria-invalid": boolean;
@@ -20,7 +21,7 @@ export function Field({
   label: string;
   hint?: string | undefined;
   wrong?: string | undefined;
-  children: (attributes: Attributes) => ComponentChildren;
+  children: (attributes: ControlAttributes) => ComponentChildren;
 }) {
   const id = useId();
   const described = [wrong && `${id}-wrong`, hint && `${id}-hint`].filter(Boolean).join(" ");

@@ -12,6 +12,7 @@ export function Popover({
   tabindex = 0,
   class: className = "button plain icon-only",
   closeOnClick = true,
+  onOpen,
   children,
 }: {
   button: ComponentChildren;
@@ -19,6 +20,8 @@ export function Popover({
   tabindex?: number;
   class?: string;
   closeOnClick?: boolean;
+  /** Called before the panel is shown, and after it was hidden. */
+  onOpen?: (open: boolean) => void;
   children: ComponentChildren;
 }) {
   const id = useId();
@@ -54,11 +57,13 @@ export function Popover({
         id={id}
         popover="auto"
         onBeforeToggle={(event) => {
-          if (event.newState === "open") open.value = true;
+          if (event.newState !== "open") return;
+          open.value = true;
+          onOpen?.(true);
         }}
         onToggle={(event) => {
           open.value = event.newState === "open";
-          if (!open.value) return;
+          if (!open.value) return onOpen?.(false);
           place();
           panel.current!.querySelector<HTMLElement>("button, a, input, select")?.focus();
         }}

@@ -1,12 +1,11 @@
 import { useSignal } from "@preact/signals";
-import { api, call } from "../../api/client.js";
-import { asFailure } from "../../api/problem.js";
 import type { Topic } from "../../api/types.js";
 import { topics } from "../../documents/sync.js";
-import { compare, t, tOr } from "../../i18n/index.js";
-import { Dialog } from "../../ui/dialog.js";
+import { createTopic, updateTopic, type TopicValues } from "../../documents/topics.js";
+import { compare, t } from "../../i18n/index.js";
+import { DeleteTopicDialog } from "../../ui/delete-topic-dialog.js";
 import { Icon } from "../../ui/icon.js";
-import { TopicForm } from "../../ui/topic-form.js";
+import { TopicDialog } from "../../ui/topic-dialog.js";
 
 /** The topics that all users share. */
 export function SystemTopics() {
@@ -16,6 +15,11 @@ export function SystemTopics() {
     .filter(({ scope }) => scope === "system")
     .toSorted((a, b) => compare()(a.name, b.name));
   const close = () => (edited.value = null);
+  const save = async (values: TopicValues) => {
+    const topic = edited.peek();
+    if (topic && topic !== "new") await updateTopic(topic, values);
+    else await createTopic("system", values);
+  };
 
   return (
     <section class="stack" aria-labelledby="system-topics">
@@ -26,7 +30,7 @@ export function SystemTopics() {
         </div>
         <button type="button" class="button" onClick={() => (edited.value = "new")}>
           <Icon name="plus" />
-          {t("topic.new")}
+          {t("topic.create")}
         </button>
       </div>
       {items.length === 0 ? (
@@ -42,7 +46,7 @@ export function SystemTopics() {
               <button
                 type="button"
                 class="button plain icon-only"
-                aria-label={t("topic.change", { name: topic.name })}
+                aria-label={t("topic.editNamed", { name: topic.name })}
                 onClick={() => (edited.value = topic)}
               >
                 <Icon name="edit" />
@@ -50,7 +54,7 @@ export function SystemTopics() {
               <button
                 type="button"
                 class="button plain icon-only"
-                aria-label={t("topic.remove", { name: topic.name })}
+                aria-label={t("topic.deleteNamed", { name: topic.name })}
                 onClick={() => (removed.value = topic)}
               >
                 <Icon name="trash" />
@@ -60,57 +64,16 @@ export function SystemTopics() {
         </ul>
       )}
       {edited.value && (
-        <Dialog title={t(edited.value === "new" ? "topic.new" : "topic.edit")} onClose={close}>
-          <TopicForm
-            topic={edited.value === "new" ? undefined : edited.value}
-            scope="system"
-            onDone={close}
-          />
-        </Dialog>
+        <TopicDialog
+          title={t(edited.value === "new" ? "topic.create" : "topic.edit")}
+          {...(edited.value !== "new" && { topic: edited.value })}
+          save={save}
+          onClose={close}
+        />
       )}
       {removed.value && (
-        <DeleteTopic topic={removed.value} onDone={() => (removed.value = null)} />
+        <DeleteTopicDialog topic={removed.value} onClose={() => (removed.value = null)} />
       )}
     </section>
-  );
-}
-
-/** Asks whether to delete a system topic. */
-function DeleteTopic({ topic, onDone }: { topic: Topic; onDone: () => void }) {
-  const wrong = useSignal("");
-  const busy = useSignal(false);
-  const remove = async () => {
-    busy.value = true;
-    wrong.value = "";
-    try {
-      await call(api.DELETE("/api/admin/topics/{id}", { params: { path: { id: topic.id } } }));
-    } catch (error) {
-      const { code } = asFailure(error);
-      busy.value = false;
-      if (code !== "not_found") {
-        wrong.value = tOr(`code.${code}`, "code.other");
-        return;
-      }
-    }
-    topics.value = topics.peek().filter(({ id }) => id !== topic.id);
-    onDone();
-  };
-  return (
-    <Dialog title={t("topic.delete", { name: topic.name })} onClose={onDone}>
-      <p>{t("topic.delete.system")}</p>
-      {wrong.value && (
-        <p class="notice danger" role="alert">
-          {wrong.value}
-        </p>
-      )}
-      <div class="actions">
-        <button type="button" class="button danger" disabled={busy.value} onClick={remove}>
-          {t("delete")}
-        </button>
-        <button type="button" class="button" autofocus onClick={onDone}>
-          {t("cancel")}
-        </button>
-      </div>
-    </Dialog>
   );
 }

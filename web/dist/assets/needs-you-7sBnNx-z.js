@@ -1,1 +1,0 @@
-import{t as e,u as t}from"./jsxRuntime-DjQVWwtb.js";function n(){return e(`h1`,{children:t(`intray`)})}export{n as NeedsYou};

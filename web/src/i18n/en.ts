@@ -84,6 +84,7 @@ export const en = {
   "selection.count": { one: "{n} selected", other: "{n} selected" },
   "row.actions": "Actions for {name}",
   "row.chooseAgain": "Choose file",
+  "row.chooseAgainNamed": "Choose file {name} again",
   "row.dismiss": "Dismiss {name}",
   "row.otherFile": "This is another file. Choose {name} again.",
   "row.pause": "Pause {name}",
@@ -171,6 +172,7 @@ export const en = {
   "topic.add": "Add topic",
   "topic.choose": "Choose topic",
   "topic.count": { one: "{n} document", other: "{n} documents" },
+  "topic.countMost": "{n} documents or more",
   "topic.create": "New topic",
   "topic.createNamed": "Create “{name}”",
   "topic.delete": "Delete “{name}”?",
@@ -206,13 +208,13 @@ export const en = {
   "topic.removeNamed": "Remove {name}",
   "topic.shared": "For everybody",
   "topic.shared.about": "Everybody here has these topics. Administrators manage them.",
+  "topic.unused": "No document",
   "topic.suggestions": "Suggested topics",
   "topic.suggestions.about":
     "These are names that the classifier proposed. Keep what is useful, merge what means the same as another topic, drop the rest.",
 
   // Needs you
   "needs.all": "Show all",
-  "needs.chooseFile": "Choose file {name} again",
   "needs.chooseTopic": "Choose topic for {name}",
   "needs.delete": "Delete {name}",
   "needs.dismiss": "Dismiss",

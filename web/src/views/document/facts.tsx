@@ -20,6 +20,8 @@ import { navigate } from "../../router.js";
 import { Icon } from "../../ui/icon.js";
 import { toast } from "../../ui/toasts.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
+import { ChooseAgain } from "../../uploads/choose-again.js";
+import { interrupted } from "../../uploads/queue.js";
 import { Outcome } from "../intray/row.js";
 import { uploadOf } from "../intray/rows.js";
 import { createTopic } from "../topics/changes.js";
@@ -35,15 +37,16 @@ export function Facts({ document }: { document: Document }) {
         <State document={document} />
         {stored && <Topics document={document} />}
         <div class="actions">
+          {interrupted.value.has(id) && <ChooseAgain id={id} name={document.filename} />}
           {stored && (
             <>
-              <button type="button" class="button" onClick={() => download(id)}>
+              <button type="button" class="button small" onClick={() => download(id)}>
                 <Icon name="download" />
                 {t("download")}
               </button>
               <button
                 type="button"
-                class="button"
+                class="button small"
                 disabled={document.status === "uploaded"}
                 onClick={() => sortAgain([id])}
               >
@@ -54,7 +57,7 @@ export function Facts({ document }: { document: Document }) {
           )}
           <button
             type="button"
-            class="button danger"
+            class="button danger small"
             onClick={() => {
               deleteDocuments([id]);
               navigate(addressOf(list.peek().filter));

@@ -1,12 +1,10 @@
-import { useRef } from "preact/hooks";
 import type { Document } from "../../api/types.js";
 import { changeTopics, deleteDocuments, showFailure, sortAgain } from "../../documents/actions.js";
 import { iconOf } from "../../documents/kinds.js";
 import { bytes, t, tOr, when } from "../../i18n/index.js";
 import { Icon, type IconName } from "../../ui/icon.js";
-import { toast } from "../../ui/toasts.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
-import { resumeWith } from "../../uploads/queue.js";
+import { ChooseAgain } from "../../uploads/choose-again.js";
 import { createTopic } from "../topics/changes.js";
 
 /** A document without a topic. again: sorting it again may help. */
@@ -83,29 +81,9 @@ export function RefusedRow({ document }: { document: Document }) {
 
 /** An upload that goes on when its file is chosen again. */
 export function InterruptedRow({ id, name, size }: { id: string; name: string; size: number }) {
-  const chooser = useRef<HTMLInputElement>(null);
   return (
     <Row icon="upload" name={name} facts={bytes(size)}>
-      <button
-        type="button"
-        class="button small"
-        aria-label={t("needs.chooseFile", { name })}
-        onClick={() => chooser.current!.click()}
-      >
-        {t("row.chooseAgain")}
-      </button>
-      <input
-        ref={chooser}
-        type="file"
-        hidden
-        onChange={({ currentTarget }) => {
-          const [file] = currentTarget.files ?? [];
-          if (file && resumeWith(id, file) === "other-file") {
-            toast({ text: t("row.otherFile", { name }) });
-          }
-          currentTarget.value = "";
-        }}
-      />
+      <ChooseAgain id={id} name={name} />
       <button
         type="button"
         class="button plain icon-only"

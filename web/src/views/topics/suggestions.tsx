@@ -41,16 +41,10 @@ export function Suggestions() {
 function Suggestion({ topic, onDrop }: { topic: Topic; onDrop: () => void }) {
   const { id, name } = topic;
   const merge = merges.value.get(id);
-  const n = counts.value?.by_topic[id] ?? 0;
   return (
     <li class="topic">
       <div class="topic-about">
-        <h3 class="name">
-          <bdi>{name}</bdi>
-        </h3>
-        <a class="small" href={`/?topic=${id}`}>
-          {t("topic.count", { n })}
-        </a>
+        <TopicHead id={id} name={name} />
         {topic.description && <p dir="auto">{topic.description}</p>}
         {merge?.failure && (
           <p class="small wrong" role="alert">
@@ -113,6 +107,25 @@ function Progress({ into, done, of }: { into: string; done: number; of: number }
     <div class="topic-progress">
       <span class="small">{text}</span>
       <progress class="bar" aria-label={text} max={of || 1} value={done} />
+    </div>
+  );
+}
+
+/** The name of a topic and how many documents have it, as a link to them. */
+export function TopicHead({ id, name }: { id: string; name: string }) {
+  const n = counts.value?.by_topic[id] ?? 0;
+  return (
+    <div class="topic-head">
+      <h3 class="name">
+        <bdi>{name}</bdi>
+      </h3>
+      {n > 0 ? (
+        <a class="small" href={`/?topic=${id}`}>
+          {n >= 10_000 ? t("topic.countMost", { n }) : t("topic.count", { n })}
+        </a>
+      ) : (
+        <span class="muted small">{t("topic.unused")}</span>
+      )}
     </div>
   );
 }

@@ -2,12 +2,12 @@
 import { useSignal } from "@preact/signals";
 import type { Topic } from "../../api/types.js";
 import { user } from "../../api/session.js";
-import { counts, topics } from "../../documents/sync.js";
+import { topics } from "../../documents/sync.js";
 import { compare, t } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
 import { createTopic, updateTopic } from "./changes.js";
 import { DeleteDialog } from "./delete-dialog.js";
-import { Suggestions } from "./suggestions.js";
+import { Suggestions, TopicHead } from "./suggestions.js";
 import { TopicDialog } from "./topic-dialog.js";
 import "./topics.css";
 
@@ -117,16 +117,10 @@ function TopicRow({
   topic: Topic;
   children?: preact.ComponentChildren;
 }) {
-  const n = counts.value?.by_topic[id] ?? 0;
   return (
     <li class="topic">
       <div class="topic-about">
-        <h3 class="name">
-          <bdi>{name}</bdi>
-        </h3>
-        <a class="small" href={`/?topic=${id}`}>
-          {t("topic.count", { n })}
-        </a>
+        <TopicHead id={id} name={name} />
         {description && <p dir="auto">{description}</p>}
         {keywords.length > 0 && (
           <ul class="keyword-list" aria-label={t("topic.keywords")}>

@@ -15,6 +15,7 @@ export const en = {
 
   // Navigation
   navigation: "Main",
+  messages: "Messages",
   intray: "Intray",
   needsYou: "Needs you",
   document: "Document",
@@ -191,6 +192,7 @@ export const en = {
   "topic.editNamed": "Change {name}",
   "topic.find": "Find a topic",
   "topic.first": "There are no topics yet",
+  "topic.keywordCount": { one: "{n} keyword", other: "{n} keywords" },
   "topic.keywords": "Keywords",
   "topic.keywords.hint": "Words that such documents contain. End each with Enter or a comma.",
   "topic.keywords.wrong": "There can be 50 keywords, of 1 to 40 characters each.",

@@ -7,9 +7,7 @@ import { put, remove } from "../../documents/store.js";
 import { counts, list, loadCounts, topics } from "../../documents/sync.js";
 import { t } from "../../i18n/index.js";
 import { toast } from "../../ui/toasts.js";
-
-/** What a user enters for a topic. */
-export type TopicValues = { name: string; description: string; keywords: string[] };
+import type { TopicValues } from "../../ui/topic-dialog.js";
 
 /** Creates a topic. Throws a Failure. */
 export async function createTopic(values: Pick<TopicValues, "name"> & Partial<TopicValues>) {

@@ -4,6 +4,7 @@ import { showFailure } from "../../documents/actions.js";
 import { counts, topics } from "../../documents/sync.js";
 import { t, tOr } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
+import { useRowFocus } from "../../ui/row-focus.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
 import { mergeTopic, merges, updateTopic } from "./changes.js";
 import { DeleteDialog } from "./delete-dialog.js";
@@ -24,17 +25,26 @@ export function Suggestions() {
             <h2>{t("topic.suggestions")}</h2>
             <p class="muted">{t("topic.suggestions.about")}</p>
           </div>
-          <ul class="topic-list">
+          <TopicRows>
             {suggested.map((topic) => (
               <Suggestion key={topic.id} topic={topic} onDrop={() => (dropping.value = topic)} />
             ))}
-          </ul>
+          </TopicRows>
         </section>
       )}
       {dropping.value && (
         <DeleteDialog topic={dropping.value} onClose={() => (dropping.value = null)} />
       )}
     </>
+  );
+}
+
+/** A list of topics. When one of them goes, the next one gets the focus. */
+export function TopicRows({ children }: { children: preact.ComponentChild[] }) {
+  return (
+    <ul class="topic-list" {...useRowFocus(children.length)}>
+      {children}
+    </ul>
   );
 }
 

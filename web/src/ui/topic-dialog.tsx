@@ -1,10 +1,13 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useId, useRef } from "preact/hooks";
-import { asFailure, type Failure } from "../../api/problem.js";
-import { t, tOr } from "../../i18n/index.js";
-import { Dialog } from "../../ui/dialog.js";
-import { Icon } from "../../ui/icon.js";
-import type { TopicValues } from "./changes.js";
+import { useId, useLayoutEffect, useRef } from "preact/hooks";
+import { asFailure, type Failure } from "../api/problem.js";
+import { t, tOr } from "../i18n/index.js";
+import { Dialog } from "./dialog.js";
+import { Icon } from "./icon.js";
+import "./topic-dialog.css";
+
+/** What a user enters for a topic. */
+export type TopicValues = { name: string; description: string; keywords: string[] };
 
 /** A dialog for the values of a topic. What save throws is explained at the field that it is about. */
 export function TopicDialog({
@@ -26,7 +29,7 @@ export function TopicDialog({
   const draft = useRef(""); // a keyword that is not ended yet
 
   const field = fieldOf(failure.value);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (field === "description") description.current!.focus();
     else name.current!.focus();
   }, [failure.value]);

@@ -55,8 +55,7 @@ export async function startSession(kind = localStorage.getItem(remembered)): Pro
     else session.value = { state: "signed-out", ended: false };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    if (error.code === "unauthenticated") endSession(true);
-    else session.value = { state: "unreachable" };
+    if (error.code !== "unauthenticated") session.value = { state: "unreachable" };
   }
 }
 
@@ -117,11 +116,15 @@ export async function signIn(email: string, password: string): Promise<void> {
   remember("cookie", true);
 }
 
+let beginnings = 0; // and ends
+
 /** Begins a session with tokens from source, the first of which may be known. */
 export async function beginSession(source: TokenSource, first?: Token): Promise<void> {
+  const begun = ++beginnings;
   setTokenSource(source);
   if (first) useToken(first);
   const next = await readUser();
+  if (begun !== beginnings) return; // signed out meanwhile
   if (user.value && user.value.id !== next.id) return location.reload(); // nothing of the other's
   user.value = next;
   session.value = { state: "signed-in" };
@@ -144,6 +147,7 @@ export async function signOut(): Promise<void> {
 
 /** Ends the session in this tab. ended: the server has ended it. */
 export function endSession(ended: boolean): void {
+  beginnings++;
   setTokenSource(null);
   localStorage.removeItem(remembered);
   if (!ended) user.value = null;

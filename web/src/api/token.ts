@@ -123,7 +123,7 @@ channel.onmessage = ({ data }: MessageEvent<SessionMessage>) => {
 let listener: (message: Exclude<SessionMessage, { type: "token" | "ask" }>) => void = () =>
   undefined;
 
-/** Sets what happens when another tab signs in or out. */
+/** Sets what happens when another tab signs in or out, or the server ends the session. */
 export const onSessionChange = (next: typeof listener) => void (listener = next);
 
 /** Tells the other tabs about a sign-in or a sign-out. */

@@ -1,10 +1,17 @@
 import { useRef } from "preact/hooks";
 import type { Document } from "../../api/types.js";
-import { changeTopics, deleteDocuments, download, isStored, sortAgain } from "../../documents/actions.js";
+import {
+  changeTopics,
+  deleteDocuments,
+  download,
+  isStored,
+  sortAgain,
+} from "../../documents/actions.js";
 import { iconOf } from "../../documents/kinds.js";
 import { documentOf } from "../../documents/store.js";
 import { bytes, percent, t, tOr, when } from "../../i18n/index.js";
 import { interrupted, resumeWith, type Upload } from "../../uploads/queue.js";
+import { FileName } from "../../ui/file-name.js";
 import { Icon } from "../../ui/icon.js";
 import { Popover } from "../../ui/menu.js";
 import { toast } from "../../ui/toasts.js";
@@ -56,13 +63,15 @@ export function FileRow({
         <Icon name={iconOf(type)} />
         <div class="about">
           {document ? (
-            <a class="name" href={`/documents/${document.id}`} tabindex={active ? 0 : -1}>
-              <bdi>{name}</bdi>
+            <a
+              href={`/documents/${document.id}`}
+              aria-label={name}
+              tabindex={active ? 0 : -1}
+            >
+              <FileName name={name} />
             </a>
           ) : (
-            <span class="name">
-              <bdi>{name}</bdi>
-            </span>
+            <FileName name={name} />
           )}
           <span class="muted small facts">
             <span>{bytes(size)}</span>
@@ -221,7 +230,11 @@ function Tools(props: {
           <Icon name="close" />
         </button>
       ) : (
-        <Popover button={<Icon name="more" />} label={t("row.actions", { name })} tabindex={active ? 0 : -1}>
+        <Popover
+          button={<Icon name="more" />}
+          label={t("row.actions", { name })}
+          tabindex={active ? 0 : -1}
+        >
           {document && isStored(document) && (
             <>
               <button type="button" class="menu-item" onClick={() => download(document.id)}>

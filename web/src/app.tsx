@@ -9,6 +9,7 @@ import { Announcer } from "./ui/announcer.js";
 import { Icon, type IconName } from "./ui/icon.js";
 import { lazy } from "./ui/lazy.js";
 import { SpaceBar, usedShare } from "./ui/space-bar.js";
+import { viewTitle } from "./ui/title.js";
 import { Toasts } from "./ui/toasts.js";
 import { DropZone } from "./uploads/drop-zone.js";
 import { interrupted } from "./uploads/queue.js";
@@ -65,7 +66,7 @@ function Frame() {
   const main = useRef<HTMLElement>(null);
   const first = useRef(true);
   const { View, title } = viewOf(path.value);
-  useTitle(title);
+  useTitle(viewTitle.value || title);
 
   // After a change of the view, the keyboard and screen readers begin at its top.
   useEffect(() => {

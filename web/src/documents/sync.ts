@@ -27,6 +27,9 @@ export const list = signal(new DocumentList({}));
 /** Whether the list leaves documents out. */
 export const filtered = computed(() => isFiltered(list.value.filter));
 
+/** How often changes were missed. What is shown and not kept by this module is then read again. */
+export const resyncs = signal(0);
+
 const pause = 2000; // between two requests for the same thing, in milliseconds
 
 /** Returns a function that calls load: now, or after the pause if it has just been called. */
@@ -83,6 +86,7 @@ function receive(event: LiveEvent): void {
       loadTopics();
       break;
     case "resync":
+      resyncs.value++;
       void list.peek().refresh();
       for (const load of [loadTopics, loadCounts, loadUser]) load();
   }

@@ -1,7 +1,8 @@
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 
-type Attributes = {
+/** The attributes of the control of a Field. */
+export type FieldAttributes = {
   id: string;
   "aria-describedby": string | undefined;
   "aria-invalid": boolean;
@@ -20,7 +21,7 @@ export function Field({
   label: string;
   hint?: string | undefined;
   wrong?: string | undefined;
-  children: (attributes: Attributes) => ComponentChildren;
+  children: (attributes: FieldAttributes) => ComponentChildren;
 }) {
   const id = useId();
   const described = [wrong && `${id}-wrong`, hint && `${id}-hint`].filter(Boolean).join(" ");

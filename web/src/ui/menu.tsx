@@ -11,6 +11,7 @@ export function Popover({
   tabindex = 0,
   class: className = "button plain icon-only",
   closeOnClick = true,
+  onOpen,
   children,
 }: {
   button: ComponentChildren;
@@ -18,6 +19,8 @@ export function Popover({
   tabindex?: number;
   class?: string;
   closeOnClick?: boolean;
+  /** Called before the panel is shown, and after it was hidden. */
+  onOpen?: (open: boolean) => void;
   children: ComponentChildren;
 }) {
   const id = useId();
@@ -51,8 +54,11 @@ export function Popover({
         ref={panel}
         id={id}
         popover="auto"
+        onBeforeToggle={(event) => {
+          if (event.newState === "open") onOpen?.(true);
+        }}
         onToggle={(event) => {
-          if (event.newState !== "open") return;
+          if (event.newState !== "open") return onOpen?.(false);
           place();
           panel.current!.querySelector<HTMLElement>("button, a, input, select")?.focus();
         }}

@@ -6,7 +6,7 @@ import { topics } from "../../documents/sync.js";
 import { compare, t, tOr } from "../../i18n/index.js";
 import { Dialog } from "../../ui/dialog.js";
 import { Icon } from "../../ui/icon.js";
-import { TopicForm } from "../../ui/topic-form.js";
+import { TopicDialog, type TopicValues } from "../../ui/topic-dialog.js";
 
 /** The topics that all users share. */
 export function SystemTopics() {
@@ -26,7 +26,7 @@ export function SystemTopics() {
         </div>
         <button type="button" class="button" onClick={() => (edited.value = "new")}>
           <Icon name="plus" />
-          {t("topic.new")}
+          {t("topic.create")}
         </button>
       </div>
       {items.length === 0 ? (
@@ -42,7 +42,7 @@ export function SystemTopics() {
               <button
                 type="button"
                 class="button plain icon-only"
-                aria-label={t("topic.change", { name: topic.name })}
+                aria-label={t("topic.editNamed", { name: topic.name })}
                 onClick={() => (edited.value = topic)}
               >
                 <Icon name="edit" />
@@ -50,7 +50,7 @@ export function SystemTopics() {
               <button
                 type="button"
                 class="button plain icon-only"
-                aria-label={t("topic.remove", { name: topic.name })}
+                aria-label={t("topic.deleteNamed", { name: topic.name })}
                 onClick={() => (removed.value = topic)}
               >
                 <Icon name="trash" />
@@ -60,19 +60,29 @@ export function SystemTopics() {
         </ul>
       )}
       {edited.value && (
-        <Dialog title={t(edited.value === "new" ? "topic.new" : "topic.edit")} onClose={close}>
-          <TopicForm
-            topic={edited.value === "new" ? undefined : edited.value}
-            scope="system"
-            onDone={close}
-          />
-        </Dialog>
+        <TopicDialog
+          title={t(edited.value === "new" ? "topic.create" : "topic.edit")}
+          {...(edited.value !== "new" && { topic: edited.value })}
+          save={(values) => save(edited.value!, values)}
+          onClose={close}
+        />
       )}
       {removed.value && (
         <DeleteTopic topic={removed.value} onDone={() => (removed.value = null)} />
       )}
     </section>
   );
+}
+
+/** Creates or changes a system topic. Throws a Failure. */
+async function save(topic: Topic | "new", body: TopicValues): Promise<void> {
+  const saved =
+    topic === "new"
+      ? await call(api.POST("/api/admin/topics", { body }))
+      : await call(
+          api.PATCH("/api/admin/topics/{id}", { params: { path: { id: topic.id } }, body }),
+        );
+  topics.value = [...topics.peek().filter(({ id }) => id !== saved.id), saved];
 }
 
 /** Asks whether to delete a system topic. */
@@ -97,7 +107,7 @@ function DeleteTopic({ topic, onDone }: { topic: Topic; onDone: () => void }) {
   };
   return (
     <Dialog title={t("topic.delete", { name: topic.name })} onClose={onDone}>
-      <p>{t("topic.delete.system")}</p>
+      <p>{t("systemTopics.delete")}</p>
       {wrong.value && (
         <p class="notice danger" role="alert">
           {wrong.value}

@@ -9,6 +9,7 @@ export const messages: Messages = {
   delete: "حذف",
   download: "تنزيل",
   loading: "جارٍ التحميل…",
+  messages: "الرسائل",
   save: "حفظ",
   skip: "الانتقال إلى المحتوى",
   sortAgain: "إعادة التصنيف",

@@ -9,6 +9,7 @@ export const messages: Messages = {
   delete: "Löschen",
   download: "Herunterladen",
   loading: "Wird geladen …",
+  messages: "Mitteilungen",
   save: "Speichern",
   skip: "Zum Inhalt springen",
   sortAgain: "Neu einsortieren",

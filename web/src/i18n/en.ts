@@ -7,6 +7,7 @@ export const en = {
   delete: "Delete",
   download: "Download",
   loading: "Loading…",
+  messages: "Messages",
   save: "Save",
   skip: "Skip to content",
   sortAgain: "Sort again",

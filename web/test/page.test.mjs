@@ -1,3 +1,4 @@
 // All tests of the page, on one running stack. To run some of them, pass --test-name-pattern.
 import "./harness.mjs";
 import "./serving.mjs";
+import "./inline.mjs";

@@ -1,0 +1,141 @@
+// Documents that are displayed in the browser: the gateway sends hostile ones, and nothing of them
+// runs. With one origin for page and gateway, its headers are all the isolation that there is.
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+
+import { addUser, openPage, running, scenario, until } from "./harness.mjs";
+import { pdf } from "./files.mjs";
+
+// What the files below try to do, where elsewhere is an address that counts requests.
+const attack = (elsewhere) => `
+  document.title = "changed";
+  alert("run");
+  fetch("${elsewhere}/fetch");
+  new Image().src = "${elsewhere}/image";
+  navigator.sendBeacon("${elsewhere}/beacon");
+  parent.postMessage("run", "*");
+  top.location = "${elsewhere}/top";`;
+
+const hostile = (elsewhere) => ({
+  "page.html": {
+    type: "text/html",
+    content: `<!doctype html><title>harmless</title><meta http-equiv="refresh" content="0;
+      url=${elsewhere}/refresh"><script>${attack(elsewhere)}</script>
+      <script src="${elsewhere}/script.js"></script><img src="${elsewhere}/img"
+      onerror='${attack(elsewhere)}'><iframe src="${elsewhere}/frame"></iframe>
+      <link rel="stylesheet" href="${elsewhere}/style.css"><p>Invoice for paper.</p>`,
+  },
+  "picture.svg": {
+    type: "image/svg+xml",
+    content: `<svg xmlns="http://www.w3.org/2000/svg" onload='${attack(elsewhere)}'>
+      <title>harmless</title><script>${attack(elsewhere)}</script>
+      <image href="${elsewhere}/image"/><use href="${elsewhere}/use#a"/>
+      <foreignObject><iframe xmlns="http://www.w3.org/1999/xhtml" src="${elsewhere}/frame"/>
+      </foreignObject></svg>`,
+  },
+  // Files that are displayed, because they are what they say, and are HTML as well.
+  "notes.txt": {
+    type: "text/plain",
+    content: `Notes.\n<!doctype html><title>harmless</title><script>${attack(elsewhere)}</script>`,
+  },
+  "picture.gif": {
+    type: "image/gif",
+    content: `GIF89a/*\u0001\u0000*/=1;<!doctype html><script>${attack(elsewhere)}</script>`,
+  },
+  "paper.pdf": {
+    type: "application/pdf",
+    content: pdf("Invoice", {
+      action: `<< /S /JavaScript /JS (app.alert\\("run"\\); app.launchURL\\("${elsewhere}/pdf"\\);
+        this.submitForm\\("${elsewhere}/form"\\)) >>`,
+    }),
+  },
+});
+
+// An address elsewhere, and the paths that were requested from it.
+async function watch(t) {
+  const requested = [];
+  const server = createServer((request, response) => {
+    requested.push(request.url);
+    response.setHeader("Access-Control-Allow-Origin", "*");
+    response.end("document.title = 'changed'");
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  t.after(() => server.close());
+  return { elsewhere: `http://127.0.0.1:${server.address().port}`, requested };
+}
+
+// Opens a URL, at top level or in a frame, and returns when the browser displays it or has begun to
+// download it.
+const visit = (page, url) =>
+  Promise.race([
+    page.waitForEvent("download"),
+    page.goto(url).catch((error) => {
+      if (/ERR_ABORTED|Download is starting/.test(error.message)) return new Promise(() => {});
+      throw error;
+    }),
+  ]);
+const visitInFrame = (page, url) =>
+  Promise.race([
+    page.waitForEvent("download"),
+    page.evaluate((src) => {
+      const frame = Object.assign(document.createElement("iframe"), { src });
+      const loaded = new Promise((done) => frame.addEventListener("load", () => done()));
+      document.body.append(frame);
+      return loaded;
+    }, url),
+  ]);
+
+// Files of these types are never displayed; their links download them.
+const downloaded = ["page.html", "picture.svg"];
+
+scenario("hostile files: nothing runs and nothing is requested", async (t) => {
+  const { elsewhere, requested } = await watch(t);
+  const user = await addUser();
+  for (const [name, { type, content }] of Object.entries(hostile(elsewhere))) {
+    const { id } = await user.upload({ name, type, content: Buffer.from(content) });
+    const path = `/api/documents/${id}/download-url`;
+    const inline = user.call("GET", `${path}?disposition=inline`);
+    if (downloaded.includes(name)) await assert.rejects(inline, /: 415 /, name);
+    const { url } = await (downloaded.includes(name) ? user.call("GET", path) : inline);
+
+    const page = await openPage(t, { url: "about:blank" });
+    await visit(page, url);
+    assert.notEqual(await page.title(), "changed", `${name} at top level`);
+    assert.ok(!page.url().startsWith(elsewhere), `${name} at top level went to ${page.url()}`);
+
+    const outer = await openPage(t, { url: "about:blank" });
+    await outer.evaluate(() => {
+      window.messages = [];
+      addEventListener("message", ({ data }) => window.messages.push(data));
+    });
+    await visitInFrame(outer, url);
+    assert.deepEqual(await outer.evaluate(() => window.messages), [], `${name} in a frame`);
+    assert.equal(outer.url(), "about:blank", `${name} in a frame`);
+
+    for (const { requests, dialogs } of [page, outer]) {
+      assert.deepEqual(dialogs, [], name);
+      const others = requests.map((request) => request.url()).filter((to) => to.startsWith(elsewhere));
+      assert.deepEqual(others, [], name);
+    }
+  }
+  assert.deepEqual(requested, []);
+});
+
+// The same attacks work where nothing stops them, so that the test above can fail.
+scenario("hostile files: without the gateway's headers they run", async (t) => {
+  const { elsewhere, requested } = await watch(t);
+  const files = hostile(elsewhere);
+  const server = createServer((request, response) => {
+    const { type, content } = files[request.url.slice(1)];
+    response.setHeader("Content-Type", type);
+    response.end(content);
+  });
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  t.after(() => server.close());
+  for (const name of [...downloaded, "paper.pdf"]) {
+    const before = requested.length;
+    const page = await openPage(t, { url: "about:blank" });
+    await page.goto(`http://127.0.0.1:${server.address().port}/${name}`).catch(() => {});
+    await until(`${name} to run`, () => page.dialogs.length > 0 && requested.length > before);
+  }
+});

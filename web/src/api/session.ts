@@ -44,8 +44,7 @@ export async function startSession(): Promise<void> {
     else await beginSession(source);
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    if (error.code === "unauthenticated") endSession(true);
-    else session.value = { state: "unreachable" };
+    if (error.code !== "unauthenticated") session.value = { state: "unreachable" };
   }
 }
 
@@ -73,11 +72,15 @@ export async function signIn(email: string, password: string): Promise<void> {
   announceSession({ type: "signed-in" });
 }
 
+let beginnings = 0; // and ends
+
 /** Begins a session with tokens from source, the first of which may be known. */
 export async function beginSession(source: TokenSource, first?: Token): Promise<void> {
+  const begun = ++beginnings;
   setTokenSource(source);
   if (first) useToken(first);
   const next = await readUser();
+  if (begun !== beginnings) return; // signed out meanwhile
   if (user.value && user.value.id !== next.id) return location.reload(); // nothing of the other's
   user.value = next;
   session.value = { state: "signed-in" };
@@ -100,6 +103,7 @@ export async function signOut(): Promise<void> {
 
 /** Ends the session in this tab. ended: the server has ended it. */
 export function endSession(ended: boolean): void {
+  beginnings++;
   setTokenSource(null);
   localStorage.removeItem(remembered);
   if (!ended) user.value = null;

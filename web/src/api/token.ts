@@ -46,9 +46,17 @@ async function renew(): Promise<string> {
   if (!source) throw new Failure("unauthenticated");
   const before = token;
   const get = source;
-  const next = await navigator.locks.request("intray-token", async () => {
-    if (token !== before && token && Date.now() < token.renew) return token; // of another tab
-    return get();
+  const renewed = navigator.locks.request("intray-token", () =>
+    // Another tab may have got one meanwhile.
+    token && token !== before && Date.now() < token.renew ? token : get(),
+  );
+  const next = await renewed.catch((error: unknown) => {
+    if (error instanceof Failure && error.code === "unauthenticated" && source === get) {
+      const message = { type: "signed-out", ended: true } as const;
+      announceSession(message);
+      listener(message);
+    }
+    throw error;
   });
   if (source !== get) throw new Failure("unauthenticated"); // signed out meanwhile
   useToken(next);
@@ -88,7 +96,7 @@ channel.onmessage = ({ data }: MessageEvent<SessionMessage>) => {
 
 let listener: (message: Exclude<SessionMessage, { type: "token" }>) => void = () => undefined;
 
-/** Sets what happens when another tab signs in or out. */
+/** Sets what happens when another tab signs in or out, or the server ends the session. */
 export const onSessionChange = (next: typeof listener) => void (listener = next);
 
 /** Tells the other tabs about a sign-in or a sign-out. */

@@ -1,1 +1,4 @@
-import type {Messages} from "./index.js"; export const messages: Messages = {"x": "y"};
+import { en } from "./en.js";
+import type { Messages } from "./index.js";
+
+export const messages: Messages = { ...en };

@@ -1,0 +1,144 @@
+// What a user does to documents: one call for up to a hundred of them, with an undo where there is
+// one, and a message about what could not be done.
+import { batch, signal } from "@preact/signals";
+import { api, authorizedFetch, call } from "../api/client.js";
+import { asFailure, Failure } from "../api/problem.js";
+import type { BatchAction, Document } from "../api/types.js";
+import { t, tOr } from "../i18n/index.js";
+import { settle, toast } from "../ui/toasts.js";
+import { documentOf, put, remove } from "./store.js";
+
+const most = 100; // ids a call
+
+/** The documents that the user has deleted and can still have back. No list shows them. */
+export const leaving = signal<ReadonlySet<string>>(new Set());
+
+/** Reports whether a document has a file that can be downloaded, sorted again and changed. */
+export const isStored = ({ status }: Document): boolean =>
+  status === "uploaded" || status === "classified" || status === "failed";
+
+async function change(
+  ids: readonly string[],
+  action: BatchAction,
+  topicIDs?: readonly string[],
+): Promise<void> {
+  const failures: Failure[] = [];
+  for (let i = 0; i < ids.length; i += most) {
+    const some = ids.slice(i, i + most);
+    const body = { ids: some, action, ...(topicIDs && { topic_ids: [...topicIDs] }) };
+    try {
+      const { items } = await call(api.POST("/api/documents/batch", { body }));
+      batch(() => {
+        for (const { id, document, problem } of items) {
+          if (document) put(document);
+          else if (problem?.code === "not_found") remove(id);
+          else if (problem) failures.push(new Failure(problem.code, problem));
+        }
+      });
+    } catch (error) {
+      failures.push(...some.map(() => asFailure(error)));
+    }
+  }
+  if (failures.length > 0) {
+    throw Object.assign(failures[0]!, { count: failures.length });
+  }
+}
+
+/** Shows why an action failed. */
+export function showFailure(error: unknown): void {
+  const failure = asFailure(error);
+  const n = (failure as Failure & { count?: number }).count ?? 1;
+  const why = tOr(`code.${failure.code}`, "code.other");
+  toast({ text: n > 1 ? t("actions.failed", { n, why }) : why });
+}
+
+/**
+ * Deletes documents once they can no longer be had back. Deleting cannot be undone on the server,
+ * so the request is sent when the toast goes away, or the page.
+ */
+export function deleteDocuments(ids: readonly string[]): void {
+  if (ids.length === 0) return;
+  settle();
+  leaving.value = new Set([...leaving.peek(), ...ids]);
+  const stay = () => {
+    const next = new Set(leaving.peek());
+    ids.forEach((id) => next.delete(id));
+    leaving.value = next;
+  };
+  toast({
+    text: t("deleted", { n: ids.length }),
+    undo: stay,
+    done: () => void sendDeletion(ids).catch(showFailure).finally(stay),
+  });
+}
+
+async function sendDeletion(ids: readonly string[]): Promise<void> {
+  for (let i = 0; i < ids.length; i += most) {
+    const some = ids.slice(i, i + most);
+    const request = new Request("/api/documents/batch", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ ids: some, action: "delete" }),
+      keepalive: true, // the page may be closing
+    });
+    const response = await authorizedFetch(request);
+    if (!response.ok) throw new Failure("unavailable");
+    batch(() => some.forEach(remove));
+  }
+}
+
+/** Has documents sorted again. */
+export async function sortAgain(ids: readonly string[]): Promise<void> {
+  await change(ids, "reclassify").catch(showFailure);
+}
+
+/** Adds topics to documents or removes them, with an undo. */
+export async function changeTopics(
+  ids: readonly string[],
+  action: "add_topics" | "remove_topics" | "set_topics",
+  topicIDs: readonly string[],
+): Promise<void> {
+  const before = new Map<string, string[]>();
+  for (const id of ids) {
+    const topics = documentOf(id)?.peek().topics;
+    if (topics) before.set(id, topics.map((topic) => topic.id));
+  }
+  try {
+    await change(ids, action, topicIDs);
+    toast({ text: t("topics.changed", { n: ids.length }), undo: () => void restore(before) });
+  } catch (error) {
+    showFailure(error);
+  }
+}
+
+// Sets the topics that documents had, with one call for those that had the same.
+async function restore(before: ReadonlyMap<string, string[]>): Promise<void> {
+  const same = Map.groupBy(before, ([, topics]) => topics.toSorted().join());
+  for (const group of same.values()) {
+    const ids = group.map(([id]) => id);
+    await change(ids, "set_topics", group[0]![1]).catch(showFailure);
+  }
+}
+
+/** Renames a document. Throws a Failure. */
+export async function rename(id: string, filename: string): Promise<void> {
+  const params = { path: { id } };
+  put(await call(api.PATCH("/api/documents/{id}", { params, body: { filename } })));
+}
+
+/** Returns a URL of a document's file that is valid for some minutes. Throws a Failure. */
+export async function fileURL(id: string, disposition: "attachment" | "inline"): Promise<string> {
+  const params = { path: { id }, query: { disposition } };
+  return (await call(api.GET("/api/documents/{id}/download-url", { params }))).url;
+}
+
+/** Has the browser save a document's file. */
+export async function download(id: string): Promise<void> {
+  try {
+    const link = document.createElement("a");
+    link.href = await fileURL(id, "attachment");
+    link.click();
+  } catch (error) {
+    showFailure(error);
+  }
+}

@@ -1,0 +1,24 @@
+// What kind of file a document is, for its icon and its preview.
+import type { Document } from "../api/types.js";
+import type { IconName } from "../ui/icon.js";
+
+/** The icon for a media type. */
+export function iconOf(type: string): IconName {
+  if (type.startsWith("image/")) return "picture";
+  if (type === "message/rfc822") return "mail";
+  if (/spreadsheet|excel|csv/.test(type)) return "table";
+  return "file";
+}
+
+/** How a document can be shown on the page, by what its content is. */
+export type Preview = "pdf" | "picture" | "text" | "none";
+
+const pictures = ["image/png", "image/jpeg", "image/webp", "image/gif"];
+
+/** Returns how a document can be shown: only what the API serves inline. */
+export function previewOf({ detected_type: type, content_type: declared }: Document): Preview {
+  const found = type ?? declared;
+  if (found === "application/pdf") return "pdf";
+  if (pictures.includes(found)) return "picture";
+  return found === "text/plain" ? "text" : "none";
+}

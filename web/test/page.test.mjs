@@ -2,3 +2,4 @@
 import "./harness.mjs";
 import "./serving.mjs";
 import "./inline.mjs";
+import "./origin.mjs";

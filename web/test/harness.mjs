@@ -86,7 +86,8 @@ export class User {
   async documents() {
     const all = [];
     for (let cursor = ""; cursor !== null; ) {
-      const page = await this.call("GET", `/api/documents?limit=100${cursor && `&cursor=${cursor}`}`);
+      const next = cursor && `&cursor=${cursor}`;
+      const page = await this.call("GET", `/api/documents?limit=100${next}`);
       all.push(...page.items);
       cursor = page.next_cursor;
     }
@@ -119,8 +120,8 @@ async function send(method, path, body, headers = {}) {
 }
 
 // Opens an address in a browser profile of its own, which is closed at the end of the test t. The
-// page has the additional members requests (all requests besides preflights), errors (what the browser
-// wrote to its console as an error) and dialogs (each accepted at once).
+// page has the additional members requests (all requests besides preflights), errors (what the
+// browser wrote to its console as an error) and dialogs (each accepted at once).
 export async function openPage(t, { url = running.stack.web, ...options } = {}) {
   const context = await running.browser.newContext({ locale: "en-GB", ...options });
   t.after(() => context.close());

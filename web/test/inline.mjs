@@ -117,7 +117,8 @@ scenario("hostile files: nothing runs and nothing is requested", async (t) => {
       const expected = name === "paper.pdf" ? ["alert: run"] : [];
       await until(`${name} to run`, () => dialogs.length >= expected.length);
       assert.deepEqual(dialogs, expected, name);
-      const others = requests.map((request) => request.url()).filter((to) => to.startsWith(elsewhere));
+      const urls = requests.map((request) => request.url());
+      const others = urls.filter((to) => to.startsWith(elsewhere));
       assert.deepEqual(others, [], name);
     }
   }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 
 import { expectNoConsoleErrors, openPage, running, scenario, serve, until } from "./harness.mjs";
 
-scenario("the page loads from its own origin, and the policy finds nothing to refuse", async (t) => {
+scenario("the page loads from its own origin, and nothing of it is refused", async (t) => {
   const page = await openPage(t);
   await page.getByRole("heading", { level: 1 }).waitFor();
   const origins = new Set(page.requests.map((request) => new URL(request.url()).origin));

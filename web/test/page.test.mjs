@@ -3,3 +3,4 @@ import "./harness.mjs";
 import "./serving.mjs";
 import "./inline.mjs";
 import "./origin.mjs";
+import "./uploads.mjs";

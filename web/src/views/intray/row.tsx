@@ -95,7 +95,7 @@ export function FileRow({
 }
 
 /** What becomes of a file: how far its upload is, its topics, or why it has none. */
-function Outcome(props: { document: Document | undefined; upload: Upload | undefined }) {
+export function Outcome(props: { document: Document | undefined; upload: Upload | undefined }) {
   const { document, upload } = props;
   const waits = !document || document.status === "pending" || document.status === "expired";
   if (upload && waits) return <UploadOutcome upload={upload} />;
@@ -117,15 +117,10 @@ function Outcome(props: { document: Document | undefined; upload: Upload | undef
       );
     case "classified":
       if (topics.length === 0) return <span class="state muted">{t("state.noTopic")}</span>;
-      return (
-        <span class="chips">
-          {topics.slice(0, 3).map((topic) => (
-            <TopicChip key={topic.id} topic={topic} locked={document.topics_locked} />
-          ))}
-          {topics.length > 3 && <span class="muted small">+{topics.length - 3}</span>}
-        </span>
-      );
+      return <Chips document={document} />;
     case "failed":
+      // Whoever has chosen topics has done what there was to do.
+      if (topics.length > 0) return <Chips document={document} />;
       return <span class="state warning">{tOr(`reason.${reason}`, "reason.other")}</span>;
     case "rejected":
     case "quarantined":
@@ -133,6 +128,17 @@ function Outcome(props: { document: Document | undefined; upload: Upload | undef
     default:
       return <span class="state muted">{t("state.expired")}</span>;
   }
+}
+
+function Chips({ document: { topics, topics_locked } }: { document: Document }) {
+  return (
+    <span class="chips">
+      {topics.slice(0, 3).map((topic) => (
+        <TopicChip key={topic.id} topic={topic} locked={topics_locked} />
+      ))}
+      {topics.length > 3 && <span class="muted small">+{topics.length - 3}</span>}
+    </span>
+  );
 }
 
 function UploadOutcome({ upload }: { upload: Upload }) {

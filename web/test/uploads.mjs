@@ -133,6 +133,7 @@ test("refusals that pass are not shown as refusals", async (t) => {
   const answers = [
     () => ({ status: 429, headers: { "Retry-After": "1" }, json: { code: "rate_limited" } }),
     () => ({ status: 502, body: "Bad gateway" }),
+    () => ({ status: 200, body: "<h1>Sign in to this network</h1>" }),
     (items) => ({ json: { items: items.map(() => problem("too_many_pending")) } }),
     (items) => ({
       json: { items: items.map((_, i) => problem(i % 2 ? "too_many_pending" : "quota_exceeded")) },
@@ -168,7 +169,8 @@ test("a file that storage does not take holds up no other", async (t) => {
   storage.refuse = ({ headers }) => (headers["content-type"] === "text/csv" ? 502 : 0);
   await add(page, [{ name: "a.csv", type: "text/csv", content: "a" }, ...texts(60)]);
   await sent(page, 60);
-  assert.deepEqual(await states(page), { retrying: 1, sent: 60 });
+  const [csv] = (await rows(page)).filter(({ name }) => name === "a.csv");
+  assert.match(csv.state, /^(retrying|sending)$/);
   storage.refuse = () => 0;
   await page.evaluate(() => dispatchEvent(new Event("online")));
   await ended(page);
@@ -291,9 +293,9 @@ test("a large file goes on after a pause and a reload with the parts that are mi
   await until("16 MiB", async () => (await shown()) > 16 * MiB);
   await page.evaluate(() => uploads.value[0].pause());
   await until("all uploads to stop", () => storage.inFlight === 0);
-  const paused = page.requests.length;
+  const begun = storage.begun;
   await page.waitForTimeout(500);
-  assert.equal(counts(page, paused).PUT, undefined);
+  assert.equal(storage.begun, begun);
   await page.evaluate(() => uploads.value[0].resume());
   await until("40 MiB", async () => (await shown()) > 40 * MiB);
 
@@ -307,10 +309,10 @@ test("a large file goes on after a pause and a reload with the parts that are mi
   assert.equal(other, "other-file");
   const progress = await page.user.call("GET", `/api/documents/${id}/multipart-upload`);
   assert.ok(progress.parts.length > 0 && progress.parts.length < 8);
-  const resumed = page.requests.length;
+  const resumed = storage.begun;
   await page.getByLabel("Files").setInputFiles(file);
   await ended(page);
-  assert.equal(counts(page, resumed).PUT, 8 - progress.parts.length);
+  assert.equal(storage.begun - resumed, 8 - progress.parts.length);
   await expectDocuments(page, 1);
   const digest = createHash("sha256").update(content).digest("hex");
   const { url } = await page.user.call("GET", `/api/documents/${id}/download-url`);

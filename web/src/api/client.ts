@@ -32,7 +32,11 @@ export const api = createClient<paths>({ fetch: authorizedFetch });
 export async function call<T>(
   pending: Promise<{ data?: T; error?: unknown; response: Response }>,
 ): Promise<T> {
-  const { data, error, response } = await pending;
+  const { data, error, response } = await pending.catch((error: unknown) => {
+    if (error instanceof SyntaxError) throw new Failure("proxy"); // the body is not JSON
+    if (error instanceof TypeError) throw new Failure("network"); // the body broke off
+    throw error;
+  });
   if (!response.ok) throw failureOf(response, error);
   return data as T;
 }

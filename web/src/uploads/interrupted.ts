@@ -54,9 +54,9 @@ async function pendingDocuments(stop: AbortSignal): Promise<Set<string>> {
 export const clearInterrupted = () => void (found.value = new Map());
 
 const isSame = (record: UploadRecord, file: File) =>
-  record.name === uploadName(file.name) &&
   record.size === file.size &&
-  record.lastModified === file.lastModified;
+  record.lastModified === file.lastModified &&
+  record.name === uploadName(file.name);
 
 /**
  * Returns the record of the interrupted upload of a file, which is then no longer interrupted, or

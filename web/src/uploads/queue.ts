@@ -14,7 +14,16 @@ import { sendParts } from "./parts.js";
 import { inTurn, putBody, shareConnections, type Target } from "./put.js";
 import { forget, forgetAll, holdTab, remember } from "./records.js";
 import { passes, pause, persist, wake } from "./retry.js";
-import { clearRoom, isOutdated, left, promise, release, settle, updateRoom } from "./room.js";
+import {
+  clearRoom,
+  isOutdated,
+  isReserved,
+  left,
+  release,
+  reserve,
+  settle,
+  updateRoom,
+} from "./room.js";
 import { addRows, clearRows, isActive, removeRow, setSent, setState, totals } from "./rows.js";
 import { Upload, type Actions, type Description } from "./upload.js";
 
@@ -107,7 +116,7 @@ function admitFitting(uploads: readonly Upload[]): void {
 
 function admit(upload: Upload): void {
   if (upload.removed) return;
-  promise(upload.size);
+  reserve(upload);
   if (upload.state.peek() === "waiting") enqueue(upload);
 }
 
@@ -138,7 +147,7 @@ const actions: Actions = {
   resume(upload) {
     if (upload.state.peek() !== "paused") return;
     setState(upload, "waiting");
-    enqueue(upload);
+    if (isReserved(upload)) enqueue(upload); // otherwise that depends on the quota
   },
   async cancel(upload) {
     if (hasEnded(upload)) return removeRow(upload);
@@ -158,7 +167,7 @@ const hasEnded = ({ state }: Upload) => /^(sent|refused|failed)$/.test(state.pee
 
 // Gives up what was kept for an upload that will not be sent.
 function leave(upload: Upload): void {
-  release(upload.size);
+  release(upload);
   forget(owner, upload.id);
   byDocument.delete(upload.documentId.peek() ?? "");
 }
@@ -217,10 +226,8 @@ function arrived(upload: Upload): void {
 
 // The server has the file of an upload, or its document was deleted.
 function conclude(upload: Upload, document: Document | undefined): void {
-  if (upload.concluded) return;
-  upload.concluded = true;
   confirmed(upload.documentId.peek()!);
-  settle(upload.size, document?.status);
+  settle(upload, document?.status);
 }
 
 function follow(change: Change): void {
@@ -351,6 +358,7 @@ async function send(): Promise<void> {
     for (let failures = 0; ; ) {
       const result = await inTurn(sendNext);
       if (result === "nothing") return;
+      if (result === "done" && failures > 0) wake(); // the others need not wait either
       failures = result === "failed" ? await pause(failures + 1, stop) : 0;
     }
   } catch (error) {

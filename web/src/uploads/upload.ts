@@ -36,8 +36,6 @@ export class Upload {
   readonly failure = signal<Failure | null>(null);
   /** How often it failed for a reason that passes. */
   attempts = 0;
-  /** Whether the server has confirmed the file, or its document was deleted. */
-  concluded = false;
   /** Whether it is no longer shown. */
   removed = false;
 

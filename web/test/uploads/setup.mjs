@@ -16,6 +16,7 @@ beforeEach(() => {
     delay: 0, // of each response, in milliseconds
     refuse: () => 0, // a status with which to respond instead of storage
     lose: () => false, // the response of storage
+    begun: 0, // requests
     inFlight: 0,
     most: 0, // in flight at the same time
   });
@@ -54,7 +55,10 @@ function forward(request, response) {
     }
   }
   const isUpload = request.method === "PUT";
-  if (isUpload) storage.most = Math.max(storage.most, ++storage.inFlight);
+  if (isUpload) {
+    storage.begun++;
+    storage.most = Math.max(storage.most, ++storage.inFlight);
+  }
   response.on("close", () => isUpload && storage.inFlight--);
   const status = isUpload && storage.refuse(request);
   if (status) {

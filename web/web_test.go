@@ -193,9 +193,9 @@ func TestMediaTypes(t *testing.T) {
 func TestSecurityHeaders(t *testing.T) {
 	p := newPage(t, "https://login.example.com:8443/realms/office")
 	policy := "default-src 'none'; script-src 'self'; style-src 'self'; " +
-		"img-src 'self' blob: https://files.example.com; " +
+		"img-src 'self' https://files.example.com; " +
 		"connect-src 'self' https://files.example.com https://login.example.com:8443; " +
-		"frame-src https://files.example.com; manifest-src 'self'; base-uri 'none'; " +
+		"frame-src https://files.example.com; base-uri 'none'; " +
 		"form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; " +
 		"trusted-types 'none'"
 	tag := get(t, p, "GET", "/").Header.Get("ETag")

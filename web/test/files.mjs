@@ -23,3 +23,56 @@ export function pdf(line, { action } = {}) {
   text += `trailer\n<< /Size ${objects.length + 1} /Root 1 0 R >>\nstartxref\n${start}\n%%EOF\n`;
   return Buffer.from(text, "latin1");
 }
+
+// A PNG of one color, without any text.
+export function png(width = 8, height = 8) {
+  const chunk = (type, data) => {
+    const body = Buffer.concat([Buffer.from(type), data]);
+    const length = Buffer.alloc(4);
+    length.writeUInt32BE(data.length);
+    const sum = Buffer.alloc(4);
+    sum.writeUInt32BE(crc32(body));
+    return Buffer.concat([length, body, sum]);
+  };
+  const header = Buffer.alloc(13);
+  header.writeUInt32BE(width, 0);
+  header.writeUInt32BE(height, 4);
+  header.set([8, 0, 0, 0, 0], 8); // 8 bits of gray
+  const lines = Buffer.alloc((width + 1) * height, 0);
+  return Buffer.concat([
+    Buffer.from("\x89PNG\r\n\x1a\n", "latin1"),
+    chunk("IHDR", header),
+    chunk("IDAT", deflateSync(lines)),
+    chunk("IEND", Buffer.alloc(0)),
+  ]);
+}
+
+const invoice = "Invoice 2026-17. Please make the payment of the invoice within 30 days.";
+const minutes = "Minutes of the meeting. The agenda of the meeting had three points.";
+
+// Twelve files of different kinds: some fit a topic, some none, and some cannot be read.
+export function mixedFiles() {
+  const file = (name, type, content) => ({ name, type, content: Buffer.from(content) });
+  return [
+    file("invoice.txt", "text/plain", invoice),
+    file("minutes.md", "text/markdown", `# Meeting\n\n${minutes}`),
+    file("invoice.html", "text/html", `<!doctype html><title>Invoice</title><p>${invoice}</p>`),
+    file("payments.csv", "text/csv", "invoice,payment\n17,100\n18,200\n"),
+    file("agenda.json", "application/json", JSON.stringify({ meeting: { agenda: minutes } })),
+    file("invoice.pdf", "application/pdf", pdf(invoice)),
+    file("letter.rtf", "application/rtf", `{\\rtf1\\ansi ${invoice}}`),
+    file("poem.txt", "text/plain", "The fog comes on little cat feet."),
+    file("empty.txt", "text/plain", ""),
+    file("picture.png", "image/png", png()),
+    file("broken.pdf", "application/pdf", "%PDF-1.7\nThis is not a PDF."),
+    file("mail.eml", "message/rfc822", `From: a@example.com\nSubject: Meeting\n\n${minutes}`),
+  ];
+}
+
+// As many different texts, which fit the topic of invoices.
+export const texts = (count) =>
+  Array.from({ length: count }, (_, n) => ({
+    name: `invoice-${n}.txt`,
+    type: "text/plain",
+    content: Buffer.from(`Number ${n}. ${invoice}`),
+  }));

@@ -5,3 +5,4 @@ import "./serving.mjs";
 import "./inline.mjs";
 import "./origin.mjs";
 import "./uploads.mjs";
+import "./scenarios.mjs";

@@ -229,8 +229,10 @@ test("names and types that the server would not take are made acceptable", async
 test("a file for which no room is left is refused before it is sent", async (t) => {
   const page = await open(t, { quota: 10e6 });
   const large = (name, size) => ({ name, size });
-  await add(page, [large("a.txt", 6e6), large("b.txt", 6e6)]);
-  await add(page, [large("c.txt", 5e6)]);
+  const first = await add(page, [large("a.txt", 6e6), large("b.txt", 6e6)]);
+  assert.deepEqual(first, ["waiting", "refused"]);
+  const second = await add(page, [large("c.txt", 5e6)]);
+  assert.equal(second[0], "refused");
   await ended(page);
   const refused = { state: "refused", code: "quota_exceeded" };
   const shown = async () =>
@@ -287,20 +289,18 @@ test("a large file goes on after a pause and a reload with the parts that are mi
   const file = join(temporaryFolder(t), "scans.pdf");
   const content = randomBytes(60 * MiB);
   writeFileSync(file, content);
-  storage.delay = 400;
+  storage.delay = 200;
+  storage.refuse = () => (storage.begun > 6 ? 503 : 0);
   await page.getByLabel("Files").setInputFiles(file);
-  const shown = () => page.evaluate(() => uploads.value[0].sent.value);
-  await until("16 MiB", async () => (await shown()) > 16 * MiB);
+  await until("the third part", () => storage.begun >= 3);
   await page.evaluate(() => uploads.value[0].pause());
   await until("all uploads to stop", () => storage.inFlight === 0);
   const begun = storage.begun;
   await page.waitForTimeout(500);
   assert.equal(storage.begun, begun);
   await page.evaluate(() => uploads.value[0].resume());
-  await until("40 MiB", async () => (await shown()) > 40 * MiB);
+  await page.waitForFunction(() => uploads.value[0].state.value === "retrying");
 
-  // The file was chosen by the user, so the browser asks before the page is left.
-  await page.getByLabel("Files").click({ trial: true });
   await visit(page);
   await page.waitForFunction(() => interrupted.value.size === 1);
   const [[id, about]] = await page.evaluate(() => [...interrupted.value]);
@@ -309,6 +309,7 @@ test("a large file goes on after a pause and a reload with the parts that are mi
   assert.equal(other, "other-file");
   const progress = await page.user.call("GET", `/api/documents/${id}/multipart-upload`);
   assert.ok(progress.parts.length > 0 && progress.parts.length < 8);
+  storage.refuse = () => 0;
   const resumed = storage.begun;
   await page.getByLabel("Files").setInputFiles(file);
   await ended(page);

@@ -44,6 +44,13 @@ export function readFilter(query: URLSearchParams): Filter {
   return filter;
 }
 
+/** Returns the address of the intray with a filter. */
+export function addressOf(filter: Filter): string {
+  const query = Object.entries(filter).map(([name, value]) => [name, String(value)]);
+  const text = new URLSearchParams(query).toString();
+  return text ? `/?${text}` : "/";
+}
+
 /** Reports whether a filter leaves documents out. */
 export const isFiltered = ({ status, topic, q, from, to }: Filter): boolean =>
   Boolean(status || topic || q || from || to);

@@ -1,5 +1,6 @@
 // What kind of file a document is, for its icon and its preview.
 import type { Document } from "../api/types.js";
+import type { Key } from "../i18n/index.js";
 import type { IconName } from "../ui/icon.js";
 
 /** The icon for a media type. */
@@ -8,6 +9,17 @@ export function iconOf(type: string): IconName {
   if (type === "message/rfc822") return "mail";
   if (/spreadsheet|excel|csv/.test(type)) return "table";
   return "file";
+}
+
+/** The name of the kind of a media type, for people. */
+export function kindOf(type: string): Key {
+  if (type === "application/pdf") return "kind.pdf";
+  if (type.startsWith("image/")) return "kind.picture";
+  if (type === "message/rfc822") return "kind.mail";
+  if (/spreadsheet|excel|csv/.test(type)) return "kind.table";
+  if (/presentation|powerpoint/.test(type)) return "kind.presentation";
+  if (/word|opendocument.text|rtf/.test(type)) return "kind.writing";
+  return type.startsWith("text/") ? "kind.text" : "kind.other";
 }
 
 /** How a document can be shown on the page, by what its content is. */

@@ -9,7 +9,7 @@ import { path, query } from "../router.js";
 import { isFiltered, readFilter } from "./filter.js";
 import { DocumentList } from "./list.js";
 import { connection, follow, type LiveEvent } from "./live.js";
-import { onChange, put, remove } from "./store.js";
+import { put, remove } from "./store.js";
 
 /** The topics that the user can assign: the system's and their own. */
 export const topics = signal<readonly Topic[]>([]);
@@ -26,6 +26,9 @@ export const list = signal(new DocumentList({}));
 
 /** Whether the list leaves documents out. */
 export const filtered = computed(() => isFiltered(list.value.filter));
+
+/** How often changes were missed. What is shown and not kept by this module is then read again. */
+export const resyncs = signal(0);
 
 const pause = 2000; // between two requests for the same thing, in milliseconds
 
@@ -69,9 +72,11 @@ function receive(event: LiveEvent): void {
   switch (event.event) {
     case "document":
       put(event.data);
+      loadCounts();
       break;
     case "deleted":
       remove(event.data.id);
+      loadCounts();
       break;
     case "pending":
       loadPending();
@@ -83,6 +88,7 @@ function receive(event: LiveEvent): void {
       loadTopics();
       break;
     case "resync":
+      resyncs.value++;
       void list.peek().refresh();
       for (const load of [loadTopics, loadCounts, loadUser]) load();
   }
@@ -118,6 +124,4 @@ export function startSync(): void {
   effect(() => {
     if (connection.value === "live" && list.peek().failure.peek()) void list.peek().more();
   });
-
-  onChange(loadCounts);
 }

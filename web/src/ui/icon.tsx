@@ -22,6 +22,10 @@ const paths = {
   mail: "M3 6h18v12H3zM3 7l9 7 9-7",
   table: "M4 5h16v14H4zM4 10h16M4 15h16M10 5v14",
   back: "M20 12H4m0 0l6-6m-6 6l6 6",
+  up: "M6 15l6-6 6 6",
+  down: "M6 9l6 6 6-6",
+  copy: "M9 9h11v11H9zM15 9V4H4v11h5",
+  merge: "M5 4v4c0 4 7 4 7 8v4m0 0l-3-3m3 3l3-3M19 4v4c0 4-7 4-7 8",
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   plus: "M12 5v14M5 12h14",
 } as const;

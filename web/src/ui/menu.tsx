@@ -1,3 +1,4 @@
+import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useId, useRef } from "preact/hooks";
 
@@ -11,6 +12,7 @@ export function Popover({
   tabindex = 0,
   class: className = "button plain icon-only",
   closeOnClick = true,
+  onOpen,
   children,
 }: {
   button: ComponentChildren;
@@ -18,11 +20,14 @@ export function Popover({
   tabindex?: number;
   class?: string;
   closeOnClick?: boolean;
+  /** Called before the panel is shown, and after it was hidden. */
+  onOpen?: (open: boolean) => void;
   children: ComponentChildren;
 }) {
   const id = useId();
   const opener = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
+  const open = useSignal(false); // what is not seen is not drawn
 
   const place = () => {
     const at = opener.current!.getBoundingClientRect();
@@ -51,8 +56,14 @@ export function Popover({
         ref={panel}
         id={id}
         popover="auto"
-        onToggle={(event) => {
+        onBeforeToggle={(event) => {
           if (event.newState !== "open") return;
+          open.value = true;
+          onOpen?.(true);
+        }}
+        onToggle={(event) => {
+          open.value = event.newState === "open";
+          if (!open.value) return onOpen?.(false);
           place();
           panel.current!.querySelector<HTMLElement>("button, a, input, select")?.focus();
         }}
@@ -71,7 +82,7 @@ export function Popover({
           items[(at + step + items.length) % items.length]!.focus();
         }}
       >
-        {children}
+        {open.value && children}
       </div>
     </>
   );

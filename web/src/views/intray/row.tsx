@@ -1,4 +1,3 @@
-import { useRef } from "preact/hooks";
 import type { Document } from "../../api/types.js";
 import {
   changeTopics,
@@ -10,11 +9,11 @@ import {
 import { iconOf } from "../../documents/kinds.js";
 import { documentOf } from "../../documents/store.js";
 import { bytes, percent, t, tOr, when } from "../../i18n/index.js";
-import { interrupted, resumeWith, type Upload } from "../../uploads/queue.js";
+import { ChooseAgain } from "../../uploads/choose-again.js";
+import { interrupted, type Upload } from "../../uploads/queue.js";
 import { FileName } from "../../ui/file-name.js";
 import { Icon } from "../../ui/icon.js";
 import { Popover } from "../../ui/menu.js";
-import { toast } from "../../ui/toasts.js";
 import { TopicChip } from "../../ui/topic-chip.js";
 import { selected, toggle, type Row } from "./rows.js";
 
@@ -95,7 +94,7 @@ export function FileRow({
 }
 
 /** What becomes of a file: how far its upload is, its topics, or why it has none. */
-function Outcome(props: { document: Document | undefined; upload: Upload | undefined }) {
+export function Outcome(props: { document: Document | undefined; upload: Upload | undefined }) {
   const { document, upload } = props;
   const waits = !document || document.status === "pending" || document.status === "expired";
   if (upload && waits) return <UploadOutcome upload={upload} />;
@@ -117,15 +116,10 @@ function Outcome(props: { document: Document | undefined; upload: Upload | undef
       );
     case "classified":
       if (topics.length === 0) return <span class="state muted">{t("state.noTopic")}</span>;
-      return (
-        <span class="chips">
-          {topics.slice(0, 3).map((topic) => (
-            <TopicChip key={topic.id} topic={topic} locked={document.topics_locked} />
-          ))}
-          {topics.length > 3 && <span class="muted small">+{topics.length - 3}</span>}
-        </span>
-      );
+      return <Chips document={document} />;
     case "failed":
+      // Whoever has chosen topics has done what there was to do.
+      if (topics.length > 0) return <Chips document={document} />;
       return <span class="state warning">{tOr(`reason.${reason}`, "reason.other")}</span>;
     case "rejected":
     case "quarantined":
@@ -133,6 +127,17 @@ function Outcome(props: { document: Document | undefined; upload: Upload | undef
     default:
       return <span class="state muted">{t("state.expired")}</span>;
   }
+}
+
+function Chips({ document: { topics, topics_locked } }: { document: Document }) {
+  return (
+    <span class="chips">
+      {topics.slice(0, 3).map((topic) => (
+        <TopicChip key={topic.id} topic={topic} locked={topics_locked} />
+      ))}
+      {topics.length > 3 && <span class="muted small">+{topics.length - 3}</span>}
+    </span>
+  );
 }
 
 function UploadOutcome({ upload }: { upload: Upload }) {
@@ -176,7 +181,6 @@ function Tools(props: {
   active: boolean;
 }) {
   const { document, upload, name, active } = props;
-  const chooser = useRef<HTMLInputElement>(null);
   const state = upload?.state.value;
   const going = state === "sending" || state === "waiting" || state === "retrying";
   const id = document?.id;
@@ -195,30 +199,7 @@ function Tools(props: {
           <Icon name={state === "paused" ? "play" : "pause"} />
         </button>
       )}
-      {broken && (
-        <>
-          <button
-            type="button"
-            class="button small"
-            tabindex={active ? 0 : -1}
-            onClick={() => chooser.current!.click()}
-          >
-            {t("row.chooseAgain")}
-          </button>
-          <input
-            ref={chooser}
-            type="file"
-            hidden
-            onChange={({ currentTarget }) => {
-              const [file] = currentTarget.files ?? [];
-              if (file && resumeWith(id, file) === "other-file") {
-                toast({ text: t("row.otherFile", { name }) });
-              }
-              currentTarget.value = "";
-            }}
-          />
-        </>
-      )}
+      {broken && <ChooseAgain id={id} name={name} tabindex={active ? 0 : -1} />}
       {upload && !document && !going && state !== "paused" ? (
         <button
           type="button"

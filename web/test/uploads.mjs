@@ -1,7 +1,14 @@
 // How files are uploaded, whatever happens to requests, responses, servers and files.
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
-import { appendFileSync, mkdtempSync, readFileSync, rmSync, utimesSync, writeFileSync } from "node:fs";
+import {
+  appendFileSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -71,7 +78,8 @@ test("storage below the page's own origin leaves two connections to the API", as
           return text.replaceAll(/http:\/\/127.0.0.1:\d+(?=\/documents\/)/g, location.origin);
         };
         Response.prototype.json = async function () {
-          return this.url.includes("/upload-urls") ? JSON.parse(await this.text()) : json.call(this);
+          const hasURLs = this.url.includes("/upload-urls");
+          return hasURLs ? JSON.parse(await this.text()) : json.call(this);
         };
       }),
   });
@@ -98,19 +106,21 @@ test("a browser that was offline goes on at once", async (t) => {
   storage.delay = 50;
   await add(page, texts(150));
   await sent(page, 30);
+  // Pauses that have become long do not end by themselves.
+  await page.evaluate(() => {
+    const { setTimeout } = window;
+    window.setTimeout = (f, delay, ...rest) => setTimeout(f, delay > 2000 ? 1e8 : delay, ...rest);
+    addEventListener("online", () => (window.setTimeout = setTimeout));
+  });
   await page.context().setOffline(true);
-  // By then the pauses have become long.
   await page.waitForTimeout(10_000);
   const { done } = await page.evaluate(() => totals.value);
   assert.deepEqual(
     Object.keys(await states(page)).filter((state) => !/^(sent|retrying|waiting)$/.test(state)),
     [],
   );
-  const online = Date.now();
+  assert.ok(done < 150);
   await page.context().setOffline(false);
-  await sent(page, done + 1);
-  const waited = Date.now() - online;
-  assert.ok(waited < 4000, `after ${waited} ms`);
   await ended(page);
   assert.deepEqual(await states(page), { sent: 150 });
   await expectDocuments(page, 150);
@@ -284,7 +294,7 @@ test("a file that changed or disappeared on disk fails, and its document goes", 
   await expectDocuments(page, 9);
 });
 
-test("a large file goes on after a pause and a reload with the parts that are missing", async (t) => {
+test("a large file goes on after a pause and a reload with the missing parts", async (t) => {
   const page = await open(t, { config: { multipart_from_bytes: 20 * MiB } });
   const file = join(temporaryFolder(t), "scans.pdf");
   const content = randomBytes(60 * MiB);
@@ -328,7 +338,8 @@ test("parts, their URLs and responses may be lost", async (t) => {
     config: { multipart_from_bytes: 20 * MiB },
     prepare: (context) =>
       context.route("**/complete", async (route) => {
-        if (++completed === 1) return route.fulfill({ status: 409, json: { code: "object_missing" } });
+        const problem = { status: 409, json: { code: "object_missing" } };
+        if (++completed === 1) return route.fulfill(problem);
         if (completed > 2) return route.continue();
         const path = new URL(route.request().url()).pathname;
         await page.user.call("POST", path, {});
@@ -382,7 +393,8 @@ test("small files go on under the same documents when they are added again", asy
   await visit(page);
   await page.waitForFunction(() => interrupted.value.size > 0);
   storage.delay = 0;
-  const missing = await page.evaluate(() => [...interrupted.value.values()].map(({ name }) => name));
+  const names = () => [...interrupted.value.values()].map(({ name }) => name);
+  const missing = await page.evaluate(names);
   await add(page, texts(40).filter(({ name }) => missing.includes(name)));
   await ended(page);
   assert.deepEqual(await states(page), { sent: missing.length });

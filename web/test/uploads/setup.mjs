@@ -166,9 +166,11 @@ export async function states(page) {
 }
 
 export const ended = (page) =>
-  page.waitForFunction(() => totals.value.files > 0 && !totals.value.active, null, {
-    timeout: 90_000,
-  });
+  page.waitForFunction(
+    () => uploads.value.every(({ state }) => /^(sent|refused|failed)$/.test(state.value)),
+    null,
+    { timeout: 90_000 },
+  );
 
 export const sent = (page, count) =>
   page.waitForFunction((n) => totals.value.done >= n, count, { timeout: 90_000 });

@@ -1,4 +1,4 @@
-// Sending a large file in parts. Whatever interrupts it, it goes on with the parts that are missing.
+// Sending a large file in parts. Whatever interrupts it, it goes on with the missing parts.
 import { api, call } from "../api/client.js";
 import { Failure } from "../api/problem.js";
 import type { Document } from "../api/types.js";
@@ -67,8 +67,8 @@ async function sendMissing(
   const stop = AbortSignal.any([stopped, end.signal]);
   const sent = new Map(stored); // bytes by the number of the part
   const report = () => events.progress([...sent.values()].reduce((sum, bytes) => sum + bytes, 0));
-  const missing: number[] = [];
-  for (let number = 1; number <= part_count; number++) if (!stored.has(number)) missing.push(number);
+  const numbers = Array.from({ length: part_count }, (_, index) => index + 1);
+  const missing = numbers.filter((number) => !stored.has(number));
   const targetOf = signer(id, missing, events, stop);
 
   const sendOne = async (number: number) => {

@@ -175,7 +175,8 @@ function leave(upload: Upload): void {
 // Deletes a document whose file will not be sent.
 async function discard(id: string, { description }: Upload): Promise<void> {
   const params = { path: { id } };
-  const path = description.multipart ? "/api/documents/{id}/multipart-upload" : "/api/documents/{id}";
+  const document = "/api/documents/{id}";
+  const path = description.multipart ? (`${document}/multipart-upload` as const) : document;
   try {
     await persist(() => call<unknown>(api.DELETE(path, { params })), { stop: life.signal });
   } catch (error) {
@@ -198,7 +199,8 @@ function fail(upload: Upload, failure: Failure): void {
 // Notes the document of an upload.
 function created(upload: Upload, document: Document): void {
   if (upload.removed) {
-    if (!life.signal.aborted && upload.documentId.peek() === null) void discard(document.id, upload);
+    const cancelled = !life.signal.aborted && upload.documentId.peek() === null;
+    if (cancelled) void discard(document.id, upload);
     return;
   }
   if (!hasEnded(upload)) {

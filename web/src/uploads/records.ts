@@ -1,5 +1,5 @@
 // What the browser remembers of unfinished uploads, so that they go on after a reload once their
-// files were chosen again. Each has an entry of its own in localStorage, with the tab that sends it.
+// files were chosen again. Each has its own entry in localStorage, with the tab that sends it.
 import type { Description } from "./upload.js";
 
 export type UploadRecord = Description & { document: string; tab: string; at: number };

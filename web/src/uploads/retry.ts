@@ -1,7 +1,8 @@
 // Repeating what failed for a reason that passes.
 import { asFailure, isTemporary, type Failure } from "../api/problem.js";
 
-const slowest = 30_000; // the longest pause, in milliseconds, unless the server asks for a longer one
+// The longest pause, in milliseconds, unless the server asks for a longer one.
+const slowest = 30_000;
 
 const sleeping = new Set<() => void>();
 

@@ -128,7 +128,8 @@ export function counts(page, begin = 0) {
   return all;
 }
 
-// Adds files that are made in the page, with a content or a size.
+// Adds files that are made in the page, with a content or a size. Returns the states of all uploads
+// before any request was sent.
 export const add = (page, files) =>
   page.evaluate((list) => {
     addFiles(
@@ -137,6 +138,7 @@ export const add = (page, files) =>
         return new File([body], name, { type, lastModified: 1_700_000_000_000 });
       }),
     );
+    return uploads.value.map(({ state }) => state.value);
   }, files);
 
 export const texts = (count) =>
@@ -164,9 +166,11 @@ export async function states(page) {
 }
 
 export const ended = (page) =>
-  page.waitForFunction(() => totals.value.files > 0 && !totals.value.active, null, {
-    timeout: 90_000,
-  });
+  page.waitForFunction(
+    () => uploads.value.every(({ state }) => /^(sent|refused|failed)$/.test(state.value)),
+    null,
+    { timeout: 90_000 },
+  );
 
 export const sent = (page, count) =>
   page.waitForFunction((n) => totals.value.done >= n, count, { timeout: 90_000 });

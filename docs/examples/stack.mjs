@@ -27,7 +27,7 @@ export async function until(what, condition, seconds = 120) {
 
 // Starts the program $INTRAY. Its output goes to standard error.
 export async function up() {
-  const folder = mkdtempSync(join(tmpdir(), "intray-examples-"));
+  const folder = mkdtempSync(join(tmpdir(), "intray-"));
   chmodSync(folder, 0o755); // as root, the servers run as another user
   const data = join(folder, "data");
   const listen = `127.0.0.1:${await freePort()}`;
@@ -47,7 +47,7 @@ export async function up() {
     rmSync(folder, { recursive: true, force: true });
   };
   const account = (name) => stack.accounts.find(({ email }) => email.startsWith(`${name}@`));
-  return { ...stack, folder, account, stop };
+  return { ...stack, folder, data, account, stop };
 }
 
 // Starts another API of the stack whose upload URLs are those of a proxy, and returns its address

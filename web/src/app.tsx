@@ -3,11 +3,12 @@ import { useEffect, useRef } from "preact/hooks";
 import { session, startSession, user } from "./api/session.js";
 import { connection } from "./documents/live.js";
 import { counts, topics } from "./documents/sync.js";
-import { bytes, compare, t, type Key } from "./i18n/index.js";
+import { compare, t, type Key } from "./i18n/index.js";
 import { path, query } from "./router.js";
 import { Announcer } from "./ui/announcer.js";
 import { Icon, type IconName } from "./ui/icon.js";
 import { lazy } from "./ui/lazy.js";
+import { SpaceBar, usedShare } from "./ui/space-bar.js";
 import { viewTitle } from "./ui/title.js";
 import { Toasts } from "./ui/toasts.js";
 import { DropZone } from "./uploads/drop-zone.js";
@@ -183,15 +184,12 @@ const count = (n: number): string => (n >= 10_000 ? "10k+" : String(n));
 
 /** How much of the user's space is used. */
 function Space() {
-  const { used_bytes: used, limit_bytes: limit } = user.value!.quota;
-  const share = limit > 0 ? used / limit : 1;
-  const level = share >= 1 ? "danger" : share >= 0.8 ? "warning" : "";
-  const text = t("space.used", { used: bytes(used), limit: bytes(limit) });
+  const { quota } = user.value!;
+  const share = usedShare(quota);
   return (
     <section class="space" aria-label={t("space")}>
-      <progress class={`bar ${level}`} aria-label={t("space")} max={1} value={Math.min(1, share)} />
-      <span class="muted">{text}</span>
-      {level && (
+      <SpaceBar quota={quota} />
+      {share >= 0.8 && (
         <span>
           {t(share >= 1 ? "space.full" : "space.nearly")} <a href="/?sort=size">{t("space.make")}</a>
         </span>
@@ -213,7 +211,7 @@ function ConnectionState() {
 function NotFound() {
   return (
     <div class="blank">
-      <p>{t("notFound")}</p>
+      <h1>{t("notFound")}</h1>
       <a class="button" href="/">
         {t("toIntray")}
       </a>

@@ -1,7 +1,7 @@
 // The session of the user: signing in and out, in all tabs of the browser.
 import { signal } from "@preact/signals";
 import { api, call } from "./client.js";
-import { Failure, failureOf } from "./problem.js";
+import { asFailure, Failure, failureOf } from "./problem.js";
 import {
   announceSession,
   onSessionChange,
@@ -9,6 +9,7 @@ import {
   setTokenSource,
   tokenOf,
   useToken,
+  type SessionKind,
   type Token,
   type TokenSource,
 } from "./token.js";
@@ -17,8 +18,15 @@ import type { ClientConfig, User } from "./types.js";
 export type Session =
   | { state: "starting" }
   | { state: "unreachable" } // the server has not responded yet
-  | { state: "signed-out"; ended: boolean } // ended: by the server, not by the user
+  // ended: by the server, not by the user. refusal: why the identity provider's sign-in failed.
+  | { state: "signed-out"; ended: boolean; refusal?: Refusal }
   | { state: "signed-in" };
+
+/**
+ * Why signing in with the identity provider failed: it did not sign the user in, it did not
+ * respond, the server does not accept the account, or the response is not what it has to be.
+ */
+export type Refusal = "denied" | "unreachable" | "unknown" | "failed";
 
 export const session = signal<Session>({ state: "starting" });
 
@@ -32,28 +40,65 @@ export const config = signal<ClientConfig | null>(null);
 const remembered = "intray-session";
 
 /** Reads the configuration, and continues the session of an earlier visit if there is one. */
-export async function startSession(): Promise<void> {
+export async function startSession(kind = localStorage.getItem(remembered)): Promise<void> {
   try {
     const response = await fetch("/api/config").catch(() => {
       throw new Failure("network");
     });
     if (!response.ok) throw failureOf(response, await response.json().catch(() => null));
     config.value = await response.json();
-    const source = await rememberedSource();
-    if (!source) session.value = { state: "signed-out", ended: false };
-    else await beginSession(source);
+    // The address may contain the identity provider's response.
+    if (kind === "oidc" || new URLSearchParams(location.search).has("state")) {
+      if (await continueWithProvider(config.value!)) return;
+    }
+    if (kind === "cookie") await beginSession(refreshCookie);
+    else session.value = { state: "signed-out", ended: false };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
     if (error.code !== "unauthenticated") session.value = { state: "unreachable" };
   }
 }
 
-async function rememberedSource(): Promise<TokenSource | null> {
-  const kind = localStorage.getItem(remembered);
-  if (kind === "oidc" || new URLSearchParams(location.search).has("code")) {
-    return (await import("./oidc.js")).continueSignIn(config.value);
+/**
+ * Continues a sign-in with the identity provider. Returns false if there is none, and otherwise sets
+ * the state of the session.
+ */
+async function continueWithProvider(from: ClientConfig): Promise<boolean> {
+  const { continueSignIn, SignInError } = await import("./oidc.js");
+  const refuse = (refusal: Refusal) => {
+    if (refusal !== "unreachable") localStorage.removeItem(remembered);
+    session.value = { state: "signed-out", ended: false, refusal };
+    return true;
+  };
+  let found;
+  try {
+    found = await continueSignIn(from);
+  } catch (error) {
+    if (error instanceof SignInError) {
+      return refuse(error.code === "access_denied" ? "denied" : "failed");
+    }
+    asFailure(error);
+    return refuse("unreachable");
   }
-  return kind === "cookie" ? refreshCookie : null;
+  if (!found) {
+    if (localStorage.getItem(remembered) === "oidc") localStorage.removeItem(remembered);
+    return false;
+  }
+  try {
+    await beginSession(found.source, found.first);
+  } catch (error) {
+    if (!found.first || asFailure(error).code !== "unauthenticated") throw error;
+    endSession(false);
+    return refuse("unknown");
+  }
+  remember("oidc", found.first !== undefined);
+  return true;
+}
+
+/** Remembers the session for the next visit. isNew: it is not that of another tab. */
+function remember(kind: SessionKind, isNew: boolean): void {
+  localStorage.setItem(remembered, kind);
+  if (isNew) announceSession({ type: "signed-in", kind });
 }
 
 /** Signs in with a password. Throws a Failure. */
@@ -68,8 +113,7 @@ export async function signIn(email: string, password: string): Promise<void> {
   const body = await response.json().catch(() => null);
   if (!response.ok) throw failureOf(response, body);
   await beginSession(refreshCookie, tokenOf(body));
-  localStorage.setItem(remembered, "cookie");
-  announceSession({ type: "signed-in" });
+  remember("cookie", true);
 }
 
 let beginnings = 0; // and ends
@@ -112,5 +156,5 @@ export function endSession(ended: boolean): void {
 
 onSessionChange((message) => {
   if (message.type === "signed-out") endSession(message.ended);
-  else if (session.value.state !== "signed-in") void startSession();
+  else if (session.value.state !== "signed-in") void startSession(message.kind);
 });

@@ -2,20 +2,31 @@
 // new one passes it on, so that the refresh token in the cookie is used once.
 import { Failure, failureOf } from "./problem.js";
 
-export type Token = { value: string; renew: number }; // when to renew it, like Date.now()
+export type Token = {
+  value: string;
+  renew: number; // when to renew it, like Date.now()
+  refresh?: string; // the identity provider's refresh token
+};
 
-/** How the tabs tell each other about the session. */
+/** What the browser keeps of a session: our cookie, or the identity provider's session. */
+export type SessionKind = "cookie" | "oidc";
+
+/** What the tabs tell each other about the session. */
 export type SessionMessage =
   | { type: "token"; token: Token }
-  | { type: "signed-in" }
+  | { type: "ask" } // for the token
+  | { type: "signed-in"; kind: SessionKind }
   | { type: "signed-out"; ended: boolean };
 
 const channel = new BroadcastChannel("intray-session");
 let token: Token | undefined;
 let pending: Promise<string> | undefined;
 
-/** Gets a new token with what the browser keeps: the cookie, or the identity provider's session. */
-export type TokenSource = () => Promise<Token>;
+/**
+ * Gets a new token. before is the last one, if there is one. Throws a Failure with the code
+ * `unauthenticated` if the session has ended.
+ */
+export type TokenSource = (before?: Token) => Promise<Token>;
 let source: TokenSource | null = null;
 
 /** Sets where tokens come from. Null ends the session in this tab. */
@@ -29,38 +40,52 @@ export function setTokenSource(next: TokenSource | null): void {
  * the code `unauthenticated` if the session has ended.
  */
 export function currentToken(): Promise<string> {
-  if (token && Date.now() < token.renew) return Promise.resolve(token.value);
+  if (isFresh(token)) return Promise.resolve(token.value);
   pending ??= renew().finally(() => (pending = undefined));
   return pending;
 }
 
 /** Makes the next call get a new token, because the API has refused this one. */
 export function expireToken(refused: string): void {
-  if (token?.value === refused) token = undefined;
+  if (token?.value === refused) expireAnyToken();
 }
 
 /** Makes the next call get a new token, because the server says that the present one expires. */
-export const expireAnyToken = () => void (token = undefined);
+export const expireAnyToken = () => void (token &&= { ...token, renew: 0 });
+
+const isFresh = (token: Token | undefined): token is Token =>
+  token !== undefined && Date.now() < token.renew;
+
+/** Reports whether there is a token that is valid for a while, in this tab or in another one. */
+export async function sharedToken(): Promise<boolean> {
+  if (isFresh(token)) return true;
+  channel.postMessage({ type: "ask" } satisfies SessionMessage);
+  for (let waited = 0; waited < 150 && !isFresh(token); waited += 10) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  return isFresh(token);
+}
 
 async function renew(): Promise<string> {
   if (!source) throw new Failure("unauthenticated");
   const before = token;
   const get = source;
-  const renewed = navigator.locks.request("intray-token", () =>
-    // Another tab may have got one meanwhile.
-    token && token !== before && Date.now() < token.renew ? token : get(),
-  );
-  const next = await renewed.catch((error: unknown) => {
-    if (error instanceof Failure && error.code === "unauthenticated" && source === get) {
-      const message = { type: "signed-out", ended: true } as const;
-      announceSession(message);
-      listener(message);
+  try {
+    await navigator.locks.request("intray-token", async () => {
+      if (token !== before && isFresh(token)) return; // of another tab
+      const next = await get(token);
+      if (source === get) useToken(next); // with the lock: the next tab needs its refresh token
+    });
+  } catch (error) {
+    if (source === get && error instanceof Failure && error.code === "unauthenticated") {
+      const ended = { type: "signed-out", ended: true } as const;
+      listener(ended);
+      announceSession(ended);
     }
     throw error;
-  });
-  if (source !== get) throw new Failure("unauthenticated"); // signed out meanwhile
-  useToken(next);
-  return next.value;
+  }
+  if (source !== get || !token) throw new Failure("unauthenticated"); // signed out meanwhile
+  return token.value;
 }
 
 /** Uses a token that a sign-in or a refresh returned, in all tabs. */
@@ -91,10 +116,12 @@ export function tokenOf(body: { access_token: string; expires_in: number }): Tok
 
 channel.onmessage = ({ data }: MessageEvent<SessionMessage>) => {
   if (data.type === "token") token = data.token;
-  else listener(data);
+  else if (data.type !== "ask") listener(data);
+  else if (source && isFresh(token)) channel.postMessage({ type: "token", token });
 };
 
-let listener: (message: Exclude<SessionMessage, { type: "token" }>) => void = () => undefined;
+let listener: (message: Exclude<SessionMessage, { type: "token" | "ask" }>) => void = () =>
+  undefined;
 
 /** Sets what happens when another tab signs in or out, or the server ends the session. */
 export const onSessionChange = (next: typeof listener) => void (listener = next);

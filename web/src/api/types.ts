@@ -12,6 +12,7 @@ export type DocumentCounts = Schemas["DocumentCounts"];
 export type BatchAction = Schemas["BatchAction"];
 export type Topic = Schemas["Topic"];
 export type User = Schemas["User"];
+export type UserPatch = Schemas["UserPatch"];
 export type ClientConfig = Schemas["ClientConfig"];
 export type Problem = Schemas["Problem"];
 export type ProblemCode = Schemas["ProblemCode"];

@@ -1,4 +1,227 @@
-import { en } from "./en.js";
+// The German texts.
 import type { Messages } from "./index.js";
 
-export const messages: Messages = { ...en };
+export const messages: Messages = {
+  // General
+  again: "Erneut versuchen",
+  cancel: "Abbrechen",
+  close: "Schließen",
+  delete: "Löschen",
+  download: "Herunterladen",
+  loading: "Wird geladen …",
+  save: "Speichern",
+  skip: "Zum Inhalt springen",
+  sortAgain: "Neu einsortieren",
+  undo: "Rückgängig",
+  "undo.hint": "Mit Strg und Z lässt sich das rückgängig machen.",
+
+  // Navigation
+  navigation: "Hauptmenü",
+  intray: "Eingang",
+  needsYou: "Zu klären",
+  document: "Dokument",
+  topics: "Themen",
+  account: "Konto",
+  administration: "Verwaltung",
+  signOut: "Abmelden",
+  notFound: "Diese Seite gibt es nicht.",
+  toIntray: "Zum Eingang",
+
+  // Signing in
+  signIn: "Anmelden",
+  "signIn.email": "E-Mail-Adresse",
+  "signIn.password": "Passwort",
+  "signIn.provider": "Mit {issuer} anmelden",
+  "signIn.provider.denied": "{issuer} hat die Anmeldung abgelehnt.",
+  "signIn.provider.failed":
+    "Die Anmeldung mit {issuer} ist fehlgeschlagen. Falls das so bleibt, hilft die Verwaltung.",
+  "signIn.provider.unknown":
+    "Dieser Server nimmt das Konto bei {issuer} nicht an. Mit einem hiesigen Passwort geht es.",
+  "signIn.provider.unreachable": "{issuer} antwortet nicht. Bitte später erneut versuchen.",
+  "signIn.ended": "Die Sitzung ist beendet. Nach dem Anmelden geht es an derselben Stelle weiter.",
+  "signIn.refused": "E-Mail-Adresse oder Passwort ist falsch.",
+  "signIn.wait": {
+    one: "Zu viele Versuche. Bitte {n} Sekunde warten.",
+    other: "Zu viele Versuche. Bitte {n} Sekunden warten.",
+  },
+  unreachable: "Der Server antwortet nicht. Die Seite versucht es von selbst erneut.",
+
+  // The connection
+  "connection.offline": "Offline. Alles geht weiter, sobald die Verbindung zurück ist.",
+  "connection.connecting": "Verbindung wird wiederhergestellt …",
+  "connection.polling":
+    "Die laufende Aktualisierung ist unterbrochen. Änderungen werden stattdessen abgefragt.",
+
+  // Space
+  space: "Speicherplatz",
+  "space.used": "{used} von {limit}",
+  "space.nearly": "Der Speicherplatz ist fast voll.",
+  "space.full": "Der Speicherplatz ist voll.",
+  "space.make": "Platz schaffen",
+
+  // The intray
+  files: "Dateien",
+  choose: "Dateien auswählen",
+  drop: "Dateien zum Einsortieren hier ablegen",
+  empty: "Hier ist gerade nichts",
+  "empty.first": "Die ersten Dokumente hier ablegen",
+  "empty.how":
+    "Dateien irgendwo auf dieser Seite ablegen, einfügen oder auswählen. Sie werden von selbst nach Themen sortiert.",
+  duplicate: "Doppelt",
+  "list.failed": "Die Liste konnte nicht gelesen werden.",
+  "list.nothing": "Zu diesen Filtern passt kein Dokument.",
+  search: "Nach Namen suchen",
+  filter: "Filtern",
+  "filter.all": "Alle",
+  "filter.clear": "Filter aufheben",
+  "filter.from": "Ab",
+  "filter.to": "Vor",
+  "filter.status": "Zustand",
+  "filter.status.going": "Wird hochgeladen oder einsortiert",
+  "filter.status.sorted": "Einsortiert",
+  "filter.status.unsorted": "Nicht einsortiert",
+  "filter.status.refused": "Abgelehnt oder unvollständig",
+  "filter.topic": "Thema",
+  sort: "Sortieren nach",
+  "sort.created_at": "Datum",
+  "sort.filename": "Name",
+  "sort.size": "Größe",
+  order: "Reihenfolge",
+  "order.usual": "Üblich",
+  "order.asc": "Aufsteigend",
+  "order.desc": "Absteigend",
+  selection: "Ausgewählte Dokumente",
+  "selection.addTopic": "Thema hinzufügen",
+  "selection.clear": "Auswahl aufheben",
+  "selection.count": { one: "{n} ausgewählt", other: "{n} ausgewählt" },
+  "row.actions": "Aktionen für {name}",
+  "row.chooseAgain": "Datei auswählen",
+  "row.dismiss": "{name} ausblenden",
+  "row.otherFile": "Das ist eine andere Datei. Bitte {name} erneut auswählen.",
+  "row.pause": "{name} anhalten",
+  "row.resume": "{name} fortsetzen",
+  "row.removeTopic": "„{topic}“ entfernen",
+  "row.select": "{name} auswählen",
+  deleted: { one: "{n} Dokument gelöscht.", other: "{n} Dokumente gelöscht." },
+  sending: { one: "{n} Datei wird gesendet · {share}", other: "{n} Dateien werden gesendet · {share}" },
+  sorted: "{n} von {of} einsortiert",
+  "actions.failed": {
+    one: "{n} Dokument konnte nicht geändert werden. {why}",
+    other: "{n} Dokumente konnten nicht geändert werden. {why}",
+  },
+  "topics.changed": {
+    one: "Themen von {n} Dokument geändert.",
+    other: "Themen von {n} Dokumenten geändert.",
+  },
+  "topic.suggested": "Automatisch vorgeschlagen",
+
+  // What becomes of a file
+  "state.waiting": "Wartet",
+  "state.sending": "Wird gesendet · {share}",
+  "state.paused": "Angehalten · {share}",
+  "state.resuming": "Wartet auf die Verbindung …",
+  "state.sent": "Gesendet",
+  "state.interrupted": "Unterbrochen. Zum Fortsetzen die Datei erneut auswählen.",
+  "state.pending": "Wartet auf die Datei",
+  "state.expired": "Die Datei ist nicht angekommen. Bitte erneut hochladen.",
+  "state.sorting": "Wird einsortiert …",
+  "state.retrying": "Das Einsortieren dauert länger als sonst; es geht von selbst weiter.",
+  "state.noTopic": "Kein Thema passt",
+  "reason.quota_exceeded":
+    "Nicht behalten: Der Speicherplatz war voll. Bitte Platz schaffen und erneut hochladen.",
+  "reason.size_mismatch":
+    "Nicht behalten: Die Datei hatte eine andere Größe als angekündigt. Bitte erneut hochladen.",
+  "reason.encrypted":
+    "Nicht einsortiert: Sie ist durch ein Passwort geschützt. Bitte selbst ein Thema wählen.",
+  "reason.no_text": "Nicht einsortiert: Sie enthält keinen Text. Bitte selbst ein Thema wählen.",
+  "reason.no_ocr":
+    "Nicht einsortiert: Bilder von Text sind hier nicht lesbar. Bitte selbst ein Thema wählen.",
+  "reason.broken":
+    "Nicht einsortiert: Die Datei ist beschädigt. Bitte prüfen und erneut hochladen.",
+  "reason.unsupported":
+    "Nicht einsortiert: Solche Dateien sind nicht lesbar. Bitte selbst ein Thema wählen.",
+  "reason.ai_unavailable":
+    "Nicht einsortiert: Die KI hat nicht geantwortet. Bitte später neu einsortieren.",
+  "reason.content_changed":
+    "Gesperrt: Die gespeicherte Datei hat sich geändert. Hier hilft der Betreiber.",
+  "reason.other": "Nicht einsortiert. Bitte selbst ein Thema wählen.",
+
+  // Why something was refused
+  "code.too_large": "Zu groß: höchstens {limit} je Datei.",
+  "code.quota_exceeded": "Kein Platz: Nur {left} sind frei.",
+  "code.type_not_allowed": "Dateien dieser Art werden nicht angenommen.",
+  "code.too_many_pending":
+    "Zu viele Uploads sind unvollständig. Bitte einige abschließen oder löschen.",
+  "code.too_many_topics": "Es gibt schon {limit} Themen. Bitte eines löschen, das niemand braucht.",
+  "code.invalid": "Der Name oder ein Wert ist nicht erlaubt.",
+  "code.name_taken": "Ein Thema mit diesem Namen gibt es schon.",
+  "code.unknown_topic": "Dieses Thema gibt es nicht mehr.",
+  "code.not_found": "Das gibt es nicht mehr.",
+  "code.wrong_status": "Das geht im jetzigen Zustand nicht.",
+  "code.version_mismatch": "Es wurde inzwischen geändert. Bitte noch einmal ansehen.",
+  "code.not_downloadable": "Es gibt keine Datei zum Herunterladen.",
+  "code.object_missing": "Die Datei ist nicht angekommen.",
+  "code.idempotency_mismatch": "Bitte die Datei erneut hochladen.",
+  "code.forbidden": "Das darf nur die Verwaltung.",
+  "code.unauthenticated": "Bitte erneut anmelden.",
+  "code.rate_limited": "Zu viele Anfragen. Bitte gleich noch einmal versuchen.",
+  "code.network": "Der Server antwortet nicht. Bitte mit Verbindung erneut versuchen.",
+  "code.unavailable": "Der Server kann das gerade nicht. Bitte bald erneut versuchen.",
+  "code.file_changed": "Die Datei hat sich seit der Auswahl geändert. Bitte erneut auswählen.",
+  "code.file_unreadable": "Der Browser kann diese Datei nicht lesen. Bitte erneut auswählen.",
+  "code.other": "Das hat nicht geklappt. Bitte erneut versuchen.",
+
+  // Account
+  "account.about": "Zur Person",
+  "account.role": "Rolle",
+  "account.since": "Dabei seit",
+  "role.admin": "Verwaltung",
+  "role.user": "Benutzer",
+  "space.left": "{left} frei",
+  "space.largest": "Größte Dokumente zeigen",
+  password: "Passwort",
+  "password.current": "Jetziges Passwort",
+  "password.new": "Neues Passwort",
+  "password.rule":
+    "Mindestens {n} Zeichen. Ein paar beliebige Wörter sind leichter zu merken als Sonderzeichen.",
+  "password.show": "Passwörter zeigen",
+  "password.change": "Passwort ändern",
+  "password.others": "Alle anderen Geräte werden abgemeldet.",
+  "password.changed": "Passwort geändert. Alle anderen Geräte sind abgemeldet.",
+  "password.short": {
+    one: "{n} Zeichen fehlt.",
+    other: "{n} Zeichen fehlen.",
+  },
+  "password.long": "Höchstens {n} Zeichen.",
+  "password.wrong": "Das ist nicht das jetzige Passwort.",
+  "password.same": "Das ist das jetzige Passwort. Bitte ein anderes wählen.",
+  "password.none":
+    "Dieses Konto hat hier kein Passwort. Es lässt sich bei {issuer} ändern, wo die Anmeldung stattfindet.",
+  "password.none.other":
+    "Dieses Konto hat hier kein Passwort. Die Anmeldung läuft über die eigene Organisation.",
+  language: "Sprache",
+  "language.failed": "Diese Sprache konnte nicht geladen werden. Bitte mit Verbindung erneut versuchen.",
+
+  // Administration
+  people: "Personen",
+  "people.ai": "KI",
+  "people.more": "Mehr zeigen",
+  "people.failed": "Die Liste der Personen konnte nicht gelesen werden.",
+  "people.edit": "Speicherplatz und KI ändern",
+  "people.change": "{name} ändern",
+  "people.actions": "Aktionen",
+  "people.changed": "{name} wurde geändert.",
+  "people.full": "Uploads werden abgelehnt, bis Platz ist: {used} sind belegt.",
+  "limit.unit": "Einheit",
+  "limit.wrong": "Bitte eine Zahl eingeben, die nicht negativ und nicht zu groß ist.",
+  "ai.provider": "KI-Anbieter",
+  "ai.default": "Voreinstellung",
+  "ai.builtin": "Eingebaut",
+  "ai.model": "Modell",
+  "ai.model.hint": "Leer: das voreingestellte Modell des Anbieters.",
+  "ai.notConfigured": "Dieser Anbieter ist auf dem Server nicht eingerichtet. Bitte einen anderen wählen.",
+  "ai.model.wrong": "Höchstens {n} Zeichen, keine Steuerzeichen.",
+  systemTopics: "Gemeinsame Themen",
+  "systemTopics.about": "Diese Themen können die Dokumente aller bekommen.",
+  "systemTopics.none": "Noch gibt es keine gemeinsamen Themen.",
+};

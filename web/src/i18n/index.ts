@@ -58,9 +58,19 @@ export function t(key: Key, values: Record<string, string | number> = {}): strin
   }
   return text.replace(/\{(\w+)\}/g, (_, name: string) => {
     const value = values[name];
-    return typeof value === "number" ? number(value) : (value ?? "");
+    return typeof value === "number" ? number(value) : isolated(value ?? "");
   });
 }
+
+// Characters that are written in the other direction than the page's texts, or change it.
+const foreign = {
+  ltr: /[\p{Script=Arabic}\p{Script=Hebrew}\p{Script=Syriac}\p{Script=Thaana}\u202a-\u202e]/u,
+  rtl: /[\p{Script=Latin}\p{Script=Greek}\p{Script=Cyrillic}\u202a-\u202e]/u,
+};
+
+/** Returns a value whose direction does not change that of the text which it is put into. */
+const isolated = (value: string): string =>
+  foreign[languages[language.value].direction].test(value) ? `\u2068${value}\u2069` : value;
 
 /** Returns the text of a key that is made of parts, such as a code of the API, or of a fallback. */
 export function tOr(key: string, fallback: Key, values?: Record<string, string | number>): string {
@@ -108,12 +118,19 @@ export function bytes(n: number): string {
   return units()[power]!.format(n / 1000 ** power);
 }
 
+/** Returns the name of 1,000 to the power of bytes, such as GB for 3. */
+export const unitName = (power: number): string =>
+  units()[power]!.formatToParts(1).find(({ type }) => type === "unit")!.value;
+
 /** Writes today's times as a time and others as a date. */
 export function when(time: string): string {
   const date = new Date(time);
   const today = date.toDateString() === new Date().toDateString();
   return (today ? times() : days()).format(date);
 }
+
+/** Writes a date. */
+export const day = (time: string): string => days().format(new Date(time));
 
 /** Writes a date with its time. */
 export const moment = (time: string): string => moments().format(new Date(time));

@@ -1,13 +1,12 @@
 import { useSignal } from "@preact/signals";
-import { useId, useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { asFailure, type Failure } from "../api/problem.js";
+import type { TopicValues } from "../documents/topics.js";
 import { t, tOr } from "../i18n/index.js";
 import { Dialog } from "./dialog.js";
+import { Field, type ControlAttributes } from "./field.js";
 import { Icon } from "./icon.js";
 import "./topic-dialog.css";
-
-/** What a user enters for a topic. */
-export type TopicValues = { name: string; description: string; keywords: string[] };
 
 /** A dialog for the values of a topic. What save throws is explained at the field that it is about. */
 export function TopicDialog({
@@ -28,10 +27,10 @@ export function TopicDialog({
   const keywords = useSignal<readonly string[]>(topic.keywords);
   const draft = useRef(""); // a keyword that is not ended yet
 
+  const form = useRef<HTMLFormElement>(null);
   const field = fieldOf(failure.value);
-  useLayoutEffect(() => {
-    if (field === "description") description.current!.focus();
-    else name.current!.focus();
+  useEffect(() => {
+    form.current!.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
   }, [failure.value]);
 
   const submit = async (event: SubmitEvent) => {
@@ -54,14 +53,26 @@ export function TopicDialog({
 
   return (
     <Dialog title={title} onClose={onClose}>
-      <form class="stack" onSubmit={submit} noValidate>
-        <Field label={t("topic.name")} wrong={field === "name" && explain(failure.value!)}>
-          {(props) => <input {...props} ref={name} class="input" defaultValue={topic.name} />}
+      <form ref={form} class="stack" onSubmit={submit} noValidate>
+        <Field
+          label={t("topic.name")}
+          wrong={field === "name" ? explain(failure.value!) : undefined}
+        >
+          {(props) => (
+            <input
+              {...props}
+              ref={name}
+              class="input"
+              dir="auto"
+              autocomplete="off"
+              defaultValue={topic.name}
+            />
+          )}
         </Field>
         <Field
           label={t("topic.keywords")}
           hint={t("topic.keywords.hint")}
-          wrong={field === "keywords" && explain(failure.value!)}
+          wrong={field === "keywords" ? explain(failure.value!) : undefined}
         >
           {(props) => (
             <KeywordsInput
@@ -75,13 +86,14 @@ export function TopicDialog({
         <Field
           label={t("topic.description")}
           hint={t("topic.description.hint")}
-          wrong={field === "description" && explain(failure.value!)}
+          wrong={field === "description" ? explain(failure.value!) : undefined}
         >
           {(props) => (
             <textarea
               {...props}
               ref={description}
               class="input"
+              dir="auto"
               rows={3}
               defaultValue={topic.description}
             />
@@ -118,40 +130,6 @@ function explain(failure: Failure): string {
   return tOr(`code.${failure.code}`, "code.other", { limit: failure.problem.limit ?? 0 });
 }
 
-type FieldProps = { id: string; "aria-invalid": boolean; "aria-describedby": string };
-
-function Field({
-  label,
-  hint,
-  wrong,
-  children,
-}: {
-  label: string;
-  hint?: string;
-  wrong: string | false;
-  children: (props: FieldProps) => preact.ComponentChildren;
-}) {
-  const id = useId();
-  return (
-    <div class="field">
-      <label for={id}>{label}</label>
-      {children({
-        id,
-        "aria-invalid": Boolean(wrong),
-        "aria-describedby": `${id}-hint ${id}-wrong`,
-      })}
-      {hint && (
-        <span id={`${id}-hint`} class="hint">
-          {hint}
-        </span>
-      )}
-      <span id={`${id}-wrong`} class="wrong" role="alert">
-        {wrong}
-      </span>
-    </div>
-  );
-}
-
 /** Returns keywords with those in a text, which commas, semicolons and line breaks separate. */
 function withKeywords(keywords: readonly string[], text: string): string[] {
   const next = [...keywords];
@@ -169,7 +147,7 @@ function KeywordsInput({
   onChange,
   onDraft,
   ...props
-}: FieldProps & {
+}: ControlAttributes & {
   keywords: readonly string[];
   onChange: (keywords: readonly string[]) => void;
   onDraft: (text: string) => void;

@@ -1,7 +1,7 @@
-import { useSignal } from "@preact/signals";
+import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { asFailure, type Failure } from "../api/problem.js";
-import { config, session, signIn, user } from "../api/session.js";
+import { asFailure, Failure } from "../api/problem.js";
+import { config, session, signIn, user, type Refusal } from "../api/session.js";
 import { t, tOr } from "../i18n/index.js";
 import { Icon } from "../ui/icon.js";
 import "./sign-in.css";
@@ -13,18 +13,39 @@ export function SignIn() {
   const email = useRef<HTMLInputElement>(null);
   const password = useRef<HTMLInputElement>(null);
   const cover = useRef<HTMLDialogElement>(null);
+  const refusal = useSignal<Refusal | null>(null);
   const issuer = config.value?.oidc?.issuer;
+  const provider = issuer ? new URL(issuer).host : "";
   const ended = session.value.state === "signed-out" && session.value.ended;
+  const wrong = failure.value
+    ? explain(failure.value)
+    : refusal.value && t(`signIn.provider.${refusal.value}`, { issuer: provider });
 
   useEffect(() => {
     cover.current?.showModal();
     (user.value ? password : email).current!.focus();
   }, []);
 
+  useSignalEffect(() => {
+    if (session.value.state === "signed-out") refusal.value = session.value.refusal ?? null;
+  });
+
+  const redirect = async () => {
+    busy.value = true;
+    failure.value = refusal.value = null;
+    try {
+      await (await import("../api/oidc.js")).beginSignIn(config.value!);
+    } catch (error) {
+      refusal.value = error instanceof Failure ? "unreachable" : "failed";
+    } finally {
+      busy.value = false;
+    }
+  };
+
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     busy.value = true;
-    failure.value = null;
+    failure.value = refusal.value = null;
     try {
       await signIn(email.current!.value, password.current!.value);
     } catch (error) {
@@ -68,21 +89,17 @@ export function SignIn() {
           required
         />
       </label>
-      {failure.value && (
+      {wrong && (
         <p class="notice danger" role="alert">
-          {explain(failure.value)}
+          {wrong}
         </p>
       )}
       <button type="submit" class="button primary" disabled={busy.value}>
         {t("signIn")}
       </button>
       {issuer && (
-        <button
-          type="button"
-          class="button"
-          onClick={async () => (await import("../api/oidc.js")).beginSignIn(config.value!)}
-        >
-          {t("signIn.provider", { issuer: new URL(issuer).host })}
+        <button type="button" class="button" disabled={busy.value} onClick={redirect}>
+          {t("signIn.provider", { issuer: provider })}
         </button>
       )}
     </form>

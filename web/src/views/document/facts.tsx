@@ -15,6 +15,7 @@ import { addressOf } from "../../documents/filter.js";
 import { kindOf } from "../../documents/kinds.js";
 import { documentOf } from "../../documents/store.js";
 import { list, topicOf } from "../../documents/sync.js";
+import { createTopic } from "../../documents/topics.js";
 import { bytes, moment, percent, t, tOr } from "../../i18n/index.js";
 import { navigate } from "../../router.js";
 import { FileName } from "../../ui/file-name.js";
@@ -25,7 +26,6 @@ import { ChooseAgain } from "../../uploads/choose-again.js";
 import { interrupted } from "../../uploads/queue.js";
 import { Outcome } from "../intray/row.js";
 import { uploadOf } from "../intray/rows.js";
-import { createTopic } from "../topics/changes.js";
 
 /** What is known about a document, and what can be done with it. */
 export function Facts({ document }: { document: Document }) {
@@ -191,7 +191,7 @@ function Topics({ document: { id, topics, topics_locked: locked } }: { document:
   const box = useRef<HTMLDivElement>(null);
   const create = async (name: string) => {
     try {
-      const topic = await createTopic({ name });
+      const topic = await createTopic("user", { name });
       await changeTopics([id], "add_topics", [topic.id]);
     } catch (error) {
       showFailure(error);

@@ -47,6 +47,7 @@ export function FilterBar() {
       </label>
       <Popover
         class={filtered.value ? "button active" : "button"}
+        label={t("filter")}
         closeOnClick={false}
         button={
           <>

@@ -1,19 +1,19 @@
 import type { Document } from "../../api/types.js";
 import { changeTopics, deleteDocuments, showFailure, sortAgain } from "../../documents/actions.js";
 import { iconOf } from "../../documents/kinds.js";
+import { createTopic } from "../../documents/topics.js";
 import { bytes, t, tOr, when } from "../../i18n/index.js";
 import { FileName } from "../../ui/file-name.js";
 import { Icon, type IconName } from "../../ui/icon.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
 import { ChooseAgain } from "../../uploads/choose-again.js";
-import { createTopic } from "../topics/changes.js";
 
 /** A document without a topic. again: sorting it again may help. */
 export function UnsortedRow({ document, again }: { document: Document; again?: boolean }) {
   const { id, filename: name } = document;
   const create = async (topic: string) => {
     try {
-      const { id: topicID } = await createTopic({ name: topic });
+      const { id: topicID } = await createTopic("user", { name: topic });
       await changeTopics([id], "add_topics", [topicID]);
     } catch (error) {
       showFailure(error);

@@ -1,0 +1,5 @@
+// All tests of the page, on one running stack. To run some of them, pass --test-name-pattern.
+import "./harness.mjs";
+import "./serving.mjs";
+import "./uploads.mjs";
+import "./views.mjs";

@@ -120,7 +120,9 @@ scenario("a merge that was interrupted goes on and loses no document", async (t)
     await route.fulfill({ response, json: body });
   });
   let broken = true;
-  await page.route("**/api/documents/batch", (route) => (broken ? route.abort() : route.continue()));
+  await page.route("**/api/documents/batch", (route) =>
+    broken ? route.abort() : route.continue(),
+  );
   await signIn(page, user);
   await page.goto(`${running.stack.web}/topics`);
 
@@ -139,7 +141,7 @@ scenario("a merge that was interrupted goes on and loses no document", async (t)
   assert.deepEqual(topics.map((topic) => topic.id), [into.id]);
 });
 
-scenario("what needs the user goes when it is done, and the keyboard keeps its place", async (t) => {
+scenario("what needs the user goes when done, and the keyboard keeps its place", async (t) => {
   const user = await addUser();
   await user.call("POST", "/api/topics", { name: "Journeys" });
   await user.upload(text("empty.txt", ""));

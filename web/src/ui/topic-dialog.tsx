@@ -8,7 +8,9 @@ import { Field, type ControlAttributes } from "./field.js";
 import { Icon } from "./icon.js";
 import "./topic-dialog.css";
 
-/** A dialog for the values of a topic. What save throws is explained at the field that it is about. */
+/**
+ * A dialog for the values of a topic. What save throws is explained at the field that it is about.
+ */
 export function TopicDialog({
   title,
   topic = { name: "", description: "", keywords: [] },

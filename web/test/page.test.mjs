@@ -6,3 +6,4 @@ import "./inline.mjs";
 import "./origin.mjs";
 import "./uploads.mjs";
 import "./scenarios.mjs";
+import "./views.mjs";

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useLayoutEffect, useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { asFailure, type Failure } from "../api/problem.js";
 import type { TopicValues } from "../documents/topics.js";
 import { t, tOr } from "../i18n/index.js";
@@ -8,7 +8,9 @@ import { Field, type ControlAttributes } from "./field.js";
 import { Icon } from "./icon.js";
 import "./topic-dialog.css";
 
-/** A dialog for the values of a topic. What save throws is explained at the field that it is about. */
+/**
+ * A dialog for the values of a topic. What save throws is explained at the field that it is about.
+ */
 export function TopicDialog({
   title,
   topic = { name: "", description: "", keywords: [] },
@@ -27,10 +29,10 @@ export function TopicDialog({
   const keywords = useSignal<readonly string[]>(topic.keywords);
   const draft = useRef(""); // a keyword that is not ended yet
 
+  const form = useRef<HTMLFormElement>(null);
   const field = fieldOf(failure.value);
-  useLayoutEffect(() => {
-    if (field === "description") description.current!.focus();
-    else name.current!.focus();
+  useEffect(() => {
+    form.current!.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
   }, [failure.value]);
 
   const submit = async (event: SubmitEvent) => {
@@ -53,12 +55,21 @@ export function TopicDialog({
 
   return (
     <Dialog title={title} onClose={onClose}>
-      <form class="stack" onSubmit={submit} noValidate>
+      <form ref={form} class="stack" onSubmit={submit} noValidate>
         <Field
           label={t("topic.name")}
           wrong={field === "name" ? explain(failure.value!) : undefined}
         >
-          {(props) => <input {...props} ref={name} class="input" defaultValue={topic.name} />}
+          {(props) => (
+            <input
+              {...props}
+              ref={name}
+              class="input"
+              dir="auto"
+              autocomplete="off"
+              defaultValue={topic.name}
+            />
+          )}
         </Field>
         <Field
           label={t("topic.keywords")}
@@ -84,6 +95,7 @@ export function TopicDialog({
               {...props}
               ref={description}
               class="input"
+              dir="auto"
               rows={3}
               defaultValue={topic.description}
             />

@@ -55,7 +55,11 @@ function Suggestion({ topic, onDrop }: { topic: Topic; onDrop: () => void }) {
     <li class="topic">
       <div class="topic-about">
         <TopicHead id={id} name={name} />
-        {topic.description && <p dir="auto">{topic.description}</p>}
+        {topic.description && (
+          <p>
+            <bdi>{topic.description}</bdi>
+          </p>
+        )}
         {merge?.failure && (
           <p class="small wrong" role="alert">
             {t("topic.mergeFailed", {

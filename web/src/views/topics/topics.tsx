@@ -123,7 +123,11 @@ function TopicRow({
     <li class="topic">
       <div class="topic-about">
         <TopicHead id={id} name={name} />
-        {description && <p dir="auto">{description}</p>}
+        {description && (
+          <p>
+            <bdi>{description}</bdi>
+          </p>
+        )}
         <Keywords keywords={keywords} />
       </div>
       {children && <div class="tools">{children}</div>}

@@ -2,3 +2,4 @@
 import "./harness.mjs";
 import "./oidc.mjs";
 import "./serving.mjs";
+import "./uploads.mjs";

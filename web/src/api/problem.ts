@@ -1,10 +1,11 @@
 import type { Problem, ProblemCode } from "./types.js";
 
 /**
- * Why a call failed: a code of the API; `network` if no response arrived; `proxy` if something
- * between the page and the API responded.
+ * Why a call or an upload failed: a code of the API; `network` if no response arrived; `proxy` if
+ * something between the page and the API responded; `file_changed` if the file is no longer the one
+ * that was chosen; `file_unreadable` if the browser cannot read it (any more).
  */
-export type FailureCode = ProblemCode | "network" | "proxy";
+export type FailureCode = ProblemCode | "network" | "proxy" | "file_changed" | "file_unreadable";
 
 /** A failed call. `problem` has the members of the API's problem document, if there is one. */
 export class Failure extends Error {

@@ -23,10 +23,12 @@ export class DocumentList {
 
   #cursor: string | null = null;
   #loading: Promise<void> | null = null;
-  #generation = 0;
+  #closed = false;
+  #meanwhile = new Set<string>(); // the documents that changed while a page was being read
   #stop = onChange((change) => {
-    if ("deleted" in change) this.#drop(change.deleted);
-    else this.#place(change.document);
+    const id = "deleted" in change ? change.deleted : change.document.id;
+    if (this.#loading) this.#meanwhile.add(id);
+    this.#follow(id);
   });
 
   constructor(readonly filter: Filter) {}
@@ -34,7 +36,7 @@ export class DocumentList {
   /** Stops following changes. */
   close(): void {
     this.#stop();
-    this.#generation++;
+    this.#closed = true;
   }
 
   /** Reads the next page, unless one is being read or there is none. */
@@ -45,10 +47,9 @@ export class DocumentList {
   }
 
   async #read(): Promise<void> {
-    const generation = this.#generation;
     try {
       const page = await this.#page(this.#cursor);
-      if (generation !== this.#generation) return;
+      if (this.#closed) return;
       batch(() => {
         if (!this.position) this.position = page.events_after;
         page.items.forEach(put);
@@ -57,11 +58,10 @@ export class DocumentList {
         this.ids.value = [...this.ids.peek(), ...added];
         this.#cursor = page.next_cursor;
         this.complete.value = page.next_cursor === null;
-        this.ready.value = true;
-        this.failure.value = null;
+        this.#settle();
       });
     } catch (error) {
-      if (generation === this.#generation) this.failure.value = asFailure(error);
+      if (!this.#closed) this.failure.value = asFailure(error);
     }
   }
 
@@ -72,14 +72,19 @@ export class DocumentList {
 
   /** Reads all pages that were read before again, because changes were missed. */
   async refresh(): Promise<void> {
-    const generation = ++this.#generation;
+    await this.#loading;
+    this.#loading ??= this.#readAgain().finally(() => (this.#loading = null));
+    return this.#loading;
+  }
+
+  async #readAgain(): Promise<void> {
     const wanted = this.ids.peek().length;
     const ids: string[] = [];
     let cursor: string | null = null;
     try {
       do {
         const page = await this.#page(cursor);
-        if (generation !== this.#generation) return;
+        if (this.#closed) return;
         page.items.forEach(put);
         ids.push(...page.items.map(({ id }) => id));
         cursor = page.next_cursor;
@@ -88,12 +93,26 @@ export class DocumentList {
         this.ids.value = ids;
         this.#cursor = cursor;
         this.complete.value = cursor === null;
-        this.ready.value = true;
-        this.failure.value = null;
+        this.#settle();
       });
     } catch (error) {
-      if (generation === this.#generation) this.failure.value = asFailure(error);
+      if (!this.#closed) this.failure.value = asFailure(error);
     }
+  }
+
+  // The pages may be older than what has arrived while they were read.
+  #settle(): void {
+    this.ready.value = true;
+    this.failure.value = null;
+    const changed = this.#meanwhile;
+    this.#meanwhile = new Set();
+    for (const id of changed) this.#follow(id);
+  }
+
+  #follow(id: string): void {
+    const document = documentOf(id)?.peek();
+    if (document) this.#place(document);
+    else this.#drop(id);
   }
 
   /** Puts a document where it belongs, or removes it if the filter no longer selects it. */

@@ -9,7 +9,7 @@ import { path, query } from "../router.js";
 import { isFiltered, readFilter } from "./filter.js";
 import { DocumentList } from "./list.js";
 import { connection, follow, type LiveEvent } from "./live.js";
-import { onChange, put, remove } from "./store.js";
+import { put, remove } from "./store.js";
 
 /** The topics that the user can assign: the system's and their own. */
 export const topics = signal<readonly Topic[]>([]);
@@ -72,9 +72,11 @@ function receive(event: LiveEvent): void {
   switch (event.event) {
     case "document":
       put(event.data);
+      loadCounts();
       break;
     case "deleted":
       remove(event.data.id);
+      loadCounts();
       break;
     case "pending":
       loadPending();
@@ -122,6 +124,4 @@ export function startSync(): void {
   effect(() => {
     if (connection.value === "live" && list.peek().failure.peek()) void list.peek().more();
   });
-
-  onChange(loadCounts);
 }

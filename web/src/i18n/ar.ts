@@ -233,6 +233,7 @@ export const messages: Messages = {
     many: "سيفقد {n} مستندًا هذا الموضوع، وتبقى المستندات. لا يمكن التراجع عن ذلك.",
     other: "سيفقد {n} مستند هذا الموضوع، وتبقى المستندات. لا يمكن التراجع عن ذلك.",
   },
+  "topic.delete.system": "يُزال من مستندات الجميع، وتبقى المستندات.",
   "topic.deleteNamed": "حذف {name}",
   "topic.description": "الوصف",
   "topic.description.hint": "ما تدور حوله المستندات، في جملة واحدة.",
@@ -363,5 +364,4 @@ export const messages: Messages = {
   systemTopics: "المواضيع المشتركة",
   "systemTopics.about": "يمكن أن تُصنَّف مستندات الجميع في هذه المواضيع.",
   "systemTopics.none": "لا توجد مواضيع مشتركة بعد.",
-  "systemTopics.delete": "يُزال من مستندات الجميع، وتبقى المستندات.",
 };

@@ -204,6 +204,8 @@ export const messages: Messages = {
     other:
       "{n} Dokumente verlieren dieses Thema. Die Dokumente selbst bleiben. Das lässt sich nicht rückgängig machen.",
   },
+  "topic.delete.system":
+    "Das Thema wird bei allen aus den Dokumenten entfernt. Die Dokumente bleiben.",
   "topic.deleteNamed": "{name} löschen",
   "topic.description": "Beschreibung",
   "topic.description.hint": "Worum es in den Dokumenten geht, in einem Satz.",
@@ -336,6 +338,4 @@ export const messages: Messages = {
   systemTopics: "Gemeinsame Themen",
   "systemTopics.about": "Diese Themen können die Dokumente aller bekommen.",
   "systemTopics.none": "Noch gibt es keine gemeinsamen Themen.",
-  "systemTopics.delete":
-    "Das Thema wird bei allen aus den Dokumenten entfernt. Die Dokumente bleiben.",
 };

@@ -188,6 +188,7 @@ export const en = {
     one: "{n} document loses this topic. The document itself stays. This cannot be undone.",
     other: "{n} documents lose this topic. The documents themselves stay. This cannot be undone.",
   },
+  "topic.delete.system": "It is removed from everybody's documents. The documents stay.",
   "topic.deleteNamed": "Delete {name}",
   "topic.description": "Description",
   "topic.description.hint": "What the documents are about, in a sentence.",
@@ -314,5 +315,4 @@ export const en = {
   systemTopics: "System topics",
   "systemTopics.about": "Everybody's documents can get these topics.",
   "systemTopics.none": "There are no system topics yet.",
-  "systemTopics.delete": "It is removed from everybody's documents. The documents stay.",
 } as const;

@@ -1,8 +1,8 @@
 import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 
-/** The attributes of the control of a Field. */
-export type FieldAttributes = {
+/** What connects a control with its label, its hint and what is wrong. */
+export type ControlAttributes = {
   id: string;
   "aria-describedby": string | undefined;
   "aria-invalid": boolean;
@@ -21,7 +21,7 @@ export function Field({
   label: string;
   hint?: string | undefined;
   wrong?: string | undefined;
-  children: (attributes: FieldAttributes) => ComponentChildren;
+  children: (attributes: ControlAttributes) => ComponentChildren;
 }) {
   const id = useId();
   const described = [wrong && `${id}-wrong`, hint && `${id}-hint`].filter(Boolean).join(" ");

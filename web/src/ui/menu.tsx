@@ -1,3 +1,4 @@
+import { useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useId, useRef } from "preact/hooks";
 
@@ -26,6 +27,7 @@ export function Popover({
   const id = useId();
   const opener = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
+  const open = useSignal(false); // what is not seen is not drawn
 
   const place = () => {
     const at = opener.current!.getBoundingClientRect();
@@ -55,10 +57,13 @@ export function Popover({
         id={id}
         popover="auto"
         onBeforeToggle={(event) => {
-          if (event.newState === "open") onOpen?.(true);
+          if (event.newState !== "open") return;
+          open.value = true;
+          onOpen?.(true);
         }}
         onToggle={(event) => {
-          if (event.newState !== "open") return onOpen?.(false);
+          open.value = event.newState === "open";
+          if (!open.value) return onOpen?.(false);
           place();
           panel.current!.querySelector<HTMLElement>("button, a, input, select")?.focus();
         }}
@@ -77,7 +82,7 @@ export function Popover({
           items[(at + step + items.length) % items.length]!.focus();
         }}
       >
-        {children}
+        {open.value && children}
       </div>
     </>
   );

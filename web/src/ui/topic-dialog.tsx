@@ -1,14 +1,12 @@
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { asFailure, type Failure } from "../api/problem.js";
+import type { TopicValues } from "../documents/topics.js";
 import { t, tOr } from "../i18n/index.js";
 import { Dialog } from "./dialog.js";
-import { Field, type FieldAttributes } from "./field.js";
+import { Field, type ControlAttributes } from "./field.js";
 import { Icon } from "./icon.js";
 import "./topic-dialog.css";
-
-/** What a person enters for a topic. */
-export type TopicValues = { name: string; description: string; keywords: string[] };
 
 /** A dialog for the values of a topic. What save throws is explained at the field that it is about. */
 export function TopicDialog({
@@ -30,8 +28,6 @@ export function TopicDialog({
   const draft = useRef(""); // a keyword that is not ended yet
 
   const field = fieldOf(failure.value);
-  const wrong = (member: typeof field) =>
-    failure.value && field === member ? explain(failure.value) : undefined;
   useEffect(() => {
     if (field === "description") description.current!.focus();
     else name.current!.focus();
@@ -58,13 +54,16 @@ export function TopicDialog({
   return (
     <Dialog title={title} onClose={onClose}>
       <form class="stack" onSubmit={submit} noValidate>
-        <Field label={t("topic.name")} wrong={wrong("name")}>
+        <Field
+          label={t("topic.name")}
+          wrong={field === "name" ? explain(failure.value!) : undefined}
+        >
           {(props) => <input {...props} ref={name} class="input" defaultValue={topic.name} />}
         </Field>
         <Field
           label={t("topic.keywords")}
           hint={t("topic.keywords.hint")}
-          wrong={wrong("keywords")}
+          wrong={field === "keywords" ? explain(failure.value!) : undefined}
         >
           {(props) => (
             <KeywordsInput
@@ -78,7 +77,7 @@ export function TopicDialog({
         <Field
           label={t("topic.description")}
           hint={t("topic.description.hint")}
-          wrong={wrong("description")}
+          wrong={field === "description" ? explain(failure.value!) : undefined}
         >
           {(props) => (
             <textarea
@@ -138,7 +137,7 @@ function KeywordsInput({
   onChange,
   onDraft,
   ...props
-}: FieldAttributes & {
+}: ControlAttributes & {
   keywords: readonly string[];
   onChange: (keywords: readonly string[]) => void;
   onDraft: (text: string) => void;

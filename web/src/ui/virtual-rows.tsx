@@ -6,7 +6,7 @@ const margin = 8; // rows that are drawn above and below what is seen
 
 /**
  * Draws those of count rows that are seen, each with the same height, in a box as high as all of
- * them. It scrolls with the page. near is called with the last row that is drawn.
+ * them. It scrolls with the page. After each drawing, near is called with the last row drawn.
  */
 export function VirtualRows({
   count,
@@ -50,10 +50,10 @@ export function VirtualRows({
   const last = useComputed(() => Math.ceil((offset.value + seen.value) / height.value) + margin);
   const end = Math.min(count, last.value);
   const start = Math.min(first.value, end);
-  useEffect(() => near(end - 1), [end, count]);
+  useEffect(() => near(end - 1));
 
   return (
-    <div ref={box} class="rows" role="presentation" style={{ height: count * height.value }}>
+    <div ref={box} class="rows" role="presentation" style={{ height: `${count * height.value}px` }}>
       <div role="presentation" style={{ transform: `translateY(${start * height.value}px)` }}>
         {Array.from({ length: end - start }, (_, n) => render(start + n))}
       </div>

@@ -1,12 +1,11 @@
 import { useSignal } from "@preact/signals";
-import { api, call } from "../../api/client.js";
-import { asFailure } from "../../api/problem.js";
 import type { Topic } from "../../api/types.js";
 import { topics } from "../../documents/sync.js";
-import { compare, t, tOr } from "../../i18n/index.js";
-import { Dialog } from "../../ui/dialog.js";
+import { createTopic, updateTopic, type TopicValues } from "../../documents/topics.js";
+import { compare, t } from "../../i18n/index.js";
+import { DeleteTopicDialog } from "../../ui/delete-topic-dialog.js";
 import { Icon } from "../../ui/icon.js";
-import { TopicDialog, type TopicValues } from "../../ui/topic-dialog.js";
+import { TopicDialog } from "../../ui/topic-dialog.js";
 
 /** The topics that all users share. */
 export function SystemTopics() {
@@ -16,6 +15,11 @@ export function SystemTopics() {
     .filter(({ scope }) => scope === "system")
     .toSorted((a, b) => compare()(a.name, b.name));
   const close = () => (edited.value = null);
+  const save = async (values: TopicValues) => {
+    const topic = edited.peek();
+    if (topic && topic !== "new") await updateTopic(topic, values);
+    else await createTopic("system", values);
+  };
 
   return (
     <section class="stack" aria-labelledby="system-topics">
@@ -63,64 +67,13 @@ export function SystemTopics() {
         <TopicDialog
           title={t(edited.value === "new" ? "topic.create" : "topic.edit")}
           {...(edited.value !== "new" && { topic: edited.value })}
-          save={(values) => save(edited.value!, values)}
+          save={save}
           onClose={close}
         />
       )}
       {removed.value && (
-        <DeleteTopic topic={removed.value} onDone={() => (removed.value = null)} />
+        <DeleteTopicDialog topic={removed.value} onClose={() => (removed.value = null)} />
       )}
     </section>
-  );
-}
-
-/** Creates or changes a system topic. Throws a Failure. */
-async function save(topic: Topic | "new", body: TopicValues): Promise<void> {
-  const saved =
-    topic === "new"
-      ? await call(api.POST("/api/admin/topics", { body }))
-      : await call(
-          api.PATCH("/api/admin/topics/{id}", { params: { path: { id: topic.id } }, body }),
-        );
-  topics.value = [...topics.peek().filter(({ id }) => id !== saved.id), saved];
-}
-
-/** Asks whether to delete a system topic. */
-function DeleteTopic({ topic, onDone }: { topic: Topic; onDone: () => void }) {
-  const wrong = useSignal("");
-  const busy = useSignal(false);
-  const remove = async () => {
-    busy.value = true;
-    wrong.value = "";
-    try {
-      await call(api.DELETE("/api/admin/topics/{id}", { params: { path: { id: topic.id } } }));
-    } catch (error) {
-      const { code } = asFailure(error);
-      busy.value = false;
-      if (code !== "not_found") {
-        wrong.value = tOr(`code.${code}`, "code.other");
-        return;
-      }
-    }
-    topics.value = topics.peek().filter(({ id }) => id !== topic.id);
-    onDone();
-  };
-  return (
-    <Dialog title={t("topic.delete", { name: topic.name })} onClose={onDone}>
-      <p>{t("systemTopics.delete")}</p>
-      {wrong.value && (
-        <p class="notice danger" role="alert">
-          {wrong.value}
-        </p>
-      )}
-      <div class="actions">
-        <button type="button" class="button danger" disabled={busy.value} onClick={remove}>
-          {t("delete")}
-        </button>
-        <button type="button" class="button" autofocus onClick={onDone}>
-          {t("cancel")}
-        </button>
-      </div>
-    </Dialog>
   );
 }

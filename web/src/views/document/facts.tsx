@@ -15,6 +15,7 @@ import { addressOf } from "../../documents/filter.js";
 import { kindOf } from "../../documents/kinds.js";
 import { documentOf } from "../../documents/store.js";
 import { list, topicOf } from "../../documents/sync.js";
+import { createTopic } from "../../documents/topics.js";
 import { bytes, moment, percent, t, tOr } from "../../i18n/index.js";
 import { navigate } from "../../router.js";
 import { Icon } from "../../ui/icon.js";
@@ -22,7 +23,6 @@ import { toast } from "../../ui/toasts.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
 import { Outcome } from "../intray/row.js";
 import { uploadOf } from "../intray/rows.js";
-import { createTopic } from "../topics/changes.js";
 
 /** What is known about a document, and what can be done with it. */
 export function Facts({ document }: { document: Document }) {
@@ -187,7 +187,7 @@ function Topics({ document: { id, topics, topics_locked: locked } }: { document:
   const box = useRef<HTMLDivElement>(null);
   const create = async (name: string) => {
     try {
-      const topic = await createTopic({ name });
+      const topic = await createTopic("user", { name });
       await changeTopics([id], "add_topics", [topic.id]);
     } catch (error) {
       showFailure(error);

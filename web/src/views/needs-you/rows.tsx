@@ -4,17 +4,17 @@ import { changeTopics, deleteDocuments, showFailure, sortAgain } from "../../doc
 import { iconOf } from "../../documents/kinds.js";
 import { bytes, t, tOr, when } from "../../i18n/index.js";
 import { Icon, type IconName } from "../../ui/icon.js";
+import { createTopic } from "../../documents/topics.js";
 import { toast } from "../../ui/toasts.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
 import { resumeWith } from "../../uploads/queue.js";
-import { createTopic } from "../topics/changes.js";
 
 /** A document without a topic. again: sorting it again may help. */
 export function UnsortedRow({ document, again }: { document: Document; again?: boolean }) {
   const { id, filename: name } = document;
   const create = async (topic: string) => {
     try {
-      const { id: topicID } = await createTopic({ name: topic });
+      const { id: topicID } = await createTopic("user", { name: topic });
       await changeTopics([id], "add_topics", [topicID]);
     } catch (error) {
       showFailure(error);

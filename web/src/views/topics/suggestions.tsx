@@ -2,11 +2,11 @@ import { useSignal } from "@preact/signals";
 import type { Topic } from "../../api/types.js";
 import { showFailure } from "../../documents/actions.js";
 import { counts, topics } from "../../documents/sync.js";
+import { mergeTopic, merges, updateTopic } from "../../documents/topics.js";
 import { t, tOr } from "../../i18n/index.js";
+import { DeleteTopicDialog } from "../../ui/delete-topic-dialog.js";
 import { Icon } from "../../ui/icon.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
-import { mergeTopic, merges, updateTopic } from "./changes.js";
-import { DeleteDialog } from "./delete-dialog.js";
 import "./topics.css";
 
 /** The topics that the classifier proposed and nobody has decided on. */
@@ -32,7 +32,7 @@ export function Suggestions() {
         </section>
       )}
       {dropping.value && (
-        <DeleteDialog topic={dropping.value} onClose={() => (dropping.value = null)} />
+        <DeleteTopicDialog topic={dropping.value} onClose={() => (dropping.value = null)} />
       )}
     </>
   );
@@ -75,7 +75,7 @@ function Suggestion({ topic, onDrop }: { topic: Topic; onDrop: () => void }) {
             type="button"
             class="button"
             aria-label={t("topic.acceptNamed", { name })}
-            onClick={() => updateTopic(id, { name }).catch(showFailure)}
+            onClick={() => updateTopic(topic, { name }).catch(showFailure)}
           >
             <Icon name="check" />
             {t("topic.accept")}

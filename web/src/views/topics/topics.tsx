@@ -3,11 +3,11 @@ import { useSignal } from "@preact/signals";
 import type { Topic } from "../../api/types.js";
 import { user } from "../../api/session.js";
 import { counts, topics } from "../../documents/sync.js";
+import { createTopic, updateTopic } from "../../documents/topics.js";
 import { compare, t } from "../../i18n/index.js";
+import { DeleteTopicDialog } from "../../ui/delete-topic-dialog.js";
 import { Icon } from "../../ui/icon.js";
 import { TopicDialog } from "../../ui/topic-dialog.js";
-import { createTopic, updateTopic } from "./changes.js";
-import { DeleteDialog } from "./delete-dialog.js";
 import { Suggestions } from "./suggestions.js";
 import "./topics.css";
 
@@ -89,14 +89,14 @@ export function Topics() {
 }
 
 function Question({ asked, onClose }: { asked: Asked; onClose: () => void }) {
-  if (asked.about === "delete") return <DeleteDialog topic={asked.topic} onClose={onClose} />;
+  if (asked.about === "delete") return <DeleteTopicDialog topic={asked.topic} onClose={onClose} />;
   if (asked.about === "change") {
-    const { id } = asked.topic;
+    const { topic } = asked;
     return (
       <TopicDialog
         title={t("topic.edit")}
-        topic={asked.topic}
-        save={(values) => updateTopic(id, values)}
+        topic={topic}
+        save={(values) => updateTopic(topic, values)}
         onClose={onClose}
       />
     );
@@ -104,7 +104,7 @@ function Question({ asked, onClose }: { asked: Asked; onClose: () => void }) {
   return (
     <TopicDialog
       title={t("topic.create")}
-      save={async (values) => void (await createTopic(values))}
+      save={async (values) => void (await createTopic("user", values))}
       onClose={onClose}
     />
   );

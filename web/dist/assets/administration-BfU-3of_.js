@@ -1,1 +1,0 @@
-import{o as e,t}from"./jsxRuntime-iwm1cCT6.js";function n(){return t(`h1`,{children:e(`intray`)})}export{n as Administration};

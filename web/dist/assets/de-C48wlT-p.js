@@ -1,1 +1,0 @@
-import{t as e}from"./en-7I8Yuk3L.js";var t={...e};export{t as messages};

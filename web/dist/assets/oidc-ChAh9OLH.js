@@ -1,1 +1,0 @@
-async function e(e){return null}async function t(e){}export{t as beginSignIn,e as continueSignIn};

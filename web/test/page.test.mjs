@@ -2,4 +2,6 @@
 import "./harness.mjs";
 import "./oidc.mjs";
 import "./serving.mjs";
+import "./inline.mjs";
+import "./origin.mjs";
 import "./uploads.mjs";

@@ -93,6 +93,7 @@ export const en = {
   "selection.count": { one: "{n} selected", other: "{n} selected" },
   "row.actions": "Actions for {name}",
   "row.chooseAgain": "Choose file",
+  "row.chooseAgainNamed": "Choose file {name} again",
   "row.dismiss": "Dismiss {name}",
   "row.otherFile": "This is another file. Choose {name} again.",
   "row.pause": "Pause {name}",
@@ -180,6 +181,7 @@ export const en = {
   "topic.add": "Add topic",
   "topic.choose": "Choose topic",
   "topic.count": { one: "{n} document", other: "{n} documents" },
+  "topic.countMost": "{n} documents or more",
   "topic.create": "New topic",
   "topic.createNamed": "Create “{name}”",
   "topic.delete": "Delete “{name}”?",
@@ -199,6 +201,7 @@ export const en = {
   "topic.editNamed": "Change {name}",
   "topic.find": "Find a topic",
   "topic.first": "There are no topics yet",
+  "topic.keywordCount": { one: "{n} keyword", other: "{n} keywords" },
   "topic.keywords": "Keywords",
   "topic.keywords.hint": "Words that such documents contain. End each with Enter or a comma.",
   "topic.keywords.wrong": "There can be 50 keywords, of 1 to 40 characters each.",
@@ -216,13 +219,13 @@ export const en = {
   "topic.removeNamed": "Remove {name}",
   "topic.shared": "For everybody",
   "topic.shared.about": "Everybody here has these topics. Administrators manage them.",
+  "topic.unused": "No document",
   "topic.suggestions": "Suggested topics",
   "topic.suggestions.about":
     "These are names that the classifier proposed. Keep what is useful, merge what means the same as another topic, drop the rest.",
 
   // Needs you
   "needs.all": "Show all",
-  "needs.chooseFile": "Choose file {name} again",
   "needs.chooseTopic": "Choose topic for {name}",
   "needs.delete": "Delete {name}",
   "needs.dismiss": "Dismiss",

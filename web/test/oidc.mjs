@@ -150,7 +150,7 @@ oidcScenario("an ID token of another sign-in is not accepted", async (page) => {
 });
 
 oidcScenario("refresh tokens are used once, by one of the tabs", async (page) => {
-  Object.assign(issuer, { lifetime: 6, refreshes: true });
+  Object.assign(issuer, { lifetime: 4, refreshes: true });
   await button(page).click();
   await signedIn(page);
   const tab = await page.context().newPage();

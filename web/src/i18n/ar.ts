@@ -106,6 +106,7 @@ export const messages: Messages = {
   },
   "row.actions": "إجراءات {name}",
   "row.chooseAgain": "اختيار الملف",
+  "row.chooseAgainNamed": "اختيار الملف {name} من جديد",
   "row.dismiss": "إخفاء {name}",
   "row.otherFile": "هذا ملف آخر. اختر {name} مجددًا.",
   "row.pause": "إيقاف {name} مؤقتًا",
@@ -221,6 +222,16 @@ export const messages: Messages = {
     many: "{n} مستندًا",
     other: "{n} مستند",
   },
+  "topic.countMost": "{n} مستند أو أكثر",
+  "topic.keywordCount": {
+    zero: "لا كلمات مفتاحية",
+    one: "كلمة مفتاحية واحدة",
+    two: "كلمتان مفتاحيتان",
+    few: "{n} كلمات مفتاحية",
+    many: "{n} كلمة مفتاحية",
+    other: "{n} كلمة مفتاحية",
+  },
+  "topic.unused": "لا مستندات",
   "topic.create": "موضوع جديد",
   "topic.createNamed": "إنشاء «{name}»",
   "topic.delete": "هل تريد حذف «{name}»؟",
@@ -233,6 +244,7 @@ export const messages: Messages = {
     many: "سيفقد {n} مستندًا هذا الموضوع، وتبقى المستندات. لا يمكن التراجع عن ذلك.",
     other: "سيفقد {n} مستند هذا الموضوع، وتبقى المستندات. لا يمكن التراجع عن ذلك.",
   },
+  "topic.delete.system": "يُزال من مستندات الجميع، وتبقى المستندات.",
   "topic.deleteNamed": "حذف {name}",
   "topic.description": "الوصف",
   "topic.description.hint": "ما تدور حوله المستندات، في جملة واحدة.",
@@ -281,7 +293,7 @@ export const messages: Messages = {
   "needs.refused": "مرفوض أو غير مكتمل",
   "needs.refused.about":
     "لا يُحتفظ بهذه الملفات. أعد رفع ما تحتاج إليه وأخفِ الباقي. تزول تلقائيًا بعد يوم.",
-  "needs.sortAgain": "إعادة تصنيف {name}",
+  "needs.sortAgain": "إعادة التصنيف: {name}",
 
   // Why something was refused
   "code.too_large": "كبير جدًا: الحد الأقصى للملف {limit}.",
@@ -362,16 +374,4 @@ export const messages: Messages = {
   systemTopics: "المواضيع المشتركة",
   "systemTopics.about": "يمكن أن تُصنَّف مستندات الجميع في هذه المواضيع.",
   "systemTopics.none": "لا توجد مواضيع مشتركة بعد.",
-  "topic.delete.system": "يُزال من مستندات الجميع، وتبقى المستندات.",
-  "row.chooseAgainNamed": "اختيار الملف {name} من جديد",
-  "topic.countMost": "{n} مستند أو أكثر",
-  "topic.keywordCount": {
-    zero: "لا كلمات مفتاحية",
-    one: "كلمة مفتاحية واحدة",
-    two: "كلمتان مفتاحيتان",
-    few: "{n} كلمات مفتاحية",
-    many: "{n} كلمة مفتاحية",
-    other: "{n} كلمة مفتاحية",
-  },
-  "topic.unused": "لا مستندات",
 };

@@ -97,6 +97,7 @@ export const messages: Messages = {
   "selection.count": { one: "{n} ausgewählt", other: "{n} ausgewählt" },
   "row.actions": "Aktionen für {name}",
   "row.chooseAgain": "Datei auswählen",
+  "row.chooseAgainNamed": "Datei auswählen: {name}",
   "row.dismiss": "{name} ausblenden",
   "row.otherFile": "Das ist eine andere Datei. Bitte {name} erneut auswählen.",
   "row.pause": "{name} anhalten",
@@ -193,6 +194,9 @@ export const messages: Messages = {
   "topic.add": "Thema hinzufügen",
   "topic.choose": "Thema wählen",
   "topic.count": { one: "{n} Dokument", other: "{n} Dokumente" },
+  "topic.countMost": "{n} Dokumente oder mehr",
+  "topic.keywordCount": { one: "{n} Stichwort", other: "{n} Stichwörter" },
+  "topic.unused": "Kein Dokument",
   "topic.create": "Neues Thema",
   "topic.createNamed": "„{name}“ anlegen",
   "topic.delete": "„{name}“ löschen?",
@@ -204,6 +208,8 @@ export const messages: Messages = {
     other:
       "{n} Dokumente verlieren dieses Thema. Die Dokumente selbst bleiben. Das lässt sich nicht rückgängig machen.",
   },
+  "topic.delete.system":
+    "Das Thema wird bei allen aus den Dokumenten entfernt. Die Dokumente bleiben.",
   "topic.deleteNamed": "{name} löschen",
   "topic.description": "Beschreibung",
   "topic.description.hint": "Worum es in den Dokumenten geht, in einem Satz.",
@@ -238,7 +244,7 @@ export const messages: Messages = {
 
   // Needs you
   "needs.all": "Alle zeigen",
-  "needs.chooseTopic": "Thema für {name} wählen",
+  "needs.chooseTopic": "Thema wählen: {name}",
   "needs.delete": "{name} löschen",
   "needs.dismiss": "Ausblenden",
   "needs.dismissAll": "Alle ausblenden",
@@ -335,10 +341,4 @@ export const messages: Messages = {
   systemTopics: "Gemeinsame Themen",
   "systemTopics.about": "Diese Themen können die Dokumente aller bekommen.",
   "systemTopics.none": "Noch gibt es keine gemeinsamen Themen.",
-  "topic.delete.system":
-    "Das Thema wird bei allen aus den Dokumenten entfernt. Die Dokumente bleiben.",
-  "row.chooseAgainNamed": "Datei {name} erneut auswählen",
-  "topic.countMost": "{n} Dokumente oder mehr",
-  "topic.keywordCount": { one: "{n} Stichwort", other: "{n} Stichwörter" },
-  "topic.unused": "Kein Dokument",
 };

@@ -93,7 +93,7 @@ function Frame() {
           <View />
         </main>
       </div>
-      <div class="floating">
+      <div class="floating" role="region" aria-label={t("messages")}>
         <Toasts />
         <UploadBar />
         <ConnectionState />

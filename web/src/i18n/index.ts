@@ -93,7 +93,7 @@ const percents = cached((locale) => new Intl.NumberFormat(locale, { style: "perc
 const days = cached((locale) => new Intl.DateTimeFormat(locale, { dateStyle: "medium" }));
 const times = cached((locale) => new Intl.DateTimeFormat(locale, { timeStyle: "short" }));
 const moments = cached(
-  (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "long", timeStyle: "short" }),
+  (locale) => new Intl.DateTimeFormat(locale, { dateStyle: "medium", timeStyle: "short" }),
 );
 const units = cached((locale) =>
   (["byte", "kilobyte", "megabyte", "gigabyte", "terabyte"] as const).map(

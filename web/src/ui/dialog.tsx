@@ -1,5 +1,6 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef } from "preact/hooks";
+import { focusTop } from "./row-focus.js";
 
 /**
  * A modal dialog with a title, shown for as long as it is rendered. onClose is called when the
@@ -22,7 +23,9 @@ export function Dialog({
     element.showModal();
     return () => {
       element.close();
-      if (before instanceof HTMLElement) before.focus();
+      // What opened the dialog may be gone, such as the row of what was deleted in it.
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+      else focusTop();
     };
   }, []);
   return (

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { asFailure, type Failure } from "../api/problem.js";
 import type { TopicValues } from "../documents/topics.js";
 import { t, tOr } from "../i18n/index.js";
@@ -28,7 +28,7 @@ export function TopicDialog({
   const draft = useRef(""); // a keyword that is not ended yet
 
   const field = fieldOf(failure.value);
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (field === "description") description.current!.focus();
     else name.current!.focus();
   }, [failure.value]);

@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useSignal } from "@preact/signals";
 import { asFailure, type Failure } from "../../api/problem.js";
 import type { Document } from "../../api/types.js";
@@ -18,9 +18,12 @@ import { list, topicOf } from "../../documents/sync.js";
 import { createTopic } from "../../documents/topics.js";
 import { bytes, moment, percent, t, tOr } from "../../i18n/index.js";
 import { navigate } from "../../router.js";
+import { FileName } from "../../ui/file-name.js";
 import { Icon } from "../../ui/icon.js";
 import { toast } from "../../ui/toasts.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
+import { ChooseAgain } from "../../uploads/choose-again.js";
+import { interrupted } from "../../uploads/queue.js";
 import { Outcome } from "../intray/row.js";
 import { uploadOf } from "../intray/rows.js";
 
@@ -35,15 +38,16 @@ export function Facts({ document }: { document: Document }) {
         <State document={document} />
         {stored && <Topics document={document} />}
         <div class="actions">
+          {interrupted.value.has(id) && <ChooseAgain id={id} name={document.filename} />}
           {stored && (
             <>
-              <button type="button" class="button" onClick={() => download(id)}>
+              <button type="button" class="button small" onClick={() => download(id)}>
                 <Icon name="download" />
                 {t("download")}
               </button>
               <button
                 type="button"
-                class="button"
+                class="button small"
                 disabled={document.status === "uploaded"}
                 onClick={() => sortAgain([id])}
               >
@@ -54,7 +58,7 @@ export function Facts({ document }: { document: Document }) {
           )}
           <button
             type="button"
-            class="button danger"
+            class="button danger small"
             onClick={() => {
               deleteDocuments([id]);
               navigate(addressOf(list.peek().filter));
@@ -80,7 +84,7 @@ function Name({ document }: { document: Document }) {
   const opener = useRef<HTMLButtonElement>(null);
   const returns = useRef(false); // the focus, to the button
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (editing.value) {
       const field = input.current!;
       const dot = field.value.lastIndexOf(".");
@@ -117,7 +121,7 @@ function Name({ document }: { document: Document }) {
     return (
       <div class="document-name">
         <h1>
-          <bdi>{filename}</bdi>
+          <FileName name={filename} />
         </h1>
         {isStored(document) && (
           <button
@@ -234,7 +238,7 @@ function Topics({ document: { id, topics, topics_locked: locked } }: { document:
           />
         </li>
       </ul>
-      {locked && <p class="muted small">{t("document.chosen")}</p>}
+      {locked && topics.length > 0 && <p class="muted small">{t("document.chosen")}</p>}
       {topics.some(({ suggested }) => suggested) && (
         <p class="muted small">
           {t("topic.suggested")} · <a href="/topics">{t("topic.suggestions")}</a>
@@ -268,7 +272,9 @@ function Details({ document }: { document: Document }) {
         {original && (
           <Detail term={t("document.duplicateOf")}>
             <a href={`/documents/${original}`}>
-              <bdi>{documentOf(original)?.value.filename ?? t("document.duplicateOther")}</bdi>
+              <FileName
+                name={documentOf(original)?.value.filename ?? t("document.duplicateOther")}
+              />
             </a>
           </Detail>
         )}

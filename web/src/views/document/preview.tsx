@@ -89,8 +89,9 @@ function NoPreview({ document }: { document: Document }) {
   );
 }
 
+// The browser's viewer is asked not to take room for a list of the pages.
 const Pdf = ({ document, content }: ShowProps<string>) => (
-  <iframe src={content} title={document.filename} />
+  <iframe src={`${content}#navpanes=0`} title={document.filename} />
 );
 
 /** A picture. Its URL may have expired before it was loaded, so a new one is requested once. */

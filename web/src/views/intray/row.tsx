@@ -1,4 +1,3 @@
-import { useRef } from "preact/hooks";
 import type { Document } from "../../api/types.js";
 import {
   changeTopics,
@@ -10,11 +9,11 @@ import {
 import { iconOf } from "../../documents/kinds.js";
 import { documentOf } from "../../documents/store.js";
 import { bytes, percent, t, tOr, when } from "../../i18n/index.js";
-import { interrupted, resumeWith, type Upload } from "../../uploads/queue.js";
+import { ChooseAgain } from "../../uploads/choose-again.js";
+import { interrupted, type Upload } from "../../uploads/queue.js";
 import { FileName } from "../../ui/file-name.js";
 import { Icon } from "../../ui/icon.js";
 import { Popover } from "../../ui/menu.js";
-import { toast } from "../../ui/toasts.js";
 import { TopicChip } from "../../ui/topic-chip.js";
 import { selected, toggle, type Row } from "./rows.js";
 
@@ -182,7 +181,6 @@ function Tools(props: {
   active: boolean;
 }) {
   const { document, upload, name, active } = props;
-  const chooser = useRef<HTMLInputElement>(null);
   const state = upload?.state.value;
   const going = state === "sending" || state === "waiting" || state === "retrying";
   const id = document?.id;
@@ -201,30 +199,7 @@ function Tools(props: {
           <Icon name={state === "paused" ? "play" : "pause"} />
         </button>
       )}
-      {broken && (
-        <>
-          <button
-            type="button"
-            class="button small"
-            tabindex={active ? 0 : -1}
-            onClick={() => chooser.current!.click()}
-          >
-            {t("row.chooseAgain")}
-          </button>
-          <input
-            ref={chooser}
-            type="file"
-            hidden
-            onChange={({ currentTarget }) => {
-              const [file] = currentTarget.files ?? [];
-              if (file && resumeWith(id, file) === "other-file") {
-                toast({ text: t("row.otherFile", { name }) });
-              }
-              currentTarget.value = "";
-            }}
-          />
-        </>
-      )}
+      {broken && <ChooseAgain id={id} name={name} tabindex={active ? 0 : -1} />}
       {upload && !document && !going && state !== "paused" ? (
         <button
           type="button"

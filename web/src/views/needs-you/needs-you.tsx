@@ -1,6 +1,6 @@
 // What cannot go on without the user, each with what to do.
 import { useSignalEffect } from "@preact/signals";
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useEffect, useMemo } from "preact/hooks";
 import type { Document } from "../../api/types.js";
 import { deleteDocuments, leaving } from "../../documents/actions.js";
 import { addressOf, type Filter } from "../../documents/filter.js";
@@ -10,6 +10,7 @@ import { documentOf } from "../../documents/store.js";
 import { resyncs } from "../../documents/sync.js";
 import { t, tOr } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
+import { useRowFocus } from "../../ui/row-focus.js";
 import { interrupted } from "../../uploads/queue.js";
 import { suggestions, Suggestions } from "../topics/suggestions.js";
 import { InterruptedRow, RefusedRow, UnsortedRow } from "./rows.js";
@@ -41,7 +42,7 @@ export function NeedsYou() {
 
   return (
     <div class="needs-you">
-      <h1 tabindex={-1}>{t("needsYou")}</h1>
+      <h1>{t("needsYou")}</h1>
       {failed && (
         <div class="notice warning">
           <p>{t("list.failed")}</p>
@@ -130,15 +131,15 @@ async function fill(list: DocumentList): Promise<void> {
   while (!list.failure.peek() && !list.complete.peek() && documentsOf(list).length <= most);
 }
 
-/** Returns the documents of a list for which the user has not decided yet. */
+/** Returns the documents of a list for which the user has not chosen topics yet. */
 function documentsOf(list: DocumentList): Document[] {
   return list.ids.value
     .filter((id) => !leaving.value.has(id))
     .flatMap((id) => documentOf(id)?.value ?? [])
-    .filter((document) => !document.topics_locked);
+    .filter(({ topics }) => topics.length === 0);
 }
 
-/** Some rows that need the same. When one of them goes, the next one gets the focus. */
+/** Some rows that need the same. */
 function Section({
   title,
   about,
@@ -152,24 +153,7 @@ function Section({
   action?: preact.ComponentChildren;
   children: preact.ComponentChild[];
 }) {
-  const rows = useRef<HTMLUListElement>(null);
-  const focused = useRef(-1);
-
-  useEffect(() => {
-    if (focused.current < 0 || document.activeElement !== document.body) return;
-    const { children: items } = rows.current!;
-    const next = items[Math.min(focused.current, items.length - 1)];
-    next?.querySelector<HTMLElement>("a, button")?.focus();
-  }, [children.length]);
-  useEffect(
-    () => () => {
-      if (focused.current >= 0 && document.activeElement === document.body) {
-        document.querySelector<HTMLElement>(".needs-you h1")?.focus();
-      }
-    },
-    [],
-  );
-
+  const focus = useRowFocus(children.length);
   return (
     <section class="stack">
       <div class="need-head">
@@ -179,17 +163,7 @@ function Section({
         </div>
         {action}
       </div>
-      <ul
-        ref={rows}
-        class="need-list"
-        onFocusIn={({ target }) => {
-          const row = (target as Element).closest("li")!;
-          focused.current = [...rows.current!.children].indexOf(row);
-        }}
-        onFocusOut={({ relatedTarget }) => {
-          if (relatedTarget) focused.current = -1;
-        }}
-      >
+      <ul class="need-list" {...focus}>
         {children}
       </ul>
       {all && (

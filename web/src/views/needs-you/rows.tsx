@@ -1,13 +1,12 @@
-import { useRef } from "preact/hooks";
 import type { Document } from "../../api/types.js";
 import { changeTopics, deleteDocuments, showFailure, sortAgain } from "../../documents/actions.js";
 import { iconOf } from "../../documents/kinds.js";
-import { bytes, t, tOr, when } from "../../i18n/index.js";
-import { Icon, type IconName } from "../../ui/icon.js";
 import { createTopic } from "../../documents/topics.js";
-import { toast } from "../../ui/toasts.js";
+import { bytes, t, tOr, when } from "../../i18n/index.js";
+import { FileName } from "../../ui/file-name.js";
+import { Icon, type IconName } from "../../ui/icon.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
-import { resumeWith } from "../../uploads/queue.js";
+import { ChooseAgain } from "../../uploads/choose-again.js";
 
 /** A document without a topic. again: sorting it again may help. */
 export function UnsortedRow({ document, again }: { document: Document; again?: boolean }) {
@@ -21,7 +20,7 @@ export function UnsortedRow({ document, again }: { document: Document; again?: b
     }
   };
   return (
-    <DocumentRow document={document}>
+    <DocumentRow document={document} removable>
       <TopicPicker
         class="button small"
         label={t("needs.chooseTopic", { name })}
@@ -45,14 +44,6 @@ export function UnsortedRow({ document, again }: { document: Document; again?: b
           {t("sortAgain")}
         </button>
       )}
-      <button
-        type="button"
-        class="button plain icon-only"
-        aria-label={t("needs.delete", { name })}
-        onClick={() => deleteDocuments([id])}
-      >
-        <Icon name="trash" />
-      </button>
     </DocumentRow>
   );
 }
@@ -83,76 +74,51 @@ export function RefusedRow({ document }: { document: Document }) {
 
 /** An upload that goes on when its file is chosen again. */
 export function InterruptedRow({ id, name, size }: { id: string; name: string; size: number }) {
-  const chooser = useRef<HTMLInputElement>(null);
   return (
-    <Row icon="upload" name={name} facts={bytes(size)}>
-      <button
-        type="button"
-        class="button small"
-        aria-label={t("needs.chooseFile", { name })}
-        onClick={() => chooser.current!.click()}
-      >
-        {t("row.chooseAgain")}
-      </button>
-      <input
-        ref={chooser}
-        type="file"
-        hidden
-        onChange={({ currentTarget }) => {
-          const [file] = currentTarget.files ?? [];
-          if (file && resumeWith(id, file) === "other-file") {
-            toast({ text: t("row.otherFile", { name }) });
-          }
-          currentTarget.value = "";
-        }}
-      />
-      <button
-        type="button"
-        class="button plain icon-only"
-        aria-label={t("needs.delete", { name })}
-        onClick={() => deleteDocuments([id])}
-      >
-        <Icon name="trash" />
-      </button>
+    <Row id={id} icon="upload" name={name} facts={bytes(size)} removable>
+      <ChooseAgain id={id} name={name} />
     </Row>
   );
 }
 
 function DocumentRow({
   document: { id, filename, size, created_at, detected_type, content_type },
-  why,
-  children,
+  ...others
 }: {
   document: Document;
   why?: string;
+  removable?: boolean;
   children: preact.ComponentChildren;
 }) {
   return (
     <Row
+      id={id}
       icon={iconOf(detected_type ?? content_type)}
       name={filename}
       href={`/documents/${id}`}
       facts={`${bytes(size)} · ${when(created_at)}`}
-      {...(why && { why })}
-    >
-      {children}
-    </Row>
+      {...others}
+    />
   );
 }
 
 function Row({
+  id,
   icon,
   name,
   href,
   facts,
   why,
+  removable,
   children,
 }: {
+  id: string;
   icon: IconName;
   name: string;
   href?: string;
   facts: string;
   why?: string;
+  removable?: boolean;
   children: preact.ComponentChildren;
 }) {
   return (
@@ -160,18 +126,26 @@ function Row({
       <Icon name={icon} />
       <div class="about">
         {href ? (
-          <a class="name" href={href}>
-            <bdi>{name}</bdi>
+          <a href={href} aria-label={name}>
+            <FileName name={name} />
           </a>
         ) : (
-          <span class="name">
-            <bdi>{name}</bdi>
-          </span>
+          <FileName name={name} />
         )}
         <span class="muted small">{facts}</span>
         {why && <p class="small need-why">{why}</p>}
       </div>
       <div class="actions">{children}</div>
+      {removable && (
+        <button
+          type="button"
+          class="button plain icon-only"
+          aria-label={t("needs.delete", { name })}
+          onClick={() => deleteDocuments([id])}
+        >
+          <Icon name="trash" />
+        </button>
+      )}
     </li>
   );
 }

@@ -6,6 +6,7 @@ import { mergeTopic, merges, updateTopic } from "../../documents/topics.js";
 import { t, tOr } from "../../i18n/index.js";
 import { DeleteTopicDialog } from "../../ui/delete-topic-dialog.js";
 import { Icon } from "../../ui/icon.js";
+import { useRowFocus } from "../../ui/row-focus.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
 import "./topics.css";
 
@@ -24,11 +25,11 @@ export function Suggestions() {
             <h2>{t("topic.suggestions")}</h2>
             <p class="muted">{t("topic.suggestions.about")}</p>
           </div>
-          <ul class="topic-list">
+          <TopicRows>
             {suggested.map((topic) => (
               <Suggestion key={topic.id} topic={topic} onDrop={() => (dropping.value = topic)} />
             ))}
-          </ul>
+          </TopicRows>
         </section>
       )}
       {dropping.value && (
@@ -38,19 +39,22 @@ export function Suggestions() {
   );
 }
 
+/** A list of topics. When one of them goes, the next one gets the focus. */
+export function TopicRows({ children }: { children: preact.ComponentChild[] }) {
+  return (
+    <ul class="topic-list" {...useRowFocus(children.length)}>
+      {children}
+    </ul>
+  );
+}
+
 function Suggestion({ topic, onDrop }: { topic: Topic; onDrop: () => void }) {
   const { id, name } = topic;
   const merge = merges.value.get(id);
-  const n = counts.value?.by_topic[id] ?? 0;
   return (
     <li class="topic">
       <div class="topic-about">
-        <h3 class="name">
-          <bdi>{name}</bdi>
-        </h3>
-        <a class="small" href={`/?topic=${id}`}>
-          {t("topic.count", { n })}
-        </a>
+        <TopicHead id={id} name={name} />
         {topic.description && <p dir="auto">{topic.description}</p>}
         {merge?.failure && (
           <p class="small wrong" role="alert">
@@ -113,6 +117,25 @@ function Progress({ into, done, of }: { into: string; done: number; of: number }
     <div class="topic-progress">
       <span class="small">{text}</span>
       <progress class="bar" aria-label={text} max={of || 1} value={done} />
+    </div>
+  );
+}
+
+/** The name of a topic and how many documents have it, as a link to them. */
+export function TopicHead({ id, name }: { id: string; name: string }) {
+  const n = counts.value?.by_topic[id] ?? 0;
+  return (
+    <div class="topic-head">
+      <h3 class="name">
+        <bdi>{name}</bdi>
+      </h3>
+      {n > 0 ? (
+        <a class="small" href={`/?topic=${id}`}>
+          {n >= 10_000 ? t("topic.countMost", { n }) : t("topic.count", { n })}
+        </a>
+      ) : (
+        <span class="muted small">{t("topic.unused")}</span>
+      )}
     </div>
   );
 }

@@ -2,14 +2,16 @@
 import { useSignal } from "@preact/signals";
 import type { Topic } from "../../api/types.js";
 import { user } from "../../api/session.js";
-import { counts, topics } from "../../documents/sync.js";
+import { topics } from "../../documents/sync.js";
 import { createTopic, updateTopic } from "../../documents/topics.js";
 import { compare, t } from "../../i18n/index.js";
 import { DeleteTopicDialog } from "../../ui/delete-topic-dialog.js";
 import { Icon } from "../../ui/icon.js";
 import { TopicDialog } from "../../ui/topic-dialog.js";
-import { Suggestions } from "./suggestions.js";
+import { Suggestions, TopicHead, TopicRows } from "./suggestions.js";
 import "./topics.css";
+
+const few = 6; // keywords that are always shown
 
 type Asked = { about: "new" } | { about: "change" | "delete"; topic: Topic };
 
@@ -43,7 +45,7 @@ export function Topics() {
         <section class="stack">
           <h2>{t("topic.own")}</h2>
           {own.length === 0 && <p class="muted">{t("topic.own.none")}</p>}
-          <ul class="topic-list">
+          <TopicRows>
             {own.map((topic) => (
               <TopicRow key={topic.id} topic={topic}>
                 <button
@@ -64,7 +66,7 @@ export function Topics() {
                 </button>
               </TopicRow>
             ))}
-          </ul>
+          </TopicRows>
         </section>
       )}
       {shared.length > 0 && (
@@ -117,28 +119,35 @@ function TopicRow({
   topic: Topic;
   children?: preact.ComponentChildren;
 }) {
-  const n = counts.value?.by_topic[id] ?? 0;
   return (
     <li class="topic">
       <div class="topic-about">
-        <h3 class="name">
-          <bdi>{name}</bdi>
-        </h3>
-        <a class="small" href={`/?topic=${id}`}>
-          {t("topic.count", { n })}
-        </a>
+        <TopicHead id={id} name={name} />
         {description && <p dir="auto">{description}</p>}
-        {keywords.length > 0 && (
-          <ul class="keyword-list" aria-label={t("topic.keywords")}>
-            {keywords.map((keyword) => (
-              <li class="chip" key={keyword}>
-                <span class="name">{keyword}</span>
-              </li>
-            ))}
-          </ul>
-        )}
+        <Keywords keywords={keywords} />
       </div>
       {children && <div class="tools">{children}</div>}
     </li>
+  );
+}
+
+/** The keywords of a topic. Many of them are folded up. */
+function Keywords({ keywords }: { keywords: readonly string[] }) {
+  if (keywords.length === 0) return null;
+  const all = (
+    <ul class="keyword-list" aria-label={t("topic.keywords")}>
+      {keywords.map((keyword) => (
+        <li class="chip" key={keyword}>
+          <span class="name">{keyword}</span>
+        </li>
+      ))}
+    </ul>
+  );
+  if (keywords.length <= few) return all;
+  return (
+    <details class="keyword-box">
+      <summary>{t("topic.keywordCount", { n: keywords.length })}</summary>
+      {all}
+    </details>
   );
 }

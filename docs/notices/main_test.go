@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"slices"
 	"strings"
@@ -27,6 +28,35 @@ func TestNoticesAreCurrent(t *testing.T) {
 	}
 	t.Error("THIRD_PARTY_NOTICES.md is out of date; run: " +
 		"go run ./docs/notices >THIRD_PARTY_NOTICES.md")
+}
+
+// The page is built from these packages and what they depend on.
+func TestNoticesNameTheLibrariesOfThePage(t *testing.T) {
+	manifest, err := os.ReadFile("../../web/package.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page struct {
+		Dependencies map[string]string `json:"dependencies"`
+	}
+	if err := json.Unmarshal(manifest, &page); err != nil || len(page.Dependencies) == 0 {
+		t.Fatalf("got %v, error %v, want the dependencies of the page", page, err)
+	}
+	all, err := embeddedTexts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var named []string
+	for _, text := range all {
+		for _, of := range text.of {
+			named = append(named, strings.Split(of, ", ")...)
+		}
+	}
+	for name := range page.Dependencies {
+		if !slices.Contains(named, name) {
+			t.Errorf("no text is that of the npm package %s, want its license", name)
+		}
+	}
 }
 
 func TestIdentify(t *testing.T) {

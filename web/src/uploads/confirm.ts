@@ -3,7 +3,7 @@ import { api, call } from "../api/client.js";
 import { asFailure } from "../api/problem.js";
 import { put } from "../documents/store.js";
 
-const patience = 10_000; // milliseconds
+const timeout = 10_000; // milliseconds
 const most = 6; // attempts; after that, the server's own sweep confirms the document
 
 // When to confirm which document. All wait equally long, so the first one is always the next.
@@ -12,8 +12,8 @@ let timer: ReturnType<typeof setTimeout> | undefined;
 
 /** Confirms a document whose file was sent, unless `confirmed` is called within 10 seconds. */
 export function confirmLater(id: string, attempts = 0): void {
-  due.set(id, { at: Date.now() + patience, attempts });
-  timer ??= setTimeout(confirmDue, patience);
+  due.set(id, { at: Date.now() + timeout, attempts });
+  timer ??= setTimeout(confirmDue, timeout);
 }
 
 /** Notes that a document needs no confirmation any more. */

@@ -392,7 +392,7 @@ async function sendNext(): Promise<"nothing" | "failed" | "done"> {
     else if (outcome === "refused") fail(upload, new Failure("file_changed"));
     else if (outcome === "unreadable") fail(upload, new Failure("file_unreadable"));
     else {
-      // The same request says whether the file has arrived, or returns a new URL.
+      // The same request returns a new URL, or none if the file has arrived.
       upload.attempts++;
       setSent(upload, 0);
       setState(upload, "retrying");

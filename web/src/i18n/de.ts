@@ -134,8 +134,8 @@ export const messages: Messages = {
   "reason.size_mismatch":
     "Nicht behalten: Die Datei hatte eine andere Größe als angekündigt. Bitte erneut hochladen.",
   "reason.encrypted":
-    "Nicht einsortiert: Sie ist durch ein Passwort geschützt. Bitte selbst ein Thema wählen.",
-  "reason.no_text": "Nicht einsortiert: Sie enthält keinen Text. Bitte selbst ein Thema wählen.",
+    "Nicht einsortiert: Die Datei hat ein Passwort. Bitte selbst ein Thema wählen.",
+  "reason.no_text": "Nicht einsortiert: Die Datei enthält keinen Text. Bitte selbst ein Thema wählen.",
   "reason.no_ocr":
     "Nicht einsortiert: Bilder von Text sind hier nicht lesbar. Bitte selbst ein Thema wählen.",
   "reason.broken":

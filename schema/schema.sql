@@ -1017,6 +1017,44 @@ CREATE FUNCTION current_user_is_admin()
 AS $function$ SELECT EXISTS (SELECT FROM users WHERE id = current_user_id() AND role = 'admin') $function$;
 GRANT EXECUTE ON FUNCTION current_user_is_admin() TO api;
 
+CREATE FUNCTION document_counts(owner uuid, statuses text[], max_count bigint)
+ RETURNS TABLE(status text, topic uuid, documents bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    -- The topics are found by looking up the first document of each.
+    RETURN QUERY
+        WITH RECURSIVE used (topic) AS (
+            (SELECT t.topic_id FROM document_topics AS t WHERE t.user_id = owner
+                ORDER BY t.topic_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT t.topic_id FROM document_topics AS t
+                WHERE t.user_id = owner AND t.topic_id > used.topic ORDER BY t.topic_id LIMIT 1)
+            FROM used WHERE used.topic IS NOT NULL
+        )
+        SELECT s.status, NULL::uuid, n.documents
+            FROM unnest(statuses) AS s (status) CROSS JOIN LATERAL (
+                SELECT count(*) AS documents FROM (
+                    SELECT FROM documents AS d WHERE d.user_id = owner AND d.status = s.status
+                    LIMIT max_count) AS d) AS n
+        UNION ALL
+        SELECT '', used.topic, n.documents
+            FROM used CROSS JOIN LATERAL (
+                SELECT count(*) AS documents FROM (
+                    SELECT FROM document_topics AS t
+                    WHERE t.user_id = owner AND t.topic_id = used.topic LIMIT max_count) AS d) AS n
+            WHERE used.topic IS NOT NULL
+        UNION ALL
+        SELECT '', NULL, count(*) FROM (
+            SELECT FROM documents AS d
+            WHERE d.user_id = owner AND NOT d.has_topics AND d.status <> 'deleting'
+            LIMIT max_count) AS d;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION document_counts(uuid,text[],bigint) TO api;
+
 CREATE FUNCTION document_is_consistent(status text, reason text, size bigint, charged_bytes bigint, gone_at timestamp with time zone, version bigint, announcement bigint, object_key text)
  RETURNS boolean
  LANGUAGE plpgsql

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -44,8 +45,20 @@ func TestSpellingsOfOneName(t *testing.T) {
 			alice := b.api.ForUser(b.alice)
 			must(t, alice.CreateTopic(t.Context(),
 				schema.Topic{ID: newID(t), UserID: &b.alice, Name: same[0]}))
-			wantCode(t, alice.CreateTopic(t.Context(),
-				schema.Topic{ID: newID(t), UserID: &b.alice, Name: same[1]}), schema.CodeNameTaken)
+			must(t, b.api.ForUser(b.administrator).CreateTopic(t.Context(),
+				schema.Topic{ID: newID(t), Name: same[1]})) // in a namespace of its own
+			second := schema.Topic{ID: newID(t), UserID: &b.alice, Name: "second " + same[0]}
+			must(t, alice.CreateTopic(t.Context(), second))
+			created := alice.CreateTopic(t.Context(),
+				schema.Topic{ID: newID(t), UserID: &b.alice, Name: same[1]})
+			_, renamed := alice.UpdateTopic(t.Context(), schema.ScopeUser, second.ID,
+				postgres.TopicPatch{Name: &same[1]})
+			for _, err := range []error{created, renamed} {
+				wantCode(t, err, schema.CodeNameTaken)
+				if !strings.Contains(err.Error(), strconv.Quote(same[0])) {
+					t.Errorf("got error %v, want it to name %q", err, same[0])
+				}
+			}
 			must(t, b.api.ForUser(b.bob).CreateTopic(t.Context(),
 				schema.Topic{ID: newID(t), UserID: &b.bob, Name: same[1]}))
 		})

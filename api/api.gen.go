@@ -698,7 +698,8 @@ type Document struct {
 	DetectedType *string `json:"detected_type"`
 
 	// DuplicateOf The id of the user's oldest document with the same content, if that was created before
-	// this one and is `uploaded`, `classified` or `failed`. Otherwise null.
+	// this one and is `uploaded`, `classified` or `failed`. Otherwise null. It can change
+	// without the version of this document.
 	//
 	//
 	// Examples: null
@@ -723,7 +724,8 @@ type Document struct {
 	Reason *DocumentReason `json:"reason"`
 
 	// Retrying Whether confirming or classifying the document has failed or was postponed, for example
-	// because the AI provider is not available, and will be attempted again.
+	// because the AI provider is not available, and will be attempted again. It can change
+	// without the version of the document.
 	//
 	//
 	// Examples: false
@@ -763,7 +765,9 @@ type Document struct {
 	// Examples: classified
 	Status DocumentStatus `json:"status"`
 
-	// Topics The topics of the document, highest confidence first.
+	// Topics The topics of the document, highest confidence first. Renaming a topic does not change
+	// the version of its documents.
+	//
 	//
 	// Examples: []
 	Topics []DocumentTopic `json:"topics"`
@@ -1967,6 +1971,12 @@ type NotFound = Problem
 // ObjectMissing A problem document as defined by RFC 9457.
 type ObjectMissing = Problem
 
+// PartConflict A problem document as defined by RFC 9457.
+type PartConflict = Problem
+
+// PartTooLarge A problem document as defined by RFC 9457.
+type PartTooLarge = Problem
+
 // RateLimited A problem document as defined by RFC 9457.
 type RateLimited = Problem
 
@@ -2115,10 +2125,13 @@ type CreateUploadURLParams struct {
 	// repeated, as often as needed, if its response or that of the PUT was lost:
 	//
 	// - If the document still waits for its file, the response is 201 with the same document
-	//   and a new URL. An `expired` document becomes `pending` again.
+	//   and a new URL. An `expired` document becomes `pending` again and has the limits of a
+	//   new one: 409 `too_many_pending` and 413 `quota_exceeded`. 24 hours after a document
+	//   has become `expired` it no longer exists, and its key creates a new document.
 	// - If the file has arrived, the response is 200 with the document and no URL. So it is if
 	//   the document is `rejected` or `quarantined`.
-	// - If the document is `deleting` or was deleted in the last 30 days, the response is 404.
+	// - If the document is `deleting`, or was deleted or lost its file in the last 30 days,
+	//   the response is 404.
 	// - If `filename`, `content_type`, `size` or `sha256` differ, or if the key was used for a
 	//   multipart upload, the response is 422 `idempotency_mismatch`.
 	IdempotencyKey *string `json:"Idempotency-Key,omitempty"`
@@ -3313,6 +3326,10 @@ type NotModifiedResponse struct {
 }
 
 type ObjectMissingApplicationProblemPlusJSONResponse Problem
+
+type PartConflictApplicationProblemPlusJSONResponse Problem
+
+type PartTooLargeApplicationProblemPlusJSONResponse Problem
 
 type RateLimitedResponseHeaders struct {
 	RetryAfter *int

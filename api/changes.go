@@ -19,6 +19,10 @@ const (
 	maxKeptChanges = 1 << 16
 	// maxWaitersPerUser is the maximum number of a user's requests that can wait at the same time.
 	maxWaitersPerUser = 2000
+	// wakePause is the pause between the waiters that are woken after a reconnection, when all of them
+	// send requests at once otherwise. It is shorter if there are more than maxWakeTime allows.
+	wakePause   = 5 * time.Millisecond
+	maxWakeTime = 30 * time.Second
 	// maxUnsent is the maximum number of changes that are queued for one event stream. They take
 	// 48 KiB.
 	maxUnsent = 1024
@@ -39,9 +43,10 @@ type waitKey struct {
 }
 
 // waiter is a request that waits for changes, or an event stream. notifier.mu guards all fields
-// except key and woken.
+// except key, user and woken.
 type waiter struct {
 	key   waitKey
+	user  *userWaiters
 	woken chan struct{} // receives a value after a change
 	// newest is the highest version of the changes since the waiter was added.
 	newest int64
@@ -52,6 +57,12 @@ type waiter struct {
 	after  uint64   // the client has received all changes up to this sequence number
 	missed bool     // some changes after that were dropped
 	hints  hintSet  // the hints that have not been sent
+}
+
+// userWaiters is what the waiters of a user share.
+type userWaiters struct {
+	count   int
+	account accountCheck
 }
 
 // notifier follows the events of all documents and wakes the requests that wait for them. A
@@ -66,15 +77,15 @@ type notifier struct {
 	oldest      int
 	first, last uint64
 	waiters     map[waitKey]map[*waiter]struct{}
-	perUser     map[uuid.UUID]int // the number of waiters by user
-	closed      chan struct{}     // closed when the server shuts down
+	perUser     map[uuid.UUID]*userWaiters
+	closed      chan struct{} // closed when the server shuts down
 	close       func()
 }
 
 func newNotifier() *notifier {
 	n := &notifier{
 		waiters: make(map[waitKey]map[*waiter]struct{}),
-		perUser: make(map[uuid.UUID]int),
+		perUser: make(map[uuid.UUID]*userWaiters),
 		closed:  make(chan struct{}),
 	}
 	n.close = sync.OnceFunc(func() { close(n.closed) })
@@ -144,18 +155,29 @@ func (w *waiter) wake() {
 }
 
 // reset discards the kept changes because events were skipped. The events continue at sequence
-// number after+1 of the stream that was created at the given time. It wakes all waiters, since any
-// document may have changed.
+// number after+1 of the stream that was created at the given time. It wakes all waiters one after
+// the other, since any document may have changed.
 func (n *notifier) reset(created time.Time, after uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.started, n.created, n.first, n.last = true, created.UnixMicro(), after, after
 	n.kept, n.oldest = nil, 0
+	var all []*waiter
 	for _, waiters := range n.waiters {
 		for w := range waiters {
 			w.newest, w.missed, w.unsent = math.MaxInt64, true, nil
-			w.wake()
+			all = append(all, w)
 		}
+	}
+	wakeGradually(all)
+}
+
+// wakeGradually wakes the waiters one after the other, so that not all their clients fetch what they
+// show at the same time. It returns immediately.
+func wakeGradually(all []*waiter) {
+	pause := min(wakePause, maxWakeTime/time.Duration(max(1, len(all))))
+	for i, w := range all {
+		time.AfterFunc(time.Duration(i)*pause, w.wake)
 	}
 }
 
@@ -199,10 +221,14 @@ func (n *notifier) resume(w *waiter, after position) {
 }
 
 func (n *notifier) add(w *waiter) *waiter {
-	if n.perUser[w.key.user] >= maxWaitersPerUser {
+	if w.user = n.perUser[w.key.user]; w.user == nil {
+		w.user = &userWaiters{}
+		n.perUser[w.key.user] = w.user
+	}
+	if w.user.count >= maxWaitersPerUser {
 		return nil
 	}
-	n.perUser[w.key.user]++
+	w.user.count++
 	if n.waiters[w.key] == nil {
 		n.waiters[w.key] = make(map[*waiter]struct{}, 1)
 	}
@@ -216,7 +242,7 @@ func (n *notifier) remove(w *waiter) {
 	if delete(n.waiters[w.key], w); len(n.waiters[w.key]) == 0 {
 		delete(n.waiters, w.key)
 	}
-	if n.perUser[w.key.user]--; n.perUser[w.key.user] == 0 {
+	if w.user.count--; w.user.count == 0 {
 		delete(n.perUser, w.key.user)
 	}
 }

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,5 +159,83 @@ func TestWaitersPerUserAreBounded(t *testing.T) {
 	n.remove(last)
 	if n.addWaiter(waitKey{user: user}) == nil {
 		t.Error("got nil after another waiter was removed, want a waiter")
+	}
+}
+
+// The streams of a user share the checks of the account. After a hint, each of them needs the result
+// of a check that began later.
+func TestAccountChecksAreShared(t *testing.T) {
+	n := newNotifier()
+	user, other := uuid.New(), uuid.New()
+	var streams []*waiter
+	for range maxWaitersPerUser {
+		streams = append(streams, n.addStream(user, nil))
+	}
+	var checks atomic.Int32
+	removed := false
+	check := func() bool { checks.Add(1); return removed }
+	all := func(want bool) {
+		t.Helper()
+		since := time.Now()
+		var done sync.WaitGroup
+		for _, w := range streams {
+			done.Go(func() {
+				if got := w.user.account.removedSince(since, check); got != want {
+					t.Errorf("got removed %v, want %v", got, want)
+				}
+			})
+		}
+		done.Wait()
+	}
+	all(false)
+	removed = true
+	if streams[0].user.account.removedSince(time.Now().Add(-time.Hour), check) {
+		t.Error("got a new check although an earlier one suffices, want none")
+	}
+	all(true)
+	if got := checks.Load(); got != 2 {
+		t.Errorf("got %d checks, want 2", got)
+	}
+	removed = false
+	if n.addStream(other, nil).user.account.removedSince(time.Time{}.Add(1), check) {
+		t.Error("got another user's result, want a check of its own")
+	}
+	for _, w := range streams {
+		n.remove(w)
+	}
+	if len(n.perUser) != 1 {
+		t.Errorf("got the state of %d users after the streams of one of two have ended, want 1",
+			len(n.perUser))
+	}
+}
+
+// After a reconnection the waiters are woken one after the other.
+func TestWaitersAreWokenGradually(t *testing.T) {
+	for name, event := range map[string]func(n *notifier){
+		"events": func(n *notifier) { n.reset(created, 7) },
+		"hints":  func(n *notifier) { n.missedHints() },
+		"system topics": func(n *notifier) {
+			n.hint(schema.HintTopics, uuid.Nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := newNotifier()
+			var all []*waiter
+			for range 400 {
+				all = append(all, n.addStream(uuid.New(), nil))
+			}
+			began := time.Now()
+			event(n)
+			for _, w := range all {
+				select {
+				case <-w.woken:
+				case <-time.After(20 * time.Second):
+					t.Fatal("a waiter is not woken within 20 s")
+				}
+			}
+			if took, least := time.Since(began), 399*wakePause; took < least {
+				t.Errorf("all waiters are woken within %s, want at least %s", took, least)
+			}
+		})
 	}
 }

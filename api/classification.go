@@ -68,25 +68,19 @@ func (s *server) ReclassifyDocument(
 	return ReclassifyDocument202Response{}, nil
 }
 
-// changeCounted applies a transition that is allowed only for counted documents, publishes the
-// event, and returns the resulting document. If the transition is not allowed, it fails with
-// CodeWrongStatus, and with CodeVersionMismatch as [server.transition] does. action completes the
-// sentence "Only … documents can be".
+// changeCounted applies a transition that is allowed only for counted documents, which stay counted,
+// publishes the event, and returns the resulting document. If the transition is not allowed, it
+// fails with CodeWrongStatus, and with CodeVersionMismatch as [server.transition] does. action
+// completes the sentence "Only … documents can be".
 func (s *server) changeCounted(
 	ctx context.Context, id uuid.UUID, ifMatch *string, action string,
 	transition func(*schema.Document, time.Time) schema.Decision,
 ) (postgres.DocumentView, error) {
-	var changed bool
-	d, err := s.transition(ctx, id, ifMatch,
-		func(d *schema.Document, now time.Time) schema.Decision {
-			decision := transition(d, now)
-			changed = decision.Changed
-			return decision
-		})
+	d, err := s.transition(ctx, id, ifMatch, transition)
 	if err != nil {
 		return postgres.DocumentView{}, err
 	}
-	if !changed {
+	if !d.Status.Counted() {
 		return postgres.DocumentView{}, notCounted(d.Status, action)
 	}
 	s.publisher.TryPublish(ctx, []schema.Document{d})

@@ -38,6 +38,20 @@ func TestRename(t *testing.T) {
 	if got := b.alice.document(d).Version; got != version {
 		t.Errorf("got version %d after refused requests, want still %d", got, version)
 	}
+	b.exec(`UPDATE documents SET unpublished_at = NULL`)
+	present := b.alice.document(d)
+	same := b.alice.rename(d, present.Filename)
+	if got := as[api.Document](same.is(200)); got.Version != version || got.Filename != present.Filename ||
+		same.header.Get("ETag") != fmt.Sprintf("%q", itoa(int(version))) {
+		t.Errorf("got %+v for the present filename, want the document unchanged", got)
+	}
+	b.alice.rename(d, present.Filename, with{"If-Match": `"1"`}).fails(schema.CodeVersionMismatch)
+	var unpublished int
+	err := b.sql.Get(&unpublished, `SELECT count(*) FROM documents WHERE unpublished_at IS NOT NULL`)
+	if err != nil || unpublished != 0 {
+		t.Errorf("got %d unpublished documents and error %v after the present filename, want none",
+			unpublished, err)
+	}
 
 	topic := b.alice.createTopic("T").ID
 	both := as[api.Document](b.alice.patch(path(d), api.DocumentPatch{

@@ -110,7 +110,7 @@ func (e eventStream) send(w http.ResponseWriter, waiter *waiter) EventStreamEndR
 		if news.empty() {
 			reason, open = e.idle(w, waiter, heartbeat.C, news.upTo)
 		} else {
-			reason, open = e.sendNews(w, news)
+			reason, open = e.sendNews(w, waiter, news)
 		}
 		if !open {
 			return reason
@@ -121,9 +121,9 @@ func (e eventStream) send(w http.ResponseWriter, waiter *waiter) EventStreamEndR
 // sendNews sends an event for each of the hints and changes. Like idle, it returns false if the
 // stream must end, with the reason, which is none if the client does not receive it.
 func (e eventStream) sendNews(
-	w http.ResponseWriter, news news,
+	w http.ResponseWriter, waiter *waiter, news news,
 ) (reason EventStreamEndReason, open bool) {
-	if news.hints&removedHint != 0 && e.userRemoved() {
+	if news.hints&removedHint != 0 && e.userRemoved(waiter, time.Now()) {
 		return EventStreamEndReasonUserRemoved, false
 	}
 	for _, h := range news.hints.list() {
@@ -153,7 +153,7 @@ func (e eventStream) idle(
 		if !e.write(w, fmt.Appendf(nil, ": heartbeat\nid: %s\n\n", e.ids.encode(upTo))) {
 			return "", false
 		}
-		if e.userRemoved() {
+		if e.userRemoved(waiter, time.Now().Add(-e.server.config.Timeouts.Heartbeat/2)) {
 			return EventStreamEndReasonUserRemoved, false
 		}
 	case <-waiter.woken:
@@ -192,13 +192,16 @@ func (e eventStream) failed(err error) EventStreamEndReason {
 	return EventStreamEndReasonUnavailable
 }
 
-// userRemoved reports whether the caller's account no longer exists. If the database does not
-// respond, it reports false.
-func (e eventStream) userRemoved() bool {
-	ctx, cancel := context.WithTimeout(e.ctx, accountCheckTimeout)
-	defer cancel()
-	_, err := e.server.userDB(e.ctx).Me(ctx)
-	return schema.CodeOf(err) == schema.CodeUnauthenticated
+// userRemoved reports whether the caller's account no longer exists, according to a check that began
+// at the given time or later. If the database does not respond, it reports false.
+func (e eventStream) userRemoved(waiter *waiter, since time.Time) bool {
+	return waiter.user.account.removedSince(since, func() bool {
+		// The result is for other streams, too, so the end of this one must not cancel the check.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(e.ctx), accountCheckTimeout)
+		defer cancel()
+		_, err := e.server.userDB(e.ctx).Me(ctx)
+		return schema.CodeOf(err) == schema.CodeUnauthenticated
+	})
 }
 
 // catchUp waits until this process has recorded the events that the client has already received. It

@@ -90,7 +90,7 @@ func (a *API) Waiting() (n int) {
 	a.notifier.mu.Lock()
 	defer a.notifier.mu.Unlock()
 	for _, ofUser := range a.notifier.perUser {
-		n += ofUser
+		n += ofUser.count
 	}
 	return n
 }

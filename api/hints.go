@@ -58,39 +58,44 @@ func (n *notifier) hint(h schema.Hint, user uuid.UUID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if user != uuid.Nil {
-		n.deliverHints(waitKey{user: user}, setOf(h))
+		for _, w := range n.deliverHints(waitKey{user: user}, setOf(h)) {
+			w.wake()
+		}
 		return
 	}
-	n.deliverToAll(setOf(h))
+	wakeGradually(n.deliverToAll(setOf(h)))
 }
 
 // missedHints passes all hints to all event streams, because any may have been lost.
 func (n *notifier) missedHints() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.deliverToAll(allHints | removedHint)
+	wakeGradually(n.deliverToAll(allHints | removedHint))
 }
 
-func (n *notifier) deliverToAll(hints hintSet) {
+func (n *notifier) deliverToAll(hints hintSet) (received []*waiter) {
 	for key := range n.waiters {
 		if key.document == uuid.Nil {
-			n.deliverHints(key, hints)
+			received = append(received, n.deliverHints(key, hints)...)
 		}
 	}
+	return received
 }
 
-// deliverHints passes hints to the event streams and page requests with this key. The caller holds
-// n.mu.
-func (n *notifier) deliverHints(key waitKey, hints hintSet) {
+// deliverHints passes hints to the event streams and page requests with this key, and returns those
+// that they concern, which the caller must wake. The caller holds n.mu.
+func (n *notifier) deliverHints(key waitKey, hints hintSet) (received []*waiter) {
 	const ofPage = 1<<0 | 1<<2 // pending and topics
 	for w := range n.waiters[key] {
 		switch {
 		case w.stream:
 			w.hints |= hints
-			w.wake()
 		case hints&ofPage != 0:
 			w.newest = max(w.newest, 1)
-			w.wake()
+		default:
+			continue
 		}
+		received = append(received, w)
 	}
+	return received
 }

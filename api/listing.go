@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"hash/fnv"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -124,16 +125,22 @@ func setOrder(filter *postgres.Filter, p ListDocumentsParams) (err error) {
 	return err
 }
 
+// rfc3339 matches the times of RFC 3339. time.Parse refuses t and z, and accepts other times.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?` +
+	`([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
 // parseTime returns the time that the query parameter contains, or the zero time if it was not
 // sent.
 func parseTime(parameter string, value *string) (time.Time, error) {
 	if value == nil {
 		return time.Time{}, nil
 	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, *value); err == nil && t.Year() > 0 {
-			return t, nil
-		}
+	t, err := time.Parse(time.DateOnly, *value)
+	if err != nil && rfc3339.MatchString(*value) {
+		t, err = time.Parse(time.RFC3339, strings.ToUpper(*value))
+	}
+	if err == nil && t.Year() > 0 {
+		return t, nil
 	}
 	return time.Time{}, schema.Errorf(schema.CodeInvalid,
 		`The query parameter %q must be a date such as 2026-11-28, or a time such as `+

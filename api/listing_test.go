@@ -75,6 +75,7 @@ func TestListDocuments(t *testing.T) {
 			"to=" + newest.CreatedAt.Format(time.RFC3339Nano):   newestFirst[1:],
 			"to=" + url.QueryEscape(newest.CreatedAt.In(time.FixedZone("", 7200)).
 				Format(time.RFC3339Nano)): newestFirst[1:],
+			"from=" + strings.ToLower(newest.CreatedAt.Format(time.RFC3339Nano)): {newest.Filename},
 			"to=2000-01-01":                  nil,
 			"sort=created_at&order=asc":      names,
 			"sort=filename":                  names,
@@ -108,6 +109,9 @@ func TestListDocuments(t *testing.T) {
 		"from=0000-01-01":                     `"from" must be a date such as`,
 		"to=2026-11-28T10:00:00":              `"to" must be a date such as`,
 		"to=2026-11-28T10:00:00+01:00":        `Send a + as %2B`,
+		"to=2026-11-28T10:00:00,5Z":           `"to" must be a date such as`,
+		"to=2026-11-28T9:00:00Z":              `"to" must be a date such as`,
+		"to=2026-11-28T10:00:00%2B25:00":      `"to" must be a date such as`,
 		"sort=name":                           `"sort" must be one of created_at, filename, size`,
 		"order=up":                            `"order" must be one of asc, desc`,
 		"q=":                                  `"q"`,

@@ -155,7 +155,8 @@ func (s *server) AbortMultipartUpload(
 
 // activeMultipart returns the multipart upload of a document that still awaits its file. It fails
 // with CodeWrongStatus if there is none. If renew is set, activeMultipart records that a URL for a
-// part is issued now, which postpones the expiry. An expired document becomes pending again.
+// part is issued now, which postpones the expiry. An expired document becomes pending again, unless
+// that would exceed the limits of new documents.
 func (s *server) activeMultipart(
 	ctx context.Context, id uuid.UUID, renew bool,
 ) (postgres.Multipart, error) {
@@ -164,13 +165,15 @@ func (s *server) activeMultipart(
 		return m, err
 	}
 	if m.Active && renew && m.Status == schema.StatusExpired {
-		d, err := s.transition(ctx, id, nil, (*schema.Document).Renew)
+		d, err := s.userDB(ctx).RenewExpired(ctx, id, s.config.Limits.MaxPending)
 		if err != nil {
 			return m, err
 		}
 		s.publisher.TryPublish(ctx, []schema.Document{d})
 		s.hint(ctx, schema.HintPending)
-		m.Status = d.Status
+		if m, err = s.userDB(ctx).Multipart(ctx, id, renew); err != nil {
+			return m, err
+		}
 	}
 	if !m.Active || !m.Status.AwaitsFile() {
 		return m, noActiveUpload(m.Status)

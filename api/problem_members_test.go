@@ -184,3 +184,44 @@ func TestWholeNumbersInAnyNotation(t *testing.T) {
 		b.alice.post("/api/documents/upload-url", body).fails(schema.CodeInvalid)
 	}
 }
+
+// A lone surrogate is no character. encoding/json would replace it.
+func TestLoneSurrogates(t *testing.T) {
+	b := setup(t)
+	const uploads = "/api/documents/upload-url"
+	filename := func(name string) string {
+		return `{"filename":"` + name + `","content_type":"text/plain","size":1}`
+	}
+	wantPointer := func(got *string, want string) {
+		t.Helper()
+		if got == nil || *got != want {
+			t.Errorf("got pointer %v, want %s", got, want)
+		}
+	}
+	for _, name := range []string{
+		`\ud800`, `a\uD83Db`, `\udc00\ud800`, `\\\ud800\\udc00`, `😀\udfff`, `\ud83d\ud83d\ude00`,
+	} {
+		r := b.alice.post(uploads, filename(name)).fails(schema.CodeInvalid)
+		wantPointer(r.problem().Pointer, "/filename")
+	}
+	for name, want := range map[string]string{
+		`\ud83d\ude00`: "😀", `\uD83D\uDE00\u0020x`: "😀 x", `\ufffd`: "\uFFFD", `\ue000`: "\uE000",
+	} {
+		got := as[api.UploadURL](b.alice.post(uploads, filename(name)).is(201)).Document.Filename
+		if got != want {
+			t.Errorf("%s: got filename %q, want %q", name, got, want)
+		}
+	}
+	topic := b.alice.post("/api/topics", `{"name":"a","keywords":["b","c\ud800"]}`)
+	wantPointer(topic.fails(schema.CodeInvalid).problem().Pointer, "/keywords/1")
+	d := b.alice.confirmed("a.txt", []byte("x"))
+	patch := b.alice.patch(path(d), `{"topic_ids":[],"filename":"\udead"}`)
+	wantPointer(patch.fails(schema.CodeInvalid).problem().Pointer, "/filename")
+	// It is the problem of one item only.
+	many := as[struct{ Items []uploadResult }](b.alice.post(uploadsPath,
+		`{"items":[`+filename(`\ud800`)+`,`+filename("b")+`]}`).is(200)).Items
+	if p := many[0].Problem; p == nil || p.Code != "invalid" || many[1].Upload == nil {
+		t.Fatalf("got %+v, want a problem and a URL", many)
+	}
+	wantPointer(many[0].Problem.Pointer, "/items/0/filename")
+}

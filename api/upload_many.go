@@ -98,6 +98,9 @@ func (s *server) documentOfItem(
 		}
 		return schema.Document{}, memberError(invalid, "item")
 	}
+	if err := checkSurrogates(raw); err != nil {
+		return schema.Document{}, err
+	}
 	var item uploadItem
 	if err := json.Unmarshal(raw, &item); err != nil {
 		return schema.Document{}, bindingError(&echo.HTTPError{Internal: err})

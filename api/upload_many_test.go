@@ -224,6 +224,59 @@ func TestExpiredDocumentBecomesPendingAgain(t *testing.T) {
 	})
 }
 
+// An expired document that becomes pending again counts like a new one.
+func TestExpiredDocumentsHaveTheLimitsOfNewOnes(t *testing.T) {
+	b := setup(t, func(c *api.Config) { c.Limits.MaxPending = 2 })
+	b.exec(`UPDATE quotas SET limit_bytes = 10`)
+	single := func(name string, size int64) *response {
+		return b.alice.post("/api/documents/upload-url", api.UploadRequest{
+			Filename: name, ContentType: "text/plain", Size: size,
+		}, with{"Idempotency-Key": name})
+	}
+	expire := func() {
+		b.exec(`UPDATE documents SET status = 'expired', version = version + 1,
+			url_issued_at = now() - interval '61 minutes'`)
+		b.exec(`UPDATE multipart_uploads SET renewed_at = now() - interval '61 minutes'`)
+	}
+	parts, _ := b.alice.beginSmall("parts", 5)
+	single("a", 6).is(http.StatusCreated)
+	expire()
+	b.alice.requestUploads(item("b", 6, "b"), item("c", 4, "c"))
+	expire()
+	got := b.alice.requestUploads(
+		item("a", 6, "a"), item("b", 6, "b"), item("b", 6, "b"), item("c", 4, "c"))
+	if got[0].Upload == nil || got[3].Upload == nil {
+		t.Errorf("got %+v and %+v, want URLs", got[0], got[3])
+	}
+	for _, i := range []int{1, 2} {
+		p := got[i].Problem
+		if p == nil || p.Code != "quota_exceeded" || p.Left == nil || *p.Left != 4 {
+			t.Errorf("item %d: got %+v, want the problem quota_exceeded with 4 bytes left", i, p)
+		}
+	}
+	single("b", 6).fails(schema.CodeTooManyPending)
+	many := map[string]any{"parts": []any{map[string]any{"number": 1}}}
+	b.alice.signPart(parts, 1).fails(schema.CodeTooManyPending)
+	b.alice.post(path(parts)+"/multipart-upload/parts", many).fails(schema.CodeTooManyPending)
+	expire()
+	b.exec(`UPDATE quotas SET limit_bytes = 4`)
+	single("a", 6).fails(schema.CodeQuotaExceeded)
+	b.alice.signPart(parts, 1).fails(schema.CodeQuotaExceeded)
+	b.alice.post(path(parts)+"/multipart-upload/parts", many).fails(schema.CodeQuotaExceeded)
+	var renewed bool
+	err := b.sql.Get(&renewed,
+		`SELECT renewed_at > now() - interval '61 minutes' FROM multipart_uploads`)
+	if err != nil || renewed {
+		t.Error("got the upload renewed by a refused request, want it to stay as it is")
+	}
+	if got := b.alice.document(parts); got.Status != api.DocumentStatusExpired {
+		t.Errorf("got %+v, want an expired document", got)
+	}
+	b.exec(`UPDATE quotas SET limit_bytes = 10`)
+	b.alice.signPart(parts, 1).is(200)
+	b.alice.signPart(parts, 1).is(200)
+}
+
 func TestPartsWithDigests(t *testing.T) {
 	b := setup(t, behindGateway(t))
 	content, request := threePartFile()

@@ -57,7 +57,7 @@ func (o *operation) validate(c echo.Context) error {
 	var invalid *openapi3filter.RequestError
 	switch {
 	case err == nil:
-		return checkBody(r)
+		return o.checkBody(r)
 	case !errors.As(err, &invalid):
 		return fmt.Errorf("validate request: %w", err)
 	case invalid.Parameter != nil:
@@ -145,12 +145,13 @@ func memberError(err *openapi3.SchemaError, body string) error {
 }
 
 // checkBody refuses a body that kin-openapi's decoder accepts although it is not valid: one with
-// text after the JSON value, or with bytes that are not UTF-8, which the decoder would replace.
-// kin-openapi has already read the body and has set GetBody so that it can be read again.
+// text after the JSON value, or with bytes that are not UTF-8 or half surrogate pairs, which the
+// decoder would replace. kin-openapi has already read the body and has set GetBody so that it can
+// be read again.
 //
 // It also rewrites numbers such as 1e3 or 1000.0, which are integers in JSON Schema as in the
 // contract, but not for encoding/json.
-func checkBody(r *http.Request) error {
+func (o *operation) checkBody(r *http.Request) error {
 	if r.GetBody == nil {
 		return nil
 	}
@@ -169,9 +170,18 @@ func checkBody(r *http.Request) error {
 	if !json.Valid(data) || !utf8.Valid(data) {
 		return errInvalidJSON
 	}
-	if unusualNumber.Match(data) {
-		plain := plainIntegers(data)
-		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(plain)), int64(len(plain))
+	itemsApart := o.path == createUploadURLsPath // the handler checks each item as it was sent
+	if !itemsApart {
+		if err := checkSurrogates(data); err != nil {
+			return err
+		}
+	}
+	unusual := unusualNumber.Match(data)
+	if unusual {
+		data = plainIntegers(data)
+	}
+	if unusual || itemsApart { // otherwise the body is the value that was checked
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
 	}
 	return nil
 }

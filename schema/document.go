@@ -110,7 +110,7 @@ type Document struct {
 	// Multipart reports whether the file is uploaded in parts.
 	Multipart bool `db:"multipart"`
 	// IdempotencyKey is the key of the request that created the document, or nil. RequestedFilename
-	// is the filename in that request; nil means Filename.
+	// is the filename in that request; nil means Filename, see SameRequest.
 	IdempotencyKey    *string `db:"idempotency_key"`
 	RequestedFilename *string `db:"requested_filename"`
 
@@ -145,18 +145,17 @@ func NewDocument(
 	}
 }
 
-// SameRequest reports whether the requests that created d and e are the same: they describe the
-// same file, to be uploaded in the same way.
+// SameRequest reports whether the request that created d, which has an idempotency key, is the same
+// as the one that would create e: they describe the same file, to be uploaded in the same way.
+//
+// A document without RequestedFilename was stored before version 27 of the database, or by a
+// program of that time. Its digest and kind of upload are unknown, and count as the same.
 func (d Document) SameRequest(e Document) bool {
-	return d.requestedFilename() == e.requestedFilename() && d.ContentType == e.ContentType &&
-		d.Size == e.Size && d.Multipart == e.Multipart && bytes.Equal(d.DeclaredSHA256, e.DeclaredSHA256)
-}
-
-func (d Document) requestedFilename() string {
-	if d.RequestedFilename != nil {
-		return *d.RequestedFilename
+	if d.RequestedFilename == nil {
+		return d.Filename == e.Filename && d.ContentType == e.ContentType && d.Size == e.Size
 	}
-	return d.Filename
+	return *d.RequestedFilename == e.Filename && d.ContentType == e.ContentType && d.Size == e.Size &&
+		d.Multipart == e.Multipart && bytes.Equal(d.DeclaredSHA256, e.DeclaredSHA256)
 }
 
 // AwaitsFile reports whether the file of a document in this status can still be uploaded.

@@ -278,6 +278,24 @@ GRANT SELECT, UPDATE (filename, size, status, reason, etag, charged_bytes, versi
     classified_at, gone_at, detected_type, published_at, sha256, requested_filename, has_topics),
     DELETE ON documents TO worker;
 
+CREATE TABLE gone_keys (
+    user_id uuid NOT NULL,
+    idempotency_key text NOT NULL,
+    document_id uuid NOT NULL,
+    gone_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT gone_keys_pkey PRIMARY KEY (user_id, idempotency_key)
+);
+COMMENT ON TABLE gone_keys IS 'idempotency keys of documents whose object was gone although they were not deleted';
+CREATE INDEX gone_keys_by_time ON gone_keys USING btree (gone_at);
+ALTER TABLE gone_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE gone_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY api ON gone_keys FOR SELECT TO api USING (user_id = (( SELECT current_user_id() AS
+    current_user_id)));
+CREATE POLICY owner ON gone_keys TO CURRENT_USER USING (true) WITH CHECK (true);
+CREATE POLICY worker ON gone_keys TO worker USING (true) WITH CHECK (true);
+GRANT SELECT ON gone_keys TO api;
+GRANT SELECT, INSERT, UPDATE, DELETE ON gone_keys TO worker;
+
 CREATE TABLE leases (
     name text NOT NULL,
     token uuid NOT NULL,
@@ -908,6 +926,7 @@ DECLARE
     owner_pending bigint;
     requested bigint := 0;
     counted uuid[] := '{}';
+    repeated record;
 BEGIN
     FOR i IN 1 .. cardinality(new_ids) LOOP
         -- This is not a CHECK of the table, which would make every UPDATE of a document slower.
@@ -933,15 +952,27 @@ BEGIN
         END IF;
         remaining_bytes := owner_left - requested;
         IF keys[i] <> '' THEN
-            SELECT d.id INTO existing FROM documents AS d
+            SELECT d.id, d.status, d.size INTO repeated FROM documents AS d
                 WHERE d.user_id = owner AND d.idempotency_key = keys[i];
+            existing := repeated.id;
             IF NOT FOUND THEN
                 SELECT o.document_id INTO existing FROM object_deletions AS o
                     WHERE o.user_id = owner AND o.idempotency_key = keys[i] LIMIT 1;
-            ELSIF all_of_one AND existing <> ALL (counted) THEN
-                requested := requested + coalesce((SELECT d.size FROM documents AS d
-                    WHERE d.id = existing AND d.status IN ('pending', 'expired')), 0);
-                counted := counted || existing;
+                IF NOT FOUND THEN
+                    SELECT g.document_id INTO existing FROM gone_keys AS g
+                        WHERE g.user_id = owner AND g.idempotency_key = keys[i];
+                END IF;
+            ELSIF all_of_one AND existing <> ALL (counted)
+                    AND repeated.status IN ('pending', 'expired') THEN
+                IF repeated.status = 'expired' AND owner_pending >= max_pending THEN
+                    pending := max_pending;
+                ELSIF repeated.status = 'pending' OR repeated.size <= remaining_bytes THEN
+                    IF repeated.status = 'expired' THEN
+                        owner_pending := owner_pending + 1;
+                    END IF;
+                    requested := requested + repeated.size;
+                    counted := counted || existing;
+                END IF;
             END IF;
         END IF;
         IF existing IS NULL AND new_sizes[i] <= remaining_bytes THEN
@@ -985,6 +1016,44 @@ CREATE FUNCTION current_user_is_admin()
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ SELECT EXISTS (SELECT FROM users WHERE id = current_user_id() AND role = 'admin') $function$;
 GRANT EXECUTE ON FUNCTION current_user_is_admin() TO api;
+
+CREATE FUNCTION document_counts(owner uuid, statuses text[], max_count bigint)
+ RETURNS TABLE(status text, topic uuid, documents bigint)
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    -- The topics are found by looking up the first document of each.
+    RETURN QUERY
+        WITH RECURSIVE used (topic) AS (
+            (SELECT t.topic_id FROM document_topics AS t WHERE t.user_id = owner
+                ORDER BY t.topic_id LIMIT 1)
+            UNION ALL
+            SELECT (SELECT t.topic_id FROM document_topics AS t
+                WHERE t.user_id = owner AND t.topic_id > used.topic ORDER BY t.topic_id LIMIT 1)
+            FROM used WHERE used.topic IS NOT NULL
+        )
+        SELECT s.status, NULL::uuid, n.documents
+            FROM unnest(statuses) AS s (status) CROSS JOIN LATERAL (
+                SELECT count(*) AS documents FROM (
+                    SELECT FROM documents AS d WHERE d.user_id = owner AND d.status = s.status
+                    LIMIT max_count) AS d) AS n
+        UNION ALL
+        SELECT '', used.topic, n.documents
+            FROM used CROSS JOIN LATERAL (
+                SELECT count(*) AS documents FROM (
+                    SELECT FROM document_topics AS t
+                    WHERE t.user_id = owner AND t.topic_id = used.topic LIMIT max_count) AS d) AS n
+            WHERE used.topic IS NOT NULL
+        UNION ALL
+        SELECT '', NULL, count(*) FROM (
+            SELECT FROM documents AS d
+            WHERE d.user_id = owner AND NOT d.has_topics AND d.status <> 'deleting'
+            LIMIT max_count) AS d;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION document_counts(uuid,text[],bigint) TO api;
 
 CREATE FUNCTION document_is_consistent(status text, reason text, size bigint, charged_bytes bigint, gone_at timestamp with time zone, version bigint, announcement bigint, object_key text)
  RETURNS boolean

@@ -109,8 +109,9 @@ func (d *Deletions) carryOut(
 	return done, nil
 }
 
-// finish deletes the documents of the deletions whose objects were deleted, marks these deletions
-// as done, and postpones the others. failed holds the errors of deleting objects, by key.
+// finish deletes the documents of the deletions whose objects were deleted, marks the deletions
+// whose objects do not exist as done, and postpones those that failed. failed holds the errors of
+// deleting objects, by key.
 func (d *Deletions) finish(
 	ctx context.Context, due []postgres.Deletion, failed map[string]error, now time.Time,
 ) (done int, err error) {
@@ -130,15 +131,31 @@ func (d *Deletions) finish(
 	if err != nil {
 		return 0, err
 	}
-	var finished []string
-	var finishedDeletions []postgres.Deletion
+	// An object that was uploaded again in the meantime has to be deleted, too. Its own event requests
+	// that, but the event may be lost.
+	var deleted []string
+	for _, key := range removed {
+		if failed[key] == nil {
+			deleted = append(deleted, key)
+		}
+	}
+	exists := make(map[string]bool)
+	for stats := range minio.StatAll(ctx, d.objects, deleted) {
+		for key, stat := range stats {
+			if exists[key] = stat.Err == nil; !exists[key] && !stat.Absent() {
+				failed[key] = stat.Err
+			}
+		}
+	}
+	var finished []postgres.Deletion
 	var outage error
 	for _, x := range due {
 		cause := failed[x.ObjectKey]
 		switch {
+		case cause == nil && exists[x.ObjectKey]:
+			// The deletion stays due.
 		case cause == nil:
-			finished = append(finished, x.ObjectKey)
-			finishedDeletions = append(finishedDeletions, x)
+			finished = append(finished, x)
 		case runner.Outage(cause):
 			outage = cause
 		default:
@@ -154,35 +171,12 @@ func (d *Deletions) finish(
 			}
 		}
 	}
+	// If an object is uploaded from here on, its event requests another deletion. A deletion that was
+	// requested again before it is marked as done stays due.
 	if len(finished) > 0 {
-		if err := d.db.MarkDeleted(ctx, finishedDeletions); err != nil {
+		if err := d.db.MarkDeleted(ctx, finished); err != nil {
 			return 0, err
 		}
 	}
-	if err := d.recheck(ctx, finished); err != nil {
-		return len(finished), err
-	}
 	return len(finished), outage
-}
-
-// recheck requests another deletion of objects that were uploaded again after they had been deleted
-// and before their deletion was marked as done. The event of such an upload may have requested a
-// deletion in between, which was overwritten when the first one was marked as done. If an object is
-// uploaded later, the consumer that handles its event finds the tombstone and requests a deletion.
-func (d *Deletions) recheck(ctx context.Context, keys []string) error {
-	var again []string
-	for stats := range minio.StatAll(ctx, d.objects, keys) {
-		for key, stat := range stats {
-			if stat.Err == nil {
-				again = append(again, key)
-			} else if errors.Is(stat.Err, minio.ErrUnavailable) {
-				return stat.Err
-			}
-		}
-	}
-	if len(again) == 0 {
-		return nil
-	}
-	_, err := d.db.RepeatDeletions(ctx, again)
-	return err
 }

@@ -424,6 +424,16 @@ type refusingObjects struct {
 	*minio.Objects
 	refused  string
 	onRemove func(key string)
+	onStat   func() error
+}
+
+func (o *refusingObjects) Stat(ctx context.Context, key string) (schema.Object, error) {
+	if o.onStat != nil {
+		if err := o.onStat(); err != nil {
+			return schema.Object{}, err
+		}
+	}
+	return o.Objects.Stat(ctx, key)
 }
 
 func (o *refusingObjects) Remove(ctx context.Context, key string) error {
@@ -509,6 +519,38 @@ func TestObjectPutDuringItsDeletionIsDeleted(t *testing.T) {
 	if b.Exists(d.ObjectKey) {
 		t.Error("got the object still in the bucket, want it deleted")
 	}
+}
+
+// An object is uploaded again after the old object was deleted, its event is lost, and MinIO fails
+// before the deletion is marked as done. The new object is deleted as well, and then the document.
+func TestObjectPutDuringItsDeletionIsDeletedWithoutItsEvent(t *testing.T) {
+	b := setup(t)
+	d := b.Uploaded(b.Alice, "abc")
+	b.Change(d.ID, deleted)
+	objects := &refusingObjects{Objects: b.Objects}
+	objects.onRemove = func(key string) {
+		objects.onRemove = nil
+		b.Put(key, "abc")
+		stats := 0
+		objects.onStat = func() error {
+			if stats++; stats == 1 { // by the Remover, which finds the new object
+				return nil
+			}
+			return minio.ErrUnavailable
+		}
+	}
+	deletions := NewDeletions(b.DB, objects, remove.New(b.DB, objects, b.Publisher, b.Log), b.Log)
+	if _, err := deletions.Drain(t.Context()); !errors.Is(err, minio.ErrUnavailable) {
+		t.Errorf("got error %v, want %v", err, minio.ErrUnavailable)
+	}
+	objects.onStat = nil
+	if _, err := deletions.Drain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if b.Exists(d.ObjectKey) {
+		t.Error("got the object still in the bucket, want it deleted")
+	}
+	b.Expect(d.ID, "gone")
 }
 
 // hold calls work while another replica holds the lease.

@@ -39,31 +39,8 @@ func (db *DB) DocumentCounts(ctx context.Context) (DocumentCounts, error) {
 		}
 	}
 	err := db.inTransaction(ctx, func(tx *tx) error {
-		// One statement, so that all numbers are of the same moment. The topics are found by looking up
-		// the first document of each.
-		return tx.SelectContext(ctx, &rows, `
-			WITH RECURSIVE used (topic) AS (
-				(SELECT topic_id FROM document_topics WHERE user_id = $1 ORDER BY topic_id LIMIT 1)
-				UNION ALL
-				SELECT (SELECT t.topic_id FROM document_topics AS t
-					WHERE t.user_id = $1 AND t.topic_id > used.topic ORDER BY t.topic_id LIMIT 1)
-				FROM used WHERE used.topic IS NOT NULL
-			)
-			SELECT s.status, NULL::uuid AS topic, n.documents
-			FROM unnest($2::text[]) AS s (status) CROSS JOIN LATERAL (
-				SELECT count(*) AS documents FROM (
-					SELECT FROM documents WHERE user_id = $1 AND status = s.status LIMIT $3) AS d) AS n
-			UNION ALL
-			SELECT '', used.topic, n.documents
-			FROM used CROSS JOIN LATERAL (
-				SELECT count(*) AS documents FROM (
-					SELECT FROM document_topics WHERE user_id = $1 AND topic_id = used.topic LIMIT $3) AS d)
-				AS n
-			WHERE used.topic IS NOT NULL
-			UNION ALL
-			SELECT '', NULL, count(*) FROM (
-				SELECT FROM documents WHERE user_id = $1 AND NOT has_topics AND status <> 'deleting'
-				LIMIT $3) AS d`,
+		return tx.SelectContext(ctx, &rows,
+			`SELECT status, topic, documents FROM document_counts($1, $2, $3)`,
 			tx.user, array(statuses), MaxCount)
 	})
 	if err != nil {

@@ -62,8 +62,9 @@ func (db *DB) CreateDocument(
 // in docs count. CreateDocuments does not charge the quota; confirming a document does.
 //
 // If the user has used the idempotency key of a document before, the result is the document that
-// was created then, as schema.Document.Renew changes it. It is schema.CodeIdempotencyMismatch if
-// the earlier request was different, and schema.CodeNotFound if the document is deleting or gone.
+// was created then, as schema.Document.Renew changes it; an expired document has the same limits as
+// a new one. The result is schema.CodeIdempotencyMismatch if the earlier request was different, and
+// schema.CodeNotFound if the document is deleting or gone.
 func (db *DB) CreateDocuments(
 	ctx context.Context, docs []schema.Document, maxPending int,
 ) (created []Created, err error) {
@@ -117,7 +118,13 @@ func (db *DB) createDocuments(
 		}
 	}
 	if len(repeated) > 0 {
-		err = db.repeatDocuments(ctx, docs, repeated, created)
+		refusals := make(map[uuid.UUID]error, len(repeated))
+		for id, indexes := range repeated {
+			// In the rows after the first, the document itself counts.
+			first := indexes[0]
+			refusals[id] = results[first].refusal(docs[first].Size, maxPending)
+		}
+		err = db.repeatDocuments(ctx, docs, repeated, refusals, created)
 	}
 	return created, err
 }
@@ -183,21 +190,29 @@ func (db *DB) callCreateDocuments(
 
 // created returns the result for a document that did not exist.
 func (r createResult) created(d schema.Document, maxPending int) Created {
-	left := max(0, r.RemainingBytes.Int64)
-	switch {
-	case d.Size > left:
-		return Created{Err: schema.Errorf(schema.CodeQuotaExceeded,
-			"The file is %d bytes long, but only %d bytes of the quota are left. "+
-				"Delete documents or ask for more space.", d.Size, left).
-			With(schema.Facts{Pointer: "/size", Size: &d.Size, Left: &left})}
-	case r.Pending > 0:
-		return Created{Err: schema.Errorf(schema.CodeTooManyPending,
-			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", r.Pending).
-			With(schema.Facts{Limit: new(int64(maxPending))})}
+	if err := r.refusal(d.Size, maxPending); err != nil {
+		return Created{Err: err}
 	}
 	now := schema.StoredTime(r.Now)
 	d.CreatedAt, d.URLIssuedAt, d.ChangedAt = now, now, now
 	return Created{Document: d, New: true}
+}
+
+// refusal returns why a document of the size cannot become pending, or nil if it can.
+func (r createResult) refusal(size int64, maxPending int) error {
+	left := max(0, r.RemainingBytes.Int64)
+	switch {
+	case size > left:
+		return schema.Errorf(schema.CodeQuotaExceeded,
+			"The file is %d bytes long, but only %d bytes of the quota are left. "+
+				"Delete documents or ask for more space.", size, left).
+			With(schema.Facts{Pointer: "/size", Size: &size, Left: &left})
+	case r.Pending > 0:
+		return schema.Errorf(schema.CodeTooManyPending,
+			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", r.Pending).
+			With(schema.Facts{Limit: new(int64(maxPending))})
+	}
+	return nil
 }
 
 // noQuota returns the reason why the user has no quota.
@@ -208,9 +223,11 @@ func (db *DB) noQuota(ctx context.Context) error {
 }
 
 // repeatDocuments sets the results for documents whose idempotency key was used before. repeated
-// contains their indexes by the id of the existing document.
+// contains their indexes by the id of the existing document, and refusals why the existing document
+// cannot become pending again.
 func (db *DB) repeatDocuments(
-	ctx context.Context, docs []schema.Document, repeated map[uuid.UUID][]int, created []Created,
+	ctx context.Context, docs []schema.Document, repeated map[uuid.UUID][]int,
+	refusals map[uuid.UUID]error, created []Created,
 ) error {
 	ids := make([]uuid.UUID, 0, len(repeated))
 	for id, indexes := range repeated {
@@ -221,6 +238,9 @@ func (db *DB) repeatDocuments(
 	}
 	existing, err := db.TransitionWithoutQuota(ctx, ids,
 		func(d *schema.Document, now time.Time) schema.Decision {
+			if d.Status == schema.StatusExpired && refusals[d.ID] != nil {
+				return schema.Decision{}
+			}
 			for _, i := range repeated[d.ID] {
 				if d.SameRequest(docs[i]) {
 					return d.Renew(now)
@@ -244,13 +264,61 @@ func (db *DB) repeatDocuments(
 			continue
 		}
 		for _, i := range repeated[d.ID] {
-			created[i] = Created{Document: d}
-			if !d.SameRequest(docs[i]) {
+			switch {
+			case !d.SameRequest(docs[i]):
 				created[i] = Created{Err: errIdempotencyMismatch}
+			case d.Status == schema.StatusExpired: // it was not renewed
+				created[i] = Created{Err: refusals[d.ID]}
+			default:
+				created[i] = Created{Document: d}
 			}
 		}
 	}
 	return nil
+}
+
+// RenewExpired makes an expired document of the user that the DB is bound to pending again, and
+// returns it as it then is. The document has the same limits as a new one in CreateDocuments. In
+// any other status RenewExpired changes nothing. It fails with schema.CodeNotFound if there is no
+// such document.
+func (db *DB) RenewExpired(
+	ctx context.Context, id uuid.UUID, maxPending int,
+) (schema.Document, error) {
+	if err := db.requireUser(); err != nil {
+		return schema.Document{}, err
+	}
+	var room createResult
+	err := db.inTransaction(ctx, func(tx *tx) error {
+		// The condition on the status is a range, as in create_documents.
+		return tx.GetContext(ctx, &room, `
+			SELECT limit_bytes - used_bytes AS remaining_bytes, CASE WHEN $2 <= (
+				SELECT count(*) FROM (
+					SELECT FROM documents WHERE user_id = $1 AND status >= 'pending' AND status <= 'pending'
+					LIMIT $2) AS p) THEN $2 ELSE 0 END AS pending
+			FROM quotas WHERE user_id = $1`, tx.user, maxPending)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return schema.Document{}, db.noQuota(ctx)
+	}
+	if err != nil {
+		return schema.Document{}, wrap(ctx, err, "renew document %s", id)
+	}
+	docs, err := db.TransitionWithoutQuota(ctx, []uuid.UUID{id},
+		func(d *schema.Document, now time.Time) schema.Decision {
+			if d.Status != schema.StatusExpired || room.refusal(d.Size, maxPending) != nil {
+				return schema.Decision{}
+			}
+			return d.Renew(now)
+		})
+	switch {
+	case err != nil:
+		return schema.Document{}, err
+	case len(docs) == 0 || docs[0].GoneAt != nil:
+		return schema.Document{}, errDocumentNotFound
+	case docs[0].Status == schema.StatusExpired:
+		return docs[0], room.refusal(docs[0].Size, maxPending)
+	}
+	return docs[0], nil
 }
 
 // ErrKeyOfDeleted means that the document of an idempotency key was deleted.

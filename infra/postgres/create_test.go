@@ -191,3 +191,120 @@ func TestRepeatedCreationByStatus(t *testing.T) {
 		})
 	}
 }
+
+// expireAll makes all pending documents expired.
+func (b *bundle) expireAll(t testing.TB) {
+	t.Helper()
+	b.raw.MustExec(`UPDATE documents SET status = 'expired', version = version + 1,
+		url_issued_at = now() - interval '61 minutes' WHERE status = 'pending'`)
+}
+
+func TestExpiredDocumentsCountLikeNewOnes(t *testing.T) {
+	const ok, quota, pending = schema.Code(""), schema.CodeQuotaExceeded, schema.CodeTooManyPending
+	b := setup(t)
+	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 10`)
+	alice := b.api.ForUser(b.alice)
+	create := func(maxPending int, docs ...schema.Document) []postgres.Created {
+		t.Helper()
+		created, err := alice.CreateDocuments(t.Context(), docs, maxPending)
+		must(t, err)
+		return created
+	}
+	doc := func(key string, size int64) schema.Document { return keyed(t, b.alice, key, size) }
+	// Each call creates one expired document.
+	ids := make(map[string]uuid.UUID)
+	for key, size := range map[string]int64{"a": 6, "b": 6, "c": 4, "d": 0, "e": 0} {
+		ids[key] = create(10, doc(key, size))[0].Document.ID
+	}
+	b.expireAll(t)
+	got := create(10, doc("a", 6), doc("b", 6), doc("b", 7), doc("a", 6), doc("c", 4), doc("", 1))
+	wantCreated(t, got, ok, quota, schema.CodeIdempotencyMismatch, ok, ok, quota)
+	if left := facts(got[1].Err).Left; left == nil || *left != 4 {
+		t.Errorf("got error %v for b, want 4 bytes left", got[1].Err)
+	}
+	if n := count(t, b.raw, `SELECT count(*) FROM documents WHERE status = 'expired'`); n != 3 {
+		t.Errorf("got %d expired documents, want b, d and e", n)
+	}
+	// Two documents are pending.
+	wantCreated(t, create(3, doc("d", 0), doc("d", 0), doc("e", 0), doc("a", 6), doc("", 0)),
+		ok, ok, pending, ok, pending)
+	wantCreated(t, create(2, doc("e", 0)), pending)
+	b.expireAll(t)
+	b.raw.MustExec(`UPDATE quotas SET limit_bytes = 5`)
+	wantCreated(t, create(10, doc("a", 6)), quota)
+
+	_, err := alice.RenewExpired(t.Context(), ids["a"], 10)
+	wantCode(t, err, quota)
+	renewed, err := alice.RenewExpired(t.Context(), ids["c"], 1)
+	must(t, err)
+	if renewed.Status != schema.StatusPending || renewed.UnpublishedAt == nil {
+		t.Errorf("got %+v, want a pending document", renewed)
+	}
+	_, err = alice.RenewExpired(t.Context(), ids["d"], 1)
+	wantCode(t, err, pending)
+	again, err := alice.RenewExpired(t.Context(), ids["c"], 1)
+	must(t, err)
+	if again.Version != renewed.Version {
+		t.Errorf("got version %d of a pending document, want %d as before", again.Version, renewed.Version)
+	}
+	_, err = b.api.ForUser(b.bob).RenewExpired(t.Context(), ids["d"], 10)
+	wantCode(t, err, schema.CodeNotFound)
+}
+
+// During an upgrade, API processes of the previous version store neither the digest nor the kind of
+// upload.
+func TestKeyOfTheVersionBefore(t *testing.T) {
+	b := setup(t)
+	id := newID(t)
+	b.raw.MustExec(`
+		SELECT create_document($1, $2, 'file.txt', 'text/plain', 1, now(), 'k', 10)`, b.alice, id)
+	for name, change := range map[string]func(*schema.Document){
+		"digest":    func(d *schema.Document) { d.DeclaredSHA256 = bytes.Repeat([]byte{1}, 32) },
+		"multipart": func(d *schema.Document) { d.Multipart = true },
+		"neither":   func(*schema.Document) {},
+	} {
+		d := newDocument(t, b.alice, 1)
+		d.Filename, d.ContentType = "file.txt", "text/plain"
+		change(&d)
+		got, created, err := b.api.ForUser(b.alice).CreateDocument(t.Context(), d, "k", 10)
+		if err != nil || created || got.ID != id {
+			t.Errorf("%s: got %+v, created %v and error %v, want the document %s",
+				name, got, created, err, id)
+		}
+	}
+	d := newDocument(t, b.alice, 1)
+	d.Filename = "other.txt"
+	_, _, err := b.api.ForUser(b.alice).CreateDocument(t.Context(), d, "k", 10)
+	wantCode(t, err, schema.CodeIdempotencyMismatch)
+}
+
+func TestKeyOfLostDocument(t *testing.T) {
+	b := setup(t)
+	db := b.api.ForUser(b.alice)
+	lost, _, err := db.CreateDocument(t.Context(), newDocument(t, b.alice, 1), "k", 10)
+	must(t, err)
+	b.transition(t, lost.ID, confirm)
+	d := b.transition(t, lost.ID, gone)
+	must(t, b.worker.MarkPublished(t.Context(), []schema.Document{d}))
+	if n := count(t, b.raw, `SELECT count(*) FROM documents`); n != 0 {
+		t.Fatalf("got %d documents, want none", n)
+	}
+	if n := count(t, b.raw, `SELECT count(*) FROM object_deletions`); n != 0 {
+		t.Errorf("got %d object deletions, want none: nobody gave the object up", n)
+	}
+	repeat := func(user uuid.UUID) error {
+		_, _, err := b.api.ForUser(user).CreateDocument(t.Context(), newDocument(t, user, 1), "k", 10)
+		return err
+	}
+	wantCode(t, repeat(b.alice), schema.CodeNotFound)
+	must(t, repeat(b.bob)) // whose key it is not
+	purged, err := b.worker.PurgeExpired(t.Context(), time.Now().Add(29*24*time.Hour))
+	must(t, err)
+	wantCode(t, repeat(b.alice), schema.CodeNotFound)
+	later, err := b.worker.PurgeExpired(t.Context(), time.Now().Add(31*24*time.Hour))
+	must(t, err)
+	if purged != 0 || later != 1 {
+		t.Errorf("got %d rows purged after 29 days and %d after 31, want 0 and 1", purged, later)
+	}
+	must(t, repeat(b.alice))
+}

@@ -77,8 +77,8 @@ func (db *DB) addMultipart(
 // Multipart returns the multipart upload of a document of the user that the DB is bound to. It
 // fails with schema.CodeNotFound if there is no such document.
 //
-// If renew is set and the document is pending or expired, a URL for a part counts as issued now,
-// with a precision of one minute. Neither the document nor the upload then expires until
+// If renew is set and the document is pending, a URL for a part counts as issued now, with a
+// precision of one minute. Neither the document nor the upload then expires until
 // schema.ExpireAfter has passed since.
 func (db *DB) Multipart(
 	ctx context.Context, document uuid.UUID, renew bool,
@@ -108,8 +108,7 @@ func (db *DB) Multipart(
 			return err
 		}
 		m.Active = true
-		incomplete := m.Status == schema.StatusPending || m.Status == schema.StatusExpired
-		if !renew || !incomplete || now.Sub(m.RenewedAt) < renewInterval {
+		if !renew || m.Status != schema.StatusPending || now.Sub(m.RenewedAt) < renewInterval {
 			return nil
 		}
 		return tx.renew(ctx, &m, now)

@@ -215,8 +215,11 @@ func TestMultipartRenewalDuringAbort(t *testing.T) {
 		var m postgres.Multipart
 		var aborted string
 		all.Go(func() {
-			var err error
-			m, err = b.api.ForUser(b.alice).Multipart(t.Context(), d.ID, true)
+			alice := b.api.ForUser(b.alice)
+			_, err := alice.RenewExpired(t.Context(), d.ID, 100)
+			if err == nil {
+				m, err = alice.Multipart(t.Context(), d.ID, true)
+			}
 			if err != nil {
 				t.Error(err)
 			}

@@ -183,3 +183,27 @@ func fillDocuments(
 	}
 	return ids, keys
 }
+
+// TestCountsDoNotScanTables checks that a user whose documents all have one status does not make the
+// planner expect as many of the others.
+func TestCountsDoNotScanTables(t *testing.T) {
+	b := setup(t)
+	ids, _ := fillDocuments(t, b.raw, b.alice, 5000)
+	b.raw.MustExec(`INSERT INTO topics (id, name) VALUES ($1, 'Invoices')`, ids[0])
+	b.raw.MustExec(`INSERT INTO document_topics (document_id, user_id, topic_id, confidence)
+		SELECT id, user_id, $1, 90 FROM documents LIMIT 4000`, ids[0])
+	b.raw.MustExec(`VACUUM ANALYZE`)
+	db := single(t, postgrestest.RoleURL(b.url, "api"))
+	before := scans(t, b.raw, db)
+	counts, err := db.ForUser(b.alice).DocumentCounts(t.Context())
+	must(t, err)
+	if got := counts.ByStatus[schema.StatusClassified]; got != 5000 || counts.ByTopic[ids[0]] != 4000 {
+		t.Errorf("got %+v, want 5000 classified documents, 4000 of them with the topic", counts)
+	}
+	after := scans(t, b.raw, db)
+	for _, table := range []string{"documents", "document_topics"} {
+		if n := after[table] - before[table]; n != 0 {
+			t.Errorf("got %d sequential scans of table %s, want 0", n, table)
+		}
+	}
+}

@@ -2,8 +2,9 @@ package postgres
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,9 +19,8 @@ var ErrTransactionPooling = errors.New("the database's address leads to a connec
 const (
 	// verifyTimeout is how long verify waits for an answer on its second connection.
 	verifyTimeout = 2 * time.Second
-	// verifyRounds is how often verify compares the sessions. An idle pooler in transaction mode
-	// executes the statements of both connections in the same session, which the first round shows. A
-	// busy one also uses other sessions, so it is unlikely that all rounds see the same two.
+	// verifyRounds is how often verify observes both connections. Once is enough for an idle pooler;
+	// the others are for a busy one.
 	verifyRounds = 3
 )
 
@@ -31,8 +31,13 @@ type poolingCheck struct {
 }
 
 // verify returns ErrTransactionPooling if the address leads to a pooler in transaction mode. Two
-// connections that are open at the same time have two sessions, each always the same one, if they
-// lead to PostgreSQL itself or to a pooler in session mode.
+// connections that are open at the same time have two sessions, each always the same one, which
+// nobody else uses, if they lead to PostgreSQL itself or to a pooler in session mode.
+//
+// A pooler in transaction mode cannot satisfy this. If nobody else uses it, it executes the
+// statements of both connections in the same session, or in several in turn, which two consecutive
+// statements of one connection show. If a connection always gets the same session although others
+// take sessions in between, they have used this session, too.
 //
 // It opens a second connection. If that fails, for example because there are no connection slots
 // left, it returns nil, and the next connection of the pool is verified.
@@ -47,24 +52,57 @@ func (c *connector) verify(ctx context.Context, first *session) error {
 		return nil //nolint:nilerr // see above
 	}
 	defer func() { _ = second.Close() }()
-	var pids [2]driver.Value
-	for round := range verifyRounds {
-		for i, s := range []*session{first, second} {
-			pid, err := s.value(ctx, `SELECT pg_backend_pid()`)
-			switch {
-			case err != nil && s == second:
-				return nil //nolint:nilerr // see above
-			case err != nil:
-				return err
-			case round > 0 && pid != pids[i]:
-				return ErrTransactionPooling
-			}
-			pids[i] = pid
+	var ofFirst, ofSecond observation
+	for range verifyRounds {
+		if ofFirst, err = first.observe(ctx, ofFirst, ofSecond); err != nil {
+			return err
 		}
-		if pids[0] == pids[1] {
-			return ErrTransactionPooling
+		for range 2 {
+			ofSecond, err = second.observe(ctx, ofSecond, ofFirst)
+			if errors.Is(err, ErrTransactionPooling) {
+				return err
+			}
+			if err != nil {
+				return nil //nolint:nilerr // see above
+			}
 		}
 	}
 	c.pooling.verified = true
 	return nil
+}
+
+// An observation is the session that executed a statement of a connection, and when the statement
+// began.
+type observation struct {
+	pid, started string // of the session's process
+	at           string // empty if track_activities is off
+}
+
+// observe returns the session that executes this statement. before is what an earlier call has
+// returned for the same connection, and other what the last one has for the other connection; both
+// are empty in the first call. observe returns ErrTransactionPooling if the session is another one
+// than before, if it is that of the other connection, or if somebody else has used that one since.
+func (s *session) observe(ctx context.Context, before, other observation) (observation, error) {
+	value, err := s.value(ctx, `
+		SELECT concat(a.pid, '|', extract(epoch FROM a.backend_start), '|',
+			extract(epoch FROM a.query_start), '|', extract(epoch FROM o.query_start))
+		FROM pg_stat_activity AS a LEFT JOIN pg_stat_activity AS o
+			ON o.pid::text = '`+other.pid+`'
+			AND extract(epoch FROM o.backend_start)::text = '`+other.started+`'
+		WHERE a.pid = pg_backend_pid()`)
+	if err != nil {
+		return observation{}, err
+	}
+	text, _ := value.(string)
+	fields := strings.Split(text, "|")
+	if len(fields) != 4 {
+		return observation{}, fmt.Errorf("observe the session: got %q", text)
+	}
+	now, otherAt := observation{pid: fields[0], started: fields[1], at: fields[2]}, fields[3]
+	switch {
+	case before.pid != "" && now.pid != before.pid, now.pid == other.pid,
+		otherAt != "" && otherAt != other.at:
+		return observation{}, ErrTransactionPooling
+	}
+	return now, nil
 }

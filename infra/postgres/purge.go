@@ -14,19 +14,20 @@ const (
 	// endedRetention is how long rejected and expired documents are stored.
 	endedRetention = 24 * time.Hour
 	// tombstoneRetention is how long tombstones are stored. While there is a tombstone, an object that
-	// is stored again at its key is deleted again.
+	// is stored again at its key is deleted again. The idempotency keys of lost documents are stored
+	// as long.
 	tombstoneRetention = 30 * 24 * time.Hour
 	// purgeBatch is the largest number of rows that one statement deletes. It limits how long the
 	// statement holds locks.
 	purgeBatch = 1000
 )
 
-// PurgeExpired deletes what [DB.PurgeEnded], [DB.PurgeTombstones], [DB.PurgeAttempts] and
-// [DB.PurgeAttemptNumbers] delete, and returns the number of deleted rows.
+// PurgeExpired deletes what [DB.PurgeEnded], [DB.PurgeTombstones], [DB.PurgeGoneKeys],
+// [DB.PurgeAttempts] and [DB.PurgeAttemptNumbers] delete, and returns the number of deleted rows.
 func (db *DB) PurgeExpired(ctx context.Context, now time.Time) (total int64, err error) {
 	for _, purge := range []iter.Seq2[int64, error]{
-		db.PurgeEnded(ctx, now), db.PurgeTombstones(ctx, now), db.PurgeAttempts(ctx, now),
-		db.PurgeAttemptNumbers(ctx, now),
+		db.PurgeEnded(ctx, now), db.PurgeTombstones(ctx, now), db.PurgeGoneKeys(ctx, now),
+		db.PurgeAttempts(ctx, now), db.PurgeAttemptNumbers(ctx, now),
 	} {
 		for n, err := range purge {
 			if err != nil {
@@ -91,6 +92,15 @@ func (db *DB) PurgeTombstones(ctx context.Context, now time.Time) iter.Seq2[int6
 		DELETE FROM object_deletions WHERE object_key = ANY(ARRAY(
 			SELECT object_key FROM object_deletions WHERE deleted_at < $1
 			ORDER BY deleted_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, now.Add(-tombstoneRetention))
+}
+
+// PurgeGoneKeys deletes idempotency keys of documents whose objects were gone 30 days ago, as
+// PurgeEnded does documents.
+func (db *DB) PurgeGoneKeys(ctx context.Context, now time.Time) iter.Seq2[int64, error] {
+	return db.deleteInBatches(ctx, "purge idempotency keys", purgeBatch, `
+		DELETE FROM gone_keys WHERE ctid = ANY(ARRAY(
+			SELECT ctid FROM gone_keys WHERE gone_at < $1
+			ORDER BY gone_at LIMIT $2 FOR UPDATE SKIP LOCKED))`, now.Add(-tombstoneRetention))
 }
 
 // PurgeAttempts deletes attempts that are 30 days old, as PurgeEnded does documents.

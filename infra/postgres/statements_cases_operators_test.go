@@ -42,12 +42,13 @@ var sweepCases = []statementCase{
 	{methods: "DueMultipartAborts", run: func(s *statementRun) (int, error) {
 		return length(s.worker.DueMultipartAborts(s.ctx, time.Now(), 200))
 	}},
-	{methods: "PurgeEnded PurgeTombstones PurgeAttempts PurgeAttemptNumbers",
+	{methods: "PurgeEnded PurgeTombstones PurgeGoneKeys PurgeAttempts PurgeAttemptNumbers",
 		run: func(s *statementRun) (int, error) {
 			later := time.Now().Add(40 * 24 * time.Hour)
 			for _, purge := range []iter.Seq2[int64, error]{
 				s.worker.PurgeEnded(s.ctx, later), s.worker.PurgeTombstones(s.ctx, later),
-				s.worker.PurgeAttempts(s.ctx, later), s.worker.PurgeAttemptNumbers(s.ctx, later),
+				s.worker.PurgeGoneKeys(s.ctx, later), s.worker.PurgeAttempts(s.ctx, later),
+				s.worker.PurgeAttemptNumbers(s.ctx, later),
 			} {
 				for _, err := range purge {
 					if err != nil {

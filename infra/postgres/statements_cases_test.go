@@ -314,6 +314,13 @@ var userCases = []statementCase{
 		}
 		return 0, nil
 	}},
+	{methods: "RenewExpired", run: func(s *statementRun) (int, error) {
+		_, err := s.user1().RenewExpired(s.ctx, s.take(s, 1, "status = 'expired'")[0], 200)
+		if schema.CodeOf(err) == schema.CodeTooManyPending {
+			err = nil
+		}
+		return 0, err
+	}},
 	{methods: "AddMultipart Multipart DeleteMultipart", run: func(s *statementRun) (int, error) {
 		id := s.take(s, 1, "status = 'classified'")[0]
 		u := schema.MultipartUpload{UploadID: id.String(), DocumentID: id, UserID: s.alice,

@@ -67,7 +67,7 @@ func newFixture(t *testing.T, n int) *fixture {
 		"BASE", fmt.Sprintf("%d::bigint", f.base.UnixMilli())))
 	tables := strings.Split("users quotas sessions user_identities ai_calls topics documents "+
 		"document_topics document_positions document_examples document_explanations "+
-		"document_attempts message_attempts object_deletions multipart_uploads unchecked_uploads "+
+		"document_attempts message_attempts object_deletions gone_keys multipart_uploads unchecked_uploads "+
 		"dead_letters replays replay_blocks replay_generated_events", " ")
 	for _, table := range tables {
 		f.super.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
@@ -192,6 +192,8 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 					ELSE document_object_key(fixture_id(4, i)) END,
 				fixture_id(1, i), fixture_id(2, 1), fixture_at(i), (i % 2)::int,
 				fixture_at(i - i % 1000), CASE WHEN i % 20 > 9 THEN fixture_at(i) END FROM rows`,
+		`INSERT INTO gone_keys (user_id, idempotency_key, document_id, gone_at)
+			SELECT fixture_id(2, 1), 'gone ' || i, fixture_id(1, i), fixture_at(i) FROM rows`,
 		`INSERT INTO multipart_uploads (upload_id, document_id, user_id, object_key, size, part_size,
 				renewed_at, aborting_at, next_attempt_at)
 			SELECT 'upload ' || i, fixture_id(1, i), fixture_id(2, 1),

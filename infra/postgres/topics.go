@@ -98,7 +98,8 @@ func (db *DB) CreateTopic(ctx context.Context, t schema.Topic) error {
 		t.UserID = &tx.user
 	}
 	if err := tx.insertTopic(ctx, t); err != nil {
-		return wrap(ctx, translateTopicError(err, t.Name), "create topic %s", t.ID)
+		_ = tx.Rollback()
+		return wrap(ctx, db.translateTopicError(ctx, err, t.Scope(), t.Name), "create topic %s", t.ID)
 	}
 	return wrap(ctx, tx.Commit(), "create topic %s", t.ID)
 }
@@ -145,7 +146,9 @@ func (db *DB) UpdateTopic(
 	case errors.Is(err, sql.ErrNoRows):
 		return schema.Topic{}, topicNotFound()
 	case err != nil && p.Name != nil:
-		return schema.Topic{}, wrap(ctx, translateTopicError(err, *p.Name), "change topic %s", id)
+		_ = tx.Rollback()
+		return schema.Topic{}, wrap(ctx, db.translateTopicError(ctx, err, scope, *p.Name),
+			"change topic %s", id)
 	case err != nil:
 		return schema.Topic{}, wrap(ctx, err, "change topic %s", id)
 	}
@@ -245,17 +248,34 @@ func topicNotFound() error { return schema.Errorf(schema.CodeNotFound, "There is
 
 // translateTopicError returns a *schema.Error if err means that the name is taken or that there are
 // too many topics, and err otherwise.
-func translateTopicError(err error, name string) error {
+func (db *DB) translateTopicError(
+	ctx context.Context, err error, scope schema.Scope, name string,
+) error {
 	switch {
 	case violates(err, "topics_name_in_namespace"):
 		return schema.Errorf(schema.CodeNameTaken,
-			"There is already a topic named %q. Choose another name.", name)
+			"There is already a topic named %q. Choose another name.", db.takenName(ctx, scope, name))
 	case violates(err, "topics_limit"):
 		return schema.Errorf(schema.CodeTooManyTopics,
 			"There are already %d topics, which is the limit. Delete one that is not needed.",
 			schema.MaxTopics).With(schema.Facts{Limit: new(int64(schema.MaxTopics))})
 	}
 	return err
+}
+
+// takenName returns the name of the topic of the scope whose name differs from the given one in
+// spelling only, or the given one if the topic cannot be read or no longer exists.
+func (db *DB) takenName(ctx context.Context, scope schema.Scope, name string) string {
+	topics, err := db.Topics(ctx)
+	if err != nil {
+		return name
+	}
+	for _, t := range topics {
+		if t.Scope() == scope && schema.FoldCase(t.Name) == schema.FoldCase(name) {
+			return t.Name
+		}
+	}
+	return name
 }
 
 // MaxSuggestedTopics is the largest number of suggested topics of a user. A user who accepts none

@@ -121,7 +121,7 @@ func (db *DB) transition(
 		if mode.quotas && q == nil {
 			return nil, fmt.Errorf("user %s has no quota", d.UserID)
 		}
-		version, charged, filename := d.Version, d.ChargedBytes, d.Filename
+		version, charged, filename, counted := d.Version, d.ChargedBytes, d.Filename, d.Status.Counted()
 		decision := decide(d, q, now)
 		if !mode.quotas && d.ChargedBytes != charged {
 			return nil, fmt.Errorf("the charge of document %s changed without its quota", d.ID)
@@ -129,6 +129,9 @@ func (db *DB) transition(
 		w.add(d, version, decision)
 		if d.Filename != filename {
 			w.renamed = append(w.renamed, d)
+		}
+		if counted && d.GoneAt != nil && d.IdempotencyKey != nil {
+			w.lost = append(w.lost, d)
 		}
 	}
 	if err := tx.write(ctx, w, quotas); err != nil {

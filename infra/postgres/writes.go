@@ -19,6 +19,7 @@ type pendingWrites struct {
 	versions  []int64            // of the changed documents, before the change
 	renamed   []*schema.Document // the changed documents with another filename
 	deletions []*schema.Document // documents whose objects are marked for deletion
+	lost      []*schema.Document // documents with keys whose objects are gone without a deletion
 	topics    []topicSet
 	hasTopics map[uuid.UUID]*bool // of the documents whose topics are replaced
 	examples  []example
@@ -104,6 +105,11 @@ func (tx *tx) write(
 	if len(w.deletions) > 0 {
 		if err := tx.requestDeletions(ctx, w.deletions); err != nil {
 			return fmt.Errorf("write object deletions: %w", err)
+		}
+	}
+	if len(w.lost) > 0 {
+		if err := tx.keepKeys(ctx, w.lost); err != nil {
+			return fmt.Errorf("write idempotency keys: %w", err)
 		}
 	}
 	return nil
@@ -300,5 +306,19 @@ func (tx *tx) requestDeletions(ctx context.Context, docs []*schema.Document) err
 		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
 		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }),
 		column(docs, func(d *schema.Document) *string { return d.IdempotencyKey }))
+	return err
+}
+
+// keepKeys stores the idempotency keys of documents that end without an object deletion, whose
+// tombstone would have the key. It requires the role worker.
+func (tx *tx) keepKeys(ctx context.Context, docs []*schema.Document) error {
+	_, err := tx.ExecContext(ctx, `
+		INSERT INTO gone_keys (user_id, idempotency_key, document_id)
+		SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[])
+		ON CONFLICT (user_id, idempotency_key) DO UPDATE SET
+			document_id = EXCLUDED.document_id, gone_at = EXCLUDED.gone_at`,
+		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }),
+		column(docs, func(d *schema.Document) string { return *d.IdempotencyKey }),
+		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }))
 	return err
 }

@@ -1,5 +1,16 @@
 BEGIN;
 
+DO $$
+DECLARE
+    explanations bigint := (SELECT count(*) FROM document_explanations);
+    digests bigint := (SELECT count(*) FROM documents WHERE sha256 IS NOT NULL);
+BEGIN
+    IF explanations > 0 OR digests > 0 THEN
+        RAISE NOTICE '% explanations and the digests of % documents do not come back, except for documents that are classified again', explanations, digests;
+    END IF;
+END
+$$;
+
 DROP TABLE document_explanations;
 DROP FUNCTION document_view(uuid, uuid);
 DROP FUNCTION original_document(uuid, bytea), retrying_documents(uuid[]);

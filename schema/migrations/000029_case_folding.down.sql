@@ -1,5 +1,21 @@
 BEGIN;
 
+-- The previous version compares email addresses by lower(), for which "İ" and "i" can be the same
+-- letter.
+DO $$
+DECLARE
+    addresses text;
+BEGIN
+    SELECT string_agg(email, ', ' ORDER BY email) INTO addresses FROM (
+        SELECT email, count(*) OVER (PARTITION BY lower(email)) AS n FROM users) AS same
+        WHERE same.n > 1;
+    IF addresses IS NOT NULL THEN
+        RAISE EXCEPTION 'the previous version does not distinguish these email addresses: %', addresses
+            USING HINT = 'Remove all accounts but one of each address with "intray users remove", or stay at this version';
+    END IF;
+END
+$$;
+
 DROP TABLE ai_providers;
 
 DROP FUNCTION admin_users(uuid, integer), admin_user(uuid),
@@ -60,7 +76,31 @@ GRANT EXECUTE ON FUNCTION admin_users(uuid, integer), admin_user(uuid),
 
 ALTER TABLE users DROP COLUMN has_password;
 
+-- The same holds for the names of topics: the oldest keeps its name, and the others become
+-- "name (2)" and so on.
 DROP INDEX topics_name_in_namespace;
+DO $$
+DECLARE
+    same record;
+    new_name text;
+BEGIN
+    FOR same IN
+        SELECT id, user_id, name FROM (
+            SELECT id, user_id, name,
+                row_number() OVER (PARTITION BY user_id, lower(name) ORDER BY created_at, id) AS n
+            FROM topics) AS t
+        WHERE n > 1
+    LOOP
+        FOR i IN 2 .. 1000 LOOP
+            new_name := rtrim(left(same.name, 33)) || ' (' || i || ')';
+            EXIT WHEN NOT EXISTS (SELECT FROM topics AS t
+                WHERE t.user_id IS NOT DISTINCT FROM same.user_id AND lower(t.name) = lower(new_name));
+        END LOOP;
+        UPDATE topics SET name = new_name WHERE id = same.id;
+        RAISE NOTICE 'the topic "%" is renamed to "%", because the previous version does not distinguish its name from another one', same.name, new_name;
+    END LOOP;
+END
+$$;
 CREATE UNIQUE INDEX topics_name_in_namespace ON topics (user_id, lower(name)) NULLS NOT DISTINCT;
 
 CREATE OR REPLACE FUNCTION account_by_email(email text)

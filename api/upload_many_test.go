@@ -363,10 +363,10 @@ func TestSameRequestsAtTheSameTime(t *testing.T) {
 	for range n {
 		go func() {
 			var ids []string
+			defer func() { results <- strings.Join(ids, " ") }() // also if the request fails
 			for _, r := range b.alice.requestUploads(items...) {
 				ids = append(ids, r.Document.ID.String())
 			}
-			results <- strings.Join(ids, " ")
 		}()
 	}
 	first := <-results

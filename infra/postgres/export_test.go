@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"database/sql"
 	"time"
 
@@ -41,4 +42,33 @@ func OpenObserved(url string, settings map[string]string, handle func(*pq.Error)
 	db.pool = sqlx.NewDb(sql.OpenDB(pq.ConnectorWithNoticeHandler(connector, handle)), "postgres")
 	db.pool.SetMaxOpenConns(2)
 	return db, nil
+}
+
+// ObserveSessions observes two connections to the address one after the other, as verify does. If
+// used is set, another statement is executed in the session of the first one in between, as by
+// somebody else.
+func ObserveSessions(ctx context.Context, url string, used bool) error {
+	a, err := parse(url)
+	if err != nil {
+		return err
+	}
+	c, err := newConnector(a.config, timeoutDialer{}, nil)
+	if err != nil {
+		return err
+	}
+	var sessions [2]*session
+	for i := range sessions {
+		if sessions[i], err = open(ctx, c.pq); err != nil {
+			return err
+		}
+		defer func() { _ = sessions[i].Close() }()
+	}
+	first, err := sessions[0].observe(ctx, observation{}, observation{})
+	if err == nil && used {
+		_, err = sessions[0].value(ctx, `SELECT 1`)
+	}
+	if err == nil {
+		_, err = sessions[1].observe(ctx, observation{}, first)
+	}
+	return err
 }

@@ -95,9 +95,12 @@ func TestDeletionOfTopicAndTransitionDoNotDeadlock(t *testing.T) {
 			SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`) == 1
 	})
-	if _, err := tx.Exec(`DELETE FROM document_topics WHERE document_id = $1`, d.ID); err != nil {
-		t.Fatalf("replace the topics: got error %v, want none", err)
+	// NOWAIT, because the server would resolve a deadlock by canceling the deletion, which begins again.
+	if _, err := tx.Exec(`SELECT FROM document_topics WHERE document_id = $1 FOR UPDATE NOWAIT`,
+		d.ID); err != nil {
+		t.Fatalf("lock the topics: got error %v, want none", err)
 	}
+	tx.MustExec(`DELETE FROM document_topics WHERE document_id = $1`, d.ID)
 	must(t, tx.Commit())
 	must(t, <-deleted)
 }

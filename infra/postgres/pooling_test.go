@@ -121,6 +121,20 @@ func TestPoolerInTransactionModeIsRefused(t *testing.T) {
 	}
 }
 
+// A busy pooler may always execute the statements of a connection in the same session, but not
+// without executing those of others in it.
+func TestSharedSessionIsObserved(t *testing.T) {
+	b := setup(t)
+	for _, role := range []string{"api", "worker"} {
+		url := postgrestest.RoleURL(b.url, role)
+		must(t, postgres.ObserveSessions(t.Context(), url, false))
+		err := postgres.ObserveSessions(t.Context(), url, true)
+		if !errors.Is(err, postgres.ErrTransactionPooling) {
+			t.Errorf("%s: got error %v, want ErrTransactionPooling", role, err)
+		}
+	}
+}
+
 // occupy executes statements with several connections until the test ends.
 func occupy(t *testing.T, url string) {
 	t.Helper()

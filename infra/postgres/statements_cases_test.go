@@ -22,7 +22,9 @@ var methodsWithoutStatements = map[string]bool{
 
 // notStatements are the files of the package whose statements run only while it migrates or
 // provisions a database.
-var notStatements = map[string]bool{"migrate.go": true, "roles.go": true}
+var notStatements = map[string]bool{
+	"migrate.go": true, "roles.go": true, "pooling.go": true, // which reads only pg_stat_activity
+}
 
 // unreachableStatements are statements that no case can execute, with the reasons.
 var unreachableStatements = map[string]string{
@@ -374,6 +376,12 @@ var userCases = []statementCase{
 					return schema.Decision{Changed: true, DeleteObject: true, Topics: topics,
 						Explanation: []byte("{}")}
 				}))
+		})
+	}},
+	{methods: "Transition, of lost documents", run: func(s *statementRun) (int, error) {
+		return eachBatch(func(n int) (int, error) {
+			ids := s.take(s, n, "status = 'classified' AND idempotency_key IS NOT NULL")
+			return length(s.worker.Transition(s.ctx, ids, (*schema.Document).MarkGone))
 		})
 	}},
 	{methods: "TransitionWithoutQuota, renaming", run: func(s *statementRun) (int, error) {

@@ -411,3 +411,30 @@ func BenchmarkTransition(bench *testing.B) {
 		}
 	}
 }
+
+// A transition that does not rename a document does not write its name, because the server would
+// then compute filename_key again.
+func TestOnlyRenamingWritesTheFilename(t *testing.T) {
+	b := setup(t)
+	b.raw.MustExec(`CREATE TABLE renamings (n int);
+		GRANT INSERT ON renamings TO PUBLIC;
+		CREATE FUNCTION note_renaming() RETURNS trigger LANGUAGE plpgsql AS $$
+			BEGIN INSERT INTO renamings VALUES (1); RETURN NEW; END $$;
+		CREATE TRIGGER note_renaming BEFORE UPDATE OF filename ON documents
+			FOR EACH ROW EXECUTE FUNCTION note_renaming()`)
+	d := b.uploaded(t, b.alice, "a", 1)
+	edit := func(e schema.Edit) {
+		t.Helper()
+		b.transition(t, d.ID, func(d *schema.Document, _ *schema.Quota, now time.Time) schema.Decision {
+			return d.Edit(e, now)
+		})
+	}
+	edit(schema.Edit{Topics: &[]uuid.UUID{}})
+	if n := count(t, b.raw, `SELECT count(*) FROM renamings`); n != 0 {
+		t.Errorf("got %d writes of the filename without a new one, want none", n)
+	}
+	edit(schema.Edit{Filename: new("b")})
+	if n := count(t, b.raw, `SELECT count(*) FROM renamings`); n != 1 {
+		t.Errorf("got %d writes of the filename after a new one, want 1", n)
+	}
+}

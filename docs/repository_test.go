@@ -34,11 +34,12 @@ func TestGitAttributes(t *testing.T) {
 			t.Fatal(err)
 		}
 		head := text[:min(len(text), 300)]
-		compressed := filepath.Ext(file) == ".br" || filepath.Ext(file) == ".gz"
-		if want := compressed || bytes.IndexByte(text, 0) >= 0; binary[file] != want {
+		want := bytes.IndexByte(text, 0) >= 0 || strings.HasSuffix(file, ".br") ||
+			strings.HasSuffix(file, ".gz")
+		if binary[file] != want {
 			t.Errorf("%s is marked as binary: got %v, want %v", file, binary[file], want)
 		}
-		want := generatedHeader.Match(head) && filepath.Ext(file) != ".tmpl" ||
+		want = generatedHeader.Match(head) && filepath.Ext(file) != ".tmpl" ||
 			strings.HasPrefix(file, "web/dist/")
 		if generated[file] != want {
 			t.Errorf("%s is marked as generated: got %v, want %v", file, generated[file], want)

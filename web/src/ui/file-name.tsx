@@ -6,7 +6,7 @@ export function FileName({ name }: { name: string }) {
   const dot = name.lastIndexOf(".");
   const cut = dot > 0 && name.length - dot <= 10 ? dot : name.length;
   return (
-    <span class="file-name" title={name}>
+    <span class="file-name" dir="ltr" title={name}>
       <bdi class="name">{name.slice(0, cut)}</bdi>
       <bdi>{name.slice(cut)}</bdi>
     </span>

@@ -116,7 +116,7 @@ func TestNamesExist(t *testing.T) {
 	var sources strings.Builder
 	for _, file := range doctest.Files(t) {
 		switch filepath.Ext(file) {
-		case ".go", ".yaml", ".yml", ".sh", ".sql", ".conf", ".example", "":
+		case ".go", ".ts", ".yaml", ".yml", ".sh", ".sql", ".conf", ".example", "":
 			text, err := os.ReadFile(filepath.Join(root, file))
 			if err != nil {
 				t.Fatal(err)

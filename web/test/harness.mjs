@@ -2,6 +2,7 @@
 // gateway. Elements are found by their roles and accessible names, as a screen reader finds them.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
 
@@ -39,6 +40,17 @@ after(async () => {
 // Adds a test, which fails after two minutes if it still waits for something.
 export const scenario = (name, run) => test(name, { timeout: 120_000 }, run);
 
+// Runs an HTTP server until the end of the test t, and returns its address.
+export async function serve(t, listener) {
+  const server = createServer(listener);
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
 let users = 0;
 
 // Adds a user with a quota, and returns it with a client of the API.
@@ -74,7 +86,8 @@ export class User {
   async documents() {
     const all = [];
     for (let cursor = ""; cursor !== null; ) {
-      const page = await this.call("GET", `/api/documents?limit=100${cursor && `&cursor=${cursor}`}`);
+      const next = cursor && `&cursor=${cursor}`;
+      const page = await this.call("GET", `/api/documents?limit=100${next}`);
       all.push(...page.items);
       cursor = page.next_cursor;
     }
@@ -107,8 +120,8 @@ async function send(method, path, body, headers = {}) {
 }
 
 // Opens an address in a browser profile of its own, which is closed at the end of the test t. The
-// page has the additional members requests and errors: all requests besides preflights, and what
-// the browser wrote to its console as an error.
+// page has the additional members requests (all requests besides preflights), errors (what the
+// browser wrote to its console as an error) and dialogs (each accepted at once).
 export async function openPage(t, { url = running.stack.web, ...options } = {}) {
   const context = await running.browser.newContext({ locale: "en-GB", ...options });
   t.after(() => context.close());
@@ -122,7 +135,7 @@ export async function openPage(t, { url = running.stack.web, ...options } = {}) 
   });
   page.on("pageerror", (error) => page.errors.push(`${error.stack}`));
   page.on("dialog", async (dialog) => {
-    page.dialogs.push(dialog.type());
+    page.dialogs.push(`${dialog.type()}: ${dialog.message()}`);
     await dialog.accept();
   });
   await page.goto(url);

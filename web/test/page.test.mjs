@@ -1,5 +1,8 @@
 // All tests of the page, on one running stack. To run some of them, pass --test-name-pattern.
 import "./harness.mjs";
+import "./oidc.mjs";
 import "./serving.mjs";
+import "./inline.mjs";
+import "./origin.mjs";
 import "./uploads.mjs";
 import "./views.mjs";

@@ -7,6 +7,7 @@ export const en = {
   delete: "Delete",
   download: "Download",
   loading: "Loading…",
+  messages: "Messages",
   save: "Save",
   skip: "Skip to content",
   sortAgain: "Sort again",
@@ -15,7 +16,6 @@ export const en = {
 
   // Navigation
   navigation: "Main",
-  messages: "Messages",
   intray: "Intray",
   needsYou: "Needs you",
   document: "Document",
@@ -290,7 +290,8 @@ export const en = {
   "password.long": "At most {n} characters.",
   "password.wrong": "This is not the current password.",
   "password.same": "This is the current password. Choose another one.",
-  "password.none": "This account has no password here. Change it at {issuer}, where you sign in.",
+  "password.none":
+    "This account has no password here. You sign in with {issuer}, and change your password there.",
   "password.none.other": "This account has no password here. Sign in with your organization.",
   language: "Language",
   "language.failed": "This language could not be loaded. Try again when you are online.",

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { asFailure, type Failure } from "../api/problem.js";
 import type { TopicValues } from "../documents/topics.js";
 import { t, tOr } from "../i18n/index.js";
@@ -31,7 +31,7 @@ export function TopicDialog({
 
   const form = useRef<HTMLFormElement>(null);
   const field = fieldOf(failure.value);
-  useEffect(() => {
+  useLayoutEffect(() => {
     form.current!.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
   }, [failure.value]);
 

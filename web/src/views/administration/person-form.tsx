@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { useRef } from "preact/hooks";
+import { useEffect, useRef } from "preact/hooks";
 import { api, call } from "../../api/client.js";
 import { asFailure, type Failure } from "../../api/problem.js";
 import type { User, UserPatch } from "../../api/types.js";
@@ -39,12 +39,17 @@ export function PersonForm({
   const amount = useSignal(String(limit / 1000 ** before));
   const provider = useRef<HTMLSelectElement>(null);
   const model = useRef<HTMLInputElement>(null);
+  const form = useRef<HTMLFormElement>(null);
   const failure = useSignal<Failure | null>(null);
   const wrongLimit = useSignal(false);
   const busy = useSignal(false);
   const field = failure.value?.problem.pointer?.slice(1);
   const chosen = Math.round(Number(amount.value) * 1000 ** unit.value);
   const refused = wrongLimit.value || field === "limit_bytes";
+
+  useEffect(() => {
+    form.current!.querySelector<HTMLElement>("[aria-invalid=true]")?.focus();
+  }, [refused, failure.value]);
 
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
@@ -69,7 +74,7 @@ export function PersonForm({
   };
 
   return (
-    <form class="stack" noValidate onSubmit={submit}>
+    <form ref={form} class="stack" noValidate onSubmit={submit}>
       <p class="email">
         <bdi>{person.email}</bdi>
       </p>

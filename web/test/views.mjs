@@ -101,7 +101,7 @@ scenario("topics: what is wrong is explained at its field", async (t) => {
   await dialog.getByText("1 document loses this topic.").waitFor();
   await dialog.getByRole("button", { name: "Delete" }).click();
   await dialog.waitFor({ state: "detached" });
-  assert.equal(await focused(page), "main");
+  await until("the focus to move", async () => (await focused(page)) === "main");
 });
 
 scenario("a merge that was interrupted goes on and loses no document", async (t) => {

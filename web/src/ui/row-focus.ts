@@ -14,7 +14,8 @@ export function useRowFocus(count: number) {
     if (!lost()) return;
     const { children } = list.current!;
     const row = children[Math.min(at.current, children.length - 1)];
-    row?.querySelector<HTMLElement>("a, button")?.focus();
+    if (row) row.querySelector<HTMLElement>("a, button")?.focus();
+    else focusTop();
   }, [count]);
   useLayoutEffect(
     () => () => {

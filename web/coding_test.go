@@ -57,7 +57,7 @@ func FuzzNegotiate(f *testing.F) {
 
 func FuzzFind(f *testing.F) {
 	p := &Page{files: map[string]*file{index: {}, "assets/a-1.js": {}, "icon.svg": {}}}
-	for _, path := range []string{"", "/", "/a/b", "/assets/a-1.js", "//", "/..", "/icon.svg", "\x00"} {
+	for _, path := range []string{"", "/", "/a/b", "/assets/a-1.js", "//", "/..", "/icon.svg"} {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {

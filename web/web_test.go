@@ -219,7 +219,8 @@ func TestSecurityHeaders(t *testing.T) {
 		}
 	}
 	withoutIssuer := get(t, newPage(t, ""), "GET", "/").Header.Get("Content-Security-Policy")
-	if want := strings.Replace(policy, " https://login.example.com:8443", "", 1); withoutIssuer != want {
+	want := strings.Replace(policy, " https://login.example.com:8443", "", 1)
+	if withoutIssuer != want {
 		t.Errorf("without an issuer: got\n%q, want\n%q", withoutIssuer, want)
 	}
 }

@@ -82,8 +82,8 @@ func TestEndToEnd(t *testing.T) {
 	})
 }
 
-// testPage checks that the address that "up" prints is the page's, and that the page may contact the
-// gateway.
+// testPage checks that the address that "up" prints is the page's, and that the page may contact
+// the gateway.
 func testPage(t *testing.T, s *stack) {
 	c := s.Client(t)
 	for path, want := range map[string]string{

@@ -135,7 +135,7 @@ export async function openPage(t, { url = running.stack.web, ...options } = {}) 
   });
   page.on("pageerror", (error) => page.errors.push(`${error.stack}`));
   page.on("dialog", async (dialog) => {
-    page.dialogs.push(`${dialog.type()}: ${dialog.message()}`);
+    page.dialogs.push([dialog.type(), dialog.message()].filter(Boolean).join(": "));
     await dialog.accept();
   });
   await page.goto(url);

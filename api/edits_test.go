@@ -42,7 +42,8 @@ func TestRename(t *testing.T) {
 	present := b.alice.document(d)
 	same := b.alice.rename(d, present.Filename)
 	if got := as[api.Document](same.is(200)); got.Version != version ||
-		got.Filename != present.Filename || same.header.Get("ETag") != fmt.Sprintf("%q", itoa(int(version))) {
+		got.Filename != present.Filename ||
+		same.header.Get("ETag") != fmt.Sprintf("%q", itoa(int(version))) {
 		t.Errorf("got %+v for the present filename, want the document unchanged", got)
 	}
 	b.alice.rename(d, present.Filename, with{"If-Match": `"1"`}).fails(schema.CodeVersionMismatch)

@@ -172,8 +172,8 @@ func (n *notifier) reset(created time.Time, after uint64) {
 	wakeGradually(all)
 }
 
-// wakeGradually wakes the waiters one after the other, so that not all their clients fetch what they
-// show at the same time. It returns immediately.
+// wakeGradually wakes the waiters one after the other, so that not all their clients fetch what
+// they show at the same time. It returns immediately.
 func wakeGradually(all []*waiter) {
 	pause := min(wakePause, maxWakeTime/time.Duration(max(1, len(all))))
 	for i, w := range all {

@@ -162,8 +162,8 @@ func TestWaitersPerUserAreBounded(t *testing.T) {
 	}
 }
 
-// The streams of a user share the checks of the account. After a hint, each of them needs the result
-// of a check that began later.
+// The streams of a user share the checks of the account. After a hint, each of them needs the
+// result of a check that began later.
 func TestAccountChecksAreShared(t *testing.T) {
 	n := newNotifier()
 	user, other := uuid.New(), uuid.New()

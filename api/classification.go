@@ -68,10 +68,10 @@ func (s *server) ReclassifyDocument(
 	return ReclassifyDocument202Response{}, nil
 }
 
-// changeCounted applies a transition that is allowed only for counted documents, which stay counted,
-// publishes the event, and returns the resulting document. If the transition is not allowed, it
-// fails with CodeWrongStatus, and with CodeVersionMismatch as [server.transition] does. action
-// completes the sentence "Only … documents can be".
+// changeCounted applies a transition that is allowed only for counted documents, which stay
+// counted, publishes the event, and returns the resulting document. If the transition is not
+// allowed, it fails with CodeWrongStatus, and with CodeVersionMismatch as [server.transition] does.
+// action completes the sentence "Only … documents can be".
 func (s *server) changeCounted(
 	ctx context.Context, id uuid.UUID, ifMatch *string, action string,
 	transition func(*schema.Document, time.Time) schema.Decision,

@@ -41,7 +41,8 @@ func TestRename(t *testing.T) {
 	b.exec(`UPDATE documents SET unpublished_at = NULL`)
 	present := b.alice.document(d)
 	same := b.alice.rename(d, present.Filename)
-	if got := as[api.Document](same.is(200)); got.Version != version || got.Filename != present.Filename ||
+	if got := as[api.Document](same.is(200)); got.Version != version ||
+		got.Filename != present.Filename ||
 		same.header.Get("ETag") != fmt.Sprintf("%q", itoa(int(version))) {
 		t.Errorf("got %+v for the present filename, want the document unchanged", got)
 	}

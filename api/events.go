@@ -192,8 +192,8 @@ func (e eventStream) failed(err error) EventStreamEndReason {
 	return EventStreamEndReasonUnavailable
 }
 
-// userRemoved reports whether the caller's account no longer exists, according to a check that began
-// at the given time or later. If the database does not respond, it reports false.
+// userRemoved reports whether the caller's account no longer exists, according to a check that
+// began at the given time or later. If the database does not respond, it reports false.
 func (e eventStream) userRemoved(waiter *waiter, since time.Time) bool {
 	return waiter.user.account.removedSince(since, func() bool {
 		// The result is for other streams, too, so the end of this one must not cancel the check.

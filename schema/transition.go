@@ -128,8 +128,8 @@ type Edit struct {
 }
 
 // Edit changes a counted document as its owner asked. Topics that the owner chose have a confidence
-// of 100 and are locked, so that classification does not change them. In any other status, or if the
-// only change is the name that the document has, Edit changes nothing.
+// of 100 and are locked, so that classification does not change them. In any other status, or if
+// the only change is the name that the document has, Edit changes nothing.
 func (d *Document) Edit(e Edit, now time.Time) Decision {
 	renamed := e.Filename != nil && *e.Filename != d.Filename
 	if !d.Status.Counted() || (!renamed && e.Topics == nil) {

@@ -264,17 +264,22 @@ func (db *DB) repeatDocuments(
 			continue
 		}
 		for _, i := range repeated[d.ID] {
-			switch {
-			case !d.SameRequest(docs[i]):
-				created[i] = Created{Err: errIdempotencyMismatch}
-			case d.Status == schema.StatusExpired: // it was not renewed
-				created[i] = Created{Err: refusals[d.ID]}
-			default:
-				created[i] = Created{Document: d}
-			}
+			created[i] = repeatedResult(d, docs[i], refusals[d.ID])
 		}
 	}
 	return nil
+}
+
+// repeatedResult returns the result for a request whose idempotency key is that of an existing
+// document. refusal is why the document could not become pending again.
+func repeatedResult(existing, requested schema.Document, refusal error) Created {
+	switch {
+	case !existing.SameRequest(requested):
+		return Created{Err: errIdempotencyMismatch}
+	case existing.Status == schema.StatusExpired:
+		return Created{Err: refusal}
+	}
+	return Created{Document: existing}
 }
 
 // RenewExpired makes an expired document of the user that the DB is bound to pending again, and

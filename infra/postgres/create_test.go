@@ -245,7 +245,7 @@ func TestExpiredDocumentsCountLikeNewOnes(t *testing.T) {
 	again, err := alice.RenewExpired(t.Context(), ids["c"], 1)
 	must(t, err)
 	if again.Version != renewed.Version {
-		t.Errorf("got version %d of a pending document, want %d as before", again.Version, renewed.Version)
+		t.Errorf("got version %d of a pending document, want still %d", again.Version, renewed.Version)
 	}
 	_, err = b.api.ForUser(b.bob).RenewExpired(t.Context(), ids["d"], 10)
 	wantCode(t, err, schema.CodeNotFound)

@@ -95,7 +95,8 @@ func TestDeletionOfTopicAndTransitionDoNotDeadlock(t *testing.T) {
 			SELECT count(*) FROM pg_stat_activity
 			WHERE datname = current_database() AND cardinality(pg_blocking_pids(pid)) > 0`) == 1
 	})
-	// NOWAIT, because the server would resolve a deadlock by canceling the deletion, which begins again.
+	// NOWAIT, because the server would resolve a deadlock by canceling the deletion, which begins
+	// again.
 	if _, err := tx.Exec(`SELECT FROM document_topics WHERE document_id = $1 FOR UPDATE NOWAIT`,
 		d.ID); err != nil {
 		t.Fatalf("lock the topics: got error %v, want none", err)

@@ -184,8 +184,8 @@ func fillDocuments(
 	return ids, keys
 }
 
-// TestCountsDoNotScanTables checks that a user whose documents all have one status does not make the
-// planner expect as many of the others.
+// TestCountsDoNotScanTables checks that a user whose documents all have one status does not make
+// the planner expect as many of the others.
 func TestCountsDoNotScanTables(t *testing.T) {
 	b := setup(t)
 	ids, _ := fillDocuments(t, b.raw, b.alice, 5000)

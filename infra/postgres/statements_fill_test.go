@@ -67,8 +67,8 @@ func newFixture(t *testing.T, n int) *fixture {
 		"BASE", fmt.Sprintf("%d::bigint", f.base.UnixMilli())))
 	tables := strings.Split("users quotas sessions user_identities ai_calls topics documents "+
 		"document_topics document_positions document_examples document_explanations "+
-		"document_attempts message_attempts object_deletions gone_keys multipart_uploads unchecked_uploads "+
-		"dead_letters replays replay_blocks replay_generated_events", " ")
+		"document_attempts message_attempts object_deletions gone_keys multipart_uploads "+
+		"unchecked_uploads dead_letters replays replay_blocks replay_generated_events", " ")
 	for _, table := range tables {
 		f.super.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
 	}

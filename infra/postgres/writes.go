@@ -102,6 +102,11 @@ func (tx *tx) write(
 			return fmt.Errorf("write examples: %w", err)
 		}
 	}
+	return tx.writeEnds(ctx, w)
+}
+
+// writeEnds writes what remains of documents that end.
+func (tx *tx) writeEnds(ctx context.Context, w *pendingWrites) error {
 	if len(w.deletions) > 0 {
 		if err := tx.requestDeletions(ctx, w.deletions); err != nil {
 			return fmt.Errorf("write object deletions: %w", err)

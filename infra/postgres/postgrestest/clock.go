@@ -62,7 +62,8 @@ func SkewClock(ctx context.Context, db *sqlx.DB, difference time.Duration) error
 // a migration creates. futureTimes are the columns among them that may be later than now.
 var (
 	storedTimes = []string{
-		"documents", "object_deletions", "gone_keys", "document_attempts", "message_attempts", "dead_letters",
+		"documents", "object_deletions", "gone_keys", "document_attempts", "message_attempts",
+		"dead_letters",
 		"multipart_uploads", "unchecked_uploads", "leases", "sessions",
 	}
 	futureTimes = []string{"next_at", "next_attempt_at", "expires_at"}

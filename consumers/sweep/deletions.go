@@ -131,22 +131,7 @@ func (d *Deletions) finish(
 	if err != nil {
 		return 0, err
 	}
-	// An object that was uploaded again in the meantime has to be deleted, too. Its own event requests
-	// that, but the event may be lost.
-	var deleted []string
-	for _, key := range removed {
-		if failed[key] == nil {
-			deleted = append(deleted, key)
-		}
-	}
-	exists := make(map[string]bool)
-	for stats := range minio.StatAll(ctx, d.objects, deleted) {
-		for key, stat := range stats {
-			if exists[key] = stat.Err == nil; !exists[key] && !stat.Absent() {
-				failed[key] = stat.Err
-			}
-		}
-	}
+	exists := d.uploadedAgain(ctx, removed, failed)
 	var finished []postgres.Deletion
 	var outage error
 	for _, x := range due {
@@ -179,4 +164,30 @@ func (d *Deletions) finish(
 		}
 	}
 	return len(finished), outage
+}
+
+// uploadedAgain returns those of the keys at which there is an object although it was deleted. Its
+// own event requests another deletion, but the event may be lost. Keys that are in failed are left
+// out, and errors of stat requests are added to failed.
+func (d *Deletions) uploadedAgain(
+	ctx context.Context, keys []string, failed map[string]error,
+) map[string]bool {
+	var deleted []string
+	for _, key := range keys {
+		if failed[key] == nil {
+			deleted = append(deleted, key)
+		}
+	}
+	exists := make(map[string]bool)
+	for stats := range minio.StatAll(ctx, d.objects, deleted) {
+		for key, stat := range stats {
+			switch {
+			case stat.Err == nil:
+				exists[key] = true
+			case !stat.Absent():
+				failed[key] = stat.Err
+			}
+		}
+	}
+	return exists
 }

@@ -61,7 +61,11 @@ func FuzzFind(f *testing.F) {
 		f.Add(path)
 	}
 	f.Fuzz(func(t *testing.T, path string) {
-		got, last := p.find(path), path[strings.LastIndexByte(path, '/')+1:]
+		got, view := p.find(path)
+		last := path[strings.LastIndexByte(path, '/')+1:]
+		if view && got == nil {
+			t.Fatalf("got a view without a file")
+		}
 		if got == p.files[index] && strings.Contains(last, ".") && last != index {
 			t.Fatalf("got index.html for a path with an extension")
 		}

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -134,17 +135,21 @@ func readContents(built fs.FS, name string) (map[string][]byte, error) {
 	return contents, nil
 }
 
-// find returns the file that displays path, or nil if there is none.
-func (p *Page) find(path string) *file {
+// views matches the paths of the views of the page (viewOf in src/app.tsx).
+var views = regexp.MustCompile(`^/(needs-you|topics|account|administration|documents/[^/]+)?$`)
+
+// find returns the file that displays path, or nil if there is none. view reports whether it
+// displays a view. A path that is none displays the page, too, which then says so.
+func (p *Page) find(path string) (f *file, view bool) {
 	name := strings.TrimPrefix(path, "/")
 	if f, ok := p.files[name]; ok {
-		return f
+		return f, true
 	}
 	last := name[strings.LastIndexByte(name, '/')+1:]
 	if strings.HasPrefix(name, assets) || strings.Contains(last, ".") {
-		return nil
+		return nil, false
 	}
-	return p.files[index]
+	return p.files[index], views.MatchString(path)
 }
 
 // ServeHTTP responds to GET and HEAD requests.
@@ -159,7 +164,7 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "method not allowed", http.StatusMethodNotAllowed)
 		return
 	}
-	f := p.find(r.URL.Path)
+	f, view := p.find(r.URL.Path)
 	if f == nil {
 		http.NotFound(w, r)
 		return
@@ -170,6 +175,11 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.Set("Vary", "Accept-Encoding")
 	if coding != "" {
 		h.Set("Content-Encoding", coding)
+	}
+	if !view {
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write(f.contents[coding]) // not for HEAD; the client may have gone
+		return
 	}
 	h.Set("ETag", `"`+f.hash+coding+`"`)
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(f.contents[coding]))

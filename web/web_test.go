@@ -72,19 +72,46 @@ func TestPaths(t *testing.T) {
 	}
 	script := assets(t)[0]
 	for path, want := range map[string]int{
-		"/": 200, "/index.html": 200, "/topics": 200, "/topics/": 200, "/account?q=a.b": 200,
-		"/documents/0190a8c0-0000-7000-8000-000000000000": 200, "/a%20b": 200,
-		"/robots.txt": 404, "/a/b.js": 404, "/assets": 200, "/assets/": 404, "/assets/x": 404,
-		"/index.html.br": 404, "/index.html/": 200, script + ".gz": 404, "/web.go": 404,
-		"/../web.go": 404, "/assets/../../web.go": 404, "/assets/%2e%2e/index.html": 404,
-		"/.git": 404, "/dist/index.html": 404,
+		"/": 200, "/index.html": 200, "/topics": 200, "/account?q=a.b": 200,
+		"/documents/0190a8c0-0000-7000-8000-000000000000": 200,
+		"/topics/": 404, "/a%20b": 404, "/assets": 404, "/index.html/": 404, "/bad/gateway": 404,
 	} {
 		resp := get(t, p, "GET", path)
 		if resp.StatusCode != want {
 			t.Errorf("%s: got status %d, want %d", path, resp.StatusCode, want)
 		}
-		if got := body(t, resp); want == 200 && !bytes.Equal(got, html) {
+		if got := body(t, resp); !bytes.Equal(got, html) {
 			t.Errorf("%s: got %q, want index.html", path, got)
+		}
+	}
+	for _, path := range []string{
+		"/robots.txt", "/a/b.js", "/assets/", "/assets/x", "/index.html.br", script + ".gz", "/web.go",
+		"/../web.go", "/assets/../../web.go", "/assets/%2e%2e/index.html", "/.git", "/dist/index.html",
+	} {
+		resp := get(t, p, "GET", path)
+		if got := body(t, resp); resp.StatusCode != 404 || bytes.Equal(got, html) {
+			t.Errorf("%s: got status %d and %q, want 404 without the page", path, resp.StatusCode, got)
+		}
+	}
+}
+
+func TestEveryViewHasItsPath(t *testing.T) {
+	source, err := os.ReadFile("src/app.tsx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPage(t, "")
+	paths := regexp.MustCompile(`\bat(?: === |\.startsWith\()"(/[^"]*)"`).FindAllSubmatch(source, -1)
+	if len(paths) < 6 {
+		t.Fatalf("src/app.tsx has the paths %q, want at least six", paths)
+	}
+	for _, match := range paths {
+		path := string(match[1])
+		if path != "/" && strings.HasSuffix(path, "/") {
+			path += "x"
+		}
+		if resp := get(t, p, "GET", path); resp.StatusCode != 200 {
+			t.Errorf("%s: got status %d, want 200", path, resp.StatusCode)
 		}
 	}
 }

@@ -1,7 +1,8 @@
 // What the tests of the page share: a running stack, a browser, users, and a proxy in front of the
 // gateway. Elements are found by their roles and accessible names, as a screen reader finds them.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -9,7 +10,7 @@ import { promisify } from "node:util";
 import axeCore from "axe-core";
 import { chromium } from "playwright-core";
 
-import { until, up } from "../../docs/examples/stack.mjs";
+import { freePort, until, up } from "../../docs/examples/stack.mjs";
 
 export { until };
 
@@ -220,4 +221,25 @@ export async function dropFiles(page, files) {
       }
     }
   }, described);
+}
+
+// Starts another API of the stack with other settings until the end of the test t, and returns its
+// address.
+export async function startAPI(t, settings) {
+  const variables = readFileSync(`/proc/${running.stack.pids.api}/environ`, "utf8").split("\0");
+  const environment = Object.fromEntries(variables.filter(Boolean).map((v) => v.split(/=(.*)/s)));
+  const listen = `127.0.0.1:${await freePort()}`;
+  const child = spawn(process.env.INTRAY, ["api"], {
+    env: {
+      ...environment,
+      LISTEN: listen,
+      METRICS_LISTEN: `127.0.0.1:${await freePort()}`,
+      ...settings,
+    },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  t.after(() => child.kill("SIGTERM"));
+  const url = `http://${listen}`;
+  await until("the API", () => fetch(`${url}/readyz`).then((r) => r.ok, () => false));
+  return url;
 }

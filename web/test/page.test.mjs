@@ -8,3 +8,4 @@ import "./origin.mjs";
 import "./uploads.mjs";
 import "./scenarios.mjs";
 import "./views.mjs";
+import "./tabs.mjs";

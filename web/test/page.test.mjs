@@ -9,3 +9,4 @@ import "./uploads.mjs";
 import "./scenarios.mjs";
 import "./views.mjs";
 import "./tabs.mjs";
+import "./keyboard.mjs";

@@ -38,8 +38,9 @@ after(async () => {
   await running.stack?.stop();
 });
 
-// Adds a test, which fails after two minutes if it still waits for something.
-export const scenario = (name, run) => test(name, { timeout: 120_000 }, run);
+// Adds a test, which fails after so many seconds if it still waits for something.
+export const scenario = (name, run, seconds = 120) =>
+  test(name, { timeout: seconds * 1000 }, run);
 
 // Runs an HTTP server until the end of the test t, and returns its address.
 export async function serve(t, listener) {

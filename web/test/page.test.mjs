@@ -10,3 +10,4 @@ import "./scenarios.mjs";
 import "./views.mjs";
 import "./tabs.mjs";
 import "./keyboard.mjs";
+import "./list.mjs";

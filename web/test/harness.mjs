@@ -1,7 +1,8 @@
 // What the tests of the page share: a running stack, a browser, users, and a proxy in front of the
 // gateway. Elements are found by their roles and accessible names, as a screen reader finds them.
 import assert from "node:assert/strict";
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
@@ -9,7 +10,7 @@ import { promisify } from "node:util";
 import axeCore from "axe-core";
 import { chromium } from "playwright-core";
 
-import { until, up } from "../../docs/examples/stack.mjs";
+import { freePort, until, up } from "../../docs/examples/stack.mjs";
 
 export { until };
 
@@ -37,8 +38,9 @@ after(async () => {
   await running.stack?.stop();
 });
 
-// Adds a test, which fails after two minutes if it still waits for something.
-export const scenario = (name, run) => test(name, { timeout: 120_000 }, run);
+// Adds a test, which fails after so many seconds if it still waits for something.
+export const scenario = (name, run, seconds = 120) =>
+  test(name, { timeout: seconds * 1000 }, run);
 
 // Runs an HTTP server until the end of the test t, and returns its address.
 export async function serve(t, listener) {
@@ -220,4 +222,25 @@ export async function dropFiles(page, files) {
       }
     }
   }, described);
+}
+
+// Starts another API of the stack with other settings until the end of the test t, and returns its
+// address.
+export async function startAPI(t, settings) {
+  const variables = readFileSync(`/proc/${running.stack.pids.api}/environ`, "utf8").split("\0");
+  const environment = Object.fromEntries(variables.filter(Boolean).map((v) => v.split(/=(.*)/s)));
+  const listen = `127.0.0.1:${await freePort()}`;
+  const child = spawn(process.env.INTRAY, ["api"], {
+    env: {
+      ...environment,
+      LISTEN: listen,
+      METRICS_LISTEN: `127.0.0.1:${await freePort()}`,
+      ...settings,
+    },
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  t.after(() => child.kill("SIGTERM"));
+  const url = `http://${listen}`;
+  await until("the API", () => fetch(`${url}/readyz`).then((r) => r.ok, () => false));
+  return url;
 }

@@ -8,3 +8,6 @@ import "./origin.mjs";
 import "./uploads.mjs";
 import "./scenarios.mjs";
 import "./views.mjs";
+import "./tabs.mjs";
+import "./keyboard.mjs";
+import "./list.mjs";

@@ -1,6 +1,6 @@
 import { useComputed, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 
 const margin = 8; // rows that are drawn above and below what is seen
 
@@ -22,9 +22,11 @@ export function VirtualRows({
   const height = useSignal(68); // of a row
   const seen = useSignal(1000); // the height of the window
 
-  useEffect(() => {
+  // Preact ends other effects after the next frame, in which the box no longer exists.
+  useLayoutEffect(() => {
     let frame = 0;
     const measure = () => {
+      cancelAnimationFrame(frame);
       frame = 0;
       offset.value = -box.current!.getBoundingClientRect().top;
       seen.value = innerHeight;

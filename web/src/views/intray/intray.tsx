@@ -88,9 +88,10 @@ function Files() {
     };
     const step = steps[event.key];
     if (step !== undefined) {
-      if (event.shiftKey) selectRange(anchor.current, Math.min(count - 1, Math.max(0, index + step)));
-      else anchor.current = index + step;
-      focus(index + step);
+      const to = Math.max(0, Math.min(index + step, count - 1));
+      if (event.shiftKey) selectRange(anchor.current, to);
+      else anchor.current = to;
+      focus(to);
     } else if (event.key === " " && target.matches(".row")) {
       anchor.current = index;
       if (row.id) toggle(row.id);

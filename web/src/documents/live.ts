@@ -96,11 +96,14 @@ async function readAll(
 
 async function* readOne(last: string, stop: AbortSignal): AsyncGenerator<Passed> {
   const silent = new AbortController();
-  let timer = setTimeout(() => silent.abort(), 2 * heartbeat);
+  const abort = () => silent.abort();
+  let timer = setTimeout(abort, 2 * heartbeat);
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => silent.abort(), 2 * heartbeat);
+    timer = setTimeout(abort, 2 * heartbeat);
   };
+  // A browser that goes offline does not end a response by itself.
+  addEventListener("offline", abort, { signal: silent.signal });
   try {
     const request = new Request("/api/documents/events", {
       headers: { "Last-Event-ID": last },
@@ -124,7 +127,7 @@ async function* readOne(last: string, stop: AbortSignal): AsyncGenerator<Passed>
     throw new Failure("network"); // silence, or a connection that broke
   } finally {
     clearTimeout(timer);
-    silent.abort();
+    abort();
   }
 }
 

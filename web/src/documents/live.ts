@@ -90,7 +90,9 @@ async function readAll(
       if (failures >= 3 && reached) pass({ id: "", event: { event: "resync" } });
     }
     // Not all pages should return at the same moment.
-    if (failures) await pause(Math.min(500 * 2 ** failures, slowest) * (0.5 + Math.random() / 2), stop);
+    if (failures) {
+      await pause(Math.min(500 * 2 ** failures, slowest) * (0.5 + Math.random() / 2), stop);
+    }
   }
 }
 

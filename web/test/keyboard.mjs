@@ -79,8 +79,7 @@ scenario("keyboard only, 390 px, German: from signing in to undoing", async (t) 
   await press("Escape");
 
   // Delete it, and have it back.
-  await tabTo(page, /^$|brief\.txt/);
-  await page.locator(".row:focus, .row :focus").waitFor();
+  await tabTo(page, /brief\.txt/);
   await press("Delete");
   await row("brief").waitFor({ state: "detached" });
   await page.getByText("1 Dokument gelöscht.").first().waitFor();

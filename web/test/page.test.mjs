@@ -11,3 +11,4 @@ import "./views.mjs";
 import "./tabs.mjs";
 import "./keyboard.mjs";
 import "./list.mjs";
+import "./accessibility.mjs";

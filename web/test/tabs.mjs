@@ -94,12 +94,15 @@ async function eightTabs(t) {
   assert.ok(refreshes <= possible, `${refreshes} renewals, at most ${possible} were necessary`);
   assert.ok(refreshes >= Math.floor(seconds / lifetime) - 1, `${refreshes} renewals`);
 
-  const end = performance.now();
   await tabs[0].getByRole("link", { name: "Account" }).click();
+  const end = performance.now();
   await tabs[0].getByRole("button", { name: "Sign out" }).click();
   const form = (tab) => tab.getByRole("heading", { name: "Sign in" });
   await Promise.all(tabs.map((tab) => form(tab).waitFor({ timeout: 5000 })));
   t.diagnostic(`signed out everywhere after ${((performance.now() - end) / 1000).toFixed(1)} s`);
+  for (const tab of tabs) {
+    assert.equal(await tab.getByRole("navigation").count(), 0, "nothing of the user is left");
+  }
   await until("the stream to end", () => seen.open.size === 0, 5);
   assert.deepEqual(errors, []);
 }

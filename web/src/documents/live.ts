@@ -90,17 +90,22 @@ async function readAll(
       if (failures >= 3 && reached) pass({ id: "", event: { event: "resync" } });
     }
     // Not all pages should return at the same moment.
-    if (failures) await pause(Math.min(500 * 2 ** failures, slowest) * (0.5 + Math.random() / 2), stop);
+    if (failures) {
+      await pause(Math.min(500 * 2 ** failures, slowest) * (0.5 + Math.random() / 2), stop);
+    }
   }
 }
 
 async function* readOne(last: string, stop: AbortSignal): AsyncGenerator<Passed> {
   const silent = new AbortController();
-  let timer = setTimeout(() => silent.abort(), 2 * heartbeat);
+  const abort = () => silent.abort();
+  let timer = setTimeout(abort, 2 * heartbeat);
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(() => silent.abort(), 2 * heartbeat);
+    timer = setTimeout(abort, 2 * heartbeat);
   };
+  // A browser that goes offline does not end a response by itself.
+  addEventListener("offline", abort, { signal: silent.signal });
   try {
     const request = new Request("/api/documents/events", {
       headers: { "Last-Event-ID": last },
@@ -124,7 +129,7 @@ async function* readOne(last: string, stop: AbortSignal): AsyncGenerator<Passed>
     throw new Failure("network"); // silence, or a connection that broke
   } finally {
     clearTimeout(timer);
-    silent.abort();
+    abort();
   }
 }
 

@@ -47,8 +47,9 @@ export function DropZone() {
   }, []);
 
   if (!over.value) return null;
+  // Only who drags with a pointer needs it.
   return (
-    <div class="drop-zone">
+    <div class="drop-zone" aria-hidden="true">
       <div>
         <Icon name="upload" />
         <p>{t("drop")}</p>

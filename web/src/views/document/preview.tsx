@@ -33,7 +33,7 @@ export function Preview({ document }: { document: Document }) {
   );
 }
 
-const inlineURL = (id: string) => fileURL(id, "inline");
+const inlineURL = ({ id }: Document) => fileURL(id, "inline");
 
 type ShowProps<T> = { document: Document; content: T; reload: () => void };
 
@@ -44,13 +44,13 @@ function Content<T>({
   show: Show,
 }: {
   document: Document;
-  load: (id: string) => Promise<T>;
+  load: (document: Document) => Promise<T>;
   show: (props: ShowProps<T>) => preact.ComponentChildren;
 }) {
   const state = useSignal<{ content: T } | { failure: Failure } | null>(null);
   const read = async () => {
     try {
-      state.value = { content: await load(document.id) };
+      state.value = { content: await load(document) };
     } catch (error) {
       state.value = { failure: asFailure(error) };
     }
@@ -115,12 +115,12 @@ function Picture({ document, content, reload }: ShowProps<string>) {
 type Beginning = { text: string; bytes: number };
 
 /** Reads the beginning of a text. */
-async function readText(id: string): Promise<Beginning> {
+async function readText(document: Document): Promise<Beginning> {
+  if (document.size === 0) return { text: "", bytes: 0 }; // storage refuses a range of nothing
   const headers = { Range: `bytes=0-${most - 1}` };
-  const response = await fetch(await inlineURL(id), { headers }).catch(() => {
+  const response = await fetch(await inlineURL(document), { headers }).catch(() => {
     throw new Failure("network");
   });
-  if (response.status === 416) return { text: "", bytes: 0 }; // an empty file has no bytes
   if (!response.ok) throw new Failure("proxy", { status: response.status });
   const data = new Uint8Array(await response.arrayBuffer()).subarray(0, most);
   return { text: decode(data, response.headers.get("Content-Type")), bytes: data.length };

@@ -35,6 +35,7 @@ document.addEventListener("click", (event) => {
   const link = (event.target as Element).closest?.("a");
   if (!link || link.target || link.hasAttribute("download")) return;
   if (link.origin !== location.origin || link.pathname.startsWith("/api/")) return;
+  if (link.hash) return; // a place in the view
   event.preventDefault();
   navigate(link.href);
 });

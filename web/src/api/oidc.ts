@@ -53,7 +53,7 @@ export async function beginSignIn(config: ClientConfig): Promise<void> {
  */
 export async function continueSignIn(
   config: ClientConfig,
-): Promise<{ source: TokenSource; first?: Token } | null> {
+): Promise<{ source: TokenSource; first?: Token; shared?: Token } | null> {
   const provider = config.oidc;
   const response = takeResponse();
   if (!provider) return null;
@@ -68,7 +68,8 @@ export async function continueSignIn(
     if (issuer !== null && issuer !== provider.issuer) throw new SignInError("invalid_issuer");
     return { source, first: await redeem(provider, attempt, values.get("code")!) };
   }
-  if (await sharedToken()) return { source };
+  const shared = await sharedToken();
+  if (shared) return { source, shared };
   location.replace(await requestURL(provider, true)); // not a page to go back to
   return new Promise<never>(() => undefined);
 }
@@ -94,7 +95,7 @@ async function requestURL(provider: Provider, silent: boolean): Promise<URL> {
     state: random(),
     nonce: random(),
     verifier: random(),
-    address: location.pathname + location.search,
+    address: location.pathname.replace(/^\/+/, "/") + location.search,
     silent,
   };
   sessionStorage.setItem(attempted, JSON.stringify(attempt));
@@ -147,7 +148,8 @@ async function refresh(provider: Provider, before: Token | undefined): Promise<T
       grant_type: "refresh_token",
       refresh_token: before.refresh,
     });
-    return tokenOf(provider, { refresh_token: before.refresh, ...grant });
+    const next = tokenOf(provider, { refresh_token: before.refresh, ...grant });
+    return { ...next, ...(before.user && { user: before.user }) };
   } catch (error) {
     throw error instanceof SignInError ? new Failure("unauthenticated") : error;
   }

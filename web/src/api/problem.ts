@@ -5,7 +5,7 @@ import type { Problem, ProblemCode } from "./types.js";
  * something between the page and the API responded; `file_changed` if the file is no longer the one
  * that was chosen; `file_unreadable` if the browser cannot read it (any more).
  */
-export type FailureCode = ProblemCode | "network" | "proxy" | "file_changed" | "file_unreadable";
+export type FailureCode = ProblemCode | "network" | "proxy" | "silent" | "file_changed" | "file_unreadable";
 
 /** A failed call. `problem` has the members of the API's problem document, if there is one. */
 export class Failure extends Error {

@@ -4,15 +4,18 @@ import { api, call } from "./client.js";
 import { asFailure, Failure, failureOf } from "./problem.js";
 import {
   announceSession,
+  closeSession,
+  newToken,
   onSessionChange,
+  openSession,
   refreshCookie,
-  setTokenSource,
   tokenOf,
-  useToken,
+  userOf,
   type SessionKind,
   type Token,
   type TokenSource,
 } from "./token.js";
+import { read, remove, write } from "../storage.js";
 import type { ClientConfig, User } from "./types.js";
 
 export type Session =
@@ -38,11 +41,14 @@ export const config = signal<ClientConfig | null>(null);
 
 // Set while the browser may have a session, so that other visitors cause no refused request.
 const remembered = "intray-session";
+const leaving = "leaving"; // the user has signed out, which the server does not know yet
 
 /** Reads the configuration, and continues the session of an earlier visit if there is one. */
-export async function startSession(kind = localStorage.getItem(remembered)): Promise<void> {
+export async function startSession(kind = read(remembered)): Promise<void> {
   try {
-    const response = await fetch("/api/config").catch(() => {
+    if (kind === leaving) await leave();
+    const signal = AbortSignal.timeout(10_000);
+    const response = await fetch("/api/config", { signal }).catch(() => {
       throw new Failure("network");
     });
     if (!response.ok) throw failureOf(response, await response.json().catch(() => null));
@@ -55,7 +61,8 @@ export async function startSession(kind = localStorage.getItem(remembered)): Pro
     else session.value = { state: "signed-out", ended: false };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    if (error.code !== "unauthenticated") session.value = { state: "unreachable" };
+    if (error.code === "unauthenticated") endSession(true);
+    else session.value = { state: "unreachable" };
   }
 }
 
@@ -66,7 +73,7 @@ export async function startSession(kind = localStorage.getItem(remembered)): Pro
 async function continueWithProvider(from: ClientConfig): Promise<boolean> {
   const { continueSignIn, SignInError } = await import("./oidc.js");
   const refuse = (refusal: Refusal) => {
-    if (refusal !== "unreachable") localStorage.removeItem(remembered);
+    if (refusal !== "unreachable") remove(remembered);
     session.value = { state: "signed-out", ended: false, refusal };
     return true;
   };
@@ -81,11 +88,11 @@ async function continueWithProvider(from: ClientConfig): Promise<boolean> {
     return refuse("unreachable");
   }
   if (!found) {
-    if (localStorage.getItem(remembered) === "oidc") localStorage.removeItem(remembered);
+    if (read(remembered) === "oidc") remove(remembered);
     return false;
   }
   try {
-    await beginSession(found.source, found.first);
+    await beginSession(found.source, found.first ?? found.shared);
   } catch (error) {
     if (!found.first || asFailure(error).code !== "unauthenticated") throw error;
     endSession(false);
@@ -97,7 +104,7 @@ async function continueWithProvider(from: ClientConfig): Promise<boolean> {
 
 /** Remembers the session for the next visit. isNew: it is not that of another tab. */
 function remember(kind: SessionKind, isNew: boolean): void {
-  localStorage.setItem(remembered, kind);
+  write(remembered, kind);
   if (isNew) announceSession({ type: "signed-in", kind });
 }
 
@@ -112,20 +119,27 @@ export async function signIn(email: string, password: string): Promise<void> {
   });
   const body = await response.json().catch(() => null);
   if (!response.ok) throw failureOf(response, body);
-  await beginSession(refreshCookie, tokenOf(body));
   remember("cookie", true);
+  await beginSession(refreshCookie, tokenOf(body));
 }
 
 let beginnings = 0; // and ends
 
-/** Begins a session with tokens from source, the first of which may be known. */
+let used = false; // whether this page has shown a user's documents
+
+/**
+ * Begins a session with tokens from source, the first of which may be known. No other request is
+ * sent before it is certain whose session it is.
+ */
 export async function beginSession(source: TokenSource, first?: Token): Promise<void> {
   const begun = ++beginnings;
-  setTokenSource(source);
-  if (first) useToken(first);
-  const next = await readUser();
+  const token = first ?? (await newToken(source));
+  const next = await userOf(token);
   if (begun !== beginnings) return; // signed out meanwhile
-  if (user.value && user.value.id !== next.id) return location.reload(); // nothing of the other's
+  // Only the same user, whose session has ended, goes on. Nothing is left of any other one.
+  if (used && user.value?.id !== next.id) return location.reload();
+  used = true;
+  openSession(source, { ...token, user: next.id });
   user.value = next;
   session.value = { state: "signed-in" };
 }
@@ -138,18 +152,31 @@ export async function updateUser(): Promise<void> {
   if (user.value?.id === next.id) user.value = next;
 }
 
+const lastTasks = new Set<() => Promise<void>>();
+
+/** Calls task before the user signs out, for what can only be done with the session. */
+export const beforeSignOut = (task: () => Promise<void>) => void lastTasks.add(task);
+
 /** Signs out in all tabs. */
 export async function signOut(): Promise<void> {
+  await Promise.all([...lastTasks].map((task) => task()));
   endSession(false);
   announceSession({ type: "signed-out", ended: false });
-  await fetch("/api/auth/logout", { method: "POST" }).catch(() => undefined);
+  await leave();
+}
+
+// Ends the session on the server. Offline, the next visit does.
+async function leave(): Promise<void> {
+  const response = await fetch("/api/auth/logout", { method: "POST" }).catch(() => null);
+  if (!response?.ok) write(remembered, leaving);
+  else if (read(remembered) === leaving) remove(remembered);
 }
 
 /** Ends the session in this tab. ended: the server has ended it. */
 export function endSession(ended: boolean): void {
   beginnings++;
-  setTokenSource(null);
-  localStorage.removeItem(remembered);
+  closeSession();
+  remove(remembered);
   if (!ended) user.value = null;
   session.value = { state: "signed-out", ended };
 }

@@ -1,11 +1,13 @@
 // The access token. It is only ever in memory. All tabs of a browser share it: the tab that gets a
 // new one passes it on, so that the refresh token in the cookie is used once.
 import { Failure, failureOf } from "./problem.js";
+import type { User } from "./types.js";
 
 export type Token = {
   value: string;
   renew: number; // when to renew it, like Date.now()
   refresh?: string; // the identity provider's refresh token
+  user?: string; // the id of the user that it belongs to, once that is known
 };
 
 /** What the browser keeps of a session: our cookie, or the identity provider's session. */
@@ -20,6 +22,8 @@ export type SessionMessage =
 
 const channel = new BroadcastChannel("intray-session");
 let token: Token | undefined;
+let offered: Token | undefined; // by another tab, to one that has no session yet
+let owner: string | undefined; // the id of the user whose session this is
 let pending: Promise<string> | undefined;
 
 /**
@@ -29,10 +33,17 @@ let pending: Promise<string> | undefined;
 export type TokenSource = (before?: Token) => Promise<Token>;
 let source: TokenSource | null = null;
 
-/** Sets where tokens come from. Null ends the session in this tab. */
-export function setTokenSource(next: TokenSource | null): void {
+/** Begins the session of the user that first belongs to. From now on requests have its tokens. */
+export function openSession(next: TokenSource, first: Token & { user: string }): void {
   source = next;
-  if (!next) token = undefined;
+  owner = first.user;
+  useToken(first);
+}
+
+/** Ends the session in this tab. From now on requests fail. */
+export function closeSession(): void {
+  source = null;
+  token = offered = owner = undefined;
 }
 
 /**
@@ -40,7 +51,7 @@ export function setTokenSource(next: TokenSource | null): void {
  * the code `unauthenticated` if the session has ended.
  */
 export function currentToken(): Promise<string> {
-  if (isFresh(token)) return Promise.resolve(token.value);
+  if (source && isFresh(token)) return Promise.resolve(token.value);
   pending ??= renew().finally(() => (pending = undefined));
   return pending;
 }
@@ -56,14 +67,18 @@ export const expireAnyToken = () => void (token &&= { ...token, renew: 0 });
 const isFresh = (token: Token | undefined): token is Token =>
   token !== undefined && Date.now() < token.renew;
 
-/** Reports whether there is a token that is valid for a while, in this tab or in another one. */
-export async function sharedToken(): Promise<boolean> {
-  if (isFresh(token)) return true;
+/** Returns a token that is valid for a while and that another tab has, if there is one. */
+export async function sharedToken(): Promise<Token | undefined> {
   channel.postMessage({ type: "ask" } satisfies SessionMessage);
-  for (let waited = 0; waited < 150 && !isFresh(token); waited += 10) {
+  for (let waited = 0; waited < 150 && !isFresh(offered); waited += 10) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  return isFresh(token);
+  return isFresh(offered) ? offered : undefined;
+}
+
+/** Gets a token from a source while no other tab does. */
+export async function newToken(from: TokenSource): Promise<Token> {
+  return navigator.locks.request("intray-token", () => from());
 }
 
 async function renew(): Promise<string> {
@@ -74,10 +89,16 @@ async function renew(): Promise<string> {
     await navigator.locks.request("intray-token", async () => {
       if (token !== before && isFresh(token)) return; // of another tab
       const next = await get(token);
-      if (source === get) useToken(next); // with the lock: the next tab needs its refresh token
+      if (source !== get) return;
+      if (next.user !== owner) {
+        // Another user has signed in, in another tab. Nothing of this page is theirs.
+        location.reload();
+        throw new Failure("unauthenticated");
+      }
+      useToken(next); // with the lock: the next tab needs its refresh token
     });
   } catch (error) {
-    if (source === get && error instanceof Failure && error.code === "unauthenticated") {
+    if (source === get && isRefusal(error)) {
       const ended = { type: "signed-out", ended: true } as const;
       listener(ended);
       announceSession(ended);
@@ -88,9 +109,11 @@ async function renew(): Promise<string> {
   return token.value;
 }
 
-/** Uses a token that a sign-in or a refresh returned, in all tabs. */
-export function useToken(next: Token): void {
-  if (next === token) return;
+const isRefusal = (error: unknown): boolean =>
+  error instanceof Failure && error.code === "unauthenticated";
+
+// Uses a token in all tabs.
+function useToken(next: Token): void {
   token = next;
   channel.postMessage({ type: "token", token: next } satisfies SessionMessage);
 }
@@ -100,8 +123,20 @@ export async function refreshCookie(): Promise<Token> {
   const response = await fetch("/api/auth/refresh", { method: "POST" }).catch(() => {
     throw new Failure("network");
   });
-  if (response.ok) return tokenOf(await response.json());
-  throw failureOf(response, await response.json().catch(() => null));
+  if (!response.ok) throw failureOf(response, await response.json().catch(() => null));
+  const next = tokenOf(await response.json());
+  return { ...next, user: (await userOf(next)).id }; // the cookie may be another user's by now
+}
+
+/** Returns the user that a token belongs to. */
+export async function userOf({ value }: Token): Promise<User> {
+  const headers = { Authorization: `Bearer ${value}` };
+  const response = await fetch("/api/me", { headers }).catch(() => {
+    throw new Failure("network");
+  });
+  const body = await response.json().catch(() => null);
+  if (!response.ok || !body) throw failureOf(response, body);
+  return body as User;
 }
 
 /** Returns the token of a response to a sign-in or a refresh. */
@@ -115,8 +150,10 @@ export function tokenOf(body: { access_token: string; expires_in: number }): Tok
 }
 
 channel.onmessage = ({ data }: MessageEvent<SessionMessage>) => {
-  if (data.type === "token") token = data.token;
-  else if (data.type !== "ask") listener(data);
+  if (data.type === "token") {
+    if (!source) offered = data.token;
+    else if (data.token.user === owner) token = data.token;
+  } else if (data.type !== "ask") listener(data);
   else if (source && isFresh(token)) channel.postMessage({ type: "token", token });
 };
 

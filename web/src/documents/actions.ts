@@ -1,8 +1,9 @@
 // What a user does to documents: one call for up to a hundred of them, with an undo where there is
 // one, and a message about what could not be done.
 import { batch, signal } from "@preact/signals";
-import { api, authorizedFetch, call } from "../api/client.js";
+import { api, call } from "../api/client.js";
 import { asFailure, Failure } from "../api/problem.js";
+import { beforeSignOut } from "../api/session.js";
 import type { BatchAction, Document } from "../api/types.js";
 import { t, tOr } from "../i18n/index.js";
 import { settle, toast } from "../ui/toasts.js";
@@ -23,11 +24,12 @@ async function change(
   topicIDs?: readonly string[],
 ): Promise<void> {
   const failures: Failure[] = [];
-  for (let i = 0; i < ids.length; i += most) {
-    const some = ids.slice(i, i + most);
-    const body = { ids: some, action, ...(topicIDs && { topic_ids: [...topicIDs] }) };
+  const changeSome = async (some: readonly string[]) => {
+    const body = { ids: [...some], action, ...(topicIDs && { topic_ids: [...topicIDs] }) };
     try {
-      const { items } = await call(api.POST("/api/documents/batch", { body }));
+      // The page may be closing, so no request waits for another one.
+      const request = { body, keepalive: true };
+      const { items } = await call(api.POST("/api/documents/batch", request));
       batch(() => {
         for (const { id, document, problem } of items) {
           if (document) put(document);
@@ -38,7 +40,10 @@ async function change(
     } catch (error) {
       failures.push(...some.map(() => asFailure(error)));
     }
-  }
+  };
+  const groups = [];
+  for (let i = 0; i < ids.length; i += most) groups.push(ids.slice(i, i + most));
+  await Promise.all(groups.map(changeSome));
   if (failures.length > 0) {
     throw Object.assign(failures[0]!, { count: failures.length });
   }
@@ -68,24 +73,19 @@ export function deleteDocuments(ids: readonly string[]): void {
   toast({
     text: t("deleted", { n: ids.length }),
     undo: stay,
-    done: () => void sendDeletion(ids).catch(showFailure).finally(stay),
+    done: () => {
+      const sent = change(ids, "delete").catch(showFailure).finally(stay);
+      deletions.add(sent);
+      void sent.finally(() => deletions.delete(sent));
+    },
   });
 }
 
-async function sendDeletion(ids: readonly string[]): Promise<void> {
-  for (let i = 0; i < ids.length; i += most) {
-    const some = ids.slice(i, i + most);
-    const request = new Request("/api/documents/batch", {
-      method: "POST",
-      headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ ids: some, action: "delete" }),
-      keepalive: true, // the page may be closing
-    });
-    const response = await authorizedFetch(request);
-    if (!response.ok) throw new Failure("unavailable");
-    batch(() => some.forEach(remove));
-  }
-}
+const deletions = new Set<Promise<void>>(); // that are being sent
+beforeSignOut(async () => {
+  settle();
+  await Promise.all(deletions);
+});
 
 /** Has documents sorted again. */
 export async function sortAgain(ids: readonly string[]): Promise<void> {
@@ -135,9 +135,16 @@ export async function fileURL(id: string, disposition: "attachment" | "inline"):
 /** Has the browser save a document's file. */
 export async function download(id: string): Promise<void> {
   try {
-    const link = document.createElement("a");
-    link.href = await fileURL(id, "attachment");
-    link.click();
+    const frame = document.createElement("iframe");
+    frame.hidden = true;
+    frame.src = await fileURL(id, "attachment");
+    // A file is saved without loading; what is loaded is the description of an error.
+    frame.onload = () => {
+      frame.remove();
+      showFailure(new Failure("unavailable"));
+    };
+    document.body.append(frame);
+    setTimeout(() => frame.remove(), 60_000);
   } catch (error) {
     showFailure(error);
   }

@@ -46,6 +46,11 @@ export class DocumentList {
     return this.#loading;
   }
 
+  /** Reads what could not be read. */
+  retry(): Promise<void> {
+    return this.complete.peek() ? this.refresh() : this.more();
+  }
+
   async #read(): Promise<void> {
     try {
       const page = await this.#page(this.#cursor);

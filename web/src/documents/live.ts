@@ -23,6 +23,7 @@ type Passed = { id: string; event?: LiveEvent } | { connection: Connection };
 
 const heartbeat = 15_000; // The server sends something at least this often.
 const slowest = 30_000; // the longest pause between two attempts
+const untilPolling = 3; // failures in a row
 
 /**
  * Calls listener with every event after the given position (an `events_after`) until stop is
@@ -68,41 +69,55 @@ async function readAll(
   stop: AbortSignal,
 ): Promise<void> {
   for (let failures = 0; !stop.aborted; ) {
+    let reason = ""; // for which the server has ended the stream
+    let reached = true; // whether other requests may succeed
     try {
       for await (const passed of readOne(last(), stop)) {
         if (failures || connection.peek() !== "live") pass({ connection: "live" });
         failures = 0;
         if ("event" in passed && passed.event?.event === "end") {
-          if (passed.event.data.reason === "user_removed") return pass(passed);
-          if (passed.event.data.reason === "token_expired") expireAnyToken();
+          reason = passed.event.data.reason;
+          if (reason === "user_removed") return pass(passed);
         } else {
           pass(passed);
         }
       }
+      if (reason === "token_expired") {
+        expireAnyToken();
+        continue;
+      }
+      failures++;
     } catch (error) {
       if (stop.aborted) return;
       if (!(error instanceof Failure)) throw error;
       if (error.code === "unauthenticated") return; // the session has ended
-      failures++;
-      const reached = navigator.onLine && error.code !== "network";
-      pass({ connection: !navigator.onLine ? "offline" : failures < 3 ? "connecting" : "polling" });
-      // Where something in between breaks streams, ask as often as the stream is attempted.
-      if (failures >= 3 && reached) pass({ id: "", event: { event: "resync" } });
+      reached = navigator.onLine && error.code !== "network";
+      failures += error.code === "silent" ? untilPolling : 1;
     }
+    if (!navigator.onLine) pass({ connection: "offline" });
+    else if (failures >= untilPolling) pass({ connection: "polling" });
+    else if (!reason) pass({ connection: "connecting" });
+    // Where something in between breaks streams, ask as often as the stream is attempted.
+    if (failures >= untilPolling && reached) pass({ id: "", event: { event: "resync" } });
     // Not all pages should return at the same moment.
-    if (failures) {
-      await pause(Math.min(500 * 2 ** failures, slowest) * (0.5 + Math.random() / 2), stop);
-    }
+    await pause(Math.min(500 * 2 ** failures, slowest) * (0.5 + Math.random() / 2), stop);
   }
 }
+
+const hints = ["pending", "quota", "topics"] as const;
 
 async function* readOne(last: string, stop: AbortSignal): AsyncGenerator<Passed> {
   const silent = new AbortController();
   const abort = () => silent.abort();
-  let timer = setTimeout(abort, 2 * heartbeat);
+  let code: "network" | "silent" = "network";
+  const giveUp = () => {
+    code = "silent";
+    abort();
+  };
+  let timer = setTimeout(giveUp, 2 * heartbeat);
   const alive = () => {
     clearTimeout(timer);
-    timer = setTimeout(abort, 2 * heartbeat);
+    timer = setTimeout(giveUp, 2 * heartbeat);
   };
   // A browser that goes offline does not end a response by itself.
   addEventListener("offline", abort, { signal: silent.signal });
@@ -113,20 +128,20 @@ async function* readOne(last: string, stop: AbortSignal): AsyncGenerator<Passed>
     });
     const response = await authorizedFetch(request);
     if (!response.ok) throw failureOf(response, await response.json().catch(() => null));
-    // Hints are not stored, so some may have been missed.
-    for (const event of ["pending", "quota", "topics"] as const) yield { id: "", event: { event } };
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    for (let text = ""; ; ) {
+    for (let text = "", begun = false; ; begun = true) {
       const { value, done } = await reader.read();
       if (done) return;
       alive();
+      // Hints are not stored, so some may have been missed.
+      for (const event of begun ? [] : hints) yield { id: "", event: { event } };
       const blocks = (text + value).split("\n\n");
       text = blocks.pop()!;
       for (const block of blocks) yield parse(block);
     }
   } catch (error) {
     if (error instanceof Failure || stop.aborted) throw error;
-    throw new Failure("network"); // silence, or a connection that broke
+    throw new Failure(code);
   } finally {
     clearTimeout(timer);
     abort();

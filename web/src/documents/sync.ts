@@ -122,6 +122,6 @@ export function startSync(): void {
 
   // A list that could not be read is read when the server can be reached again.
   effect(() => {
-    if (connection.value === "live" && list.peek().failure.peek()) void list.peek().more();
+    if (connection.value === "live" && list.peek().failure.peek()) void list.peek().retry();
   });
 }

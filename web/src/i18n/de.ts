@@ -45,6 +45,8 @@ export const messages: Messages = {
     one: "Zu viele Versuche. Bitte {n} Sekunde warten.",
     other: "Zu viele Versuche. Bitte {n} Sekunden warten.",
   },
+  insecure:
+    "Diese Adresse ist nicht sicher, deshalb lässt der Browser die Seite nicht arbeiten. Öffnen Sie sie mit https.",
   unreachable: "Der Server antwortet nicht. Die Seite versucht es von selbst erneut.",
 
   // The connection

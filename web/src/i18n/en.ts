@@ -42,6 +42,8 @@ export const en = {
     one: "Too many attempts. Wait {n} second, then try again.",
     other: "Too many attempts. Wait {n} seconds, then try again.",
   },
+  insecure:
+    "This address is not secure, so the browser does not let the page work. Open it with https.",
   unreachable: "The server does not answer. The page tries again by itself.",
 
   // The connection

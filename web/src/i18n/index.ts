@@ -1,5 +1,6 @@
 // The texts of the page in the reader's language, and numbers, sizes and dates as it writes them.
 import { signal } from "@preact/signals";
+import { read, write } from "../storage.js";
 import { en } from "./en.js";
 
 /** A text; or one for each plural category (Intl.PluralRules) of the value `n`. */
@@ -26,14 +27,15 @@ const chosen = "intray-language";
 
 /** Uses the language that the user chose, or the browser's. */
 export async function startLanguage(): Promise<void> {
-  const wanted = [localStorage.getItem(chosen) ?? "", ...navigator.languages];
+  const wanted = [read(chosen) ?? "", ...navigator.languages];
   const found = wanted.find((tag) => isLanguage(tag.split("-")[0]!));
-  if (found) await use(found);
+  // Where the texts cannot be loaded, the page is in English.
+  if (found) await use(found).catch(() => undefined);
 }
 
 /** Uses a language, also at the next visit. */
 export async function chooseLanguage(next: Language): Promise<void> {
-  localStorage.setItem(chosen, next);
+  write(chosen, next);
   await use(next);
 }
 

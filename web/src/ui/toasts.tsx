@@ -5,6 +5,7 @@ import { announce } from "./announcer.js";
 import { Icon } from "./icon.js";
 
 const duration = 10_000; // milliseconds
+const most = 3; // that are shown at a time
 
 type Toast = {
   text: string;
@@ -42,7 +43,9 @@ const shown = signal<readonly Shown[]>([]);
 /** Shows a toast for ten seconds. At most one that can be undone is shown at a time. */
 export function toast(toast: Toast): void {
   if (toast.undo) settle();
-  shown.value = [...shown.peek().slice(-2), new Shown(toast)];
+  const all = [...shown.peek(), new Shown(toast)];
+  shown.value = all;
+  for (const old of all.slice(0, -most)) old.close(false);
   announce(toast.undo ? `${toast.text} ${t("undo.hint")}` : toast.text);
 }
 

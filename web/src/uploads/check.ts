@@ -60,10 +60,13 @@ export const uploadName = (name: string): string =>
  * know it or the server does not accept it, but does accept the usual type of such names.
  */
 export function uploadType(file: File, config: ClientConfig | null): string {
-  const usual = types[/\.(\w+)$/.exec(file.name)?.[1]?.toLowerCase() ?? ""];
+  const usual = usualType(/\.(\w+)$/.exec(file.name)?.[1]?.toLowerCase() ?? "");
   if (!file.type) return usual ?? "application/octet-stream";
   return usual && !accepts(config, file.type) && accepts(config, usual) ? usual : file.type;
 }
+
+const usualType = (extension: string): string | undefined =>
+  Object.hasOwn(types, extension) ? types[extension] : undefined;
 
 function accepts(config: ClientConfig | null, type: string): boolean {
   const media = type.split(";", 1)[0]!.trim().toLowerCase();

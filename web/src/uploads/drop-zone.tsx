@@ -30,7 +30,7 @@ export function DropZone() {
     };
     const onPaste = (event: ClipboardEvent) => {
       const files = [...(event.clipboardData?.files ?? [])];
-      if (files.length === 0) return; // text that is pasted into a field
+      if (files.length === 0 || isField(event.target)) return;
       event.preventDefault();
       take(files);
     };
@@ -58,6 +58,10 @@ export function DropZone() {
   );
 }
 
+// What is pasted into a field is text, even if the clipboard also has its picture.
+const isField = (target: EventTarget | null): boolean =>
+  target instanceof Element && target.matches("input, textarea");
+
 /** Uploads files, and shows them. */
 export function take(files: readonly File[]): void {
   if (files.length === 0) return;
@@ -72,26 +76,33 @@ async function filesOf(data: DataTransfer): Promise<File[]> {
   const found: File[] = [];
   for (const entry of entries) {
     if (entry instanceof File) found.push(entry);
-    else if (entry) found.push(...(await filesBelow(entry)));
+    else if (entry) found.push(...(await filesOfEntry(entry)));
   }
   return found;
 }
 
-async function filesBelow(entry: FileSystemEntry): Promise<File[]> {
-  if (entry.isFile) {
-    const file = await new Promise<File>((resolve, reject) =>
-      (entry as FileSystemFileEntry).file(resolve, reject),
-    );
-    return file.name.startsWith(".") ? [] : [file]; // such as .DS_Store
-  }
-  const reader = (entry as FileSystemDirectoryEntry).createReader();
+// What cannot be read, such as a file that is gone by now, does not keep the others.
+const filesOfEntry = (entry: FileSystemEntry): Promise<File[]> =>
+  entry.isFile
+    ? new Promise((resolve) =>
+        (entry as FileSystemFileEntry).file(
+          (file) => resolve([file]),
+          () => resolve([]),
+        ),
+      )
+    : filesBelow(entry as FileSystemDirectoryEntry);
+
+async function filesBelow(folder: FileSystemDirectoryEntry): Promise<File[]> {
+  const reader = folder.createReader();
   const found: File[] = [];
   for (;;) {
     // A call returns some of the entries, and none after the last ones.
-    const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
-      reader.readEntries(resolve, reject),
+    const some = await new Promise<FileSystemEntry[]>((resolve) =>
+      reader.readEntries(resolve, () => resolve([])),
     );
     if (some.length === 0) return found;
-    for (const each of some) found.push(...(await filesBelow(each)));
+    for (const each of some) {
+      if (!each.name.startsWith(".")) found.push(...(await filesOfEntry(each))); // not .DS_Store
+    }
   }
 }

@@ -84,6 +84,7 @@ async function sendMissing(
       progress(0);
       if (outcome === "refused") throw new Failure("file_changed");
       if (outcome === "unreadable") throw new Failure("file_unreadable");
+      if (outcome === "rejected") throw new Failure("storage_refused");
       if (outcome === "missing") throw new Failure("wrong_status");
       // A URL that has expired is simply replaced.
       if (outcome === "expired" && ++failures === 1) continue;

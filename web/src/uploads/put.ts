@@ -13,6 +13,7 @@ export type Outcome =
   | "refused" // this is not the file that was announced
   | "missing" // the upload of which this is a part
   | "unreadable" // the file
+  | "rejected" // for a reason that stays, such as a proxy's limit of the size
   | "failed"; // for a reason that passes
 
 /**
@@ -40,8 +41,11 @@ export async function putBody(
       return "missing";
     case 0: // the browser reports a file that it cannot read in the same way as a lost connection
       return (await isReadable(body)) ? "failed" : "unreadable";
-    default:
+    case 408:
+    case 429:
       return "failed";
+    default:
+      return status < 500 ? "rejected" : "failed";
   }
 }
 

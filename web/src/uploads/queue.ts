@@ -391,18 +391,30 @@ async function sendNext(): Promise<"nothing" | "failed" | "done"> {
     if (outcome === "stored") arrived(upload);
     else if (outcome === "refused") fail(upload, new Failure("file_changed"));
     else if (outcome === "unreadable") fail(upload, new Failure("file_unreadable"));
+    else if (outcome === "rejected") fail(upload, new Failure("storage_refused"));
     else {
       // The same request returns a new URL, or none if the file has arrived.
       upload.attempts++;
       setSent(upload, 0);
       setState(upload, "retrying");
-      enqueue(upload);
-      if (outcome !== "expired" || upload.attempts > 1) return "failed";
+      if (outcome === "expired" && upload.attempts === 1) enqueue(upload);
+      else {
+        void again(upload, life.signal);
+        return "failed";
+      }
     }
   } catch (error) {
     if (!stop.signal.aborted) throw error;
   }
   return "done";
+}
+
+// Puts an upload that has failed back into the line after a pause, unless something else happens to
+// it meanwhile. The pause is its own, so that several senders do not take it in turn.
+async function again(upload: Upload, stop: AbortSignal): Promise<void> {
+  await pause(upload.attempts, stop).catch(() => undefined);
+  const waits = upload.state.peek() === "retrying" && !running.has(upload) && !ready.has(upload);
+  if (!stop.aborted && !upload.removed && waits) enqueue(upload);
 }
 
 let sendingLarge = 0;
@@ -472,7 +484,7 @@ function asFailureUnlessStopped(error: unknown): void {
 
 // A reload for another user loses nothing that this user should see.
 function warn(event: BeforeUnloadEvent): void {
-  if (isActive() && session.peek().state === "signed-in") event.preventDefault();
+  if (isActive() && user.peek()) event.preventDefault();
 }
 
 // Forgets everything of a user who has signed out.

@@ -5,7 +5,7 @@ import type { Description } from "./upload.js";
 export type UploadRecord = Description & { document: string; tab: string; at: number };
 
 const oldest = 24 * 3600_000; // storage drops unfinished uploads after this time
-const tab = crypto.randomUUID();
+const tab = crypto.randomUUID?.() ?? ""; // absent where the page cannot work at all
 const lockOf = (id: string) => `intray-uploads-${id}`;
 const prefixOf = (user: string) => `intray-upload:${user}:`;
 

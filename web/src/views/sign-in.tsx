@@ -106,7 +106,7 @@ export function SignIn() {
   );
   if (user.value) {
     return (
-      <dialog ref={cover} class="cover" onCancel={(event) => event.preventDefault()}>
+      <dialog ref={cover} class="cover" onCancel={(event) => event.preventDefault()} onClose={() => cover.current?.showModal()}>
         {form}
       </dialog>
     );

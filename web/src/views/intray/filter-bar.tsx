@@ -22,6 +22,7 @@ export function FilterBar() {
   const value = (name: string) => query.value.get(name) ?? "";
   const q = value("q");
 
+  useEffect(() => () => clearTimeout(timer.current), []);
   // The field follows the address, except while the reader types.
   useEffect(() => {
     const field = search.current!;

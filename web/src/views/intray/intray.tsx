@@ -1,7 +1,6 @@
 // The intray: drop files anywhere and watch them being sorted.
 import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
-import { deleteDocuments } from "../../documents/actions.js";
 import { counts, filtered, list } from "../../documents/sync.js";
 import { t } from "../../i18n/index.js";
 import { navigate } from "../../router.js";
@@ -10,7 +9,15 @@ import { Icon } from "../../ui/icon.js";
 import { scrollToRow, VirtualRows } from "../../ui/virtual-rows.js";
 import { FilterBar } from "./filter-bar.js";
 import { FileRow } from "./row.js";
-import { clearSelection, rows, selectAll, selected, selectRange, toggle } from "./rows.js";
+import {
+  clearSelection,
+  removeFiles,
+  rows,
+  selectAll,
+  selection,
+  selectRange,
+  toggle,
+} from "./rows.js";
 import { SelectionBar } from "./selection-bar.js";
 import "./intray.css";
 
@@ -72,6 +79,13 @@ function Files() {
     );
   };
 
+  const pick = (index: number, range: boolean) => {
+    if (range) return selectRange(anchor.current, index);
+    anchor.current = index;
+    const { id } = rows.peek()[index]!;
+    if (id) toggle(id);
+  };
+
   const onKeyDown = (event: KeyboardEvent) => {
     const target = event.target as HTMLElement;
     const index = Number(target.closest<HTMLElement>("[data-index]")?.dataset["index"] ?? -1);
@@ -93,18 +107,17 @@ function Files() {
       else anchor.current = to;
       focus(to);
     } else if (event.key === " " && target.matches(".row")) {
-      anchor.current = index;
-      if (row.id) toggle(row.id);
+      pick(index, false);
     } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
       selectAll();
-    } else if (event.key === "Escape" && selected.peek().size > 0) {
+    } else if (event.key === "Escape" && selection.peek().size > 0) {
       clearSelection();
     } else if (event.key === "Enter" && target.matches(".row")) {
       if (row.id) navigate(`/documents/${row.id}`);
     } else if (event.key === "Delete") {
-      const ids = selected.peek().size > 0 ? [...selected.peek()] : row.id ? [row.id] : [];
+      const several = selection.peek();
+      removeFiles(several.size > 0 ? rows.peek().filter(({ id }) => several.has(id ?? "")) : [row]);
       clearSelection();
-      deleteDocuments(ids);
       focus(index);
     } else {
       return;
@@ -134,7 +147,7 @@ function Files() {
       >
         <VirtualRows
           count={count}
-          near={(index) => index > count - 40 && void list.peek().more()}
+          near={(index) => index > count - 40 && !failure.value && void list.peek().more()}
           render={(index) => {
             const row = rows.value[index]!;
             return (
@@ -143,7 +156,7 @@ function Files() {
                 row={row}
                 index={index}
                 active={Math.min(active.value, count - 1) === index}
-                onSelect={() => selectRange(anchor.current, index)}
+                onPick={(range) => pick(index, range)}
               />
             );
           }}
@@ -158,7 +171,7 @@ function Unreadable() {
   return (
     <div class="blank">
       <p>{t("list.failed")}</p>
-      <button type="button" class="button" onClick={() => list.peek().more()}>
+      <button type="button" class="button" onClick={() => list.peek().retry()}>
         {t("again")}
       </button>
     </div>

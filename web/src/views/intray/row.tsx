@@ -15,26 +15,27 @@ import { FileName } from "../../ui/file-name.js";
 import { Icon } from "../../ui/icon.js";
 import { Popover } from "../../ui/menu.js";
 import { TopicChip } from "../../ui/topic-chip.js";
-import { selected, toggle, type Row } from "./rows.js";
+import { selection, type Row } from "./rows.js";
 
 /** One file: its name, what becomes of it, and what can be done. */
 export function FileRow({
   row,
   index,
   active,
-  onSelect,
+  onPick,
 }: {
   row: Row;
   index: number;
   active: boolean;
-  onSelect: (event: MouseEvent) => void;
+  /** Called when the reader clicks the checkbox; range: with Shift. */
+  onPick: (range: boolean) => void;
 }) {
   const { upload, id } = row;
   const document = id ? documentOf(id)?.value : undefined;
   const name = document?.filename ?? upload?.name ?? "";
   const size = document?.size ?? upload?.size ?? 0;
   const type = document?.detected_type ?? document?.content_type ?? upload?.type ?? "";
-  const chosen = id !== undefined && selected.value.has(id);
+  const chosen = id !== undefined && selection.value.has(id);
 
   return (
     <div
@@ -52,10 +53,7 @@ export function FileRow({
           aria-label={t("row.select", { name })}
           checked={chosen}
           disabled={!id}
-          onClick={(event) => {
-            if (event.shiftKey) onSelect(event);
-            else if (id) toggle(id);
-          }}
+          onClick={({ shiftKey }) => onPick(shiftKey)}
         />
       </div>
       <div role="gridcell" class="file">

@@ -1,9 +1,9 @@
 // The rows of the intray: what this page uploads, and the documents of the list. A file has one
 // row, from the moment it is dropped.
 import { computed, signal } from "@preact/signals";
-import { leaving } from "../../documents/actions.js";
+import { deleteDocuments, leaving } from "../../documents/actions.js";
 import { filtered, list } from "../../documents/sync.js";
-import { uploads, type Upload } from "../../uploads/queue.js";
+import { uploads, type Upload, type UploadState } from "../../uploads/queue.js";
 
 /** A row: an upload of this page, a document, or both. */
 export type Row = { key: string; upload?: Upload; id?: string };
@@ -45,12 +45,17 @@ export const rows = computed((): readonly Row[] => {
   return found;
 });
 
-/** The ids of the documents that are selected. */
-export const selected = signal<ReadonlySet<string>>(new Set());
+const selected = signal<ReadonlySet<string>>(new Set());
+
+/** The ids of the documents that are selected. A document that leaves the list no longer is. */
+export const selection = computed((): ReadonlySet<string> => {
+  if (selected.value.size === 0) return selected.value;
+  return new Set(rows.value.flatMap(({ id }) => (id && selected.value.has(id) ? id : [])));
+});
 
 /** Selects a document, or no longer. */
 export function toggle(id: string): void {
-  const next = new Set(selected.peek());
+  const next = new Set(selection.peek());
   if (!next.delete(id)) next.add(id);
   selected.value = next;
 }
@@ -58,10 +63,23 @@ export function toggle(id: string): void {
 /** Selects the documents of the rows between two positions too. */
 export function selectRange(from: number, to: number): void {
   const some = rows.peek().slice(Math.min(from, to), Math.max(from, to) + 1);
-  selected.value = new Set([...selected.peek(), ...some.flatMap(({ id }) => id ?? [])]);
+  selected.value = new Set([...selection.peek(), ...some.flatMap(({ id }) => id ?? [])]);
 }
 
 /** Selects all documents that were read so far. */
 export const selectAll = (): void => selectRange(0, rows.peek().length);
 
 export const clearSelection = (): void => void (selected.value = new Set());
+
+/** Removes files: it cancels uploads that are not finished, and deletes documents. */
+export function removeFiles(some: readonly Row[]): void {
+  const stored: string[] = [];
+  for (const { id, upload } of some) {
+    const state = upload?.state.peek();
+    if (upload && (!id || (state && unfinished.includes(state)))) void upload.cancel();
+    else if (id) stored.push(id);
+  }
+  deleteDocuments(stored);
+}
+
+const unfinished: readonly UploadState[] = ["waiting", "sending", "paused", "retrying"];

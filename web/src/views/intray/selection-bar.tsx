@@ -3,11 +3,11 @@ import { topics } from "../../documents/sync.js";
 import { compare, t } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
 import { Popover } from "../../ui/menu.js";
-import { clearSelection, selected } from "./rows.js";
+import { clearSelection, selection } from "./rows.js";
 
 /** What can be done with the selected documents. */
 export function SelectionBar() {
-  const ids = [...selected.value];
+  const ids = [...selection.value];
   if (ids.length === 0) return null;
   const sorted = topics.value.toSorted((a, b) => compare()(a.name, b.name));
   return (

@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { session, startSession, user } from "./api/session.js";
 import { connection } from "./documents/live.js";
 import { counts, topics } from "./documents/sync.js";
-import { compare, t, type Key } from "./i18n/index.js";
+import { compare, number, t, type Key } from "./i18n/index.js";
 import { path, query } from "./router.js";
 import { Announcer } from "./ui/announcer.js";
 import { Icon, type IconName } from "./ui/icon.js";
@@ -140,7 +140,7 @@ function Places() {
                 <Icon name={place.icon} />
                 <span class="label">{t(place.name)}</span>
                 {place.path === "/needs-you" && waiting > 0 && (
-                  <span class="badge strong">{waiting > 99 ? "99+" : waiting}</span>
+                  <span class="badge strong">{waiting > 99 ? `${number(99)}+` : number(waiting)}</span>
                 )}
               </a>
             </li>
@@ -180,7 +180,7 @@ function TopicList() {
   );
 }
 
-const count = (n: number): string => (n >= 10_000 ? "10k+" : String(n));
+const count = (n: number): string => (n >= 10_000 ? `${number(10_000)}+` : number(n));
 
 /** How much of the user's space is used. */
 function Space() {

@@ -1,11 +1,22 @@
 import type { Problem, ProblemCode } from "./types.js";
 
 /**
- * Why a call or an upload failed: a code of the API; `network` if no response arrived; `proxy` if
- * something between the page and the API responded; `file_changed` if the file is no longer the one
- * that was chosen; `file_unreadable` if the browser cannot read it (any more).
+ * Why something failed: a code of the API, or
+ * - `network` if no response arrived,
+ * - `proxy` if something between the page and the API responded,
+ * - `silent` if a response has begun, or was awaited, and nothing more arrived,
+ * - `file_changed` if the file is no longer the one that was chosen,
+ * - `file_unreadable` if the browser cannot read it (any more),
+ * - `storage_refused` if storage, or something before it, refused the file for good.
  */
-export type FailureCode = ProblemCode | "network" | "proxy" | "silent" | "file_changed" | "file_unreadable";
+export type FailureCode =
+  | ProblemCode
+  | "network"
+  | "proxy"
+  | "silent"
+  | "file_changed"
+  | "file_unreadable"
+  | "storage_refused";
 
 /** A failed call. `problem` has the members of the API's problem document, if there is one. */
 export class Failure extends Error {

@@ -63,9 +63,18 @@ export function selects(filter: Filter, document: Document): boolean {
   if (topic && topic !== "none" && !document.topics.some(({ id }) => id === topic)) return false;
   if (q && !fold(document.filename).includes(fold(q))) return false;
   const created = Date.parse(document.created_at);
-  if (from && created < Date.parse(from)) return false;
-  if (to && created >= Date.parse(to)) return false;
+  if (from && created < startOf(from)) return false;
+  if (to && created >= startOf(to)) return false;
   return true;
+}
+
+// The moment when a day begins where the reader is.
+const startOf = (day: string): number => Date.parse(`${day}T00:00`);
+
+/** Returns a filter as the API takes it: a day there is one of UTC, so it gets the moments. */
+export function queryOf({ from, to, ...filter }: Filter): Filter {
+  const moment = (day: string) => new Date(startOf(day)).toISOString();
+  return { ...filter, ...(from && { from: moment(from) }), ...(to && { to: moment(to) }) };
 }
 
 // Close to the API's full case folding: upper case expands ß to SS, lower case unifies the rest.

@@ -3,7 +3,7 @@ import { batch, signal } from "@preact/signals";
 import { api, call } from "../api/client.js";
 import { asFailure, type Failure } from "../api/problem.js";
 import type { Document, DocumentPage } from "../api/types.js";
-import { compare, selects, type Filter } from "./filter.js";
+import { compare, queryOf, selects, type Filter } from "./filter.js";
 import { documentOf, onChange, put } from "./store.js";
 
 const pageSize = 100;
@@ -71,7 +71,7 @@ export class DocumentList {
   }
 
   #page(cursor: string | null): Promise<DocumentPage> {
-    const query = { ...this.filter, ...(cursor && { cursor }), limit: pageSize };
+    const query = { ...queryOf(this.filter), ...(cursor && { cursor }), limit: pageSize };
     return call(api.GET("/api/documents", { params: { query }, querySerializer }));
   }
 

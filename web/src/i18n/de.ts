@@ -285,6 +285,7 @@ export const messages: Messages = {
   "code.network": "Der Server antwortet nicht. Bitte mit Verbindung erneut versuchen.",
   "code.unavailable": "Der Server kann das gerade nicht. Bitte bald erneut versuchen.",
   "code.file_changed": "Die Datei hat sich seit der Auswahl geändert. Bitte erneut auswählen.",
+  "code.storage_refused": "Der Speicher nimmt diese Datei nicht an. Der Betreiber weiß, warum.",
   "code.file_unreadable": "Der Browser kann diese Datei nicht lesen. Bitte erneut auswählen.",
   "code.other": "Das hat nicht geklappt. Bitte erneut versuchen.",
 

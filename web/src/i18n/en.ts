@@ -265,6 +265,7 @@ export const en = {
   "code.network": "The server does not answer. Try again when you are online.",
   "code.unavailable": "The server cannot do this at the moment. Try again soon.",
   "code.file_changed": "The file has changed since it was chosen. Choose it again.",
+  "code.storage_refused": "Storage does not accept this file. Ask the operator.",
   "code.file_unreadable": "The browser cannot read this file. Choose it again.",
   "code.other": "This did not work. Try again.",
 

@@ -205,8 +205,9 @@ export interface paths {
          *
          *     An item is refused with `quota_exceeded` if it does not fit into the quota together with the
          *     items before it, and with `too_many_pending` if there would be too many pending documents
-         *     together with them. Items that are refused do not count. As with a single URL, no quota is
-         *     reserved, so earlier requests do not count.
+         *     together with them. Items that are refused do not count; items that make an `expired`
+         *     document `pending` again do. As with a single URL, no quota is reserved, so earlier requests
+         *     do not count.
          *
          *     With an `idempotency_key` for each item, the whole request can be repeated. Two items with
          *     the same key are one document if they are equal; otherwise the second one is refused with
@@ -344,6 +345,9 @@ export interface paths {
          *     With `sha256`, storage refuses a part with a different digest. Some parts of an upload may
          *     have one and others not. The URL can be created again any number of times. Uploading a part
          *     again replaces it.
+         *
+         *     A URL makes an `expired` document `pending` again, which then has the limits of a new one:
+         *     409 `too_many_pending` and 413 `quota_exceeded`.
          */
         post: operations["SignPart"];
         delete?: never;
@@ -402,10 +406,11 @@ export interface paths {
          *     To list the documents and then follow their changes without missing any, send the
          *     `events_after` of the first page as the `Last-Event-ID` of `GET /api/documents/events`.
          *
-         *     The `ETag` of a page changes with any document on the page and with `next_cursor`, but not
-         *     with `events_after`. Send it as `If-None-Match` to receive 304 if nothing has changed, and
-         *     add `Prefer: wait` to wait until the page changes. A request that waits notices documents
-         *     that are created, change or are deleted, and topics that change.
+         *     The `ETag` of a page changes with everything on the page except `upload.expires_at`, and with
+         *     `next_cursor`, but not with `events_after`. Send it as `If-None-Match` to receive 304 if
+         *     nothing has changed, and add `Prefer: wait` to wait until the page changes. A request that
+         *     waits notices documents that are created, change or are deleted, and topics that change. It
+         *     notices `retrying` and `duplicate_of` only together with such a change.
          */
         get: operations["ListDocuments"];
         put?: never;
@@ -456,7 +461,7 @@ export interface paths {
          *     | `resync` | `{}` | Some changes were skipped. Fetch everything that you show, and go on reading. |
          *     | `pending` | `{}` | Hint: a document was created or has a new upload URL. List the pending documents if you show them. |
          *     | `quota` | `{}` | Hint: the used bytes or the limit have changed. Get `/api/me` if you show them. |
-         *     | `topics` | `{}` | Hint: topics were created, changed, deleted or suggested. List the topics if you show them. |
+         *     | `topics` | `{}` | Hint: topics were created, changed, deleted or suggested. List the topics if you show them, and the documents if you show the names of their topics. |
          *     | `end` | `{"reason": …}` | The server ends the stream; see `EventStreamEnd` for what to do. |
          *
          *     For example:
@@ -490,6 +495,9 @@ export interface paths {
          *     - Ignore events of types that you do not know.
          *     - Lines that begin with `:` are heartbeats. There is one at least every 15 seconds on an
          *       idle stream. If nothing arrives for twice as long, connect again.
+         *
+         *     A change of `retrying`, `duplicate_of` or `upload.expires_at` alone is no event (see
+         *     `GET /api/documents/{id}`), apart from the hint `pending` for a new upload URL.
          *
          *     A client that does not receive what was sent within 10 seconds is disconnected. One that
          *     reads too slowly otherwise receives a `resync`.
@@ -556,8 +564,14 @@ export interface paths {
          * @description Returns a document in its current state. A document that is being deleted has the status
          *     `deleting` until its file is gone; after that the response is 404.
          *
-         *     The `ETag` changes with anything in the response. Send it as `If-None-Match` to receive 304
-         *     if nothing has changed, and add `Prefer: wait` to wait until the document changes.
+         *     The `ETag` is the `version` of the document, which every transition increases. Send it as
+         *     `If-None-Match` to receive 304 if nothing has changed, and add `Prefer: wait` to wait until
+         *     the document changes.
+         *
+         *     Four things can change without the version, and therefore without an event: `retrying`,
+         *     `duplicate_of`, `upload.expires_at`, and the names of `topics` and whether they are
+         *     suggested. Fetch the document without `If-None-Match` to see them, for example after the
+         *     hint `topics`.
          */
         get: operations["GetDocument"];
         put?: never;
@@ -574,7 +588,8 @@ export interface paths {
         /**
          * Change a document
          * @description Changes the filename of the document, its topics, or both. Only documents with the status
-         *     `uploaded`, `classified` or `failed` can be changed.
+         *     `uploaded`, `classified` or `failed` can be changed. The filename that the document already
+         *     has changes nothing, neither the version nor the `ETag`.
          *
          *     The new topics replace the previous ones. They have a confidence of 100 and are locked: a
          *     later classification does not change them. An empty list removes all topics, and a later
@@ -1213,7 +1228,8 @@ export interface components {
             sha256: string | null;
             /**
              * @description The id of the user's oldest document with the same content, if that was created before
-             *     this one and is `uploaded`, `classified` or `failed`. Otherwise null.
+             *     this one and is `uploaded`, `classified` or `failed`. Otherwise null. It can change
+             *     without the version of this document.
              * @example null
              */
             duplicate_of: components["schemas"]["ID"] | null;
@@ -1226,7 +1242,8 @@ export interface components {
             reason: components["schemas"]["DocumentReason"] | null;
             /**
              * @description Whether confirming or classifying the document has failed or was postponed, for example
-             *     because the AI provider is not available, and will be attempted again.
+             *     because the AI provider is not available, and will be attempted again. It can change
+             *     without the version of the document.
              * @example false
              */
             retrying: boolean;
@@ -1236,7 +1253,8 @@ export interface components {
              */
             upload: components["schemas"]["DocumentUpload"] | null;
             /**
-             * @description The topics of the document, highest confidence first.
+             * @description The topics of the document, highest confidence first. Renaming a topic does not change
+             *     the version of its documents.
              * @example []
              */
             topics: components["schemas"]["DocumentTopic"][];
@@ -2358,7 +2376,7 @@ export interface components {
                 "application/problem+json": components["schemas"]["Problem"];
             };
         };
-        /** @description The document with this `Idempotency-Key` was deleted (`not_found`). */
+        /** @description The document with this `Idempotency-Key` was deleted, or its file was lost (`not_found`). */
         KeyOfDeleted: {
             headers: {
                 "X-Request-Id": components["headers"]["RequestID"];
@@ -2406,6 +2424,53 @@ export interface components {
                  *       "detail": "The document is pending and has no active multipart upload. Begin a new one.",
                  *       "code": "wrong_status",
                  *       "request_id": "0a4a9a0e-52c2-4f0e-8e0a-7f6f8d6c5b4a"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description The document has no active multipart upload (`wrong_status`), or it is `expired` and the
+         *     user has too many pending documents (`too_many_pending`).
+         */
+        PartConflict: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:intray:problem:wrong_status",
+                 *       "title": "Wrong status",
+                 *       "status": 409,
+                 *       "detail": "The document is pending and has no active multipart upload. Begin a new one.",
+                 *       "code": "wrong_status",
+                 *       "request_id": "0a4a9a0e-52c2-4f0e-8e0a-7f6f8d6c5b4a"
+                 *     }
+                 */
+                "application/problem+json": components["schemas"]["Problem"];
+            };
+        };
+        /**
+         * @description The request body is larger than 64 KiB (`too_large`), or the document is `expired` and no
+         *     longer fits into the user's quota (`quota_exceeded`).
+         */
+        PartTooLarge: {
+            headers: {
+                "X-Request-Id": components["headers"]["RequestID"];
+                [name: string]: unknown;
+            };
+            content: {
+                /**
+                 * @example {
+                 *       "type": "urn:intray:problem:too_large",
+                 *       "title": "Too large",
+                 *       "status": 413,
+                 *       "detail": "The request body is larger than 65536 bytes. Send a smaller one.",
+                 *       "code": "too_large",
+                 *       "request_id": "0a4a9a0e-52c2-4f0e-8e0a-7f6f8d6c5b4a",
+                 *       "limit": 65536
                  *     }
                  */
                 "application/problem+json": components["schemas"]["Problem"];
@@ -3133,10 +3198,13 @@ export interface operations {
                  *     repeated, as often as needed, if its response or that of the PUT was lost:
                  *
                  *     - If the document still waits for its file, the response is 201 with the same document
-                 *       and a new URL. An `expired` document becomes `pending` again.
+                 *       and a new URL. An `expired` document becomes `pending` again and has the limits of a
+                 *       new one: 409 `too_many_pending` and 413 `quota_exceeded`. 24 hours after a document
+                 *       has become `expired` it no longer exists, and its key creates a new document.
                  *     - If the file has arrived, the response is 200 with the document and no URL. So it is if
                  *       the document is `rejected` or `quarantined`.
-                 *     - If the document is `deleting` or was deleted in the last 30 days, the response is 404.
+                 *     - If the document is `deleting`, or was deleted or lost its file in the last 30 days,
+                 *       the response is 404.
                  *     - If `filename`, `content_type`, `size` or `sha256` differ, or if the key was used for a
                  *       multipart upload, the response is 422 `idempotency_mismatch`.
                  * @example 6f1c1b0e-1c8a-4d0a-9a4e-2f7f7f3f9f11
@@ -3643,8 +3711,8 @@ export interface operations {
             };
             401: components["responses"]["Unauthenticated"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["MultipartEnded"];
-            413: components["responses"]["BodyTooLarge"];
+            409: components["responses"]["PartConflict"];
+            413: components["responses"]["PartTooLarge"];
             415: components["responses"]["BodyNotJSON"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];
@@ -3700,8 +3768,8 @@ export interface operations {
             };
             401: components["responses"]["Unauthenticated"];
             404: components["responses"]["NotFound"];
-            409: components["responses"]["MultipartEnded"];
-            413: components["responses"]["BodyTooLarge"];
+            409: components["responses"]["PartConflict"];
+            413: components["responses"]["PartTooLarge"];
             415: components["responses"]["BodyNotJSON"];
             422: components["responses"]["Invalid"];
             429: components["responses"]["RateLimited"];

@@ -140,7 +140,9 @@ function Places() {
                 <Icon name={place.icon} />
                 <span class="label">{t(place.name)}</span>
                 {place.path === "/needs-you" && waiting > 0 && (
-                  <span class="badge strong">{waiting > 99 ? `${number(99)}+` : number(waiting)}</span>
+                  <span class="badge strong">
+                    {waiting > 99 ? `${number(99)}+` : number(waiting)}
+                  </span>
                 )}
               </a>
             </li>
@@ -168,7 +170,7 @@ function TopicList() {
             <li key={id}>
               <a
                 href={`/?topic=${id}`}
-                aria-current={path.value === "/" && query.value.get("topic") === id ? "page" : undefined}
+                aria-current={isShown(id) ? "page" : undefined}
               >
                 <span class="name">{name}</span>
                 <span class="badge">{count(numbers[id] ?? 0)}</span>
@@ -179,6 +181,9 @@ function TopicList() {
     </nav>
   );
 }
+
+const isShown = (topic: string): boolean =>
+  path.value === "/" && query.value.get("topic") === topic;
 
 const count = (n: number): string => (n >= 10_000 ? `${number(10_000)}+` : number(n));
 
@@ -191,7 +196,8 @@ function Space() {
       <SpaceBar quota={quota} />
       {share >= 0.8 && (
         <span>
-          {t(share >= 1 ? "space.full" : "space.nearly")} <a href="/?sort=size">{t("space.make")}</a>
+          {t(share >= 1 ? "space.full" : "space.nearly")}{" "}
+          <a href="/?sort=size">{t("space.make")}</a>
         </span>
       )}
     </section>

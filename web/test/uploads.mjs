@@ -437,7 +437,9 @@ test("uploads wait for the next sign-in, and are forgotten after signing out", a
   assert.deepEqual(await remembered(page), []);
   await until("all uploads to stop", () => storage.inFlight === 0);
   const begin = page.requests.length;
-  await signIn(page);
+  // A new page, so that nothing of another user is left.
+  await Promise.all([page.waitForEvent("load"), signIn(page).catch(() => undefined)]);
+  await page.waitForFunction(() => document.title === "ready");
   await add(page, texts(10));
   await ended(page);
   assert.deepEqual([counts(page, begin).PUT, await states(page)], [10, { sent: 10 }]);

@@ -39,20 +39,22 @@ const interactive = new Set([
 ]);
 
 /**
- * Leaves the page for the provider's sign-in. Throws a Failure if the provider does not respond, and
- * a SignInError if its configuration is wrong.
+ * Leaves the page for the provider's sign-in. Throws a Failure if the provider does not respond,
+ * and a SignInError if its configuration is wrong.
  */
 export async function beginSignIn(config: ClientConfig): Promise<void> {
   location.assign(await requestURL(config.oidc!, false));
 }
 
 /**
- * Continues a sign-in: with the provider's response in the address, with the session of another
- * tab, or with that of the provider, for which the page is left and loaded again. Returns null if
- * there is none of them, and throws a SignInError or a Failure if the sign-in has failed.
+ * Continues a sign-in: with the provider's response in the address or, if the browser has had a
+ * session, with that of another tab or of the provider, for which the page is left and loaded
+ * again. Returns null if there is none of them, and throws a SignInError or a Failure if the
+ * sign-in has failed.
  */
 export async function continueSignIn(
   config: ClientConfig,
+  hadSession: boolean,
 ): Promise<{ source: TokenSource; first?: Token; shared?: Token } | null> {
   const provider = config.oidc;
   const response = takeResponse();
@@ -68,6 +70,7 @@ export async function continueSignIn(
     if (issuer !== null && issuer !== provider.issuer) throw new SignInError("invalid_issuer");
     return { source, first: await redeem(provider, attempt, values.get("code")!) };
   }
+  if (!hadSession) return null;
   const shared = await sharedToken();
   if (shared) return { source, shared };
   location.replace(await requestURL(provider, true)); // not a page to go back to

@@ -43,7 +43,7 @@ export const isTemporary = ({ code }: Failure): boolean =>
   code === "internal" ||
   code === "rate_limited";
 
-/** Returns the Failure that an unsuccessful response stands for. body is its parsed JSON, if any. */
+/** Returns the Failure of an unsuccessful response. body is its parsed JSON, if there is any. */
 export function failureOf(response: Response, body: unknown): Failure {
   const retryAfter = Number(response.headers.get("Retry-After")) || 0;
   return isProblem(body)

@@ -55,7 +55,7 @@ export async function startSession(kind = read(remembered)): Promise<void> {
     config.value = await response.json();
     // The address may contain the identity provider's response.
     if (kind === "oidc" || new URLSearchParams(location.search).has("state")) {
-      if (await continueWithProvider(config.value!)) return;
+      if (await continueWithProvider(config.value!, kind === "oidc")) return;
     }
     if (kind === "cookie") await beginSession(refreshCookie);
     else session.value = { state: "signed-out", ended: false };
@@ -67,10 +67,13 @@ export async function startSession(kind = read(remembered)): Promise<void> {
 }
 
 /**
- * Continues a sign-in with the identity provider. Returns false if there is none, and otherwise sets
- * the state of the session.
+ * Continues a sign-in with the identity provider. Returns false if there is none, and otherwise
+ * sets the state of the session.
  */
-async function continueWithProvider(from: ClientConfig): Promise<boolean> {
+async function continueWithProvider(
+  from: ClientConfig,
+  hadSession: boolean,
+): Promise<boolean> {
   const { continueSignIn, SignInError } = await import("./oidc.js");
   const refuse = (refusal: Refusal) => {
     if (refusal !== "unreachable") remove(remembered);
@@ -79,7 +82,7 @@ async function continueWithProvider(from: ClientConfig): Promise<boolean> {
   };
   let found;
   try {
-    found = await continueSignIn(from);
+    found = await continueSignIn(from, hadSession);
   } catch (error) {
     if (error instanceof SignInError) {
       return refuse(error.code === "access_denied" ? "denied" : "failed");

@@ -23,6 +23,8 @@ const statuses: readonly string[] = [
   "quarantined",
 ] satisfies ListedStatus[];
 
+const topicPattern = /^(none|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i;
+
 /** Reads a filter from the query of an address. What the API would refuse is left out. */
 export function readFilter(query: URLSearchParams): Filter {
   const text = (name: string) => query.get(name) || undefined;
@@ -32,7 +34,7 @@ export function readFilter(query: URLSearchParams): Filter {
   const filter: Filter = {};
   if (status?.length) filter.status = status;
   const topic = text("topic");
-  if (topic && /^(none|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$/i.test(topic)) filter.topic = topic;
+  if (topic && topicPattern.test(topic)) filter.topic = topic;
   const q = text("q")?.slice(0, 255);
   if (q) filter.q = q;
   for (const name of ["from", "to"] as const) {

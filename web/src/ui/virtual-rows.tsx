@@ -70,5 +70,5 @@ export function scrollToRow(box: Element, index: number): void {
   const top = box.getBoundingClientRect().top + index * height;
   const space = 96; // what may float at the edges
   if (top < space) scrollBy({ top: top - space });
-  else if (top + height > innerHeight - space) scrollBy({ top: top + height + space - innerHeight });
+  else if (top + height + space > innerHeight) scrollBy({ top: top + height + space - innerHeight });
 }

@@ -106,7 +106,13 @@ export function SignIn() {
   );
   if (user.value) {
     return (
-      <dialog ref={cover} class="cover" onCancel={(event) => event.preventDefault()} onClose={() => cover.current?.showModal()}>
+      <dialog
+        ref={cover}
+        class="cover"
+        onCancel={(event) => event.preventDefault()}
+        // A browser lets a dialog be cancelled if Escape is pressed often enough.
+        onClose={() => cover.current?.showModal()}
+      >
         {form}
       </dialog>
     );

@@ -40,14 +40,17 @@ export async function up() {
     return existsSync(join(data, "stack.json"));
   };
   await until("stack.json", started, 900); // the first start on a machine builds MinIO
-  const stack = JSON.parse(readFileSync(join(data, "stack.json"), "utf8"));
+  const read = () => JSON.parse(readFileSync(join(data, "stack.json"), "utf8"));
+  const stack = read();
   const stop = async () => {
     child.kill("SIGTERM");
     await ended;
     rmSync(folder, { recursive: true, force: true });
   };
   const account = (name) => stack.accounts.find(({ email }) => email.startsWith(`${name}@`));
-  return { ...stack, folder, data, account, stop };
+  // A server that was killed has another pid when it is running again.
+  const pids = { get: () => read().pids, enumerable: true };
+  return Object.defineProperty({ ...stack, folder, data, account, stop }, "pids", pids);
 }
 
 // Starts another API of the stack whose upload URLs are those of a proxy, and returns its address

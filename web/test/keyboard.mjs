@@ -58,7 +58,7 @@ scenario("keyboard only, 390 px, German: from signing in to undoing", async (t) 
   await page.getByRole("button", { name: "Miete entfernen" }).waitFor({ state: "detached" });
   await tabTo(page, /^Thema hinzufügen$/);
   await press("Enter");
-  await page.getByRole("combobox").waitFor();
+  await page.locator("[role=combobox]:focus").waitFor();
   await type("steu");
   await press("Enter");
   await page.getByRole("button", { name: "Steuern entfernen" }).waitFor();

@@ -4,6 +4,7 @@ import { api, call } from "./client.js";
 import { asFailure, Failure, failureOf } from "./problem.js";
 import {
   announceSession,
+  askForToken,
   closeSession,
   newToken,
   onSessionChange,
@@ -47,6 +48,7 @@ const leaving = "leaving"; // the user has signed out, which the server does not
 export async function startSession(kind = read(remembered)): Promise<void> {
   try {
     if (kind === leaving) await leave();
+    else if (kind) askForToken(); // while the configuration is being read
     const signal = AbortSignal.timeout(10_000);
     const response = await fetch("/api/config", { signal }).catch(() => {
       throw new Failure("network");

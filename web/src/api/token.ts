@@ -69,17 +69,20 @@ const isFresh = (token: Token | undefined): token is Token =>
 
 /** Returns a token that is valid for a while and that another tab has, if there is one. */
 export async function sharedToken(): Promise<Token | undefined> {
-  channel.postMessage({ type: "ask" } satisfies SessionMessage);
+  askForToken();
   for (let waited = 0; waited < 150 && !isFresh(offered); waited += 10) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   return isFresh(offered) ? offered : undefined;
 }
 
-/** Gets a token from a source while no other tab does. */
+/** Gets a token from a source while no other tab does, unless another tab has offered its own. */
 export async function newToken(from: TokenSource): Promise<Token> {
-  return navigator.locks.request("intray-token", () => from());
+  return navigator.locks.request("intray-token", () => (isFresh(offered) ? offered : from()));
 }
+
+/** Asks the other tabs for their token. */
+export const askForToken = () => channel.postMessage({ type: "ask" } satisfies SessionMessage);
 
 async function renew(): Promise<string> {
   if (!source) throw new Failure("unauthenticated");

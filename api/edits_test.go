@@ -89,8 +89,12 @@ func TestIfMatch(t *testing.T) {
 	b := setup(t)
 	d := b.alice.confirmed("a.txt", []byte("x"))
 	etag := b.alice.get(path(d)).header.Get("ETag")
+	renamed := 0
 	calls := map[string]func(ifMatch string) *response{
-		"PATCH":  func(v string) *response { return b.alice.rename(d, "n", with{"If-Match": v}) },
+		"PATCH": func(v string) *response {
+			renamed++ // the present name would change nothing
+			return b.alice.rename(d, fmt.Sprint("n", renamed), with{"If-Match": v})
+		},
 		"DELETE": func(v string) *response { return b.alice.delete(path(d), with{"If-Match": v}) },
 		"reclassify": func(v string) *response {
 			return b.alice.post(path(d)+"/reclassify", nil, with{"If-Match": v})

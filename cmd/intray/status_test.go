@@ -155,7 +155,7 @@ func testMetrics(t *testing.T, s *stack) {
 	id := alice.Upload("metrics.txt", "text/plain", []byte(invoice))
 	alice.Becomes(id, 30*time.Second, "classified")
 	_, _, _ = alice.Call("GET", "/api/documents/"+strings.Repeat("x", 40), nil, nil)
-	_, _, _ = alice.Call("GET", "/made/up/path", nil, nil)
+	_, _, _ = alice.Call("GET", "/api/made/up/path", nil, nil)
 	var text string
 	for _, server := range []string{"api", "consume", "gateway"} {
 		address := s.privateAddress(t, server)

@@ -30,7 +30,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON gone_keys TO worker;
 -- An empty digest or key means that there is none. If all_of_one is true, the documents are those
 -- of one request. The rest of the quota is then without the documents before it that the request
 -- creates or continues. An existing document that is expired is continued only if it fits, like a
--- new one; its first row says whether it does.
+-- new one; its first row reports whether it does.
 CREATE OR REPLACE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames text[],
         new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[],
         max_pending bigint, all_of_one boolean)

@@ -157,19 +157,41 @@ func answerPreflight(w http.ResponseWriter) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// secure changes the headers of MinIO's response so that a file cannot act as a page of the
-// gateway's origin, which can be the API's origin as well: browsers do not guess its type, and a
-// file that is not downloaded runs no scripts, loads nothing and has an origin of its own.
+// returnedHeaders are the headers of MinIO's responses that are sent to the client. All others are
+// dropped: MinIO's Server and X-Ratelimit-* describe it to an attacker, its
+// Strict-Transport-Security would rule all subdomains of a host that is not its own, and its CORS
+// headers would allow every origin to send credentials.
+var returnedHeaders = []string{
+	"Accept-Ranges", "Content-Disposition", "Content-Length", "Content-Range", "Content-Type",
+	"Date", "Etag", "Last-Modified", "Retry-After", "X-Amz-Checksum-Sha256", "X-Amz-Request-Id",
+}
+
+// exposedHeaders are the headers that a page of another origin can read besides those that every
+// page can, such as Content-Type and Content-Length.
+const exposedHeaders = "Accept-Ranges, Content-Disposition, Content-Range, Date, ETag, " +
+	"Retry-After, X-Amz-Checksum-Sha256, X-Amz-Request-Id"
+
+// secure reduces the headers of MinIO's response to returnedHeaders, and adds those that keep a
+// file from acting as a page of the gateway's origin, which can be the API's origin as well:
+// browsers do not guess its type, and a file that is not downloaded runs no scripts, loads nothing
+// and has an origin of its own. Nothing stores a document on its way, and pages of any origin can
+// read the response, because they need its URL.
 func secure(response *http.Response) error {
-	header := response.Header
+	header := make(http.Header, len(returnedHeaders))
+	for _, name := range returnedHeaders {
+		if values, ok := response.Header[name]; ok {
+			header[name] = values
+		}
+	}
+	header.Set("Access-Control-Allow-Origin", "*")
+	header.Set("Access-Control-Expose-Headers", exposedHeaders)
+	header.Set("Cache-Control", "private, no-store")
 	header.Set("X-Content-Type-Options", "nosniff")
-	// All ports of a host share their cookies, so the gateway takes none and sets none.
-	header.Del("Access-Control-Allow-Credentials")
-	header.Del("Set-Cookie")
 	disposition := response.Request.URL.Query().Get("response-content-disposition")
 	if !strings.HasPrefix(disposition, "attachment") {
 		header.Set("Content-Security-Policy", "default-src 'none'; sandbox")
 	}
+	response.Header = header
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -48,15 +49,14 @@ func TestUploadAndDownload(t *testing.T) {
 		{"upload", 200}, {"second upload is rejected", 412},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			const origin = "https://app.test"
 			headers := maps.Clone(headers)
-			headers["Origin"] = origin
+			headers["Origin"] = "https://app.test"
 			status, header, body := send(t, s.address, http.MethodPut, address, headers, content)
 			if status != test.status {
 				t.Fatalf("got status %d %s, want %d", status, body, test.status)
 			}
-			if got := header.Get("Access-Control-Allow-Origin"); got != origin {
-				t.Errorf("got allowed origin %q, want MinIO's header with %q", got, origin)
+			if got := header.Get("Access-Control-Allow-Origin"); got != "*" {
+				t.Errorf("got allowed origin %q, want *", got)
 			}
 		})
 	}
@@ -193,9 +193,53 @@ func TestInlineFilesAreIsolated(t *testing.T) {
 		if got := header.Get("X-Content-Type-Options"); got != "nosniff" {
 			t.Errorf("%q: got X-Content-Type-Options %q, want nosniff", disposition, got)
 		}
-		if got := header.Get("Access-Control-Allow-Credentials"); got != "" {
-			t.Errorf("%q: got Access-Control-Allow-Credentials %q, want none", disposition, got)
-		}
+	}
+}
+
+// Responses have only the headers that clients need: not those in which MinIO tells what it is, or
+// decides about other hosts, origins or caches.
+func TestResponseHeaders(t *testing.T) {
+	s := setup(t)
+	key, address, headers := s.upload(t, []byte("x"))
+	down, _, err := s.presigner.DownloadURL(
+		t.Context(), key, minio.Attachment, "a.txt", "text/plain", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	headers["Origin"] = "https://app.test"
+	origin := map[string]string{"Origin": "https://app.test"}
+	const always = "Accept-Ranges Access-Control-Allow-Origin Access-Control-Expose-Headers Cache-Control" +
+		" Content-Length Date X-Amz-Request-Id X-Content-Type-Options "
+	const file = always + "Content-Disposition Content-Type Etag Last-Modified"
+	const inline = "Content-Security-Policy "
+	for _, test := range []struct {
+		name, method, address string
+		headers               map[string]string
+		body                  string
+		status                int
+		want                  string
+	}{
+		{"upload", "PUT", address, headers, "x", 200, always + inline + "Etag"},
+		{"uploaded before", "PUT", address, headers, "x", 412,
+			always + inline + "Content-Type Etag Last-Modified"},
+		{"download", "GET", down, origin, "", 200, file},
+		{"wrong signature", "GET", down + "0", origin, "", 403, always + "Content-Type"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			status, header, body := send(
+				t, s.address, test.method, test.address, test.headers, []byte(test.body))
+			if status != test.status {
+				t.Fatalf("got status %d %s, want %d", status, body, test.status)
+			}
+			got := slices.Sorted(maps.Keys(header))
+			want := slices.Sorted(slices.Values(strings.Fields(test.want)))
+			if !slices.Equal(got, want) {
+				t.Errorf("got headers %v, want %v", got, want)
+			}
+			if got := header.Get("Cache-Control"); got != "private, no-store" {
+				t.Errorf("got Cache-Control %q, want private, no-store", got)
+			}
+		})
 	}
 }
 

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"intray/api"
@@ -21,7 +25,7 @@ type apiCommand struct {
 	Listen        string      `env:"LISTEN" default:"127.0.0.1:8080" help:"Public address to listen on."`
 	MetricsListen string      `env:"METRICS_LISTEN" default:"127.0.0.1:8082" help:"Private address to listen on, for /metrics, /healthz and /debug/pprof/. Clients must not reach it."`
 	GatewayURL    cli.HTTPURL `env:"GATEWAY_URL" required:"" placeholder:"URL" help:"Public URL of the gateway, for which upload and download URLs are signed."`
-	CORSOrigins   []string    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of web pages on other hosts that may call the API."`
+	CORSOrigins   []origin    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of web pages on other hosts that may call the API."`
 
 	apiTokenSettings `group:"Tokens and sessions:"`
 	apiLimitSettings `group:"Limits:"`
@@ -125,6 +129,34 @@ func (n *network) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// origin is the origin of a web page, as browsers write it in the header Origin.
+type origin string
+
+// UnmarshalText implements encoding.TextUnmarshaler. What it refuses would never match, or would
+// match the pages of others: "*" all of them, and "null" files and sandboxed frames of any site.
+func (o *origin) UnmarshalText(text []byte) error {
+	u, err := url.Parse(string(text))
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" ||
+		string(text) != u.Scheme+"://"+u.Host || !isBrowserHost(u) {
+		return errors.New("want origins as browsers send them, such as https://app.example.org or " +
+			"http://localhost:5173, separated by commas: in lower case, without a path, a final " +
+			"slash, a wildcard or the default port")
+	}
+	*o = origin(text)
+	return nil
+}
+
+// isBrowserHost reports whether browsers write the host and the port of a URL in this way.
+func isBrowserHost(u *url.URL) bool {
+	isOther := func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune(".-_:[]", r)
+	}
+	defaultPort := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	_, err := strconv.ParseUint(cmp.Or(u.Port(), "1"), 10, 16)
+	return !strings.ContainsFunc(u.Host, isOther) && !strings.HasSuffix(u.Host, ":") &&
+		u.Port() != defaultPort && err == nil
+}
+
 // perSecond returns a rate of n requests per second with the burst.
 func perSecond(n, burst int) api.Rate {
 	return api.Rate{Burst: burst, Every: time.Second / time.Duration(n)}
@@ -192,9 +224,13 @@ func (c apiCommand) config() api.Config {
 	for i, p := range c.TrustedProxies {
 		proxies[i] = p.Prefix
 	}
+	origins := make([]string, len(c.CORSOrigins))
+	for i, o := range c.CORSOrigins {
+		origins[i] = string(o)
+	}
 	return api.Config{
 		TokenKey: []byte(c.TokenKey), SecondaryTokenKey: []byte(c.SecondaryTokenKey),
-		AllowedOrigins: c.CORSOrigins, TrustedProxies: proxies, DefaultQuota: c.DefaultQuotaBytes,
+		AllowedOrigins: origins, TrustedProxies: proxies, DefaultQuota: c.DefaultQuotaBytes,
 		OIDC: api.OIDC{
 			Issuer: c.OIDCIssuer, Audience: c.OIDCAudience, ClientID: c.OIDCClientID,
 		},

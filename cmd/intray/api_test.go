@@ -89,6 +89,39 @@ func TestAPITrustedProxies(t *testing.T) {
 	}
 }
 
+func TestAPIOrigins(t *testing.T) {
+	setRequired(t)
+	for value, accepted := range map[string]bool{
+		"https://app.example.org": true, "http://localhost:5173": true, "http://[::1]:8080": true,
+		"https://a.test,https://xn--bcher-kva.test:8443": true,
+		"*": false, "null": false, "https://*.example.org": false, "https://*": false,
+		"https://app.example.org/": false, "https://app.example.org/app": false,
+		"app.example.org": false, "//app.example.org": false, "ftp://app.example.org": false,
+		"https://app.example.org:443": false, "http://app.example.org:80": false,
+		"https://app.example.org:": false, "https://app.example.org:99999": false,
+		"https://App.example.org": false, "HTTPS://app.example.org": false,
+		"https://b\u00fccher.test": false, "https://user@app.example.org": false,
+		"https://app.example.org?a": false, "https://app.example.org#a": false,
+		"https://a.test https://b.test": false, "https://a.test,*": false,
+	} {
+		t.Setenv("CORS_ORIGINS", value)
+		s, err := parseAPI(t)
+		if (err == nil) != accepted {
+			t.Errorf("%s: got error %v, want that it is accepted: %v", value, err, accepted)
+			continue
+		}
+		if err != nil {
+			if !errors.As(err, new(cli.UsageError)) {
+				t.Errorf("%s: got error %v, want a usage error", value, err)
+			}
+			continue
+		}
+		if got := strings.Join(s.config().AllowedOrigins, ","); got != value {
+			t.Errorf("%s: got allowed origins %s", value, got)
+		}
+	}
+}
+
 func TestAPIRefusesInvalidSettings(t *testing.T) {
 	setRequired(t)
 	for name, value := range map[string]string{
@@ -132,6 +165,7 @@ func TestErrorsNameInvalidSettings(t *testing.T) {
 		"LOG_LEVEL":               {"loud", "LOG_LEVEL must be debug, info, warn or error"},
 		"OTEL_TRACES_SAMPLER_ARG": {"half", "OTEL_TRACES_SAMPLER_ARG must be a number, such as"},
 		"MINIO_ENDPOINT":          {"minio:9000", "MINIO_ENDPOINT is invalid: want http(s)://"},
+		"CORS_ORIGINS":            {"https://a.test,*", "CORS_ORIGINS is invalid: want origins"},
 		"TRUSTED_PROXIES":         {"10.0.0.0/8,proxy", "TRUSTED_PROXIES is invalid: "},
 		"MINIO_UPLOAD_SECRET":     {"", "MINIO_UPLOAD_SECRET is not set"},
 	} {

@@ -652,7 +652,7 @@ type Credentials struct {
 
 	// Password The user's password, in any Unicode normalization form.
 	//
-	// Examples: correct horse battery staple
+	// Examples: nine loud trains by night
 	Password string `json:"password"`
 }
 
@@ -1351,14 +1351,16 @@ type PartsRequest struct {
 type PasswordChange struct {
 	// CurrentPassword The user's current password, in any Unicode normalization form.
 	//
-	// Examples: correct horse battery staple
+	// Examples: nine loud trains by night
 	CurrentPassword string `json:"current_password"`
 
 	// NewPassword The new password, 15 to 1024 characters in Unicode normalization form C, to which it is
-	// converted. A few unrelated words are easier to remember than symbols.
+	// converted. It must not be the account's email address or one repeated character, nor
+	// consist of common passwords and sequences only, such as "passwordpassword" and
+	// "qwertyuiop1234567890". A few unrelated words are easier to remember than symbols.
 	//
 	//
-	// Examples: a longer way to say it
+	// Examples: seven quiet boats at noon
 	NewPassword string `json:"new_password"`
 }
 

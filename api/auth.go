@@ -49,14 +49,14 @@ func (s *server) ChangePassword(
 	ctx context.Context, r ChangePasswordRequestObject,
 ) (ChangePasswordResponseObject, error) {
 	current, next := r.Body.CurrentPassword, r.Body.NewPassword
-	if err := CheckNewPassword(next); err != nil {
-		return nil, schema.Errorf(schema.CodeInvalid, `The member "new_password" %s.`, err).
-			With(schema.Facts{Pointer: "/new_password"})
-	}
 	db := s.userDB(ctx)
 	me, err := db.Me(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := CheckNewPassword(next, me.Email); err != nil {
+		return nil, schema.Errorf(schema.CodeInvalid, `The member "new_password" %s.`, err).
+			With(schema.Facts{Pointer: "/new_password"})
 	}
 	currentHash, err := db.OwnPasswordHash(ctx)
 	if err != nil {

@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/text/unicode/norm"
+
+	"intray/schema"
 )
 
 // hashParams are the second recommended parameters of RFC 9106, section 4: 64 MiB, 3 passes and
@@ -28,8 +31,11 @@ var hashParams = &argon2id.Params{
 const MinPasswordLength, MaxPasswordLength = 15, 1024
 
 // CheckNewPassword returns an error, which completes the sentence "the password …", unless the
-// password can be the new password of an account.
-func CheckNewPassword(password string) error {
+// password can be the new password of the account with the email address.
+func CheckNewPassword(password, email string) error {
+	folded, address := schema.FoldCase(password), schema.FoldCase(email)
+	name, _, _ := strings.Cut(address, "@")
+	first, _ := utf8.DecodeRuneInString(folded)
 	switch n := utf8.RuneCountInString(normalizePassword(password)); {
 	case !utf8.ValidString(password):
 		return errors.New("must be UTF-8")
@@ -37,6 +43,12 @@ func CheckNewPassword(password string) error {
 		return fmt.Errorf("must have at least %d characters", MinPasswordLength)
 	case n > MaxPasswordLength:
 		return fmt.Errorf("must have at most %d characters", MaxPasswordLength)
+	case strings.Trim(folded, string(first)) == "":
+		return errors.New("must not be one repeated character")
+	case folded == address || folded == name:
+		return errors.New("must not be the email address of the account")
+	case isCommon(password):
+		return errors.New("must not consist of the most common passwords and sequences only")
 	}
 	return nil
 }

@@ -69,15 +69,32 @@ func TestCheckPassword(t *testing.T) {
 }
 
 func TestCheckNewPassword(t *testing.T) {
-	for password, want := range map[string]bool{
-		strings.Repeat("a", 14): false, strings.Repeat("a", 15): true,
-		strings.Repeat("a", 1024): true, strings.Repeat("a", 1025): false,
-		strings.Repeat("e\u0301", 14): false, strings.Repeat("e\u0301", 1024): true,
-		"\xff" + strings.Repeat("a", 20): false,
+	long := func(n int) string { return strings.Repeat("a\u0301z", n/2) + strings.Repeat("y", n%2) }
+	for password, want := range map[string]string{
+		long(14): "at least 15", long(15): "", long(1024): "", long(1025): "at most 1024",
+		"\xff" + long(20):              "UTF-8",
+		strings.Repeat("a", 15):        "repeated",
+		strings.Repeat("a\u0301", 20):  "repeated",
+		"Jane.Doe@Example.org":         "email address",
+		"jane.doe@example.org!":        "",
+		"passwordpassword":             "common",
+		"Password-1234567890":          "common",
+		"1234567890 1234567890":        "common",
+		"qwertyuiop asdfghjkl":         "common",
+		"QWERTZUIOP111111":             "common",
+		"correct horse battery staple": "common",
+		"purple horse battery staple":  "",
+		"password of the boat house":   "",
+		"#!$%&/()=?*+-_.":              "",
 	} {
-		if err := CheckNewPassword(password); (err == nil) != want {
-			t.Errorf("%d bytes: got error %v, want that it is accepted: %v", len(password), err, want)
+		err := CheckNewPassword(password, "jane.doe@example.org")
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40q: got error %v, want one about %q", password, err, want)
 		}
+	}
+	const name = "a.very.long.first.name"
+	if err := CheckNewPassword(name, name+"@example.org"); err == nil {
+		t.Error("the first part of the address: got no error, want one")
 	}
 }
 

@@ -29,7 +29,7 @@ import (
 	"intray/schema"
 )
 
-const userPassword = "correct horse battery staple"
+const userPassword = "seven quiet boats at noon"
 
 var tokenKey = []byte("0123456789abcdef0123456789abcdef")
 

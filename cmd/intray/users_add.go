@@ -34,7 +34,8 @@ type usersAddCommand struct {
 
 // Help describes the password and the exit status.
 func (usersAddCommand) Help() string {
-	return `A password that is read from standard input must have 15 to 1024 characters.
+	return `A password that is read from standard input must have 15 to 1024 characters. It must not be the
+address or one repeated character, nor consist of common passwords only.
 
 Exit status: 0 success, 1 a failure, such as an address that is in use, 2 wrong usage, 3 the
 database is unreachable.`
@@ -50,7 +51,7 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 		return cli.Usage(fmt.Errorf("the email address must have at most %d characters",
 			api.MaxEmailLength))
 	}
-	password, err := newPassword(c.Generate, os.Stdin)
+	password, err := newPassword(c.Generate, os.Stdin, c.Email)
 	if err != nil {
 		return err
 	}
@@ -73,14 +74,15 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	return nil
 }
 
-// newPassword generates a password, or reads one line from input, the standard input.
-func newPassword(generate bool, input io.Reader) (string, error) {
+// newPassword generates a password for the account with the email address, or reads one line from
+// input, the standard input.
+func newPassword(generate bool, input io.Reader, email string) (string, error) {
 	if generate {
 		return rand.Text(), nil
 	}
 	line, err := bufio.NewReader(input).ReadString('\n')
 	password := strings.TrimRight(line, "\r\n")
-	if invalid := api.CheckNewPassword(password); invalid != nil {
+	if invalid := api.CheckNewPassword(password, email); invalid != nil {
 		return "", cli.Usage(errors.Join(fmt.Errorf(
 			"the password on standard input %w (use --generate to generate one)", invalid), err))
 	}

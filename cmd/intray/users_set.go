@@ -54,7 +54,7 @@ func (c usersSetCommand) Run(ctx context.Context) error {
 	}
 	var password string
 	if c.Password || c.Generate {
-		if password, err = newPassword(c.Generate, os.Stdin); err != nil {
+		if password, err = newPassword(c.Generate, os.Stdin, user.Email); err != nil {
 			return err
 		}
 		hash, err := api.HashPassword(password)

@@ -85,8 +85,9 @@ func testUsersUsage(t *testing.T, s *stack) {
 // testUsersPasswords checks that the commands accept the passwords that the API accepts.
 func testUsersPasswords(t *testing.T, s *stack) {
 	for password, want := range map[string]int{
-		strings.Repeat("e\u0301", 14): 2, strings.Repeat("a", 1025): 2,
-		strings.Repeat("e\u0301", 1024): 0,
+		strings.Repeat("e\u0301z", 7): 2, strings.Repeat("az", 513): 2,
+		"passwordpassword": 2, "Alice@Intray.local": 2,
+		strings.Repeat("e\u0301z", 512): 0,
 	} {
 		set := exec.CommandContext(t.Context(), stacktest.Program(t, "intray"),
 			"users", "set", "alice@intray.local", "--password", "--data", s.Dir)
@@ -97,7 +98,7 @@ func testUsersPasswords(t *testing.T, s *stack) {
 		}
 	}
 	composed := map[string]string{
-		"email": "alice@intray.local", "password": strings.Repeat("\u00e9", 1024),
+		"email": "alice@intray.local", "password": strings.Repeat("\u00e9z", 512),
 	}
 	s.Client(t).Must("POST", "/api/auth/login", composed, nil, http.StatusOK)
 }

@@ -312,7 +312,8 @@ export const messages: Messages = {
   },
   "password.long": "Höchstens {n} Zeichen.",
   "password.wrong": "Das ist nicht das jetzige Passwort.",
-  "password.same": "Das ist das jetzige Passwort. Bitte ein anderes wählen.",
+  "password.refused":
+    "Das ist zu leicht zu erraten oder das jetzige Passwort. Bitte ein anderes wählen.",
   "password.none":
     "Dieses Konto hat hier kein Passwort. Anmeldung und Passwort liegen bei {issuer}.",
   "password.none.other":

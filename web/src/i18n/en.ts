@@ -292,7 +292,8 @@ export const en = {
   },
   "password.long": "At most {n} characters.",
   "password.wrong": "This is not the current password.",
-  "password.same": "This is the current password. Choose another one.",
+  "password.refused":
+    "This is too easy to guess, or the current password. Choose another one.",
   "password.none":
     "This account has no password here. You sign in with {issuer}, and change your password there.",
   "password.none.other": "This account has no password here. Sign in with your organization.",

@@ -140,7 +140,7 @@ async function change(current: string, next: string): Promise<Problem | null> {
       case "/current_password":
         return { field: "current", text: t("password.wrong") };
       case "/new_password":
-        return { field: "next", text: t("password.same") };
+        return { field: "next", text: t("password.refused") };
     }
     if (code === "rate_limited") return { text: t("signIn.wait", { n: retryAfter }) };
     return { text: tOr(`code.${code}`, "code.other") };

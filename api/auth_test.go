@@ -137,6 +137,26 @@ func TestFailedLoginsAreLimited(t *testing.T) {
 	})
 }
 
+// A proxy that is missing in TRUSTED_PROXIES makes all its clients one, so the log says so, once.
+func TestForwardedAddressOfAnUntrustedPeer(t *testing.T) {
+	const warning = "X-Forwarded-For was ignored"
+	for network, want := range map[string]int{"192.0.2.0/24": 1, "127.0.0.0/8": 0} {
+		b := setup(t, func(c *api.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix(network)}
+		})
+		b.anonymous.get("/api/config", with{}).is(200)
+		if got := strings.Count(b.log.String(), warning); got != 0 {
+			t.Errorf("%s: got %d warnings without the header, want 0", network, got)
+		}
+		for range 3 {
+			b.anonymous.get("/api/config", with{"X-Forwarded-For": "198.51.100.1"}).is(200)
+		}
+		if got := strings.Count(b.log.String(), warning); got != want {
+			t.Errorf("%s: got %d warnings, want %d", network, got, want)
+		}
+	}
+}
+
 // TestLoginsAreLimited checks that correct passwords are limited too, because each costs memory and
 // processor time.
 func TestLoginsAreLimited(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
+	"golang.org/x/time/rate"
 
 	"intray/consumers/confirm"
 	"intray/infra/postgres"
@@ -140,7 +142,7 @@ func (s *server) router() (*echo.Echo, error) {
 	}
 	e := echo.New()
 	e.HTTPErrorHandler = writeProblem
-	e.IPExtractor = clientAddress(s.config.TrustedProxies)
+	e.IPExtractor = clientAddress(s.config.TrustedProxies, s.config.Log)
 	routes := make(map[string]bool)
 	e.Use(compress(), observe(s.config.Log, routes), securityHeaders, joinLists)
 	if len(s.config.AllowedOrigins) > 0 {
@@ -253,8 +255,34 @@ func Server(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 // clientAddress returns a function that determines the address of a request's client. It uses
-// X-Forwarded-For only if a trusted proxy sent it, because any client can send that header.
-func clientAddress(trusted []netip.Prefix) echo.IPExtractor {
+// X-Forwarded-For only if a trusted proxy sent it, because any client can send that header. If
+// another peer sends it, the function warns at most once in ten minutes: either a client tries to
+// forge its address, or a proxy is missing in trusted and all its clients count as one.
+func clientAddress(trusted []netip.Prefix, log *slog.Logger) echo.IPExtractor {
+	extract := extractAddress(trusted)
+	warn := rate.Sometimes{Interval: 10 * time.Minute}
+	return func(r *http.Request) string {
+		if _, ok := r.Header[echo.HeaderXForwardedFor]; ok && !isTrusted(r.RemoteAddr, trusted) {
+			warn.Do(func() {
+				log.Warn("X-Forwarded-For was ignored: its sender is not in TRUSTED_PROXIES, so all "+
+					"clients of a proxy at this address share one limit on sign-ins",
+					"remote", r.RemoteAddr)
+			})
+		}
+		return extract(r)
+	}
+}
+
+// isTrusted reports whether the address, with its port, is in one of the networks.
+func isTrusted(address string, trusted []netip.Prefix) bool {
+	peer, err := netip.ParseAddrPort(address)
+	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool {
+		return p.Contains(peer.Addr().Unmap())
+	})
+}
+
+// extractAddress returns echo's function for the address of a client behind trusted proxies.
+func extractAddress(trusted []netip.Prefix) echo.IPExtractor {
 	if len(trusted) == 0 {
 		return echo.ExtractIPDirect()
 	}

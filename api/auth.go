@@ -22,6 +22,7 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 	var account postgres.Account
 	email, password := r.Body.Email, r.Body.Password
 	presented := credentialsOf(ctx, email, password)
+	presented.device = s.device(cookie, presented.account)
 	correct, err := s.checkPassword(ctx, presented, func() (hash string, err error) {
 		account, err = s.accountByEmail(ctx, email)
 		return account.PasswordHash, err
@@ -39,6 +40,7 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 	}
 	if wantsCookie {
 		s.keep(cookie, &token)
+		s.rememberDevice(cookie, presented.account, presented.device)
 	}
 	return Login200JSONResponse(token), nil
 }

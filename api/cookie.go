@@ -26,7 +26,8 @@ var cookieOperations = []string{"Login", "Refresh", "Logout"}
 type refreshCookie struct {
 	name     string
 	secure   bool
-	token    string      // what the request has sent, "" if nothing
+	token    string // what the request has sent, "" if nothing
+	request  *http.Request
 	response http.Header // receives Set-Cookie
 	// fromBrowser reports whether a browser has sent the request, and fromOwnPage whether that was for
 	// a page of the API's own origin.
@@ -38,27 +39,12 @@ var errForeignOrigin = schema.Errorf(schema.CodeForbidden,
 		"machine. Browsers send the header Sec-Fetch-Site or Origin with such requests.")
 
 // newRefreshCookie returns the cookie of a request and its response.
-//
-// Browsers send cookies to all ports of a host, so the name contains the port: otherwise signing in
-// to one of several servers on a host would sign the user out of the others. The prefix __Secure-
-// makes browsers refuse the cookie if a server without TLS sets it. (__Host- would require the path
-// "/".)
 func newRefreshCookie(r *http.Request, response http.Header) refreshCookie {
 	origin, _ := url.Parse(r.Header.Get("Origin")) // nil if it is malformed
-	c := refreshCookie{response: response}
+	c := refreshCookie{request: r, response: response}
 	c.secure = !isLoopback(r.Host) || (origin != nil && origin.Scheme == "https")
-	c.name = "intray-refresh"
-	if _, port, err := net.SplitHostPort(r.Host); err == nil {
-		c.name += "-" + port
-	}
-	if c.secure {
-		c.name = "__Secure-" + c.name
-	}
-	// Another server of the same domain can set a cookie with the same name and, for example, a longer
-	// path, which the browser sends first. Then neither is used.
-	if sent := r.CookiesNamed(c.name); len(sent) == 1 {
-		c.token = sent[0].Value
-	}
+	c.name = c.nameFor("refresh")
+	c.token = c.sent(c.name)
 	site, origins := r.Header.Values("Sec-Fetch-Site"), r.Header.Values("Origin")
 	c.fromBrowser = len(site) > 0 || len(origins) > 0
 	if len(site) > 0 {
@@ -68,6 +54,33 @@ func newRefreshCookie(r *http.Request, response http.Header) refreshCookie {
 			(origin.Scheme == "https" || !c.secure)
 	}
 	return c
+}
+
+// nameFor returns the name of the cookie for a purpose.
+//
+// Browsers send cookies to all ports of a host, so the name contains the port: otherwise signing in
+// to one of several servers on a host would sign the user out of the others. The prefix __Secure-
+// makes browsers refuse the cookie if a server without TLS sets it. (__Host- would require the path
+// "/".)
+func (c refreshCookie) nameFor(purpose string) string {
+	name := "intray-" + purpose
+	if _, port, err := net.SplitHostPort(c.request.Host); err == nil {
+		name += "-" + port
+	}
+	if c.secure {
+		name = "__Secure-" + name
+	}
+	return name
+}
+
+// sent returns the value of the cookie that the request has sent, or "". Another server of the same
+// domain can set a cookie with the same name and, for example, a longer path, which the browser
+// sends first. Then neither is used.
+func (c refreshCookie) sent(name string) string {
+	if sent := c.request.CookiesNamed(name); len(sent) == 1 {
+		return sent[0].Value
+	}
+	return ""
 }
 
 // isSameHost reports whether the origin has the host and the port of a Host header.
@@ -107,19 +120,22 @@ func (c refreshCookie) presented(body *RefreshRequest) (token string, inCookie b
 }
 
 // set makes the browser keep the token for the given time.
-func (c refreshCookie) set(token string, ttl time.Duration) {
-	c.send(token, max(1, int(ttl.Seconds())))
-}
+func (c refreshCookie) set(token string, ttl time.Duration) { c.add(c.name, token, ttl) }
 
 // clear makes the browser delete the cookie.
-func (c refreshCookie) clear() { c.send("", -1) }
+func (c refreshCookie) clear() { c.add(c.name, "", -time.Second) }
 
-func (c refreshCookie) send(value string, maxAge int) {
+// add makes the browser keep a cookie for the given time, or delete it if that is negative.
+func (c refreshCookie) add(name, value string, ttl time.Duration) {
+	maxAge := int(ttl.Seconds())
+	if ttl >= 0 {
+		maxAge = max(1, maxAge) // 0 would be a cookie until the browser is closed
+	}
 	cookie := http.Cookie{ //nolint:gosec // Secure is false on a loopback address only
-		Name: c.name, Value: value, MaxAge: maxAge, Path: cookiePath,
+		Name: name, Value: value, MaxAge: maxAge, Path: cookiePath,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.secure,
 	}
-	c.response.Set("Set-Cookie", cookie.String())
+	c.response.Add("Set-Cookie", cookie.String())
 }
 
 type refreshCookieKey struct{}

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,10 +11,19 @@ import (
 	"intray/schema"
 )
 
-// cookieOf returns the cookie that a response sets.
+// cookieOf returns the refresh cookie that a response sets.
 func (a *response) cookieOf() *http.Cookie {
 	a.t.Helper()
+	return a.cookieFor("refresh")
+}
+
+// cookieFor returns the cookie for a purpose that a response sets.
+func (a *response) cookieFor(purpose string) *http.Cookie {
+	a.t.Helper()
 	cookies := (&http.Response{Header: a.header}).Cookies()
+	cookies = slices.DeleteFunc(cookies, func(c *http.Cookie) bool {
+		return !strings.Contains(c.Name, "intray-"+purpose)
+	})
 	if len(cookies) != 1 {
 		a.t.Fatalf("%s: got the cookies %v, want one", a.request, cookies)
 	}

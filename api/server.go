@@ -51,8 +51,10 @@ type server struct {
 	tokenKeys [][]byte
 	// refreshKeys are derived from the token keys. The first one makes new refresh tokens.
 	refreshKeys []refreshKey
-	uploadItem  *openapi3.Schema // of the items of CreateUploadURLs
-	config      Config
+	// deviceKeys are derived from the token keys, too. The first one makes new device cookies.
+	deviceKeys []deviceKey
+	uploadItem *openapi3.Schema // of the items of CreateUploadURLs
+	config     Config
 }
 
 var _ StrictServerInterface = (*server)(nil)
@@ -105,6 +107,10 @@ func newServer(c Config) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
+	deviceKeys, err := newDeviceKeys(keys)
+	if err != nil {
+		return nil, err
+	}
 	var issuer *issuer
 	if c.OIDC.Issuer != "" {
 		if issuer, err = newIssuer(c.OIDC); err != nil {
@@ -127,6 +133,7 @@ func newServer(c Config) (*server, error) {
 		issuer:      issuer,
 		tokenKeys:   keys,
 		refreshKeys: refreshKeys,
+		deviceKeys:  deviceKeys,
 		config:      c,
 	}, nil
 }

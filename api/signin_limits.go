@@ -30,15 +30,16 @@ func newSignInLimits(l Limits) *signInLimits {
 // many that failed. An attempt that is refused, times out or is canceled by the client still
 // counts: otherwise a client could make any number of them.
 func (s *signInLimits) attempt(c credentials, now time.Time) error {
+	address, account := c.guesser()
 	if wait := max(
-		s.failures.byAddress.peek(c.address, now), s.failures.byAccount.peek(c.account, now),
+		s.failures.byAddress.peek(address, now), s.failures.byAccount.peek(account, now),
 	); wait > 0 {
 		return tooManySignIns("Too many failed attempts.", wait)
 	}
 	if wait := s.attempts.byAddress.take(c.address, now); wait > 0 {
 		return tooManySignIns("Too many sign-ins.", wait)
 	}
-	if wait := s.attempts.byAccount.take(c.account, now); wait > 0 {
+	if wait := s.attempts.byAccount.take(account, now); wait > 0 {
 		return tooManySignIns("Too many sign-ins.", wait)
 	}
 	return nil
@@ -50,16 +51,17 @@ func (s *signInLimits) attempt(c credentials, now time.Time) error {
 func (s *signInLimits) check(
 	c credentials, now time.Time, match func() (bool, error),
 ) (bool, error) {
-	if wait := s.failures.byAddress.take(c.address, now); wait > 0 {
+	address, account := c.guesser()
+	if wait := s.failures.byAddress.take(address, now); wait > 0 {
 		return false, tooManySignIns("Too many failed attempts.", wait)
 	}
-	if wait := s.failures.byAccount.take(c.account, now); wait > 0 {
+	if wait := s.failures.byAccount.take(account, now); wait > 0 {
 		return false, tooManySignIns("Too many failed attempts.", wait)
 	}
 	matches, err := match()
 	if matches {
-		s.failures.byAddress.putBack(c.address)
-		s.failures.byAccount.putBack(c.account)
+		s.failures.byAddress.putBack(address)
+		s.failures.byAccount.putBack(account)
 	}
 	return matches, err
 }
@@ -69,9 +71,18 @@ func tooManySignIns(what string, wait time.Duration) error {
 		"%s Wait %s seconds and try again.", what, seconds(wait))}
 }
 
-// credentials are a password, the account that it is for, and the address of the client that sent
-// it.
-type credentials struct{ address, account, password string }
+// credentials are a password, the account that it is for, the address of the client that sent it,
+// and the id of its browser if the account has signed in from there before (see device).
+type credentials struct{ address, account, password, device string }
+
+// guesser returns the address and the account to which wrong passwords are counted. A browser from
+// which the account has signed in before counts as both, so that nobody else can lock it out.
+func (c credentials) guesser() (address, account string) {
+	if c.device != "" {
+		return "device " + c.device, "device " + c.device
+	}
+	return c.address, c.account
+}
 
 // credentialsOf returns the credentials that the client of a request has sent for the account with
 // the email address.
@@ -120,7 +131,8 @@ const busyRetryAfter = 5 * time.Second
 
 // awaitHashing waits until a password may be hashed. The caller must call release afterwards.
 func (s *server) awaitHashing(ctx context.Context, c credentials) (release func(), err error) {
-	release, err = s.hashing.acquire(ctx, c.address, c.account)
+	_, account := c.guesser()
+	release, err = s.hashing.acquire(ctx, c.address, account)
 	if errors.Is(err, errHashQueueBusy) {
 		err = tooManySignIns("Too many people are signing in.", busyRetryAfter)
 	} else if err != nil {

@@ -105,14 +105,20 @@ scenario("tabs that waited for the server share one new token", async (t) => {
   await signIn(page, user);
   const context = page.context();
   const tabs = [page, ...(await Promise.all([1, 2, 3].map(() => context.newPage())))];
-  let refreshes = 0;
-  context.on("request", (request) => {
-    if (request.url().endsWith("/api/auth/refresh")) refreshes++;
-  });
-  await context.route("**/api/config", (route) => route.abort());
   await page.goto("about:blank"); // no tab has a token to offer
+  await context.route("**/api/config", (route) => route.abort());
   await Promise.all(tabs.map((tab) => tab.goto(running.stack.web)));
   await Promise.all(tabs.map((tab) => tab.getByText("does not answer").waitFor()));
+  // The first token arrives when every tab wants one.
+  let [starts, refreshes] = [0, 0];
+  context.on("requestfinished", (request) => {
+    if (request.url().endsWith("/api/config")) starts++;
+  });
+  await context.route("**/api/auth/refresh", async (route) => {
+    refreshes++;
+    await until("all tabs to start", () => starts === tabs.length);
+    await route.continue();
+  });
   await context.unroute("**/api/config");
   await Promise.all(tabs.map((tab) => firstUse(tab).waitFor()));
   assert.equal(refreshes, 1);

@@ -64,7 +64,9 @@ function forward(request, response) {
   const { pathname } = new URL(url);
   const key = method === "PUT" ? method : `${method} ${pathname}`;
   if (method !== "OPTIONS") network.requests[key] = (network.requests[key] ?? 0) + 1;
-  if (pathname === "/api/config") return forwardConfig(url, response);
+  if (pathname === "/api/config") {
+    return forwardConfig(url, response).catch(() => response.destroy());
+  }
   if (method === "PUT" && ++network.begun > network.most) return undefined;
   const upstream = send(url, { method, headers });
   upstream.on("error", () => response.destroy());

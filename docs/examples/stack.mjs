@@ -35,6 +35,7 @@ export async function up() {
     stdio: ["ignore", "ignore", "inherit"],
   });
   const ended = new Promise((resolve) => child.on("exit", resolve));
+  const watcher = endWithThisProcess(child.pid);
   const started = () => {
     if (child.exitCode !== null) throw new Error(`intray up ended with ${child.exitCode}`);
     return existsSync(join(data, "stack.json"));
@@ -45,12 +46,25 @@ export async function up() {
   const stop = async () => {
     child.kill("SIGTERM");
     await ended;
+    watcher.stdin.end("stopped\n");
     rmSync(folder, { recursive: true, force: true });
   };
   const account = (name) => stack.accounts.find(({ email }) => email.startsWith(`${name}@`));
   // A server that was killed has another pid when it is running again.
   const pids = { get: () => read().pids, enumerable: true };
   return Object.defineProperty({ ...stack, folder, data, account, stop }, "pids", pids);
+}
+
+// Starts a shell that stops the process pid if this one ends, even if it is killed: the shell's
+// input then ends without a line.
+function endWithThisProcess(pid) {
+  const watcher = spawn("sh", ["-c", 'read -r _ || kill "$0"', `${pid}`], {
+    detached: true, // so that what ends the process group does not end the shell, too
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  watcher.unref();
+  watcher.stdin.unref();
+  return watcher;
 }
 
 // Starts another API of the stack whose upload URLs are those of a proxy, and returns its address

@@ -49,9 +49,9 @@ function Outside() {
   const unreachable = session.value.state === "unreachable";
   useEffect(() => {
     if (!unreachable) return undefined;
-    const timer = setInterval(() => void startSession(), 3000);
-    return () => clearInterval(timer);
-  }, [unreachable]);
+    const timer = setTimeout(() => void startSession(), 3000);
+    return () => clearTimeout(timer);
+  }, [session.value]); // after each attempt
   useTitle(t("signIn"));
   return unreachable ? (
     <main class="blank">

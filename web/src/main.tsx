@@ -6,13 +6,17 @@ import { startLanguage, t } from "./i18n/index.js";
 import { startUploads } from "./uploads/queue.js";
 import "./styles/main.css";
 
+// While the server does not answer, the page is not empty for long.
+const waiting = setTimeout(() => {
+  render(<main class="blank">{t("loading")}</main>, document.body);
+}, 1000);
 await startLanguage();
 if (isSecureContext) {
   startSync();
   startUploads();
   await startSession();
-  render(<App />, document.body);
-} else {
-  // Browsers have neither locks between tabs nor digests for such addresses.
-  render(<main class="blank">{t("insecure")}</main>, document.body);
 }
+clearTimeout(waiting);
+// Browsers have neither locks between tabs nor digests for addresses that are not secure.
+const content = isSecureContext ? <App /> : <main class="blank">{t("insecure")}</main>;
+render(content, document.body);

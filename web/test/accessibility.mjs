@@ -12,6 +12,7 @@ import {
   running,
   scenario,
   signIn,
+  until,
 } from "./harness.mjs";
 
 const text = (name, content) => ({ name, type: "text/plain", content: Buffer.from(content) });
@@ -246,4 +247,61 @@ scenario("space at 80 and at 100 %", async (t) => {
   await space.getByRole("link", { name: "Make room" }).click();
   await page.waitForURL("**/?sort=size");
   await page.getByRole("row").first().filter({ hasText: "small.txt" }).waitFor();
+});
+
+scenario("axe: changes that arrive late, and an upload that was interrupted", async (t) => {
+  const user = await addUser();
+  const page = await openPage(t, { ...still, url: "about:blank" });
+  const refusals = []; // of attempts to read the event stream
+  await page.route("**/api/documents/events", (route) => {
+    refusals.push(() => route.fulfill({ status: 502, body: "" }));
+  });
+  await page.goto(running.stack.web);
+  await signIn(page, user);
+  const status = (name) => page.getByRole("status").getByText(name);
+  const refuse = async () => {
+    await until("an attempt", () => refusals.length > 0);
+    await refusals.pop()();
+    await page.evaluate(() => dispatchEvent(new Event("online"))); // no pause
+  };
+  await refuse();
+  await status("Reconnecting").waitFor();
+  await axeInAll(page);
+  await refuse();
+  await refuse();
+  await status("Live updates are interrupted").waitFor();
+  await axeInAll(page);
+
+  await page.route(`${running.stack.gateway}/**`, (route) => route.abort());
+  await dropFiles(page, [text("scan.txt", invoice)]);
+  await rowOf(page, "scan.txt").getByText("Waiting for the connection").waitFor();
+  await axe(page);
+  await page.reload();
+  await rowOf(page, "scan.txt").getByText("Interrupted").waitFor();
+  await axeInAll(page);
+  await page.getByRole("link", { name: "Needs you" }).click();
+  await main(page).getByRole("heading", { name: "Interrupted uploads" }).waitFor();
+  await axeInAll(page);
+});
+
+scenario("axe: from right to left, in Arabic", async (t) => {
+  const user = await addUser();
+  await user.call("POST", "/api/topics", { name: "Invoices", keywords: ["invoice", "payment"] });
+  const documents = await Promise.all(
+    [text("invoice.txt", invoice), text("empty.txt", "")].map((file) => user.upload(file)),
+  );
+  const page = await openPage(t, { ...still, locale: "ar-EG" });
+  await page.getByRole("heading", { level: 1 }).waitFor();
+  await axeInAll(page);
+  await page.locator("[name=email]").fill(user.email);
+  await page.locator("[name=password]").fill(user.password);
+  await page.keyboard.press("Enter");
+  await rowOf(page, "invoice.txt").getByText("Invoices").first().waitFor();
+  assert.equal(await page.locator("html").getAttribute("dir"), "rtl");
+  await axeInAll(page);
+  for (const path of ["/needs-you", "/topics", "/account", `/documents/${documents[0].id}`]) {
+    await goTo(page, path);
+    await axeInAll(page);
+  }
+  expectNoConsoleErrors(page);
 });

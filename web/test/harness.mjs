@@ -14,12 +14,14 @@ import { freePort, until, up } from "../../docs/examples/stack.mjs";
 
 export { until };
 
-// The running stack and browser, from before the first test until after the last one.
+// The running stack, from before the first test until after the last one.
 export const running = {};
 
-before(async () => {
-  running.stack = await up();
-  running.browser = await chromium.launch({
+let launched;
+
+// Chromium, which is launched for the first test that needs it.
+const browser = () =>
+  (launched ??= chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox", // Chromium's sandbox refuses to run as root
@@ -30,11 +32,14 @@ before(async () => {
       "--disable-component-update",
       "--disable-sync",
     ],
-  });
+  }));
+
+before(async () => {
+  running.stack = await up();
 });
 
 after(async () => {
-  await running.browser?.close();
+  await (await launched)?.close();
   await running.stack?.stop();
 });
 
@@ -125,7 +130,7 @@ async function send(method, path, body, headers = {}) {
 // page has the additional members requests (all requests besides preflights), errors (what the
 // browser wrote to its console as an error) and dialogs (each accepted at once).
 export async function openPage(t, { url = running.stack.web, ...options } = {}) {
-  const context = await running.browser.newContext({ locale: "en-GB", ...options });
+  const context = await (await browser()).newContext({ locale: "en-GB", ...options });
   t.after(() => context.close());
   const page = await context.newPage();
   page.requests = [];

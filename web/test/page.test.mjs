@@ -9,6 +9,8 @@ import "./uploads.mjs";
 import "./scenarios.mjs";
 import "./views.mjs";
 import "./tabs.mjs";
+import "./sessions.mjs";
+import "./faults.mjs";
 import "./keyboard.mjs";
 import "./list.mjs";
 import "./accessibility.mjs";

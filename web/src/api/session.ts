@@ -142,11 +142,18 @@ export async function beginSession(source: TokenSource, first?: Token): Promise<
   const next = await userOf(token);
   if (begun !== beginnings) return; // signed out meanwhile
   // Only the same user, whose session has ended, goes on. Nothing is left of any other one.
-  if (used && user.value?.id !== next.id) return location.reload();
+  if (used && user.value?.id !== next.id) return loadAnew();
   used = true;
   openSession(source, { ...token, user: next.id });
   user.value = next;
   session.value = { state: "signed-in" };
+}
+
+// Loads the page again for another user. What the one before was doing is hidden at once.
+function loadAnew(): void {
+  closeSession();
+  session.value = { state: "starting" };
+  location.reload();
 }
 
 const readUser = () => call<User>(api.GET("/api/me"));
@@ -170,23 +177,25 @@ export async function signOut(): Promise<void> {
   await leave();
 }
 
-// Ends the session on the server. Offline, the next visit does.
+// Ends the session on the server. If that fails, the next visit does.
 async function leave(): Promise<void> {
-  const response = await fetch("/api/auth/logout", { method: "POST" }).catch(() => null);
-  if (!response?.ok) write(remembered, leaving);
-  else if (read(remembered) === leaving) remove(remembered);
+  write(remembered, leaving);
+  const signal = AbortSignal.timeout(10_000);
+  const response = await fetch("/api/auth/logout", { method: "POST", signal }).catch(() => null);
+  if (response?.ok && read(remembered) === leaving) remove(remembered);
 }
 
 /** Ends the session in this tab. ended: the server has ended it. */
 export function endSession(ended: boolean): void {
   beginnings++;
   closeSession();
-  remove(remembered);
+  if (read(remembered) !== leaving) remove(remembered); // another tab may be signing out
   if (!ended) user.value = null;
   session.value = { state: "signed-out", ended };
 }
 
 onSessionChange((message) => {
-  if (message.type === "signed-out") endSession(message.ended);
+  if (message.type === "replaced") loadAnew();
+  else if (message.type === "signed-out") endSession(message.ended);
   else if (session.value.state !== "signed-in") void startSession(message.kind);
 });

@@ -20,6 +20,11 @@ export type SessionMessage =
   | { type: "signed-in"; kind: SessionKind }
   | { type: "signed-out"; ended: boolean };
 
+/** What happens to the session in other tabs, or at the next renewal of the token. */
+export type SessionChange =
+  | Exclude<SessionMessage, { type: "token" | "ask" }>
+  | { type: "replaced" }; // by that of another user
+
 const channel = new BroadcastChannel("intray-session");
 let token: Token | undefined;
 let offered: Token | undefined; // by another tab, to one that has no session yet
@@ -78,7 +83,12 @@ export async function sharedToken(): Promise<Token | undefined> {
 
 /** Gets a token from a source while no other tab does, unless another tab has offered its own. */
 export async function newToken(from: TokenSource): Promise<Token> {
-  return navigator.locks.request("intray-token", () => (isFresh(offered) ? offered : from()));
+  return navigator.locks.request("intray-token", async () => {
+    if (isFresh(offered)) return offered;
+    const next = await from();
+    share(next); // with the lock: the tabs that wait for it need no token of their own
+    return next;
+  });
 }
 
 /** Asks the other tabs for their token. */
@@ -94,8 +104,7 @@ async function renew(): Promise<string> {
       const next = await get(token);
       if (source !== get) return;
       if (next.user !== owner) {
-        // Another user has signed in, in another tab. Nothing of this page is theirs.
-        location.reload();
+        listener({ type: "replaced" }); // another user has signed in, in another tab
         throw new Failure("unauthenticated");
       }
       useToken(next); // with the lock: the next tab needs its refresh token
@@ -118,8 +127,11 @@ const isRefusal = (error: unknown): boolean =>
 // Uses a token in all tabs.
 function useToken(next: Token): void {
   token = next;
-  channel.postMessage({ type: "token", token: next } satisfies SessionMessage);
+  share(next);
 }
+
+const share = (token: Token) =>
+  channel.postMessage({ type: "token", token } satisfies SessionMessage);
 
 /** Gets a token with the refresh token in the cookie. */
 export async function refreshCookie(): Promise<Token> {
@@ -157,11 +169,10 @@ channel.onmessage = ({ data }: MessageEvent<SessionMessage>) => {
     if (!source) offered = data.token;
     else if (data.token.user === owner) token = data.token;
   } else if (data.type !== "ask") listener(data);
-  else if (source && isFresh(token)) channel.postMessage({ type: "token", token });
+  else if (source && isFresh(token)) share(token);
 };
 
-let listener: (message: Exclude<SessionMessage, { type: "token" | "ask" }>) => void = () =>
-  undefined;
+let listener: (change: SessionChange) => void = () => undefined;
 
 /** Sets what happens when another tab signs in or out, or the server ends the session. */
 export const onSessionChange = (next: typeof listener) => void (listener = next);

@@ -135,14 +135,16 @@ export async function fileURL(id: string, disposition: "attachment" | "inline"):
 /** Has the browser save a document's file. */
 export async function download(id: string): Promise<void> {
   try {
+    const url = await fileURL(id, "attachment");
+    // A frame does not tell whether the file can be read. Storage refuses a range of nothing.
+    const headers = { Range: "bytes=0-0" };
+    const response = await fetch(url, { headers }).catch(() => {
+      throw new Failure("network");
+    });
+    if (!response.ok && response.status !== 416) throw new Failure("unavailable");
     const frame = document.createElement("iframe");
     frame.hidden = true;
-    frame.src = await fileURL(id, "attachment");
-    // A file is saved without loading; what is loaded is the description of an error.
-    frame.onload = () => {
-      frame.remove();
-      showFailure(new Failure("unavailable"));
-    };
+    frame.src = url;
     document.body.append(frame);
     setTimeout(() => frame.remove(), 60_000);
   } catch (error) {

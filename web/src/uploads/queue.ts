@@ -482,9 +482,9 @@ function asFailureUnlessStopped(error: unknown): void {
   if (!(error instanceof DOMException)) asFailure(error);
 }
 
-// A reload for another user loses nothing that this user should see.
+// Where the page is loaded again for another user, there is nothing that this one could decide.
 function warn(event: BeforeUnloadEvent): void {
-  if (isActive() && user.peek()) event.preventDefault();
+  if (isActive() && session.peek().state !== "starting") event.preventDefault();
 }
 
 // Forgets everything of a user who has signed out.

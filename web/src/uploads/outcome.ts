@@ -3,6 +3,7 @@
 import { api, call } from "../api/client.js";
 import { asFailure, Failure } from "../api/problem.js";
 import type { Document } from "../api/types.js";
+import { leaving } from "../documents/actions.js";
 import { documentOf, put, remove, type Change } from "../documents/store.js";
 import { confirmed, confirmLater } from "./confirm.js";
 import { running, withdraw } from "./line.js";
@@ -54,16 +55,14 @@ export function fail(upload: Upload, failure: Failure): void {
   const id = upload.documentId.peek();
   setState(upload, id || failure.code === "not_found" ? "failed" : "refused", failure);
   setSent(upload, 0);
-  if (id && failure.code.startsWith("file_")) void discard(id, upload);
+  if (id && /^(file|storage)_/.test(failure.code)) void discard(id, upload);
 }
 
-/** Gives an upload up, and deletes its document. */
-export async function abandon(upload: Upload): Promise<void> {
+/** Gives an upload up. Its document, if there is one, is to be deleted. */
+export function abandon(upload: Upload): void {
   withdraw(upload);
   removeRow(upload);
   leave(upload);
-  const id = upload.documentId.peek();
-  if (id) await discard(id, upload);
 }
 
 // Gives up what was kept for an upload that will not be sent.
@@ -73,8 +72,8 @@ function leave(upload: Upload): void {
   byDocument.delete(upload.documentId.peek() ?? "");
 }
 
-// Deletes a document whose file will not be sent.
-async function discard(id: string, { description }: Upload): Promise<void> {
+/** Deletes a document whose file will not be sent. */
+export async function discard(id: string, { description }: Upload): Promise<void> {
   const params = { path: { id } };
   const document = "/api/documents/{id}";
   const path = description.multipart ? (`${document}/multipart-upload` as const) : document;
@@ -101,8 +100,11 @@ export function follow(change: Change): void {
   if (upload.state.peek() === "sent") {
     conclude(upload, document);
     if (!document) removeRow(upload);
-  } else if (!document) fail(upload, new Failure("not_found"));
-  else if (!running.has(upload)) {
+  } else if (leaving.peek().has(id)) {
+    abandon(upload); // the user deletes it on this page
+  } else if (!document) {
+    fail(upload, new Failure("not_found"));
+  } else if (!running.has(upload)) {
     // The response to the PUT was lost, but not the file.
     withdraw(upload);
     arrived(upload);

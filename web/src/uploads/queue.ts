@@ -10,9 +10,9 @@ import { refusal, uploadName, uploadType } from "./check.js";
 import { clearConfirm } from "./confirm.js";
 import { claim, clearInterrupted, findInterrupted, followInterrupted } from "./interrupted.js";
 import { clearLine, withdraw } from "./line.js";
-import { abandon, clearOutcome, follow, hasEnded } from "./outcome.js";
+import { abandon, clearOutcome, discard, follow, hasEnded } from "./outcome.js";
 import { clearOwner, life, owner, setOwner } from "./owner.js";
-import { forgetAll, holdTab } from "./records.js";
+import { countElsewhere, forgetOld, holdTab } from "./records.js";
 import { wake } from "./retry.js";
 import { clearRoom, isOutdated, isReserved, left, reserve, updateRoom } from "./room.js";
 import { addRows, clearRows, isActive, removeRow, setSent, setState, totals } from "./rows.js";
@@ -106,9 +106,10 @@ const actions: Actions = {
   },
   async cancel(upload) {
     if (hasEnded(upload)) return removeRow(upload);
-    const deleted = abandon(upload);
+    abandon(upload);
     pump();
-    await deleted;
+    const id = upload.documentId.peek();
+    if (id) await discard(id, upload);
   },
   dismiss(upload) {
     if (hasEnded(upload)) removeRow(upload);
@@ -118,6 +119,7 @@ const actions: Actions = {
 /** Follows the session and sends files while the user is signed in. Call it once. */
 export function startUploads(): void {
   holdTab();
+  forgetOld();
   onChange(follow);
   followInterrupted();
   addEventListener("online", wake);
@@ -156,9 +158,15 @@ function warn(event: BeforeUnloadEvent): void {
   if (isActive() && user.peek()) event.preventDefault();
 }
 
-// Forgets everything of a user who has signed out.
+/** Returns how many files would not be sent if the user signed out, which ends it in all tabs. */
+export async function countUnfinished(): Promise<number> {
+  const { files, done, refused } = totals.peek();
+  return files - done - refused + (await countElsewhere(owner));
+}
+
+// Ends everything of a user who has signed out. Records of what was being sent are kept: it goes on
+// when the same user signs in and chooses the files again.
 function clear(): void {
-  if (owner) forgetAll(owner);
   clearOwner();
   clearLine();
   clearOutcome();

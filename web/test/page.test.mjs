@@ -7,6 +7,7 @@ import "./inline.mjs";
 import "./origin.mjs";
 import "./uploads.mjs";
 import "./scenarios.mjs";
+import "./sending.mjs";
 import "./views.mjs";
 import "./tabs.mjs";
 import "./sessions.mjs";

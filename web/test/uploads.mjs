@@ -13,7 +13,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { running, until } from "./harness.mjs";
+import { addUser, running, until } from "./harness.mjs";
 import {
   add,
   confirmed,
@@ -187,6 +187,32 @@ test("a file that storage does not take holds up no other", async (t) => {
   await expectDocuments(page, 61);
 });
 
+test("a file that storage does not take is sent again after pauses that grow", async (t) => {
+  const page = await open(t);
+  const begun = [];
+  storage.refuse = () => {
+    begun.push(performance.now());
+    return 503;
+  };
+  await add(page, texts(1));
+  await until("five attempts", () => begun.length >= 5);
+  const pauses = begun.slice(1).map((time, n) => time - begun[n]);
+  // A pause is half as long as it may be, or longer.
+  const shortest = [500, 1000, 2000, 4000];
+  for (const [n, least] of shortest.entries()) assert.ok(pauses[n] >= least, pauses.join());
+  assert.deepEqual(await states(page), { retrying: 1 });
+});
+
+test("a file that storage refuses for good fails at once, and its document goes", async (t) => {
+  const page = await open(t);
+  storage.refuse = () => 413;
+  await add(page, texts(1));
+  await ended(page);
+  assert.deepEqual(await states(page), { "failed: storage_refused": 1 });
+  await until("the document to go", async () => (await page.user.documents()).length === 0);
+  assert.equal(counts(page).PUT, 1);
+});
+
 test("what the server would refuse is refused without a request", async (t) => {
   const page = await open(t, { config: { max_document_bytes: 1000 } });
   const begin = page.requests.length;
@@ -292,6 +318,27 @@ test("a file that changed or disappeared on disk fails, and its document goes", 
   for (const [, code] of codes) assert.match(code, /^file_(changed|unreadable)$/);
   await until("the documents to go", async () => (await page.user.documents()).length === 9);
   await expectDocuments(page, 9);
+});
+
+test("an empty file that disappeared on disk fails", async (t) => {
+  let remove;
+  const removed = new Promise((resolve) => (remove = resolve));
+  const page = await open(t, {
+    prepare: (context) =>
+      context.route("**/upload-urls", async (route) => {
+        await removed;
+        await route.continue();
+      }),
+  });
+  const file = join(temporaryFolder(t), "empty.txt");
+  writeFileSync(file, "");
+  await page.getByLabel("Files").setInputFiles(file);
+  rmSync(file);
+  remove();
+  await ended(page);
+  assert.deepEqual(await states(page), { "failed: file_unreadable": 1 });
+  await until("the document to go", async () => (await page.user.documents()).length === 0);
+  assert.deepEqual(await remembered(page), []);
 });
 
 test("a large file goes on after a pause and a reload with the missing parts", async (t) => {
@@ -401,6 +448,20 @@ test("small files go on under the same documents when they are added again", asy
   await expectDocuments(page, 40);
 });
 
+test("interrupted uploads whose documents are deleted are forgotten", async (t) => {
+  const page = await open(t);
+  storage.hold = () => true;
+  await add(page, texts(2));
+  await page.waitForFunction(() => uploads.value.every(({ documentId }) => documentId.value));
+  await visit(page);
+  await page.waitForFunction(() => interrupted.value.size === 2);
+  assert.equal((await remembered(page)).length, 2);
+  const [{ id }] = await page.user.documents();
+  await page.user.call("DELETE", `/api/documents/${id}`);
+  await page.waitForFunction(() => interrupted.value.size === 1);
+  assert.equal((await remembered(page)).length, 1);
+});
+
 test("uploads of another open tab are not interrupted, until it is closed", async (t) => {
   const page = await open(t);
   const other = await page.context().newPage();
@@ -417,7 +478,7 @@ test("uploads of another open tab are not interrupted, until it is closed", asyn
   await page.waitForFunction(() => interrupted.value.size === 3);
 });
 
-test("uploads wait for the next sign-in, and are forgotten after signing out", async (t) => {
+test("uploads wait for the next sign-in, and are interrupted by signing out", async (t) => {
   const page = await open(t);
   storage.delay = 50;
   await add(page, texts(150));
@@ -429,20 +490,50 @@ test("uploads wait for the next sign-in, and are forgotten after signing out", a
   await ended(page);
   await expectDocuments(page, 150);
 
+  const before = storage.begun;
+  storage.hold = () => storage.begun > before + 5;
   await add(page, texts(50));
   await sent(page, 5);
-  assert.notDeepEqual(await remembered(page), []);
+  const kept = await remembered(page);
+  assert.equal(kept.length, 45);
   await page.evaluate(() => signOut());
   assert.deepEqual(await rows(page), []);
-  assert.deepEqual(await remembered(page), []);
+  assert.deepEqual(await remembered(page), kept);
   await until("all uploads to stop", () => storage.inFlight === 0);
-  const begin = page.requests.length;
+  storage.hold = () => false;
   // A new page, so that nothing of another user is left.
-  await Promise.all([page.waitForEvent("load"), signIn(page).catch(() => undefined)]);
-  await page.waitForFunction(() => document.title === "ready");
-  await add(page, texts(10));
+  const signedIn = async () => {
+    await Promise.all([page.waitForEvent("load"), signIn(page).catch(() => undefined)]);
+    await page.waitForFunction(() => document.title === "ready");
+  };
+  const { user } = page;
+  page.user = await addUser();
+  await signedIn();
+  await add(page, texts(3));
   await ended(page);
-  assert.deepEqual([counts(page, begin).PUT, await states(page)], [10, { sent: 10 }]);
+  assert.equal(await page.evaluate(() => interrupted.value.size), 0);
+  assert.equal((await page.user.documents()).length, 3);
+  await page.evaluate(() => signOut());
+  page.user = user;
+  await signedIn();
+  await page.waitForFunction(() => interrupted.value.size === 45);
+  const missing = await page.evaluate(() => [...interrupted.value.values()].map((u) => u.name));
+  await add(page, texts(50).filter(({ name }) => missing.includes(name)));
+  await ended(page);
+  assert.deepEqual(await states(page), { sent: 45 });
+  await expectDocuments(page, 200);
+});
+
+test("records of interrupted uploads are forgotten after a day, whoever signs in", async (t) => {
+  const page = await open(t);
+  storage.hold = () => true;
+  await add(page, texts(1));
+  await page.waitForFunction(() => uploads.value[0].documentId.value);
+  await page.evaluate(() => signOut());
+  assert.equal((await remembered(page)).length, 1);
+  await page.clock.setFixedTime(Date.now() + 25 * 3600_000);
+  await visit(page);
+  assert.deepEqual(await remembered(page), []);
 });
 
 test("a browser whose storage is full uploads all the same", async (t) => {

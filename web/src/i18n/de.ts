@@ -25,6 +25,12 @@ export const messages: Messages = {
   account: "Konto",
   administration: "Verwaltung",
   signOut: "Abmelden",
+  "signOut.sending": {
+    one: "{n} Datei ist noch nicht gesendet. Abmelden bricht sie ab. Danach erneut auswählen.",
+    other:
+      "{n} Dateien sind noch nicht gesendet. Abmelden bricht sie ab. Danach erneut auswählen.",
+  },
+  "signOut.stay": "Bleiben",
   notFound: "Diese Seite gibt es nicht.",
   toIntray: "Zum Eingang",
 
@@ -126,7 +132,7 @@ export const messages: Messages = {
   "state.resuming": "Wartet auf die Verbindung …",
   "state.sent": "Gesendet",
   "state.interrupted": "Unterbrochen. Zum Fortsetzen die Datei erneut auswählen.",
-  "state.pending": "Wartet auf die Datei",
+  "state.pending": "Wartet auf die Datei. Wird sie nicht mehr gesendet, löschen.",
   "state.expired": "Die Datei ist nicht angekommen. Bitte erneut hochladen.",
   "state.sorting": "Wird einsortiert …",
   "state.retrying": "Das Einsortieren dauert länger als sonst; es geht von selbst weiter.",

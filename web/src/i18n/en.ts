@@ -23,6 +23,12 @@ export const en = {
   account: "Account",
   administration: "Administration",
   signOut: "Sign out",
+  "signOut.sending": {
+    one: "{n} file has not been sent yet. Signing out stops it. Choose it again after signing in.",
+    other:
+      "{n} files have not been sent yet. Signing out stops them. Choose them again after signing in.",
+  },
+  "signOut.stay": "Stay",
   notFound: "There is no such page.",
   toIntray: "Go to the intray",
 
@@ -122,7 +128,7 @@ export const en = {
   "state.resuming": "Waiting for the connection…",
   "state.sent": "Sent",
   "state.interrupted": "Interrupted. Choose the file again to go on.",
-  "state.pending": "Waiting for its file",
+  "state.pending": "Waiting for its file. Delete it if it is no longer being sent.",
   "state.expired": "The file did not arrive. Upload it again.",
   "state.sorting": "Sorting…",
   "state.retrying": "Sorting takes longer than usual; it goes on by itself.",

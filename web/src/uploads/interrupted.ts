@@ -4,6 +4,7 @@ import { api, call } from "../api/client.js";
 import type { DocumentPage } from "../api/types.js";
 import { onChange, put } from "../documents/store.js";
 import { uploadName } from "./check.js";
+import { owner } from "./owner.js";
 import { forget, orphans, type UploadRecord } from "./records.js";
 import { persist } from "./retry.js";
 
@@ -75,9 +76,13 @@ function drop(id: string): void {
   if (next.delete(id)) found.value = next;
 }
 
-/** Follows what becomes of the documents of interrupted uploads. */
+/** Forgets interrupted uploads whose documents are deleted, or wait for no file any more. */
 export const followInterrupted = () =>
   onChange((change) => {
-    if ("deleted" in change) drop(change.deleted);
-    else if (change.document.status !== "pending") drop(change.document.id);
+    if ("document" in change && change.document.status === "pending") return;
+    const id = "document" in change ? change.document.id : change.deleted;
+    const record = found.peek().get(id);
+    if (!record) return;
+    drop(id);
+    forget(owner, record.key);
   });

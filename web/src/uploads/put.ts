@@ -80,7 +80,8 @@ function request(
 
 async function isReadable(body: Blob): Promise<boolean> {
   try {
-    await body.slice(0, 1).arrayBuffer();
+    // A part of an empty file is read without looking at the file.
+    await (body.size > 0 ? body.slice(0, 1) : body).arrayBuffer();
     return true;
   } catch {
     return false;

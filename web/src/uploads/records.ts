@@ -1,5 +1,7 @@
-// What the browser remembers of unfinished uploads, so that they go on after a reload once their
-// files were chosen again. Each has its own entry in localStorage, with the tab that sends it.
+// What the browser remembers of unfinished uploads, so that they go on after a reload or the next
+// sign-in once their files were chosen again. Each has its own entry in localStorage, with the tab
+// that sends it.
+import { remove, write } from "../storage.js";
 import type { Description } from "./upload.js";
 
 export type UploadRecord = Description & { document: string; tab: string; at: number };
@@ -7,7 +9,8 @@ export type UploadRecord = Description & { document: string; tab: string; at: nu
 const oldest = 24 * 3600_000; // storage drops unfinished uploads after this time
 const tab = crypto.randomUUID?.() ?? ""; // absent where the page cannot work at all
 const lockOf = (id: string) => `intray-uploads-${id}`;
-const prefixOf = (user: string) => `intray-upload:${user}:`;
+const prefix = "intray-upload:";
+const nameOf = (user: string, key: string) => `${prefix}${user}:${key}`;
 
 /** Makes this tab visible to the others: it holds a lock until it is closed. */
 export const holdTab = () =>
@@ -16,41 +19,40 @@ export const holdTab = () =>
 /** Remembers an upload. Where storage is full or forbidden, it is not remembered. */
 export function remember(user: string, description: Description, document: string): void {
   const record: UploadRecord = { ...description, document, tab, at: Date.now() };
-  try {
-    localStorage.setItem(prefixOf(user) + description.key, JSON.stringify(record));
-  } catch {
-    // The upload itself needs no record.
-  }
+  write(nameOf(user, description.key), JSON.stringify(record));
 }
 
 /** Forgets an upload. */
-export function forget(user: string, key: string): void {
-  try {
-    localStorage.removeItem(prefixOf(user) + key);
-  } catch {
-    // Then it was not remembered either.
-  }
-}
+export const forget = (user: string, key: string) => remove(nameOf(user, key));
 
-/** Forgets all uploads of a user. */
-export const forgetAll = (user: string) => read(user).forEach(({ key }) => forget(user, key));
+/** Forgets the uploads of all users that storage has dropped. */
+export function forgetOld(): void {
+  for (const [name, { at }] of read(prefix)) if (at < Date.now() - oldest) remove(name);
+}
 
 /**
  * Returns the uploads that no open tab is sending. Calls closed when a tab is closed that is
  * sending others.
  */
 export async function orphans(user: string, closed: () => void): Promise<UploadRecord[]> {
-  const { held = [] } = await navigator.locks.query();
-  const open = new Set(held.map(({ name }) => name));
-  return read(user).filter((record) => {
-    if (open.has(lockOf(record.tab))) {
-      awaitClosing(record.tab, closed);
-      return false;
-    }
-    const isOld = record.at < Date.now() - oldest;
-    if (isOld) forget(user, record.key);
-    return !isOld;
+  const open = await openTabs();
+  return recordsOf(user).filter((record) => {
+    if (!open.has(lockOf(record.tab))) return true;
+    awaitClosing(record.tab, closed);
+    return false;
   });
+}
+
+/** Returns how many uploads other open tabs have begun to send. */
+export async function countElsewhere(user: string): Promise<number> {
+  const open = await openTabs();
+  const sent = (record: UploadRecord) => record.tab !== tab && open.has(lockOf(record.tab));
+  return recordsOf(user).filter(sent).length;
+}
+
+async function openTabs(): Promise<Set<string | undefined>> {
+  const { held = [] } = await navigator.locks.query();
+  return new Set(held.map(({ name }) => name));
 }
 
 const awaited = new Set<string>([tab]);
@@ -62,10 +64,12 @@ function awaitClosing(other: string, closed: () => void): void {
   void navigator.locks.request(lockOf(other), { mode: "shared" }, () => undefined).then(closed);
 }
 
-function read(user: string): UploadRecord[] {
+const recordsOf = (user: string) => read(nameOf(user, "")).map(([, record]) => record);
+
+function read(beginning: string): [string, UploadRecord][] {
   try {
-    const names = Object.keys(localStorage).filter((name) => name.startsWith(prefixOf(user)));
-    return names.map((name) => JSON.parse(localStorage.getItem(name)!));
+    const names = Object.keys(localStorage).filter((name) => name.startsWith(beginning));
+    return names.map((name) => [name, JSON.parse(localStorage.getItem(name)!)]);
   } catch {
     return [];
   }

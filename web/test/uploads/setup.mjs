@@ -14,6 +14,7 @@ export const storage = {};
 beforeEach(() => {
   Object.assign(storage, {
     delay: 0, // of each response, in milliseconds
+    hold: () => false, // sends nothing to storage, and never responds
     refuse: () => 0, // a status with which to respond instead of storage
     lose: () => false, // the response of storage
     begun: 0, // requests
@@ -60,6 +61,7 @@ function forward(request, response) {
     storage.most = Math.max(storage.most, ++storage.inFlight);
   }
   response.on("close", () => isUpload && storage.inFlight--);
+  if (isUpload && storage.hold(request)) return void request.resume();
   const status = isUpload && storage.refuse(request);
   if (status) {
     request.resume().on("end", () => {
@@ -89,8 +91,7 @@ function forward(request, response) {
 // prepare is called with the profile; config has members that replace those of the configuration.
 export async function open(t, { quota = 2 ** 30, config, prepare } = {}) {
   const user = await addUser({ quota });
-  const options = { proxy: { server: proxyURL(), bypass: "<-loopback>" } };
-  const page = await openPage(t, { url: "about:blank", ...options });
+  const page = await openPage(t, { url: "about:blank", ...behindProxy() });
   page.user = user;
   const context = page.context();
   if (config) {
@@ -104,7 +105,10 @@ export async function open(t, { quota = 2 ** 30, config, prepare } = {}) {
   return page;
 }
 
-const proxyURL = () => `http://127.0.0.1:${proxy.address().port}`;
+// The options of a browser profile whose requests pass through the proxy.
+export const behindProxy = () => ({
+  proxy: { server: `http://127.0.0.1:${proxy.address().port}`, bypass: "<-loopback>" },
+});
 
 export async function visit(page) {
   await page.goto(`${pageOrigin()}/test/uploads/page.html`);

@@ -1,5 +1,5 @@
 import { useSignal } from "@preact/signals";
-import { config, signOut, user } from "../../api/session.js";
+import { config, user } from "../../api/session.js";
 import {
   bytes,
   chooseLanguage,
@@ -12,6 +12,7 @@ import {
 import { Icon } from "../../ui/icon.js";
 import { SpaceBar, usedShare } from "../../ui/space-bar.js";
 import { PasswordForm } from "./password-form.js";
+import { SignOut } from "./sign-out.js";
 import "./account.css";
 
 /** The user's own account. */
@@ -21,9 +22,7 @@ export function Account() {
     <>
       <div class="view-head">
         <h1>{t("account")}</h1>
-        <button type="button" class="button" onClick={() => void signOut()}>
-          {t("signOut")}
-        </button>
+        <SignOut />
       </div>
       <div class="account">
         <div class="stack">

@@ -11,4 +11,5 @@ import "./views.mjs";
 import "./tabs.mjs";
 import "./keyboard.mjs";
 import "./list.mjs";
+import "./selection.mjs";
 import "./accessibility.mjs";

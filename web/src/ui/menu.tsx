@@ -69,7 +69,7 @@ export function Popover({
         }}
         onClick={(event) => {
           if (closeOnClick && (event.target as Element).closest("button, a")) {
-            panel.current!.hidePopover();
+            panel.current?.hidePopover(); // it may have gone with its row
           }
         }}
         onKeyDown={(event) => {

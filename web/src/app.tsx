@@ -2,6 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import { session, startSession, user } from "./api/session.js";
 import { connection } from "./documents/live.js";
+import { needs } from "./documents/needs.js";
 import { counts, topics } from "./documents/sync.js";
 import { compare, number, t, type Key } from "./i18n/index.js";
 import { path, query } from "./router.js";
@@ -12,7 +13,6 @@ import { SpaceBar, usedShare } from "./ui/space-bar.js";
 import { viewTitle } from "./ui/title.js";
 import { Toasts } from "./ui/toasts.js";
 import { DropZone } from "./uploads/drop-zone.js";
-import { interrupted } from "./uploads/queue.js";
 import { UploadBar } from "./uploads/upload-bar.js";
 import { Intray } from "./views/intray/intray.js";
 import { SignIn } from "./views/sign-in.js";
@@ -68,9 +68,11 @@ function Frame() {
   const { View, title } = viewOf(path.value);
   useTitle(viewTitle.value || title);
 
-  // After a change of the view, the keyboard and screen readers begin at its top.
+  // After a change of the view, the keyboard and screen readers begin at its top, unless the view
+  // has a place where the reader was.
   useEffect(() => {
-    if (!first.current) main.current!.focus({ preventScroll: true });
+    const inside = main.current!.contains(document.activeElement);
+    if (!first.current && !inside) main.current!.focus({ preventScroll: true });
     first.current = false;
   }, [View]);
 
@@ -127,8 +129,7 @@ function useTitle(title: string): void {
 }
 
 function Places() {
-  const { failed = 0, rejected = 0, quarantined = 0 } = counts.value?.by_status ?? {};
-  const waiting = failed + rejected + quarantined + interrupted.value.size;
+  const waiting = needs();
   return (
     <nav class="nav places" aria-label={t("navigation")}>
       <ul>

@@ -6,12 +6,22 @@ const address = signal(new URL(location.href));
 export const path = computed(() => address.value.pathname);
 export const query = computed(() => address.value.searchParams);
 
-addEventListener("popstate", () => (address.value = new URL(location.href)));
+/** Whether the reader went back to the present address, and so expects the place that they left. */
+export let cameBack = false;
 
-/** Goes to an address of this page. With replace, the browser's history gets no new entry. */
-export function navigate(to: string, { replace = false } = {}): void {
+addEventListener("popstate", () => {
+  cameBack = true;
+  address.value = new URL(location.href);
+});
+
+/**
+ * Goes to an address of this page. With replace, the browser's history gets no new entry. With
+ * back, the view shows the place that the reader left.
+ */
+export function navigate(to: string, { replace = false, back = false } = {}): void {
   const next = new URL(to, location.href);
   if (next.href === location.href) return;
+  cameBack = back;
   history[replace ? "replaceState" : "pushState"](null, "", next);
   address.value = next;
   if (!replace) scrollTo(0, 0);
@@ -37,5 +47,5 @@ document.addEventListener("click", (event) => {
   if (link.origin !== location.origin || link.pathname.startsWith("/api/")) return;
   if (link.hash) return; // a place in the view
   event.preventDefault();
-  navigate(link.href);
+  navigate(link.href, { back: "back" in link.dataset });
 });

@@ -14,4 +14,5 @@ import "./sessions.mjs";
 import "./faults.mjs";
 import "./keyboard.mjs";
 import "./list.mjs";
+import "./selection.mjs";
 import "./accessibility.mjs";

@@ -152,6 +152,9 @@ scenario("what needs the user goes when done, and the keyboard keeps its place",
   const row = (name) => main.getByRole("listitem").filter({ hasText: name });
   await main.getByRole("heading", { name: "it has no text" }).waitFor();
   await main.getByRole("heading", { name: "No topic fits" }).waitFor();
+  // The number beside the link is that of the rows.
+  const badge = page.getByRole("link", { name: /^Needs you/ }).locator(".badge");
+  await badge.getByText("3", { exact: true }).waitFor();
   await axe(page);
 
   const choose = async (name) => {
@@ -162,10 +165,12 @@ scenario("what needs the user goes when done, and the keyboard keeps its place",
   };
   await choose("empty.txt");
   await until("the focus to move", async () => (await focused(page)) === "void.txt");
+  await badge.getByText("2", { exact: true }).waitFor();
   await choose("odd.txt");
   await main.getByRole("button", { name: "Delete void.txt" }).click();
   await main.getByRole("heading", { name: "Nothing needs you" }).waitFor();
   await until("the focus to move", async () => (await focused(page)) === "main");
+  await badge.waitFor({ state: "detached" });
   await axe(page);
 
   await user.upload(text("late.txt", ""));

@@ -14,6 +14,9 @@ const most = 100; // ids a call
 /** The documents that the user has deleted and can still have back. No list shows them. */
 export const leaving = signal<ReadonlySet<string>>(new Set());
 
+/** The documents of the last action that was undone. */
+export const undone = signal<readonly string[]>([]);
+
 /** Reports whether a document has a file that can be downloaded, sorted again and changed. */
 export const isStored = ({ status }: Document): boolean =>
   status === "uploaded" || status === "classified" || status === "failed";
@@ -72,7 +75,10 @@ export function deleteDocuments(ids: readonly string[]): void {
   };
   toast({
     text: t("deleted", { n: ids.length }),
-    undo: stay,
+    undo: () => {
+      stay();
+      undone.value = ids;
+    },
     done: () => {
       const sent = change(ids, "delete").catch(showFailure).finally(stay);
       deletions.add(sent);
@@ -105,7 +111,11 @@ export async function changeTopics(
   }
   try {
     await change(ids, action, topicIDs);
-    toast({ text: t("topics.changed", { n: ids.length }), undo: () => void restore(before) });
+    const undo = () => {
+      undone.value = ids;
+      void restore(before);
+    };
+    toast({ text: t("topics.changed", { n: ids.length }), undo });
   } catch (error) {
     showFailure(error);
   }

@@ -57,6 +57,9 @@ export function addressOf(filter: Filter): string {
 export const isFiltered = ({ status, topic, q, from, to }: Filter): boolean =>
   Boolean(status || topic || q || from || to);
 
+/** Reports whether a filter shows all documents in the usual order. */
+export const isPlain = (filter: Filter): boolean => Object.keys(filter).length === 0;
+
 /** Reports whether a filter selects a document. */
 export function selects(filter: Filter, document: Document): boolean {
   const { status, topic, q, from, to } = filter;

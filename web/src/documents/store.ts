@@ -4,9 +4,12 @@ import type { Document } from "../api/types.js";
 
 const known = new Map<string, Signal<Document>>();
 const deleted = new Set<string>(); // a response that was on its way may still contain them
+const mostDeleted = 10_000; // that are remembered
 
 /** What happened to a document: it has changed, is new to the page, or is gone. */
-export type Change = { document: Document; before: Document | undefined } | { deleted: string };
+export type Change = ({ document: Document } | { deleted: string }) & {
+  before: Document | undefined;
+};
 
 const listeners = new Set<(change: Change) => void>();
 
@@ -21,6 +24,25 @@ const publish = (change: Change) => listeners.forEach((listener) => listener(cha
 /** Returns the signal of a document that the page knows. */
 export const documentOf = (id: string): ReadonlySignal<Document> | undefined => known.get(id);
 
+const least = 1000;
+let limit = least; // when as many documents are known, those that nothing needs are forgotten
+const holders = new Set<(id: string) => boolean>();
+
+/** Keeps the documents that needs reports, until the returned function is called. */
+export function hold(needs: (id: string) => boolean): () => void {
+  holders.add(needs);
+  return () => {
+    holders.delete(needs);
+    forget();
+  };
+}
+
+function forget(): void {
+  const all = [...holders];
+  for (const id of known.keys()) if (!all.some((needs) => needs(id))) known.delete(id);
+  limit = Math.max(least, 2 * known.size);
+}
+
 /**
  * Takes in a document from a response or an event. An older version than the known one changes
  * nothing, because responses overtake each other.
@@ -31,14 +53,20 @@ export function put(document: Document): void {
   const held = known.get(document.id);
   const before = held?.peek();
   if (before && before.version > document.version) return;
-  if (held) held.value = document;
-  else known.set(document.id, signal(document));
+  if (held) {
+    held.value = document;
+  } else {
+    if (known.size >= limit) forget();
+    known.set(document.id, signal(document));
+  }
   publish({ document, before });
 }
 
 /** Forgets a document that is gone. */
 export function remove(id: string): void {
-  deleted.add(id);
+  const before = known.get(id)?.peek();
   known.delete(id);
-  publish({ deleted: id });
+  deleted.add(id);
+  if (deleted.size > mostDeleted) deleted.delete(deleted.values().next().value!);
+  publish({ deleted: id, before });
 }

@@ -37,4 +37,5 @@ export function useRowFocus(count: number) {
 }
 
 /** Moves the focus to the top of the view. */
-export const focusTop = (): void => document.querySelector<HTMLElement>("main")?.focus();
+export const focusTop = (): void =>
+  document.querySelector<HTMLElement>("main")?.focus({ preventScroll: true });

@@ -3,6 +3,7 @@ import { signal } from "@preact/signals";
 import { t } from "../i18n/index.js";
 import { announce } from "./announcer.js";
 import { Icon } from "./icon.js";
+import { focusTop } from "./row-focus.js";
 
 const duration = 10_000; // milliseconds
 const most = 3; // that are shown at a time
@@ -67,6 +68,11 @@ addEventListener("keydown", (event) => {
 });
 
 export function Toasts() {
+  // The focus does not go with the button.
+  const close = (each: Shown, undo: boolean) => {
+    focusTop();
+    each.close(undo);
+  };
   return (
     <>
       {shown.value.map((each) => (
@@ -79,7 +85,7 @@ export function Toasts() {
         >
           <span>{each.toast.text}</span>
           {each.toast.undo && (
-            <button class="button small" type="button" onClick={() => each.close(true)}>
+            <button class="button small" type="button" onClick={() => close(each, true)}>
               {t("undo")}
             </button>
           )}
@@ -87,7 +93,7 @@ export function Toasts() {
             class="button plain icon-only small"
             type="button"
             aria-label={t("close")}
-            onClick={() => each.close(false)}
+            onClick={() => close(each, false)}
           >
             <Icon name="close" />
           </button>

@@ -7,12 +7,13 @@ import type { Document } from "../../api/types.js";
 import { leaving } from "../../documents/actions.js";
 import { addressOf } from "../../documents/filter.js";
 import { connection } from "../../documents/live.js";
-import { documentOf, onChange, put } from "../../documents/store.js";
+import { documentOf, hold, onChange, put } from "../../documents/store.js";
 import { list, resyncs } from "../../documents/sync.js";
 import { t, tOr } from "../../i18n/index.js";
 import { navigate, path } from "../../router.js";
 import { Icon } from "../../ui/icon.js";
 import { useViewTitle } from "../../ui/title.js";
+import { opened } from "../intray/rows.js";
 import { Facts } from "./facts.js";
 import { Preview } from "./preview.js";
 import "./document.css";
@@ -43,6 +44,7 @@ function Opened({ id }: { id: string }) {
     }
   };
 
+  useEffect(() => hold((other) => other === id), []);
   useEffect(
     () =>
       onChange((change) => {
@@ -107,6 +109,7 @@ function Neighbours({ id }: { id: string }) {
   const next = at >= 0 ? ids[at + 1] : undefined;
   const last = at >= 0 && !next;
 
+  useEffect(() => void (opened.id = id), [id]);
   useEffect(() => {
     if (last) void list.peek().more();
   }, [last]);
@@ -138,7 +141,7 @@ function Neighbours({ id }: { id: string }) {
 
   return (
     <nav class="document-nav" aria-label={t("files")}>
-      <a class="button plain back" href={addressOf(list.value.filter)}>
+      <a class="button plain back" href={addressOf(list.value.filter)} data-back>
         <Icon name="back" />
         {t("document.back")}
       </a>

@@ -61,7 +61,7 @@ export function Facts({ document }: { document: Document }) {
             class="button danger small"
             onClick={() => {
               deleteDocuments([id]);
-              navigate(addressOf(list.peek().filter));
+              navigate(addressOf(list.peek().filter), { back: true });
             }}
           >
             <Icon name="trash" />

@@ -1,6 +1,7 @@
 // Search, filters and order of the list. They are in the address, so that it can be kept and sent.
 import { useEffect, useRef } from "preact/hooks";
 import type { ListedStatus } from "../../api/types.js";
+import { isPlain } from "../../documents/filter.js";
 import { filtered, list, topics } from "../../documents/sync.js";
 import { compare, t } from "../../i18n/index.js";
 import { navigate, query, withQuery } from "../../router.js";
@@ -29,6 +30,11 @@ export function FilterBar() {
     if (document.activeElement !== field) field.value = q;
   }, [q]);
 
+  const find = (field: HTMLInputElement) => {
+    clearTimeout(timer.current);
+    set({ q: field.value.trim() });
+  };
+
   return (
     <form class="filters" role="search" onSubmit={(event) => event.preventDefault()}>
       <label class="search">
@@ -42,8 +48,9 @@ export function FilterBar() {
           placeholder={t("search")}
           onInput={({ currentTarget }) => {
             clearTimeout(timer.current);
-            timer.current = setTimeout(() => set({ q: currentTarget.value.trim() }), 250);
+            timer.current = setTimeout(() => find(currentTarget), 250);
           }}
+          onChange={({ currentTarget }) => find(currentTarget)}
         />
       </label>
       <Popover
@@ -91,7 +98,7 @@ export function FilterBar() {
           </Choice>
         </div>
       </Popover>
-      {(filtered.value || list.value.filter.sort) && (
+      {!isPlain(list.value.filter) && (
         <a class="button plain" href="/">
           {t("filter.clear")}
         </a>

@@ -2,7 +2,9 @@
 // row, from the moment it is dropped.
 import { computed, signal } from "@preact/signals";
 import { deleteDocuments, leaving } from "../../documents/actions.js";
-import { filtered, list } from "../../documents/sync.js";
+import { isPlain } from "../../documents/filter.js";
+import { hold } from "../../documents/store.js";
+import { list } from "../../documents/sync.js";
 import { uploads, type Upload, type UploadState } from "../../uploads/queue.js";
 
 /** A row: an upload of this page, a document, or both. */
@@ -16,6 +18,8 @@ const uploadsByDocument = computed(() => {
   return found;
 });
 
+hold((id) => uploadsByDocument.peek().has(id));
+
 /** Returns the upload of this page that made a document. */
 export const uploadOf = (id: string): Upload | undefined => uploadsByDocument.value.get(id);
 
@@ -26,7 +30,7 @@ export const uploadOf = (id: string): Upload | undefined => uploadsByDocument.va
 export const rows = computed((): readonly Row[] => {
   const gone = leaving.value;
   const { filter, ids } = list.value;
-  const plain = !filtered.value && !filter.sort && !filter.order;
+  const plain = isPlain(filter);
   const made = uploadsByDocument.value;
   const found: Row[] = [];
   if (plain) {
@@ -53,23 +57,49 @@ export const selection = computed((): ReadonlySet<string> => {
   return new Set(rows.value.flatMap(({ id }) => (id && selected.value.has(id) ? id : [])));
 });
 
+// The selection before the range that is being chosen.
+let before: ReadonlySet<string> | null = null;
+
+function select(ids: ReadonlySet<string>): void {
+  before = null;
+  selected.value = ids;
+}
+
 /** Selects a document, or no longer. */
 export function toggle(id: string): void {
   const next = new Set(selection.peek());
   if (!next.delete(id)) next.add(id);
-  selected.value = next;
+  select(next);
 }
 
-/** Selects the documents of the rows between two positions too. */
+/** Selects the documents of the rows between two positions too, instead of the range before it. */
 export function selectRange(from: number, to: number): void {
+  before ??= selection.peek();
   const some = rows.peek().slice(Math.min(from, to), Math.max(from, to) + 1);
-  selected.value = new Set([...selection.peek(), ...some.flatMap(({ id }) => id ?? [])]);
+  selected.value = new Set([...before, ...some.flatMap(({ id }) => id ?? [])]);
 }
+
+/** Reports whether a range is being chosen. */
+export const choosesRange = (): boolean => before !== null;
+
+/** Keeps the range that was chosen. Another one begins. */
+export const endRange = (): void => void (before = null);
 
 /** Selects all documents that were read so far. */
-export const selectAll = (): void => selectRange(0, rows.peek().length);
+export const selectAll = (): void => select(new Set(rows.peek().flatMap(({ id }) => id ?? [])));
 
-export const clearSelection = (): void => void (selected.value = new Set());
+export const clearSelection = (): void => select(new Set());
+
+/** The document that was opened last, and how far its row was below the top of the window. */
+export const opened = { id: "", top: 160 };
+
+/** Returns the position of the row of that document, or of the next one if it is being deleted. */
+export function openedRow(): number {
+  const ids = list.peek().ids.peek();
+  const at = ids.indexOf(opened.id);
+  const id = at < 0 ? opened.id : ids.slice(at).find((other) => !leaving.peek().has(other));
+  return rows.peek().findIndex((row) => row.id === id);
+}
 
 /** Removes files: it cancels uploads that are not finished, and deletes documents. */
 export function removeFiles(some: readonly Row[]): void {

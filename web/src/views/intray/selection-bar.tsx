@@ -3,6 +3,7 @@ import { topics } from "../../documents/sync.js";
 import { compare, t } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
 import { Popover } from "../../ui/menu.js";
+import { focusTop } from "../../ui/row-focus.js";
 import { clearSelection, selection } from "./rows.js";
 
 /** What can be done with the selected documents. */
@@ -41,6 +42,7 @@ export function SelectionBar() {
         type="button"
         class="button danger"
         onClick={() => {
+          focusRows();
           clearSelection();
           deleteDocuments(ids);
         }}
@@ -52,10 +54,20 @@ export function SelectionBar() {
         type="button"
         class="button plain icon-only"
         aria-label={t("selection.clear")}
-        onClick={clearSelection}
+        onClick={() => {
+          focusRows();
+          clearSelection();
+        }}
       >
         <Icon name="close" />
       </button>
     </div>
   );
+}
+
+// The focus does not go with the bar.
+function focusRows(): void {
+  const row = document.querySelector<HTMLElement>(".row[tabindex='0']");
+  if (row) row.focus({ preventScroll: true });
+  else focusTop();
 }

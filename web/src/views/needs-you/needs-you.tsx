@@ -6,13 +6,13 @@ import { deleteDocuments, leaving } from "../../documents/actions.js";
 import { addressOf, type Filter } from "../../documents/filter.js";
 import { DocumentList } from "../../documents/list.js";
 import { connection } from "../../documents/live.js";
+import { brokenUploads, needsUser, suggestions } from "../../documents/needs.js";
 import { documentOf } from "../../documents/store.js";
 import { resyncs } from "../../documents/sync.js";
 import { t, tOr } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
 import { useRowFocus } from "../../ui/row-focus.js";
-import { interrupted } from "../../uploads/queue.js";
-import { suggestions, Suggestions } from "../topics/suggestions.js";
+import { Suggestions } from "../topics/suggestions.js";
 import { InterruptedRow, RefusedRow, UnsortedRow } from "./rows.js";
 import "./needs-you.css";
 
@@ -33,7 +33,7 @@ export function NeedsYou() {
   const groups = Map.groupBy(documentsOf(unsorted), ({ reason }) => reason);
   const refusals = documentsOf(refused);
   const strangers = documentsOf(noTopic);
-  const broken = [...interrupted.value];
+  const broken = brokenUploads();
   const count =
     groups.size + refusals.length + strangers.length + broken.length + suggestions().length;
   const failed = lists.some((list) => list.failure.value);
@@ -131,12 +131,12 @@ async function fill(list: DocumentList): Promise<void> {
   while (!list.failure.peek() && !list.complete.peek() && documentsOf(list).length <= most);
 }
 
-/** Returns the documents of a list for which the user has not chosen topics yet. */
+/** Returns the documents of a list that still need the user. */
 function documentsOf(list: DocumentList): Document[] {
   return list.ids.value
     .filter((id) => !leaving.value.has(id))
     .flatMap((id) => documentOf(id)?.value ?? [])
-    .filter(({ topics }) => topics.length === 0);
+    .filter(needsUser);
 }
 
 /** Some rows that need the same. */

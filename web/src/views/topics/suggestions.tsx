@@ -1,7 +1,8 @@
 import { useSignal } from "@preact/signals";
 import type { Topic } from "../../api/types.js";
 import { showFailure } from "../../documents/actions.js";
-import { counts, topics } from "../../documents/sync.js";
+import { suggestions } from "../../documents/needs.js";
+import { counts } from "../../documents/sync.js";
 import { mergeTopic, merges, updateTopic } from "../../documents/topics.js";
 import { t, tOr } from "../../i18n/index.js";
 import { DeleteTopicDialog } from "../../ui/delete-topic-dialog.js";
@@ -9,9 +10,6 @@ import { Icon } from "../../ui/icon.js";
 import { useRowFocus } from "../../ui/row-focus.js";
 import { TopicPicker } from "../../ui/topic-picker.js";
 import "./topics.css";
-
-/** The topics that the classifier proposed and nobody has decided on. */
-export const suggestions = (): Topic[] => topics.value.filter(({ suggested }) => suggested);
 
 /** The suggested topics, each with what can become of it. Nothing if there are none. */
 export function Suggestions() {

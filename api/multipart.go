@@ -167,7 +167,7 @@ func (s *server) activeMultipart(
 	if m.Active && renew && m.Status == schema.StatusExpired {
 		d, err := s.userDB(ctx).RenewExpired(ctx, id, s.config.Limits.MaxPending)
 		if err != nil {
-			return m, err
+			return m, s.unlessArrived(ctx, m, err)
 		}
 		s.publisher.TryPublish(ctx, []schema.Document{d})
 		s.hint(ctx, schema.HintPending)
@@ -179,6 +179,24 @@ func (s *server) activeMultipart(
 		return m, noActiveUpload(m.Status)
 	}
 	return m, nil
+}
+
+// unlessArrived returns the error for which the URL of a part is refused. If the file has arrived, it
+// confirms the document and returns the error that the document has no active upload instead.
+func (s *server) unlessArrived(ctx context.Context, m postgres.Multipart, refusal error) error {
+	if code := schema.CodeOf(refusal); code != schema.CodeQuotaExceeded &&
+		code != schema.CodeTooManyPending {
+		return refusal
+	}
+	s.confirmRepeated(ctx, []string{m.ObjectKey})
+	current, err := s.userDB(ctx).Multipart(ctx, m.DocumentID, false)
+	switch {
+	case err != nil:
+		return err
+	case !current.Status.AwaitsFile():
+		return noActiveUpload(current.Status)
+	}
+	return refusal
 }
 
 func noActiveUpload(s schema.Status) error {

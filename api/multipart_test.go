@@ -536,5 +536,5 @@ func (b *bundle) dueAborts() ([]schema.MultipartUpload, error) {
 	if err := b.owner.AbandonMultiparts(b.t.Context(), now); err != nil {
 		return nil, err
 	}
-	return b.owner.DueMultipartAborts(b.t.Context(), now, 10)
+	return b.owner.DueMultipartAborts(b.t.Context(), now, schema.MultipartUpload{}, 10)
 }

@@ -22,6 +22,9 @@ type storedDocument struct {
 	err     error
 }
 
+// existed reports whether an earlier request created the document.
+func (d storedDocument) existed() bool { return !d.created && d.view.ID != uuid.Nil }
+
 func (d storedDocument) requested() requestDocument {
 	return requestDocument{id: d.view.ID, created: d.created}
 }
@@ -40,7 +43,8 @@ func (s *server) storeDocument(ctx context.Context, d schema.Document) (storedDo
 // then. If that document awaits its file, its upload URL counts as issued now.
 //
 // A client repeats a request if it did not receive a response, perhaps that of the PUT. Therefore
-// storeDocuments first confirms the files that have arrived in the meantime.
+// storeDocuments first confirms the files that have arrived in the meantime, also those of expired
+// documents that may not become pending again.
 func (s *server) storeDocuments(
 	ctx context.Context, docs []schema.Document,
 ) ([]storedDocument, error) {
@@ -53,8 +57,12 @@ func (s *server) storeDocuments(
 	var renewed []schema.Document
 	for i, c := range created {
 		stored[i] = storedDocument{postgres.DocumentView{Document: c.Document}, c.New, c.Err}
-		if c.Err == nil && !c.New && c.Document.Status.AwaitsFile() {
-			awaiting, renewed = append(awaiting, c.Document.ObjectKey), append(renewed, c.Document)
+		if !stored[i].existed() || !c.Document.Status.AwaitsFile() {
+			continue
+		}
+		awaiting = append(awaiting, c.Document.ObjectKey)
+		if c.Err == nil {
+			renewed = append(renewed, c.Document)
 		}
 	}
 	if slices.ContainsFunc(created, func(c postgres.Created) bool { return c.Err == nil }) {
@@ -84,7 +92,7 @@ func (s *server) confirmRepeated(ctx context.Context, keys []string) {
 func (s *server) readRepeated(ctx context.Context, stored []storedDocument) error {
 	var ids []uuid.UUID
 	for _, d := range stored {
-		if d.err == nil && !d.created {
+		if d.existed() {
 			ids = append(ids, d.view.ID)
 		}
 	}
@@ -101,15 +109,16 @@ func (s *server) readRepeated(ctx context.Context, stored []storedDocument) erro
 	}
 	for i := range stored {
 		d := &stored[i]
-		if d.err != nil || d.created {
+		if !d.existed() {
 			continue
 		}
 		view, exists := current[d.view.ID]
-		if !exists || view.Status == schema.StatusDeleting {
+		switch {
+		case !exists || view.Status == schema.StatusDeleting:
 			d.err = postgres.ErrKeyOfDeleted
-			continue
+		case d.err == nil || !view.Status.AwaitsFile():
+			d.view, d.err = view, nil
 		}
-		d.view = view
 	}
 	return nil
 }

@@ -277,6 +277,52 @@ func TestExpiredDocumentsHaveTheLimitsOfNewOnes(t *testing.T) {
 	b.alice.signPart(parts, 1).is(200)
 }
 
+// The file of an expired document may have arrived. Then it is confirmed, even if the document could
+// not become pending again.
+func TestFileOfARefusedRenewalHasArrived(t *testing.T) {
+	expire := `UPDATE documents SET status = 'expired', version = version + 1,
+		url_issued_at = now() - interval '61 minutes' WHERE filename = 'a'`
+	tooMany := func(b *bundle) { b.alice.requestUpload("pending", 1) }
+	tooLarge := func(b *bundle) { b.exec(`UPDATE quotas SET limit_bytes = 4`) }
+	for name, test := range map[string]struct {
+		prepare func(b *bundle)
+		want    api.DocumentStatus
+	}{
+		"too many pending": {tooMany, api.DocumentStatusUploaded},
+		"quota exceeded":   {tooLarge, api.DocumentStatusRejected},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Run("key", func(t *testing.T) {
+				b := setup(t, func(c *api.Config) { c.Limits.MaxPending = 1 })
+				body := api.UploadRequest{Filename: "a", ContentType: "text/plain", Size: 5}
+				key := with{"Idempotency-Key": "k"}
+				first := as[api.UploadURL](b.alice.post("/api/documents/upload-url", body, key).is(201))
+				b.alice.put(first.Upload, []byte("hello"))
+				b.exec(expire)
+				test.prepare(b)
+				got := as[api.UploadURL](b.alice.post("/api/documents/upload-url", body, key).is(200))
+				if got.Upload != nil || got.Document.Status != test.want {
+					t.Errorf("got %+v, want no upload of a document that is %s", got, test.want)
+				}
+			})
+			t.Run("part", func(t *testing.T) {
+				b := setup(t, func(c *api.Config) { c.Limits.MaxPending = 1 })
+				d, _ := b.alice.beginSmall("a", 5)
+				u := as[api.PartUpload](b.alice.signPart(d, 1).is(200))
+				b.alice.putPart(u, []byte("hello"))
+				b.alice.post(path(d)+"/multipart-upload/complete", nil).is(200)
+				// As after a crash between the completion and its record.
+				b.exec(`INSERT INTO multipart_uploads
+						(upload_id, document_id, user_id, object_key, size, part_size)
+					SELECT 'completed', id, user_id, object_key, size, size FROM documents`)
+				b.exec(expire)
+				test.prepare(b)
+				b.alice.signPart(d, 1).fails(schema.CodeWrongStatus).says(string(test.want))
+			})
+		})
+	}
+}
+
 func TestPartsWithDigests(t *testing.T) {
 	b := setup(t, behindGateway(t))
 	content, request := threePartFile()

@@ -45,8 +45,10 @@ type MultipartUpload struct {
 	// AbortingAt is when the upload was abandoned, or nil. The sweeper then aborts it in object
 	// storage.
 	AbortingAt *time.Time `db:"aborting_at"`
-	// Attempts is how often aborting the upload has failed.
-	Attempts int `db:"attempts"`
+	// Attempts is how often aborting the upload has failed. NextAttemptAt is when the next attempt is
+	// due.
+	Attempts      int       `db:"attempts"`
+	NextAttemptAt time.Time `db:"next_attempt_at"`
 }
 
 // PartCount returns the number of parts of the file, at least one.

@@ -24,8 +24,8 @@ const (
 
 // uploads aborts the multipart uploads whose documents no longer need an object. It uses the upload
 // ids that were stored when the uploads began. An abort that fails for its object alone is
-// postponed and does not block others. If a dependency is unavailable uploads returns an error
-// immediately, and the remaining aborts stay due.
+// postponed and does not block others, and one whose row is locked stays due. If a dependency is
+// unavailable uploads returns an error immediately, and the remaining aborts stay due.
 //
 // This step runs before the deletions, because an upload that is completed after its document's
 // object was deleted would create another object.
@@ -37,14 +37,16 @@ func (s *Sweeper) uploads(ctx context.Context) error {
 	if err := s.db.AbandonMultiparts(ctx, now); err != nil {
 		return err
 	}
+	var last schema.MultipartUpload
 	for ctx.Err() == nil {
-		due, err := s.db.DueMultipartAborts(ctx, now, abortBatch)
+		due, err := s.db.DueMultipartAborts(ctx, now, last, abortBatch)
 		if err != nil || len(due) == 0 {
 			return err
 		}
 		if err := s.abort(ctx, due, now); err != nil {
 			return err
 		}
+		last = due[len(due)-1]
 	}
 	return ctx.Err()
 }
@@ -78,7 +80,7 @@ func (s *Sweeper) finishAbort(
 	ctx context.Context, u schema.MultipartUpload, cause error, now time.Time,
 ) error {
 	if cause == nil {
-		return s.db.DeleteMultipart(ctx, u.UploadID)
+		return s.db.DeleteAborted(ctx, u.UploadID)
 	}
 	next := now.Add(runner.Delay(u.Attempts+1, minAbortDelay, maxAbortDelay))
 	s.log.Warn("cannot abort multipart upload; the sweeper will retry",

@@ -219,3 +219,49 @@ func TestOutageDoesNotCountAsAbortAttempt(t *testing.T) {
 		t.Errorf("got %d uploads and %d rows, want 0 of each", left, b.rows())
 	}
 }
+
+// While rows of uploads are locked, the other uploads are aborted and the step succeeds.
+func TestLockedUploadsHoldUpNoOthers(t *testing.T) {
+	b := setup(t)
+	abandoned, aborting := b.startMultipart(t), b.startMultipart(t)
+	failing, other := b.startMultipart(t), b.startMultipart(t)
+	b.Exec(`DELETE FROM documents`)
+	b.Exec(`UPDATE multipart_uploads SET aborting_at = now(), next_attempt_at = now() - interval '1 s'
+		WHERE upload_id IN ($1, $2)`, aborting.upload, failing.upload)
+	release := b.lock(t, `SELECT FROM multipart_uploads WHERE upload_id IN ($1, $2, $3) FOR UPDATE`,
+		abandoned.upload, aborting.upload, failing.upload)
+	objects := b.sweeper.objects
+	b.sweeper.objects = refusingUpload{b.objects, failing.upload}
+	if err := b.sweeper.uploads(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.incompleteUploads(t, other); n != 0 || b.rows() != 3 {
+		t.Errorf("got %d other uploads and %d rows, want 0 uploads and the 3 locked rows", n, b.rows())
+	}
+	release()
+	b.sweeper.objects = objects
+	if err := b.sweeper.uploads(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, u := range []multipart{abandoned, aborting, failing} {
+		if n := b.incompleteUploads(t, u); n != 0 {
+			t.Errorf("got %d incomplete uploads after the locks were released, want 0", n)
+		}
+	}
+	if n := b.rows(); n != 0 {
+		t.Errorf("got %d rows after the locks were released, want 0", n)
+	}
+}
+
+// refusingUpload is a bucket that refuses to abort one upload.
+type refusingUpload struct {
+	*countingObjects
+	upload string
+}
+
+func (r refusingUpload) AbortUpload(ctx context.Context, key, uploadID string) error {
+	if uploadID == r.upload {
+		return errors.New("refused")
+	}
+	return r.countingObjects.AbortUpload(ctx, key, uploadID)
+}

@@ -21,7 +21,8 @@ type Created struct {
 	Document schema.Document
 	// New reports whether this call has created the document.
 	New bool
-	// Err is the reason why there is no Document.
+	// Err is the reason why there is no Document, or why the Document, which is expired, cannot become
+	// pending again.
 	Err error
 }
 
@@ -277,7 +278,7 @@ func repeatedResult(existing, requested schema.Document, refusal error) Created 
 	case !existing.SameRequest(requested):
 		return Created{Err: errIdempotencyMismatch}
 	case existing.Status == schema.StatusExpired:
-		return Created{Err: refusal}
+		return Created{Document: existing, Err: refusal}
 	}
 	return Created{Document: existing}
 }

@@ -13,7 +13,7 @@ import (
 
 // multipartColumns are the columns that scan into a schema.MultipartUpload.
 const multipartColumns = `upload_id, document_id, user_id, object_key, size, part_size, renewed_at,
-	aborting_at, attempts`
+	aborting_at, attempts, next_attempt_at`
 
 // renewInterval is the smallest interval at which the time of an upload's last URL is updated.
 // Without it, an upload of hundreds of parts would update its document's row hundreds of times.
@@ -137,7 +137,7 @@ func (tx *tx) renew(ctx context.Context, m *Multipart, now time.Time) error {
 	return err
 }
 
-// DeleteMultipart deletes the record of an upload that object storage has completed or aborted.
+// DeleteMultipart deletes the record of an upload that object storage has completed.
 func (db *DB) DeleteMultipart(ctx context.Context, uploadID string) error {
 	err := db.inTransaction(ctx, func(tx *tx) error {
 		_, err := tx.ExecContext(ctx, `DELETE FROM multipart_uploads WHERE upload_id = $1`, uploadID)
@@ -151,27 +151,31 @@ const abandonBatch = 1000
 
 // AbandonMultiparts abandons two kinds of uploads: those whose document is neither pending nor
 // expired, or no longer exists; and those of expired documents whose last URL was issued
-// schema.ExpireAfter ago.
+// schema.ExpireAfter ago. It leaves out uploads that other transactions have locked.
 func (db *DB) AbandonMultiparts(ctx context.Context, now time.Time) error {
 	var checked struct {
 		N    int       `db:"n"`
 		Last uuid.UUID `db:"last"`
 	}
 	for {
-		// The time is compared with a column of the updated row. If the row is renewed while its lock is
-		// awaited, PostgreSQL evaluates only the conditions on that row again. OFFSET 0 makes the planner
+		// The time is compared with a column of the locked row. If the row was renewed before it was
+		// locked, PostgreSQL evaluates only the conditions on that row again. OFFSET 0 makes the planner
 		// look the documents up by the index.
 		err := db.pool.GetContext(ctx, &checked, `
 			WITH checked AS MATERIALIZED (
 				SELECT upload_id, document_id FROM multipart_uploads
 				WHERE aborting_at IS NULL AND document_id > $3 ORDER BY document_id LIMIT $4),
 			abandoned AS (
-				UPDATE multipart_uploads AS m SET aborting_at = $1, next_attempt_at = $1
-				WHERE m.upload_id = ANY(ARRAY(SELECT upload_id FROM checked)) AND m.aborting_at IS NULL AND (
-					NOT EXISTS (SELECT FROM documents AS d
-						WHERE d.id = m.document_id AND d.status IN ('pending', 'expired') OFFSET 0)
-					OR (m.renewed_at <= $2 AND NOT EXISTS (SELECT FROM documents AS d
-						WHERE d.id = m.document_id AND d.status = 'pending' OFFSET 0))))
+				UPDATE multipart_uploads SET aborting_at = $1, next_attempt_at = $1
+				WHERE upload_id = ANY(ARRAY(
+					SELECT m.upload_id FROM multipart_uploads AS m
+					WHERE m.upload_id = ANY(ARRAY(SELECT upload_id FROM checked))
+						AND m.aborting_at IS NULL AND (
+							NOT EXISTS (SELECT FROM documents AS d
+								WHERE d.id = m.document_id AND d.status IN ('pending', 'expired') OFFSET 0)
+							OR (m.renewed_at <= $2 AND NOT EXISTS (SELECT FROM documents AS d
+								WHERE d.id = m.document_id AND d.status = 'pending' OFFSET 0)))
+					FOR NO KEY UPDATE SKIP LOCKED)))
 			SELECT (SELECT count(*) FROM checked) AS n, document_id AS last
 			FROM checked ORDER BY document_id DESC LIMIT 1`,
 			now, now.Add(-schema.ExpireAfter), checked.Last, abandonBatch)
@@ -187,25 +191,40 @@ func (db *DB) AbandonMultiparts(ctx context.Context, now time.Time) error {
 }
 
 // DueMultipartAborts returns up to limit abandoned uploads that are due to be aborted in object
-// storage, the longest due first.
+// storage, the longest due first, starting after the given one. The zero MultipartUpload starts
+// with the first.
 func (db *DB) DueMultipartAborts(
-	ctx context.Context, now time.Time, limit int,
+	ctx context.Context, now time.Time, after schema.MultipartUpload, limit int,
 ) (due []schema.MultipartUpload, err error) {
 	err = db.pool.SelectContext(ctx, &due, `
 		SELECT `+multipartColumns+` FROM multipart_uploads
 		WHERE aborting_at IS NOT NULL AND next_attempt_at <= $1
-		ORDER BY next_attempt_at, upload_id LIMIT $2`, now, limit)
+			AND (next_attempt_at, upload_id) > ($2, $3)
+		ORDER BY next_attempt_at, upload_id LIMIT $4`,
+		now, after.NextAttemptAt, after.UploadID, limit)
 	return due, wrap(ctx, err, "find multipart uploads to abort")
 }
 
+// DeleteAborted deletes the record of an upload that object storage has aborted. It does nothing if
+// another transaction has locked the row; the abort then stays due.
+func (db *DB) DeleteAborted(ctx context.Context, uploadID string) error {
+	_, err := db.exec(ctx, `
+		DELETE FROM multipart_uploads WHERE upload_id = (
+			SELECT upload_id FROM multipart_uploads WHERE upload_id = $1 FOR UPDATE SKIP LOCKED)`,
+		uploadID)
+	return wrap(ctx, err, "delete aborted multipart upload %s", uploadID)
+}
+
 // RecordAbortFailure records a failed attempt to abort an upload in object storage, and when the
-// next one is due.
+// next one is due. It does nothing if another transaction has locked the row.
 func (db *DB) RecordAbortFailure(
 	ctx context.Context, uploadID, cause string, next time.Time,
 ) error {
 	_, err := db.exec(ctx, `
 		UPDATE multipart_uploads
 		SET attempts = attempts + 1, last_error = $2, next_attempt_at = $3
-		WHERE upload_id = $1`, uploadID, storableReason(cause), next)
+		WHERE upload_id = (SELECT upload_id FROM multipart_uploads
+			WHERE upload_id = $1 FOR NO KEY UPDATE SKIP LOCKED)`,
+		uploadID, storableReason(cause), next)
 	return wrap(ctx, err, "record the failed abort of multipart upload %s", uploadID)
 }

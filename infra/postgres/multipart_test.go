@@ -34,7 +34,7 @@ func (b *bundle) begin(
 func (b *bundle) dueAborts(t testing.TB, now time.Time) string {
 	t.Helper()
 	must(t, b.worker.AbandonMultiparts(t.Context(), now))
-	due, err := b.worker.DueMultipartAborts(t.Context(), now, 100)
+	due, err := b.worker.DueMultipartAborts(t.Context(), now, schema.MultipartUpload{}, 100)
 	must(t, err)
 	var ids []string
 	for _, u := range due {
@@ -188,12 +188,13 @@ func TestDueMultipartAborts(t *testing.T) {
 	}
 	next := now.Add(20 * time.Second)
 	must(t, b.worker.RecordAbortFailure(t.Context(), "deleted", "refused: \x00\xff", next))
-	must(t, b.worker.DeleteMultipart(t.Context(), "gone"))
+	must(t, b.worker.DeleteAborted(t.Context(), "gone"))
 	if got := b.dueAborts(t, now); got != "expired rejected uploaded" {
 		t.Errorf("after a failed and a completed abort: got due aborts %q, want the other three", got)
 	}
 	must(t, b.worker.AbandonMultiparts(t.Context(), now.Add(30*time.Second)))
-	due, err := b.worker.DueMultipartAborts(t.Context(), now.Add(30*time.Second), 100)
+	due, err := b.worker.DueMultipartAborts(
+		t.Context(), now.Add(30*time.Second), schema.MultipartUpload{}, 100)
 	must(t, err)
 	if last := due[len(due)-1]; last.UploadID != "deleted" || last.Attempts != 1 {
 		t.Errorf("got last due abort %+v, want the failed one with 1 attempt", last)

@@ -40,7 +40,7 @@ var sweepCases = []statementCase{
 		return 0, nil
 	}},
 	{methods: "DueMultipartAborts", run: func(s *statementRun) (int, error) {
-		return length(s.worker.DueMultipartAborts(s.ctx, time.Now(), 200))
+		return length(s.worker.DueMultipartAborts(s.ctx, time.Now(), schema.MultipartUpload{}, 200))
 	}},
 	{methods: "PurgeEnded PurgeTombstones PurgeGoneKeys PurgeAttempts PurgeAttemptNumbers",
 		run: func(s *statementRun) (int, error) {

@@ -334,8 +334,9 @@ var userCases = []statementCase{
 		_, err3 := s.user1().Multipart(s.ctx, pending, true)
 		return first(err, err2, err3, s.worker.DeleteMultipart(s.ctx, u.UploadID))
 	}},
-	{methods: "RecordAbortFailure", run: func(s *statementRun) (int, error) {
-		return 0, s.worker.RecordAbortFailure(s.ctx, "upload 9", "cause", time.Now())
+	{methods: "RecordAbortFailure DeleteAborted", run: func(s *statementRun) (int, error) {
+		err := s.worker.RecordAbortFailure(s.ctx, "upload 9", "cause", time.Now())
+		return first(err, s.worker.DeleteAborted(s.ctx, "upload 9"))
 	}},
 
 	// documents by key

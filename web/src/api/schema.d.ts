@@ -24,7 +24,9 @@ export interface paths {
          *     `"cookie": true` the response sets it as a cookie, and its `refresh_token` is null. Then
          *     `/api/auth/refresh` and `/api/auth/logout` need no body. The browser sends the cookie to
          *     paths below `/api/auth` only, and over HTTPS only, except to a loopback address. A page of
-         *     another origin cannot use the cookie, and its request for one is refused with 403.
+         *     another origin cannot use the cookie, and its request for one is refused with 403. A second
+         *     cookie marks the browser as one in which the account has signed in before, so that wrong
+         *     passwords from elsewhere do not lock it out.
          */
         post: operations["Login"];
         delete?: never;
@@ -937,7 +939,7 @@ export interface components {
             /**
              * Format: password
              * @description The user's password, in any Unicode normalization form.
-             * @example correct horse battery staple
+             * @example nine loud trains by night
              */
             password: string;
             /**
@@ -984,14 +986,16 @@ export interface components {
             /**
              * Format: password
              * @description The user's current password, in any Unicode normalization form.
-             * @example correct horse battery staple
+             * @example nine loud trains by night
              */
             current_password: string;
             /**
              * Format: password
              * @description The new password, 15 to 1024 characters in Unicode normalization form C, to which it is
-             *     converted. A few unrelated words are easier to remember than symbols.
-             * @example a longer way to say it
+             *     converted. It must not be the account's email address or one repeated character, nor
+             *     consist of common passwords and sequences only, such as "passwordpassword" and
+             *     "qwertyuiop1234567890". A few unrelated words are easier to remember than symbols.
+             * @example seven quiet boats at noon
              */
             new_password: string;
         };
@@ -3060,7 +3064,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "current_password": "correct horse battery staple",
-                 *       "new_password": "a longer way to say it"
+                 *       "new_password": "seven quiet boats at noon"
                  *     }
                  */
                 "application/json": components["schemas"]["PasswordChange"];

@@ -1,5 +1,0 @@
-<<<<<<<< HEAD:web/dist/assets/field-B23yzu_f.js
-import{D as e}from"./token-D-YJf803.js";import{s as t}from"./toasts-CqTBxiSl.js";function n({label:n,hint:r,wrong:i,children:a}){let o=e(),s=[i&&`${o}-wrong`,r&&`${o}-hint`].filter(Boolean).join(` `);return t(`div`,{class:`field`,children:[t(`label`,{for:o,children:n}),a({id:o,"aria-describedby":s||void 0,"aria-invalid":!!i}),i&&t(`p`,{class:`wrong`,id:`${o}-wrong`,role:`alert`,children:i}),r&&t(`p`,{class:`hint`,id:`${o}-hint`,children:r})]})}export{n as t};
-========
-import{D as e}from"./token-CGxnsDsB.js";import{s as t}from"./toasts-hMB95cxt.js";function n({label:n,hint:r,wrong:i,children:a}){let o=e(),s=[i&&`${o}-wrong`,r&&`${o}-hint`].filter(Boolean).join(` `);return t(`div`,{class:`field`,children:[t(`label`,{for:o,children:n}),a({id:o,"aria-describedby":s||void 0,"aria-invalid":!!i}),i&&t(`p`,{class:`wrong`,id:`${o}-wrong`,role:`alert`,children:i}),r&&t(`p`,{class:`hint`,id:`${o}-hint`,children:r})]})}export{n as t};
->>>>>>>> origin/up18:web/dist/assets/field-RbL6L-c2.js

@@ -1,5 +1,0 @@
-<<<<<<<< HEAD:web/dist/assets/space-bar-CDRvbhIb.js
-import{A as e}from"./token-D-YJf803.js";import{c as t,s as n,v as r}from"./toasts-CqTBxiSl.js";var i=({used_bytes:e,limit_bytes:t})=>t>0?e/t:1;function a({quota:a,label:o=r(`space`)}){let s=i(a),c=s>=1?`danger`:s>=.8?`warning`:``,l=t(a.used_bytes);return n(e,{children:[n(`progress`,{class:`bar ${c}`,"aria-label":o,max:1,value:Math.min(1,s)}),n(`span`,{class:`muted`,children:r(`space.used`,{used:l,limit:t(a.limit_bytes)})})]})}export{i as n,a as t};
-========
-import{A as e}from"./token-CGxnsDsB.js";import{c as t,s as n,v as r}from"./toasts-hMB95cxt.js";var i=({used_bytes:e,limit_bytes:t})=>t>0?e/t:1;function a({quota:a,label:o=r(`space`)}){let s=i(a),c=s>=1?`danger`:s>=.8?`warning`:``,l=t(a.used_bytes);return n(e,{children:[n(`progress`,{class:`bar ${c}`,"aria-label":o,max:1,value:Math.min(1,s)}),n(`span`,{class:`muted`,children:r(`space.used`,{used:l,limit:t(a.limit_bytes)})})]})}export{i as n,a as t};
->>>>>>>> origin/up18:web/dist/assets/space-bar-BaiEbjMf.js

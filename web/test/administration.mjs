@@ -63,7 +63,7 @@ scenario("a password is changed, and problems are explained at their fields", as
   await change("wrong", password);
   await explained(current, "This is not the current password.");
   await change(user.password, user.password);
-  await explained(next, "This is the current password.");
+  await explained(next, "This is too easy to guess, or the current password.");
   await axe(page);
   await change(user.password, password);
   await page.getByText("Password changed.").first().waitFor();

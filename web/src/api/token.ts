@@ -84,6 +84,7 @@ export async function sharedToken(): Promise<Token | undefined> {
 /** Gets a token from a source while no other tab does, unless another tab has offered its own. */
 export async function newToken(from: TokenSource): Promise<Token> {
   return navigator.locks.request("intray-token", async () => {
+    await new Promise((done) => setTimeout(done, 20)); // the token of the tab before may be on its way
     if (isFresh(offered)) return offered;
     const next = await from();
     share(next); // with the lock: the tabs that wait for it need no token of their own

@@ -3,11 +3,15 @@ package gateway_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"intray/infra/gateway"
 	"intray/infra/minio"
 )
 
@@ -84,6 +88,25 @@ func TestPartIsSentAFewTimesOnly(t *testing.T) {
 		})
 		if got := sendPart(part(1, len(content))); got != 409 {
 			t.Errorf("after three times the bytes: got status %d, want 409", got)
+		}
+	})
+	t.Run("failed in MinIO", func(t *testing.T) {
+		failing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		t.Cleanup(failing.Close)
+		upstream, err := url.Parse(failing.URL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		address, _ := serve(t, gateway.Config{Upstream: upstream, Bucket: s.Bucket})
+		part := s.parts(t)(1, len(content))
+		for i := range 5 {
+			status, _, _ := send(t, address, http.MethodPut, part, nil, content)
+			if status != http.StatusServiceUnavailable {
+				t.Errorf("request %d: got status %d, want 503", i+1, status)
+			}
 		}
 	})
 	t.Run("refused by MinIO", func(t *testing.T) {

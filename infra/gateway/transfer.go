@@ -91,10 +91,11 @@ func (u *upload) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// unstored returns how many of the length bytes of the body MinIO has not received, or has received
-// but not written. It answers 403 before it reads the body.
+// unstored returns how many of the length bytes of the body do not count as sent: those that were
+// not sent, or all of them if MinIO refused the request, which it does before it reads the body, or
+// failed.
 func (u *upload) unstored(length int64, status int) int64 {
-	if status == http.StatusForbidden {
+	if status == http.StatusForbidden || status >= http.StatusInternalServerError {
 		return length
 	}
 	return length - u.sent.Load()

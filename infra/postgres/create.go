@@ -296,9 +296,9 @@ func repeatedResult(existing, requested schema.Document, refusal error) Created 
 }
 
 // RenewExpired makes an expired document with a multipart upload, of the user that the DB is bound
-// to, pending again, and returns it as it then is. The document has the same limits as a new one in CreateDocuments. In
-// any other status RenewExpired changes nothing. It fails with schema.CodeNotFound if there is no
-// such document.
+// to, pending again, and returns it as it then is. The document has the same limits as a new one in
+// CreateDocuments. In any other status RenewExpired changes nothing. It fails with
+// schema.CodeNotFound if there is no such document.
 func (db *DB) RenewExpired(
 	ctx context.Context, id uuid.UUID, maxPending int,
 ) (schema.Document, error) {

@@ -355,6 +355,8 @@ CREATE TABLE multipart_uploads (
 COMMENT ON COLUMN multipart_uploads.aborting_at IS 'when the upload was abandoned; the sweeper then aborts it in object storage';
 CREATE INDEX multipart_uploads_aborting ON multipart_uploads USING btree (next_attempt_at,
     upload_id) WHERE aborting_at IS NOT NULL;
+CREATE INDEX multipart_uploads_by_user ON multipart_uploads USING btree (user_id, document_id)
+    INCLUDE (size);
 CREATE UNIQUE INDEX multipart_uploads_document ON multipart_uploads USING btree (document_id) WHERE
     aborting_at IS NULL;
 ALTER TABLE multipart_uploads ENABLE ROW LEVEL SECURITY;
@@ -955,7 +957,12 @@ BEGIN
             SELECT d.id, d.status, d.size INTO repeated FROM documents AS d
                 WHERE d.user_id = owner AND d.idempotency_key = keys[i];
             existing := repeated.id;
-            IF NOT FOUND THEN
+        END IF;
+        IF multiparts[i] THEN
+            remaining_bytes := remaining_bytes - unfinished_upload_bytes(owner, existing);
+        END IF;
+        IF keys[i] <> '' THEN
+            IF existing IS NULL THEN
                 SELECT o.document_id INTO existing FROM object_deletions AS o
                     WHERE o.user_id = owner AND o.idempotency_key = keys[i] LIMIT 1;
                 IF NOT FOUND THEN
@@ -1427,4 +1434,27 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION start_session(uuid,uuid,text,bytea,bytea,double precision) TO api;
+
+CREATE FUNCTION unfinished_upload_bytes(owner uuid, without uuid)
+ RETURNS bigint
+ LANGUAGE plpgsql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    RETURN (
+        SELECT coalesce(sum(m.size), 0) FROM multipart_uploads AS m
+        WHERE m.user_id = owner AND m.document_id IS DISTINCT FROM without AND NOT EXISTS (
+            SELECT FROM documents AS d WHERE d.id = m.document_id
+                AND d.status IN ('uploaded', 'classified', 'failed') OFFSET 0)
+    ) + (
+        SELECT coalesce(sum(d.size), 0) FROM documents AS d
+        WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending' AND d.multipart
+            AND d.id IS DISTINCT FROM without AND NOT EXISTS (
+                SELECT FROM multipart_uploads AS m
+                WHERE m.user_id = owner AND m.document_id = d.id OFFSET 0)
+    );
+END
+$function$;
+GRANT EXECUTE ON FUNCTION unfinished_upload_bytes(uuid,uuid) TO api;
 

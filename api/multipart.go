@@ -156,7 +156,8 @@ func (s *server) AbortMultipartUpload(
 // activeMultipart returns the multipart upload of a document that still awaits its file. It fails
 // with CodeWrongStatus if there is none. If renew is set, activeMultipart records that a URL for a
 // part is issued now, which postpones the expiry. An expired document becomes pending again, unless
-// that would exceed the limits of new documents.
+// that would exceed the limits of new documents. No URL is issued if the unfinished multipart uploads
+// of the caller would not fit into the quota.
 func (s *server) activeMultipart(
 	ctx context.Context, id uuid.UUID, renew bool,
 ) (postgres.Multipart, error) {
@@ -177,6 +178,9 @@ func (s *server) activeMultipart(
 	}
 	if !m.Active || !m.Status.AwaitsFile() {
 		return m, noActiveUpload(m.Status)
+	}
+	if renew && m.Refusal != nil {
+		return m, s.unlessArrived(ctx, m, m.Refusal)
 	}
 	return m, nil
 }

@@ -530,6 +530,81 @@ func TestStorageVerifiesDigestBehindTheGateway(t *testing.T) {
 	b.alice.confirm(u.Document)
 }
 
+// An unfinished multipart upload occupies storage, although it is not charged to the quota.
+func TestUnfinishedMultipartUploadsFitIntoTheQuota(t *testing.T) {
+	b := setup(t, behindGateway(t))
+	const limit, size = 12 << 20, 10 << 20
+	b.exec(`UPDATE quotas SET limit_bytes = $1`, limit)
+	content := make([]byte, size)
+	upload := func(name string, size int64) *response {
+		return b.alice.post("/api/documents/multipart-upload", api.MultipartRequest{
+			Filename: name, ContentType: "text/plain", Size: size,
+		}, with{"Idempotency-Key": name})
+	}
+	sendParts := func(d api.Document) {
+		t.Helper()
+		for number := 1; number <= 2; number++ {
+			u := as[api.PartUpload](b.alice.signPart(d, number).is(200))
+			if status, _ := b.alice.putPart(u, part(content, number)); status != 200 {
+				t.Fatalf("part %d: got status %d, want 200", number, status)
+			}
+		}
+	}
+	first := as[api.MultipartCreated](upload("1", size).is(201)).Document
+	sendParts(first)
+	for _, name := range []string{"2", "3", "4", "5", "6"} {
+		p := upload(name, size).fails(schema.CodeQuotaExceeded).problem()
+		if p.Left == nil || *p.Left != limit-size {
+			t.Errorf("got %+v, want %d bytes left", p, limit-size)
+		}
+	}
+	upload("1", size).is(201) // continues
+	small := as[api.MultipartCreated](upload("small", limit-size).is(201)).Document
+	b.alice.requestUpload("single", limit) // confirming it decides
+
+	// The bytes of a canceled upload count until storage has deleted them.
+	b.alice.delete(path(small) + "/multipart-upload").is(202)
+	upload("again", limit-size).fails(schema.CodeQuotaExceeded)
+	due, err := b.dueAborts()
+	if err != nil || len(due) != 1 {
+		t.Fatalf("got due aborts %v, %v; want 1", due, err)
+	}
+	if err := b.owner.DeleteAborted(t.Context(), due[0].UploadID); err != nil {
+		t.Fatal(err)
+	}
+	upload("again", limit-size).is(201)
+
+	b.alice.post(path(first)+"/multipart-upload/complete", nil).is(200)
+	if got := b.alice.confirm(first); got.Status != api.DocumentStatusUploaded {
+		t.Errorf("got %+v, want it uploaded", got)
+	}
+	upload("7", 1).fails(schema.CodeQuotaExceeded)
+}
+
+// Uploads that were begun concurrently, or before the quota was lowered, can exceed it together.
+// Then none continues before the others end.
+func TestNoPartsIfUnfinishedUploadsExceedTheQuota(t *testing.T) {
+	b := setup(t)
+	const size = 5
+	var docs [3]api.Document
+	for i := range docs {
+		docs[i], _ = b.alice.beginSmall(itoa(i), size)
+	}
+	b.exec(`UPDATE quotas SET limit_bytes = 2 * $1`, size)
+	many := map[string]any{"parts": []any{map[string]any{"number": 1}}}
+	for _, d := range docs {
+		p := b.alice.signPart(d, 1).fails(schema.CodeQuotaExceeded).problem()
+		if p.Left == nil || *p.Left != 0 {
+			t.Errorf("got %+v, want 0 bytes left", p)
+		}
+		b.alice.post(path(d)+"/multipart-upload/parts", many).fails(schema.CodeQuotaExceeded)
+	}
+	b.exec(`DELETE FROM multipart_uploads WHERE document_id = $1`, docs[0].ID)
+	b.exec(`DELETE FROM documents WHERE id = $1`, docs[0].ID)
+	b.alice.signPart(docs[1], 1).is(200)
+	b.alice.signPart(docs[2], 1).is(200)
+}
+
 // dueAborts returns the multipart uploads that the sweeper would abort now.
 func (b *bundle) dueAborts() ([]schema.MultipartUpload, error) {
 	now := time.Now()

@@ -255,10 +255,10 @@ CREATE INDEX documents_unpublished ON documents USING btree (unpublished_at, id)
 CREATE INDEX documents_uploaded ON documents USING btree (id) WHERE status = 'uploaded'::text;
 CREATE INDEX documents_without_topics ON documents USING btree (user_id, id) WHERE NOT has_topics
     AND status <> 'deleting'::text;
+CREATE TRIGGER document_inserted AFTER INSERT ON documents FOR EACH ROW EXECUTE FUNCTION
+    document_inserted();
 CREATE TRIGGER document_moved AFTER UPDATE ON documents FOR EACH ROW WHEN (old.filename_key <>
     new.filename_key OR old.size <> new.size) EXECUTE FUNCTION document_moved();
-CREATE TRIGGER documents_inserted AFTER INSERT ON documents REFERENCING NEW TABLE AS inserted FOR
-    EACH STATEMENT EXECUTE FUNCTION documents_inserted();
 ALTER TABLE documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE documents FORCE ROW LEVEL SECURITY;
 CREATE POLICY api_insert ON documents FOR INSERT TO api WITH CHECK (user_id = (( SELECT
@@ -355,6 +355,7 @@ CREATE TABLE multipart_uploads (
 COMMENT ON COLUMN multipart_uploads.aborting_at IS 'when the upload was abandoned; the sweeper then aborts it in object storage';
 CREATE INDEX multipart_uploads_aborting ON multipart_uploads USING btree (next_attempt_at,
     upload_id) WHERE aborting_at IS NOT NULL;
+CREATE INDEX multipart_uploads_by_user ON multipart_uploads USING btree (user_id, document_id);
 CREATE UNIQUE INDEX multipart_uploads_document ON multipart_uploads USING btree (document_id) WHERE
     aborting_at IS NULL;
 ALTER TABLE multipart_uploads ENABLE ROW LEVEL SECURITY;
@@ -955,7 +956,12 @@ BEGIN
             SELECT d.id, d.status, d.size INTO repeated FROM documents AS d
                 WHERE d.user_id = owner AND d.idempotency_key = keys[i];
             existing := repeated.id;
-            IF NOT FOUND THEN
+        END IF;
+        IF multiparts[i] THEN
+            remaining_bytes := remaining_bytes - unfinished_upload_bytes(owner, existing);
+        END IF;
+        IF keys[i] <> '' THEN
+            IF existing IS NULL THEN
                 SELECT o.document_id INTO existing FROM object_deletions AS o
                     WHERE o.user_id = owner AND o.idempotency_key = keys[i] LIMIT 1;
                 IF NOT FOUND THEN
@@ -1054,6 +1060,19 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION document_counts(uuid,text[],bigint) TO api;
+
+CREATE FUNCTION document_inserted()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    INSERT INTO document_positions (document_id, user_id, filename_key, size)
+        VALUES (NEW.id, NEW.user_id, NEW.filename_key, NEW.size);
+    RETURN NULL;
+END
+$function$;
 
 CREATE FUNCTION document_is_consistent(status text, reason text, size bigint, charged_bytes bigint, gone_at timestamp with time zone, version bigint, announcement bigint, object_key text)
  RETURNS boolean
@@ -1179,20 +1198,6 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
-
-CREATE FUNCTION documents_inserted()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'pg_catalog', 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
-AS $function$
-BEGIN
-    INSERT INTO document_positions (document_id, user_id, filename_key, size)
-        SELECT d.id, d.user_id, d.filename_key, d.size FROM inserted AS d;
-    RETURN NULL;
-END
-$function$;
 
 CREATE FUNCTION end_session(session_family bytea)
  RETURNS void
@@ -1427,4 +1432,22 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION start_session(uuid,uuid,text,bytea,bytea,double precision) TO api;
+
+CREATE FUNCTION unfinished_upload_bytes(owner uuid, without uuid)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+ SET enable_seqscan TO 'off'
+AS $function$
+    SELECT coalesce(sum(u.size), 0)
+    FROM (
+            SELECT m.document_id, m.object_key, m.size FROM multipart_uploads AS m
+            WHERE m.user_id = owner ORDER BY m.document_id LIMIT 10000) AS u
+        LEFT JOIN LATERAL (
+            SELECT d.status FROM documents AS d WHERE d.object_key = u.object_key OFFSET 0
+        ) AS d ON true
+    WHERE u.document_id IS DISTINCT FROM without
+        AND coalesce(d.status, '') NOT IN ('uploaded', 'classified', 'failed')
+$function$;
+GRANT EXECUTE ON FUNCTION unfinished_upload_bytes(uuid,uuid) TO api;
 

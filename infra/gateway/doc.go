@@ -22,5 +22,6 @@
 // error.
 //
 // The gateway limits how long headers and transfers may take, and how many connections may be open
-// in total and per address; see [Config].
+// in total and per address; see [Config]. It also limits how many bytes may be sent for one part of
+// a multipart upload, because MinIO stores what is sent again in addition for a while.
 package gateway

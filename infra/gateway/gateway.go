@@ -66,6 +66,7 @@ type handler struct {
 	config    Config
 	proxy     *httputil.ReverseProxy
 	transport *http.Transport
+	parts     *partBytes
 }
 
 // New returns an HTTP handler for the gateway. It answers GET /healthz with 200. It checks every
@@ -75,7 +76,7 @@ type handler struct {
 // as Server does, and limit the number of connections.
 func New(config Config) http.Handler {
 	config = config.withDefaults()
-	h := &handler{config: config, transport: newTransport()}
+	h := &handler{config: config, transport: newTransport(), parts: newPartBytes()}
 	h.proxy = &httputil.ReverseProxy{
 		Rewrite:        h.rewrite,
 		ModifyResponse: secure,
@@ -96,13 +97,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refused := check(r, h.config.Bucket); refused != nil {
-		h.config.Log.Info("request refused", "method", r.Method, "path", shorten(r.URL.Path),
-			"remote", r.RemoteAddr, "status", refused.status, "reason", refused.message)
-		if refused.status == http.StatusMethodNotAllowed {
-			w.Header().Set("Allow", "GET, HEAD, PUT, OPTIONS")
-		}
-		writeError(w, r, refused.status, refused.code, refused.message)
-		count(r.Method, refused.status)
+		h.refuse(w, r, refused)
 		return
 	}
 	if r.Method == http.MethodOptions {
@@ -110,11 +105,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		count(r.Method, http.StatusNoContent)
 		return
 	}
+	if refused := h.parts.reserve(r); refused != nil {
+		h.refuse(w, r, refused)
+		return
+	}
 	if err := h.transfer(w, r); err != nil {
 		h.config.Log.Error("cannot set the deadlines of a connection", "error", err)
 		writeError(w, r, http.StatusInternalServerError, "InternalError",
 			"The gateway failed to handle the request.")
 	}
+}
+
+// refuse logs and answers a request that is not forwarded to MinIO.
+func (h *handler) refuse(w http.ResponseWriter, r *http.Request, refused *refusal) {
+	h.config.Log.Info("request refused", "method", r.Method, "path", shorten(r.URL.Path),
+		"remote", r.RemoteAddr, "status", refused.status, "reason", refused.message)
+	if refused.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", "GET, HEAD, PUT, OPTIONS")
+	}
+	writeError(w, r, refused.status, refused.code, refused.message)
+	count(r.Method, refused.status)
 }
 
 // forwardedHeaders are the request headers that are sent to MinIO. All others are dropped, because

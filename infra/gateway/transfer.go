@@ -35,6 +35,7 @@ func (h *handler) transfer(w http.ResponseWriter, r *http.Request) error {
 	defer func() { // also runs if handleError panics to close the connection
 		count(r.Method, response.status)
 		trace(r, response.status, began)
+		h.parts.giveBack(r, body.unstored(r.ContentLength, response.status))
 	}()
 	h.proxy.ServeHTTP(response, r)
 	return nil
@@ -67,17 +68,19 @@ func (d *deadline) extend() {
 	_ = d.set(until)
 }
 
-// upload is the body of a PUT. It records the error of reading from the client, so that handleError
-// can tell the client's failures from MinIO's.
+// upload is the body of a PUT. It counts the bytes that the client has sent, and records the error of
+// reading from the client, so that handleError can tell the client's failures from MinIO's.
 type upload struct {
 	io.ReadCloser
 	deadline *deadline
+	sent     atomic.Int64
 	err      atomic.Pointer[error]
 }
 
 func (u *upload) Read(p []byte) (int, error) {
 	u.deadline.extend()
 	n, err := u.ReadCloser.Read(p)
+	u.sent.Add(int64(n))
 	bytesIn.Add(float64(n))
 	switch {
 	case err == io.EOF:
@@ -86,6 +89,16 @@ func (u *upload) Read(p []byte) (int, error) {
 		u.err.Store(&err)
 	}
 	return n, err
+}
+
+// unstored returns how many of the length bytes of the body do not count as sent: those that were
+// not sent, or all of them if MinIO refused the request, which it does before it reads the body, or
+// failed.
+func (u *upload) unstored(length int64, status int) int64 {
+	if status == http.StatusForbidden || status >= http.StatusInternalServerError {
+		return length
+	}
+	return length - u.sent.Load()
 }
 
 // writer writes the response to the client. It does not forward MinIO's "100 Continue", because the

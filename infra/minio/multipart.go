@@ -134,10 +134,10 @@ func wrapUploadError(op, key string, err error) error {
 }
 
 // PartURL returns a URL to which a client can PUT one part of exactly size bytes until expiresAt,
-// any number of times. It also returns the headers that the client must send unchanged. number is
-// from 1 to 10,000. sha256 is the 32-byte digest of the part, or nil; with a digest, MinIO rejects
-// any content that does not match it. Some parts of an upload may have one and others not. For the
-// range of expiry see UploadURL.
+// as often as the gateway forwards it. It also returns the headers that the client must send
+// unchanged. number is from 1 to 10,000. sha256 is the 32-byte digest of the part, or nil; with a
+// digest, MinIO rejects any content that does not match it. Some parts of an upload may have one
+// and others not. For the range of expiry see UploadURL.
 //
 // The URL also signs Content-Length, which browsers set themselves. The gateway returns 400 for a
 // part of a different size, and MinIO 403.

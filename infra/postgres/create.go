@@ -30,8 +30,8 @@ type Created struct {
 type createResult struct {
 	// Existing is the document that was created under the same idempotency key.
 	Existing uuid.NullUUID `db:"existing"`
-	// RemainingBytes is the rest of the quota before the document is charged. It is NULL if the user
-	// has no quota.
+	// RemainingBytes is the rest of the quota before the document is charged, for a multipart upload
+	// without the bytes of unfinished ones. It is NULL if the user has no quota.
 	RemainingBytes sql.NullInt64 `db:"remaining_bytes"`
 	// Pending is the limit on pending documents if the limit was reached, otherwise 0.
 	Pending int64 `db:"pending"`
@@ -60,7 +60,8 @@ func (db *DB) CreateDocument(
 //
 // The result is schema.CodeQuotaExceeded if the declared size exceeds the rest of the quota, and
 // schema.CodeTooManyPending if the user has maxPending pending documents. The documents before it
-// in docs count. CreateDocuments does not charge the quota; confirming a document does.
+// in docs count, and for a multipart upload all unfinished ones of the user. CreateDocuments does
+// not charge the quota; confirming a document does.
 //
 // If the user has used the idempotency key of a document before, the result is the document that
 // was created then, as schema.Document.Renew changes it; an expired document has the same limits as
@@ -123,7 +124,7 @@ func (db *DB) createDocuments(
 		for id, indexes := range repeated {
 			// In the rows after the first, the document itself counts.
 			first := indexes[0]
-			refusals[id] = results[first].refusal(docs[first].Size, maxPending)
+			refusals[id] = results[first].refusal(docs[first], maxPending)
 		}
 		err = db.repeatDocuments(ctx, docs, repeated, refusals, created)
 	}
@@ -191,7 +192,7 @@ func (db *DB) callCreateDocuments(
 
 // created returns the result for a document that did not exist.
 func (r createResult) created(d schema.Document, maxPending int) Created {
-	if err := r.refusal(d.Size, maxPending); err != nil {
+	if err := r.refusal(d, maxPending); err != nil {
 		return Created{Err: err}
 	}
 	now := schema.StoredTime(r.Now)
@@ -199,21 +200,32 @@ func (r createResult) created(d schema.Document, maxPending int) Created {
 	return Created{Document: d, New: true}
 }
 
-// refusal returns why a document of the size cannot become pending, or nil if it can.
-func (r createResult) refusal(size int64, maxPending int) error {
-	left := max(0, r.RemainingBytes.Int64)
+// refusal returns why the document cannot become pending, or nil if it can.
+func (r createResult) refusal(d schema.Document, maxPending int) error {
 	switch {
-	case size > left:
-		return schema.Errorf(schema.CodeQuotaExceeded,
-			"The file is %d bytes long, but only %d bytes of the quota are left. "+
-				"Delete documents or ask for more space.", size, left).
-			With(schema.Facts{Pointer: "/size", Size: &size, Left: &left})
+	case d.Size > r.RemainingBytes.Int64:
+		return quotaExceeded(d.Size, r.RemainingBytes.Int64, d.Multipart)
 	case r.Pending > 0:
 		return schema.Errorf(schema.CodeTooManyPending,
 			"%d uploads were begun and not finished. Finish or delete some, or wait an hour.", r.Pending).
 			With(schema.Facts{Limit: new(int64(maxPending))})
 	}
 	return nil
+}
+
+// quotaExceeded returns the error for a file of the size if only left bytes of the quota are left,
+// for a multipart upload without the bytes of unfinished ones.
+func quotaExceeded(size, left int64, multipart bool) *schema.Error {
+	left = max(0, left)
+	besides, remedy := "", "Delete documents or ask for more space."
+	if multipart {
+		besides = " besides unfinished multipart uploads"
+		remedy = "Finish or cancel some, delete documents or ask for more space."
+	}
+	return schema.Errorf(schema.CodeQuotaExceeded,
+		"The file is %d bytes long, but only %d bytes of the quota are left%s. %s",
+		size, left, besides, remedy).
+		With(schema.Facts{Pointer: "/size", Size: &size, Left: &left})
 }
 
 // noQuota returns the reason why the user has no quota.
@@ -283,10 +295,10 @@ func repeatedResult(existing, requested schema.Document, refusal error) Created 
 	return Created{Document: existing}
 }
 
-// RenewExpired makes an expired document of the user that the DB is bound to pending again, and
-// returns it as it then is. The document has the same limits as a new one in CreateDocuments. In
-// any other status RenewExpired changes nothing. It fails with schema.CodeNotFound if there is no
-// such document.
+// RenewExpired makes an expired document with a multipart upload, of the user that the DB is bound
+// to, pending again, and returns it as it then is. The document has the same limits as a new one in
+// CreateDocuments. In any other status RenewExpired changes nothing. It fails with
+// schema.CodeNotFound if there is no such document.
 func (db *DB) RenewExpired(
 	ctx context.Context, id uuid.UUID, maxPending int,
 ) (schema.Document, error) {
@@ -297,11 +309,12 @@ func (db *DB) RenewExpired(
 	err := db.inTransaction(ctx, func(tx *tx) error {
 		// The condition on the status is a range, as in create_documents.
 		return tx.GetContext(ctx, &room, `
-			SELECT limit_bytes - used_bytes AS remaining_bytes, CASE WHEN $2 <= (
+			SELECT limit_bytes - used_bytes - unfinished_upload_bytes($1, $3) AS remaining_bytes,
+				CASE WHEN $2 <= (
 				SELECT count(*) FROM (
 					SELECT FROM documents WHERE user_id = $1 AND status >= 'pending' AND status <= 'pending'
 					LIMIT $2) AS p) THEN $2 ELSE 0 END AS pending
-			FROM quotas WHERE user_id = $1`, tx.user, maxPending)
+			FROM quotas WHERE user_id = $1`, tx.user, maxPending, id)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return schema.Document{}, db.noQuota(ctx)
@@ -311,7 +324,7 @@ func (db *DB) RenewExpired(
 	}
 	docs, err := db.TransitionWithoutQuota(ctx, []uuid.UUID{id},
 		func(d *schema.Document, now time.Time) schema.Decision {
-			if d.Status != schema.StatusExpired || room.refusal(d.Size, maxPending) != nil {
+			if d.Status != schema.StatusExpired || room.refusal(*d, maxPending) != nil {
 				return schema.Decision{}
 			}
 			return d.Renew(now)
@@ -322,7 +335,7 @@ func (db *DB) RenewExpired(
 	case len(docs) == 0 || docs[0].GoneAt != nil:
 		return schema.Document{}, errDocumentNotFound
 	case docs[0].Status == schema.StatusExpired:
-		return docs[0], room.refusal(docs[0].Size, maxPending)
+		return docs[0], room.refusal(docs[0], maxPending)
 	}
 	return docs[0], nil
 }

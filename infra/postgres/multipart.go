@@ -27,6 +27,9 @@ type Multipart struct {
 	// Active reports whether the document has an upload that is not abandoned. If not, only Status and
 	// ObjectKey are set.
 	Active bool
+	// Refusal is the schema.CodeQuotaExceeded error if the bytes of the user's unfinished multipart
+	// uploads, this one included, exceed the rest of the quota. Then no URL of a part may be issued.
+	Refusal error
 }
 
 // AddMultipart records a multipart upload that object storage has begun for a document of the user
@@ -89,10 +92,13 @@ func (db *DB) Multipart(
 	err = db.inTransaction(ctx, func(tx *tx) error {
 		m = Multipart{}
 		var now time.Time
+		var left sql.NullInt64
 		err := tx.QueryRowContext(ctx, `
-			SELECT status, object_key, now() FROM documents
-			WHERE id = $1 AND user_id = $2 AND gone_at IS NULL`,
-			document, tx.user).Scan(&m.Status, &m.ObjectKey, &now)
+			SELECT status, object_key, now(), (
+				SELECT limit_bytes - used_bytes - unfinished_upload_bytes($2, $1)
+				FROM quotas WHERE user_id = $2)
+			FROM documents WHERE id = $1 AND user_id = $2 AND gone_at IS NULL`,
+			document, tx.user).Scan(&m.Status, &m.ObjectKey, &now, &left)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errDocumentNotFound
 		}
@@ -108,6 +114,9 @@ func (db *DB) Multipart(
 			return err
 		}
 		m.Active = true
+		if m.Size > left.Int64 {
+			m.Refusal = quotaExceeded(m.Size, left.Int64, true)
+		}
 		if !renew || m.Status != schema.StatusPending || now.Sub(m.RenewedAt) < renewInterval {
 			return nil
 		}

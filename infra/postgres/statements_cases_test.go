@@ -332,7 +332,10 @@ var userCases = []statementCase{
 		u.UploadID += "again"
 		_, err2 := s.user1().AddMultipart(s.ctx, u)
 		_, err3 := s.user1().Multipart(s.ctx, pending, true)
-		return first(err, err2, err3, s.worker.DeleteMultipart(s.ctx, u.UploadID))
+		d := newDocument(s, s.alice, 1)
+		d.Multipart = true
+		_, err4 := s.user1().CreateDocuments(s.ctx, []schema.Document{d}, 200)
+		return first(err, err2, err3, err4, s.worker.DeleteMultipart(s.ctx, u.UploadID))
 	}},
 	{methods: "RecordAbortFailure DeleteAborted", run: func(s *statementRun) (int, error) {
 		err := s.worker.RecordAbortFailure(s.ctx, "upload 9", "cause", time.Now())

@@ -245,7 +245,8 @@ export interface paths {
          *     and upload the others.
          *
          *     As with a single PUT, no quota is reserved, the total size is checked and charged after the
-         *     upload, and the request is refused if the file does not fit into the quota now.
+         *     upload, and the request is refused if the file does not fit into the quota now. All
+         *     unfinished multipart uploads of the user must fit into it together.
          *
          *     The upload expires one hour after the last URL for one of its parts was created, and in any
          *     case 24 hours after it began.
@@ -346,10 +347,11 @@ export interface paths {
          *
          *     With `sha256`, storage refuses a part with a different digest. Some parts of an upload may
          *     have one and others not. The URL can be created again any number of times. Uploading a part
-         *     again replaces it.
+         *     again replaces it; its bytes can be sent three times.
          *
          *     A URL makes an `expired` document `pending` again, which then has the limits of a new one:
-         *     409 `too_many_pending` and 413 `quota_exceeded`.
+         *     409 `too_many_pending` and 413 `quota_exceeded`. The latter is also the response if the
+         *     unfinished multipart uploads of the user do not fit into the quota together.
          */
         post: operations["SignPart"];
         delete?: never;
@@ -2457,8 +2459,8 @@ export interface components {
             };
         };
         /**
-         * @description The request body is larger than 64 KiB (`too_large`), or the document is `expired` and no
-         *     longer fits into the user's quota (`quota_exceeded`).
+         * @description The request body is larger than 64 KiB (`too_large`), or the document does not fit into the
+         *     user's quota besides the other unfinished multipart uploads (`quota_exceeded`).
          */
         PartTooLarge: {
             headers: {

@@ -155,7 +155,7 @@ function Files() {
   const onKeyDown = (event: KeyboardEvent) => {
     const target = event.target as HTMLElement;
     const element = target.closest<HTMLElement>("[data-index]");
-    const index = Number(element?.dataset["index"] ?? -1);
+    const index = element ? positionOf(active.peek()) : -1; // the focus may be on its way there
     const row = rows.peek()[index];
     if (!row || target.matches("input[type=text], select") || target.closest("[popover]")) return;
     const page = Math.max(1, Math.floor(innerHeight / target.clientHeight) - 3);

@@ -67,8 +67,8 @@ func (s *server) device(c refreshCookie, account string) string {
 	valid := slices.ContainsFunc(s.deviceKeys, func(k deviceKey) bool {
 		return hmac.Equal(mac, k.mac(content, account))
 	})
-	expiry := time.Unix(int64(binary.BigEndian.Uint64(content[deviceIDBytes:])), 0) //nolint:gosec // ours
-	if !valid || time.Now().After(expiry) {
+	expiry := binary.BigEndian.Uint64(content[deviceIDBytes:])
+	if !valid || uint64(time.Now().Unix()) > expiry { //nolint:gosec // after 1970
 		return ""
 	}
 	return string(content[:deviceIDBytes])
@@ -83,7 +83,7 @@ func (s *server) rememberDevice(c refreshCookie, account, id string) {
 		id = string(random)
 	}
 	expiry := time.Now().Add(deviceTTL).Unix()
-	content := binary.BigEndian.AppendUint64([]byte(id), uint64(expiry)) //nolint:gosec // positive
+	content := binary.BigEndian.AppendUint64([]byte(id), uint64(expiry))
 	value := append(content, s.deviceKeys[0].mac(content, account)...)
 	c.add(c.deviceCookieName(account), base64.RawURLEncoding.EncodeToString(value), deviceTTL)
 }

@@ -156,8 +156,8 @@ func (s *server) AbortMultipartUpload(
 // activeMultipart returns the multipart upload of a document that still awaits its file. It fails
 // with CodeWrongStatus if there is none. If renew is set, activeMultipart records that a URL for a
 // part is issued now, which postpones the expiry. An expired document becomes pending again, unless
-// that would exceed the limits of new documents. No URL is issued if the unfinished multipart uploads
-// of the caller would not fit into the quota.
+// that would exceed the limits of new documents. No URL is issued if the unfinished multipart
+// uploads of the caller would not fit into the quota.
 func (s *server) activeMultipart(
 	ctx context.Context, id uuid.UUID, renew bool,
 ) (postgres.Multipart, error) {
@@ -185,8 +185,8 @@ func (s *server) activeMultipart(
 	return m, nil
 }
 
-// unlessArrived returns the error for which the URL of a part is refused. If the file has arrived, it
-// confirms the document and returns the error that the document has no active upload instead.
+// unlessArrived returns the error for which the URL of a part is refused. If the file has arrived,
+// it confirms the document and returns the error that the document has no active upload instead.
 func (s *server) unlessArrived(ctx context.Context, m postgres.Multipart, refusal error) error {
 	if code := schema.CodeOf(refusal); code != schema.CodeQuotaExceeded &&
 		code != schema.CodeTooManyPending {

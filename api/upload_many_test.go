@@ -277,8 +277,8 @@ func TestExpiredDocumentsHaveTheLimitsOfNewOnes(t *testing.T) {
 	b.alice.signPart(parts, 1).is(200)
 }
 
-// The file of an expired document may have arrived. Then it is confirmed, even if the document could
-// not become pending again.
+// The file of an expired document may have arrived. Then it is confirmed, even if the document
+// could not become pending again.
 func TestFileOfARefusedRenewalHasArrived(t *testing.T) {
 	expire := `UPDATE documents SET status = 'expired', version = version + 1,
 		url_issued_at = now() - interval '61 minutes' WHERE filename = 'a'`

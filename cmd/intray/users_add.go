@@ -34,8 +34,8 @@ type usersAddCommand struct {
 
 // Help describes the password and the exit status.
 func (usersAddCommand) Help() string {
-	return `A password that is read from standard input must have 15 to 1024 characters. It must not be the
-address or one repeated character, nor consist of common passwords only.
+	return `A password that is read from standard input must have 15 to 1024 characters. It must not be
+the address or one repeated character, nor consist of common passwords only.
 
 Exit status: 0 success, 1 a failure, such as an address that is in use, 2 wrong usage, 3 the
 database is unreachable.`

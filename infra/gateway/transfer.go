@@ -68,8 +68,8 @@ func (d *deadline) extend() {
 	_ = d.set(until)
 }
 
-// upload is the body of a PUT. It counts the bytes that the client has sent, and records the error of
-// reading from the client, so that handleError can tell the client's failures from MinIO's.
+// upload is the body of a PUT. It counts the bytes that the client has sent, and records the error
+// of reading from the client, so that handleError can tell the client's failures from MinIO's.
 type upload struct {
 	io.ReadCloser
 	deadline *deadline

@@ -25,6 +25,9 @@ var commonSequences = []string{
 // shortestSequence is the length from which a part of a sequence or a repeated character is one.
 const shortestSequence = 3
 
+// longestTail is how many digits and marks at the end of a password do not count.
+const longestTail = 5
+
 // separators are the characters that people put between words.
 var separators = strings.NewReplacer(" ", "", "-", "", "_", "", ".", "")
 
@@ -48,7 +51,16 @@ func isCommon(password string) bool {
 			ends[start+n] = true
 		}
 	}
-	return ends[len(text)]
+	// A year or some digits at the end make it no better.
+	for end := len(text); end > 0 && end >= len(text)-longestTail; end-- {
+		if ends[end] {
+			return true
+		}
+		if !strings.Contains("0123456789!?", text[end-1:end]) {
+			return false
+		}
+	}
+	return false
 }
 
 // isSequence reports whether s is a part of a common sequence or one repeated byte.

@@ -1,6 +1,6 @@
--- The position of a new document is inserted for each row. A trigger for each statement collects the
--- new rows in a table first, which costs a third of what it takes to create a document, because
--- create_documents inserts each document with a statement of its own.
+-- The position of a new document is inserted for each row. A trigger for each statement collects
+-- the new rows in a table first, which costs more, because create_documents inserts each document
+-- with a statement of its own.
 
 BEGIN;
 

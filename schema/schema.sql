@@ -147,8 +147,7 @@ CREATE TABLE document_positions (
     user_id uuid NOT NULL,
     filename_key text COLLATE "C" NOT NULL,
     size bigint NOT NULL,
-    CONSTRAINT document_positions_pkey PRIMARY KEY (document_id),
-    CONSTRAINT document_positions_document_id_fkey FOREIGN KEY (document_id) REFERENCES documents(id) ON DELETE CASCADE
+    CONSTRAINT document_positions_pkey PRIMARY KEY (document_id)
 );
 CREATE INDEX document_positions_by_filename ON document_positions USING btree (user_id,
     filename_key, document_id);
@@ -259,6 +258,8 @@ CREATE TRIGGER document_inserted AFTER INSERT ON documents FOR EACH ROW EXECUTE 
     document_inserted();
 CREATE TRIGGER document_moved AFTER UPDATE ON documents FOR EACH ROW WHEN (old.filename_key <>
     new.filename_key OR old.size <> new.size) EXECUTE FUNCTION document_moved();
+CREATE TRIGGER document_removed AFTER DELETE ON documents FOR EACH ROW EXECUTE FUNCTION
+    document_removed();
 ALTER TABLE documents ENABLE ROW LEVEL SECURITY;
 ALTER TABLE documents FORCE ROW LEVEL SECURITY;
 CREATE POLICY api_insert ON documents FOR INSERT TO api WITH CHECK (user_id = (( SELECT
@@ -726,6 +727,21 @@ CREATE FUNCTION case_fold(value text)
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
+BEGIN
+    -- The collation "C" has case for the letters of ASCII only.
+    IF octet_length(value) = char_length(value) THEN
+        RETURN lower(value COLLATE "C");
+    END IF;
+    RETURN case_fold_unicode(value);
+END
+$function$;
+GRANT EXECUTE ON FUNCTION case_fold(text) TO api, worker;
+
+CREATE FUNCTION case_fold_unicode(value text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
 DECLARE
     upper_case CONSTANT text :=
         'µÆÐØÞĐĦĲĿŁŊŒŦſƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƢƤƦƧƩƬƮƱƲƳƵƷƸƼǄǅǇǈǊǋǤǱǲǶǷȜȠȢȤȺȻȽȾɁɃɄɅɆɈɊɌɎͅͰͲͶ'
@@ -764,10 +780,6 @@ DECLARE
         և, եւ, ﬓ, մն, ﬔ, մե, ﬕ, մի, ﬖ, վն, ﬗ, մխ}';
     folded text;
 BEGIN
-    -- The collation "C" has case for the letters of ASCII only.
-    IF octet_length(value) = char_length(value) THEN
-        RETURN lower(value COLLATE "C");
-    END IF;
     folded := replace(lower(normalize(value, NFD) COLLATE "C"), 'ß', 'ss');
     -- Most names need no more: their other characters are combining ones, except U+0345, or of
     -- scripts without case (Chinese, Japanese, Korean).
@@ -781,7 +793,7 @@ BEGIN
     RETURN normalize(folded, NFC);
 END
 $function$;
-GRANT EXECUTE ON FUNCTION case_fold(text) TO api, worker;
+GRANT EXECUTE ON FUNCTION case_fold_unicode(text) TO api, worker;
 
 CREATE FUNCTION change_own_password(verified_hash text, new_hash text, kept_session uuid)
  RETURNS boolean
@@ -1121,6 +1133,19 @@ CREATE FUNCTION document_object_key(id uuid)
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$ SELECT 'documents/' || substr(replace(id::text, '-', ''), 1, 10) || '/' || id::text $function$;
 GRANT EXECUTE ON FUNCTION document_object_key(uuid) TO api, worker;
+
+CREATE FUNCTION document_removed()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+BEGIN
+    DELETE FROM document_positions WHERE document_id = OLD.id;
+    RETURN NULL;
+END
+$function$;
 
 CREATE FUNCTION document_topic_set_manually()
  RETURNS trigger

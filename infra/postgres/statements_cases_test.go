@@ -392,7 +392,7 @@ var userCases = []statementCase{
 		return eachBatch(func(n int) (int, error) {
 			return length(s.user1().TransitionWithoutQuota(s.ctx, s.take(s, n, "status = 'classified'"),
 				func(d *schema.Document, now time.Time) schema.Decision {
-					return d.Edit(schema.Edit{Filename: new(d.Filename + " renamed")}, now)
+					return d.Edit(schema.Edit{Filename: new(d.Filename + " renamed, straße")}, now)
 				}))
 		})
 	}},

@@ -328,6 +328,9 @@ func TestPurgeExpired(t *testing.T) {
 	if n != 3 || !slices.Equal(left, want) {
 		t.Errorf("got %d purged rows and the documents %q, want 3 and %q", n, left, want)
 	}
+	if n := count(t, b.raw, `SELECT count(*) FROM document_positions`); n != len(want) {
+		t.Errorf("got %d positions in listings, want one for each of %d documents", n, len(want))
+	}
 	old := count(t, b.raw, `SELECT count(*) FROM object_deletions WHERE object_key = 'old'`)
 	all := count(t, b.raw, `SELECT count(*) FROM object_deletions`)
 	if old != 0 || all != 4 {

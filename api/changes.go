@@ -19,6 +19,8 @@ const (
 	maxKeptChanges = 1 << 16
 	// maxWaitersPerUser is the maximum number of a user's requests that can wait at the same time.
 	maxWaitersPerUser = 2000
+	// maxStreamsPerUser is how many of them can be event streams.
+	maxStreamsPerUser = 200
 	// wakePause is the pause between the waiters that are woken after a reconnection, when all of them
 	// send requests at once otherwise. It is shorter if there are more than maxWakeTime allows.
 	wakePause   = 5 * time.Millisecond
@@ -61,8 +63,9 @@ type waiter struct {
 
 // userWaiters is what the waiters of a user share.
 type userWaiters struct {
-	count   int
-	account accountCheck
+	count, streams int // guarded by notifier.mu
+	account        accountCheck
+	documents      sharedDocuments
 }
 
 // notifier follows the events of all documents and wakes the requests that wait for them. A
@@ -191,8 +194,8 @@ func (n *notifier) addWaiter(key waitKey) *waiter {
 
 // addStream adds a waiter for all changes of a user after a position, or for all later changes if
 // after is nil. If some of them are no longer kept, or if the position is in another stream, the
-// field missed is set. addStream returns nil if the user already has maxWaitersPerUser. The caller
-// must call remove.
+// field missed is set. addStream returns nil if the user already has maxStreamsPerUser or
+// maxWaitersPerUser. The caller must call remove.
 func (n *notifier) addStream(user uuid.UUID, after *position) *waiter {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -225,10 +228,13 @@ func (n *notifier) add(w *waiter) *waiter {
 		w.user = &userWaiters{}
 		n.perUser[w.key.user] = w.user
 	}
-	if w.user.count >= maxWaitersPerUser {
+	if w.user.count >= maxWaitersPerUser || w.stream && w.user.streams >= maxStreamsPerUser {
 		return nil
 	}
 	w.user.count++
+	if w.stream {
+		w.user.streams++
+	}
 	if n.waiters[w.key] == nil {
 		n.waiters[w.key] = make(map[*waiter]struct{}, 1)
 	}
@@ -242,9 +248,19 @@ func (n *notifier) remove(w *waiter) {
 	if delete(n.waiters[w.key], w); len(n.waiters[w.key]) == 0 {
 		delete(n.waiters, w.key)
 	}
+	if w.stream {
+		w.user.streams--
+	}
 	if w.user.count--; w.user.count == 0 {
 		delete(n.perUser, w.key.user)
 	}
+}
+
+// streamsOf returns the number of event streams of the user of w.
+func (n *notifier) streamsOf(w *waiter) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return w.user.streams
 }
 
 // wait waits for the duration pause and then until there is a change for w with a version greater

@@ -162,13 +162,32 @@ func TestWaitersPerUserAreBounded(t *testing.T) {
 	}
 }
 
+func TestStreamsPerUserAreBounded(t *testing.T) {
+	n := newNotifier()
+	user := uuid.New()
+	var last *waiter
+	for range maxStreamsPerUser {
+		last = n.addStream(user, nil)
+	}
+	if n.addStream(user, nil) != nil {
+		t.Errorf("got another stream after %d of the same user, want nil", maxStreamsPerUser)
+	}
+	if n.addWaiter(waitKey{user: user}) == nil || n.addStream(uuid.New(), nil) == nil {
+		t.Error("got nil for a request that waits, or for another user, want a waiter")
+	}
+	n.remove(last)
+	if n.addStream(user, nil) == nil {
+		t.Error("got nil after another stream was removed, want a waiter")
+	}
+}
+
 // The streams of a user share the checks of the account. After a hint, each of them needs the
 // result of a check that began later.
 func TestAccountChecksAreShared(t *testing.T) {
 	n := newNotifier()
 	user, other := uuid.New(), uuid.New()
 	var streams []*waiter
-	for range maxWaitersPerUser {
+	for range maxStreamsPerUser {
 		streams = append(streams, n.addStream(user, nil))
 	}
 	var checks atomic.Int32

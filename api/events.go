@@ -3,7 +3,6 @@ package api
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -11,7 +10,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/google/uuid"
 
 	"intray/schema"
 )
@@ -24,6 +22,11 @@ const (
 	eventWriteTimeout = 10 * time.Second
 	// eventBatch is the maximum number of documents that are read and sent together.
 	eventBatch = 50
+	// streamsWithoutPause is the number of a user's streams up to which a stream does not pause
+	// between two writes. Above it, each stream of the user adds pauseOfEachStream to the pause, so
+	// that all of them together write 1,000 times a second at most.
+	streamsWithoutPause = 10
+	pauseOfEachStream   = time.Millisecond
 	// accountCheckTimeout bounds the query that finds out whether the user still exists.
 	accountCheckTimeout = 5 * time.Second
 )
@@ -72,9 +75,8 @@ func (e eventStream) VisitStreamDocumentEventsResponse(w http.ResponseWriter) er
 	if waiter == nil {
 		return &retryError{
 			after: e.server.config.Timeouts.Heartbeat,
-			cause: schema.Errorf(schema.CodeRateLimited,
-				"%d of your requests are already waiting. End some of them and try again.",
-				maxWaitersPerUser),
+			cause: schema.Errorf(schema.CodeRateLimited, "you already have %d event streams, or %d "+
+				"waiting requests; end some of them and try again", maxStreamsPerUser, maxWaitersPerUser),
 		}
 	}
 	defer notifier.remove(waiter)
@@ -84,7 +86,9 @@ func (e eventStream) VisitStreamDocumentEventsResponse(w http.ResponseWriter) er
 	w.WriteHeader(http.StatusOK)
 	if reason := e.send(w, waiter); reason != "" {
 		// Writing sets the write deadline, within which net/http also ends the response.
-		e.writeEvent(w, "end", "", EventStreamEnd{Reason: reason})
+		var text bytes.Buffer
+		appendEvent(&text, "end", "", fmt.Appendf(nil, `{"reason":%q}`, reason))
+		e.write(w, text.Bytes())
 	}
 	return nil
 }
@@ -126,22 +130,40 @@ func (e eventStream) sendNews(
 	if news.hints&removedHint != 0 && e.userRemoved(waiter, time.Now()) {
 		return EventStreamEndReasonUserRemoved, false
 	}
+	var text bytes.Buffer
 	for _, h := range news.hints.list() {
-		if !e.writeEvent(w, string(h), "", struct{}{}) {
-			return "", false
-		}
+		appendEvent(&text, string(h), "", []byte("{}"))
 	}
 	if news.missed {
-		return "", e.writeEvent(w, "resync", e.ids.encode(news.upTo), struct{}{})
+		appendEvent(&text, "resync", e.ids.encode(news.upTo), []byte("{}"))
+	} else if len(news.changes) > 0 {
+		if err := e.appendChanges(&text, waiter, news.changes, news.upTo.created); err != nil {
+			e.write(w, text.Bytes())
+			return e.failed(err), false
+		}
 	}
-	if len(news.changes) == 0 {
-		return "", true
+	if text.Len() > 0 && !e.write(w, text.Bytes()) {
+		return "", false
 	}
-	text, err := e.encode(news.changes, news.upTo.created)
-	if err != nil {
-		return e.failed(err), false
+	e.pause(waiter)
+	return "", true
+}
+
+// pause waits before the next write, longer the more streams the user has, so that a change of a
+// user with many streams does not take the processors from other users. What happens in the
+// meantime is sent together.
+func (e eventStream) pause(waiter *waiter) {
+	streams := e.server.notifier.streamsOf(waiter)
+	if streams <= streamsWithoutPause {
+		return
 	}
-	return "", e.write(w, text)
+	timer := time.NewTimer(time.Duration(streams) * pauseOfEachStream)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-e.server.notifier.closed:
+	case <-e.ctx.Done():
+	}
 }
 
 // idle waits until there may be news or a reason for the end, or sends a heartbeat.
@@ -233,56 +255,34 @@ func (e eventStream) catchUp() error {
 	}
 }
 
-// encode returns an event for each of the changes, in the same order. The data of an event is the
-// document as it is now, which may be newer than the change. created identifies the stream.
-func (e eventStream) encode(changes []change, created int64) ([]byte, error) {
-	ids := make([]uuid.UUID, len(changes))
-	for i, c := range changes {
-		ids[i] = c.document
-	}
-	ctx, cancel := context.WithTimeout(e.ctx, e.server.config.Timeouts.Request)
-	defer cancel()
-	views, err := e.server.userDB(e.ctx).DocumentsByID(ctx, ids)
-	if err != nil {
-		return nil, err
-	}
-	documents := make(map[uuid.UUID]Document, len(views))
-	for _, v := range views {
-		documents[v.ID] = documentOf(v)
-	}
-	var text bytes.Buffer
-	for _, c := range changes {
-		id := e.ids.encode(position{created, c.sequence})
-		if d, exists := documents[c.document]; exists {
-			err = appendEvent(&text, "document", id, d)
-		} else {
-			err = appendEvent(&text, "deleted", id, DeletedDocument{ID: c.document})
-		}
-		if err != nil {
-			return nil, fmt.Errorf("encode document %s: %w", c.document, err)
-		}
-	}
-	return text.Bytes(), nil
-}
-
-// appendEvent appends an event to text, without an id if id is empty.
-func appendEvent(text *bytes.Buffer, kind, id string, data any) error {
-	encoded, err := json.Marshal(data)
+// appendChanges appends an event for each of the changes, in the same order. The data of an event
+// is the document as it is now, which may be newer than the change. created identifies the stream.
+func (e eventStream) appendChanges(
+	text *bytes.Buffer, waiter *waiter, changes []change, created int64,
+) error {
+	documents, err := e.documents(waiter, changes)
 	if err != nil {
 		return err
 	}
+	for _, c := range changes {
+		id := e.ids.encode(position{created, c.sequence})
+		if data, exists := documents[c.document]; exists {
+			appendEvent(text, "document", id, data)
+		} else {
+			appendEvent(text, "deleted", id, fmt.Appendf(nil, `{"id":"%s"}`, c.document))
+		}
+	}
+	return nil
+}
+
+// appendEvent appends an event to text, without an id if id is empty. data is JSON without line
+// breaks.
+func appendEvent(text *bytes.Buffer, kind, id string, data []byte) {
 	fmt.Fprintf(text, "event: %s\n", kind)
 	if id != "" {
 		fmt.Fprintf(text, "id: %s\n", id)
 	}
-	fmt.Fprintf(text, "data: %s\n\n", encoded)
-	return nil
-}
-
-// writeEvent sends one event like write.
-func (e eventStream) writeEvent(w http.ResponseWriter, kind, id string, data any) bool {
-	var text bytes.Buffer
-	return appendEvent(&text, kind, id, data) == nil && e.write(w, text.Bytes())
+	fmt.Fprintf(text, "data: %s\n\n", data)
 }
 
 // write sends text without buffering. It returns false if the client has disconnected or does not

@@ -85,8 +85,8 @@ func TestLimiterNeverExceedsItsRate(t *testing.T) {
 
 func TestNetworkOfAddress(t *testing.T) {
 	for address, want := range map[string]string{
-		"192.0.2.1":         "192.0.2.1",
-		"::ffff:192.0.2.1":  "192.0.2.1",
+		"192.0.2.1":         "192.0.2.1/32",
+		"::ffff:192.0.2.1":  "192.0.2.1/32",
 		"2001:db8:1:2:3::4": "2001:db8:1:2::/64",
 		"fe80::1%eth0":      "fe80::/64",
 		"@":                 "@",

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"intray/infra/connlimit"
 	"intray/schema"
 )
 
@@ -141,19 +142,11 @@ func (s *server) awaitHashing(ctx context.Context, c credentials) (release func(
 	return release, err
 }
 
-// network returns the network that rate limits count as one client: the address itself for IPv4,
-// and the /64 prefix for IPv6, which is the smallest network that a provider assigns.
+// network returns the network that rate limits count as one client.
 func network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil {
 		return address
 	}
-	if a = a.Unmap(); a.Is4() {
-		return a.String()
-	}
-	p, err := a.WithZone("").Prefix(64)
-	if err != nil {
-		return address
-	}
-	return p.String()
+	return connlimit.NetworkOf(a).String()
 }

@@ -14,6 +14,7 @@ import (
 
 	"intray/api"
 	"intray/cmd/internal/cli"
+	"intray/infra/connlimit"
 	"intray/infra/minio"
 	"intray/infra/nats"
 	"intray/infra/postgres"
@@ -27,9 +28,10 @@ type apiCommand struct {
 	GatewayURL    cli.HTTPURL `env:"GATEWAY_URL" required:"" placeholder:"URL" help:"Public URL of the gateway, for which upload and download URLs are signed."`
 	CORSOrigins   []origin    `name:"cors-origins" env:"CORS_ORIGINS" placeholder:"ORIGIN" help:"Origins of web pages on other hosts that may call the API."`
 
-	apiTokenSettings `group:"Tokens and sessions:"`
-	apiLimitSettings `group:"Limits:"`
-	quotaSettings    `group:"Limits:"`
+	apiTokenSettings   `group:"Tokens and sessions:"`
+	apiLimitSettings   `group:"Limits:"`
+	quotaSettings      `group:"Limits:"`
+	connectionSettings `group:"Limits:"`
 	serverSettings
 	cli.APIKeySettings `group:"PostgreSQL, NATS and MinIO:"`
 }
@@ -213,6 +215,7 @@ func (c apiCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		listener = connlimit.Listener(listener, c.limits(config.TrustedProxies), server.log)
 		return serve(ctx, api.Server(handler, server.log), listener)
 	}
 	return serveWithPrivate(ctx, c.MetricsListen, metrics, server.log, public)

@@ -1,10 +1,12 @@
 package main_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,6 +59,9 @@ func TestEndToEnd(t *testing.T) {
 	t.Run("a deletion releases the charge", func(t *testing.T) { testDelete(t, alice.For(t)) })
 	t.Run("a download returns the same bytes", func(t *testing.T) { testDownload(t, alice.For(t)) })
 	t.Run("many concurrent logins take little memory", func(t *testing.T) { testManyLogins(t, s) })
+	t.Run("idle connections of one address are bounded", func(t *testing.T) {
+		testIdleConnections(t, s)
+	})
 	t.Run("settings are passed on", func(t *testing.T) { testPassedSettings(t, s) })
 	t.Run("other users have no access", func(t *testing.T) {
 		id := alice.For(t).Upload("mine.txt", "text/plain", []byte("mine"))
@@ -80,6 +86,34 @@ func TestEndToEnd(t *testing.T) {
 			return nil
 		})
 	})
+}
+
+// testIdleConnections sends a request on each of 1,500 connections and keeps them open.
+func testIdleConnections(t *testing.T, s *stack) {
+	const conns, limit = 1500, 1024 // the default of MAX_CONNECTIONS_PER_ADDRESS
+	var served atomic.Int32
+	var reading sync.WaitGroup
+	for range conns {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.API, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = conn.Close() }()
+		reading.Go(func() {
+			if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				return
+			}
+			if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err == nil {
+				_ = resp.Body.Close()
+				served.Add(1)
+			}
+		})
+	}
+	reading.Wait()
+	// The clients of the other tests have a few connections, too.
+	if n := served.Load(); n > limit || n < limit-100 {
+		t.Errorf("got responses on %d of %d connections, want about %d", n, conns, limit)
+	}
 }
 
 // testPage checks that the address that "up" prints is the page's, and that the page may contact

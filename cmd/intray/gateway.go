@@ -11,8 +11,7 @@ type gatewayCommand struct {
 	Listen        string `env:"LISTEN" default:"127.0.0.1:9000" help:"Public address to listen on."`
 	MetricsListen string `env:"METRICS_LISTEN" default:"127.0.0.1:9002" help:"Private address to listen on, for /metrics, /healthz and /debug/pprof/. Clients must not reach it."`
 
-	MaxConnections           int `env:"MAX_CONNECTIONS" placeholder:"4096" help:"Maximum number of concurrent connections."`
-	MaxConnectionsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS" placeholder:"1024" help:"Maximum number of concurrent connections of one address. An IPv6 /64 network counts as one address."`
+	connectionSettings
 
 	cli.LogSettings   `group:"Logs and traces:"`
 	traceSettings     `group:"Logs and traces:"`
@@ -41,7 +40,7 @@ func (c gatewayCommand) Run(ctx context.Context) error {
 		}
 		return gateway.Serve(ctx, listener, gateway.Config{
 			Upstream: &c.MinIOEndpoint.URL, Bucket: c.MinIOBucket, Log: log,
-			MaxConns: c.MaxConnections, MaxConnsPerAddress: c.MaxConnectionsPerAddress,
+			Connections: c.limits(nil),
 		})
 	}
 	return serveWithPrivate(ctx, c.MetricsListen, gateway.Metrics(), log, public)

@@ -9,11 +9,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"intray/infra/connlimit"
 	"intray/infra/telemetry"
 	"intray/infra/telemetry/buildinfo"
 )
@@ -75,6 +77,18 @@ func listen(ctx context.Context, name, address string, log *slog.Logger) (net.Li
 	}
 	log.Info("listening", "listener", name, "address", listener.Addr().String())
 	return listener, nil
+}
+
+// connectionSettings are the limits on the connections of a public listener.
+type connectionSettings struct {
+	MaxConnections           int `env:"MAX_CONNECTIONS" placeholder:"4096" help:"Maximum number of concurrent connections."`
+	MaxConnectionsPerAddress int `env:"MAX_CONNECTIONS_PER_ADDRESS" placeholder:"1024" help:"Maximum number of concurrent connections of one address. An IPv6 /64 network counts as one address."`
+}
+
+func (s connectionSettings) limits(proxies []netip.Prefix) connlimit.Limits {
+	return connlimit.Limits{
+		Total: s.MaxConnections, PerNetwork: s.MaxConnectionsPerAddress, Proxies: proxies,
+	}
 }
 
 // serve runs server on listener until ctx is canceled, and then waits up to shutdownTimeout for

@@ -13,6 +13,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"intray/infra/connlimit"
 )
 
 // defaultTransferTimeout is the default of Config.TransferTimeout. The sweeper relies on it: a
@@ -36,13 +38,8 @@ type Config struct {
 	// TransferTimeout is how long a request may take from the end of its headers to its last byte, in
 	// each direction. Default 30 min.
 	TransferTimeout time.Duration
-	// MaxConns is the largest number of open connections. The gateway closes further ones
-	// immediately. Default 4096.
-	MaxConns int
-	// MaxConnsPerAddress is the largest number of open connections from one address. The addresses
-	// of an IPv6 /64 count as one, and so do all clients of a proxy in front of the gateway.
-	// Default 1024.
-	MaxConnsPerAddress int
+	// Connections limits the open connections.
+	Connections connlimit.Limits
 	// ShutdownTimeout is how long Serve waits for transfers in flight before it closes their
 	// connections. Default 20 s.
 	ShutdownTimeout time.Duration
@@ -55,8 +52,6 @@ func (c Config) withDefaults() Config {
 	c.HeaderTimeout = cmp.Or(c.HeaderTimeout, 10*time.Second)
 	c.StallTimeout = cmp.Or(c.StallTimeout, time.Minute)
 	c.TransferTimeout = cmp.Or(c.TransferTimeout, defaultTransferTimeout)
-	c.MaxConns = cmp.Or(c.MaxConns, 4096)
-	c.MaxConnsPerAddress = cmp.Or(c.MaxConnsPerAddress, 1024)
 	c.ShutdownTimeout = cmp.Or(c.ShutdownTimeout, 20*time.Second)
 	return c
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"intray/infra/connlimit"
 	"intray/infra/gateway"
 	"intray/infra/minio"
 )
@@ -58,10 +59,10 @@ var unreachable = &url.URL{Scheme: "http", Host: "127.0.0.1:1"}
 func TestSlowHeadersAreDisconnected(t *testing.T) {
 	const conns = 20
 	address, _ := serve(t, gateway.Config{
-		Upstream:           unreachable,
-		Bucket:             "docs",
-		HeaderTimeout:      300 * time.Millisecond,
-		MaxConnsPerAddress: conns,
+		Upstream:      unreachable,
+		Bucket:        "docs",
+		HeaderTimeout: 300 * time.Millisecond,
+		Connections:   connlimit.Limits{PerNetwork: conns},
 	})
 	held := make([]net.Conn, conns)
 	for i := range held {
@@ -104,8 +105,8 @@ func TestSlowHeadersAreDisconnected(t *testing.T) {
 // accepted.
 func TestConnectionLimits(t *testing.T) {
 	for name, config := range map[string]gateway.Config{
-		"in total":         {MaxConns: 3},
-		"from one address": {MaxConnsPerAddress: 3},
+		"in total":         {Connections: connlimit.Limits{Total: 3}},
+		"from one address": {Connections: connlimit.Limits{PerNetwork: 3}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config.Upstream, config.Bucket = unreachable, "docs"
@@ -132,7 +133,7 @@ func TestConnectionLimits(t *testing.T) {
 
 func TestConnectionLimitDoesNotAffectOtherAddresses(t *testing.T) {
 	address, _ := serve(t, gateway.Config{
-		Upstream: unreachable, Bucket: "docs", MaxConnsPerAddress: 1,
+		Upstream: unreachable, Bucket: "docs", Connections: connlimit.Limits{PerNetwork: 1},
 	})
 	if err := healthy(dial(t, address)); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"time"
+
+	"intray/infra/connlimit"
 )
 
 // Server returns an HTTP server for the gateway. It accepts headers of up to 16 KiB that arrive
@@ -32,7 +34,7 @@ func Server(config Config) *http.Server {
 // returns nil after such a shutdown. It always closes listener.
 func Serve(ctx context.Context, listener net.Listener, config Config) error {
 	config = config.withDefaults()
-	listener = limitConnections(listener, config)
+	listener = connlimit.Listener(listener, config.Connections, config.Log)
 	server := Server(config)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()

@@ -16,6 +16,11 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     -X intray/infra/telemetry/buildinfo.commit=$INTRAY_COMMIT \
     -X intray/infra/telemetry/buildinfo.commitDate=$INTRAY_COMMIT_DATE" \
     -o /out/root/usr/local/bin/intray ./cmd/intray
+# The modules in the binary (SBOM, CycloneDX).
+RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
+    mkdir -p /out/root/usr/share/doc/intray && \
+    go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json \
+    -output /out/root/usr/share/doc/intray/intray.cdx.json /out/root/usr/local/bin/intray
 # A new volume has the same owner as the directory that it is mounted on. These directories are the
 # mount points of the consumers' cache and of MinIO's data.
 RUN mkdir -p /out/root/etc/ssl/certs /out/owned/var/cache/intray /out/owned/data && \

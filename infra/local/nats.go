@@ -48,7 +48,7 @@ func RunNATS(ctx context.Context, configFile string) error {
 // [NATSVariables] returns the values of the variables that it refers to as $NAME.
 func NATSConfig() []byte { return natsconf.ServerConfig }
 
-// The users of the NATS account; see infra/nats.
+// The users of NATS; see infra/nats.
 const (
 	NATSMinIO    = natsconf.UserMinIO
 	NATSAPI      = natsconf.UserAPI

@@ -15,7 +15,7 @@ import (
 type Options struct {
 	// URL is nats://host:port, or several such URLs separated by commas. It contains no password.
 	URL string
-	// User is one of the users of the account, and Password the user's password. The connection's
+	// User is one of the users (UserAPI and so on), and Password the user's password. The connection's
 	// inbox prefix ends with the user's name, so that the server can restrict each user to its own
 	// inboxes.
 	User, Password string
@@ -43,9 +43,10 @@ const (
 
 // Conn is a connection to NATS that never stops trying to reconnect. It is safe for concurrent use.
 type Conn struct {
-	core  *natsgo.Conn
-	js    jetstream.JetStream
-	hints *hints
+	core      *natsgo.Conn
+	js        jetstream.JetStream
+	apiPrefix string // of the subjects of requests to JetStream
+	hints     *hints
 }
 
 // Connect connects to NATS. If the server is unreachable, Connect succeeds, and the connection is
@@ -93,12 +94,28 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		core.Close()
 		return nil, fmt.Errorf("connect to nats at %s as %s: %w", o.URL, o.User, err)
 	}
-	js, err := jetstream.New(core, jetstream.WithPublishAsyncTimeout(ackTimeout))
+	prefix := apiPrefix(o.User)
+	js, err := jetstream.NewWithAPIPrefix(
+		core, prefix, jetstream.WithPublishAsyncTimeout(ackTimeout))
 	if err != nil {
 		core.Close()
 		return nil, fmt.Errorf("connect to nats at %s: %w", o.URL, err)
 	}
-	return &Conn{core: core, js: js, hints: newHints(core)}, nil
+	return &Conn{core: core, js: js, apiPrefix: prefix, hints: newHints(core)}, nil
+}
+
+// importedAPIPrefix is the prefix of requests to JetStream in the accounts that have no streams.
+const importedAPIPrefix = "INTRAY.API."
+
+// apiPrefix returns the prefix of the subjects on which a user sends requests to JetStream. In the
+// operator's account, which has the streams, it is the standard one. The other accounts import
+// these subjects with a different prefix, because the server itself answers $JS.API in every
+// account, and would answer that JetStream is not enabled there.
+func apiPrefix(user string) string {
+	if user == UserOperator {
+		return jetstream.DefaultAPIPrefix
+	}
+	return importedAPIPrefix
 }
 
 func reconnectDelay(attempts int) time.Duration {

@@ -21,9 +21,9 @@ const (
 	storedSource      = schema.SubjectsDocuments
 	storedDestination = "stored.documents.{{wildcard(1)}}"
 	subjectsStored    = "stored.documents.*"
-	// subjectRead is the subject of read requests for stored messages
+	// requestRead is the subject of read requests for stored messages, without the prefix of requests
 	// (https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md).
-	subjectRead = "$JS.API.DIRECT.GET." + schema.StreamDocuments
+	requestRead = "DIRECT.GET." + schema.StreamDocuments
 )
 
 const (
@@ -208,7 +208,7 @@ func (c *Conn) read(ctx context.Context, from uint64) ([]*natsgo.Msg, error) {
 		return nil, fmt.Errorf("read document events: %w", unavailable(err))
 	}
 	defer func() { _ = sub.Unsubscribe() }()
-	if err := c.core.PublishRequest(subjectRead, inbox, request); err != nil {
+	if err := c.core.PublishRequest(c.apiPrefix+requestRead, inbox, request); err != nil {
 		return nil, fmt.Errorf("read document events: %w", unavailable(err))
 	}
 	var messages []*natsgo.Msg

@@ -93,7 +93,7 @@ func documents(n int) []schema.Document {
 	return docs
 }
 
-func publish(t *testing.T, conn *nats.Conn, docs []schema.Document) {
+func publish(t testing.TB, conn *nats.Conn, docs []schema.Document) {
 	t.Helper()
 	published, err := conn.Publish(t.Context(), docs)
 	if err != nil || len(published) != len(docs) {

@@ -93,6 +93,57 @@ func TestHintsAreCombinedAndTheLastOneArrives(t *testing.T) {
 	}
 }
 
+// A hint reaches the API and a watching operator once each, whoever publishes it.
+func TestHintsArriveOnce(t *testing.T) {
+	server := localtest.NATS(t)
+	r := followHints(t, server)
+	watching := dial(t, server, nats.UserOperator)
+	watched := make(chan *natsgo.Msg, 100)
+	if _, err := watching.ChanSubscribe(schema.SubjectsHints, watched); err != nil {
+		t.Fatal(err)
+	}
+	if err := watching.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	last := uuid.New()
+	for _, test := range []struct {
+		user  string
+		hints []schema.Hint
+	}{
+		{nats.UserAPI, []schema.Hint{schema.HintPending, schema.HintQuota, schema.HintTopics}},
+		{nats.UserWorker, []schema.Hint{schema.HintQuota, schema.HintTopics}},
+		{nats.UserOperator, []schema.Hint{schema.HintQuota, schema.HintRemoved}},
+	} {
+		conn := dial(t, server, test.user)
+		for _, hint := range test.hints {
+			subject, end := hint.Subject(uuid.New()), hint.Subject(last)
+			for _, s := range []string{subject, end} {
+				if err := conn.Publish(s, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+			eventually(t, "the hints arrive", func() bool { return r.count(end) > 0 })
+			if n := r.count(subject); n != 1 {
+				t.Errorf("%s of user %s: arrived %d times, want once", hint, test.user, n)
+			}
+			seen := map[string]int{}
+			for seen[end] == 0 {
+				select {
+				case m := <-watched:
+					seen[m.Subject]++
+				case <-time.After(timeout):
+					t.Fatalf("%s of user %s: the operator did not see it", hint, test.user)
+				}
+			}
+			if seen[subject] != 1 {
+				t.Errorf("%s of user %s: the operator saw it %d times, want once",
+					hint, test.user, seen[subject])
+			}
+			last = uuid.New()
+		}
+	}
+}
+
 // Close publishes what is waiting, without the delay, and later hints are dropped.
 func TestHintsBeforeClose(t *testing.T) {
 	server := localtest.NATS(t)

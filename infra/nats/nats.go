@@ -3,7 +3,8 @@
 // consumers (Provision), publishing document events (Conn.Publish, Publisher), and reading,
 // following, replaying and purging the streams.
 //
-// All users are in one account, with a user for each role. nats.conf defines their permissions.
+// Each role has a user in an account of its own. nats.conf defines what the accounts import from
+// the operator's, which has the streams.
 package nats
 
 import (
@@ -20,7 +21,7 @@ import (
 //go:embed nats.conf
 var ServerConfig []byte
 
-// The users of the account.
+// The users.
 const (
 	UserMinIO    = "minio"    // publishes the bucket's events
 	UserAPI      = "api"      // publishes and follows document events

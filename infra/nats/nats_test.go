@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 // timeout is how long eventually waits. It only limits how long a failing test takes.
 const timeout = time.Minute
 
-func connect(t *testing.T, server *localtest.NATSServer, user string) *nats.Conn {
+func connect(t testing.TB, server *localtest.NATSServer, user string) *nats.Conn {
 	t.Helper()
 	conn, err := nats.Connect(t.Context(), nats.Options{
 		URL:      server.URL,

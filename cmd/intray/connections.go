@@ -48,7 +48,7 @@ func (s serverSettings) connect(
 		return c, err
 	}
 	c.conn, err = nats.Connect(ctx, nats.Options{
-		URL: s.NATSURL, User: natsUser, Password: s.NATSPassword, Name: name, Log: c.log,
+		URL: s.NATSURL, User: natsUser, Password: s.NATSPassword, CA: s.NATSCA, Name: name, Log: c.log,
 	})
 	if err != nil {
 		c.close()

@@ -104,7 +104,7 @@ func (c provisionCommand) provision(ctx context.Context, log *slog.Logger) error
 	})
 	g.Go(func() error {
 		conn, err := nats.Connect(gctx, nats.Options{
-			URL: c.NATSURL, User: nats.UserOperator, Password: c.NATSPassword,
+			URL: c.NATSURL, User: nats.UserOperator, Password: c.NATSPassword, CA: c.NATSCA,
 			Name: "provision", Log: log,
 		})
 		if err != nil {

@@ -94,6 +94,7 @@ func (e environment) provision() provisionCommand {
 	var s provisionCommand
 	s.DatabaseURL = e.servers.PostgresURL()
 	s.NATSURL, s.NATSPassword = e.servers.NATSURL(), e.servers.NATSPassword(nats.UserOperator)
+	s.NATSCA = e.servers.CA()
 	s.MinIOEndpoint.URL = url.URL{Scheme: "http", Host: e.servers.MinIOEndpoint()}
 	s.MinIOBucket = bucket
 	s.UploadKey, s.UploadSecret = e.key(secretUpload)
@@ -137,6 +138,7 @@ func (e environment) ownSettings(server string) map[string]string {
 		maps.Copy(set, map[string]string{
 			"DATABASE_URL": e.servers.PostgresAs("worker", e.secrets[secretWorker]),
 			"NATS_URL":     s.NATSURL, "NATS_PASSWORD": e.servers.NATSPassword(nats.UserWorker),
+			"NATS_CA":          s.NATSCA,
 			"MINIO_WORKER_KEY": s.WorkerKey, "MINIO_WORKER_SECRET": s.WorkerSecret,
 			"CACHE_DIR": filepath.Join(cli.CacheDir(), "wasm"),
 		})
@@ -144,6 +146,7 @@ func (e environment) ownSettings(server string) map[string]string {
 		maps.Copy(set, map[string]string{
 			"DATABASE_URL": e.servers.PostgresAs("api", e.secrets[secretAPI]),
 			"NATS_URL":     s.NATSURL, "NATS_PASSWORD": e.servers.NATSPassword(nats.UserAPI),
+			"NATS_CA":          s.NATSCA,
 			"LISTEN":           e.listen,
 			"GATEWAY_URL":      e.gatewayURL(),
 			"MINIO_UPLOAD_KEY": s.UploadKey, "MINIO_UPLOAD_SECRET": s.UploadSecret,

@@ -158,12 +158,18 @@ func (s *Servers) configure(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	cert, err := s.createCertificate()
+	if err != nil {
+		return err
+	}
 	s.postgres = &postgres{
+		cert: &cert, ca: s.CA(),
 		dir: filepath.Join(s.config.Dir, "postgres"), port: ports["postgres"], user: user,
 		volatile:      s.config.Volatile,
 		superPassword: secrets["postgres_superuser"], ownerPassword: secrets["postgres_owner"],
 	}
 	s.nats = &natsServer{
+		cert: cert, ca: s.CA(),
 		dir: filepath.Join(s.config.Dir, "nats"), port: ports["nats"], passwords: map[string]string{},
 	}
 	for u := range natsUsers {
@@ -172,8 +178,8 @@ func (s *Servers) configure(ctx context.Context) error {
 	dir := filepath.Join(s.config.Dir, "minio")
 	s.minio = &minioServer{dir: dir, port: ports["minio"], settings: MinIOSettings{
 		RootUser: "intray-root", RootPassword: secrets["minio_root"],
-		NATSAddress: s.nats.address(),
-		NATSUser:    NATSMinIO, NATSPassword: s.nats.passwords[NATSMinIO],
+		NATSAddress: s.nats.address(), NATSCA: s.CA(),
+		NATSUser: NATSMinIO, NATSPassword: s.nats.passwords[NATSMinIO],
 		QueueDir: filepath.Join(dir, "queue"),
 	}}
 	return nil

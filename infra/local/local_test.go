@@ -226,7 +226,7 @@ func TestStackFile(t *testing.T) {
 		pid := func(name string) float64 { return float64(s.Child(name).PID()) }
 		want := map[string]any{
 			"api": "http://a", "gateway": "http://g", "web": "http://w",
-			"postgres": s.PostgresURL(),
+			"postgres": s.PlainPostgresURL(),
 			"nats":     strings.Replace(s.NATSURL(), "//", operator, 1),
 			"minio": map[string]any{
 				"endpoint": s.MinIOEndpoint(), "bucket": "intray",

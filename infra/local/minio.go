@@ -21,6 +21,7 @@ type MinIOSettings struct {
 	RootUser, RootPassword string
 	NATSAddress            string // host:port
 	NATSUser, NATSPassword string
+	NATSCA                 string // path of the certificate of NATS; if empty, NATS has no TLS
 	QueueDir               string // absolute path, on the same file system as its parent folder
 }
 
@@ -59,6 +60,10 @@ func MinIOEnv(s MinIOSettings) []string {
 		set("SUBJECT", target.subject)
 		set("USERNAME", s.NATSUser)
 		set("PASSWORD", s.NATSPassword)
+		if s.NATSCA != "" {
+			set("TLS", "on")
+			set("CERT_AUTHORITY", s.NATSCA)
+		}
 		set("JETSTREAM", "on") // wait for the stream's acknowledgment
 		if target.durable {
 			set("QUEUE_DIR", s.QueueDir)
@@ -132,6 +137,10 @@ func (m *minioServer) ping(ctx context.Context) error {
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return errors.New("check MinIO's health: answered " + resp.Status)
+	}
+	// Provisioning, which follows, sends the secrets of MinIO's access keys.
+	if err := checkListener(m.port); err != nil {
+		return err
 	}
 	client, err := minio.New(m.address(), &minio.Options{
 		Creds:     credentials.NewStaticV4(m.settings.RootUser, m.settings.RootPassword, ""),

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -70,9 +71,6 @@ var natsUsers = map[string]string{
 func NATSVariables(
 	port int, storeDir string, passwords map[string]string, separator string,
 ) []string {
-	quote := func(s string) string {
-		return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
-	}
 	vars := []string{
 		"NATS_HOST" + separator + "127.0.0.1",
 		"NATS_PORT" + separator + strconv.Itoa(port),
@@ -84,21 +82,35 @@ func NATSVariables(
 	return vars
 }
 
+// quote returns a string of the configuration file.
+func quote(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
+}
+
 // A natsServer describes the NATS server.
 type natsServer struct {
 	dir       string // DIR/nats
 	port      int
 	passwords map[string]string // by user
+	// cert is the certificate of the server, and ca the path of the file in which clients find it.
+	cert certificate
+	ca   string
 }
 
 func (n *natsServer) address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(n.port)) }
 
-// prepare writes the configuration to DIR/nats/nats.conf.
+// prepare writes the configuration to DIR/nats/nats.conf, and the certificate. The server accepts
+// clients without TLS too, because programs connect with the URL in stack.json alone.
 func (n *natsServer) prepare() error {
 	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return fmt.Errorf("create the folder of NATS: %w", err)
 	}
-	return writeFile(n.config(), NATSConfig())
+	if err := n.cert.write(n.dir, nil); err != nil {
+		return err
+	}
+	tls := fmt.Sprintf("\nallow_non_tls: true\ntls { cert_file: %s, key_file: %s }\n",
+		quote(certFile(n.dir)), quote(keyFile(n.dir)))
+	return writeFile(n.config(), append(slices.Clip(NATSConfig()), tls...))
 }
 
 func (n *natsServer) config() string { return filepath.Join(n.dir, "nats.conf") }
@@ -131,7 +143,7 @@ func (n *natsServer) ping(ctx context.Context) error {
 	}
 	_ = c.Close()
 	nc, err := nats.Connect("nats://"+n.address(),
-		nats.UserInfo(NATSOperator, n.passwords[NATSOperator]),
+		nats.UserInfo(NATSOperator, n.passwords[NATSOperator]), nats.RootCAs(n.ca),
 		nats.NoReconnect(), nats.Timeout(probeTimeout))
 	if err != nil {
 		return err

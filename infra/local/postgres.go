@@ -32,6 +32,10 @@ type postgres struct {
 	port     int
 	user     *osUser
 	volatile bool // see Config
+	// cert is the certificate of the server, and ca the path of the file in which clients find it. If
+	// cert is nil, the server has no TLS.
+	cert *certificate
+	ca   string
 
 	superPassword, ownerPassword string
 }
@@ -59,6 +63,11 @@ func (p *postgres) prepare(ctx context.Context, f *fetcher) error {
 	}
 	if err := p.user.checkPrograms(p.programs); err != nil {
 		return err
+	}
+	if p.cert != nil {
+		if err := p.cert.write(p.dir, p.user); err != nil {
+			return err
+		}
 	}
 	if _, err := os.Stat(p.data()); err == nil {
 		return nil
@@ -115,10 +124,15 @@ func (p *postgres) process() Process {
 	if p.volatile {
 		fsync = "fsync=off"
 	}
+	tls := []string{"-c", "ssl=off"}
+	if p.cert != nil {
+		tls = []string{"-c", "ssl=on",
+			"-c", "ssl_cert_file=" + certFile(p.dir), "-c", "ssl_key_file=" + keyFile(p.dir)}
+	}
 	return Process{
 		Name: "postgres",
 		Path: filepath.Join(p.programs.bin, "postgres"),
-		Args: []string{
+		Args: append([]string{
 			"-D", p.data(),
 			"-c", "listen_addresses=127.0.0.1",
 			"-c", "port=" + strconv.Itoa(p.port),
@@ -134,7 +148,7 @@ func (p *postgres) process() Process {
 			"-c", "jit=off",
 			"-c", "cluster_name=intray",
 			"-c", "log_line_prefix=%m [%p] %u@%d ",
-		},
+		}, tls...),
 		Env:         p.env(),
 		Dir:         p.dir,
 		user:        p.user,
@@ -210,7 +224,11 @@ func (p *postgres) provision(ctx context.Context) error {
 
 // as opens the database as the role, calls f and closes the connections.
 func (p *postgres) as(role, password, database string, f func(*sql.DB) error) error {
-	db, err := sql.Open("postgres", p.url(role, password, database))
+	address := p.url(role, password, database)
+	if p.cert != nil {
+		address = VerifiedPostgres(address, filepath.Dir(p.ca))
+	}
+	db, err := sql.Open("postgres", address)
 	if err != nil {
 		return fmt.Errorf("connect to PostgreSQL as %s: %w", role, err)
 	}

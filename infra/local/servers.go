@@ -36,14 +36,20 @@ func (s *Servers) Secret(name string) (string, error) { return s.state.secret(na
 func (s *Servers) Dir() string { return s.config.Dir }
 
 // PostgresURL returns the URL of the database intray for its owner, who may create roles but is not
-// a superuser.
+// a superuser. A client that uses it verifies the server's certificate.
 func (s *Servers) PostgresURL() string {
-	return s.postgres.url(owner, s.postgres.ownerPassword, database)
+	return VerifiedPostgres(s.PlainPostgresURL(), s.config.Dir)
 }
 
-// PostgresAs returns the URL of the database intray for another role.
+// PostgresAs returns the URL of the database intray for another role. A client that uses it
+// verifies the server's certificate.
 func (s *Servers) PostgresAs(role, password string) string {
-	return s.postgres.url(role, password, database)
+	return VerifiedPostgres(s.postgres.url(role, password, database), s.config.Dir)
+}
+
+// PlainPostgresURL is the URL of PostgresURL without TLS, for stack.json and for tests.
+func (s *Servers) PlainPostgresURL() string {
+	return s.postgres.url(owner, s.postgres.ownerPassword, database)
 }
 
 // PostgresSuperuserURL returns the URL of the database postgres for the superuser. Only tests need
@@ -52,7 +58,7 @@ func (s *Servers) PostgresSuperuserURL() string {
 	return s.postgres.url(superuser, s.postgres.superPassword, superuser)
 }
 
-// NATSURL returns the URL of NATS, without user and password.
+// NATSURL returns the URL of NATS, without user and password. Clients verify the server with CA.
 func (s *Servers) NATSURL() string { return "nats://" + s.nats.address() }
 
 // NATSPassword returns the password of [NATSMinIO], [NATSAPI], [NATSWorker] or [NATSOperator].

@@ -16,9 +16,11 @@ const StackFile = "stack.json"
 // Stack is the content of stack.json: the addresses of the running servers and the credentials to
 // access them. Other programs read the file, so its names and types must not change.
 type Stack struct {
-	API      string     `json:"api"`      // URL
-	Gateway  string     `json:"gateway"`  // URL
-	Web      string     `json:"web"`      // URL
+	API     string `json:"api"`     // URL
+	Gateway string `json:"gateway"` // URL
+	Web     string `json:"web"`     // URL
+	// NATS and Postgres are URLs that work without the certificate of the servers. Intray's own
+	// programs verify it: see [CAFile] and [VerifiedPostgres].
 	NATS     string     `json:"nats"`     // URL with the operator's name and password
 	Postgres string     `json:"postgres"` // URL with the owner's name and password
 	MinIO    StackMinIO `json:"minio"`
@@ -65,7 +67,7 @@ func (s *Servers) WriteStack(stack Stack) error {
 	s.stackMu.Lock()
 	defer s.stackMu.Unlock()
 	if stack.Postgres == "" {
-		stack.Postgres = s.PostgresURL()
+		stack.Postgres = s.PlainPostgresURL()
 	}
 	if stack.NATS == "" {
 		stack.NATS = fmt.Sprintf("nats://%s:%s@%s",

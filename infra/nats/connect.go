@@ -19,6 +19,10 @@ type Options struct {
 	// inbox prefix ends with the user's name, so that the server can restrict each user to its own
 	// inboxes.
 	User, Password string
+	// CA is the path of a file with certificates. If it is set, the server must have one of them, or
+	// one that they have signed, before the password is sent. Without it, the connection has TLS only
+	// if the server requires it.
+	CA string
 	// Name identifies the process in the output of NATS tools.
 	Name string
 	Log  *slog.Logger
@@ -63,7 +67,12 @@ func Connect(ctx context.Context, o Options) (*Conn, error) {
 		return nil, fmt.Errorf("connect to nats: %w", err)
 	}
 	log := o.Log.With("component", "nats", "nats_user", o.User)
+	verify := func(*natsgo.Options) error { return nil }
+	if o.CA != "" {
+		verify = natsgo.RootCAs(o.CA)
+	}
 	core, err := natsgo.Connect(o.URL,
+		verify,
 		natsgo.Name(o.Name),
 		natsgo.UserInfo(o.User, o.Password),
 		natsgo.CustomInboxPrefix("_INBOX_"+o.User),

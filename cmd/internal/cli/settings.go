@@ -29,6 +29,7 @@ type DatabaseSettings struct {
 
 // NATSSettings locate NATS. Each server has a NATS user of its own.
 type NATSSettings struct {
+	NATSCA       string `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"File with the certificates, in PEM format, that NATS must have or that must have signed its certificate. Without it, the connection has TLS only if NATS requires it."`
 	NATSURL      string `name:"nats-url" env:"NATS_URL" required:"" placeholder:"URL" help:"URL of NATS without a password: nats://HOST:PORT. Separate several URLs with commas."`
 	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password of the NATS user, which is api for the API, worker for the consumers, and operator for all other commands."`
 }

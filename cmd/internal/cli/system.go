@@ -46,13 +46,16 @@ type OperatorFlags struct {
 }
 
 type natsFlags struct {
+	NATSCA       string `name:"nats-ca" env:"NATS_CA" placeholder:"FILE" help:"File with the certificates, in PEM format, that NATS must have or that must have signed its certificate."`
 	NATSURL      string `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"URL of NATS without a password: nats://HOST:PORT. Separate several URLs with commas."`
 	NATSPassword string `name:"nats-password" env:"NATS_PASSWORD" secret:"" placeholder:"PASSWORD" help:"Password of the NATS user operator."`
 }
 
 // options returns how to connect to the NATS server that the flags name.
 func (f natsFlags) options() nats.Options {
-	return nats.Options{URL: f.NATSURL, User: nats.UserOperator, Password: f.NATSPassword}
+	return nats.Options{
+		URL: f.NATSURL, User: nats.UserOperator, Password: f.NATSPassword, CA: f.NATSCA,
+	}
 }
 
 type minioFlags struct {
@@ -153,8 +156,11 @@ func Running(dir string) (System, error) {
 	password, _ := server.User.Password()
 	server.User = nil
 	return System{
-		Database: stack.Postgres,
-		NATS:     nats.Options{URL: server.String(), User: nats.UserOperator, Password: password},
+		Database: local.VerifiedPostgres(stack.Postgres, dir),
+		NATS: nats.Options{
+			URL: server.String(), User: nats.UserOperator, Password: password,
+			CA: filepath.Join(dir, local.CAFile),
+		},
 		MinIO: minio.Config{
 			Endpoint: stack.MinIO.Endpoint, Bucket: stack.MinIO.Bucket,
 			Key: minio.Key{Access: stack.MinIO.RootUser, Secret: stack.MinIO.RootPassword},

@@ -95,7 +95,7 @@ func writeServers(folder, data string, s *local.Servers) error {
 		passwords[u] = s.NATSPassword(u)
 	}
 	text, err := json.Marshal(servers{
-		PID: os.Getpid(), SuperuserURL: s.PostgresSuperuserURL(), OwnerURL: s.PostgresURL(),
+		PID: os.Getpid(), SuperuserURL: s.PostgresSuperuserURL(), OwnerURL: s.PlainPostgresURL(),
 		NATSURL: s.NATSURL(), NATSPasswords: passwords,
 		MinIO: s.MinIOEndpoint(), MinIODrive: MinIODrive(data), MinIOUser: user, MinIOPassword: password,
 	})

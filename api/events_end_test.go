@@ -64,7 +64,7 @@ func TestEventStreamEnds(t *testing.T) {
 		b := b.in(t)
 		d := b.alice.confirmed("a", []byte("x"))
 		config := b.config
-		config.DB = open(t, b.roleURL)
+		config.DB = b.openAPI(b.roleURL)
 		alice := b.alice.in(t)
 		alice.base = b.serve(config)
 		stream := alice.stream(t.Context(), "")

@@ -16,7 +16,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := b.config
-	config.DB = open(t, b.roleURL)
+	config.DB = b.openAPI(b.roleURL)
 	b.alice.base = b.serve(config)
 	for _, got := range []*response{
 		b.alice.get("/readyz"),

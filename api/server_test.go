@@ -136,7 +136,7 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := b.in(t)
 			config := b.config
-			config.DB = open(t, url)
+			config.DB = b.openAPI(url)
 			b.alice.base = b.serve(config)
 			login := api.Credentials{Email: "a", Password: "b"}
 			for _, got := range []*response{

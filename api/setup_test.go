@@ -38,6 +38,7 @@ type bundle struct {
 	t        testing.TB
 	base     string
 	roleURL  string // the URL of the database for the api role
+	auth     *postgres.Auth
 	ownerURL string // the URL of the database for its owner
 	owner    *postgres.DB
 	sql      *sqlx.DB // as the owner
@@ -93,9 +94,15 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 		t.Fatal(err)
 	}
 	b.roleURL = postgrestest.RoleURL(address, "api")
+	b.auth, err = postgres.OpenAuth(postgrestest.RoleURL(address, "auth"), postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.auth.Close() })
 	logOptions := &slog.HandlerOptions{Level: slog.LevelDebug}
 	b.config = api.Config{
-		DB:        open(t, b.roleURL),
+		DB:        b.openAPI(b.roleURL),
+		Auth:      b.auth,
 		Presigner: presigner,
 		Objects:   objects,
 		Multipart: multipart,
@@ -250,10 +257,21 @@ func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	}
 }
 
+// openAPI opens a database with the role api, which is closed when the test ends.
+func (b *bundle) openAPI(address string) *postgres.DB {
+	b.t.Helper()
+	return openWith(b.t, address, postgres.Options{Auth: b.auth})
+}
+
 // open opens a database, which is closed when the test ends.
 func open(t testing.TB, address string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(address, postgres.Options{})
+	return openWith(t, address, postgres.Options{})
+}
+
+func openWith(t testing.TB, address string, o postgres.Options) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(address, o)
 	if err != nil {
 		t.Fatal(err)
 	}

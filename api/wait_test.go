@@ -244,7 +244,7 @@ func TestThousandWaitersAreCheap(t *testing.T) {
 	database := startProxy(t, address.Host)
 	address.Host = database.address
 	config := b.config
-	config.DB = open(t, address.String())
+	config.DB = b.openAPI(address.String())
 	handler, base := b.serveHandler(config)
 
 	const clients = 1000

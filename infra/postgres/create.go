@@ -166,21 +166,25 @@ func (db *DB) callCreateDocuments(
 		digests[i] = d.DeclaredSHA256
 	}
 	var results []createResult
-	if err := stmt.SelectContext(ctx, &results,
-		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }),
-		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
-		column(docs, func(d *schema.Document) string { return d.Filename }),
-		column(docs, func(d *schema.Document) string { return d.ContentType }),
-		column(docs, func(d *schema.Document) int64 { return d.Size }),
-		digests,
-		column(docs, func(d *schema.Document) bool { return d.Multipart }),
-		column(docs, func(d *schema.Document) string {
-			if d.IdempotencyKey == nil {
-				return ""
-			}
-			return *d.IdempotencyKey
-		}),
-		maxPending, allOfOne); err != nil {
+	err = db.withProofs(ctx, func(prove func(uuid.UUID) string) error {
+		results = nil
+		return stmt.SelectContext(ctx, &results,
+			column(docs, func(d *schema.Document) string { return prove(d.UserID) }),
+			column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
+			column(docs, func(d *schema.Document) string { return d.Filename }),
+			column(docs, func(d *schema.Document) string { return d.ContentType }),
+			column(docs, func(d *schema.Document) int64 { return d.Size }),
+			digests,
+			column(docs, func(d *schema.Document) bool { return d.Multipart }),
+			column(docs, func(d *schema.Document) string {
+				if d.IdempotencyKey == nil {
+					return ""
+				}
+				return *d.IdempotencyKey
+			}),
+			maxPending, allOfOne)
+	})
+	if err != nil {
 		return nil, err
 	}
 	if len(results) != len(docs) {

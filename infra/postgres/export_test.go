@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 )
@@ -42,6 +43,18 @@ func OpenObserved(url string, settings map[string]string, handle func(*pq.Error)
 	db.pool = sqlx.NewDb(sql.OpenDB(pq.ConnectorWithNoticeHandler(connector, handle)), "postgres")
 	db.pool.SetMaxOpenConns(2)
 	return db, nil
+}
+
+// SetAuth makes a DB bind to users with the proofs of auth.
+func (db *DB) SetAuth(auth *Auth) { db.auth = auth }
+
+// AuthOf returns an Auth that uses the connections of a DB with the role auth.
+func AuthOf(db *DB) *Auth { return &Auth{db: db} }
+
+// Prove returns a proof of the user at the time now.
+func (a *Auth) Prove(ctx context.Context, user uuid.UUID, now time.Time) (string, error) {
+	key, err := a.proofKey(ctx)
+	return key.prove(user, now), err
 }
 
 // ObserveSessions observes two connections to the address one after the other, as verify does. If

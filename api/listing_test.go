@@ -250,9 +250,8 @@ func TestCountDocuments(t *testing.T) {
 func TestListThenStream(t *testing.T) {
 	b, _ := setupWithNATS(t)
 	config := b.config
-	config.DB = openWith(t, b.roleURL, postgres.Options{
-		LockTimeout: time.Minute, StatementTimeout: time.Minute, Auth: b.auth,
-	})
+	b.useDatabase(&config, b.roleURL,
+		postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
 	b.alice.base = b.serve(config)
 	b.bob.base = b.alice.base
 	position := func() string {

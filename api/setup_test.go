@@ -38,7 +38,6 @@ type bundle struct {
 	t        testing.TB
 	base     string
 	roleURL  string // the URL of the database for the api role
-	auth     *postgres.Auth
 	ownerURL string // the URL of the database for its owner
 	owner    *postgres.DB
 	sql      *sqlx.DB // as the owner
@@ -94,21 +93,15 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 		t.Fatal(err)
 	}
 	b.roleURL = postgrestest.RoleURL(address, "api")
-	b.auth, err = postgres.OpenAuth(postgrestest.RoleURL(address, "auth"), postgres.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = b.auth.Close() })
 	logOptions := &slog.HandlerOptions{Level: slog.LevelDebug}
 	b.config = api.Config{
-		DB:        b.openAPI(b.roleURL),
-		Auth:      b.auth,
 		Presigner: presigner,
 		Objects:   objects,
 		Multipart: multipart,
 		TokenKey:  tokenKey,
 		Log:       slog.New(slog.NewJSONHandler(b.log, logOptions)),
 	}
+	b.useDatabase(&b.config, b.roleURL, postgres.Options{})
 	for _, c := range change {
 		c(&b.config)
 	}
@@ -257,10 +250,21 @@ func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	}
 }
 
-// openAPI opens a database with the role api, which is closed when the test ends.
-func (b *bundle) openAPI(address string) *postgres.DB {
+// useDatabase makes an API use the database at the address, which has the credentials of the role
+// api, also with the role auth. The connections are closed when the test ends.
+func (b *bundle) useDatabase(c *api.Config, address string, o postgres.Options) {
 	b.t.Helper()
-	return openWith(b.t, address, postgres.Options{Auth: b.auth})
+	u, err := url.Parse(address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	u.User = url.UserPassword("auth", password)
+	if o.Auth, err = postgres.OpenAuth(u.String(), o); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = o.Auth.Close() })
+	c.DB, c.Auth = openWith(b.t, address, o), o.Auth
 }
 
 // open opens a database, which is closed when the test ends.

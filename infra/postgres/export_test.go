@@ -45,6 +45,9 @@ func OpenObserved(url string, settings map[string]string, handle func(*pq.Error)
 	return db, nil
 }
 
+// ProofTTL is how long a proof is valid.
+const ProofTTL = proofTTL
+
 // SetAuth makes a DB bind to users with the proofs of auth.
 func (db *DB) SetAuth(auth *Auth) { db.auth = auth }
 

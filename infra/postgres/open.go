@@ -55,7 +55,7 @@ type DB struct {
 	statements    *sync.Map
 	creationQueue *creationQueue // shared by the DBs that ForUser returns
 	written       *writeCheck    // shared by the DBs that ForUser returns
-	clock         *serverClock   // shared by the DBs that ForUser returns
+	clock         *serverClock   // shared by the DBs that ForUser returns, and with auth
 	contention    *contention    // shared by the DBs that ForUser returns
 	leaseTTL      time.Duration  // leaseTTL, which tests shorten
 	listenerPing  time.Duration  // listenerPing, which tests shorten
@@ -88,6 +88,9 @@ func Open(url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Auth != nil {
+		connector.clock = o.Auth.db.clock // whichever connects first measures it for both
+	}
 	conns := cmp.Or(o.MaxConns, 16)
 	pool := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	pool.SetMaxOpenConns(conns)
@@ -95,7 +98,7 @@ func Open(url string, o Options) (*DB, error) {
 	return &DB{
 		pool: pool, url: a.text, monitor: startMonitor(connector, pool, conns), auth: o.Auth,
 		statements: new(sync.Map), creationQueue: new(creationQueue), written: newWriteCheck(),
-		clock: &connector.clock, contention: newContention(),
+		clock: connector.clock, contention: newContention(),
 		leaseTTL: leaseTTL, listenerPing: listenerPing,
 	}, nil
 }

@@ -411,16 +411,17 @@ GRANT SELECT, INSERT, UPDATE (document_id, user_id, requested_at, attempts, next
 GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO worker;
 
 CREATE TABLE proof_keys (
-    id bigint GENERATED ALWAYS AS IDENTITY,
-    key bytea NOT NULL,
-    inner_key bytea NOT NULL GENERATED ALWAYS AS (hmac_block(key, 54)) STORED,
-    outer_key bytea NOT NULL GENERATED ALWAYS AS (hmac_block(key, 92)) STORED,
-    created_at timestamp with time zone NOT NULL DEFAULT now(),
-    CONSTRAINT proof_keys_pkey PRIMARY KEY (id),
-    CONSTRAINT proof_keys_key_check CHECK (octet_length(key) = 32)
+    singleton boolean NOT NULL DEFAULT true,
+    current bytea NOT NULL,
+    previous bytea NOT NULL,
+    rotated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT proof_keys_pkey PRIMARY KEY (singleton),
+    CONSTRAINT proof_keys_current_check CHECK (octet_length(current) = 32),
+    CONSTRAINT proof_keys_previous_check CHECK (octet_length(previous) = 32),
+    CONSTRAINT proof_keys_singleton_check CHECK (singleton)
 );
-COMMENT ON TABLE proof_keys IS 'the keys of the proofs with which the API binds to users; the newest makes them';
-COMMENT ON COLUMN proof_keys.inner_key IS 'with outer_key, what HMAC-SHA-256 expands the key to';
+COMMENT ON TABLE proof_keys IS 'the keys of the proofs with which the API binds to users';
+COMMENT ON COLUMN proof_keys.singleton IS 'always true, so that the table holds at most one row';
 ALTER TABLE proof_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE proof_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON proof_keys TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -853,7 +854,7 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION create_documents(proofs text[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[], max_pending bigint, all_of_one boolean)
+CREATE FUNCTION create_documents(owners uuid[], expires bigint, macs bytea[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[], max_pending bigint, all_of_one boolean)
  RETURNS TABLE(existing uuid, remaining_bytes bigint, pending bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -863,7 +864,7 @@ CREATE FUNCTION create_documents(proofs text[], new_ids uuid[], new_filenames te
 AS $function$
 DECLARE
     owner uuid;
-    current_proof text;
+    current_owner uuid;
     owner_left bigint;
     owner_pending bigint;
     requested bigint := 0;
@@ -876,11 +877,14 @@ BEGIN
             RAISE EXCEPTION 'the digest has % bytes', octet_length(digests[i])
                 USING ERRCODE = 'check_violation';
         END IF;
+        owner := owners[i];
         existing := NULL;
         pending := 0;
-        IF proofs[i] IS DISTINCT FROM current_proof OR owner IS NULL THEN
-            owner := require_proof(proofs[i]);
-            current_proof := proofs[i];
+        IF i = 1 OR owner IS DISTINCT FROM current_owner THEN
+            IF NOT is_proven(owner, expires, macs[i]) THEN
+                RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+            END IF;
+            current_owner := owner;
             -- The condition on the status is a range that contains only pending, so that the planner
             -- uses documents_by_status. For an equality, with statistics from before a burst, it could
             -- choose documents_pending and read all users' pending documents.
@@ -944,7 +948,7 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION
-    create_documents(text[],uuid[],text[],text[],bigint[],bytea[],boolean[],text[],bigint,boolean)
+    create_documents(uuid[],bigint,bytea[],uuid[],text[],text[],bigint[],bytea[],boolean[],text[],bigint,boolean)
     TO api;
 
 CREATE FUNCTION current_user_id()
@@ -952,7 +956,20 @@ CREATE FUNCTION current_user_id()
  LANGUAGE plpgsql
  STABLE PARALLEL SAFE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$ BEGIN RETURN proven_user(current_setting('intray.proof', true)); END $function$;
+AS $function$
+DECLARE
+    proof CONSTANT text := current_setting('intray.proof', true);
+    id uuid;
+BEGIN
+    IF proof ~ '^[0-9a-f-]{36} [0-9a-f]{96} [0-9]{1,18}$' THEN
+        id := left(proof, 36)::uuid;
+        IF is_proven(id, substr(proof, 135)::bigint, decode(substr(proof, 38, 96), 'hex')) THEN
+            RETURN id;
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$function$;
 GRANT EXECUTE ON FUNCTION current_user_id() TO api, worker;
 
 CREATE FUNCTION current_user_is_admin()
@@ -1124,16 +1141,17 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION document_view(proof text, document_id uuid, OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
+CREATE FUNCTION document_view(viewer uuid, expires bigint, mac bytea, document_id uuid, OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
 AS $function$
-DECLARE
-    viewer CONSTANT uuid := require_proof(proof);
 BEGIN
+    IF NOT is_proven(viewer, expires, mac) THEN
+        RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+    END IF;
     SELECT d.* INTO document FROM documents AS d
         WHERE d.id = document_view.document_id AND d.user_id = viewer AND d.gone_at IS NULL;
     IF NOT FOUND THEN
@@ -1155,7 +1173,7 @@ BEGIN
         AND EXISTS (SELECT FROM retrying_documents(viewer, ARRAY[document.id]));
 END
 $function$;
-GRANT EXECUTE ON FUNCTION document_view(text,uuid) TO api;
+GRANT EXECUTE ON FUNCTION document_view(uuid,bigint,bytea,uuid) TO api;
 
 CREATE FUNCTION end_session(session_family bytea)
  RETURNS void
@@ -1164,17 +1182,6 @@ CREATE FUNCTION end_session(session_family bytea)
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ DELETE FROM sessions WHERE family = session_family $function$;
 GRANT EXECUTE ON FUNCTION end_session(bytea) TO auth;
-
-CREATE FUNCTION hmac_block(key bytea, mask integer)
- RETURNS bytea
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
-AS $function$
-    SELECT string_agg(set_byte('\x00'::bytea, 0,
-            (CASE WHEN i < octet_length(key) THEN get_byte(key, i) ELSE 0 END) # mask), ''::bytea
-        ORDER BY i)
-    FROM generate_series(0, 63) AS i
-$function$;
 
 CREATE FUNCTION identity_account(oidc_issuer text, oidc_subject text, new_id uuid, new_email text, new_limit bigint)
  RETURNS TABLE(outcome text, id uuid, role text)
@@ -1214,6 +1221,25 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO auth;
 
+CREATE FUNCTION is_proven(id uuid, expires bigint, mac bytea)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+AS $function$
+DECLARE
+    current_key bytea;
+    previous_key bytea;
+BEGIN
+    -- The condition permits an index scan, which a caller that disables sequential scans needs: at
+    -- the cost of a disabled scan, PostgreSQL would compile the plan in each call.
+    SELECT k.current, k.previous INTO current_key, previous_key
+        FROM proof_keys AS k WHERE k.singleton;
+    RETURN (expires > extract(epoch FROM now())
+        AND (mac = sha384(current_key || uuid_send(id) || int8send(expires))
+            OR mac = sha384(previous_key || uuid_send(id) || int8send(expires)))) IS TRUE;
+END
+$function$;
+
 CREATE FUNCTION lock_topics(owner uuid)
  RETURNS void
  LANGUAGE sql
@@ -1221,6 +1247,14 @@ AS $function$
 SELECT pg_advisory_xact_lock(hashtext('topics'), hashtext(coalesce(owner::text, '')))
 $function$;
 GRANT EXECUTE ON FUNCTION lock_topics(uuid) TO api, worker;
+
+CREATE FUNCTION new_proof_key()
+ RETURNS bytea
+ LANGUAGE sql
+AS $function$
+    SELECT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        || uuid_send(gen_random_uuid()))
+$function$;
 
 CREATE FUNCTION notify_object_deletions()
  RETURNS trigger
@@ -1250,31 +1284,8 @@ CREATE FUNCTION proof_key()
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$ SELECT k.key FROM proof_keys AS k ORDER BY k.id DESC LIMIT 1 $function$;
+AS $function$ SELECT k.current FROM proof_keys AS k WHERE k.singleton $function$;
 GRANT EXECUTE ON FUNCTION proof_key() TO auth;
-
-CREATE FUNCTION proven_user(proof text)
- RETURNS uuid
- LANGUAGE plpgsql
- STABLE PARALLEL SAFE
-AS $function$
-DECLARE
-    message bytea;
-    k record;
-BEGIN
-    IF coalesce(length(proof), 0) <> 112 THEN
-        RETURN NULL;
-    END IF;
-    message := convert_to(left(proof, 47), 'UTF8');
-    FOR k IN SELECT p.inner_key, p.outer_key FROM proof_keys AS p LOOP
-        IF encode(sha256(k.outer_key || sha256(k.inner_key || message)), 'hex') = substr(proof, 49) THEN
-            RETURN CASE WHEN to_timestamp(substr(proof, 38, 10)::double precision) > now()
-                THEN left(proof, 36)::uuid END;
-        END IF;
-    END LOOP;
-    RETURN NULL;
-END
-$function$;
 
 CREATE FUNCTION refresh_session(session_family bytea, presented_token bytea, new_token bytea, new_nonce bytea, idle_seconds double precision, grace_seconds double precision)
  RETURNS TABLE(outcome text, session uuid, user_id uuid, role text, nonce bytea)
@@ -1350,21 +1361,6 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION require_proof(proof text)
- RETURNS uuid
- LANGUAGE plpgsql
- STABLE
-AS $function$
-DECLARE
-    proven CONSTANT uuid := proven_user(proof);
-BEGIN
-    IF proven IS NULL THEN
-        RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
-    END IF;
-    RETURN proven;
-END
-$function$;
-
 CREATE FUNCTION require_user(id uuid)
  RETURNS void
  LANGUAGE plpgsql
@@ -1410,28 +1406,29 @@ CREATE FUNCTION rotate_proof_key()
  RETURNS void
  LANGUAGE sql
 AS $function$
-    DELETE FROM proof_keys WHERE id < (SELECT max(id) FROM proof_keys);
-    -- Each UUID has 122 random bits from the server's generator of cryptographic random numbers.
-    INSERT INTO proof_keys (key) VALUES (sha256(uuid_send(gen_random_uuid())
-        || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+    UPDATE proof_keys SET current = new_proof_key(), previous = current, rotated_at = now()
+        WHERE singleton
 $function$;
 
-CREATE FUNCTION set_current_user(proof text)
+CREATE FUNCTION set_current_user(id uuid, expires bigint, mac bytea)
  RETURNS text
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 DECLARE
-    proven CONSTANT uuid := require_proof(proof);
     user_role text;
 BEGIN
-    SELECT u.role INTO user_role FROM users AS u WHERE u.id = proven;
-    PERFORM set_config('intray.proof', CASE WHEN user_role IS NULL THEN '' ELSE proof END, true);
+    IF NOT is_proven(id, expires, mac) THEN
+        RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+    END IF;
+    SELECT u.role INTO user_role FROM users AS u WHERE u.id = set_current_user.id;
+    PERFORM set_config('intray.proof', CASE WHEN user_role IS NULL THEN ''
+        ELSE id::text || ' ' || encode(mac, 'hex') || ' ' || expires::text END, true);
     RETURN user_role;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION set_current_user(text) TO api;
+GRANT EXECUTE ON FUNCTION set_current_user(uuid,bigint,bytea) TO api;
 
 CREATE FUNCTION start_session(new_id uuid, target uuid, verified_hash text, new_family bytea, new_token bytea, ttl_seconds double precision)
  RETURNS boolean

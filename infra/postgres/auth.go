@@ -17,7 +17,7 @@ type Auth struct {
 	db *DB
 
 	mu  sync.Mutex
-	key proofKey // nil if it was not read yet, or was replaced
+	key []byte // nil if it was not read yet, or was replaced
 }
 
 // OpenAuth returns an Auth for a connection string with the role auth. [Open] describes the string
@@ -38,7 +38,7 @@ func (a *Auth) Close() error { return a.db.Close() }
 func (a *Auth) Ping(ctx context.Context) error { return a.db.Ping(ctx) }
 
 // proofKey returns the key that makes proofs. It reads the key only once, until forgetProofKey.
-func (a *Auth) proofKey(ctx context.Context) (proofKey, error) {
+func (a *Auth) proofKey(ctx context.Context) ([]byte, error) {
 	a.mu.Lock()
 	key := a.key
 	a.mu.Unlock()
@@ -56,7 +56,7 @@ func (a *Auth) proofKey(ctx context.Context) (proofKey, error) {
 
 // forgetProofKey makes the next call of proofKey read the key again, unless it already differs from
 // key.
-func (a *Auth) forgetProofKey(key proofKey) {
+func (a *Auth) forgetProofKey(key []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if bytes.Equal(a.key, key) {

@@ -54,11 +54,8 @@ func (db *DB) SetAuth(auth *Auth) { db.auth = auth }
 // AuthOf returns an Auth that uses the connections of a DB with the role auth.
 func AuthOf(db *DB) *Auth { return &Auth{db: db} }
 
-// Prove returns a proof of the user at the time now.
-func (a *Auth) Prove(ctx context.Context, user uuid.UUID, now time.Time) (string, error) {
-	key, err := a.proofKey(ctx)
-	return key.prove(user, now), err
-}
+// MAC returns the proof of a user that expires at a time, in seconds since 1970.
+func MAC(key []byte, user uuid.UUID, expires int64) []byte { return prover{key, expires}.mac(user) }
 
 // ObserveSessions observes two connections to the address one after the other, as verify does. If
 // used is set, another statement is executed in the session of the first one in between, as by

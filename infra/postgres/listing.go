@@ -49,8 +49,8 @@ func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) 
 	if db.user == uuid.Nil {
 		err = db.queryRow(ctx, &row, anyDocumentQuery, id)
 	} else {
-		err = db.withProofs(ctx, func(prove func(uuid.UUID) string) error {
-			return db.queryRow(ctx, &row, userDocumentQuery, prove(db.user), id)
+		err = db.withProver(ctx, func(p prover) error {
+			return db.queryRow(ctx, &row, userDocumentQuery, db.user, p.expires, p.mac(db.user), id)
 		})
 	}
 	if errors.Is(err, sql.ErrNoRows) {
@@ -81,7 +81,7 @@ var (
 
 	userDocumentQuery = `SELECT ` + qualifiedColumns("(v.document)") + `, v.topics,
 			v.duplicate_of, v.retrying
-		FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
+		FROM document_view($1, $2, $3, $4) AS v WHERE (v.document).id IS NOT NULL`
 )
 
 // qualifiedColumns returns documentColumns, each qualified with the value that it is a column of.

@@ -135,18 +135,17 @@ type tx struct {
 // transaction holds it. The caller must defer Rollback, which does nothing after a Commit.
 func (db *DB) begin(ctx context.Context) (t *tx, err error) {
 	if db.user == uuid.Nil {
-		return db.beginAs(ctx, nil)
+		return db.beginAs(ctx, prover{})
 	}
-	err = db.withProofs(ctx, func(prove func(uuid.UUID) string) error {
-		t, err = db.beginAs(ctx, prove)
+	err = db.withProver(ctx, func(p prover) error {
+		t, err = db.beginAs(ctx, p)
 		return err
 	})
 	return t, err
 }
 
-// beginAs is begin with a function that makes proofs, which is nil if the DB is not bound to a
-// user.
-func (db *DB) beginAs(ctx context.Context, prove func(uuid.UUID) string) (*tx, error) {
+// beginAs is begin with a prover, which is not used if the DB is not bound to a user.
+func (db *DB) beginAs(ctx context.Context, p prover) (*tx, error) {
 	t, err := db.pool.BeginTxx(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -156,11 +155,12 @@ func (db *DB) beginAs(ctx context.Context, prove func(uuid.UUID) string) (*tx, e
 		return nil, err
 	}
 	bound := &tx{Tx: t, user: db.user}
-	if prove == nil {
+	if db.user == uuid.Nil {
 		return bound, nil
 	}
 	var role sql.NullString
-	err = t.GetContext(ctx, &role, `SELECT set_current_user($1)`, prove(db.user))
+	err = t.GetContext(ctx, &role, `SELECT set_current_user($1, $2, $3)`,
+		db.user, p.expires, p.mac(db.user))
 	if err != nil {
 		_ = t.Rollback()
 		return nil, err

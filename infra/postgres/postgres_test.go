@@ -109,12 +109,12 @@ func openRaw(t testing.TB, url string) *sqlx.DB {
 	return db
 }
 
-// proof returns a valid proof of a user.
-func (b *bundle) proof(t testing.TB, user uuid.UUID) string {
+// proof returns the arguments of set_current_user for a user.
+func (b *bundle) proof(t testing.TB, user uuid.UUID) []any {
 	t.Helper()
 	var key []byte
 	must(t, b.raw.Get(&key, `SELECT proof_key()`))
-	return proofOf(key, user, time.Now().Add(time.Minute))
+	return proofOf(key, user, time.Now().Add(time.Minute)).args()
 }
 
 func newID(t testing.TB) uuid.UUID {

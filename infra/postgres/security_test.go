@@ -46,7 +46,7 @@ func (b *bundle) asUser(t *testing.T, user uuid.UUID, f func(tx *sqlx.Tx)) {
 	tx := b.rawAPI.MustBegin()
 	defer func() { _ = tx.Rollback() }()
 	if user != uuid.Nil {
-		tx.MustExec(`SELECT set_current_user($1)`, b.proof(t, user))
+		tx.MustExec(`SELECT set_current_user($1, $2, $3)`, b.proof(t, user)...)
 	}
 	f(tx)
 }
@@ -86,7 +86,7 @@ func TestRowLevelSecurityHidesOtherUsers(t *testing.T) {
 	// The connection is not bound to the user after the transaction.
 	tx := b.rawAPI.MustBegin()
 	defer func() { _ = tx.Rollback() }()
-	tx.MustExec(`SELECT set_current_user($1)`, b.proof(t, b.alice))
+	tx.MustExec(`SELECT set_current_user($1, $2, $3)`, b.proof(t, b.alice)...)
 	must(t, tx.Commit())
 	if n := count(t, b.rawAPI, `SELECT count(*) FROM documents`); n != 0 {
 		t.Errorf("got %d documents after the transaction, want 0", n)
@@ -210,7 +210,7 @@ func TestWorkerRoleCannotReadPasswordsOrCreateUsers(t *testing.T) {
 		`SELECT * FROM account_by_email('alice@example.org')`,
 		`SELECT proof_key()`,
 		`SELECT * FROM proof_keys`,
-		`SELECT set_current_user('')`,
+		`SELECT set_current_user(NULL, 1, NULL)`,
 	} {
 		wantInsufficientPrivilege(t, statement, execStatement(b.rawWorker, statement))
 	}

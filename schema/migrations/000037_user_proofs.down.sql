@@ -3,10 +3,10 @@ BEGIN;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM auth;
 REVOKE ALL ON SCHEMA public FROM auth;
-DROP FUNCTION set_current_user(text), original_document(uuid, uuid, bytea),
-    retrying_documents(uuid[]), retrying_documents(uuid, uuid[]), document_view(text, uuid),
-    create_documents(text[], uuid[], text[], text[], bigint[], bytea[], boolean[], text[], bigint,
-        boolean),
+DROP FUNCTION set_current_user(uuid, bigint, bytea), original_document(uuid, uuid, bytea),
+    retrying_documents(uuid[]), retrying_documents(uuid, uuid[]), document_view(uuid, bigint, bytea, uuid),
+    create_documents(uuid[], bigint, bytea[], uuid[], text[], text[], bigint[], bytea[], boolean[],
+        text[], bigint, boolean),
     user_password_hash(uuid), change_password(uuid, text, text, uuid);
 
 CREATE OR REPLACE FUNCTION current_user_id()
@@ -22,9 +22,8 @@ CREATE OR REPLACE FUNCTION current_user_is_admin()
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $$ SELECT EXISTS (SELECT FROM users WHERE id = current_user_id() AND role = 'admin') $$;
 
-DROP FUNCTION proof_key(), rotate_proof_key(), require_proof(text), proven_user(text);
+DROP FUNCTION proof_key(), rotate_proof_key(), new_proof_key(), is_proven(uuid, bigint, bytea);
 DROP TABLE proof_keys;
-DROP FUNCTION hmac_block(bytea, integer);
 
 CREATE FUNCTION create_document(owner uuid, new_id uuid, new_filename text, new_type text, new_size bigint, created timestamp with time zone, key text, max_pending bigint, OUT existing uuid, OUT remaining_bytes bigint, OUT pending bigint)
  RETURNS record

@@ -32,109 +32,104 @@ GRANT USAGE ON SCHEMA public TO auth;
 
 ---------------- proofs
 
--- Returns one of the two keys into which HMAC-SHA-256 (RFC 2104) expands a key: the key, filled up
--- with zeros to the block size of 64 bytes, with each byte XOR the mask.
-CREATE FUNCTION hmac_block(key bytea, mask integer) RETURNS bytea
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    AS $$
-    SELECT string_agg(set_byte('\x00'::bytea, 0,
-            (CASE WHEN i < octet_length(key) THEN get_byte(key, i) ELSE 0 END) # mask), ''::bytea
-        ORDER BY i)
-    FROM generate_series(0, 63) AS i
-$$;
-
--- The keys of proofs. The newest one makes them, and the one before is accepted, too.
+-- The keys of proofs. The current one makes them, and the previous one is accepted, too.
 CREATE TABLE proof_keys (
-    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    key        bytea NOT NULL CHECK (octet_length(key) = 32),
-    inner_key  bytea NOT NULL GENERATED ALWAYS AS (hmac_block(key, 54)) STORED, -- 0x36
-    outer_key  bytea NOT NULL GENERATED ALWAYS AS (hmac_block(key, 92)) STORED, -- 0x5c
-    created_at timestamptz NOT NULL DEFAULT now()
+    singleton  boolean PRIMARY KEY DEFAULT true CHECK (singleton),
+    current    bytea NOT NULL CHECK (octet_length(current) = 32),
+    previous   bytea NOT NULL CHECK (octet_length(previous) = 32),
+    rotated_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE proof_keys IS 'the keys of the proofs with which the API binds to users; the newest makes them';
-COMMENT ON COLUMN proof_keys.inner_key IS 'with outer_key, what HMAC-SHA-256 expands the key to';
+COMMENT ON TABLE proof_keys IS 'the keys of the proofs with which the API binds to users';
+COMMENT ON COLUMN proof_keys.singleton IS 'always true, so that the table holds at most one row';
 ALTER TABLE proof_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE proof_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON proof_keys TO CURRENT_USER USING (true) WITH CHECK (true);
 REVOKE ALL ON proof_keys FROM PUBLIC;
 
--- Makes a new key and deletes all but the one before. Proofs of the newest deleted key are refused
--- at once. The API's processes then read the new key and repeat what they did, so nobody notices;
--- the key before is kept for transactions that are running.
+-- Returns 32 random bytes. Each UUID has 122 random bits from the server's generator of
+-- cryptographic random numbers.
+CREATE FUNCTION new_proof_key() RETURNS bytea
+    LANGUAGE sql
+    AS $$
+    SELECT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        || uuid_send(gen_random_uuid()))
+$$;
+INSERT INTO proof_keys (current, previous) VALUES (new_proof_key(), new_proof_key());
+
+-- Replaces the current key. The former one is accepted until the next call, because transactions
+-- that are running still need it. When a proof is refused, the API's processes read the new key and
+-- repeat what they did, so nobody notices a call.
 CREATE FUNCTION rotate_proof_key() RETURNS void
     LANGUAGE sql
     AS $$
-    DELETE FROM proof_keys WHERE id < (SELECT max(id) FROM proof_keys);
-    -- Each UUID has 122 random bits from the server's generator of cryptographic random numbers.
-    INSERT INTO proof_keys (key) VALUES (sha256(uuid_send(gen_random_uuid())
-        || uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())));
+    UPDATE proof_keys SET current = new_proof_key(), previous = current, rotated_at = now()
+        WHERE singleton
 $$;
-SELECT rotate_proof_key();
 
 -- Returns the key that makes proofs.
 CREATE FUNCTION proof_key() RETURNS bytea
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
-    AS $$ SELECT k.key FROM proof_keys AS k ORDER BY k.id DESC LIMIT 1 $$;
+    AS $$ SELECT k.current FROM proof_keys AS k WHERE k.singleton $$;
 
--- Returns the user that a proof is about, or NULL if the proof is not valid. A proof is the user's
--- id, the time at which it expires in seconds since 1970 (10 digits), and the HMAC-SHA-256 of both
--- in hexadecimal, separated by spaces. Functions that have a search_path of their own call this one.
-CREATE FUNCTION proven_user(proof text) RETURNS uuid
+-- Reports whether mac proves that the API's process has authenticated the user: whether it is the
+-- SHA-384 of a key, the user's id and the time at which the proof expires, in seconds since 1970.
+-- Only who knows a key can make it: the id and the time have a fixed length, and SHA-384 does not
+-- let anybody extend a hashed text. Functions that have a search_path of their own call this one.
+CREATE FUNCTION is_proven(id uuid, expires bigint, mac bytea) RETURNS boolean
     LANGUAGE plpgsql STABLE PARALLEL SAFE
     AS $$
 DECLARE
-    message bytea;
-    k record;
+    current_key bytea;
+    previous_key bytea;
 BEGIN
-    IF coalesce(length(proof), 0) <> 112 THEN
-        RETURN NULL;
-    END IF;
-    message := convert_to(left(proof, 47), 'UTF8');
-    FOR k IN SELECT p.inner_key, p.outer_key FROM proof_keys AS p LOOP
-        IF encode(sha256(k.outer_key || sha256(k.inner_key || message)), 'hex') = substr(proof, 49) THEN
-            RETURN CASE WHEN to_timestamp(substr(proof, 38, 10)::double precision) > now()
-                THEN left(proof, 36)::uuid END;
-        END IF;
-    END LOOP;
-    RETURN NULL;
+    -- The condition permits an index scan, which a caller that disables sequential scans needs: at
+    -- the cost of a disabled scan, PostgreSQL would compile the plan in each call.
+    SELECT k.current, k.previous INTO current_key, previous_key
+        FROM proof_keys AS k WHERE k.singleton;
+    RETURN (expires > extract(epoch FROM now())
+        AND (mac = sha384(current_key || uuid_send(id) || int8send(expires))
+            OR mac = sha384(previous_key || uuid_send(id) || int8send(expires)))) IS TRUE;
 END
 $$;
 
 -- Returns the user that the transaction is bound to, or NULL. Any statement can change the setting
 -- that holds the proof, so the proof is checked whenever a statement asks for the user. The policies
--- ask once in each statement for each of its tables.
+-- ask once in each statement for each of its tables. The setting consists of the user's id, the mac
+-- in hexadecimal and the time, separated by spaces.
 CREATE OR REPLACE FUNCTION current_user_id() RETURNS uuid
     LANGUAGE plpgsql STABLE PARALLEL SAFE SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp
-    AS $$ BEGIN RETURN proven_user(current_setting('intray.proof', true)); END $$;
-
--- Binds the transaction to the user of the proof and returns the user's role, or NULL if there is
--- no such user. It fails with SQLSTATE IN403 if the proof is not valid.
-DROP FUNCTION set_current_user(uuid);
-CREATE FUNCTION set_current_user(proof text) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$
 DECLARE
-    proven CONSTANT uuid := require_proof(proof);
-    user_role text;
+    proof CONSTANT text := current_setting('intray.proof', true);
+    id uuid;
 BEGIN
-    SELECT u.role INTO user_role FROM users AS u WHERE u.id = proven;
-    PERFORM set_config('intray.proof', CASE WHEN user_role IS NULL THEN '' ELSE proof END, true);
-    RETURN user_role;
+    IF proof ~ '^[0-9a-f-]{36} [0-9a-f]{96} [0-9]{1,18}$' THEN
+        id := left(proof, 36)::uuid;
+        IF is_proven(id, substr(proof, 135)::bigint, decode(substr(proof, 38, 96), 'hex')) THEN
+            RETURN id;
+        END IF;
+    END IF;
+    RETURN NULL;
 END
 $$;
 
--- Returns the user that a proof is about. It fails with SQLSTATE IN403 if the proof is not valid.
-CREATE FUNCTION require_proof(proof text) RETURNS uuid
-    LANGUAGE plpgsql STABLE
+-- Binds the transaction to the user and returns the user's role, or NULL if there is no such user.
+-- It fails with SQLSTATE IN403 if mac does not prove the user.
+DROP FUNCTION set_current_user(uuid);
+CREATE FUNCTION set_current_user(id uuid, expires bigint, mac bytea) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$
 DECLARE
-    proven CONSTANT uuid := proven_user(proof);
+    user_role text;
 BEGIN
-    IF proven IS NULL THEN
+    IF NOT is_proven(id, expires, mac) THEN
         RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
     END IF;
-    RETURN proven;
+    SELECT u.role INTO user_role FROM users AS u WHERE u.id = set_current_user.id;
+    PERFORM set_config('intray.proof', CASE WHEN user_role IS NULL THEN ''
+        ELSE id::text || ' ' || encode(mac, 'hex') || ' ' || expires::text END, true);
+    RETURN user_role;
 END
 $$;
 
@@ -196,17 +191,19 @@ CREATE FUNCTION retrying_documents(ids uuid[]) RETURNS SETOF uuid
     LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     AS $$ BEGIN RETURN QUERY SELECT r FROM retrying_documents(current_user_id(), ids) AS r; END $$;
 
--- Returns a document of the proof's user with its topics ordered by name, the user's oldest
+-- Returns a document of the viewer with its topics ordered by name, the viewer's oldest
 -- document with the same content, and whether the document is being retried. The document is NULL
--- if there is no such document; topics is NULL if it has none.
-CREATE FUNCTION document_view(proof text, document_id uuid, OUT document documents,
-    OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
+-- if there is no such document; topics is NULL if it has none. It fails with SQLSTATE IN403 if mac
+-- does not prove the viewer.
+CREATE FUNCTION document_view(viewer uuid, expires bigint, mac bytea, document_id uuid,
+    OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     SET enable_seqscan = off
     AS $$
-DECLARE
-    viewer CONSTANT uuid := require_proof(proof);
 BEGIN
+    IF NOT is_proven(viewer, expires, mac) THEN
+        RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+    END IF;
     SELECT d.* INTO document FROM documents AS d
         WHERE d.id = document_view.document_id AND d.user_id = viewer AND d.gone_at IS NULL;
     IF NOT FOUND THEN
@@ -229,7 +226,7 @@ BEGIN
 END
 $$;
 
--- Creates pending documents of the proofs' users and returns one row for each, in order:
+-- Creates pending documents and returns one row for each, in order:
 --
 --   existing         the document that was created under the same idempotency key, or NULL
 --   remaining_bytes  the rest of the quota, or NULL if the owner has no quota; for a multipart
@@ -239,10 +236,11 @@ $$;
 -- An empty digest or key means that there is none. If all_of_one is true, the documents are those
 -- of one request. The rest of the quota is then without the documents before it that the request
 -- creates or continues. An existing document that is expired is continued only if it fits, like a
--- new one; its first row reports whether it does.
-CREATE FUNCTION create_documents(proofs text[], new_ids uuid[], new_filenames text[],
-        new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[],
-        max_pending bigint, all_of_one boolean)
+-- new one; its first row reports whether it does. It fails with SQLSTATE IN403 if one of the macs
+-- does not prove the owner.
+CREATE FUNCTION create_documents(owners uuid[], expires bigint, macs bytea[], new_ids uuid[],
+        new_filenames text[], new_types text[], new_sizes bigint[], digests bytea[],
+        multiparts boolean[], keys text[], max_pending bigint, all_of_one boolean)
     RETURNS TABLE (existing uuid, remaining_bytes bigint, pending bigint)
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
     SET enable_seqscan = off
@@ -250,7 +248,7 @@ CREATE FUNCTION create_documents(proofs text[], new_ids uuid[], new_filenames te
     AS $$
 DECLARE
     owner uuid;
-    current_proof text;
+    current_owner uuid;
     owner_left bigint;
     owner_pending bigint;
     requested bigint := 0;
@@ -263,11 +261,14 @@ BEGIN
             RAISE EXCEPTION 'the digest has % bytes', octet_length(digests[i])
                 USING ERRCODE = 'check_violation';
         END IF;
+        owner := owners[i];
         existing := NULL;
         pending := 0;
-        IF proofs[i] IS DISTINCT FROM current_proof OR owner IS NULL THEN
-            owner := require_proof(proofs[i]);
-            current_proof := proofs[i];
+        IF i = 1 OR owner IS DISTINCT FROM current_owner THEN
+            IF NOT is_proven(owner, expires, macs[i]) THEN
+                RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+            END IF;
+            current_owner := owner;
             -- The condition on the status is a range that contains only pending, so that the planner
             -- uses documents_by_status. For an equality, with statistics from before a burst, it could
             -- choose documents_pending and read all users' pending documents.
@@ -360,21 +361,21 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON FUNCTION hmac_block(bytea, integer), rotate_proof_key(), proof_key(),
-    proven_user(text), require_proof(text), set_current_user(text),
+REVOKE ALL ON FUNCTION new_proof_key(), rotate_proof_key(), proof_key(),
+    is_proven(uuid, bigint, bytea), set_current_user(uuid, bigint, bytea),
     original_document(uuid, uuid, bytea), retrying_documents(uuid, uuid[]),
-    retrying_documents(uuid[]), document_view(text, uuid),
-    create_documents(text[], uuid[], text[], text[], bigint[], bytea[], boolean[], text[], bigint,
-        boolean),
+    retrying_documents(uuid[]), document_view(uuid, bigint, bytea, uuid),
+    create_documents(uuid[], bigint, bytea[], uuid[], text[], text[], bigint[], bytea[], boolean[],
+        text[], bigint, boolean),
     user_password_hash(uuid), change_password(uuid, text, text, uuid) FROM PUBLIC;
 REVOKE ALL ON FUNCTION account_by_email(text), identity_account(text, text, uuid, text, bigint),
     start_session(uuid, uuid, text, bytea, bytea, double precision),
     refresh_session(bytea, bytea, bytea, bytea, double precision, double precision),
     end_session(bytea), require_user(uuid) FROM api;
-GRANT EXECUTE ON FUNCTION set_current_user(text), original_document(uuid, uuid, bytea),
-    retrying_documents(uuid[]), document_view(text, uuid),
-    create_documents(text[], uuid[], text[], text[], bigint[], bytea[], boolean[], text[], bigint,
-        boolean) TO api;
+GRANT EXECUTE ON FUNCTION set_current_user(uuid, bigint, bytea), original_document(uuid, uuid, bytea),
+    retrying_documents(uuid[]), document_view(uuid, bigint, bytea, uuid),
+    create_documents(uuid[], bigint, bytea[], uuid[], text[], text[], bigint[], bytea[], boolean[],
+        text[], bigint, boolean) TO api;
 GRANT EXECUTE ON FUNCTION proof_key(), account_by_email(text),
     identity_account(text, text, uuid, text, bigint),
     start_session(uuid, uuid, text, bytea, bytea, double precision),

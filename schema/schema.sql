@@ -7,7 +7,7 @@
 --     go test ./infra/postgres -run TestSchemaFile -update
 --
 -- The comments in schema/migrations give the reasons. The roles are the owner (CURRENT_USER below),
--- api and worker. The owner's own privileges are omitted.
+-- api, auth and worker. The owner's own privileges are omitted.
 
 ---- Schema
 
@@ -961,7 +961,7 @@ DECLARE
     proof CONSTANT text := current_setting('intray.proof', true);
     id uuid;
 BEGIN
-    IF proof ~ '^[0-9a-f-]{36} [0-9a-f]{96} [0-9]{1,18}$' THEN
+    IF proof ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} [0-9a-f]{96} [0-9]{1,18}$' THEN
         id := left(proof, 36)::uuid;
         IF is_proven(id, substr(proof, 135)::bigint, decode(substr(proof, 38, 96), 'hex')) THEN
             RETURN id;

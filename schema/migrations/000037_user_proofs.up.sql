@@ -104,7 +104,7 @@ DECLARE
     proof CONSTANT text := current_setting('intray.proof', true);
     id uuid;
 BEGIN
-    IF proof ~ '^[0-9a-f-]{36} [0-9a-f]{96} [0-9]{1,18}$' THEN
+    IF proof ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} [0-9a-f]{96} [0-9]{1,18}$' THEN
         id := left(proof, 36)::uuid;
         IF is_proven(id, substr(proof, 135)::bigint, decode(substr(proof, 38, 96), 'hex')) THEN
             RETURN id;

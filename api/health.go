@@ -45,7 +45,8 @@ func (s *server) checkDatabase(ctx context.Context) error {
 }
 
 // GetReadiness reports whether the API can serve requests. It can if PostgreSQL has the schema
-// version that this program needs and accepts writes, and accepts the role auth. The other dependencies do not affect readiness.
+// version that this program needs, accepts writes, and accepts the role auth. The other
+// dependencies do not affect readiness.
 func (s *server) GetReadiness(
 	ctx context.Context, _ GetReadinessRequestObject,
 ) (GetReadinessResponseObject, error) {

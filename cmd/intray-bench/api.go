@@ -64,7 +64,8 @@ func (c apiCommand) Run(ctx context.Context) error {
 	}
 	progress := cli.NewProgressBar("", -1)
 	report, err := bench.API(ctx, bench.APIConfig{
-		Config: s.config(c.Rows, progress), RoleURL: role, AuthURL: auth, Round: c.Round, Rounds: c.Rounds,
+		Config: s.config(c.Rows, progress), RoleURL: role, AuthURL: auth,
+		Round: c.Round, Rounds: c.Rounds,
 	})
 	progress.Clear()
 	if err != nil {

@@ -56,8 +56,8 @@ func (s serverSettings) connect(
 	return c, err
 }
 
-// checkPooling fails if the address of a database leads to a pooler in a mode that is not supported.
-// ping connects to the database. If PostgreSQL cannot be reached now, checkPooling returns nil,
+// checkPooling fails if ping, which connects to the database, meets a pooler in a mode that is not
+// supported. If PostgreSQL cannot be reached now, checkPooling returns nil,
 // because a server can start before its database. The mode is then checked when the first
 // connection succeeds.
 func checkPooling(ctx context.Context, ping func(context.Context) error) error {

@@ -23,8 +23,8 @@ var functionsOfAPI = map[string]string{
 		"each document belongs to the user of a valid proof",
 	"current_user_id()":       "checks the proof; returns nothing about another user",
 	"current_user_is_admin()": "about the proven user only",
-	"document_counts(uuid,text[],bigint)": "runs with the caller's privileges, so the policies apply " +
-		"whatever user is named",
+	"document_counts(uuid,text[],bigint)": "runs with the caller's privileges, so the policies " +
+		"apply whatever user is named",
 	"document_is_consistent(text,text,bigint,bigint,timestamp with time zone,bigint,bigint,text)": "" +
 		"reads nothing",
 	"document_object_key(uuid)":             "reads nothing",

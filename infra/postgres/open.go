@@ -176,9 +176,9 @@ func (db *DB) beginAs(ctx context.Context, p prover) (*tx, error) {
 var errUserDeleted = schema.Errorf(schema.CodeUnauthenticated,
 	"This account no longer exists. Sign in again.")
 
-// queryRow scans the row that a query returns. This takes one round trip, and each connection parses
-// and plans the query only once. It fails with sql.ErrNoRows, and with schema.CodeUnauthenticated if
-// the query calls a function of the database that checks a user, who does not exist.
+// queryRow scans the row that a query returns. This takes one round trip, and each connection
+// parses and plans the query only once. It fails with sql.ErrNoRows, and with
+// schema.CodeUnauthenticated if the query calls a function that finds that its user does not exist.
 func (db *DB) queryRow(ctx context.Context, row any, query string, args ...any) error {
 	stmt, err := db.prepare(ctx, query)
 	if err != nil {

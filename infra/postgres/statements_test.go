@@ -221,7 +221,8 @@ func planSummary(plan string) string {
 	return strings.Join(lines, "\n")
 }
 
-// checkEveryMethodHasACase compares the exported methods of DB and Auth with the names in the cases.
+// checkEveryMethodHasACase compares the exported methods of DB and Auth with the names in the
+// cases.
 func checkEveryMethodHasACase(t *testing.T) {
 	covered := make(map[string]bool)
 	for _, c := range statementCases {

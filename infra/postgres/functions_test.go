@@ -18,6 +18,7 @@ var functionsOfAPI = map[string]string{
 	"admin_user(uuid)":                         "require_admin checks the proven user's row",
 	"admin_users(uuid,integer)":                "require_admin checks the proven user's row",
 	"case_fold(text)":                          "reads nothing",
+	"case_fold_unicode(text)":                  "reads nothing",
 	"create_documents(uuid[],bigint,bytea[],uuid[],text[],text[],bigint[],bytea[],boolean[],text[]," +
 		"bigint,boolean)": "" +
 		"each document belongs to the user of a valid proof",

@@ -333,6 +333,6 @@ GRANT EXECUTE ON FUNCTION create_document(uuid, uuid, text, text, bigint, timest
     refresh_session(bytea, bytea, bytea, bytea, double precision, double precision),
     end_session(bytea), require_user(uuid) TO api;
 
-DELETE FROM applied_migrations WHERE version = 37;
+DELETE FROM applied_migrations WHERE version = 39;
 
 COMMIT;

@@ -382,6 +382,6 @@ GRANT EXECUTE ON FUNCTION proof_key(), account_by_email(text),
     refresh_session(bytea, bytea, bytea, bytea, double precision, double precision),
     end_session(bytea), user_password_hash(uuid), change_password(uuid, text, text, uuid) TO auth;
 
-INSERT INTO applied_migrations (version) VALUES (37) ON CONFLICT DO NOTHING;
+INSERT INTO applied_migrations (version) VALUES (39) ON CONFLICT DO NOTHING;
 
 COMMIT;

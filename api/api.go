@@ -30,11 +30,13 @@ import (
 	"intray/schema"
 )
 
-// Config configures New. DB, Presigner, Objects, Multipart, NATS and TokenKey are required.
+// Config configures New. DB, Auth, Presigner, Objects, Multipart, NATS and TokenKey are required.
 type Config struct {
-	// DB is connected with the database role api. Row-level security restricts each of its
-	// queries to the data of one user.
+	// DB is connected with the database role api, and binds to users with the proofs of Auth.
+	// Row-level security restricts each of its queries to the data of one user.
 	DB *postgres.DB
+	// Auth is connected with the database role auth. It reads password hashes and keeps sessions.
+	Auth *postgres.Auth
 	// Presigner issues URLs for the address that browsers use.
 	Presigner *minio.Presigner
 	// Objects stats objects for POST /api/documents/{id}/confirm.

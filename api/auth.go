@@ -51,8 +51,7 @@ func (s *server) ChangePassword(
 	ctx context.Context, r ChangePasswordRequestObject,
 ) (ChangePasswordResponseObject, error) {
 	current, next := r.Body.CurrentPassword, r.Body.NewPassword
-	db := s.userDB(ctx)
-	me, err := db.Me(ctx)
+	me, err := s.userDB(ctx).Me(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +59,7 @@ func (s *server) ChangePassword(
 		return nil, schema.Errorf(schema.CodeInvalid, `The member "new_password" %s.`, err).
 			With(schema.Facts{Pointer: "/new_password"})
 	}
-	currentHash, err := db.OwnPasswordHash(ctx)
+	currentHash, err := s.auth.PasswordHash(ctx, me.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +88,7 @@ func (s *server) ChangePassword(
 	if err != nil {
 		return nil, fmt.Errorf("change the password of user %s: %w", me.ID, err)
 	}
-	changed, err := db.ChangeOwnPassword(ctx, currentHash, newHash, callerOf(ctx).session)
+	changed, err := s.auth.ChangePassword(ctx, me.ID, currentHash, newHash, callerOf(ctx).session)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +104,7 @@ func (s *server) accountByEmail(ctx context.Context, email string) (postgres.Acc
 	if strings.ContainsFunc(email, unicode.IsControl) {
 		return postgres.Account{}, nil // PostgreSQL text cannot contain a NUL
 	}
-	account, err := s.db.AccountByEmail(ctx, email)
+	account, err := s.auth.AccountByEmail(ctx, email)
 	if schema.CodeOf(err) == schema.CodeNotFound {
 		return postgres.Account{}, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"intray/api"
+	"intray/infra/postgres"
 	"intray/infra/postgres/postgrestest"
 )
 
@@ -20,7 +21,7 @@ func TestTokensFollowTheClockOfTheDatabase(t *testing.T) {
 			if err := postgrestest.SkewClock(t.Context(), b.sql, skew); err != nil {
 				t.Fatal(err)
 			}
-			b.config.DB = open(t, b.roleURL) // as a replica that starts now
+			b.useDatabase(&b.config, b.roleURL, postgres.Options{}) // as a replica that starts now
 			b.alice.base = b.serve(b.config)
 			b.alice.token = as[api.Token](b.alice.login(b.alice.email, userPassword).is(200)).AccessToken
 			var claims jwt.RegisteredClaims

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"intray/api"
+	"intray/infra/postgres"
 	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
@@ -64,7 +65,7 @@ func TestEventStreamEnds(t *testing.T) {
 		b := b.in(t)
 		d := b.alice.confirmed("a", []byte("x"))
 		config := b.config
-		config.DB = open(t, b.roleURL)
+		b.useDatabase(&config, b.roleURL, postgres.Options{})
 		alice := b.alice.in(t)
 		alice.base = b.serve(config)
 		stream := alice.stream(t.Context(), "")

@@ -43,7 +43,9 @@ func exampleConfig(address string) (config api.Config, closeAll func()) {
 	key := minio.Key{Access: "access-key", Secret: "secret-key"}
 	storage := minio.Config{Endpoint: address, Bucket: "intray", Key: key}
 
-	db := must(postgres.Open("postgres://api:password@"+address+"/intray", postgres.Options{}))
+	auth := must(postgres.OpenAuth("postgres://auth:password@"+address+"/intray", postgres.Options{}))
+	db := must(postgres.Open("postgres://api:password@"+address+"/intray",
+		postgres.Options{Auth: auth}))
 	conn := must(nats.Connect(ctx, nats.Options{
 		URL: "nats://" + address, User: nats.UserAPI, Password: "password", Name: "api", Log: log,
 	}))
@@ -60,6 +62,7 @@ func exampleConfig(address string) (config api.Config, closeAll func()) {
 
 	config = api.Config{
 		DB:        db,
+		Auth:      auth,
 		Presigner: presigner,
 		Objects:   objects,
 		Multipart: multipart,
@@ -73,6 +76,7 @@ func exampleConfig(address string) (config api.Config, closeAll func()) {
 		objects.Close()
 		conn.Close()
 		_ = db.Close()
+		_ = auth.Close()
 	}
 }
 

@@ -30,7 +30,7 @@ func (e *notReadyError) Error() string { return "not ready: " + e.cause.Error() 
 func (e *notReadyError) Unwrap() error { return e.cause }
 
 // checkDatabase fails with a notReadyError unless PostgreSQL has the schema version that this
-// program needs and accepts writes.
+// program needs, accepts writes, and accepts the role auth.
 func (s *server) checkDatabase(ctx context.Context) error {
 	if err := s.db.CheckSchema(ctx); err != nil {
 		return &notReadyError{"PostgreSQL does not respond.", err}
@@ -38,11 +38,15 @@ func (s *server) checkDatabase(ctx context.Context) error {
 	if err := s.db.Writable(ctx, writableFor); err != nil {
 		return &notReadyError{"PostgreSQL responds but does not accept writes.", err}
 	}
+	if err := s.auth.Ping(ctx); err != nil {
+		return &notReadyError{"PostgreSQL responds but not to the role that signs users in.", err}
+	}
 	return nil
 }
 
-// GetReadiness reports whether the API can serve requests. It can if PostgreSQL accepts writes and
-// has the schema version that this program needs. The other dependencies do not affect readiness.
+// GetReadiness reports whether the API can serve requests. It can if PostgreSQL has the schema
+// version that this program needs, accepts writes, and accepts the role auth. The other
+// dependencies do not affect readiness.
 func (s *server) GetReadiness(
 	ctx context.Context, _ GetReadinessRequestObject,
 ) (GetReadinessResponseObject, error) {

@@ -250,13 +250,8 @@ func TestCountDocuments(t *testing.T) {
 func TestListThenStream(t *testing.T) {
 	b, _ := setupWithNATS(t)
 	config := b.config
-	var err error
-	config.DB, err = postgres.Open(b.roleURL,
+	b.useDatabase(&config, b.roleURL,
 		postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = config.DB.Close() })
 	b.alice.base = b.serve(config)
 	b.bob.base = b.alice.base
 	position := func() string {

@@ -185,7 +185,7 @@ func (s *server) authenticateWithIssuer(ctx context.Context, token string) (call
 	if n == 0 || n > maxSubject || strings.ContainsFunc(verified.Subject, unicode.IsControl) {
 		return caller{}, errTokenInvalid
 	}
-	account, err := s.db.IdentityAccount(ctx, postgres.Identity{
+	account, err := s.auth.IdentityAccount(ctx, postgres.Identity{
 		Issuer: verified.Issuer, Subject: verified.Subject, Email: verifiedEmail(verified),
 	}, s.config.DefaultQuota)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"intray/api"
+	"intray/infra/postgres"
 	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
@@ -16,7 +17,7 @@ func TestReadOnlyDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := b.config
-	config.DB = open(t, b.roleURL)
+	b.useDatabase(&config, b.roleURL, postgres.Options{})
 	b.alice.base = b.serve(config)
 	for _, got := range []*response{
 		b.alice.get("/readyz"),

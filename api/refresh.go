@@ -135,7 +135,7 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 		return Token{}, fmt.Errorf("generate a session id: %w", err)
 	}
 	t := newRefreshToken()
-	err = s.db.StartSession(ctx, postgres.NewSession{
+	err = s.auth.StartSession(ctx, postgres.NewSession{
 		ID:           id,
 		UserID:       account.ID,
 		VerifiedHash: account.PasswordHash,
@@ -201,7 +201,7 @@ func (s *server) refresh(ctx context.Context, text string) (Token, error) {
 	key := s.refreshKeys[0]
 	nonce := key.nonce()
 	next := key.successor(presented, nonce)
-	got, err := s.db.RefreshSession(ctx, postgres.Rotation{
+	got, err := s.auth.RefreshSession(ctx, postgres.Rotation{
 		Family:         sha256.Sum256(presented.family[:]),
 		PresentedToken: sha256.Sum256(presented.secret[:]),
 		NewToken:       sha256.Sum256(next.secret[:]),
@@ -238,7 +238,7 @@ func (s *server) Logout(ctx context.Context, r LogoutRequestObject) (LogoutRespo
 		return nil, err
 	}
 	if t, err := parseRefreshToken(text); err == nil {
-		if err := s.db.EndSession(ctx, sha256.Sum256(t.family[:])); err != nil {
+		if err := s.auth.EndSession(ctx, sha256.Sum256(t.family[:])); err != nil {
 			return nil, err
 		}
 	}

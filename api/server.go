@@ -37,6 +37,7 @@ type API struct {
 // server holds what the handlers share. It implements StrictServerInterface.
 type server struct {
 	db        *postgres.DB
+	auth      *postgres.Auth
 	confirmer *confirm.Confirmer
 	publisher *publisher
 	notifier  *notifier
@@ -94,9 +95,9 @@ func New(c Config) (*API, error) {
 }
 
 func newServer(c Config) (*server, error) {
-	if c.DB == nil || c.Presigner == nil || c.Objects == nil || c.Multipart == nil ||
-		c.NATS == nil {
-		return nil, errors.New("DB, Presigner, Objects, Multipart and NATS are required")
+	if c.DB == nil || c.Auth == nil || c.Presigner == nil || c.Objects == nil ||
+		c.Multipart == nil || c.NATS == nil {
+		return nil, errors.New("DB, Auth, Presigner, Objects, Multipart and NATS are required")
 	}
 	c = c.withDefaults()
 	keys, err := c.tokenKeys()
@@ -120,6 +121,7 @@ func newServer(c Config) (*server, error) {
 	publisher := newPublisher(c.NATS, c.DB, c.Log)
 	return &server{
 		db:        c.DB,
+		auth:      c.Auth,
 		confirmer: confirm.New(c.DB, c.Objects, publisher, c.Log),
 		publisher: publisher,
 		notifier:  newNotifier(),

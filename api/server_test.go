@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"intray/api"
+	"intray/infra/postgres"
 	"intray/infra/postgres/postgrestest"
 	"intray/infra/telemetry"
 	"intray/schema"
@@ -136,7 +137,7 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := b.in(t)
 			config := b.config
-			config.DB = open(t, url)
+			b.useDatabase(&config, url, postgres.Options{})
 			b.alice.base = b.serve(config)
 			login := api.Credentials{Email: "a", Password: "b"}
 			for _, got := range []*response{

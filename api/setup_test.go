@@ -95,13 +95,13 @@ func setup(t testing.TB, change ...func(*api.Config)) *bundle {
 	b.roleURL = postgrestest.RoleURL(address, "api")
 	logOptions := &slog.HandlerOptions{Level: slog.LevelDebug}
 	b.config = api.Config{
-		DB:        open(t, b.roleURL),
 		Presigner: presigner,
 		Objects:   objects,
 		Multipart: multipart,
 		TokenKey:  tokenKey,
 		Log:       slog.New(slog.NewJSONHandler(b.log, logOptions)),
 	}
+	b.useDatabase(&b.config, b.roleURL, postgres.Options{})
 	for _, c := range change {
 		c(&b.config)
 	}
@@ -250,10 +250,32 @@ func (b *bundle) classify(id uuid.UUID, topics ...schema.DocumentTopic) {
 	}
 }
 
+// useDatabase makes an API use the database at the address, which has the credentials of the role
+// api, also with the role auth. The connections are closed when the test ends.
+func (b *bundle) useDatabase(c *api.Config, address string, o postgres.Options) {
+	b.t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	u.User = url.UserPassword("auth", password)
+	if o.Auth, err = postgres.OpenAuth(u.String(), o); err != nil {
+		b.t.Fatal(err)
+	}
+	b.t.Cleanup(func() { _ = o.Auth.Close() })
+	c.DB, c.Auth = openWith(b.t, address, o), o.Auth
+}
+
 // open opens a database, which is closed when the test ends.
 func open(t testing.TB, address string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(address, postgres.Options{})
+	return openWith(t, address, postgres.Options{})
+}
+
+func openWith(t testing.TB, address string, o postgres.Options) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(address, o)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"intray/api"
 	"intray/infra/nats"
+	"intray/infra/postgres"
 )
 
 // setupWithNATS starts an API that is connected to NATS and follows document events. It also
@@ -244,7 +245,7 @@ func TestThousandWaitersAreCheap(t *testing.T) {
 	database := startProxy(t, address.Host)
 	address.Host = database.address
 	config := b.config
-	config.DB = open(t, address.String())
+	b.useDatabase(&config, address.String(), postgres.Options{})
 	handler, base := b.serveHandler(config)
 
 	const clients = 1000

@@ -24,8 +24,8 @@ import (
 // APIConfig configures API.
 type APIConfig struct {
 	Config
-	// RoleURL is the URL of the database for the role api, which the API uses.
-	RoleURL string
+	// RoleURL and AuthURL are the URLs of the database for the roles api and auth, which the API uses.
+	RoleURL, AuthURL string
 	// Round is how long each step is measured in one round.
 	Round time.Duration
 	// Rounds is how many rounds are measured. In each round the steps run one after the other.
@@ -142,7 +142,12 @@ func (r *apiRun) prepare(ctx context.Context) error {
 
 // handler returns the API with its default limits.
 func (r *apiRun) handler() (http.Handler, error) {
-	role, err := postgres.Open(r.config.RoleURL, postgres.Options{MaxConns: inFlight})
+	auth, err := postgres.OpenAuth(r.config.AuthURL, postgres.Options{})
+	if err != nil {
+		return nil, err
+	}
+	r.closers = append(r.closers, func() { _ = auth.Close() })
+	role, err := postgres.Open(r.config.RoleURL, postgres.Options{MaxConns: inFlight, Auth: auth})
 	if err != nil {
 		return nil, err
 	}
@@ -160,7 +165,8 @@ func (r *apiRun) handler() (http.Handler, error) {
 	}
 	r.closers = append(r.closers, multipart.Close)
 	handler, err := api.New(api.Config{
-		DB: role, Presigner: presigner, Objects: r.objects, Multipart: multipart, NATS: r.conn,
+		DB: role, Auth: auth, Presigner: presigner, Objects: r.objects, Multipart: multipart,
+		NATS:     r.conn,
 		TokenKey: []byte(rand.Text() + rand.Text()), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

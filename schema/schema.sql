@@ -7,11 +7,11 @@
 --     go test ./infra/postgres -run TestSchemaFile -update
 --
 -- The comments in schema/migrations give the reasons. The roles are the owner (CURRENT_USER below),
--- api and worker. The owner's own privileges are omitted.
+-- api, auth and worker. The owner's own privileges are omitted.
 
 ---- Schema
 
-GRANT USAGE ON SCHEMA public TO PUBLIC, api, worker;
+GRANT USAGE ON SCHEMA public TO PUBLIC, api, auth, worker;
 
 ---- Tables
 
@@ -410,6 +410,22 @@ GRANT SELECT, INSERT, UPDATE (document_id, user_id, requested_at, attempts, next
     last_error, deleted_at) ON object_deletions TO api;
 GRANT SELECT, INSERT, UPDATE, DELETE ON object_deletions TO worker;
 
+CREATE TABLE proof_keys (
+    singleton boolean NOT NULL DEFAULT true,
+    current bytea NOT NULL,
+    previous bytea NOT NULL,
+    rotated_at timestamp with time zone NOT NULL DEFAULT now(),
+    CONSTRAINT proof_keys_pkey PRIMARY KEY (singleton),
+    CONSTRAINT proof_keys_current_check CHECK (octet_length(current) = 32),
+    CONSTRAINT proof_keys_previous_check CHECK (octet_length(previous) = 32),
+    CONSTRAINT proof_keys_singleton_check CHECK (singleton)
+);
+COMMENT ON TABLE proof_keys IS 'the keys of the proofs with which the API binds to users';
+COMMENT ON COLUMN proof_keys.singleton IS 'always true, so that the table holds at most one row';
+ALTER TABLE proof_keys ENABLE ROW LEVEL SECURITY;
+ALTER TABLE proof_keys FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner ON proof_keys TO CURRENT_USER USING (true) WITH CHECK (true);
+
 CREATE TABLE quotas (
     user_id uuid NOT NULL,
     limit_bytes bigint NOT NULL,
@@ -663,7 +679,7 @@ AS $function$
         OR (case_fold(u.email) = case_fold(account_by_email.email) AND NOT u.exact_email)
     ORDER BY u.email = account_by_email.email DESC LIMIT 1
 $function$;
-GRANT EXECUTE ON FUNCTION account_by_email(text) TO api;
+GRANT EXECUTE ON FUNCTION account_by_email(text) TO auth;
 
 CREATE FUNCTION admin_change_user(target uuid, new_limit bigint, new_provider text, new_model text)
  RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
@@ -795,23 +811,23 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION case_fold_unicode(text) TO api, worker;
 
-CREATE FUNCTION change_own_password(verified_hash text, new_hash text, kept_session uuid)
+CREATE FUNCTION change_password(target uuid, verified_hash text, new_hash text, kept_session uuid)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 BEGIN
-    UPDATE users SET password_hash = new_hash
-        WHERE id = current_user_id() AND password_hash = verified_hash;
+    UPDATE users AS u SET password_hash = new_hash
+        WHERE u.id = target AND u.password_hash = verified_hash;
     IF NOT FOUND THEN
         RETURN false;
     END IF;
-    DELETE FROM sessions WHERE user_id = current_user_id() AND id IS DISTINCT FROM kept_session;
+    DELETE FROM sessions AS s WHERE s.user_id = target AND s.id IS DISTINCT FROM kept_session;
     RETURN true;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION change_own_password(text,text,uuid) TO api;
+GRANT EXECUTE ON FUNCTION change_password(uuid,text,text,uuid) TO auth;
 
 CREATE FUNCTION check_topic_limit()
  RETURNS trigger
@@ -838,97 +854,11 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION create_document(owner uuid, new_id uuid, new_filename text, new_type text, new_size bigint, created timestamp with time zone, key text, max_pending bigint, OUT existing uuid, OUT remaining_bytes bigint, OUT pending bigint)
- RETURNS record
- LANGUAGE plpgsql
- SET enable_seqscan TO 'off'
- SET lock_timeout TO '100ms'
-AS $function$
-DECLARE
-    bound text := set_config('intray.user_id', owner::text, true);
-BEGIN
-    IF key <> '' THEN
-        UPDATE documents AS d SET url_issued_at = greatest(d.url_issued_at, created)
-            WHERE d.user_id = owner AND d.idempotency_key = key
-                AND d.filename = new_filename AND d.content_type = new_type AND d.size = new_size
-            RETURNING d.id INTO existing;
-        IF NOT FOUND THEN
-            SELECT d.id INTO existing FROM documents AS d
-                WHERE d.user_id = owner AND d.idempotency_key = key;
-        END IF;
-        IF FOUND THEN
-            RETURN;
-        END IF;
-    END IF;
-    SELECT q.limit_bytes - q.used_bytes INTO remaining_bytes FROM quotas AS q
-        WHERE q.user_id = owner;
-    IF NOT FOUND THEN
-        PERFORM require_user(owner);
-        RETURN;
-    END IF;
-    IF new_size > remaining_bytes THEN
-        RETURN;
-    END IF;
-    pending := 0;
-    -- The condition on the status is a range that contains only pending, so that the planner uses
-    -- documents_by_status. For an equality, with statistics from before a burst, it could choose
-    -- documents_pending and read all users' pending documents.
-    INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status, version,
-            created_at, url_issued_at, changed_at, idempotency_key)
-        SELECT new_id, owner, document_object_key(new_id), new_filename, new_type, new_size,
-            'pending', 1, created, created, created, nullif(key, '')
-        WHERE max_pending > (SELECT count(*) FROM (
-            SELECT FROM documents AS d
-            WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending'
-            LIMIT max_pending) AS p);
-    IF NOT FOUND THEN
-        pending := max_pending;
-    END IF;
-END
-$function$;
-GRANT EXECUTE ON FUNCTION create_document(uuid,uuid,text,text,bigint,timestamp with time
-    zone,text,bigint) TO api;
-
-CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], created timestamp with time zone[], max_pending bigint[])
- RETURNS TABLE(remaining_bytes bigint, pending bigint)
- LANGUAGE plpgsql
- SET enable_seqscan TO 'off'
- SET lock_timeout TO '100ms'
-AS $function$
-DECLARE
-    owner uuid;
-BEGIN
-    FOR i IN 1 .. cardinality(new_ids) LOOP
-        owner := owners[i];
-        pending := 0;
-        PERFORM set_config('intray.user_id', owner::text, true);
-        SELECT q.limit_bytes - q.used_bytes INTO remaining_bytes FROM quotas AS q
-            WHERE q.user_id = owner;
-        -- The condition on the status is a range, as in create_document.
-        IF new_sizes[i] <= remaining_bytes THEN
-            INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
-                    version, created_at, url_issued_at, changed_at)
-                SELECT new_ids[i], owner, document_object_key(new_ids[i]), new_filenames[i],
-                    new_types[i], new_sizes[i], 'pending', 1, created[i], created[i], created[i]
-                WHERE max_pending[i] > (SELECT count(*) FROM (
-                    SELECT FROM documents AS d
-                    WHERE d.user_id = owner AND d.status >= 'pending' AND d.status <= 'pending'
-                    LIMIT max_pending[i]) AS p);
-            IF NOT FOUND THEN
-                pending := max_pending[i];
-            END IF;
-        END IF;
-        RETURN NEXT;
-    END LOOP;
-    PERFORM set_config('intray.user_id', '', true);
-END
-$function$;
-GRANT EXECUTE ON FUNCTION create_documents(uuid[],uuid[],text[],text[],bigint[],timestamp with time
-    zone[],bigint[]) TO api;
-
-CREATE FUNCTION create_documents(owners uuid[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[], max_pending bigint, all_of_one boolean)
+CREATE FUNCTION create_documents(owners uuid[], expires bigint, macs bytea[], new_ids uuid[], new_filenames text[], new_types text[], new_sizes bigint[], digests bytea[], multiparts boolean[], keys text[], max_pending bigint, all_of_one boolean)
  RETURNS TABLE(existing uuid, remaining_bytes bigint, pending bigint)
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
  SET lock_timeout TO '100ms'
 AS $function$
@@ -950,9 +880,11 @@ BEGIN
         owner := owners[i];
         existing := NULL;
         pending := 0;
-        IF owner IS DISTINCT FROM current_owner THEN
+        IF i = 1 OR owner IS DISTINCT FROM current_owner THEN
+            IF NOT is_proven(owner, expires, macs[i]) THEN
+                RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+            END IF;
             current_owner := owner;
-            PERFORM set_config('intray.user_id', owner::text, true);
             -- The condition on the status is a range that contains only pending, so that the planner
             -- uses documents_by_status. For an equality, with statistics from before a burst, it could
             -- choose documents_pending and read all users' pending documents.
@@ -1013,18 +945,31 @@ BEGIN
         END IF;
         RETURN NEXT;
     END LOOP;
-    PERFORM set_config('intray.user_id', '', true);
 END
 $function$;
 GRANT EXECUTE ON FUNCTION
-    create_documents(uuid[],uuid[],text[],text[],bigint[],bytea[],boolean[],text[],bigint,boolean)
+    create_documents(uuid[],bigint,bytea[],uuid[],text[],text[],bigint[],bytea[],boolean[],text[],bigint,boolean)
     TO api;
 
 CREATE FUNCTION current_user_id()
  RETURNS uuid
- LANGUAGE sql
- STABLE PARALLEL SAFE
-AS $function$ SELECT nullif(current_setting('intray.user_id', true), '')::uuid $function$;
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    proof CONSTANT text := current_setting('intray.proof', true);
+    id uuid;
+BEGIN
+    IF proof ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} [0-9a-f]{96} [0-9]{1,18}$' THEN
+        id := left(proof, 36)::uuid;
+        IF is_proven(id, substr(proof, 135)::bigint, decode(substr(proof, 38, 96), 'hex')) THEN
+            RETURN id;
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$function$;
 GRANT EXECUTE ON FUNCTION current_user_id() TO api, worker;
 
 CREATE FUNCTION current_user_is_admin()
@@ -1032,7 +977,9 @@ CREATE FUNCTION current_user_is_admin()
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$ SELECT EXISTS (SELECT FROM users WHERE id = current_user_id() AND role = 'admin') $function$;
+AS $function$
+    SELECT EXISTS (SELECT FROM users AS u WHERE u.id = (SELECT current_user_id()) AND u.role = 'admin')
+$function$;
 GRANT EXECUTE ON FUNCTION current_user_is_admin() TO api;
 
 CREATE FUNCTION document_counts(owner uuid, statuses text[], max_count bigint)
@@ -1194,14 +1141,17 @@ BEGIN
 END
 $function$;
 
-CREATE FUNCTION document_view(viewer uuid, document_id uuid, OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
+CREATE FUNCTION document_view(viewer uuid, expires bigint, mac bytea, document_id uuid, OUT document documents, OUT topics jsonb, OUT duplicate_of uuid, OUT retrying boolean)
  RETURNS record
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
 AS $function$
-DECLARE
-    bound text := set_config('intray.user_id', viewer::text, true);
 BEGIN
+    IF NOT is_proven(viewer, expires, mac) THEN
+        RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+    END IF;
     SELECT d.* INTO document FROM documents AS d
         WHERE d.id = document_view.document_id AND d.user_id = viewer AND d.gone_at IS NULL;
     IF NOT FOUND THEN
@@ -1214,15 +1164,16 @@ BEGIN
             'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
         INTO topics
         FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-        WHERE dt.document_id = document_view.document_id;
+        WHERE dt.document_id = document_view.document_id
+            AND dt.user_id = viewer AND (t.user_id = viewer OR t.user_id IS NULL);
     IF document.sha256 IS NOT NULL AND document.status IN ('uploaded', 'classified', 'failed') THEN
-        duplicate_of := original_document(document.id, document.sha256);
+        duplicate_of := original_document(viewer, document.id, document.sha256);
     END IF;
     retrying := document.status IN ('pending', 'uploaded')
-        AND EXISTS (SELECT FROM retrying_documents(ARRAY[document.id]));
+        AND EXISTS (SELECT FROM retrying_documents(viewer, ARRAY[document.id]));
 END
 $function$;
-GRANT EXECUTE ON FUNCTION document_view(uuid,uuid) TO api;
+GRANT EXECUTE ON FUNCTION document_view(uuid,bigint,bytea,uuid) TO api;
 
 CREATE FUNCTION end_session(session_family bytea)
  RETURNS void
@@ -1230,7 +1181,7 @@ CREATE FUNCTION end_session(session_family bytea)
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ DELETE FROM sessions WHERE family = session_family $function$;
-GRANT EXECUTE ON FUNCTION end_session(bytea) TO api;
+GRANT EXECUTE ON FUNCTION end_session(bytea) TO auth;
 
 CREATE FUNCTION identity_account(oidc_issuer text, oidc_subject text, new_id uuid, new_email text, new_limit bigint)
  RETURNS TABLE(outcome text, id uuid, role text)
@@ -1268,7 +1219,26 @@ BEGIN
     END;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO api;
+GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO auth;
+
+CREATE FUNCTION is_proven(id uuid, expires bigint, mac bytea)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ STABLE PARALLEL SAFE
+AS $function$
+DECLARE
+    current_key bytea;
+    previous_key bytea;
+BEGIN
+    -- The condition permits an index scan, which a caller that disables sequential scans needs: at
+    -- the cost of a disabled scan, PostgreSQL would compile the plan in each call.
+    SELECT k.current, k.previous INTO current_key, previous_key
+        FROM proof_keys AS k WHERE k.singleton;
+    RETURN (expires > extract(epoch FROM now())
+        AND (mac = sha384(current_key || uuid_send(id) || int8send(expires))
+            OR mac = sha384(previous_key || uuid_send(id) || int8send(expires)))) IS TRUE;
+END
+$function$;
 
 CREATE FUNCTION lock_topics(owner uuid)
  RETURNS void
@@ -1278,13 +1248,21 @@ SELECT pg_advisory_xact_lock(hashtext('topics'), hashtext(coalesce(owner::text, 
 $function$;
 GRANT EXECUTE ON FUNCTION lock_topics(uuid) TO api, worker;
 
+CREATE FUNCTION new_proof_key()
+ RETURNS bytea
+ LANGUAGE sql
+AS $function$
+    SELECT sha256(uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())
+        || uuid_send(gen_random_uuid()))
+$function$;
+
 CREATE FUNCTION notify_object_deletions()
  RETURNS trigger
  LANGUAGE plpgsql
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$ BEGIN PERFORM pg_notify('object_deletions', ''); RETURN NULL; END $function$;
 
-CREATE FUNCTION original_document(duplicate uuid, digest bytea)
+CREATE FUNCTION original_document(owner uuid, duplicate uuid, digest bytea)
  RETURNS uuid
  LANGUAGE plpgsql
  STABLE
@@ -1293,21 +1271,21 @@ AS $function$
 BEGIN
     RETURN (SELECT oldest.id FROM (
         SELECT d.id FROM documents AS d
-        WHERE d.user_id = current_user_id() AND d.sha256 = digest
+        WHERE d.user_id = owner AND d.sha256 = digest
             AND d.status IN ('uploaded', 'classified', 'failed')
         ORDER BY d.id LIMIT 1) AS oldest
         WHERE oldest.id < duplicate);
 END
 $function$;
-GRANT EXECUTE ON FUNCTION original_document(uuid,bytea) TO api;
+GRANT EXECUTE ON FUNCTION original_document(uuid,uuid,bytea) TO api;
 
-CREATE FUNCTION own_password_hash()
- RETURNS text
+CREATE FUNCTION proof_key()
+ RETURNS bytea
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$ SELECT coalesce(password_hash, '') FROM users WHERE id = current_user_id() $function$;
-GRANT EXECUTE ON FUNCTION own_password_hash() TO api;
+AS $function$ SELECT k.current FROM proof_keys AS k WHERE k.singleton $function$;
+GRANT EXECUTE ON FUNCTION proof_key() TO auth;
 
 CREATE FUNCTION refresh_session(session_family bytea, presented_token bytea, new_token bytea, new_nonce bytea, idle_seconds double precision, grace_seconds double precision)
  RETURNS TABLE(outcome text, session uuid, user_id uuid, role text, nonce bytea)
@@ -1344,7 +1322,7 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION refresh_session(bytea,bytea,bytea,bytea,double precision,double precision)
-    TO api;
+    TO auth;
 
 CREATE FUNCTION remove_topic_from_documents(topic uuid, max_rows integer)
  RETURNS integer
@@ -1393,13 +1371,19 @@ BEGIN
     END IF;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION require_user(uuid) TO api;
 
 CREATE FUNCTION retrying_documents(ids uuid[])
  RETURNS SETOF uuid
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$ BEGIN RETURN QUERY SELECT r FROM retrying_documents(current_user_id(), ids) AS r; END $function$;
+GRANT EXECUTE ON FUNCTION retrying_documents(uuid[]) TO api;
+
+CREATE FUNCTION retrying_documents(owner uuid, ids uuid[])
+ RETURNS SETOF uuid
+ LANGUAGE plpgsql
+ STABLE
  SET enable_seqscan TO 'off'
 AS $function$
 BEGIN
@@ -1407,7 +1391,7 @@ BEGIN
         SELECT d.id FROM unnest(ids) AS n (id)
         CROSS JOIN LATERAL (
             SELECT x.id, x.changed_at FROM documents AS x
-            WHERE x.id = n.id AND x.user_id = current_user_id()
+            WHERE x.id = n.id AND x.user_id = owner
                 AND x.status IN ('pending', 'uploaded') OFFSET 0) AS d
         CROSS JOIN LATERAL (
             SELECT a.attempt, a.next_at, a.reason FROM document_attempts AS a
@@ -1417,9 +1401,16 @@ BEGIN
             AND (last.attempt > 0 OR last.next_at > now());
 END
 $function$;
-GRANT EXECUTE ON FUNCTION retrying_documents(uuid[]) TO api;
 
-CREATE FUNCTION set_current_user(id uuid)
+CREATE FUNCTION rotate_proof_key()
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    UPDATE proof_keys SET current = new_proof_key(), previous = current, rotated_at = now()
+        WHERE singleton
+$function$;
+
+CREATE FUNCTION set_current_user(id uuid, expires bigint, mac bytea)
  RETURNS text
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1428,13 +1419,16 @@ AS $function$
 DECLARE
     user_role text;
 BEGIN
+    IF NOT is_proven(id, expires, mac) THEN
+        RAISE EXCEPTION 'the proof of the user is not valid' USING ERRCODE = 'IN403';
+    END IF;
     SELECT u.role INTO user_role FROM users AS u WHERE u.id = set_current_user.id;
-    PERFORM set_config('intray.user_id',
-        CASE WHEN user_role IS NULL THEN '' ELSE set_current_user.id::text END, true);
+    PERFORM set_config('intray.proof', CASE WHEN user_role IS NULL THEN ''
+        ELSE id::text || ' ' || encode(mac, 'hex') || ' ' || expires::text END, true);
     RETURN user_role;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION set_current_user(uuid) TO api;
+GRANT EXECUTE ON FUNCTION set_current_user(uuid,bigint,bytea) TO api;
 
 CREATE FUNCTION start_session(new_id uuid, target uuid, verified_hash text, new_family bytea, new_token bytea, ttl_seconds double precision)
  RETURNS boolean
@@ -1456,7 +1450,7 @@ BEGIN
     RETURN true;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION start_session(uuid,uuid,text,bytea,bytea,double precision) TO api;
+GRANT EXECUTE ON FUNCTION start_session(uuid,uuid,text,bytea,bytea,double precision) TO auth;
 
 CREATE FUNCTION unfinished_upload_bytes(owner uuid, without uuid)
  RETURNS bigint
@@ -1475,4 +1469,12 @@ AS $function$
         AND coalesce(d.status, '') NOT IN ('uploaded', 'classified', 'failed')
 $function$;
 GRANT EXECUTE ON FUNCTION unfinished_upload_bytes(uuid,uuid) TO api;
+
+CREATE FUNCTION user_password_hash(target uuid)
+ RETURNS text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$ SELECT coalesce(u.password_hash, '') FROM users AS u WHERE u.id = target $function$;
+GRANT EXECUTE ON FUNCTION user_password_hash(uuid) TO auth;
 

@@ -58,9 +58,14 @@ func (c apiCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	auth, err := s.roleURL("auth")
+	if err != nil {
+		return err
+	}
 	progress := cli.NewProgressBar("", -1)
 	report, err := bench.API(ctx, bench.APIConfig{
-		Config: s.config(c.Rows, progress), RoleURL: role, Round: c.Round, Rounds: c.Rounds,
+		Config: s.config(c.Rows, progress), RoleURL: role, AuthURL: auth,
+		Round: c.Round, Rounds: c.Rounds,
 	})
 	progress.Clear()
 	if err != nil {

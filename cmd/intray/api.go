@@ -33,6 +33,7 @@ type apiCommand struct {
 	quotaSettings      `group:"Limits:"`
 	connectionSettings `group:"Limits:"`
 	serverSettings
+	AuthDatabaseURL    string `group:"PostgreSQL, NATS and MinIO:" name:"auth-database-url" env:"AUTH_DATABASE_URL" secret:"" required:"" placeholder:"URL" help:"URL of the same database with the role auth, which signs users in."`
 	cli.APIKeySettings `group:"PostgreSQL, NATS and MinIO:"`
 }
 
@@ -166,11 +167,19 @@ func perSecond(n, burst int) api.Rate {
 
 // Run serves the API until ctx is canceled.
 func (c apiCommand) Run(ctx context.Context) error {
-	server, err := c.connect(ctx, "api", nats.UserAPI, 0)
+	auth, err := postgres.OpenAuth(c.AuthDatabaseURL, postgres.Options{})
+	if err != nil {
+		return err
+	}
+	defer auth.Close()
+	server, err := c.connect(ctx, "api", nats.UserAPI, 0, postgres.Options{Auth: auth})
 	if err != nil {
 		return err
 	}
 	defer server.close()
+	if err := checkPooling(ctx, auth.Ping); err != nil {
+		return err
+	}
 	presigner, err := minio.NewPresigner(minio.PresignerConfig{
 		Public: &c.GatewayURL.URL, Bucket: c.MinIOBucket,
 		Upload:   minio.Key{Access: c.UploadKey, Secret: c.UploadSecret},
@@ -191,7 +200,7 @@ func (c apiCommand) Run(ctx context.Context) error {
 	defer multipart.Close()
 
 	config := c.config()
-	config.DB, config.Presigner = server.db, presigner
+	config.DB, config.Auth, config.Presigner = server.db, auth, presigner
 	config.Objects, config.Multipart = objects, multipart
 	config.NATS, config.Changes, config.Log = server.conn, server.conn, server.log
 	config.Page, err = web.New(web.Config{Gateway: &c.GatewayURL.URL, Issuer: c.OIDCIssuer})

@@ -15,8 +15,9 @@ import (
 func setRequired(t *testing.T) {
 	t.Helper()
 	for name, value := range map[string]string{
-		"DATABASE_URL": "postgres://api@127.0.0.1:1/intray",
-		"NATS_URL":     "nats://127.0.0.1:1", "NATS_PASSWORD": "p",
+		"DATABASE_URL":      "postgres://api@127.0.0.1:1/intray",
+		"AUTH_DATABASE_URL": "postgres://auth@127.0.0.1:1/intray",
+		"NATS_URL":          "nats://127.0.0.1:1", "NATS_PASSWORD": "p",
 		"MINIO_ENDPOINT":   "http://127.0.0.1:1",
 		"MINIO_UPLOAD_KEY": "k", "MINIO_UPLOAD_SECRET": "s",
 		"MINIO_DOWNLOAD_KEY": "k", "MINIO_DOWNLOAD_SECRET": "s",

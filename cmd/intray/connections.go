@@ -32,18 +32,18 @@ type connections struct {
 // and, as the NATS user, to NATS. outsideHeap is the number of bytes that the server uses outside
 // of Go's heap. The caller must close the connections.
 func (s serverSettings) connect(
-	ctx context.Context, name, natsUser string, outsideHeap uint64,
+	ctx context.Context, name, natsUser string, outsideHeap uint64, o postgres.Options,
 ) (c connections, err error) {
 	c.log = s.Logger(name)
 	start(c.log, outsideHeap)
 	if c.stopTracing, err = s.startTracing(name, c.log); err != nil {
 		return c, err
 	}
-	if c.db, err = postgres.Open(s.DatabaseURL, postgres.Options{}); err != nil {
+	if c.db, err = postgres.Open(s.DatabaseURL, o); err != nil {
 		c.close()
 		return c, err
 	}
-	if err = checkPooling(ctx, c.db); err != nil {
+	if err = checkPooling(ctx, c.db.Ping); err != nil {
 		c.close()
 		return c, err
 	}
@@ -56,13 +56,14 @@ func (s serverSettings) connect(
 	return c, err
 }
 
-// checkPooling fails if DATABASE_URL leads to a pooler in a mode that is not supported. If
-// PostgreSQL cannot be reached now, it returns nil, because a server can start before its database.
-// The mode is then checked when the first connection succeeds.
-func checkPooling(ctx context.Context, db *postgres.DB) error {
+// checkPooling fails if ping, which connects to the database, meets a pooler in a mode that is not
+// supported. If PostgreSQL cannot be reached now, checkPooling returns nil,
+// because a server can start before its database. The mode is then checked when the first
+// connection succeeds.
+func checkPooling(ctx context.Context, ping func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	if err := db.Ping(ctx); errors.Is(err, postgres.ErrTransactionPooling) {
+	if err := ping(ctx); errors.Is(err, postgres.ErrTransactionPooling) {
 		return err
 	}
 	return nil

@@ -96,7 +96,7 @@ func (c consumeCommand) Run(ctx context.Context) error {
 	if c.runs(schema.ConsumerClassify) {
 		outsideHeap = extractionMemory
 	}
-	server, err := c.connect(ctx, "consume", nats.UserWorker, outsideHeap)
+	server, err := c.connect(ctx, "consume", nats.UserWorker, outsideHeap, postgres.Options{})
 	if err != nil {
 		return err
 	}

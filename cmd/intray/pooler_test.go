@@ -25,7 +25,8 @@ func TestPoolerMode(t *testing.T) {
 		through.Host = pooler.Address
 		unused := unusedAddress(t)
 		env := []string{
-			"DATABASE_URL=" + through.String(), "LISTEN=127.0.0.1:0", "METRICS_LISTEN=127.0.0.1:0",
+			"DATABASE_URL=" + through.String(), "AUTH_DATABASE_URL=" + through.String(),
+			"LISTEN=127.0.0.1:0", "METRICS_LISTEN=127.0.0.1:0",
 			"NATS_URL=nats://" + unused, "NATS_PASSWORD=p", "MINIO_ENDPOINT=http://" + unused,
 			"GATEWAY_URL=http://" + unused, "TOKEN_KEY=" + strings.Repeat("k", 32),
 		}

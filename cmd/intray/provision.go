@@ -23,6 +23,7 @@ type provisionCommand struct {
 
 	cli.DatabaseSettings   `group:"PostgreSQL and NATS:"`
 	APIDatabasePassword    string `group:"PostgreSQL and NATS:" name:"api-database-password" env:"API_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password to set for the database role api."`
+	AuthDatabasePassword   string `group:"PostgreSQL and NATS:" env:"AUTH_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password to set for the database role auth."`
 	WorkerDatabasePassword string `group:"PostgreSQL and NATS:" env:"WORKER_DATABASE_PASSWORD" secret:"" required:"" placeholder:"PASSWORD" help:"Password to set for the database role worker."`
 	cli.NATSSettings       `group:"PostgreSQL and NATS:"`
 	streamSettings         `group:"NATS streams:"`
@@ -136,8 +137,9 @@ func (c provisionCommand) admin() minio.Admin {
 // provisionDatabase sets the passwords of the roles, and adds the starter topics to an empty
 // database.
 func (c provisionCommand) provisionDatabase(ctx context.Context) error {
-	err := postgres.ProvisionRoles(
-		ctx, c.DatabaseURL, c.APIDatabasePassword, c.WorkerDatabasePassword)
+	err := postgres.ProvisionRoles(ctx, c.DatabaseURL, postgres.RolePasswords{
+		API: c.APIDatabasePassword, Auth: c.AuthDatabasePassword, Worker: c.WorkerDatabasePassword,
+	})
 	if err != nil {
 		return err
 	}

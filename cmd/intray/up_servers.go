@@ -34,6 +34,7 @@ type environment struct {
 const (
 	secretToken     = "token_key"
 	secretAPI       = "postgres_api"
+	secretAuth      = "postgres_auth"
 	secretWorker    = "postgres_worker"
 	secretUpload    = "minio_upload"
 	secretMultipart = "minio_multipart"
@@ -49,7 +50,7 @@ func newEnvironment(
 		servers: servers, listen: listen, ports: make(map[string]int), secrets: make(map[string]string),
 	}
 	for _, name := range []string{
-		secretToken, secretAPI, secretWorker, secretUpload,
+		secretToken, secretAPI, secretAuth, secretWorker, secretUpload,
 		secretMultipart, secretDownload, secretConfirm, secretConsume,
 	} {
 		for _, n := range []string{name, name + "_name"} {
@@ -102,7 +103,8 @@ func (e environment) provision() provisionCommand {
 	s.DownloadKey, s.DownloadSecret = e.key(secretDownload)
 	s.ConfirmKey, s.ConfirmSecret = e.key(secretConfirm)
 	s.WorkerKey, s.WorkerSecret = e.key(secretConsume)
-	s.APIDatabasePassword, s.WorkerDatabasePassword = e.secrets[secretAPI], e.secrets[secretWorker]
+	s.APIDatabasePassword, s.AuthDatabasePassword = e.secrets[secretAPI], e.secrets[secretAuth]
+	s.WorkerDatabasePassword = e.secrets[secretWorker]
 	s.RootUser, s.RootPassword = e.servers.MinIORoot()
 	return s
 }
@@ -144,8 +146,9 @@ func (e environment) ownSettings(server string) map[string]string {
 		})
 	case "api":
 		maps.Copy(set, map[string]string{
-			"DATABASE_URL": e.servers.PostgresAs("api", e.secrets[secretAPI]),
-			"NATS_URL":     s.NATSURL, "NATS_PASSWORD": e.servers.NATSPassword(nats.UserAPI),
+			"DATABASE_URL":      e.servers.PostgresAs("api", e.secrets[secretAPI]),
+			"AUTH_DATABASE_URL": e.servers.PostgresAs("auth", e.secrets[secretAuth]),
+			"NATS_URL":          s.NATSURL, "NATS_PASSWORD": e.servers.NATSPassword(nats.UserAPI),
 			"NATS_CA":          s.NATSCA,
 			"LISTEN":           e.listen,
 			"GATEWAY_URL":      e.gatewayURL(),

@@ -68,7 +68,11 @@ func New(t testing.TB) *Bundle {
 		OwnerURL:    owner,
 	}
 	b.root = b.MinIO.Client(t)
-	b.DB, b.API = b.Open(b.DatabaseURL), b.Open(postgrestest.RoleURL(owner, "api"))
+	auth, err := postgres.OpenAuth(postgrestest.RoleURL(owner, "auth"), postgres.Options{})
+	b.must(err)
+	t.Cleanup(func() { _ = auth.Close() })
+	b.DB = b.Open(b.DatabaseURL)
+	b.API = b.open(postgrestest.RoleURL(owner, "api"), postgres.Options{Auth: auth})
 	raw, err := sqlx.Open("postgres", owner)
 	b.must(err)
 	t.Cleanup(func() { _ = raw.Close() })
@@ -95,7 +99,12 @@ func (b *Bundle) must(err error) {
 // Open opens a database, which is closed when the test ends.
 func (b *Bundle) Open(url string) *postgres.DB {
 	b.t.Helper()
-	db, err := postgres.Open(url, postgres.Options{})
+	return b.open(url, postgres.Options{})
+}
+
+func (b *Bundle) open(url string, o postgres.Options) *postgres.DB {
+	b.t.Helper()
+	db, err := postgres.Open(url, o)
 	b.must(err)
 	b.t.Cleanup(func() { _ = db.Close() })
 	return db

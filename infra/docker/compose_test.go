@@ -405,6 +405,7 @@ func TestPasswordsAgree(t *testing.T) {
 	setting := func(service, name string) string { return environment(p.Services[service])[name] }
 	for _, pair := range [][2]string{
 		{setting("provision", "API_DATABASE_PASSWORD"), password(setting("api", "DATABASE_URL"))},
+		{setting("provision", "AUTH_DATABASE_PASSWORD"), password(setting("api", "AUTH_DATABASE_URL"))},
 		{setting("provision", "WORKER_DATABASE_PASSWORD"), password(setting("consumers", "DATABASE_URL"))},
 		{setting("postgres", "INTRAY_OWNER_PASSWORD"), password(setting("migrate", "DATABASE_URL"))},
 		{setting("nats", "NATS_API_PASSWORD"), setting("api", "NATS_PASSWORD")},

@@ -51,7 +51,7 @@ func TestChangeAccount(t *testing.T) {
 		if n := sessions(); err != nil || !sameUser(got, want) || n != 0 {
 			t.Errorf("got %+v, error %v and %d sessions, want %+v and no session", got, err, n, want)
 		}
-		a, err := b.api.AccountByEmail(t.Context(), want.Email)
+		a, err := b.auth.AccountByEmail(t.Context(), want.Email)
 		if err != nil || a.PasswordHash != "new" {
 			t.Errorf("got account %+v and error %v, want the new password hash", a, err)
 		}
@@ -86,7 +86,7 @@ func TestLastAdministratorCannotBeRemoved(t *testing.T) {
 	if !errors.Is(err, postgres.ErrLastAdmin) {
 		t.Errorf("DisableAccount: got error %v, want ErrLastAdmin", err)
 	}
-	a, err := b.api.AccountByEmail(t.Context(), "admin@example.org")
+	a, err := b.auth.AccountByEmail(t.Context(), "admin@example.org")
 	if err != nil || a.Role != schema.RoleAdmin || a.PasswordHash == "new" {
 		t.Errorf("got account %+v and error %v, want an unchanged administrator", a, err)
 	}
@@ -142,12 +142,12 @@ func TestRemoveUserDuringUploads(t *testing.T) {
 	}
 
 	must(t, b.owner.DisableAccount(t.Context(), b.alice))
-	a, err := b.api.AccountByEmail(t.Context(), "alice@example.org")
+	a, err := b.auth.AccountByEmail(t.Context(), "alice@example.org")
 	if err != nil || a.PasswordHash != "" {
 		t.Errorf("disabled account: got %+v and error %v, want no password hash", a, err)
 	}
 	identity := postgres.Identity{Issuer: "i", Subject: "s", Email: "new@example.org"}
-	_, err = b.api.IdentityAccount(t.Context(), identity, 1)
+	_, err = b.auth.IdentityAccount(t.Context(), identity, 1)
 	wantCode(t, err, schema.CodeUnauthenticated)
 
 	// Alice's access token is still valid. Until she is removed, she creates documents, which are

@@ -113,7 +113,7 @@ func TestExamplesAreNewestManuallySetFirst(t *testing.T) {
 func TestAPIRoleCannotReadExamples(t *testing.T) {
 	b := setup(t)
 	b.sorted(t, b.alice, "hers", b.topic(t, &b.alice, "Own"))
-	asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+	b.asUser(t, b.alice, func(tx *sqlx.Tx) {
 		if _, err := tx.Exec(`SELECT * FROM document_examples`); err == nil {
 			t.Error("SELECT FROM document_examples as api: got no error, want insufficient privilege")
 		}

@@ -214,7 +214,7 @@ func TestTransitionRoundTrips(t *testing.T) {
 	b := setup(t)
 	var c faultyProxy
 	worker := open(t, c.listen(t, postgrestest.RoleURL(b.url, "worker")))
-	api := open(t, c.listen(t, postgrestest.RoleURL(b.url, "api")))
+	api := b.openAPI(t, c.listen(t, postgrestest.RoleURL(b.url, "api")))
 	for name, test := range map[string]struct {
 		db   *postgres.DB
 		want int32

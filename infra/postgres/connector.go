@@ -25,7 +25,7 @@ type connector struct {
 	notice   func(*pq.Error) // receives the notices of the server, unless it is nil
 	observe  func(error)     // receives the result of each attempt to connect, unless it is nil
 	pooling  poolingCheck
-	clock    serverClock
+	clock    *serverClock
 	refusing atomic.Bool // the server is shutting down or starting; see monitor
 }
 
@@ -34,7 +34,7 @@ type connector struct {
 func newConnector(
 	config pq.Config, dialer timeoutDialer, settings map[string]time.Duration,
 ) (*connector, error) {
-	c := &connector{}
+	c := &connector{clock: new(serverClock)}
 	var err error
 	if c.pq, err = pq.NewConnectorConfig(config); err != nil {
 		return nil, errUnusableURL

@@ -138,7 +138,7 @@ func TestExplanationIsThatOfTheTopics(t *testing.T) {
 		t.Helper()
 		for user, want := range map[uuid.UUID]string{b.alice: want, b.bob: ""} {
 			var got string
-			asUser(t, b.rawAPI, user, func(tx *sqlx.Tx) {
+			b.asUser(t, user, func(tx *sqlx.Tx) {
 				must(t, tx.Get(&got, `SELECT coalesce(max(explanation::text), '')
 					FROM document_explanations WHERE document_id = $1`, d.ID))
 			})

@@ -157,7 +157,7 @@ func (db *DB) callCreateDocuments(
 ) ([]createResult, error) {
 	stmt, err := db.prepare(ctx, `
 		SELECT existing, remaining_bytes, pending, now() AS now
-		FROM create_documents($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`)
+		FROM create_documents($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`)
 	if err != nil {
 		return nil, err
 	}
@@ -166,21 +166,29 @@ func (db *DB) callCreateDocuments(
 		digests[i] = d.DeclaredSHA256
 	}
 	var results []createResult
-	if err := stmt.SelectContext(ctx, &results,
-		column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }),
-		column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
-		column(docs, func(d *schema.Document) string { return d.Filename }),
-		column(docs, func(d *schema.Document) string { return d.ContentType }),
-		column(docs, func(d *schema.Document) int64 { return d.Size }),
-		digests,
-		column(docs, func(d *schema.Document) bool { return d.Multipart }),
-		column(docs, func(d *schema.Document) string {
-			if d.IdempotencyKey == nil {
-				return ""
-			}
-			return *d.IdempotencyKey
-		}),
-		maxPending, allOfOne); err != nil {
+	err = db.withProver(ctx, func(p prover) error {
+		macs := make(pq.ByteaArray, len(docs))
+		for i, d := range docs {
+			macs[i] = p.mac(d.UserID)
+		}
+		results = nil
+		return stmt.SelectContext(ctx, &results,
+			column(docs, func(d *schema.Document) uuid.UUID { return d.UserID }), p.expires, macs,
+			column(docs, func(d *schema.Document) uuid.UUID { return d.ID }),
+			column(docs, func(d *schema.Document) string { return d.Filename }),
+			column(docs, func(d *schema.Document) string { return d.ContentType }),
+			column(docs, func(d *schema.Document) int64 { return d.Size }),
+			digests,
+			column(docs, func(d *schema.Document) bool { return d.Multipart }),
+			column(docs, func(d *schema.Document) string {
+				if d.IdempotencyKey == nil {
+					return ""
+				}
+				return *d.IdempotencyKey
+			}),
+			maxPending, allOfOne)
+	})
+	if err != nil {
 		return nil, err
 	}
 	if len(results) != len(docs) {

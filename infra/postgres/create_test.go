@@ -251,13 +251,15 @@ func TestExpiredDocumentsCountLikeNewOnes(t *testing.T) {
 	wantCode(t, err, schema.CodeNotFound)
 }
 
-// During an upgrade, API processes of the previous version store neither the digest nor the kind of
-// upload.
-func TestKeyOfTheVersionBefore(t *testing.T) {
+// API processes of earlier versions stored neither the digest nor the kind of upload.
+func TestKeyOfAnEarlierVersion(t *testing.T) {
 	b := setup(t)
 	id := newID(t)
 	b.raw.MustExec(`
-		SELECT create_document($1, $2, 'file.txt', 'text/plain', 1, now(), 'k', 10)`, b.alice, id)
+		INSERT INTO documents (id, user_id, object_key, filename, content_type, size, status,
+			created_at, url_issued_at, changed_at, idempotency_key)
+		VALUES ($2, $1, document_object_key($2), 'file.txt', 'text/plain', 1, 'pending',
+			now(), now(), now(), 'k')`, b.alice, id)
 	for name, change := range map[string]func(*schema.Document){
 		"digest":    func(d *schema.Document) { d.DeclaredSHA256 = bytes.Repeat([]byte{1}, 32) },
 		"multipart": func(d *schema.Document) { d.Multipart = true },

@@ -68,6 +68,7 @@ const (
 	transactionTimeout    = "25P04"
 	cannotConnectNow      = "57P03" // the server is starting or shutting down
 	userDoesNotExist      = "IN401" // defined by the function require_user
+	proofRefused          = "IN403" // defined by the functions that call is_proven
 )
 
 // unavailableClasses are the classes of SQLSTATE codes that mean that PostgreSQL is unavailable,

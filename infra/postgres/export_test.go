@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 )
@@ -43,6 +44,18 @@ func OpenObserved(url string, settings map[string]string, handle func(*pq.Error)
 	db.pool.SetMaxOpenConns(2)
 	return db, nil
 }
+
+// ProofTTL is how long a proof is valid.
+const ProofTTL = proofTTL
+
+// SetAuth makes a DB bind to users with the proofs of auth.
+func (db *DB) SetAuth(auth *Auth) { db.auth = auth }
+
+// AuthOf returns an Auth that uses the connections of a DB with the role auth.
+func AuthOf(db *DB) *Auth { return &Auth{db: db} }
+
+// MAC returns the proof of a user that expires at a time, in seconds since 1970.
+func MAC(key []byte, user uuid.UUID, expires int64) []byte { return prover{key, expires}.mac(user) }
 
 // ObserveSessions observes two connections to the address one after the other, as verify does. If
 // used is set, another statement is executed in the session of the first one in between, as by

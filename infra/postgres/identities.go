@@ -17,9 +17,10 @@ type Identity struct {
 
 // IdentityAccount returns the account of the identity's issuer and subject. If there is none, it
 // creates a user with a quota of limit bytes. It fails with schema.CodeUnauthenticated if the user
-// was deleted, if a new user would have no email address, or if another user has the address. The
-// DB need not be bound to a user.
-func (db *DB) IdentityAccount(ctx context.Context, i Identity, limit int64) (Account, error) {
+// was deleted, if a new user would have no email address, or if another user has the address.
+func (a *Auth) IdentityAccount(
+	ctx context.Context, i Identity, limit int64,
+) (Account, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Account{}, wrap(ctx, err, "generate a user id")
@@ -33,7 +34,7 @@ func (db *DB) IdentityAccount(ctx context.Context, i Identity, limit int64) (Acc
 		ID      uuid.NullUUID `db:"id"`
 		Role    *schema.Role  `db:"role"`
 	}
-	err = db.pool.GetContext(ctx, &got, `
+	err = a.db.pool.GetContext(ctx, &got, `
 		SELECT outcome, id, role FROM identity_account($1, $2, $3, $4, $5)`,
 		i.Issuer, i.Subject, id, email, limit)
 	switch {

@@ -39,17 +39,20 @@ type DocumentTopicView struct {
 // documents. It fails with schema.CodeNotFound, also for another user's document and for one whose
 // object is gone.
 func (db *DB) Document(ctx context.Context, id uuid.UUID) (DocumentView, error) {
-	query, args := anyDocumentQuery, []any{id}
-	if db.user != uuid.Nil {
-		query, args = userDocumentQuery, []any{db.user, id}
-	}
 	var row struct {
 		schema.Document
 		Topics      []byte     `db:"topics"`
 		DuplicateOf *uuid.UUID `db:"duplicate_of"`
 		Retrying    bool       `db:"retrying"`
 	}
-	err := db.queryFunction(ctx, &row, query, args...)
+	var err error
+	if db.user == uuid.Nil {
+		err = db.queryRow(ctx, &row, anyDocumentQuery, id)
+	} else {
+		err = db.withProver(ctx, func(p prover) error {
+			return db.queryRow(ctx, &row, userDocumentQuery, db.user, p.expires, p.mac(db.user), id)
+		})
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		err = errDocumentNotFound
 	}
@@ -78,7 +81,7 @@ var (
 
 	userDocumentQuery = `SELECT ` + qualifiedColumns("(v.document)") + `, v.topics,
 			v.duplicate_of, v.retrying
-		FROM document_view($1, $2) AS v WHERE (v.document).id IS NOT NULL`
+		FROM document_view($1, $2, $3, $4) AS v WHERE (v.document).id IS NOT NULL`
 )
 
 // qualifiedColumns returns documentColumns, each qualified with the value that it is a column of.
@@ -162,9 +165,9 @@ func (tx *tx) originals(
 	}
 	err := tx.SelectContext(ctx, &rows, `
 		SELECT * FROM (
-			SELECT n.id, original_document(n.id, n.digest) AS original
+			SELECT n.id, original_document($3, n.id, n.digest) AS original
 			FROM unnest($1::uuid[], $2::bytea[]) AS n (id, digest)) AS o
-		WHERE original IS NOT NULL`, array(ids), array(digests))
+		WHERE original IS NOT NULL`, array(ids), array(digests), tx.user)
 	originals := make(map[uuid.UUID]*uuid.UUID, len(rows))
 	for i := range rows {
 		originals[rows[i].ID] = &rows[i].Original

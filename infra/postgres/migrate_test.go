@@ -380,7 +380,10 @@ func checkVersion(t *testing.T, url string, raw *sqlx.DB, want uint) {
 	}
 }
 
-func count(t testing.TB, raw *sqlx.DB, query string, args ...any) int {
+func count(t testing.TB, raw interface {
+	Get(row any, query string, args ...any) error
+}, query string, args ...any,
+) int {
 	t.Helper()
 	var n int
 	if err := raw.Get(&n, query, args...); err != nil {

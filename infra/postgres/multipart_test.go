@@ -241,7 +241,7 @@ func TestMultipartsOfOtherUsersAreNotFound(t *testing.T) {
 	b.begin(t, d, "alices", 0)
 	b.begin(t, bobs, "bobs", 0)
 	for user, want := range map[uuid.UUID]int{uuid.Nil: 0, b.alice: 1, b.administrator: 0} {
-		asUser(t, b.rawAPI, user, func(tx *sqlx.Tx) {
+		b.asUser(t, user, func(tx *sqlx.Tx) {
 			var n int
 			must(t, tx.Get(&n, `SELECT count(*) FROM multipart_uploads`))
 			result, err := tx.Exec(`DELETE FROM multipart_uploads`)
@@ -261,7 +261,7 @@ func TestMultipartsOfOtherUsersAreNotFound(t *testing.T) {
 		"of an unknown document":  {newID(t), b.alice, d.ObjectKey},
 		"under another user's id": {d.ID, b.bob, d.ObjectKey},
 	} {
-		asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+		b.asUser(t, b.alice, func(tx *sqlx.Tx) {
 			wantInsufficientPrivilege(t, "insert "+name, execStatement(tx, insert, args...))
 		})
 	}

@@ -5,10 +5,10 @@
 // calls a pure function of package schema that decides, and writes the result in the same
 // transaction. No other network call is made inside a transaction.
 //
-// There are three database roles. The owner migrates the database and administers users. The role
+// There are four database roles. The owner migrates the database and administers users. The role
 // worker can access the documents of all users. The role api can access only the rows of the user
 // that [DB.ForUser] binds the DB to. Forced row-level security enforces this: if the DB is not
-// bound to a user, the role api sees no rows.
+// bound to a user, the role api sees no rows. The role auth signs users in; see [Auth].
 package postgres
 
 import (
@@ -35,6 +35,9 @@ type Options struct {
 	LockTimeout time.Duration
 	// StatementTimeout is the longest time that a statement may run, 15 s by default.
 	StatementTimeout time.Duration
+	// Auth makes the proofs with which [DB.ForUser] binds to users. It must be connected to the same
+	// database. Without it, the DB cannot be bound to a user.
+	Auth *Auth
 	// IdleInTransactionTimeout is the longest time that a transaction may be idle before the server
 	// ends it, 10 s by default. It prevents a process that hangs from blocking others.
 	IdleInTransactionTimeout time.Duration
@@ -46,12 +49,13 @@ type DB struct {
 	pool    *sqlx.DB
 	url     string // contains the password and must not be logged
 	monitor *monitor
+	auth    *Auth     // makes proofs of users; nil if the DB cannot be bound to a user
 	user    uuid.UUID // uuid.Nil if the DB is not bound to a user
 	// statements are the prepared statements by their text. The DBs that ForUser returns share them.
 	statements    *sync.Map
 	creationQueue *creationQueue // shared by the DBs that ForUser returns
 	written       *writeCheck    // shared by the DBs that ForUser returns
-	clock         *serverClock   // shared by the DBs that ForUser returns
+	clock         *serverClock   // shared by the DBs that ForUser returns, and with auth
 	contention    *contention    // shared by the DBs that ForUser returns
 	leaseTTL      time.Duration  // leaseTTL, which tests shorten
 	listenerPing  time.Duration  // listenerPing, which tests shorten
@@ -84,14 +88,17 @@ func Open(url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Auth != nil {
+		connector.clock = o.Auth.db.clock // whichever connects first measures it for both
+	}
 	conns := cmp.Or(o.MaxConns, 16)
 	pool := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	pool.SetMaxOpenConns(conns)
 	pool.SetConnMaxIdleTime(5 * time.Minute)
 	return &DB{
-		pool: pool, url: a.text, monitor: startMonitor(connector, pool, conns),
+		pool: pool, url: a.text, monitor: startMonitor(connector, pool, conns), auth: o.Auth,
 		statements: new(sync.Map), creationQueue: new(creationQueue), written: newWriteCheck(),
-		clock: &connector.clock, contention: newContention(),
+		clock: connector.clock, contention: newContention(),
 		leaseTTL: leaseTTL, listenerPing: listenerPing,
 	}, nil
 }
@@ -108,9 +115,9 @@ func (db *DB) Ping(ctx context.Context) error {
 	return wrap(ctx, db.pool.PingContext(ctx), "ping PostgreSQL")
 }
 
-// ForUser returns a DB that shares the pool and is bound to a user. Its transactions can access
-// only the rows of that user, and fail with schema.CodeUnauthenticated if the user does not exist.
-// ForUser does not access the database.
+// ForUser returns a DB that shares the pool and is bound to a user, whom the caller must have
+// authenticated. Its transactions can access only the rows of that user, and fail with
+// schema.CodeUnauthenticated if the user does not exist. ForUser does not access the database.
 func (db *DB) ForUser(id uuid.UUID) *DB {
 	bound := *db
 	bound.user = id
@@ -126,7 +133,19 @@ type tx struct {
 
 // begin starts a transaction and binds it to the user of the DB. If ctx has a lease, the
 // transaction holds it. The caller must defer Rollback, which does nothing after a Commit.
-func (db *DB) begin(ctx context.Context) (*tx, error) {
+func (db *DB) begin(ctx context.Context) (t *tx, err error) {
+	if db.user == uuid.Nil {
+		return db.beginAs(ctx, prover{})
+	}
+	err = db.withProver(ctx, func(p prover) error {
+		t, err = db.beginAs(ctx, p)
+		return err
+	})
+	return t, err
+}
+
+// beginAs is begin with a prover, which is not used if the DB is not bound to a user.
+func (db *DB) beginAs(ctx context.Context, p prover) (*tx, error) {
 	t, err := db.pool.BeginTxx(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -140,7 +159,9 @@ func (db *DB) begin(ctx context.Context) (*tx, error) {
 		return bound, nil
 	}
 	var role sql.NullString
-	if err := t.GetContext(ctx, &role, `SELECT set_current_user($1)`, db.user); err != nil {
+	err = t.GetContext(ctx, &role, `SELECT set_current_user($1, $2, $3)`,
+		db.user, p.expires, p.mac(db.user))
+	if err != nil {
 		_ = t.Rollback()
 		return nil, err
 	}
@@ -155,11 +176,10 @@ func (db *DB) begin(ctx context.Context) (*tx, error) {
 var errUserDeleted = schema.Errorf(schema.CodeUnauthenticated,
 	"This account no longer exists. Sign in again.")
 
-// queryFunction calls a function of the database that binds the transaction to a user itself, and
-// scans the row that it returns. This takes one round trip, and each connection parses and plans
-// the query only once. It fails with sql.ErrNoRows, and with schema.CodeUnauthenticated if the user
-// does not exist.
-func (db *DB) queryFunction(ctx context.Context, row any, query string, args ...any) error {
+// queryRow scans the row that a query returns. This takes one round trip, and each connection
+// parses and plans the query only once. It fails with sql.ErrNoRows, and with
+// schema.CodeUnauthenticated if the query calls a function that finds that its user does not exist.
+func (db *DB) queryRow(ctx context.Context, row any, query string, args ...any) error {
 	stmt, err := db.prepare(ctx, query)
 	if err != nil {
 		return err

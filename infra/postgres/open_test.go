@@ -27,7 +27,8 @@ func TestErrorsDoNotContainThePassword(t *testing.T) {
 	} {
 		errs := []error{
 			postgres.Migrate(t.Context(), text, logger()),
-			postgres.ProvisionRoles(t.Context(), text, "hunter2", "hunter2"),
+			postgres.ProvisionRoles(t.Context(), text,
+				postgres.RolePasswords{API: "hunter2", Auth: "hunter2", Worker: "hunter2"}),
 		}
 		db, err := postgres.Open(text, postgres.Options{})
 		if err == nil {
@@ -56,8 +57,12 @@ func TestRolesLogInWithTheirPassword(t *testing.T) {
 	if !errors.Is(err, postgres.ErrUnavailable) || strings.Contains(err.Error(), "wrong") {
 		t.Errorf("wrong password: got error %v, want ErrUnavailable without the password", err)
 	}
-	if err := postgres.ProvisionRoles(t.Context(), b.url, "", "x"); err == nil {
-		t.Error("empty password: got no error, want one")
+	for _, passwords := range []postgres.RolePasswords{
+		{Auth: "x", Worker: "x"}, {API: "x", Worker: "x"}, {API: "x", Auth: "x"},
+	} {
+		if err := postgres.ProvisionRoles(t.Context(), b.url, passwords); err == nil {
+			t.Errorf("%+v: got no error, want one about the empty password", passwords)
+		}
 	}
 }
 
@@ -70,7 +75,7 @@ func TestUnavailable(t *testing.T) {
 		must(t, err)
 		must(t, listener.Close())
 		address := "postgres://api:x@" + listener.Addr().String() + "/intray?sslmode=disable"
-		db, err := postgres.Open(address, postgres.Options{})
+		db, err := postgres.Open(address, postgres.Options{Auth: b.auth})
 		must(t, err)
 		defer func() { _ = db.Close() }()
 		if err := db.Ping(t.Context()); !errors.Is(err, postgres.ErrUnavailable) {

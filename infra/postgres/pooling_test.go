@@ -30,7 +30,9 @@ func passwords(t *testing.T, server *local.TestPostgres) map[string]string {
 	owner, _ := u.User.Password()
 	return map[string]string{
 		u.User.Username(): owner,
-		"api":             postgrestest.RolePassword, "worker": postgrestest.RolePassword,
+		"api":             postgrestest.RolePassword,
+		"auth":            postgrestest.RolePassword,
+		"worker":          postgrestest.RolePassword,
 	}
 }
 
@@ -71,7 +73,8 @@ func TestPoolerInSessionMode(t *testing.T) {
 	wake, err := worker.ListenDeletions(t.Context())
 	must(t, err)
 	<-wake
-	api := open(t, pooled(t, postgrestest.RoleURL(b.url, "api"), pooler))
+	b.auth = openAuth(t, pooled(t, postgrestest.RoleURL(b.url, "auth"), pooler))
+	api := b.openAPI(t, pooled(t, postgrestest.RoleURL(b.url, "api"), pooler))
 	for range 3 { // prepared statements
 		d := newDocument(t, b.alice, 1)
 		if _, _, err := api.ForUser(b.alice).CreateDocument(t.Context(), d, "", 1000); err != nil {
@@ -110,7 +113,7 @@ func TestPoolerInTransactionModeIsRefused(t *testing.T) {
 				"Ping": db.Ping(t.Context()), "Writable": db.Writable(t.Context(), 0),
 				"Migrate":          postgres.Migrate(t.Context(), owner, logger()),
 				"MigrationVersion": versionErr,
-				"ProvisionRoles":   postgres.ProvisionRoles(t.Context(), owner, "x", "y"),
+				"ProvisionRoles":   postgres.ProvisionRoles(t.Context(), owner, postgrestest.RolePasswords),
 			} {
 				if !errors.Is(err, postgres.ErrTransactionPooling) ||
 					!errors.Is(err, postgres.ErrUnavailable) {

@@ -29,14 +29,17 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("github.com/golang-migrate/migrate/v4.(*Migration).Buffer"))
 }
 
-// bundle is a new database with connections in its three roles, and three users.
+// bundle is a new database with connections in its four roles, and three users.
 type bundle struct {
 	url           string
+	apiURL        string
 	owner         *postgres.DB
 	api           *postgres.DB
+	auth          *postgres.Auth
 	worker        *postgres.DB
 	raw           *sqlx.DB // as the owner
 	rawAPI        *sqlx.DB
+	rawAuth       *sqlx.DB
 	rawWorker     *sqlx.DB
 	alice, bob    uuid.UUID
 	administrator uuid.UUID
@@ -50,10 +53,13 @@ func setup(t testing.TB) *bundle {
 // setupAt returns the bundle of a database that was migrated, with its owner's URL.
 func setupAt(t testing.TB, url string) *bundle {
 	t.Helper()
-	b := &bundle{url: url}
-	api, worker := postgrestest.RoleURL(b.url, "api"), postgrestest.RoleURL(b.url, "worker")
-	b.owner, b.api, b.worker = open(t, b.url), open(t, api), open(t, worker)
+	api, worker := postgrestest.RoleURL(url, "api"), postgrestest.RoleURL(url, "worker")
+	b := &bundle{url: url, apiURL: api}
+	auth := postgrestest.RoleURL(b.url, "auth")
+	b.auth = openAuth(t, auth)
+	b.owner, b.api, b.worker = open(t, b.url), b.openAPI(t, api), open(t, worker)
 	b.raw, b.rawAPI, b.rawWorker = openRaw(t, b.url), openRaw(t, api), openRaw(t, worker)
+	b.rawAuth = openRaw(t, auth)
 	b.alice = b.user(t, "alice@example.org", schema.RoleUser)
 	b.bob = b.user(t, "bob@example.org", schema.RoleUser)
 	b.administrator = b.user(t, "admin@example.org", schema.RoleAdmin)
@@ -62,7 +68,27 @@ func setupAt(t testing.TB, url string) *bundle {
 
 func open(t testing.TB, url string) *postgres.DB {
 	t.Helper()
-	db, err := postgres.Open(url, postgres.Options{})
+	return openWith(t, url, postgres.Options{})
+}
+
+// openAPI opens a DB with the role api that can be bound to users.
+func (b *bundle) openAPI(t testing.TB, url string) *postgres.DB {
+	t.Helper()
+	return openWith(t, url, postgres.Options{Auth: b.auth})
+}
+
+func openAuth(t testing.TB, url string) *postgres.Auth {
+	t.Helper()
+	auth, err := postgres.OpenAuth(url, postgres.Options{})
+	must(t, err)
+	t.Cleanup(func() { _ = auth.Close() })
+	must(t, auth.Ping(t.Context()))
+	return auth
+}
+
+func openWith(t testing.TB, url string, o postgres.Options) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(url, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,6 +107,14 @@ func openRaw(t testing.TB, url string) *sqlx.DB {
 	}
 	t.Cleanup(func() { _ = db.Close() })
 	return db
+}
+
+// proof returns the arguments of set_current_user for a user.
+func (b *bundle) proof(t testing.TB, user uuid.UUID) []any {
+	t.Helper()
+	var key []byte
+	must(t, b.raw.Get(&key, `SELECT proof_key()`))
+	return proofOf(key, user, time.Now().Add(time.Minute)).args()
 }
 
 func newID(t testing.TB) uuid.UUID {

@@ -38,7 +38,7 @@ func (b *bundle) lockQuota(t *testing.T, user uuid.UUID) (release func()) {
 func openPatient(t *testing.T, b *bundle, role string) *postgres.DB {
 	t.Helper()
 	db, err := postgres.Open(postgrestest.RoleURL(b.url, role),
-		postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute})
+		postgres.Options{LockTimeout: time.Minute, StatementTimeout: time.Minute, Auth: b.auth})
 	must(t, err)
 	t.Cleanup(func() { _ = db.Close() })
 	return db

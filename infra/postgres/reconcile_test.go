@@ -8,7 +8,6 @@ import (
 	"github.com/google/uuid"
 
 	"intray/infra/postgres"
-	"intray/infra/postgres/postgrestest"
 	"intray/schema"
 )
 
@@ -291,7 +290,7 @@ func TestDeadLetterFilter(t *testing.T) {
 // usable for other transactions.
 func TestSnapshotsAndTransactionsShareConnections(t *testing.T) {
 	b := setup(t)
-	worker := single(t, postgrestest.RoleURL(b.url, "worker"))
+	worker := b.single(t, "worker")
 	for range 3 {
 		if _, users := quotaDrift(t, worker); users != 3 {
 			t.Errorf("got %d users, want 3", users)

@@ -15,11 +15,16 @@ import (
 	"github.com/lib/pq"
 )
 
-// ProvisionRoles sets the passwords of the roles api and worker, which the migrations create, and
-// permits them to log in. The URL must have the owner's role. ProvisionRoles can be repeated with
-// other passwords; open sessions are not affected.
-func ProvisionRoles(ctx context.Context, ownerURL, apiPassword, workerPassword string) error {
-	if apiPassword == "" || workerPassword == "" {
+// RolePasswords are the passwords of the roles that servers use.
+type RolePasswords struct{ API, Auth, Worker string }
+
+// ProvisionRoles sets the passwords of the roles api, auth and worker, which the migrations create,
+// and permits them to log in. It takes the privilege to create temporary tables from all roles: in
+// a session of a pool, such a table could replace a table for the requests of other users. The URL
+// must have the owner's role. ProvisionRoles can be repeated with other passwords; open sessions
+// are not affected.
+func ProvisionRoles(ctx context.Context, ownerURL string, passwords RolePasswords) error {
+	if passwords.API == "" || passwords.Auth == "" || passwords.Worker == "" {
 		return errors.New("provision roles: a password is empty")
 	}
 	db, err := Open(ownerURL, Options{MaxConns: 1})
@@ -28,14 +33,19 @@ func ProvisionRoles(ctx context.Context, ownerURL, apiPassword, workerPassword s
 	}
 	defer func() { _ = db.Close() }()
 	for _, role := range []struct{ name, password string }{
-		{"api", apiPassword},
-		{"worker", workerPassword},
+		{"api", passwords.API},
+		{"auth", passwords.Auth},
+		{"worker", passwords.Worker},
 	} {
 		if err := db.alterRole(ctx, role.name, role.password); err != nil {
 			return wrap(ctx, err, "set the password of role %s", role.name)
 		}
 	}
-	return nil
+	err = db.alterShared(ctx, `
+		DO $$ BEGIN
+			EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+		END $$`)
+	return wrap(ctx, err, "revoke the privilege to create temporary tables")
 }
 
 func (db *DB) alterRole(ctx context.Context, name, password string) error {
@@ -43,11 +53,15 @@ func (db *DB) alterRole(ctx context.Context, name, password string) error {
 	if err != nil {
 		return err
 	}
-	statement := `ALTER ROLE ` + pq.QuoteIdentifier(name) +
-		` LOGIN PASSWORD ` + pq.QuoteLiteral(verifier)
+	return db.alterShared(ctx, `ALTER ROLE `+pq.QuoteIdentifier(name)+
+		` LOGIN PASSWORD `+pq.QuoteLiteral(verifier))
+}
+
+// alterShared changes something that belongs to the whole server, which rejects concurrent changes
+// of the same thing.
+func (db *DB) alterShared(ctx context.Context, statement string) error {
 	for attempt := 1; ; attempt++ {
 		_, err := db.pool.ExecContext(ctx, statement)
-		// Roles belong to the whole server, which rejects concurrent changes of the same role.
 		if err != nil && attempt < 5 && strings.Contains(err.Error(), "tuple concurrently updated") {
 			select {
 			case <-ctx.Done():

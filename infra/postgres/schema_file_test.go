@@ -33,7 +33,7 @@ const (
 --     go test ./infra/postgres -run TestSchemaFile -update
 --
 -- The comments in schema/migrations give the reasons. The roles are the owner (CURRENT_USER below),
--- api and worker. The owner's own privileges are omitted.
+-- api, auth and worker. The owner's own privileges are omitted.
 `
 )
 

@@ -39,14 +39,14 @@ func setupRows(t *testing.T) (b *bundle, documents map[uuid.UUID]schema.Document
 	return b, documents
 }
 
-// asUser runs f in a transaction that is bound to the user, unless it is uuid.Nil, and rolls it
-// back.
-func asUser(t *testing.T, raw *sqlx.DB, user uuid.UUID, f func(tx *sqlx.Tx)) {
+// asUser runs f in a transaction of the role api that is bound to the user, unless it is uuid.Nil,
+// and rolls it back.
+func (b *bundle) asUser(t *testing.T, user uuid.UUID, f func(tx *sqlx.Tx)) {
 	t.Helper()
-	tx := raw.MustBegin()
+	tx := b.rawAPI.MustBegin()
 	defer func() { _ = tx.Rollback() }()
 	if user != uuid.Nil {
-		tx.MustExec(`SELECT set_current_user($1)`, user)
+		tx.MustExec(`SELECT set_current_user($1, $2, $3)`, b.proof(t, user)...)
 	}
 	f(tx)
 }
@@ -58,14 +58,14 @@ func TestRowLevelSecurityHidesOtherUsers(t *testing.T) {
 		if table == "users" {
 			columns = "id"
 		}
-		asUser(t, b.rawAPI, uuid.Nil, func(tx *sqlx.Tx) {
+		b.asUser(t, uuid.Nil, func(tx *sqlx.Tx) {
 			var rows int
 			must(t, tx.Get(&rows, `SELECT count(*) FROM (SELECT `+columns+` FROM `+table+`) AS r`))
 			if rows != 0 {
 				t.Errorf("%s: got %d rows without a user, want 0", table, rows)
 			}
 		})
-		asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+		b.asUser(t, b.alice, func(tx *sqlx.Tx) {
 			permitted := map[string]string{
 				"users":  "id = $1",
 				"topics": "user_id = $1 OR user_id IS NULL",
@@ -86,7 +86,7 @@ func TestRowLevelSecurityHidesOtherUsers(t *testing.T) {
 	// The connection is not bound to the user after the transaction.
 	tx := b.rawAPI.MustBegin()
 	defer func() { _ = tx.Rollback() }()
-	tx.MustExec(`SELECT set_current_user($1)`, b.alice)
+	tx.MustExec(`SELECT set_current_user($1, $2, $3)`, b.proof(t, b.alice)...)
 	must(t, tx.Commit())
 	if n := count(t, b.rawAPI, `SELECT count(*) FROM documents`); n != 0 {
 		t.Errorf("got %d documents after the transaction, want 0", n)
@@ -104,7 +104,7 @@ func TestAPIRoleCannotWriteOtherUsersRows(t *testing.T) {
 		`DELETE FROM topics`,
 		`UPDATE object_deletions SET attempts = 7`,
 	} {
-		asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+		b.asUser(t, b.alice, func(tx *sqlx.Tx) {
 			result, err := tx.Exec(statement)
 			must(t, err)
 			if n, _ := result.RowsAffected(); n == 0 {
@@ -160,7 +160,7 @@ func TestAPIRoleCannotWriteOtherUsersRows(t *testing.T) {
 		{`CREATE TABLE t ()`, nil},
 	}
 	for _, d := range denied {
-		asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+		b.asUser(t, b.alice, func(tx *sqlx.Tx) {
 			wantInsufficientPrivilege(t, d.statement, execStatement(tx, d.statement, d.args...))
 		})
 	}
@@ -183,7 +183,7 @@ func TestOnlyAdministratorsWriteSystemTopics(t *testing.T) {
 		for user, allowed := range map[uuid.UUID]bool{
 			b.administrator: true, b.alice: false, uuid.Nil: false,
 		} {
-			asUser(t, b.rawAPI, user, func(tx *sqlx.Tx) {
+			b.asUser(t, user, func(tx *sqlx.Tx) {
 				result, err := tx.Exec(statement)
 				var n int64
 				if err == nil {
@@ -208,7 +208,9 @@ func TestWorkerRoleCannotReadPasswordsOrCreateUsers(t *testing.T) {
 		`INSERT INTO documents DEFAULT VALUES`,
 		`DELETE FROM topics`,
 		`SELECT * FROM account_by_email('alice@example.org')`,
-		`SELECT set_current_user('00000000-0000-0000-0000-000000000000')`,
+		`SELECT proof_key()`,
+		`SELECT * FROM proof_keys`,
+		`SELECT set_current_user(NULL, 1, NULL)`,
 	} {
 		wantInsufficientPrivilege(t, statement, execStatement(b.rawWorker, statement))
 	}

@@ -26,10 +26,10 @@ type NewSession struct {
 }
 
 // StartSession stores a session. It fails with schema.CodeUnauthenticated if the user's password
-// hash is no longer VerifiedHash. The DB need not be bound to a user.
-func (db *DB) StartSession(ctx context.Context, s NewSession) error {
+// hash is no longer VerifiedHash.
+func (a *Auth) StartSession(ctx context.Context, s NewSession) error {
 	var started bool
-	err := db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6)`,
+	err := a.db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6)`,
 		s.ID, s.UserID, s.VerifiedHash, s.Family[:], s.Token[:], s.TTL.Seconds())
 	if err == nil && !started {
 		return schema.Errorf(schema.CodeUnauthenticated,
@@ -80,10 +80,10 @@ const (
 	RefreshUnknown RefreshOutcome = ""
 )
 
-// RefreshSession replaces the token of a session. The DB need not be bound to a user.
-func (db *DB) RefreshSession(ctx context.Context, r Rotation) (RefreshResult, error) {
+// RefreshSession replaces the token of a session.
+func (a *Auth) RefreshSession(ctx context.Context, r Rotation) (RefreshResult, error) {
 	var result RefreshResult
-	err := db.pool.GetContext(ctx, &result, `
+	err := a.db.pool.GetContext(ctx, &result, `
 		SELECT outcome, session, user_id, role, nonce FROM refresh_session($1, $2, $3, $4, $5, $6)`,
 		r.Family[:], r.PresentedToken[:], r.NewToken[:], r.NewNonce,
 		r.IdleTimeout.Seconds(), r.GracePeriod.Seconds())
@@ -93,38 +93,8 @@ func (db *DB) RefreshSession(ctx context.Context, r Rotation) (RefreshResult, er
 	return result, wrap(ctx, err, "refresh a session")
 }
 
-// EndSession deletes the session with the family, if there is one. The DB need not be bound to a
-// user.
-func (db *DB) EndSession(ctx context.Context, family [32]byte) error {
-	_, err := db.pool.ExecContext(ctx, `SELECT end_session($1)`, family[:])
+// EndSession deletes the session with the family, if there is one.
+func (a *Auth) EndSession(ctx context.Context, family [32]byte) error {
+	_, err := a.db.pool.ExecContext(ctx, `SELECT end_session($1)`, family[:])
 	return wrap(ctx, err, "end a session")
-}
-
-// OwnPasswordHash returns the password hash of the user that the DB is bound to, or "" if the user
-// has no password.
-func (db *DB) OwnPasswordHash(ctx context.Context) (hash string, err error) {
-	if err := db.requireUser(); err != nil {
-		return "", err
-	}
-	err = db.inTransaction(ctx, func(tx *tx) error {
-		return tx.GetContext(ctx, &hash, `SELECT own_password_hash()`)
-	})
-	return hash, wrap(ctx, err, "read the password of user %s", db.user)
-}
-
-// ChangeOwnPassword sets the password hash of the user that the DB is bound to, deletes the user's
-// sessions other than keptSession, and returns true. It returns false and changes nothing if the
-// hash is no longer verifiedHash. If keptSession is uuid.Nil, it deletes all sessions.
-func (db *DB) ChangeOwnPassword(
-	ctx context.Context, verifiedHash, newHash string, keptSession uuid.UUID,
-) (changed bool, err error) {
-	if err := db.requireUser(); err != nil {
-		return false, err
-	}
-	err = db.inTransaction(ctx, func(tx *tx) error {
-		return tx.GetContext(ctx, &changed, `SELECT change_own_password($1, $2, $3)`,
-			verifiedHash, newHash,
-			uuid.NullUUID{UUID: keptSession, Valid: keptSession != uuid.Nil})
-	})
-	return changed, wrap(ctx, err, "change the password of user %s", db.user)
 }

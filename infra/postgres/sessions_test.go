@@ -34,7 +34,7 @@ func (b *bundle) newSession(
 func (b *bundle) start(t testing.TB, family string) uuid.UUID {
 	t.Helper()
 	s := b.newSession(t, b.alice, "alice@example.org", family)
-	must(t, b.api.StartSession(t.Context(), s))
+	must(t, b.auth.StartSession(t.Context(), s))
 	return s.ID
 }
 
@@ -42,7 +42,7 @@ func (b *bundle) refresh(
 	t testing.TB, family, presented, next string,
 ) postgres.RefreshResult {
 	t.Helper()
-	got, err := b.api.RefreshSession(t.Context(), postgres.Rotation{
+	got, err := b.auth.RefreshSession(t.Context(), postgres.Rotation{
 		Family: hash(family), PresentedToken: hash(presented), NewToken: hash(next),
 		NewNonce: []byte("nonce of " + next), IdleTimeout: time.Minute, GracePeriod: 10 * time.Second,
 	})
@@ -103,8 +103,8 @@ func TestRefreshSession(t *testing.T) {
 	}
 	t.Run("ended session is unknown", func(t *testing.T) {
 		b.start(t, "ended")
-		must(t, b.api.EndSession(t.Context(), hash("ended")))
-		must(t, b.api.EndSession(t.Context(), hash("ended")))
+		must(t, b.auth.EndSession(t.Context(), hash("ended")))
+		must(t, b.auth.EndSession(t.Context(), hash("ended")))
 		expectOutcome(t, b.refresh(t, "ended", "0", "1"), postgres.RefreshUnknown)
 	})
 	if n := count(t, b.raw, `SELECT count(*) FROM sessions`); n != 0 {
@@ -158,22 +158,21 @@ func TestSessionLimitPerUser(t *testing.T) {
 	}
 }
 
-func TestChangeOwnPasswordEndsOtherSessions(t *testing.T) {
+func TestChangePasswordEndsOtherSessions(t *testing.T) {
 	b := setup(t)
 	kept, other := b.start(t, "kept"), b.start(t, "other")
 	bobs := b.newSession(t, b.bob, "bob@example.org", "bobs")
-	must(t, b.api.StartSession(t.Context(), bobs))
-	alice := b.api.ForUser(b.alice)
-	old, err := alice.OwnPasswordHash(t.Context())
+	must(t, b.auth.StartSession(t.Context(), bobs))
+	old, err := b.auth.PasswordHash(t.Context(), b.alice)
 	must(t, err)
 	if want := "hash of alice@example.org"; old != want {
 		t.Errorf("got password hash %q, want %q", old, want)
 	}
-	changed, err := alice.ChangeOwnPassword(t.Context(), "another", "new", kept)
+	changed, err := b.auth.ChangePassword(t.Context(), b.alice, "another", "new", kept)
 	if err != nil || changed {
 		t.Errorf("other verified hash: got changed %v and error %v, want false", changed, err)
 	}
-	changed, err = alice.ChangeOwnPassword(t.Context(), old, "new", kept)
+	changed, err = b.auth.ChangePassword(t.Context(), b.alice, old, "new", kept)
 	if err != nil || !changed {
 		t.Fatalf("got changed %v and error %v, want true", changed, err)
 	}
@@ -182,14 +181,14 @@ func TestChangeOwnPasswordEndsOtherSessions(t *testing.T) {
 	if want := []uuid.UUID{kept, bobs.ID}; !slices.Equal(left, want) {
 		t.Errorf("got remaining sessions %v, want %v without %v", left, want, other)
 	}
-	got, err := b.api.AccountByEmail(t.Context(), "bob@example.org")
+	got, err := b.auth.AccountByEmail(t.Context(), "bob@example.org")
 	if err != nil || got.PasswordHash != "hash of bob@example.org" {
 		t.Errorf("bob: got %+v and error %v, want an unchanged password hash", got, err)
 	}
 	// A sign-in that was verified with the old password cannot start a session.
 	late := b.newSession(t, b.alice, "alice@example.org", "late")
-	wantCode(t, b.api.StartSession(t.Context(), late), schema.CodeUnauthenticated)
-	changed, err = alice.ChangeOwnPassword(t.Context(), "new", "newer", uuid.Nil)
+	wantCode(t, b.auth.StartSession(t.Context(), late), schema.CodeUnauthenticated)
+	changed, err = b.auth.ChangePassword(t.Context(), b.alice, "new", "newer", uuid.Nil)
 	if err != nil || !changed {
 		t.Fatalf("second change: got changed %v and error %v, want true", changed, err)
 	}
@@ -213,14 +212,14 @@ func TestIdentityAccount(t *testing.T) {
 	carol := postgres.Identity{Issuer: "https://issuer.example", Subject: "1"}
 	var user uuid.UUID
 	t.Run("user without a verified address is not created", func(t *testing.T) {
-		_, err := b.api.IdentityAccount(t.Context(), carol, 7)
+		_, err := b.auth.IdentityAccount(t.Context(), carol, 7)
 		wantCode(t, err, schema.CodeUnauthenticated)
 	})
 	carol.Email = "carol@example.org"
 	t.Run("concurrent first calls create one user", func(t *testing.T) {
 		accounts := make([]postgres.Account, 8)
 		for _, err := range concurrently(len(accounts), func(i int) (err error) {
-			accounts[i], err = b.api.IdentityAccount(t.Context(), carol, 7)
+			accounts[i], err = b.auth.IdentityAccount(t.Context(), carol, 7)
 			return err
 		}) {
 			must(t, err)
@@ -236,7 +235,7 @@ func TestIdentityAccount(t *testing.T) {
 		if me.Email != "carol@example.org" || me.Quota.LimitBytes != 7 {
 			t.Errorf("got user %+v, want carol with a limit of 7 bytes", me)
 		}
-		account, err := b.api.AccountByEmail(t.Context(), "carol@example.org")
+		account, err := b.auth.AccountByEmail(t.Context(), "carol@example.org")
 		if err != nil || account.PasswordHash != "" {
 			t.Errorf("got account %+v and error %v, want one without a password", account, err)
 		}
@@ -244,7 +243,7 @@ func TestIdentityAccount(t *testing.T) {
 	t.Run("user is identified by the subject, not the address", func(t *testing.T) {
 		changed := carol
 		changed.Email = "alice@example.org"
-		account, err := b.api.IdentityAccount(t.Context(), changed, 7)
+		account, err := b.auth.IdentityAccount(t.Context(), changed, 7)
 		if err != nil || account.ID != user {
 			t.Errorf("got account %+v and error %v, want user %s", account, err, user)
 		}
@@ -254,7 +253,7 @@ func TestIdentityAccount(t *testing.T) {
 			{Issuer: "https://issuer.example", Subject: "2", Email: "ALICE@example.org"},
 			{Issuer: "https://other.example", Subject: "1", Email: "carol@example.org"},
 		} {
-			_, err := b.api.IdentityAccount(t.Context(), other, 7)
+			_, err := b.auth.IdentityAccount(t.Context(), other, 7)
 			wantCode(t, err, schema.CodeUnauthenticated)
 		}
 		if n := count(t, b.raw, `SELECT count(*) FROM users`); n != 4 {
@@ -264,7 +263,7 @@ func TestIdentityAccount(t *testing.T) {
 	t.Run("deleted user is not created again", func(t *testing.T) {
 		b.raw.MustExec(`DELETE FROM quotas WHERE user_id = $1`, user)
 		b.raw.MustExec(`DELETE FROM users WHERE id = $1`, user)
-		_, err := b.api.IdentityAccount(t.Context(), carol, 7)
+		_, err := b.auth.IdentityAccount(t.Context(), carol, 7)
 		wantCode(t, err, schema.CodeUnauthenticated)
 	})
 }
@@ -278,12 +277,12 @@ func TestRolesCannotReadSessions(t *testing.T) {
 		`SELECT * FROM user_identities`,
 		`INSERT INTO user_identities (issuer, subject, user_id) VALUES ('i', 's', current_user_id())`,
 	} {
-		asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+		b.asUser(t, b.alice, func(tx *sqlx.Tx) {
 			wantInsufficientPrivilege(t, "as api: "+statement, execStatement(tx, statement))
 		})
 		wantInsufficientPrivilege(t, "as worker: "+statement, execStatement(b.rawWorker, statement))
 	}
-	asUser(t, b.rawAPI, b.alice, func(tx *sqlx.Tx) {
+	b.asUser(t, b.alice, func(tx *sqlx.Tx) {
 		err := execStatement(tx, `SELECT * FROM admin_user($1)`, b.bob)
 		wantInsufficientPrivilege(t, "admin_user as alice", err)
 	})

@@ -28,7 +28,7 @@ func TestSpellingsOfOneName(t *testing.T) {
 		t.Run(same[0], func(t *testing.T) {
 			address, other := same[0]+"@example.org", same[1]+"@EXAMPLE.org"
 			id := b.user(t, address, schema.RoleUser)
-			account, err := b.api.AccountByEmail(t.Context(), other)
+			account, err := b.auth.AccountByEmail(t.Context(), other)
 			if err != nil || account.ID != id {
 				t.Errorf("account of %q: got %v and error %v, want %v", other, account.ID, err, id)
 			}
@@ -38,7 +38,7 @@ func TestSpellingsOfOneName(t *testing.T) {
 			}
 			wantCode(t, b.owner.AddUser(t.Context(), postgres.NewUser{ID: newID(t), Email: other}),
 				schema.CodeNameTaken)
-			_, err = b.api.IdentityAccount(t.Context(), postgres.Identity{
+			_, err = b.auth.IdentityAccount(t.Context(), postgres.Identity{
 				Issuer: "https://issuer.example", Subject: same[0], Email: other,
 			}, 1)
 			wantCode(t, err, schema.CodeUnauthenticated)
@@ -102,7 +102,7 @@ func TestMigrationOfSpellings(t *testing.T) {
 		t.Errorf("got log %s, want a notice with the newer of two accounts only", log.String())
 	}
 
-	db := open(t, url)
+	db := openAuth(t, url) // the owner can call the functions, too
 	for _, a := range accounts {
 		if got, err := db.AccountByEmail(t.Context(), a.email); err != nil || got.ID != a.id {
 			t.Errorf("%+q: got account %v and error %v, want %v", a.email, got.ID, err, a.id)

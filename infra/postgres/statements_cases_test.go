@@ -73,7 +73,7 @@ var statementCases = slices.Concat(userCases, sweepCases, operatorCases)
 var userCases = []statementCase{
 	// users and accounts
 	{methods: "AccountByEmail", run: func(s *statementRun) (int, error) {
-		return one(s.api.AccountByEmail(s.ctx, "USER9@example.org"))
+		return one(s.auth.AccountByEmail(s.ctx, "USER9@example.org"))
 	}},
 	{methods: "Me", run: func(s *statementRun) (int, error) { return one(s.user1().Me(s.ctx)) }},
 	{methods: "AdminUsers", run: func(s *statementRun) (int, error) {
@@ -142,10 +142,10 @@ var userCases = []statementCase{
 		return first(err, err2)
 	}},
 	{methods: "IdentityAccount", run: func(s *statementRun) (int, error) {
-		_, err := s.api.IdentityAccount(s.ctx, postgres.Identity{
+		_, err := s.auth.IdentityAccount(s.ctx, postgres.Identity{
 			Issuer: "https://issuer", Subject: "s7"}, 1)
 		id := newID(s).String()
-		_, err2 := s.api.IdentityAccount(s.ctx, postgres.Identity{
+		_, err2 := s.auth.IdentityAccount(s.ctx, postgres.Identity{
 			Issuer: "https://issuer", Subject: id, Email: id}, 1)
 		return first(err, err2)
 	}},
@@ -154,17 +154,17 @@ var userCases = []statementCase{
 	{methods: "StartSession RefreshSession EndSession", run: func(s *statementRun) (int, error) {
 		family := sha256.Sum256([]byte(newID(s).String()))
 		token := sha256.Sum256([]byte("token"))
-		err := s.api.StartSession(s.ctx, postgres.NewSession{
+		err := s.auth.StartSession(s.ctx, postgres.NewSession{
 			ID: newID(s), UserID: s.alice, VerifiedHash: "hash 1", Family: family, Token: token,
 			TTL: time.Hour,
 		})
-		_, err2 := s.api.RefreshSession(s.ctx, postgres.Rotation{
+		_, err2 := s.auth.RefreshSession(s.ctx, postgres.Rotation{
 			Family: family, PresentedToken: token, NewNonce: []byte("n"), IdleTimeout: time.Hour})
-		return first(err, err2, s.api.EndSession(s.ctx, family))
+		return first(err, err2, s.auth.EndSession(s.ctx, family))
 	}},
-	{methods: "OwnPasswordHash ChangeOwnPassword", run: func(s *statementRun) (int, error) {
-		_, err := s.user1().OwnPasswordHash(s.ctx)
-		_, err2 := s.user1().ChangeOwnPassword(s.ctx, "hash 1", "hash 1", uuid.Nil)
+	{methods: "PasswordHash ChangePassword", run: func(s *statementRun) (int, error) {
+		_, err := s.auth.PasswordHash(s.ctx, s.alice)
+		_, err2 := s.auth.ChangePassword(s.ctx, s.alice, "hash 1", "hash 1", uuid.Nil)
 		return first(err, err2)
 	}},
 

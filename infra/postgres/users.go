@@ -22,16 +22,15 @@ type Account struct {
 }
 
 // AccountByEmail returns the account with the email address, in this spelling or ignoring case and
-// Unicode normalization form (see schema.FoldCase). It fails with ErrUserNotFound. The DB need not
-// be bound to a user.
-func (db *DB) AccountByEmail(ctx context.Context, email string) (Account, error) {
-	var a Account
-	err := db.pool.GetContext(ctx, &a,
+// Unicode normalization form (see schema.FoldCase). It fails with ErrUserNotFound.
+func (a *Auth) AccountByEmail(ctx context.Context, email string) (Account, error) {
+	var account Account
+	err := a.db.pool.GetContext(ctx, &account,
 		`SELECT id, password_hash, role FROM account_by_email($1)`, email)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Account{}, ErrUserNotFound
 	}
-	return a, wrap(ctx, err, "find an account")
+	return account, wrap(ctx, err, "find an account")
 }
 
 // selectUsers is the SELECT statement, without WHERE, whose rows scan into a schema.User with its

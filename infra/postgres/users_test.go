@@ -13,7 +13,7 @@ import (
 
 func TestAccountByEmail(t *testing.T) {
 	b := setup(t)
-	got, err := b.api.AccountByEmail(t.Context(), "ALICE@example.org")
+	got, err := b.auth.AccountByEmail(t.Context(), "ALICE@example.org")
 	must(t, err)
 	want := postgres.Account{
 		ID: b.alice, PasswordHash: "hash of alice@example.org", Role: schema.RoleUser,
@@ -21,12 +21,12 @@ func TestAccountByEmail(t *testing.T) {
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	_, err = b.api.AccountByEmail(t.Context(), "alice%")
+	_, err = b.auth.AccountByEmail(t.Context(), "alice%")
 	if !errors.Is(err, postgres.ErrUserNotFound) || schema.CodeOf(err) != schema.CodeNotFound {
 		t.Errorf("unknown address: got error %v, want ErrUserNotFound", err)
 	}
 	b.raw.MustExec(`UPDATE users SET password_hash = NULL WHERE id = $1`, b.bob)
-	got, err = b.api.AccountByEmail(t.Context(), "bob@example.org")
+	got, err = b.auth.AccountByEmail(t.Context(), "bob@example.org")
 	if err != nil || got.PasswordHash != "" {
 		t.Errorf("no password: got %+v and error %v, want an empty hash", got, err)
 	}

@@ -13,12 +13,17 @@ import (
 // because their tests share a server and roles belong to the whole server.
 const RolePassword = "for-tests-only"
 
+// RolePasswords gives each role the RolePassword.
+var RolePasswords = postgres.RolePasswords{
+	API: RolePassword, Auth: RolePassword, Worker: RolePassword,
+}
+
 // Migrate migrates a database and sets the passwords of its roles to RolePassword.
 func Migrate(ctx context.Context, ownerURL string) error {
 	if err := postgres.Migrate(ctx, ownerURL, slog.New(slog.DiscardHandler)); err != nil {
 		return err
 	}
-	return postgres.ProvisionRoles(ctx, ownerURL, RolePassword, RolePassword)
+	return postgres.ProvisionRoles(ctx, ownerURL, RolePasswords)
 }
 
 // RoleURL returns the database's URL with the role and RolePassword as the credentials. It panics

@@ -113,12 +113,10 @@ test("a browser that was offline goes on at once", async (t) => {
     addEventListener("online", () => (window.setTimeout = setTimeout));
   });
   await page.context().setOffline(true);
-  await page.waitForTimeout(2000);
-  const { done } = await page.evaluate(() => totals.value);
-  assert.deepEqual(
-    Object.keys(await states(page)).filter((state) => !/^(sent|retrying|waiting)$/.test(state)),
-    [],
+  await until("all attempts to fail", async () =>
+    Object.keys(await states(page)).every((state) => /^(sent|retrying|waiting)$/.test(state)),
   );
+  const { done } = await page.evaluate(() => totals.value);
   assert.ok(done < 150);
   await page.context().setOffline(false);
   await ended(page);

@@ -16,6 +16,11 @@ export default defineConfig({
     sourcemap: false,
     // The content security policy allows no data: URLs.
     assetsInlineLimit: 0,
+    // What is loaded first is one file, which compresses better than the pieces that it shares with
+    // views.
+    rolldownOptions: {
+      output: { codeSplitting: { groups: [{ name: "first", tags: ["$initial"] }] } },
+    },
     // Every browser that runs es2023 preloads modules.
     modulePreload: { polyfill: false },
   },

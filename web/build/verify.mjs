@@ -36,5 +36,15 @@ for (const [extension, budget] of Object.entries(budgets)) {
   console.log(`first load: ${size} bytes of ${extension}, gzipped; at most ${budget}`);
   assert.ok(size <= budget, `the first load has ${size} bytes of ${extension}`);
 }
+// Texts of views are loaded with them, so what is loaded first must not use them.
+const texts = readFileSync(join(dist, "../src/i18n/en-views.ts"), "utf8");
+const script = first
+  .filter((name) => name.endsWith(".js"))
+  .map((name) => readFileSync(join(dist, name), "utf8"))
+  .join();
+for (const [, key] of texts.matchAll(/^ {2}"(\w+\.[\w.]+)":/gm)) {
+  const used = ["`", '"', "'"].some((quote) => script.includes(quote + key + quote));
+  assert.ok(!used, `${key} is used at first, so its text must be in en.ts`);
+}
 const inline = /<script(?![^>]*\ssrc=)|<style|\sstyle=|\son[a-z]+=/;
 assert.doesNotMatch(html, inline, "the content security policy forbids inline code");

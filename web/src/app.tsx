@@ -3,7 +3,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { session, startSession, user } from "./api/session.js";
 import { connection } from "./documents/live.js";
 import { needs } from "./documents/needs.js";
-import { counts, topics } from "./documents/sync.js";
+import { counts, topicName, topics } from "./documents/sync.js";
 import { compare, number, t, type Key } from "./i18n/index.js";
 import { path, query } from "./router.js";
 import { Announcer } from "./ui/announcer.js";
@@ -167,6 +167,7 @@ function TopicList() {
       <ul>
         {used
           .toSorted((a, b) => compare()(a.name, b.name))
+          .map((topic) => ({ id: topic.id, name: topicName(topic) }))
           .map(({ id, name }) => (
             <li key={id}>
               <a

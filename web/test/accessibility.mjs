@@ -170,7 +170,7 @@ scenario("axe: the list and what becomes of files", async (t) => {
   await page.getByRole("button", { name: "Undo" }).waitFor();
   await axeInAll(page);
   await page.context().setOffline(true);
-  await page.getByText("You are offline").waitFor({ timeout: 5000 });
+  await page.getByText("You are offline").waitFor();
   await axeInAll(page);
 });
 
@@ -231,18 +231,18 @@ scenario("axe: documents, topics, what needs the user, and administration", asyn
 });
 
 scenario("space at 80 and at 100 %", async (t) => {
-  const user = await addUser({ quota: 1000 });
+  const user = await addUser({ quota: 1024 });
   const file = (name, size) => text(name, "zebra ".repeat(size).slice(0, size));
-  await user.upload(file("small.txt", 790));
+  await user.upload(file("small.txt", 810));
   const page = await openPage(t, still);
   await signIn(page, user);
   const space = page.getByRole("banner").getByRole("region", { name: "Space" });
-  await space.getByText("790 bytes of 1 kB").waitFor();
+  await space.getByText("810 bytes of 1 kB").waitFor();
   assert.equal(await space.getByRole("link").count(), 0);
   await user.upload(file("ten.txt", 10));
   await space.getByText("Your space is nearly full.").waitFor();
   await axeInAll(page);
-  await user.upload(file("rest.txt", 200));
+  await user.upload(file("rest.txt", 204));
   await space.getByText("Your space is full.").waitFor();
   await axeInAll(page);
   await space.getByRole("link", { name: "Make room" }).click();

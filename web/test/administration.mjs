@@ -13,7 +13,7 @@ async function openAs(t, user, path) {
 }
 
 scenario("an administrator raises a quota, and the user's bar follows", async (t) => {
-  const [user, admin] = [await addUser({ quota: 1_000_000 }), await addUser({ role: "admin" })];
+  const [user, admin] = [await addUser({ quota: 1 << 20 }), await addUser({ role: "admin" })];
   const page = await openAs(t, user, "/administration");
   await page.getByRole("heading", { name: "There is no such page." }).waitFor();
   assert.equal(await page.getByRole("link", { name: "Administration" }).count(), 0);
@@ -33,7 +33,26 @@ scenario("an administrator raises a quota, and the user's bar follows", async (t
   await provider.selectOption("Default");
   await administration.getByRole("button", { name: "Save" }).click();
   await space.getByText("of 2.5 GB").waitFor();
-  await administration.getByRole("row", { name: user.email }).getByText("of 2.5 GB").waitFor();
+  const row = administration.getByRole("row", { name: user.email });
+  await row.getByText("of 2.5 GB").waitFor();
+  await axe(administration);
+
+  await administration.getByRole("button", { name: `Change ${user.email}` }).click();
+  const { quota } = await (await addUser({ quota: null })).call("GET", "/api/me");
+  await administration.getByRole("checkbox", { name: "Use the server's default" }).check();
+  assert.ok(await administration.getByRole("spinbutton", { name: "Space" }).isDisabled());
+  await axe(administration);
+  await administration.getByRole("button", { name: "Save" }).click();
+  await row.getByText("of 2.5 GB").waitFor({ state: "detached" });
+  assert.equal((await user.call("GET", "/api/me")).quota.limit_bytes, quota.limit_bytes);
+  await space.getByText("of 2.5 GB").waitFor({ state: "detached" });
+
+  // On a small screen, each value has its label.
+  await administration.setViewportSize({ width: 390, height: 844 });
+  const label = await row
+    .locator(".ai")
+    .evaluate((cell) => getComputedStyle(cell, "::before").content);
+  assert.equal(label, '"AI"');
   await axe(administration);
 });
 

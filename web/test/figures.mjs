@@ -1,10 +1,20 @@
 // Measures the page on a running system, as its user sees it: `npm run figures`. The figures depend
 // on the machine and its load, so nothing is asserted.
 import { texts } from "./files.mjs";
-import { addUser, dropFiles, openPage, running, scenario, signIn, until } from "./harness.mjs";
+import {
+  addUser,
+  dropFiles,
+  fill,
+  openPage,
+  running,
+  scenario,
+  signIn,
+  until,
+} from "./harness.mjs";
 
 const single = 20; // files that are dropped one at a time
 const many = 200; // files that are dropped at once
+const listed = 10_000; // documents of a list that is scrolled through
 
 const rounded = (milliseconds) => Math.round(milliseconds);
 
@@ -106,3 +116,40 @@ scenario("figures", async (t) => {
       `${rounded(Math.max(0, ...tasks))} ms`,
   );
 });
+
+scenario("figures of a long list", async (t) => {
+  const user = await addUser();
+  await fill(user, listed);
+  const page = await openPage(t, { viewport: { width: 1280, height: 800 } });
+  await signIn(page, user);
+  await page.getByRole("row").first().waitFor();
+  // A thousand pixels a frame, which is faster than people read, while the pages are loaded.
+  const { frames, tasks, rows } = await page.evaluate(async () => {
+    const tasks = [];
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) tasks.push(duration);
+    }).observe({ type: "longtask" });
+    const frame = () => new Promise(requestAnimationFrame);
+    const isWhole = () => document.querySelector("[role=grid]").ariaRowCount !== "-1";
+    const frames = [];
+    let rows = 0;
+    for (let before = await frame(); ; ) {
+      scrollBy(0, 1000);
+      const now = await frame();
+      frames.push(now - before);
+      before = now;
+      rows = Math.max(rows, document.querySelectorAll("[role=row]").length);
+      const atEnd = innerHeight + scrollY >= document.documentElement.scrollHeight - 1;
+      if (atEnd && isWhole()) return { frames, tasks, rows };
+    }
+  });
+  const late = frames.filter((each) => each > 34).length;
+  t.diagnostic(
+    `${listed} documents scrolled through: ${frames.length} frames, ${summary(frames)}, ` +
+      `${late} longer than 34 ms, the longest ${rounded(Math.max(...frames))} ms`,
+  );
+  t.diagnostic(
+    `meanwhile ${tasks.length} tasks over 50 ms, the longest ` +
+      `${rounded(Math.max(0, ...tasks))} ms; at most ${rows} rows in the document`,
+  );
+}, 600);

@@ -69,6 +69,17 @@ export function mixedFiles() {
   ];
 }
 
+// What the page says about a document that could not be sorted, for each reason.
+export const unsorted = {
+  broken: "The file is damaged.",
+  no_ocr: "Pictures of text cannot be read here.",
+  no_text: "It has no text.",
+  unsupported: "Files of this kind cannot be read.",
+};
+
+// What the page says about a document that has no topic when it was handled.
+export const noTopic = RegExp(["No topic fits", ...Object.values(unsorted)].join("|"));
+
 // As many different texts, which fit the topic of invoices.
 export const texts = (count) =>
   Array.from({ length: count }, (_, n) => ({

@@ -10,7 +10,7 @@ import { after, before, beforeEach } from "node:test";
 
 import puppeteer from "puppeteer-core";
 
-import { mixedFiles, texts } from "./files.mjs";
+import { mixedFiles, texts, unsorted } from "./files.mjs";
 import { addUser, dropFiles, running, scenario, until } from "./harness.mjs";
 
 const MiB = 1 << 20;
@@ -152,8 +152,8 @@ scenario("12 mixed files: every row shows what became of the file", async (t) =>
   const page = await open(t, user);
   await dropFiles(page, mixedFiles());
   await handled(user, 12);
-  for (const { filename, topics, status } of await user.documents()) {
-    const outcome = status === "failed" ? "Not sorted" : (topics[0]?.name ?? "No topic fits");
+  for (const { filename, topics, reason } of await user.documents()) {
+    const outcome = reason ? unsorted[reason] : (topics[0]?.name ?? "No topic fits");
     await rowShows(page, filename, outcome);
   }
   assert.deepEqual(page.errors, []);
@@ -198,7 +198,7 @@ scenario("a large file goes on after a pause and a reload with the missing parts
   network.most = Infinity;
   await choose("[role=row]");
   await handled(user, 1);
-  await rowShows(page, "scans.pdf", "Not sorted");
+  await rowShows(page, "scans.pdf", unsorted.unsupported);
   assert.equal(network.uploads.length, 8, "parts that were sent");
   const { url } = await user.call("GET", `/api/documents/${id}/download-url`);
   const stored = Buffer.from(await (await fetch(url)).arrayBuffer());

@@ -60,12 +60,12 @@ export async function serve(t, listener) {
 
 let users = 0;
 
-// Adds a user with a quota, and returns it with a client of the API.
+// Adds a user with a quota in bytes (null: the default), and returns it with a client of the API.
 export async function addUser({ quota = 100 << 20, role = "user" } = {}) {
   const email = `person${++users}@example.com`;
   const { stdout } = await promisify(execFile)(process.env.INTRAY, [
     ...["users", "add", email, "--generate", "--data", running.stack.data],
-    ...["--role", role, "--quota", `${quota}`],
+    ...["--role", role, ...(quota === null ? [] : ["--quota", `${quota}`])],
   ]);
   const password = stdout.match(/\S+(?=\s*$)/)[0];
   return new User(email, password);
@@ -126,12 +126,42 @@ async function send(method, path, body, headers = {}) {
   return text && JSON.parse(text);
 }
 
+// The name of the nth file of fill.
+export const filledName = (n) => `page-${String(n).padStart(4, "0")}.txt`;
+
+// Uploads as many files with one byte each, the first of which is the oldest.
+export async function fill(user, count) {
+  const upload = async (from) => {
+    const requested = Array.from({ length: 100 }, (_, n) => ({
+      filename: filledName(from + n),
+      content_type: "text/plain",
+      size: 1,
+    }));
+    const { items } = await user.call("POST", "/api/documents/upload-urls", { items: requested });
+    const queue = items.map(({ upload }) => upload);
+    const send = async () => {
+      for (let next = queue.pop(); next; next = queue.pop()) {
+        const { method, url, headers } = next;
+        const response = await fetch(url, { method, headers, body: "x" });
+        assert.equal(response.status, 200, await response.text());
+      }
+    };
+    await Promise.all(Array.from({ length: 12 }, send));
+  };
+  for (let n = 0; n < count; n += 100) await upload(n);
+  await until("all files to be sorted", async () => {
+    const { by_status: status } = await user.call("GET", "/api/documents/counts");
+    return (status.failed ?? 0) + (status.classified ?? 0) === count;
+  });
+}
+
 // Opens an address in a browser profile of its own, which is closed at the end of the test t. The
 // page has the additional members requests (all requests besides preflights), errors (what the
 // browser wrote to its console as an error) and dialogs (each accepted at once).
 export async function openPage(t, { url = running.stack.web, ...options } = {}) {
   const context = await (await browser()).newContext({ locale: "en-GB", ...options });
   t.after(() => context.close());
+  context.setDefaultTimeout(60_000); // however busy the machine is
   const page = await context.newPage();
   page.requests = [];
   page.errors = [];

@@ -18,6 +18,7 @@ function sign(claims) {
  *   lifetime, of tokens, in seconds;
  *   refreshes, whether it issues refresh tokens, each of which can be used once;
  *   nonce, what ID tokens have instead of the nonce that was asked for;
+ *   tokenEndpoint, what the discovery document says instead of the issuer's own;
  *   requests, the parameters of each request of both endpoints.
  */
 export async function startIssuer({ port, client, origins }) {
@@ -29,6 +30,7 @@ export async function startIssuer({ port, client, origins }) {
     lifetime: 3600,
     refreshes: false,
     nonce: null,
+    tokenEndpoint: null,
     requests: [],
     close: () => server.close(),
   };
@@ -102,7 +104,7 @@ export async function startIssuer({ port, client, origins }) {
         return json(200, {
           issuer: url,
           authorization_endpoint: `${url}/authorize`,
-          token_endpoint: `${url}/token`,
+          token_endpoint: issuer.tokenEndpoint ?? `${url}/token`,
           jwks_uri: `${url}/keys`,
           id_token_signing_alg_values_supported: ["RS256"],
         });

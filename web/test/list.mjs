@@ -1,37 +1,18 @@
 // A list of many documents.
 import assert from "node:assert/strict";
 
-import { addUser, expectNoConsoleErrors, openPage, scenario, signIn, until } from "./harness.mjs";
+import {
+  addUser,
+  expectNoConsoleErrors,
+  fill,
+  filledName as nameOf,
+  openPage,
+  scenario,
+  signIn,
+  until,
+} from "./harness.mjs";
 
 const total = 1000;
-
-const nameOf = (n) => `page-${String(n).padStart(4, "0")}.txt`;
-
-// Uploads as many files with one byte each, the first of which is the oldest.
-async function fill(user, count) {
-  const upload = async (from) => {
-    const requested = Array.from({ length: 100 }, (_, n) => ({
-      filename: nameOf(from + n),
-      content_type: "text/plain",
-      size: 1,
-    }));
-    const { items } = await user.call("POST", "/api/documents/upload-urls", { items: requested });
-    const queue = items.map(({ upload }) => upload);
-    const send = async () => {
-      for (let next = queue.pop(); next; next = queue.pop()) {
-        const { method, url, headers } = next;
-        const response = await fetch(url, { method, headers, body: "x" });
-        assert.equal(response.status, 200, await response.text());
-      }
-    };
-    await Promise.all(Array.from({ length: 12 }, send));
-  };
-  for (let n = 0; n < count; n += 100) await upload(n);
-  await until("all files to be sorted", async () => {
-    const { by_status: status } = await user.call("GET", "/api/documents/counts");
-    return (status.failed ?? 0) + (status.classified ?? 0) === count;
-  });
-}
 
 scenario(`${total} documents: pages, keyboard, search and order`, async (t) => {
   const user = await addUser();
@@ -62,7 +43,7 @@ scenario(`${total} documents: pages, keyboard, search and order`, async (t) => {
       });
       assert.ok(drawn < 60, `${drawn} rows are drawn`);
       return inside && text.includes(name);
-    }, 15);
+    });
   const drawn = async () => (await rows.allTextContents()).length;
 
   // Only the first page is read, and only what is seen is drawn.
@@ -77,7 +58,7 @@ scenario(`${total} documents: pages, keyboard, search and order`, async (t) => {
     await page.mouse.wheel(0, 4000);
     assert.ok((await drawn()) < 60);
     return last.isVisible();
-  }, 30);
+  });
   assert.equal(listed().length, total / 100);
   const cursors = listed().map((request) => new URL(request.url()).searchParams.get("cursor"));
   assert.equal(new Set(cursors).size, total / 100);

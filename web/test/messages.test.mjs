@@ -5,9 +5,17 @@ import { readFile } from "node:fs/promises";
 import { test } from "node:test";
 import ts from "typescript";
 
-/** Returns what a module of src/i18n exports. */
+/** Returns all texts of a language. */
 async function load(language) {
-  const source = await readFile(new URL(`../src/i18n/${language}.ts`, import.meta.url), "utf8");
+  const [{ en, messages = en }, { views }] = await Promise.all(
+    [language, `${language}-views`].map(exportsOf),
+  );
+  return { ...messages, ...views };
+}
+
+/** Returns what a module of src/i18n exports. */
+async function exportsOf(name) {
+  const source = await readFile(new URL(`../src/i18n/${name}.ts`, import.meta.url), "utf8");
   const { outputText } = ts.transpileModule(source, {
     compilerOptions: { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023 },
   });
@@ -17,10 +25,10 @@ async function load(language) {
 const formsOf = (text) => (typeof text === "string" ? { other: text } : text);
 const placeholdersOf = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
 
-const { en } = await load("en");
+const en = await load("en");
 
 for (const language of ["en", "de", "ar"]) {
-  const texts = language === "en" ? en : (await load(language)).messages;
+  const texts = await load(language);
   const categories = new Intl.PluralRules(language).resolvedOptions().pluralCategories;
 
   test(`${language}: placeholders`, () => {

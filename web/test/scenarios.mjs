@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer, request as send } from "node:http";
 
-import { mixedFiles, texts } from "./files.mjs";
+import { mixedFiles, noTopic, texts, unsorted } from "./files.mjs";
 import {
   addUser,
   axe,
@@ -48,12 +48,12 @@ scenario("12 mixed files: every row shows what became of the file", async (t) =>
   await dropFiles(page, mixed);
   await handled(user, 12);
   const outcomes = new Set();
-  for (const { filename, topics, status } of await user.documents()) {
-    const wanted = status === "failed" ? "Not sorted" : (topics[0]?.name ?? "No topic fits");
+  for (const { filename, topics, reason } of await user.documents()) {
+    const wanted = reason ? unsorted[reason] : (topics[0]?.name ?? "No topic fits");
     await rowOf(page, filename).getByText(wanted).first().waitFor();
     outcomes.add(wanted);
   }
-  assert.ok(outcomes.has("Invoices") && outcomes.has("Not sorted"), [...outcomes].join());
+  assert.ok(outcomes.has("Invoices") && outcomes.has(unsorted.broken), [...outcomes].join());
   assert.ok(await page.evaluate(() => window.sameVisit), "the page was not loaded again");
   await axe(page);
   expectNoConsoleErrors(page);
@@ -160,12 +160,13 @@ scenario("hostile names and contents: nothing runs, and names read right", async
   const named = names.map((name) => ({ name, type: "text/plain", content: text }));
   await dropFiles(page, [...named, ...contents]);
   await handled(user, names.length + contents.length);
+  const outcome = RegExp(`Invoices|${noTopic.source}`);
   for (const { id, filename } of await user.documents()) {
     const row = rowOf(page, filename);
     await row.waitFor();
     // The override characters are shown as such or removed, and never turn the extension around.
     assert.doesNotMatch(await row.innerText(), /\u202e/);
-    await row.getByText(/Invoices|No topic fits|Not sorted/).first().waitFor();
+    await row.getByText(outcome).first().waitFor();
     await row.getByRole("link", { name: filename, exact: true }).click();
     await page.waitForURL(`**/documents/${id}`);
     await page.getByRole("heading", { level: 1, name: filename }).waitFor();

@@ -15,8 +15,8 @@ const modes = {
 
 scenario("screenshots", async (t) => {
   await mkdir(folder, { recursive: true });
-  const alice = await addUser({ quota: 200e6 });
-  await addUser({ quota: 500e6 });
+  const alice = await addUser({ quota: 200 << 20 });
+  await addUser({ quota: 500 << 20 });
   const admin = await addUser({ role: "admin" });
   for (const file of await examples(t)) await alice.upload(file);
   await alice.call("POST", "/api/topics", {

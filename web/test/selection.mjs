@@ -17,7 +17,7 @@ import {
 const document = (n, others) => ({
   id: `00000000-0000-7000-8000-${String(n).padStart(12, "0")}`,
   version: 1,
-  filename: `made-${String(n).padStart(3, "0")}.txt`,
+  filename: `${name(n)}.txt`,
   content_type: "text/plain",
   detected_type: "text/plain",
   size: 1,
@@ -42,16 +42,21 @@ async function openList(t, count, options) {
   const { id: userID } = await user.call("GET", "/api/me");
   const { events_after } = await user.call("GET", "/api/documents?limit=1");
   const page = await openPage(t, options);
-  page.setDefaultTimeout(15_000);
   const all = new Map(Array.from({ length: count }, (_, n) => [document(n).id, document(n)]));
   const lists = []; // the queries of the requests
-  const list = { page, user, all, lists, broken: false };
+  const times = []; // when they were sent
+  // broken: each of them fails. empty: as many of them get no documents, but a cursor.
+  const list = { page, user, all, lists, times, broken: false, empty: 0 };
   const query = (url) => new URL(url).searchParams;
   await page.route(/\/api\/documents\?/, async (route) => {
     const asked = query(route.request().url());
     if (asked.has("status")) return route.continue();
     lists.push(asked);
+    times.push(performance.now());
     if (list.broken) return route.fulfill({ status: 500, body: "" });
+    if (list.empty-- > 0) {
+      return route.fulfill({ json: { events_after, items: [], next_cursor: "~" } });
+    }
     const ordered = [...all.values()].sort((a, b) => (a.id < b.id ? 1 : -1));
     const cursor = asked.get("cursor");
     const items = ordered.filter(({ id }) => !cursor || id < cursor).slice(0, 100);
@@ -93,7 +98,7 @@ const name = (n) => `made-${String(n).padStart(3, "0")}`;
 const topOf = (row) => row.evaluate((element) => element.getBoundingClientRect().top);
 const indexOf = async (row) => Number(await row.getAttribute("data-index"));
 const hasFocus = (row) => row.evaluate((element) => element === document.activeElement);
-const focusOn = ({ row }, n) => until(`the focus on ${n}`, () => hasFocus(row(n)), 5);
+const focusOn = ({ row }, n) => until(`the focus on ${n}`, () => hasFocus(row(n)));
 
 // Scrolls until a row is drawn, and then so that it is in the middle of the window.
 async function scrollTo({ page, row }, n) {
@@ -101,7 +106,7 @@ async function scrollTo({ page, row }, n) {
     if (await row(n).isVisible()) return true;
     await page.mouse.wheel(0, 1500);
     return false;
-  }, 20);
+  });
   await row(n).evaluate((element) => element.scrollIntoView({ block: "center" }));
 }
 
@@ -209,23 +214,94 @@ scenario("missed changes: pages are read again when they are seen", async (t) =>
   assert.ok(lists.length <= 9, `${lists.length} requests`);
   assert.equal(await list.grid.getAttribute("aria-rowcount"), `${all.size}`);
 
-  // A page that fails is not requested in a loop.
+  // A page that fails is read again after pauses that grow. A change is not an attempt.
+  const failed = page.getByText("The list could not be read. The page tries again by itself.");
   list.broken = true;
   const count = lists.length;
   await list.publish({ event: "resync" });
-  await page.getByText("The list could not be read.").waitFor();
+  await failed.waitFor();
   await list.remove(0);
   await row(0).waitFor({ state: "detached" });
-  assert.equal(lists.length, count + 1);
+  await until("three attempts", () => lists.length >= count + 3);
+  const [first, second, third] = list.times.slice(count);
+  assert.ok(second - first >= 500 && third - second >= 1000, list.times.slice(count).join());
   list.broken = false;
-  await page.getByRole("button", { name: "Try again" }).click();
-  await page.getByText("The list could not be read.").waitFor({ state: "detached" });
+  await failed.waitFor({ state: "detached" });
+
+  // The reader, or a connection that is back, ends a pause, whatever its length.
+  await page.evaluate(() => {
+    const { setTimeout } = window;
+    window.setTimeout = (f, delay, ...rest) => setTimeout(f, delay > 400 ? 1e8 : delay, ...rest);
+  });
+  for (const end of [
+    () => page.getByRole("button", { name: "Try again" }).click(),
+    () => page.evaluate(() => dispatchEvent(new Event("online"))),
+  ]) {
+    list.broken = true;
+    await list.publish({ event: "resync" });
+    await failed.waitFor();
+    list.broken = false;
+    await end();
+    await failed.waitFor({ state: "detached" });
+  }
 
   // Any order can be cleared.
   await page.goto(`${running.stack.web}/?order=asc`);
   await page.getByRole("link", { name: "Clear filters" }).click();
   await page.waitForURL(`${running.stack.web}/`);
   await page.getByRole("link", { name: "Clear filters" }).waitFor({ state: "detached" });
+});
+
+scenario("the end of a list, and all of it, are read when the reader wants them", async (t) => {
+  const list = await openList(t, 350);
+  const { page, row, lists } = list;
+  const press = (key) => page.keyboard.press(key);
+  const toolbar = page.getByRole("toolbar", { name: "Selected documents" });
+  const all = toolbar.getByRole("button", { name: "Select all" });
+  await row(349).focus();
+  await press("Control+a");
+  await toolbar.getByText("100 selected").waitFor();
+  await all.click();
+  await toolbar.getByText("350 selected").waitFor();
+  await all.waitFor({ state: "detached" });
+  assert.equal(lists.length, 4);
+
+  for (const key of ["End", "Shift+End"]) {
+    await page.reload();
+    await row(349).focus();
+    await press(key);
+    await focusOn(list, 0);
+  }
+  await toolbar.getByText("350 selected").waitFor();
+  assert.equal(lists.length, 12);
+
+  // A filter may select nothing of the first pages.
+  list.empty = 2;
+  await page.goto(`${running.stack.web}/?q=made`);
+  await row(349).waitFor();
+  expectNoConsoleErrors(page);
+});
+
+scenario("1,700 documents are deleted at once", async (t) => {
+  const list = await openList(t, 1700);
+  const { page, row } = list;
+  const deleted = new Set();
+  await page.route("**/api/documents/batch", async (route) => {
+    const { ids } = route.request().postDataJSON();
+    for (const id of ids) deleted.add(id);
+    const items = ids.map((id) => ({ id, document: { ...list.all.get(id), status: "deleting" } }));
+    await route.fulfill({ json: { items } });
+  });
+  await row(1699).focus();
+  await page.keyboard.press("Control+a");
+  await page.getByRole("button", { name: "Select all" }).click();
+  await page.getByText("1,700 selected").waitFor();
+  await page.keyboard.press("Delete");
+  await page.getByRole("button", { name: "Close" }).click();
+  await until("all to be deleted", () => deleted.size === 1700);
+  await page.getByRole("heading", { name: /Nothing is here now|Drop your first/ }).waitFor();
+  assert.equal(await page.getByText("could not be changed").count(), 0);
+  expectNoConsoleErrors(page);
 });
 
 scenario("deletions are sent whatever happens to their message or the page", async (t) => {
@@ -255,7 +331,7 @@ scenario("deletions are sent whatever happens to their message or the page", asy
     await page.getByRole("button", { name: "Sort again" }).click();
     await problems.nth(n - 1).waitFor();
   }
-  await until("the deletion", () => deletions().length === 1, 5);
+  await until("the deletion", () => deletions().length === 1);
   assert.deepEqual(deletions(), [[document(319).id]]);
   await page.unroute("**/api/documents/batch");
 
@@ -274,7 +350,7 @@ scenario("deletions are sent whatever happens to their message or the page", asy
     };
     dispatchEvent(new PageTransitionEvent("pagehide"));
   });
-  await until("319 deletions", () => deletions().flat().length === 320, 10);
+  await until("319 deletions", () => deletions().flat().length === 320);
   assert.deepEqual(deletions().slice(1).map(({ length }) => length), [100, 100, 100, 19]);
   assert.equal(new Set(deletions().flat()).size, 320);
   assert.deepEqual(await page.evaluate(() => window.kept), [true, true, true, true]);

@@ -7,7 +7,7 @@ import { createWriteStream, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { texts } from "./files.mjs";
+import { noTopic, texts, unsorted } from "./files.mjs";
 import {
   addUser,
   axe,
@@ -20,6 +20,8 @@ import {
   until,
 } from "./harness.mjs";
 import { behindProxy, storage } from "./uploads/setup.mjs";
+
+const MiB = 1 << 20;
 
 const large = Number(process.env.SENDING_BYTES ?? 120e6);
 
@@ -110,7 +112,7 @@ async function pauseAndReload(t) {
   await choose(page, "Choose file scans.pdf again", scans);
   await page.getByRole("heading", { name: "Interrupted uploads" }).waitFor({ state: "detached" });
   await goTo(page, "Intray");
-  await row.getByText(/Not sorted/).waitFor();
+  await row.getByText(unsorted.unsupported).waitFor();
   const seconds = (performance.now() - begin) / 1000;
   t.diagnostic(
     `${large} bytes: ${half} of ${parts} parts, then ${storage.begun - before} PUTs; ` +
@@ -145,7 +147,7 @@ function watch() {
 // What they may say while files arrive, whatever happens on the way.
 const waiting = "Waiting|Waiting for the connection…|Sending · #%|Sent";
 const harmless = {
-  outcomes: new RegExp(`^(|${waiting}|Sorting…|Sorting takes .*|(Invoices#%)+)$`),
+  outcomes: new RegExp(`^(|${waiting}|Sorting…|Sorting takes .*|(Invoices( .for everybody.)?#%)+)$`),
   messages: /^(|Sending # files · #%|# of # sorted|You are offline.*|Reconnecting…|Live .*)$/,
 };
 
@@ -188,9 +190,31 @@ scenario(outage, async (t) => {
   assert.ok(documents.every(({ status }) => status === "classified"));
 }, 240);
 
+scenario("a part that breaks off too often: the row says what to do", async (t) => {
+  const user = await addUser();
+  const page = await openPage(t, { url: "about:blank", ...behindProxy() });
+  const config = await user.call("GET", "/api/config");
+  const json = { ...config, multipart_from_bytes: 20 * MiB };
+  await page.route("**/api/config", (route) => route.fulfill({ json }));
+  await page.goto(running.stack.web);
+  await signIn(page, user);
+  storage.cut = ({ url }) => /partNumber=2&/.test(url);
+  await dropFiles(page, [{ name: "scans.pdf", type: "application/pdf", size: 24 * MiB }]);
+  const row = rowOf(page, "scans.pdf");
+  await row.getByText("Waiting for the connection…").waitFor();
+  await row.getByText("The connection broke off too often").waitFor();
+  await until("the document to go", async () => (await user.documents()).length === 0);
+  await axe(page);
+  await row.getByRole("button", { name: "Dismiss scans.pdf" }).click();
+  await row.waitFor({ state: "detached" });
+  storage.cut = () => false;
+  await dropFiles(page, [{ name: "scans.pdf", type: "application/pdf", size: 24 * MiB }]);
+  await row.getByText(unsorted.unsupported).waitFor();
+});
+
 scenario("twice 60 % of what is left: the second file is refused before it is sent", async (t) => {
-  const user = await addUser({ quota: 10e6 });
-  await user.upload(text("before.txt", "zebra ".repeat(2e6).slice(0, 2e6)));
+  const user = await addUser({ quota: 10 * MiB });
+  await user.upload(text("before.txt", "zebra ".repeat(MiB).slice(0, 2 * MiB)));
   const page = await openPage(t, behindProxy());
   await signIn(page, user);
   await rowOf(page, "before.txt").getByText("No topic fits").waitFor();
@@ -205,7 +229,7 @@ scenario("twice 60 % of what is left: the second file is refused before it is se
     await rowOf(page, name).getByText("Files of this kind are not accepted.").waitFor();
   }
 
-  const zebras = (name) => ({ name, type: "text/plain", size: 4.8e6 });
+  const zebras = (name) => ({ name, type: "text/plain", size: 4.8 * MiB });
   const refused = (name) => rowOf(page, name).getByText("No room: 3.2 MB are left.");
   let respond;
   const responded = new Promise((resolve) => (respond = resolve));
@@ -219,7 +243,7 @@ scenario("twice 60 % of what is left: the second file is refused before it is se
   await refused("third.txt").waitFor();
   await axe(page);
   respond();
-  await rowOf(page, "first.txt").getByText(/No topic fits|Not sorted/).waitFor();
+  await rowOf(page, "first.txt").getByText(noTopic).waitFor();
   await dropFiles(page, [zebras("fourth.txt")]); // when it has been charged
   await refused("fourth.txt").waitFor();
 
@@ -235,13 +259,13 @@ scenario("twice 60 % of what is left: the second file is refused before it is se
 });
 
 scenario("no room, in German", async (t) => {
-  const user = await addUser({ quota: 1_500_000 });
+  const user = await addUser({ quota: 1.5 * MiB });
   const page = await openPage(t, { locale: "de-DE" });
   await page.getByRole("textbox", { name: "E-Mail" }).fill(user.email);
   await page.getByLabel("Passwort").fill(user.password);
   await page.keyboard.press("Enter");
   await page.getByRole("button", { name: "Dateien auswählen" }).first().waitFor();
-  await dropFiles(page, [{ name: "a.txt", type: "text/plain", size: 1_600_000 }]);
+  await dropFiles(page, [{ name: "a.txt", type: "text/plain", size: 1.6 * MiB }]);
   await page.getByText("Kein Platz: Nur 1,5 MB sind frei.").waitFor();
   await page.getByRole("link", { name: "Platz schaffen" }).waitFor();
   assert.equal((await user.documents()).length, 0);

@@ -124,6 +124,27 @@ scenario("tabs that waited for the server share one new token", async (t) => {
   assert.equal(refreshes, 1);
 });
 
+scenario("a new tab waits for the token of a tab that is busy", async (t) => {
+  const user = await addUser();
+  const page = await openPage(t);
+  await signIn(page, user);
+  const context = page.context();
+  let refreshes = 0;
+  context.on("request", (request) => {
+    if (request.url().endsWith("/api/auth/refresh")) refreshes++;
+  });
+  const tab = await context.newPage();
+  await page.evaluate(() => {
+    const { postMessage } = BroadcastChannel.prototype;
+    BroadcastChannel.prototype.postMessage = function (message) {
+      setTimeout(() => postMessage.call(this, message), 1000);
+    };
+  });
+  await tab.goto(running.stack.web);
+  await firstUse(tab).waitFor();
+  assert.equal(refreshes, 0);
+});
+
 scenario("signing out sends the deletions that could still be undone", async (t) => {
   const user = await addUser();
   const { id } = await user.upload(text("unwanted.txt"));
@@ -153,10 +174,18 @@ scenario("signing out offline is caught up at the next visit", async (t) => {
   await page.getByRole("link", { name: "Account" }).click();
   const signOut = page.getByRole("button", { name: "Sign out" });
   await signOut.waitFor();
+  // Another process of the browser learns later what this one writes to the storage.
+  await tab.evaluate(() => {
+    const before = { ...localStorage };
+    Storage.prototype.getItem = (name) => before[name] ?? null;
+    window.removed = [];
+    Storage.prototype.removeItem = (name) => removed.push(name);
+  });
   await context.setOffline(true);
   await signOut.click();
   await form(page).waitFor();
   await form(tab).waitFor();
+  assert.deepEqual(await tab.evaluate(() => removed), [], "the next visit has to know of it");
   assert.equal((await sessionCookies()).length, 1, "the server knows nothing of it yet");
   await context.setOffline(false);
   await page.reload();

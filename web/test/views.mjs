@@ -176,3 +176,22 @@ scenario("what needs the user goes when done, and the keyboard keeps its place",
   await user.upload(text("late.txt", ""));
   await row("late").waitFor();
 });
+
+scenario("a topic of everybody and one's own with the same name look different", async (t) => {
+  const [user, admin] = [await addUser(), await addUser({ role: "admin" })];
+  const shared = await admin.call("POST", "/api/admin/topics", { name: "Zyx" });
+  t.after(() => admin.call("DELETE", `/api/admin/topics/${shared.id}`));
+  const own = await user.call("POST", "/api/topics", { name: "zyx" });
+  const { id } = await user.upload(text("both.txt", "zebra"));
+  await user.call("PATCH", `/api/documents/${id}`, { topic_ids: [own.id, shared.id] });
+  const page = await openPage(t);
+  await signIn(page, user);
+  const names = ["zyx", "Zyx (for everybody)"];
+  const chips = page.getByRole("row").locator(".chip");
+  await until("both", async () => (await chips.count()) === 2);
+  assert.deepEqual((await chips.allTextContents()).sort().reverse(), names);
+  const links = page.getByRole("navigation", { name: "Topics" }).getByRole("link");
+  await links.nth(1).waitFor();
+  const linked = (await links.allTextContents()).map((name) => name.replace(/1$/, ""));
+  assert.deepEqual(linked.sort().reverse(), names);
+});

@@ -2,7 +2,8 @@
 // redirects of the whole page. The address that the provider redirects to is the page's root.
 import { navigate } from "../router.js";
 import { Failure } from "./problem.js";
-import { sharedToken, type Token, type TokenSource } from "./token.js";
+import type { Refusal } from "./session.js";
+import { renewalOf, sharedToken, type Token, type TokenSource } from "./token.js";
 import type { ClientConfig } from "./types.js";
 
 type Provider = NonNullable<ClientConfig["oidc"]>;
@@ -10,8 +11,9 @@ type Provider = NonNullable<ClientConfig["oidc"]>;
 /** The members of the discovery document that are used. */
 type Discovery = { issuer: string; authorization_endpoint: string; token_endpoint: string };
 
-/** A successful response of the token endpoint. */
+/** A successful response of the token endpoint, and when it was asked for, like Date.now(). */
 type Grant = {
+  asked: number;
   access_token?: string;
   id_token?: string;
   refresh_token?: string;
@@ -21,12 +23,23 @@ type Grant = {
 /** What this tab has to know when the provider redirects back to it. */
 type Attempt = { state: string; nonce: string; verifier: string; address: string; silent: boolean };
 
-/** Why the provider did not sign the user in: an error code of OAuth 2.0 or OpenID Connect. */
+/**
+ * Why the provider did not sign the user in: an error code of OAuth 2.0 or OpenID Connect, or one
+ * of the page.
+ */
 export class SignInError extends Error {
   constructor(readonly code: string) {
     super(code);
   }
+
+  /** The same, as far as the form for signing in explains it. */
+  get refusal(): Refusal {
+    if (this.code === "access_denied") return "denied";
+    return this.code === otherOrigin ? "elsewhere" : "failed";
+  }
 }
+
+const otherOrigin = "other_origin"; // of the token endpoint
 
 const attempted = "intray-oidc"; // the key of the Attempt in the session storage
 
@@ -167,7 +180,7 @@ function tokenOf({ audience, client_id }: Provider, grant: Grant): Token {
   const lifetime = (exp - iat || grant.expires_in || 300) * 1000;
   return {
     value,
-    renew: Date.now() + lifetime - Math.min(30_000, lifetime / 3),
+    renew: renewalOf(grant.asked, lifetime),
     ...(grant.refresh_token && { refresh: grant.refresh_token }),
   };
 }
@@ -190,7 +203,9 @@ async function requestToken(provider: Provider, values: Record<string, string>):
     client_id: provider.client_id,
     ...audienceOf(provider),
   });
-  return request<Grant>(token_endpoint, { method: "POST", body });
+  const asked = Date.now();
+  const init = { method: "POST", body };
+  return { ...(await request<Omit<Grant, "asked">>(token_endpoint, init)), asked };
 }
 
 let discovery: Discovery | undefined;
@@ -200,6 +215,9 @@ async function discover({ issuer }: Provider): Promise<Discovery> {
   const path = "/.well-known/openid-configuration";
   const found = await request<Discovery>(issuer.replace(/\/$/, "") + path);
   if (found.issuer !== issuer) throw new SignInError("invalid_issuer");
+  // The content security policy allows requests to the issuer's origin, which the server knows.
+  const { origin } = new URL(found.token_endpoint);
+  if (origin !== new URL(issuer).origin) throw new SignInError(otherOrigin);
   return (discovery = found);
 }
 

@@ -7,7 +7,8 @@ import type { Problem, ProblemCode } from "./types.js";
  * - `silent` if a response has begun, or was awaited, and nothing more arrived,
  * - `file_changed` if the file is no longer the one that was chosen,
  * - `file_unreadable` if the browser cannot read it (any more),
- * - `storage_refused` if storage, or something before it, refused the file for good.
+ * - `storage_refused` if storage, or something before it, refused the file for good,
+ * - `sent_too_often` if transfers of a part broke off so often that the gateway takes no more.
  */
 export type FailureCode =
   | ProblemCode
@@ -16,7 +17,8 @@ export type FailureCode =
   | "silent"
   | "file_changed"
   | "file_unreadable"
-  | "storage_refused";
+  | "storage_refused"
+  | "sent_too_often";
 
 /** A failed call. `problem` has the members of the API's problem document, if there is one. */
 export class Failure extends Error {

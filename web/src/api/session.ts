@@ -28,9 +28,10 @@ export type Session =
 
 /**
  * Why signing in with the identity provider failed: it did not sign the user in, it did not
- * respond, the server does not accept the account, or the response is not what it has to be.
+ * respond, the server does not accept the account, its token endpoint has another origin than its
+ * issuer, or a response is not what it has to be.
  */
-export type Refusal = "denied" | "unreachable" | "unknown" | "failed";
+export type Refusal = "denied" | "unreachable" | "unknown" | "elsewhere" | "failed";
 
 export const session = signal<Session>({ state: "starting" });
 
@@ -63,7 +64,7 @@ export async function startSession(kind = read(remembered)): Promise<void> {
     else session.value = { state: "signed-out", ended: false };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
-    if (error.code === "unauthenticated") endSession(true);
+    if (error.code === "unauthenticated") refused();
     else session.value = { state: "unreachable" };
   }
 }
@@ -87,7 +88,7 @@ async function continueWithProvider(
     found = await continueSignIn(from, hadSession);
   } catch (error) {
     if (error instanceof SignInError) {
-      return refuse(error.code === "access_denied" ? "denied" : "failed");
+      return refuse(error.refusal);
     }
     asFailure(error);
     return refuse("unreachable");
@@ -115,6 +116,7 @@ function remember(kind: SessionKind, isNew: boolean): void {
 
 /** Signs in with a password. Throws a Failure. */
 export async function signIn(email: string, password: string): Promise<void> {
+  const asked = Date.now();
   const response = await fetch("/api/auth/login", {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -125,7 +127,7 @@ export async function signIn(email: string, password: string): Promise<void> {
   const body = await response.json().catch(() => null);
   if (!response.ok) throw failureOf(response, body);
   remember("cookie", true);
-  await beginSession(refreshCookie, tokenOf(body));
+  await beginSession(refreshCookie, tokenOf(body, asked));
 }
 
 let beginnings = 0; // and ends
@@ -140,7 +142,10 @@ export async function beginSession(source: TokenSource, first?: Token): Promise<
   const begun = ++beginnings;
   const token = first ?? (await newToken(source));
   const next = await userOf(token);
-  if (begun !== beginnings) return; // signed out meanwhile
+  if (begun !== beginnings) {
+    if (session.peek().state === "signed-out") closeSession(); // meanwhile: nobody uses the token
+    return;
+  }
   // Only the same user, whose session has ended, goes on. Nothing is left of any other one.
   if (used && user.value?.id !== next.id) return loadAnew();
   used = true;
@@ -185,17 +190,25 @@ async function leave(): Promise<void> {
   if (response?.ok && read(remembered) === leaving) remove(remembered);
 }
 
+// Ends the session that the server has ended.
+function refused(): void {
+  remove(remembered);
+  endSession(true);
+}
+
 /** Ends the session in this tab. ended: the server has ended it. */
 export function endSession(ended: boolean): void {
   beginnings++;
   closeSession();
-  if (read(remembered) !== leaving) remove(remembered); // another tab may be signing out
   if (!ended) user.value = null;
   session.value = { state: "signed-out", ended };
 }
 
+// What the browser remembers is changed only by the tab in which something happens. The others may
+// still see what it was before: changes of localStorage reach other processes of a browser later.
 onSessionChange((message) => {
   if (message.type === "replaced") loadAnew();
+  else if (message.type === "refused") refused();
   else if (message.type === "signed-out") endSession(message.ended);
   else if (session.value.state !== "signed-in") void startSession(message.kind);
 });

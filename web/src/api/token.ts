@@ -17,17 +17,19 @@ export type SessionKind = "cookie" | "oidc";
 export type SessionMessage =
   | { type: "token"; token: Token }
   | { type: "ask" } // for the token
+  | { type: "none" } // an answer: this tab has no token that is valid for a while
   | { type: "signed-in"; kind: SessionKind }
   | { type: "signed-out"; ended: boolean };
 
-/** What happens to the session in other tabs, or at the next renewal of the token. */
+/** What happens to the session in other tabs, or in this one when the token is renewed. */
 export type SessionChange =
-  | Exclude<SessionMessage, { type: "token" | "ask" }>
+  | Exclude<SessionMessage, { type: "token" | "ask" | "none" }>
+  | { type: "refused" } // the server has ended it
   | { type: "replaced" }; // by that of another user
 
 const channel = new BroadcastChannel("intray-session");
 let token: Token | undefined;
-let offered: Token | undefined; // by another tab, to one that has no session yet
+let offered: Token | undefined; // of another tab, or a new one, before the session begins
 let owner: string | undefined; // the id of the user whose session this is
 let pending: Promise<string> | undefined;
 
@@ -42,6 +44,7 @@ let source: TokenSource | null = null;
 export function openSession(next: TokenSource, first: Token & { user: string }): void {
   source = next;
   owner = first.user;
+  void enter();
   useToken(first);
 }
 
@@ -49,6 +52,7 @@ export function openSession(next: TokenSource, first: Token & { user: string }):
 export function closeSession(): void {
   source = null;
   token = offered = owner = undefined;
+  leave?.();
 }
 
 /**
@@ -74,22 +78,60 @@ const isFresh = (token: Token | undefined): token is Token =>
 
 /** Returns a token that is valid for a while and that another tab has, if there is one. */
 export async function sharedToken(): Promise<Token | undefined> {
-  askForToken();
-  for (let waited = 0; waited < 150 && !isFresh(offered); waited += 10) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  if (!isFresh(offered)) await askTabs();
   return isFresh(offered) ? offered : undefined;
 }
 
-/** Gets a token from a source while no other tab does, unless another tab has offered its own. */
+/** Gets a token from a source while no other tab does, unless another tab has one. */
 export async function newToken(from: TokenSource): Promise<Token> {
   return navigator.locks.request("intray-token", async () => {
-    await new Promise((done) => setTimeout(done, 20)); // the token of the tab before may be on its way
-    if (isFresh(offered)) return offered;
-    const next = await from();
-    share(next); // with the lock: the tabs that wait for it need no token of their own
-    return next;
+    const shared = await sharedToken();
+    if (shared) return shared;
+    offered = await from();
+    await enter(); // with the lock: the tabs that wait for it ask this one
+    share(offered);
+    return offered;
   });
+}
+
+// Every tab that has a session holds this lock, so that the others know how many answers to expect.
+const present = "intray-session";
+let leave: (() => void) | undefined;
+
+async function enter(): Promise<void> {
+  if (leave) return;
+  const left = new Promise<void>((resolve) => {
+    leave = () => {
+      leave = undefined;
+      resolve();
+    };
+  });
+  await new Promise<void>((entered) => {
+    void navigator.locks.request(present, { mode: "shared" }, () => {
+      entered();
+      return left;
+    });
+  });
+}
+
+const longestAnswer = 3000; // milliseconds: a tab may be busy, or is being closed
+let answered: ((hasToken: boolean) => void) | undefined;
+
+// Asks the other tabs for their token, and waits until one has sent it or none has one.
+async function askTabs(): Promise<void> {
+  const { held = [] } = await navigator.locks.query();
+  let others = held.filter(({ name }) => name === present).length - (leave ? 1 : 0);
+  if (others <= 0) return;
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, longestAnswer);
+    answered = (hasToken) => {
+      if (!hasToken && --others > 0) return;
+      clearTimeout(timer);
+      resolve();
+    };
+    askForToken();
+  });
+  answered = undefined;
 }
 
 /** Asks the other tabs for their token. */
@@ -99,9 +141,11 @@ async function renew(): Promise<string> {
   if (!source) throw new Failure("unauthenticated");
   const before = token;
   const get = source;
+  const isNew = () => token?.value !== before?.value && isFresh(token);
   try {
     await navigator.locks.request("intray-token", async () => {
-      if (token !== before && isFresh(token)) return; // of another tab
+      if (!isNew()) await askTabs();
+      if (isNew()) return; // of another tab
       const next = await get(token);
       if (source !== get) return;
       if (next.user !== owner) {
@@ -112,9 +156,8 @@ async function renew(): Promise<string> {
     });
   } catch (error) {
     if (source === get && isRefusal(error)) {
-      const ended = { type: "signed-out", ended: true } as const;
-      listener(ended);
-      announceSession(ended);
+      listener({ type: "refused" });
+      announceSession({ type: "signed-out", ended: true });
     }
     throw error;
   }
@@ -136,11 +179,12 @@ const share = (token: Token) =>
 
 /** Gets a token with the refresh token in the cookie. */
 export async function refreshCookie(): Promise<Token> {
+  const asked = Date.now();
   const response = await fetch("/api/auth/refresh", { method: "POST" }).catch(() => {
     throw new Failure("network");
   });
   if (!response.ok) throw failureOf(response, await response.json().catch(() => null));
-  const next = tokenOf(await response.json());
+  const next = tokenOf(await response.json(), asked);
   return { ...next, user: (await userOf(next)).id }; // the cookie may be another user's by now
 }
 
@@ -155,23 +199,38 @@ export async function userOf({ value }: Token): Promise<User> {
   return body as User;
 }
 
-/** Returns the token of a response to a sign-in or a refresh. */
-export function tokenOf(body: { access_token: string; expires_in: number }): Token {
-  const lifetime = body.expires_in * 1000;
-  const now = Date.now();
-  return {
-    value: body.access_token,
-    renew: now + lifetime - Math.min(30_000, lifetime / 3),
-  };
+/**
+ * Returns the token of a response to a sign-in or a refresh. asked: when the request was sent, like
+ * Date.now(). The token may have been issued at once, however long the response took.
+ */
+export function tokenOf(body: { access_token: string; expires_in: number }, asked: number): Token {
+  return { value: body.access_token, renew: renewalOf(asked, body.expires_in * 1000) };
 }
 
+/** Returns when to renew a token that was issued for a lifetime, all in milliseconds. */
+export const renewalOf = (issued: number, lifetime: number): number =>
+  issued + lifetime - Math.min(30_000, lifetime / 3);
+
 channel.onmessage = ({ data }: MessageEvent<SessionMessage>) => {
-  if (data.type === "token") {
-    if (!source) offered = data.token;
-    else if (data.token.user === owner) token = data.token;
-  } else if (data.type !== "ask") listener(data);
-  else if (source && isFresh(token)) share(token);
+  if (data.type === "ask") answer();
+  else if (data.type === "none") answered?.(false);
+  else if (data.type === "token") {
+    take(data.token);
+    answered?.(true);
+  } else listener(data);
 };
+
+function answer(): void {
+  const mine = source ? token : offered;
+  if (isFresh(mine)) share(mine);
+  else if (leave) channel.postMessage({ type: "none" } satisfies SessionMessage);
+}
+
+// Takes the token of another tab, unless it is the one that the API has refused.
+function take(other: Token): void {
+  if (!source) offered = other;
+  else if (other.user === owner && other.value !== token?.value) token = other;
+}
 
 let listener: (change: SessionChange) => void = () => undefined;
 

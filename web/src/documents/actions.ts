@@ -10,6 +10,7 @@ import { settle, toast } from "../ui/toasts.js";
 import { documentOf, put, remove } from "./store.js";
 
 const most = 100; // ids a call
+const atOnce = 12; // calls: browsers limit the bodies of requests that outlive a page to 64 KiB
 
 /** The documents that the user has deleted and can still have back. No list shows them. */
 export const leaving = signal<ReadonlySet<string>>(new Set());
@@ -30,7 +31,7 @@ async function change(
   const changeSome = async (some: readonly string[]) => {
     const body = { ids: [...some], action, ...(topicIDs && { topic_ids: [...topicIDs] }) };
     try {
-      // The page may be closing, so no request waits for another one.
+      // The page may be closing, so few requests wait for another one.
       const request = { body, keepalive: true };
       const { items } = await call(api.POST("/api/documents/batch", request));
       batch(() => {
@@ -44,9 +45,13 @@ async function change(
       failures.push(...some.map(() => asFailure(error)));
     }
   };
-  const groups = [];
+  const groups: (readonly string[])[] = [];
   for (let i = 0; i < ids.length; i += most) groups.push(ids.slice(i, i + most));
-  await Promise.all(groups.map(changeSome));
+  const queue = groups.values();
+  const changeInTurn = async () => {
+    for (const some of queue) await changeSome(some);
+  };
+  await Promise.all(Array.from({ length: atOnce }, changeInTurn));
   if (failures.length > 0) {
     throw Object.assign(failures[0]!, { count: failures.length });
   }

@@ -82,8 +82,11 @@ export function queryOf({ from, to, ...filter }: Filter): Filter {
   return { ...filter, ...(from && { from: moment(from) }), ...(to && { to: moment(to) }) };
 }
 
-// Close to the API's full case folding: upper case expands ß to SS, lower case unifies the rest.
-const fold = (text: string) => text.normalize("NFC").toUpperCase().toLowerCase();
+/**
+ * Returns a text without its case. This is close to the API's full case folding: upper case expands
+ * ß to SS, lower case unifies the rest.
+ */
+export const fold = (text: string): string => text.normalize("NFC").toUpperCase().toLowerCase();
 
 /** Compares two documents in the order of a filter: negative if a comes first. */
 export function compare(filter: Filter, a: Document, b: Document): number {

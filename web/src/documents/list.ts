@@ -1,97 +1,145 @@
 // A list of documents: pages of the API's listing, kept current with every change that arrives.
-import { batch, signal } from "@preact/signals";
+//
+// - Pages are read one after the other, from the first one on, as far as the reader scrolls.
+// - A change that arrives is placed where it belongs, without reading anything.
+// - If changes were missed, the first page is read again at once, for what is new, and each other
+//   page when one of its documents is seen.
+import { batch, signal, type ReadonlySignal } from "@preact/signals";
 import { api, call } from "../api/client.js";
-import { asFailure, type Failure } from "../api/problem.js";
+import { asFailure, isTemporary, type Failure } from "../api/problem.js";
+import { pause, wake } from "../api/retry.js";
 import type { Document, DocumentPage } from "../api/types.js";
 import { compare, queryOf, selects, type Filter } from "./filter.js";
+import { Order } from "./order.js";
 import { documentOf, hold, onChange, put } from "./store.js";
 
 const pageSize = 100;
 const querySerializer = { array: { style: "form", explode: false } } as const;
 
-/** Where a page begins: after a document, or with the first one. */
+/** Where a page begins: after a document, or, if there is none, with the first one. */
 type Start = { after?: Document | undefined; cursor: string | null };
 
 export class DocumentList {
-  /** The ids of the documents that were read so far, in the order of the list. */
-  readonly ids = signal<readonly string[]>([]);
   /** Whether all pages were read. */
   readonly complete = signal(false);
   /** Whether the first page was read. */
   readonly ready = signal(false);
-  /** Why the last page could not be read. */
+  /** Why the last page could not be read. Reading it is repeated if that may help. */
   readonly failure = signal<Failure | null>(null);
   /** The position in the event stream from before the first page was read. */
   position = "";
 
-  #starts: Start[] = [{ cursor: null }]; // of the pages that were read, and of the next one
-  #held = new Set<string>(); // the same as ids
-  #missed = false; // whether the first page must be read again, because changes were missed
-  #stale = new Set<string>(); // the documents whose pages must be read again
-  #seen: readonly string[] | undefined; // by the reader; undefined: all
-  #loading: Promise<void> | null = null;
-  #closed = false;
-  #meanwhile = new Set<string>(); // the documents that changed while a page was being read
-  #stops = [
-    hold((id) => this.#held.has(id) || this.#meanwhile.has(id)),
-    onChange((change) => {
-      const id = "deleted" in change ? change.deleted : change.document.id;
-      if (this.#loading) this.#meanwhile.add(id);
-      this.#follow(id, change.before);
-    }),
-  ];
+  readonly #order: Order;
+  readonly #end = new AbortController(); // aborted when the list is closed
+  readonly #stops: (() => void)[];
 
-  constructor(readonly filter: Filter) {}
+  #starts: Start[] = [{ cursor: null }]; // of the pages that were read, and of the next one
+  #reading: Promise<void> | null = null;
+  #changed = new Set<string>(); // the documents that changed while a page was being read
+  #failures = 0; // in a row
+  #pausing = false; // whether reading is going to be repeated
+
+  // What is to be read:
+  #wantsNext = false; // the next page
+  #wantsFirst = false; // the first page again
+  #stale = new Set<string>(); // the pages of these documents again, when they are seen
+  #seen: readonly string[] | undefined; // by the reader; undefined: all
+
+  constructor(readonly filter: Filter) {
+    this.#order = new Order(filter);
+    this.#stops = [
+      hold((id) => this.#order.has(id) || this.#changed.has(id)),
+      onChange((change) => {
+        const id = "deleted" in change ? change.deleted : change.document.id;
+        if (this.#reading) this.#changed.add(id);
+        this.#follow(id, change.before);
+      }),
+    ];
+  }
+
+  /** The ids of the documents that were read so far, in the order of the list. */
+  get ids(): ReadonlySignal<readonly string[]> {
+    return this.#order.ids;
+  }
 
   /** Stops following changes. */
   close(): void {
-    this.#closed = true;
+    this.#end.abort();
     for (const stop of this.#stops) stop();
   }
 
-  /** Reads the next page, unless one is being read or there is none. */
+  /** Reads the next page that has documents, unless all were read. Returns also if that fails. */
   more(): Promise<void> {
-    if (this.complete.peek()) return Promise.resolve();
-    return this.#load(() => this.#read(this.#starts.at(-1)!));
+    this.#wantsNext ||= !this.complete.peek();
+    return this.#read();
   }
 
-  /** Reads what could not be read. */
+  /** Reads pages for as long as goOn returns true, up to the last one. Ends if one fails. */
+  async moreWhile(goOn: () => boolean): Promise<void> {
+    while (!this.complete.peek() && goOn()) {
+      await this.more();
+      if (this.failure.peek() || this.#end.signal.aborted) return;
+    }
+  }
+
+  /** Reads at once what could not be read. */
   retry(): Promise<void> {
-    return this.#missed || this.#nextStale() ? this.#load(() => this.#readAgain()) : this.more();
+    if (this.#pausing) wake();
+    return this.#read();
   }
 
   /** Reads the first page again and those that are seen, because changes were missed. */
   async refresh(): Promise<void> {
-    await this.#loading;
-    this.#missed = true;
-    this.#stale = new Set(this.#held);
-    return this.#load(() => this.#readAgain());
+    await this.#reading; // it may have begun before the changes
+    this.#wantsFirst = true;
+    this.#stale = new Set(this.ids.peek());
+    return this.#read();
   }
 
-  /** Sets which documents are seen. After a refresh, the pages of others are read when they are. */
+  /** Sets which documents are seen. */
   see(ids: readonly string[]): void {
     this.#seen = ids;
-    if (!this.failure.peek() && this.#nextStale()) void this.#load(() => this.#readAgain());
+    if (!this.failure.peek() && this.#nextStale()) void this.#read();
   }
 
-  #load(task: () => Promise<void>): Promise<void> {
-    this.#loading ??= task()
-      .catch((error: unknown) => {
-        if (!this.#closed) this.failure.value = asFailure(error);
-      })
-      .finally(() => (this.#loading = null));
-    return this.#loading;
+  // Reads all that is to be read. After a failure that passes, it is called again after a pause.
+  #read(): Promise<void> {
+    this.#reading ??= this.#readWanted()
+      .catch((error: unknown) => this.#fail(asFailure(error)))
+      .finally(() => (this.#reading = null));
+    return this.#reading;
   }
 
-  async #readAgain(): Promise<void> {
-    if (this.#missed) await this.#read(this.#starts[0]!);
-    this.#missed = false;
-    let last: Start | undefined;
-    for (let id = this.#nextStale(); id && !this.#closed; id = this.#nextStale()) {
-      const start = this.#startOf(id);
-      // A document that is not where the API has it must not be looked for again and again.
-      if (start === last) this.#stale.delete(id);
-      else await this.#read((last = start));
+  #fail(failure: Failure): void {
+    if (this.#end.signal.aborted) return;
+    this.failure.value = failure;
+    if (!isTemporary(failure) || this.#pausing) return;
+    this.#pausing = true;
+    void pause(this.#failures + 1, this.#end.signal, failure.retryAfter).then(
+      (failures) => {
+        this.#pausing = false;
+        this.#failures = failures;
+        void this.#read();
+      },
+      () => undefined, // closed
+    );
+  }
+
+  async #readWanted(): Promise<void> {
+    while (!this.#end.signal.aborted) {
+      const stale = this.#nextStale();
+      if (this.#wantsFirst) {
+        await this.#readPage(this.#starts[0]!);
+        this.#wantsFirst = false;
+      } else if (stale) {
+        await this.#readPage(this.#startOf(stale));
+        this.#stale.delete(stale); // even if it is not where the API has it
+      } else if (this.#wantsNext && !this.complete.peek()) {
+        // A page may be empty although others follow.
+        this.#wantsNext = (await this.#readPage(this.#starts.at(-1)!)) === 0;
+      } else {
+        return;
+      }
     }
   }
 
@@ -107,97 +155,73 @@ export class DocumentList {
     return this.#starts.findLast(begins)!;
   }
 
-  async #read(start: Start): Promise<void> {
+  // Reads a page and returns how many documents it has.
+  async #readPage(start: Start): Promise<number> {
     const { cursor } = start;
     const query = { ...queryOf(this.filter), ...(cursor && { cursor }), limit: pageSize };
     const page = await call(api.GET("/api/documents", { params: { query }, querySerializer }));
-    if (!this.#closed) batch(() => this.#take(start, page));
+    if (!this.#end.signal.aborted) batch(() => this.#take(start, page));
+    return page.items.length;
   }
 
   // Puts a page in the place of what was between its start and its last document.
   #take(start: Start, { items, next_cursor: cursor, events_after }: DocumentPage): void {
-    this.position ||= events_after;
-    const changed = [...this.#meanwhile];
-    for (const { id } of items) this.#held.add(id); // the store must not forget them
-    items.forEach(put);
+    const changed = [...this.#changed]; // not by this page
     const listed = new Set(items.map(({ id }) => id));
-    const others = this.ids.peek().filter((id) => !listed.has(id));
+    this.#order.expect(listed);
+    items.forEach(put);
     const last = items.at(-1) ?? start.after;
-    const from = this.#lengthUpTo(start.after, others);
-    const to = cursor === null ? others.length : Math.max(from, this.#lengthUpTo(last, others));
-    this.ids.value = [...others.slice(0, from), ...listed, ...others.slice(to)];
-    this.complete.value = cursor === null || (this.complete.peek() && to < others.length);
+    const upTo = cursor === null ? "end" : last;
+    const { gone, atEnd } = this.#order.replace(listed, start.after, upTo);
+
+    this.#noteStarts(start, last, cursor);
+    this.position ||= events_after;
+    this.complete.value = cursor === null || (this.complete.peek() && !atEnd);
     this.ready.value = true;
     this.failure.value = null;
-
-    const earlier = this.#starts.slice(0, this.#starts.indexOf(start) + 1);
-    const isLater = ({ after }: Start) =>
-      after && (!last || compare(this.filter, after, last) > 0);
-    const later = this.#starts.slice(earlier.length).filter(isLater);
-    this.#starts = cursor === null ? earlier : [...earlier, { after: last, cursor }, ...later];
+    this.#failures = 0;
 
     for (const id of listed) this.#stale.delete(id);
-    for (const id of others.slice(from, to)) {
-      this.#held.delete(id);
-      if (!this.#stale.delete(id)) this.#follow(id); // it is newer than the page
-    }
+    for (const id of gone) if (!this.#stale.delete(id)) this.#follow(id); // newer than the page
     for (const id of changed) this.#follow(id);
-    for (const id of listed) if (!documentOf(id)) this.#drop(id); // deleted meanwhile
-    this.#meanwhile.clear();
+    for (const id of listed) if (!documentOf(id)) this.#remove(id); // deleted meanwhile
+    this.#changed.clear();
   }
 
-  // before: the document before a change, if it is known.
+  // Notes that a page was read, and where the next one begins. Others follow where they did, unless
+  // they began within this page.
+  #noteStarts(start: Start, last: Document | undefined, cursor: string | null): void {
+    const read = this.#starts.slice(0, this.#starts.indexOf(start) + 1);
+    const following = this.#starts.slice(read.length).filter(({ after }) => {
+      return after && (!last || compare(this.filter, after, last) > 0);
+    });
+    this.#starts = cursor === null ? read : [...read, { after: last, cursor }, ...following];
+  }
+
+  // Follows a change of a document. before: as it was, if that is known.
   #follow(id: string, before?: Document): void {
     const document = documentOf(id)?.peek();
     if (document) this.#place(document, before);
-    else this.#drop(id, before);
+    else this.#remove(id, before);
   }
 
-  /** Puts a document where it belongs, or removes it if the filter no longer selects it. */
+  // Puts a document where it belongs, or removes it if the filter no longer selects it.
   #place(document: Document, before?: Document): void {
     if (!this.ready.peek()) return;
     const { id, filename } = document;
     const selected = selects(this.filter, document);
     // Only a new name moves a document: neither its time nor its size change.
     const stays = this.filter.sort !== "filename" || before?.filename === filename;
-    if (selected && stays && this.#held.has(id)) return;
+    if (selected && stays && this.#order.has(id)) return;
     batch(() => {
-      this.#drop(id, before);
-      const ids = this.ids.peek();
-      const at = selected ? this.#position(document, ids) : -1;
+      this.#remove(id, before);
       // What belongs after the pages that were read comes with its own page.
-      if (at < 0 || (at === ids.length && !this.complete.peek())) return;
-      this.#held.add(id);
-      this.ids.value = ids.toSpliced(at, 0, id);
+      if (selected) this.#order.insert(document, !this.complete.peek());
     });
   }
 
-  #drop(id: string, before?: Document): void {
+  #remove(id: string, before?: Document): void {
     this.#stale.delete(id);
-    if (!this.#held.delete(id)) return;
-    const ids = this.ids.peek();
-    let at = before ? this.#position(before, ids) : -1;
-    if (ids[at] !== id) at = ids.indexOf(id);
-    if (at >= 0) this.ids.value = ids.toSpliced(at, 1);
-  }
-
-  // Returns where a document belongs, by bisection.
-  #position(document: Document, ids: readonly string[]): number {
-    let low = 0;
-    let high = ids.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const other = documentOf(ids[middle]!)?.peek();
-      if (other && compare(this.filter, other, document) < 0) low = middle + 1;
-      else high = middle;
-    }
-    return low;
-  }
-
-  // Returns how many documents there are up to one, including it.
-  #lengthUpTo(document: Document | undefined, ids: readonly string[]): number {
-    if (!document) return 0;
-    const at = this.#position(document, ids);
-    return ids[at] === document.id ? at + 1 : at;
+    this.#order.remove(id, before);
   }
 }

@@ -5,10 +5,11 @@ import { api, call } from "../api/client.js";
 import { asFailure } from "../api/problem.js";
 import { session, updateUser, user } from "../api/session.js";
 import type { DocumentCounts, Topic } from "../api/types.js";
+import { t } from "../i18n/index.js";
 import { path, query } from "../router.js";
-import { isFiltered, readFilter } from "./filter.js";
+import { fold, isFiltered, readFilter } from "./filter.js";
 import { DocumentList } from "./list.js";
-import { connection, follow, type LiveEvent } from "./live.js";
+import { follow, type LiveEvent } from "./live.js";
 import { put, remove } from "./store.js";
 
 /** The topics that the user can assign: the system's and their own. */
@@ -17,6 +18,21 @@ const topicsById = computed(() => new Map(topics.value.map((topic) => [topic.id,
 
 /** Returns a topic by its id, if it (still) exists. */
 export const topicOf = (id: string): Topic | undefined => topicsById.value.get(id);
+
+// The names, in one case, that both a topic of the user and one of everybody have.
+const sharedNames = computed(() => {
+  const namesOf = (scope: Topic["scope"]) =>
+    topics.value.filter((topic) => topic.scope === scope).map(({ name }) => fold(name));
+  const own = new Set(namesOf("user"));
+  return new Set(namesOf("system").filter((name) => own.has(name)));
+});
+
+/** Returns the name of a topic as it is shown where topics of the user and of everybody mix. */
+export function topicName(topic: Pick<Topic, "id" | "name" | "scope">): string {
+  const { name, scope } = topicOf(topic.id) ?? topic; // it may have been renamed
+  const isShared = scope === "system" && sharedNames.value.has(fold(name));
+  return isShared ? t("topic.ofEverybody", { name }) : name;
+}
 
 /** The numbers of documents, or null before they are known. */
 export const counts = signal<DocumentCounts | null>(null);
@@ -118,10 +134,5 @@ export function startSync(): void {
     loadTopics();
     loadCounts();
     return () => stop.abort();
-  });
-
-  // A list that could not be read is read when the server can be reached again.
-  effect(() => {
-    if (connection.value === "live" && list.peek().failure.peek()) void list.peek().retry();
   });
 }

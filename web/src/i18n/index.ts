@@ -2,16 +2,34 @@
 import { signal } from "@preact/signals";
 import { read, write } from "../storage.js";
 import { en } from "./en.js";
+import type { views as enViews } from "./en-views.js";
 
 /** A text; or one for each plural category (Intl.PluralRules) of the value `n`. */
 export type Text = string | ({ other: string } & Partial<Record<Intl.LDMLPluralRule, string>>);
-export type Key = keyof typeof en;
-export type Messages = Record<Key, Text>;
+export type Key = keyof typeof en | keyof typeof enViews;
+export type Messages = Record<keyof typeof en, Text>;
+/** The texts of the views that are loaded when they are shown, and then with them. */
+export type ViewMessages = Record<keyof typeof enViews, Text>;
 
 export const languages = {
-  en: { name: "English", direction: "ltr", load: async () => ({ messages: en as Messages }) },
-  de: { name: "Deutsch", direction: "ltr", load: () => import("./de.js") },
-  ar: { name: "العربية", direction: "rtl", load: () => import("./ar.js") },
+  en: {
+    name: "English",
+    direction: "ltr",
+    load: async () => ({ messages: en as Messages }),
+    loadViews: (): Promise<{ views: ViewMessages }> => import("./en-views.js"),
+  },
+  de: {
+    name: "Deutsch",
+    direction: "ltr",
+    load: () => import("./de.js"),
+    loadViews: () => import("./de-views.js"),
+  },
+  ar: {
+    name: "العربية",
+    direction: "rtl",
+    load: () => import("./ar.js"),
+    loadViews: () => import("./ar-views.js"),
+  },
 } as const;
 export type Language = keyof typeof languages;
 
@@ -19,9 +37,11 @@ const isLanguage = (text: string): text is Language => text in languages;
 
 /** The language of the page. */
 export const language = signal<Language>("en");
-// The messages change together with the language.
-const messages = signal<Messages>(en);
+// The messages change together with the language. Those of views are there before a view is shown.
+const messages = signal({ ...en } as Messages & ViewMessages);
 let locale = "en";
+let viewsShown = false; // whether a view is shown that needs its texts, or is going to be
+let viewsLanguage: Language | undefined; // the language of their texts
 
 const chosen = "intray-language";
 
@@ -41,12 +61,27 @@ export async function chooseLanguage(next: Language): Promise<void> {
 
 async function use(tag: string): Promise<void> {
   const next = tag.split("-")[0] as Language;
-  const loaded = await languages[next].load();
+  const { load, loadViews, direction } = languages[next];
+  const { messages: first } = await load();
+  const views = viewsShown ? (await loadViews()).views : undefined;
   locale = tag; // such as de-AT, which may write numbers in another way than de
-  messages.value = loaded.messages;
+  messages.value = { ...first, ...views } as Messages & ViewMessages;
   language.value = next;
+  viewsLanguage = views && next;
   document.documentElement.lang = tag;
-  document.documentElement.dir = languages[next].direction;
+  document.documentElement.dir = direction;
+}
+
+/** Loads the texts of the views that are loaded when they are shown. */
+export async function loadViewTexts(): Promise<void> {
+  viewsShown = true;
+  while (viewsLanguage !== language.peek()) {
+    const next = language.peek();
+    const { views } = await languages[next].loadViews();
+    if (next !== language.peek() || viewsLanguage === next) continue; // changed meanwhile
+    messages.value = { ...messages.peek(), ...views };
+    viewsLanguage = next;
+  }
 }
 
 /**
@@ -114,13 +149,18 @@ export const number = (n: number): string => numbers().format(n);
 /** Writes a share from 0 to 1. */
 export const percent = (share: number): string => percents().format(share);
 
-/** Writes a number of bytes in the unit that fits it, with 1 kB = 1,000 bytes. */
+/** How many bytes a kB has, kB an MB, and so on: as in file managers and the server's limits. */
+export const kilo = 1024;
+
+/** Writes a number of bytes in the unit that fits it. */
 export function bytes(n: number): string {
-  const power = n < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(n) / 3));
-  return units()[power]!.format(n / 1000 ** power);
+  let power = 0;
+  // What is rounded to 1,024 is one of the next unit.
+  while (power < 4 && n / kilo ** power >= (power ? kilo - 0.05 : kilo)) power++;
+  return units()[power]!.format(n / kilo ** power);
 }
 
-/** Returns the name of 1,000 to the power of bytes, such as GB for 3. */
+/** Returns the name of the unit of `kilo` to the power of bytes, such as GB for 3. */
 export const unitName = (power: number): string =>
   units()[power]!.formatToParts(1).find(({ type }) => type === "unit")!.value;
 

@@ -6,7 +6,7 @@ import { onChange, put } from "../documents/store.js";
 import { uploadName } from "./check.js";
 import { owner } from "./owner.js";
 import { forget, orphans, type UploadRecord } from "./records.js";
-import { persist } from "./retry.js";
+import { persist } from "../api/retry.js";
 
 const found = signal<ReadonlyMap<string, UploadRecord>>(new Map());
 

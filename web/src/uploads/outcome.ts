@@ -9,7 +9,7 @@ import { confirmed, confirmLater } from "./confirm.js";
 import { running, withdraw } from "./line.js";
 import { life, owner } from "./owner.js";
 import { forget, remember } from "./records.js";
-import { persist } from "./retry.js";
+import { persist } from "../api/retry.js";
 import { release, settle } from "./room.js";
 import { removeRow, setSent, setState } from "./rows.js";
 import type { Upload } from "./upload.js";
@@ -55,7 +55,7 @@ export function fail(upload: Upload, failure: Failure): void {
   const id = upload.documentId.peek();
   setState(upload, id || failure.code === "not_found" ? "failed" : "refused", failure);
   setSent(upload, 0);
-  if (id && /^(file|storage)_/.test(failure.code)) void discard(id, upload);
+  if (id && /^(file|storage|sent)_/.test(failure.code)) void discard(id, upload);
 }
 
 /** Gives an upload up. Its document, if there is one, is to be deleted. */

@@ -1,16 +1,27 @@
 // Sending a large file in parts. Whatever interrupts it, it goes on with the missing parts.
 import { api, call } from "../api/client.js";
-import { Failure } from "../api/problem.js";
+import { Failure, type FailureCode } from "../api/problem.js";
 import type { Document } from "../api/types.js";
 import type { components } from "../api/schema.js";
-import { inTurn, putBody, shareConnections, type Target } from "./put.js";
-import { pause, persist } from "./retry.js";
+import { inTurn, putBody, shareConnections, type Outcome, type Target } from "./put.js";
+import { pause, persist } from "../api/retry.js";
 import type { Upload } from "./upload.js";
 
 type Multipart = components["schemas"]["MultipartUpload"];
 
+const multipart = "/api/documents/{id}/multipart-upload";
+
 const concurrent = 3; // parts of one file
 const signedAtOnce = 16; // URLs, which are valid for 15 minutes
+const mostRefusals = 3; // of a part that was sent too often; another transfer may still be ending
+
+// The outcomes after which a file is not sent again.
+const final: Partial<Record<Outcome, FailureCode>> = {
+  refused: "file_changed",
+  unreadable: "file_unreadable",
+  rejected: "storage_refused",
+  missing: "wrong_status",
+};
 
 /** What is called while a file is being sent. */
 export type Events = {
@@ -28,7 +39,6 @@ export async function sendParts(upload: Upload, events: Events, stop: AbortSigna
   const { key, name, type, size } = upload.description;
   const body = { filename: name, content_type: type, size };
   const header = { "Idempotency-Key": key };
-  const multipart = "/api/documents/{id}/multipart-upload";
   for (let failures = 0; ; failures = await pause(failures + 1, stop)) {
     // The document is noted even if the upload was stopped meanwhile.
     const begun = await persist(async () => {
@@ -40,9 +50,7 @@ export async function sendParts(upload: Upload, events: Events, stop: AbortSigna
     if (!begun.upload) return;
     const params = { path: { id: begun.document.id } };
     try {
-      const { parts } = await persist(() => call(api.GET(multipart, { params })), options);
-      const stored = new Map(parts.map((part) => [part.number, part.size]));
-      await sendMissing(upload, begun.document.id, begun.upload, stored, events, stop);
+      await sendMissing(upload, begun.document.id, begun.upload, events, stop);
       const complete = () => call(api.POST(`${multipart}/complete`, { params, body: {} }));
       events.created(await persist(complete, options));
       return;
@@ -59,12 +67,17 @@ async function sendMissing(
   upload: Upload,
   id: string,
   { part_size, part_count }: Multipart,
-  stored: Map<number, number>,
   events: Events,
   stopped: AbortSignal,
 ): Promise<void> {
   const end = new AbortController(); // of the other parts, when one cannot be sent
   const stop = AbortSignal.any([stopped, end.signal]);
+  const storedParts = async () => {
+    const list = () => call(api.GET(multipart, { params: { path: { id } } }));
+    const { parts } = await persist(list, { stop, failed: events.failed });
+    return new Map(parts.map(({ number, size }) => [number, size]));
+  };
+  const stored = await storedParts();
   const sent = new Map(stored); // bytes by the number of the part
   const report = () => events.progress([...sent.values()].reduce((sum, bytes) => sum + bytes, 0));
   const numbers = Array.from({ length: part_count }, (_, index) => index + 1);
@@ -77,18 +90,21 @@ async function sendMissing(
       sent.set(number, bytes);
       report();
     };
-    for (let failures = 0; ; ) {
+    for (let failures = 0, refusals = 0; ; ) {
       const target = await targetOf(number, failures > 0);
       const outcome = await inTurn(() => putBody(target, body, progress, stop));
       if (outcome === "stored") return progress(body.size);
       progress(0);
-      if (outcome === "refused") throw new Failure("file_changed");
-      if (outcome === "unreadable") throw new Failure("file_unreadable");
-      if (outcome === "rejected") throw new Failure("storage_refused");
-      if (outcome === "missing") throw new Failure("wrong_status");
+      const reason = final[outcome];
+      if (reason) throw new Failure(reason);
       // A URL that has expired is simply replaced.
       if (outcome === "expired" && ++failures === 1) continue;
       events.failed();
+      // Only the response may have been lost, and storage keeps every transfer for a while.
+      if ((await storedParts()).get(number) === body.size) return progress(body.size);
+      if (outcome === "exhausted" && ++refusals === mostRefusals) {
+        throw new Failure("sent_too_often");
+      }
       failures = Math.max(1, await pause(failures + 1, stop));
     }
   };
@@ -114,9 +130,8 @@ function signer(id: string, missing: number[], events: Events, stop: AbortSignal
   const sign = async () => {
     const parts = unsigned.slice(0, signedAtOnce).map((number) => ({ number }));
     unsigned = unsigned.slice(signedAtOnce);
-    const path = "/api/documents/{id}/multipart-upload/parts";
     const request = { params: { path: { id } }, body: { parts } };
-    const work = () => call(api.POST(path, request));
+    const work = () => call(api.POST(`${multipart}/parts`, request));
     const { items } = await persist(work, { stop, failed: events.failed });
     for (const { number, url, headers } of items) targets.set(number, { url, headers });
     shareConnections(items[0]!.url);

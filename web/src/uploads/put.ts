@@ -14,6 +14,7 @@ export type Outcome =
   | "missing" // the upload of which this is a part
   | "unreadable" // the file
   | "rejected" // for a reason that stays, such as a proxy's limit of the size
+  | "exhausted" // the gateway forwards the bytes of one part only so often
   | "failed"; // for a reason that passes
 
 /**
@@ -27,7 +28,7 @@ export async function putBody(
   stop: AbortSignal,
 ): Promise<Outcome> {
   stop.throwIfAborted(); // while it waited for its turn
-  const status = await request(target, body, progress, stop);
+  const { status, text } = await request(target, body, progress, stop);
   stop.throwIfAborted();
   switch (status) {
     case 200:
@@ -44,19 +45,21 @@ export async function putBody(
     case 408:
     case 429:
       return "failed";
+    case 409:
+      return text.includes("<Code>PartSentTooOften<") ? "exhausted" : "rejected";
     default:
       return status < 500 ? "rejected" : "failed";
   }
 }
 
-// Returns the status of the response, or zero if there is none. Only XMLHttpRequest reports how
-// much of a body was sent.
+// Returns the response, the status of which is zero if there is none. Only XMLHttpRequest reports
+// how much of a body was sent.
 function request(
   { url, headers }: Target,
   body: Blob,
   progress: (bytes: number) => void,
   stop: AbortSignal,
-): Promise<number> {
+): Promise<{ status: number; text: string }> {
   return new Promise((resolve) => {
     const xhr = new XMLHttpRequest();
     const abort = () => xhr.abort();
@@ -69,7 +72,7 @@ function request(
     xhr.onloadend = () => {
       clearTimeout(timer);
       stop.removeEventListener("abort", abort);
-      resolve(xhr.status);
+      resolve({ status: xhr.status, text: xhr.responseText });
     };
     xhr.open("PUT", url);
     for (const [name, value] of Object.entries(headers)) xhr.setRequestHeader(name, value);

@@ -13,7 +13,7 @@ import { clearLine, withdraw } from "./line.js";
 import { abandon, clearOutcome, discard, follow, hasEnded } from "./outcome.js";
 import { clearOwner, life, owner, setOwner } from "./owner.js";
 import { countElsewhere, forgetOld, holdTab } from "./records.js";
-import { wake } from "./retry.js";
+import { wake } from "../api/retry.js";
 import { clearRoom, isOutdated, isReserved, left, reserve, updateRoom } from "./room.js";
 import { addRows, clearRows, isActive, removeRow, setSent, setState, totals } from "./rows.js";
 import { enqueue, pump } from "./send.js";

@@ -6,7 +6,7 @@ import { arrived, created, fail } from "./outcome.js";
 import { life } from "./owner.js";
 import { sendParts } from "./parts.js";
 import { inTurn, putBody } from "./put.js";
-import { pause, wake } from "./retry.js";
+import { pause, wake } from "../api/retry.js";
 import { setSent, setState } from "./rows.js";
 import { requestURLs } from "./urls.js";
 import type { Upload } from "./upload.js";

@@ -7,7 +7,7 @@ import { asked, line, ready, repeated } from "./line.js";
 import { arrived, created, fail, hasEnded } from "./outcome.js";
 import { life } from "./owner.js";
 import { shareConnections } from "./put.js";
-import { passes, pause } from "./retry.js";
+import { passes, pause } from "../api/retry.js";
 import { setState } from "./rows.js";
 import type { Upload } from "./upload.js";
 

@@ -1,6 +1,6 @@
 import { useSignal, useSignalEffect } from "@preact/signals";
-import { useEffect, useRef } from "preact/hooks";
-import { asFailure, Failure } from "../api/problem.js";
+import { useLayoutEffect, useRef } from "preact/hooks";
+import { asFailure, type Failure } from "../api/problem.js";
 import { config, session, signIn, user, type Refusal } from "../api/session.js";
 import { t, tOr } from "../i18n/index.js";
 import { Icon } from "../ui/icon.js";
@@ -21,7 +21,8 @@ export function SignIn() {
     ? explain(failure.value)
     : refusal.value && t(`signIn.provider.${refusal.value}`, { issuer: provider });
 
-  useEffect(() => {
+  // As soon as the form is there, whoever types writes into it.
+  useLayoutEffect(() => {
     cover.current?.showModal();
     (user.value ? password : email).current!.focus();
   }, []);
@@ -34,9 +35,13 @@ export function SignIn() {
     busy.value = true;
     failure.value = refusal.value = null;
     try {
-      await (await import("../api/oidc.js")).beginSignIn(config.value!);
-    } catch (error) {
-      refusal.value = error instanceof Failure ? "unreachable" : "failed";
+      const { beginSignIn, SignInError } = await import("../api/oidc.js");
+      await beginSignIn(config.value!).catch((error: unknown) => {
+        if (!(error instanceof SignInError)) throw error;
+        refusal.value = error.refusal;
+      });
+    } catch {
+      refusal.value = "unreachable"; // the provider, or the module
     } finally {
       busy.value = false;
     }

@@ -99,7 +99,7 @@ function Person({ person, edit }: { person: User; edit: () => void }) {
       <td role="cell" class="used">
         <SpaceBar quota={quota} />
       </td>
-      <td role="cell" class="ai">
+      <td role="cell" class="ai" data-label={t("people.ai")}>
         <span class={ai_provider ? "" : "muted"}>{providerName(ai_provider)}</span>
         {ai_model && <bdi class="muted">{ai_model}</bdi>}
       </td>

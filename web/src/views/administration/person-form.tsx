@@ -3,12 +3,12 @@ import { useEffect, useRef } from "preact/hooks";
 import { api, call } from "../../api/client.js";
 import { asFailure, type Failure } from "../../api/problem.js";
 import type { User, UserPatch } from "../../api/types.js";
-import { bytes, t, tOr, unitName } from "../../i18n/index.js";
+import { bytes, kilo, t, tOr, unitName } from "../../i18n/index.js";
 import { Field } from "../../ui/field.js";
 
 const providers = ["builtin", "ollama", "openai", "anthropic"] as const;
 const modelLength = 100;
-const units = [2, 3, 4] as const; // powers of 1,000: MB, GB, TB
+const units = [2, 3, 4] as const; // powers of kilo: MB, GB, TB
 
 /** Returns the name of an AI provider, which null stands for the server's default of. */
 export function providerName(provider: string | null): string {
@@ -34,9 +34,9 @@ export function PersonForm({
   onDone: (saved: User | null) => void;
 }) {
   const { limit_bytes: limit, used_bytes: used } = person.quota;
-  const before = units.findLast((power) => limit >= 1000 ** power) ?? units[0];
+  const before = units.findLast((power) => limit >= kilo ** power) ?? units[0];
   const unit = useSignal<number>(before);
-  const amount = useSignal(String(limit / 1000 ** before));
+  const amount = useSignal(String(limit / kilo ** before));
   const provider = useRef<HTMLSelectElement>(null);
   const model = useRef<HTMLInputElement>(null);
   const form = useRef<HTMLFormElement>(null);
@@ -44,7 +44,8 @@ export function PersonForm({
   const wrongLimit = useSignal(false);
   const busy = useSignal(false);
   const field = failure.value?.problem.pointer?.slice(1);
-  const chosen = Math.round(Number(amount.value) * 1000 ** unit.value);
+  const byDefault = useSignal(false);
+  const chosen = Math.round(Number(amount.value) * kilo ** unit.value);
   const refused = wrongLimit.value || field === "limit_bytes";
 
   useEffect(() => {
@@ -54,10 +55,11 @@ export function PersonForm({
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
     failure.value = null;
-    wrongLimit.value = amount.value.trim() === "" || chosen < 0 || !Number.isSafeInteger(chosen);
+    const wrong = amount.value.trim() === "" || chosen < 0 || !Number.isSafeInteger(chosen);
+    wrongLimit.value = wrong && !byDefault.peek();
     if (wrongLimit.value) return;
     const patch: UserPatch = {
-      ...(chosen !== limit && { limit_bytes: chosen }),
+      ...(byDefault.peek() ? { limit_bytes: null } : chosen !== limit && { limit_bytes: chosen }),
       ...changed("ai_provider", person.ai_provider, provider.current!.value),
       ...changed("ai_model", person.ai_model, model.current!.value.trim()),
     };
@@ -81,7 +83,7 @@ export function PersonForm({
       <div class="limit">
         <Field
           label={t("space")}
-          hint={chosen < used ? t("people.full", { used: bytes(used) }) : undefined}
+          hint={chosen < used && !byDefault.value ? t("people.full", { used: bytes(used) }) : undefined}
           wrong={refused ? t("limit.wrong") : undefined}
         >
           {(attributes) => (
@@ -92,6 +94,7 @@ export function PersonForm({
               step="any"
               required
               autofocus
+              disabled={byDefault.value}
               value={amount.value}
               onInput={({ currentTarget }) => (amount.value = currentTarget.value)}
               {...attributes}
@@ -102,6 +105,7 @@ export function PersonForm({
           {(attributes) => (
             <select
               class="input"
+              disabled={byDefault.value}
               value={unit.value}
               onChange={({ currentTarget }) => (unit.value = Number(currentTarget.value))}
               {...attributes}
@@ -114,6 +118,14 @@ export function PersonForm({
             </select>
           )}
         </Field>
+        <label class="toggle">
+          <input
+            type="checkbox"
+            checked={byDefault.value}
+            onChange={({ currentTarget }) => (byDefault.value = currentTarget.checked)}
+          />
+          {t("limit.default")}
+        </label>
       </div>
       <Field
         label={t("ai.provider")}

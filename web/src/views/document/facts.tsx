@@ -12,9 +12,8 @@ import {
   sortAgain,
 } from "../../documents/actions.js";
 import { addressOf } from "../../documents/filter.js";
-import { kindOf } from "../../documents/kinds.js";
 import { documentOf } from "../../documents/store.js";
-import { list, topicOf } from "../../documents/sync.js";
+import { list, topicName } from "../../documents/sync.js";
 import { createTopic } from "../../documents/topics.js";
 import { bytes, moment, percent, t, tOr } from "../../i18n/index.js";
 import { navigate } from "../../router.js";
@@ -26,6 +25,7 @@ import { ChooseAgain } from "../../uploads/choose-again.js";
 import { interrupted } from "../../uploads/queue.js";
 import { Outcome } from "../intray/row.js";
 import { uploadOf } from "../intray/rows.js";
+import { kindOf } from "./kinds.js";
 
 /** What is known about a document, and what can be done with it. */
 export function Facts({ document }: { document: Document }) {
@@ -202,7 +202,7 @@ function Topics({ document: { id, topics, topics_locked: locked } }: { document:
       <h2>{t("topics")}</h2>
       <ul>
         {topics.map((topic) => {
-          const name = topicOf(topic.id)?.name ?? topic.name;
+          const name = topicName(topic);
           return (
             <li key={topic.id} class={topic.suggested ? "chip suggested" : "chip"}>
               <a class="name" href={`/?topic=${topic.id}`}>

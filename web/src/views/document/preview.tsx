@@ -3,9 +3,10 @@ import { useEffect, useRef } from "preact/hooks";
 import { asFailure, Failure, isTemporary } from "../../api/problem.js";
 import type { Document } from "../../api/types.js";
 import { download, fileURL, isStored } from "../../documents/actions.js";
-import { iconOf, previewOf } from "../../documents/kinds.js";
+import { iconOf } from "../../documents/icons.js";
 import { bytes, t, tOr } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
+import { previewOf } from "./kinds.js";
 
 const most = 256 * 1024; // bytes of a text that are shown
 

@@ -2,7 +2,7 @@
 import { useEffect, useRef } from "preact/hooks";
 import type { ListedStatus } from "../../api/types.js";
 import { isPlain } from "../../documents/filter.js";
-import { filtered, list, topics } from "../../documents/sync.js";
+import { filtered, list, topicName, topics } from "../../documents/sync.js";
 import { compare, t } from "../../i18n/index.js";
 import { navigate, query, withQuery } from "../../router.js";
 import { Icon } from "../../ui/icon.js";
@@ -78,9 +78,9 @@ export function FilterBar() {
             <option value="none">{t("state.noTopic")}</option>
             {topics.value
               .toSorted((a, b) => compare()(a.name, b.name))
-              .map(({ id, name }) => (
-                <option key={id} value={id}>
-                  {name}
+              .map((topic) => (
+                <option key={topic.id} value={topic.id}>
+                  {topicName(topic)}
                 </option>
               ))}
           </Choice>

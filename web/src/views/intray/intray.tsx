@@ -1,6 +1,7 @@
 // The intray: drop files anywhere and watch them being sorted.
 import { useSignal, useSignalEffect } from "@preact/signals";
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { isTemporary } from "../../api/problem.js";
 import { undone } from "../../documents/actions.js";
 import { addressOf } from "../../documents/filter.js";
 import { counts, filtered, list } from "../../documents/sync.js";
@@ -92,7 +93,7 @@ function Files() {
   const activeIndex = positionOf(active.value);
 
   const focus = (index: number) => {
-    active.value = placeOf(Math.max(0, Math.min(index, count - 1)));
+    active.value = placeOf(Math.max(0, Math.min(index, rows.peek().length - 1)));
     if (grid.current) scrollToRow(grid.current, active.peek().index);
     requestAnimationFrame(() => requestAnimationFrame(() => focusRow()));
   };
@@ -136,6 +137,19 @@ function Files() {
     if (id) toggle(id);
   };
 
+  // Reads the rest of the list and goes to its end, unless the reader goes elsewhere meanwhile.
+  const readToEnd = async (range: boolean) => {
+    const shown = list.peek();
+    const { key } = active.peek();
+    const isThere = () => shown === list.peek() && active.peek().key === key;
+    await shown.moreWhile(isThere);
+    const last = rows.peek().length - 1;
+    if (!isThere() || !grid.current || rows.peek()[last]?.key === key) return;
+    if (range) selectRange(positionOf(anchor.current), last);
+    else moveAnchor(last);
+    requestAnimationFrame(() => focus(last)); // when it has its place
+  };
+
   const open = (row: Element, id: string | undefined) => {
     opened.top = row.getBoundingClientRect().top;
     if (id) navigate(`/documents/${id}`);
@@ -174,6 +188,7 @@ function Files() {
       else if (!choosesRange()) moveAnchor(index);
       if (event.shiftKey) selectRange(positionOf(anchor.current), to);
       focus(to);
+      if (event.key === "End") void readToEnd(event.shiftKey);
     } else if (event.key === " " && target.matches(".row")) {
       pick(index, false);
     } else if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
@@ -251,9 +266,12 @@ function Files() {
 }
 
 function Unreadable() {
+  const failure = list.value.failure.value!;
   return (
     <div class="blank">
-      <p>{t("list.failed")}</p>
+      <p>
+        {t("list.failed")} {isTemporary(failure) && t("list.repeats")}
+      </p>
       <button type="button" class="button" onClick={() => list.peek().retry()}>
         {t("again")}
       </button>

@@ -6,8 +6,9 @@ import {
   isStored,
   sortAgain,
 } from "../../documents/actions.js";
-import { iconOf } from "../../documents/kinds.js";
+import { iconOf } from "../../documents/icons.js";
 import { documentOf } from "../../documents/store.js";
+import { topicName } from "../../documents/sync.js";
 import { bytes, percent, t, tOr, when } from "../../i18n/index.js";
 import { ChooseAgain } from "../../uploads/choose-again.js";
 import { interrupted, type Upload } from "../../uploads/queue.js";
@@ -118,7 +119,12 @@ export function Outcome(props: { document: Document | undefined; upload: Upload 
     case "failed":
       // Whoever has chosen topics has done what there was to do.
       if (topics.length > 0) return <Chips document={document} />;
-      return <span class="state warning">{tOr(`reason.${reason}`, "reason.other")}</span>;
+      return (
+        <span class="state warning">
+          <Icon name="attention" />
+          {tOr(`reason.${reason}`, "reason.other")}
+        </span>
+      );
     case "rejected":
     case "quarantined":
       return <span class="state danger">{tOr(`reason.${reason}`, "reason.other")}</span>;
@@ -232,7 +238,7 @@ function Tools(props: {
                   onClick={() => changeTopics([document.id], "remove_topics", [topic.id])}
                 >
                   <Icon name="topics" />
-                  <span>{t("row.removeTopic", { topic: topic.name })}</span>
+                  <span>{t("row.removeTopic", { topic: topicName(topic) })}</span>
                 </button>
               ))}
             </>

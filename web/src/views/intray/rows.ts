@@ -88,6 +88,18 @@ export const endRange = (): void => void (before = null);
 /** Selects all documents that were read so far. */
 export const selectAll = (): void => select(new Set(rows.peek().flatMap(({ id }) => id ?? [])));
 
+/** Reports whether all documents are selected that were read so far. */
+export const areAllSelected = (): boolean =>
+  rows.value.every(({ id }) => !id || selection.value.has(id));
+
+/** Reads the rest of the list and selects it too, unless the selection changes meanwhile. */
+export async function selectRest(): Promise<void> {
+  const shown = list.peek();
+  const before = selected.peek();
+  await shown.moreWhile(() => shown === list.peek() && selected.peek() === before);
+  if (shown.complete.peek() && shown === list.peek() && selected.peek() === before) selectAll();
+}
+
 export const clearSelection = (): void => select(new Set());
 
 /** The document that was opened last, and how far its row was below the top of the window. */

@@ -1,10 +1,10 @@
 import { changeTopics, deleteDocuments, sortAgain } from "../../documents/actions.js";
-import { topics } from "../../documents/sync.js";
+import { list, topicName, topics } from "../../documents/sync.js";
 import { compare, t } from "../../i18n/index.js";
 import { Icon } from "../../ui/icon.js";
 import { Popover } from "../../ui/menu.js";
 import { focusTop } from "../../ui/row-focus.js";
-import { clearSelection, selection } from "./rows.js";
+import { areAllSelected, clearSelection, selection, selectRest } from "./rows.js";
 
 /** What can be done with the selected documents. */
 export function SelectionBar() {
@@ -14,6 +14,18 @@ export function SelectionBar() {
   return (
     <div class="selection" role="toolbar" aria-label={t("selection")}>
       <span class="count">{t("selection.count", { n: ids.length })}</span>
+      {!list.value.complete.value && areAllSelected() && (
+        <button
+          type="button"
+          class="button plain"
+          onClick={() => {
+            focusRows();
+            void selectRest();
+          }}
+        >
+          {t("selection.all")}
+        </button>
+      )}
       <Popover
         class="button"
         button={
@@ -23,14 +35,14 @@ export function SelectionBar() {
           </>
         }
       >
-        {sorted.map(({ id, name }) => (
+        {sorted.map((topic) => (
           <button
-            key={id}
+            key={topic.id}
             type="button"
             class="menu-item"
-            onClick={() => changeTopics(ids, "add_topics", [id])}
+            onClick={() => changeTopics(ids, "add_topics", [topic.id])}
           >
-            <span class="name">{name}</span>
+            <span class="name">{topicName(topic)}</span>
           </button>
         ))}
       </Popover>
@@ -65,7 +77,7 @@ export function SelectionBar() {
   );
 }
 
-// The focus does not go with the bar.
+// The focus does not go with the bar, or a button of it.
 function focusRows(): void {
   const row = document.querySelector<HTMLElement>(".row[tabindex='0']");
   if (row) row.focus({ preventScroll: true });

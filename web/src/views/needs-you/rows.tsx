@@ -1,6 +1,6 @@
 import type { Document } from "../../api/types.js";
 import { changeTopics, deleteDocuments, showFailure, sortAgain } from "../../documents/actions.js";
-import { iconOf } from "../../documents/kinds.js";
+import { iconOf } from "../../documents/icons.js";
 import { createTopic } from "../../documents/topics.js";
 import { bytes, t, tOr, when } from "../../i18n/index.js";
 import { FileName } from "../../ui/file-name.js";

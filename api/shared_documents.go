@@ -45,8 +45,8 @@ type failedRead struct {
 
 // read returns the documents of the changes as JSON, without those that are deleted. Each is at
 // least as new as its change. recorded returns the sequence number of the last event that was
-// recorded, and query reads documents. If a query that began at the time called or later has failed,
-// read returns its error instead of trying again.
+// recorded, and query reads documents. If a query that began at the time called or later has
+// failed, read returns its error instead of trying again.
 func (s *sharedDocuments) read(
 	called time.Time, changes []change, recorded func() uint64,
 	query func([]uuid.UUID) ([]postgres.DocumentView, error),

@@ -131,12 +131,12 @@ func TestSharedDocumentsExpire(t *testing.T) {
 			}
 		}
 		read()
-		time.Sleep(maxSharedAge)
+		time.Sleep(maxSharedAge) //nolint:forbidigo // the clock of synctest is not real
 		read()
 		if queries != 1 {
 			t.Errorf("got %d queries within %s, want 1", queries, maxSharedAge)
 		}
-		time.Sleep(1)
+		time.Sleep(1) //nolint:forbidigo // the clock of synctest is not real
 		read()
 		if queries != 2 {
 			t.Errorf("got %d queries after %s, want 2", queries, maxSharedAge)
@@ -171,7 +171,7 @@ func TestManyStreamsPauseBetweenWrites(t *testing.T) {
 			for range 1000 {
 				n.hint(schema.HintQuota, user)
 				synctest.Wait()
-				time.Sleep(time.Millisecond)
+				time.Sleep(time.Millisecond) //nolint:forbidigo // the clock of synctest is not real
 			}
 			cancel()
 			sending.Wait()

@@ -158,6 +158,25 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
+// TestUnreachableRoleAuth checks that the API is not ready, and says why, if only the role that signs
+// users in cannot connect.
+func TestUnreachableRoleAuth(t *testing.T) {
+	b := setup(t)
+	config := b.config
+	var err error
+	config.Auth, err = postgres.OpenAuth(
+		"postgres://auth:x@127.0.0.1:1/intray?sslmode=disable", postgres.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = config.Auth.Close() })
+	b.alice.base = b.serve(config)
+	b.alice.get("/readyz").fails(schema.CodeUnavailable)
+	b.alice.get("/readyz").says("not to the role that signs users in")
+	b.alice.login(b.alice.email, userPassword).fails(schema.CodeUnavailable)
+	b.alice.get("/api/me").is(http.StatusOK)
+}
+
 // brokenObjects implements api.Objects. Its method returns an error that the API does not
 // recognize.
 type brokenObjects struct{}

@@ -34,7 +34,7 @@ func proofOf(key []byte, user uuid.UUID, expires time.Time) proof {
 func (p proof) args() []any { return []any{p.user, p.expires, p.mac} }
 
 // setting is the value of intray.proof for the proof.
-func (p proof) setting() string { return fmt.Sprintf("%s %x %d", p.user, p.mac, p.expires) }
+func (p proof) setting() string { return fmt.Sprintf("%s%012d%x", p.user, p.expires, p.mac) }
 
 func (b *bundle) proofKey(t *testing.T) (key []byte) {
 	t.Helper()

@@ -158,8 +158,8 @@ func TestUnreachableDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
-// TestUnreachableRoleAuth checks that the API is not ready, and says why, if only the role that signs
-// users in cannot connect.
+// TestUnreachableRoleAuth checks that the API is not ready, and says why, if only the role that
+// signs users in cannot connect.
 func TestUnreachableRoleAuth(t *testing.T) {
 	b := setup(t)
 	config := b.config

@@ -166,7 +166,7 @@ func (r *apiRun) handler() (http.Handler, error) {
 	r.closers = append(r.closers, multipart.Close)
 	handler, err := api.New(api.Config{
 		DB: role, Auth: auth, Presigner: presigner, Objects: r.objects, Multipart: multipart,
-		NATS: r.conn,
+		NATS:     r.conn,
 		TokenKey: []byte(rand.Text() + rand.Text()), Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

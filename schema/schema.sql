@@ -959,13 +959,10 @@ CREATE FUNCTION current_user_id()
 AS $function$
 DECLARE
     proof CONSTANT text := current_setting('intray.proof', true);
-    id uuid;
 BEGIN
-    IF proof ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12} [0-9a-f]{96} [0-9]{1,18}$' THEN
-        id := left(proof, 36)::uuid;
-        IF is_proven(id, substr(proof, 135)::bigint, decode(substr(proof, 38, 96), 'hex')) THEN
-            RETURN id;
-        END IF;
+    IF length(proof) = 144 AND is_proven(left(proof, 36)::uuid, substr(proof, 37, 12)::bigint,
+            decode(substr(proof, 49), 'hex')) THEN
+        RETURN left(proof, 36)::uuid;
     END IF;
     RETURN NULL;
 END
@@ -1159,13 +1156,15 @@ BEGIN
         document := NULL;
         RETURN;
     END IF;
-    SELECT jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name,
-            'scope', CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END,
-            'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
-        INTO topics
-        FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
-        WHERE dt.document_id = document_view.document_id
-            AND dt.user_id = viewer AND (t.user_id = viewer OR t.user_id IS NULL);
+    IF document.has_topics THEN
+        SELECT jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name,
+                'scope', CASE WHEN t.user_id IS NULL THEN 'system' ELSE 'user' END,
+                'confidence', dt.confidence, 'suggested', t.suggested) ORDER BY lower(t.name), t.id)
+            INTO topics
+            FROM document_topics AS dt JOIN topics AS t ON t.id = dt.topic_id
+            WHERE dt.document_id = document_view.document_id
+                AND dt.user_id = viewer AND (t.user_id = viewer OR t.user_id IS NULL);
+    END IF;
     IF document.sha256 IS NOT NULL AND document.status IN ('uploaded', 'classified', 'failed') THEN
         duplicate_of := original_document(viewer, document.id, document.sha256);
     END IF;
@@ -1234,7 +1233,7 @@ BEGIN
     -- the cost of a disabled scan, PostgreSQL would compile the plan in each call.
     SELECT k.current, k.previous INTO current_key, previous_key
         FROM proof_keys AS k WHERE k.singleton;
-    RETURN (expires > extract(epoch FROM now())
+    RETURN (to_timestamp(expires) > now()
         AND (mac = sha384(current_key || uuid_send(id) || int8send(expires))
             OR mac = sha384(previous_key || uuid_send(id) || int8send(expires)))) IS TRUE;
 END
@@ -1389,15 +1388,17 @@ AS $function$
 BEGIN
     RETURN QUERY
         SELECT d.id FROM unnest(ids) AS n (id)
+        -- OFFSET 0 makes the planner look the document up by its id. With statistics from before a
+        -- burst, it could read all the owner's documents with the statuses instead.
         CROSS JOIN LATERAL (
-            SELECT x.id, x.changed_at FROM documents AS x
-            WHERE x.id = n.id AND x.user_id = owner
-                AND x.status IN ('pending', 'uploaded') OFFSET 0) AS d
+            SELECT x.id, x.user_id, x.status, x.changed_at FROM documents AS x
+            WHERE x.id = n.id OFFSET 0) AS d
         CROSS JOIN LATERAL (
             SELECT a.attempt, a.next_at, a.reason FROM document_attempts AS a
             WHERE a.document_id = d.id AND a.at >= d.changed_at
             ORDER BY a.at DESC LIMIT 1) AS last
-        WHERE last.next_at IS NOT NULL AND last.reason <> 'classification is in progress'
+        WHERE d.user_id = owner AND d.status IN ('pending', 'uploaded')
+            AND last.next_at IS NOT NULL AND last.reason <> 'classification is in progress'
             AND (last.attempt > 0 OR last.next_at > now());
 END
 $function$;
@@ -1424,7 +1425,7 @@ BEGIN
     END IF;
     SELECT u.role INTO user_role FROM users AS u WHERE u.id = set_current_user.id;
     PERFORM set_config('intray.proof', CASE WHEN user_role IS NULL THEN ''
-        ELSE id::text || ' ' || encode(mac, 'hex') || ' ' || expires::text END, true);
+        ELSE id::text || lpad(expires::text, 12, '0') || encode(mac, 'hex') END, true);
     RETURN user_role;
 END
 $function$;

@@ -57,9 +57,8 @@ func (s serverSettings) connect(
 }
 
 // checkPooling fails if ping, which connects to the database, meets a pooler in a mode that is not
-// supported. If PostgreSQL cannot be reached now, checkPooling returns nil,
-// because a server can start before its database. The mode is then checked when the first
-// connection succeeds.
+// supported. If PostgreSQL cannot be reached now, checkPooling returns nil, because a server can
+// start before its database. The mode is then checked when the first connection succeeds.
 func checkPooling(ctx context.Context, ping func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"intray/infra/postgres"
 	"intray/infra/postgres/postgrestest"
@@ -206,5 +207,36 @@ func TestCountsDoNotScanTables(t *testing.T) {
 		if n := after[table] - before[table]; n != 0 {
 			t.Errorf("got %d sequential scans of table %s, want 0", n, table)
 		}
+	}
+}
+
+// TestRetryingDocumentsAreLookedUpByID checks that the documents of a page that are being retried
+// are found without reading the user's other pending documents, also with statistics from before a
+// burst.
+func TestRetryingDocumentsAreLookedUpByID(t *testing.T) {
+	b := setup(t)
+	b.raw.MustExec(`ALTER TABLE documents SET (autovacuum_enabled = false)`)
+	fillDocuments(t, b.raw, b.alice, 1)
+	b.raw.MustExec(`VACUUM ANALYZE`)
+	ids, _ := fillDocuments(t, b.raw, b.alice, 2000)
+	b.raw.SetMaxOpenConns(1)
+	b.raw.MustExec(`UPDATE documents SET status = 'pending', charged_bytes = 0`)
+	var buffers int
+	for range 2 { // the first call also reads the catalogs
+		var plan []byte
+		must(t, b.raw.Get(&plan, `
+			EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT retrying_documents($1, $2::uuid[])`,
+			b.alice, pq.Array(ids[:10])))
+		var parsed []struct {
+			Plan struct {
+				Hit  int `json:"Shared Hit Blocks"`
+				Read int `json:"Shared Read Blocks"`
+			}
+		}
+		must(t, json.Unmarshal(plan, &parsed))
+		buffers = parsed[0].Plan.Hit + parsed[0].Plan.Read
+	}
+	if buffers > 100 {
+		t.Errorf("got %d buffers read for 10 documents, want at most 100", buffers)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"intray/infra/postgres/postgrestest"
@@ -173,5 +174,22 @@ func TestAPIRoleReadsNoSecret(t *testing.T) {
 		SELECT count(*) FROM pg_stats WHERE schemaname = 'public'
 			AND tablename IN ('sessions', 'user_identities', 'proof_keys')`); n > 0 {
 		t.Errorf("got %d statistics of tables that the role api cannot read, want none", n)
+	}
+}
+
+// TestRetryingDocumentsOfOthersAreHidden calls a function that runs with the owner's privileges.
+func TestRetryingDocumentsOfOthersAreHidden(t *testing.T) {
+	b := setup(t)
+	d := b.create(t, b.bob, "f", 1)
+	b.raw.MustExec(`
+		INSERT INTO document_attempts (document_id, stream, consumer, at, attempt, reason, next_at)
+		VALUES ($1, 'BUCKET', 'confirm', now(), 1, 'r', now() + interval '1 min')`, d.ID)
+	for user, want := range map[uuid.UUID]int{b.bob: 1, b.alice: 0, uuid.Nil: 0} {
+		b.asUser(t, user, func(tx *sqlx.Tx) {
+			n := count(t, tx, `SELECT count(*) FROM retrying_documents(ARRAY[$1::uuid])`, d.ID)
+			if n != want {
+				t.Errorf("as user %s: got %d documents, want %d", user, n, want)
+			}
+		})
 	}
 }

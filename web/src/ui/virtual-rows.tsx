@@ -77,7 +77,7 @@ export function VirtualRows({
 
   return (
     <div ref={box} class="rows" role="presentation" style={{ height: `${count * height.value}px` }}>
-      <div role="presentation" style={{ transform: `translateY(${start * height.value}px)` }}>
+      <div role="presentation" style={{ paddingBlockStart: `${start * height.value}px` }}>
         {Array.from({ length: end - start }, (_, n) => render(start + n))}
       </div>
     </div>

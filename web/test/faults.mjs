@@ -61,6 +61,20 @@ scenario("the page is in English if the reader's language does not load", async 
   assert.equal(await page.locator("html").getAttribute("lang"), "en");
 });
 
+scenario("a view whose code is gone comes with the page's next version", async (t) => {
+  const page = await openPage(t);
+  await signIn(page, await addUser());
+  let gone = true; // as after an update of the server, until the page is loaded again
+  await page.route("**/assets/account-*.js", (route) => (gone ? route.abort() : route.continue()));
+  page.on("request", (request) => (gone &&= request.method() !== "HEAD"));
+  await page.getByRole("link", { name: "Account" }).click();
+  await page.getByRole("main").getByText("The server does not answer").waitFor();
+  const loaded = page.waitForEvent("load");
+  await page.getByRole("button", { name: "Try again" }).click();
+  await loaded;
+  await page.getByRole("heading", { name: "Account", exact: true }).waitFor();
+});
+
 scenario("the page is not empty while the server does not answer", async (t) => {
   const page = await openBlank(t);
   let answer;

@@ -10,8 +10,9 @@ import (
 )
 
 // DefaultTypes are the media types that can be uploaded by default: those that the classifier can
-// read, those that scanners and phones produce, and application/octet-stream, which browsers send
-// for a file whose type they do not know. Programs, archives, audio and video are not included.
+// read (signed invoices and mails are pkcs7-mime), those that scanners and phones produce, and
+// application/octet-stream, which browsers send for a file whose type they do not know. Programs,
+// archives, audio and video are not included.
 var DefaultTypes = []string{
 	"text/*",
 	"image/*",
@@ -45,15 +46,20 @@ var DefaultTypes = []string{
 	"application/vnd.openxmlformats-officedocument.presentationml.template",
 	"application/vnd.oasis.opendocument.text",
 	"application/vnd.oasis.opendocument.text-template",
+	"application/vnd.oasis.opendocument.text-flat-xml",
 	"application/vnd.oasis.opendocument.spreadsheet",
 	"application/vnd.oasis.opendocument.spreadsheet-template",
+	"application/vnd.oasis.opendocument.spreadsheet-flat-xml",
 	"application/vnd.oasis.opendocument.presentation",
 	"application/vnd.oasis.opendocument.presentation-template",
+	"application/vnd.oasis.opendocument.presentation-flat-xml",
 	"application/vnd.oasis.opendocument.graphics",
 	"application/vnd.apple.pages",
 	"application/vnd.apple.numbers",
 	"application/vnd.apple.keynote",
 	"application/mbox",
+	"application/pkcs7-mime",
+	"application/x-pkcs7-mime",
 	"message/rfc822",
 	"application/octet-stream",
 }

@@ -243,16 +243,18 @@ test("names and types that the server would not take are made acceptable", async
   await add(page, [
     { name: "a\u202efdp.b\n/c\\.md", type: "", content: "# Notes" },
     { name: "cafe\u0301.eml", type: "", content: "Subject: Bill" },
+    { name: "bill.xml.p7m", type: "", content: "signed" },
     { name: "table.csv", type: "application/x-unknown", content: "a,b" },
     { name: "unknown", type: "", content: "?" },
     { name: "empty.txt", content: "" },
   ]);
   await ended(page);
-  await expectDocuments(page, 5);
+  await expectDocuments(page, 6);
   const documents = await page.user.documents();
   const found = documents.map(({ filename, content_type }) => [filename, content_type]).sort();
   assert.deepEqual(found, [
     ["afdp.b__c_.md", "text/markdown"],
+    ["bill.xml.p7m", "application/pkcs7-mime"],
     ["caf\u00e9.eml", "message/rfc822"],
     ["empty.txt", "text/plain"],
     ["table.csv", "text/csv"],

@@ -53,9 +53,10 @@ func (s *server) UpdateSystemTopic(
 func (s *server) DeleteSystemTopic(
 	ctx context.Context, r DeleteSystemTopicRequestObject,
 ) (DeleteSystemTopicResponseObject, error) {
-	if err := s.userDB(ctx).DeleteTopic(ctx, schema.ScopeSystem, r.ID); err != nil {
+	const scope = schema.ScopeSystem
+	if err := s.topicDB(ctx, scope).DeleteTopic(ctx, scope, r.ID); err != nil {
 		return nil, err
 	}
-	s.hintTopics(ctx, schema.ScopeSystem)
+	s.hintTopics(ctx, scope)
 	return DeleteSystemTopic204Response{}, nil
 }

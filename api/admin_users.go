@@ -92,7 +92,7 @@ func (s *server) ChangeUser(
 		}
 		patch.AIModel = &model
 	}
-	db := s.userDB(ctx)
+	db := s.userDB(ctx).From(clientOf(ctx))
 	if patch.AIProvider != nil {
 		err := db.CheckAIProvider(ctx, *patch.AIProvider)
 		if refused, ok := errors.AsType[*schema.Error](err); ok {

@@ -13,20 +13,21 @@ import (
 // Login starts a session for an email address and a password. The response and its cost are the
 // same whether the account does not exist, has no password or has a different password.
 func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponseObject, error) {
-	cookie, wantsCookie := refreshCookieOf(ctx), r.Body.Cookie != nil && *r.Body.Cookie
+	cookies, wantsCookie := authCookiesOf(ctx), r.Body.Cookie != nil && *r.Body.Cookie
 	// A page of another origin could not use the cookie. If it could set it, it could sign the user in
 	// to an account of somebody else.
-	if wantsCookie && cookie.fromBrowser && !cookie.fromOwnPage {
+	if wantsCookie && cookies.fromBrowser && !cookies.fromOwnPage {
 		return nil, errForeignOrigin
 	}
 	var account postgres.Account
 	email, password := r.Body.Email, r.Body.Password
 	presented := credentialsOf(ctx, email, password)
-	presented.device = s.device(cookie, presented.account)
+	presented.device = s.device(cookies, presented.account)
 	correct, err := s.checkPassword(ctx, presented, func() (hash string, err error) {
 		account, err = s.accountByEmail(ctx, email)
 		return account.PasswordHash, err
 	})
+	s.recordFailure(ctx, presented, correct, err)
 	if err != nil {
 		return nil, err
 	}
@@ -39,8 +40,8 @@ func (s *server) Login(ctx context.Context, r LoginRequestObject) (LoginResponse
 		return nil, err
 	}
 	if wantsCookie {
-		s.keep(cookie, &token)
-		s.rememberDevice(cookie, presented.account, presented.device)
+		s.keep(cookies, &token)
+		s.rememberDevice(cookies, presented.account, presented.device)
 	}
 	return Login200JSONResponse(token), nil
 }
@@ -71,6 +72,7 @@ func (s *server) ChangePassword(
 	correct, err := s.checkPassword(ctx, presented, func() (string, error) {
 		return currentHash, nil
 	})
+	s.recordFailure(ctx, presented, correct, err)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,8 @@ func (s *server) ChangePassword(
 	if err != nil {
 		return nil, fmt.Errorf("change the password of user %s: %w", me.ID, err)
 	}
-	changed, err := s.auth.ChangePassword(ctx, me.ID, currentHash, newHash, callerOf(ctx).session)
+	changed, err := s.auth.ChangePassword(ctx, me.ID, currentHash, newHash, callerOf(ctx).session,
+		clientOf(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -97,6 +100,17 @@ func (s *server) ChangePassword(
 			"Another request has just changed the password. Try again with the new password.")
 	}
 	return ChangePassword204Response{}, nil
+}
+
+// recordFailure records in the audit trail that a password was wrong, or was not checked because of
+// a limit.
+func (s *server) recordFailure(ctx context.Context, c credentials, correct bool, err error) {
+	switch {
+	case schema.CodeOf(err) == schema.CodeRateLimited:
+		s.audit.signInFailed(ctx, c.account, "refused by a limit")
+	case err == nil && !correct:
+		s.audit.signInFailed(ctx, c.account, "wrong password or no such account")
+	}
 }
 
 // accountByEmail returns the account with this email address, or the zero Account if there is none.

@@ -182,7 +182,8 @@ func (s *server) admit(c echo.Context, op *operation) error {
 	var who caller
 	if !op.public {
 		var err error
-		if who, err = s.authenticate(c.Request().Context(), c.Request().Header); err != nil {
+		who, err = s.authenticate(c.Request().Context(), c.Request().Header, c.RealIP())
+		if err != nil {
 			return err
 		}
 	}

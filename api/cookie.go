@@ -15,18 +15,19 @@ import (
 	"intray/schema"
 )
 
-// cookiePath limits the refresh cookie to the calls that use it.
+// cookiePath limits the cookies to the calls that use them.
 const cookiePath = "/api/auth"
 
-// cookieOperations are the operations that use the refresh cookie.
+// cookieOperations are the operations that use the cookies.
 var cookieOperations = []string{"Login", "Refresh", "Logout"}
 
-// refreshCookie is the cookie in which a browser keeps the refresh token, in one request and its
-// response. Scripts cannot read it. See docs/adr/0030-refresh-cookie.md.
-type refreshCookie struct {
-	name     string
+// authCookies are the cookies of the calls below cookiePath, in one request and its response: the
+// refresh cookie, in which a browser keeps the refresh token, and device cookies, for which see
+// device. Scripts cannot read them. See docs/adr/0030-refresh-cookie.md.
+type authCookies struct {
+	name     string // of the refresh cookie
 	secure   bool
-	token    string // what the request has sent, "" if nothing
+	token    string // what the request has sent in the refresh cookie, "" if nothing
 	request  *http.Request
 	response http.Header // receives Set-Cookie
 	// fromBrowser reports whether a browser has sent the request, and fromOwnPage whether that was for
@@ -38,10 +39,10 @@ var errForeignOrigin = schema.Errorf(schema.CodeForbidden,
 	"Only a page of the API's own origin may use the refresh cookie, over HTTPS or from this "+
 		"machine. Browsers send the header Sec-Fetch-Site or Origin with such requests.")
 
-// newRefreshCookie returns the cookie of a request and its response.
-func newRefreshCookie(r *http.Request, response http.Header) refreshCookie {
+// newAuthCookies returns the cookies of a request and its response.
+func newAuthCookies(r *http.Request, response http.Header) authCookies {
 	origin, _ := url.Parse(r.Header.Get("Origin")) // nil if it is malformed
-	c := refreshCookie{request: r, response: response}
+	c := authCookies{request: r, response: response}
 	c.secure = !isLoopback(r.Host) || (origin != nil && origin.Scheme == "https")
 	c.name = c.nameFor("refresh")
 	c.token = c.sent(c.name)
@@ -56,13 +57,13 @@ func newRefreshCookie(r *http.Request, response http.Header) refreshCookie {
 	return c
 }
 
-// nameFor returns the name of the cookie for a purpose.
+// nameFor returns the name of a cookie for a purpose.
 //
 // Browsers send cookies to all ports of a host, so the name contains the port: otherwise signing in
 // to one of several servers on a host would sign the user out of the others. The prefix __Secure-
 // makes browsers refuse the cookie if a server without TLS sets it. (__Host- would require the path
 // "/".)
-func (c refreshCookie) nameFor(purpose string) string {
+func (c authCookies) nameFor(purpose string) string {
 	name := "intray-" + purpose
 	if _, port, err := net.SplitHostPort(c.request.Host); err == nil {
 		name += "-" + port
@@ -76,7 +77,7 @@ func (c refreshCookie) nameFor(purpose string) string {
 // sent returns the value of the cookie that the request has sent, or "". Another server of the same
 // domain can set a cookie with the same name and, for example, a longer path, which the browser
 // sends first. Then neither is used.
-func (c refreshCookie) sent(name string) string {
+func (c authCookies) sent(name string) string {
 	if sent := c.request.CookiesNamed(name); len(sent) == 1 {
 		return sent[0].Value
 	}
@@ -106,10 +107,10 @@ func isLoopback(host string) bool {
 		(err == nil && address.Unmap().IsLoopback())
 }
 
-// presented returns the token to use: the one in the body, or else the one in the cookie, which may
-// be "". It fails with CodeForbidden if the token is in the cookie and the request does not come
+// presented returns the token to use: the one in the body, or else the one in the refresh cookie,
+// which may be "". It fails with CodeForbidden if the token is in the cookie and the request does not come
 // from a page of the API's own origin.
-func (c refreshCookie) presented(body *RefreshRequest) (token string, inCookie bool, err error) {
+func (c authCookies) presented(body *RefreshRequest) (token string, inCookie bool, err error) {
 	if body != nil && body.RefreshToken != "" {
 		return body.RefreshToken, false, nil
 	}
@@ -120,13 +121,13 @@ func (c refreshCookie) presented(body *RefreshRequest) (token string, inCookie b
 }
 
 // set makes the browser keep the token for the given time.
-func (c refreshCookie) set(token string, ttl time.Duration) { c.add(c.name, token, ttl) }
+func (c authCookies) set(token string, ttl time.Duration) { c.add(c.name, token, ttl) }
 
-// clear makes the browser delete the cookie.
-func (c refreshCookie) clear() { c.add(c.name, "", -time.Second) }
+// clear makes the browser delete the refresh cookie.
+func (c authCookies) clear() { c.add(c.name, "", -time.Second) }
 
 // add makes the browser keep a cookie for the given time, or delete it if that is negative.
-func (c refreshCookie) add(name, value string, ttl time.Duration) {
+func (c authCookies) add(name, value string, ttl time.Duration) {
 	maxAge := int(ttl.Seconds())
 	if ttl >= 0 {
 		maxAge = max(1, maxAge) // 0 would be a cookie until the browser is closed
@@ -138,28 +139,28 @@ func (c refreshCookie) add(name, value string, ttl time.Duration) {
 	c.response.Add("Set-Cookie", cookie.String())
 }
 
-type refreshCookieKey struct{}
+type authCookiesKey struct{}
 
-// keepRefreshCookie is a middleware that stores the refresh cookie in the request's context.
-func keepRefreshCookie(next StrictHandlerFunc, operation string) StrictHandlerFunc {
+// keepAuthCookies is a middleware that stores the cookies in the request's context.
+func keepAuthCookies(next StrictHandlerFunc, operation string) StrictHandlerFunc {
 	if !slices.Contains(cookieOperations, operation) {
 		return next
 	}
 	return func(c echo.Context, request any) (any, error) {
 		r := c.Request()
-		cookie := newRefreshCookie(r, c.Response().Header())
-		ctx := context.WithValue(r.Context(), refreshCookieKey{}, cookie)
+		cookies := newAuthCookies(r, c.Response().Header())
+		ctx := context.WithValue(r.Context(), authCookiesKey{}, cookies)
 		c.SetRequest(r.WithContext(ctx))
 		return next(c, request)
 	}
 }
 
-func refreshCookieOf(ctx context.Context) refreshCookie {
-	return ctx.Value(refreshCookieKey{}).(refreshCookie)
+func authCookiesOf(ctx context.Context) authCookies {
+	return ctx.Value(authCookiesKey{}).(authCookies)
 }
 
-// keep puts the refresh token of a response into the cookie instead.
-func (s *server) keep(cookie refreshCookie, t *Token) {
-	cookie.set(*t.RefreshToken, min(s.config.Sessions.IdleTimeout, s.config.Sessions.TTL))
+// keep puts the refresh token of a response into the refresh cookie instead.
+func (s *server) keep(cookies authCookies, t *Token) {
+	cookies.set(*t.RefreshToken, min(s.config.Sessions.IdleTimeout, s.config.Sessions.TTL))
 	t.RefreshToken = nil
 }

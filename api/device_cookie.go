@@ -50,14 +50,14 @@ func (k deviceKey) mac(content []byte, account string) []byte {
 
 // deviceCookieName returns the name of the cookie for an account. Each account has one, so that
 // people who share a browser do not replace each other's.
-func (c refreshCookie) deviceCookieName(account string) string {
+func (c authCookies) deviceCookieName(account string) string {
 	hash := sha256.Sum256([]byte(account))
 	return c.nameFor("device") + "-" + hex.EncodeToString(hash[:4])
 }
 
 // device returns the id of the browser that has sent a request, if the account has signed in from
 // it before, or "".
-func (s *server) device(c refreshCookie, account string) string {
+func (s *server) device(c authCookies, account string) string {
 	const size = deviceIDBytes + deviceExpiryBytes
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(c.sent(c.deviceCookieName(account)))
 	if err != nil || len(raw) != size+sha256.Size || !c.fromOwnPage {
@@ -76,7 +76,7 @@ func (s *server) device(c refreshCookie, account string) string {
 
 // rememberDevice makes the browser keep a device cookie for an account that has signed in. It keeps
 // the browser's id, if it has one, and with it its limits.
-func (s *server) rememberDevice(c refreshCookie, account, id string) {
+func (s *server) rememberDevice(c authCookies, account, id string) {
 	if id == "" {
 		random := make([]byte, deviceIDBytes)
 		_, _ = rand.Read(random) // never fails

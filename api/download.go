@@ -46,6 +46,7 @@ func (s *server) GetDownloadURL(
 	if err != nil {
 		return nil, fmt.Errorf("sign a download URL for document %s: %w", r.ID, err)
 	}
+	s.audit.downloadURL(ctx, r.ID, string(disposition))
 	return GetDownloadURL200JSONResponse{URL: url, ExpiresAt: expiresAt.UTC()}, nil
 }
 

@@ -38,7 +38,7 @@ func PollHandler(c Config, steps Steps) (http.Handler, error) {
 			if steps.Authenticate {
 				r := ctx.Request()
 				var err error
-				if who, err = s.authenticate(r.Context(), r.Header); err != nil {
+				if who, err = s.authenticate(r.Context(), r.Header, ""); err != nil {
 					return err
 				}
 			}

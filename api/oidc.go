@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -166,8 +167,10 @@ func (k *keySet) VerifySignature(ctx context.Context, token string) ([]byte, err
 }
 
 // authenticateWithIssuer returns the user that a token of the issuer identifies. If the user has no
-// account yet, it creates one.
-func (s *server) authenticateWithIssuer(ctx context.Context, token string) (caller, error) {
+// account yet, it creates one. The audit trail records the address of the client.
+func (s *server) authenticateWithIssuer(
+	ctx context.Context, token string, client netip.Addr,
+) (caller, error) {
 	verified, err := s.issuer.verify(ctx, token)
 	var expired *oidc.TokenExpiredError
 	switch {
@@ -187,10 +190,12 @@ func (s *server) authenticateWithIssuer(ctx context.Context, token string) (call
 	}
 	account, err := s.auth.IdentityAccount(ctx, postgres.Identity{
 		Issuer: verified.Issuer, Subject: verified.Subject, Email: verifiedEmail(verified),
+		Client: client,
 	}, s.config.DefaultQuota)
 	if err != nil {
 		return caller{}, err
 	}
+	s.audit.issuerSignIn(account.ID, client, verified.Issuer, token)
 	return caller{id: account.ID, role: account.Role}, nil
 }
 

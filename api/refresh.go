@@ -142,6 +142,7 @@ func (s *server) startSession(ctx context.Context, account postgres.Account) (To
 		Family:       sha256.Sum256(t.family[:]),
 		Token:        sha256.Sum256(t.secret[:]),
 		TTL:          s.config.Sessions.TTL,
+		Client:       clientOf(ctx),
 	})
 	if err != nil {
 		return Token{}, err
@@ -171,17 +172,17 @@ func (s *server) issueTokens(
 func (s *server) Refresh(
 	ctx context.Context, r RefreshRequestObject,
 ) (RefreshResponseObject, error) {
-	cookie := refreshCookieOf(ctx)
-	text, inCookie, err := cookie.presented(r.Body)
+	cookies := authCookiesOf(ctx)
+	text, inCookie, err := cookies.presented(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	token, err := s.refresh(ctx, text)
 	switch {
 	case inCookie && errors.Is(err, errRefreshRefused):
-		cookie.clear()
+		cookies.clear()
 	case inCookie && err == nil:
-		s.keep(cookie, &token)
+		s.keep(cookies, &token)
 	}
 	if err != nil {
 		return nil, err
@@ -208,6 +209,7 @@ func (s *server) refresh(ctx context.Context, text string) (Token, error) {
 		NewNonce:       nonce,
 		IdleTimeout:    s.config.Sessions.IdleTimeout,
 		GracePeriod:    refreshGrace,
+		Client:         clientOf(ctx),
 	})
 	if err != nil {
 		return Token{}, err
@@ -232,18 +234,18 @@ func (s *server) refresh(ctx context.Context, text string) (Token, error) {
 // Logout ends the session of a refresh token, which may be the current one or an older one. A
 // string that is not a refresh token ends no session and is not an error.
 func (s *server) Logout(ctx context.Context, r LogoutRequestObject) (LogoutResponseObject, error) {
-	cookie := refreshCookieOf(ctx)
-	text, inCookie, err := cookie.presented(r.Body)
+	cookies := authCookiesOf(ctx)
+	text, inCookie, err := cookies.presented(r.Body)
 	if err != nil {
 		return nil, err
 	}
 	if t, err := parseRefreshToken(text); err == nil {
-		if err := s.auth.EndSession(ctx, sha256.Sum256(t.family[:])); err != nil {
+		if err := s.auth.EndSession(ctx, sha256.Sum256(t.family[:]), clientOf(ctx)); err != nil {
 			return nil, err
 		}
 	}
 	if inCookie {
-		cookie.clear()
+		cookies.clear()
 	}
 	return Logout204Response{}, nil
 }

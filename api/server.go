@@ -30,6 +30,7 @@ type API struct {
 	page          http.Handler // nil if there is none
 	publisher     *publisher
 	notifier      *notifier
+	audit         *auditTrail
 	stopFollowing context.CancelFunc
 	following     sync.WaitGroup
 }
@@ -41,6 +42,7 @@ type server struct {
 	confirmer *confirm.Confirmer
 	publisher *publisher
 	notifier  *notifier
+	audit     *auditTrail
 	tokens    *tokens
 	passwords *passwords
 	hashing   *hashQueue
@@ -71,12 +73,14 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	s.audit = newAuditTrail(c.Auth, s.config.Log)
 	ctx, cancel := context.WithCancel(context.Background())
 	a := &API{
 		echo:          router,
 		page:          c.Page,
 		publisher:     s.publisher,
 		notifier:      s.notifier,
+		audit:         s.audit,
 		stopFollowing: cancel,
 	}
 	if c.Changes != nil {
@@ -159,7 +163,7 @@ func (s *server) router() (*echo.Echo, error) {
 	}
 	e.Use(s.requestLimits, s.contract(operations))
 	RegisterHandlers(e, NewStrictHandler(s, []StrictMiddlewareFunc{
-		keepRequestDocument, keepRefreshCookie,
+		keepRequestDocument, keepAuthCookies,
 	}))
 	if err := registerDocs(e); err != nil {
 		return nil, err
@@ -216,13 +220,14 @@ func (w headWriter) FlushError() error {
 // Flush implements http.Flusher.
 func (w headWriter) Flush() { _ = w.FlushError() }
 
-// Close waits for events that are being published in the background, which takes at most a few
-// seconds, and releases all resources. No request may be in progress or start later.
+// Close waits for events that are being published in the background, writes the rest of the audit
+// trail, which takes at most a few seconds, and releases all resources. No request may be in progress or start later.
 func (a *API) Close() {
 	a.Release()
 	a.stopFollowing()
 	a.following.Wait()
 	a.publisher.wait()
+	a.audit.close()
 }
 
 // Release ends event streams and makes requests that wait for a change return. Later requests do

@@ -107,7 +107,9 @@ func (t *tokens) issue(user, session uuid.UUID, role schema.Role, now time.Time)
 // a user with one of our tokens still exists; the queries of the handler do. It fails with
 // CodeUnauthenticated if the token is missing or invalid, and with CodeUnavailable if the issuer's
 // keys are needed and cannot be fetched.
-func (s *server) authenticate(ctx context.Context, h http.Header) (caller, error) {
+func (s *server) authenticate(
+	ctx context.Context, h http.Header, address string,
+) (caller, error) {
 	scheme, token, _ := strings.Cut(h.Get("Authorization"), " ")
 	token = strings.TrimSpace(token)
 	if !strings.EqualFold(scheme, "Bearer") || token == "" || len(h.Values("Authorization")) > 1 {
@@ -118,7 +120,7 @@ func (s *server) authenticate(ctx context.Context, h http.Header) (caller, error
 	// The token's header determines which of the two checks is used. This is safe, because each check
 	// accepts only tokens that it can verify: with our HMAC keys, or with the issuer's public keys.
 	if s.issuer != nil && s.issuer.usesAlgorithmOf(token) {
-		return s.authenticateWithIssuer(ctx, token)
+		return s.authenticateWithIssuer(ctx, token, parseAddress(address))
 	}
 	return s.tokens.check(token)
 }

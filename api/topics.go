@@ -94,7 +94,7 @@ func (s *server) createTopic(
 	if patch.Keywords != nil {
 		t.Keywords = *patch.Keywords
 	}
-	if err := s.userDB(ctx).CreateTopic(ctx, t); err != nil {
+	if err := s.topicDB(ctx, scope).CreateTopic(ctx, t); err != nil {
 		return Topic{}, err
 	}
 	s.hintTopics(ctx, scope)
@@ -110,12 +110,21 @@ func (s *server) updateTopic(
 	}
 	suggested := false // a topic that a person has changed is no longer a suggestion
 	patch.Suggested = &suggested
-	t, err := s.userDB(ctx).UpdateTopic(ctx, scope, id, patch)
+	t, err := s.topicDB(ctx, scope).UpdateTopic(ctx, scope, id, patch)
 	if err != nil {
 		return Topic{}, err
 	}
 	s.hintTopics(ctx, scope)
 	return topicOf(t), nil
+}
+
+// topicDB returns the caller's database for changes of topics. Changes of system topics are in the
+// audit trail, with the address of the client.
+func (s *server) topicDB(ctx context.Context, scope schema.Scope) *postgres.DB {
+	if scope == schema.ScopeSystem {
+		return s.userDB(ctx).From(clientOf(ctx))
+	}
+	return s.userDB(ctx)
 }
 
 // topicExists fails with CodeNotFound unless the caller can see a topic with this scope and id.

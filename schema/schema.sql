@@ -53,6 +53,52 @@ CREATE TABLE applied_migrations (
 );
 GRANT SELECT ON applied_migrations TO api, worker;
 
+CREATE TABLE audit_events (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    at timestamp with time zone NOT NULL DEFAULT now(),
+    kind text NOT NULL,
+    actor_id uuid,
+    actor text,
+    user_id uuid,
+    account text,
+    document_id uuid,
+    address inet,
+    count bigint NOT NULL DEFAULT 1,
+    details jsonb NOT NULL DEFAULT '{}'::jsonb,
+    CONSTRAINT audit_events_pkey PRIMARY KEY (id),
+    CONSTRAINT audit_events_account_check CHECK (char_length(account) <= 320),
+    CONSTRAINT audit_events_actor_check CHECK (char_length(actor) <= 320),
+    CONSTRAINT audit_events_count_check CHECK (count > 0),
+    CONSTRAINT audit_events_details_check CHECK (jsonb_typeof(details) = 'object'::text AND octet_length(details::text) <= 4096),
+    CONSTRAINT audit_events_kind_check CHECK (kind = ANY (ARRAY['signed_in'::text, 'sign_in_failed'::text, 'signed_out'::text, 'refresh_token_reused'::text, 'password_changed'::text, 'role_changed'::text, 'quota_changed'::text, 'ai_settings_changed'::text, 'user_added'::text, 'user_removed'::text, 'system_topic_added'::text, 'system_topic_changed'::text, 'system_topic_removed'::text, 'proof_key_rotated'::text, 'download_url_issued'::text, 'replay_started'::text, 'replay_paused'::text, 'replay_resumed'::text, 'replay_canceled'::text, 'replay_ended'::text, 'dead_letters_retried'::text, 'dead_letters_dropped'::text, 'repair_started'::text, 'repair_ended'::text, 'provisioned'::text]))
+);
+COMMENT ON TABLE audit_events IS 'what happened, for 90 days; there are no foreign keys, because it outlasts what it is about';
+COMMENT ON COLUMN audit_events.at IS 'of sign_in_failed: the minute';
+COMMENT ON COLUMN audit_events.actor_id IS 'the user who did it; NULL: an operator, a server or an unknown person';
+COMMENT ON COLUMN audit_events.actor IS 'the email address of the user at that time, the name of an operator, or a role';
+COMMENT ON COLUMN audit_events.user_id IS 'the user whom it is about';
+COMMENT ON COLUMN audit_events.account IS 'the email address of that user at that time, or the one that somebody tried';
+COMMENT ON COLUMN audit_events.address IS 'the address of the client';
+COMMENT ON COLUMN audit_events.count IS 'how often it happened in the minute';
+CREATE INDEX audit_events_by_account ON audit_events USING btree (case_fold(account), at, id) WHERE
+    account IS NOT NULL;
+CREATE INDEX audit_events_by_actor ON audit_events USING btree (actor_id, at, id) WHERE actor_id IS
+    DISTINCT FROM user_id;
+CREATE INDEX audit_events_by_kind ON audit_events USING btree (kind, at, id);
+CREATE INDEX audit_events_by_user ON audit_events USING btree (user_id, at, id) WHERE user_id IS NOT
+    NULL;
+CREATE UNIQUE INDEX audit_events_failed ON audit_events USING btree (at, account, address) NULLS NOT
+    DISTINCT WHERE kind = 'sign_in_failed'::text;
+CREATE INDEX audit_events_newest ON audit_events USING btree (at, id);
+ALTER TABLE audit_events ENABLE ROW LEVEL SECURITY;
+ALTER TABLE audit_events FORCE ROW LEVEL SECURITY;
+CREATE POLICY owner_adds ON audit_events FOR INSERT TO CURRENT_USER WITH CHECK (true);
+CREATE POLICY owner_counts ON audit_events FOR UPDATE TO CURRENT_USER USING (kind =
+    'sign_in_failed'::text) WITH CHECK (kind = 'sign_in_failed'::text);
+CREATE POLICY owner_prunes ON audit_events FOR DELETE TO CURRENT_USER USING (at < (now() - '90
+    days'::interval));
+CREATE POLICY owner_reads ON audit_events FOR SELECT TO CURRENT_USER USING (true);
+
 CREATE TABLE dead_letters (
     id bigint GENERATED ALWAYS AS IDENTITY,
     stream text NOT NULL,
@@ -422,6 +468,8 @@ CREATE TABLE proof_keys (
 );
 COMMENT ON TABLE proof_keys IS 'the keys of the proofs with which the API binds to users';
 COMMENT ON COLUMN proof_keys.singleton IS 'always true, so that the table holds at most one row';
+CREATE TRIGGER audit_changed AFTER UPDATE ON proof_keys FOR EACH ROW EXECUTE FUNCTION
+    audit_proof_key();
 ALTER TABLE proof_keys ENABLE ROW LEVEL SECURITY;
 ALTER TABLE proof_keys FORCE ROW LEVEL SECURITY;
 CREATE POLICY owner ON proof_keys TO CURRENT_USER USING (true) WITH CHECK (true);
@@ -435,6 +483,8 @@ CREATE TABLE quotas (
     CONSTRAINT quotas_used CHECK (used_bytes >= 0),
     CONSTRAINT quotas_user_id_fkey FOREIGN KEY (user_id) REFERENCES users(id)
 );
+CREATE TRIGGER audit_changed AFTER UPDATE OF limit_bytes ON quotas FOR EACH ROW WHEN
+    (new.limit_bytes IS DISTINCT FROM old.limit_bytes) EXECUTE FUNCTION audit_quota();
 ALTER TABLE quotas ENABLE ROW LEVEL SECURITY;
 ALTER TABLE quotas FORCE ROW LEVEL SECURITY;
 CREATE POLICY api ON quotas TO api USING (user_id = (( SELECT current_user_id() AS
@@ -534,6 +584,8 @@ CREATE INDEX replays_rated ON replays USING btree (target, created_at) WHERE sta
     AND rate = 0::double precision AND matched >= 100;
 CREATE INDEX replays_with_events ON replays USING btree (ended_at) WHERE ended_at IS NOT NULL AND
     NOT events_deleted;
+CREATE TRIGGER audit_changed AFTER UPDATE OF status ON replays FOR EACH ROW WHEN (new.status IS
+    DISTINCT FROM old.status) EXECUTE FUNCTION audit_replay();
 
 CREATE TABLE sessions (
     id uuid NOT NULL,
@@ -575,6 +627,12 @@ CREATE TABLE topics (
 COMMENT ON COLUMN topics.user_id IS 'NULL: a system topic, visible to every user';
 CREATE UNIQUE INDEX topics_name_in_namespace ON topics USING btree (user_id, case_fold(name)) NULLS
     NOT DISTINCT;
+CREATE TRIGGER audit_added AFTER INSERT ON topics FOR EACH ROW WHEN (new.user_id IS NULL) EXECUTE
+    FUNCTION audit_system_topic();
+CREATE TRIGGER audit_changed AFTER UPDATE ON topics FOR EACH ROW WHEN (new.user_id IS NULL AND new.*
+    IS DISTINCT FROM old.*) EXECUTE FUNCTION audit_system_topic();
+CREATE TRIGGER audit_removed AFTER DELETE ON topics FOR EACH ROW WHEN (old.user_id IS NULL) EXECUTE
+    FUNCTION audit_system_topic();
 CREATE TRIGGER topics_limit BEFORE INSERT ON topics FOR EACH ROW EXECUTE FUNCTION
     check_topic_limit();
 ALTER TABLE topics ENABLE ROW LEVEL SECURITY;
@@ -647,6 +705,10 @@ COMMENT ON COLUMN users.exact_email IS 'an older user has the same address, igno
 CREATE INDEX users_administrators ON users USING btree (id) WHERE role = 'admin'::text;
 CREATE UNIQUE INDEX users_email_ignoring_case ON users USING btree (case_fold(email)) WHERE NOT
     exact_email;
+CREATE TRIGGER audit_added AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION audit_user();
+CREATE TRIGGER audit_changed AFTER UPDATE OF password_hash, role, ai_provider, ai_model ON users FOR
+    EACH ROW EXECUTE FUNCTION audit_user();
+CREATE TRIGGER audit_removed AFTER DELETE ON users FOR EACH ROW EXECUTE FUNCTION audit_user();
 ALTER TABLE users ENABLE ROW LEVEL SECURITY;
 ALTER TABLE users FORCE ROW LEVEL SECURITY;
 CREATE POLICY api ON users FOR SELECT TO api USING (id = (( SELECT current_user_id() AS
@@ -680,6 +742,64 @@ AS $function$
     ORDER BY u.email = account_by_email.email DESC LIMIT 1
 $function$;
 GRANT EXECUTE ON FUNCTION account_by_email(text) TO auth;
+
+CREATE FUNCTION act_as(acting uuid, client inet)
+ RETURNS void
+ LANGUAGE sql
+AS $function$
+    SELECT set_config('intray.acting_user', coalesce(acting::text, ''), true),
+        set_config('intray.address', coalesce(client::text, ''), true)
+$function$;
+
+CREATE FUNCTION add_failed_sign_ins(minute timestamp with time zone, name text, client inet, failures bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    known uuid;
+    tried text := name;
+    new_account text := name;
+    new_address inet := client;
+    is_new boolean;
+    is_full boolean;
+BEGIN
+    SELECT u.id, u.email INTO known, new_account
+        FROM account_by_email(tried) AS a JOIN users AS u ON u.id = a.id;
+    IF NOT FOUND THEN
+        new_account := tried;
+    END IF;
+    FOR attempt IN 1 .. 2 LOOP
+        is_new := NOT EXISTS (SELECT FROM audit_events AS e
+            WHERE e.kind = 'sign_in_failed' AND e.at = minute
+                AND (e.account = new_account OR e.account IS NULL AND new_account IS NULL)
+                AND (e.address = new_address OR e.address IS NULL AND new_address IS NULL));
+        EXIT WHEN NOT is_new;
+        SELECT count(*) = CASE WHEN known IS NULL THEN 10 ELSE 30 END INTO is_full
+            FROM (SELECT FROM audit_events AS e
+                WHERE e.kind = 'sign_in_failed' AND e.at = minute
+                    AND (e.user_id IS NULL) = (known IS NULL)
+                    AND (e.account IS NULL) = (new_account IS NULL)
+                    AND (e.address IS NULL) = (new_address IS NULL)
+                LIMIT CASE WHEN known IS NULL THEN 10 ELSE 30 END) AS same;
+        EXIT WHEN NOT is_full;
+        IF attempt = 2 OR client IS NULL THEN
+            known := NULL;
+            new_account := NULL;
+            new_address := NULL;
+            EXIT;
+        ELSIF known IS NULL THEN
+            new_account := NULL;
+        ELSE
+            new_address := NULL;
+        END IF;
+    END LOOP;
+    INSERT INTO audit_events AS e (kind, at, user_id, account, address, count)
+        VALUES ('sign_in_failed', minute, known, new_account, new_address, failures)
+        ON CONFLICT (at, account, address) WHERE kind = 'sign_in_failed'
+            DO UPDATE SET count = e.count + excluded.count;
+END
+$function$;
 
 CREATE FUNCTION admin_change_user(target uuid, new_limit bigint, new_provider text, new_model text)
  RETURNS TABLE(id uuid, email text, role text, ai_provider text, ai_model text, has_password boolean, created_at timestamp with time zone, limit_bytes bigint, used_bytes bigint)
@@ -737,6 +857,119 @@ BEGIN
 END
 $function$;
 GRANT EXECUTE ON FUNCTION admin_users(uuid,integer) TO api;
+
+CREATE FUNCTION audit(kind text, about uuid, account text, details jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+    is_server CONSTANT boolean := session_user IN ('api', 'auth', 'worker');
+    acting CONSTANT uuid := coalesce(current_user_id(),
+        nullif(current_setting('intray.acting_user', true), '')::uuid);
+    operator CONSTANT text := CASE WHEN is_server THEN nullif(nullif(session_user, 'api'), 'auth')
+        ELSE coalesce(nullif(current_setting('intray.actor', true), ''), session_user) END;
+    reason CONSTANT text := CASE WHEN NOT is_server
+        THEN left(nullif(current_setting('intray.reason', true), ''), 300) END;
+BEGIN
+    INSERT INTO audit_events AS e (kind, actor_id, actor, user_id, account, address, details)
+        SELECT audit.kind, acting,
+            left(coalesce((SELECT u.email FROM users AS u WHERE u.id = acting), operator), 320),
+            about,
+            left(coalesce(audit.account, (SELECT u.email FROM users AS u WHERE u.id = about)), 320),
+            nullif(current_setting('intray.address', true), '')::inet,
+            jsonb_strip_nulls(audit.details || jsonb_build_object('reason', reason));
+END
+$function$;
+
+CREATE FUNCTION audit_proof_key()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$ BEGIN PERFORM audit('proof_key_rotated', NULL, NULL, '{}'); RETURN NULL; END $function$;
+
+CREATE FUNCTION audit_quota()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM audit('quota_changed', NEW.user_id, NULL,
+        jsonb_build_object('from', OLD.limit_bytes, 'to', NEW.limit_bytes));
+    RETURN NULL;
+END
+$function$;
+
+CREATE FUNCTION audit_replay()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    PERFORM audit(
+        CASE NEW.status
+            WHEN 'running' THEN
+                CASE OLD.status WHEN 'planning' THEN 'replay_started' ELSE 'replay_resumed' END
+            WHEN 'paused' THEN 'replay_paused'
+            WHEN 'canceled' THEN 'replay_canceled'
+            ELSE 'replay_ended'
+        END, NULL, NULL, jsonb_build_object('name', left(NEW.name, 100), 'to', NEW.target,
+            'events', NEW.matched, 'requested_by', left(NEW.actor, 100),
+            'replay_reason', left(NEW.reason, 300)));
+    RETURN NULL;
+END
+$function$;
+
+CREATE FUNCTION audit_system_topic()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        PERFORM audit('system_topic_removed', NULL, NULL,
+            jsonb_build_object('topic_id', OLD.id, 'name', OLD.name));
+    ELSE
+        PERFORM audit(
+            CASE TG_OP WHEN 'INSERT' THEN 'system_topic_added' ELSE 'system_topic_changed' END,
+            NULL, NULL, jsonb_build_object('topic_id', NEW.id, 'name', NEW.name));
+    END IF;
+    RETURN NULL;
+END
+$function$;
+
+CREATE FUNCTION audit_user()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    IF TG_OP = 'INSERT' THEN
+        PERFORM audit('user_added', NEW.id, NEW.email, jsonb_build_object('role', NEW.role));
+    ELSIF TG_OP = 'DELETE' THEN
+        PERFORM audit('user_removed', OLD.id, OLD.email, '{}');
+    ELSE
+        IF NEW.password_hash IS DISTINCT FROM OLD.password_hash THEN
+            PERFORM audit('password_changed', NEW.id, NEW.email, CASE
+                WHEN NEW.password_hash IS NULL THEN '{"removed": true}'::jsonb ELSE '{}' END);
+        END IF;
+        IF NEW.role IS DISTINCT FROM OLD.role THEN
+            PERFORM audit('role_changed', NEW.id, NEW.email,
+                jsonb_build_object('from', OLD.role, 'to', NEW.role));
+        END IF;
+        IF (NEW.ai_provider, NEW.ai_model) IS DISTINCT FROM (OLD.ai_provider, OLD.ai_model) THEN
+            PERFORM audit('ai_settings_changed', NEW.id, NEW.email, jsonb_build_object(
+                'from_provider', left(OLD.ai_provider, 100), 'to_provider', left(NEW.ai_provider, 100),
+                'from_model', left(OLD.ai_model, 100), 'to_model', left(NEW.ai_model, 100)));
+        END IF;
+    END IF;
+    RETURN NULL;
+END
+$function$;
 
 CREATE FUNCTION case_fold(value text)
  RETURNS text
@@ -811,13 +1044,14 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION case_fold_unicode(text) TO api, worker;
 
-CREATE FUNCTION change_password(target uuid, verified_hash text, new_hash text, kept_session uuid)
+CREATE FUNCTION change_password(target uuid, verified_hash text, new_hash text, kept_session uuid, client inet)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
 AS $function$
 BEGIN
+    PERFORM act_as(target, client);
     UPDATE users AS u SET password_hash = new_hash
         WHERE u.id = target AND u.password_hash = verified_hash;
     IF NOT FOUND THEN
@@ -827,7 +1061,7 @@ BEGIN
     RETURN true;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION change_password(uuid,text,text,uuid) TO auth;
+GRANT EXECUTE ON FUNCTION change_password(uuid,text,text,uuid,inet) TO auth;
 
 CREATE FUNCTION check_topic_limit()
  RETURNS trigger
@@ -1174,15 +1408,25 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION document_view(uuid,bigint,bytea,uuid) TO api;
 
-CREATE FUNCTION end_session(session_family bytea)
+CREATE FUNCTION end_session(session_family bytea, client inet)
  RETURNS void
- LANGUAGE sql
+ LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'pg_catalog', 'public', 'pg_temp'
-AS $function$ DELETE FROM sessions WHERE family = session_family $function$;
-GRANT EXECUTE ON FUNCTION end_session(bytea) TO auth;
+AS $function$
+DECLARE
+    ended uuid;
+BEGIN
+    DELETE FROM sessions AS s WHERE s.family = session_family RETURNING s.user_id INTO ended;
+    IF FOUND THEN
+        PERFORM act_as(ended, client);
+        PERFORM audit('signed_out', ended, NULL, '{}');
+    END IF;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION end_session(bytea,inet) TO auth;
 
-CREATE FUNCTION identity_account(oidc_issuer text, oidc_subject text, new_id uuid, new_email text, new_limit bigint)
+CREATE FUNCTION identity_account(oidc_issuer text, oidc_subject text, new_id uuid, new_email text, new_limit bigint, client inet)
  RETURNS TABLE(outcome text, id uuid, role text)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1201,6 +1445,7 @@ BEGIN
         RETURN;
     END IF;
     BEGIN
+        PERFORM act_as(new_id, client);
         INSERT INTO users (id, email) VALUES (new_id, new_email);
         INSERT INTO quotas (user_id, limit_bytes) VALUES (new_id, new_limit);
         INSERT INTO user_identities (issuer, subject, user_id)
@@ -1218,7 +1463,7 @@ BEGIN
     END;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint) TO auth;
+GRANT EXECUTE ON FUNCTION identity_account(text,text,uuid,text,bigint,inet) TO auth;
 
 CREATE FUNCTION is_proven(id uuid, expires bigint, mac bytea)
  RETURNS boolean
@@ -1286,7 +1531,79 @@ CREATE FUNCTION proof_key()
 AS $function$ SELECT k.current FROM proof_keys AS k WHERE k.singleton $function$;
 GRANT EXECUTE ON FUNCTION proof_key() TO auth;
 
-CREATE FUNCTION refresh_session(session_family bytea, presented_token bytea, new_token bytea, new_nonce bytea, idle_seconds double precision, grace_seconds double precision)
+CREATE FUNCTION prune_audit_events(before timestamp with time zone, max_rows integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+DECLARE
+    pruned integer;
+BEGIN
+    DELETE FROM audit_events AS e WHERE e.id = ANY(ARRAY(
+        SELECT o.id FROM audit_events AS o
+        WHERE o.at < least(before, now() - interval '90 days')
+        ORDER BY o.at, o.id LIMIT max_rows));
+    GET DIAGNOSTICS pruned = ROW_COUNT;
+    RETURN pruned;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION prune_audit_events(timestamp with time zone,integer) TO worker;
+
+CREATE FUNCTION record_audit_events(events jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+DECLARE
+    event record;
+BEGIN
+    IF EXISTS (SELECT FROM jsonb_to_recordset(events) AS n (kind text)
+            WHERE (n.kind IN ('signed_in', 'download_url_issued', 'sign_in_failed')) IS NOT TRUE) THEN
+        RAISE EXCEPTION 'the role may not record an event of this kind'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    INSERT INTO audit_events (id, at, kind, actor_id, actor, user_id, account, document_id, address,
+            details)
+        SELECT n.id, now() - make_interval(secs => n.age), n.kind, n.user_id, u.email, n.user_id,
+            u.email, n.document_id, n.address, coalesce(n.details, '{}')
+        FROM jsonb_to_recordset(events) AS n (id uuid, kind text, age double precision, user_id uuid,
+            document_id uuid, address inet, details jsonb)
+        LEFT JOIN LATERAL (SELECT x.email FROM users AS x WHERE x.id = n.user_id OFFSET 0) AS u ON true
+        WHERE n.kind <> 'sign_in_failed'
+        ON CONFLICT (id) DO NOTHING;
+    -- In the same order in each transaction, so that concurrent ones cannot deadlock.
+    FOR event IN SELECT date_trunc('minute', now() - make_interval(secs => n.age)) AS minute,
+            n.account, n.address, n.count
+        FROM jsonb_to_recordset(events) AS n (kind text, age double precision, account text,
+            address inet, count bigint)
+        WHERE n.kind = 'sign_in_failed' ORDER BY minute, n.account, n.address
+    LOOP
+        PERFORM add_failed_sign_ins(event.minute, event.account, event.address, event.count);
+    END LOOP;
+END
+$function$;
+GRANT EXECUTE ON FUNCTION record_audit_events(jsonb) TO auth;
+
+CREATE FUNCTION record_repair(kind text, details jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'public', 'pg_temp'
+AS $function$
+BEGIN
+    IF (kind IN ('repair_started', 'repair_ended')) IS NOT TRUE THEN
+        RAISE EXCEPTION 'the role may not record an event of this kind'
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    PERFORM audit(kind, NULL, NULL, details);
+END
+$function$;
+GRANT EXECUTE ON FUNCTION record_repair(text,jsonb) TO worker;
+
+CREATE FUNCTION refresh_session(session_family bytea, presented_token bytea, new_token bytea, new_nonce bytea, idle_seconds double precision, grace_seconds double precision, client inet)
  RETURNS TABLE(outcome text, session uuid, user_id uuid, role text, nonce bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1313,6 +1630,9 @@ BEGIN
         result := 'repeated';
     ELSE
         result := 'reused';
+        -- Who presents it may be the user or a thief, so the event has no actor.
+        PERFORM act_as(NULL, client);
+        PERFORM audit('refresh_token_reused', s.user_id, NULL, '{}');
     END IF;
     IF result IN ('expired', 'reused') THEN
         DELETE FROM sessions AS x WHERE x.id = s.id;
@@ -1320,8 +1640,8 @@ BEGIN
     RETURN QUERY SELECT result, s.id, u.id, u.role, s.nonce FROM users AS u WHERE u.id = s.user_id;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION refresh_session(bytea,bytea,bytea,bytea,double precision,double precision)
-    TO auth;
+GRANT EXECUTE ON FUNCTION refresh_session(bytea,bytea,bytea,bytea,double precision,double
+    precision,inet) TO auth;
 
 CREATE FUNCTION remove_topic_from_documents(topic uuid, max_rows integer)
  RETURNS integer
@@ -1431,7 +1751,7 @@ END
 $function$;
 GRANT EXECUTE ON FUNCTION set_current_user(uuid,bigint,bytea) TO api;
 
-CREATE FUNCTION start_session(new_id uuid, target uuid, verified_hash text, new_family bytea, new_token bytea, ttl_seconds double precision)
+CREATE FUNCTION start_session(new_id uuid, target uuid, verified_hash text, new_family bytea, new_token bytea, ttl_seconds double precision, client inet)
  RETURNS boolean
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1448,10 +1768,12 @@ BEGIN
             ORDER BY o.rotated_at DESC OFFSET 99));
     INSERT INTO sessions (id, user_id, family, token, expires_at)
     VALUES (new_id, target, new_family, new_token, now() + make_interval(secs => ttl_seconds));
+    PERFORM act_as(target, client);
+    PERFORM audit('signed_in', target, NULL, '{}');
     RETURN true;
 END
 $function$;
-GRANT EXECUTE ON FUNCTION start_session(uuid,uuid,text,bytea,bytea,double precision) TO auth;
+GRANT EXECUTE ON FUNCTION start_session(uuid,uuid,text,bytea,bytea,double precision,inet) TO auth;
 
 CREATE FUNCTION unfinished_upload_bytes(owner uuid, without uuid)
  RETURNS bigint

@@ -43,6 +43,36 @@ func (f letterFilter) filter() (postgres.DeadLetterFilter, error) {
 	}, nil
 }
 
+// letterAudit names who changes dead letters, and why. It is like cli.AuditFlags, but --reason
+// selects dead letters.
+type letterAudit struct {
+	Actor       string `placeholder:"NAME" help:"Who makes the change, for the audit trail. Default: USER@HOST."`
+	AuditReason string `placeholder:"TEXT" help:"Reason for the change, for the audit trail."`
+}
+
+func (a letterAudit) flags() cli.AuditFlags {
+	return cli.AuditFlags{Actor: a.Actor, Reason: a.AuditReason}
+}
+
+// details returns what the audit trail records about a change of count selected dead letters.
+func (c letterSelection) details(count int64) map[string]any {
+	details := map[string]any{"count": count}
+	if len(c.IDs) > 0 {
+		details["ids"] = c.IDs[:min(len(c.IDs), 50)]
+	}
+	for name, value := range map[string]string{"consumer": c.Consumer, "with_reason": c.Reason} {
+		if value != "" {
+			details[name] = cli.Shorten(value, 100)
+		}
+	}
+	for name, t := range map[string]timeFlag{"since": c.Since, "until": c.Until} {
+		if !t.IsZero() {
+			details[name] = t.UTC().Format(time.RFC3339)
+		}
+	}
+	return details
+}
+
 // letterSelection selects the dead letters that a command changes: by id, by their properties,
 // or all.
 type letterSelection struct {

@@ -6,11 +6,13 @@ import (
 
 	"intray/cmd/internal/cli"
 	"intray/ops/deadletters"
+	"intray/schema"
 )
 
 type deadLettersDropCommand struct {
 	cli.OwnerFlags
 	letterSelection
+	letterAudit
 	Yes bool `help:"Confirm that more than one dead letter may be deleted."`
 }
 
@@ -23,7 +25,7 @@ func (c deadLettersDropCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := c.OpenOwner()
+	db, err := c.OpenOwnerFor(c.flags())
 	if err != nil {
 		return err
 	}
@@ -35,6 +37,12 @@ func (c deadLettersDropCommand) Run(ctx context.Context) error {
 	if letters.Count > 1 && !c.Yes {
 		return cli.Usage(fmt.Errorf("this would permanently delete %d dead letters;"+
 			" add --yes to confirm", letters.Count))
+	}
+	if letters.Count > 0 {
+		err := db.RecordOperation(ctx, schema.AuditDeadLettersDropped, c.details(letters.Count))
+		if err != nil {
+			return err
+		}
 	}
 	n, err := letters.Drop(ctx)
 	if err != nil {

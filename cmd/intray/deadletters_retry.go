@@ -9,11 +9,13 @@ import (
 	"intray/cmd/internal/cli"
 	"intray/infra/postgres"
 	"intray/ops/deadletters"
+	"intray/schema"
 )
 
 type deadLettersRetryCommand struct {
 	cli.OperatorFlags
 	letterSelection
+	letterAudit
 	Rate   float64 `default:"100" help:"Maximum number of retries per second; 0 means no limit."`
 	DryRun bool    `help:"Only print which dead letters would be retried."`
 }
@@ -39,7 +41,7 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := postgres.Open(s.Database, postgres.Options{MaxConns: 2})
+	db, err := postgres.Open(s.Database, c.flags().Options(postgres.Options{MaxConns: 2}))
 	if err != nil {
 		return err
 	}
@@ -59,6 +61,10 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 			return connErr
 		}
 		defer conn.Close()
+		err := db.RecordOperation(ctx, schema.AuditDeadLettersRetried, c.details(letters.Count))
+		if err != nil {
+			return err
+		}
 		err = c.retry(ctx, deadletters.New(db, conn), letters)
 	}
 	return errors.Join(err, letters.Missing(letters.Count))

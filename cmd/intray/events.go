@@ -101,7 +101,8 @@ func sequences(text string) (first, last uint64, err error) {
 
 // withArchive connects to NATS and PostgreSQL, and to MinIO if fromBucket is true, and calls do.
 func withArchive(
-	ctx context.Context, f cli.OperatorFlags, fromBucket bool, do func(replay.Archive) error,
+	ctx context.Context, f cli.OperatorFlags, audit cli.AuditFlags, fromBucket bool,
+	do func(replay.Archive) error,
 ) error {
 	s, err := f.Find()
 	if err != nil {
@@ -112,7 +113,7 @@ func withArchive(
 		return err
 	}
 	defer a.Conn.Close()
-	options := postgres.Options{MaxConns: 4, StatementTimeout: 2 * time.Minute}
+	options := audit.Options(postgres.Options{MaxConns: 4, StatementTimeout: 2 * time.Minute})
 	if a.DB, err = postgres.Open(s.Database, options); err != nil {
 		return err
 	}

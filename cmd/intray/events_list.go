@@ -59,7 +59,7 @@ func (c eventsListCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return withArchive(ctx, c.OperatorFlags, false, func(a replay.Archive) error {
+	return withArchive(ctx, c.OperatorFlags, cli.AuditFlags{}, false, func(a replay.Archive) error {
 		if err := findOwner(ctx, a.DB, &s); err != nil {
 			return err
 		}

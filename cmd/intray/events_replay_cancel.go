@@ -9,6 +9,7 @@ import (
 
 type replayCancelCommand struct {
 	cli.OperatorFlags
+	cli.AuditFlags
 	replayName
 }
 
@@ -22,7 +23,7 @@ made remain.
 
 // Run cancels the replay.
 func (c replayCancelCommand) Run(ctx context.Context) error {
-	return withArchive(ctx, c.OperatorFlags, false, func(a replay.Archive) error {
+	return withArchive(ctx, c.OperatorFlags, c.AuditFlags, false, func(a replay.Archive) error {
 		r, err := replay.Runner{Archive: a}.Cancel(ctx, c.Name)
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 type replayPauseCommand struct {
 	cli.OwnerFlags
+	cli.AuditFlags
 	replayName
 }
 
@@ -23,7 +24,7 @@ are still handled. "resume" continues the replay.
 
 // Run pauses the replay.
 func (c replayPauseCommand) Run(ctx context.Context) error {
-	db, err := c.OpenOwner()
+	db, err := c.OpenOwnerFor(c.AuditFlags)
 	if err != nil {
 		return err
 	}

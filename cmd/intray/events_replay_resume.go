@@ -9,6 +9,7 @@ import (
 
 type replayResumeCommand struct {
 	cli.OperatorFlags
+	cli.AuditFlags
 	replayName
 	replayRunFlags
 }
@@ -23,7 +24,7 @@ started.
 
 // Run resumes the replay.
 func (c replayResumeCommand) Run(ctx context.Context) error {
-	return withArchive(ctx, c.OperatorFlags, false, func(a replay.Archive) error {
+	return withArchive(ctx, c.OperatorFlags, c.AuditFlags, false, func(a replay.Archive) error {
 		if _, err := a.DB.Replay(ctx, c.Name); err != nil {
 			return err
 		}

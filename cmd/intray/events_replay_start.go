@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -8,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -58,7 +58,8 @@ func (c replayStartCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	return withArchive(ctx, c.OperatorFlags, c.FromBucket, func(a replay.Archive) error {
+	audit := cli.AuditFlags{Actor: c.Actor, Reason: c.Reason}
+	return withArchive(ctx, c.OperatorFlags, audit, c.FromBucket, func(a replay.Archive) error {
 		if err := findOwner(ctx, a.DB, &s); err != nil {
 			return err
 		}
@@ -144,15 +145,7 @@ func (c replayStartCommand) replay(s replay.Selection) (*postgres.Replay, error)
 		r.Name = c.To + "-" + time.Now().UTC().Format("20060102-150405.000")
 		r.Name = strings.ReplaceAll(r.Name, ".", "-")
 	}
-	if r.Actor == "" {
-		r.Actor = "unknown"
-		if u, err := user.Current(); err == nil {
-			r.Actor = u.Username
-		}
-		if host, err := os.Hostname(); err == nil {
-			r.Actor += "@" + host
-		}
-	}
+	r.Actor = cmp.Or(r.Actor, cli.DefaultActor())
 	return r, nil
 }
 

@@ -37,7 +37,7 @@ func (c eventsShowCommand) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return withArchive(ctx, c.OperatorFlags, false, func(a replay.Archive) error {
+	return withArchive(ctx, c.OperatorFlags, cli.AuditFlags{}, false, func(a replay.Archive) error {
 		s, err := story.Assemble(ctx, a, id)
 		if err != nil {
 			return err

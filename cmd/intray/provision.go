@@ -17,6 +17,7 @@ import (
 )
 
 type provisionCommand struct {
+	cli.AuditFlags
 	RemoveKey []string `placeholder:"NAME" help:"After provisioning, remove this MinIO access key, which another key has replaced. URLs that it signed become invalid."`
 
 	cli.LogSettings `group:"Logs:"`
@@ -134,8 +135,8 @@ func (c provisionCommand) admin() minio.Admin {
 	}
 }
 
-// provisionDatabase sets the passwords of the roles, and adds the starter topics to an empty
-// database.
+// provisionDatabase sets the passwords of the roles, records in the audit trail that passwords and
+// access keys are set, and adds the starter topics to an empty database.
 func (c provisionCommand) provisionDatabase(ctx context.Context) error {
 	err := postgres.ProvisionRoles(ctx, c.DatabaseURL, postgres.RolePasswords{
 		API: c.APIDatabasePassword, Auth: c.AuthDatabasePassword, Worker: c.WorkerDatabasePassword,
@@ -143,12 +144,18 @@ func (c provisionCommand) provisionDatabase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	db, err := postgres.Open(c.DatabaseURL, postgres.Options{MaxConns: 1})
+	db, err := postgres.Open(c.DatabaseURL, c.Options(postgres.Options{MaxConns: 1}))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	err = db.RecordOperation(ctx, schema.AuditProvisioned,
+		map[string]any{"access_keys_to_remove": len(c.RemoveKey)})
 	if err != nil {
 		return err
 	}
 	if _, err := db.SeedTopics(ctx, schema.StarterTopics); err != nil {
-		return errors.Join(fmt.Errorf("seed system topics: %w", err), db.Close())
+		return fmt.Errorf("seed system topics: %w", err)
 	}
-	return db.Close()
+	return nil
 }

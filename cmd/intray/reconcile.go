@@ -23,6 +23,7 @@ import (
 
 type reconcileCommand struct {
 	cli.OperatorFlags
+	cli.AuditFlags
 	Fix           bool          `help:"Repair the differences. Objects that are unknown to the database are kept."`
 	DeleteUnknown bool          `help:"With --fix, also delete objects that are unknown to the database. Do not use this after the database was restored from a backup: unknown objects may have been uploaded since."`
 	OlderThan     time.Duration `default:"5m" help:"With --delete-unknown, delete only objects older than this."`
@@ -55,7 +56,7 @@ func (c reconcileCommand) Run(ctx context.Context) error {
 		return cli.Usage(errors.New("MINIO_ENDPOINT is not set (see docs/configuration.md)"))
 	}
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError}))
-	options := postgres.Options{MaxConns: 4, StatementTimeout: 5 * time.Minute}
+	options := c.Options(postgres.Options{MaxConns: 4, StatementTimeout: 5 * time.Minute})
 	db, err := postgres.Open(s.Database, options)
 	if err != nil {
 		return err

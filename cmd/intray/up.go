@@ -186,7 +186,8 @@ var developers = []struct {
 // accounts returns the development accounts, whose passwords are stored in the data folder. It
 // adds the accounts that do not exist yet.
 func (upCommand) accounts(ctx context.Context, servers *local.Servers) ([]local.Account, error) {
-	db, err := postgres.Open(servers.PostgresURL(), postgres.Options{MaxConns: 1})
+	audit := cli.AuditFlags{Reason: "development account of intray up"}
+	db, err := postgres.Open(servers.PostgresURL(), audit.Options(postgres.Options{MaxConns: 1}))
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ import (
 
 type usersAddCommand struct {
 	cli.OwnerFlags
+	cli.AuditFlags
 	Email    string `arg:"" help:"Email address to sign in with."`
 	Role     string `enum:"user,admin" default:"user" help:"Role of the user: user or admin."`
 	Quota    int64  `placeholder:"BYTES" help:"Quota in bytes. Default: DEFAULT_QUOTA_BYTES."`
@@ -59,7 +60,7 @@ func (c usersAddCommand) Run(ctx context.Context) error {
 	if limit < 0 {
 		return cli.Usage(errors.New("--quota must not be negative"))
 	}
-	db, err := c.OpenOwner()
+	db, err := c.OpenOwnerFor(c.AuditFlags)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 
 type usersRemoveCommand struct {
 	cli.HintFlags
+	cli.AuditFlags
 	User    string `arg:"" help:"Email address or id of the user."`
 	Execute bool   `help:"Remove the user. Without this flag the command only shows what it would remove."`
 	JSON    bool   `help:"Print one JSON object."`
@@ -36,7 +37,7 @@ administrator cannot be removed.
 
 // Run shows what would be removed, or with --execute removes the user.
 func (c usersRemoveCommand) Run(ctx context.Context) error {
-	db, err := c.OpenOwner()
+	db, err := c.OpenOwnerFor(c.AuditFlags)
 	if err != nil {
 		return err
 	}

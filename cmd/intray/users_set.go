@@ -16,6 +16,7 @@ import (
 
 type usersSetCommand struct {
 	cli.HintFlags
+	cli.AuditFlags
 	User       string  `arg:"" help:"Email address or id of the user."`
 	Quota      *int64  `placeholder:"BYTES" help:"New quota in bytes. It may be below the used bytes; new uploads are then rejected."`
 	Role       string  `enum:",user,admin" default:"" placeholder:"ROLE" help:"New role: user or admin. The last administrator cannot be demoted."`
@@ -38,7 +39,7 @@ default).
 // Run changes the account.
 func (c usersSetCommand) Run(ctx context.Context) error {
 	patch := c.patch()
-	db, err := c.OpenOwner()
+	db, err := c.OpenOwnerFor(c.AuditFlags)
 	if err != nil {
 		return err
 	}

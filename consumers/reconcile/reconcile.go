@@ -147,7 +147,8 @@ const (
 )
 
 // Run compares all objects and documents once. It returns an error if a dependency is unavailable
-// or ctx is canceled. The summary then covers the part that was compared.
+// or ctx is canceled. The summary then covers the part that was compared. Repairs are recorded in
+// the audit trail; if that is not possible, none is made.
 func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 	o.Settle = cmp.Or(o.Settle, 10*time.Second)
 	o.MinAge = cmp.Or(o.MinAge, 5*time.Minute)
@@ -156,7 +157,10 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 	for _, k := range Kinds {
 		run.summary.Kinds[k] = Tally{}
 	}
-	err := run.compare(ctx)
+	err := run.recordStart(ctx)
+	if err == nil {
+		err = run.compare(ctx)
+	}
 	if err == nil {
 		err = run.quotas(ctx)
 	}
@@ -165,6 +169,7 @@ func (r *Reconciler) Run(ctx context.Context, o Options) (Summary, error) {
 		run.summary.Left -= t.Fixed
 	}
 	run.summary.Took = time.Since(began).Seconds()
+	err = errors.Join(err, run.recordEnd(ctx, err != nil))
 	if err == nil && (o.Fix || run.summary.Found == 0) {
 		err = r.Record(ctx, run.summary)
 	}
@@ -187,6 +192,7 @@ type run struct {
 	*Reconciler
 	Options
 	summary    Summary
+	recorded   bool        // whether the audit trail has the start of the repairs
 	candidates []candidate // not inspected yet
 	waiting    []candidate // inspected, but too recent to count
 }

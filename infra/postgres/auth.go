@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"net/netip"
 	"sync"
 
 	"github.com/google/uuid"
@@ -77,12 +78,14 @@ func (a *Auth) PasswordHash(ctx context.Context, user uuid.UUID) (string, error)
 
 // ChangePassword sets the password hash of a user, deletes the user's sessions other than
 // keptSession, and returns true. It returns false and changes nothing if the hash is no longer
-// verifiedHash. If keptSession is uuid.Nil, it deletes all sessions.
+// verifiedHash. If keptSession is uuid.Nil, it deletes all sessions. The audit trail records the
+// address of the client, which may be invalid.
 func (a *Auth) ChangePassword(
 	ctx context.Context, user uuid.UUID, verifiedHash, newHash string, keptSession uuid.UUID,
+	client netip.Addr,
 ) (changed bool, err error) {
-	err = a.db.pool.GetContext(ctx, &changed, `SELECT change_password($1, $2, $3, $4)`,
+	err = a.db.pool.GetContext(ctx, &changed, `SELECT change_password($1, $2, $3, $4, $5)`,
 		user, verifiedHash, newHash,
-		uuid.NullUUID{UUID: keptSession, Valid: keptSession != uuid.Nil})
+		uuid.NullUUID{UUID: keptSession, Valid: keptSession != uuid.Nil}, clientAddress(client))
 	return changed, wrap(ctx, err, "change the password of user %s", user)
 }

@@ -52,6 +52,18 @@ func newConnector(
 	return c, nil
 }
 
+// nameActor makes the audit trail record an operator and a reason with the changes of the sessions.
+// NUL, which PostgreSQL does not accept, is left out.
+func (c *connector) nameActor(actor, reason string) {
+	for _, s := range []struct{ name, value string }{
+		{"intray.actor", actor}, {"intray.reason", reason},
+	} {
+		if value := strings.ReplaceAll(strings.ToValidUTF8(s.value, ""), "\x00", ""); value != "" {
+			c.settings += "; SET " + s.name + " = " + pq.QuoteLiteral(value)
+		}
+	}
+}
+
 // errUnusableURL replaces lib/pq's error, which could contain the connection string.
 var errUnusableURL = errors.New("the PostgreSQL connection string cannot be used")
 

@@ -44,13 +44,14 @@ var functionsOfAPI = map[string]string{
 
 // functionsOfAuth are all functions that the role auth can call. Each can be called for any user.
 var functionsOfAuth = map[string]string{
-	"account_by_email(text)":                       "",
-	"change_password(uuid,text,text,uuid)":         "",
-	"end_session(bytea)":                           "",
-	"identity_account(text,text,uuid,text,bigint)": "",
-	"proof_key()":                                  "",
-	"refresh_session(bytea,bytea,bytea,bytea,double precision,double precision)": "",
-	"start_session(uuid,uuid,text,bytea,bytea,double precision)":                 "",
+	"account_by_email(text)":                            "",
+	"change_password(uuid,text,text,uuid,inet)":         "",
+	"end_session(bytea,inet)":                           "",
+	"identity_account(text,text,uuid,text,bigint,inet)": "",
+	"record_audit_events(jsonb)":                        "",
+	"proof_key()":                                       "",
+	"refresh_session(bytea,bytea,bytea,bytea,double precision,double precision,inet)": "",
+	"start_session(uuid,uuid,text,bytea,bytea,double precision,inet)":                 "",
 	"user_password_hash(uuid)": "",
 }
 
@@ -141,12 +142,18 @@ func TestAPIRoleReadsNoSecret(t *testing.T) {
 		`SELECT new_proof_key()`,
 		`SELECT is_proven(NULL, 1, NULL)`,
 		`SELECT user_password_hash(current_user_id())`,
-		`SELECT change_password(current_user_id(), '', '', NULL)`,
+		`SELECT change_password(current_user_id(), '', '', NULL, NULL)`,
 		`SELECT account_by_email('alice@example.org')`,
-		`SELECT identity_account('', '', gen_random_uuid(), 'x', 1)`,
-		`SELECT start_session(gen_random_uuid(), current_user_id(), '', '', '', 1)`,
-		`SELECT refresh_session('', '', '', '', 1, 1)`,
-		`SELECT end_session('')`,
+		`SELECT identity_account('', '', gen_random_uuid(), 'x', 1, NULL)`,
+		`SELECT start_session(gen_random_uuid(), current_user_id(), '', '', '', 1, NULL)`,
+		`SELECT refresh_session('', '', '', '', 1, 1, NULL)`,
+		`SELECT end_session('', NULL)`,
+		`SELECT FROM audit_events`,
+		`SELECT audit('signed_in', NULL, NULL, '{}')`,
+		`SELECT act_as(NULL, NULL)`,
+		`SELECT record_audit_events('[]')`,
+		`SELECT record_repair('repair_started', '{}')`,
+		`SELECT prune_audit_events(now(), 1)`,
 		`SELECT retrying_documents(gen_random_uuid(), '{}')`,
 		`SET ROLE auth`,
 		`SET SESSION AUTHORIZATION auth`,
@@ -172,7 +179,7 @@ func TestAPIRoleReadsNoSecret(t *testing.T) {
 	// The statistics of columns would show values.
 	if n := count(t, b.rawAPI, `
 		SELECT count(*) FROM pg_stats WHERE schemaname = 'public'
-			AND tablename IN ('sessions', 'user_identities', 'proof_keys')`); n > 0 {
+			AND tablename IN ('sessions', 'user_identities', 'proof_keys', 'audit_events')`); n > 0 {
 		t.Errorf("got %d statistics of tables that the role api cannot read, want none", n)
 	}
 }

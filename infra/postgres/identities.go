@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"net/netip"
 
 	"github.com/google/uuid"
 
@@ -13,6 +14,8 @@ type Identity struct {
 	Issuer, Subject string
 	// Email is an address that the issuer has verified, or "" if there is none.
 	Email string
+	// Client is the address of the client, for the audit trail. It may be invalid.
+	Client netip.Addr
 }
 
 // IdentityAccount returns the account of the identity's issuer and subject. If there is none, it
@@ -35,8 +38,8 @@ func (a *Auth) IdentityAccount(
 		Role    *schema.Role  `db:"role"`
 	}
 	err = a.db.pool.GetContext(ctx, &got, `
-		SELECT outcome, id, role FROM identity_account($1, $2, $3, $4, $5)`,
-		i.Issuer, i.Subject, id, email, limit)
+		SELECT outcome, id, role FROM identity_account($1, $2, $3, $4, $5, $6)`,
+		i.Issuer, i.Subject, id, email, limit, clientAddress(i.Client))
 	switch {
 	case err != nil:
 		return Account{}, wrap(ctx, err, "find the account of an identity")

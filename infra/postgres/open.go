@@ -38,6 +38,9 @@ type Options struct {
 	// Auth makes the proofs with which [DB.ForUser] binds to users. It must be connected to the same
 	// database. Without it, the DB cannot be bound to a user.
 	Auth *Auth
+	// Actor is the operator who uses the connections, and Reason why, as the audit trail records them.
+	// Without an Actor it records the name of the role. Servers set neither.
+	Actor, Reason string
 	// IdleInTransactionTimeout is the longest time that a transaction may be idle before the server
 	// ends it, 10 s by default. It prevents a process that hangs from blocking others.
 	IdleInTransactionTimeout time.Duration
@@ -51,6 +54,7 @@ type DB struct {
 	monitor *monitor
 	auth    *Auth     // makes proofs of users; nil if the DB cannot be bound to a user
 	user    uuid.UUID // uuid.Nil if the DB is not bound to a user
+	address *string   // of the client, for the audit trail; nil if it is unknown
 	// statements are the prepared statements by their text. The DBs that ForUser returns share them.
 	statements    *sync.Map
 	creationQueue *creationQueue // shared by the DBs that ForUser returns
@@ -88,6 +92,7 @@ func Open(url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	connector.nameActor(o.Actor, o.Reason)
 	if o.Auth != nil {
 		connector.clock = o.Auth.db.clock // whichever connects first measures it for both
 	}
@@ -170,6 +175,13 @@ func (db *DB) beginAs(ctx context.Context, p prover) (*tx, error) {
 		return nil, errUserDeleted
 	}
 	bound.role = schema.Role(role.String)
+	if db.address != nil {
+		_, err := t.ExecContext(ctx, `SELECT set_config('intray.address', $1, true)`, *db.address)
+		if err != nil {
+			_ = t.Rollback()
+			return nil, err
+		}
+	}
 	return bound, nil
 }
 

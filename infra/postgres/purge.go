@@ -23,11 +23,12 @@ const (
 )
 
 // PurgeExpired deletes what [DB.PurgeEnded], [DB.PurgeTombstones], [DB.PurgeGoneKeys],
-// [DB.PurgeAttempts] and [DB.PurgeAttemptNumbers] delete, and returns the number of deleted rows.
+// [DB.PurgeAttempts], [DB.PurgeAttemptNumbers] and [DB.PurgeAuditEvents] delete, and returns the
+// number of deleted rows.
 func (db *DB) PurgeExpired(ctx context.Context, now time.Time) (total int64, err error) {
 	for _, purge := range []iter.Seq2[int64, error]{
 		db.PurgeEnded(ctx, now), db.PurgeTombstones(ctx, now), db.PurgeGoneKeys(ctx, now),
-		db.PurgeAttempts(ctx, now), db.PurgeAttemptNumbers(ctx, now),
+		db.PurgeAttempts(ctx, now), db.PurgeAttemptNumbers(ctx, now), db.PurgeAuditEvents(ctx, now),
 	} {
 		for n, err := range purge {
 			if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -23,14 +24,17 @@ type NewSession struct {
 	Family, Token [32]byte
 	// TTL is the time after which the session expires, even if it is used.
 	TTL time.Duration
+	// Client is the address of the client, for the audit trail. It may be invalid.
+	Client netip.Addr
 }
 
 // StartSession stores a session. It fails with schema.CodeUnauthenticated if the user's password
 // hash is no longer VerifiedHash.
 func (a *Auth) StartSession(ctx context.Context, s NewSession) error {
 	var started bool
-	err := a.db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6)`,
-		s.ID, s.UserID, s.VerifiedHash, s.Family[:], s.Token[:], s.TTL.Seconds())
+	err := a.db.pool.GetContext(ctx, &started, `SELECT start_session($1, $2, $3, $4, $5, $6, $7)`,
+		s.ID, s.UserID, s.VerifiedHash, s.Family[:], s.Token[:], s.TTL.Seconds(),
+		clientAddress(s.Client))
 	if err == nil && !started {
 		return schema.Errorf(schema.CodeUnauthenticated,
 			"The password was just changed. Sign in with the new password.")
@@ -49,6 +53,8 @@ type Rotation struct {
 	IdleTimeout time.Duration
 	// GracePeriod is how long the previous token is accepted after it was replaced.
 	GracePeriod time.Duration
+	// Client is the address of the client, for the audit trail. It may be invalid.
+	Client netip.Addr
 }
 
 // A RefreshResult is the result of using a refresh token.
@@ -84,17 +90,20 @@ const (
 func (a *Auth) RefreshSession(ctx context.Context, r Rotation) (RefreshResult, error) {
 	var result RefreshResult
 	err := a.db.pool.GetContext(ctx, &result, `
-		SELECT outcome, session, user_id, role, nonce FROM refresh_session($1, $2, $3, $4, $5, $6)`,
+		SELECT outcome, session, user_id, role, nonce
+		FROM refresh_session($1, $2, $3, $4, $5, $6, $7)`,
 		r.Family[:], r.PresentedToken[:], r.NewToken[:], r.NewNonce,
-		r.IdleTimeout.Seconds(), r.GracePeriod.Seconds())
+		r.IdleTimeout.Seconds(), r.GracePeriod.Seconds(), clientAddress(r.Client))
 	if errors.Is(err, sql.ErrNoRows) {
 		return RefreshResult{}, nil
 	}
 	return result, wrap(ctx, err, "refresh a session")
 }
 
-// EndSession deletes the session with the family, if there is one.
-func (a *Auth) EndSession(ctx context.Context, family [32]byte) error {
-	_, err := a.db.pool.ExecContext(ctx, `SELECT end_session($1)`, family[:])
+// EndSession deletes the session with the family, if there is one. The audit trail records the
+// address of the client, which may be invalid.
+func (a *Auth) EndSession(ctx context.Context, family [32]byte, client netip.Addr) error {
+	_, err := a.db.pool.ExecContext(ctx, `SELECT end_session($1, $2)`,
+		family[:], clientAddress(client))
 	return wrap(ctx, err, "end a session")
 }

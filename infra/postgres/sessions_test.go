@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -103,8 +104,8 @@ func TestRefreshSession(t *testing.T) {
 	}
 	t.Run("ended session is unknown", func(t *testing.T) {
 		b.start(t, "ended")
-		must(t, b.auth.EndSession(t.Context(), hash("ended")))
-		must(t, b.auth.EndSession(t.Context(), hash("ended")))
+		must(t, b.auth.EndSession(t.Context(), hash("ended"), netip.Addr{}))
+		must(t, b.auth.EndSession(t.Context(), hash("ended"), netip.Addr{}))
 		expectOutcome(t, b.refresh(t, "ended", "0", "1"), postgres.RefreshUnknown)
 	})
 	if n := count(t, b.raw, `SELECT count(*) FROM sessions`); n != 0 {
@@ -168,11 +169,11 @@ func TestChangePasswordEndsOtherSessions(t *testing.T) {
 	if want := "hash of alice@example.org"; old != want {
 		t.Errorf("got password hash %q, want %q", old, want)
 	}
-	changed, err := b.auth.ChangePassword(t.Context(), b.alice, "another", "new", kept)
+	changed, err := b.auth.ChangePassword(t.Context(), b.alice, "another", "new", kept, netip.Addr{})
 	if err != nil || changed {
 		t.Errorf("other verified hash: got changed %v and error %v, want false", changed, err)
 	}
-	changed, err = b.auth.ChangePassword(t.Context(), b.alice, old, "new", kept)
+	changed, err = b.auth.ChangePassword(t.Context(), b.alice, old, "new", kept, netip.Addr{})
 	if err != nil || !changed {
 		t.Fatalf("got changed %v and error %v, want true", changed, err)
 	}
@@ -188,7 +189,7 @@ func TestChangePasswordEndsOtherSessions(t *testing.T) {
 	// A sign-in that was verified with the old password cannot start a session.
 	late := b.newSession(t, b.alice, "alice@example.org", "late")
 	wantCode(t, b.auth.StartSession(t.Context(), late), schema.CodeUnauthenticated)
-	changed, err = b.auth.ChangePassword(t.Context(), b.alice, "new", "newer", uuid.Nil)
+	changed, err = b.auth.ChangePassword(t.Context(), b.alice, "new", "newer", uuid.Nil, netip.Addr{})
 	if err != nil || !changed {
 		t.Fatalf("second change: got changed %v and error %v, want true", changed, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -42,13 +43,14 @@ var sweepCases = []statementCase{
 	{methods: "DueMultipartAborts", run: func(s *statementRun) (int, error) {
 		return length(s.worker.DueMultipartAborts(s.ctx, time.Now(), schema.MultipartUpload{}, 200))
 	}},
-	{methods: "PurgeEnded PurgeTombstones PurgeGoneKeys PurgeAttempts PurgeAttemptNumbers",
+	{methods: "PurgeEnded PurgeTombstones PurgeGoneKeys PurgeAttempts PurgeAttemptNumbers " +
+		"PurgeAuditEvents",
 		run: func(s *statementRun) (int, error) {
 			later := time.Now().Add(40 * 24 * time.Hour)
 			for _, purge := range []iter.Seq2[int64, error]{
 				s.worker.PurgeEnded(s.ctx, later), s.worker.PurgeTombstones(s.ctx, later),
 				s.worker.PurgeGoneKeys(s.ctx, later), s.worker.PurgeAttempts(s.ctx, later),
-				s.worker.PurgeAttemptNumbers(s.ctx, later),
+				s.worker.PurgeAttemptNumbers(s.ctx, later), s.worker.PurgeAuditEvents(s.ctx, later),
 			} {
 				for _, err := range purge {
 					if err != nil {
@@ -213,7 +215,7 @@ var operatorCases = []statementCase{
 	// replays
 	{methods: "CreateReplay SelectEvents AddGeneratedEvents StartReplay Replay UnfinishedEvents " +
 		"GeneratedEvents RecordOutcomes RecordReplayProgress SetReplayStatus EndReplay",
-		run: replayCase},
+		allowance: catalogAllowance, run: replayCase},
 	{methods: "DeletePlannedReplay", run: func(s *statementRun) (int, error) {
 		name := newID(s).String()
 		err := s.owner.CreateReplay(s.ctx, postgres.Replay{Name: name, Selection: []byte("{}")})
@@ -234,10 +236,68 @@ var operatorCases = []statementCase{
 		_, err2 := s.owner.HasDocumentsBefore(s.ctx, time.Now())
 		return first(err, err2)
 	}},
+
+	// the audit trail
+	{methods: "RecordEvents", allowance: auditAllowance, run: func(s *statementRun) (int, error) {
+		events := []schema.NewAuditEvent{
+			{ID: newID(s), Kind: schema.AuditDownloadURLIssued, UserID: s.alice, Happened: time.Now(),
+				DocumentID: newID(s)},
+		}
+		for i := range 50 {
+			for _, account := range []string{"USER9@example.org", fmt.Sprintf("none%d", i)} {
+				events = append(events, schema.NewAuditEvent{
+					Kind: schema.AuditSignInFailed, Account: account, Happened: time.Now(), Count: 1,
+					Address: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 32)})
+			}
+		}
+		return 0, s.auth.RecordEvents(s.ctx, events)
+	}},
+	{methods: "RecordOperation RecordRepair", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			_, err := s.owner.Pool().Exec(`SELECT rotate_proof_key()`)
+			return 0, errors.Join(err,
+				s.owner.RecordOperation(s.ctx, schema.AuditDeadLettersDropped, map[string]any{"a": 1}),
+				s.worker.RecordRepair(s.ctx, schema.AuditRepairStarted, map[string]any{"a": 1}))
+		}},
+	{methods: "AuditEvents", allowance: auditAllowance, run: auditCase(postgres.AuditFilter{}, 1500)},
+	{methods: "AuditEvents, of a kind", allowance: auditAllowance,
+		run: auditCase(postgres.AuditFilter{Kind: schema.AuditSignedIn}, 1500)},
+	{methods: "AuditEvents, of a kind that few have", walks: true, allowance: auditAllowance,
+		run: auditCase(postgres.AuditFilter{Kind: schema.AuditReplayPaused}, 1)},
+	{methods: "AuditEvents, of a time", allowance: auditAllowance,
+		run: func(s *statementRun) (int, error) {
+			return auditCase(postgres.AuditFilter{
+				Since: s.base.Add(100 * time.Second), Until: s.base.Add(2000 * time.Second),
+			}, 1500)(s)
+		}},
+	{methods: "AuditEvents, of a user with many", allowance: auditAllowance,
+		run: func(s *statementRun) (int, error) {
+			return auditCase(postgres.AuditFilter{UserID: s.alice, Account: "user1@example.org"}, 1500)(s)
+		}},
+	{methods: "AuditEvents, of a user with few", allowance: auditAllowance,
+		run: func(s *statementRun) (int, error) {
+			return auditCase(postgres.AuditFilter{UserID: s.id(userKind, 100), Account: "none"}, 1)(s)
+		}},
+
 	// It stores topics only in an empty table, and deletes nothing.
 	{methods: "SeedTopics", run: func(s *statementRun) (int, error) {
 		return s.owner.SeedTopics(s.ctx, []schema.Topic{{Name: "T"}})
 	}},
+}
+
+// auditCase reads up to n events of the audit trail.
+func auditCase(f postgres.AuditFilter, n int) func(*statementRun) (int, error) {
+	return func(s *statementRun) (read int, err error) {
+		for _, err := range s.owner.AuditEvents(s.ctx, f) {
+			if err != nil {
+				return 0, err
+			}
+			if read++; read == n {
+				break
+			}
+		}
+		return read, nil
+	}
 }
 
 // replayCase runs a replay of events of a stream and one of generated events.

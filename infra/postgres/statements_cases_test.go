@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"crypto/sha256"
 	"errors"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -17,7 +18,7 @@ import (
 // method that locks a whole table once, when it is empty.
 var methodsWithoutStatements = map[string]bool{
 	"Close": true, "ForUser": true, "Ping": true, "ListenDeletions": true, "EstimatedNow": true,
-	"PurgeExpired": true, // its parts have cases
+	"From": true, "PurgeExpired": true, // its parts have cases
 }
 
 // notStatements are the files of the package whose statements run only while it migrates or
@@ -47,6 +48,12 @@ const (
 	countAllowance = 3000
 	// rangeAllowance is for statements that read up to 5,000 documents, a tenth of them old versions.
 	rangeAllowance = 1500
+	// auditAllowance is for a page of the audit trail, which reads up to 1,000 entries of each of
+	// three indexes and the events, each of which may be on a page of the table of its own.
+	auditAllowance = 6500
+	// catalogAllowance is for the first event of the audit trail of a session, which reads the
+	// descriptions of the table and its indexes. Which session is the first is a matter of chance.
+	catalogAllowance = 500
 	// batchAllowance is for statements that look up 100 keys in an index, where a small table is
 	// scanned.
 	batchAllowance = 500
@@ -67,6 +74,9 @@ func eachBatch(run func(n int) (int, error)) (total int, err error) {
 	return total, nil
 }
 
+// testClient is the address of a client.
+var testClient = netip.MustParseAddr("192.0.2.1")
+
 var statementCases = slices.Concat(userCases, sweepCases, operatorCases)
 
 // userCases are the cases of the API, and of documents by their keys.
@@ -85,17 +95,19 @@ var userCases = []statementCase{
 	{methods: "AdminUser", run: func(s *statementRun) (int, error) {
 		return one(s.api.ForUser(s.admin).AdminUser(s.ctx, s.alice))
 	}},
-	{methods: "ChangeUser", run: func(s *statementRun) (int, error) {
-		limit, name := int64(1e15), "builtin"
-		return one(s.api.ForUser(s.admin).ChangeUser(s.ctx, s.alice,
+	{methods: "ChangeUser", allowance: catalogAllowance, run: func(s *statementRun) (int, error) {
+		limit := int64(1e15) + s.next()
+		name := "p" + strconv.FormatInt(limit, 10)
+		return one(s.api.ForUser(s.admin).From(testClient).ChangeUser(s.ctx, s.alice,
 			postgres.UserPatch{LimitBytes: &limit, AIProvider: &name}))
 	}},
-	{methods: "AddUser RemoveUser", run: func(s *statementRun) (int, error) {
-		id := newID(s)
-		err := s.owner.AddUser(s.ctx, postgres.NewUser{ID: id, Email: id.String()})
-		_, _, err2 := s.owner.RemoveUser(s.ctx, id, 1)
-		return first(err, err2)
-	}},
+	{methods: "AddUser RemoveUser", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			id := newID(s)
+			err := s.owner.AddUser(s.ctx, postgres.NewUser{ID: id, Email: id.String()})
+			_, _, err2 := s.owner.RemoveUser(s.ctx, id, 1)
+			return first(err, err2)
+		}},
 	{methods: "Users", walks: true, run: func(s *statementRun) (int, error) {
 		_, err := s.owner.Users(s.ctx)
 		return 0, err
@@ -105,25 +117,28 @@ var userCases = []statementCase{
 		_, err2 := s.owner.FindUser(s.ctx, s.alice.String())
 		return first(err, err2)
 	}},
-	{methods: "ChangeAccount", run: func(s *statementRun) (int, error) {
-		role, hash := schema.RoleUser, "new"
-		return one(s.owner.ChangeAccount(s.ctx, s.user(),
-			postgres.AccountPatch{Role: &role, PasswordHash: &hash}))
-	}},
+	{methods: "ChangeAccount", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			role, hash := schema.RoleUser, "new"
+			return one(s.owner.ChangeAccount(s.ctx, s.user(),
+				postgres.AccountPatch{Role: &role, PasswordHash: &hash}))
+		}},
 	{methods: "UserContents", allowance: rangeAllowance, walks: true,
 		run: func(s *statementRun) (int, error) {
 			_, err := s.owner.UserContents(s.ctx, s.alice)
 			return 0, err
 		}},
-	{methods: "DisableAccount", run: func(s *statementRun) (int, error) {
-		return 0, s.owner.DisableAccount(s.ctx, s.user())
-	}},
-	{methods: "RemoveUser, with documents", run: func(s *statementRun) (int, error) {
-		return eachBatch(func(n int) (int, error) {
-			removed, _, err := s.owner.RemoveUser(s.ctx, s.alice, n)
-			return removed, err
-		})
-	}},
+	{methods: "DisableAccount", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			return 0, s.owner.DisableAccount(s.ctx, s.user())
+		}},
+	{methods: "RemoveUser, with documents", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			return eachBatch(func(n int) (int, error) {
+				removed, _, err := s.owner.RemoveUser(s.ctx, s.alice, n)
+				return removed, err
+			})
+		}},
 	{methods: "UserAISettings", run: func(s *statementRun) (int, error) {
 		return one(s.worker.UserAISettings(s.ctx, s.alice))
 	}},
@@ -141,32 +156,35 @@ var userCases = []statementCase{
 		_, err2 := s.worker.CountAICall(s.ctx, s.user(), 1000, time.Now())
 		return first(err, err2)
 	}},
-	{methods: "IdentityAccount", run: func(s *statementRun) (int, error) {
-		_, err := s.auth.IdentityAccount(s.ctx, postgres.Identity{
-			Issuer: "https://issuer", Subject: "s7"}, 1)
-		id := newID(s).String()
-		_, err2 := s.auth.IdentityAccount(s.ctx, postgres.Identity{
-			Issuer: "https://issuer", Subject: id, Email: id}, 1)
-		return first(err, err2)
-	}},
+	{methods: "IdentityAccount", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			_, err := s.auth.IdentityAccount(s.ctx, postgres.Identity{
+				Issuer: "https://issuer", Subject: "s7"}, 1)
+			id := newID(s).String()
+			_, err2 := s.auth.IdentityAccount(s.ctx, postgres.Identity{
+				Issuer: "https://issuer", Subject: id, Email: id}, 1)
+			return first(err, err2)
+		}},
 
 	// sessions
-	{methods: "StartSession RefreshSession EndSession", run: func(s *statementRun) (int, error) {
-		family := sha256.Sum256([]byte(newID(s).String()))
-		token := sha256.Sum256([]byte("token"))
-		err := s.auth.StartSession(s.ctx, postgres.NewSession{
-			ID: newID(s), UserID: s.alice, VerifiedHash: "hash 1", Family: family, Token: token,
-			TTL: time.Hour,
-		})
-		_, err2 := s.auth.RefreshSession(s.ctx, postgres.Rotation{
-			Family: family, PresentedToken: token, NewNonce: []byte("n"), IdleTimeout: time.Hour})
-		return first(err, err2, s.auth.EndSession(s.ctx, family))
-	}},
-	{methods: "PasswordHash ChangePassword", run: func(s *statementRun) (int, error) {
-		_, err := s.auth.PasswordHash(s.ctx, s.alice)
-		_, err2 := s.auth.ChangePassword(s.ctx, s.alice, "hash 1", "hash 1", uuid.Nil)
-		return first(err, err2)
-	}},
+	{methods: "StartSession RefreshSession EndSession", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			family := sha256.Sum256([]byte(newID(s).String()))
+			token := sha256.Sum256([]byte("token"))
+			err := s.auth.StartSession(s.ctx, postgres.NewSession{
+				ID: newID(s), UserID: s.alice, VerifiedHash: "hash 1", Family: family, Token: token,
+				TTL: time.Hour,
+			})
+			_, err2 := s.auth.RefreshSession(s.ctx, postgres.Rotation{
+				Family: family, PresentedToken: token, NewNonce: []byte("n"), IdleTimeout: time.Hour})
+			return first(err, err2, s.auth.EndSession(s.ctx, family, testClient))
+		}},
+	{methods: "PasswordHash ChangePassword", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			_, err := s.auth.PasswordHash(s.ctx, s.alice)
+			_, err2 := s.auth.ChangePassword(s.ctx, s.alice, "hash 1", "hash 1", uuid.Nil, testClient)
+			return first(err, err2)
+		}},
 
 	// topics
 	{methods: "Topics", run: func(s *statementRun) (int, error) {
@@ -182,6 +200,13 @@ var userCases = []statementCase{
 		_, err2 := s.user1().UpdateTopic(s.ctx, schema.ScopeUser, t.ID, postgres.TopicPatch{Name: &name})
 		return first(err, err2, s.user1().DeleteTopic(s.ctx, schema.ScopeUser, t.ID))
 	}},
+	{methods: "CreateTopic DeleteTopic, of the system", allowance: catalogAllowance,
+		run: func(s *statementRun) (int, error) {
+			t := schema.Topic{ID: newID(s), Name: "System " + strconv.FormatInt(s.next(), 10)}
+			admin := s.api.ForUser(s.admin)
+			err := admin.CreateTopic(s.ctx, t)
+			return first(err, admin.DeleteTopic(s.ctx, schema.ScopeSystem, t.ID))
+		}},
 	{methods: "SuggestTopics", run: func(s *statementRun) (int, error) {
 		return length(s.worker.SuggestTopics(s.ctx, s.alice, []schema.Topic{
 			{ID: newID(s), Name: "Suggested " + strconv.FormatInt(s.next(), 10)}, {Name: "topic 4"}}))

@@ -68,7 +68,7 @@ func newFixture(t *testing.T, n int) *fixture {
 	tables := strings.Split("users quotas sessions user_identities ai_calls topics documents "+
 		"document_topics document_positions document_examples document_explanations "+
 		"document_attempts message_attempts object_deletions gone_keys multipart_uploads "+
-		"unchecked_uploads dead_letters replays replay_blocks replay_generated_events", " ")
+		"unchecked_uploads dead_letters audit_events replays replay_blocks replay_generated_events", " ")
 	for _, table := range tables {
 		f.super.MustExec(`ALTER TABLE ` + table + ` SET (autovacuum_enabled = false)`)
 	}
@@ -204,6 +204,14 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 			SELECT 'DOCUMENTS', i, 'classify', 'documents.uploaded', jsonb_build_object('Nats-Msg-Id',
 					jsonb_build_array(fixture_id(1, i + 1000000)::text || ':1:0')),
 				'{}', 'reason ' || i, 5, fixture_at(i), fixture_at(i) FROM rows`,
+		// Half are old. Nine tenths are about alice, who is the actor of half of them.
+		`INSERT INTO audit_events (id, at, kind, actor_id, actor, user_id, account, address)
+			SELECT fixture_id(6, i), fixture_at(i) - CASE WHEN i % 4 < 2 THEN '91 days' ELSE '0' END::interval,
+				CASE WHEN i % 5 = 0 THEN 'signed_in' ELSE 'download_url_issued' END,
+				fixture_id(2, CASE WHEN i % 2 = 0 THEN 1 ELSE i END), 'a',
+				fixture_id(2, CASE WHEN i % 10 = 0 THEN 10 + i / 10 ELSE 1 END),
+				'user' || CASE WHEN i % 10 = 0 THEN 10 + i / 10 ELSE 1 END || '@example.org', '192.0.2.1'
+			FROM rows`,
 		`INSERT INTO replays (name, actor, reason, selection, target, status, matched, created_at,
 				started_at, ended_at, stream, stream_created)
 			SELECT 'replay ' || i, 'a', 'r', '{}', CASE WHEN i % 100 = 0 THEN 'classify' ELSE 'confirm' END,

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"os/user"
 	"path/filepath"
 
 	"github.com/google/uuid"
@@ -72,6 +74,30 @@ type System struct {
 	MinIO    minio.Config
 }
 
+// AuditFlags name who makes a change, and why, for the audit trail.
+type AuditFlags struct {
+	Actor  string `placeholder:"NAME" help:"Who makes the change, for the audit trail. Default: USER@HOST."`
+	Reason string `placeholder:"TEXT" help:"Reason for the change, for the audit trail."`
+}
+
+// Options returns the options with the actor and the reason.
+func (f AuditFlags) Options(o postgres.Options) postgres.Options {
+	o.Actor, o.Reason = cmp.Or(f.Actor, DefaultActor()), f.Reason
+	return o
+}
+
+// DefaultActor returns the name of the operating system's user and of the host, as USER@HOST.
+func DefaultActor() string {
+	actor := "unknown"
+	if u, err := user.Current(); err == nil {
+		actor = u.Username
+	}
+	if host, err := os.Hostname(); err == nil {
+		actor += "@" + host
+	}
+	return actor
+}
+
 // Local reports whether the command works on a stack of "intray up": either the one that --data
 // names, or, without DATABASE_URL, the one with the default data folder.
 func (f OwnerFlags) Local() bool { return f.Data != "" || f.DatabaseURL == "" }
@@ -92,8 +118,12 @@ func (f OperatorFlags) Find() (System, error) {
 	}, nil
 }
 
-// OpenOwner opens the database as its owner.
-func (f OwnerFlags) OpenOwner() (*postgres.DB, error) {
+// OpenOwner opens the database as its owner, for a command that changes nothing.
+func (f OwnerFlags) OpenOwner() (*postgres.DB, error) { return f.OpenOwnerFor(AuditFlags{}) }
+
+// OpenOwnerFor opens the database as its owner, for changes that the audit trail records with the
+// actor and the reason.
+func (f OwnerFlags) OpenOwnerFor(audit AuditFlags) (*postgres.DB, error) {
 	address := f.DatabaseURL
 	if f.Local() {
 		s, err := f.running()
@@ -102,7 +132,7 @@ func (f OwnerFlags) OpenOwner() (*postgres.DB, error) {
 		}
 		address = s.Database
 	}
-	return postgres.Open(address, postgres.Options{MaxConns: 2})
+	return postgres.Open(address, audit.Options(postgres.Options{MaxConns: 2}))
 }
 
 // PublishHint publishes a hint for a user after a commit. Without NATS, or if it does not answer,

@@ -20,9 +20,11 @@ func TestFirstUpload(t *testing.T) {
 	began := time.Now()
 	waitClassified(t, c, uploadAll(t, c, 1, 1, note), time.Minute)
 	t.Logf("classified after %s", seconds(began))
-	if out := run(t, "docker compose run --rm --no-TTY operator status"); !strings.Contains(out, "healthy") {
-		t.Errorf("got status\n%s\nwant it healthy", out)
-	}
+	// The first sweeper needs a moment to become active.
+	waitFor(t, "status is healthy", time.Minute, func() bool {
+		_, status := exitStatus(t, "docker compose run --rm --no-TTY operator status")
+		return status == 0
+	})
 }
 
 // A second `up --build` must recreate and restart no server, and rebuild no image.

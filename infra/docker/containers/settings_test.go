@@ -37,7 +37,7 @@ func TestChangedDatabasePassword(t *testing.T) {
 	d := setup(t)
 	refused := func(password string) bool {
 		_, status := exitStatus(t, "docker compose exec --no-TTY --env PGPASSWORD="+password+
-			" postgres psql -h 127.0.0.1 -U auth -d intray -c 'SELECT 1'")
+			" postgres psql -h postgres -U auth -d intray -c 'SELECT 1'")
 		return status != 0
 	}
 	former := strings.TrimSpace(run(t, "sed -n 's/^AUTH_DATABASE_PASSWORD=//p' .env"))

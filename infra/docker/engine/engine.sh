@@ -137,9 +137,16 @@ up() {
   local folder=$1
   [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null ||
     fail "no container engine answers (docker version), and one can be installed only as root on Debian"
+  if [ -d "$state" ]; then
+    # A run that was killed leaves its engine behind.
+    ! kill -0 "$(cat "$state/owner")" 2>/dev/null || fail "the engine is in use by another process"
+    down
+  fi
   packages
   unpack
   mkdir -p "$state" "$root$folder" "$root/var/lib/docker"
+  printf '%s\n' "$PPID" >"$state/owner"
+  printf '%s\n' "$folder" >"$state/folder"
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
   # The first process of the engine mounts what it needs, waits for its network, and becomes dockerd.
@@ -176,6 +183,7 @@ down() {
     wait_for 20 sh -c "! kill -0 $outer" || fail "the engine's processes did not end"
   fi
   disconnect
+  rmdir "$root$(cat "$state/folder" 2>/dev/null)" 2>/dev/null || true
   rm -rf "$state"
   # Control groups can be removed only from the innermost one outwards.
   find /sys/fs/cgroup -depth -type d -path '*/intray-engine*' -exec rmdir {} + 2>/dev/null || true

@@ -52,7 +52,7 @@ func TestManyLargePDFs(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, began := inspect(t), time.Now()
-	content := pdf(1000)
+	content := pdf(200)
 	ids := uploadAll(t, c, 40, 8, func(i int) (string, string, []byte) {
 		return fmt.Sprintf("report-%d.pdf", i), "application/pdf", content
 	})

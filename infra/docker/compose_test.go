@@ -391,7 +391,8 @@ func TestMinIOImageIsIndependent(t *testing.T) {
 		t.Fatal(err)
 	}
 	packages := strings.Fields(string(out))
-	if want := []string{"intray/infra/minio/eventqueue", "intray/cmd/start-minio"}; !slices.Equal(packages, want) {
+	want = []string{"intray/infra/minio/eventqueue", "intray/cmd/start-minio"}
+	if !slices.Equal(packages, want) {
 		t.Errorf("got packages %v, want %v", packages, want)
 	}
 }
@@ -399,7 +400,8 @@ func TestMinIOImageIsIndependent(t *testing.T) {
 // Logs must not fill the disk.
 func TestLogsAreRotated(t *testing.T) {
 	for name, s := range project(t).Services {
-		if s.Logging == nil || s.Logging.Options["max-size"] == "" || s.Logging.Options["max-file"] == "" {
+		if s.Logging == nil || s.Logging.Options["max-size"] == "" ||
+			s.Logging.Options["max-file"] == "" {
 			t.Errorf("%s: got logging %v, want a limit", name, s.Logging)
 		}
 	}

@@ -43,8 +43,8 @@ var start = sync.OnceValues(func() (*deployment, error) {
 	if err != nil {
 		return nil, err
 	}
-	block := regexp.MustCompile("(?s)```sh\n(sh infra/docker/write-env.sh\ndocker compose up [^`]*)```").
-		FindSubmatch(readme)
+	block := regexp.MustCompile(
+		"(?s)```sh\n(sh infra/docker/write-env.sh\ndocker compose up [^`]*)```").FindSubmatch(readme)
 	if block == nil {
 		return nil, fmt.Errorf("README.md has no block with the container commands")
 	}
@@ -142,7 +142,9 @@ func inspect(t *testing.T) map[string]container {
 // waitFor polls until done returns true.
 func waitFor(t *testing.T, what string, timeout time.Duration, done func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(timeout); !done(); time.Sleep(100 * time.Millisecond) {
+	poll := time.NewTicker(100 * time.Millisecond)
+	defer poll.Stop()
+	for deadline := time.Now().Add(timeout); !done(); <-poll.C {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within %v\n%s", what, timeout, run(t, "docker compose ps --all"))
 		}

@@ -72,7 +72,9 @@ func TestKilledServersUnderUploads(t *testing.T) {
 			l := startLoad(c, 4)
 			some := func(n int) {
 				t.Helper()
-				waitFor(t, "uploads are acknowledged", time.Minute, func() bool { return l.acknowledged() >= n })
+				waitFor(t, "uploads are acknowledged", time.Minute, func() bool {
+					return l.acknowledged() >= n
+				})
 			}
 			some(20)
 			began, before := time.Now(), inspect(t)[service+"-1"]

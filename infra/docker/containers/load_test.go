@@ -81,7 +81,7 @@ func pdf(pages int) []byte {
 		var text bytes.Buffer
 		text.WriteString("BT /F1 9 Tf 40 800 Td 12 TL\n")
 		for line := range 60 {
-			fmt.Fprintf(&text, "(Page %d, line %d: the annual report of the electricity company.) '\n", i, line)
+			fmt.Fprintf(&text, "(Page %d, line %d: the report of the electricity company.) '\n", i, line)
 		}
 		text.WriteString("ET")
 		object("<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents %d 0 R "+
@@ -93,6 +93,7 @@ func pdf(pages int) []byte {
 	for _, offset := range offsets {
 		fmt.Fprintf(&out, "%010d 00000 n \n", offset)
 	}
-	fmt.Fprintf(&out, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n", len(offsets)+1, xref)
+	fmt.Fprintf(&out, "trailer\n<< /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n",
+		len(offsets)+1, xref)
 	return out.Bytes()
 }

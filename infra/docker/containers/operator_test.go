@@ -3,6 +3,7 @@
 package containers
 
 import (
+	"errors"
 	"os/exec"
 	"strings"
 	"testing"
@@ -13,11 +14,11 @@ import (
 func exitStatus(t *testing.T, commands string) (string, int) {
 	t.Helper()
 	out, err := shell(commands)
-	exit, ok := err.(*exec.ExitError)
+	var exit *exec.ExitError
 	switch {
 	case err == nil:
 		return out, 0
-	case ok:
+	case errors.As(err, &exit):
 		return out, exit.ExitCode()
 	}
 	t.Fatalf("%s: %v\n%s", commands, err, out)
@@ -42,7 +43,9 @@ func TestOperatorStartsNothing(t *testing.T) {
 	}
 	unreachable := false
 	for line := range strings.Lines(out) {
-		unreachable = unreachable || strings.HasPrefix(line, "nats") && strings.Contains(line, "UNREACHABLE")
+		if strings.HasPrefix(line, "nats") && strings.Contains(line, "UNREACHABLE") {
+			unreachable = true
+		}
 	}
 	if !unreachable {
 		t.Errorf("got\n%s\nwant nats UNREACHABLE", out)
@@ -56,7 +59,8 @@ func TestOperatorStartsNothing(t *testing.T) {
 	}
 }
 
-// MinIO's container moves damaged events aside whenever it starts, also without `docker compose up`.
+// MinIO's container moves damaged events aside whenever it starts, also without
+// `docker compose up`.
 func TestDamagedEventsAreMovedWhenMinIOStarts(t *testing.T) {
 	d := setup(t)
 	run(t, `docker compose exec --no-TTY minio sh -euc '
@@ -64,7 +68,8 @@ func TestDamagedEventsAreMovedWhenMinIOStarts(t *testing.T) {
 		head -c 100 /dev/zero >/data/queue/minio-nats-CREATED_DURABLE/check.event'`)
 	run(t, "docker compose restart minio")
 	waitHealthy(t)
-	run(t, "docker compose exec --no-TTY minio test -e /data/queue-bad/minio-nats-CREATED_DURABLE/check.event")
+	run(t, "docker compose exec --no-TTY minio "+
+		"test -e /data/queue-bad/minio-nats-CREATED_DURABLE/check.event")
 	c, err := d.signIn()
 	if err != nil {
 		t.Fatal(err)
@@ -79,7 +84,8 @@ func TestQueueIsLeftAloneUnderUploads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const listBad = "docker compose exec --no-TTY minio sh -c 'find /data/queue-bad -type f 2>/dev/null | sort'"
+	const listBad = "docker compose exec --no-TTY minio " +
+		"sh -c 'find /data/queue-bad -type f 2>/dev/null | sort'"
 	before, containers := run(t, listBad), inspect(t)
 	type result struct {
 		ids  []string

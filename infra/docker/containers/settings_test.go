@@ -26,7 +26,8 @@ func TestLogs(t *testing.T) {
 			t.Errorf("%s: got logs %v, want a maximum size", name, c.HostConfig.LogConfig)
 		}
 	}
-	for _, line := range strings.Split(run(t, "docker compose logs --no-log-prefix api gateway"), "\n") {
+	logs := run(t, "docker compose logs --no-log-prefix api gateway")
+	for line := range strings.Lines(logs) {
 		if strings.Contains(line, `"/healthz"`) || strings.Contains(line, `"/readyz"`) {
 			t.Errorf("got the health check in the log, want none: %s", line)
 			break
@@ -96,8 +97,8 @@ func TestTrustedProxies(t *testing.T) {
 	if !ignored() {
 		t.Error("X-Forwarded-For is not reported as ignored, want it without TRUSTED_PROXIES")
 	}
-	gateway := strings.TrimSpace(run(t, `docker network inspect "${COMPOSE_PROJECT_NAME:-intray}_outside" \
-		--format '{{(index .IPAM.Config 0).Gateway}}'`))
+	gateway := strings.TrimSpace(run(t, `docker network inspect \
+		"${COMPOSE_PROJECT_NAME:-intray}_outside" --format '{{(index .IPAM.Config 0).Gateway}}'`))
 	restore := setting(t, "TRUSTED_PROXIES", gateway)
 	t.Cleanup(func() {
 		restore()

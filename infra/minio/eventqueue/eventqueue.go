@@ -27,11 +27,11 @@ type Damaged struct {
 // finds the object. A missing folder is treated as an empty one, and a file that vanishes meanwhile
 // is ignored.
 //
-// MinIO must not be running, because a file that it is writing looks damaged. MinIO writes the files
-// without fsync, so a crash of the machine can leave truncated files, empty files and files of NUL
-// bytes. MinIO retries a truncated file forever and sends nothing else to that target. A file of NUL
-// bytes makes MinIO panic at every start (in internal/store, Get takes items[0] of an empty slice).
-// An empty file stays forever.
+// MinIO must not be running, because a file that it is writing looks damaged. MinIO writes the
+// files without fsync, so a crash of the machine can leave truncated files, empty files and files
+// of NUL bytes. MinIO retries a truncated file forever and sends nothing else to that target. A
+// file of NUL bytes makes MinIO panic at every start (in internal/store, Get takes items[0] of an
+// empty slice). An empty file stays forever.
 func Check(dir string) ([]Damaged, error) {
 	var damaged []Damaged
 	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {

@@ -1,5 +1,5 @@
 # Builds the image of Intray's own processes, without PostgreSQL, NATS and MinIO. The image contains
-# a static binary and the CA certificates.
+# a static binary and the CA certificates; that of the target ocr is Debian's with tesseract.
 FROM golang:1.26-trixie AS build
 WORKDIR /src
 COPY go.mod go.sum ./
@@ -21,13 +21,28 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     mkdir -p /out/root/usr/share/doc/intray && \
     go run github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0 bin -json \
     -output /out/root/usr/share/doc/intray/intray.cdx.json /out/root/usr/local/bin/intray
-# A new volume has the same owner as the directory that it is mounted on. These directories are the
-# mount points of the consumers' cache and of MinIO's data.
-RUN mkdir -p /out/root/etc/ssl/certs /out/owned/var/cache/intray /out/owned/data && \
+# A new volume has the same owner as the directory that it is mounted on. /var/cache/intray is the
+# mount point of the consumers' cache.
+RUN mkdir -p /out/root/etc/ssl/certs /out/owned/var/cache/intray && \
     cp /etc/ssl/certs/ca-certificates.crt /out/root/etc/ssl/certs/ && \
     printf 'intray:x:10001:10001::/nonexistent:/sbin/nologin\n' >/out/root/etc/passwd
 
-FROM scratch
+# With tesseract, which reads pictures and scans: INTRAY_TARGET=ocr in .env.
+FROM debian:13-slim AS ocr
+ARG OCR_LANGUAGES=eng
+RUN apt-get update && \
+    apt-get install -y --no-install-recommends tesseract-ocr \
+        $(printf '%s' "${OCR_LANGUAGES:-eng}" | tr '+_' '\n-' | sed 's/^/tesseract-ocr-/') && \
+    rm -rf /var/lib/apt/lists/* && \
+    useradd --uid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin intray
+COPY --from=build /out/root/usr/ /usr/
+COPY --from=build /out/root/etc/ssl/ /etc/ssl/
+COPY --from=build --chown=10001:10001 /out/owned/ /
+COPY THIRD_PARTY_NOTICES.md /usr/share/doc/intray/
+USER 10001:10001
+ENTRYPOINT ["/usr/local/bin/intray"]
+
+FROM scratch AS intray
 COPY --from=build /out/root/ /
 COPY --from=build --chown=10001:10001 /out/owned/ /
 COPY THIRD_PARTY_NOTICES.md /usr/share/doc/intray/

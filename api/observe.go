@@ -24,10 +24,10 @@ var requestIDFormat = regexp.MustCompile(`^[A-Za-z0-9_-]{8,64}$`)
 const statusClientClosedRequest = 499
 
 // observe returns a middleware that assigns an id to each request, responds to an error with a
-// problem document, records metrics, and logs one line per request. The line contains the route
-// pattern, but no query string and no headers. It also contains details that must not be sent to
-// the client, such as the cause of a 500. routes are the known route patterns; the map may be
-// filled after the call, but before the first request.
+// problem document, records metrics, and logs one line per request, at level debug if it is a poll
+// (isPoll). The line contains the route pattern, but no query string and no headers. It also
+// contains details that must not be sent to the client, such as the cause of a 500. routes are the
+// known route patterns; the map may be filled after the call, but before the first request.
 func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 	return func(next echo.HandlerFunc) echo.HandlerFunc {
 		return func(c echo.Context) error {
@@ -66,6 +66,8 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 			case status >= http.StatusInternalServerError:
 				level = slog.LevelError
 				attrs = append(attrs, slog.Any("error", err))
+			case isPoll(route, status):
+				level = slog.LevelDebug
 			}
 			if document, ok := requestDocumentOf(c, route, err); ok {
 				attrs = append(attrs, slog.String("document_id", document.id.String()))
@@ -79,6 +81,13 @@ func observe(log *slog.Logger, routes map[string]bool) echo.MiddlewareFunc {
 			return nil
 		}
 	}
+}
+
+// isPoll reports whether a request found nothing new: a health check that succeeded, or a repeated
+// request whose result is unchanged. Their lines would outnumber all others.
+func isPoll(route string, status int) bool {
+	return status == http.StatusNotModified ||
+		status == http.StatusOK && (route == "/healthz" || route == "/readyz")
 }
 
 // callRecovering calls next and returns a panic as an error. It does not recover from

@@ -3,6 +3,7 @@ package api_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -280,4 +281,42 @@ func TestCrossOriginRequests(t *testing.T) {
 			t.Errorf("another origin: got %s %q, want none", allowOrigin, got)
 		}
 	})
+}
+
+// Requests that find nothing new are logged only at level debug, because they would outnumber all
+// others.
+func TestPollsAreLoggedAtDebug(t *testing.T) {
+	b := setup(t)
+	document := path(b.alice.upload("a", []byte("x")))
+	for _, test := range []struct {
+		path, etag string
+		status     int
+		level      string
+	}{
+		{"/healthz", "", 200, "DEBUG"},
+		{document, "", 200, "INFO"},
+		{document, b.alice.get(document).header.Get("ETag"), 304, "DEBUG"},
+		{"/api/documents/none", "", 404, "INFO"},
+	} {
+		before := len(b.log.String())
+		headers := with{}
+		if test.etag != "" {
+			headers["If-None-Match"] = test.etag
+		}
+		b.alice.get(test.path, headers).is(test.status)
+		status := fmt.Sprintf(`"status":%d`, test.status)
+		level := ""
+		eventually(t, "the request is logged", func() bool {
+			for line := range strings.Lines(b.log.String()[before:]) {
+				if strings.Contains(line, `"msg":"request"`) && strings.Contains(line, status) {
+					_, level, _ = strings.Cut(line, `"level":"`)
+					level, _, _ = strings.Cut(level, `"`)
+				}
+			}
+			return level != ""
+		})
+		if level != test.level {
+			t.Errorf("%s with %d: got level %s, want %s", test.path, test.status, level, test.level)
+		}
+	}
 }

@@ -32,7 +32,6 @@ type commands struct {
 	Audit       auditCommand       `cmd:"" help:"List who signed in, changed accounts, downloaded, replayed and repaired."`
 	Version     cli.VersionCommand `cmd:"" help:"Print the version, the commit and the platform of this program."`
 	NATSServer  natsServerCommand  `cmd:"" name:"nats-server" hidden:"" help:"Run the NATS server that \"up\" starts."`
-	CheckQueue  checkQueueCommand  `cmd:"" hidden:"" help:"Move damaged files out of MinIO's event queue; run it before MinIO starts."`
 	Health      healthCommand      `cmd:"" name:"healthcheck" hidden:"" help:"Exit with status 0 if a URL responds with 200, for containers without curl."`
 }
 

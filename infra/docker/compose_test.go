@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -78,7 +79,6 @@ func TestServices(t *testing.T) {
 	got := slices.Sorted(maps.Keys(project(t).Services))
 	want := []string{
 		"api", "consumers", "gateway", "migrate", "minio", "nats", "operator", "postgres", "provision",
-		"queue-check",
 	}
 	if !slices.Equal(got, want) {
 		t.Errorf("got services %v, want %v", got, want)
@@ -109,10 +109,21 @@ func TestEverySecretIsRequired(t *testing.T) {
 	}
 }
 
-// A service must wait for the services that it connects to, and must share a network with them.
+// A service must wait for the services that it connects to, and must share a network with them. The
+// operator's commands must not: Compose would start a service that is stopped, and so hide that it
+// was.
 func TestServicesWaitForDependencies(t *testing.T) {
 	p := project(t)
 	for name, s := range p.Services {
+		if name == "operator" {
+			if len(s.DependsOn) > 0 {
+				t.Errorf("operator: got dependencies %v, want none", s.DependsOn)
+			}
+			if !shareNetwork(s, p.Services["postgres"]) {
+				t.Error("operator: got no network of postgres, want one")
+			}
+			continue
+		}
 		needs := map[string]string{}
 		for _, value := range environment(s) {
 			for other, address := range map[string]string{
@@ -129,9 +140,7 @@ func TestServicesWaitForDependencies(t *testing.T) {
 			}
 		}
 		switch name {
-		case "minio":
-			needs["queue-check"] = types.ServiceConditionCompletedSuccessfully
-		case "provision", "operator":
+		case "provision":
 			needs["migrate"] = types.ServiceConditionCompletedSuccessfully
 		}
 		for other, condition := range needs {
@@ -327,7 +336,7 @@ func TestMinIOSettings(t *testing.T) {
 		}
 	}
 	for name := range got {
-		if _, ok := want[name]; !ok {
+		if _, ok := want[name]; !ok && name != "GOMEMLIMIT" {
 			t.Errorf("minio: got %s, which `intray up` does not set", name)
 		}
 	}
@@ -344,14 +353,71 @@ func TestMinIOSettings(t *testing.T) {
 	}
 }
 
-func TestQueueCheckUsesMinIOsQueue(t *testing.T) {
-	p := project(t)
-	check, minio := p.Services["queue-check"], p.Services["minio"]
-	if want := []string{"check-queue", "/data/queue"}; !slices.Equal(check.Command, want) {
-		t.Errorf("got command %v, want %v", check.Command, want)
+// Two builds of one tag would give its services different images, and Compose would recreate their
+// containers at the next start. A service must wait for the one that builds its image.
+func TestEveryImageIsBuiltOnce(t *testing.T) {
+	builds := map[string][]string{}
+	for name, s := range project(t).Services {
+		if s.Build != nil {
+			builds[s.Image] = append(builds[s.Image], name)
+		}
 	}
-	if got, want := volumes(check), volumes(minio); !slices.Equal(got, want) {
-		t.Errorf("got volumes %v, want those of minio, %v", got, want)
+	for image, names := range builds {
+		if len(names) != 1 {
+			t.Errorf("%s: got builds by %v, want by one service", image, names)
+		}
+	}
+	if len(builds) != 2 {
+		t.Errorf("got %d images that are built, want those of Intray and MinIO", len(builds))
+	}
+}
+
+// The image of MinIO must be built from few files, so that it stays the same when others change.
+func TestMinIOImageIsIndependent(t *testing.T) {
+	var copied []string
+	for _, from := range regexp.MustCompile(`(?m)^COPY ([^-]\S*) `).FindAllStringSubmatch(
+		read(t, "infra/minio/Dockerfile"), -1) {
+		copied = append(copied, from[1])
+	}
+	want := []string{"infra/minio/eventqueue", "cmd/start-minio", "THIRD_PARTY_NOTICES.md"}
+	if !slices.Equal(copied, want) {
+		t.Errorf("got files %v, want %v", copied, want)
+	}
+	list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f",
+		"{{if not .Standard}}{{.ImportPath}}{{end}}", "./cmd/start-minio")
+	list.Dir = root
+	out, err := list.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages := strings.Fields(string(out))
+	want = []string{"intray/infra/minio/eventqueue", "intray/cmd/start-minio"}
+	if !slices.Equal(packages, want) {
+		t.Errorf("got packages %v, want %v", packages, want)
+	}
+}
+
+// Logs must not fill the disk.
+func TestLogsAreRotated(t *testing.T) {
+	for name, s := range project(t).Services {
+		if s.Logging == nil || s.Logging.Options["max-size"] == "" ||
+			s.Logging.Options["max-file"] == "" {
+			t.Errorf("%s: got logging %v, want a limit", name, s.Logging)
+		}
+	}
+}
+
+// The memory limits of Go programs that do not set their own must be 90 % of their container's.
+func TestGoMemoryLimits(t *testing.T) {
+	p := project(t)
+	for _, name := range []string{"minio", "nats"} {
+		s := p.Services[name]
+		mib, err := strconv.ParseInt(strings.TrimSuffix(environment(s)["GOMEMLIMIT"], "MiB"), 10, 64)
+		container := int64(s.Deploy.Resources.Limits.MemoryBytes)
+		if share := float64(mib<<20) / float64(container); err != nil || share < 0.85 || share > 0.9 {
+			t.Errorf("%s: got GOMEMLIMIT %q (%v), want about 90 %% of %d bytes",
+				name, environment(s)["GOMEMLIMIT"], err, container)
+		}
 	}
 }
 
@@ -461,14 +527,14 @@ func TestServicesAreHardened(t *testing.T) {
 			if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 				t.Errorf("got security options %v, want no-new-privileges", s.SecurityOpt)
 			}
-			if s.Build != nil && s.User != "10001:10001" {
+			if !slices.Contains([]string{"postgres", "nats"}, name) && s.User != "10001:10001" {
 				t.Errorf("got user %q, want 10001:10001, the image's unprivileged user", s.User)
 			}
 			limits := s.Deploy != nil && s.Deploy.Resources.Limits != nil
 			if !limits || s.Deploy.Resources.Limits.MemoryBytes == 0 {
 				t.Error("got no memory limit, want one")
 			}
-			once := slices.Contains([]string{"queue-check", "migrate", "provision", "operator"}, name)
+			once := slices.Contains([]string{"migrate", "provision", "operator"}, name)
 			if want := map[bool]string{true: "no", false: "unless-stopped"}[once]; s.Restart != want {
 				t.Errorf("got restart policy %q, want %q", s.Restart, want)
 			}

@@ -13,6 +13,8 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"intray/infra/minio/eventqueue"
 )
 
 // MinIOSettings are the settings of MinIO that depend on the machine. [MinIOEnv] sets all others to
@@ -113,7 +115,7 @@ func (m *minioServer) process(printf func(string, ...any)) Process {
 
 // checkQueue moves damaged event files out of the queue and prints a message about each.
 func (m *minioServer) checkQueue(printf func(string, ...any)) error {
-	damaged, err := CheckQueue(m.settings.QueueDir)
+	damaged, err := eventqueue.Check(m.settings.QueueDir)
 	for _, d := range damaged {
 		printf("minio: moved a damaged event to %s: %v", d.Path, d.Reason)
 	}

@@ -1,12 +1,14 @@
-package local
+package eventqueue
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -85,7 +87,7 @@ func FuzzCheckEvent(f *testing.F) {
 	})
 }
 
-func TestCheckQueue(t *testing.T) {
+func TestCheck(t *testing.T) {
 	root := t.TempDir()
 	queue := filepath.Join(root, "queue")
 	files := map[string]string{
@@ -96,7 +98,7 @@ func TestCheckQueue(t *testing.T) {
 		"minio-nats-REMOVED_DURABLE/4.event":  event,
 		"minio-nats-REMOVED_DURABLE/note.txt": event,
 	}
-	check := func(t *testing.T) []DamagedEvent {
+	check := func(t *testing.T) []Damaged {
 		t.Helper()
 		for name, text := range files {
 			path := filepath.Join(queue, name)
@@ -107,7 +109,7 @@ func TestCheckQueue(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		damaged, err := CheckQueue(queue)
+		damaged, err := Check(queue)
 		if err != nil || len(damaged) != 4 {
 			t.Fatalf("got %v and error %v, want 4 damaged events", damaged, err)
 		}
@@ -133,11 +135,38 @@ func TestCheckQueue(t *testing.T) {
 		}
 	})
 	t.Run("accepts a missing folder", func(t *testing.T) {
-		damaged, err := CheckQueue(filepath.Join(root, "none"))
+		damaged, err := Check(filepath.Join(root, "none"))
 		if err != nil || len(damaged) > 0 {
 			t.Errorf("got %v and error %v, want no damaged events", damaged, err)
 		}
 	})
+}
+
+// A file can vanish after its folder was listed, for example because somebody removes it.
+func TestCheckIgnoresFilesThatVanish(t *testing.T) {
+	queue := filepath.Join(t.TempDir(), "queue")
+	vanished := filepath.Join(queue, "minio-nats-CREATED_DURABLE", "1.event")
+	if found, err := checkFile(queue, vanished); found != nil || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v and error %v, want an error that the walk ignores", found, err)
+	}
+	// The walk itself, while the files are removed.
+	if err := os.MkdirAll(filepath.Dir(vanished), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		path := filepath.Join(filepath.Dir(vanished), strconv.Itoa(i)+".event")
+		if err := os.WriteFile(path, []byte(event), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	removed := make(chan error)
+	go func() { removed <- os.RemoveAll(queue) }()
+	if damaged, err := Check(queue); err != nil || len(damaged) > 0 {
+		t.Errorf("got %v and error %v, want neither", damaged, err)
+	}
+	if err := <-removed; err != nil {
+		t.Fatal(err)
+	}
 }
 
 func list(t *testing.T, root string) (names []string) {

@@ -1,0 +1,113 @@
+//go:build containers
+
+package containers
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestPostgresSettings(t *testing.T) {
+	setup(t)
+	got := run(t, "docker compose exec --no-TTY postgres psql -U postgres -Atc 'SHOW jit'")
+	if got != "off\n" {
+		t.Errorf("got jit %q, want off", got)
+	}
+}
+
+// Logs must be rotated, and must not consist of health checks.
+func TestLogs(t *testing.T) {
+	setup(t)
+	for name, c := range inspect(t) {
+		if c.HostConfig.LogConfig.Config["max-size"] == "" {
+			t.Errorf("%s: got logs %v, want a maximum size", name, c.HostConfig.LogConfig)
+		}
+	}
+	logs := run(t, "docker compose logs --no-log-prefix api gateway")
+	for line := range strings.Lines(logs) {
+		if strings.Contains(line, `"/healthz"`) || strings.Contains(line, `"/readyz"`) {
+			t.Errorf("got the health check in the log, want none: %s", line)
+			break
+		}
+	}
+}
+
+// A changed password must reach PostgreSQL and the API with one `up`, and the former one must end.
+func TestChangedDatabasePassword(t *testing.T) {
+	d := setup(t)
+	refused := func(password string) bool {
+		_, status := exitStatus(t, "docker compose exec --no-TTY --env PGPASSWORD="+password+
+			" postgres psql -h postgres -U auth -d intray -c 'SELECT 1'")
+		return status != 0
+	}
+	former := strings.TrimSpace(run(t, "sed -n 's/^AUTH_DATABASE_PASSWORD=//p' .env"))
+	if refused(former) {
+		t.Fatal("the password in .env is refused, want it accepted")
+	}
+	const password = "kChangedPassword0123456789"
+	before := inspect(t)
+	setting(t, "AUTH_DATABASE_PASSWORD", password)
+	run(t, "docker compose up --detach")
+	waitHealthy(t)
+	if refused(password) || !refused(former) {
+		t.Error("the former password is accepted or the new one refused, want the opposite")
+	}
+	if _, err := d.signIn(); err != nil {
+		t.Errorf("sign in: %v", err)
+	}
+	// Compose also starts the consumers again, because they depend on provision.
+	affected := []string{"api-1", "consumers-1", "provision-1"}
+	for _, name := range changed(before, inspect(t)) {
+		if !slices.Contains(affected, name) {
+			t.Errorf("got %s recreated or restarted, want it left alone", name)
+		}
+	}
+}
+
+// X-Forwarded-For counts only if it comes from TRUSTED_PROXIES. For a proxy on this machine that is
+// the gateway of the network, through which the engine forwards published ports.
+func TestTrustedProxies(t *testing.T) {
+	setup(t)
+	ignored := func() bool {
+		t.Helper()
+		const id = "trusted-proxies"
+		req, err := http.NewRequest(http.MethodPost, apiURL+"/api/auth/login",
+			strings.NewReader(`{"email":"nobody@example.org","password":"wrong-password-1"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header = http.Header{
+			"Content-Type": {"application/json"}, "X-Request-Id": {id}, "X-Forwarded-For": {"198.51.100.7"},
+		}
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		var logs string
+		waitFor(t, "the request is logged", 10*time.Second, func() bool {
+			logs = run(t, "docker compose logs --no-log-prefix api")
+			return strings.Contains(logs, id)
+		})
+		return strings.Contains(logs, "X-Forwarded-For was ignored")
+	}
+	if !ignored() {
+		t.Error("X-Forwarded-For is not reported as ignored, want it without TRUSTED_PROXIES")
+	}
+	gateway := strings.TrimSpace(run(t, `docker network inspect \
+		"${COMPOSE_PROJECT_NAME:-intray}_outside" --format '{{(index .IPAM.Config 0).Gateway}}'`))
+	restore := setting(t, "TRUSTED_PROXIES", gateway)
+	t.Cleanup(func() {
+		restore()
+		run(t, "docker compose up --detach")
+		waitHealthy(t)
+	})
+	run(t, "docker compose up --detach")
+	waitHealthy(t)
+	if ignored() {
+		t.Errorf("X-Forwarded-For is ignored, want it accepted from %s", gateway)
+	}
+}

@@ -1,0 +1,48 @@
+#!/usr/bin/env bash
+# Runs compose.yaml with a container engine, as README.md says, and checks the deployment: the tests
+# of infra/docker/containers. It uses the engine that answers, or starts one (engine.sh), and pulls
+# the base images or builds stand-ins (images.sh). Arguments are passed on to the tests, such as
+# -test.run=Operator.
+#
+# The deployment is a copy of this checkout with a project name of its own, which is removed at the
+# end with its volumes. Images and the cache of builds stay, and make the next run fast.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../../.."
+
+engine=$PWD/infra/docker/engine/engine.sh
+export COMPOSE_PROJECT_NAME=intray-check INTRAY_IMAGE=intray:check
+work=$(mktemp -d /tmp/intray-containers.XXXXXX)
+started=
+in_engine=()
+
+# finish removes everything that this script started. It runs whenever the script exits.
+finish() {
+  local status=$?
+  trap - EXIT
+  if [ -e "$work/intray/.env" ]; then
+    (cd "$work/intray" &&
+      "${in_engine[@]}" docker compose --progress quiet --profile '*' down --volumes --timeout 10) || status=1
+  fi
+  [ -z "$started" ] || "$engine" down || status=1
+  rm -rf "$work"
+  exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT TERM
+
+mkdir "$work/intray"
+git ls-files -z --cached --others --exclude-standard |
+  tar --create --null --files-from - --ignore-failed-read 2>/dev/null | tar --extract --directory "$work/intray"
+CGO_ENABLED=0 go test -c -tags containers -o "$work/containers.test" ./infra/docker/containers
+
+if ! docker version >/dev/null 2>&1 || ! docker compose version >/dev/null 2>&1; then
+  started=yes
+  "$engine" up "$work"
+  in_engine=("$engine" run)
+fi
+"${in_engine[@]}" docker version --format 'engine {{.Server.Version}}'
+"${in_engine[@]}" docker compose version
+infra/docker/engine/images.sh "${in_engine[@]}" docker
+
+cd "$work/intray"
+"${in_engine[@]}" "$work/containers.test" -test.v -test.timeout=30m "$@"

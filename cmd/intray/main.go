@@ -29,6 +29,7 @@ type commands struct {
 	Status      statusCommand      `cmd:"" help:"Show the state of the system; the exit status is 1 if there are problems."`
 	DeadLetters deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, retry or drop messages that consumers could not handle."`
 	AI          aiCommand          `cmd:"" name:"ai" help:"Check the AI providers."`
+	Extract     extractCommand     `cmd:"" help:"Print the text of files as the classifier reads it."`
 	Version     cli.VersionCommand `cmd:"" help:"Print the version, the commit and the platform of this program."`
 	NATSServer  natsServerCommand  `cmd:"" name:"nats-server" hidden:"" help:"Run the NATS server that \"up\" starts."`
 	CheckQueue  checkQueueCommand  `cmd:"" hidden:"" help:"Move damaged files out of MinIO's event queue; run it before MinIO starts."`

@@ -30,6 +30,7 @@ type commands struct {
 	DeadLetters deadLettersCommand `cmd:"" name:"deadletters" help:"List, show, retry or drop messages that consumers could not handle."`
 	AI          aiCommand          `cmd:"" name:"ai" help:"Check the AI providers."`
 	Audit       auditCommand       `cmd:"" help:"List who signed in, changed accounts, downloaded, replayed and repaired."`
+	Extract     extractCommand     `cmd:"" help:"Print the text of files as the classifier reads it."`
 	Version     cli.VersionCommand `cmd:"" help:"Print the version, the commit and the platform of this program."`
 	NATSServer  natsServerCommand  `cmd:"" name:"nats-server" hidden:"" help:"Run the NATS server that \"up\" starts."`
 	Health      healthCommand      `cmd:"" name:"healthcheck" hidden:"" help:"Exit with status 0 if a URL responds with 200, for containers without curl."`

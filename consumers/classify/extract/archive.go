@@ -25,7 +25,11 @@ const (
 type archive struct {
 	ctx   context.Context
 	files map[string]*zip.File
-	left  int64 // bytes that may still be decompressed
+	// folded are the files by the names that foldName returns.
+	folded map[string]*zip.File
+	left   int64 // bytes that may still be decompressed
+	// embed is called for each embedded file.
+	embed func(file)
 }
 
 // openArchive reads the list of the parts in src.
@@ -41,10 +45,17 @@ func openArchive(ctx context.Context, src *source) (*archive, error) {
 		return nil, fmt.Errorf("%w: damaged zip archive", ErrBroken)
 	}
 	directory.listed = true
-	a := &archive{ctx: ctx, files: make(map[string]*zip.File, len(listed.File)), left: maxInflated}
+	a := &archive{
+		ctx: ctx, left: maxInflated, embed: func(file) {},
+		files:  make(map[string]*zip.File, len(listed.File)),
+		folded: make(map[string]*zip.File, len(listed.File)),
+	}
 	for _, f := range listed.File {
 		if _, duplicate := a.files[f.Name]; !duplicate {
 			a.files[f.Name] = f
+		}
+		if name := foldName(f.Name); a.folded[name] == nil {
+			a.folded[name] = f
 		}
 	}
 	return a, nil
@@ -112,11 +123,28 @@ func (b *budgetReaderAt) ReadAt(p []byte, offset int64) (int, error) {
 }
 
 // has reports whether the archive has a part of this name.
-func (a *archive) has(name string) bool { return a.files[name] != nil }
+func (a *archive) has(name string) bool { return a.file(name) != nil }
+
+// file returns the part of this name, or nil. Names that differ only in what foldName removes are
+// equal.
+func (a *archive) file(name string) *zip.File {
+	if f := a.files[name]; f != nil {
+		return f
+	}
+	return a.folded[foldName(name)]
+}
+
+// foldName returns a name of a part in the form in which names are compared (ECMA-376-2, 6.2.2):
+// in lower case and without escape sequences. It also accepts backslashes and a slash at the
+// beginning, which some programs write.
+func foldName(name string) string {
+	name = strings.ReplaceAll(unescapeReference(name), `\`, "/")
+	return strings.ToLower(strings.TrimPrefix(name, "/"))
+}
 
 // read calls readPart with the content of a part. It returns an ErrBroken if the part is missing.
 func (a *archive) read(name string, readPart func(io.Reader) error) error {
-	f := a.files[name]
+	f := a.file(name)
 	if f == nil {
 		return fmt.Errorf("%w: part of the archive is missing", ErrBroken)
 	}
@@ -210,6 +238,7 @@ type relationship struct {
 
 // resolve returns the name of the part that a reference in folder refers to.
 func resolve(folder, reference string) string {
+	reference = strings.ReplaceAll(reference, `\`, "/")
 	if strings.HasPrefix(reference, "/") {
 		folder = ""
 	}

@@ -59,10 +59,9 @@ func zipped(parts ...part) []byte {
 }
 
 const (
-	officePrefix = "application/vnd.openxmlformats-officedocument."
-	wordType     = officePrefix + "wordprocessingml.document"
-	sheetType    = officePrefix + "spreadsheetml.sheet"
-	slidesType   = officePrefix + "presentationml.presentation"
+	wordType   = officePrefix + "wordprocessingml.document"
+	sheetType  = officePrefix + "spreadsheetml.sheet"
+	slidesType = officePrefix + "presentationml.presentation"
 )
 
 // officePackage returns an Office Open XML package of the given type. The first part is the main
@@ -527,13 +526,13 @@ func FuzzArchive(f *testing.F) {
 	}
 	e := setup(f, Config{MaxRunes: 100})
 	f.Fuzz(func(t *testing.T, content []byte) {
-		text := newText(100)
+		r := newReading(e, ocrNever)
 		d := document{sequential: bytes.NewReader(content), size: int64(len(content))}
-		_, _, err := e.readArchive(t.Context(), d, kindZip, text)
+		_, _, err := r.readArchive(t.Context(), d, kindZip)
 		if err != nil && !causedByDocument(err) {
 			t.Errorf("got error %v, want one that the document causes", err)
 		}
-		checkClean(t, text.String(), 100)
+		checkClean(t, r.text.String(), 100)
 	})
 }
 

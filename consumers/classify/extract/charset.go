@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/gogs/chardet"
@@ -84,6 +85,9 @@ func byStatistics(raw []byte, markup bool) encoding.Encoding {
 	if isCyrillicDOS(sample) {
 		return charmap.CodePage866
 	}
+	if e := byWesternLetters(sample); e != nil {
+		return e
+	}
 	detector := chardet.NewTextDetector()
 	if markup {
 		detector = chardet.NewHtmlDetector()
@@ -119,6 +123,67 @@ func westernEuropean(raw []byte) encoding.Encoding {
 		return charmap.ISO8859_15
 	}
 	return charmap.Windows1252
+}
+
+// westernLetters are the letters that are not ASCII of the main western European languages, and
+// westernSigns the signs that their texts contain.
+const (
+	westernLetters = "äöüßàâçéèêëîïôùûáíóúñåæøìòãõÿ"
+	westernSigns   = "§°£€«»¿¡·²³½¼ºª"
+)
+
+// byWesternLetters returns the encoding of DOS or of old Macs that turns almost all bytes that are
+// not ASCII into what texts in western European languages contain, if Windows-1252 does not. It
+// returns nil if there is none, or if the text has fewer than three such bytes.
+func byWesternLetters(raw []byte) encoding.Encoding {
+	nonASCII := 0
+	for _, b := range raw {
+		if b >= utf8.RuneSelf {
+			nonASCII++
+		}
+	}
+	if nonASCII < 3 || plausibleWestern(raw, charmap.Windows1252)*10 > nonASCII*6 {
+		return nil
+	}
+	for _, e := range []*charmap.Charmap{
+		charmap.CodePage858, charmap.CodePage437, charmap.Macintosh,
+	} {
+		if plausibleWestern(raw, e)*100 >= nonASCII*95 {
+			return e
+		}
+	}
+	return nil
+}
+
+// plausibleWestern counts the bytes that are not ASCII and are, in the encoding e, letters within
+// words, or letters and common signs beside words. At most half of the result are of the latter.
+func plausibleWestern(raw []byte, e *charmap.Charmap) int {
+	letters, signs := 0, 0
+	for i, b := range raw {
+		if b < utf8.RuneSelf {
+			continue
+		}
+		before, after := neighbor(raw, i-1), neighbor(raw, i+1)
+		r := e.DecodeByte(b)
+		lower := unicode.ToLower(r)
+		switch isLetter := strings.ContainsRune(westernLetters, lower); {
+		case isLetter && (before > 0 || after > 0):
+			if r == lower || before < 'a' { // no capital after a small letter
+				letters++
+			}
+		case isLetter, strings.ContainsRune(westernSigns, r) && min(before, after) == 0:
+			signs++
+		}
+	}
+	return letters + min(signs, letters)
+}
+
+// neighbor returns the ASCII letter at index i, or 0 if there is none.
+func neighbor(raw []byte, i int) byte {
+	if i < 0 || i >= len(raw) || !isASCIILetter(raw[i]) {
+		return 0
+	}
+	return raw[i]
 }
 
 // isCyrillicDOS reports whether raw is Russian in code page 866, which chardet does not support. At

@@ -3,21 +3,26 @@
 // [Extractor.Text] detects the kind of a document from its content, regardless of its name and its
 // declared type, and returns clean text of limited length. It reads:
 //
-//   - plain text in any common encoding, Markdown, CSV, JSON and other text formats, XML and HTML;
-//   - PDF: the text of its pages or, if they have none, what OCR recognizes on the first of them;
-//   - docx, xlsx, pptx and their templates, the OpenDocument formats, and EPUB;
-//   - emails, with the names of their attachments;
+//   - plain text in any common encoding, Markdown, CSV, JSON and other text formats, RTF and HTML;
+//   - XML, with the names of its elements as words, and what e-invoices and bank statements are;
+//   - PDF: the text of its pages, form fields, text boxes and attached files, and what OCR
+//     recognizes on the first pages that have a picture or garbage instead of text;
+//   - docx, xlsx, pptx and their templates, with diagrams, charts, drawings and embedded documents,
+//     the OpenDocument formats, also as flat XML, and EPUB;
+//   - emails, with the text of their attachments;
+//   - signed files, such as e-invoices (.p7m), without verifying the signature;
 //   - images (PNG, JPEG, GIF, BMP, TIFF, WebP), by OCR.
 //
 // For every other kind it returns [ErrUnsupported]. An error that the document itself causes wraps
-// one of four errors: [ErrEncrypted], [ErrNoText], [ErrBroken] or ErrUnsupported. After any other
-// error the same call may succeed later.
+// [ErrEncrypted], [ErrNoText], [ErrBroken] or ErrUnsupported, and [Reason] returns its name. After
+// any other error the same call may succeed later.
 //
 // # Safety
 //
 // Package extract never opens a network connection, follows a reference out of a document, runs
-// code from a document, expands an XML entity, or opens an archive within an archive. It writes no
-// files except PDFium's compiled code in [Config.CacheDir]. Errors never quote a document.
+// code from a document, or expands an XML entity. It opens an archive within an archive only if
+// that is a document attached to another one. It writes no files except PDFium's compiled code in
+// [Config.CacheDir]. Errors never quote a document.
 //
 // # Limits
 //
@@ -31,11 +36,14 @@
 //     [Config.MaxBytes] is held in memory. A larger one is read through a window of 8 MiB if the
 //     caller's reader is an io.ReaderAt.
 //   - Archives: at most 4 MiB are read to list an archive, and at most 64 MiB are decompressed.
-//   - Emails: 64 MiB, 1,000 parts, ten levels of nesting.
+//   - Emails: the first [Config.MaxBytes], 1,000 parts, ten levels of nesting.
+//   - Embedded files: 20 files of 32 MiB together, down to a depth of three. They are read one
+//     after another, and none is begun after [Config.Timeout].
+//   - OCR: five pages and images of a document and its embedded files together.
 //   - Images: an image is decoded in this process if that takes at most 200 MiB, one image at a
 //     time. An image that needs more than 64 MiB waits until no sandbox has that much. tesseract, a
 //     separate program, receives only gray pixels. It has a deadline and 768 MiB of address space,
-//     and cannot write files. Without tesseract, images and scans result in [ErrNoText].
+//     and cannot write files. Without tesseract, images and scans result in [ErrNoOCR].
 //   - Output: at most [Config.MaxRunes] characters. Reading stops when they are reached.
 //
 // A panic while a document is read is returned as [ErrBroken] and does not affect other documents.

@@ -5,19 +5,24 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"strings"
 )
 
-// Errors that the document itself causes. Every such error of Text wraps exactly one of these.
+// Errors that the document itself causes. Every such error of Text wraps one of these, and
+// [Reason] returns its name.
 // After any other error (the reader failed, the context was done, the sandbox did not start)
 // another attempt may succeed.
 var (
 	// ErrEncrypted means that the document needs a password, or a key that is not available.
 	ErrEncrypted = errors.New("document is encrypted")
 	// ErrNoText means that the document is intact but contains no letters or digits: an empty file,
-	// an image without letters, or a scan while tesseract is missing.
+	// or an image without letters.
 	ErrNoText = errors.New("document contains no text")
+	// ErrNoOCR means that the document is an image or a scan, and that tesseract, which would
+	// recognize its text, is not installed. It is also an ErrNoText.
+	ErrNoOCR = fmt.Errorf("%w: it is an image, and tesseract is not installed", ErrNoText)
 	// ErrBroken means that the document is damaged, or that it takes more time or memory than a
 	// legitimate document does.
 	ErrBroken = errors.New("document cannot be read")
@@ -58,8 +63,28 @@ type Result struct {
 	// Pages is the number of pages that the whole document declares, or 0 if documents of its kind
 	// have no pages.
 	Pages int
+	// OCRPages is the number of pages and images whose text was recognized by OCR, including those
+	// of embedded files.
+	OCRPages int
 	// Truncated reports whether the document has, or may have, more text than Text.
 	Truncated bool
+}
+
+// Reason returns the name of the error of a document that err wraps: "encrypted", "no_ocr",
+// "no_text", "broken" or "unsupported". It returns "" for any other error and for nil.
+func Reason(err error) string {
+	for _, r := range []struct {
+		err  error
+		name string
+	}{
+		{ErrEncrypted, "encrypted"}, {ErrNoOCR, "no_ocr"}, {ErrNoText, "no_text"},
+		{ErrBroken, "broken"}, {ErrUnsupported, "unsupported"},
+	} {
+		if errors.Is(err, r.err) {
+			return r.name
+		}
+	}
+	return ""
 }
 
 // Extractor extracts the text of documents. It is safe for concurrent use.
@@ -154,63 +179,83 @@ const (
 func (e *Extractor) text(
 	ctx context.Context, d document, contentType string, ocr ocrMode,
 ) (Result, error) {
-	r := d.sequential
-	head := make([]byte, headBytes)
-	n, err := io.ReadFull(r, head)
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return Result{}, fmt.Errorf("read document: %w", err)
-	}
-	head = head[:n]
-	if n == 0 {
-		return Result{}, fmt.Errorf("%w: the file is empty", ErrNoText)
-	}
-
-	kind := detect(head)
-	if ocr == textOnly && !kind.format.isText() {
-		return Result{}, ErrNotText
-	}
-	text := newText(e.config.MaxRunes)
-	d.at, _ = r.(io.ReaderAt)
-	d.sequential = contextReader{ctx, io.MultiReader(bytes.NewReader(head), r)}
-	kind, pages, err := e.read(ctx, d, kind, contentType, ocr, text)
+	r := newReading(e, ocr)
+	kind, pages, err := r.document(ctx, d, contentType)
 	result := Result{
 		Kind: kind.name, Pages: pages, TypeMismatch: TypesDiffer(contentType, kind.name),
 	}
-	if err != nil {
-		return result, err
+	if err == nil {
+		err = r.embedded(ctx)
 	}
-	if !text.readable {
+	result.OCRPages = r.ocrPages
+	switch {
+	case err != nil:
+		return result, err
+	case kind.name == "": // TextOfText returned above, so the file is empty
+		return result, fmt.Errorf("%w: the file is empty", ErrNoText)
+	case !r.text.readable && r.err != nil: // the error of an embedded file
+		return result, r.err
+	case !r.text.readable:
 		return result, fmt.Errorf("%w: detected %s", ErrNoText, kind.name)
 	}
-	result.Text, result.Truncated = text.String(), text.truncated || text.incomplete
+	result.Text, result.Truncated = r.text.String(), r.text.truncated || r.text.incomplete
 	return result, nil
 }
 
-// read reads the document into text. k is the kind that its first bytes indicate. read returns the
-// actual kind, which differs for archives.
-func (e *Extractor) read(
-	ctx context.Context, d document, k kind, contentType string, ocr ocrMode, text *text,
+// document reads one document, without the files that are embedded in it, which it adds to the
+// queue. The kind of an empty document is the zero kind.
+func (r *reading) document(
+	ctx context.Context, d document, contentType string,
+) (_ kind, pages int, err error) {
+	head := make([]byte, headBytes)
+	n, err := io.ReadFull(d.sequential, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return kind{}, 0, fmt.Errorf("read document: %w", err)
+	}
+	if n == 0 {
+		return kind{}, 0, nil
+	}
+	head = head[:n]
+	k := detect(head)
+	if r.ocr == textOnly && !k.format.isText() {
+		return k, 0, ErrNotText
+	}
+	d.at, _ = d.sequential.(io.ReaderAt)
+	d.sequential = contextReader{ctx, io.MultiReader(bytes.NewReader(head), d.sequential)}
+	if k.format == formatPDF {
+		d.skip = int64(pdfHeader(head))
+	}
+	return r.read(ctx, d, k, contentType)
+}
+
+// read reads the document into the text. k is the kind that its first bytes indicate. read returns
+// the actual kind, which differs for archives.
+func (r *reading) read(
+	ctx context.Context, d document, k kind, contentType string,
 ) (_ kind, pages int, err error) {
 	defer func() {
-		if r := recover(); r != nil {
+		if p := recover(); p != nil {
 			// The value of the panic is left out, because it may quote the document.
 			err = fmt.Errorf("%w: the reader of %s panicked", ErrBroken, k.name)
 		}
 	}()
 	if k.format.isText() {
-		return k, 0, e.readText(ctx, d.sequential, k, contentType, text)
+		k, err = r.readText(ctx, d.sequential, k, contentType)
+		return k, 0, err
 	}
 	switch k.format {
 	case formatPDF:
-		pages, err = e.readPDF(ctx, d, ocr, text)
+		pages, err = r.readPDF(ctx, d)
 	case formatZip:
-		return e.readArchive(ctx, d, k, text)
+		return r.readArchive(ctx, d, k)
 	case formatMail:
-		ctx, cancel := e.withTimeout(ctx)
+		ctx, cancel := r.withTimeout(ctx)
 		defer cancel()
-		err = keepText(readMail(ctx, contextReader{ctx, d.sequential}, text), text)
+		err = keepText(r.readMail(ctx, d), r.text)
+	case formatSigned:
+		err = r.readSigned(d)
 	case formatImage:
-		err = e.readImage(ctx, d, ocr, text)
+		pages, err = r.readImage(ctx, d)
 	case formatOLE:
 		err = rejectOLE(d.sequential, k.name)
 	default:
@@ -220,28 +265,34 @@ func (e *Extractor) read(
 }
 
 // readText reads a document in one of the text formats into text.
-func (e *Extractor) readText(
-	ctx context.Context, r io.Reader, k kind, contentType string, text *text,
-) error {
-	raw, err := io.ReadAll(io.LimitReader(r, maxTextBytes+1))
+func (r *reading) readText(
+	ctx context.Context, content io.Reader, k kind, contentType string,
+) (kind, error) {
+	raw, err := io.ReadAll(io.LimitReader(content, maxTextBytes+1))
 	if err != nil {
-		return fmt.Errorf("read document: %w", err)
+		return k, fmt.Errorf("read document: %w", err)
 	}
+	text := r.text
 	cut := len(raw) > maxTextBytes
 	if cut {
 		raw = raw[:maxTextBytes]
 	}
-	decoded := decode(raw, contentType, k.format != formatText)
-
-	ctx, cancel := e.withTimeout(ctx)
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
+	decoded := ""
+	if k.format != formatRTF {
+		decoded = decode(raw, contentType, k.format != formatText)
+	}
+	unprintable, runes := text.unprintable, text.runes
 	switch k.format {
+	case formatRTF:
+		err = readRTF(ctx, raw, text)
 	case formatHTML:
 		err = readMarkup(ctx, decoded, dialectHTML, text)
 	case formatXHTML:
 		err = readMarkup(ctx, decoded, dialectXHTML, text)
 	case formatXML:
-		err = readMarkup(ctx, decoded, dialectXML, text)
+		k, err = readXML(ctx, k, decoded, text)
 	default:
 		if strings.HasSuffix(k.name, "json") {
 			decoded = unescapeJSON(decoded)
@@ -249,75 +300,64 @@ func (e *Extractor) readText(
 		text.write(decoded)
 	}
 	if err := keepText(err, text); err != nil {
-		return err
+		return k, err
 	}
-	if text.unprintable*100 > maxUnprintable*(text.runes+text.unprintable) {
-		return fmt.Errorf("%w: it begins like %s but contains binary data", ErrUnsupported, k.name)
+	unprintable, runes = text.unprintable-unprintable, text.runes-runes
+	if unprintable*100 > maxUnprintable*(runes+unprintable) {
+		return k, fmt.Errorf("%w: it begins like %s but contains binary data", ErrUnsupported, k.name)
 	}
 	text.incomplete = text.incomplete || cut
-	return nil
+	return k, nil
 }
 
-// readPDF reads the text of a PDF or, if it has none, recognizes the text in images of its pages.
-func (e *Extractor) readPDF(
-	ctx context.Context, d document, ocr ocrMode, text *text,
-) (pages int, err error) {
-	found, err := e.pdfs.read(ctx, d, ocr != ocrNever && e.ocr.installed(), text)
-	if err != nil || text.readable {
-		return found.pages, err
+// readPDF reads the text of a PDF, and recognizes the pages that have to be recognized.
+func (r *reading) readPDF(ctx context.Context, d document) (pages int, err error) {
+	options := pdfOptions{maxPages: r.config.MaxPages, files: r.room()}
+	if r.ocr != ocrNever && r.ocrInstalled() {
+		options.maxScans = r.scansLeft
 	}
-	if len(found.scans) == 0 && ocr != ocrNever {
-		// If the pages were not rendered because tesseract is missing, return that as the error.
-		_, err := e.ocr.lookPath()
-		return found.pages, err
-	}
-	return found.pages, e.recognize(ctx, ocr, func() error {
-		return e.ocr.read(ctx, found.scans, text)
-	})
-}
-
-// recognize calls work, for which the recognizer has to be acquired, or returns ErrNeedsOCR,
-// depending on the mode. If tesseract is missing it fails without waiting for the recognizer.
-func (e *Extractor) recognize(ctx context.Context, ocr ocrMode, work func() error) error {
-	if _, err := e.ocr.lookPath(); err != nil {
-		return err
-	}
-	switch ocr {
-	case ocrNever:
-		return ErrNeedsOCR
-	case ocrAcquired:
-		return work()
-	}
-	release, err := e.ocr.acquire(ctx)
+	found, err := r.pdfs.read(ctx, d, options, r.text)
 	if err != nil {
-		return err
+		return found.pages, err
 	}
-	defer release()
-	return work()
+	for _, f := range found.files {
+		r.embed(f)
+	}
+	if found.needOCR == 0 {
+		return found.pages, nil
+	}
+	if len(found.scans) == 0 && r.ocr != ocrNever && (r.scansLeft > 0 || !r.ocrInstalled()) {
+		if !r.ocrInstalled() {
+			return found.pages, r.missingOCR()
+		}
+		return found.pages, nil // the pages are too small for a letter
+	}
+	return found.pages, r.recognize(ctx, func() ([]*image.Gray, error) { return found.scans, nil })
 }
 
 // readArchive reads a document that is a zip archive.
-func (e *Extractor) readArchive(
-	ctx context.Context, d document, k kind, text *text,
+func (r *reading) readArchive(
+	ctx context.Context, d document, k kind,
 ) (_ kind, pages int, err error) {
-	src, err := d.open(e.config.MaxBytes)
+	src, err := d.open(r.config.MaxBytes)
 	if err != nil {
 		return k, 0, err
 	}
 	caller := ctx
-	ctx, cancel := e.withTimeout(ctx)
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
 	a, err := openArchive(ctx, src)
 	if err == nil {
-		k, pages, err = a.document(ctx, k, text)
+		a.embed = r.embed
+		k, pages, err = a.document(ctx, k, r.text)
 	}
 	switch {
 	case src.err != nil:
 		return k, pages, src.err
-	case ctx.Err() != nil && caller.Err() == nil && src.waited > e.config.Timeout/2:
+	case ctx.Err() != nil && caller.Err() == nil && src.waited > r.config.Timeout/2:
 		return k, pages, storageTimeout(src.waited)
 	}
-	return k, pages, keepText(err, text)
+	return k, pages, keepText(err, r.text)
 }
 
 // withTimeout returns a context that is canceled after Config.Timeout, with an ErrBroken as its

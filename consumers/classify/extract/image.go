@@ -4,17 +4,20 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/gif"  // a decoder for image.Decode
-	_ "image/jpeg" // a decoder for image.Decode
-	_ "image/png"  // a decoder for image.Decode
+	_ "image/gif" // a decoder for image.Decode
+	"image/jpeg"
+	_ "image/png" // a decoder for image.Decode
+	"io"
 	"runtime/debug"
+	"strings"
 
-	_ "golang.org/x/image/bmp" // a decoder for image.Decode
+	"golang.org/x/image/bmp"
 	"golang.org/x/image/draw"
-	_ "golang.org/x/image/tiff" // a decoder for image.Decode
+	"golang.org/x/image/tiff"
 	_ "golang.org/x/image/webp" // a decoder for image.Decode
 )
 
@@ -30,42 +33,73 @@ const (
 	smallImage = 1_500_000
 )
 
-// readImage recognizes the text in an image. If the file contains several images, it reads the
-// first one.
-func (e *Extractor) readImage(
-	ctx context.Context, d document, ocr ocrMode, text *text,
-) error {
-	return e.recognize(ctx, ocr, func() error {
-		img, err := e.decodeImage(ctx, d)
+// readImage recognizes the text in an image. It returns the number of pages if the image is a TIFF.
+// An embedded image that is too small to be a page is skipped.
+func (r *reading) readImage(ctx context.Context, d document) (pages int, err error) {
+	if r.depth > 0 {
+		content, err := readUpTo(d.sequential, d.size, r.config.MaxBytes)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return e.ocr.read(ctx, []*image.Gray{img}, text)
+		config, _, err := decodeImageConfig(content)
+		if err == nil && min(config.Width, config.Height) < minPictureSide {
+			return 0, nil
+		}
+		d.sequential = bytes.NewReader(content)
+	}
+	err = r.recognize(ctx, func() (images []*image.Gray, err error) {
+		images, pages, err = r.decodeImage(ctx, d)
+		if pages > len(images) && err == nil {
+			r.text.incomplete = true
+		}
+		return images, err
 	})
+	return pages, err
 }
 
 // decodeImage decodes an image and prepares it for tesseract. An image that needs more than
 // smallMemory waits while a sandbox uses that much.
-func (e *Extractor) decodeImage(ctx context.Context, d document) (*image.Gray, error) {
-	if d.size > e.config.MaxBytes {
-		return nil, fmt.Errorf("%w: image of %d bytes exceeds the limit", ErrUnsupported, d.size)
+func (r *reading) decodeImage(
+	ctx context.Context, d document,
+) (images []*image.Gray, pages int, err error) {
+	if d.size > r.config.MaxBytes {
+		return nil, 0, fmt.Errorf("%w: image of %d bytes exceeds the limit", ErrUnsupported, d.size)
 	}
-	content, err := readUpTo(d.sequential, d.size, e.config.MaxBytes)
+	content, err := readUpTo(d.sequential, d.size, r.config.MaxBytes)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	if offsets := tiffPages(content); len(offsets) > 0 {
+		pages = len(offsets)
+		for i, offset := range offsets[:min(pages, r.scansLeft)] {
+			page, err := r.decodePage(ctx, tiffPage(content, offset))
+			switch {
+			case err == nil:
+				images = append(images, page)
+			case i == len(offsets)-1 && len(images) == 0, Reason(err) == "":
+				return nil, pages, err
+			}
+		}
+		return images, pages, nil
+	}
+	page, err := r.decodePage(ctx, content)
+	return []*image.Gray{page}, 0, err
+}
+
+// decodePage decodes an image of one page.
+func (r *reading) decodePage(ctx context.Context, content []byte) (*image.Gray, error) {
 	f, err := openImage(content)
 	if err != nil {
 		return nil, err
 	}
 	if f.memory() > smallMemory {
-		release, err := e.pdfs.acquireLargeMemory(ctx)
+		release, err := r.pdfs.acquireLargeMemory(ctx)
 		if err != nil {
 			return nil, err
 		}
 		defer release()
 	}
-	ctx, cancel := e.withTimeout(ctx)
+	ctx, cancel := r.withTimeout(ctx)
 	defer cancel()
 	return f.decode(ctx)
 }
@@ -80,8 +114,8 @@ type imageFile struct {
 // openImage reads the header of an image. It fails if the image is too small or too large.
 func openImage(content []byte) (f imageFile, err error) {
 	f.content = content
-	if f.Config, f.format, err = image.DecodeConfig(bytes.NewReader(content)); err != nil {
-		return f, errDamagedImage
+	if f.Config, f.format, err = decodeImageConfig(content); err != nil {
+		return f, imageError(err)
 	}
 	if f.format == "webp" {
 		// A WebP file has a canvas and a frame, each with its own size. DecodeConfig returns the
@@ -101,6 +135,31 @@ func openImage(content []byte) (f imageFile, err error) {
 	return f, nil
 }
 
+// decodeImageConfig is image.DecodeConfig, also for the formats that are read by this package.
+func decodeImageConfig(content []byte) (image.Config, string, error) {
+	if d := readTIFF(content); d.isJPEG() {
+		config := image.Config{
+			ColorModel: color.RGBAModel, Width: d.value(tagWidth, 0), Height: d.value(tagLength, 0),
+		}
+		return config, "tiff", nil
+	}
+	if b, ok := readRLEBitmap(content); ok {
+		return image.Config{ColorModel: color.GrayModel, Width: b.width, Height: b.height}, "bmp", nil
+	}
+	return image.DecodeConfig(bytes.NewReader(content))
+}
+
+// imageError returns an ErrUnsupported or ErrBroken for an error of a decoder.
+func imageError(err error) error {
+	var unsupportedTIFF tiff.UnsupportedError
+	var unsupportedJPEG jpeg.UnsupportedError
+	if errors.As(err, &unsupportedTIFF) || errors.As(err, &unsupportedJPEG) ||
+		errors.Is(err, bmp.ErrUnsupported) {
+		return fmt.Errorf("%w: image in a variant that is not read", ErrUnsupported)
+	}
+	return errDamagedImage
+}
+
 var errDamagedImage = fmt.Errorf("%w: damaged image", ErrBroken)
 
 // memory returns the largest number of bytes that decoding takes.
@@ -112,18 +171,52 @@ func (f imageFile) memory() int64 {
 // decode. Decoders cannot be stopped, but they return when their reader fails, and the reader fails
 // as soon as ctx is done.
 func (f imageFile) decode(ctx context.Context) (*image.Gray, error) {
-	decoded, _, err := image.Decode(contextReader{ctx, bytes.NewReader(f.content)})
+	decoded, err := f.pixels(ctx)
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("decode image: %w", context.Cause(ctx))
 	case err != nil:
-		return nil, errDamagedImage
+		return nil, imageError(err)
 	}
 	gray := toGray(decoded)
 	if len(f.content)+f.Width*f.Height > largeImage {
 		debug.FreeOSMemory() // before tesseract uses as much
 	}
 	return gray, nil
+}
+
+// pixels decodes the image at its full size.
+func (f imageFile) pixels(ctx context.Context) (image.Image, error) {
+	if d := readTIFF(f.content); d.isJPEG() {
+		return d.decodeJPEG(ctx, f.content)
+	}
+	if b, ok := readRLEBitmap(f.content); ok {
+		return b.decode(), nil
+	}
+	decoded, _, err := image.Decode(contextReader{ctx, bytes.NewReader(f.content)})
+	if err == nil || f.format != "jpeg" {
+		return decoded, err
+	}
+	// The end may be missing. What is missing is decoded from zeros, which the decoder reads as
+	// shapeless blocks, up to the marker of the end.
+	const end = "\xff\xd9"
+	missing := int64(f.Width) * int64(f.Height)
+	for _, n := range []int64{0, missing} {
+		padding := io.LimitReader(zeros{}, n)
+		r := io.MultiReader(bytes.NewReader(f.content), padding, strings.NewReader(end))
+		if cut, _, err := image.Decode(contextReader{ctx, r}); err == nil {
+			return cut, nil
+		}
+	}
+	return nil, err
+}
+
+// zeros is an endless reader of zeros.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
 }
 
 // webpFrame returns a simple WebP file (RFC 9649, sections 2.5 and 2.6) with only the first frame
@@ -257,10 +350,7 @@ func toGray(img image.Image) *image.Gray {
 	}
 	scaledWidth := max(1, int(float64(width)*scale))
 	scaledHeight := max(1, int(float64(height)*scale))
-	gray := image.NewGray(image.Rect(0, 0, scaledWidth, scaledHeight))
-	for i := range gray.Pix {
-		gray.Pix[i] = 0xff
-	}
+	gray := newWhite(scaledWidth, scaledHeight)
 	if scale == 1 {
 		draw.Draw(gray, gray.Rect, img, bounds.Min, draw.Over)
 	} else {

@@ -71,11 +71,11 @@ func decodeDetected(t *testing.T, e *Extractor, content []byte) *image.Gray {
 		t.Errorf("detected %s, want an image", kind.name)
 	}
 	d := document{sequential: bytes.NewReader(content), size: int64(len(content))}
-	img, err := e.decodeImage(t.Context(), d)
+	images, _, err := newReading(e, ocrIfNeeded).decodeImage(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return img
+	return images[0]
 }
 
 // webpOfOneColor returns an image of 16×16 pixels of one color in the lossless format of WebP. Each
@@ -311,7 +311,7 @@ func FuzzImage(f *testing.F) {
 	}
 	for _, b := range [][]byte{
 		encodePNG(small), asTIFF.Bytes(), asGIF.Bytes(), asBMP.Bytes(), jpegHeader(64, 64),
-		webpOfTwoSizes(), progressiveJPEG(3),
+		webpOfTwoSizes(), progressiveJPEG(3), rleBMP(small), jpegTIFF(small, small),
 	} {
 		f.Add(b)
 		f.Add(b[:len(b)/2])
@@ -319,17 +319,19 @@ func FuzzImage(f *testing.F) {
 	e := setup(f, Config{})
 	f.Fuzz(func(t *testing.T, content []byte) {
 		d := document{sequential: bytes.NewReader(content), size: int64(len(content))}
-		img, err := e.decodeImage(t.Context(), d)
+		images, _, err := newReading(e, ocrIfNeeded).decodeImage(t.Context(), d)
 		if err != nil {
 			if !causedByDocument(err) {
 				t.Errorf("got error %v, want one that the document causes", err)
 			}
 			return
 		}
-		size := img.Rect.Size()
-		if size.X > maxScanSide || size.Y > maxScanSide || len(img.Pix) > maxScanPixels {
-			t.Errorf("got an image of %s, want at most %d pixels a side and %d in total",
-				size, maxScanSide, maxScanPixels)
+		for _, img := range images {
+			size := img.Rect.Size()
+			if size.X > maxScanSide || size.Y > maxScanSide || len(img.Pix) > maxScanPixels {
+				t.Errorf("got an image of %s, want at most %d pixels a side and %d in total",
+					size, maxScanSide, maxScanPixels)
+			}
 		}
 	})
 }

@@ -16,8 +16,10 @@ const (
 	formatHTML
 	formatXHTML
 	formatXML
+	formatRTF
 	formatPDF
 	formatMail
+	formatSigned // the container of signed content, such as an e-invoice or the body of an email
 	formatImage
 	formatOLE // the container of old Office files, and of new ones that are encrypted
 	// formatZip is the format of every zip archive until its list of contents is read.
@@ -31,7 +33,7 @@ const (
 
 // isText reports whether documents in the format are read by readText.
 func (f format) isText() bool {
-	return f == formatText || f == formatHTML || f == formatXHTML || f == formatXML
+	return f >= formatText && f <= formatRTF
 }
 
 // kind is a media type, without parameters, and its format.
@@ -44,6 +46,7 @@ var (
 	kindBinary = kind{"application/octet-stream", formatNone}
 	kindPDF    = kind{"application/pdf", formatPDF}
 	kindMail   = kind{"message/rfc822", formatMail}
+	kindSigned = kind{"application/pkcs7-mime", formatSigned}
 	kindZip    = kind{"application/zip", formatZip}
 	kindEPUB   = kind{"application/epub+zip", formatEPUB}
 )

@@ -1,38 +1,27 @@
 package extract
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
-	"mime/multipart"
-	"mime/quotedprintable"
-	"net/mail"
 	"net/textproto"
-	"net/url"
 	"regexp"
 	"strings"
-
-	"golang.org/x/net/html/charset"
 )
 
 const (
-	// maxMailBytes is the number of bytes of an email that are read. The text usually comes first, and
-	// only the names of the attachments are needed.
-	maxMailBytes = 64 << 20
-	// maxMailHeader is the largest size of the header of an email, in bytes.
+	// maxMailHeader is the largest size of the header of an email or of a part, in bytes.
 	maxMailHeader = 1 << 20
 	// maxMailParts is the number of parts that are read, and maxMailDepth the depth of nesting up to
 	// which they are read.
 	maxMailParts = 1000
 	maxMailDepth = 10
-	// maxPlaceholder is the size, in bytes, below which a plain text that mentions HTML is treated as
-	// a note that the text is only available as HTML.
-	maxPlaceholder = 300
+	// maxStub is the number of letters and digits, outside of addresses of pages, below which a
+	// plain text may only be a note that the email has to be read as HTML.
+	maxStub = 300
 )
 
 // mailFields are header fields by which an email is recognized: those of RFC 5322, 3.6, and others
@@ -45,6 +34,7 @@ var mailFields = set(
 // isMail reports whether head begins with header fields of which at least two are in mailFields.
 func isMail(head []byte) bool {
 	known := 0
+	head = bytes.TrimPrefix(head, utf8BOM)
 	for n, line := range bytes.Split(head, []byte("\n")) {
 		line = bytes.TrimSuffix(line, []byte("\r"))
 		name, _, isField := bytes.Cut(line, []byte(":"))
@@ -62,71 +52,58 @@ func isMail(head []byte) bool {
 	return known >= 2
 }
 
+var utf8BOM = []byte("\ufeff")
+
 func isNotGraphicASCII(r rune) bool { return r <= ' ' || r > '~' }
 
 // mailReader is the state of readMail. It holds a context because it exists only during one call.
 type mailReader struct {
-	ctx         context.Context
-	text        *text
-	parts       int
-	encrypted   bool
-	placeholder bool // the last text is only a note that the email has to be read as HTML
+	*reading
+	ctx       context.Context
+	parts     int
+	encrypted bool
 }
 
 // readMail writes the subject, addresses and text of an email, and the names of its attachments, to
-// text.
-func readMail(ctx context.Context, r io.Reader, text *text) error {
-	limited := &io.LimitedReader{R: r, N: maxMailBytes}
-	lines := bufio.NewReader(limited)
-	if start, err := lines.Peek(5); err == nil && string(start) == "From " {
-		if _, err := lines.ReadSlice('\n'); err != nil && !errors.Is(err, bufio.ErrBufferFull) {
-			return fmt.Errorf("%w: damaged email", ErrBroken)
-		}
-	}
-	m := &mailReader{ctx: ctx, text: text}
-	if err := m.message(lines, 0); err != nil {
+// the text. It adds the attachments to the queue of embedded files.
+//
+// The email is held in memory, up to Config.MaxBytes, and parsed as leniently as mail programs do.
+// What is damaged is skipped or read as it is.
+func (r *reading) readMail(ctx context.Context, d document) error {
+	limit := r.config.MaxBytes
+	content := io.LimitReader(contextReader{ctx, d.sequential}, limit)
+	raw, err := readUpTo(content, min(d.size, limit), limit)
+	if err != nil {
 		return err
 	}
-	text.incomplete = text.incomplete || limited.N <= 0
-	if m.encrypted && !text.readable {
+	r.text.incomplete = r.text.incomplete || int64(len(raw)) == limit && d.size != limit
+	raw = bytes.TrimPrefix(raw, utf8BOM)
+	if bytes.HasPrefix(raw, []byte("From ")) { // the separator in mailbox files
+		_, raw, _ = bytes.Cut(raw, []byte("\n"))
+	}
+	m := &mailReader{reading: r, ctx: ctx}
+	if err := m.message(raw, 0); err != nil {
+		return err
+	}
+	if m.encrypted && !r.text.readable {
 		return fmt.Errorf("%w: email with end-to-end encryption", ErrEncrypted)
 	}
 	return nil
 }
 
 // message reads the email itself, or an email that is attached to it.
-func (m *mailReader) message(r io.Reader, depth int) error {
-	limited := &headerReader{r: r, left: maxMailHeader}
-	message, err := mail.ReadMessage(limited)
+func (m *mailReader) message(raw []byte, depth int) error {
+	header, body, err := splitHeader(raw)
 	if err != nil {
-		return m.wrapError(err)
+		return err
 	}
-	limited.left = -1
 	for _, field := range []string{"Subject", "From", "To", "Cc", "Date"} {
-		if value := message.Header.Get(field); value != "" {
+		if value := header.Get(field); value != "" {
 			m.text.flow(decodeHeader(value))
 			m.text.startLine()
 		}
 	}
-	return m.part(textproto.MIMEHeader(message.Header), message.Body, depth)
-}
-
-// headerReader limits the number of bytes that are read to left. A negative left means no limit.
-type headerReader struct {
-	r    io.Reader
-	left int
-}
-
-func (h *headerReader) Read(p []byte) (int, error) {
-	switch {
-	case h.left < 0:
-		return h.r.Read(p)
-	case h.left == 0:
-		return 0, fmt.Errorf("%w: header of the email exceeds %d bytes", ErrBroken, maxMailHeader)
-	}
-	n, err := h.r.Read(p[:min(len(p), h.left)])
-	h.left -= n
-	return n, err
+	return m.part(header, body, depth)
 }
 
 // partHeader is the parsed header of a part.
@@ -134,58 +111,100 @@ type partHeader struct {
 	contentType string
 	parameters  map[string]string // of the content type
 	disposition string
+	encoding    string // the transfer encoding
 	name        string // file name, or ""
 }
 
 func parsePartHeader(header textproto.MIMEHeader) partHeader {
 	h := partHeader{name: fileName(header)}
-	var err error
-	h.contentType, h.parameters, err = mime.ParseMediaType(header.Get("Content-Type"))
-	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) || h.contentType == "" {
+	h.contentType, h.parameters = parseMediaType(header.Get("Content-Type"))
+	if h.contentType == "" {
 		h.contentType = "text/plain" // RFC 2045, 5.2
 	}
-	h.disposition, _, _ = mime.ParseMediaType(header.Get("Content-Disposition"))
+	h.disposition, _ = parseMediaType(header.Get("Content-Disposition"))
+	h.encoding, _ = parseMediaType(header.Get("Content-Transfer-Encoding"))
 	return h
 }
 
 func (h partHeader) isText() bool { return strings.HasPrefix(h.contentType, "text/") }
 
-// encrypted reports whether reading the part requires a key.
-func (h partHeader) encrypted() bool {
-	return h.contentType == "multipart/encrypted" ||
-		h.contentType == "application/pkcs7-mime" && h.parameters["smime-type"] != "signed-data"
+// isSMIME reports whether the part is a container of signed or encrypted content (RFC 8551, 3.5).
+func (h partHeader) isSMIME() bool {
+	return h.contentType == "application/pkcs7-mime" || h.contentType == "application/x-pkcs7-mime"
 }
 
-// multipart reports whether the part consists of other parts.
-func (h partHeader) multipart() bool {
-	return strings.HasPrefix(h.contentType, "multipart/") && h.parameters["boundary"] != ""
+// isSignature reports whether the part is only a signature or a key.
+func (h partHeader) isSignature() bool {
+	switch h.contentType {
+	case "application/pgp-signature", "application/pgp-keys", "application/pgp-encrypted",
+		"application/pkcs7-signature", "application/x-pkcs7-signature":
+		return true
+	}
+	return false
 }
 
 // attached reports whether the part is a file that is not displayed with the email. A text part is
 // displayed even if it has a name, unless the header says that it is an attachment.
-func (h partHeader) attached() bool {
-	return h.disposition == "attachment" || h.name != "" && !h.isText()
+func (h partHeader) attached() bool { return h.disposition == "attachment" || !h.isText() }
+
+// declaredType returns the content type, with the charset unless that does not declare anything:
+// programs write "us-ascii" without regard to the content.
+func (h partHeader) declaredType() string {
+	switch name := strings.ToLower(h.parameters["charset"]); name {
+	case "", "us-ascii", "ascii", "unknown-8bit", "x-unknown", "unknown", "default":
+		return h.contentType
+	default:
+		return mime.FormatMediaType(h.contentType, map[string]string{"charset": name})
+	}
 }
 
 // part reads the body of an email, or a part of it, with its header.
-func (m *mailReader) part(header textproto.MIMEHeader, body io.Reader, depth int) error {
+func (m *mailReader) part(header textproto.MIMEHeader, body []byte, depth int) error {
+	if m.ctx.Err() != nil {
+		return fmt.Errorf("read email: %w", context.Cause(m.ctx))
+	}
 	if m.parts++; m.parts > maxMailParts || depth > maxMailDepth || m.text.full() {
 		m.text.incomplete = true
 		return nil
 	}
 	switch h := parsePartHeader(header); {
-	case h.encrypted():
+	case h.contentType == "multipart/encrypted":
 		m.encrypted = true
-	case h.multipart():
-		return m.multipart(body, h.contentType, h.parameters["boundary"], depth)
-	case h.contentType == "message/rfc822":
+	case strings.HasPrefix(h.contentType, "multipart/"):
+		return m.multipart(body, h, depth)
+	case h.contentType == "message/rfc822", h.contentType == "message/global":
 		m.text.startLine()
-		return m.message(decodeTransfer(header, body), depth+1)
+		return m.message(decodeTransfer(h.encoding, body), depth+1)
+	case h.isSMIME():
+		return m.signed(h, body, depth)
+	case h.isSignature(), strings.HasPrefix(h.contentType, "message/"):
+		m.writeName(h.name)
 	case h.attached():
 		m.writeName(h.name)
-	case h.isText():
+		m.embed(file{contentType: h.declaredType(), content: decodeTransfer(h.encoding, body)})
+	default:
 		m.writeName(h.name)
-		return m.body(header, decodeTransfer(header, body), h.contentType)
+		return m.body(h, decodeTransfer(h.encoding, body))
+	}
+	return nil
+}
+
+// signed reads the email within a container of signed content.
+func (m *mailReader) signed(h partHeader, body []byte, depth int) error {
+	content, err := signedContent(decodeTransfer(h.encoding, body))
+	switch {
+	case errors.Is(err, ErrEncrypted),
+		errors.Is(err, ErrBroken) && h.parameters["smime-type"] != "signed-data":
+		m.encrypted = true
+	case errors.Is(err, ErrBroken):
+		m.writeName(h.name)
+		m.text.incomplete = true
+	case err == nil:
+		header, body, err := splitHeader(content)
+		if err != nil {
+			return err
+		}
+		return m.part(header, body, depth+1)
 	}
 	return nil
 }
@@ -199,125 +218,86 @@ func (m *mailReader) writeName(name string) {
 	}
 }
 
-// lenientParameters match parameters that violate the standards: names with spaces and without
-// quotes, and encodings other than UTF-8.
-var lenientParameters = map[string]*regexp.Regexp{
-	"filename": regexp.MustCompile(`(?i)[;\s]filename(\*?)\s*=\s*([^;]*)`),
-	"name":     regexp.MustCompile(`(?i)[;\s]name(\*?)\s*=\s*([^;]*)`),
-}
-
-// fileName returns the file name in the header of a part, or "". It follows RFC 2183, 2.3, and RFC
-// 2231, 4, and accepts common violations of them.
-func fileName(header textproto.MIMEHeader) string {
-	for _, source := range []struct{ field, parameter string }{
-		{"Content-Disposition", "filename"},
-		{"Content-Type", "name"},
-	} {
-		value := header.Get(source.field)
-		_, parameters, _ := mime.ParseMediaType(value)
-		if name := parameters[source.parameter]; name != "" {
-			return decodeHeader(name)
-		}
-		found := lenientParameters[source.parameter].FindStringSubmatch(value)
-		if found == nil {
-			continue
-		}
-		name := strings.Trim(strings.TrimSpace(found[2]), `"`)
-		if parts := strings.SplitN(name, "'", 3); found[1] == "*" && len(parts) == 3 {
-			unescaped, err := url.PathUnescape(parts[2])
-			if e, _ := charset.Lookup(parts[0]); e != nil && err == nil {
-				if decoded, err := e.NewDecoder().String(unescaped); err == nil {
-					return decoded
-				}
-			}
-			name = parts[2]
-		}
-		if name != "" {
-			return decodeHeader(name)
-		}
+// multipart reads the parts of a part. If they are alternatives, it stops after the first one that
+// contains text, because senders put plain text first. It does not stop after a stub.
+func (m *mailReader) multipart(body []byte, h partHeader, depth int) error {
+	parts := splitParts(body, h.parameters["boundary"])
+	if len(parts) == 0 {
+		return m.body(partHeader{contentType: "text/plain"}, body)
 	}
-	return ""
-}
-
-// multipart reads the parts between the boundaries. If they are alternatives, it stops after the
-// first one that contains text, because senders put plain text first. It does not stop after a
-// placeholder, which is only a note that there is no plain text.
-func (m *mailReader) multipart(body io.Reader, contentType, boundary string, depth int) error {
-	alternative := contentType == "multipart/alternative"
-	parts := multipart.NewReader(body, boundary)
-	for {
-		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	alternative := h.contentType == "multipart/alternative"
+	for i, part := range parts {
+		header, content, err := splitHeader(part)
 		if err != nil {
-			return m.wrapError(err)
-		}
-		before := m.text.runes
-		m.placeholder = false
-		if err := m.part(part.Header, part, depth+1); err != nil {
 			return err
 		}
-		chosen := alternative && m.text.runes > before && !m.placeholder
-		if m.parts > maxMailParts || m.text.full() || chosen {
-			m.text.incomplete = m.text.incomplete || !alternative
+		before, start := m.text.runes, m.text.b.Len()
+		if err := m.part(header, content, depth+1); err != nil {
+			return err
+		}
+		if alternative && m.text.runes > before {
+			if i == 0 && isStub(m.text.String()[start:], parts[1:]) {
+				continue
+			}
+			return nil
+		}
+		if m.parts > maxMailParts || m.text.full() {
+			m.text.incomplete = true
 			return nil
 		}
 	}
-}
-
-// body writes a text part.
-func (m *mailReader) body(header textproto.MIMEHeader, r io.Reader, contentType string) error {
-	raw, err := io.ReadAll(io.LimitReader(r, maxTextBytes))
-	if err := m.wrapError(err); err != nil && (len(raw) == 0 || m.ctx.Err() != nil) {
-		return err
-	}
-	m.text.incomplete = m.text.incomplete || err != nil || len(raw) == maxTextBytes
-	m.text.breakLine()
-	m.text.breakLine()
-	if contentType == "text/html" {
-		page := decode(raw, header.Get("Content-Type"), true)
-		return readMarkup(m.ctx, page, dialectHTML, m.text)
-	}
-	m.placeholder = len(raw) < maxPlaceholder &&
-		bytes.Contains(bytes.ToUpper(raw), []byte("HTML"))
-	m.text.write(decode(raw, header.Get("Content-Type"), false))
-	m.text.startLine()
 	return nil
 }
 
-// wrapError returns an ErrBroken for an error of reading the email, or the cause of the context if
-// the context is done.
-func (m *mailReader) wrapError(err error) error {
-	switch {
-	case err == nil:
-		return nil
-	case m.ctx.Err() != nil:
-		return fmt.Errorf("read email: %w", context.Cause(m.ctx))
+// webAddress matches the address of a page.
+var webAddress = regexp.MustCompile(`https?://\S+`)
+
+// isStub reports whether a plain text only says that the email has to be read as HTML: it is short,
+// and the alternatives have much more text.
+func isStub(plain string, alternatives [][]byte) bool {
+	plain = webAddress.ReplaceAllString(plain, "")
+	letters := countLetters(plain, maxStub)
+	if letters >= maxStub {
+		return false
 	}
-	return fmt.Errorf("%w: damaged email", ErrBroken)
+	if letters == 0 || strings.Contains(strings.ToUpper(plain), "HTML") {
+		return true
+	}
+	for _, part := range alternatives {
+		header, body, err := splitHeader(part)
+		if err != nil {
+			continue
+		}
+		h := parsePartHeader(header)
+		if h.contentType != "text/html" {
+			continue
+		}
+		html := newText(4 * maxStub)
+		raw := decodeTransfer(h.encoding, body)
+		raw = raw[:min(len(raw), maxTextBytes)]
+		page := decode(raw, h.declaredType(), true)
+		// The page is short, or it is cut off when there is enough text.
+		if readMarkup(context.Background(), page, dialectHTML, html) == nil &&
+			countLetters(html.String(), 4*maxStub)*2 > letters*3 {
+			return true
+		}
+	}
+	return false
 }
 
-// decodeTransfer decodes the Content-Transfer-Encoding (RFC 2045, 6) of a body.
-func decodeTransfer(header textproto.MIMEHeader, body io.Reader) io.Reader {
-	switch strings.ToLower(strings.TrimSpace(header.Get("Content-Transfer-Encoding"))) {
-	case "base64":
-		return base64.NewDecoder(base64.StdEncoding, body)
-	case "quoted-printable":
-		return quotedprintable.NewReader(body)
+// body writes a text part.
+func (m *mailReader) body(h partHeader, raw []byte) error {
+	if len(raw) > maxTextBytes {
+		raw = raw[:maxTextBytes]
+		m.text.incomplete = true
 	}
-	return body
-}
-
-// decodeHeader decodes the encoded words (RFC 2047) in the value of a header field. It also decodes
-// characters of any charset that are not encoded, which are common although the standards forbid
-// them.
-func decodeHeader(value string) string {
-	words := mime.WordDecoder{CharsetReader: func(name string, r io.Reader) (io.Reader, error) {
-		return charset.NewReaderLabel(name, r)
-	}}
-	if decoded, err := words.DecodeHeader(value); err == nil {
-		value = decoded
+	m.text.breakLine()
+	m.text.breakLine()
+	if h.contentType == "text/html" {
+		page := decode(raw, h.declaredType(), true)
+		return readMarkup(m.ctx, page, dialectHTML, m.text)
 	}
-	return decode([]byte(value), "", false)
+	m.text.write(decode(raw, h.declaredType(), false))
+	m.text.startLine()
+	return nil
 }

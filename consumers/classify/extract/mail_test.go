@@ -70,24 +70,24 @@ func TestMail(t *testing.T) {
 					"--i\nContent-Type: image/png; name=logo.png\n"+
 					"Content-Transfer-Encoding: base64\n\nAAAA\n--i--",
 				"Content-Disposition: attachment; filename*=utf-8''Rechnung%20M%C3%A4rz.pdf\n"+
-					"Content-Type: application/pdf\n\n%PDF-hidden",
-				"Content-Type: application/zip; name=\"=?utf-8?q?=C3=BCber.zip?=\"\n\nPK",
+					"Content-Type: application/pdf\n\n\x00\x01\x02\x03",
+				"Content-Type: application/zip; name=\"=?utf-8?q?=C3=BCber.zip?=\"\n\n\x00PK\x05",
 				"Content-Type: text/plain\nContent-Disposition: attachment; filename=notes.txt\n\n"+
-					"not shown"),
-			want: "x\ny\n\nbody\nlogo.png\nRechnung März.pdf\nüber.zip\nnotes.txt",
+					"the notes"),
+			want: "x\ny\n\nbody\nlogo.png\nRechnung März.pdf\nüber.zip\nnotes.txt\n\nthe notes",
 		},
 		"attachments with nonstandard names": {
 			content: mixedMail(
 				"Content-Type: text/plain\n\nbody",
 				"Content-Type: application/pdf; name=Lease of a flat.pdf\n"+
-					"Content-Disposition: attachment; filename=Lease of a flat.pdf; size=3\n\nx",
+					"Content-Disposition: attachment; filename=Lease of a flat.pdf; size=3\n\n\x00\x01\x02\x03",
 				"Content-Type: application/pdf\n"+
 					"Content-Disposition: attachment; "+
-					"filename*=iso-8859-1'fr'R%E9sum%E9%20Anna.pdf\n\nx",
-				"Content-Type: application/pdf; name=\"Vertrag K\xf6ln.pdf\"\n\nx",
+					"filename*=iso-8859-1'fr'R%E9sum%E9%20Anna.pdf\n\n\x00\x01\x02\x03",
+				"Content-Type: application/pdf; name=\"Vertrag K\xf6ln.pdf\"\n\n\x00\x01\x02\x03",
 				"Content-Type: application/pdf\n"+
 					"Content-Disposition: attachment; "+
-					"filename*0*=UTF-8''f%C3%BCr; filename*1=\"_uns.pdf\"\n\nx"),
+					"filename*0*=UTF-8''f%C3%BCr; filename*1=\"_uns.pdf\"\n\n\x00\x01\x02\x03"),
 			want: "x\ny\n\nbody\nLease of a flat.pdf\nRésumé Anna.pdf\nVertrag Köln.pdf\nfür_uns.pdf",
 		},
 		"body with a name": {
@@ -192,13 +192,14 @@ func FuzzMail(f *testing.F) {
 	} {
 		f.Add([]byte(s))
 	}
+	e := setup(f, Config{MaxRunes: 100})
 	f.Fuzz(func(t *testing.T, content []byte) {
-		text := newText(100)
-		err := readMail(t.Context(), bytes.NewReader(content), text)
+		r := newReading(e, ocrNever)
+		err := r.readMail(t.Context(), document{sequential: bytes.NewReader(content), size: -1})
 		if err != nil && !causedByDocument(err) {
 			t.Errorf("got error %v, want one that the document causes", err)
 		}
-		checkClean(t, text.String(), 100)
+		checkClean(t, r.text.String(), 100)
 	})
 }
 

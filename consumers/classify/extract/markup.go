@@ -70,10 +70,16 @@ const (
 //
 // It fails only if ctx is done, with the cause of ctx.
 func readMarkup(ctx context.Context, page string, dialect dialect, text *text) error {
+	return readTokens(ctx, page, markup{text: text, dialect: dialect})
+}
+
+// readTokens is readMarkup with a state that determines the dialect and what is written.
+func readTokens(ctx context.Context, page string, m markup) error {
+	text, dialect := m.text, m.dialect
 	tokens := html.NewTokenizer(strings.NewReader(page))
 	tokens.SetMaxBuf(maxToken)
 	tokens.AllowCDATA(dialect != dialectHTML)
-	m := markup{text: text, dialect: dialect, open: map[string]int{}, hidden: -1}
+	m.open, m.hidden = map[string]int{}, -1
 	for n := 1; !text.full(); n++ {
 		if n%1024 == 0 && ctx.Err() != nil {
 			return fmt.Errorf("read markup: %w", context.Cause(ctx))
@@ -106,6 +112,9 @@ type markup struct {
 	open    map[string]int // number of elements on the stack, by name
 	hidden  int            // index on the stack of the outermost hidden element, or -1
 	titled  bool           // the title was written
+	// label returns the words of the name of an element, which are written before its content, or
+	// "". It is nil if names are not written.
+	label func(name string) string
 }
 
 // characters writes the text between two tags.
@@ -122,6 +131,10 @@ func (m *markup) characters(tokens *html.Tokenizer) {
 
 // start handles a start tag. It opens the element unless the element has no content.
 func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
+	ownName := ""
+	if m.label != nil {
+		ownName = startTagName(tokens.Raw()) // TagName changes it to lower case
+	}
 	raw, hasAttributes := tokens.TagName()
 	name := tagName(raw)
 	selfClosing = selfClosing && m.dialect != dialectHTML // HTML ignores the slash
@@ -130,6 +143,9 @@ func (m *markup) start(tokens *html.Tokenizer, selfClosing bool) {
 	}
 	m.endImplied(name)
 	m.gap(name)
+	if m.label != nil && m.hidden < 0 && !selfClosing && !invisibleElements[name] {
+		m.text.flow(m.label(ownName) + " ")
+	}
 	if selfClosing || voidElements[name] && m.dialect != dialectXML || len(m.stack) >= maxDepth {
 		return
 	}

@@ -49,12 +49,12 @@ func newRecognizer(config Config) *recognizer {
 // close stops tesseract and the calls that wait for it.
 func (r *recognizer) close() { r.stop() }
 
-// lookPath returns the path of tesseract, or an ErrNoText. It searches PATH at each call, so that
+// lookPath returns the path of tesseract, or ErrNoOCR. It searches PATH at each call, so that
 // tesseract can be installed while the process is running.
 func (r *recognizer) lookPath() (string, error) {
 	path, err := exec.LookPath(r.config.Tesseract)
 	if err != nil {
-		return "", fmt.Errorf("%w: it is an image, and tesseract is not installed", ErrNoText)
+		return "", ErrNoOCR
 	}
 	return path, nil
 }
@@ -78,15 +78,18 @@ func (r *recognizer) acquire(ctx context.Context) (release func(), err error) {
 }
 
 // read recognizes the text in images, each of which is a page, and writes it to text. The caller
-// must have acquired the recognizer. If an error of the document occurs after some text was
-// recognized, that text is marked incomplete and read returns nil.
-func (r *recognizer) read(ctx context.Context, images []*image.Gray, text *text) error {
+// must have acquired the recognizer. It takes at most the given time. It returns the number of
+// images that it has read. If an error of the document occurs after some text was read, that text
+// is marked incomplete and read returns nil.
+func (r *recognizer) read(
+	ctx context.Context, images []*image.Gray, timeout time.Duration, text *text,
+) (read int, err error) {
 	program, err := r.lookPath()
 	if err != nil {
-		return err
+		return read, err
 	}
 	caller := ctx
-	ctx, cancel := context.WithTimeoutCause(ctx, r.config.OCRTimeout,
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout,
 		fmt.Errorf("%w: character recognition took longer than %s", ErrBroken, r.config.OCRTimeout))
 	defer cancel()
 	defer context.AfterFunc(r.root, cancel)()
@@ -94,19 +97,20 @@ func (r *recognizer) read(ctx context.Context, images []*image.Gray, text *text)
 		err := r.page(ctx, program, img, text)
 		switch {
 		case r.root.Err() != nil:
-			return ErrClosed
+			return read, ErrClosed
 		case caller.Err() != nil:
-			return fmt.Errorf("recognize characters: %w", context.Cause(caller))
+			return read, fmt.Errorf("recognize characters: %w", context.Cause(caller))
 		case err != nil && text.readable:
 			text.incomplete = true
-			return nil
+			return read, nil
 		case err != nil:
-			return err
+			return read, err
 		}
+		read++
 		text.breakLine()
 		text.breakLine()
 	}
-	return nil
+	return read, nil
 }
 
 // page runs tesseract on one image. It passes the image in a simple format, so that tesseract's
@@ -120,12 +124,12 @@ func (r *recognizer) page(ctx context.Context, program string, img *image.Gray, 
 		"--dpi", strconv.Itoa(scanDPI), "tsv")
 	cmd.Env = []string{"OMP_THREAD_LIMIT=1", "LC_ALL=C.UTF-8"}
 	cmd.Dir = "/"
-	cmd.Stdin = encodePGM(img)
+	cmd.Stdin = encodePGM(straighten(img))
 	stdout := &limitedBuffer{left: maxTSV}
 	stderr := &limitedBuffer{left: 300}
 	cmd.Stdout, cmd.Stderr = stdout, stderr
 	setProcessGroup(cmd)
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 10 * time.Second // on a busy machine, reading the output takes that long
 	err := cmd.Run()
 	var exit *exec.ExitError
 	switch {

@@ -129,7 +129,7 @@ func TestOCR(t *testing.T) {
 func TestScansAreLimited(t *testing.T) {
 	t.Parallel()
 	program := fakeTesseract(t, printWord+"96 page")
-	e := setup(t, Config{Tesseract: program, Timeout: time.Minute})
+	e := setup(t, Config{Tesseract: program, Timeout: time.Minute, OCRTimeout: 5 * time.Minute})
 	got, err := extractBytes(e, scannedPDF(textImage(85, 110, 12, "x"), 30))
 	const want = "page\n\npage\n\npage\n\npage\n\npage"
 	if err != nil || got.Pages != 30 || !got.Truncated || got.Text != want {
@@ -157,8 +157,8 @@ func TestWithoutTesseract(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			const message = "tesseract is not installed"
 			_, err := extractBytes(e, content)
-			if !errors.Is(err, ErrNoText) || !strings.Contains(err.Error(), message) {
-				t.Errorf("got error %v, want %v that says %q", err, ErrNoText, message)
+			if !errors.Is(err, ErrNoOCR) || !strings.Contains(err.Error(), message) {
+				t.Errorf("got error %v, want %v that says %q", err, ErrNoOCR, message)
 			}
 		})
 	}

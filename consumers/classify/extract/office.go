@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -30,39 +32,78 @@ var openXML = map[string]kind{
 	"application/vnd.ms-powerpoint.slideshow.macroenabled.":                      {"application/vnd.ms-powerpoint.slideshow.macroenabled.12", formatSlides},
 }
 
+// officePrefix is the prefix of the content types of the main parts in openXML.
+const officePrefix = "application/vnd.openxmlformats-officedocument."
+
 // office returns the kind of an Office Open XML document and the name of its main part. The kind of
 // any other archive is kindZip.
 func (a *archive) office() (kind, string, error) {
-	const contentTypes = "[Content_Types].xml"
-	if !a.has(contentTypes) {
-		return kindZip, "", nil
-	}
 	all, err := a.relationships("")
 	if err != nil {
 		return kindZip, "", err
 	}
 	main := ""
 	for _, r := range all {
-		if r.kind == "officeDocument" {
+		if r.kind == "officeDocument" && a.has(r.target) {
 			main = r.target
 		}
 	}
-	found := kindZip
-	err = a.parse(contentTypes, xmlHandler{
+	for _, name := range slices.Sorted(maps.Keys(mainParts)) {
+		if main == "" && a.has(name) {
+			main = name
+		}
+	}
+	if main == "" {
+		return kindZip, "", nil
+	}
+	contentType, err := a.contentType(main)
+	if err != nil {
+		return kindZip, "", err
+	}
+	if k, ok := openXML[strings.TrimSuffix(contentType, "main+xml")]; ok {
+		return k, main, nil
+	}
+	if base, ok := mainParts[foldName(main)]; ok {
+		return openXML[base], main, nil
+	}
+	return kindZip, main, nil
+}
+
+// mainParts maps the usual names of main parts to their content types, without "main+xml". They
+// identify a document whose content types are missing or wrong.
+var mainParts = map[string]string{
+	"word/document.xml":    officePrefix + "wordprocessingml.document.",
+	"xl/workbook.xml":      officePrefix + "spreadsheetml.sheet.",
+	"ppt/presentation.xml": officePrefix + "presentationml.presentation.",
+}
+
+// contentType returns the content type of a part in lower case, or "" if it is not declared
+// (ECMA-376-2, 7.2.3).
+func (a *archive) contentType(part string) (string, error) {
+	const contentTypes = "[Content_Types].xml"
+	if !a.has(contentTypes) {
+		return "", nil
+	}
+	override, byExtension := "", ""
+	extension := strings.TrimPrefix(path.Ext(foldName(part)), ".")
+	err := a.parse(contentTypes, xmlHandler{
 		start: func(name string, attributes func() map[string]string) {
-			if name != "override" {
-				return
-			}
-			if attrs := attributes(); resolve("", attrs["partname"]) == main {
-				contentType := strings.ToLower(attrs["contenttype"])
-				if k, ok := openXML[strings.TrimSuffix(contentType, "main+xml")]; ok {
-					found = k
+			switch name {
+			case "override":
+				attrs := attributes()
+				if foldName(resolve("", attrs["partname"])) == foldName(part) {
+					override = attrs["contenttype"]
+				}
+			case "default":
+				attrs := attributes()
+				if strings.EqualFold(strings.TrimPrefix(attrs["extension"], "."), extension) {
+					byExtension = attrs["contenttype"]
 				}
 			}
 		},
 		end: func(string) {}, text: func(string) {},
 	})
-	return found, main, err
+	return strings.ToLower(cmp.Or(override, byExtension)), err
 }
 
 // readWord reads a word processing document: its body, then its headers, footers, notes and
@@ -90,11 +131,104 @@ func (a *archive) readWord(main string, text *text) error {
 			return err
 		}
 	}
+	return a.readDrawings(main, text, maxDrawingDepth)
+}
+
+const (
+	// maxDrawingDepth is the number of relationships from a part to a drawing within a drawing.
+	maxDrawingDepth = 3
+	// fewWordsWithPictures is the number of letters and digits of a document below which the
+	// pictures in it are recognized. A longer document does not need them to be classified.
+	fewWordsWithPictures = 1000
+)
+
+// readDrawings reads what a part shows but does not contain: diagrams, charts, drawings and other
+// documents. It embeds the pictures of a document that has little text.
+func (a *archive) readDrawings(part string, text *text, depth int) error {
+	related, err := a.relationships(part)
+	if err != nil || depth == 0 {
+		return err
+	}
+	all := slices.Collect(maps.Values(related))
+	slices.SortFunc(all, func(x, y relationship) int { return strings.Compare(x.target, y.target) })
+	for _, r := range slices.Compact(all) {
+		if !a.has(r.target) {
+			continue
+		}
+		err := error(nil)
+		switch r.kind {
+		case "diagramData":
+			err = a.readParagraphs(r.target, text)
+		case "drawing":
+			if err = a.readParagraphs(r.target, text); err == nil {
+				err = a.readDrawings(r.target, text, depth-1)
+			}
+		case "chart", "chartEx":
+			err = a.readChart(r.target, text)
+		case "aFChunk":
+			err = a.embedPart(r.target)
+		case "image":
+			if countLetters(text.String(), fewWordsWithPictures) < fewWordsWithPictures {
+				err = a.embedPart(r.target)
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
+// embedPart embeds a part as a file.
+func (a *archive) embedPart(part string) error {
+	contentType, err := a.contentType(part)
+	if err != nil {
+		return err
+	}
+	content, err := a.readAll(part)
+	if err != nil {
+		return err
+	}
+	a.embed(file{contentType: contentType, content: content})
+	return nil
+}
+
+// readChart reads the titles and labels of a chart (ECMA-376-1, 21.2).
+func (a *archive) readChart(part string, text *text) error {
+	labels, inCharacters := 0, false
+	text.breakLine()
+	text.breakLine()
+	return a.parse(part, xmlHandler{
+		start: func(name string, _ func() map[string]string) {
+			switch name {
+			case "tx", "cat":
+				labels++
+			case "t", "v":
+				inCharacters = name == "t" || labels > 0
+			}
+		},
+		end: func(name string) {
+			switch name {
+			case "tx", "cat":
+				labels = max(0, labels-1)
+			case "t":
+				inCharacters = false
+			case "v", "p":
+				inCharacters = false
+				text.startLine()
+			}
+		},
+		text: func(s string) {
+			if inCharacters {
+				text.flow(s)
+			}
+		},
+		done: text.full,
+	})
+}
+
 // slideName matches the names of slides and speaker notes in a presentation.
-var slideName = regexp.MustCompile(`^ppt/(slides/slide|notesSlides/notesSlide)([0-9]{1,9})\.xml$`)
+var slideName = regexp.MustCompile(`^ppt/(slides/slide|notesslides/notesslide)([0-9]{1,9})\.xml$`)
 
 // readSlides reads a presentation: all slides, then all speaker notes, in the order of their
 // numbers. It returns the number of slides.
@@ -105,7 +239,7 @@ func (a *archive) readSlides(text *text) (int, error) {
 	}
 	var all []slide
 	pages := 0
-	for name := range a.files {
+	for name := range a.folded {
 		if m := slideName.FindStringSubmatch(name); m != nil {
 			number, _ := strconv.Atoi(m[2]) // at most nine digits
 			all = append(all, slide{name, m[1], number})
@@ -119,6 +253,11 @@ func (a *archive) readSlides(text *text) (int, error) {
 	})
 	for _, s := range all {
 		if err := a.readParagraphs(s.name, text); err != nil {
+			return pages, err
+		}
+	}
+	for _, s := range all {
+		if err := a.readDrawings(s.name, text, maxDrawingDepth); err != nil {
 			return pages, err
 		}
 	}
@@ -142,7 +281,9 @@ type paragraphReader struct {
 	inCharacters bool // in a "t"; other characters between tags are not text
 	// fallbacks is the number of open elements that repeat the content before them for old
 	// programs.
-	fallbacks   int
+	fallbacks int
+	// movedAway is the number of open elements whose content was moved to another place.
+	movedAway   int
 	runHidden   bool
 	slideHidden bool
 }
@@ -161,6 +302,8 @@ func (p *paragraphReader) start(name string, attributes func() map[string]string
 		p.text.startLine()
 	case "fallback":
 		p.fallbacks++
+	case "movefrom":
+		p.movedAway++
 	case "vanish":
 		value := attributes()["val"]
 		p.runHidden = value != "0" && value != "false"
@@ -180,11 +323,14 @@ func (p *paragraphReader) end(name string) {
 		p.text.startLine()
 	case "fallback":
 		p.fallbacks = max(0, p.fallbacks-1)
+	case "movefrom":
+		p.movedAway = max(0, p.movedAway-1)
 	}
 }
 
 func (p *paragraphReader) characters(s string) {
-	if p.inCharacters && p.fallbacks == 0 && !p.runHidden && !p.slideHidden {
+	hidden := p.fallbacks > 0 || p.movedAway > 0 || p.runHidden || p.slideHidden
+	if p.inCharacters && !hidden {
 		p.text.flow(s)
 	}
 }

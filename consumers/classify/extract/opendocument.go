@@ -1,8 +1,10 @@
 package extract
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -40,11 +42,66 @@ func (a *archive) readOpenDocument(odf string, text *text) error {
 	if err := r.read(a, "content.xml"); err != nil {
 		return err
 	}
+	if err := a.embedPictures(text); err != nil {
+		return err
+	}
 	// In other kinds of documents the page headers are defaults and not part of the text.
 	if strings.HasPrefix(odf, "text") && a.has("styles.xml") {
 		return (&odfReader{text: text}).read(a, "styles.xml")
 	}
 	return nil
+}
+
+// embedPictures embeds the pictures of a document that has little text.
+func (a *archive) embedPictures(text *text) error {
+	if countLetters(text.String(), fewWordsWithPictures) >= fewWordsWithPictures {
+		return nil
+	}
+	var names []string
+	for name := range a.files {
+		if strings.HasPrefix(name, "Pictures/") && !strings.HasSuffix(name, "/") {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names[:min(len(names), maxEmbeddedFiles)] {
+		content, err := a.readAll(name)
+		if err != nil {
+			return err
+		}
+		a.embed(file{content: content})
+	}
+	return nil
+}
+
+// readFlatODF reads an OpenDocument file that is a single XML file (OpenDocument 1.3, part 3, 3.1):
+// the content of its body, and its page headers.
+func readFlatODF(ctx context.Context, page, media string, text *text) error {
+	isText := strings.HasPrefix(media, "text")
+	r := &odfReader{text: text, isSheet: strings.HasPrefix(media, "spreadsheet")}
+	body := 0
+	return parseXML(contextReader{ctx, strings.NewReader(page)}, xmlHandler{
+		start: func(name string, attributes func() map[string]string) {
+			if name == "body" {
+				body++
+				r.isContent = true
+			}
+			if body > 0 || isText {
+				r.start(name, attributes)
+			}
+		},
+		end: func(name string) {
+			if name == "body" {
+				body = max(0, body-1)
+				r.isContent = body > 0
+			}
+			if body > 0 || isText {
+				r.end(name)
+			}
+		},
+		text: r.characters,
+		done: text.full,
+	})
 }
 
 // odfReader writes the text of a part of an OpenDocument file. Only characters in paragraphs and

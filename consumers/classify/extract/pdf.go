@@ -7,6 +7,7 @@ import (
 	"image"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/klippa-app/go-pdfium"
 	pdfiumerrors "github.com/klippa-app/go-pdfium/errors"
@@ -50,17 +51,21 @@ type detachable struct{ io.ReadSeeker }
 
 // pdf is what was read from a PDF in addition to its text.
 type pdf struct {
-	pages int           // number of pages that the PDF declares
-	scans []*image.Gray // images of the first pages, if they were rendered
+	pages   int           // number of pages that the PDF declares
+	needOCR int           // number of pages that have to be recognized
+	scans   []*image.Gray // images of the first of these pages, if they were rendered
+	files   []file        // attached files
 }
 
 // pdfOptions determines what is read from a PDF.
 type pdfOptions struct {
-	maxPages    int
-	renderScans bool // render pages if they have no text
+	maxPages int // pages that are read
+	maxScans int // pages that are rendered if they have to be recognized
+	files    int // attached files that are read
 }
 
-// readPages reads the text of the pages. If there is none, it renders them.
+// readPages reads the text of the pages, the data of the form and the attached files. It renders
+// pages that have to be recognized.
 func readPages(
 	instance pdfium.Pdfium, file *detachable, size int64, o pdfOptions, text *text, found *pdf,
 ) error {
@@ -79,19 +84,36 @@ func readPages(
 	if found.pages <= 0 {
 		return fmt.Errorf("%w: PDF without pages", ErrBroken)
 	}
-	p := pages{instance, document, text, min(found.pages, o.maxPages)}
+	p := pages{instance: instance, document: document, text: text, count: min(found.pages, o.maxPages)}
 	damaged, all, err := p.read()
-	if err != nil || !all {
+	if err != nil {
 		return err
 	}
 	if damaged == p.count {
 		return fmt.Errorf("%w: PDF of %d pages, none of which can be loaded", ErrBroken, found.pages)
 	}
 	text.incomplete = text.incomplete || damaged > 0 || found.pages > o.maxPages
-	if text.readable || !o.renderScans {
+	if !all {
 		return nil
 	}
-	found.scans, err = p.render()
+	if err := p.readFormData(); err != nil {
+		return wrapPDFiumError(err)
+	}
+	if found.files, err = p.attachments(o.files); err != nil {
+		return wrapPDFiumError(err)
+	}
+	if !text.readable && len(found.files) == 0 {
+		// Nothing at all was found, so even pages without pictures may show something.
+		p.scans = p.scans[:0]
+		for i := range p.count {
+			p.scans = append(p.scans, i)
+		}
+	}
+	found.needOCR = len(p.scans)
+	if o.maxScans == 0 {
+		return nil
+	}
+	found.scans, err = p.render(o.maxScans)
 	return err
 }
 
@@ -101,21 +123,32 @@ type pages struct {
 	document references.FPDF_DOCUMENT
 	text     *text
 	count    int
+	scans    []int // the pages that have to be recognized
 }
 
 // read reads the text of the pages. It returns the number of pages that could not be loaded. all is
 // false if reading stopped before the last page because there was enough text.
-func (p pages) read() (damaged int, all bool, err error) {
+func (p *pages) read() (damaged int, all bool, err error) {
 	for i := range p.count {
 		if p.text.full() {
 			p.text.incomplete = true
 			return damaged, false, nil
 		}
-		switch err := readPage(p.instance, p.document, i, p.text); {
+		text := newText(p.text.max - p.text.runes)
+		page := page{instance: p.instance, document: p.document, index: i, text: text}
+		switch err := page.read(); {
 		case errors.Is(err, pdfiumerrors.ErrPage):
 			damaged++
 		case err != nil:
+			p.text.join(text)
 			return damaged, false, wrapPDFiumError(err)
+		}
+		garbage := isGarbage(text.String())
+		if page.isScan || garbage {
+			p.scans = append(p.scans, i)
+		}
+		if !garbage {
+			p.text.join(text)
 		}
 		p.text.breakLine()
 		p.text.breakLine()
@@ -123,10 +156,10 @@ func (p pages) read() (damaged int, all bool, err error) {
 	return damaged, true, nil
 }
 
-// render renders the first maxScans pages.
-func (p pages) render() (scans []*image.Gray, err error) {
-	for i := range min(p.count, maxScans) {
-		scan, err := renderPage(p.instance, p.document, i)
+// render renders up to limit of the pages that have to be recognized.
+func (p *pages) render(limit int) (scans []*image.Gray, err error) {
+	for _, index := range p.scans[:min(len(p.scans), limit)] {
+		scan, err := renderPage(p.instance, p.document, index)
 		switch {
 		case errors.Is(err, pdfiumerrors.ErrPage):
 			p.text.incomplete = true
@@ -136,21 +169,77 @@ func (p pages) render() (scans []*image.Gray, err error) {
 			scans = append(scans, scan)
 		}
 	}
-	p.text.incomplete = p.text.incomplete || p.count > maxScans
+	p.text.incomplete = p.text.incomplete || len(p.scans) > limit
 	return scans, nil
 }
 
-// readPage writes the text of one page to text. Pages are counted from 0. It closes the page
-// immediately, because an open page holds its images in memory.
-func readPage(
-	instance pdfium.Pdfium, document references.FPDF_DOCUMENT, index int, text *text,
-) error {
-	page, err := instance.FPDF_LoadPage(&requests.FPDF_LoadPage{Document: document, Index: index})
+// page is one page of an open PDF, counted from 0.
+type page struct {
+	instance pdfium.Pdfium
+	document references.FPDF_DOCUMENT
+	index    int
+	text     *text
+	isScan   bool // the page has little text and a large picture
+}
+
+// load loads the page, with its annotations and form fields as a part of its content. values are
+// texts of those that do not have an appearance.
+func (p *page) load() (reference references.FPDF_PAGE, values []string, err error) {
+	load := requests.FPDF_LoadPage{Document: p.document, Index: p.index}
+	loaded, err := p.instance.FPDF_LoadPage(&load)
+	if err != nil {
+		return "", nil, err
+	}
+	flatten, values, err := p.annotations(loaded.Page)
+	if err != nil || !flatten {
+		return loaded.Page, values, err
+	}
+	_, err = p.instance.FPDFPage_Flatten(&requests.FPDFPage_Flatten{
+		Page:  requests.Page{ByReference: &loaded.Page},
+		Usage: requests.FPDFPage_FlattenUsageNormalDisplay,
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	_, err = p.instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: loaded.Page})
+	if err != nil {
+		return "", nil, err
+	}
+	if loaded, err = p.instance.FPDF_LoadPage(&load); err != nil {
+		return "", nil, err
+	}
+	return loaded.Page, values, nil
+}
+
+// read writes the text of the page to p.text. It closes the page immediately, because an open page
+// holds its images in memory.
+func (p *page) read() error {
+	reference, values, err := p.load()
 	if err != nil {
 		return err
 	}
+	if err := readPage(p.instance, reference, p.text); err != nil {
+		return err
+	}
+	content := p.text.String()
+	for _, value := range values {
+		if !strings.Contains(content, value) {
+			p.text.startLine()
+			p.text.write(value)
+			p.text.startLine()
+		}
+	}
+	if p.isScan, err = p.looksScanned(reference); err != nil {
+		return err
+	}
+	_, err = p.instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: reference})
+	return err
+}
+
+// readPage writes the text of a loaded page to text.
+func readPage(instance pdfium.Pdfium, page references.FPDF_PAGE, text *text) error {
 	loaded, err := instance.FPDFText_LoadPage(&requests.FPDFText_LoadPage{
-		Page: requests.Page{ByReference: &page.Page},
+		Page: requests.Page{ByReference: &page},
 	})
 	if err != nil {
 		return err
@@ -178,10 +267,6 @@ func readPage(
 		}
 	}
 	_, err = instance.FPDFText_ClosePage(&requests.FPDFText_ClosePage{TextPage: textPage})
-	if err != nil {
-		return err
-	}
-	_, err = instance.FPDF_ClosePage(&requests.FPDF_ClosePage{Page: page.Page})
 	return err
 }
 

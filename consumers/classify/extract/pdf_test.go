@@ -79,7 +79,7 @@ func shared(t testing.TB) *Extractor {
 }
 
 var openShared = sync.OnceValues(func() (*Extractor, error) {
-	return New(Config{CacheDir: cacheDir})
+	return New(Config{CacheDir: cacheDir, OCRTimeout: 5 * time.Minute})
 })
 
 func extractBytes(e *Extractor, content []byte) (Result, error) {

@@ -17,6 +17,7 @@ type pdfWriter struct {
 	b       bytes.Buffer
 	offsets []int
 	trailer string // further entries of the trailer dictionary
+	catalog string // further entries of the catalog
 	key     []byte // encrypts streams unless it is nil
 }
 
@@ -72,7 +73,7 @@ func (w *pdfWriter) pages(entries, resources string, contents ...[]byte) []byte 
 	}
 	tree := w.object(fmt.Sprintf("<< /Type /Pages /Count %d /Kids [ %s ] >>",
 		len(contents), kids.String()))
-	return w.end(w.object(fmt.Sprintf("<< /Type /Catalog /Pages %d 0 R >>", tree)))
+	return w.end(w.object(fmt.Sprintf("<< /Type /Catalog /Pages %d 0 R %s >>", tree, w.catalog)))
 }
 
 // lines returns a content stream that shows lines of text.

@@ -203,10 +203,10 @@ func (b *sandbox) close() error {
 	return err
 }
 
-// read reads one PDF into text. If it has no text and renderScans is true, the result has images of
-// its first pages.
+// read reads one PDF into text. The result has images of the pages that have to be recognized, and
+// the attached files.
 func (s *sandboxes) read(
-	ctx context.Context, d document, renderScans bool, text *text,
+	ctx context.Context, d document, o pdfOptions, text *text,
 ) (pdf, error) {
 	// The sandbox is acquired first, so that documents use no memory while they wait.
 	box, err := s.acquire(ctx)
@@ -219,12 +219,13 @@ func (s *sandboxes) read(
 	if err != nil {
 		return pdf{}, err
 	}
-	r := s.run(ctx, box, src, pdfOptions{s.config.MaxPages, renderScans}, text)
+	r := s.run(ctx, box, src, o, text)
 	usable = r.usable
 	if err := s.externalError(ctx, src, r); err != nil || r.err == nil {
 		return r.found, err
 	}
-	if text.readable || len(r.found.scans) > 0 { // return what was read before the error
+	// Return what was read before the error.
+	if text.readable || len(r.found.scans) > 0 || len(r.found.files) > 0 {
 		text.incomplete = true
 		return r.found, nil
 	}

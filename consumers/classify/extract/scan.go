@@ -5,13 +5,14 @@ import (
 	"math"
 
 	"github.com/klippa-app/go-pdfium"
+	"github.com/klippa-app/go-pdfium/enums"
 	"github.com/klippa-app/go-pdfium/references"
 	"github.com/klippa-app/go-pdfium/requests"
 )
 
 const (
-	// maxScans is the number of pages of a PDF without text that are rendered and recognized:
-	// enough to classify the document, at several seconds for each page.
+	// maxScans is the number of pages and images of a document that are recognized: enough to
+	// classify the document, at several seconds for each.
 	maxScans = 5
 	// scanDPI is the resolution at which pages are rendered. It is enough for tesseract to recognize
 	// common print, and takes half the time of 300 dpi.
@@ -54,6 +55,7 @@ func renderPage(
 	rendered, err := instance.RenderPageInPixels(&requests.RenderPageInPixels{
 		Page:  requests.Page{ByIndex: &requests.PageByIndex{Document: document, Index: index}},
 		Width: width, Height: height, ImageFormat: requests.RenderImageFormatGrayscale,
+		RenderFlags: enums.FPDF_RENDER_FLAG_ANNOT,
 	})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package extract
 
 import (
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -38,6 +39,9 @@ func (a *archive) readWorkbook(main string, text *text) error {
 			start: r.start, end: r.end, text: r.characters, done: text.full,
 		})
 		if err != nil {
+			return err
+		}
+		if err := a.readDrawings(part, text, maxDrawingDepth); err != nil {
 			return err
 		}
 	}
@@ -213,12 +217,35 @@ func (s *sharedStrings) cell(t, value string) (content string, ok bool) {
 	switch t {
 	case "b", "e": // booleans and errors
 		return "", true
+	case "inlineStr", "str":
+		return unescapeXString(value), true
 	case "s":
 		index, err := strconv.Atoi(strings.TrimSpace(value))
 		if err != nil || index < 0 || index >= len(s.all) {
 			return "", !s.full
 		}
-		return s.all[index], true
+		return unescapeXString(s.all[index]), true
 	}
 	return value, true
+}
+
+// xStringEscape matches the escape sequence of a character (ECMA-376-1, 22.9.2.19).
+var xStringEscape = regexp.MustCompile(`_x([0-9A-Fa-f]{4})_`)
+
+// unescapeXString replaces the escape sequences of a string in a spreadsheet. "_x005F_" stands for
+// an underscore that would otherwise begin one.
+func unescapeXString(s string) string {
+	if !strings.Contains(s, "_x") {
+		return s
+	}
+	return xStringEscape.ReplaceAllStringFunc(s, func(escape string) string {
+		code, err := strconv.ParseUint(escape[2:6], 16, 32)
+		if err != nil {
+			return escape
+		}
+		if code < ' ' {
+			return " "
+		}
+		return string(rune(code))
+	})
 }

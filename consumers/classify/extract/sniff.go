@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"regexp"
 	"strings"
 
 	"github.com/gabriel-vasile/mimetype"
@@ -24,7 +25,8 @@ var formats = map[string]format{
 	"image/tiff": formatImage,
 	"image/webp": formatImage,
 
-	"text/rtf":                      formatNone, // most of it would be markup
+	"text/rtf": formatRTF,
+
 	"image/x-portable-bitmap":       formatNone, // this and the following begin like text
 	"image/x-portable-graymap":      formatNone,
 	"image/x-portable-pixmap":       formatNone,
@@ -49,8 +51,11 @@ func detect(head []byte) kind {
 	switch {
 	case isMail(head):
 		return kindMail
-	case detected.Is(kindPDF.name), detected.Is(kindBinary.name) && hasPDFHeader(head):
+	case detected.Is(kindPDF.name), detected.Is(kindBinary.name) && hasPDFHeader(head),
+		pdfHeader(head) > 0:
 		return kindPDF
+	case isSigned(head):
+		return kindSigned
 	}
 	name := mediaTypeOf(detected)
 	if f, ok := formats[name]; ok {
@@ -116,6 +121,20 @@ func skipComments(head []byte) []byte {
 			return nil
 		}
 	}
+}
+
+// pdfStart matches the header of a PDF at the beginning of a line, and the beginning of its first
+// object.
+var pdfStart = regexp.MustCompile(
+	`(?:^|[\r\n])(%PDF-[12]\.[0-9][^0-9])(?s:.*?)[\r\n][0-9]+ [0-9]+ obj\b`)
+
+// pdfHeader returns the offset of the header of a PDF that follows other bytes, such as the header
+// of an HTTP response, or 0 if there is none. PDFium finds a header itself only in the first KiB.
+func pdfHeader(head []byte) int {
+	if found := pdfStart.FindSubmatchIndex(head); found != nil {
+		return found[2]
+	}
+	return 0
 }
 
 // hasPDFHeader reports whether head contains the header of a PDF in its first KiB. PDF readers

@@ -23,6 +23,7 @@ type document struct {
 	sequential io.Reader   // starts at the first byte
 	at         io.ReaderAt // nil if the reader is not an io.ReaderAt
 	size       int64       // -1 if unknown
+	skip       int64       // bytes before the document itself
 }
 
 // readSeekerAt is a file that can be read sequentially and at offsets.
@@ -47,15 +48,16 @@ func (d document) open(maxBytes int64) (*source, error) {
 		if d.at == nil || d.size > maxWindowBytes {
 			return nil, fmt.Errorf("%w: file of %d bytes exceeds the limit", ErrUnsupported, d.size)
 		}
-		s := &source{size: d.size}
+		s := &source{size: d.size - d.skip}
 		w := &window{r: d.at, size: d.size, source: s}
-		s.readSeekerAt = io.NewSectionReader(w, 0, d.size)
+		s.readSeekerAt = io.NewSectionReader(w, d.skip, s.size)
 		return s, nil
 	}
 	content, err := readUpTo(d.sequential, d.size, maxBytes)
 	if err != nil {
 		return nil, err
 	}
+	content = content[min(d.skip, int64(len(content))):]
 	return &source{readSeekerAt: bytes.NewReader(content), size: int64(len(content))}, nil
 }
 

@@ -96,6 +96,16 @@ func (t *text) put(r rune) {
 	t.readable = t.readable || unicode.IsLetter(r) || unicode.IsNumber(r)
 }
 
+// join adds the text of other, which was collected with a maximum of at least the characters that
+// t has left.
+func (t *text) join(other *text) {
+	unprintable := t.unprintable
+	t.write(other.String())
+	t.unprintable = unprintable + other.unprintable
+	t.truncated = t.truncated || other.truncated
+	t.incomplete = t.incomplete || other.incomplete
+}
+
 type runeClass int
 
 const (

@@ -56,6 +56,10 @@ func TestTextEncodings(t *testing.T) {
 		traditional = "五月份服務費用發票。請在月底之前付款。謝謝您的合作。"
 		korea       = "오월 서비스 요금 청구서입니다. 월말까지 지불해 주십시오. 감사합니다."
 	)
+	const (
+		dos    = "Köln, für die Wärme: bitte überweisen Sie 72,00 €."
+		french = "Facture réglée à échéance, numéro reçu le mois passé."
+	)
 	const german = "Größe: 5 € – „schön“"
 	var (
 		longRussian = strings.Repeat(russian+"\n", 200)
@@ -86,6 +90,9 @@ func TestTextEncodings(t *testing.T) {
 		"Russian":                     {encoded(t, charmap.Windows1251, russian), "", russian},
 		"Russian, KOI8-R":             {encoded(t, charmap.KOI8R, russian), "", russian},
 		"Russian, code page 866":      {encoded(t, charmap.CodePage866, russian), "", russian},
+		"German, DOS":                 {encoded(t, charmap.CodePage858, dos), "", dos},
+		"French, DOS":                 {encoded(t, charmap.CodePage437, french), "", french},
+		"French, Mac":                 {encoded(t, charmap.Macintosh, french), "", french},
 		"Latin-9":                     {encoded(t, charmap.ISO8859_15, "Größe: 5 €, schön"), "", "Größe: 5 €, schön"},
 		"Latin-1":                     {encoded(t, charmap.ISO8859_1, "Größe: 5 £, schön"), "", "Größe: 5 £, schön"},
 		"Greek":                       {encoded(t, charmap.Windows1253, greek), "", greek},
@@ -142,12 +149,12 @@ func TestKinds(t *testing.T) {
 		"Markdown":         {"# Title\n\n* one\n* two\n", "text/plain", "# Title\n\n* one\n* two", nil},
 		"JSON":             {`{"invoice": 12}`, "application/json", `{"invoice": 12}`, nil},
 		"CSV":              {"a,b\n1,2\n3,4\n", "text/csv", "a,b\n1,2\n3,4", nil},
-		"XML":              {note, "text/xml", "Ann\nHello\nyou\nx < y", nil},
+		"XML":              {note, "text/xml", "note\nto Ann\nbody Hello\nb you\nx < y", nil},
 		"audio":            {"RIFF\x24\x00\x00\x00WAVEfmt ", "audio/wav", "", ErrUnsupported},
 		"zip":              {string(zipped(part{"a", "b"})), "application/zip", "", ErrUnsupported},
 		"email":            {email, "message/rfc822", "hello\nann@example.org\n\nwords", nil},
 		"one header field": {oneField + "\n", "text/plain", oneField, nil},
-		"RTF":              {`{\rtf1\ansi Hello}`, "text/rtf", "", ErrUnsupported},
+		"RTF":              {`{\rtf1\ansi Hello}`, "text/rtf", "Hello", nil},
 		"binary":           {"\x00\x01\x02\x03 words \x04\x05", "application/octet-stream", "", ErrUnsupported},
 		"text and binary":  {mixed, "text/plain", "", ErrUnsupported},
 	} {
@@ -157,7 +164,7 @@ func TestKinds(t *testing.T) {
 			if got.Kind != c.kind || got.Text != c.text || !errors.Is(err, c.err) {
 				t.Errorf("got %+v, %v, want %s with text %q, %v", got, err, c.kind, c.text, c.err)
 			}
-			if errors.Is(c.err, ErrUnsupported) && !strings.Contains(err.Error(), c.kind) {
+			if errors.Is(c.err, ErrUnsupported) && err != nil && !strings.Contains(err.Error(), c.kind) {
 				t.Errorf("got error %q, want one that names %s", err, c.kind)
 			}
 		})

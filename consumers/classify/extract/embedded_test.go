@@ -1,0 +1,197 @@
+package extract
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// attachedMail returns an email with the body "body" and attached files, without declared types.
+func attachedMail(files ...[]byte) []byte {
+	parts := []string{"Content-Type: text/plain\n\nbody"}
+	for i, f := range files {
+		parts = append(parts, fmt.Sprintf("Content-Type: application/octet-stream; name=%d\n"+
+			"Content-Transfer-Encoding: base64\n\n%s", i, base64.StdEncoding.EncodeToString(f)))
+	}
+	return []byte(mixedMail(parts...))
+}
+
+func TestAttachments(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{
+		Tesseract: fakeTesseract(t, printWord+"96 recognized"), Timeout: time.Minute,
+		OCRTimeout: 5 * time.Minute,
+	})
+	nested := []byte("innermost")
+	for range 4 {
+		nested = attachedMail(nested)
+	}
+	many := make([][]byte, 25)
+	for i := range many {
+		many[i] = []byte("attachment")
+	}
+	scan := scannedPDF(textImage(850, 1100, 24, "scan"), 1)
+	large := bytes.Repeat([]byte("words "), maxEmbeddedBytes/12+1000)
+	w := newPDF()
+	attached := w.stream("/Type /EmbeddedFile", []byte("text of the attached file"))
+	spec := w.object(fmt.Sprintf("<< /Type /Filespec /F (a) /UF (a) /EF << /F %d 0 R >> >>", attached))
+	w.catalog = fmt.Sprintf("/Names << /EmbeddedFiles << /Names [(a) %d 0 R] >> >>", spec)
+	portfolio := w.pages("", "", lines("cover"))
+	for name, c := range map[string]struct {
+		content   []byte
+		want      string // a part of the text
+		count     int    // how often it occurs
+		truncated bool
+	}{
+		"text":                    {attachedMail([]byte("attached words")), "body\n0\n\nattached words", 1, false},
+		"PDF":                     {attachedMail(textPDF("page")), "0\n\npage", 1, false},
+		"docx":                    {attachedMail(docx("<w:t>office</w:t>")), "0\n\noffice", 1, false},
+		"scan":                    {attachedMail(scan), "0\n\nrecognized", 1, false},
+		"picture":                 {attachedMail(encodePNG(textImage(800, 600, 30, "x"))), "recognized", 1, false},
+		"logo":                    {attachedMail(encodePNG(textImage(200, 100, 30, "x"))), "recognized", 0, false},
+		"unsupported":             {attachedMail([]byte{0, 1, 2, 3}, []byte("next")), "next", 1, false},
+		"damaged":                 {attachedMail([]byte("%PDF-1.7\n"), []byte("next")), "next", 1, true},
+		"three deep":              {nested, "innermost", 0, true},
+		"25 files":                {attachedMail(many...), "attachment", 20, true},
+		"more bytes than allowed": {attachedMail(large, large, []byte("end")), "end", 0, true},
+		"in a PDF":                {portfolio, "cover\n\ntext of the attached file", 1, false},
+		"in a PDF in a mail":      {attachedMail(portfolio), "text of the attached file", 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := extractBytes(e, c.content)
+			if n := strings.Count(got.Text, c.want); err != nil || n != c.count {
+				t.Errorf("got %.300q, %v, want %q %d times", got.Text, err, c.want, c.count)
+			}
+			if got.Truncated != c.truncated {
+				t.Errorf("got truncated %v, want %v", got.Truncated, c.truncated)
+			}
+		})
+	}
+	t.Run("two deep", func(t *testing.T) {
+		got, err := extractBytes(e, attachedMail(attachedMail([]byte("inner"))))
+		if err != nil || !strings.HasSuffix(got.Text, "body\n0\n\ninner") || got.Truncated {
+			t.Errorf("got %+v, %v, want it to end with %q", got, err, "inner")
+		}
+	})
+	t.Run("a scan is left to the lane for OCR", func(t *testing.T) {
+		content := attachedMail(scan)
+		_, err := e.TextWithoutOCR(t.Context(), bytes.NewReader(content), -1, "")
+		if !errors.Is(err, ErrNeedsOCR) {
+			t.Errorf("got error %v, want %v", err, ErrNeedsOCR)
+		}
+	})
+}
+
+// Whether a page is recognized depends on its own text and pictures.
+func TestPagesAreRecognizedOneByOne(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{
+		Tesseract: fakeTesseract(t, printWord+"96 recognized"), Timeout: time.Minute,
+		OCRTimeout: 5 * time.Minute,
+	})
+	without := setup(t, Config{Tesseract: "/nowhere/tesseract", Timeout: time.Minute})
+	const full, logo = "q 612 0 0 792 0 0 cm /I Do Q\n", "q 60 0 0 60 30 700 cm /I Do Q\n"
+	long := strings.Repeat("The landlord and the tenant agree. ", 10)
+	page := func(content string, text ...string) []byte {
+		return append([]byte(content), lines(text...)...)
+	}
+	pdf := func(pages ...[]byte) []byte {
+		w := newPDF()
+		n := w.stream("/Type /XObject /Subtype /Image /Width 2 /Height 2 "+
+			"/ColorSpace /DeviceGray /BitsPerComponent 8", []byte{0, 255, 255, 0})
+		return w.pages("", fmt.Sprintf("/XObject << /I %d 0 R >>", n), pages...)
+	}
+	for name, c := range map[string]struct {
+		content []byte
+		ocr     int    // pages that are recognized
+		text    string // without tesseract; if it is empty, the reason is no_ocr
+	}{
+		"scan":                   {pdf(page(full)), 1, ""},
+		"scan with a number":     {pdf(page(full, "1")), 1, "1"},
+		"cover and scan":         {pdf(page("", "Sent by fax"), page(full)), 1, "Sent by fax"},
+		"scan with its own text": {pdf(page(full, long)), 0, strings.TrimSpace(long)},
+		"letter with a logo":     {pdf(page(logo, "Dear Ann")), 0, "Dear Ann"},
+		"page without anything":  {pdf(page("", "words"), page("")), 0, "words"},
+		"garbage":                {pdf(page("", "+,*'-!$%/#&.;:")), 1, ""},
+		"garbage on one page":    {pdf(page("", "words"), page("", "+,*'-!$%/#&.;:")), 1, "words"},
+		"eight scans": {
+			pdf(page(full), page(full), page(full), page(full), page(full), page(full), page("", long),
+				page(full)), maxScans, strings.TrimSpace(long),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := extractBytes(e, c.content)
+			recognized := strings.Count(got.Text, "recognized")
+			if err != nil || got.OCRPages != c.ocr || recognized != c.ocr ||
+				got.Truncated != (name == "eight scans") {
+				t.Errorf("got %+v, %v, want %d pages by OCR", got, err, c.ocr)
+			}
+			got, err = extractBytes(without, c.content)
+			switch {
+			case c.text == "" && Reason(err) != "no_ocr":
+				t.Errorf("without tesseract: got %v, want the reason no_ocr", err)
+			case c.text != "" && (err != nil || got.Text != c.text || got.Truncated != (c.ocr > 0)):
+				t.Errorf("without tesseract: got %+v, %v, want %q", got, err, c.text)
+			}
+		})
+	}
+}
+
+func TestGarbage(t *testing.T) {
+	t.Parallel()
+	shifted := func(s string, by rune) string {
+		return strings.Map(func(r rune) rune {
+			if r == ' ' {
+				return r
+			}
+			return r + by
+		}, s)
+	}
+	const letter = "Dear Mrs Example, please find the terms of your insurance contract below. " +
+		"The amount is due at the end of the month."
+	const polish = "Wszyscy ludzie rodzą się wolni i równi pod względem swej godności i swych praw."
+	const czech = "Strč prst skrz krk. Účet za služby prosíme uhradit do konce měsíce na účet."
+	for text, want := range map[string]bool{
+		polish:                  false,
+		czech:                   false,
+		letter:                  false,
+		strings.ToUpper(letter): false,
+		shifted(letter, -29):    true, // an encoding by the numbers of glyphs
+		`(),*(&'`:               true,
+		"":                      false,
+		"- 1 -":                 false,
+		"Contents ........ 1":   false,
+		"12.06.2024 1,234.56 €": false,
+		"请在月底之前付款。谢谢您的合作。": false,
+	} {
+		if got := isGarbage(text); got != want {
+			t.Errorf("isGarbage(%q): got %v, want %v", text, got, want)
+		}
+	}
+}
+
+// Programs that fetch a PDF sometimes store the header of the response before it.
+func TestBytesBeforePDF(t *testing.T) {
+	t.Parallel()
+	e := setup(t, Config{MaxBytes: 1 << 20})
+	before := "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Header: some words\r\n", 100) + "\r\n"
+	w := newPDF()
+	w.stream("", bytes.Repeat([]byte("padding "), 1<<18))
+	for name, content := range map[string][]byte{
+		"in memory": []byte(before + string(textPDF("page"))),
+		"larger":    []byte(before + string(w.pages("", "", lines("page")))),
+	} {
+		got, err := extractBytes(e, content)
+		if err != nil || got.Kind != kindPDF.name || got.Text != "page" {
+			t.Errorf("%s: got %+v, %v, want a PDF with the text %q", name, got, err, "page")
+		}
+	}
+	prose := strings.Repeat("words ", 200) + "a PDF begins with %PDF-1.7 and has objects:\n1 0 obj"
+	if got := detect([]byte(prose)); got.format != formatText {
+		t.Errorf("got %s for a text about PDFs, want text", got.name)
+	}
+}

@@ -26,7 +26,10 @@ import (
 //     requires a name after the folder, because MinIO would treat DELETE documents/ with
 //     X-Minio-Force-Delete as a deletion of every object below it, and publish no event.
 //
-// No key can both PUT and GET.
+// No key can both PUT and GET. By default, a MinIO user may change its own secret, create access
+// keys that never expire (service accounts), and get credentials for a year (sts:AssumeRole, which
+// no policy can deny). Each policy denies the first two, and everything to such credentials: a
+// thief of a key can neither lock out its owner nor keep the access when the key is replaced.
 //
 //go:embed policies/*.json
 var policyFiles embed.FS

@@ -28,8 +28,8 @@ func readRLEBitmap(content []byte) (b rleBitmap, ok bool) {
 	if compression != 1 && compression != 2 || b.bits != int(8/compression) {
 		return b, false
 	}
-	b.width = int(int32(order.Uint32(content[18:])))  //nolint:gosec // the field is signed
-	b.height = int(int32(order.Uint32(content[22:]))) //nolint:gosec // the field is signed
+	b.width = int(int32(order.Uint32(content[18:])))
+	b.height = int(int32(order.Uint32(content[22:])))
 	offset := int64(order.Uint32(content[10:]))
 	colors := fileHeader + int64(order.Uint32(content[14:]))
 	if b.width <= 0 || b.height <= 0 || offset > int64(len(content)) || colors > offset {

@@ -32,6 +32,9 @@ var rtfCodePages = map[int]encoding.Encoding{
 	10000: charmap.Macintosh,
 }
 
+// rtfPlatforms are the code pages of the control words that name a platform.
+var rtfPlatforms = map[string]int{"mac": 10000, "pc": 437, "pca": 850}
+
 // rtfCharsets are the code pages by the numbers of character sets in \fcharset. The others, such
 // as 0, stand for the code page of the document.
 var rtfCharsets = map[int]int{
@@ -192,23 +195,20 @@ func (r *rtfReader) word(word string, number int, hasNumber bool) {
 		r.group.hidden = word == "v" && (!hasNumber || number != 0)
 	case "ansicpg":
 		r.codePage = number
-	case "mac", "pc", "pca":
-		r.codePage = map[string]int{"mac": 10000, "pc": 437, "pca": 850}[word]
 	case "uc":
 		r.group.unicode = max(0, min(number, 8))
 	case "u":
 		r.unicode(number)
 	case "f":
-		r.flush()
-		if r.font = number; !r.group.inFonts {
-			r.group.codePage = r.fonts[number]
-		}
+		r.setFont(number)
 	case "fcharset":
 		if r.group.inFonts && len(r.fonts) < maxDepth {
 			r.fonts[r.font] = rtfCharsets[number]
 		}
 	default:
-		if rtfSkipped[word] {
+		if codePage := rtfPlatforms[word]; codePage != 0 {
+			r.codePage = codePage
+		} else if rtfSkipped[word] {
 			r.flush()
 			r.group.skipped = true
 			r.group.inFonts = r.group.inFonts || word == "fonttbl"
@@ -216,10 +216,19 @@ func (r *rtfReader) word(word string, number int, hasNumber bool) {
 	}
 }
 
+// setFont makes the font with the number, and its code page, that of what follows. In the table of
+// fonts, it begins a font's entry.
+func (r *rtfReader) setFont(number int) {
+	r.flush()
+	if r.font = number; !r.group.inFonts {
+		r.group.codePage = r.fonts[number]
+	}
+}
+
 // unicode adds a UTF-16 code unit, which is written as a signed number.
 func (r *rtfReader) unicode(number int) {
 	r.flushBytes()
-	r.units = append(r.units, uint16(number)) //nolint:gosec // the number is signed or unsigned
+	r.units = append(r.units, uint16(number))
 	r.fallback = r.group.unicode
 	if len(r.units) > maxDepth {
 		r.flush()

@@ -139,8 +139,8 @@ func readBERDepth(raw []byte, depth int) (e berElement, rest []byte, ok bool) {
 	return e, raw[length:], true
 }
 
-// indefiniteContent returns the content of an element of indefinite length, which ends with two zero
-// bytes after the last complete element in it, and what follows.
+// indefiniteContent returns the content of an element of indefinite length, which ends with two
+// zero bytes after the last complete element in it, and what follows.
 func indefiniteContent(raw []byte, depth int) (content, rest []byte) {
 	rest = raw
 	for len(rest) >= 2 && (rest[0] != 0 || rest[1] != 0) {

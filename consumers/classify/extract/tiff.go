@@ -64,7 +64,7 @@ func tiffPages(content []byte) (offsets []int64) {
 // tiffPage makes the page at offset the first page of the TIFF, in place, because decoders read
 // only the first one.
 func tiffPage(content []byte, offset int64) []byte {
-	at := uint32(offset) //nolint:gosec // it was read from 32 bits
+	at := uint32(offset)
 	tiffOrder(content).PutUint32(content[4:], at)
 	return content
 }

@@ -108,8 +108,8 @@ func isLoopback(host string) bool {
 }
 
 // presented returns the token to use: the one in the body, or else the one in the refresh cookie,
-// which may be "". It fails with CodeForbidden if the token is in the cookie and the request does not come
-// from a page of the API's own origin.
+// which may be "". It fails with CodeForbidden if the token is in the cookie and the request does
+// not come from a page of the API's own origin.
 func (c authCookies) presented(body *RefreshRequest) (token string, inCookie bool, err error) {
 	if body != nil && body.RefreshToken != "" {
 		return body.RefreshToken, false, nil

@@ -221,7 +221,8 @@ func (w headWriter) FlushError() error {
 func (w headWriter) Flush() { _ = w.FlushError() }
 
 // Close waits for events that are being published in the background, writes the rest of the audit
-// trail, which takes at most a few seconds, and releases all resources. No request may be in progress or start later.
+// trail, which takes at most a few seconds, and releases all resources. No request may be in
+// progress or start later.
 func (a *API) Close() {
 	a.Release()
 	a.stopFollowing()

@@ -61,7 +61,7 @@ func (c deadLettersRetryCommand) Run(ctx context.Context) error {
 			return connErr
 		}
 		defer conn.Close()
-		err := db.RecordOperation(ctx, schema.AuditDeadLettersRetried, c.details(letters.Count))
+		err = db.RecordOperation(ctx, schema.AuditDeadLettersRetried, c.details(letters.Count))
 		if err != nil {
 			return err
 		}

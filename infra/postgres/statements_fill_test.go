@@ -206,7 +206,8 @@ func (f *fixture) fill(t *testing.T, first, last int64) {
 				'{}', 'reason ' || i, 5, fixture_at(i), fixture_at(i) FROM rows`,
 		// Half are old. Nine tenths are about alice, who is the actor of half of them.
 		`INSERT INTO audit_events (id, at, kind, actor_id, actor, user_id, account, address)
-			SELECT fixture_id(6, i), fixture_at(i) - CASE WHEN i % 4 < 2 THEN '91 days' ELSE '0' END::interval,
+			SELECT fixture_id(6, i),
+				fixture_at(i) - CASE WHEN i % 4 < 2 THEN '91 days' ELSE '0' END::interval,
 				CASE WHEN i % 5 = 0 THEN 'signed_in' ELSE 'download_url_issued' END,
 				fixture_id(2, CASE WHEN i % 2 = 0 THEN 1 ELSE i END), 'a',
 				fixture_id(2, CASE WHEN i % 10 = 0 THEN 10 + i / 10 ELSE 1 END),

@@ -75,6 +75,28 @@ scenario("another user who signs in in another tab gets nothing either", async (
   await expectNothingOf(alice, bob, page, begin);
 });
 
+scenario("a session that another server put in place of the user's is not used", async (t) => {
+  const [alice, bob] = [await addUser(), await addUser()];
+  await alice.upload(text("alice.txt"));
+  await bob.upload(text("bob.txt"));
+  const page = await openPage(t);
+  await signIn(page, alice);
+  await rowOf(page, "alice.txt").waitFor();
+  const other = await openPage(t);
+  await signIn(other, bob);
+  const cookies = await other.context().cookies(`${running.stack.web}/api/auth`);
+  const refresh = cookies.filter(({ name }) => name.startsWith("intray-refresh"));
+  assert.equal(refresh.length, 1);
+  await page.context().addCookies(refresh);
+  await page.reload();
+  await ended(page).waitFor();
+  await signIn(page, alice);
+  await rowOf(page, "alice.txt").waitFor();
+  await page.reload();
+  await rowOf(page, "alice.txt").waitFor();
+  assert.equal(await rowOf(page, "bob.txt").count(), 0);
+});
+
 scenario("a tab uses the tokens of another one only if they are the same user's", async (t) => {
   const [alice, bob] = [await addUser(), await addUser()];
   const page = await openPage(t);

@@ -89,8 +89,9 @@ async function eightTabs(t) {
   );
   assert.deepEqual(errors, []);
   assert.equal(most, 1, "streams at the same time");
-  // A token is renewed after two thirds of its lifetime at the earliest, and once for new tabs.
-  const possible = Math.ceil(seconds / (lifetime * (2 / 3))) + 1;
+  // A token is renewed after two thirds of its lifetime at the earliest, once for new tabs, and once
+  // more for each of the two tabs that may have been closed while they renewed it.
+  const possible = Math.ceil(seconds / (lifetime * (2 / 3))) + 1 + 2;
   assert.ok(refreshes <= possible, `${refreshes} renewals, at most ${possible} were necessary`);
   assert.ok(refreshes >= Math.floor(seconds / lifetime) - 1, `${refreshes} renewals`);
 

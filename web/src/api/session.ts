@@ -45,8 +45,16 @@ export const config = signal<ClientConfig | null>(null);
 const remembered = "intray-session";
 const leaving = "leaving"; // the user has signed out, which the server does not know yet
 
-/** Reads the configuration, and continues the session of an earlier visit if there is one. */
-export async function startSession(kind = read(remembered)): Promise<void> {
+// The id of the user whose session it is. Another server of the same host, on another port, can put
+// a cookie with the session of another user in place of this one's, but cannot change this.
+const owner = "intray-user";
+
+/**
+ * Reads the configuration, and continues the session of an earlier visit if there is one, or the
+ * one that another tab has announced.
+ */
+export async function startSession(announced?: SessionKind): Promise<void> {
+  const kind = announced ?? read(remembered);
   try {
     if (kind === leaving) await leave();
     else if (kind) askForToken(); // while the configuration is being read
@@ -60,7 +68,9 @@ export async function startSession(kind = read(remembered)): Promise<void> {
     if (kind === "oidc" || new URLSearchParams(location.search).has("state")) {
       if (await continueWithProvider(config.value!, kind === "oidc")) return;
     }
-    if (kind === "cookie") await beginSession(refreshCookie);
+    if (kind === "cookie") {
+      await beginSession(refreshCookie, undefined, announced ? null : read(owner));
+    }
     else session.value = { state: "signed-out", ended: false };
   } catch (error) {
     if (!(error instanceof Failure)) throw error;
@@ -126,6 +136,7 @@ export async function signIn(email: string, password: string): Promise<void> {
   });
   const body = await response.json().catch(() => null);
   if (!response.ok) throw failureOf(response, body);
+  remove(owner);
   remember("cookie", true);
   await beginSession(refreshCookie, tokenOf(body, asked));
 }
@@ -136,9 +147,14 @@ let used = false; // whether this page has shown a user's documents
 
 /**
  * Begins a session with tokens from source, the first of which may be known. No other request is
- * sent before it is certain whose session it is.
+ * sent before it is certain whose session it is. Throws a Failure with the code `unauthenticated` if
+ * it is not that of the user whose id is expected, if there is one.
  */
-export async function beginSession(source: TokenSource, first?: Token): Promise<void> {
+export async function beginSession(
+  source: TokenSource,
+  first?: Token,
+  expected?: string | null,
+): Promise<void> {
   const begun = ++beginnings;
   const token = first ?? (await newToken(source));
   const next = await userOf(token);
@@ -146,6 +162,8 @@ export async function beginSession(source: TokenSource, first?: Token): Promise<
     if (session.peek().state === "signed-out") closeSession(); // meanwhile: nobody uses the token
     return;
   }
+  if (expected && expected !== next.id) throw new Failure("unauthenticated");
+  write(owner, next.id);
   // Only the same user, whose session has ended, goes on. Nothing is left of any other one.
   if (used && user.value?.id !== next.id) return loadAnew();
   used = true;

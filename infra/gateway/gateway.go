@@ -141,6 +141,10 @@ func (h *handler) rewrite(r *httputil.ProxyRequest) {
 			header[name] = values
 		}
 	}
+	if _, isPart := partOf(r.In); isPart {
+		// MinIO gets none of the body of a request that it refuses, so that it does not count as sent.
+		header.Set("Expect", "100-continue")
+	}
 	r.Out.Header = header
 	r.Out.Trailer = nil
 	r.Out.URL.Scheme = h.config.Upstream.Scheme

@@ -92,8 +92,8 @@ func (u *upload) Read(p []byte) (int, error) {
 }
 
 // unstored returns how many of the length bytes of the body do not count as sent: those that were
-// not sent, or all of them if MinIO refused the request, which it does before it reads the body, or
-// failed.
+// not sent, or all of them if MinIO refused the request or failed. Nothing is sent of a part whose
+// headers MinIO refuses (see rewrite).
 func (u *upload) unstored(length int64, status int) int64 {
 	if status == http.StatusForbidden || status >= http.StatusInternalServerError {
 		return length

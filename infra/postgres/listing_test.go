@@ -83,7 +83,7 @@ func TestListingIsCompleteAndOrdered(t *testing.T) {
 		all := drawDocuments(r, b, topics)
 		checkCounts(r, db, all, topics)
 		f := drawFilter(r, all, topics)
-		want, got := listed(all, f), []uuid.UUID(nil)
+		want, got, created := listed(all, f), []uuid.UUID(nil), 0
 		for {
 			items, next, err := db.Documents(ctx, f)
 			if err != nil {
@@ -107,6 +107,9 @@ func TestListingIsCompleteAndOrdered(t *testing.T) {
 				break
 			}
 			f.After = next
+			if created++; created > 20 {
+				continue // new documents may be at the end, which would never be reached
+			}
 			id, _ := uuid.NewV7()
 			d := schema.NewDocument(id, b.alice, "x", "t", 1, time.Now())
 			if _, _, err := db.CreateDocument(ctx, d, "", 1000); err != nil {

@@ -224,8 +224,10 @@ func (c apiCommand) Run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		listener = connlimit.Listener(listener, c.limits(config.TrustedProxies), server.log)
-		return serve(ctx, api.Server(handler, server.log), listener)
+		limited := connlimit.Listen(listener, c.limits(config.TrustedProxies), server.log)
+		public := api.Server(handler, server.log)
+		public.ConnState = limited.ConnState
+		return serve(ctx, public, limited)
 	}
 	return serveWithPrivate(ctx, c.MetricsListen, metrics, server.log, public)
 }

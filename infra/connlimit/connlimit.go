@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
@@ -23,83 +24,147 @@ type Limits struct {
 	Proxies []netip.Prefix
 }
 
-// listener immediately closes a connection that exceeds a limit. If it made such connections wait
-// instead, a client that holds all allowed connections would block all other clients.
-type listener struct {
+// Listener accepts connections within limits, and immediately closes one that exceeds them. If it
+// made such connections wait instead, a client that holds all allowed connections would block all
+// other clients.
+//
+// When Total is reached, a new connection takes the place of an idle one from the network with the
+// most connections, so that a few networks cannot keep all others out with connections that they do
+// not use.
+type Listener struct {
 	net.Listener
 	log    *slog.Logger
 	limits Limits
 
-	mu        sync.Mutex
-	total     int                  // open connections
-	byNetwork map[netip.Prefix]int // open connections by network
-	logged    time.Time            // when the last refused connection was logged
+	mu     sync.Mutex
+	total  int                                 // open connections
+	open   map[netip.Prefix]map[*conn]struct{} // open connections by network
+	logged time.Time                           // when the last refused connection was logged
 }
 
-// Listener returns a listener that accepts connections from l within the limits.
-func Listener(l net.Listener, limits Limits, log *slog.Logger) net.Listener {
+// Listen returns a Listener that accepts connections from l within the limits. A server that uses
+// it must call ConnState when the state of a connection changes.
+func Listen(l net.Listener, limits Limits, log *slog.Logger) *Listener {
 	limits.Total = cmp.Or(limits.Total, 4096)
 	limits.PerNetwork = cmp.Or(limits.PerNetwork, 1024)
-	return &listener{
-		Listener: l, log: log, limits: limits, byNetwork: make(map[netip.Prefix]int),
+	return &Listener{
+		Listener: l, log: log, limits: limits, open: make(map[netip.Prefix]map[*conn]struct{}),
 	}
 }
 
-func (l *listener) Accept() (net.Conn, error) {
+// Accept implements net.Listener.
+func (l *Listener) Accept() (net.Conn, error) {
 	for {
-		c, err := l.Listener.Accept()
+		accepted, err := l.Listener.Accept()
 		if err != nil {
 			return nil, err
 		}
-		peer := addressOf(c)
-		network := NetworkOf(peer)
-		if l.acquire(network, l.isProxy(peer)) {
-			return &conn{Conn: c, release: sync.OnceFunc(func() { l.release(network) })}, nil
+		peer := addressOf(accepted)
+		c := &conn{
+			Conn: accepted, listener: l, network: NetworkOf(peer), isProxy: l.isProxy(peer), isIdle: true,
 		}
-		_ = c.Close()
+		replaced, ok := l.acquire(c)
+		if replaced != nil {
+			_ = replaced.Conn.Close()
+		}
+		if ok {
+			return c, nil
+		}
+		_ = accepted.Close()
 	}
 }
 
-// acquire adds a new connection to the counts. It returns false if a limit is reached.
-func (l *listener) acquire(network netip.Prefix, proxy bool) bool {
+// ConnState notes whether a request is in progress on a connection. It is the field ConnState of an
+// http.Server.
+func (l *Listener) ConnState(accepted net.Conn, state http.ConnState) {
+	if c, ok := accepted.(*conn); ok {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		c.isIdle = state == http.StateNew || state == http.StateIdle
+	}
+}
+
+// acquire adds a new connection. It returns false if a limit is reached, and otherwise the
+// connection that the new one replaces, if any, which the caller must close.
+func (l *Listener) acquire(c *conn) (replaced *conn, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.total < l.limits.Total && (proxy || l.byNetwork[network] < l.limits.PerNetwork) {
-		l.total++
-		l.byNetwork[network]++
-		return true
+	ok = c.isProxy || len(l.open[c.network]) < l.limits.PerNetwork
+	if ok && l.total >= l.limits.Total {
+		replaced = l.replaceable(len(l.open[c.network]))
+		if ok = replaced != nil; ok {
+			l.remove(replaced)
+		}
 	}
-	// Log at most once per second, so that an attack does not fill the disk.
+	if !ok {
+		l.logRefused(c)
+		return nil, false
+	}
+	if l.open[c.network] == nil {
+		l.open[c.network] = make(map[*conn]struct{})
+	}
+	l.open[c.network][c] = struct{}{}
+	l.total++
+	return replaced, true
+}
+
+// replaceable returns an idle connection from the network that has the most, if there are more than
+// one more than the given number, or nil.
+func (l *Listener) replaceable(fewer int) *conn {
+	var most map[*conn]struct{}
+	for network, open := range l.open {
+		if len(open) > max(len(most), fewer+1) && !l.isProxy(network.Addr()) {
+			most = open
+		}
+	}
+	for c := range most {
+		if c.isIdle {
+			return c
+		}
+	}
+	return nil
+}
+
+// logRefused logs a refused connection, at most once per second, so that an attack does not fill
+// the disk.
+func (l *Listener) logRefused(c *conn) {
 	if now := time.Now(); now.Sub(l.logged) > time.Second {
 		l.logged = now
-		l.log.Warn("too many connections", "network", network.String(),
-			"open_from_network", l.byNetwork[network], "open", l.total)
+		l.log.Warn("too many connections", "network", c.network.String(),
+			"open_from_network", len(l.open[c.network]), "open", l.total)
 	}
-	return false
 }
 
-// release removes a closed connection from the counts.
-func (l *listener) release(network netip.Prefix) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// remove removes a connection, unless it was removed before.
+func (l *Listener) remove(c *conn) {
+	open := l.open[c.network]
+	if _, ok := open[c]; !ok {
+		return
+	}
 	l.total--
-	if l.byNetwork[network]--; l.byNetwork[network] == 0 {
-		delete(l.byNetwork, network)
+	if delete(open, c); len(open) == 0 {
+		delete(l.open, c.network)
 	}
 }
 
-func (l *listener) isProxy(peer netip.Addr) bool {
+func (l *Listener) isProxy(peer netip.Addr) bool {
 	return slices.ContainsFunc(l.limits.Proxies, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// conn is an accepted connection. It calls release when it is closed.
+// conn is an accepted connection.
 type conn struct {
 	net.Conn
-	release func()
+	listener *Listener
+	network  netip.Prefix
+	isProxy  bool
+	isIdle   bool // no request is in progress; protected by listener.mu
 }
 
+// Close implements net.Conn.
 func (c *conn) Close() error {
-	c.release()
+	c.listener.mu.Lock()
+	c.listener.remove(c)
+	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
 

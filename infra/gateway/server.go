@@ -34,10 +34,11 @@ func Server(config Config) *http.Server {
 // returns nil after such a shutdown. It always closes listener.
 func Serve(ctx context.Context, listener net.Listener, config Config) error {
 	config = config.withDefaults()
-	listener = connlimit.Listener(listener, config.Connections, config.Log)
+	limited := connlimit.Listen(listener, config.Connections, config.Log)
 	server := Server(config)
+	server.ConnState = limited.ConnState
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	go func() { done <- server.Serve(limited) }()
 	select {
 	case err := <-done:
 		return fmt.Errorf("serve gateway: %w", err)

@@ -12,7 +12,7 @@ import (
 // auditSchema creates tables and triggers that record every transition when its transaction
 // commits, and every change of a quota. The clients see only some of these changes.
 const auditSchema = `
-CREATE TABLE audit_documents (
+CREATE TABLE faults_documents (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	transaction_id text NOT NULL,
@@ -27,7 +27,7 @@ CREATE TABLE audit_documents (
 	released_bytes bigint NOT NULL,
 	used_bytes bigint NOT NULL,
 	limit_bytes bigint NOT NULL);
-CREATE TABLE audit_quotas (
+CREATE TABLE faults_quotas (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	user_id uuid NOT NULL,
@@ -35,7 +35,7 @@ CREATE TABLE audit_quotas (
 	used_bytes bigint NOT NULL,
 	limit_bytes bigint NOT NULL);
 
-CREATE FUNCTION audit_document() RETURNS trigger
+CREATE FUNCTION faults_document() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 DECLARE
 	d documents;
@@ -46,7 +46,7 @@ BEGIN
 		RETURN NULL;
 	END IF;
 	SELECT * INTO q FROM quotas WHERE user_id = d.user_id;
-	INSERT INTO audit_documents (transaction_id, document_id, old_version, version,
+	INSERT INTO faults_documents (transaction_id, document_id, old_version, version,
 		old_status, status, reason,
 		gone, size, released_bytes,
 		used_bytes, limit_bytes)
@@ -56,21 +56,21 @@ BEGIN
 		coalesce(q.used_bytes, 0), coalesce(q.limit_bytes, 0));
 	RETURN NULL;
 END $$;
-CREATE FUNCTION audit_quota() RETURNS trigger
+CREATE FUNCTION faults_quota() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 BEGIN
-	INSERT INTO audit_quotas (user_id, old_used_bytes, used_bytes, limit_bytes)
+	INSERT INTO faults_quotas (user_id, old_used_bytes, used_bytes, limit_bytes)
 	VALUES (NEW.user_id, OLD.used_bytes, NEW.used_bytes, NEW.limit_bytes);
 	RETURN NULL;
 END $$;
 
 CREATE CONSTRAINT TRIGGER audit AFTER INSERT OR UPDATE OR DELETE ON documents
-	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION audit_document();
+	DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION faults_document();
 CREATE TRIGGER audit AFTER UPDATE OF used_bytes ON quotas
-	FOR EACH ROW EXECUTE FUNCTION audit_quota();`
+	FOR EACH ROW EXECUTE FUNCTION faults_quota();`
 
-// transition is a row of audit_documents. UsedBytes and LimitBytes are the owner's quota at the end
-// of the transaction.
+// transition is a row of faults_documents. UsedBytes and LimitBytes are the owner's quota at the
+// end of the transaction.
 type transition struct {
 	ID            int64
 	At            time.Time
@@ -117,7 +117,7 @@ var allowedTransitions = map[string][]string{
 // for its quota did not fit.
 func (s *system) auditViolations() (violations []violation, err error) {
 	var rows []transition
-	err = s.db.Select(&rows, `SELECT * FROM audit_documents ORDER BY document_id, id`)
+	err = s.db.Select(&rows, `SELECT * FROM faults_documents ORDER BY document_id, id`)
 	if err != nil {
 		return nil, err
 	}
@@ -152,7 +152,7 @@ func (s *system) auditViolations() (violations []violation, err error) {
 	err = s.db.Select(&exceeded, `
 		SELECT format('%s: user %s went from %s to %s of %s bytes',
 			at, user_id, old_used_bytes, used_bytes, limit_bytes)
-		FROM audit_quotas WHERE used_bytes > old_used_bytes AND used_bytes > limit_bytes
+		FROM faults_quotas WHERE used_bytes > old_used_bytes AND used_bytes > limit_bytes
 		ORDER BY id`)
 	if err != nil {
 		return nil, err

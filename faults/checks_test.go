@@ -324,7 +324,7 @@ func (s *system) timeline(ctx context.Context, id uuid.UUID, r *record) string {
 	}
 	var audit []transition
 	err := s.db.SelectContext(ctx, &audit,
-		`SELECT * FROM audit_documents WHERE document_id = $1 ORDER BY id`, id)
+		`SELECT * FROM faults_documents WHERE document_id = $1 ORDER BY id`, id)
 	if err != nil {
 		add(time.Now(), "the audit tables cannot be read: %v", err)
 	}

@@ -118,7 +118,7 @@ func (f *fault) lowerQuota(ctx context.Context) (err error) {
 		}
 		var rejected int
 		err := f.db.GetContext(ctx, &rejected, `
-			SELECT count(*) FROM audit_documents AS a JOIN documents AS d ON d.id = a.document_id
+			SELECT count(*) FROM faults_documents AS a JOIN documents AS d ON d.id = a.document_id
 			WHERE d.user_id = $1 AND a.status = 'rejected' AND a.used_bytes > a.limit_bytes`,
 			q.UserID)
 		if err == nil && rejected == 0 {

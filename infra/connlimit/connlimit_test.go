@@ -14,9 +14,8 @@ import (
 	"intray/infra/connlimit"
 )
 
-// dial connects from the address 127.0.0.<host> and reports whether the listener keeps the
-// connection.
-func dial(t *testing.T, l net.Listener, host byte) bool {
+// connect connects from the address 127.0.0.<host>.
+func connect(t *testing.T, l net.Listener, host byte) net.Conn {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, host)}}
 	conn, err := dialer.Dial("tcp", l.Addr().String())
@@ -24,10 +23,16 @@ func dial(t *testing.T, l net.Listener, host byte) bool {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	if err := conn.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = io.ReadFull(conn, make([]byte, 1))
+	return conn
+}
+
+// isKept reports whether the listener keeps a new connection from the address 127.0.0.<host>.
+func isKept(t *testing.T, l net.Listener, host byte) bool {
+	t.Helper()
+	_, err := io.ReadFull(connect(t, l, host), make([]byte, 1))
 	if errors.Is(err, io.EOF) {
 		return false
 	}
@@ -63,7 +68,7 @@ func TestProxies(t *testing.T) {
 		host byte
 		kept bool
 	}{{1, true}, {1, false}, {2, true}, {2, true}, {2, true}, {3, true}, {2, false}, {4, false}} {
-		if got := dial(t, l, want.host); got != want.kept {
+		if got := isKept(t, l, want.host); got != want.kept {
 			t.Errorf("connection %d, from 127.0.0.%d: got kept %v, want %v", i, want.host, got, want.kept)
 		}
 	}
@@ -97,19 +102,6 @@ func TestNewcomerReplacesIdleConnection(t *testing.T) {
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close(); <-done })
-	connect := func(host byte) net.Conn {
-		t.Helper()
-		dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, host)}}
-		conn, err := dialer.Dial("tcp", l.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = conn.Close() })
-		if err := conn.SetDeadline(time.Now().Add(time.Minute)); err != nil {
-			t.Fatal(err)
-		}
-		return conn
-	}
 	send := func(conn net.Conn, path string) {
 		_, _ = io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: a\r\n\r\n")
 	}
@@ -119,12 +111,12 @@ func TestNewcomerReplacesIdleConnection(t *testing.T) {
 		return err == nil && resp.Body.Close() == nil && resp.StatusCode == http.StatusOK
 	}
 
-	working := []net.Conn{connect(1), connect(1)}
+	working := []net.Conn{connect(t, l, 1), connect(t, l, 1)}
 	for _, conn := range working {
 		send(conn, "/busy")
 		<-busy
 	}
-	idle, other := connect(1), connect(2)
+	idle, other := connect(t, l, 1), connect(t, l, 2)
 	for _, conn := range []net.Conn{idle, other} {
 		send(conn, "/")
 		if !isOpen(conn) {
@@ -133,7 +125,7 @@ func TestNewcomerReplacesIdleConnection(t *testing.T) {
 		<-becameIdle
 	}
 	for i, want := range []bool{true, false} { // the second one finds no idle connection to replace
-		conn := connect(3 + byte(i))
+		conn := connect(t, l, 3+byte(i))
 		send(conn, "/")
 		if got := isOpen(conn); got != want {
 			t.Errorf("newcomer %d: got an answer %v, want %v", i+1, got, want)

@@ -9,8 +9,8 @@
 # The engine is Debian trixie's, unpacked into the folder INTRAY_ENGINE (by default below
 # /var/cache), where its images also stay. It runs in process, mount and network namespaces of its
 # own: when its first process ends, the kernel ends all others, and removes the mounts and networks.
-# On the host there are only a virtual network link, the rules that route it to the Debian mirror and
-# the Go module proxy, and a control group; `down` removes them.
+# On the host there are only a virtual network link, the rules that route it to the Debian mirror
+# and the Go module proxy, and a control group; `down` removes them.
 set -euo pipefail
 
 home=${INTRAY_ENGINE:-${XDG_CACHE_HOME:-/var/cache}/intray/engine}
@@ -38,23 +38,22 @@ packages() {
     -o DPkg::Lock::Timeout=300 "${missing[@]}"
 }
 
-# mirror prints the Debian mirror that this machine uses.
+# mirror prints the Debian mirror that this machine uses, or nothing, for debootstrap's default.
 mirror() {
-  local found
-  found=$(sed -nE 's/^(URIs:|deb( \[[^]]*\])?)[[:space:]]+(https?:[^ ]*\/debian)\/?([[:space:]].*)?$/\3/p' \
-    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1)
-  printf '%s\n' "${found:-http://deb.debian.org/debian}"
+  sed -nE 's/^(URIs:|deb( \[[^]]*\])?)[[:space:]]+(https?:[^ ]*\/debian)\/?([[:space:]].*)?$/\3/p' \
+    /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | head -n 1
 }
 
-# unpack creates the base system (debian, from which the stand-in images are made too) and the engine
-# (root), unless both exist. A folder that is not complete has a name that ends in .new.
+# unpack creates the base system (debian, from which the stand-in images are made too) and the
+# engine (root), unless both exist. A folder that is not complete has a name that ends in .new.
 unpack() {
-  local debian=$home/debian
+  local debian=$home/debian found
   mkdir -p "$home"
   if [ ! -d "$debian" ]; then
     packages
     rm -rf "$debian.new"
-    debootstrap --variant=minbase --include=ca-certificates trixie "$debian.new" "$(mirror)"
+    found=$(mirror) || true
+    debootstrap --variant=minbase --include=ca-certificates trixie "$debian.new" ${found:+"$found"}
     # A mirror can be older than the clock. Services must not start during an installation.
     echo 'Acquire::Check-Valid-Until "false";' >"$debian.new/etc/apt/apt.conf.d/90snapshot"
     printf '#!/bin/sh\nexit 101\n' >"$debian.new/usr/sbin/policy-rc.d"
@@ -149,7 +148,8 @@ up() {
   printf '%s\n' "$folder" >"$state/folder"
   cp /etc/resolv.conf "$root/etc/resolv.conf"
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/"
-  # The first process of the engine mounts what it needs, waits for its network, and becomes dockerd.
+  # The first process of the engine mounts what it needs, waits for its network, and becomes
+  # dockerd.
   # --kill-child ends it when unshare is killed.
   setsid unshare --mount --net --pid --fork --kill-child sh -euc '
     root=$1 folder=$2

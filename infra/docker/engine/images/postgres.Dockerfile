@@ -1,6 +1,5 @@
-# A stand-in for postgres:18, from Debian unstable, which has this version. The entry point does what
-# the documentation of the official image (https://hub.docker.com/_/postgres) says, as far as
-# compose.yaml relies on it.
+# A stand-in for postgres:18, from Debian unstable, which has this version. The entry point does
+# what the documentation of the official image says, as far as compose.yaml relies on it.
 FROM debian:13-slim
 ARG MIRROR
 RUN groupadd --gid 999 postgres && \

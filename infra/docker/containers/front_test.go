@@ -208,6 +208,7 @@ func uploadGibibyte(t *testing.T, c *client) {
 		t.Fatal(err)
 	}
 	t.Logf("1 GiB was uploaded in %s", seconds(began))
+	logUse(t, "after 1 GiB")
 	waitStored(t, c, id)
 	if limit := before["front-1"].HostConfig.Memory; limit >= 1<<30 {
 		t.Errorf("front: got a memory limit of %d bytes, want it below the size of the file", limit)
@@ -227,6 +228,7 @@ func killReplicas(t *testing.T, c *client) {
 	waitReplicas(t, want)
 	l := startLoad(c, 4)
 	l.more(t, 40)
+	logUse(t, "4 clients that upload small files")
 	for _, name := range []string{"api", "gateway", "consumers"} {
 		run(t, "docker kill %s", inspect(t)[name+"-1"].ID)
 		l.more(t, 40)
